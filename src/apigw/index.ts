@@ -1,0 +1,5 @@
+export * from "./connections.ts";
+export * from "./events.ts";
+export * from "./lambda.ts";
+export * from "./limits.ts";
+export * from "./results.ts";

@@ -1,0 +1,269 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { LambdaAuthorizer, LambdaHandler, StageVariables } from "../apigw/index.ts";
+import {
+  CONNECTIONS_PER_SECOND,
+  IDLE_TIMEOUT_MS,
+  MAX_AUTHORIZER_RESULT_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_INTEGRATION_TIMEOUT_MS,
+  MAX_LIFETIME_MS,
+  MAX_MESSAGE_BYTES,
+  MAX_ROUTES,
+  MAX_URL_LENGTH,
+  REQUEST_BURST,
+  REQUESTS_PER_SECOND,
+} from "../apigw/index.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { GatewayError } from "./errors.ts";
+
+/** Every limit of the service as an option. `Infinity` turns one off. */
+export interface GatewayLimits {
+  /** Bytes of one frame from a client. Default 32,768; minimum 1. */
+  readonly frameBytes: number;
+  /** Bytes of one message, either direction. Default 131,072; minimum 1. */
+  readonly messageBytes: number;
+  /** ms without a message until a connection is closed. Default 600,000; minimum 1. */
+  readonly idleMs: number;
+  /** ms that a connection lives at most. Default 7,200,000; minimum 1. */
+  readonly lifetimeMs: number;
+  /** ms that a handler may take. Default 29,000; minimum 1. */
+  readonly integrationTimeoutMs: number;
+  /** New connections per second. Default 500; minimum 1. */
+  readonly connectionsPerSecond: number;
+  /** Messages, connects and @connections calls per second. Default 10,000; minimum 1. */
+  readonly requestsPerSecond: number;
+  /** How many of them may come at once. Default 5,000; minimum 1. */
+  readonly requestBurst: number;
+  /** Characters of a client's URL. Default 4,096; minimum 1. */
+  readonly urlLength: number;
+  /** Bytes of an authorizer's result. Default 8,192; minimum 1. */
+  readonly authorizerResultBytes: number;
+  /** Routes. Default 300; minimum 1. */
+  readonly routes: number;
+  /** Bytes that wait for one slow client before a POST to it answers 429. Default 1,048,576; minimum 1. */
+  readonly bufferBytes: number;
+  /** ms that a client may stay over `bufferBytes` before it is closed. Default 10,000; minimum 0. */
+  readonly slowClientMs: number;
+}
+
+export const DEFAULT_LIMITS: GatewayLimits = {
+  frameBytes: MAX_FRAME_BYTES,
+  messageBytes: MAX_MESSAGE_BYTES,
+  idleMs: IDLE_TIMEOUT_MS,
+  lifetimeMs: MAX_LIFETIME_MS,
+  integrationTimeoutMs: MAX_INTEGRATION_TIMEOUT_MS,
+  connectionsPerSecond: CONNECTIONS_PER_SECOND,
+  requestsPerSecond: REQUESTS_PER_SECOND,
+  requestBurst: REQUEST_BURST,
+  urlLength: MAX_URL_LENGTH,
+  authorizerResultBytes: MAX_AUTHORIZER_RESULT_BYTES,
+  routes: MAX_ROUTES,
+  bufferBytes: 1024 * 1024,
+  slowClientMs: 10_000,
+};
+
+export interface Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+}
+
+/** One invocation, told after it ended. */
+export interface InvocationReport {
+  /** The route's key, or `authorizer`. */
+  readonly routeKey: string;
+  readonly connectionId: string;
+  readonly requestId: string;
+  /** The result's status; the service's own (502, 504) when the handler failed or took too long. */
+  readonly status: number;
+  readonly durationMs: number;
+  /** What the handler threw, or what was wrong with its answer. For the log; a client never sees it. */
+  readonly error?: unknown;
+}
+
+export interface GatewayOptions {
+  /** Answers every route; whatever key a message selects is its `routeKey`. Either this or `routes`. */
+  readonly handler?: LambdaHandler;
+  /**
+   * A handler per route key, as an API has its integrations. `$connect`, `$disconnect` and `$default` are
+   * optional; a message that matches none gets the Forbidden frame. Either this or `handler`.
+   */
+  readonly routes?: { readonly [routeKey: string]: LambdaHandler } | ReadonlyMap<string, LambdaHandler>;
+  /** A REQUEST authorizer, asked on every `$connect`; its answer is never cached. */
+  readonly authorizer?: LambdaAuthorizer;
+  /**
+   * What a request must carry before the authorizer is asked: `route.request.header.Name`,
+   * `route.request.querystring.name`, `context.name`, `stageVariables.name`. Default none.
+   */
+  readonly identitySources?: readonly string[];
+  /** Default `$request.body.action`. */
+  readonly routeSelectionExpression?: string;
+  /** The keys of the routes whose result's body goes back to the sender. Default none. */
+  readonly routeResponses?: readonly string[];
+  /** Default `dev`. */
+  readonly stage?: string;
+  /** The first path segment, in place of the stage, as with a custom domain's base path. Default the stage. */
+  readonly basePath?: string;
+  readonly stageVariables?: StageVariables;
+  /** Default 10 characters, random per gateway. */
+  readonly apiId?: string;
+  /** Default `us-east-1`. */
+  readonly region?: string;
+  /** Default `000000000000`. */
+  readonly accountId?: string;
+  /** Default the address it listens on, with its port, so that an endpoint built from an event reaches it. */
+  readonly domainName?: string;
+  readonly limits?: Partial<GatewayLimits>;
+  /** Default the system's. Tests hand in a `ManualClock`. */
+  readonly clock?: Clock;
+  /**
+   * Whose signatures @connections accepts. Without it any well-formed SigV4 header passes, and the gateway
+   * listens on loopback only.
+   */
+  readonly credentials?: Credentials | readonly Credentials[];
+  /** Whether `X-Forwarded-For` names the client: only behind a proxy of your own. Default false. */
+  readonly trustProxy?: boolean;
+  /** Origins a browser may connect from, exact. Default any. Requests without an Origin always may. */
+  readonly allowedOrigins?: readonly string[];
+  /** Whether a client's ping counts as activity. Default false; the service has not been asked. */
+  readonly pingResetsIdle?: boolean;
+  /** The code a client sees after DELETE @connections. Default 1000; the service has not been asked. */
+  readonly deleteCloseCode?: number;
+  /** PEM. With it the same port answers TLS as well. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+  /** Answers HTTP requests outside the service's path and `/healthz`. Default 404. */
+  readonly http?: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Called after each invocation. */
+  readonly onInvocation?: (report: InvocationReport) => void;
+}
+
+/** The options with their defaults in, checked. */
+export interface GatewaySettings {
+  readonly routes: ReadonlyMap<string, LambdaHandler>;
+  /** Takes any key that `routes` has not. */
+  readonly handler: LambdaHandler | undefined;
+  readonly authorizer: LambdaAuthorizer | undefined;
+  readonly identitySources: readonly string[];
+  readonly routeSelectionExpression: string;
+  readonly routeResponses: ReadonlySet<string>;
+  readonly stage: string;
+  readonly basePath: string;
+  readonly stageVariables: StageVariables | undefined;
+  readonly apiId: string;
+  readonly region: string;
+  readonly accountId: string;
+  readonly domainName: string | undefined;
+  readonly limits: GatewayLimits;
+  readonly clock: Clock;
+  readonly credentials: readonly Credentials[];
+  readonly trustProxy: boolean;
+  readonly allowedOrigins: ReadonlySet<string> | undefined;
+  readonly pingResetsIdle: boolean;
+  readonly deleteCloseCode: number;
+  readonly tls: { readonly key: string; readonly cert: string } | undefined;
+  readonly http: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
+  readonly onInvocation: ((report: InvocationReport) => void) | undefined;
+}
+
+const OPTION_NAMES: ReadonlySet<string> = new Set<keyof GatewayOptions>([
+  "handler",
+  "routes",
+  "authorizer",
+  "identitySources",
+  "routeSelectionExpression",
+  "routeResponses",
+  "stage",
+  "basePath",
+  "stageVariables",
+  "apiId",
+  "region",
+  "accountId",
+  "domainName",
+  "limits",
+  "clock",
+  "credentials",
+  "trustProxy",
+  "allowedOrigins",
+  "pingResetsIdle",
+  "deleteCloseCode",
+  "tls",
+  "http",
+  "onInvocation",
+]);
+
+const RESERVED_SEGMENT = "healthz";
+
+/** @throws {GatewayError} INVALID_OPTION, naming the option */
+export function readOptions(options: GatewayOptions): GatewaySettings {
+  for (const name of Object.keys(options)) {
+    if (!OPTION_NAMES.has(name)) throw invalid(name, "is no option of createGateway");
+  }
+  const limits = readLimits(options.limits);
+  const routes = readRoutes(options, limits.routes);
+  const stage = options.stage ?? "dev";
+  if (!/^([a-zA-Z0-9_-]{1,128}|\$default)$/.test(stage))
+    throw invalid("stage", "takes letters, digits, _ and -");
+  const basePath = options.basePath ?? stage;
+  if (!/^[a-zA-Z0-9$_.+!*'()-]{1,300}$/.test(basePath)) throw invalid("basePath", "takes one path segment");
+  if (basePath === RESERVED_SEGMENT)
+    throw invalid("basePath", "can't be healthz: that path is the gateway's own");
+  return {
+    routes,
+    handler: options.handler,
+    authorizer: options.authorizer,
+    identitySources: options.identitySources ?? [],
+    routeSelectionExpression: options.routeSelectionExpression ?? "$request.body.action",
+    routeResponses: new Set(options.routeResponses),
+    stage,
+    basePath,
+    stageVariables: options.stageVariables,
+    apiId: options.apiId ?? randomApiId(),
+    region: options.region ?? "us-east-1",
+    accountId: options.accountId ?? "000000000000",
+    domainName: options.domainName,
+    limits,
+    clock: options.clock ?? systemClock,
+    credentials: options.credentials === undefined ? [] : [options.credentials].flat(),
+    trustProxy: options.trustProxy ?? false,
+    allowedOrigins: options.allowedOrigins && new Set(options.allowedOrigins),
+    pingResetsIdle: options.pingResetsIdle ?? false,
+    deleteCloseCode: options.deleteCloseCode ?? 1000,
+    tls: options.tls,
+    http: options.http,
+    onInvocation: options.onInvocation,
+  };
+}
+
+function readRoutes(options: GatewayOptions, maxRoutes: number): ReadonlyMap<string, LambdaHandler> {
+  if ((options.handler === undefined) === (options.routes === undefined)) {
+    throw invalid("handler", "and routes: give exactly one of the two");
+  }
+  if (options.handler !== undefined && typeof options.handler !== "function") {
+    throw invalid("handler", "must be a function");
+  }
+  const { routes = {} } = options;
+  const map = new Map<string, LambdaHandler>(routes instanceof Map ? routes : Object.entries(routes));
+  for (const [key, handler] of map) {
+    if (typeof handler !== "function") throw invalid("routes", `has no function for ${JSON.stringify(key)}`);
+  }
+  if (map.size > maxRoutes) throw invalid("routes", `has ${map.size} routes; the limit is ${maxRoutes}`);
+  return map;
+}
+
+function readLimits(limits: Partial<GatewayLimits> = {}): GatewayLimits {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw invalid(`limits.${name}`, "is no limit");
+    const minimum = name === "slowClientMs" ? 0 : 1;
+    if (typeof value !== "number" || Number.isNaN(value) || value < minimum) {
+      throw invalid(`limits.${name}`, `takes a number of at least ${minimum}, or Infinity`);
+    }
+  }
+  return { ...DEFAULT_LIMITS, ...limits };
+}
+
+function randomApiId(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) => (byte % 36).toString(36)).join("");
+}
+
+function invalid(name: string, what: string): GatewayError {
+  return new GatewayError("INVALID_OPTION", `${name} ${what}`);
+}

@@ -1,0 +1,20 @@
+import { defineConfig } from "vitest/config";
+
+const source = { conditions: ["@lift-ws/source"] };
+
+// Fast tests run in memory or on loopback sockets; slow ones need a browser, a build or processes of their own.
+const slow = ["test/browser/**/*.test.ts", "test/package/**/*.test.ts", "test/process/**/*.test.ts"];
+
+export default defineConfig({
+  resolve: source,
+  ssr: { resolve: source },
+  test: {
+    projects: [
+      {
+        extends: true,
+        test: { name: "fast", include: ["src/**/*.test.ts", "test/**/*.test.ts"], exclude: slow },
+      },
+      { extends: true, test: { name: "slow", include: slow, testTimeout: 120_000, hookTimeout: 120_000 } },
+    ],
+  },
+});
