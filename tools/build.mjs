@@ -1,0 +1,18 @@
+// @ts-check
+import { chmodSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { capture } from "./child.mjs";
+
+/**
+ * Compiles src into dist, which it empties first.
+ * @param {string} root a tree with the installed tools
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {Promise<{ code: number, output: string }>} tsc's
+ */
+export async function compile(root, env = process.env) {
+  rmSync(join(root, "dist"), { recursive: true, force: true });
+  const tsc = join(root, "node_modules", ".bin", "tsc");
+  const result = await capture(tsc, ["-p", "tsconfig.build.json"], { cwd: root, env });
+  if (result.code === 0) chmodSync(join(root, "dist", "cli", "main.js"), 0o755);
+  return result;
+}

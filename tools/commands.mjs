@@ -1,0 +1,96 @@
+// @ts-check
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { compile } from "./build.mjs";
+import { capture, run } from "./child.mjs";
+import { nodePath } from "./install.mjs";
+import { ensurePrograms } from "./programs.mjs";
+
+/** So that `lift-ws` means src, not dist, in examples, benches and tests. */
+const SOURCE = "--conditions=@lift-ws/source";
+
+/** @typedef {(root: string, args: readonly string[]) => Promise<number>} Command answers the exit code */
+
+/** @type {Command} */
+export function start(root, args) {
+  return run(nodePath(root), [SOURCE, join("examples", "chat", "main.ts"), ...args], inTree(root));
+}
+
+/** @type {Command} */
+export function bench(root, args) {
+  return run(nodePath(root), [SOURCE, join("bench", "main.ts"), ...args], inTree(root));
+}
+
+/** @type {Command} */
+export async function build(root) {
+  const { code, output } = await compile(root, inTree(root).env);
+  process.stdout.write(output);
+  return code;
+}
+
+/** @type {Command} */
+export async function check(root, args) {
+  return (await lintAndTypes(root)) || vitest(root, ["--project", "fast", ...args]);
+}
+
+/** @type {Command} */
+export async function test(root, args) {
+  await ensurePrograms();
+  // One run of both projects, so that the counts at the end are of everything.
+  return (await lintAndTypes(root)) || vitest(root, ["--project", "fast", "--project", "slow", ...args]);
+}
+
+async function lintAndTypes(/** @type {string} */ root) {
+  return (await step(root, "lint", "biome", ["ci", "."])) || (await step(root, "types", "tsc", ["-p", "."]));
+}
+
+/**
+ * Runs one of the installed tools and tells its seconds; what it says is shown when it fails.
+ * @param {string} root
+ * @param {string} name
+ * @param {string} bin
+ * @param {readonly string[]} args
+ */
+async function step(root, name, bin, args) {
+  const start = Date.now();
+  const { code, output } = await capture(join(root, "node_modules", ".bin", bin), args, inTree(root));
+  const seconds = `${((Date.now() - start) / 1000).toFixed(1)} s`;
+  if (code !== 0) process.stdout.write(output);
+  process.stdout.write(`${name.padEnd(6)} ${code === 0 ? "ok" : "failed"}  ${seconds}\n`);
+  return code;
+}
+
+/**
+ * @param {string} root
+ * @param {readonly string[]} args
+ */
+async function vitest(root, args) {
+  const folder = mkdtempSync(join(tmpdir(), "lift-ws-test-"));
+  const counts = join(folder, "counts");
+  try {
+    const reporters = ["--reporter=default", `--reporter=${join(root, "tools", "counts-reporter.mjs")}`];
+    const cli = join(root, "node_modules", "vitest", "vitest.mjs");
+    const { cwd, env } = inTree(root);
+    const code = await run(nodePath(root), [cli, "run", ...reporters, ...args], {
+      cwd,
+      env: { ...env, COUNTS_FILE: counts },
+    });
+    if (existsSync(counts)) process.stdout.write(readFileSync(counts));
+    return code;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs in the tree with its Node and tools first on PATH, and with colours only where someone sees them. */
+function inTree(/** @type {string} */ root) {
+  const { FORCE_COLOR, ...rest } = process.env;
+  const PATH = join(root, "node_modules", ".bin") + delimiter + rest.PATH;
+  const colours = process.stdout.isTTY
+    ? FORCE_COLOR === undefined
+      ? {}
+      : { FORCE_COLOR }
+    : { NO_COLOR: "1" };
+  return { cwd: root, env: { ...rest, PATH, ...colours } };
+}

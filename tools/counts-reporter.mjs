@@ -1,0 +1,36 @@
+// @ts-check
+import { writeFileSync } from "node:fs";
+
+/** @import { Reporter, TestModule } from "vitest/node" */
+
+/**
+ * Writes vitest's counts into COUNTS_FILE as one plain line; the caller shows it when all else has been said
+ * (vitest's JSON reporter would print a line of its own after the counts).
+ * @implements {Reporter}
+ */
+export default class CountsReporter {
+  /**
+   * @param {readonly TestModule[]} modules
+   * @param {readonly unknown[]} errors thrown outside of any test
+   */
+  onTestRunEnd(modules, errors) {
+    writeFileSync(process.env.COUNTS_FILE ?? "", `${countsLine(modules, errors)}\n`);
+  }
+}
+
+/**
+ * What fails outside of a test (a file that can't be loaded, a rejection nobody awaited) counts as one failed
+ * test each: it has no other way into the numbers.
+ * @param {readonly TestModule[]} modules
+ * @param {readonly unknown[]} errors
+ */
+function countsLine(modules, errors) {
+  const counts = { passed: 0, failed: errors.length, skipped: 0, pending: 0 };
+  for (const module of modules) {
+    counts.failed += module.errors().length;
+    for (const test of module.children.allTests()) counts[test.result().state]++;
+  }
+  const skipped = counts.skipped + counts.pending;
+  const line = `${counts.passed} passed, ${counts.failed} failed`;
+  return skipped > 0 ? `${line}, ${skipped} skipped` : line;
+}

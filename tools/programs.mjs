@@ -1,0 +1,81 @@
+// @ts-check
+// The two programs that the tests need and npm does not have.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { capture, SetupError } from "./child.mjs";
+
+const CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const CHROMIUM_ON_MAC = [
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+  "/Applications/Chromium.app/Contents/MacOS/Chromium",
+];
+const OLDEST_JAVA = 17;
+
+/** The path of Chromium or Chrome; CHROMIUM_PATH in the environment goes first. */
+export function findChromium() {
+  const given = process.env.CHROMIUM_PATH;
+  const candidates = [...CHROMIUM_NAMES.flatMap(onPath), ...CHROMIUM_ON_MAC];
+  return given && existsSync(given) ? given : candidates.find((path) => existsSync(path));
+}
+
+/** The path of a Java runtime that is new enough. */
+export function findJava() {
+  // Asked, not just looked for: macOS has a `java` that only says that there is none.
+  return onPath("java").find((path) => {
+    const { stderr } = spawnSync(path, ["-version"], { encoding: "utf8" });
+    return Number(/version "(\d+)/.exec(stderr ?? "")?.[1]) >= OLDEST_JAVA;
+  });
+}
+
+const PROGRAMS = [
+  { name: "Chromium", find: findChromium, debian: "chromium" },
+  { name: `a Java runtime (${OLDEST_JAVA} or later)`, find: findJava, debian: "default-jre-headless" },
+];
+
+/**
+ * Makes sure that the tests find Chromium and Java: installs what is missing on Debian as root.
+ * @throws {SetupError} says what to install
+ */
+export async function ensurePrograms() {
+  const missing = missingPrograms();
+  if (missing.length === 0) return;
+  if (!isDebian() || process.getuid?.() !== 0) throw new SetupError(whatToInstall(missing));
+  const packages = missing.map((program) => program.debian);
+  process.stderr.write(`Installing ${packages.join(" and ")} with apt-get; it takes a minute or two ...\n`);
+  await aptGet(["update"]);
+  await aptGet(["install", "-y", "--no-install-recommends", ...packages]);
+  const still = missingPrograms();
+  if (still.length > 0) throw new SetupError(whatToInstall(still));
+}
+
+function missingPrograms() {
+  return PROGRAMS.filter((program) => program.find() === undefined);
+}
+
+function whatToInstall(/** @type {typeof PROGRAMS} */ programs) {
+  const names = programs.map((program) => program.name).join(" and ");
+  const packages = programs.map((program) => program.debian).join(" ");
+  return `the tests need ${names} on PATH (Debian: apt-get install ${packages}); npm run check does without`;
+}
+
+async function aptGet(/** @type {string[]} */ args) {
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const { code, output } = await capture("apt-get", ["-o", "DPkg::Lock::Timeout=300", ...args], { env });
+  if (code === 0) return;
+  const reason = output.split("\n").find((line) => line.startsWith("E: ")) ?? `exit code ${code}`;
+  throw new SetupError(`apt-get ${args[0]} failed: ${reason.replace(/^E: /, "")}`);
+}
+
+function isDebian() {
+  try {
+    return /^ID=debian$/m.test(readFileSync("/etc/os-release", "utf8"));
+  } catch {
+    return false;
+  }
+}
+
+function onPath(/** @type {string} */ name) {
+  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  return folders.map((folder) => join(folder, name)).filter((path) => existsSync(path));
+}

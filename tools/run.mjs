@@ -1,0 +1,76 @@
+// @ts-check
+// The first thing a person runs, so: plain JavaScript, Node 20, nothing installed yet.
+import { fileURLToPath } from "node:url";
+
+const OLDEST_NODE = 20;
+
+const COMMANDS = {
+  start: {
+    about: "serves the chat example and prints its address",
+    usage: "npm start",
+    help: "PORT and HOST in the environment override 3001 and 127.0.0.1. Ctrl-C ends it.",
+  },
+  test: {
+    about: "lint, types and every test",
+    usage: "npm test [-- <vitest arguments>]",
+    help: "Needs Chromium and Java 17: on Debian as root it installs them, elsewhere it says what to install.",
+  },
+  check: {
+    about: "lint, types and the fast tests: under a minute",
+    usage: "npm run check [-- <vitest arguments>]",
+    help: "Leaves out what needs a browser, a build or processes of its own.",
+  },
+  bench: {
+    about: "measures, and says whether the targets hold",
+    usage: "npm run bench -- <measure> [--json]",
+    help: "Without a measure it lists them. Exits with 1 when a target is missed.",
+  },
+  build: {
+    about: "compiles src into dist",
+    usage: "npm run build",
+    help: "ESM, declarations and source maps, as they are published.",
+  },
+};
+
+async function main(/** @type {string[]} */ [name = "--help", ...args]) {
+  if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+    return fail(
+      `Node ${OLDEST_NODE} or later is needed to begin; this is ${process.version}: https://nodejs.org`,
+    );
+  }
+  if (name === "--help" || name === "-h") return print(overview());
+  if (!Object.hasOwn(COMMANDS, name)) return fail(`no command ${name}: it is one of ${commandNames()}`);
+  const command = COMMANDS[/** @type {keyof typeof COMMANDS} */ (name)];
+  // The bench explains itself, with the measures there are.
+  if (name !== "bench" && (args.includes("--help") || args.includes("-h"))) {
+    return print(`${command.usage}\n  ${command.about}\n  ${command.help}`);
+  }
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const { install } = await import("./install.mjs");
+  await install(root);
+  const commands = await import("./commands.mjs");
+  process.exitCode = await commands[/** @type {keyof typeof COMMANDS} */ (name)](root, args);
+}
+
+function overview() {
+  const lines = Object.values(COMMANDS).map(({ usage, about }) => `  ${usage.padEnd(40)} ${about}`);
+  return ["Usage:", ...lines, "Each takes --help, after `--` where npm asks for it."].join("\n");
+}
+
+function commandNames() {
+  return Object.keys(COMMANDS).join(", ");
+}
+
+function print(/** @type {string} */ text) {
+  process.stdout.write(`${text}\n`);
+}
+
+function fail(/** @type {string} */ message) {
+  process.stderr.write(`lift-ws: ${message}\n`);
+  process.exitCode = 1;
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  if (error?.name !== "SetupError") throw error;
+  fail(error.message);
+});
