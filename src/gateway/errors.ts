@@ -6,7 +6,9 @@ export type GatewayErrorCode =
   /** The port is taken. */
   | "ADDRESS_IN_USE"
   /** `listen` twice, or after `close`. */
-  | "NOT_LISTENABLE";
+  | "NOT_LISTENABLE"
+  /** An address was asked for before `listen`. */
+  | "NOT_LISTENING";
 
 export class GatewayError extends Error {
   override readonly name = "GatewayError";

@@ -1,5 +1,25 @@
-import type { Connections } from "../apigw/index.ts";
-import { type GatewayOptions, readOptions } from "./options.ts";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type {
+  BroadcastResult,
+  ConnectionInfo,
+  Connections,
+  Data,
+  PostOptions,
+  PostOutcome,
+} from "../apigw/index.ts";
+import type { Clock } from "./clock.ts";
+import { ENDINGS } from "./close-codes.ts";
+import { Delivery } from "./delivery.ts";
+import { Dispatcher } from "./dispatch.ts";
+import { GatewayError } from "./errors.ts";
+import { Invoker } from "./invoke.ts";
+import { Listener } from "./listener.ts";
+import { Management, parseManagedPath, refuseRequest } from "./management.ts";
+import { type GatewayOptions, type GatewaySettings, readOptions } from "./options.ts";
+import { Registry } from "./registry.ts";
+import { Throttle } from "./throttle.ts";
+import { isServicePath, Upgrades } from "./upgrade.ts";
 
 export interface ListenOptions {
   /** Default 3001; 0 takes any free one. */
@@ -27,17 +47,198 @@ export interface Gateway extends Connections {
    * `$disconnect` runs. Twice waits for the first.
    */
   close(options?: StopOptions): Promise<void>;
-  /** Where clients connect: `ws://127.0.0.1:3001/dev`. Throws before `listen`. */
+  /** Where clients connect: `ws://127.0.0.1:3001/dev`. Throws NOT_LISTENING before `listen`. */
   readonly url: string;
-  /** Where @connections answers: `http://127.0.0.1:3001/dev`. Throws before `listen`. */
+  /** Where @connections answers: `http://127.0.0.1:3001/dev`. Throws NOT_LISTENING before `listen`. */
   readonly endpoint: string;
+  /** Throws NOT_LISTENING before `listen`. */
   readonly port: number;
   /** Open connections. */
   readonly size: number;
 }
 
+/**
+ * An API Gateway WebSocket API on this machine: sockets become the service's events, handlers answer them.
+ * @throws {GatewayError} INVALID_OPTION
+ */
 export function createGateway(options: GatewayOptions): Gateway {
-  const settings = readOptions(options);
-  void settings;
-  throw new Error("built in the next commit");
+  return new LocalGateway(readOptions(options));
+}
+
+const HEALTH_PATH = "/healthz";
+
+/** Sockets are closed in so many steps, spread over the stop's time. */
+const CLOSE_STEPS = 20;
+
+class LocalGateway implements Gateway {
+  readonly #settings: GatewaySettings;
+  readonly #registry: Registry;
+  readonly #invoker: Invoker;
+  readonly #delivery: Delivery;
+  readonly #management: Management;
+  readonly #upgrades: Upgrades;
+  readonly #listener: Listener;
+  #address: { readonly host: string; readonly port: number } | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(settings: GatewaySettings) {
+    const { clock, limits } = settings;
+    const requests = new Throttle(limits.requestsPerSecond, limits.requestBurst, clock);
+    const connects = new Throttle(limits.connectionsPerSecond, limits.connectionsPerSecond, clock);
+    this.#settings = settings;
+    this.#registry = new Registry(clock, limits);
+    this.#invoker = new Invoker(settings);
+    this.#delivery = new Delivery(this.#registry, requests, settings);
+    this.#management = new Management(this.#delivery, settings);
+    const dispatcher = new Dispatcher(settings, this.#registry, this.#invoker, requests);
+    this.#upgrades = new Upgrades({
+      settings,
+      registry: this.#registry,
+      invoker: this.#invoker,
+      dispatcher,
+      connects,
+      requests,
+      domainName: () => this.#domainName,
+    });
+    this.#listener = new Listener(
+      (request, response) => this.#request(request, response),
+      (request, socket, head) => this.#upgrade(request, socket, head),
+      settings.tls,
+    );
+  }
+
+  async listen({ port = 3001, host = "127.0.0.1" }: ListenOptions = {}): Promise<void> {
+    if (this.#address || this.#closed) throw new GatewayError("NOT_LISTENABLE", "A gateway listens once");
+    if (!isLoopback(host) && this.#settings.credentials.length === 0) {
+      throw new GatewayError(
+        "CREDENTIALS_REQUIRED",
+        `Listening on ${host} opens @connections to the network: set credentials, so that signatures are verified`,
+      );
+    }
+    this.#address = { host, port: await this.#listener.listen(port, host) };
+  }
+
+  close({ drainMs = 5_000, spreadMs = 2_000 }: StopOptions = {}): Promise<void> {
+    this.#closed ??= this.#stop(drainMs, spreadMs);
+    return this.#closed;
+  }
+
+  get port(): number {
+    return this.#listening.port;
+  }
+
+  get url(): string {
+    return `ws://${this.#authority}/${this.#settings.basePath}`;
+  }
+
+  get endpoint(): string {
+    return `http://${this.#authority}/${this.#settings.basePath}`;
+  }
+
+  get size(): number {
+    return this.#registry.size;
+  }
+
+  post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+    return this.#delivery.post(connectionId, data, options);
+  }
+
+  broadcast(
+    ids: Iterable<string> | AsyncIterable<string>,
+    data: Data,
+    options?: PostOptions,
+  ): Promise<BroadcastResult[]> {
+    return this.#delivery.broadcast(ids, data, options);
+  }
+
+  get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
+    return this.#delivery.get(connectionId, options);
+  }
+
+  disconnect(connectionId: string, options?: PostOptions): Promise<boolean> {
+    return this.#delivery.disconnect(connectionId, options);
+  }
+
+  get #listening() {
+    if (!this.#address)
+      throw new GatewayError("NOT_LISTENING", "The gateway does not listen: call listen() first");
+    return this.#address;
+  }
+
+  get #authority(): string {
+    const { host, port } = this.#listening;
+    return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  }
+
+  get #domainName(): string {
+    return (
+      this.#settings.domainName ??
+      (isWildcard(this.#listening.host) ? `localhost:${this.port}` : this.#authority)
+    );
+  }
+
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    void this.#upgrades.handle(request, socket, head).catch(reportBug);
+  }
+
+  #request(request: IncomingMessage, response: ServerResponse): void {
+    const { basePath, http } = this.#settings;
+    const url = request.url ?? "/";
+    const managed = parseManagedPath(url);
+    if (managed?.basePath === basePath) {
+      this.#management.handle(managed.connectionId, request, response).catch((error) => {
+        response.destroy();
+        reportBug(error);
+      });
+    } else if (isServicePath(url, basePath)) {
+      response.writeHead(426, { upgrade: "websocket", connection: "upgrade", "content-length": 0 }).end();
+    } else if (managed || url.startsWith(`/${basePath}/`)) {
+      refuseRequest(response);
+    } else if (url === HEALTH_PATH) {
+      health(response, this.#closed === undefined);
+    } else if (http) {
+      http(request, response);
+    } else {
+      response.writeHead(404, { "content-length": 0 }).end();
+    }
+  }
+
+  async #stop(drainMs: number, spreadMs: number): Promise<void> {
+    const { clock } = this.#settings;
+    this.#upgrades.stop();
+    await this.#invoker.drain(drainMs);
+    const connections = [...this.#registry.values()];
+    const steps = Math.min(CLOSE_STEPS, connections.length);
+    for (let step = 0; step < steps; step++) {
+      if (step > 0) await wait(clock, spreadMs / steps);
+      for (let i = step; i < connections.length; i += steps) connections[i]!.close(ENDINGS.goingAway);
+    }
+    // Now it is the $disconnects that are in flight.
+    await this.#invoker.drain(drainMs);
+    this.#invoker.stop();
+    this.#registry.stop();
+    if (this.#address) await this.#listener.close();
+  }
+}
+
+function health(response: ServerResponse, healthy: boolean): void {
+  const body = JSON.stringify({ status: healthy ? "ok" : "stopping" });
+  response.writeHead(healthy ? 200 : 503, { "content-type": "application/json" }).end(body);
+}
+
+function wait(clock: Clock, ms: number): Promise<void> {
+  return new Promise((resolve) => clock.setTimeout(resolve, ms));
+}
+
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || host === "::";
+}
+
+/** Nothing a client or a handler does ends here; if something does, it is heard of and the others go on. */
+function reportBug(error: unknown): void {
+  process.emitWarning(error instanceof Error ? error : String(error), { code: "LIFT_WS_GATEWAY" });
 }

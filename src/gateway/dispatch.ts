@@ -1,0 +1,118 @@
+import type { LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
+import type { Ending } from "./close-codes.ts";
+import { disconnectEvent, messageEvent } from "./events.ts";
+import { byteLength, textFrame } from "./frames.ts";
+import { newId } from "./ids.ts";
+import { checkResult, type Invoker, type RouteOutcome, statusOf } from "./invoke.ts";
+import type { GatewaySettings } from "./options.ts";
+import type { Registry } from "./registry.ts";
+import { compileRouteSelector, type RouteSelector } from "./route.ts";
+import type { ConnectionListener, LiveConnection } from "./socket.ts";
+import type { Throttle } from "./throttle.ts";
+
+const CONNECT = "$connect";
+const DISCONNECT = "$disconnect";
+const DEFAULT = "$default";
+
+/** What happens on an open connection: its messages go to their routes, its end to `$disconnect`. */
+export class Dispatcher implements ConnectionListener {
+  readonly #settings: GatewaySettings;
+  readonly #registry: Registry;
+  readonly #invoker: Invoker;
+  readonly #throttle: Throttle;
+  readonly #select: RouteSelector;
+
+  constructor(settings: GatewaySettings, registry: Registry, invoker: Invoker, throttle: Throttle) {
+    this.#settings = settings;
+    this.#registry = registry;
+    this.#invoker = invoker;
+    this.#throttle = throttle;
+    this.#select = compileRouteSelector(settings.routeSelectionExpression);
+  }
+
+  onMessage(connection: LiveConnection, text: string): void {
+    const requestId = newId();
+    if (!this.#throttle.take()) {
+      this.#sendError(connection, "Too Many Requests", requestId);
+      return;
+    }
+    const routeKey = this.#route(this.#select(text));
+    const handler = routeKey === undefined ? undefined : this.handler(routeKey);
+    if (routeKey === undefined || !handler) {
+      this.#sendError(connection, "Forbidden", requestId);
+      return;
+    }
+    const event = messageEvent(text, routeKey, requestId, connection.origin, this.#settings);
+    this.invoke(handler, event, (outcome) => this.#answer(connection, routeKey, requestId, outcome));
+  }
+
+  onEnd(connection: LiveConnection, { code, reason }: Ending): void {
+    this.#registry.delete(connection);
+    this.disconnect(disconnectEvent(code, reason, newId(), connection.origin, this.#settings));
+  }
+
+  /** `$disconnect` is best effort: nobody is left to be told how it went. */
+  disconnect(event: WebSocketEvent): void {
+    const handler = this.handler(DISCONNECT);
+    if (handler) this.invoke(handler, event, () => {});
+  }
+
+  handler(routeKey: string): LambdaHandler | undefined {
+    return this.#settings.routes.get(routeKey) ?? this.#settings.handler;
+  }
+
+  /** Runs a route's handler, checks its answer and reports the invocation. */
+  invoke(handler: LambdaHandler, event: WebSocketEvent, settle: (outcome: RouteOutcome) => void): void {
+    const { onInvocation, clock } = this.#settings;
+    const { routeKey, connectionId, requestId } = event.requestContext;
+    const startedAt = onInvocation ? clock.now() : 0;
+    this.#invoker.run(handler, event, routeKey, (raw) => {
+      const outcome = checkResult(raw);
+      settle(outcome);
+      onInvocation?.({
+        routeKey,
+        connectionId,
+        requestId,
+        status: statusOf(outcome),
+        durationMs: clock.now() - startedAt,
+        ...(outcome.kind === "failed" && { error: outcome.error }),
+      });
+    });
+  }
+
+  /** `$connect` and `$disconnect` are the service's own: a message that selects them is one without a route. */
+  #route(selected: string | undefined): string | undefined {
+    const { routes, handler } = this.#settings;
+    if (selected !== undefined && selected !== CONNECT && selected !== DISCONNECT) {
+      if (routes.has(selected) || (handler && selected !== "")) return selected;
+    }
+    return routes.has(DEFAULT) || handler ? DEFAULT : undefined;
+  }
+
+  #answer(connection: LiveConnection, routeKey: string, requestId: string, outcome: RouteOutcome): void {
+    if (outcome.kind === "failed") {
+      this.#sendError(connection, "Internal server error", requestId);
+    } else if (outcome.kind === "timed out") {
+      this.#sendError(connection, "Endpoint request timed out", requestId);
+    } else if (outcome.result.body && this.#settings.routeResponses.has(routeKey)) {
+      if (byteLength(outcome.result.body) <= this.#settings.limits.messageBytes) {
+        this.#send(connection, outcome.result.body);
+      } else {
+        this.#sendError(connection, "Internal server error", requestId);
+      }
+    }
+  }
+
+  #sendError(connection: LiveConnection, message: string, requestId: string): void {
+    this.#send(connection, errorText(message, connection.id, requestId));
+  }
+
+  #send(connection: LiveConnection, text: string): void {
+    connection.send(textFrame(text, this.#settings.limits.frameBytes));
+  }
+}
+
+/** The service's error text to the letter, the space after the first colon included. */
+export function errorText(message: string, connectionId: string, requestId: string): string {
+  return `{"message": ${JSON.stringify(message)}, "connectionId":"${connectionId}", "requestId":"${requestId}"}`;
+}

@@ -1,0 +1,24 @@
+import { randomFillSync } from "node:crypto";
+
+/** 11 bytes make 15 characters of base64url and one `=`: the shape of the service's ids. */
+const ID_BYTES = 11;
+const POOL_BYTES = ID_BYTES * 256;
+
+const pool = Buffer.allocUnsafeSlow(POOL_BYTES);
+let used = POOL_BYTES;
+
+/** A connection, request or message id in the service's shape, from the system's random source. */
+export function newId(): string {
+  if (used === POOL_BYTES) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  const start = used;
+  used += ID_BYTES;
+  return `${pool.toString("base64url", start, used)}=`;
+}
+
+/** Whether the service would take it for a connection's id: well-formed, open or not. */
+export function isConnectionId(value: string): boolean {
+  return /^[\w-]{15}=$/.test(value);
+}

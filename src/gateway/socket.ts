@@ -1,0 +1,147 @@
+import type { Socket } from "node:net";
+import { WebSocket } from "ws";
+import type { Timer } from "./clock.ts";
+import { ENDINGS, type Ending, endingOfClose, endingOfError } from "./close-codes.ts";
+import type { Origin } from "./events.ts";
+import { type Frame, FrameMeter } from "./frames.ts";
+import type { GatewaySettings } from "./options.ts";
+
+/** Who is told what happens on a connection. */
+export interface ConnectionListener {
+  onMessage(connection: LiveConnection, text: string): void;
+  /** Once, however it ended. Nothing can be sent any more. */
+  onEnd(connection: LiveConnection, ending: Ending): void;
+}
+
+/** `full`: more than `bufferBytes` wait for this client. */
+export type SendOutcome = "sent" | "full" | "closed";
+
+/** The `ws` class with a place for our connection, so that all sockets share one listener per event. */
+export class ClientSocket extends WebSocket {
+  declare connection: LiveConnection;
+}
+
+/** An open connection: the client's socket and what is known of it. */
+export class LiveConnection {
+  readonly origin: Origin;
+  lastActiveAt: number;
+  readonly #socket: ClientSocket;
+  /** The transport below it. Frames are written to it ready-made; `ws` writes its own synchronously, so they never mix. */
+  readonly #transport: Socket;
+  readonly #listener: ConnectionListener;
+  readonly #settings: GatewaySettings;
+  readonly #meter: FrameMeter;
+  #ended = false;
+  #slow: Timer | undefined;
+
+  constructor(
+    socket: ClientSocket,
+    transport: Socket,
+    origin: Origin,
+    settings: GatewaySettings,
+    listener: ConnectionListener,
+  ) {
+    this.origin = origin;
+    this.lastActiveAt = origin.connectedAt;
+    this.#socket = socket;
+    this.#transport = transport;
+    this.#settings = settings;
+    this.#listener = listener;
+    this.#meter = new FrameMeter(settings.limits.frameBytes);
+    socket.connection = this;
+    socket.on("message", onMessage);
+    socket.on("close", onClose);
+    socket.on("error", onError);
+    if (settings.pingResetsIdle) socket.on("ping", onPing);
+    // Before ws reads them: it must not deliver a message whose frame was too long.
+    transport.prependListener("data", (chunk: Buffer) => {
+      if (!this.#ended && this.#meter.exceeds(chunk)) this.close(ENDINGS.tooBig);
+    });
+  }
+
+  get id(): string {
+    return this.origin.connectionId;
+  }
+
+  send(frame: Frame): SendOutcome {
+    if (this.#ended) return "closed";
+    const { bufferBytes } = this.#settings.limits;
+    if (this.#transport.writableLength >= bufferBytes) return "full";
+    this.lastActiveAt = this.#settings.clock.now();
+    if (!this.#transport.write(frame) && this.#transport.writableLength >= bufferBytes) this.#watchSlow();
+    return "sent";
+  }
+
+  /**
+   * Ends it from this side, with a close frame. The listener is told at once: a silent peer holds nothing up.
+   * @param clientCode the code in the frame, where it is not the one that `$disconnect` is told
+   */
+  close(ending: Ending, clientCode: number = ending.code): void {
+    if (this.#ended) return;
+    this.#socket.close(clientCode, ending.reason);
+    this.#end(ending);
+  }
+
+  /** Ends the transport without waiting for the peer. */
+  terminate(): void {
+    this.#socket.terminate();
+  }
+
+  touch(): void {
+    this.lastActiveAt = this.#settings.clock.now();
+  }
+
+  received(data: Buffer, isBinary: boolean): void {
+    if (this.#ended) return;
+    if (isBinary) {
+      this.close(ENDINGS.binary);
+      return;
+    }
+    this.touch();
+    this.#listener.onMessage(this, data.toString());
+  }
+
+  closed(code: number, reason: Buffer): void {
+    if (!this.#ended) this.#end(endingOfClose(code, reason));
+  }
+
+  failed(error: Error): void {
+    if (!this.#ended) this.#end(endingOfError(error));
+  }
+
+  #end(ending: Ending): void {
+    this.#ended = true;
+    this.#slow?.cancel();
+    this.#listener.onEnd(this, ending);
+  }
+
+  /** A client that stays over its buffer for the grace time is cut off, so that it costs bounded memory. */
+  #watchSlow(): void {
+    if (this.#slow) return;
+    this.#slow = this.#settings.clock.setTimeout(() => {
+      this.close(ENDINGS.tooSlow);
+      this.terminate();
+    }, this.#settings.limits.slowClientMs);
+    this.#transport.once("drain", () => {
+      this.#slow?.cancel();
+      this.#slow = undefined;
+    });
+  }
+}
+
+function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
+  // Of the three types that ws can hand over, nodebuffer is the default and the only one here.
+  (this as ClientSocket).connection.received(data as Buffer, isBinary);
+}
+
+function onClose(this: WebSocket, code: number, reason: Buffer): void {
+  (this as ClientSocket).connection.closed(code, reason);
+}
+
+function onError(this: WebSocket, error: Error): void {
+  (this as ClientSocket).connection.failed(error);
+}
+
+function onPing(this: WebSocket): void {
+  (this as ClientSocket).connection.touch();
+}

@@ -1,0 +1,233 @@
+import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
+import { WebSocketServer } from "ws";
+import { type AuthorizerContext, isSuccess, type WebSocketResult } from "../apigw/index.ts";
+import { hasIdentity, judge } from "./authorizer.ts";
+import { ENDINGS } from "./close-codes.ts";
+import { type Dispatcher, errorText } from "./dispatch.ts";
+import { authorizerEvent, connectArn, connectEvent, disconnectEvent, type Origin } from "./events.ts";
+import { newId } from "./ids.ts";
+import type { Invoker, Outcome, RouteOutcome } from "./invoke.ts";
+import { statusOf } from "./invoke.ts";
+import type { GatewaySettings } from "./options.ts";
+import type { Registry } from "./registry.ts";
+import { ClientSocket, LiveConnection } from "./socket.ts";
+import type { Throttle } from "./throttle.ts";
+
+/** ms that a peer gets to answer a close frame before its transport is cut. Nothing else waits for it. */
+const CLOSE_HANDSHAKE_MS = 5_000;
+
+/** RFC 9110's token: what a subprotocol's name is made of. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** The message in a refusal's body, where the service has one of its own. */
+const REFUSALS: ReadonlyMap<number, string> = new Map([
+  [500, "Internal server error"],
+  [502, "Internal server error"],
+  [504, "Endpoint request timed out"],
+]);
+
+/** Why an upgrade is refused: the status that the client's request gets. */
+class Refusal {
+  readonly status: number;
+  constructor(status: number) {
+    this.status = status;
+  }
+}
+
+interface Parts {
+  readonly settings: GatewaySettings;
+  readonly registry: Registry;
+  readonly invoker: Invoker;
+  readonly dispatcher: Dispatcher;
+  /** New connections. */
+  readonly connects: Throttle;
+  /** Everything that the account's request rate covers. */
+  readonly requests: Throttle;
+  domainName(): string;
+}
+
+/** Turns an upgrade request into a connection: held until `$connect` has ended, refused with its status. */
+export class Upgrades {
+  readonly #parts: Parts;
+  readonly #server: WebSocketServer;
+  /** The subprotocol that a `$connect` chose, until `ws` writes the handshake. */
+  readonly #chosen = new WeakMap<IncomingMessage, string>();
+  #stopping = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    // A variable, not a literal: closeTimeout is missing from the types.
+    const options = {
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      maxPayload: Number.isFinite(parts.settings.limits.messageBytes)
+        ? parts.settings.limits.messageBytes
+        : 0,
+      closeTimeout: CLOSE_HANDSHAKE_MS,
+      handleProtocols: () => false as const,
+      WebSocket: ClientSocket,
+    };
+    this.#server = new WebSocketServer(options);
+    this.#server.on("headers", (headers, request) => {
+      const protocol = this.#chosen.get(request);
+      if (protocol !== undefined) headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
+    });
+  }
+
+  /** From now on every upgrade is refused with 503. */
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  async handle(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    socket.on("error", ignore);
+    const connectionId = newId();
+    try {
+      this.#check(request);
+      const origin = this.#origin(request, connectionId);
+      const authorizer = await this.#authorize(request, origin);
+      await this.#connect(request, socket, head, { ...origin, authorizer });
+    } catch (error) {
+      const status = error instanceof Refusal ? error.status : 500;
+      refuse(socket, status, connectionId);
+      if (!(error instanceof Refusal)) throw error;
+    }
+  }
+
+  /** What is wrong with a request before anybody is asked about it. */
+  #check(request: IncomingMessage): void {
+    const { settings, connects, requests } = this.#parts;
+    const url = request.url ?? "/";
+    const { origin, "sec-websocket-key": key, "sec-websocket-version": version } = request.headers;
+    if (this.#stopping) throw new Refusal(503);
+    if (url.length > settings.limits.urlLength) throw new Refusal(414);
+    if (!isServicePath(url, settings.basePath)) throw new Refusal(403);
+    if (request.method !== "GET" || request.headers.upgrade?.toLowerCase() !== "websocket")
+      throw new Refusal(400);
+    if (!/^[+/0-9A-Za-z]{22}==$/.test(key ?? "")) throw new Refusal(400);
+    if (version !== "13") throw new Refusal(426);
+    if (!areProtocols(request.headers["sec-websocket-protocol"])) throw new Refusal(400);
+    if (origin !== undefined && settings.allowedOrigins?.has(origin) === false) throw new Refusal(403);
+    if (!connects.take() || !requests.take()) throw new Refusal(429);
+  }
+
+  #origin(request: IncomingMessage, connectionId: string): Origin {
+    const { settings, domainName } = this.#parts;
+    return {
+      connectionId,
+      connectedAt: settings.clock.now(),
+      sourceIp: sourceIp(request, settings.trustProxy),
+      userAgent: request.headers["user-agent"],
+      domainName: domainName(),
+      authorizer: undefined,
+    };
+  }
+
+  async #authorize(request: IncomingMessage, origin: Origin): Promise<AuthorizerContext | undefined> {
+    const { settings, invoker } = this.#parts;
+    const { authorizer, clock, limits, onInvocation } = settings;
+    if (!authorizer) return undefined;
+    const event = authorizerEvent(connectEvent(request, origin, settings), settings);
+    if (!hasIdentity(settings.identitySources, event)) throw new Refusal(401);
+    const startedAt = clock.now();
+    const outcome = await new Promise<Outcome>((settle) =>
+      invoker.run(authorizer, event, "authorizer", settle),
+    );
+    const durationMs = clock.now() - startedAt;
+    const verdict = judge(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
+    onInvocation?.({
+      routeKey: "authorizer",
+      connectionId: origin.connectionId,
+      requestId: event.requestContext.requestId,
+      status: verdict.allowed ? 200 : verdict.status,
+      durationMs,
+      ...(!verdict.allowed && verdict.error !== undefined && { error: verdict.error }),
+    });
+    if (!verdict.allowed) throw new Refusal(verdict.status);
+    return verdict.context;
+  }
+
+  async #connect(request: IncomingMessage, socket: Socket, head: Buffer, origin: Origin): Promise<void> {
+    const { settings, dispatcher } = this.#parts;
+    const handler = dispatcher.handler("$connect");
+    if (handler) {
+      const event = connectEvent(request, origin, settings);
+      const outcome = await new Promise<RouteOutcome>((settle) => dispatcher.invoke(handler, event, settle));
+      const status = statusOf(outcome);
+      if (!isSuccess(status) || outcome.kind !== "answered") throw new Refusal(status);
+      const protocol = chosenProtocol(outcome.result);
+      if (protocol !== undefined) {
+        if (!TOKEN.test(protocol)) throw new Refusal(502);
+        this.#chosen.set(request, protocol);
+      }
+    }
+    this.#open(request, socket, head, origin);
+  }
+
+  #open(request: IncomingMessage, transport: Socket, head: Buffer, origin: Origin): void {
+    const { settings, registry, dispatcher } = this.#parts;
+    let opened = false;
+    this.#server.handleUpgrade(request, transport, head, (socket) => {
+      opened = true;
+      transport.removeListener("error", ignore);
+      registry.add(new LiveConnection(socket as ClientSocket, transport, origin, settings, dispatcher));
+    });
+    // The client has left meanwhile. The application believes it connected, so it must hear of the end.
+    if (!opened) {
+      const { code, reason } = ENDINGS.vanished;
+      dispatcher.disconnect(disconnectEvent(code, reason, newId(), origin, settings));
+    }
+  }
+}
+
+/** `/{basePath}` and nothing below it, whatever the query. */
+export function isServicePath(url: string, basePath: string): boolean {
+  const path = url.split("?", 1)[0];
+  return path === `/${basePath}` || path === `/${basePath}/`;
+}
+
+function areProtocols(header: string | undefined): boolean {
+  if (header === undefined) return true;
+  const names = header.split(",").map((name) => name.trim());
+  return names.every((name) => TOKEN.test(name)) && new Set(names).size === names.length;
+}
+
+function chosenProtocol({ headers, multiValueHeaders }: WebSocketResult): string | undefined {
+  const isIt = ([name]: [string, unknown]) => name.toLowerCase() === "sec-websocket-protocol";
+  const single = Object.entries(headers ?? {}).find(isIt)?.[1];
+  const several = Object.entries(multiValueHeaders ?? {})
+    .find(isIt)?.[1]
+    ?.at(-1);
+  const chosen = single ?? several;
+  return chosen === undefined ? undefined : String(chosen);
+}
+
+function sourceIp(request: IncomingMessage, trustProxy: boolean): string {
+  const forwarded = trustProxy ? [request.headers["x-forwarded-for"] ?? []].flat().join(",") : "";
+  // The last entry is the one that the proxy itself has added; those before it are the client's word.
+  const address = forwarded.split(",").at(-1)?.trim() || (request.socket.remoteAddress ?? "");
+  return address.replace(/^::ffff:/, "");
+}
+
+function refuse(socket: Socket, status: number, connectionId: string): void {
+  const requestId = newId();
+  const body = errorText(REFUSALS.get(status) ?? STATUS_CODES[status] ?? "Refused", connectionId, requestId);
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}`,
+      "Connection: close",
+      "Content-Type: application/json",
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      `x-amzn-requestid: ${crypto.randomUUID()}`,
+      `x-amz-apigw-id: ${requestId}`,
+      ...(status === 426 ? ["Sec-WebSocket-Version: 13", "Upgrade: websocket"] : []),
+      "",
+      body,
+    ].join("\r\n"),
+  );
+  socket.once("finish", () => socket.destroy());
+}
+
+function ignore(): void {}
