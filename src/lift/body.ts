@@ -1,0 +1,33 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { LiftError } from "./errors.ts";
+
+/** @throws {LiftError} MALFORMED_JSON */
+export function parseBody(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch (cause) {
+    throw new LiftError("MALFORMED_JSON", { cause });
+  }
+}
+
+/** A field of a value that a client wrote: its own fields only, so neither `__proto__` nor `constructor`. */
+export function ownField(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  if (name === "__proto__" || name === "constructor") return undefined;
+  return Object.hasOwn(value, name) ? (value as { [name: string]: unknown })[name] : undefined;
+}
+
+/** @throws {LiftError} VALIDATION_ERROR, with the issues as its details */
+export async function validate<Schema extends StandardSchemaV1>(
+  schema: Schema,
+  value: unknown,
+): Promise<StandardSchemaV1.InferOutput<Schema>> {
+  const result = await schema["~standard"].validate(value);
+  if (result.issues === undefined) return result.value as StandardSchemaV1.InferOutput<Schema>;
+  throw new LiftError("VALIDATION_ERROR", { details: result.issues.map(plainIssue) });
+}
+
+function plainIssue(issue: StandardSchemaV1.Issue): { message: string; path: string[] } {
+  const path = (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
+  return { message: issue.message, path };
+}

@@ -1,0 +1,41 @@
+import type { AnyContext } from "./context.ts";
+import { LiftError } from "./errors.ts";
+
+/** Runs what stands further in. Once only. */
+export type Next = () => Promise<void>;
+
+/**
+ * Stands around the handler of every route: `(ctx, next) => { …; await next(); … }`. Without `next()` the
+ * handler does not run; on `$connect` the middleware must then have set a status. What it returns is ignored.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: a middleware that does not name a State fits every app
+export type Middleware<State extends object = any> = (ctx: AnyContext<State>, next: Next) => unknown;
+
+/** A link of a composed chain. It returns a promise only where something in it is asynchronous. */
+export type Step = (ctx: AnyContext) => unknown;
+
+/** Nests `middleware` around `handler`, the first outermost. Done once per route; an event only walks it. */
+export function compose(middleware: readonly Middleware[], handler: Step): Step {
+  return middleware.reduceRight<Step>((inner, outer) => nest(outer, inner), handler);
+}
+
+function nest(middleware: Middleware, inner: Step): Step {
+  return (ctx) => {
+    let called = false;
+    return middleware(ctx, () => {
+      if (called) return Promise.reject(new LiftError("NEXT_CALLED_TWICE"));
+      called = true;
+      return asPromise(inner, ctx);
+    });
+  };
+}
+
+/** A step's outcome as a promise, so that `next().finally(…)` works around a handler that throws at once. */
+function asPromise(step: Step, ctx: AnyContext): Promise<void> {
+  try {
+    const outcome = step(ctx);
+    return outcome instanceof Promise ? outcome : Promise.resolve(outcome as undefined);
+  } catch (thrown) {
+    return Promise.reject(thrown);
+  }
+}

@@ -1,0 +1,111 @@
+import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
+import type { ConnectionStore } from "../store/index.ts";
+import { LiftError } from "./errors.ts";
+import { consoleLogger, type Logger } from "./logger.ts";
+import type { Handler } from "./router.ts";
+
+/** Who a connection belongs to. A missing tenant is a scope of its own. */
+export interface ConnectionIdentity {
+  readonly userId?: string | undefined;
+  readonly tenantId?: string | undefined;
+}
+
+export interface LiftOptions<State extends object> {
+  /** Turns connection management on: rows are saved, read and removed, and `ctx.set` and `ctx.get` work. */
+  readonly connectionStore?: ConnectionStore;
+  /** Answers messages whose route is not registered. Default: a NOT_FOUND error frame. */
+  readonly defaultHandler?: Handler<State>;
+  /** Default: JSON lines on the console. */
+  readonly logger?: Logger;
+  /** How messages are sent. Default: the AWS SDK, at the endpoint that the event names. */
+  readonly connections?: Connections;
+  /**
+   * Reads the identity from the authorizer's context; `undefined` says that it carries none, and then the
+   * connection's row tells. Default: `sub` or `userId`, and `tenant_id` or `tenantId`; never `principalId`,
+   * which many authorizers set to a constant.
+   */
+  readonly identity?: (authorizer: AuthorizerContext) => ConnectionIdentity | undefined;
+  /** ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+  /** ms that a connection lives at most; its row expires 10 minutes later. Default 7,200,000; minimum 1. */
+  readonly lifetimeMs?: number;
+  /** ms before the function is stopped that `ctx.signal` fires. Default 1,000; minimum 0. */
+  readonly deadlineMarginMs?: number;
+}
+
+/** What every event of an app shares. */
+export interface Settings {
+  readonly store: ConnectionStore | undefined;
+  readonly logger: Logger;
+  readonly connections: Connections | undefined;
+  readonly identity: (authorizer: AuthorizerContext) => ConnectionIdentity | undefined;
+  readonly now: () => number;
+  readonly lifetimeMs: number;
+  readonly deadlineMarginMs: number;
+}
+
+const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: unknown) => boolean } = {
+  connectionStore: hasMethods("save", "get", "delete", "setState", "updateState"),
+  defaultHandler: isFunction,
+  logger: hasMethods("debug", "info", "warn", "error"),
+  connections: hasMethods("post", "broadcast", "get", "disconnect"),
+  identity: isFunction,
+  now: isFunction,
+  lifetimeMs: isAtLeast(1),
+  deadlineMarginMs: isAtLeast(0),
+};
+
+/** @throws {LiftError} INVALID_OPTION */
+export function readOptions<State extends object>(options: LiftOptions<State>): Settings {
+  checkOptions(options, CHECKS);
+  return {
+    store: options.connectionStore,
+    logger: options.logger ?? consoleLogger,
+    connections: options.connections,
+    identity: options.identity ?? claimedIdentity,
+    now: options.now ?? Date.now,
+    lifetimeMs: options.lifetimeMs ?? MAX_LIFETIME_MS,
+    deadlineMarginMs: options.deadlineMarginMs ?? 1_000,
+  };
+}
+
+/** @throws {LiftError} INVALID_OPTION: a name that is not among `checks`, or a value that its check refuses */
+export function checkOptions(
+  options: object,
+  checks: { readonly [name: string]: (value: unknown) => boolean },
+): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(checks, name)) {
+      const message = `Unknown option ${name}; there are ${Object.keys(checks).join(", ")}`;
+      throw new LiftError("INVALID_OPTION", { message });
+    }
+    if (value === undefined || checks[name]?.(value)) continue;
+    throw new LiftError("INVALID_OPTION", { message: `Option ${name} is invalid: ${String(value)}` });
+  }
+}
+
+/** The identity as authorizers commonly spell it; an empty string is nobody. */
+export function claimedIdentity(authorizer: AuthorizerContext): ConnectionIdentity | undefined {
+  const userId = text(authorizer.sub) ?? text(authorizer.userId);
+  const tenantId = text(authorizer.tenant_id) ?? text(authorizer.tenantId);
+  return userId === undefined && tenantId === undefined ? undefined : { userId, tenantId };
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function isFunction(value: unknown): boolean {
+  return typeof value === "function";
+}
+
+function isAtLeast(minimum: number): (value: unknown) => boolean {
+  return (value) => typeof value === "number" && value >= minimum;
+}
+
+function hasMethods(...names: string[]): (value: unknown) => boolean {
+  return (value) =>
+    typeof value === "object" &&
+    value !== null &&
+    names.every((name) => typeof (value as { [name: string]: unknown })[name] === "function");
+}

@@ -1,0 +1,101 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
+import type { WebSocketResult } from "../apigw/index.ts";
+import { compose, type Middleware, type Step } from "./compose.ts";
+import { type AnyContext, type AnyState, type Context, setInput, settle } from "./context.ts";
+import { LiftError } from "./errors.ts";
+
+/** Nothing, the context (`return ctx.status(401).json(…)`) or a result as any Lambda returns it. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement is the usual one
+export type HandlerResult = void | AnyContext | WebSocketResult;
+
+export type Handler<State extends object = AnyState, Input = unknown> = (
+  ctx: Context<State, Input>,
+) => HandlerResult | Promise<HandlerResult>;
+
+interface Route {
+  readonly middleware: readonly Middleware[];
+  readonly handler: Step;
+}
+
+/** The chains of an app, composed. */
+export interface Routes {
+  readonly connect: Step;
+  readonly disconnect: Step;
+  /** The chain of a message's route key; else `$default`'s, the default handler's, or one that says NOT_FOUND. */
+  message(routeKey: string): Step;
+}
+
+export class Router {
+  readonly #routes = new Map<string, Route>();
+  readonly #middleware: Middleware[] = [];
+
+  get keys(): string[] {
+    return [...this.#routes.keys()];
+  }
+
+  use(middleware: readonly Middleware[]): void {
+    this.#middleware.push(...middleware);
+  }
+
+  /** @throws {LiftError} ROUTE_EXISTS, INVALID_ROUTE */
+  add(key: string, route: Route): void {
+    if (typeof key !== "string" || key === "") {
+      throw new LiftError("INVALID_ROUTE", { message: "A route's key is a string that is not empty" });
+    }
+    if (this.#routes.has(key)) {
+      throw new LiftError("ROUTE_EXISTS", { message: `The route ${key} is registered already` });
+    }
+    this.#routes.set(key, route);
+  }
+
+  compile(defaultHandler: Step | undefined): Routes {
+    const chain = (key: string, otherwise: Step): Step => {
+      const route = this.#routes.get(key) ?? { middleware: [], handler: otherwise };
+      return compose([...this.#middleware, ...route.middleware], route.handler);
+    };
+    const connect = chain("$connect", accept);
+    const disconnect = chain("$disconnect", accept);
+    const fallback = chain("$default", defaultHandler ?? notFound);
+    const messages = new Map(
+      this.keys.filter((key) => !isLifecycle(key)).map((key) => [key, chain(key, notFound)]),
+    );
+    return { connect, disconnect, message: (routeKey) => messages.get(routeKey) ?? fallback };
+  }
+}
+
+/** Whether a key is one that no message can select. */
+export function isLifecycle(key: string): boolean {
+  return key === "$connect" || key === "$disconnect";
+}
+
+/** The innermost step: runs a handler, after its schema, and takes its answer. */
+export function answering(handler: Handler<AnyState>, schema?: StandardSchemaV1): Step {
+  if (schema !== undefined) {
+    return async (ctx) => {
+      await setInput(ctx, schema);
+      settle(ctx, await handler(ctx));
+    };
+  }
+  return (ctx) => {
+    const answer = handler(ctx);
+    if (isThenable(answer)) return settleLater(ctx, answer);
+    settle(ctx, answer);
+  };
+}
+
+async function settleLater(ctx: AnyContext, answer: PromiseLike<HandlerResult>): Promise<void> {
+  settle(ctx, await answer);
+}
+
+function isThenable(value: unknown): value is PromiseLike<HandlerResult> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
+/** `$connect` and `$disconnect` are optional, as they are on the service. */
+function accept(ctx: AnyContext): void {
+  settle(ctx, undefined);
+}
+
+function notFound(): never {
+  throw new LiftError("NOT_FOUND");
+}

@@ -1,0 +1,146 @@
+import type { Connection, ConnectionStore, Json } from "../ports.ts";
+import { frozenCopy } from "./freeze.ts";
+import { ConnectionIndex } from "./index-by.ts";
+
+export interface MemoryConnectionStoreOptions {
+  /** ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** The longest that a Lambda runs: a save that started before a delete can't come later. */
+const TOMBSTONE_MS = 15 * 60 * 1000;
+
+/** Rows looked at for expiry on each save: more than one, so that the dead never outgrow the living. */
+const SWEPT_PER_SAVE = 2;
+
+/**
+ * Connections in this process's memory, for one process and as long as it lives. Rows are frozen and replaced
+ * whole, so what `get` returns is a snapshot without a copy. Leaves no timer: what is past due is swept by and by.
+ */
+export function memoryConnectionStore(options: MemoryConnectionStoreOptions = {}): ConnectionStore {
+  return new MemoryConnectionStore(options.now ?? Date.now);
+}
+
+class MemoryConnectionStore implements ConnectionStore {
+  readonly #now: () => number;
+  readonly #rows = new Map<string, Connection>();
+  readonly #byUser = new ConnectionIndex();
+  readonly #byTenant = new ConnectionIndex();
+  /** Until when a deleted id can't be saved, in ms; in order of deletion, so of expiry too. */
+  readonly #tombstones = new Map<string, number>();
+  #sweeper: MapIterator<string> = this.#rows.keys();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  async save(connection: Connection): Promise<boolean> {
+    this.#sweep();
+    const { id, userId, tenantId } = connection;
+    if (this.#tombstones.has(id)) return false;
+    if (this.#live(id) !== undefined || connection.expiresAt <= this.#now()) return true;
+    this.#rows.set(id, frozenRow(connection));
+    if (userId !== undefined) this.#byUser.add(userId, id);
+    if (tenantId !== undefined) this.#byTenant.add(tenantId, id);
+    return true;
+  }
+
+  get(id: string): Promise<Connection | undefined> {
+    return Promise.resolve(this.#live(id));
+  }
+
+  async delete(id: string): Promise<void> {
+    this.#sweep();
+    this.#remove(id);
+    if (!this.#tombstones.has(id)) this.#tombstones.set(id, this.#now() + TOMBSTONE_MS);
+  }
+
+  async setState(id: string, entries: { readonly [key: string]: Json | undefined }): Promise<boolean> {
+    const row = this.#live(id);
+    if (row === undefined) return false;
+    this.#rows.set(id, withState(row, entries));
+    return true;
+  }
+
+  async updateState(
+    id: string,
+    key: string,
+    change: (current: Json | undefined) => Json | undefined,
+  ): Promise<Json | undefined> {
+    const row = this.#live(id);
+    if (row === undefined) return undefined;
+    const changed = withState(row, { [key]: change(stateOf(row, key)) });
+    this.#rows.set(id, changed);
+    return stateOf(changed, key);
+  }
+
+  listByUser(userId: string): AsyncIterable<Connection> {
+    return this.#list(this.#byUser.ids(userId));
+  }
+
+  listByTenant(tenantId: string): AsyncIterable<Connection> {
+    return this.#list(this.#byTenant.ids(tenantId));
+  }
+
+  async count(): Promise<number> {
+    for (const id of this.#rows.keys()) this.#live(id);
+    return this.#rows.size;
+  }
+
+  async *#list(ids: readonly string[]): AsyncGenerator<Connection> {
+    for (const id of ids) {
+      const row = this.#live(id);
+      if (row !== undefined) yield row;
+    }
+  }
+
+  /** The row, unless its time is over; then it goes now. */
+  #live(id: string): Connection | undefined {
+    const row = this.#rows.get(id);
+    if (row === undefined || row.expiresAt > this.#now()) return row;
+    this.#remove(id);
+    return undefined;
+  }
+
+  #remove(id: string): void {
+    const row = this.#rows.get(id);
+    if (row === undefined) return;
+    this.#rows.delete(id);
+    if (row.userId !== undefined) this.#byUser.remove(row.userId, id);
+    if (row.tenantId !== undefined) this.#byTenant.remove(row.tenantId, id);
+  }
+
+  #sweep(): void {
+    const now = this.#now();
+    for (const [id, until] of this.#tombstones) {
+      if (until > now) break;
+      this.#tombstones.delete(id);
+    }
+    for (let looked = 0; looked < SWEPT_PER_SAVE; looked++) {
+      const next = this.#sweeper.next();
+      if (next.done) {
+        this.#sweeper = this.#rows.keys();
+        return;
+      }
+      this.#live(next.value);
+    }
+  }
+}
+
+/** Spreading defines own properties, so `__proto__` is a key like any other. Values that stay are frozen already. */
+function withState(row: Connection, entries: { readonly [key: string]: Json | undefined }): Connection {
+  const merged: [string, Json | undefined][] = Object.entries({ ...row.state, ...entries });
+  const state = merged.flatMap(([key, value]): [string, Json][] => {
+    if (value === undefined) return [];
+    return [[key, Object.hasOwn(entries, key) ? frozenCopy(value) : value]];
+  });
+  return Object.freeze({ ...row, state: Object.freeze(Object.fromEntries(state)) });
+}
+
+function frozenRow(row: Connection): Connection {
+  return Object.freeze({ ...row, metadata: frozenCopy(row.metadata), state: frozenCopy(row.state) });
+}
+
+function stateOf(row: Connection, key: string): Json | undefined {
+  return Object.hasOwn(row.state, key) ? row.state[key] : undefined;
+}

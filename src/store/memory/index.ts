@@ -1,0 +1,1 @@
+export { type MemoryConnectionStoreOptions, memoryConnectionStore } from "./connections.ts";
