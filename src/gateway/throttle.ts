@@ -19,7 +19,7 @@ export class Throttle {
   /** Takes one token; `false` when there is none. */
   take(): boolean {
     if (this.#rate === Number.POSITIVE_INFINITY) return true;
-    if (this.#tokens < 1) this.#fill();
+    this.#fill();
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
     return true;

@@ -1,0 +1,111 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FrameMeter, textFrame } from "./frames.ts";
+
+/** A client's frame: masked with zeros, so that the payload stays as it is. */
+function clientFrame(payloadLength: number, { masked = true, first = 0x81 } = {}): Buffer {
+  const mask = masked ? 0x80 : 0;
+  const header =
+    payloadLength < 126
+      ? [first, mask | payloadLength]
+      : payloadLength < 65_536
+        ? [first, mask | 126, payloadLength >> 8, payloadLength & 0xff]
+        : [first, mask | 127, 0, 0, 0, 0, ...[24, 16, 8, 0].map((shift) => (payloadLength >> shift) & 0xff)];
+  return Buffer.concat([Buffer.from(header), Buffer.alloc((masked ? 4 : 0) + payloadLength, 0x61)]);
+}
+
+/** Splits bytes at random places, as a network does. */
+const chunked = (bytes: Buffer, cuts: number[]) => {
+  const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+  return [0, ...places].map((start, i) => bytes.subarray(start, places[i] ?? bytes.length));
+};
+
+describe("FrameMeter", () => {
+  it.each([0, 1, 125, 126, 32_767, 32_768])("lets a frame of %i bytes pass a limit of 32,768", (length) => {
+    expect(new FrameMeter(32_768).exceeds(clientFrame(length))).toBe(false);
+  });
+
+  it.each([32_769, 65_535, 65_536, 1_000_000])("stops a frame of %i bytes", (length) => {
+    expect(new FrameMeter(32_768).exceeds(clientFrame(length))).toBe(true);
+  });
+
+  it("stops a long frame by its header, before the payload has come", () => {
+    expect(new FrameMeter(1_000).exceeds(clientFrame(1_001).subarray(0, 4))).toBe(true);
+  });
+
+  it("finds exactly the streams with a frame over the limit, however the bytes are split", () => {
+    const lengths = fc.array(fc.integer({ min: 0, max: 300 }), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(lengths, fc.array(fc.nat(), { maxLength: 12 }), fc.boolean(), (lengths, cuts, masked) => {
+        const meter = new FrameMeter(200);
+        const stream = Buffer.concat(lengths.map((length) => clientFrame(length, { masked })));
+        const found = chunked(stream, cuts).some((chunk) => meter.exceeds(chunk));
+        expect(found).toBe(lengths.some((length) => length > 200));
+      }),
+    );
+  });
+
+  it("reads any bytes without throwing", () => {
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 64 })), (chunks) => {
+        const meter = new FrameMeter(1_000);
+        for (const chunk of chunks) expect(typeof meter.exceeds(chunk)).toBe("boolean");
+      }),
+    );
+  });
+});
+
+/** Reads server frames back: opcode, FIN and payload of each. */
+function readFrames(bytes: Buffer) {
+  const frames: { fin: boolean; opcode: number; payload: Buffer }[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const first = bytes[at]!;
+    const short = bytes[at + 1]!;
+    expect(short & 0x80, "a server does not mask").toBe(0);
+    const header = short === 127 ? 10 : short === 126 ? 4 : 2;
+    const length =
+      short === 127
+        ? Number(bytes.readBigUInt64BE(at + 2))
+        : short === 126
+          ? bytes.readUInt16BE(at + 2)
+          : short;
+    const payload = bytes.subarray(at + header, at + header + length);
+    frames.push({ fin: (first & 0x80) !== 0, opcode: first & 0x0f, payload });
+    at += header + length;
+  }
+  return frames;
+}
+
+describe("textFrame", () => {
+  it("carries any text in frames of at most the limit, the last one final", () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "grapheme", maxLength: 300 }),
+        fc.integer({ min: 1, max: 300 }),
+        (text, limit) => {
+          const frames = readFrames(textFrame(text, limit));
+          expect(Buffer.concat(frames.map(({ payload }) => payload)).toString()).toBe(
+            Buffer.from(text).toString(),
+          );
+          expect(frames.map(({ fin }) => fin)).toEqual(frames.map((_, i) => i === frames.length - 1));
+          expect(frames.map(({ opcode }) => opcode)).toEqual(frames.map((_, i) => (i === 0 ? 1 : 0)));
+          for (const { payload } of frames) expect(payload.length).toBeLessThanOrEqual(limit);
+        },
+      ),
+    );
+  });
+
+  it.each([0, 125, 126, 65_535, 65_536, 131_072])("writes the header of a %i byte message", (length) => {
+    const [frame] = readFrames(textFrame("x".repeat(length), Number.POSITIVE_INFINITY));
+    expect(frame?.payload.length).toBe(length);
+  });
+
+  it("makes the same frame of text and of its bytes", () => {
+    expect(textFrame(Buffer.from("grüße"), 100)).toEqual(textFrame("grüße", 100));
+  });
+
+  it("replaces bytes that are no UTF-8, which a text frame may not carry", () => {
+    const [frame] = readFrames(textFrame(Uint8Array.of(0x61, 0xff), 100));
+    expect(frame?.payload.toString()).toBe("a\ufffd");
+  });
+});

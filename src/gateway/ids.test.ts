@@ -1,0 +1,27 @@
+import { describe, expect, it } from "vitest";
+import { isConnectionId, newId } from "./ids.ts";
+
+describe("newId", () => {
+  it("makes 16 characters of base64url for 11 bytes, the last one =", () => {
+    for (let i = 0; i < 1_000; i++) {
+      const id = newId();
+      expect(isConnectionId(id)).toBe(true);
+      expect(Buffer.from(id, "base64url")).toHaveLength(11);
+    }
+  });
+
+  it("makes no id twice, across refills of its pool", () => {
+    expect(new Set(Array.from({ length: 10_000 }, newId)).size).toBe(10_000);
+  });
+});
+
+describe("isConnectionId", () => {
+  it.each([
+    "",
+    "abc",
+    "0123456789abcdef",
+    "L0SM9cOFvHcCIhw==",
+    "L0SM9cOFvHcCIh!=",
+    "6f8460cf-5196-42dc-925a-ed2c00000000",
+  ])("does not take %j", (id) => expect(isConnectionId(id)).toBe(false));
+});
