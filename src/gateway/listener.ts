@@ -1,4 +1,9 @@
-import { createServer as createHttpServer, type RequestListener, type Server } from "node:http";
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+} from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
 import { GatewayError } from "./errors.ts";
@@ -12,7 +17,12 @@ const FIRST_BYTE_MS = 10_000;
 /** ms that peers get to finish what was begun when the listener closes. */
 const CLOSE_MS = 1_000;
 
-export type UpgradeListener = (request: Parameters<RequestListener>[0], socket: Socket, head: Buffer) => void;
+/** Java's HTTP client offers h2c with every request; that is a request, no upgrade of ours. (Node 24 on.) */
+const OPTIONS = {
+  shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
+};
+
+export type UpgradeListener = (request: IncomingMessage, socket: Socket, head: Buffer) => void;
 
 interface Tls {
   readonly key: string;
@@ -27,8 +37,8 @@ export class Listener {
   readonly #sockets = new Set<Socket>();
 
   constructor(onRequest: RequestListener, onUpgrade: UpgradeListener, tls: Tls | undefined) {
-    this.#http = createHttpServer(onRequest).on("upgrade", onUpgrade);
-    this.#https = tls && createHttpsServer(tls, onRequest).on("upgrade", onUpgrade);
+    this.#http = createHttpServer(OPTIONS, onRequest).on("upgrade", onUpgrade);
+    this.#https = tls && createHttpsServer({ ...OPTIONS, ...tls }, onRequest).on("upgrade", onUpgrade);
     this.#entrance = this.#https ? createTcpServer((socket) => this.#sort(socket)) : this.#http;
     this.#entrance.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
