@@ -37,7 +37,10 @@ export let resultOf: (ctx: AnyContext) => WebSocketResult;
 export let isAnswered: (ctx: AnyContext) => boolean;
 export let stateOf: (ctx: AnyContext) => ConnectionState | undefined;
 export let metadataOf: (ctx: AnyContext) => JsonObject;
-export let identify: (ctx: AnyContext, identity: ConnectionIdentity) => void;
+/** Takes the identity from the authorizer's context; `false`: it carries none. */
+export let authorize: (ctx: AnyContext) => boolean;
+/** Takes a connection's row as this event's: its identity, unless the authorizer's stands, and its state. */
+export let adoptRow: (ctx: AnyContext, row: Connection | undefined) => void;
 export let setInput: (ctx: AnyContext, schema: StandardSchemaV1) => Promise<void>;
 export let end: (ctx: AnyContext) => void;
 
@@ -335,8 +338,17 @@ export class Context<State extends object = AnyState, Input = unknown> {
     isAnswered = (ctx) => ctx.#answered;
     stateOf = (ctx) => ctx.#state;
     metadataOf = (ctx) => ctx.#metadata ?? {};
-    identify = (ctx, identity) => {
-      ctx.#identity ??= identity;
+    authorize = (ctx) => {
+      const { authorizer } = ctx.event.requestContext;
+      const identity = authorizer === undefined ? undefined : ctx.#settings.identity(authorizer);
+      if (identity?.userId === undefined && identity?.tenantId === undefined) return false;
+      ctx.#identity = identity;
+      ctx.#fixed = true;
+      return true;
+    };
+    adoptRow = (ctx, row) => {
+      ctx.#state?.adopt(row);
+      ctx.#identity ??= row;
     };
     setInput = async (ctx, schema) => {
       ctx.#input = await validate(schema, ctx.#parse());

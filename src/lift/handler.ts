@@ -10,9 +10,10 @@ import type { Connection, ConnectionStore } from "../store/index.ts";
 import type { Step } from "./compose.ts";
 import {
   type AnyContext,
+  adoptRow,
+  authorize,
   Context,
   end,
-  identify,
   isAnswered,
   metadataOf,
   resultOf,
@@ -30,26 +31,23 @@ import { fromStore } from "./state.ts";
 const ROW_GRACE_MS = 10 * 60 * 1000;
 
 /** Runs one event through its chain: what `webSocketHandler` hands to Lambda. */
-export async function handleEvent(
+export function handleEvent(
   event: unknown,
   lambda: LambdaContext,
   routes: Routes,
   settings: Settings,
 ): Promise<WebSocketResult> {
-  if (!isWebSocketEvent(event)) throw new LiftError("NOT_WEBSOCKET");
+  if (!isWebSocketEvent(event)) return Promise.reject(new LiftError("NOT_WEBSOCKET"));
   const ctx: AnyContext = new Context(event, lambda, settings);
-  try {
-    if (isConnectEvent(event)) return await connect(ctx, routes.connect, settings);
-    if (isDisconnectEvent(event)) return await disconnect(ctx, routes.disconnect, settings);
-    return await message(ctx, routes.message(event.requestContext.routeKey), settings);
-  } finally {
-    end(ctx);
-  }
+  if (isConnectEvent(event)) return connect(ctx, routes.connect, settings);
+  if (isDisconnectEvent(event)) return disconnect(ctx, routes.disconnect, settings);
+  return message(ctx, routes.message(event.requestContext.routeKey), settings);
 }
 
 async function connect(ctx: AnyContext, chain: Step, settings: Settings): Promise<WebSocketResult> {
   try {
-    stateOf(ctx)?.adopt(undefined);
+    authorize(ctx);
+    adoptRow(ctx, undefined);
     await chain(ctx);
     if (!isAnswered(ctx)) {
       const message = "On $connect a middleware either calls next() or sets a status: the client is refused";
@@ -59,6 +57,8 @@ async function connect(ctx: AnyContext, chain: Step, settings: Settings): Promis
     return resultOf(ctx);
   } catch (thrown) {
     return refusal(ctx, thrown);
+  } finally {
+    end(ctx);
   }
 }
 
@@ -83,7 +83,10 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
 async function message(ctx: AnyContext, chain: Step, settings: Settings): Promise<WebSocketResult> {
   try {
     const { store } = settings;
-    if (store !== undefined && !hasIdentity(ctx)) await readRow(ctx, store);
+    if (!authorize(ctx) && store !== undefined) {
+      const id = ctx.connectionId;
+      adoptRow(ctx, store.peek === undefined ? await fromStore(store.get(id)) : store.peek(id));
+    }
     const outcome = chain(ctx);
     if (outcome !== undefined) await outcome;
     const state = stateOf(ctx);
@@ -92,6 +95,8 @@ async function message(ctx: AnyContext, chain: Step, settings: Settings): Promis
   } catch (thrown) {
     await postError(ctx, thrown, settings);
     return { statusCode: 200 };
+  } finally {
+    end(ctx);
   }
 }
 
@@ -100,7 +105,8 @@ async function disconnect(ctx: AnyContext, chain: Step, settings: Settings): Pro
   const { store, deadlineMarginMs } = settings;
   let result: WebSocketResult | undefined;
   try {
-    if (store !== undefined) await readRow(ctx, store);
+    authorize(ctx);
+    if (store !== undefined) adoptRow(ctx, await fromStore(store.get(ctx.connectionId)));
   } catch (thrown) {
     result = refusal(ctx, thrown);
   }
@@ -115,18 +121,8 @@ async function disconnect(ctx: AnyContext, chain: Step, settings: Settings): Pro
   } catch (thrown) {
     result = refusal(ctx, thrown);
   }
+  end(ctx);
   return result ?? resultOf(ctx);
-}
-
-function hasIdentity(ctx: AnyContext): boolean {
-  return ctx.userId !== undefined || ctx.tenantId !== undefined;
-}
-
-/** Reads the row once; the chain's `ctx.get` shares it. */
-async function readRow(ctx: AnyContext, store: ConnectionStore): Promise<void> {
-  const row = await fromStore(store.get(ctx.connectionId));
-  stateOf(ctx)?.adopt(row);
-  if (row !== undefined) identify(ctx, row);
 }
 
 function refusal(ctx: AnyContext, thrown: unknown): WebSocketResult {

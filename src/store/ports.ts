@@ -41,6 +41,12 @@ export interface ConnectionStore {
 
   get(id: string): Promise<Connection | undefined>;
 
+  /**
+   * `get` without the wait, where rows are in this process's memory. Optional: a promise costs a message event
+   * more than the look-up itself.
+   */
+  peek?(id: string): Connection | undefined;
+
   /** Removes the row, and for 15 minutes (the longest that a Lambda runs) refuses to save it again. */
   delete(id: string): Promise<void>;
 

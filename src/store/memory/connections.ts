@@ -45,8 +45,12 @@ class MemoryConnectionStore implements ConnectionStore {
     return true;
   }
 
-  get(id: string): Promise<Connection | undefined> {
-    return Promise.resolve(this.#live(id));
+  async get(id: string): Promise<Connection | undefined> {
+    return this.#live(id);
+  }
+
+  peek(id: string): Connection | undefined {
+    return this.#live(id);
   }
 
   async delete(id: string): Promise<void> {
