@@ -1,0 +1,60 @@
+import { describe, expect, it } from "vitest";
+import { storeCases } from "../../../test/store.cases.ts";
+import type { Connection } from "../ports.ts";
+import { memoryConnectionStore } from "./index.ts";
+
+function make() {
+  let time = Date.UTC(2026, 0, 1);
+  const now = () => time;
+  const advance = (ms: number) => {
+    time += ms;
+  };
+  return { store: memoryConnectionStore({ now }), now, advance };
+}
+
+storeCases("memory store", make);
+
+describe("memory store", () => {
+  const row: Connection = {
+    id: "a",
+    metadata: { device: { os: "linux" } },
+    state: { list: [{ n: 1 }] },
+    sourceIp: "192.0.2.1",
+    endpoint: "https://api.example.com/test",
+    connectedAt: 0,
+    expiresAt: Number.MAX_SAFE_INTEGER,
+  };
+
+  it("hands out rows that nobody can change", async () => {
+    const { store } = make();
+    await store.save(row);
+    await store.setState("a", { more: { deep: [1] } });
+    const found = (await store.get("a")) as { state: { list: { n: number }[]; more: { deep: number[] } } };
+    expect(() => found.state.more.deep.push(2)).toThrow(TypeError);
+    expect(() => Object.assign(found.state.list[0] ?? {}, { n: 2 })).toThrow(TypeError);
+    expect(() => Object.assign(found, { id: "b" })).toThrow(TypeError);
+  });
+
+  it("leaves its caller's own objects changeable", async () => {
+    const { store } = make();
+    await store.save(row);
+    expect(Object.isFrozen(row.metadata.device)).toBe(false);
+  });
+
+  it("forgets a deleted id after 15 minutes", async () => {
+    const { store, advance } = make();
+    await store.delete("a");
+    advance(15 * 60_000 - 1);
+    expect(await store.save(row)).toBe(false);
+    advance(1);
+    expect(await store.save(row)).toBe(true);
+  });
+
+  it("uses the system's time by default", async () => {
+    const store = memoryConnectionStore();
+    await store.save({ ...row, id: "past", expiresAt: Date.now() - 1 });
+    await store.save({ ...row, id: "future", expiresAt: Date.now() + 60_000 });
+    expect(await store.get("past")).toBeUndefined();
+    expect((await store.get("future"))?.id).toBe("future");
+  });
+});
