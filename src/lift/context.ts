@@ -70,11 +70,10 @@ export class Context<State extends object = AnyState, Input = unknown> {
     this.event = event;
     this.lambda = lambda;
     this.#settings = settings;
-    const { authorizer, connectionId } = event.requestContext;
-    this.#identity = authorizer === undefined ? undefined : settings.identity(authorizer);
-    this.#fixed = this.#identity !== undefined || !isConnectEvent(event);
+    this.#fixed = !isConnectEvent(event);
+    const { store } = settings;
     this.#state =
-      settings.store === undefined ? undefined : new ConnectionState(settings.store, connectionId);
+      store === undefined ? undefined : new ConnectionState(store, event.requestContext.connectionId);
   }
 
   get connectionId(): string {
@@ -213,14 +212,14 @@ export class Context<State extends object = AnyState, Input = unknown> {
     return this.#identity?.tenantId;
   }
 
-  /** @throws {LiftError} IDENTITY_FIXED outside `$connect`, or when the authorizer says otherwise */
+  /** An empty one is nobody. @throws {LiftError} IDENTITY_FIXED outside `$connect`, or when the authorizer says otherwise */
   setUserId(userId: string): this {
-    return this.#claim({ ...this.#identity, userId });
+    return this.#claim({ userId: userId || undefined, tenantId: this.tenantId });
   }
 
-  /** @throws {LiftError} IDENTITY_FIXED outside `$connect`, or when the authorizer says otherwise */
+  /** As `setUserId`; an empty one is no tenant. */
   setTenantId(tenantId: string): this {
-    return this.#claim({ ...this.#identity, tenantId });
+    return this.#claim({ userId: this.userId, tenantId: tenantId || undefined });
   }
 
   /**

@@ -29,7 +29,9 @@ describe("memory store", () => {
     const { store } = make();
     await store.save(row);
     await store.setState("a", { more: { deep: [1] } });
-    const found = (await store.get("a")) as { state: { list: { n: number }[]; more: { deep: number[] } } };
+    const found = (await store.get("a")) as unknown as {
+      state: { list: { n: number }[]; more: { deep: number[] } };
+    };
     expect(() => found.state.more.deep.push(2)).toThrow(TypeError);
     expect(() => Object.assign(found.state.list[0] ?? {}, { n: 2 })).toThrow(TypeError);
     expect(() => Object.assign(found, { id: "b" })).toThrow(TypeError);

@@ -1,0 +1,378 @@
+import type { APIGatewayProxyWebsocketHandlerV2 } from "aws-lambda";
+import { describe, expect, expectTypeOf, it } from "vitest";
+import { z } from "zod";
+import type { LambdaHandler, WebSocketResult } from "../apigw/index.ts";
+import { memoryConnectionStore } from "../store/memory/index.ts";
+import {
+  type Context,
+  Lift,
+  type LiftError,
+  type LiftOptions,
+  type Logger,
+  type Middleware,
+} from "./index.ts";
+import {
+  connectEvent,
+  createTestWebSocketEvent,
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  recordingConnections,
+} from "./testing.ts";
+
+const SENDER = "L0SM9cOFvHcCIhw=";
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+function makeApp<State extends object>(options: LiftOptions<State> = {}) {
+  const connections = recordingConnections();
+  const app = new Lift<State>({ logger: quiet, connections, ...options });
+  const handler = app.webSocketHandler();
+  const send = (route: string, body: unknown = {}) => handler(messageEvent(route, body), lambdaContext());
+  const connect = () => handler(connectEvent(), lambdaContext());
+  const disconnect = () => handler(disconnectEvent(), lambdaContext());
+  const errors = () => connections.jsonSentTo(SENDER).map((frame) => (frame as ErrorFrame).error.code);
+  return { app, connections, handler, send, connect, disconnect, errors };
+}
+
+interface ErrorFrame {
+  type: string;
+  request_id: string;
+  error: { code: string; message: string; retry: boolean; details?: unknown };
+}
+
+const codeOf = (action: () => unknown): string => {
+  try {
+    action();
+  } catch (error) {
+    return (error as LiftError).code;
+  }
+  return "none";
+};
+
+describe("routes", () => {
+  it("runs the handler of the route that the event names", async () => {
+    const { app, send } = makeApp();
+    const seen: string[] = [];
+    app.webSocket("a", () => void seen.push("a"));
+    app.webSocket("b", () => void seen.push("b"));
+    await send("b");
+    expect(seen).toEqual(["b"]);
+  });
+
+  it("falls back to $default, then to the default handler, then to NOT_FOUND", async () => {
+    const seen: string[] = [];
+    const withDefault = makeApp({ defaultHandler: () => void seen.push("option") });
+    withDefault.app.webSocket("$default", () => void seen.push("$default"));
+    await withDefault.send("nope");
+    await makeApp({ defaultHandler: () => void seen.push("option") }).send("nope");
+    const without = makeApp();
+    expect(await without.send("nope", { id: "7" })).toEqual({ statusCode: 200 });
+    expect(seen).toEqual(["$default", "option"]);
+    expect(without.connections.jsonSentTo(SENDER)).toEqual([
+      {
+        type: "error",
+        request_id: "7",
+        error: { code: "NOT_FOUND", message: "There is no such route", retry: false },
+      },
+    ]);
+  });
+
+  it.each(["__proto__", "constructor", "toString", "$connect", "$disconnect", ""])(
+    "finds no route where a message names %j",
+    async (key) => {
+      const { app, send, errors } = makeApp();
+      app.webSocket("$connect", () => {
+        throw new Error("selected by a message");
+      });
+      await send(key);
+      expect(errors()).toEqual(["NOT_FOUND"]);
+    },
+  );
+
+  it("accepts a connection and a disconnect without a handler", async () => {
+    const { connect, disconnect } = makeApp();
+    expect(await connect()).toEqual({ statusCode: 200 });
+    expect(await disconnect()).toEqual({ statusCode: 200 });
+  });
+
+  it("refuses a key that is registered twice, in either pattern", () => {
+    const { app } = makeApp();
+    app.webSocket("a", () => {}).handle("CONNECT", "/connect", () => {});
+    expect(codeOf(() => app.webSocket("a", () => {}))).toBe("ROUTE_EXISTS");
+    expect(codeOf(() => app.handle("MESSAGE", "/a", () => {}))).toBe("ROUTE_EXISTS");
+    expect(codeOf(() => app.webSocket("$connect", () => {}))).toBe("ROUTE_EXISTS");
+  });
+
+  it("refuses routes that could never run", () => {
+    const { app } = makeApp();
+    const schema = z.object({});
+    expect(codeOf(() => app.webSocket("", () => {}))).toBe("INVALID_ROUTE");
+    expect(codeOf(() => app.webSocket("a", undefined as never))).toBe("INVALID_ROUTE");
+    expect(codeOf(() => app.webSocket("$connect", { schema }, () => {}))).toBe("INVALID_ROUTE");
+    expect(codeOf(() => app.handle("MESSAGE", "/$connect", () => {}))).toBe("INVALID_ROUTE");
+    expect(codeOf(() => app.handle("MESSAGE", "message", () => {}))).toBe("INVALID_ROUTE");
+    expect(codeOf(() => app.handle("GET" as "MESSAGE", "/a", () => {}))).toBe("INVALID_ROUTE");
+  });
+
+  it("is fixed from its first event on", async () => {
+    const { app, connect } = makeApp();
+    app.webSocket("a", () => {});
+    await connect();
+    expect(codeOf(() => app.webSocket("b", () => {}))).toBe("APP_STARTED");
+    expect(codeOf(() => app.use(() => {}))).toBe("APP_STARTED");
+  });
+
+  it("names every key that a host must route here", () => {
+    const { app } = makeApp({ defaultHandler: () => {} });
+    app.webSocket("chat", () => {}).webSocket("$connect", () => {});
+    expect(app.routeKeys.sort()).toEqual(["$connect", "$default", "$disconnect", "chat"]);
+    expect(new Lift().routeKeys).not.toContain("$default");
+  });
+
+  it("understands the pattern from before", async () => {
+    const { app, connect, send, disconnect } = makeApp();
+    const seen: string[] = [];
+    app.handle("CONNECT", "/connect", (ctx) => void seen.push(ctx.routeKey));
+    app.handle("MESSAGE", "/message", (ctx) => void seen.push(ctx.routeKey));
+    app.handle("DISCONNECT", "/disconnect", (ctx) => void seen.push(ctx.routeKey));
+    await connect();
+    await send("message");
+    await disconnect();
+    expect(seen).toEqual(["$connect", "message", "$disconnect"]);
+  });
+
+  it("answers the seed's own test", async () => {
+    const { app, handler } = makeApp();
+    app.webSocket("message", (ctx) => ctx.status(200).json({ received: ctx.body("data") }));
+    const event = createTestWebSocketEvent("message", "conn123", '{"data":"test"}');
+    expect(await handler(event, lambdaContext())).toEqual({ statusCode: 200, body: '{"received":"test"}' });
+  });
+
+  it("rejects an event that is no WebSocket event", async () => {
+    const { handler } = makeApp();
+    for (const alien of [{}, null, "x", { httpMethod: "GET", requestContext: { stage: "dev" } }]) {
+      await expect(handler(alien as never, lambdaContext())).rejects.toMatchObject({
+        code: "NOT_WEBSOCKET",
+        message: "Context is not from a WebSocket event",
+      });
+    }
+  });
+});
+
+describe("middleware", () => {
+  const tracing =
+    (seen: string[], name: string): Middleware =>
+    async (_ctx, next) => {
+      seen.push(`${name} in`);
+      await next();
+      seen.push(`${name} out`);
+    };
+
+  it("runs first to last, the handler, last to first; a route's own inside the app's", async () => {
+    const { app, send } = makeApp();
+    const seen: string[] = [];
+    app.use(tracing(seen, "1"), tracing(seen, "2"));
+    app.webSocket("a", { middleware: [tracing(seen, "route")] }, () => void seen.push("handler"));
+    app.use(tracing(seen, "3"));
+    await send("a");
+    expect(seen.join(", ")).toBe("1 in, 2 in, 3 in, route in, handler, route out, 3 out, 2 out, 1 out");
+  });
+
+  it("runs around unknown routes, $connect and $disconnect without handlers too", async () => {
+    const { app, send, connect, disconnect } = makeApp();
+    const seen: string[] = [];
+    app.use((ctx, next) => {
+      seen.push(ctx.routeKey);
+      return next();
+    });
+    await connect();
+    await send("nope");
+    await disconnect();
+    expect(seen).toEqual(["$connect", "nope", "$disconnect"]);
+  });
+
+  it("sees the handler's outcome after next()", async () => {
+    const { app, connect } = makeApp();
+    const seen: number[] = [];
+    app.use(async (ctx, next) => {
+      await next();
+      seen.push(ctx.statusCode);
+    });
+    app.webSocket("$connect", async (ctx) => ctx.status(401));
+    await connect();
+    expect(seen).toEqual([401]);
+  });
+
+  it.each(["a sync handler", "an async handler"])("catches what %s throws through next()", async (kind) => {
+    const { app, send, errors } = makeApp();
+    const seen: unknown[] = [];
+    const failure = new Error("broken");
+    app.use((_ctx, next) => next().catch((error) => void seen.push(error)));
+    app.webSocket("a", () => {
+      if (kind === "an async handler") return Promise.reject(failure);
+      throw failure;
+    });
+    await send("a");
+    expect(seen).toEqual([failure]);
+    expect(errors()).toEqual([]);
+  });
+
+  it.each([1, 3])("may not call next() twice, in an app of %i middleware", async (count) => {
+    const { app, connect, send, errors } = makeApp();
+    for (let n = 1; n < count; n++) app.use((_ctx, next) => next());
+    let handled = 0;
+    app.use(async (_ctx, next) => {
+      await next();
+      await next();
+    });
+    app.webSocket("a", () => void handled++);
+    await send("a");
+    expect(handled).toBe(1);
+    expect(errors()).toEqual(["INTERNAL_ERROR"]);
+    expect((await connect()).statusCode).toBe(500);
+  });
+
+  it("keeps two events apart that overlap in one chain", async () => {
+    const { app, send } = makeApp();
+    const handled: unknown[] = [];
+    app.use(async (ctx, next) => {
+      ctx.locals.n = ctx.body("n");
+      await Promise.resolve();
+      await next();
+    });
+    app.webSocket("a", (ctx) => void handled.push(ctx.locals.n));
+    await Promise.all([send("a", { n: 1 }), send("a", { n: 2 })]);
+    expect(handled.sort()).toEqual([1, 2]);
+  });
+
+  it("refuses a client whose middleware neither went on nor answered", async () => {
+    const { app, connect } = makeApp();
+    app.use(() => ({ statusCode: 401 }));
+    expect((await connect()).statusCode).toBe(500);
+  });
+
+  it("refuses with the status of a middleware that went no further", async () => {
+    const { app, connect } = makeApp();
+    app.use((ctx) => ctx.status(403).json({ error: "no" }));
+    expect(await connect()).toEqual({ statusCode: 403, body: '{"error":"no"}' });
+  });
+});
+
+describe("the handler's answer", () => {
+  it("decides on $connect, as ctx and as a raw result", async () => {
+    const asCtx = makeApp();
+    asCtx.app.webSocket("$connect", (ctx) => ctx.status(401).json({ error: "Unauthorized" }));
+    expect(await asCtx.connect()).toEqual({ statusCode: 401, body: '{"error":"Unauthorized"}' });
+    const raw = makeApp();
+    raw.app.webSocket("$connect", async () => ({ statusCode: 401, body: "no" }));
+    expect(await raw.connect()).toEqual({ statusCode: 401, body: "no" });
+  });
+
+  it("carries the subprotocol", async () => {
+    const { app, connect } = makeApp();
+    app.webSocket("$connect", (ctx) => ctx.setHeader("Sec-WebSocket-Protocol", "chat"));
+    expect(await connect()).toEqual({ statusCode: 200, headers: { "Sec-WebSocket-Protocol": "chat" } });
+  });
+
+  it.each([
+    null,
+    "ok",
+    200,
+    true,
+    {},
+    [],
+    { statusCode: "200" },
+    { statusCode: 99 },
+    { statusCode: 200, body: {} },
+  ])("is an error when it is %j", async (answer) => {
+    const { app, connect, send, errors } = makeApp();
+    app.webSocket("$connect", () => answer as never);
+    app.webSocket("a", async () => answer as never);
+    expect((await connect()).statusCode).toBe(500);
+    await send("a");
+    expect(errors()).toEqual(["INTERNAL_ERROR"]);
+  });
+
+  it("sends nothing for a 4xx on a message route, as the service does", async () => {
+    const { app, send, connections } = makeApp();
+    app.webSocket("a", (ctx) => ctx.status(400).json({ error: "Unknown message type" }));
+    expect(await send("a")).toEqual({ statusCode: 400, body: '{"error":"Unknown message type"}' });
+    expect(connections.sent).toEqual([]);
+  });
+
+  it.each([0, 99, 600, 200.5, Number.NaN])("takes no status %d", async (status) => {
+    const { app, connect } = makeApp();
+    app.webSocket("$connect", (ctx) => ctx.status(status));
+    expect((await connect()).statusCode).toBe(500);
+  });
+});
+
+describe("options", () => {
+  it("throw at construction when unknown or invalid", () => {
+    expect(codeOf(() => new Lift({ conectionStore: 1 } as object))).toBe("INVALID_OPTION");
+    expect(codeOf(() => new Lift({ connectionStore: {} as never }))).toBe("INVALID_OPTION");
+    expect(codeOf(() => new Lift({ lifetimeMs: 0 }))).toBe("INVALID_OPTION");
+    expect(codeOf(() => new Lift({ lifetimeMs: Number.NaN }))).toBe("INVALID_OPTION");
+    expect(codeOf(() => new Lift({ deadlineMarginMs: -1 }))).toBe("INVALID_OPTION");
+    expect(codeOf(() => new Lift({ logger: {} as never }))).toBe("INVALID_OPTION");
+    expect(codeOf(() => new Lift({ lifetimeMs: 1, deadlineMarginMs: 0 }))).toBe("none");
+  });
+
+  it("name the known ones when one is misspelt", () => {
+    expect(() => new Lift({ stor: 1 } as object)).toThrow(/Unknown option stor; there are connectionStore/);
+  });
+});
+
+describe("types", () => {
+  interface State {
+    room?: string;
+    seats: number[];
+    since: string;
+  }
+
+  it("reach from the app to its handlers", () => {
+    const app = new Lift<State>({ connectionStore: memoryConnectionStore() });
+    app.webSocket("a", async (ctx) => {
+      expectTypeOf(await ctx.get("seats")).toEqualTypeOf<number[] | undefined>();
+      ctx.set("since", new Date());
+      // @ts-expect-error no such key
+      ctx.set("rom", "r");
+      // @ts-expect-error not this key's type
+      ctx.set("seats", "one");
+      await ctx.update("seats", (seats) => {
+        expectTypeOf(seats).toEqualTypeOf<number[] | undefined>();
+        return [...(seats ?? []), 1];
+      });
+      expectTypeOf(ctx.input).toBeUnknown();
+    });
+  });
+
+  it("give a route with a schema its typed input", () => {
+    const app = new Lift<State>();
+    const schema = z.object({ n: z.string().transform(Number) });
+    app.webSocket("a", { schema }, (ctx) => {
+      expectTypeOf(ctx.input).toEqualTypeOf<{ n: number }>();
+      helper(ctx);
+    });
+    const helper = (ctx: Context<State>) => void ctx.requestId;
+  });
+
+  it("let nothing but nothing, ctx and results be answered", () => {
+    const app = new Lift();
+    // @ts-expect-error a string is no answer
+    app.webSocket("a", () => "ok");
+    // @ts-expect-error nor is a body without a status
+    app.webSocket("b", async () => ({ body: "x" }));
+    app.webSocket("c", () => ({ statusCode: 200 }));
+    app.webSocket("d", async (ctx) => ctx.status(200));
+    const anyMiddleware: Middleware = (_ctx, next) => next();
+    new Lift<State>().use(anyMiddleware);
+  });
+
+  it("fit hosts that are typed by others", () => {
+    const handler = new Lift().webSocketHandler();
+    expectTypeOf(handler).toExtend<APIGatewayProxyWebsocketHandlerV2>();
+    expectTypeOf(handler).toExtend<LambdaHandler>();
+    expectTypeOf<ReturnType<typeof handler>>().toEqualTypeOf<Promise<WebSocketResult>>();
+  });
+});

@@ -1,0 +1,143 @@
+import { describe, expect, it } from "vitest";
+import { memoryConnectionStore } from "../store/memory/index.ts";
+import { Lift, type Logger, type WebSocketContext } from "./index.ts";
+import { lambdaContext, messageEvent, recordingConnections } from "./testing.ts";
+
+const ID = "L0SM9cOFvHcCIhw=";
+const NOW = Date.UTC(2026, 0, 1);
+const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Runs `use` in the handler of a message, and gives what it gave. */
+async function using<Value>(
+  use: (ws: WebSocketContext) => Promise<Value>,
+  connections = recordingConnections(),
+) {
+  const store = memoryConnectionStore({ now: () => NOW });
+  for (const [id, age] of [
+    ["old", 60_000],
+    ["young", 10_000],
+    ["b", 60_000],
+  ] as const) {
+    await store.save({
+      id,
+      metadata: {},
+      state: {},
+      sourceIp: "192.0.2.1",
+      endpoint: "https://api.example.com/test",
+      connectedAt: NOW - age,
+      expiresAt: NOW + 1,
+    });
+  }
+  const app = new Lift({ connections, connectionStore: store, logger: quiet, now: () => NOW });
+  let outcome: PromiseSettledResult<Value> | undefined;
+  app.webSocket("a", async (ctx) => {
+    [outcome] = await Promise.allSettled([use(ctx.asWebSocket())]);
+  });
+  await app.webSocketHandler()(messageEvent("a", {}), lambdaContext());
+  if (outcome?.status === "rejected") throw outcome.reason;
+  return { value: outcome?.value, connections, store };
+}
+
+async function* pages(...ids: string[]) {
+  for (const id of ids) yield id;
+}
+
+describe("asWebSocket()", () => {
+  it("sends to the sender, as text, bytes and JSON", async () => {
+    const { connections } = await using(async (ws) => {
+      await ws.sendMessage("text");
+      await ws.sendMessage(new TextEncoder().encode("bytes"));
+      return ws.sendJSON({ a: 1 });
+    });
+    expect(connections.sentTo(ID)).toEqual(["text", "bytes", '{"a":1}']);
+  });
+
+  it("sends to any other by its id", async () => {
+    const { value, connections } = await using(async (ws) => [
+      await ws.sendMessageTo("b", "x"),
+      await ws.sendJSONTo("b", [1]),
+    ]);
+    expect(value).toEqual(["sent", "sent"]);
+    expect(connections.sentTo("b")).toEqual(["x", "[1]"]);
+  });
+
+  it("broadcasts with a result for each, in order, over iterables and pages that arrive", async () => {
+    const connections = recordingConnections().gone("old").throttled("b");
+    const { value } = await using(
+      (ws) => ws.broadcastJSON(pages("young", "old", "b", ID), { n: 1 }),
+      connections,
+    );
+    expect(value).toMatchObject([
+      { connectionId: "young", outcome: "sent" },
+      { connectionId: "old", outcome: "gone" },
+      { connectionId: "b", outcome: "failed", error: { code: "LIMIT_EXCEEDED" } },
+      { connectionId: ID, outcome: "sent" },
+    ]);
+    expect(connections.sentTo(ID)).toEqual(['{"n":1}']);
+    expect((await using((ws) => ws.broadcastMessage(new Set(["b"]), "x"))).value).toHaveLength(1);
+  });
+
+  it("removes the rows of those it finds gone, except one that may still be connecting", async () => {
+    const { store } = await using(
+      (ws) => ws.broadcastMessage(["old", "young", "b", "unknown"], "x"),
+      recordingConnections().gone("old", "young", "unknown"),
+    );
+    expect(await store.get("old")).toBeUndefined();
+    expect((await store.get("young"))?.id).toBe("young");
+    expect((await store.get("b"))?.id).toBe("b");
+    const single = await using((ws) => ws.sendMessageTo("old", "x"), recordingConnections().gone("old"));
+    expect(single.value).toBe("gone");
+    expect(await single.store.get("old")).toBeUndefined();
+  });
+
+  it("tells what was sent though the rows of the gone can't be removed", async () => {
+    const warned: string[] = [];
+    const store = memoryConnectionStore();
+    store.get = () => Promise.reject(new Error("down"));
+    const app = new Lift({
+      connections: recordingConnections().gone("x"),
+      connectionStore: store,
+      logger: { ...quiet, warn: (message) => void warned.push(message) },
+    });
+    let outcome: unknown;
+    app.webSocket("a", async (ctx) => {
+      outcome = await ctx.asWebSocket().broadcastMessage(["x"], "hi");
+    });
+    const event = messageEvent("a", {}, { authorizer: { sub: "ada" } });
+    await app.webSocketHandler()(event, lambdaContext());
+    expect(outcome).toEqual([{ connectionId: "x", outcome: "gone" }]);
+    expect(warned).toEqual(["The rows of gone connections were not removed"]);
+  });
+
+  it("refuses what is over 128 KB before it sends to anyone", async () => {
+    const connections = recordingConnections();
+    const large = "x".repeat(131_073);
+    await expect(using((ws) => ws.broadcastMessage(["b"], large), connections)).rejects.toMatchObject({
+      code: "PAYLOAD_TOO_LARGE",
+    });
+    await expect(using((ws) => ws.sendMessage(large), connections)).rejects.toThrow();
+    expect(connections.sent).toEqual([]);
+    await using((ws) => ws.sendMessage("x".repeat(131_072)), connections);
+    expect(connections.sent).toHaveLength(1);
+  });
+
+  it("sends nothing once its signal has fired", async () => {
+    const connections = recordingConnections();
+    const signal = AbortSignal.abort(new Error("too late"));
+    await expect(using((ws) => ws.sendMessage("x", { signal }), connections)).rejects.toThrow("too late");
+    await expect(using((ws) => ws.broadcastMessage(["b"], "x", { signal }), connections)).rejects.toThrow();
+    expect(connections.sent).toEqual([]);
+  });
+
+  it("disconnects and asks, by default of its own connection", async () => {
+    const { value, connections } = await using(async (ws) => [
+      (await ws.getConnectionInfo())?.identity.sourceIp,
+      await ws.disconnect(),
+      await ws.disconnect(),
+      await ws.disconnect("b"),
+      await ws.getConnectionInfo("b"),
+    ]);
+    expect(value).toEqual(["127.0.0.1", true, false, true, undefined]);
+    expect(connections.disconnected).toEqual([ID, "b"]);
+  });
+});
