@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import { clientError, ERROR_CODES, LiftError, type LiftErrorCode } from "./errors.ts";
+
+describe("LiftError", () => {
+  it("takes status, message and retry from its code", () => {
+    expect(new LiftError("RATE_LIMITED")).toMatchObject({
+      name: "LiftError",
+      code: "RATE_LIMITED",
+      status: 429,
+      message: "Too many requests",
+      retry: true,
+    });
+    expect(new LiftError("RATE_LIMITED", { message: "Slow down", retry: false })).toMatchObject({
+      message: "Slow down",
+      retry: false,
+    });
+  });
+
+  it("is a 500 that says nothing under an application's own code", () => {
+    for (const code of ["MINE", "__proto__", "toString"]) {
+      expect(new LiftError(code)).toMatchObject({
+        code,
+        status: 500,
+        message: "Internal server error",
+        retry: false,
+      });
+    }
+  });
+
+  it("has a status that refuses under every code", () => {
+    for (const kind of Object.values(ERROR_CODES)) expect(kind.status).toBeGreaterThanOrEqual(400);
+  });
+});
+
+describe("clientError", () => {
+  it("hides mistakes in the application, and shows the rest", () => {
+    for (const [code, kind] of Object.entries(ERROR_CODES)) {
+      const thrown = new LiftError(code as LiftErrorCode);
+      expect(clientError(thrown).code).toBe("internal" in kind ? "INTERNAL_ERROR" : code);
+    }
+  });
+});
