@@ -1,0 +1,148 @@
+import { execFile } from "node:child_process";
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { decodeJwt, SignJWT } from "jose";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import {
+  developmentSecret,
+  isLoopback,
+  mintDevelopmentToken,
+  verifyDevelopmentToken,
+} from "./development.ts";
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = join(await mkdtemp(join(tmpdir(), "lift-ws-")), ".lift-ws");
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  await rm(join(directory, ".."), { recursive: true });
+});
+
+describe("the development secret", () => {
+  it("is 32 bytes that stay the same", async () => {
+    const first = await developmentSecret(directory);
+    expect(first).toHaveLength(32);
+    expect(await developmentSecret(directory)).toEqual(first);
+  });
+
+  it("is its owner's alone, in a folder that git ignores", async () => {
+    await developmentSecret(directory);
+    expect((await stat(join(directory, "secret"))).mode & 0o777).toBe(0o600);
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
+    expect(await readFile(join(directory, ".gitignore"), "utf8")).toBe("*\n");
+  });
+
+  it("is taken back from others who could read it", async () => {
+    await developmentSecret(directory);
+    await chmod(join(directory, "secret"), 0o644);
+    await developmentSecret(directory);
+    expect((await stat(join(directory, "secret"))).mode & 0o777).toBe(0o600);
+  });
+
+  it("is the same for all who make it at once", async () => {
+    const secrets = await Promise.all(Array.from({ length: 20 }, () => developmentSecret(directory)));
+    expect(new Set(secrets.map((secret) => Buffer.from(secret).toString("hex"))).size).toBe(1);
+  });
+
+  it("is the same for two processes that make it at once", async () => {
+    const script = `import { developmentSecret } from ${JSON.stringify(new URL("./development.ts", import.meta.url))};
+      console.log(Buffer.from(await developmentSecret(process.argv[1])).toString("hex"));`;
+    const run = () => promisify(execFile)(process.execPath, ["--input-type=module", "-e", script, directory]);
+    const [one, two] = await Promise.all([run(), run()]);
+    expect(one.stdout).toMatch(/^[0-9a-f]{64}\n$/);
+    expect(two.stdout).toBe(one.stdout);
+  });
+
+  it("refuses a damaged file and says what to do", async () => {
+    await developmentSecret(directory);
+    await writeFile(join(directory, "secret"), "short");
+    await expect(developmentSecret(directory)).rejects.toThrow(/secret is damaged: delete it/);
+  });
+});
+
+describe("a development token", () => {
+  it("carries the user, the tenant and its end", async () => {
+    const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme", expiresIn: "2h" }, directory);
+    const { iat, exp, ...claims } = decodeJwt(token);
+    expect(claims).toEqual({
+      sub: "ann",
+      tenant_id: "acme",
+      iss: "lift-ws-development",
+      aud: "lift-ws-development",
+    });
+    expect(exp! - iat!).toBe(7200);
+    expect(await verifyDevelopmentToken(token, directory)).toEqual({
+      sub: "ann",
+      tenant: "acme",
+      expiresAt: exp! * 1000,
+    });
+  });
+
+  it("lasts an hour unless told otherwise, and not a second longer", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 0, 1) });
+    const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme" }, directory);
+    vi.setSystemTime(Date.UTC(2026, 0, 1, 0, 59, 59));
+    await expect(verifyDevelopmentToken(token, directory)).resolves.toMatchObject({ sub: "ann" });
+    vi.setSystemTime(Date.UTC(2026, 0, 1, 1, 0, 0));
+    await expect(verifyDevelopmentToken(token, directory)).rejects.toMatchObject({ code: "ERR_JWT_EXPIRED" });
+  });
+
+  it.each(["", "1", "h", "0h", "-1h", "1.5h", "1 week", "soon"])(
+    "refuses %j as its duration",
+    async (text) => {
+      const minting = mintDevelopmentToken({ sub: "ann", tenant: "acme", expiresIn: text }, directory);
+      await expect(minting).rejects.toMatchObject({ code: "USAGE" });
+    },
+  );
+
+  it("of another checkout is refused", async () => {
+    const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme" }, join(directory, "other"));
+    await expect(verifyDevelopmentToken(token, directory)).rejects.toMatchObject({
+      code: "ERR_JWS_SIGNATURE_VERIFICATION_FAILED",
+    });
+  });
+
+  it.each([
+    [
+      "without an end",
+      { sub: "ann", tenant_id: "acme", iss: "lift-ws-development", aud: "lift-ws-development" },
+    ],
+    [
+      "for another audience",
+      { sub: "ann", tenant_id: "acme", iss: "lift-ws-development", aud: "x", exp: 2e9 },
+    ],
+    ["of another issuer", { sub: "ann", tenant_id: "acme", iss: "x", aud: "lift-ws-development", exp: 2e9 }],
+    ["without a tenant", { sub: "ann", iss: "lift-ws-development", aud: "lift-ws-development", exp: 2e9 }],
+  ])("%s is refused though the secret signed it", async (_, claims) => {
+    const token = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "HS256" })
+      .sign(await developmentSecret(directory));
+    await expect(verifyDevelopmentToken(token, directory)).rejects.toMatchObject({
+      code: "ERR_JWT_CLAIM_VALIDATION_FAILED",
+    });
+  });
+
+  it("without a signature is refused", async () => {
+    const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const token = `${encode({ alg: "none" })}.${encode({ sub: "ann", tenant_id: "acme", exp: 2e9 })}.`;
+    await expect(verifyDevelopmentToken(token, directory)).rejects.toThrow();
+  });
+});
+
+describe("isLoopback", () => {
+  it.each(["127.0.0.1", "127.8.9.10", "::1", "localhost", "LOCALHOST"])("says yes to %s", (host) => {
+    expect(isLoopback(host)).toBe(true);
+  });
+
+  it.each(["0.0.0.0", "::", "192.168.1.2", "127.0.0.1.example.com", "example.com", ""])(
+    "says no to %j",
+    (host) => {
+      expect(isLoopback(host)).toBe(false);
+    },
+  );
+});

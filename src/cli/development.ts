@@ -1,0 +1,91 @@
+import { randomBytes } from "node:crypto";
+import { isIP } from "node:net";
+import { jwtVerify, SignJWT } from "jose";
+import { CliError } from "./errors.ts";
+import { PRIVATE_DIRECTORY, readOrCreate } from "./private-files.ts";
+
+const ISSUER = "lift-ws-development";
+const AUDIENCE = "lift-ws-development";
+const ALGORITHM = "HS256";
+const SECRET_BYTES = 32;
+
+export interface DevelopmentTokenOptions {
+  /** The user. */
+  readonly sub: string;
+  /** Goes into the claim `tenant_id`. */
+  readonly tenant: string;
+  /** A whole number and `s`, `m`, `h` or `d`. Default `1h`. */
+  readonly expiresIn?: string;
+}
+
+export interface DevelopmentIdentity {
+  readonly sub: string;
+  readonly tenant: string;
+  /** ms since the epoch. */
+  readonly expiresAt: number;
+}
+
+/**
+ * The secret that this checkout's development tokens are signed with: 32 random bytes, made when first asked
+ * for, readable by their owner only and ignored by git.
+ * @param directory default `.lift-ws` in the working directory
+ * @throws {CliError} FAILED, when the file holds something else
+ */
+export async function developmentSecret(directory: string = PRIVATE_DIRECTORY): Promise<Uint8Array> {
+  const secret = await readOrCreate(directory, "secret", () => randomBytes(SECRET_BYTES));
+  if (secret.length === SECRET_BYTES) return secret;
+  throw new CliError(
+    "FAILED",
+    `${directory}/secret is damaged: delete it, and the next start makes a new one`,
+  );
+}
+
+/**
+ * A JWT for development: HS256, claims `sub`, `tenant_id`, `iss`, `aud`, `iat`, `exp`. Whoever offers to mint
+ * asks {@link isLoopback} first: a server that others can reach gives away no identities.
+ * @throws {CliError} USAGE, when `expiresIn` is no duration
+ */
+export async function mintDevelopmentToken(
+  options: DevelopmentTokenOptions,
+  directory: string = PRIVATE_DIRECTORY,
+): Promise<string> {
+  const { sub, tenant, expiresIn = "1h" } = options;
+  if (!/^[1-9]\d{0,8}[smhd]$/.test(expiresIn)) {
+    throw new CliError(
+      "USAGE",
+      `"${expiresIn}" is no duration: give a whole number and s, m, h or d, like 1h`,
+    );
+  }
+  return new SignJWT({ tenant_id: tenant })
+    .setProtectedHeader({ alg: ALGORITHM, typ: "JWT" })
+    .setSubject(sub)
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setIssuedAt()
+    .setExpirationTime(expiresIn)
+    .sign(await developmentSecret(directory));
+}
+
+/**
+ * Whose token it is.
+ * @throws {JOSEError} from `jose`, when it is not one that this checkout minted, or is past its time
+ */
+export async function verifyDevelopmentToken(
+  token: string,
+  directory: string = PRIVATE_DIRECTORY,
+): Promise<DevelopmentIdentity> {
+  const { payload } = await jwtVerify<{ tenant_id: string }>(token, await developmentSecret(directory), {
+    algorithms: [ALGORITHM],
+    issuer: ISSUER,
+    audience: AUDIENCE,
+    requiredClaims: ["sub", "tenant_id", "exp"],
+  });
+  // Signed by this checkout and required above: the claims are what mintDevelopmentToken wrote.
+  return { sub: payload.sub!, tenant: payload.tenant_id, expiresAt: payload.exp! * 1000 };
+}
+
+/** Whether only this machine can reach a server that listens on `host`. */
+export function isLoopback(host: string): boolean {
+  if (isIP(host) === 4) return host.startsWith("127.");
+  return host === "::1" || host.toLowerCase() === "localhost";
+}
