@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
-import { PRIVATE_DIRECTORY, readPrivate, replace } from "./private-files.ts";
+import { privateDirectory, readPrivate, replace } from "./private-files.ts";
 import { type KeyAndCertificate, selfSigned } from "./self-signed.ts";
 
 const FILE = "localhost.pem";
@@ -22,7 +22,7 @@ const LOCAL_NAMES = ["localhost", "127.0.0.1", "::1"];
  */
 export async function developmentCertificate(
   host: string,
-  directory: string = PRIVATE_DIRECTORY,
+  directory: string = privateDirectory(),
 ): Promise<KeyAndCertificate> {
   const names = [...new Set([...LOCAL_NAMES, host])];
   const stored = (await readPrivate(join(directory, FILE)))?.toString("latin1");

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import { jwtVerify, SignJWT } from "jose";
 import { CliError } from "./errors.ts";
-import { PRIVATE_DIRECTORY, readOrCreate } from "./private-files.ts";
+import { privateDirectory, readOrCreate } from "./private-files.ts";
 
 const ISSUER = "lift-ws-development";
 const AUDIENCE = "lift-ws-development";
@@ -31,7 +31,7 @@ export interface DevelopmentIdentity {
  * @param directory default `.lift-ws` in the working directory
  * @throws {CliError} FAILED, when the file holds something else
  */
-export async function developmentSecret(directory: string = PRIVATE_DIRECTORY): Promise<Uint8Array> {
+export async function developmentSecret(directory: string = privateDirectory()): Promise<Uint8Array> {
   const secret = await readOrCreate(directory, "secret", () => randomBytes(SECRET_BYTES));
   if (secret.length === SECRET_BYTES) return secret;
   throw new CliError(
@@ -47,7 +47,7 @@ export async function developmentSecret(directory: string = PRIVATE_DIRECTORY): 
  */
 export async function mintDevelopmentToken(
   options: DevelopmentTokenOptions,
-  directory: string = PRIVATE_DIRECTORY,
+  directory: string = privateDirectory(),
 ): Promise<string> {
   const { sub, tenant, expiresIn = "1h" } = options;
   if (!/^[1-9]\d{0,8}[smhd]$/.test(expiresIn)) {
@@ -72,7 +72,7 @@ export async function mintDevelopmentToken(
  */
 export async function verifyDevelopmentToken(
   token: string,
-  directory: string = PRIVATE_DIRECTORY,
+  directory: string = privateDirectory(),
 ): Promise<DevelopmentIdentity> {
   const { payload } = await jwtVerify<{ tenant_id: string }>(token, await developmentSecret(directory), {
     algorithms: [ALGORITHM],

@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import { chmod, link, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Where a checkout keeps its development secrets: this folder of the working directory. */
-export const PRIVATE_DIRECTORY = ".lift-ws";
+/** Where a checkout keeps its development secrets: a folder of the working directory. */
+export function privateDirectory(): string {
+  return join(process.cwd(), ".lift-ws");
+}
 
 const OWNER_ONLY_FILE = 0o600;
 const OWNER_ONLY_DIRECTORY = 0o700;

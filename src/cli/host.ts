@@ -1,0 +1,83 @@
+import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
+import { createGateway, type Gateway, type GatewayOptions } from "../gateway/index.ts";
+import { CliError } from "./errors.ts";
+import type { Program } from "./program.ts";
+
+/** A gateway, and the program that it runs: which can be put in the place of another while sockets are open. */
+export class Host {
+  readonly gateway: Gateway;
+  readonly #routes = new Map<string, LambdaHandler>();
+  #program: Program;
+
+  /** @throws {GatewayError} INVALID_OPTION */
+  constructor(program: Program, options: Omit<GatewayOptions, "handler" | "routes" | "authorizer">) {
+    this.#program = program;
+    this.gateway = createGateway({ ...options, ...this.#integrations(program) });
+    this.#fillRoutes(program);
+  }
+
+  get routeKeys(): string[] {
+    return [...this.#routes.keys()];
+  }
+
+  /**
+   * From the next event on `program` answers; events under way end on the one before.
+   * @throws {CliError} FAILED, when the change is one that the gateway takes at its start only
+   */
+  replace(program: Program): void {
+    if (fixedParts(program) !== fixedParts(this.#program)) {
+      throw new CliError("FAILED", "The API itself has changed, not only its handlers: restart to use it");
+    }
+    this.#program = program;
+    this.#fillRoutes(program);
+  }
+
+  #integrations(program: Program): Pick<GatewayOptions, "handler" | "routes" | "authorizer"> & {
+    routeSelectionExpression?: string;
+    routeResponses?: readonly string[];
+  } {
+    if (program.kind === "handler") return { handler: forwarding(() => this.#handler()) };
+    if (program.kind === "app") return { routes: this.#routes };
+    const { routeSelectionExpression, routeResponses } = program.file;
+    return {
+      routes: this.#routes,
+      ...(program.authorizer && { authorizer: forwarding(() => this.#authorizer()) }),
+      ...(routeSelectionExpression !== undefined && { routeSelectionExpression }),
+      ...(routeResponses && { routeResponses }),
+    };
+  }
+
+  #fillRoutes(program: Program): void {
+    this.#routes.clear();
+    for (const [key, handler] of this.#handlers(program)) this.#routes.set(key, handler);
+  }
+
+  #handlers(program: Program): Iterable<readonly [string, LambdaHandler]> {
+    if (program.kind === "handler") return [];
+    if (program.kind === "routes") return program.handlers;
+    const handler = program.app.webSocketHandler({ connections: this.gateway });
+    return [...program.app.routeKeys].map((key) => [key, handler] as const);
+  }
+
+  #handler(): LambdaHandler {
+    return (this.#program as Extract<Program, { kind: "handler" }>).handler;
+  }
+
+  #authorizer(): LambdaAuthorizer {
+    return (this.#program as Extract<Program, { kind: "routes" }>).authorizer!;
+  }
+}
+
+/** What a gateway can't be told again, in a form to compare. */
+function fixedParts(program: Program): string {
+  if (program.kind !== "routes") return program.kind;
+  const { routeSelectionExpression, routeResponses } = program.file;
+  return JSON.stringify([program.authorizer !== undefined, routeSelectionExpression, routeResponses]);
+}
+
+/** A handler that calls whichever is the current one. */
+function forwarding<Event>(current: () => LambdaHandler<Event>): LambdaHandler<Event> {
+  const forward: LambdaHandler<Event> = (event, context, callback) => current()(event, context, callback);
+  // By its number of parameters the gateway tells whether a handler ends by its callback.
+  return Object.defineProperty(forward, "length", { get: () => current().length });
+}

@@ -1,0 +1,62 @@
+import { inspect, styleText } from "node:util";
+import type { InvocationReport } from "../gateway/index.ts";
+import type { Terminal } from "./arguments.ts";
+
+const ROUTE_WIDTH = 14;
+/** A client may choose the route's key, as long as it likes. */
+const LONGEST_ROUTE = 64;
+const ID_LENGTH = 8;
+const LONGEST_DURATION = "29000 ms".length;
+
+/** Taken before the handlers' time zone is set to UTC, as Lambda has it: these lines are for the person here. */
+const timeOfDay = new Intl.DateTimeFormat("en-GB", {
+  timeStyle: "medium",
+  timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+});
+
+/** Writes a line for an invocation, and what was thrown, with its stack, below it. */
+export function logInvocation(report: InvocationReport, terminal: Terminal, now: Date): void {
+  const colour = report.status >= 500 ? "red" : report.status >= 400 ? "yellow" : "green";
+  const stream = terminal.stdout;
+  const columns = [
+    styleText("dim", timeOfDay.format(now), { stream }),
+    routeColumn(report.routeKey),
+    styleText(colour, String(report.status), { stream }),
+    `${Math.round(report.durationMs)} ms`.padStart(LONGEST_DURATION),
+    styleText("dim", report.connectionId.slice(0, ID_LENGTH), { stream }),
+  ];
+  stream.write(`${columns.join("  ")}\n`);
+  if (report.error !== undefined) logError(report.error, terminal.stderr);
+}
+
+export function logError(error: unknown, stream: NodeJS.WritableStream): void {
+  stream.write(`${styleText("red", describeError(error), { stream })}\n`);
+}
+
+/** The error with its stack and causes, without Node's own frames and without what looks like a secret. */
+export function describeError(error: unknown): string {
+  const text = typeof error === "string" ? error : inspect(error, { colors: false });
+  const lines = text.split("\n").filter((line) => !/^\s+at .*\(?node:internal\//.test(line));
+  return redact(spellOut(lines.join("\n").replace(/\?lift-ws=\d+/g, ""), "\n\t"));
+}
+
+/** Keys whose values are secrets, in a query string. */
+const SECRET_PARAMETER = /([?&][\w.-]{0,64}(?:auth|key|pass|secret|sig|token)[\w.-]{0,64}=)[^&\s"'`<>]+/gi;
+const JSON_WEB_TOKEN = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g;
+
+function redact(text: string): string {
+  return text.replace(SECRET_PARAMETER, "$1[redacted]").replace(JSON_WEB_TOKEN, "[redacted]");
+}
+
+/** A key that a client chose must not move the cursor, ring the bell or fill the screen. */
+function routeColumn(key: string): string {
+  const short = key.length > LONGEST_ROUTE ? `${key.slice(0, LONGEST_ROUTE)}…` : key;
+  return spellOut(short).padEnd(ROUTE_WIDTH);
+}
+
+/** Control characters, and those that turn the direction of writing, as `\\u001b`. */
+function spellOut(text: string, except = ""): string {
+  return text.replace(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu, (character) =>
+    except.includes(character) ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}

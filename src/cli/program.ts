@@ -1,0 +1,68 @@
+import { dirname } from "node:path";
+import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
+import { CliError } from "./errors.ts";
+import { isLiftApp, type LiftApp, parseReference, pickExport, type Reference, shown } from "./handlers.ts";
+import type { ProjectModules } from "./modules.ts";
+import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
+
+/** What the command line asks to run. */
+export type Target =
+  | { readonly kind: "module"; readonly reference: Reference }
+  | { readonly kind: "routes"; readonly path: string };
+
+/** The same, loaded. */
+export type Program =
+  | { readonly kind: "app"; readonly app: LiftApp }
+  | { readonly kind: "handler"; readonly handler: LambdaHandler }
+  | {
+      readonly kind: "routes";
+      readonly file: RoutesFile;
+      readonly handlers: ReadonlyMap<string, LambdaHandler>;
+      readonly authorizer: LambdaAuthorizer | undefined;
+    };
+
+/** @throws {CliError} USAGE for what the person named wrongly; FAILED, with the cause, when a module throws */
+export async function loadProgram(target: Target, modules: ProjectModules): Promise<Program> {
+  if (target.kind === "routes") return loadRoutes(target.path, modules);
+  const loaded = await loadExport(target.reference, modules, ["default", "handler"]);
+  return isLiftApp(loaded) ? { kind: "app", app: loaded } : { kind: "handler", handler: loaded };
+}
+
+async function loadRoutes(path: string, modules: ProjectModules): Promise<Program> {
+  const file = await readRoutesFile(path);
+  const load = async (text: string): Promise<LambdaHandler> => {
+    const reference = parseReference(text, dirname(path));
+    const loaded = await loadExport(reference, modules, ["handler", "default"]);
+    if (!isLiftApp(loaded)) return loaded;
+    const name = shown(reference.file);
+    throw new CliError("USAGE", `${name} is a Lift app, with routes of its own: run lift-ws dev ${name}`);
+  };
+  const handlers = new Map<string, LambdaHandler>();
+  for (const [key, text] of file.routes) handlers.set(key, await load(text));
+  const authorizer = file.authorizer === undefined ? undefined : await load(file.authorizer);
+  // An authorizer is a handler of another event; what it answers is checked by the gateway.
+  return { kind: "routes", file, handlers, authorizer: authorizer as LambdaAuthorizer | undefined };
+}
+
+async function loadExport(
+  reference: Reference,
+  modules: ProjectModules,
+  names: readonly string[],
+): Promise<LambdaHandler | LiftApp> {
+  const exports = await modules.load(reference.file).catch((cause: unknown) => {
+    throw new CliError("FAILED", `${shown(reference.file)} can't be loaded:`, { cause });
+  });
+  return pickExport(exports, reference, names);
+}
+
+/** The route keys whose handler ends by a callback, which Lambda's Node 24 runtime does not give it. */
+export function callbackHandlers(program: Program): string[] {
+  if (program.kind === "app") return [];
+  if (program.kind === "handler") return takesCallback(program.handler) ? ["the handler"] : [];
+  const all = [...program.handlers, ["authorizer", program.authorizer] as const];
+  return all.filter(([, handler]) => handler !== undefined && takesCallback(handler)).map(([key]) => key);
+}
+
+function takesCallback(handler: LambdaHandler | LambdaAuthorizer): boolean {
+  return handler.length >= 3;
+}

@@ -1,0 +1,130 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
+import { stripVTControlCharacters } from "node:util";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { verifyDevelopmentToken } from "./development.ts";
+import { run } from "./run.ts";
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "lift-ws-"));
+  vi.stubEnv("HOST", "");
+  vi.stubEnv("PORT", "");
+});
+
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+  await rm(directory, { recursive: true });
+});
+
+async function lift(...argv: string[]) {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const code = await run(argv, { stdout, stderr });
+  stdout.end();
+  stderr.end();
+  return { code, stdout: await text(stdout), stderr: stripVTControlCharacters(await text(stderr)) };
+}
+
+describe("lift-ws", () => {
+  it.each([[["--help"]], [["-h"]], [["help"]]])("%j lists the commands", async (argv) => {
+    const { code, stdout } = await lift(...argv);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^ {2}dev .+\n {2}token /m);
+  });
+
+  it("without a command lists them too, as a mistake", async () => {
+    expect(await lift()).toMatchObject({ code: 2, stdout: expect.stringContaining("Commands:") });
+  });
+
+  it("--version prints the package's", async () => {
+    const { default: manifest } = await import("../../package.json", { with: { type: "json" } });
+    expect(await lift("--version")).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
+  });
+
+  it.each(["dev", "token"])("%s --help tells its flags, whatever else is there", async (command) => {
+    const { code, stdout } = await lift(command, "--nonsense", "--help");
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: lift-ws ${command}`);
+    expect(stdout).toMatch(/^ {2}--host <address> +\w/m);
+  });
+
+  it.each([
+    [["tokn"], "Unknown command tokn; the nearest is token"],
+    [["--hlep"], "Unknown flag --hlep; the nearest is --help"],
+    [["dev", "x.js", "--prot", "3000"], "Unknown flag --prot; the nearest is --port"],
+    [["dev", "x.js", "--envfile=x"], "Unknown flag --envfile; the nearest is --env-file"],
+    [["dev", "x.js", "-w"], "Unknown flag -w; the nearest is --help"],
+    [["token", "--tenent", "t"], "Unknown flag --tenent; the nearest is --tenant"],
+    [["dev", "--port"], "Option '--port <value>' argument missing"],
+    [["dev", "--watch=yes"], "Option '--watch' does not take an argument"],
+    [["dev"], "Say what to run: either a module or --routes <file>"],
+    [["dev", "src/cli/main.ts", "--routes", "r.json"], "Say what to run: either a module or --routes <file>"],
+    [["dev", "a.js", "b.js"], 'Unexpected argument "b.js"'],
+    [["dev", "no-such-module.js#x"], "There is no module no-such-module.js"],
+    [["dev", "package.json", "--port", "70000"], '--port must be a number from 0 to 65535, not "70000"'],
+    [["dev", "package.json", "--port", "1e3"], '--port must be a number from 0 to 65535, not "1e3"'],
+    [["dev", "package.json", "--env-file", "no.env"], "Can't read the file of --env-file"],
+    [["token", "--sub", "u"], "Say which tenant the user belongs to: --tenant <tenant>"],
+    [["token", "--tenant", "t"], "Say whose token it is: --sub <user>"],
+    [["token", "--sub", "u", "--tenant", "t", "x"], 'Unexpected argument "x"'],
+    [["token", "--sub", "u", "--tenant", "t", "--expires", "soon"], '"soon" is no duration'],
+  ])("%j is a mistake, told in one line: %s", async (argv, reason) => {
+    const { code, stdout, stderr } = await lift(...argv);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(/^lift-ws: .+\n$/);
+    expect(stderr).toContain(reason);
+  });
+
+  it("takes PORT for a mistake as well", async () => {
+    vi.stubEnv("PORT", "http");
+    const { code, stderr } = await lift("dev", "package.json");
+    expect(code).toBe(2);
+    expect(stderr).toContain('PORT must be a number from 0 to 65535, not "http"');
+  });
+
+  it("dev beyond loopback asks for the key pair that @connections will check", async () => {
+    vi.stubEnv("AWS_ACCESS_KEY_ID", "");
+    const { code, stderr } = await lift("dev", "package.json", "--host", "0.0.0.0");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^lift-ws: Others can reach 0\.0\.0\.0: set AWS_ACCESS_KEY_ID and .+\n$/);
+  });
+});
+
+describe("lift-ws token", () => {
+  it("prints a token, and nothing else, that this checkout verifies", async () => {
+    vi.spyOn(process, "cwd").mockReturnValue(directory);
+    const secrets = join(directory, ".lift-ws");
+    const { code, stdout, stderr } = await lift(
+      "token",
+      "--sub",
+      "ann",
+      "--tenant",
+      "acme",
+      "--expires",
+      "5m",
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    const identity = await verifyDevelopmentToken(stdout.trim(), secrets);
+    expect(identity).toMatchObject({ sub: "ann", tenant: "acme" });
+    expect(identity.expiresAt - Date.now()).toBeLessThanOrEqual(5 * 60_000);
+  });
+
+  it.each([
+    ["HOST", "0.0.0.0", []],
+    ["--host", "", ["--host", "192.168.1.2"]],
+  ])("refuses when %s says that others can reach the server", async (_, host, argv) => {
+    vi.stubEnv("HOST", host);
+    const { code, stdout, stderr } = await lift("token", "--sub", "ann", "--tenant", "acme", ...argv);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(
+      /^lift-ws: No development token for a server on .+, which others can reach: .+\n$/,
+    );
+  });
+});

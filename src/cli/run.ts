@@ -1,0 +1,81 @@
+import { readFileSync } from "node:fs";
+import { styleText } from "node:util";
+import { type Command, helpText, nearest, type Terminal } from "./arguments.ts";
+import { dev } from "./dev.ts";
+import { CliError } from "./errors.ts";
+import { describeError } from "./log.ts";
+import { token } from "./token.ts";
+
+const COMMANDS: readonly Command[] = [dev, token];
+
+const EXIT = { done: 0, failed: 1, usage: 2 };
+
+/** Runs one command line and resolves to the exit code. Never rejects: an error is told on `terminal.stderr`. */
+export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    return await dispatch(argv, terminal);
+  } catch (error) {
+    const known = error instanceof CliError;
+    const prefix = styleText("red", "lift-ws:", { stream: terminal.stderr });
+    terminal.stderr.write(`${prefix} ${known ? error.message : describeError(error)}\n`);
+    if (known && error.cause !== undefined) terminal.stderr.write(`${describeError(error.cause)}\n`);
+    return known && error.code === "USAGE" ? EXIT.usage : EXIT.failed;
+  }
+}
+
+async function dispatch(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    terminal.stdout.write(overview());
+    return name === undefined ? EXIT.usage : EXIT.done;
+  }
+  if (name === "--version" || name === "-v") {
+    terminal.stdout.write(`${version()}\n`);
+    return EXIT.done;
+  }
+  const command = COMMANDS.find(({ usage }) => usage.name === name);
+  if (command === undefined) throw unknown(name);
+  if (asksForHelp(rest)) {
+    terminal.stdout.write(helpText(command.usage));
+    return EXIT.done;
+  }
+  return command.run(rest, terminal);
+}
+
+/** Help goes before everything, a mistake in the other flags included. */
+function asksForHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return argv.slice(0, end === -1 ? undefined : end).some((word) => word === "--help" || word === "-h");
+}
+
+function unknown(name: string): CliError {
+  if (name.startsWith("-")) {
+    const flag = nearest(name, ["--help", "--version"]);
+    return new CliError("USAGE", `Unknown flag ${name}; the nearest is ${flag} (see lift-ws --help)`);
+  }
+  const names = COMMANDS.map(({ usage }) => usage.name);
+  return new CliError(
+    "USAGE",
+    `Unknown command ${name}; the nearest is ${nearest(name, names)} (see lift-ws --help)`,
+  );
+}
+
+function overview(): string {
+  return [
+    "Run WebSocket applications for API Gateway and Lambda on your own machine.",
+    "",
+    "Usage: lift-ws <command> [flags]",
+    "",
+    "Commands:",
+    ...COMMANDS.map(({ usage }) => `  ${usage.name.padEnd(6)}  ${usage.summary}`),
+    "",
+    "lift-ws <command> --help tells more; lift-ws --version tells the version.",
+    "",
+  ].join("\n");
+}
+
+function version(): string {
+  // The same way up from src/cli and from dist/cli.
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}

@@ -1,0 +1,66 @@
+import { type FSWatcher, watch } from "node:fs";
+import { dirname, extname, join } from "node:path";
+
+/** An editor's save is several events: a new file, a rename, a change of its times. */
+const SETTLED_AFTER_MS = 50;
+
+const SOURCES = new Set([".cjs", ".cts", ".js", ".json", ".mjs", ".mts", ".ts"]);
+
+/**
+ * Calls `reload` after a save, one call at a time. Folders are watched, not files, as most editors save by putting
+ * a new file in the place of the old.
+ */
+export class SaveWatcher {
+  readonly #files: () => Iterable<string>;
+  readonly #reload: () => Promise<boolean>;
+  readonly #watchers = new Map<string, FSWatcher>();
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #healthy = true;
+
+  /**
+   * @param files absolute paths of what is in use now; asked anew after each reload
+   * @param reload never rejects; `false`: it failed, and any source in the watched folders may mend it
+   */
+  constructor(files: () => Iterable<string>, reload: () => Promise<boolean>) {
+    this.#files = files;
+    this.#reload = reload;
+    this.#watchFolders();
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    for (const watcher of this.#watchers.values()) watcher.close();
+    this.#watchers.clear();
+  }
+
+  #watchFolders(): void {
+    for (const file of this.#files()) {
+      const folder = dirname(file);
+      if (this.#watchers.has(folder)) continue;
+      const watcher = watch(folder, (_, name) => this.#changed(folder, name));
+      // A folder that is removed ends its watcher; the other folders go on.
+      watcher.on("error", () => this.#watchers.delete(folder));
+      this.#watchers.set(folder, watcher);
+    }
+  }
+
+  #changed(folder: string, name: string | null): void {
+    if (name !== null && !this.#concerns(join(folder, name))) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#start(), SETTLED_AFTER_MS);
+  }
+
+  #concerns(path: string): boolean {
+    if (!this.#healthy && SOURCES.has(extname(path))) return true;
+    for (const file of this.#files()) if (file === path) return true;
+    return false;
+  }
+
+  #start(): void {
+    this.#running = (this.#running ?? Promise.resolve()).then(async () => {
+      this.#healthy = await this.#reload();
+      this.#watchFolders();
+    });
+  }
+}
