@@ -42,10 +42,15 @@ export function describeError(error: unknown): string {
 
 /** Keys whose values are secrets, in a query string. */
 const SECRET_PARAMETER = /([?&][\w.-]{0,64}(?:auth|key|pass|secret|sig|token)[\w.-]{0,64}=)[^&\s"'`<>]+/gi;
+/** As in a client's headers, which some libraries hang on their errors. */
+const AUTHORIZATION = /(\bauthorization['"]?\s*:\s*['"]?)[^'"\n]+/gi;
 const JSON_WEB_TOKEN = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g;
 
 function redact(text: string): string {
-  return text.replace(SECRET_PARAMETER, "$1[redacted]").replace(JSON_WEB_TOKEN, "[redacted]");
+  return text
+    .replace(SECRET_PARAMETER, "$1[redacted]")
+    .replace(AUTHORIZATION, "$1[redacted]")
+    .replace(JSON_WEB_TOKEN, "[redacted]");
 }
 
 /** A key that a client chose must not move the cursor, ring the bell or fill the screen. */

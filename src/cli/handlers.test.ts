@@ -1,0 +1,59 @@
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { isLiftApp, parseReference, pickExport } from "./handlers.ts";
+
+const here = import.meta.dirname;
+const reference = { file: join(here, "x.mjs"), exportName: undefined };
+const handler = () => ({ statusCode: 200 });
+const other = () => ({ statusCode: 201 });
+const app = { routeKeys: ["$connect"], webSocketHandler: () => handler };
+
+describe("a reference", () => {
+  it("is a path from where it was written, and the export after #", () => {
+    const file = join(here, "run.ts");
+    expect(parseReference("./run.ts", here)).toEqual({ file, exportName: undefined });
+    expect(parseReference("../cli/run.ts#run", here)).toEqual({ file, exportName: "run" });
+    expect(parseReference(`${file}#run`, "/")).toEqual({ file, exportName: "run" });
+  });
+
+  it("to no file is a mistake", () => {
+    expect(() => parseReference("./gone.ts#run", here)).toThrow("There is no module src/cli/gone.ts");
+  });
+});
+
+describe("of a module's exports", () => {
+  it.each([
+    ["the first of the names", { default: handler, handler: other }, ["default", "handler"], handler],
+    ["the next when that is missing", { handler: other }, ["default", "handler"], other],
+    ["the next when that is no function", { default: { a: 1 }, handler }, ["default", "handler"], handler],
+    ["a Lift app", { default: app }, ["default", "handler"], app],
+    ["what CommonJS exports by name", { default: { handler } }, ["default", "handler"], handler],
+    ["the function that CommonJS exports", { default: handler }, ["default", "handler"], handler],
+    ["a compiled module's default", { default: { default: handler } }, ["default", "handler"], handler],
+  ])("%s is picked", (_, exports, names, expected) => {
+    expect(pickExport(exports, reference, names)).toBe(expected);
+  });
+
+  it("the one that is asked for is picked, and no other", () => {
+    const asked = { ...reference, exportName: "other" };
+    expect(pickExport({ default: handler, other }, asked, ["default"])).toBe(other);
+    expect(() => pickExport({ default: handler, handler }, asked, ["default"])).toThrow(
+      "src/cli/x.mjs exports no function or Lift app as other; it exports default, handler",
+    );
+  });
+
+  it("none is picked when there is none, and the message says what there is", () => {
+    expect(() => pickExport({}, reference, ["default", "handler"])).toThrow(
+      "exports no function or Lift app as default or handler; it exports nothing",
+    );
+  });
+});
+
+describe("isLiftApp", () => {
+  it.each([undefined, null, 1, {}, handler, { webSocketHandler: handler }, { ...app, routeKeys: undefined }])(
+    "says no to %j",
+    (value) => {
+      expect(isLiftApp(value)).toBe(false);
+    },
+  );
+});

@@ -1,0 +1,87 @@
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { InvocationReport } from "../gateway/index.ts";
+import { describeError, logInvocation } from "./log.ts";
+
+const report: InvocationReport = {
+  routeKey: "sendmessage",
+  connectionId: "Xux7aeaAFiACHZQ=",
+  requestId: "Ti89OF32joEFbiA=",
+  status: 200,
+  durationMs: 12,
+};
+
+async function logged(changes: Partial<InvocationReport>) {
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  logInvocation({ ...report, ...changes }, { stdout, stderr }, new Date());
+  stdout.end();
+  stderr.end();
+  return { stdout: await text(stdout), stderr: await text(stderr) };
+}
+
+describe("an event's line", () => {
+  it("has the time, the route, the status, how long it took, and the connection in short", async () => {
+    const { stdout, stderr } = await logged({});
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}sendmessage {5}200 {5}12 ms {2}Xux7aeaA\n$/);
+    expect(stderr).toBe("");
+  });
+
+  it("is followed by the error with its stack and its cause", async () => {
+    const error = new Error("no table", { cause: new TypeError("no network") });
+    const { stdout, stderr } = await logged({ status: 502, error });
+    expect(stdout).toContain("502");
+    expect(stderr).toMatch(/^Error: no table\n {4}at .+log\.test\.ts/);
+    expect(stderr).toMatch(/\[cause\]: TypeError: no network\n/);
+  });
+
+  it("has no colours where it goes to no terminal", async () => {
+    expect((await logged({ status: 502 })).stdout).not.toContain("\u001b");
+  });
+
+  it("stays one line that moves no cursor, whatever key a client chose", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: "binary" }), async (routeKey) => {
+        const { stdout } = await logged({ routeKey });
+        expect(stdout.length).toBeLessThan(500);
+        expect(stdout.endsWith("Xux7aeaA\n")).toBe(true);
+        expect(stdout.slice(0, -1)).not.toMatch(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/u);
+      }),
+    );
+    expect((await logged({ routeKey: "a\u001b[2J\nb" })).stdout).toContain("a\\u001b[2J\\u000ab");
+  });
+});
+
+describe("an error's text", () => {
+  it.each([
+    ["/dev?Authorization=abc.def&room=1", "/dev?Authorization=[redacted]&room=1"],
+    ["wss://h/dev?room=1&access_token=abc", "wss://h/dev?room=1&access_token=[redacted]"],
+    ["jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln is bad", "jwt [redacted] is bad"],
+    [
+      "{ headers: { Authorization: 'Bearer abc', Host: 'h' } }",
+      "{ headers: { Authorization: '[redacted]', Host: 'h' } }",
+    ],
+  ])("leaves out the secrets of %s", (message, expected) => {
+    expect(describeError(new Error(message))).toContain(`Error: ${expected}`);
+    expect(describeError(message)).toBe(expected);
+  });
+
+  it("leaves out Node's own frames and the marks of reloading", () => {
+    const error = new Error("x");
+    error.stack = [
+      "Error: x",
+      "    at f (file:///p/a.mjs?lift-ws=3:1:2)",
+      "    at run (node:internal/x:1:1)",
+      "    at node:internal/y:2:2",
+    ].join("\n");
+    expect(describeError(error)).toBe("Error: x\n    at f (file:///p/a.mjs:1:2)");
+  });
+
+  it("is there for whatever is thrown", () => {
+    for (const thrown of [undefined, null, "words", 1, { a: 1 }, Symbol("s")]) {
+      expect(describeError(thrown)).not.toBe("");
+    }
+  });
+});

@@ -1,0 +1,71 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { parseRoutes, readRoutesFile } from "./routes-file.ts";
+
+const routes = { $connect: "./connect.mjs#handler", sendmessage: "./send.js" };
+
+describe("routes.json", () => {
+  it("gives a handler for each route, and the rest when it is there", () => {
+    const rest = {
+      authorizer: "./auth.mjs",
+      routeSelectionExpression: "$request.body.type",
+      routeResponses: ["sendmessage"],
+    };
+    expect(parseRoutes({ routes, ...rest })).toEqual({ routes: new Map(Object.entries(routes)), ...rest });
+    expect(parseRoutes({ routes })).toEqual({ routes: new Map(Object.entries(routes)) });
+  });
+
+  it("may have routes named like parts of every object", () => {
+    const parsed = parseRoutes(JSON.parse('{"routes":{"__proto__":"./a.js","constructor":"./b.js"}}'));
+    expect([...parsed.routes]).toEqual([
+      ["__proto__", "./a.js"],
+      ["constructor", "./b.js"],
+    ]);
+  });
+
+  it.each([
+    [{ routes, route: {} }, 'unknown key "route"; the nearest is "routes"'],
+    [JSON.parse('{"routes":{"a":"./a.js"},"__proto__":{}}'), 'unknown key "__proto__"'],
+    [{}, "routes must be an object"],
+    [{ routes: {} }, "routes has no route"],
+    [{ routes: ["./a.js"] }, "routes must be an object"],
+    [{ routes: { a: 1 } }, 'routes, "a" must be a string that is not empty'],
+    [{ routes: { a: "" } }, 'routes, "a" must be a string that is not empty'],
+    [{ routes, authorizer: { handler: "x" } }, "authorizer must be a string"],
+    [{ routes, routeSelectionExpression: 1 }, "routeSelectionExpression must be a string"],
+    [{ routes, routeResponses: "sendmessage" }, "routeResponses must be a list"],
+    [{ routes, routeResponses: ["echo"] }, 'routeResponses names "echo", which is no key of routes'],
+    [{ routes, routeResponses: [1] }, "routeResponses names 1, which is no key of routes"],
+    [[], "the file must be an object"],
+    [null, "the file must be an object"],
+  ])("%j is refused: %s", (value, reason) => {
+    expect(() => parseRoutes(value)).toThrow(reason);
+  });
+});
+
+describe("a routes file", () => {
+  let directory: string;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "lift-ws-"));
+  });
+
+  afterEach(() => rm(directory, { recursive: true }));
+
+  it("that is not there is named", async () => {
+    const path = join(directory, "routes.json");
+    await expect(readRoutesFile(path)).rejects.toMatchObject({
+      code: "USAGE",
+      message: `Can't read ${path} (ENOENT)`,
+    });
+  });
+
+  it("that is no JSON is named, with the place", async () => {
+    const path = join(directory, "routes.json");
+    await writeFile(path, '{ "routes": }');
+    await expect(readRoutesFile(path)).rejects.toMatchObject({ code: "USAGE" });
+    await expect(readRoutesFile(path)).rejects.toThrow(/routes\.json: Unexpected token '\}'/);
+  });
+});
