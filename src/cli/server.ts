@@ -49,10 +49,10 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
     onInvocation: (report) => logInvocation(report, terminal, new Date()),
   });
   await listen(running.gateway, port, host);
-  printStart(running, handler, settings.watch, terminal);
+  const watcher = settings.watch ? loader.watch(running) : undefined;
   // Lambda would end this one copy of the function; here the sockets of all are in the same process.
   process.on("uncaughtException", (error) => logError(error, terminal.stderr));
-  const watcher = settings.watch ? loader.watch(running) : undefined;
+  printStart(running, handler, settings.watch, terminal);
   return {
     async close() {
       watcher?.close();

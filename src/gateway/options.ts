@@ -85,7 +85,8 @@ export interface GatewayOptions {
   readonly handler?: LambdaHandler;
   /**
    * A handler per route key, as an API has its integrations. `$connect`, `$disconnect` and `$default` are
-   * optional; a message that matches none gets the Forbidden frame. Either this or `handler`.
+   * optional; a message that matches none gets the Forbidden frame. A `Map` is asked anew for each event, so its
+   * routes may come and go. Either this or `handler`.
    */
   readonly routes?: { readonly [routeKey: string]: LambdaHandler } | ReadonlyMap<string, LambdaHandler>;
   /** A REQUEST authorizer, asked on every `$connect`; its answer is never cached. */
@@ -241,7 +242,8 @@ function readRoutes(options: GatewayOptions, maxRoutes: number): ReadonlyMap<str
     throw invalid("handler", "must be a function");
   }
   const { routes = {} } = options;
-  const map = new Map<string, LambdaHandler>(routes instanceof Map ? routes : Object.entries(routes));
+  const map: ReadonlyMap<string, LambdaHandler> =
+    routes instanceof Map ? routes : new Map(Object.entries(routes));
   for (const [key, handler] of map) {
     if (typeof handler !== "function") throw invalid("routes", `has no function for ${JSON.stringify(key)}`);
   }

@@ -1,0 +1,241 @@
+import { once } from "node:events";
+import { readFile, stat } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { ask, Project } from "./project.ts";
+
+let project: Project;
+
+afterEach(() => project.remove());
+
+/** Replies by the @connections endpoint that it makes of the event, as handlers on AWS do. */
+const WITH_SDK = `
+  import { ApiGatewayManagementApiClient, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
+  export const handler = async ({ requestContext, body }) => {
+    if (requestContext.eventType !== "MESSAGE") return { statusCode: 200 };
+    const { domainName, stage, connectionId } = requestContext;
+    const client = new ApiGatewayManagementApiClient({ endpoint: \`https://\${domainName}/\${stage}\` });
+    await client.send(new PostToConnectionCommand({ ConnectionId: connectionId, Data: body.toUpperCase() }));
+    return { statusCode: 200 };
+  };`;
+
+/** The same, by the endpoint that the environment names. */
+const WITH_ENVIRONMENT = WITH_SDK.replace(/\{ endpoint: .* \}/, "{}");
+
+describe("lift-ws dev", () => {
+  it("runs an ES module's handler for every route, a line per event", async () => {
+    project = await Project.create({
+      "app.mjs": `export const handler = async (event, context) => {
+        if (event.body) console.log("got", event.body, context.getRemainingTimeInMillis() > 0);
+        return { statusCode: 200 };
+      };`,
+    });
+    const lift = await project.dev(["app.mjs"]);
+    const socket = await project.connect(lift.url);
+    socket.send("hello");
+    await lift.prints(/^got hello true$/m);
+    socket.close();
+    await lift.prints(/^\d\d:\d\d:\d\d {2}\$disconnect +200 +\d+ ms {2}[\w-]{8}$/m);
+    expect(lift.output).toMatch(/\$connect +200 .*\$default +200 .*\$disconnect +200 /s);
+  });
+
+  it("runs the export that is named, of CommonJS and of TypeScript too", async () => {
+    project = await Project.create({
+      "app.cjs": `exports.first = async () => ({ statusCode: 418 });`,
+      "app.ts": `export const second = async (): Promise<{ statusCode: number }> => ({ statusCode: 404 });`,
+    });
+    const first = await project.dev(["./app.cjs#first"]);
+    await expect(project.connect(first.url)).rejects.toThrow("refused with 418");
+    const second = await project.dev(["./app.ts#second"]);
+    await expect(project.connect(second.url)).rejects.toThrow("refused with 404");
+  });
+
+  it("runs a handler that ends by its callback, and warns once", async () => {
+    project = await Project.create({
+      "app.js": `exports.handler = (event, context, callback) => {
+        setImmediate(() => callback(null, { statusCode: 200 }));
+      };`,
+    });
+    const lift = await project.dev(["app.js"]);
+    await project.connect(lift.url);
+    await project.connect(lift.url);
+    await lift.prints(/\$connect +200/, 2);
+    expect(lift.output.match(/Warning: the handler ends by a callback/g)).toHaveLength(1);
+    expect(lift.output).toContain("Node 24 runtime has no callbacks");
+  });
+
+  it("runs the routes of a routes file, with its authorizer and route responses", async () => {
+    project = await Project.create({
+      "api/routes.json": JSON.stringify({
+        routes: { $connect: "./connect.mjs#opened", echo: "./echo.cjs", quiet: "./echo.cjs" },
+        authorizer: "./auth.mjs",
+        routeSelectionExpression: "$request.body.type",
+        routeResponses: ["echo"],
+      }),
+      "api/connect.mjs": `export const opened = async () => ({ statusCode: 200 });`,
+      "api/echo.cjs": `exports.handler = (event, context, callback) => {
+        const { user } = event.requestContext.authorizer;
+        callback(null, { statusCode: 200, body: user + " " + event.requestContext.routeKey });
+      };`,
+      "api/auth.mjs": `export const handler = async ({ queryStringParameters, methodArn }) => {
+        if (queryStringParameters?.token !== "let-me-in") throw new Error("Unauthorized");
+        const Statement = [{ Effect: "Allow", Action: "execute-api:Invoke", Resource: methodArn }];
+        return { principalId: "p", policyDocument: { Version: "2012-10-17", Statement }, context: { user: "ann" } };
+      };`,
+    });
+    const lift = await project.dev(["--routes", "api/routes.json", "--stage", "test"]);
+    expect(lift.output).toMatch(/^Routes +\$connect {2}echo {2}quiet$/m);
+    expect(new URL(lift.url).pathname).toBe("/test");
+    await expect(project.connect(`${lift.url}?token=guess-work`)).rejects.toThrow("refused with 401");
+
+    const socket = await project.connect(`${lift.url}?token=let-me-in`);
+    expect(await ask(socket, '{"type":"echo"}')).toBe("ann echo");
+    socket.send('{"type":"quiet"}');
+    expect(JSON.parse(await ask(socket, '{"type":"unknown"}'))).toMatchObject({ message: "Forbidden" });
+    await lift.prints(/quiet +200/);
+    expect(lift.output.match(/Warning: (echo|quiet) ends by a callback/g)).toHaveLength(2);
+    expect(lift.output).not.toMatch(/guess-work|let-me-in/);
+  });
+
+  it("names what a routes file says wrongly", async () => {
+    project = await Project.create({ "routes.json": '{ "routes": { "a": "./gone.js" } }' });
+    const lift = project.run(["dev", "--routes", "routes.json"]);
+    expect(await lift.exited).toBe(2);
+    expect(lift.output).toBe("lift-ws: There is no module gone.js\n");
+  });
+
+  it.each([
+    ["makes its endpoint of the event", WITH_SDK],
+    ["takes its endpoint from the environment", WITH_ENVIRONMENT],
+  ])("answers the AWS SDK of a handler that %s", async (_, app) => {
+    project = await Project.create({ "app.mjs": app });
+    const lift = await project.dev(["app.mjs"]);
+    const socket = await project.connect(lift.url);
+    expect(await ask(socket, "hello")).toBe("HELLO");
+    expect((await stat(join(project.directory, ".lift-ws/localhost.pem"))).mode & 0o777).toBe(0o600);
+    expect(await readFile(join(project.directory, ".lift-ws/.gitignore"), "utf8")).toBe("*\n");
+  });
+
+  it("beyond loopback takes requests that the environment's keys have signed, and no others", async () => {
+    project = await Project.create({ "app.mjs": WITH_SDK, "anyone.mjs": WITH_ENVIRONMENT });
+    const keys = { AWS_ACCESS_KEY_ID: "AKIAMINE", AWS_SECRET_ACCESS_KEY: "mine" };
+    const lift = await project.dev(["app.mjs", "--host", "0.0.0.0"], keys);
+    const { port } = new URL(lift.url);
+    const socket = await project.connect(`ws://127.0.0.1:${port}/dev`);
+    expect(await ask(socket, "hello")).toBe("HELLO");
+
+    const { status } = await fetch(`http://127.0.0.1:${port}/dev/@connections/AAAAAAAAAAAAAAA=`, {
+      headers: { authorization: "AWS4-HMAC-SHA256 Credential=AKIAMINE/x, SignedHeaders=host, Signature=00" },
+    });
+    expect(status).toBe(403);
+  });
+
+  it("loads the env file before anything else", async () => {
+    project = await Project.create({
+      ".env.dev": "GREETING=hi\nAWS_REGION=eu-north-1\n",
+      "app.mjs": `console.log("loaded with", process.env.GREETING, process.env.AWS_REGION, process.env.OWN);
+        export default () => ({ statusCode: 200 });`,
+    });
+    const lift = await project.dev(["app.mjs", "--env-file", ".env.dev"], { OWN: "mine" });
+    expect(lift.output).toContain("loaded with hi eu-north-1 mine\n");
+  });
+
+  it("shows a handler's stack in the terminal, and nothing of it to the client", async () => {
+    project = await Project.create({
+      "app.mjs": `export default async ({ body }) => {
+        if (body) throw new Error("the table is gone");
+        return { statusCode: 200 };
+      };`,
+    });
+    const lift = await project.dev(["app.mjs"]);
+    const socket = await project.connect(lift.url);
+    const answer = await ask(socket, "x");
+    expect(Object.keys(JSON.parse(answer))).toEqual(["message", "connectionId", "requestId"]);
+    expect(answer).toContain("Internal server error");
+    await lift.prints(/Error: the table is gone\n {4}at .*app\.mjs:2:/);
+  });
+
+  it("goes on when a handler throws outside its events", async () => {
+    project = await Project.create({
+      "app.mjs": `export default ({ body }) => {
+        if (body) setImmediate(() => { throw new Error("too late"); });
+        return { statusCode: 200 };
+      };`,
+    });
+    const lift = await project.dev(["app.mjs"]);
+    const socket = await project.connect(lift.url);
+    socket.send("x");
+    await lift.prints(/Error: too late\n {4}at /);
+    socket.send("y");
+    await lift.prints(/\$default +200/, 2);
+  });
+
+  it.each([
+    ["throws", { "app.mjs": 'throw new Error("no database");' }, /Error: no database\n {4}at .*app\.mjs:1:7/],
+    [
+      "can't be read",
+      { "app.mjs": 'import "./part.mjs";', "part.mjs": "export const a = 1;\nexport const b = ;\n" },
+      /part\.mjs:2\nexport const b = ;\n.*\nSyntaxError: Unexpected token ';'/s,
+    ],
+    [
+      "exports no handler",
+      { "app.mjs": "export const a = 1;" },
+      /^lift-ws: app\.mjs exports no function .+\n$/,
+    ],
+  ])("ends with what is wrong when the module %s", async (_, files, reason) => {
+    project = await Project.create(files);
+    const lift = project.run(["dev", "app.mjs", "--port", "0"]);
+    expect(await lift.exited).toBeGreaterThan(0);
+    expect(lift.output).toMatch(reason);
+    expect(lift.output).not.toContain("node:internal");
+  });
+
+  it("tells a taken port in one line", async () => {
+    project = await Project.create({ "app.mjs": "export default () => ({ statusCode: 200 });" });
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    const lift = project.run(["dev", "app.mjs"], { PORT: String(port) });
+    expect(await lift.exited).toBe(1);
+    expect(lift.output).toBe(
+      `lift-ws: Port ${port} is taken: stop what uses it, or give another with --port\n`,
+    );
+    other.close();
+  });
+
+  it.each(["SIGINT", "SIGTERM"] as const)("ends cleanly at %s, and its clients know", async (signal) => {
+    project = await Project.create({
+      "app.mjs": `setInterval(() => {}, 1000); // an open handle, as a pool of connections is
+        export default ({ requestContext }) => {
+          console.log("saw", requestContext.eventType, requestContext.disconnectStatusCode);
+          return { statusCode: 200 };
+        };`,
+    });
+    const lift = await project.dev(["app.mjs"]);
+    const socket = await project.connect(lift.url);
+    const closed = once(socket, "close");
+    lift.signal(signal);
+    expect((await closed)[0]).toBe(1001);
+    expect(await lift.exited).toBe(0);
+    expect(lift.output).toContain("saw DISCONNECT 1001");
+  });
+
+  it("ends at once at the second Ctrl-C, however long an event takes", async () => {
+    project = await Project.create({
+      "app.mjs": `export default ({ body }) => {
+        console.log("runs", body);
+        return body ? new Promise(() => {}) : { statusCode: 200 };
+      };`,
+    });
+    const lift = await project.dev(["app.mjs"]);
+    const socket = await project.connect(lift.url);
+    socket.send("x");
+    await lift.prints(/^runs x$/m);
+    lift.signal("SIGINT");
+    await lift.prints(/Stopping/);
+    const impatience = setInterval(() => lift.signal("SIGINT"), 50);
+    expect(await lift.exited).toBe(130);
+    clearInterval(impatience);
+  });
+});

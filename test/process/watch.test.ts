@@ -1,0 +1,105 @@
+import { once } from "node:events";
+import { afterEach, describe, expect, it } from "vitest";
+import { ask, Project } from "./project.ts";
+
+let project: Project;
+
+afterEach(() => project.remove());
+
+const ROUTES = JSON.stringify({
+  routes: { $default: "./src/app.mjs" },
+  routeResponses: ["$default"],
+});
+
+const ESM = `import { greeting } from "./greeting.mjs";
+  export const handler = () => ({ statusCode: 200, body: greeting + " from version 1" });`;
+
+describe("lift-ws dev --watch", () => {
+  it("runs what was saved, with the modules it imports, while sockets stay open", async () => {
+    project = await Project.create({
+      "routes.json": ROUTES,
+      "src/app.mjs": ESM,
+      "src/greeting.mjs": `import cjs from "./word.cjs"; export const greeting = cjs.word;`,
+      "src/word.cjs": `exports.word = require("./deep.cjs").word;`,
+      "src/deep.cjs": `exports.word = "hi";`,
+    });
+    const lift = await project.dev(["--routes", "routes.json", "--watch"]);
+    const socket = await project.connect(lift.url);
+    expect(await ask(socket, "?")).toBe("hi from version 1");
+
+    await project.save("src/app.mjs", ESM.replace("version 1", "version 2"));
+    await lift.prints(/Loaded again/, 1);
+    expect(await ask(socket, "?")).toBe("hi from version 2");
+
+    await project.save("src/deep.cjs", `exports.word = "hello";`);
+    await lift.prints(/Loaded again/, 2);
+    expect(await ask(socket, "?")).toBe("hello from version 2");
+    expect(socket.readyState).toBe(socket.OPEN);
+  });
+
+  it("keeps the last good handler while what was saved is broken, and says where", async () => {
+    project = await Project.create({
+      "routes.json": ROUTES,
+      "src/app.mjs": `export const handler = () => ({ statusCode: 200, body: "one" });`,
+    });
+    const lift = await project.dev(["--routes", "routes.json", "--watch"]);
+    const socket = await project.connect(lift.url);
+
+    await project.save("src/app.mjs", "export const handler = ( => 1;\n");
+    await lift.prints(/app\.mjs:1\n.*SyntaxError/s);
+    expect(await ask(socket, "?")).toBe("one");
+
+    await project.save("src/app.mjs", `throw new Error("at the top");\n`);
+    await lift.prints(/Error: at the top\n {4}at .*app\.mjs:1:/);
+    expect(await ask(socket, "?")).toBe("one");
+
+    await project.save("src/app.mjs", `export { handler } from "./new.mjs";`);
+    await lift.prints(/Cannot find module/);
+    await project.save("src/new.mjs", `export const handler = () => ({ statusCode: 200, body: "two" });`);
+    await lift.prints(/Loaded again/);
+    expect(await ask(socket, "?")).toBe("two");
+    expect(lift.output).not.toMatch(/lift-ws=\d|node:internal/);
+  });
+
+  it("lets an event under way end on the handler that began it", async () => {
+    const app = (version: number) => `export default async ({ body }) => {
+      if (body === "wait") { console.log("waits"); await new Promise((resolve) => { globalThis.go = resolve; }); }
+      if (body === "go") globalThis.go();
+      if (body) console.log(body, "ends in version ${version}");
+      return { statusCode: 200 };
+    };`;
+    project = await Project.create({ "app.mjs": app(1) });
+    const lift = await project.dev(["app.mjs", "--watch"]);
+    const socket = await project.connect(lift.url);
+    socket.send("wait");
+    await lift.prints(/^waits$/m);
+    await project.save("app.mjs", app(2));
+    await lift.prints(/Loaded again/);
+    socket.send("go");
+    await lift.prints(/^wait ends in version 1$/m);
+    expect(lift.output).toMatch(/^go ends in version 2$/m);
+  });
+
+  it("takes routes that come and go, and says when only a restart will do", async () => {
+    const routes = (keys: string[]) => Object.fromEntries(keys.map((key) => [key, "./app.js"]));
+    project = await Project.create({
+      "routes.json": JSON.stringify({ routes: routes(["one"]) }),
+      "app.js": `exports.handler = async ({ requestContext }) => {
+        console.log("ran", requestContext.routeKey);
+        return { statusCode: 200 };
+      };`,
+    });
+    const lift = await project.dev(["--routes", "routes.json", "--watch"]);
+    const socket = await project.connect(lift.url);
+    await project.save("routes.json", JSON.stringify({ routes: routes(["two"]) }));
+    await lift.prints(/Loaded again/);
+    expect(await ask(socket, '{"action":"one"}')).toContain("Forbidden");
+    socket.send('{"action":"two"}');
+    await lift.prints(/^ran two$/m);
+
+    await project.save("routes.json", JSON.stringify({ routes: routes(["two"]), routeResponses: ["two"] }));
+    await lift.prints(/restart to use it/);
+    socket.close();
+    await once(socket, "close");
+  });
+});
