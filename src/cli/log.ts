@@ -1,6 +1,7 @@
 import { inspect, styleText } from "node:util";
 import type { InvocationReport } from "../gateway/index.ts";
 import type { Terminal } from "./arguments.ts";
+import { CliError } from "./errors.ts";
 
 const ROUTE_WIDTH = 14;
 /** A client may choose the route's key, as long as it likes. */
@@ -27,6 +28,19 @@ export function logInvocation(report: InvocationReport, terminal: Terminal, now:
   ];
   stream.write(`${columns.join("  ")}\n`);
   if (report.error !== undefined) logError(report.error, terminal.stderr);
+}
+
+/** Something that happened besides the events, in their column of times. */
+export function logNote(text: string, { stdout: stream }: Terminal): void {
+  stream.write(`${styleText("dim", `${timeOfDay.format(new Date())}  ${text}`, { stream })}\n`);
+}
+
+/** A mistake or a failure that has a line for the person; what caused it, if anything did, has its stack below. */
+export function logFailure(error: unknown, stream: NodeJS.WritableStream): void {
+  const known = error instanceof CliError;
+  const prefix = styleText("red", "lift-ws:", { stream });
+  stream.write(`${prefix} ${known ? error.message : describeError(error)}\n`);
+  if (known && error.cause !== undefined) logError(error.cause, stream);
 }
 
 export function logError(error: unknown, stream: NodeJS.WritableStream): void {

@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
-import { styleText } from "node:util";
 import { type Command, helpText, nearest, type Terminal } from "./arguments.ts";
 import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
-import { describeError } from "./log.ts";
+import { logFailure } from "./log.ts";
 import { token } from "./token.ts";
 
 const COMMANDS: readonly Command[] = [dev, token];
@@ -15,11 +14,8 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
   try {
     return await dispatch(argv, terminal);
   } catch (error) {
-    const known = error instanceof CliError;
-    const prefix = styleText("red", "lift-ws:", { stream: terminal.stderr });
-    terminal.stderr.write(`${prefix} ${known ? error.message : describeError(error)}\n`);
-    if (known && error.cause !== undefined) terminal.stderr.write(`${describeError(error.cause)}\n`);
-    return known && error.code === "USAGE" ? EXIT.usage : EXIT.failed;
+    logFailure(error, terminal.stderr);
+    return error instanceof CliError && error.code === "USAGE" ? EXIT.usage : EXIT.failed;
   }
 }
 

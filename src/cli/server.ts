@@ -8,10 +8,9 @@ import { CliError } from "./errors.ts";
 import { shown } from "./handlers.ts";
 import { Host } from "./host.ts";
 import { endpointOf, findPort, listen } from "./listening.ts";
+import { Loader } from "./loader.ts";
 import { logError, logInvocation } from "./log.ts";
-import { ProjectModules } from "./modules.ts";
-import { callbackHandlers, loadProgram, type Program, type Target } from "./program.ts";
-import { SaveWatcher } from "./watch.ts";
+import type { Target } from "./program.ts";
 
 const DEFAULT_REGION = "us-east-1";
 
@@ -79,55 +78,6 @@ function createHost(...parts: ConstructorParameters<typeof Host>): Host {
     if (error instanceof GatewayError)
       throw new CliError("USAGE", `The API can't be served: ${error.message}`);
     throw error;
-  }
-}
-
-/** Loads the program, and again after a save. */
-class Loader {
-  readonly #target: Target;
-  readonly #terminal: Terminal;
-  readonly #modules = new ProjectModules();
-  readonly #warned = new Set<string>();
-
-  constructor(target: Target, terminal: Terminal) {
-    this.#target = target;
-    this.#terminal = terminal;
-  }
-
-  async load(): Promise<Program> {
-    const program = await loadProgram(this.#target, this.#modules);
-    for (const key of callbackHandlers(program)) this.#warnOfCallback(key);
-    return program;
-  }
-
-  watch(host: Host): SaveWatcher {
-    const routesFile = this.#target.kind === "routes" ? [this.#target.path] : [];
-    const { stderr: stream, stdout } = this.#terminal;
-    return new SaveWatcher(
-      () => [...this.#modules.files, ...routesFile],
-      async () => {
-        try {
-          this.#modules.startGeneration();
-          host.replace(await this.load());
-          stdout.write(`${styleText("dim", "Loaded again", { stream: stdout })}\n`);
-          return true;
-        } catch (error) {
-          const text = error instanceof CliError ? error.message : "The module can't be loaded:";
-          stream.write(`${styleText("yellow", `${text}\nThe handlers from before go on.`, { stream })}\n`);
-          if (!(error instanceof CliError)) logError(error, stream);
-          else if (error.cause !== undefined) logError(error.cause, stream);
-          return false;
-        }
-      },
-    );
-  }
-
-  #warnOfCallback(key: string): void {
-    if (this.#warned.has(key)) return;
-    this.#warned.add(key);
-    const text = `Warning: ${key} ends by a callback. It runs here, but Lambda's Node 24 runtime has no callbacks: make it async.`;
-    const stream = this.#terminal.stderr;
-    stream.write(`${styleText("yellow", text, { stream })}\n`);
   }
 }
 

@@ -98,6 +98,22 @@ describe("lift-ws dev", () => {
     expect(lift.output).not.toMatch(/guess-work|let-me-in/);
   });
 
+  it("runs a Lift app on the routes that it has, and sends for it without the SDK", async () => {
+    project = await Project.create({
+      "app.ts": `import { Lift } from "lift-ws";
+        import { memoryConnectionStore } from "lift-ws/store/memory";
+        const app = new Lift({ connectionStore: memoryConnectionStore() });
+        app.webSocket("$connect", async (ctx) => { ctx.set("name", ctx.query("name")); ctx.status(200); });
+        app.webSocket("greet", async (ctx) => { await ctx.reply({ hello: await ctx.get("name") }); });
+        export default app;`,
+    });
+    const lift = await project.dev(["app.ts"]);
+    expect(lift.output).toMatch(/^Routes +\$connect {2}\$disconnect {2}greet$/m);
+    const socket = await project.connect(`${lift.url}?name=ann`);
+    expect(await ask(socket, '{"action":"greet"}')).toBe('{"hello":"ann"}');
+    expect(await ask(socket, '{"action":"else"}')).toContain('{"message": "Forbidden"');
+  });
+
   it("names what a routes file says wrongly", async () => {
     project = await Project.create({ "routes.json": '{ "routes": { "a": "./gone.js" } }' });
     const lift = project.run(["dev", "--routes", "routes.json"]);

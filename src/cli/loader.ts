@@ -1,0 +1,57 @@
+import { styleText } from "node:util";
+import type { Terminal } from "./arguments.ts";
+import type { Host } from "./host.ts";
+import { logFailure, logNote } from "./log.ts";
+import { ProjectModules } from "./modules.ts";
+import { callbackHandlers, loadProgram, type Program, type Target } from "./program.ts";
+import { SaveWatcher } from "./watch.ts";
+
+/** Loads what the command line asks for, and again after a save. */
+export class Loader {
+  readonly #target: Target;
+  readonly #terminal: Terminal;
+  readonly #modules = new ProjectModules();
+  readonly #warned = new Set<string>();
+
+  constructor(target: Target, terminal: Terminal) {
+    this.#target = target;
+    this.#terminal = terminal;
+  }
+
+  /** @throws {CliError} as {@link loadProgram} does */
+  async load(): Promise<Program> {
+    const program = await loadProgram(this.#target, this.#modules);
+    for (const key of callbackHandlers(program)) this.#warnOfCallback(key);
+    return program;
+  }
+
+  watch(host: Host): SaveWatcher {
+    const routesFile = this.#target.kind === "routes" ? [this.#target.path] : [];
+    return new SaveWatcher(
+      () => [...this.#modules.files, ...routesFile],
+      () => this.#reload(host),
+    );
+  }
+
+  /** `false`: what was saved is broken, and the handlers from before go on. */
+  async #reload(host: Host): Promise<boolean> {
+    this.#modules.startGeneration();
+    try {
+      host.replace(await this.load());
+      logNote("Loaded again", this.#terminal);
+      return true;
+    } catch (error) {
+      logFailure(error, this.#terminal.stderr);
+      logNote("The handlers from before go on", this.#terminal);
+      return false;
+    }
+  }
+
+  #warnOfCallback(key: string): void {
+    if (this.#warned.has(key)) return;
+    this.#warned.add(key);
+    const text = `Warning: ${key} ends by a callback. It runs here, but Lambda's Node 24 runtime has no callbacks: make it async.`;
+    const stream = this.#terminal.stderr;
+    stream.write(`${styleText("yellow", text, { stream })}\n`);
+  }
+}
