@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { chmod, link, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Where a checkout keeps its development secrets: a folder of the working directory. */
@@ -43,11 +43,9 @@ export async function replace(directory: string, name: string, content: string):
 /** `undefined`: there is no such file. One that others could read is taken from them first. */
 export async function readPrivate(path: string): Promise<Buffer | undefined> {
   try {
-    await using file = await open(path, "r");
-    if (((await file.stat()).mode & OTHERS) !== 0 && process.platform !== "win32") {
-      await chmod(path, OWNER_ONLY_FILE);
-    }
-    return await file.readFile();
+    const { mode } = await stat(path);
+    if ((mode & OTHERS) !== 0 && process.platform !== "win32") await chmod(path, OWNER_ONLY_FILE);
+    return await readFile(path);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;

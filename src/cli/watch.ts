@@ -1,4 +1,4 @@
-import { type FSWatcher, watch } from "node:fs";
+import { existsSync, type FSWatcher, watch } from "node:fs";
 import { dirname, extname, join } from "node:path";
 
 /** An editor's save is several events: a new file, a rename, a change of its times. */
@@ -38,8 +38,8 @@ export class SaveWatcher {
     for (const file of this.#files()) {
       const folder = dirname(file);
       if (this.#watchers.has(folder)) continue;
+      if (!existsSync(folder)) continue; // a file of an earlier load was moved away with it
       const watcher = watch(folder, (_, name) => this.#changed(folder, name));
-      // A folder that is removed ends its watcher; the other folders go on.
       watcher.on("error", () => this.#watchers.delete(folder));
       this.#watchers.set(folder, watcher);
     }
