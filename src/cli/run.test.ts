@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
@@ -52,6 +52,15 @@ describe("lift-ws", () => {
     expect(code).toBe(0);
     expect(stdout).toContain(`Usage: lift-ws ${command}`);
     expect(stdout).toMatch(/^ {2}--host <address> +\w/m);
+  });
+
+  it.each(["dev", "token"])("%s has the flags in its help that docs/cli.md has", async (command) => {
+    const docs = await readFile(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
+    const section = docs.split(/^## /m).find((part) => part.startsWith(`lift-ws ${command}\n`)) ?? "";
+    const documented = [...section.matchAll(/^\| `(--[\w-]+.*?)` \|/gm)].map(([, flag]) => flag);
+    const { stdout } = await lift(command, "--help");
+    const helped = [...stdout.matchAll(/^ {2}(--\S+(?: <\w+>)?)/gm)].map(([, flag]) => flag);
+    expect([...documented, "--help"]).toEqual(helped);
   });
 
   it.each([
