@@ -65,6 +65,12 @@ describe("lift-ws dev", () => {
     expect(lift.output).toContain("Node 24 runtime has no callbacks");
   });
 
+  it("does not wait for a callback that a handler does not take", async () => {
+    project = await Project.create({ "app.mjs": "export default () => {};" });
+    const lift = await project.dev(["app.mjs"]);
+    await expect(project.connect(lift.url)).rejects.toThrow("refused with 502");
+  });
+
   it("runs the routes of a routes file, with its authorizer and route responses", async () => {
     project = await Project.create({
       "api/routes.json": JSON.stringify({
@@ -112,6 +118,25 @@ describe("lift-ws dev", () => {
     const socket = await project.connect(`${lift.url}?name=ann`);
     expect(await ask(socket, '{"action":"greet"}')).toBe('{"hello":"ann"}');
     expect(await ask(socket, '{"action":"else"}')).toContain('{"message": "Forbidden"');
+  });
+
+  it("runs a Lift app's own Lambda handler, which sends by the AWS SDK as on AWS", async () => {
+    project = await Project.create({
+      "app.ts": `import { Lift } from "lift-ws";
+        const app = new Lift();
+        app.webSocket("greet", (ctx) => ctx.reply({ hello: "you" }));
+        export const handler = app.webSocketHandler();`,
+    });
+    const lift = await project.dev(["app.ts"]);
+    const socket = await project.connect(lift.url);
+    expect(await ask(socket, '{"action":"greet"}')).toBe('{"hello":"you"}');
+  });
+
+  it.each(["::1", "localhost"])("answers the AWS SDK on %s too", async (host) => {
+    project = await Project.create({ "app.mjs": WITH_SDK });
+    const lift = await project.dev(["app.mjs", "--host", host]);
+    const socket = await project.connect(lift.url);
+    expect(await ask(socket, "hello")).toBe("HELLO");
   });
 
   it("names what a routes file says wrongly", async () => {
