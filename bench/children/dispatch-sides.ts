@@ -1,0 +1,146 @@
+/**
+ * One event through each side, all in this process, in turns. Every side runs the same body on the same event. A
+ * middleware does nothing before and nothing after it, asynchronously, written as its framework wants it: two async
+ * functions for middy, one around `await next()` for Lift.
+ */
+import { type AnyState, type Context, Lift, type LiftOptions, type WebSocketContext } from "lift-ws";
+import type { LambdaContext, WebSocketEvent, WebSocketResult } from "lift-ws/apigw";
+import { memoryConnectionStore } from "lift-ws/store/memory";
+import { connectEvent, createTestWebSocketEvent, lambdaContext } from "lift-ws/testing";
+import { answer } from "../lib/control.ts";
+import { median } from "../lib/stats.ts";
+
+/** ns per event, or per call. */
+export type DispatchSample = { readonly [side: string]: number };
+
+type Handler = (event: WebSocketEvent, context: LambdaContext) => Promise<WebSocketResult>;
+type WithMiddy = (body: Handler, count: number, plugin?: object) => Handler;
+
+const EVENTS = 10_000;
+const WARM_UP = 5;
+const BATCHES = 25;
+/** Few enough to stay in the processor's caches, as the one context of a real event does. */
+const CONTEXTS = 200;
+const CONTEXT_BATCHES = 1_000;
+
+const connectionId = "L0SM9cOFvHcCIhw=";
+const message = JSON.stringify({ action: "greet", name: "Ada", text: "x".repeat(60) });
+const event = createTestWebSocketEvent("greet", connectionId, message);
+const lambda = lambdaContext();
+
+const body: Handler = async (event) => {
+  const { name } = JSON.parse((event as { body: string }).body) as { name: string };
+  return { statusCode: 200, body: JSON.stringify({ greeting: `Hello, ${name}` }) };
+};
+
+function withLift(
+  middleware: number,
+  handler: (ctx: Context) => Promise<WebSocketResult> = (ctx) => body(ctx.event, ctx.lambda),
+  options: LiftOptions<AnyState> = {},
+): Handler {
+  const app = new Lift(options);
+  for (let i = 0; i < middleware; i++) {
+    app.use(async (_ctx, next) => {
+      await next();
+    });
+  }
+  return app.webSocket("greet", handler).webSocketHandler();
+}
+
+function withLegacyPattern(): Handler {
+  return new Lift().handle("MESSAGE", "/greet", (ctx) => body(ctx.event, ctx.lambda)).webSocketHandler();
+}
+
+/** Reads the user and one key of state, as an app with managed connections does in most events. */
+async function managed(): Promise<Handler> {
+  const connectionStore = memoryConnectionStore();
+  const handler = withLift(
+    0,
+    async (ctx) => {
+      const color = await ctx.get("color");
+      if (ctx.userId !== "ada" || color !== "teal") throw new Error("the state is not what $connect left");
+      return body(ctx.event, ctx.lambda);
+    },
+    { connectionStore },
+  );
+  const connect = new Lift({ connectionStore }).webSocket("$connect", (ctx) => {
+    ctx.setUserId("ada").set("color", "teal");
+  });
+  const connected = await connect.webSocketHandler()(connectEvent({ connectionId }), lambda);
+  if (connected.statusCode !== 200) throw new Error(`$connect ended with ${connected.statusCode}`);
+  return handler;
+}
+
+answer("run", async (): Promise<DispatchSample> => {
+  // Not a path TypeScript may follow: the rivals are installed by the bench's first run.
+  const rival: string = new URL("../rivals/middy.mjs", import.meta.url).href;
+  const { withMiddy } = (await import(rival)) as { withMiddy: WithMiddy };
+  const lean = { timeoutEarlyInMillis: 0 };
+  const sides = new Map<string, Handler>([
+    ["bare", body],
+    ["middy, no middleware", withMiddy(body, 0, lean)],
+    ["middy, 2", withMiddy(body, 2, lean)],
+    ["middy, 5", withMiddy(body, 5, lean)],
+    ["middy, 5, its early timeout on", withMiddy(body, 5)],
+    ["Lift, no middleware", withLift(0)],
+    ["Lift, 2", withLift(2)],
+    ["Lift, 5", withLift(5)],
+    ["Lift, the pattern handle(MESSAGE, /greet)", withLegacyPattern()],
+    ["Lift, managed connection", await managed()],
+  ]);
+  const expected = JSON.stringify(await body(event, lambda));
+  const times = new Map<string, number[]>();
+  for (const [name, handler] of sides) {
+    times.set(name, []);
+    const got = JSON.stringify(await handler(event, lambda));
+    if (got !== expected) throw new Error(`${name} answered ${got}`);
+  }
+  for (let round = -WARM_UP; round < BATCHES; round++) {
+    for (const [name, handler] of sides) {
+      const ns = await batch(handler);
+      if (round >= 0) times.get(name)!.push(ns);
+    }
+  }
+  const medians = [...times].map(([name, values]): [string, number] => [name, median(values)]);
+  return { ...Object.fromEntries(medians), asWebSocket: await firstAsWebSocket() };
+});
+
+async function batch(handler: Handler): Promise<number> {
+  const start = process.hrtime.bigint();
+  for (let i = 0; i < EVENTS; i++) await handler(event, lambda);
+  return Number(process.hrtime.bigint() - start) / EVENTS;
+}
+
+/** The first call on fresh contexts, less what the same loop costs without it. */
+async function firstAsWebSocket(): Promise<number> {
+  const contexts: Context[] = [];
+  const handler = withLift(0, async (ctx) => {
+    contexts.push(ctx);
+    return { statusCode: 200 };
+  });
+  const results: (WebSocketContext | Context)[] = new Array(CONTEXTS);
+  const timed = (loop: () => void): number => {
+    const start = process.hrtime.bigint();
+    loop();
+    return Number(process.hrtime.bigint() - start) / CONTEXTS;
+  };
+  const calls: number[] = [];
+  const empty: number[] = [];
+  for (let i = 0; i < CONTEXT_BATCHES; i++) {
+    contexts.length = 0;
+    for (let n = 0; n < CONTEXTS; n++) await handler(event, lambda);
+    empty.push(timed(() => keep(contexts, results)));
+    calls.push(timed(() => call(contexts, results)));
+  }
+  return median(calls.slice(CONTEXT_BATCHES / 5)) - median(empty.slice(CONTEXT_BATCHES / 5));
+}
+
+function keep(contexts: readonly Context[], results: (WebSocketContext | Context)[]): void {
+  for (let n = 0; n < contexts.length; n++) results[n] = contexts[n]!;
+}
+
+function call(contexts: readonly Context[], results: (WebSocketContext | Context)[]): void {
+  for (let n = 0; n < contexts.length; n++) results[n] = contexts[n]!.asWebSocket();
+}
+
+console.log("ready 0");

@@ -1,0 +1,47 @@
+/** What a framework adds to one event, without a socket. */
+import type { DispatchSample } from "./children/dispatch-sides.ts";
+import { SERVER_CORE, startChild } from "./lib/children.ts";
+import { atMost, type Findings, type Row } from "./lib/report.ts";
+import { median, spread } from "./lib/stats.ts";
+
+/** Each run is a process of its own: compiled code differs from one to the next more than batches within one. */
+export async function dispatch(runs: number, progress: (line: string) => void): Promise<Findings> {
+  const samples: DispatchSample[] = [];
+  for (let run = 1; run <= runs; run++) {
+    progress(`dispatch: process ${run} of ${runs}`);
+    const child = startChild("children/dispatch-sides.ts", SERVER_CORE);
+    await child.ready;
+    samples.push(await child.ask<DispatchSample>("run"));
+    await child.stop();
+  }
+  const ns = (side: string): number => median(samples.map((sample) => sample[side]!));
+  const added = (side: string): number => ns(side) - ns("bare");
+  const events = Object.keys(samples[0]!).filter((side) => side !== "asWebSocket");
+  const rows = events.map(
+    (side): Row => ({
+      side,
+      "ns/event": ns(side),
+      "± %": spread(samples.map((sample) => sample[side]!)),
+      "added to bare": added(side),
+    }),
+  );
+  return {
+    measure: "dispatch",
+    runs,
+    rows: [...rows, { side: "first asWebSocket() of an event", "ns/event": ns("asWebSocket") }],
+    targets: [
+      atMost("added by Lift with 5 middleware, of middy with 5", 0.6, added("Lift, 5") / added("middy, 5")),
+      atMost("first asWebSocket() of an event", 20, ns("asWebSocket"), " ns"),
+      atMost(
+        "added by a managed connection",
+        150,
+        ns("Lift, managed connection") - ns("Lift, no middleware"),
+        " ns",
+      ),
+    ],
+    notes: [
+      "middy's early timeout, a timer per event and on by default, is off in the row that the target takes.",
+      "A managed connection: rows in the memory store; the handler reads the user and one key of state.",
+    ],
+  };
+}

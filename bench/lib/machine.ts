@@ -1,0 +1,40 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGB: number;
+  readonly node: string;
+  readonly platform: string;
+  /** How the processes were placed. */
+  readonly pinning: string;
+  /** ISO 8601. */
+  readonly date: string;
+}
+
+/** Servers run on core 0, clients on core 1, unless `taskset` or the second core is missing. */
+export const canPin = cpus().length > 1 && spawnSync("taskset", ["-c", "0,1", "true"]).status === 0;
+
+export function describeMachine(): Machine {
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryGB: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    pinning: canPin ? "server on core 0, client on core 1" : "none: needs taskset and two cores",
+    date: new Date().toISOString(),
+  };
+}
+
+/** Node raises its own soft limit to the hard one, so only the hard one can be in the way. */
+export function requireFileLimit(wanted: number): void {
+  const limits = process.platform === "linux" ? readFileSync("/proc/self/limits", "utf8") : "";
+  const hard = Number(/^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
+  if (hard >= wanted) return;
+  throw new Error(
+    `a process may open ${hard} files here and needs ${wanted}: run \`ulimit -Hn 65536\` as root`,
+  );
+}

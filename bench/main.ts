@@ -1,0 +1,96 @@
+import { parseArgs } from "node:util";
+import { broadcast } from "./broadcast.ts";
+import { dispatch } from "./dispatch.ts";
+import { echo } from "./echo.ts";
+import { type Findings, printJson, printTables } from "./lib/report.ts";
+import { installRivals } from "./lib/rivals.ts";
+
+interface Measure {
+  readonly run: (runs: number, progress: (line: string) => void) => Promise<Findings>;
+  /** Samples per side unless `--runs` says otherwise. */
+  readonly runs: number;
+  readonly about: string;
+}
+
+const MEASURES: ReadonlyMap<string, Measure> = new Map([
+  ["dispatch", { run: dispatch, runs: 5, about: "what Lift adds to an event, beside middy" }],
+  [
+    "echo",
+    { run: echo, runs: 11, about: "messages/s over 100 connections, beside ws, socket.io and others" },
+  ],
+  ["broadcast", { run: broadcast, runs: 31, about: "time and memory for 10,000 connections" }],
+]);
+
+const HELP = `npm run bench -- [measure] [--runs n] [--json]
+
+${[...MEASURES].map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`).join("\n")}
+  all        each of them (the default)
+
+  --runs n   samples per side (default ${[...MEASURES].map(([name, { runs }]) => `${name} ${runs}`).join(", ")})
+  --json     one JSON object on stdout in place of tables
+
+Exits 1 when a target is missed, 2 when it is called wrongly.`;
+
+class UsageError extends Error {}
+
+interface Wanted {
+  readonly measure: string;
+  readonly runs: number | undefined;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+function readArguments(args: readonly string[]): Wanted {
+  const options = { runs: { type: "string" }, json: { type: "boolean" }, help: { type: "boolean" } } as const;
+  const { values, positionals, tokens } = parseArgs({
+    args: [...args],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind === "option" && !Object.hasOwn(options, token.name)) {
+      throw new UsageError(`no flag ${token.rawName}; there are --runs, --json and --help`);
+    }
+  }
+  const [measure = "all", ...more] = positionals;
+  if (more.length > 0) throw new UsageError(`one measure at a time, or all; got ${positionals.join(" ")}`);
+  if (measure !== "all" && !MEASURES.has(measure)) {
+    throw new UsageError(`no measure ${measure}; there are ${[...MEASURES.keys()].join(", ")} and all`);
+  }
+  // Without a value it is `true`, which is a number too.
+  const runs = values.runs === undefined ? undefined : Number.parseInt(String(values.runs), 10);
+  if (runs !== undefined && !(runs > 0)) {
+    throw new UsageError("--runs takes a number of samples, 1 or more");
+  }
+  return { measure, runs, json: values.json === true, help: values.help === true };
+}
+
+function progress(line: string): void {
+  console.error(line);
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const { measure, runs, json, help } = readArguments(args);
+  if (help) {
+    console.log(HELP);
+    return 0;
+  }
+  await installRivals(progress);
+  const all: Findings[] = [];
+  for (const [name, wanted] of MEASURES) {
+    if (measure === "all" || measure === name) all.push(await wanted.run(runs ?? wanted.runs, progress));
+  }
+  if (json) printJson(measure, all);
+  else printTables(all);
+  return all.every((found) => found.targets.every((target) => target.holds)) ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 2;
+}

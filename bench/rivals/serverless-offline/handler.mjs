@@ -1,0 +1,3 @@
+export const connection = async () => ({ statusCode: 200 });
+
+export const echo = async ({ body }) => ({ statusCode: 200, body });
