@@ -15,7 +15,7 @@ import { LiftError } from "./errors.ts";
 import { stringify, toJson } from "./json.ts";
 import { FieldLogger, type Logger } from "./logger.ts";
 import type { ConnectionIdentity, Settings } from "./options.ts";
-import { ConnectionState } from "./state.ts";
+import { ConnectionState, copyOfField } from "./state.ts";
 import { WebSocketContext } from "./websocket.ts";
 
 /** The state of an app that does not name its keys. */
@@ -52,7 +52,9 @@ export class Context<State extends object = AnyState, Input = unknown> {
   readonly event: WebSocketEvent;
   readonly lambda: LambdaContext;
   readonly #settings: Settings;
-  readonly #state: ConnectionState | undefined;
+  /** `null`: read, and there is none. */
+  #row: Connection | null | undefined;
+  #state: ConnectionState | undefined;
   #draft: Draft | undefined;
   #answered = false;
   #identity: ConnectionIdentity | undefined;
@@ -71,9 +73,6 @@ export class Context<State extends object = AnyState, Input = unknown> {
     this.lambda = lambda;
     this.#settings = settings;
     this.#fixed = !isConnectEvent(event);
-    const { store } = settings;
-    this.#state =
-      store === undefined ? undefined : new ConnectionState(store, event.requestContext.connectionId);
   }
 
   get connectionId(): string {
@@ -262,6 +261,10 @@ export class Context<State extends object = AnyState, Input = unknown> {
    * connection's row, if the event has not read it before. @throws {LiftError} STORE_FAILED, STORE_REQUIRED
    */
   get<Key extends keyof State & string>(key: Key): Promise<State[Key] | undefined> {
+    // Most events only read: they need no buffer.
+    if (this.#state === undefined && this.#row) {
+      return Promise.resolve(copyOfField(this.#row.state, key) as State[Key] | undefined);
+    }
     return this.#requireState().get(key) as Promise<State[Key] | undefined>;
   }
 
@@ -299,7 +302,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
   }
 
   #requireState(): ConnectionState {
-    if (this.#state === undefined) throw new LiftError("STORE_REQUIRED");
+    this.#state ??= new ConnectionState(this.connectionStore, this.connectionId, this.#row);
     return this.#state;
   }
 
@@ -346,7 +349,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
       return true;
     };
     adoptRow = (ctx, row) => {
-      ctx.#state?.adopt(row);
+      ctx.#row = row ?? null;
       ctx.#identity ??= row;
     };
     setInput = async (ctx, schema) => {

@@ -1,4 +1,4 @@
-import type { Connection, ConnectionStore, Json } from "../store/index.ts";
+import type { Connection, ConnectionStore, Json, JsonObject } from "../store/index.ts";
 import { LiftError } from "./errors.ts";
 import { copyJson, toJson } from "./json.ts";
 
@@ -16,19 +16,11 @@ export class ConnectionState {
   /** What `update` has written: newer than the row. */
   #updated: Map<string, Json | undefined> | undefined;
 
-  constructor(store: ConnectionStore, connectionId: string) {
+  /** @param row what this event has read already; `null` says that there is none */
+  constructor(store: ConnectionStore, connectionId: string, row: Connection | null | undefined) {
     this.#store = store;
     this.#connectionId = connectionId;
-  }
-
-  /** The row, if it has been read. */
-  get row(): Connection | undefined {
-    return this.#row ?? undefined;
-  }
-
-  /** Takes a row that was read for this event, or on `$connect` the fact that there is none yet. */
-  adopt(row: Connection | undefined): void {
-    this.#row = row ?? null;
+    this.#row = row;
   }
 
   async connection(): Promise<Connection | undefined> {
@@ -92,23 +84,26 @@ export class ConnectionState {
 
   #load(): Promise<Connection | null> {
     this.#loading ??= fromStore(this.#store.get(this.#connectionId)).then((row) => {
-      this.adopt(row);
-      return row ?? null;
+      this.#row = row ?? null;
+      return this.#row;
     });
     return this.#loading;
   }
 
   #read(key: string): Json | undefined {
-    const value = this.#find(key);
-    return typeof value === "object" ? copyJson(value) : value;
+    if (this.#buffer?.has(key)) return copied(this.#buffer.get(key));
+    if (this.#updated?.has(key)) return copied(this.#updated.get(key));
+    return this.#row ? copyOfField(this.#row.state, key) : undefined;
   }
+}
 
-  #find(key: string): Json | undefined {
-    if (this.#buffer?.has(key)) return this.#buffer.get(key);
-    if (this.#updated?.has(key)) return this.#updated.get(key);
-    const state = this.#row?.state;
-    return state !== undefined && Object.hasOwn(state, key) ? state[key] : undefined;
-  }
+/** A field of a state, as a copy that its reader may change. */
+export function copyOfField(state: JsonObject, key: string): Json | undefined {
+  return Object.hasOwn(state, key) ? copied(state[key]) : undefined;
+}
+
+function copied(value: Json | undefined): Json | undefined {
+  return typeof value === "object" ? copyJson(value) : value;
 }
 
 /**
