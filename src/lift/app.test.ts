@@ -3,14 +3,7 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { z } from "zod";
 import type { LambdaHandler, WebSocketResult } from "../apigw/index.ts";
 import { memoryConnectionStore } from "../store/memory/index.ts";
-import {
-  type Context,
-  Lift,
-  type LiftError,
-  type LiftOptions,
-  type Logger,
-  type Middleware,
-} from "./index.ts";
+import { type Context, Lift, LiftError, type LiftOptions, type Logger, type Middleware } from "./index.ts";
 import {
   connectEvent,
   createTestWebSocketEvent,
@@ -230,6 +223,22 @@ describe("middleware", () => {
     expect(handled).toBe(1);
     expect(errors()).toEqual(["INTERNAL_ERROR"]);
     expect((await connect()).statusCode).toBe(500);
+  });
+
+  it("waits for the handler though a middleware forgot to return next()", async () => {
+    const { app, send, errors } = makeApp();
+    let handled = 0;
+    app.use((_ctx, next) => {
+      next();
+    });
+    app.webSocket("a", async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      handled++;
+      throw new LiftError("TOO_LATE");
+    });
+    await send("a");
+    expect(handled).toBe(1);
+    expect(errors()).toEqual(["TOO_LATE"]);
   });
 
   it("keeps two events apart that overlap in one chain", async () => {

@@ -21,12 +21,14 @@ export function compose(middleware: readonly Middleware[], handler: Step): Step 
 
 function nest(middleware: Middleware, inner: Step): Step {
   return (ctx) => {
-    let called = false;
-    return middleware(ctx, () => {
-      if (called) return Promise.reject(new LiftError("NEXT_CALLED_TWICE"));
-      called = true;
-      return asPromise(inner, ctx);
+    let inside: Promise<void> | undefined;
+    const outcome = middleware(ctx, () => {
+      if (inside !== undefined) return Promise.reject(new LiftError("NEXT_CALLED_TWICE"));
+      inside = asPromise(inner, ctx);
+      return inside;
     });
+    // A middleware that forgets to return next() must not end the event before its handler.
+    return outcome ?? inside;
   };
 }
 

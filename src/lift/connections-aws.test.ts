@@ -141,6 +141,17 @@ describe("the AWS SDK's connections", () => {
     expect(requests).toMatchObject([{ path: "/dev/@connections/L0SM9cOFvHcCIhw=", body: '{"hello":1}' }]);
   });
 
+  it("name what to install where the SDK is missing", async () => {
+    vi.doMock("@aws-sdk/client-apigatewaymanagementapi", () => {
+      throw new Error("Cannot find package");
+    });
+    await expect(awsConnections({ endpoint }).post("x", "hi")).rejects.toMatchObject({
+      code: "SDK_MISSING",
+      message: expect.stringContaining("npm install @aws-sdk/client-apigatewaymanagementapi"),
+    });
+    vi.doUnmock("@aws-sdk/client-apigatewaymanagementapi");
+  });
+
   it("take no endpoint that is no URL, and no concurrency below one", () => {
     expect(() => awsConnections({ endpoint: "nope" })).toThrow(/endpoint/);
     expect(() => awsConnections({ endpoint, concurrency: 0 })).toThrow(/concurrency/);

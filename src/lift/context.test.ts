@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { type Context, Lift, LiftError, type LogFields, type Logger } from "./index.ts";
+import { Context } from "./context.ts";
+import { Lift, LiftError, type LogFields, type Logger } from "./index.ts";
 import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "./testing.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
@@ -299,6 +300,15 @@ describe("the context", () => {
       expect(ctx.locals.polluted).toBeUndefined();
       expect(ctx.locals).toBe(ctx.locals);
     });
+  });
+
+  it("is no WebSocket's where the event is another", () => {
+    const alien = new Context({ requestContext: {} } as never, lambdaContext(), {} as never);
+    for (const use of [() => alien.asWebSocket(), () => alien.asWebSocketV2()]) {
+      expect(use).toThrow(
+        expect.objectContaining({ code: "NOT_WEBSOCKET", message: "Context is not from a WebSocket event" }),
+      );
+    }
   });
 
   it("is a WebSocket's by either name, and by one object", async () => {
