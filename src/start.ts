@@ -1,0 +1,84 @@
+import { constants } from "node:os";
+import type { LambdaHandler } from "./apigw/index.ts";
+import { createGateway, type Gateway, GatewayError, type GatewayOptions } from "./gateway/index.ts";
+import type { Lift } from "./lift/index.ts";
+
+export interface StartOptions extends Omit<GatewayOptions, "handler" | "routes"> {
+  /** Default the environment's `PORT`, else 3001; 0 takes any free one. */
+  readonly port?: number;
+  /** Default the environment's `HOST`, else `127.0.0.1`. Beyond loopback the gateway needs `credentials`. */
+  readonly host?: string;
+}
+
+const DEFAULT_PORT = 3001;
+const DEFAULT_HOST = "127.0.0.1";
+const MAX_PORT = 65_535;
+const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
+
+/** npm passes a Ctrl-C on that its child has had from the terminal already: one key press, two signals. */
+const SAME_KEY_PRESS_MS = 500;
+
+/**
+ * Runs an app on the gateway on this machine until SIGINT or SIGTERM stops it gracefully, and a second one at
+ * once. In a Lambda, or what `lift-ws dev` makes of this machine, it does nothing: there the handler that the
+ * module exports is called.
+ *
+ * What keeps it from listening, a taken port say, is told in one line and ends the process with 1.
+ * @returns the running gateway; `undefined` in a Lambda
+ * @throws {GatewayError} INVALID_OPTION
+ */
+export async function start<State extends object>(
+  app: Lift<State>,
+  options: StartOptions = {},
+): Promise<Gateway | undefined> {
+  if (process.env.AWS_LAMBDA_FUNCTION_NAME !== undefined) return undefined;
+  const { port = environmentPort(), host = process.env.HOST || DEFAULT_HOST, ...rest } = options;
+  const gateway = gatewayFor(app, rest);
+  try {
+    await gateway.listen({ port, host });
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    quit(error.message);
+  }
+  stopOnSignals(gateway);
+  console.log(`WebSocket     ${gateway.url}`);
+  console.log(`@connections  ${gateway.endpoint}`);
+  return gateway;
+}
+
+/** The app answers the gateway's events, and the gateway delivers what the app sends: no HTTP between the two. */
+function gatewayFor<State extends object>(app: Lift<State>, options: GatewayOptions): Gateway {
+  const handler: LambdaHandler = (event, context) => answer(event, context);
+  const routes = new Map(app.routeKeys.map((key) => [key, handler]));
+  const gateway = createGateway({ ...options, routes });
+  const answer = app.webSocketHandler({ connections: gateway });
+  return gateway;
+}
+
+function environmentPort(): number {
+  const { PORT } = process.env;
+  if (!PORT) return DEFAULT_PORT;
+  const port = Number(PORT);
+  if (!/^\d+$/.test(PORT) || port > MAX_PORT) quit(`PORT is ${JSON.stringify(PORT)}: give 0 to ${MAX_PORT}`);
+  return port;
+}
+
+function stopOnSignals(gateway: Gateway): void {
+  let stoppingSince: number | undefined;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stoppingSince === undefined) {
+      stoppingSince = Date.now();
+      console.error("\nStopping: events under way may end. Once more stops at once.");
+      // Nothing of the gateway's keeps the process alive after this; what else does is the application's.
+      void gateway.close();
+    } else if (Date.now() - stoppingSince > SAME_KEY_PRESS_MS) {
+      process.exit(128 + constants.signals[signal]);
+    }
+  };
+  for (const name of SIGNALS) process.on(name, stop);
+}
+
+function quit(message: string): never {
+  console.error(message);
+  process.exit(1);
+}

@@ -1,0 +1,145 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { createServer } from "node:net";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+// `hang` is in flight for as long as the gateway waits for it.
+const APP = `
+  import { Lift } from "lift-ws";
+  import { start } from "lift-ws/start";
+  const app = new Lift();
+  app.webSocket("echo", (ctx) => ctx.reply({ echo: ctx.body("text") }));
+  app.webSocket("hang", async (ctx) => { await ctx.reply("hanging"); await new Promise(() => {}); });
+  const gateway = await start(app, JSON.parse(process.env.OPTIONS ?? "{}"));
+  const { TWICE } = process.env;
+  if (TWICE) process.once(TWICE, () => process.kill(process.pid, TWICE));
+  console.log(gateway === undefined ? "not started" : "started");
+`;
+
+let child: ChildProcess;
+let lines: string[];
+let errors: string[];
+/** Its exit code, when it has ended and all it said has been read. */
+let ended: Promise<number | null>;
+
+afterEach(() => {
+  child.kill("SIGKILL");
+});
+
+function launch(env: { readonly [name: string]: string }): void {
+  lines = [];
+  errors = [];
+  const flags = ["--conditions=@lift-ws/source", "--input-type=module", "--eval", APP];
+  child = spawn(process.execPath, flags, {
+    cwd: ROOT,
+    env: { ...process.env, PORT: "0", ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  ended = once(child, "close").then(() => child.exitCode);
+  createInterface({ input: child.stdout! }).on("line", (line) => lines.push(line));
+  createInterface({ input: child.stderr! }).on("line", (line) => errors.push(line));
+}
+
+/** Launches it and waits until it says that it serves. */
+async function serve(env: { readonly [name: string]: string } = {}): Promise<void> {
+  launch(env);
+  const dead = ended.then(() => Promise.reject(new Error(`It ended:\n${errors.join("\n")}`)));
+  while (!lines.includes("started")) await Promise.race([once(child.stdout!, "data"), dead]);
+}
+
+function webSocketUrl(): string {
+  return lines.find((line) => line.startsWith("WebSocket "))!.split(/\s+/)[1]!;
+}
+
+async function connect(): Promise<WebSocket> {
+  const socket = new WebSocket(webSocketUrl());
+  await once(socket, "open");
+  return socket;
+}
+
+async function ask(socket: WebSocket, body: object): Promise<string> {
+  socket.send(JSON.stringify(body));
+  const [message] = await once(socket, "message");
+  return (message as { data: string }).data;
+}
+
+describe("start", () => {
+  it("serves the app and tells where", async () => {
+    await serve();
+    expect(lines).toEqual([
+      expect.stringMatching(/^WebSocket +ws:\/\/127\.0\.0\.1:\d+\/dev$/),
+      expect.stringMatching(/^@connections +http:\/\/127\.0\.0\.1:\d+\/dev$/),
+      "started",
+    ]);
+    expect(await ask(await connect(), { action: "echo", text: "hi" })).toBe(`{"echo":"hi"}`);
+  });
+
+  it("hands its options to the gateway", async () => {
+    await serve({ OPTIONS: JSON.stringify({ stage: "prod", limits: { messageBytes: 50 } }) });
+    expect(webSocketUrl()).toMatch(/\/prod$/);
+    const socket = await connect();
+    socket.send("x".repeat(51));
+    const [close] = await once(socket, "close");
+    expect((close as CloseEvent).code).toBe(1009);
+  });
+
+  it("does nothing in a Lambda", async () => {
+    launch({ AWS_LAMBDA_FUNCTION_NAME: "chat" });
+    expect(await ended).toBe(0);
+    expect(lines).toEqual(["not started"]);
+  });
+
+  it("says in one line that the port is taken, and exits with 1", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    launch({ PORT: String((taken.address() as AddressInfo).port) });
+    expect(await ended).toBe(1);
+    taken.close();
+    expect(errors).toEqual([expect.stringMatching(/^Port \d+ .*is taken/)]);
+  });
+
+  it.each(["foo", "-1", "65536", "3001.5"])("says in one line that PORT can't be %s", async (PORT) => {
+    launch({ PORT });
+    expect(await ended).toBe(1);
+    expect(errors).toEqual([`PORT is "${PORT}": give 0 to 65535`]);
+  });
+
+  it("says in one line that beyond loopback it wants credentials", async () => {
+    launch({ HOST: "0.0.0.0" });
+    expect(await ended).toBe(1);
+    expect(errors).toEqual([expect.stringMatching(/credentials/i)]);
+  });
+});
+
+describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
+  it("stops it gracefully: sockets close with 1001, the exit code is 0", async () => {
+    await serve();
+    const socket = await connect();
+    const closed = once(socket, "close");
+    child.kill(signal);
+    expect(((await closed)[0] as CloseEvent).code).toBe(1001);
+    expect(await ended).toBe(0);
+  });
+
+  it("delivered twice for one Ctrl-C is one", async () => {
+    await serve({ TWICE: signal });
+    const socket = await connect();
+    const closed = once(socket, "close");
+    child.kill(signal);
+    expect(((await closed)[0] as CloseEvent).code).toBe(1001);
+    expect(await ended).toBe(0);
+  });
+
+  it("ends it at once when it comes again while a handler is in flight", async () => {
+    await serve();
+    await ask(await connect(), { action: "hang" });
+    const again = setInterval(() => child.kill(signal), 50);
+    expect(await ended).toBe(signal === "SIGINT" ? 130 : 143);
+    clearInterval(again);
+  });
+});
