@@ -12,7 +12,7 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "fast", include: ["src/**/*.test.ts", "test/**/*.test.ts"], exclude: slow },
+        test: { name: "fast", include: ["{src,test,examples}/**/*.test.ts"], exclude: slow },
       },
       { extends: true, test: { name: "slow", include: slow, testTimeout: 120_000, hookTimeout: 120_000 } },
     ],

@@ -1,0 +1,228 @@
+import { memoryConnectionStore } from "lift-ws/store/memory";
+import {
+  connectEvent,
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  recordingConnections,
+} from "lift-ws/testing";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { createChat } from "./app.ts";
+
+/** A chat in memory. A token here is `sub@tenant`; any other is refused. */
+function startChat() {
+  const connectionStore = memoryConnectionStore();
+  const connections = recordingConnections();
+  const chat = createChat({
+    connectionStore,
+    verify: async (token) => {
+      const [sub, tenant] = token.split("@");
+      if (!sub || !tenant) throw new Error("forged");
+      return { sub, tenant };
+    },
+  });
+  const handle = chat.webSocketHandler({ connections });
+  return {
+    connectionStore,
+    connect: (connectionId: string, query: { [name: string]: string } = {}) =>
+      handle(connectEvent({ connectionId, query }), lambdaContext()),
+    send: (connectionId: string, body: { action: string; [field: string]: unknown }) =>
+      handle(messageEvent(body.action, body, { connectionId }), lambdaContext()),
+    disconnect: (connectionId: string) => handle(disconnectEvent({ connectionId }), lambdaContext()),
+    /** The frames of one type that a connection was sent. */
+    told: (connectionId: string, type: string) =>
+      connections.jsonSentTo(connectionId).filter((frame) => (frame as { type: string }).type === type),
+  };
+}
+
+let chat: ReturnType<typeof startChat>;
+
+beforeEach(() => {
+  chat = startChat();
+  // What is refused is logged, and here much is refused.
+  vi.spyOn(console, "warn").mockImplementation(() => {});
+});
+
+/** Lets people in, each connection named as its user, and into a room of their tenant. */
+async function bring(room: string, ...tokens: string[]): Promise<void> {
+  for (const token of tokens) {
+    const [name = ""] = token.split("@");
+    await chat.connect(name, { token });
+    await chat.send(name, { action: "join", room });
+  }
+}
+
+function lastRooms(connectionId: string): unknown {
+  return (chat.told(connectionId, "presence").at(-1) as { rooms: unknown } | undefined)?.rooms;
+}
+
+describe("the door", () => {
+  it.each(["token", "Authorization"])("lets in a token by the parameter %s", async (parameter) => {
+    expect((await chat.connect("1", { [parameter]: "ada@math" })).statusCode).toBe(200);
+    expect(await chat.connectionStore.get("1")).toMatchObject({ userId: "ada", tenantId: "math" });
+  });
+
+  it("takes a Bearer prefix, as clients that fill a header have it", async () => {
+    expect((await chat.connect("1", { Authorization: "Bearer ada@math" })).statusCode).toBe(200);
+  });
+
+  it.each([{}, { token: "" }, { token: "forged" }])("refuses %j with 401 and keeps no row", async (query) => {
+    expect((await chat.connect("1", query)).statusCode).toBe(401);
+    expect(await chat.connectionStore.count()).toBe(0);
+  });
+});
+
+describe("a room", () => {
+  it("tells who is where, to everyone in the tenant", async () => {
+    await bring("tea", "ada@math", "grace@math");
+    await bring("ideas", "linus@math");
+    const rooms = [
+      { room: "tea", people: ["ada", "grace"], count: 2 },
+      { room: "ideas", people: ["linus"], count: 1 },
+    ];
+    expect(lastRooms("ada")).toEqual(rooms);
+    expect(lastRooms("linus")).toEqual(rooms);
+  });
+
+  it("hears what is said in it, the speaker included, and no other room does", async () => {
+    await bring("tea", "ada@math", "grace@math");
+    await bring("ideas", "linus@math");
+    await chat.send("ada", { action: "say", id: "m1", text: "hello" });
+    const message = { type: "message", room: "tea", from: "ada", id: "m1", text: "hello" };
+    expect(chat.told("ada", "message")).toEqual([expect.objectContaining(message)]);
+    expect(chat.told("grace", "message")).toEqual([expect.objectContaining(message)]);
+    expect(chat.told("linus", "message")).toEqual([]);
+  });
+
+  it("is left by going to another, and by leaving", async () => {
+    await bring("tea", "ada@math", "grace@math");
+    await chat.send("ada", { action: "join", room: "ideas" });
+    await chat.send("grace", { action: "leave" });
+    expect(lastRooms("grace")).toEqual([{ room: "ideas", people: ["ada"], count: 1 }]);
+    await chat.send("ada", { action: "say", id: "m1", text: "anyone?" });
+    expect(chat.told("grace", "message")).toEqual([]);
+  });
+
+  it("learns that a connection ended", async () => {
+    await bring("tea", "ada@math", "grace@math");
+    await chat.disconnect("ada");
+    expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["grace"], count: 1 }]);
+    expect(await chat.connectionStore.count()).toBe(1);
+  });
+
+  it("counts a person with two windows once, until both are closed", async () => {
+    await bring("tea", "grace@math");
+    for (const id of ["1", "2"]) {
+      await chat.connect(id, { token: "ada@math" });
+      await chat.send(id, { action: "join", room: "tea" });
+    }
+    expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["grace", "ada"], count: 2 }]);
+    await chat.disconnect("1");
+    expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["grace", "ada"], count: 2 }]);
+    await chat.disconnect("2");
+    expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["grace"], count: 1 }]);
+  });
+
+  it("counts in all who join at the same moment", async () => {
+    const names = ["ada", "grace", "linus"];
+    await Promise.all(names.map((name) => chat.connect(name, { token: `${name}@math` })));
+    await Promise.all(names.map((room) => chat.send(room, { action: "join", room: "tea" })));
+    for (const name of names) expect(lastRooms(name)).toEqual([{ room: "tea", people: names, count: 3 }]);
+  });
+});
+
+describe("an announcement", () => {
+  it("reaches the whole tenant, whichever room people are in, or none", async () => {
+    await bring("tea", "ada@math");
+    await bring("ideas", "grace@math");
+    await chat.connect("linus", { token: "linus@math" });
+    await chat.send("ada", { action: "announce", id: "a1", text: "cake!" });
+    for (const name of ["ada", "grace", "linus"]) {
+      expect(chat.told(name, "announcement")).toEqual([
+        expect.objectContaining({ from: "ada", id: "a1", text: "cake!" }),
+      ]);
+    }
+  });
+});
+
+describe("two tenants", () => {
+  it("see nothing of each other, in rooms of one name and with people of one name", async () => {
+    await bring("tea", "ada@math");
+    await chat.connect("spy", { token: "ada@physics" });
+    await chat.send("spy", { action: "join", room: "tea" });
+    await chat.send("ada", { action: "say", id: "m1", text: "secret" });
+    await chat.send("ada", { action: "announce", id: "a1", text: "secret" });
+    await chat.send("spy", { action: "say", id: "m2", text: "hm" });
+    await chat.disconnect("ada");
+
+    expect(chat.told("spy", "message")).toEqual([expect.objectContaining({ id: "m2" })]);
+    expect(chat.told("spy", "announcement")).toEqual([]);
+    // Its own joining, and nothing after.
+    expect(chat.told("spy", "presence")).toHaveLength(1);
+    expect(lastRooms("spy")).toEqual([{ room: "tea", people: ["ada"], count: 1 }]);
+    expect(chat.told("ada", "message")).toEqual([expect.objectContaining({ id: "m1" })]);
+  });
+
+  it("are told apart by the token, whatever a message claims", async () => {
+    await bring("tea", "ada@math");
+    await chat.connect("spy", { token: "spy@physics" });
+    await chat.send("spy", {
+      action: "announce",
+      id: "a1",
+      text: "hi",
+      tenant: "math",
+      tenantId: "math",
+      from: "ada",
+    });
+    expect(chat.told("ada", "announcement")).toEqual([]);
+    expect(chat.told("spy", "announcement")).toEqual([expect.objectContaining({ from: "spy" })]);
+  });
+});
+
+describe("what is asked for badly", () => {
+  const fits = "x".repeat(4096);
+
+  it("takes a message of 4 KB", async () => {
+    await bring("tea", "ada@math");
+    await chat.send("ada", { action: "say", id: "m1", text: fits });
+    expect(chat.told("ada", "message")).toHaveLength(1);
+  });
+
+  it.each([
+    ["a byte more than 4 KB", { action: "say", id: "m1", text: `${fits}x` }],
+    ["4 KB of characters that take more", { action: "say", id: "m1", text: "é".repeat(2049) }],
+    ["an empty text", { action: "say", id: "m1", text: " \n" }],
+    ["no id", { action: "say", text: "hello" }],
+    ["a text that is none", { action: "announce", id: "m1", text: { html: "<b>" } }],
+    ["a room without a name", { action: "join", room: " " }],
+    ["a room's name of 65 characters", { action: "join", room: "r".repeat(65) }],
+  ])("answers %s with an error frame and tells nobody", async (_what, body) => {
+    await bring("tea", "ada@math", "grace@math");
+    await chat.send("ada", body);
+    expect(chat.told("ada", "error")).toEqual([
+      expect.objectContaining({ error: expect.objectContaining({ code: "VALIDATION_ERROR" }) }),
+    ]);
+    expect(chat.told("grace", "message")).toEqual([]);
+    expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["ada", "grace"], count: 2 }]);
+  });
+
+  it("answers whoever talks outside a room", async () => {
+    await chat.connect("ada", { token: "ada@math" });
+    await chat.send("ada", { action: "say", id: "m1", text: "hello?" });
+    expect(chat.told("ada", "error")).toEqual([
+      expect.objectContaining({
+        request_id: "m1",
+        error: expect.objectContaining({ code: "FORBIDDEN", message: "Join a room first" }),
+      }),
+    ]);
+  });
+
+  it("tells nobody anything for a connection that is not in the store", async () => {
+    await bring("tea", "ada@math");
+    const before = chat.told("ada", "presence").length;
+    await chat.send("ghost", { action: "announce", id: "a1", text: "boo" });
+    await chat.disconnect("ghost");
+    expect(chat.told("ada", "announcement")).toEqual([]);
+    expect(chat.told("ada", "presence")).toHaveLength(before);
+  });
+});

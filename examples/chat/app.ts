@@ -1,0 +1,130 @@
+import { type Context, Lift, LiftError } from "lift-ws";
+import type { Connection, ConnectionStore } from "lift-ws/store";
+import { z } from "zod";
+
+export interface ChatOptions {
+  /** Whose token it is. Rejects one that is forged, expired or meant for something else. */
+  readonly verify: (token: string) => Promise<{ readonly sub: string; readonly tenant: string }>;
+  readonly connectionStore: ConnectionStore;
+}
+
+/** What a connection keeps between its events. */
+type State = { room: string };
+
+const MAX_TEXT_BYTES = 4096;
+/** So that a presence frame stays far below the 128 KB that a message may have. */
+const MAX_ROOMS_SHOWN = 50;
+const MAX_PEOPLE_SHOWN = 25;
+
+const Join = z.object({ room: z.string().trim().min(1).max(64) });
+
+const Say = z.object({
+  /** The client's own: the message comes back with it, which tells the client that it was sent. */
+  id: z.string().min(1).max(64),
+  text: z
+    .string()
+    .trim()
+    .min(1)
+    .refine((text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES, `Takes at most ${MAX_TEXT_BYTES} bytes`),
+});
+
+/**
+ * A chat. A person is in one room of their tenant at a time, sees who is where, talks to the room, and can
+ * announce something to the whole tenant. With a DynamoDB connection store it runs on AWS as it is.
+ */
+export function createChat({ verify, connectionStore }: ChatOptions): Lift<State> {
+  const app = new Lift<State>({ connectionStore });
+
+  // Any status but 2xx refuses the upgrade: no socket, and no row in the store.
+  app.webSocket("$connect", async (ctx) => {
+    const token = ctx.query("token") ?? ctx.query("Authorization");
+    if (token === undefined) throw new LiftError("UNAUTHORIZED");
+    const { sub, tenant } = await verify(token.replace(/^Bearer /, "")).catch((cause: unknown) => {
+      throw new LiftError("UNAUTHORIZED", { cause });
+    });
+    ctx.setUserId(sub).setTenantId(tenant);
+  });
+
+  app.webSocket("$disconnect", async (ctx) => {
+    // The connection's row is still there: the people who stay are told as if it were not.
+    await tellWhoIsWhere(ctx, ctx.connectionId);
+  });
+
+  app.webSocket("join", { schema: Join }, async (ctx) => {
+    const { room } = ctx.input;
+    // `set` writes after the handler; `update` writes now, so that what is told next counts this person in.
+    await ctx.update("room", () => room);
+    await ctx.reply({ type: "joined", room, you: ctx.userId, tenant: ctx.tenantId });
+    await tellWhoIsWhere(ctx);
+  });
+
+  app.webSocket("leave", async (ctx) => {
+    await ctx.update("room", () => undefined);
+    await ctx.reply({ type: "left" });
+    await tellWhoIsWhere(ctx);
+  });
+
+  app.webSocket("say", { schema: Say }, async (ctx) => {
+    const room = await ctx.get("room");
+    if (room === undefined) throw new LiftError("FORBIDDEN", { message: "Join a room first" });
+    const message = { type: "message", room, from: ctx.userId, at: Date.now(), ...ctx.input };
+    await tell(ctx, message, (connection) => connection.state.room === room);
+  });
+
+  app.webSocket("announce", { schema: Say }, async (ctx) => {
+    await tell(ctx, { type: "announcement", from: ctx.userId, at: Date.now(), ...ctx.input });
+  });
+
+  app.webSocket("ping", async (ctx) => {
+    await ctx.reply({ type: "pong" });
+  });
+
+  return app;
+}
+
+type ChatContext = Pick<Context<State>, "asWebSocket" | "connectionStore" | "tenantId">;
+
+/** Everyone connected, in the tenant of this event's connection and in no other. */
+async function colleagues(ctx: ChatContext): Promise<Connection[]> {
+  const connections: Connection[] = [];
+  // Only a connection whose row is gone already has no tenant: it has nobody to talk to.
+  if (ctx.tenantId === undefined) return connections;
+  for await (const connection of ctx.connectionStore.listByTenant(ctx.tenantId)) connections.push(connection);
+  return connections;
+}
+
+async function tell(
+  ctx: ChatContext,
+  frame: object,
+  isMeant: (connection: Connection) => boolean = () => true,
+): Promise<void> {
+  const recipients = (await colleagues(ctx)).filter(isMeant);
+  await ctx.asWebSocket().broadcastJSON(
+    recipients.map(({ id }) => id),
+    frame,
+  );
+}
+
+/**
+ * Sends the whole tenant the whole picture: one that is lost is made good by the next, and of two that overtake
+ * each other `at` tells the newer.
+ */
+async function tellWhoIsWhere(ctx: ChatContext, leaving?: string): Promise<void> {
+  const at = Date.now();
+  const staying = (await colleagues(ctx)).filter(({ id }) => id !== leaving);
+  const people = new Map<string, Set<string>>();
+  for (const { state, userId } of staying) {
+    if (typeof state.room !== "string" || userId === undefined) continue;
+    // A person with two windows in a room is there once.
+    people.set(state.room, (people.get(state.room) ?? new Set()).add(userId));
+  }
+  const rooms = [...people].slice(0, MAX_ROOMS_SHOWN).map(([room, names]) => ({
+    room,
+    people: [...names].slice(0, MAX_PEOPLE_SHOWN),
+    count: names.size,
+  }));
+  await ctx.asWebSocket().broadcastJSON(
+    staying.map(({ id }) => id),
+    { type: "presence", at, rooms },
+  );
+}
