@@ -37,8 +37,10 @@ export async function start<State extends object>(
   try {
     await gateway.listen({ port, host });
   } catch (error) {
-    if (!(error instanceof GatewayError)) throw error;
-    quit(error.message);
+    if (error instanceof GatewayError) quit(error.message);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    quit(`Can't listen on ${host}, port ${port} (${code})`);
   }
   stopOnSignals(gateway);
   console.log(`WebSocket     ${gateway.url}`);

@@ -109,6 +109,16 @@ describe("start", () => {
     expect(errors).toEqual([`PORT is "${PORT}": give 0 to 65535`]);
   });
 
+  it("says in one line that HOST is no address of this machine", async () => {
+    // TEST-NET-1, which no machine has: RFC 5737.
+    launch({
+      HOST: "192.0.2.1",
+      OPTIONS: JSON.stringify({ credentials: { accessKeyId: "a", secretAccessKey: "b" } }),
+    });
+    expect(await ended).toBe(1);
+    expect(errors).toEqual(["Can't listen on 192.0.2.1, port 0 (EADDRNOTAVAIL)"]);
+  });
+
   it("says in one line that beyond loopback it wants credentials", async () => {
     launch({ HOST: "0.0.0.0" });
     expect(await ended).toBe(1);

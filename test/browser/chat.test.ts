@@ -1,0 +1,248 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { type Server, startServer } from "./server.ts";
+
+// Debian's own; npm test installs it where it can.
+const CHROMIUM = process.env.CHROMIUM_PATH || "/usr/bin/chromium";
+const FLAGS = [
+  ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+  ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+];
+
+let browser: Browser;
+let directory: string;
+let server: Server;
+/** What went wrong in the pages: a script that threw, or that the content policy stopped. */
+let faults: string[];
+
+beforeAll(async () => {
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+});
+
+afterAll(async () => {
+  await browser?.close();
+});
+
+beforeEach(async () => {
+  faults = [];
+  directory = await mkdtemp(join(tmpdir(), "lift-chat-"));
+  server = await startServer({ directory });
+});
+
+afterEach(async () => {
+  for (const context of browser.contexts()) await context.close();
+  await server.stop("SIGKILL");
+  await rm(directory, { recursive: true });
+  expect(faults).toEqual([]);
+});
+
+/** A window of its own: no cookie, storage or socket in common with another. */
+async function openWindow(): Promise<Page> {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("console", (message) => {
+    if (message.text().includes("Content Security Policy")) faults.push(message.text());
+  });
+  await page.goto(server.page);
+  return page;
+}
+
+async function enter(name: string, team = "demo"): Promise<Page> {
+  const page = await openWindow();
+  await page.getByLabel("Your name").fill(name);
+  await page.getByLabel("Team").fill(team);
+  await page.getByRole("button", { name: "Come in", exact: true }).click();
+  await isOnline(page);
+  return page;
+}
+
+async function isOnline(page: Page): Promise<void> {
+  await page.getByRole("status").getByText("Online", { exact: true }).waitFor();
+  await page.locator("#people", { hasText: /you/i }).waitFor();
+}
+
+async function say(page: Page, text: string): Promise<void> {
+  await page.getByLabel("Message", { exact: true }).fill(text);
+  await page.keyboard.press("Enter");
+}
+
+/** Waits until the room shows this, and shows that the server has it: what is under way is marked as pending. */
+async function sees(page: Page, text: string): Promise<void> {
+  await page.locator("li:not(.pending) > .text:visible", { hasText: text }).waitFor();
+}
+
+function textsIn(page: Page): Promise<string[]> {
+  return page.locator(".text:visible").allTextContents();
+}
+
+describe("two windows", () => {
+  it("chat, and see each other come and go", async () => {
+    const ada = await enter("Ada");
+    await ada.getByText("Only you are here").waitFor();
+    const grace = await enter("Grace");
+    await ada.getByText("You and Grace").waitFor();
+    await ada.getByText("Grace came in").waitFor();
+    await grace.getByText("You and Ada").waitFor();
+
+    await say(ada, "Hello, Grace");
+    await sees(grace, "Hello, Grace");
+    await say(grace, "Hello, Ada");
+    await sees(ada, "Hello, Ada");
+    expect(await textsIn(ada)).toEqual(["Hello, Grace", "Hello, Ada"]);
+    expect(await textsIn(grace)).toEqual(["Hello, Grace", "Hello, Ada"]);
+    expect(await ada.locator(".own .text").allTextContents()).toEqual(["Hello, Grace"]);
+
+    await grace.close();
+    await ada.getByText("Grace left").waitFor();
+    await ada.getByText("Only you are here").waitFor();
+  });
+
+  it("in different rooms hear announcements, and nothing else of each other", async () => {
+    const ada = await enter("Ada");
+    const grace = await enter("Grace");
+    await grace.getByLabel("Go to another room").fill("#tea");
+    await grace.keyboard.press("Enter");
+    await ada.getByText("Grace left").waitFor();
+    await ada.getByRole("navigation").getByRole("button", { name: "tea 1" }).waitFor();
+
+    await say(ada, "only for the lobby");
+    await sees(ada, "only for the lobby");
+    await ada.getByRole("button", { name: "Announce" }).click();
+    await say(ada, "Cake!");
+    await sees(grace, "Cake!");
+    expect(await textsIn(grace)).toEqual(["Cake!"]);
+  });
+
+  it("of different teams see nothing of each other", async () => {
+    const ada = await enter("Ada", "math");
+    const spy = await enter("Spy", "physics");
+    await say(ada, "our secret");
+    await ada.getByRole("button", { name: "Announce" }).click();
+    await say(ada, "our announcement");
+    await sees(ada, "our announcement");
+    // Whatever of Ada's were on its way to the other team would be there before this.
+    await say(spy, "hm");
+    await sees(spy, "hm");
+    expect(await textsIn(spy)).toEqual(["hm"]);
+    expect(await spy.locator("#people").textContent()).toBe("Only you are here");
+    expect(await ada.locator("#people").textContent()).toBe("Only you are here");
+  });
+
+  it("show markup as the text it is", async () => {
+    const ada = await enter("Ada");
+    const grace = await enter("<img src=x onerror=alert(1)>");
+    const attack = `<script>alert(1)</script><img src=x onerror="alert(2)"><b>bold</b>`;
+    const dialogs: string[] = [];
+    ada.on("dialog", (dialog) => {
+      dialogs.push(dialog.message());
+      void dialog.dismiss();
+    });
+    await say(grace, attack);
+    await sees(ada, attack);
+    expect(await textsIn(ada)).toEqual([attack]);
+    expect(await ada.locator("#logs :is(script, img, .text *)").count()).toBe(0);
+    await ada.getByText("You and <img src=x onerror=alert(1)>").waitFor();
+    expect(dialogs).toEqual([]);
+  });
+});
+
+describe("the page", () => {
+  it("says that it was refused, with a bad token", async () => {
+    const page = await openWindow();
+    await page.getByRole("button", { name: "Use a token of your own" }).click();
+    await page.getByLabel("Token").fill("eyJhbGciOiJub25lIn0.e30.");
+    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await page.getByRole("alert").getByText("it did not let you in").waitFor();
+    await page.getByRole("status").getByText("Not let in").waitFor();
+
+    await page.getByRole("button", { name: "Use another token" }).click();
+    expect(await page.getByLabel("Token").inputValue()).toBe("");
+  });
+
+  it("comes in by a pasted token where others can reach the server, which then mints none", async () => {
+    await server.stop("SIGKILL");
+    server = await startServer({ directory, host: "0.0.0.0" });
+    const page = await openWindow();
+    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await page.getByRole("alert").getByText("it makes no tokens").waitFor();
+
+    const token = await mintDevelopmentToken({ sub: "ada", tenant: "math" }, join(directory, ".lift-ws"));
+    await page.getByRole("button", { name: "Use a token of your own" }).click();
+    await page.getByLabel("Token").fill(token);
+    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await isOnline(page);
+    await page.getByText("ada (you)").waitFor();
+    expect(await page.locator("#team").textContent()).toBe("math");
+  });
+
+  it("keeps the token out of its address, its storage and its text", async () => {
+    const minted: string[] = [];
+    const page = await openWindow();
+    page.on("response", async (response) => {
+      if (response.url().endsWith("/token")) minted.push((await response.json()).token);
+    });
+    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await isOnline(page);
+    const [token = ""] = minted;
+    expect(token).toMatch(/^eyJ/);
+    const everything = await page.evaluate<string>(
+      "[location.href, JSON.stringify([sessionStorage, localStorage]), document.documentElement.outerHTML].join()",
+    );
+    expect(everything).not.toContain(token);
+    expect(server.output()).not.toContain(token);
+  });
+
+  it("is the same person in the same room after a reload", async () => {
+    const page = await enter("Ada");
+    await page.getByRole("button", { name: "ideas" }).click();
+    await page.getByText("Only you are here").waitFor();
+    await page.reload();
+    await isOnline(page);
+    expect(await page.locator("#room-title").textContent()).toBe("# ideas");
+    await page.getByText("Ada (you)").waitFor();
+  });
+
+  it("changes between dark and light, and remembers it", async () => {
+    const page = await openWindow();
+    const ground = "getComputedStyle(document.documentElement).backgroundColor";
+    const toggle = page.getByRole("button", { name: "Dark theme" });
+    expect(await toggle.getAttribute("aria-pressed")).toBe("false");
+    const light = await page.evaluate<string>(ground);
+    await toggle.click();
+    await page.reload();
+    expect(await toggle.getAttribute("aria-pressed")).toBe("true");
+    const dark = await page.evaluate<string>(ground);
+    expect(dark).not.toBe(light);
+  });
+});
+
+describe.each(["SIGTERM", "SIGKILL"] as const)("a server that ends by %s and is started again", (signal) => {
+  it("has its people back in their room, chatting on", async () => {
+    const ada = await enter("Ada");
+    const grace = await enter("Grace");
+    for (const page of [ada, grace]) await page.getByRole("button", { name: "ideas" }).click();
+    await ada.getByText("You and Grace").waitFor();
+    await say(ada, "before");
+    await sees(grace, "before");
+
+    const [code, by] = await server.stop(signal);
+    expect([code, by]).toEqual(signal === "SIGTERM" ? [0, null] : [null, "SIGKILL"]);
+    await ada.getByRole("status").getByText("Reconnecting").waitFor();
+    await ada.getByLabel("Message", { exact: true }).fill("typed meanwhile");
+
+    server = await startServer({ directory, port: server.port });
+    for (const page of [ada, grace]) await isOnline(page);
+    await ada.getByText("You and Grace").waitFor();
+    await ada.getByText("What was said meanwhile isn’t kept").waitFor();
+    await ada.getByRole("button", { name: "Send", exact: true }).click();
+    await sees(grace, "typed meanwhile");
+    await say(grace, "after");
+    await sees(ada, "after");
+    expect(await textsIn(ada)).toEqual(["before", "typed meanwhile", "after"]);
+  });
+});

@@ -1,0 +1,63 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const MAIN = fileURLToPath(new URL("../../examples/chat/main.ts", import.meta.url));
+
+export interface Server {
+  /** Where the page is. */
+  readonly page: string;
+  readonly port: number;
+  /** What it has printed. */
+  readonly output: () => string;
+  /** Resolves to the exit code and signal once the process has ended. */
+  readonly stop: (signal: NodeJS.Signals) => Promise<readonly [number | null, NodeJS.Signals | null]>;
+}
+
+export interface ServerOptions {
+  /** Where it keeps its secret: a server that is started again in the same folder honours its old tokens. */
+  readonly directory: string;
+  /** Default any free one. */
+  readonly port?: number;
+  readonly host?: string;
+}
+
+/** Starts the chat in a process of its own, as `npm start` does, and waits until it says where its page is. */
+export async function startServer({
+  directory,
+  port = 0,
+  host = "127.0.0.1",
+}: ServerOptions): Promise<Server> {
+  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", MAIN], {
+    cwd: directory,
+    env: { ...process.env, PORT: String(port), HOST: host },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const lines: string[] = [];
+  createInterface({ input: child.stderr }).on("line", (line) => lines.push(line));
+  const page = (await pageAddress(child, lines)).replace("0.0.0.0", "127.0.0.1");
+  return {
+    page,
+    port: Number(new URL(page).port),
+    output: () => lines.join("\n"),
+    stop: async (signal) => {
+      if (child.exitCode !== null || child.signalCode !== null) return [child.exitCode, child.signalCode];
+      const exited = once(child, "exit");
+      child.kill(signal);
+      const [code, by] = await exited;
+      return [code, by];
+    },
+  };
+}
+
+function pageAddress(child: ChildProcess, lines: string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      lines.push(line);
+      const address = /^Page\s+(\S+)$/.exec(line)?.[1];
+      if (address !== undefined) resolve(address);
+    });
+    child.once("exit", () => reject(new Error(`The server ended before it served:\n${lines.join("\n")}`)));
+  });
+}
