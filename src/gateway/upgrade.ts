@@ -156,6 +156,8 @@ export class Upgrades {
       const event = connectEvent(request, origin, settings);
       const outcome = await new Promise<RouteOutcome>((settle) => dispatcher.invoke(handler, event, settle));
       const status = statusOf(outcome);
+      // A 1xx would leave the client waiting for the answer proper, or make it believe in a 101.
+      if (status < 200) throw new Refusal(502);
       if (!isSuccess(status) || outcome.kind !== "answered") throw new Refusal(status);
       const protocol = chosenProtocol(outcome.result);
       if (protocol !== undefined) {
