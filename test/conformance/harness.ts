@@ -1,0 +1,245 @@
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { request as httpsRequest } from "node:https";
+import {
+  ApiGatewayManagementApiClient,
+  type ApiGatewayManagementApiClientConfig,
+} from "@aws-sdk/client-apigatewaymanagementapi";
+import { onTestFinished } from "vitest";
+import { WebSocket } from "ws";
+import type { ConnectEvent, DisconnectEvent, LambdaHandler, MessageEvent } from "../../src/apigw/index.ts";
+import {
+  createGateway,
+  type Gateway,
+  type GatewayOptions,
+  type InvocationReport,
+  type ManualClock,
+} from "../../src/gateway/index.ts";
+import { Queue } from "./queue.ts";
+
+export const KEYS = { accessKeyId: "AKIDCONFORMANCE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG" };
+
+/** A gateway that listens, and what its handler was given. */
+export interface Api {
+  readonly gateway: Gateway;
+  readonly connects: Queue<ConnectEvent>;
+  readonly messages: Queue<MessageEvent>;
+  readonly disconnects: Queue<DisconnectEvent>;
+  /** One for each invocation that ended. What it sends to the client is on its way by then. */
+  readonly reports: Queue<InvocationReport>;
+}
+
+export const ok = { statusCode: 200 };
+
+/**
+ * Starts a gateway on a free port and closes it when the test has finished. `answer` decides what the handler
+ * answers, 200 by default; with `routes` in the options, each of those handlers is recorded instead.
+ */
+export async function startApi(options: GatewayOptions = {}, answer: LambdaHandler = () => ok): Promise<Api> {
+  const connects = new Queue<ConnectEvent>();
+  const messages = new Queue<MessageEvent>();
+  const disconnects = new Queue<DisconnectEvent>();
+  const reports = new Queue<InvocationReport>();
+  const recorded =
+    (handler: LambdaHandler): LambdaHandler =>
+    (event, context) => {
+      const { eventType } = event.requestContext;
+      if (eventType === "CONNECT") connects.push(event as ConnectEvent);
+      else if (eventType === "MESSAGE") messages.push(event as MessageEvent);
+      else disconnects.push(event as DisconnectEvent);
+      return handler(event, context, neverCalled);
+    };
+  const handlers =
+    options.routes === undefined
+      ? { handler: recorded(answer) }
+      : {
+          routes: Object.fromEntries(
+            Object.entries(options.routes).map(([key, one]) => [key, recorded(one)]),
+          ),
+        };
+  const gateway = createGateway({ ...options, ...handlers, onInvocation: (report) => reports.push(report) });
+  await gateway.listen({ port: 0 });
+  onTestFinished(() => stopNow(gateway, options.clock as ManualClock | undefined));
+  return { gateway, connects, messages, disconnects, reports };
+}
+
+/** Closes a gateway without grace, also one whose clock stands still. */
+export async function stopNow(gateway: Gateway, clock?: ManualClock): Promise<void> {
+  let closed = false;
+  const closing = gateway.close({ drainMs: 1, spreadMs: 1 }).then(() => {
+    closed = true;
+  });
+  while (clock && !closed) {
+    clock.advance(1);
+    await turn();
+  }
+  await closing;
+}
+
+/** Lets everything that is due in this turn of the event loop happen. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+export interface ClientOptions {
+  /** After the base path: a query, say. */
+  readonly path?: string;
+  readonly protocols?: string[];
+  readonly headers?: Record<string, string>;
+  readonly ca?: string;
+}
+
+/** A well-behaved client. */
+export class Client {
+  readonly messages = new Queue<string>();
+  readonly closed: Promise<{ code: number; reason: string }>;
+  readonly socket: WebSocket;
+  /** The bytes and type of each message, where the text alone says too little. */
+  readonly frames = new Queue<{ data: Buffer; isBinary: boolean }>();
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+    socket.on("message", (data, isBinary) => {
+      this.frames.push({ data: data as Buffer, isBinary });
+      this.messages.push(data.toString());
+    });
+    this.closed = new Promise((resolve) => {
+      socket.on("close", (code, reason) => resolve({ code, reason: reason.toString() }));
+    });
+    // A close follows every error.
+    socket.on("error", () => {});
+  }
+
+  send(data: string | object): void {
+    this.socket.send(typeof data === "string" ? data : JSON.stringify(data));
+  }
+
+  /** Sends one message in frames of the sizes given. */
+  sendInFrames(sizes: readonly number[]): void {
+    sizes.forEach((size, at) => {
+      this.socket.send("x".repeat(size), { fin: at === sizes.length - 1, binary: false });
+    });
+  }
+}
+
+/** Starts to connect; `opened` and `closed` tell how it went. */
+export function dial(gateway: Gateway, { path = "", protocols = [], headers, ca }: ClientOptions = {}) {
+  const url = ca === undefined ? gateway.url : gateway.url.replace("ws:", "wss:");
+  const socket = new WebSocket(url + path, protocols, {
+    ...(headers && { headers }),
+    ...(ca !== undefined && { ca }),
+    perMessageDeflate: false,
+  });
+  onTestFinished(() => socket.terminate());
+  return new Client(socket);
+}
+
+/** Resolves when the connection is open. */
+export async function connect(gateway: Gateway, options?: ClientOptions): Promise<Client> {
+  const client = dial(gateway, options);
+  await new Promise((resolve, reject) => {
+    client.socket.once("open", resolve);
+    client.socket.once("error", reject);
+  });
+  return client;
+}
+
+/** Connects, and tells the connection's id as well. */
+export async function connectWithId(api: Api, options?: ClientOptions) {
+  const client = await connect(api.gateway, options);
+  const { requestContext } = await api.connects.next();
+  return { client, id: requestContext.connectionId };
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+export interface HttpOptions {
+  readonly method?: string;
+  readonly headers?: Record<string, string | string[]>;
+  readonly body?: string | Uint8Array;
+  readonly ca?: string;
+}
+
+/** One plain HTTP request to a path of the gateway. A 101 counts as an answer too; its socket is dropped. */
+export async function http(gateway: Gateway, path: string, options: HttpOptions = {}): Promise<HttpAnswer> {
+  const { method = "GET", headers = {}, body, ca } = options;
+  const common = { host: "127.0.0.1", port: gateway.port, path, method, headers, agent: false as const };
+  const request = ca === undefined ? httpRequest(common) : httpsRequest({ ...common, ca });
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    request.on("response", resolve);
+    request.on("upgrade", (response, socket) => {
+      socket.destroy();
+      resolve(response);
+    });
+    request.on("error", reject);
+  });
+  request.end(body);
+  const response = await answered;
+  const chunks: Buffer[] = [];
+  if (response.statusCode !== 101) for await (const chunk of response) chunks.push(chunk);
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    body: Buffer.concat(chunks).toString(),
+  };
+}
+
+export const UPGRADE_HEADERS = {
+  Connection: "Upgrade",
+  Upgrade: "websocket",
+  "Sec-WebSocket-Version": "13",
+  "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+
+/** What an upgrade request gets: 101, or the status that refuses it. */
+export function upgrade(
+  gateway: Gateway,
+  path = "/dev",
+  headers: Record<string, string | string[]> = {},
+): Promise<HttpAnswer> {
+  return http(gateway, path, { headers: { ...UPGRADE_HEADERS, ...headers } });
+}
+
+/** The real SDK's client. It asks once: its retries would hide the answer. */
+export function sdk(gateway: Gateway, config: ApiGatewayManagementApiClientConfig = {}) {
+  const client = new ApiGatewayManagementApiClient({
+    endpoint: gateway.endpoint,
+    region: "us-east-1",
+    credentials: KEYS,
+    maxAttempts: 1,
+    ...config,
+  });
+  onTestFinished(() => client.destroy());
+  return client;
+}
+
+/** The error that a promise rejects with. */
+export async function rejection(promise: Promise<unknown>): Promise<Error & Record<string, unknown>> {
+  return promise.then(
+    () => {
+      throw new Error("It did not reject");
+    },
+    (error) => error,
+  );
+}
+
+/** The service's error frame, to the letter. */
+export function errorFrame(message: string, connectionId: string, requestId: string): string {
+  return `{"message": "${message}", "connectionId":"${connectionId}", "requestId":"${requestId}"}`;
+}
+
+/** A promise that a test resolves when it sees fit. */
+export function gate<T = void>() {
+  let open!: (value: T) => void;
+  const opened = new Promise<T>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+function neverCalled(): void {
+  throw new Error("These handlers answer by their promise");
+}

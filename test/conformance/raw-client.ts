@@ -1,0 +1,125 @@
+import { connect, type Socket } from "node:net";
+import { onTestFinished } from "vitest";
+import type { Gateway } from "../../src/gateway/index.ts";
+import { gate, UPGRADE_HEADERS } from "./harness.ts";
+import { Queue } from "./queue.ts";
+
+export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
+
+export interface RawFrame {
+  readonly fin: boolean;
+  readonly opcode: number;
+  readonly payload: Buffer;
+}
+
+interface FrameOptions {
+  readonly fin?: boolean;
+  /** A client must mask; this one can forget it. */
+  readonly masked?: boolean;
+  /** What the header claims, where it is not the payload's own length. */
+  readonly length?: number;
+}
+
+/** A client's frame, or something like one. */
+export function frame(opcode: number, payload: string | Uint8Array = "", options: FrameOptions = {}): Buffer {
+  const data = Buffer.from(payload as string);
+  const { fin = true, masked = true, length = data.length } = options;
+  const header = [(fin ? 0x80 : 0) | opcode];
+  const mask = masked ? 0x80 : 0;
+  if (length < 126) header.push(mask | length);
+  else if (length < 65_536) header.push(mask | 126, length >> 8, length & 0xff);
+  else {
+    const long = Buffer.alloc(8);
+    long.writeBigUInt64BE(BigInt(length));
+    header.push(mask | 127, ...long);
+  }
+  // A mask of zeros leaves the payload as it is.
+  return Buffer.concat([Buffer.from(header), Buffer.alloc(masked ? 4 : 0), data]);
+}
+
+export function closePayload(code: number, reason = ""): Buffer {
+  return Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)]);
+}
+
+/** A client that speaks WebSocket byte by byte, and may therefore misbehave. */
+export class RawClient {
+  readonly frames = new Queue<RawFrame>();
+  readonly socket: Socket;
+  /** When the transport has ended, from whichever side. */
+  readonly ended: Promise<void>;
+  readonly #head = gate<string>();
+  #bytes: Buffer = Buffer.alloc(0);
+  #open = false;
+
+  constructor(port: number) {
+    this.socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    this.ended = new Promise((resolve) => this.socket.once("end", resolve).once("close", resolve));
+    this.socket.on("error", () => {});
+    this.socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    onTestFinished(() => {
+      this.socket.destroy();
+    });
+  }
+
+  /** The response's head, once it is here. */
+  get head(): Promise<string> {
+    return this.#head.opened;
+  }
+
+  /** Sends an upgrade request, with `after` in the same write. */
+  upgrade(path = "/dev", after: Uint8Array = Buffer.alloc(0)): void {
+    const headers = Object.entries({ Host: "127.0.0.1", ...UPGRADE_HEADERS });
+    const request = `GET ${path} HTTP/1.1\r\n${headers.map(([n, v]) => `${n}: ${v}\r\n`).join("")}\r\n`;
+    this.socket.write(Buffer.concat([Buffer.from(request), after]));
+  }
+
+  write(...frames: readonly Uint8Array[]): void {
+    for (const one of frames) this.socket.write(one);
+  }
+
+  #read(chunk: Buffer): void {
+    this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    if (!this.#open) {
+      const end = this.#bytes.indexOf("\r\n\r\n");
+      if (end === -1) return;
+      this.#open = true;
+      this.#head.open(this.#bytes.subarray(0, end).toString());
+      this.#bytes = this.#bytes.subarray(end + 4);
+    }
+    for (let one = this.#frame(); one; one = this.#frame()) this.frames.push(one);
+  }
+
+  #frame(): RawFrame | undefined {
+    const bytes = this.#bytes;
+    if (bytes.length < 2) return undefined;
+    const short = bytes[1]! & 0x7f;
+    const start = short < 126 ? 2 : short === 126 ? 4 : 10;
+    if (bytes.length < start) return undefined;
+    const length =
+      short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+    if (bytes.length < start + length) return undefined;
+    this.#bytes = bytes.subarray(start + length);
+    return {
+      fin: bytes[0]! >= 0x80,
+      opcode: bytes[0]! & 0x0f,
+      payload: bytes.subarray(start, start + length),
+    };
+  }
+}
+
+export async function rawConnect(gateway: Gateway): Promise<RawClient> {
+  const client = new RawClient(gateway.port);
+  client.upgrade();
+  await client.head;
+  return client;
+}
+
+/** The code and reason in the close frame that comes next. */
+export async function nextClose(client: RawClient): Promise<{ code: number; reason: string }> {
+  for (;;) {
+    const { opcode, payload } = await client.frames.next();
+    if (opcode === OPCODE.close) {
+      return { code: payload.readUInt16BE(0), reason: payload.subarray(2).toString() };
+    }
+  }
+}

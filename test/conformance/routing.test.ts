@@ -1,0 +1,289 @@
+import { describe, expect, it } from "vitest";
+import type { LambdaHandler, WebSocketResult } from "../../src/apigw/index.ts";
+import { type GatewayOptions, ManualClock } from "../../src/gateway/index.ts";
+import { type Api, connectWithId, errorFrame, gate, ok, startApi } from "./harness.ts";
+
+const answer200: LambdaHandler = () => ok;
+
+/** Sends each text to an API with these routes, and tells the route keys that their events have. */
+async function routeKeys(routes: string[], texts: string[], options: GatewayOptions = {}) {
+  const api = await startApi({
+    ...options,
+    routes: Object.fromEntries(["$connect", ...routes].map((key) => [key, answer200])),
+  });
+  const { client } = await connectWithId(api);
+  for (const text of texts) client.send(text);
+  const events = await api.messages.take(texts.length);
+  return events.map((event) => event.requestContext.routeKey);
+}
+
+async function selectedKey(expression: string, body: unknown, routes: string[]) {
+  const options = { routeSelectionExpression: expression };
+  const [key] = await routeKeys([...routes, "$default"], [JSON.stringify(body)], options);
+  return key;
+}
+
+/** What reaches the client after one message: everything up to a mark that is posted when its handler has ended. */
+async function framesAfter(handler: LambdaHandler, options: GatewayOptions = {}): Promise<string[]> {
+  const api = await startApi({ ...options, routes: { $connect: answer200, act: handler } });
+  const { client, id } = await connectWithId(api);
+  await api.reports.next();
+  client.send({ action: "act" });
+  await api.reports.next();
+  await api.gateway.post(id, "mark");
+  const frames: string[] = [];
+  for (let text = await client.messages.next(); text !== "mark"; text = await client.messages.next()) {
+    frames.push(text);
+  }
+  return frames;
+}
+
+/** The frame that a message gets, and the ids that should be in it. */
+async function errorFor(api: Api, text: string) {
+  const { client, id } = await connectWithId(api);
+  client.send(text);
+  return { frame: await client.messages.next(), id, client };
+}
+
+describe("the route selection expression", () => {
+  it.each([
+    ["$request.body.action", { action: "join" }, "join"],
+    ["${request.body.action}", { action: "join" }, "join"],
+    ["$request.body.x.y", { x: { y: "deep" } }, "deep"],
+    ["${request.body.x.y}", { x: { y: "deep" } }, "deep"],
+    ["$request.body.list[1]", { list: ["a", "b"] }, "b"],
+    ["$request.body.action-name", { "action-name": "dashed" }, "dashed"],
+    ["${request.body.a}/${request.body.b}", { a: "x", b: "y" }, "x/y"],
+    ["${request.body.a}${request.body.b}", { a: "x", b: "y" }, "xy"],
+    ["v1.$request.body.action", { action: "join" }, "v1.join"],
+    ["\\$${request.body.action}", { action: "join" }, "$join"],
+  ])("%s of %j selects the route", async (expression, body, key) => {
+    expect(await selectedKey(expression, body, [key])).toBe(key);
+  });
+
+  it.each([
+    ["a number", 1, "1"],
+    ["a boolean", true, "true"],
+    ["an object", { a: 1 }, '{"a":1}'],
+    ["an array", ["a", 2], '["a",2]'],
+  ])("makes %s a string before it is matched", async (_what, action, key) => {
+    expect(await selectedKey("$request.body.action", { action }, [key])).toBe(key);
+  });
+
+  it("takes a missing path for an empty string", async () => {
+    expect(await selectedKey("${request.body.a}.${request.body.b}", { a: "x" }, ["x."])).toBe("x.");
+  });
+
+  it("is evaluated once: an expression in the message is text", async () => {
+    const body = { action: "${request.body.other}", other: "admin" };
+    expect(await selectedKey("$request.body.action", body, ["admin"])).toBe("$default");
+  });
+
+  it("matches exactly: case and spaces count", async () => {
+    const texts = ["join", "Join", "join ", "joi"].map((action) => JSON.stringify({ action }));
+    expect(await routeKeys(["join", "$default"], texts)).toEqual([
+      "join",
+      "$default",
+      "$default",
+      "$default",
+    ]);
+  });
+
+  it("is $request.body.action by default", async () => {
+    expect(await routeKeys(["join"], ['{"action":"join"}'])).toEqual(["join"]);
+  });
+});
+
+describe("$default", () => {
+  it.each([
+    ["no JSON", "hello"],
+    ["an empty message", ""],
+    ["half of some JSON", '{"action":"join"'],
+    ["a value that matches no route", '{"action":"nowhere"}'],
+    ["a message without the field", "{}"],
+    ["JSON that is no object", "[1]"],
+    ["null", "null"],
+  ])("takes %s, and routeKey says $default", async (_what, text) => {
+    expect(await routeKeys(["join", "$default"], [text])).toEqual(["$default"]);
+  });
+
+  it.each(["$connect", "$disconnect"])("takes a message that selects %s", async (action) => {
+    expect(await routeKeys(["$disconnect", "$default"], [JSON.stringify({ action })])).toEqual(["$default"]);
+  });
+
+  it("can be selected by its own name", async () => {
+    expect(await routeKeys(["$default"], ['{"action":"$default"}'])).toEqual(["$default"]);
+  });
+});
+
+describe("a message that no route matches, without $default", () => {
+  it.each([
+    ["names an unknown route", '{"action":"nowhere"}'],
+    ["is no JSON", "hello"],
+    ["selects $connect", '{"action":"$connect"}'],
+    ["selects $disconnect", '{"action":"$disconnect"}'],
+  ])("gets the Forbidden frame to the letter when it %s", async (_what, text) => {
+    const api = await startApi({ routes: { $connect: answer200, $disconnect: answer200, join: answer200 } });
+    const { frame, id } = await errorFor(api, text);
+    expect(frame).toBe(errorFrame("Forbidden", id, JSON.parse(frame).requestId));
+  });
+
+  it("gets a request id of its own each time", async () => {
+    const api = await startApi({ routes: { $connect: answer200 } });
+    const { frame, client } = await errorFor(api, "one");
+    client.send("two");
+    const ids = [frame, await client.messages.next()].map((text) => JSON.parse(text).requestId);
+    expect([new Set(ids).size, ids[0]]).toEqual([2, expect.stringMatching(/^[\w-]{15}=$/)]);
+  });
+
+  it("leaves the socket open", async () => {
+    const api = await startApi({ routes: { $connect: answer200, join: answer200 } });
+    const { client } = await errorFor(api, "nowhere");
+    client.send({ action: "join" });
+    expect((await api.messages.next()).requestContext.routeKey).toBe("join");
+  });
+});
+
+describe("a handler that fails on a message", () => {
+  const failures: [string, LambdaHandler][] = [
+    ["throws", () => Promise.reject(new Error("secret"))],
+    ["throws before its first await", () => throwNow(new Error("secret"))],
+    ["throws a string", () => throwNow("secret")],
+    ["returns nothing", () => undefined],
+    ["returns null", () => null],
+    ["returns no statusCode", () => ({ body: "x" })],
+    ["returns a statusCode that is no number", () => ({ statusCode: "OK" })],
+    ["returns a body that is no string", () => ({ statusCode: 200, body: { a: 1 } })],
+  ];
+
+  it.each(failures)(
+    "gets the sender the Internal server error frame to the letter when it %s",
+    async (_what, handler) => {
+      const api = await startApi({ routes: { $connect: answer200, $default: handler } });
+      const { frame, id } = await errorFor(api, "x");
+      const { requestId } = (await api.messages.next()).requestContext;
+      expect(frame).toBe(errorFrame("Internal server error", id, requestId));
+    },
+  );
+
+  it("leaves the socket open, and is not tried again", async () => {
+    const api = await startApi({
+      routes: { $connect: answer200, $default: () => throwNow("once"), join: answer200 },
+    });
+    const { client } = await errorFor(api, "x");
+    client.send({ action: "join" });
+    const keys = (await api.messages.take(2)).map((event) => event.requestContext.routeKey);
+    expect(keys).toEqual(["$default", "join"]);
+  });
+});
+
+describe("a handler that takes 29 seconds", () => {
+  it("gets the sender the Endpoint request timed out frame to the letter", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({
+      clock,
+      routes: { $connect: answer200, $default: () => new Promise(() => {}) },
+    });
+    const { client, id } = await connectWithId(api);
+    client.send("x");
+    const { requestId } = (await api.messages.next()).requestContext;
+    clock.advance(29_000);
+    expect(await client.messages.next()).toBe(errorFrame("Endpoint request timed out", id, requestId));
+  });
+
+  it("is still waited for at 28,999 ms", async () => {
+    const clock = new ManualClock();
+    const { opened, open } = gate<WebSocketResult>();
+    const api = await startApi({
+      clock,
+      routes: { $connect: answer200, $default: () => opened },
+      routeResponses: ["$default"],
+    });
+    const { client } = await connectWithId(api);
+    client.send("x");
+    await api.messages.next();
+    clock.advance(28_999);
+    open({ statusCode: 200, body: "in time" });
+    expect(await client.messages.next()).toBe("in time");
+  });
+
+  it("is not heard any more when it answers after all", async () => {
+    const clock = new ManualClock();
+    const { opened, open } = gate<WebSocketResult>();
+    const api = await startApi({
+      clock,
+      routes: { $connect: answer200, $default: () => opened },
+      routeResponses: ["$default"],
+    });
+    const { client, id } = await connectWithId(api);
+    client.send("x");
+    await api.messages.next();
+    clock.advance(29_000);
+    await client.messages.next();
+    open({ statusCode: 200, body: "too late" });
+    await opened;
+    await api.gateway.post(id, "mark");
+    expect(await client.messages.next()).toBe("mark");
+  });
+
+  it("leaves the socket open", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({
+      clock,
+      routes: { $connect: answer200, $default: () => new Promise(() => {}), join: answer200 },
+    });
+    const { client } = await connectWithId(api);
+    client.send("x");
+    await api.messages.next();
+    clock.advance(29_000);
+    await client.messages.next();
+    client.send({ action: "join" });
+    expect((await api.messages.next()).requestContext.routeKey).toBe("join");
+  });
+});
+
+describe("a well-formed result on a message route", () => {
+  it.each([200, 302, 400, 403, 404, 500, 502])("with status %i sends nothing", async (statusCode) => {
+    expect(await framesAfter(() => ({ statusCode, body: "not for the client" }))).toEqual([]);
+  });
+
+  it("has its body sent where the route has a route response", async () => {
+    const frames = await framesAfter(() => ({ statusCode: 200, body: "welcome" }), {
+      routeResponses: ["act"],
+    });
+    expect(frames).toEqual(["welcome"]);
+  });
+
+  it("has its body discarded where another route has a route response", async () => {
+    const frames = await framesAfter(() => ({ statusCode: 200, body: "x" }), { routeResponses: ["other"] });
+    expect(frames).toEqual([]);
+  });
+
+  it("without a body sends nothing where the route has a route response", async () => {
+    expect(await framesAfter(() => ({ statusCode: 200 }), { routeResponses: ["act"] })).toEqual([]);
+  });
+});
+
+describe("messages of one connection", () => {
+  it("are handled at the same time: a slow one holds nothing up", async () => {
+    const { opened, open } = gate<WebSocketResult>();
+    const api = await startApi({
+      routes: {
+        $connect: answer200,
+        slow: () => opened,
+        fast: () => ({ statusCode: 200, body: "fast" }),
+      },
+      routeResponses: ["slow", "fast"],
+    });
+    const { client } = await connectWithId(api);
+    client.send({ action: "slow" });
+    client.send({ action: "fast" });
+    const first = await client.messages.next();
+    open({ statusCode: 200, body: "slow" });
+    expect([first, await client.messages.next()]).toEqual(["fast", "slow"]);
+  });
+});
+
+function throwNow(error: unknown): never {
+  throw error;
+}
