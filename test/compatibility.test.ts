@@ -1,0 +1,73 @@
+// COMPATIBILITY.md: a table row per behaviour, and in its last column the titles of the tests that show it, each
+// in backticks, as they stand in the source: `refuses the upgrade with the handler's status`. A title counts when
+// an `it` or `test` in test/conformance or beside the code in src/gateway and src/apigw has it, verbatim;
+// of an `it.each` it is the template: `answers %i to %s`. In a cell, `|` is written `\|`.
+// What no test can show (the service has not been asked yet) is a list in that file, no table.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+import { inBackticks, tableRows } from "./markdown.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const FOLDERS = ["src/apigw", "src/gateway", "test/conformance"];
+
+function testTitles(source: string): string[] {
+  const titles: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && ["it", "test"].includes(callee(node)) && node.arguments[0]) {
+      const [title] = node.arguments;
+      if (ts.isStringLiteralLike(title)) titles.push(title.text);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile("x.test.ts", source, ts.ScriptTarget.Latest));
+  return titles;
+}
+
+/** `it` of `it(…)`, `it.each(…)(…)` and `it.for(…)(…)`. */
+function callee(node: ts.Expression): string {
+  if (ts.isIdentifier(node)) return node.text;
+  if (ts.isCallExpression(node) || ts.isPropertyAccessExpression(node)) return callee(node.expression);
+  if (ts.isTaggedTemplateExpression(node)) return callee(node.tag);
+  return "";
+}
+
+describe("COMPATIBILITY.md", () => {
+  const titles = new Set(
+    FOLDERS.flatMap((folder) => testFiles(folder)).flatMap((file) => testTitles(readFileSync(file, "utf8"))),
+  );
+  const rows = tableRows(readFileSync(join(ROOT, "COMPATIBILITY.md"), "utf8"));
+
+  it("has rows", () => {
+    expect(rows.length).toBeGreaterThan(0);
+  });
+
+  it.each(rows.map((row) => [row[0]!, inBackticks(row.at(-1)!)] as const))(
+    "names tests that exist for: %s",
+    (_behaviour, named) => {
+      expect(named).not.toEqual([]);
+      expect(named.filter((title) => !titles.has(title))).toEqual([]);
+    },
+  );
+});
+
+describe("the titles of tests", () => {
+  it("are read from every form of it and test, and from nothing else", () => {
+    const source = `
+      it("plain", () => {});
+      test(\`template\`, { timeout: 1 }, () => {});
+      describe("no test", () => { it.each([1])("each %i", () => {}); });
+      it.each\`a\${1}\`("tagged", () => {});
+      expect("not this");
+      // it("a comment")`;
+    expect(testTitles(source)).toEqual(["plain", "template", "each %i", "tagged"]);
+  });
+});
+
+function testFiles(folder: string): string[] {
+  const path = join(ROOT, folder);
+  if (!ts.sys.directoryExists(path)) return [];
+  const names = readdirSync(path, { recursive: true, encoding: "utf8" });
+  return names.filter((name) => name.endsWith(".test.ts")).map((name) => join(path, name));
+}
