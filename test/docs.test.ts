@@ -1,0 +1,150 @@
+// Lists in the docs are held against the code both ways, examples against the compiler.
+import { existsSync, globSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import ts from "typescript";
+import { describe, expect, it } from "vitest";
+import manifest from "../package.json" with { type: "json" };
+import { codeBlocks, inBackticks, sections, tableRows } from "./markdown.ts";
+
+const ROOT = join(import.meta.dirname, "..");
+const DOCS = globSync(["*.md", "docs/**/*.md", "examples/*/README.md"], { cwd: ROOT }).filter(
+  // Made by changesets; what it says of a version stays, whatever comes after.
+  (name) => name !== "CHANGELOG.md",
+);
+const SUBPATHS = Object.keys(manifest.exports).filter((subpath) => subpath !== "./package.json");
+const compilerOptions = readCompilerOptions();
+
+describe("examples in the docs", () => {
+  const examples = new Map(
+    DOCS.flatMap((doc) =>
+      codeBlocks(read(doc))
+        .filter((block) => /^ts\b/.test(block.info))
+        .map((block) => [`${doc}:${block.line}`, block.code] as const),
+    ),
+  );
+  // Beside package.json, so that `lift-ws` in them is this package's source.
+  const files = new Map(
+    [...examples].map(([name, code], at) => [join(ROOT, `example-${at}.ts`), { name, code }]),
+  );
+
+  it("type-check against the source", { timeout: 60_000 }, () => {
+    expect(examples.size).toBeGreaterThan(0);
+    expect(typeErrors(files)).toEqual([]);
+  });
+
+  it("would be found out", { timeout: 60_000 }, () => {
+    const wrong = 'import { Lift } from "lift-ws";\nnew Lift().noSuchMethod();\n';
+    const file = join(ROOT, "example-wrong.ts");
+    expect(typeErrors(new Map([[file, { name: "wrong", code: wrong }]]))).toEqual([
+      expect.stringContaining("wrong: Property 'noSuchMethod' does not exist"),
+    ]);
+  });
+});
+
+describe("docs/errors.md", () => {
+  const documented = new Map(
+    [...sections(read("docs/errors.md"))].map(([heading, text]) => [
+      inBackticks(heading)[0],
+      tableRows(text).map(([code]) => inBackticks(code ?? "")[0]),
+    ]),
+  );
+  const exported = exportedErrorCodes();
+
+  it("has a section for every error class, and no other", () => {
+    expect([...documented.keys()].sort()).toEqual([...exported.keys()].sort());
+  });
+
+  it.each([...exported])("lists the codes of %s, all of them and no others", (name, codes) => {
+    expect(documented.get(name)?.toSorted()).toEqual([...codes].sort());
+  });
+});
+
+describe("package.json's subpaths", () => {
+  const names = SUBPATHS.map((subpath) => subpath.replace(".", manifest.name));
+
+  it("are the ones that the README lists", () => {
+    const listed = tableRows(sections(read("README.md")).get("What is in it") ?? "").map(
+      ([name]) => inBackticks(name ?? "")[0],
+    );
+    expect(listed.toSorted()).toEqual([...names].sort());
+  });
+
+  it("are the only ones that the docs mention", () => {
+    const mentioned = DOCS.flatMap((doc) => [...read(doc).matchAll(/["'`](lift-ws(?:\/[\w/-]+)?)["'`]/g)]);
+    expect(names).toEqual(expect.arrayContaining(mentioned.map((match) => match[1])));
+  });
+});
+
+describe("npm scripts", () => {
+  it("are the only ones that the docs mention", () => {
+    const mentioned = DOCS.flatMap((doc) => [
+      ...[...read(doc).matchAll(/npm run ([\w:-]+)/g)].map((match) => match[1]),
+    ]);
+    expect(Object.keys(manifest.scripts)).toEqual(expect.arrayContaining(mentioned));
+  });
+});
+
+describe("links in the docs", () => {
+  const ours = DOCS.flatMap((doc) =>
+    [...read(doc).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map((match) => [doc, match[1]!] as const),
+  );
+
+  it.each(ours)("in %s: %s is there", (doc, target) => {
+    expect(existsSync(join(ROOT, doc, "..", target))).toBe(true);
+  });
+});
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), "utf8");
+}
+
+function readCompilerOptions(): ts.CompilerOptions {
+  const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
+  // An example may have a value only to show it.
+  const loosened = { ...config.compilerOptions, noUnusedLocals: false, noUnusedParameters: false };
+  return ts.parseJsonConfigFileContent({ compilerOptions: loosened, files: [] }, ts.sys, ROOT).options;
+}
+
+/** Compiles files that exist in memory only. */
+function typeErrors(files: ReadonlyMap<string, { name: string; code: string }>): string[] {
+  const host = ts.createCompilerHost(compilerOptions);
+  const { fileExists, readFile, getSourceFile } = host;
+  host.fileExists = (file) => files.has(file) || fileExists(file);
+  host.readFile = (file) => files.get(file)?.code ?? readFile(file);
+  host.getSourceFile = (file, language, ...rest) => {
+    const code = files.get(file)?.code;
+    return code === undefined
+      ? getSourceFile(file, language, ...rest)
+      : ts.createSourceFile(file, code, language);
+  };
+  const program = ts.createProgram([...files.keys()], compilerOptions, host);
+  return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => {
+    const name = files.get(file?.fileName ?? "")?.name ?? basename(file?.fileName ?? "options");
+    return `${name}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`;
+  });
+}
+
+/** Of every `…ErrorCode` type that a subpath exports: its error class and its codes. */
+function exportedErrorCodes(): Map<string, string[]> {
+  const doors = Object.values(manifest.exports).flatMap((target) =>
+    typeof target === "string" ? [] : [join(ROOT, target["@lift-ws/source"])],
+  );
+  const program = ts.createProgram(doors, compilerOptions);
+  const checker = program.getTypeChecker();
+  const found = new Map<string, string[]>();
+  for (const door of doors) {
+    const module = checker.getSymbolAtLocation(program.getSourceFile(door)!);
+    for (const symbol of module ? checker.getExportsOfModule(module) : []) {
+      if (!symbol.name.endsWith("ErrorCode")) continue;
+      const type = checker.getDeclaredTypeOfSymbol(
+        symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol,
+      );
+      const members = type.isUnion() ? type.types : [type];
+      found.set(
+        symbol.name.replace(/Code$/, ""),
+        members.flatMap((member) => (member.isStringLiteral() ? [member.value] : [])),
+      );
+    }
+  }
+  return found;
+}
