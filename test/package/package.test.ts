@@ -1,0 +1,178 @@
+// The package as its users get it: built, packed, installed in an empty folder.
+import { execFile } from "node:child_process";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { build as bundle } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import manifest from "../../package.json" with { type: "json" };
+import { compile } from "../../tools/build.mjs";
+
+const ROOT = join(import.meta.dirname, "../..");
+const BIN = join(ROOT, "node_modules/.bin");
+const NODES = {
+  "Node 24": process.execPath,
+  "Node 22": join(ROOT, "tools/node22/node_modules/node/bin/node"),
+};
+const SUBPATHS = Object.keys(manifest.exports).map((subpath) => subpath.replace(".", manifest.name));
+const MODULES = SUBPATHS.filter((subpath) => !subpath.endsWith(".json"));
+const FOR_BROWSERS = ["lift-ws/apigw"];
+const execute = promisify(execFile);
+
+const temporary = mkdtempSync(join(tmpdir(), "lift-ws-package-"));
+/** A copy of what a release is made from, so that the tree's own dist stays as it is. */
+const release = join(temporary, "release");
+/** A project of somebody who uses the package. */
+const consumer = join(temporary, "consumer");
+const installed = join(consumer, "node_modules", manifest.name);
+let tarball: string;
+/** Paths in the tarball. */
+let packed: string[];
+
+beforeAll(async () => {
+  mkdirSync(release);
+  for (const name of readdirSync(ROOT)) {
+    if (/^(?:src|tsconfig.*\.json|package\.json|[A-Z]+\.md|LICENSE)$/.test(name)) {
+      cpSync(join(ROOT, name), join(release, name), { recursive: true });
+    }
+  }
+  symlinkSync(join(ROOT, "node_modules"), join(release, "node_modules"));
+  expect(await compile(release)).toEqual({ code: 0, output: "" });
+
+  const { stdout } = await execute(
+    "npm",
+    ["pack", "--json", "--ignore-scripts", "--pack-destination", temporary],
+    {
+      cwd: release,
+    },
+  );
+  const [report] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }];
+  tarball = join(temporary, report.filename);
+  packed = report.files.map((file) => file.path);
+
+  mkdirSync(consumer);
+  writeFileSync(join(consumer, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  await execute(
+    "npm",
+    ["install", tarball, "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"],
+    {
+      cwd: consumer,
+    },
+  );
+});
+
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
+describe("the tarball", () => {
+  it("has the licence, the readme and the changelog", () => {
+    expect(packed).toEqual(expect.arrayContaining(["LICENSE", "README.md", "CHANGELOG.md"]));
+  });
+
+  it("has what is built and its source, and nothing of the tests", () => {
+    const rest = packed.filter((path) => !/^(?:dist|src)\//.test(path));
+    expect(rest.sort()).toEqual(["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
+    expect(packed.filter((path) => /\.test\.|(?:^|\/)test\//.test(path))).toEqual([]);
+  });
+
+  it("has every file that package.json points to, whatever the condition", () => {
+    const targets = Object.values(manifest.exports).flatMap((target) =>
+      typeof target === "string" ? [target] : Object.values(target),
+    );
+    const wanted = [...targets, ...Object.values(manifest.bin)].map((target) => target.replace("./", ""));
+    expect(packed).toEqual(expect.arrayContaining(wanted));
+  });
+
+  it("has the source that every source map names", () => {
+    const maps = packed.filter((path) => path.endsWith(".map"));
+    const sources = maps.flatMap((path) => {
+      const map = JSON.parse(readFileSync(join(installed, path), "utf8")) as { sources: string[] };
+      return map.sources.map((source) => join(dirname(path), source));
+    });
+    expect(sources.length).toBeGreaterThan(0);
+    expect(sources.filter((source) => !packed.includes(source))).toEqual([]);
+  });
+
+  it("passes publint", async () => {
+    await execute(join(BIN, "publint"), ["run", tarball, "--strict"]);
+  });
+
+  it("passes attw: types are found the way the code is", async () => {
+    await execute(join(BIN, "attw"), [tarball, "--profile", "esm-only", "--no-emoji"]);
+  });
+});
+
+describe.each(Object.entries(NODES))("in %s", (version, node) => {
+  it("is the version meant", async () => {
+    const { stdout } = await execute(node, ["--version"]);
+    expect(stdout).toMatch(version.replace("Node ", "v"));
+  });
+
+  it.each(SUBPATHS)("imports %s", async (subpath) => {
+    const attributes = subpath.endsWith(".json") ? ', { with: { type: "json" } }' : "";
+    const script = `console.log(typeof await import("${subpath}"${attributes}));`;
+    const { stdout, stderr } = await execute(node, ["--input-type=module", "--eval", script], {
+      cwd: consumer,
+    });
+    expect([stdout.trim(), stderr]).toEqual(["object", ""]);
+  });
+
+  it("runs the lift-ws command", async () => {
+    const env = { ...process.env, PATH: dirname(node) + delimiter + process.env.PATH };
+    const { stdout } = await execute("node_modules/.bin/lift-ws", ["--version"], { cwd: consumer, env });
+    expect(stdout.trim()).toBe(manifest.version);
+  });
+});
+
+it("compiles in a strict project that checks our declarations too", async () => {
+  // What an application brings itself.
+  mkdirSync(join(consumer, "node_modules/@types"), { recursive: true });
+  symlinkSync(join(ROOT, "node_modules/@types/node"), join(consumer, "node_modules/@types/node"));
+  const lines = MODULES.map((subpath, at) => `import * as module${at} from "${subpath}";`);
+  const names = MODULES.map((_, at) => `module${at}`);
+  writeFileSync(
+    join(consumer, "app.ts"),
+    `${lines.join("\n")}
+import { Lift } from "lift-ws";
+export const all: object[] = [${names.join(", ")}];
+const app = new Lift<{ visits: number }>();
+app.webSocket("visit", async (ctx) => {
+  const visits: number | undefined = await ctx.get("visits");
+  // @ts-expect-error: the key is not one of the state's
+  ctx.set("vists", (visits ?? 0) + 1);
+});
+export const handler = app.webSocketHandler();
+`,
+  );
+  const options = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true };
+  const compilerOptions = { ...options, target: "es2023", module: "nodenext", types: ["node"] };
+  writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["app.ts"] }));
+  const { stdout } = await execute(join(BIN, "tsc"), ["-p", consumer]).catch((error) => error);
+  expect(stdout).toBe("");
+});
+
+it.each(FOR_BROWSERS)("bundles %s for browsers", async (subpath) => {
+  const { outputFiles, metafile } = await bundle({
+    stdin: { contents: `export * from "${subpath}";`, resolveDir: consumer },
+    platform: "browser",
+    format: "esm",
+    bundle: true,
+    write: false,
+    metafile: true,
+  });
+  expect(Object.keys(metafile.inputs).filter((input) => input.includes("node_modules/lift-ws/"))).not.toEqual(
+    [],
+  );
+  expect(Object.values(metafile.outputs).flatMap((output) => output.imports)).toEqual([]);
+  const bundled = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0]!.text)}`);
+  expect(Object.keys(bundled)).not.toEqual([]);
+});
