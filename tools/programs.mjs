@@ -35,12 +35,13 @@ const PROGRAMS = [
 
 /**
  * Makes sure that the tests find Chromium and Java: installs what is missing on Debian as root.
+ * @param {{ uid?: number | undefined, osRelease?: string }} [machine] default this one
  * @throws {SetupError} says what to install
  */
-export async function ensurePrograms() {
+export async function ensurePrograms({ uid = process.getuid?.(), osRelease = "/etc/os-release" } = {}) {
   const missing = missingPrograms();
   if (missing.length === 0) return;
-  if (!isDebian() || process.getuid?.() !== 0) throw new SetupError(whatToInstall(missing));
+  if (uid !== 0 || !isDebian(osRelease)) throw new SetupError(whatToInstall(missing));
   const packages = missing.map((program) => program.debian);
   process.stderr.write(`Installing ${packages.join(" and ")} with apt-get; it takes a minute or two ...\n`);
   await aptGet(["update"]);
@@ -67,12 +68,8 @@ async function aptGet(/** @type {string[]} */ args) {
   throw new SetupError(`apt-get ${args[0]} failed: ${reason.replace(/^E: /, "")}`);
 }
 
-function isDebian() {
-  try {
-    return /^ID=debian$/m.test(readFileSync("/etc/os-release", "utf8"));
-  } catch {
-    return false;
-  }
+function isDebian(/** @type {string} */ osRelease) {
+  return existsSync(osRelease) && /^ID=debian$/m.test(readFileSync(osRelease, "utf8"));
 }
 
 function onPath(/** @type {string} */ name) {
