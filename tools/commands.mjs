@@ -42,11 +42,14 @@ export async function test(root, args) {
 }
 
 async function lintAndTypes(/** @type {string} */ root) {
+  // Their output is kept, so they can't see for themselves whether there is a terminal.
+  const colours = process.stdout.isTTY === true;
+  const pretty = ["--pretty", String(colours)];
   return (
-    (await step(root, "lint", "biome", ["ci", "."])) ||
-    (await step(root, "types", "tsc", ["-p", "."])) ||
+    (await step(root, "lint", "biome", ["ci", `--colors=${colours ? "force" : "off"}`, "."])) ||
+    (await step(root, "types", "tsc", ["-p", ".", ...pretty])) ||
     // JavaScript for a browser: other globals than the rest of the tree.
-    (await step(root, "page", "tsc", ["-p", "examples/chat/page"]))
+    (await step(root, "page", "tsc", ["-p", "examples/chat/page", ...pretty]))
   );
 }
 
