@@ -23,9 +23,11 @@ beforeEach(() => {
     program(tool, `#!/bin/sh\nPATH=/usr/bin:/bin exec ${tool} "$@"\n`);
   vi.stubEnv("PATH", [folder, ""].join(delimiter));
   vi.stubEnv("CHROMIUM_PATH", "");
+  vi.spyOn(process.stderr, "write").mockReturnValue(true);
   osRelease = join(folder, "os-release");
   writeFileSync(osRelease, 'NAME="Debian GNU/Linux"\nID=debian\n');
   onTestFinished(() => {
+    vi.restoreAllMocks();
     vi.unstubAllEnvs();
     rmSync(folder, { recursive: true, force: true });
   });
