@@ -1,4 +1,4 @@
-import { type Connections, MAX_INTEGRATION_TIMEOUT_MS, type WebSocketEvent } from "../apigw/index.ts";
+import type { Connections, WebSocketEvent } from "../apigw/index.ts";
 import { awsConnectionsAt } from "./connections-aws.ts";
 import type { Settings } from "./options.ts";
 
@@ -9,21 +9,4 @@ export function endpointOf(event: WebSocketEvent): string {
 
 export function connectionsOf(event: WebSocketEvent, settings: Settings): Connections {
   return settings.connections ?? awsConnectionsAt(endpointOf(event));
-}
-
-/**
- * Removes the rows of connections that a send found gone. A row stands for a moment before its `$connect` has
- * finished, and answers gone too: a row that may be in that moment is left alone. Best effort: never rejects.
- */
-export async function removeGone(connectionIds: readonly string[], settings: Settings): Promise<void> {
-  const { store, logger, now } = settings;
-  if (store === undefined) return;
-  try {
-    for (const id of connectionIds) {
-      const row = await store.get(id);
-      if (row !== undefined && now() - row.connectedAt > MAX_INTEGRATION_TIMEOUT_MS) await store.delete(id);
-    }
-  } catch (error) {
-    logger.warn("The rows of gone connections were not removed", { error });
-  }
 }

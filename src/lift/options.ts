@@ -1,6 +1,7 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
 import type { ConnectionStore } from "../store/index.ts";
 import { LiftError } from "./errors.ts";
+import { GoneConnections } from "./gone.ts";
 import { consoleLogger, type Logger } from "./logger.ts";
 import type { Handler } from "./router.ts";
 
@@ -36,6 +37,7 @@ export interface LiftOptions<State extends object> {
 /** What every event of an app shares. */
 export interface Settings {
   readonly store: ConnectionStore | undefined;
+  readonly gone: GoneConnections;
   readonly logger: Logger;
   readonly connections: Connections | undefined;
   readonly identity: (authorizer: AuthorizerContext) => ConnectionIdentity | undefined;
@@ -58,12 +60,14 @@ const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: 
 /** @throws {LiftError} INVALID_OPTION */
 export function readOptions<State extends object>(options: LiftOptions<State>): Settings {
   checkOptions(options, CHECKS);
+  const { connectionStore, logger = consoleLogger, now = Date.now } = options;
   return {
-    store: options.connectionStore,
-    logger: options.logger ?? consoleLogger,
+    store: connectionStore,
+    gone: new GoneConnections(connectionStore, logger, now),
+    logger,
     connections: options.connections,
     identity: options.identity ?? claimedIdentity,
-    now: options.now ?? Date.now,
+    now,
     lifetimeMs: options.lifetimeMs ?? MAX_LIFETIME_MS,
     deadlineMarginMs: options.deadlineMarginMs ?? 1_000,
   };

@@ -8,7 +8,7 @@ import {
   type PostOutcome,
   type WebSocketEvent,
 } from "../apigw/index.ts";
-import { connectionsOf, removeGone } from "./delivery.ts";
+import { connectionsOf } from "./delivery.ts";
 import { LiftError } from "./errors.ts";
 import { stringify } from "./json.ts";
 import type { Settings } from "./options.ts";
@@ -44,7 +44,7 @@ export class WebSocketContext {
   /** Sends to one connection; `gone` when it is no more. Throws as `sendMessage` does. */
   async sendMessageTo(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
     const outcome = await this.#reach(connectionId).post(connectionId, data, options);
-    if (outcome === "gone") await removeGone([connectionId], this.#settings);
+    if (outcome === "gone") await this.#settings.gone.found([connectionId]);
     return outcome;
   }
 
@@ -64,7 +64,7 @@ export class WebSocketContext {
   ): Promise<BroadcastResult[]> {
     const results = await connectionsOf(this.#event, this.#settings).broadcast(ids, data, options);
     const gone = results.filter((result) => result.outcome === "gone").map((result) => result.connectionId);
-    if (gone.length > 0) await removeGone(gone, this.#settings);
+    if (gone.length > 0) await this.#settings.gone.found(gone);
     return results;
   }
 

@@ -233,7 +233,7 @@ describe("an upgrade that $connect never hears of", () => {
     ["no key", { "Sec-WebSocket-Key": "" }, 400],
     ["a key of the wrong length", { "Sec-WebSocket-Key": "c2hvcnQ=" }, 400],
     ["another version", { "Sec-WebSocket-Version": "12" }, 426],
-    ["another protocol to upgrade to", { Upgrade: "h2c" }, 400],
+    ["another protocol to upgrade to", { Upgrade: "h2c" }, 426],
   ])("is refused with %s", async (_what, headers, status) => {
     const api = await startApi();
     expect((await upgrade(api.gateway, "/dev", headers)).status).toBe(status);
