@@ -2,10 +2,10 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { InvocationReport } from "../gateway/index.ts";
-import { describeError, logInvocation } from "./log.ts";
+import type { EventReport } from "../gateway/index.ts";
+import { describeError, logEvent } from "./log.ts";
 
-const report: InvocationReport = {
+const report: EventReport = {
   routeKey: "sendmessage",
   connectionId: "Xux7aeaAFiACHZQ=",
   requestId: "Ti89OF32joEFbiA=",
@@ -13,10 +13,10 @@ const report: InvocationReport = {
   durationMs: 12,
 };
 
-async function logged(changes: Partial<InvocationReport>) {
+async function logged(changes: Partial<EventReport>) {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
-  logInvocation({ ...report, ...changes }, { stdout, stderr }, new Date());
+  logEvent({ ...report, ...changes }, { stdout, stderr }, new Date());
   stdout.end();
   stderr.end();
   return { stdout: await text(stdout), stderr: await text(stderr) };

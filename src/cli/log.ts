@@ -1,5 +1,5 @@
 import { inspect, styleText } from "node:util";
-import type { InvocationReport } from "../gateway/index.ts";
+import type { EventReport } from "../gateway/index.ts";
 import type { Terminal } from "./arguments.ts";
 import { CliError } from "./errors.ts";
 
@@ -16,7 +16,7 @@ const timeOfDay = new Intl.DateTimeFormat("en-GB", {
 });
 
 /** Writes a line for an invocation, and what was thrown, with its stack, below it. */
-export function logInvocation(report: InvocationReport, terminal: Terminal, now: Date): void {
+export function logEvent(report: EventReport, terminal: Terminal, now: Date): void {
   const colour = report.status >= 500 ? "red" : report.status >= 400 ? "yellow" : "green";
   const stream = terminal.stdout;
   const columns = [

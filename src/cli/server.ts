@@ -9,7 +9,7 @@ import { shown } from "./handlers.ts";
 import { Host } from "./host.ts";
 import { endpointOf, findPort, listen } from "./listening.ts";
 import { Loader } from "./loader.ts";
-import { logError, logInvocation } from "./log.ts";
+import { logError, logEvent } from "./log.ts";
 import type { Target } from "./program.ts";
 
 const DEFAULT_REGION = "us-east-1";
@@ -45,7 +45,7 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
     region,
     tls,
     ...(credentials && { credentials }),
-    onInvocation: (report) => logInvocation(report, terminal, new Date()),
+    onEvent: (report) => logEvent(report, terminal, new Date()),
   });
   await listen(running.gateway, port, host);
   const watcher = settings.watch ? loader.watch(running) : undefined;

@@ -33,13 +33,14 @@ export class Dispatcher implements ConnectionListener {
   onMessage(connection: LiveConnection, text: string): void {
     const requestId = newId();
     if (!this.#throttle.take()) {
-      this.#sendError(connection, "Too Many Requests", requestId);
+      this.#refuse(connection, 429, "Too Many Requests", "", requestId);
       return;
     }
-    const routeKey = this.#route(this.#select(text));
+    const selected = this.#select(text);
+    const routeKey = this.#route(selected);
     const handler = routeKey === undefined ? undefined : this.handler(routeKey);
     if (routeKey === undefined || !handler) {
-      this.#sendError(connection, "Forbidden", requestId);
+      this.#refuse(connection, 403, "Forbidden", selected ?? "", requestId);
       return;
     }
     const event = messageEvent(text, routeKey, requestId, connection.origin, this.#settings);
@@ -63,13 +64,13 @@ export class Dispatcher implements ConnectionListener {
 
   /** Runs a route's handler, checks its answer and reports the invocation. */
   invoke(handler: LambdaHandler, event: WebSocketEvent, settle: (outcome: RouteOutcome) => void): void {
-    const { onInvocation, clock } = this.#settings;
+    const { onEvent, clock } = this.#settings;
     const { routeKey, connectionId, requestId } = event.requestContext;
-    const startedAt = onInvocation ? clock.now() : 0;
+    const startedAt = onEvent ? clock.now() : 0;
     this.#invoker.run(handler, event, routeKey, (raw) => {
       const outcome = checkResult(raw);
       settle(outcome);
-      onInvocation?.({
+      onEvent?.({
         routeKey,
         connectionId,
         requestId,
@@ -101,6 +102,18 @@ export class Dispatcher implements ConnectionListener {
         this.#sendError(connection, "Internal server error", requestId);
       }
     }
+  }
+
+  /** A message that no handler is asked about. */
+  #refuse(
+    connection: LiveConnection,
+    status: number,
+    message: string,
+    routeKey: string,
+    requestId: string,
+  ): void {
+    this.#sendError(connection, message, requestId);
+    this.#settings.onEvent?.({ routeKey, connectionId: connection.id, requestId, status, durationMs: 0 });
   }
 
   #sendError(connection: LiveConnection, message: string, requestId: string): void {

@@ -4,5 +4,5 @@ export type { GatewayErrorCode } from "./errors.ts";
 export { GatewayError } from "./errors.ts";
 export type { Gateway, ListenOptions, StopOptions } from "./gateway.ts";
 export { createGateway } from "./gateway.ts";
-export type { Credentials, GatewayLimits, GatewayOptions, InvocationReport } from "./options.ts";
+export type { Credentials, EventReport, GatewayLimits, GatewayOptions } from "./options.ts";
 export { DEFAULT_LIMITS } from "./options.ts";

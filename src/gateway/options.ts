@@ -67,14 +67,18 @@ export interface Credentials {
   readonly secretAccessKey: string;
 }
 
-/** One invocation, told after it ended. */
-export interface InvocationReport {
-  /** The route's key, or `authorizer`. */
+/** What became of one event. */
+export interface EventReport {
+  /** The route's key, the key that a message selected in vain, or `authorizer`. */
   readonly routeKey: string;
   readonly connectionId: string;
   readonly requestId: string;
-  /** The result's status; the service's own (502, 504) when the handler failed or took too long. */
+  /**
+   * The result's status; the service's own where the handler failed (502), took too long (504) or was not asked:
+   * no route or no identity, over a rate, an upgrade that is none.
+   */
   readonly status: number;
+  /** 0 when no handler was asked. */
   readonly durationMs: number;
   /** What the handler threw, or what was wrong with its answer. For the log; a client never sees it. */
   readonly error?: unknown;
@@ -133,8 +137,8 @@ export interface GatewayOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   /** Answers HTTP requests outside the service's path and `/healthz`. Default 404. */
   readonly http?: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Called after each invocation. */
-  readonly onInvocation?: (report: InvocationReport) => void;
+  /** Called once for each event, after its handler has ended or when none could be asked. */
+  readonly onEvent?: (report: EventReport) => void;
 }
 
 /** The options with their defaults in, checked. */
@@ -162,7 +166,7 @@ export interface GatewaySettings {
   readonly deleteCloseCode: number;
   readonly tls: { readonly key: string; readonly cert: string } | undefined;
   readonly http: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
-  readonly onInvocation: ((report: InvocationReport) => void) | undefined;
+  readonly onEvent: ((report: EventReport) => void) | undefined;
 }
 
 const OPTION_NAMES: ReadonlySet<string> = new Set<keyof GatewayOptions>([
@@ -188,7 +192,7 @@ const OPTION_NAMES: ReadonlySet<string> = new Set<keyof GatewayOptions>([
   "deleteCloseCode",
   "tls",
   "http",
-  "onInvocation",
+  "onEvent",
 ]);
 
 const RESERVED_SEGMENT = "healthz";
@@ -230,7 +234,7 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     deleteCloseCode: options.deleteCloseCode ?? 1000,
     tls: options.tls,
     http: options.http,
-    onInvocation: options.onInvocation,
+    onEvent: options.onEvent,
   };
 }
 

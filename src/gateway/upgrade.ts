@@ -30,8 +30,12 @@ const REFUSALS: ReadonlyMap<number, string> = new Map([
 /** Why an upgrade is refused: the status that the client's request gets. */
 class Refusal {
   readonly status: number;
-  constructor(status: number) {
+  /** Whether a handler was asked, so that its event has been reported. */
+  readonly reported: boolean;
+
+  constructor(status: number, reported = false) {
     this.status = status;
+    this.reported = reported;
   }
 }
 
@@ -90,8 +94,13 @@ export class Upgrades {
       const authorizer = await this.#authorize(request, origin);
       await this.#connect(request, socket, head, { ...origin, authorizer });
     } catch (error) {
-      const status = error instanceof Refusal ? error.status : 500;
-      refuse(socket, status, connectionId);
+      const { status, reported } = error instanceof Refusal ? error : new Refusal(500);
+      const requestId = newId();
+      refuse(socket, status, connectionId, requestId);
+      if (!reported) {
+        const { onEvent } = this.#parts.settings;
+        onEvent?.({ routeKey: "$connect", connectionId, requestId, status, durationMs: 0 });
+      }
       if (!(error instanceof Refusal)) throw error;
     }
   }
@@ -127,7 +136,7 @@ export class Upgrades {
 
   async #authorize(request: IncomingMessage, origin: Origin): Promise<AuthorizerContext | undefined> {
     const { settings, invoker } = this.#parts;
-    const { authorizer, clock, limits, onInvocation } = settings;
+    const { authorizer, clock, limits, onEvent } = settings;
     if (!authorizer) return undefined;
     const event = authorizerEvent(connectEvent(request, origin, settings), settings);
     if (!hasIdentity(settings.identitySources, event)) throw new Refusal(401);
@@ -137,7 +146,7 @@ export class Upgrades {
     );
     const durationMs = clock.now() - startedAt;
     const verdict = judge(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
-    onInvocation?.({
+    onEvent?.({
       routeKey: "authorizer",
       connectionId: origin.connectionId,
       requestId: event.requestContext.requestId,
@@ -145,7 +154,7 @@ export class Upgrades {
       durationMs,
       ...(!verdict.allowed && verdict.error !== undefined && { error: verdict.error }),
     });
-    if (!verdict.allowed) throw new Refusal(verdict.status);
+    if (!verdict.allowed) throw new Refusal(verdict.status, true);
     return verdict.context;
   }
 
@@ -157,11 +166,11 @@ export class Upgrades {
       const outcome = await new Promise<RouteOutcome>((settle) => dispatcher.invoke(handler, event, settle));
       const status = statusOf(outcome);
       // A 1xx would leave the client waiting for the answer proper, or make it believe in a 101.
-      if (status < 200) throw new Refusal(502);
-      if (!isSuccess(status) || outcome.kind !== "answered") throw new Refusal(status);
+      if (status < 200) throw new Refusal(502, true);
+      if (!isSuccess(status) || outcome.kind !== "answered") throw new Refusal(status, true);
       const protocol = chosenProtocol(outcome.result);
       if (protocol !== undefined) {
-        if (!TOKEN.test(protocol)) throw new Refusal(502);
+        if (!TOKEN.test(protocol)) throw new Refusal(502, true);
         this.#chosen.set(request, protocol);
       }
     }
@@ -213,8 +222,7 @@ function sourceIp(request: IncomingMessage, trustProxy: boolean): string {
   return address.replace(/^::ffff:/, "");
 }
 
-function refuse(socket: Socket, status: number, connectionId: string): void {
-  const requestId = newId();
+function refuse(socket: Socket, status: number, connectionId: string, requestId: string): void {
   const body = errorText(REFUSALS.get(status) ?? STATUS_CODES[status] ?? "Refused", connectionId, requestId);
   socket.end(
     [

@@ -9,9 +9,9 @@ import { WebSocket } from "ws";
 import type { ConnectEvent, DisconnectEvent, LambdaHandler, MessageEvent } from "../../src/apigw/index.ts";
 import {
   createGateway,
+  type EventReport,
   type Gateway,
   type GatewayOptions,
-  type InvocationReport,
   type ManualClock,
 } from "../../src/gateway/index.ts";
 import { Queue } from "./queue.ts";
@@ -25,7 +25,7 @@ export interface Api {
   readonly messages: Queue<MessageEvent>;
   readonly disconnects: Queue<DisconnectEvent>;
   /** One for each invocation that ended. What it sends to the client is on its way by then. */
-  readonly reports: Queue<InvocationReport>;
+  readonly reports: Queue<EventReport>;
 }
 
 export const ok = { statusCode: 200 };
@@ -38,7 +38,7 @@ export async function startApi(options: GatewayOptions = {}, answer: LambdaHandl
   const connects = new Queue<ConnectEvent>();
   const messages = new Queue<MessageEvent>();
   const disconnects = new Queue<DisconnectEvent>();
-  const reports = new Queue<InvocationReport>();
+  const reports = new Queue<EventReport>();
   const recorded =
     (handler: LambdaHandler): LambdaHandler =>
     (event, context) => {
@@ -56,7 +56,7 @@ export async function startApi(options: GatewayOptions = {}, answer: LambdaHandl
             Object.entries(options.routes).map(([key, one]) => [key, recorded(one)]),
           ),
         };
-  const gateway = createGateway({ ...options, ...handlers, onInvocation: (report) => reports.push(report) });
+  const gateway = createGateway({ ...options, ...handlers, onEvent: (report) => reports.push(report) });
   await gateway.listen({ port: 0 });
   onTestFinished(() => stopNow(gateway, options.clock as ManualClock | undefined));
   return { gateway, connects, messages, disconnects, reports };
