@@ -85,6 +85,14 @@ describe("npm scripts", () => {
   });
 });
 
+describe("docs/journey.md", () => {
+  const hops = new Set(read("docs/journey.md").match(/(?<=`)(?:gateway|lift)\/\w+(?=`)/g));
+
+  it.each([...hops])("names %s, which is a file", (hop) => {
+    expect(existsSync(join(ROOT, "src", `${hop}.ts`))).toBe(true);
+  });
+});
+
 describe("links in the docs", () => {
   const ours = DOCS.flatMap((doc) =>
     [...read(doc).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map((match) => [doc, match[1]!] as const),
