@@ -4,11 +4,8 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { compile } from "./build.mjs";
 import { capture, run } from "./child.mjs";
-import { nodePath } from "./install.mjs";
+import { nodePath, SOURCE } from "./install.mjs";
 import { ensurePrograms } from "./programs.mjs";
-
-/** So that `lift-ws` means src, not dist, in examples, benches and tests. */
-const SOURCE = "--conditions=@lift-ws/source";
 
 /** @typedef {(root: string, args: readonly string[]) => Promise<number>} Command answers the exit code */
 

@@ -1,6 +1,6 @@
 // @ts-check
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { capture, SetupError } from "./child.mjs";
@@ -8,6 +8,9 @@ import { capture, SetupError } from "./child.mjs";
 /** Of a lock that nobody has signed yet, in ms. */
 const UNSIGNED_LOCK_MS = 5_000;
 const HEARTBEAT_MS = 15_000;
+
+/** So that `lift-ws` means src, not dist, in examples, benches and tests. */
+export const SOURCE = "--conditions=@lift-ws/source";
 
 /** The pinned Node, which runs everything but these tools. */
 export function nodePath(/** @type {string} */ root) {
@@ -23,15 +26,29 @@ export async function install(root) {
   const stamp = join(root, "node_modules", ".lift-ws-lock");
   const wanted = fingerprint(root);
   const current = () => existsSync(nodePath(root)) && readIfThere(stamp) === wanted;
-  if (current()) return;
+  if (current()) return linkCommand(root);
   const unlock = await lock(join(root, ".lift-ws", "install.lock"));
   try {
     // Whoever held the lock may have done it.
     if (current()) return;
     await installFromLockfile(root);
+    linkCommand(root);
     writeFileSync(stamp, wanted);
   } finally {
     unlock();
+  }
+}
+
+/** npm links the commands of dependencies, not the tree's own: `npx lift-ws` would look for a build. */
+function linkCommand(/** @type {string} */ root) {
+  const folder = join(root, "node_modules", ".bin");
+  try {
+    mkdirSync(folder, { recursive: true });
+    symlinkSync(join("..", "..", "tools", "lift-ws.mjs"), join(folder, "lift-ws"));
+  } catch (error) {
+    // There already; or a Windows that lets nobody link, which then has the command after a build.
+    const { code = "" } = /** @type {NodeJS.ErrnoException} */ (error);
+    if (!["EEXIST", "EPERM"].includes(code)) throw error;
   }
 }
 

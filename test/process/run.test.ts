@@ -60,6 +60,15 @@ describe("the first command", () => {
     expect(npmCalls()).toHaveLength(2);
   });
 
+  it("makes `npx lift-ws` run the source", async () => {
+    mkdirSync(join(tree, "src/cli"), { recursive: true });
+    writeFileSync(join(tree, "src/cli/main.ts"), MAIN);
+    await command(["start"]);
+    const link = spawn(join(tree, "node_modules/.bin/lift-ws"), ["exit", "3", "--flag"], { cwd: tree });
+    const [stdout, [code]] = await Promise.all([text(link.stdout), once(link, "exit")]);
+    expect([code, stdout]).toEqual([3, 'exit ["3","--flag"] --conditions=@lift-ws/source\n']);
+  });
+
   it("installs once when two come at the same time", async () => {
     const both = await Promise.all([command(["start", "a"]), command(["start", "b"])]);
     expect(both.map(({ code }) => code)).toEqual([0, 0]);
