@@ -14,16 +14,21 @@ const ANSWERS: { readonly [code in ConnectionsErrorCode]: readonly [status: numb
   UNAVAILABLE: [503, "ServiceUnavailableException"],
 };
 
-/** A path `/{basePath}/@connections/{id}`, in any of its encodings; undefined for every other path. */
+/** A path `/{basePath}/@connections/{id}`, in any of its encodings, or one without a base path; else undefined. */
 export function parseManagedPath(url: string): { basePath: string; connectionId: string } | undefined {
-  const [, basePath, api, ...id] = (url.split("?", 1)[0] ?? "").split("/");
-  if (basePath === undefined || id.length === 0) return undefined;
+  const segments = (url.split("?", 1)[0] ?? "").split("/").slice(1);
   try {
-    if (decodeURIComponent(api ?? "") !== "@connections") return undefined;
+    if (isConnections(segments[0])) segments.unshift("");
+    const [basePath, api, ...id] = segments;
+    if (basePath === undefined || id.length === 0 || !isConnections(api)) return undefined;
     return { basePath, connectionId: decodeURIComponent(id.join("/")) };
   } catch {
     return undefined;
   }
+}
+
+function isConnections(segment = ""): boolean {
+  return decodeURIComponent(segment) === "@connections";
 }
 
 /** Answers `POST|GET|DELETE /{basePath}/@connections/{id}` as the service does. */
