@@ -218,23 +218,24 @@ export type RouteOutcome =
 
 export function checkResult(outcome: Outcome): RouteOutcome {
   if (outcome.kind !== "answered") return outcome;
-  const { value } = outcome;
+  try {
+    return { kind: "answered", result: readResult(outcome.value) };
+  } catch (error) {
+    return { kind: "failed", error };
+  }
+}
+
+/** Throws on what is malformed; so do a getter and a proxy in the answer, if they like. */
+function readResult(value: unknown): WebSocketResult {
   if (!isWebSocketResult(value)) {
-    return {
-      kind: "failed",
-      error: new TypeError("The handler's answer has no integer statusCode, or a body that is no string"),
-    };
+    throw new TypeError("The handler's answer has no integer statusCode, or a body that is no string");
   }
   for (const field in value) {
     if (RESULT_FIELDS.has(field)) continue;
-    try {
-      JSON.stringify(value);
-      break;
-    } catch (error) {
-      return { kind: "failed", error };
-    }
+    JSON.stringify(value);
+    break;
   }
-  return { kind: "answered", result: value };
+  return value;
 }
 
 /** The status that stands for an outcome: the result's, or the one the service gives in its place. */
