@@ -84,8 +84,11 @@ async function message(ctx: AnyContext, chain: Step, settings: Settings): Promis
   try {
     const { store } = settings;
     if (!authorize(ctx) && store !== undefined) {
-      const id = ctx.connectionId;
-      adoptRow(ctx, store.peek === undefined ? await fromStore(store.get(id)) : store.peek(id));
+      const { connectionId, requestTimeEpoch } = ctx.event.requestContext;
+      const row = store.peek
+        ? store.peek(connectionId, requestTimeEpoch)
+        : await fromStore(store.get(connectionId));
+      adoptRow(ctx, row);
     }
     const outcome = chain(ctx);
     if (outcome !== undefined) await outcome;

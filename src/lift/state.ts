@@ -99,7 +99,10 @@ export class ConnectionState {
 
 /** A field of a state, as a copy that its reader may change. */
 export function copyOfField(state: JsonObject, key: string): Json | undefined {
-  return Object.hasOwn(state, key) ? copied(state[key]) : undefined;
+  const value = state[key];
+  // Asking whether it is the state's own costs more than reading it; what Object has of its own is no primitive.
+  if (value === undefined || (typeof value !== "object" && typeof value !== "function")) return value;
+  return Object.hasOwn(state, key) ? copied(value) : undefined;
 }
 
 function copied(value: Json | undefined): Json | undefined {

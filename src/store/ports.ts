@@ -43,9 +43,10 @@ export interface ConnectionStore {
 
   /**
    * `get` without the wait, where rows are in this process's memory. Optional: a promise costs a message event
-   * more than the look-up itself.
+   * more than the look-up itself, and so does asking for the time.
+   * @param now ms since the epoch, as the event tells it
    */
-  peek?(id: string): Connection | undefined;
+  peek?(id: string, now: number): Connection | undefined;
 
   /** Removes the row, and for 15 minutes (the longest that a Lambda runs) refuses to save it again. */
   delete(id: string): Promise<void>;

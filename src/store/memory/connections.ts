@@ -49,8 +49,9 @@ class MemoryConnectionStore implements ConnectionStore {
     return this.#live(id);
   }
 
-  peek(id: string): Connection | undefined {
-    return this.#live(id);
+  peek(id: string, now: number): Connection | undefined {
+    const row = this.#rows.get(id);
+    return row === undefined || row.expiresAt > now ? row : undefined;
   }
 
   async delete(id: string): Promise<void> {
