@@ -12,6 +12,7 @@ import { byteLength, type Frame, textFrame } from "./frames.ts";
 import { isConnectionId } from "./ids.ts";
 import type { GatewaySettings } from "./options.ts";
 import type { Registry } from "./registry.ts";
+import type { LiveConnection } from "./socket.ts";
 import type { Throttle } from "./throttle.ts";
 
 const SENT = Promise.resolve<PostOutcome>("sent");
@@ -32,7 +33,7 @@ export class Delivery implements Connections {
   post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
     try {
       options?.signal?.throwIfAborted();
-      return this.#send(connectionId, this.#frame(data)) === "sent" ? SENT : GONE;
+      return this.#send(connectionId, this.#frame(data), this.#settings.clock.now()) === "sent" ? SENT : GONE;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -44,12 +45,14 @@ export class Delivery implements Connections {
     options?: PostOptions,
   ): Promise<BroadcastResult[]> {
     const frame = this.#frame(data);
+    const { clock } = this.#settings;
     const results: BroadcastResult[] = [];
     // for await over a plain iterable would wait a microtask per recipient for nothing.
     if (Symbol.iterator in ids) {
-      for (const id of ids) results.push(this.#deliver(id, frame, options));
+      const now = clock.now();
+      for (const id of ids) results.push(this.#deliver(id, frame, now, options));
     } else {
-      for await (const id of ids) results.push(this.#deliver(id, frame, options));
+      for await (const id of ids) results.push(this.#deliver(id, frame, clock.now(), options));
     }
     return results;
   }
@@ -73,8 +76,7 @@ export class Delivery implements Connections {
 
   #find(connectionId: string, options: PostOptions | undefined) {
     options?.signal?.throwIfAborted();
-    this.#admit(connectionId);
-    return this.#registry.get(connectionId);
+    return this.#admit(connectionId);
   }
 
   #frame(data: Data): Frame {
@@ -85,29 +87,36 @@ export class Delivery implements Connections {
     return textFrame(data, frameBytes);
   }
 
-  #deliver(connectionId: string, frame: Frame, options: PostOptions | undefined): BroadcastResult {
+  #deliver(
+    connectionId: string,
+    frame: Frame,
+    now: number,
+    options: PostOptions | undefined,
+  ): BroadcastResult {
     options?.signal?.throwIfAborted();
     try {
-      return { connectionId, outcome: this.#send(connectionId, frame) };
+      return { connectionId, outcome: this.#send(connectionId, frame, now) };
     } catch (error) {
       if (error instanceof ConnectionsError) return { connectionId, outcome: "failed", error };
       throw error;
     }
   }
 
-  #send(connectionId: string, frame: Frame): PostOutcome {
-    this.#admit(connectionId);
-    const outcome = this.#registry.get(connectionId)?.send(frame) ?? "closed";
+  #send(connectionId: string, frame: Frame, now: number): PostOutcome {
+    const outcome = this.#admit(connectionId)?.send(frame, now) ?? "closed";
     if (outcome === "full") {
       throw new ConnectionsError("LIMIT_EXCEEDED", "The client reads too slowly: its buffer is full");
     }
     return outcome === "sent" ? "sent" : "gone";
   }
 
-  #admit(connectionId: string): void {
+  /** The connection, `undefined` when it is gone. An id that is open needs no check of its shape. */
+  #admit(connectionId: string): LiveConnection | undefined {
     if (!this.#throttle.take()) throw new ConnectionsError("LIMIT_EXCEEDED", "Too many requests");
-    if (!isConnectionId(connectionId)) {
+    const connection = this.#registry.get(connectionId);
+    if (!connection && !isConnectionId(connectionId)) {
       throw new ConnectionsError("BAD_REQUEST", `Invalid connectionId: ${connectionId}`);
     }
+    return connection;
   }
 }
