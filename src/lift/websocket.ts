@@ -32,7 +32,7 @@ export class WebSocketContext {
    * @throws {LiftError} NOT_CONNECTED in `$connect`
    * @throws {ConnectionsError} see `Connections.post`
    */
-  async sendMessage(data: Data, options?: PostOptions): Promise<PostOutcome> {
+  sendMessage(data: Data, options?: PostOptions): Promise<PostOutcome> {
     return this.sendMessageTo(this.connectionId, data, options);
   }
 
@@ -63,7 +63,8 @@ export class WebSocketContext {
     options?: PostOptions,
   ): Promise<BroadcastResult[]> {
     const results = await connectionsOf(this.#event, this.#settings).broadcast(ids, data, options);
-    const gone = results.filter((result) => result.outcome === "gone").map((result) => result.connectionId);
+    const gone: string[] = [];
+    for (const { outcome, connectionId } of results) if (outcome === "gone") gone.push(connectionId);
     if (gone.length > 0) await this.#settings.gone.found(gone);
     return results;
   }
