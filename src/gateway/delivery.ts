@@ -81,10 +81,11 @@ export class Delivery implements Connections {
 
   #frame(data: Data): Frame {
     const { messageBytes, frameBytes } = this.#settings.limits;
-    if (byteLength(data) > messageBytes) {
+    const length = byteLength(data);
+    if (length > messageBytes) {
       throw new ConnectionsError("PAYLOAD_TOO_LARGE", `A message has at most ${messageBytes} bytes`);
     }
-    return textFrame(data, frameBytes);
+    return textFrame(data, frameBytes, length);
   }
 
   #deliver(

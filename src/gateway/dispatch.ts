@@ -43,7 +43,14 @@ export class Dispatcher implements ConnectionListener {
       this.#refuse(connection, 403, "Forbidden", selected ?? "", requestId);
       return;
     }
-    const event = messageEvent(text, routeKey, requestId, connection.origin, this.#settings);
+    const event = messageEvent(
+      text,
+      routeKey,
+      requestId,
+      connection.origin,
+      connection.lastActiveAt,
+      this.#settings,
+    );
     this.invoke(handler, event, (outcome) => this.#answer(connection, routeKey, requestId, outcome));
   }
 

@@ -66,9 +66,9 @@ export function messageEvent(
   routeKey: string,
   requestId: string,
   origin: Origin,
+  now: number,
   settings: GatewaySettings,
 ): MessageEvent {
-  const now = settings.clock.now();
   const requestContext: {
     -readonly [K in keyof MessageEvent["requestContext"]]: MessageEvent["requestContext"][K];
   } = {

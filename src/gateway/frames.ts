@@ -16,16 +16,13 @@ export function byteLength(data: Data): number {
  * A text message in frames of at most `frameBytes`. A server does not mask. Bytes that are no UTF-8 are sent with
  * replacement characters: a text frame may not carry them, and the service has no binary ones.
  */
-export function textFrame(data: Data, frameBytes: number): Frame {
-  if (typeof data === "string") {
-    const length = Buffer.byteLength(data);
-    if (length <= frameBytes) {
-      const header = headerLength(length);
-      const frame = Buffer.allocUnsafe(header + length);
-      writeHeader(frame, 0, FIN | TEXT, length);
-      frame.write(data, header);
-      return frame;
-    }
+export function textFrame(data: Data, frameBytes: number, length: number = byteLength(data)): Frame {
+  if (typeof data === "string" && length <= frameBytes) {
+    const header = headerLength(length);
+    const frame = Buffer.allocUnsafe(header + length);
+    writeHeader(frame, 0, FIN | TEXT, length);
+    frame.write(data, header);
+    return frame;
   }
   return fragments(typeof data === "string" ? Buffer.from(data) : valid(data), frameBytes);
 }

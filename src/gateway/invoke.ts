@@ -19,11 +19,11 @@ const TIMED_OUT: Outcome = { kind: "timed out" };
 type Settle = (outcome: Outcome) => void;
 
 /**
- * Runs handlers as Lambda does, for at most the integration timeout. All have the same timeout, so the oldest in
- * the set is always the next to expire, and one timer serves them all.
+ * Runs handlers as Lambda does, for at most the integration timeout. All have the same timeout, so the oldest
+ * in flight is always the next to expire, and one timer serves them all.
  */
 export class Invoker {
-  readonly #inFlight = new Set<Invocation>();
+  readonly #inFlight = new InFlight();
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #region: string;
@@ -55,8 +55,8 @@ export class Invoker {
 
   /** Resolves when what runs now has ended, after `ms` at the latest. */
   async drain(ms: number): Promise<void> {
-    if (this.#inFlight.size === 0) return;
-    const ended = Promise.all([...this.#inFlight].map((invocation) => invocation.ended));
+    if (this.#inFlight.oldest === undefined) return;
+    const ended = Promise.all(this.#inFlight.all().map((invocation) => invocation.ended));
     await new Promise<void>((resolve) => {
       const timer = this.#clock.setTimeout(resolve, ms);
       void ended.then(() => {
@@ -70,7 +70,7 @@ export class Invoker {
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    for (const invocation of this.#inFlight) invocation.end(TIMED_OUT);
+    for (const invocation of this.#inFlight.all()) invocation.end(TIMED_OUT);
   }
 
   #arm(ms: number): void {
@@ -80,18 +80,46 @@ export class Invoker {
   #expire(): void {
     this.#timer = undefined;
     const now = this.#clock.now();
-    for (const invocation of this.#inFlight) {
-      if (invocation.deadline > now) {
-        this.#arm(invocation.deadline - now);
-        return;
-      }
-      invocation.end(TIMED_OUT);
+    let { oldest } = this.#inFlight;
+    while (oldest !== undefined && oldest.deadline <= now) {
+      oldest.end(TIMED_OUT);
+      oldest = this.#inFlight.oldest;
     }
+    if (oldest !== undefined) this.#arm(oldest.deadline - now);
+  }
+}
+
+/** Invocations in the order they started: a linked list, as a Set of few that come and go rehashes all the time. */
+class InFlight {
+  oldest: Invocation | undefined;
+  #newest: Invocation | undefined;
+
+  add(invocation: Invocation): void {
+    invocation.earlier = this.#newest;
+    if (this.#newest === undefined) this.oldest = invocation;
+    else this.#newest.later = invocation;
+    this.#newest = invocation;
+  }
+
+  /** Once per invocation. */
+  delete({ earlier, later }: Invocation): void {
+    if (earlier === undefined) this.oldest = later;
+    else earlier.later = later;
+    if (later === undefined) this.#newest = earlier;
+    else later.earlier = earlier;
+  }
+
+  all(): Invocation[] {
+    const all: Invocation[] = [];
+    for (let next = this.oldest; next !== undefined; next = next.later) all.push(next);
+    return all;
   }
 }
 
 class Invocation {
   readonly deadline: number;
+  earlier: Invocation | undefined;
+  later: Invocation | undefined;
   readonly #settle: Settle;
   #outcome: Outcome | undefined;
   #onEnd: (() => void) | undefined;
@@ -150,7 +178,7 @@ class Context implements LambdaContext {
   readonly functionName: string;
   readonly functionVersion = FUNCTION_VERSION;
   readonly memoryLimitInMB = "128";
-  readonly awsRequestId = randomUUID();
+  #awsRequestId: string | undefined;
   readonly #region: string;
   readonly #accountId: string;
   readonly #deadline: number;
@@ -171,6 +199,12 @@ class Context implements LambdaContext {
     this.#deadline = deadline;
     this.#clock = clock;
     this.#invocation = invocation;
+  }
+
+  /** Made when first asked for: most handlers never do, and random bytes are dear. */
+  get awsRequestId(): string {
+    this.#awsRequestId ??= randomUUID();
+    return this.#awsRequestId;
   }
 
   get invokedFunctionArn(): string {
