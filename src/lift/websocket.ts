@@ -38,7 +38,8 @@ export class WebSocketContext {
 
   /** `sendMessage`, with a value as JSON. @throws {LiftError} also NOT_JSON */
   async sendJSON(value: unknown, options?: PostOptions): Promise<PostOutcome> {
-    return this.sendMessage(stringify(value), options);
+    // Awaited here, as an async function that returns a promise takes three turns to settle, and this is each reply.
+    return await this.sendMessageTo(this.connectionId, stringify(value), options);
   }
 
   /** Sends to one connection; `gone` when it is no more. Throws as `sendMessage` does. */
