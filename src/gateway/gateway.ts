@@ -207,6 +207,7 @@ class LocalGateway implements Gateway {
     const { clock } = this.#settings;
     this.#upgrades.stop();
     await this.#invoker.drain(drainMs);
+    this.#upgrades.drained();
     const connections = [...this.#registry.values()];
     const steps = Math.min(CLOSE_STEPS, connections.length);
     for (let step = 0; step < steps; step++) {

@@ -58,6 +58,7 @@ export class Upgrades {
   /** The subprotocol that a `$connect` chose, until `ws` writes the handshake. */
   readonly #chosen = new WeakMap<IncomingMessage, string>();
   #stopping = false;
+  #drained = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -80,9 +81,14 @@ export class Upgrades {
     });
   }
 
-  /** From now on every upgrade is refused with 503. */
+  /** From now on every upgrade is refused with 503, unless its `$connect` runs already. */
   stop(): void {
     this.#stopping = true;
+  }
+
+  /** From now on what a late `$connect` opens is closed at once: whoever closes the open ones has begun. */
+  drained(): void {
+    this.#drained = true;
   }
 
   async handle(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -160,6 +166,7 @@ export class Upgrades {
 
   async #connect(request: IncomingMessage, socket: Socket, head: Buffer, origin: Origin): Promise<void> {
     const { settings, dispatcher } = this.#parts;
+    if (this.#stopping) throw new Refusal(503);
     const handler = dispatcher.handler("$connect");
     if (handler) {
       const event = connectEvent(request, origin, settings);
@@ -183,7 +190,9 @@ export class Upgrades {
     this.#server.handleUpgrade(request, transport, head, (socket) => {
       opened = true;
       transport.removeListener("error", ignore);
-      registry.add(new LiveConnection(socket as ClientSocket, transport, origin, settings, dispatcher));
+      const connection = new LiveConnection(socket as ClientSocket, transport, origin, settings, dispatcher);
+      registry.add(connection);
+      if (this.#drained) connection.close(ENDINGS.goingAway);
     });
     // The client has left meanwhile. The application believes it connected, so it must hear of the end.
     if (!opened) {
