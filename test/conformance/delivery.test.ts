@@ -1,0 +1,169 @@
+import { LimitExceededException, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
+import { describe, expect, it } from "vitest";
+import type { LambdaHandler } from "../../src/apigw/index.ts";
+import { type GatewayLimits, ManualClock } from "../../src/gateway/index.ts";
+import { type Api, connectWithId, http, ok, rejection, sdk, startApi } from "./harness.ts";
+import { frame, OPCODE, RawClient, rawConnect } from "./raw-client.ts";
+
+const CHUNK = "x".repeat(128 * 1024);
+const GRACE_MS = 10_000;
+
+const unlimitedRate = { requestsPerSecond: Number.POSITIVE_INFINITY };
+
+async function startSlow(limits: Partial<GatewayLimits> = {}, routes?: { [key: string]: LambdaHandler }) {
+  const clock = new ManualClock();
+  const api = await startApi({ clock, limits: { ...unlimitedRate, ...limits }, ...(routes && { routes }) });
+  const slow = await rawConnect(api.gateway);
+  const { connectionId: slowId } = (await api.connects.next()).requestContext;
+  slow.socket.pause();
+  return { api, clock, slow, slowId };
+}
+
+/** Posts until the client's buffer, the system's included, is full. Tells how many bytes went. */
+async function fill(api: Api, id: string): Promise<number> {
+  for (let bytes = 0; ; bytes += CHUNK.length) {
+    try {
+      await api.gateway.post(id, CHUNK);
+    } catch {
+      return bytes;
+    }
+  }
+}
+
+describe("a client that reads too slowly", () => {
+  it("brings the poster 429 LimitExceededException once its buffer is full", async () => {
+    const { api, slowId } = await startSlow();
+    await fill(api, slowId);
+    const command = new PostToConnectionCommand({ ConnectionId: slowId, Data: "x" });
+    expect(await rejection(sdk(api.gateway).send(command))).toBeInstanceOf(LimitExceededException);
+  });
+
+  it("costs bounded memory: bufferBytes and the message that crossed it", async () => {
+    const small = await startSlow({ bufferBytes: 64 * 1024 });
+    const large = await startSlow({ bufferBytes: 16 * 1024 * 1024 });
+    const [less, more] = [await fill(small.api, small.slowId), await fill(large.api, large.slowId)];
+    // What the system holds for a socket is the same for both, give or take a few messages.
+    expect((more - less) / (16 * 1024 * 1024)).toBeCloseTo(1, 0);
+  });
+
+  it("is still there just before the grace time ends", async () => {
+    const { api, clock, slowId } = await startSlow();
+    await fill(api, slowId);
+    clock.advance(GRACE_MS - 1);
+    expect(await api.gateway.get(slowId)).toBeDefined();
+  });
+
+  it("is cut off after the grace time, and $disconnect is told why", async () => {
+    const { api, clock, slow, slowId } = await startSlow();
+    await fill(api, slowId);
+    clock.advance(GRACE_MS);
+    const { requestContext } = await api.disconnects.next();
+    expect(requestContext).toMatchObject({ connectionId: slowId, disconnectStatusCode: 1008 });
+    expect(await api.gateway.get(slowId)).toBeUndefined();
+    slow.socket.resume();
+    await slow.ended;
+  });
+
+  it("is spared when it catches up in time", async () => {
+    const { api, clock, slow, slowId } = await startSlow();
+    const sent = (await fill(api, slowId)) / CHUNK.length;
+    slow.socket.resume();
+    const frames = await slow.frames.take(sent * 4);
+    clock.advance(GRACE_MS);
+    expect(frames.reduce((sum, { payload }) => sum + payload.length, 0)).toBe(sent * CHUNK.length);
+    expect(await api.gateway.post(slowId, "still here")).toBe("sent");
+  });
+
+  it("has grace again when it falls behind again", async () => {
+    const { api, clock, slow, slowId } = await startSlow();
+    const sent = (await fill(api, slowId)) / CHUNK.length;
+    slow.socket.resume();
+    await slow.frames.take(sent * 4);
+    slow.socket.pause();
+    clock.advance(GRACE_MS / 2);
+    await fill(api, slowId);
+    clock.advance(GRACE_MS - 1);
+    expect(await api.gateway.get(slowId)).toBeDefined();
+    clock.advance(1);
+    expect(await api.gateway.get(slowId)).toBeUndefined();
+  });
+
+  it("is noticed by no other: they get every message of a broadcast, in time", async () => {
+    const { api, clock, slowId } = await startSlow();
+    const { client, id } = await connectWithId(api);
+    await fill(api, slowId);
+    const results = await api.gateway.broadcast([slowId, id], "to all");
+    expect(results.map(({ outcome }) => outcome)).toEqual(["failed", "sent"]);
+    expect(await client.messages.next()).toBe("to all");
+    clock.advance(GRACE_MS);
+    await api.disconnects.next();
+    await api.gateway.post(id, "afterwards");
+    expect(await client.messages.next()).toBe("afterwards");
+  });
+
+  it("can't make the gateway hoard answers to its pings: it is cut off", async () => {
+    const { api, slow, slowId } = await startSlow();
+    const pings = Buffer.concat(Array(4_096).fill(frame(OPCODE.ping, "p".repeat(125))));
+    const flood = () => {
+      while (slow.socket.write(pings));
+      slow.socket.once("drain", flood);
+    };
+    flood();
+    expect((await api.disconnects.next()).requestContext).toMatchObject({
+      connectionId: slowId,
+      disconnectStatusCode: 1006,
+    });
+  });
+
+  it("can't make the gateway hoard error frames: past its buffer they are dropped", async () => {
+    const { api, slow, slowId } = await startSlow({}, { $connect: () => ok, seen: () => ok });
+    const sent = (await fill(api, slowId)) / CHUNK.length;
+    slow.write(...Array(1_000).fill(frame(OPCODE.text, "no route takes this")));
+    slow.write(frame(OPCODE.text, '{"action":"seen"}'));
+    await api.messages.next();
+    slow.socket.resume();
+    await slow.frames.take(sent * 4);
+    await api.gateway.post(slowId, "mark");
+    expect((await slow.frames.next()).payload.toString()).toBe("mark");
+  });
+});
+
+describe("a broadcast in one process", () => {
+  it("reaches ids from an asynchronous source", async () => {
+    const api = await startApi();
+    const { client, id } = await connectWithId(api);
+    async function* ids() {
+      yield id;
+    }
+    await api.gateway.broadcast(ids(), "from afar");
+    expect(await client.messages.next()).toBe("from afar");
+  });
+
+  it("of more than 128 KB sends nothing to anybody", async () => {
+    const api = await startApi();
+    const { client, id } = await connectWithId(api);
+    const error = await rejection(api.gateway.broadcast([id], `${CHUNK}x`));
+    await api.gateway.post(id, "mark");
+    expect([error.code, await client.messages.next()]).toEqual(["PAYLOAD_TOO_LARGE", "mark"]);
+  });
+});
+
+describe("a half-open client", () => {
+  it("that never finishes its request is nobody's connection", async () => {
+    const api = await startApi();
+    const client = new RawClient(api.gateway.port);
+    client.socket.write("GET /dev HTTP/1.1\r\nHost: x\r\n");
+    await http(api.gateway, "/healthz");
+    expect([api.gateway.size, api.connects.size]).toEqual([0, 0]);
+  });
+
+  it("that never reads its close frame does not stay open", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock });
+    const client = await rawConnect(api.gateway);
+    client.socket.pause();
+    clock.advance(600_000);
+    expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1001);
+    expect(api.gateway.size).toBe(0);
+  });
+});

@@ -1,0 +1,210 @@
+import { describe, expect, it } from "vitest";
+import type { LambdaHandler, WebSocketResult } from "../../src/apigw/index.ts";
+import { ManualClock } from "../../src/gateway/index.ts";
+import { connect, connectWithId, dial, gate, http, ok, startApi, stopNow, turn, upgrade } from "./harness.ts";
+import { rawConnect } from "./raw-client.ts";
+
+const on =
+  (eventType: string, answer: () => unknown): LambdaHandler =>
+  (event) =>
+    event.requestContext.eventType === eventType ? answer() : ok;
+
+describe("a graceful stop", () => {
+  it("refuses new upgrades with 503", async () => {
+    const { opened, open } = gate<object>();
+    const api = await startApi(
+      {},
+      on("MESSAGE", () => opened),
+    );
+    const client = await connect(api.gateway);
+    client.send("keeps it busy");
+    await api.messages.next();
+    const closing = api.gateway.close({ spreadMs: 0 });
+    expect((await upgrade(api.gateway)).status).toBe(503);
+    open(ok);
+    await closing;
+  });
+
+  it("lets the invocations in flight finish: their answers reach the client before the close", async () => {
+    const { opened, open } = gate<WebSocketResult>();
+    const api = await startApi(
+      { routeResponses: ["$default"] },
+      on("MESSAGE", () => opened),
+    );
+    const client = await connect(api.gateway);
+    client.send("x");
+    await api.messages.next();
+    const closing = api.gateway.close({ spreadMs: 0 });
+    open({ statusCode: 200, body: "done" });
+    expect([await client.messages.next(), (await client.closed).code]).toEqual(["done", 1001]);
+    await closing;
+  });
+
+  it("lets a handler in flight post to its client", async () => {
+    const { opened, open } = gate();
+    const api = await startApi({}, async ({ requestContext: { eventType, connectionId } }) => {
+      if (eventType !== "MESSAGE") return ok;
+      await opened;
+      await api.gateway.post(connectionId, "last words");
+      return ok;
+    });
+    const client = await connect(api.gateway);
+    client.send("x");
+    await api.messages.next();
+    const closing = api.gateway.close({ spreadMs: 0 });
+    open();
+    expect(await client.messages.next()).toBe("last words");
+    await closing;
+  });
+
+  it("waits for them no longer than drainMs", async () => {
+    const clock = new ManualClock();
+    const api = await startApi(
+      { clock },
+      on("MESSAGE", () => new Promise(() => {})),
+    );
+    const client = await connect(api.gateway);
+    client.send("x");
+    await api.messages.next();
+    const closing = api.gateway.close({ drainMs: 3_000, spreadMs: 0 });
+    clock.advance(2_999);
+    await turn();
+    expect(api.gateway.size).toBe(1);
+    clock.advance(1);
+    expect((await client.closed).code).toBe(1001);
+    clock.advance(3_000);
+    await closing;
+  });
+
+  it('closes each socket with 1001 "Going away"', async () => {
+    const api = await startApi();
+    const clients = await Promise.all([1, 2, 3].map(() => connect(api.gateway)));
+    await api.gateway.close({ spreadMs: 1 });
+    const closes = await Promise.all(clients.map((client) => client.closed));
+    expect(closes).toEqual(Array(3).fill({ code: 1001, reason: "Going away" }));
+  });
+
+  it("closes them spread over time, so that their clients do not all come back at once", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock });
+    await Promise.all(Array.from({ length: 10 }, () => connect(api.gateway)));
+    const closing = api.gateway.close({ spreadMs: 1_000 });
+    const sizes: number[] = [];
+    for (let ms = 0; ms < 1_000; ms += 100) {
+      await turn();
+      sizes.push(api.gateway.size);
+      clock.advance(100);
+    }
+    expect(sizes).toEqual([9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    await closing;
+  });
+
+  it("runs $disconnect with 1001 for each, and waits for them", async () => {
+    let ended = 0;
+    const api = await startApi({}, async ({ requestContext: { eventType } }) => {
+      if (eventType === "DISCONNECT") {
+        await turn();
+        ended += 1;
+      }
+      return ok;
+    });
+    await Promise.all([1, 2, 3].map(() => connect(api.gateway)));
+    await api.gateway.close({ spreadMs: 1 });
+    const codes = (await api.disconnects.take(3)).map((event) => event.requestContext.disconnectStatusCode);
+    expect([ended, codes]).toEqual([3, [1001, 1001, 1001]]);
+  });
+
+  it("lets a $connect in flight finish, and closes what it opened", async () => {
+    const { opened, open } = gate<object>();
+    const api = await startApi(
+      {},
+      on("CONNECT", () => opened),
+    );
+    const client = dial(api.gateway);
+    await api.connects.next();
+    const closing = api.gateway.close({ spreadMs: 0 });
+    open(ok);
+    await closing;
+    expect([(await client.closed).code, api.disconnects.size]).toEqual([1001, 1]);
+  });
+
+  it("runs no $connect for whom the authorizer lets in too late: the upgrade gets 503", async () => {
+    const { opened, open } = gate<object>();
+    const asked = gate();
+    const api = await startApi({
+      authorizer: () => {
+        asked.open();
+        return opened;
+      },
+    });
+    const answer = upgrade(api.gateway);
+    await asked.opened;
+    const closing = api.gateway.close({ spreadMs: 0 });
+    open({
+      principalId: "u",
+      policyDocument: { Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }] },
+    });
+    expect([(await answer).status, api.connects.size]).toEqual([503, 0]);
+    await closing;
+  });
+
+  it("closes with 1001 what a $connect opens after the drain", async () => {
+    const clock = new ManualClock();
+    const { opened, open } = gate<object>();
+    const api = await startApi(
+      { clock },
+      on("CONNECT", () => opened),
+    );
+    const client = dial(api.gateway);
+    await api.connects.next();
+    const closing = api.gateway.close({ drainMs: 1_000, spreadMs: 0 });
+    clock.advance(1_000);
+    await turn();
+    open(ok);
+    expect((await client.closed).code).toBe(1001);
+    expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1001);
+    await closing;
+  });
+
+  it("does not wait for a client that never answers the close frame", async () => {
+    const api = await startApi();
+    const client = await rawConnect(api.gateway);
+    client.socket.pause();
+    await api.gateway.close({ spreadMs: 0 });
+    expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1001);
+  });
+
+  it("stops to listen, and leaves no timer behind", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock });
+    await connect(api.gateway);
+    await stopNow(api.gateway, clock);
+    await expect(http(api.gateway, "/healthz")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    expect(clock.pending).toBe(0);
+  });
+
+  it("asked for twice is the same stop", async () => {
+    const api = await startApi();
+    await connect(api.gateway);
+    await Promise.all([api.gateway.close({ spreadMs: 0 }), api.gateway.close()]);
+    await api.disconnects.next();
+    expect(api.disconnects.size).toBe(0);
+  });
+
+  it("cuts short what still runs in the end, and hears nothing of it afterwards", async () => {
+    const clock = new ManualClock();
+    const { opened, open } = gate<object>();
+    const api = await startApi(
+      { clock },
+      on("DISCONNECT", () => opened),
+    );
+    const { client } = await connectWithId(api);
+    client.socket.close();
+    await api.disconnects.next();
+    await stopNow(api.gateway, clock);
+    open(ok);
+    await turn();
+    expect((await api.reports.take(2)).map(({ status }) => status)).toEqual([200, 504]);
+    expect(api.reports.size).toBe(0);
+  });
+});
