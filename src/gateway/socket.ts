@@ -68,8 +68,11 @@ export class LiveConnection {
     if (this.#ended) return "closed";
     const { bufferBytes } = this.#settings.limits;
     if (this.#transport.writableLength >= bufferBytes) return "full";
+    // It is below its buffer, so what grace had begun is over.
+    this.#slow?.cancel();
     this.lastActiveAt = now;
-    if (!this.#transport.write(frame) && this.#transport.writableLength >= bufferBytes) this.#watchSlow();
+    this.#transport.write(frame);
+    if (this.#transport.writableLength >= bufferBytes) this.#slow = this.#watchSlow();
     return "sent";
   }
 
@@ -117,16 +120,13 @@ export class LiveConnection {
   }
 
   /** A client that stays over its buffer for the grace time is cut off, so that it costs bounded memory. */
-  #watchSlow(): void {
-    if (this.#slow) return;
-    this.#slow = this.#settings.clock.setTimeout(() => {
+  #watchSlow(): Timer {
+    const { clock, limits } = this.#settings;
+    return clock.setTimeout(() => {
+      if (this.#transport.writableLength < limits.bufferBytes) return;
       this.close(ENDINGS.tooSlow);
       this.terminate();
-    }, this.#settings.limits.slowClientMs);
-    this.#transport.once("drain", () => {
-      this.#slow?.cancel();
-      this.#slow = undefined;
-    });
+    }, limits.slowClientMs);
   }
 }
 
