@@ -31,6 +31,13 @@ async function fill(api: Api, id: string): Promise<number> {
 }
 
 describe("a client that reads too slowly", () => {
+  it("is posted to with 200 all the same, as long as its buffer has room: that is no receipt", async () => {
+    const { api, slow, slowId } = await startSlow();
+    const command = new PostToConnectionCommand({ ConnectionId: slowId, Data: "x" });
+    const { $metadata } = await sdk(api.gateway).send(command);
+    expect([$metadata.httpStatusCode, slow.frames.size]).toEqual([200, 0]);
+  });
+
   it("brings the poster 429 LimitExceededException once its buffer is full", async () => {
     const { api, slowId } = await startSlow();
     await fill(api, slowId);

@@ -1,0 +1,62 @@
+import { Agent } from "node:https";
+import { GetConnectionCommand, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
+import { describe, expect, it } from "vitest";
+import { selfSigned } from "../../src/cli/self-signed.ts";
+import { connect, connectWithId, http, KEYS, rejection, sdk, startApi } from "./harness.ts";
+
+const DAY_MS = 86_400_000;
+const tls = selfSigned(
+  ["localhost", "127.0.0.1"],
+  new Date(Date.now() - DAY_MS),
+  new Date(Date.now() + DAY_MS),
+);
+const ca = tls.cert;
+
+describe("a port with a certificate", () => {
+  it("answers the SDK over TLS at the endpoint that an event names, signatures and all", async () => {
+    const api = await startApi({ tls, credentials: KEYS });
+    const client = await connect(api.gateway, { ca });
+    const { domainName, stage, connectionId } = (await api.connects.next()).requestContext;
+    const management = sdk(api.gateway, {
+      endpoint: `https://${domainName}/${stage}`,
+      requestHandler: { httpsAgent: new Agent({ ca }) },
+    });
+    await management.send(new PostToConnectionCommand({ ConnectionId: connectionId, Data: "over TLS" }));
+    expect(await client.messages.next()).toBe("over TLS");
+  });
+
+  it("tells $connect that it was reached over https", async () => {
+    const api = await startApi({ tls });
+    await connect(api.gateway, { ca });
+    expect((await api.connects.next()).headers["X-Forwarded-Proto"]).toBe("https");
+  });
+
+  it("answers without TLS too", async () => {
+    const api = await startApi({ tls });
+    const { client, id } = await connectWithId(api);
+    await sdk(api.gateway).send(new PostToConnectionCommand({ ConnectionId: id, Data: "in the clear" }));
+    expect(await client.messages.next()).toBe("in the clear");
+  });
+
+  it("answers /healthz either way", async () => {
+    const { gateway } = await startApi({ tls });
+    const answers = [await http(gateway, "/healthz"), await http(gateway, "/healthz", { ca })];
+    expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+  });
+
+  it("is not trusted by a client that does not know the certificate", async () => {
+    const { gateway } = await startApi({ tls });
+    const endpoint = gateway.endpoint.replace("http:", "https:");
+    const command = new GetConnectionCommand({ ConnectionId: "Xux7aeaAFiACHZQ=" });
+    expect(await rejection(sdk(gateway, { endpoint }).send(command))).toMatchObject({
+      code: expect.stringMatching(/SELF_SIGNED|UNABLE_TO_VERIFY/),
+    });
+  });
+
+  it("closes with 1009 on a frame of 32,769 bytes, as without", async () => {
+    const api = await startApi({ tls });
+    const client = await connect(api.gateway, { ca });
+    client.send("x".repeat(32_769));
+    expect((await client.closed).code).toBe(1009);
+  });
+});
