@@ -16,10 +16,10 @@ export type DispatchSample = { readonly [side: string]: number };
 type Handler = (event: WebSocketEvent, context: LambdaContext) => Promise<WebSocketResult>;
 type WithMiddy = (body: Handler, count: number, plugin?: object) => Handler;
 
-/** About a millisecond: most batches pass without another process on this core. */
-const EVENTS = 1_000;
-const WARM_UP = 50;
-const BATCHES = 250;
+/** Well under a time slice: most batches pass without another process on this core. */
+const EVENTS = 200;
+const WARM_UP = 250;
+const BATCHES = 1_000;
 /** Few enough to stay in the processor's caches, as the one context of a real event does. */
 const CONTEXTS = 200;
 const CONTEXT_BATCHES = 1_000;
