@@ -27,8 +27,8 @@ async function expectAlive(api: Api) {
 const alive = { $connect: () => ok, alive: () => ok };
 
 /** The route key of a message where only `$default` is there to take it. */
-async function keyOf(text: string, options = {}) {
-  const api = await startApi({ routes: { $default: () => ok }, ...options });
+async function keyOf(text: string) {
+  const api = await startApi({ routes: { $default: () => ok } });
   const client = await connect(api.gateway);
   client.send(text);
   return (await api.messages.next()).requestContext.routeKey;
@@ -122,7 +122,11 @@ describe("names that objects have of their own", () => {
   it.each(["__proto__", "constructor", "constructor.name", "toString"])(
     "%s as the selected field is read from the message only",
     async (path) => {
-      expect(await keyOf("{}", { routeSelectionExpression: `$request.body.${path}` })).toBe("$default");
+      // A handler takes every key that is not empty: whatever is found would be the routeKey.
+      const api = await startApi({ routeSelectionExpression: `$request.body.${path}` });
+      const client = await connect(api.gateway);
+      client.send("{}");
+      expect((await api.messages.next()).requestContext.routeKey).toBe("$default");
     },
   );
 

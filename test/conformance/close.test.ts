@@ -246,13 +246,15 @@ describe("$disconnect", () => {
   it("runs once, after the close: the connection is gone by then", async () => {
     const outcomes: unknown[] = [];
     const api: Api = await startApi({}, async ({ requestContext: { eventType, connectionId } }) => {
-      if (eventType === "DISCONNECT") outcomes.push(await api.gateway.post(connectionId, "still there?"));
+      if (eventType === "DISCONNECT") {
+        outcomes.push(api.gateway.size, await api.gateway.post(connectionId, "still there?"));
+      }
       return ok;
     });
     const { id } = await connectWithId(api);
     await api.gateway.disconnect(id);
     await api.reports.take(2);
-    expect(outcomes).toEqual(["gone"]);
+    expect(outcomes).toEqual([0, "gone"]);
   });
 
   it("does not wait for a peer that never answers the close frame", async () => {
