@@ -46,6 +46,8 @@ export const SERVERLESS_OFFLINE: SideSpec = {
   file: "rivals/serverless-offline.mjs",
   protocol: "websocket",
   path: "/",
+  // It starts a thread for each that is under way; with a hundred, some are refused on a busy machine.
+  atOnce: 10,
 };
 
 /** What every measure over sockets must tell its reader. */
