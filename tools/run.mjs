@@ -23,7 +23,7 @@ const COMMANDS = {
   bench: {
     about: "measures, and says whether the targets hold",
     usage: "npm run bench -- <measure> [--json]",
-    help: "Without a measure it lists them. Exits with 1 when a target is missed.",
+    help: "Without a measure it runs them all. Exits with 1 when a target is missed.",
   },
   build: {
     about: "compiles src into dist",

@@ -214,8 +214,9 @@ class LocalGateway implements Gateway {
       if (step > 0) await wait(clock, spreadMs / steps);
       for (let i = step; i < connections.length; i += steps) connections[i]!.close(ENDINGS.goingAway);
     }
-    // Now it is the $disconnects that are in flight.
-    await this.#invoker.drain(drainMs);
+    // Now it is the $disconnects that are in flight, and a $connect that ends meanwhile brings another one.
+    const until = clock.now() + drainMs;
+    while (this.#invoker.isBusy && clock.now() < until) await this.#invoker.drain(until - clock.now());
     this.#invoker.stop();
     this.#registry.stop();
     if (this.#address) await this.#listener.close();

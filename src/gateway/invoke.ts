@@ -53,9 +53,13 @@ export class Invoker {
     );
   }
 
+  get isBusy(): boolean {
+    return this.#inFlight.oldest !== undefined;
+  }
+
   /** Resolves when what runs now has ended, after `ms` at the latest. */
   async drain(ms: number): Promise<void> {
-    if (this.#inFlight.oldest === undefined) return;
+    if (!this.isBusy) return;
     const ended = Promise.all(this.#inFlight.all().map((invocation) => invocation.ended));
     await new Promise<void>((resolve) => {
       const timer = this.#clock.setTimeout(resolve, ms);

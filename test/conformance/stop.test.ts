@@ -168,6 +168,29 @@ describe("a graceful stop", () => {
     await closing;
   });
 
+  it("waits for the $disconnect of what a $connect opens after the drain", async () => {
+    const clock = new ManualClock();
+    const { opened, open } = gate<object>();
+    const api = await startApi({ clock }, async ({ requestContext: { eventType } }) => {
+      if (eventType === "CONNECT") return opened;
+      await turn();
+      return ok;
+    });
+    dial(api.gateway);
+    await api.connects.next();
+    const closing = api.gateway.close({ drainMs: 1_000, spreadMs: 0 });
+    clock.advance(1_000);
+    await turn();
+    open(ok);
+    await closing;
+    // Not waited for, it would have been given up as one that timed out.
+    const statuses = (await api.reports.take(2)).map(({ routeKey, status }) => [routeKey, status]);
+    expect(statuses).toEqual([
+      ["$connect", 200],
+      ["$disconnect", 200],
+    ]);
+  });
+
   it("does not wait for a client that never answers the close frame", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
