@@ -3,7 +3,7 @@ import type { Connections, LambdaContext, WebSocketEvent, WebSocketResult } from
 import type { Middleware } from "./compose.ts";
 import type { AnyState } from "./context.ts";
 import { LiftError } from "./errors.ts";
-import { handleEvent } from "./handler.ts";
+import { handleEvent, identified } from "./handler.ts";
 import { type LiftOptions, readOptions, type Settings } from "./options.ts";
 import { answering, type Handler, isLifecycle, Router, type Routes } from "./router.ts";
 
@@ -60,11 +60,12 @@ export class Lift<State extends object = AnyState> {
 
   /**
    * Puts middleware around every route, the first outermost, whether the route is registered before or after.
+   * One with a `place` runs there, wherever it stands in the order.
    * @throws {LiftError} APP_STARTED
    */
-  use(...middleware: Middleware<State>[]): this {
+  use(...middleware: (Middleware<State> | readonly Middleware<State>[])[]): this {
     this.#assertOpen();
-    this.#router.use(middleware);
+    this.#router.use(middleware.flat());
     return this;
   }
 
@@ -121,7 +122,7 @@ export class Lift<State extends object = AnyState> {
 
   #compile(): Routes {
     const fallback = this.#defaultHandler;
-    return this.#router.compile(fallback && answering(fallback as unknown as Handler));
+    return this.#router.compile(fallback && answering(fallback as unknown as Handler), identified);
   }
 
   #assertOpen(): void {

@@ -9,7 +9,19 @@ export type Next = () => Promise<void>;
  * handler does not run; on `$connect` the middleware must then have set a status. What it returns is ignored.
  */
 // biome-ignore lint/suspicious/noExplicitAny: a middleware that does not name a State fits every app
-export type Middleware<State extends object = any> = (ctx: AnyContext<State>, next: Next) => unknown;
+export interface Middleware<State extends object = any> {
+  (ctx: AnyContext<State>, next: Next): unknown;
+  readonly place?: Place;
+}
+
+/**
+ * Where a middleware runs, whatever the order of `use`; without one, around the handler.
+ * - `observer`: outside of all others. Its `next()` never rejects, and leaves `ctx.outcome`: what the client got,
+ *   whoever decided it. It decides nothing: what it throws is logged, and the event goes on.
+ * - `guard`: before all others, and before a message's row is read. It refuses by throwing what needs no identity
+ *   to be refused.
+ */
+export type Place = "observer" | "guard";
 
 /** A link of a composed chain. It returns a promise only where something in it is asynchronous. */
 export type Step = (ctx: AnyContext) => unknown;

@@ -14,6 +14,7 @@ import { Deadline } from "./deadline.ts";
 import { LiftError } from "./errors.ts";
 import { stringify, toJson } from "./json.ts";
 import { FieldLogger, type Logger } from "./logger.ts";
+import { type Instruments, instrumented, type Outcome } from "./observe.ts";
 import type { ConnectionIdentity, Settings } from "./options.ts";
 import { ConnectionState, copyOfField } from "./state.ts";
 import { WebSocketContext } from "./websocket.ts";
@@ -43,6 +44,12 @@ export let authorize: (ctx: AnyContext) => boolean;
 export let adoptRow: (ctx: AnyContext, row: Connection | undefined) => void;
 export let setInput: (ctx: AnyContext, schema: StandardSchemaV1) => Promise<void>;
 export let end: (ctx: AnyContext) => void;
+/** What this event runs with: the app's settings, but for what an observer has instrumented. */
+export let settingsOf: (ctx: AnyContext) => Settings;
+/** The event has failed with this. */
+export let fail: (ctx: AnyContext, error: LiftError) => void;
+/** The connection's row, if this event has read it. */
+export let rowOf: (ctx: AnyContext) => Connection | undefined;
 
 /**
  * One event, and what is answered to it. Nothing is parsed, looked up or started before it is asked for.
@@ -51,7 +58,10 @@ export let end: (ctx: AnyContext) => void;
 export class Context<State extends object = AnyState, Input = unknown> {
   readonly event: WebSocketEvent;
   readonly lambda: LambdaContext;
-  readonly #settings: Settings;
+  /** The registered key whose handler this event is for: `$default` where its own is not registered. */
+  readonly route: string;
+  #settings: Settings;
+  #failure: LiftError | undefined;
   /** `null`: read, and there is none. */
   #row: Connection | null | undefined;
   #state: ConnectionState | undefined;
@@ -68,9 +78,10 @@ export class Context<State extends object = AnyState, Input = unknown> {
   #deadline: Deadline | undefined;
   #webSocket: WebSocketContext | undefined;
 
-  constructor(event: WebSocketEvent, lambda: LambdaContext, settings: Settings) {
+  constructor(event: WebSocketEvent, lambda: LambdaContext, settings: Settings, route = "$default") {
     this.event = event;
     this.lambda = lambda;
+    this.route = route;
     this.#settings = settings;
     this.#fixed = !isConnectEvent(event);
   }
@@ -306,6 +317,25 @@ export class Context<State extends object = AnyState, Input = unknown> {
     return this.#state;
   }
 
+  // --- How it goes
+
+  /**
+   * How the event has ended: for observers, once their `next()` has resolved. Of a message that was answered by
+   * an error frame it has the error's status, though the result says 200.
+   */
+  get outcome(): Outcome {
+    const error = this.#failure;
+    return error === undefined
+      ? { statusCode: this.statusCode }
+      : { statusCode: error.status, code: error.code };
+  }
+
+  /** For observers, before `next()`: puts something around what this event sends and stores by. */
+  instrument(instruments: Instruments): void {
+    this.#settings = instrumented(this.event, this.#settings, instruments);
+    this.#webSocket = undefined;
+  }
+
   // --- What it runs in
 
   /** Puts request and connection id on each line. */
@@ -356,6 +386,11 @@ export class Context<State extends object = AnyState, Input = unknown> {
       ctx.#input = await validate(schema, ctx.#parse());
     };
     end = (ctx) => ctx.#deadline?.cancel();
+    settingsOf = (ctx) => ctx.#settings;
+    fail = (ctx, error) => {
+      ctx.#failure = error;
+    };
+    rowOf = (ctx) => ctx.#row ?? undefined;
   }
 }
 

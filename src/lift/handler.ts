@@ -4,6 +4,7 @@ import {
   isSuccess,
   isWebSocketEvent,
   type LambdaContext,
+  type WebSocketEvent,
   type WebSocketResult,
 } from "../apigw/index.ts";
 import type { Connection, ConnectionStore } from "../store/index.ts";
@@ -14,9 +15,11 @@ import {
   authorize,
   Context,
   end,
+  fail,
   isAnswered,
   metadataOf,
   resultOf,
+  settingsOf,
   stateOf,
 } from "./context.ts";
 import { untilDeadline } from "./deadline.ts";
@@ -24,7 +27,7 @@ import { connectionsOf, endpointOf } from "./delivery.ts";
 import { clientError, LiftError } from "./errors.ts";
 import { errorBody, errorFrame } from "./frames.ts";
 import type { Settings } from "./options.ts";
-import type { Routes } from "./router.ts";
+import type { Chain, Routes } from "./router.ts";
 import { fromStore } from "./state.ts";
 
 /** How long after the longest lifetime a row still stands, for a `$disconnect` that comes late. */
@@ -38,21 +41,53 @@ export function handleEvent(
   settings: Settings,
 ): Promise<WebSocketResult> {
   if (!isWebSocketEvent(event)) return Promise.reject(new LiftError("NOT_WEBSOCKET"));
-  const ctx: AnyContext = new Context(event, lambda, settings);
-  if (isConnectEvent(event)) return connect(ctx, routes.connect, settings);
-  if (isDisconnectEvent(event)) return disconnect(ctx, routes.disconnect, settings);
-  return message(ctx, routes.message(event.requestContext.routeKey), settings);
+  const chain = chainOf(event, routes);
+  const ctx: AnyContext = new Context(event, lambda, settings, chain.key);
+  return chain.observers.length === 0 ? run(ctx, chain.step) : observed(ctx, chain);
 }
 
-async function connect(ctx: AnyContext, chain: Step, settings: Settings): Promise<WebSocketResult> {
+function chainOf(event: WebSocketEvent, routes: Routes): Chain {
+  if (isConnectEvent(event)) return routes.connect;
+  if (isDisconnectEvent(event)) return routes.disconnect;
+  return routes.message(event.requestContext.routeKey);
+}
+
+function run(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
+  if (isConnectEvent(ctx.event)) return connect(ctx, step);
+  if (isDisconnectEvent(ctx.event)) return disconnect(ctx, step);
+  return message(ctx, step);
+}
+
+/** Runs an event inside of its observers. One that fails, or forgets `next()`, changes nothing. */
+async function observed(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
+  let running: Promise<WebSocketResult> | undefined;
+  const runOnce = () => {
+    running ??= run(ctx, step);
+    return running;
+  };
+  const observe = async (index: number): Promise<void> => {
+    const observer = observers[index];
+    if (observer === undefined) return void (await runOnce());
+    try {
+      await observer(ctx, () => observe(index + 1));
+    } catch (error) {
+      ctx.logger.error("An observer failed", { error });
+    }
+  };
+  await observe(0);
+  return runOnce();
+}
+
+async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   try {
     authorize(ctx);
     adoptRow(ctx, undefined);
-    await chain(ctx);
+    await step(ctx);
     if (!isAnswered(ctx)) {
       const message = "On $connect a middleware either calls next() or sets a status: the client is refused";
       throw new LiftError("INVALID_RESULT", { message });
     }
+    const settings = settingsOf(ctx);
     if (settings.store !== undefined && isSuccess(ctx.statusCode)) await save(ctx, settings.store, settings);
     return resultOf(ctx);
   } catch (thrown) {
@@ -80,23 +115,32 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
   if (!(await fromStore(store.save(row)))) throw new LiftError("CONNECTION_CLOSED");
 }
 
-async function message(ctx: AnyContext, chain: Step, settings: Settings): Promise<WebSocketResult> {
+/** Tells a message whose connection it comes from, then goes on to `inner`. */
+export function identified(inner: Step): Step {
+  return (ctx) => {
+    const { store } = settingsOf(ctx);
+    if (authorize(ctx) || store === undefined) return inner(ctx);
+    if (store.peek === undefined) return identifiedByRow(ctx, store, inner);
+    const { connectionId, requestTimeEpoch } = ctx.event.requestContext;
+    adoptRow(ctx, store.peek(connectionId, requestTimeEpoch));
+    return inner(ctx);
+  };
+}
+
+async function identifiedByRow(ctx: AnyContext, store: ConnectionStore, inner: Step): Promise<unknown> {
+  adoptRow(ctx, await fromStore(store.get(ctx.connectionId)));
+  return inner(ctx);
+}
+
+async function message(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   try {
-    const { store } = settings;
-    if (!authorize(ctx) && store !== undefined) {
-      const { connectionId, requestTimeEpoch } = ctx.event.requestContext;
-      const row = store.peek
-        ? store.peek(connectionId, requestTimeEpoch)
-        : await fromStore(store.get(connectionId));
-      adoptRow(ctx, row);
-    }
-    const outcome = chain(ctx);
+    const outcome = step(ctx);
     if (outcome !== undefined) await outcome;
     const state = stateOf(ctx);
     if (state?.dirty) await state.flush();
     return resultOf(ctx);
   } catch (thrown) {
-    await postError(ctx, thrown, settings);
+    await postError(ctx, thrown);
     return { statusCode: 200 };
   } finally {
     end(ctx);
@@ -104,8 +148,8 @@ async function message(ctx: AnyContext, chain: Step, settings: Settings): Promis
 }
 
 /** What the handler sets now is not written: the row goes, whatever the handler did. */
-async function disconnect(ctx: AnyContext, chain: Step, settings: Settings): Promise<WebSocketResult> {
-  const { store, deadlineMarginMs } = settings;
+async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
+  const { store, deadlineMarginMs } = settingsOf(ctx);
   let result: WebSocketResult | undefined;
   try {
     authorize(ctx);
@@ -114,7 +158,7 @@ async function disconnect(ctx: AnyContext, chain: Step, settings: Settings): Pro
     result = refusal(ctx, thrown);
   }
   try {
-    const outcome = chain(ctx);
+    const outcome = step(ctx);
     if (outcome !== undefined) await untilDeadline(outcome, ctx.lambda, deadlineMarginMs);
   } catch (thrown) {
     result = refusal(ctx, thrown);
@@ -133,10 +177,10 @@ function refusal(ctx: AnyContext, thrown: unknown): WebSocketResult {
   return { statusCode: error.status, body: errorBody(error) };
 }
 
-async function postError(ctx: AnyContext, thrown: unknown, settings: Settings): Promise<void> {
+async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {
   const frame = errorFrame(ctx, log(ctx, thrown));
   try {
-    await connectionsOf(ctx.event, settings).post(ctx.connectionId, frame);
+    await connectionsOf(ctx.event, settingsOf(ctx)).post(ctx.connectionId, frame);
   } catch (error) {
     ctx.logger.error("The error frame was not sent", { error });
   }
@@ -144,6 +188,7 @@ async function postError(ctx: AnyContext, thrown: unknown, settings: Settings): 
 
 function log(ctx: AnyContext, thrown: unknown): LiftError {
   const error = clientError(thrown);
+  fail(ctx, error);
   const fields = { code: error.code, status: error.status, error: thrown };
   if (error.status >= 500) ctx.logger.error("The event failed", fields);
   else ctx.logger.warn("The event was refused", fields);

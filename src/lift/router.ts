@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { WebSocketResult } from "../apigw/index.ts";
-import { compose, type Middleware, type Step } from "./compose.ts";
+import { compose, type Middleware, type Place, type Step } from "./compose.ts";
 import { type AnyContext, type AnyState, type Context, setInput, settle } from "./context.ts";
 import { LiftError } from "./errors.ts";
 
@@ -17,12 +17,21 @@ interface Route {
   readonly handler: Step;
 }
 
-/** The chains of an app, composed. */
+/** What an event of one route runs through. */
+export interface Chain {
+  /** The registered key. */
+  readonly key: string;
+  readonly observers: readonly Middleware[];
+  /** Everything else, composed. */
+  readonly step: Step;
+}
+
+/** The chains of an app. */
 export interface Routes {
-  readonly connect: Step;
-  readonly disconnect: Step;
+  readonly connect: Chain;
+  readonly disconnect: Chain;
   /** The chain of a message's route key; else `$default`'s, the default handler's, or one that says NOT_FOUND. */
-  message(routeKey: string): Step;
+  message(routeKey: string): Chain;
 }
 
 export class Router {
@@ -48,10 +57,15 @@ export class Router {
     this.#routes.set(key, route);
   }
 
-  compile(defaultHandler: Step | undefined): Routes {
-    const chain = (key: string, otherwise: Step): Step => {
+  /** @param identify stands between the guards of a message and the rest */
+  compile(defaultHandler: Step | undefined, identify: (inner: Step) => Step): Routes {
+    const chain = (key: string, otherwise: Step): Chain => {
       const route = this.#routes.get(key) ?? { middleware: [], handler: otherwise };
-      return compose([...this.#middleware, ...route.middleware], route.handler);
+      const all = [...this.#middleware, ...route.middleware];
+      const at = (place?: Place) => all.filter((middleware) => middleware.place === place);
+      const inner = compose(at(), route.handler);
+      const step = compose(at("guard"), isLifecycle(key) ? inner : identify(inner));
+      return { key, observers: at("observer"), step };
     };
     const connect = chain("$connect", accept);
     const disconnect = chain("$disconnect", accept);
