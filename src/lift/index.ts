@@ -11,7 +11,7 @@ export type { Middleware, Next, Place } from "./compose.ts";
 export { type AwsConnectionsOptions, awsConnections } from "./connections-aws.ts";
 export type { AnyContext, AnyState, Context, Storable } from "./context.ts";
 export { ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
-export type { LogFields, Logger } from "./logger.ts";
+export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 export type { Instruments, Outcome } from "./observe.ts";
 export type { ConnectionIdentity, LiftOptions } from "./options.ts";
 export type { Handler, HandlerResult } from "./router.ts";

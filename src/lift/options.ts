@@ -1,8 +1,8 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
 import type { ConnectionStore } from "../store/index.ts";
-import { LiftError } from "./errors.ts";
+import { checkOptions, hasMethods, isAtLeast, isFunction } from "./check-options.ts";
 import { GoneConnections } from "./gone.ts";
-import { consoleLogger, type Logger } from "./logger.ts";
+import { jsonLogger, type Logger } from "./logger.ts";
 import type { Handler } from "./router.ts";
 
 /** Who a connection belongs to. A missing tenant is a scope of its own. */
@@ -16,7 +16,7 @@ export interface LiftOptions<State extends object> {
   readonly connectionStore?: ConnectionStore;
   /** Answers messages whose route is not registered. Default: a NOT_FOUND error frame. */
   readonly defaultHandler?: Handler<State>;
-  /** Default: JSON lines on the console. */
+  /** Default: `jsonLogger()`, JSON lines on the console. */
   readonly logger?: Logger;
   /** How messages are sent. Default: the AWS SDK, at the endpoint that the event names. */
   readonly connections?: Connections;
@@ -60,7 +60,7 @@ const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: 
 /** @throws {LiftError} INVALID_OPTION */
 export function readOptions<State extends object>(options: LiftOptions<State>): Settings {
   checkOptions(options, CHECKS);
-  const { connectionStore, logger = consoleLogger, now = Date.now } = options;
+  const { connectionStore, logger = jsonLogger(), now = Date.now } = options;
   return {
     store: connectionStore,
     gone: new GoneConnections(connectionStore, logger, now),
@@ -73,21 +73,6 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
   };
 }
 
-/** @throws {LiftError} INVALID_OPTION: a name that is not among `checks`, or a value that its check refuses */
-export function checkOptions(
-  options: object,
-  checks: { readonly [name: string]: (value: unknown) => boolean },
-): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(checks, name)) {
-      const message = `Unknown option ${name}; there are ${Object.keys(checks).join(", ")}`;
-      throw new LiftError("INVALID_OPTION", { message });
-    }
-    if (value === undefined || checks[name]?.(value)) continue;
-    throw new LiftError("INVALID_OPTION", { message: `Option ${name} is invalid: ${String(value)}` });
-  }
-}
-
 /** The identity as authorizers commonly spell it; an empty string is nobody. */
 export function claimedIdentity(authorizer: AuthorizerContext): ConnectionIdentity | undefined {
   const userId = text(authorizer.sub) ?? text(authorizer.userId);
@@ -97,19 +82,4 @@ export function claimedIdentity(authorizer: AuthorizerContext): ConnectionIdenti
 
 function text(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
-}
-
-function isFunction(value: unknown): boolean {
-  return typeof value === "function";
-}
-
-function isAtLeast(minimum: number): (value: unknown) => boolean {
-  return (value) => typeof value === "number" && value >= minimum;
-}
-
-function hasMethods(...names: string[]): (value: unknown) => boolean {
-  return (value) =>
-    typeof value === "object" &&
-    value !== null &&
-    names.every((name) => typeof (value as { [name: string]: unknown })[name] === "function");
 }
