@@ -11,7 +11,9 @@ export function checkOptions(
       throw new LiftError("INVALID_OPTION", { message });
     }
     if (value === undefined || checks[name]?.(value)) continue;
-    throw new LiftError("INVALID_OPTION", { message: `Option ${name} is invalid: ${String(value)}` });
+    // A text may be a secret in the wrong place.
+    const shown = typeof value === "string" ? "a string" : String(value);
+    throw new LiftError("INVALID_OPTION", { message: `Option ${name} is invalid: ${shown}` });
   }
 }
 

@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   RATE_LIMITED: { status: 429, message: "Too many requests", retry: true },
   INTERNAL_ERROR: { status: 500, message: "Internal server error" },
   STORE_FAILED: { status: 500, message: "The connection's state could not be reached", retry: true },
+  UNAVAILABLE: { status: 503, message: "A service that is needed here did not answer", retry: true },
   TIMEOUT: { status: 504, message: "The request took too long", retry: true },
 
   INVALID_OPTION: { status: 500, message: "An option is unknown or invalid", internal: true },

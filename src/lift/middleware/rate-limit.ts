@@ -1,0 +1,176 @@
+import { isConnectEvent, isMessageEvent } from "../../apigw/index.ts";
+import { checkOptions, hasMethods, isFunction } from "../check-options.ts";
+import type { Middleware } from "../compose.ts";
+import type { AnyContext } from "../context.ts";
+import { LiftError } from "../errors.ts";
+import { isLifecycle } from "../router.ts";
+import { MemoryLimiter, type RateLimiter } from "./memory-limiter.ts";
+import { keyOf, needsNoIdentity, type RateLimitKey } from "./rate-limit-key.ts";
+
+export type { RateLimiter } from "./memory-limiter.ts";
+export type { RateLimitKey } from "./rate-limit-key.ts";
+
+interface RateLimitBase {
+  readonly by: RateLimitKey;
+  /** Whether an event passes when the limiter's store fails. Default: `closed` for connects, else `open`. */
+  readonly onStoreFailure?: "open" | "closed";
+}
+
+/** Counted in this process's memory. */
+export interface MemoryRateLimit extends RateLimitBase {
+  /** Events per window; an integer from 1. */
+  readonly limit: number;
+  /** ms; minimum 1. A key's window begins with its first event. */
+  readonly windowMs: number;
+}
+
+/** Counted by a limiter of `rate-limiter-flexible`, in DynamoDB for one: its limit and window are its own. */
+export interface StoredRateLimit extends RateLimitBase {
+  readonly limiter: RateLimiter;
+}
+
+export type RateLimit = MemoryRateLimit | StoredRateLimit;
+
+export interface RateLimitOptions {
+  readonly connects?: RateLimit;
+  /** All messages of a key together. */
+  readonly messages?: RateLimit;
+  /** The messages of single routes, besides `messages`, by registered key. */
+  readonly routes?: { readonly [routeKey: string]: RateLimit };
+  /** ms since the epoch, of what is counted in memory. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** 10 connects a minute from an address, 100 messages a minute on a connection. */
+export const defaultRateLimits = {
+  connects: { by: "ip", limit: 10, windowMs: 60_000 },
+  messages: { by: "connection", limit: 100, windowMs: 60_000 },
+} as const satisfies RateLimitOptions;
+
+/** One limit, at work. */
+interface Counter {
+  /** Keeps the keys of two limits apart that share a limiter. */
+  readonly scope: string;
+  readonly by: RateLimitKey;
+  readonly limiter: RateLimiter;
+  readonly open: boolean;
+}
+
+interface Counters {
+  readonly connects: readonly Counter[];
+  readonly messages: readonly Counter[];
+  readonly routes: ReadonlyMap<string, readonly Counter[]>;
+}
+
+/**
+ * Refuses what is too much: a connect with 429, a message with a RATE_LIMITED error frame that has `retryAfterMs`
+ * among its details. Limits by address or connection run before everything else, wherever this stands in the
+ * order of `use`: before a token is looked at and a row is read. Those that need an identity run in their place,
+ * so after the authentication. `$disconnect` is never limited.
+ * @throws {LiftError} INVALID_OPTION
+ */
+export function webSocketRateLimit(options: RateLimitOptions = defaultRateLimits): Middleware[] {
+  const all = readLimits(options);
+  const early = pick(all, ({ by }) => needsNoIdentity(by));
+  const late = pick(all, ({ by }) => !needsNoIdentity(by));
+  return [
+    ...(early === undefined ? [] : [Object.assign(limiting(early), { place: "guard" as const })]),
+    ...(late === undefined ? [] : [limiting(late)]),
+  ];
+}
+
+function limiting(counters: Counters): Middleware {
+  return async (ctx, next) => {
+    for (const counter of countersOf(ctx, counters)) await count(ctx, counter);
+    return next();
+  };
+}
+
+function countersOf(ctx: AnyContext, { connects, messages, routes }: Counters): readonly Counter[] {
+  if (isConnectEvent(ctx.event)) return connects;
+  if (!isMessageEvent(ctx.event)) return [];
+  const own = routes.get(ctx.route);
+  return own === undefined ? messages : [...messages, ...own];
+}
+
+/** @throws {LiftError} RATE_LIMITED, UNAVAILABLE */
+async function count(ctx: AnyContext, { scope, by, limiter, open }: Counter): Promise<void> {
+  const key = await keyOf(ctx, by);
+  if (key === undefined) return;
+  try {
+    await limiter.consume(`${scope}:${key}`);
+  } catch (thrown) {
+    const retryAfterMs = waitOf(thrown);
+    if (retryAfterMs !== undefined) throw new LiftError("RATE_LIMITED", { details: { retryAfterMs } });
+    if (!open) throw new LiftError("UNAVAILABLE", { cause: thrown });
+    ctx.logger.warn("The rate limit's store failed; the event passes", { error: thrown });
+  }
+}
+
+/** How long a refusal says to wait, in ms; `undefined`: it is no refusal but a failure. */
+function waitOf(thrown: unknown): number | undefined {
+  if (thrown instanceof Error || typeof thrown !== "object" || thrown === null) return undefined;
+  const { msBeforeNext } = thrown as { msBeforeNext?: unknown };
+  return typeof msBeforeNext === "number" ? Math.max(Math.ceil(msBeforeNext), 0) : undefined;
+}
+
+function pick(counters: Counters, wanted: (counter: Counter) => boolean): Counters | undefined {
+  const connects = counters.connects.filter(wanted);
+  const messages = counters.messages.filter(wanted);
+  const routes = new Map([...counters.routes].filter(([, own]) => own.every(wanted)));
+  return connects.length + messages.length + routes.size === 0 ? undefined : { connects, messages, routes };
+}
+
+const isLimit = (value: unknown) => typeof value === "object" && value !== null;
+
+const OPTIONS = { connects: isLimit, messages: isLimit, routes: isLimit, now: isFunction };
+
+const KEYS = ["connection", "user", "tenant", "ip"];
+
+const LIMIT_OPTIONS = {
+  by: (value: unknown) => isFunction(value) || KEYS.includes(value as string),
+  onStoreFailure: (value: unknown) => value === "open" || value === "closed",
+  limit: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
+  windowMs: (value: unknown) => Number.isFinite(value) && (value as number) >= 1,
+  limiter: hasMethods("consume"),
+};
+
+/** @throws {LiftError} INVALID_OPTION */
+function readLimits(options: RateLimitOptions): Counters {
+  checkOptions(options, OPTIONS);
+  const { connects, messages, routes = {}, now = Date.now } = options;
+  const counters = {
+    connects: connects === undefined ? [] : [readLimit("connects", connects, "closed", now)],
+    messages: messages === undefined ? [] : [readLimit("messages", messages, "open", now)],
+    routes: new Map(
+      Object.entries(routes).map(([key, limit]) => {
+        if (isLifecycle(key)) throw invalid(`${key} is no route of messages: see the option connects`);
+        return [key, [readLimit(`route:${encodeURIComponent(key)}`, limit, "open", now)]];
+      }),
+    ),
+  };
+  if (pick(counters, () => true) === undefined) throw invalid("No limit is given");
+  return counters;
+}
+
+function readLimit(
+  scope: string,
+  limit: RateLimit,
+  onFailure: "open" | "closed",
+  now: () => number,
+): Counter {
+  checkOptions(limit, LIMIT_OPTIONS);
+  const { by, onStoreFailure = onFailure } = limit;
+  const given = limit as Partial<MemoryRateLimit & StoredRateLimit>;
+  const counted = given.limit !== undefined && given.windowMs !== undefined;
+  const partly = given.limit !== undefined || given.windowMs !== undefined;
+  if (by === undefined || (given.limiter === undefined ? !counted : partly)) {
+    throw invalid(`${scope} needs \`by\`, and either a limit and its windowMs or a limiter`);
+  }
+  const limiter = given.limiter ?? new MemoryLimiter(given.limit as number, given.windowMs as number, now);
+  return { scope, by, limiter, open: onStoreFailure === "open" };
+}
+
+function invalid(message: string): LiftError {
+  return new LiftError("INVALID_OPTION", { message });
+}
