@@ -1,0 +1,71 @@
+import type { BroadcastResult, Connections, Data, PostOptions, PostOutcome } from "../../apigw/index.ts";
+import type { AnyContext } from "../context.ts";
+
+/** What one event sent, error frames included. */
+export interface Sends {
+  readonly sent: number;
+  /** To connections that were no more. */
+  readonly gone: number;
+  readonly failed: number;
+  /** Of what was sent, for each recipient. */
+  readonly sentBytes: number;
+}
+
+type Tally = { -readonly [Name in keyof Sends]: number };
+
+/** Counts from now on what an event sends. */
+export function countSends(ctx: AnyContext): Sends {
+  const tally: Tally = { sent: 0, gone: 0, failed: 0, sentBytes: 0 };
+  ctx.instrument({ connections: (connections) => new CountedConnections(connections, tally) });
+  return tally;
+}
+
+class CountedConnections implements Connections {
+  readonly #connections: Connections;
+  readonly #tally: Tally;
+
+  constructor(connections: Connections, tally: Tally) {
+    this.#connections = connections;
+    this.#tally = tally;
+  }
+
+  async post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+    try {
+      const outcome = await this.#connections.post(connectionId, data, options);
+      this.#count(outcome, Buffer.byteLength(data));
+      return outcome;
+    } catch (error) {
+      this.#tally.failed++;
+      throw error;
+    }
+  }
+
+  async broadcast(
+    ids: Iterable<string> | AsyncIterable<string>,
+    data: Data,
+    options?: PostOptions,
+  ): Promise<BroadcastResult[]> {
+    try {
+      const results = await this.#connections.broadcast(ids, data, options);
+      const bytes = Buffer.byteLength(data);
+      for (const { outcome } of results) this.#count(outcome, bytes);
+      return results;
+    } catch (error) {
+      this.#tally.failed++;
+      throw error;
+    }
+  }
+
+  get(connectionId: string, options?: PostOptions) {
+    return this.#connections.get(connectionId, options);
+  }
+
+  disconnect(connectionId: string, options?: PostOptions) {
+    return this.#connections.disconnect(connectionId, options);
+  }
+
+  #count(outcome: BroadcastResult["outcome"], bytes: number): void {
+    this.#tally[outcome]++;
+    if (outcome === "sent") this.#tally.sentBytes += bytes;
+  }
+}

@@ -1,0 +1,88 @@
+import { checkOptions, isFunction } from "../check-options.ts";
+import type { EventMetrics, MetricsCollector } from "./metrics.ts";
+
+export interface EmfOptions {
+  /** CloudWatch's namespace, 1 to 255 characters. Default `LiftWebSocket`. */
+  readonly namespace?: string;
+  /** Default: `console.log`, which CloudWatch Logs reads in Lambda. */
+  readonly write?: (line: string) => void;
+  /** ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+const OPTIONS = {
+  namespace: (value: unknown) => typeof value === "string" && /^[\w.#:/-]{1,255}$/.test(value),
+  write: isFunction,
+  now: isFunction,
+};
+
+type Unit = "Count" | "Milliseconds" | "Bytes";
+type Values = { readonly [name: string]: readonly [value: number, unit: Unit] };
+
+/**
+ * Writes a line per event in CloudWatch's embedded metric format: CloudWatch makes metrics of it, no call is made
+ * and nothing is held back, so there is nothing to flush. Each is there for the stage as a whole and by event,
+ * route and status (`Disconnects` by close code), and where labels were asked for by these too.
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ * @throws {LiftError} INVALID_OPTION
+ */
+export function emfCollector(options: EmfOptions = {}): MetricsCollector {
+  checkOptions(options, OPTIONS);
+  const { namespace = "LiftWebSocket", write = console.log, now = Date.now } = options;
+  return { record: (metrics) => write(JSON.stringify(document(metrics, namespace, now()))) };
+}
+
+function document(metrics: EventMetrics, namespace: string, timestamp: number): object {
+  const { stage, event, route, status, closeCode, labels } = metrics;
+  const sets = [["Stage"], ["Stage", "Event", "Route", "Status"]];
+  const names = Object.keys(labels);
+  if (names.length > 0) sets.push(["Stage", "Event", "Route", "Status", ...names]);
+  const values = { ...eventValues(metrics), ...sendValues(metrics) };
+  const disconnects: Values = closeCode === undefined ? {} : { Disconnects: [1, "Count"] };
+  const directives = [directive(namespace, sets, values)];
+  if (closeCode !== undefined) {
+    directives.push(directive(namespace, [["Stage"], ["Stage", "CloseCode"]], disconnects));
+  }
+  return {
+    _aws: { Timestamp: timestamp, CloudWatchMetrics: directives },
+    Stage: stage,
+    Event: event,
+    Route: route,
+    Status: status,
+    ...(closeCode === undefined ? {} : { CloseCode: closeCode }),
+    ...labels,
+    ...numbers(values),
+    ...numbers(disconnects),
+  };
+}
+
+function directive(namespace: string, dimensions: string[][], values: Values): object {
+  const metrics = Object.entries(values).map(([name, [, unit]]) => ({ Name: name, Unit: unit }));
+  return { Namespace: namespace, Dimensions: dimensions, Metrics: metrics };
+}
+
+function numbers(values: Values): { [name: string]: number } {
+  return Object.fromEntries(Object.entries(values).map(([name, [value]]) => [name, value]));
+}
+
+/** `Refused` and `Failed` are there at 0 too, so that their average is a rate. */
+function eventValues({ event, status, durationMs, messageBytes }: EventMetrics): Values {
+  return {
+    Events: [1, "Count"],
+    Refused: [status === "4xx" ? 1 : 0, "Count"],
+    Failed: [status === "5xx" ? 1 : 0, "Count"],
+    Duration: [durationMs, "Milliseconds"],
+    ...(event === "CONNECT" && status === "2xx" ? { Connects: [1, "Count"] as const } : {}),
+    ...(messageBytes === undefined ? {} : { MessageBytes: [messageBytes, "Bytes"] as const }),
+  };
+}
+
+function sendValues({ sent, gone, failed, sentBytes }: EventMetrics): Values {
+  if (sent + gone + failed === 0) return {};
+  return {
+    Sends: [sent, "Count"],
+    Gone: [gone, "Count"],
+    FailedSends: [failed, "Count"],
+    SentBytes: [sentBytes, "Bytes"],
+  };
+}
