@@ -1,0 +1,144 @@
+import { type Attributes, type Span, SpanKind, SpanStatusCode } from "@opentelemetry/api";
+import type { BroadcastResult, Connections, Data, PostOptions } from "../../apigw/index.ts";
+import type { Connection, ConnectionStore, Json } from "../../store/index.ts";
+
+/** Starts a child of whatever is under way. */
+export type StartSpan = (name: string, kind: SpanKind, attributes: Attributes) => Span;
+
+/** Runs a call in a span of its own. Of an error only its kind is recorded: its message may hold anything. */
+async function spanned<Value>(
+  span: Span,
+  call: () => Promise<Value>,
+  describe?: (value: Value) => Attributes,
+): Promise<Value> {
+  try {
+    const value = await call();
+    if (describe !== undefined) span.setAttributes(describe(value));
+    return value;
+  } catch (error) {
+    markFailed(span, error);
+    throw error;
+  } finally {
+    span.end();
+  }
+}
+
+function markFailed(span: Span, error: unknown): void {
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
+  const kind = typeof code === "string" ? code : typeof name === "string" ? name : "unknown";
+  span.setAttribute("error.type", kind).setStatus({ code: SpanStatusCode.ERROR });
+}
+
+/** @connections, a span per call. */
+export class TracedConnections implements Connections {
+  readonly #connections: Connections;
+  readonly #start: StartSpan;
+
+  constructor(connections: Connections, start: StartSpan) {
+    this.#connections = connections;
+    this.#start = start;
+  }
+
+  post(connectionId: string, data: Data, options?: PostOptions) {
+    const span = this.#span("post", { "messaging.message.body.size": Buffer.byteLength(data) });
+    return spanned(
+      span,
+      () => this.#connections.post(connectionId, data, options),
+      (outcome) => ({ "lift.send.outcome": outcome }),
+    );
+  }
+
+  broadcast(ids: Iterable<string> | AsyncIterable<string>, data: Data, options?: PostOptions) {
+    const span = this.#span("broadcast", { "messaging.message.body.size": Buffer.byteLength(data) });
+    return spanned(span, () => this.#connections.broadcast(ids, data, options), outcomes);
+  }
+
+  get(connectionId: string, options?: PostOptions) {
+    return spanned(this.#span("get"), () => this.#connections.get(connectionId, options));
+  }
+
+  disconnect(connectionId: string, options?: PostOptions) {
+    return spanned(this.#span("disconnect"), () => this.#connections.disconnect(connectionId, options));
+  }
+
+  #span(operation: string, attributes: Attributes = {}): Span {
+    return this.#start(`@connections ${operation}`, SpanKind.CLIENT, attributes);
+  }
+}
+
+function outcomes(results: readonly BroadcastResult[]): Attributes {
+  const count = (wanted: BroadcastResult["outcome"]) =>
+    results.filter(({ outcome }) => outcome === wanted).length;
+  return {
+    "messaging.batch.message_count": results.length,
+    "lift.send.sent": count("sent"),
+    "lift.send.gone": count("gone"),
+    "lift.send.failed": count("failed"),
+  };
+}
+
+/** A store, a span per call; none for a look-up in this process's memory. */
+export class TracedStore implements ConnectionStore {
+  readonly #store: ConnectionStore;
+  readonly #start: StartSpan;
+  readonly peek?: NonNullable<ConnectionStore["peek"]>;
+
+  constructor(store: ConnectionStore, start: StartSpan) {
+    this.#store = store;
+    this.#start = start;
+    if (store.peek !== undefined) this.peek = (id, now) => store.peek?.(id, now);
+  }
+
+  save(connection: Connection) {
+    return spanned(this.#span("save"), () => this.#store.save(connection));
+  }
+
+  get(id: string) {
+    return spanned(this.#span("get"), () => this.#store.get(id));
+  }
+
+  delete(id: string) {
+    return spanned(this.#span("delete"), () => this.#store.delete(id));
+  }
+
+  setState(id: string, entries: { readonly [key: string]: Json | undefined }) {
+    return spanned(this.#span("setState"), () => this.#store.setState(id, entries));
+  }
+
+  updateState(id: string, key: string, change: (current: Json | undefined) => Json | undefined) {
+    return spanned(this.#span("updateState"), () => this.#store.updateState(id, key, change));
+  }
+
+  listByUser(userId: string) {
+    return this.#list("listByUser", () => this.#store.listByUser(userId));
+  }
+
+  listByTenant(tenantId: string) {
+    return this.#list("listByTenant", () => this.#store.listByTenant(tenantId));
+  }
+
+  count() {
+    return spanned(this.#span("count"), () => this.#store.count());
+  }
+
+  async *#list(operation: string, list: () => AsyncIterable<Connection>): AsyncGenerator<Connection> {
+    const span = this.#span(operation);
+    let rows = 0;
+    try {
+      for await (const row of list()) {
+        rows++;
+        yield row;
+      }
+    } catch (error) {
+      markFailed(span, error);
+      throw error;
+    } finally {
+      span.setAttribute("db.response.returned_rows", rows).end();
+    }
+  }
+
+  #span(operation: string): Span {
+    const attributes = { "db.operation.name": operation };
+    return this.#start(`ConnectionStore ${operation}`, SpanKind.CLIENT, attributes);
+  }
+}
