@@ -1,0 +1,193 @@
+import {
+  type AuthorizerEvent,
+  type AuthorizerResult,
+  type ConnectEvent,
+  isConnectEvent,
+  isDisconnectEvent,
+  isSuccess,
+  MAX_AUTHORIZER_RESULT_BYTES,
+} from "../../apigw/index.ts";
+import { checkOptions, isFunction } from "../check-options.ts";
+import type { Middleware } from "../compose.ts";
+import { type AnyContext, resultOf, settingsOf } from "../context.ts";
+import { clientError, LiftError } from "../errors.ts";
+import {
+  type AuthIdentity,
+  authIdentity,
+  checkedIdentity,
+  establish,
+  toAuthorizer,
+  toMetadata,
+} from "./identity.ts";
+import { DEFAULT_CLOCK_TOLERANCE, type JwtOptions, jwtVerifier } from "./jwt.ts";
+import { chosenProtocol, tokenOf } from "./tokens.ts";
+
+export { type AuthIdentity, authIdentity, requirePermission } from "./identity.ts";
+export type { JwksOptions } from "./jwks.ts";
+export type { JwtOptions } from "./jwt.ts";
+
+/** Exactly one of `jwt` and `validateToken`. */
+export interface WebSocketAuthOptions {
+  readonly jwt?: JwtOptions;
+  /** Whose token it is: a user's id, or more. To refuse it throws, or answers nothing. */
+  readonly validateToken?: (
+    token: string,
+    event: ConnectEvent,
+  ) => string | AuthIdentity | undefined | Promise<string | AuthIdentity | undefined>;
+  /** Registered keys of routes that need no identity; with `$connect` among them no token is looked at. */
+  readonly skipRoutes?: readonly string[];
+  /** Told of every refusal, which stands whatever it returns; what it throws is answered instead. */
+  readonly onError?: (error: LiftError, ctx: AnyContext) => unknown;
+  /** The application's subprotocols, to choose from for clients that offer their token as one. Default: none. */
+  readonly protocols?: readonly string[];
+  /** ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+const isTexts = (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === "string");
+
+const OPTIONS = {
+  jwt: (value: unknown) => typeof value === "object" && value !== null,
+  validateToken: isFunction,
+  skipRoutes: isTexts,
+  onError: isFunction,
+  protocols: isTexts,
+  now: isFunction,
+};
+
+interface Auth {
+  readonly identify: (event: ConnectEvent) => Promise<AuthIdentity>;
+  readonly skipped: ReadonlySet<string>;
+  readonly protocols: readonly string[];
+  readonly now: () => number;
+  readonly toleranceMs: number;
+}
+
+/**
+ * Establishes on `$connect` whose connection it is, by the token of its upgrade request: refused with 401 without
+ * a good one, with 503 when the issuer's keys can't be had. Where an authorizer has established it already,
+ * nothing is checked again. Later events know it from the authorizer's context or the connection's row; without
+ * it, or past its expiry, a message gets an UNAUTHORIZED error frame. `$disconnect` always passes.
+ * @throws {LiftError} INVALID_OPTION
+ */
+export function webSocketAuth(options: WebSocketAuthOptions): Middleware {
+  const auth = readOptions(options);
+  const { onError } = options;
+  return async (ctx, next) => {
+    if (auth.skipped.has(ctx.route) || isDisconnectEvent(ctx.event)) return next();
+    try {
+      if (isConnectEvent(ctx.event)) await connect(ctx, ctx.event, auth);
+      assertIdentity(ctx, auth);
+    } catch (thrown) {
+      await onError?.(clientError(thrown), ctx);
+      throw thrown;
+    }
+    await next();
+    if (isConnectEvent(ctx.event) && isSuccess(ctx.statusCode)) conclude(ctx, ctx.event, auth);
+  };
+}
+
+/** A Lambda REQUEST authorizer. API Gateway must list no identity source for it. */
+export type WebSocketAuthorizer = (event: AuthorizerEvent) => Promise<AuthorizerResult>;
+
+/**
+ * The same configuration as a REQUEST authorizer: its context carries the identity into every later event, so
+ * that none of them reads a row for it. Refusing is by throwing "Unauthorized", which the service answers with 401.
+ * `onError` is for the middleware alone.
+ * @throws {LiftError} INVALID_OPTION
+ */
+export function webSocketAuthorizer(options: WebSocketAuthOptions): WebSocketAuthorizer {
+  const { identify, skipped } = readOptions(options);
+  return async (event) => {
+    if (skipped.has("$connect")) return allow(event, "anonymous", {});
+    try {
+      const identity = await identify(event);
+      return allow(event, identity.userId, toAuthorizer(identity));
+    } catch (thrown) {
+      if (thrown instanceof LiftError && thrown.code === "UNAUTHORIZED") throw new Error("Unauthorized");
+      throw thrown;
+    }
+  };
+}
+
+/** @throws {LiftError} INVALID_RESULT */
+function allow(
+  { methodArn }: AuthorizerEvent,
+  principalId: string,
+  context: NonNullable<AuthorizerResult["context"]>,
+): AuthorizerResult {
+  const statement = { Effect: "Allow", Action: "execute-api:Invoke", Resource: methodArn } as const;
+  const policyDocument = { Version: "2012-10-17", Statement: [statement] };
+  const result = { principalId, policyDocument, context };
+  if (Buffer.byteLength(JSON.stringify(result)) <= MAX_AUTHORIZER_RESULT_BYTES) return result;
+  const message = `An authorizer's result has ${MAX_AUTHORIZER_RESULT_BYTES} bytes at most: the identity is larger`;
+  throw new LiftError("INVALID_RESULT", { message });
+}
+
+async function connect(ctx: AnyContext, event: ConnectEvent, { identify }: Auth): Promise<void> {
+  const { authorizer } = event.requestContext;
+  if (authorizer !== undefined && ctx.userId !== undefined) return;
+  if (settingsOf(ctx).store === undefined) {
+    const message =
+      "webSocketAuth needs a connectionStore, or an authorizer, for later events to know the identity";
+    throw new LiftError("STORE_REQUIRED", { message });
+  }
+  const identity = await identify(event);
+  ctx.setUserId(identity.userId);
+  if (identity.tenantId !== undefined) ctx.setTenantId(identity.tenantId);
+  establish(ctx, identity);
+}
+
+/** @throws {LiftError} UNAUTHORIZED */
+function assertIdentity(ctx: AnyContext, { now, toleranceMs }: Auth): void {
+  const identity = authIdentity(ctx);
+  if (identity === undefined) throw new LiftError("UNAUTHORIZED");
+  if (identity.expiresAt !== undefined && identity.expiresAt + toleranceMs <= now()) {
+    throw new LiftError("UNAUTHORIZED", { message: "The token has expired: connect again with a new one" });
+  }
+}
+
+/** After the handler: a raw result of it has headers of its own, and metadata of its own must not be rights. */
+function conclude(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {
+  const identity = authIdentity(ctx);
+  if (identity !== undefined) ctx.setMetadata(toMetadata(identity));
+  const protocol = chosenProtocol(event, protocols);
+  const names = Object.keys(resultOf(ctx).headers ?? {});
+  if (protocol === undefined || names.some((name) => name.toLowerCase() === "sec-websocket-protocol")) return;
+  ctx.setHeader("Sec-WebSocket-Protocol", protocol);
+}
+
+/** @throws {LiftError} INVALID_OPTION */
+function readOptions(options: WebSocketAuthOptions): Auth {
+  checkOptions(options, OPTIONS);
+  const { jwt, validateToken, skipRoutes = [], protocols = [], now = Date.now } = options;
+  if ((jwt === undefined) === (validateToken === undefined)) {
+    const message = "webSocketAuth needs either jwt or validateToken";
+    throw new LiftError("INVALID_OPTION", { message });
+  }
+  const verify = jwt === undefined ? validating(validateToken!) : jwtVerifier(jwt, now);
+  return {
+    identify: async (event) => {
+      const token = tokenOf(event);
+      if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no token" });
+      return checkedIdentity(await verify(token, event));
+    },
+    skipped: new Set(skipRoutes),
+    protocols,
+    now,
+    toleranceMs: jwt === undefined ? 0 : (jwt.clockToleranceSeconds ?? DEFAULT_CLOCK_TOLERANCE) * 1_000,
+  };
+}
+
+function validating(validateToken: NonNullable<WebSocketAuthOptions["validateToken"]>) {
+  return async (token: string, event: ConnectEvent) => {
+    try {
+      return await validateToken(token, event);
+    } catch (thrown) {
+      if (thrown instanceof LiftError) throw thrown;
+      // Its words may quote the token.
+      const cause = String(thrown instanceof Error ? thrown.message : thrown).replaceAll(token, "[token]");
+      throw new LiftError("UNAUTHORIZED", { cause });
+    }
+  };
+}

@@ -1,0 +1,148 @@
+import { type AuthorizerContext, type AuthorizerResult, isConnectEvent } from "../../apigw/index.ts";
+import type { Json, JsonObject } from "../../store/index.ts";
+import type { Middleware } from "../compose.ts";
+import { type AnyContext, rowOf, settingsOf } from "../context.ts";
+import { LiftError } from "../errors.ts";
+
+/** Who a token speaks for. */
+export interface AuthIdentity {
+  readonly userId: string;
+  /** Absent means a scope of its own. */
+  readonly tenantId?: string | undefined;
+  readonly roles?: readonly string[] | undefined;
+  readonly permissions?: readonly string[] | undefined;
+  /** ms since the epoch; absent: it does not expire. */
+  readonly expiresAt?: number | undefined;
+}
+
+/** Where a connection's metadata keeps what its row has no field for. */
+const METADATA_KEY = "lift:auth";
+
+const established = new WeakMap<AnyContext, AuthIdentity>();
+
+export function establish(ctx: AnyContext, identity: AuthIdentity): void {
+  established.set(ctx, identity);
+}
+
+/**
+ * Whose event this is: as `webSocketAuth` has found on `$connect`, later as the authorizer or the connection's row
+ * says. `undefined`: nobody's.
+ */
+export function authIdentity(ctx: AnyContext): AuthIdentity | undefined {
+  const known = established.get(ctx);
+  if (known !== undefined || ctx.userId === undefined) return known;
+  const { authorizer } = ctx.event.requestContext;
+  const authorized = authorizer !== undefined && settingsOf(ctx).identity(authorizer)?.userId !== undefined;
+  const rest = authorized ? fromAuthorizer(authorizer) : fromMetadata(rowOf(ctx)?.metadata[METADATA_KEY]);
+  const identity = { userId: ctx.userId, tenantId: ctx.tenantId, ...rest };
+  // On $connect another middleware may still set it.
+  if (!isConnectEvent(ctx.event)) established.set(ctx, identity);
+  return identity;
+}
+
+/**
+ * Lets an event pass whose identity has all of these permissions: for a route's own middleware.
+ * @throws {LiftError} INVALID_OPTION: none is named; on an event UNAUTHORIZED, FORBIDDEN
+ */
+export function requirePermission(...permissions: readonly string[]): Middleware {
+  if (permissions.length === 0 || !permissions.every(isName)) {
+    throw new LiftError("INVALID_OPTION", { message: "requirePermission needs the name of a permission" });
+  }
+  return (ctx, next) => {
+    const identity = authIdentity(ctx);
+    if (identity === undefined) throw new LiftError("UNAUTHORIZED");
+    const missing = permissions.find((permission) => !identity.permissions?.includes(permission));
+    if (missing !== undefined)
+      throw new LiftError("FORBIDDEN", { cause: `The permission ${missing} is missing` });
+    return next();
+  };
+}
+
+/** What a connection's metadata keeps of an identity, for its later events. */
+export function toMetadata({ roles, permissions, expiresAt }: AuthIdentity): JsonObject {
+  const kept: { [name: string]: Json } = { roles: [...(roles ?? [])], permissions: [...(permissions ?? [])] };
+  if (expiresAt !== undefined) kept.expiresAt = expiresAt;
+  return { [METADATA_KEY]: kept };
+}
+
+function fromMetadata(kept: Json | undefined): Partial<AuthIdentity> {
+  if (typeof kept !== "object" || kept === null || Array.isArray(kept)) return {};
+  const { roles, permissions, expiresAt } = kept as JsonObject;
+  return {
+    roles: names(roles),
+    permissions: names(permissions),
+    ...(typeof expiresAt === "number" ? { expiresAt } : {}),
+  };
+}
+
+/** What an authorizer puts into every later event: scalars only, which arrive as texts. */
+export function toAuthorizer(identity: AuthIdentity): NonNullable<AuthorizerResult["context"]> {
+  const { userId, tenantId, roles = [], permissions = [], expiresAt } = identity;
+  return {
+    sub: userId,
+    ...(tenantId === undefined ? {} : { tenant_id: tenantId }),
+    ...(roles.length === 0 ? {} : { roles: JSON.stringify(roles) }),
+    ...(permissions.length === 0 ? {} : { permissions: JSON.stringify(permissions) }),
+    ...(expiresAt === undefined ? {} : { exp: Math.floor(expiresAt / 1_000) }),
+  };
+}
+
+function fromAuthorizer({ roles, permissions, exp }: AuthorizerContext): Partial<AuthIdentity> {
+  const seconds = Number(exp ?? Number.NaN);
+  return {
+    roles: listed(roles),
+    permissions: listed(permissions),
+    ...(Number.isFinite(seconds) ? { expiresAt: seconds * 1_000 } : {}),
+  };
+}
+
+/** A list as authorizers write it: as JSON, or by spaces or commas. */
+function listed(value: string | number | undefined): string[] {
+  if (typeof value !== "string") return [];
+  if (!value.startsWith("[")) return value.split(/[\s,]+/).filter((name) => name !== "");
+  try {
+    return names(JSON.parse(value) as Json);
+  } catch {
+    return [];
+  }
+}
+
+function names(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter(isName) : [];
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === "string" && value !== "";
+}
+
+/** What JWTs carry: `sub`, `tenant_id`, `roles`, `permissions` (else `scope`), each a list or words, and `exp`. */
+export function claimedBy(claims: { readonly [claim: string]: unknown }): AuthIdentity {
+  const { sub, tenant_id, roles, permissions = claims.scope, exp } = claims;
+  const list = (value: unknown) => (typeof value === "string" ? listed(value) : (value ?? []));
+  // Not checked yet: checkedIdentity does.
+  return {
+    userId: sub,
+    tenantId: tenant_id,
+    roles: list(roles),
+    permissions: list(permissions),
+    ...(typeof exp === "number" ? { expiresAt: exp * 1_000 } : {}),
+  } as AuthIdentity;
+}
+
+/**
+ * An identity, whoever made it. What is there in the wrong form is refused, not taken for missing.
+ * @throws {LiftError} UNAUTHORIZED
+ */
+export function checkedIdentity(given: unknown): AuthIdentity {
+  const identity = typeof given === "string" ? { userId: given } : (given as AuthIdentity | undefined);
+  const { userId, tenantId, roles = [], permissions = [], expiresAt } = identity ?? ({} as AuthIdentity);
+  const isList = (value: unknown) => Array.isArray(value) && value.every(isName);
+  const wrong =
+    (!isName(userId) && "the user") ||
+    (tenantId !== undefined && !isName(tenantId) && "the tenant") ||
+    (!isList(roles) && "the roles") ||
+    (!isList(permissions) && "the permissions") ||
+    (expiresAt !== undefined && !Number.isFinite(expiresAt) && "the expiry");
+  if (wrong) throw new LiftError("UNAUTHORIZED", { cause: `The identity is malformed: ${wrong}` });
+  return { userId, tenantId, roles, permissions, expiresAt };
+}

@@ -1,0 +1,147 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { errors, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
+import { LiftError } from "../errors.ts";
+import { type AuthIdentity, claimedBy } from "./identity.ts";
+import { Jwks, type JwksOptions } from "./jwks.ts";
+
+/** How JWTs are checked. Exactly one of `secret`, `publicKey` and `jwksUri`. */
+export interface JwtOptions {
+  /** The only ones that are taken: `["RS256"]`. A secret goes with HS…, the others with all but these. */
+  readonly algorithms: readonly string[];
+  /** The claim `iss`, one of these. */
+  readonly issuer: string | readonly string[];
+  /** The claim `aud`, one of these at least. */
+  readonly audience: string | readonly string[];
+  /** Shared with the issuer. At least as long as the hash: 32 bytes for HS256. */
+  readonly secret?: string | Uint8Array;
+  /** PEM: a public key or a certificate. */
+  readonly publicKey?: string;
+  /** Where the issuer publishes its keys; `https:`, or `http:` on this machine. */
+  readonly jwksUri?: string;
+  readonly jwks?: JwksOptions;
+  /** Seconds that the issuer's clock may differ from ours. Default 5; 0 to 300. */
+  readonly clockToleranceSeconds?: number;
+  /** Reads the identity from the checked claims. Default: `sub`, `tenant_id`, `roles`, `permissions` or `scope`. */
+  readonly identity?: (claims: { readonly [claim: string]: unknown }) => AuthIdentity;
+}
+
+/** Seconds. */
+export const DEFAULT_CLOCK_TOLERANCE = 5;
+
+const HMAC_BYTES: { readonly [algorithm: string]: number } = { HS256: 32, HS384: 48, HS512: 64 };
+const ASYMMETRIC = /^(?:(?:RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519|ML-DSA-(?:44|65|87))$/;
+
+const isText = (value: unknown) => typeof value === "string" && value !== "";
+const isTexts = (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isText);
+const isObject = (value: unknown) => typeof value === "object" && value !== null;
+
+const OPTIONS = {
+  algorithms: isTexts,
+  issuer: (value: unknown) => isText(value) || isTexts(value),
+  audience: (value: unknown) => isText(value) || isTexts(value),
+  secret: (value: unknown) => isText(value) || value instanceof Uint8Array,
+  publicKey: isText,
+  jwksUri: isSafeUrl,
+  jwks: isObject,
+  clockToleranceSeconds: (value: unknown) => isAtLeast(0)(value) && (value as number) <= 300,
+  identity: isFunction,
+};
+
+const JWKS_OPTIONS = {
+  fetch: isFunction,
+  maxAgeMs: isAtLeast(1_000),
+  cooldownMs: isAtLeast(1_000),
+  timeoutMs: isAtLeast(1),
+};
+
+type Key = Uint8Array | KeyObject | JWTVerifyGetKey;
+
+/**
+ * Checks JWTs: signature, `exp` (which must be there), `nbf`, `iss` and `aud`.
+ * @returns of a token its identity, not yet checked; it rejects with UNAUTHORIZED or UNAVAILABLE
+ * @throws {LiftError} INVALID_OPTION
+ */
+export function jwtVerifier(
+  options: JwtOptions,
+  now: () => number,
+): (token: string) => Promise<AuthIdentity> {
+  checkOptions(options, OPTIONS);
+  const {
+    algorithms,
+    issuer,
+    audience,
+    clockToleranceSeconds = DEFAULT_CLOCK_TOLERANCE,
+    identity = claimedBy,
+  } = options;
+  if (!algorithms || !issuer || !audience) throw invalid("jwt needs algorithms, issuer and audience");
+  const key = keyOf(options, now);
+  const checks = {
+    algorithms: [...algorithms],
+    issuer: typeof issuer === "string" ? issuer : [...issuer],
+    audience: typeof audience === "string" ? audience : [...audience],
+    clockTolerance: clockToleranceSeconds,
+    requiredClaims: ["exp"],
+  };
+  return async (token) => {
+    const current = { ...checks, currentDate: new Date(now()) };
+    try {
+      // Overloads of jwtVerify tell a key from a function that finds it; a union fits neither.
+      const { payload } = await (typeof key === "function"
+        ? jwtVerify(token, key, current)
+        : jwtVerify(token, key, current));
+      return identity(payload);
+    } catch (thrown) {
+      throw refused(thrown);
+    }
+  };
+}
+
+/** The error itself is not kept: it has the claims in it. */
+function refused(thrown: unknown): LiftError {
+  if (thrown instanceof LiftError) return thrown;
+  const cause = thrown instanceof errors.JOSEError ? thrown.code : "The token could not be checked";
+  return new LiftError("UNAUTHORIZED", { cause });
+}
+
+function keyOf(options: JwtOptions, now: () => number): Key {
+  const { algorithms, secret, publicKey, jwksUri, jwks = {} } = options;
+  if ([secret, publicKey, jwksUri].filter((given) => given !== undefined).length !== 1) {
+    throw invalid("jwt needs exactly one of secret, publicKey and jwksUri");
+  }
+  if (secret !== undefined) return secretKey(secret, algorithms);
+  const strange = algorithms.find((algorithm) => !ASYMMETRIC.test(algorithm));
+  if (strange !== undefined) throw invalid(`${strange} is no algorithm of a public key`);
+  if (publicKey !== undefined) return pemKey(publicKey);
+  checkOptions(jwks, JWKS_OPTIONS);
+  return new Jwks(jwksUri as string, jwks, now).key;
+}
+
+function secretKey(secret: string | Uint8Array, algorithms: readonly string[]): Uint8Array {
+  const bytes = typeof secret === "string" ? new TextEncoder().encode(secret) : secret;
+  for (const algorithm of algorithms) {
+    const atLeast = Object.hasOwn(HMAC_BYTES, algorithm) ? HMAC_BYTES[algorithm]! : undefined;
+    if (atLeast === undefined) throw invalid(`${algorithm} is no algorithm of a secret`);
+    if (bytes.length < atLeast) throw invalid(`${algorithm} needs a secret of ${atLeast} bytes or more`);
+  }
+  return bytes;
+}
+
+function pemKey(pem: string): KeyObject {
+  if (pem.includes("PRIVATE KEY")) throw invalid("publicKey holds a private key");
+  try {
+    return createPublicKey(pem);
+  } catch {
+    throw invalid("publicKey is no PEM of a public key or a certificate");
+  }
+}
+
+function isSafeUrl(value: unknown): boolean {
+  if (typeof value !== "string" || !URL.canParse(value)) return false;
+  const { protocol, hostname } = new URL(value);
+  return protocol === "https:" || (protocol === "http:" && /^(?:localhost|127\..*|\[::1\])$/.test(hostname));
+}
+
+function invalid(message: string): LiftError {
+  return new LiftError("INVALID_OPTION", { message });
+}
