@@ -27,6 +27,12 @@ const NODES = {
 const SUBPATHS = Object.keys(manifest.exports).map((subpath) => subpath.replace(".", manifest.name));
 const MODULES = SUBPATHS.filter((subpath) => !subpath.endsWith(".json"));
 const FOR_BROWSERS = ["lift-ws/apigw"];
+/** What needs an optional peer as soon as it is imported; everything else is imported without any. */
+const PEERS = {
+  "lift-ws/middleware/tracing": "@opentelemetry/api",
+  "lift-ws/middleware/prometheus": "prom-client",
+};
+const WITHOUT_PEERS = SUBPATHS.filter((subpath) => !Object.hasOwn(PEERS, subpath));
 const execute = promisify(execFile);
 
 const temporary = mkdtempSync(join(tmpdir(), "lift-ws-package-"));
@@ -73,6 +79,23 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
+/** What an application brings itself. */
+function bring(name: string): void {
+  const target = join(consumer, "node_modules", name);
+  mkdirSync(dirname(target), { recursive: true });
+  symlinkSync(join(ROOT, "node_modules", name), target);
+}
+
+/** What `typeof` says of an imported module, and what Node says besides. */
+async function importBy(node: string, subpath: string): Promise<[string, string]> {
+  const attributes = subpath.endsWith(".json") ? ', { with: { type: "json" } }' : "";
+  const script = `console.log(typeof await import("${subpath}"${attributes}));`;
+  const { stdout, stderr } = await execute(node, ["--input-type=module", "--eval", script], {
+    cwd: consumer,
+  });
+  return [stdout.trim(), stderr];
+}
+
 describe("the tarball", () => {
   it("has the licence, the readme and the changelog", () => {
     expect(packed).toEqual(expect.arrayContaining(["LICENSE", "README.md", "CHANGELOG.md"]));
@@ -117,13 +140,12 @@ describe.each(Object.entries(NODES))("in %s", (version, node) => {
     expect(stdout).toMatch(version.replace("Node ", "v"));
   });
 
-  it.each(SUBPATHS)("imports %s", async (subpath) => {
-    const attributes = subpath.endsWith(".json") ? ', { with: { type: "json" } }' : "";
-    const script = `console.log(typeof await import("${subpath}"${attributes}));`;
-    const { stdout, stderr } = await execute(node, ["--input-type=module", "--eval", script], {
-      cwd: consumer,
-    });
-    expect([stdout.trim(), stderr]).toEqual(["object", ""]);
+  it.each(WITHOUT_PEERS)("imports %s", async (subpath) => {
+    expect(await importBy(node, subpath)).toEqual(["object", ""]);
+  });
+
+  it.each(Object.entries(PEERS))("tells whoever imports %s that it needs %s", async (subpath, peer) => {
+    await expect(importBy(node, subpath)).rejects.toThrow(`Cannot find package '${peer}'`);
   });
 
   it("runs the lift-ws command", async () => {
@@ -133,10 +155,22 @@ describe.each(Object.entries(NODES))("in %s", (version, node) => {
   });
 });
 
+describe("with the optional peers", () => {
+  beforeAll(() => {
+    for (const peer of Object.values(PEERS)) bring(peer);
+  });
+
+  it.each(
+    Object.entries(NODES).flatMap(([version, node]) =>
+      Object.keys(PEERS).map((subpath) => [version, subpath, node] as const),
+    ),
+  )("in %s imports %s", async (_version, subpath, node) => {
+    expect(await importBy(node, subpath)).toEqual(["object", ""]);
+  });
+});
+
 it("compiles in a strict project that checks our declarations too", async () => {
-  // What an application brings itself.
-  mkdirSync(join(consumer, "node_modules/@types"), { recursive: true });
-  symlinkSync(join(ROOT, "node_modules/@types/node"), join(consumer, "node_modules/@types/node"));
+  bring("@types/node");
   const lines = MODULES.map((subpath, at) => `import * as module${at} from "${subpath}";`);
   const names = MODULES.map((_, at) => `module${at}`);
   writeFileSync(
