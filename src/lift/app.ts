@@ -29,7 +29,7 @@ export interface HandlerOptions {
 
 export interface RouteOptions {
   /** Run inside the app's own, first to last. */
-  readonly middleware?: readonly Middleware[];
+  readonly middleware?: readonly (Middleware | readonly Middleware[])[];
 }
 
 export interface SchemaRouteOptions<Schema extends StandardSchemaV1> extends RouteOptions {
@@ -95,7 +95,7 @@ export class Lift<State extends object = AnyState> {
       throw new LiftError("INVALID_ROUTE", { message: `${key} has no body for a schema to check` });
     }
     this.#router.add(key, {
-      middleware: options.middleware ?? [],
+      middleware: options.middleware?.flat() ?? [],
       handler: answering(answer as unknown as Handler, options.schema),
     });
     return this;

@@ -220,7 +220,7 @@ it("takes several middleware as one, in an array", async () => {
       return next();
     };
   };
-  app.use([mark(1), mark(2)], mark(3)).webSocket("greet", () => {});
+  app.use([mark(1), mark(2)], mark(3)).webSocket("greet", { middleware: [[mark(4)], mark(5)] }, () => {});
   await send("greet");
-  expect(order).toEqual([1, 2, 3]);
+  expect(order).toEqual([1, 2, 3, 4, 5]);
 });

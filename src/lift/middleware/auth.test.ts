@@ -1,4 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import fc from "fast-check";
 import { SignJWT } from "jose";
 import { describe, expect, it } from "vitest";
 import type { AuthorizerContext, AuthorizerResult } from "../../apigw/index.ts";
@@ -19,6 +20,7 @@ import {
   webSocketAuth,
   webSocketAuthorizer,
 } from "./auth.ts";
+import { chosenProtocol, tokenOf } from "./tokens.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 const NOW = Date.UTC(2026, 0, 1);
@@ -119,6 +121,33 @@ describe("a token", () => {
     const { connect, store } = makeApp();
     expect(await connect(sent)).toMatchObject({ statusCode: 401 });
     expect(await store.get(ID)).toBeUndefined();
+  });
+});
+
+describe("whatever a client sends", () => {
+  it("is refused with 401 where it is no token", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.string(), fc.string(), fc.string(), async (query, header, protocols) => {
+        const headers = { Authorization: header, "Sec-WebSocket-Protocol": `bearer, ${protocols}` };
+        const { connect } = makeApp();
+        expect((await connect({ query: { token: query }, headers })).statusCode).toBe(401);
+      }),
+    );
+  });
+
+  it("is answered by no subprotocol but one that it offered, and never by the token", () => {
+    const name = fc.stringMatching(/^[\w.-]{1,12}$/);
+    fc.assert(
+      fc.property(fc.array(name), name, fc.array(name), (before, token, after) => {
+        fc.pre(!before.some((each) => each.toLowerCase() === "bearer"));
+        const offered = [...before, "bearer", token, ...after];
+        const event = connectEvent({ headers: { "sec-websocket-protocol": offered.join(" , ") } });
+        expect(tokenOf(event)).toBe(token);
+        const others = [...before, "bearer", ...after];
+        expect(others).toContain(chosenProtocol(event, []));
+        expect(others).toContain(chosenProtocol(event, offered));
+      }),
+    );
   });
 });
 

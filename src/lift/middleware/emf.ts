@@ -4,7 +4,10 @@ import type { EventMetrics, MetricsCollector } from "./metrics.ts";
 export interface EmfOptions {
   /** CloudWatch's namespace, 1 to 255 characters. Default `LiftWebSocket`. */
   readonly namespace?: string;
-  /** Default: `console.log`, which CloudWatch Logs reads in Lambda. */
+  /**
+   * Default: standard output, which CloudWatch Logs reads in Lambda; not the console, whose lines Lambda wraps where
+   * the function's log format is JSON.
+   */
   readonly write?: (line: string) => void;
   /** ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
@@ -28,8 +31,12 @@ type Values = { readonly [name: string]: readonly [value: number, unit: Unit] };
  */
 export function emfCollector(options: EmfOptions = {}): MetricsCollector {
   checkOptions(options, OPTIONS);
-  const { namespace = "LiftWebSocket", write = console.log, now = Date.now } = options;
+  const { namespace = "LiftWebSocket", write = toStandardOutput, now = Date.now } = options;
   return { record: (metrics) => write(JSON.stringify(document(metrics, namespace, now()))) };
+}
+
+function toStandardOutput(line: string): void {
+  process.stdout.write(`${line}\n`);
 }
 
 function document(metrics: EventMetrics, namespace: string, timestamp: number): object {

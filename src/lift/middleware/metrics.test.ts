@@ -236,9 +236,9 @@ describe("the embedded metric format", () => {
   });
 
   it("goes to the log where nothing else is said, under a namespace of one's choice", async () => {
-    const log = vi.spyOn(console, "log").mockReturnValue();
+    const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
     await makeApp(emfCollector({ namespace: "My/App" })).connect();
-    expect(log.mock.calls[0]?.[0]).toContain('"Namespace":"My/App"');
+    expect(write.mock.calls[0]?.[0]).toMatch(/^\{.*"Namespace":"My\/App".*\}\n$/);
     expect(() => emfCollector({ namespace: "" })).toThrow(/namespace/);
   });
 });
