@@ -58,24 +58,24 @@ function run(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   return message(ctx, step);
 }
 
-/** Runs an event inside of its observers. One that fails, or forgets `next()`, changes nothing. */
+/** Runs an event inside of its observers. One that fails, or forgets `next()`, fails for itself alone. */
 async function observed(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
-  let running: Promise<WebSocketResult> | undefined;
-  const runOnce = () => {
-    running ??= run(ctx, step);
-    return running;
-  };
-  const observe = async (index: number): Promise<void> => {
+  const observe = async (index: number): Promise<WebSocketResult> => {
     const observer = observers[index];
-    if (observer === undefined) return void (await runOnce());
+    if (observer === undefined) return run(ctx, step);
+    let inside: Promise<WebSocketResult> | undefined;
+    const next = () => {
+      inside ??= observe(index + 1);
+      return inside;
+    };
     try {
-      await observer(ctx, () => observe(index + 1));
+      await observer(ctx, async () => void (await next()));
     } catch (error) {
       ctx.logger.error("An observer failed", { error });
     }
+    return next();
   };
-  await observe(0);
-  return runOnce();
+  return observe(0);
 }
 
 async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {

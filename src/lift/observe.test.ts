@@ -8,6 +8,7 @@ import {
   type LiftOptions,
   type Logger,
   type Middleware,
+  type Next,
   type Outcome,
   type Place,
 } from "./index.ts";
@@ -119,15 +120,23 @@ describe("an observer", () => {
     ["fails before next()", () => Promise.reject(new Error("before"))],
     ["throws", refuse],
     ["forgets next()", () => {}],
-  ])("changes nothing when it %s", async (_what, run) => {
-    const { app, send } = makeApp();
+    [
+      "calls next() twice",
+      async (_ctx: AnyContext, next: Next) => {
+        await next();
+        await next();
+      },
+    ],
+  ])("changes nothing when it %s, and hides nothing from the others", async (_what, run) => {
+    const { app, record, outcomes, send } = makeApp();
     let handled = 0;
-    app.use(observer(run)).webSocket("greet", () => {
+    app.use(observer(run), record).webSocket("greet", () => {
       handled++;
       return { statusCode: 202 };
     });
     expect(await send("greet")).toEqual({ statusCode: 202 });
     expect(handled).toBe(1);
+    expect(outcomes).toEqual([{ route: "greet", statusCode: 202 }]);
   });
 
   it("fails for itself alone", async () => {
