@@ -1,0 +1,77 @@
+// The middleware over real sockets: what the gateway, and a browser, make of its answers.
+import { SignJWT } from "jose";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { createGateway, type GatewayOptions } from "../src/gateway/index.ts";
+import { type AnyContext, Lift, type LiftOptions } from "../src/lift/index.ts";
+import { webSocketAuth, webSocketAuthorizer } from "../src/lift/middleware/auth.ts";
+import { type EventMetrics, webSocketMetrics } from "../src/lift/middleware/metrics.ts";
+import { webSocketRateLimit } from "../src/lift/middleware/rate-limit.ts";
+import { webSocketTracing } from "../src/lift/middleware/tracing.ts";
+import { memoryConnectionStore } from "../src/store/memory/index.ts";
+import { connect, upgrade } from "./conformance/harness.ts";
+
+const secret = new TextEncoder().encode("a secret of thirty-two bytes, or more");
+const jwt = { algorithms: ["HS256"], secret, issuer: "me", audience: "chat" };
+
+const token = () =>
+  new SignJWT({ iss: "me", aud: "chat", sub: "ada", tenant_id: "acme" })
+    .setProtectedHeader({ alg: "HS256" })
+    .setExpirationTime("1h")
+    .sign(secret);
+
+async function startStack(options: GatewayOptions = {}, lift: LiftOptions<object> = {}) {
+  const measured: EventMetrics[] = [];
+  const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const app = new Lift<object>({ logger: silent, ...lift });
+  app.use(webSocketAuth({ jwt, protocols: ["chat.v1"] }));
+  app.use(
+    webSocketRateLimit({
+      connects: { by: "ip", limit: 2, windowMs: 60_000 },
+      messages: { by: "connection", limit: 1, windowMs: 60_000 },
+    }),
+  );
+  app.use(webSocketMetrics({ collector: { record: (metrics) => void measured.push(metrics) } }));
+  app.use(webSocketTracing());
+  app.webSocket("whoami", (ctx: AnyContext) =>
+    ctx.reply({ user: ctx.userId, tenant: ctx.tenantId }).then(() => {}),
+  );
+  const gateway = createGateway({
+    ...options,
+    handler: (event, context) => app.webSocketHandler({ connections: gateway })(event, context),
+  });
+  await gateway.listen({ port: 0 });
+  onTestFinished(() => gateway.close({ drainMs: 1, spreadMs: 1 }));
+  return { gateway, measured };
+}
+
+describe("the stack on the gateway", () => {
+  it("refuses the upgrade without a good token, and past the limit with one", async () => {
+    const { gateway, measured } = await startStack({}, { connectionStore: memoryConnectionStore() });
+    expect((await upgrade(gateway)).status).toBe(401);
+    expect((await upgrade(gateway, "/dev?token=forged")).status).toBe(401);
+    expect((await upgrade(gateway, `/dev?token=${await token()}`)).status).toBe(429);
+    expect(measured.map(({ status }) => status)).toEqual(["4xx", "4xx", "4xx"]);
+  });
+
+  it("opens a socket whose token came as a subprotocol, knows its user, and limits its messages", async () => {
+    const { gateway } = await startStack({}, { connectionStore: memoryConnectionStore() });
+    const client = await connect(gateway, { protocols: ["bearer", await token(), "chat.v1"] });
+    expect(client.socket.protocol).toBe("chat.v1");
+    client.send({ action: "whoami", id: "m1" });
+    expect(JSON.parse(await client.messages.next())).toEqual({ user: "ada", tenant: "acme" });
+    client.send({ action: "whoami", id: "m2" });
+    expect(JSON.parse(await client.messages.next())).toMatchObject({
+      type: "error",
+      request_id: "m2",
+      error: { code: "RATE_LIMITED", retry: true, details: { retryAfterMs: expect.any(Number) } },
+    });
+  });
+
+  it("has its authentication done by an authorizer, and needs no store then", async () => {
+    const { gateway } = await startStack({ authorizer: webSocketAuthorizer({ jwt }) });
+    expect((await upgrade(gateway, "/dev?token=forged")).status).toBe(401);
+    const client = await connect(gateway, { path: `?token=${await token()}` });
+    client.send({ action: "whoami" });
+    expect(JSON.parse(await client.messages.next())).toEqual({ user: "ada", tenant: "acme" });
+  });
+});
