@@ -212,6 +212,15 @@ describe("a JWT", () => {
   });
 });
 
+it("fails, with the cause in the log, where the reading of good claims is broken", async () => {
+  const identity = () => {
+    throw new TypeError("claims.org is undefined");
+  };
+  const { connect, lines } = makeApp({ ...byJwt, jwt: { ...jwt, identity } });
+  expect((await connect(bearer(await sign()))).statusCode).toBe(500);
+  expect(lines.join()).toContain("claims.org is undefined");
+});
+
 describe("validateToken", () => {
   it.each([
     ["a user's id", "ada", 200],

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { errors, type JWTVerifyGetKey, jwtVerify } from "jose";
+import { errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from "jose";
 import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
 import { LiftError } from "../errors.ts";
 import { type AuthIdentity, claimedBy } from "./identity.ts";
@@ -83,18 +83,20 @@ export function jwtVerifier(
     clockTolerance: clockToleranceSeconds,
     requiredClaims: ["exp"],
   };
-  return async (token) => {
-    const current = { ...checks, currentDate: new Date(now()) };
-    try {
-      // Overloads of jwtVerify tell a key from a function that finds it; a union fits neither.
-      const { payload } = await (typeof key === "function"
-        ? jwtVerify(token, key, current)
-        : jwtVerify(token, key, current));
-      return identity(payload);
-    } catch (thrown) {
-      throw refused(thrown);
-    }
-  };
+  return async (token) => identity(await claimsOf(token, key, { ...checks, currentDate: new Date(now()) }));
+}
+
+/** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE */
+async function claimsOf(token: string, key: Key, checks: JWTVerifyOptions): Promise<JWTPayload> {
+  try {
+    // Overloads of jwtVerify tell a key from a function that finds it; a union fits neither.
+    const verified = await (typeof key === "function"
+      ? jwtVerify(token, key, checks)
+      : jwtVerify(token, key, checks));
+    return verified.payload;
+  } catch (thrown) {
+    throw refused(thrown);
+  }
 }
 
 /** The error itself is not kept: it has the claims in it. */
