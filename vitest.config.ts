@@ -4,6 +4,8 @@ const source = { conditions: ["@lift-ws/source"] };
 
 // Fast tests run in memory or on loopback sockets; slow ones need a browser, a build or processes of their own.
 const slow = ["test/browser/**/*.test.ts", "test/package/**/*.test.ts", "test/process/**/*.test.ts"];
+// These run on Amazon's DynamoDB Local, so with Java.
+const dynamodb = ["src/store/dynamodb/**/*.test.ts", "test/dynamodb/**/*.test.ts"];
 
 export default defineConfig({
   resolve: source,
@@ -12,9 +14,23 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "fast", include: ["{src,test,examples}/**/*.test.ts"], exclude: slow },
+        test: {
+          name: "fast",
+          include: ["{src,test,examples}/**/*.test.ts"],
+          exclude: [...slow, ...dynamodb],
+        },
       },
       { extends: true, test: { name: "slow", include: slow, testTimeout: 120_000, hookTimeout: 120_000 } },
+      {
+        extends: true,
+        test: {
+          name: "dynamodb",
+          include: dynamodb,
+          globalSetup: "test/dynamodb/engine.ts",
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
     ],
   },
 });

@@ -34,8 +34,8 @@ export async function check(root, args) {
 /** @type {Command} */
 export async function test(root, args) {
   await ensurePrograms();
-  // One run of both projects, so that the counts at the end are of everything.
-  return (await lintAndTypes(root)) || vitest(root, ["--project", "fast", "--project", "slow", ...args]);
+  // One run of all projects, so that the counts at the end are of everything.
+  return (await lintAndTypes(root)) || vitest(root, args);
 }
 
 async function lintAndTypes(/** @type {string} */ root) {

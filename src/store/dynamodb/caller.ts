@@ -1,0 +1,150 @@
+import type { ConsumedCapacity } from "@aws-sdk/client-dynamodb";
+import { StoreError } from "../errors.ts";
+import { conditionFailure, conditionFailures, isTransient } from "./failures.ts";
+import type { Operation, Operations, Transport } from "./transport.ts";
+
+/** ms that one attempt may take, whatever is left: a hung connection must not cost the whole time. */
+const ATTEMPT_MS = 3_000;
+const FIRST_PAUSE_MS = 25;
+const LONGEST_PAUSE_MS = 1_000;
+
+/** One call to DynamoDB, when it has ended. */
+export interface CallMeasure {
+  readonly operation: Operation;
+  readonly tableName: string;
+  /** ms, pauses and retries included. */
+  readonly durationMs: number;
+  readonly attempts: number;
+  /** Capacity units, the table's and its indexes'; 0 for a call that failed. */
+  readonly readUnits: number;
+  readonly writeUnits: number;
+  /** A condition that did not hold is an outcome, no failure. */
+  readonly outcome: "ok" | "condition" | "failed";
+}
+
+export interface CallerOptions {
+  readonly transport: Transport;
+  readonly tableName: string;
+  readonly timeoutMs: number;
+  readonly measure: ((measure: CallMeasure) => void) | undefined;
+}
+
+/** Calls DynamoDB, again and again while it is out of breath, but not for longer than the time there is. */
+export class Caller {
+  readonly tableName: string;
+  readonly #transport: Transport;
+  readonly #timeoutMs: number;
+  readonly #measure: ((measure: CallMeasure) => void) | undefined;
+
+  constructor(options: CallerOptions) {
+    this.tableName = options.tableName;
+    this.#transport = options.transport;
+    this.#timeoutMs = options.timeoutMs;
+    this.#measure = options.measure;
+  }
+
+  /** The time that one call of the store has, for all its calls of DynamoDB together. */
+  begin(): Attempts {
+    return new Attempts(Date.now() + this.#timeoutMs);
+  }
+
+  /**
+   * Rejects with DynamoDB's own error when a condition did not hold.
+   * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED
+   */
+  async call<Name extends Operation>(
+    attempts: Attempts,
+    operation: Name,
+    input: Operations[Name]["input"],
+  ): Promise<Operations[Name]["output"]> {
+    const started = performance.now();
+    const before = attempts.made;
+    const measured =
+      this.#measure === undefined ? input : { ...input, ReturnConsumedCapacity: "TOTAL" as const };
+    let output: Operations[Name]["output"] | undefined;
+    let outcome: CallMeasure["outcome"] = "failed";
+    try {
+      output = await attempts.until((signal) => this.#transport(operation, measured, signal));
+      outcome = "ok";
+      return output;
+    } catch (error) {
+      if (conditionFailure(error) !== undefined || conditionFailures(error) !== undefined) {
+        outcome = "condition";
+        throw error;
+      }
+      throw this.#storeError(operation, error);
+    } finally {
+      this.#measure?.({
+        operation,
+        tableName: this.tableName,
+        durationMs: performance.now() - started,
+        attempts: attempts.made - before,
+        ...unitsOf(operation, output),
+        outcome,
+      });
+    }
+  }
+
+  #storeError(operation: Operation, cause: unknown): StoreError {
+    const name = cause instanceof Error ? cause.name : "an error";
+    const code = isTransient(cause) ? "STORE_UNAVAILABLE" : "STORE_REFUSED";
+    return new StoreError(code, `${operation} on ${this.tableName}: ${name}`, { cause });
+  }
+}
+
+/** The attempts of one call of the store, and the pauses between them: they share a deadline. */
+export class Attempts {
+  made = 0;
+  readonly #deadline: number;
+  #pauses = 0;
+
+  /** @param deadline ms since the epoch */
+  constructor(deadline: number) {
+    this.#deadline = deadline;
+  }
+
+  /** Tries until it succeeds, the error is not transient, or the time is over; then rejects with the last one. */
+  async until<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
+    for (;;) {
+      try {
+        return await this.#one(attempt);
+      } catch (error) {
+        if (!isTransient(error) || !(await this.pause())) throw error;
+      }
+    }
+  }
+
+  /** Waits, longer each time and by chance, so that many who were refused at once do not all come back at once. */
+  async pause(longestMs = LONGEST_PAUSE_MS): Promise<boolean> {
+    const longest = Math.min(longestMs, FIRST_PAUSE_MS * 2 ** this.#pauses++);
+    const ms = Math.random() * longest;
+    if (Date.now() + ms >= this.#deadline) return false;
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    return true;
+  }
+
+  /** The timer goes with the attempt: a function that is frozen in between must not find it afterwards. */
+  async #one<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
+    this.made++;
+    const controller = new AbortController();
+    const ms = Math.max(1, Math.min(ATTEMPT_MS, this.#deadline - Date.now()));
+    const timer = setTimeout(() => controller.abort(), ms);
+    try {
+      return await attempt(controller.signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const READING = new Set<Operation>(["GetItem", "BatchGetItem", "Query", "Scan"]);
+
+function unitsOf(
+  operation: Operation,
+  output: object | undefined,
+): { readUnits: number; writeUnits: number } {
+  const consumed = (output as { ConsumedCapacity?: ConsumedCapacity | ConsumedCapacity[] })?.ConsumedCapacity;
+  const tables = consumed === undefined ? [] : Array.isArray(consumed) ? consumed : [consumed];
+  const units = tables.reduce((sum, table) => sum + (table.CapacityUnits ?? 0), 0);
+  return READING.has(operation) ? { readUnits: units, writeUnits: 0 } : { readUnits: 0, writeUnits: units };
+}

@@ -1,0 +1,13 @@
+export type { CallMeasure } from "./caller.ts";
+export { dynamoDBConnectionStore } from "./connections.ts";
+export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
+export type { DynamoDBConnectionStoreOptions } from "./options.ts";
+export {
+  ATTRIBUTES,
+  CONNECTION_TABLE,
+  type IndexDefinition,
+  type TableDefinition,
+  TENANT_INDEX,
+  USER_INDEX,
+} from "./tables.ts";
+export type { Operation } from "./transport.ts";

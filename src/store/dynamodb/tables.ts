@@ -1,0 +1,62 @@
+/**
+ * The one definition of the table's names: the store reads and writes by it, `createTables` and an
+ * infrastructure stack make the table from it.
+ */
+
+/** What the attributes of a connection's row are called. */
+export const ATTRIBUTES = {
+  id: "ConnectionID",
+  userId: "UserID",
+  tenantId: "TenantID",
+  metadata: "Metadata",
+  state: "State",
+  /** Which updates wrote a key of the state last: see state.ts. */
+  updates: "Updates",
+  sourceIp: "SourceIP",
+  userAgent: "UserAgent",
+  endpoint: "Endpoint",
+  /** ms since the epoch. */
+  connectedAt: "ConnectedAt",
+  /** ms since the epoch: past it the item is dead, removed or not. */
+  liveUntil: "LiveUntil",
+  /** Seconds since the epoch: when DynamoDB may remove the item. */
+  expiresAt: "ExpiresAt",
+  /** On what is no connection: a tombstone, or a shard of the count. */
+  kind: "Kind",
+  /** Where the row is counted, if it is. */
+  countShard: "CountShard",
+} as const;
+
+export interface IndexDefinition {
+  readonly name: string;
+  readonly partitionKey: string;
+  readonly sortKey: string;
+}
+
+export interface TableDefinition {
+  /** Keys are strings, all of them. */
+  readonly partitionKey: string;
+  readonly indexes: readonly IndexDefinition[];
+  /** Every index holds the keys alone: so a write to a row's state is no write to its indexes. */
+  readonly projection: "KEYS_ONLY";
+  readonly timeToLive: string;
+}
+
+export const TENANT_INDEX: IndexDefinition = {
+  name: "TenantIndex",
+  partitionKey: ATTRIBUTES.tenantId,
+  sortKey: ATTRIBUTES.id,
+};
+
+export const USER_INDEX: IndexDefinition = {
+  name: "UserIndex",
+  partitionKey: ATTRIBUTES.userId,
+  sortKey: ATTRIBUTES.id,
+};
+
+export const CONNECTION_TABLE: TableDefinition = {
+  partitionKey: ATTRIBUTES.id,
+  indexes: [TENANT_INDEX, USER_INDEX],
+  projection: "KEYS_ONLY",
+  timeToLive: ATTRIBUTES.expiresAt,
+};
