@@ -1,0 +1,56 @@
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+
+/** What befalls one request on its way. */
+export interface Fault {
+  /** DynamoDB's exception. */
+  readonly exception: string;
+  readonly status: number;
+  /** Members of the exception. */
+  readonly members?: object;
+  /** The request is carried out, and only the answer replaced. */
+  readonly afterwards?: true;
+}
+
+export const THROTTLED: Fault = { exception: "ProvisionedThroughputExceededException", status: 400 };
+export const BROKEN: Fault = { exception: "InternalServerError", status: 500 };
+export const ANSWER_LOST: Fault = { ...BROKEN, afterwards: true };
+export const CONFLICT: Fault = {
+  exception: "TransactionCanceledException",
+  status: 400,
+  members: { CancellationReasons: [{ Code: "TransactionConflict" }, { Code: "None" }] },
+};
+
+/** Lets the client's requests fail as `choose` says, with the bytes that DynamoDB would answer. */
+export function injectFaults(
+  client: DynamoDBClient,
+  choose: (request: { readonly operation: string; readonly input: object }) => Fault | undefined,
+): void {
+  client.middlewareStack.add(
+    (next, context) => async (args) => {
+      const fault = choose({
+        operation: String(context.commandName).replace(/Command$/, ""),
+        input: args.input,
+      });
+      if (fault === undefined) return next(args);
+      if (fault.afterwards) await next(args);
+      const answer = { __type: `com.amazonaws.dynamodb.v20120810#${fault.exception}`, ...fault.members };
+      const body = new TextEncoder().encode(JSON.stringify(answer));
+      // Below the step that parses answers, so the whole of the SDK takes it for DynamoDB's own.
+      return { response: { statusCode: fault.status, headers: {}, body } } as unknown as Awaited<
+        ReturnType<typeof next>
+      >;
+    },
+    { step: "deserialize", priority: "low", name: "injectFaults" },
+  );
+}
+
+/** Each request fails the first time, however it is sent again: what tells requests apart is their content. */
+export function onceEach(fault: Fault): (request: { operation: string; input: object }) => Fault | undefined {
+  const seen = new Set<string>();
+  return ({ operation, input }) => {
+    const request = operation + JSON.stringify(input);
+    if (seen.has(request)) return undefined;
+    seen.add(request);
+    return fault;
+  };
+}

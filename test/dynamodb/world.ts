@@ -1,0 +1,84 @@
+import { randomUUID } from "node:crypto";
+import { DynamoDBClient, paginateScan } from "@aws-sdk/client-dynamodb";
+import type { Connection } from "lift-ws/store";
+import {
+  createTables,
+  type DynamoDBConnectionStoreOptions,
+  dynamoDBConnectionStore,
+} from "lift-ws/store/dynamodb";
+import { inject } from "vitest";
+
+export const MINUTE = 60_000;
+
+/** A table of its own in the tests' DynamoDB Local, and a time that moves when it is told to. */
+export class World {
+  readonly tableName: string;
+  /** Sees the table as it is, whatever befalls the stores' clients. */
+  readonly #client = localClient();
+  #time = Date.UTC(2026, 0, 1);
+
+  private constructor(tableName: string) {
+    this.tableName = tableName;
+  }
+
+  static async create(): Promise<World> {
+    const world = new World(`connections-${randomUUID()}`);
+    await createTables({ client: world.#client, tableName: world.tableName });
+    return world;
+  }
+
+  readonly now = (): number => this.#time;
+
+  readonly advance = (ms: number): void => {
+    this.#time += ms;
+  };
+
+  store(options: Partial<DynamoDBConnectionStoreOptions> = {}) {
+    const { tableName, now } = this;
+    return dynamoDBConnectionStore({ tableName, now, client: localClient(), ...options });
+  }
+
+  row(id: string, overrides: Partial<Connection> = {}): Connection {
+    return {
+      id,
+      metadata: {},
+      state: {},
+      sourceIp: "192.0.2.1",
+      endpoint: "https://api.example.com/test",
+      connectedAt: this.now(),
+      expiresAt: this.now() + 130 * MINUTE,
+      ...overrides,
+    };
+  }
+
+  async items() {
+    const pages = paginateScan({ client: this.#client }, { TableName: this.tableName, ConsistentRead: true });
+    const items = [];
+    for await (const page of pages) items.push(...(page.Items ?? []));
+    return items;
+  }
+
+  /** What the shards of the count hold, all together, and each span. */
+  async counted(): Promise<number> {
+    const shards = (await this.items()).filter((item) => item.Kind?.S === "shard");
+    const numbers = shards.flatMap((shard) => Object.values(shard).map((value) => Number(value.N ?? 0)));
+    if (numbers.some((number) => number < 0)) throw new Error("A count is below zero");
+    return shards.reduce((sum, shard) => sum + Number(shard.Total?.N), 0);
+  }
+
+  async ids(connections: AsyncIterable<Connection>): Promise<string[]> {
+    const ids: string[] = [];
+    for await (const { id } of connections) ids.push(id);
+    return ids.sort();
+  }
+}
+
+/** A client that does not try again by itself: that is the store's to do. */
+export function localClient(): DynamoDBClient {
+  return new DynamoDBClient({
+    endpoint: inject("dynamoDBEndpoint"),
+    region: "us-east-1",
+    credentials: { accessKeyId: "local", secretAccessKey: "local" },
+    maxAttempts: 1,
+  });
+}
