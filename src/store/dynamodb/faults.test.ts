@@ -1,0 +1,188 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  ANSWER_LOST,
+  BROKEN,
+  CONFLICT,
+  type Fault,
+  injectFaults,
+  onceEach,
+  THROTTLED,
+} from "../../../test/dynamodb/faults.ts";
+import { localClient, MINUTE, World } from "../../../test/dynamodb/world.ts";
+import type { Json } from "../ports.ts";
+import type { DynamoDBConnectionStoreOptions } from "./index.ts";
+
+const LIMITS = [{}, { maxConnections: 100 }];
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.create();
+});
+
+/** A store whose client's requests fail as `choose` says. */
+function failing(
+  choose: Parameters<typeof injectFaults>[1],
+  options: Partial<DynamoDBConnectionStoreOptions> = {},
+) {
+  const client = localClient();
+  injectFaults(client, choose);
+  return world.store({ client, ...options });
+}
+
+describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
+  it.each<[string, Fault]>([
+    ["is refused", THROTTLED],
+    ["fails", BROKEN],
+    ["is carried out, and the answer lost", ANSWER_LOST],
+  ])("does what it is asked, once, when every call %s the first time", async (_what, fault) => {
+    const store = failing(onceEach(fault), limit);
+    const row = world.row("a", { userId: "u", tenantId: "t", state: { count: 0 } });
+    expect(await store.save(row)).toBe(true);
+    expect(await store.save(world.row("b", { tenantId: "t" }))).toBe(true);
+    const add = (current: Json | undefined) => Number(current) + 1;
+    const updates = Array.from({ length: 5 }, () => store.updateState("a", "count", add));
+    expect(new Set(await Promise.all(updates))).toEqual(new Set([1, 2, 3, 4, 5]));
+    expect(await store.setState("a", { room: "r" })).toBe(true);
+    expect(await store.get("a")).toEqual({ ...row, state: { count: 5, room: "r" } });
+    expect(await world.ids(store.listByTenant("t"))).toEqual(["a", "b"]);
+    await store.delete("a");
+    expect(await store.save(row)).toBe(false);
+    expect(await store.count()).toBe(1);
+    expect(await world.counted()).toBe(limit.maxConnections === undefined ? 0 : 1);
+  });
+
+  it("outlasts 5 seconds of throttling", async () => {
+    const back = Date.now() + 5_000;
+    const store = failing(() => (Date.now() < back ? THROTTLED : undefined), limit);
+    await expect(store.save(world.row("a"))).resolves.toBe(true);
+    expect((await store.get("a"))?.id).toBe("a");
+  });
+
+  it("says STORE_UNAVAILABLE when the throttling outlasts it, and has written nothing", async () => {
+    const store = failing(() => THROTTLED, { ...limit, timeoutMs: 200 });
+    const unavailable = {
+      code: "STORE_UNAVAILABLE",
+      cause: { name: "ProvisionedThroughputExceededException" },
+    };
+    await expect(store.save(world.row("a"))).rejects.toMatchObject(unavailable);
+    expect(await world.items()).toEqual([]);
+    await world.store(limit).save(world.row("b", { tenantId: "t" }));
+    await expect(store.delete("b")).rejects.toMatchObject(unavailable);
+    await expect(store.updateState("b", "n", () => 1)).rejects.toMatchObject(unavailable);
+    await expect(store.count()).rejects.toMatchObject(unavailable);
+    await expect(world.ids(store.listByTenant("t"))).rejects.toMatchObject(unavailable);
+    expect(await world.store().get("b")).toEqual(world.row("b", { tenantId: "t" }));
+  });
+
+  it("refuses a save after the delete by a clock two minutes off, either way", async () => {
+    for (const [id, minutes] of [
+      ["fast", 2],
+      ["slow", -2],
+    ] as const) {
+      const off = world.store({ ...limit, now: () => world.now() + minutes * MINUTE });
+      expect(await off.save(world.row(id))).toBe(true);
+      expect((await world.store(limit).get(id))?.id).toBe(id);
+      await off.delete(id);
+      expect(await world.store(limit).save(world.row(id))).toBe(false);
+      world.advance(14 * MINUTE);
+      expect(await off.save(world.row(id))).toBe(false);
+    }
+    expect(await world.counted()).toBe(0);
+  });
+
+  it("leaves no row of 200 connections dropped at once, each twice, some before their save", async () => {
+    const store = world.store(limit.maxConnections === undefined ? {} : { maxConnections: 1_000 });
+    const ids = Array.from({ length: 200 }, (_, n) => `id-${n}`);
+    await Promise.all(ids.slice(50).map((id) => store.save(world.row(id, { userId: "u", tenantId: "t" }))));
+    const late = ids.slice(0, 50).map((id) => store.save(world.row(id, { tenantId: "t" })));
+    await Promise.all([...late, ...ids.map((id) => store.delete(id)), ...ids.map((id) => store.delete(id))]);
+    expect(await store.count()).toBe(0);
+    expect(await world.ids(store.listByTenant("t"))).toEqual([]);
+    expect(await world.counted()).toBe(0);
+  });
+});
+
+describe("DynamoDB store", () => {
+  it("tries again a transaction that met another", async () => {
+    let conflicts = 3;
+    const store = failing(
+      ({ operation }) => (operation === "TransactWriteItems" && conflicts-- > 0 ? CONFLICT : undefined),
+      { maxConnections: 10 },
+    );
+    expect(await store.save(world.row("a"))).toBe(true);
+    expect(conflicts).toBeLessThan(0);
+    expect(await world.counted()).toBe(1);
+  });
+
+  it("does not try again what DynamoDB would refuse again", async () => {
+    let calls = 0;
+    const store = failing(
+      () => {
+        calls++;
+        return undefined;
+      },
+      { tableName: "missing" },
+    );
+    const refused = { code: "STORE_REFUSED", cause: { name: "ResourceNotFoundException" } };
+    await expect(store.get("a")).rejects.toMatchObject(refused);
+    expect(calls).toBe(1);
+    const tooLarge = world.row("a", { metadata: { text: "x".repeat(410_000) } });
+    await expect(world.store().save(tooLarge)).rejects.toMatchObject({ code: "STORE_REFUSED" });
+  });
+
+  it("gives a key of the state up that never stays the same", async () => {
+    const other = world.store();
+    await other.save(world.row("a", { state: { n: 0 } }));
+    const store = world.store({ timeoutMs: 400 });
+    let n = 0;
+    const client = localClient();
+    const racing = world.store({ client, timeoutMs: 400 });
+    client.middlewareStack.add(
+      (next, context) => async (args) => {
+        if (context.commandName === "UpdateItemCommand") await store.setState("a", { n: ++n });
+        return next(args);
+      },
+      { step: "initialize" },
+    );
+    const update = racing.updateState("a", "n", () => "mine");
+    await expect(update).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect((await other.get("a"))?.state).toEqual({ n });
+  });
+});
+
+describe("DynamoDB store without DynamoDB", () => {
+  const closing: (() => void)[] = [];
+  afterEach(() => {
+    for (const close of closing.splice(0)) close();
+  });
+
+  function unreachable(endpoint: string) {
+    const credentials = { accessKeyId: "local", secretAccessKey: "local" };
+    const client = new DynamoDBClient({ endpoint, region: "us-east-1", credentials });
+    closing.push(() => client.destroy());
+    return world.store({ client, timeoutMs: 300 });
+  }
+
+  it("does not wait for an answer that never comes", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    closing.push(() => server.close());
+    await once(server, "listening");
+    const started = performance.now();
+    const store = unreachable(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await expect(store.get("a")).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(performance.now() - started).toBeLessThan(2_000);
+  });
+
+  it("says STORE_UNAVAILABLE where nobody listens", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    const store = unreachable(`http://127.0.0.1:${port}`);
+    await expect(store.get("a")).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+  });
+});
