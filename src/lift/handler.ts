@@ -97,7 +97,7 @@ async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   }
 }
 
-/** @throws {LiftError} CONNECTION_CLOSED when `$disconnect` was here first, STORE_FAILED */
+/** @throws {LiftError} CONNECTION_CLOSED when `$disconnect` was here first, TOO_MANY_CONNECTIONS, STORE_FAILED */
 async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings): Promise<void> {
   const { connectedAt, identity } = ctx.event.requestContext;
   const row: Connection = {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AuthorizerContext } from "../apigw/index.ts";
-import type { ConnectionStore, Json } from "../store/index.ts";
+import { type ConnectionStore, type Json, StoreError } from "../store/index.ts";
 import { memoryConnectionStore } from "../store/memory/index.ts";
 import { type Context, Lift, type LiftOptions, type LogFields, type Logger } from "./index.ts";
 import {
@@ -120,6 +120,15 @@ describe("$connect", () => {
       connectionId: ID,
       error: { cause: failure },
     });
+  });
+
+  it("refuses with 503 and a code when the store holds as many connections as it may", async () => {
+    const { connect, memory } = makeApp();
+    memory.save = () => Promise.reject(new StoreError("TOO_MANY_CONNECTIONS", "table-1 holds 10"));
+    const { statusCode, body } = await connect();
+    expect(statusCode).toBe(503);
+    expect(JSON.parse(body ?? "")).toMatchObject({ error: { code: "TOO_MANY_CONNECTIONS", retry: true } });
+    expect(body).not.toContain("table-1");
   });
 
   it("lets nothing be sent to the connection itself, and says what to do", async () => {

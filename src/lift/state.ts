@@ -1,4 +1,10 @@
-import type { Connection, ConnectionStore, Json, JsonObject } from "../store/index.ts";
+import {
+  type Connection,
+  type ConnectionStore,
+  type Json,
+  type JsonObject,
+  StoreError,
+} from "../store/index.ts";
 import { LiftError } from "./errors.ts";
 import { copyJson, toJson } from "./json.ts";
 
@@ -111,12 +117,14 @@ function copied(value: Json | undefined): Json | undefined {
 
 /**
  * Waits for the store; what it rejects with becomes a cause.
- * @throws {LiftError} STORE_FAILED, or whatever LiftError a callback of ours threw inside the store
+ * @throws {LiftError} TOO_MANY_CONNECTIONS, STORE_FAILED, or whatever LiftError a callback of ours threw inside the store
  */
 export async function fromStore<Value>(call: Promise<Value>): Promise<Value> {
   try {
     return await call;
   } catch (cause) {
-    throw cause instanceof LiftError ? cause : new LiftError("STORE_FAILED", { cause });
+    if (cause instanceof LiftError) throw cause;
+    const full = cause instanceof StoreError && cause.code === "TOO_MANY_CONNECTIONS";
+    throw new LiftError(full ? "TOO_MANY_CONNECTIONS" : "STORE_FAILED", { cause });
   }
 }

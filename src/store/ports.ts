@@ -36,6 +36,7 @@ export interface ConnectionStore {
   /**
    * Adds a row. `false` and no row when `delete` has come first: a save that arrives late does not bring a
    * connection back. Saving the same connection again keeps the state that has been written since.
+   * @throws {StoreError} TOO_MANY_CONNECTIONS and no row, where the store has a limit and it is reached
    */
   save(connection: Connection): Promise<boolean>;
 

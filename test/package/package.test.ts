@@ -75,6 +75,10 @@ beforeAll(async () => {
       cwd: consumer,
     },
   );
+  // What an application brings itself, for the subpath that can't be imported without it.
+  mkdirSync(join(consumer, "node_modules/@aws-sdk"));
+  const peer = "node_modules/@aws-sdk/client-dynamodb";
+  symlinkSync(join(ROOT, peer), join(consumer, peer));
 });
 
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));

@@ -1,0 +1,144 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Lift, type WebSocketHandler } from "lift-ws";
+import type { Connection } from "lift-ws/store";
+import type { CallMeasure, DynamoDBConnectionStoreOptions } from "lift-ws/store/dynamodb";
+import {
+  connectEvent,
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  recordingConnections,
+} from "lift-ws/testing";
+import { beforeEach, describe, expect, it } from "vitest";
+import { sections, tableRows } from "../markdown.ts";
+import { World } from "./world.ts";
+
+interface Units {
+  readonly reads: number;
+  readonly writes: number;
+}
+
+const DOC = readFileSync(join(import.meta.dirname, "../../docs/dynamodb.md"), "utf8");
+const ID = "L0SM9cOFvHcCIhw=";
+const IDENTITY = { authorizer: { sub: "user-1", tenant_id: "tenant-1" } };
+const ANONYMOUS = {};
+
+let world: World;
+let calls: CallMeasure[];
+let store: ReturnType<World["store"]>;
+let handler: WebSocketHandler;
+
+/** An app of which each route does one thing with the connection's state. */
+function run(options: Partial<DynamoDBConnectionStoreOptions> = {}): void {
+  store = world.store({ ...options, enableMetrics: (measure) => void calls.push(measure) });
+  const app = new Lift<{ room: string; seen: number }>({
+    connectionStore: store,
+    connections: recordingConnections(),
+    now: world.now,
+  });
+  app.webSocket("$connect", () => {});
+  app.webSocket("$disconnect", () => {});
+  app.webSocket("who", (ctx) => void ctx.userId);
+  app.webSocket("get", async (ctx) => void (await ctx.get("room")));
+  app.webSocket("set", (ctx) => void ctx.set("room", "r1"));
+  app.webSocket("update", async (ctx) => void (await ctx.update("seen", (seen) => (seen ?? 0) + 1)));
+  handler = app.webSocketHandler();
+}
+
+const requestContext = () => ({ connectedAt: world.now() });
+const connect = (who: object, connectionId = ID) =>
+  handler(connectEvent({ connectionId, requestContext: requestContext(), ...who }), lambdaContext());
+const send = (route: string, who: object) => handler(messageEvent(route, {}, who), lambdaContext());
+const disconnect = (who: object) => handler(disconnectEvent(who), lambdaContext());
+
+/** What one piece of work consumes, by DynamoDB's own account. */
+async function unitsOf(work: () => Promise<unknown>): Promise<Units> {
+  calls.length = 0;
+  await work();
+  expect(calls.filter((call) => call.outcome === "failed")).toEqual([]);
+  const sum = (of: "readUnits" | "writeUnits") => calls.reduce((total, call) => total + call[of], 0);
+  return { reads: sum("readUnits"), writes: sum("writeUnits") };
+}
+
+/** The row of a docs' table that is headed so. */
+function documented(section: string, name: string): Units {
+  const row = tableRows(sections(DOC).get(section) ?? "").find(([first]) => first === name);
+  if (row === undefined) throw new Error(`docs/dynamodb.md has no row "${name}" under "${section}"`);
+  return { reads: Number(row[1]), writes: Number(row[2]) };
+}
+
+const measured = new Set<string>();
+
+async function expectDocumented(section: string, name: string, work: () => Promise<unknown>): Promise<void> {
+  measured.add(name);
+  expect(await unitsOf(work)).toEqual(documented(section, name));
+}
+
+beforeEach(async () => {
+  world = await World.create();
+  calls = [];
+  run();
+});
+
+describe("docs/dynamodb.md tells the units of", () => {
+  const EVENTS = "What an event costs";
+
+  it("a connect and a disconnect", async () => {
+    await expectDocumented(EVENTS, "connect, anonymous", () => connect(ANONYMOUS));
+    await expectDocumented(EVENTS, "disconnect, anonymous", () => disconnect(ANONYMOUS));
+    await expectDocumented(EVENTS, "connect, with user and tenant", () =>
+      connect(IDENTITY, "M0SM9cOFvHcCIhw="),
+    );
+    const same = { ...IDENTITY, connectionId: "M0SM9cOFvHcCIhw=" };
+    await expectDocumented(EVENTS, "disconnect, with user and tenant", () => disconnect(same));
+  });
+
+  it("a message", async () => {
+    await connect(IDENTITY);
+    await expectDocumented(EVENTS, "message, identity from the authorizer", () => send("who", IDENTITY));
+    await expectDocumented(EVENTS, "message, identity from the row", () => send("who", ANONYMOUS));
+    await expectDocumented(EVENTS, "`ctx.get` adds", () => send("get", IDENTITY));
+    await expectDocumented(EVENTS, "`ctx.set` adds, however many keys", () => send("set", IDENTITY));
+    await expectDocumented(EVENTS, "`ctx.update` adds", () => send("update", IDENTITY));
+  });
+
+  it("a state that is asked for where the row has been read: nothing more", async () => {
+    await connect(IDENTITY);
+    expect(await unitsOf(() => send("get", ANONYMOUS))).toEqual({ reads: 1, writes: 0 });
+  });
+
+  it("a connect and a disconnect that are counted", async () => {
+    // With a limit of one there is one shard; it is there once it has been written.
+    run({ maxConnections: 1 });
+    await connect(ANONYMOUS, "first=");
+    await disconnect({ connectionId: "first=" });
+    const counted = { ...IDENTITY, connectionId: "M0SM9cOFvHcCIhw=" };
+    const name = "with user and tenant, `maxConnections`";
+    await expectDocumented(EVENTS, `connect, ${name}`, () => connect(IDENTITY, counted.connectionId));
+    await expectDocumented(EVENTS, `disconnect, ${name}`, () => disconnect(counted));
+  });
+
+  it("a thousand connections, listed and counted", async () => {
+    const LISTS = "What a list costs";
+    const ids = Array.from({ length: 1_000 }, (_, n) => `L0SM9cOFvH${String(n).padStart(5, "0")}=`);
+    for (let from = 0; from < ids.length; from += 50) {
+      const some = ids.slice(from, from + 50);
+      await Promise.all(
+        some.map((id) => store.save(world.row(id, { userId: "user-1", tenantId: "tenant-1" }))),
+      );
+    }
+    const listed = async (connections: AsyncIterable<Connection>) =>
+      expect(await world.ids(connections)).toHaveLength(1_000);
+    await expectDocumented(LISTS, "`listByUser`", () => listed(store.listByUser("user-1")));
+    await expectDocumented(LISTS, "`listByTenant`", () => listed(store.listByTenant("tenant-1")));
+    await expectDocumented(LISTS, "`count`", async () => expect(await store.count()).toBe(1_000));
+  });
+
+  it("nothing that was not measured", () => {
+    const rows = ["What an event costs", "What a list costs"].flatMap((name) =>
+      tableRows(sections(DOC).get(name) ?? ""),
+    );
+    expect(rows.map(([name]) => name).sort()).toEqual([...measured].sort());
+  });
+});
