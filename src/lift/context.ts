@@ -313,7 +313,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
   }
 
   #requireState(): ConnectionState {
-    this.#state ??= new ConnectionState(this.connectionStore, this.connectionId, this.#row);
+    this.#state ??= new ConnectionState(this.connectionStore, this.connectionId, this.lambda, this.#row);
     return this.#state;
   }
 

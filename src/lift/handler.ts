@@ -112,7 +112,7 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
     connectedAt,
     expiresAt: connectedAt + settings.lifetimeMs + ROW_GRACE_MS,
   };
-  if (!(await fromStore(store.save(row)))) throw new LiftError("CONNECTION_CLOSED");
+  if (!(await fromStore(store.save(row, ctx.lambda)))) throw new LiftError("CONNECTION_CLOSED");
 }
 
 /** Tells a message whose connection it comes from, then goes on to `inner`. */
@@ -128,7 +128,7 @@ export function identified(inner: Step): Step {
 }
 
 async function identifiedByRow(ctx: AnyContext, store: ConnectionStore, inner: Step): Promise<unknown> {
-  adoptRow(ctx, await fromStore(store.get(ctx.connectionId)));
+  adoptRow(ctx, await fromStore(store.get(ctx.connectionId, ctx.lambda)));
   return inner(ctx);
 }
 
@@ -153,7 +153,7 @@ async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult>
   let result: WebSocketResult | undefined;
   try {
     authorize(ctx);
-    if (store !== undefined) adoptRow(ctx, await fromStore(store.get(ctx.connectionId)));
+    if (store !== undefined) adoptRow(ctx, await fromStore(store.get(ctx.connectionId, ctx.lambda)));
   } catch (thrown) {
     result = refusal(ctx, thrown);
   }
@@ -164,7 +164,7 @@ async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult>
     result = refusal(ctx, thrown);
   }
   try {
-    if (store !== undefined) await fromStore(store.delete(ctx.connectionId));
+    if (store !== undefined) await fromStore(store.delete(ctx.connectionId, ctx.lambda));
   } catch (thrown) {
     result = refusal(ctx, thrown);
   }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AuthorizerContext } from "../apigw/index.ts";
-import { type ConnectionStore, type Json, StoreError } from "../store/index.ts";
+import { type ConnectionStore, type Json, StoreError, type TimeBudget } from "../store/index.ts";
 import { memoryConnectionStore } from "../store/memory/index.ts";
 import { type Context, Lift, type LiftOptions, type LogFields, type Logger } from "./index.ts";
 import {
@@ -268,6 +268,31 @@ describe("identity", () => {
     expect(await send("who")).toEqual({ statusCode: 200 });
     expect(seen).toEqual([]);
     expect(errors()).toEqual(["STORE_FAILED"]);
+  });
+});
+
+describe("the store", () => {
+  it("is told how much time the function has left, on every call", async () => {
+    const { app, connect, send, disconnect, memory } = makeApp();
+    const budgets: unknown[] = [];
+    for (const name of ["save", "get", "delete", "setState", "updateState"] as const) {
+      const method = memory[name] as (...args: unknown[]) => unknown;
+      const told = (...args: unknown[]) => {
+        budgets.push([name, (args.at(-1) as TimeBudget).getRemainingTimeInMillis()]);
+        return method.apply(memory, args);
+      };
+      Object.assign(memory, { [name]: told });
+    }
+    app.webSocket("set", (ctx) => void ctx.set("a", 1));
+    app.webSocket("update", async (ctx) => void (await ctx.update("b", () => 1)));
+    app.webSocket("get", async (ctx) => void (await ctx.get("a")));
+    await connect();
+    for (const route of ["set", "update"]) await send(route, {}, { sub: "u" });
+    await send("get", {}, { sub: "u" });
+    await disconnect();
+    expect(budgets).toEqual(
+      ["save", "setState", "updateState", "get", "get", "delete"].map((name) => [name, 29_000]),
+    );
   });
 });
 

@@ -4,6 +4,7 @@ import {
   type Json,
   type JsonObject,
   StoreError,
+  type TimeBudget,
 } from "../store/index.ts";
 import { LiftError } from "./errors.ts";
 import { copyJson, toJson } from "./json.ts";
@@ -15,6 +16,7 @@ import { copyJson, toJson } from "./json.ts";
 export class ConnectionState {
   readonly #store: ConnectionStore;
   readonly #connectionId: string;
+  readonly #budget: TimeBudget;
   /** `null`: read, and there is no row. */
   #row: Connection | null | undefined;
   #loading: Promise<Connection | null> | undefined;
@@ -23,9 +25,15 @@ export class ConnectionState {
   #updated: Map<string, Json | undefined> | undefined;
 
   /** @param row what this event has read already; `null` says that there is none */
-  constructor(store: ConnectionStore, connectionId: string, row: Connection | null | undefined) {
+  constructor(
+    store: ConnectionStore,
+    connectionId: string,
+    budget: TimeBudget,
+    row: Connection | null | undefined,
+  ) {
     this.#store = store;
     this.#connectionId = connectionId;
+    this.#budget = budget;
     this.#row = row;
   }
 
@@ -55,11 +63,16 @@ export class ConnectionState {
     }
     let removed = false;
     const written = await fromStore(
-      this.#store.updateState(this.#connectionId, key, (current) => {
-        const next = change(current === undefined ? undefined : copyJson(current));
-        removed = next === undefined;
-        return removed ? undefined : toJson(next);
-      }),
+      this.#store.updateState(
+        this.#connectionId,
+        key,
+        (current) => {
+          const next = change(current === undefined ? undefined : copyJson(current));
+          removed = next === undefined;
+          return removed ? undefined : toJson(next);
+        },
+        this.#budget,
+      ),
     );
     if (written === undefined && !removed) throw new LiftError("CONNECTION_CLOSED");
     this.#updated ??= new Map();
@@ -83,13 +96,13 @@ export class ConnectionState {
   async flush(): Promise<void> {
     if (this.#buffer === undefined) return;
     const entries = Object.fromEntries(this.#buffer);
-    if (!(await fromStore(this.#store.setState(this.#connectionId, entries)))) {
+    if (!(await fromStore(this.#store.setState(this.#connectionId, entries, this.#budget)))) {
       throw new LiftError("CONNECTION_CLOSED");
     }
   }
 
   #load(): Promise<Connection | null> {
-    this.#loading ??= fromStore(this.#store.get(this.#connectionId)).then((row) => {
+    this.#loading ??= fromStore(this.#store.get(this.#connectionId, this.#budget)).then((row) => {
       this.#row = row ?? null;
       return this.#row;
     });

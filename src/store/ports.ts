@@ -24,12 +24,19 @@ export interface Connection {
   readonly expiresAt: number;
 }
 
+/** How long whoever calls can wait. A Lambda's context is one. */
+export interface TimeBudget {
+  /** ms until there is nobody left to answer to. */
+  getRemainingTimeInMillis(): number;
+}
+
 /**
  * Where connections are kept.
  *
  * - Every call may come twice; the second changes nothing.
  * - A row past `expiresAt` is never returned, listed or counted.
  * - Two writes to different keys of one connection's state never lose each other.
+ * - A store that retries stops in time to reject before the caller's budget is over.
  * - `get` sees every write that was acknowledged before it; lists may lag by seconds (indexes do).
  */
 export interface ConnectionStore {
@@ -38,9 +45,9 @@ export interface ConnectionStore {
    * connection back. Saving the same connection again keeps the state that has been written since.
    * @throws {StoreError} TOO_MANY_CONNECTIONS and no row, where the store has a limit and it is reached
    */
-  save(connection: Connection): Promise<boolean>;
+  save(connection: Connection, budget?: TimeBudget): Promise<boolean>;
 
-  get(id: string): Promise<Connection | undefined>;
+  get(id: string, budget?: TimeBudget): Promise<Connection | undefined>;
 
   /**
    * `get` without the wait, where rows are in this process's memory. Optional: a promise costs a message event
@@ -50,10 +57,14 @@ export interface ConnectionStore {
   peek?(id: string, now: number): Connection | undefined;
 
   /** Removes the row, and for 15 minutes (the longest that a Lambda runs) refuses to save it again. */
-  delete(id: string): Promise<void>;
+  delete(id: string, budget?: TimeBudget): Promise<void>;
 
   /** Writes some keys of a connection's state; `undefined` removes one. `false` when there is no row. */
-  setState(id: string, entries: { readonly [key: string]: Json | undefined }): Promise<boolean>;
+  setState(
+    id: string,
+    entries: { readonly [key: string]: Json | undefined },
+    budget?: TimeBudget,
+  ): Promise<boolean>;
 
   /**
    * Changes one key by what it holds now, atomically: `change` may run again when another write came between,
@@ -64,6 +75,7 @@ export interface ConnectionStore {
     id: string,
     key: string,
     change: (current: Json | undefined) => Json | undefined,
+    budget?: TimeBudget,
   ): Promise<Json | undefined>;
 
   listByUser(userId: string): AsyncIterable<Connection>;

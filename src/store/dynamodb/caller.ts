@@ -1,10 +1,13 @@
 import type { ConsumedCapacity } from "@aws-sdk/client-dynamodb";
 import { StoreError } from "../errors.ts";
+import type { TimeBudget } from "../ports.ts";
 import { conditionFailure, conditionFailures, isTransient } from "./failures.ts";
 import type { Operation, Operations, Transport } from "./transport.ts";
 
 /** ms that one attempt may take, whatever is left: a hung connection must not cost the whole time. */
 const ATTEMPT_MS = 3_000;
+/** ms of the caller's budget that are left to it for telling of the failure. */
+const ANSWER_MS = 300;
 const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 1_000;
 
@@ -44,8 +47,9 @@ export class Caller {
   }
 
   /** The time that one call of the store has, for all its calls of DynamoDB together. */
-  begin(): Attempts {
-    return new Attempts(Date.now() + this.#timeoutMs);
+  begin(budget?: TimeBudget): Attempts {
+    const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
+    return new Attempts(Date.now() + Math.min(this.#timeoutMs, left));
   }
 
   /**

@@ -1,6 +1,6 @@
 import { DynamoDBClient, type Put } from "@aws-sdk/client-dynamodb";
 import { StoreError } from "../errors.ts";
-import type { Connection, ConnectionStore, Json } from "../ports.ts";
+import type { Connection, ConnectionStore, Json, TimeBudget } from "../ports.ts";
 import { type Attempts, Caller } from "./caller.ts";
 import { ConnectionCount, removeCounted } from "./count.ts";
 import { conditionFailure, type Item } from "./failures.ts";
@@ -22,8 +22,8 @@ const TOMBSTONE_MS = 15 * 60 * 1000 + 5 * 60 * 1000;
 const CONTENTION_PAUSE_MS = 100;
 
 /**
- * Connections in DynamoDB. A call that DynamoDB throttles or does not answer is repeated until `timeoutMs` is
- * over; each may be sent twice without harm.
+ * Connections in DynamoDB. A call that DynamoDB throttles or does not answer is repeated until `timeoutMs`, or
+ * its caller's budget, is over; each may be sent twice without harm.
  * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW, and
  * from `save` TOO_MANY_CONNECTIONS
  */
@@ -53,26 +53,26 @@ class DynamoDBConnectionStore implements ConnectionStore {
     this.#now = options.now ?? Date.now;
   }
 
-  async save(connection: Connection): Promise<boolean> {
+  async save(connection: Connection, budget?: TimeBudget): Promise<boolean> {
     const now = this.#now();
     const { id, connectedAt, expiresAt } = connection;
     if (expiresAt <= now) return true;
     const item = itemOf(connection, Math.max(expiresAt, connectedAt + this.#ttlMs));
     const put = this.#put(item, "attribute_not_exists(#id) OR #liveUntil <= :now", now);
-    const attempts = this.#caller.begin();
+    const attempts = this.#caller.begin(budget);
     const standing = await (this.#count === undefined
       ? this.#write(attempts, put)
       : this.#count.add(attempts, { id, liveUntil: expiresAt, put }, now));
     return standing === undefined || standing[ATTRIBUTES.kind] === undefined;
   }
 
-  async get(id: string): Promise<Connection | undefined> {
-    return liveConnection(await this.#item(this.#caller.begin(), id), this.#now());
+  async get(id: string, budget?: TimeBudget): Promise<Connection | undefined> {
+    return liveConnection(await this.#item(this.#caller.begin(budget), id), this.#now());
   }
 
-  async delete(id: string): Promise<void> {
+  async delete(id: string, budget?: TimeBudget): Promise<void> {
     const now = this.#now();
-    const attempts = this.#caller.begin();
+    const attempts = this.#caller.begin(budget);
     const tombstone = tombstoneOf(id, now + TOMBSTONE_MS);
     const removable = "(attribute_not_exists(#kind) OR #liveUntil <= :now)";
     // Where rows are counted a look costs less than the write that would fail.
@@ -86,10 +86,14 @@ class DynamoDBConnectionStore implements ConnectionStore {
     await this.#write(attempts, this.#put(tombstone, removable, now));
   }
 
-  async setState(id: string, entries: { readonly [key: string]: Json | undefined }): Promise<boolean> {
+  async setState(
+    id: string,
+    entries: { readonly [key: string]: Json | undefined },
+    budget?: TimeBudget,
+  ): Promise<boolean> {
     const all = Object.entries(entries);
-    if (all.length === 0) return (await this.get(id)) !== undefined;
-    const attempts = this.#caller.begin();
+    if (all.length === 0) return (await this.get(id, budget)) !== undefined;
+    const attempts = this.#caller.begin(budget);
     for (let from = 0; from < all.length; from += KEYS_PER_UPDATE) {
       const now = this.#now();
       const standing = await this.#update(
@@ -108,8 +112,9 @@ class DynamoDBConnectionStore implements ConnectionStore {
     id: string,
     key: string,
     change: (current: Json | undefined) => Json | undefined,
+    budget?: TimeBudget,
   ): Promise<Json | undefined> {
-    const attempts = this.#caller.begin();
+    const attempts = this.#caller.begin(budget);
     let item = await this.#item(attempts, id);
     for (;;) {
       const now = this.#now();

@@ -118,6 +118,24 @@ describe("DynamoDB store", () => {
     expect(await world.counted()).toBe(1);
   });
 
+  it("rejects before its caller's time is over, on every call that an event makes", async () => {
+    const store = failing(() => THROTTLED);
+    const started = performance.now();
+    const budget = { getRemainingTimeInMillis: () => 500 };
+    const calls = [
+      store.save(world.row("a"), budget),
+      store.get("a", budget),
+      store.delete("a", budget),
+      store.setState("a", { n: 1 }, budget),
+      store.setState("a", {}, budget),
+      store.updateState("a", "n", () => 1, budget),
+    ];
+    const outcomes = await Promise.allSettled(calls);
+    const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
+    expect(outcomes).toMatchObject(calls.map(() => unavailable));
+    expect(performance.now() - started).toBeLessThan(1_500);
+  });
+
   it("does not try again what DynamoDB would refuse again", async () => {
     let calls = 0;
     const store = failing(

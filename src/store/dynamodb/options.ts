@@ -18,7 +18,7 @@ export interface DynamoDBConnectionStoreOptions {
   readonly enableMetrics?: boolean | ((measure: CallMeasure) => void);
   /** Default: one of the store's own. */
   readonly client?: DynamoDBClient;
-  /** ms that a call may take, retries included. Default 10,000; minimum 1. */
+  /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
   readonly timeoutMs?: number;
   /** ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
