@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { Put, TransactWriteItem, Update } from "@aws-sdk/client-dynamodb";
 import { StoreError } from "../errors.ts";
 import type { Attempts, Caller } from "./caller.ts";
@@ -137,15 +136,14 @@ export async function removeCounted(
   return failures !== undefined && failures[0] === undefined ? "uncounted" : "removed";
 }
 
-/** The token makes it one transaction however often it is sent. */
+/** All writes or none. Sent again after its answer was lost, it fails on the row that it has written itself. */
 async function transact(
   caller: Caller,
   attempts: Attempts,
   writes: TransactWriteItem[],
 ): Promise<(Item | undefined)[] | undefined> {
   try {
-    const input = { ClientRequestToken: randomUUID(), TransactItems: writes };
-    await caller.call(attempts, "TransactWriteItems", input);
+    await caller.call(attempts, "TransactWriteItems", { TransactItems: writes });
     return undefined;
   } catch (error) {
     const failures = conditionFailures(error);

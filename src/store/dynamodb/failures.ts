@@ -5,8 +5,6 @@ export type Item = Record<string, AttributeValue>;
 
 const TRANSIENT_EXCEPTIONS = new Set([
   "InternalServerError",
-  "ItemCollectionSizeLimitExceeded",
-  "LimitExceededException",
   "ProvisionedThroughputExceededException",
   "ReplicatedWriteConflictException",
   "RequestLimitExceeded",
