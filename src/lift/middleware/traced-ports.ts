@@ -1,6 +1,6 @@
 import { type Attributes, type Span, SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import type { BroadcastResult, Connections, Data, PostOptions } from "../../apigw/index.ts";
-import type { Connection, ConnectionStore, Json } from "../../store/index.ts";
+import type { Connection, ConnectionStore, Json, TimeBudget } from "../../store/index.ts";
 
 /** Starts a child of whatever is under way. */
 export type StartSpan = (name: string, kind: SpanKind, attributes: Attributes) => Span;
@@ -89,24 +89,29 @@ export class TracedStore implements ConnectionStore {
     if (store.peek !== undefined) this.peek = (id, now) => store.peek?.(id, now);
   }
 
-  save(connection: Connection) {
-    return spanned(this.#span("save"), () => this.#store.save(connection));
+  save(connection: Connection, budget?: TimeBudget) {
+    return spanned(this.#span("save"), () => this.#store.save(connection, budget));
   }
 
-  get(id: string) {
-    return spanned(this.#span("get"), () => this.#store.get(id));
+  get(id: string, budget?: TimeBudget) {
+    return spanned(this.#span("get"), () => this.#store.get(id, budget));
   }
 
-  delete(id: string) {
-    return spanned(this.#span("delete"), () => this.#store.delete(id));
+  delete(id: string, budget?: TimeBudget) {
+    return spanned(this.#span("delete"), () => this.#store.delete(id, budget));
   }
 
-  setState(id: string, entries: { readonly [key: string]: Json | undefined }) {
-    return spanned(this.#span("setState"), () => this.#store.setState(id, entries));
+  setState(id: string, entries: { readonly [key: string]: Json | undefined }, budget?: TimeBudget) {
+    return spanned(this.#span("setState"), () => this.#store.setState(id, entries, budget));
   }
 
-  updateState(id: string, key: string, change: (current: Json | undefined) => Json | undefined) {
-    return spanned(this.#span("updateState"), () => this.#store.updateState(id, key, change));
+  updateState(
+    id: string,
+    key: string,
+    change: (current: Json | undefined) => Json | undefined,
+    budget?: TimeBudget,
+  ) {
+    return spanned(this.#span("updateState"), () => this.#store.updateState(id, key, change, budget));
   }
 
   listByUser(userId: string) {
