@@ -72,24 +72,35 @@ async function managed(): Promise<Handler> {
   return handler;
 }
 
-answer("run", async (): Promise<DispatchSample> => {
-  // Not a path TypeScript may follow: the rivals are installed by the bench's first run.
-  const rival: string = new URL("../rivals/middy.mjs", import.meta.url).href;
-  const { withMiddy } = (await import(rival)) as { withMiddy: WithMiddy };
-  const lean = { timeoutEarlyInMillis: 0 };
-  const sides = new Map<string, Handler>([
-    ["bare", body],
-    ["middy, no middleware", withMiddy(body, 0, lean)],
-    ["middy, 2", withMiddy(body, 2, lean)],
-    ["middy, 5", withMiddy(body, 5, lean)],
-    ["middy, 5, its early timeout on", withMiddy(body, 5)],
-    ["Lift, no middleware", withLift(0)],
-    ["Lift, 2", withLift(2)],
-    ["Lift, 5", withLift(5)],
-    ["Lift, the pattern handle(MESSAGE, /greet)", withLegacyPattern()],
+/** Compared with each other, so measured in turns in one process. */
+const GROUPS = {
+  frameworks: async (): Promise<[string, Handler][]> => {
+    // Not a path TypeScript may follow: the rivals are installed by the bench's first run.
+    const rival: string = new URL("../rivals/middy.mjs", import.meta.url).href;
+    const { withMiddy } = (await import(rival)) as { withMiddy: WithMiddy };
+    const lean = { timeoutEarlyInMillis: 0 };
+    return [
+      ["bare", body],
+      ["middy, no middleware", withMiddy(body, 0, lean)],
+      ["middy, 2", withMiddy(body, 2, lean)],
+      ["middy, 5", withMiddy(body, 5, lean)],
+      ["middy, 5, its early timeout on", withMiddy(body, 5)],
+      ["Lift, no middleware", withLift(0)],
+      ["Lift, 2", withLift(2)],
+      ["Lift, 5", withLift(5)],
+      ["Lift, the pattern handle(MESSAGE, /greet)", withLegacyPattern()],
+    ];
+  },
+  connections: async (): Promise<[string, Handler][]> => [
     ["Lift, an async handler", withLift(0, async (ctx) => body(ctx.event, ctx.lambda))],
     ["Lift, the same on a managed connection", await managed()],
-  ]);
+  ],
+};
+
+export type Group = keyof typeof GROUPS;
+
+answer("run", async (group: Group): Promise<DispatchSample> => {
+  const sides = await GROUPS[group]();
   const expected = JSON.stringify(await body(event, lambda));
   const times = new Map<string, number[]>();
   for (const [name, handler] of sides) {
@@ -104,8 +115,10 @@ answer("run", async (): Promise<DispatchSample> => {
     }
   }
   const medians = [...times].map(([name, values]): [string, number] => [name, median(values)]);
-  return { ...Object.fromEntries(medians), asWebSocket: await firstAsWebSocket() };
+  return Object.fromEntries(medians);
 });
+
+answer("asWebSocket", async (): Promise<DispatchSample> => ({ asWebSocket: await firstAsWebSocket() }));
 
 async function batch(handler: Handler): Promise<number> {
   const start = process.hrtime.bigint();
