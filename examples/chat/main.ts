@@ -5,9 +5,13 @@ import { isLoopback, mintDevelopmentToken, verifyDevelopmentToken } from "../../
 import { createChat } from "./app.ts";
 import { page } from "./page.ts";
 
+// Development tokens say who someone is without a proof of it, so they are good on this machine alone.
 const isPrivate = isLoopback(process.env.HOST || "127.0.0.1");
 
-const chat = createChat({ verify: verifyDevelopmentToken, connectionStore: memoryConnectionStore() });
+const chat = createChat({
+  verify: isPrivate ? verifyDevelopmentToken : takeNone,
+  connectionStore: memoryConnectionStore(),
+});
 
 const gateway = await start(chat, {
   http: page({
@@ -29,5 +33,10 @@ const gateway = await start(chat, {
 if (gateway !== undefined) {
   const address = new URL("/", gateway.url.replace(/^ws/, "http"));
   console.log(`Page          ${address}`);
-  console.log(`A token       npx lift-ws token --sub you --tenant demo`);
+  if (isPrivate) console.log("A token       npx lift-ws token --sub you --tenant demo");
+  else console.log("Lets in       nobody: others can reach it, so it wants a `verify` of your own");
+}
+
+async function takeNone(): Promise<never> {
+  throw new Error("Beyond loopback no development token is taken: give createChat a verify of your own");
 }

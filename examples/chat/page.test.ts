@@ -130,6 +130,8 @@ describe("POST /token", () => {
     server.close();
     server = minting;
     expect(answer.status).toBe(403);
-    expect(JSON.parse(answer.body)).toEqual({ message: expect.stringContaining("makes no tokens") });
+    expect(JSON.parse(answer.body)).toEqual({
+      message: expect.stringContaining("makes and takes no development tokens"),
+    });
   });
 });

@@ -61,7 +61,7 @@ type Answer = readonly [status: number, body: { readonly token: string } | { rea
 async function answerToken(request: IncomingMessage, { mint, isLoopback }: PageOptions): Promise<Answer> {
   if (request.method !== "POST") return [405, { message: "POST a name and a tenant" }];
   if (mint === undefined) {
-    const remedy = "Others can reach this server, so it makes no tokens. Use one of your own.";
+    const remedy = "Others can reach this server, so it makes and takes no development tokens.";
     return [403, { message: remedy }];
   }
   // Another site's page may reach loopback through the person's browser: by a name of its own that it points
