@@ -7,7 +7,9 @@ import { CliError } from "./errors.ts";
 type Environment = NodeJS.ProcessEnv;
 
 /**
- * Adds the variables of `path` that the environment does not have yet.
+ * Adds the variables of `path` that the environment does not have yet. Node has looked at the file before, as it
+ * takes `--env-file` from behind a script's name too, and has ended the process if it is not there; but it leaves
+ * its variables to the script, and `node -- main.js` leaves it all of the flag.
  * @throws {CliError} USAGE, when the file can't be read
  */
 export function loadEnvFile(path: string): void {

@@ -182,6 +182,20 @@ describe("lift-ws dev", () => {
     expect(lift.output).toContain("loaded with hi eu-north-1 mine\n");
   });
 
+  it.each([
+    ["is missing", ["--env-file", "no.env"], "no.env: not found"],
+    ["is missing, after an equals sign", ["--env-file=no.env"], "no.env: not found"],
+    ["is a directory", ["--env-file", "node_modules"], "node_modules: invalid format"],
+  ])(
+    "ends with Node's own line and code when the env file %s, as docs/cli.md says",
+    async (_, flag, reason) => {
+      project = await Project.create({ "app.mjs": "export default () => ({ statusCode: 200 });" });
+      const lift = project.run(["dev", "app.mjs", "--port", "0", ...flag]);
+      expect(await lift.exited).toBe(9);
+      expect(lift.output).toBe(`${process.execPath}: ${reason}\n`);
+    },
+  );
+
   it("shows a handler's stack in the terminal, and nothing of it to the client", async () => {
     project = await Project.create({
       "app.mjs": `export default async ({ body }) => {
