@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { relative, resolve } from "node:path";
-import type { Connections, LambdaHandler } from "../apigw/index.ts";
+import type { Connections, LambdaContext, LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
+import type { ConnectionStore } from "../store/index.ts";
 import { CliError } from "./errors.ts";
 import type { ModuleExports } from "./modules.ts";
 
@@ -13,7 +14,10 @@ export interface Reference {
 /** A Lift app, told by its shape: the application may have another copy of this package. */
 export interface LiftApp {
   readonly routeKeys: Iterable<string>;
-  webSocketHandler(options: { readonly connections: Connections }): LambdaHandler;
+  readonly connectionStore?: ConnectionStore | undefined;
+  webSocketHandler(options: {
+    readonly connections: Connections;
+  }): (event: WebSocketEvent, context: LambdaContext) => unknown;
 }
 
 /**

@@ -1,12 +1,14 @@
 import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway/index.ts";
 import { CliError } from "./errors.ts";
+import { OpenRows } from "./open-rows.ts";
 import type { Program } from "./program.ts";
 
 /** A gateway, and the program that it runs: which can be put in the place of another while sockets are open. */
 export class Host {
   readonly gateway: Gateway;
   readonly #routes = new Map<string, LambdaHandler>();
+  readonly #rows = new OpenRows();
   #program: Program;
 
   /** @throws {GatewayError} INVALID_OPTION */
@@ -55,8 +57,11 @@ export class Host {
   #handlers(program: Program): Iterable<readonly [string, LambdaHandler]> {
     if (program.kind === "handler") return [];
     if (program.kind === "routes") return program.handlers;
-    const handler = program.app.webSocketHandler({ connections: this.gateway });
-    return [...program.app.routeKeys].map((key) => [key, handler] as const);
+    const { app } = program;
+    const handler = app.webSocketHandler({ connections: this.gateway });
+    this.#rows.moveTo(app.connectionStore);
+    const watched = this.#rows.watched(handler, app.connectionStore);
+    return [...app.routeKeys].map((key) => [key, watched] as const);
   }
 
   #handler(): LambdaHandler {

@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Connections, LambdaContext, WebSocketEvent, WebSocketResult } from "../apigw/index.ts";
+import type { ConnectionStore } from "../store/index.ts";
 import type { Middleware } from "./compose.ts";
 import type { AnyState } from "./context.ts";
 import { LiftError } from "./errors.ts";
@@ -56,6 +57,11 @@ export class Lift<State extends object = AnyState> {
   get routeKeys(): string[] {
     const unmatched = this.#defaultHandler === undefined ? [] : ["$default"];
     return [...new Set(["$connect", "$disconnect", ...this.#router.keys, ...unmatched])];
+  }
+
+  /** The option. `lift-ws dev` carries what is in memory over to the app's next load. */
+  get connectionStore(): ConnectionStore | undefined {
+    return this.#settings.store;
   }
 
   /**

@@ -37,6 +37,36 @@ describe("lift-ws dev --watch", () => {
     expect(socket.readyState).toBe(socket.OPEN);
   });
 
+  it("leaves open connections who they are and what they keep, though the app makes its memory store anew", async () => {
+    const app = (version: number) => `import { Lift } from "lift-ws";
+      import { memoryConnectionStore } from "lift-ws/store/memory";
+      const connectionStore = memoryConnectionStore();
+      const app = new Lift({ connectionStore });
+      app.webSocket("$connect", (ctx) => ctx.setUserId(ctx.query("name")).setTenantId("all"));
+      app.webSocket("count", async (ctx) => {
+        const n = await ctx.update("n", (n = 0) => n + 1);
+        const all = [];
+        for await (const { userId } of connectionStore.listByTenant("all")) all.push(userId);
+        await ctx.reply([${version}, ctx.userId, n, ...all]);
+      });
+      export default app;`;
+    project = await Project.create({ "app.mjs": app(1) });
+    const lift = await project.dev(["app.mjs", "--watch"]);
+    const ann = await project.connect(`${lift.url}?name=ann`);
+    const silent = await project.connect(`${lift.url}?name=bob`);
+    expect(await ask(ann, '{"action":"count"}')).toBe('[1,"ann",1,"ann","bob"]');
+
+    await project.save("app.mjs", app(2));
+    await lift.prints(/Loaded again/, 1);
+    expect(await ask(ann, '{"action":"count"}')).toBe('[2,"ann",2,"ann","bob"]');
+
+    silent.close();
+    await lift.prints(/\$disconnect +200/);
+    await project.save("app.mjs", app(3));
+    await lift.prints(/Loaded again/, 2);
+    expect(await ask(ann, '{"action":"count"}')).toBe('[3,"ann",3,"ann"]');
+  });
+
   it("keeps the last good handler while what was saved is broken, and says where", async () => {
     project = await Project.create({
       "routes.json": ROUTES,
