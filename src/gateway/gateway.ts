@@ -18,6 +18,7 @@ import { Listener } from "./listener.ts";
 import { Management, parseManagedPath, refuseRequest } from "./management.ts";
 import { type GatewayOptions, type GatewaySettings, readOptions } from "./options.ts";
 import { Registry } from "./registry.ts";
+import { reportBug } from "./report.ts";
 import { Throttle } from "./throttle.ts";
 import { isServicePath, Upgrades } from "./upgrade.ts";
 
@@ -238,9 +239,4 @@ export function isLoopback(host: string): boolean {
 
 function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || host === "::";
-}
-
-/** Nothing a client or a handler does ends here; if something does, it is heard of and the others go on. */
-function reportBug(error: unknown): void {
-  process.emitWarning(error instanceof Error ? error : String(error), { code: "LIFT_WS_GATEWAY" });
 }

@@ -15,6 +15,7 @@ import {
 } from "../apigw/index.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { GatewayError } from "./errors.ts";
+import { guarded } from "./report.ts";
 
 /** Every limit of the service as an option. `Infinity` turns one off. */
 export interface GatewayLimits {
@@ -137,7 +138,10 @@ export interface GatewayOptions {
   readonly tls?: { readonly key: string; readonly cert: string };
   /** Answers HTTP requests outside the service's path and `/healthz`. Default 404. */
   readonly http?: (request: IncomingMessage, response: ServerResponse) => void;
-  /** Called once for each event, after its handler has ended or when none could be asked. */
+  /**
+   * Called once for each event, after its handler has ended or when none could be asked. What it throws changes
+   * nothing for the event and becomes a process warning.
+   */
   readonly onEvent?: (report: EventReport) => void;
 }
 
@@ -234,7 +238,7 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     deleteCloseCode: options.deleteCloseCode ?? 1000,
     tls: options.tls,
     http: options.http,
-    onEvent: options.onEvent,
+    onEvent: options.onEvent && guarded(options.onEvent),
   };
 }
 

@@ -56,7 +56,11 @@ export async function startApi(options: GatewayOptions = {}, answer: LambdaHandl
             Object.entries(options.routes).map(([key, one]) => [key, recorded(one)]),
           ),
         };
-  const gateway = createGateway({ ...options, ...handlers, onEvent: (report) => reports.push(report) });
+  const onEvent = (report: EventReport) => {
+    reports.push(report);
+    return options.onEvent?.(report);
+  };
+  const gateway = createGateway({ ...options, ...handlers, onEvent });
   await gateway.listen({ port: 0 });
   onTestFinished(() => stopNow(gateway, options.clock as ManualClock | undefined));
   return { gateway, connects, messages, disconnects, reports };

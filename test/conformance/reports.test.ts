@@ -1,5 +1,17 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { connect, ok, startApi, upgrade } from "./harness.ts";
+import { Queue } from "./queue.ts";
+
+/** The codes of the process's warnings, while the test runs. */
+function warnings(): Queue<string | undefined> {
+  const codes = new Queue<string | undefined>();
+  const hear = ({ code }: Error & { code?: string }) => codes.push(code);
+  process.on("warning", hear);
+  onTestFinished(() => {
+    process.off("warning", hear);
+  });
+  return codes;
+}
 
 describe("onEvent", () => {
   it("tells the status of a message that selects no route, with the key it selected in vain", async () => {
@@ -21,5 +33,31 @@ describe("onEvent", () => {
     await upgrade(api.gateway, "/elsewhere");
     const statuses = [(await api.reports.next()).status, (await api.reports.next()).status];
     expect(statuses).toEqual([401, 403]);
+  });
+
+  it.each<[string, () => void]>([
+    [
+      "throws",
+      () => {
+        throw new Error("report");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("report"))],
+  ])("that %s harms nobody, and becomes a warning each time", async (_how, onEvent) => {
+    const heard = warnings();
+    const api = await startApi({
+      routes: { echo: async () => ({ statusCode: 200, body: "echo" }) },
+      routeResponses: ["echo"],
+      allowedOrigins: ["https://app.example"],
+      onEvent,
+    });
+    expect((await upgrade(api.gateway, "/dev", { Origin: "https://evil.example" })).status).toBe(403);
+    const client = await connect(api.gateway);
+    client.send({ action: "unknown" });
+    expect(await client.messages.next()).toContain("Forbidden");
+    client.send({ action: "echo" });
+    expect(await client.messages.next()).toBe("echo");
+    const codes = [await heard.next(), await heard.next(), await heard.next()];
+    expect(codes).toEqual(Array(3).fill("LIFT_WS_GATEWAY"));
   });
 });
