@@ -3,7 +3,7 @@ import type { Ending } from "./close-codes.ts";
 import { disconnectEvent, messageEvent } from "./events.ts";
 import { byteLength, textFrame } from "./frames.ts";
 import { newId } from "./ids.ts";
-import { checkResult, type Invoker, type RouteOutcome, statusOf } from "./invoke.ts";
+import { checkResult, type Invoker, type Outcome, type RouteOutcome, statusOf } from "./invoke.ts";
 import type { GatewaySettings } from "./options.ts";
 import type { Registry } from "./registry.ts";
 import { compileRouteSelector, type RouteSelector } from "./route.ts";
@@ -69,12 +69,17 @@ export class Dispatcher implements ConnectionListener {
     return this.#settings.routes.get(routeKey) ?? this.#settings.handler;
   }
 
-  /** Runs a route's handler, checks its answer and reports the invocation. */
-  invoke(handler: LambdaHandler, event: WebSocketEvent, settle: (outcome: RouteOutcome) => void): void {
+  /** Runs a route's handler, checks its answer and reports the invocation. `late` as in `Invoker.run`. */
+  invoke(
+    handler: LambdaHandler,
+    event: WebSocketEvent,
+    settle: (outcome: RouteOutcome) => void,
+    late?: (outcome: Outcome) => void,
+  ): void {
     const { onEvent, clock } = this.#settings;
     const { routeKey, connectionId, requestId } = event.requestContext;
     const startedAt = onEvent ? clock.now() : 0;
-    this.#invoker.run(handler, event, routeKey, (raw) => {
+    const ended = (raw: Outcome) => {
       const outcome = checkResult(raw);
       settle(outcome);
       onEvent?.({
@@ -85,7 +90,8 @@ export class Dispatcher implements ConnectionListener {
         durationMs: clock.now() - startedAt,
         ...(outcome.kind === "failed" && { error: outcome.error }),
       });
-    });
+    };
+    this.#invoker.run(handler, event, routeKey, ended, late);
   }
 
   /** `$connect` and `$disconnect` are the service's own: a message that selects them is one without a route. */

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import {
+  isSuccess,
   isWebSocketResult,
   type LambdaContext,
   type LambdaHandler,
@@ -37,13 +38,23 @@ export class Invoker {
     this.#accountId = accountId;
   }
 
-  /** Calls `settle` once, however the handler behaves. */
-  run<Event>(handler: LambdaHandler<Event>, event: Event, name: string, settle: Settle): void {
+  /**
+   * Calls `settle` once, however the handler behaves. `late` hears, once at most, how a handler ended that had
+   * been given up.
+   */
+  run<Event>(
+    handler: LambdaHandler<Event>,
+    event: Event,
+    name: string,
+    settle: Settle,
+    late?: Settle | undefined,
+  ): void {
     const deadline = this.#clock.now() + this.#timeoutMs;
-    const invocation = new Invocation(deadline, (outcome) => {
+    const ended: Settle = (outcome) => {
       this.#inFlight.delete(invocation);
       settle(outcome);
-    });
+    };
+    const invocation = new Invocation(deadline, ended, late);
     this.#inFlight.add(invocation);
     if (this.#timer === undefined && this.#timeoutMs !== Number.POSITIVE_INFINITY) this.#arm(this.#timeoutMs);
     invocation.start(
@@ -125,12 +136,14 @@ class Invocation {
   earlier: Invocation | undefined;
   later: Invocation | undefined;
   readonly #settle: Settle;
+  #late: Settle | undefined;
   #outcome: Outcome | undefined;
   #onEnd: (() => void) | undefined;
 
-  constructor(deadline: number, settle: Settle) {
+  constructor(deadline: number, settle: Settle, late: Settle | undefined) {
     this.deadline = deadline;
     this.#settle = settle;
+    this.#late = late;
   }
 
   get ended(): Promise<void> {
@@ -151,12 +164,21 @@ class Invocation {
     }
   }
 
-  /** The first end counts; a handler that answers after its timeout is not heard. */
+  /** The first end counts; what a handler answers after its timeout is for `late` alone. */
   end(outcome: Outcome): void {
-    if (this.#outcome) return;
+    if (this.#outcome) {
+      if (this.#outcome === TIMED_OUT) this.#hearLate(outcome);
+      return;
+    }
     this.#outcome = outcome;
     this.#settle(outcome);
     this.#onEnd?.();
+  }
+
+  #hearLate(outcome: Outcome): void {
+    const late = this.#late;
+    this.#late = undefined;
+    late?.(outcome);
   }
 
   readonly #answered = (value: unknown): void => this.end({ kind: "answered", value });
@@ -252,14 +274,25 @@ const RESULT_FIELDS: ReadonlySet<string> = new Set(["statusCode", "body"]);
 /** A route's outcome, its answer checked: on AWS it travels as JSON, so what JSON can't carry is malformed. */
 export type RouteOutcome =
   | { readonly kind: "answered"; readonly result: WebSocketResult }
-  | Exclude<Outcome, { kind: "answered" }>;
+  /** `answer` is the malformed one, if there is one. */
+  | { readonly kind: "failed"; readonly error: unknown; readonly answer?: unknown }
+  | { readonly kind: "timed out" };
 
 export function checkResult(outcome: Outcome): RouteOutcome {
   if (outcome.kind !== "answered") return outcome;
   try {
     return { kind: "answered", result: readResult(outcome.value) };
   } catch (error) {
-    return { kind: "failed", error };
+    return { kind: "failed", error, answer: outcome.value };
+  }
+}
+
+/** Whether a `$connect` believes that its client is let in, whatever else is wrong with its answer. */
+export function letsIn(answer: unknown): boolean {
+  try {
+    return isWebSocketResult(answer) && isSuccess(answer.statusCode);
+  } catch {
+    return false;
   }
 }
 

@@ -8,7 +8,7 @@ import { type Dispatcher, errorText } from "./dispatch.ts";
 import { authorizerEvent, connectArn, connectEvent, disconnectEvent, type Origin } from "./events.ts";
 import { newId } from "./ids.ts";
 import type { Invoker, Outcome, RouteOutcome } from "./invoke.ts";
-import { statusOf } from "./invoke.ts";
+import { letsIn, statusOf } from "./invoke.ts";
 import type { GatewaySettings } from "./options.ts";
 import type { Registry } from "./registry.ts";
 import { ClientSocket, LiveConnection } from "./socket.ts";
@@ -170,15 +170,18 @@ export class Upgrades {
     const handler = dispatcher.handler("$connect");
     if (handler) {
       const event = connectEvent(request, origin, settings);
-      const outcome = await new Promise<RouteOutcome>((settle) => dispatcher.invoke(handler, event, settle));
-      const status = statusOf(outcome);
-      // A 1xx would leave the client waiting for the answer proper, or make it believe in a 101.
-      if (status < 200) throw new Refusal(502, true);
-      if (!isSuccess(status) || outcome.kind !== "answered") throw new Refusal(status, true);
-      const protocol = chosenProtocol(outcome.result);
-      if (protocol !== undefined) {
-        if (!TOKEN.test(protocol)) throw new Refusal(502, true);
-        this.#chosen.set(request, protocol);
+      const answerLate = (late: Outcome) => {
+        if (late.kind === "answered" && letsIn(late.value)) this.#abandon(origin);
+      };
+      const outcome = await new Promise<RouteOutcome>((settle) =>
+        dispatcher.invoke(handler, event, settle, answerLate),
+      );
+      try {
+        const protocol = admit(outcome);
+        if (protocol !== undefined) this.#chosen.set(request, protocol);
+      } catch (refusal) {
+        if (letsIn(believed(outcome))) this.#abandon(origin);
+        throw refusal;
       }
     }
     this.#open(request, socket, head, origin);
@@ -194,12 +197,33 @@ export class Upgrades {
       registry.add(connection);
       if (this.#drained) connection.close(ENDINGS.goingAway);
     });
-    // The client has left meanwhile. The application believes it connected, so it must hear of the end.
-    if (!opened) {
-      const { code, reason } = ENDINGS.vanished;
-      dispatcher.disconnect(disconnectEvent(code, reason, newId(), origin, settings));
-    }
+    // The client has left meanwhile.
+    if (!opened) this.#abandon(origin);
   }
+
+  /** Nothing was opened, but the application believes its client connected: it must hear of the end. */
+  #abandon(origin: Origin): void {
+    const { settings, dispatcher } = this.#parts;
+    const { code, reason } = ENDINGS.vanished;
+    dispatcher.disconnect(disconnectEvent(code, reason, newId(), origin, settings));
+  }
+}
+
+/** The subprotocol that a `$connect` chose in letting its client in; throws the Refusal if it did not. */
+function admit(outcome: RouteOutcome): string | undefined {
+  const status = statusOf(outcome);
+  // A 1xx would leave the client waiting for the answer proper, or make it believe in a 101.
+  if (status < 200) throw new Refusal(502, true);
+  if (!isSuccess(status) || outcome.kind !== "answered") throw new Refusal(status, true);
+  const protocol = chosenProtocol(outcome.result);
+  if (protocol !== undefined && !TOKEN.test(protocol)) throw new Refusal(502, true);
+  return protocol;
+}
+
+/** What a `$connect` has answered, if it is known, well-formed or not. */
+function believed(outcome: RouteOutcome): unknown {
+  if (outcome.kind === "answered") return outcome.result;
+  return outcome.kind === "failed" ? outcome.answer : undefined;
 }
 
 /** `/{basePath}` and nothing below it, whatever the query. */
@@ -217,11 +241,11 @@ function areProtocols(header: string | undefined): boolean {
 function chosenProtocol({ headers, multiValueHeaders }: WebSocketResult): string | undefined {
   const isIt = ([name]: [string, unknown]) => name.toLowerCase() === "sec-websocket-protocol";
   const single = Object.entries(headers ?? {}).find(isIt)?.[1];
-  const several = Object.entries(multiValueHeaders ?? {})
-    .find(isIt)?.[1]
-    ?.at(-1);
-  const chosen = single ?? several;
-  return chosen === undefined ? undefined : String(chosen);
+  // Whatever stands there: an answer is checked, not trusted. Of what is no scalar nothing remains, which is no token.
+  const several = [Object.entries(multiValueHeaders ?? {}).find(isIt)?.[1]].flat().at(-1);
+  const chosen = single ?? several ?? undefined;
+  if (chosen === undefined) return undefined;
+  return typeof chosen === "object" ? "" : String(chosen);
 }
 
 function sourceIp(request: IncomingMessage, trustProxy: boolean): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { LambdaContext } from "../../src/apigw/index.ts";
+import type { LambdaContext, WebSocketEvent } from "../../src/apigw/index.ts";
 import { ManualClock } from "../../src/gateway/index.ts";
 import { connect, connectWithId, dial, gate, http, ok, startApi, turn, upgrade } from "./harness.ts";
 import { frame, OPCODE, RawClient } from "./raw-client.ts";
@@ -119,6 +119,60 @@ describe("the upgrade", () => {
     await client.ended;
     await http(api.gateway, "/healthz");
     open(ok);
+    expect((await api.disconnects.next()).requestContext).toMatchObject({
+      connectionId,
+      disconnectStatusCode: 1006,
+    });
+  });
+});
+
+describe("a $connect that lets in, without a connection coming of it", () => {
+  const connectWith = (answer: unknown) => (event: WebSocketEvent) =>
+    event.requestContext.eventType === "CONNECT" ? answer : ok;
+
+  it("after 29 seconds ends in a $disconnect with 1006", async () => {
+    const clock = new ManualClock();
+    const { opened, open } = gate<object>();
+    const api = await startApi({ clock }, connectWith(opened));
+    const answer = upgrade(api.gateway);
+    const { connectionId } = (await api.connects.next()).requestContext;
+    clock.advance(29_000);
+    expect((await answer).status).toBe(504);
+    expect(api.disconnects.size).toBe(0);
+    open(ok);
+    const { requestContext } = await api.disconnects.next();
+    expect(requestContext).toMatchObject({ connectionId, disconnectStatusCode: 1006 });
+  });
+
+  it.each([
+    ["refuses", async () => ({ statusCode: 403 })],
+    ["throws", () => Promise.reject(new Error("late"))],
+  ])("hears of no end if it %s after 29 seconds", async (_how, end) => {
+    const clock = new ManualClock();
+    const { opened, open } = gate();
+    const api = await startApi({ clock }, connectWith(opened.then(end)));
+    const answer = upgrade(api.gateway);
+    await api.connects.next();
+    clock.advance(29_000);
+    await answer;
+    open();
+    await turn();
+    expect(api.disconnects.size).toBe(0);
+  });
+
+  const circular: Record<string, unknown> = {};
+  circular.self = circular;
+
+  it.each([
+    ["a subprotocol that is no token", { headers: { "Sec-WebSocket-Protocol": "a b" } }],
+    ["a subprotocol that is no text", { headers: { "Sec-WebSocket-Protocol": { toString: 1 } } }],
+    ["multiValueHeaders that are no lists", { multiValueHeaders: { "Sec-WebSocket-Protocol": {} } }],
+    ["headers that JSON can't carry", { headers: circular }],
+    ["a field that JSON can't carry", { x: 1n }],
+  ])("for %s is refused with 502, and ends in a $disconnect with 1006", async (_what, answer) => {
+    const api = await startApi({}, connectWith({ statusCode: 200, ...answer }));
+    expect((await upgrade(api.gateway)).status).toBe(502);
+    const { connectionId } = (await api.connects.next()).requestContext;
     expect((await api.disconnects.next()).requestContext).toMatchObject({
       connectionId,
       disconnectStatusCode: 1006,
