@@ -12,6 +12,20 @@ function setUp(limits = {}) {
   return { clock, invoker, run };
 }
 
+/** What the contexts of the runtimes before Node 24 have besides. */
+interface OldContext {
+  done(error?: unknown, value?: unknown): void;
+  succeed(value?: unknown): void;
+  fail(error?: unknown): void;
+}
+
+const old = (context: LambdaContext) => context as unknown as OldContext;
+
+/** Calls it once the handler has returned; returns nothing, as such handlers do. */
+function later<Args extends unknown[]>(call: (...args: Args) => void, ...args: Args): void {
+  setImmediate(() => call(...args));
+}
+
 const never = () => new Promise(() => {});
 
 describe("Invoker", () => {
@@ -19,16 +33,12 @@ describe("Invoker", () => {
     ["returns", () => 1],
     ["resolves", async () => 1],
     ["calls back", (_event, _context, callback) => callback(null, 1)],
-    [
-      "calls context.succeed",
-      (_event, context) => (context as never as { succeed(v: unknown): void }).succeed(1),
-    ],
-  ])("answers with what a handler %s", async (name, handler) => {
-    const { run } = setUp();
-    const outcome = await run(
-      name === "calls context.succeed" ? (e, c, _callback) => handler(e, c, _callback) : handler,
-    );
-    expect(outcome).toEqual({ kind: "answered", value: 1 });
+    ["calls back later", (_event, _context, callback) => setImmediate(callback, null, 1)],
+    ["calls context.succeed", (_event, context) => old(context).succeed(1)],
+    ["calls context.succeed that it took out", (_event, context) => later(old(context).succeed, 1)],
+    ["calls context.done that it took out", (_event, context) => later(old(context).done, null, 1)],
+  ])("answers with what a handler %s", async (_name, handler) => {
+    expect(await setUp().run(handler)).toEqual({ kind: "answered", value: 1 });
   });
 
   it.each<[string, LambdaHandler<string>]>([
@@ -40,6 +50,7 @@ describe("Invoker", () => {
     ],
     ["rejects", () => Promise.reject("text")],
     ["calls back an error", (_event, _context, callback) => callback("text")],
+    ["calls context.fail that it took out", (_event, context) => later(old(context).fail, "text")],
   ])("fails with what a handler %s", async (_name, handler) => {
     expect(await setUp().run(handler)).toEqual({ kind: "failed", error: "text" });
   });
@@ -105,6 +116,36 @@ describe("Invoker", () => {
     });
     expect(seen?.awsRequestId).toMatch(/^[0-9a-f-]{36}$/);
     expect(seen?.logStreamName).toMatch(/^2026\/01\/01\/\[\$LATEST\][0-9a-f]{32}$/);
+  });
+
+  it("gives a context that can be taken apart and copied, and written as JSON", async () => {
+    let seen: LambdaContext | undefined;
+    await setUp().run((_event, context) => {
+      const { getRemainingTimeInMillis } = context;
+      expect(getRemainingTimeInMillis()).toBe(29_000);
+      seen = context;
+    });
+    const names = {
+      awsRequestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      functionName: "fn",
+      invokedFunctionArn: "arn:aws:lambda:us-east-1:000000000000:function:fn",
+      logGroupName: "/aws/lambda/fn",
+      logStreamName: expect.stringMatching(/^2026/),
+    };
+    expect({ ...seen }).toMatchObject(names);
+    expect(JSON.parse(JSON.stringify(seen))).toMatchObject(names);
+  });
+
+  it("gives each invocation its own awsRequestId, and all the same log stream", async () => {
+    const { run } = setUp();
+    const contexts: LambdaContext[] = [];
+    for (let i = 0; i < 600; i++) {
+      await run((_event, context) => {
+        contexts.push(context);
+      });
+    }
+    expect(new Set(contexts.map(({ awsRequestId }) => awsRequestId)).size).toBe(600);
+    expect(new Set(contexts.map(({ logStreamName }) => logStreamName)).size).toBe(1);
   });
 
   it("drains: resolves when what runs has ended", async () => {

@@ -1,12 +1,6 @@
-import { randomUUID } from "node:crypto";
-import {
-  isSuccess,
-  isWebSocketResult,
-  type LambdaContext,
-  type LambdaHandler,
-  type WebSocketResult,
-} from "../apigw/index.ts";
+import { isSuccess, isWebSocketResult, type LambdaHandler, type WebSocketResult } from "../apigw/index.ts";
 import type { Clock, Timer } from "./clock.ts";
+import { type Context, Contexts } from "./lambda-context.ts";
 import type { GatewaySettings } from "./options.ts";
 
 /** How an invocation ended. `failed`: it threw, or its answer is malformed. */
@@ -27,15 +21,13 @@ export class Invoker {
   readonly #inFlight = new InFlight();
   readonly #clock: Clock;
   readonly #timeoutMs: number;
-  readonly #region: string;
-  readonly #accountId: string;
+  readonly #contexts: Contexts;
   #timer: Timer | undefined;
 
-  constructor({ clock, limits, region, accountId }: GatewaySettings) {
-    this.#clock = clock;
-    this.#timeoutMs = limits.integrationTimeoutMs;
-    this.#region = region;
-    this.#accountId = accountId;
+  constructor(settings: GatewaySettings) {
+    this.#clock = settings.clock;
+    this.#timeoutMs = settings.limits.integrationTimeoutMs;
+    this.#contexts = new Contexts(settings);
   }
 
   /**
@@ -57,11 +49,7 @@ export class Invoker {
     const invocation = new Invocation(deadline, ended, late);
     this.#inFlight.add(invocation);
     if (this.#timer === undefined && this.#timeoutMs !== Number.POSITIVE_INFINITY) this.#arm(this.#timeoutMs);
-    invocation.start(
-      handler,
-      event,
-      new Context(name, this.#region, this.#accountId, deadline, this.#clock, invocation),
-    );
+    invocation.start(handler, event, this.#contexts.create(name, deadline, invocation.callback));
   }
 
   get isBusy(): boolean {
@@ -140,6 +128,11 @@ class Invocation {
   #outcome: Outcome | undefined;
   #onEnd: (() => void) | undefined;
 
+  readonly callback = (error?: unknown, value?: unknown): void => {
+    if (error !== undefined && error !== null) this.#fail(error);
+    else this.#answer(value);
+  };
+
   constructor(deadline: number, settle: Settle, late: Settle | undefined) {
     this.deadline = deadline;
     this.#settle = settle;
@@ -153,14 +146,20 @@ class Invocation {
     });
   }
 
-  start<Event>(handler: LambdaHandler<Event>, event: Event, context: LambdaContext): void {
+  /** As on Lambda, whoever answers by a callback is waited for, whatever else it returned: a Timeout, say. */
+  start<Event>(handler: LambdaHandler<Event>, event: Event, context: Context): void {
     try {
-      const answer = handler(event, context, this.#callback);
-      if (isThenable(answer)) answer.then(this.#answered, this.#failed);
-      // A handler that takes a callback answers by it, unless it returned something all the same.
-      else if (handler.length < 3 || answer !== undefined) this.#answered(answer);
+      const answer = handler(event, context, this.callback);
+      if (isThenable(answer)) {
+        answer.then(
+          (value) => this.#answer(value),
+          (error) => this.#fail(error),
+        );
+      } else if (handler.length < 3 && !context.isAnsweredByCallback) {
+        this.#answer(answer);
+      }
     } catch (error) {
-      this.#failed(error);
+      this.#fail(error);
     }
   }
 
@@ -175,91 +174,18 @@ class Invocation {
     this.#onEnd?.();
   }
 
+  #answer(value: unknown): void {
+    this.end({ kind: "answered", value });
+  }
+
+  #fail(error: unknown): void {
+    this.end({ kind: "failed", error });
+  }
+
   #hearLate(outcome: Outcome): void {
     const late = this.#late;
     this.#late = undefined;
     late?.(outcome);
-  }
-
-  readonly #answered = (value: unknown): void => this.end({ kind: "answered", value });
-
-  readonly #failed = (error: unknown): void => this.end({ kind: "failed", error });
-
-  readonly #callback = (error?: unknown, value?: unknown): void => {
-    if (error !== undefined && error !== null) this.#failed(error);
-    else this.#answered(value);
-  };
-
-  /** What `context.done` does: the runtimes before Node 24 still have it, and old handlers end by it. */
-  get callback(): (error?: unknown, value?: unknown) => void {
-    return this.#callback;
-  }
-}
-
-const FUNCTION_VERSION = "$LATEST";
-
-/** The context object of the Node runtimes. */
-class Context implements LambdaContext {
-  callbackWaitsForEmptyEventLoop = true;
-  readonly functionName: string;
-  readonly functionVersion = FUNCTION_VERSION;
-  readonly memoryLimitInMB = "128";
-  #awsRequestId: string | undefined;
-  readonly #region: string;
-  readonly #accountId: string;
-  readonly #deadline: number;
-  readonly #clock: Clock;
-  readonly #invocation: Invocation;
-
-  constructor(
-    functionName: string,
-    region: string,
-    accountId: string,
-    deadline: number,
-    clock: Clock,
-    invocation: Invocation,
-  ) {
-    this.functionName = functionName;
-    this.#region = region;
-    this.#accountId = accountId;
-    this.#deadline = deadline;
-    this.#clock = clock;
-    this.#invocation = invocation;
-  }
-
-  /** Made when first asked for: most handlers never do, and random bytes are dear. */
-  get awsRequestId(): string {
-    this.#awsRequestId ??= randomUUID();
-    return this.#awsRequestId;
-  }
-
-  get invokedFunctionArn(): string {
-    return `arn:aws:lambda:${this.#region}:${this.#accountId}:function:${this.functionName}`;
-  }
-
-  get logGroupName(): string {
-    return `/aws/lambda/${this.functionName}`;
-  }
-
-  get logStreamName(): string {
-    const day = new Date(this.#clock.now()).toISOString().slice(0, 10).replaceAll("-", "/");
-    return `${day}/[${FUNCTION_VERSION}]${this.awsRequestId.replaceAll("-", "")}`;
-  }
-
-  getRemainingTimeInMillis(): number {
-    return Math.max(0, this.#deadline - this.#clock.now());
-  }
-
-  done(error?: unknown, value?: unknown): void {
-    this.#invocation.callback(error, value);
-  }
-
-  succeed(value?: unknown): void {
-    this.#invocation.callback(undefined, value);
-  }
-
-  fail(error?: unknown): void {
-    this.#invocation.callback(error ?? new Error("context.fail() without an error"));
   }
 }
 
