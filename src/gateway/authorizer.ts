@@ -6,6 +6,13 @@ export type Verdict =
   | { readonly allowed: true; readonly context: AuthorizerContext }
   | { readonly allowed: false; readonly status: 401 | 403 | 500; readonly error?: unknown };
 
+const IDENTITY_SOURCE =
+  /^\$?(route\.request\.header|route\.request\.querystring|context|stageVariables)\.(.+)$/;
+
+export function isIdentitySource(source: unknown): boolean {
+  return typeof source === "string" && IDENTITY_SOURCE.test(source);
+}
+
 /** Whether a request carries every identity source. If not it is refused with 401, and nobody is asked. */
 export function hasIdentity(sources: readonly string[], event: AuthorizerEvent): boolean {
   return sources.every((source) => {
@@ -15,9 +22,7 @@ export function hasIdentity(sources: readonly string[], event: AuthorizerEvent):
 }
 
 function identityValue(source: string, event: AuthorizerEvent): unknown {
-  const [, kind, name = ""] =
-    /^\$?(route\.request\.header|route\.request\.querystring|context|stageVariables)\.(.+)$/.exec(source) ??
-    [];
+  const [, kind, name = ""] = IDENTITY_SOURCE.exec(source) ?? [];
   switch (kind) {
     case "route.request.header":
       return Object.entries(event.headers).find(

@@ -35,6 +35,59 @@ describe("readOptions", () => {
     expect(() => readOptions(options)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
   });
 
+  it.each<[keyof GatewayOptions, readonly unknown[]]>([
+    ["authorizer", ["x", {}]],
+    ["onEvent", [true]],
+    ["http", [{}]],
+    ["identitySources", ["route.request.header.A", ["header.A"], ["route.request.header."], [5]]],
+    ["routeSelectionExpression", [5]],
+    ["routeResponses", ["join", [5], new Set(["join"])]],
+    ["allowedOrigins", ["https://app.example", [/app/]]],
+    ["stage", [5]],
+    ["stageVariables", ["x", { a: 5 }]],
+    ["apiId", [5, ""]],
+    ["domainName", [5, "", null]],
+    ["limits", [null, 5]],
+    ["clock", [{}, { now: Date.now }]],
+    ["credentials", [[], {}, { accessKeyId: "a" }, [{ accessKeyId: "a", secretAccessKey: "" }]]],
+    ["trustProxy", ["false", 1]],
+    ["pingResetsIdle", ["no"]],
+    ["deleteCloseCode", [99, 1004, 1005, 1006, 1015, 2999, 5000, 1000.5, "1000"]],
+    ["tls", [{}, { key: "k" }, true]],
+  ])("refuses, by its name, a %s of %j", (name, values) => {
+    for (const value of values) {
+      expect(() => readOptions({ handler, [name]: value }), JSON.stringify(value)).toThrow(
+        expect.objectContaining({
+          code: "INVALID_OPTION",
+          message: expect.stringMatching(`^${name} takes `),
+        }),
+      );
+    }
+  });
+
+  it.each<[keyof GatewayOptions, readonly unknown[]]>([
+    [
+      "identitySources",
+      [
+        [
+          "$route.request.header.A",
+          "route.request.querystring.a",
+          "context.identity.sourceIp",
+          "stageVariables.a",
+        ],
+      ],
+    ],
+    ["allowedOrigins", [[]]],
+    [
+      "credentials",
+      [{ accessKeyId: "a", secretAccessKey: "b" }, [{ accessKeyId: "a", secretAccessKey: "b" }]],
+    ],
+    ["deleteCloseCode", [1000, 1003, 1007, 1014, 3000, 4999]],
+    ["domainName", [undefined]],
+  ])("takes a %s of %j", (name, values) => {
+    for (const value of values) expect(() => readOptions({ handler, [name]: value })).not.toThrow();
+  });
+
   it("takes 300 routes", () => {
     const routes = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`r${i}`, handler]));
     expect(readOptions({ routes }).routes.size).toBe(300);

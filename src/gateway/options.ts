@@ -13,8 +13,8 @@ import {
   REQUEST_BURST,
   REQUESTS_PER_SECOND,
 } from "../apigw/index.ts";
+import { checkOptions, invalid } from "./check-options.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { GatewayError } from "./errors.ts";
 import { guarded } from "./report.ts";
 
 /** Every limit of the service as an option. `Infinity` turns one off. */
@@ -173,39 +173,11 @@ export interface GatewaySettings {
   readonly onEvent: ((report: EventReport) => void) | undefined;
 }
 
-const OPTION_NAMES: ReadonlySet<string> = new Set<keyof GatewayOptions>([
-  "handler",
-  "routes",
-  "authorizer",
-  "identitySources",
-  "routeSelectionExpression",
-  "routeResponses",
-  "stage",
-  "basePath",
-  "stageVariables",
-  "apiId",
-  "region",
-  "accountId",
-  "domainName",
-  "limits",
-  "clock",
-  "credentials",
-  "trustProxy",
-  "allowedOrigins",
-  "pingResetsIdle",
-  "deleteCloseCode",
-  "tls",
-  "http",
-  "onEvent",
-]);
-
 const RESERVED_SEGMENT = "healthz";
 
 /** @throws {GatewayError} INVALID_OPTION, naming the option */
 export function readOptions(options: GatewayOptions): GatewaySettings {
-  for (const name of Object.keys(options)) {
-    if (!OPTION_NAMES.has(name)) throw invalid(name, "is no option of createGateway");
-  }
+  checkOptions(options);
   const limits = readLimits(options.limits);
   const routes = readRoutes(options, limits.routes);
   const stage = options.stage ?? "dev";
@@ -246,9 +218,6 @@ function readRoutes(options: GatewayOptions, maxRoutes: number): ReadonlyMap<str
   if ((options.handler === undefined) === (options.routes === undefined)) {
     throw invalid("handler", "and routes: give exactly one of the two");
   }
-  if (options.handler !== undefined && typeof options.handler !== "function") {
-    throw invalid("handler", "must be a function");
-  }
   const { routes = {} } = options;
   const map: ReadonlyMap<string, LambdaHandler> =
     routes instanceof Map ? routes : new Map(Object.entries(routes));
@@ -272,8 +241,4 @@ function readLimits(limits: Partial<GatewayLimits> = {}): GatewayLimits {
 
 function randomApiId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) => (byte % 36).toString(36)).join("");
-}
-
-function invalid(name: string, what: string): GatewayError {
-  return new GatewayError("INVALID_OPTION", `${name} ${what}`);
 }
