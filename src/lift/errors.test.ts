@@ -27,6 +27,17 @@ describe("LiftError", () => {
     }
   });
 
+  it.each([200, 101, 302, 399, 600, 400.5, Number.NaN, "200" as never])(
+    "is a 500 when its status is %s, which refuses nothing",
+    (status) => {
+      expect(new LiftError("MINE", { status }).status).toBe(500);
+    },
+  );
+
+  it.each([400, 599])("keeps a status of %i", (status) => {
+    expect(new LiftError("MINE", { status }).status).toBe(status);
+  });
+
   it("has a status that refuses under every code", () => {
     for (const kind of Object.values(ERROR_CODES)) expect(kind.status).toBeGreaterThanOrEqual(400);
   });

@@ -60,7 +60,7 @@ export const ERROR_CODES = {
 export type LiftErrorCode = keyof typeof ERROR_CODES;
 
 export interface LiftErrorOptions {
-  /** What `$connect` answers, 400 to 599. Default: the code's; 500 for an application's own code. */
+  /** What `$connect` answers, 400 to 599; any other becomes 500. Default: the code's; 500 for your own code. */
   readonly status?: number;
   /** Read by clients: nothing internal in it. Default: the code's. */
   readonly message?: string;
@@ -80,6 +80,7 @@ export class LiftError extends Error {
   readonly details?: unknown;
   readonly retry: boolean;
 
+  /** Never throws: a status that refuses nothing becomes 500. */
   constructor(code: LiftErrorCode | (string & {}), options: LiftErrorOptions = {}) {
     const kind = kindOf(code);
     super(
@@ -87,7 +88,7 @@ export class LiftError extends Error {
       options.cause === undefined ? undefined : { cause: options.cause },
     );
     this.code = code;
-    this.status = options.status ?? kind.status;
+    this.status = refusing(options.status ?? kind.status);
     this.retry = options.retry ?? kind.retry ?? false;
     if (options.details !== undefined) this.details = options.details;
   }
@@ -97,6 +98,11 @@ export class LiftError extends Error {
 export function clientError(thrown: unknown): LiftError {
   if (thrown instanceof LiftError && kindOf(thrown.code).internal !== true) return thrown;
   return new LiftError("INTERNAL_ERROR", { cause: thrown });
+}
+
+/** The status by which an error refuses a client, whatever was written into it: a 2xx would open the socket. */
+export function refusing(status: number): number {
+  return Number.isInteger(status) && status >= 400 && status <= 599 ? status : 500;
 }
 
 function kindOf(code: string): ErrorKind {

@@ -24,7 +24,7 @@ import {
 } from "./context.ts";
 import { untilDeadline } from "./deadline.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
-import { clientError, LiftError } from "./errors.ts";
+import { clientError, LiftError, refusing } from "./errors.ts";
 import { errorBody, errorFrame } from "./frames.ts";
 import type { Settings } from "./options.ts";
 import type { Chain, Routes } from "./router.ts";
@@ -174,7 +174,7 @@ async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult>
 
 function refusal(ctx: AnyContext, thrown: unknown): WebSocketResult {
   const error = log(ctx, thrown);
-  return { statusCode: error.status, body: errorBody(error) };
+  return { statusCode: refusing(error.status), body: errorBody(error) };
 }
 
 async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AuthorizerContext } from "../apigw/index.ts";
 import { type ConnectionStore, type Json, StoreError, type TimeBudget } from "../store/index.ts";
 import { memoryConnectionStore } from "../store/memory/index.ts";
-import { type Context, Lift, type LiftOptions, type LogFields, type Logger } from "./index.ts";
+import { type Context, Lift, LiftError, type LiftOptions, type LogFields, type Logger } from "./index.ts";
 import {
   connectEvent,
   disconnectEvent,
@@ -99,6 +99,18 @@ describe("$connect", () => {
     app.webSocket("$connect", handler);
     expect((await connect()).statusCode).toBe(status);
     expect(calls).toEqual([]);
+  });
+
+  it("opens no socket for an error, even one whose class says 200", async () => {
+    class Loose extends LiftError {
+      override readonly status = 200;
+    }
+    for (const error of [new LiftError("MINE", { status: 200 }), new Loose("MINE")]) {
+      const { app, connect, calls } = makeApp();
+      app.webSocket("$connect", () => Promise.reject(error));
+      expect((await connect()).statusCode).toBe(500);
+      expect(calls).toEqual([]);
+    }
   });
 
   it("refuses when $disconnect came first, and leaves no row", async () => {
