@@ -225,6 +225,113 @@ describe("middleware", () => {
     expect((await connect()).statusCode).toBe(500);
   });
 
+  const forgetful: { readonly [what: string]: Middleware } = {
+    "an async one": async (_ctx, next) => void next(),
+    "a sync one that returns something": (_ctx, next) => {
+      next();
+      return true;
+    },
+    "one that awaits first": async (_ctx, next) => {
+      await 0;
+      next();
+    },
+    "one around another": async (_ctx, next) => void next(),
+  };
+
+  it.each(Object.keys(forgetful))(
+    "waits for next(), and answers its error, though %s forgot",
+    async (what) => {
+      for (const key of ["asynchronous", "checked"]) {
+        const { app, send, errors } = makeApp();
+        app.use(forgetful[what]!);
+        if (what === "one around another") app.use(async (_ctx, next) => await next());
+        const fails = async () => {
+          await new Promise(setImmediate);
+          throw new LiftError("MINE");
+        };
+        app.webSocket("asynchronous", fails);
+        app.webSocket("checked", { schema: z.object({}) }, fails);
+        await send(key);
+        expect(errors()).toEqual(["MINE"]);
+      }
+    },
+  );
+
+  it("answers what a handler throws at once though an async middleware did not await next()", async () => {
+    const { app, send, errors } = makeApp();
+    app.use(async (_ctx, next) => void next());
+    app.webSocket("a", () => {
+      throw new LiftError("MINE");
+    });
+    await send("a");
+    expect(errors()).toEqual(["MINE"]);
+  });
+
+  it("ends no process when next() fails while its middleware is busy with something else", async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown) => void unhandled.push(error);
+    process.on("unhandledRejection", note);
+    for (const inner of [
+      async () => Promise.reject("inner"),
+      async (_ctx: unknown, next: () => unknown) => await next(),
+    ]) {
+      const { app, send } = makeApp();
+      app.use(async (_ctx, next) => {
+        next();
+        for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+      }, inner as Middleware);
+      app.webSocket("a", async () => Promise.reject("handler"));
+      await send("a");
+    }
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
+  });
+
+  it("lets an async middleware catch what next() throws, at once or later", async () => {
+    for (const handler of [
+      () => Promise.reject(1),
+      () => {
+        throw 1;
+      },
+    ]) {
+      const { app, send, errors } = makeApp();
+      app.use(async (_ctx, next) => {
+        try {
+          await next();
+        } catch {}
+      });
+      app.webSocket("a", handler as () => Promise<void>);
+      await send("a");
+      expect(errors()).toEqual([]);
+    }
+  });
+
+  it("does not wait for a handler that its middleware has given up", async () => {
+    const { app, send, errors } = makeApp();
+    app.use((_ctx, next) => Promise.race([next(), Promise.reject(new LiftError("TIMEOUT"))]));
+    app.webSocket("a", () => new Promise(() => {}));
+    await send("a");
+    expect(errors()).toEqual(["TIMEOUT"]);
+  });
+
+  it("tells of a second next() that nobody awaited", async () => {
+    const logged: unknown[] = [];
+    const logger = {
+      ...quiet,
+      error: (_message: string, fields: { error?: unknown } = {}) =>
+        void logged.push((fields.error as LiftError).code),
+    };
+    const { app, send, errors } = makeApp({ logger });
+    app.use((_ctx, next) => {
+      next();
+      next();
+    });
+    app.webSocket("a", async () => {});
+    await send("a");
+    expect(errors()).toEqual(["INTERNAL_ERROR"]);
+    expect(logged).toEqual(["NEXT_CALLED_TWICE"]);
+  });
+
   it("waits for the handler though a middleware forgot to return next()", async () => {
     const { app, send, errors } = makeApp();
     let handled = 0;

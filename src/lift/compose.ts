@@ -1,4 +1,4 @@
-import type { AnyContext } from "./context.ts";
+import { type AnyContext, begin, latest, reach, unawaited } from "./context.ts";
 import { LiftError } from "./errors.ts";
 
 /** Runs what stands further in. Once only. */
@@ -26,30 +26,53 @@ export type Place = "observer" | "guard";
 /** A link of a composed chain. It returns a promise only where something in it is asynchronous. */
 export type Step = (ctx: AnyContext) => unknown;
 
-/** Nests `middleware` around `handler`, the first outermost. Done once per route; an event only walks it. */
-export function compose(middleware: readonly Middleware[], handler: Step): Step {
-  return middleware.reduceRight<Step>((inner, outer) => nest(outer, inner), handler);
+/**
+ * Nests `middleware` around `inner`, the first outermost. Done once per route; an event only walks it.
+ * @param isHandler whether `inner` is a route's handler, which tells of its failure itself
+ */
+export function compose(middleware: readonly Middleware[], inner: Step, isHandler = false): Step {
+  return middleware.reduceRight<Step>((step, outer) => nest(outer, step, isHandler && step === inner), inner);
 }
 
-function nest(middleware: Middleware, inner: Step): Step {
+function nest(middleware: Middleware, inner: Step, isLast: boolean): Step {
   return (ctx) => {
     let inside: Promise<void> | undefined;
-    const outcome = middleware(ctx, () => {
-      if (inside !== undefined) return Promise.reject(new LiftError("NEXT_CALLED_TWICE"));
-      inside = asPromise(inner, ctx);
+    let outcome: unknown;
+    const next = (): Promise<void> => {
+      if (inside !== undefined) return calledTwice(ctx);
+      if (isLast) reach(ctx, () => outcome);
+      const before = latest(ctx);
+      try {
+        inside = asPromise(inner(ctx));
+        // Whoever forgets to await it must not end the process by its error. It costs, so only where it may fail unheard.
+        if (!isLast) inside.then(undefined, ignore);
+      } catch (thrown) {
+        inside = Promise.reject(thrown);
+        unawaited(ctx).failed(thrown, () => outcome, inside);
+      }
+      if (latest(ctx) === before) begin(ctx, inside);
       return inside;
-    });
-    // A middleware that forgets to return next() must not end the event before its handler.
-    return outcome ?? inside;
+    };
+    outcome = middleware(ctx, next);
+    return isThenable(outcome) ? outcome : inside;
   };
 }
 
-/** A step's outcome as a promise, so that `next().finally(…)` works around a handler that throws at once. */
-function asPromise(step: Step, ctx: AnyContext): Promise<void> {
-  try {
-    const outcome = step(ctx);
-    return outcome instanceof Promise ? outcome : Promise.resolve(outcome as undefined);
-  } catch (thrown) {
-    return Promise.reject(thrown);
-  }
+/** So that `next().finally(…)` works around any step. */
+function asPromise(outcome: unknown): Promise<void> {
+  return outcome instanceof Promise ? outcome : Promise.resolve(outcome as undefined);
+}
+
+function calledTwice(ctx: AnyContext): Promise<void> {
+  const error = new LiftError("NEXT_CALLED_TWICE");
+  unawaited(ctx).misused(error);
+  const refused = Promise.reject(error);
+  refused.catch(ignore);
+  return refused;
+}
+
+function ignore(): void {}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return value instanceof Promise || typeof (value as { then?: unknown } | undefined)?.then === "function";
 }

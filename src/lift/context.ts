@@ -17,6 +17,7 @@ import { FieldLogger, type Logger } from "./logger.ts";
 import { type Instruments, instrumented, type Outcome } from "./observe.ts";
 import type { ConnectionIdentity, Settings } from "./options.ts";
 import { ConnectionState, copyOfField } from "./state.ts";
+import { Unawaited } from "./unawaited.ts";
 import { WebSocketContext } from "./websocket.ts";
 
 /** The state of an app that does not name its keys. */
@@ -43,6 +44,18 @@ export let authorize: (ctx: AnyContext) => boolean;
 /** Takes a connection's row as this event's: its identity, unless the authorizer's stands, and its state. */
 export let adoptRow: (ctx: AnyContext, row: Connection | undefined) => void;
 export let setInput: (ctx: AnyContext, schema: StandardSchemaV1) => Promise<void>;
+/** A middleware has begun this by `next()`. */
+export let begin: (ctx: AnyContext, inside: Promise<void>) => void;
+/** What was begun last. */
+export let latest: (ctx: AnyContext) => Promise<void> | undefined;
+/** The innermost middleware is calling the handler. */
+export let reach: (ctx: AnyContext, outcome: () => unknown) => void;
+/** Made when first asked for. */
+export let unawaited: (ctx: AnyContext) => Unawaited;
+/** What goes on though the chain has ended; `undefined` when nothing does. Rejects with what nobody saw. */
+export let unfinished: (ctx: AnyContext) => Promise<void> | undefined;
+/** Its handler has failed with this. */
+export let handlerFailed: (ctx: AnyContext, error: unknown) => void;
 export let end: (ctx: AnyContext) => void;
 /** What this event runs with: the app's settings, but for what an observer has instrumented. */
 export let settingsOf: (ctx: AnyContext) => Settings;
@@ -77,6 +90,9 @@ export class Context<State extends object = AnyState, Input = unknown> {
   #logger: Logger | undefined;
   #deadline: Deadline | undefined;
   #webSocket: WebSocketContext | undefined;
+  #latest: Promise<void> | undefined;
+  #innermost: (() => unknown) | undefined;
+  #unawaited: Unawaited | undefined;
 
   constructor(event: WebSocketEvent, lambda: LambdaContext, settings: Settings, route = "$default") {
     this.event = event;
@@ -384,6 +400,25 @@ export class Context<State extends object = AnyState, Input = unknown> {
     };
     setInput = async (ctx, schema) => {
       ctx.#input = await validate(schema, ctx.#parse());
+    };
+    begin = (ctx, inside) => {
+      ctx.#latest = inside;
+    };
+    latest = (ctx) => ctx.#latest;
+    reach = (ctx, outcome) => {
+      ctx.#innermost = outcome;
+    };
+    unawaited = (ctx) => {
+      ctx.#unawaited ??= new Unawaited();
+      return ctx.#unawaited;
+    };
+    unfinished = (ctx) => {
+      const isWell = ctx.#unawaited === undefined && (ctx.#answered || ctx.#latest === undefined);
+      return isWell ? undefined : unawaited(ctx).rest(() => ctx.#latest);
+    };
+    handlerFailed = (ctx, error) => {
+      if (ctx.#innermost === undefined || ctx.#latest === undefined) return;
+      unawaited(ctx).failed(error, ctx.#innermost, ctx.#latest);
     };
     end = (ctx) => ctx.#deadline?.cancel();
     settingsOf = (ctx) => ctx.#settings;

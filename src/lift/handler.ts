@@ -21,6 +21,7 @@ import {
   resultOf,
   settingsOf,
   stateOf,
+  unfinished,
 } from "./context.ts";
 import { untilDeadline } from "./deadline.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
@@ -82,7 +83,7 @@ async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   try {
     authorize(ctx);
     adoptRow(ctx, undefined);
-    await step(ctx);
+    await wholly(ctx, step);
     if (!isAnswered(ctx)) {
       const message = "On $connect a middleware either calls next() or sets a status: the client is refused";
       throw new LiftError("INVALID_RESULT", { message });
@@ -136,6 +137,8 @@ async function message(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   try {
     const outcome = step(ctx);
     if (outcome !== undefined) await outcome;
+    const rest = unfinished(ctx);
+    if (rest !== undefined) await rest;
     const state = stateOf(ctx);
     if (state?.dirty) await state.flush();
     return resultOf(ctx);
@@ -145,6 +148,11 @@ async function message(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   } finally {
     end(ctx);
   }
+}
+
+async function wholly(ctx: AnyContext, step: Step): Promise<void> {
+  await step(ctx);
+  await unfinished(ctx);
 }
 
 /** What the handler sets now is not written: the row goes, whatever the handler did. */
@@ -158,8 +166,7 @@ async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult>
     result = refusal(ctx, thrown);
   }
   try {
-    const outcome = step(ctx);
-    if (outcome !== undefined) await untilDeadline(outcome, ctx.lambda, deadlineMarginMs);
+    await untilDeadline(wholly(ctx, step), ctx.lambda, deadlineMarginMs);
   } catch (thrown) {
     result = refusal(ctx, thrown);
   }

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { WebSocketResult } from "../apigw/index.ts";
-import { compose, type Middleware, type Place, type Step } from "./compose.ts";
-import { type AnyContext, type AnyState, type Context, setInput, settle } from "./context.ts";
+import { compose, isThenable, type Middleware, type Place, type Step } from "./compose.ts";
+import { type AnyContext, type AnyState, type Context, handlerFailed, setInput, settle } from "./context.ts";
 import { LiftError } from "./errors.ts";
 
 /** Nothing, the context (`return ctx.status(401).json(…)`) or a result as any Lambda returns it. */
@@ -63,7 +63,7 @@ export class Router {
       const route = this.#routes.get(key) ?? { middleware: [], handler: otherwise };
       const all = [...this.#middleware, ...route.middleware];
       const at = (place?: Place) => all.filter((middleware) => middleware.place === place);
-      const inner = compose(at(), route.handler);
+      const inner = compose(at(), route.handler, true);
       const step = compose(at("guard"), isLifecycle(key) ? inner : identify(inner));
       return { key, observers: at("observer"), step };
     };
@@ -85,10 +85,11 @@ export function isLifecycle(key: string): boolean {
 /** The innermost step: runs a handler, after its schema, and takes its answer. */
 export function answering(handler: Handler<AnyState>, schema?: StandardSchemaV1): Step {
   if (schema !== undefined) {
-    return async (ctx) => {
-      await setInput(ctx, schema);
-      settle(ctx, await handler(ctx));
-    };
+    return (ctx) =>
+      settleLater(
+        ctx,
+        setInput(ctx, schema).then(() => handler(ctx)),
+      );
   }
   return (ctx) => {
     const answer = handler(ctx);
@@ -98,11 +99,12 @@ export function answering(handler: Handler<AnyState>, schema?: StandardSchemaV1)
 }
 
 async function settleLater(ctx: AnyContext, answer: PromiseLike<HandlerResult>): Promise<void> {
-  settle(ctx, await answer);
-}
-
-function isThenable(value: unknown): value is PromiseLike<HandlerResult> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+  try {
+    settle(ctx, await answer);
+  } catch (thrown) {
+    handlerFailed(ctx, thrown);
+    throw thrown;
+  }
 }
 
 /** `$connect` and `$disconnect` are optional, as they are on the service. */
