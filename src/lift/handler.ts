@@ -8,6 +8,7 @@ import {
   type WebSocketResult,
 } from "../apigw/index.ts";
 import type { Connection, ConnectionStore } from "../store/index.ts";
+import { checkAcceptance } from "./acceptance.ts";
 import type { Step } from "./compose.ts";
 import {
   type AnyContext,
@@ -27,6 +28,7 @@ import { untilDeadline } from "./deadline.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
 import { clientError, LiftError, refusing } from "./errors.ts";
 import { errorBody, errorFrame } from "./frames.ts";
+import type { LogFields } from "./logger.ts";
 import type { Settings } from "./options.ts";
 import type { Chain, Routes } from "./router.ts";
 import { fromStore } from "./state.ts";
@@ -72,7 +74,7 @@ async function observed(ctx: AnyContext, { observers, step }: Chain): Promise<We
     try {
       await observer(ctx, async () => void (await next()));
     } catch (error) {
-      ctx.logger.error("An observer failed", { error });
+      tell(ctx, "error", "An observer failed", { error });
     }
     return next();
   };
@@ -89,8 +91,12 @@ async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
       throw new LiftError("INVALID_RESULT", { message });
     }
     const settings = settingsOf(ctx);
-    if (settings.store !== undefined && isSuccess(ctx.statusCode)) await save(ctx, settings.store, settings);
-    return resultOf(ctx);
+    const result = resultOf(ctx);
+    if (isSuccess(result.statusCode)) {
+      checkAcceptance(result);
+      if (settings.store !== undefined) await save(ctx, settings.store, settings);
+    }
+    return result;
   } catch (thrown) {
     return refusal(ctx, thrown);
   } finally {
@@ -98,8 +104,12 @@ async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   }
 }
 
-/** @throws {LiftError} CONNECTION_CLOSED when `$disconnect` was here first, TOO_MANY_CONNECTIONS, STORE_FAILED */
+/**
+ * Keeps a connection, unless the time is over: its client has been refused by then, and no `$disconnect` comes.
+ * @throws {LiftError} CONNECTION_CLOSED when `$disconnect` was here first, TOO_MANY_CONNECTIONS, STORE_FAILED, TIMEOUT
+ */
 async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings): Promise<void> {
+  if (ctx.remainingTime() <= 0) throw new LiftError("TIMEOUT");
   const { connectedAt, identity } = ctx.event.requestContext;
   const row: Connection = {
     id: ctx.connectionId,
@@ -114,6 +124,9 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
     expiresAt: connectedAt + settings.lifetimeMs + ROW_GRACE_MS,
   };
   if (!(await fromStore(store.save(row, ctx.lambda)))) throw new LiftError("CONNECTION_CLOSED");
+  if (ctx.remainingTime() > 0) return;
+  await fromStore(store.delete(row.id));
+  throw new LiftError("TIMEOUT");
 }
 
 /** Tells a message whose connection it comes from, then goes on to `inner`. */
@@ -189,7 +202,7 @@ async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {
   try {
     await connectionsOf(ctx.event, settingsOf(ctx)).post(ctx.connectionId, frame);
   } catch (error) {
-    ctx.logger.error("The error frame was not sent", { error });
+    tell(ctx, "error", "The error frame was not sent", { error });
   }
 }
 
@@ -197,7 +210,14 @@ function log(ctx: AnyContext, thrown: unknown): LiftError {
   const error = clientError(thrown);
   fail(ctx, error);
   const fields = { code: error.code, status: error.status, error: thrown };
-  if (error.status >= 500) ctx.logger.error("The event failed", fields);
-  else ctx.logger.warn("The event was refused", fields);
+  if (error.status >= 500) tell(ctx, "error", "The event failed", fields);
+  else tell(ctx, "warn", "The event was refused", fields);
   return error;
+}
+
+/** A logger that fails changes nothing for the event: it is answered, and its row goes. */
+function tell(ctx: AnyContext, level: "warn" | "error", message: string, fields: LogFields): void {
+  try {
+    ctx.logger[level](message, fields);
+  } catch {}
 }

@@ -44,8 +44,8 @@ function makeApp(options: Partial<LiftOptions<State>> = {}) {
     calls,
     connections,
     logged,
-    connect: (authorizer?: Partial<AuthorizerContext>) =>
-      handler(connectEvent({ requestContext, ...(authorizer && { authorizer }) }), lambdaContext()),
+    connect: (authorizer?: Partial<AuthorizerContext>, lambda = lambdaContext()) =>
+      handler(connectEvent({ requestContext, ...(authorizer && { authorizer }) }), lambda),
     send: (route: string, body: unknown = {}, authorizer?: Partial<AuthorizerContext>) =>
       handler(messageEvent(route, body, authorizer && { authorizer }), lambdaContext()),
     disconnect: (overrides = {}, lambda = lambdaContext()) => handler(disconnectEvent(overrides), lambda),
@@ -53,6 +53,31 @@ function makeApp(options: Partial<LiftOptions<State>> = {}) {
       connections.jsonSentTo(ID).map((frame) => (frame as { error: { code: string } }).error.code),
   };
 }
+
+describe("a logger that throws", () => {
+  const broken = () => {
+    throw new Error("the log is full");
+  };
+  const logger: Logger = { debug: broken, info: broken, warn: broken, error: broken };
+  const fails = () => Promise.reject(new LiftError("MINE"));
+
+  it("refuses no less, and answers a message all the same", async () => {
+    const { app, connect, send, errors, calls } = makeApp({ logger });
+    app.webSocket("$connect", fails).webSocket("a", fails);
+    expect((await connect()).statusCode).toBe(500);
+    expect(await send("a", {}, { sub: "ada" })).toEqual({ statusCode: 200 });
+    expect(errors()).toEqual(["MINE"]);
+    expect(calls).toEqual([]);
+  });
+
+  it("keeps no row on $disconnect", async () => {
+    const { app, connect, disconnect, memory } = makeApp({ logger });
+    app.webSocket("$disconnect", fails);
+    await connect();
+    await disconnect();
+    expect(await memory.get(ID)).toBeUndefined();
+  });
+});
 
 describe("$connect", () => {
   it("saves the whole row once the handler has accepted", async () => {
@@ -99,6 +124,58 @@ describe("$connect", () => {
     app.webSocket("$connect", handler);
     expect((await connect()).statusCode).toBe(status);
     expect(calls).toEqual([]);
+  });
+
+  const circle: { self?: unknown } = {};
+  circle.self = circle;
+
+  it.each([
+    ["holds a circle", () => ({ statusCode: 200, headers: circle as never })],
+    ["holds a BigInt", () => ({ statusCode: 200, x: 1n })],
+    [
+      "chooses a subprotocol that is no token",
+      (ctx: Context) => ctx.setHeader("Sec-WebSocket-Protocol", "a b"),
+    ],
+    [
+      "chooses one in a list",
+      () => ({ statusCode: 200, multiValueHeaders: { "sec-websocket-protocol": ["a", ""] } }),
+    ],
+  ] as const)("saves no row for a result that the service would not take: it %s", async (_what, handler) => {
+    const { app, connect, calls, logged } = makeApp();
+    app.webSocket("$connect", handler);
+    expect((await connect()).statusCode).toBe(500);
+    expect(logged[0]?.fields).toMatchObject({ code: "INTERNAL_ERROR", error: { code: "INVALID_RESULT" } });
+    expect(calls).toEqual([]);
+  });
+
+  it("saves the row beside a subprotocol and other headers", async () => {
+    const { app, connect, calls } = makeApp();
+    app.webSocket("$connect", (ctx) =>
+      ctx.setHeader("X-Any", "a b").setHeader("Sec-WebSocket-Protocol", "graphql-ws"),
+    );
+    expect((await connect()).statusCode).toBe(200);
+    expect(calls).toEqual(["save"]);
+  });
+
+  it("saves no row when the time is over: the client has been refused", async () => {
+    const { connect, calls } = makeApp();
+    const result = await connect(undefined, lambdaContext({ getRemainingTimeInMillis: () => 0 }));
+    expect(result.statusCode).toBe(504);
+    expect(calls).toEqual([]);
+  });
+
+  it("takes the row away again when saving it has taken all the time", async () => {
+    const { connect, calls, memory } = makeApp();
+    let left = 10;
+    const save = memory.save.bind(memory);
+    memory.save = async (row) => {
+      left = 0;
+      return save(row);
+    };
+    const result = await connect(undefined, lambdaContext({ getRemainingTimeInMillis: () => left }));
+    expect(result.statusCode).toBe(504);
+    expect(calls).toEqual(["save", "delete"]);
+    expect(await memory.get(ID)).toBeUndefined();
   });
 
   it("opens no socket for an error, even one whose class says 200", async () => {
