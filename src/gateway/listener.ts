@@ -11,8 +11,17 @@ import { GatewayError } from "./errors.ts";
 /** The first byte of a TLS handshake record; no HTTP request begins with it. */
 const TLS_HANDSHAKE = 0x16;
 
-/** ms that a new connection may stay silent before it has shown whether it speaks TLS. */
-const FIRST_BYTE_MS = 10_000;
+/** ms. */
+export interface ListenerTimeouts {
+  /** That a new connection may stay silent before it has shown whether it speaks TLS. */
+  readonly firstByte: number;
+  /** That a request's headers may take. Default: Node's, a minute. */
+  readonly headersTimeout?: number;
+  /** How often that is looked at. Default: Node's, 30 s. */
+  readonly connectionsCheckingInterval?: number;
+}
+
+const TIMEOUTS: ListenerTimeouts = { firstByte: 10_000 };
 
 /** ms that peers get to finish what was begun when the listener closes. */
 const CLOSE_MS = 1_000;
@@ -35,10 +44,19 @@ export class Listener {
   readonly #https: Server | undefined;
   readonly #entrance: NetServer;
   readonly #sockets = new Set<Socket>();
+  readonly #firstByteMs: number;
 
-  constructor(onRequest: RequestListener, onUpgrade: UpgradeListener, tls: Tls | undefined) {
-    this.#http = createHttpServer(OPTIONS, onRequest).on("upgrade", onUpgrade);
-    this.#https = tls && createHttpsServer({ ...OPTIONS, ...tls }, onRequest).on("upgrade", onUpgrade);
+  constructor(
+    onRequest: RequestListener,
+    onUpgrade: UpgradeListener,
+    tls: Tls | undefined,
+    timeouts: ListenerTimeouts = TIMEOUTS,
+  ) {
+    const { firstByte, ...ofRequests } = timeouts;
+    const options = { ...OPTIONS, ...ofRequests };
+    this.#firstByteMs = firstByte;
+    this.#http = createHttpServer(options, onRequest).on("upgrade", onUpgrade);
+    this.#https = tls && createHttpsServer({ ...options, ...tls }, onRequest).on("upgrade", onUpgrade);
     this.#entrance = this.#https ? createTcpServer((socket) => this.#sort(socket)) : this.#http;
     this.#entrance.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
@@ -55,6 +73,8 @@ export class Listener {
       });
       this.#entrance.listen(port, host, resolve);
     });
+    // Node watches over a server's requests from this event on, and these two never listen themselves.
+    if (this.#entrance !== this.#http) for (const server of this.#servers) server.emit("listening");
     const address = this.#entrance.address();
     return typeof address === "object" && address !== null ? address.port : port;
   }
@@ -62,8 +82,9 @@ export class Listener {
   /** Stops to listen. What is still connected gets a moment to finish its close handshake and is then cut. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#entrance.close(() => resolve()));
+    // Those that never listened as well: it ends their watch, and their idle connections.
+    for (const server of this.#servers) if (server !== this.#entrance) server.close();
     this.#http.closeIdleConnections();
-    this.#https?.closeIdleConnections();
     const cut = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, CLOSE_MS);
@@ -71,8 +92,12 @@ export class Listener {
     clearTimeout(cut);
   }
 
+  get #servers(): Server[] {
+    return this.#https === undefined ? [this.#http] : [this.#http, this.#https];
+  }
+
   #sort(socket: Socket): void {
-    socket.setTimeout(FIRST_BYTE_MS, () => socket.destroy());
+    socket.setTimeout(this.#firstByteMs, () => socket.destroy());
     socket.on("error", ignore);
     socket.once("readable", () => {
       const chunk: Buffer | null = socket.read();

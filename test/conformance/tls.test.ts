@@ -1,7 +1,11 @@
+import { once } from "node:events";
 import { Agent } from "node:https";
+import { connect as connectTcp } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { GetConnectionCommand, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { selfSigned } from "../../src/cli/self-signed.ts";
+import { Listener } from "../../src/gateway/listener.ts";
 import { connect, connectWithId, http, KEYS, rejection, sdk, startApi } from "./harness.ts";
 
 const DAY_MS = 86_400_000;
@@ -58,5 +62,20 @@ describe("a port with a certificate", () => {
     const client = await connect(api.gateway, { ca });
     client.send("x".repeat(32_769));
     expect((await client.closed).code).toBe(1009);
+  });
+
+  it("closes a connection whose request does not come to the end of its headers", async () => {
+    const none = () => {};
+    const timeouts = { firstByte: 10_000, headersTimeout: 20, connectionsCheckingInterval: 20 };
+    const listener = new Listener(none, none, tls, timeouts);
+    const port = await listener.listen(0, "127.0.0.1");
+    onTestFinished(() => listener.close());
+    const plain = connectTcp({ port });
+    const secure = connectTls({ port, ca });
+    for (const socket of [plain, secure]) {
+      socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n");
+      const [answer] = await once(socket, "data");
+      expect(String(answer)).toMatch(/^HTTP\/1.1 408 /);
+    }
   });
 });
