@@ -1,5 +1,8 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import { LiftError } from "./errors.ts";
+import { ERROR_CODES, LiftError } from "./errors.ts";
+
+/** How many of a message's issues its sender is told: a small message can have thousands. */
+const MAX_ISSUES = 20;
 
 /** @throws {LiftError} MALFORMED_JSON */
 export function parseBody(body: string): unknown {
@@ -17,14 +20,21 @@ export function ownField(value: unknown, name: string): unknown {
   return Object.hasOwn(value, name) ? (value as { [name: string]: unknown })[name] : undefined;
 }
 
-/** @throws {LiftError} VALIDATION_ERROR, with the issues as its details */
+/** @throws {LiftError} VALIDATION_ERROR, with the first 20 issues as its details */
 export async function validate<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,
 ): Promise<StandardSchemaV1.InferOutput<Schema>> {
   const result = await schema["~standard"].validate(value);
   if (result.issues === undefined) return result.value as StandardSchemaV1.InferOutput<Schema>;
-  throw new LiftError("VALIDATION_ERROR", { details: result.issues.map(plainIssue) });
+  throw validationError(result.issues);
+}
+
+function validationError(issues: readonly StandardSchemaV1.Issue[]): LiftError {
+  const details = issues.slice(0, MAX_ISSUES).map(plainIssue);
+  if (issues.length <= MAX_ISSUES) return new LiftError("VALIDATION_ERROR", { details });
+  const message = `${ERROR_CODES.VALIDATION_ERROR.message}: ${issues.length} issues, of which these are the first`;
+  return new LiftError("VALIDATION_ERROR", { message, details });
 }
 
 function plainIssue(issue: StandardSchemaV1.Issue): { message: string; path: string[] } {

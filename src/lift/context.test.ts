@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
+import { MAX_MESSAGE_BYTES } from "../apigw/index.ts";
 import { Context } from "./context.ts";
 import { Lift, LiftError, type LogFields, type Logger } from "./index.ts";
 import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "./testing.ts";
@@ -154,6 +155,13 @@ describe("schemas", () => {
     });
   });
 
+  it("fail with the first 20 issues of a message that has thousands, in a frame that can be sent", async () => {
+    const list = Array.from({ length: 2_000 }, () => ({ x: 1 }));
+    const { frames } = await run((ctx) => ctx.bind(schema), messageEvent("a", { n: 1, list }));
+    expect(frames[0]?.error.details).toHaveLength(20);
+    expect(frames[0]?.error.message).toContain("2000 issues");
+  });
+
   it("check a route's message after its middleware and before its handler", async () => {
     const connections = recordingConnections();
     const app = new Lift({ connections, logger: { debug() {}, info() {}, warn() {}, error() {} } });
@@ -176,6 +184,28 @@ describe("schemas", () => {
 });
 
 describe("errors", () => {
+  it.each([
+    ["details", { details: "x".repeat(MAX_MESSAGE_BYTES) }, "The message fails"],
+    ["a message", { message: "x".repeat(MAX_MESSAGE_BYTES) }, "is too long to be sent"],
+  ])("reach the client without %s too long for a frame", async (_what, options, told) => {
+    const fails = () => {
+      throw new LiftError("MINE", { message: "The message fails", ...options });
+    };
+    const { frames } = await run(fails, messageEvent("a", { id: "7" }));
+    expect(frames[0]).toMatchObject({ request_id: "7", error: { code: "MINE" } });
+    expect(frames[0]?.error.message).toContain(told);
+    expect(frames[0]?.error).not.toHaveProperty("details");
+  });
+
+  it("name the event where the client's id for its message is too long", async () => {
+    const event = messageEvent("a", { id: "x".repeat(MAX_MESSAGE_BYTES - 100) });
+    const fails = () => {
+      throw new LiftError("MINE");
+    };
+    const { frames } = await run(fails, event);
+    expect(frames[0]).toMatchObject({ request_id: event.requestContext.requestId, error: { code: "MINE" } });
+  });
+
   const secret = "password=hunter2";
 
   it.each([

@@ -1,5 +1,9 @@
+import { MAX_MESSAGE_BYTES } from "../apigw/index.ts";
 import type { AnyContext } from "./context.ts";
 import type { LiftError } from "./errors.ts";
+
+/** A client's name for its message is short; whatever is longer is no such name. */
+const MAX_ID_LENGTH = 1_024;
 
 /** What a client reads of an error. */
 function clientView(error: LiftError): { [name: string]: unknown } {
@@ -9,29 +13,39 @@ function clientView(error: LiftError): { [name: string]: unknown } {
 
 /** The frame that tells the sender what became of its message: it carries the id of the message it answers. */
 export function errorFrame(ctx: AnyContext, error: LiftError): string {
-  const frame = (view: object) => JSON.stringify({ type: "error", request_id: messageId(ctx), error: view });
-  return orWithoutDetails(error, frame);
+  return sendable(error, (view) =>
+    JSON.stringify({ type: "error", request_id: messageId(ctx), error: view }),
+  );
 }
 
 /** The body of a refusal. No client sees it; logs and tests do. */
 export function errorBody(error: LiftError): string {
-  return orWithoutDetails(error, (view) => JSON.stringify({ error: view }));
+  return sendable(error, (view) => JSON.stringify({ error: view }));
 }
 
-/** An application's details may be circular; the client still gets its answer. */
-function orWithoutDetails(error: LiftError, write: (view: object) => string): string {
+/** An application's details may be circular, and what it says may be too long; the client still gets its answer. */
+function sendable(error: LiftError, write: (view: object) => string): string {
   const view = clientView(error);
+  return (
+    fitting(() => write(view)) ??
+    fitting(() => write({ ...view, details: undefined })) ??
+    write({ ...view, details: undefined, message: "The message of this error is too long to be sent" })
+  );
+}
+
+function fitting(write: () => string): string | undefined {
   try {
-    return write(view);
+    const text = write();
+    return Buffer.byteLength(text) <= MAX_MESSAGE_BYTES ? text : undefined;
   } catch {
-    return write({ ...view, details: undefined });
+    return undefined;
   }
 }
 
 function messageId(ctx: AnyContext): string {
   try {
     const id = ctx.body("id");
-    return typeof id === "string" ? id : ctx.requestId;
+    return typeof id === "string" && id.length <= MAX_ID_LENGTH ? id : ctx.requestId;
   } catch {
     return ctx.requestId;
   }
