@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { LiftError } from "./errors.ts";
-import { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger } from "./logger.ts";
+import { FieldLogger, type JsonLoggerOptions, jsonLogger, type LogFields, type Logger } from "./logger.ts";
 
 describe("the default logger", () => {
   afterEach(() => {
@@ -36,12 +36,60 @@ describe("the default logger", () => {
     const write = vi.spyOn(console, "info").mockReturnValue();
     const circular: { self?: unknown } = {};
     circular.self = circular;
-    jsonLogger().info("hello", circular);
+    jsonLogger().info("hello", { circular, twice: [circular, circular] });
     jsonLogger().info("big", { n: 1n });
-    expect(JSON.parse(write.mock.calls[0]?.[0])).toMatchObject({ message: "hello" });
+    expect(JSON.parse(write.mock.calls[0]?.[0])).toMatchObject({
+      message: "hello",
+      circular: { self: "[circular]" },
+      twice: [{ self: "[circular]" }, { self: "[circular]" }],
+    });
     expect(JSON.parse(write.mock.calls[1]?.[0])).toMatchObject({ n: "1" });
   });
+
+  it("writes a Map, a Set, and how long bytes are", () => {
+    const fields = {
+      map: new Map([["a", 1]]),
+      set: new Set(["b"]),
+      bytes: [Buffer.from("abc"), new Float64Array(2)],
+    };
+    expect(JSON.parse(logs({}, (logger) => logger.info("hello", fields)))).toMatchObject({
+      map: { a: 1 },
+      set: ["b"],
+      bytes: ["[3 bytes]", "[16 bytes]"],
+    });
+  });
+
+  it("throws at no field that can't be read, nor does the logger of an event", () => {
+    const fields = Object.defineProperty({ n: 1 }, "x", { enumerable: true, get: fails });
+    const line = logs({}, (logger) => {
+      logger.info("plain", fields);
+      new FieldLogger(logger, { connectionId: "c1" }).info("of an event", fields);
+    });
+    const [plain, ofEvent] = line.split("\n").map((one) => JSON.parse(one));
+    expect(plain).toMatchObject({ message: "plain", n: 1 });
+    expect(ofEvent).toMatchObject({ message: "of an event", connectionId: "c1" });
+  });
+
+  it.each<[string, object]>([
+    ["a getter that throws", Object.defineProperty({}, "x", { enumerable: true, get: fails })],
+    ["an error's getter that throws", Object.defineProperty(new Error("y"), "stack", { get: fails })],
+    ["a toJSON that throws", { toJSON: fails }],
+    ["a proxy that throws", new Proxy({}, { get: fails, ownKeys: fails })],
+  ])("leaves out a field that has %s, and no other", (_what, broken) => {
+    const line = logs({}, (logger) => logger.info("hello", { broken, connectionId: "c1" }));
+    expect(JSON.parse(line)).toEqual({
+      level: "info",
+      time: expect.any(String),
+      message: "hello",
+      connectionId: "c1",
+      note: "some of its fields are no JSON",
+    });
+  });
 });
+
+function fails(): never {
+  throw new Error("no");
+}
 
 /** What a logger of these options writes, as one text. */
 function logs(options: JsonLoggerOptions, log: (logger: Logger) => void): string {
@@ -117,12 +165,53 @@ describe("redaction", () => {
     ["a bearer token", "Authorization: Bearer c2lnbmF0dXJlLW9mLWFkYQ=="],
     ["a token in a URL", "GET /prod?room=1&Authorization=c2lnbmF0dXJlLW9mLWFkYQ&b=2"],
     ["a ticket in a URL", "wss://x/?ticket=c2lnbmF0dXJlLW9mLWFkYQ"],
+    ["a token behind a URL", "https://x/#state=1&access_token=c2lnbmF0dXJlLW9mLWFkYQ"],
+    ["a password in a URL", "redis://:c2lnbmF0dXJlLW9mLWFkYQ@cache:6379"],
+    ["a token in JSON", '{"action":"in","refreshToken": "c2lnbmF0dXJlLW9mLWFkYQ"}'],
+    ["a token in JSON in JSON", JSON.stringify('{"password":"c2lnbmF0dXJlLW9mLWFkYQ"}')],
   ])("hides %s in a text, a message, an error", (_what, text) => {
     const error = new LiftError("MINE", { message: text, cause: new TypeError(text) });
     const line = leaks({ text, error }, text);
     expect(line).not.toContain("c2lnbmF0dXJlLW9mLWFkYQ");
     expect(line).not.toContain("eyJzdWIiOiJhZGEifQ");
     expect(JSON.parse(line)).toMatchObject({ error: { code: "MINE" } });
+  });
+
+  describe("of an error with secrets in its message and its fields", () => {
+    const failure = () =>
+      Object.assign(new Error("fetch https://x/?token=SECRET123 failed"), {
+        config: { headers: { Authorization: "Bearer SECRET456" }, auth: Buffer.from("SECRET789") },
+      });
+    const circular = failure();
+    circular.cause = circular;
+    const unreadable = Object.defineProperty(failure(), "x", { enumerable: true, get: fails });
+
+    it.each<[string, LogFields]>([
+      ["as a field", { error: failure() }],
+      ["as a cause", { error: new Error("outer", { cause: failure() }) }],
+      ["among an aggregate's", { error: new AggregateError([failure()], "all failed") }],
+      ["deep within", { a: [{ b: { c: failure() } }] }],
+      [
+        "in a Map and a Set",
+        {
+          a: new Map<string, unknown>([
+            ["authorization", "SECRET1"],
+            ["e", new Set([failure()])],
+          ]),
+        },
+      ],
+      ["that is its own cause", { error: circular }],
+    ])("shows none: %s", (_where, fields) => {
+      const line = leaks(fields);
+      expect(line).toContain("https://x/?token=[redacted] failed");
+      expect(line).toContain('"Authorization":"[redacted]"');
+      expect(line).not.toMatch(/SECRET\d/);
+      expect(line).not.toContain([...Buffer.from("SECRET")].join());
+    });
+
+    it("shows none where it can't be read", () => {
+      expect(leaks({ error: unreadable, a: { unreadable } })).not.toMatch(/SECRET\d/);
+    });
   });
 
   it("hides it where the fields are no JSON too", () => {

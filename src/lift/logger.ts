@@ -70,19 +70,27 @@ export class FieldLogger implements Logger {
   }
 
   debug(message: string, fields?: LogFields): void {
-    this.#logger.debug(message, { ...this.#fields, ...fields });
+    this.#logger.debug(message, this.#with(fields));
   }
 
   info(message: string, fields?: LogFields): void {
-    this.#logger.info(message, { ...this.#fields, ...fields });
+    this.#logger.info(message, this.#with(fields));
   }
 
   warn(message: string, fields?: LogFields): void {
-    this.#logger.warn(message, { ...this.#fields, ...fields });
+    this.#logger.warn(message, this.#with(fields));
   }
 
   error(message: string, fields?: LogFields): void {
-    this.#logger.error(message, { ...this.#fields, ...fields });
+    this.#logger.error(message, this.#with(fields));
+  }
+
+  #with(fields: LogFields | undefined): LogFields {
+    try {
+      return { ...this.#fields, ...fields };
+    } catch {
+      return { ...this.#fields, note: "its own fields can't be read" };
+    }
   }
 }
 
@@ -93,17 +101,50 @@ function line(
   hidden: ReadonlySet<string>,
 ): string {
   const entry = { level, time: new Date().toISOString(), message };
-  const replace = (name: string, value: unknown) =>
-    hidden.has(name.toLowerCase()) ? redacted("secret", value) : redacted(name, readable(value));
+  const written = (value: object) => JSON.stringify(value, replacer(hidden));
   try {
-    return JSON.stringify({ ...entry, ...fields }, replace);
+    return written({ ...entry, ...fields });
   } catch {
-    return JSON.stringify({ ...entry, note: "its fields are no JSON" }, replace);
+    return written({ ...entry, ...onlyJson(fields, written), note: "some of its fields are no JSON" });
   }
 }
 
-/** An Error's own fields are not enumerable: without this it would be logged as `{}`. */
-function readable(value: unknown): unknown {
-  if (!(value instanceof Error)) return typeof value === "bigint" ? String(value) : value;
-  return { ...value, name: value.name, message: value.message, stack: value.stack, cause: value.cause };
+/** What a field's name hides, what its text must not show, and what JSON can't, on the way into a line. */
+function replacer(hidden: ReadonlySet<string>): (this: unknown, name: string, value: unknown) => unknown {
+  /** From the line down to the value: as it is written, and as it came. */
+  const path: { readonly written: unknown; readonly came: unknown }[] = [];
+  return function replace(this: unknown, name, value) {
+    if (hidden.has(name.toLowerCase())) return redacted("secret", value);
+    // Its toJSON has made numbers of the bytes by now, and nothing would find a token in them.
+    const came = (this as { [name: string]: unknown })[name];
+    if (ArrayBuffer.isView(came)) return redacted(name, `[${came.byteLength} bytes]`);
+    const readable = redacted(name, readableOf(value));
+    if (typeof readable !== "object" || readable === null) return readable;
+    while (path.length > 0 && path.at(-1)?.written !== this) path.pop();
+    if (path.some((outer) => outer.came === value)) return "[circular]";
+    path.push({ written: readable, came: value });
+    return readable;
+  };
+}
+
+/** The fields that can be written: one whose getter throws takes no other with it. */
+function onlyJson(fields: LogFields | undefined, write: (value: object) => string): LogFields {
+  const names = Object.keys(fields ?? {}).filter((name) => {
+    try {
+      return write({ [name]: fields?.[name] }) !== undefined;
+    } catch {
+      return false;
+    }
+  });
+  return Object.fromEntries(names.map((name) => [name, fields?.[name]]));
+}
+
+/** An Error's own fields are not enumerable, and a Map has none: without this they would be logged as `{}`. */
+function readableOf(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return [...value];
+  if (!(value instanceof Error)) return value;
+  const { name, message, stack, cause, errors } = value as AggregateError;
+  return { ...value, name, message, stack, cause, errors };
 }

@@ -1,15 +1,22 @@
 /** Names under which nothing is logged, whatever it is. */
 const SECRET_NAME =
-  /^(?:authorization|proxy-authorization|(?:set-)?cookie|sec-websocket-protocol|(?:multivalue)?querystringparameters|(?:x-)?api[-_]?key|private[-_]?key|pass(?:word|phrase)|ticket|jwt|.*secret|.*token)$/i;
+  /^(?:authorization|proxy-authorization|(?:set-)?cookie|sec-websocket-protocol|(?:multivalue)?querystringparameters|rawheaders|(?:x-)?api[-_]?key|private[-_]?key|pass(?:word|phrase)|ticket|jwt|.*secret|.*token)$/i;
 
 /** A signed or encrypted JWT, wherever it stands in a text. */
 const JWT = /\beyJ[\w-]+\.[\w-]*(?:\.[\w-]*){1,3}/g;
 
 const BEARER = /\b(bearer\s+)[\w.~+/=-]{8,}/gi;
 
-/** A secret in a URL's query, in a path or alone. */
+/** A secret in a URL's query or fragment, in a path or alone. */
 const IN_QUERY =
-  /([?&](?:authorization|ticket|api_?key|password|secret|(?:\w+_)?token|x-amz-[\w-]+)=)[^&#\s"'<>]+/gi;
+  /([?&#](?:authorization|ticket|api_?key|password|secret|(?:\w+_)?token|x-amz-[\w-]+)=)[^&#\s"'<>]+/gi;
+
+/** The password in a URL. */
+const IN_AUTHORITY = /(:\/\/[^\s:/?#@]*:)[^\s/?#@]+(?=@)/g;
+
+/** A secret in a JSON text, such as a client's message, or one within another text. */
+const IN_JSON =
+  /(\\?"(?:authorization|ticket|api_?key|password|jwt|\w*secret|\w*token)\\?"\s*:\s*\\?")[^"\\]+/gi;
 
 const REDACTED = "[redacted]";
 
@@ -24,7 +31,9 @@ export function redacted(name: string, value: unknown): unknown {
   return typeof value === "string" ? redactedText(value) : value;
 }
 
-/** A text without JWTs, bearer tokens and secrets in queries. */
+/** A text without JWTs, bearer tokens, and secrets in queries, URLs and JSON. */
 export function redactedText(text: string): string {
-  return text.replace(JWT, REDACTED).replace(BEARER, `$1${REDACTED}`).replace(IN_QUERY, `$1${REDACTED}`);
+  const withoutTokens = text.replace(JWT, REDACTED).replace(BEARER, `$1${REDACTED}`);
+  const rest = [IN_QUERY, IN_AUTHORITY, IN_JSON];
+  return rest.reduce((shown, secret) => shown.replace(secret, `$1${REDACTED}`), withoutTokens);
 }
