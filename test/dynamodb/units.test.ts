@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Lift, type WebSocketHandler } from "lift-ws";
+import { dynamoDBRateLimiter } from "lift-ws/middleware/rate-limit-dynamodb";
 import type { Connection } from "lift-ws/store";
-import type { CallMeasure, DynamoDBConnectionStoreOptions } from "lift-ws/store/dynamodb";
+import { type CallMeasure, createTables, type DynamoDBConnectionStoreOptions } from "lift-ws/store/dynamodb";
 import {
   connectEvent,
   disconnectEvent,
@@ -12,7 +13,7 @@ import {
 } from "lift-ws/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sections, tableRows } from "../markdown.ts";
-import { World } from "./world.ts";
+import { localClient, World } from "./world.ts";
 
 interface Units {
   readonly reads: number;
@@ -23,6 +24,15 @@ const DOC = readFileSync(join(import.meta.dirname, "../../docs/dynamodb.md"), "u
 const ID = "L0SM9cOFvHcCIhw=";
 const IDENTITY = { authorizer: { sub: "user-1", tenant_id: "tenant-1" } };
 const ANONYMOUS = {};
+const NO_CALL: CallMeasure = {
+  operation: "UpdateItem",
+  tableName: "",
+  durationMs: 0,
+  attempts: 1,
+  readUnits: 0,
+  writeUnits: 0,
+  outcome: "ok",
+};
 
 let world: World;
 let calls: CallMeasure[];
@@ -117,6 +127,39 @@ describe("docs/dynamodb.md tells the units of", () => {
     const name = "with user and tenant, `maxConnections`";
     await expectDocumented(EVENTS, `connect, ${name}`, () => connect(IDENTITY, counted.connectionId));
     await expectDocumented(EVENTS, `disconnect, ${name}`, () => disconnect(counted));
+  });
+
+  it("a limit on connects", async () => {
+    const limits = `${world.tableName}-limits`;
+    const client = localClient();
+    await createTables({ client, tableName: world.tableName, rateLimitTableName: limits });
+    let writes = 0;
+    // What it consumes is asked for; DynamoDB does not tell it of a write whose condition failed, but charges it.
+    client.middlewareStack.add(
+      (next) => async (args) => {
+        Object.assign(args.input, { ReturnConsumedCapacity: "TOTAL" });
+        const failed = (error: { name: string }) => {
+          expect(error.name).toBe("ConditionalCheckFailedException");
+          writes += 1;
+          throw error;
+        };
+        const answer = await next(args).catch(failed);
+        const output = answer.output as { ConsumedCapacity: { CapacityUnits: number } };
+        writes += output.ConsumedCapacity.CapacityUnits;
+        return answer;
+      },
+      { step: "initialize" },
+    );
+    const limiter = dynamoDBRateLimiter({ tableName: limits, client, limit: 2 });
+    const written = (work: () => Promise<unknown>) => async () => {
+      writes = 0;
+      await work().catch(() => {});
+      calls.push({ ...NO_CALL, writeUnits: writes });
+    };
+    const consume = written(() => limiter.consume("connects:ip:203.0.113.9"));
+    await expectDocumented(EVENTS, "a limit of connects adds, in DynamoDB", consume);
+    await expectDocumented(EVENTS, "… for the next from that address", consume);
+    await expectDocumented(EVENTS, "… for one over the limit", consume);
   });
 
   it("a thousand connections, listed and counted", async () => {

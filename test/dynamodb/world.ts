@@ -75,12 +75,12 @@ export class World {
   }
 }
 
-/** A client that does not try again by itself: that is the store's to do. */
-export function localClient(): DynamoDBClient {
+/** A client that by default does not try again by itself: that is the store's to do. */
+export function localClient(maxAttempts = 1): DynamoDBClient {
   return new DynamoDBClient({
     endpoint: inject("dynamoDBEndpoint"),
     region: "us-east-1",
     credentials: { accessKeyId: "local", secretAccessKey: "local" },
-    maxAttempts: 1,
+    maxAttempts,
   });
 }

@@ -31,6 +31,7 @@ const FOR_BROWSERS = ["lift-ws/apigw"];
 const PEERS = {
   "lift-ws/middleware/tracing": "@opentelemetry/api",
   "lift-ws/middleware/prometheus": "prom-client",
+  "lift-ws/middleware/rate-limit-dynamodb": "rate-limiter-flexible",
 };
 const WITHOUT_PEERS = SUBPATHS.filter((subpath) => !Object.hasOwn(PEERS, subpath));
 const execute = promisify(execFile);

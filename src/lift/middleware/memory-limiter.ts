@@ -15,7 +15,8 @@ interface Window {
 
 /**
  * Counts in this process's memory: in Lambda, per container. A key's window begins with its first call. There is
- * no timer (`RateLimiterMemory` sets one per key): what has ended is removed by the calls that follow.
+ * no timer: what has ended is removed by the calls that follow. `RateLimiterMemory` sets one per key (unref'd, but
+ * a frozen function finds it when it thaws), takes no clock, and its subclass would replace all of its storage.
  */
 export class MemoryLimiter implements RateLimiter {
   readonly #limit: number;

@@ -7,29 +7,44 @@ import {
   UpdateTimeToLiveCommand,
   waitUntilTableExists,
 } from "@aws-sdk/client-dynamodb";
-import { CONNECTION_TABLE, type TableDefinition } from "./tables.ts";
+import { CONNECTION_TABLE, type IndexDefinition, RATE_LIMIT_TABLE, type TableDefinition } from "./tables.ts";
 
 export interface CreateTablesOptions {
   readonly client: DynamoDBClient;
   readonly tableName: string;
+  /** Another, for `dynamoDBRateLimiter`. Default: none. */
+  readonly rateLimitTableName?: string;
   /** Seconds to wait for a table to become active. Default 120. */
   readonly maxWaitSeconds?: number;
 }
 
 /**
- * Creates what `dynamoDBConnectionStore` needs, billed on demand, and waits until it is there. A table that
- * exists is left as it is. For development and tests; in production let an infrastructure stack do it.
+ * Creates what `dynamoDBConnectionStore` needs, and `dynamoDBRateLimiter` if it is asked to, billed on demand, and
+ * waits until it is there. A table that exists is left as it is. For development and tests; in production let an
+ * infrastructure stack do it.
  */
 export async function createTables(options: CreateTablesOptions): Promise<void> {
-  const { client, tableName, maxWaitSeconds = 120 } = options;
+  const { tableName, rateLimitTableName } = options;
+  await createTable(options, tableName, CONNECTION_TABLE);
+  if (rateLimitTableName !== undefined) await createTable(options, rateLimitTableName, RATE_LIMIT_TABLE);
+}
+
+async function createTable(
+  options: CreateTablesOptions,
+  name: string,
+  table: TableDefinition,
+): Promise<void> {
+  const { client, maxWaitSeconds = 120 } = options;
   try {
-    await client.send(new CreateTableCommand(createTableInput(tableName, CONNECTION_TABLE)));
+    await client.send(new CreateTableCommand(createTableInput(name, table)));
   } catch (error) {
     if (!(error instanceof ResourceInUseException)) throw error;
   }
-  const wait = { client, maxWaitTime: maxWaitSeconds, minDelay: 1, maxDelay: 5 };
-  await waitUntilTableExists(wait, { TableName: tableName });
-  await turnOnTimeToLive(client, tableName, CONNECTION_TABLE.timeToLive);
+  await waitUntilTableExists(
+    { client, maxWaitTime: maxWaitSeconds, minDelay: 1, maxDelay: 5 },
+    { TableName: name },
+  );
+  await turnOnTimeToLive(client, name, table.timeToLive);
 }
 
 /** What `CreateTable` takes for a definition. */
@@ -40,15 +55,20 @@ export function createTableInput(tableName: string, table: TableDefinition): Cre
     BillingMode: "PAY_PER_REQUEST",
     KeySchema: [{ AttributeName: table.partitionKey, KeyType: "HASH" }],
     AttributeDefinitions: [...keys].map((name) => ({ AttributeName: name, AttributeType: "S" })),
-    GlobalSecondaryIndexes: table.indexes.map(({ name, partitionKey, sortKey }) => ({
+    // DynamoDB refuses an empty list.
+    ...(table.indexes.length > 0 && { GlobalSecondaryIndexes: table.indexes.map(indexInput) }),
+  };
+
+  function indexInput({ name, partitionKey, sortKey }: IndexDefinition) {
+    return {
       IndexName: name,
       KeySchema: [
-        { AttributeName: partitionKey, KeyType: "HASH" },
-        { AttributeName: sortKey, KeyType: "RANGE" },
+        { AttributeName: partitionKey, KeyType: "HASH" as const },
+        { AttributeName: sortKey, KeyType: "RANGE" as const },
       ],
       Projection: { ProjectionType: table.projection },
-    })),
-  };
+    };
+  }
 }
 
 /** Asked first: turning it on twice is an error to DynamoDB. */

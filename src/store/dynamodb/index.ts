@@ -6,6 +6,7 @@ export {
   ATTRIBUTES,
   CONNECTION_TABLE,
   type IndexDefinition,
+  RATE_LIMIT_TABLE,
   type TableDefinition,
   TENANT_INDEX,
   USER_INDEX,

@@ -1,6 +1,6 @@
 /**
- * The one definition of the table's names: the store reads and writes by it, `createTables` and an
- * infrastructure stack make the table from it.
+ * The one definition of the tables' names: the store reads and writes by it, `createTables` and an
+ * infrastructure stack make the tables from it.
  */
 
 /** What the attributes of a connection's row are called. */
@@ -59,4 +59,12 @@ export const CONNECTION_TABLE: TableDefinition = {
   indexes: [TENANT_INDEX, USER_INDEX],
   projection: "KEYS_ONLY",
   timeToLive: ATTRIBUTES.expiresAt,
+};
+
+/** What `dynamoDBRateLimiter` counts in: the names are those of `rate-limiter-flexible`. */
+export const RATE_LIMIT_TABLE: TableDefinition = {
+  partitionKey: "key",
+  indexes: [],
+  projection: "KEYS_ONLY",
+  timeToLive: "expire",
 };

@@ -1,0 +1,240 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import {
+  DescribeTableCommand,
+  DescribeTimeToLiveCommand,
+  DynamoDBClient,
+  ScanCommand,
+} from "@aws-sdk/client-dynamodb";
+import { Lift, type LogFields } from "lift-ws";
+import { defaultRateLimits, type RateLimit, webSocketRateLimit } from "lift-ws/middleware/rate-limit";
+import { type DynamoDBRateLimiterOptions, dynamoDBRateLimiter } from "lift-ws/middleware/rate-limit-dynamodb";
+import { createTables } from "lift-ws/store/dynamodb";
+import { memoryConnectionStore } from "lift-ws/store/memory";
+import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "lift-ws/testing";
+import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { ANSWER_LOST, BROKEN, injectFaults, onceEach, THROTTLED } from "./faults.ts";
+import { localClient } from "./world.ts";
+
+const client = localClient();
+const tables = { tableName: `connections-${randomUUID()}`, rateLimitTableName: `limits-${randomUUID()}` };
+beforeAll(() => createTables({ client, ...tables }));
+
+const limiter = (options: Partial<DynamoDBRateLimiterOptions> = {}) =>
+  dynamoDBRateLimiter({ tableName: tables.rateLimitTableName, client, timeoutMs: 10_000, ...options });
+
+/** How many of so many calls at once are let through. */
+async function passed(calls: number, consume: () => Promise<unknown>): Promise<number> {
+  const outcomes = await Promise.allSettled(Array.from({ length: calls }, consume));
+  return outcomes.filter(({ status }) => status === "fulfilled").length;
+}
+
+/** Lets through what the client sends, and counts it. */
+function counted(): { client: DynamoDBClient; requests: () => number } {
+  const counting = localClient();
+  let requests = 0;
+  injectFaults(counting, () => {
+    requests++;
+    return undefined;
+  });
+  return { client: counting, requests: () => requests };
+}
+
+/** An app as one container runs it, with connects limited in DynamoDB. */
+function makeApp(connects: Partial<RateLimit> = {}) {
+  const logged: { message: string; fields: LogFields | undefined }[] = [];
+  const log = (message: string, fields?: LogFields) => void logged.push({ message, fields });
+  const connections = recordingConnections();
+  const app = new Lift({
+    connections,
+    connectionStore: memoryConnectionStore(),
+    logger: { debug: log, info: log, warn: log, error: log },
+  });
+  app.use(
+    webSocketRateLimit({ ...defaultRateLimits, connects: { by: "ip", limiter: limiter(), ...connects } }),
+  );
+  app.webSocket("say", () => {});
+  const handler = app.webSocketHandler();
+  return {
+    logged,
+    connections,
+    connect: async (sourceIp: string) => {
+      const event = connectEvent({ connectionId: randomUUID(), requestContext: { identity: { sourceIp } } });
+      return (await handler(event, lambdaContext())).statusCode;
+    },
+    say: () => handler(messageEvent("say", {}), lambdaContext()),
+  };
+}
+
+describe("the table that createTables makes for limits", () => {
+  it("has the key and the TTL that the limiter counts on, and no index", async () => {
+    const named = { TableName: tables.rateLimitTableName };
+    const { Table } = await client.send(new DescribeTableCommand(named));
+    expect(Table).toMatchObject({
+      KeySchema: [{ AttributeName: "key", KeyType: "HASH" }],
+      BillingModeSummary: { BillingMode: "PAY_PER_REQUEST" },
+    });
+    expect(Table?.GlobalSecondaryIndexes).toBeUndefined();
+    const { TimeToLiveDescription } = await client.send(new DescribeTimeToLiveCommand(named));
+    expect(TimeToLiveDescription).toEqual({ AttributeName: "expire", TimeToLiveStatus: "ENABLED" });
+  });
+});
+
+describe("a limit in DynamoDB", () => {
+  it("lets exactly its limit through of 100 calls at once, on the first and any later ones", async () => {
+    const one = limiter({ limit: 37 });
+    expect(await passed(100, () => one.consume("a"))).toBe(37);
+    expect(await passed(1, () => one.consume("a"))).toBe(0);
+    expect(await passed(5, () => one.consume("b"))).toBe(5);
+  });
+
+  it("is one limit for all containers", async () => {
+    const containers = Array.from({ length: 4 }, () => limiter({ limit: 37 }));
+    let next = 0;
+    const consume = () => containers[next++ % containers.length]!.consume("shared");
+    expect(await passed(100, consume)).toBe(37);
+  });
+
+  it("tells how long to wait, and opens again then", async () => {
+    const one = limiter({ limit: 1, windowMs: 300 });
+    await one.consume("again");
+    const refusal = (await one.consume("again").catch((thrown) => thrown)) as { msBeforeNext: number };
+    expect(refusal.msBeforeNext).toBeGreaterThan(0);
+    expect(refusal.msBeforeNext).toBeLessThanOrEqual(300);
+    await vi.waitUntil(
+      () =>
+        one.consume("again").then(
+          () => true,
+          () => false,
+        ),
+      { timeout: 5_000 },
+    );
+  });
+
+  it("writes nothing for a key that this container knows to be over the limit", async () => {
+    const { client: counting, requests } = counted();
+    const one = limiter({ limit: 2, client: counting });
+    await passed(2, () => one.consume("flood"));
+    const before = requests();
+    expect(await passed(100, () => one.consume("flood"))).toBe(0);
+    expect(requests()).toBe(before);
+  });
+
+  it.each([
+    ["is refused", THROTTLED],
+    ["fails", BROKEN],
+    ["is carried out, and the answer lost", ANSWER_LOST],
+  ])("lets no more through when every request %s the first time", async (_what, fault) => {
+    const faulty = localClient(3);
+    injectFaults(faulty, onceEach(fault));
+    const one = limiter({ limit: 5, client: faulty, timeoutMs: 5_000 });
+    const key = `faulty ${fault.exception}`;
+    expect(await passed(20, () => one.consume(key))).toBeLessThanOrEqual(5);
+  });
+
+  it("leaves no timer behind", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const one = limiter({ limit: 1 });
+    await passed(2, () => one.consume("timers"));
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+describe("the default limits, with connects in DynamoDB", () => {
+  it("refuse an address's eleventh connect in a minute, in whatever container", async () => {
+    const containers = [makeApp(), makeApp()] as const;
+    const statuses: number[] = [];
+    for (let n = 0; n < 12; n++) statuses.push(await containers[n % 2]!.connect("198.51.100.1"));
+    expect(statuses).toEqual([...Array(10).fill(200), 429, 429]);
+    expect(await containers[0].connect("198.51.100.2")).toBe(200);
+  });
+
+  it("keep nothing of an address but its count, by the key of the limit", async () => {
+    await makeApp().connect("198.51.100.3");
+    const { Items = [] } = await client.send(new ScanCommand({ TableName: tables.rateLimitTableName }));
+    const item = Items.find(({ key }) => key?.S?.includes("198.51.100.3"));
+    expect(item).toEqual({
+      key: { S: "rlflx:connects:ip:198.51.100.3" },
+      points: { N: "1" },
+      expire: { N: expect.any(String) },
+    });
+    const inMs = Number(item?.expire?.N) * 1_000 - Date.now();
+    expect(inMs).toBeGreaterThan(50_000);
+    expect(inMs).toBeLessThanOrEqual(60_000);
+  });
+
+  it("count messages in memory: no request is made for one", async () => {
+    const { client: counting, requests } = counted();
+    const { say, connections } = makeApp({ limiter: limiter({ client: counting }) });
+    for (let n = 0; n < 101; n++) await say();
+    expect(connections.sent).toHaveLength(1);
+    expect(connections.sent[0]?.data).toContain("RATE_LIMITED");
+    expect(requests()).toBe(0);
+  });
+});
+
+describe("without DynamoDB", () => {
+  /** Takes connections, and never answers. */
+  async function hanging(): Promise<DynamoDBClient> {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const credentials = { accessKeyId: "local", secretAccessKey: "local" };
+    const made = new DynamoDBClient({ endpoint, region: "us-east-1", credentials });
+    onTestFinished(() => {
+      made.destroy();
+      server.close();
+    });
+    return made;
+  }
+
+  it("a connect is refused with 503 when DynamoDB hangs, within twice the time of a request", async () => {
+    const { connect, logged } = makeApp({ limiter: limiter({ client: await hanging(), timeoutMs: 100 }) });
+    const started = performance.now();
+    expect(await connect("198.51.100.4")).toBe(503);
+    expect(performance.now() - started).toBeLessThan(1_500);
+    expect(logged).toMatchObject([{ fields: { code: "UNAVAILABLE" } }]);
+  });
+
+  it("passes where the limit is open, and the log says so", async () => {
+    const { connect, logged } = makeApp({
+      limiter: limiter({ client: await hanging(), timeoutMs: 50 }),
+      onStoreFailure: "open",
+    });
+    expect(await connect("198.51.100.5")).toBe(200);
+    expect(logged).toMatchObject([{ message: "The rate limit's store failed; the event passes" }]);
+  });
+
+  it("is refused with 503 where the table is missing, and while it is throttled", async () => {
+    expect(await makeApp({ limiter: limiter({ tableName: "missing" }) }).connect("198.51.100.6")).toBe(503);
+    const throttled = localClient();
+    injectFaults(throttled, () => THROTTLED);
+    expect(await makeApp({ limiter: limiter({ client: throttled }) }).connect("198.51.100.6")).toBe(503);
+  });
+
+  it("constructs, so that a process starts while DynamoDB is away", async () => {
+    const rejections: unknown[] = [];
+    const note = (reason: unknown) => void rejections.push(reason);
+    process.on("unhandledRejection", note);
+    onTestFinished(() => void process.off("unhandledRejection", note));
+    const { client: counting, requests } = counted();
+    limiter({ tableName: "missing", client: counting });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([rejections, requests()]).toEqual([[], 0]);
+  });
+});
+
+it.each([
+  ["no table", {}],
+  ["a limit of 0", { tableName: "t", limit: 0 }],
+  ["an endless window", { tableName: "t", windowMs: Number.POSITIVE_INFINITY }],
+  ["no time", { tableName: "t", timeoutMs: 0 }],
+  ["a client that is none", { tableName: "t", client: {} }],
+  ["an unknown option", { tableName: "t", points: 10 }],
+])("takes no options with %s", (_what, options) => {
+  expect(() => dynamoDBRateLimiter(options as never)).toThrow(
+    expect.objectContaining({ code: "INVALID_OPTION" }),
+  );
+});
