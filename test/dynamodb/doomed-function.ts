@@ -1,0 +1,44 @@
+// A function in a process of its own, that for ever stays where it is told to: there it is killed.
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
+import { lambdaContext, recordingConnections } from "lift-ws/testing";
+import { makeApp } from "./app.ts";
+
+export interface Doom {
+  readonly endpoint: string;
+  readonly tableName: string;
+  readonly maxConnections?: number;
+  /** ms since the epoch. */
+  readonly now: number;
+  readonly event: object;
+  /** The request to DynamoDB at which it stays, `before` it is sent or `after` it is carried out. */
+  readonly operation: string;
+  readonly moment: "before" | "after";
+}
+
+const doom = JSON.parse(process.argv[2] ?? "") as Doom;
+const credentials = { accessKeyId: "local", secretAccessKey: "local" };
+const client = new DynamoDBClient({ endpoint: doom.endpoint, region: "us-east-1", credentials });
+const forever = setInterval(() => {}, 60_000);
+
+client.middlewareStack.add(
+  (next, context) => async (args) => {
+    if (context.commandName !== `${doom.operation}Command`) return next(args);
+    if (doom.moment === "after") await next(args);
+    process.send?.("there");
+    return new Promise(() => {});
+  },
+  { step: "initialize" },
+);
+
+const { tableName, maxConnections } = doom;
+const now = () => doom.now;
+const connectionStore = dynamoDBConnectionStore({
+  tableName,
+  client,
+  now,
+  ...(maxConnections === undefined ? {} : { maxConnections }),
+});
+const handler = makeApp({ connectionStore, connections: recordingConnections(), now }).webSocketHandler();
+process.send?.(await handler(doom.event as never, lambdaContext()));
+clearInterval(forever);
