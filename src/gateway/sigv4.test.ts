@@ -1,3 +1,4 @@
+import { createHash, createHmac } from "node:crypto";
 import {
   ApiGatewayManagementApiClient,
   GetConnectionCommand,
@@ -46,6 +47,32 @@ async function signedBySdk(
   return sent;
 }
 
+/**
+ * As the IAM user guide has it, without the SDK, which signs the host whatever it is asked.
+ * @param names the signed headers
+ * @param changed headers that are sent otherwise than signed
+ */
+function signedByHand(names: string, changed: { readonly [header: string]: string } = {}): SignedRequest {
+  const time = new Date().toISOString().replace(/[:-]|\.\d+/g, "");
+  const scope = `${time.slice(0, 8)}/eu-west-1/execute-api/aws4_request`;
+  const signed: { [header: string]: string } = { host: "localhost:3001", "x-amz-date": time };
+  const lines = names.split(";").map((name) => `${name}:${signed[name]}`);
+  const canonical = ["GET", "/dev", "", ...lines, "", names, sha256("")].join("\n");
+  const hmac = (key: string | Buffer, text: string) => createHmac("sha256", key).update(text).digest();
+  const key = scope.split("/").reduce<string | Buffer>(hmac, `AWS4${CREDENTIALS.secretAccessKey}`);
+  const signature = hmac(key, `AWS4-HMAC-SHA256\n${time}\n${scope}\n${sha256(canonical)}`).toString("hex");
+  const credential = `${CREDENTIALS.accessKeyId}/${scope}`;
+  const authorization = `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${names}, Signature=${signature}`;
+  return {
+    method: "GET",
+    url: "/dev",
+    headers: { ...signed, ...changed, authorization },
+    body: new Uint8Array(),
+  };
+}
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
 const isValid = (request: SignedRequest, now = Date.now()) => isSigned(request, [CREDENTIALS], now);
 
 describe("isSigned", () => {
@@ -89,6 +116,14 @@ describe("isSigned", () => {
     const request = await signedBySdk();
     expect(isSigned({ ...request, body: Buffer.from("changed") }, [], 0)).toBe(true);
     expect(isSigned({ ...request, headers: {} }, [], 0)).toBe(false);
+  });
+
+  it("refuses a signature that does not cover the host, which could be another's", () => {
+    const signedFor = "host;x-amz-date";
+    expect(isValid(signedByHand(signedFor))).toBe(true);
+    expect(isValid(signedByHand(signedFor, { host: "evil.example" }))).toBe(false);
+    expect(isValid(signedByHand("x-amz-date"))).toBe(false);
+    expect(isValid(signedByHand("x-amz-date", { host: "evil.example" }))).toBe(false);
   });
 
   it("refuses a signature for another service", async () => {

@@ -208,6 +208,19 @@ describe("a graceful stop", () => {
     expect(clock.pending).toBe(0);
   });
 
+  it("is not needed for the timers: none stays when the last connection has gone", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock });
+    const { client } = await connectWithId(api);
+    expect(clock.pending).toBeGreaterThan(0);
+    client.socket.close();
+    await client.closed;
+    await api.reports.take(2);
+    // One timer watches over all that runs; it rings once more, and is not set again.
+    clock.advance(29_000);
+    expect([api.gateway.size, clock.pending]).toEqual([0, 0]);
+  });
+
   it("asked for twice is the same stop", async () => {
     const api = await startApi();
     await connect(api.gateway);

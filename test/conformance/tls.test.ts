@@ -64,6 +64,14 @@ describe("a port with a certificate", () => {
     expect((await client.closed).code).toBe(1009);
   });
 
+  it("gives up a client that never says a word", async () => {
+    const none = () => {};
+    const listener = new Listener(none, none, tls, { firstByte: 20 });
+    const port = await listener.listen(0, "127.0.0.1");
+    onTestFinished(() => listener.close());
+    await once(connectTcp({ port }).resume(), "close");
+  });
+
   it("closes a connection whose request does not come to the end of its headers", async () => {
     const none = () => {};
     const timeouts = { firstByte: 10_000, headersTimeout: 20, connectionsCheckingInterval: 20 };

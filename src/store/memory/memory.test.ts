@@ -37,6 +37,18 @@ describe("memory store", () => {
     expect(() => Object.assign(found, { id: "b" })).toThrow(TypeError);
   });
 
+  it("removes the rows that are past due with the saves that come, so that they never outgrow the others", async () => {
+    const { store, now, advance } = make();
+    const dead = Array.from({ length: 20 }, (_, n) => `dead-${n}`);
+    for (const id of dead) await store.save({ ...row, id, expiresAt: now() + 1 });
+    advance(1);
+    for (let n = 0; n < 2 * dead.length; n++) await store.save({ ...row, id: `live-${n}` });
+    // Whatever is still there is alive by this clock.
+    advance(-1);
+    for (const id of dead) expect(await store.get(id)).toBeUndefined();
+    expect(await store.count()).toBe(2 * dead.length);
+  });
+
   it("leaves its caller's own objects changeable", async () => {
     const { store } = make();
     await store.save(row);
