@@ -1,3 +1,4 @@
+export { broadcastBy, type Delivered, type Sender } from "./broadcast.ts";
 export * from "./connections.ts";
 export * from "./events.ts";
 export * from "./lambda.ts";

@@ -1,9 +1,12 @@
 import {
-  type BroadcastResult,
+  type BroadcastOptions,
+  type BroadcastReport,
+  broadcastBy,
   type ConnectionInfo,
   type Connections,
   ConnectionsError,
   type Data,
+  type Delivered,
   type PostOptions,
   type PostOutcome,
 } from "../apigw/index.ts";
@@ -42,19 +45,13 @@ export class Delivery implements Connections {
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
     data: Data,
-    options?: PostOptions,
-  ): Promise<BroadcastResult[]> {
+    options?: BroadcastOptions,
+  ): Promise<BroadcastReport> {
     const frame = this.#frame(data);
     const { clock } = this.#settings;
-    const results: BroadcastResult[] = [];
-    // for await over a plain iterable would wait a microtask per recipient for nothing.
-    if (Symbol.iterator in ids) {
-      const now = clock.now();
-      for (const id of ids) results.push(this.#deliver(id, frame, now, options));
-    } else {
-      for await (const id of ids) results.push(this.#deliver(id, frame, clock.now(), options));
-    }
-    return results;
+    const now = Symbol.iterator in ids ? clock.now() : undefined;
+    const send = (id: string) => this.#deliver(id, frame, now ?? clock.now());
+    return broadcastBy({ concurrency: 1, send }, ids, options);
   }
 
   async get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
@@ -88,17 +85,11 @@ export class Delivery implements Connections {
     return textFrame(data, frameBytes, length);
   }
 
-  #deliver(
-    connectionId: string,
-    frame: Frame,
-    now: number,
-    options: PostOptions | undefined,
-  ): BroadcastResult {
-    options?.signal?.throwIfAborted();
+  #deliver(connectionId: string, frame: Frame, now: number): Delivered {
     try {
-      return { connectionId, outcome: this.#send(connectionId, frame, now) };
+      return this.#send(connectionId, frame, now);
     } catch (error) {
-      if (error instanceof ConnectionsError) return { connectionId, outcome: "failed", error };
+      if (error instanceof ConnectionsError) return error;
       throw error;
     }
   }

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type {
-  BroadcastResult,
+  BroadcastOptions,
+  BroadcastReport,
   ConnectionInfo,
   Connections,
   Data,
@@ -147,8 +148,8 @@ class LocalGateway implements Gateway {
   broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
     data: Data,
-    options?: PostOptions,
-  ): Promise<BroadcastResult[]> {
+    options?: BroadcastOptions,
+  ): Promise<BroadcastReport> {
     return this.#delivery.broadcast(ids, data, options);
   }
 

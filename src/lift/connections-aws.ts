@@ -1,191 +1,185 @@
-import type * as Sdk from "@aws-sdk/client-apigatewaymanagementapi";
 import {
-  type BroadcastResult,
+  type BroadcastOptions,
+  type BroadcastReport,
+  broadcastBy,
   type ConnectionInfo,
   type Connections,
   ConnectionsError,
   type ConnectionsErrorCode,
   type Data,
+  type Delivered,
   MAX_MESSAGE_BYTES,
   type PostOptions,
   type PostOutcome,
 } from "../apigw/index.ts";
+import {
+  Attempts,
+  type AwsCredentials,
+  type AwsCredentialsProvider,
+  Payload,
+  statusOf,
+} from "../store/index.ts";
+import { checkOptions, isAtLeast, isFunction } from "./check-options.ts";
+import { type ConnectionsTransport, leanTransport, type OpenTransport } from "./connections-transport.ts";
 import { LiftError } from "./errors.ts";
 
 export interface AwsConnectionsOptions {
   /** `https://{api}.execute-api.{region}.amazonaws.com/{stage}`, or a custom domain with its base path. */
   readonly endpoint: string;
-  /** Default: `AWS_REGION`, else the endpoint's. */
+  /** Default: the one that the endpoint names, else `AWS_REGION`. */
   readonly region?: string;
-  /** Posts of one broadcast under way at a time. Default 64; minimum 1. */
+  /** Default: those that Lambda sets in a function's environment. */
+  readonly credentials?: AwsCredentials | AwsCredentialsProvider;
+  /** Posts of one broadcast under way at a time, each on a connection of its own. Default 64; minimum 1. */
   readonly concurrency?: number;
+  /** ms that a call may take, retries included; less where its caller has less. Default 5,000; minimum 1. */
+  readonly timeoutMs?: number;
+  /** Default: signed requests over Node's own HTTP. `sdkTransport` of `lift-ws/aws-sdk` goes through the AWS SDK. */
+  readonly transport?: OpenTransport;
 }
 
 const DEFAULT_CONCURRENCY = 64;
+const DEFAULT_TIMEOUT_MS = 5_000;
 
-/** `https://abc.execute-api.eu-west-1.amazonaws.com/prod` */
-const REGION_IN_ENDPOINT = /\.execute-api\.([a-z0-9-]+)\.amazonaws\./;
+/** ms of the caller's budget that are left to it for telling of the failure. */
+const ANSWER_MS = 300;
+
+const CHECKS: { readonly [name in keyof Required<AwsConnectionsOptions>]: (value: unknown) => boolean } = {
+  endpoint: (value) => typeof value === "string" && /^https?:/.test(value) && URL.canParse(value),
+  region: (value) => typeof value === "string" && value !== "",
+  credentials: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
+  concurrency: (value) => Number.isInteger(value) && Number(value) >= 1,
+  timeoutMs: isAtLeast(1),
+  transport: isFunction,
+};
 
 const CODES: { readonly [exception: string]: ConnectionsErrorCode } = {
   BadRequestException: "BAD_REQUEST",
   ForbiddenException: "FORBIDDEN",
   LimitExceededException: "LIMIT_EXCEEDED",
   PayloadTooLargeException: "PAYLOAD_TOO_LARGE",
+  // Nothing was sent: there is nothing to sign with.
+  AwsConfigurationError: "FORBIDDEN",
+  CredentialsProviderError: "FORBIDDEN",
 };
 
-const kept = new Map<string, Connections>();
-
 /**
- * The connections behind an event's endpoint: one client each, kept across invocations.
- * `AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI` takes the endpoint's place.
- */
-export function awsConnectionsAt(endpoint: string): Connections {
-  let connections = kept.get(endpoint);
-  if (connections === undefined) {
-    // The SDK reads the variable only when the code names no endpoint.
-    const redirected = process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI !== undefined;
-    connections = new AwsConnections({ endpoint }, redirected);
-    kept.set(endpoint, connections);
-  }
-  return connections;
-}
-
-/**
- * @connections through the AWS SDK, at an endpoint of your own choice: for a custom domain whose base path is
- * not the stage, and for code that runs outside of an event. The SDK is an optional peer dependency.
+ * @connections of API Gateway. Give Lift one for each endpoint, `connections: (endpoint) => awsConnections({ … })`,
+ * or a single one: for a custom domain whose base path is not the stage, and for code that runs outside of an event.
+ * What is throttled, fails with 5xx or breaks off is sent again, with pauses, until `timeoutMs` or the caller's
+ * budget is over; so it may arrive twice.
  * @throws {LiftError} INVALID_OPTION
  */
 export function awsConnections(options: AwsConnectionsOptions): Connections {
-  const { endpoint, concurrency = DEFAULT_CONCURRENCY } = options;
-  if (!URL.canParse(endpoint) || !Number.isInteger(concurrency) || concurrency < 1) {
-    throw new LiftError("INVALID_OPTION", { message: "endpoint is a URL, concurrency an integer from 1" });
+  checkOptions(options, CHECKS);
+  if (options.endpoint === undefined) {
+    throw new LiftError("INVALID_OPTION", { message: "Option endpoint is missing" });
   }
-  return new AwsConnections(options, false);
+  return new AwsConnections(options);
 }
 
 class AwsConnections implements Connections {
   readonly #options: AwsConnectionsOptions;
-  readonly #redirected: boolean;
-  #loading: Promise<{ sdk: typeof Sdk; client: Sdk.ApiGatewayManagementApiClient }> | undefined;
+  readonly #concurrency: number;
+  readonly #timeoutMs: number;
+  #opened: ConnectionsTransport | undefined;
 
-  constructor(options: AwsConnectionsOptions, redirected: boolean) {
+  constructor(options: AwsConnectionsOptions) {
     this.#options = options;
-    this.#redirected = redirected;
+    this.#concurrency = options.concurrency ?? DEFAULT_CONCURRENCY;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
-  async post(connectionId: string, data: Data, options: PostOptions = {}): Promise<PostOutcome> {
-    const bytes = checkSize(data);
-    const { sdk, client } = await this.#load();
-    const command = new sdk.PostToConnectionCommand({ ConnectionId: connectionId, Data: bytes });
-    const sent = await orGone(client.send(command, abortable(options)), options);
-    return sent === undefined ? "gone" : "sent";
+  async post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+    const payload = checkSize(data);
+    const sent = await this.#call(options, (transport, signal) =>
+      transport.post(connectionId, payload, signal),
+    );
+    return sent === GONE ? "gone" : "sent";
   }
 
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
     data: Data,
-    options: PostOptions = {},
-  ): Promise<BroadcastResult[]> {
-    const bytes = checkSize(data);
-    options.signal?.throwIfAborted();
-    const results: BroadcastResult[] = [];
-    const waiting = new Set<Promise<void>>();
-    const { concurrency = DEFAULT_CONCURRENCY } = this.#options;
-    for await (const connectionId of ids) {
-      const index = results.push({ connectionId, outcome: "gone" }) - 1;
-      const posting: Promise<void> = this.#postOne(connectionId, bytes, options).then((result) => {
-        results[index] = result;
-        waiting.delete(posting);
-      });
-      waiting.add(posting);
-      if (waiting.size >= concurrency) await Promise.race(waiting);
-    }
-    await Promise.all(waiting);
-    return results;
-  }
-
-  async get(connectionId: string, options: PostOptions = {}): Promise<ConnectionInfo | undefined> {
-    const { sdk, client } = await this.#load();
-    const command = new sdk.GetConnectionCommand({ ConnectionId: connectionId });
-    const info = await orGone(client.send(command, abortable(options)), options);
-    if (info === undefined) return undefined;
-    const userAgent = info.Identity?.UserAgent;
-    return {
-      connectedAt: info.ConnectedAt?.getTime() ?? 0,
-      lastActiveAt: info.LastActiveAt?.getTime() ?? 0,
-      identity: {
-        sourceIp: info.Identity?.SourceIp ?? "",
-        ...(userAgent === undefined ? {} : { userAgent }),
-      },
+    options?: BroadcastOptions,
+  ): Promise<BroadcastReport> {
+    const payload = checkSize(data);
+    const underWay = new Set<Attempts>();
+    const send = async (id: string): Promise<Delivered> => {
+      const attempts = new Attempts({ deadline: Date.now() + this.#timeoutMs });
+      underWay.add(attempts);
+      try {
+        await attempts.until((signal) => this.#transport().post(id, payload, signal));
+        return "sent";
+      } catch (error) {
+        if (isGone(error)) return "gone";
+        return attempts.cancelled ? undefined : connectionsError(error);
+      } finally {
+        underWay.delete(attempts);
+      }
     };
+    const cancel = () => {
+      for (const attempts of underWay) attempts.cancel();
+    };
+    return broadcastBy({ concurrency: this.#concurrency, send, cancel }, ids, options);
   }
 
-  async disconnect(connectionId: string, options: PostOptions = {}): Promise<boolean> {
-    const { sdk, client } = await this.#load();
-    const command = new sdk.DeleteConnectionCommand({ ConnectionId: connectionId });
-    return (await orGone(client.send(command, abortable(options)), options)) !== undefined;
+  async get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
+    const info = await this.#call(options, (transport, signal) => transport.get(connectionId, signal));
+    return info === GONE ? undefined : info;
   }
 
-  async #postOne(connectionId: string, bytes: Uint8Array, options: PostOptions): Promise<BroadcastResult> {
+  async disconnect(connectionId: string, options?: PostOptions): Promise<boolean> {
+    const closed = await this.#call(options, (transport, signal) => transport.delete(connectionId, signal));
+    return closed !== GONE;
+  }
+
+  async #call<Output>(
+    { signal, budget }: PostOptions = {},
+    call: (transport: ConnectionsTransport, signal: AbortSignal) => Promise<Output>,
+  ): Promise<Output | typeof GONE> {
+    signal?.throwIfAborted();
+    const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
+    const attempts = new Attempts({ deadline: Date.now() + Math.min(this.#timeoutMs, left) });
+    const cancel = () => attempts.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
     try {
-      return { connectionId, outcome: await this.post(connectionId, bytes, options) };
-    } catch (thrown) {
-      const error =
-        thrown instanceof ConnectionsError
-          ? thrown
-          : new ConnectionsError("UNAVAILABLE", "The message was not sent", { cause: thrown });
-      return { connectionId, outcome: "failed", error };
+      return await attempts.until((attemptSignal) => call(this.#transport(), attemptSignal));
+    } catch (error) {
+      if (isGone(error)) return GONE;
+      signal?.throwIfAborted();
+      throw connectionsError(error);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
     }
   }
 
-  #load() {
-    this.#loading ??= this.#connect();
-    return this.#loading;
-  }
-
-  async #connect() {
-    const sdk = await importSdk();
-    const { endpoint, region } = this.#options;
-    const found = region ?? process.env.AWS_REGION ?? REGION_IN_ENDPOINT.exec(endpoint)?.[1];
-    const client = new sdk.ApiGatewayManagementApiClient({
-      ...(found === undefined ? {} : { region: found }),
-      ...(this.#redirected ? {} : { endpoint }),
-    });
-    return { sdk, client };
+  /** Opened when it is first needed: that reads the environment. */
+  #transport(): ConnectionsTransport {
+    const { endpoint, region, credentials, transport = leanTransport } = this.#options;
+    this.#opened ??= transport({ endpoint, region, credentials, sockets: this.#concurrency });
+    return this.#opened;
   }
 }
 
-/** @throws {LiftError} SDK_MISSING */
-async function importSdk(): Promise<typeof Sdk> {
-  try {
-    return await import("@aws-sdk/client-apigatewaymanagementapi");
-  } catch (cause) {
-    throw new LiftError("SDK_MISSING", { cause });
-  }
+const GONE = Symbol("gone");
+
+function isGone(error: unknown): boolean {
+  return statusOf(error) === 410;
 }
 
-function abortable({ signal }: PostOptions): { abortSignal?: AbortSignal } {
-  return signal === undefined ? {} : { abortSignal: signal };
+function connectionsError(cause: unknown): ConnectionsError {
+  const { name, message } = cause instanceof Error ? cause : { name: "an error", message: "" };
+  const code = Object.hasOwn(CODES, name) ? CODES[name] : undefined;
+  const explained = name === "AwsConfigurationError" ? message : `@connections answered ${name}`;
+  return new ConnectionsError(code ?? "UNAVAILABLE", explained, { cause });
 }
 
-function checkSize(data: Data): Uint8Array {
+function checkSize(data: Data): Payload {
   const bytes = typeof data === "string" ? Buffer.from(data) : data;
-  if (bytes.byteLength <= MAX_MESSAGE_BYTES) return bytes;
+  if (bytes.byteLength <= MAX_MESSAGE_BYTES) return new Payload(bytes);
   throw new ConnectionsError(
     "PAYLOAD_TOO_LARGE",
     `${bytes.byteLength} bytes; at most ${MAX_MESSAGE_BYTES} can be sent`,
   );
-}
-
-/** The SDK's answer, or `undefined` for its GoneException; its other exceptions by our codes. */
-async function orGone<Output>(call: Promise<Output>, { signal }: PostOptions): Promise<Output | undefined> {
-  try {
-    return await call;
-  } catch (thrown) {
-    signal?.throwIfAborted();
-    const name = thrown instanceof Error ? thrown.name : "";
-    if (name === "GoneException") return undefined;
-    const code = Object.hasOwn(CODES, name) ? CODES[name] : undefined;
-    throw new ConnectionsError(code ?? "UNAVAILABLE", `@connections answered ${name}`, { cause: thrown });
-  }
 }

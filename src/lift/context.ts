@@ -212,7 +212,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
   asWebSocket(): WebSocketContext {
     if (this.#webSocket === undefined) {
       if (typeof this.connectionId !== "string") throw new LiftError("NOT_WEBSOCKET");
-      this.#webSocket = new WebSocketContext(this.event, this.#settings);
+      this.#webSocket = new WebSocketContext(this.event, this.#settings, this.lambda);
     }
     return this.#webSocket;
   }

@@ -1,6 +1,9 @@
 import type { Connections, WebSocketEvent } from "../apigw/index.ts";
-import { awsConnectionsAt } from "./connections-aws.ts";
+import { awsConnections } from "./connections-aws.ts";
 import type { Settings } from "./options.ts";
+
+/** Gives the connections behind an endpoint. */
+export type ConnectionsAt = (endpoint: string) => Connections;
 
 /** The endpoint by which an event's API is reached: of a custom domain too, as long as it maps the stage. */
 export function endpointOf(event: WebSocketEvent): string {
@@ -8,5 +11,21 @@ export function endpointOf(event: WebSocketEvent): string {
 }
 
 export function connectionsOf(event: WebSocketEvent, settings: Settings): Connections {
-  return settings.connections ?? awsConnectionsAt(endpointOf(event));
+  const { connections, connectionsAt } = settings;
+  // As the AWS SDK does for code that names no endpoint.
+  return (
+    connections ?? connectionsAt(process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI ?? endpointOf(event))
+  );
 }
+
+/** Asks once for each endpoint: what it gives is kept, as its sockets are, while the function's container lives. */
+export function kept(connectionsAt: ConnectionsAt): ConnectionsAt {
+  const known = new Map<string, Connections>();
+  return (endpoint) => {
+    const connections = known.get(endpoint) ?? connectionsAt(endpoint);
+    known.set(endpoint, connections);
+    return connections;
+  };
+}
+
+export const awsConnectionsAt: ConnectionsAt = kept((endpoint) => awsConnections({ endpoint }));

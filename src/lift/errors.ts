@@ -50,11 +50,6 @@ export const ERROR_CODES = {
   },
   STATE_NOT_JSON: { status: 500, message: "A connection's state holds JSON only", internal: true },
   NOT_JSON: { status: 500, message: "The value can't be written as JSON", internal: true },
-  SDK_MISSING: {
-    status: 500,
-    message: "Sending needs the AWS SDK: npm install @aws-sdk/client-apigatewaymanagementapi",
-    internal: true,
-  },
 } as const satisfies { [code: string]: ErrorKind };
 
 export type LiftErrorCode = keyof typeof ERROR_CODES;

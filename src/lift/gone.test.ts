@@ -1,10 +1,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import type { BroadcastReport, Connections, PostOutcome } from "../apigw/index.ts";
 import type { ConnectionStore } from "../store/index.ts";
 import { memoryConnectionStore } from "../store/memory/index.ts";
 import { Lift, type Logger } from "./index.ts";
-import { lambdaContext, messageEvent, recordingConnections } from "./testing.ts";
+import { lambdaContext, messageEvent, type RecordingConnections, recordingConnections } from "./testing.ts";
 
 const START = Date.UTC(2026, 0, 1);
+const FIVE_MINUTES = 5 * 60_000;
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
 let now = START;
@@ -21,52 +23,117 @@ async function makeStore(): Promise<ConnectionStore> {
   return store;
 }
 
-/** An app whose route `a` broadcasts to x and y and sends to x, where x is gone. */
-function makeApp(store: ConnectionStore, logger = quiet) {
-  const connections = recordingConnections().gone("x");
+/** An app whose routes send to x, and broadcast to x, y and one without a row: x is gone. */
+function makeApp(store: ConnectionStore, connections: Connections, logger = quiet) {
   const app = new Lift({ connections, connectionStore: store, logger, now: () => now });
   app.webSocket("broadcast", async (ctx) => {
-    await ctx.asWebSocket().broadcastMessage(["x", "y"], "hi");
+    ctx.locals.found = await ctx
+      .asWebSocket()
+      .broadcastMessage(["x", "y", "nobody"], "hi", { results: true });
   });
   app.webSocket("send", async (ctx) => {
-    ctx.locals.outcome = await ctx.asWebSocket().sendMessageTo("x", "hi");
-    expect(ctx.locals.outcome).toBe("gone");
+    ctx.locals.found = await ctx.asWebSocket().sendMessageTo("x", "hi");
+  });
+  let found: unknown;
+  app.use(async (ctx, next) => {
+    await next();
+    found = ctx.locals.found;
   });
   const handler = app.webSocketHandler();
-  return (route: string) => handler(messageEvent(route, {}, { authorizer: { sub: "ada" } }), lambdaContext());
+  return async (route: "send" | "broadcast") => {
+    await handler(messageEvent(route, {}, { authorizer: { sub: "ada" } }), lambdaContext());
+    return found;
+  };
+}
+
+function gone(): RecordingConnections {
+  return recordingConnections().gone("x", "nobody");
+}
+
+/** Counts the posts to x; from the second on it is there. */
+class Connecting {
+  tried = 0;
+  readonly recorded = recordingConnections();
+
+  readonly connections: Connections = {
+    post: async (id) => {
+      if (id !== "x") return "sent";
+      this.tried++;
+      return this.tried > 1 ? "sent" : "gone";
+    },
+    broadcast: async (): Promise<BroadcastReport> => {
+      this.tried++;
+      const results = [{ connectionId: "x", outcome: "gone" as const }];
+      return { sent: 0, gone: 1, connecting: 0, failed: 0, results };
+    },
+    get: (id) => this.recorded.get(id),
+    disconnect: (id) => this.recorded.disconnect(id),
+  };
 }
 
 describe("a connection that a send finds gone", () => {
-  it("keeps its row at first: its $disconnect may be about to read it, or its $connect has not ended", async () => {
-    const store = await makeStore();
-    const run = makeApp(store);
-    await run("send");
-    now += 59_999;
-    await run("send");
-    expect((await store.get("x"))?.id).toBe("x");
-  });
-
-  it.each(["send", "broadcast"])(
-    "loses its row when a %s finds it gone a minute later still",
+  it.each(["send", "broadcast"] as const)(
+    "loses its row to a %s when it connected five minutes ago",
     async (route) => {
       const store = await makeStore();
-      const run = makeApp(store);
-      await run("broadcast");
-      now += 60_000;
-      await run(route);
+      now += FIVE_MINUTES;
+      await makeApp(store, gone())(route);
       expect(await store.get("x")).toBeUndefined();
       expect((await store.get("y"))?.id).toBe("y");
     },
   );
 
+  it("is connecting, and keeps its row, while it is younger", async () => {
+    const store = await makeStore();
+    now += FIVE_MINUTES - 1;
+    const run = makeApp(store, gone());
+    expect(await run("send")).toBe("connecting" satisfies PostOutcome);
+    expect(await run("broadcast")).toEqual({
+      sent: 1,
+      gone: 1,
+      connecting: 1,
+      failed: 0,
+      results: [
+        { connectionId: "x", outcome: "connecting" },
+        { connectionId: "y", outcome: "sent" },
+        { connectionId: "nobody", outcome: "gone" },
+      ],
+    });
+    expect((await store.get("x"))?.id).toBe("x");
+  });
+
+  it("is tried once more first: its $connect may have finished meanwhile", async () => {
+    const store = await makeStore();
+    const sent = new Connecting();
+    expect(await makeApp(store, sent.connections)("send")).toBe("sent");
+    expect(sent.tried).toBe(2);
+    const broadcast = new Connecting();
+    expect(await makeApp(store, broadcast.connections)("broadcast")).toEqual({
+      sent: 1,
+      gone: 0,
+      connecting: 0,
+      failed: 0,
+      results: [{ connectionId: "x", outcome: "sent" }],
+    });
+    expect(broadcast.tried).toBe(2);
+  });
+
+  it("has failed when it is throttled the second time", async () => {
+    const store = await makeStore();
+    const { connections } = new Connecting();
+    const throttled = recordingConnections().throttled("x");
+    const post: Connections["post"] = (id, data) => throttled.post(id, data);
+    const report = await makeApp(store, { ...connections, post })("broadcast");
+    expect(report).toMatchObject({ gone: 0, failed: 1, results: [{ error: { code: "LIMIT_EXCEEDED" } }] });
+  });
+
   it("is reported all the same when its row can't be removed, and the log is told", async () => {
     const store = await makeStore();
     store.delete = () => Promise.reject(new Error("down"));
     const warned: string[] = [];
-    const run = makeApp(store, { ...quiet, warn: (message) => void warned.push(message) });
-    await run("send");
-    now += 60_000;
-    await run("send");
-    expect(warned).toEqual(["The rows of gone connections were not removed"]);
+    const logger = { ...quiet, warn: (message: string) => void warned.push(message) };
+    now += FIVE_MINUTES;
+    expect(await makeApp(store, gone(), logger)("send")).toBe("gone");
+    expect(warned).toEqual(["The row of a gone connection was not removed"]);
   });
 });

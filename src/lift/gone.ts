@@ -1,25 +1,28 @@
-import type { ConnectionStore } from "../store/index.ts";
+import {
+  type BroadcastOptions,
+  type BroadcastReport,
+  type BroadcastResult,
+  broadcastBy,
+  ConnectionsError,
+  type PostOutcome,
+} from "../apigw/index.ts";
+import type { ConnectionStore, TimeBudget } from "../store/index.ts";
 import type { Logger } from "./logger.ts";
 
 /**
- * How long after a connection was first found gone its row may be removed. Before that a `$connect` may still be
- * under way (a row is saved before it ends), or a `$disconnect` that is about to read the row.
+ * A row this young, in ms, may be there before its `$connect` has finished: posts answer gone until then. It is
+ * more than `$connect` can take, and what two machines' clocks differ by.
  */
-const SETTLED_MS = 60_000;
+const CONNECTING_MS = 5 * 60_000;
 
-/** Connections remembered at most; past that the oldest sighting is forgotten, and starts anew. */
-const REMEMBERED = 10_000;
+/** Connections found gone by one broadcast that are settled at a time. */
+const CONCURRENCY = 16;
 
-/**
- * Removes the rows of connections that sends find gone again and again: those whose `$disconnect` never came.
- * What was seen lives in this process's memory; a row that nobody sends to waits for its expiry.
- */
+/** Removes the rows of connections that sends find gone: those whose `$disconnect` never came. */
 export class GoneConnections {
   readonly #store: ConnectionStore | undefined;
   readonly #logger: Logger;
   readonly #now: () => number;
-  /** When each was first found gone, in ms; the oldest first. */
-  readonly #firstSeen = new Map<string, number>();
 
   constructor(store: ConnectionStore | undefined, logger: Logger, now: () => number) {
     this.#store = store;
@@ -27,26 +30,69 @@ export class GoneConnections {
     this.#now = now;
   }
 
-  /** Notes what a send has found. Best effort: never rejects. */
-  async found(connectionIds: readonly string[]): Promise<void> {
-    const store = this.#store;
-    if (store === undefined) return;
-    const settled = connectionIds.filter((id) => this.#isSettled(id));
-    const removed = await Promise.allSettled(settled.map((id) => store.delete(id)));
-    const failure = removed.find((outcome) => outcome.status === "rejected");
-    if (failure)
-      this.#logger.warn("The rows of gone connections were not removed", { error: failure.reason });
+  get hasRows(): boolean {
+    return this.#store !== undefined;
   }
 
-  #isSettled(id: string): boolean {
-    const now = this.#now();
-    const first = this.#firstSeen.get(id);
-    if (first !== undefined) return now - first >= SETTLED_MS && this.#firstSeen.delete(id);
-    this.#firstSeen.set(id, now);
-    if (this.#firstSeen.size > REMEMBERED) {
-      const [oldest] = this.#firstSeen.keys();
-      this.#firstSeen.delete(oldest!);
+  /**
+   * What has become of a connection that a send found gone. A row whose connection has ended is removed; while it
+   * is young `sendAgain` decides. A store that fails changes nothing. Rejects with what `sendAgain` rejects with.
+   */
+  async settle(
+    connectionId: string,
+    sendAgain: () => Promise<PostOutcome>,
+    budget: TimeBudget,
+  ): Promise<PostOutcome> {
+    if (!(await this.#mayBeConnecting(connectionId, budget))) return "gone";
+    const outcome = await sendAgain();
+    return outcome === "gone" ? "connecting" : outcome;
+  }
+
+  /** `settle` for all that a broadcast found gone; those that there is no time for stay as they were found. */
+  async settleAll(
+    report: BroadcastReport,
+    sendAgain: (connectionId: string) => Promise<PostOutcome>,
+    budget: TimeBudget,
+    options: BroadcastOptions,
+  ): Promise<BroadcastReport> {
+    const gone = (report.results ?? []).filter(({ outcome }) => outcome === "gone");
+    if (gone.length === 0 || options.signal?.aborted) return report;
+    const settle = (id: string) => this.settle(id, () => sendAgain(id), budget).catch(failure);
+    const ids = gone.map(({ connectionId }) => connectionId);
+    const { results = [], ...settled } = await broadcastBy({ concurrency: CONCURRENCY, send: settle }, ids, {
+      ...options,
+      results: true,
+    });
+    return {
+      ...report,
+      sent: report.sent + settled.sent,
+      gone: report.gone - results.length + settled.gone,
+      connecting: report.connecting + settled.connecting,
+      failed: report.failed + settled.failed,
+      results: replaced(report.results ?? [], results),
+    };
+  }
+
+  async #mayBeConnecting(connectionId: string, budget: TimeBudget): Promise<boolean> {
+    try {
+      const row = await this.#store?.get(connectionId, budget);
+      if (row === undefined) return false;
+      if (this.#now() - row.connectedAt < CONNECTING_MS) return true;
+      await this.#store?.delete(connectionId, budget);
+    } catch (error) {
+      this.#logger.warn("The row of a gone connection was not removed", { error });
     }
     return false;
   }
+}
+
+function failure(error: unknown): ConnectionsError | undefined {
+  return error instanceof ConnectionsError ? error : undefined;
+}
+
+function replaced(all: readonly BroadcastResult[], by: readonly BroadcastResult[]): BroadcastResult[] {
+  const found = new Map(by.map((result) => [result.connectionId, result]));
+  return all.map((result) =>
+    result.outcome === "gone" ? (found.get(result.connectionId) ?? result) : result,
+  );
 }

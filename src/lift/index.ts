@@ -9,7 +9,9 @@ export {
 } from "./app.ts";
 export type { Middleware, Next, Place } from "./compose.ts";
 export { type AwsConnectionsOptions, awsConnections } from "./connections-aws.ts";
+export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./connections-transport.ts";
 export type { AnyContext, AnyState, Context, Storable } from "./context.ts";
+export type { ConnectionsAt } from "./delivery.ts";
 export { ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 export type { Instruments, Outcome } from "./observe.ts";

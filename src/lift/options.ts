@@ -1,6 +1,7 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
 import type { ConnectionStore } from "../store/index.ts";
 import { checkOptions, hasMethods, isAtLeast, isFunction } from "./check-options.ts";
+import { awsConnectionsAt, type ConnectionsAt, kept } from "./delivery.ts";
 import { GoneConnections } from "./gone.ts";
 import { jsonLogger, type Logger } from "./logger.ts";
 import type { Handler } from "./router.ts";
@@ -18,8 +19,11 @@ export interface LiftOptions<State extends object> {
   readonly defaultHandler?: Handler<State>;
   /** Default: `jsonLogger()`, JSON lines on the console. */
   readonly logger?: Logger;
-  /** How messages are sent. Default: the AWS SDK, at the endpoint that the event names. */
-  readonly connections?: Connections;
+  /**
+   * How messages are sent: by one port for all events, or by one for each endpoint that events name, asked for once
+   * and kept. Default: `(endpoint) => awsConnections({ endpoint })`.
+   */
+  readonly connections?: Connections | ConnectionsAt;
   /**
    * Reads the identity from the authorizer's context; `undefined` says that it carries none, and then the
    * connection's row tells. Default: `sub` or `userId`, and `tenant_id` or `tenantId`; never `principalId`,
@@ -39,7 +43,9 @@ export interface Settings {
   readonly store: ConnectionStore | undefined;
   readonly gone: GoneConnections;
   readonly logger: Logger;
+  /** Where one port serves all events. */
   readonly connections: Connections | undefined;
+  readonly connectionsAt: ConnectionsAt;
   readonly identity: (authorizer: AuthorizerContext) => ConnectionIdentity | undefined;
   readonly now: () => number;
   readonly lifetimeMs: number;
@@ -50,7 +56,7 @@ const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: 
   connectionStore: hasMethods("save", "get", "delete", "setState", "updateState"),
   defaultHandler: isFunction,
   logger: hasMethods("debug", "info", "warn", "error"),
-  connections: hasMethods("post", "broadcast", "get", "disconnect"),
+  connections: (value) => isFunction(value) || hasMethods("post", "broadcast", "get", "disconnect")(value),
   identity: isFunction,
   now: isFunction,
   lifetimeMs: isAtLeast(1),
@@ -60,12 +66,13 @@ const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: 
 /** @throws {LiftError} INVALID_OPTION */
 export function readOptions<State extends object>(options: LiftOptions<State>): Settings {
   checkOptions(options, CHECKS);
-  const { connectionStore, logger = jsonLogger(), now = Date.now } = options;
+  const { connectionStore, connections, logger = jsonLogger(), now = Date.now } = options;
   return {
     store: connectionStore,
     gone: new GoneConnections(connectionStore, logger, now),
     logger,
-    connections: options.connections,
+    connections: typeof connections === "function" ? undefined : connections,
+    connectionsAt: typeof connections === "function" ? kept(connections) : awsConnectionsAt,
     identity: options.identity ?? claimedIdentity,
     now,
     lifetimeMs: options.lifetimeMs ?? MAX_LIFETIME_MS,

@@ -11,6 +11,7 @@ const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 async function using<Value>(
   use: (ws: WebSocketContext) => Promise<Value>,
   connections = recordingConnections(),
+  lambda = lambdaContext(),
 ) {
   const store = memoryConnectionStore({ now: () => NOW });
   for (const id of ["old", "young", "b"]) {
@@ -20,7 +21,7 @@ async function using<Value>(
       state: {},
       sourceIp: "192.0.2.1",
       endpoint: "https://api.example.com/test",
-      connectedAt: NOW,
+      connectedAt: NOW - 5 * 60_000,
       expiresAt: NOW + 1,
     });
   }
@@ -29,7 +30,7 @@ async function using<Value>(
   app.webSocket("a", async (ctx) => {
     [outcome] = await Promise.allSettled([use(ctx.asWebSocket())]);
   });
-  await app.webSocketHandler()(messageEvent("a", {}), lambdaContext());
+  await app.webSocketHandler()(messageEvent("a", {}), lambda);
   if (outcome?.status === "rejected") throw outcome.reason;
   return { value: outcome?.value, connections, store };
 }
@@ -60,17 +61,53 @@ describe("asWebSocket()", () => {
   it("broadcasts with a result for each, in order, over iterables and pages that arrive", async () => {
     const connections = recordingConnections().gone("old").throttled("b");
     const { value } = await using(
-      (ws) => ws.broadcastJSON(pages("young", "old", "b", ID), { n: 1 }),
+      (ws) => ws.broadcastJSON(pages("young", "old", "b", ID), { n: 1 }, { results: true }),
       connections,
     );
-    expect(value).toMatchObject([
+    expect(value).toMatchObject({ sent: 2, gone: 1, connecting: 0, failed: 1 });
+    expect(value?.results).toMatchObject([
       { connectionId: "young", outcome: "sent" },
       { connectionId: "old", outcome: "gone" },
       { connectionId: "b", outcome: "failed", error: { code: "LIMIT_EXCEEDED" } },
       { connectionId: ID, outcome: "sent" },
     ]);
     expect(connections.sentTo(ID)).toEqual(['{"n":1}']);
-    expect((await using((ws) => ws.broadcastMessage(new Set(["b"]), "x"))).value).toHaveLength(1);
+  });
+
+  it("broadcasts with counts alone, unless results are asked for", async () => {
+    const { value } = await using((ws) => ws.broadcastMessage(new Set(["b"]), "x"));
+    expect(value).toEqual({ sent: 1, gone: 0, connecting: 0, failed: 0 });
+  });
+
+  it("stops a broadcast when its signal fires, and hands back who remains", async () => {
+    const controller = new AbortController();
+    async function* ids() {
+      yield* ["young", "b"];
+      controller.abort();
+      yield* ["old", "young"];
+    }
+    const connections = recordingConnections();
+    const { value } = await using(async (ws) => {
+      const { remaining, ...report } = await ws.broadcastMessage(ids(), "x", { signal: controller.signal });
+      expect(connections.sent.map(({ connectionId }) => connectionId)).toEqual(["young", "b"]);
+      return { report, rest: await ws.broadcastMessage(remaining ?? [], "x") };
+    }, connections);
+    expect(value?.report).toEqual({ sent: 2, gone: 0, connecting: 0, failed: 0 });
+    expect(value?.rest).toEqual({ sent: 2, gone: 0, connecting: 0, failed: 0 });
+    expect(connections.sent.map(({ connectionId }) => connectionId)).toEqual(["young", "b", "old", "young"]);
+  });
+
+  it("leaves a broadcast that the function has no time for", async () => {
+    const short = lambdaContext({ getRemainingTimeInMillis: () => 1_200 });
+    const { value, connections } = await using(
+      (ws) => ws.broadcastMessage(["old", "b"], "x"),
+      undefined,
+      short,
+    );
+    expect(connections.sent).toEqual([]);
+    const remaining: string[] = [];
+    for await (const id of value?.remaining ?? []) remaining.push(id);
+    expect(remaining).toEqual(["old", "b"]);
   });
 
   it("refuses what is over 128 KB before it sends to anyone", async () => {

@@ -1,9 +1,11 @@
 import {
-  type BroadcastResult,
+  type BroadcastOptions,
+  type BroadcastReport,
   type ConnectionInfo,
   type Connections,
   type Data,
   isConnectEvent,
+  type LambdaContext,
   type PostOptions,
   type PostOutcome,
   type WebSocketEvent,
@@ -17,10 +19,12 @@ import type { Settings } from "./options.ts";
 export class WebSocketContext {
   readonly #event: WebSocketEvent;
   readonly #settings: Settings;
+  readonly #lambda: LambdaContext;
 
-  constructor(event: WebSocketEvent, settings: Settings) {
+  constructor(event: WebSocketEvent, settings: Settings, lambda: LambdaContext) {
     this.#event = event;
     this.#settings = settings;
+    this.#lambda = lambda;
   }
 
   get connectionId(): string {
@@ -42,11 +46,16 @@ export class WebSocketContext {
     return await this.sendMessageTo(this.connectionId, stringify(value), options);
   }
 
-  /** Sends to one connection; `gone` when it is no more. Throws as `sendMessage` does. */
+  /**
+   * Sends to one connection. `gone` when it is no more: then its row is removed. `connecting` when its row is younger
+   * than five minutes, and it was gone twice: its `$connect` may not have finished. Throws as `sendMessage` does.
+   */
   async sendMessageTo(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
-    const outcome = await this.#reach(connectionId).post(connectionId, data, options);
-    if (outcome === "gone") await this.#settings.gone.found([connectionId]);
-    return outcome;
+    const connections = this.#reach(connectionId);
+    const send = () => connections.post(connectionId, data, this.#timed(options));
+    const outcome = await send();
+    if (outcome !== "gone") return outcome;
+    return this.#settings.gone.settle(connectionId, send, this.#lambda);
   }
 
   /** `sendMessageTo`, with a value as JSON. @throws {LiftError} also NOT_JSON */
@@ -55,27 +64,36 @@ export class WebSocketContext {
   }
 
   /**
-   * Sends the same to many: a result for each, in the order of `ids`; one recipient's failure is no other's.
+   * Sends the same to many; one recipient's failure is no other's. It stops before the function's time is over (1.3 s,
+   * see the option `deadlineMarginMs`), or when its signal fires, and says what remains.
+   * With the option `results` the report has one for each, in the order of `ids`.
+   * Of those that are gone or connecting see `sendMessageTo`.
    * @throws {ConnectionsError} PAYLOAD_TOO_LARGE, before anything is sent
    */
   async broadcastMessage(
     ids: Iterable<string> | AsyncIterable<string>,
     data: Data,
-    options?: PostOptions,
-  ): Promise<BroadcastResult[]> {
-    const results = await connectionsOf(this.#event, this.#settings).broadcast(ids, data, options);
-    const gone: string[] = [];
-    for (const { outcome, connectionId } of results) if (outcome === "gone") gone.push(connectionId);
-    if (gone.length > 0) await this.#settings.gone.found(gone);
-    return results;
+    options: BroadcastOptions = {},
+  ): Promise<BroadcastReport> {
+    const { gone, deadlineMarginMs } = this.#settings;
+    const connections = connectionsOf(this.#event, this.#settings);
+    const left = () => this.#lambda.getRemainingTimeInMillis() - deadlineMarginMs;
+    const timed = { budget: { getRemainingTimeInMillis: left }, ...options };
+    if (!gone.hasRows) return connections.broadcast(ids, data, timed);
+    const report = await connections.broadcast(ids, data, { ...timed, results: true });
+    const sendAgain = (id: string) => connections.post(id, data, timed);
+    const settled = await gone.settleAll(report, sendAgain, this.#lambda, timed);
+    if (options.results) return settled;
+    const { results: _, ...counts } = settled;
+    return counts;
   }
 
   /** `broadcastMessage`, with a value as JSON, written once. @throws {LiftError} also NOT_JSON */
   async broadcastJSON(
     ids: Iterable<string> | AsyncIterable<string>,
     value: unknown,
-    options?: PostOptions,
-  ): Promise<BroadcastResult[]> {
+    options?: BroadcastOptions,
+  ): Promise<BroadcastReport> {
     return this.broadcastMessage(ids, stringify(value), options);
   }
 
@@ -84,7 +102,7 @@ export class WebSocketContext {
    * @throws {LiftError} NOT_CONNECTED in `$connect`, where a status refuses
    */
   async disconnect(connectionId = this.connectionId, options?: PostOptions): Promise<boolean> {
-    return this.#reach(connectionId).disconnect(connectionId, options);
+    return this.#reach(connectionId).disconnect(connectionId, this.#timed(options));
   }
 
   /** Since when a connection, by default this event's, stands, and from where. `undefined`: gone. */
@@ -92,7 +110,12 @@ export class WebSocketContext {
     connectionId = this.connectionId,
     options?: PostOptions,
   ): Promise<ConnectionInfo | undefined> {
-    return this.#reach(connectionId).get(connectionId, options);
+    return this.#reach(connectionId).get(connectionId, this.#timed(options));
+  }
+
+  /** Retries end before the function does. */
+  #timed(options: PostOptions | undefined): PostOptions {
+    return options === undefined ? { budget: this.#lambda } : { budget: this.#lambda, ...options };
   }
 
   #reach(connectionId: string): Connections {

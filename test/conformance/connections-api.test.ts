@@ -454,8 +454,10 @@ describe("the gateway object as the @connections port", () => {
     const api = await startApi();
     const a = await connectWithId(api);
     const b = await connectWithId(api);
-    const results = await api.gateway.broadcast([a.id, NOBODY, "nope", b.id], "to all");
-    expect(results.map(({ connectionId, outcome }) => [connectionId, outcome])).toEqual([
+    const ids = [a.id, NOBODY, "nope", b.id];
+    const { results, ...counts } = await api.gateway.broadcast(ids, "to all", { results: true });
+    expect(counts).toEqual({ sent: 2, gone: 1, connecting: 0, failed: 1 });
+    expect(results?.map(({ connectionId, outcome }) => [connectionId, outcome])).toEqual([
       [a.id, "sent"],
       [NOBODY, "gone"],
       ["nope", "failed"],

@@ -223,8 +223,8 @@ describe("the rate of requests", () => {
 
   it("covers each recipient of a broadcast", async () => {
     const { gateway } = await startApi({ clock: new ManualClock(), limits: few });
-    const results = await gateway.broadcast([NOBODY, NOBODY, NOBODY], "x");
-    expect(results.map(({ outcome }) => outcome)).toEqual(["gone", "gone", "failed"]);
+    const report = await gateway.broadcast([NOBODY, NOBODY, NOBODY], "x");
+    expect(report).toEqual({ sent: 0, gone: 2, connecting: 0, failed: 1 });
   });
 });
 

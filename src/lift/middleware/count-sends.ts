@@ -1,4 +1,11 @@
-import type { BroadcastResult, Connections, Data, PostOptions, PostOutcome } from "../../apigw/index.ts";
+import type {
+  BroadcastOptions,
+  BroadcastReport,
+  Connections,
+  Data,
+  PostOptions,
+  PostOutcome,
+} from "../../apigw/index.ts";
 import type { AnyContext } from "../context.ts";
 
 /** What one event sent, error frames included. */
@@ -32,7 +39,10 @@ class CountedConnections implements Connections {
   async post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
     try {
       const outcome = await this.#connections.post(connectionId, data, options);
-      this.#count(outcome, Buffer.byteLength(data));
+      if (outcome === "sent") {
+        this.#tally.sent++;
+        this.#tally.sentBytes += Buffer.byteLength(data);
+      } else this.#tally.gone++;
       return outcome;
     } catch (error) {
       this.#tally.failed++;
@@ -43,13 +53,15 @@ class CountedConnections implements Connections {
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
     data: Data,
-    options?: PostOptions,
-  ): Promise<BroadcastResult[]> {
+    options?: BroadcastOptions,
+  ): Promise<BroadcastReport> {
     try {
-      const results = await this.#connections.broadcast(ids, data, options);
-      const bytes = Buffer.byteLength(data);
-      for (const { outcome } of results) this.#count(outcome, bytes);
-      return results;
+      const report = await this.#connections.broadcast(ids, data, options);
+      this.#tally.sent += report.sent;
+      this.#tally.gone += report.gone;
+      this.#tally.failed += report.failed;
+      this.#tally.sentBytes += report.sent * Buffer.byteLength(data);
+      return report;
     } catch (error) {
       this.#tally.failed++;
       throw error;
@@ -62,10 +74,5 @@ class CountedConnections implements Connections {
 
   disconnect(connectionId: string, options?: PostOptions) {
     return this.#connections.disconnect(connectionId, options);
-  }
-
-  #count(outcome: BroadcastResult["outcome"], bytes: number): void {
-    this.#tally[outcome]++;
-    if (outcome === "sent") this.#tally.sentBytes += bytes;
   }
 }

@@ -1,5 +1,5 @@
 import { type Attributes, type Span, SpanKind, SpanStatusCode } from "@opentelemetry/api";
-import type { BroadcastResult, Connections, Data, PostOptions } from "../../apigw/index.ts";
+import type { BroadcastOptions, BroadcastReport, Connections, Data, PostOptions } from "../../apigw/index.ts";
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../../store/index.ts";
 
 /** Starts a child of whatever is under way. */
@@ -48,7 +48,7 @@ export class TracedConnections implements Connections {
     );
   }
 
-  broadcast(ids: Iterable<string> | AsyncIterable<string>, data: Data, options?: PostOptions) {
+  broadcast(ids: Iterable<string> | AsyncIterable<string>, data: Data, options?: BroadcastOptions) {
     const span = this.#span("broadcast", { "messaging.message.body.size": Buffer.byteLength(data) });
     return spanned(span, () => this.#connections.broadcast(ids, data, options), outcomes);
   }
@@ -66,14 +66,12 @@ export class TracedConnections implements Connections {
   }
 }
 
-function outcomes(results: readonly BroadcastResult[]): Attributes {
-  const count = (wanted: BroadcastResult["outcome"]) =>
-    results.filter(({ outcome }) => outcome === wanted).length;
+function outcomes({ sent, gone, failed }: BroadcastReport): Attributes {
   return {
-    "messaging.batch.message_count": results.length,
-    "lift.send.sent": count("sent"),
-    "lift.send.gone": count("gone"),
-    "lift.send.failed": count("failed"),
+    "messaging.batch.message_count": sent + gone + failed,
+    "lift.send.sent": sent,
+    "lift.send.gone": gone,
+    "lift.send.failed": failed,
   };
 }
 

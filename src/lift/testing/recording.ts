@@ -1,9 +1,12 @@
 import {
-  type BroadcastResult,
+  type BroadcastOptions,
+  type BroadcastReport,
+  broadcastBy,
   type ConnectionInfo,
   type Connections,
   ConnectionsError,
   type Data,
+  type Delivered,
   MAX_MESSAGE_BYTES,
   type PostOptions,
   type PostOutcome,
@@ -77,13 +80,10 @@ export class RecordingConnections implements Connections {
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
     data: Data,
-    options?: PostOptions,
-  ): Promise<BroadcastResult[]> {
-    options?.signal?.throwIfAborted();
+    options?: BroadcastOptions,
+  ): Promise<BroadcastReport> {
     this.#checkSize(data);
-    const results: BroadcastResult[] = [];
-    for await (const connectionId of ids) results.push(await this.#postOne(connectionId, data));
-    return results;
+    return broadcastBy({ concurrency: 1, send: (id) => this.#postOne(id, data) }, ids, options);
   }
 
   async get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
@@ -100,12 +100,8 @@ export class RecordingConnections implements Connections {
     return true;
   }
 
-  async #postOne(connectionId: string, data: Data): Promise<BroadcastResult> {
-    try {
-      return { connectionId, outcome: await this.post(connectionId, data) };
-    } catch (error) {
-      return { connectionId, outcome: "failed", error: error as ConnectionsError };
-    }
+  async #postOne(connectionId: string, data: Data): Promise<Delivered> {
+    return this.post(connectionId, data).catch((error: ConnectionsError) => error);
   }
 
   #checkSize(data: Data): void {

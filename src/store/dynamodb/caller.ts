@@ -1,15 +1,12 @@
 import type { ConsumedCapacity } from "@aws-sdk/client-dynamodb";
+import { Attempts } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
 import type { TimeBudget } from "../ports.ts";
 import { conditionFailure, conditionFailures, isTransient } from "./failures.ts";
 import type { Operation, Operations, Transport } from "./transport.ts";
 
-/** ms that one attempt may take, whatever is left: a hung connection must not cost the whole time. */
-const ATTEMPT_MS = 3_000;
 /** ms of the caller's budget that are left to it for telling of the failure. */
 const ANSWER_MS = 300;
-const FIRST_PAUSE_MS = 25;
-const LONGEST_PAUSE_MS = 1_000;
 
 /** One call to DynamoDB, when it has ended. */
 export interface CallMeasure {
@@ -49,7 +46,7 @@ export class Caller {
   /** The time that one call of the store has, for all its calls of DynamoDB together. */
   begin(budget?: TimeBudget): Attempts {
     const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
-    return new Attempts(Date.now() + Math.min(this.#timeoutMs, left));
+    return new Attempts({ deadline: Date.now() + Math.min(this.#timeoutMs, left), isTransient });
   }
 
   /**
@@ -93,51 +90,6 @@ export class Caller {
     const name = cause instanceof Error ? cause.name : "an error";
     const code = isTransient(cause) ? "STORE_UNAVAILABLE" : "STORE_REFUSED";
     return new StoreError(code, `${operation} on ${this.tableName}: ${name}`, { cause });
-  }
-}
-
-/** The attempts of one call of the store, and the pauses between them: they share a deadline. */
-export class Attempts {
-  made = 0;
-  readonly #deadline: number;
-  #pauses = 0;
-
-  /** @param deadline ms since the epoch */
-  constructor(deadline: number) {
-    this.#deadline = deadline;
-  }
-
-  /** Tries until it succeeds, the error is not transient, or the time is over; then rejects with the last one. */
-  async until<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
-    for (;;) {
-      try {
-        return await this.#one(attempt);
-      } catch (error) {
-        if (!isTransient(error) || !(await this.pause())) throw error;
-      }
-    }
-  }
-
-  /** Waits, longer each time and by chance, so that many who were refused at once do not all come back at once. */
-  async pause(longestMs = LONGEST_PAUSE_MS): Promise<boolean> {
-    const longest = Math.min(longestMs, FIRST_PAUSE_MS * 2 ** this.#pauses++);
-    const ms = Math.random() * longest;
-    if (Date.now() + ms >= this.#deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, ms));
-    return true;
-  }
-
-  /** The timer goes with the attempt: a function that is frozen in between must not find it afterwards. */
-  async #one<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
-    this.made++;
-    const controller = new AbortController();
-    const ms = Math.max(1, Math.min(ATTEMPT_MS, this.#deadline - Date.now()));
-    const timer = setTimeout(() => controller.abort(), ms);
-    try {
-      return await attempt(controller.signal);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }
 

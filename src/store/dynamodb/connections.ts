@@ -1,7 +1,8 @@
 import { DynamoDBClient, type Put } from "@aws-sdk/client-dynamodb";
+import type { Attempts } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../ports.ts";
-import { type Attempts, Caller } from "./caller.ts";
+import { Caller } from "./caller.ts";
 import { ConnectionCount, removeCounted } from "./count.ts";
 import { conditionFailure, type Item } from "./failures.ts";
 import { logMetrics } from "./metrics.ts";

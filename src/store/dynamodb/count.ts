@@ -1,6 +1,7 @@
 import type { Put, TransactWriteItem, Update } from "@aws-sdk/client-dynamodb";
+import type { Attempts } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
-import type { Attempts, Caller } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import { conditionFailure, conditionFailures, type Item } from "./failures.ts";
 import { getAll } from "./reads.ts";
 import { type Kind, keyOf } from "./rows.ts";

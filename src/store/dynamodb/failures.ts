@@ -1,29 +1,14 @@
 import type { AttributeValue, CancellationReason } from "@aws-sdk/client-dynamodb";
+import { isTransient as isTransientAnywhere } from "../aws/index.ts";
 
 /** An item as DynamoDB hands it out. */
 export type Item = Record<string, AttributeValue>;
 
 const TRANSIENT_EXCEPTIONS = new Set([
-  "InternalServerError",
   "ProvisionedThroughputExceededException",
   "ReplicatedWriteConflictException",
-  "RequestLimitExceeded",
-  "ServiceUnavailable",
-  "ThrottlingException",
   "TransactionConflictException",
   "TransactionInProgressException",
-  // No answer: the attempt was given up, or the connection broke.
-  "AbortError",
-  "TimeoutError",
-]);
-
-const TRANSIENT_SYSTEM_ERRORS = new Set([
-  "EAI_AGAIN",
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "ENOTFOUND",
-  "EPIPE",
-  "ETIMEDOUT",
 ]);
 
 /** Why DynamoDB cancels a transaction that may well succeed the next time. */
@@ -33,12 +18,9 @@ const TRANSIENT_REASONS = new Set([
   "TransactionConflict",
 ]);
 
-/** What is known of an error of the SDK, or of the network below it. */
+/** What DynamoDB's errors carry beside their name. */
 interface Failure {
   readonly name?: string;
-  readonly code?: unknown;
-  readonly $metadata?: { readonly httpStatusCode?: number };
-  readonly $response?: { readonly statusCode?: number };
   readonly CancellationReasons?: readonly CancellationReason[];
   readonly Item?: Item;
 }
@@ -48,15 +30,12 @@ interface Failure {
  * transaction is transient only when nothing but transience has cancelled it.
  */
 export function isTransient(error: unknown): boolean {
-  const { name = "", code, $metadata, $response, CancellationReasons } = error as Failure;
+  const { name = "", CancellationReasons } = error as Failure;
   if (CancellationReasons !== undefined) {
     const reasons = CancellationReasons.map((reason) => reason.Code ?? "None").filter((it) => it !== "None");
     return reasons.length > 0 && reasons.every((reason) => TRANSIENT_REASONS.has(reason));
   }
-  if (TRANSIENT_EXCEPTIONS.has(name)) return true;
-  if (typeof code === "string" && TRANSIENT_SYSTEM_ERRORS.has(code)) return true;
-  const status = $metadata?.httpStatusCode ?? $response?.statusCode;
-  return status !== undefined && (status >= 500 || status === 429);
+  return TRANSIENT_EXCEPTIONS.has(name) || isTransientAnywhere(error);
 }
 
 /** The item that stood in a condition's way: `{}` when there was none; `undefined` when it is another error. */

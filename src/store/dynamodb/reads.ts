@@ -1,6 +1,7 @@
 import type { QueryInput } from "@aws-sdk/client-dynamodb";
+import type { Attempts } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
-import type { Attempts, Caller } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import type { Item } from "./failures.ts";
 import { keyOf } from "./rows.ts";
 import { ATTRIBUTES, type IndexDefinition } from "./tables.ts";

@@ -1,0 +1,54 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type AwsCredentials, CredentialsSource } from "./credentials.ts";
+
+const KEYS = { accessKeyId: "AKID", secretAccessKey: "secret" };
+
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.useRealTimers();
+});
+
+describe("credentials", () => {
+  it("are a function's own by default, read from its environment each time", () => {
+    const source = new CredentialsSource(undefined);
+    vi.stubEnv("AWS_ACCESS_KEY_ID", KEYS.accessKeyId);
+    vi.stubEnv("AWS_SECRET_ACCESS_KEY", KEYS.secretAccessKey);
+    vi.stubEnv("AWS_SESSION_TOKEN", undefined);
+    expect(source.get()).toEqual(KEYS);
+    vi.stubEnv("AWS_SESSION_TOKEN", "token");
+    expect(source.get()).toEqual({ ...KEYS, sessionToken: "token" });
+    vi.stubEnv("AWS_SECRET_ACCESS_KEY", undefined);
+    expect(() => source.get()).toThrow(/AWS_SECRET_ACCESS_KEY/);
+  });
+
+  it("may be given as they are", () => {
+    expect(new CredentialsSource(KEYS).get()).toBe(KEYS);
+  });
+
+  it("are asked of a provider once, and anew a minute before they expire", async () => {
+    vi.useFakeTimers({ toFake: ["Date"], now: 0 });
+    const asked: AwsCredentials[] = [];
+    const source = new CredentialsSource(async () => {
+      const credentials = { ...KEYS, expiration: new Date(Date.now() + 3_600_000) };
+      asked.push(credentials);
+      return credentials;
+    });
+    expect(await Promise.all([source.get(), source.get()])).toEqual([asked[0], asked[0]]);
+    vi.setSystemTime(3_540_000);
+    expect(await source.get()).toBe(asked[0]);
+    vi.setSystemTime(3_540_001);
+    expect(await source.get()).toBe(asked[1]);
+    expect(asked).toHaveLength(2);
+  });
+
+  it("are asked for again when the provider has failed", async () => {
+    let works = false;
+    const source = new CredentialsSource(async () => {
+      if (!works) throw new Error("not now");
+      return KEYS;
+    });
+    await expect(source.get()).rejects.toThrow("not now");
+    works = true;
+    expect(await source.get()).toBe(KEYS);
+  });
+});

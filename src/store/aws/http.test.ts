@@ -1,0 +1,26 @@
+import { describe, expect, it, vi } from "vitest";
+import { AwsEndpoint, regionOf } from "./http.ts";
+
+describe("the region of an endpoint", () => {
+  it.each([
+    ["https://abc.execute-api.eu-west-1.amazonaws.com/prod", "eu-west-1"],
+    ["https://dynamodb.us-gov-west-1.amazonaws.com", "us-gov-west-1"],
+    ["https://abc.execute-api.cn-north-1.amazonaws.com.cn/prod", "cn-north-1"],
+    ["https://vpce-1.execute-api.us-east-1.vpce.amazonaws.com/prod", "us-east-1"],
+    ["https://dynamodb.ap-southeast-2.api.aws", "ap-southeast-2"],
+    ["https://ws.eu-west-1.example.com/prod", undefined],
+    ["http://127.0.0.1:3001/dev", undefined],
+  ])("is read from %s", (endpoint, region) => {
+    expect(regionOf(endpoint)).toBe(region);
+  });
+
+  it("has to be known", () => {
+    vi.stubEnv("AWS_REGION", undefined);
+    const options = { service: "execute-api", maxSockets: 1 };
+    expect(() => new AwsEndpoint({ ...options, endpoint: "https://ws.example.com" })).toThrow(/AWS_REGION/);
+    expect(
+      () => new AwsEndpoint({ ...options, endpoint: "https://ws.example.com", region: "eu-west-1" }),
+    ).not.toThrow();
+    vi.unstubAllEnvs();
+  });
+});
