@@ -6,25 +6,33 @@ import {
   type DynamoDBConnectionStoreOptions,
   dynamoDBConnectionStore,
 } from "lift-ws/store/dynamodb";
+import { dynamoDBConnectionStore as leanConnectionStore } from "lift-ws/store/dynamodb/lean";
 import { inject } from "vitest";
 
 export const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
+/** What a store reaches DynamoDB by. */
+export const TRANSPORTS = ["AWS SDK", "lean HTTP"] as const;
+
+export type TransportName = (typeof TRANSPORTS)[number];
+
 /** A table of its own in the tests' DynamoDB Local, and a time that moves when it is told to. */
 export class World {
   readonly tableName: string;
+  readonly #transport: TransportName;
   /** Sees the table as it is, whatever befalls the stores' clients. */
   readonly #client = localClient();
   /** Not in the past: the engine's own clock can't be moved, and its TTL would remove the rows. */
   #time = Math.ceil(Date.now() / HOUR) * HOUR;
 
-  private constructor(tableName: string) {
+  private constructor(tableName: string, transport: TransportName) {
     this.tableName = tableName;
+    this.#transport = transport;
   }
 
-  static async create(): Promise<World> {
-    const world = new World(`connections-${randomUUID()}`);
+  static async create(transport: TransportName = "AWS SDK"): Promise<World> {
+    const world = new World(`connections-${randomUUID()}`, transport);
     await createTables({ client: world.#client, tableName: world.tableName });
     return world;
   }
@@ -37,6 +45,15 @@ export class World {
 
   store(options: Partial<DynamoDBConnectionStoreOptions> = {}) {
     const { tableName, now } = this;
+    if (this.#transport === "lean HTTP") {
+      return leanConnectionStore({
+        tableName,
+        now,
+        ...LOCAL,
+        endpoint: inject("dynamoDBEndpoint"),
+        ...options,
+      });
+    }
     return dynamoDBConnectionStore({ tableName, now, client: localClient(), ...options });
   }
 
@@ -75,12 +92,13 @@ export class World {
   }
 }
 
+const LOCAL = { region: "us-east-1", credentials: { accessKeyId: "local", secretAccessKey: "local" } };
+
 /** A client that by default does not try again by itself: that is the store's to do. */
 export function localClient(maxAttempts = 1): DynamoDBClient {
   return new DynamoDBClient({
     endpoint: inject("dynamoDBEndpoint"),
-    region: "us-east-1",
-    credentials: { accessKeyId: "local", secretAccessKey: "local" },
+    ...LOCAL,
     maxAttempts,
   });
 }

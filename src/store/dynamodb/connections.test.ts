@@ -5,25 +5,29 @@ import {
   UpdateItemCommand,
 } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
-import { localClient, MINUTE, World } from "../../../test/dynamodb/world.ts";
+import { localClient, MINUTE, TRANSPORTS, type TransportName, World } from "../../../test/dynamodb/world.ts";
 import { storeCases } from "../../../test/store.cases.ts";
 import type { ConnectionStore } from "../ports.ts";
 import { createTables, dynamoDBConnectionStore } from "./index.ts";
 
-async function underTest(options: { maxConnections?: number } = {}) {
-  const world = await World.create();
+async function underTest(transport: TransportName, options: { maxConnections?: number } = {}) {
+  const world = await World.create(transport);
   return { store: world.store(options), now: world.now, advance: world.advance };
 }
 
-storeCases("DynamoDB store", () => underTest());
-storeCases("DynamoDB store with a limit", () => underTest({ maxConnections: 100 }));
+for (const transport of TRANSPORTS) {
+  storeCases(`DynamoDB store by ${transport}`, () => underTest(transport));
+  storeCases(`DynamoDB store by ${transport} with a limit`, () =>
+    underTest(transport, { maxConnections: 100 }),
+  );
+}
 
-describe("DynamoDB store", () => {
+describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
   let world: World;
   let store: ConnectionStore;
 
   beforeEach(async () => {
-    world = await World.create();
+    world = await World.create(transport);
     store = world.store();
   });
 

@@ -1,19 +1,16 @@
-import { DynamoDBClient, type Put } from "@aws-sdk/client-dynamodb";
+import type { Put } from "@aws-sdk/client-dynamodb";
 import type { Attempts } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../ports.ts";
-import { Caller } from "./caller.ts";
+import type { Caller } from "./caller.ts";
 import { ConnectionCount, removeCounted } from "./count.ts";
 import { conditionFailure, type Item } from "./failures.ts";
-import { logMetrics } from "./metrics.ts";
-import { checkOptions, type DynamoDBConnectionStoreOptions } from "./options.ts";
+import type { StoreOptions } from "./options.ts";
 import { itemsBy } from "./reads.ts";
 import { itemOf, keyOf, liveConnection, tombstoneOf } from "./rows.ts";
 import { conditionalUpdate, heldBy, KEYS_PER_UPDATE, newMark, stateUpdate, wasApplied } from "./state.ts";
 import { ATTRIBUTES, type IndexDefinition, TENANT_INDEX, USER_INDEX } from "./tables.ts";
-import { sdkTransport } from "./transport.ts";
 
-const DEFAULT_TIMEOUT_MS = 10_000;
 const HOUR_MS = 60 * 60 * 1000;
 
 /** The longest that a Lambda runs, and what two machines' clocks may differ by. */
@@ -25,33 +22,18 @@ const CONTENTION_PAUSE_MS = 100;
 /**
  * Connections in DynamoDB. A call that DynamoDB throttles or does not answer is repeated until `timeoutMs`, or
  * its caller's budget, is over; each may be sent twice without harm.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW, and
- * from `save` TOO_MANY_CONNECTIONS
  */
-export function dynamoDBConnectionStore(options: DynamoDBConnectionStoreOptions): ConnectionStore {
-  checkOptions(options);
-  return new DynamoDBConnectionStore(options);
-}
-
-class DynamoDBConnectionStore implements ConnectionStore {
+export class DynamoDBConnectionStore implements ConnectionStore {
   readonly #caller: Caller;
   readonly #count: ConnectionCount | undefined;
   readonly #ttlMs: number;
   readonly #now: () => number;
 
-  constructor(options: DynamoDBConnectionStoreOptions) {
-    const { tableName, region, maxConnections, enableMetrics = false } = options;
-    const client = options.client ?? new DynamoDBClient(region === undefined ? {} : { region });
-    this.#caller = new Caller({
-      transport: sdkTransport(client),
-      tableName,
-      timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      measure: typeof enableMetrics === "function" ? enableMetrics : enableMetrics ? logMetrics : undefined,
-    });
-    this.#count =
-      maxConnections === undefined ? undefined : new ConnectionCount(this.#caller, maxConnections);
-    this.#ttlMs = (options.ttlHours ?? 0) * HOUR_MS;
-    this.#now = options.now ?? Date.now;
+  constructor(caller: Caller, { maxConnections, ttlHours = 0, now = Date.now }: StoreOptions) {
+    this.#caller = caller;
+    this.#count = maxConnections === undefined ? undefined : new ConnectionCount(caller, maxConnections);
+    this.#ttlMs = ttlHours * HOUR_MS;
+    this.#now = now;
   }
 
   async save(connection: Connection, budget?: TimeBudget): Promise<boolean> {

@@ -1,14 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { localClient, MINUTE, World } from "../../../test/dynamodb/world.ts";
+import { localClient, MINUTE, TRANSPORTS, World } from "../../../test/dynamodb/world.ts";
 import type { ConnectionStore } from "../ports.ts";
 
 const FULL = { code: "TOO_MANY_CONNECTIONS" };
 
 let world: World;
-
-beforeEach(async () => {
-  world = await World.create();
-});
 
 const ids = (count: number, prefix = "id") => Array.from({ length: count }, (_, n) => `${prefix}-${n}`);
 
@@ -18,7 +14,11 @@ async function saveAll(store: ConnectionStore, names: readonly string[]): Promis
   return results.flatMap((result) => (result.status === "rejected" ? [result.reason.code] : []));
 }
 
-describe("maxConnections", () => {
+describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
+  beforeEach(async () => {
+    world = await World.create(transport);
+  });
+
   it.each([1, 10, 70])("takes exactly %i of the many that come at once", async (maxConnections) => {
     const store = world.store({ maxConnections });
     const refused = await saveAll(store, ids(maxConnections + 30));
@@ -124,8 +124,11 @@ describe("maxConnections", () => {
     await Promise.all(ids(128).map((id) => store.delete(id)));
     expect(await saveAll(store, ids(70, "next"))).toHaveLength(6);
   });
+});
 
-  it("puts no more than a sixteenth of the count's writes on one item", async () => {
+describe("the shards of the count", () => {
+  it("take no more than a sixteenth of its writes each", async () => {
+    world = await World.create();
     const client = localClient();
     const writes = new Map<string, number>();
     client.middlewareStack.add(

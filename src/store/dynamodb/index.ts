@@ -1,7 +1,7 @@
 export type { CallMeasure } from "./caller.ts";
-export { dynamoDBConnectionStore } from "./connections.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
-export type { DynamoDBConnectionStoreOptions } from "./options.ts";
+export type { DynamoDBConnectionStoreOptions, StoreOptions } from "./options.ts";
+export { dynamoDBConnectionStore } from "./sdk.ts";
 export {
   ATTRIBUTES,
   CONNECTION_TABLE,

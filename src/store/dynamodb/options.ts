@@ -1,11 +1,13 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import type { AwsCredentials, AwsCredentialsProvider } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
 import type { CallMeasure } from "./caller.ts";
 
-export interface DynamoDBConnectionStoreOptions {
+/** What the store takes, whatever it reaches DynamoDB by. */
+export interface StoreOptions {
   /** A table made by `createTables`, or like it. */
   readonly tableName: string;
-  /** Default: the SDK's own, from the environment. Has no say over a `client`. */
+  /** Default: from the environment. */
   readonly region?: string;
   /**
    * Hours after its connect that DynamoDB removes a row whose `$disconnect` never came; more than 0. It is not
@@ -16,35 +18,61 @@ export interface DynamoDBConnectionStoreOptions {
   readonly maxConnections?: number;
   /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to the console. Default false. */
   readonly enableMetrics?: boolean | ((measure: CallMeasure) => void);
-  /** Default: one of the store's own. */
-  readonly client?: DynamoDBClient;
   /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
   readonly timeoutMs?: number;
   /** ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
 
-const CHECKS: {
-  readonly [name in keyof Required<DynamoDBConnectionStoreOptions>]: (value: unknown) => boolean;
-} = {
+/** Through the AWS SDK. */
+export interface DynamoDBConnectionStoreOptions extends StoreOptions {
+  /** Default: one of the store's own. The `region` has no say over it. */
+  readonly client?: DynamoDBClient;
+}
+
+/** Without the AWS SDK. */
+export interface LeanConnectionStoreOptions extends StoreOptions {
+  /** Default: the region's, or what `AWS_ENDPOINT_URL_DYNAMODB` says. */
+  readonly endpoint?: string;
+  /** Default: those that Lambda sets in a function's environment. */
+  readonly credentials?: AwsCredentials | AwsCredentialsProvider;
+}
+
+type Checks<Options> = { readonly [name in keyof Required<Options>]: (value: unknown) => boolean };
+
+const CHECKS: Checks<StoreOptions> = {
   tableName: (value) => typeof value === "string" && value !== "",
   region: (value) => typeof value === "string" && value !== "",
   ttlHours: (value) => typeof value === "number" && value > 0 && Number.isFinite(value),
   maxConnections: (value) => Number.isSafeInteger(value) && Number(value) >= 1,
   enableMetrics: (value) => typeof value === "boolean" || typeof value === "function",
-  client: (value) => typeof (value as { send?: unknown } | null)?.send === "function",
   timeoutMs: (value) => typeof value === "number" && value >= 1 && Number.isFinite(value),
   now: (value) => typeof value === "function",
 };
 
+export const SDK_CHECKS: Checks<DynamoDBConnectionStoreOptions> = {
+  ...CHECKS,
+  client: (value) => typeof (value as { send?: unknown } | null)?.send === "function",
+};
+
+export const LEAN_CHECKS: Checks<LeanConnectionStoreOptions> = {
+  ...CHECKS,
+  endpoint: (value) => typeof value === "string" && URL.canParse(value),
+  credentials: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
+};
+
 /** @throws {StoreError} INVALID_OPTION */
-export function checkOptions(options: DynamoDBConnectionStoreOptions): void {
+export function checkOptions<Options extends StoreOptions>(options: Options, checks: Checks<Options>): void {
+  const known: { readonly [name: string]: (value: unknown) => boolean } = checks;
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(CHECKS, name)) {
-      throw invalid(`Unknown option ${name}; there are ${Object.keys(CHECKS).join(", ")}`);
+    if (!Object.hasOwn(known, name)) {
+      throw invalid(`Unknown option ${name}; there are ${Object.keys(known).join(", ")}`);
     }
-    const valid = CHECKS[name as keyof typeof CHECKS](value);
-    if (value !== undefined && !valid) throw invalid(`Option ${name} is invalid: ${String(value)}`);
+    if (value === undefined || known[name]?.(value)) continue;
+    // An object, or a text, may be a secret.
+    const shown =
+      typeof value === "number" || typeof value === "boolean" ? String(value) : `a ${typeof value}`;
+    throw invalid(`Option ${name} is invalid: ${shown}`);
   }
   if (options.tableName === undefined) throw invalid("Option tableName is missing");
 }

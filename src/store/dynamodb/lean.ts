@@ -1,0 +1,19 @@
+import type { ConnectionStore } from "../ports.ts";
+import { callerOf } from "./connect.ts";
+import { DynamoDBConnectionStore } from "./connections.ts";
+import { leanTransport } from "./lean-transport.ts";
+import { checkOptions, LEAN_CHECKS, type LeanConnectionStoreOptions } from "./options.ts";
+
+export type { CallMeasure } from "./caller.ts";
+export type { LeanConnectionStoreOptions } from "./options.ts";
+
+/**
+ * Connections in DynamoDB, as those of `lift-ws/store/dynamodb` and in the same table, without the AWS SDK: its
+ * requests are signed here.
+ * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW, and
+ * from `save` TOO_MANY_CONNECTIONS
+ */
+export function dynamoDBConnectionStore(options: LeanConnectionStoreOptions): ConnectionStore {
+  checkOptions(options, LEAN_CHECKS);
+  return new DynamoDBConnectionStore(callerOf(leanTransport(options), options), options);
+}

@@ -1,0 +1,30 @@
+import {
+  BatchGetItemCommand,
+  type DynamoDBClient,
+  GetItemCommand,
+  PutItemCommand,
+  QueryCommand,
+  ScanCommand,
+  TransactWriteItemsCommand,
+  UpdateItemCommand,
+} from "@aws-sdk/client-dynamodb";
+import type { Transport } from "./transport.ts";
+
+const COMMANDS = {
+  GetItem: GetItemCommand,
+  PutItem: PutItemCommand,
+  UpdateItem: UpdateItemCommand,
+  BatchGetItem: BatchGetItemCommand,
+  Query: QueryCommand,
+  Scan: ScanCommand,
+  TransactWriteItems: TransactWriteItemsCommand,
+};
+
+/** Through the AWS SDK's client. */
+export function sdkTransport(client: DynamoDBClient): Transport {
+  return (operation, input, abortSignal) => {
+    // The type can't say that a command's input and output follow from its name.
+    const Command = COMMANDS[operation] as unknown as new (input: unknown) => GetItemCommand;
+    return client.send(new Command(input), { abortSignal });
+  };
+}

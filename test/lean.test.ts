@@ -1,0 +1,37 @@
+// What a function of Lift and DynamoDB is made of, as esbuild would bundle it.
+import { join } from "node:path";
+import { build } from "esbuild";
+import { expect, it } from "vitest";
+
+async function packagesIn(code: string): Promise<string[]> {
+  const { metafile } = await build({
+    stdin: { contents: code, resolveDir: join(import.meta.dirname, "..") },
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: "node",
+    format: "esm",
+    conditions: ["@lift-ws/source"],
+  });
+  const names = Object.keys(metafile.inputs).map(
+    (file) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1],
+  );
+  return [...new Set(names.filter((name) => name !== undefined))];
+}
+
+const app = (store: string) => `
+  import { Lift } from "lift-ws";
+  import { dynamoDBConnectionStore } from "${store}";
+  export const handler = new Lift({
+    connectionStore: dynamoDBConnectionStore({ tableName: "t" }),
+  }).webSocketHandler();`;
+
+it("is nobody's package but this one where DynamoDB is reached without the AWS SDK", async () => {
+  expect(await packagesIn(app("lift-ws/store/dynamodb/lean"))).toEqual([]);
+});
+
+it("is the AWS SDK's client for DynamoDB where that is asked for, and none for sending", async () => {
+  const packages = await packagesIn(app("lift-ws/store/dynamodb"));
+  expect(packages).toContain("@aws-sdk/client-dynamodb");
+  expect(packages).not.toContain("@aws-sdk/client-apigatewaymanagementapi");
+});
