@@ -21,6 +21,12 @@ describe("a reference", () => {
   });
 });
 
+describe("a reference to what is no module", () => {
+  it.each(["../../README.md", "../../package.json", "../cli"])("is a mistake: %s", (path) => {
+    expect(() => parseReference(path, here)).toThrow("is no module: give a .js");
+  });
+});
+
 describe("of a module's exports", () => {
   it.each([
     ["the first of the names", { default: handler, handler: other }, ["default", "handler"], handler],

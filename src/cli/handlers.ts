@@ -1,9 +1,12 @@
-import { existsSync } from "node:fs";
+import { statSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import type { Connections, LambdaContext, LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
 import type { ConnectionStore } from "../store/index.ts";
 import { CliError } from "./errors.ts";
 import type { ModuleExports } from "./modules.ts";
+
+/** What Node loads without more ado. */
+const MODULE = /\.[cm]?[jt]s$/;
 
 /** A handler as a person names it: `./file.js`, or `./file.js#export`. */
 export interface Reference {
@@ -22,13 +25,20 @@ export interface LiftApp {
 
 /**
  * @param base what the path is relative to
- * @throws {CliError} USAGE, when there is no such file
+ * @throws {CliError} USAGE, when there is no such file or it is no module
  */
 export function parseReference(text: string, base: string): Reference {
   const mark = text.lastIndexOf("#");
   const path = mark === -1 ? text : text.slice(0, mark);
   const file = resolve(base, path);
-  if (!existsSync(file)) throw new CliError("USAGE", `There is no module ${shown(file)}`);
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined) throw new CliError("USAGE", `There is no module ${shown(file)}`);
+  if (!found.isFile() || !MODULE.test(file)) {
+    throw new CliError(
+      "USAGE",
+      `${shown(file)} is no module: give a .js, .mjs, .cjs, .ts, .mts or .cts file`,
+    );
+  }
   return { file, exportName: mark === -1 ? undefined : text.slice(mark + 1) };
 }
 

@@ -76,9 +76,9 @@ describe("lift-ws", () => {
     [["dev", "src/cli/main.ts", "--routes", "r.json"], "Say what to run: either a module or --routes <file>"],
     [["dev", "a.js", "b.js"], 'Unexpected argument "b.js"'],
     [["dev", "no-such-module.js#x"], "There is no module no-such-module.js"],
-    [["dev", "package.json", "--port", "70000"], '--port must be a number from 0 to 65535, not "70000"'],
-    [["dev", "package.json", "--port", "1e3"], '--port must be a number from 0 to 65535, not "1e3"'],
-    [["dev", "package.json", "--env-file", "no.env"], "Can't read the file of --env-file"],
+    [["dev", "vitest.config.ts", "--port", "70000"], '--port must be a number from 0 to 65535, not "70000"'],
+    [["dev", "vitest.config.ts", "--port", "1e3"], '--port must be a number from 0 to 65535, not "1e3"'],
+    [["dev", "vitest.config.ts", "--env-file", "no.env"], "Can't read the file of --env-file"],
     [["token", "--sub", "u"], "Say which tenant the user belongs to: --tenant <tenant>"],
     [["token", "--tenant", "t"], "Say whose token it is: --sub <user>"],
     [["token", "--sub", "u", "--tenant", "t", "x"], 'Unexpected argument "x"'],
@@ -92,14 +92,14 @@ describe("lift-ws", () => {
 
   it("takes PORT for a mistake as well", async () => {
     vi.stubEnv("PORT", "http");
-    const { code, stderr } = await lift("dev", "package.json");
+    const { code, stderr } = await lift("dev", "vitest.config.ts");
     expect(code).toBe(2);
     expect(stderr).toContain('PORT must be a number from 0 to 65535, not "http"');
   });
 
   it("dev beyond loopback asks for the key pair that @connections will check", async () => {
     vi.stubEnv("AWS_ACCESS_KEY_ID", "");
-    const { code, stderr } = await lift("dev", "package.json", "--host", "0.0.0.0");
+    const { code, stderr } = await lift("dev", "vitest.config.ts", "--host", "0.0.0.0");
     expect(code).toBe(1);
     expect(stderr).toMatch(/^lift-ws: Others can reach 0\.0\.0\.0: set AWS_ACCESS_KEY_ID and .+\n$/);
   });
