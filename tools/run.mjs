@@ -30,6 +30,11 @@ const COMMANDS = {
     usage: "npm run build",
     help: "ESM, declarations and source maps, as they are published.",
   },
+  bundle: {
+    about: "makes the chat's Lambda functions in dist/lambda",
+    usage: "npm run bundle",
+    help: "Minified by esbuild, source maps beside them. `lift-ws dev --lambda dist/lambda` runs them.",
+  },
 };
 
 async function main(/** @type {string[]} */ [name = "--help", ...args]) {

@@ -1,6 +1,6 @@
 import { type Context, Lift, LiftError } from "lift-ws";
 import type { Connection, ConnectionStore } from "lift-ws/store";
-import { z } from "zod";
+import * as z from "zod/mini";
 
 export interface ChatOptions {
   /** Whose token it is. Rejects one that is forged, expired or meant for something else. */
@@ -16,16 +16,16 @@ const MAX_TEXT_BYTES = 4096;
 const MAX_ROOMS_SHOWN = 50;
 const MAX_PEOPLE_SHOWN = 25;
 
-const Join = z.object({ room: z.string().trim().min(1).max(64) });
+const Join = z.object({ room: z.string().check(z.trim(), z.minLength(1), z.maxLength(64)) });
 
 const Say = z.object({
   /** The client's own: the message comes back with it, which tells the client that it was sent. */
-  id: z.string().min(1).max(64),
-  text: z
-    .string()
-    .trim()
-    .min(1)
-    .refine((text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES, `Takes at most ${MAX_TEXT_BYTES} bytes`),
+  id: z.string().check(z.minLength(1), z.maxLength(64)),
+  text: z.string().check(
+    z.trim(),
+    z.minLength(1),
+    z.refine((text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES, `Takes at most ${MAX_TEXT_BYTES} bytes`),
+  ),
 });
 
 /**

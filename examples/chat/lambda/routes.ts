@@ -1,0 +1,12 @@
+// Prints the chat's routes, and which function answers each: what an API is made of.
+import { memoryConnectionStore } from "lift-ws/store/memory";
+import { createChat } from "../app.ts";
+
+const functions = new Map([
+  ["$connect", "connect"],
+  ["$disconnect", "disconnect"],
+]);
+const refuse = () => Promise.reject(new Error("Not to be run"));
+const { routeKeys } = createChat({ verify: refuse, connectionStore: memoryConnectionStore() });
+const routes = routeKeys.map((key) => [key, `./${functions.get(key) ?? "router"}/index.mjs`] as const);
+console.log(JSON.stringify({ routes: Object.fromEntries(routes) }, null, 2));

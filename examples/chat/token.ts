@@ -1,0 +1,22 @@
+import { jwtVerify } from "jose";
+import type { ChatOptions } from "./app.ts";
+
+export interface TokenRules {
+  /** What tokens are signed with, by HS256. */
+  readonly secret: Uint8Array;
+  readonly issuer: string;
+  readonly audience: string;
+}
+
+/** Takes JWTs that say the user in `sub`, the tenant in `tenant_id`, and when they end. */
+export function tokenVerifier({ secret, issuer, audience }: TokenRules): ChatOptions["verify"] {
+  return async (token) => {
+    const { payload } = await jwtVerify<{ tenant_id: string }>(token, secret, {
+      algorithms: ["HS256"],
+      issuer,
+      audience,
+      requiredClaims: ["sub", "tenant_id", "exp"],
+    });
+    return { sub: payload.sub!, tenant: payload.tenant_id };
+  };
+}

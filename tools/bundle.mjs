@@ -1,0 +1,66 @@
+// @ts-check
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+/** What every bundle is made with: the chat's, and those that the bench compares them with. */
+const FLAGS = {
+  bundle: true,
+  minify: true,
+  format: /** @type {const} */ ("esm"),
+  platform: /** @type {const} */ ("node"),
+  target: "node22",
+  // The packages' ES modules: of them, what nobody calls is left out.
+  mainFields: ["module", "main"],
+  // The packages that are CommonJS still call `require`.
+  banner: { js: 'import{createRequire as r}from"node:module";const require=r(import.meta.url);' },
+  outExtension: { ".js": ".mjs" },
+  sourcemap: /** @type {const} */ ("external"),
+  legalComments: /** @type {const} */ ("none"),
+  conditions: ["@lift-ws/source"],
+  metafile: /** @type {const} */ (true),
+  write: /** @type {const} */ (false),
+  logLevel: /** @type {const} */ ("warning"),
+};
+
+/**
+ * @typedef {object} Bundle
+ * @property {number} bytes what is uploaded
+ * @property {number} lift its share that is the framework
+ * @property {number} store its share that is this package's store
+ */
+
+/**
+ * Makes one function's folder, `index.mjs` in it, and the source map beside the folder, as it is not uploaded.
+ * @param {string} entry a file
+ * @param {string} folder emptied first
+ * @returns {Promise<Bundle>}
+ */
+export async function bundle(entry, folder) {
+  // Not above: this file is loaded before anything is installed.
+  const { build } = await import("esbuild");
+  const { outputFiles, metafile } = await build({
+    ...FLAGS,
+    entryPoints: { index: entry },
+    outdir: folder,
+  });
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const { path, contents } of outputFiles) {
+    const isMap = path.endsWith(".map");
+    writeFileSync(isMap ? join(dirname(folder), `${basename(folder)}.mjs.map`) : path, contents);
+  }
+  return sizes(metafile);
+}
+
+/** @param {import("esbuild").Metafile} metafile */
+function sizes({ outputs }) {
+  const code = Object.entries(outputs).filter(([file]) => !file.endsWith(".map"));
+  const inputs = code.flatMap(([, output]) => Object.entries(output.inputs));
+  const share = (/** @type {RegExp} */ part) =>
+    inputs.filter(([file]) => part.test(file)).reduce((sum, [, { bytesInOutput }]) => sum + bytesInOutput, 0);
+  return {
+    bytes: code.reduce((sum, [, output]) => sum + output.bytes, 0),
+    lift: share(/(^|\/)src\/(lift|apigw)\//),
+    store: share(/(^|\/)src\/store\//),
+  };
+}
