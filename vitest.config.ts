@@ -3,7 +3,12 @@ import { defineConfig } from "vitest/config";
 const source = { conditions: ["@lift-ws/source"] };
 
 // Fast tests run in memory or on loopback sockets; slow ones need a browser, a build or processes of their own.
-const slow = ["test/browser/**/*.test.ts", "test/package/**/*.test.ts", "test/process/**/*.test.ts"];
+const slow = [
+  "src/local/**/*.test.ts",
+  "test/browser/**/*.test.ts",
+  "test/package/**/*.test.ts",
+  "test/process/**/*.test.ts",
+];
 // These run on Amazon's DynamoDB Local, so with Java.
 const dynamodb = ["src/store/dynamodb/**/*.test.ts", "test/dynamodb/**/*.test.ts"];
 

@@ -1,0 +1,139 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { MAX_LAMBDA_RESPONSE_BYTES } from "../apigw/index.ts";
+import type { FunctionFault } from "./errors.ts";
+
+/** An event on its way to the function. */
+export interface Invocation {
+  readonly requestId: string;
+  /** The event, as JSON. */
+  readonly event: string;
+  /** ms since the epoch. */
+  readonly deadline: number;
+  readonly functionArn: string;
+  readonly traceId: string;
+}
+
+/** The end of the API that hears what the process says. */
+export interface RuntimeListener {
+  /** It is done with the last invocation and waits for another, which `give` hands to it. */
+  next(give: (invocation: Invocation) => void): void;
+  /** `false`: that invocation is not under way. */
+  response(requestId: string, body: string): boolean;
+  /** `false`: that invocation is not under way. */
+  error(requestId: string, fault: FunctionFault): boolean;
+  initError(fault: FunctionFault): void;
+}
+
+export interface RuntimeApi {
+  /** `127.0.0.1:9001`: the process's `AWS_LAMBDA_RUNTIME_API`. */
+  readonly address: string;
+  close(): void;
+}
+
+const PATH = /^\/2018-06-01\/runtime\/(?:invocation\/(?:(next)|([\w-]+)\/(response|error))|(init\/error))$/;
+
+/** Serves the Lambda Runtime API to one process. https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html */
+export function serveRuntimeApi(listener: RuntimeListener): Promise<RuntimeApi> {
+  const server = createServer((request, response) => {
+    // A connection that breaks is the process's end, which its owner hears of anyway.
+    answer(listener, request, response).catch(() => response.destroy());
+  });
+  // The process waits for its next event as long as it takes.
+  Object.assign(server, { requestTimeout: 0, keepAliveTimeout: 0, headersTimeout: 0, timeout: 0 });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => resolve({ address: addressOf(server), close: () => close(server) }));
+  });
+}
+
+function addressOf(server: Server): string {
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function close(server: Server): void {
+  server.close();
+  server.closeAllConnections();
+}
+
+async function answer(listener: RuntimeListener, request: IncomingMessage, response: ServerResponse) {
+  const [, next, requestId, kind, init] = PATH.exec(request.url ?? "") ?? [];
+  if (next && request.method === "GET") {
+    listener.next((invocation) => give(invocation, response));
+  } else if (requestId && request.method === "POST") {
+    await takeOutcome(listener, request, response, requestId, kind === "response");
+  } else if (init && request.method === "POST") {
+    listener.initError(readFault(await read(request)));
+    accept(response);
+  } else {
+    refuse(response, 404, "NotFound", "There is no such resource");
+  }
+}
+
+function give(invocation: Invocation, response: ServerResponse): void {
+  response.writeHead(200, {
+    "content-type": "application/json",
+    "lambda-runtime-aws-request-id": invocation.requestId,
+    "lambda-runtime-deadline-ms": invocation.deadline,
+    "lambda-runtime-invoked-function-arn": invocation.functionArn,
+    "lambda-runtime-trace-id": invocation.traceId,
+  });
+  response.end(invocation.event);
+}
+
+async function takeOutcome(
+  listener: RuntimeListener,
+  request: IncomingMessage,
+  response: ServerResponse,
+  requestId: string,
+  succeeded: boolean,
+): Promise<void> {
+  const body = await read(request);
+  const size = Buffer.byteLength(body);
+  const isTooLarge = succeeded && size > MAX_LAMBDA_RESPONSE_BYTES;
+  const known = isTooLarge
+    ? listener.error(requestId, tooLarge(size))
+    : succeeded
+      ? listener.response(requestId, body)
+      : listener.error(requestId, readFault(body));
+  if (!known) refuse(response, 400, "InvalidRequestID", "That invocation is not under way");
+  else if (isTooLarge) refuse(response, 413, "RequestEntityTooLarge", "The response is too large");
+  else accept(response);
+}
+
+function tooLarge(bytes: number): FunctionFault {
+  return {
+    errorType: "Function.ResponseSizeTooLarge",
+    errorMessage: `Response payload size (${bytes} bytes) exceeded maximum allowed payload size (${MAX_LAMBDA_RESPONSE_BYTES} bytes).`,
+  };
+}
+
+function accept(response: ServerResponse): void {
+  response.writeHead(202, { "content-type": "application/json" }).end('{"status":"OK"}');
+}
+
+function refuse(response: ServerResponse, status: number, errorType: string, errorMessage: string): void {
+  const body = JSON.stringify({ errorType, errorMessage });
+  response.writeHead(status, { "content-type": "application/json" }).end(body);
+}
+
+async function read(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+/** Whatever the process sent: it may be any runtime. */
+function readFault(body: string): FunctionFault {
+  let fault: Record<string, unknown> = {};
+  try {
+    fault = Object(JSON.parse(body));
+  } catch {}
+  const { errorType, errorMessage, trace, stackTrace } = fault;
+  const lines = trace ?? stackTrace;
+  return {
+    errorType: typeof errorType === "string" ? errorType : "Unknown",
+    errorMessage: typeof errorMessage === "string" ? errorMessage : body,
+    trace: Array.isArray(lines) ? lines.map(String) : [],
+  };
+}
