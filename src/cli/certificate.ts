@@ -34,6 +34,11 @@ export async function developmentCertificate(
   return made;
 }
 
+/** Where the certificate is, for other processes to trust: `NODE_EXTRA_CA_CERTS` takes it. */
+export function certificateFile(directory: string = privateDirectory()): string {
+  return join(directory, FILE);
+}
+
 /** From here on TLS clients in this process accept `cert`, besides what they accepted before. */
 export function trust(cert: string): void {
   tls.setDefaultCACertificates([...tls.getCACertificates("default"), cert]);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import {
   type Arguments,
@@ -7,23 +8,30 @@ import {
   type Usage,
   usageError,
 } from "./arguments.ts";
-import { loadEnvFile } from "./environment.ts";
-import { parseReference } from "./handlers.ts";
-import type { Target } from "./program.ts";
+import { loadEnvFile, readEnvFile } from "./environment.ts";
+import { CliError } from "./errors.ts";
+import { parseReference, shown } from "./handlers.ts";
+import type { LambdaSettings } from "./lambda.ts";
 import { type ServerSettings, startServer } from "./server.ts";
 import { untilStopped } from "./stopping.ts";
 
 const usage = {
   name: "dev",
   summary: "Run a Lift app, or any Lambda handlers, behind a WebSocket API on this machine.",
-  forms: ["<module>[#export] [flags]", "--routes <file> [flags]"],
+  forms: ["<module>[#export] [flags]", "--routes <file> [flags]", "--lambda <folder> [flags]"],
   flags: {
     routes: { type: "string", value: "<file>", help: "A JSON file that names a handler for each route" },
+    lambda: { type: "string", value: "<folder>", help: "Bundles, run as Lambda runs them, on DynamoDB" },
     port: { type: "string", value: "<number>", help: "Default PORT, or 3001; 0 takes any free one" },
     host: { type: "string", value: "<address>", help: "Default HOST, or 127.0.0.1" },
     stage: { type: "string", value: "<name>", help: "The API's stage. Default dev" },
     "env-file": { type: "string", value: "<file>", help: "Variables to set before anything is loaded" },
     watch: { type: "boolean", help: "Load the handlers again after a save; sockets stay open" },
+    http: { type: "string", value: "<module>", help: "Answers the port's other HTTP requests" },
+    "dynamodb-endpoint": { type: "string", value: "<url>", help: "Default: DynamoDB Local is started" },
+    tick: { type: "string", value: "<seconds>", help: "Between calls of the function tick. Default 60" },
+    timeout: { type: "string", value: "<seconds>", help: "What a function may take. Default 30" },
+    concurrency: { type: "string", value: "<number>", help: "Processes of a function. Default 10" },
   },
   notes: [
     "The module's default export, or else its export named handler, answers every route.",
@@ -33,36 +41,70 @@ const usage = {
 
 export const dev: Command = { usage, run };
 
+type DevFlags = Arguments<typeof usage.flags>["flags"];
+
+const LAMBDA_FLAGS = ["dynamodb-endpoint", "tick", "timeout", "concurrency"] as const;
+
 async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   const { flags, positionals } = readArguments(usage, argv);
-  const target = readTarget(flags.routes, positionals);
+  const what = readWhat(flags, positionals);
   // Before PORT and HOST are asked for: the file may say them.
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
-  const server = await startServer(readSettings(flags, target), terminal);
+  const server = await startServer(readSettings(flags, what), terminal);
   await untilStopped(terminal);
   await server.close();
   return 0;
 }
 
-function readTarget(routes: string | undefined, positionals: readonly string[]): Target {
+/** Reads what to run. The functions' environment is not this process's, so their file is read besides. */
+function readWhat(flags: DevFlags, positionals: readonly string[]): ServerSettings["run"] {
   const [module, extra] = positionals;
   if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
-  if ((module === undefined) === (routes === undefined)) {
-    throw usageError(usage, "Say what to run: either a module or --routes <file>");
+  if ([module, flags.routes, flags.lambda].filter((it) => it !== undefined).length !== 1) {
+    throw usageError(usage, "Say what to run: a module, --routes <file> or --lambda <folder>");
   }
-  if (routes !== undefined) return { kind: "routes", path: resolve(routes) };
+  if (flags.lambda !== undefined) return { kind: "lambda", ...readLambda(flags.lambda, flags) };
+  const stray = LAMBDA_FLAGS.find((name) => flags[name] !== undefined);
+  if (stray !== undefined) throw usageError(usage, `--${stray} is for --lambda only`);
+  if (flags.routes !== undefined) return { kind: "routes", path: resolve(flags.routes) };
   return { kind: "module", reference: parseReference(module!, process.cwd()) };
 }
 
-function readSettings(flags: Arguments<typeof usage.flags>["flags"], target: Target): ServerSettings {
+function readLambda(path: string, flags: DevFlags): LambdaSettings {
+  const folder = resolve(path);
+  if (flags.watch) throw usageError(usage, "--watch is for modules: bundle, and start again");
+  if (!existsSync(folder))
+    throw new CliError("USAGE", `There is no folder ${shown(folder)}: make the bundles`);
+  const dynamoDBEndpoint = flags["dynamodb-endpoint"];
+  if (dynamoDBEndpoint !== undefined && !URL.canParse(dynamoDBEndpoint)) {
+    throw usageError(usage, `--dynamodb-endpoint must be a URL, not "${dynamoDBEndpoint}"`);
+  }
+  return {
+    folder,
+    environment: flags["env-file"] === undefined ? {} : readEnvFile(flags["env-file"]),
+    dynamoDBEndpoint,
+    tickMs: 1000 * readNumber(flags.tick ?? "60", "--tick", 86_400),
+    timeoutMs: 1000 * readNumber(flags.timeout ?? "30", "--timeout", 900),
+    concurrency: readNumber(flags.concurrency ?? "10", "--concurrency", 1_000),
+  };
+}
+
+function readSettings(flags: DevFlags, run: ServerSettings["run"]): ServerSettings {
   const { env } = process;
   return {
-    target,
+    run,
     host: flags.host || env.HOST || "127.0.0.1",
     port: flags.port === undefined ? readPort(env.PORT || "3001", "PORT") : readPort(flags.port, "--port"),
     stage: flags.stage ?? "dev",
     watch: flags.watch ?? false,
+    http: flags.http === undefined ? undefined : parseReference(flags.http, process.cwd()),
   };
+}
+
+function readNumber(text: string, flag: string, maximum: number): number {
+  const number = Number(text);
+  if (/^[1-9]\d*$/.test(text) && number <= maximum) return number;
+  throw usageError(usage, `${flag} takes a whole number from 1 to ${maximum}, not "${text}"`);
 }
 
 function readPort(text: string, source: string): number {

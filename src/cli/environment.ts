@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { parseEnv } from "node:util";
 import type { Credentials } from "../gateway/index.ts";
 import { CliError } from "./errors.ts";
 
@@ -16,9 +17,24 @@ export function loadEnvFile(path: string): void {
   try {
     process.loadEnvFile(path);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw new CliError("USAGE", `Can't read the file of --env-file, ${resolve(path)} (${code})`);
+    throw unreadable(path, error);
   }
+}
+
+/** The variables of `path` alone. @throws {CliError} USAGE, when the file can't be read */
+export function readEnvFile(path: string): Record<string, string> {
+  try {
+    return Object.fromEntries(
+      Object.entries(parseEnv(readFileSync(path, "utf8"))).map(([name, value]) => [name, value ?? ""]),
+    );
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+function unreadable(path: string, error: unknown): CliError {
+  const { code } = error as NodeJS.ErrnoException;
+  return new CliError("USAGE", `Can't read the file of --env-file, ${resolve(path)} (${code})`);
 }
 
 /** The environment's own key pair, if it has one. Asked before {@link setLambdaEnvironment} makes one up. */
@@ -59,8 +75,8 @@ export function setLambdaEnvironment(env: Environment, description: FunctionDesc
 
 const FUNCTION_NAME = "lift-ws-dev";
 
-/** The SDK signs with anything, but not with nothing. */
-const DUMMY_CREDENTIALS = { AWS_ACCESS_KEY_ID: "lift-ws", AWS_SECRET_ACCESS_KEY: "lift-ws" };
+/** The SDK signs with anything, but not with nothing; DynamoDB Local takes letters and digits only. */
+export const DUMMY_CREDENTIALS = { AWS_ACCESS_KEY_ID: "liftws", AWS_SECRET_ACCESS_KEY: "liftws" };
 
 /**
  * Whether the AWS SDK will find credentials. In the environment they would go before a profile, so made-up ones

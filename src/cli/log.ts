@@ -35,6 +35,15 @@ export function logNote(text: string, { stdout: stream }: Terminal): void {
   stream.write(`${styleText("dim", `${timeOfDay.format(new Date())}  ${text}`, { stream })}\n`);
 }
 
+const LONGEST_FUNCTION = "disconnect".length;
+
+/** A line of a function's own log. */
+export function logFunction(name: string, line: string, { stdout: stream }: Terminal): void {
+  const runtimes = /^(?:START|END|REPORT|INIT_REPORT) /.test(line);
+  const prefix = styleText("dim", name.padEnd(LONGEST_FUNCTION), { stream });
+  stream.write(`${prefix}  ${runtimes ? styleText("dim", line, { stream }) : redact(line)}\n`);
+}
+
 /** A mistake or a failure that has a line for the person; what caused it, if anything did, has its stack below. */
 export function logFailure(error: unknown, stream: NodeJS.WritableStream): void {
   const known = error instanceof CliError;

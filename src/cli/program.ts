@@ -5,7 +5,7 @@ import { isLiftApp, type LiftApp, parseReference, pickExport, type Reference, sh
 import type { ProjectModules } from "./modules.ts";
 import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
 
-/** What the command line asks to run. */
+/** Modules that the command line asks to run. */
 export type Target =
   | { readonly kind: "module"; readonly reference: Reference }
   | { readonly kind: "routes"; readonly path: string };

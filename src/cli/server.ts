@@ -1,3 +1,4 @@
+import type { RequestListener } from "node:http";
 import { styleText } from "node:util";
 import { type Credentials, type Gateway, GatewayError } from "../gateway/index.ts";
 import type { Terminal } from "./arguments.ts";
@@ -5,22 +6,26 @@ import { developmentCertificate, trust } from "./certificate.ts";
 import { isLoopback } from "./development.ts";
 import { environmentCredentials, setLambdaEnvironment } from "./environment.ts";
 import { CliError } from "./errors.ts";
-import { shown } from "./handlers.ts";
+import { type Reference, shown } from "./handlers.ts";
 import { Host } from "./host.ts";
+import { type Api, type LambdaSettings, startLambda } from "./lambda.ts";
+import { loadListener } from "./listener.ts";
 import { endpointOf, findPort, listen } from "./listening.ts";
 import { Loader } from "./loader.ts";
 import { logError, logEvent } from "./log.ts";
-import type { Target } from "./program.ts";
+import type { Program, Target } from "./program.ts";
+import type { SaveWatcher } from "./watch.ts";
 
 const DEFAULT_REGION = "us-east-1";
 
 export interface ServerSettings {
-  readonly target: Target;
+  readonly run: Target | ({ readonly kind: "lambda" } & LambdaSettings);
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
   readonly stage: string;
   readonly watch: boolean;
+  readonly http: Reference | undefined;
 }
 
 export interface Server {
@@ -28,36 +33,89 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** What answers the API's events, and what to say of it. */
+interface Source {
+  readonly program: Program;
+  readonly shown: string;
+  /** Lines of the start, a name and what there is to say. */
+  readonly notes: readonly (readonly [string, string])[];
+  watch?(host: Host): SaveWatcher;
+  close(): Promise<void>;
+}
+
 /** Loads what `settings` names and serves it. @throws {CliError} */
 export async function startServer(settings: ServerSettings, terminal: Terminal): Promise<Server> {
-  const { target, host, stage } = settings;
+  const { host, stage } = settings;
   const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || DEFAULT_REGION;
   const credentials = credentialsFor(host);
   const port = await findPort(settings.port, host);
-  const handler = shown(target.kind === "module" ? target.reference.file : target.path);
-  setLambdaEnvironment(process.env, { endpoint: endpointOf(host, port, stage), region, handler });
   const tls = await developmentCertificate(host);
   trust(tls.cert);
+  const api = { endpoint: endpointOf(host, port, stage), host, region, credentials };
+  const source = await openSource(settings, api, terminal);
+  try {
+    const running = createHost(source.program, {
+      stage,
+      region,
+      tls,
+      ...(credentials && { credentials }),
+      ...(settings.http && { http: await openListener(settings.http, host, port) }),
+      onEvent: (report) => logEvent(report, terminal, new Date()),
+    });
+    await listen(running.gateway, port, host);
+    const watcher = settings.watch ? source.watch?.(running) : undefined;
+    // Lambda would end this one copy of the function; here the sockets of all are in the same process.
+    process.on("uncaughtException", (error) => logError(error, terminal.stderr));
+    printStart(running, source, settings, terminal);
+    return {
+      async close() {
+        watcher?.close();
+        await running.gateway.close({ spreadMs: 0 });
+        await source.close();
+      },
+    };
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
 
-  const loader = new Loader(target, terminal);
-  const running = createHost(await loader.load(), {
-    stage,
-    region,
-    tls,
-    ...(credentials && { credentials }),
-    onEvent: (report) => logEvent(report, terminal, new Date()),
-  });
-  await listen(running.gateway, port, host);
-  const watcher = settings.watch ? loader.watch(running) : undefined;
-  // Lambda would end this one copy of the function; here the sockets of all are in the same process.
-  process.on("uncaughtException", (error) => logError(error, terminal.stderr));
-  printStart(running, handler, settings.watch, terminal);
+async function openSource({ run }: ServerSettings, api: Api, terminal: Terminal): Promise<Source> {
+  if (run.kind === "lambda") return openBundles(run, api, terminal);
+  const handler = shown(run.kind === "module" ? run.reference.file : run.path);
+  setLambdaEnvironment(process.env, { endpoint: api.endpoint, region: api.region, handler });
+  const loader = new Loader(run, terminal);
   return {
-    async close() {
-      watcher?.close();
-      await running.gateway.close({ spreadMs: 0 });
-    },
+    program: await loader.load(),
+    shown: handler,
+    notes: [],
+    watch: (host) => loader.watch(host),
+    close: async () => {},
   };
+}
+
+async function openBundles(settings: LambdaSettings, api: Api, terminal: Terminal): Promise<Source> {
+  const { program, functionNames, dynamoDBEndpoint, tables, close } = await startLambda(
+    settings,
+    api,
+    terminal,
+  );
+  return {
+    program,
+    shown: shown(settings.folder),
+    notes: [
+      ["Functions", functionNames.join("  ")],
+      ["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`],
+    ],
+    close,
+  };
+}
+
+/** It finds HOST and PORT as the server has them. */
+function openListener(reference: Reference, host: string, port: number): Promise<RequestListener> {
+  process.env.HOST = host;
+  process.env.PORT = String(port);
+  return loadListener(reference);
 }
 
 /** @throws {CliError} FAILED, when others can reach `host` and the environment holds no key pair */
@@ -81,18 +139,20 @@ function createHost(...parts: ConstructorParameters<typeof Host>): Host {
   }
 }
 
-function printStart(host: Host, handler: string, watch: boolean, terminal: Terminal): void {
+function printStart(host: Host, source: Source, settings: ServerSettings, terminal: Terminal): void {
   const { gateway } = host;
   const stream = terminal.stdout;
-  const name = (text: string) => styleText("dim", text.padEnd(14), { stream });
-  const routes = host.routeKeys.join("  ") || `all → ${handler}`;
+  const line = (name: string, text: string) => `${styleText("dim", name.padEnd(14), { stream })}${text}`;
+  const routes = host.routeKeys.join("  ") || `all → ${source.shown}`;
   stream.write(
     [
       "",
-      `${name("WebSocket")}${styleText("bold", gateway.url, { stream })}  (and ${secure(gateway)})`,
-      `${name("@connections")}${gateway.endpoint}/@connections/{id}`,
-      `${name("Routes")}${routes}`,
-      ...(watch ? [`${name("Watching")}a save loads the handlers again`] : []),
+      line("WebSocket", `${styleText("bold", gateway.url, { stream })}  (and ${secure(gateway)})`),
+      line("@connections", `${gateway.endpoint}/@connections/{id}`),
+      ...(settings.http ? [line("HTTP", new URL("/", gateway.endpoint).href)] : []),
+      ...source.notes.map(([name, text]) => line(name, text)),
+      line("Routes", routes),
+      ...(settings.watch ? [line("Watching", "a save loads the handlers again")] : []),
       "",
       "",
     ].join("\n"),

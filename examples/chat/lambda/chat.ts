@@ -2,18 +2,21 @@ import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
 import { createChat } from "../app.ts";
 import { tokenVerifier } from "../token.ts";
 
+const { CONNECTIONS_TABLE, TOKEN_SECRET, LIFT_WS_DEVELOPMENT_SECRET } = process.env;
+const DEVELOPMENT = "lift-ws-development";
+
 /** The chat as its functions run it; what differs from place to place is in their environment. */
 export const chat = createChat({
   verify: tokenVerifier({
-    secret: Buffer.from(required("TOKEN_SECRET"), "base64url"),
-    issuer: required("TOKEN_ISSUER"),
-    audience: required("TOKEN_AUDIENCE"),
+    // On this machine `lift-ws dev` says what development tokens are signed with.
+    secret: Buffer.from(required("TOKEN_SECRET", TOKEN_SECRET ?? LIFT_WS_DEVELOPMENT_SECRET), "base64url"),
+    issuer: process.env.TOKEN_ISSUER ?? DEVELOPMENT,
+    audience: process.env.TOKEN_AUDIENCE ?? DEVELOPMENT,
   }),
-  connectionStore: dynamoDBConnectionStore({ tableName: required("TABLE_NAME") }),
+  connectionStore: dynamoDBConnectionStore({ tableName: required("CONNECTIONS_TABLE", CONNECTIONS_TABLE) }),
 });
 
-function required(name: string): string {
-  const value = process.env[name];
+function required(name: string, value: string | undefined): string {
   if (!value) throw new Error(`Set ${name} in the function's environment`);
   return value;
 }

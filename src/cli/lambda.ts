@@ -1,0 +1,154 @@
+import { randomUUID } from "node:crypto";
+import type { Credentials } from "../gateway/index.ts";
+import { type LambdaFunction, LocalError, startDynamoDB } from "../local/index.ts";
+import type { Terminal } from "./arguments.ts";
+import { certificateFile } from "./certificate.ts";
+import { developmentSecret, isLoopback } from "./development.ts";
+import { DUMMY_CREDENTIALS } from "./environment.ts";
+import { CliError } from "./errors.ts";
+import { Functions } from "./functions.ts";
+import { logError, logFunction } from "./log.ts";
+import type { Program } from "./program.ts";
+
+export interface LambdaSettings {
+  /** What `npm run bundle` makes: a folder a function. */
+  readonly folder: string;
+  /** The functions' own variables, which go before those that they are given here. */
+  readonly environment: { readonly [name: string]: string };
+  /** Default: DynamoDB Local, started beside. */
+  readonly dynamoDBEndpoint: string | undefined;
+  readonly tickMs: number;
+  readonly timeoutMs: number;
+  readonly concurrency: number;
+}
+
+/** What the functions are told of the API. */
+export interface Api {
+  /** Of @connections. */
+  readonly endpoint: string;
+  readonly host: string;
+  readonly region: string;
+  /** What @connections asks for, if for anything. */
+  readonly credentials: Credentials | undefined;
+}
+
+/** Bundles, the database beside them, and the schedule that calls them. */
+export interface LambdaWorld {
+  readonly program: Program;
+  readonly functionNames: readonly string[];
+  readonly dynamoDBEndpoint: string;
+  readonly tables: readonly string[];
+  close(): Promise<void>;
+}
+
+/** @throws {CliError} */
+export async function startLambda(
+  settings: LambdaSettings,
+  api: Api,
+  terminal: Terminal,
+): Promise<LambdaWorld> {
+  const dynamoDB = settings.dynamoDBEndpoint === undefined ? await localDynamoDB() : undefined;
+  const dynamoDBEndpoint = dynamoDB?.endpoint ?? settings.dynamoDBEndpoint!;
+  const environment = await environmentFor(api, dynamoDBEndpoint, settings.environment);
+  const functions = new Functions(settings.folder, {
+    environment,
+    region: api.region,
+    timeoutMs: settings.timeoutMs,
+    concurrency: settings.concurrency,
+    log: (name, line) => logFunction(name, line, terminal),
+  });
+  let stopTicking = () => {};
+  const close = async () => {
+    stopTicking();
+    await functions.stop();
+    await dynamoDB?.stop();
+  };
+  try {
+    const tables = await createTables(environment);
+    const program = await functions.program();
+    const { tick } = functions;
+    if (tick !== undefined) stopTicking = callEvery(settings.tickMs, tick, api.region, terminal);
+    return { program, functionNames: functions.names, dynamoDBEndpoint, tables, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function localDynamoDB() {
+  try {
+    return await startDynamoDB();
+  } catch (error) {
+    if (!(error instanceof LocalError)) throw error;
+    throw new CliError("FAILED", `${error.message}, or give --dynamodb-endpoint`);
+  }
+}
+
+async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSettings["environment"]) {
+  const { endpoint, host, credentials } = api;
+  return {
+    ...(credentials === undefined
+      ? DUMMY_CREDENTIALS
+      : { AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey }),
+    AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: endpoint,
+    AWS_ENDPOINT_URL_DYNAMODB: dynamoDBEndpoint,
+    CONNECTIONS_TABLE: "connections",
+    // For handlers that make their endpoint of the event: the gateway's port answers TLS as well.
+    NODE_EXTRA_CA_CERTS: certificateFile(),
+    // Development tokens say who someone is without a proof of it, so they are good on this machine alone.
+    ...(isLoopback(host) && {
+      LIFT_WS_DEVELOPMENT_SECRET: Buffer.from(await developmentSecret()).toString("base64url"),
+    }),
+    ...own,
+  };
+}
+
+/** @throws {CliError} FAILED */
+async function createTables(environment: Record<string, string>): Promise<string[]> {
+  const { CONNECTIONS_TABLE: tableName = "" } = environment;
+  const sdk = await import("@aws-sdk/client-dynamodb").catch((cause: unknown) => {
+    throw new CliError("FAILED", "--lambda needs the AWS SDK: npm install @aws-sdk/client-dynamodb", {
+      cause,
+    });
+  });
+  const store = await import("../store/dynamodb/index.ts");
+  const endpoint = environment.AWS_ENDPOINT_URL_DYNAMODB ?? "";
+  const client = new sdk.DynamoDBClient({
+    endpoint,
+    region: environment.AWS_REGION ?? "us-east-1",
+    credentials: {
+      accessKeyId: environment.AWS_ACCESS_KEY_ID ?? "",
+      secretAccessKey: environment.AWS_SECRET_ACCESS_KEY ?? "",
+    },
+  });
+  try {
+    await store.createTables({ client, tableName });
+    return [tableName];
+  } catch (cause) {
+    throw new CliError("FAILED", `The table ${tableName} can't be made at ${endpoint}:`, { cause });
+  } finally {
+    client.destroy();
+  }
+}
+
+/** As EventBridge does: a call that is under way holds up none. */
+function callEvery(ms: number, tick: LambdaFunction, region: string, terminal: Terminal): () => void {
+  const timer = setInterval(() => {
+    tick.invoke(scheduledEvent(region)).catch((error: unknown) => logError(error, terminal.stderr));
+  }, ms);
+  return () => clearInterval(timer);
+}
+
+function scheduledEvent(region: string) {
+  return {
+    version: "0",
+    id: randomUUID(),
+    "detail-type": "Scheduled Event",
+    source: "aws.events",
+    account: "000000000000",
+    time: new Date().toISOString().replace(/\.\d+/, ""),
+    region,
+    resources: [`arn:aws:events:${region}:000000000000:rule/tick`],
+    detail: {},
+  };
+}
