@@ -1,6 +1,11 @@
 // @ts-check
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { capture } from "./child.mjs";
+import { nodePath, SOURCE } from "./install.mjs";
+
+/** The chat's functions, each a file in examples/chat/lambda. */
+const FUNCTIONS = ["connect", "disconnect", "router"];
 
 /** What every bundle is made with: the chat's, and those that the bench compares them with. */
 const FLAGS = {
@@ -28,6 +33,25 @@ const FLAGS = {
  * @property {number} lift its share that is the framework
  * @property {number} store its share that is this package's store
  */
+
+/**
+ * Makes the chat's functions, a folder each, and `routes.json`, which says which of them answers what.
+ * @param {string} root a tree with the installed tools
+ * @param {string} target the folder they go into
+ * @returns {Promise<[name: string, bundle: Bundle][]>}
+ */
+export async function bundleChat(root, target) {
+  const source = join(root, "examples", "chat", "lambda");
+  /** @type {[string, Bundle][]} */
+  const made = [];
+  for (const name of FUNCTIONS) {
+    made.push([name, await bundle(join(source, `${name}.ts`), join(target, name))]);
+  }
+  const routes = await capture(nodePath(root), [SOURCE, join(source, "routes.ts")]);
+  if (routes.code !== 0) throw new Error(`The chat's routes can't be told:\n${routes.output}`);
+  writeFileSync(join(target, "routes.json"), routes.output);
+  return made;
+}
 
 /**
  * Makes one function's folder, `index.mjs` in it, and the source map beside the folder, as it is not uploaded.

@@ -1,9 +1,9 @@
 // @ts-check
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { compile } from "./build.mjs";
-import { bundle as makeBundle } from "./bundle.mjs";
+import { bundleChat } from "./bundle.mjs";
 import { capture, run } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 import { ensurePrograms } from "./programs.mjs";
@@ -27,24 +27,15 @@ export async function build(root) {
   return code;
 }
 
-/** The chat's functions, each a file in examples/chat/lambda. */
-const FUNCTIONS = ["connect", "disconnect", "router"];
-
 /** @type {Command} */
 export async function bundle(root) {
-  const source = join(root, "examples", "chat", "lambda");
   const target = join(root, "dist", "lambda");
-  for (const name of FUNCTIONS) {
-    const { bytes, lift, store } = await makeBundle(join(source, `${name}.ts`), join(target, name));
+  for (const [name, { bytes, lift, store }] of await bundleChat(root, target)) {
     const shares = `(Lift ${kilobytes(lift)}, its store ${kilobytes(store)})`;
-    process.stdout.write(
-      `${join("dist", "lambda", name, "index.mjs").padEnd(32)} ${kilobytes(bytes)}  ${shares}\n`,
-    );
+    const file = join("dist", "lambda", name, "index.mjs").padEnd(32);
+    process.stdout.write(`${file} ${kilobytes(bytes)}  ${shares}\n`);
   }
-  const { code, output } = await capture(nodePath(root), [SOURCE, join(source, "routes.ts")], inTree(root));
-  if (code === 0) writeFileSync(join(target, "routes.json"), output);
-  else process.stdout.write(output);
-  return code;
+  return 0;
 }
 
 function kilobytes(/** @type {number} */ bytes) {

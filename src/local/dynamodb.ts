@@ -34,7 +34,7 @@ export async function startDynamoDB(directory: string = process.cwd()): Promise<
     engine.kill("SIGKILL");
     await ended;
     if (engine.pid !== undefined) guard.delete(engine.pid);
-    guard.close();
+    await guard.close();
   };
   const endpoint = `http://127.0.0.1:${port}`;
   try {

@@ -23,9 +23,16 @@ export interface FunctionFault {
   readonly trace?: readonly string[];
 }
 
-/** An invocation that failed, with the function's own stack. */
-export function functionFailed({ errorType, errorMessage, trace }: FunctionFault): LocalError {
-  const error = new LocalError("FUNCTION_FAILED", `${errorType}: ${errorMessage}`);
-  if (trace !== undefined && trace.length > 0) error.stack = trace.join("\n");
-  return error;
+/**
+ * An invocation that failed: the function's own error by its name, message and stack. A gateway reads the message,
+ * as the service does: an authorizer says `Unauthorized` by it.
+ */
+export class FunctionError extends LocalError {
+  override readonly name: string;
+
+  constructor({ errorType, errorMessage, trace }: FunctionFault) {
+    super("FUNCTION_FAILED", errorMessage);
+    this.name = errorType;
+    this.stack = trace?.join("\n") || `${errorType}: ${errorMessage}`;
+  }
 }

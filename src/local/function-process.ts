@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { environmentOf, type FunctionDescription } from "./environment.ts";
-import { type FunctionFault, functionFailed } from "./errors.ts";
+import { FunctionError, type FunctionFault } from "./errors.ts";
 import type { Guard } from "./guard.ts";
 import { endLines, initLine, startLine } from "./report.ts";
 import { type Invocation, type RuntimeApi, type RuntimeListener, serveRuntimeApi } from "./runtime-api.ts";
@@ -168,7 +168,7 @@ export class FunctionProcess implements RuntimeListener {
   #fail(fault: FunctionFault): void {
     const underWay = this.#settle();
     underWay.status ??= "error";
-    underWay.reject(functionFailed(fault));
+    underWay.reject(new FunctionError(fault));
   }
 
   /** Tells the log of an invocation that is over. */

