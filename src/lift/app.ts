@@ -1,12 +1,13 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { Connections, LambdaContext, WebSocketEvent, WebSocketResult } from "../apigw/index.ts";
-import type { ConnectionStore } from "../store/index.ts";
+import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
 import type { Middleware } from "./compose.ts";
 import type { AnyState } from "./context.ts";
 import { LiftError } from "./errors.ts";
 import { handleEvent, identified } from "./handler.ts";
 import { type LiftOptions, readOptions, type Settings } from "./options.ts";
 import { answering, type Handler, isLifecycle, Router, type Routes } from "./router.ts";
+import { runTick, type ScheduledAction, type TickReport } from "./tick.ts";
 
 /** What every WebSocket event has, however loosely its type was written: `@types/aws-lambda`'s fits. */
 export interface IncomingEvent {
@@ -28,6 +29,14 @@ export interface HandlerOptions {
   readonly connections?: Connections;
 }
 
+export interface TickOptions extends HandlerOptions {
+  /** A Lambda's context: a tick ends in its time. Default 60 s. */
+  readonly context?: TimeBudget;
+}
+
+/** A Lambda handler for a scheduled event, whatever is in it. */
+export type TickHandler = (event: unknown, context: TimeBudget) => Promise<TickReport>;
+
 export interface RouteOptions {
   /** Run inside the app's own, first to last. */
   readonly middleware?: readonly (Middleware | readonly Middleware[])[];
@@ -38,6 +47,9 @@ export interface SchemaRouteOptions<Schema extends StandardSchemaV1> extends Rou
   readonly schema: Schema;
 }
 
+/** As often as Lambda's schedules ring. */
+const TICK_MS = 60_000;
+
 export type EventMethod = "CONNECT" | "MESSAGE" | "DISCONNECT";
 
 /** An application: its routes and what stands around them. `State` names what a connection keeps. */
@@ -45,6 +57,7 @@ export class Lift<State extends object = AnyState> {
   readonly #settings: Settings;
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
+  readonly #actions = new Map<string, ScheduledAction>();
   #routes: Routes | undefined;
 
   /** @throws {LiftError} INVALID_OPTION */
@@ -64,6 +77,11 @@ export class Lift<State extends object = AnyState> {
     return this.#settings.store;
   }
 
+  /** The option. Without it `tick` has nothing to do. */
+  get schedule(): Schedule | undefined {
+    return this.#settings.schedule;
+  }
+
   /**
    * Puts middleware around every route, the first outermost, whether the route is registered before or after.
    * One with a `place` runs there, wherever it stands in the order.
@@ -71,7 +89,24 @@ export class Lift<State extends object = AnyState> {
    */
   use(...middleware: (Middleware<State> | readonly Middleware<State>[])[]): this {
     this.#assertOpen();
-    this.#router.use(middleware.flat());
+    const all = middleware.flat();
+    this.#router.use(all);
+    for (const { scheduled = {} } of all) {
+      for (const [kind, action] of Object.entries(scheduled)) this.scheduled(kind, action);
+    }
+    return this;
+  }
+
+  /**
+   * Registers what `tick` does with the schedule's items of a kind.
+   * @throws {LiftError} ACTION_EXISTS, APP_STARTED
+   */
+  scheduled(kind: string, action: ScheduledAction): this {
+    this.#assertOpen();
+    if (this.#actions.has(kind)) {
+      throw new LiftError("ACTION_EXISTS", { message: `The kind ${kind} has its action already` });
+    }
+    this.#actions.set(kind, action);
     return this;
   }
 
@@ -117,13 +152,31 @@ export class Lift<State extends object = AnyState> {
 
   /** What to export as the Lambda's handler, or to give a gateway. An event that is no WebSocket event rejects with NOT_WEBSOCKET. */
   webSocketHandler(options: HandlerOptions = {}): WebSocketHandler {
-    const settings = options.connections
-      ? { ...this.#settings, connections: options.connections }
-      : this.#settings;
+    const settings = this.#settingsFor(options);
     return (event, context) => {
       this.#routes ??= this.#compile();
       return handleEvent(event, context, this.#routes, settings);
     };
+  }
+
+  /** What to export as the handler of a scheduled function. Lambda's finest schedule is once a minute. */
+  tickHandler(options: HandlerOptions = {}): TickHandler {
+    return (_event, context) => this.tick({ ...options, context });
+  }
+
+  /**
+   * Acts on what is due in the schedule. Twice, or in several places at once, does no harm. What fails stays for
+   * the next tick, and keeps nothing else from being done.
+   * @throws {LiftError} STORE_FAILED when the schedule can't be read
+   */
+  async tick(options: TickOptions = {}): Promise<TickReport> {
+    const settings = this.#settingsFor(options);
+    if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
+    return runTick(settings.schedule, this.#actions, settings, options.context ?? lasting(TICK_MS));
+  }
+
+  #settingsFor({ connections }: HandlerOptions): Settings {
+    return connections === undefined ? this.#settings : { ...this.#settings, connections };
   }
 
   #compile(): Routes {
@@ -134,6 +187,11 @@ export class Lift<State extends object = AnyState> {
   #assertOpen(): void {
     if (this.#routes !== undefined) throw new LiftError("APP_STARTED");
   }
+}
+
+function lasting(ms: number): TimeBudget {
+  const end = performance.now() + ms;
+  return { getRemainingTimeInMillis: () => end - performance.now() };
 }
 
 function legacyKey(method: EventMethod, path: string): string {

@@ -1,5 +1,6 @@
 import { type AnyContext, begin, latest, reach, unawaited } from "./context.ts";
 import { LiftError } from "./errors.ts";
+import type { ScheduledAction } from "./tick.ts";
 
 /** Runs what stands further in. Once only. */
 export type Next = () => Promise<void>;
@@ -12,6 +13,8 @@ export type Next = () => Promise<void>;
 export interface Middleware<State extends object = any> {
   (ctx: AnyContext<State>, next: Next): unknown;
   readonly place?: Place;
+  /** What it does with items that it has put into the app's schedule, by their kind: `app.use` registers it. */
+  readonly scheduled?: { readonly [kind: string]: ScheduledAction };
 }
 
 /**

@@ -1,12 +1,12 @@
-import type { LambdaContext } from "../apigw/index.ts";
+import type { TimeBudget } from "../store/index.ts";
 import { LiftError } from "./errors.ts";
 
 /** The longest delay that setTimeout keeps; past it the timer would ring at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** ms until work should stop so that something is left to tidy up in. */
-function timeLeft(lambda: LambdaContext, marginMs: number): number {
-  const left = lambda.getRemainingTimeInMillis() - marginMs;
+function timeLeft(budget: TimeBudget, marginMs: number): number {
+  const left = budget.getRemainingTimeInMillis() - marginMs;
   return Math.min(Math.max(left, 0), MAX_DELAY_MS);
 }
 
@@ -15,9 +15,9 @@ export class Deadline {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(lambda: LambdaContext, marginMs: number) {
+  constructor(budget: TimeBudget, marginMs: number) {
     const abort = () => this.#controller.abort(new LiftError("TIMEOUT"));
-    this.#timer = setTimeout(abort, timeLeft(lambda, marginMs));
+    this.#timer = setTimeout(abort, timeLeft(budget, marginMs));
   }
 
   get signal(): AbortSignal {
@@ -33,10 +33,10 @@ export class Deadline {
  * Waits for `work`, at longest until `marginMs` before the function is stopped. Leaves no timer behind.
  * @throws {LiftError} TIMEOUT; else what `work` rejects with
  */
-export async function untilDeadline(work: unknown, lambda: LambdaContext, marginMs: number): Promise<void> {
+export async function untilDeadline(work: unknown, budget: TimeBudget, marginMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new LiftError("TIMEOUT")), timeLeft(lambda, marginMs));
+    timer = setTimeout(() => reject(new LiftError("TIMEOUT")), timeLeft(budget, marginMs));
   });
   try {
     await Promise.race([work, late]);

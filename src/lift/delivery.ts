@@ -11,11 +11,14 @@ export function endpointOf(event: WebSocketEvent): string {
 }
 
 export function connectionsOf(event: WebSocketEvent, settings: Settings): Connections {
-  const { connections, connectionsAt } = settings;
+  return connectionsAt(endpointOf(event), settings);
+}
+
+/** @param endpoint as an event or a row names it */
+export function connectionsAt(endpoint: string, settings: Settings): Connections {
   // As the AWS SDK does for code that names no endpoint.
-  return (
-    connections ?? connectionsAt(process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI ?? endpointOf(event))
-  );
+  const redirected = process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI;
+  return settings.connections ?? settings.connectionsAt(redirected ?? endpoint);
 }
 
 /** Asks once for each endpoint: what it gives is kept, as its sockets are, while the function's container lives. */

@@ -27,6 +27,7 @@ export const ERROR_CODES = {
   INVALID_OPTION: { status: 500, message: "An option is unknown or invalid", internal: true },
   INVALID_ROUTE: { status: 500, message: "A route's key or pattern is invalid", internal: true },
   ROUTE_EXISTS: { status: 500, message: "A route is registered twice", internal: true },
+  ACTION_EXISTS: { status: 500, message: "A kind of scheduled items has two actions", internal: true },
   APP_STARTED: { status: 500, message: "The app has handled an event: it is fixed now", internal: true },
   NEXT_CALLED_TWICE: { status: 500, message: "A middleware called next() more than once", internal: true },
   INVALID_RESULT: { status: 500, message: "The handler's answer is no result", internal: true },

@@ -5,6 +5,8 @@ export {
   Lift,
   type RouteOptions,
   type SchemaRouteOptions,
+  type TickHandler,
+  type TickOptions,
   type WebSocketHandler,
 } from "./app.ts";
 export type { Middleware, Next, Place } from "./compose.ts";
@@ -17,4 +19,5 @@ export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type L
 export type { Instruments, Outcome } from "./observe.ts";
 export type { ConnectionIdentity, LiftOptions } from "./options.ts";
 export type { Handler, HandlerResult } from "./router.ts";
+export type { ScheduledAction, Tick, TickReport } from "./tick.ts";
 export type { WebSocketContext } from "./websocket.ts";

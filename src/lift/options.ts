@@ -1,5 +1,5 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
-import type { ConnectionStore } from "../store/index.ts";
+import type { ConnectionStore, Schedule } from "../store/index.ts";
 import { checkOptions, hasMethods, isAtLeast, isFunction } from "./check-options.ts";
 import { awsConnectionsAt, type ConnectionsAt, kept } from "./delivery.ts";
 import { GoneConnections } from "./gone.ts";
@@ -15,6 +15,8 @@ export interface ConnectionIdentity {
 export interface LiftOptions<State extends object> {
   /** Turns connection management on: rows are saved, read and removed, and `ctx.set` and `ctx.get` work. */
   readonly connectionStore?: ConnectionStore;
+  /** Where what must happen later waits for `tick`. What needs it says so: `webSocketAuth` ends connections by it. */
+  readonly schedule?: Schedule;
   /** Answers messages whose route is not registered. Default: a NOT_FOUND error frame. */
   readonly defaultHandler?: Handler<State>;
   /** Default: `jsonLogger()`, JSON lines on the console. */
@@ -41,6 +43,7 @@ export interface LiftOptions<State extends object> {
 /** What every event of an app shares. */
 export interface Settings {
   readonly store: ConnectionStore | undefined;
+  readonly schedule: Schedule | undefined;
   readonly gone: GoneConnections;
   readonly logger: Logger;
   /** Where one port serves all events. */
@@ -54,6 +57,7 @@ export interface Settings {
 
 const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: unknown) => boolean } = {
   connectionStore: hasMethods("save", "get", "delete", "setState", "updateState"),
+  schedule: hasMethods("put", "due", "delete"),
   defaultHandler: isFunction,
   logger: hasMethods("debug", "info", "warn", "error"),
   connections: (value) => isFunction(value) || hasMethods("post", "broadcast", "get", "disconnect")(value),
@@ -69,6 +73,7 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
   const { connectionStore, connections, logger = jsonLogger(), now = Date.now } = options;
   return {
     store: connectionStore,
+    schedule: options.schedule,
     gone: new GoneConnections(connectionStore, logger, now),
     logger,
     connections: typeof connections === "function" ? undefined : connections,

@@ -85,3 +85,35 @@ export interface ConnectionStore {
   /** Live connections. */
   count(): Promise<number>;
 }
+
+/** Something that must happen later. */
+export interface ScheduledItem {
+  /** What is to be done. With the id it is the item's key. */
+  readonly kind: string;
+  /** To what. */
+  readonly id: string;
+  /** ms since the epoch; a whole number, 0 or more. */
+  readonly dueAt: number;
+  /** What whoever does it has to know. Keep it small: with its key an item is under 1 KB, or costs more. */
+  readonly data: JsonObject;
+}
+
+/**
+ * What must happen later, where nobody waits for it: whoever ticks takes what is due, acts, and deletes it.
+ *
+ * - Taking changes nothing: until it is deleted an item is due again each time, to everyone who asks. So it is not
+ *   lost when who acts on it dies, and an action must do no harm when it is done twice, or twice at once.
+ * - What is due may be told late by seconds, and may be told once more just after it was moved or deleted.
+ * - Every call may come twice; the second changes nothing.
+ * - An item that nobody could act on is dropped, a week after it was due at the earliest.
+ */
+export interface Schedule {
+  /** Adds an item, or moves the one that has its kind and id. */
+  put(item: ScheduledItem, budget?: TimeBudget): Promise<void>;
+
+  /** What is due at `now`, in ms since the epoch; the oldest of a part of the schedule first. Pages to the end. */
+  due(now: number): AsyncIterable<ScheduledItem>;
+
+  /** Removes an item, unless it has been moved to another time since it was read. */
+  delete(item: Pick<ScheduledItem, "kind" | "id" | "dueAt">, budget?: TimeBudget): Promise<void>;
+}

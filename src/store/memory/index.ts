@@ -1,1 +1,2 @@
 export { type MemoryConnectionStoreOptions, memoryConnectionStore } from "./connections.ts";
+export { memorySchedule } from "./schedule.ts";

@@ -1,0 +1,27 @@
+/**
+ * Runs `work`, which must not reject, for each of the items, so many at a time.
+ * @returns whether all of it was done when `signal` fired; after that no more is begun, and nothing waited for
+ */
+export async function forEach<Item>(
+  items: AsyncIterable<Item>,
+  concurrency: number,
+  work: (item: Item) => Promise<void>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const all = async (): Promise<boolean> => {
+    const underWay = new Set<Promise<void>>();
+    for await (const item of items) {
+      if (signal.aborted) return false;
+      const one: Promise<void> = work(item).then(() => void underWay.delete(one));
+      underWay.add(one);
+      if (underWay.size >= concurrency) await Promise.race(underWay);
+    }
+    await Promise.all(underWay);
+    return true;
+  };
+  const stopped = new Promise<false>((resolve) => {
+    signal.addEventListener("abort", () => resolve(false), { once: true });
+    if (signal.aborted) resolve(false);
+  });
+  return Promise.race([stopped, all()]);
+}

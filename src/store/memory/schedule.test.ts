@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import { scheduleCases } from "../../../test/schedule.cases.ts";
+import type { ScheduledItem } from "../ports.ts";
+import { memorySchedule } from "./index.ts";
+
+scheduleCases("memory schedule", memorySchedule);
+
+describe("memory schedule", () => {
+  const WEEK = 7 * 24 * 60 * 60 * 1000;
+  const item = { kind: "test", id: "a", dueAt: 1_000, data: { list: [1] } };
+
+  async function dueAt(schedule: ReturnType<typeof memorySchedule>, now: number): Promise<ScheduledItem[]> {
+    const items: ScheduledItem[] = [];
+    for await (const each of schedule.due(now)) items.push(each);
+    return items;
+  }
+
+  it("drops what nobody could act on a week after it was due", async () => {
+    const schedule = memorySchedule();
+    await schedule.put(item);
+    expect(await dueAt(schedule, item.dueAt + WEEK - 1)).toHaveLength(1);
+    expect(await dueAt(schedule, item.dueAt + WEEK)).toEqual([]);
+    expect(await dueAt(schedule, item.dueAt)).toEqual([]);
+  });
+
+  it("tells the oldest first", async () => {
+    const schedule = memorySchedule();
+    for (const dueAt of [3, 1, 2]) await schedule.put({ ...item, id: String(dueAt), dueAt });
+    expect((await dueAt(schedule, 3)).map(({ id }) => id)).toEqual(["1", "2", "3"]);
+  });
+
+  it("hands out items that nobody can change, and leaves its caller's own objects alone", async () => {
+    const schedule = memorySchedule();
+    const own = { ...item, data: { list: [1] } };
+    await schedule.put(own);
+    own.data.list.push(2);
+    const [due] = await dueAt(schedule, item.dueAt);
+    expect(due).toEqual(item);
+    expect(() => Object.assign(due!, { dueAt: 0 })).toThrow(TypeError);
+    expect(() => (due!.data.list as number[]).push(2)).toThrow(TypeError);
+  });
+});

@@ -1,0 +1,155 @@
+import fc from "fast-check";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { JsonObject, Schedule, ScheduledItem } from "../src/store/index.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+const DAY = 24 * 60 * 60 * 1000;
+
+/** Everything that `Schedule` promises, for any backend. `make` gives an empty one. */
+export function scheduleCases(name: string, make: () => Promise<Schedule> | Schedule): void {
+  describe(name, () => {
+    let schedule: Schedule;
+
+    beforeEach(async () => {
+      schedule = await make();
+    });
+
+    const item = (id: string, overrides: Partial<ScheduledItem> = {}): ScheduledItem => ({
+      kind: "test",
+      id,
+      dueAt: NOW,
+      data: {},
+      ...overrides,
+    });
+
+    it("gives back every field of an item", async () => {
+      const data: JsonObject = { text: "", deep: [1, 2.5, null, { on: true }], ["__proto__"]: "own" };
+      const full = item("a", { data });
+      await schedule.put(full);
+      expect(await dueAt(schedule, NOW)).toEqual([full]);
+    });
+
+    it("tells what is due, and nothing before its time", async () => {
+      await schedule.put(item("a", { dueAt: NOW }));
+      await schedule.put(item("b", { dueAt: NOW + 1 }));
+      expect(await idsDueAt(schedule, NOW - 1)).toEqual([]);
+      expect(await idsDueAt(schedule, NOW)).toEqual(["a"]);
+      expect(await idsDueAt(schedule, NOW + 1)).toEqual(["a", "b"]);
+    });
+
+    it("tells it again until it is deleted", async () => {
+      await schedule.put(item("a"));
+      expect(await idsDueAt(schedule, NOW)).toEqual(["a"]);
+      expect(await idsDueAt(schedule, NOW)).toEqual(["a"]);
+      await schedule.delete(item("a"));
+      expect(await idsDueAt(schedule, NOW)).toEqual([]);
+    });
+
+    it("moves an item that is put again, to a later time or an earlier one", async () => {
+      await schedule.put(item("a", { data: { n: 1 } }));
+      await schedule.put(item("a", { dueAt: NOW + DAY, data: { n: 2 } }));
+      expect(await dueAt(schedule, NOW + DAY - 1)).toEqual([]);
+      expect(await dueAt(schedule, NOW + DAY)).toEqual([item("a", { dueAt: NOW + DAY, data: { n: 2 } })]);
+      await schedule.put(item("a", { dueAt: NOW - 1 }));
+      expect(await dueAt(schedule, NOW + DAY)).toEqual([item("a", { dueAt: NOW - 1 })]);
+    });
+
+    it("leaves an item that has moved since it was read where it is", async () => {
+      await schedule.put(item("a"));
+      const [read] = await dueAt(schedule, NOW);
+      await schedule.put(item("a", { dueAt: NOW + 1 }));
+      await schedule.delete(read!);
+      expect(await idsDueAt(schedule, NOW + 1)).toEqual(["a"]);
+    });
+
+    it("changes nothing when an item is put or deleted twice, or was never there", async () => {
+      await schedule.put(item("a"));
+      await schedule.put(item("a"));
+      expect(await idsDueAt(schedule, NOW)).toEqual(["a"]);
+      await schedule.delete(item("a"));
+      await schedule.delete(item("a"));
+      await schedule.delete(item("nobody"));
+      expect(await idsDueAt(schedule, NOW)).toEqual([]);
+    });
+
+    it("keeps apart what has the same id and another kind, whatever the two are called", async () => {
+      const pairs = [
+        ["a", "b"],
+        ["b", "a"],
+        ["a,b", ""],
+        ['a","b', "c"],
+        ["a", 'b","c'],
+        ["", "__proto__"],
+        ["\uD800", "é"],
+      ] as const;
+      for (const [kind, id] of pairs) await schedule.put(item(id, { kind }));
+      await schedule.delete(item("b", { kind: "a" }));
+      const left = (await dueAt(schedule, NOW)).map(({ kind, id }) => [kind, id]);
+      expect(left.sort()).toEqual(
+        pairs
+          .slice(1)
+          .map((pair) => [...pair])
+          .sort(),
+      );
+    });
+
+    it("gives all that is due to everyone who asks at once", async () => {
+      const ids = Array.from({ length: 40 }, (_, n) => `item-${String(n).padStart(2, "0")}`);
+      await Promise.all(ids.map((id) => schedule.put(item(id))));
+      const takers = await Promise.all([1, 2, 3].map(() => idsDueAt(schedule, NOW)));
+      expect(takers).toEqual([ids, ids, ids]);
+      await Promise.all(takers.flat().map((id) => schedule.delete(item(id))));
+      expect(await idsDueAt(schedule, NOW)).toEqual([]);
+    });
+
+    it("may be changed while it is read", async () => {
+      const ids = Array.from({ length: 20 }, (_, n) => `item-${String(n).padStart(2, "0")}`);
+      for (const id of ids) await schedule.put(item(id));
+      const seen: string[] = [];
+      for await (const due of schedule.due(NOW)) {
+        seen.push(due.id);
+        await schedule.delete(due);
+        await schedule.put(item(`later-${due.id}`, { dueAt: NOW + 1 }));
+      }
+      expect(seen.sort()).toEqual(ids);
+      expect(await idsDueAt(schedule, NOW + 1)).toEqual(ids.map((id) => `later-${id}`));
+    });
+
+    it("agrees with a list that is searched, whatever is put, moved and deleted", async () => {
+      // Within a week, so that nothing is dropped.
+      const time = fc.integer({ min: NOW, max: NOW + 6 * DAY });
+      const change = fc.record({ id: fc.constantFrom("a", "b", "c"), dueAt: time, remove: fc.boolean() });
+      await fc.assert(
+        fc.asyncProperty(fc.array(change, { maxLength: 8 }), async (changes) => {
+          const own = await make();
+          const model = new Map<string, number>();
+          for (const { id, dueAt, remove } of changes) {
+            if (remove) {
+              // Of what stands, or of a time that it is not at.
+              if (model.get(id) === dueAt) model.delete(id);
+              await own.delete({ kind: "test", id, dueAt });
+            } else {
+              model.set(id, dueAt);
+              await own.put(item(id, { dueAt }));
+            }
+          }
+          for (const now of [...model.values()].flatMap((at) => [at - 1, at])) {
+            const due = [...model].filter(([, at]) => at <= now).map(([id]) => id);
+            expect(await idsDueAt(own, now)).toEqual(due.sort());
+          }
+        }),
+        { numRuns: 10 },
+      );
+    });
+  });
+}
+
+async function dueAt(schedule: Schedule, now: number): Promise<ScheduledItem[]> {
+  const items: ScheduledItem[] = [];
+  for await (const item of schedule.due(now)) items.push(item);
+  return items;
+}
+
+async function idsDueAt(schedule: Schedule, now: number): Promise<string[]> {
+  return (await dueAt(schedule, now)).map(({ id }) => id).sort();
+}
