@@ -16,6 +16,7 @@ export default defineConfig({
   resolve: source,
   ssr: { resolve: source },
   test: {
+    setupFiles: ["test/secrets/record.ts"],
     projects: [
       {
         extends: true,

@@ -2,7 +2,7 @@
 import { SignJWT } from "jose";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createGateway, type GatewayOptions } from "../src/gateway/index.ts";
-import { type AnyContext, Lift, type LiftOptions } from "../src/lift/index.ts";
+import { type AnyContext, jsonLogger, Lift, type LiftOptions } from "../src/lift/index.ts";
 import { webSocketAuth, webSocketAuthorizer } from "../src/lift/middleware/auth.ts";
 import { type EventMetrics, webSocketMetrics } from "../src/lift/middleware/metrics.ts";
 import { webSocketRateLimit } from "../src/lift/middleware/rate-limit.ts";
@@ -21,7 +21,7 @@ const token = () =>
 
 async function startStack(options: GatewayOptions = {}, lift: LiftOptions<object> = {}) {
   const measured: EventMetrics[] = [];
-  const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const silent = jsonLogger({ level: "debug", write: () => {} });
   const app = new Lift<object>({ logger: silent, ...lift });
   app.use(webSocketAuth({ jwt, protocols: ["chat.v1"] }));
   app.use(

@@ -1,5 +1,5 @@
 // @ts-check
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { compile } from "./build.mjs";
@@ -7,6 +7,7 @@ import { bundleChat } from "./bundle.mjs";
 import { capture, run } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 import { ensurePrograms } from "./programs.mjs";
+import { findSecrets } from "./secrets.mjs";
 
 /** @typedef {(root: string, args: readonly string[]) => Promise<number>} Command answers the exit code */
 
@@ -89,19 +90,31 @@ async function step(root, name, bin, args) {
 async function vitest(root, args) {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-test-"));
   const counts = join(folder, "counts");
+  const output = join(folder, "output");
+  mkdirSync(output);
   try {
     const reporters = ["--reporter=default", `--reporter=${join(root, "tools", "counts-reporter.mjs")}`];
     const cli = join(root, "node_modules", "vitest", "vitest.mjs");
     const { cwd, env } = inTree(root);
     const code = await run(nodePath(root), [cli, "run", ...reporters, ...args], {
       cwd,
-      env: { ...env, COUNTS_FILE: counts },
+      env: { ...env, COUNTS_FILE: counts, OUTPUT_FOLDER: output },
     });
+    const clean = tellOfSecrets(output);
     if (existsSync(counts)) process.stdout.write(readFileSync(counts));
-    return code;
+    return code || (clean ? 0 : 1);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** No output of any test may show a token: a log is read by more people than may act for its users. */
+function tellOfSecrets(/** @type {string} */ folder) {
+  const { bytes, leaks } = findSecrets(folder);
+  const size = `${Math.ceil(bytes / 1024)} KB of output`;
+  const verdict = leaks.length === 0 ? `none in ${size}` : `${leaks.length} in ${size}:`;
+  process.stdout.write([`secrets ${verdict}`, ...leaks, ""].join("\n"));
+  return leaks.length === 0;
 }
 
 /** Runs in the tree with its Node and tools first on PATH, and with colours only where someone sees them. */

@@ -305,7 +305,7 @@ describe("200 connections that are dropped at once", () => {
     const connectionStore = world.store({ now: Date.now, maxConnections: 1_000 });
     const [begun, reports] = [new Queue<string>(), new Queue<EventReport>()];
     let held: Promise<void> = Promise.resolve();
-    const app = makeApp({ connectionStore, logger: jsonLogger({ level: "silent" }) });
+    const app = makeApp({ connectionStore, logger: jsonLogger({ level: "debug", write: () => {} }) });
     app.use(async (ctx, next) => {
       if (ctx.route === "$connect") begun.push(ctx.connectionId);
       await held;

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { exportJWK, SignJWT } from "jose";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { memoryConnectionStore } from "../../store/memory/index.ts";
-import { Lift } from "../index.ts";
+import { jsonLogger, Lift } from "../index.ts";
 import { connectEvent, lambdaContext } from "../testing.ts";
 import { webSocketAuth } from "./auth.ts";
 
@@ -31,7 +31,7 @@ function makeIssuer() {
     requests.push({ url: String(url), init });
     return Promise.resolve().then(answer);
   };
-  const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const silent = jsonLogger({ level: "debug", write: () => {} });
   const app = new Lift({ connectionStore: memoryConnectionStore(), logger: silent });
   app.use(
     webSocketAuth({
