@@ -4,6 +4,7 @@ import { dispatch } from "./dispatch.ts";
 import { echo } from "./echo.ts";
 import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
+import { store } from "./store.ts";
 
 interface Measure {
   readonly run: (runs: number, progress: (line: string) => void) => Promise<Findings>;
@@ -19,6 +20,7 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     { run: echo, runs: 11, about: "messages/s over 100 connections, beside ws, socket.io and others" },
   ],
   ["broadcast", { run: broadcast, runs: 31, about: "time and memory for 10,000 connections" }],
+  ["store", { run: store, runs: 3, about: "connects, updates and lists in memory and DynamoDB, with units" }],
 ]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
@@ -77,7 +79,8 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  await installRivals(progress);
+  // Only the store is measured against nobody.
+  if (measure !== "store") await installRivals(progress);
   const all: Findings[] = [];
   for (const [name, wanted] of MEASURES) {
     if (measure === "all" || measure === name) all.push(await wanted.run(runs ?? wanted.runs, progress));
