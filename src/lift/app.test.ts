@@ -152,6 +152,17 @@ describe("routes", () => {
   });
 });
 
+describe("a handler", () => {
+  it("may return what ctx.reply resolves to, which is no result", async () => {
+    const { app, send, connections } = makeApp();
+    app.webSocket("a", (ctx) => ctx.reply("hello"));
+    expect(await send("a")).toEqual({ statusCode: 200 });
+    connections.gone(SENDER);
+    expect(await send("a")).toEqual({ statusCode: 200 });
+    expect(connections.jsonSentTo(SENDER)).toEqual(["hello"]);
+  });
+});
+
 describe("middleware", () => {
   const tracing =
     (seen: string[], name: string): Middleware =>

@@ -378,7 +378,8 @@ export class Context<State extends object = AnyState, Input = unknown> {
   static {
     settle = (ctx, answer) => {
       ctx.#answered = true;
-      if (answer === undefined || answer === ctx) return;
+      // `(ctx) => ctx.reply(…)` is how a short handler is written: what became of the reply is no result.
+      if (answer === undefined || answer === ctx || POST_OUTCOMES.has(answer)) return;
       if (!isWebSocketResult(answer)) throw invalid("A handler returns nothing, ctx or a result");
       ctx.#draft = { ...answer };
     };
@@ -428,6 +429,8 @@ export class Context<State extends object = AnyState, Input = unknown> {
     rowOf = (ctx) => ctx.#row ?? undefined;
   }
 }
+
+const POST_OUTCOMES: ReadonlySet<unknown> = new Set<PostOutcome>(["sent", "gone", "connecting"]);
 
 function invalid(message: string): LiftError {
   return new LiftError("INVALID_RESULT", { message });

@@ -19,7 +19,7 @@ export const ERROR_CODES = {
   CONNECTION_CLOSED: { status: 410, message: "The connection has ended", retry: true },
   RATE_LIMITED: { status: 429, message: "Too many requests", retry: true },
   INTERNAL_ERROR: { status: 500, message: "Internal server error" },
-  STORE_FAILED: { status: 500, message: "The connection's state could not be reached", retry: true },
+  STORE_FAILED: { status: 503, message: "The connection's state could not be reached", retry: true },
   UNAVAILABLE: { status: 503, message: "A service that is needed here did not answer", retry: true },
   TOO_MANY_CONNECTIONS: { status: 503, message: "No more connections are taken at present", retry: true },
   TIMEOUT: { status: 504, message: "The request took too long", retry: true },

@@ -197,12 +197,12 @@ describe("$connect", () => {
     expect(await memory.get(ID)).toBeUndefined();
   });
 
-  it("refuses with 500 when the store fails, and logs why", async () => {
+  it("refuses with 503 when the store fails, and logs why", async () => {
     const { connect, memory, logged } = makeApp();
     const failure = new Error("table is gone");
     memory.save = () => Promise.reject(failure);
     const result = await connect();
-    expect(result.statusCode).toBe(500);
+    expect(result.statusCode).toBe(503);
     expect(result.body).not.toContain("table is gone");
     expect(logged[0]?.fields).toMatchObject({
       code: "STORE_FAILED",

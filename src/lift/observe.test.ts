@@ -106,7 +106,7 @@ describe("an observer", () => {
     const app = makeApp({ connectionStore: failing(method) });
     app.app.use(app.record);
     await app[event]();
-    expect(app.outcomes).toEqual([{ route, statusCode: 500, code: "STORE_FAILED" }]);
+    expect(app.outcomes).toEqual([{ route, statusCode: 503, code: "STORE_FAILED" }]);
   });
 
   it("knows an unregistered route as $default", async () => {

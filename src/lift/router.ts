@@ -1,12 +1,15 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { WebSocketResult } from "../apigw/index.ts";
+import type { PostOutcome, WebSocketResult } from "../apigw/index.ts";
 import { compose, isThenable, type Middleware, type Place, type Step } from "./compose.ts";
 import { type AnyContext, type AnyState, type Context, handlerFailed, setInput, settle } from "./context.ts";
 import { LiftError } from "./errors.ts";
 
-/** Nothing, the context (`return ctx.status(401).json(…)`) or a result as any Lambda returns it. */
+/**
+ * Nothing, the context (`return ctx.status(401).json(…)`), a result as any Lambda returns it, or what `ctx.reply`
+ * resolves to, which counts as nothing.
+ */
 // biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement is the usual one
-export type HandlerResult = void | AnyContext | WebSocketResult;
+export type HandlerResult = void | AnyContext | WebSocketResult | PostOutcome;
 
 export type Handler<State extends object = AnyState, Input = unknown> = (
   ctx: Context<State, Input>,
