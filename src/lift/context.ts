@@ -379,7 +379,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
     settle = (ctx, answer) => {
       ctx.#answered = true;
       // `(ctx) => ctx.reply(…)` is how a short handler is written: what became of the reply is no result.
-      if (answer === undefined || answer === ctx || POST_OUTCOMES.has(answer)) return;
+      if (answer === undefined || answer === ctx || isPostOutcome(answer)) return;
       if (!isWebSocketResult(answer)) throw invalid("A handler returns nothing, ctx or a result");
       ctx.#draft = { ...answer };
     };
@@ -430,7 +430,9 @@ export class Context<State extends object = AnyState, Input = unknown> {
   }
 }
 
-const POST_OUTCOMES: ReadonlySet<unknown> = new Set<PostOutcome>(["sent", "gone", "connecting"]);
+function isPostOutcome(answer: unknown): answer is PostOutcome {
+  return answer === "sent" || answer === "gone" || answer === "connecting";
+}
 
 function invalid(message: string): LiftError {
   return new LiftError("INVALID_RESULT", { message });
