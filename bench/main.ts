@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { broadcast } from "./broadcast.ts";
 import { dispatch } from "./dispatch.ts";
 import { echo } from "./echo.ts";
+import { fanout } from "./fanout.ts";
 import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
 import { store } from "./store.ts";
@@ -21,6 +22,7 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
   ],
   ["broadcast", { run: broadcast, runs: 31, about: "time and memory for 10,000 connections" }],
   ["store", { run: store, runs: 3, about: "connects, updates and lists in memory and DynamoDB, with units" }],
+  ["fanout", { run: fanout, runs: 5, about: "10,000 messages over signed HTTP, beside the AWS SDK" }],
 ]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]

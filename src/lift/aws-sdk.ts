@@ -27,8 +27,8 @@ export function sdkTransport(config: ApiGatewayManagementApiClientConfig = {}): 
       maxAttempts: 1,
     });
     return {
-      post: (ConnectionId, { bytes }, abortSignal) =>
-        client.send(new PostToConnectionCommand({ ConnectionId, Data: bytes }), { abortSignal }),
+      post: (ConnectionId, { data: Data }, abortSignal) =>
+        client.send(new PostToConnectionCommand({ ConnectionId, Data }), { abortSignal }),
       delete: (ConnectionId, abortSignal) =>
         client.send(new DeleteConnectionCommand({ ConnectionId }), { abortSignal }),
       get: async (ConnectionId, abortSignal) =>

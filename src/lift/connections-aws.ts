@@ -176,10 +176,10 @@ function connectionsError(cause: unknown): ConnectionsError {
 }
 
 function checkSize(data: Data): Payload {
-  const bytes = typeof data === "string" ? Buffer.from(data) : data;
-  if (bytes.byteLength <= MAX_MESSAGE_BYTES) return new Payload(bytes);
+  const payload = new Payload(data);
+  if (payload.byteLength <= MAX_MESSAGE_BYTES) return payload;
   throw new ConnectionsError(
     "PAYLOAD_TOO_LARGE",
-    `${bytes.byteLength} bytes; at most ${MAX_MESSAGE_BYTES} can be sent`,
+    `${payload.byteLength} bytes; at most ${MAX_MESSAGE_BYTES} can be sent`,
   );
 }

@@ -29,6 +29,7 @@ const MODULES = SUBPATHS.filter((subpath) => !subpath.endsWith(".json"));
 const FOR_BROWSERS = ["lift-ws/apigw"];
 /** What needs an optional peer as soon as it is imported; everything else is imported without any. */
 const PEERS = {
+  "lift-ws/aws-sdk": "@aws-sdk/client-apigatewaymanagementapi",
   "lift-ws/middleware/tracing": "@opentelemetry/api",
   "lift-ws/middleware/prometheus": "prom-client",
   "lift-ws/middleware/rate-limit-dynamodb": "rate-limiter-flexible",

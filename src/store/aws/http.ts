@@ -36,22 +36,24 @@ export interface AwsRequest {
   readonly signal: AbortSignal;
 }
 
-/** What is sent; one that is sent to many is hashed once. */
+/** What is sent; one that is sent to many is hashed once. Text stays text: Node writes it together with the head. */
 export class Payload {
-  readonly bytes: Uint8Array;
+  readonly data: string | Uint8Array;
+  readonly byteLength: number;
   #hash: string | undefined;
 
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
+  constructor(data: string | Uint8Array) {
+    this.data = data;
+    this.byteLength = Buffer.byteLength(data);
   }
 
   get hash(): string {
-    this.#hash ??= hash("sha256", this.bytes);
+    this.#hash ??= hash("sha256", this.data);
     return this.#hash;
   }
 }
 
-const NOTHING = new Payload(new Uint8Array());
+const NOTHING = new Payload("");
 
 type Members = { readonly [member: string]: unknown };
 
@@ -127,24 +129,28 @@ export class AwsEndpoint {
       credentials,
       Date.now(),
     );
-    return this.#exchange({ ...this.#target, method, path: whole, headers: signed, signal }, payload.bytes);
+    return this.#exchange({ ...this.#target, method, path: whole, headers: signed }, payload.data, signal);
   }
 
-  #exchange(options: RequestOptions, bytes: Uint8Array): Promise<string> {
+  #exchange(options: RequestOptions, data: string | Uint8Array, signal: AbortSignal): Promise<string> {
     return new Promise((resolve, reject) => {
       const request = this.#request(options, (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("error", reject);
         response.on("end", () => {
+          signal.removeEventListener("abort", abort);
           const { statusCode = 0 } = response;
           const body = chunks.length === 0 ? "" : Buffer.concat(chunks).toString();
           if (statusCode >= 200 && statusCode < 300) resolve(body);
           else reject(serviceError(response, body));
         });
       });
+      // By hand: Node's own option for it takes a fifth of the time that a request takes.
+      const abort = () => request.destroy(signal.reason as Error);
+      signal.addEventListener("abort", abort);
       request.on("error", reject);
-      request.end(bytes);
+      request.end(data);
     });
   }
 }

@@ -33,7 +33,7 @@ export function leanTransport(target: LeanTarget): Transport {
       "content-type": "application/x-amz-json-1.0",
       "x-amz-target": `DynamoDB_20120810.${operation}`,
     };
-    const payload = new Payload(Buffer.from(JSON.stringify(input)));
+    const payload = new Payload(JSON.stringify(input));
     try {
       return JSON.parse(await api.send({ method: "POST", path: "/", headers, payload, signal }));
     } catch (error) {
