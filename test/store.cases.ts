@@ -95,6 +95,32 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
         expect(await store.save(row("a"))).toBe(false);
       });
 
+      it("keeps what a row held when it is told to, for who asks for it, and in no list", async () => {
+        const held = row("a", { userId: "u", tenantId: "t", state: { room: "r" } });
+        await store.save(held);
+        await store.delete("a", undefined, { keep: true });
+        expect(await store.get("a")).toBeUndefined();
+        expect(await store.get("a", undefined, { removed: true })).toEqual(held);
+        for await (const found of store.listByTenant("t")) expect(found).toBeUndefined();
+        for await (const found of store.listByUser("u")) expect(found).toBeUndefined();
+        expect(await store.count()).toBe(0);
+        expect(await store.save(held)).toBe(false);
+        expect(await store.setState("a", { room: "x" })).toBe(false);
+        await store.delete("a");
+        expect(await store.get("a", undefined, { removed: true })).toEqual(held);
+        world.advance(130 * MINUTE);
+        expect(await store.get("a", undefined, { removed: true })).toBeUndefined();
+      });
+
+      it("keeps nothing of a row that is deleted for good, and of none", async () => {
+        await store.save(row("a"));
+        await store.delete("a");
+        await store.delete("a", undefined, { keep: true });
+        await store.delete("nobody", undefined, { keep: true });
+        expect(await store.get("a", undefined, { removed: true })).toBeUndefined();
+        expect(await store.get("nobody", undefined, { removed: true })).toBeUndefined();
+      });
+
       it("gives snapshots: later writes do not change what was read", async () => {
         await store.save(row("a", { state: { list: ["x"] } }));
         const before = await store.get("a");

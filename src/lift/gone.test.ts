@@ -3,7 +3,13 @@ import type { BroadcastReport, Connections, PostOutcome } from "../apigw/index.t
 import type { ConnectionStore } from "../store/index.ts";
 import { memoryConnectionStore } from "../store/memory/index.ts";
 import { Lift, type Logger } from "./index.ts";
-import { lambdaContext, messageEvent, type RecordingConnections, recordingConnections } from "./testing.ts";
+import {
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  type RecordingConnections,
+  recordingConnections,
+} from "./testing.ts";
 
 const START = Date.UTC(2026, 0, 1);
 const FIVE_MINUTES = 5 * 60_000;
@@ -82,6 +88,20 @@ describe("a connection that a send finds gone", () => {
       expect((await store.get("y"))?.id).toBe("y");
     },
   );
+
+  it("is seen as it was by a $disconnect that comes after the send", async () => {
+    const store = await makeStore();
+    await store.setState("x", { room: "r" });
+    now += FIVE_MINUTES;
+    await makeApp(store, gone())("send");
+    const seen: unknown[] = [];
+    const app = new Lift({ connectionStore: store, logger: quiet, now: () => now });
+    app.webSocket("$disconnect", async (ctx) => void seen.push(await ctx.get("room")));
+    const event = disconnectEvent({});
+    const disconnect = { ...event, requestContext: { ...event.requestContext, connectionId: "x" } };
+    await app.webSocketHandler()(disconnect, lambdaContext());
+    expect(seen).toEqual(["r"]);
+  });
 
   it("is connecting, and keeps its row, while it is younger", async () => {
     const store = await makeStore();

@@ -78,7 +78,8 @@ export class GoneConnections {
       const row = await this.#store?.get(connectionId, budget);
       if (row === undefined) return false;
       if (this.#now() - row.connectedAt < CONNECTING_MS) return true;
-      await this.#store?.delete(connectionId, budget);
+      // Its $disconnect may be on its way, and sees the connection as it was.
+      await this.#store?.delete(connectionId, budget, { keep: true });
     } catch (error) {
       this.#logger.warn("The row of a gone connection was not removed", { error });
     }

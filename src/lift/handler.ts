@@ -174,7 +174,10 @@ async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult>
   let result: WebSocketResult | undefined;
   try {
     authorize(ctx);
-    if (store !== undefined) adoptRow(ctx, await fromStore(store.get(ctx.connectionId, ctx.lambda)));
+    if (store !== undefined) {
+      // A send that found the connection gone may have been here first.
+      adoptRow(ctx, await fromStore(store.get(ctx.connectionId, ctx.lambda, { removed: true })));
+    }
   } catch (thrown) {
     result = refusal(ctx, thrown);
   }

@@ -367,7 +367,10 @@ describe("the store", () => {
     for (const name of ["save", "get", "delete", "setState", "updateState"] as const) {
       const method = memory[name] as (...args: unknown[]) => unknown;
       const told = (...args: unknown[]) => {
-        budgets.push([name, (args.at(-1) as TimeBudget).getRemainingTimeInMillis()]);
+        // `get` has options after it.
+        const isBudget = (arg: unknown): arg is TimeBudget =>
+          typeof (arg as Partial<TimeBudget>).getRemainingTimeInMillis === "function";
+        budgets.push([name, args.find(isBudget)?.getRemainingTimeInMillis()]);
         return method.apply(memory, args);
       };
       Object.assign(memory, { [name]: told });

@@ -47,7 +47,12 @@ export interface ConnectionStore {
    */
   save(connection: Connection, budget?: TimeBudget): Promise<boolean>;
 
-  get(id: string, budget?: TimeBudget): Promise<Connection | undefined>;
+  /** @param options `removed`: also what a `delete` with `keep` has removed */
+  get(
+    id: string,
+    budget?: TimeBudget,
+    options?: { readonly removed?: boolean },
+  ): Promise<Connection | undefined>;
 
   /**
    * `get` without the wait, where rows are in this process's memory. Optional: a promise costs a message event
@@ -56,8 +61,12 @@ export interface ConnectionStore {
    */
   peek?(id: string, now: number): Connection | undefined;
 
-  /** Removes the row, and for 15 minutes (the longest that a Lambda runs) refuses to save it again. */
-  delete(id: string, budget?: TimeBudget): Promise<void>;
+  /**
+   * Removes the row, and for 15 minutes (the longest that a Lambda runs) refuses to save it again.
+   * @param options `keep`: what the row held is kept so long, but not past its expiry, for whoever asks for what is
+   * removed: a `$disconnect` that is still to come. It is in no list and no count.
+   */
+  delete(id: string, budget?: TimeBudget, options?: { readonly keep?: boolean }): Promise<void>;
 
   /** Writes some keys of a connection's state; `undefined` removes one. `false` when there is no row. */
   setState(

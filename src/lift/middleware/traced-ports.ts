@@ -91,12 +91,12 @@ export class TracedStore implements ConnectionStore {
     return spanned(this.#span("save"), () => this.#store.save(connection, budget));
   }
 
-  get(id: string, budget?: TimeBudget) {
-    return spanned(this.#span("get"), () => this.#store.get(id, budget));
+  get(id: string, budget?: TimeBudget, options?: { readonly removed?: boolean }) {
+    return spanned(this.#span("get"), () => this.#store.get(id, budget, options));
   }
 
-  delete(id: string, budget?: TimeBudget) {
-    return spanned(this.#span("delete"), () => this.#store.delete(id, budget));
+  delete(id: string, budget?: TimeBudget, options?: { readonly keep?: boolean }) {
+    return spanned(this.#span("delete"), () => this.#store.delete(id, budget, options));
   }
 
   setState(id: string, entries: { readonly [key: string]: Json | undefined }, budget?: TimeBudget) {

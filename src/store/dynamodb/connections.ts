@@ -7,7 +7,7 @@ import { ConnectionCount, removeCounted } from "./count.ts";
 import { conditionFailure, type Item } from "./failures.ts";
 import type { StoreOptions } from "./options.ts";
 import { itemsBy } from "./reads.ts";
-import { itemOf, keyOf, liveConnection, tombstoneOf } from "./rows.ts";
+import { itemOf, keyOf, liveConnection, removedRow, tombstoneOf } from "./rows.ts";
 import { conditionalUpdate, heldBy, KEYS_PER_UPDATE, newMark, stateUpdate, wasApplied } from "./state.ts";
 import { ATTRIBUTES, type IndexDefinition, TENANT_INDEX, USER_INDEX } from "./tables.ts";
 
@@ -49,17 +49,27 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     return standing === undefined || standing[ATTRIBUTES.kind] === undefined;
   }
 
-  async get(id: string, budget?: TimeBudget): Promise<Connection | undefined> {
-    return liveConnection(await this.#item(this.#caller.begin(budget), id), this.#now());
+  async get(
+    id: string,
+    budget?: TimeBudget,
+    { removed = false }: { readonly removed?: boolean } = {},
+  ): Promise<Connection | undefined> {
+    const item = await this.#item(this.#caller.begin(budget), id);
+    return liveConnection((removed ? removedRow(item) : undefined) ?? item, this.#now());
   }
 
-  async delete(id: string, budget?: TimeBudget): Promise<void> {
+  async delete(
+    id: string,
+    budget?: TimeBudget,
+    { keep = false }: { readonly keep?: boolean } = {},
+  ): Promise<void> {
     const now = this.#now();
     const attempts = this.#caller.begin(budget);
-    const tombstone = tombstoneOf(id, now + TOMBSTONE_MS);
     const removable = "(attribute_not_exists(#kind) OR #liveUntil <= :now)";
     // Where rows are counted a look costs less than the write that would fail.
-    let standing = this.#count === undefined ? undefined : await this.#item(attempts, id);
+    let standing = this.#count === undefined && !keep ? undefined : await this.#item(attempts, id);
+    const kept = keep && liveConnection(standing, now) !== undefined ? standing : undefined;
+    const tombstone = tombstoneOf(id, now + TOMBSTONE_MS, kept);
     if (!isCounted(standing)) {
       const uncounted = `${removable} AND attribute_not_exists(#countShard)`;
       standing = await this.#write(attempts, this.#put(tombstone, uncounted, now));

@@ -33,10 +33,14 @@ export function itemOf(connection: Connection, removableAt: number): Item {
   };
 }
 
-/** What stands in a deleted row's place until `liveUntil`, in ms since the epoch. */
-export function tombstoneOf(id: string, liveUntil: number): Item {
+/**
+ * What stands in a deleted row's place until `liveUntil`, in ms since the epoch.
+ * @param row what it keeps
+ */
+export function tombstoneOf(id: string, liveUntil: number, row?: Item): Item {
   return {
     ...keyOf(id),
+    ...(row === undefined ? {} : { [ATTRIBUTES.removed]: { M: row } }),
     [ATTRIBUTES.kind]: { S: "tombstone" satisfies Kind },
     [ATTRIBUTES.liveUntil]: { N: String(liveUntil) },
     [ATTRIBUTES.expiresAt]: { N: String(Math.ceil(liveUntil / 1000)) },
@@ -51,6 +55,11 @@ export function liveConnection(item: Item | undefined, now: number): Connection 
   if (item === undefined || !(ATTRIBUTES.id in item) || item[ATTRIBUTES.kind] !== undefined) return undefined;
   const connection = connectionOf(item);
   return connection.expiresAt > now ? connection : undefined;
+}
+
+/** The row that a tombstone keeps. */
+export function removedRow(item: Item | undefined): Item | undefined {
+  return item?.[ATTRIBUTES.removed]?.M;
 }
 
 function connectionOf(item: Item): Connection {

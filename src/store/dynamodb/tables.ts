@@ -23,6 +23,8 @@ export const ATTRIBUTES = {
   expiresAt: "ExpiresAt",
   /** On what is no connection: a tombstone, or a shard of the count. */
   kind: "Kind",
+  /** On a tombstone: the row, where it is kept for a `$disconnect` that is still to come. */
+  removed: "Removed",
   /** Where the row is counted, if it is. */
   countShard: "CountShard",
 } as const;

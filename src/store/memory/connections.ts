@@ -1,4 +1,4 @@
-import type { Connection, ConnectionStore, Json } from "../ports.ts";
+import type { Connection, ConnectionStore, Json, TimeBudget } from "../ports.ts";
 import { frozenCopy } from "./freeze.ts";
 import { ConnectionIndex } from "./index-by.ts";
 
@@ -28,6 +28,8 @@ class MemoryConnectionStore implements ConnectionStore {
   readonly #byTenant = new ConnectionIndex();
   /** Until when a deleted id can't be saved, in ms; in order of deletion, so of expiry too. */
   readonly #tombstones = new Map<string, number>();
+  /** Rows that were removed and kept; each goes with its tombstone. */
+  readonly #removed = new Map<string, Connection>();
   #sweeper: MapIterator<string> = this.#rows.keys();
 
   constructor(now: () => number) {
@@ -45,8 +47,16 @@ class MemoryConnectionStore implements ConnectionStore {
     return true;
   }
 
-  async get(id: string): Promise<Connection | undefined> {
-    return this.#live(id);
+  async get(
+    id: string,
+    _budget?: TimeBudget,
+    { removed = false }: { readonly removed?: boolean } = {},
+  ): Promise<Connection | undefined> {
+    const row = this.#live(id);
+    if (row !== undefined || !removed) return row;
+    this.#sweep();
+    const kept = this.#removed.get(id);
+    return kept !== undefined && kept.expiresAt > this.#now() ? kept : undefined;
   }
 
   peek(id: string, now: number): Connection | undefined {
@@ -54,10 +64,17 @@ class MemoryConnectionStore implements ConnectionStore {
     return row === undefined || row.expiresAt > now ? row : undefined;
   }
 
-  async delete(id: string): Promise<void> {
+  async delete(
+    id: string,
+    _budget?: TimeBudget,
+    { keep = false }: { readonly keep?: boolean } = {},
+  ): Promise<void> {
     this.#sweep();
+    const row = this.#live(id);
     this.#remove(id);
-    if (!this.#tombstones.has(id)) this.#tombstones.set(id, this.#now() + TOMBSTONE_MS);
+    if (this.#tombstones.has(id)) return;
+    this.#tombstones.set(id, this.#now() + TOMBSTONE_MS);
+    if (keep && row !== undefined) this.#removed.set(id, row);
   }
 
   async setState(id: string, entries: { readonly [key: string]: Json | undefined }): Promise<boolean> {
@@ -131,6 +148,7 @@ class MemoryConnectionStore implements ConnectionStore {
     for (const [id, until] of this.#tombstones) {
       if (until > now) break;
       this.#tombstones.delete(id);
+      this.#removed.delete(id);
     }
     for (let looked = 0; looked < SWEPT_PER_SAVE; looked++) {
       const next = this.#sweeper.next();
