@@ -5,7 +5,6 @@
  * stripped of its types (50 ms), would count as the function's start.
  */
 import { existsSync } from "node:fs";
-import { Agent, request } from "node:http";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { format } from "node:util";
@@ -16,6 +15,8 @@ import { format } from "node:util";
  * @typedef {(event: unknown, context: LambdaContext) => unknown} Handler
  */
 
+// Imported, `node:http` would bring all its exports, and with WebSocket all of undici: 25 ms of a cold start.
+const { Agent, request } = process.getBuiltinModule("node:http");
 const { env } = process;
 const [host = "", port = ""] = env.AWS_LAMBDA_RUNTIME_API?.split(":") ?? [];
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
