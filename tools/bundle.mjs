@@ -5,7 +5,7 @@ import { capture } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 
 /** The chat's functions, each a file in examples/chat/lambda. */
-const FUNCTIONS = ["connect", "disconnect", "router"];
+const FUNCTIONS = ["connect", "disconnect", "router", "tick"];
 
 /** What every bundle is made with: the chat's, and those that the bench compares them with. */
 const FLAGS = {
