@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { broadcast } from "./broadcast.ts";
+import { coldstart } from "./coldstart.ts";
 import { dispatch } from "./dispatch.ts";
 import { echo } from "./echo.ts";
 import { fanout } from "./fanout.ts";
@@ -23,6 +24,7 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
   ["broadcast", { run: broadcast, runs: 31, about: "time and memory for 10,000 connections" }],
   ["store", { run: store, runs: 3, about: "connects, updates and lists in memory and DynamoDB, with units" }],
   ["fanout", { run: fanout, runs: 5, about: "10,000 messages over signed HTTP, beside the AWS SDK" }],
+  ["coldstart", { run: coldstart, runs: 15, about: "a function's first event, beside one written by hand" }],
 ]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]

@@ -1,0 +1,15 @@
+// The chat's connect function without the AWS SDK.
+import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb/lean";
+import { createChat } from "../../examples/chat/app.ts";
+import { tokenVerifier } from "../../examples/chat/token.ts";
+
+const { CONNECTIONS_TABLE = "", TOKEN_SECRET = "", TOKEN_ISSUER = "", TOKEN_AUDIENCE = "" } = process.env;
+
+export const handler = createChat({
+  verify: tokenVerifier({
+    secret: Buffer.from(TOKEN_SECRET, "base64url"),
+    issuer: TOKEN_ISSUER,
+    audience: TOKEN_AUDIENCE,
+  }),
+  connectionStore: dynamoDBConnectionStore({ tableName: CONNECTIONS_TABLE }),
+}).webSocketHandler();
