@@ -113,6 +113,16 @@ describe("a broadcast", () => {
     });
   });
 
+  it("tells on request of those alone that were not sent to", async () => {
+    const sender: Sender = { concurrency: 1, send: (id) => (id === "b" ? "gone" : "sent") };
+    expect(await broadcastBy(sender, ["a", "b", "c"], { results: "unsent" })).toEqual({
+      ...counts,
+      sent: 2,
+      gone: 1,
+      results: [{ connectionId: "b", outcome: "gone" }],
+    });
+  });
+
   it("of nobody is done", async () => {
     expect(await broadcastBy(always("sent"), [])).toEqual(counts);
     async function* nobody() {}

@@ -34,7 +34,7 @@ export async function broadcastBy(
 ): Promise<BroadcastReport> {
   const { signal, budget } = options;
   signal?.throwIfAborted();
-  const broadcast = new Broadcast(sender, ids, options.results === true);
+  const broadcast = new Broadcast(sender, ids, options.results);
   const stop = () => broadcast.stop();
   signal?.addEventListener("abort", stop, { once: true });
   const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - GRACE_MS;
@@ -54,6 +54,7 @@ class Broadcast {
   readonly #recipients: Recipients;
   /** In the order of the ids; empty where one remains. */
   readonly #results: BroadcastResult[] | undefined;
+  readonly #unsentOnly: boolean;
   readonly #counts = { sent: 0, gone: 0, connecting: 0, failed: 0 };
   readonly #underWay = new Map<number, string>();
   readonly #givenUp: Promise<void>;
@@ -64,10 +65,15 @@ class Broadcast {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(sender: Sender, ids: Iterable<string> | AsyncIterable<string>, results: boolean) {
+  constructor(
+    sender: Sender,
+    ids: Iterable<string> | AsyncIterable<string>,
+    results: BroadcastOptions["results"],
+  ) {
     this.#sender = sender;
     this.#recipients = new Recipients(ids);
     this.#results = results ? [] : undefined;
+    this.#unsentOnly = results === "unsent";
     this.#givenUp = new Promise((resolve) => {
       this.#giveUp = resolve;
     });
@@ -102,12 +108,12 @@ class Broadcast {
     try {
       while (!this.#stopped) {
         const taken = this.#recipients.take();
-        const id = taken instanceof Promise ? await taken : taken;
+        const id = typeof taken === "object" ? await taken : taken;
         if (id === undefined) return;
         if (this.#stopped) return this.#recipients.putBack(id);
         const index = this.#taken++;
         const sending = this.#sender.send(id);
-        if (!(sending instanceof Promise)) {
+        if (typeof sending === "string" || !(sending instanceof Promise)) {
           this.#note(index, id, sending);
           continue;
         }
@@ -129,7 +135,7 @@ class Broadcast {
       return;
     }
     this.#counts[typeof delivered === "string" ? delivered : "failed"]++;
-    if (this.#results === undefined) return;
+    if (this.#results === undefined || (this.#unsentOnly && delivered === "sent")) return;
     this.#results[index] =
       typeof delivered === "string"
         ? { connectionId, outcome: delivered }

@@ -48,8 +48,8 @@ export interface PostOptions {
 
 /** Of a broadcast a signal that fires, and a budget that runs out, are no error: it stops and says what remains. */
 export interface BroadcastOptions extends PostOptions {
-  /** Whether the report has `results`. Default false. */
-  readonly results?: boolean;
+  /** Whether the report has `results`; `"unsent"`: without those that were sent to. Default false. */
+  readonly results?: boolean | "unsent";
 }
 
 /** Text goes out as a text frame; bytes too, as the service does, so they must be UTF-8. */

@@ -80,7 +80,7 @@ export class WebSocketContext {
     const left = () => this.#lambda.getRemainingTimeInMillis() - deadlineMarginMs;
     const timed = { budget: { getRemainingTimeInMillis: left }, ...options };
     if (!gone.hasRows) return connections.broadcast(ids, data, timed);
-    const report = await connections.broadcast(ids, data, { ...timed, results: true });
+    const report = await connections.broadcast(ids, data, { ...timed, results: options.results || "unsent" });
     const sendAgain = (id: string) => connections.post(id, data, timed);
     const settled = await gone.settleAll(report, sendAgain, this.#lambda, timed);
     if (options.results) return settled;
