@@ -52,10 +52,11 @@ export class WebSocketContext {
    */
   async sendMessageTo(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
     const connections = this.#reach(connectionId);
-    const send = () => connections.post(connectionId, data, this.#timed(options));
-    const outcome = await send();
+    const timed = this.#timed(options);
+    const outcome = await connections.post(connectionId, data, timed);
     if (outcome !== "gone") return outcome;
-    return this.#settings.gone.settle(connectionId, send, this.#lambda);
+    const sendAgain = () => connections.post(connectionId, data, timed);
+    return this.#settings.gone.settle(connectionId, sendAgain, this.#lambda);
   }
 
   /** `sendMessageTo`, with a value as JSON. @throws {LiftError} also NOT_JSON */
