@@ -1,12 +1,12 @@
 import { Caller } from "./caller.ts";
 import { logMetrics } from "./metrics.ts";
-import type { StoreOptions } from "./options.ts";
+import type { TableOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 /** What a store of these options calls its table by. */
-export function callerOf(transport: Transport, options: StoreOptions): Caller {
+export function callerOf(transport: Transport, options: TableOptions): Caller {
   const { tableName, timeoutMs = DEFAULT_TIMEOUT_MS, enableMetrics = false } = options;
   const measure =
     typeof enableMetrics === "function" ? enableMetrics : enableMetrics ? logMetrics : undefined;

@@ -7,26 +7,37 @@ import {
   UpdateTimeToLiveCommand,
   waitUntilTableExists,
 } from "@aws-sdk/client-dynamodb";
-import { CONNECTION_TABLE, type IndexDefinition, RATE_LIMIT_TABLE, type TableDefinition } from "./tables.ts";
+import {
+  CONNECTION_TABLE,
+  type IndexDefinition,
+  RATE_LIMIT_TABLE,
+  SCHEDULE_TABLE,
+  type TableDefinition,
+} from "./tables.ts";
 
 export interface CreateTablesOptions {
   readonly client: DynamoDBClient;
-  readonly tableName: string;
-  /** Another, for `dynamoDBRateLimiter`. Default: none. */
+  /** For `dynamoDBConnectionStore`. */
+  readonly tableName?: string;
+  /** For `dynamoDBSchedule`. */
+  readonly scheduleTableName?: string;
+  /** For `dynamoDBRateLimiter`. */
   readonly rateLimitTableName?: string;
   /** Seconds to wait for a table to become active. Default 120. */
   readonly maxWaitSeconds?: number;
 }
 
 /**
- * Creates what `dynamoDBConnectionStore` needs, and `dynamoDBRateLimiter` if it is asked to, billed on demand, and
- * waits until it is there. A table that exists is left as it is. For development and tests; in production let an
- * infrastructure stack do it.
+ * Creates the tables that are named, billed on demand, and waits until they are there. A table that exists is
+ * left as it is. For development and tests; in production let an infrastructure stack do it.
  */
 export async function createTables(options: CreateTablesOptions): Promise<void> {
-  const { tableName, rateLimitTableName } = options;
-  await createTable(options, tableName, CONNECTION_TABLE);
-  if (rateLimitTableName !== undefined) await createTable(options, rateLimitTableName, RATE_LIMIT_TABLE);
+  const tables = [
+    [options.tableName, CONNECTION_TABLE],
+    [options.scheduleTableName, SCHEDULE_TABLE],
+    [options.rateLimitTableName, RATE_LIMIT_TABLE],
+  ] as const;
+  for (const [name, table] of tables) if (name !== undefined) await createTable(options, name, table);
 }
 
 async function createTable(

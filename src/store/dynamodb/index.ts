@@ -1,12 +1,15 @@
 export type { CallMeasure } from "./caller.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
-export type { DynamoDBConnectionStoreOptions, StoreOptions } from "./options.ts";
-export { dynamoDBConnectionStore } from "./sdk.ts";
+export type { DynamoDBConnectionStoreOptions, DynamoDBOptions, StoreOptions, TableOptions } from "./options.ts";
+export { dynamoDBConnectionStore, dynamoDBSchedule } from "./sdk.ts";
 export {
   ATTRIBUTES,
   CONNECTION_TABLE,
+  DUE_INDEX,
   type IndexDefinition,
   RATE_LIMIT_TABLE,
+  SCHEDULE_ATTRIBUTES,
+  SCHEDULE_TABLE,
   type TableDefinition,
   TENANT_INDEX,
   USER_INDEX,

@@ -1,11 +1,18 @@
-import type { ConnectionStore } from "../ports.ts";
+import type { ConnectionStore, Schedule } from "../ports.ts";
 import { callerOf } from "./connect.ts";
 import { DynamoDBConnectionStore } from "./connections.ts";
 import { leanTransport } from "./lean-transport.ts";
-import { checkOptions, LEAN_CHECKS, type LeanConnectionStoreOptions } from "./options.ts";
+import {
+  checkOptions,
+  LEAN_CHECKS,
+  LEAN_STORE_CHECKS,
+  type LeanConnectionStoreOptions,
+  type LeanDynamoDBOptions,
+} from "./options.ts";
+import { DynamoDBSchedule } from "./schedule.ts";
 
 export type { CallMeasure } from "./caller.ts";
-export type { LeanConnectionStoreOptions } from "./options.ts";
+export type { LeanConnectionStoreOptions, LeanDynamoDBOptions } from "./options.ts";
 
 /**
  * Connections in DynamoDB, as those of `lift-ws/store/dynamodb` and in the same table, without the AWS SDK: its
@@ -14,6 +21,15 @@ export type { LeanConnectionStoreOptions } from "./options.ts";
  * from `save` TOO_MANY_CONNECTIONS
  */
 export function dynamoDBConnectionStore(options: LeanConnectionStoreOptions): ConnectionStore {
-  checkOptions(options, LEAN_CHECKS);
+  checkOptions(options, LEAN_STORE_CHECKS);
   return new DynamoDBConnectionStore(callerOf(leanTransport(options), options), options);
+}
+
+/**
+ * What must happen later, in the same table as the SDK's.
+ * @throws {StoreError} as `dynamoDBSchedule` of `lift-ws/store/dynamodb` does
+ */
+export function dynamoDBSchedule(options: LeanDynamoDBOptions): Schedule {
+  checkOptions(options, LEAN_CHECKS);
+  return new DynamoDBSchedule(callerOf(leanTransport(options), options));
 }

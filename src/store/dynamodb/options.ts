@@ -3,12 +3,20 @@ import type { AwsCredentials, AwsCredentialsProvider } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
 import type { CallMeasure } from "./caller.ts";
 
-/** What the store takes, whatever it reaches DynamoDB by. */
-export interface StoreOptions {
+/** What every store takes, whatever it reaches DynamoDB by. */
+export interface TableOptions {
   /** A table made by `createTables`, or like it. */
   readonly tableName: string;
   /** Default: from the environment. */
   readonly region?: string;
+  /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to the console. Default false. */
+  readonly enableMetrics?: boolean | ((measure: CallMeasure) => void);
+  /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
+  readonly timeoutMs?: number;
+}
+
+/** What the connection store takes besides. */
+export interface StoreOptions extends TableOptions {
   /**
    * Hours after its connect that DynamoDB removes a row whose `$disconnect` never came; more than 0. It is not
    * removed before it expires, nor read afterwards, whatever stands here. Default: as soon as it has expired.
@@ -16,53 +24,61 @@ export interface StoreOptions {
   readonly ttlHours?: number;
   /** From 1. A connection past it is refused with TOO_MANY_CONNECTIONS. Default: no limit, and no cost. */
   readonly maxConnections?: number;
-  /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to the console. Default false. */
-  readonly enableMetrics?: boolean | ((measure: CallMeasure) => void);
-  /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
-  readonly timeoutMs?: number;
   /** ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
 
 /** Through the AWS SDK. */
-export interface DynamoDBConnectionStoreOptions extends StoreOptions {
+export interface SdkOptions {
   /** Default: one of the store's own. The `region` has no say over it. */
   readonly client?: DynamoDBClient;
 }
 
 /** Without the AWS SDK. */
-export interface LeanConnectionStoreOptions extends StoreOptions {
+export interface LeanOptions {
   /** Default: the region's, or what `AWS_ENDPOINT_URL_DYNAMODB` says. */
   readonly endpoint?: string;
   /** Default: those that Lambda sets in a function's environment. */
   readonly credentials?: AwsCredentials | AwsCredentialsProvider;
 }
 
+export interface DynamoDBOptions extends TableOptions, SdkOptions {}
+export interface DynamoDBConnectionStoreOptions extends StoreOptions, SdkOptions {}
+export interface LeanDynamoDBOptions extends TableOptions, LeanOptions {}
+export interface LeanConnectionStoreOptions extends StoreOptions, LeanOptions {}
+
 type Checks<Options> = { readonly [name in keyof Required<Options>]: (value: unknown) => boolean };
 
-const CHECKS: Checks<StoreOptions> = {
+const TABLE_CHECKS: Checks<TableOptions> = {
   tableName: (value) => typeof value === "string" && value !== "",
   region: (value) => typeof value === "string" && value !== "",
-  ttlHours: (value) => typeof value === "number" && value > 0 && Number.isFinite(value),
-  maxConnections: (value) => Number.isSafeInteger(value) && Number(value) >= 1,
   enableMetrics: (value) => typeof value === "boolean" || typeof value === "function",
   timeoutMs: (value) => typeof value === "number" && value >= 1 && Number.isFinite(value),
+};
+
+const STORE_CHECKS: Checks<StoreOptions> = {
+  ...TABLE_CHECKS,
+  ttlHours: (value) => typeof value === "number" && value > 0 && Number.isFinite(value),
+  maxConnections: (value) => Number.isSafeInteger(value) && Number(value) >= 1,
   now: (value) => typeof value === "function",
 };
 
-export const SDK_CHECKS: Checks<DynamoDBConnectionStoreOptions> = {
-  ...CHECKS,
+const SDK: Checks<SdkOptions> = {
   client: (value) => typeof (value as { send?: unknown } | null)?.send === "function",
 };
 
-export const LEAN_CHECKS: Checks<LeanConnectionStoreOptions> = {
-  ...CHECKS,
+const LEAN: Checks<LeanOptions> = {
   endpoint: (value) => typeof value === "string" && URL.canParse(value),
   credentials: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
 };
 
+export const SDK_CHECKS: Checks<DynamoDBOptions> = { ...TABLE_CHECKS, ...SDK };
+export const SDK_STORE_CHECKS: Checks<DynamoDBConnectionStoreOptions> = { ...STORE_CHECKS, ...SDK };
+export const LEAN_CHECKS: Checks<LeanDynamoDBOptions> = { ...TABLE_CHECKS, ...LEAN };
+export const LEAN_STORE_CHECKS: Checks<LeanConnectionStoreOptions> = { ...STORE_CHECKS, ...LEAN };
+
 /** @throws {StoreError} INVALID_OPTION */
-export function checkOptions<Options extends StoreOptions>(options: Options, checks: Checks<Options>): void {
+export function checkOptions<Options extends TableOptions>(options: Options, checks: Checks<Options>): void {
   const known: { readonly [name: string]: (value: unknown) => boolean } = checks;
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(known, name)) {

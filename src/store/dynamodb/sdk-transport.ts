@@ -1,5 +1,6 @@
 import {
   BatchGetItemCommand,
+  DeleteItemCommand,
   type DynamoDBClient,
   GetItemCommand,
   PutItemCommand,
@@ -14,6 +15,7 @@ const COMMANDS = {
   GetItem: GetItemCommand,
   PutItem: PutItemCommand,
   UpdateItem: UpdateItemCommand,
+  DeleteItem: DeleteItemCommand,
   BatchGetItem: BatchGetItemCommand,
   Query: QueryCommand,
   Scan: ScanCommand,

@@ -1,8 +1,16 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { ConnectionStore } from "../ports.ts";
+import type { ConnectionStore, Schedule } from "../ports.ts";
+import type { Caller } from "./caller.ts";
 import { callerOf } from "./connect.ts";
 import { DynamoDBConnectionStore } from "./connections.ts";
-import { checkOptions, type DynamoDBConnectionStoreOptions, SDK_CHECKS } from "./options.ts";
+import {
+  checkOptions,
+  type DynamoDBConnectionStoreOptions,
+  type DynamoDBOptions,
+  SDK_CHECKS,
+  SDK_STORE_CHECKS,
+} from "./options.ts";
+import { DynamoDBSchedule } from "./schedule.ts";
 import { sdkTransport } from "./sdk-transport.ts";
 
 /**
@@ -11,8 +19,21 @@ import { sdkTransport } from "./sdk-transport.ts";
  * from `save` TOO_MANY_CONNECTIONS
  */
 export function dynamoDBConnectionStore(options: DynamoDBConnectionStoreOptions): ConnectionStore {
+  checkOptions(options, SDK_STORE_CHECKS);
+  return new DynamoDBConnectionStore(sdkCaller(options), options);
+}
+
+/**
+ * What must happen later, in DynamoDB, through the AWS SDK.
+ * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ */
+export function dynamoDBSchedule(options: DynamoDBOptions): Schedule {
   checkOptions(options, SDK_CHECKS);
+  return new DynamoDBSchedule(sdkCaller(options));
+}
+
+function sdkCaller(options: DynamoDBOptions): Caller {
   const { region } = options;
   const client = options.client ?? new DynamoDBClient(region === undefined ? {} : { region });
-  return new DynamoDBConnectionStore(callerOf(sdkTransport(client), options), options);
+  return callerOf(sdkTransport(client), options);
 }

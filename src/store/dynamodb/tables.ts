@@ -1,5 +1,5 @@
 /**
- * The one definition of the tables' names: the store reads and writes by it, `createTables` and an
+ * The one definition of the tables' names: the stores read and write by it, `createTables` and an
  * infrastructure stack make the tables from it.
  */
 
@@ -39,8 +39,8 @@ export interface TableDefinition {
   /** Keys are strings, all of them. */
   readonly partitionKey: string;
   readonly indexes: readonly IndexDefinition[];
-  /** Every index holds the keys alone: so a write to a row's state is no write to its indexes. */
-  readonly projection: "KEYS_ONLY";
+  /** What every index holds besides its keys. */
+  readonly projection: "KEYS_ONLY" | "ALL";
   readonly timeToLive: string;
 }
 
@@ -59,6 +59,7 @@ export const USER_INDEX: IndexDefinition = {
 export const CONNECTION_TABLE: TableDefinition = {
   partitionKey: ATTRIBUTES.id,
   indexes: [TENANT_INDEX, USER_INDEX],
+  // So a write to a row's state is no write to its indexes.
   projection: "KEYS_ONLY",
   timeToLive: ATTRIBUTES.expiresAt,
 };
@@ -69,4 +70,29 @@ export const RATE_LIMIT_TABLE: TableDefinition = {
   indexes: [],
   projection: "KEYS_ONLY",
   timeToLive: "expire",
+};
+/** What the attributes of a scheduled item are called. */
+export const SCHEDULE_ATTRIBUTES = {
+  /** Its kind and its id, as a list in JSON. */
+  key: "ItemKey",
+  shard: "Shard",
+  /** ms since the epoch, with leading zeros: as text in order of time. */
+  dueAt: "DueAt",
+  data: "Data",
+  /** Seconds since the epoch: when DynamoDB may remove the item. */
+  expiresAt: "ExpiresAt",
+} as const;
+
+export const DUE_INDEX: IndexDefinition = {
+  name: "DueIndex",
+  partitionKey: SCHEDULE_ATTRIBUTES.shard,
+  sortKey: SCHEDULE_ATTRIBUTES.dueAt,
+};
+
+export const SCHEDULE_TABLE: TableDefinition = {
+  partitionKey: SCHEDULE_ATTRIBUTES.key,
+  indexes: [DUE_INDEX],
+  // Items are read by the index alone: a read for each would cost more than the copies.
+  projection: "ALL",
+  timeToLive: SCHEDULE_ATTRIBUTES.expiresAt,
 };

@@ -1,6 +1,8 @@
 import type {
   BatchGetItemInput,
   BatchGetItemOutput,
+  DeleteItemInput,
+  DeleteItemOutput,
   GetItemInput,
   GetItemOutput,
   PutItemInput,
@@ -20,6 +22,7 @@ export interface Operations {
   GetItem: { input: GetItemInput; output: GetItemOutput };
   PutItem: { input: PutItemInput; output: PutItemOutput };
   UpdateItem: { input: UpdateItemInput; output: UpdateItemOutput };
+  DeleteItem: { input: DeleteItemInput; output: DeleteItemOutput };
   BatchGetItem: { input: BatchGetItemInput; output: BatchGetItemOutput };
   Query: { input: QueryInput; output: QueryOutput };
   Scan: { input: ScanInput; output: ScanOutput };

@@ -1,0 +1,125 @@
+import { randomUUID } from "node:crypto";
+import { DescribeTableCommand, PutItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
+import { beforeAll, describe, expect, it } from "vitest";
+import { injectFaults, onceEach, THROTTLED } from "../../../test/dynamodb/faults.ts";
+import { localClient } from "../../../test/dynamodb/world.ts";
+import { scheduleCases } from "../../../test/schedule.cases.ts";
+import type { Schedule } from "../ports.ts";
+import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+const client = localClient();
+
+async function makeTable(): Promise<string> {
+  const scheduleTableName = `schedule-${randomUUID()}`;
+  await createTables({ client, scheduleTableName });
+  return scheduleTableName;
+}
+
+scheduleCases("DynamoDB schedule", async () => dynamoDBSchedule({ tableName: await makeTable(), client }));
+
+describe("DynamoDB schedule", () => {
+  let tableName: string;
+  let schedule: Schedule;
+
+  beforeAll(async () => {
+    tableName = await makeTable();
+    schedule = dynamoDBSchedule({ tableName, client });
+  });
+
+  const ids = async (now: number) => {
+    const found: string[] = [];
+    for await (const { id } of schedule.due(now)) found.push(id);
+    return found.sort();
+  };
+
+  const items = async (kind: string) => {
+    const found = [];
+    for await (const { Items = [] } of paginateScan({ client }, { TableName: tableName })) {
+      found.push(...Items.filter(({ ItemKey }) => ItemKey?.S?.startsWith(`["${kind}",`)));
+    }
+    return found;
+  };
+
+  it("has a table as its definition says", async () => {
+    const { Table } = await client.send(new DescribeTableCommand({ TableName: tableName }));
+    const wanted = createTableInput(tableName, SCHEDULE_TABLE);
+    expect(Table?.KeySchema).toEqual(wanted.KeySchema);
+    expect(Table?.GlobalSecondaryIndexes).toEqual([
+      expect.objectContaining({ IndexName: "DueIndex", Projection: { ProjectionType: "ALL" } }),
+    ]);
+  });
+
+  it("spreads its items over the shards, and pages through all of a shard", async () => {
+    const data = { filling: "x".repeat(40_000) };
+    const all = Array.from({ length: 600 }, (_, n) => `item-${String(n).padStart(3, "0")}`);
+    // In one shard alone 40 KB each would be 24 MB: a page has 1 MB at most.
+    for (let from = 0; from < all.length; from += 60) {
+      const some = all.slice(from, from + 60);
+      await Promise.all(some.map((id) => schedule.put({ kind: "test", id, dueAt: NOW, data })));
+    }
+    expect(await ids(NOW)).toEqual(all);
+    const counts = new Map<string, number>();
+    for (const { Shard } of await items("test")) {
+      counts.set(Shard!.S!, (counts.get(Shard!.S!) ?? 0) + 1);
+    }
+    expect(counts.size).toBe(16);
+    expect(Math.max(...counts.values())).toBeLessThan(all.length / 8);
+  });
+
+  it("lets DynamoDB remove an item a week after it was due", async () => {
+    await schedule.put({ kind: "ttl", id: "a", dueAt: NOW + 1, data: {} });
+    const week = 7 * 24 * 60 * 60;
+    expect((await items("ttl"))[0]?.ExpiresAt).toEqual({ N: String(NOW / 1_000 + 1 + week) });
+  });
+
+  it("tries again what was throttled", async () => {
+    const throttled = localClient();
+    injectFaults(throttled, onceEach(THROTTLED));
+    const own = dynamoDBSchedule({ tableName: await makeTable(), client: throttled });
+    const item = { kind: "test", id: "a", dueAt: NOW, data: {} };
+    await own.put(item);
+    const due = [];
+    for await (const each of own.due(NOW)) due.push(each);
+    expect(due).toEqual([item]);
+    await own.delete(item);
+    for await (const _ of own.due(NOW)) expect.unreachable();
+  });
+
+  it("names an item that is malformed, after all the others", async () => {
+    const own = await makeTable();
+    for (const shard of ["0", "15"]) {
+      const Item = {
+        ItemKey: { S: `["${shard}"]` },
+        Shard: { S: shard },
+        DueAt: { S: "0" },
+        Data: { S: "{}" },
+      };
+      await client.send(new PutItemCommand({ TableName: own, Item }));
+    }
+    const bad = dynamoDBSchedule({ tableName: own, client });
+    const all = Array.from({ length: 50 }, (_, n) => `item-${n}`);
+    for (const id of all) await bad.put({ kind: "test", id, dueAt: NOW, data: {} });
+    const seen: string[] = [];
+    const read = async () => {
+      for await (const { id } of bad.due(NOW)) seen.push(id);
+    };
+    const message = expect.stringMatching(/"(0|15)"/);
+    await expect(read()).rejects.toMatchObject({ code: "BAD_ROW", message });
+    expect(seen.sort()).toEqual(all.sort());
+  });
+
+  it("says what is wrong where there is no table", async () => {
+    const lost = dynamoDBSchedule({ tableName: "nowhere", client });
+    await expect(lost.put({ kind: "a", id: "b", dueAt: 0, data: {} })).rejects.toMatchObject({
+      code: "STORE_REFUSED",
+    });
+  });
+
+  it("refuses options that it does not know, or that are wrong", () => {
+    const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
+    expect(() => dynamoDBSchedule({} as never)).toThrow(invalid);
+    expect(() => dynamoDBSchedule({ tableName: "t", ttlHours: 1 } as never)).toThrow(invalid);
+    expect(() => dynamoDBSchedule({ tableName: "t", timeoutMs: 0 })).toThrow(invalid);
+  });
+});
