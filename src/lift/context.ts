@@ -276,7 +276,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
   /**
    * Keeps a value on the connection, for its later events, `$disconnect` included. Written once, after the
    * handler, each key on its own; not at all when the handler throws. `undefined` removes the key.
-   * @throws {LiftError} STATE_NOT_JSON, STORE_REQUIRED
+   * @throws {LiftError} STATE_NOT_JSON, RESERVED_KEY, STORE_REQUIRED
    */
   set<Key extends keyof State & string>(key: Key, value: Storable<State[Key]> | undefined): this {
     this.#requireState().set(key, value);
@@ -298,7 +298,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
   /**
    * Changes a value by what it is now, atomically and at once: for lists and counters that overlapping events
    * share. `change` may run more than once. A key that this event has `set` is changed in what it will write.
-   * @throws {LiftError} STATE_NOT_JSON, STORE_FAILED, STORE_REQUIRED, CONNECTION_CLOSED
+   * @throws {LiftError} STATE_NOT_JSON, RESERVED_KEY, STORE_FAILED, STORE_REQUIRED, CONNECTION_CLOSED
    */
   update<Key extends keyof State & string>(
     key: Key,

@@ -14,6 +14,11 @@ export const ERROR_CODES = {
   MALFORMED_JSON: { status: 400, message: "The message is not JSON" },
   VALIDATION_ERROR: { status: 400, message: "The message does not have the form that its route asks for" },
   UNAUTHORIZED: { status: 401, message: "Not authenticated" },
+  TOKEN_EXPIRED: {
+    status: 401,
+    message: "The token has expired: connect again with a new one",
+    retry: true,
+  },
   FORBIDDEN: { status: 403, message: "Not allowed" },
   NOT_FOUND: { status: 404, message: "There is no such route" },
   CONNECTION_CLOSED: { status: 410, message: "The connection has ended", retry: true },
@@ -47,6 +52,11 @@ export const ERROR_CODES = {
   STORE_REQUIRED: {
     status: 500,
     message: "Connection state needs a connectionStore; ctx.locals holds what lasts one event",
+    internal: true,
+  },
+  RESERVED_KEY: {
+    status: 500,
+    message: "Keys of the state that begin with lift: are Lift's own",
     internal: true,
   },
   STATE_NOT_JSON: { status: 500, message: "A connection's state holds JSON only", internal: true },

@@ -18,6 +18,11 @@ export function errorFrame(ctx: AnyContext, error: LiftError): string {
   );
 }
 
+/** The frame before a close: it answers no message. */
+export function closingFrame(error: LiftError): string {
+  return sendable(error, (view) => JSON.stringify({ type: "error", error: view }));
+}
+
 /** The body of a refusal. No client sees it; logs and tests do. */
 export function errorBody(error: LiftError): string {
   return sendable(error, (view) => JSON.stringify({ error: view }));
@@ -42,7 +47,8 @@ function fitting(write: () => string): string | undefined {
   }
 }
 
-function messageId(ctx: AnyContext): string {
+/** What an answer to a message carries: the id that its client gave it, else the event's. */
+export function messageId(ctx: AnyContext): string {
   try {
     const id = ctx.body("id");
     return typeof id === "string" && id.length <= MAX_ID_LENGTH ? id : ctx.requestId;

@@ -42,6 +42,7 @@ export class ConnectionState {
   }
 
   set(key: string, value: unknown): void {
+    assertFree(key);
     this.#buffer ??= new Map();
     this.#buffer.set(key, value === undefined ? undefined : toJson(value));
   }
@@ -57,6 +58,7 @@ export class ConnectionState {
     change: (current: Json | undefined) => unknown,
     connecting: boolean,
   ): Promise<Json | undefined> {
+    assertFree(key);
     if (connecting || this.#buffer?.has(key)) {
       this.set(key, change(this.#read(key)));
       return this.#read(key);
@@ -114,6 +116,14 @@ export class ConnectionState {
     if (this.#updated?.has(key)) return copied(this.#updated.get(key));
     return this.#row ? copyOfField(this.#row.state, key) : undefined;
   }
+}
+
+/**
+ * Lift keeps a refreshed identity in the state: a key that a client has a say in must not reach it.
+ * @throws {LiftError} RESERVED_KEY
+ */
+function assertFree(key: string): void {
+  if (key.startsWith("lift:")) throw new LiftError("RESERVED_KEY");
 }
 
 /** A field of a state, as a copy that its reader may change. */

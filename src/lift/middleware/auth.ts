@@ -6,20 +6,24 @@ import {
   isDisconnectEvent,
   isSuccess,
   MAX_AUTHORIZER_RESULT_BYTES,
+  type MessageEvent,
 } from "../../apigw/index.ts";
 import { checkOptions, isFunction } from "../check-options.ts";
 import type { Middleware } from "../compose.ts";
 import { type AnyContext, resultOf, settingsOf } from "../context.ts";
 import { clientError, LiftError } from "../errors.ts";
+import { EXPIRY, endExpired, endOf, forgetExpiry, scheduleExpiry } from "./expiry.ts";
 import {
   type AuthIdentity,
   authIdentity,
   checkedIdentity,
   establish,
+  refreshedIdentity,
   toAuthorizer,
-  toMetadata,
+  toRow,
 } from "./identity.ts";
 import { DEFAULT_CLOCK_TOLERANCE, type JwtOptions, jwtVerifier } from "./jwt.ts";
+import { refreshing } from "./refresh.ts";
 import { chosenProtocol, tokenOf } from "./tokens.ts";
 
 export { type AuthIdentity, authIdentity, requirePermission } from "./identity.ts";
@@ -29,10 +33,13 @@ export type { JwtOptions } from "./jwt.ts";
 /** Exactly one of `jwt` and `validateToken`. */
 export interface WebSocketAuthOptions {
   readonly jwt?: JwtOptions;
-  /** Whose token it is: a user's id, or more. To refuse it throws, or answers nothing. */
+  /**
+   * Whose token it is: a user's id, or more. To refuse it throws, or answers nothing. `event` is what brought the
+   * token: a connect, or the message that refreshes.
+   */
   readonly validateToken?: (
     token: string,
-    event: ConnectEvent,
+    event: ConnectEvent | MessageEvent,
   ) => string | AuthIdentity | undefined | Promise<string | AuthIdentity | undefined>;
   /** Registered keys of routes that need no identity; with `$connect` among them no token is looked at. */
   readonly skipRoutes?: readonly string[];
@@ -56,35 +63,72 @@ const OPTIONS = {
 };
 
 interface Auth {
-  readonly identify: (event: ConnectEvent) => Promise<AuthIdentity>;
+  readonly verify: (token: string, event: ConnectEvent | MessageEvent) => Promise<AuthIdentity>;
   readonly skipped: ReadonlySet<string>;
   readonly protocols: readonly string[];
   readonly now: () => number;
   readonly toleranceMs: number;
 }
 
+/** The middleware, and what belongs to it. */
+export interface WebSocketAuth extends Middleware {
+  /**
+   * The handler of a route of your choice, by which a client brings a new token before the old one expires:
+   * `app.webSocket("auth.refresh", auth.refresh)` and `{ "action": "auth.refresh", "token": "…" }`. The token's
+   * user and tenant must be the connection's, else the connection is closed. Needs a `connectionStore`.
+   */
+  readonly refresh: (ctx: AnyContext) => Promise<void>;
+}
+
 /**
  * Establishes on `$connect` whose connection it is, by the token of its upgrade request: refused with 401 without
  * a good one, with 503 when the issuer's keys can't be had. Where an authorizer has established it already,
  * nothing is checked again. Later events know it from the authorizer's context or the connection's row; without
- * it, or past its expiry, a message gets an UNAUTHORIZED error frame. `$disconnect` always passes.
+ * it a message gets an UNAUTHORIZED error frame, past its expiry TOKEN_EXPIRED. `$disconnect` always passes.
+ *
+ * Where the app has a `schedule`, the connection is closed by the first tick after its token has expired.
  * @throws {LiftError} INVALID_OPTION
  */
-export function webSocketAuth(options: WebSocketAuthOptions): Middleware {
+export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
   const auth = readOptions(options);
   const { onError } = options;
-  return async (ctx, next) => {
-    if (auth.skipped.has(ctx.route) || isDisconnectEvent(ctx.event)) return next();
+  const { verify, toleranceMs } = auth;
+  const tell = (ctx: AnyContext, thrown: unknown) => onError?.(clientError(thrown), ctx);
+  const middleware: Middleware = async (ctx, next) => {
+    if (isDisconnectEvent(ctx.event)) {
+      await next();
+      return forgetExpiry(ctx, toleranceMs);
+    }
+    if (auth.skipped.has(ctx.route)) return next();
     try {
       if (isConnectEvent(ctx.event)) await connect(ctx, ctx.event, auth);
-      assertIdentity(ctx, auth);
+      if (!isCurrent(authIdentity(ctx), auth)) await assertRefreshed(ctx, auth);
     } catch (thrown) {
-      await onError?.(clientError(thrown), ctx);
+      await tell(ctx, thrown);
       throw thrown;
     }
     await next();
-    if (isConnectEvent(ctx.event) && isSuccess(ctx.statusCode)) conclude(ctx, ctx.event, auth);
+    if (isConnectEvent(ctx.event) && isSuccess(ctx.statusCode)) await conclude(ctx, ctx.event, auth);
   };
+  const refresh = refreshing({
+    verify: async (token, event) => {
+      const identity = await verify(token, event);
+      if (!isCurrent(identity, auth)) throw new LiftError("TOKEN_EXPIRED");
+      return identity;
+    },
+    endOf: ({ expiresAt }) => endOf(expiresAt, toleranceMs),
+  });
+  return Object.assign(middleware, {
+    refresh: async (ctx: AnyContext) => {
+      try {
+        await refresh(ctx);
+      } catch (thrown) {
+        await tell(ctx, thrown);
+        throw thrown;
+      }
+    },
+    scheduled: { [EXPIRY]: endExpired(toleranceMs) },
+  });
 }
 
 /** A Lambda REQUEST authorizer. API Gateway must list no identity source for it. */
@@ -97,11 +141,11 @@ export type WebSocketAuthorizer = (event: AuthorizerEvent) => Promise<Authorizer
  * @throws {LiftError} INVALID_OPTION
  */
 export function webSocketAuthorizer(options: WebSocketAuthOptions): WebSocketAuthorizer {
-  const { identify, skipped } = readOptions(options);
+  const auth = readOptions(options);
   return async (event) => {
-    if (skipped.has("$connect")) return allow(event, "anonymous", {});
+    if (auth.skipped.has("$connect")) return allow(event, "anonymous", {});
     try {
-      const identity = await identify(event);
+      const identity = await identify(event, auth);
       return allow(event, identity.userId, toAuthorizer(identity));
     } catch (thrown) {
       if (thrown instanceof LiftError && thrown.code === "UNAUTHORIZED") throw new Error("Unauthorized");
@@ -124,7 +168,7 @@ function allow(
   throw new LiftError("INVALID_RESULT", { message });
 }
 
-async function connect(ctx: AnyContext, event: ConnectEvent, { identify }: Auth): Promise<void> {
+async function connect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
   const { authorizer } = event.requestContext;
   if (authorizer !== undefined && ctx.userId !== undefined) return;
   if (settingsOf(ctx).store === undefined) {
@@ -132,25 +176,40 @@ async function connect(ctx: AnyContext, event: ConnectEvent, { identify }: Auth)
       "webSocketAuth needs a connectionStore, or an authorizer, for later events to know the identity";
     throw new LiftError("STORE_REQUIRED", { message });
   }
-  const identity = await identify(event);
+  const identity = await identify(event, auth);
   ctx.setUserId(identity.userId);
   if (identity.tenantId !== undefined) ctx.setTenantId(identity.tenantId);
   establish(ctx, identity);
 }
 
-/** @throws {LiftError} UNAUTHORIZED */
-function assertIdentity(ctx: AnyContext, { now, toleranceMs }: Auth): void {
-  const identity = authIdentity(ctx);
-  if (identity === undefined) throw new LiftError("UNAUTHORIZED");
-  if (identity.expiresAt !== undefined && identity.expiresAt + toleranceMs <= now()) {
-    throw new LiftError("UNAUTHORIZED", { message: "The token has expired: connect again with a new one" });
-  }
+/** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE */
+async function identify(event: ConnectEvent, { verify }: Auth): Promise<AuthIdentity> {
+  const token = tokenOf(event);
+  if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no token" });
+  return verify(token, event);
+}
+
+function isCurrent(identity: AuthIdentity | undefined, { now, toleranceMs }: Auth): boolean {
+  const end = endOf(identity?.expiresAt, toleranceMs);
+  return identity !== undefined && (end === undefined || end > now());
+}
+
+/** @throws {LiftError} UNAUTHORIZED, TOKEN_EXPIRED, STORE_FAILED */
+async function assertRefreshed(ctx: AnyContext, auth: Auth): Promise<void> {
+  if (authIdentity(ctx) === undefined) throw new LiftError("UNAUTHORIZED");
+  if (!isCurrent(await refreshedIdentity(ctx), auth)) throw new LiftError("TOKEN_EXPIRED");
 }
 
 /** After the handler: a raw result of it has headers of its own, and metadata of its own must not be rights. */
-function conclude(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {
+async function conclude(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
   const identity = authIdentity(ctx);
-  if (identity !== undefined) ctx.setMetadata(toMetadata(identity));
+  if (identity !== undefined) ctx.setMetadata(toRow(identity));
+  choose(ctx, event, auth);
+  // Before the row is saved: what is in the schedule in vain does no harm, what is missing would.
+  await scheduleExpiry(ctx, endOf(identity?.expiresAt, auth.toleranceMs));
+}
+
+function choose(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {
   const protocol = chosenProtocol(event, protocols);
   const names = Object.keys(resultOf(ctx).headers ?? {});
   if (protocol === undefined || names.some((name) => name.toLowerCase() === "sec-websocket-protocol")) return;
@@ -167,11 +226,7 @@ function readOptions(options: WebSocketAuthOptions): Auth {
   }
   const verify = jwt === undefined ? validating(validateToken!) : jwtVerifier(jwt, now);
   return {
-    identify: async (event) => {
-      const token = tokenOf(event);
-      if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no token" });
-      return checkedIdentity(await verify(token, event));
-    },
+    verify: async (token, event) => checkedIdentity(await verify(token, event)),
     skipped: new Set(skipRoutes),
     protocols,
     now,
@@ -180,7 +235,7 @@ function readOptions(options: WebSocketAuthOptions): Auth {
 }
 
 function validating(validateToken: NonNullable<WebSocketAuthOptions["validateToken"]>) {
-  return async (token: string, event: ConnectEvent) => {
+  return async (token: string, event: ConnectEvent | MessageEvent) => {
     try {
       return await validateToken(token, event);
     } catch (thrown) {

@@ -1,5 +1,5 @@
 import { type AuthorizerContext, type AuthorizerResult, isConnectEvent } from "../../apigw/index.ts";
-import type { Json, JsonObject } from "../../store/index.ts";
+import type { Connection, Json, JsonObject } from "../../store/index.ts";
 import type { Middleware } from "../compose.ts";
 import { type AnyContext, rowOf, settingsOf } from "../context.ts";
 import { LiftError } from "../errors.ts";
@@ -15,8 +15,8 @@ export interface AuthIdentity {
   readonly expiresAt?: number | undefined;
 }
 
-/** Where a connection's metadata keeps what its row has no field for. */
-const METADATA_KEY = "lift:auth";
+/** Where a row keeps what it has no field for: in its metadata from the start, in its state once refreshed. */
+const KEY = "lift:auth";
 
 const established = new WeakMap<AnyContext, AuthIdentity>();
 
@@ -33,11 +33,29 @@ export function authIdentity(ctx: AnyContext): AuthIdentity | undefined {
   if (known !== undefined || ctx.userId === undefined) return known;
   const { authorizer } = ctx.event.requestContext;
   const authorized = authorizer !== undefined && settingsOf(ctx).identity(authorizer)?.userId !== undefined;
-  const rest = authorized ? fromAuthorizer(authorizer) : fromMetadata(rowOf(ctx)?.metadata[METADATA_KEY]);
+  const rest = authorized ? fromAuthorizer(authorizer) : fromRow(rowOf(ctx));
   const identity = { userId: ctx.userId, tenantId: ctx.tenantId, ...rest };
   // On $connect another middleware may still set it.
   if (!isConnectEvent(ctx.event)) established.set(ctx, identity);
   return identity;
+}
+
+/**
+ * What the connection has been refreshed to, where this event knows it from the authorizer, whose context never
+ * changes: for that it reads the row. `undefined`: nothing newer.
+ */
+export async function refreshedIdentity(ctx: AnyContext): Promise<AuthIdentity | undefined> {
+  if (settingsOf(ctx).store === undefined || rowOf(ctx) !== undefined) return undefined;
+  const row = await ctx.connection();
+  if (row?.state[KEY] === undefined || ctx.userId === undefined) return undefined;
+  const identity = { userId: ctx.userId, tenantId: ctx.tenantId, ...fromRow(row) };
+  establish(ctx, identity);
+  return identity;
+}
+
+/** Until when a connection's token is good, as its row says: ms since the epoch. */
+export function expiryOf(row: Connection): number | undefined {
+  return fromRow(row).expiresAt;
 }
 
 /**
@@ -58,14 +76,15 @@ export function requirePermission(...permissions: readonly string[]): Middleware
   };
 }
 
-/** What a connection's metadata keeps of an identity, for its later events. */
-export function toMetadata({ roles, permissions, expiresAt }: AuthIdentity): JsonObject {
+/** What a row keeps of an identity, for its later events: as its metadata, and as entries of its state once refreshed. */
+export function toRow({ roles, permissions, expiresAt }: AuthIdentity): JsonObject {
   const kept: { [name: string]: Json } = { roles: [...(roles ?? [])], permissions: [...(permissions ?? [])] };
   if (expiresAt !== undefined) kept.expiresAt = expiresAt;
-  return { [METADATA_KEY]: kept };
+  return { [KEY]: kept };
 }
 
-function fromMetadata(kept: Json | undefined): Partial<AuthIdentity> {
+function fromRow(row: Connection | undefined): Partial<AuthIdentity> {
+  const kept = row?.state[KEY] ?? row?.metadata[KEY];
   if (typeof kept !== "object" || kept === null || Array.isArray(kept)) return {};
   const { roles, permissions, expiresAt } = kept as JsonObject;
   return {

@@ -1,0 +1,61 @@
+import { type AnyContext, rowOf, settingsOf } from "../context.ts";
+import { endpointOf } from "../delivery.ts";
+import { dismiss } from "../dismiss.ts";
+import { LiftError } from "../errors.ts";
+import { fromStore } from "../state.ts";
+import type { ScheduledAction } from "../tick.ts";
+import { expiryOf } from "./identity.ts";
+
+/** The kind of the items that end connections. */
+export const EXPIRY = "lift:auth.expiry";
+
+/** A `$connect` that takes longer than this has failed: the service waits 29 s for it. */
+const CONNECTING_MS = 30_000;
+
+/** Puts the end of this event's connection into the app's schedule; not where its lifetime ends it before. */
+export async function scheduleExpiry(ctx: AnyContext, end: number | undefined): Promise<void> {
+  const { schedule, lifetimeMs } = settingsOf(ctx);
+  const { connectedAt } = ctx.event.requestContext;
+  if (schedule === undefined || end === undefined || end > connectedAt + lifetimeMs) return;
+  const data = { endpoint: endpointOf(ctx.event), connectedAt };
+  const item = { kind: EXPIRY, id: ctx.connectionId, dueAt: end, data };
+  await fromStore(schedule.put(item, ctx.lambda));
+}
+
+/** On `$disconnect`: best effort, for the tick copes with connections that have gone. */
+export async function forgetExpiry(ctx: AnyContext, toleranceMs: number): Promise<void> {
+  const { schedule, lifetimeMs } = settingsOf(ctx);
+  const row = rowOf(ctx);
+  const dueAt = row && endOf(expiryOf(row), toleranceMs);
+  const { connectedAt } = ctx.event.requestContext;
+  if (schedule === undefined || dueAt === undefined || dueAt > connectedAt + lifetimeMs) return;
+  try {
+    await schedule.delete({ kind: EXPIRY, id: ctx.connectionId, dueAt }, ctx.lambda);
+  } catch (error) {
+    ctx.logger.warn("The expiry of a connection was left in the schedule", { error });
+  }
+}
+
+/** Ends a connection whose token has expired, unless it has been refreshed since. */
+export function endExpired(toleranceMs: number): ScheduledAction {
+  return async (item, tick) => {
+    const row = await fromStore(tick.store?.get(item.id, tick) ?? Promise.resolve(undefined));
+    if (row !== undefined) {
+      const end = endOf(expiryOf(row), toleranceMs);
+      if (end === undefined) return;
+      if (end > tick.now()) return tick.schedule.put({ ...item, dueAt: end }, tick);
+    }
+    const { endpoint, connectedAt } = item.data as { endpoint: string; connectedAt: number };
+    const options = { signal: tick.signal };
+    const error = new LiftError("TOKEN_EXPIRED");
+    const wasThere = await dismiss(tick.connectionsAt(endpoint), item.id, error, options);
+    // Before its $connect has ended a connection can't be reached, and looks like one that has gone.
+    const connected = connectedAt + CONNECTING_MS;
+    if (!wasThere && tick.now() < connected) await tick.schedule.put({ ...item, dueAt: connected }, tick);
+  };
+}
+
+/** The first moment at which the token is no good any more; ms since the epoch. */
+export function endOf(expiresAt: number | undefined, toleranceMs: number): number | undefined {
+  return expiresAt === undefined ? undefined : Math.ceil(expiresAt + toleranceMs);
+}
