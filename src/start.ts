@@ -3,7 +3,7 @@ import type { LambdaHandler } from "./apigw/index.ts";
 import { createGateway, type Gateway, GatewayError, type GatewayOptions } from "./gateway/index.ts";
 import type { Lift } from "./lift/index.ts";
 
-export interface StartOptions extends Omit<GatewayOptions, "handler" | "routes"> {
+export interface StartOptions extends Omit<GatewayOptions, "everySecond" | "handler" | "routes"> {
   /** Default the environment's `PORT`, else 3001; 0 takes any free one. */
   readonly port?: number;
   /** Default the environment's `HOST`, else `127.0.0.1`. Beyond loopback the gateway needs `credentials`. */
@@ -20,7 +20,7 @@ const SAME_KEY_PRESS_MS = 500;
 
 /**
  * Runs an app on the gateway on this machine until SIGINT or SIGTERM stops it gracefully, and a second one at
- * once. In a Lambda, or what `lift-ws dev` makes of this machine, it does nothing: there the handler that the
+ * once. An app with a `schedule` is ticked every second. In a Lambda, or what `lift-ws dev` makes of this machine, it does nothing: there the handler that the
  * module exports is called.
  *
  * What keeps it from listening, a taken port say, is told in one line and ends the process with 1.
@@ -52,7 +52,12 @@ export async function start<State extends object>(
 function gatewayFor<State extends object>(app: Lift<State>, options: GatewayOptions): Gateway {
   const handler: LambdaHandler = (event, context) => answer(event, context);
   const routes = new Map(app.routeKeys.map((key) => [key, handler]));
-  const gateway = createGateway({ ...options, routes });
+  const gateway: Gateway = createGateway({
+    ...options,
+    routes,
+    // In place of the scheduled function.
+    ...(app.schedule !== undefined && { everySecond: () => app.tick({ connections: gateway }) }),
+  });
   const answer = app.webSocketHandler({ connections: gateway });
   return gateway;
 }

@@ -1,22 +1,22 @@
 // The middleware over real sockets: what the gateway, and a browser, make of its answers.
 import { SignJWT } from "jose";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { createGateway, type GatewayOptions } from "../src/gateway/index.ts";
+import { createGateway, type Gateway, type GatewayOptions, ManualClock } from "../src/gateway/index.ts";
 import { type AnyContext, jsonLogger, Lift, type LiftOptions } from "../src/lift/index.ts";
 import { webSocketAuth, webSocketAuthorizer } from "../src/lift/middleware/auth.ts";
 import { type EventMetrics, webSocketMetrics } from "../src/lift/middleware/metrics.ts";
 import { webSocketRateLimit } from "../src/lift/middleware/rate-limit.ts";
 import { webSocketTracing } from "../src/lift/middleware/tracing.ts";
-import { memoryConnectionStore } from "../src/store/memory/index.ts";
+import { memoryConnectionStore, memorySchedule } from "../src/store/memory/index.ts";
 import { connect, upgrade } from "./conformance/harness.ts";
 
 const secret = new TextEncoder().encode("a secret of thirty-two bytes, or more");
 const jwt = { algorithms: ["HS256"], secret, issuer: "me", audience: "chat" };
 
-const token = () =>
+const token = (expiry: number | string = "1h") =>
   new SignJWT({ iss: "me", aud: "chat", sub: "ada", tenant_id: "acme" })
     .setProtectedHeader({ alg: "HS256" })
-    .setExpirationTime("1h")
+    .setExpirationTime(expiry)
     .sign(secret);
 
 async function startStack(options: GatewayOptions = {}, lift: LiftOptions<object> = {}) {
@@ -73,5 +73,48 @@ describe("the stack on the gateway", () => {
     const client = await connect(gateway, { path: `?token=${await token()}` });
     client.send({ action: "whoami" });
     expect(JSON.parse(await client.messages.next())).toEqual({ user: "ada", tenant: "acme" });
+  });
+});
+
+describe("a socket whose token expires", () => {
+  it("is told and closed by a tick, and put off by a refresh", async () => {
+    const clock = new ManualClock();
+    const now = () => clock.now();
+    const app = new Lift<object>({
+      connectionStore: memoryConnectionStore({ now }),
+      schedule: memorySchedule(),
+      now,
+    });
+    const auth = webSocketAuth({ jwt, now });
+    app.use(auth).webSocket("auth.refresh", auth.refresh);
+    const gateway: Gateway = createGateway({
+      clock,
+      routes: Object.fromEntries(
+        app.routeKeys.map((key) => [key, (event, context) => answer(event, context)]),
+      ),
+      everySecond: () => app.tick({ connections: gateway }),
+    });
+    const answer = app.webSocketHandler({ connections: gateway });
+    await gateway.listen({ port: 0 });
+    onTestFinished(async () => {
+      await gateway.close({ drainMs: 1, spreadMs: 0 });
+      expect(clock.pending).toBe(0);
+    });
+    const until = (ms: number) => token((clock.now() + ms) / 1_000);
+    const client = await connect(gateway, { path: `?token=${await until(60_000)}` });
+    client.send({ action: "auth.refresh", id: "r1", token: await until(120_000) });
+    expect(JSON.parse(await client.messages.next())).toMatchObject({ request_id: "r1", success: true });
+    for (const ms of [70_000, 1_000, 59_000]) {
+      clock.advance(ms);
+      // Its answer leaves the tick time to end, and shows that the socket is open.
+      client.send({ action: "nothing" });
+      expect(JSON.parse(await client.messages.next())).toMatchObject({ message: "Forbidden" });
+    }
+    clock.advance(1_000);
+    expect(JSON.parse(await client.messages.next())).toEqual({
+      type: "error",
+      error: { code: "TOKEN_EXPIRED", message: expect.any(String), retry: true },
+    });
+    expect(await client.closed).toMatchObject({ code: 1000 });
   });
 });

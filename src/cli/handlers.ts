@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import type { Connections, LambdaContext, LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
-import type { ConnectionStore } from "../store/index.ts";
+import type { ConnectionStore, Schedule } from "../store/index.ts";
 import { CliError } from "./errors.ts";
 import type { ModuleExports } from "./modules.ts";
 
@@ -18,6 +18,8 @@ export interface Reference {
 export interface LiftApp {
   readonly routeKeys: Iterable<string>;
   readonly connectionStore?: ConnectionStore | undefined;
+  readonly schedule?: Schedule | undefined;
+  tick?(options: { readonly connections: Connections }): Promise<unknown>;
   webSocketHandler(options: {
     readonly connections: Connections;
   }): (event: WebSocketEvent, context: LambdaContext) => unknown;

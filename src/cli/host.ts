@@ -1,20 +1,28 @@
 import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway/index.ts";
+import { CarriedSchedule } from "./carried-schedule.ts";
 import { CliError } from "./errors.ts";
 import { OpenRows } from "./open-rows.ts";
 import type { Program } from "./program.ts";
+
+type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler" | "routes">;
 
 /** A gateway, and the program that it runs: which can be put in the place of another while sockets are open. */
 export class Host {
   readonly gateway: Gateway;
   readonly #routes = new Map<string, LambdaHandler>();
   readonly #rows = new OpenRows();
+  readonly #schedule = new CarriedSchedule();
   #program: Program;
 
   /** @throws {GatewayError} INVALID_OPTION */
-  constructor(program: Program, options: Omit<GatewayOptions, "handler" | "routes" | "authorizer">) {
+  constructor(program: Program, options: HostOptions) {
     this.#program = program;
-    this.gateway = createGateway({ ...options, ...this.#integrations(program) });
+    this.gateway = createGateway({
+      ...options,
+      ...this.#integrations(program),
+      everySecond: () => this.#tick(),
+    });
     this.#fillRoutes(program);
   }
 
@@ -60,8 +68,17 @@ export class Host {
     const { app } = program;
     const handler = app.webSocketHandler({ connections: this.gateway });
     this.#rows.moveTo(app.connectionStore);
+    void this.#schedule.moveTo(app.schedule);
     const watched = this.#rows.watched(handler, app.connectionStore);
     return [...app.routeKeys].map((key) => [key, watched] as const);
+  }
+
+  /** In place of the scheduled function. */
+  async #tick(): Promise<void> {
+    if (this.#program.kind !== "app") return;
+    const { app } = this.#program;
+    await this.#schedule.carry();
+    if (app.schedule !== undefined) await app.tick?.({ connections: this.gateway });
   }
 
   #handler(): LambdaHandler {

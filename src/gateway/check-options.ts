@@ -62,6 +62,7 @@ const CHECKS: { readonly [Name in keyof Required<GatewayOptions>]: Check } = {
   tls: { test: (value) => hasText(value, "key", "cert"), takes: "a key and a cert, each a string" },
   http: FUNCTION,
   onEvent: FUNCTION,
+  everySecond: FUNCTION,
 };
 
 /** @throws {GatewayError} INVALID_OPTION, naming the option */

@@ -9,7 +9,7 @@ import type {
   PostOptions,
   PostOutcome,
 } from "../apigw/index.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock, Timer } from "./clock.ts";
 import { ENDINGS } from "./close-codes.ts";
 import { Delivery } from "./delivery.ts";
 import { Dispatcher } from "./dispatch.ts";
@@ -19,6 +19,7 @@ import { Listener } from "./listener.ts";
 import { Management, parseManagedPath, refuseRequest } from "./management.ts";
 import { type GatewayOptions, type GatewaySettings, readOptions } from "./options.ts";
 import { Registry } from "./registry.ts";
+import { repeat } from "./repeat.ts";
 import { reportBug } from "./report.ts";
 import { Throttle } from "./throttle.ts";
 import { isServicePath, Upgrades } from "./upgrade.ts";
@@ -67,6 +68,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   return new LocalGateway(readOptions(options));
 }
 
+const SECOND_MS = 1_000;
+
 const HEALTH_PATH = "/healthz";
 
 /** Sockets are closed in so many steps, spread over the stop's time. */
@@ -82,6 +85,7 @@ class LocalGateway implements Gateway {
   readonly #listener: Listener;
   #address: { readonly host: string; readonly port: number } | undefined;
   #closed: Promise<void> | undefined;
+  #repeating: Timer | undefined;
 
   constructor(settings: GatewaySettings) {
     const { clock, limits } = settings;
@@ -118,6 +122,15 @@ class LocalGateway implements Gateway {
       );
     }
     this.#address = { host, port: await this.#listener.listen(port, host) };
+    const { clock, everySecond } = this.#settings;
+    if (everySecond === undefined || this.#closed) return;
+    this.#repeating = repeat(clock, SECOND_MS, async () => {
+      try {
+        await everySecond();
+      } catch (error) {
+        reportBug(error);
+      }
+    });
   }
 
   close({ drainMs = 5_000, spreadMs = 2_000 }: StopOptions = {}): Promise<void> {
@@ -207,6 +220,7 @@ class LocalGateway implements Gateway {
 
   async #stop(drainMs: number, spreadMs: number): Promise<void> {
     const { clock } = this.#settings;
+    this.#repeating?.cancel();
     this.#upgrades.stop();
     await this.#invoker.drain(drainMs);
     this.#upgrades.drained();

@@ -38,6 +38,7 @@ describe("readOptions", () => {
   it.each<[keyof GatewayOptions, readonly unknown[]]>([
     ["authorizer", ["x", {}]],
     ["onEvent", [true]],
+    ["everySecond", [true]],
     ["http", [{}]],
     ["identitySources", ["route.request.header.A", ["header.A"], ["route.request.header."], [5]]],
     ["routeSelectionExpression", [5]],

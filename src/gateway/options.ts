@@ -143,6 +143,11 @@ export interface GatewayOptions {
    * nothing for the event and becomes a process warning.
    */
   readonly onEvent?: (report: EventReport) => void;
+  /**
+   * Called every second from `listen` to `close`, but not before the last call has ended: in place of a scheduled
+   * function. What it throws or rejects with becomes a process warning.
+   */
+  readonly everySecond?: () => unknown;
 }
 
 /** The options with their defaults in, checked. */
@@ -171,6 +176,7 @@ export interface GatewaySettings {
   readonly tls: { readonly key: string; readonly cert: string } | undefined;
   readonly http: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   readonly onEvent: ((report: EventReport) => void) | undefined;
+  readonly everySecond: (() => unknown) | undefined;
 }
 
 const RESERVED_SEGMENT = "healthz";
@@ -211,6 +217,7 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     tls: options.tls,
     http: options.http,
     onEvent: options.onEvent && guarded(options.onEvent),
+    everySecond: options.everySecond,
   };
 }
 

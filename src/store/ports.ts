@@ -123,6 +123,9 @@ export interface Schedule {
   /** What is due at `now`, in ms since the epoch; the oldest of a part of the schedule first. Pages to the end. */
   due(now: number): AsyncIterable<ScheduledItem>;
 
+  /** Every item, due or not, where they are in this process's memory. Optional. */
+  all?(): Iterable<ScheduledItem>;
+
   /** Removes an item, unless it has been moved to another time since it was read. */
   delete(item: Pick<ScheduledItem, "kind" | "id" | "dueAt">, budget?: TimeBudget): Promise<void>;
 }

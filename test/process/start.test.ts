@@ -12,7 +12,12 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const APP = `
   import { Lift } from "lift-ws";
   import { start } from "lift-ws/start";
-  const app = new Lift();
+  import { memorySchedule } from "lift-ws/store/memory";
+  const schedule = memorySchedule();
+  const app = new Lift({ schedule });
+  app.scheduled("note", ({ id }) => console.log("ticked", id));
+  const { DUE } = process.env;
+  if (DUE) await schedule.put({ kind: "note", id: DUE, dueAt: Date.now(), data: {} });
   app.webSocket("echo", (ctx) => ctx.reply({ echo: ctx.body("text") }));
   app.webSocket("hang", async (ctx) => { await ctx.reply("hanging"); await new Promise(() => {}); });
   const gateway = await start(app, JSON.parse(process.env.OPTIONS ?? "{}"));
@@ -86,6 +91,11 @@ describe("start", () => {
     socket.send("x".repeat(51));
     const [close] = await once(socket, "close");
     expect((close as CloseEvent).code).toBe(1009);
+  });
+
+  it("ticks the app, in place of the scheduled function", async () => {
+    await serve({ DUE: "tea" });
+    while (!lines.includes("ticked tea")) await once(child.stdout!, "data");
   });
 
   it("does nothing in a Lambda", async () => {

@@ -37,6 +37,25 @@ describe("lift-ws dev --watch", () => {
     expect(socket.readyState).toBe(socket.OPEN);
   });
 
+  it("does what was scheduled before the save, though the app makes its memory schedule anew", async () => {
+    // To version 2 it is an hour later.
+    const app = (version: number) => `import { Lift } from "lift-ws";
+      import { memorySchedule } from "lift-ws/store/memory";
+      const schedule = memorySchedule();
+      const app = new Lift({ schedule, now: () => Date.now() + ${version - 1} * 3_600_000 });
+      app.scheduled("note", ({ id }) => console.log("Noted", id, "by version ${version}"));
+      app.webSocket("later", async (ctx) => {
+        await schedule.put({ kind: "note", id: "tea", dueAt: Date.now() + 60_000, data: {} });
+        await ctx.reply("noted");
+      });
+      export default app;`;
+    project = await Project.create({ "app.mjs": app(1) });
+    const lift = await project.dev(["app.mjs", "--watch"]);
+    expect(await ask(await project.connect(lift.url), '{"action":"later"}')).toBe('"noted"');
+    await project.save("app.mjs", app(2));
+    await lift.prints(/Noted tea by version 2/, 1);
+  });
+
   it("leaves open connections who they are and what they keep, though the app makes its memory store anew", async () => {
     const app = (version: number) => `import { Lift } from "lift-ws";
       import { memoryConnectionStore } from "lift-ws/store/memory";

@@ -22,6 +22,10 @@ class MemorySchedule implements Schedule {
     yield* this.#take(now);
   }
 
+  all(): ScheduledItem[] {
+    return [...this.#items.values()];
+  }
+
   async delete({ kind, id, dueAt }: Pick<ScheduledItem, "kind" | "id" | "dueAt">): Promise<void> {
     const key = keyOf(kind, id);
     if (this.#items.get(key)?.dueAt === dueAt) this.#items.delete(key);
