@@ -3,6 +3,7 @@ import type { Connections, LambdaContext, WebSocketEvent, WebSocketResult } from
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
 import type { Middleware } from "./compose.ts";
 import type { AnyState } from "./context.ts";
+import { type DisconnectReport, disconnectAll, type Whose } from "./disconnect-all.ts";
 import { LiftError } from "./errors.ts";
 import { handleEvent, identified } from "./handler.ts";
 import { type LiftOptions, readOptions, type Settings } from "./options.ts";
@@ -25,7 +26,7 @@ export type WebSocketHandler = (
 ) => Promise<WebSocketResult>;
 
 export interface HandlerOptions {
-  /** How messages are sent. Default: the app's option, else the AWS SDK. */
+  /** How messages are sent. Default: the app's option, else the AWS SDK. `tick` and `disconnect` take it from the handler. */
   readonly connections?: Connections;
 }
 
@@ -33,6 +34,9 @@ export interface TickOptions extends HandlerOptions {
   /** A Lambda's context: a tick ends in its time. Default 60 s. */
   readonly context?: TimeBudget;
 }
+
+/** As for a tick. */
+export type DisconnectOptions = TickOptions;
 
 /** A Lambda handler for a scheduled event, whatever is in it. */
 export type TickHandler = (event: unknown, context: TimeBudget) => Promise<TickReport>;
@@ -58,6 +62,8 @@ export class Lift<State extends object = AnyState> {
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
   readonly #actions = new Map<string, ScheduledAction>();
+  /** What the last host delivers by: for what happens outside of events. */
+  #host: HandlerOptions = {};
   #routes: Routes | undefined;
 
   /** @throws {LiftError} INVALID_OPTION */
@@ -153,6 +159,7 @@ export class Lift<State extends object = AnyState> {
   /** What to export as the Lambda's handler, or to give a gateway. An event that is no WebSocket event rejects with NOT_WEBSOCKET. */
   webSocketHandler(options: HandlerOptions = {}): WebSocketHandler {
     const settings = this.#settingsFor(options);
+    this.#host = options;
     return (event, context) => {
       this.#routes ??= this.#compile();
       return handleEvent(event, context, this.#routes, settings);
@@ -170,9 +177,22 @@ export class Lift<State extends object = AnyState> {
    * @throws {LiftError} STORE_FAILED when the schedule can't be read
    */
   async tick(options: TickOptions = {}): Promise<TickReport> {
-    const settings = this.#settingsFor(options);
+    const settings = this.#settingsFor({ ...this.#host, ...options });
     if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
     return runTick(settings.schedule, this.#actions, settings, options.context ?? lasting(TICK_MS));
+  }
+
+  /**
+   * Closes every open connection of a user, of a tenant, or of a user in a tenant, each after a REVOKED error frame.
+   * It keeps nobody from connecting again: whoever checks tokens must do that first.
+   * @throws {LiftError} STORE_REQUIRED; STORE_FAILED when the connections could not be listed
+   */
+  async disconnect(whose: Whose, options: DisconnectOptions = {}): Promise<DisconnectReport> {
+    return disconnectAll(
+      whose,
+      this.#settingsFor({ ...this.#host, ...options }),
+      options.context ?? lasting(TICK_MS),
+    );
   }
 
   #settingsFor({ connections }: HandlerOptions): Settings {

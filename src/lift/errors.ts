@@ -19,6 +19,7 @@ export const ERROR_CODES = {
     message: "The token has expired: connect again with a new one",
     retry: true,
   },
+  REVOKED: { status: 403, message: "The server has ended this connection" },
   FORBIDDEN: { status: 403, message: "Not allowed" },
   NOT_FOUND: { status: 404, message: "There is no such route" },
   CONNECTION_CLOSED: { status: 410, message: "The connection has ended", retry: true },

@@ -1,4 +1,5 @@
 export {
+  type DisconnectOptions,
   type EventMethod,
   type HandlerOptions,
   type IncomingEvent,
@@ -14,6 +15,7 @@ export { type AwsConnectionsOptions, awsConnections } from "./connections-aws.ts
 export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./connections-transport.ts";
 export type { AnyContext, AnyState, Context, Storable } from "./context.ts";
 export type { ConnectionsAt } from "./delivery.ts";
+export type { DisconnectReport, Whose } from "./disconnect-all.ts";
 export { ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 export type { Instruments, Outcome } from "./observe.ts";

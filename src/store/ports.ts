@@ -129,3 +129,18 @@ export interface Schedule {
   /** Removes an item, unless it has been moved to another time since it was read. */
   delete(item: Pick<ScheduledItem, "kind" | "id" | "dueAt">, budget?: TimeBudget): Promise<void>;
 }
+
+/**
+ * Where one-time tickets are kept, each under a hash of it: who reads the store can use none.
+ *
+ * - Of however many that take a ticket at once, one gets what it stands for.
+ * - A call of `take` that is repeated because its answer was lost may get nothing: a ticket is used up at worst,
+ *   never used twice.
+ */
+export interface TicketStore {
+  /** @param expiresAt ms since the epoch: from then on it is no good */
+  save(hash: string, content: JsonObject, expiresAt: number, budget?: TimeBudget): Promise<void>;
+
+  /** What it stands for, once. `undefined`: there is no such ticket, it was taken, or at `now` its time is over. */
+  take(hash: string, now: number, budget?: TimeBudget): Promise<JsonObject | undefined>;
+}

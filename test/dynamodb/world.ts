@@ -92,6 +92,11 @@ export class World {
   }
 }
 
+/** Where the lean transport finds the tests' DynamoDB Local. */
+export function leanTarget() {
+  return { endpoint: inject("dynamoDBEndpoint"), ...LOCAL };
+}
+
 const LOCAL = { region: "us-east-1", credentials: { accessKeyId: "local", secretAccessKey: "local" } };
 
 /** A client that by default does not try again by itself: that is the store's to do. */

@@ -6,9 +6,9 @@ import {
   isDisconnectEvent,
   isSuccess,
   MAX_AUTHORIZER_RESULT_BYTES,
-  type MessageEvent,
 } from "../../apigw/index.ts";
-import { checkOptions, isFunction } from "../check-options.ts";
+import type { TicketStore, TimeBudget } from "../../store/index.ts";
+import { checkOptions, hasMethods, isFunction } from "../check-options.ts";
 import type { Middleware } from "../compose.ts";
 import { type AnyContext, resultOf, settingsOf } from "../context.ts";
 import { clientError, LiftError } from "../errors.ts";
@@ -16,58 +16,46 @@ import { EXPIRY, endExpired, endOf, forgetExpiry, scheduleExpiry } from "./expir
 import {
   type AuthIdentity,
   authIdentity,
-  checkedIdentity,
   establish,
   refreshedIdentity,
   toAuthorizer,
   toRow,
 } from "./identity.ts";
-import { DEFAULT_CLOCK_TOLERANCE, type JwtOptions, jwtVerifier } from "./jwt.ts";
+import { redeemTicket } from "./one-time.ts";
 import { refreshing } from "./refresh.ts";
-import { chosenProtocol, tokenOf } from "./tokens.ts";
+import { chosenProtocol, ticketOf, tokenOf } from "./tokens.ts";
+import { readVerifier, type TokenOptions, VERIFIER_OPTIONS, type Verifier } from "./verifier.ts";
 
 export { type AuthIdentity, authIdentity, requirePermission } from "./identity.ts";
 export type { JwksOptions } from "./jwks.ts";
 export type { JwtOptions } from "./jwt.ts";
+export type { TokenOptions } from "./verifier.ts";
 
-/** Exactly one of `jwt` and `validateToken`. */
-export interface WebSocketAuthOptions {
-  readonly jwt?: JwtOptions;
-  /**
-   * Whose token it is: a user's id, or more. To refuse it throws, or answers nothing. `event` is what brought the
-   * token: a connect, or the message that refreshes.
-   */
-  readonly validateToken?: (
-    token: string,
-    event: ConnectEvent | MessageEvent,
-  ) => string | AuthIdentity | undefined | Promise<string | AuthIdentity | undefined>;
+export interface WebSocketAuthOptions extends TokenOptions {
+  /** Takes one-time tickets too, from the query's `ticket`: those that a `ticketHandler` with the same store gave. */
+  readonly tickets?: TicketStore;
   /** Registered keys of routes that need no identity; with `$connect` among them no token is looked at. */
   readonly skipRoutes?: readonly string[];
   /** Told of every refusal, which stands whatever it returns; what it throws is answered instead. */
   readonly onError?: (error: LiftError, ctx: AnyContext) => unknown;
   /** The application's subprotocols, to choose from for clients that offer their token as one. Default: none. */
   readonly protocols?: readonly string[];
-  /** ms since the epoch. Default `Date.now`. */
-  readonly now?: () => number;
 }
 
 const isTexts = (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === "string");
 
 const OPTIONS = {
-  jwt: (value: unknown) => typeof value === "object" && value !== null,
-  validateToken: isFunction,
+  ...VERIFIER_OPTIONS,
+  tickets: hasMethods("save", "take"),
   skipRoutes: isTexts,
   onError: isFunction,
   protocols: isTexts,
-  now: isFunction,
 };
 
-interface Auth {
-  readonly verify: (token: string, event: ConnectEvent | MessageEvent) => Promise<AuthIdentity>;
+interface Auth extends Verifier {
+  readonly tickets: TicketStore | undefined;
   readonly skipped: ReadonlySet<string>;
   readonly protocols: readonly string[];
-  readonly now: () => number;
-  readonly toleranceMs: number;
 }
 
 /** The middleware, and what belongs to it. */
@@ -102,7 +90,7 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
     if (auth.skipped.has(ctx.route)) return next();
     try {
       if (isConnectEvent(ctx.event)) await connect(ctx, ctx.event, auth);
-      if (!isCurrent(authIdentity(ctx), auth)) await assertRefreshed(ctx, auth);
+      if (!auth.isCurrent(authIdentity(ctx))) await assertRefreshed(ctx, auth);
     } catch (thrown) {
       await tell(ctx, thrown);
       throw thrown;
@@ -113,7 +101,7 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
   const refresh = refreshing({
     verify: async (token, event) => {
       const identity = await verify(token, event);
-      if (!isCurrent(identity, auth)) throw new LiftError("TOKEN_EXPIRED");
+      if (!auth.isCurrent(identity)) throw new LiftError("TOKEN_EXPIRED");
       return identity;
     },
     endOf: ({ expiresAt }) => endOf(expiresAt, toleranceMs),
@@ -176,28 +164,27 @@ async function connect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promis
       "webSocketAuth needs a connectionStore, or an authorizer, for later events to know the identity";
     throw new LiftError("STORE_REQUIRED", { message });
   }
-  const identity = await identify(event, auth);
+  const identity = await identify(event, auth, ctx.lambda);
   ctx.setUserId(identity.userId);
   if (identity.tenantId !== undefined) ctx.setTenantId(identity.tenantId);
   establish(ctx, identity);
 }
 
-/** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE */
-async function identify(event: ConnectEvent, { verify }: Auth): Promise<AuthIdentity> {
+/** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE, STORE_FAILED */
+async function identify(event: ConnectEvent, auth: Auth, budget?: TimeBudget): Promise<AuthIdentity> {
+  const ticket = auth.tickets && ticketOf(event);
+  if (auth.tickets !== undefined && ticket !== undefined) {
+    return redeemTicket(auth.tickets, ticket, auth.now(), budget);
+  }
   const token = tokenOf(event);
   if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no token" });
-  return verify(token, event);
-}
-
-function isCurrent(identity: AuthIdentity | undefined, { now, toleranceMs }: Auth): boolean {
-  const end = endOf(identity?.expiresAt, toleranceMs);
-  return identity !== undefined && (end === undefined || end > now());
+  return auth.verify(token, event);
 }
 
 /** @throws {LiftError} UNAUTHORIZED, TOKEN_EXPIRED, STORE_FAILED */
 async function assertRefreshed(ctx: AnyContext, auth: Auth): Promise<void> {
   if (authIdentity(ctx) === undefined) throw new LiftError("UNAUTHORIZED");
-  if (!isCurrent(await refreshedIdentity(ctx), auth)) throw new LiftError("TOKEN_EXPIRED");
+  if (!auth.isCurrent(await refreshedIdentity(ctx))) throw new LiftError("TOKEN_EXPIRED");
 }
 
 /** After the handler: a raw result of it has headers of its own, and metadata of its own must not be rights. */
@@ -219,30 +206,6 @@ function choose(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void
 /** @throws {LiftError} INVALID_OPTION */
 function readOptions(options: WebSocketAuthOptions): Auth {
   checkOptions(options, OPTIONS);
-  const { jwt, validateToken, skipRoutes = [], protocols = [], now = Date.now } = options;
-  if ((jwt === undefined) === (validateToken === undefined)) {
-    const message = "webSocketAuth needs either jwt or validateToken";
-    throw new LiftError("INVALID_OPTION", { message });
-  }
-  const verify = jwt === undefined ? validating(validateToken!) : jwtVerifier(jwt, now);
-  return {
-    verify: async (token, event) => checkedIdentity(await verify(token, event)),
-    skipped: new Set(skipRoutes),
-    protocols,
-    now,
-    toleranceMs: jwt === undefined ? 0 : (jwt.clockToleranceSeconds ?? DEFAULT_CLOCK_TOLERANCE) * 1_000,
-  };
-}
-
-function validating(validateToken: NonNullable<WebSocketAuthOptions["validateToken"]>) {
-  return async (token: string, event: ConnectEvent | MessageEvent) => {
-    try {
-      return await validateToken(token, event);
-    } catch (thrown) {
-      if (thrown instanceof LiftError) throw thrown;
-      // Its words may quote the token.
-      const cause = String(thrown instanceof Error ? thrown.message : thrown).replaceAll(token, "[token]");
-      throw new LiftError("UNAUTHORIZED", { cause });
-    }
-  };
+  const { tickets, skipRoutes = [], protocols = [] } = options;
+  return { ...readVerifier(options), tickets, skipped: new Set(skipRoutes), protocols };
 }

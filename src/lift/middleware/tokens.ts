@@ -13,6 +13,11 @@ export function tokenOf(event: ConnectEvent): string | undefined {
   return withoutScheme(headerOf(event, "authorization")) ?? protocolToken(event) ?? queryToken(event);
 }
 
+/** A one-time ticket, which is no token: it is of no use a second time. */
+export function ticketOf({ queryStringParameters: query = {} }: ConnectEvent): string | undefined {
+  return Object.hasOwn(query, "ticket") ? query.ticket : undefined;
+}
+
 /**
  * What to answer to a client that offered its token as a subprotocol: browsers close a socket whose offer was not
  * taken up. The first of the application's own that was offered, else the marker; never the token.

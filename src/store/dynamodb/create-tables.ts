@@ -13,6 +13,7 @@ import {
   RATE_LIMIT_TABLE,
   SCHEDULE_TABLE,
   type TableDefinition,
+  TICKET_TABLE,
 } from "./tables.ts";
 
 export interface CreateTablesOptions {
@@ -21,6 +22,8 @@ export interface CreateTablesOptions {
   readonly tableName?: string;
   /** For `dynamoDBSchedule`. */
   readonly scheduleTableName?: string;
+  /** For `dynamoDBTicketStore`. */
+  readonly ticketTableName?: string;
   /** For `dynamoDBRateLimiter`. */
   readonly rateLimitTableName?: string;
   /** Seconds to wait for a table to become active. Default 120. */
@@ -35,6 +38,7 @@ export async function createTables(options: CreateTablesOptions): Promise<void> 
   const tables = [
     [options.tableName, CONNECTION_TABLE],
     [options.scheduleTableName, SCHEDULE_TABLE],
+    [options.ticketTableName, TICKET_TABLE],
     [options.rateLimitTableName, RATE_LIMIT_TABLE],
   ] as const;
   for (const [name, table] of tables) if (name !== undefined) await createTable(options, name, table);

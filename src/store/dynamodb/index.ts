@@ -1,7 +1,12 @@
 export type { CallMeasure } from "./caller.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
-export type { DynamoDBConnectionStoreOptions, DynamoDBOptions, StoreOptions, TableOptions } from "./options.ts";
-export { dynamoDBConnectionStore, dynamoDBSchedule } from "./sdk.ts";
+export type {
+  DynamoDBConnectionStoreOptions,
+  DynamoDBOptions,
+  StoreOptions,
+  TableOptions,
+} from "./options.ts";
+export { dynamoDBConnectionStore, dynamoDBSchedule, dynamoDBTicketStore } from "./sdk.ts";
 export {
   ATTRIBUTES,
   CONNECTION_TABLE,
@@ -12,6 +17,8 @@ export {
   SCHEDULE_TABLE,
   type TableDefinition,
   TENANT_INDEX,
+  TICKET_ATTRIBUTES,
+  TICKET_TABLE,
   USER_INDEX,
 } from "./tables.ts";
 export type { Operation } from "./transport.ts";

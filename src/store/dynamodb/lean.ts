@@ -1,4 +1,4 @@
-import type { ConnectionStore, Schedule } from "../ports.ts";
+import type { ConnectionStore, Schedule, TicketStore } from "../ports.ts";
 import { callerOf } from "./connect.ts";
 import { DynamoDBConnectionStore } from "./connections.ts";
 import { leanTransport } from "./lean-transport.ts";
@@ -10,6 +10,7 @@ import {
   type LeanDynamoDBOptions,
 } from "./options.ts";
 import { DynamoDBSchedule } from "./schedule.ts";
+import { DynamoDBTicketStore } from "./tickets.ts";
 
 export type { CallMeasure } from "./caller.ts";
 export type { LeanConnectionStoreOptions, LeanDynamoDBOptions } from "./options.ts";
@@ -32,4 +33,13 @@ export function dynamoDBConnectionStore(options: LeanConnectionStoreOptions): Co
 export function dynamoDBSchedule(options: LeanDynamoDBOptions): Schedule {
   checkOptions(options, LEAN_CHECKS);
   return new DynamoDBSchedule(callerOf(leanTransport(options), options));
+}
+
+/**
+ * One-time tickets, in the same table as the SDK's.
+ * @throws {StoreError} as `dynamoDBTicketStore` of `lift-ws/store/dynamodb` does
+ */
+export function dynamoDBTicketStore(options: LeanDynamoDBOptions): TicketStore {
+  checkOptions(options, LEAN_CHECKS);
+  return new DynamoDBTicketStore(callerOf(leanTransport(options), options));
 }

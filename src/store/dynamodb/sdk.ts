@@ -1,5 +1,5 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { ConnectionStore, Schedule } from "../ports.ts";
+import type { ConnectionStore, Schedule, TicketStore } from "../ports.ts";
 import type { Caller } from "./caller.ts";
 import { callerOf } from "./connect.ts";
 import { DynamoDBConnectionStore } from "./connections.ts";
@@ -12,6 +12,7 @@ import {
 } from "./options.ts";
 import { DynamoDBSchedule } from "./schedule.ts";
 import { sdkTransport } from "./sdk-transport.ts";
+import { DynamoDBTicketStore } from "./tickets.ts";
 
 /**
  * Connections in DynamoDB, through the AWS SDK.
@@ -30,6 +31,15 @@ export function dynamoDBConnectionStore(options: DynamoDBConnectionStoreOptions)
 export function dynamoDBSchedule(options: DynamoDBOptions): Schedule {
   checkOptions(options, SDK_CHECKS);
   return new DynamoDBSchedule(sdkCaller(options));
+}
+
+/**
+ * One-time tickets in DynamoDB, through the AWS SDK.
+ * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED
+ */
+export function dynamoDBTicketStore(options: DynamoDBOptions): TicketStore {
+  checkOptions(options, SDK_CHECKS);
+  return new DynamoDBTicketStore(sdkCaller(options));
 }
 
 function sdkCaller(options: DynamoDBOptions): Caller {

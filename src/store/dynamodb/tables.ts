@@ -64,6 +64,23 @@ export const CONNECTION_TABLE: TableDefinition = {
   timeToLive: ATTRIBUTES.expiresAt,
 };
 
+/** What the attributes of a ticket are called. */
+export const TICKET_ATTRIBUTES = {
+  hash: "TicketHash",
+  content: "Content",
+  /** ms since the epoch: from then on the ticket is no good. */
+  goodUntil: "GoodUntil",
+  /** Seconds since the epoch: when DynamoDB may remove it. */
+  expiresAt: "ExpiresAt",
+} as const;
+
+export const TICKET_TABLE: TableDefinition = {
+  partitionKey: TICKET_ATTRIBUTES.hash,
+  indexes: [],
+  projection: "KEYS_ONLY",
+  timeToLive: TICKET_ATTRIBUTES.expiresAt,
+};
+
 /** What `dynamoDBRateLimiter` counts in: the names are those of `rate-limiter-flexible`. */
 export const RATE_LIMIT_TABLE: TableDefinition = {
   partitionKey: "key",

@@ -1,2 +1,3 @@
 export { type MemoryConnectionStoreOptions, memoryConnectionStore } from "./connections.ts";
 export { memorySchedule } from "./schedule.ts";
+export { memoryTicketStore } from "./tickets.ts";

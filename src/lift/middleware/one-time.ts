@@ -1,0 +1,54 @@
+import { createHash, randomBytes } from "node:crypto";
+import type { JsonObject, TicketStore, TimeBudget } from "../../store/index.ts";
+import { LiftError } from "../errors.ts";
+import { fromStore } from "../state.ts";
+import { type AuthIdentity, checkedIdentity } from "./identity.ts";
+
+/** Long enough to connect with, too short to be found in a log and used. */
+const GOOD_MS = 30_000;
+
+/** Past guessing, however many there are. */
+const TICKET_BYTES = 32;
+
+export interface Ticket {
+  readonly ticket: string;
+  /** ms since the epoch. */
+  readonly expiresAt: number;
+}
+
+/** @throws {LiftError} STORE_FAILED */
+export async function mintTicket(
+  tickets: TicketStore,
+  { userId, tenantId, roles = [], permissions = [], expiresAt }: AuthIdentity,
+  now: number,
+  budget: TimeBudget,
+): Promise<Ticket> {
+  const ticket = randomBytes(TICKET_BYTES).toString("base64url");
+  const content: JsonObject = {
+    userId,
+    ...(tenantId === undefined ? {} : { tenantId }),
+    roles,
+    permissions,
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  };
+  const goodUntil = now + GOOD_MS;
+  await fromStore(tickets.save(hashOf(ticket), content, goodUntil, budget));
+  return { ticket, expiresAt: goodUntil };
+}
+
+/** @throws {LiftError} UNAUTHORIZED, STORE_FAILED */
+export async function redeemTicket(
+  tickets: TicketStore,
+  ticket: string,
+  now: number,
+  budget?: TimeBudget,
+): Promise<AuthIdentity> {
+  const content = await fromStore(tickets.take(hashOf(ticket), now, budget));
+  if (content !== undefined) return checkedIdentity(content);
+  throw new LiftError("UNAUTHORIZED", { cause: "The ticket is unknown, was used, or is over" });
+}
+
+/** What is stored: it can't be turned back into a ticket, which is random and as long as the hash. */
+function hashOf(ticket: string): string {
+  return createHash("sha256").update(ticket).digest("base64url");
+}

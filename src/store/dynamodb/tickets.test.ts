@@ -1,0 +1,46 @@
+import { randomUUID } from "node:crypto";
+import { ScanCommand } from "@aws-sdk/client-dynamodb";
+import { describe, expect, it } from "vitest";
+import { ANSWER_LOST, injectFaults, onceEach } from "../../../test/dynamodb/faults.ts";
+import { leanTarget, localClient } from "../../../test/dynamodb/world.ts";
+import { ticketCases } from "../../../test/tickets.cases.ts";
+import { createTables, dynamoDBTicketStore } from "./index.ts";
+import { dynamoDBTicketStore as leanTicketStore } from "./lean.ts";
+
+/** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
+const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
+const client = localClient();
+
+async function makeTable(): Promise<string> {
+  const ticketTableName = `tickets-${randomUUID()}`;
+  await createTables({ client, ticketTableName });
+  return ticketTableName;
+}
+
+ticketCases("DynamoDB tickets", async () => dynamoDBTicketStore({ tableName: await makeTable(), client }));
+
+ticketCases("DynamoDB tickets, lean", async () =>
+  leanTicketStore({ tableName: await makeTable(), ...leanTarget() }),
+);
+
+describe("DynamoDB tickets", () => {
+  it("are removed by DynamoDB once their time is over", async () => {
+    const tableName = await makeTable();
+    await dynamoDBTicketStore({ tableName, client }).save("a", {}, NOW + 1);
+    const { Items } = await client.send(new ScanCommand({ TableName: tableName }));
+    expect(Items).toEqual([expect.objectContaining({ ExpiresAt: { N: String(NOW / 1_000 + 1) } })]);
+  });
+
+  it("are used up, not used twice, when the answer is lost", async () => {
+    const lossy = localClient();
+    const tickets = dynamoDBTicketStore({ tableName: await makeTable(), client: lossy });
+    await tickets.save("a", { n: 1 }, NOW + 1);
+    injectFaults(lossy, onceEach(ANSWER_LOST));
+    expect(await tickets.take("a", NOW)).toBeUndefined();
+  });
+
+  it("refuse options that they do not know", () => {
+    const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
+    expect(() => dynamoDBTicketStore({ tableName: "t", ttlHours: 1 } as never)).toThrow(invalid);
+  });
+});

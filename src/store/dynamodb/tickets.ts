@@ -1,0 +1,43 @@
+import type { Json, JsonObject, TicketStore, TimeBudget } from "../ports.ts";
+import type { Caller } from "./caller.ts";
+import { conditionFailure } from "./failures.ts";
+import { TICKET_ATTRIBUTES as NAMES } from "./tables.ts";
+
+/** One-time tickets in DynamoDB. */
+export class DynamoDBTicketStore implements TicketStore {
+  readonly #caller: Caller;
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  async save(hash: string, content: JsonObject, expiresAt: number, budget?: TimeBudget): Promise<void> {
+    await this.#caller.call(this.#caller.begin(budget), "PutItem", {
+      TableName: this.#caller.tableName,
+      Item: {
+        [NAMES.hash]: { S: hash },
+        [NAMES.content]: { S: JSON.stringify(content) },
+        [NAMES.goodUntil]: { N: String(expiresAt) },
+        [NAMES.expiresAt]: { N: String(Math.ceil(expiresAt / 1_000)) },
+      },
+    });
+  }
+
+  async take(hash: string, now: number, budget?: TimeBudget): Promise<JsonObject | undefined> {
+    const removal = this.#caller.call(this.#caller.begin(budget), "DeleteItem", {
+      TableName: this.#caller.tableName,
+      Key: { [NAMES.hash]: { S: hash } },
+      ConditionExpression: "#goodUntil > :now",
+      ExpressionAttributeNames: { "#goodUntil": NAMES.goodUntil },
+      ExpressionAttributeValues: { ":now": { N: String(now) } },
+      ReturnValues: "ALL_OLD",
+    });
+    try {
+      const { Attributes } = await removal;
+      return JSON.parse(Attributes?.[NAMES.content]?.S ?? "null") as Json as JsonObject;
+    } catch (error) {
+      if (conditionFailure(error) === undefined) throw error;
+      return undefined;
+    }
+  }
+}
