@@ -1,9 +1,17 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Lift, type WebSocketHandler } from "lift-ws";
+import { webSocketAuth } from "lift-ws/middleware/auth";
 import { dynamoDBRateLimiter } from "lift-ws/middleware/rate-limit-dynamodb";
-import type { Connection } from "lift-ws/store";
-import { type CallMeasure, createTables, type DynamoDBConnectionStoreOptions } from "lift-ws/store/dynamodb";
+import { ticketHandler } from "lift-ws/middleware/tickets";
+import type { Connection, ConnectionStore } from "lift-ws/store";
+import {
+  type CallMeasure,
+  createTables,
+  type DynamoDBConnectionStoreOptions,
+  dynamoDBSchedule,
+  dynamoDBTicketStore,
+} from "lift-ws/store/dynamodb";
 import {
   connectEvent,
   disconnectEvent,
@@ -160,6 +168,72 @@ describe("docs/dynamodb.md tells the units of", () => {
     await expectDocumented(EVENTS, "a limit of connects adds, in DynamoDB", consume);
     await expectDocumented(EVENTS, "… for the next from that address", consume);
     await expectDocumented(EVENTS, "… for one over the limit", consume);
+  });
+
+  it("a token's expiry, a refresh and a ticket", async () => {
+    const names = {
+      scheduleTableName: `${world.tableName}-schedule`,
+      ticketTableName: `${world.tableName}-tickets`,
+    };
+    const client = localClient();
+    await createTables({ client, ...names });
+    const enableMetrics = (measure: CallMeasure) => void calls.push(measure);
+    const schedule = dynamoDBSchedule({ tableName: names.scheduleTableName, client, enableMetrics });
+    const tickets = dynamoDBTicketStore({ tableName: names.ticketTableName, client, enableMetrics });
+    let lateBy = 0;
+    const now = () => world.now() + lateBy;
+    const token = () => ({ userId: "user-1", tenantId: "tenant-1", expiresAt: now() + 60_000 });
+    const connections = recordingConnections();
+    const app = (connectionStore: ConnectionStore) => {
+      const lift = new Lift({ connectionStore, connections, schedule, now });
+      const auth = webSocketAuth({ validateToken: token, tickets, now });
+      return lift.use(auth).webSocket("auth.refresh", auth.refresh);
+    };
+    // What the connection's own table costs stands in the rows above.
+    const adding = app(world.store());
+    const counting = app(store);
+    const query = { token: "x" };
+    const opened = () =>
+      adding.webSocketHandler()(connectEvent({ query, requestContext: requestContext() }), lambdaContext());
+    await expectDocumented(EVENTS, "a token's expiry adds on connect, with a `schedule`", opened);
+    const closed = () =>
+      adding.webSocketHandler()(disconnectEvent({ requestContext: requestContext() }), lambdaContext());
+    await expectDocumented(EVENTS, "… on disconnect", closed);
+
+    const mint = ticketHandler({ validateToken: token, tickets, now });
+    const http = { method: "POST", path: "/", sourceIp: "192.0.2.1" };
+    const headers = { authorization: "Bearer x" };
+    const event = {
+      version: "2.0",
+      rawPath: "/",
+      rawQueryString: "",
+      headers,
+      isBase64Encoded: false,
+    } as const;
+    let ticket = "";
+    await expectDocumented(EVENTS, "a ticket, minted", async () => {
+      const { body } = await mint({ ...event, requestContext: { requestId: "r", http } }, lambdaContext());
+      ticket = (JSON.parse(body!) as { ticket: string }).ticket;
+    });
+    const longer = new Lift({ connectionStore: world.store(), connections, now });
+    longer.use(webSocketAuth({ validateToken: token, tickets, now }));
+    const connectionId = "M0SM9cOFvHcCIhw=";
+    await expectDocumented(EVENTS, "… and redeemed, on connect", () =>
+      longer.webSocketHandler()(connectEvent({ connectionId, query: { ticket } }), lambdaContext()),
+    );
+
+    const kept = { connectionId: "N0SM9cOFvHcCIhw=", requestContext: requestContext() };
+    await adding.webSocketHandler()(connectEvent({ ...kept, query }), lambdaContext());
+    lateBy = 1_000;
+    await expectDocumented(EVENTS, "a refresh on the socket", () =>
+      counting.webSocketHandler()(
+        messageEvent("auth.refresh", { token: "y" }, { ...kept, ...IDENTITY }),
+        lambdaContext(),
+      ),
+    );
+    lateBy = 120_000;
+    await expectDocumented(EVENTS, "… when the tick closes the connection", () => counting.tick());
+    expect(connections.disconnected).toEqual([kept.connectionId]);
   });
 
   it("a thousand connections, listed and counted", async () => {
