@@ -10,7 +10,7 @@ import {
 } from "./arguments.ts";
 import { loadEnvFile, readEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
-import { parseReference, shown } from "./handlers.ts";
+import { parseReference, type Reference, shown } from "./handlers.ts";
 import type { LambdaSettings } from "./lambda.ts";
 import { type ServerSettings, startServer } from "./server.ts";
 import { untilStopped } from "./stopping.ts";
@@ -26,6 +26,11 @@ const usage = {
     host: { type: "string", value: "<address>", help: "Default HOST, or 127.0.0.1" },
     stage: { type: "string", value: "<name>", help: "The API's stage. Default dev" },
     "env-file": { type: "string", value: "<file>", help: "Variables to set before anything is loaded" },
+    tickets: {
+      type: "string",
+      value: "<module>",
+      help: "A ticketHandler, or any function URL's handler, to serve at /tickets",
+    },
     watch: { type: "boolean", help: "Load the handlers again after a save; sockets stay open" },
     http: { type: "string", value: "<module>", help: "Answers the port's other HTTP requests" },
     "dynamodb-endpoint": { type: "string", value: "<url>", help: "Default: DynamoDB Local is started" },
@@ -73,6 +78,7 @@ function readWhat(flags: DevFlags, positionals: readonly string[]): ServerSettin
 function readLambda(path: string, flags: DevFlags): LambdaSettings {
   const folder = resolve(path);
   if (flags.watch) throw usageError(usage, "--watch is for modules: bundle, and start again");
+  if (flags.tickets !== undefined) throw usageError(usage, "--tickets is for modules, not for --lambda");
   if (!existsSync(folder))
     throw new CliError("USAGE", `There is no folder ${shown(folder)}: make the bundles`);
   const dynamoDBEndpoint = flags["dynamodb-endpoint"];
@@ -96,6 +102,7 @@ function readSettings(flags: DevFlags, run: ServerSettings["run"]): ServerSettin
     host: flags.host || env.HOST || "127.0.0.1",
     port: flags.port === undefined ? readPort(env.PORT || "3001", "PORT") : readPort(flags.port, "--port"),
     stage: flags.stage ?? "dev",
+    tickets: readTickets(flags),
     watch: flags.watch ?? false,
     http: flags.http === undefined ? undefined : parseReference(flags.http, process.cwd()),
   };
@@ -105,6 +112,12 @@ function readNumber(text: string, flag: string, maximum: number): number {
   const number = Number(text);
   if (/^[1-9]\d*$/.test(text) && number <= maximum) return number;
   throw usageError(usage, `${flag} takes a whole number from 1 to ${maximum}, not "${text}"`);
+}
+
+function readTickets({ tickets, stage }: DevFlags): Reference | undefined {
+  if (tickets === undefined) return undefined;
+  if (stage === "tickets") throw usageError(usage, "The path of the stage tickets is taken by --tickets");
+  return parseReference(tickets, process.cwd());
 }
 
 function readPort(text: string, source: string): number {

@@ -1,11 +1,15 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../gateway/index.ts";
 import { CarriedSchedule } from "./carried-schedule.ts";
 import { CliError } from "./errors.ts";
+import { serveFunctionUrl } from "./function-url.ts";
 import { OpenRows } from "./open-rows.ts";
 import type { Program } from "./program.ts";
 
 type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler" | "routes">;
+
+const TICKETS_PATH = "/tickets";
 
 /** A gateway, and the program that it runs: which can be put in the place of another while sockets are open. */
 export class Host {
@@ -13,15 +17,18 @@ export class Host {
   readonly #routes = new Map<string, LambdaHandler>();
   readonly #rows = new OpenRows();
   readonly #schedule = new CarriedSchedule();
+  readonly #onError: (error: unknown) => void;
   #program: Program;
 
   /** @throws {GatewayError} INVALID_OPTION */
-  constructor(program: Program, options: HostOptions) {
+  constructor(program: Program, options: HostOptions, onError: (error: unknown) => void) {
     this.#program = program;
+    this.#onError = onError;
     this.gateway = createGateway({
       ...options,
       ...this.#integrations(program),
       everySecond: () => this.#tick(),
+      http: (request, response) => this.#http(request, response, options.http),
     });
     this.#fillRoutes(program);
   }
@@ -71,6 +78,27 @@ export class Host {
     void this.#schedule.moveTo(app.schedule);
     const watched = this.#rows.watched(handler, app.connectionStore);
     return [...app.routeKeys].map((key) => [key, watched] as const);
+  }
+
+  /** Where tickets are given, if they are. */
+  get ticketsUrl(): string | undefined {
+    const { origin } = new URL(this.gateway.endpoint);
+    return this.#program.tickets && `${origin}${TICKETS_PATH}`;
+  }
+
+  /** @param other answers what asks for no ticket */
+  #http(request: IncomingMessage, response: ServerResponse, other: GatewayOptions["http"]): void {
+    const { tickets } = this.#program;
+    if (tickets === undefined || request.url?.split("?", 1)[0] !== TICKETS_PATH) {
+      if (other !== undefined) return other(request, response);
+      response.writeHead(404, { "content-length": 0 }).end();
+      return;
+    }
+    serveFunctionUrl(tickets, request, response).catch((error) => {
+      if (response.headersSent) response.destroy();
+      else response.writeHead(502, { "content-length": 0 }).end();
+      this.#onError(error);
+    });
   }
 
   /** In place of the scheduled function. */

@@ -1,20 +1,23 @@
 import { styleText } from "node:util";
 import type { Terminal } from "./arguments.ts";
+import type { Reference } from "./handlers.ts";
 import type { Host } from "./host.ts";
 import { logFailure, logNote } from "./log.ts";
 import { ProjectModules } from "./modules.ts";
-import { callbackHandlers, loadProgram, type Program, type Target } from "./program.ts";
+import { callbackHandlers, loadProgram, loadTickets, type Program, type Target } from "./program.ts";
 import { SaveWatcher } from "./watch.ts";
 
 /** Loads what the command line asks for, and again after a save. */
 export class Loader {
   readonly #target: Target;
+  readonly #tickets: Reference | undefined;
   readonly #terminal: Terminal;
   readonly #modules = new ProjectModules();
   readonly #warned = new Set<string>();
 
-  constructor(target: Target, terminal: Terminal) {
+  constructor(target: Target, tickets: Reference | undefined, terminal: Terminal) {
     this.#target = target;
+    this.#tickets = tickets;
     this.#terminal = terminal;
   }
 
@@ -22,7 +25,8 @@ export class Loader {
   async load(): Promise<Program> {
     const program = await loadProgram(this.#target, this.#modules);
     for (const key of callbackHandlers(program)) this.#warnOfCallback(key);
-    return program;
+    if (this.#tickets === undefined) return program;
+    return { ...program, tickets: await loadTickets(this.#tickets, this.#modules) };
   }
 
   watch(host: Host): SaveWatcher {

@@ -64,7 +64,8 @@ export function describeError(error: unknown): string {
 }
 
 /** Keys whose values are secrets, in a query string. */
-const SECRET_PARAMETER = /([?&][\w.-]{0,64}(?:auth|key|pass|secret|sig|token)[\w.-]{0,64}=)[^&\s"'`<>]+/gi;
+const SECRET_PARAMETER =
+  /([?&][\w.-]{0,64}(?:auth|key|pass|secret|sig|ticket|token)[\w.-]{0,64}=)[^&\s"'`<>]+/gi;
 /** As in a client's headers, which some libraries hang on their errors. */
 const AUTHORIZATION = /(\bauthorization['"]?\s*:\s*['"]?)[^'"\n]+/gi;
 const JSON_WEB_TOKEN = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g;

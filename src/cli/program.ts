@@ -1,6 +1,7 @@
 import { dirname } from "node:path";
 import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
 import { CliError } from "./errors.ts";
+import type { FunctionUrlHandler } from "./function-url.ts";
 import { isLiftApp, type LiftApp, parseReference, pickExport, type Reference, shown } from "./handlers.ts";
 import type { ProjectModules } from "./modules.ts";
 import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
@@ -10,8 +11,10 @@ export type Target =
   | { readonly kind: "module"; readonly reference: Reference }
   | { readonly kind: "routes"; readonly path: string };
 
-/** The same, loaded. */
-export type Program =
+/** The same, loaded; with it what answers at `/tickets`. */
+export type Program = Loaded & { readonly tickets?: FunctionUrlHandler };
+
+type Loaded =
   | { readonly kind: "app"; readonly app: LiftApp }
   | { readonly kind: "handler"; readonly handler: LambdaHandler }
   | {
@@ -42,6 +45,17 @@ async function loadRoutes(path: string, modules: ProjectModules): Promise<Progra
   const authorizer = file.authorizer === undefined ? undefined : await load(file.authorizer);
   // An authorizer is a handler of another event; what it answers is checked by the gateway.
   return { kind: "routes", file, handlers, authorizer: authorizer as LambdaAuthorizer | undefined };
+}
+
+/** @throws {CliError} as {@link loadProgram} does */
+export async function loadTickets(
+  reference: Reference,
+  modules: ProjectModules,
+): Promise<FunctionUrlHandler> {
+  const loaded = await loadExport(reference, modules, ["handler", "default"]);
+  // A handler of another event; what it answers is the application's.
+  if (!isLiftApp(loaded)) return loaded as unknown as FunctionUrlHandler;
+  throw new CliError("USAGE", `${shown(reference.file)} exports a Lift app: --tickets takes a ticketHandler`);
 }
 
 async function loadExport(

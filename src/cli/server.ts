@@ -24,6 +24,8 @@ export interface ServerSettings {
   /** 0: any free one. */
   readonly port: number;
   readonly stage: string;
+  /** What answers at `/tickets`. */
+  readonly tickets: Reference | undefined;
   readonly watch: boolean;
   readonly http: Reference | undefined;
 }
@@ -54,14 +56,18 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
   const api = { endpoint: endpointOf(host, port, stage), host, region, credentials };
   const source = await openSource(settings, api, terminal);
   try {
-    const running = createHost(source.program, {
-      stage,
-      region,
-      tls,
-      ...(credentials && { credentials }),
-      ...(settings.http && { http: await openListener(settings.http, host, port) }),
-      onEvent: (report) => logEvent(report, terminal, new Date()),
-    });
+    const running = createHost(
+      source.program,
+      {
+        stage,
+        region,
+        tls,
+        ...(credentials && { credentials }),
+        ...(settings.http && { http: await openListener(settings.http, host, port) }),
+        onEvent: (report) => logEvent(report, terminal, new Date()),
+      },
+      (error) => logError(error, terminal.stderr),
+    );
     await listen(running.gateway, port, host);
     const watcher = settings.watch ? source.watch?.(running) : undefined;
     // Lambda would end this one copy of the function; here the sockets of all are in the same process.
@@ -80,11 +86,11 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
   }
 }
 
-async function openSource({ run }: ServerSettings, api: Api, terminal: Terminal): Promise<Source> {
+async function openSource({ run, tickets }: ServerSettings, api: Api, terminal: Terminal): Promise<Source> {
   if (run.kind === "lambda") return openBundles(run, api, terminal);
   const handler = shown(run.kind === "module" ? run.reference.file : run.path);
   setLambdaEnvironment(process.env, { endpoint: api.endpoint, region: api.region, handler });
-  const loader = new Loader(run, terminal);
+  const loader = new Loader(run, tickets, terminal);
   return {
     program: await loader.load(),
     shown: handler,
@@ -149,6 +155,7 @@ function printStart(host: Host, source: Source, settings: ServerSettings, termin
       "",
       line("WebSocket", `${styleText("bold", gateway.url, { stream })}  (and ${secure(gateway)})`),
       line("@connections", `${gateway.endpoint}/@connections/{id}`),
+      ...(host.ticketsUrl === undefined ? [] : [line("Tickets", host.ticketsUrl)]),
       ...(settings.http ? [line("HTTP", new URL("/", gateway.endpoint).href)] : []),
       ...source.notes.map(([name, text]) => line(name, text)),
       line("Routes", routes),

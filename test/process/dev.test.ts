@@ -24,6 +24,33 @@ const WITH_SDK = `
 const WITH_ENVIRONMENT = WITH_SDK.replace(/\{ endpoint: .* \}/, "{}");
 
 describe("lift-ws dev", () => {
+  it("gives tickets on a path of their own, which open a connection once", async () => {
+    project = await Project.create({
+      "app.mjs": `import { Lift } from "lift-ws";
+        import { webSocketAuth } from "lift-ws/middleware/auth";
+        import { ticketHandler } from "lift-ws/middleware/tickets";
+        import { memoryConnectionStore, memoryTicketStore } from "lift-ws/store/memory";
+        const options = { validateToken: (token) => token.split(":")[1], tickets: memoryTicketStore() };
+        const app = new Lift({ connectionStore: memoryConnectionStore() });
+        app.use(webSocketAuth(options)).webSocket("who", (ctx) => ctx.reply(ctx.userId));
+        export default app;
+        export const mint = ticketHandler(options);`,
+    });
+    const lift = await project.dev(["app.mjs", "--tickets", "app.mjs#mint"]);
+    const tickets = new URL("/tickets", lift.url.replace("ws:", "http:"));
+    await lift.prints(new RegExp(`Tickets +${tickets}`));
+    const headers = { authorization: "Bearer user:ann" };
+    const answer = await fetch(tickets, { method: "POST", headers });
+    expect(answer.headers.get("cache-control")).toBe("no-store");
+    const { ticket } = (await answer.json()) as { ticket: string };
+    const socket = await project.connect(`${lift.url}?ticket=${ticket}`);
+    expect(await ask(socket, '{"action":"who"}')).toBe('"ann"');
+    await expect(project.connect(`${lift.url}?ticket=${ticket}`)).rejects.toThrow("401");
+    expect((await fetch(tickets)).status).toBe(405);
+    expect((await fetch(new URL("/other", tickets))).status).toBe(404);
+    expect(lift.output).not.toContain(ticket);
+  });
+
   it("runs an ES module's handler for every route, a line per event", async () => {
     project = await Project.create({
       "app.mjs": `export const handler = async (event, context) => {
