@@ -90,8 +90,8 @@ export class Host {
   #http(request: IncomingMessage, response: ServerResponse, other: GatewayOptions["http"]): void {
     const { tickets } = this.#program;
     if (tickets === undefined || request.url?.split("?", 1)[0] !== TICKETS_PATH) {
-      if (other !== undefined) return other(request, response);
-      response.writeHead(404, { "content-length": 0 }).end();
+      if (other === undefined) response.writeHead(404, { "content-length": 0 }).end();
+      else other(request, response);
       return;
     }
     serveFunctionUrl(tickets, request, response).catch((error) => {
