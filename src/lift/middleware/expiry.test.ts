@@ -192,7 +192,7 @@ it("lets a connection end whose schedule can't be reached", async () => {
 it("refuses a connection whose end can't be scheduled, and keeps no row", async () => {
   const { connect, schedule, store } = world();
   vi.spyOn(schedule, "put").mockRejectedValue(new Error("throttled"));
-  expect((await connect({ exp: inSeconds(MINUTE) })).statusCode).toBe(500);
+  expect((await connect({ exp: inSeconds(MINUTE) })).statusCode).toBe(503);
   expect(await store.get(ID)).toBeUndefined();
 });
 

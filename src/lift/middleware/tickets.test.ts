@@ -179,7 +179,7 @@ it("is refused for an identity that has expired", async () => {
   expect(answer).toMatchObject({ statusCode: 401, body: expect.stringContaining("TOKEN_EXPIRED") });
 });
 
-it("is refused by 500 when it can't be stored, with the cause in the log alone", async () => {
+it("is refused by 503 when it can't be stored, with the cause in the log alone", async () => {
   const broken = {
     ...memoryTicketStore(),
     take: async () => undefined,
@@ -187,7 +187,7 @@ it("is refused by 500 when it can't be stored, with the cause in the log alone",
   };
   const { ask, lines } = world({ tickets: broken });
   const { statusCode, body } = await ask({ authorization: `Bearer ${await sign()}` });
-  expect(statusCode).toBe(500);
+  expect(statusCode).toBe(503);
   expect(body).not.toContain("down");
   expect(lines.join()).toContain("down");
 });
