@@ -91,6 +91,7 @@ function environmentWith(secret: Buffer, dynamoDB: string): Record<string, strin
     AWS_SECRET_ACCESS_KEY: "bench",
     AWS_ENDPOINT_URL_DYNAMODB: dynamoDB,
     CONNECTIONS_TABLE: "connections",
+    SCHEDULE_TABLE: "schedule",
     TOKEN_SECRET: secret.toString("base64url"),
     TOKEN_ISSUER: "bench",
     TOKEN_AUDIENCE: "bench",
@@ -98,13 +99,16 @@ function environmentWith(secret: Buffer, dynamoDB: string): Record<string, strin
 }
 
 function tokenFor(secret: Buffer): Promise<string> {
-  return new SignJWT({ tenant_id: "bench" })
-    .setProtectedHeader({ alg: "HS256" })
-    .setSubject("ann")
-    .setIssuer("bench")
-    .setAudience("bench")
-    .setExpirationTime("1h")
-    .sign(secret);
+  return (
+    new SignJWT({ tenant_id: "bench" })
+      .setProtectedHeader({ alg: "HS256" })
+      .setSubject("ann")
+      .setIssuer("bench")
+      .setAudience("bench")
+      // Longer than a connection lives: its end is none to be scheduled.
+      .setExpirationTime("3h")
+      .sign(secret)
+  );
 }
 
 /** A DynamoDB that takes every row at once: the engine's own time is not what is measured. */

@@ -1,9 +1,15 @@
 // The chat's connect function without the AWS SDK.
-import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb/lean";
+import { dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/lean";
 import { createChat } from "../../examples/chat/app.ts";
 import { tokenVerifier } from "../../examples/chat/token.ts";
 
-const { CONNECTIONS_TABLE = "", TOKEN_SECRET = "", TOKEN_ISSUER = "", TOKEN_AUDIENCE = "" } = process.env;
+const {
+  CONNECTIONS_TABLE = "",
+  SCHEDULE_TABLE = "",
+  TOKEN_SECRET = "",
+  TOKEN_ISSUER = "",
+  TOKEN_AUDIENCE = "",
+} = process.env;
 
 export const handler = createChat({
   verify: tokenVerifier({
@@ -12,4 +18,5 @@ export const handler = createChat({
     audience: TOKEN_AUDIENCE,
   }),
   connectionStore: dynamoDBConnectionStore({ tableName: CONNECTIONS_TABLE }),
+  schedule: dynamoDBSchedule({ tableName: SCHEDULE_TABLE }),
 }).webSocketHandler();

@@ -29,7 +29,10 @@ export async function claimsOf(token) {
   }
 }
 
-export async function save({ connectionId, connectedAt, identity, domainName, stage }, { sub, tenant_id }) {
+export async function save(
+  { connectionId, connectedAt, identity, domainName, stage },
+  { sub, tenant_id, exp },
+) {
   const liveUntil = connectedAt + LIVES_MS;
   const put = new PutItemCommand({
     TableName: CONNECTIONS_TABLE,
@@ -37,7 +40,8 @@ export async function save({ connectionId, connectedAt, identity, domainName, st
       ConnectionID: { S: connectionId },
       UserID: { S: sub },
       TenantID: { S: tenant_id },
-      Metadata: { S: "{}" },
+      // Until when the token is good, for the events to come.
+      Metadata: { S: JSON.stringify({ "lift:auth": { roles: [], permissions: [], expiresAt: exp * 1000 } }) },
       State: { M: {} },
       Updates: { M: {} },
       SourceIP: { S: identity.sourceIp },

@@ -1,4 +1,4 @@
-import { memoryConnectionStore } from "lift-ws/store/memory";
+import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import {
   connectEvent,
   disconnectEvent,
@@ -9,23 +9,37 @@ import {
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { createChat } from "./app.ts";
 
-/** A chat in memory. A token here is `sub@tenant`; any other is refused. */
+/** Events carry times of their own. */
+const NOW = Date.now();
+const MINUTE = 60_000;
+
+/** A chat in memory. A token here is `sub@tenant`, good for an hour; any other is refused. */
 function startChat() {
-  const connectionStore = memoryConnectionStore();
+  let time = NOW;
+  const now = () => time;
+  const connectionStore = memoryConnectionStore({ now });
   const connections = recordingConnections();
   const chat = createChat({
     connectionStore,
+    schedule: memorySchedule(),
+    now,
     verify: async (token) => {
       const [sub, tenant] = token.split("@");
       if (!sub || !tenant) throw new Error("forged");
-      return { sub, tenant };
+      return { sub, tenant, expiresAt: NOW + 60 * MINUTE };
     },
   });
   const handle = chat.webSocketHandler({ connections });
   return {
     connectionStore,
+    connections,
+    /** The time that passes, and the tick after it. */
+    pass: (ms: number) => {
+      time += ms;
+      return chat.tick();
+    },
     connect: (connectionId: string, query: { [name: string]: string } = {}) =>
-      handle(connectEvent({ connectionId, query }), lambdaContext()),
+      handle(connectEvent({ connectionId, query, requestContext: { connectedAt: NOW } }), lambdaContext()),
     send: (connectionId: string, body: { action: string; [field: string]: unknown }) =>
       handle(messageEvent(body.action, body, { connectionId }), lambdaContext()),
     disconnect: (connectionId: string) => handle(disconnectEvent({ connectionId }), lambdaContext()),
@@ -57,6 +71,15 @@ function lastRooms(connectionId: string): unknown {
 }
 
 describe("the door", () => {
+  it("closes behind a connection whose token expires, and says so first", async () => {
+    await bring("lobby", "ada@acme");
+    await chat.pass(59 * MINUTE);
+    expect(chat.told("ada", "error")).toEqual([]);
+    await chat.pass(2 * MINUTE);
+    expect(chat.told("ada", "error")).toMatchObject([{ error: { code: "TOKEN_EXPIRED", retry: true } }]);
+    expect(chat.connections.disconnected).toEqual(["ada"]);
+  });
+
   it.each(["token", "Authorization"])("lets in a token by the parameter %s", async (parameter) => {
     expect((await chat.connect("1", { [parameter]: "ada@math" })).statusCode).toBe(200);
     expect(await chat.connectionStore.get("1")).toMatchObject({ userId: "ada", tenantId: "math" });

@@ -1,11 +1,23 @@
 import { type Context, Lift, LiftError } from "lift-ws";
-import type { Connection, ConnectionStore } from "lift-ws/store";
+import { webSocketAuth } from "lift-ws/middleware/auth";
+import type { Connection, ConnectionStore, Schedule } from "lift-ws/store";
 import * as z from "zod/mini";
 
 export interface ChatOptions {
-  /** Whose token it is. Rejects one that is forged, expired or meant for something else. */
-  readonly verify: (token: string) => Promise<{ readonly sub: string; readonly tenant: string }>;
+  /** Whose token it is, and until when. Rejects one that is forged, expired or meant for something else. */
+  readonly verify: (token: string) => Promise<ChatIdentity>;
   readonly connectionStore: ConnectionStore;
+  /** What ends a connection when its token does. */
+  readonly schedule: Schedule;
+  /** ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+export interface ChatIdentity {
+  readonly sub: string;
+  readonly tenant: string;
+  /** ms since the epoch. */
+  readonly expiresAt: number;
 }
 
 /** What a connection keeps between its events. */
@@ -32,18 +44,15 @@ const Say = z.object({
  * A chat. A person is in one room of their tenant at a time, sees who is where, talks to the room, and can
  * announce something to the whole tenant. With a DynamoDB connection store it runs on AWS as it is.
  */
-export function createChat({ verify, connectionStore }: ChatOptions): Lift<State> {
-  const app = new Lift<State>({ connectionStore });
+export function createChat({ verify, connectionStore, schedule, now = Date.now }: ChatOptions): Lift<State> {
+  const app = new Lift<State>({ connectionStore, schedule, now });
 
-  // Any status but 2xx refuses the upgrade: no socket, and no row in the store.
-  app.webSocket("$connect", async (ctx) => {
-    const token = ctx.query("token") ?? ctx.query("Authorization");
-    if (token === undefined) throw new LiftError("UNAUTHORIZED");
-    const { sub, tenant } = await verify(token.replace(/^Bearer /, "")).catch((cause: unknown) => {
-      throw new LiftError("UNAUTHORIZED", { cause });
-    });
-    ctx.setUserId(sub).setTenantId(tenant);
-  });
+  // Refused, there is no socket and no row in the store. When its token expires, a connection is told and closed.
+  const validateToken = async (token: string) => {
+    const { sub, tenant, expiresAt } = await verify(token);
+    return { userId: sub, tenantId: tenant, expiresAt };
+  };
+  app.use(webSocketAuth({ validateToken, now }));
 
   app.webSocket("$disconnect", async (ctx) => {
     // The connection's row is still there: the people who stay are told as if it were not.

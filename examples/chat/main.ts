@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { start } from "lift-ws/start";
-import { memoryConnectionStore } from "lift-ws/store/memory";
+import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import { isLoopback, mintDevelopmentToken, verifyDevelopmentToken } from "../../src/cli/index.ts";
 import { createChat } from "./app.ts";
 import { page } from "./page.ts";
@@ -11,6 +11,7 @@ const isPrivate = isLoopback(process.env.HOST || "127.0.0.1");
 const chat = createChat({
   verify: isPrivate ? verifyDevelopmentToken : takeNone,
   connectionStore: memoryConnectionStore(),
+  schedule: memorySchedule(),
 });
 
 const gateway = await start(chat, {

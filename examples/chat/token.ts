@@ -17,6 +17,6 @@ export function tokenVerifier({ secret, issuer, audience }: TokenRules): ChatOpt
       audience,
       requiredClaims: ["sub", "tenant_id", "exp"],
     });
-    return { sub: payload.sub!, tenant: payload.tenant_id };
+    return { sub: payload.sub!, tenant: payload.tenant_id, expiresAt: payload.exp! * 1000 };
   };
 }

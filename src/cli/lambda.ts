@@ -93,6 +93,7 @@ async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSet
     AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: endpoint,
     AWS_ENDPOINT_URL_DYNAMODB: dynamoDBEndpoint,
     CONNECTIONS_TABLE: "connections",
+    SCHEDULE_TABLE: "schedule",
     // For handlers that make their endpoint of the event: the gateway's port answers TLS as well.
     NODE_EXTRA_CA_CERTS: certificateFile(),
     // Development tokens say who someone is without a proof of it, so they are good on this machine alone.
@@ -105,7 +106,7 @@ async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSet
 
 /** @throws {CliError} FAILED */
 async function createTables(environment: Record<string, string>): Promise<string[]> {
-  const { CONNECTIONS_TABLE: tableName = "" } = environment;
+  const { CONNECTIONS_TABLE: tableName = "", SCHEDULE_TABLE: scheduleTableName = "" } = environment;
   const sdk = await import("@aws-sdk/client-dynamodb").catch((cause: unknown) => {
     throw new CliError("FAILED", "--lambda needs the AWS SDK: npm install @aws-sdk/client-dynamodb", {
       cause,
@@ -122,10 +123,11 @@ async function createTables(environment: Record<string, string>): Promise<string
     },
   });
   try {
-    await store.createTables({ client, tableName });
-    return [tableName];
+    await store.createTables({ client, tableName, scheduleTableName });
+    return [tableName, scheduleTableName];
   } catch (cause) {
-    throw new CliError("FAILED", `The table ${tableName} can't be made at ${endpoint}:`, { cause });
+    const tables = `${tableName} and ${scheduleTableName}`;
+    throw new CliError("FAILED", `The tables ${tables} can't be made at ${endpoint}:`, { cause });
   } finally {
     client.destroy();
   }

@@ -23,7 +23,8 @@ async function onBundles(project: Project): Promise<string> {
   const folder = join(project.directory, "functions");
   await bundleChat(ROOT, folder);
   // A table of its own in the tests' DynamoDB Local.
-  await project.save("functions.env", `CONNECTIONS_TABLE=chat-${randomUUID()}\n`);
+  const tables = `CONNECTIONS_TABLE=chat-${randomUUID()}\nSCHEDULE_TABLE=schedule-${randomUUID()}\n`;
+  await project.save("functions.env", tables);
   const endpoint = ["--dynamodb-endpoint", inject("dynamoDBEndpoint")];
   const lift = await project.dev(["--lambda", folder, "--env-file", "functions.env", ...endpoint]);
   return lift.url;

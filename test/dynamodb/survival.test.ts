@@ -144,7 +144,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
       app.disconnect("b", 1_000),
     ]);
     expect(performance.now() - started).toBeLessThan(2_000);
-    const refused = { status: 500, code: "STORE_FAILED" };
+    const refused = { status: 503, code: "STORE_FAILED" };
     expect(outcomes).toMatchObject([refused, NOT_NOW, refused]);
     expect(app.logged.filter((line) => line.includes("ProvisionedThroughputExceededException"))).toHaveLength(
       4,

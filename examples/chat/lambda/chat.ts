@@ -1,8 +1,8 @@
-import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
+import { dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb";
 import { createChat } from "../app.ts";
 import { tokenVerifier } from "../token.ts";
 
-const { CONNECTIONS_TABLE, TOKEN_SECRET, LIFT_WS_DEVELOPMENT_SECRET } = process.env;
+const { CONNECTIONS_TABLE, SCHEDULE_TABLE, TOKEN_SECRET, LIFT_WS_DEVELOPMENT_SECRET } = process.env;
 const DEVELOPMENT = "lift-ws-development";
 
 /** The chat as its functions run it; what differs from place to place is in their environment. */
@@ -14,6 +14,7 @@ export const chat = createChat({
     audience: process.env.TOKEN_AUDIENCE ?? DEVELOPMENT,
   }),
   connectionStore: dynamoDBConnectionStore({ tableName: required("CONNECTIONS_TABLE", CONNECTIONS_TABLE) }),
+  schedule: dynamoDBSchedule({ tableName: required("SCHEDULE_TABLE", SCHEDULE_TABLE) }),
 });
 
 function required(name: string, value: string | undefined): string {

@@ -1,5 +1,5 @@
 // Prints the chat's routes, and which function answers each: what an API is made of.
-import { memoryConnectionStore } from "lift-ws/store/memory";
+import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import { createChat } from "../app.ts";
 
 const functions = new Map([
@@ -7,6 +7,10 @@ const functions = new Map([
   ["$disconnect", "disconnect"],
 ]);
 const refuse = () => Promise.reject(new Error("Not to be run"));
-const { routeKeys } = createChat({ verify: refuse, connectionStore: memoryConnectionStore() });
+const { routeKeys } = createChat({
+  verify: refuse,
+  connectionStore: memoryConnectionStore(),
+  schedule: memorySchedule(),
+});
 const routes = routeKeys.map((key) => [key, `./${functions.get(key) ?? "router"}/index.mjs`] as const);
 console.log(JSON.stringify({ routes: Object.fromEntries(routes) }, null, 2));

@@ -1,5 +1,5 @@
-// A WebSocket that comes back: a fresh token after an open that failed, growing delays, and a ping that notices
-// a dead line. It knows nothing of the chat and nothing of the page.
+// A WebSocket that comes back: a fresh token after an open that failed or a token that expired, growing delays, and
+// a ping that notices a dead line. It knows nothing of the page, and of the chat only that error.
 
 const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 15_000;
@@ -98,6 +98,8 @@ export class Socket {
       this.#failures = 0;
       this.#listenForSilence(socket);
       const frame = parse(data);
+      // The close comes next, and the way back in takes a new one.
+      if (frame?.error?.code === "TOKEN_EXPIRED") this.#token = undefined;
       if (frame !== undefined) this.#options.onFrame(frame);
     };
     socket.onclose = () => {
