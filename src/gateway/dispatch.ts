@@ -2,7 +2,7 @@ import type { LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
 import type { Ending } from "./close-codes.ts";
 import { disconnectEvent, messageEvent } from "./events.ts";
 import { byteLength, textFrame } from "./frames.ts";
-import { newId } from "./ids.ts";
+import { newId, newTransientId } from "./ids.ts";
 import { checkResult, type Invoker, type Outcome, type RouteOutcome, statusOf } from "./invoke.ts";
 import type { GatewaySettings } from "./options.ts";
 import type { Registry } from "./registry.ts";
@@ -31,7 +31,7 @@ export class Dispatcher implements ConnectionListener {
   }
 
   onMessage(connection: LiveConnection, text: string): void {
-    const requestId = newId();
+    const requestId = newTransientId();
     if (!this.#throttle.take()) {
       this.#refuse(connection, 429, "Too Many Requests", "", requestId);
       return;

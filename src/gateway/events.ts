@@ -7,7 +7,7 @@ import type {
   Identity,
   MessageEvent,
 } from "../apigw/index.ts";
-import { newId } from "./ids.ts";
+import { newId, newTransientId } from "./ids.ts";
 import type { GatewaySettings } from "./options.ts";
 
 /** What every event of one connection has in common. */
@@ -73,7 +73,7 @@ export function messageEvent(
     -readonly [K in keyof MessageEvent["requestContext"]]: MessageEvent["requestContext"][K];
   } = {
     routeKey,
-    messageId: newId(),
+    messageId: newTransientId(),
     eventType: "MESSAGE",
     extendedRequestId: requestId,
     requestTime: requestTime(now),

@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { isConnectionId, newId } from "./ids.ts";
+import { isConnectionId, newId, newTransientId } from "./ids.ts";
 
-describe("newId", () => {
+describe.each([
+  ["newId", newId],
+  ["newTransientId", newTransientId],
+])("%s", (_name, newId) => {
   it("makes 16 characters of base64url for 11 bytes, the last one =", () => {
     for (let i = 0; i < 1_000; i++) {
       const id = newId();
@@ -11,7 +14,7 @@ describe("newId", () => {
   });
 
   it("makes no id twice, across refills of its pool", () => {
-    expect(new Set(Array.from({ length: 10_000 }, newId)).size).toBe(10_000);
+    expect(new Set(Array.from({ length: 10_000 }, () => newId())).size).toBe(10_000);
   });
 });
 

@@ -16,9 +16,9 @@ export function connectionsOf(event: WebSocketEvent, settings: Settings): Connec
 
 /** @param endpoint as an event or a row names it */
 export function connectionsAt(endpoint: string, settings: Settings): Connections {
-  // As the AWS SDK does for code that names no endpoint.
-  const redirected = process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI;
-  return settings.connections ?? settings.connectionsAt(redirected ?? endpoint);
+  const { connections, connectionsAt } = settings;
+  // As the AWS SDK does for code that names no endpoint. Not read for each reply where it is of no use: it is slow.
+  return connections ?? connectionsAt(process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI ?? endpoint);
 }
 
 /** Asks once for each endpoint: what it gives is kept, as its sockets are, while the function's container lives. */

@@ -41,9 +41,8 @@ export class WebSocketContext {
   }
 
   /** `sendMessage`, with a value as JSON. @throws {LiftError} also NOT_JSON */
-  async sendJSON(value: unknown, options?: PostOptions): Promise<PostOutcome> {
-    // Awaited here, as an async function that returns a promise takes three turns to settle, and this is each reply.
-    return await this.sendMessageTo(this.connectionId, stringify(value), options);
+  sendJSON(value: unknown, options?: PostOptions): Promise<PostOutcome> {
+    return this.sendJSONTo(this.connectionId, value, options);
   }
 
   /**
@@ -60,8 +59,13 @@ export class WebSocketContext {
   }
 
   /** `sendMessageTo`, with a value as JSON. @throws {LiftError} also NOT_JSON */
-  async sendJSONTo(connectionId: string, value: unknown, options?: PostOptions): Promise<PostOutcome> {
-    return this.sendMessageTo(connectionId, stringify(value), options);
+  sendJSONTo(connectionId: string, value: unknown, options?: PostOptions): Promise<PostOutcome> {
+    // Not async, which would be another promise for each reply.
+    try {
+      return this.sendMessageTo(connectionId, stringify(value), options);
+    } catch (notJson) {
+      return Promise.reject(notJson);
+    }
   }
 
   /**
