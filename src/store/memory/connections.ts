@@ -114,7 +114,7 @@ class MemoryConnectionStore implements ConnectionStore {
     return {
       [Symbol.asyncIterator]: () => {
         const rest = ids.values();
-        return { next: async () => this.#nextLive(rest) };
+        return { next: () => Promise.resolve(this.#nextLive(rest)) };
       },
     };
   }
