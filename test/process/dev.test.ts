@@ -168,7 +168,7 @@ describe("lift-ws dev", () => {
 
   it("names what a routes file says wrongly", async () => {
     project = await Project.create({ "routes.json": '{ "routes": { "a": "./gone.js" } }' });
-    const lift = project.run(["dev", "--routes", "routes.json"]);
+    const lift = project.run(["dev", "--routes", "routes.json", "--port", "0"]);
     expect(await lift.exited).toBe(2);
     expect(lift.output).toBe("lift-ws: There is no module gone.js\n");
   });

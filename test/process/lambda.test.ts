@@ -72,7 +72,7 @@ describe("lift-ws dev --lambda", () => {
     expect(lift.output).toMatch(
       /^Functions +tick {2}connect {2}router$|^Functions +connect {2}router {2}tick$/m,
     );
-    expect(lift.output).toMatch(/^DynamoDB +http:\/\/127\.0\.0\.1:\d+ {2}\(connections\)$/m);
+    expect(lift.output).toMatch(/^DynamoDB +http:\/\/127\.0\.0\.1:\d+ {2}\(connections {2}schedule\)$/m);
     const page = await fetch(lift.url.replace(/^ws(.*)dev$/, "http$1"));
     expect(await page.text()).toBe("page of 127.0.0.1");
 
