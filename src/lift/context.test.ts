@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { MAX_MESSAGE_BYTES } from "../apigw/index.ts";
 import { Context } from "./context.ts";
@@ -273,12 +273,15 @@ describe("errors", () => {
 
   it("end 200 and are logged when they can't be sent", async () => {
     const connections = recordingConnections().throttled(ID);
+    const post = vi.spyOn(connections, "post");
     const logged: string[] = [];
     const log = (message: string) => void logged.push(message);
     const app = new Lift({ connections, logger: { debug: log, info: log, warn: log, error: log } });
     const result = await app.webSocketHandler()(messageEvent("nope", {}), lambdaContext());
     expect(result).toEqual({ statusCode: 200 });
     expect(logged).toEqual(["The event was refused", "The error frame was not sent"]);
+    // It is tried again no longer than the function has time.
+    expect(post.mock.calls[0]?.[2]?.budget?.getRemainingTimeInMillis()).toBeGreaterThan(0);
   });
 });
 

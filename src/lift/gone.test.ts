@@ -22,7 +22,9 @@ beforeEach(() => {
 
 async function makeStore(): Promise<ConnectionStore> {
   const store = memoryConnectionStore({ now: () => now });
-  const row = { metadata: {}, state: {}, sourceIp: "192.0.2.1", endpoint: "https://api.example.com/test" };
+  const { domainName, stage } = messageEvent("send", {}).requestContext;
+  const endpoint = `https://${domainName}/${stage}`;
+  const row = { metadata: {}, state: {}, sourceIp: "192.0.2.1", endpoint };
   for (const id of ["x", "y"]) {
     await store.save({ id, ...row, connectedAt: START, expiresAt: START + 7_800_000 });
   }
@@ -88,6 +90,24 @@ describe("a connection that a send finds gone", () => {
       expect((await store.get("y"))?.id).toBe("y");
     },
   );
+
+  it("keeps its row when it was asked for at another API's endpoint, whose table is the same", async () => {
+    const store = await makeStore();
+    const row = await store.get("x");
+    await store.delete("x");
+    const elsewhere = { ...row!, id: "z", endpoint: "https://other.example.com/prod" };
+    await store.save(elsewhere);
+    now += FIVE_MINUTES;
+    const app = new Lift({
+      connections: recordingConnections().gone("z"),
+      connectionStore: store,
+      logger: quiet,
+      now: () => now,
+    });
+    app.webSocket("send", async (ctx) => void (await ctx.asWebSocket().sendMessageTo("z", "hi")));
+    await app.webSocketHandler()(messageEvent("send", {}, { authorizer: { sub: "ada" } }), lambdaContext());
+    expect((await store.get("z"))?.id).toBe("z");
+  });
 
   it("is seen as it was by a $disconnect that comes after the send", async () => {
     const store = await makeStore();

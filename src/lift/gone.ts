@@ -7,7 +7,7 @@ import {
   type PostOutcome,
 } from "../apigw/index.ts";
 import type { ConnectionStore, TimeBudget } from "../store/index.ts";
-import type { Logger } from "./logger.ts";
+import { type Logger, tell } from "./logger.ts";
 
 /**
  * A row this young, in ms, may be there before its `$connect` has finished: posts answer gone until then. It is
@@ -37,13 +37,15 @@ export class GoneConnections {
   /**
    * What has become of a connection that a send found gone. A row whose connection has ended is removed; while it
    * is young `sendAgain` decides. A store that fails changes nothing. Rejects with what `sendAgain` rejects with.
+   * @param endpoint where it was sent to: the row of another API's connection, in a table that both use, stays
    */
   async settle(
     connectionId: string,
+    endpoint: string,
     sendAgain: () => Promise<PostOutcome>,
     budget: TimeBudget,
   ): Promise<PostOutcome> {
-    if (!(await this.#mayBeConnecting(connectionId, budget))) return "gone";
+    if (!(await this.#mayBeConnecting(connectionId, endpoint, budget))) return "gone";
     const outcome = await sendAgain();
     return outcome === "gone" ? "connecting" : outcome;
   }
@@ -51,13 +53,14 @@ export class GoneConnections {
   /** `settle` for all that a broadcast found gone; those that there is no time for stay as they were found. */
   async settleAll(
     report: BroadcastReport,
+    endpoint: string,
     sendAgain: (connectionId: string) => Promise<PostOutcome>,
     budget: TimeBudget,
     options: BroadcastOptions,
   ): Promise<BroadcastReport> {
     const gone = (report.results ?? []).filter(({ outcome }) => outcome === "gone");
     if (gone.length === 0 || options.signal?.aborted) return report;
-    const settle = (id: string) => this.settle(id, () => sendAgain(id), budget).catch(failure);
+    const settle = (id: string) => this.settle(id, endpoint, () => sendAgain(id), budget).catch(failure);
     const ids = gone.map(({ connectionId }) => connectionId);
     const { results = [], ...settled } = await broadcastBy({ concurrency: CONCURRENCY, send: settle }, ids, {
       ...options,
@@ -73,15 +76,15 @@ export class GoneConnections {
     };
   }
 
-  async #mayBeConnecting(connectionId: string, budget: TimeBudget): Promise<boolean> {
+  async #mayBeConnecting(connectionId: string, endpoint: string, budget: TimeBudget): Promise<boolean> {
     try {
       const row = await this.#store?.get(connectionId, budget);
-      if (row === undefined) return false;
+      if (row === undefined || row.endpoint !== endpoint) return false;
       if (this.#now() - row.connectedAt < CONNECTING_MS) return true;
       // Its $disconnect may be on its way, and sees the connection as it was.
       await this.#store?.delete(connectionId, budget, { keep: true });
     } catch (error) {
-      this.#logger.warn("The row of a gone connection was not removed", { error });
+      tell(this.#logger, "warn", "The row of a gone connection was not removed", { error });
     }
     return false;
   }

@@ -28,7 +28,7 @@ import { untilDeadline } from "./deadline.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
 import { clientError, LiftError, refusing } from "./errors.ts";
 import { errorBody, errorFrame } from "./frames.ts";
-import type { LogFields } from "./logger.ts";
+import { tell } from "./logger.ts";
 import type { Settings } from "./options.ts";
 import type { Chain, Routes } from "./router.ts";
 import { fromStore } from "./state.ts";
@@ -74,7 +74,7 @@ async function observed(ctx: AnyContext, { observers, step }: Chain): Promise<We
     try {
       await observer(ctx, async () => void (await next()));
     } catch (error) {
-      tell(ctx, "error", "An observer failed", { error });
+      tell(ctx.logger, "error", "An observer failed", { error });
     }
     return next();
   };
@@ -203,9 +203,9 @@ function refusal(ctx: AnyContext, thrown: unknown): WebSocketResult {
 async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {
   const frame = errorFrame(ctx, log(ctx, thrown));
   try {
-    await connectionsOf(ctx.event, settingsOf(ctx)).post(ctx.connectionId, frame);
+    await connectionsOf(ctx.event, settingsOf(ctx)).post(ctx.connectionId, frame, { budget: ctx.lambda });
   } catch (error) {
-    tell(ctx, "error", "The error frame was not sent", { error });
+    tell(ctx.logger, "error", "The error frame was not sent", { error });
   }
 }
 
@@ -213,14 +213,7 @@ function log(ctx: AnyContext, thrown: unknown): LiftError {
   const error = clientError(thrown);
   fail(ctx, error);
   const fields = { code: error.code, status: error.status, error: thrown };
-  if (error.status >= 500) tell(ctx, "error", "The event failed", fields);
-  else tell(ctx, "warn", "The event was refused", fields);
+  if (error.status >= 500) tell(ctx.logger, "error", "The event failed", fields);
+  else tell(ctx.logger, "warn", "The event was refused", fields);
   return error;
-}
-
-/** A logger that fails changes nothing for the event: it is answered, and its row goes. */
-function tell(ctx: AnyContext, level: "warn" | "error", message: string, fields: LogFields): void {
-  try {
-    ctx.logger[level](message, fields);
-  } catch {}
 }

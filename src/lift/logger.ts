@@ -59,6 +59,13 @@ function toConsole(level: Exclude<LogLevel, "silent">, text: string): void {
   console[level](text);
 }
 
+/** For what Lift itself has to say: a logger that throws changes nothing for the event. */
+export function tell(logger: Logger, level: "warn" | "error", message: string, fields: LogFields): void {
+  try {
+    logger[level](message, fields);
+  } catch {}
+}
+
 /** Puts the same fields on every line. */
 export class FieldLogger implements Logger {
   readonly #logger: Logger;

@@ -10,7 +10,7 @@ import {
   type PostOutcome,
   type WebSocketEvent,
 } from "../apigw/index.ts";
-import { connectionsOf } from "./delivery.ts";
+import { connectionsOf, endpointOf } from "./delivery.ts";
 import { LiftError } from "./errors.ts";
 import { stringify } from "./json.ts";
 import type { Settings } from "./options.ts";
@@ -55,7 +55,7 @@ export class WebSocketContext {
     const outcome = await connections.post(connectionId, data, timed);
     if (outcome !== "gone") return outcome;
     const sendAgain = () => connections.post(connectionId, data, timed);
-    return this.#settings.gone.settle(connectionId, sendAgain, this.#lambda);
+    return this.#settings.gone.settle(connectionId, endpointOf(this.#event), sendAgain, this.#lambda);
   }
 
   /** `sendMessageTo`, with a value as JSON. @throws {LiftError} also NOT_JSON */
@@ -87,7 +87,7 @@ export class WebSocketContext {
     if (!gone.hasRows) return connections.broadcast(ids, data, timed);
     const report = await connections.broadcast(ids, data, { ...timed, results: options.results || "unsent" });
     const sendAgain = (id: string) => connections.post(id, data, timed);
-    const settled = await gone.settleAll(report, sendAgain, this.#lambda, timed);
+    const settled = await gone.settleAll(report, endpointOf(this.#event), sendAgain, this.#lambda, timed);
     if (options.results) return settled;
     const { results: _, ...counts } = settled;
     return counts;
