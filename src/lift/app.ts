@@ -3,7 +3,13 @@ import type { Connections, LambdaContext, WebSocketEvent, WebSocketResult } from
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
 import type { Middleware } from "./compose.ts";
 import type { AnyState } from "./context.ts";
-import { type DisconnectReport, disconnectAll, type Whose } from "./disconnect-all.ts";
+import {
+  type DisconnectReport,
+  disconnectAll,
+  endRevoked,
+  REVOCATION,
+  type Whose,
+} from "./disconnect-all.ts";
 import { LiftError } from "./errors.ts";
 import { handleEvent, identified } from "./handler.ts";
 import { type LiftOptions, readOptions, type Settings } from "./options.ts";
@@ -61,7 +67,7 @@ export class Lift<State extends object = AnyState> {
   readonly #settings: Settings;
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
-  readonly #actions = new Map<string, ScheduledAction>();
+  readonly #actions = new Map<string, ScheduledAction>([[REVOCATION, endRevoked]]);
   /** What the last host delivers by: for what happens outside of events. */
   #host: HandlerOptions = {};
   #routes: Routes | undefined;
@@ -97,10 +103,7 @@ export class Lift<State extends object = AnyState> {
     this.#assertOpen();
     const all = middleware.flat();
     this.#router.use(all);
-    for (const { scheduled = {} } of all) {
-      for (const [kind, action] of Object.entries(scheduled)) this.scheduled(kind, action);
-    }
-    return this;
+    return this.#scheduledBy(all);
   }
 
   /**
@@ -109,7 +112,7 @@ export class Lift<State extends object = AnyState> {
    */
   scheduled(kind: string, action: ScheduledAction): this {
     this.#assertOpen();
-    if (this.#actions.has(kind)) {
+    if ((this.#actions.get(kind) ?? action) !== action) {
       throw new LiftError("ACTION_EXISTS", { message: `The kind ${kind} has its action already` });
     }
     this.#actions.set(kind, action);
@@ -141,11 +144,9 @@ export class Lift<State extends object = AnyState> {
     if (options.schema !== undefined && isLifecycle(key)) {
       throw new LiftError("INVALID_ROUTE", { message: `${key} has no body for a schema to check` });
     }
-    this.#router.add(key, {
-      middleware: options.middleware?.flat() ?? [],
-      handler: answering(answer as unknown as Handler, options.schema),
-    });
-    return this;
+    const middleware = options.middleware?.flat() ?? [];
+    this.#router.add(key, { middleware, handler: answering(answer as unknown as Handler, options.schema) });
+    return this.#scheduledBy(middleware);
   }
 
   /**
@@ -193,6 +194,13 @@ export class Lift<State extends object = AnyState> {
       this.#settingsFor({ ...this.#host, ...options }),
       options.context ?? lasting(TICK_MS),
     );
+  }
+
+  #scheduledBy(middleware: readonly Middleware[]): this {
+    for (const { scheduled = {} } of middleware) {
+      for (const [kind, action] of Object.entries(scheduled)) this.scheduled(kind, action);
+    }
+    return this;
   }
 
   #settingsFor({ connections }: HandlerOptions): Settings {

@@ -1,6 +1,6 @@
 import { expect, it, vi } from "vitest";
 import type { Connection } from "../store/index.ts";
-import { memoryConnectionStore } from "../store/memory/index.ts";
+import { memoryConnectionStore, memorySchedule } from "../store/memory/index.ts";
 import { jsonLogger, Lift, type LiftOptions } from "./index.ts";
 import { lambdaContext, recordingConnections } from "./testing.ts";
 
@@ -25,7 +25,7 @@ async function world(options: Partial<LiftOptions<object>> = {}) {
       state: {},
       sourceIp: "192.0.2.1",
       endpoint: "https://api.example.com/test",
-      connectedAt: Date.now(),
+      connectedAt: Date.now() - 60_000,
       expiresAt: Date.now() + 60_000,
       ...row,
     });
@@ -44,9 +44,18 @@ it.each([
   [{ tenantId: "" }, []],
   [{ userId: "ada", tenantId: "" }, []],
   [{} as { userId: string }, []],
+  // What a row without a user or without a tenant gives: nobody's name, and no wildcard.
+  [{ userId: undefined as never, tenantId: "acme" }, []],
+  [{ userId: "ada", tenantId: undefined as never }, []],
 ])("closes the connections of %o, each told first, and no others", async (whose, ids) => {
   const { app, connections } = await world();
-  expect(await app.disconnect(whose)).toEqual({ closed: ids.length, gone: 0, failed: 0, complete: true });
+  expect(await app.disconnect(whose)).toEqual({
+    closed: ids.length,
+    gone: 0,
+    connecting: 0,
+    failed: 0,
+    complete: true,
+  });
   expect([...connections.disconnected].sort()).toEqual(ids);
   expect(connections.sent.map(({ connectionId }) => connectionId).sort()).toEqual(ids);
   for (const id of ids) expect(connections.jsonSentTo(id)).toEqual([revoked]);
@@ -60,9 +69,25 @@ it("counts those that have gone and those that failed, and closes the rest", asy
     id === "ada-2" ? Promise.reject(new Error("no network")) : disconnect(id, options),
   );
   const report = await app.disconnect({ tenantId: "acme" });
-  expect(report).toEqual({ closed: 1, gone: 1, failed: 1, complete: true });
+  expect(report).toEqual({ closed: 1, gone: 1, connecting: 0, failed: 1, complete: true });
   expect(connections.disconnected).toEqual(["bob"]);
   expect(lines).toEqual([expect.stringMatching(/"connectionId":"ada-2".*no network/)]);
+});
+
+it("closes at a later tick what was connecting: it could not be reached, and was let in after all", async () => {
+  let time = Date.now();
+  const schedule = memorySchedule();
+  const { app, connections, save } = await world({ schedule, now: () => time });
+  await save({ id: "late", userId: "eve", connectedAt: time - 1_000 });
+  const post = vi.spyOn(connections, "post").mockResolvedValueOnce("gone");
+  expect(await app.disconnect({ userId: "eve" })).toMatchObject({ closed: 0, gone: 0, connecting: 1 });
+  await app.tick();
+  expect(connections.disconnected).toEqual([]);
+  time += 29_000;
+  await app.tick();
+  expect(connections.disconnected).toEqual(["late"]);
+  expect(connections.jsonSentTo("late")).toEqual([revoked]);
+  expect(post).toHaveBeenCalledTimes(2);
 });
 
 it("closes one that reads too slowly to be told", async () => {
@@ -92,6 +117,7 @@ it("ends before its deadline, and says that it has not seen all", async () => {
   expect(await app.disconnect({ userId: "ada" }, { context })).toEqual({
     closed: 0,
     gone: 0,
+    connecting: 0,
     failed: 0,
     complete: false,
   });

@@ -4,23 +4,31 @@ import { connectionsAt } from "./delivery.ts";
 import { dismiss } from "./dismiss.ts";
 import { LiftError } from "./errors.ts";
 import { forEach } from "./for-each.ts";
+import { tell } from "./logger.ts";
 import type { Settings } from "./options.ts";
 import { fromStore } from "./state.ts";
+import type { ScheduledAction } from "./tick.ts";
 
 /** A user's connections, a tenant's, or those of a user in a tenant. */
-export type Whose =
-  | { readonly userId: string; readonly tenantId?: string }
-  | { readonly tenantId: string; readonly userId?: undefined };
+export type Whose = { readonly userId: string; readonly tenantId?: string } | { readonly tenantId: string };
 
 export interface DisconnectReport {
   readonly closed: number;
   /** Had a row, and ended by themselves. */
   readonly gone: number;
+  /** Could not be reached yet, their `$connect` being under way: a tick closes them, where the app has a `schedule`. */
+  readonly connecting: number;
   /** Could not be closed; the log has the reasons. */
   readonly failed: number;
   /** `false`: the time was over before all of them were looked at. */
   readonly complete: boolean;
 }
+
+/** The kind of the items that end what was connecting when it was revoked. */
+export const REVOCATION = "lift:revocation";
+
+/** A `$connect` that takes longer than this has failed: the service waits 29 s for it. */
+const CONNECTING_MS = 30_000;
 
 /** Connections that are closed at a time. */
 const CONCURRENCY = 32;
@@ -30,20 +38,27 @@ export async function disconnectAll(
   settings: Settings,
   budget: TimeBudget,
 ): Promise<DisconnectReport> {
-  const { store, logger, deadlineMarginMs } = settings;
+  const { store, logger, deadlineMarginMs, now, schedule } = settings;
   if (store === undefined) throw new LiftError("STORE_REQUIRED");
   const deadline = new Deadline(budget, deadlineMarginMs);
-  const counts = { closed: 0, gone: 0, failed: 0 };
+  const counts = { closed: 0, gone: 0, connecting: 0, failed: 0 };
   const end = async (row: Connection) => {
     try {
       const connections = connectionsAt(row.endpoint, settings);
       const wasThere = await dismiss(connections, row.id, new LiftError("REVOKED"), {
         signal: deadline.signal,
       });
-      counts[wasThere ? "closed" : "gone"]++;
+      const connected = row.connectedAt + CONNECTING_MS;
+      if (wasThere) counts.closed++;
+      else if (now() >= connected) counts.gone++;
+      else {
+        const data = { endpoint: row.endpoint };
+        await schedule?.put({ kind: REVOCATION, id: row.id, dueAt: connected, data }, budget);
+        counts.connecting++;
+      }
     } catch (error) {
       counts.failed++;
-      logger.error("A connection was not closed", { connectionId: row.id, error });
+      tell(logger, "error", "A connection was not closed", { connectionId: row.id, error });
     }
   };
   try {
@@ -54,13 +69,21 @@ export async function disconnectAll(
   }
 }
 
-/** An empty name is nobody's, never everyone's. */
-async function* listed(store: ConnectionStore, { userId, tenantId }: Whose): AsyncGenerator<Connection> {
-  if (userId === undefined) {
+/** Ends a connection that has been let in after all. */
+export const endRevoked: ScheduledAction = async ({ id, data }, { connectionsAt, signal }) => {
+  await dismiss(connectionsAt((data as { endpoint: string }).endpoint), id, new LiftError("REVOKED"), {
+    signal,
+  });
+};
+
+/** A name that is given and empty, or undefined, is nobody's, never everyone's. */
+async function* listed(store: ConnectionStore, whose: Whose): AsyncGenerator<Connection> {
+  const { userId, tenantId }: { userId?: string; tenantId?: string } = whose;
+  if (!("userId" in whose)) {
     if (tenantId) yield* store.listByTenant(tenantId);
   } else if (userId) {
     for await (const row of store.listByUser(userId)) {
-      if (tenantId === undefined || row.tenantId === tenantId) yield row;
+      if (!("tenantId" in whose) || (tenantId && row.tenantId === tenantId)) yield row;
     }
   }
 }

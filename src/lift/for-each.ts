@@ -1,5 +1,6 @@
 /**
  * Runs `work`, which must not reject, for each of the items, so many at a time.
+ * Rejects as `items` does, when all that was begun has ended.
  * @returns whether all of it was done when `signal` fired; after that no more is begun, and nothing waited for
  */
 export async function forEach<Item>(
@@ -10,14 +11,18 @@ export async function forEach<Item>(
 ): Promise<boolean> {
   const all = async (): Promise<boolean> => {
     const underWay = new Set<Promise<void>>();
-    for await (const item of items) {
-      if (signal.aborted) return false;
-      const one: Promise<void> = work(item).then(() => void underWay.delete(one));
-      underWay.add(one);
-      if (underWay.size >= concurrency) await Promise.race(underWay);
+    try {
+      for await (const item of items) {
+        if (signal.aborted) return false;
+        const one: Promise<void> = work(item).then(() => void underWay.delete(one));
+        underWay.add(one);
+        if (underWay.size >= concurrency) await Promise.race(underWay);
+      }
+      return true;
+    } finally {
+      // Also when the items have come to a bad end: what was begun would be frozen halfway.
+      await Promise.all(underWay);
     }
-    await Promise.all(underWay);
-    return true;
   };
   const stopped = new Promise<false>((resolve) => {
     signal.addEventListener("abort", () => resolve(false), { once: true });

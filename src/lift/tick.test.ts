@@ -54,6 +54,48 @@ it("keeps what failed for the next tick, logs it, and does the rest", async () =
   expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
 });
 
+it("ends what it has begun when the schedule breaks off, and tells of that", async () => {
+  const schedule = memorySchedule();
+  const due = schedule.due.bind(schedule);
+  schedule.due = async function* (now) {
+    yield* due(now);
+    throw new Error("a bad row");
+  };
+  const { app } = world({ schedule });
+  const done: string[] = [];
+  app.scheduled("note", async ({ id }) => {
+    await new Promise(setImmediate);
+    done.push(id);
+  });
+  for (const id of ["a", "b"]) await schedule.put({ kind: "note", id, dueAt: NOW, data: {} });
+  await expect(app.tick()).rejects.toMatchObject({ code: "STORE_FAILED" });
+  expect(done).toEqual(["a", "b"]);
+});
+
+it("is none the worse for a logger that throws", async () => {
+  const logger = jsonLogger({
+    write: () => {
+      throw new Error("the log is full");
+    },
+  });
+  const { app, put } = world({ logger });
+  app.scheduled("note", () => Promise.reject(new Error("not today")));
+  for (const id of ["a", "b"]) await put(id);
+  expect(await app.tick()).toEqual({ done: 0, failed: 2, complete: true });
+});
+
+it("does what a middleware of one route, or of several, has scheduled", async () => {
+  const { app, put } = world();
+  const seen: string[] = [];
+  const note: Middleware = Object.assign((_ctx: unknown, next: () => unknown) => next(), {
+    scheduled: { note: ({ id }: ScheduledItem) => void seen.push(id) },
+  });
+  app.webSocket("a", { middleware: [note] }, () => {}).webSocket("b", { middleware: [note] }, () => {});
+  await put("x");
+  expect(await app.tick()).toMatchObject({ done: 1 });
+  expect(seen).toEqual(["x"]);
+});
+
 it("keeps an item whose kind this app does not know", async () => {
   const { app, put, left, lines } = world();
   await put("a", { kind: "of tomorrow's version" });
@@ -166,7 +208,6 @@ it("takes a middleware's actions from `use`, and one for each kind", async () =>
   await app.tick();
   expect(seen).toEqual(["a"]);
   const twice = expect.objectContaining({ code: "ACTION_EXISTS" });
-  expect(() => app.use(middleware)).toThrow(twice);
   expect(() => app.scheduled("note", () => {})).toThrow(twice);
   await app.webSocketHandler()(messageEvent("x", {}), lambdaContext());
   expect(() => app.scheduled("other", () => {})).toThrow(expect.objectContaining({ code: "APP_STARTED" }));

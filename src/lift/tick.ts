@@ -3,7 +3,7 @@ import type { ConnectionStore, Schedule, ScheduledItem, TimeBudget } from "../st
 import { Deadline } from "./deadline.ts";
 import { connectionsAt } from "./delivery.ts";
 import { forEach } from "./for-each.ts";
-import type { Logger } from "./logger.ts";
+import { type Logger, tell } from "./logger.ts";
 import type { Settings } from "./options.ts";
 import { fromStore } from "./state.ts";
 
@@ -65,7 +65,7 @@ export async function runTick(
       counts.done++;
     } catch (error) {
       counts.failed++;
-      logger.error("A scheduled action failed", { kind: item.kind, id: item.id, error });
+      tell(logger, "error", "A scheduled action failed", { kind: item.kind, id: item.id, error });
     }
   };
   try {

@@ -396,6 +396,24 @@ describe("the authorizer", () => {
   const passedOn = ({ context = {} }: AuthorizerResult) =>
     Object.fromEntries(Object.entries(context).map(([name, value]) => [name, String(value)]));
 
+  it("refuses whom validateToken knows to have expired, as no later event can", async () => {
+    const validateToken = async () => ({ userId: "ada", expiresAt: NOW - 1 });
+    await expect(authorize({ query: { token: "t" } }, { validateToken, now: () => NOW })).rejects.toThrow(
+      "Unauthorized",
+    );
+  });
+
+  it.each(["2020-01-01T00:00:00Z", "never"])("counts as over where its context says exp %s", async (exp) => {
+    const store = memoryConnectionStore({ now: () => NOW });
+    const connections = recordingConnections();
+    const logger = jsonLogger({ level: "silent" });
+    const app = new Lift<object>({ connections, connectionStore: store, logger, now: () => NOW });
+    app.use(webSocketAuth(options)).webSocket("say", () => {});
+    const event = messageEvent("say", {}, { authorizer: { sub: "ada", exp } });
+    await app.webSocketHandler()(event, lambdaContext());
+    expect(connections.jsonSentTo(ID)).toMatchObject([{ error: { code: "TOKEN_EXPIRED" } }]);
+  });
+
   it("allows its connect, and its context carries the identity", async () => {
     const result = await authorize({ query: { token: await sign() } });
     expect(result).toEqual({

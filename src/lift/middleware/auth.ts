@@ -134,6 +134,7 @@ export function webSocketAuthorizer(options: WebSocketAuthOptions): WebSocketAut
     if (auth.skipped.has("$connect")) return allow(event, "anonymous", {});
     try {
       const identity = await identify(event, auth);
+      if (!auth.isCurrent(identity)) throw new LiftError("UNAUTHORIZED", { cause: "The token has expired" });
       return allow(event, identity.userId, toAuthorizer(identity));
     } catch (thrown) {
       if (thrown instanceof LiftError && thrown.code === "UNAUTHORIZED") throw new Error("Unauthorized");

@@ -107,11 +107,13 @@ export function toAuthorizer(identity: AuthIdentity): NonNullable<AuthorizerResu
 }
 
 function fromAuthorizer({ roles, permissions, exp }: AuthorizerContext): Partial<AuthIdentity> {
-  const seconds = Number(exp ?? Number.NaN);
+  const seconds = Number(exp);
+  // One that can't be read is over, rather than never.
+  const expiresAt = Number.isFinite(seconds) ? seconds * 1_000 : 0;
   return {
     roles: listed(roles),
     permissions: listed(permissions),
-    ...(Number.isFinite(seconds) ? { expiresAt: seconds * 1_000 } : {}),
+    ...(exp === undefined ? {} : { expiresAt }),
   };
 }
 
