@@ -11,6 +11,9 @@ type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler"
 
 const TICKETS_PATH = "/tickets";
 
+/** What a scheduled function is given on AWS, where it is called once a minute. */
+const TICK_MS = 60_000;
+
 /** A gateway, and the program that it runs: which can be put in the place of another while sockets are open. */
 export class Host {
   readonly gateway: Gateway;
@@ -101,8 +104,18 @@ export class Host {
     });
   }
 
+  /** Whether there is something to call every second. */
+  get ticks(): boolean {
+    if (this.#program.kind === "handler") return this.#program.tick !== undefined;
+    return this.#program.kind === "app" && this.#program.app.schedule !== undefined;
+  }
+
   /** In place of the scheduled function. */
   async #tick(): Promise<void> {
+    if (this.#program.kind === "handler") {
+      const until = Date.now() + TICK_MS;
+      await this.#program.tick?.({}, { getRemainingTimeInMillis: () => Math.max(0, until - Date.now()) });
+    }
     if (this.#program.kind !== "app") return;
     const { app } = this.#program;
     await this.#schedule.carry();

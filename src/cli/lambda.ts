@@ -58,7 +58,13 @@ export async function startLambda(
     log: (name, line) => logFunction(name, line, terminal),
   });
   let stopTicking = () => {};
+  let closing = false;
+  void dynamoDB?.ended.then(() => {
+    if (closing) return;
+    logError("DynamoDB Local has ended, and its tables with it: start again", terminal.stderr);
+  });
   const close = async () => {
+    closing = true;
     stopTicking();
     await functions.stop();
     await dynamoDB?.stop();

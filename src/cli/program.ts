@@ -3,7 +3,7 @@ import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
 import { CliError } from "./errors.ts";
 import type { FunctionUrlHandler } from "./function-url.ts";
 import { isLiftApp, type LiftApp, parseReference, pickExport, type Reference, shown } from "./handlers.ts";
-import type { ProjectModules } from "./modules.ts";
+import type { ModuleExports, ProjectModules } from "./modules.ts";
 import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
 
 /** Modules that the command line asks to run. */
@@ -11,12 +11,15 @@ export type Target =
   | { readonly kind: "module"; readonly reference: Reference }
   | { readonly kind: "routes"; readonly path: string };
 
+/** A scheduled function's: `export const tick = app.tickHandler()`. */
+export type ScheduledHandler = (event: unknown, context: { getRemainingTimeInMillis(): number }) => unknown;
+
 /** The same, loaded; with it what answers at `/tickets`. */
 export type Program = Loaded & { readonly tickets?: FunctionUrlHandler };
 
 type Loaded =
   | { readonly kind: "app"; readonly app: LiftApp }
-  | { readonly kind: "handler"; readonly handler: LambdaHandler }
+  | { readonly kind: "handler"; readonly handler: LambdaHandler; readonly tick?: ScheduledHandler }
   | {
       readonly kind: "routes";
       readonly file: RoutesFile;
@@ -27,8 +30,15 @@ type Loaded =
 /** @throws {CliError} USAGE for what the person named wrongly; FAILED, with the cause, when a module throws */
 export async function loadProgram(target: Target, modules: ProjectModules): Promise<Program> {
   if (target.kind === "routes") return loadRoutes(target.path, modules);
-  const loaded = await loadExport(target.reference, modules, ["default", "handler"]);
-  return isLiftApp(loaded) ? { kind: "app", app: loaded } : { kind: "handler", handler: loaded };
+  const exports = await loadModule(target.reference, modules);
+  const loaded = pickExport(exports, target.reference, ["default", "handler"]);
+  if (isLiftApp(loaded)) return { kind: "app", app: loaded };
+  const { tick } = exports;
+  return {
+    kind: "handler",
+    handler: loaded,
+    ...(typeof tick === "function" && { tick: tick as ScheduledHandler }),
+  };
 }
 
 async function loadRoutes(path: string, modules: ProjectModules): Promise<Program> {
@@ -63,10 +73,13 @@ async function loadExport(
   modules: ProjectModules,
   names: readonly string[],
 ): Promise<LambdaHandler | LiftApp> {
-  const exports = await modules.load(reference.file).catch((cause: unknown) => {
+  return pickExport(await loadModule(reference, modules), reference, names);
+}
+
+function loadModule(reference: Reference, modules: ProjectModules): Promise<ModuleExports> {
+  return modules.load(reference.file).catch((cause: unknown) => {
     throw new CliError("FAILED", `${shown(reference.file)} can't be loaded:`, { cause });
   });
-  return pickExport(exports, reference, names);
 }
 
 /** The route keys whose handler ends by a callback, which Lambda's Node 24 runtime does not give it. */

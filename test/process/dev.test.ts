@@ -24,6 +24,22 @@ const WITH_SDK = `
 const WITH_ENVIRONMENT = WITH_SDK.replace(/\{ endpoint: .* \}/, "{}");
 
 describe("lift-ws dev", () => {
+  it("ticks every second what a module exports as tick beside its handler", async () => {
+    project = await Project.create({
+      "app.mjs": `
+        import { Lift } from "lift-ws";
+        import { memorySchedule } from "lift-ws/store/memory";
+        const schedule = memorySchedule();
+        const app = new Lift({ schedule }).scheduled("note", ({ id }) => console.log("noted " + id));
+        await schedule.put({ kind: "note", id: "a", dueAt: Date.now(), data: {} });
+        export const handler = app.webSocketHandler();
+        export const tick = app.tickHandler();`,
+    });
+    const lift = await project.dev(["app.mjs"]);
+    expect(lift.output).toMatch(/^Tick +every second$/m);
+    await lift.prints(/^noted a$/m);
+  });
+
   it("gives tickets on a path of their own, which open a connection once", async () => {
     project = await Project.create({
       "app.mjs": `import { Lift } from "lift-ws";

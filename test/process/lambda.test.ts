@@ -96,6 +96,16 @@ describe("lift-ws dev --lambda", () => {
     expect(processes.filter(isRunning)).toEqual([]);
   });
 
+  it("says so when DynamoDB Local ends by itself", async () => {
+    await project.save("functions/router/index.mjs", OK);
+    const lift = await project.dev(["--lambda", "functions"]);
+    const engine = descendants(lift.pid).find((it) => it.includes("DynamoDBLocal"));
+    process.kill(Number.parseInt(engine ?? "", 10), "SIGKILL");
+    await lift.prints(/^DynamoDB Local has ended, and its tables with it: start again$/m);
+    lift.signal("SIGINT");
+    expect(await lift.exited).toBe(0);
+  });
+
   it("asks the functions that routes.json names, with its authorizer", async () => {
     await project.save("functions/all/main.mjs", OK);
     await project.save(
