@@ -63,6 +63,8 @@ describe("an error's text", () => {
       "{ headers: { Authorization: 'Bearer abc', Host: 'h' } }",
       "{ headers: { Authorization: '[redacted]', Host: 'h' } }",
     ],
+    ["host:x\nx-amz-security-token:a/b==\n\nhost", "host:x\nx-amz-security-token:[redacted]\n\nhost"],
+    ["AWS4-HMAC-SHA256 Credential=a, Signature=abc", "AWS4-HMAC-SHA256 Credential=a, Signature=[redacted]"],
   ])("leaves out the secrets of %s", (message, expected) => {
     expect(describeError(new Error(message))).toContain(`Error: ${expected}`);
     expect(describeError(message)).toBe(expected);

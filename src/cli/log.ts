@@ -68,12 +68,15 @@ const SECRET_PARAMETER =
   /([?&][\w.-]{0,64}(?:auth|key|pass|secret|sig|ticket|token)[\w.-]{0,64}=)[^&\s"'`<>]+/gi;
 /** As in a client's headers, which some libraries hang on their errors. */
 const AUTHORIZATION = /(\bauthorization['"]?\s*:\s*['"]?)[^'"\n]+/gi;
+/** In what a service of AWS says of a signature that does not match: all that was signed, and with what. */
+const SIGNED = /(\b(?:x-amz-security-token\\?["']?\s*[:=]|signature=)\s*\\?["']?)[^\s"'`\\&,<>]+/gi;
 const JSON_WEB_TOKEN = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g;
 
 function redact(text: string): string {
   return text
     .replace(SECRET_PARAMETER, "$1[redacted]")
     .replace(AUTHORIZATION, "$1[redacted]")
+    .replace(SIGNED, "$1[redacted]")
     .replace(JSON_WEB_TOKEN, "[redacted]");
 }
 

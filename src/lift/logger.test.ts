@@ -169,6 +169,13 @@ describe("redaction", () => {
     ["a password in a URL", "redis://:c2lnbmF0dXJlLW9mLWFkYQ@cache:6379"],
     ["a token in JSON", '{"action":"in","refreshToken": "c2lnbmF0dXJlLW9mLWFkYQ"}'],
     ["a token in JSON in JSON", JSON.stringify('{"password":"c2lnbmF0dXJlLW9mLWFkYQ"}')],
+    [
+      "a signed session token",
+      "'POST\n/\n\nhost:x\nx-amz-security-token:c2lnbmF0dXJlLW9mLWFkYQ//==\n\nhost'",
+    ],
+    ["a session token in JSON", '{"x-amz-security-token":"c2lnbmF0dXJlLW9mLWFkYQ"}'],
+    ["a signed session token in a query", "X-Amz-Security-Token=c2lnbmF0dXJlLW9mLWFkYQ&X-Amz-Date=1"],
+    ["a signature", "AWS4-HMAC-SHA256 SignedHeaders=host, Signature=c2lnbmF0dXJlLW9mLWFkYQ"],
   ])("hides %s in a text, a message, an error", (_what, text) => {
     const error = new LiftError("MINE", { message: text, cause: new TypeError(text) });
     const line = leaks({ text, error }, text);

@@ -18,6 +18,9 @@ const IN_AUTHORITY = /(:\/\/[^\s:/?#@]*:)[^\s/?#@]+(?=@)/g;
 const IN_JSON =
   /(\\?"(?:authorization|ticket|api_?key|password|jwt|\w*secret|\w*token)\\?"\s*:\s*\\?")[^"\\]+/gi;
 
+/** In what a service of AWS says of a signature that does not match: all that was signed, and with what. */
+const SIGNED = /(\b(?:x-amz-security-token\\?["']?\s*[:=]|signature=)\s*\\?["']?)[^\s"'\\&,<>]+/gi;
+
 const REDACTED = "[redacted]";
 
 export function isSecretName(name: string): boolean {
@@ -31,9 +34,9 @@ export function redacted(name: string, value: unknown): unknown {
   return typeof value === "string" ? redactedText(value) : value;
 }
 
-/** A text without JWTs, bearer tokens, and secrets in queries, URLs and JSON. */
+/** A text without JWTs, bearer tokens, secrets in queries, URLs and JSON, and what AWS was signed with. */
 export function redactedText(text: string): string {
   const withoutTokens = text.replace(JWT, REDACTED).replace(BEARER, `$1${REDACTED}`);
-  const rest = [IN_QUERY, IN_AUTHORITY, IN_JSON];
+  const rest = [IN_QUERY, IN_AUTHORITY, IN_JSON, SIGNED];
   return rest.reduce((shown, secret) => shown.replace(secret, `$1${REDACTED}`), withoutTokens);
 }

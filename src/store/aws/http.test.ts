@@ -1,5 +1,6 @@
+import { inspect } from "node:util";
 import { describe, expect, it, vi } from "vitest";
-import { AwsEndpoint, regionOf } from "./http.ts";
+import { AwsEndpoint, AwsServiceError, regionOf } from "./http.ts";
 
 describe("the region of an endpoint", () => {
   it.each([
@@ -23,4 +24,26 @@ describe("the region of an endpoint", () => {
     ).not.toThrow();
     vi.unstubAllEnvs();
   });
+});
+
+describe("an answer that is not 2xx", () => {
+  it("says what the service says", () => {
+    const error = new AwsServiceError(400, "ValidationException", { message: "too long" });
+    expect(error).toMatchObject({
+      message: "ValidationException (400): too long",
+      $metadata: { httpStatusCode: 400 },
+    });
+  });
+
+  it.each(["InvalidSignatureException", "SignatureDoesNotMatch"])(
+    "shows nothing of the request that the service quotes in %s",
+    (name) => {
+      const message = "The Canonical String should have been 'POST\nx-amz-security-token:c2Vzc2lvbg\n\nhost'";
+      const error = new AwsServiceError(403, name, { message, other: message });
+      expect(error.message).toBe(`${name} (403)`);
+      expect(JSON.stringify({ ...error })).not.toContain("c2Vzc2lvbg");
+      expect(inspect(error, { depth: 9, showHidden: true, getters: true })).not.toContain("c2Vzc2lvbg");
+      expect(error.member("other")).toBe(message);
+    },
+  );
 });

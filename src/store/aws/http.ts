@@ -58,8 +58,8 @@ type Members = { readonly [member: string]: unknown };
 /** An answer that is not 2xx. As with the SDK's exceptions, `name` is the service's. */
 export class AwsServiceError extends Error {
   readonly $metadata: { readonly httpStatusCode: number };
-  /** What else the answer says. */
-  readonly members: Members;
+  /** Out of sight of whoever writes the error's fields to a log. */
+  readonly #members: Members;
 
   constructor(status: number, name: string, members: Members) {
     const said = members.message ?? members.Message;
@@ -67,8 +67,13 @@ export class AwsServiceError extends Error {
     const told = typeof said === "string" && !name.includes("Signature") ? `: ${said}` : "";
     super(`${name} (${status})${told}`);
     this.name = name;
-    this.members = members;
+    this.#members = members;
     this.$metadata = { httpStatusCode: status };
+  }
+
+  /** What else the answer says under a name. */
+  member(name: string): unknown {
+    return this.#members[name];
   }
 }
 

@@ -44,9 +44,10 @@ export function leanTransport(target: LeanTarget): Transport {
 
 /** What a condition or a transaction fails on stands in the error itself, as with the SDK. */
 function withMembers(error: AwsServiceError): AwsServiceError {
-  const { Item, CancellationReasons } = error.members;
-  if (Item !== undefined) Object.assign(error, { Item });
-  if (CancellationReasons !== undefined) Object.assign(error, { CancellationReasons });
+  for (const name of ["Item", "CancellationReasons"]) {
+    const value = error.member(name);
+    if (value !== undefined) Object.assign(error, { [name]: value });
+  }
   return error;
 }
 

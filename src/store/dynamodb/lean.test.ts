@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { dynamoDBConnectionStore, type LeanConnectionStoreOptions } from "./lean.ts";
 
@@ -99,15 +100,19 @@ describe("the store without the AWS SDK", () => {
     ["AccessDeniedException", { message: "User is not authorized" }, /not authorized/],
     [
       "InvalidSignatureException",
-      { message: "The request was: token" },
+      { message: "The request was: c2Vzc2lvbg" },
       /^InvalidSignatureException \(400\)$/,
     ],
   ])("takes %s for an answer, and repeats no secret", async (name, members, message) => {
     answers = [exception(name, members)];
-    await expect(make().save(ROW)).rejects.toMatchObject({
+    const error = await make()
+      .save(ROW)
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
       code: "STORE_REFUSED",
       cause: { name, message: expect.stringMatching(message) },
     });
+    expect(inspect(error, { depth: null, showHidden: true, getters: true })).not.toContain("c2Vzc2lvbg");
     expect(asked).toHaveLength(1);
   });
 
