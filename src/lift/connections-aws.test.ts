@@ -173,6 +173,16 @@ describe.each([
     await expect(make().post("x", "hi", { budget })).rejects.toMatchObject({ code });
   });
 
+  it("give up in time where the credentials do not come", async () => {
+    const credentials = () => new Promise<never>(() => {});
+    const late = make({ credentials, timeoutMs: 50 });
+    await expect(late.post("x", "hi")).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    const controller = new AbortController();
+    const post = make({ credentials }).post("x", "hi", { signal: controller.signal });
+    controller.abort();
+    await expect(post).rejects.toBe(controller.signal.reason);
+  });
+
   it("broadcast a result for each, in order, so many at a time, on connections that are kept", async () => {
     service.answers.set("c3", [GONE]);
     service.answers.set("c5", [FORBIDDEN]);

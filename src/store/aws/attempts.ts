@@ -68,15 +68,22 @@ export class Attempts {
     return this.#cancelled;
   }
 
-  /** The timer goes with the attempt: a function that is frozen in between must not find it afterwards. */
+  /**
+   * Ends with its time even where the attempt does not heed its signal: a provider of credentials is never told of it.
+   * The timer goes with the attempt: a function that is frozen in between must not find it afterwards.
+   */
   async #one<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
     this.made++;
     const controller = new AbortController();
+    const { signal } = controller;
     this.#attempt = controller;
     const ms = Math.max(1, Math.min(ATTEMPT_MS, this.#deadline - Date.now()));
     const timer = setTimeout(() => controller.abort(), ms);
     try {
-      return await attempt(controller.signal);
+      return await new Promise<Output>((resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+        attempt(signal).then(resolve, reject);
+      });
     } finally {
       clearTimeout(timer);
     }

@@ -1,5 +1,9 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
+import type { AwsCredentials } from "./credentials.ts";
 import { AwsEndpoint, AwsServiceError, regionOf } from "./http.ts";
 
 describe("the region of an endpoint", () => {
@@ -23,6 +27,36 @@ describe("the region of an endpoint", () => {
       () => new AwsEndpoint({ ...options, endpoint: "https://ws.example.com", region: "eu-west-1" }),
     ).not.toThrow();
     vi.unstubAllEnvs();
+  });
+});
+
+describe("a request", () => {
+  it("is not sent any more once its time is over, when its credentials come at last", async () => {
+    const asked: unknown[] = [];
+    const server = createServer((request, response) => {
+      asked.push(request.url);
+      response.end();
+    }).listen(0, "127.0.0.1");
+    onTestFinished(() => void server.close());
+    await once(server, "listening");
+    let give = (_credentials: AwsCredentials) => {};
+    const given = new Promise<AwsCredentials>((resolve) => {
+      give = resolve;
+    });
+    const endpoint = new AwsEndpoint({
+      endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      service: "execute-api",
+      region: "eu-west-1",
+      maxSockets: 1,
+      credentials: () => given,
+    });
+    const controller = new AbortController();
+    const sent = endpoint.send({ method: "POST", path: "/late", signal: controller.signal });
+    controller.abort();
+    give({ accessKeyId: "AKID", secretAccessKey: "secret" });
+    await expect(sent).rejects.toThrow(expect.objectContaining({ name: "AbortError" }));
+    await endpoint.send({ method: "POST", path: "/next", signal: new AbortController().signal });
+    expect(asked).toEqual(["/next"]);
   });
 });
 

@@ -122,10 +122,13 @@ export class AwsEndpoint {
    * The body of a 2xx.
    * @throws {AwsServiceError} any other status
    * @throws {AwsConfigurationError} no credentials
+   * @throws what the signal fired with
    */
   async send({ method, path, headers = {}, payload = NOTHING, signal }: AwsRequest): Promise<string> {
     const found = this.#credentials.get();
     const credentials = found instanceof Promise ? await found : found;
+    // Their provider may have taken all the time: nothing is sent after its caller was told that there is no answer.
+    signal.throwIfAborted();
     const whole = this.#basePath + path;
     const signed = this.#signer.sign(
       { method, path: whole, headers: { ...headers, host: this.#host }, payloadHash: payload.hash },
