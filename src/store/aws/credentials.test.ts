@@ -41,12 +41,17 @@ describe("credentials", () => {
     expect(asked).toHaveLength(2);
   });
 
-  it("are asked for again when the provider has failed", async () => {
+  it.each<[string, () => Promise<never>]>([
+    ["rejected", async () => Promise.reject(new Error("not now"))],
+    [
+      "thrown",
+      () => {
+        throw new Error("not now");
+      },
+    ],
+  ])("are asked for again when the provider has %s", async (_how, fail) => {
     let works = false;
-    const source = new CredentialsSource(async () => {
-      if (!works) throw new Error("not now");
-      return KEYS;
-    });
+    const source = new CredentialsSource(() => (works ? Promise.resolve(KEYS) : fail()));
     await expect(source.get()).rejects.toThrow("not now");
     works = true;
     expect(await source.get()).toBe(KEYS);

@@ -33,22 +33,22 @@ export class CredentialsSource {
     if (this.#given === undefined) return fromEnvironment();
     if (typeof this.#given !== "function") return this.#given;
     if (this.#provided === undefined || Date.now() > (this.#expiration ?? Number.POSITIVE_INFINITY)) {
-      this.#provided = this.#ask(this.#given);
+      const asked = this.#ask(this.#given);
+      this.#provided = asked;
+      // Not within the asking: a provider may throw before there is a promise to forget.
+      asked.catch(() => {
+        if (this.#provided === asked) this.#provided = undefined;
+      });
     }
     return this.#provided;
   }
 
   async #ask(provider: AwsCredentialsProvider): Promise<AwsCredentials> {
     this.#expiration = undefined;
-    try {
-      const credentials = await provider();
-      const expires = credentials.expiration?.getTime();
-      this.#expiration = expires === undefined ? undefined : expires - RENEWED_BEFORE_MS;
-      return credentials;
-    } catch (error) {
-      this.#provided = undefined;
-      throw error;
-    }
+    const credentials = await provider();
+    const expires = credentials.expiration?.getTime();
+    this.#expiration = expires === undefined ? undefined : expires - RENEWED_BEFORE_MS;
+    return credentials;
   }
 }
 
