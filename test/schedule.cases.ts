@@ -38,6 +38,25 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
       expect(await idsDueAt(schedule, NOW + 1)).toEqual(["a", "b"]);
     });
 
+    it("rounds a time up to the next millisecond, and a moment down", async () => {
+      await schedule.put(item("a", { dueAt: NOW + 0.25 }));
+      expect(await dueAt(schedule, NOW + 0.75)).toEqual([]);
+      expect(await dueAt(schedule, NOW + 1.5)).toEqual([item("a", { dueAt: NOW + 1 })]);
+      await schedule.delete(item("a", { dueAt: NOW + 0.25 }));
+      expect(await dueAt(schedule, NOW + 1)).toEqual([]);
+    });
+
+    it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, -0.5, 1e300])(
+      "takes nothing that is due at %d, and leaves what was there",
+      async (never) => {
+        await schedule.put(item("a"));
+        await expect(schedule.put(item("a", { dueAt: never }))).rejects.toMatchObject({
+          code: "STORE_REFUSED",
+        });
+        expect(await dueAt(schedule, NOW)).toEqual([item("a")]);
+      },
+    );
+
     it("tells it again until it is deleted", async () => {
       await schedule.put(item("a"));
       expect(await idsDueAt(schedule, NOW)).toEqual(["a"]);

@@ -101,7 +101,7 @@ export interface ScheduledItem {
   readonly kind: string;
   /** To what. */
   readonly id: string;
-  /** ms since the epoch; a whole number, 0 or more. */
+  /** ms since the epoch, 0 or more; a fraction is rounded up. */
   readonly dueAt: number;
   /** What whoever does it has to know. Keep it small: with its key an item is under 1 KB, or costs more. */
   readonly data: JsonObject;
@@ -117,7 +117,7 @@ export interface ScheduledItem {
  * - An item that nobody could act on is dropped, a week after it was due at the earliest.
  */
 export interface Schedule {
-  /** Adds an item, or moves the one that has its kind and id. */
+  /** Adds an item, or moves the one that has its kind and id. Rejects when its `dueAt` is no time. */
   put(item: ScheduledItem, budget?: TimeBudget): Promise<void>;
 
   /** What is due at `now`, in ms since the epoch; the oldest of a part of the schedule first. Pages to the end. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { QueryInput } from "@aws-sdk/client-dynamodb";
+import { dueTime } from "../due-time.ts";
 import { StoreError } from "../errors.ts";
 import type { Json, JsonObject, Schedule, ScheduledItem, TimeBudget } from "../ports.ts";
 import type { Caller } from "./caller.ts";
@@ -51,7 +52,7 @@ export class DynamoDBSchedule implements Schedule {
       Key: { [NAMES.key]: { S: keyOf(item) } },
       ConditionExpression: "#dueAt = :dueAt",
       ExpressionAttributeNames: { "#dueAt": NAMES.dueAt },
-      ExpressionAttributeValues: { ":dueAt": { S: timeText(item.dueAt) } },
+      ExpressionAttributeValues: { ":dueAt": { S: timeText(Math.ceil(item.dueAt)) } },
     });
     try {
       await removal;
@@ -69,7 +70,10 @@ export class DynamoDBSchedule implements Schedule {
         IndexName: DUE_INDEX.name,
         KeyConditionExpression: "#shard = :shard AND #dueAt <= :now",
         ExpressionAttributeNames: { "#shard": NAMES.shard, "#dueAt": NAMES.dueAt },
-        ExpressionAttributeValues: { ":shard": { S: String(shard) }, ":now": { S: timeText(now) } },
+        ExpressionAttributeValues: {
+          ":shard": { S: String(shard) },
+          ":now": { S: timeText(Math.floor(now)) },
+        },
         ExclusiveStartKey: start,
       });
       yield* page.Items ?? [];
@@ -83,19 +87,21 @@ function keyOf({ kind, id }: Pick<ScheduledItem, "kind" | "id">): string {
   return JSON.stringify([kind, id]);
 }
 
+/** Whole ms as text that sorts as they do. */
 function timeText(ms: number): string {
   return String(ms).padStart(TIME_DIGITS, "0");
 }
 
 function itemOf(item: ScheduledItem): Item {
   const key = keyOf(item);
+  const dueAt = dueTime(item.dueAt);
   const shard = createHash("sha256").update(key).digest().readUInt32BE() % SHARDS;
   return {
     [NAMES.key]: { S: key },
     [NAMES.shard]: { S: String(shard) },
-    [NAMES.dueAt]: { S: timeText(item.dueAt) },
+    [NAMES.dueAt]: { S: timeText(dueAt) },
     [NAMES.data]: { S: JSON.stringify(item.data) },
-    [NAMES.expiresAt]: { N: String(Math.ceil(item.dueAt / 1_000) + KEPT_PAST_DUE_SECONDS) },
+    [NAMES.expiresAt]: { N: String(Math.ceil(dueAt / 1_000) + KEPT_PAST_DUE_SECONDS) },
   };
 }
 

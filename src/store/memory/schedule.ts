@@ -1,3 +1,4 @@
+import { dueTime } from "../due-time.ts";
 import type { Schedule, ScheduledItem } from "../ports.ts";
 import { frozenCopy } from "./freeze.ts";
 
@@ -13,7 +14,8 @@ class MemorySchedule implements Schedule {
   /** Nothing is due before it: who asks every second need not look at all items each time. */
   #earliest = Number.POSITIVE_INFINITY;
 
-  async put({ kind, id, dueAt, data }: ScheduledItem): Promise<void> {
+  async put({ kind, id, data, ...item }: ScheduledItem): Promise<void> {
+    const dueAt = dueTime(item.dueAt);
     this.#items.set(keyOf(kind, id), Object.freeze({ kind, id, dueAt, data: frozenCopy(data) }));
     this.#earliest = Math.min(this.#earliest, dueAt);
   }
@@ -28,7 +30,7 @@ class MemorySchedule implements Schedule {
 
   async delete({ kind, id, dueAt }: Pick<ScheduledItem, "kind" | "id" | "dueAt">): Promise<void> {
     const key = keyOf(kind, id);
-    if (this.#items.get(key)?.dueAt === dueAt) this.#items.delete(key);
+    if (this.#items.get(key)?.dueAt === Math.ceil(dueAt)) this.#items.delete(key);
   }
 
   #take(now: number): ScheduledItem[] {
