@@ -277,6 +277,29 @@ it("finds the new expiry on the row when the schedule could not be told of it", 
   expect(connections.disconnected).toEqual([ID]);
 });
 
+it("does not undo a refresh to a shorter token that comes while the tick puts the end off", async () => {
+  const { app, at, connect, connections, schedule, scheduled, send } = world();
+  await connect(minutes(1));
+  const put = schedule.put.bind(schedule);
+  const spy = vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("throttled"));
+  await send("auth.refresh", { token: await sign(minutes(60)) });
+  at(2 * MINUTE);
+  const tokens = [await sign(minutes(30)), await sign(minutes(3))];
+  // Before each of the tick's own writes.
+  spy.mockImplementation(async (item) => {
+    const token = tokens.shift();
+    spy.mockImplementationOnce(put);
+    if (token !== undefined) await send("auth.refresh", { token });
+    await put(item);
+  });
+  await app.tick();
+  expect(tokens).toEqual([]);
+  expect(await scheduled()).toEqual([expect.objectContaining({ dueAt: START + 3 * MINUTE + TOLERANCE })]);
+  at(4 * MINUTE);
+  await app.tick();
+  expect(connections.disconnected).toEqual([ID]);
+});
+
 it("is over for a connection that was refreshed to a token that lasts", async () => {
   let expiresAt: number | undefined = START + MINUTE;
   const validateToken = () => ({ userId: "ada", tenantId: "acme", expiresAt });

@@ -1,9 +1,10 @@
+import type { Connection, ScheduledItem } from "../../store/index.ts";
 import { type AnyContext, rowOf, settingsOf } from "../context.ts";
 import { endpointOf } from "../delivery.ts";
 import { dismiss } from "../dismiss.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../state.ts";
-import type { ScheduledAction } from "../tick.ts";
+import type { ScheduledAction, Tick } from "../tick.ts";
 import { expiryOf } from "./identity.ts";
 
 /** The kind of the items that end connections. */
@@ -39,11 +40,11 @@ export async function forgetExpiry(ctx: AnyContext, toleranceMs: number): Promis
 /** Ends a connection whose token has expired, unless it has been refreshed since. */
 export function endExpired(toleranceMs: number): ScheduledAction {
   return async (item, tick) => {
-    const row = await fromStore(tick.store?.get(item.id, tick) ?? Promise.resolve(undefined));
+    const row = await rowAt(item, tick);
     if (row !== undefined) {
       const end = endOf(expiryOf(row), toleranceMs);
       if (end === undefined) return;
-      if (end > tick.now()) return tick.schedule.put({ ...item, dueAt: end }, tick);
+      if (end > tick.now()) return putOff(item, end, toleranceMs, tick);
     }
     const { endpoint, connectedAt } = item.data as { endpoint: string; connectedAt: number };
     const options = { signal: tick.signal };
@@ -53,6 +54,23 @@ export function endExpired(toleranceMs: number): ScheduledAction {
     const connected = connectedAt + CONNECTING_MS;
     if (!wasThere && tick.now() < connected) await tick.schedule.put({ ...item, dueAt: connected }, tick);
   };
+}
+
+/**
+ * Puts the end off, then looks whether it still is the row's: a refresh to a shorter token may have moved it to its
+ * own end in between, and must not be undone. Ends because each is earlier than the one before.
+ */
+async function putOff(item: ScheduledItem, end: number, toleranceMs: number, tick: Tick): Promise<void> {
+  for (let dueAt: number | undefined = end; dueAt !== undefined; ) {
+    await tick.schedule.put({ ...item, dueAt }, tick);
+    const row = await rowAt(item, tick);
+    const latest: number | undefined = row && endOf(expiryOf(row), toleranceMs);
+    dueAt = latest !== undefined && latest < dueAt ? latest : undefined;
+  }
+}
+
+async function rowAt({ id }: ScheduledItem, tick: Tick): Promise<Connection | undefined> {
+  return tick.store && fromStore(tick.store.get(id, tick));
 }
 
 /** The first moment at which the token is no good any more; ms since the epoch. */
