@@ -285,6 +285,9 @@ describe("middleware", () => {
     for (const inner of [
       async () => Promise.reject("inner"),
       async (_ctx: unknown, next: () => unknown) => await next(),
+      () => {
+        throw "inner, at once";
+      },
     ]) {
       const { app, send } = makeApp();
       app.use(async (_ctx, next) => {

@@ -32,7 +32,7 @@ export type WebSocketHandler = (
 ) => Promise<WebSocketResult>;
 
 export interface HandlerOptions {
-  /** How messages are sent. Default: the app's option, else the AWS SDK. `tick` and `disconnect` take it from the handler. */
+  /** How messages are sent. Default: the app's option, else `awsConnections()`. `tick` and `disconnect` take it from the handler. */
   readonly connections?: Connections;
 }
 

@@ -316,7 +316,7 @@ describe("a stop", () => {
     await logs(/^REPORT/);
     const running = [chat.invoke(200), chat.invoke(200)];
     await logs(/^START/, 3);
-    await chat.stop();
+    await Promise.all([chat.stop(), chat.stop()]);
     const pids = (await Promise.all(running)) as number[];
     expect([idle, ...pids].map(isAlive)).toEqual([false, false, false]);
     expect(chat.processes).toBe(0);

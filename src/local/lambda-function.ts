@@ -53,7 +53,7 @@ export class LambdaFunction {
   /** The one that was used last is taken first. */
   readonly #idle: FunctionProcess[] = [];
   #coldStarts = 0;
-  #stopped = false;
+  #stopped: Promise<void> | undefined;
   #onEnded: (() => void) | undefined;
 
   /** @throws {LocalError} INVALID_OPTION */
@@ -98,9 +98,16 @@ export class LambdaFunction {
     return process.run(JSON.stringify(event));
   }
 
-  /** Ends its processes: those that are idle at once, the others with their event, after `drainMs` at the latest. */
-  async stop({ drainMs = 5_000 }: { readonly drainMs?: number } = {}): Promise<void> {
-    this.#stopped = true;
+  /**
+   * Ends its processes: those that are idle at once, the others with their event, after `drainMs` at the latest, 5 s by
+   * default. Asked twice, it ends once, in the first one's time.
+   */
+  stop({ drainMs = 5_000 }: { readonly drainMs?: number } = {}): Promise<void> {
+    this.#stopped ??= this.#end(drainMs);
+    return this.#stopped;
+  }
+
+  async #end(drainMs: number): Promise<void> {
     for (const process of this.#idle.splice(0)) process.kill();
     const timer = setTimeout(() => {
       for (const process of this.#processes) process.kill();
