@@ -5,8 +5,11 @@ const FIN = 0x80;
 const TEXT = 0x01;
 const CONTINUATION = 0x00;
 
-/** A message as the bytes that go on the wire: built once, written to as many sockets as it is for. */
-export type Frame = Buffer;
+/**
+ * A message as the bytes that go on the wire: built once, written to as many sockets as it is for. A string has a byte
+ * in each character (latin1): Node writes it as it is, for less than a Buffer takes to make.
+ */
+export type Frame = Buffer | string;
 
 export function byteLength(data: Data): number {
   return typeof data === "string" ? Buffer.byteLength(data) : data.byteLength;
@@ -18,6 +21,7 @@ export function byteLength(data: Data): number {
  */
 export function textFrame(data: Data, frameBytes: number, length: number = byteLength(data)): Frame {
   if (typeof data === "string" && length <= frameBytes) {
+    if (length === data.length && length < 65_536) return asciiHeader(length) + data;
     const header = headerLength(length);
     const frame = Buffer.allocUnsafe(header + length);
     writeHeader(frame, 0, FIN | TEXT, length);
@@ -25,6 +29,11 @@ export function textFrame(data: Data, frameBytes: number, length: number = byteL
     return frame;
   }
   return fragments(typeof data === "string" ? Buffer.from(data) : valid(data), frameBytes);
+}
+
+function asciiHeader(length: number): string {
+  if (length < 126) return String.fromCharCode(FIN | TEXT, length);
+  return String.fromCharCode(FIN | TEXT, 126, length >> 8, length & 0xff);
 }
 
 function fragments(payload: Uint8Array, frameBytes: number): Frame {

@@ -71,7 +71,7 @@ export class LiveConnection {
     // It is below its buffer, so what grace had begun is over.
     this.#slow?.cancel();
     this.lastActiveAt = now;
-    this.#transport.write(frame);
+    this.#transport.write(frame, "latin1");
     if (this.#transport.writableLength >= bufferBytes) this.#slow = this.#watchSlow();
     return "sent";
   }
