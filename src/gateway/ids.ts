@@ -18,30 +18,19 @@ export function newId(): string {
   return `${pool.toString("base64url", start, used)}=`;
 }
 
-const ID_LENGTH = 16;
-const BATCH = 256;
-const EQUALS_SIGN = 0x3d;
+const START_BYTES = 9;
 
-let batch = "";
-let taken = BATCH;
+/** The ends of ids, ready-made: the last two bytes of each, in the text that they are. */
+const ENDS = Array.from({ length: 4_096 }, (_, end) => `${Buffer.of(end >> 8, end).toString("base64url")}=`);
 
-/** As `newId`, at a fraction of its price, for what does not outlive its message: each keeps its whole batch in memory. */
+let start = "";
+let next = 0;
+
+/** As `newId` and unique as those, but not a secret: 4,096 in a row differ in their end only, which costs far less. */
 export function newTransientId(): string {
-  if (taken === BATCH) {
-    batch = newBatch();
-    taken = 0;
-  }
-  const start = taken++ * ID_LENGTH;
-  return batch.slice(start, start + ID_LENGTH);
-}
-
-/** Many ids in one text: 11 bytes and a zero are 16 characters, of which the last says nothing and becomes the `=`. */
-function newBatch(): string {
-  const bytes = randomFillSync(Buffer.allocUnsafe((ID_BYTES + 1) * BATCH));
-  for (let last = ID_BYTES; last < bytes.length; last += ID_BYTES + 1) bytes[last] = 0;
-  const text = Buffer.from(bytes.toString("base64url"), "latin1");
-  for (let last = ID_LENGTH - 1; last < text.length; last += ID_LENGTH) text[last] = EQUALS_SIGN;
-  return text.toString("latin1");
+  const end = next++ % ENDS.length;
+  if (end === 0) start = randomFillSync(Buffer.allocUnsafe(START_BYTES)).toString("base64url");
+  return start + ENDS[end];
 }
 
 /** Whether the service would take it for a connection's id: well-formed, open or not. */
