@@ -542,4 +542,12 @@ describe("options that throw at construction", () => {
     expect(thrown).toMatchObject({ code: "INVALID_OPTION" });
     expect(String(thrown)).not.toContain(SECRET);
   });
+
+  it.each([
+    ["", "jwt.secret is empty: set the variable it comes from. HS256 needs 32 bytes or more"],
+    [undefined, "jwt.secret is empty: set the variable it comes from. HS256 needs 32 bytes or more"],
+    ["short", "jwt.secret has 5 bytes. HS256 needs 32 bytes or more (openssl rand -base64 32)"],
+  ])("say what to do about the secret %j", (secret, message) => {
+    expect(() => webSocketAuth({ jwt: { ...jwt, secret } as never })).toThrow(message);
+  });
 });

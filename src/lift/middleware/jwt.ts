@@ -40,7 +40,7 @@ const OPTIONS = {
   algorithms: isTexts,
   issuer: (value: unknown) => isText(value) || isTexts(value),
   audience: (value: unknown) => isText(value) || isTexts(value),
-  secret: (value: unknown) => isText(value) || value instanceof Uint8Array,
+  secret: (value: unknown) => typeof value === "string" || value instanceof Uint8Array,
   publicKey: isText,
   jwksUri: isSafeUrl,
   jwks: isObject,
@@ -108,7 +108,10 @@ function refused(thrown: unknown): LiftError {
 
 function keyOf(options: JwtOptions, now: () => number): Key {
   const { algorithms, secret, publicKey, jwksUri, jwks = {} } = options;
-  if ([secret, publicKey, jwksUri].filter((given) => given !== undefined).length !== 1) {
+  const given = [secret, publicKey, jwksUri].filter((key) => key !== undefined);
+  // `secret: process.env.NAME`, and NAME is not set.
+  if (given.length === 0 && Object.hasOwn(options, "secret")) return secretKey("", algorithms);
+  if (given.length !== 1) {
     throw invalid("jwt needs exactly one of secret, publicKey and jwksUri");
   }
   if (secret !== undefined) return secretKey(secret, algorithms);
@@ -124,9 +127,15 @@ function secretKey(secret: string | Uint8Array, algorithms: readonly string[]): 
   for (const algorithm of algorithms) {
     const atLeast = Object.hasOwn(HMAC_BYTES, algorithm) ? HMAC_BYTES[algorithm]! : undefined;
     if (atLeast === undefined) throw invalid(`${algorithm} is no algorithm of a secret`);
-    if (bytes.length < atLeast) throw invalid(`${algorithm} needs a secret of ${atLeast} bytes or more`);
+    if (bytes.length < atLeast) throw invalid(tooShort(algorithm, atLeast, bytes.length));
   }
   return bytes;
+}
+
+/** Often it is a variable that is not set where the app runs. */
+function tooShort(algorithm: string, atLeast: number, length: number): string {
+  const found = length === 0 ? "is empty: set the variable it comes from" : `has ${length} bytes`;
+  return `jwt.secret ${found}. ${algorithm} needs ${atLeast} bytes or more (openssl rand -base64 ${atLeast})`;
 }
 
 function pemKey(pem: string): KeyObject {
