@@ -24,9 +24,10 @@ afterEach(async () => {
 });
 
 describe("the development secret", () => {
-  it("is 32 bytes that stay the same", async () => {
+  it("is 32 bytes in base64url that stay the same", async () => {
     const first = await developmentSecret(directory);
-    expect(first).toHaveLength(32);
+    expect(first).toMatch(/^[\w-]{43}$/);
+    expect(Buffer.from(first, "base64url")).toEqual(await readFile(join(directory, "secret")));
     expect(await developmentSecret(directory)).toEqual(first);
   });
 
@@ -46,15 +47,15 @@ describe("the development secret", () => {
 
   it("is the same for all who make it at once", async () => {
     const secrets = await Promise.all(Array.from({ length: 20 }, () => developmentSecret(directory)));
-    expect(new Set(secrets.map((secret) => Buffer.from(secret).toString("hex"))).size).toBe(1);
+    expect(new Set(secrets).size).toBe(1);
   });
 
   it("is the same for two processes that make it at once", async () => {
     const script = `import { developmentSecret } from ${JSON.stringify(new URL("./development.ts", import.meta.url))};
-      console.log(Buffer.from(await developmentSecret(process.argv[1])).toString("hex"));`;
+      console.log(await developmentSecret(process.argv[1]));`;
     const run = () => promisify(execFile)(process.execPath, ["--input-type=module", "-e", script, directory]);
     const [one, two] = await Promise.all([run(), run()]);
-    expect(one.stdout).toMatch(/^[0-9a-f]{64}\n$/);
+    expect(one.stdout).toMatch(/^[\w-]{43}\n$/);
     expect(two.stdout).toBe(one.stdout);
   });
 
@@ -121,7 +122,7 @@ describe("a development token", () => {
   ])("%s is refused though the secret signed it", async (_, claims) => {
     const token = await new SignJWT(claims)
       .setProtectedHeader({ alg: "HS256" })
-      .sign(await developmentSecret(directory));
+      .sign(new TextEncoder().encode(await developmentSecret(directory)));
     await expect(verifyDevelopmentToken(token, directory)).rejects.toMatchObject({
       code: "ERR_JWT_CLAIM_VALIDATION_FAILED",
     });

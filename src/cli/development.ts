@@ -27,17 +27,32 @@ export interface DevelopmentIdentity {
 
 /**
  * The secret that this checkout's development tokens are signed with: 32 random bytes, made when first asked
- * for, readable by their owner only and ignored by git.
+ * for, readable by their owner only and ignored by git. As text, base64url, so that it fits into an environment
+ * variable; the key is the text as it stands, so that nobody has to decode it.
  * @param directory default `.lift-ws` in the working directory
  * @throws {CliError} FAILED, when the file holds something else
  */
-export async function developmentSecret(directory: string = privateDirectory()): Promise<Uint8Array> {
+export async function developmentSecret(directory: string = privateDirectory()): Promise<string> {
   const secret = await readOrCreate(directory, "secret", () => randomBytes(SECRET_BYTES));
-  if (secret.length === SECRET_BYTES) return secret;
+  if (secret.length === SECRET_BYTES) return Buffer.from(secret).toString("base64url");
   throw new CliError(
     "FAILED",
     `${directory}/secret is damaged: delete it, and the next start makes a new one`,
   );
+}
+
+/**
+ * What a handler checks development tokens with, as its environment has it: nothing where others can reach the
+ * server, as such a token says who someone is without a proof of it.
+ * @param host what the server listens on
+ * @throws {CliError} as {@link developmentSecret} does
+ */
+export async function developmentEnvironment(host: string): Promise<Record<string, string>> {
+  return isLoopback(host) ? { LIFT_WS_DEVELOPMENT_SECRET: await developmentSecret() } : {};
+}
+
+async function developmentKey(directory: string): Promise<Uint8Array> {
+  return new TextEncoder().encode(await developmentSecret(directory));
 }
 
 /**
@@ -63,7 +78,7 @@ export async function mintDevelopmentToken(
     .setAudience(AUDIENCE)
     .setIssuedAt()
     .setExpirationTime(expiresIn)
-    .sign(await developmentSecret(directory));
+    .sign(await developmentKey(directory));
 }
 
 /**
@@ -74,7 +89,7 @@ export async function verifyDevelopmentToken(
   token: string,
   directory: string = privateDirectory(),
 ): Promise<DevelopmentIdentity> {
-  const { payload } = await jwtVerify<{ tenant_id: string }>(token, await developmentSecret(directory), {
+  const { payload } = await jwtVerify<{ tenant_id: string }>(token, await developmentKey(directory), {
     algorithms: [ALGORITHM],
     issuer: ISSUER,
     audience: AUDIENCE,

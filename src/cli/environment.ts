@@ -70,6 +70,11 @@ export function setLambdaEnvironment(env: Environment, description: FunctionDesc
     _HANDLER: description.handler,
     ...(hasCredentials(env) ? {} : DUMMY_CREDENTIALS),
   };
+  setDefaults(env, defaults);
+}
+
+/** What is set already, and not to nothing, stays. */
+export function setDefaults(env: Environment, defaults: Environment): void {
   for (const [name, value] of Object.entries(defaults)) env[name] ||= value;
 }
 

@@ -3,7 +3,7 @@ import type { Credentials } from "../gateway/index.ts";
 import { type LambdaFunction, LocalError, startDynamoDB } from "../local/index.ts";
 import type { Terminal } from "./arguments.ts";
 import { certificateFile } from "./certificate.ts";
-import { developmentSecret, isLoopback } from "./development.ts";
+import { developmentEnvironment } from "./development.ts";
 import { DUMMY_CREDENTIALS } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import { Functions } from "./functions.ts";
@@ -102,10 +102,7 @@ async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSet
     SCHEDULE_TABLE: "schedule",
     // For handlers that make their endpoint of the event: the gateway's port answers TLS as well.
     NODE_EXTRA_CA_CERTS: certificateFile(),
-    // Development tokens say who someone is without a proof of it, so they are good on this machine alone.
-    ...(isLoopback(host) && {
-      LIFT_WS_DEVELOPMENT_SECRET: Buffer.from(await developmentSecret()).toString("base64url"),
-    }),
+    ...(await developmentEnvironment(host)),
     ...own,
   };
 }

@@ -3,8 +3,8 @@ import { styleText } from "node:util";
 import { type Credentials, type Gateway, GatewayError } from "../gateway/index.ts";
 import type { Terminal } from "./arguments.ts";
 import { developmentCertificate, trust } from "./certificate.ts";
-import { isLoopback } from "./development.ts";
-import { environmentCredentials, setLambdaEnvironment } from "./environment.ts";
+import { developmentEnvironment, isLoopback } from "./development.ts";
+import { environmentCredentials, setDefaults, setLambdaEnvironment } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import { type Reference, shown } from "./handlers.ts";
 import { Host } from "./host.ts";
@@ -90,6 +90,7 @@ async function openSource({ run, tickets }: ServerSettings, api: Api, terminal: 
   if (run.kind === "lambda") return openBundles(run, api, terminal);
   const handler = shown(run.kind === "module" ? run.reference.file : run.path);
   setLambdaEnvironment(process.env, { endpoint: api.endpoint, region: api.region, handler });
+  setDefaults(process.env, await developmentEnvironment(api.host));
   const loader = new Loader(run, tickets, terminal);
   return {
     program: await loader.load(),

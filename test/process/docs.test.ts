@@ -27,3 +27,29 @@ it("docs/cli.md shows handlers that run", async () => {
   const second = await project.connect(`${many.url}?user=ann`);
   expect(await ask(second, '{"action":"echo"}')).toBe('ann said {"action":"echo"}');
 });
+
+it("docs/cli.md shows an app that takes the tokens of lift-ws token, and nobody without one", async () => {
+  project = await Project.create(await shownFiles());
+  const token = project.run(["token", "--sub", "ann", "--tenant", "acme"]);
+  expect(await token.exited).toBe(0);
+  const bearer = { headers: { Authorization: `Bearer ${token.output.trim()}` } };
+
+  const lift = await project.dev(["who.mjs"]);
+  await expect(project.connect(lift.url)).rejects.toThrow("refused with 401");
+  const socket = await project.connect(lift.url, bearer);
+  expect(await ask(socket, '{"action":"who"}')).toBe('{"user":"ann","tenant":"acme"}');
+
+  // A secret that is set already stays.
+  const other = await project.dev(["who.mjs"], {
+    LIFT_WS_DEVELOPMENT_SECRET: "of another, as long as it must be",
+  });
+  await expect(project.connect(other.url, bearer)).rejects.toThrow("refused with 401");
+});
+
+it("gives no development secret to handlers that others can reach", async () => {
+  project = await Project.create(await shownFiles());
+  const keys = { AWS_ACCESS_KEY_ID: "AKIAMINE", AWS_SECRET_ACCESS_KEY: "mine" };
+  const lift = project.run(["dev", "who.mjs", "--port", "0", "--host", "0.0.0.0"], keys);
+  expect(await lift.exited).toBe(1);
+  expect(lift.output).toContain("jwt.secret is empty: set the variable it comes from");
+});

@@ -9,7 +9,9 @@ const DEVELOPMENT = "lift-ws-development";
 export const chat = createChat({
   verify: tokenVerifier({
     // On this machine `lift-ws dev` says what development tokens are signed with.
-    secret: Buffer.from(required("TOKEN_SECRET", TOKEN_SECRET ?? LIFT_WS_DEVELOPMENT_SECRET), "base64url"),
+    secret: TOKEN_SECRET
+      ? Buffer.from(TOKEN_SECRET, "base64url")
+      : required("TOKEN_SECRET", LIFT_WS_DEVELOPMENT_SECRET),
     issuer: process.env.TOKEN_ISSUER ?? DEVELOPMENT,
     audience: process.env.TOKEN_AUDIENCE ?? DEVELOPMENT,
   }),
