@@ -1,5 +1,6 @@
 // The package as its users get it: built, packed, installed in an empty folder.
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   cpSync,
   mkdirSync,
@@ -17,6 +18,7 @@ import { build as bundle } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
 import { compile } from "../../tools/build.mjs";
+import { codeBlocks } from "../markdown.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BIN = join(ROOT, "node_modules/.bin");
@@ -174,6 +176,28 @@ describe("with the optional peers", () => {
     expect(await importBy(node, subpath)).toEqual(["object", ""]);
   });
 });
+
+it.each(Object.entries(NODES))(
+  "runs the README's example in %s, where npm has made package.json",
+  async (version, node) => {
+    const folder = join(consumer, version.replace(" ", "-"));
+    mkdirSync(folder);
+    // As `npm init` writes it.
+    writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "commonjs" }));
+    const readme = readFileSync(join(installed, "README.md"), "utf8");
+    const example = codeBlocks(readme).find((block) => block.info === "ts run");
+    const name = /^node (\S+)$/m.exec(readme)?.[1] ?? "";
+    writeFileSync(join(folder, name), example?.code ?? "");
+    const server = spawn(node, [name], {
+      cwd: folder,
+      env: { ...process.env, PORT: "0" },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [line] = await Promise.race([once(server.stdout, "data"), once(server, "exit")]);
+    server.kill();
+    expect(String(line)).toMatch(/^WebSocket +ws:/);
+  },
+);
 
 it("compiles in a strict project that checks our declarations too", async () => {
   bring("@types/node");

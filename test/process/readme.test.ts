@@ -21,8 +21,8 @@ beforeAll(async () => {
   );
   mkdirSync(WORKSHOP, { recursive: true });
   folder = mkdtempSync(join(WORKSHOP, "readme-"));
-  writeFileSync(join(folder, "chat.ts"), example!.code);
-  server = spawn(process.execPath, ["--conditions=@lift-ws/source", "chat.ts"], {
+  writeFileSync(join(folder, "chat.mts"), example!.code);
+  server = spawn(process.execPath, ["--conditions=@lift-ws/source", "chat.mts"], {
     cwd: folder,
     env: { ...process.env, PORT: "0" },
     stdio: ["ignore", "pipe", "pipe"],
