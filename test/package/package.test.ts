@@ -52,7 +52,7 @@ let packed: string[];
 beforeAll(async () => {
   mkdirSync(release);
   for (const name of readdirSync(ROOT)) {
-    if (/^(?:src|tsconfig.*\.json|package\.json|[A-Z]+\.md|LICENSE)$/.test(name)) {
+    if (/^(?:src|docs|tsconfig.*\.json|package\.json|[A-Z]+\.md|LICENSE)$/.test(name)) {
       cpSync(join(ROOT, name), join(release, name), { recursive: true });
     }
   }
@@ -109,9 +109,10 @@ describe("the tarball", () => {
     expect(packed).toEqual(expect.arrayContaining(["LICENSE", "README.md", "CHANGELOG.md"]));
   });
 
-  it("has what is built and its source, and nothing of the tests", () => {
-    const rest = packed.filter((path) => !/^(?:dist|src)\//.test(path));
-    expect(rest.sort()).toEqual(["CHANGELOG.md", "LICENSE", "README.md", "package.json"]);
+  it("has what is built, its source and its docs, and nothing of the tests", () => {
+    const rest = packed.filter((path) => !/^(?:dist|src|docs)\//.test(path));
+    const wanted = ["CHANGELOG.md", "COMPATIBILITY.md", "LICENSE", "README.md", "package.json"];
+    expect(rest.sort()).toEqual(wanted);
     expect(packed.filter((path) => /\.test\.|(?:^|\/)test\//.test(path))).toEqual([]);
   });
 
@@ -121,6 +122,19 @@ describe("the tarball", () => {
     );
     const wanted = [...targets, ...Object.values(manifest.bin)].map((target) => target.replace("./", ""));
     expect(packed).toEqual(expect.arrayContaining(wanted));
+  });
+
+  it("has what its docs link to, but for what only a clone has", () => {
+    const linked = packed
+      .filter((path) => path.endsWith(".md"))
+      .flatMap((path) =>
+        [...readFileSync(join(installed, path), "utf8").matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(
+          ([, target]) => join(dirname(path), target!),
+        ),
+      );
+    expect(linked).toContain("docs/cli.md");
+    const missing = linked.filter((target) => !packed.includes(target));
+    expect([...new Set(missing)].sort()).toEqual(["CONTRIBUTING.md", "examples"]);
   });
 
   it("has the source that every source map names", () => {
