@@ -1,10 +1,11 @@
 // The README's example on DynamoDB, as it stands there, in a process of its own.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { SignJWT } from "jose";
-import { createTables, dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
+import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
 import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 import { codeBlocks } from "../markdown.ts";
 import { ask, Project } from "../process/project.ts";
@@ -27,6 +28,18 @@ const exporter = {
 trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }));
 `;
 
+/** What the README says that the example needs. */
+const ENVIRONMENT = {
+  ...process.env,
+  PORT: "0",
+  JWT_SECRET: SECRET,
+  AWS_ENDPOINT_URL_DYNAMODB: inject("dynamoDBEndpoint"),
+  AWS_REGION: "us-east-1",
+  AWS_ACCESS_KEY_ID: "local",
+  AWS_SECRET_ACCESS_KEY: "local",
+};
+
+const execute = promisify(execFile);
 const client = localClient();
 let folder: string;
 let server: ChildProcess;
@@ -38,24 +51,18 @@ const prints = (pattern: RegExp) => vi.waitFor(() => expect(output).toMatch(patt
 
 beforeAll(async () => {
   const blocks = codeBlocks(readFileSync(join(ROOT, "README.md"), "utf8"));
-  const example = blocks.find((block) => block.info === "ts run on DynamoDB");
+  const [example, tables] = blocks.filter((block) => block.info === "ts run on DynamoDB");
   mkdirSync(WORKSHOP, { recursive: true });
   folder = mkdtempSync(join(WORKSHOP, "readme-"));
   writeFileSync(join(folder, "app.ts"), example?.code ?? "");
   writeFileSync(join(folder, "tracing.mjs"), TRACING);
-  await createTables({ client, tableName: "connections", rateLimitTableName: "limits" });
+  writeFileSync(join(folder, "tables.ts"), tables?.code ?? "");
+  const flags = ["--conditions=@lift-ws/source"];
+  await execute(process.execPath, [...flags, "tables.ts"], { cwd: folder, env: ENVIRONMENT });
   clients = await Project.create({});
-  server = spawn(process.execPath, ["--conditions=@lift-ws/source", "--import=./tracing.mjs", "app.ts"], {
+  server = spawn(process.execPath, [...flags, "--import=./tracing.mjs", "app.ts"], {
     cwd: folder,
-    env: {
-      ...process.env,
-      PORT: "0",
-      JWT_SECRET: SECRET,
-      AWS_ENDPOINT_URL_DYNAMODB: inject("dynamoDBEndpoint"),
-      AWS_REGION: "us-east-1",
-      AWS_ACCESS_KEY_ID: "local",
-      AWS_SECRET_ACCESS_KEY: "local",
-    },
+    env: ENVIRONMENT,
     stdio: ["ignore", "pipe", "pipe"],
   });
   for (const stream of [server.stdout, server.stderr]) {
