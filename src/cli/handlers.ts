@@ -3,6 +3,7 @@ import { relative, resolve } from "node:path";
 import type { Connections, LambdaContext, LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
 import { CliError } from "./errors.ts";
+import { howToInstall, missingPackage } from "./missing-package.ts";
 import type { ModuleExports } from "./modules.ts";
 
 /** What Node loads without more ado. */
@@ -68,6 +69,13 @@ export function pickExport(
     "USAGE",
     `${shown(reference.file)} exports no function or Lift app as ${missing}; it exports ${there}`,
   );
+}
+
+/** What a module threw when it was imported, as the person is told. */
+export function cannotLoad({ file }: Reference, cause: unknown): CliError {
+  const name = missingPackage(cause);
+  const reason = name === undefined ? ":" : `, as ${howToInstall(name)}`;
+  return new CliError("FAILED", `${shown(file)} can't be loaded${reason}`, { cause });
 }
 
 export function isLiftApp(value: unknown): value is LiftApp {

@@ -1,7 +1,7 @@
 import type { RequestListener } from "node:http";
 import { pathToFileURL } from "node:url";
 import { CliError } from "./errors.ts";
-import { pickExport, type Reference, shown } from "./handlers.ts";
+import { cannotLoad, pickExport, type Reference, shown } from "./handlers.ts";
 
 /**
  * Loads what answers the HTTP requests that are not the API's: `(request, response) => void`, as Node's own server
@@ -10,7 +10,7 @@ import { pickExport, type Reference, shown } from "./handlers.ts";
  */
 export async function loadListener(reference: Reference): Promise<RequestListener> {
   const exports = await import(pathToFileURL(reference.file).href).catch((cause: unknown) => {
-    throw new CliError("FAILED", `${shown(reference.file)} can't be loaded:`, { cause });
+    throw cannotLoad(reference, cause);
   });
   const listener = pickExport(exports, reference, ["default"]);
   if (typeof listener === "function") return listener as unknown as RequestListener;

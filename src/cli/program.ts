@@ -2,7 +2,15 @@ import { dirname } from "node:path";
 import type { LambdaAuthorizer, LambdaHandler } from "../apigw/index.ts";
 import { CliError } from "./errors.ts";
 import type { FunctionUrlHandler } from "./function-url.ts";
-import { isLiftApp, type LiftApp, parseReference, pickExport, type Reference, shown } from "./handlers.ts";
+import {
+  cannotLoad,
+  isLiftApp,
+  type LiftApp,
+  parseReference,
+  pickExport,
+  type Reference,
+  shown,
+} from "./handlers.ts";
 import type { ModuleExports, ProjectModules } from "./modules.ts";
 import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
 
@@ -78,7 +86,7 @@ async function loadExport(
 
 function loadModule(reference: Reference, modules: ProjectModules): Promise<ModuleExports> {
   return modules.load(reference.file).catch((cause: unknown) => {
-    throw new CliError("FAILED", `${shown(reference.file)} can't be loaded:`, { cause });
+    throw cannotLoad(reference, cause);
   });
 }
 

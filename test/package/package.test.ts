@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -177,6 +178,17 @@ describe.each(Object.entries(NODES))("in %s", (version, node) => {
   });
 });
 
+it("says what to install when the command itself misses a package", async () => {
+  const jose = join(consumer, "node_modules/jose");
+  renameSync(jose, `${jose}-away`);
+  const running = execute("node_modules/.bin/lift-ws", ["--version"], { cwd: consumer });
+  await expect(running).rejects.toMatchObject({
+    code: 1,
+    stderr: "lift-ws: can't run, as jose is not installed: npm install jose\n",
+  });
+  renameSync(`${jose}-away`, jose);
+});
+
 describe("with the optional peers", () => {
   beforeAll(() => {
     for (const peer of Object.values(PEERS)) bring(peer);
@@ -208,7 +220,7 @@ it.each(Object.entries(NODES))(
       stdio: ["ignore", "pipe", "inherit"],
     });
     const [line] = await Promise.race([once(server.stdout, "data"), once(server, "exit")]);
-    server.kill();
+    server.kill("SIGKILL");
     expect(String(line)).toMatch(/^WebSocket +ws:/);
   },
 );

@@ -289,6 +289,25 @@ describe("lift-ws dev", () => {
     expect(lift.output).not.toContain("node:internal");
   });
 
+  it.each([
+    ["imports", "app.mjs", 'import "@acme/not-there/part";\nexport default () => {};', "@acme/not-there"],
+    ["requires", "app.cjs", 'require("not-there/part");', "not-there"],
+  ])("says what to install when a module %s what is not there", async (_, file, code, name) => {
+    project = await Project.create({ [file]: code });
+    const lift = project.run(["dev", file, "--port", "0"]);
+    expect(await lift.exited).toBe(1);
+    const [line, cause] = lift.output.split("\n");
+    expect(line).toBe(`lift-ws: ${file} can't be loaded, as ${name} is not installed: npm install ${name}`);
+    expect(cause).toMatch(/Cannot find (?:package|module) '/);
+  });
+
+  it("names no package when a file of the project is what is not there", async () => {
+    project = await Project.create({ "app.mjs": 'import "./part.mjs";' });
+    const lift = project.run(["dev", "app.mjs", "--port", "0"]);
+    expect(await lift.exited).toBe(1);
+    expect(lift.output).toMatch(/^lift-ws: app\.mjs can't be loaded:\n.*Cannot find module .*part\.mjs/);
+  });
+
   it("tells a taken port in one line", async () => {
     project = await Project.create({ "app.mjs": "export default () => ({ statusCode: 200 });" });
     const other = createServer().listen(0, "127.0.0.1");
