@@ -19,12 +19,9 @@ const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
 const SAME_KEY_PRESS_MS = 500;
 
 /**
- * Runs an app on the gateway on this machine until SIGINT or SIGTERM stops it gracefully, and a second one at
- * once. An app with a `schedule` is ticked every second. In a Lambda, or what `lift-ws dev` makes of this machine, it does nothing: there the handler that the
- * module exports is called.
- *
- * What keeps it from listening, a taken port say, is told in one line and ends the process with 1.
- * @returns the running gateway; `undefined` in a Lambda
+ * Runs an app on this machine until SIGINT or SIGTERM stops it gracefully, and a second one at once; its `schedule`
+ * is ticked every second. What keeps it from listening is told in one line and ends the process with 1.
+ * @returns the running gateway; `undefined` in a Lambda and under `lift-ws dev`, which call the module's handler
  * @throws {GatewayError} INVALID_OPTION
  */
 export async function start<State extends object>(
@@ -37,14 +34,15 @@ export async function start<State extends object>(
   try {
     await gateway.listen({ port, host });
   } catch (error) {
-    if (error instanceof GatewayError) quit(error.message);
+    if (error instanceof GatewayError)
+      quit(whatToDo(error, options.port === undefined ? "set PORT to another" : "give start another"));
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
     quit(`Can't listen on ${host}, port ${port} (${code})`);
   }
   stopOnSignals(gateway);
   console.log(`WebSocket     ${gateway.url}`);
-  console.log(`@connections  ${gateway.endpoint}`);
+  console.log(`@connections  ${gateway.endpoint}/@connections/{id}`);
   return gateway;
 }
 
@@ -68,6 +66,10 @@ function environmentPort(): number {
   const port = Number(PORT);
   if (!/^\d+$/.test(PORT) || port > MAX_PORT) quit(`PORT is ${JSON.stringify(PORT)}: give 0 to ${MAX_PORT}`);
   return port;
+}
+
+function whatToDo({ code, message }: GatewayError, otherPort: string): string {
+  return code === "ADDRESS_IN_USE" ? `${message}: stop what uses it, or ${otherPort}` : message;
 }
 
 function stopOnSignals(gateway: Gateway): void {

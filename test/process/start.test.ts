@@ -78,7 +78,7 @@ describe("start", () => {
     await serve();
     expect(lines).toEqual([
       expect.stringMatching(/^WebSocket +ws:\/\/127\.0\.0\.1:\d+\/dev$/),
-      expect.stringMatching(/^@connections +http:\/\/127\.0\.0\.1:\d+\/dev$/),
+      expect.stringMatching(/^@connections +http:\/\/127\.0\.0\.1:\d+\/dev\/@connections\/\{id\}$/),
       "started",
     ]);
     expect(await ask(await connect(), { action: "echo", text: "hi" })).toBe(`{"echo":"hi"}`);
@@ -104,13 +104,17 @@ describe("start", () => {
     expect(lines).toEqual(["not started"]);
   });
 
-  it("says in one line that the port is taken, and exits with 1", async () => {
+  it.each([
+    ["set PORT to another", (port: string) => ({ PORT: port })],
+    ["give start another", (port: string) => ({ OPTIONS: `{ "port": ${port} }` })],
+  ])("says in one line that the port is taken, and to %s, and exits with 1", async (advice, env) => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
-    launch({ PORT: String((taken.address() as AddressInfo).port) });
+    const { port } = taken.address() as AddressInfo;
+    launch(env(String(port)));
     expect(await ended).toBe(1);
     taken.close();
-    expect(errors).toEqual([expect.stringMatching(/^Port \d+ .*is taken/)]);
+    expect(errors).toEqual([`Port ${port} of 127.0.0.1 is taken: stop what uses it, or ${advice}`]);
   });
 
   it.each(["foo", "-1", "65536", "3001.5"])("says in one line that PORT can't be %s", async (PORT) => {
