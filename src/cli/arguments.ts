@@ -62,7 +62,8 @@ function refuseUnknown(usage: Usage, options: ParseArgsOptionsConfig, argv: read
   for (const token of tokens) {
     if (token.kind !== "option" || Object.hasOwn(options, token.name)) continue;
     const name = nearest(token.name, Object.keys(options));
-    throw usageError(usage, `Unknown flag ${token.rawName}; the nearest is --${name}`);
+    const hint = name === undefined ? "" : `; the nearest is --${name}`;
+    throw usageError(usage, `Unknown flag ${token.rawName}${hint}`);
   }
 }
 
@@ -90,11 +91,15 @@ function flagForm(name: string, flag: Flag): string {
   return flag.type === "string" ? `--${name} ${flag.value ?? "<value>"}` : `--${name}`;
 }
 
-/** The one of `candidates` with the fewest letters to change; of equals, the first. */
+/**
+ * The one of `candidates` with the fewest letters to change; of equals, the first. `undefined` when that is more than
+ * half of the letters of `word`: then it is another word.
+ */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   let best: { readonly candidate: string; readonly distance: number } | undefined;
   for (const candidate of candidates) {
     const distance = editDistance(word, candidate);
+    if (distance > word.length / 2) continue;
     if (best === undefined || distance < best.distance) best = { candidate, distance };
   }
   return best?.candidate;

@@ -29,14 +29,29 @@ const usage = {
     tickets: {
       type: "string",
       value: "<module>",
-      help: "A ticketHandler, or any function URL's handler, to serve at /tickets",
+      help: "A ticketHandler, or any function URL's handler, to serve at /tickets. Not with --lambda",
     },
-    watch: { type: "boolean", help: "Load the handlers again after a save; sockets stay open" },
+    watch: {
+      type: "boolean",
+      help: "Load the handlers again after a save; sockets stay open. Not with --lambda",
+    },
     http: { type: "string", value: "<module>", help: "Answers the port's other HTTP requests" },
-    "dynamodb-endpoint": { type: "string", value: "<url>", help: "Default: DynamoDB Local is started" },
-    tick: { type: "string", value: "<seconds>", help: "Between calls of the function tick. Default 60" },
-    timeout: { type: "string", value: "<seconds>", help: "What a function may take. Default 30" },
-    concurrency: { type: "string", value: "<number>", help: "Processes of a function. Default 10" },
+    "dynamodb-endpoint": {
+      type: "string",
+      value: "<url>",
+      help: "With --lambda: where DynamoDB is. Default: one is started",
+    },
+    tick: { type: "string", value: "<seconds>", help: "With --lambda: between calls of tick. Default 60" },
+    timeout: {
+      type: "string",
+      value: "<seconds>",
+      help: "With --lambda: what a function may take. Default 30",
+    },
+    concurrency: {
+      type: "string",
+      value: "<number>",
+      help: "With --lambda: processes of a function. Default 10",
+    },
   },
   notes: [
     "The module's default export, or else its export named handler, answers every route.",
@@ -65,9 +80,13 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
 function readWhat(flags: DevFlags, positionals: readonly string[]): ServerSettings["run"] {
   const [module, extra] = positionals;
   if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
-  if ([module, flags.routes, flags.lambda].filter((it) => it !== undefined).length !== 1) {
+  const given = [module, flags.routes && "--routes", flags.lambda && "--lambda"].filter(
+    (it) => it !== undefined,
+  );
+  if (given.length === 0) {
     throw usageError(usage, "Say what to run: a module, --routes <file> or --lambda <folder>");
   }
+  if (given.length > 1) throw usageError(usage, `${given.join(" and ")} can't go together: give one of them`);
   if (flags.lambda !== undefined) return { kind: "lambda", ...readLambda(flags.lambda, flags) };
   const stray = LAMBDA_FLAGS.find((name) => flags[name] !== undefined);
   if (stray !== undefined) throw usageError(usage, `--${stray} is for --lambda only`);

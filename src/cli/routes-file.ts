@@ -33,7 +33,10 @@ export async function readRoutesFile(path: string): Promise<RoutesFile> {
 export function parseRoutes(value: unknown): RoutesFile {
   const { routes, authorizer, routeSelectionExpression, routeResponses } = object(value, "the file");
   for (const key of Object.keys(value as object)) {
-    if (!KEYS.includes(key)) throw new Error(`unknown key "${key}"; the nearest is "${nearest(key, KEYS)}"`);
+    if (KEYS.includes(key)) continue;
+    const hint = nearest(key, KEYS);
+    const advice = hint === undefined ? `there are ${KEYS.join(", ")}` : `the nearest is "${hint}"`;
+    throw new Error(`unknown key "${key}"; ${advice}`);
   }
   const handlers = new Map<string, string>();
   for (const [key, reference] of Object.entries(object(routes, "routes"))) {

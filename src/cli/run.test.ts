@@ -63,21 +63,40 @@ describe("lift-ws", () => {
     expect([...documented, "--help"]).toEqual(helped);
   });
 
+  it("marks the flags of dev that are for --lambda only, and those of token that must be there", async () => {
+    const marked = async (command: string, mark: string) => {
+      const { stdout } = await lift(command, "--help");
+      return [...stdout.matchAll(/^ {2}--([\w-]+) .*? {2,}(.*)$/gm)]
+        .filter(([, , help]) => help?.startsWith(mark))
+        .map(([, flag]) => flag);
+    };
+    expect(await marked("dev", "With --lambda: ")).toEqual([
+      "dynamodb-endpoint",
+      "tick",
+      "timeout",
+      "concurrency",
+    ]);
+    expect(await marked("token", "Required. ")).toEqual(["sub", "tenant"]);
+  });
+
   it.each([
     [["tokn"], "Unknown command tokn; the nearest is token"],
     [["--hlep"], "Unknown flag --hlep; the nearest is --help"],
     [["dev", "x.js", "--prot", "3000"], "Unknown flag --prot; the nearest is --port"],
     [["dev", "x.js", "--envfile=x"], "Unknown flag --envfile; the nearest is --env-file"],
-    [["dev", "x.js", "-w"], "Unknown flag -w; the nearest is --help"],
+    [["dev", "x.js", "-p", "3000"], "Unknown flag -p (see lift-ws dev --help)"],
+    [["dev", "x.js", "--nonsense"], "Unknown flag --nonsense (see lift-ws dev --help)"],
+    [["serve"], "Unknown command serve (see lift-ws --help)"],
+    [["-x"], "Unknown flag -x (see lift-ws --help)"],
     [["token", "--tenent", "t"], "Unknown flag --tenent; the nearest is --tenant"],
     [["dev", "--port"], "Option '--port <value>' argument missing"],
     [["dev", "--watch=yes"], "Option '--watch' does not take an argument"],
     [["dev"], "Say what to run: a module, --routes <file> or --lambda <folder>"],
     [
       ["dev", "src/cli/main.ts", "--routes", "r.json"],
-      "Say what to run: a module, --routes <file> or --lambda <folder>",
+      "src/cli/main.ts and --routes can't go together: give one of them",
     ],
-    [["dev", "a.js", "--lambda", "src"], "Say what to run: a module, --routes <file> or --lambda <folder>"],
+    [["dev", "--routes", "r", "--lambda", "src"], "--routes and --lambda can't go together"],
     [["dev", "package.json", "--tick", "1"], "--tick is for --lambda only"],
     [["dev", "--lambda", "src", "--watch"], "--watch is for modules: bundle, and start again"],
     [["dev", "--lambda", "no-such-folder"], "There is no folder no-such-folder: make the bundles"],

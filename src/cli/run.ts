@@ -45,15 +45,12 @@ function asksForHelp(argv: readonly string[]): boolean {
 }
 
 function unknown(name: string): CliError {
-  if (name.startsWith("-")) {
-    const flag = nearest(name, ["--help", "--version"]);
-    return new CliError("USAGE", `Unknown flag ${name}; the nearest is ${flag} (see lift-ws --help)`);
-  }
-  const names = COMMANDS.map(({ usage }) => usage.name);
-  return new CliError(
-    "USAGE",
-    `Unknown command ${name}; the nearest is ${nearest(name, names)} (see lift-ws --help)`,
-  );
+  const [kind, known] = name.startsWith("-")
+    ? (["flag", ["--help", "--version"]] as const)
+    : (["command", COMMANDS.map(({ usage }) => usage.name)] as const);
+  const hint = nearest(name, known);
+  const reason = `Unknown ${kind} ${name}${hint === undefined ? "" : `; the nearest is ${hint}`}`;
+  return new CliError("USAGE", `${reason} (see lift-ws --help)`);
 }
 
 function overview(): string {

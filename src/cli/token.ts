@@ -7,8 +7,8 @@ const usage = {
   summary: "Print a development token (a JWT) for a user, signed with this checkout's own secret.",
   forms: ["--sub <user> --tenant <tenant> [flags]"],
   flags: {
-    sub: { type: "string", value: "<user>", help: "The user: the claim sub" },
-    tenant: { type: "string", value: "<tenant>", help: "The user's tenant: the claim tenant_id" },
+    sub: { type: "string", value: "<user>", help: "Required. The user: the claim sub" },
+    tenant: { type: "string", value: "<tenant>", help: "Required. The user's tenant: the claim tenant_id" },
     expires: { type: "string", value: "<duration>", help: "How long it lasts: 30s, 15m, 1h, 7d. Default 1h" },
     host: {
       type: "string",
