@@ -16,6 +16,7 @@ export default defineConfig({
   resolve: source,
   ssr: { resolve: source },
   test: {
+    globalSetup: ["test/secrets/folder.ts"],
     setupFiles: ["test/secrets/record.ts"],
     projects: [
       {
@@ -32,7 +33,7 @@ export default defineConfig({
         test: {
           name: "dynamodb",
           include: dynamodb,
-          globalSetup: "test/dynamodb/engine.ts",
+          globalSetup: ["test/dynamodb/engine.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -2,8 +2,7 @@
 // for tools/secrets.mjs to look through when the run is over. What a test catches is kept as well as what it shows.
 import type { ChildProcess } from "node:child_process";
 import { subscribe } from "node:diagnostics_channel";
-import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { format } from "node:util";
@@ -24,15 +23,7 @@ vi.mock("../../src/lift/logger.ts", async (load) => {
 const RECORDING = Symbol.for("lift-ws.recording");
 const world = globalThis as { [RECORDING]?: true };
 
-function folderOfRun(): string {
-  if (process.env.OUTPUT_FOLDER !== undefined) return process.env.OUTPUT_FOLDER;
-  const own = mkdtempSync(join(tmpdir(), "lift-ws-output-"));
-  process.once("exit", () => rmSync(own, { recursive: true, force: true }));
-  process.env.OUTPUT_FOLDER = own;
-  return own;
-}
-
-const file = join(folderOfRun(), `${process.pid}.txt`);
+const file = join(process.env.OUTPUT_FOLDER!, `${process.pid}.txt`);
 
 function keep(text: string): string {
   appendFileSync(file, `[${expect.getState().testPath ?? "?"}]\n${text}\n`);
