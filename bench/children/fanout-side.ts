@@ -13,6 +13,9 @@ const endpoint = `http://127.0.0.1:${port}/prod`;
 const keys = { accessKeyId: "AKIDBENCH", secretAccessKey: "wJalrXUtnFEMI/K7MDENG" };
 const target = { endpoint, region: "us-east-1", credentials: keys };
 const store = memoryConnectionStore();
+const event = messageEvent("fan", {}, { authorizer: { sub: "bench" } });
+/** As a `$connect` of the same API has saved it: of another's, no row is removed. */
+const savedEndpoint = `https://${event.requestContext.domainName}/${event.requestContext.stage}`;
 const text = "x".repeat(100);
 
 /** A function whose handler broadcasts, as an application's does. */
@@ -26,7 +29,7 @@ function lift(transport: object): Send {
   const handler = app.webSocketHandler();
   return async (ids) => {
     recipients = ids;
-    await handler(messageEvent("fan", {}, { authorizer: { sub: "bench" } }), lambdaContext());
+    await handler(event, lambdaContext());
   };
 }
 
@@ -48,7 +51,14 @@ answer("send", async ({ round, count }: { round: number; count: number }): Promi
   const { ids, gone } = recipients(round, count);
   const connectedAt = Date.now() - 3_600_000;
   const expiresAt = Date.now() + 3_600_000;
-  const row = { metadata: {}, state: {}, sourceIp: "192.0.2.1", endpoint, connectedAt, expiresAt };
+  const row = {
+    metadata: {},
+    state: {},
+    sourceIp: "192.0.2.1",
+    endpoint: savedEndpoint,
+    connectedAt,
+    expiresAt,
+  };
   for (const id of gone) await store.save({ id, ...row });
   const started = performance.now();
   await send(ids, text);
