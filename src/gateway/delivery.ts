@@ -11,7 +11,7 @@ import {
   type PostOutcome,
 } from "../apigw/index.ts";
 import { ENDINGS } from "./close-codes.ts";
-import { byteLength, type Frame, textFrame } from "./frames.ts";
+import { byteLength, type Frame, textFrame, textFrameOnce } from "./frames.ts";
 import { isConnectionId } from "./ids.ts";
 import type { GatewaySettings } from "./options.ts";
 import type { Registry } from "./registry.ts";
@@ -36,7 +36,8 @@ export class Delivery implements Connections {
   post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
     try {
       options?.signal?.throwIfAborted();
-      return this.#send(connectionId, this.#frame(data), this.#settings.clock.now()) === "sent" ? SENT : GONE;
+      const frame = textFrameOnce(data, this.#settings.limits.frameBytes, this.#length(data));
+      return this.#send(connectionId, frame, this.#settings.clock.now()) === "sent" ? SENT : GONE;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -47,7 +48,7 @@ export class Delivery implements Connections {
     data: Data,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
-    const frame = this.#frame(data);
+    const frame = textFrame(data, this.#settings.limits.frameBytes, this.#length(data));
     const { clock } = this.#settings;
     const now = Symbol.iterator in ids ? clock.now() : undefined;
     const send = (id: string) => this.#deliver(id, frame, now ?? clock.now());
@@ -76,13 +77,12 @@ export class Delivery implements Connections {
     return this.#admit(connectionId);
   }
 
-  #frame(data: Data): Frame {
-    const { messageBytes, frameBytes } = this.#settings.limits;
+  /** @throws {ConnectionsError} PAYLOAD_TOO_LARGE */
+  #length(data: Data): number {
+    const { messageBytes } = this.#settings.limits;
     const length = byteLength(data);
-    if (length > messageBytes) {
-      throw new ConnectionsError("PAYLOAD_TOO_LARGE", `A message has at most ${messageBytes} bytes`);
-    }
-    return textFrame(data, frameBytes, length);
+    if (length <= messageBytes) return length;
+    throw new ConnectionsError("PAYLOAD_TOO_LARGE", `A message has at most ${messageBytes} bytes`);
   }
 
   #deliver(connectionId: string, frame: Frame, now: number): Delivered {

@@ -1,7 +1,7 @@
 import type { LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
 import type { Ending } from "./close-codes.ts";
 import { disconnectEvent, messageEvent } from "./events.ts";
-import { byteLength, textFrame } from "./frames.ts";
+import { byteLength, textFrameOnce } from "./frames.ts";
 import { newId, newTransientId } from "./ids.ts";
 import { checkResult, type Invoker, type Outcome, type RouteOutcome, statusOf } from "./invoke.ts";
 import type { GatewaySettings } from "./options.ts";
@@ -134,7 +134,7 @@ export class Dispatcher implements ConnectionListener {
   }
 
   #send(connection: LiveConnection, text: string): void {
-    connection.send(textFrame(text, this.#settings.limits.frameBytes));
+    connection.send(textFrameOnce(text, this.#settings.limits.frameBytes));
   }
 }
 

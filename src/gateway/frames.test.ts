@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Data } from "../apigw/index.ts";
-import { FrameMeter, textFrame } from "./frames.ts";
+import { type Frame, FrameMeter, textFrame, textFrameOnce } from "./frames.ts";
 
 /** A client's frame: masked with zeros, so that the payload stays as it is. */
 function clientFrame(payloadLength: number, { masked = true, first = 0x81 } = {}): Buffer {
@@ -78,10 +77,7 @@ function readFrames(bytes: Buffer) {
 }
 
 /** What a socket writes of it. */
-function wire(data: Data, frameBytes: number): Buffer {
-  const frame = textFrame(data, frameBytes);
-  return typeof frame === "string" ? Buffer.from(frame, "latin1") : frame;
-}
+const bytes = (frame: Frame) => (typeof frame === "string" ? Buffer.from(frame, "latin1") : frame);
 
 describe("textFrame", () => {
   it("carries any text in frames of at most the limit, the last one final", () => {
@@ -90,7 +86,7 @@ describe("textFrame", () => {
         fc.string({ unit: "grapheme", maxLength: 300 }),
         fc.integer({ min: 1, max: 300 }),
         (text, limit) => {
-          const frames = readFrames(wire(text, limit));
+          const frames = readFrames(textFrame(text, limit));
           expect(Buffer.concat(frames.map(({ payload }) => payload)).toString()).toBe(
             Buffer.from(text).toString(),
           );
@@ -103,7 +99,7 @@ describe("textFrame", () => {
   });
 
   it.each([0, 125, 126, 65_535, 65_536, 131_072])("writes the header of a %i byte message", (length) => {
-    const [frame] = readFrames(wire("x".repeat(length), Number.POSITIVE_INFINITY));
+    const [frame] = readFrames(textFrame("x".repeat(length), Number.POSITIVE_INFINITY));
     expect(frame?.payload.length).toBe(length);
   });
 
@@ -111,8 +107,17 @@ describe("textFrame", () => {
     expect(textFrame(Buffer.from("grüße"), 100)).toEqual(textFrame("grüße", 100));
   });
 
+  it("makes the same bytes for one recipient as for many", () => {
+    const ascii = [0, 125, 126, 32_768, 65_535, 65_536].map((length) => "x".repeat(length));
+    for (const text of [...ascii, "grüße", "\u007f", "\u0080", "\ud800", Buffer.from("bytes")]) {
+      for (const limit of [100, 32_768, Number.POSITIVE_INFINITY]) {
+        expect(bytes(textFrameOnce(text, limit)).equals(textFrame(text, limit))).toBe(true);
+      }
+    }
+  });
+
   it("replaces bytes that are no UTF-8, which a text frame may not carry", () => {
-    const [frame] = readFrames(wire(Uint8Array.of(0x61, 0xff), 100));
+    const [frame] = readFrames(textFrame(Uint8Array.of(0x61, 0xff), 100));
     expect(frame?.payload.toString()).toBe("a\ufffd");
   });
 });
