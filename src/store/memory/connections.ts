@@ -38,12 +38,10 @@ class MemoryConnectionStore implements ConnectionStore {
 
   async save(connection: Connection): Promise<boolean> {
     this.#sweep();
-    const { id, userId, tenantId } = connection;
+    const { id } = connection;
     if (this.#tombstones.has(id)) return false;
     if (this.#live(id) !== undefined || connection.expiresAt <= this.#now()) return true;
-    this.#rows.set(id, frozenRow(connection));
-    if (userId !== undefined) this.#byUser.add(userId, id);
-    if (tenantId !== undefined) this.#byTenant.add(tenantId, id);
+    this.#put(frozenRow(connection));
     return true;
   }
 
@@ -80,7 +78,7 @@ class MemoryConnectionStore implements ConnectionStore {
   async setState(id: string, entries: { readonly [key: string]: Json | undefined }): Promise<boolean> {
     const row = this.#live(id);
     if (row === undefined) return false;
-    this.#rows.set(id, withState(row, entries));
+    this.#put(withState(row, entries));
     return true;
   }
 
@@ -92,16 +90,16 @@ class MemoryConnectionStore implements ConnectionStore {
     const row = this.#live(id);
     if (row === undefined) return undefined;
     const changed = withState(row, { [key]: change(stateOf(row, key)) });
-    this.#rows.set(id, changed);
+    this.#put(changed);
     return stateOf(changed, key);
   }
 
   listByUser(userId: string): AsyncIterable<Connection> {
-    return this.#list(this.#byUser.ids(userId));
+    return this.#list(this.#byUser.rows(userId));
   }
 
   listByTenant(tenantId: string): AsyncIterable<Connection> {
-    return this.#list(this.#byTenant.ids(tenantId));
+    return this.#list(this.#byTenant.rows(tenantId));
   }
 
   async count(): Promise<number> {
@@ -110,21 +108,27 @@ class MemoryConnectionStore implements ConnectionStore {
   }
 
   /** An async generator would wait three times for each row; a broadcast lists thousands. */
-  #list(ids: readonly string[]): AsyncIterable<Connection> {
+  #list(rows: readonly Connection[]): AsyncIterable<Connection> {
     return {
       [Symbol.asyncIterator]: () => {
-        const rest = ids.values();
+        const rest = rows.values();
         return { next: () => Promise.resolve(this.#nextLive(rest)) };
       },
     };
   }
 
-  #nextLive(ids: IterableIterator<string>): IteratorResult<Connection, undefined> {
-    for (let next = ids.next(); !next.done; next = ids.next()) {
-      const row = this.#live(next.value);
-      if (row !== undefined) return { done: false, value: row };
-    }
-    return { done: true, value: undefined };
+  #nextLive(rows: IterableIterator<Connection>): IteratorResult<Connection, undefined> {
+    const now = this.#now();
+    let next = rows.next();
+    while (!next.done && next.value.expiresAt <= now) next = rows.next();
+    return next;
+  }
+
+  #put(row: Connection): void {
+    const { id, userId, tenantId } = row;
+    this.#rows.set(id, row);
+    if (userId !== undefined) this.#byUser.set(userId, row);
+    if (tenantId !== undefined) this.#byTenant.set(tenantId, row);
   }
 
   /** The row, unless its time is over; then it goes now. */
@@ -139,8 +143,8 @@ class MemoryConnectionStore implements ConnectionStore {
     const row = this.#rows.get(id);
     if (row === undefined) return;
     this.#rows.delete(id);
-    if (row.userId !== undefined) this.#byUser.remove(row.userId, id);
-    if (row.tenantId !== undefined) this.#byTenant.remove(row.tenantId, id);
+    if (row.userId !== undefined) this.#byUser.delete(row.userId, id);
+    if (row.tenantId !== undefined) this.#byTenant.delete(row.tenantId, id);
   }
 
   #sweep(): void {

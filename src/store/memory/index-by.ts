@@ -1,20 +1,23 @@
-/** Which connections a user, or a tenant, has. */
-export class ConnectionIndex {
-  readonly #sets = new Map<string, Set<string>>();
+import type { Connection } from "../ports.ts";
 
-  add(owner: string, id: string): void {
-    const set = this.#sets.get(owner);
-    if (set === undefined) this.#sets.set(owner, new Set([id]));
-    else set.add(id);
+/** The rows of the connections that a user, or a tenant, has: a list that looked each up by its id took twice as long. */
+export class ConnectionIndex {
+  readonly #owners = new Map<string, Map<string, Connection>>();
+
+  /** Adds a row, or puts it in the place of the one before. */
+  set(owner: string, row: Connection): void {
+    const rows = this.#owners.get(owner);
+    if (rows === undefined) this.#owners.set(owner, new Map([[row.id, row]]));
+    else rows.set(row.id, row);
   }
 
-  remove(owner: string, id: string): void {
-    const set = this.#sets.get(owner);
-    if (set?.delete(id) && set.size === 0) this.#sets.delete(owner);
+  delete(owner: string, id: string): void {
+    const rows = this.#owners.get(owner);
+    if (rows?.delete(id) && rows.size === 0) this.#owners.delete(owner);
   }
 
   /** In the order in which they came; a copy, so that it may be listed while connections come and go. */
-  ids(owner: string): string[] {
-    return [...(this.#sets.get(owner) ?? [])];
+  rows(owner: string): Connection[] {
+    return [...(this.#owners.get(owner)?.values() ?? [])];
   }
 }
