@@ -10,5 +10,6 @@ export {
   regionOf,
   statusOf,
 } from "./aws/index.ts";
+export * from "./channels.ts";
 export * from "./errors.ts";
 export * from "./ports.ts";

@@ -1,0 +1,46 @@
+/** Whether a client sends the same again, after a while, by itself. PROTOCOL.md, "Error codes", has the reasons. */
+export const RETRY_BY_CODE = {
+  MALFORMED_JSON: false,
+  VALIDATION_ERROR: false,
+  UNAUTHORIZED: false,
+  TOKEN_EXPIRED: true,
+  REVOKED: false,
+  FORBIDDEN: false,
+  NOT_FOUND: false,
+  TOO_LARGE: false,
+  LIMIT_EXCEEDED: false,
+  CONNECTION_CLOSED: true,
+  RATE_LIMITED: true,
+  INTERNAL_ERROR: false,
+  STORE_FAILED: true,
+  UNAVAILABLE: true,
+  TOO_MANY_CONNECTIONS: true,
+  TIMEOUT: true,
+} as const satisfies { readonly [code: string]: boolean };
+
+export type ErrorCode = keyof typeof RETRY_BY_CODE;
+
+/** Where a message is not as PROTOCOL.md says: a path into it, and what stands there. */
+export interface Issue {
+  readonly path: string;
+  readonly message: string;
+}
+
+export type ProtocolErrorCode = "MALFORMED_JSON" | "VALIDATION_ERROR" | "NOT_FOUND";
+
+/** A message that is none. */
+export class ProtocolError extends Error {
+  override readonly name = "ProtocolError";
+  readonly code: ProtocolErrorCode;
+  /** The request's own, as far as it could be read. */
+  readonly requestId: string | undefined;
+  /** Of VALIDATION_ERROR. */
+  readonly issue: Issue | undefined;
+
+  constructor(code: ProtocolErrorCode, message: string, requestId?: string, issue?: Issue) {
+    super(message);
+    this.code = code;
+    this.requestId = requestId;
+    this.issue = issue;
+  }
+}

@@ -1,0 +1,7 @@
+export { type ChannelName, parseChannel } from "./channel.ts";
+export { type ErrorCode, type Issue, ProtocolError, type ProtocolErrorCode, RETRY_BY_CODE } from "./codes.ts";
+export { type Json, utf8Length } from "./json.ts";
+export { LIMITS } from "./limits.ts";
+export type * from "./messages.ts";
+export { ACTIONS, parseRequest } from "./request.ts";
+export { parseServerMessage } from "./server-message.ts";

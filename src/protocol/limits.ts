@@ -1,0 +1,17 @@
+/** The protocol's own limits: PROTOCOL.md, "Limits". Sizes are bytes of UTF-8. */
+export const LIMITS = {
+  /** Of `id` and `key`. */
+  idBytes: 128,
+  /** A channel's name behind its namespace. */
+  channelNameBytes: 200,
+  /** In one `subscribe`, `unsubscribe` or `heartbeat`. */
+  channels: 100,
+  /** Messages that are asked for at once. */
+  messages: 100,
+  /** What a user shows of themself in a channel, as JSON. */
+  stateBytes: 1_024,
+  /** Levels of JSON in one another. */
+  depth: 64,
+  /** What `refresh` takes. */
+  tokenBytes: 16_384,
+} as const;

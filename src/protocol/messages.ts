@@ -1,0 +1,186 @@
+import type { Json } from "./json.ts";
+
+/** A place in a channel's history. PROTOCOL.md, "Channels". */
+export interface Position {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+// Client to server. A request without an `id` is answered under one that the server makes.
+
+export interface ChannelRequest {
+  readonly channel: string;
+  readonly position?: Position;
+  readonly recent?: number;
+  readonly state?: Json;
+}
+
+export interface SubscribePayload {
+  readonly channels: readonly ChannelRequest[];
+}
+
+export interface UnsubscribePayload {
+  readonly channels: readonly string[];
+}
+
+export interface PublishPayload {
+  readonly channel: string;
+  readonly data: Json;
+  readonly key?: string;
+}
+
+export interface HistoryPayload {
+  readonly channel: string;
+  readonly after?: Position;
+  readonly before?: number;
+  readonly limit?: number;
+}
+
+export interface PresencePayload {
+  readonly channel: string;
+}
+
+export interface SetPresencePayload {
+  readonly channel: string;
+  readonly state?: Json;
+}
+
+export interface HeartbeatPayload {
+  readonly positions?: ReadonlyMap<string, Position>;
+}
+
+export interface RefreshPayload {
+  readonly token: string;
+}
+
+/** What the first clients send as `message`. */
+export interface LegacyMessage {
+  readonly type: "chat" | "presence" | "stream";
+  readonly channel: string;
+  /** All of `data`. */
+  readonly data: { readonly [name: string]: Json };
+}
+
+/** What each action carries. */
+export interface Payloads {
+  readonly subscribe: SubscribePayload;
+  readonly unsubscribe: UnsubscribePayload;
+  readonly publish: PublishPayload;
+  readonly history: HistoryPayload;
+  readonly presence: PresencePayload;
+  readonly set_presence: SetPresencePayload;
+  readonly heartbeat: HeartbeatPayload;
+  readonly refresh: RefreshPayload;
+  readonly message: LegacyMessage;
+}
+
+export type Action = keyof Payloads;
+
+/** A client's message, read: switch on `action`. */
+export type Request = {
+  [Name in Action]: { readonly action: Name; readonly id?: string; readonly payload: Payloads[Name] };
+}[Action];
+
+// Server to client.
+
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly retry: boolean;
+  readonly details?: Json;
+}
+
+export interface ResponseMessage {
+  readonly type: "response";
+  readonly request_id: string;
+  readonly success: true;
+  readonly data: { readonly [name: string]: Json };
+}
+
+export interface ErrorMessage {
+  readonly type: "error";
+  readonly request_id?: string;
+  readonly error: ErrorBody;
+}
+
+export interface ChannelMessage {
+  readonly type: "message";
+  readonly id: string;
+  readonly channel: string;
+  readonly data: Json;
+  readonly at: number;
+  readonly user?: string;
+  readonly position?: Position;
+}
+
+export interface PresenceMessage {
+  readonly type: "presence";
+  readonly id: string;
+  readonly channel: string;
+  readonly event: "join" | "leave" | "update";
+  readonly user: string;
+  readonly at: number;
+  readonly state?: Json;
+}
+
+/** A server's message, read: switch on `type`. */
+export type ServerMessage = ResponseMessage | ErrorMessage | ChannelMessage | PresenceMessage;
+
+// What a `response` carries, by what was asked.
+
+export interface Subscribed {
+  readonly channel: string;
+  readonly position?: Position;
+  readonly recovered?: boolean;
+  readonly messages?: readonly ChannelMessage[];
+  readonly more?: boolean;
+}
+
+export interface Refused {
+  readonly channel: string;
+  readonly error: ErrorBody;
+}
+
+export interface SubscribeResult {
+  readonly channels: readonly (Subscribed | Refused)[];
+}
+
+export interface PublishResult {
+  readonly id: string;
+  readonly position?: Position;
+}
+
+export interface HistoryResult {
+  readonly messages: readonly ChannelMessage[];
+  readonly position: Position;
+  readonly recovered?: boolean;
+  readonly more: boolean;
+}
+
+export interface UserPresence {
+  readonly user: string;
+  readonly since: number;
+  readonly state?: Json;
+}
+
+export interface PresenceResult {
+  readonly users: readonly UserPresence[];
+  readonly more: boolean;
+}
+
+export interface HeartbeatResult {
+  readonly heads: { readonly [channel: string]: Position };
+}
+
+/** What each action's `response` carries. */
+export interface Results {
+  readonly subscribe: SubscribeResult;
+  readonly unsubscribe: { readonly [name: string]: never };
+  readonly publish: PublishResult;
+  readonly history: HistoryResult;
+  readonly presence: PresenceResult;
+  readonly set_presence: { readonly [name: string]: never };
+  readonly heartbeat: HeartbeatResult;
+  readonly refresh: { readonly [name: string]: never };
+  readonly message: PublishResult | { readonly [name: string]: never };
+}

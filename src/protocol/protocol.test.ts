@@ -1,0 +1,289 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  ACTIONS,
+  LIMITS,
+  ProtocolError,
+  parseChannel,
+  parseRequest,
+  parseServerMessage,
+  RETRY_BY_CODE,
+  utf8Length,
+} from "./index.ts";
+
+const PROTOCOL = readFileSync(new URL("../../PROTOCOL.md", import.meta.url), "utf8");
+
+/** A chapter of the document, down to the next heading of its level. */
+function chapter(heading: string): string {
+  const [, rest = ""] = PROTOCOL.split(`\n${heading}\n`);
+  return rest.split(/\n## /)[0] ?? "";
+}
+
+function examplesIn(text: string): string[] {
+  return [...text.matchAll(/^Example: `(.+)`$/gm)].map(([, example = ""]) => example);
+}
+
+function refusal(message: string): ProtocolError {
+  try {
+    parseRequest(message);
+  } catch (error) {
+    if (error instanceof ProtocolError) return error;
+    throw error;
+  }
+  throw new Error(`It was taken: ${message}`);
+}
+
+const request = (fields: object) => JSON.stringify({ id: "1", ...fields });
+const subscribe = (...channels: unknown[]) => request({ action: "subscribe", payload: { channels } });
+
+describe("PROTOCOL.md", () => {
+  const clientChapter = chapter("## Client to server");
+  const serverChapter = chapter("## Server to client");
+
+  it("describes the actions that are read, and no others", () => {
+    const headings = [...clientChapter.matchAll(/^### `(.+)`$/gm)].map(([, name]) => name);
+    expect(headings.sort()).toEqual([...ACTIONS].sort());
+  });
+
+  it("has an example of each action, which is read as what it says", () => {
+    const read = examplesIn(clientChapter).map((example) => parseRequest(example).action);
+    expect(read.sort()).toEqual([...ACTIONS].sort());
+  });
+
+  it("has an example of each message to clients, which is read as it stands", () => {
+    const headings = [...serverChapter.matchAll(/^### `(.+)`$/gm)].map(([, name]) => name);
+    const examples = examplesIn(serverChapter);
+    for (const example of examples) expect(parseServerMessage(example)).toEqual(JSON.parse(example));
+    expect(examples.map((example) => JSON.parse(example).type)).toEqual(headings);
+  });
+
+  it("lists the codes with whether a client retries", () => {
+    const rows = [...chapter("## Error codes").matchAll(/^\| `(\w+)` \| (yes|no) \|/gm)];
+    expect(Object.fromEntries(rows.map(([, code, retry]) => [code, retry === "yes"]))).toEqual(RETRY_BY_CODE);
+  });
+
+  it("lists the limits", () => {
+    const limits = chapter("## Limits");
+    for (const row of [
+      `| \`id\` and \`key\` | ${LIMITS.idBytes} bytes |`,
+      `| channels in a \`subscribe\`, \`unsubscribe\` or \`heartbeat\` | ${LIMITS.channels} |`,
+      `| a user's \`state\` | ${LIMITS.stateBytes.toLocaleString("en")} bytes |`,
+      `| nesting of JSON | ${LIMITS.depth} |`,
+    ]) {
+      expect(limits).toContain(row);
+    }
+  });
+});
+
+describe("parseRequest", () => {
+  it("gives a request its id, its action and what it carries, and leaves out what it does not know", () => {
+    expect(
+      parseRequest(
+        request({
+          action: "subscribe",
+          metadata: { user: "mallory" },
+          payload: {
+            channels: [{ channel: "room:a", position: { epoch: "e", offset: 0 }, extra: 1 }],
+            more: 1,
+          },
+        }),
+      ),
+    ).toEqual({
+      id: "1",
+      action: "subscribe",
+      payload: { channels: [{ channel: "room:a", position: { epoch: "e", offset: 0 } }] },
+    });
+  });
+
+  it("takes a request without an id or a payload", () => {
+    expect(parseRequest('{"action":"heartbeat"}')).toEqual({ action: "heartbeat", payload: {} });
+  });
+
+  it("reads what the first clients send", () => {
+    expect(
+      parseRequest('{"action":"message","type":"chat","data":{"channel":"room:a","text":"hi"}}'),
+    ).toEqual({
+      action: "message",
+      payload: { type: "chat", channel: "room:a", data: { channel: "room:a", text: "hi" } },
+    });
+  });
+
+  it("keeps the client's own keys apart from those of objects", () => {
+    const message =
+      '{"action":"publish","payload":{"channel":"room:a","data":{"__proto__":{"admin":true},"constructor":1}}}';
+    const { payload } = parseRequest(message) as { payload: { data: object } };
+    expect(Object.keys(payload.data)).toEqual(["__proto__", "constructor"]);
+    expect(({} as { admin?: boolean }).admin).toBeUndefined();
+  });
+
+  it.each([
+    ["", "MALFORMED_JSON"],
+    ["{", "MALFORMED_JSON"],
+    ["null", "VALIDATION_ERROR"],
+    ["[]", "VALIDATION_ERROR"],
+    ['"subscribe"', "VALIDATION_ERROR"],
+    ["{}", "VALIDATION_ERROR"],
+    ['{"action":1}', "VALIDATION_ERROR"],
+    ['{"id":7,"action":"presence"}', "VALIDATION_ERROR"],
+    ['{"action":"nothing"}', "NOT_FOUND"],
+    ['{"action":"__proto__"}', "NOT_FOUND"],
+    ['{"action":"constructor"}', "NOT_FOUND"],
+    ['{"action":"subscribe","payload":[]}', "VALIDATION_ERROR"],
+    ['{"action":"message","type":"video","data":{"channel":"room:a"}}', "VALIDATION_ERROR"],
+    ['{"action":"message","type":"chat","data":"room:a"}', "VALIDATION_ERROR"],
+  ])("refuses %s with %s", (message, code) => {
+    expect(refusal(message).code).toBe(code);
+  });
+
+  it("says where a message is wrong, under the id of the request", () => {
+    const error = refusal(subscribe({ channel: "room:a" }, { channel: "room:b", position: { epoch: "e" } }));
+    expect(error).toMatchObject({ code: "VALIDATION_ERROR", requestId: "1" });
+    expect(error.issue?.path).toBe("payload.channels[1].position.offset");
+  });
+
+  it.each([-1, 0.5, 2 ** 53, "1", null])("takes no offset %s", (offset) => {
+    expect(refusal(subscribe({ channel: "room:a", position: { epoch: "e", offset } })).code).toBe(
+      "VALIDATION_ERROR",
+    );
+  });
+
+  it("takes as many channels as it may, and no more", () => {
+    const channels = (count: number) => Array.from({ length: count }, (_, i) => ({ channel: `room:${i}` }));
+    expect(parseRequest(subscribe(...channels(LIMITS.channels)))).toMatchObject({ action: "subscribe" });
+    expect(refusal(subscribe(...channels(LIMITS.channels + 1))).code).toBe("VALIDATION_ERROR");
+    expect(refusal(subscribe()).code).toBe("VALIDATION_ERROR");
+  });
+
+  it("takes data as deep as it may be, and no deeper", () => {
+    const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+    const publish = (depth: number) =>
+      `{"action":"publish","payload":{"channel":"room:a","data":${nested(depth)}}}`;
+    expect(parseRequest(publish(LIMITS.depth))).toMatchObject({ action: "publish" });
+    expect(refusal(publish(LIMITS.depth + 1)).code).toBe("VALIDATION_ERROR");
+    expect(refusal(publish(60_000)).code).toBe("VALIDATION_ERROR");
+  });
+
+  it("takes a state of as many bytes as it may have, and no more", () => {
+    const set = (bytes: number) =>
+      request({ action: "set_presence", payload: { channel: "room:a", state: "é".repeat((bytes - 2) / 2) } });
+    expect(parseRequest(set(LIMITS.stateBytes))).toMatchObject({ action: "set_presence" });
+    expect(refusal(set(LIMITS.stateBytes + 2)).code).toBe("VALIDATION_ERROR");
+  });
+
+  it("gives a request or a ProtocolError, whatever comes", () => {
+    const json = fc.json({ maxDepth: 4 });
+    const near = fc
+      .record(
+        {
+          id: fc.oneof(fc.string(), fc.anything()),
+          action: fc.oneof(fc.constantFrom(...ACTIONS), fc.string()),
+          type: fc.constantFrom("chat", "presence", "stream", "x"),
+          data: fc.jsonValue(),
+          payload: fc.oneof(
+            fc.jsonValue(),
+            fc.record(
+              {
+                channel: fc.oneof(fc.constant("room:a"), fc.string({ unit: "binary" })),
+                channels: fc.array(
+                  fc.oneof(fc.constant("room:a"), fc.record({ channel: fc.string() }), fc.jsonValue()),
+                ),
+                data: fc.jsonValue(),
+                positions: fc.dictionary(fc.string(), fc.jsonValue()),
+                limit: fc.integer(),
+                token: fc.string(),
+              },
+              { requiredKeys: [] },
+            ),
+          ),
+        },
+        { requiredKeys: [] },
+      )
+      .map((value) =>
+        JSON.stringify(value, (_, field) => (typeof field === "bigint" ? String(field) : field)),
+      );
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: "binary" }), json, near), (message) => {
+        try {
+          expect(ACTIONS).toContain(parseRequest(message).action);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProtocolError);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});
+
+describe("parseServerMessage", () => {
+  it("knows nothing of a type that it does not know", () => {
+    expect(parseServerMessage('{"type":"weather"}')).toBeUndefined();
+    expect(parseServerMessage('{"type":"__proto__"}')).toBeUndefined();
+    expect(parseServerMessage("{}")).toBeUndefined();
+  });
+
+  it.each(["", "[]", '{"type":"message","id":"1"}', '{"type":"response","request_id":"1","success":true}'])(
+    "refuses %s",
+    (message) => {
+      expect(() => parseServerMessage(message)).toThrow(ProtocolError);
+    },
+  );
+
+  it("gives a message, nothing, or a ProtocolError, whatever comes", () => {
+    const types = fc.constantFrom("response", "error", "message", "presence", "x");
+    const near = fc
+      .tuple(types, fc.dictionary(fc.string(), fc.jsonValue()))
+      .map(([type, fields]) => JSON.stringify({ ...fields, type }));
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.json(), near), (message) => {
+        try {
+          parseServerMessage(message);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ProtocolError);
+        }
+      }),
+    );
+  });
+});
+
+describe("a channel's name", () => {
+  it.each([
+    "room:a",
+    "user:ada",
+    "my-own_2:ä 日本",
+    "stream:a:b",
+    `room:${"x".repeat(LIMITS.channelNameBytes)}`,
+  ])("may be %s", (channel) => {
+    const { namespace, name } = parseChannel(channel) ?? {};
+    expect(`${namespace}:${name}`).toBe(channel);
+  });
+
+  it.each([
+    "",
+    "room",
+    ":",
+    "room:",
+    ":a",
+    "Room:a",
+    "1room:a",
+    "ro om:a",
+    "room:a\u0000",
+    "room:a\nb",
+    "room:\ud800",
+    `${"x".repeat(33)}:a`,
+    `room:${"x".repeat(LIMITS.channelNameBytes + 1)}`,
+    `room:${"é".repeat(LIMITS.channelNameBytes / 2 + 1)}`,
+    `room:${"x".repeat(10_240)}`,
+  ])("can't be %j", (channel) => {
+    expect(parseChannel(channel)).toBeUndefined();
+  });
+});
+
+it("counts the bytes that a text has on the wire", () => {
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (text) => {
+      expect(utf8Length(text)).toBe(Buffer.byteLength(text));
+    }),
+  );
+  expect(utf8Length("\ud800a\udc00\ud83d\ude00")).toBe(Buffer.byteLength("\ud800a\udc00\ud83d\ude00"));
+});

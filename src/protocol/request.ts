@@ -1,0 +1,82 @@
+import { channel } from "./channel.ts";
+import { ProtocolError } from "./codes.ts";
+import { LIMITS } from "./limits.ts";
+import type { Action, LegacyMessage, Payloads, Request } from "./messages.ts";
+import {
+  integer,
+  json,
+  list,
+  mapOf,
+  object,
+  oneOf,
+  optional,
+  parseObject,
+  type Reader,
+  readAs,
+  text,
+} from "./read.ts";
+
+/** A place in a history, as a client or a server writes it. */
+export const position = object({ epoch: text(1, LIMITS.idBytes), offset: integer(0) });
+
+const id = optional(text(1, LIMITS.idBytes));
+const state = optional(json(LIMITS.stateBytes));
+
+const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads[Name]> } = {
+  subscribe: object({
+    channels: list(
+      object({
+        channel,
+        position: optional(position),
+        recent: optional(integer(0, LIMITS.messages)),
+        state,
+      }),
+      1,
+      LIMITS.channels,
+    ),
+  }),
+  unsubscribe: object({ channels: list(channel, 1, LIMITS.channels) }),
+  publish: object({ channel, data: json(), key: optional(text(1, LIMITS.idBytes)) }),
+  history: object({
+    channel,
+    after: optional(position),
+    before: optional(integer(1)),
+    limit: optional(integer(1, LIMITS.messages)),
+  }),
+  presence: object({ channel }),
+  set_presence: object({ channel, state }),
+  heartbeat: object({ positions: optional(mapOf(channel, position, LIMITS.channels)) }),
+  refresh: object({ token: text(1, LIMITS.tokenBytes) }),
+};
+
+const legacyData = object({ channel });
+
+/** The seed's route has its fields beside the action, and the channel among the data. */
+const legacy: Reader<LegacyMessage> = (value) => {
+  const message = value as { readonly type?: unknown; readonly data?: unknown };
+  const type = oneOf("chat", "presence", "stream")(message.type, "type");
+  const data = json()(message.data, "data");
+  return { type, channel: legacyData(data, "data").channel, data: data as LegacyMessage["data"] };
+};
+
+export const ACTIONS: readonly Action[] = [...(Object.keys(PAYLOADS) as Action[]), "message"];
+
+/**
+ * Reads a client's message, whatever it sent.
+ * @throws {ProtocolError} MALFORMED_JSON, VALIDATION_ERROR, NOT_FOUND (no such action), with the request's id where
+ * it could be read
+ */
+export function parseRequest(message: string): Request {
+  const fields = parseObject(message);
+  const own = (name: string) => (Object.hasOwn(fields, name) ? fields[name] : undefined);
+  const requestId = readAs(id, own("id"), "id");
+  const action = readAs(text(1, LIMITS.idBytes), own("action"), "action", requestId);
+  const head = { action, ...(requestId === undefined ? {} : { id: requestId }) };
+  if (action === "message") return { ...head, payload: readAs(legacy, fields, "", requestId) } as Request;
+  if (!Object.hasOwn(PAYLOADS, action)) {
+    throw new ProtocolError("NOT_FOUND", "There is no such action", requestId);
+  }
+  const reader: Reader<unknown> = PAYLOADS[action as keyof typeof PAYLOADS];
+  const payload = own("payload") ?? {};
+  return { ...head, payload: readAs(reader, payload, "payload", requestId) } as Request;
+}

@@ -1,0 +1,67 @@
+import { channel } from "./channel.ts";
+import type { Json } from "./json.ts";
+import type { ServerMessage } from "./messages.ts";
+import {
+  boolean,
+  integer,
+  json,
+  object,
+  oneOf,
+  optional,
+  parseObject,
+  type Reader,
+  readAs,
+  text,
+} from "./read.ts";
+import { position } from "./request.ts";
+
+const word = text(1, 1_024);
+const dataObject: Reader<{ readonly [name: string]: Json }> = (value, path) => {
+  object({})(value, path);
+  return json()(value, path) as { readonly [name: string]: Json };
+};
+
+const MESSAGES: { readonly [Type in ServerMessage["type"]]: Reader<Extract<ServerMessage, { type: Type }>> } =
+  {
+    response: object({
+      type: oneOf("response"),
+      request_id: word,
+      success: (value, path) => boolean(value, path) as true,
+      data: dataObject,
+    }),
+    error: object({
+      type: oneOf("error"),
+      request_id: optional(word),
+      error: object({ code: word, message: text(0, 131_072), retry: boolean, details: optional(json()) }),
+    }),
+    message: object({
+      type: oneOf("message"),
+      id: word,
+      channel,
+      data: json(),
+      at: integer(0),
+      user: optional(word),
+      position: optional(position),
+    }),
+    presence: object({
+      type: oneOf("presence"),
+      id: word,
+      channel,
+      event: oneOf("join", "leave", "update"),
+      user: word,
+      at: integer(0),
+      state: optional(json()),
+    }),
+  };
+
+/**
+ * Reads a server's message. `undefined`: its type is not known here, so it is to be ignored.
+ * @throws {ProtocolError} MALFORMED_JSON, VALIDATION_ERROR
+ */
+export function parseServerMessage(message: string): ServerMessage | undefined {
+  const fields = parseObject(message);
+  const type = Object.hasOwn(fields, "type") ? fields.type : undefined;
+  if (typeof type !== "string" || !Object.hasOwn(MESSAGES, type)) return undefined;
+  const reader: Reader<ServerMessage> = MESSAGES[type as ServerMessage["type"]];
+  return readAs(reader, fields, "");
+}
