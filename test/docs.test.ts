@@ -42,6 +42,37 @@ describe("examples in the docs", () => {
   });
 });
 
+describe("PROTOCOL.md's interfaces", () => {
+  const shown = codeBlocks(read("PROTOCOL.md"))
+    .filter(({ info }) => info === "typescript")
+    .map(({ code }) => code)
+    .join("\n");
+  const names = [...shown.matchAll(/^interface (\w+)/gm)].map(([, name]) => name);
+  const check = (written: string) => {
+    const checks = names
+      // On the wire an object, read into a Map.
+      .filter((name) => name !== "HeartbeatPayload")
+      .map((name) => `export const as${name}: Same<Source.${name}, ${name}> = true;`);
+    const code = `
+      import type * as Source from "./src/protocol/index.ts";
+      import type { Json } from "./src/protocol/index.ts";
+      type Same<A, B> = B extends A ? (keyof A extends keyof B ? (keyof B extends keyof A ? true : never) : never) : never;
+      ${written}
+      ${checks.join("\n")}`;
+    return typeErrors(new Map([[join(ROOT, "protocol-interfaces.ts"), { name: "PROTOCOL.md", code }]]));
+  };
+
+  it("are those of src/protocol", { timeout: 60_000 }, () => {
+    expect(names).toEqual(expect.arrayContaining(["SubscribePayload", "ChannelMessage", "ErrorBody"]));
+    expect(check(shown)).toEqual([]);
+  });
+
+  it("would be found to differ", { timeout: 60_000 }, () => {
+    expect(check(shown.replace("key?: string", "key?: number"))).not.toEqual([]);
+    expect(check(shown.replace("recent?: number;", ""))).not.toEqual([]);
+  });
+});
+
 describe("docs/errors.md", () => {
   const documented = new Map(
     [...sections(read("docs/errors.md"))].map(([heading, text]) => [
