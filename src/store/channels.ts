@@ -51,7 +51,7 @@ export interface HistoryPage {
   readonly more: boolean;
 }
 
-/** Which part. Without `after` and `before`: the newest. */
+/** Which part. Without `after` and `before`: the newest. With both: the oldest of those between. */
 export interface HistoryQuery {
   /** The oldest of those with a larger offset. */
   readonly after?: number;

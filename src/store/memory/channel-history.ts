@@ -1,0 +1,142 @@
+import { randomUUID } from "node:crypto";
+import type {
+  Appended,
+  ChannelHistory,
+  HistoryBounds,
+  HistoryPage,
+  HistoryQuery,
+  NewMessage,
+  Position,
+  StoredMessage,
+  Unfinished,
+} from "../channels.ts";
+import { epochOf } from "../epoch.ts";
+import { frozenCopy } from "./freeze.ts";
+import { RecentKeys } from "./recent-keys.ts";
+
+/** Channels looked at on each append for what is past their bounds: more than one, so that silence costs no memory. */
+const SWEPT_PER_APPEND = 2;
+
+interface Channel {
+  readonly epoch: string;
+  head: number;
+  /** Ascending, without gaps, the last one the head's. */
+  readonly messages: StoredMessage[];
+  /** By offset. */
+  readonly unfinished: Map<number, Unfinished>;
+  /** Of the last append. */
+  bounds: HistoryBounds;
+}
+
+/** History in this process's memory. Every change is made in one turn of the event loop, so none is half seen. */
+export class MemoryHistory implements ChannelHistory {
+  readonly #life = randomUUID();
+  readonly #channels = new Map<string, Channel>();
+  readonly #keys = new RecentKeys();
+  #sweeper: MapIterator<Channel> = this.#channels.values();
+
+  async append(channel: string, message: NewMessage, bounds: HistoryBounds): Promise<Appended> {
+    const { key, ...rest } = message;
+    const known = key === undefined ? undefined : this.#keys.find(channel, key, message.at);
+    const own = this.#channels.get(channel) ?? this.#create(channel, bounds);
+    if (known !== undefined) {
+      const kept = own.messages[known.offset - firstOf(own)];
+      return { epoch: own.epoch, message: kept ?? known, duplicate: true };
+    }
+    const stored = Object.freeze({ ...rest, data: frozenCopy(rest.data), offset: ++own.head });
+    own.messages.push(stored);
+    own.unfinished.set(stored.offset, { channel, epoch: own.epoch, message: stored });
+    own.bounds = bounds;
+    if (key !== undefined) this.#keys.add(channel, key, stored);
+    trim(own, message.at);
+    this.#sweep(message.at);
+    return { epoch: own.epoch, message: stored, duplicate: false };
+  }
+
+  async history(channel: string, query: HistoryQuery): Promise<HistoryPage> {
+    const own = this.#channels.get(channel);
+    const head = this.#position(channel, own);
+    if (own === undefined) return { head, messages: [], more: false };
+    const { after, before = Number.POSITIVE_INFINITY, limit } = query;
+    const first = firstOf(own);
+    const from = Math.max(firstKept(own, query.bounds, query.now), (after ?? 0) + 1) - first;
+    const to = Math.max(from, Math.min(before, own.head + 1) - first);
+    const messages =
+      after === undefined
+        ? own.messages.slice(Math.max(from, to - limit), to)
+        : own.messages.slice(from, Math.min(to, from + limit));
+    return { head, messages, more: messages.length < to - from };
+  }
+
+  async head(channel: string): Promise<Position> {
+    return this.#position(channel, this.#channels.get(channel));
+  }
+
+  async finish(channel: string, offset: number): Promise<void> {
+    this.#channels.get(channel)?.unfinished.delete(offset);
+  }
+
+  async checkpoint(channel: string, offset: number, cursor: string): Promise<void> {
+    const unfinished = this.#channels.get(channel)?.unfinished;
+    const entry = unfinished?.get(offset);
+    if (entry !== undefined) unfinished?.set(offset, { ...entry, cursor });
+  }
+
+  async *unfinished(storedBefore: number): AsyncGenerator<Unfinished> {
+    for (const { unfinished } of this.#channels.values()) {
+      for (const entry of unfinished.values()) if (entry.message.at < storedBefore) yield entry;
+    }
+  }
+
+  #create(channel: string, bounds: HistoryBounds): Channel {
+    const epoch = epochOf(this.#life, channel);
+    const created = { epoch, head: 0, messages: [], unfinished: new Map(), bounds };
+    this.#channels.set(channel, created);
+    return created;
+  }
+
+  #position(channel: string, own: Channel | undefined): Position {
+    return { epoch: own?.epoch ?? epochOf(this.#life, channel), offset: own?.head ?? 0 };
+  }
+
+  #sweep(now: number): void {
+    this.#keys.sweep(now);
+    for (let looked = 0; looked < SWEPT_PER_APPEND; looked++) {
+      const next = this.#sweeper.next();
+      if (next.done) {
+        this.#sweeper = this.#channels.values();
+        return;
+      }
+      trim(next.value, now);
+    }
+  }
+}
+
+/** What is past the bounds goes from the front alone, so that it costs no more than it frees. */
+function trim({ head, messages, bounds }: Channel, now: number): void {
+  let past = 0;
+  for (const { offset, at } of messages) {
+    if (offset > head - bounds.size && now - at < bounds.ageMs) break;
+    past++;
+  }
+  if (past > 0) messages.splice(0, past);
+}
+
+/**
+ * The first offset within the bounds; behind the head when there is none. Whatever comes before a message that is too
+ * old is too old as well, though a clock may say otherwise: what is given has no gaps.
+ */
+function firstKept(channel: Channel, { size, ageMs }: HistoryBounds, now: number): number {
+  const { head, messages } = channel;
+  const first = firstOf(channel);
+  const bySize = Math.max(first, head - size + 1);
+  for (let offset = head; offset >= bySize; offset--) {
+    if (now - messages[offset - first]!.at >= ageMs) return offset + 1;
+  }
+  return bySize;
+}
+
+/** The offset of the first message that is there; behind the head when there is none. */
+function firstOf({ head, messages }: Channel): number {
+  return head - messages.length + 1;
+}

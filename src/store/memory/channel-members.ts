@@ -1,0 +1,151 @@
+import { randomUUID } from "node:crypto";
+import type { ChannelMembers, Member, MemberPage, Presence } from "../channels.ts";
+import type { Json } from "../ports.ts";
+import { frozenCopy } from "./freeze.ts";
+import { ConnectionIndex } from "./index-by.ts";
+
+/** A fan-out can be given up, or cut short, between two pages. */
+export const MEMBERS_PER_PAGE = 500;
+
+interface Seat {
+  readonly member: Member;
+  /** Later ones are larger, in the whole store and for good: a cursor. */
+  readonly number: number;
+}
+
+/** A user in a channel: since when, what they show, and by which connections. */
+interface User {
+  readonly since: number;
+  state: Json | undefined;
+  readonly connections: Set<string>;
+}
+
+interface Room {
+  /** By connection, in the order of their numbers. */
+  readonly seats: Map<string, Seat>;
+  readonly users: Map<string, User>;
+}
+
+/** Members in this process's memory. Every change is made in one turn of the event loop, so none is half seen. */
+export class MemoryMembers implements ChannelMembers {
+  readonly #now: () => number;
+  readonly #rooms = new Map<string, Room>();
+  readonly #channels = new ConnectionIndex();
+  /** A cursor that another life of the process has left means nothing here. */
+  readonly #life = randomUUID();
+  #lastNumber = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  async add(channel: string, member: Member): Promise<boolean> {
+    const room = this.#rooms.get(channel) ?? newRoom();
+    this.#rooms.set(channel, room);
+    const { connectionId, userId } = member;
+    const seat = room.seats.get(connectionId);
+    if (seat !== undefined && seat.member.expiresAt > this.#now()) return false;
+    const here = userId !== undefined && this.#isHere(room, userId);
+    room.seats.delete(connectionId);
+    room.seats.set(connectionId, { member: Object.freeze({ ...member }), number: ++this.#lastNumber });
+    this.#channels.add(connectionId, channel);
+    if (userId === undefined) return false;
+    if (here) room.users.get(userId)?.connections.add(connectionId);
+    else {
+      const connections = new Set([connectionId]);
+      room.users.set(userId, { since: member.joinedAt, state: undefined, connections });
+    }
+    return !here;
+  }
+
+  async remove(channel: string, connectionId: string): Promise<Presence | undefined> {
+    const room = this.#rooms.get(channel);
+    const seat = room?.seats.get(connectionId);
+    if (room === undefined || seat === undefined) return undefined;
+    room.seats.delete(connectionId);
+    this.#channels.remove(connectionId, channel);
+    if (room.seats.size === 0) this.#rooms.delete(channel);
+    const { userId } = seat.member;
+    const user = userId === undefined ? undefined : room.users.get(userId);
+    if (userId === undefined || !user?.connections.delete(connectionId)) return undefined;
+    if (this.#isHere(room, userId)) return undefined;
+    // With what is past its time of them: nobody tells twice that they have left.
+    room.users.delete(userId);
+    return presenceOf(userId, user);
+  }
+
+  async *channelsOf(connectionId: string): AsyncGenerator<string> {
+    yield* this.#channels.ids(connectionId);
+  }
+
+  async *pages(channel: string, now: number, cursor?: string): AsyncGenerator<MemberPage> {
+    const last = this.#lastNumber;
+    let members: Member[] = [];
+    let page: MemberPage | undefined;
+    for (const { member, number } of this.#behind(channel, cursor)) {
+      // Whoever came meanwhile is not waited for: the pages would have no end where many come.
+      if (number > last) break;
+      if (member.expiresAt <= now) continue;
+      // One page late, since whether it is the last one shows only by another member.
+      if (page !== undefined && members.length === 0) yield page;
+      members.push(member);
+      if (members.length < MEMBERS_PER_PAGE) continue;
+      page = { members, cursor: `${this.#life}:${number}` };
+      members = [];
+    }
+    if (members.length > 0) yield { members };
+    else if (page !== undefined) yield { members: page.members };
+  }
+
+  async count(channel: string, now: number): Promise<number> {
+    let count = 0;
+    for (const { member } of this.#seats(channel)) if (member.expiresAt > now) count++;
+    return count;
+  }
+
+  async *present(channel: string, now: number): AsyncGenerator<Presence> {
+    const room = this.#rooms.get(channel);
+    for (const [userId, user] of [...(room?.users ?? [])]) {
+      if (room !== undefined && isHere(room, user, now)) yield presenceOf(userId, user);
+    }
+  }
+
+  async setState(channel: string, userId: string, state: Json | undefined): Promise<boolean> {
+    const room = this.#rooms.get(channel);
+    const user = room?.users.get(userId);
+    if (room === undefined || user === undefined || !isHere(room, user, this.#now())) return false;
+    user.state = state === undefined ? undefined : frozenCopy(state);
+    return true;
+  }
+
+  /** A `Map` may be changed while it is iterated: who is removed is left out, who is added comes at the end. */
+  #seats(channel: string): Iterable<Seat> {
+    return this.#rooms.get(channel)?.seats.values() ?? [];
+  }
+
+  *#behind(channel: string, cursor: string | undefined): Generator<Seat> {
+    const [life, number] = cursor?.split(":") ?? [];
+    const behind = life === this.#life ? Number(number) : 0;
+    for (const seat of this.#seats(channel)) if (seat.number > behind) yield seat;
+  }
+
+  #isHere(room: Room, userId: string): boolean {
+    const user = room.users.get(userId);
+    return user !== undefined && isHere(room, user, this.#now());
+  }
+}
+
+function newRoom(): Room {
+  return { seats: new Map(), users: new Map() };
+}
+
+function isHere(room: Room, user: User, now: number): boolean {
+  for (const connection of user.connections) {
+    if ((room.seats.get(connection)?.member.expiresAt ?? 0) > now) return true;
+  }
+  return false;
+}
+
+function presenceOf(userId: string, { since, state }: User): Presence {
+  return { userId, since, ...(state === undefined ? {} : { state }) };
+}

@@ -1,0 +1,107 @@
+import { describe, expect, it } from "vitest";
+import { channelCases } from "../../../test/channels.cases.ts";
+import type { ChannelStore, Member, NewMessage } from "../index.ts";
+import { MEMBERS_PER_PAGE } from "./channel-members.ts";
+import { memoryChannelStore } from "./index.ts";
+
+const MINUTE = 60_000;
+
+function make() {
+  let time = Date.UTC(2026, 0, 1);
+  const now = () => time;
+  const advance = (ms: number) => {
+    time += ms;
+  };
+  return { store: memoryChannelStore({ now }), now, advance, membersPerPage: MEMBERS_PER_PAGE };
+}
+
+channelCases("memory channels", make, { runs: 200 });
+
+describe("memory channels", () => {
+  const message = (id: string, at: number): NewMessage => ({ id, data: { list: [id] }, at });
+  const member = (connectionId: string, overrides: Partial<Member> = {}): Member => ({
+    connectionId,
+    userId: "ada",
+    endpoint: "https://api.example.com/test",
+    joinedAt: 0,
+    expiresAt: Number.MAX_SAFE_INTEGER,
+    ...overrides,
+  });
+  /** What is kept, by bounds that everything is within. */
+  const kept = async ({ history }: ChannelStore, channel: string) => {
+    const bounds = { size: 1_000, ageMs: Number.MAX_SAFE_INTEGER };
+    const { messages } = await history.history(channel, { after: 0, limit: 1_000, bounds, now: 0 });
+    return messages.map(({ offset }) => offset);
+  };
+
+  it("lets go of what is past the size or the age with the append that comes", async () => {
+    const { store } = make();
+    for (let n = 1; n <= 5; n++)
+      await store.history.append("a", message(`m${n}`, n), { size: 3, ageMs: MINUTE });
+    expect(await kept(store, "a")).toEqual([3, 4, 5]);
+    await store.history.append("a", message("m6", MINUTE + 4), { size: 3, ageMs: MINUTE });
+    expect(await kept(store, "a")).toEqual([5, 6]);
+  });
+
+  it("lets go of what a silent channel has with the appends to others", async () => {
+    const { store } = make();
+    const bounds = { size: 10, ageMs: MINUTE };
+    for (let n = 0; n < 20; n++) await store.history.append(`silent${n}`, message("m", 0), bounds);
+    for (let n = 0; n < 21; n++) await store.history.append("a", message("m", MINUTE), bounds);
+    for (let n = 0; n < 20; n++) expect(await kept(store, `silent${n}`)).toEqual([]);
+  });
+
+  it("gives no gaps where clocks differ", async () => {
+    const { history } = make().store;
+    const bounds = { size: 10, ageMs: MINUTE };
+    for (const at of [20, 10, 20]) await history.append("a", message(`at ${at}`, at), bounds);
+    const page = await history.history("a", { after: 0, limit: 10, bounds, now: MINUTE + 10 });
+    expect(page.messages.map(({ offset }) => offset)).toEqual([3]);
+  });
+
+  it("hands out messages and members that nobody can change", async () => {
+    const { history, members } = make().store;
+    const { message: stored } = await history.append("a", message("m", 0), { size: 1, ageMs: MINUTE });
+    expect(() => (stored.data as { list: string[] }).list.push("x")).toThrow(TypeError);
+    expect(() => Object.assign(stored, { offset: 2 })).toThrow(TypeError);
+    await members.add("a", member("c1"));
+    for await (const page of members.pages("a", 0)) {
+      expect(() => Object.assign(page.members[0]!, { connectionId: "c2" })).toThrow(TypeError);
+    }
+  });
+
+  it("tells once that a user has left whose other tab is past its time", async () => {
+    const { store, advance, now } = make();
+    await store.members.add("a", member("old", { expiresAt: now() + MINUTE }));
+    await store.members.add("a", member("new"));
+    advance(MINUTE);
+    expect(await store.members.remove("a", "new")).toMatchObject({ userId: "ada" });
+    expect(await store.members.remove("a", "old")).toBeUndefined();
+  });
+
+  it("tells that a user has left whose only tab was past its time", async () => {
+    const { store, advance, now } = make();
+    await store.members.add("a", member("old", { expiresAt: now() + MINUTE }));
+    advance(MINUTE);
+    expect(await store.members.remove("a", "old")).toMatchObject({ userId: "ada" });
+  });
+
+  it("begins at the first page with a cursor of another life", async () => {
+    const { members } = make().store;
+    for (let n = 0; n <= MEMBERS_PER_PAGE; n++) await members.add("a", member(`c${n}`));
+    const pages = members.pages("a", 0)[Symbol.asyncIterator]();
+    const { cursor } = (await pages.next()).value!;
+    const next = make().store.members;
+    await next.add("a", member("c1"));
+    for await (const page of next.pages("a", 0, cursor)) expect(page.members).toEqual([member("c1")]);
+    expect((await next.pages("a", 0, cursor)[Symbol.asyncIterator]().next()).done).toBe(false);
+  });
+
+  it("uses the system's time by default", async () => {
+    const { members } = memoryChannelStore();
+    await members.add("a", member("past", { expiresAt: Date.now() - 1 }));
+    expect(await members.setState("a", "ada", "here")).toBe(false);
+    await members.add("a", member("here", { expiresAt: Date.now() + MINUTE }));
+    expect(await members.setState("a", "ada", "here")).toBe(true);
+  });
+});

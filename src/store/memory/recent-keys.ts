@@ -1,0 +1,30 @@
+import { IDEMPOTENCY_MS, type StoredMessage } from "../channels.ts";
+
+/** Which keys were used of late, and for what. Without the data: of many keys that would be a history of its own. */
+export class RecentKeys {
+  /** In the order in which they came, so that the first are over first. */
+  readonly #messages = new Map<string, StoredMessage>();
+
+  find(channel: string, key: string, now: number): StoredMessage | undefined {
+    const message = this.#messages.get(nameOf(channel, key));
+    return message !== undefined && now - message.at < IDEMPOTENCY_MS ? message : undefined;
+  }
+
+  add(channel: string, key: string, message: StoredMessage): void {
+    const name = nameOf(channel, key);
+    this.#messages.delete(name);
+    this.#messages.set(name, Object.freeze({ ...message, data: null }));
+  }
+
+  sweep(now: number): void {
+    for (const [name, { at }] of this.#messages) {
+      if (now - at < IDEMPOTENCY_MS) break;
+      this.#messages.delete(name);
+    }
+  }
+}
+
+/** No two pairs share it. */
+function nameOf(channel: string, key: string): string {
+  return JSON.stringify([channel, key]);
+}
