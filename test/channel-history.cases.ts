@@ -298,6 +298,17 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy, runs = 10 }
       expect(offsets(await read("a", { bounds: { size: 2, ageMs: MINUTE } }))).toEqual([4]);
     });
 
+    it("leave no gaps where clocks differ", async () => {
+      const start = world.now();
+      for (const late of [20, 10, 20, 0, 30]) await append("a", `m${late}`, { at: start + late });
+      for (const age of [0, 5, 15, 25, 30]) {
+        const kept = offsets(
+          await read("a", { bounds: { ...BOUNDS, ageMs: MINUTE }, now: start + MINUTE + age }),
+        );
+        expect(kept).toEqual([1, 2, 3, 4, 5].slice(5 - kept.length));
+      }
+    });
+
     it("never take the head, however long the channel was silent", async () => {
       const bounds = { size: 2, ageMs: MINUTE };
       await fill("a", 7, bounds);

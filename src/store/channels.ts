@@ -10,7 +10,10 @@ export interface Position {
   readonly offset: number;
 }
 
-/** What a channel keeps. Both bounds hold. */
+/**
+ * What a channel keeps. Both bounds hold. What is kept has no gaps: a message that a slow clock made older than the
+ * one before it stays as long as that one.
+ */
 export interface HistoryBounds {
   /** Messages; 0 or more. */
   readonly size: number;

@@ -122,18 +122,13 @@ function trim({ head, messages, bounds }: Channel, now: number): void {
   if (past > 0) messages.splice(0, past);
 }
 
-/**
- * The first offset within the bounds; behind the head when there is none. Whatever comes before a message that is too
- * old is too old as well, though a clock may say otherwise: what is given has no gaps.
- */
+/** The first offset within the bounds; behind the head when there is none. */
 function firstKept(channel: Channel, { size, ageMs }: HistoryBounds, now: number): number {
   const { head, messages } = channel;
   const first = firstOf(channel);
-  const bySize = Math.max(first, head - size + 1);
-  for (let offset = head; offset >= bySize; offset--) {
-    if (now - messages[offset - first]!.at >= ageMs) return offset + 1;
-  }
-  return bySize;
+  let kept = Math.max(first, head - size + 1);
+  while (kept <= head && now - messages[kept - first]!.at >= ageMs) kept++;
+  return kept;
 }
 
 /** The offset of the first message that is there; behind the head when there is none. */

@@ -51,14 +51,6 @@ describe("memory channels", () => {
     for (let n = 0; n < 20; n++) expect(await kept(store, `silent${n}`)).toEqual([]);
   });
 
-  it("gives no gaps where clocks differ", async () => {
-    const { history } = make().store;
-    const bounds = { size: 10, ageMs: MINUTE };
-    for (const at of [20, 10, 20]) await history.append("a", message(`at ${at}`, at), bounds);
-    const page = await history.history("a", { after: 0, limit: 10, bounds, now: MINUTE + 10 });
-    expect(page.messages.map(({ offset }) => offset)).toEqual([3]);
-  });
-
   it("hands out messages and members that nobody can change", async () => {
     const { history, members } = make().store;
     const { message: stored } = await history.append("a", message("m", 0), { size: 1, ageMs: MINUTE });

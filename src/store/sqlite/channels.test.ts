@@ -1,0 +1,286 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { channelCases } from "../../../test/channels.cases.ts";
+import type { ChannelHistory, HistoryBounds, NewMessage, Unfinished } from "../index.ts";
+import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
+import { type SqliteChannelStore, type SqliteChannelStoreOptions, sqliteChannelStore } from "./index.ts";
+
+const START = Date.UTC(2026, 0, 1);
+const MINUTE = 60_000;
+const BOUNDS: HistoryBounds = { size: 100, ageMs: 5 * MINUTE };
+const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-"));
+const opened: SqliteChannelStore[] = [];
+let files = 0;
+
+const newPath = () => join(folder, `${files++}.db`);
+
+function open(path: string, options: Partial<SqliteChannelStoreOptions> = {}): SqliteChannelStore {
+  const store = sqliteChannelStore({ path, busyTimeoutMs: 0, ...options });
+  opened.push(store);
+  return store;
+}
+
+/** What somebody else does to the file, while no store has it. */
+function meddle<Value>(path: string, work: (database: DatabaseSync) => Value): Value {
+  const database = new DatabaseSync(path);
+  try {
+    return work(database);
+  } finally {
+    database.close();
+  }
+}
+
+afterEach(() => {
+  for (const store of opened.splice(0)) store.close();
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+channelCases("sqlite channels", () => {
+  let time = START;
+  const now = () => time;
+  const advance = (ms: number) => {
+    time += ms;
+  };
+  return { store: open(newPath(), { now }), now, advance, membersPerPage: MEMBERS_PER_PAGE };
+});
+
+const message = (id: string, overrides: Partial<NewMessage> = {}): NewMessage => ({
+  id,
+  data: { id },
+  at: START,
+  ...overrides,
+});
+
+const read = (history: ChannelHistory, channel: string, bounds = BOUNDS, now = START) =>
+  history.history(channel, { after: 0, limit: 1_000, bounds, now });
+
+async function unfinished(history: ChannelHistory): Promise<Unfinished[]> {
+  const found: Unfinished[] = [];
+  for await (const each of history.unfinished(Number.MAX_SAFE_INTEGER)) found.push(each);
+  return found;
+}
+
+describe("a store of sqlite that is opened again", () => {
+  it("has its messages, epochs, heads, keys, unfinished fan-outs and their places", async () => {
+    const path = newPath();
+    const first = open(path);
+    for (let n = 1; n <= 3; n++) {
+      await first.history.append("a", message(`m${n}`, { userId: "ada", key: `k${n}` }), BOUNDS);
+    }
+    await first.history.finish("a", 1);
+    await first.history.checkpoint("a", 2, "here");
+    const unused = await first.history.head("unused");
+    const page = await read(first.history, "a");
+    const left = await unfinished(first.history);
+    first.close();
+
+    const { history } = open(path);
+    expect(await read(history, "a")).toStrictEqual(page);
+    expect(await unfinished(history)).toStrictEqual(left);
+    expect(left.map(({ cursor }) => cursor)).toEqual(["here", undefined]);
+    expect(await history.head("unused")).toEqual(unused);
+    expect(await history.append("a", message("m4", { key: "k3" }), BOUNDS)).toMatchObject({
+      duplicate: true,
+      message: { id: "m3", offset: 3 },
+    });
+    expect(await history.append("a", message("m4"), BOUNDS)).toMatchObject({
+      epoch: page.head.epoch,
+      message: { offset: 4 },
+    });
+  });
+
+  it("has no members", async () => {
+    const path = newPath();
+    const first = open(path);
+    const member = { connectionId: "c1", userId: "ada", endpoint: "https://x", joinedAt: 0, expiresAt: 1e15 };
+    await first.members.add("a", member);
+    first.close();
+    const { members } = open(path);
+    expect(await members.count("a", START)).toBe(0);
+    expect(await members.add("a", member)).toBe(true);
+  });
+
+  it("has what was asked before it was closed, and takes nothing afterwards", async () => {
+    const path = newPath();
+    const first = open(path);
+    const asked = [first.history.append("a", message("m1"), BOUNDS), first.history.finish("a", 1)];
+    first.close();
+    first.close();
+    await Promise.all(asked);
+    for (const call of [
+      () => first.history.append("a", message("m2"), BOUNDS),
+      () => first.history.head("a"),
+      () => read(first.history, "a"),
+      () => first.history.finish("a", 1),
+      () => first.history.checkpoint("a", 1, "x"),
+      () => unfinished(first.history),
+    ]) {
+      await expect(call()).rejects.toMatchObject({ name: "StoreError", code: "STORE_REFUSED" });
+    }
+    const { history } = open(path);
+    expect(await history.head("a")).toMatchObject({ offset: 1 });
+    expect(await unfinished(history)).toEqual([]);
+  });
+});
+
+describe("a store of sqlite", () => {
+  it("removes what is past its bounds as others come, a silent channel's too, and keeps what is unfinished", async () => {
+    const path = newPath();
+    const { history, close } = open(path);
+    const bounds = { size: 10, ageMs: MINUTE };
+    for (let n = 0; n < 6; n++) await history.append(`silent${n}`, message("m", { key: "k" }), bounds);
+    for (let n = 1; n < 6; n++) await history.finish(`silent${n}`, 1);
+    const later = START + 10 * MINUTE;
+    for (let n = 1; n <= 256; n++) {
+      await history.append("a", message(`m${n}`, { at: later }), bounds);
+      await history.finish("a", n);
+    }
+    close();
+    const rows = (sql: string) => meddle(path, (database) => database.prepare(sql).all());
+    expect(
+      rows("SELECT name, offset FROM messages JOIN channels ON id = channel WHERE name <> '\"a\"'"),
+    ).toEqual([{ name: '"silent0"', offset: 1 }]);
+    expect(rows("SELECT offset FROM messages WHERE channel = 7").length).toBeLessThanOrEqual(10 + 64);
+    expect(rows("SELECT key FROM keys")).toEqual([]);
+    const again = open(path).history;
+    expect(await read(again, "silent0", { size: 10, ageMs: 1e15 })).toMatchObject({
+      messages: [],
+      head: { offset: 1 },
+    });
+    await again.finish("silent0", 1);
+    opened.at(-1)!.close();
+    expect(rows("SELECT offset FROM messages WHERE channel = 1")).toEqual([]);
+  });
+
+  it("fails what can't be written alone, not what came with it", async () => {
+    const path = newPath();
+    const first = open(path);
+    await first.history.append("broken", message("m1"), BOUNDS);
+    first.close();
+    meddle(path, (database) => database.exec("INSERT INTO messages VALUES (1, 2, 0, '{}')"));
+    const { history } = open(path);
+    const asked = await Promise.allSettled(
+      ["a", "broken", "b"].map((channel) => history.append(channel, message("m"), BOUNDS)),
+    );
+    expect(asked).toMatchObject([
+      { status: "fulfilled", value: { message: { offset: 1 } } },
+      { status: "rejected", reason: { name: "StoreError", code: "STORE_REFUSED" } },
+      { status: "fulfilled", value: { message: { offset: 1 } } },
+    ]);
+    expect(await history.head("broken")).toMatchObject({ offset: 1 });
+  });
+
+  it("refuses data that is no JSON, alone", async () => {
+    const { history } = open(newPath());
+    const circle: { self?: object } = {};
+    circle.self = circle;
+    const asked = await Promise.allSettled([
+      history.append("a", message("bad", { data: circle as never }), BOUNDS),
+      history.append("a", message("good"), BOUNDS),
+    ]);
+    expect(asked.map(({ status }) => status)).toEqual(["rejected", "fulfilled"]);
+    expect((await read(history, "a")).messages).toMatchObject([{ id: "good", offset: 1 }]);
+  });
+
+  it.each([
+    ["UPDATE messages SET body = 'x' WHERE offset = 2", 'Message 2 of channel "a"'],
+    ['UPDATE messages SET body = \'{"id":7,"data":1}\' WHERE offset = 1', 'Message 1 of channel "a"'],
+    ['UPDATE messages SET body = \'{"id":"m"}\' WHERE offset = 3', 'Message 3 of channel "a"'],
+    ["DELETE FROM messages WHERE offset = 2", 'Message 2 of channel "a"'],
+    ["UPDATE channels SET first = 9", 'Channel "a"'],
+  ])("names the bad row after %s", async (sql, row) => {
+    const path = newPath();
+    const first = open(path);
+    for (let n = 1; n <= 3; n++) await first.history.append("a", message(`m${n}`), BOUNDS);
+    first.close();
+    meddle(path, (database) => database.exec(sql));
+    const { history } = open(path);
+    await expect(read(history, "a")).rejects.toMatchObject({
+      name: "StoreError",
+      code: "BAD_ROW",
+      message: `${row} is missing or malformed`,
+    });
+  });
+
+  it.each([
+    ["UPDATE unfinished SET cursor = 'x'", 'The cursor of message 1 of channel "a"'],
+    ["DELETE FROM messages", 'Message 1 of channel "a"'],
+    ["DELETE FROM channels", "Channel 1"],
+  ])("names the bad row of a fan-out after %s", async (sql, row) => {
+    const path = newPath();
+    const first = open(path);
+    await first.history.append("a", message("m1"), BOUNDS);
+    first.close();
+    meddle(path, (database) => database.exec(sql));
+    await expect(unfinished(open(path).history)).rejects.toMatchObject({
+      code: "BAD_ROW",
+      message: `${row} is missing or malformed`,
+    });
+  });
+
+  it("tells of more unfinished fan-outs than a page of them", async () => {
+    const { history } = open(newPath());
+    const ids = Array.from({ length: 250 }, (_, n) => `m${n}`);
+    await Promise.all(ids.map((id, n) => history.append(`c${n % 7}`, message(id), BOUNDS)));
+    expect((await unfinished(history)).map((each) => each.message.id).sort()).toEqual(ids.sort());
+  });
+});
+
+describe("opening a store of sqlite", () => {
+  const refused = (code: string, words: string) =>
+    expect.objectContaining({ name: "StoreError", code, message: expect.stringContaining(words) });
+
+  it("refuses a file that is no database, and leaves it alone", () => {
+    const path = newPath();
+    writeFileSync(path, "Dear diary, ".repeat(100));
+    expect(() => open(path)).toThrow(refused("STORE_REFUSED", "is no database"));
+  });
+
+  it("refuses another program's database, and leaves it alone", () => {
+    const path = newPath();
+    meddle(path, (database) => database.exec("CREATE TABLE theirs (a)"));
+    expect(() => open(path)).toThrow(refused("STORE_REFUSED", "another program"));
+    const tables = meddle(path, (database) => database.prepare("SELECT name FROM sqlite_schema").all());
+    expect(tables).toEqual([{ name: "theirs" }]);
+  });
+
+  it("refuses a database of a later version", () => {
+    const path = newPath();
+    open(path).close();
+    meddle(path, (database) => database.exec("PRAGMA user_version = 2"));
+    expect(() => open(path)).toThrow(refused("STORE_REFUSED", "later version"));
+  });
+
+  it("refuses a file that somebody else has, and takes it when they are done", () => {
+    const path = newPath();
+    const first = open(path);
+    expect(() => open(path)).toThrow(refused("STORE_UNAVAILABLE", "in use by another process"));
+    first.close();
+    open(path);
+  });
+
+  it("refuses a path without its folder", () => {
+    expect(() => open(join(folder, "nowhere", "a.db"))).toThrow(refused("STORE_REFUSED", "folder"));
+  });
+
+  it.each([
+    [{}, "path is missing"],
+    [{ path: "" }, "path is invalid"],
+    [{ path: "a\u0000b" }, "path is invalid"],
+    [{ path: 7 }, "path is invalid"],
+    [{ path: "a", busyTimeoutMs: -1 }, "busyTimeoutMs is invalid"],
+    [{ path: "a", now: 0 }, "now is invalid"],
+    [{ path: "a", file: "b" }, "Unknown option file"],
+  ])("refuses %j", (options, words) => {
+    expect(() => sqliteChannelStore(options as never)).toThrow(refused("INVALID_OPTION", words));
+  });
+
+  it("says nothing of what is experimental in it, and lets others be warned", () => {
+    const { emitWarning } = process;
+    open(newPath());
+    expect(process.emitWarning).toBe(emitWarning);
+  });
+});

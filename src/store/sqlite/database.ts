@@ -1,0 +1,102 @@
+import { randomUUID } from "node:crypto";
+import type { DatabaseSync } from "node:sqlite";
+import { StoreError } from "../errors.ts";
+import { storeErrorOf } from "./failures.ts";
+
+/** "Lift": a file of ours, whatever its name. */
+const APPLICATION_ID = 0x4c696674;
+const VERSION = 1;
+
+/**
+ * `name`, `key` and `cursor` are JSON texts: SQLite has no text that is not well-formed Unicode. `first` is the oldest
+ * message without a gap behind it; older ones stay only until they are finished. `size` and `age_ms` are the bounds
+ * of the last append.
+ */
+const SCHEMA = `
+  CREATE TABLE life (token TEXT NOT NULL) STRICT;
+  CREATE TABLE channels (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    head INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    size REAL NOT NULL,
+    age_ms REAL NOT NULL
+  ) STRICT;
+  CREATE TABLE messages (
+    channel INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    at REAL NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (channel, offset)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE unfinished (
+    channel INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    cursor TEXT,
+    PRIMARY KEY (channel, offset)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE keys (
+    channel INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    at REAL NOT NULL,
+    offset INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    PRIMARY KEY (channel, key)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX keys_by_time ON keys (at);
+  PRAGMA application_id = ${APPLICATION_ID};
+  PRAGMA user_version = ${VERSION};`;
+
+/**
+ * The database, for this process alone: members are in its memory, so another one's fan-outs would miss them.
+ * @throws {StoreError} STORE_UNAVAILABLE: another process has it; STORE_REFUSED: it is no database of ours
+ */
+export function openDatabase(path: string, busyTimeoutMs: number): DatabaseSync {
+  let database: DatabaseSync | undefined;
+  try {
+    const { DatabaseSync } = loadSqlite();
+    database = new DatabaseSync(path, { timeout: busyTimeoutMs });
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    refuseForeign(database, path);
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
+    if (numberOf(database, "user_version") === 0) {
+      database.exec(SCHEMA);
+      database.prepare("INSERT INTO life (token) VALUES (?)").run(randomUUID());
+    }
+    database.exec("COMMIT");
+    return database;
+  } catch (error) {
+    database?.close();
+    throw storeErrorOf(error, path);
+  }
+}
+
+/** Before the first write: what is another program's stays as it is. */
+function refuseForeign(database: DatabaseSync, path: string): void {
+  const application = numberOf(database, "application_id");
+  const version = numberOf(database, "user_version");
+  const { tables } = database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get() ?? {};
+  if (application === 0 && version === 0 && tables === 0) return;
+  if (application !== APPLICATION_ID) {
+    throw new StoreError("STORE_REFUSED", `${path} is a database of another program`);
+  }
+  if (version > VERSION) {
+    const versions = `its schema is ${version}, this one knows ${VERSION}`;
+    throw new StoreError("STORE_REFUSED", `${path} was written by a later version of lift-ws: ${versions}`);
+  }
+}
+
+function numberOf(database: DatabaseSync, pragma: string): number {
+  return Number(database.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
+}
+
+/** Node 22 warns of it as soon as it is loaded. Whoever runs this has chosen it, so it is loaded late and in silence. */
+function loadSqlite(): typeof import("node:sqlite") {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return process.getBuiltinModule("node:sqlite");
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}

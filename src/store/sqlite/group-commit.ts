@@ -1,0 +1,95 @@
+import type { DatabaseSync } from "node:sqlite";
+import { StoreError } from "../errors.ts";
+import { storeErrorOf } from "./failures.ts";
+
+/** Work that shares a transaction at most: others wait as long as it takes. */
+const WORK_PER_COMMIT = 500;
+
+interface Work {
+  /** Throws before it has written anything, or SQLite's own error. */
+  run(): unknown;
+  readonly durable: boolean;
+  resolve(value: unknown): void;
+  reject(error: StoreError): void;
+}
+
+/**
+ * One transaction for all that is asked in a turn of the event loop: what makes a write slow is waiting for the disk,
+ * and they wait together.
+ */
+export class GroupCommit {
+  readonly #database: DatabaseSync;
+  readonly #path: string;
+  #waiting: Work[] = [];
+  #scheduled = false;
+  #waitsForDisk = true;
+
+  constructor(database: DatabaseSync, path: string) {
+    this.#database = database;
+    this.#path = path;
+  }
+
+  /**
+   * Resolves when it is committed.
+   * @param options `durable`: and on the disk. Without: this process's death does not undo it, the machine's may.
+   */
+  run<Value>(work: () => Value, { durable }: { readonly durable: boolean }): Promise<Value> {
+    return new Promise<Value>((resolve, reject) => {
+      this.#waiting.push({ run: work, durable, resolve: resolve as (value: unknown) => void, reject });
+      this.#schedule();
+    });
+  }
+
+  /** Commits all that waits, now. */
+  flush(): void {
+    while (this.#waiting.length > 0) this.#commit(this.#waiting.splice(0, WORK_PER_COMMIT));
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#waiting.length === 0) return;
+    this.#scheduled = true;
+    // After all that has come over the sockets by now.
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#commit(this.#waiting.splice(0, WORK_PER_COMMIT));
+      this.#schedule();
+    });
+  }
+
+  #commit(group: readonly Work[]): void {
+    const done: (() => void)[] = [];
+    try {
+      if (group.length > 0) this.#transact(group, done);
+    } catch (error) {
+      if (this.#database.isOpen && this.#database.isTransaction) this.#database.exec("ROLLBACK");
+      const failure = storeErrorOf(error, this.#path);
+      if (group.length === 1 || failure.code === "STORE_UNAVAILABLE") {
+        for (const { reject } of group) reject(failure);
+      } else for (const alone of group) this.#commit([alone]); // Else one of them would fail all the others.
+      return;
+    }
+    for (const tell of done) tell();
+  }
+
+  #transact(group: readonly Work[], done: (() => void)[]): void {
+    this.#waitForDisk(group.some(({ durable }) => durable));
+    this.#database.exec("BEGIN IMMEDIATE");
+    for (const { run, resolve, reject } of group) {
+      try {
+        const value = run();
+        done.push(() => resolve(value));
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        done.push(() => reject(error));
+      }
+    }
+    this.#database.exec("COMMIT");
+  }
+
+  /** The next commit that does wait takes those before it to the disk too. */
+  #waitForDisk(waits: boolean): void {
+    if (waits === this.#waitsForDisk) return;
+    this.#database.exec(`PRAGMA synchronous = ${waits ? "FULL" : "NORMAL"}`);
+    this.#waitsForDisk = waits;
+  }
+}

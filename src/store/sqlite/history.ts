@@ -1,0 +1,179 @@
+import type { DatabaseSync } from "node:sqlite";
+import {
+  type Appended,
+  type ChannelHistory,
+  type HistoryBounds,
+  type HistoryPage,
+  type HistoryQuery,
+  IDEMPOTENCY_MS,
+  type NewMessage,
+  type Position,
+  type StoredMessage,
+  type Unfinished,
+} from "../channels.ts";
+import { epochOf } from "../epoch.ts";
+import { StoreError } from "../errors.ts";
+import { storeErrorOf } from "./failures.ts";
+import { GroupCommit } from "./group-commit.ts";
+import { badRow, bodyOf, type ChannelRow, channelOf, messageOf, stringOf, textOf } from "./rows.ts";
+import { prepareAll, type Statements } from "./statements.ts";
+import { Trimmer } from "./trimmer.ts";
+
+const UNFINISHED_PER_PAGE = 100;
+
+/** History in a database of SQLite. */
+export class SqliteHistory implements ChannelHistory {
+  readonly #database: DatabaseSync;
+  readonly #path: string;
+  readonly #statements: Statements;
+  readonly #commits: GroupCommit;
+  readonly #trimmer: Trimmer;
+  readonly #life: string;
+
+  /** @throws {StoreError} BAD_ROW */
+  constructor(database: DatabaseSync, path: string) {
+    this.#database = database;
+    this.#path = path;
+    this.#statements = prepareAll(database);
+    this.#commits = new GroupCommit(database, path);
+    this.#trimmer = new Trimmer(this.#statements);
+    const { token } = this.#statements.life.get() ?? {};
+    if (typeof token !== "string") throw badRow(`${path}: the row of life`);
+    this.#life = token;
+  }
+
+  async append(channel: string, message: NewMessage, bounds: HistoryBounds): Promise<Appended> {
+    this.#refuseClosed();
+    // Now, before the caller can change it; and what is no JSON fails alone.
+    const body = bodyOf(message);
+    return this.#commits.run(() => this.#append(channel, message, body, bounds), { durable: true });
+  }
+
+  async history(channel: string, query: HistoryQuery): Promise<HistoryPage> {
+    return this.#read(() => {
+      const row = this.#find(channel);
+      const head = this.#position(channel, row);
+      return row === undefined ? { head, messages: [], more: false } : this.#page(row, head, query);
+    });
+  }
+
+  async head(channel: string): Promise<Position> {
+    return this.#read(() => this.#position(channel, this.#find(channel)));
+  }
+
+  async finish(channel: string, offset: number): Promise<void> {
+    this.#refuseClosed();
+    return this.#commits.run(() => this.#finish(channel, offset), { durable: false });
+  }
+
+  async checkpoint(channel: string, offset: number, cursor: string): Promise<void> {
+    this.#refuseClosed();
+    const write = () => {
+      const row = this.#find(channel);
+      if (row !== undefined) this.#statements.setCursor.run(row.id, offset, textOf(cursor));
+    };
+    return this.#commits.run(write, { durable: false });
+  }
+
+  async *unfinished(storedBefore: number): AsyncGenerator<Unfinished> {
+    for (let id = 0, offset = 0; ; ) {
+      const rows = this.#read(() =>
+        this.#statements.unfinished.all(id, offset, storedBefore, UNFINISHED_PER_PAGE),
+      );
+      for (const row of rows) {
+        const channel = stringOf(row.name ?? undefined, `Channel ${row.id}`);
+        const message = messageOf(row, channel);
+        const what = `The cursor of message ${message.offset} of channel ${textOf(channel)}`;
+        const cursor = row.cursor === null ? {} : { cursor: stringOf(row.cursor, what) };
+        yield { channel, epoch: epochOf(this.#life, channel), message, ...cursor };
+      }
+      if (rows.length < UNFINISHED_PER_PAGE) return;
+      id = Number(rows.at(-1)?.id);
+      offset = Number(rows.at(-1)?.offset);
+    }
+  }
+
+  close(): void {
+    if (!this.#database.isOpen) return;
+    this.#commits.flush();
+    this.#database.close();
+  }
+
+  /** All reads come first: what one of them finds wrong fails this append alone, with nothing written. */
+  #append(channel: string, message: NewMessage, body: string, bounds: HistoryBounds): Appended {
+    const found = this.#find(channel);
+    const epoch = epochOf(this.#life, channel);
+    const known = found && this.#known(found, message);
+    if (known !== undefined) return { epoch, message: known, duplicate: true };
+    const { addChannel, setHead, addMessage, addUnfinished, setKey } = this.#statements;
+    const id =
+      found?.id ?? Number(addChannel.run(textOf(channel), bounds.size, bounds.ageMs).lastInsertRowid);
+    const { key, ...rest } = message;
+    const offset = (found?.head ?? 0) + 1;
+    addMessage.run(id, offset, message.at, body);
+    addUnfinished.run(id, offset);
+    setHead.run(id, offset, bounds.size, bounds.ageMs);
+    if (key !== undefined) setKey.run(id, textOf(key), message.at, offset, textOf(message.id));
+    const row = { id, name: channel, head: offset, first: found?.first ?? 1, ...bounds };
+    this.#trimmer.afterAppend(row, message.at);
+    return { epoch, message: { ...rest, offset }, duplicate: false };
+  }
+
+  /** The message that its key stands for, as far as it is still there. */
+  #known({ id: channel, name }: ChannelRow, { key, at: now }: NewMessage): StoredMessage | undefined {
+    const row = key === undefined ? undefined : this.#statements.key.get(channel, textOf(key));
+    if (row === undefined) return undefined;
+    const { at, offset } = row;
+    const what = `The key of message ${offset} of channel ${textOf(name)}`;
+    if (typeof at !== "number" || typeof offset !== "number") throw badRow(what);
+    if (now - at >= IDEMPOTENCY_MS) return undefined;
+    const kept = this.#statements.message.get(channel, offset);
+    return kept ? messageOf(kept, name) : { id: stringOf(row.id, what), data: null, at, offset };
+  }
+
+  #finish(channel: string, offset: number): void {
+    const row = this.#find(channel);
+    if (row === undefined) return;
+    this.#statements.removeUnfinished.run(row.id, offset);
+    // It was kept for this alone.
+    if (offset < row.first) this.#statements.removeMessage.run(row.id, offset);
+  }
+
+  #page(row: ChannelRow, head: Position, { after, before, limit, bounds, now }: HistoryQuery): HistoryPage {
+    const { id, name, first } = row;
+    const bySize = Math.max(first, row.head - bounds.size + 1);
+    const within = this.#statements.firstSince.get(id, bySize, now - bounds.ageMs);
+    let from = Math.max(Number(within?.offset ?? row.head + 1), (after ?? 0) + 1);
+    let to = Math.max(from, Math.min(row.head + 1, before ?? row.head + 1));
+    const more = to - from > limit;
+    if (more && after === undefined) from = to - limit;
+    else if (more) to = from + limit;
+    const messages = this.#statements.messages.all(id, from, to).map((each) => messageOf(each, name));
+    // Gapless as it was written: a row that is not there was taken by somebody else.
+    const gap = messages.findIndex(({ offset }, at) => offset !== from + at);
+    if (messages.length === to - from && gap === -1) return { head, messages, more };
+    throw badRow(`Message ${from + (gap === -1 ? messages.length : gap)} of channel ${textOf(name)}`);
+  }
+
+  #find(channel: string): ChannelRow | undefined {
+    const row = this.#statements.channel.get(textOf(channel));
+    return row && channelOf(row, channel);
+  }
+
+  #position(channel: string, row: ChannelRow | undefined): Position {
+    return { epoch: epochOf(this.#life, channel), offset: row?.head ?? 0 };
+  }
+
+  #read<Value>(read: () => Value): Value {
+    this.#refuseClosed();
+    try {
+      return read();
+    } catch (error) {
+      throw storeErrorOf(error, this.#path);
+    }
+  }
+
+  #refuseClosed(): void {
+    if (!this.#database.isOpen) throw new StoreError("STORE_REFUSED", `${this.#path} was closed`);
+  }
+}

@@ -1,0 +1,23 @@
+// Appends until it is killed, and tells of each append that was acknowledged: `node sqlite-writer.ts <path> <life>`.
+import { writeSync } from "node:fs";
+import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
+
+const [path = "", life = ""] = process.argv.slice(2);
+const { history } = sqliteChannelStore({ path });
+let next = 0;
+
+async function write(writer: number): Promise<never> {
+  for (;;) {
+    const id = `${life}-${next++}`;
+    const channel = `c${writer % 3}`;
+    const message = { id, data: { id, filler: "x".repeat(next % 500) }, at: Date.now(), key: id };
+    const { epoch, message: stored } = await history.append(channel, message, {
+      size: 1_000_000,
+      ageMs: 3_600_000,
+    });
+    writeSync(1, `${JSON.stringify([channel, epoch, stored.offset, id])}\n`);
+    if (next % 2 === 0) await history.finish(channel, stored.offset);
+  }
+}
+
+await Promise.all(Array.from({ length: 32 }, (_, writer) => write(writer)));

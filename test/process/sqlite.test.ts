@@ -1,0 +1,107 @@
+// What was acknowledged outlives the process, however it ends.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type SqliteChannelStore, sqliteChannelStore } from "../../src/store/sqlite/index.ts";
+
+const WRITER = join(import.meta.dirname, "sqlite-writer.ts");
+const ACKNOWLEDGED_PER_LIFE = 400;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "lift-ws-sqlite-process-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+type Acknowledged = readonly [channel: string, epoch: string, offset: number, id: string];
+
+/** Runs the writer and kills it in the middle of its work. Resolves to all that it was told is stored. */
+async function writeUntilKilled(path: string, life: number): Promise<Acknowledged[]> {
+  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WRITER, path, String(life)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "exit");
+  const acknowledged: Acknowledged[] = [];
+  // The pipe is read to its end: what was told before the kill counts too.
+  for await (const line of createInterface(child.stdout)) {
+    acknowledged.push(JSON.parse(line));
+    if (acknowledged.length === ACKNOWLEDGED_PER_LIFE) child.kill("SIGKILL");
+  }
+  expect(await ended).toEqual([null, "SIGKILL"]);
+  return acknowledged;
+}
+
+async function stored(store: SqliteChannelStore, channel: string) {
+  const bounds = { size: 1_000_000, ageMs: 3_600_000 };
+  const ids: string[] = [];
+  for (let more = true; more; ) {
+    const query = { after: ids.length, limit: 1_000, bounds, now: Date.now() };
+    const page = await store.history.history(channel, query);
+    expect(page.messages.map(({ offset }) => offset)).toEqual(
+      page.messages.map((_, n) => ids.length + 1 + n),
+    );
+    ids.push(...page.messages.map(({ id }) => id));
+    more = page.more;
+  }
+  const { epoch, offset } = await store.history.head(channel);
+  expect(offset).toBe(ids.length);
+  return { epoch, ids };
+}
+
+it("loses no acknowledged append of a process that is killed, again and again, and leaves no gap", async () => {
+  const path = join(folder, "killed.db");
+  const acknowledged: Acknowledged[] = [];
+  for (let life = 1; life <= 3; life++) acknowledged.push(...(await writeUntilKilled(path, life)));
+  expect(acknowledged.length).toBeGreaterThanOrEqual(3 * ACKNOWLEDGED_PER_LIFE);
+
+  const store = sqliteChannelStore({ path });
+  try {
+    const told = new Set<string>();
+    for await (const { channel, message } of store.history.unfinished(Number.MAX_SAFE_INTEGER)) {
+      told.add(`${channel} ${message.offset} ${message.id}`);
+    }
+    for (const channel of ["c0", "c1", "c2"]) {
+      const { epoch, ids } = await stored(store, channel);
+      expect(new Set(ids).size).toBe(ids.length);
+      for (const [, ackEpoch, offset, id] of acknowledged.filter((each) => each[0] === channel)) {
+        expect([ackEpoch, ids[offset - 1]]).toEqual([epoch, id]);
+      }
+      // What the process could not say to be stored is stored and unfinished, or not at all.
+      const acknowledgedIds = new Set(acknowledged.map((each) => each[3]));
+      for (const [n, id] of ids.entries()) {
+        if (!acknowledgedIds.has(id)) expect(told).toContain(`${channel} ${n + 1} ${id}`);
+      }
+    }
+    const [channel, , offset, id] = acknowledged.at(-1)!;
+    const message = { id: "again", data: null, at: Date.now(), key: id };
+    expect(await store.history.append(channel, message, { size: 1, ageMs: 1 })).toMatchObject({
+      duplicate: true,
+      message: { id, offset },
+    });
+  } finally {
+    store.close();
+  }
+});
+
+it("tells whoever opens a file that another process has", async () => {
+  const path = join(folder, "taken.db");
+  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WRITER, path, "1"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "exit");
+  try {
+    await once(child.stdout, "data");
+    child.stdout.resume();
+    expect(() => sqliteChannelStore({ path, busyTimeoutMs: 50 })).toThrow(
+      expect.objectContaining({ code: "STORE_UNAVAILABLE", message: expect.stringContaining(path) }),
+    );
+  } finally {
+    child.kill("SIGKILL");
+    await ended;
+  }
+  sqliteChannelStore({ path, busyTimeoutMs: 5_000 }).close();
+});
