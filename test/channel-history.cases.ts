@@ -124,6 +124,16 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy, runs = 10 }
         duplicate: false,
         message: { offset: 1 },
       });
+      for (const [channel, key] of [
+        ["x", "y:z"],
+        ["x:y", "z"],
+        ['x","y', "z"],
+        ["x", 'y","z'],
+        ["x#y", "z"],
+        ["x", "y#z"],
+      ] as const) {
+        expect((await append(channel, "m1", { key })).duplicate).toBe(false);
+      }
     });
 
     it("stores again after five minutes, and not before", async () => {

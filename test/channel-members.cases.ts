@@ -158,8 +158,8 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
 
   describe("pages", () => {
     /** More than two pages of members. */
-    const crowd = async (): Promise<string[]> => {
-      const ids = Array.from({ length: 2 * world.membersPerPage + 3 }, (_, n) => `c${n}`);
+    const crowd = async (length = 2 * world.membersPerPage + 3): Promise<string[]> => {
+      const ids = Array.from({ length }, (_, n) => `c${n}`);
       for (let at = 0; at < ids.length; at += 50) {
         await Promise.all(ids.slice(at, at + 50).map((id, n) => add("a", id, n % 2 ? undefined : `u${n}`)));
       }
@@ -180,6 +180,28 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
         cursors.map((_, at) => at < cursors.length - 1),
       );
       expect(await members.count("a", world.now())).toBe(all.length);
+    });
+
+    it("go on behind each cursor with those who come next", async () => {
+      await crowd();
+      const all: Member[] = [];
+      const behind = new Map<string, number>();
+      for await (const page of members.pages("a", world.now())) {
+        all.push(...page.members);
+        if (page.cursor !== undefined) behind.set(page.cursor, all.length);
+      }
+      expect(behind.size).toBeGreaterThanOrEqual(2);
+      for (const [cursor, length] of behind) {
+        const rest: Member[] = [];
+        for await (const page of members.pages("a", world.now(), cursor)) rest.push(...page.members);
+        expect(new Set(rest)).toEqual(new Set(all.slice(length)));
+        expect(rest).toHaveLength(all.length - length);
+      }
+    });
+
+    it("give everyone where they fill their pages", async () => {
+      const all = await crowd(2 * world.membersPerPage);
+      expect(await connections("a")).toEqual(all.toSorted());
     });
 
     it("go on behind a cursor, also when those before it have left", async () => {

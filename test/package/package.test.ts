@@ -171,6 +171,17 @@ describe.each(Object.entries(NODES))("in %s", (version, node) => {
     await expect(importBy(node, subpath)).rejects.toThrow(`Cannot find package '${peer}'`);
   });
 
+  it("opens a store of sqlite without a warning", async () => {
+    const script = `import { sqliteChannelStore } from "lift-ws/store/sqlite";
+      const store = sqliteChannelStore({ path: ${JSON.stringify(join(temporary, `${version}.db`))} });
+      console.log((await store.history.head("a")).offset);
+      store.close();`;
+    const { stdout, stderr } = await execute(node, ["--input-type=module", "--eval", script], {
+      cwd: consumer,
+    });
+    expect([stdout.trim(), stderr]).toEqual(["0", ""]);
+  });
+
   it("runs the lift-ws command", async () => {
     const env = { ...process.env, PATH: dirname(node) + delimiter + process.env.PATH };
     const { stdout } = await execute("node_modules/.bin/lift-ws", ["--version"], { cwd: consumer, env });

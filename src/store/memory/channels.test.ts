@@ -43,6 +43,28 @@ describe("memory channels", () => {
     expect(await kept(store, "a")).toEqual([5, 6]);
   });
 
+  it("keeps by the bounds of the last append", async () => {
+    const { store } = make();
+    for (let n = 1; n <= 5; n++)
+      await store.history.append("a", message(`m${n}`, n), { size: 5, ageMs: MINUTE });
+    await store.history.append("a", message("m6", 6), { size: 2, ageMs: MINUTE });
+    expect(await kept(store, "a")).toEqual([5, 6]);
+    for (let n = 7; n <= 9; n++)
+      await store.history.append("a", message(`m${n}`, n), { size: 4, ageMs: MINUTE });
+    expect(await kept(store, "a")).toEqual([6, 7, 8, 9]);
+  });
+
+  it("lets go of a key that is over with the append that comes", async () => {
+    const { history } = make().store;
+    const bounds = { size: 1, ageMs: MINUTE };
+    await history.append("a", { ...message("m1", 0), key: "k" }, bounds);
+    await history.append("b", message("m2", 5 * MINUTE), bounds);
+    // By the first one's time it would still stand.
+    expect(await history.append("a", { ...message("m3", 0), key: "k" }, bounds)).toMatchObject({
+      duplicate: false,
+    });
+  });
+
   it("lets go of what a silent channel has with the appends to others", async () => {
     const { store } = make();
     const bounds = { size: 10, ageMs: MINUTE };
@@ -76,6 +98,31 @@ describe("memory channels", () => {
     await store.members.add("a", member("old", { expiresAt: now() + MINUTE }));
     advance(MINUTE);
     expect(await store.members.remove("a", "old")).toMatchObject({ userId: "ada" });
+  });
+
+  it("takes a connection again that was past its time", async () => {
+    const { store, advance, now } = make();
+    await store.members.add("a", member("c1", { expiresAt: now() + MINUTE }));
+    advance(MINUTE);
+    expect(await store.members.add("a", member("c1"))).toBe(true);
+    expect(await store.members.count("a", now())).toBe(1);
+  });
+
+  it("comes to an end of the pages, however many come meanwhile", async () => {
+    const { members } = make().store;
+    let last = 0;
+    const addPage = async () => {
+      for (let n = 0; n < MEMBERS_PER_PAGE; n++) await members.add("a", member(`c${last++}`));
+    };
+    await addPage();
+    await addPage();
+    let pages = 0;
+    for await (const page of members.pages("a", 0)) {
+      expect(page.members).toHaveLength(MEMBERS_PER_PAGE);
+      if (++pages > 5) break;
+      await addPage();
+    }
+    expect(pages).toBe(2);
   });
 
   it("begins at the first page with a cursor of another life", async () => {

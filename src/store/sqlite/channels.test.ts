@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { channelCases } from "../../../test/channels.cases.ts";
@@ -155,6 +155,23 @@ describe("a store of sqlite", () => {
     expect(rows("SELECT offset FROM messages WHERE channel = 1")).toEqual([]);
   });
 
+  it("removes what a channel that never rests has past its bounds, however many others there are", async () => {
+    const path = newPath();
+    const { history, close } = open(path);
+    const bounds = { size: 10, ageMs: MINUTE };
+    const others = Array.from({ length: 40 }, (_, n) => `other${n}`);
+    await Promise.all(others.map((channel) => history.append(channel, message("m"), bounds)));
+    for (let n = 1; n <= 192; n++) {
+      await history.append("hot", message(`m${n}`), bounds);
+      await history.finish("hot", n);
+    }
+    close();
+    const [row] = meddle(path, (database) =>
+      database.prepare("SELECT count(*) AS kept FROM messages WHERE channel = 41").all(),
+    );
+    expect(row?.kept).toBeLessThanOrEqual(10 + 64);
+  });
+
   it("fails what can't be written alone, not what came with it", async () => {
     const path = newPath();
     const first = open(path);
@@ -256,10 +273,27 @@ describe("opening a store of sqlite", () => {
 
   it("refuses a file that somebody else has, and takes it when they are done", () => {
     const path = newPath();
-    const first = open(path);
-    expect(() => open(path)).toThrow(refused("STORE_UNAVAILABLE", "in use by another process"));
-    first.close();
+    open(path).close();
+    meddle(path, (database) => {
+      database.exec("BEGIN EXCLUSIVE");
+      expect(() => open(path)).toThrow(refused("STORE_UNAVAILABLE", "in use by another process"));
+    });
     open(path);
+  });
+
+  it("gives one store to two who open a path, until both have closed it", async () => {
+    const path = newPath();
+    const [first, second] = [open(path), open(join(folder, "..", basename(folder), basename(path)))];
+    await first.history.append("a", message("m1"), BOUNDS);
+    const member = { connectionId: "c1", endpoint: "https://x", joinedAt: 0, expiresAt: 1e15 };
+    await first.members.add("a", member);
+    first.close();
+    first.close();
+    expect(await second.history.append("a", message("m2"), BOUNDS)).toMatchObject({ message: { offset: 2 } });
+    expect(await second.members.count("a", START)).toBe(1);
+    second.close();
+    await expect(second.history.head("a")).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    expect(await open(path).history.head("a")).toMatchObject({ offset: 2 });
   });
 
   it("refuses a path without its folder", () => {
@@ -270,6 +304,7 @@ describe("opening a store of sqlite", () => {
     [{}, "path is missing"],
     [{ path: "" }, "path is invalid"],
     [{ path: "a\u0000b" }, "path is invalid"],
+    [{ path: ":memory:" }, "path is invalid"],
     [{ path: 7 }, "path is invalid"],
     [{ path: "a", busyTimeoutMs: -1 }, "busyTimeoutMs is invalid"],
     [{ path: "a", now: 0 }, "now is invalid"],

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { ChannelStore } from "../channels.ts";
 // Who is in a channel dies with the process, whose sockets they are.
 import { MemoryMembers } from "../memory/channel-members.ts";
@@ -8,13 +9,26 @@ import { checkOptions, type SqliteChannelStoreOptions } from "./options.ts";
 const DEFAULT_BUSY_TIMEOUT_MS = 5_000;
 
 export interface SqliteChannelStore extends ChannelStore {
-  /** Writes what was asked, and lets go of the file. Every later call rejects. Closing twice is closing once. */
+  /**
+   * Writes what was asked, and lets go of the file when no other store of this process has it: then every later call
+   * rejects. Closing twice is closing once.
+   */
   close(): void;
 }
+
+interface OpenFile {
+  readonly history: SqliteHistory;
+  readonly members: MemoryMembers;
+  stores: number;
+}
+
+/** By path. An app that is loaded again opens its file again, and goes on with the members that it had. */
+const openFiles = new Map<string, OpenFile>();
 
 /**
  * Channels of one process, whose history outlives it: messages, epochs, heads, idempotency keys and unfinished
  * fan-outs are in a file, on the disk before `append` resolves. Members and presence are in memory, and begin empty.
+ * Two stores of one path are one store, with the options of the first.
  *
  * Every write waits for the disk in the process's own thread; those of one turn of its event loop wait together.
  * @throws {StoreError} INVALID_OPTION; STORE_UNAVAILABLE: another process has the file; STORE_REFUSED: it is no
@@ -22,7 +36,23 @@ export interface SqliteChannelStore extends ChannelStore {
  */
 export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteChannelStore {
   checkOptions(options);
-  const { path, busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, now = Date.now } = options;
+  const path = resolve(options.path);
+  const file = openFiles.get(path) ?? openFile(path, options);
+  openFiles.set(path, file);
+  file.stores++;
+  let closed = false;
+  const close = (): void => {
+    if (closed) return;
+    closed = true;
+    if (--file.stores > 0) return;
+    openFiles.delete(path);
+    file.history.close();
+  };
+  return { history: file.history, members: file.members, close };
+}
+
+function openFile(path: string, options: SqliteChannelStoreOptions): OpenFile {
+  const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, now = Date.now } = options;
   const history = new SqliteHistory(openDatabase(path, busyTimeoutMs), path);
-  return { history, members: new MemoryMembers(now), close: () => history.close() };
+  return { history, members: new MemoryMembers(now), stores: 0 };
 }

@@ -1,7 +1,7 @@
 import { StoreError } from "../errors.ts";
 
 export interface SqliteChannelStoreOptions {
-  /** The database's file, made when it is not there; its folder must be. */
+  /** The database's file, made when it is not there; its folder must be. Not `:memory:`: that is `memoryChannelStore`. */
   readonly path: string;
   /** ms to wait, when it is opened, for another process to let go of the file. Default 5,000; minimum 0. */
   readonly busyTimeoutMs?: number;
@@ -11,7 +11,8 @@ export interface SqliteChannelStoreOptions {
 
 const CHECKS: { readonly [name in keyof Required<SqliteChannelStoreOptions>]: (value: unknown) => boolean } =
   {
-    path: (value) => typeof value === "string" && value !== "" && !value.includes("\0"),
+    path: (value) =>
+      typeof value === "string" && value !== "" && value !== ":memory:" && !value.includes("\0"),
     busyTimeoutMs: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31,
     now: (value) => typeof value === "function",
   };
