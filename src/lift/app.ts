@@ -1,8 +1,18 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Connections, LambdaContext, WebSocketEvent, WebSocketResult } from "../apigw/index.ts";
+import type {
+  BroadcastOptions,
+  BroadcastReport,
+  Connections,
+  Data,
+  LambdaContext,
+  WebSocketEvent,
+  WebSocketResult,
+} from "../apigw/index.ts";
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
+import { broadcastAt } from "./broadcast.ts";
 import type { Middleware } from "./compose.ts";
 import type { AnyState } from "./context.ts";
+import { connectionsAt } from "./delivery.ts";
 import {
   type DisconnectReport,
   disconnectAll,
@@ -43,6 +53,9 @@ export interface TickOptions extends HandlerOptions {
 
 /** As for a tick. */
 export type DisconnectOptions = TickOptions;
+
+/** As for a tick; a broadcast ends in its context's time. */
+export interface AppBroadcastOptions extends TickOptions, Pick<BroadcastOptions, "results" | "signal"> {}
 
 /** A Lambda handler for a scheduled event, whatever is in it. */
 export type TickHandler = (event: unknown, context: TimeBudget) => Promise<TickReport>;
@@ -194,6 +207,21 @@ export class Lift<State extends object = AnyState> {
       this.#settingsFor({ ...this.#host, ...options }),
       options.context ?? lasting(TICK_MS),
     );
+  }
+
+  /**
+   * `WebSocketContext.broadcastMessage` where there is no event.
+   * @param endpoint of the API behind which all of them are, as a connection's row names it
+   * @throws {ConnectionsError} PAYLOAD_TOO_LARGE, before anything is sent
+   */
+  async broadcast(
+    endpoint: string,
+    ids: Iterable<string> | AsyncIterable<string>,
+    data: Data,
+    { context = lasting(TICK_MS), connections, ...options }: AppBroadcastOptions = {},
+  ): Promise<BroadcastReport> {
+    const settings = this.#settingsFor(connections === undefined ? this.#host : { connections });
+    return broadcastAt(endpoint, connectionsAt(endpoint, settings), ids, data, settings, context, options);
   }
 
   #scheduledBy(middleware: readonly Middleware[]): this {

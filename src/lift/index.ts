@@ -1,4 +1,5 @@
 export {
+  type AppBroadcastOptions,
   type DisconnectOptions,
   type EventMethod,
   type HandlerOptions,
@@ -16,7 +17,7 @@ export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./con
 export type { AnyContext, AnyState, Context, Storable } from "./context.ts";
 export type { ConnectionsAt } from "./delivery.ts";
 export type { DisconnectReport, Whose } from "./disconnect-all.ts";
-export { ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
+export { clientError, ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 export type { Instruments, Outcome } from "./observe.ts";
 export type { ConnectionIdentity, LiftOptions } from "./options.ts";

@@ -10,6 +10,7 @@ import {
   type PostOutcome,
   type WebSocketEvent,
 } from "../apigw/index.ts";
+import { broadcastAt } from "./broadcast.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
 import { LiftError } from "./errors.ts";
 import { stringify } from "./json.ts";
@@ -29,6 +30,11 @@ export class WebSocketContext {
 
   get connectionId(): string {
     return this.#event.requestContext.connectionId;
+  }
+
+  /** The @connections endpoint of the event's API, as rows keep it: `https://{domainName}/{stage}`. */
+  get endpoint(): string {
+    return endpointOf(this.#event);
   }
 
   /**
@@ -55,7 +61,7 @@ export class WebSocketContext {
     const outcome = await connections.post(connectionId, data, timed);
     if (outcome !== "gone") return outcome;
     const sendAgain = () => connections.post(connectionId, data, timed);
-    return this.#settings.gone.settle(connectionId, endpointOf(this.#event), sendAgain, this.#lambda);
+    return this.#settings.gone.settle(connectionId, this.endpoint, sendAgain, this.#lambda);
   }
 
   /** `sendMessageTo`, with a value as JSON. @throws {LiftError} also NOT_JSON */
@@ -80,17 +86,8 @@ export class WebSocketContext {
     data: Data,
     options: BroadcastOptions = {},
   ): Promise<BroadcastReport> {
-    const { gone, deadlineMarginMs } = this.#settings;
     const connections = connectionsOf(this.#event, this.#settings);
-    const left = () => this.#lambda.getRemainingTimeInMillis() - deadlineMarginMs;
-    const timed = { budget: { getRemainingTimeInMillis: left }, ...options };
-    if (!gone.hasRows) return connections.broadcast(ids, data, timed);
-    const report = await connections.broadcast(ids, data, { ...timed, results: options.results || "unsent" });
-    const sendAgain = (id: string) => connections.post(id, data, timed);
-    const settled = await gone.settleAll(report, endpointOf(this.#event), sendAgain, this.#lambda, timed);
-    if (options.results) return settled;
-    const { results: _, ...counts } = settled;
-    return counts;
+    return broadcastAt(this.endpoint, connections, ids, data, this.#settings, this.#lambda, options);
   }
 
   /** `broadcastMessage`, with a value as JSON, written once. @throws {LiftError} also NOT_JSON */

@@ -64,8 +64,11 @@ export interface WebSocketAuth extends Middleware {
    * The handler of a route of your choice, by which a client brings a new token before the old one expires:
    * `app.webSocket("auth.refresh", auth.refresh)` and `{ "action": "auth.refresh", "token": "…" }`. The token's
    * user and tenant must be the connection's, else the connection is closed. Needs a `connectionStore`.
+   * @param token where the message has it elsewhere
    */
-  readonly refresh: (ctx: AnyContext) => Promise<void>;
+  readonly refresh: (ctx: AnyContext, token?: string) => Promise<void>;
+  /** `authIdentity`. */
+  readonly identity: (ctx: AnyContext) => AuthIdentity | undefined;
 }
 
 /**
@@ -107,14 +110,15 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
     endOf: ({ expiresAt }) => endOf(expiresAt, toleranceMs),
   });
   return Object.assign(middleware, {
-    refresh: async (ctx: AnyContext) => {
+    refresh: async (ctx: AnyContext, token?: string) => {
       try {
-        await refresh(ctx);
+        await refresh(ctx, token ?? ctx.body("token"));
       } catch (thrown) {
         await tell(ctx, thrown);
         throw thrown;
       }
     },
+    identity: authIdentity,
     scheduled: { [EXPIRY]: endExpired(toleranceMs) },
   });
 }

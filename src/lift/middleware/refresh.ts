@@ -12,10 +12,12 @@ interface Refreshing {
   readonly endOf: (identity: AuthIdentity) => number | undefined;
 }
 
-/** The handler of a route by which a client brings a new token: `{ "action": …, "token": "…" }`. */
-export function refreshing({ verify, endOf }: Refreshing): (ctx: AnyContext) => Promise<void> {
-  return async (ctx) => {
-    const token = ctx.body("token");
+/** By which a client brings a new token. */
+export function refreshing({
+  verify,
+  endOf,
+}: Refreshing): (ctx: AnyContext, token: unknown) => Promise<void> {
+  return async (ctx, token) => {
     if (typeof token !== "string" || token === "") {
       throw new LiftError("VALIDATION_ERROR", { message: "A refresh carries the new token as `token`" });
     }
