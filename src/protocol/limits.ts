@@ -10,6 +10,8 @@ export const LIMITS = {
   messages: 100,
   /** What a user shows of themself in a channel, as JSON. */
   stateBytes: 1_024,
+  /** A message to a client. */
+  frameBytes: 131_072,
   /** Levels of JSON in one another. */
   depth: 64,
   /** What `refresh` takes. */

@@ -172,6 +172,10 @@ export interface HeartbeatResult {
   readonly heads: { readonly [channel: string]: Position };
 }
 
+export interface RefreshResult {
+  readonly expiresAt?: number;
+}
+
 /** What each action's `response` carries. */
 export interface Results {
   readonly subscribe: SubscribeResult;
@@ -181,6 +185,6 @@ export interface Results {
   readonly presence: PresenceResult;
   readonly set_presence: { readonly [name: string]: never };
   readonly heartbeat: HeartbeatResult;
-  readonly refresh: { readonly [name: string]: never };
+  readonly refresh: RefreshResult;
   readonly message: PublishResult | { readonly [name: string]: never };
 }

@@ -66,6 +66,7 @@ describe("PROTOCOL.md", () => {
   it("lists the limits", () => {
     const limits = chapter("## Limits");
     for (const row of [
+      `| a message to a client | ${LIMITS.frameBytes.toLocaleString("en")} bytes |`,
       `| \`id\` and \`key\` | ${LIMITS.idBytes} bytes |`,
       `| channels in a \`subscribe\`, \`unsubscribe\` or \`heartbeat\` | ${LIMITS.channels} |`,
       `| a user's \`state\` | ${LIMITS.stateBytes.toLocaleString("en")} bytes |`,
@@ -132,6 +133,15 @@ describe("parseRequest", () => {
     ['{"action":"subscribe","payload":[]}', "VALIDATION_ERROR"],
     ['{"action":"message","type":"video","data":{"channel":"room:a"}}', "VALIDATION_ERROR"],
     ['{"action":"message","type":"chat","data":"room:a"}', "VALIDATION_ERROR"],
+    ['{"action":"message","type":"stream","data":{"channel":"room:a"}}', "VALIDATION_ERROR"],
+    [
+      `{"action":"message","type":"presence","data":{"channel":"room:a","state":"${"x".repeat(1_024)}"}}`,
+      "VALIDATION_ERROR",
+    ],
+    [
+      '{"action":"history","payload":{"channel":"room:a","before":2,"after":{"epoch":"e","offset":1}}}',
+      "VALIDATION_ERROR",
+    ],
   ])("refuses %s with %s", (message, code) => {
     expect(refusal(message).code).toBe(code);
   });

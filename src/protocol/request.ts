@@ -1,4 +1,4 @@
-import { channel } from "./channel.ts";
+import { channel, parseChannel } from "./channel.ts";
 import { ProtocolError } from "./codes.ts";
 import { LIMITS } from "./limits.ts";
 import type { Action, LegacyMessage, Payloads, Request } from "./messages.ts";
@@ -6,6 +6,7 @@ import {
   integer,
   json,
   list,
+  Misfit,
   mapOf,
   object,
   oneOf,
@@ -22,6 +23,13 @@ export const position = object({ epoch: text(1, LIMITS.idBytes), offset: integer
 const id = optional(text(1, LIMITS.idBytes));
 const state = optional(json(LIMITS.stateBytes));
 
+const history = object({
+  channel,
+  after: optional(position),
+  before: optional(integer(1)),
+  limit: optional(integer(1, LIMITS.messages)),
+});
+
 const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads[Name]> } = {
   subscribe: object({
     channels: list(
@@ -37,12 +45,11 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
   }),
   unsubscribe: object({ channels: list(channel, 1, LIMITS.channels) }),
   publish: object({ channel, data: json(), key: optional(text(1, LIMITS.idBytes)) }),
-  history: object({
-    channel,
-    after: optional(position),
-    before: optional(integer(1)),
-    limit: optional(integer(1, LIMITS.messages)),
-  }),
+  history: (value, path) => {
+    const payload = history(value, path);
+    if (payload.after === undefined || payload.before === undefined) return payload;
+    throw new Misfit(path, "must have one of after and before");
+  },
   presence: object({ channel }),
   set_presence: object({ channel, state }),
   heartbeat: object({ positions: optional(mapOf(channel, position, LIMITS.channels)) }),
@@ -50,13 +57,19 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
 };
 
 const legacyData = object({ channel });
+const legacyState = object({ state });
 
 /** The seed's route has its fields beside the action, and the channel among the data. */
 const legacy: Reader<LegacyMessage> = (value) => {
   const message = value as { readonly type?: unknown; readonly data?: unknown };
   const type = oneOf("chat", "presence", "stream")(message.type, "type");
   const data = json()(message.data, "data");
-  return { type, channel: legacyData(data, "data").channel, data: data as LegacyMessage["data"] };
+  const { channel } = legacyData(data, "data");
+  if (type === "presence") legacyState(data, "data");
+  if (type === "stream" && parseChannel(channel)?.namespace !== "stream") {
+    throw new Misfit("data.channel", "must be a channel of the namespace stream");
+  }
+  return { type, channel, data: data as LegacyMessage["data"] };
 };
 
 export const ACTIONS: readonly Action[] = [...(Object.keys(PAYLOADS) as Action[]), "message"];
