@@ -2,7 +2,13 @@ import { expect, it } from "vitest";
 import type { Connection } from "../store/index.ts";
 import { memoryConnectionStore } from "../store/memory/index.ts";
 import { Lift, type LiftOptions } from "./index.ts";
-import { lambdaContext, messageEvent, type RecordingConnections, recordingConnections } from "./testing.ts";
+import {
+  connectEvent,
+  lambdaContext,
+  messageEvent,
+  type RecordingConnections,
+  recordingConnections,
+} from "./testing.ts";
 
 const ENDPOINT = "https://api.example.com/test";
 const OLD = Date.now() - 3_600_000;
@@ -71,17 +77,17 @@ it("leaves a broadcast that its context has no time for", async () => {
   expect(left.sort()).toEqual(["a", "b"]);
 });
 
-it("tells an event its API's endpoint, as rows keep it", async () => {
-  const { app } = await world({ connections: recordingConnections() });
-  let endpoint = "";
+it("tells an event its API's endpoint and its connection's end, as the row has them", async () => {
+  const { app, connectionStore } = await world({ connections: recordingConnections(), lifetimeMs: 60_000 });
+  const told: object[] = [];
   app.webSocket("where", (ctx) => {
-    endpoint = ctx.asWebSocket().endpoint;
+    const { endpoint, expiresAt } = ctx.asWebSocket();
+    told.push({ endpoint, expiresAt });
   });
-  const event = messageEvent(
-    "where",
-    {},
-    { requestContext: { domainName: "ws.example.com", stage: "live" } },
-  );
-  await app.webSocketHandler()(event, lambdaContext());
-  expect(endpoint).toBe("https://ws.example.com/live");
+  const handler = app.webSocketHandler();
+  const requestContext = { domainName: "ws.example.com", stage: "live", connectedAt: Date.now() };
+  await handler(connectEvent({ requestContext }), lambdaContext());
+  await handler(messageEvent("where", {}, { requestContext }), lambdaContext());
+  expect(await connectionStore.get(connectEvent().requestContext.connectionId)).toMatchObject(told[0]!);
+  expect(told).toEqual([{ endpoint: "https://ws.example.com/live", expiresAt: expect.any(Number) }]);
 });

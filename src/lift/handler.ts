@@ -28,13 +28,11 @@ import { untilDeadline } from "./deadline.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
 import { clientError, LiftError, refusing } from "./errors.ts";
 import { errorBody, errorFrame } from "./frames.ts";
+import { rowExpiry } from "./lifetime.ts";
 import { tell } from "./logger.ts";
 import type { Settings } from "./options.ts";
 import type { Chain, Routes } from "./router.ts";
 import { fromStore } from "./state.ts";
-
-/** How long after the longest lifetime a row still stands, for a `$disconnect` that comes late. */
-const ROW_GRACE_MS = 10 * 60 * 1000;
 
 /** Runs one event through its chain: what `webSocketHandler` hands to Lambda. */
 export function handleEvent(
@@ -121,7 +119,7 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
     ...(identity.userAgent === undefined ? {} : { userAgent: identity.userAgent }),
     endpoint: endpointOf(ctx.event),
     connectedAt,
-    expiresAt: connectedAt + settings.lifetimeMs + ROW_GRACE_MS,
+    expiresAt: rowExpiry(ctx.event, settings),
   };
   if (!(await fromStore(store.save(row, ctx.lambda)))) throw new LiftError("CONNECTION_CLOSED");
   if (ctx.remainingTime() > 0) return;

@@ -1,3 +1,4 @@
+export type { BroadcastReport } from "../apigw/index.ts";
 export {
   type AppBroadcastOptions,
   type DisconnectOptions,

@@ -14,6 +14,7 @@ import { broadcastAt } from "./broadcast.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
 import { LiftError } from "./errors.ts";
 import { stringify } from "./json.ts";
+import { rowExpiry } from "./lifetime.ts";
 import type { Settings } from "./options.ts";
 
 /** Sends to this event's connection and to any other. For trusted server code: it takes whatever id it is given. */
@@ -35,6 +36,11 @@ export class WebSocketContext {
   /** The @connections endpoint of the event's API, as rows keep it: `https://{domainName}/{stage}`. */
   get endpoint(): string {
     return endpointOf(this.#event);
+  }
+
+  /** From when on the event's connection can't be open any more, as its row keeps it; ms since the epoch. */
+  get expiresAt(): number {
+    return rowExpiry(this.#event, this.#settings);
   }
 
   /**

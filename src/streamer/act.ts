@@ -1,0 +1,46 @@
+import { LiftError } from "../lift/index.ts";
+import type { LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
+import type { Core, Session } from "./core.ts";
+import { heartbeat } from "./heartbeat.ts";
+import { history } from "./history.ts";
+import { presence, setPresence } from "./presence.ts";
+import { publish } from "./publish.ts";
+import { subscribe, unsubscribe } from "./subscribe.ts";
+
+/** Does what a client asks, and answers it. @throws {LiftError} and nothing has been answered */
+export function act(request: Request, session: Session, core: Core): Promise<void> {
+  switch (request.action) {
+    case "subscribe":
+      return subscribe(request.payload, session, core);
+    case "unsubscribe":
+      return unsubscribe(request.payload, session, core);
+    case "publish":
+      return publish(request.payload, session, core);
+    case "history":
+      return history(request.payload, session, core);
+    case "presence":
+      return presence(request.payload, session, core);
+    case "set_presence":
+      return setPresence(request.payload, session, core);
+    case "heartbeat":
+      return heartbeat(request.payload, session, core);
+    case "refresh":
+      return refresh(request.payload, session, core);
+    case "message":
+      return message(request.payload, session, core);
+  }
+}
+
+async function refresh({ token }: RefreshPayload, { ctx }: Session, core: Core): Promise<void> {
+  if (core.refresh === undefined) {
+    throw new LiftError("NOT_FOUND", { message: "There are no tokens to refresh here" });
+  }
+  await core.refresh(ctx, token);
+}
+
+/** As the first clients speak. */
+function message({ type, channel, data }: LegacyMessage, session: Session, core: Core): Promise<void> {
+  if (type !== "presence") return publish({ channel, data }, session, core);
+  const { state } = data;
+  return setPresence({ channel, ...(state === undefined ? {} : { state }) }, session, core);
+}

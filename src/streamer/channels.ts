@@ -1,0 +1,157 @@
+import { LiftError } from "../lift/index.ts";
+import { type ChannelName, LIMITS, parseChannel } from "../protocol/index.ts";
+import type { HistoryBounds } from "../store/index.ts";
+import { type Check, checkOptions, FLAG, FUNCTION, integer, isRecord, RECORD } from "./check-options.ts";
+import { channelKey } from "./keys.ts";
+
+/** Who asks, as the server has established it on `$connect`. */
+export interface Identity {
+  /** Absent: anonymous. */
+  readonly userId?: string;
+  /** Absent: a scope of its own. */
+  readonly tenantId?: string;
+  readonly roles: readonly string[];
+  readonly permissions: readonly string[];
+}
+
+/** Whether somebody may. Only `true` lets them; what it throws refuses, a `LiftError` with its code. */
+export type Rule = (identity: Identity, channel: ChannelName) => boolean | Promise<boolean>;
+
+/** What holds for all channels of a namespace. */
+export interface NamespaceOptions {
+  /** Default `at-least-once`: every message has a position, and what somebody missed can be had again. */
+  readonly delivery?: "at-most-once" | "at-least-once";
+  /** How far back. Default 100 messages and 300,000 ms; minimum of both 0. At-least-once only. */
+  readonly history?: Partial<HistoryBounds>;
+  /** Whether members see who is there. Default false. */
+  readonly presence?: boolean;
+  /**
+   * Who may subscribe, and read history and presence. Default: nobody. Of the namespaces `user` and `tenant`: the user,
+   * and the tenant's members, whom a rule can only narrow.
+   */
+  readonly subscribe?: Rule;
+  /** Which clients may publish. Default: none; the server always may. */
+  readonly publish?: Rule;
+  /** The largest `data`, in bytes of JSON. Default 16,384; 1 to 98,304, of which a client's message takes 32,768. */
+  readonly maxBytes?: number;
+}
+
+export interface Namespace {
+  /** At-least-once only. */
+  readonly bounds: HistoryBounds | undefined;
+  readonly presence: boolean;
+  readonly subscribe: readonly Rule[];
+  readonly publish: readonly Rule[];
+  readonly maxBytes: number;
+}
+
+/** One channel of one tenant. */
+export interface Channel {
+  /** `namespace:name` */
+  readonly text: string;
+  readonly name: ChannelName;
+  /** Its name in the stores. */
+  readonly key: string;
+  readonly namespace: Namespace;
+}
+
+/** What is left of a frame is room for the rest of a message. */
+const MAX_DATA_BYTES = LIMITS.frameBytes - 32_768;
+
+const CHECKS: { readonly [Name in keyof Required<NamespaceOptions>]: Check } = {
+  delivery: {
+    test: (value) => value === "at-most-once" || value === "at-least-once",
+    takes: "at-most-once or at-least-once",
+  },
+  history: RECORD,
+  presence: FLAG,
+  subscribe: FUNCTION,
+  publish: FUNCTION,
+  maxBytes: integer(1, MAX_DATA_BYTES),
+};
+
+const HISTORY_CHECKS: { readonly [Name in keyof HistoryBounds]: Check } = {
+  size: integer(0),
+  ageMs: integer(0),
+};
+
+const nobody: Rule = () => false;
+
+/** Whose a namespace is, whatever a rule says. */
+const OWN_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
+  ["user", ({ userId }, { name }) => userId === name],
+  ["tenant", ({ tenantId }, { name }) => tenantId === name],
+]);
+
+/** The channels there can be, and who may what in them. */
+export class Channels {
+  readonly #namespaces: ReadonlyMap<string, Namespace>;
+
+  /** @throws {LiftError} INVALID_OPTION */
+  constructor(options: { readonly [namespace: string]: NamespaceOptions }) {
+    const isNamespace = (name: string) => parseChannel(`${name}:x`)?.namespace === name;
+    const names = Object.keys(options);
+    const wrong = names.find((name) => !isNamespace(name));
+    if (names.length === 0 || wrong !== undefined) {
+      const message = wrong === undefined ? "channels names no namespace" : `${wrong} is no namespace`;
+      throw new LiftError("INVALID_OPTION", { message });
+    }
+    this.#namespaces = new Map(names.map((name) => [name, readNamespace(name, options[name] ?? {})]));
+  }
+
+  /** @throws {LiftError} VALIDATION_ERROR, NOT_FOUND */
+  find(text: string, tenantId: string | undefined): Channel {
+    const name = parseChannel(text);
+    if (name === undefined) throw new LiftError("VALIDATION_ERROR", { message: "That is no channel's name" });
+    const namespace = this.#namespaces.get(name.namespace);
+    if (namespace === undefined) throw new LiftError("NOT_FOUND", { message: "There is no such namespace" });
+    return { text, name, key: channelKey(tenantId, text), namespace };
+  }
+}
+
+/** @throws {LiftError} FORBIDDEN, or what a rule throws */
+export async function assertMay(
+  right: "subscribe" | "publish",
+  identity: Identity,
+  { name, namespace }: Channel,
+): Promise<void> {
+  for (const rule of namespace[right]) {
+    if ((await rule(identity, name)) !== true) throw new LiftError("FORBIDDEN");
+  }
+}
+
+/** @throws {LiftError} NOT_FOUND: the namespace is at-most-once */
+export function boundsOf({ namespace }: Channel): HistoryBounds {
+  if (namespace.bounds !== undefined) return namespace.bounds;
+  throw new LiftError("NOT_FOUND", { message: "The namespace keeps no history" });
+}
+
+/** @throws {LiftError} NOT_FOUND */
+export function assertPresence({ namespace }: Channel): void {
+  if (!namespace.presence) throw new LiftError("NOT_FOUND", { message: "The namespace has no presence" });
+}
+
+function readNamespace(name: string, options: NamespaceOptions): Namespace {
+  const where = `channels.${name}.`;
+  checkOptions(options, CHECKS, where);
+  const { delivery = "at-least-once", history, presence = false, maxBytes = 16_384 } = options;
+  if (history !== undefined && delivery === "at-most-once") {
+    throw new LiftError("INVALID_OPTION", { message: `${where}history: at-most-once keeps none` });
+  }
+  if (isRecord(history)) checkOptions(history, HISTORY_CHECKS, `${where}history.`);
+  const own = OWN_RULES.get(name);
+  return {
+    bounds:
+      delivery === "at-most-once"
+        ? undefined
+        : { size: history?.size ?? 100, ageMs: history?.ageMs ?? 5 * 60_000 },
+    presence,
+    subscribe: own === undefined ? [options.subscribe ?? nobody] : [own, ...listed(options.subscribe)],
+    publish: [options.publish ?? nobody],
+    maxBytes,
+  };
+}
+
+function listed(rule: Rule | undefined): Rule[] {
+  return rule === undefined ? [] : [rule];
+}

@@ -1,0 +1,35 @@
+import type { AnyContext, BroadcastReport, Logger } from "../lift/index.ts";
+import type { ChannelStore, TimeBudget } from "../store/index.ts";
+import type { Channels, Identity } from "./channels.ts";
+import type { Departures } from "./departures.ts";
+import type { FanOut } from "./fan-out.ts";
+import type { Turns } from "./turns.ts";
+
+/** What all that a Streamer does shares. */
+export interface Core {
+  readonly channels: Channels;
+  readonly store: ChannelStore;
+  readonly fanOut: FanOut;
+  readonly departures: Departures;
+  readonly turns: Turns;
+  readonly maxSubscriptions: number;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** By a new token, where there is authentication. */
+  readonly refresh: ((ctx: AnyContext, token: string) => Promise<void>) | undefined;
+}
+
+/** In what something is done: an event, or a call of the server's own. */
+export interface Scope {
+  readonly budget: TimeBudget | undefined;
+  readonly logger: Logger;
+  /** To those behind one endpoint; its results are of those that were not sent to. */
+  broadcast(endpoint: string, connectionIds: readonly string[], frame: string): Promise<BroadcastReport>;
+}
+
+/** One client's message. */
+export interface Session extends Scope {
+  readonly ctx: AnyContext;
+  readonly identity: Identity;
+  readonly requestId: string;
+}

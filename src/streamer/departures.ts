@@ -1,0 +1,90 @@
+import { randomUUID } from "node:crypto";
+import type { PresenceMessage } from "../protocol/index.ts";
+import type { ChannelStore, Json, Presence } from "../store/index.ts";
+import type { Scope } from "./core.ts";
+import { allFromStore, fromStore, log } from "./failures.ts";
+import type { FanOut } from "./fan-out.ts";
+import { channelOf } from "./keys.ts";
+
+/** Takes connections out of channels, and tells the members who comes and goes. */
+export class Departures {
+  readonly #store: ChannelStore;
+  readonly #fanOut: FanOut;
+  readonly #now: () => number;
+
+  constructor(store: ChannelStore, fanOut: FanOut, now: () => number) {
+    this.#store = store;
+    this.#fanOut = fanOut;
+    this.#now = now;
+  }
+
+  /** Tells the members of a channel of a user, and takes out those that have left without a word. */
+  async announce(
+    key: string,
+    event: PresenceMessage["event"],
+    user: { readonly userId: string; readonly state?: Json },
+    scope: Scope,
+  ): Promise<void> {
+    await this.removeGone(await this.#tell(key, event, user, scope), scope);
+  }
+
+  /** Takes a connection out of one channel. @throws {LiftError} STORE_FAILED */
+  async leave(key: string, connectionId: string, scope: Scope): Promise<void> {
+    await this.removeGone(await this.#leave(key, connectionId, scope), scope);
+  }
+
+  /**
+   * Takes connections out of every channel they are in. No failure keeps another channel from being left.
+   * @returns whether all of them were left
+   */
+  async removeGone(connectionIds: readonly string[], scope: Scope): Promise<boolean> {
+    let whole = true;
+    const gone = new Set(connectionIds);
+    // A Set hands out what is added to it meanwhile: those that were told of a departure, and are gone too.
+    for (const connectionId of gone) {
+      const failed = (error: unknown) => {
+        whole = false;
+        log(scope.logger, "error", "A channel was not left", { connectionId, error });
+        return [];
+      };
+      const keys = await allFromStore(this.#store.members.channelsOf(connectionId, scope.budget)).catch(
+        failed,
+      );
+      const more = await Promise.all(keys.map((key) => this.#leave(key, connectionId, scope).catch(failed)));
+      for (const id of more.flat()) gone.add(id);
+    }
+    return whole;
+  }
+
+  /** Resolves to whom it found gone. */
+  async #leave(key: string, connectionId: string, scope: Scope): Promise<readonly string[]> {
+    const left = await fromStore(this.#store.members.remove(key, connectionId, scope.budget));
+    return left === undefined ? [] : this.#tell(key, "leave", left, scope);
+  }
+
+  /** What is told is not stored, and who was not told asks for `presence`. Resolves to whom it found gone. */
+  async #tell(
+    key: string,
+    event: PresenceMessage["event"],
+    { userId, state }: Pick<Presence, "userId" | "state">,
+    scope: Scope,
+  ): Promise<readonly string[]> {
+    const message: PresenceMessage = {
+      type: "presence",
+      id: randomUUID(),
+      channel: channelOf(key),
+      event,
+      user: userId,
+      at: this.#now(),
+      ...(state === undefined || event === "leave" ? {} : { state }),
+    };
+    try {
+      const { complete, gone } = await this.#fanOut.send(key, JSON.stringify(message), scope);
+      if (!complete) log(scope.logger, "warn", "There was no time to tell all of a presence", { event });
+      return gone;
+    } catch (error) {
+      log(scope.logger, "error", "A presence was not told", { event, error });
+      return [];
+    }
+  }
+}

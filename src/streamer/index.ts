@@ -1,0 +1,9 @@
+export type { Identity, NamespaceOptions, Rule } from "./channels.ts";
+export type { StreamerOptions } from "./options.ts";
+export {
+  createStreamer,
+  type PublishOptions,
+  type ResumeOptions,
+  type ServerOptions,
+  type Streamer,
+} from "./streamer.ts";

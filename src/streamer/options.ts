@@ -1,0 +1,63 @@
+import type { AnyState, LiftOptions, Middleware } from "../lift/index.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth.ts";
+import type { ChannelStore } from "../store/index.ts";
+import type { NamespaceOptions } from "./channels.ts";
+import { type Check, checkOptions, integer, isRecord, RECORD } from "./check-options.ts";
+
+export interface StreamerOptions extends Omit<LiftOptions<AnyState>, "defaultHandler"> {
+  /** The namespaces there are; whatever is in no other is NOT_FOUND. At least one. */
+  readonly channels: { readonly [namespace: string]: NamespaceOptions };
+  /** Where histories and members are kept. */
+  readonly store: ChannelStore;
+  /**
+   * What `webSocketAuth` made. It runs before all other middleware, and `refresh` is its own. Without it, the identity
+   * is what an authorizer or a middleware on `$connect` says.
+   */
+  readonly auth?: WebSocketAuth;
+  /** Around every event, the first outermost. */
+  readonly middleware?: readonly (Middleware | readonly Middleware[])[];
+  /** Of one connection. Default 100, minimum 1. */
+  readonly maxSubscriptions?: number;
+}
+
+/** Lift checks those that it takes. */
+const LIFTS: Check = { test: () => true, takes: "anything" };
+
+const CHECKS: { readonly [Name in keyof Required<StreamerOptions>]: Check } = {
+  channels: RECORD,
+  store: { test: isChannelStore, takes: "a ChannelStore" },
+  auth: {
+    test: (value) => typeof value === "function" && "refresh" in value && "identity" in value,
+    takes: "what webSocketAuth made",
+  },
+  middleware: { test: isMiddleware, takes: "an array of middleware" },
+  maxSubscriptions: integer(1),
+  connectionStore: LIFTS,
+  schedule: LIFTS,
+  logger: LIFTS,
+  connections: LIFTS,
+  identity: LIFTS,
+  now: LIFTS,
+  lifetimeMs: LIFTS,
+  deadlineMarginMs: LIFTS,
+};
+
+/** @throws {LiftError} INVALID_OPTION */
+export function checkStreamerOptions(options: StreamerOptions): void {
+  // What must be there is, when it is missing, nothing that its check takes.
+  checkOptions(Object.assign({ channels: null, store: null }, options), CHECKS);
+}
+
+function isChannelStore(value: unknown): boolean {
+  const has = (part: unknown, ...names: string[]) =>
+    isRecord(part) && names.every((name) => typeof part[name] === "function");
+  return (
+    isRecord(value) &&
+    has(value.history, "append", "history", "head", "finish", "checkpoint", "unfinished") &&
+    has(value.members, "add", "remove", "channelsOf", "pages", "count", "present", "setState")
+  );
+}
+
+function isMiddleware(value: unknown): boolean {
+  return Array.isArray(value) && value.flat().every((one) => typeof one === "function");
+}

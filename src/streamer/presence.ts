@@ -1,0 +1,54 @@
+import { LiftError } from "../lift/index.ts";
+import type { PresencePayload, SetPresencePayload, UserPresence } from "../protocol/index.ts";
+import type { Presence } from "../store/index.ts";
+import { answer, response } from "./answers.ts";
+import { assertMay, assertPresence, type Channel } from "./channels.ts";
+import type { Core, Session } from "./core.ts";
+import { fromStore } from "./failures.ts";
+import { Space } from "./messages.ts";
+
+export async function presence(
+  { channel: text }: PresencePayload,
+  session: Session,
+  core: Core,
+): Promise<void> {
+  const channel = core.channels.find(text, session.identity.tenantId);
+  await assertMay("subscribe", session.identity, channel);
+  const space = new Space(response(session.requestId, { users: [], more: false }));
+  await answer<"presence">(session, await fromStore(readPresence(channel, space, core)));
+}
+
+/** As many as there is space for. */
+async function readPresence(channel: Channel, space: Space, { store, now }: Core) {
+  assertPresence(channel);
+  const users: UserPresence[] = [];
+  for await (const one of store.members.present(channel.key, now())) {
+    const fitting = space.first([userPresence(one)]);
+    if (fitting.length === 0) return { users, more: true };
+    users.push(...fitting);
+  }
+  return { users, more: false };
+}
+
+export function userPresence({ userId, since, state }: Presence): UserPresence {
+  return { user: userId, since, ...(state === undefined ? {} : { state }) };
+}
+
+export async function setPresence(
+  { channel: text, state }: SetPresencePayload,
+  session: Session,
+  core: Core,
+): Promise<void> {
+  const { identity, budget } = session;
+  const channel = core.channels.find(text, identity.tenantId);
+  await assertMay("subscribe", identity, channel);
+  assertPresence(channel);
+  const { userId } = identity;
+  if (userId === undefined)
+    throw new LiftError("UNAUTHORIZED", { message: "Who is anonymous shows nothing" });
+  const isThere = await fromStore(core.store.members.setState(channel.key, userId, state, budget));
+  if (!isThere) throw new LiftError("FORBIDDEN", { message: "The user is not in the channel" });
+  const user = { userId, ...(state === undefined ? {} : { state }) };
+  const announce = core.departures.announce(channel.key, "update", user, session);
+  await Promise.all([answer<"set_presence">(session, {}), announce]);
+}

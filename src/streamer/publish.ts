@@ -1,0 +1,131 @@
+import { hash, randomUUID } from "node:crypto";
+import { LiftError } from "../lift/index.ts";
+import type { ChannelMessage, PublishPayload, PublishResult } from "../protocol/index.ts";
+import type { Appended, HistoryBounds, Json, NewMessage } from "../store/index.ts";
+import { answer } from "./answers.ts";
+import { assertMay, type Channel } from "./channels.ts";
+import type { Core, Scope, Session } from "./core.ts";
+import { fromStore, log } from "./failures.ts";
+import type { Reached } from "./fan-out.ts";
+import { channelOf } from "./keys.ts";
+import { channelMessage, sizeOf } from "./messages.ts";
+
+/** What is published, and by whom. */
+export interface Publication {
+  readonly data: Json;
+  readonly userId?: string | undefined;
+  /** Whose `key` it is: two of one kind and name are the same publisher. */
+  readonly publisher: readonly ["client" | "server", string | null];
+  readonly key?: string | undefined;
+}
+
+/** A message that has been published: what to answer, and the fan-out that may still be to come. */
+interface Published {
+  readonly result: PublishResult;
+  /** Never rejects. */
+  readonly fanOut: () => Promise<unknown>;
+}
+
+export async function publish(payload: PublishPayload, session: Session, core: Core): Promise<void> {
+  const { identity } = session;
+  const channel = core.channels.find(payload.channel, identity.tenantId);
+  await assertMay("publish", identity, channel);
+  const { data, key } = payload;
+  const { userId } = identity;
+  const publication: Publication = { data, key, userId, publisher: ["client", userId ?? null] };
+  const { result, fanOut } = await publishTo(channel, publication, session, core);
+  // Beside each other, for the publisher waits for its answer; both in the event, which a Lambda freezes behind.
+  await Promise.all([answer<"publish">(session, result), fanOut()]);
+}
+
+/**
+ * Stores a message, or, at-most-once, hands it over.
+ * @throws {LiftError} TOO_LARGE, STORE_FAILED
+ */
+export async function publishTo(
+  channel: Channel,
+  publication: Publication,
+  scope: Scope,
+  core: Core,
+): Promise<Published> {
+  assertSize(channel, publication.data);
+  const { data, userId, key, publisher } = publication;
+  const message: NewMessage = {
+    id: randomUUID(),
+    data,
+    at: core.now(),
+    ...(userId === undefined ? {} : { userId }),
+    // A publisher's keys are its own; hashed, they are as short as the store asks, whoever's they are.
+    ...(key === undefined ? {} : { key: hash("sha256", JSON.stringify([...publisher, key]), "base64url") }),
+  };
+  const { bounds } = channel.namespace;
+  if (bounds === undefined) return handOver(channel, message, scope, core);
+  return store(channel, message, bounds, scope, core);
+}
+
+async function store(
+  { key }: Channel,
+  message: NewMessage,
+  bounds: HistoryBounds,
+  scope: Scope,
+  core: Core,
+): Promise<Published> {
+  const appended = await fromStore(core.store.history.append(key, message, bounds, scope.budget));
+  const { epoch, duplicate } = appended;
+  const { id, offset } = appended.message;
+  return {
+    result: { id, position: { epoch, offset } },
+    // Whoever stored the first one fans it out.
+    fanOut: duplicate ? async () => {} : () => fanOutStored(key, appended, scope, core),
+  };
+}
+
+async function handOver(
+  { key, text }: Channel,
+  { id, data, at, userId }: NewMessage,
+  scope: Scope,
+  { fanOut, departures }: Core,
+): Promise<Published> {
+  const user = userId === undefined ? {} : { user: userId };
+  const message: ChannelMessage = { type: "message", id, channel: text, data, at, ...user };
+  const { complete, gone } = await fromStore(fanOut.send(key, JSON.stringify(message), scope));
+  if (!complete) log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
+  return { result: { id }, fanOut: () => departures.removeGone(gone, scope) };
+}
+
+/**
+ * Sends a stored message to whoever is in the channel. What fails stays unfinished in the store, for `resume`, and
+ * meanwhile its subscribers find out by the next position. Never rejects.
+ * @param from where another has left it
+ * @returns whether it has been sent to everyone
+ */
+export async function fanOutStored(
+  key: string,
+  { epoch, message }: Pick<Appended, "epoch" | "message">,
+  scope: Scope,
+  { fanOut, departures, store: { history } }: Core,
+  from?: string,
+): Promise<boolean> {
+  const { offset, id } = message;
+  const failed = (what: string) => (error: unknown) =>
+    log(scope.logger, "error", what, { messageId: id, error });
+  const checkpoint = (cursor: string) =>
+    history.checkpoint(key, offset, cursor, scope.budget).catch(failed("A fan-out's place was not kept"));
+  const frame = JSON.stringify(channelMessage(channelOf(key), epoch, message));
+  try {
+    const reached: Reached = await fanOut.send(key, frame, scope, { from, reached: checkpoint });
+    if (reached.complete) await history.finish(key, offset, scope.budget);
+    else log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
+    await departures.removeGone(reached.gone, scope);
+    return reached.complete;
+  } catch (error) {
+    failed("A fan-out was left unfinished")(error);
+    return false;
+  }
+}
+
+function assertSize({ namespace }: Channel, data: Json): void {
+  if (sizeOf(data) <= namespace.maxBytes) return;
+  const message = `The namespace takes data of ${namespace.maxBytes} bytes at most`;
+  throw new LiftError("TOO_LARGE", { status: 413, message });
+}

@@ -1,0 +1,207 @@
+import { type AnyContext, jsonLogger, Lift, LiftError, type Logger } from "../lift/index.ts";
+import {
+  type HistoryResult,
+  type PublishResult,
+  parseRequest,
+  type UserPresence,
+} from "../protocol/index.ts";
+import type { Json, TimeBudget } from "../store/index.ts";
+import { act } from "./act.ts";
+import { assertPresence, type Channel, Channels, type Identity } from "./channels.ts";
+import type { Core, Scope, Session } from "./core.ts";
+import { Departures } from "./departures.ts";
+import { asLiftError, fromStore } from "./failures.ts";
+import { FanOut } from "./fan-out.ts";
+import { type HistoryRequest, readHistory } from "./history.ts";
+import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
+import { userPresence } from "./presence.ts";
+import { fanOutStored, publishTo } from "./publish.ts";
+import { Turns } from "./turns.ts";
+
+/** Whose channel a call of the server's own is about. */
+export interface ServerOptions {
+  /** Absent: the scope of connections without a tenant. */
+  readonly tenantId?: string | undefined;
+  /** A Lambda's context: the call ends in its time. Default: each step of it in 60 s. */
+  readonly context?: TimeBudget | undefined;
+}
+
+export interface PublishOptions extends ServerOptions {
+  /** Who the message says it is from. Default: nobody, the server. */
+  readonly userId?: string | undefined;
+  /** The same key within 5 minutes publishes once, in an at-least-once channel. Any text. */
+  readonly key?: string | undefined;
+}
+
+export interface ResumeOptions {
+  /** Only what was stored before; ms since the epoch. Default: now, which is right where nothing is published yet. */
+  readonly storedBefore?: number | undefined;
+  readonly context?: TimeBudget | undefined;
+}
+
+/**
+ * An application of channels. Each of its calls may reject with a `LiftError`: VALIDATION_ERROR (no channel's name),
+ * NOT_FOUND (no such namespace, or it has nothing of the kind), TOO_LARGE, STORE_FAILED.
+ */
+export class Streamer {
+  /** What runs: hand it to `start`, or export its `webSocketHandler()`. Routes and middleware of your own go there. */
+  readonly app: Lift;
+  readonly #core: Core;
+  readonly #logger: Logger;
+
+  /** @throws {LiftError} INVALID_OPTION */
+  constructor(options: StreamerOptions) {
+    checkStreamerOptions(options);
+    const { channels, store, auth, middleware = [], maxSubscriptions = 100, ...lift } = options;
+    const { logger = jsonLogger(), now = Date.now } = lift;
+    const fanOut = new FanOut(store, now);
+    this.#core = {
+      channels: new Channels(channels),
+      store,
+      fanOut,
+      departures: new Departures(store, fanOut, now),
+      turns: new Turns(),
+      maxSubscriptions,
+      now,
+      refresh: auth?.refresh,
+    };
+    this.#logger = logger;
+    const identify =
+      auth === undefined
+        ? identityOf
+        : (ctx: AnyContext) => ({ ...identityOf(ctx), ...rights(auth.identity(ctx)) });
+    this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx, identify) });
+    this.app.use(auth === undefined ? [] : [auth], ...middleware);
+    this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
+  }
+
+  /**
+   * Publishes, whatever the rules for clients say. Resolves when the message is stored and has been sent; what was
+   * stored, and could not be sent to everyone, resolves too.
+   */
+  async publish(
+    channel: string,
+    data: Json,
+    { tenantId, userId, key, context }: PublishOptions = {},
+  ): Promise<PublishResult> {
+    const to = this.#core.channels.find(channel, tenantId);
+    const publication = { data: asSent(data), userId, key, publisher: ["server", userId ?? null] as const };
+    const { result, fanOut } = await publishTo(to, publication, this.#scope(context), this.#core);
+    await fanOut();
+    return result;
+  }
+
+  /** As the protocol's `history`, of any channel, and of any size. */
+  async history(
+    channel: string,
+    { tenantId, context, ...which }: ServerOptions & HistoryRequest = {},
+  ): Promise<HistoryResult> {
+    return readHistory(this.#core.channels.find(channel, tenantId), which, this.#core, context);
+  }
+
+  /** Each user who is in the channel once, in no order. */
+  async *presence(channel: string, { tenantId }: ServerOptions = {}): AsyncGenerator<UserPresence> {
+    const { key } = this.#withPresence(channel, tenantId);
+    const { store, now } = this.#core;
+    for await (const one of store.members.present(key, now())) yield userPresence(one);
+  }
+
+  /** The channel's connections. */
+  async count(channel: string, { tenantId }: ServerOptions = {}): Promise<number> {
+    const { channels, store, now } = this.#core;
+    return fromStore(store.members.count(channels.find(channel, tenantId).key, now()));
+  }
+
+  /**
+   * Goes on with what was stored and has not been sent to everyone, because the process that stored it has died: call
+   * it when one starts. Resolves to how many it has finished; what fails stays, and the log has the reasons.
+   */
+  async resume({ storedBefore = this.#core.now(), context }: ResumeOptions = {}): Promise<number> {
+    let finished = 0;
+    for await (const { channel, cursor, ...stored } of this.#core.store.history.unfinished(storedBefore)) {
+      if (await fanOutStored(channel, stored, this.#scope(context), this.#core, cursor)) finished++;
+    }
+    return finished;
+  }
+
+  #withPresence(channel: string, tenantId: string | undefined): Channel {
+    const found = this.#core.channels.find(channel, tenantId);
+    assertPresence(found);
+    return found;
+  }
+
+  async #message(ctx: AnyContext, identify: (ctx: AnyContext) => Identity): Promise<void> {
+    try {
+      const request = parseRequest("body" in ctx.event ? ctx.event.body : "");
+      const requestId = request.id ?? ctx.requestId;
+      const session: Session = { ...this.#eventScope(ctx), ctx, identity: identify(ctx), requestId };
+      await act(request, session, this.#core);
+    } catch (thrown) {
+      throw asLiftError(thrown);
+    }
+  }
+
+  async #disconnected(ctx: AnyContext): Promise<void> {
+    const { turns, departures } = this.#core;
+    const leave = () => departures.removeGone([ctx.connectionId], this.#eventScope(ctx));
+    const whole = await turns.take(ctx.connectionId, leave);
+    if (!whole) throw new LiftError("STORE_FAILED", { cause: "The log has what was not left" });
+  }
+
+  /** By the event's own way of sending, so that what observes it sees what it sends. */
+  #eventScope(ctx: AnyContext): Scope {
+    const ws = ctx.asWebSocket();
+    const { lambda: budget, logger } = ctx;
+    return {
+      budget,
+      logger,
+      broadcast: (endpoint, ids, frame) =>
+        endpoint === ws.endpoint
+          ? ws.broadcastMessage(ids, frame, { results: "unsent" })
+          : this.app.broadcast(endpoint, ids, frame, { context: budget, results: "unsent" }),
+    };
+  }
+
+  #scope(context: TimeBudget | undefined): Scope {
+    const options = { results: "unsent", ...(context && { context }) } as const;
+    return {
+      budget: context,
+      logger: this.#logger,
+      broadcast: (endpoint, ids, frame) => this.app.broadcast(endpoint, ids, frame, options),
+    };
+  }
+}
+
+/**
+ * Makes an application of channels.
+ * @throws {LiftError} INVALID_OPTION
+ */
+export function createStreamer(options: StreamerOptions): Streamer {
+  return new Streamer(options);
+}
+
+function identityOf({ userId, tenantId }: AnyContext): Identity {
+  return {
+    ...(userId === undefined ? {} : { userId }),
+    ...(tenantId === undefined ? {} : { tenantId }),
+    roles: [],
+    permissions: [],
+  };
+}
+
+function rights(
+  identity:
+    | { readonly roles?: readonly string[] | undefined; readonly permissions?: readonly string[] | undefined }
+    | undefined,
+) {
+  return { roles: identity?.roles ?? [], permissions: identity?.permissions ?? [] };
+}
+
+/** As clients get it, and a copy that a store may keep. @throws {LiftError} NOT_JSON */
+function asSent(data: Json): Json {
+  try {
+    return JSON.parse(JSON.stringify(data));
+  } catch (cause) {
+    throw new LiftError("NOT_JSON", { cause });
+  }
+}

@@ -1,0 +1,196 @@
+import { LiftError } from "../lift/index.ts";
+import {
+  type ChannelRequest,
+  LIMITS,
+  type Refused,
+  type Subscribed,
+  type SubscribePayload,
+  type UnsubscribePayload,
+} from "../protocol/index.ts";
+import { answer, response } from "./answers.ts";
+import { assertMay, type Channel } from "./channels.ts";
+import type { Core, Session } from "./core.ts";
+import { allFromStore, errorBody, fromStore } from "./failures.ts";
+import { readAfter, readPage } from "./history.ts";
+import { channelMessages, Space } from "./messages.ts";
+
+/** Histories that are read at a time: each may have megabytes. */
+const CONCURRENCY = 8;
+
+/** What an answer holds of a channel besides its messages, and its name: a position with an epoch of 128 bytes. */
+const ROOM_PER_CHANNEL = 320;
+
+/** One of the channels that are asked for, let in or refused. */
+interface Asked {
+  readonly request: ChannelRequest;
+  readonly channel?: Channel;
+  readonly refused?: Refused;
+  /** What the members are to be told of the user. */
+  readonly event?: "join" | "update" | undefined;
+}
+
+export async function subscribe({ channels }: SubscribePayload, session: Session, core: Core): Promise<void> {
+  // In turn, or a connection's messages would overlap, and each count the others' subscriptions as none.
+  const asked = await core.turns.take(session.ctx.connectionId, async () => {
+    const admitted = await admit(channels, session, core);
+    return Promise.all(admitted.map((one) => join(one, session, core)));
+  });
+  const answered = await answer<"subscribe">(session, { channels: await catchUp(asked, session, core) });
+  // Its $disconnect may have been here before it became a member.
+  if (!answered) return void (await core.departures.removeGone([session.ctx.connectionId], session));
+  for (const { request, channel, event } of asked) {
+    const { userId } = session.identity;
+    if (channel === undefined || event === undefined || userId === undefined) continue;
+    const user = { userId, ...(request.state === undefined ? {} : { state: request.state }) };
+    await core.departures.announce(channel.key, event, user, session);
+  }
+}
+
+export async function unsubscribe(
+  { channels }: UnsubscribePayload,
+  session: Session,
+  core: Core,
+): Promise<void> {
+  const { connectionId } = session.ctx;
+  const leave = async (text: string) => {
+    const { key } = core.channels.find(text, session.identity.tenantId);
+    await core.departures.leave(key, connectionId, session);
+  };
+  const left = await core.turns.take(connectionId, () => Promise.allSettled(channels.map(leave)));
+  const failed = left.find((one) => one.status === "rejected" && !isUnknown(one.reason));
+  if (failed?.status === "rejected") throw failed.reason;
+  await answer<"unsubscribe">(session, {});
+}
+
+/** Nobody can be in a channel that there is not. */
+function isUnknown(thrown: unknown): boolean {
+  return thrown instanceof LiftError && thrown.code === "NOT_FOUND";
+}
+
+/** Who may not, and what is too much, is refused. */
+async function admit(requests: readonly ChannelRequest[], session: Session, core: Core): Promise<Asked[]> {
+  const { identity, ctx, budget } = session;
+  const allowed = await Promise.all(
+    requests.map(async (request): Promise<Asked> => {
+      try {
+        const channel = core.channels.find(request.channel, identity.tenantId);
+        await assertMay("subscribe", identity, channel);
+        return { request, channel };
+      } catch (thrown) {
+        return refusing(request, thrown, session);
+      }
+    }),
+  );
+  const held = new Set(await allFromStore(core.store.members.channelsOf(ctx.connectionId, budget)));
+  return allowed.map((asked) => {
+    const { request, channel } = asked;
+    if (channel === undefined || held.has(channel.key)) return asked;
+    if (held.size >= core.maxSubscriptions) {
+      const message = `A connection has at most ${core.maxSubscriptions} subscriptions`;
+      return refusing(request, new LiftError("LIMIT_EXCEEDED", { status: 429, message }), session);
+    }
+    held.add(channel.key);
+    return asked;
+  });
+}
+
+function refusing(request: ChannelRequest, thrown: unknown, { logger }: Session): Asked {
+  return { request, refused: { channel: request.channel, error: errorBody(thrown, logger) } };
+}
+
+/** Makes the connection a member, before anything is read of what it is a member of. */
+async function join(asked: Asked, session: Session, { store, now }: Core): Promise<Asked> {
+  const { request, channel } = asked;
+  if (channel === undefined) return asked;
+  const { ctx, identity, budget } = session;
+  const { endpoint, expiresAt } = ctx.asWebSocket();
+  const userId = channel.namespace.presence ? identity.userId : undefined;
+  const member = {
+    connectionId: ctx.connectionId,
+    ...(userId === undefined ? {} : { userId }),
+    endpoint,
+    joinedAt: now(),
+    expiresAt,
+  };
+  try {
+    const isNew = await fromStore(store.members.add(channel.key, member, budget));
+    const shows = userId !== undefined && request.state !== undefined;
+    if (shows) await fromStore(store.members.setState(channel.key, userId, request.state, budget));
+    return { ...asked, event: isNew ? "join" : shows ? "update" : undefined };
+  } catch (thrown) {
+    return refusing(request, thrown, session);
+  }
+}
+
+/** What each channel has to tell, as much as one frame takes. */
+async function catchUp(
+  asked: readonly Asked[],
+  session: Session,
+  core: Core,
+): Promise<(Subscribed | Refused)[]> {
+  const around = asked.map(({ request: { channel }, refused }) => refused ?? { channel, _: PADDING });
+  const space = new Space(response(session.requestId, { channels: around as never }));
+  const results: (Subscribed | Refused)[] = [];
+  for (let start = 0; start < asked.length; start += CONCURRENCY) {
+    const read = asked
+      .slice(start, start + CONCURRENCY)
+      .map((one) => readOne(one, session, core, space.isFull));
+    for (const result of await Promise.all(read)) results.push(fitted(result, space));
+  }
+  return results;
+}
+
+const PADDING = " ".repeat(ROOM_PER_CHANNEL);
+
+async function readOne(
+  { request, channel, refused }: Asked,
+  session: Session,
+  core: Core,
+  isFull: boolean,
+): Promise<Subscribed | Refused> {
+  if (channel === undefined) return refused!;
+  try {
+    return await read(request, channel, session, core, isFull ? 1 : LIMITS.messages);
+  } catch (thrown) {
+    return { channel: channel.text, error: errorBody(thrown, session.logger) };
+  }
+}
+
+/** @param limit of messages; one is enough to see whether there are any */
+async function read(
+  { position: after, recent = 0 }: ChannelRequest,
+  channel: Channel,
+  { budget }: Session,
+  core: Core,
+  limit: number,
+): Promise<Subscribed> {
+  const { text, key, namespace } = channel;
+  if (namespace.bounds === undefined) {
+    return { channel: text, ...(after === undefined ? {} : { recovered: false, messages: [] }) };
+  }
+  if (after !== undefined) {
+    const { position, recovered, messages, more } = await readAfter(channel, after, limit, core, budget);
+    return {
+      channel: text,
+      position,
+      recovered,
+      messages: channelMessages(text, position.epoch, messages),
+      more,
+    };
+  }
+  if (recent === 0) return { channel: text, position: await fromStore(core.store.history.head(key, budget)) };
+  const page = await readPage(channel, { limit: Math.min(recent, limit) }, core, budget);
+  // A later head would have the client drop what reaches it as a member.
+  const position = { epoch: page.head.epoch, offset: page.messages.at(-1)?.offset ?? page.head.offset };
+  return { channel: text, position, messages: channelMessages(text, position.epoch, page.messages) };
+}
+
+/** Of what was missed the first that fit, for the rest is asked for behind them; else the newest. */
+function fitted(result: Subscribed | Refused, space: Space): Subscribed | Refused {
+  if ("error" in result || result.messages === undefined) return result;
+  if (result.recovered === undefined) return { ...result, messages: space.last(result.messages) };
+  const messages = space.first(result.messages);
+  const more = result.more === true || messages.length < result.messages.length;
+  const { more: _, ...rest } = result;
+  return { ...rest, messages, ...(more ? { more } : {}) };
+}
