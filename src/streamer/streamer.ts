@@ -1,4 +1,5 @@
 import { type AnyContext, jsonLogger, Lift, LiftError, type Logger } from "../lift/index.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth.ts";
 import {
   type HistoryResult,
   type PublishResult,
@@ -7,15 +8,17 @@ import {
 } from "../protocol/index.ts";
 import type { Json, TimeBudget } from "../store/index.ts";
 import { act } from "./act.ts";
-import { assertPresence, type Channel, Channels, type Identity } from "./channels.ts";
-import type { Core, Scope, Session } from "./core.ts";
+import { assertPresence, type Channel, Channels } from "./channels.ts";
+import type { Core, Scope } from "./core.ts";
 import { Departures } from "./departures.ts";
 import { asLiftError, fromStore } from "./failures.ts";
 import { FanOut } from "./fan-out.ts";
 import { type HistoryRequest, readHistory } from "./history.ts";
+import { identityOf } from "./identity.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { userPresence } from "./presence.ts";
 import { fanOutStored, publishTo } from "./publish.ts";
+import { eventScope, serverScope } from "./scopes.ts";
 import { Turns } from "./turns.ts";
 
 /** Whose channel a call of the server's own is about. */
@@ -47,6 +50,7 @@ export class Streamer {
   /** What runs: hand it to `start`, or export its `webSocketHandler()`. Routes and middleware of your own go there. */
   readonly app: Lift;
   readonly #core: Core;
+  readonly #auth: WebSocketAuth | undefined;
   readonly #logger: Logger;
 
   /** @throws {LiftError} INVALID_OPTION */
@@ -65,12 +69,9 @@ export class Streamer {
       now,
       refresh: auth?.refresh,
     };
+    this.#auth = auth;
     this.#logger = logger;
-    const identify =
-      auth === undefined
-        ? identityOf
-        : (ctx: AnyContext) => ({ ...identityOf(ctx), ...rights(auth.identity(ctx)) });
-    this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx, identify) });
+    this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx) });
     this.app.use(auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
   }
@@ -130,12 +131,12 @@ export class Streamer {
     return found;
   }
 
-  async #message(ctx: AnyContext, identify: (ctx: AnyContext) => Identity): Promise<void> {
+  async #message(ctx: AnyContext): Promise<void> {
     try {
       const request = parseRequest("body" in ctx.event ? ctx.event.body : "");
+      const identity = identityOf(ctx, this.#auth);
       const requestId = request.id ?? ctx.requestId;
-      const session: Session = { ...this.#eventScope(ctx), ctx, identity: identify(ctx), requestId };
-      await act(request, session, this.#core);
+      await act(request, { ...eventScope(ctx, this.app), ctx, identity, requestId }, this.#core);
     } catch (thrown) {
       throw asLiftError(thrown);
     }
@@ -143,32 +144,13 @@ export class Streamer {
 
   async #disconnected(ctx: AnyContext): Promise<void> {
     const { turns, departures } = this.#core;
-    const leave = () => departures.removeGone([ctx.connectionId], this.#eventScope(ctx));
+    const leave = () => departures.removeGone([ctx.connectionId], eventScope(ctx, this.app));
     const whole = await turns.take(ctx.connectionId, leave);
     if (!whole) throw new LiftError("STORE_FAILED", { cause: "The log has what was not left" });
   }
 
-  /** By the event's own way of sending, so that what observes it sees what it sends. */
-  #eventScope(ctx: AnyContext): Scope {
-    const ws = ctx.asWebSocket();
-    const { lambda: budget, logger } = ctx;
-    return {
-      budget,
-      logger,
-      broadcast: (endpoint, ids, frame) =>
-        endpoint === ws.endpoint
-          ? ws.broadcastMessage(ids, frame, { results: "unsent" })
-          : this.app.broadcast(endpoint, ids, frame, { context: budget, results: "unsent" }),
-    };
-  }
-
   #scope(context: TimeBudget | undefined): Scope {
-    const options = { results: "unsent", ...(context && { context }) } as const;
-    return {
-      budget: context,
-      logger: this.#logger,
-      broadcast: (endpoint, ids, frame) => this.app.broadcast(endpoint, ids, frame, options),
-    };
+    return serverScope(context, this.app, this.#logger);
   }
 }
 
@@ -178,23 +160,6 @@ export class Streamer {
  */
 export function createStreamer(options: StreamerOptions): Streamer {
   return new Streamer(options);
-}
-
-function identityOf({ userId, tenantId }: AnyContext): Identity {
-  return {
-    ...(userId === undefined ? {} : { userId }),
-    ...(tenantId === undefined ? {} : { tenantId }),
-    roles: [],
-    permissions: [],
-  };
-}
-
-function rights(
-  identity:
-    | { readonly roles?: readonly string[] | undefined; readonly permissions?: readonly string[] | undefined }
-    | undefined,
-) {
-  return { roles: identity?.roles ?? [], permissions: identity?.permissions ?? [] };
 }
 
 /** As clients get it, and a copy that a store may keep. @throws {LiftError} NOT_JSON */
