@@ -1,0 +1,117 @@
+// A Streamer in memory with clients that come, ask and go: what the tests of src/streamer stand on.
+import { type AnyContext, jsonLogger } from "../src/lift/index.ts";
+import {
+  connectEvent,
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  recordingConnections,
+} from "../src/lift/testing.ts";
+import type { Action, Payloads } from "../src/protocol/index.ts";
+import { memoryChannelStore, memoryConnectionStore } from "../src/store/memory/index.ts";
+import { createStreamer, type StreamerOptions } from "../src/streamer/index.ts";
+
+export const START = Date.UTC(2026, 0, 1);
+
+// biome-ignore lint/suspicious/noExplicitAny: what a test looks at in an answer, it says
+type Answer = any;
+
+export interface Person {
+  readonly user?: string;
+  readonly tenant?: string;
+}
+
+/** What a client writes as an action's payload: as it reads, but for maps. */
+type Written<Payload> = {
+  [Field in keyof Payload]: Payload[Field] extends ReadonlyMap<string, infer Value> | undefined
+    ? { readonly [name: string]: Value }
+    : Payload[Field];
+};
+
+const everyone = () => true;
+
+export const OPEN = { subscribe: everyone, publish: everyone };
+
+export function streamerWorld(options: Partial<StreamerOptions> = {}) {
+  let time = START;
+  const now = () => time;
+  const store = memoryChannelStore({ now });
+  const connectionStore = memoryConnectionStore({ now });
+  const connections = recordingConnections();
+  const lines: string[] = [];
+  const logger = jsonLogger({ level: "warn", write: (_level, line) => lines.push(line) });
+  const streamer = createStreamer({
+    channels: { room: { ...OPEN, presence: true }, flash: { ...OPEN, delivery: "at-most-once" } },
+    store,
+    connectionStore,
+    connections,
+    logger,
+    now,
+    middleware: [identifyByQuery],
+    ...options,
+  });
+  const handler = streamer.app.webSocketHandler();
+  const common = (connectionId: string) => ({
+    connectionId,
+    requestContext: { connectedAt: START, requestTimeEpoch: time },
+  });
+
+  const client = async (connectionId: string, { user, tenant }: Person = {}) => {
+    const query = { ...(user !== undefined && { user }), ...(tenant !== undefined && { tenant }) };
+    await handler(connectEvent({ ...common(connectionId), query }), lambdaContext());
+    let asked = 0;
+    const received = () => connections.jsonSentTo(connectionId) as Answer[];
+    /** Sends a message as it is, and gives what came for it. */
+    const send = async (body: unknown, context = lambdaContext()): Promise<Answer[]> => {
+      const before = received().length;
+      await handler(messageEvent("$default", body, common(connectionId)), context);
+      return received().slice(before);
+    };
+    return {
+      connectionId,
+      received,
+      send,
+      /** All of a type, without those that answer. */
+      pushed: (type: "message" | "presence") => received().filter((message) => message.type === type),
+      ask: async <Name extends Exclude<Action, "message">>(
+        action: Name,
+        payload: Written<Payloads[Name]>,
+        context = lambdaContext(),
+      ): Promise<Answer> => {
+        const id = `${connectionId}-${++asked}`;
+        await send({ id, action, payload }, context);
+        return received().find((message) => message.request_id === id);
+      },
+      leave: () => handler(disconnectEvent(common(connectionId)), lambdaContext()),
+    };
+  };
+  return {
+    streamer,
+    store,
+    connectionStore,
+    connections,
+    lines,
+    now,
+    client,
+    /** Moves the clock, in ms. */
+    later: (ms: number) => {
+      time += ms;
+    },
+  };
+}
+
+export type Client = Awaited<ReturnType<ReturnType<typeof streamerWorld>["client"]>>;
+
+async function identifyByQuery(ctx: AnyContext, next: () => Promise<void>): Promise<void> {
+  const [user, tenant] = [ctx.query("user"), ctx.query("tenant")];
+  if (user !== undefined) ctx.setUserId(user);
+  if (tenant !== undefined) ctx.setTenantId(tenant);
+  await next();
+}
+
+/** Everyone who is in a channel. */
+export async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const one of source) found.push(one);
+  return found;
+}
