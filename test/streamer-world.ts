@@ -19,6 +19,8 @@ type Answer = any;
 export interface Person {
   readonly user?: string;
   readonly tenant?: string;
+  /** Where there is authentication. */
+  readonly token?: string;
 }
 
 /** What a client writes as an action's payload: as it reads, but for maps. */
@@ -56,9 +58,10 @@ export function streamerWorld(options: Partial<StreamerOptions> = {}) {
     requestContext: { connectedAt: START, requestTimeEpoch: time },
   });
 
-  const client = async (connectionId: string, { user, tenant }: Person = {}) => {
-    const query = { ...(user !== undefined && { user }), ...(tenant !== undefined && { tenant }) };
-    await handler(connectEvent({ ...common(connectionId), query }), lambdaContext());
+  const client = async (connectionId: string, person: Person = {}) => {
+    const event = connectEvent({ ...common(connectionId), query: { ...person } });
+    const { statusCode } = await handler(event, lambdaContext());
+    if (statusCode !== 200) throw new Error(`It was refused with ${statusCode}`);
     let asked = 0;
     const received = () => connections.jsonSentTo(connectionId) as Answer[];
     /** Sends a message as it is, and gives what came for it. */

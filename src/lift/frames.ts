@@ -2,7 +2,7 @@ import { MAX_MESSAGE_BYTES } from "../apigw/index.ts";
 import type { AnyContext } from "./context.ts";
 import type { LiftError } from "./errors.ts";
 
-/** A client's name for its message is short; whatever is longer is no such name. */
+/** A client's name for its message is short; whatever is longer is no such name, and neither is nothing. */
 const MAX_ID_LENGTH = 1_024;
 
 /** What a client reads of an error. */
@@ -51,7 +51,7 @@ function fitting(write: () => string): string | undefined {
 export function messageId(ctx: AnyContext): string {
   try {
     const id = ctx.body("id");
-    return typeof id === "string" && id.length <= MAX_ID_LENGTH ? id : ctx.requestId;
+    return typeof id === "string" && id !== "" && id.length <= MAX_ID_LENGTH ? id : ctx.requestId;
   } catch {
     return ctx.requestId;
   }

@@ -16,6 +16,8 @@ import {
 import { position } from "./request.ts";
 
 const word = text(1, 1_024);
+/** Larger than a request's: an error answers a request that is refused for its id, under that id. */
+const requestId = text(1, 4_096);
 const dataObject: Reader<{ readonly [name: string]: Json }> = (value, path) => {
   object({})(value, path);
   return json()(value, path) as { readonly [name: string]: Json };
@@ -25,13 +27,13 @@ const MESSAGES: { readonly [Type in ServerMessage["type"]]: Reader<Extract<Serve
   {
     response: object({
       type: oneOf("response"),
-      request_id: word,
+      request_id: requestId,
       success: (value, path) => boolean(value, path) as true,
       data: dataObject,
     }),
     error: object({
       type: oneOf("error"),
-      request_id: optional(word),
+      request_id: optional(requestId),
       error: object({ code: word, message: text(0, 131_072), retry: boolean, details: optional(json()) }),
     }),
     message: object({

@@ -96,7 +96,9 @@ export class Channels {
       const message = wrong === undefined ? "channels names no namespace" : `${wrong} is no namespace`;
       throw new LiftError("INVALID_OPTION", { message });
     }
-    this.#namespaces = new Map(names.map((name) => [name, readNamespace(name, options[name] ?? {})]));
+    this.#namespaces = new Map(
+      names.map((name) => [name, readNamespace(name, options[name] as NamespaceOptions)]),
+    );
   }
 
   /** @throws {LiftError} VALIDATION_ERROR, NOT_FOUND */

@@ -14,13 +14,13 @@ export async function presence(
 ): Promise<void> {
   const channel = core.channels.find(text, session.identity.tenantId);
   await assertMay("subscribe", session.identity, channel);
+  assertPresence(channel);
   const space = new Space(response(session.requestId, { users: [], more: false }));
   await answer<"presence">(session, await fromStore(readPresence(channel, space, core)));
 }
 
 /** As many as there is space for. */
 async function readPresence(channel: Channel, space: Space, { store, now }: Core) {
-  assertPresence(channel);
   const users: UserPresence[] = [];
   for await (const one of store.members.present(channel.key, now())) {
     const fitting = space.first([userPresence(one)]);

@@ -1,0 +1,87 @@
+// Streamer's first clients, byte for byte: what they send, and what they read. Ids and epochs are the server's.
+import { expect, it } from "vitest";
+import { OPEN, START, streamerWorld } from "../../test/streamer-world.ts";
+import { webSocketAuth } from "../lift/middleware/auth.ts";
+
+const ID = "L0SM9cOFvHcCIhw=";
+
+/** A client that has connected with `?Authorization=`, and the texts that it is sent. */
+async function firstClient() {
+  const { client, connections } = streamerWorld({
+    channels: { room: { ...OPEN, presence: true }, stream: OPEN },
+    auth: webSocketAuth({ validateToken: (userId) => ({ userId, tenantId: "acme" }) }),
+    middleware: [],
+  });
+  const { send } = await client(ID, { Authorization: "ada" } as object);
+  return async (text: string) => {
+    const before = connections.sentTo(ID).length;
+    await send(text);
+    return connections.sentTo(ID).slice(before).map(anonymized);
+  };
+}
+
+/** UUIDs and epochs as `*`. */
+function anonymized(text: string): string {
+  return text.replace(/"(id|epoch)":"[^"]+"/g, '"$1":"*"');
+}
+
+it("answers what the first clients ask, as they read it", async () => {
+  const play = await firstClient();
+  expect(
+    await play(
+      '{"id":"r1","action":"subscribe","payload":{"channels":[{"channel":"room:a"},{"channel":"stream:s"}]},"metadata":{"user_id":"eve","tenant_id":"other"}}',
+    ),
+  ).toEqual([
+    '{"type":"response","request_id":"r1","success":true,"data":{"channels":[' +
+      '{"channel":"room:a","position":{"epoch":"*","offset":0}},' +
+      '{"channel":"stream:s","position":{"epoch":"*","offset":0}}]}}',
+    `{"type":"presence","id":"*","channel":"room:a","event":"join","user":"ada","at":${START}}`,
+  ]);
+});
+
+it.each([
+  ["no JSON", "{", "MALFORMED_JSON", "The message is not JSON", ""],
+  [
+    "no action",
+    '{"id":"r1"}',
+    "VALIDATION_ERROR",
+    "action must be text",
+    ',"details":{"path":"action","message":"must be text"}',
+  ],
+  ["an unknown one", '{"id":"r1","action":"fly"}', "NOT_FOUND", "There is no such action", ""],
+])("answers %s with an error of the old form", async (_what, text, code, message, details) => {
+  const play = await firstClient();
+  const id = text.includes("r1") ? "r1" : "Ti89OF32joEFbiA=";
+  expect(await play(text)).toEqual([
+    `{"type":"error","request_id":"${id}","error":{"code":"${code}","message":"${message}","retry":false${details}}}`,
+  ]);
+});
+
+it("takes the seed's message route: chat, presence and stream", async () => {
+  const play = await firstClient();
+  await play('{"action":"subscribe","payload":{"channels":[{"channel":"room:a"},{"channel":"stream:s"}]}}');
+  const message = (channel: string, data: string) =>
+    `{"type":"message","id":"*","channel":"${channel}","data":${data},"at":${START},"user":"ada","position":{"epoch":"*","offset":1}}`;
+  const response = (id: string, data: string) =>
+    `{"type":"response","request_id":"${id}","success":true,"data":${data}}`;
+  const stored = '{"id":"*","position":{"epoch":"*","offset":1}}';
+
+  const chat = '{"channel":"room:a","text":"hi"}';
+  expect(await play(`{"id":"r1","action":"message","type":"chat","data":${chat}}`)).toEqual([
+    response("r1", stored),
+    message("room:a", chat),
+  ]);
+  const stream = '{"channel":"stream:s","chunk":[1,2]}';
+  expect(await play(`{"action":"message","type":"stream","data":${stream}}`)).toEqual([
+    response("Ti89OF32joEFbiA=", stored),
+    message("stream:s", stream),
+  ]);
+  expect(
+    await play(
+      '{"id":"r3","action":"message","type":"presence","data":{"channel":"room:a","state":{"typing":true}}}',
+    ),
+  ).toEqual([
+    response("r3", "{}"),
+    `{"type":"presence","id":"*","channel":"room:a","event":"update","user":"ada","at":${START},"state":{"typing":true}}`,
+  ]);
+});
