@@ -14,7 +14,7 @@ import { Departures } from "./departures.ts";
 import { asLiftError, fromStore } from "./failures.ts";
 import { FanOut } from "./fan-out.ts";
 import { type HistoryRequest, readHistory } from "./history.ts";
-import { identityOf } from "./identity.ts";
+import { assertOpen, identityOf } from "./identity.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { userPresence } from "./presence.ts";
 import { fanOutStored, publishTo } from "./publish.ts";
@@ -133,6 +133,7 @@ export class Streamer {
 
   async #message(ctx: AnyContext): Promise<void> {
     try {
+      await assertOpen(ctx, this.app);
       const request = parseRequest("body" in ctx.event ? ctx.event.body : "");
       const identity = identityOf(ctx, this.#auth);
       const requestId = request.id ?? ctx.requestId;

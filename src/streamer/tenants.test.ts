@@ -1,0 +1,147 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
+import { type Client, streamerWorld } from "../../test/streamer-world.ts";
+import type { Position } from "../protocol/index.ts";
+import type { NamespaceOptions } from "./channels.ts";
+import { channelKey, channelOf } from "./keys.ts";
+
+const open: NamespaceOptions = { presence: true, subscribe: () => true, publish: () => true };
+const CHANNELS = {
+  room: open,
+  tenant: open,
+  user: open,
+  flash: { ...open, delivery: "at-most-once" } as const,
+};
+
+/** A missing tenant, and names that would be others' if anything were put together carelessly. */
+const TENANTS = [undefined, "null", "acme", '"acme"', "acme:room", '["acme"', 'acme","room:a'];
+const NAMES = ["room:a", 'room:a"]', "room:acme", "tenant:acme", "tenant:null", "flash:a"];
+const USERS_PER_TENANT = 2;
+
+interface Step {
+  readonly who: number;
+  readonly action:
+    | "subscribe"
+    | "unsubscribe"
+    | "publish"
+    | "history"
+    | "presence"
+    | "set_presence"
+    | "heartbeat"
+    | "leave";
+  readonly channel: string;
+  readonly position: number;
+  readonly key: boolean;
+}
+
+const step: fc.Arbitrary<Step> = fc.record({
+  who: fc.nat(2 * USERS_PER_TENANT - 1),
+  action: fc.constantFrom(
+    "subscribe",
+    "subscribe",
+    "publish",
+    "publish",
+    "unsubscribe",
+    "history",
+    "presence",
+    "set_presence",
+    "heartbeat",
+    "leave",
+  ),
+  channel: fc.constantFrom(...NAMES),
+  position: fc.nat(),
+  key: fc.boolean(),
+});
+
+/** What only a tenant's own clients may read: each name and each text of it has this. */
+const mark = (tenant: number) => `<of tenant ${tenant}>`;
+
+async function play(client: Client, tenant: number, one: Step, positions: readonly Position[]) {
+  const { action, channel, key } = one;
+  // Of whichever tenant.
+  const position = positions[one.position % Math.max(positions.length, 1)];
+  const at = position === undefined ? {} : { position };
+  const metadata = { user_id: mark(1 - tenant), tenant_id: "acme", tenantId: "acme" };
+  const payloads = {
+    subscribe: { channels: [{ channel, ...at, recent: 100, state: mark(tenant) }] },
+    unsubscribe: { channels: [channel] },
+    publish: { channel, data: mark(tenant), ...(key && { key: "the same" }) },
+    history: { channel, ...(position && key && { after: position }) },
+    presence: { channel },
+    set_presence: { channel, state: mark(tenant) },
+    heartbeat: { positions: position === undefined ? {} : { [channel]: position } },
+  };
+  if (action === "leave") await client.leave();
+  else
+    await client.send({ id: mark(tenant), action, payload: { ...payloads[action], ...metadata }, metadata });
+}
+
+/** Every position in what a client has been sent. */
+function positionsIn(text: string): Position[] {
+  return [...text.matchAll(/\{"epoch":"([^"]+)","offset":(\d+)\}/g)].map(([, epoch, offset]) => ({
+    epoch: epoch!,
+    offset: Number(offset),
+  }));
+}
+
+it("shows no tenant anything of another, whatever both do", async () => {
+  let read = 0;
+  const run = async (tenants: readonly (string | undefined)[], steps: readonly Step[]) => {
+    const world = streamerWorld({ channels: CHANNELS });
+    const clients: { client: Client; tenant: number }[] = [];
+    for (const [tenant, name] of tenants.entries()) {
+      for (let n = 0; n < USERS_PER_TENANT; n++) {
+        const person = { user: `${n}${mark(tenant)}`, ...(name !== undefined && { tenant: name }) };
+        clients.push({ client: await world.client(`${tenant}-${n}`, person), tenant });
+      }
+    }
+    const sent = () => world.connections.sent.map(({ data }) => data).join();
+    for (const one of steps) {
+      const { client, tenant } = clients[one.who]!;
+      await play(client, tenant, one, positionsIn(sent()));
+    }
+    const seen = [0, 1].map((tenant) =>
+      world.connections.sent
+        .filter(({ connectionId }) => connectionId.startsWith(`${tenant}-`))
+        .map(({ data }) => data)
+        .join(),
+    );
+    for (const [tenant, text] of seen.entries()) {
+      expect(text).not.toContain(mark(1 - tenant));
+      read += text.split(mark(tenant)).length;
+    }
+    const [first, second] = seen.map((text) => positionsIn(text).map(({ epoch }) => epoch));
+    expect(first?.filter((epoch) => second?.includes(epoch))).toEqual([]);
+  };
+  const pair = fc.uniqueArray(fc.constantFrom(...TENANTS), { minLength: 2, maxLength: 2 });
+  await fc.assert(
+    fc.asyncProperty(pair, fc.array(step, { minLength: 10, maxLength: 60, size: "max" }), run),
+    { numRuns: 150 },
+  );
+  expect(read).toBeGreaterThan(1_000);
+});
+
+it("names no two channels of the stores alike, and each can be told from its key", () => {
+  const tenant = fc.option(fc.string({ unit: "binary", maxLength: 60 }), { nil: undefined });
+  const name = fc.string({ unit: "binary", maxLength: 60 });
+  fc.assert(
+    fc.property(tenant, name, tenant, name, (a, x, b, y) => {
+      expect(channelKey(a, x) === channelKey(b, y)).toBe(a === b && x === y);
+      expect(channelOf(channelKey(a, x))).toBe(x);
+    }),
+  );
+});
+
+it("takes a message that comes behind its connection's end for nobody's, not for one of no tenant", async () => {
+  const { client, streamer, connections } = streamerWorld({ channels: CHANNELS });
+  const nobody = await client("nobody");
+  await nobody.ask("subscribe", { channels: [{ channel: "room:a" }] });
+  const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+  await ada.leave();
+  expect(await ada.ask("publish", { channel: "room:a", data: "secret" })).toMatchObject({
+    error: { code: "CONNECTION_CLOSED", retry: true },
+  });
+  expect(nobody.pushed("message")).toEqual([]);
+  expect((await streamer.history("room:a")).messages).toEqual([]);
+  expect(connections.sentTo("nobody").join()).not.toContain("secret");
+});
