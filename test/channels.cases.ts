@@ -1,7 +1,9 @@
 import { describe } from "vitest";
 import type { ChannelStore } from "../src/store/index.ts";
+import { fanoutCases } from "./channel-fanouts.cases.ts";
 import { historyCases } from "./channel-history.cases.ts";
 import { memberCases } from "./channel-members.cases.ts";
+import { readingCases } from "./channel-reading.cases.ts";
 
 export interface ChannelsUnderTest {
   readonly store: ChannelStore;
@@ -26,7 +28,11 @@ export type MakeChannels = () => Promise<ChannelsUnderTest> | ChannelsUnderTest;
 /** Everything that `ChannelStore` promises, for any backend. */
 export function channelCases(name: string, make: MakeChannels, options: ChannelCasesOptions = {}): void {
   describe(name, () => {
-    describe("history", () => historyCases(make, options));
+    describe("history", () => {
+      historyCases(make, options);
+      readingCases(make, options);
+      fanoutCases(make, options);
+    });
     describe("members", () => memberCases(make, options));
   });
 }

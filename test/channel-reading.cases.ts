@@ -1,0 +1,221 @@
+import fc from "fast-check";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  type ChannelHistory,
+  type HistoryPage,
+  type HistoryQuery,
+  IDEMPOTENCY_MS,
+  type NewMessage,
+  type StoredMessage,
+} from "../src/store/index.ts";
+import { BOUNDS, historyDriver, ids, MINUTE, offsets } from "./channel-driver.ts";
+import type { ChannelCasesOptions, ChannelsUnderTest, MakeChannels } from "./channels.cases.ts";
+
+/** What `ChannelHistory` promises of what is read. */
+export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptions): void {
+  let world: ChannelsUnderTest;
+  let history: ChannelHistory;
+  const { message, append, read, fill } = historyDriver(() => world);
+
+  beforeEach(async () => {
+    world = await make();
+    history = world.store.history;
+  });
+
+  describe("reading", () => {
+    it("gives the newest, those after an offset, those before one, and those between two", async () => {
+      await fill("a", 9);
+      expect(offsets(await read("a", { limit: 3 }))).toEqual([7, 8, 9]);
+      expect(offsets(await read("a", { limit: 3, after: 2 }))).toEqual([3, 4, 5]);
+      expect(offsets(await read("a", { limit: 3, before: 5 }))).toEqual([2, 3, 4]);
+      expect(offsets(await read("a", { limit: 3, after: 2, before: 5 }))).toEqual([3, 4]);
+      expect(offsets(await read("a", { limit: 3, after: 2, before: 9 }))).toEqual([3, 4, 5]);
+      expect(offsets(await read("a", { limit: 1_000, after: 0 }))).toHaveLength(9);
+    });
+
+    it("tells whether there is more in the direction asked", async () => {
+      await fill("a", 5);
+      expect((await read("a", { limit: 4 })).more).toBe(true);
+      expect((await read("a", { limit: 5 })).more).toBe(false);
+      expect((await read("a", { limit: 2, after: 2 })).more).toBe(true);
+      expect((await read("a", { limit: 2, after: 3 })).more).toBe(false);
+      expect((await read("a", { limit: 2, before: 4 })).more).toBe(true);
+      expect((await read("a", { limit: 2, before: 3 })).more).toBe(false);
+      expect((await read("a", { limit: 2, after: 1, before: 5 })).more).toBe(true);
+      expect((await read("a", { limit: 3, after: 1, before: 5 })).more).toBe(false);
+    });
+
+    it("gives nothing of what is not there, and the head all the same", async () => {
+      await fill("a", 2);
+      const { head } = await read("a");
+      for (const query of [
+        { after: 2 },
+        { after: 99 },
+        { before: 1 },
+        { before: 0 },
+        { after: 1, before: 2 },
+      ]) {
+        expect(await read("a", query)).toEqual({ head, messages: [], more: false });
+      }
+    });
+
+    it.each([1, 4, 25, 100])("pages to either end by %i, every message once", async (limit) => {
+      await fill("a", 25);
+      const all = Array.from({ length: 25 }, (_, n) => n + 1);
+      const forward: number[] = [];
+      for (let more = true; more; ) {
+        const page = await read("a", { limit, after: forward.at(-1) ?? 0 });
+        forward.push(...offsets(page));
+        more = page.more;
+      }
+      expect(forward).toEqual(all);
+      const back: number[] = [];
+      for (let more = true; more; ) {
+        const page = await read("a", { limit, ...(back.length === 0 ? {} : { before: back[0]! }) });
+        back.unshift(...offsets(page));
+        more = page.more;
+      }
+      expect(back).toEqual(all);
+    });
+
+    it("sees what was appended before it asked, and no message past its head while others append", async () => {
+      const reads: Promise<void>[] = [];
+      for (let n = 1; n <= 20; n++) {
+        const appending = append("a", `m${n}`);
+        const readWhile = async (at: number) => {
+          const page = await read("a", { after: 0 });
+          expect(offsets(page)).toEqual(page.messages.map((_, index) => index + 1));
+          expect(page.head.offset).toBeGreaterThanOrEqual(page.messages.length);
+          expect(page.messages.length).toBeGreaterThanOrEqual(at);
+        };
+        reads.push(readWhile(n - 1));
+        await appending;
+        reads.push(readWhile(n));
+      }
+      await Promise.all(reads);
+    });
+  });
+
+  describe("bounds", () => {
+    it("give as many as the size, also where more are kept", async () => {
+      await fill("a", 5);
+      const bounds = { ...BOUNDS, size: 3 };
+      expect(offsets(await read("a", { bounds }))).toEqual([3, 4, 5]);
+      expect(await read("a", { bounds, after: 0, limit: 2 })).toMatchObject({ more: true });
+      expect(offsets(await read("a", { bounds, after: 0, limit: 2 }))).toEqual([3, 4]);
+      expect(await read("a", { bounds, before: 4 })).toMatchObject({
+        messages: [{ offset: 3 }],
+        more: false,
+      });
+      expect((await read("a", { bounds: { ...BOUNDS, size: 0 } })).messages).toEqual([]);
+    });
+
+    it("give what is younger than the age", async () => {
+      await append("a", "old");
+      world.advance(MINUTE);
+      await append("a", "new");
+      const bounds = { ...BOUNDS, ageMs: 2 * MINUTE };
+      world.advance(MINUTE - 1);
+      expect(ids(await read("a", { bounds }))).toEqual(["old", "new"]);
+      world.advance(1);
+      expect(ids(await read("a", { bounds }))).toEqual(["new"]);
+      expect(ids(await read("a", { bounds, after: 0 }))).toEqual(["new"]);
+      expect(await read("a", { bounds, before: 2 })).toMatchObject({ messages: [], more: false });
+      world.advance(MINUTE);
+      expect(await read("a", { bounds })).toMatchObject({ messages: [], more: false, head: { offset: 2 } });
+    });
+
+    it("both hold", async () => {
+      await fill("a", 3);
+      world.advance(MINUTE);
+      await append("a", "m4");
+      expect(offsets(await read("a", { bounds: { size: 2, ageMs: 2 * MINUTE } }))).toEqual([3, 4]);
+      expect(offsets(await read("a", { bounds: { size: 2, ageMs: MINUTE } }))).toEqual([4]);
+    });
+
+    it("leave no gaps where clocks differ", async () => {
+      const start = world.now();
+      for (const late of [20, 10, 20, 0, 30]) await append("a", `m${late}`, { at: start + late });
+      for (const age of [0, 5, 15, 25, 30]) {
+        const kept = offsets(
+          await read("a", { bounds: { ...BOUNDS, ageMs: MINUTE }, now: start + MINUTE + age }),
+        );
+        expect(kept).toEqual([1, 2, 3, 4, 5].slice(5 - kept.length));
+      }
+    });
+
+    it("never take the head, however long the channel was silent", async () => {
+      const bounds = { size: 2, ageMs: MINUTE };
+      await fill("a", 7, bounds);
+      const head = await history.head("a");
+      world.advance(400 * 24 * 60 * MINUTE);
+      for (let n = 0; n < 100; n++) await append(`other-${n % 3}`, `m${n}`, {}, bounds);
+      expect(await history.head("a")).toEqual(head);
+      expect(await read("a", { bounds })).toEqual({ head, messages: [], more: false });
+      expect(await append("a", "m8", {}, bounds)).toMatchObject({
+        epoch: head.epoch,
+        message: { offset: 8 },
+      });
+    });
+  });
+
+  it("agrees with a list that is searched, whatever is appended and asked", { timeout: 60_000 }, async () => {
+    const step = fc.record({
+      channel: fc.constantFrom("a", "b"),
+      waitMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 2 * MINUTE })),
+      key: fc.option(fc.constantFrom("k1", "k2"), { nil: undefined }),
+      ask: fc.record(
+        { after: fc.nat({ max: 12 }), before: fc.nat({ max: 12 }), limit: fc.integer({ min: 1, max: 6 }) },
+        { requiredKeys: ["limit"] },
+      ),
+    });
+    const bounds = fc.record({ size: fc.nat({ max: 8 }), ageMs: fc.integer({ min: 1, max: 6 * MINUTE }) });
+    let run = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 14 }), bounds, async (steps, bounds) => {
+        run++;
+        const models = { a: new ModelChannel(), b: new ModelChannel() };
+        for (const [n, { channel, waitMs, key, ask }] of steps.entries()) {
+          world.advance(waitMs);
+          const sent = message(`m${n}`, key === undefined ? {} : { key });
+          const expected = models[channel].append(sent);
+          const appended = await history.append(`${channel}${run}`, sent, bounds);
+          expect(appended.duplicate).toBe(expected.duplicate);
+          expect(appended.message).toMatchObject({ id: expected.id, offset: expected.offset });
+          const query = { ...ask, bounds, now: world.now() };
+          const page = await history.history(`${channel}${run}`, query);
+          expect(page).toEqual({ ...models[channel].page(query), head: page.head });
+          expect(page.head.offset).toBe(models[channel].messages.length);
+        }
+      }),
+      { numRuns: runs },
+    );
+  });
+}
+
+/** A channel as simple as it can be: all of its messages, and a search. */
+class ModelChannel {
+  readonly messages: StoredMessage[] = [];
+  readonly #keys = new Map<string, StoredMessage>();
+
+  append({ key, ...message }: NewMessage): { duplicate: boolean; id: string; offset: number } {
+    const known = key === undefined ? undefined : this.#keys.get(key);
+    if (known !== undefined && message.at - known.at < IDEMPOTENCY_MS) return { ...known, duplicate: true };
+    const stored = { ...message, offset: this.messages.length + 1 };
+    this.messages.push(stored);
+    if (key !== undefined) this.#keys.set(key, stored);
+    return { ...stored, duplicate: false };
+  }
+
+  page({ after, before, limit, bounds, now }: HistoryQuery): Omit<HistoryPage, "head"> {
+    const asked = this.messages.filter(
+      ({ offset, at }) =>
+        offset > this.messages.length - bounds.size &&
+        now - at < bounds.ageMs &&
+        offset > (after ?? 0) &&
+        offset < (before ?? Number.POSITIVE_INFINITY),
+    );
+    const messages = after === undefined ? asked.slice(-limit) : asked.slice(0, limit);
+    return { messages, more: messages.length < asked.length };
+  }
+}
