@@ -1,0 +1,69 @@
+import type { ChannelMessage, Json, PresenceMessage, Subscribed } from "../protocol/index.ts";
+import { Emitter } from "./emitter.ts";
+import type { ClientError } from "./errors.ts";
+import { Seen } from "./seen.ts";
+import { Sequence } from "./sequence.ts";
+import { historyLost, type OpenSubscription } from "./subscription.ts";
+
+/** One channel, whoever listens to it in this client. */
+export class Channel {
+  readonly name: string;
+  readonly sequence: Sequence;
+  readonly subscriptions = new Set<OpenSubscription>();
+  /** The server has taken it: the first time, or again. */
+  readonly joined = new Emitter<void>();
+  readonly #seen = new Seen();
+  /** What is asked for the first time. */
+  readonly recent: number;
+  /** What the user shows of themself. */
+  state: Json | undefined;
+  /** The server has answered for it. */
+  taken = false;
+  /** Somebody asks for what is missing. */
+  repairing = false;
+  /** It comes back after a time without a connection. */
+  #recovering = false;
+
+  /** @param unheard told what no subscription takes */
+  constructor(name: string, recent: number, unheard: (error: ClientError) => void) {
+    this.name = name;
+    this.recent = recent;
+    this.sequence = new Sequence({
+      handOn: (message) => this.#handOn(message),
+      lost: (position) => {
+        this.#recovering = false;
+        for (const subscription of [...this.subscriptions]) {
+          if (!subscription.lost(position)) unheard(historyLost(name, position));
+        }
+      },
+    });
+  }
+
+  take(message: ChannelMessage | PresenceMessage): void {
+    if (message.type === "message" && message.position !== undefined) this.sequence.take(message);
+    else if (!this.#seen.add(message.id)) return;
+    else if (message.type === "message") this.#handOn(message);
+    else for (const subscription of [...this.subscriptions]) subscription.presence(message);
+  }
+
+  /** @param back after a time without a connection */
+  answered(asked: Sequence["position"], answer: Subscribed, back: boolean): void {
+    this.taken = true;
+    this.#recovering = back && asked !== undefined;
+    this.sequence.read(asked, answer);
+    for (const subscription of [...this.subscriptions]) subscription.taken();
+    this.joined.emit();
+    this.settled();
+  }
+
+  /** Tells that nothing is missing any more, if it was. */
+  settled(): void {
+    if (!this.#recovering || this.sequence.behind) return;
+    this.#recovering = false;
+    for (const subscription of [...this.subscriptions]) subscription.recovered();
+  }
+
+  #handOn(message: ChannelMessage): void {
+    for (const subscription of [...this.subscriptions]) subscription.message(message);
+  }
+}

@@ -1,0 +1,230 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { connected, setup } from "../../test/client/setup.ts";
+import { type ClientOptions, createClient } from "./index.ts";
+import { read } from "./read.ts";
+import { expiryOf } from "./token.ts";
+
+describe("requests", () => {
+  it("answers with a page of history", async () => {
+    const { client, clock, server } = await connected();
+    for (const data of [1, 2, 3]) server.publish("room:a", data);
+    const page = client.history("room:a", { before: 3, limit: 1 });
+    await clock.pass(10);
+    expect(await page).toMatchObject({ messages: [{ data: 2 }], more: true, position: { offset: 3 } });
+  });
+
+  it("answers with who is there", async () => {
+    const { client, clock } = await connected({ url: "ws://model/?user=ada" });
+    client.subscribe("room:a");
+    await clock.pass(10);
+    const present = client.presence("room:a");
+    await clock.pass(10);
+    expect(await present).toMatchObject({ users: [{ user: "ada" }], more: false });
+  });
+
+  it("asks on the next socket what the last one did not answer", async () => {
+    const { client, clock, server } = await connected();
+    server.publish("room:a", 1);
+    server.opened[0]!.stalled = true;
+    const page = client.history("room:a");
+    await clock.pass(10);
+    server.opened[0]!.cut();
+    await clock.pass(1_000);
+    expect(await page).toMatchObject({ messages: [{ data: 1 }] });
+  });
+
+  it("gives up after its time or with its signal, and leaves no timer", async () => {
+    const { client, clock, server } = await connected();
+    const before = clock.pending;
+    server.opened[0]!.stalled = true;
+    const late = expect(client.history("room:a", { timeoutMs: 500 })).rejects.toMatchObject({
+      code: "TIMEOUT",
+      retry: true,
+    });
+    const controller = new AbortController();
+    const aborted = expect(client.presence("room:a", { signal: controller.signal })).rejects.toMatchObject({
+      code: "ABORTED",
+    });
+    await clock.pass(600);
+    controller.abort();
+    await clock.pass(10);
+    await Promise.all([late, aborted]);
+    expect(clock.pending).toBe(before);
+  });
+
+  it("rejects at once without a connection that could answer", async () => {
+    const { client, clock } = await connected();
+    const asked = expect(client.history("room:a")).rejects.toMatchObject({ code: "CONNECTION_CLOSED" });
+    client.disconnect();
+    await clock.pass(0);
+    await asked;
+    await expect(client.history("room:a")).rejects.toMatchObject({ code: "CONNECTION_CLOSED" });
+  });
+
+  it("passes on what the server refuses", async () => {
+    const { client, clock, server } = await connected();
+    server.intercept = ({ action }) => (action === "history" ? "FORBIDDEN" : undefined);
+    const refused = expect(client.history("room:a")).rejects.toMatchObject({
+      name: "ClientError",
+      code: "FORBIDDEN",
+    });
+    await clock.pass(10);
+    await refused;
+  });
+});
+
+describe("presence", () => {
+  it("keeps who is in a channel, with their states, through joins, updates and leaves", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    const members = client.members("room:a");
+    const counts: number[] = [];
+    await clock.pass(10);
+    await members.ready;
+    members.onChange(({ users }) => counts.push(users.size));
+    const bea = createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock });
+    bea.subscribe("room:a", { state: { typing: false } });
+    bea.connect();
+    await clock.pass(10);
+    expect([...members]).toMatchObject([{ user: "ada" }, { user: "bea", state: { typing: false } }]);
+    const set = bea.setPresence("room:a", { typing: true });
+    await clock.pass(10);
+    await set;
+    expect(members.users.get("bea")).toMatchObject({ state: { typing: true } });
+    bea.disconnect();
+    await clock.pass(10);
+    expect([...members.users.keys()]).toEqual(["ada"]);
+    expect(counts).toEqual([2, 2, 1]);
+  });
+
+  it("is right again after a time without a connection", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    const bea = createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock });
+    bea.connect();
+    bea.subscribe("room:a");
+    await clock.pass(10);
+    const members = client.members("room:a");
+    await clock.pass(10);
+    expect([...members.users.keys()].sort()).toEqual(["ada", "bea"]);
+    server.opened[0]!.cut();
+    bea.disconnect();
+    await clock.pass(5_000);
+    expect([...members.users.keys()]).toEqual(["ada"]);
+  });
+
+  it("is not misled by what comes late, or while it asks", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    const members = client.members("room:a");
+    await clock.pass(10);
+    const event = (id: string, kind: "join" | "leave", at: number) =>
+      server.broadcast("room:a", { type: "presence", id, channel: "room:a", event: kind, user: "cy", at });
+    event("1", "leave", 2_000_000_000_000);
+    event("2", "join", 1_999_999_999_999);
+    await clock.pass(10);
+    expect([...members.users.keys()]).toEqual(["ada"]);
+    event("3", "join", 2_000_000_000_001);
+    event("3", "join", 2_000_000_000_001);
+    await clock.pass(10);
+    expect([...members.users.keys()]).toEqual(["ada", "cy"]);
+    // The answer says that nobody else is there, and is older than what is told before it comes.
+    server.faults.latency = [100, 100];
+    server.opened[0]!.cut();
+    server.intercept = ({ action }) => {
+      if (action === "presence") event("4", "join", 2_000_000_000_002);
+      return undefined;
+    };
+    await clock.pass(5_000);
+    expect([...members.users.keys()]).toEqual(["ada", "cy"]);
+  });
+
+  it("shows the same again after a reconnect, and nothing more when it is closed", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    const members = client.members("room:a");
+    // Before the server has taken the channel: it goes with it, or waits for it.
+    const set = client.setPresence("room:a", "here");
+    await clock.pass(10);
+    await set;
+    server.states.clear();
+    server.opened[0]!.cut();
+    await clock.pass(5_000);
+    expect(server.states.get("ada")).toBe("here");
+    members.close();
+    await clock.pass(10);
+    expect(server.actions.at(-1)).toBe("unsubscribe");
+  });
+
+  it("rejects when the channel is refused", async () => {
+    const { client, clock } = await connected();
+    const refused = expect(client.members("secret:a").ready).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await clock.pass(10);
+    await refused;
+  });
+});
+
+describe("options", () => {
+  const wrong: { [what: string]: object } = {
+    "an unknown one": { tokens: "a" },
+    "a url that is none": { url: "/ws" },
+    "a url of another kind": { url: "https://example.com" },
+    "two credentials": { token: "opaque-credential", getToken: () => "opaque-credential" },
+    "a function that is none": { getToken: "opaque-credential" },
+    "a time that is no integer": { heartbeatMs: 1_500.5 },
+    "a time that is too short": { heartbeatMs: 999 },
+    "a time that no timer takes": { maxConnectionMs: 2 ** 31 },
+    "a cap below its base": { reconnectBaseMs: 1_000, reconnectMaxMs: 999 },
+  };
+
+  it.each(Object.entries(wrong))("refuses %s", (_what, options) => {
+    expect(() => setup(options as Partial<ClientOptions>)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
+  });
+
+  it("takes undefined for absent", () => {
+    const { WebSocket } = setup().server;
+    const options = { url: "ws://model/", WebSocket, heartbeatMs: undefined, clock: undefined };
+    expect(() => createClient(options as never)).not.toThrow();
+  });
+});
+
+describe("what a server sends", () => {
+  it("never makes the reader throw, and is a message only when its fields are there", () => {
+    const field = fc.oneof(
+      fc.constantFrom("response", "error", "message", "presence"),
+      fc.jsonValue(),
+      fc.record({ code: fc.string(), retry: fc.boolean(), epoch: fc.string(), offset: fc.integer() }),
+    );
+    const names = ["type", "request_id", "data", "error", "id", "channel", "at", "position", "user"];
+    const fields = fc.dictionary(fc.constantFrom(...names), field).map((value) => JSON.stringify(value));
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json(), fields), (data) => {
+        const message = read(data);
+        if (message?.type === "response") expect(typeof message.request_id).toBe("string");
+        if (message?.type === "error") expect(typeof message.error.retry).toBe("boolean");
+        if (message?.type === "message") expect([message.id, message.channel].join()).toBeTypeOf("string");
+      }),
+    );
+    expect(read(new Blob(["{}"]))).toBeUndefined();
+  });
+
+  it("is ignored when it is no message of the protocol", async () => {
+    const { client, clock, server } = await connected();
+    const seen: unknown[] = [];
+    client.subscribe("room:a", { onMessage: ({ data }) => seen.push(data) });
+    await clock.pass(10);
+    for (const message of [{ message: "Internal server error" }, { type: "news" }, { type: "message" }]) {
+      server.opened[0]!.deliver(message as never);
+    }
+    server.publish("room:a", 1);
+    await clock.pass(10);
+    expect([seen, client.state.status]).toEqual([[1], "connected"]);
+  });
+});
+
+it("reads when a token expires, and nothing from what is no JWT", () => {
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  expect(expiryOf(`e30.${encode({ exp: 1_800_000_000, name: "Zoë ~~~???" })}.x`)).toBe(1_800_000_000_000);
+  for (const token of ["", "a.b.c", "opaque", `e30.${encode({ exp: "soon" })}.x`, `e30.${encode(null)}.x`]) {
+    expect(expiryOf(token)).toBeUndefined();
+  }
+});

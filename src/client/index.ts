@@ -1,0 +1,19 @@
+export type {
+  ChannelMessage,
+  HistoryResult,
+  Json,
+  Position,
+  PresenceMessage,
+  PresenceResult,
+  PublishResult,
+  UserPresence,
+} from "../protocol/index.ts";
+export { type Client, createClient, type HistoryOptions, type RequestPatience } from "./client.ts";
+export type { Clock, Timer } from "./clock.ts";
+export { ClientError, type ClientErrorCode } from "./errors.ts";
+export type { Members } from "./members.ts";
+export type { ClientOptions } from "./options.ts";
+export type { OutboxItem, OutboxStorage, PublishOptions } from "./outbox.ts";
+export type { WebSocketConstructor, WebSocketLike } from "./session.ts";
+export type { ClientState } from "./state.ts";
+export type { SubscribeOptions, Subscription } from "./subscription.ts";

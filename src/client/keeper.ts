@@ -1,0 +1,107 @@
+import type { Position } from "../protocol/index.ts";
+import type { Timer } from "./clock.ts";
+import type { Credentials } from "./credentials.ts";
+import type { ClientError } from "./errors.ts";
+import type { Settings } from "./options.ts";
+import { connectionClosed, type Session } from "./session.ts";
+import { MAX_TIMER_MS } from "./waiting.ts";
+
+/** A socket that was heard so lately is not asked whether it lives when the tab is looked at. */
+const FRESH_MS = 10_000;
+/** A token is refreshed so long before it expires, at most. */
+const REFRESH_AHEAD_MS = 60_000;
+
+type Positions = { readonly [channel: string]: Position };
+
+export interface KeeperEvents {
+  /** Where the channels are, as many at a time as a heartbeat takes; nothing: one without positions. */
+  positions(): readonly Positions[];
+  /** Channels that are elsewhere by now. */
+  heads(heads: Positions): void;
+}
+
+/** Keeps the current session alive, and finds out when it is not: heartbeats, and the refresh of its token. */
+export class Keeper {
+  readonly #settings: Settings;
+  readonly #credentials: Credentials;
+  readonly #events: KeeperEvents;
+  #session: Session | undefined;
+  #beat: Timer | undefined;
+  #refresh: Timer | undefined;
+
+  constructor(settings: Settings, credentials: Credentials, events: KeeperEvents) {
+    this.#settings = settings;
+    this.#credentials = credentials;
+    this.#events = events;
+  }
+
+  start(session: Session): void {
+    this.stop();
+    this.#session = session;
+    this.#beatLater(session);
+    this.#refreshLater(session);
+  }
+
+  stop(): void {
+    this.#session = undefined;
+    this.#beat?.cancel();
+    this.#refresh?.cancel();
+  }
+
+  /** Something makes doubtful that the socket lives: asks now. */
+  check(): void {
+    const session = this.#session;
+    if (session === undefined || this.#settings.clock.now() - session.heardAt < FRESH_MS) return;
+    this.#beat?.cancel();
+    void this.#heartbeat(session);
+  }
+
+  #beatLater(session: Session): void {
+    const { clock, heartbeatMs, random } = this.#settings;
+    this.#beat = clock.setTimeout(() => void this.#heartbeat(session), heartbeatMs * (1 - random() / 10));
+  }
+
+  async #heartbeat(session: Session): Promise<void> {
+    const frames = this.#events.positions();
+    const payloads = frames.length === 0 ? [{}] : frames.map((positions) => ({ positions }));
+    await Promise.all(payloads.map((payload) => this.#ask(session, payload)));
+    if (this.#session === session) this.#beatLater(session);
+  }
+
+  async #ask(session: Session, payload: { readonly positions?: Positions }): Promise<void> {
+    const { heartbeatTimeoutMs: timeoutMs } = this.#settings;
+    try {
+      const { heads } = await session.request("heartbeat", payload, { timeoutMs });
+      this.#events.heads(heads);
+    } catch (error) {
+      // Any answer, an error as well, is a sign of life.
+      if ((error as ClientError).code === "TIMEOUT") session.end(connectionClosed(error));
+    }
+  }
+
+  /** Before the token expires; when that fails again before it does, while there is time left. */
+  #refreshLater(session: Session): void {
+    const { expiresAt, refreshable } = this.#credentials;
+    if (expiresAt === undefined || !refreshable) return;
+    const { clock } = this.#settings;
+    const left = expiresAt - clock.now();
+    const ms = left - Math.min(REFRESH_AHEAD_MS, left / 10);
+    // Under a second: the clocks differ, or it was tried often enough; the server will say that it has expired.
+    if (ms < 1_000 || ms > MAX_TIMER_MS) return;
+    this.#refresh = clock.setTimeout(() => void this.#renew(session), ms);
+  }
+
+  async #renew(session: Session): Promise<void> {
+    const before = this.#credentials.expiresAt;
+    try {
+      const token = await this.#credentials.token();
+      if (this.#session !== session) return;
+      const { requestTimeoutMs: timeoutMs } = this.#settings;
+      if (token !== undefined) await session.request("refresh", { token }, { timeoutMs });
+    } catch {
+      // The old token still holds.
+      if (this.#session === session) this.#credentials.expiresAt = before;
+    }
+    if (this.#session === session) this.#refreshLater(session);
+  }
+}

@@ -1,0 +1,238 @@
+import { delayOf } from "./backoff.ts";
+import type { Timer } from "./clock.ts";
+import { Credentials } from "./credentials.ts";
+import { Emitter } from "./emitter.ts";
+import type { ClientError } from "./errors.ts";
+import { Keeper, type KeeperEvents } from "./keeper.ts";
+import type { Settings } from "./options.ts";
+import { connectFailed, connectionClosed, Session, type SessionEvents } from "./session.ts";
+import type { ClientState } from "./state.ts";
+import { until } from "./waiting.ts";
+import { onWake } from "./wake.ts";
+
+/** A connection that lasted so long counts as a success: the next failure is the first again. */
+const STABLE_MS = 10_000;
+/** The application is told once it has failed so often in a row. */
+const TELL_AFTER = 5;
+/** How long the old socket stays when a new one has taken over: what is under way on it arrives. */
+const LINGER_MS = 5_000;
+/** Before a rotation that failed is tried again. */
+const ROTATE_AGAIN_MS = 30_000;
+
+export interface LinkEvents extends KeeperEvents {
+  message: SessionEvents["message"];
+  /** Subscribes on a session. @returns whether everything is there */
+  attach(session: Session): Promise<boolean>;
+  detach(session: Session): void;
+  /** What has no other place to be told. */
+  error(error: ClientError): void;
+}
+
+/**
+ * Keeps one session up. Connecting, coming back and rotating are the same: another session is opened, it takes over,
+ * and the one before it, if there still is one, goes after a while.
+ */
+export class Link {
+  readonly states = new Emitter<ClientState>();
+  readonly #settings: Settings;
+  readonly #events: LinkEvents;
+  readonly #credentials: Credentials;
+  readonly #keeper: Keeper;
+  /** All that are open, or opening. */
+  readonly #sessions = new Set<Session>();
+  #state: ClientState = { status: "idle" };
+  #current: Session | undefined;
+  /** The one that is to take over; `"asking"`: its token is asked for. */
+  #next: Session | "asking" | undefined;
+  #failures = 0;
+  /** Of the next try, or of the next rotation. */
+  #timer: Timer | undefined;
+  #stopListening: (() => void) | undefined;
+  /** What was begun in another run of the client is not to be gone on with. */
+  #run = 0;
+
+  constructor(settings: Settings, events: LinkEvents) {
+    this.#settings = settings;
+    this.#events = events;
+    this.#credentials = new Credentials(settings);
+    this.#keeper = new Keeper(settings, this.#credentials, events);
+  }
+
+  get state(): ClientState {
+    return this.#state;
+  }
+
+  /** The session to ask on. */
+  get session(): Session | undefined {
+    return this.#current;
+  }
+
+  connect(): void {
+    if (this.#state.status !== "idle" && this.#state.status !== "closed") return;
+    this.#failures = 0;
+    this.#stopListening = onWake(() => this.#wake());
+    this.#become({ status: "connecting" });
+    void this.#open();
+  }
+
+  disconnect(): void {
+    if (this.#state.status === "idle") return;
+    this.#stop();
+    this.#become({ status: "idle" });
+  }
+
+  /**
+   * The session, as soon as there is one. Rejects with the error that has ended the connection for good.
+   * @param orIdle whether to wait for `connect` as well, or else to reject with CONNECTION_CLOSED
+   */
+  whenConnected(signal: AbortSignal, orIdle: boolean): Promise<Session> {
+    return until(signal, (resolve, reject) => {
+      const look = () => {
+        if (this.#current !== undefined) resolve(this.#current);
+        else if (this.#state.status === "closed") reject(this.#state.error);
+        else if (this.#state.status === "idle" && !orIdle) reject(connectionClosed());
+      };
+      look();
+      return this.states.on(look);
+    });
+  }
+
+  #stop(): void {
+    this.#run++;
+    this.#timer?.cancel();
+    this.#stopListening?.();
+    this.#keeper.stop();
+    this.#current = this.#next = undefined;
+    const sessions = [...this.#sessions];
+    this.#sessions.clear();
+    for (const session of sessions) {
+      this.#events.detach(session);
+      session.end();
+    }
+  }
+
+  async #open(): Promise<void> {
+    const run = this.#run;
+    const { WebSocket, connectTimeoutMs, clock } = this.#settings;
+    this.#next = "asking";
+    try {
+      const url = await this.#credentials.url();
+      if (run !== this.#run) return;
+      this.#next = new Session(openSocket(WebSocket, url), connectTimeoutMs, clock, {
+        opened: (session) => void this.#opened(session),
+        message: this.#events.message,
+        ended: (session, error) => this.#ended(session, error),
+      });
+      this.#sessions.add(this.#next);
+    } catch (error) {
+      if (run !== this.#run) return;
+      this.#next = undefined;
+      this.#failed(error as ClientError);
+    }
+  }
+
+  async #opened(session: Session): Promise<void> {
+    // Without another one it takes over at once; else it has to be where the other one is first.
+    if (this.#current === undefined) this.#take(session);
+    const complete = await this.#events.attach(session);
+    if (session.ended || this.#current === session) return;
+    if (complete) this.#take(session);
+    else session.end();
+  }
+
+  #take(session: Session): void {
+    const old = this.#current;
+    this.#current = session;
+    this.#next = undefined;
+    if (old !== undefined) {
+      this.#events.detach(old);
+      old.endIn(LINGER_MS);
+    }
+    this.#keeper.start(session);
+    const { maxConnectionMs } = this.#settings;
+    this.#rotateIn(maxConnectionMs * (1 - this.#settings.random() / 10));
+    if (this.#state.status !== "connected") this.#become({ status: "connected" });
+  }
+
+  #rotateIn(ms: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#settings.clock.setTimeout(() => void this.#open(), ms);
+  }
+
+  #ended(session: Session, error: ClientError): void {
+    // Not one of these: the client itself has stopped.
+    if (!this.#sessions.delete(session)) return;
+    this.#events.detach(session);
+    if (session === this.#next) this.#next = undefined;
+    else if (session !== this.#current && error.retry) return;
+    if (session === this.#current) {
+      this.#current = undefined;
+      this.#keeper.stop();
+      this.#timer?.cancel();
+      const lasted = this.#settings.clock.now() - (session.openedAt ?? 0);
+      if (lasted >= STABLE_MS) this.#failures = 0;
+    }
+    this.#failed(error);
+  }
+
+  /** A session has ended, or did not open: what next? */
+  #failed(error: ClientError): void {
+    if (!error.retry || (error.code === "TOKEN_EXPIRED" && !this.#credentials.renewable)) {
+      this.#stop();
+      this.#become({ status: "closed", error });
+    } else if (this.#current !== undefined) {
+      this.#rotateIn(ROTATE_AGAIN_MS);
+    } else {
+      this.#comeBack(error);
+    }
+  }
+
+  #comeBack(error: ClientError): void {
+    this.#failures++;
+    const now = this.#settings.clock.now();
+    // A rotation was under way: it brings the next session.
+    const ms = this.#next === undefined ? delayOf(backoffOf(this.#settings), this.#failures) : 0;
+    this.#become({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
+    if (this.#failures === TELL_AFTER) this.#events.error(error);
+    if (this.#next === undefined) this.#openIn(ms);
+    else this.#promote(this.#next);
+  }
+
+  #openIn(ms: number): void {
+    // Who was told may have disconnected.
+    if (this.#state.status !== "reconnecting") return;
+    this.#timer = this.#settings.clock.setTimeout(() => void this.#open(), ms);
+  }
+
+  /** The socket that a rotation has brought does not wait for its subscriptions when the one before it is gone. */
+  #promote(next: Session | "asking"): void {
+    if (next !== "asking" && next.openedAt !== undefined && this.#next === next) this.#take(next);
+  }
+
+  #wake(): void {
+    if (this.#current !== undefined) {
+      this.#keeper.check();
+    } else if (this.#state.status === "reconnecting" && this.#next === undefined) {
+      this.#timer?.cancel();
+      void this.#open();
+    }
+  }
+
+  #become(state: ClientState): void {
+    this.#state = state;
+    this.states.emit(state);
+  }
+}
+
+/** Both of the client's kinds of retries wait like this. */
+export function backoffOf({ reconnectBaseMs, reconnectMaxMs, random }: Settings) {
+  return { baseMs: reconnectBaseMs, maxMs: reconnectMaxMs, random };
+}
+
+function openSocket(WebSocket: Settings["WebSocket"], url: string) {
+  try {
+    return new WebSocket(url);
+  } catch (cause) {
+    throw connectFailed(cause);
+  }
+}

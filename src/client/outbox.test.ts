@@ -1,0 +1,241 @@
+import { describe, expect, it } from "vitest";
+import { connected, setup } from "../../test/client/setup.ts";
+import type { OutboxItem, OutboxStorage } from "./index.ts";
+
+const MINUTE = 60_000;
+
+describe("publishing", () => {
+  it("resolves with the id and the position of what is stored", async () => {
+    const { client, clock } = await connected();
+    const published = client.publish("room:a", { text: "hi" });
+    await clock.pass(10);
+    expect(await published).toEqual({ id: "m1", position: { epoch: "e1", offset: 1 } });
+  });
+
+  it("holds what is published offline, and sends it in order", async () => {
+    const { client, clock, server } = setup();
+    const answers = [1, 2, 3].map((data) => client.publish("room:a", data));
+    await clock.pass(60 * MINUTE);
+    client.connect();
+    await clock.pass(100);
+    expect((await Promise.all(answers)).map(({ position }) => position?.offset)).toEqual([1, 2, 3]);
+    expect(server.stored).toEqual([1, 2, 3]);
+  });
+
+  it("stores once what it had to send again", async () => {
+    const { client, clock, server } = await connected();
+    server.faults.drop = 1;
+    const published = client.publish("room:a", 1);
+    await clock.pass(10);
+    expect(server.stored).toEqual([1]);
+    server.faults.drop = 0;
+    server.opened[0]!.cut();
+    await clock.pass(1_000);
+    expect(await published).toMatchObject({ id: "m1" });
+    expect([server.stored, server.actions]).toEqual([[1], ["publish", "publish"]]);
+  });
+
+  it("sends again on the same socket what is not answered in time", async () => {
+    const { client, clock, server } = await connected();
+    server.faults.drop = 1;
+    const published = client.publish("room:a", 1);
+    await clock.pass(9_000);
+    server.faults.drop = 0;
+    await clock.pass(3_000);
+    expect(await published).toMatchObject({ id: "m1" });
+    expect([server.stored, server.opened.length]).toEqual([[1], 1]);
+  });
+
+  it("keeps the order of a channel, also when one has to be tried again; other channels do not wait", async () => {
+    const { client, clock, server } = await connected();
+    let failures = 2;
+    server.intercept = ({ action, payload }) =>
+      action === "publish" && payload.data === 1 && failures-- > 0 ? "RATE_LIMITED" : undefined;
+    const answers = [1, 2].map((data) => client.publish("room:a", data));
+    answers.push(client.publish("room:b", 3), client.publish("room:a", 4, { ordered: false }));
+    await clock.pass(10_000);
+    await Promise.all(answers);
+    expect(server.stored).toEqual([3, 4, 1, 2]);
+  });
+
+  it("does not wait for answers where a channel has no order", async () => {
+    const { client, clock, server } = await connected();
+    server.faults.latency = [100, 100];
+    const first = client.publish("topic:a", 0);
+    await clock.pass(300);
+    await first;
+    const answers = [1, 2, 3].map((data) => client.publish("topic:a", data));
+    await clock.pass(200);
+    await Promise.all(answers);
+    expect(server.stored).toEqual([0, 1, 2, 3]);
+  });
+
+  it("rejects with the server's error when it is one that stays, and goes on with the next", async () => {
+    const { client, clock, server } = await connected();
+    server.intercept = ({ action, payload }) =>
+      action === "publish" && payload.data === 1 ? "FORBIDDEN" : undefined;
+    const refused = client.publish("room:a", 1);
+    const next = client.publish("room:a", 2);
+    const check = expect(refused).rejects.toMatchObject({ code: "FORBIDDEN", retry: false });
+    await clock.pass(100);
+    await check;
+    expect(await next).toMatchObject({ id: "m1" });
+  });
+
+  it("says that it does not know when a key no longer holds", async () => {
+    const { client, clock, server } = await connected();
+    server.faults.drop = 1;
+    const sent = client.publish("room:a", 1);
+    const check = expect(sent).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    await clock.pass(100);
+    server.faults.drop = 0;
+    server.upgrade = () => false;
+    server.opened[0]!.cut();
+    await clock.pass(10);
+    const waiting = client.publish("room:b", 2);
+    await clock.pass(6 * MINUTE);
+    server.upgrade = () => true;
+    await clock.pass(MINUTE);
+    await check;
+    expect(await waiting).toMatchObject({ id: "m2" });
+    expect(server.stored).toEqual([1, 2]);
+  });
+
+  it("knows that what was refused for a while is not stored", async () => {
+    const { client, clock, server } = await connected();
+    let limited = true;
+    server.intercept = ({ action }) => (action === "publish" && limited ? "RATE_LIMITED" : undefined);
+    const published = client.publish("room:a", 1);
+    await clock.pass(10 * MINUTE);
+    limited = false;
+    await clock.pass(MINUTE);
+    expect(await published).toMatchObject({ id: "m1" });
+  });
+
+  it("gives up with its signal or after its time; what is behind goes on", async () => {
+    const { client, clock, server } = setup();
+    const controller = new AbortController();
+    const aborted = expect(client.publish("room:a", 1, { signal: controller.signal })).rejects.toMatchObject({
+      code: "ABORTED",
+    });
+    const late = expect(client.publish("room:a", 2, { timeoutMs: 1_000 })).rejects.toMatchObject({
+      code: "TIMEOUT",
+    });
+    const kept = client.publish("room:a", 3);
+    controller.abort();
+    await clock.pass(2_000);
+    await Promise.all([aborted, late]);
+    client.connect();
+    await clock.pass(100);
+    await kept;
+    expect(server.stored).toEqual([3]);
+  });
+
+  it("takes the data as it is when it is given", async () => {
+    const { client, clock, server } = setup();
+    const data = { text: "before" };
+    void client.publish("room:a", data);
+    data.text = "after";
+    client.connect();
+    await clock.pass(100);
+    expect(server.stored).toEqual([{ text: "before" }]);
+  });
+
+  it("refuses what is too large for a frame, in bytes, and sends what is not", async () => {
+    const { client, clock, server } = await connected();
+    await expect(client.publish("room:a", "é".repeat(16_384))).rejects.toMatchObject({ code: "TOO_LARGE" });
+    const largest = client.publish("room:a", "é".repeat(16_270));
+    await clock.pass(10);
+    await largest;
+    expect(server.stored).toHaveLength(1);
+  });
+
+  it.each([[undefined], [1n], [() => {}]])("refuses what JSON can't hold: %s", async (data) => {
+    const { client } = setup();
+    await expect(client.publish("room:a", data as never)).rejects.toMatchObject({ code: "NOT_JSON" });
+  });
+
+  it("refuses what is no channel", async () => {
+    await expect(setup().client.publish("lobby", 1)).rejects.toMatchObject({ code: "INVALID_CHANNEL" });
+  });
+});
+
+describe("the outbox", () => {
+  it("takes no more than it may, by number and by size, and more when there is room again", async () => {
+    const { client, clock } = setup({ outboxMaxItems: 2 });
+    const small = setup({ outboxMaxBytes: 1_000 });
+    const first = [client.publish("room:a", 1), client.publish("room:a", 2)];
+    await expect(client.publish("room:a", 3)).rejects.toMatchObject({ code: "OUTBOX_FULL", retry: true });
+    void small.client.publish("room:a", "a".repeat(500));
+    await expect(small.client.publish("room:a", "a".repeat(500))).rejects.toMatchObject({
+      code: "OUTBOX_FULL",
+    });
+    client.connect();
+    await clock.pass(100);
+    await Promise.all(first);
+    const next = client.publish("room:a", 3);
+    await clock.pass(100);
+    expect(await next).toMatchObject({ id: "m3" });
+  });
+
+  function storage(saved: readonly OutboxItem[] = []) {
+    let items = saved;
+    let saving = 0;
+    let most = 0;
+    const port: OutboxStorage = {
+      load: async () => items,
+      save: async (now) => {
+        most = Math.max(most, ++saving);
+        await undefined;
+        items = structuredClone(now);
+        saving--;
+      },
+    };
+    return { port, items: () => items, most: () => most };
+  }
+
+  it("is kept by a storage, and sent by the next client before anything else, under the same keys", async () => {
+    const kept = storage();
+    const first = setup({ outboxStorage: kept.port });
+    void first.client.publish("room:a", 1, { key: "k1" });
+    void first.client.publish("room:a", 2, { key: "k2" });
+    await first.clock.pass(10);
+    expect(kept.items()).toEqual([
+      { channel: "room:a", data: 1, key: "k1" },
+      { channel: "room:a", data: 2, key: "k2" },
+    ]);
+    const second = setup({ outboxStorage: kept.port });
+    const third = second.client.publish("room:a", 3);
+    second.client.connect();
+    await second.clock.pass(100);
+    await third;
+    expect(second.server.stored).toEqual([1, 2, 3]);
+    expect([...second.server.channel("room:a").keys.keys()].slice(0, 2)).toEqual(["k1", "k2"]);
+    expect([kept.items(), kept.most()]).toEqual([[], 1]);
+  });
+
+  it("keeps when something was sent, so that its key is not trusted for too long", async () => {
+    const kept = storage();
+    const first = await connected({ outboxStorage: kept.port });
+    first.server.faults.drop = 1;
+    void first.client.publish("room:a", 1);
+    await first.clock.pass(10);
+    expect(kept.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
+    const second = setup({ outboxStorage: kept.port });
+    await second.clock.pass(6 * MINUTE);
+    second.client.connect();
+    await second.clock.pass(100);
+    expect(second.errors.map(({ code }) => code)).toEqual(["OUTCOME_UNKNOWN"]);
+    expect(second.server.stored).toEqual([]);
+  });
+
+  it("goes on without a storage that fails, and says so", async () => {
+    const fails = () => Promise.reject(new Error("full"));
+    const { client, clock, errors } = setup({ outboxStorage: { load: fails, save: fails } });
+    client.connect();
+    const published = client.publish("room:a", 1);
+    await clock.pass(100);
+    expect(await published).toMatchObject({ id: "m1" });
+    expect(new Set(errors.map(({ code }) => code))).toEqual(new Set(["STORAGE_FAILED"]));
+  });
+});

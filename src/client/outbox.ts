@@ -1,0 +1,235 @@
+import { type Json, type PublishResult, utf8Length } from "../protocol/index.ts";
+import { ClientError, toClientError } from "./errors.ts";
+import type { Settings } from "./options.ts";
+import type { Requests } from "./requests.ts";
+import { MAX_FRAME_BYTES, tooLarge } from "./session.ts";
+import { type Patience, until, within } from "./waiting.ts";
+
+/**
+ * A key holds for 5 minutes: what was sent and not answered can be sent again as the same for so long, in ms; the rest
+ * is for the way.
+ */
+const KEY_MS = 270_000;
+/** After these a publication may be stored. */
+const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED"];
+
+/** A publication that has no answer yet. */
+export interface OutboxItem {
+  readonly channel: string;
+  readonly data: Json;
+  readonly key: string;
+  /** When it was first sent without an answer, in ms since the epoch. */
+  readonly sentAt?: number;
+}
+
+/** Keeps the outbox: in localStorage, IndexedDB, a file. Who else publishes by the same storage is another client's. */
+export interface OutboxStorage {
+  /** What was saved last; an empty list if nothing ever was. */
+  load(): readonly OutboxItem[] | Promise<readonly OutboxItem[]>;
+  /** All of it, after every change; never while another `save` is under way. */
+  save(items: readonly OutboxItem[]): void | Promise<void>;
+}
+
+export interface PublishOptions extends Patience {
+  /** The same key within 5 minutes stores once; 1 to 128 bytes. Default: a random one. */
+  readonly key?: string;
+  /** Sent when those before it in the channel have their answers. Default: true. */
+  readonly ordered?: boolean;
+  /** Gives up waiting: it may be stored all the same. */
+  readonly signal?: AbortSignal;
+  /** Gives up waiting after so many ms. Default: never. */
+  readonly timeoutMs?: number;
+}
+
+interface Item extends OutboxItem {
+  sentAt?: number;
+  readonly bytes: number;
+}
+
+/** Holds every publication from when it is asked for until it is answered. */
+export class Outbox {
+  readonly #settings: Settings;
+  readonly #requests: Requests;
+  readonly #error: (error: ClientError) => void;
+  readonly #items = new Set<Item>();
+  /** By channel: whose turn it is when this is over. */
+  readonly #lanes = new Map<string, Promise<void>>();
+  /** Namespaces that keep no order. */
+  readonly #unordered = new Set<string>();
+  #loading: Promise<void> | undefined;
+  #bytes = 0;
+  #saving = false;
+  #changed = false;
+
+  constructor(settings: Settings, requests: Requests, error: (error: ClientError) => void) {
+    this.#settings = settings;
+    this.#requests = requests;
+    this.#error = error;
+    if (settings.outboxStorage !== undefined) this.#loading = this.#load(settings.outboxStorage);
+  }
+
+  /** @throws {ClientError} */
+  async publish(channel: string, data: Json, options: PublishOptions = {}): Promise<PublishResult> {
+    const { key = randomKey(), ordered = true, signal, timeoutMs } = options;
+    const item = itemOf(channel, data, key);
+    const { outboxMaxItems, outboxMaxBytes } = this.#settings;
+    if (this.#items.size >= outboxMaxItems || this.#bytes + item.bytes > outboxMaxBytes) {
+      throw new ClientError("OUTBOX_FULL", "Too much waits to be published", { retry: true });
+    }
+    return this.#deliver(item, ordered, { signal, timeoutMs }, this.#loading);
+  }
+
+  async #deliver(
+    item: Item,
+    ordered: boolean,
+    patience: Patience,
+    loading?: Promise<void>,
+  ): Promise<PublishResult> {
+    this.#items.add(item);
+    this.#bytes += item.bytes;
+    this.#save();
+    try {
+      return await within(this.#settings.clock, patience, async (signal) => {
+        // What was kept from before goes first.
+        if (loading !== undefined) await over(loading, signal);
+        return ordered && !this.#unordered.has(namespaceOf(item.channel))
+          ? this.#inTurn(item, signal)
+          : this.#send(item, signal);
+      });
+    } finally {
+      this.#items.delete(item);
+      this.#bytes -= item.bytes;
+      this.#save();
+    }
+  }
+
+  async #inTurn(item: Item, signal: AbortSignal): Promise<PublishResult> {
+    const { channel } = item;
+    const before = this.#lanes.get(channel);
+    let finish = () => {};
+    const turn = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    // Who gives up still has those before it before those behind it.
+    const lane = before === undefined ? turn : before.then(() => turn);
+    this.#lanes.set(channel, lane);
+    try {
+      if (before !== undefined) await over(before, signal);
+      return await this.#send(item, signal);
+    } finally {
+      finish();
+      if (this.#lanes.get(channel) === lane) void lane.then(() => this.#leave(channel, lane));
+    }
+  }
+
+  #leave(channel: string, lane: Promise<void>): void {
+    if (this.#lanes.get(channel) === lane) this.#lanes.delete(channel);
+  }
+
+  async #send(item: Item, signal: AbortSignal): Promise<PublishResult> {
+    const { channel, data, key } = item;
+    const { clock } = this.#settings;
+    const before = item.sentAt;
+    const sending = () => {
+      if (clock.now() - (item.sentAt ?? clock.now()) > KEY_MS) throw outcomeUnknown();
+      item.sentAt ??= clock.now();
+      this.#save();
+    };
+    let certain = before === undefined;
+    const refused = ({ code }: ClientError) => {
+      certain &&= !UNCERTAIN.includes(code);
+      if (certain) delete item.sentAt;
+    };
+    const payload = { channel, data, key };
+    const result = await this.#requests.send("publish", payload, { signal, orIdle: true, sending, refused });
+    if (result.position === undefined) this.#unordered.add(namespaceOf(channel));
+    return result;
+  }
+
+  async #load(storage: OutboxStorage): Promise<void> {
+    try {
+      for (const { channel, data, key, sentAt } of await storage.load()) {
+        const item = itemOf(channel, data, key);
+        if (sentAt !== undefined) item.sentAt = sentAt;
+        // Nobody waits for it any more who could be told.
+        this.#deliver(item, true, {}).catch(this.#error);
+      }
+    } catch (error) {
+      this.#error(storageFailed(error));
+    }
+    this.#loading = undefined;
+    if (this.#items.size > 0) this.#save();
+  }
+
+  #save(): void {
+    const { outboxStorage: storage } = this.#settings;
+    this.#changed = true;
+    if (storage === undefined || this.#saving || this.#loading !== undefined) return;
+    this.#saving = true;
+    void this.#saveAll(storage);
+  }
+
+  async #saveAll(storage: OutboxStorage): Promise<void> {
+    // What changes at the same time is saved together.
+    await undefined;
+    while (this.#changed) {
+      this.#changed = false;
+      try {
+        await storage.save([...this.#items].map(({ bytes: _, ...item }) => item));
+      } catch (error) {
+        this.#error(storageFailed(error));
+      }
+    }
+    this.#saving = false;
+  }
+}
+
+function itemOf(channel: string, data: Json, key: string): Item {
+  const text = toJson(data);
+  const bytes =
+    utf8Length(JSON.stringify({ action: "publish", payload: { channel, key } })) + utf8Length(text);
+  // 40 for the id and the name of the data.
+  if (bytes + 40 > MAX_FRAME_BYTES) throw tooLarge();
+  // As it is now, whatever the application does with it until it is sent.
+  return { channel, data: JSON.parse(text), key, bytes };
+}
+
+/** @throws {ClientError} NOT_JSON */
+function toJson(data: unknown): string {
+  let cause: unknown;
+  try {
+    const text = JSON.stringify(data);
+    if (text !== undefined) return text;
+  } catch (error) {
+    cause = error;
+  }
+  throw new ClientError("NOT_JSON", "The data can't be written as JSON", { cause });
+}
+
+/** Waits for what never fails, as long as the signal lets. */
+function over(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return until(signal, (resolve) => {
+    void promise.then(resolve);
+    return () => {};
+  });
+}
+
+/** Not `randomUUID`, which pages that came by plain HTTP do not have. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
+    byte.toString(16).padStart(2, "0"),
+  ).join("");
+}
+
+function namespaceOf(channel: string): string {
+  return channel.slice(0, channel.indexOf(":"));
+}
+
+function outcomeUnknown(): ClientError {
+  const message = "It was sent, but no answer came while its key held: it may have been stored";
+  return new ClientError("OUTCOME_UNKNOWN", message);
+}
+
+function storageFailed(error: unknown): ClientError {
+  return toClientError(error, "STORAGE_FAILED", "The outbox could not be kept");
+}

@@ -1,0 +1,61 @@
+import type { Action, Results } from "../protocol/index.ts";
+import { delayOf } from "./backoff.ts";
+import type { ClientError } from "./errors.ts";
+import { backoffOf, type Link } from "./link.ts";
+import type { Settings } from "./options.ts";
+import type { Session, Written } from "./session.ts";
+import { type Patience, pause, within } from "./waiting.ts";
+
+export interface Sending {
+  readonly signal: AbortSignal;
+  /** Whether it waits while the client is not asked to connect. */
+  readonly orIdle: boolean;
+  /** Before it is sent, each time. */
+  sending?(): void;
+  /** The server has answered with an error that may pass. */
+  refused?(error: ClientError): void;
+}
+
+/** Asks until there is an answer: on another session when one has ended, and again after errors that may pass. */
+export class Requests {
+  readonly #settings: Settings;
+  readonly #link: Link;
+
+  constructor(settings: Settings, link: Link) {
+    this.#settings = settings;
+    this.#link = link;
+  }
+
+  /** For what may be asked twice. @throws {ClientError} */
+  ask<A extends Action>(action: A, payload: Written<A>, patience: Patience = {}): Promise<Results[A]> {
+    const { clock, requestTimeoutMs } = this.#settings;
+    const { timeoutMs = requestTimeoutMs } = patience;
+    return within(clock, { signal: patience.signal, timeoutMs }, (signal) =>
+      this.send(action, payload, { signal, orIdle: false }),
+    );
+  }
+
+  /** @throws {ClientError} one that does not pass; that which has ended the connection for good; the signal's reason */
+  async send<A extends Action>(action: A, payload: Written<A>, sending: Sending): Promise<Results[A]> {
+    const { signal, orIdle } = sending;
+    for (let failures = 1; ; failures++) {
+      const session = await this.#link.whenConnected(signal, orIdle);
+      sending.sending?.();
+      try {
+        const timeoutMs = this.#settings.requestTimeoutMs;
+        return await session.request(action, payload, { timeoutMs, signal });
+      } catch (thrown) {
+        const error = thrown as ClientError;
+        if (signal.aborted || !error.retry) throw error;
+        sending.refused?.(error);
+        await this.#wait(session, signal, failures);
+      }
+    }
+  }
+
+  /** A session that has ended is no reason to wait: there is another one, or there will be. */
+  async #wait(session: Session, signal: AbortSignal, failures: number): Promise<void> {
+    const ms = delayOf(backoffOf(this.#settings), failures);
+    await pause(this.#settings.clock, ms, AbortSignal.any([signal, session.signal])).catch(() => {});
+  }
+}

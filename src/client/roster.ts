@@ -1,0 +1,156 @@
+import type { ChannelRequest, ErrorBody, Position, Refused, Subscribed } from "../protocol/index.ts";
+import { delayOf } from "./backoff.ts";
+import type { Channel } from "./channel.ts";
+import type { Timer } from "./clock.ts";
+import { type ClientError, serverError } from "./errors.ts";
+import { frames } from "./frames.ts";
+import { backoffOf } from "./link.ts";
+import type { Settings } from "./options.ts";
+import type { Session } from "./session.ts";
+
+export interface RosterEvents {
+  /** The channels that are to be subscribed, by name. */
+  readonly wanted: ReadonlyMap<string, Channel>;
+  answered(channel: Channel, asked: Position | undefined, answer: Subscribed): void;
+  /** For good. */
+  refused(channel: Channel, error: ClientError): void;
+}
+
+interface Entry {
+  readonly channel: Channel;
+  phase: "joining" | "in" | "leaving";
+}
+
+/**
+ * What one session is subscribed to, kept as it is wanted. Of one channel there is one request at a time, as requests
+ * of a connection may overtake each other.
+ */
+export class Roster {
+  readonly #session: Session;
+  readonly #settings: Settings;
+  readonly #events: RosterEvents;
+  readonly #entries = new Map<string, Entry>();
+  #failures = 0;
+  #retry: Timer | undefined;
+  #stopped = false;
+
+  constructor(session: Session, settings: Settings, events: RosterEvents) {
+    this.#session = session;
+    this.#settings = settings;
+    this.#events = events;
+  }
+
+  /** Everything that is wanted is there. */
+  get complete(): boolean {
+    return [...this.#events.wanted.values()].every((channel) => this.#phaseOf(channel) === "in");
+  }
+
+  /** Asks for what is missing, and leaves what is not wanted any more. Resolves when there are answers. */
+  async sync(): Promise<void> {
+    if (this.#stopped) return;
+    const missing = [...this.#events.wanted.values()].filter(({ name }) => !this.#entries.has(name));
+    const left = [...this.#entries.values()].filter(
+      ({ phase, channel }) => phase === "in" && this.#events.wanted.get(channel.name) !== channel,
+    );
+    await Promise.all([
+      ...frames(missing, requestOf).map((channels) => this.#join(channels)),
+      ...frames(left, ({ channel }) => channel.name).map((entries) => this.#leave(entries)),
+    ]);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#retry?.cancel();
+  }
+
+  #phaseOf(channel: Channel): Entry["phase"] | undefined {
+    const entry = this.#entries.get(channel.name);
+    return entry?.channel === channel ? entry.phase : undefined;
+  }
+
+  async #join(channels: readonly Channel[]): Promise<void> {
+    const asked = channels.map((channel) => {
+      const entry: Entry = { channel, phase: "joining" };
+      this.#entries.set(channel.name, entry);
+      return { entry, position: channel.sequence.asking() };
+    });
+    try {
+      const payload = { channels: channels.map(requestOf) };
+      const answer = await this.#session.request("subscribe", payload, this.#patience);
+      const answers = new Map(answer.channels.map((one) => [one.channel, one]));
+      this.#failures = 0;
+      for (const { entry, position } of asked) this.#joined(entry, position, answers.get(entry.channel.name));
+    } catch (error) {
+      for (const { entry } of asked) this.#notJoined(entry, error as ClientError);
+    }
+    await this.#goOn();
+  }
+
+  #joined(entry: Entry, asked: Position | undefined, answer: Subscribed | Refused | undefined): void {
+    if (answer === undefined || "error" in answer) {
+      this.#notJoined(entry, serverError(answer?.error ?? NO_ANSWER));
+    } else {
+      entry.phase = "in";
+      if (!this.#stopped) this.#events.answered(entry.channel, asked, answer);
+    }
+  }
+
+  #notJoined({ channel }: Entry, error: ClientError): void {
+    channel.sequence.doubt();
+    if (this.#stopped) return;
+    this.#entries.delete(channel.name);
+    if (error.retry) this.#retryLater();
+    else this.#events.refused(channel, error);
+  }
+
+  async #leave(entries: readonly Entry[]): Promise<void> {
+    for (const entry of entries) entry.phase = "leaving";
+    const channels = entries.map(({ channel }) => channel.name);
+    try {
+      await this.#session.request("unsubscribe", { channels }, this.#patience);
+      for (const name of channels) this.#entries.delete(name);
+    } catch (error) {
+      // What is still there is left again; a refusal says that it is not there.
+      if ((error as ClientError).retry) {
+        for (const entry of entries) entry.phase = "in";
+        return this.#retryLater();
+      }
+      for (const name of channels) this.#entries.delete(name);
+    }
+    await this.#goOn();
+  }
+
+  /** What was wanted or left while an answer was awaited. What is to be tried again has its time. */
+  async #goOn(): Promise<void> {
+    if (this.#retry === undefined) await this.sync();
+  }
+
+  #retryLater(): void {
+    if (this.#stopped || this.#retry !== undefined) return;
+    const ms = delayOf(backoffOf(this.#settings), ++this.#failures);
+    this.#retry = this.#settings.clock.setTimeout(() => {
+      this.#retry = undefined;
+      void this.sync();
+    }, ms);
+  }
+
+  get #patience() {
+    return { timeoutMs: this.#settings.requestTimeoutMs };
+  }
+}
+
+const NO_ANSWER: ErrorBody = {
+  code: "INTERNAL_ERROR",
+  message: "The server has not answered for this channel",
+  retry: true,
+};
+
+function requestOf({ name, sequence, recent, state, taken }: Channel): ChannelRequest {
+  const { position } = sequence;
+  return {
+    channel: name,
+    ...(position === undefined ? {} : { position }),
+    ...(position === undefined && !taken && recent > 0 ? { recent } : {}),
+    ...(state === undefined ? {} : { state }),
+  };
+}

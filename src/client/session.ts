@@ -1,0 +1,174 @@
+import {
+  type Action,
+  type ChannelMessage,
+  type ErrorMessage,
+  type Payloads,
+  type PresenceMessage,
+  type Results,
+  utf8Length,
+} from "../protocol/index.ts";
+import type { Clock, Timer } from "./clock.ts";
+import { ClientError, serverError } from "./errors.ts";
+import { read } from "./read.ts";
+import { timeout, until } from "./waiting.ts";
+
+/** PROTOCOL.md, "Limits": a message from a client, in bytes. */
+export const MAX_FRAME_BYTES = 32_768;
+
+/** What the client uses of a WebSocket: the browser's, Node's and `ws`'s all have it. */
+export interface WebSocketLike {
+  send(data: string): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: never) => void): void;
+}
+
+export type WebSocketConstructor = new (url: string) => WebSocketLike;
+
+/** An action's payload as it is written. */
+export type Written<A extends Action> = A extends "heartbeat"
+  ? { readonly positions?: { readonly [channel: string]: unknown } }
+  : Payloads[A];
+
+/** How one request waits. */
+export interface RequestOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Whom a session tells. */
+export interface SessionEvents {
+  opened(session: Session): void;
+  message(message: ChannelMessage | PresenceMessage): void;
+  /** Once, whoever ended it; `error` says why, and its `retry` whether to come back. */
+  ended(session: Session, error: ClientError): void;
+}
+
+interface Pending {
+  resolve(data: unknown): void;
+  reject(error: ClientError): void;
+}
+
+/** One socket, and what was asked over it. */
+export class Session {
+  /** ms since the epoch; `undefined`: not open yet. */
+  openedAt: number | undefined;
+  /** When anything was last read, in ms since the epoch. */
+  heardAt = 0;
+  readonly #socket: WebSocketLike;
+  readonly #clock: Clock;
+  readonly #events: SessionEvents;
+  #timer: Timer;
+  readonly #pending = new Map<string, Pending>();
+  readonly #ending = new AbortController();
+  #requests = 0;
+
+  /** @throws what the constructor of the WebSocket throws */
+  constructor(socket: WebSocketLike, connectTimeoutMs: number, clock: Clock, events: SessionEvents) {
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#events = events;
+    this.#timer = clock.setTimeout(() => this.#closed(), connectTimeoutMs);
+    socket.addEventListener("open", () => this.#opened());
+    socket.addEventListener("message", (event: { readonly data: unknown }) => this.#receive(event.data));
+    socket.addEventListener("close", () => this.#closed());
+    // A close follows; without a listener some implementations throw.
+    socket.addEventListener("error", () => {});
+  }
+
+  get ended(): boolean {
+    return this.signal.aborted;
+  }
+
+  /** Aborted with its end. */
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  /** @throws {ClientError} the server's; TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, or the signal's reason */
+  request<A extends Action>(
+    action: A,
+    payload: Written<A>,
+    { timeoutMs, signal }: RequestOptions,
+  ): Promise<Results[A]> {
+    return until<Results[A]>(signal, (resolve, reject) => {
+      if (this.ended) {
+        reject(connectionClosed());
+        return () => {};
+      }
+      const id = `${++this.#requests}`;
+      const frame = JSON.stringify({ id, action, payload });
+      const timer = this.#clock.setTimeout(() => reject(timeout(timeoutMs)), timeoutMs);
+      // What a response holds is the server's word, given in PROTOCOL.md by action.
+      this.#pending.set(id, { resolve: (data) => resolve(data as Results[A]), reject });
+      if (utf8Length(frame) > MAX_FRAME_BYTES) reject(tooLarge());
+      else this.#socket.send(frame);
+      return () => {
+        timer.cancel();
+        this.#pending.delete(id);
+      };
+    });
+  }
+
+  /** Closes it; nothing is read from it any more. */
+  end(error: ClientError = connectionClosed()): void {
+    if (this.ended) return;
+    this.#ending.abort(connectionClosed(error));
+    this.#timer.cancel();
+    // 1000, as browsers let a page give no other of the standard codes.
+    this.#socket.close(1000);
+    for (const { reject } of [...this.#pending.values()]) reject(connectionClosed(error));
+    this.#events.ended(this, error);
+  }
+
+  /** Ends it after a while, unless something else does. */
+  endIn(ms: number): void {
+    this.#timer = this.#clock.setTimeout(() => this.end(), ms);
+  }
+
+  #opened(): void {
+    if (this.ended) return;
+    this.#timer.cancel();
+    this.openedAt = this.heardAt = this.#clock.now();
+    this.#events.opened(this);
+  }
+
+  #closed(): void {
+    this.end(this.openedAt === undefined ? connectFailed() : connectionClosed());
+  }
+
+  #receive(data: unknown): void {
+    if (this.ended || typeof data !== "string") return;
+    this.heardAt = this.#clock.now();
+    const message = read(data);
+    switch (message?.type) {
+      case "response":
+        this.#pending.get(message.request_id)?.resolve(message.data);
+        break;
+      case "error":
+        this.#failed(message);
+        break;
+      case "message":
+      case "presence":
+        this.#events.message(message);
+    }
+  }
+
+  #failed({ request_id: id, error }: ErrorMessage): void {
+    // Without an id it is the connection's end.
+    if (id === undefined) this.end(serverError(error));
+    else this.#pending.get(id)?.reject(serverError(error));
+  }
+}
+
+export function connectionClosed(cause?: unknown): ClientError {
+  return new ClientError("CONNECTION_CLOSED", "The connection has ended", { retry: true, cause });
+}
+
+export function connectFailed(cause?: unknown): ClientError {
+  const message = "The connection was closed before it was open: the network, the server or the token";
+  return new ClientError("CONNECT_FAILED", message, { retry: true, cause });
+}
+
+export function tooLarge(): ClientError {
+  return new ClientError("TOO_LARGE", `The message is over ${MAX_FRAME_BYTES} bytes`);
+}

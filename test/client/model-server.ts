@@ -1,0 +1,258 @@
+// A server by PROTOCOL.md, small enough to be read at a glance, and as unreliable as a test wants it.
+import type { WebSocketConstructor } from "../../src/client/index.ts";
+import {
+  type ChannelMessage,
+  type ErrorCode,
+  type Json,
+  type Position,
+  type PresenceMessage,
+  parseRequest,
+  RETRY_BY_CODE,
+  type Request,
+  type Results,
+} from "../../src/protocol/index.ts";
+import { ModelSocket } from "./model-socket.ts";
+import type { TestClock } from "./test-clock.ts";
+
+export interface Faults {
+  /** ms on the way: at least, and at most. What is sent later may arrive earlier. */
+  latency: readonly [number, number];
+  /** Chances, 0 to 1, of a frame to the client. */
+  drop: number;
+  duplicate: number;
+}
+
+/** An answer, or an error's code. */
+type Answer = Results[keyof Results] | ErrorCode;
+type Handler = (request: Request, socket: ModelSocket) => Answer | undefined;
+
+export class ModelChannel {
+  epoch = "e1";
+  readonly messages: ChannelMessage[] = [];
+  offset = 0;
+  readonly keys = new Map<string, { id: string; position?: Position }>();
+
+  get head(): Position {
+    return { epoch: this.epoch, offset: this.offset };
+  }
+
+  /** Whether what follows a position is all there. */
+  covers(position: Position): boolean {
+    if (position.epoch !== this.epoch || position.offset > this.offset) return false;
+    return position.offset === this.offset || this.messages[0]!.position!.offset <= position.offset + 1;
+  }
+}
+
+export class ModelServer {
+  readonly clock: TestClock;
+  readonly random: () => number;
+  readonly faults: Faults = { latency: [1, 1], drop: 0, duplicate: 0 };
+  /** Open ones. */
+  readonly sockets = new Set<ModelSocket>();
+  /** Every socket there ever was. */
+  readonly opened: ModelSocket[] = [];
+  /** Everything that was asked. */
+  readonly requests: Request[] = [];
+  /** The data of every publication that was taken, whatever became of it. */
+  readonly stored: Json[] = [];
+  readonly states = new Map<string, Json | undefined>();
+  readonly WebSocket: WebSocketConstructor;
+  /** Messages that a channel keeps, and an answer holds. */
+  historySize = 100;
+  pageSize = 100;
+  /** What becomes of an upgrade. */
+  upgrade: (url: URL) => boolean = () => true;
+  /** Takes a request's answer into its own hands; `undefined` leaves it to the model. */
+  intercept: Handler = () => undefined;
+  readonly #channels = new Map<string, ModelChannel>();
+  #ids = 0;
+
+  constructor(clock: TestClock, random: () => number = () => 0.5) {
+    this.clock = clock;
+    this.random = random;
+    const server = this;
+    this.WebSocket = class extends ModelSocket {
+      constructor(url: string) {
+        super(server, url);
+      }
+    };
+  }
+
+  channel(name: string): ModelChannel {
+    const known = this.#channels.get(name);
+    if (known !== undefined) return known;
+    const channel = new ModelChannel();
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  /** The action names of what was asked. */
+  get actions(): string[] {
+    return this.requests.map(({ action }) => action);
+  }
+
+  publish(name: string, data: Json, { key, user }: { key?: string; user?: string } = {}) {
+    const channel = this.channel(name);
+    const known = key === undefined ? undefined : channel.keys.get(key);
+    if (known !== undefined) return known;
+    this.stored.push(data);
+    const id = `m${++this.#ids}`;
+    const kept = name.startsWith("room:");
+    const result = kept ? { id, position: { epoch: channel.epoch, offset: ++channel.offset } } : { id };
+    const message: ChannelMessage = {
+      type: "message",
+      ...result,
+      channel: name,
+      data,
+      at: this.clock.now(),
+      ...(user === undefined ? {} : { user }),
+    };
+    if (kept) channel.messages.push(message);
+    this.trim(name, this.historySize);
+    if (key !== undefined) channel.keys.set(key, result);
+    this.broadcast(name, message);
+    return result;
+  }
+
+  /** Forgets all but the newest. */
+  trim(name: string, size: number): void {
+    const { messages } = this.channel(name);
+    messages.splice(0, Math.max(0, messages.length - size));
+  }
+
+  /** The history is lost. */
+  loseHistory(name: string): void {
+    const channel = this.channel(name);
+    channel.epoch += "x";
+    channel.offset = 0;
+    channel.messages.length = 0;
+  }
+
+  broadcast(name: string, message: ChannelMessage | PresenceMessage): void {
+    for (const socket of this.sockets) if (socket.channels.has(name)) socket.deliver(message);
+  }
+
+  /** What a client has sent. */
+  receive(socket: ModelSocket, frame: string): void {
+    const request = parseRequest(frame);
+    this.requests.push(request);
+    const answer = this.intercept(request, socket) ?? this.#answer(request, socket);
+    if (typeof answer === "string") {
+      const error = { code: answer, message: answer, retry: RETRY_BY_CODE[answer] };
+      socket.deliver({ type: "error", request_id: request.id!, error });
+    } else {
+      socket.deliver({ type: "response", request_id: request.id!, success: true, data: answer as never });
+    }
+  }
+
+  leave(socket: ModelSocket, name: string): void {
+    if (!socket.channels.delete(name)) return;
+    const { user } = socket;
+    if (user !== undefined && !this.users(name).includes(user)) this.#tell(name, user, "leave");
+  }
+
+  users(name: string): string[] {
+    const there = [...this.sockets].filter(({ channels }) => channels.has(name));
+    return [...new Set(there.flatMap(({ user }) => (user === undefined ? [] : [user])))];
+  }
+
+  #answer(request: Request, socket: ModelSocket): Answer {
+    switch (request.action) {
+      case "subscribe":
+        return { channels: request.payload.channels.map((one) => this.#subscribe(one, socket)) };
+      case "unsubscribe":
+        for (const name of request.payload.channels) this.leave(socket, name);
+        return {};
+      case "publish": {
+        const { channel, data, key } = request.payload;
+        return this.publish(channel, data, {
+          ...(key && { key }),
+          ...(socket.user && { user: socket.user }),
+        });
+      }
+      case "history":
+        return this.#history(request.payload);
+      case "presence": {
+        const users = this.users(request.payload.channel);
+        const since = this.clock.now();
+        return { users: users.map((user) => ({ user, since, ...this.#stateOf(user) })), more: false };
+      }
+      case "set_presence": {
+        const { channel, state } = request.payload;
+        if (!socket.channels.has(channel)) return "FORBIDDEN";
+        this.states.set(socket.user!, state);
+        this.#tell(channel, socket.user!, "update");
+        return {};
+      }
+      case "heartbeat":
+        return { heads: this.#heads(request.payload.positions ?? new Map()) };
+      default:
+        return {};
+    }
+  }
+
+  #stateOf(user: string): { state?: Json } {
+    const state = this.states.get(user);
+    return state === undefined ? {} : { state };
+  }
+
+  #tell(name: string, user: string, event: "join" | "leave" | "update"): void {
+    const at = this.clock.now();
+    const id = `p${++this.#ids}`;
+    const state = event === "leave" ? {} : this.#stateOf(user);
+    this.broadcast(name, { type: "presence", id, channel: name, event, user, at, ...state });
+  }
+
+  #subscribe(
+    {
+      channel: name,
+      position,
+      recent = 0,
+      state,
+    }: Extract<Request, { action: "subscribe" }>["payload"]["channels"][0],
+    socket: ModelSocket,
+  ): Results["subscribe"]["channels"][0] {
+    if (name.startsWith("secret:")) {
+      return { channel: name, error: { code: "FORBIDDEN", message: "No", retry: false } };
+    }
+    const { user } = socket;
+    const joins = user !== undefined && !this.users(name).includes(user);
+    socket.channels.add(name);
+    if (user !== undefined && state !== undefined) this.states.set(user, state);
+    if (joins) this.#tell(name, user, "join");
+    if (!name.startsWith("room:")) return { channel: name };
+    const channel = this.channel(name);
+    if (position === undefined) {
+      const messages = recent === 0 ? [] : channel.messages.slice(-recent);
+      return { channel: name, position: channel.head, messages };
+    }
+    const { messages, recovered, more } = this.#history({ channel: name, after: position });
+    return { channel: name, position: channel.head, messages, recovered: recovered!, more };
+  }
+
+  #history({
+    channel: name,
+    after,
+    before,
+    limit = 100,
+  }: Extract<Request, { action: "history" }>["payload"]) {
+    const channel = this.channel(name);
+    const { head: position, messages: all } = channel;
+    const size = Math.min(limit, this.pageSize);
+    if (after !== undefined) {
+      const recovered = channel.covers(after);
+      const missed = recovered ? all.filter((message) => message.position!.offset > after.offset) : [];
+      return { messages: missed.slice(0, size), position, recovered, more: missed.length > size };
+    }
+    const older = all.filter((message) => message.position!.offset < (before ?? Number.POSITIVE_INFINITY));
+    return { messages: older.slice(-size), position, more: older.length > size };
+  }
+
+  #heads(positions: ReadonlyMap<string, Position>) {
+    const moved = [...positions].filter(
+      ([name, { epoch, offset }]) =>
+        this.channel(name).epoch !== epoch || this.channel(name).offset !== offset,
+    );
+    return Object.fromEntries(moved.map(([name]) => [name, this.channel(name).head]));
+  }
+}

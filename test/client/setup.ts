@@ -1,0 +1,40 @@
+import { type Client, type ClientError, type ClientOptions, createClient } from "../../src/client/index.ts";
+import { ModelServer } from "./model-server.ts";
+import { TestClock } from "./test-clock.ts";
+
+export interface Setup {
+  readonly clock: TestClock;
+  readonly server: ModelServer;
+  readonly client: Client;
+  /** What `onError` was told. */
+  readonly errors: ClientError[];
+  /** Every status there was. */
+  readonly statuses: string[];
+}
+
+/** A client of a model server, not connected. Whatever is random is always in the middle. */
+export function setup(options: Partial<ClientOptions> = {}): Setup {
+  const clock = new TestClock();
+  const server = new ModelServer(clock);
+  const { WebSocket } = server;
+  const client = createClient({ url: "ws://model/", WebSocket, clock, random: () => 0.5, ...options });
+  const errors: ClientError[] = [];
+  const statuses: string[] = [];
+  client.onError((error) => errors.push(error));
+  client.onState(({ status }) => statuses.push(status));
+  return { clock, server, client, errors, statuses };
+}
+
+/** The same, connected. */
+export async function connected(options: Partial<ClientOptions> = {}): Promise<Setup> {
+  const all = setup(options);
+  all.client.connect();
+  await all.clock.pass(10);
+  return all;
+}
+
+/** A token that expires then; ms since the epoch. */
+export function jwt(expiresAt: number): string {
+  const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  return `${encode({ alg: "none" })}.${encode({ sub: "ada", exp: expiresAt / 1_000 })}.signature`;
+}
