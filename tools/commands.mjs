@@ -63,7 +63,9 @@ async function lintAndTypes(/** @type {string} */ root) {
     (await step(root, "lint", "biome", ["ci", `--colors=${colours ? "force" : "off"}`, "."])) ||
     (await step(root, "types", "tsc", ["-p", ".", ...pretty])) ||
     // JavaScript for a browser: other globals than the rest of the tree.
-    (await step(root, "page", "tsc", ["-p", "examples/chat/page", ...pretty]))
+    (await step(root, "page", "tsc", ["-p", "examples/chat/page", ...pretty])) ||
+    // What browsers run is compiled without Node's types.
+    (await step(root, "client", "tsc", ["-p", "src/client", ...pretty]))
   );
 }
 

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 import { build as bundle } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
@@ -29,7 +30,9 @@ const NODES = {
 };
 const SUBPATHS = Object.keys(manifest.exports).map((subpath) => subpath.replace(".", manifest.name));
 const MODULES = SUBPATHS.filter((subpath) => !subpath.endsWith(".json"));
-const FOR_BROWSERS = ["lift-ws/apigw"];
+const FOR_BROWSERS = ["lift-ws/apigw", "lift-ws/client"];
+/** Gzipped, with everything in it. */
+const MAX_CLIENT_BYTES = 10_000;
 /** What needs an optional peer as soon as it is imported; everything else is imported without any. */
 const PEERS = {
   "lift-ws/aws-sdk": "@aws-sdk/client-apigatewaymanagementapi",
@@ -276,4 +279,25 @@ it.each(FOR_BROWSERS)("bundles %s for browsers", async (subpath) => {
   expect(Object.values(metafile.outputs).flatMap((output) => output.imports)).toEqual([]);
   const bundled = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0]!.text)}`);
   expect(Object.keys(bundled)).not.toEqual([]);
+});
+
+it(`has a client under ${MAX_CLIENT_BYTES} bytes, with nothing of Node in it`, async () => {
+  const { outputFiles, metafile } = await bundle({
+    stdin: { contents: 'export * from "lift-ws/client";', resolveDir: consumer },
+    // Node's modules would not be found.
+    platform: "browser",
+    target: "es2022",
+    format: "esm",
+    bundle: true,
+    minify: true,
+    write: false,
+    metafile: true,
+  });
+  const { contents, text } = outputFiles[0]!;
+  const folders = Object.keys(metafile.inputs).map((input) => /lift-ws\/dist\/(\w+)\//.exec(input)?.[1]);
+  expect(new Set(folders.filter((folder) => folder !== undefined))).toEqual(new Set(["client", "protocol"]));
+  expect(text).not.toMatch(/\b(?:process|Buffer|require|__dirname)\b/);
+  const { length } = gzipSync(contents, { level: 9 });
+  expect(length).toBeGreaterThan(1_000);
+  expect(length).toBeLessThan(MAX_CLIENT_BYTES);
 });
