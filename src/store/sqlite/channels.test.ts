@@ -92,6 +92,19 @@ describe("a store of sqlite that is opened again", () => {
     });
   });
 
+  it("begins other epochs when somebody has given the file another life", async () => {
+    const path = newPath();
+    const first = open(path);
+    const { epoch } = await first.history.append("a", message("m1"), BOUNDS);
+    first.close();
+    meddle(path, (database) => database.exec("UPDATE life SET token = 'another'"));
+    const { history } = open(path);
+    const head = await history.head("a");
+    expect(head).toMatchObject({ offset: 1 });
+    expect(head.epoch).not.toBe(epoch);
+    expect(await history.append("a", message("m2"), BOUNDS)).toMatchObject({ epoch: head.epoch });
+  });
+
   it("has no members", async () => {
     const path = newPath();
     const first = open(path);
