@@ -1,11 +1,13 @@
-import type { Put, TransactWriteItem, Update } from "@aws-sdk/client-dynamodb";
+import type { Put, Update } from "@aws-sdk/client-dynamodb";
 import type { Attempts } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
 import type { Caller } from "./caller.ts";
-import { conditionFailure, conditionFailures, type Item } from "./failures.ts";
+import { conditionFailure, type Item } from "./failures.ts";
 import { getAll } from "./reads.ts";
 import { type Kind, keyOf } from "./rows.ts";
+import { shardOf } from "./shards.ts";
 import { ATTRIBUTES } from "./tables.ts";
+import { transact } from "./transact.ts";
 
 /** More than sixteen, so that chance puts no sixteenth of the writes on one of them. */
 const SHARDS = 64;
@@ -53,7 +55,7 @@ export class ConnectionCount {
    * @throws {StoreError} TOO_MANY_CONNECTIONS
    */
   async add(attempts: Attempts, entry: Entry, now: number): Promise<Item | undefined> {
-    const home = hash(entry.id) % Math.min(SHARDS, this.#limit);
+    const home = shardOf(entry.id, Math.min(SHARDS, this.#limit));
     const added = await this.#addTo(home, attempts, entry, now);
     if (added !== "full") return added.standing;
     for (const shard of await this.#shardsWithRoom(attempts, now)) {
@@ -135,22 +137,6 @@ export async function removeCounted(
   const failures = await transact(caller, attempts, [{ Put: put }, { Update: update }]);
   // Where the row's own condition failed somebody else has removed it, and counted that.
   return failures !== undefined && failures[0] === undefined ? "uncounted" : "removed";
-}
-
-/** All writes or none. Sent again after its answer was lost, it fails on the row that it has written itself. */
-async function transact(
-  caller: Caller,
-  attempts: Attempts,
-  writes: TransactWriteItem[],
-): Promise<(Item | undefined)[] | undefined> {
-  try {
-    await caller.call(attempts, "TransactWriteItems", { TransactItems: writes });
-    return undefined;
-  } catch (error) {
-    const failures = conditionFailures(error);
-    if (failures === undefined) throw error;
-    return failures;
-  }
 }
 
 type ShardUpdate = Omit<Update, "TableName" | "UpdateExpression"> & { UpdateExpression: string };
@@ -244,15 +230,6 @@ function shardId(shard: number): string {
 
 function numberOf(item: Item, name: string): number {
   return Number(item[name]?.N ?? 0);
-}
-
-/** FNV-1a. Ids are random, so any hash spreads them; the same id always begins at the same shard. */
-function hash(id: string): number {
-  let value = 0x811c9dc5;
-  for (let index = 0; index < id.length; index++) {
-    value = Math.imul(value ^ id.charCodeAt(index), 0x01000193);
-  }
-  return value >>> 0;
 }
 
 function busy(caller: Caller): StoreError {

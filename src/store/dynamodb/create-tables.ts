@@ -10,6 +10,8 @@ import {
 import {
   CONNECTION_TABLE,
   type IndexDefinition,
+  MEMBER_TABLE,
+  MESSAGE_TABLE,
   RATE_LIMIT_TABLE,
   SCHEDULE_TABLE,
   type TableDefinition,
@@ -24,6 +26,9 @@ export interface CreateTablesOptions {
   readonly scheduleTableName?: string;
   /** For `dynamoDBTicketStore`. */
   readonly ticketTableName?: string;
+  /** For `dynamoDBChannelStore`, and the next. */
+  readonly messageTableName?: string;
+  readonly memberTableName?: string;
   /** For `dynamoDBRateLimiter`. */
   readonly rateLimitTableName?: string;
   /** Seconds to wait for a table to become active. Default 120. */
@@ -39,6 +44,8 @@ export async function createTables(options: CreateTablesOptions): Promise<void> 
     [options.tableName, CONNECTION_TABLE],
     [options.scheduleTableName, SCHEDULE_TABLE],
     [options.ticketTableName, TICKET_TABLE],
+    [options.messageTableName, MESSAGE_TABLE],
+    [options.memberTableName, MEMBER_TABLE],
     [options.rateLimitTableName, RATE_LIMIT_TABLE],
   ] as const;
   for (const [name, table] of tables) if (name !== undefined) await createTable(options, name, table);
@@ -64,14 +71,20 @@ async function createTable(
 
 /** What `CreateTable` takes for a definition. */
 export function createTableInput(tableName: string, table: TableDefinition): CreateTableCommandInput {
-  const keys = new Set([table.partitionKey, ...table.indexes.flatMap((it) => [it.partitionKey, it.sortKey])]);
+  const { partitionKey, sortKey, indexes, stream } = table;
+  const keys = new Set([partitionKey, ...indexes.flatMap((it) => [it.partitionKey, it.sortKey])]);
+  if (sortKey !== undefined) keys.add(sortKey);
   return {
     TableName: tableName,
     BillingMode: "PAY_PER_REQUEST",
-    KeySchema: [{ AttributeName: table.partitionKey, KeyType: "HASH" }],
+    KeySchema: [
+      { AttributeName: partitionKey, KeyType: "HASH" },
+      ...(sortKey === undefined ? [] : [{ AttributeName: sortKey, KeyType: "RANGE" as const }]),
+    ],
     AttributeDefinitions: [...keys].map((name) => ({ AttributeName: name, AttributeType: "S" })),
     // DynamoDB refuses an empty list.
-    ...(table.indexes.length > 0 && { GlobalSecondaryIndexes: table.indexes.map(indexInput) }),
+    ...(indexes.length > 0 && { GlobalSecondaryIndexes: indexes.map(indexInput) }),
+    ...(stream && { StreamSpecification: { StreamEnabled: true, StreamViewType: stream } }),
   };
 
   function indexInput({ name, partitionKey, sortKey }: IndexDefinition) {

@@ -1,17 +1,32 @@
 export type { CallMeasure } from "./caller.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
+export type { DynamoDBChannelHistory } from "./history.ts";
+export { unfinishedMessage } from "./messages.ts";
 export type {
+  CallOptions,
+  ChannelOptions,
+  DynamoDBChannelStoreOptions,
   DynamoDBConnectionStoreOptions,
   DynamoDBOptions,
   StoreOptions,
   TableOptions,
 } from "./options.ts";
-export { dynamoDBConnectionStore, dynamoDBSchedule, dynamoDBTicketStore } from "./sdk.ts";
+export {
+  type DynamoDBChannelStore,
+  dynamoDBChannelStore,
+  dynamoDBConnectionStore,
+  dynamoDBSchedule,
+  dynamoDBTicketStore,
+} from "./sdk.ts";
 export {
   ATTRIBUTES,
   CONNECTION_TABLE,
   DUE_INDEX,
   type IndexDefinition,
+  MEMBER_ATTRIBUTES,
+  MEMBER_TABLE,
+  MESSAGE_ATTRIBUTES,
+  MESSAGE_TABLE,
   RATE_LIMIT_TABLE,
   SCHEDULE_ATTRIBUTES,
   SCHEDULE_TABLE,

@@ -1,11 +1,14 @@
 import type { ConnectionStore, Schedule, TicketStore } from "../ports.ts";
+import { channelStoreOver, type DynamoDBChannelStore } from "./channels.ts";
 import { callerOf } from "./connect.ts";
 import { DynamoDBConnectionStore } from "./connections.ts";
 import { leanTransport } from "./lean-transport.ts";
 import {
   checkOptions,
+  LEAN_CHANNEL_CHECKS,
   LEAN_CHECKS,
   LEAN_STORE_CHECKS,
+  type LeanChannelStoreOptions,
   type LeanConnectionStoreOptions,
   type LeanDynamoDBOptions,
 } from "./options.ts";
@@ -13,7 +16,13 @@ import { DynamoDBSchedule } from "./schedule.ts";
 import { DynamoDBTicketStore } from "./tickets.ts";
 
 export type { CallMeasure } from "./caller.ts";
-export type { LeanConnectionStoreOptions, LeanDynamoDBOptions } from "./options.ts";
+export type { DynamoDBChannelStore } from "./channels.ts";
+export { unfinishedMessage } from "./messages.ts";
+export type {
+  LeanChannelStoreOptions,
+  LeanConnectionStoreOptions,
+  LeanDynamoDBOptions,
+} from "./options.ts";
 
 /**
  * Connections in DynamoDB, as those of `lift-ws/store/dynamodb` and in the same table, without the AWS SDK: its
@@ -42,4 +51,13 @@ export function dynamoDBSchedule(options: LeanDynamoDBOptions): Schedule {
 export function dynamoDBTicketStore(options: LeanDynamoDBOptions): TicketStore {
   checkOptions(options, LEAN_CHECKS);
   return new DynamoDBTicketStore(callerOf(leanTransport(options), options));
+}
+
+/**
+ * What Streamer keeps of its channels, in the same tables as the SDK's.
+ * @throws {StoreError} as `dynamoDBChannelStore` of `lift-ws/store/dynamodb` does
+ */
+export function dynamoDBChannelStore(options: LeanChannelStoreOptions): DynamoDBChannelStore {
+  checkOptions(options, LEAN_CHANNEL_CHECKS);
+  return channelStoreOver(leanTransport(options), options);
 }

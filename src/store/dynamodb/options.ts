@@ -4,15 +4,19 @@ import { StoreError } from "../errors.ts";
 import type { CallMeasure } from "./caller.ts";
 
 /** What every store takes, whatever it reaches DynamoDB by. */
-export interface TableOptions {
-  /** A table made by `createTables`, or like it. */
-  readonly tableName: string;
+export interface CallOptions {
   /** Default: from the environment. */
   readonly region?: string;
   /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to the console. Default false. */
   readonly enableMetrics?: boolean | ((measure: CallMeasure) => void);
   /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
   readonly timeoutMs?: number;
+}
+
+/** What a store of one table takes. */
+export interface TableOptions extends CallOptions {
+  /** A table made by `createTables`, or like it. */
+  readonly tableName: string;
 }
 
 /** What the connection store takes besides. */
@@ -25,6 +29,16 @@ export interface StoreOptions extends TableOptions {
   /** From 1. A connection past it is refused with TOO_MANY_CONNECTIONS. Default: no limit, and no cost. */
   readonly maxConnections?: number;
   /** ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+/** What the channel store takes. */
+export interface ChannelOptions extends CallOptions {
+  /** What was published. A table made by `createTables`, or like it. */
+  readonly messageTableName: string;
+  /** Who is where. */
+  readonly memberTableName: string;
+  /** ms since the epoch: what decides whether a user's other connections are still open. Default `Date.now`. */
   readonly now?: () => number;
 }
 
@@ -44,16 +58,28 @@ export interface LeanOptions {
 
 export interface DynamoDBOptions extends TableOptions, SdkOptions {}
 export interface DynamoDBConnectionStoreOptions extends StoreOptions, SdkOptions {}
+export interface DynamoDBChannelStoreOptions extends ChannelOptions, SdkOptions {}
 export interface LeanDynamoDBOptions extends TableOptions, LeanOptions {}
 export interface LeanConnectionStoreOptions extends StoreOptions, LeanOptions {}
+export interface LeanChannelStoreOptions extends ChannelOptions, LeanOptions {}
 
 type Checks<Options> = { readonly [name in keyof Required<Options>]: (value: unknown) => boolean };
 
-const TABLE_CHECKS: Checks<TableOptions> = {
-  tableName: (value) => typeof value === "string" && value !== "",
-  region: (value) => typeof value === "string" && value !== "",
+const isName = (value: unknown) => typeof value === "string" && value !== "";
+
+const CALL_CHECKS: Checks<CallOptions> = {
+  region: isName,
   enableMetrics: (value) => typeof value === "boolean" || typeof value === "function",
   timeoutMs: (value) => typeof value === "number" && value >= 1 && Number.isFinite(value),
+};
+
+const TABLE_CHECKS: Checks<TableOptions> = { tableName: isName, ...CALL_CHECKS };
+
+const CHANNEL_CHECKS: Checks<ChannelOptions> = {
+  messageTableName: isName,
+  memberTableName: isName,
+  ...CALL_CHECKS,
+  now: (value) => typeof value === "function",
 };
 
 const STORE_CHECKS: Checks<StoreOptions> = {
@@ -74,11 +100,13 @@ const LEAN: Checks<LeanOptions> = {
 
 export const SDK_CHECKS: Checks<DynamoDBOptions> = { ...TABLE_CHECKS, ...SDK };
 export const SDK_STORE_CHECKS: Checks<DynamoDBConnectionStoreOptions> = { ...STORE_CHECKS, ...SDK };
+export const SDK_CHANNEL_CHECKS: Checks<DynamoDBChannelStoreOptions> = { ...CHANNEL_CHECKS, ...SDK };
 export const LEAN_CHECKS: Checks<LeanDynamoDBOptions> = { ...TABLE_CHECKS, ...LEAN };
 export const LEAN_STORE_CHECKS: Checks<LeanConnectionStoreOptions> = { ...STORE_CHECKS, ...LEAN };
+export const LEAN_CHANNEL_CHECKS: Checks<LeanChannelStoreOptions> = { ...CHANNEL_CHECKS, ...LEAN };
 
 /** @throws {StoreError} INVALID_OPTION */
-export function checkOptions<Options extends TableOptions>(options: Options, checks: Checks<Options>): void {
+export function checkOptions<Options extends object>(options: Options, checks: Checks<Options>): void {
   const known: { readonly [name: string]: (value: unknown) => boolean } = checks;
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(known, name)) {
@@ -90,7 +118,11 @@ export function checkOptions<Options extends TableOptions>(options: Options, che
       typeof value === "number" || typeof value === "boolean" ? String(value) : `a ${typeof value}`;
     throw invalid(`Option ${name} is invalid: ${shown}`);
   }
-  if (options.tableName === undefined) throw invalid("Option tableName is missing");
+  for (const name of Object.keys(known).filter((it) => it.toLowerCase().endsWith("tablename"))) {
+    if ((options as { readonly [name: string]: unknown })[name] === undefined) {
+      throw invalid(`Option ${name} is missing`);
+    }
+  }
 }
 
 function invalid(message: string): StoreError {

@@ -38,10 +38,13 @@ export interface IndexDefinition {
 export interface TableDefinition {
   /** Keys are strings, all of them. */
   readonly partitionKey: string;
+  readonly sortKey?: string;
   readonly indexes: readonly IndexDefinition[];
   /** What every index holds besides its keys. */
   readonly projection: "KEYS_ONLY" | "ALL";
   readonly timeToLive: string;
+  /** What the table's stream tells of a change; absent: it has none. */
+  readonly stream?: "NEW_IMAGE";
 }
 
 export const TENANT_INDEX: IndexDefinition = {
@@ -112,4 +115,65 @@ export const SCHEDULE_TABLE: TableDefinition = {
   // Items are read by the index alone: a read for each would cost more than the copies.
   projection: "ALL",
   timeToLive: SCHEDULE_ATTRIBUTES.expiresAt,
+};
+
+/** What the attributes of what was published are called. */
+export const MESSAGE_ATTRIBUTES = {
+  channel: "Channel",
+  /** What it is of its channel: see messages.ts. */
+  item: "Item",
+  epoch: "Epoch",
+  offset: "Offset",
+  /** JSON. */
+  message: "Message",
+  /** ms since the epoch: when the message was published, and when the one before it; never one before the other. */
+  at: "PublishedAt",
+  previousAt: "PreviousAt",
+  /** Not everybody has been sent it yet. */
+  pending: "Pending",
+  /** Where its fan-out is. */
+  cursor: "Cursor",
+  /** ms since the epoch: from then on the key is free again. */
+  goodUntil: "GoodUntil",
+  /** Seconds since the epoch: when DynamoDB may remove the item. A head has none. */
+  expiresAt: "ExpiresAt",
+} as const;
+
+export const MESSAGE_TABLE: TableDefinition = {
+  partitionKey: MESSAGE_ATTRIBUTES.channel,
+  sortKey: MESSAGE_ATTRIBUTES.item,
+  indexes: [],
+  projection: "KEYS_ONLY",
+  timeToLive: MESSAGE_ATTRIBUTES.expiresAt,
+  stream: "NEW_IMAGE",
+};
+
+/** What the attributes of who is in a channel are called. */
+export const MEMBER_ATTRIBUTES = {
+  /** A shard of a channel, or a connection: see member-items.ts. */
+  group: "Group",
+  item: "Item",
+  channel: "Channel",
+  /** JSON. */
+  member: "Member",
+  userId: "UserID",
+  /** Of a user: each connection's end, in ms since the epoch. */
+  connections: "Connections",
+  since: "Since",
+  /** JSON. */
+  state: "State",
+  /** Which writes the item has seen last: see presence.ts. */
+  updates: "Updates",
+  /** ms since the epoch: past it the item is dead, removed or not. */
+  liveUntil: "LiveUntil",
+  /** Seconds since the epoch: when DynamoDB may remove the item. */
+  expiresAt: "ExpiresAt",
+} as const;
+
+export const MEMBER_TABLE: TableDefinition = {
+  partitionKey: MEMBER_ATTRIBUTES.group,
+  sortKey: MEMBER_ATTRIBUTES.item,
+  indexes: [],
+  projection: "KEYS_ONLY",
+  timeToLive: MEMBER_ATTRIBUTES.expiresAt,
 };

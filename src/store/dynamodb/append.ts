@@ -1,0 +1,119 @@
+import { randomUUID } from "node:crypto";
+import type { Put, TransactWriteItem } from "@aws-sdk/client-dynamodb";
+import type { Attempts } from "../aws/index.ts";
+import type { Appended, HistoryBounds, NewMessage } from "../channels.ts";
+import { StoreError } from "../errors.ts";
+import type { Caller } from "./caller.ts";
+import type { Item } from "./failures.ts";
+import { type Head, headItem, keyItem, knownKeyOf, messageItem, rowOf, stored } from "./messages.ts";
+import { MESSAGE_ATTRIBUTES as NAMES } from "./tables.ts";
+import { transact } from "./transact.ts";
+
+/** Those who append to one channel at once wait for each other no longer than this at a time, in ms. */
+const CONTENTION_PAUSE_MS = 100;
+
+/** A message on its way into its channel. */
+export interface Publication {
+  readonly channel: string;
+  readonly message: NewMessage;
+  readonly bounds: HistoryBounds;
+}
+
+/**
+ * The next offset, the message and its key in one transaction, or nothing of them.
+ * @param hint the channel's head, when it is known; `readHead` asks for it
+ * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ */
+export async function append(
+  caller: Caller,
+  attempts: Attempts,
+  publication: Publication,
+  hint: Head | undefined,
+  readHead: () => Promise<Head>,
+): Promise<{ readonly result: Appended; readonly left: Head | undefined }> {
+  const { channel, message } = publication;
+  let head = hint ?? (await readHead());
+  for (;;) {
+    const { epoch } = head;
+    const next: Head = { epoch, offset: head.offset + 1, at: Math.max(head.at, message.at) };
+    const writes = transaction(caller.tableName, publication, head, next);
+    // One token for all attempts at this offset: one that was carried out, but not answered, is not made again.
+    const failures = await transact(caller, attempts, writes, randomUUID());
+    if (failures === undefined) {
+      const result = { epoch, message: stored(message, next.offset), duplicate: false };
+      return { result, left: next };
+    }
+    const result = appendedBefore(publication, failures);
+    if (result !== undefined) return { result, left: undefined };
+    if (!(await attempts.pause(CONTENTION_PAUSE_MS))) {
+      throw new StoreError("STORE_UNAVAILABLE", `Others kept appending to ${JSON.stringify(channel)}`);
+    }
+    head = await readHead();
+  }
+}
+
+function transaction(
+  tableName: string,
+  { channel, message, bounds }: Publication,
+  head: Head,
+  next: Head,
+): TransactWriteItem[] {
+  const { epoch, offset, at } = next;
+  const row = { epoch, message: stored(message, offset), at, previousAt: head.at };
+  const overLostEpoch = "attribute_not_exists(#item) OR #epoch <> :epoch";
+  const puts = [
+    put(tableName, headItem(channel, next), ...headIs(head)),
+    put(tableName, messageItem(channel, row, bounds.ageMs), overLostEpoch, { ":epoch": { S: epoch } }),
+  ];
+  if (message.key !== undefined) {
+    const item = keyItem(channel, message.key, epoch, row.message);
+    const isFree = `${overLostEpoch} OR #goodUntil <= :at`;
+    puts.push(put(tableName, item, isFree, { ":at": { N: String(message.at) }, ":epoch": { S: epoch } }));
+  }
+  return puts.map((each) => ({ Put: each }));
+}
+
+/** An item from its first message on. */
+function headIs(head: Head): [condition: string, values?: Item] {
+  if (head.offset === 0) return ["attribute_not_exists(#item)"];
+  const values = { ":epoch": { S: head.epoch }, ":offset": { N: String(head.offset) } };
+  return ["#epoch = :epoch AND #offset = :offset", values];
+}
+
+const CONDITION_NAMES = {
+  "#item": NAMES.item,
+  "#epoch": NAMES.epoch,
+  "#offset": NAMES.offset,
+  "#goodUntil": NAMES.goodUntil,
+};
+
+function put(tableName: string, item: Item, condition: string, values?: Item): Put {
+  const used = Object.entries(CONDITION_NAMES).filter(([name]) => condition.includes(name));
+  return {
+    TableName: tableName,
+    Item: item,
+    ConditionExpression: condition,
+    ExpressionAttributeNames: Object.fromEntries(used),
+    ExpressionAttributeValues: values,
+    ReturnValuesOnConditionCheckFailure: "ALL_OLD",
+  };
+}
+
+/**
+ * What stands in the transaction's way, if it is the message itself: under its key, or at its offset, where an attempt
+ * has put it whose answer was lost for longer than DynamoDB knows its token.
+ */
+function appendedBefore(
+  { message }: Publication,
+  [, atOffset, atKey]: readonly (Item | undefined)[],
+): Appended | undefined {
+  const standing = atKey && isThere(atKey) ? knownKeyOf(atKey) : undefined;
+  if (standing !== undefined && standing.message.id !== message.id) return { ...standing, duplicate: true };
+  const own = standing ?? (atOffset && isThere(atOffset) ? rowOf(atOffset) : undefined);
+  if (own?.message.id !== message.id) return undefined;
+  return { epoch: own.epoch, message: stored(message, own.message.offset), duplicate: false };
+}
+
+function isThere(item: Item): boolean {
+  return Object.keys(item).length > 0;
+}

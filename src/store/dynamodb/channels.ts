@@ -1,0 +1,20 @@
+import type { ChannelStore } from "../channels.ts";
+import { callerOf } from "./connect.ts";
+import { DynamoDBChannelHistory } from "./history.ts";
+import { DynamoDBChannelMembers } from "./members.ts";
+import type { ChannelOptions } from "./options.ts";
+import type { Transport } from "./transport.ts";
+
+/** What Streamer keeps of its channels, in two tables: one has a stream, the other's changes must not be in it. */
+export interface DynamoDBChannelStore extends ChannelStore {
+  readonly history: DynamoDBChannelHistory;
+}
+
+export function channelStoreOver(transport: Transport, options: ChannelOptions): DynamoDBChannelStore {
+  const { messageTableName, memberTableName, now = Date.now, ...calls } = options;
+  const callerFor = (tableName: string) => callerOf(transport, { ...calls, tableName });
+  return {
+    history: new DynamoDBChannelHistory(callerFor(messageTableName)),
+    members: new DynamoDBChannelMembers(callerFor(memberTableName), now),
+  };
+}

@@ -1,0 +1,96 @@
+import { createHash } from "node:crypto";
+import type { Member } from "../channels.ts";
+import { StoreError } from "../errors.ts";
+import type { Item } from "./failures.ts";
+import { keyText, textOfKey } from "./key-text.ts";
+import { shardOf } from "./shards.ts";
+import { MEMBER_ATTRIBUTES as NAMES } from "./tables.ts";
+
+/** A partition is read 3,000 units a second: all of them 24,000. Each costs whoever reads a channel a unit at least. */
+export const SHARDS = 8;
+
+export const MEMBER_PREFIX = "member";
+export const USER_PREFIX = "user";
+
+/** A shard of a channel: members by their connection's id, and users by their own. */
+export function groupOf(channel: string, shard: number): string {
+  return `${shard}${keyText(channel)}`;
+}
+
+export function connectionGroup(connectionId: string): string {
+  return `connection${keyText(connectionId)}`;
+}
+
+export function memberKey(channel: string, connectionId: string): Item {
+  const group = groupOf(channel, shardOf(connectionId, SHARDS));
+  return itemKey(group, MEMBER_PREFIX + keyText(connectionId));
+}
+
+export function userKey(channel: string, userId: string): Item {
+  return itemKey(groupOf(channel, shardOf(userId, SHARDS)), USER_PREFIX + keyText(userId));
+}
+
+/** Of the item that tells of one of a connection's channels. That in a hash: a sort key has 1,024 bytes at most. */
+export function subscriptionKey(channel: string, connectionId: string): Item {
+  return itemKey(connectionGroup(connectionId), createHash("sha256").update(channel).digest("base64url"));
+}
+
+/** What else the item tells is not in the JSON again: a fan-out reads every byte. */
+export function memberItem(channel: string, member: Member): Item {
+  const { connectionId, expiresAt, ...rest } = member;
+  return {
+    ...memberKey(channel, connectionId),
+    [NAMES.member]: { S: JSON.stringify(rest) },
+    [NAMES.liveUntil]: { N: String(expiresAt) },
+    ...expiry(member),
+  };
+}
+
+export function subscriptionItem(channel: string, member: Member): Item {
+  const { connectionId, userId } = member;
+  return {
+    ...subscriptionKey(channel, connectionId),
+    [NAMES.channel]: { S: keyText(channel) },
+    ...(userId === undefined ? {} : { [NAMES.userId]: { S: keyText(userId) } }),
+    ...expiry(member),
+  };
+}
+
+/** @throws {StoreError} BAD_ROW */
+export function memberOf(item: Item): Member {
+  try {
+    const rest = JSON.parse(item[NAMES.member]?.S ?? "") as Omit<Member, "connectionId" | "expiresAt">;
+    const connectionId = textOfKey((item[NAMES.item]?.S ?? "").slice(MEMBER_PREFIX.length));
+    return { connectionId, ...rest, expiresAt: Number(item[NAMES.liveUntil]?.N) };
+  } catch (cause) {
+    throw bad(item, cause);
+  }
+}
+
+/** @throws {StoreError} BAD_ROW */
+export function channelOf(item: Item): string {
+  const channel = item[NAMES.channel]?.S;
+  if (channel === undefined) throw bad(item);
+  return textOfKey(channel);
+}
+
+/** Whose the subscription is. */
+export function subscriberOf(item: Item): string | undefined {
+  const userId = item[NAMES.userId]?.S;
+  return userId === undefined ? undefined : textOfKey(userId);
+}
+
+/** Names the row, never what it holds: that is the application's, and this goes to a log. */
+export function bad(item: Item, cause?: unknown): StoreError {
+  const key = [item[NAMES.group]?.S, item[NAMES.item]?.S];
+  const message = `Item ${JSON.stringify(key)} is malformed`;
+  return new StoreError("BAD_ROW", message, cause === undefined ? undefined : { cause });
+}
+
+function itemKey(group: string, item: string): Item {
+  return { [NAMES.group]: { S: group }, [NAMES.item]: { S: item } };
+}
+
+function expiry({ expiresAt }: Member): Item {
+  return { [NAMES.expiresAt]: { N: String(Math.ceil(expiresAt / 1_000)) } };
+}

@@ -1,0 +1,51 @@
+import { randomUUID } from "node:crypto";
+import { paginateScan } from "@aws-sdk/client-dynamodb";
+import { createTables, type DynamoDBChannelStoreOptions, dynamoDBChannelStore } from "lift-ws/store/dynamodb";
+import { dynamoDBChannelStore as leanChannelStore } from "lift-ws/store/dynamodb/lean";
+import { leanTarget, localClient, type TransportName } from "./world.ts";
+
+const HOUR = 60 * 60_000;
+
+/** A channel store's tables in the tests' DynamoDB Local, and a time that moves when it is told to. */
+export class ChannelWorld {
+  readonly messageTableName = `messages-${randomUUID()}`;
+  readonly memberTableName = `members-${randomUUID()}`;
+  readonly #transport: TransportName;
+  /** Sees the tables as they are, whatever befalls the stores' clients. */
+  readonly #client = localClient();
+  /** Not in the past: the engine's own clock can't be moved, and its TTL would remove the items. */
+  #time = Math.ceil(Date.now() / HOUR) * HOUR;
+
+  private constructor(transport: TransportName) {
+    this.#transport = transport;
+  }
+
+  static async create(transport: TransportName = "AWS SDK"): Promise<ChannelWorld> {
+    const world = new ChannelWorld(transport);
+    const { messageTableName, memberTableName } = world;
+    await createTables({ client: world.#client, messageTableName, memberTableName });
+    return world;
+  }
+
+  readonly now = (): number => this.#time;
+
+  readonly advance = (ms: number): void => {
+    this.#time += ms;
+  };
+
+  store(options: Partial<DynamoDBChannelStoreOptions> = {}) {
+    const { messageTableName, memberTableName, now } = this;
+    const tables = { messageTableName, memberTableName, now };
+    if (this.#transport === "lean HTTP") return leanChannelStore({ ...tables, ...leanTarget(), ...options });
+    return dynamoDBChannelStore({ ...tables, client: localClient(), ...options });
+  }
+
+  async items(table: "messages" | "members") {
+    const TableName = table === "messages" ? this.messageTableName : this.memberTableName;
+    const items = [];
+    for await (const page of paginateScan({ client: this.#client }, { TableName, ConsistentRead: true })) {
+      items.push(...(page.Items ?? []));
+    }
+    return items;
+  }
+}
