@@ -1,0 +1,159 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { AttributeValue, TransactWriteItemsInput } from "@aws-sdk/client-dynamodb";
+import type { Member, NewMessage } from "lift-ws/store";
+import type { CallMeasure, DynamoDBChannelStore } from "lift-ws/store/dynamodb";
+import { beforeEach, describe, expect, it } from "vitest";
+import { sections, tableRows } from "../markdown.ts";
+import { ChannelWorld } from "./channel-world.ts";
+import { localClient, MINUTE } from "./world.ts";
+
+const DOC = readFileSync(join(import.meta.dirname, "../../docs/dynamodb.md"), "utf8");
+const SECTION = "What a channel costs";
+const ROWS = tableRows(sections(DOC).get(SECTION) ?? "");
+
+const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
+const CHANNEL = JSON.stringify(["tenant-1", "room:lobby"]);
+
+let world: ChannelWorld;
+let store: DynamoDBChannelStore;
+let units: { reads: number; writes: number };
+const measured = new Set<string>();
+
+beforeEach(async () => {
+  world = await ChannelWorld.create();
+  units = { reads: 0, writes: 0 };
+  const client = localClient();
+  client.middlewareStack.add(
+    (next, context) => (args) => {
+      if (context.commandName === "TransactWriteItemsCommand") {
+        units.writes += transactionUnits(args.input as TransactWriteItemsInput);
+      }
+      return next(args);
+    },
+    { step: "initialize" },
+  );
+  store = world.store({ client, enableMetrics: count });
+});
+
+function count({ operation, outcome, readUnits, writeUnits }: CallMeasure): void {
+  expect(outcome).not.toBe("failed");
+  // A question that finds nothing costs a unit, of which DynamoDB Local says nothing.
+  units.reads += operation === "Query" ? Math.max(1, readUnits) : readUnits;
+  // Nor does it count writes of a transaction that are equal in size: they are counted by what is sent.
+  if (operation !== "TransactWriteItems") units.writes += writeUnits;
+}
+
+/** Two for every KB of an item. */
+function transactionUnits({ TransactItems }: TransactWriteItemsInput): number {
+  const sizes = (TransactItems ?? []).map(({ Put }) => sizeOf({ M: Put?.Item ?? {} }));
+  return sizes.reduce((sum, size) => sum + 2 * Math.ceil(size / 1_024), 0);
+}
+
+/** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html */
+function sizeOf({ S, N, BOOL, M }: AttributeValue): number {
+  if (S !== undefined) return Buffer.byteLength(S);
+  if (N !== undefined) return Math.ceil(N.length / 2) + 1;
+  if (BOOL !== undefined) return 1;
+  return Object.entries(M ?? {}).reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + sizeOf(value),
+    0,
+  );
+}
+
+async function expectDocumented(name: string, work: () => Promise<unknown>): Promise<void> {
+  measured.add(name);
+  units = { reads: 0, writes: 0 };
+  await work();
+  const row = ROWS.find(([first]) => first === name);
+  expect({ name, ...units }).toEqual({ name, reads: Number(row?.[1]), writes: Number(row?.[2]) });
+}
+
+const message = (n: number, overrides: Partial<NewMessage> = {}): NewMessage => ({
+  id: `01JD3Z6X7Q${String(n).padStart(6, "0")}`,
+  data: { text: "x".repeat(100) },
+  userId: "user-1",
+  at: world.now(),
+  ...overrides,
+});
+
+const member = (connectionId: string, userId?: string): Member => ({
+  connectionId,
+  ...(userId === undefined ? {} : { userId }),
+  endpoint: "https://abcdefghij.execute-api.us-east-1.amazonaws.com/production",
+  joinedAt: world.now(),
+  expiresAt: world.now() + 130 * MINUTE,
+});
+
+async function exhaust(list: AsyncIterable<unknown>): Promise<number> {
+  let length = 0;
+  for await (const _ of list) length++;
+  return length;
+}
+
+describe("docs/dynamodb.md tells the units of", () => {
+  it("publishing", async () => {
+    const { history } = store;
+    await history.head(CHANNEL);
+    const append = (n: number, overrides?: Partial<NewMessage>) =>
+      history.append(CHANNEL, message(n, overrides), BOUNDS);
+    await expectDocumented("a publication: `append`", () => append(1));
+    await expectDocumented("… with a key", () => append(2, { key: "user-1:k1" }));
+    await expectDocumented("… with a key that is known", () => append(3, { key: "user-1:k1" }));
+    await expectDocumented("… of 10 KB, with a key", () =>
+      append(4, { key: "user-1:k2", data: "x".repeat(10_000) }),
+    );
+    await expectDocumented("… fanned out: `finish`", () => history.finish(CHANNEL, 1));
+    await expectDocumented("… and where it is: `checkpoint`", () => history.checkpoint(CHANNEL, 2, "[3]"));
+  });
+
+  it("reading", async () => {
+    const { history } = store;
+    const query = { limit: 100, bounds: BOUNDS, now: world.now() };
+    for (let n = 1; n <= 100; n++) await history.append(CHANNEL, message(n), BOUNDS);
+    await expectDocumented("`head`", () => history.head(CHANNEL));
+    const nothing = () => history.history(CHANNEL, { ...query, after: 100 });
+    await expectDocumented("`history`, nothing missed", nothing);
+    await expectDocumented("`history`, 50 messages of 100 bytes missed", () =>
+      history.history(CHANNEL, { ...query, after: 50 }),
+    );
+  });
+
+  it("coming and going", async () => {
+    const { members } = store;
+    await expectDocumented("a subscription: `add`, anonymous", () => members.add(CHANNEL, member("c1=")));
+    await expectDocumented("… of a user", () => members.add(CHANNEL, member("c2=", "user-1")));
+    await expectDocumented("… of a user's second connection", () =>
+      members.add(CHANNEL, member("c3=", "user-1")),
+    );
+    await expectDocumented("`setState`", () => members.setState(CHANNEL, "user-1", { typing: true }));
+    await expectDocumented("`channelsOf`", () => exhaust(members.channelsOf("c2=")));
+    await expectDocumented("`pages` of three members", () => exhaust(members.pages(CHANNEL, world.now())));
+    await expectDocumented("an end: `remove`, anonymous", () => members.remove(CHANNEL, "c1="));
+    await expectDocumented("… of a user who leaves", () => members.remove(CHANNEL, "c2="));
+    await expectDocumented("… that comes twice", () => members.remove(CHANNEL, "c2="));
+  });
+
+  it("a thousand members", async () => {
+    const { members } = store;
+    const ids = Array.from({ length: 1_000 }, (_, n) => `L0SM9cOFvH${String(n).padStart(5, "0")}=`);
+    for (let from = 0; from < ids.length; from += 50) {
+      const some = ids.slice(from, from + 50);
+      await Promise.all(some.map((id, n) => members.add(CHANNEL, member(id, `user-${from + n}`))));
+    }
+    const now = world.now();
+    await expectDocumented("`pages` of a thousand", async () =>
+      expect(await exhaust(members.pages(CHANNEL, now))).toBeGreaterThan(1),
+    );
+    await expectDocumented("`count` of a thousand", async () =>
+      expect(await members.count(CHANNEL, now)).toBe(1_000),
+    );
+    await expectDocumented("`present` of a thousand users", async () =>
+      expect(await exhaust(members.present(CHANNEL, now))).toBe(1_000),
+    );
+  });
+
+  it("nothing of a channel that was not measured", () => {
+    expect(ROWS.map(([name]) => name).sort()).toEqual([...measured].sort());
+  });
+});
