@@ -1,11 +1,13 @@
 import { parseArgs } from "node:util";
 import { broadcast } from "./broadcast.ts";
+import { channels } from "./channels.ts";
 import { coldstart } from "./coldstart.ts";
 import { dispatch } from "./dispatch.ts";
 import { echo } from "./echo.ts";
 import { fanout } from "./fanout.ts";
 import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
+import { recover } from "./recover.ts";
 import { store } from "./store.ts";
 
 interface Measure {
@@ -25,6 +27,11 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
   ["store", { run: store, runs: 3, about: "connects, updates and lists in memory and DynamoDB, with units" }],
   ["fanout", { run: fanout, runs: 5, about: "10,000 messages over signed HTTP, beside the AWS SDK" }],
   ["coldstart", { run: coldstart, runs: 15, about: "a function's first event, beside one written by hand" }],
+  [
+    "channels",
+    { run: channels, runs: 11, about: "publications kept and delivered, beside ws and socket.io" },
+  ],
+  ["recover", { run: recover, runs: 5, about: "1,000 clients that come back for what they missed" }],
 ]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
@@ -83,8 +90,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  // Only the store is measured against nobody.
-  if (measure !== "store") await installRivals(progress);
+  if (measure !== "store" && measure !== "recover") await installRivals(progress);
   const all: Findings[] = [];
   for (const [name, wanted] of MEASURES) {
     if (measure === "all" || measure === name) all.push(await wanted.run(runs ?? wanted.runs, progress));
