@@ -28,11 +28,6 @@ export class Departures {
     await this.removeGone(await this.#tell(key, event, user, scope), scope);
   }
 
-  /** Takes a connection out of one channel. @throws {LiftError} STORE_FAILED */
-  async leave(key: string, connectionId: string, scope: Scope): Promise<void> {
-    await this.removeGone(await this.#leave(key, connectionId, scope), scope);
-  }
-
   /**
    * Takes connections out of every channel they are in. No failure keeps another channel from being left.
    * @returns whether all of them were left

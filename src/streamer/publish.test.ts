@@ -217,9 +217,9 @@ describe("a fan-out of several pages", () => {
   });
 });
 
-it("reaches every member at the endpoint that it came by", async () => {
+it("reaches every member at the endpoint that it came by, from an event as from the server", async () => {
   const sent: [string, string][] = [];
-  const { client, streamer, connections } = streamerWorld({
+  const { client, streamer, store, connections } = streamerWorld({
     connections: (endpoint) =>
       Object.assign(Object.create(connections), {
         broadcast: async (ids: string[], ...rest: [string]) => {
@@ -229,14 +229,19 @@ it("reaches every member at the endpoint that it came by", async () => {
       }),
   });
   const ada = await client("ada", { user: "ada" });
-  const endpoint = "https://abcdef1234.execute-api.us-east-1.amazonaws.com/test";
+  const own = "https://abcdef1234.execute-api.us-east-1.amazonaws.com/test";
+  const other = "https://ws.example.com/live";
   await ada.ask("subscribe", { channels: [{ channel: FLASH }] });
+  const bob = { connectionId: "bob", endpoint: other, joinedAt: START, expiresAt: START + 1_000 };
+  await store.members.add('[null,"flash:news"]', bob);
+  const both = [
+    [own, "ada"],
+    [other, "bob"],
+  ];
   await streamer.publish(FLASH, 1);
+  expect(sent.splice(0)).toEqual(both);
   await ada.ask("publish", { channel: FLASH, data: 2 });
-  expect(sent).toEqual([
-    [endpoint, "ada"],
-    [endpoint, "ada"],
-  ]);
+  expect(sent).toEqual(both);
 });
 
 describe("publishing from the server", () => {

@@ -289,7 +289,7 @@ describe("unsubscribing", () => {
   });
 });
 
-it("says what it could not send, and goes on", async () => {
+it("says in the log what it could not send, and goes on", async () => {
   const { ada, connections, lines, streamer } = await room();
   connections.throttled("ada-1");
   await ada.send({ action: "subscribe", payload: { channels: [{ channel: ROOM }] } }, lambdaContext());

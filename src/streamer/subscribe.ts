@@ -12,6 +12,7 @@ import { assertMay, type Channel } from "./channels.ts";
 import type { Core, Session } from "./core.ts";
 import { allFromStore, errorBody, fromStore } from "./failures.ts";
 import { readAfter, readPage } from "./history.ts";
+import { channelKey } from "./keys.ts";
 import { channelMessages, Space } from "./messages.ts";
 
 /** Histories that are read at a time: each may have megabytes. */
@@ -38,12 +39,16 @@ export async function subscribe({ channels }: SubscribePayload, session: Session
   const answered = await answer<"subscribe">(session, { channels: await catchUp(asked, session, core) });
   // Its $disconnect may have been here before it became a member.
   if (!answered) return void (await core.departures.removeGone([session.ctx.connectionId], session));
-  for (const { request, channel, event } of asked) {
-    const { userId } = session.identity;
-    if (channel === undefined || event === undefined || userId === undefined) continue;
-    const user = { userId, ...(request.state === undefined ? {} : { state: request.state }) };
-    await core.departures.announce(channel.key, event, user, session);
-  }
+  await Promise.all(asked.map((one) => announce(one, session, core)));
+}
+
+/** Tells the members of a user who has come, or shows something else. */
+async function announce({ request, channel, event }: Asked, session: Session, core: Core): Promise<void> {
+  const { userId } = session.identity;
+  if (channel === undefined || event === undefined || userId === undefined) return;
+  const { state } = request;
+  const user = { userId, ...(state === undefined ? {} : { state }) };
+  await core.departures.announce(channel.key, event, user, session);
 }
 
 export async function unsubscribe(
@@ -52,19 +57,17 @@ export async function unsubscribe(
   core: Core,
 ): Promise<void> {
   const { connectionId } = session.ctx;
-  const leave = async (text: string) => {
-    const { key } = core.channels.find(text, session.identity.tenantId);
-    await core.departures.leave(key, connectionId, session);
-  };
-  const left = await core.turns.take(connectionId, () => Promise.allSettled(channels.map(leave)));
-  const failed = left.find((one) => one.status === "rejected" && !isUnknown(one.reason));
-  if (failed?.status === "rejected") throw failed.reason;
-  await answer<"unsubscribe">(session, {});
-}
-
-/** Nobody can be in a channel that there is not. */
-function isUnknown(thrown: unknown): boolean {
-  return thrown instanceof LiftError && thrown.code === "NOT_FOUND";
+  // Also of a namespace that is configured no more: whoever is in it must get out.
+  const keys = channels.map((text) => channelKey(session.identity.tenantId, text));
+  const remove = (key: string) => fromStore(core.store.members.remove(key, connectionId, session.budget));
+  const removed = await core.turns.take(connectionId, () => Promise.allSettled(keys.map(remove)));
+  const failed = removed.find((one) => one.status === "rejected");
+  const announced = removed.map(async (one, at) => {
+    const left = one.status === "fulfilled" ? one.value : undefined;
+    if (left !== undefined) await core.departures.announce(keys[at]!, "leave", left, session);
+  });
+  await Promise.all([...announced, failed === undefined && answer<"unsubscribe">(session, {})]);
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** Who may not, and what is too much, is refused. */
