@@ -1,0 +1,150 @@
+// The client and the real Streamer over real sockets: what the model server stands for elsewhere.
+import { expect, it, onTestFinished, vi } from "vitest";
+import { type ClientOptions, createClient, type Subscription } from "../../src/client/index.ts";
+import { createGateway } from "../../src/gateway/index.ts";
+import { jsonLogger } from "../../src/lift/index.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth.ts";
+import type { HistoryBounds } from "../../src/store/index.ts";
+import { memoryChannelStore, memoryConnectionStore } from "../../src/store/memory/index.ts";
+import { createStreamer } from "../../src/streamer/index.ts";
+import { TestClock } from "./test-clock.ts";
+
+const ROOM = "room:lobby";
+const open = { subscribe: () => true, publish: () => true };
+
+async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }) {
+  const connectionStore = memoryConnectionStore();
+  const streamer = createStreamer({
+    channels: { room: { ...open, presence: true, history }, flash: { ...open, delivery: "at-most-once" } },
+    store: memoryChannelStore(),
+    connectionStore,
+    auth: webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) }),
+    logger: jsonLogger({ level: "error" }),
+  });
+  const gateway = createGateway({ handler: (event, context) => handler(event, context) });
+  const handler = streamer.app.webSocketHandler({ connections: gateway });
+  await gateway.listen({ port: 0 });
+  onTestFinished(() => gateway.close({ drainMs: 1, spreadMs: 1 }));
+
+  const connections = async () => {
+    const ids: string[] = [];
+    for await (const { id } of connectionStore.listByTenant("acme")) ids.push(id);
+    return ids;
+  };
+  return {
+    gateway,
+    connections,
+    publish: (data: string, channel = ROOM) => streamer.publish(channel, data, { tenantId: "acme" }),
+    /** Ends the user's connections, as the service does after two hours. */
+    cut: async (user: string) => {
+      for await (const { id } of connectionStore.listByUser(user)) await gateway.disconnect(id);
+    },
+    person: (name: string, options: Partial<ClientOptions> = {}) => {
+      const client = createClient({
+        url: gateway.url,
+        getToken: () => name,
+        reconnectBaseMs: 10,
+        ...options,
+      });
+      onTestFinished(() => client.disconnect());
+      client.connect();
+      return client;
+    },
+  };
+}
+
+type Server = Awaited<ReturnType<typeof startServer>>;
+
+/** A subscriber in the room, and what is handed on to them. */
+async function listener(server: Server, options: Partial<ClientOptions> = {}, channel = ROOM) {
+  const client = server.person("bob", options);
+  const told: unknown[] = [];
+  const subscription: Subscription = client.subscribe(channel, {
+    onMessage: ({ data }) => told.push(data),
+    onRecovered: () => told.push("recovered"),
+    onLost: ({ offset }) => told.push(`lost to ${offset}`),
+  });
+  await subscription.ready;
+  return { client, told };
+}
+
+it("hands on what others publish, and resolves when it is stored", async () => {
+  const server = await startServer();
+  const { told } = await listener(server);
+  const ada = server.person("ada");
+  const texts = Array.from({ length: 50 }, (_, at) => `${at}`);
+  const stored = await Promise.all(texts.map((text) => ada.publish(ROOM, text)));
+  expect(stored.map(({ position }) => position?.offset)).toEqual(texts.map((_, at) => at + 1));
+  await vi.waitFor(() => expect(told).toEqual(texts));
+});
+
+it("has all that was missed when the server has cut it off", async () => {
+  const server = await startServer();
+  const { client, told } = await listener(server);
+  await server.publish("1");
+  await vi.waitFor(() => expect(told).toEqual(["1"]));
+  const back = new Promise<void>((resolve) => {
+    client.onState(({ status }) => status === "connected" && resolve());
+  });
+  await server.cut("bob");
+  for (const text of ["2", "3"]) await server.publish(text);
+  await back;
+  await server.publish("4");
+  await vi.waitFor(() => expect(told).toEqual(expect.arrayContaining(["4", "recovered"])));
+  expect(told.filter((one) => one !== "recovered")).toEqual(["1", "2", "3", "4"]);
+});
+
+it("tells of a loss when the history does not reach, and goes on", async () => {
+  const server = await startServer({ size: 2, ageMs: 60_000 });
+  const { client, told } = await listener(server);
+  client.disconnect();
+  for (const text of ["1", "2", "3"]) await server.publish(text);
+  client.connect();
+  await vi.waitFor(() => expect(told).toEqual(["lost to 3"]));
+  await server.publish("4");
+  await vi.waitFor(() => expect(told).toEqual(["lost to 3", "4"]));
+});
+
+it("loses and doubles nothing when a second socket takes over", async () => {
+  const server = await startServer();
+  const clock = new TestClock();
+  // Its time jumps: no answer of a real server would be there in time.
+  const never = 2 ** 31 - 1;
+  const patience = { heartbeatMs: never, connectTimeoutMs: never, requestTimeoutMs: never };
+  const options = { ...patience, clock, random: () => 0 };
+  const [room, flash] = [await listener(server, options), await listener(server, options, "flash:a")];
+  const before = await server.connections();
+  const texts = Array.from({ length: 200 }, (_, at) => `${at}`);
+  const publishing = (async () => {
+    for (const text of texts) {
+      await Promise.all([server.publish(text), server.publish(text, "flash:a")]);
+      if (text === "50") await clock.pass(115 * 60_000);
+    }
+  })();
+  await vi.waitFor(async () => expect((await server.connections()).length).toBe(4));
+  await publishing;
+  await vi.waitFor(async () => {
+    await clock.pass(5_000);
+    expect((await server.connections()).length).toBe(2);
+  });
+  expect((await server.connections()).filter((id) => before.includes(id))).toEqual([]);
+  await server.publish("end");
+  await vi.waitFor(() => expect(room.told).toEqual([...texts, "end"]));
+  await vi.waitFor(() => expect([...flash.told].sort()).toEqual([...texts].sort()));
+});
+
+it("keeps who is there, with what they show", async () => {
+  const server = await startServer();
+  const members = server.person("ada").members(ROOM);
+  await members.ready;
+  const { client } = await listener(server);
+  await client.setPresence(ROOM, { typing: true });
+  await vi.waitFor(() => expect(members.users.get("bob")).toMatchObject({ state: { typing: true } }));
+  const statuses: string[] = [];
+  client.onState(({ status }) => statuses.push(status));
+  await server.cut("bob");
+  await vi.waitFor(() => expect(statuses).toEqual(["reconnecting", "connected"]));
+  await vi.waitFor(() => expect(members.users.get("bob")).toMatchObject({ state: { typing: true } }));
+  client.disconnect();
+  await vi.waitFor(() => expect([...members.users.keys()]).toEqual(["ada"]));
+});
