@@ -366,8 +366,8 @@ describe("iterating", () => {
     await clock.pass(10);
     for (const data of [1, 2, 3, 4]) server.publish("room:a", data);
     await clock.pass(10);
-    const read = [await messages.next(), await messages.next(), await messages.next()];
-    expect(read.map(({ value }) => value?.data)).toEqual([1, 2, 3]);
+    const read = [await messages.next(), await messages.next()];
+    expect(read.map(({ value }) => value?.data)).toEqual([1, 2]);
     await expect(messages.next()).rejects.toMatchObject({ code: "BUFFER_FULL" });
     expect(await messages.next()).toEqual({ done: true, value: undefined });
   });

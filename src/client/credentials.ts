@@ -23,18 +23,18 @@ export class Credentials {
   }
 
   /** Where to connect, with what it takes now. @throws {ClientError} TOKEN_FAILED */
-  async url(): Promise<string> {
+  async url(signal: AbortSignal): Promise<string> {
     const { url, getTicket } = this.#settings;
     const address = new URL(url);
     const name = getTicket === undefined ? "token" : "ticket";
-    const value = await this.#ask(getTicket ?? this.#token);
+    const value = await this.#ask(getTicket ?? this.#token, signal);
     if (value !== undefined) address.searchParams.set(name, value);
     return address.href;
   }
 
   /** @throws {ClientError} TOKEN_FAILED */
-  async token(): Promise<string | undefined> {
-    return this.#ask(this.#token);
+  async token(signal: AbortSignal): Promise<string | undefined> {
+    return this.#ask(this.#token, signal);
   }
 
   readonly #token = async () => {
@@ -44,10 +44,13 @@ export class Credentials {
     return value;
   };
 
-  async #ask(get: () => string | undefined | Promise<string | undefined>): Promise<string | undefined> {
+  async #ask(
+    get: () => string | undefined | Promise<string | undefined>,
+    given: AbortSignal,
+  ): Promise<string | undefined> {
     const { clock, connectTimeoutMs } = this.#settings;
     try {
-      return await within(clock, { timeoutMs: connectTimeoutMs }, (signal) =>
+      return await within(clock, { timeoutMs: connectTimeoutMs, signal: given }, (signal) =>
         until(signal, (resolve, reject) => {
           Promise.resolve().then(get).then(resolve, reject);
           return () => {};

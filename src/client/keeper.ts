@@ -94,7 +94,7 @@ export class Keeper {
   async #renew(session: Session): Promise<void> {
     const before = this.#credentials.expiresAt;
     try {
-      const token = await this.#credentials.token();
+      const token = await this.#credentials.token(session.signal);
       if (this.#session !== session) return;
       const { requestTimeoutMs: timeoutMs } = this.#settings;
       if (token !== undefined) await session.request("refresh", { token }, { timeoutMs });

@@ -43,6 +43,21 @@ describe("connecting", () => {
     expect([clock.pending, server.sockets.size]).toEqual([0, 0]);
   });
 
+  it("leaves nothing behind when it disconnects as soon as it is connected, or while a token is asked for", async () => {
+    const early = setup();
+    early.client.onState(({ status }) => status === "connected" && early.client.disconnect());
+    early.client.subscribe("room:a");
+    early.client.connect();
+    await early.clock.pass(10);
+    expect([early.clock.pending, early.server.sockets.size]).toEqual([0, 0]);
+    const asking = setup({ getToken: () => new Promise<string>(() => {}) });
+    asking.client.connect();
+    await asking.clock.pass(10);
+    asking.client.disconnect();
+    await asking.clock.pass(10);
+    expect([asking.clock.pending, asking.errors, asking.statuses]).toEqual([0, [], ["connecting", "idle"]]);
+  });
+
   it("connects again after it disconnected, with its subscriptions", async () => {
     const { client, clock, server } = await connected();
     const seen: unknown[] = [];
@@ -185,6 +200,15 @@ describe("staying", () => {
     await clock.pass(5 * MINUTE);
     expect(server.opened).toHaveLength(2);
     expect(statuses).toEqual(["connecting", "connected", "reconnecting", "connected"]);
+  });
+
+  it("finds out that a socket is dead when something is not answered on it", async () => {
+    const { client, clock, server } = await connected();
+    server.opened[0]!.stalled = true;
+    const published = client.publish("room:a", 1);
+    await clock.pass(22_000);
+    expect(await published).toMatchObject({ id: "m1" });
+    expect(server.opened).toHaveLength(2);
   });
 
   it("asks a silent socket whether it lives when the tab is looked at", async () => {

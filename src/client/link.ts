@@ -48,8 +48,8 @@ export class Link {
   /** Of the next try, or of the next rotation. */
   #timer: Timer | undefined;
   #stopListening: (() => void) | undefined;
-  /** What was begun in another run of the client is not to be gone on with. */
-  #run = 0;
+  /** Aborted by the end of what `connect` began. */
+  #life = new AbortController();
 
   constructor(settings: Settings, events: LinkEvents) {
     this.#settings = settings;
@@ -70,6 +70,7 @@ export class Link {
   connect(): void {
     if (this.#state.status !== "idle" && this.#state.status !== "closed") return;
     this.#failures = 0;
+    this.#life = new AbortController();
     this.#stopListening = onWake(() => this.#wake());
     this.#become({ status: "connecting" });
     void this.#open();
@@ -97,8 +98,13 @@ export class Link {
     });
   }
 
+  /** Something was not answered: finds out whether the socket lives. */
+  check(): void {
+    this.#keeper.check();
+  }
+
   #stop(): void {
-    this.#run++;
+    this.#life.abort();
     this.#timer?.cancel();
     this.#stopListening?.();
     this.#keeper.stop();
@@ -112,12 +118,12 @@ export class Link {
   }
 
   async #open(): Promise<void> {
-    const run = this.#run;
+    const { signal } = this.#life;
     const { WebSocket, connectTimeoutMs, clock } = this.#settings;
     this.#next = "asking";
     try {
-      const url = await this.#credentials.url();
-      if (run !== this.#run) return;
+      const url = await this.#credentials.url(signal);
+      if (signal.aborted) return;
       this.#next = new Session(openSocket(WebSocket, url), connectTimeoutMs, clock, {
         opened: (session) => void this.#opened(session),
         message: this.#events.message,
@@ -125,7 +131,7 @@ export class Link {
       });
       this.#sessions.add(this.#next);
     } catch (error) {
-      if (run !== this.#run) return;
+      if (signal.aborted) return;
       this.#next = undefined;
       this.#failed(error as ClientError);
     }
@@ -134,6 +140,8 @@ export class Link {
   async #opened(session: Session): Promise<void> {
     // Without another one it takes over at once; else it has to be where the other one is first.
     if (this.#current === undefined) this.#take(session);
+    // Who was told of it may have disconnected.
+    if (session.ended) return;
     const complete = await this.#events.attach(session);
     if (session.ended || this.#current === session) return;
     if (complete) this.#take(session);

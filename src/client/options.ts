@@ -85,8 +85,9 @@ export function settingsOf(options: ClientOptions): Settings {
   if (credentials.filter((given) => given !== undefined).length > 1) {
     throw invalid("only one of token, getToken and getTicket can be given");
   }
+  const WebSocket: WebSocketConstructor | undefined = globalThis.WebSocket;
   const settings = {
-    WebSocket: globalThis.WebSocket as WebSocketConstructor | undefined,
+    WebSocket,
     clock: systemClock,
     random: Math.random,
     ...defined(options),

@@ -48,6 +48,7 @@ export class Requests {
         const error = thrown as ClientError;
         if (signal.aborted || !error.retry) throw error;
         sending.refused?.(error);
+        if (error.code === "TIMEOUT") this.#link.check();
         await this.#wait(session, signal, failures);
       }
     }

@@ -19,7 +19,8 @@ export const MAX_FRAME_BYTES = 32_768;
 export interface WebSocketLike {
   send(data: string): void;
   close(code?: number, reason?: string): void;
-  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: never) => void): void;
+  // biome-ignore lint/suspicious/noExplicitAny: their events have types that nothing else fits all of
+  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: any) => void): void;
 }
 
 export type WebSocketConstructor = new (url: string) => WebSocketLike;

@@ -185,11 +185,13 @@ class MessageIterator implements AsyncIterator<ChannelMessage, undefined> {
   #take(message: ChannelMessage): void {
     if (this.#ending !== undefined) return;
     const { bufferSize = 1_000 } = this.#subscription.options;
-    this.#buffer.push(message);
-    this.#serve();
-    if (this.#buffer.length <= bufferSize) return;
-    const text = `More than ${bufferSize} messages were not read yet`;
-    this.#subscription.end(new ClientError("BUFFER_FULL", text));
+    if (this.#buffer.length < bufferSize) {
+      this.#buffer.push(message);
+      this.#serve();
+    } else {
+      const text = `More than ${bufferSize} messages were not read yet`;
+      this.#subscription.end(new ClientError("BUFFER_FULL", text));
+    }
   }
 
   #end(ending: Ending): void {

@@ -1,7 +1,7 @@
 import type { ErrorBody, ServerMessage } from "../../src/protocol/index.ts";
 import type { ModelServer } from "./model-server.ts";
 
-type Listener = (event: never) => void;
+type Listener = (event: object) => void;
 
 /** Both ends of one connection: to the client it is a WebSocket. */
 export class ModelSocket {
@@ -85,6 +85,6 @@ export class ModelSocket {
   }
 
   #emit(type: string, event: object): void {
-    for (const one of this.#listeners) if (one.type === type) one.listener(event as never);
+    for (const one of this.#listeners) if (one.type === type) one.listener(event);
   }
 }
