@@ -115,7 +115,14 @@ describe("the tarball", () => {
 
   it("has what is built, its source and its docs, and nothing of the tests", () => {
     const rest = packed.filter((path) => !/^(?:dist|src|docs)\//.test(path));
-    const wanted = ["CHANGELOG.md", "COMPATIBILITY.md", "LICENSE", "README.md", "package.json"];
+    const wanted = [
+      "CHANGELOG.md",
+      "COMPATIBILITY.md",
+      "LICENSE",
+      "PROTOCOL.md",
+      "README.md",
+      "package.json",
+    ];
     expect(rest.sort()).toEqual(wanted);
     expect(packed.filter((path) => /\.test\.|(?:^|\/)test\//.test(path))).toEqual([]);
   });
