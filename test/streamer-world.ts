@@ -66,9 +66,10 @@ export function streamerWorld(options: Partial<StreamerOptions> = {}) {
     const received = () => connections.jsonSentTo(connectionId) as Answer[];
     /** Sends a message as it is, and gives what came for it. */
     const send = async (body: unknown, context = lambdaContext()): Promise<Answer[]> => {
-      const before = received().length;
+      const before = connections.sent.length;
       await handler(messageEvent("$default", body, common(connectionId)), context);
-      return received().slice(before);
+      const sent = connections.sent.slice(before).filter((message) => message.connectionId === connectionId);
+      return sent.map(({ data }) => JSON.parse(data));
     };
     return {
       connectionId,
@@ -82,8 +83,8 @@ export function streamerWorld(options: Partial<StreamerOptions> = {}) {
         context = lambdaContext(),
       ): Promise<Answer> => {
         const id = `${connectionId}-${++asked}`;
-        await send({ id, action, payload }, context);
-        return received().find((message) => message.request_id === id);
+        const sent = await send({ id, action, payload }, context);
+        return sent.find((message) => message.request_id === id);
       },
       leave: () => handler(disconnectEvent(common(connectionId)), lambdaContext()),
     };

@@ -84,7 +84,7 @@ function positionsIn(text: string): Position[] {
   }));
 }
 
-it("shows no tenant anything of another, whatever both do", async () => {
+it("shows no tenant anything of another, whatever both do", { timeout: 30_000 }, async () => {
   let read = 0;
   const run = async (tenants: readonly (string | undefined)[], steps: readonly Step[]) => {
     const world = streamerWorld({ channels: CHANNELS });
@@ -116,7 +116,7 @@ it("shows no tenant anything of another, whatever both do", async () => {
   const pair = fc.uniqueArray(fc.constantFrom(...TENANTS), { minLength: 2, maxLength: 2 });
   await fc.assert(
     fc.asyncProperty(pair, fc.array(step, { minLength: 10, maxLength: 60, size: "max" }), run),
-    { numRuns: 150 },
+    { numRuns: 60 },
   );
   expect(read).toBeGreaterThan(1_000);
 });
