@@ -5,14 +5,20 @@ import { ChannelWorld } from "../../../test/dynamodb/channel-world.ts";
 import { localClient, TRANSPORTS } from "../../../test/dynamodb/world.ts";
 import { createTableInput, dynamoDBChannelStore, MEMBER_TABLE, MESSAGE_TABLE } from "./index.ts";
 import { dynamoDBChannelStore as leanChannelStore } from "./lean.ts";
-import { PAGE_SIZE } from "./members.ts";
 
 for (const transport of TRANSPORTS) {
   channelCases(
     `DynamoDB channels by ${transport}`,
     async () => {
       const world = await ChannelWorld.create(transport);
-      return { store: world.store(), now: world.now, advance: world.advance, membersPerPage: PAGE_SIZE };
+      // Few, so that a crowd of several pages is made soon.
+      const membersPerPage = 50;
+      return {
+        store: world.store({ membersPerPage }),
+        now: world.now,
+        advance: world.advance,
+        membersPerPage,
+      };
     },
     { unfinishedToldBy: "the table's stream" },
   );
@@ -42,6 +48,9 @@ describe("DynamoDB channels", () => {
     );
     expect(() => dynamoDBChannelStore({ ...tables, tableName: "t" } as never)).toThrow(invalid("tableName"));
     expect(() => dynamoDBChannelStore({ ...tables, timeoutMs: 0 })).toThrow(invalid("timeoutMs"));
+    for (const membersPerPage of [1, 1_001, 2.5]) {
+      expect(() => dynamoDBChannelStore({ ...tables, membersPerPage })).toThrow(invalid("membersPerPage"));
+    }
     expect(() => dynamoDBChannelStore({ ...tables, now: 1 } as never)).toThrow(invalid("now"));
     expect(() => leanChannelStore({ ...tables, client: {} } as never)).toThrow(invalid("client"));
     expect(() => leanChannelStore({ ...tables, endpoint: "nope" })).toThrow(invalid("endpoint"));

@@ -11,10 +11,10 @@ export interface DynamoDBChannelStore extends ChannelStore {
 }
 
 export function channelStoreOver(transport: Transport, options: ChannelOptions): DynamoDBChannelStore {
-  const { messageTableName, memberTableName, now = Date.now, ...calls } = options;
+  const { messageTableName, memberTableName, membersPerPage = 500, now = Date.now, ...calls } = options;
   const callerFor = (tableName: string) => callerOf(transport, { ...calls, tableName });
   return {
     history: new DynamoDBChannelHistory(callerFor(messageTableName)),
-    members: new DynamoDBChannelMembers(callerFor(memberTableName), now),
+    members: new DynamoDBChannelMembers(callerFor(memberTableName), now, membersPerPage),
   };
 }

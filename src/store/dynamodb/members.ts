@@ -35,9 +35,6 @@ import {
 } from "./presence.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "./tables.ts";
 
-/** A fan-out can be given up between two pages. A page has half of it at least, but the last, and half more at most. */
-export const PAGE_SIZE = 500;
-
 /** The tabs of one user wait for each other no longer than this at a time, in ms. */
 const CONTENTION_PAUSE_MS = 100;
 const MARK_BYTES = 6;
@@ -49,10 +46,12 @@ const MARK_BYTES = 6;
 export class DynamoDBChannelMembers implements ChannelMembers {
   readonly #caller: Caller;
   readonly #now: () => number;
+  readonly #pageSize: number;
 
-  constructor(caller: Caller, now: () => number) {
+  constructor(caller: Caller, now: () => number, pageSize: number) {
     this.#caller = caller;
     this.#now = now;
+    this.#pageSize = pageSize;
   }
 
   async add(channel: string, member: Member, budget?: TimeBudget): Promise<boolean> {
@@ -110,7 +109,7 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     let behind: Place | undefined;
     for await (const { items, next } of this.#shards(channel, from, {
       prefix: MEMBER_PREFIX,
-      limit: PAGE_SIZE,
+      limit: this.#pageSize,
     })) {
       const live = items.map(memberOf).filter(({ expiresAt }) => expiresAt > now);
       if (live.length === 0) continue;
@@ -120,7 +119,7 @@ export class DynamoDBChannelMembers implements ChannelMembers {
         members = [];
       }
       members.push(...live);
-      behind = members.length < PAGE_SIZE / 2 ? undefined : next;
+      behind = members.length < this.#pageSize / 2 ? undefined : next;
     }
     if (members.length > 0) yield { members };
   }

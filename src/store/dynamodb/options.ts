@@ -38,6 +38,11 @@ export interface ChannelOptions extends CallOptions {
   readonly messageTableName: string;
   /** Who is where. */
   readonly memberTableName: string;
+  /**
+   * A fan-out keeps its place, and can be given up, between two pages. A page has half of this at least, but the last,
+   * and half more at most. Default 500; 2 to 1,000.
+   */
+  readonly membersPerPage?: number;
   /** ms since the epoch: what decides whether a user's other connections are still open. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -79,6 +84,7 @@ const CHANNEL_CHECKS: Checks<ChannelOptions> = {
   messageTableName: isName,
   memberTableName: isName,
   ...CALL_CHECKS,
+  membersPerPage: (value) => Number.isInteger(value) && Number(value) >= 2 && Number(value) <= 1_000,
   now: (value) => typeof value === "function",
 };
 

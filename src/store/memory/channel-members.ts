@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { ChannelMembers, Member, MemberPage, Presence } from "../channels.ts";
 import type { Json } from "../ports.ts";
 import { frozenCopy } from "./freeze.ts";
-import { ConnectionIndex } from "./index-by.ts";
+import { IndexBy } from "./index-by.ts";
 
 /** A fan-out can be given up, or cut short, between two pages. */
 export const MEMBERS_PER_PAGE = 500;
@@ -30,7 +30,7 @@ interface Room {
 export class MemoryMembers implements ChannelMembers {
   readonly #now: () => number;
   readonly #rooms = new Map<string, Room>();
-  readonly #channels = new ConnectionIndex();
+  readonly #channels = new IndexBy<string>();
   /** A cursor that another life of the process has left means nothing here. */
   readonly #life = randomUUID();
   #lastNumber = 0;
@@ -48,7 +48,7 @@ export class MemoryMembers implements ChannelMembers {
     const here = userId !== undefined && this.#isHere(room, userId);
     room.seats.delete(connectionId);
     room.seats.set(connectionId, { member: Object.freeze({ ...member }), number: ++this.#lastNumber });
-    this.#channels.add(connectionId, channel);
+    this.#channels.set(connectionId, channel, channel);
     if (userId === undefined) return false;
     if (here) room.users.get(userId)?.connections.add(connectionId);
     else {
@@ -63,7 +63,7 @@ export class MemoryMembers implements ChannelMembers {
     const seat = room?.seats.get(connectionId);
     if (room === undefined || seat === undefined) return undefined;
     room.seats.delete(connectionId);
-    this.#channels.remove(connectionId, channel);
+    this.#channels.delete(connectionId, channel);
     if (room.seats.size === 0) this.#rooms.delete(channel);
     const { userId } = seat.member;
     const user = userId === undefined ? undefined : room.users.get(userId);
@@ -75,7 +75,7 @@ export class MemoryMembers implements ChannelMembers {
   }
 
   async *channelsOf(connectionId: string): AsyncGenerator<string> {
-    yield* this.#channels.ids(connectionId);
+    yield* this.#channels.list(connectionId);
   }
 
   async *pages(channel: string, now: number, cursor?: string): AsyncGenerator<MemberPage> {

@@ -1,6 +1,6 @@
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../ports.ts";
 import { frozenCopy } from "./freeze.ts";
-import { ConnectionIndex } from "./index-by.ts";
+import { IndexBy } from "./index-by.ts";
 
 export interface MemoryConnectionStoreOptions {
   /** ms since the epoch. Default `Date.now`. */
@@ -24,8 +24,8 @@ export function memoryConnectionStore(options: MemoryConnectionStoreOptions = {}
 class MemoryConnectionStore implements ConnectionStore {
   readonly #now: () => number;
   readonly #rows = new Map<string, Connection>();
-  readonly #byUser = new ConnectionIndex();
-  readonly #byTenant = new ConnectionIndex();
+  readonly #byUser = new IndexBy<Connection>();
+  readonly #byTenant = new IndexBy<Connection>();
   /** Until when a deleted id can't be saved, in ms; in order of deletion, so of expiry too. */
   readonly #tombstones = new Map<string, number>();
   /** Rows that were removed and kept; each goes with its tombstone. */
@@ -95,11 +95,11 @@ class MemoryConnectionStore implements ConnectionStore {
   }
 
   listByUser(userId: string): AsyncIterable<Connection> {
-    return this.#list(this.#byUser.rows(userId));
+    return this.#list(this.#byUser.list(userId));
   }
 
   listByTenant(tenantId: string): AsyncIterable<Connection> {
-    return this.#list(this.#byTenant.rows(tenantId));
+    return this.#list(this.#byTenant.list(tenantId));
   }
 
   async count(): Promise<number> {
@@ -127,8 +127,8 @@ class MemoryConnectionStore implements ConnectionStore {
   #put(row: Connection): void {
     const { id, userId, tenantId } = row;
     this.#rows.set(id, row);
-    if (userId !== undefined) this.#byUser.set(userId, row);
-    if (tenantId !== undefined) this.#byTenant.set(tenantId, row);
+    if (userId !== undefined) this.#byUser.set(userId, id, row);
+    if (tenantId !== undefined) this.#byTenant.set(tenantId, id, row);
   }
 
   /** The row, unless its time is over; then it goes now. */
