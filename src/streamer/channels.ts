@@ -2,7 +2,7 @@ import { LiftError } from "../lift/index.ts";
 import { type ChannelName, LIMITS, parseChannel } from "../protocol/index.ts";
 import type { HistoryBounds } from "../store/index.ts";
 import { type Check, checkOptions, FLAG, FUNCTION, integer, isRecord, RECORD } from "./check-options.ts";
-import { channelKey } from "./keys.ts";
+import { channelKey, channelOf } from "./keys.ts";
 
 /** Who asks, as the server has established it on `$connect`. */
 export interface Identity {
@@ -108,6 +108,11 @@ export class Channels {
     const namespace = this.#namespaces.get(name.namespace);
     if (namespace === undefined) throw new LiftError("NOT_FOUND", { message: "There is no such namespace" });
     return { text, name, key: channelKey(tenantId, text), namespace };
+  }
+
+  /** That of a channel's key. `undefined`: it is configured no more. */
+  namespaceOf(key: string): Namespace | undefined {
+    return this.#namespaces.get(parseChannel(channelOf(key))?.namespace ?? "");
   }
 }
 

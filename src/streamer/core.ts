@@ -3,6 +3,7 @@ import type { ChannelStore, TimeBudget } from "../store/index.ts";
 import type { Channels, Identity } from "./channels.ts";
 import type { Departures } from "./departures.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { Sweep } from "./sweep.ts";
 import type { Turns } from "./turns.ts";
 
 /** What all that a Streamer does shares. */
@@ -12,6 +13,7 @@ export interface Core {
   readonly fanOut: FanOut;
   readonly departures: Departures;
   readonly turns: Turns;
+  readonly sweep: Sweep;
   readonly maxSubscriptions: number;
   /** ms since the epoch. */
   readonly now: () => number;

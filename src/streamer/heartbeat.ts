@@ -15,8 +15,8 @@ export async function heartbeat(
     const isThere = head === undefined || (head.epoch === position.epoch && head.offset === position.offset);
     return isThere ? [] : [[text, head] as const];
   });
-  const moved = (await Promise.all(asked)).flat();
-  await answer<"heartbeat">(session, { heads: Object.fromEntries(moved) });
+  const [moved] = await Promise.all([Promise.all(asked), core.sweep.heard(session)]);
+  await answer<"heartbeat">(session, { heads: Object.fromEntries(moved.flat()) });
 }
 
 /** `undefined`: nothing that this client may know of. */

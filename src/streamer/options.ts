@@ -2,7 +2,7 @@ import type { AnyState, LiftOptions, Middleware } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth.ts";
 import type { ChannelStore } from "../store/index.ts";
 import type { NamespaceOptions } from "./channels.ts";
-import { type Check, checkOptions, integer, isRecord, RECORD } from "./check-options.ts";
+import { type Check, checkOptions, integer, invalid, isRecord, RECORD } from "./check-options.ts";
 
 export interface StreamerOptions extends Omit<LiftOptions<AnyState>, "defaultHandler"> {
   /** The namespaces there are; whatever is in no other is NOT_FOUND. At least one. */
@@ -18,6 +18,12 @@ export interface StreamerOptions extends Omit<LiftOptions<AnyState>, "defaultHan
   readonly middleware?: readonly (Middleware | readonly Middleware[])[];
   /** Of one connection. Default 100, minimum 1. */
   readonly maxSubscriptions?: number;
+  /**
+   * How often clients send a heartbeat, at the least, in ms: who has sent none for twice as long is taken for vanished,
+   * and their connection is closed. Each is a write to the schedule. Default: none, and who has vanished leaves when the
+   * service closes their connection, after 10 minutes; minimum 1,000. Takes a `schedule`.
+   */
+  readonly heartbeatMs?: number;
 }
 
 /** Lift checks those that it takes. */
@@ -32,6 +38,7 @@ const CHECKS: { readonly [Name in keyof Required<StreamerOptions>]: Check } = {
   },
   middleware: { test: isMiddleware, takes: "an array of middleware" },
   maxSubscriptions: integer(1),
+  heartbeatMs: integer(1_000),
   connectionStore: LIFTS,
   schedule: LIFTS,
   logger: LIFTS,
@@ -46,6 +53,9 @@ const CHECKS: { readonly [Name in keyof Required<StreamerOptions>]: Check } = {
 export function checkStreamerOptions(options: StreamerOptions): void {
   // What must be there is, when it is missing, nothing that its check takes.
   checkOptions(Object.assign({ channels: null, store: null }, options), CHECKS);
+  if (options.heartbeatMs !== undefined && options.schedule === undefined) {
+    throw invalid("heartbeatMs needs a schedule");
+  }
 }
 
 function isChannelStore(value: unknown): boolean {

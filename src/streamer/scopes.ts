@@ -1,4 +1,4 @@
-import type { AnyContext, Lift, Logger } from "../lift/index.ts";
+import type { AnyContext, Lift, Logger, Tick } from "../lift/index.ts";
 import type { TimeBudget } from "../store/index.ts";
 import type { Scope } from "./core.ts";
 
@@ -23,5 +23,21 @@ export function serverScope(budget: TimeBudget | undefined, app: Lift, logger: L
     budget,
     logger,
     broadcast: (endpoint, ids, frame) => app.broadcast(endpoint, ids, frame, options),
+  };
+}
+
+/** That of a scheduled action. */
+export function tickScope(tick: Tick, app: Lift): Scope {
+  const { logger, signal, connectionsAt } = tick;
+  return {
+    budget: tick,
+    logger,
+    broadcast: (endpoint, ids, frame) =>
+      app.broadcast(endpoint, ids, frame, {
+        context: tick,
+        signal,
+        connections: connectionsAt(endpoint),
+        results: "unsent",
+      }),
   };
 }

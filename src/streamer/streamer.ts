@@ -18,7 +18,8 @@ import { assertOpen, identityOf } from "./identity.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { userPresence } from "./presence.ts";
 import { fanOutStored, publishTo } from "./publish.ts";
-import { eventScope, serverScope } from "./scopes.ts";
+import { eventScope, serverScope, tickScope } from "./scopes.ts";
+import { SWEEP, Sweep } from "./sweep.ts";
 import { Turns } from "./turns.ts";
 
 /** Whose channel a call of the server's own is about. */
@@ -56,15 +57,17 @@ export class Streamer {
   /** @throws {LiftError} INVALID_OPTION */
   constructor(options: StreamerOptions) {
     checkStreamerOptions(options);
-    const { channels, store, auth, middleware = [], maxSubscriptions = 100, ...lift } = options;
+    const { channels, store, auth, middleware = [], maxSubscriptions = 100, heartbeatMs, ...lift } = options;
     const { logger = jsonLogger(), now = Date.now } = lift;
     const fanOut = new FanOut(store, now);
+    const namespaces = new Channels(channels);
     this.#core = {
-      channels: new Channels(channels),
+      channels: namespaces,
       store,
       fanOut,
       departures: new Departures(store, fanOut, now),
       turns: new Turns(),
+      sweep: new Sweep(lift.schedule, namespaces, now, heartbeatMs),
       maxSubscriptions,
       now,
       refresh: auth?.refresh,
@@ -74,6 +77,9 @@ export class Streamer {
     this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx) });
     this.app.use(auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
+    this.app.scheduled(SWEEP, (item, tick) =>
+      this.#core.sweep.look(item, tick, tickScope(tick, this.app), this.#core),
+    );
   }
 
   /**

@@ -84,8 +84,9 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
       }
     }),
   );
-  const held = new Set(await allFromStore(core.store.members.channelsOf(ctx.connectionId, budget)));
-  return allowed.map((asked) => {
+  const before = await allFromStore(core.store.members.channelsOf(ctx.connectionId, budget));
+  const held = new Set(before);
+  const admitted = allowed.map((asked): Asked => {
     const { request, channel } = asked;
     if (channel === undefined || held.has(channel.key)) return asked;
     if (held.size >= core.maxSubscriptions) {
@@ -95,6 +96,10 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
     held.add(channel.key);
     return asked;
   });
+  // Before it is a member: who has died in between is found.
+  const isNew = identity.userId !== undefined && !core.sweep.isSeenIn(before);
+  if (isNew && core.sweep.isSeenIn([...held])) await core.sweep.watch(session);
+  return admitted;
 }
 
 function refusing(request: ChannelRequest, thrown: unknown, { logger }: Session): Asked {
