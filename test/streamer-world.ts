@@ -7,7 +7,7 @@ import {
   messageEvent,
   recordingConnections,
 } from "../src/lift/testing.ts";
-import type { Action, Payloads } from "../src/protocol/index.ts";
+import type { Action, Payloads, ServerMessage } from "../src/protocol/index.ts";
 import { memoryChannelStore, memoryConnectionStore } from "../src/store/memory/index.ts";
 import { createStreamer, type StreamerOptions } from "../src/streamer/index.ts";
 
@@ -76,7 +76,8 @@ export function streamerWorld(options: Partial<StreamerOptions> = {}) {
       received,
       send,
       /** All of a type, without those that answer. */
-      pushed: (type: "message" | "presence") => received().filter((message) => message.type === type),
+      pushed: (type: Exclude<ServerMessage["type"], "response" | "error">) =>
+        received().filter((message) => message.type === type),
       ask: async <Name extends Exclude<Action, "message">>(
         action: Name,
         payload: Written<Payloads[Name]>,

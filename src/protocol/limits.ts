@@ -10,6 +10,8 @@ export const LIMITS = {
   messages: 100,
   /** What a user shows of themself in a channel, as JSON. */
   stateBytes: 1_024,
+  /** What a stream's owner shows of it, as JSON. */
+  streamBytes: 1_024,
   /** A message to a client. */
   frameBytes: 131_072,
   /** Levels of JSON in one another. */

@@ -45,6 +45,19 @@ export interface SetPresencePayload {
   readonly state?: Json;
 }
 
+export interface StreamStartPayload {
+  readonly channel: string;
+  readonly data?: Json;
+}
+
+export interface StreamEndPayload {
+  readonly channel: string;
+}
+
+export interface StreamPayload {
+  readonly channel: string;
+}
+
 export interface HeartbeatPayload {
   readonly positions?: ReadonlyMap<string, Position>;
 }
@@ -69,6 +82,9 @@ export interface Payloads {
   readonly history: HistoryPayload;
   readonly presence: PresencePayload;
   readonly set_presence: SetPresencePayload;
+  readonly stream_start: StreamStartPayload;
+  readonly stream_end: StreamEndPayload;
+  readonly stream: StreamPayload;
   readonly heartbeat: HeartbeatPayload;
   readonly refresh: RefreshPayload;
   readonly message: LegacyMessage;
@@ -123,8 +139,44 @@ export interface PresenceMessage {
   readonly state?: Json;
 }
 
+/** Who streams in a channel. */
+export interface LiveStream {
+  readonly user: string;
+  readonly since: number;
+  readonly viewers: number;
+  readonly data?: Json;
+}
+
+export interface StreamStartedMessage {
+  readonly type: "stream_started";
+  readonly id: string;
+  readonly channel: string;
+  readonly at: number;
+  readonly live: LiveStream;
+}
+
+export interface StreamEndedMessage {
+  readonly type: "stream_ended";
+  readonly id: string;
+  readonly channel: string;
+  readonly at: number;
+  readonly user: string;
+  readonly reason: "ended" | "owner_left";
+}
+
+export interface ViewersMessage {
+  readonly type: "viewers";
+  readonly id: string;
+  readonly channel: string;
+  readonly at: number;
+  readonly count: number;
+}
+
+/** What a channel's stream has come to. */
+export type StreamMessage = StreamStartedMessage | StreamEndedMessage | ViewersMessage;
+
 /** A server's message, read: switch on `type`. */
-export type ServerMessage = ResponseMessage | ErrorMessage | ChannelMessage | PresenceMessage;
+export type ServerMessage = ResponseMessage | ErrorMessage | ChannelMessage | PresenceMessage | StreamMessage;
 
 // What a `response` carries, by what was asked.
 
@@ -134,6 +186,7 @@ export interface Subscribed {
   readonly recovered?: boolean;
   readonly messages?: readonly ChannelMessage[];
   readonly more?: boolean;
+  readonly live?: LiveStream;
 }
 
 export interface Refused {
@@ -168,6 +221,14 @@ export interface PresenceResult {
   readonly more: boolean;
 }
 
+export interface StreamStartResult {
+  readonly live: LiveStream;
+}
+
+export interface StreamResult {
+  readonly live?: LiveStream;
+}
+
 export interface HeartbeatResult {
   readonly heads: { readonly [channel: string]: Position };
 }
@@ -184,6 +245,9 @@ export interface Results {
   readonly history: HistoryResult;
   readonly presence: PresenceResult;
   readonly set_presence: { readonly [name: string]: never };
+  readonly stream_start: StreamStartResult;
+  readonly stream_end: { readonly [name: string]: never };
+  readonly stream: StreamResult;
   readonly heartbeat: HeartbeatResult;
   readonly refresh: RefreshResult;
   readonly message: PublishResult | { readonly [name: string]: never };

@@ -70,6 +70,7 @@ describe("PROTOCOL.md", () => {
       `| \`id\` and \`key\` | ${LIMITS.idBytes} bytes |`,
       `| channels in a \`subscribe\`, \`unsubscribe\` or \`heartbeat\` | ${LIMITS.channels} |`,
       `| a user's \`state\` | ${LIMITS.stateBytes.toLocaleString("en")} bytes |`,
+      `| a stream's \`data\` | ${LIMITS.streamBytes.toLocaleString("en")} bytes |`,
       `| nesting of JSON | ${LIMITS.depth} |`,
     ]) {
       expect(limits).toContain(row);
@@ -181,6 +182,16 @@ describe("parseRequest", () => {
     expect(refusal(set(LIMITS.stateBytes + 2)).code).toBe("VALIDATION_ERROR");
   });
 
+  it("takes a stream's data of as many bytes as it may have, and no more", () => {
+    const start = (bytes: number) =>
+      request({
+        action: "stream_start",
+        payload: { channel: "stream:a", data: "é".repeat((bytes - 2) / 2) },
+      });
+    expect(parseRequest(start(LIMITS.streamBytes))).toMatchObject({ action: "stream_start" });
+    expect(refusal(start(LIMITS.streamBytes + 2)).code).toBe("VALIDATION_ERROR");
+  });
+
   it("gives a request or a ProtocolError, whatever comes", () => {
     const json = fc.json({ maxDepth: 4 });
     const near = fc
@@ -240,7 +251,16 @@ describe("parseServerMessage", () => {
   );
 
   it("gives a message, nothing, or a ProtocolError, whatever comes", () => {
-    const types = fc.constantFrom("response", "error", "message", "presence", "x");
+    const types = fc.constantFrom(
+      "response",
+      "error",
+      "message",
+      "presence",
+      "stream_started",
+      "stream_ended",
+      "viewers",
+      "x",
+    );
     const near = fc
       .tuple(types, fc.dictionary(fc.string(), fc.jsonValue()))
       .map(([type, fields]) => JSON.stringify({ ...fields, type }));

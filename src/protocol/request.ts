@@ -52,6 +52,9 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
   },
   presence: object({ channel }),
   set_presence: object({ channel, state }),
+  stream_start: object({ channel, data: optional(json(LIMITS.streamBytes)) }),
+  stream_end: object({ channel }),
+  stream: object({ channel }),
   heartbeat: object({ positions: optional(mapOf(channel, position, LIMITS.channels)) }),
   refresh: object({ token: text(1, LIMITS.tokenBytes) }),
 };

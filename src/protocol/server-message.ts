@@ -54,6 +54,22 @@ const MESSAGES: { readonly [Type in ServerMessage["type"]]: Reader<Extract<Serve
       at: integer(0),
       state: optional(json()),
     }),
+    stream_started: object({
+      type: oneOf("stream_started"),
+      id: word,
+      channel,
+      at: integer(0),
+      live: object({ user: word, since: integer(0), viewers: integer(0), data: optional(json()) }),
+    }),
+    stream_ended: object({
+      type: oneOf("stream_ended"),
+      id: word,
+      channel,
+      at: integer(0),
+      user: word,
+      reason: oneOf("ended", "owner_left"),
+    }),
+    viewers: object({ type: oneOf("viewers"), id: word, channel, at: integer(0), count: integer(0) }),
   };
 
 /**

@@ -5,6 +5,7 @@ import { heartbeat } from "./heartbeat.ts";
 import { history } from "./history.ts";
 import { presence, setPresence } from "./presence.ts";
 import { publish } from "./publish.ts";
+import { stream, streamEnd, streamStart } from "./streams.ts";
 import { subscribe, unsubscribe } from "./subscribe.ts";
 
 /** Does what a client asks, and answers it. @throws {LiftError} and nothing has been answered */
@@ -22,6 +23,12 @@ export function act(request: Request, session: Session, core: Core): Promise<voi
       return presence(request.payload, session, core);
     case "set_presence":
       return setPresence(request.payload, session, core);
+    case "stream_start":
+      return streamStart(request.payload, session, core);
+    case "stream_end":
+      return streamEnd(request.payload, session, core);
+    case "stream":
+      return stream(request.payload, session, core);
     case "heartbeat":
       return heartbeat(request.payload, session, core);
     case "refresh":

@@ -32,6 +32,11 @@ export interface NamespaceOptions {
   readonly subscribe?: Rule;
   /** Which clients may publish. Default: none; the server always may. */
   readonly publish?: Rule;
+  /**
+   * Whether a user can be live there: `stream_start`, for whom `publish` lets. `graceMs`: how long a stream outlives its
+   * owner's last connection; default 30,000, minimum 0. Default false. Takes a `schedule`.
+   */
+  readonly live?: boolean | { readonly graceMs?: number };
   /** The largest `data`, in bytes of JSON. Default 16,384; 1 to 98,304, of which a client's message takes 32,768. */
   readonly maxBytes?: number;
 }
@@ -40,6 +45,7 @@ export interface Namespace {
   /** At-least-once only. */
   readonly bounds: HistoryBounds | undefined;
   readonly presence: boolean;
+  readonly live: { readonly graceMs: number } | undefined;
   readonly subscribe: readonly Rule[];
   readonly publish: readonly Rule[];
   readonly maxBytes: number;
@@ -65,6 +71,7 @@ const CHECKS: { readonly [Name in keyof Required<NamespaceOptions>]: Check } = {
   },
   history: RECORD,
   presence: FLAG,
+  live: { test: (value) => typeof value === "boolean" || isRecord(value), takes: "true, false or an object" },
   subscribe: FUNCTION,
   publish: FUNCTION,
   maxBytes: integer(1, MAX_DATA_BYTES),
@@ -74,6 +81,11 @@ const HISTORY_CHECKS: { readonly [Name in keyof HistoryBounds]: Check } = {
   size: integer(0),
   ageMs: integer(0),
 };
+
+/** How long a stream outlives its owner's last connection. */
+const GRACE_MS = 30_000;
+
+const LIVE_CHECKS = { graceMs: integer(0) };
 
 const nobody: Rule = () => false;
 
@@ -110,6 +122,10 @@ export class Channels {
     return { text, name, key: channelKey(tenantId, text), namespace };
   }
 
+  get canBeLive(): boolean {
+    return [...this.#namespaces.values()].some(({ live }) => live !== undefined);
+  }
+
   /** That of a channel's key. `undefined`: it is configured no more. */
   namespaceOf(key: string): Namespace | undefined {
     return this.#namespaces.get(parseChannel(channelOf(key))?.namespace ?? "");
@@ -138,14 +154,21 @@ export function assertPresence({ namespace }: Channel): void {
   if (!namespace.presence) throw new LiftError("NOT_FOUND", { message: "The namespace has no presence" });
 }
 
+/** @throws {LiftError} NOT_FOUND */
+export function assertLive({ namespace }: Channel): void {
+  if (namespace.live === undefined)
+    throw new LiftError("NOT_FOUND", { message: "The namespace has no streams" });
+}
+
 function readNamespace(name: string, options: NamespaceOptions): Namespace {
   const where = `channels.${name}.`;
   checkOptions(options, CHECKS, where);
-  const { delivery = "at-least-once", history, presence = false, maxBytes = 16_384 } = options;
+  const { delivery = "at-least-once", history, presence = false, live = false, maxBytes = 16_384 } = options;
   if (history !== undefined && delivery === "at-most-once") {
     throw new LiftError("INVALID_OPTION", { message: `${where}history: at-most-once keeps none` });
   }
   if (isRecord(history)) checkOptions(history, HISTORY_CHECKS, `${where}history.`);
+  if (isRecord(live)) checkOptions(live, LIVE_CHECKS, `${where}live.`);
   const own = OWN_RULES.get(name);
   return {
     bounds:
@@ -153,6 +176,7 @@ function readNamespace(name: string, options: NamespaceOptions): Namespace {
         ? undefined
         : { size: history?.size ?? 100, ageMs: history?.ageMs ?? 5 * 60_000 },
     presence,
+    live: live === false ? undefined : { graceMs: live === true ? GRACE_MS : (live.graceMs ?? GRACE_MS) },
     subscribe: own === undefined ? [options.subscribe ?? nobody] : [own, ...listed(options.subscribe)],
     publish: [options.publish ?? nobody],
     maxBytes,

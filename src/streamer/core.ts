@@ -3,8 +3,11 @@ import type { ChannelStore, TimeBudget } from "../store/index.ts";
 import type { Channels, Identity } from "./channels.ts";
 import type { Departures } from "./departures.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { StreamLog } from "./stream-log.ts";
+import type { Streams } from "./streams.ts";
 import type { Sweep } from "./sweep.ts";
 import type { Turns } from "./turns.ts";
+import type { Viewers } from "./viewers.ts";
 
 /** What all that a Streamer does shares. */
 export interface Core {
@@ -14,6 +17,9 @@ export interface Core {
   readonly departures: Departures;
   readonly turns: Turns;
   readonly sweep: Sweep;
+  readonly streamLog: StreamLog;
+  readonly streams: Streams;
+  readonly viewers: Viewers;
   readonly maxSubscriptions: number;
   /** ms since the epoch. */
   readonly now: () => number;

@@ -1,20 +1,32 @@
 import { randomUUID } from "node:crypto";
 import type { PresenceMessage } from "../protocol/index.ts";
 import type { ChannelStore, Json, Presence } from "../store/index.ts";
+import type { Channels } from "./channels.ts";
 import type { Scope } from "./core.ts";
 import { allFromStore, fromStore, log } from "./failures.ts";
 import type { FanOut } from "./fan-out.ts";
-import { channelOf } from "./keys.ts";
+import { channelKeyOf, channelOf, partOf } from "./keys.ts";
+import type { Streams } from "./streams.ts";
+import type { Viewers } from "./viewers.ts";
+
+/** What else happens where streams are. */
+interface Audience {
+  readonly channels: Channels;
+  readonly streams: Streams;
+  readonly viewers: Viewers;
+}
 
 /** Takes connections out of channels, and tells the members who comes and goes. */
 export class Departures {
   readonly #store: ChannelStore;
   readonly #fanOut: FanOut;
+  readonly #audience: Audience;
   readonly #now: () => number;
 
-  constructor(store: ChannelStore, fanOut: FanOut, now: () => number) {
+  constructor(store: ChannelStore, fanOut: FanOut, audience: Audience, now: () => number) {
     this.#store = store;
     this.#fanOut = fanOut;
+    this.#audience = audience;
     this.#now = now;
   }
 
@@ -26,6 +38,11 @@ export class Departures {
     scope: Scope,
   ): Promise<void> {
     await this.removeGone(await this.#tell(key, event, user, scope), scope);
+  }
+
+  /** Tells the members of a stream how many they are, if it is time, after somebody has come or gone. */
+  async recount(key: string, scope: Scope): Promise<void> {
+    await this.removeGone(await this.#recount(key, scope), scope);
   }
 
   /**
@@ -53,8 +70,18 @@ export class Departures {
 
   /** Resolves to whom it found gone. */
   async #leave(key: string, connectionId: string, scope: Scope): Promise<readonly string[]> {
+    if (partOf(key) === "owners") {
+      await this.#audience.streams.release(channelKeyOf(key), connectionId, scope.budget);
+      return [];
+    }
     const left = await fromStore(this.#store.members.remove(key, connectionId, scope.budget));
-    return left === undefined ? [] : this.#tell(key, "leave", left, scope);
+    const gone = left === undefined ? [] : await this.#tell(key, "leave", left, scope);
+    return [...gone, ...(await this.#recount(key, scope))];
+  }
+
+  async #recount(key: string, scope: Scope): Promise<readonly string[]> {
+    const { channels, viewers } = this.#audience;
+    return channels.namespaceOf(key)?.live === undefined ? [] : viewers.changed(key, scope);
   }
 
   /** What is told is not stored, and who was not told asks for `presence`. Resolves to whom it found gone. */

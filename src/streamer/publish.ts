@@ -7,8 +7,11 @@ import { assertMay, type Channel } from "./channels.ts";
 import type { Core, Scope, Session } from "./core.ts";
 import { fromStore, log } from "./failures.ts";
 import type { Reached } from "./fan-out.ts";
-import { channelOf } from "./keys.ts";
+import { channelKeyOf, channelOf, partOf } from "./keys.ts";
 import { channelMessage, sizeOf } from "./messages.ts";
+import { streamMessage } from "./stream-log.ts";
+
+const NOTHING_TO_TELL: Reached = { complete: true, gone: [] };
 
 /** What is published, and by whom. */
 export interface Publication {
@@ -111,9 +114,15 @@ export async function fanOutStored(
     log(scope.logger, "error", what, { messageId: id, error });
   const checkpoint = (cursor: string) =>
     history.checkpoint(key, offset, cursor, scope.budget).catch(failed("A fan-out's place was not kept"));
-  const frame = JSON.stringify(channelMessage(channelOf(key), epoch, message));
+  const told =
+    partOf(key) === "streams"
+      ? streamMessage(channelOf(key), message)
+      : channelMessage(channelOf(key), epoch, message);
   try {
-    const reached: Reached = await fanOut.send(key, frame, scope, { from, reached: checkpoint });
+    const reached: Reached =
+      told === undefined
+        ? NOTHING_TO_TELL
+        : await fanOut.send(channelKeyOf(key), JSON.stringify(told), scope, { from, reached: checkpoint });
     if (reached.complete) await history.finish(key, offset, scope.budget);
     else log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
     await departures.removeGone(reached.gone, scope);

@@ -1,26 +1,27 @@
-import { type AnyContext, jsonLogger, Lift, LiftError, type Logger } from "../lift/index.ts";
+import { type AnyContext, jsonLogger, Lift, LiftError, type Logger, type Tick } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth.ts";
 import {
   type HistoryResult,
+  type LiveStream,
   type PublishResult,
   parseRequest,
   type UserPresence,
 } from "../protocol/index.ts";
-import type { Json, TimeBudget } from "../store/index.ts";
+import type { Json, ScheduledItem, TimeBudget } from "../store/index.ts";
 import { act } from "./act.ts";
-import { assertPresence, type Channel, Channels } from "./channels.ts";
+import { assertLive, assertPresence, type Channel, Channels } from "./channels.ts";
 import type { Core, Scope } from "./core.ts";
-import { Departures } from "./departures.ts";
+import { coreOf } from "./core-of.ts";
 import { asLiftError, fromStore } from "./failures.ts";
-import { FanOut } from "./fan-out.ts";
 import { type HistoryRequest, readHistory } from "./history.ts";
 import { assertOpen, identityOf } from "./identity.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { userPresence } from "./presence.ts";
 import { fanOutStored, publishTo } from "./publish.ts";
 import { eventScope, serverScope, tickScope } from "./scopes.ts";
-import { SWEEP, Sweep } from "./sweep.ts";
-import { Turns } from "./turns.ts";
+import { endStream, liveIn, OWNER_LEFT, STREAM_MET } from "./streams.ts";
+import { SWEEP } from "./sweep.ts";
+import { VIEWERS } from "./viewers.ts";
 
 /** Whose channel a call of the server's own is about. */
 export interface ServerOptions {
@@ -59,27 +60,26 @@ export class Streamer {
     checkStreamerOptions(options);
     const { channels, store, auth, middleware = [], maxSubscriptions = 100, heartbeatMs, ...lift } = options;
     const { logger = jsonLogger(), now = Date.now } = lift;
-    const fanOut = new FanOut(store, now);
-    const namespaces = new Channels(channels);
-    this.#core = {
-      channels: namespaces,
-      store,
-      fanOut,
-      departures: new Departures(store, fanOut, now),
-      turns: new Turns(),
-      sweep: new Sweep(lift.schedule, namespaces, now, heartbeatMs),
-      maxSubscriptions,
-      now,
-      refresh: auth?.refresh,
-    };
+    this.#core = coreOf(
+      { store, schedule: lift.schedule, now, heartbeatMs, channels: new Channels(channels) },
+      {
+        maxSubscriptions,
+        refresh: auth?.refresh,
+      },
+    );
     this.#auth = auth;
     this.#logger = logger;
     this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx) });
     this.app.use(auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
-    this.app.scheduled(SWEEP, (item, tick) =>
-      this.#core.sweep.look(item, tick, tickScope(tick, this.app), this.#core),
-    );
+    const { sweep, streams, viewers, departures } = this.#core;
+    this.#scheduled(SWEEP, (item, tick, scope) => sweep.look(item, tick, scope, this.#core));
+    for (const kind of [OWNER_LEFT, STREAM_MET]) {
+      this.#scheduled(kind, (item, tick, scope) => streams.look(item, tick, scope, this.#core));
+    }
+    this.#scheduled(VIEWERS, async ({ id }, _tick, scope) => {
+      await departures.removeGone(await viewers.changed(id, scope), scope);
+    });
   }
 
   /**
@@ -119,6 +119,16 @@ export class Streamer {
     return fromStore(store.members.count(channels.find(channel, tenantId).key, now()));
   }
 
+  /** Who streams in the channel. */
+  async stream(channel: string, { tenantId, context }: ServerOptions = {}): Promise<LiveStream | undefined> {
+    return liveIn(this.#streamed(channel, tenantId), context, this.#core);
+  }
+
+  /** Ends whosever stream it is, and tells the members. Resolves to whether there was one. */
+  async endStream(channel: string, { tenantId, context }: ServerOptions = {}): Promise<boolean> {
+    return endStream(this.#streamed(channel, tenantId).key, "ended", this.#scope(context), this.#core);
+  }
+
   /**
    * Goes on with what was stored and has not been sent to everyone, because the process that stored it has died: call
    * it when one starts. Resolves to how many it has finished; what fails stays, and the log has the reasons.
@@ -134,6 +144,12 @@ export class Streamer {
   #withPresence(channel: string, tenantId: string | undefined): Channel {
     const found = this.#core.channels.find(channel, tenantId);
     assertPresence(found);
+    return found;
+  }
+
+  #streamed(channel: string, tenantId: string | undefined): Channel {
+    const found = this.#core.channels.find(channel, tenantId);
+    assertLive(found);
     return found;
   }
 
@@ -154,6 +170,10 @@ export class Streamer {
     const leave = () => departures.removeGone([ctx.connectionId], eventScope(ctx, this.app));
     const whole = await turns.take(ctx.connectionId, leave);
     if (!whole) throw new LiftError("STORE_FAILED", { cause: "The log has what was not left" });
+  }
+
+  #scheduled(kind: string, act: (item: ScheduledItem, tick: Tick, scope: Scope) => Promise<void>): void {
+    this.app.scheduled(kind, (item, tick) => act(item, tick, tickScope(tick, this.app)));
   }
 
   #scope(context: TimeBudget | undefined): Scope {

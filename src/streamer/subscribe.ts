@@ -2,6 +2,7 @@ import { LiftError } from "../lift/index.ts";
 import {
   type ChannelRequest,
   LIMITS,
+  type LiveStream,
   type Refused,
   type Subscribed,
   type SubscribePayload,
@@ -12,8 +13,9 @@ import { assertMay, type Channel } from "./channels.ts";
 import type { Core, Session } from "./core.ts";
 import { allFromStore, errorBody, fromStore } from "./failures.ts";
 import { readAfter, readPage } from "./history.ts";
-import { channelKey } from "./keys.ts";
+import { channelKey, partOf } from "./keys.ts";
 import { channelMessages, Space } from "./messages.ts";
+import { liveIn } from "./streams.ts";
 
 /** Histories that are read at a time: each may have megabytes. */
 const CONCURRENCY = 8;
@@ -26,6 +28,8 @@ interface Asked {
   readonly request: ChannelRequest;
   readonly channel?: Channel;
   readonly refused?: Refused;
+  /** The connection was not there before. */
+  readonly isNew?: boolean;
   /** What the members are to be told of the user. */
   readonly event?: "join" | "update" | undefined;
 }
@@ -42,9 +46,13 @@ export async function subscribe({ channels }: SubscribePayload, session: Session
   await Promise.all(asked.map((one) => announce(one, session, core)));
 }
 
-/** Tells the members of a user who has come, or shows something else. */
-async function announce({ request, channel, event }: Asked, session: Session, core: Core): Promise<void> {
+/** Tells the members of a user who has come, or shows something else, and that they are one more. */
+async function announce(asked: Asked, session: Session, core: Core): Promise<void> {
+  const { request, channel, event, isNew, refused } = asked;
   const { userId } = session.identity;
+  if (channel?.namespace.live !== undefined && isNew && refused === undefined) {
+    await core.departures.recount(channel.key, session);
+  }
   if (channel === undefined || event === undefined || userId === undefined) return;
   const { state } = request;
   const user = { userId, ...(state === undefined ? {} : { state }) };
@@ -59,12 +67,18 @@ export async function unsubscribe(
   const { connectionId } = session.ctx;
   // Also of a namespace that is configured no more: whoever is in it must get out.
   const keys = channels.map((text) => channelKey(session.identity.tenantId, text));
-  const remove = (key: string) => fromStore(core.store.members.remove(key, connectionId, session.budget));
+  const { budget } = session;
+  const remove = async (key: string) => {
+    if (isLive(key)) await core.streams.release(key, connectionId, budget);
+    return fromStore(core.store.members.remove(key, connectionId, budget));
+  };
+  const isLive = (key: string) => core.channels.namespaceOf(key)?.live !== undefined;
   const removed = await core.turns.take(connectionId, () => Promise.allSettled(keys.map(remove)));
   const failed = removed.find((one) => one.status === "rejected");
   const announced = removed.map(async (one, at) => {
     const left = one.status === "fulfilled" ? one.value : undefined;
     if (left !== undefined) await core.departures.announce(keys[at]!, "leave", left, session);
+    if (one.status === "fulfilled" && isLive(keys[at]!)) await core.departures.recount(keys[at]!, session);
   });
   await Promise.all([...announced, failed === undefined && answer<"unsubscribe">(session, {})]);
   if (failed !== undefined) throw failed.reason;
@@ -85,7 +99,7 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
     }),
   );
   const before = await allFromStore(core.store.members.channelsOf(ctx.connectionId, budget));
-  const held = new Set(before);
+  const held = new Set(before.filter((key) => partOf(key) === undefined));
   const admitted = allowed.map((asked): Asked => {
     const { request, channel } = asked;
     if (channel === undefined || held.has(channel.key)) return asked;
@@ -94,7 +108,7 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
       return refusing(request, new LiftError("LIMIT_EXCEEDED", { status: 429, message }), session);
     }
     held.add(channel.key);
-    return asked;
+    return { ...asked, isNew: true };
   });
   // Before it is a member: who has died in between is found.
   const isNew = identity.userId !== undefined && !core.sweep.isSeenIn(before);
@@ -158,10 +172,23 @@ async function readOne(
 ): Promise<Subscribed | Refused> {
   if (channel === undefined) return refused!;
   try {
-    return await read(request, channel, session, core, isFull ? 1 : LIMITS.messages);
+    const [subscribed, live] = await Promise.all([
+      read(request, channel, session, core, isFull ? 1 : LIMITS.messages),
+      liveFor(channel, session, core),
+    ]);
+    return live === undefined ? subscribed : { ...subscribed, live };
   } catch (thrown) {
     return { channel: channel.text, error: errorBody(thrown, session.logger) };
   }
+}
+
+/** Who streams there. Its owner is there with this connection, too. */
+async function liveFor(channel: Channel, session: Session, core: Core): Promise<LiveStream | undefined> {
+  const live = await liveIn(channel, session.budget, core);
+  if (live !== undefined && live.user === session.identity.userId) {
+    await core.streams.hold(channel.key, live.user, session, core);
+  }
+  return live;
 }
 
 /** @param limit of messages; one is enough to see whether there are any */
@@ -194,11 +221,20 @@ async function read(
 }
 
 /** Of what was missed the first that fit, for the rest is asked for behind them; else the newest. */
-function fitted(result: Subscribed | Refused, space: Space): Subscribed | Refused {
-  if ("error" in result || result.messages === undefined) return result;
+function fitted(answered: Subscribed | Refused, space: Space): Subscribed | Refused {
+  if ("error" in answered) return answered;
+  const result = withLive(answered, space);
+  if (result.messages === undefined) return result;
   if (result.recovered === undefined) return { ...result, messages: space.last(result.messages) };
   const messages = space.first(result.messages);
   const more = result.more === true || messages.length < result.messages.length;
   const { more: _, ...rest } = result;
   return { ...rest, messages, ...(more ? { more } : {}) };
+}
+
+function withLive(result: Subscribed, space: Space): Subscribed {
+  const { live } = result;
+  if (live === undefined || space.first([live]).length > 0) return result;
+  const { data: _, ...rest } = live;
+  return { ...result, live: rest };
 }

@@ -3,6 +3,7 @@ import type { Schedule, ScheduledItem, TimeBudget } from "../store/index.ts";
 import type { Channels } from "./channels.ts";
 import type { Core, Scope, Session } from "./core.ts";
 import { allFromStore, fromStore } from "./failures.ts";
+import { partOf } from "./keys.ts";
 
 /** The kind of the items that look after connections. */
 export const SWEEP = "streamer:sweep";
@@ -51,7 +52,7 @@ export class Sweep {
 
   /** Whether one of these is a channel in which somebody would be missed. */
   isSeenIn(keys: readonly string[]): boolean {
-    return keys.some((key) => this.#channels.namespaceOf(key)?.presence === true);
+    return keys.some((key) => partOf(key) === "owners" || this.#channels.namespaceOf(key)?.presence === true);
   }
 
   /** What a tick does with an item. In turn with the connection's own messages, as far as this process has them. */

@@ -1,0 +1,43 @@
+import type { ChannelStore, Schedule } from "../store/index.ts";
+import type { Channels } from "./channels.ts";
+import { invalid } from "./check-options.ts";
+import type { Core } from "./core.ts";
+import { Departures } from "./departures.ts";
+import { FanOut } from "./fan-out.ts";
+import { StreamLog } from "./stream-log.ts";
+import { Streams } from "./streams.ts";
+import { Sweep } from "./sweep.ts";
+import { Turns } from "./turns.ts";
+import { Viewers } from "./viewers.ts";
+
+/** What the parts of a core are made of. */
+interface Ground {
+  readonly channels: Channels;
+  readonly store: ChannelStore;
+  readonly schedule: Schedule | undefined;
+  readonly now: () => number;
+  readonly heartbeatMs: number | undefined;
+}
+
+/** @throws {LiftError} INVALID_OPTION */
+export function coreOf(ground: Ground, rest: Pick<Core, "maxSubscriptions" | "refresh">): Core {
+  const { channels, store, schedule, now, heartbeatMs } = ground;
+  if (channels.canBeLive && schedule === undefined) throw invalid("channels that are live need a schedule");
+  const fanOut = new FanOut(store, now);
+  const streamLog = new StreamLog(store.history, now);
+  const streams = new Streams(store, schedule, channels, now);
+  const viewers = new Viewers(store.members, streamLog, fanOut, schedule, now);
+  return {
+    ...rest,
+    channels,
+    store,
+    now,
+    fanOut,
+    streamLog,
+    streams,
+    viewers,
+    departures: new Departures(store, fanOut, { channels, streams, viewers }, now),
+    turns: new Turns(),
+    sweep: new Sweep(schedule, channels, now, heartbeatMs),
+  };
+}

@@ -1,0 +1,169 @@
+import { LiftError, type Tick } from "../lift/index.ts";
+import type { LiveStream, StreamEndPayload, StreamPayload, StreamStartPayload } from "../protocol/index.ts";
+import type { ChannelStore, Schedule, ScheduledItem, TimeBudget } from "../store/index.ts";
+import { answer } from "./answers.ts";
+import { assertLive, assertMay, type Channel, type Channels } from "./channels.ts";
+import type { Core, Scope, Session } from "./core.ts";
+import { allFromStore, fromStore } from "./failures.ts";
+import { partKey } from "./keys.ts";
+import { fanOutStored } from "./publish.ts";
+
+/** The kinds of the items that look whether a stream has its owner still: one has left; a process has met the stream. */
+export const OWNER_LEFT = "streamer:stream.left";
+export const STREAM_MET = "streamer:stream.met";
+
+/** Looks after the owners of streams. Their connections are members of a channel beside the streamed one. */
+export class Streams {
+  readonly #store: ChannelStore;
+  readonly #schedule: Schedule | undefined;
+  readonly #channels: Channels;
+  readonly #now: () => number;
+  /** The streams that this process knows of: since when, by channel. */
+  readonly #met = new Map<string, number>();
+
+  constructor(store: ChannelStore, schedule: Schedule | undefined, channels: Channels, now: () => number) {
+    this.#store = store;
+    this.#schedule = schedule;
+    this.#channels = channels;
+    this.#now = now;
+  }
+
+  /** A connection of the owner's is there. @throws {LiftError} STORE_FAILED */
+  async hold(key: string, userId: string, session: Session, { sweep }: Core): Promise<void> {
+    const { members } = this.#store;
+    const { ctx, budget } = session;
+    const { connectionId } = ctx;
+    if (!sweep.isSeenIn(await allFromStore(members.channelsOf(connectionId, budget)))) {
+      await sweep.watch(session);
+    }
+    const { endpoint, expiresAt } = ctx.asWebSocket();
+    const member = { connectionId, userId, endpoint, joinedAt: this.#now(), expiresAt };
+    await fromStore(members.add(partKey(key, "owners"), member, budget));
+  }
+
+  /** A connection has left a channel, maybe as its owner's. @throws {LiftError} STORE_FAILED */
+  async release(key: string, connectionId: string, budget: TimeBudget | undefined): Promise<void> {
+    const owners = partKey(key, "owners");
+    const left = await fromStore(this.#store.members.remove(owners, connectionId, budget));
+    if (left !== undefined) await this.#lookLater(OWNER_LEFT, key, budget);
+  }
+
+  /**
+   * A subscriber is told of this stream. That its owner is gone may have been lost with the process that was to look,
+   * so each process looks once.
+   * @throws {LiftError} STORE_FAILED
+   */
+  async meet(key: string, { since }: LiveStream, budget: TimeBudget | undefined): Promise<void> {
+    if (this.#met.get(key) === since) return;
+    this.#met.set(key, since);
+    await this.#lookLater(STREAM_MET, key, budget);
+  }
+
+  /** Ends a stream whose owner has not come back. */
+  async look({ id: key }: ScheduledItem, tick: Tick, scope: Scope, core: Core): Promise<void> {
+    const live = await core.streamLog.live(key, tick);
+    if (live === undefined) this.#met.delete(key);
+    if (live === undefined || (await this.#isThere(key, live.user))) return;
+    await endStream(key, "owner_left", scope, core, (now) => now.since === live.since);
+  }
+
+  async #isThere(key: string, userId: string): Promise<boolean> {
+    const owners = await allFromStore(this.#store.members.present(partKey(key, "owners"), this.#now()));
+    return owners.some((owner) => owner.userId === userId);
+  }
+
+  async #lookLater(kind: string, key: string, budget: TimeBudget | undefined): Promise<void> {
+    const graceMs = this.#channels.namespaceOf(key)?.live?.graceMs ?? 0;
+    const item = { kind, id: key, dueAt: this.#now() + graceMs, data: {} };
+    await (this.#schedule && fromStore(this.#schedule.put(item, budget)));
+  }
+}
+
+export async function streamStart(
+  { channel: text, data }: StreamStartPayload,
+  session: Session,
+  core: Core,
+): Promise<void> {
+  const { identity, budget } = session;
+  const channel = core.channels.find(text, identity.tenantId);
+  await assertMay("publish", identity, channel);
+  assertLive(channel);
+  const { key } = channel;
+  const { userId: user } = identity;
+  if (user === undefined) throw new LiftError("UNAUTHORIZED", { message: "Who is anonymous owns no stream" });
+  assertOwn(await core.streamLog.live(key, budget), user);
+  // Before there is anything to own: when this connection ends, somebody looks.
+  await core.streams.hold(key, user, session, core);
+  const viewers = await core.viewers.count(key);
+  const start = (live: LiveStream | undefined) => {
+    assertOwn(live, user);
+    const since = live?.since ?? core.now();
+    return { live: { user, since, viewers, ...(data === undefined ? {} : { data }) } };
+  };
+  const { event, stored } = (await core.streamLog.append(key, start, budget))!;
+  const told = fanOutStored(partKey(key, "streams"), stored, session, core);
+  const [answered] = await Promise.all([answer<"stream_start">(session, event), told]);
+  if (!answered) await core.departures.removeGone([session.ctx.connectionId], session);
+}
+
+export async function streamEnd(
+  { channel: text }: StreamEndPayload,
+  session: Session,
+  core: Core,
+): Promise<void> {
+  const { identity } = session;
+  const channel = core.channels.find(text, identity.tenantId);
+  assertLive(channel);
+  await endStream(channel.key, "ended", session, core, (live) => {
+    assertOwn(live, identity.userId);
+    return true;
+  });
+  await answer<"stream_end">(session, {});
+}
+
+export async function stream({ channel: text }: StreamPayload, session: Session, core: Core): Promise<void> {
+  const channel = core.channels.find(text, session.identity.tenantId);
+  await assertMay("subscribe", session.identity, channel);
+  assertLive(channel);
+  const live = await liveIn(channel, session.budget, core);
+  await answer<"stream">(session, live === undefined ? {} : { live });
+}
+
+/** Who streams, and how many watch by now. @throws {LiftError} STORE_FAILED */
+export async function liveIn(
+  { key, namespace }: Channel,
+  budget: TimeBudget | undefined,
+  { streamLog, streams, viewers }: Core,
+): Promise<LiveStream | undefined> {
+  const live = namespace.live && (await streamLog.live(key, budget));
+  if (live === undefined) return undefined;
+  const [count] = await Promise.all([viewers.count(key), streams.meet(key, live, budget)]);
+  return { ...live, viewers: count };
+}
+
+/**
+ * Ends a stream, and tells the members.
+ * @param applies whether the one that there is now is meant; what it throws, this throws
+ * @returns whether there was one
+ */
+export async function endStream(
+  key: string,
+  reason: "ended" | "owner_left",
+  scope: Scope,
+  core: Core,
+  applies: (live: LiveStream) => boolean = () => true,
+): Promise<boolean> {
+  const decide = (live: LiveStream | undefined) =>
+    live !== undefined && applies(live) ? { ended: { user: live.user, reason } } : undefined;
+  const ended = await core.streamLog.append(key, decide, scope.budget);
+  if (ended === undefined) return false;
+  await fanOutStored(partKey(key, "streams"), ended.stored, scope, core);
+  return true;
+}
+
+/** @throws {LiftError} FORBIDDEN */
+function assertOwn(live: LiveStream | undefined, userId: string | undefined): void {
+  if (live !== undefined && live.user !== userId) {
+    throw new LiftError("FORBIDDEN", { message: "Somebody else streams there" });
+  }
+}
