@@ -1,8 +1,10 @@
-import type { ChannelMessage, Json, PresenceMessage, Subscribed } from "../protocol/index.ts";
+import type { ChannelMessage, Json, Subscribed } from "../protocol/index.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
+import { Live } from "./live.ts";
 import { Seen } from "./seen.ts";
 import { Sequence } from "./sequence.ts";
+import type { PushedMessage } from "./session.ts";
 import { historyLost, type OpenSubscription } from "./subscription.ts";
 
 /** One channel, whoever listens to it in this client. */
@@ -12,6 +14,7 @@ export class Channel {
   readonly subscriptions = new Set<OpenSubscription>();
   /** The server has taken it: the first time, or again. */
   readonly joined = new Emitter<void>();
+  readonly live = new Live();
   readonly #seen = new Seen();
   /** What is asked for the first time. */
   readonly recent: number;
@@ -39,11 +42,19 @@ export class Channel {
     });
   }
 
-  take(message: ChannelMessage | PresenceMessage): void {
+  /** It is about to be asked for. */
+  asking(): Sequence["position"] {
+    this.live.asking();
+    return this.sequence.asking();
+  }
+
+  take(message: PushedMessage): void {
     if (message.type === "message" && message.position !== undefined) this.sequence.take(message);
     else if (!this.#seen.add(message.id)) return;
     else if (message.type === "message") this.#handOn(message);
-    else for (const subscription of [...this.subscriptions]) subscription.presence(message);
+    else if (message.type === "presence") {
+      for (const subscription of [...this.subscriptions]) subscription.presence(message);
+    } else this.live.take(message);
   }
 
   /** @param back after a time without a connection */
@@ -52,6 +63,7 @@ export class Channel {
     this.#recovering = back && asked !== undefined;
     this.sequence.read(asked, answer);
     for (const subscription of [...this.subscriptions]) subscription.taken();
+    this.live.answered(answer.live);
     this.joined.emit();
     this.settled();
   }

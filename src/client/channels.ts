@@ -1,12 +1,4 @@
-import {
-  type ChannelMessage,
-  type Json,
-  LIMITS,
-  type Position,
-  type PresenceMessage,
-  parseChannel,
-  type Subscribed,
-} from "../protocol/index.ts";
+import { type Json, LIMITS, type Position, parseChannel, type Subscribed } from "../protocol/index.ts";
 import { Channel } from "./channel.ts";
 import { ClientError } from "./errors.ts";
 import { frames } from "./frames.ts";
@@ -14,7 +6,7 @@ import type { Settings } from "./options.ts";
 import { Repair } from "./repair.ts";
 import type { Requests } from "./requests.ts";
 import { Roster } from "./roster.ts";
-import type { Session } from "./session.ts";
+import type { PushedMessage, Session } from "./session.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
 
 export interface ChannelsEvents {
@@ -66,7 +58,7 @@ export class Channels {
     return subscription;
   }
 
-  message(message: ChannelMessage | PresenceMessage): void {
+  message(message: PushedMessage): void {
     const channel = this.#channels.get(message.channel);
     if (channel === undefined) return;
     channel.take(message);

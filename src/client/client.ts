@@ -8,6 +8,7 @@ import { type ClientOptions, settingsOf } from "./options.ts";
 import { Outbox, type PublishOptions } from "./outbox.ts";
 import { Requests } from "./requests.ts";
 import type { ClientState } from "./state.ts";
+import { OpenStream, type Stream } from "./stream.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 import { until, within } from "./waiting.ts";
 
@@ -56,6 +57,8 @@ export interface Client {
   setPresence(channel: string, state: Json | undefined, options?: RequestPatience): Promise<void>;
   /** Who is in a channel, from now on. @throws {ClientError} INVALID_CHANNEL */
   members(channel: string): Members;
+  /** Who streams in a channel, from now on, and the user's own stream. @throws {ClientError} INVALID_CHANNEL */
+  stream(channel: string): Stream;
 }
 
 /** @throws {ClientError} INVALID_OPTION */
@@ -156,5 +159,10 @@ class StreamerClient implements Client {
         return { subscription, channel: this.#channels.get(channel)! };
       },
     });
+  }
+
+  stream(channel: string): Stream {
+    const subscription = this.#channels.subscribe(channel, {});
+    return new OpenStream(this.#requests, subscription, this.#channels.get(channel)!);
   }
 }

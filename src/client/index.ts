@@ -2,6 +2,7 @@ export type {
   ChannelMessage,
   HistoryResult,
   Json,
+  LiveStream,
   Position,
   PresenceMessage,
   PresenceResult,
@@ -16,4 +17,5 @@ export type { ClientOptions } from "./options.ts";
 export type { OutboxItem, OutboxStorage, PublishOptions } from "./outbox.ts";
 export type { WebSocketConstructor, WebSocketLike } from "./session.ts";
 export type { ClientState } from "./state.ts";
+export type { Stream } from "./stream.ts";
 export type { SubscribeOptions, Subscription } from "./subscription.ts";

@@ -13,8 +13,11 @@ export function read(data: unknown): ServerMessage | undefined {
   const fits =
     (type === "response" && typeof id === "string" && isObject(message.data)) ||
     (type === "error" && (id === undefined || typeof id === "string") && isError(message.error)) ||
-    (type === "message" && isNamed(message) && isPosition(message.position)) ||
-    (type === "presence" && isNamed(message) && typeof message.user === "string");
+    (isNamed(message) &&
+      ((type === "message" && isPosition(message.position)) ||
+        ((type === "presence" || type === "stream_ended") && typeof message.user === "string") ||
+        (type === "stream_started" && isObject(message.live)) ||
+        (type === "viewers" && typeof message.count === "number")));
   return fits ? (message as unknown as ServerMessage) : undefined;
 }
 

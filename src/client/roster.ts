@@ -72,7 +72,7 @@ export class Roster {
     const asked = channels.map((channel) => {
       const entry: Entry = { channel, phase: "joining" };
       this.#entries.set(channel.name, entry);
-      return { entry, position: channel.sequence.asking() };
+      return { entry, position: channel.asking() };
     });
     try {
       const payload = { channels: channels.map(requestOf) };

@@ -1,10 +1,10 @@
 import {
   type Action,
-  type ChannelMessage,
   type ErrorMessage,
   type Payloads,
-  type PresenceMessage,
+  type ResponseMessage,
   type Results,
+  type ServerMessage,
   utf8Length,
 } from "../protocol/index.ts";
 import type { Clock, Timer } from "./clock.ts";
@@ -36,10 +36,13 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What comes unasked. */
+export type PushedMessage = Exclude<ServerMessage, ResponseMessage | ErrorMessage>;
+
 /** Whom a session tells. */
 export interface SessionEvents {
   opened(session: Session): void;
-  message(message: ChannelMessage | PresenceMessage): void;
+  message(message: PushedMessage): void;
   /** Once, whoever ended it; `error` says why, and its `retry` whether to come back. */
   ended(session: Session, error: ClientError): void;
 }
@@ -148,9 +151,8 @@ export class Session {
       case "error":
         this.#failed(message);
         break;
-      case "message":
-      case "presence":
-        this.#events.message(message);
+      default:
+        if (message !== undefined) this.#events.message(message);
     }
   }
 

@@ -4,12 +4,14 @@ import {
   type ChannelMessage,
   type ErrorCode,
   type Json,
+  type LiveStream,
   type Position,
   type PresenceMessage,
   parseRequest,
   RETRY_BY_CODE,
   type Request,
   type Results,
+  type StreamMessage,
 } from "../../src/protocol/index.ts";
 import { ModelSocket } from "./model-socket.ts";
 import type { TestClock } from "./test-clock.ts";
@@ -21,6 +23,12 @@ export interface Faults {
   drop: number;
   duplicate: number;
 }
+
+type StreamFields = StreamMessage extends infer One
+  ? One extends StreamMessage
+    ? Omit<One, "id" | "channel" | "at"> & { readonly at?: number }
+    : never
+  : never;
 
 /** An answer, or an error's code. */
 type Answer = Results[keyof Results] | ErrorCode;
@@ -55,6 +63,8 @@ export class ModelServer {
   readonly requests: Request[] = [];
   /** The data of every publication that was taken, whatever became of it. */
   readonly stored: Json[] = [];
+  /** Who streams, by channel. */
+  readonly streams = new Map<string, LiveStream>();
   readonly states = new Map<string, Json | undefined>();
   readonly WebSocket: WebSocketConstructor;
   /** Messages that a channel keeps, and an answer holds. */
@@ -128,7 +138,13 @@ export class ModelServer {
     channel.messages.length = 0;
   }
 
-  broadcast(name: string, message: ChannelMessage | PresenceMessage): void {
+  /** Tells the members of a channel of its stream. */
+  tell(name: string, message: StreamFields): void {
+    const head = { id: `s${++this.#ids}`, channel: name, at: this.clock.now() };
+    this.broadcast(name, { ...head, ...message } as StreamMessage);
+  }
+
+  broadcast(name: string, message: ChannelMessage | PresenceMessage | StreamMessage): void {
     for (const socket of this.sockets) if (socket.channels.has(name)) socket.deliver(message);
   }
 
@@ -184,6 +200,21 @@ export class ModelServer {
         this.#tell(channel, socket.user!, "update");
         return {};
       }
+      case "stream_start": {
+        const { channel, data } = request.payload;
+        const since = this.streams.get(channel)?.since ?? this.clock.now();
+        const viewers = [...this.sockets].filter(({ channels }) => channels.has(channel)).length;
+        const live = { user: socket.user!, since, viewers, ...(data === undefined ? {} : { data }) };
+        this.streams.set(channel, live);
+        this.tell(channel, { type: "stream_started", live });
+        return { live };
+      }
+      case "stream_end": {
+        const { channel } = request.payload;
+        this.streams.delete(channel);
+        this.tell(channel, { type: "stream_ended", user: socket.user!, reason: "ended" });
+        return {};
+      }
       case "heartbeat":
         return { heads: this.#heads(request.payload.positions ?? new Map()) };
       default:
@@ -220,14 +251,16 @@ export class ModelServer {
     socket.channels.add(name);
     if (user !== undefined && state !== undefined) this.states.set(user, state);
     if (joins) this.#tell(name, user, "join");
-    if (!name.startsWith("room:")) return { channel: name };
+    const stream = this.streams.get(name);
+    const live = stream === undefined ? {} : { live: stream };
+    if (!name.startsWith("room:")) return { channel: name, ...live };
     const channel = this.channel(name);
     if (position === undefined) {
       const messages = recent === 0 ? [] : channel.messages.slice(-recent);
-      return { channel: name, position: channel.head, messages };
+      return { channel: name, position: channel.head, messages, ...live };
     }
     const { messages, recovered, more } = this.#history({ channel: name, after: position });
-    return { channel: name, position: channel.head, messages, recovered: recovered!, more };
+    return { channel: name, position: channel.head, messages, recovered: recovered!, more, ...live };
   }
 
   #history({

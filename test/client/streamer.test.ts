@@ -6,7 +6,7 @@ import { createGateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
 import { webSocketAuth } from "../../src/lift/middleware/auth.ts";
 import type { HistoryBounds } from "../../src/store/index.ts";
-import { memoryChannelStore, memoryConnectionStore } from "../../src/store/memory/index.ts";
+import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
 import { createStreamer } from "../../src/streamer/index.ts";
 import { TestClock } from "./test-clock.ts";
 
@@ -16,7 +16,12 @@ const open = { subscribe: () => true, publish: () => true };
 async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }) {
   const connectionStore = memoryConnectionStore();
   const streamer = createStreamer({
-    channels: { room: { ...open, presence: true, history }, flash: { ...open, delivery: "at-most-once" } },
+    channels: {
+      room: { ...open, presence: true, history },
+      flash: { ...open, delivery: "at-most-once" },
+      show: { ...open, live: { graceMs: 0 } },
+    },
+    schedule: memorySchedule(),
     store: memoryChannelStore(),
     connectionStore,
     auth: webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) }),
@@ -35,6 +40,7 @@ async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }
   return {
     gateway,
     connections,
+    tick: () => streamer.app.tick(),
     publish: (data: string, channel = ROOM) => streamer.publish(channel, data, { tenantId: "acme" }),
     /** Ends the user's connections, as the service does after two hours. */
     cut: async (user: string) => {
@@ -153,4 +159,30 @@ it("keeps who is there, with what they show", async () => {
   await eventually(() => expect(members.users.get("bob")).toMatchObject({ state: { typing: true } }));
   client.disconnect();
   await eventually(() => expect([...members.users.keys()]).toEqual(["ada"]));
+});
+
+it("keeps a stream whose owner is cut off and comes back, and ends it when they leave", async () => {
+  const server = await startServer();
+  const viewer = server.person("bob").stream("show:ada");
+  const ada = server.person("ada");
+  const own = ada.stream("show:ada");
+  const ends: unknown[] = [];
+  viewer.onChange(({ ended }) => ended && ends.push(ended));
+  await own.start({ title: "Bread" });
+  await eventually(() => expect(viewer.live).toMatchObject({ user: "ada", data: { title: "Bread" } }));
+  await eventually(() => expect(own.live).toEqual(viewer.live));
+  // Back is who has an answer for the channel.
+  const back = new Promise<void>((resolve) => {
+    ada.onState(({ status }) => status === "connected" && own.onChange(() => resolve()));
+  });
+  await server.cut("ada");
+  await back;
+  await server.tick();
+  expect([viewer.live?.user, ends]).toEqual(["ada", []]);
+  ada.disconnect();
+  await eventually(async () => expect(await server.connections()).toHaveLength(1));
+  await eventually(async () => {
+    await server.tick();
+    expect([viewer.live, ends]).toEqual([undefined, ["owner_left"]]);
+  });
 });

@@ -1,0 +1,49 @@
+import type { LiveStream, StreamEndedMessage, StreamMessage } from "../protocol/index.ts";
+import { Emitter } from "./emitter.ts";
+
+/** Who streams in a channel: what the server answers, and what it tells meanwhile, put together by their times. */
+export class Live {
+  stream: LiveStream | undefined;
+  /** Why the last one has ended. */
+  reason: StreamEndedMessage["reason"] | undefined;
+  readonly changes = new Emitter<void>();
+  /** When what is known of the stream happened. */
+  #at = 0;
+  /** The last count that was told, and when. */
+  #count = 0;
+  #countAt = 0;
+  /** What was told since the channel was asked for: it is newer than the answer may be. */
+  #isStreamTold = false;
+  #isCountTold = false;
+
+  asking(): void {
+    this.#isStreamTold = this.#isCountTold = false;
+  }
+
+  answered(stream: LiveStream | undefined): void {
+    const at = stream?.since ?? 0;
+    if (!this.#isStreamTold || at > this.#at) {
+      this.#at = at;
+      this.stream = stream && this.#isCountTold ? { ...stream, viewers: this.#count } : stream;
+    }
+    this.changes.emit();
+  }
+
+  take(message: StreamMessage): void {
+    const { at } = message;
+    if (message.type === "viewers") {
+      if (at < this.#countAt) return;
+      this.#countAt = at;
+      this.#count = message.count;
+      this.#isCountTold = true;
+      if (this.stream) this.stream = { ...this.stream, viewers: message.count };
+    } else {
+      if (at < this.#at) return;
+      this.#at = at;
+      this.#isStreamTold = true;
+      this.stream = "live" in message ? message.live : undefined;
+      this.reason = "live" in message ? undefined : message.reason;
+    }
+    this.changes.emit();
+  }
+}
