@@ -229,6 +229,21 @@ describe("the outbox", () => {
     expect(second.server.stored).toEqual([]);
   });
 
+  it("keeps whom something is for", async () => {
+    const kept = storage();
+    const first = setup({ outboxStorage: kept.port });
+    void first.client.publish("flash:a", 1, { key: "k1", others: true });
+    void first.client.publish("flash:a", 2, { key: "k2", others: false });
+    await first.clock.pass(10);
+    const { client, clock, server } = setup({ outboxStorage: kept.port });
+    client.connect();
+    await clock.pass(100);
+    expect(server.requests.map(({ payload }) => payload)).toEqual([
+      { channel: "flash:a", data: 1, key: "k1", others: true },
+      { channel: "flash:a", data: 2, key: "k2" },
+    ]);
+  });
+
   it("goes on without a storage that fails, and says so", async () => {
     const fails = () => Promise.reject(new Error("full"));
     const { client, clock, errors } = setup({ outboxStorage: { load: fails, save: fails } });

@@ -18,6 +18,7 @@ export interface OutboxItem {
   readonly channel: string;
   readonly data: Json;
   readonly key: string;
+  readonly others?: boolean;
   /** When it was first sent without an answer, in ms since the epoch. */
   readonly sentAt?: number;
 }
@@ -35,6 +36,8 @@ export interface PublishOptions extends Patience {
   readonly key?: string;
   /** Sent when those before it in the channel have their answers. Default: true. */
   readonly ordered?: boolean;
+  /** To everyone but this connection. In channels that are at-most-once; others refuse it. Default: false. */
+  readonly others?: boolean;
   /** Gives up waiting: it may be stored all the same. */
   readonly signal?: AbortSignal;
   /** Gives up waiting after so many ms. Default: never. */
@@ -70,8 +73,8 @@ export class Outbox {
 
   /** @throws {ClientError} */
   async publish(channel: string, data: Json, options: PublishOptions = {}): Promise<PublishResult> {
-    const { key = randomKey(), ordered = true, signal, timeoutMs } = options;
-    const item = itemOf(channel, data, key);
+    const { key = randomKey(), ordered = true, others, signal, timeoutMs } = options;
+    const item = itemOf(channel, data, key, others);
     const { outboxMaxItems, outboxMaxBytes } = this.#settings;
     if (this.#items.size >= outboxMaxItems || this.#bytes + item.bytes > outboxMaxBytes) {
       throw new ClientError("OUTBOX_FULL", "Too much waits to be published", { retry: true });
@@ -127,7 +130,7 @@ export class Outbox {
   }
 
   async #send(item: Item, signal: AbortSignal): Promise<PublishResult> {
-    const { channel, data, key } = item;
+    const { channel, data, key, others } = item;
     const { clock } = this.#settings;
     const before = item.sentAt;
     const sending = () => {
@@ -140,7 +143,7 @@ export class Outbox {
       certain &&= !UNCERTAIN.includes(code);
       if (certain) delete item.sentAt;
     };
-    const payload = { channel, data, key };
+    const payload = { channel, data, key, ...(others && { others }) };
     const result = await this.#requests.send("publish", payload, { signal, orIdle: true, sending, refused });
     if (result.position === undefined) this.#unordered.add(namespaceOf(channel));
     return result;
@@ -148,8 +151,8 @@ export class Outbox {
 
   async #load(storage: OutboxStorage): Promise<void> {
     try {
-      for (const { channel, data, key, sentAt } of await storage.load()) {
-        const item = itemOf(channel, data, key);
+      for (const { channel, data, key, others, sentAt } of await storage.load()) {
+        const item = itemOf(channel, data, key, others);
         if (sentAt !== undefined) item.sentAt = sentAt;
         // Nobody waits for it any more who could be told.
         this.#deliver(item, true, {}).catch(this.#error);
@@ -184,14 +187,14 @@ export class Outbox {
   }
 }
 
-function itemOf(channel: string, data: Json, key: string): Item {
+function itemOf(channel: string, data: Json, key: string, others?: boolean): Item {
   const text = toJson(data);
   const bytes =
     utf8Length(JSON.stringify({ action: "publish", payload: { channel, key } })) + utf8Length(text);
-  // 40 for the id and the name of the data.
-  if (bytes + 40 > MAX_FRAME_BYTES) throw tooLarge();
+  // 56 for the id, the name of the data, and whom it is for.
+  if (bytes + 56 > MAX_FRAME_BYTES) throw tooLarge();
   // As it is now, whatever the application does with it until it is sent.
-  return { channel, data: JSON.parse(text), key, bytes };
+  return { channel, data: JSON.parse(text), key, bytes, ...(others && { others }) };
 }
 
 /** @throws {ClientError} NOT_JSON */

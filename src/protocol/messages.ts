@@ -27,6 +27,7 @@ export interface PublishPayload {
   readonly channel: string;
   readonly data: Json;
   readonly key?: string;
+  readonly others?: boolean;
 }
 
 export interface HistoryPayload {

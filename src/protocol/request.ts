@@ -3,6 +3,7 @@ import { ProtocolError } from "./codes.ts";
 import { LIMITS } from "./limits.ts";
 import type { Action, LegacyMessage, Payloads, Request } from "./messages.ts";
 import {
+  boolean,
   integer,
   json,
   list,
@@ -44,7 +45,12 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
     ),
   }),
   unsubscribe: object({ channels: list(channel, 1, LIMITS.channels) }),
-  publish: object({ channel, data: json(), key: optional(text(1, LIMITS.idBytes)) }),
+  publish: object({
+    channel,
+    data: json(),
+    key: optional(text(1, LIMITS.idBytes)),
+    others: optional(boolean),
+  }),
   history: (value, path) => {
     const payload = history(value, path);
     if (payload.after === undefined || payload.before === undefined) return payload;

@@ -9,12 +9,13 @@ export interface Reached {
   readonly gone: readonly string[];
 }
 
-/** A stored message's fan-out, which somebody else may go on with. */
-export interface Progress {
+export interface SendOptions {
   /** Where another has left it. */
   readonly from?: string | undefined;
-  /** Everyone up to here has been sent to, and there are more. */
-  reached(cursor: string): Promise<unknown>;
+  /** Told that everyone up to here has been sent to, and there are more: for somebody else to go on with. */
+  readonly reached?: (cursor: string) => Promise<unknown>;
+  /** The connection that is not sent to. */
+  readonly except?: string | undefined;
 }
 
 /** Sends to the members of a channel, page by page. */
@@ -28,23 +29,29 @@ export class FanOut {
   }
 
   /** One recipient's failure is no other's: who was not reached finds out by the next position, or a heartbeat. */
-  async send(key: string, frame: string, scope: Scope, progress?: Progress): Promise<Reached> {
+  async send(
+    key: string,
+    frame: string,
+    scope: Scope,
+    { from, reached, except }: SendOptions = {},
+  ): Promise<Reached> {
     const gone: string[] = [];
-    for await (const { members, cursor } of this.#store.members.pages(key, this.#now(), progress?.from)) {
-      for (const [endpoint, ids] of byEndpoint(members)) {
+    for await (const { members, cursor } of this.#store.members.pages(key, this.#now(), from)) {
+      for (const [endpoint, ids] of byEndpoint(members, except)) {
         const { results = [], remaining } = await scope.broadcast(endpoint, ids, frame);
         for (const { connectionId, outcome } of results) if (outcome === "gone") gone.push(connectionId);
         if (remaining !== undefined) return { complete: false, gone };
       }
-      if (cursor !== undefined) await progress?.reached(cursor);
+      if (cursor !== undefined) await reached?.(cursor);
     }
     return { complete: true, gone };
   }
 }
 
-function byEndpoint(members: readonly Member[]): Map<string, string[]> {
+function byEndpoint(members: readonly Member[], except: string | undefined): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const { endpoint, connectionId } of members) {
+    if (connectionId === except) continue;
     const group = groups.get(endpoint);
     if (group === undefined) groups.set(endpoint, [connectionId]);
     else group.push(connectionId);

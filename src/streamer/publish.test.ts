@@ -273,3 +273,39 @@ describe("publishing from the server", () => {
     expect((await streamer.history(ROOM)).messages[0]?.data).toEqual({ list: [1] });
   });
 });
+
+describe("publishing to others", () => {
+  it("reaches everyone but the connection that does, and the user's other tabs too", async () => {
+    const { client, streamer } = streamerWorld();
+    const subscribed = async (connectionId: string, user: string) => {
+      const one = await client(connectionId, { user });
+      await one.ask("subscribe", { channels: [{ channel: "flash:a" }] });
+      return one;
+    };
+    const [ada, tab, bob] = [
+      await subscribed("ada-1", "ada"),
+      await subscribed("ada-2", "ada"),
+      await subscribed("bob-1", "bob"),
+    ];
+    const got = () => [ada, tab, bob].map((one) => one.pushed("message").map(({ data }) => data));
+    await ada.ask("publish", { channel: "flash:a", data: 1, others: true });
+    await ada.ask("publish", { channel: "flash:a", data: 2, others: false });
+    await streamer.publish("flash:a", 3, { except: "bob-1" });
+    expect(got()).toEqual([
+      [2, 3],
+      [1, 2, 3],
+      [1, 2],
+    ]);
+  });
+
+  it("is refused where a message has a position, and nothing is stored", async () => {
+    const { client, streamer } = streamerWorld();
+    const ada = await client("ada-1", { user: "ada" });
+    const { error } = await ada.ask("publish", { channel: "room:a", data: 1, others: true });
+    expect(error).toMatchObject({ code: "VALIDATION_ERROR", retry: false });
+    await expect(streamer.publish("room:a", 1, { except: "ada-1" })).rejects.toMatchObject({
+      code: "VALIDATION_ERROR",
+    });
+    expect((await streamer.history("room:a")).messages).toEqual([]);
+  });
+});

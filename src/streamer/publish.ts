@@ -11,6 +11,8 @@ import { channelKeyOf, channelOf, partOf } from "./keys.ts";
 import { channelMessage, sizeOf } from "./messages.ts";
 import { streamMessage } from "./stream-log.ts";
 
+const EVERYONE = "What has a position goes to everyone: others is for namespaces that are at-most-once";
+
 const NOTHING_TO_TELL: Reached = { complete: true, gone: [] };
 
 /** What is published, and by whom. */
@@ -20,6 +22,8 @@ export interface Publication {
   /** Whose `key` it is: two of one kind and name are the same publisher. */
   readonly publisher: readonly ["client" | "server", string | null];
   readonly key?: string | undefined;
+  /** The connection that does not get it. */
+  readonly except?: string | undefined;
 }
 
 /** A message that has been published: what to answer, and the fan-out that may still be to come. */
@@ -33,9 +37,10 @@ export async function publish(payload: PublishPayload, session: Session, core: C
   const { identity } = session;
   const channel = core.channels.find(payload.channel, identity.tenantId);
   await assertMay("publish", identity, channel);
-  const { data, key } = payload;
+  const { data, key, others } = payload;
   const { userId } = identity;
-  const publication: Publication = { data, key, userId, publisher: ["client", userId ?? null] };
+  const except = others === true ? session.ctx.connectionId : undefined;
+  const publication: Publication = { data, key, userId, except, publisher: ["client", userId ?? null] };
   const { result, fanOut } = await publishTo(channel, publication, session, core);
   // Beside each other, for the publisher waits for its answer; both in the event, which a Lambda freezes behind.
   await Promise.all([answer<"publish">(session, result), fanOut()]);
@@ -43,7 +48,7 @@ export async function publish(payload: PublishPayload, session: Session, core: C
 
 /**
  * Stores a message, or, at-most-once, hands it over.
- * @throws {LiftError} TOO_LARGE, STORE_FAILED
+ * @throws {LiftError} TOO_LARGE, STORE_FAILED; VALIDATION_ERROR where an exception can't be made
  */
 export async function publishTo(
   channel: Channel,
@@ -52,7 +57,7 @@ export async function publishTo(
   core: Core,
 ): Promise<Published> {
   assertSize(channel, publication.data);
-  const { data, userId, key, publisher } = publication;
+  const { data, userId, key, publisher, except } = publication;
   const message: NewMessage = {
     id: randomUUID(),
     data,
@@ -62,7 +67,8 @@ export async function publishTo(
     ...(key === undefined ? {} : { key: hash("sha256", JSON.stringify([...publisher, key]), "base64url") }),
   };
   const { bounds } = channel.namespace;
-  if (bounds === undefined) return handOver(channel, message, scope, core);
+  if (bounds === undefined) return handOver(channel, message, except, scope, core);
+  if (except !== undefined) throw new LiftError("VALIDATION_ERROR", { message: EVERYONE });
   return store(channel, message, bounds, scope, core);
 }
 
@@ -86,12 +92,13 @@ async function store(
 async function handOver(
   { key, text }: Channel,
   { id, data, at, userId }: NewMessage,
+  except: string | undefined,
   scope: Scope,
   { fanOut, departures }: Core,
 ): Promise<Published> {
   const user = userId === undefined ? {} : { user: userId };
   const message: ChannelMessage = { type: "message", id, channel: text, data, at, ...user };
-  const { complete, gone } = await fromStore(fanOut.send(key, JSON.stringify(message), scope));
+  const { complete, gone } = await fromStore(fanOut.send(key, JSON.stringify(message), scope, { except }));
   if (!complete) log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
   return { result: { id }, fanOut: () => departures.removeGone(gone, scope) };
 }

@@ -36,6 +36,8 @@ export interface PublishOptions extends ServerOptions {
   readonly userId?: string | undefined;
   /** The same key within 5 minutes publishes once, in an at-least-once channel. Any text. */
   readonly key?: string | undefined;
+  /** A connection that does not get it, as a route of your own knows it: `ctx.connectionId`. At-most-once only. */
+  readonly except?: string | undefined;
 }
 
 export interface ResumeOptions {
@@ -89,10 +91,16 @@ export class Streamer {
   async publish(
     channel: string,
     data: Json,
-    { tenantId, userId, key, context }: PublishOptions = {},
+    { tenantId, userId, key, except, context }: PublishOptions = {},
   ): Promise<PublishResult> {
     const to = this.#core.channels.find(channel, tenantId);
-    const publication = { data: asSent(data), userId, key, publisher: ["server", userId ?? null] as const };
+    const publication = {
+      data: asSent(data),
+      userId,
+      key,
+      except,
+      publisher: ["server", userId ?? null] as const,
+    };
     const { result, fanOut } = await publishTo(to, publication, this.#scope(context), this.#core);
     await fanOut();
     return result;

@@ -10,7 +10,7 @@ const ROOT = join(import.meta.dirname, "../..");
 // Inside the tree, where `lift-ws` is this package.
 const WORKSHOP = join(ROOT, ".lift-ws");
 
-/** The example of a document that is marked to run, as a process of its own on the gateway. */
+/** An example of a document that is marked to run, as a process of its own on the gateway. */
 export class Example {
   readonly #folder: string;
   readonly server: ChildProcess;
@@ -22,10 +22,10 @@ export class Example {
     this.address = address;
   }
 
-  static async start(document: string): Promise<Example> {
-    const [example] = codeBlocks(readFileSync(join(ROOT, document), "utf8")).filter(
-      (block) => block.info === "ts run",
-    );
+  /** @param which of them, 0 for the first */
+  static async start(document: string, which = 0): Promise<Example> {
+    const examples = codeBlocks(readFileSync(join(ROOT, document), "utf8"));
+    const example = examples.filter((block) => block.info === "ts run")[which];
     mkdirSync(WORKSHOP, { recursive: true });
     const folder = mkdtempSync(join(WORKSHOP, "example-"));
     writeFileSync(join(folder, "example.mts"), example!.code);
