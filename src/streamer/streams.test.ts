@@ -328,6 +328,18 @@ describe("viewers", () => {
     expect(counts()).toEqual([2, 6, 5, 1]);
   });
 
+  it("are told the same number again, for another process may have told another", async () => {
+    const { client, watch, viewer, seconds } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await seconds(1);
+    const late = await watch("late");
+    await late.leave();
+    await watch("later");
+    await seconds(1);
+    expect(viewer.pushed("viewers").map(({ count }) => count)).toEqual([2, 2]);
+  });
+
   it("are counted for nobody while nobody streams", async () => {
     const { store, watch, seconds, viewer } = await show();
     const count = vi.spyOn(store.members, "count");

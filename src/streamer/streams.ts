@@ -12,6 +12,9 @@ import { fanOutStored } from "./publish.ts";
 export const OWNER_LEFT = "streamer:stream.left";
 export const STREAM_MET = "streamer:stream.met";
 
+/** Streams that a process remembers to have met. */
+const MET_MAX = 1_000;
+
 /** Looks after the owners of streams. Their connections are members of a channel beside the streamed one. */
 export class Streams {
   readonly #store: ChannelStore;
@@ -55,6 +58,8 @@ export class Streams {
    */
   async meet(key: string, { since }: LiveStream, budget: TimeBudget | undefined): Promise<void> {
     if (this.#met.get(key) === since) return;
+    // One that is forgotten is looked after once more.
+    if (this.#met.size >= MET_MAX) this.#met.clear();
     this.#met.set(key, since);
     await this.#lookLater(STREAM_MET, key, budget);
   }
@@ -62,7 +67,6 @@ export class Streams {
   /** Ends a stream whose owner has not come back. */
   async look({ id: key }: ScheduledItem, tick: Tick, scope: Scope, core: Core): Promise<void> {
     const live = await core.streamLog.live(key, tick);
-    if (live === undefined) this.#met.delete(key);
     if (live === undefined || (await this.#isThere(key, live.user))) return;
     await endStream(key, "owner_left", scope, core, (now) => now.since === live.since);
   }

@@ -21,7 +21,6 @@ interface Tally {
   countedAt: number;
   count: Promise<number> | undefined;
   toldAt: number;
-  told: number | undefined;
   /** It is in the schedule. */
   isPending: boolean;
 }
@@ -78,9 +77,8 @@ export class Viewers {
   }
 
   async #tell(key: string, tally: Tally, scope: Scope): Promise<readonly string[]> {
+    // Also if it is what this process told last: another may have told something else since.
     const count = await tally.count!;
-    if (count === tally.told) return [];
-    tally.told = count;
     const head = { id: randomUUID(), channel: channelOf(key), at: this.#now() };
     const message: ViewersMessage = { type: "viewers", ...head, count };
     return (await this.#fanOut.send(key, JSON.stringify(message), scope)).gone;
@@ -110,7 +108,6 @@ export class Viewers {
       countedAt: 0,
       count: undefined,
       toldAt: Number.NEGATIVE_INFINITY,
-      told: undefined,
       isPending: false,
     };
     this.#tallies.set(key, tally);
