@@ -121,15 +121,15 @@ export async function fanOutStored(
     log(scope.logger, "error", what, { messageId: id, error });
   const checkpoint = (cursor: string) =>
     history.checkpoint(key, offset, cursor, scope.budget).catch(failed("A fan-out's place was not kept"));
-  const told =
-    partOf(key) === "streams"
-      ? streamMessage(channelOf(key), message)
-      : channelMessage(channelOf(key), epoch, message);
+  const isOfStream = partOf(key) === "streams";
+  const channel = channelOf(key);
+  const told = isOfStream ? streamMessage(channel, message) : channelMessage(channel, epoch, message);
+  const members = isOfStream ? channelKeyOf(key) : key;
   try {
     const reached: Reached =
       told === undefined
         ? NOTHING_TO_TELL
-        : await fanOut.send(channelKeyOf(key), JSON.stringify(told), scope, { from, reached: checkpoint });
+        : await fanOut.send(members, JSON.stringify(told), scope, { from, reached: checkpoint });
     if (reached.complete) await history.finish(key, offset, scope.budget);
     else log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
     await departures.removeGone(reached.gone, scope);

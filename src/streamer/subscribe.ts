@@ -64,15 +64,15 @@ export async function unsubscribe(
   session: Session,
   core: Core,
 ): Promise<void> {
-  const { connectionId } = session.ctx;
+  const { ctx, budget } = session;
+  const { connectionId } = ctx;
+  const isLive = (key: string) => core.channels.namespaceOf(key)?.live !== undefined;
   // Also of a namespace that is configured no more: whoever is in it must get out.
   const keys = channels.map((text) => channelKey(session.identity.tenantId, text));
-  const { budget } = session;
   const remove = async (key: string) => {
     if (isLive(key)) await core.streams.release(key, connectionId, budget);
     return fromStore(core.store.members.remove(key, connectionId, budget));
   };
-  const isLive = (key: string) => core.channels.namespaceOf(key)?.live !== undefined;
   const removed = await core.turns.take(connectionId, () => Promise.allSettled(keys.map(remove)));
   const failed = removed.find((one) => one.status === "rejected");
   const announced = removed.map(async (one, at) => {
