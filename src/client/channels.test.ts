@@ -64,6 +64,35 @@ describe("subscribing", () => {
     expect(asked(all, "subscribe")).toHaveLength(1);
   });
 
+  it("is ready when its past has been handed on, and in a channel without a history at once", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1, 2, 3);
+    const found: unknown[] = [];
+    const look = ({ told, subscription }: ReturnType<typeof listen>) =>
+      subscription.ready.then(() => found.push([subscription.channel, ...told]));
+    for (const channel of ["room:a", "topic:b"]) {
+      void look(listen(all, channel, { recent: 1 }));
+      void look(listen(all, channel, { recent: 2 }));
+    }
+    await all.clock.pass(10);
+    void look(listen(all, "room:a", { recent: 3 }));
+    await all.clock.pass(10);
+    expect(found).toEqual([["room:a", 3], ["topic:b"], ["topic:b"], ["room:a", 2, 3], ["room:a", 1, 2, 3]]);
+  });
+
+  it("is ready when its past is lost while it is asked for", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1);
+    listen(all, "room:a", { recent: 1 });
+    await all.clock.pass(10);
+    const { told, subscription } = listen(all, "room:a", { recent: 1 });
+    all.server.loseHistory("room:a");
+    for (const socket of all.server.sockets) socket.cut();
+    await all.clock.pass(1_000);
+    await subscription.ready;
+    expect(told).toEqual(["lost to e1x:0"]);
+  });
+
   it("leaves the channel with the last subscription, and comes back only when it has left", async () => {
     const all = await connected();
     const first = listen(all, "room:a");

@@ -50,8 +50,10 @@ export class Channels {
       this.#sync();
     });
     channel.subscriptions.add(subscription);
+    if (known !== undefined && recent > 0) {
+      subscription.wait(() => void this.#past(channel, subscription, recent));
+    }
     if (channel.taken) subscription.taken();
-    if (known !== undefined && recent > 0) void this.#past(channel, subscription, recent);
     if (state !== undefined) this.#show(channel, state);
     if (signal?.aborted) subscription.unsubscribe();
     this.#sync();
@@ -112,9 +114,7 @@ export class Channels {
 
   /** A second subscription's past: the first one's has been asked for with the channel. */
   async #past(channel: Channel, subscription: OpenSubscription, limit: number): Promise<void> {
-    subscription.wait();
     try {
-      await subscription.ready;
       if (channel.sequence.position === undefined) return subscription.begin([]);
       const { messages } = await this.#requests.ask("history", { channel: channel.name, limit });
       subscription.begin(messages);

@@ -28,7 +28,10 @@ export interface SubscribeOptions {
 /** A channel that is listened to. Iterating begins with what comes from then on, and its end ends the subscription. */
 export interface Subscription extends AsyncIterable<ChannelMessage> {
   readonly channel: string;
-  /** The server has taken it. Rejects when it has refused it, or the subscription ended before. */
+  /**
+   * The server has taken it, and its `recent` messages have been handed on.
+   * Rejects when it has refused it, or the subscription ended before.
+   */
   readonly ready: Promise<void>;
   /** Twice is no error. */
   unsubscribe(): void;
@@ -50,8 +53,9 @@ export class OpenSubscription implements Subscription {
   readonly #messages = new Emitter<ChannelMessage>();
   readonly #endings = new Emitter<Ending>();
   readonly #release: () => void;
-  /** What has come since its past was asked for; `undefined`: it is not waiting for it. */
+  /** What has come while its past is waited for; `undefined`: it is not. */
   #waiting: ChannelMessage[] | undefined;
+  #askForPast: (() => void) | undefined;
   /** The last one of its past. */
   #past: Position | undefined;
   #ending: Ending | undefined;
@@ -92,8 +96,12 @@ export class OpenSubscription implements Subscription {
     return told;
   }
 
+  /** Maybe again: with every connection. */
   taken(): void {
-    this.#become.resolve();
+    const ask = this.#askForPast;
+    this.#askForPast = undefined;
+    if (this.#waiting === undefined) this.#become.resolve();
+    else ask?.();
   }
 
   message(message: ChannelMessage): void {
@@ -122,20 +130,23 @@ export class OpenSubscription implements Subscription {
     if (this.#ending === undefined) call(this.options.onPresence, message);
   }
 
-  /** Keeps what comes until `begin`. */
-  wait(): void {
+  /** Keeps what comes until `begin`. @param ask called when the server has taken it */
+  wait(ask: () => void): void {
     this.#waiting = [];
+    this.#askForPast = ask;
   }
 
   /** Hands on its past, then what has come meanwhile. */
   begin(past: readonly ChannelMessage[]): void {
     const waiting = this.#waiting;
-    // It was told of a loss meanwhile: its past is from before that.
-    if (waiting === undefined) return;
-    this.#waiting = undefined;
-    for (const message of past) this.message(message);
-    this.#past = past.at(-1)?.position;
-    for (const message of waiting) this.message(message);
+    // Else it was told of a loss meanwhile: its past is from before that.
+    if (waiting !== undefined) {
+      this.#waiting = undefined;
+      for (const message of past) this.message(message);
+      this.#past = past.at(-1)?.position;
+      for (const message of waiting) this.message(message);
+    }
+    this.#become.resolve();
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChannelMessage, undefined> {
