@@ -19,13 +19,16 @@ describe("examples in the docs", () => {
     // An example's own README shows excerpts of the code beside it, which the compiler sees anyway.
     DOCS.filter((doc) => !doc.startsWith("examples/")).flatMap((doc) =>
       codeBlocks(read(doc))
-        .filter((block) => /^ts\b/.test(block.info))
-        .map((block) => [`${doc}:${block.line}`, block.code] as const),
+        .filter((block) => /^tsx?\b/.test(block.info))
+        .map((block) => [`${doc}:${block.line}`, block] as const),
     ),
   );
   // Beside package.json, so that `lift-ws` in them is this package's source.
   const files = new Map(
-    [...examples].map(([name, code], at) => [join(ROOT, `example-${at}.ts`), { name, code }]),
+    [...examples].map(([name, { info, code }], at) => [
+      join(ROOT, `example-${at}.${info.split(" ")[0]}`),
+      { name, code },
+    ]),
   );
 
   it("type-check against the source", { timeout: 60_000 }, () => {
@@ -140,9 +143,10 @@ function read(path: string): string {
 
 function readCompilerOptions(): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
-  // An example may have a value only to show it.
+  // An example may have a value only to show it, or be of React.
   const loosened = { ...config.compilerOptions, noUnusedLocals: false, noUnusedParameters: false };
-  return ts.parseJsonConfigFileContent({ compilerOptions: loosened, files: [] }, ts.sys, ROOT).options;
+  const options = { ...loosened, jsx: "react-jsx" };
+  return ts.parseJsonConfigFileContent({ compilerOptions: options, files: [] }, ts.sys, ROOT).options;
 }
 
 /** Compiles files that exist in memory only. */

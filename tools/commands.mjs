@@ -65,7 +65,8 @@ async function lintAndTypes(/** @type {string} */ root) {
     // JavaScript for a browser: other globals than the rest of the tree.
     (await step(root, "page", "tsc", ["-p", "examples/chat/page", ...pretty])) ||
     // What browsers run is compiled without Node's types.
-    (await step(root, "client", "tsc", ["-p", "src/client", ...pretty]))
+    (await step(root, "client", "tsc", ["-p", "src/client", ...pretty])) ||
+    (await step(root, "react", "tsc", ["-p", "src/react", ...pretty]))
   );
 }
 

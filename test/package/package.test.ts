@@ -33,12 +33,15 @@ const MODULES = SUBPATHS.filter((subpath) => !subpath.endsWith(".json"));
 const FOR_BROWSERS = ["lift-ws/apigw", "lift-ws/client"];
 /** Gzipped, with everything in it. */
 const MAX_CLIENT_BYTES = 10_000;
+/** Gzipped, without React and the client. */
+const MAX_REACT_BYTES = 3_000;
 /** What needs an optional peer as soon as it is imported; everything else is imported without any. */
 const PEERS = {
   "lift-ws/aws-sdk": "@aws-sdk/client-apigatewaymanagementapi",
   "lift-ws/middleware/tracing": "@opentelemetry/api",
   "lift-ws/middleware/prometheus": "prom-client",
   "lift-ws/middleware/rate-limit-dynamodb": "rate-limiter-flexible",
+  "lift-ws/react": "react",
 };
 const WITHOUT_PEERS = SUBPATHS.filter((subpath) => !Object.hasOwn(PEERS, subpath));
 const execute = promisify(execFile);
@@ -247,7 +250,7 @@ it.each(Object.entries(NODES))(
 );
 
 it("compiles in a strict project that checks our declarations too", async () => {
-  bring("@types/node");
+  for (const types of ["@types/node", "@types/react"]) bring(types);
   const lines = MODULES.map((subpath, at) => `import * as module${at} from "${subpath}";`);
   const names = MODULES.map((_, at) => `module${at}`);
   writeFileSync(
@@ -307,4 +310,25 @@ it(`has a client under ${MAX_CLIENT_BYTES} bytes, with nothing of Node in it`, a
   const { length } = gzipSync(contents, { level: 9 });
   expect(length).toBeGreaterThan(1_000);
   expect(length).toBeLessThan(MAX_CLIENT_BYTES);
+});
+
+it(`has React hooks under ${MAX_REACT_BYTES} bytes, which a server's components may import`, async () => {
+  const { outputFiles, metafile } = await bundle({
+    stdin: { contents: 'export * from "lift-ws/react";', resolveDir: consumer },
+    external: ["react", join(installed, "dist/client/index.js")],
+    platform: "browser",
+    target: "es2022",
+    format: "esm",
+    bundle: true,
+    minify: true,
+    write: false,
+    metafile: true,
+  });
+  const folders = Object.keys(metafile.inputs).map((input) => /lift-ws\/dist\/(\w+)\//.exec(input)?.[1]);
+  expect(new Set(folders.filter((folder) => folder !== undefined))).toEqual(new Set(["react"]));
+  const { length } = gzipSync(outputFiles[0]!.contents, { level: 9 });
+  expect(length).toBeGreaterThan(500);
+  expect(length).toBeLessThan(MAX_REACT_BYTES);
+  const built = readFileSync(join(installed, "dist/react/index.js"), "utf8");
+  expect(built).toMatch(/^"use client";/);
 });

@@ -1,0 +1,327 @@
+// @vitest-environment happy-dom
+import { describe, expect, it, vi } from "vitest";
+import { connected, setup } from "../../test/client/setup.ts";
+import { type MountOptions, mount } from "../../test/react/mount.ts";
+import { type ChannelOptions, type ChannelState, useChannel, useMembers } from "./index.ts";
+
+interface Props extends ChannelOptions {
+  readonly channel: string;
+}
+
+const mountChannel = (props: Props, options?: MountOptions) =>
+  mount(({ channel, ...rest }: Props) => useChannel(channel, rest), props, options);
+
+function seen({ status, messages, hasMore }: ChannelState): unknown[] {
+  return [status, messages.map(({ data }) => data), hasMore];
+}
+
+/** A channel that has them, mounted when the server has answered. */
+async function mounted(data: readonly number[], props: Props, options: MountOptions = {}) {
+  const all = options.setup ?? (await connected());
+  for (const one of data) all.server.publish(props.channel, one);
+  const shown = await mountChannel(props, { ...options, setup: all });
+  await shown.pass(10);
+  return shown;
+}
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
+
+describe("useChannel", () => {
+  it("is loading, then live with the newest messages, then with what comes", async () => {
+    const shown = await mounted([1, 2, 3], { channel: "room:a", recent: 2 });
+    await shown.does(() => shown.server.publish("room:a", 4));
+    await shown.pass(10);
+    const different = shown.renders.filter((render, at, all) => render !== all[at - 1]);
+    expect(different.map(seen)).toEqual([
+      ["loading", [], false],
+      ["live", [2, 3], true],
+      ["live", [2, 3, 4], true],
+    ]);
+  });
+
+  it.each([true, false])(
+    "subscribes once, and once less when it is unmounted (strict: %s)",
+    async (strict) => {
+      const shown = await mounted([1], { channel: "room:a", recent: 5 }, { strict });
+      expect(shown.server.actions).toEqual(["subscribe"]);
+      expect(seen(shown.now)).toEqual(["live", [1], false]);
+      await shown.unmount();
+      await shown.pass(10);
+      expect(shown.server.actions).toEqual(["subscribe", "unsubscribe"]);
+    },
+  );
+
+  it("works before the client is connected", async () => {
+    const all = setup();
+    const shown = await mounted([1], { channel: "room:a", recent: 5 }, { setup: all });
+    expect(seen(shown.now)).toEqual(["loading", [], false]);
+    await shown.does(() => all.client.connect());
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [1], false]);
+  });
+
+  it("gives the same object until something changes, and the same functions after it", async () => {
+    const shown = await mounted([1], { channel: "room:a", recent: 5 });
+    const before = shown.now;
+    await shown.render({ channel: "room:a", recent: 5 });
+    expect(shown.now).toBe(before);
+    await shown.does(() => shown.server.publish("room:a", 2));
+    await shown.pass(10);
+    const { publish, loadMore, reload } = before;
+    expect(shown.now).not.toBe(before);
+    expect(shown.now).toMatchObject({ publish, loadMore, reload });
+  });
+
+  it("renders once for messages that come together", async () => {
+    const shown = await mounted(numbers(1, 50), { channel: "room:a", recent: 50 }, { strict: false });
+    expect(shown.renders).toHaveLength(2);
+  });
+
+  it("shows nothing of a channel when it has gone on to another", async () => {
+    const shown = await mounted([1], { channel: "room:a", recent: 5 });
+    shown.server.publish("room:b", "b");
+    const before = shown.renders.length;
+    await shown.render({ channel: "room:b", recent: 5 });
+    shown.server.publish("room:a", 2);
+    await shown.pass(10);
+    const after = shown.renders.slice(before).map((render) => JSON.stringify(seen(render)));
+    expect([...new Set(after)]).toEqual(['["loading",[],false]', '["live",["b"],false]']);
+    expect(shown.server.channel("room:a").messages).toHaveLength(2);
+    const [socket] = shown.server.sockets;
+    expect([...socket!.channels]).toEqual(["room:b"]);
+  });
+
+  it("begins anew with other options", async () => {
+    const shown = await mounted([1, 2, 3], { channel: "room:a", recent: 1 });
+    await shown.render({ channel: "room:a", recent: 2 });
+    expect(seen(shown.now)).toEqual(["loading", [], false]);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [2, 3], true]);
+  });
+
+  it("gives each of two components its own messages, and the second none before its past is there", async () => {
+    const shown = await mount(
+      () => [useMembers("room:a"), useChannel("room:a", { recent: 2 }), useChannel("room:a")] as const,
+      undefined,
+      { strict: false },
+    );
+    for (const one of [1, 2, 3]) shown.server.publish("room:a", one);
+    await shown.pass(10);
+    shown.server.publish("room:a", 4);
+    await shown.pass(10);
+    const [, second, third] = shown.now;
+    expect([seen(second), seen(third)]).toEqual([
+      ["live", [2, 3, 4], true],
+      ["live", [4], true],
+    ]);
+    const early = shown.renders.filter(
+      ([, { status, messages }]) => status === "live" && messages.length < 2,
+    );
+    expect(early).toEqual([]);
+  });
+
+  it("loses and doubles nothing when the connection is cut", async () => {
+    const shown = await mounted([1], { channel: "room:a", recent: 5 });
+    await shown.does(() => {
+      for (const socket of shown.server.sockets) socket.cut();
+      shown.server.publish("room:a", 2);
+    });
+    await shown.pass(1_000);
+    shown.server.publish("room:a", 3);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [1, 2, 3], false]);
+  });
+
+  it("says that messages are lost, goes on, and begins anew when it is told to", async () => {
+    const shown = await mounted([1], { channel: "room:a", recent: 5 });
+    await shown.does(() => {
+      for (const socket of shown.server.sockets) socket.cut();
+      for (const one of [2, 3, 4, 5]) shown.server.publish("room:a", one);
+      shown.server.trim("room:a", 2);
+    });
+    await shown.pass(1_000);
+    shown.server.publish("room:a", 6);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["lost", [1, 6], false]);
+    expect(shown.now.error).toMatchObject({ code: "HISTORY_LOST", position: { epoch: "e1", offset: 5 } });
+    await shown.does(() => shown.now.reload());
+    expect(seen(shown.now)).toEqual(["loading", [], false]);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [4, 5, 6], false]);
+    expect([shown.now.error, shown.errors]).toEqual([undefined, []]);
+  });
+
+  it("says why it is refused, and is let in when it is told to try again", async () => {
+    const shown = await mountChannel({ channel: "room:a" });
+    let closed = true;
+    shown.server.intercept = ({ action }) => (closed && action === "subscribe" ? "FORBIDDEN" : undefined);
+    await shown.pass(10);
+    expect([...seen(shown.now), shown.now.error?.code]).toEqual(["refused", [], false, "FORBIDDEN"]);
+    closed = false;
+    await shown.does(() => shown.now.reload());
+    await shown.pass(10);
+    expect([...seen(shown.now), shown.now.error]).toEqual(["live", [], true, undefined]);
+    expect(shown.errors).toEqual([]);
+  });
+
+  it.each<[Props, string]>([
+    [{ channel: "lobby" }, "INVALID_CHANNEL"],
+    [{ channel: "room:a", recent: 101 }, "INVALID_OPTION"],
+    [{ channel: "room:a", maxMessages: 0 }, "INVALID_OPTION"],
+    [{ channel: "room:a", maxMessages: 1.5 }, "INVALID_OPTION"],
+  ])("refuses %j: %s", async (props, code) => {
+    const shown = await mountChannel(props);
+    await shown.pass(10);
+    expect([shown.now.status, shown.now.error?.code, shown.server.actions]).toEqual(["refused", code, []]);
+  });
+
+  it("publishes", async () => {
+    const shown = await mounted([], { channel: "room:a" });
+    let result: unknown;
+    await shown.does(() => {
+      void shown.now.publish({ text: "hello" }, { key: "k" }).then((stored) => {
+        result = stored;
+      });
+    });
+    await shown.pass(10);
+    expect(result).toEqual({ id: "m1", position: { epoch: "e1", offset: 1 } });
+    expect(seen(shown.now)).toEqual(["live", [{ text: "hello" }], true]);
+    expect(shown.server.channel("room:a").keys.has("k")).toBe(true);
+  });
+});
+
+describe("maxMessages", () => {
+  it("keeps the newest", async () => {
+    const shown = await mounted([1, 2, 3], { channel: "room:a", recent: 3, maxMessages: 3 });
+    shown.server.publish("room:a", 4);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [2, 3, 4], true]);
+  });
+
+  it("keeps the newest of what comes first", async () => {
+    const shown = await mounted([1, 2, 3], { channel: "room:a", recent: 5, maxMessages: 2 });
+    expect(seen(shown.now)).toEqual(["live", [2, 3], true]);
+  });
+
+  it("makes room for what loadMore brings, and no more", async () => {
+    const shown = await mounted(numbers(1, 4), { channel: "room:a", recent: 2, maxMessages: 2 });
+    await shown.does(() => void shown.now.loadMore());
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [1, 2, 3, 4], false]);
+    shown.server.publish("room:a", 5);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [2, 3, 4, 5], true]);
+  });
+});
+
+describe("loadMore", () => {
+  it("puts page after page of history before the first message", async () => {
+    const all = await connected();
+    all.server.pageSize = 3;
+    const shown = await mounted(numbers(1, 8), { channel: "room:a", recent: 2 }, { setup: all });
+    const loaded: unknown[] = [];
+    for (let page = 0; page < 3; page++) {
+      await shown.does(() => void shown.now.loadMore());
+      await shown.pass(10);
+      loaded.push(seen(shown.now));
+    }
+    expect(loaded).toEqual([
+      ["live", numbers(4, 8), true],
+      ["live", numbers(1, 8), false],
+      ["live", numbers(1, 8), false],
+    ]);
+    expect(shown.server.actions.filter((action) => action === "history")).toHaveLength(2);
+  });
+
+  it("asks once when it is called twice", async () => {
+    const shown = await mounted(numbers(1, 4), { channel: "room:a", recent: 2 });
+    await shown.does(() => {
+      expect(shown.now.loadMore()).toBe(shown.now.loadMore());
+    });
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", numbers(1, 4), false]);
+  });
+
+  it("doubles nothing that comes at the same time, and leaves no hole where messages are dropped", async () => {
+    const shown = await mounted(numbers(1, 4), { channel: "room:a", recent: 2, maxMessages: 2 });
+    await shown.does(() => {
+      void shown.now.loadMore();
+      for (const one of [5, 6]) shown.server.publish("room:a", one);
+    });
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", numbers(1, 6), false]);
+  });
+
+  it.each([
+    [1, 20],
+    [20, 1],
+  ])(
+    "brings the newest where there are none, whatever comes first: history after %s ms, messages after %s",
+    async (history, messages) => {
+      const shown = await mounted(numbers(1, 3), { channel: "room:a" });
+      const { faults } = shown.server;
+      shown.server.intercept = ({ action }) => {
+        if (action !== "history") return undefined;
+        faults.latency = [messages, messages];
+        shown.server.publish("room:a", 4);
+        faults.latency = [history, history];
+        return undefined;
+      };
+      await shown.does(() => void shown.now.loadMore());
+      await shown.pass(50);
+      expect(seen(shown.now)).toEqual(["live", [1, 2, 3, 4], false]);
+      shown.server.publish("room:a", 5);
+      await shown.pass(50);
+      expect(seen(shown.now)).toEqual(["live", [1, 2, 3, 4, 5], false]);
+    },
+  );
+
+  it("takes nothing of another history", async () => {
+    const all = await connected();
+    const shown = await mounted(numbers(1, 5), { channel: "room:a", recent: 2 }, { setup: all });
+    await shown.does(() => {
+      all.server.loseHistory("room:a");
+      for (const one of numbers(11, 13)) all.server.publish("room:a", one);
+    });
+    await shown.pass(1_000);
+    const before = shown.now.messages;
+    await shown.does(() => void shown.now.loadMore());
+    await shown.pass(10);
+    expect(shown.now.messages).toEqual(before);
+    expect([shown.now.status, shown.now.hasMore]).toEqual(["lost", false]);
+  });
+
+  it("rejects with what the server answers, and can be tried again", async () => {
+    const shown = await mounted(numbers(1, 3), { channel: "room:a", recent: 2, maxMessages: 2 });
+    let closed = true;
+    shown.server.intercept = ({ action }) => (closed && action === "history" ? "FORBIDDEN" : undefined);
+    const refused = expect(shown.now.loadMore()).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await shown.pass(10);
+    await refused;
+    shown.server.publish("room:a", 4);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [3, 4], true]);
+    closed = false;
+    await shown.does(() => void shown.now.loadMore());
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [1, 2, 3, 4], false]);
+  });
+
+  it("brings nothing to the channel that comes after, and rejects nowhere", async () => {
+    const uncaught = vi.fn();
+    process.on("unhandledRejection", uncaught);
+    const shown = await mounted(numbers(1, 3), { channel: "room:a", recent: 1 });
+    await shown.does(() => void shown.now.loadMore());
+    await shown.does(() => shown.now.reload());
+    await shown.does(() => void shown.now.loadMore());
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [3], true]);
+    await shown.does(() => void shown.now.loadMore());
+    const { loadMore } = shown.now;
+    await shown.unmount();
+    await loadMore();
+    await shown.pass(10);
+    process.off("unhandledRejection", uncaught);
+    expect(uncaught).not.toHaveBeenCalled();
+  });
+});

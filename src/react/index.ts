@@ -1,0 +1,5 @@
+"use client";
+export { type ChannelOptions, type ChannelState, useChannel } from "./channel.ts";
+export { useConnectionState } from "./connection.ts";
+export { ClientProvider, type ClientProviderProps, useClient } from "./context.ts";
+export { type MembersState, useMembers } from "./members.ts";

@@ -1,0 +1,86 @@
+import type { Window } from "happy-dom";
+import { act, createElement, type ReactNode, StrictMode } from "react";
+import { createRoot, hydrateRoot } from "react-dom/client";
+import type { Client } from "../../src/client/index.ts";
+import { ClientProvider } from "../../src/react/index.ts";
+import { connected, type Setup } from "../client/setup.ts";
+
+export interface Mounted<Props, Result> extends Setup {
+  /** What the hook has given, render by render. */
+  readonly renders: readonly Result[];
+  /** The last of them. */
+  readonly now: Result;
+  /** @param other another client than the first one */
+  render(props: Props, other?: Setup): Promise<void>;
+  unmount(): Promise<void>;
+  /** Lets time pass, as React sees it. */
+  pass(ms: number): Promise<void>;
+  /** Does something, as React sees it. */
+  does(something: () => unknown): Promise<void>;
+}
+
+export interface MountOptions {
+  /** Default: connected. */
+  readonly setup?: Setup;
+  /** As React renders while developing: twice, and every effect once more. Default: true. */
+  readonly strict?: boolean;
+  /** What a server has rendered. */
+  readonly html?: string;
+}
+
+/** In a test whose environment is happy-dom: a component that uses a hook, and shows what the hook gives as JSON. */
+export async function mount<Props, Result>(
+  hook: (props: Props) => Result,
+  first: Props,
+  { setup, strict = true, html }: MountOptions = {},
+): Promise<Mounted<Props, Result>> {
+  Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
+  const all = setup ?? (await connected());
+  const renders: Result[] = [];
+  const elementOf = (props: Props, { client }: Setup = all) => {
+    const element = providing(client, hook, props, (result) => renders.push(result));
+    return strict ? createElement(StrictMode, undefined, element) : element;
+  };
+  const { document } = globalThis as unknown as Window;
+  const container = document.createElement("div");
+  container.innerHTML = html ?? "";
+  const root = await act(async () => {
+    if (html !== undefined) return hydrateRoot(container, elementOf(first));
+    const created = createRoot(container);
+    created.render(elementOf(first));
+    return created;
+  });
+  return {
+    ...all,
+    renders,
+    get now() {
+      return renders.at(-1)!;
+    },
+    render: (props, other) => act(async () => root.render(elementOf(props, other))),
+    unmount: () => act(async () => root.unmount()),
+    pass: (ms) => act(() => all.clock.pass(ms)),
+    does: (something) =>
+      act(async () => {
+        await something();
+      }),
+  };
+}
+
+/** The component with the client above it. */
+export function providing<Props, Result>(
+  client: Client,
+  hook: (props: Props) => Result,
+  props: Props,
+  tell: (result: Result) => void,
+): ReactNode {
+  const show = () => {
+    const result = hook(props);
+    tell(result);
+    return JSON.stringify(result);
+  };
+  return createElement(ClientProvider, { client }, createElement(Show, { show }));
+}
+
+function Show({ show }: { readonly show: () => string }): string {
+  return show();
+}
