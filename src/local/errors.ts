@@ -3,6 +3,7 @@ export type LocalErrorCode =
   | "FUNCTION_FAILED"
   | "FUNCTION_STOPPED"
   | "INVALID_OPTION"
+  | "STREAM_UNAVAILABLE"
   | "THROTTLED";
 
 /** What kept a function, or the engine beside it, from doing what it was asked. */

@@ -97,7 +97,7 @@ export function leanTarget() {
   return { endpoint: inject("dynamoDBEndpoint"), ...LOCAL };
 }
 
-const LOCAL = { region: "us-east-1", credentials: { accessKeyId: "local", secretAccessKey: "local" } };
+export const LOCAL = { region: "us-east-1", credentials: { accessKeyId: "local", secretAccessKey: "local" } };
 
 /** A client that by default does not try again by itself: that is the store's to do. */
 export function localClient(maxAttempts = 1): DynamoDBClient {
