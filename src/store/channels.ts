@@ -114,6 +114,19 @@ export interface ChannelHistory {
   unfinished(storedBefore: number): AsyncIterable<Unfinished>;
 }
 
+/** A history whose backend tells by itself what was stored: a table, in its stream. */
+export interface StreamedHistory extends ChannelHistory {
+  /**
+   * The message, if an item's new image in the stream tells that one was stored. Of what became of it since the image
+   * knows nothing: `unfinishedAt` does.
+   * @throws {StoreError} BAD_ROW
+   */
+  storedIn(image: object): Unfinished | undefined;
+
+  /** `undefined`: everyone has been sent it, or it is there no more. */
+  unfinishedAt(channel: string, offset: number, budget?: TimeBudget): Promise<Unfinished | undefined>;
+}
+
 /** A connection that has subscribed to a channel. */
 export interface Member {
   readonly connectionId: string;

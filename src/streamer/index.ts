@@ -1,4 +1,5 @@
 export type { Identity, NamespaceOptions, Rule } from "./channels.ts";
+export type { FanOutHandler, FanOutOptions, FanOutReport, TableStreamEvent } from "./left-behind.ts";
 export type { StreamerOptions } from "./options.ts";
 export {
   createStreamer,

@@ -15,6 +15,7 @@ import { coreOf } from "./core-of.ts";
 import { asLiftError, fromStore } from "./failures.ts";
 import { type HistoryRequest, readHistory } from "./history.ts";
 import { assertOpen, identityOf } from "./identity.ts";
+import { type FanOutHandler, type FanOutOptions, fanOutHandler } from "./left-behind.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { userPresence } from "./presence.ts";
 import { fanOutStored, publishTo } from "./publish.ts";
@@ -147,6 +148,16 @@ export class Streamer {
       if (await fanOutStored(channel, stored, this.#scope(context), this.#core, cursor)) finished++;
     }
     return finished;
+  }
+
+  /**
+   * A Lambda handler for the stream of the table that messages are in: on AWS it stands in for `resume`. It goes on with
+   * what was stored, and has not been sent to everyone when its grace is over, from where its publisher has left it, and
+   * reports what it had no time for, which the service then sends again: the event source must take such reports.
+   * @throws {LiftError} INVALID_OPTION, also where the store has no stream
+   */
+  fanOutHandler(options: FanOutOptions = {}): FanOutHandler {
+    return fanOutHandler(this.#core, (context) => this.#scope(context), options);
   }
 
   #withPresence(channel: string, tenantId: string | undefined): Channel {

@@ -13,7 +13,7 @@ import {
 } from "../../../test/dynamodb/faults.ts";
 import { localClient, MINUTE } from "../../../test/dynamodb/world.ts";
 import type { NewMessage } from "../channels.ts";
-import { type DynamoDBChannelStoreOptions, unfinishedMessage } from "./index.ts";
+import type { DynamoDBChannelStoreOptions } from "./index.ts";
 
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
 
@@ -332,16 +332,21 @@ describe("what is kept", () => {
     });
   });
 
-  it("names, as an item of the table, a message that is not finished", async () => {
+  it("tells of a message by its item as it was stored, and how far it is now", async () => {
     const { history } = world.store();
     const channel = '["t","room:a"]';
     const { epoch, message: stored } = await history.append(channel, message("m1", { key: "k" }), BOUNDS);
-    const told = async () => (await world.items("messages")).flatMap((item) => unfinishedMessage(item) ?? []);
-    expect(await told()).toEqual([{ channel, epoch, message: stored }]);
+    const told = async () => (await world.items("messages")).flatMap((item) => history.storedIn(item) ?? []);
+    const unfinished = { channel, epoch, message: stored };
+    expect(await told()).toEqual([unfinished]);
+    expect(await history.unfinishedAt(channel, 1)).toEqual(unfinished);
     await history.checkpoint(channel, 1, "here");
-    expect(await told()).toEqual([{ channel, epoch, message: stored, cursor: "here" }]);
+    expect(await told()).toEqual([]);
+    expect(await history.unfinishedAt(channel, 1)).toEqual({ ...unfinished, cursor: "here" });
     await history.finish(channel, 1);
     expect(await told()).toEqual([]);
+    expect(await history.unfinishedAt(channel, 1)).toBeUndefined();
+    expect(await history.unfinishedAt(channel, 2)).toBeUndefined();
   });
 
   it("shows nothing of an epoch that was lost, and is not stopped by it", async () => {

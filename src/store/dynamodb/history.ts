@@ -3,12 +3,12 @@ import type { QueryInput } from "@aws-sdk/client-dynamodb";
 import type { Attempts } from "../aws/index.ts";
 import type {
   Appended,
-  ChannelHistory,
   HistoryBounds,
   HistoryPage,
   HistoryQuery,
   NewMessage,
   Position,
+  StreamedHistory,
   Unfinished,
 } from "../channels.ts";
 import { epochOf } from "../epoch.ts";
@@ -36,7 +36,7 @@ import { MESSAGE_ATTRIBUTES as NAMES } from "./tables.ts";
 import { Turns } from "./turns.ts";
 
 /** What was published, in DynamoDB. */
-export class DynamoDBChannelHistory implements ChannelHistory {
+export class DynamoDBChannelHistory implements StreamedHistory {
   readonly #caller: Caller;
   readonly #turns = new Turns<Head | undefined>();
   /** What the epochs of this table come from. */
@@ -99,10 +99,15 @@ export class DynamoDBChannelHistory implements ChannelHistory {
     });
   }
 
-  /** Empty: the table's stream tells. `unfinishedMessage` reads its images, `unfinishedAt` how one is now. */
+  /** Empty: the table's stream tells. */
   async *unfinished(): AsyncGenerator<Unfinished> {}
 
-  /** A message that has not reached everybody. `undefined`: it has, or there is none. */
+  /** One that has been sent to some already tells of a checkpoint, not of a message that was stored now. */
+  storedIn(image: object): Unfinished | undefined {
+    const stored = unfinishedMessage(image as Item);
+    return stored?.cursor === undefined ? stored : undefined;
+  }
+
   async unfinishedAt(channel: string, offset: number, budget?: TimeBudget): Promise<Unfinished | undefined> {
     const item = await this.#item(this.#caller.begin(budget), messageKey(channel, offset));
     return item === undefined ? undefined : unfinishedMessage(item);

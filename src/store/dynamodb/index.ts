@@ -1,7 +1,6 @@
 export type { CallMeasure } from "./caller.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
 export type { DynamoDBChannelHistory } from "./history.ts";
-export { unfinishedMessage } from "./messages.ts";
 export type {
   CallOptions,
   ChannelOptions,
@@ -26,6 +25,7 @@ export {
   MEMBER_ATTRIBUTES,
   MEMBER_TABLE,
   MESSAGE_ATTRIBUTES,
+  MESSAGE_STREAM_SOURCE,
   MESSAGE_TABLE,
   RATE_LIMIT_TABLE,
   SCHEDULE_ATTRIBUTES,

@@ -17,7 +17,6 @@ import { DynamoDBTicketStore } from "./tickets.ts";
 
 export type { CallMeasure } from "./caller.ts";
 export type { DynamoDBChannelStore } from "./channels.ts";
-export { unfinishedMessage } from "./messages.ts";
 export type {
   LeanChannelStoreOptions,
   LeanConnectionStoreOptions,

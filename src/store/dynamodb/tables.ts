@@ -148,6 +148,26 @@ export const MESSAGE_TABLE: TableDefinition = {
   stream: "NEW_IMAGE",
 };
 
+/** How Lambda is to feed the function that fans out what was left, by the stream of the messages' table. */
+export const MESSAGE_STREAM_SOURCE = {
+  startingPosition: "TRIM_HORIZON",
+  batchSize: 100,
+  batchWindowSeconds: 2,
+  /** A message may be gone by then. */
+  maxRecordAgeSeconds: 3_600,
+  bisectOnError: true,
+  reportBatchItemFailures: true,
+  /** Messages when they are stored: not their checkpoints, nor heads and keys. */
+  filter: {
+    dynamodb: {
+      NewImage: {
+        [MESSAGE_ATTRIBUTES.pending]: { BOOL: [true] },
+        [MESSAGE_ATTRIBUTES.cursor]: { S: [{ exists: false }] },
+      },
+    },
+  },
+} as const;
+
 /** What the attributes of who is in a channel are called. */
 export const MEMBER_ATTRIBUTES = {
   /** A shard of a channel, or a connection: see member-items.ts. */

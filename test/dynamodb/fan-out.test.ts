@@ -1,0 +1,178 @@
+// Stored means fanned out: publishers that leave their messages, and the function on the table's stream.
+import { jsonLogger } from "lift-ws";
+import { createStreamer, type FanOutHandler } from "lift-ws/streamer";
+import { lambdaContext, type RecordingConnections, recordingConnections } from "lift-ws/testing";
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
+import { pollTableStream, type StreamEvent, type StreamPoller } from "../../src/local/index.ts";
+import { MESSAGE_STREAM_SOURCE } from "../../src/store/dynamodb/index.ts";
+import type { Member } from "../../src/store/index.ts";
+import { ChannelWorld } from "./channel-world.ts";
+import { LOCAL, MINUTE } from "./world.ts";
+
+const ROOM = "room:lobby";
+const KEY = JSON.stringify(["acme", ROOM]);
+const OTHER = JSON.stringify(["acme", "room:other"]);
+const tenantId = "acme";
+
+let world: ChannelWorld;
+let connections: RecordingConnections;
+const pollers: StreamPoller[] = [];
+
+beforeEach(async () => {
+  world = await ChannelWorld.create();
+  connections = recordingConnections();
+});
+
+afterEach(async () => {
+  await Promise.all(pollers.splice(0).map((poller) => poller.stop()));
+});
+
+/** The application in a container of its own. */
+function container(using = connections) {
+  const store = world.store();
+  const logger = jsonLogger({ level: "silent" });
+  const channels = { room: { presence: true } };
+  return { store, streamer: createStreamer({ channels, store, connections: using, now: world.now, logger }) };
+}
+
+/** A container that is gone as soon as a message is stored. */
+function doomed() {
+  const { store, streamer } = container();
+  vi.spyOn(store.members, "pages").mockImplementation(() => {
+    throw new Error("killed");
+  });
+  return streamer;
+}
+
+async function join(channel: string, ...ids: string[]): Promise<void> {
+  const { members } = world.store();
+  for (let from = 0; from < ids.length; from += 50) {
+    await Promise.all(ids.slice(from, from + 50).map((id) => members.add(channel, member(id))));
+  }
+}
+
+const member = (connectionId: string): Member => ({
+  connectionId,
+  endpoint: "https://api.example.com/test",
+  joinedAt: world.now(),
+  expiresAt: world.now() + 130 * MINUTE,
+});
+
+/** Calls a function from the messages' stream, as `lift-ws dev` does. */
+async function feed(handler: (event: StreamEvent) => unknown): Promise<void> {
+  const { batchWindowSeconds: _, maxRecordAgeSeconds: __, ...source } = MESSAGE_STREAM_SOURCE;
+  const endpoint = inject("dynamoDBEndpoint");
+  const tableName = world.messageTableName;
+  pollers.push(await pollTableStream({ ...source, handler, tableName, endpoint, ...LOCAL, pollMs: 20 }));
+}
+
+const calling = (handler: FanOutHandler) => (event: StreamEvent) => handler(event, lambdaContext());
+const dataOf = (id: string) =>
+  connections.jsonSentTo(id).map((message) => (message as { data: unknown }).data);
+const pending = async () => (await world.items("messages")).filter((item) => item.Pending !== undefined);
+const finished = () => vi.waitFor(async () => expect(await pending()).toEqual([]), { timeout: 20_000 });
+
+describe("what was stored and left", () => {
+  it("reaches everyone by the stream, in order, though all its publishers are gone", async () => {
+    await join(KEY, "a", "b");
+    await feed(calling(container().streamer.fanOutHandler({ graceMs: 0 })));
+    for (const data of [1, 2, 3]) await doomed().publish(ROOM, data, { tenantId });
+    await finished();
+    expect([dataOf("a"), dataOf("b")]).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+    ]);
+    expect(connections.jsonSentTo("a")[2]).toMatchObject({
+      type: "message",
+      channel: ROOM,
+      position: { offset: 3 },
+    });
+  });
+
+  it("is not sent again when the publisher has lived to send it", async () => {
+    await join(KEY, "a");
+    const events: StreamEvent[] = [];
+    const handler = container().streamer.fanOutHandler();
+    await feed((event) => {
+      events.push(event);
+      return handler(event, lambdaContext());
+    });
+    await container().streamer.publish(ROOM, 1, { tenantId, key: "k" });
+    world.advance(3_000);
+    await vi.waitFor(() => expect(events).toHaveLength(1), { timeout: 5_000 });
+    await Promise.all(pollers.splice(0).map((poller) => poller.stop()));
+    // The head, the key and the end of the fan-out are in the stream, and no function is called for them.
+    expect(events[0]?.Records).toHaveLength(1);
+    expect(dataOf("a")).toEqual([1]);
+  });
+
+  it("is sent twice, as the same, when its publisher was slow and not gone", async () => {
+    await join(KEY, "a");
+    const slow = container();
+    const { pages } = slow.store.members;
+    vi.spyOn(slow.store.members, "pages").mockImplementation(async function* (...asked) {
+      await finished();
+      yield* pages.apply(slow.store.members, asked);
+    });
+    await feed(calling(container().streamer.fanOutHandler({ graceMs: 0 })));
+    await slow.streamer.publish(ROOM, 1, { tenantId });
+    const [first, second, ...more] = connections.sentTo("a");
+    expect(second).toBe(first);
+    expect(more).toEqual([]);
+  });
+
+  it("is gone on with where the time was over, and who got it before gets it no more", async () => {
+    const ids = Array.from({ length: 900 }, (_, n) => `c${n}`);
+    await join(KEY, ...ids);
+    await doomed().publish(ROOM, "large", { tenantId });
+    // Each call has time for a third of them.
+    const handler = container(connections).streamer.fanOutHandler({ graceMs: 0 });
+    const reports: number[] = [];
+    await feed(async (event) => {
+      const before = connections.sent.length;
+      const getRemainingTimeInMillis = () => (connections.sent.length - before > 400 ? 0 : 29_000);
+      const report = await handler(event, lambdaContext({ getRemainingTimeInMillis }));
+      reports.push(report.batchItemFailures.length);
+      return report;
+    });
+    await vi.waitFor(() => expect(reports.at(-1)).toBe(0), { timeout: 20_000 });
+    expect(await pending()).toEqual([]);
+    expect(reports.length).toBeGreaterThan(1);
+    expect(reports).toEqual([...reports.slice(0, -1).map(() => 1), 0]);
+    const times = ids.map((id) => connections.sentTo(id).length);
+    expect(Math.min(...times)).toBe(1);
+    // Only those of the page in which the time was over, and by the same id.
+    const twice = ids.filter((_, at) => times[at] !== 1);
+    expect(twice.length).toBeLessThan(400);
+    expect(connections.sent.length).toBeLessThan(900 * 2);
+    expect(new Set(connections.sent.map(({ data }) => JSON.parse(data).id)).size).toBe(1);
+  }, 60_000);
+
+  it("takes whoever is gone out of every channel", async () => {
+    await join(KEY, "a", "b");
+    await join(OTHER, "b");
+    connections.gone("b");
+    await doomed().publish(ROOM, 1, { tenantId });
+    await feed(calling(container().streamer.fanOutHandler({ graceMs: 0 })));
+    await finished();
+    const { members } = world.store();
+    await vi.waitFor(async () => expect(await members.count(OTHER, world.now())).toBe(0));
+    expect(await members.count(KEY, world.now())).toBe(1);
+    expect(dataOf("a")).toEqual([1]);
+  });
+
+  it("comes again after the function itself has died", async () => {
+    await join(KEY, "a");
+    await doomed().publish(ROOM, 1, { tenantId });
+    const handler = container().streamer.fanOutHandler({ graceMs: 0 });
+    let deaths = 2;
+    await feed(async (event) => {
+      const answer = await handler(event, lambdaContext());
+      if (deaths-- > 0) throw new Error("Runtime.ExitError");
+      return answer;
+    });
+    await vi.waitFor(() => expect(deaths).toBe(-1), { timeout: 5_000 });
+    await finished();
+    expect(dataOf("a")).toEqual([1]);
+  });
+});
