@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
+import { MESSAGE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
 import { codeBlocks, inBackticks, sections, tableRows } from "./markdown.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -120,10 +121,30 @@ describe("npm scripts", () => {
 });
 
 describe("docs/journey.md", () => {
-  const hops = new Set(read("docs/journey.md").match(/(?<=`)(?:gateway|lift)\/\w+(?=`)/g));
+  const hops = new Set(read("docs/journey.md").match(/(?<=`)(?:gateway|lift|streamer)\/\w+(?=`)/g));
 
   it.each([...hops])("names %s, which is a file", (hop) => {
     expect(existsSync(join(ROOT, "src", `${hop}.ts`))).toBe(true);
+  });
+});
+
+describe("docs/fanout.md", () => {
+  const written = (text: string) =>
+    JSON.parse(codeBlocks(text).find(({ info }) => info === "json")?.code ?? "");
+
+  it("has the event source's settings as they are", () => {
+    const { startingPosition, batchSize, batchWindowSeconds, ...source } = MESSAGE_STREAM_SOURCE;
+    expect(written(read("docs/fanout.md"))).toEqual({
+      EventSourceArn: expect.any(String),
+      FunctionName: "fanout",
+      StartingPosition: startingPosition,
+      BatchSize: batchSize,
+      MaximumBatchingWindowInSeconds: batchWindowSeconds,
+      MaximumRecordAgeInSeconds: source.maxRecordAgeSeconds,
+      BisectBatchOnFunctionError: source.bisectOnError,
+      FunctionResponseTypes: source.reportBatchItemFailures ? ["ReportBatchItemFailures"] : [],
+      FilterCriteria: { Filters: [{ Pattern: JSON.stringify(source.filter) }] },
+    });
   });
 });
 

@@ -1,13 +1,14 @@
 // @ts-check
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { capture } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 
-/** The chat's functions, each a file in examples/chat/lambda. */
-const FUNCTIONS = ["connect", "disconnect", "router", "tick"];
+/** Whose functions are made: each is a file in the example's folder lambda. */
+export const EXAMPLES = ["chat", "streamer"];
+const FUNCTIONS = ["connect", "disconnect", "router", "fanout", "tick"];
 
-/** What every bundle is made with: the chat's, and those that the bench compares them with. */
+/** What every bundle is made with: the examples', and those that the bench compares them with. */
 const FLAGS = {
   bundle: true,
   minify: true,
@@ -35,20 +36,21 @@ const FLAGS = {
  */
 
 /**
- * Makes the chat's functions, a folder each, and `routes.json`, which says which of them answers what.
+ * Makes an example's functions, a folder each, and `routes.json`, which says which of them answers what.
  * @param {string} root a tree with the installed tools
+ * @param {string} example its folder's name
  * @param {string} target the folder they go into
  * @returns {Promise<[name: string, bundle: Bundle][]>}
  */
-export async function bundleChat(root, target) {
-  const source = join(root, "examples", "chat", "lambda");
+export async function bundleExample(root, example, target) {
+  const source = join(root, "examples", example, "lambda");
   /** @type {[string, Bundle][]} */
   const made = [];
-  for (const name of FUNCTIONS) {
+  for (const name of FUNCTIONS.filter((it) => existsSync(join(source, `${it}.ts`)))) {
     made.push([name, await bundle(join(source, `${name}.ts`), join(target, name))]);
   }
   const routes = await capture(nodePath(root), [SOURCE, join(source, "routes.ts")]);
-  if (routes.code !== 0) throw new Error(`The chat's routes can't be told:\n${routes.output}`);
+  if (routes.code !== 0) throw new Error(`The routes of ${example} can't be told:\n${routes.output}`);
   writeFileSync(join(target, "routes.json"), routes.output);
   return made;
 }

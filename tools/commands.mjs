@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { compile } from "./build.mjs";
-import { bundleChat } from "./bundle.mjs";
+import { bundleExample, EXAMPLES } from "./bundle.mjs";
 import { capture, run } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 import { ensurePrograms } from "./programs.mjs";
@@ -30,11 +30,12 @@ export async function build(root) {
 
 /** @type {Command} */
 export async function bundle(root) {
-  const target = join(root, "dist", "lambda");
-  for (const [name, { bytes, lift, store }] of await bundleChat(root, target)) {
-    const shares = `(Lift ${kilobytes(lift)}, its store ${kilobytes(store)})`;
-    const file = join("dist", "lambda", name, "index.mjs").padEnd(32);
-    process.stdout.write(`${file} ${kilobytes(bytes)}  ${shares}\n`);
+  for (const example of EXAMPLES) {
+    const folder = join("dist", "lambda", example);
+    for (const [name, { bytes, lift, store }] of await bundleExample(root, example, join(root, folder))) {
+      const shares = `(Lift ${kilobytes(lift)}, its store ${kilobytes(store)})`;
+      process.stdout.write(`${join(folder, name, "index.mjs").padEnd(42)} ${kilobytes(bytes)}  ${shares}\n`);
+    }
   }
   return 0;
 }

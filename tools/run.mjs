@@ -31,9 +31,9 @@ const COMMANDS = {
     help: "ESM, declarations and source maps, as they are published.",
   },
   bundle: {
-    about: "makes the chat's Lambda functions in dist/lambda",
+    about: "makes the examples' Lambda functions in dist/lambda",
     usage: "npm run bundle",
-    help: "Minified by esbuild, source maps beside them. `lift-ws dev --lambda dist/lambda` runs them.",
+    help: "Minified by esbuild, source maps beside them. `lift-ws dev --lambda dist/lambda/chat` runs one's.",
   },
 };
 

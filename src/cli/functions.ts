@@ -41,6 +41,11 @@ export class Functions {
     return this.#has("tick") ? this.#inFolder("tick") : undefined;
   }
 
+  /** What the stream of the messages' table calls, if the folder has it. */
+  get fanOut(): LambdaFunction | undefined {
+    return this.#has("fanout") ? this.#inFolder("fanout") : undefined;
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.#functions.values()].map((it) => it.stop()));
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Credentials } from "../gateway/index.ts";
-import { type LambdaFunction, LocalError, startDynamoDB } from "../local/index.ts";
+import { type LambdaFunction, LocalError, type StreamPoller, startDynamoDB } from "../local/index.ts";
 import type { Terminal } from "./arguments.ts";
 import { certificateFile } from "./certificate.ts";
 import { developmentEnvironment } from "./development.ts";
@@ -9,6 +9,7 @@ import { CliError } from "./errors.ts";
 import { Functions } from "./functions.ts";
 import { logError, logFunction } from "./log.ts";
 import type { Program } from "./program.ts";
+import { createTables, feed } from "./tables.ts";
 
 export interface LambdaSettings {
   /** What `npm run bundle` makes: a folder a function. */
@@ -58,6 +59,7 @@ export async function startLambda(
     log: (name, line) => logFunction(name, line, terminal),
   });
   let stopTicking = () => {};
+  let poller: StreamPoller | undefined;
   let closing = false;
   void dynamoDB?.ended.then(() => {
     if (closing) return;
@@ -66,13 +68,15 @@ export async function startLambda(
   const close = async () => {
     closing = true;
     stopTicking();
-    await functions.stop();
+    // Beside each other: the one waits for a call that the other ends in its time.
+    await Promise.all([poller?.stop(), functions.stop()]);
     await dynamoDB?.stop();
   };
   try {
-    const tables = await createTables(environment);
+    const { tick, fanOut } = functions;
+    const tables = await createTables(environment, api.region, fanOut !== undefined);
     const program = await functions.program();
-    const { tick } = functions;
+    if (fanOut !== undefined) poller = await feed(fanOut, environment, api.region, terminal);
     if (tick !== undefined) stopTicking = callEvery(settings.tickMs, tick, api.region, terminal);
     return { program, functionNames: functions.names, dynamoDBEndpoint, tables, close };
   } catch (error) {
@@ -100,40 +104,13 @@ async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSet
     AWS_ENDPOINT_URL_DYNAMODB: dynamoDBEndpoint,
     CONNECTIONS_TABLE: "connections",
     SCHEDULE_TABLE: "schedule",
+    MESSAGES_TABLE: "messages",
+    MEMBERS_TABLE: "members",
     // For handlers that make their endpoint of the event: the gateway's port answers TLS as well.
     NODE_EXTRA_CA_CERTS: certificateFile(),
     ...(await developmentEnvironment(host)),
     ...own,
   };
-}
-
-/** @throws {CliError} FAILED */
-async function createTables(environment: Record<string, string>): Promise<string[]> {
-  const { CONNECTIONS_TABLE: tableName = "", SCHEDULE_TABLE: scheduleTableName = "" } = environment;
-  const sdk = await import("@aws-sdk/client-dynamodb").catch((cause: unknown) => {
-    throw new CliError("FAILED", "--lambda needs the AWS SDK: npm install @aws-sdk/client-dynamodb", {
-      cause,
-    });
-  });
-  const store = await import("../store/dynamodb/index.ts");
-  const endpoint = environment.AWS_ENDPOINT_URL_DYNAMODB ?? "";
-  const client = new sdk.DynamoDBClient({
-    endpoint,
-    region: environment.AWS_REGION ?? "us-east-1",
-    credentials: {
-      accessKeyId: environment.AWS_ACCESS_KEY_ID ?? "",
-      secretAccessKey: environment.AWS_SECRET_ACCESS_KEY ?? "",
-    },
-  });
-  try {
-    await store.createTables({ client, tableName, scheduleTableName });
-    return [tableName, scheduleTableName];
-  } catch (cause) {
-    const tables = `${tableName} and ${scheduleTableName}`;
-    throw new CliError("FAILED", `The tables ${tables} can't be made at ${endpoint}:`, { cause });
-  } finally {
-    client.destroy();
-  }
 }
 
 /** As EventBridge does: a call that is under way holds up none. */

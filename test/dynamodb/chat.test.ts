@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from "vitest";
 import type WebSocket from "ws";
 import { mintDevelopmentToken } from "../../src/cli/index.ts";
-import { bundleChat } from "../../tools/bundle.mjs";
+import { bundleExample } from "../../tools/bundle.mjs";
 import { startServer } from "../browser/server.ts";
 import { Project } from "../process/project.ts";
 
@@ -21,7 +21,7 @@ async function inProcess(project: Project): Promise<string> {
 /** As `lift-ws dev --lambda` runs what `npm run bundle` makes. */
 async function onBundles(project: Project): Promise<string> {
   const folder = join(project.directory, "functions");
-  await bundleChat(ROOT, folder);
+  await bundleExample(ROOT, "chat", folder);
   // A table of its own in the tests' DynamoDB Local.
   const tables = `CONNECTIONS_TABLE=chat-${randomUUID()}\nSCHEDULE_TABLE=schedule-${randomUUID()}\n`;
   await project.save("functions.env", tables);

@@ -1,7 +1,7 @@
 import { isLoopback, mintDevelopmentToken } from "../../../src/cli/index.ts";
 import { page } from "../page.ts";
 
-/** The page beside the functions: `lift-ws dev --lambda dist/lambda --http examples/chat/lambda/page.ts`. */
+/** The page beside the functions: `lift-ws dev --lambda dist/lambda/chat --http examples/chat/lambda/page.ts`. */
 export default page({
   isLoopback,
   // Beyond this machine the functions take no development token.

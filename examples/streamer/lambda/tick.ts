@@ -1,0 +1,3 @@
+import { lounge } from "./lounge.ts";
+
+export const handler = lounge.app.tickHandler();

@@ -1,0 +1,12 @@
+// The lounge's router, which is killed when "die" has been stored, and before anyone is told.
+import { lounge, store } from "../../examples/streamer/lambda/lounge.ts";
+
+const { history } = store;
+const append = history.append.bind(history);
+history.append = async (channel, message, ...rest) => {
+  const appended = await append(channel, message, ...rest);
+  if (message.data === "die") process.kill(process.pid, "SIGKILL");
+  return appended;
+};
+
+export const handler = lounge.app.webSocketHandler();

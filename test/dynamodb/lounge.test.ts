@@ -1,0 +1,114 @@
+// Streamer as functions: bundles, as Lambda runs them, fed by the stream of the messages' table.
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
+import type WebSocket from "ws";
+import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { bundle, bundleExample } from "../../tools/bundle.mjs";
+import { type Lift, Project } from "../process/project.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+let project: Project;
+let lift: Lift;
+
+beforeAll(async () => {
+  project = await Project.create({});
+  const folder = join(project.directory, "functions");
+  await bundleExample(ROOT, "streamer", folder);
+  await bundle(join(import.meta.dirname, "doomed-publisher.ts"), join(folder, "router"));
+  // Tables of their own in the tests' DynamoDB Local.
+  const tables = ["CONNECTIONS", "SCHEDULE", "MESSAGES", "MEMBERS"];
+  await project.save(
+    "functions.env",
+    tables.map((name) => `${name}_TABLE=${name}-${randomUUID()}\n`).join(""),
+  );
+  const endpoint = ["--dynamodb-endpoint", inject("dynamoDBEndpoint")];
+  lift = await project.dev(["--lambda", folder, "--env-file", "functions.env", ...endpoint]);
+});
+
+afterAll(() => project?.remove());
+
+// biome-ignore lint/suspicious/noExplicitAny: what a test looks at in a frame, it says
+type Frame = any;
+
+class Person {
+  readonly frames: Frame[] = [];
+  readonly socket: WebSocket;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+    socket.on("message", (data) => this.frames.push(JSON.parse(data.toString())));
+  }
+
+  send(action: string, payload: object): void {
+    this.socket.send(JSON.stringify({ id: action, action, payload }));
+  }
+
+  messages(): Frame[] {
+    return this.frames.filter(({ type }) => type === "message");
+  }
+
+  async hears(check: (frames: Frame[]) => boolean): Promise<void> {
+    await vi.waitFor(() => expect(check(this.frames)).toBe(true), { timeout: 30_000 });
+  }
+}
+
+async function arrive(sub: string, channel: string): Promise<Person> {
+  const token = await mintDevelopmentToken({ sub, tenant: "acme" }, join(project.directory, ".lift-ws"));
+  const person = new Person(await project.connect(`${lift.url}?token=${token}`));
+  person.send("subscribe", { channels: [{ channel }] });
+  await person.hears((frames) => frames.some(({ request_id }) => request_id === "subscribe"));
+  return person;
+}
+
+const dataOf = (person: Person) => person.messages().map(({ data }) => data);
+
+describe("the lounge on Lambda bundles", () => {
+  it("has a function for each part, and tables for all of them", () => {
+    expect(lift.output).toMatch(
+      /^Functions {2,}(?=.*connect)(?=.*disconnect)(?=.*router)(?=.*tick)(?=.*fanout)/m,
+    );
+    expect(lift.output).toMatch(
+      /^DynamoDB .*\(CONNECTIONS-\S+ {2}SCHEDULE-\S+ {2}MESSAGES-\S+ {2}MEMBERS-\S+\)$/m,
+    );
+  });
+
+  it("carries a message, and a look at it afterwards sends it to nobody again", async () => {
+    const [ada, bob] = [await arrive("ada", "room:tea"), await arrive("bob", "room:tea")];
+    ada.send("publish", { channel: "room:tea", data: "hello" });
+    await Promise.all([ada, bob].map((person) => person.hears(() => person.messages().length === 1)));
+    await lift.prints(/^fanout +REPORT/m);
+    expect([dataOf(ada), dataOf(bob)]).toEqual([["hello"], ["hello"]]);
+  });
+
+  it("carries a message whose publisher was killed when it was stored", async () => {
+    const [ada, bob] = [await arrive("ada", "room:crash"), await arrive("bob", "room:crash")];
+    ada.send("publish", { channel: "room:crash", data: "die" });
+    await Promise.all([ada, bob].map((person) => person.hears(() => person.messages().length === 1)));
+    expect(lift.output).toMatch(/Runtime\.ExitError.*signal: SIGKILL/);
+    expect(bob.messages()[0]).toMatchObject({
+      channel: "room:crash",
+      data: "die",
+      user: "ada",
+      position: { offset: 1 },
+    });
+    bob.send("publish", { channel: "room:crash", data: "alive" });
+    await ada.hears(() => ada.messages().length === 2);
+    expect(dataOf(ada)).toEqual(["die", "alive"]);
+  });
+
+  it("lets only its owner talk in a stream", async () => {
+    const [ada, bob] = [await arrive("ada", "stream:ada"), await arrive("bob", "stream:ada")];
+    bob.send("publish", { channel: "stream:ada", data: "mine" });
+    await bob.hears((frames) => frames.some(({ error }) => error?.code === "FORBIDDEN"));
+    ada.send("publish", { channel: "stream:ada", data: "live" });
+    await bob.hears(() => bob.messages().length === 1);
+    expect(dataOf(bob)).toEqual(["live"]);
+  });
+
+  it("ends at once, with its stream", async () => {
+    lift.signal("SIGINT");
+    expect(await lift.exited).toBe(0);
+  });
+});
