@@ -13,7 +13,7 @@ import { findSecrets } from "./secrets.mjs";
 
 /** @type {Command} */
 export function start(root, args) {
-  return run(nodePath(root), [SOURCE, join("examples", "chat", "main.ts"), ...args], inTree(root));
+  return run(nodePath(root), [SOURCE, join("examples", "streamer", "main.ts"), ...args], inTree(root));
 }
 
 /** @type {Command} */
@@ -63,8 +63,9 @@ async function lintAndTypes(/** @type {string} */ root) {
   return (
     (await step(root, "lint", "biome", ["ci", `--colors=${colours ? "force" : "off"}`, "."])) ||
     (await step(root, "types", "tsc", ["-p", ".", ...pretty])) ||
-    // JavaScript for a browser: other globals than the rest of the tree.
+    // What runs in a browser: other globals than the rest of the tree.
     (await step(root, "page", "tsc", ["-p", "examples/chat/page", ...pretty])) ||
+    (await step(root, "page", "tsc", ["-p", "examples/streamer/page", ...pretty])) ||
     // What browsers run is compiled without Node's types.
     (await step(root, "client", "tsc", ["-p", "src/client", ...pretty])) ||
     (await step(root, "react", "tsc", ["-p", "src/react", ...pretty]))

@@ -6,7 +6,7 @@ const OLDEST_NODE = 20;
 
 const COMMANDS = {
   start: {
-    about: "serves the chat example and prints its address",
+    about: "serves the demo and prints its address",
     usage: "npm start",
     help: "PORT and HOST in the environment override 3001 and 127.0.0.1. Ctrl-C ends it.",
   },

@@ -44,8 +44,8 @@ beforeEach(() => {
     recursive: true,
     filter: (path) => !path.includes("node22"),
   });
-  mkdirSync(join(tree, "examples/chat"), { recursive: true });
-  writeFileSync(join(tree, "examples/chat/main.ts"), MAIN);
+  mkdirSync(join(tree, "examples/streamer"), { recursive: true });
+  writeFileSync(join(tree, "examples/streamer/main.ts"), MAIN);
   writeFileSync(join(tree, "npm-cli.js"), NPM);
   writeFileSync(join(tree, "package-lock.json"), "{}");
 });

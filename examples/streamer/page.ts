@@ -1,0 +1,31 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { type Files, fileType, type PageHandler, type PageOptions, servePage } from "../serve-page.ts";
+
+/** The demo's page with its scripts and the client in one file, made when it is called, and `POST /token` for it. */
+export async function page(options: PageOptions): Promise<PageHandler> {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL("page/main.ts", import.meta.url))],
+    bundle: true,
+    format: "esm",
+    target: "es2023",
+    conditions: ["@lift-ws/source"],
+    // package.json's "sideEffects" speaks of the library: here a module may be imported for what it does.
+    ignoreAnnotations: true,
+    sourcemap: "inline",
+    write: false,
+  });
+  const file = (name: string, body: string | Uint8Array) => ({ type: fileType(name), body });
+  const files: Files = new Map([
+    ["/", file("index.html", read("index.html"))],
+    ["/streamer.css", file("streamer.css", read("streamer.css"))],
+    ["/icon.svg", file("icon.svg", read("icon.svg"))],
+    ["/main.js", file("main.js", outputFiles[0]!.contents)],
+  ]);
+  return servePage(files, options);
+}
+
+function read(name: string): Buffer {
+  return readFileSync(new URL(`page/${name}`, import.meta.url));
+}

@@ -1,0 +1,245 @@
+// The page: who comes in, which room is looked at, and whether the network is there.
+
+import "../../chat/page/theme.js";
+import { type Client, createClient } from "lift-ws/client";
+import { type GetToken, openDoor, remembered } from "../../chat/page/door.js";
+import { element, find, person, whoIsHere } from "../../chat/page/view.js";
+import { focusComposer, onSay } from "./composer.ts";
+import { Connection } from "./connection.ts";
+import { Live } from "./live.ts";
+import { Network } from "./network.ts";
+import { outboxStorage } from "./outbox.ts";
+import { Room, type Shown } from "./room.ts";
+import { goToEnd, isAtEnd, keepEnd, keepPlace, onTop } from "./scrolling.ts";
+
+const ROOMS = ["lobby", "ideas", "help"];
+const TITLE = document.title;
+const network = new Network();
+const rooms = new Map<string, Room>();
+let client: Client;
+let live: Live;
+let room: Room;
+let you = "";
+/** The room in which one's stream was begun. */
+let stage: Room | undefined;
+/** The room in which one has seen whose stream it is that one watches. */
+let watchedIn: Room | undefined;
+
+/* In and out */
+
+async function enter(getToken: GetToken): Promise<void> {
+  const { sub, tenant_id: tenant } = claimsOf(await getToken().catch(() => ""));
+  you = sub ?? sessionStorage.getItem("name") ?? "you";
+  find("team").textContent = tenant ?? "Streamer";
+  find("self").replaceChildren(...person(you));
+  find("app").hidden = false;
+  const meta = document.querySelector<HTMLMetaElement>('meta[name="lift-socket"]')!;
+  const address = new URL(meta.content, location.href);
+  address.protocol = address.protocol.replace("http", "ws");
+  client = createClient({
+    url: address.href,
+    getToken,
+    WebSocket: network.WebSocket,
+    reconnectMaxMs: 8_000,
+    heartbeatMs: 20_000,
+    outboxStorage: outboxStorage((lines) => connection.waiting(lines)),
+  });
+  live = new Live(client, you, onLive);
+  const connection = new Connection(client, network, {
+    lost: () => {
+      for (const one of rooms.values()) one.leave();
+      live.leave();
+    },
+    back: () => live.back(),
+  });
+  client.onError((error) => {
+    if (error.code !== "CONNECT_FAILED" && error.code !== "TOKEN_FAILED") complain(error.message);
+  });
+  const others: string[] = JSON.parse(sessionStorage.getItem("rooms") ?? "[]");
+  for (const name of [...ROOMS, ...others]) roomOf(name);
+  goTo(sessionStorage.getItem("room") ?? "lobby");
+  client.connect();
+}
+
+/** Nothing of this person stays, in memory neither. */
+function goOut(): void {
+  sessionStorage.clear();
+  location.reload();
+}
+
+/** What a token says; who believes it is the server's business. */
+function claimsOf(token: string): { readonly sub?: string; readonly tenant_id?: string } {
+  try {
+    const bytes = Uint8Array.from(
+      atob(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")),
+      (character) => character.charCodeAt(0),
+    );
+    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function complain(words: string): void {
+  find("notice").textContent = words;
+  find("notice").hidden = false;
+}
+
+/* Rooms */
+
+function roomOf(name: string): Room {
+  const known = rooms.get(name) ?? new Room(client, name, you, onRoom);
+  rooms.set(name, known);
+  return known;
+}
+
+function goTo(name: string): void {
+  room = roomOf(name);
+  const others = [...rooms.keys()].filter((one) => !ROOMS.includes(one));
+  sessionStorage.setItem("room", name);
+  sessionStorage.setItem("rooms", JSON.stringify(others));
+  for (const one of rooms.values()) one.log.list.hidden = one !== room;
+  room.open();
+  show();
+  goToEnd();
+  focusComposer(name);
+}
+
+function onRoom(changed: Room): void {
+  if (changed === room && !document.hidden) room.read();
+  if (changed !== room || isAtEnd()) changed.trim();
+  show();
+}
+
+let showing = false;
+
+/** Many things change at the same time: it is shown once. */
+function show(): void {
+  if (showing) return;
+  showing = true;
+  queueMicrotask(() => {
+    showing = false;
+    showRooms();
+    showPeople();
+    showAir();
+    find("room-title").textContent = `# ${room.name}`;
+    find("empty").hidden = !room.log.isEmpty || client.state.status !== "connected";
+    find("earlier").hidden = !room.more || room.log.first === undefined;
+    const unread = [...rooms.values()].reduce((sum, one) => sum + one.unread, 0);
+    document.title = `${unread > 0 ? `(${unread}) ` : ""}#${room.name} · ${TITLE}`;
+    keepEnd();
+  });
+}
+
+function showRooms(): void {
+  const list = find("rooms");
+  const focused = list.contains(document.activeElement)
+    ? document.activeElement?.getAttribute("data-room")
+    : undefined;
+  const items = [...rooms.values()].map((one) => {
+    const button = element("button", "", element("span", "name", one.name));
+    button.dataset.room = one.name;
+    button.onclick = () => goTo(one.name);
+    if (one === room) button.ariaCurrent = "true";
+    if (one.who("live").length > 0) button.append(element("span", "badge small", "Live"));
+    if (one.unread > 0 && one !== room) {
+      const badge = element("span", "unread", String(one.unread), element("span", "sr", " unread"));
+      button.append(badge);
+    }
+    return element("li", "", button);
+  });
+  list.replaceChildren(...items);
+  // Whoever walks the list by keyboard stays where they were.
+  for (const button of list.querySelectorAll("button")) if (button.dataset.room === focused) button.focus();
+}
+
+function showPeople(): void {
+  const people = [...room.members].sort((one, other) => one.since - other.since);
+  const others = people.map(({ user }) => user).filter((user) => user !== you);
+  find("people").textContent = people.length === 0 ? "" : whoIsHere(others, others.length + 1);
+  find("here-count").textContent = people.length === 0 ? "" : String(people.length);
+  find("here").replaceChildren(
+    ...people.map(({ user, state }) => {
+      const { typing, live } = (state ?? {}) as Shown;
+      const does = [
+        ...(live === true ? ["live"] : []),
+        ...(typing === true && user !== you ? ["writing"] : []),
+      ];
+      const label = element("span", "quiet", does.join(", "));
+      return element("li", "", ...person(user, user === you ? `${user} (you)` : user), label);
+    }),
+  );
+  const typing = room.who("typing");
+  const [first] = typing;
+  find("typing").textContent =
+    typing.length > 1
+      ? `${typing.length} people are writing`
+      : first === undefined
+        ? ""
+        : `${first} is writing`;
+}
+
+/* Live streams */
+
+function onLive(): void {
+  if (live.isOwn !== (stage !== undefined)) {
+    (stage ?? room).show({ live: live.isOwn });
+    stage = live.isOwn ? room : undefined;
+  }
+  find("go-live").hidden = live.isOwn;
+  find("app").classList.toggle("watching", live.owner !== undefined);
+  show();
+}
+
+/** Who could be watched in this room. */
+function showAir(): void {
+  const { owner } = live;
+  if (owner !== undefined && owner !== you && watchedIn !== undefined) {
+    const isThere = watchedIn.members.users.has(owner);
+    live.ownerIs(watchedIn.who("live").includes(owner) ? "live" : isThere ? "done" : "away");
+  }
+  const offers = live.isOwn ? [] : room.who("live").filter((user) => user !== owner);
+  find("on-air").hidden = offers.length === 0;
+  find("on-air").replaceChildren(
+    ...offers.map((user) => {
+      const button = element("button", "", "Watch");
+      button.ariaLabel = `Watch ${user}`;
+      button.onclick = () => {
+        watchedIn = room;
+        live.watch(user);
+      };
+      return element("p", "", element("span", "badge", "Live"), `${user} is drawing`, button);
+    }),
+  );
+}
+
+/* What the person does */
+
+onSay({
+  say: (text) => {
+    find("notice").hidden = true;
+    room.say(text);
+    goToEnd();
+  },
+  typing: () => room.type(),
+});
+find("other-room").onsubmit = (event) => {
+  event.preventDefault();
+  const input = find("room-name") as HTMLInputElement;
+  const name = input.value.replace(/^#+/, "").trim();
+  input.value = "";
+  if (name !== "") goTo(name);
+};
+find("go-live").onclick = () => live.start();
+find("go-out").onclick = goOut;
+find("refusal-token").onclick = goOut;
+onTop(() => void room.earlier(keepPlace));
+document.onvisibilitychange = () => {
+  if (document.hidden || find("app").hidden) return;
+  room.open();
+  show();
+};
+
+const getToken = remembered();
+if (getToken === undefined) openDoor((given) => void enter(given));
+else void enter(getToken);

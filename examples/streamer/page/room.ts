@@ -1,0 +1,216 @@
+// One room: what was said, who is there, and what one says oneself.
+
+import type { ChannelMessage, Client, ClientError, Json, Members, Position } from "lift-ws/client";
+import { inWords } from "../../chat/page/view.js";
+import { type Line, Log, lineOf } from "./log.ts";
+import { kept } from "./outbox.ts";
+
+const PAGE = 50;
+/** Lines that stay when others come: those before them are history. */
+const KEPT = 500;
+const TYPING_MS = 3_000;
+/** However often the connection goes meanwhile. */
+const PATIENCE_MS = 3_600_000;
+
+/** What people show of themselves in a room. */
+export type Shown = { typing?: boolean; live?: boolean };
+
+interface Away {
+  readonly since: number;
+  /** The last line that was there. */
+  readonly last: Position | undefined;
+  missed: number;
+}
+
+export class Room {
+  readonly name: string;
+  readonly channel: string;
+  readonly log: Log;
+  readonly members: Members;
+  /** There may be lines before the first one. */
+  more = true;
+  readonly #client: Client;
+  readonly #you: string;
+  readonly #changed: (room: Room) => void;
+  readonly #readKey: string;
+  /** Up to where it was looked at. */
+  #read: Position | undefined;
+  #head: Position | undefined;
+  #away: Away | undefined;
+  #shown: Shown = {};
+  #loading = false;
+  #typing: ReturnType<typeof setTimeout> | undefined;
+  #divider: HTMLElement | undefined;
+  #nothing: HTMLElement | undefined;
+
+  /** @param changed called after every change of anything */
+  constructor(client: Client, name: string, you: string, changed: (room: Room) => void) {
+    this.name = name;
+    this.channel = `room:${name}`;
+    this.log = new Log(you);
+    this.#client = client;
+    this.#you = you;
+    this.#changed = changed;
+    this.#readKey = `read ${you} ${name}`;
+    this.#read = JSON.parse(sessionStorage.getItem(this.#readKey) ?? "null") ?? undefined;
+    for (const item of kept()) {
+      const line = item.channel === this.channel ? lineOf(item) : undefined;
+      if (line !== undefined) this.log.pend(line, Date.now(), true);
+    }
+    const subscription = client.subscribe(this.channel, {
+      recent: PAGE,
+      onMessage: (message) => this.#heard(message),
+      onRecovered: () => this.#recovered(),
+      onLost: () => void this.#lost(),
+    });
+    subscription.ready.then(
+      () => this.#begin(),
+      () => this.log.note("This room is closed to you"),
+    );
+    this.members = client.members(this.channel);
+    this.members.onChange(() => changed(this));
+  }
+
+  /** Offsets have no gaps, so the difference is a count. */
+  get unread(): number {
+    if (this.#head === undefined || this.#read?.epoch !== this.#head.epoch) return 0;
+    return this.#head.offset - this.#read.offset;
+  }
+
+  /** Who does something, besides oneself. */
+  who(does: keyof Shown): string[] {
+    return [...this.members]
+      .filter(({ user, state }) => user !== this.#you && (state as Shown | undefined)?.[does] === true)
+      .map(({ user }) => user);
+  }
+
+  /** It is looked at: what is new since the last time is marked. */
+  open(): void {
+    this.#divider?.remove();
+    const first = this.unread > 0 && this.#read !== undefined ? this.log.firstAfter(this.#read) : undefined;
+    this.#divider = first && this.log.note("New", first, "new");
+    this.read();
+  }
+
+  read(): void {
+    if (this.#head === undefined) return;
+    this.#read = this.#head;
+    sessionStorage.setItem(this.#readKey, JSON.stringify(this.#read));
+  }
+
+  say(text: string): void {
+    const id = crypto.getRandomValues(new Uint32Array(3)).join("-");
+    this.#publish({ id, text });
+    this.#stopTyping();
+  }
+
+  /** Says so to others, for a while. */
+  type(): void {
+    if (this.#typing === undefined) this.show({ typing: true });
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.#stopTyping(), TYPING_MS);
+  }
+
+  /** Changes what one shows of oneself; the rest stays as it is, and what another tab shows. */
+  show(change: Shown): void {
+    this.#shown = { ...this.#shown, ...change };
+    const shown = this.members.users.get(this.#you)?.state as Shown | undefined;
+    const state: Json = { ...shown, ...this.#shown };
+    // Without a connection there is nothing to send: the next one begins with it.
+    const signal = this.#client.state.status === "connected" ? undefined : AbortSignal.abort();
+    this.#client.setPresence(this.channel, state, signal && { signal }).catch(() => {});
+  }
+
+  /** The connection has gone. */
+  leave(): void {
+    this.#away ??= { since: Date.now(), last: this.log.last, missed: 0 };
+    this.log.wait(true);
+  }
+
+  /** Loads what was said before the first line. @param around what it is added in */
+  async earlier(around: (add: () => void) => void): Promise<void> {
+    const { first } = this.log;
+    if (!this.more || this.#loading || first === undefined) return;
+    this.#loading = true;
+    const page = this.#client.history(this.channel, { before: first.offset, limit: PAGE });
+    // Without an answer it can be asked again.
+    const { messages, more } = await page.catch(() => ({ messages: [], more: true }));
+    this.#loading = false;
+    this.more = more;
+    around(() => this.log.fill(messages.filter(({ position }) => position?.epoch === first.epoch)));
+    this.#changed(this);
+  }
+
+  /** Forgets the first of very many lines. */
+  trim(): void {
+    if (this.log.trim(KEPT)) this.more = true;
+  }
+
+  #publish(line: Line): void {
+    this.log.pend(line, Date.now(), this.#client.state.status !== "connected");
+    this.#changed(this);
+    this.#client.publish(this.channel, line, { key: line.id }).catch((error: ClientError) => {
+      // Another try is another line, with an id of its own: this one may have been stored.
+      this.log.fail(line.id, error.message, () => this.say(line.text));
+      this.#changed(this);
+    });
+  }
+
+  #stopTyping(): void {
+    if (this.#typing === undefined) return;
+    clearTimeout(this.#typing);
+    this.#typing = undefined;
+    this.show({ typing: false });
+  }
+
+  #heard(message: ChannelMessage): void {
+    this.#head = message.position;
+    this.log.append(message);
+    if (this.#away !== undefined && message.user !== this.#you) this.#away.missed++;
+    this.#changed(this);
+  }
+
+  /** The server has answered for the first time. */
+  #begin(): void {
+    this.more = (this.log.first?.offset ?? 1) > 1;
+    if (this.#read?.epoch !== this.#head?.epoch) this.read();
+    this.#changed(this);
+  }
+
+  #recovered(): void {
+    const away = this.#away;
+    this.#away = undefined;
+    this.log.wait(false);
+    if (away !== undefined) {
+      this.#tell(away);
+    }
+    this.#changed(this);
+  }
+
+  #tell({ since, last, missed }: Away): void {
+    const away = `Away for ${inWords(Date.now() - since)}`;
+    if (missed > 0) {
+      const lines = missed === 1 ? "1 message" : `${missed} messages`;
+      this.log.note(`${away}, caught up: ${lines}`, last && this.log.firstAfter(last));
+    } else if (!this.log.list.hidden) {
+      // The last word is enough.
+      this.#nothing?.remove();
+      this.#nothing = this.log.note(`${away}, nothing was missed`);
+    }
+  }
+
+  async #lost(): Promise<void> {
+    const away = this.#away && `Away for ${inWords(Date.now() - this.#away.since)}, `;
+    this.#away = undefined;
+    this.log.wait(false);
+    // Who had heard nothing has missed nothing that they would know of.
+    const text = `${away ?? ""}history did not reach: some of what was said is gone`;
+    const note = this.log.last && this.log.note(text, undefined, "bad");
+    this.#changed(this);
+    const page = this.#client.history(this.channel, { limit: PAGE, timeoutMs: PATIENCE_MS });
+    // Cut off for so long, or not let in any more: the note says it.
+    const { messages } = await page.catch(() => ({ messages: [] }));
+    this.log.fill(messages, note);
+    this.#changed(this);
+  }
+}
