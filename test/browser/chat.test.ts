@@ -4,14 +4,8 @@ import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { CHROMIUM, FLAGS } from "./chromium.ts";
 import { type Server, startServer } from "./server.ts";
-
-// Debian's own; npm test installs it where it can.
-const CHROMIUM = process.env.CHROMIUM_PATH || "/usr/bin/chromium";
-const FLAGS = [
-  ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-  ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-];
 
 let browser: Browser;
 let directory: string;

@@ -3,10 +3,10 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { bundleExample } from "../../tools/bundle.mjs";
 import { type Lift, Project } from "../process/project.ts";
+import { CHROMIUM } from "./chromium.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PAGE = join(ROOT, "examples/chat/lambda/page.ts");
-const CHROMIUM = process.env.CHROMIUM_PATH || "/usr/bin/chromium";
 
 let project: Project;
 let lift: Lift;

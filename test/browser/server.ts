@@ -3,8 +3,6 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-const MAIN = fileURLToPath(new URL("../../examples/chat/main.ts", import.meta.url));
-
 export interface Server {
   /** Where the page is. */
   readonly page: string;
@@ -16,20 +14,24 @@ export interface Server {
 }
 
 export interface ServerOptions {
-  /** Where it keeps its secret: a server that is started again in the same folder honours its old tokens. */
+  /** Default `chat`. */
+  readonly example?: "chat" | "streamer";
+  /** Where it keeps what it keeps: a server that is started again in the same folder honours its old tokens. */
   readonly directory: string;
   /** Default any free one. */
   readonly port?: number;
   readonly host?: string;
 }
 
-/** Starts the chat in a process of its own, as `npm start` does, and waits until it says where its page is. */
+/** Starts an example in a process of its own, as `npm start` does, and waits until it says where its page is. */
 export async function startServer({
+  example = "chat",
   directory,
   port = 0,
   host = "127.0.0.1",
 }: ServerOptions): Promise<Server> {
-  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", MAIN], {
+  const main = fileURLToPath(new URL(`../../examples/${example}/main.ts`, import.meta.url));
+  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", main], {
     cwd: directory,
     env: { ...process.env, PORT: String(port), HOST: host },
     stdio: ["ignore", "pipe", "pipe"],
