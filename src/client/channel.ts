@@ -12,8 +12,8 @@ export class Channel {
   readonly name: string;
   readonly sequence: Sequence;
   readonly subscriptions = new Set<OpenSubscription>();
-  /** The server has taken it: the first time, or again. */
-  readonly joined = new Emitter<void>();
+  /** What was told of who is there may not be all: the server has just taken it, or it is time to look again. */
+  readonly stale = new Emitter<void>();
   readonly live = new Live();
   readonly #seen = new Seen();
   /** What is asked for the first time. */
@@ -64,7 +64,7 @@ export class Channel {
     this.sequence.read(asked, answer);
     for (const subscription of [...this.subscriptions]) subscription.taken();
     this.live.answered(answer.live);
-    this.joined.emit();
+    this.stale.emit();
     this.settled();
   }
 

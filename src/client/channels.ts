@@ -100,6 +100,10 @@ export class Channels {
     }
   }
 
+  beat(): void {
+    for (const channel of this.#channels.values()) if (channel.taken) channel.stale.emit();
+  }
+
   #answered(channel: Channel, asked: Position | undefined, answer: Subscribed): void {
     // With another session beside this one it was never away.
     channel.answered(asked, answer, this.#rosters.size === 1);

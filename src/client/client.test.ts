@@ -112,6 +112,21 @@ describe("presence", () => {
     expect([...members.users.keys()]).toEqual(["ada"]);
   });
 
+  it("is right again with the next heartbeat when somebody came, and it was not told", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada", heartbeatMs: 10_000 });
+    const members = client.members("room:a");
+    await clock.pass(10);
+    server.faults.drop = 1;
+    const bea = createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock });
+    bea.connect();
+    bea.subscribe("room:a");
+    await clock.pass(10);
+    server.faults.drop = 0;
+    expect([...members.users.keys()]).toEqual(["ada"]);
+    await clock.pass(10_000);
+    expect([...members.users.keys()].sort()).toEqual(["ada", "bea"]);
+  });
+
   it("is not misled by what comes late, or while it asks", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const members = client.members("room:a");

@@ -83,6 +83,7 @@ class StreamerClient implements Client {
       detach: (session) => this.#channels.detach(session),
       positions: () => this.#channels.positions(),
       heads: (heads) => this.#channels.heads(heads),
+      beat: () => this.#channels.beat(),
       error,
     });
     this.#requests = new Requests(this.#settings, this.#link);

@@ -18,6 +18,8 @@ export interface KeeperEvents {
   positions(): readonly Positions[];
   /** Channels that are elsewhere by now. */
   heads(heads: Positions): void;
+  /** A heartbeat is over. */
+  beat(): void;
 }
 
 /** Keeps the current session alive, and finds out when it is not: heartbeats, and the refresh of its token. */
@@ -65,7 +67,9 @@ export class Keeper {
     const frames = this.#events.positions();
     const payloads = frames.length === 0 ? [{}] : frames.map((positions) => ({ positions }));
     await Promise.all(payloads.map((payload) => this.#ask(session, payload)));
-    if (this.#session === session) this.#beatLater(session);
+    if (this.#session !== session) return;
+    this.#beatLater(session);
+    this.#events.beat();
   }
 
   async #ask(session: Session, payload: { readonly positions?: Positions }): Promise<void> {

@@ -56,7 +56,7 @@ export class LiveMembers implements Members {
     this.#subscription = subscription;
     this.channel = channel.name;
     subscription.ready.catch((error) => this.#become.reject(error));
-    this.#stopListening = channel.joined.on(() => void this.#ask());
+    this.#stopListening = channel.stale.on(() => void this.#ask());
     if (channel.taken) void this.#ask();
   }
 
