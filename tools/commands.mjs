@@ -22,6 +22,13 @@ export function bench(root, args) {
 }
 
 /** @type {Command} */
+function checkHistory(root, args) {
+  return run(nodePath(root), [SOURCE, join("test", "history", "main.ts"), ...args], inTree(root));
+}
+
+export { checkHistory as "check:history" };
+
+/** @type {Command} */
 export async function build(root) {
   const { code, output } = await compile(root, inTree(root).env);
   process.stdout.write(output);

@@ -20,6 +20,11 @@ const COMMANDS = {
     usage: "npm run check [-- <vitest arguments>]",
     help: "Leaves out what needs a browser, a build or processes of its own.",
   },
+  "check:history": {
+    about: "channels while everything fails: what is lost, doubled, out of order?",
+    usage: "npm run check:history [-- --help]",
+    help: "",
+  },
   bench: {
     about: "measures, and says whether the targets hold",
     usage: "npm run bench -- <measure> [--json]",
@@ -37,6 +42,9 @@ const COMMANDS = {
   },
 };
 
+/** They have arguments of their own. */
+const EXPLAIN_THEMSELVES = ["bench", "check:history"];
+
 async function main(/** @type {string[]} */ [name = "--help", ...args]) {
   if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
     return fail(
@@ -46,8 +54,8 @@ async function main(/** @type {string[]} */ [name = "--help", ...args]) {
   if (name === "--help" || name === "-h") return print(overview());
   if (!Object.hasOwn(COMMANDS, name)) return fail(`no command ${name}: it is one of ${commandNames()}`);
   const command = COMMANDS[/** @type {keyof typeof COMMANDS} */ (name)];
-  // The bench explains itself, with the measures there are.
-  if (name !== "bench" && (args.includes("--help") || args.includes("-h"))) {
+  // These explain themselves, with the measures and stores there are.
+  if (!EXPLAIN_THEMSELVES.includes(name) && (args.includes("--help") || args.includes("-h"))) {
     return print(`${command.usage}\n  ${command.about}\n  ${command.help}`);
   }
   const root = fileURLToPath(new URL("..", import.meta.url));

@@ -121,7 +121,7 @@ describe("a command", () => {
     const { code, stderr } = await command(["strat"]);
     expect([code, stderr]).toEqual([
       1,
-      "lift-ws: no command strat: it is one of start, test, check, bench, build, bundle\n",
+      "lift-ws: no command strat: it is one of start, test, check, check:history, bench, build, bundle\n",
     ]);
   });
 });

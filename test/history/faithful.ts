@@ -1,0 +1,163 @@
+// Makes logs of a world in which every promise is kept: what the judge must find nothing wrong with.
+import type { Position } from "../../src/protocol/index.ts";
+import type { Entry, Fact, NamespaceRules, Place, Sighting } from "./log.ts";
+import { Random } from "./random.ts";
+
+export interface Faithful {
+  readonly seed: number;
+  readonly durable: boolean;
+}
+
+const NAMESPACES: { readonly [name: string]: NamespaceRules } = {
+  room: { size: 1_000, ageMs: 3_600_000, presence: true },
+  tight: { size: 4, ageMs: 400, presence: false },
+};
+const CHANNELS = ["room:lobby", "tight:feed"];
+const TENANTS = ["a", "b"];
+const STEPS = 120;
+
+interface Channel extends Place {
+  epoch: string;
+  readonly messages: Sighting[];
+}
+
+interface Listener {
+  readonly client: string;
+  readonly user: string;
+  readonly subscriber: string;
+  readonly channel: Channel;
+  position: Position;
+  connected: boolean;
+}
+
+export function faithfulLog(options: Faithful): Entry[] {
+  return new Faith(options).log;
+}
+
+class Faith {
+  readonly log: Entry[] = [];
+  readonly #random: Random;
+  readonly #durable: boolean;
+  readonly #channels: Channel[];
+  readonly #listeners: Listener[] = [];
+  #now = 1_000_000;
+  #life = 1;
+  #published = 0;
+
+  constructor({ seed, durable }: Faithful) {
+    this.#random = new Random(seed);
+    this.#durable = durable;
+    const users = { a: ["ada", "bob"], b: ["ada", "bea"] };
+    this.#write({ kind: "run", seed, store: "model", durable, namespaces: NAMESPACES, users });
+    this.#write({ kind: "started" });
+    this.#channels = TENANTS.flatMap((tenant) =>
+      CHANNELS.map((channel) => ({ tenant, channel, epoch: `${tenant}-${channel}-1`, messages: [] })),
+    );
+    for (const channel of this.#channels) {
+      const names = channel.tenant === "a" ? users.a : users.b;
+      for (const user of names) this.#join(channel, user);
+    }
+    for (let step = 0; step < STEPS; step++) this.#step();
+    this.#end();
+  }
+
+  #step(): void {
+    this.#now += this.#random.integer(1, 30);
+    const listener = this.#random.pick(this.#listeners);
+    const kind = this.#random.next();
+    if (kind < 0.6) this.#publish(this.#random.pick(this.#channels));
+    else if (kind < 0.75) listener.connected = false;
+    else if (kind < 0.97) this.#comeBack(listener);
+    else this.#restart();
+  }
+
+  #join(channel: Channel, user: string): void {
+    const { tenant, channel: name } = channel;
+    const client = `${tenant}-${user}`;
+    const listening = { client, subscriber: `${client} ${name} 1`, tenant, channel: name };
+    this.#write({ kind: "subscribed", ...listening });
+    this.#write({ kind: "joins", client, user, tenant, channel: name });
+    const position = headOf(channel);
+    const answer = { kind: "answered", action: "subscribe", client, tenant, channel: name } as const;
+    this.#write({ ...answer, asked: this.#now, position, more: false, messages: [] });
+    this.#listeners.push({ ...listening, user, channel, position, connected: true });
+  }
+
+  #publish(channel: Channel): void {
+    const { tenant, channel: name, epoch, messages } = channel;
+    const uid = `${tenant}#${++this.#published}`;
+    const position = { epoch, offset: messages.length + 1 };
+    const place = { tenant, channel: name };
+    const message: Sighting = { uid, origin: place, position, at: this.#now };
+    this.#write({ kind: "asked", uid, by: "x", ...place });
+    messages.push(message);
+    this.#write({ kind: "accepted", uid, position, ...place });
+    for (const listener of this.#listeners) {
+      if (listener.channel !== channel || !listener.connected) continue;
+      this.#write({ kind: "received", client: listener.client, ...place, ...message });
+      this.#hand(listener, message);
+    }
+  }
+
+  #comeBack(listener: Listener): void {
+    if (listener.connected) return;
+    listener.connected = true;
+    const { client, channel, position: after } = listener;
+    const { tenant, channel: name } = channel;
+    const position = headOf(channel);
+    const rules = NAMESPACES[name.slice(0, name.indexOf(":"))]!;
+    const missed = channel.messages.slice(after.offset);
+    const isKept = ({ position: { offset }, at }: Sighting) =>
+      offset > position.offset - rules.size && this.#now - at < rules.ageMs;
+    const recovered = after.epoch === position.epoch && missed.every(isKept);
+    const messages = recovered ? missed : [];
+    const answer = { kind: "answered", action: "subscribe", client, tenant, channel: name } as const;
+    this.#write({ ...answer, asked: this.#now, after, position, recovered, more: false, messages });
+    if (!recovered) {
+      const { subscriber } = listener;
+      this.#write({ kind: "lost", client, subscriber, tenant, channel: name, position });
+      listener.position = position;
+    }
+    for (const message of messages) this.#hand(listener, message);
+  }
+
+  #hand(listener: Listener, message: Sighting): void {
+    const { client, subscriber, channel } = listener;
+    const place = { tenant: channel.tenant, channel: channel.channel };
+    this.#write({ kind: "handed", client, subscriber, ...place, ...message });
+    listener.position = message.position;
+  }
+
+  /** Everyone is cut off; what is not durable begins anew. */
+  #restart(): void {
+    this.#write({ kind: "started" });
+    this.#life++;
+    for (const listener of this.#listeners) listener.connected = false;
+    if (this.#durable) return;
+    for (const channel of this.#channels) {
+      channel.epoch = `${channel.tenant}-${channel.channel}-${this.#life}`;
+      channel.messages.length = 0;
+    }
+  }
+
+  #end(): void {
+    for (const listener of this.#listeners) this.#comeBack(listener);
+    this.#write({ kind: "calm" });
+    for (const channel of this.#channels) this.#publish(channel);
+    for (const { client, channel } of this.#listeners) {
+      const { tenant, channel: name } = channel;
+      if (!name.startsWith("room:")) continue;
+      const users = this.#listeners.filter((other) => other.channel === channel).map(({ user }) => user);
+      this.#write({ kind: "present", client, source: "asked", tenant, channel: name, users });
+    }
+    this.#write({ kind: "end" });
+  }
+
+  #write(fact: Fact): void {
+    this.log.push({ t: this.#now, ...fact });
+  }
+}
+
+function headOf({ epoch, messages }: Channel): Position {
+  return { epoch, offset: messages.length };
+}

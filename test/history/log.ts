@@ -1,0 +1,94 @@
+// What a run of the checker writes down, and all that its judge knows of it.
+import type { Position } from "../../src/protocol/index.ts";
+
+/** What holds for a namespace's channels. */
+export interface NamespaceRules {
+  /** Messages. */
+  readonly size: number;
+  /** ms. */
+  readonly ageMs: number;
+  readonly presence: boolean;
+}
+
+/** One channel of one tenant. */
+export interface Place {
+  readonly tenant: string;
+  readonly channel: string;
+}
+
+/** One subscription of one client: another one of the same client has another name. */
+export interface Listening extends Place {
+  readonly client: string;
+  readonly subscriber: string;
+}
+
+/** A message, as a client was sent it. `uid` is the publication's name, which the publisher put into the data. */
+export interface Sighting {
+  readonly uid: string;
+  /** Who published it says in the data for which tenant and channel. */
+  readonly origin: Place;
+  readonly position: Position;
+  /** As the server says: ms since the epoch. */
+  readonly at: number;
+}
+
+export type Fact =
+  | {
+      readonly kind: "run";
+      readonly seed: number;
+      readonly store: string;
+      /** What was stored outlives the server's process. */
+      readonly durable: boolean;
+      readonly namespaces: { readonly [name: string]: NamespaceRules };
+      readonly users: { readonly [tenant: string]: readonly string[] };
+    }
+  | { readonly kind: "started" }
+  | { readonly kind: "fault"; readonly fault: string }
+  | { readonly kind: "calm" }
+  | { readonly kind: "connected" | "reconnecting" | "rotated"; readonly client: string }
+  // Publications.
+  | ({ readonly kind: "asked"; readonly uid: string; readonly by: string } & Place)
+  | ({ readonly kind: "accepted"; readonly uid: string; readonly position: Position } & Place)
+  /** `mayBeStored`: the answer leaves it open. */
+  | { readonly kind: "refused"; readonly uid: string; readonly code: string; readonly mayBeStored: boolean }
+  // On the wire.
+  | ({ readonly kind: "received"; readonly client: string } & Place & Sighting)
+  /** Of `subscribe`, and of `history` after a position. */
+  | ({
+      readonly kind: "answered";
+      readonly client: string;
+      readonly action: "subscribe" | "history";
+      /** When it was asked. */
+      readonly asked: number;
+      readonly after?: Position | undefined;
+      readonly position: Position;
+      readonly recovered?: boolean | undefined;
+      readonly more: boolean;
+      readonly messages: readonly Sighting[];
+    } & Place)
+  // What the application is handed.
+  | ({ readonly kind: "subscribed" | "unsubscribed" } & Listening)
+  | ({ readonly kind: "handed" } & Listening & Sighting)
+  | ({ readonly kind: "lost"; readonly position: Position } & Listening)
+  | ({ readonly kind: "failed"; readonly code: string } & Listening)
+  | ({
+      readonly kind: "presence";
+      readonly client: string;
+      readonly event: string;
+      readonly user: string;
+    } & Place)
+  // Who is in a channel: meant to be, and said to be at the end.
+  | ({ readonly kind: "joins" | "leaves"; readonly client: string; readonly user: string } & Place)
+  | ({
+      readonly kind: "present";
+      readonly client: string;
+      /** Asked for, or the client's live list. */
+      readonly source: "asked" | "live";
+      readonly users: readonly string[];
+    } & Place)
+  | { readonly kind: "end" };
+
+export type Entry = Fact & {
+  /** When it was written, in ms since the epoch. */
+  readonly t: number;
+};

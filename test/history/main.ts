@@ -1,0 +1,107 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { STORES, type StoreName } from "./control.ts";
+import { CALM_MS, type RunOptions, run, SETTLE_MS } from "./run.ts";
+
+const MIN_SECONDS = 15;
+
+const HELP = `npm run check:history -- [--seed n] [--seconds s] [--store ${STORES.join("|")}]
+
+Lets clients publish and listen while connections are cut, the server is killed, and its store and its deliveries
+fail; and judges from a log of it all whether a message was lost, doubled, out of order or another tenant's.
+
+  --seed n      of what goes wrong and when (default: a random one)
+  --seconds s   how long each store is checked, ${MIN_SECONDS} or more (default 60)
+  --store name  one of ${STORES.join(", ")} (default: each in turn)
+  --keep path   a folder to keep the log and the server's output in (default: kept of a run that fails)
+
+Exits 1 when a promise is broken or too little has happened, 2 when it is called wrongly.`;
+
+class UsageError extends Error {}
+
+interface Wanted extends Pick<RunOptions, "seed" | "seconds" | "plant"> {
+  readonly stores: readonly StoreName[];
+  readonly keep: string | undefined;
+}
+
+function readArguments(args: readonly string[]): Wanted | undefined {
+  const text = { type: "string" } as const;
+  const options = {
+    seed: text,
+    seconds: text,
+    store: text,
+    keep: text,
+    plant: text,
+    help: { type: "boolean" },
+  } as const;
+  const { values } = orUsage(() => parseArgs({ args: [...args], options }));
+  if (values.help) return undefined;
+  const { store, keep, plant } = values;
+  if (store !== undefined && !(STORES as readonly string[]).includes(store)) {
+    throw new UsageError(`no store ${store}; there are ${STORES.join(", ")}`);
+  }
+  return {
+    seed: integer("--seed", values.seed, 0) ?? Math.floor(Math.random() * 2 ** 32),
+    seconds: integer("--seconds", values.seconds, MIN_SECONDS) ?? 60,
+    stores: store === undefined ? STORES : [store as StoreName],
+    keep,
+    plant,
+  };
+}
+
+function orUsage<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+function integer(name: string, value: string | undefined, min: number): number | undefined {
+  if (value === undefined) return undefined;
+  const number = Number(value);
+  if (/^\d+$/.test(value) && Number.isSafeInteger(number) && number >= min) return number;
+  throw new UsageError(`${name} takes an integer of at least ${min}`);
+}
+
+/** @returns whether the store has kept its promises */
+async function check(store: StoreName, { seed, seconds, keep, plant }: Wanted): Promise<boolean> {
+  const folder = keep === undefined ? mkdtempSync(join(tmpdir(), "lift-ws-history-")) : join(keep, store);
+  mkdirSync(folder, { recursive: true });
+  console.log(`${store}: ${seconds} s with seed ${seed}`);
+  const { violations, tally, file } = await run({ seed, seconds, store, folder, plant });
+  const few = violations.length > 0 ? [] : tally.tooFew(seconds * 1_000 - CALM_MS - SETTLE_MS);
+  const failed = violations.length + few.length > 0;
+  for (const line of tally.lines()) console.log(line);
+  for (const violation of violations) console.log(`BROKEN  ${violation}`);
+  for (const what of few) console.log(`TOO FEW  ${what}`);
+  if (failed) {
+    console.log(`Again: npm run check:history -- --seed ${seed} --seconds ${seconds} --store ${store}`);
+    console.log(`Log:   ${file}`);
+  } else {
+    console.log("  Nothing lost, doubled, out of order, in the wrong place or not told.");
+    if (keep === undefined) rmSync(folder, { recursive: true, force: true });
+  }
+  return !failed;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const wanted = readArguments(args);
+  if (wanted === undefined) {
+    console.log(HELP);
+    return 0;
+  }
+  let kept = true;
+  for (const store of wanted.stores) kept = (await check(store, wanted)) && kept;
+  return kept ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`check:history: ${error.message} (--help)`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,199 @@
+import {
+  type Client,
+  ClientError,
+  createClient,
+  type Members,
+  type Subscription,
+} from "../../src/client/index.ts";
+import { FastClock } from "./fast-clock.ts";
+import type { Fact } from "./log.ts";
+import type { Network } from "./network.ts";
+import { plantedHand } from "./plants.ts";
+import type { Random } from "./random.ts";
+import { sightingOf, Wire } from "./wire.ts";
+
+export interface PersonOptions {
+  /** The same in both tenants: its idempotency keys are too. */
+  readonly name: string;
+  readonly user: string;
+  readonly tenant: string;
+  readonly channels: readonly string[];
+  /** Whether it takes a new socket before the limit ends the old one. */
+  readonly rotates: boolean;
+  readonly speed: number;
+  /** A bug that is put in. */
+  readonly plant?: string | undefined;
+}
+
+/** After these a publication may be stored. */
+const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "OUTCOME_UNKNOWN", "ABORTED"];
+
+const FILLER = "x".repeat(3_000);
+
+interface Listening {
+  readonly subscription: Subscription;
+  readonly members: Members | undefined;
+  readonly subscriber: string;
+}
+
+/** A client of the product's own, who listens, publishes, comes and goes; all that it is told is written down. */
+export class Person {
+  readonly options: PersonOptions;
+  readonly network: Network;
+  readonly client: string;
+  readonly #client: Client;
+  readonly #wire: Wire;
+  readonly #clock: FastClock;
+  readonly #random: Random;
+  readonly #log: (fact: Fact) => void;
+  readonly #listening = new Map<string, Listening>();
+  readonly #gone = new AbortController();
+  /** It has come, and not gone for good. */
+  isHere = false;
+  #published = 0;
+  #subscribed = 0;
+
+  constructor(
+    options: PersonOptions,
+    network: Network,
+    port: number,
+    random: Random,
+    log: (fact: Fact) => void,
+  ) {
+    this.options = options;
+    this.network = network;
+    this.#random = random;
+    this.#log = log;
+    const { name, user, tenant, rotates, speed } = options;
+    this.client = `${tenant}-${name}`;
+    this.#wire = new Wire(this.client, tenant, log, () => {
+      // Beside one that is up.
+      if (this.isConnected) log({ kind: "rotated", client: this.client });
+    });
+    this.#clock = new FastClock(speed);
+    this.#client = createClient({
+      url: `ws://127.0.0.1:${port}/dev?${new URLSearchParams({ user, tenant })}`,
+      WebSocket: this.#wire.WebSocket,
+      clock: this.#clock,
+      random: random.next,
+      heartbeatMs: 1_000,
+      heartbeatTimeoutMs: 3_000,
+      connectTimeoutMs: 4_000,
+      requestTimeoutMs: 4_000,
+      reconnectBaseMs: 200,
+      reconnectMaxMs: 2_000,
+      ...(rotates ? { maxConnectionMs: 10_000 } : {}),
+    });
+    this.#client.onState(({ status }) => {
+      if (status === "connected" || status === "reconnecting") log({ kind: status, client: this.client });
+    });
+  }
+
+  get isConnected(): boolean {
+    return this.#client.state.status === "connected";
+  }
+
+  come(): void {
+    this.isHere = true;
+    this.#client.connect();
+    for (const channel of this.options.channels) this.listen(channel);
+  }
+
+  /** Everything that it is subscribed to has been taken. */
+  async ready(): Promise<void> {
+    await Promise.all([...this.#listening.values()].map(({ subscription }) => subscription.ready));
+  }
+
+  /** For good. */
+  go(): void {
+    this.isHere = false;
+    for (const channel of [...this.#listening.keys()]) this.#forget(channel);
+    this.#client.disconnect();
+    this.#gone.abort();
+  }
+
+  listen(channel: string): void {
+    const { client } = this;
+    const { tenant, user } = this.options;
+    const place = { tenant, channel };
+    const subscriber = `${client} ${channel} ${++this.#subscribed}`;
+    const listening = { client, subscriber, ...place };
+    this.#log({ kind: "subscribed", ...listening });
+    const subscription = this.#client.subscribe(channel, {
+      onMessage: plantedHand(
+        (message) => this.#log({ kind: "handed", ...listening, ...sightingOf(message) }),
+        this.options.plant,
+      ),
+      onLost: (position) => this.#log({ kind: "lost", ...listening, position }),
+      onError: ({ code }) => this.#log({ kind: "failed", ...listening, code }),
+    });
+    const hasPresence = channel.startsWith("room:");
+    if (hasPresence) this.#log({ kind: "joins", client, user, ...place });
+    const members = hasPresence ? this.#client.members(channel) : undefined;
+    this.#listening.set(channel, { subscription, members, subscriber });
+  }
+
+  leave(channel: string): void {
+    const listening = this.#listening.get(channel);
+    this.#forget(channel);
+    listening?.members?.close();
+    listening?.subscription.unsubscribe();
+  }
+
+  listensTo(channel: string): boolean {
+    return this.#listening.has(channel);
+  }
+
+  async publish(channel: string): Promise<void> {
+    const { name, tenant } = this.options;
+    const number = ++this.#published;
+    const uid = `${this.client}#${number}`;
+    const place = { tenant, channel };
+    this.#log({ kind: "asked", uid, by: this.client, ...place });
+    const filler = this.#random.chance(0.1) ? FILLER.slice(this.#random.integer(0, FILLER.length)) : "";
+    try {
+      const data = { uid, ...place, filler };
+      const { position } = await this.#client.publish(channel, data, {
+        key: `${name}#${number}`,
+        signal: this.#gone.signal,
+      });
+      this.#log({ kind: "accepted", uid, position: position!, ...place });
+    } catch (error) {
+      const code = error instanceof ClientError ? error.code : "";
+      this.#log({ kind: "refused", uid, code, mayBeStored: UNCERTAIN.includes(code) });
+    }
+  }
+
+  /** Writes down whom it sees where. */
+  async lookAround(): Promise<void> {
+    const { client } = this;
+    const { tenant } = this.options;
+    for (const [channel, { members }] of this.#listening) {
+      if (members === undefined) continue;
+      const where = { kind: "present", client, tenant, channel } as const;
+      const asked = await this.#client.presence(channel).catch(() => undefined);
+      this.#log({ ...where, source: "asked", users: asked?.users.map(({ user }) => user).sort() ?? [] });
+      this.#log({ ...where, source: "live", users: [...members.users.keys()].sort() });
+    }
+  }
+
+  set speed(speed: number) {
+    this.#clock.speed = speed;
+  }
+
+  close(): void {
+    this.#client.disconnect();
+    this.#wire.close();
+    this.network.close();
+  }
+
+  #forget(channel: string): void {
+    const listening = this.#listening.get(channel);
+    if (listening === undefined) return;
+    this.#listening.delete(channel);
+    const { client } = this;
+    const { tenant, user } = this.options;
+    this.#log({ kind: "unsubscribed", client, subscriber: listening.subscriber, tenant, channel });
+    if (listening.members !== undefined) this.#log({ kind: "leaves", client, user, tenant, channel });
+  }
+}

@@ -1,0 +1,117 @@
+// Bugs, put into the running world: the checker must find each.
+import type { ChannelMessage } from "../../src/client/index.ts";
+import type { ChannelHistory, ChannelMembers, ChannelStore } from "../../src/store/index.ts";
+
+/** One in so many. */
+const RARELY = 20;
+
+type StorePlant = (store: ChannelStore) => {
+  readonly history?: Partial<ChannelHistory>;
+  readonly members?: Partial<ChannelMembers>;
+};
+
+/** In the server. */
+const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
+  "message acknowledged and not stored": ({ history }) => {
+    let count = 0;
+    return {
+      history: {
+        append: async (channel, message, bounds, budget) => {
+          if (++count % RARELY !== 0) return history.append(channel, message, bounds, budget);
+          const { epoch, offset } = await history.head(channel, budget);
+          const { key: _, ...stored } = message;
+          return { epoch, message: { ...stored, offset: offset + 1 }, duplicate: false };
+        },
+      },
+    };
+  },
+  "message kept from everyone": ({ history, members }) => ({
+    history: {
+      history: async (channel, query, budget) => {
+        const page = await history.history(channel, query, budget);
+        return { ...page, messages: page.messages.filter(({ offset }) => offset % RARELY !== 0) };
+      },
+    },
+    // Nobody is told, so that all depends on history.
+    members: { pages: (channel, now) => (isRoom(channel) ? members.pages(channel, now) : nothing()) },
+  }),
+  "unjustified recovered: false": ({ history }) => ({
+    history: {
+      history: async (channel, query, budget) => {
+        const page = await history.history(channel, query, budget);
+        return query.after === undefined ? page : { ...page, messages: page.messages.slice(1) };
+      },
+    },
+  }),
+  "message to another tenant": ({ members }) => ({
+    members: {
+      pages: async function* (channel, now, cursor) {
+        yield* members.pages(channel, now, cursor);
+        yield* members.pages(channel.replace('["b"', '["a"'), now);
+      },
+    },
+  }),
+  "presence ghost": ({ members }) => ({
+    members: {
+      remove: async (channel, connectionId, budget) =>
+        isRoom(channel) ? undefined : members.remove(channel, connectionId, budget),
+    },
+  }),
+};
+
+type Hand = (message: ChannelMessage) => void;
+
+/** In the clients, between the SDK and the application. */
+const CLIENT_PLANTS: { readonly [name: string]: (hand: Hand) => Hand } = {
+  "message dropped": (hand) => (message) => {
+    if (!isChosen(message)) hand(message);
+  },
+  "message doubled": (hand) => (message) => {
+    hand(message);
+    if (isChosen(message)) hand(message);
+  },
+  "messages swapped": (hand) => {
+    let held: ChannelMessage | undefined;
+    return (message) => {
+      if (held === undefined && isChosen(message)) {
+        held = message;
+        return;
+      }
+      hand(message);
+      if (held !== undefined) hand(held);
+      held = undefined;
+    };
+  },
+};
+
+export const PLANTS: readonly string[] = [...Object.keys(STORE_PLANTS), ...Object.keys(CLIENT_PLANTS)];
+
+export function plantedStore(store: ChannelStore, plant: string | undefined): ChannelStore {
+  const planted = plant === undefined ? undefined : STORE_PLANTS[plant]?.(store);
+  if (planted === undefined) return store;
+  return { history: over(store.history, planted.history), members: over(store.members, planted.members) };
+}
+
+export function plantedHand(hand: Hand, plant: string | undefined): Hand {
+  return (plant === undefined ? undefined : CLIENT_PLANTS[plant]?.(hand)) ?? hand;
+}
+
+/** The same with other methods; those that are not given run on what they belong to. */
+function over<Part extends object>(part: Part, methods: Partial<Part> | undefined): Part {
+  return new Proxy(part, {
+    get(target, name) {
+      const method = Reflect.get(methods ?? {}, name) ?? Reflect.get(target, name);
+      return typeof method === "function" ? method.bind(target) : method;
+    },
+  });
+}
+
+function isChosen({ position }: ChannelMessage): boolean {
+  return (position?.offset ?? 0) % RARELY === 0;
+}
+
+function isRoom(channel: string): boolean {
+  return channel.includes('"room:');
+}
+
+async function* nothing() {}

@@ -1,0 +1,147 @@
+import { createWriteStream } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { NO_FAULTS, type StoreName } from "./control.ts";
+import { makeFaults } from "./faults.ts";
+import { Judge } from "./judge.ts";
+import type { Entry, Fact } from "./log.ts";
+import { NAMESPACES } from "./namespaces.ts";
+import type { Person } from "./person.ts";
+import { Random } from "./random.ts";
+import { Tally } from "./tally.ts";
+import { ATTIC, TENANTS, USERS, World } from "./world.ts";
+
+/** At the end, without faults and without reconnects: what was lost of a tail must show by itself. */
+export const CALM_MS = 5_000;
+/** Before that: everyone has a fresh connection. */
+export const SETTLE_MS = 1_500;
+const LOOK_MS = 700;
+const BACK_MS = 10_000;
+/** Within it, one is told that its connection has ended, and has its subscriptions. */
+const NOTICE_MS = 200;
+/** The most that a run takes longer, for what has not happened yet. */
+const EXTRA_MS = 20_000;
+
+const THINK_MS = [20, 140] as const;
+const OUTSTANDING = 20;
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly seconds: number;
+  readonly store: StoreName;
+  /** For the log and what the server keeps. */
+  readonly folder: string;
+  /** A bug that is put in, by its name in plants.ts. */
+  readonly plant?: string | undefined;
+}
+
+export interface Verdict {
+  readonly violations: readonly string[];
+  readonly tally: Tally;
+  /** The log. */
+  readonly file: string;
+}
+
+/** Runs the world for a while, and has it judged as it goes: the first violation ends it. */
+export async function run({ seed, seconds, store, folder, plant }: RunOptions): Promise<Verdict> {
+  const random = new Random(seed);
+  const file = join(folder, "history.jsonl");
+  const output = createWriteStream(file);
+  const judge = new Judge();
+  const tally = new Tally();
+  const violations: string[] = [];
+  const stop = new AbortController();
+  const log = (fact: Fact) => {
+    if (stop.signal.aborted) return;
+    const entry: Entry = { t: Date.now(), ...fact };
+    output.write(`${JSON.stringify(entry)}\n`);
+    tally.take(entry);
+    violations.push(...judge.take(entry));
+    if (violations.length > 0) stop.abort();
+  };
+  const durable = store !== "memory";
+  log({ kind: "run", seed, store, durable, namespaces: NAMESPACES, users: USERS });
+  const world = new World({ store, folder, random: random.fork(), log, plant });
+  try {
+    await world.start();
+    const troubleMs = seconds * 1_000 - CALM_MS - SETTLE_MS;
+    const since = Date.now();
+    // On a busy machine some things happen late: they get the time.
+    const most = plant === undefined ? troubleMs + EXTRA_MS : troubleMs;
+    const over = () => {
+      const passed = Date.now() - since;
+      return passed >= most || (passed >= troubleMs && tally.tooFew(troubleMs).length === 0);
+    };
+    await play(world, random, over, stop.signal);
+    log({ kind: "end" });
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+  } finally {
+    stop.abort();
+    await world.stop();
+    await new Promise((resolve) => output.end(resolve));
+  }
+  return { violations, tally, file };
+}
+
+async function play(world: World, random: Random, over: () => boolean, signal: AbortSignal): Promise<void> {
+  const trouble = new AbortController();
+  const timer = setInterval(() => over() && trouble.abort(), 50);
+  const troubled = AbortSignal.any([signal, trouble.signal]);
+  const publishing = world.people.map((person) => publish(world, person, random.fork(), troubled));
+  await makeFaults(world, random.fork(), troubled);
+  clearInterval(timer);
+  await Promise.all(publishing);
+  await settle(world, signal);
+  world.log({ kind: "calm" });
+  // Who is gone without a word is found out by what is sent to them, or by their silence.
+  for (const tenant of TENANTS) {
+    world.publish(tenant, "room:lobby");
+    world.publish(tenant, "room:side");
+  }
+  await sleep(CALM_MS - LOOK_MS, undefined, { signal });
+  await Promise.all(world.here.map((person) => person.lookAround()));
+  await sleep(LOOK_MS / 2, undefined, { signal });
+}
+
+/** One last time all connections end, so that none comes to its limit later; and one person goes without a word. */
+async function settle(world: World, signal: AbortSignal): Promise<void> {
+  await allConnected(world, signal);
+  for (const person of world.people.filter(({ options }) => options.name === "gone")) {
+    person.network.halfOpen("client");
+    person.go();
+  }
+  for (const { network } of world.here) network.cut();
+  await sleep(NOTICE_MS, undefined, { signal });
+  await allConnected(world, signal);
+  world.speed = 1;
+  world.server.chances = { ...NO_FAULTS, deliveryLost: 1 };
+  for (const tenant of TENANTS) world.publish(tenant, "quiet:news");
+  await sleep(NOTICE_MS, undefined, { signal });
+  world.server.chances = NO_FAULTS;
+}
+
+/** Who does not come back in time is missing what comes after it. */
+async function allConnected(world: World, signal: AbortSignal): Promise<void> {
+  const patience = AbortSignal.timeout(BACK_MS);
+  while (world.connected.length < world.here.length && !patience.aborted)
+    await sleep(20, undefined, { signal });
+  await sleep(NOTICE_MS, undefined, { signal });
+}
+
+/** Publishes now and then, wherever it may; by the server too. */
+async function publish(world: World, person: Person, random: Random, signal: AbortSignal): Promise<void> {
+  const { tenant } = person.options;
+  const channels = person.options.channels.filter((channel) => channel !== ATTIC);
+  let outstanding = 0;
+  while (!signal.aborted) {
+    await sleep(random.between(...THINK_MS), undefined, { signal }).catch(() => {});
+    if (signal.aborted || outstanding >= OUTSTANDING || channels.length === 0) continue;
+    const channel = random.pick(channels);
+    if (random.chance(0.1)) world.publish(tenant, channel);
+    else {
+      outstanding++;
+      void person.publish(channel).finally(() => outstanding--);
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import { FAULT_KINDS } from "./faults.ts";
+import type { Entry } from "./log.ts";
+
+/** Counts what has happened in a run. */
+export class Tally {
+  readonly counts = new Map<string, number>();
+  readonly faults = new Map<string, number>();
+
+  take(entry: Entry): void {
+    const name = nameOf(entry);
+    if (name !== undefined) this.counts.set(name, this.count(name) + 1);
+    if (entry.kind === "fault") this.faults.set(entry.fault, (this.faults.get(entry.fault) ?? 0) + 1);
+  }
+
+  count(name: string): number {
+    return this.counts.get(name) ?? 0;
+  }
+
+  /** What there was too little of for a run of so long to prove anything. @param ms with faults */
+  tooFew(ms: number): string[] {
+    const seconds = ms / 1_000;
+    const wanted: [string, number, number][] = [
+      ["published", this.count("published"), seconds * 10],
+      ["handed on", this.count("handed on"), seconds * 30],
+      ["recovered", this.count("recovered"), seconds],
+      ["rotated", this.count("rotated"), seconds / 10],
+      ["lost, and told", this.count("lost, and told"), seconds / 10],
+      ...FAULT_KINDS.map((kind): [string, number, number] => [
+        kind,
+        this.faults.get(kind) ?? 0,
+        seconds / 15,
+      ]),
+    ];
+    return wanted.flatMap(([name, count, min]) =>
+      count >= Math.max(1, Math.floor(min))
+        ? []
+        : [`${name}: ${count}, and at least ${Math.max(1, Math.floor(min))} are needed`],
+    );
+  }
+
+  lines(): string[] {
+    const line = ([name, count]: [string, number]) => `  ${String(count).padStart(7)}  ${name}`;
+    const sorted = (counts: Map<string, number>) =>
+      [...counts].sort(([one], [other]) => one.localeCompare(other));
+    return [...sorted(this.counts).map(line), "  faults", ...sorted(this.faults).map(line)];
+  }
+}
+
+function nameOf(entry: Entry): string | undefined {
+  switch (entry.kind) {
+    case "asked":
+      return "asked to publish";
+    case "accepted":
+      return "published";
+    case "refused":
+      return entry.mayBeStored ? "outcome unknown" : "refused";
+    case "received":
+      return "received";
+    case "handed":
+      return "handed on";
+    case "lost":
+      return "lost, and told";
+    case "rotated":
+      return "rotated";
+    case "reconnecting":
+      return "connections lost";
+    case "started":
+      return "lives of the server";
+    case "presence":
+      return "presence events";
+    case "present":
+      return "asked who is there";
+    case "answered":
+      if (entry.after === undefined) return undefined;
+      if (entry.recovered !== true) return "answered recovered: false";
+      return entry.messages.length > 0 ? "recovered" : "recovered nothing";
+    default:
+      return undefined;
+  }
+}
