@@ -1,15 +1,10 @@
 // What the checker and the server's process say to each other.
 import type { Position } from "../../src/protocol/index.ts";
-
-export const STORES = ["memory", "sqlite"] as const;
-
-export type StoreName = (typeof STORES)[number];
+import type { Backing } from "./stores.ts";
 
 /** What the server's process begins with. */
 export interface ServerConfig {
-  readonly store: StoreName;
-  /** Of the store that outlives the process. */
-  readonly path: string;
+  readonly backing: Backing;
   readonly seed: number;
   /** Of the gateway's clock: the limits of 2 hours and 10 minutes come soon. */
   readonly speed: number;

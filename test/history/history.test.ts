@@ -12,7 +12,12 @@ it.each(["memory", "sqlite"] as const)(
   "keeps what is promised of channels, whatever goes wrong: %s",
   async (store) => {
     const folder = await mkdtemp(join(tmpdir(), "lift-ws-history-"));
-    const { violations, tally } = await run({ seed: SEED, seconds: SECONDS, store, folder });
+    const { violations, tally } = await run({
+      seed: SEED,
+      seconds: SECONDS,
+      backing: { store, path: join(folder, "channels.db") },
+      folder,
+    });
     expect(violations).toEqual([]);
     expect(tally.tooFew(SECONDS * 1_000 - CALM_MS - SETTLE_MS)).toEqual([]);
     await rm(folder, { recursive: true });

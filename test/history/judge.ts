@@ -52,6 +52,9 @@ export class Judge {
         return;
       case "started":
         return this.#histories.started();
+      case "crashed":
+        yield "The server's process has ended by itself";
+        return;
       case "calm":
         this.#calm = true;
         return;

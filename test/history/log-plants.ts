@@ -172,6 +172,10 @@ export const PLANTS: { readonly [bug: string]: Plant } = {
     plant: (log) => log.toSpliced(-1, 0, { t: log.at(-1)!.t, kind: "reconnecting", client: "a-ada" }),
     found: /has lost its connection/,
   },
+  "a server that ends by itself": {
+    plant: change("started", (entry) => [entry, { t: entry.t, kind: "crashed" }]),
+    found: /ended by itself/,
+  },
   "a subscription that ends": {
     plant: change("handed", ({ t, client, subscriber, tenant, channel }) => [
       { t, kind: "failed", client, subscriber, tenant, channel, code: "INTERNAL_ERROR" },

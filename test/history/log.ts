@@ -43,6 +43,8 @@ export type Fact =
       readonly users: { readonly [tenant: string]: readonly string[] };
     }
   | { readonly kind: "started" }
+  /** The server's process has ended, and nobody has killed it. */
+  | { readonly kind: "crashed" }
   | { readonly kind: "fault"; readonly fault: string }
   | { readonly kind: "calm" }
   | { readonly kind: "connected" | "reconnecting" | "rotated"; readonly client: string }

@@ -2,8 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { STORES, type StoreName } from "./control.ts";
+import { startDynamoDB } from "../../src/local/index.ts";
 import { CALM_MS, type RunOptions, run, SETTLE_MS } from "./run.ts";
+import { type Backing, dynamoDBBacking, STORES, type StoreName } from "./stores.ts";
 
 const MIN_SECONDS = 15;
 
@@ -66,12 +67,19 @@ function integer(name: string, value: string | undefined, min: number): number |
   throw new UsageError(`${name} takes an integer of at least ${min}`);
 }
 
+async function open(store: StoreName, folder: string): Promise<{ backing: Backing; stop(): unknown }> {
+  if (store !== "dynamodb") return { backing: { store, path: join(folder, "channels.db") }, stop: () => {} };
+  const { endpoint, stop } = await startDynamoDB();
+  return { backing: await dynamoDBBacking(endpoint), stop };
+}
+
 /** @returns whether the store has kept its promises */
 async function check(store: StoreName, { seed, seconds, keep, plant }: Wanted): Promise<boolean> {
   const folder = keep === undefined ? mkdtempSync(join(tmpdir(), "lift-ws-history-")) : join(keep, store);
   mkdirSync(folder, { recursive: true });
   console.log(`${store}: ${seconds} s with seed ${seed}`);
-  const { violations, tally, file } = await run({ seed, seconds, store, folder, plant });
+  const { backing, stop } = await open(store, folder);
+  const { violations, tally, file } = await run({ seed, seconds, backing, folder, plant }).finally(stop);
   const few = violations.length > 0 ? [] : tally.tooFew(seconds * 1_000 - CALM_MS - SETTLE_MS);
   const failed = violations.length + few.length > 0;
   for (const line of tally.lines()) console.log(line);

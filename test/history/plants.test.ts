@@ -25,6 +25,12 @@ afterAll(() => rm(folder, { recursive: true }));
 
 it.concurrent.each(PLANTS)("finds a bug in the running world: %s", async (plant) => {
   const own = await mkdtemp(join(folder, "plant-"));
-  const { violations } = await run({ seed: 1, seconds: 12, store: "sqlite", folder: own, plant });
+  const { violations } = await run({
+    seed: 1,
+    seconds: 12,
+    backing: { store: "sqlite", path: join(own, "channels.db") },
+    folder: own,
+    plant,
+  });
   expect(violations.join("\n")).toMatch(FOUND[plant]!);
 });

@@ -1,13 +1,14 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { NO_FAULTS, type StoreName } from "./control.ts";
+import { NO_FAULTS } from "./control.ts";
 import { makeFaults } from "./faults.ts";
 import { Judge } from "./judge.ts";
 import type { Entry, Fact } from "./log.ts";
 import { NAMESPACES } from "./namespaces.ts";
 import type { Person } from "./person.ts";
 import { Random } from "./random.ts";
+import type { Backing } from "./stores.ts";
 import { Tally } from "./tally.ts";
 import { ATTIC, TENANTS, USERS, World } from "./world.ts";
 
@@ -28,7 +29,7 @@ const OUTSTANDING = 20;
 export interface RunOptions {
   readonly seed: number;
   readonly seconds: number;
-  readonly store: StoreName;
+  readonly backing: Backing;
   /** For the log and what the server keeps. */
   readonly folder: string;
   /** A bug that is put in, by its name in plants.ts. */
@@ -43,7 +44,7 @@ export interface Verdict {
 }
 
 /** Runs the world for a while, and has it judged as it goes: the first violation ends it. */
-export async function run({ seed, seconds, store, folder, plant }: RunOptions): Promise<Verdict> {
+export async function run({ seed, seconds, backing, folder, plant }: RunOptions): Promise<Verdict> {
   const random = new Random(seed);
   const file = join(folder, "history.jsonl");
   const output = createWriteStream(file);
@@ -59,9 +60,10 @@ export async function run({ seed, seconds, store, folder, plant }: RunOptions): 
     violations.push(...judge.take(entry));
     if (violations.length > 0) stop.abort();
   };
+  const { store } = backing;
   const durable = store !== "memory";
   log({ kind: "run", seed, store, durable, namespaces: NAMESPACES, users: USERS });
-  const world = new World({ store, folder, random: random.fork(), log, plant });
+  const world = new World({ backing, folder, random: random.fork(), log, plant });
   try {
     await world.start();
     const troubleMs = seconds * 1_000 - CALM_MS - SETTLE_MS;
@@ -98,6 +100,8 @@ async function play(world: World, random: Random, over: () => boolean, signal: A
   for (const tenant of TENANTS) {
     world.publish(tenant, "room:lobby");
     world.publish(tenant, "room:side");
+    // Members outlive a killed process there, as if the service itself had been killed with its connections.
+    if (world.keepsMembers) world.publish(tenant, ATTIC);
   }
   await sleep(CALM_MS - LOOK_MS, undefined, { signal });
   await Promise.all(world.here.map((person) => person.lookAround()));
@@ -135,7 +139,7 @@ async function publish(world: World, person: Person, random: Random, signal: Abo
   const channels = person.options.channels.filter((channel) => channel !== ATTIC);
   let outstanding = 0;
   while (!signal.aborted) {
-    await sleep(random.between(...THINK_MS), undefined, { signal }).catch(() => {});
+    await sleep(random.between(...THINK_MS) * world.slowness, undefined, { signal }).catch(() => {});
     if (signal.aborted || outstanding >= OUTSTANDING || channels.length === 0) continue;
     const channel = random.pick(channels);
     if (random.chance(0.1)) world.publish(tenant, channel);

@@ -3,9 +3,7 @@
 import type { WebSocketEvent } from "../../src/apigw/index.ts";
 import { createGateway } from "../../src/gateway/index.ts";
 import { type AnyContext, jsonLogger } from "../../src/lift/index.ts";
-import type { ChannelStore } from "../../src/store/index.ts";
-import { memoryChannelStore, memoryConnectionStore } from "../../src/store/memory/index.ts";
-import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
+import { memoryConnectionStore } from "../../src/store/memory/index.ts";
 import { createStreamer, type Streamer } from "../../src/streamer/index.ts";
 import type { FromServer, ServerConfig, ServerPublication, ToServer } from "./control.ts";
 import { FastClock } from "./fast-clock.ts";
@@ -15,6 +13,7 @@ import { Mischief } from "./mischief.ts";
 import { NAMESPACES } from "./namespaces.ts";
 import { plantedStore } from "./plants.ts";
 import { Random } from "./random.ts";
+import { openStore } from "./stores.ts";
 
 const GOING_AWAY = 1001;
 
@@ -31,7 +30,7 @@ const streamer = createStreamer({
       { history: { size, ageMs }, presence, subscribe: everyone, publish: everyone },
     ]),
   ),
-  store: faultyStore(plantedStore(openStore(config), config.plant), mischief),
+  store: faultyStore(plantedStore(openStore(config.backing), config.plant), mischief),
   connectionStore: memoryConnectionStore(),
   logger: jsonLogger({ level: "warn" }),
   middleware: [identifyByQuery],
@@ -61,10 +60,6 @@ process.on("disconnect", () => process.exit());
 await streamer.resume();
 await gateway.listen({ port: 0 });
 tell({ type: "listening", port: gateway.port });
-
-function openStore({ store, path }: ServerConfig): ChannelStore {
-  return store === "sqlite" ? sqliteChannelStore({ path }) : memoryChannelStore();
-}
 
 async function identifyByQuery(ctx: AnyContext, next: () => Promise<void>): Promise<void> {
   const [user, tenant] = [ctx.query("user"), ctx.query("tenant")];

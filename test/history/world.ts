@@ -1,13 +1,16 @@
 import { join } from "node:path";
-import type { FromServer, ServerConfig, ServerPublication, StoreName } from "./control.ts";
+import type { FromServer, ServerConfig, ServerPublication } from "./control.ts";
 import type { Fact } from "./log.ts";
 import { Network } from "./network.ts";
 import { Person, type PersonOptions } from "./person.ts";
 import type { Random } from "./random.ts";
 import { ServerProcess } from "./server-process.ts";
+import type { Backing } from "./stores.ts";
 
 /** How much faster than the day the limits of the service, and the clients' timers, go while there are faults. */
 const SPEED = 6;
+const DYNAMODB_SPEED = 2;
+const DYNAMODB_SLOWNESS = 6;
 /** As 10 minutes and 2 hours are to each other, roughly; the client's shortest rotation is 10 s. */
 const LIMITS = { idleMs: 3_000, lifetimeMs: 12_000 };
 
@@ -38,7 +41,7 @@ export const USERS = Object.fromEntries(
 );
 
 export interface WorldOptions {
-  readonly store: StoreName;
+  readonly backing: Backing;
   readonly folder: string;
   readonly random: Random;
   readonly log: (fact: Fact) => void;
@@ -56,13 +59,12 @@ export class World {
   dying = "killed";
 
   constructor(options: WorldOptions) {
-    const { store, folder, random, plant } = options;
+    const { backing, folder, random, plant } = options;
     this.#options = options;
     const config: ServerConfig = {
-      store,
-      path: join(folder, "channels.db"),
+      backing,
       seed: random.integer(0, 2 ** 31),
-      speed: SPEED,
+      speed: this.#speed,
       limits: LIMITS,
       plant,
     };
@@ -70,7 +72,7 @@ export class World {
       started: () => options.log({ kind: "started" }),
       listening: (port) => this.#at(port),
       message: (message) => this.#heard(message),
-      ended: () => this.#died(),
+      ended: (signal) => this.#died(signal),
     });
   }
 
@@ -80,7 +82,13 @@ export class World {
       for (const { user, ...person } of PEOPLE) {
         const network = new Network((fault) => this.fault(fault));
         const port = await network.listen();
-        const options: PersonOptions = { ...person, user: userOf(tenant, user), tenant, speed: SPEED, plant };
+        const options: PersonOptions = {
+          ...person,
+          user: userOf(tenant, user),
+          tenant,
+          speed: this.#speed,
+          plant,
+        };
         this.people.push(new Person(options, network, port, random.fork(), log));
       }
     }
@@ -95,6 +103,19 @@ export class World {
 
   fault(fault: string): void {
     this.log({ kind: "fault", fault });
+  }
+
+  get keepsMembers(): boolean {
+    return this.#options.backing.store === "dynamodb";
+  }
+
+  /** What a publication takes, against other stores. */
+  get slowness(): number {
+    return this.#options.backing.store === "dynamodb" ? DYNAMODB_SLOWNESS : 1;
+  }
+
+  get #speed(): number {
+    return this.#options.backing.store === "dynamodb" ? DYNAMODB_SPEED : SPEED;
   }
 
   get connected(): Person[] {
@@ -142,7 +163,8 @@ export class World {
     else this.log({ kind: "accepted", uid, position, ...place });
   }
 
-  #died(): void {
+  #died(signal: NodeJS.Signals | null): void {
+    if (signal !== "SIGKILL") this.log({ kind: "crashed" });
     for (const { network } of this.people) network.target = undefined;
     this.fault(this.dying);
     this.dying = "killed";
