@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { connected, setup } from "../../test/client/setup.ts";
 import { type MountOptions, mount } from "../../test/react/mount.ts";
+import type { HistoryResult } from "../client/index.ts";
 import { type ChannelOptions, type ChannelState, useChannel, useMembers } from "./index.ts";
 
 interface Props extends ChannelOptions {
@@ -151,6 +152,55 @@ describe("useChannel", () => {
     expect([shown.now.error, shown.errors]).toEqual([undefined, []]);
   });
 
+  it("says that messages are lost while it is loading", async () => {
+    const all = await connected();
+    all.server.publish("room:a", 1);
+    all.client.subscribe("room:a", { onLost: () => {} });
+    await all.clock.pass(10);
+    const shown = await mountChannel({ channel: "room:a", recent: 1 }, { setup: all });
+    await shown.does(() => {
+      all.server.loseHistory("room:a");
+      for (const socket of all.server.sockets) socket.cut();
+    });
+    await shown.pass(1_000);
+    expect([...seen(shown.now), shown.now.error?.code]).toEqual(["lost", [], false, "HISTORY_LOST"]);
+  });
+
+  it("keeps what it has when it is refused later", async () => {
+    const shown = await mounted([1, 2], { channel: "room:a", recent: 1 });
+    shown.server.intercept = ({ action }) => (action === "subscribe" ? "FORBIDDEN" : undefined);
+    await shown.does(() => {
+      for (const socket of shown.server.sockets) socket.cut();
+    });
+    await shown.pass(1_000);
+    expect([...seen(shown.now), shown.now.error?.code]).toEqual(["refused", [2], false, "FORBIDDEN"]);
+  });
+
+  it("is not live by an answer to what was before reload", async () => {
+    const all = setup();
+    for (const one of [1, 2]) all.server.publish("room:a", one);
+    const first = all.client.subscribe("room:0");
+    const shown = await mountChannel({ channel: "room:a", recent: 2 }, { setup: all });
+    void first.ready.then(() => shown.now.reload());
+    await shown.does(() => all.client.connect());
+    await shown.pass(10);
+    expect(shown.renders.map((render) => JSON.stringify(seen(render)))).not.toContain('["live",[],false]');
+    expect(seen(shown.now)).toEqual(["live", [1, 2], true]);
+  });
+
+  it("leaves the channel while it is hidden, and begins anew when it is shown", async () => {
+    const shown = await mounted([1], { channel: "room:a", recent: 2 });
+    await shown.hide(true);
+    for (const one of [2, 3]) shown.server.publish("room:a", one);
+    await shown.pass(10);
+    expect(shown.server.actions).toEqual(["subscribe", "unsubscribe"]);
+    const before = shown.renders.length;
+    await shown.hide(false);
+    expect(seen(shown.renders[before]!)).toEqual(["loading", [], false]);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [2, 3], true]);
+  });
+
   it("says why it is refused, and is let in when it is told to try again", async () => {
     const shown = await mountChannel({ channel: "room:a" });
     let closed = true;
@@ -211,6 +261,11 @@ describe("maxMessages", () => {
     shown.server.publish("room:a", 5);
     await shown.pass(10);
     expect(seen(shown.now)).toEqual(["live", [2, 3, 4, 5], true]);
+    await shown.does(() => shown.now.reload());
+    await shown.pass(10);
+    shown.server.publish("room:a", 6);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [5, 6], true]);
   });
 });
 
@@ -285,6 +340,7 @@ describe("loadMore", () => {
     });
     await shown.pass(1_000);
     const before = shown.now.messages;
+    all.server.pageSize = 2;
     await shown.does(() => void shown.now.loadMore());
     await shown.pass(10);
     expect(shown.now.messages).toEqual(before);
@@ -323,5 +379,25 @@ describe("loadMore", () => {
     await shown.pass(10);
     process.off("unhandledRejection", uncaught);
     expect(uncaught).not.toHaveBeenCalled();
+  });
+
+  it("gives up its request, and takes no page, when it begins anew", async () => {
+    const all = await connected();
+    const asked: (AbortSignal | undefined)[] = [];
+    const pages: ((page: HistoryResult) => void)[] = [];
+    vi.spyOn(all.client, "history").mockImplementation((_channel, { signal } = {}) => {
+      asked.push(signal);
+      return new Promise((resolve) => pages.push(resolve));
+    });
+    const shown = await mounted([1, 2], { channel: "room:a", recent: 1 }, { setup: all });
+    await shown.does(() => void shown.now.loadMore());
+    const { messages, head } = all.server.channel("room:a");
+    await shown.does(() => {
+      pages[0]?.({ messages: messages.slice(0, 1), position: head, more: true });
+      shown.now.reload();
+    });
+    expect(asked.map((signal) => signal?.aborted)).toEqual([true]);
+    await shown.pass(10);
+    expect(seen(shown.now)).toEqual(["live", [2], true]);
   });
 });

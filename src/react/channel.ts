@@ -88,7 +88,6 @@ class ChannelStore extends Store<ChannelState> {
   protected override begin(life: AbortSignal): void {
     this.#early = [];
     this.#room = this.#maxMessages;
-    this.#loadingMore = undefined;
     const refused = (error: ClientError) => this.update({ status: "refused", error, hasMore: false });
     try {
       check(this.#maxMessages);
@@ -112,9 +111,9 @@ class ChannelStore extends Store<ChannelState> {
   }
 
   #live(): void {
-    const messages = this.#early;
-    // It was told of a loss meanwhile.
+    // It may have been told of a loss meanwhile.
     if (this.getSnapshot().status !== "loading") return;
+    const messages = this.#early;
     this.#show(messages, { status: "live", hasMore: messages.length >= this.#recent });
   }
 
@@ -128,9 +127,8 @@ class ChannelStore extends Store<ChannelState> {
   #lost(position: Position): void {
     const message = `Messages of ${this.#channel} are missing that are past its history`;
     const error = new ClientError("HISTORY_LOST", message, { position });
-    const { status, messages, hasMore } = this.getSnapshot();
-    if (status === "loading") this.#show(this.#early, { status: "lost", error, hasMore: true });
-    else this.#show(messages, { status: "lost", error, hasMore });
+    this.#live();
+    this.update({ status: "lost", error });
   }
 
   /** As many of the newest as there is room for. */
@@ -148,7 +146,7 @@ class ChannelStore extends Store<ChannelState> {
     const { life } = this;
     if (life === undefined || !this.getSnapshot().hasMore) return Promise.resolve();
     this.#loadingMore ??= this.#loadPage(life).finally(() => {
-      if (!life.aborted) this.#loadingMore = undefined;
+      this.#loadingMore = undefined;
     });
     return this.#loadingMore;
   }

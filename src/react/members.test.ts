@@ -56,6 +56,21 @@ it("shows nobody of a channel when it has gone on to another, and leaves it", as
   expect([...socket!.channels]).toEqual([]);
 });
 
+it("leaves the channel while it is hidden, and begins anew when it is shown", async () => {
+  const shown = await mounted();
+  await shown.hide(true);
+  await shown.pass(10);
+  const [socket] = shown.server.sockets;
+  expect([...socket!.channels]).toEqual([]);
+  await shown.hide(false);
+  await shown.pass(10);
+  const different = shown.renders.map(seen).filter((one, at, all) => `${one}` !== `${all[at - 1]}`);
+  expect(different).toEqual([
+    ["loading", [], undefined],
+    ["live", ["ada"], undefined],
+  ]);
+});
+
 it.each([
   ["secret:a", "FORBIDDEN"],
   ["lobby", "INVALID_CHANNEL"],

@@ -31,14 +31,14 @@ class MembersStore extends Store<MembersState> {
   }
 
   protected override begin(life: AbortSignal): void {
-    const refuse = (error: ClientError) => {
-      if (!life.aborted) this.update({ status: "refused", error });
+    const update = (change: Partial<MembersState>) => {
+      if (!life.aborted) this.update(change);
     };
+    const refuse = (error: ClientError) => update({ status: "refused", error });
     try {
       const members = this.#client.members(this.#channel);
       const show = () => {
-        if (life.aborted) return;
-        this.update({ users: [...members], more: members.more, status: "live", error: undefined });
+        update({ users: [...members], more: members.more, status: "live", error: undefined });
       };
       members.ready.then(show, refuse);
       members.onChange(() => {

@@ -1,5 +1,5 @@
 import type { Window } from "happy-dom";
-import { act, createElement, type ReactNode, StrictMode } from "react";
+import { Activity, type ActivityProps, act, createElement, type ReactNode, StrictMode } from "react";
 import { createRoot, hydrateRoot } from "react-dom/client";
 import type { Client } from "../../src/client/index.ts";
 import { ClientProvider } from "../../src/react/index.ts";
@@ -12,6 +12,8 @@ export interface Mounted<Props, Result> extends Setup {
   readonly now: Result;
   /** @param other another client than the first one */
   render(props: Props, other?: Setup): Promise<void>;
+  /** Hides it, its state kept, or shows it again. */
+  hide(hidden: boolean): Promise<void>;
   unmount(): Promise<void>;
   /** Lets time pass, as React sees it. */
   pass(ms: number): Promise<void>;
@@ -37,17 +39,22 @@ export async function mount<Props, Result>(
   Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
   const all = setup ?? (await connected());
   const renders: Result[] = [];
-  const elementOf = (props: Props, { client }: Setup = all) => {
-    const element = providing(client, hook, props, (result) => renders.push(result));
+  let given: [Props, Setup] = [first, all];
+  let mode: "visible" | "hidden" = "visible";
+  const rendered = () => {
+    const [props, { client }] = given;
+    const shown = providing(client, hook, props, (result) => renders.push(result));
+    // A server's page would have to have been rendered within it as well.
+    const element = html === undefined ? createElement(Activity, { mode } as ActivityProps, shown) : shown;
     return strict ? createElement(StrictMode, undefined, element) : element;
   };
   const { document } = globalThis as unknown as Window;
   const container = document.createElement("div");
   container.innerHTML = html ?? "";
   const root = await act(async () => {
-    if (html !== undefined) return hydrateRoot(container, elementOf(first));
+    if (html !== undefined) return hydrateRoot(container, rendered());
     const created = createRoot(container);
-    created.render(elementOf(first));
+    created.render(rendered());
     return created;
   });
   return {
@@ -56,7 +63,14 @@ export async function mount<Props, Result>(
     get now() {
       return renders.at(-1)!;
     },
-    render: (props, other) => act(async () => root.render(elementOf(props, other))),
+    render: (props, other = all) => {
+      given = [props, other];
+      return act(async () => root.render(rendered()));
+    },
+    hide: (hidden) => {
+      mode = hidden ? "hidden" : "visible";
+      return act(async () => root.render(rendered()));
+    },
     unmount: () => act(async () => root.unmount()),
     pass: (ms) => act(() => all.clock.pass(ms)),
     does: (something) =>
