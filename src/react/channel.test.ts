@@ -399,5 +399,7 @@ describe("loadMore", () => {
     expect(asked.map((signal) => signal?.aborted)).toEqual([true]);
     await shown.pass(10);
     expect(seen(shown.now)).toEqual(["live", [2], true]);
+    const early = shown.renders.filter(({ status, messages }) => status === "loading" && messages.length > 0);
+    expect(early).toEqual([]);
   });
 });
