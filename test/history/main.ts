@@ -7,6 +7,7 @@ import { CALM_MS, type RunOptions, run, SETTLE_MS } from "./run.ts";
 import { type Backing, dynamoDBBacking, STORES, type StoreName } from "./stores.ts";
 
 const MIN_SECONDS = 15;
+const BY_DEFAULT: readonly StoreName[] = ["memory", "sqlite"];
 
 const HELP = `npm run check:history -- [--seed n] [--seconds s] [--store ${STORES.join("|")}]
 
@@ -15,7 +16,8 @@ fail; and judges from a log of it all whether a message was lost, doubled, out o
 
   --seed n      of what goes wrong and when (default: a random one)
   --seconds s   how long each store is checked, ${MIN_SECONDS} or more (default 60)
-  --store name  one of ${STORES.join(", ")} (default: each in turn)
+  --store name  one of ${STORES.join(", ")} (default: ${BY_DEFAULT.join(", then ")});
+                dynamodb runs on DynamoDB Local, which needs Java and a machine that is not busy
   --keep path   a folder to keep the log and the server's output in (default: kept of a run that fails)
 
 Exits 1 when a promise is broken or too little has happened, 2 when it is called wrongly.`;
@@ -46,7 +48,7 @@ function readArguments(args: readonly string[]): Wanted | undefined {
   return {
     seed: integer("--seed", values.seed, 0) ?? Math.floor(Math.random() * 2 ** 32),
     seconds: integer("--seconds", values.seconds, MIN_SECONDS) ?? 60,
-    stores: store === undefined ? STORES : [store as StoreName],
+    stores: store === undefined ? BY_DEFAULT : [store as StoreName],
     keep,
     plant,
   };
