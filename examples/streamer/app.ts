@@ -1,6 +1,6 @@
 import { type WebSocketAuthOptions, webSocketAuth } from "lift-ws/middleware/auth";
 import type { ConnectionStore, Schedule } from "lift-ws/store";
-import { createStreamer, type Rule, type Streamer, type StreamerOptions } from "lift-ws/streamer";
+import { createStreamer, type Rule, type StreamerOptions } from "lift-ws/streamer";
 
 export interface LoungeOptions extends Pick<StreamerOptions, "logger" | "middleware" | "store"> {
   /** Whose tokens are good: each names a user and a tenant. */
@@ -18,7 +18,7 @@ const signedIn: Rule = ({ userId }) => userId !== undefined;
 const itsOwner: Rule = ({ userId }, { name }) => userId === name;
 
 /** Rooms that everyone of a team may talk in, and live streams that one draws in and everyone follows. */
-export function createLounge({ auth, ...rest }: LoungeOptions): Streamer {
+export function createLounge({ auth, ...rest }: LoungeOptions) {
   return createStreamer({
     ...rest,
     auth: webSocketAuth(auth),

@@ -1,4 +1,15 @@
-import type { HistoryResult, Json, Position, PresenceResult, PublishResult } from "../protocol/index.ts";
+import type {
+  ChannelIn,
+  HistoryResult,
+  Json,
+  JsonNamespaces,
+  Namespaces,
+  Position,
+  PresenceResult,
+  PublishResult,
+  ServerTypes,
+  TypesOf,
+} from "../protocol/index.ts";
 import { Channels, checkChannel } from "./channels.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
@@ -29,8 +40,11 @@ export interface HistoryOptions extends RequestPatience {
   readonly limit?: number;
 }
 
-/** An application's end of Streamer's protocol. What waits for an answer survives the connection. */
-export interface Client {
+/**
+ * An application's end of Streamer's protocol. What waits for an answer survives the connection.
+ * `Types` says what the channels of each namespace carry.
+ */
+export interface Client<Types extends Namespaces = JsonNamespaces> {
   readonly state: ClientState;
   /** @returns what ends it */
   onState(listener: (state: ClientState) => void): () => void;
@@ -44,26 +58,52 @@ export interface Client {
   /** Subscriptions and the outbox stay, for the next `connect`; other requests reject. */
   disconnect(): void;
   /** Works before `connect` as well. @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION */
-  subscribe(channel: string, options?: SubscribeOptions): Subscription;
+  subscribe<Channel extends ChannelIn<Types>>(
+    channel: Channel,
+    options?: SubscribeOptions<
+      TypesOf<Types, Channel>["data"],
+      TypesOf<Types, Channel>["shown"],
+      TypesOf<Types, Channel>["state"]
+    >,
+  ): Subscription<TypesOf<Types, Channel>["data"]>;
   /**
    * Resolves when the message is stored, once, however often it had to be sent. Offline it waits.
    * Rejects with a ClientError: the server's, OUTBOX_FULL, OUTCOME_UNKNOWN, TOO_LARGE, NOT_JSON, TIMEOUT, ABORTED.
    */
-  publish(channel: string, data: Json, options?: PublishOptions): Promise<PublishResult>;
-  history(channel: string, options?: HistoryOptions): Promise<HistoryResult>;
+  publish<Channel extends ChannelIn<Types>>(
+    channel: Channel,
+    data: TypesOf<Types, Channel>["published"],
+    options?: PublishOptions,
+  ): Promise<PublishResult>;
+  history<Channel extends ChannelIn<Types>>(
+    channel: Channel,
+    options?: HistoryOptions,
+  ): Promise<HistoryResult<TypesOf<Types, Channel>["data"]>>;
   /** Who is in a channel now. */
-  presence(channel: string, options?: RequestPatience): Promise<PresenceResult>;
+  presence<Channel extends ChannelIn<Types>>(
+    channel: Channel,
+    options?: RequestPatience,
+  ): Promise<PresenceResult<TypesOf<Types, Channel>["state"]>>;
   /** What the user shows of themself in a channel that they are in; it is shown again after a reconnect. */
-  setPresence(channel: string, state: Json | undefined, options?: RequestPatience): Promise<void>;
+  setPresence<Channel extends ChannelIn<Types>>(
+    channel: Channel,
+    state: TypesOf<Types, Channel>["shown"] | undefined,
+    options?: RequestPatience,
+  ): Promise<void>;
   /** Who is in a channel, from now on. @throws {ClientError} INVALID_CHANNEL */
-  members(channel: string): Members;
+  members<Channel extends ChannelIn<Types>>(channel: Channel): Members<TypesOf<Types, Channel>["state"]>;
   /** Who streams in a channel, from now on, and the user's own stream. @throws {ClientError} INVALID_CHANNEL */
-  stream(channel: string): Stream;
+  stream(channel: ChannelIn<Types>): Stream;
 }
 
-/** @throws {ClientError} INVALID_OPTION */
-export function createClient(options: ClientOptions): Client {
-  return new StreamerClient(options);
+/**
+ * `createClient<typeof streamer>` knows the server's channels, and what they carry, by its schemas; without it that is JSON.
+ * @throws {ClientError} INVALID_OPTION
+ */
+export function createClient<Server extends ServerTypes = ServerTypes<JsonNamespaces>>(
+  options: ClientOptions,
+): Client<NonNullable<Server["~channels"]>> {
+  return new StreamerClient(options) as Client<NonNullable<Server["~channels"]>>;
 }
 
 class StreamerClient implements Client {

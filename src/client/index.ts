@@ -1,12 +1,18 @@
 export type {
+  ChannelIn,
   ChannelMessage,
+  ChannelTypes,
   HistoryResult,
   Json,
+  JsonNamespaces,
   LiveStream,
+  Namespaces,
   Position,
   PresenceMessage,
   PresenceResult,
   PublishResult,
+  ServerTypes,
+  TypesOf,
   UserPresence,
 } from "../protocol/index.ts";
 export { type Client, createClient, type HistoryOptions, type RequestPatience } from "./client.ts";

@@ -1,4 +1,4 @@
-import type { PresenceMessage, UserPresence } from "../protocol/index.ts";
+import type { Json, PresenceMessage, UserPresence } from "../protocol/index.ts";
 import type { Channel } from "./channel.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
@@ -9,16 +9,16 @@ import type { Subscription } from "./subscription.ts";
 const GONE_MAX = 1_000;
 
 /** Who is in a channel, kept up to date. It is listened to as long as this is open. */
-export interface Members extends Iterable<UserPresence> {
+export interface Members<State = Json> extends Iterable<UserPresence<State>> {
   readonly channel: string;
   /** By user id. */
-  readonly users: ReadonlyMap<string, UserPresence>;
+  readonly users: ReadonlyMap<string, UserPresence<State>>;
   /** The server has not told of all of them: there are more than one frame takes. */
   readonly more: boolean;
   /** Of the server's first answer. Rejects when the channel is refused, or this is closed before. */
   readonly ready: Promise<void>;
   /** Called after every change. @returns what ends it */
-  onChange(listener: (members: Members) => void): () => void;
+  onChange(listener: (members: Members<State>) => void): () => void;
   close(): void;
 }
 

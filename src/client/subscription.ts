@@ -4,19 +4,19 @@ import { ClientError } from "./errors.ts";
 import { isPast } from "./sequence.ts";
 
 /** What a subscription tells, and to whom. */
-export interface SubscribeOptions {
+export interface SubscribeOptions<Data = Json, Shown = Json, State = Json> {
   /** As many of the newest messages first, 0 to 100. Default 0. */
   readonly recent?: number;
   /** What the user shows of themself there from the start: see `setPresence`. */
-  readonly state?: Json;
+  readonly state?: Shown;
   /** In order, each once. */
-  readonly onMessage?: (message: ChannelMessage) => void;
+  readonly onMessage?: (message: ChannelMessage<Data>) => void;
   /** After a time without a connection: nothing is missing, all of it has been handed on. */
   readonly onRecovered?: () => void;
   /** What came after the last message can't be had any more: load the state anew; it goes on from `position`. */
   readonly onLost?: (position: Position) => void;
   /** Somebody comes, goes, or shows something else. `client.members` keeps the list. */
-  readonly onPresence?: (message: PresenceMessage) => void;
+  readonly onPresence?: (message: PresenceMessage<State>) => void;
   /** The server has refused it, or an iterator could not keep up: it has ended. */
   readonly onError?: (error: ClientError) => void;
   /** Ends it. */
@@ -26,7 +26,7 @@ export interface SubscribeOptions {
 }
 
 /** A channel that is listened to. Iterating begins with what comes from then on, and its end ends the subscription. */
-export interface Subscription extends AsyncIterable<ChannelMessage> {
+export interface Subscription<Data = Json> extends AsyncIterable<ChannelMessage<Data>> {
   readonly channel: string;
   /**
    * The server has taken it, and its `recent` messages have been handed on.

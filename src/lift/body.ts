@@ -20,7 +20,10 @@ export function ownField(value: unknown, name: string): unknown {
   return Object.hasOwn(value, name) ? (value as { [name: string]: unknown })[name] : undefined;
 }
 
-/** @throws {LiftError} VALIDATION_ERROR, with the first 20 issues as its details */
+/**
+ * What a Standard Schema makes of any value, as `ctx.bind` of a message.
+ * @throws {LiftError} VALIDATION_ERROR, with the first 20 issues as its details
+ */
 export async function validate<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,

@@ -12,6 +12,7 @@ export {
   type TickOptions,
   type WebSocketHandler,
 } from "./app.ts";
+export { validate } from "./body.ts";
 export type { Middleware, Next, Place } from "./compose.ts";
 export { type AwsConnectionsOptions, awsConnections } from "./connections-aws.ts";
 export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./connections-transport.ts";

@@ -120,24 +120,24 @@ export interface ErrorMessage {
   readonly error: ErrorBody;
 }
 
-export interface ChannelMessage {
+export interface ChannelMessage<Data = Json> {
   readonly type: "message";
   readonly id: string;
   readonly channel: string;
-  readonly data: Json;
+  readonly data: Data;
   readonly at: number;
   readonly user?: string;
   readonly position?: Position;
 }
 
-export interface PresenceMessage {
+export interface PresenceMessage<State = Json> {
   readonly type: "presence";
   readonly id: string;
   readonly channel: string;
   readonly event: "join" | "leave" | "update";
   readonly user: string;
   readonly at: number;
-  readonly state?: Json;
+  readonly state?: State;
 }
 
 /** Who streams in a channel. */
@@ -204,21 +204,21 @@ export interface PublishResult {
   readonly position?: Position;
 }
 
-export interface HistoryResult {
-  readonly messages: readonly ChannelMessage[];
+export interface HistoryResult<Data = Json> {
+  readonly messages: readonly ChannelMessage<Data>[];
   readonly position: Position;
   readonly recovered?: boolean;
   readonly more: boolean;
 }
 
-export interface UserPresence {
+export interface UserPresence<State = Json> {
   readonly user: string;
   readonly since: number;
-  readonly state?: Json;
+  readonly state?: State;
 }
 
-export interface PresenceResult {
-  readonly users: readonly UserPresence[];
+export interface PresenceResult<State = Json> {
+  readonly users: readonly UserPresence<State>[];
   readonly more: boolean;
 }
 

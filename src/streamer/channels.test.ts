@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { z } from "zod";
 import { OPEN, streamerWorld } from "../../test/streamer-world.ts";
 import { webSocketAuth } from "../lift/middleware/auth.ts";
 import { memoryChannelStore } from "../store/memory/index.ts";
@@ -39,6 +40,9 @@ describe("options", () => {
     [{ presence: 1 }, "channels.room.presence takes true or false"],
     [{ subscribe: true }, "channels.room.subscribe takes a function"],
     [{ publish: "all" }, "channels.room.publish takes a function"],
+    [{ schema: {} }, "channels.room.schema takes a Standard Schema"],
+    [{ stateSchema: null, presence: true }, "channels.room.stateSchema takes a Standard Schema"],
+    [{ stateSchema: z.string() }, "channels.room.stateSchema: nobody shows anything without presence"],
     [{ maxBytes: 0 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
     [{ maxBytes: 98_305 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
   ])("of a namespace can't be %o", (room, message) => {

@@ -1,3 +1,4 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LiftError } from "../lift/index.ts";
 import { type ChannelName, LIMITS, parseChannel } from "../protocol/index.ts";
 import type { HistoryBounds } from "../store/index.ts";
@@ -17,8 +18,8 @@ export interface Identity {
 /** Whether somebody may. Only `true` lets them; what it throws refuses, a `LiftError` with its code. */
 export type Rule = (identity: Identity, channel: ChannelName) => boolean | Promise<boolean>;
 
-/** What holds for all channels of a namespace. */
-export interface NamespaceOptions {
+/** What holds for all channels of a namespace. `Data` and `State` are its schemas. */
+export interface NamespaceOptions<Data = unknown, State = unknown> {
   /** Default `at-least-once`: every message has a position, and what somebody missed can be had again. */
   readonly delivery?: "at-most-once" | "at-least-once";
   /** How far back. Default 100 messages and 300,000 ms; minimum of both 0. At-least-once only. */
@@ -39,7 +40,18 @@ export interface NamespaceOptions {
   readonly live?: boolean | { readonly graceMs?: number };
   /** The largest `data`, in bytes of JSON. Default 16,384; 1 to 98,304, of which a client's message takes 32,768. */
   readonly maxBytes?: number;
+  /** Any Standard Schema, of `data`, whoever publishes it: what it makes of it is stored. Default: any JSON. */
+  readonly schema?: Data & StandardSchemaV1;
+  /** As `schema`, of what users show of themselves. With `presence` only. */
+  readonly stateSchema?: State & StandardSchemaV1;
 }
+
+/** By namespace. */
+export type ChannelsOptions<Data, State> = {
+  readonly [Name in keyof Data]: NamespaceOptions<Data[Name]>;
+} & {
+  readonly [Name in keyof State]: NamespaceOptions<unknown, State[Name]>;
+};
 
 export interface Namespace {
   /** At-least-once only. */
@@ -49,6 +61,8 @@ export interface Namespace {
   readonly subscribe: readonly Rule[];
   readonly publish: readonly Rule[];
   readonly maxBytes: number;
+  readonly schema: StandardSchemaV1 | undefined;
+  readonly stateSchema: StandardSchemaV1 | undefined;
 }
 
 /** One channel of one tenant. */
@@ -64,6 +78,13 @@ export interface Channel {
 /** What is left of a frame is room for the rest of a message. */
 const MAX_DATA_BYTES = LIMITS.frameBytes - 32_768;
 
+const SCHEMA: Check = {
+  // A function may be one too.
+  test: (value) =>
+    Object(value) === value && isRecord((value as { readonly "~standard"?: unknown })["~standard"]),
+  takes: "a Standard Schema",
+};
+
 const CHECKS: { readonly [Name in keyof Required<NamespaceOptions>]: Check } = {
   delivery: {
     test: (value) => value === "at-most-once" || value === "at-least-once",
@@ -75,6 +96,8 @@ const CHECKS: { readonly [Name in keyof Required<NamespaceOptions>]: Check } = {
   subscribe: FUNCTION,
   publish: FUNCTION,
   maxBytes: integer(1, MAX_DATA_BYTES),
+  schema: SCHEMA,
+  stateSchema: SCHEMA,
 };
 
 const HISTORY_CHECKS: { readonly [Name in keyof HistoryBounds]: Check } = {
@@ -164,8 +187,14 @@ function readNamespace(name: string, options: NamespaceOptions): Namespace {
   const where = `channels.${name}.`;
   checkOptions(options, CHECKS, where);
   const { delivery = "at-least-once", history, presence = false, live = false, maxBytes = 16_384 } = options;
+  const { schema, stateSchema } = options;
   if (history !== undefined && delivery === "at-most-once") {
     throw new LiftError("INVALID_OPTION", { message: `${where}history: at-most-once keeps none` });
+  }
+  if (stateSchema !== undefined && !presence) {
+    throw new LiftError("INVALID_OPTION", {
+      message: `${where}stateSchema: nobody shows anything without presence`,
+    });
   }
   if (isRecord(history)) checkOptions(history, HISTORY_CHECKS, `${where}history.`);
   if (isRecord(live)) checkOptions(live, LIVE_CHECKS, `${where}live.`);
@@ -180,6 +209,8 @@ function readNamespace(name: string, options: NamespaceOptions): Namespace {
     subscribe: own === undefined ? [options.subscribe ?? nobody] : [own, ...listed(options.subscribe)],
     publish: [options.publish ?? nobody],
     maxBytes,
+    schema,
+    stateSchema,
   };
 }
 

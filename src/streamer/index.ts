@@ -1,6 +1,7 @@
 export type { Identity, NamespaceOptions, Rule } from "./channels.ts";
 export type { FanOutHandler, FanOutOptions, FanOutReport, TableStreamEvent } from "./left-behind.ts";
 export type { StreamerOptions } from "./options.ts";
+export type { SchemaTypes } from "./schema-types.ts";
 export {
   createStreamer,
   type PublishOptions,

@@ -1,12 +1,19 @@
 import type { AnyState, LiftOptions, Middleware } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth.ts";
 import type { ChannelStore } from "../store/index.ts";
-import type { NamespaceOptions } from "./channels.ts";
+import type { ChannelsOptions } from "./channels.ts";
 import { type Check, checkOptions, integer, invalid, isRecord, RECORD } from "./check-options.ts";
 
-export interface StreamerOptions extends Omit<LiftOptions<AnyState>, "defaultHandler"> {
+/** Of no namespace in particular. */
+interface AnySchemas {
+  readonly [namespace: string]: unknown;
+}
+
+/** `Data` and `State` are the namespaces' schemas. */
+export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
+  extends Omit<LiftOptions<AnyState>, "defaultHandler"> {
   /** The namespaces there are; whatever is in no other is NOT_FOUND. At least one. */
-  readonly channels: { readonly [namespace: string]: NamespaceOptions };
+  readonly channels: ChannelsOptions<Data, State>;
   /** Where histories and members are kept. */
   readonly store: ChannelStore;
   /**

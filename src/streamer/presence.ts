@@ -6,6 +6,7 @@ import { assertMay, assertPresence, type Channel } from "./channels.ts";
 import type { Core, Session } from "./core.ts";
 import { fromStore } from "./failures.ts";
 import { Space } from "./messages.ts";
+import { takeState } from "./schemas.ts";
 
 export async function presence(
   { channel: text }: PresencePayload,
@@ -35,7 +36,7 @@ export function userPresence({ userId, since, state }: Presence): UserPresence {
 }
 
 export async function setPresence(
-  { channel: text, state }: SetPresencePayload,
+  { channel: text, state: given }: SetPresencePayload,
   session: Session,
   core: Core,
 ): Promise<void> {
@@ -46,6 +47,7 @@ export async function setPresence(
   const { userId } = identity;
   if (userId === undefined)
     throw new LiftError("UNAUTHORIZED", { message: "Who is anonymous shows nothing" });
+  const state = await takeState(channel, given);
   const isThere = await fromStore(core.store.members.setState(channel.key, userId, state, budget));
   if (!isThere) throw new LiftError("FORBIDDEN", { message: "The user is not in the channel" });
   const user = { userId, ...(state === undefined ? {} : { state }) };

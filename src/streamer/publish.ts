@@ -8,7 +8,8 @@ import type { Core, Scope, Session } from "./core.ts";
 import { fromStore, log } from "./failures.ts";
 import type { Reached } from "./fan-out.ts";
 import { channelKeyOf, channelOf, partOf } from "./keys.ts";
-import { channelMessage, sizeOf } from "./messages.ts";
+import { channelMessage } from "./messages.ts";
+import { takeData } from "./schemas.ts";
 import { streamMessage } from "./stream-log.ts";
 
 const EVERYONE = "What has a position goes to everyone: others is for namespaces that are at-most-once";
@@ -48,7 +49,7 @@ export async function publish(payload: PublishPayload, session: Session, core: C
 
 /**
  * Stores a message, or, at-most-once, hands it over.
- * @throws {LiftError} TOO_LARGE, STORE_FAILED; VALIDATION_ERROR where an exception can't be made
+ * @throws {LiftError} TOO_LARGE, STORE_FAILED; VALIDATION_ERROR by the schema, and where an exception can't be made
  */
 export async function publishTo(
   channel: Channel,
@@ -56,8 +57,8 @@ export async function publishTo(
   scope: Scope,
   core: Core,
 ): Promise<Published> {
-  assertSize(channel, publication.data);
-  const { data, userId, key, publisher, except } = publication;
+  const { userId, key, publisher, except } = publication;
+  const data = await takeData(channel, publication.data);
   const message: NewMessage = {
     id: randomUUID(),
     data,
@@ -138,10 +139,4 @@ export async function fanOutStored(
     failed("A fan-out was left unfinished")(error);
     return false;
   }
-}
-
-function assertSize({ namespace }: Channel, data: Json): void {
-  if (sizeOf(data) <= namespace.maxBytes) return;
-  const message = `The namespace takes data of ${namespace.maxBytes} bytes at most`;
-  throw new LiftError("TOO_LARGE", { status: 413, message });
 }

@@ -1,13 +1,18 @@
 import { type AnyContext, jsonLogger, Lift, LiftError, type Logger, type Tick } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth.ts";
 import {
+  type ChannelIn,
   type HistoryResult,
+  type JsonNamespaces,
   type LiveStream,
+  type Namespaces,
   type PublishResult,
   parseRequest,
+  type ServerTypes,
+  type TypesOf,
   type UserPresence,
 } from "../protocol/index.ts";
-import type { Json, ScheduledItem, TimeBudget } from "../store/index.ts";
+import type { ScheduledItem, TimeBudget } from "../store/index.ts";
 import { act } from "./act.ts";
 import { assertLive, assertPresence, type Channel, Channels } from "./channels.ts";
 import type { Core, Scope } from "./core.ts";
@@ -19,6 +24,8 @@ import { type FanOutHandler, type FanOutOptions, fanOutHandler } from "./left-be
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { userPresence } from "./presence.ts";
 import { fanOutStored, publishTo } from "./publish.ts";
+import type { SchemaTypes } from "./schema-types.ts";
+import { asSent } from "./schemas.ts";
 import { eventScope, serverScope, tickScope } from "./scopes.ts";
 import { endStream, liveIn, OWNER_LEFT, STREAM_MET } from "./streams.ts";
 import { SWEEP } from "./sweep.ts";
@@ -48,10 +55,11 @@ export interface ResumeOptions {
 }
 
 /**
- * An application of channels. Each of its calls may reject with a `LiftError`: VALIDATION_ERROR (no channel's name),
- * NOT_FOUND (no such namespace, or it has nothing of the kind), TOO_LARGE, STORE_FAILED.
+ * An application of channels. Each of its calls may reject with a `LiftError`: VALIDATION_ERROR (no channel's name, or
+ * data that its schema refuses), NOT_FOUND (no such namespace, or it has nothing of the kind), TOO_LARGE, STORE_FAILED.
  */
-export class Streamer {
+export class Streamer<Types extends Namespaces = JsonNamespaces> implements ServerTypes<Types> {
+  declare readonly "~channels"?: Types;
   /** What runs: hand it to `start`, or export its `webSocketHandler()`. Routes and middleware of your own go there. */
   readonly app: Lift;
   readonly #core: Core;
@@ -89,9 +97,9 @@ export class Streamer {
    * Publishes, whatever the rules for clients say. Resolves when the message is stored and has been sent; what was
    * stored, and could not be sent to everyone, resolves too.
    */
-  async publish(
-    channel: string,
-    data: Json,
+  async publish<Channel extends ChannelIn<Types>>(
+    channel: Channel,
+    data: TypesOf<Types, Channel>["published"],
     { tenantId, userId, key, except, context }: PublishOptions = {},
   ): Promise<PublishResult> {
     const to = this.#core.channels.find(channel, tenantId);
@@ -108,33 +116,39 @@ export class Streamer {
   }
 
   /** As the protocol's `history`, of any channel, and of any size. */
-  async history(
-    channel: string,
+  async history<Channel extends ChannelIn<Types>>(
+    channel: Channel,
     { tenantId, context, ...which }: ServerOptions & HistoryRequest = {},
-  ): Promise<HistoryResult> {
+  ): Promise<HistoryResult<TypesOf<Types, Channel>["data"]>> {
     return readHistory(this.#core.channels.find(channel, tenantId), which, this.#core, context);
   }
 
   /** Each user who is in the channel once, in no order. */
-  async *presence(channel: string, { tenantId }: ServerOptions = {}): AsyncGenerator<UserPresence> {
+  async *presence<Channel extends ChannelIn<Types>>(
+    channel: Channel,
+    { tenantId }: ServerOptions = {},
+  ): AsyncGenerator<UserPresence<TypesOf<Types, Channel>["state"]>> {
     const { key } = this.#withPresence(channel, tenantId);
     const { store, now } = this.#core;
     for await (const one of store.members.present(key, now())) yield userPresence(one);
   }
 
   /** The channel's connections. */
-  async count(channel: string, { tenantId }: ServerOptions = {}): Promise<number> {
+  async count(channel: ChannelIn<Types>, { tenantId }: ServerOptions = {}): Promise<number> {
     const { channels, store, now } = this.#core;
     return fromStore(store.members.count(channels.find(channel, tenantId).key, now()));
   }
 
   /** Who streams in the channel. */
-  async stream(channel: string, { tenantId, context }: ServerOptions = {}): Promise<LiveStream | undefined> {
+  async stream(
+    channel: ChannelIn<Types>,
+    { tenantId, context }: ServerOptions = {},
+  ): Promise<LiveStream | undefined> {
     return liveIn(this.#streamed(channel, tenantId), context, this.#core);
   }
 
   /** Ends whosever stream it is, and tells the members. Resolves to whether there was one. */
-  async endStream(channel: string, { tenantId, context }: ServerOptions = {}): Promise<boolean> {
+  async endStream(channel: ChannelIn<Types>, { tenantId, context }: ServerOptions = {}): Promise<boolean> {
     return endStream(this.#streamed(channel, tenantId).key, "ended", this.#scope(context), this.#core);
   }
 
@@ -201,18 +215,11 @@ export class Streamer {
 }
 
 /**
- * Makes an application of channels.
+ * Makes an application of channels, typed by their schemas.
  * @throws {LiftError} INVALID_OPTION
  */
-export function createStreamer(options: StreamerOptions): Streamer {
+export function createStreamer<Data, State>(
+  options: StreamerOptions<Data, State>,
+): Streamer<SchemaTypes<Data, State>> {
   return new Streamer(options);
-}
-
-/** As clients get it, and a copy that a store may keep. @throws {LiftError} NOT_JSON */
-function asSent(data: Json): Json {
-  try {
-    return JSON.parse(JSON.stringify(data));
-  } catch (cause) {
-    throw new LiftError("NOT_JSON", { cause });
-  }
 }

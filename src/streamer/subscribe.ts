@@ -15,6 +15,7 @@ import { allFromStore, errorBody, fromStore } from "./failures.ts";
 import { readAfter, readPage } from "./history.ts";
 import { channelKey, partOf } from "./keys.ts";
 import { channelMessages, Space } from "./messages.ts";
+import { takeState } from "./schemas.ts";
 import { liveIn } from "./streams.ts";
 
 /** Histories that are read at a time: each may have megabytes. */
@@ -92,7 +93,8 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
       try {
         const channel = core.channels.find(request.channel, identity.tenantId);
         await assertMay("subscribe", identity, channel);
-        return { request, channel };
+        const state = await takeState(channel, request.state);
+        return { request: state === undefined ? request : { ...request, state }, channel };
       } catch (thrown) {
         return refusing(request, thrown, session);
       }

@@ -41,7 +41,8 @@ async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }
     gateway,
     connections,
     tick: () => streamer.app.tick(),
-    publish: (data: string, channel = ROOM) => streamer.publish(channel, data, { tenantId: "acme" }),
+    publish: (data: string, channel: typeof ROOM | "flash:a" = ROOM) =>
+      streamer.publish(channel, data, { tenantId: "acme" }),
     /** Ends the user's connections, as the service does after two hours. */
     cut: async (user: string) => {
       for await (const { id } of connectionStore.listByUser(user)) await gateway.disconnect(id);

@@ -1,0 +1,168 @@
+import { describe, expect, it, vi } from "vitest";
+import { z } from "zod";
+import { all, OPEN, streamerWorld } from "../../test/streamer-world.ts";
+import type { Json } from "../store/index.ts";
+
+const ROOM = "room:lobby";
+const FLASH = "flash:news";
+
+const line = z.object({
+  text: z.string().trim().min(1),
+  to: z.string().default("all"),
+  on: z.string().pipe(z.coerce.date()).optional(),
+});
+/** Asks elsewhere, as it were. */
+const named = z.object({
+  mood: z.string().refine(async (mood) => mood !== "bad"),
+  pad: z
+    .number()
+    .default(0)
+    .transform((length) => "x".repeat(length)),
+});
+
+async function room() {
+  const world = streamerWorld({
+    channels: {
+      room: { ...OPEN, presence: true, schema: line, stateSchema: named, maxBytes: 80 },
+      flash: { ...OPEN, delivery: "at-most-once", schema: line },
+      closed: { schema: line },
+    },
+  });
+  const ada = await world.client("ada-1", { user: "ada" });
+  const bob = await world.client("bob-1", { user: "bob" });
+  for (const client of [ada, bob]) {
+    await client.ask("subscribe", { channels: [{ channel: ROOM }, { channel: FLASH }] });
+  }
+  const stored = async () => (await world.streamer.history(ROOM)).messages.map(({ data }) => data);
+  const present = () => all(world.streamer.presence(ROOM));
+  return { ...world, ada, bob, stored, present };
+}
+
+const told = (client: { pushed(type: "message"): { data: unknown }[] }) =>
+  client.pushed("message").map(({ data }) => data);
+
+describe("a schema of data", () => {
+  it.each([ROOM, FLASH])("refuses what does not fit, and says where: %s", async (channel) => {
+    const { ada, bob, stored } = await room();
+    const { error } = await ada.ask("publish", { channel, data: { text: " ", to: 1 } });
+    expect(error).toMatchObject({ code: "VALIDATION_ERROR", retry: false });
+    expect(error.details).toEqual([
+      { path: ["text"], message: expect.any(String) },
+      { path: ["to"], message: expect.any(String) },
+    ]);
+    expect([told(bob), await stored()]).toEqual([[], []]);
+  });
+
+  it.each([ROOM, FLASH])("has what it makes of it sent, as JSON: %s", async (channel) => {
+    const { ada, bob } = await room();
+    await ada.ask("publish", { channel, data: { text: " hi ", on: "2026-01-01", more: 1 } });
+    expect(told(bob)).toEqual([{ text: "hi", to: "all", on: "2026-01-01T00:00:00.000Z" }]);
+  });
+
+  it("has it stored as well", async () => {
+    const { ada, stored } = await room();
+    await ada.ask("publish", { channel: ROOM, data: { text: " hi ", on: "2026-01-01" } });
+    expect(await stored()).toEqual([{ text: "hi", to: "all", on: "2026-01-01T00:00:00.000Z" }]);
+  });
+
+  it("holds for the first clients", async () => {
+    const { ada, stored } = await room();
+    const say = (text: unknown) =>
+      ada.send({ action: "message", type: "chat", data: { channel: ROOM, text } });
+    expect(await say(7)).toMatchObject([{ error: { code: "VALIDATION_ERROR" } }]);
+    await say("hi ");
+    expect(await stored()).toEqual([{ text: "hi", to: "all" }]);
+  });
+
+  it("holds for the server", async () => {
+    const { streamer, stored } = await room();
+    await expect(streamer.publish(ROOM, { text: "" })).rejects.toMatchObject({
+      code: "VALIDATION_ERROR",
+      details: [{ path: ["text"] }],
+    });
+    await streamer.publish(ROOM, { text: " hi" });
+    expect(await stored()).toEqual([{ text: "hi", to: "all" }]);
+  });
+
+  it("is not asked for who may not publish", async () => {
+    const { ada } = await room();
+    const validate = vi.spyOn(line["~standard"], "validate");
+    expect(await ada.ask("publish", { channel: "closed:a", data: 1 })).toMatchObject({
+      error: { code: "FORBIDDEN" },
+    });
+    expect(validate).not.toHaveBeenCalled();
+  });
+
+  it("is kept to maxBytes by what it is given, and by what it makes", async () => {
+    const { ada } = await room();
+    const publish = async (data: Json) => (await ada.ask("publish", { channel: ROOM, data })).error?.code;
+    expect(await publish({ text: "x".repeat(80 - '{"text":"","to":"all"}'.length) })).toBeUndefined();
+    expect(await publish({ text: "x".repeat(81 - '{"text":"","to":"all"}'.length) })).toBe("TOO_LARGE");
+    expect(await publish({ text: `hi${" ".repeat(80)}` })).toBe("TOO_LARGE");
+  });
+
+  it.each([
+    ["throws", z.any().transform((): number => JSON.parse("secret"))],
+    ["makes what is no JSON", z.any().transform(() => 1n)],
+    ["makes nothing", z.any().transform(() => undefined)],
+  ])("that %s is the application's mistake", async (_what, schema) => {
+    const { client, lines } = streamerWorld({ channels: { room: { ...OPEN, schema } } });
+    const ada = await client("ada-1");
+    const { error } = await ada.ask("publish", { channel: ROOM, data: "secret" });
+    expect(error).toEqual({ code: "INTERNAL_ERROR", message: "Internal server error", retry: false });
+    expect(lines).toHaveLength(1);
+  });
+});
+
+describe("a schema of state", () => {
+  it("is of what a subscription shows: refused for its channel alone", async () => {
+    const { client, present } = await room();
+    const eve = await client("eve-1", { user: "eve" });
+    const ask = async (state: Json) => {
+      const channels = [{ channel: ROOM, state }, { channel: FLASH }];
+      return (await eve.ask("subscribe", { channels })).data.channels;
+    };
+    expect(await ask({ mood: "bad" })).toMatchObject([
+      { channel: ROOM, error: { code: "VALIDATION_ERROR" } },
+      { channel: FLASH },
+    ]);
+    expect((await present()).map(({ user }) => user).sort()).toEqual(["ada", "bob"]);
+    expect((await ask({ mood: "good", more: 1 }))[0]).not.toHaveProperty("error");
+    expect(await present()).toContainEqual(
+      expect.objectContaining({ user: "eve", state: { mood: "good", pad: "" } }),
+    );
+    expect(eve.pushed("presence")).toMatchObject([{ event: "join", state: { mood: "good", pad: "" } }]);
+  });
+
+  it("is of what a user shows later", async () => {
+    const { ada, bob, present } = await room();
+    const show = async (state: Json) => (await ada.ask("set_presence", { channel: ROOM, state })).error;
+    expect(await show({ mood: "bad" })).toMatchObject({
+      code: "VALIDATION_ERROR",
+      details: [{ path: ["mood"] }],
+    });
+    expect(await show({ mood: "good", pad: 2_000 })).toMatchObject({ code: "TOO_LARGE" });
+    expect(await show({ mood: "good", pad: 1 })).toBeUndefined();
+    const state = { mood: "good", pad: "x" };
+    expect(await present()).toContainEqual(expect.objectContaining({ user: "ada", state }));
+    expect(bob.pushed("presence").at(-1)).toMatchObject({ event: "update", user: "ada", state });
+  });
+
+  it("is of what the first clients show", async () => {
+    const { ada, present } = await room();
+    const show = (mood: string) =>
+      ada.send({ action: "message", type: "presence", data: { channel: ROOM, state: { mood } } });
+    expect(await show("bad")).toMatchObject([{ error: { code: "VALIDATION_ERROR" } }]);
+    await show("good");
+    expect(await present()).toContainEqual(
+      expect.objectContaining({ user: "ada", state: { mood: "good", pad: "" } }),
+    );
+  });
+
+  it("lets users show nothing any more", async () => {
+    const { ada, present } = await room();
+    await ada.ask("set_presence", { channel: ROOM, state: { mood: "good" } });
+    expect((await ada.ask("set_presence", { channel: ROOM })).error).toBeUndefined();
+    for (const user of await present()) expect(user).not.toHaveProperty("state");
+  });
+});
