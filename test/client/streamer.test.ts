@@ -1,6 +1,7 @@
 // The client and the real Streamer over real sockets: what the model server stands for elsewhere.
 import { expect, it, onTestFinished, vi } from "vitest";
 import { WebSocket } from "ws";
+import { z } from "zod";
 import { type ClientOptions, createClient, type Subscription } from "../../src/client/index.ts";
 import { createGateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
@@ -11,6 +12,8 @@ import { createStreamer } from "../../src/streamer/index.ts";
 import { TestClock } from "./test-clock.ts";
 
 const ROOM = "room:lobby";
+/** Of namespaces without a schema. */
+type Plain = `${"room" | "flash"}:${string}`;
 const open = { subscribe: () => true, publish: () => true };
 
 async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }) {
@@ -20,6 +23,7 @@ async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }
       room: { ...open, presence: true, history },
       flash: { ...open, delivery: "at-most-once" },
       show: { ...open, live: { graceMs: 0 } },
+      line: { ...open, schema: z.object({ text: z.string().trim().min(1) }) },
     },
     schedule: memorySchedule(),
     store: memoryChannelStore(),
@@ -41,14 +45,13 @@ async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }
     gateway,
     connections,
     tick: () => streamer.app.tick(),
-    publish: (data: string, channel: typeof ROOM | "flash:a" = ROOM) =>
-      streamer.publish(channel, data, { tenantId: "acme" }),
+    publish: (data: string, channel: Plain = ROOM) => streamer.publish(channel, data, { tenantId: "acme" }),
     /** Ends the user's connections, as the service does after two hours. */
     cut: async (user: string) => {
       for await (const { id } of connectionStore.listByUser(user)) await gateway.disconnect(id);
     },
     person: (name: string, options: Partial<ClientOptions> = {}) => {
-      const client = createClient({
+      const client = createClient<typeof streamer>({
         url: gateway.url,
         getToken: () => name,
         reconnectBaseMs: 10,
@@ -68,7 +71,7 @@ vi.setConfig({ testTimeout: 20_000 });
 type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** A subscriber in the room, and what is handed on to them. */
-async function listener(server: Server, options: Partial<ClientOptions> = {}, channel = ROOM) {
+async function listener(server: Server, options: Partial<ClientOptions> = {}, channel: Plain = ROOM) {
   const client = server.person("bob", options);
   const told: unknown[] = [];
   const subscription: Subscription = client.subscribe(channel, {
@@ -89,6 +92,19 @@ it("hands on what others publish, and resolves when it is stored", async () => {
   const stored = await Promise.all(texts.map((text) => ada.publish(ROOM, text)));
   expect(stored.map(({ position }) => position?.offset)).toEqual(texts.map((_, at) => at + 1));
   await eventually(() => expect(told).toEqual(texts));
+});
+
+it("publishes what a schema takes, and hands on what it makes", async () => {
+  const server = await startServer();
+  const ada = server.person("ada");
+  const told: string[] = [];
+  await ada.subscribe("line:a", { onMessage: ({ data: { text } }) => told.push(text) }).ready;
+  await expect(ada.publish("line:a", { text: " " })).rejects.toMatchObject({
+    code: "VALIDATION_ERROR",
+    details: [{ path: ["text"], message: expect.any(String) }],
+  });
+  await ada.publish("line:a", { text: " hi " });
+  await eventually(() => expect(told).toEqual(["hi"]));
 });
 
 it("has all that was missed when the server has cut it off", async () => {

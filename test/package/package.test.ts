@@ -257,6 +257,9 @@ it("compiles in a strict project that checks our declarations too", async () => 
     join(consumer, "app.ts"),
     `${lines.join("\n")}
 import { Lift } from "lift-ws";
+import { createClient } from "lift-ws/client";
+import { memoryChannelStore } from "lift-ws/store/memory";
+import { createStreamer } from "lift-ws/streamer";
 export const all: object[] = [${names.join(", ")}];
 const app = new Lift<{ visits: number }>();
 app.webSocket("visit", async (ctx) => {
@@ -265,9 +268,23 @@ app.webSocket("visit", async (ctx) => {
   ctx.set("vists", (visits ?? 0) + 1);
 });
 export const handler = app.webSocketHandler();
+export const streamer = createStreamer({
+  channels: { room: { presence: true, subscribe: ({ userId }) => userId !== undefined }, user: {} },
+  store: memoryChannelStore(),
+});
+export const client = createClient<typeof streamer>({ url: "wss://chat.example.com/prod" });
+void client.publish("room:lobby", { text: "hi" });
+// @ts-expect-error: there is no such namespace
+client.subscribe("rooms:lobby");
 `,
   );
-  const options = { strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, noEmit: true };
+  const options = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    skipLibCheck: false,
+    noEmit: true,
+    declaration: true,
+  };
   const compilerOptions = { ...options, target: "es2023", module: "nodenext", types: ["node"] };
   writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["app.ts"] }));
   const { stdout } = await execute(join(BIN, "tsc"), ["-p", consumer]).catch((error) => error);
