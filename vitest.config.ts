@@ -17,6 +17,8 @@ export default defineConfig({
   resolve: source,
   ssr: { resolve: source },
   test: {
+    // By default one core is left for a page that shows the tests; here nobody looks at one.
+    maxWorkers: "100%",
     globalSetup: ["test/secrets/folder.ts"],
     setupFiles: ["test/secrets/record.ts"],
     projects: [

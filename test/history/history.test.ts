@@ -8,7 +8,7 @@ import { CALM_MS, run, SETTLE_MS } from "./run.ts";
 const SEED = 20_260_101;
 const SECONDS = 15;
 
-it.each(["memory", "sqlite"] as const)(
+it.concurrent.each(["memory", "sqlite"] as const)(
   "keeps what is promised of channels, whatever goes wrong: %s",
   async (store) => {
     const folder = await mkdtemp(join(tmpdir(), "lift-ws-history-"));
