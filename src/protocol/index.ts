@@ -5,4 +5,3 @@ export { type Json, utf8Length } from "./json.ts";
 export { LIMITS } from "./limits.ts";
 export type * from "./messages.ts";
 export { ACTIONS, parseRequest } from "./request.ts";
-export { parseServerMessage } from "./server-message.ts";

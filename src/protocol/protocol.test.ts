@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { parseServerMessage } from "../../test/server-message.ts";
 import {
   ACTIONS,
   LIMITS,
   ProtocolError,
   parseChannel,
   parseRequest,
-  parseServerMessage,
   RETRY_BY_CODE,
   utf8Length,
 } from "./index.ts";

@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { parseServerMessage } from "../../test/server-message.ts";
 import { OPEN, streamerWorld } from "../../test/streamer-world.ts";
 import { ERROR_CODES } from "../lift/index.ts";
-import { ACTIONS, parseServerMessage, RETRY_BY_CODE } from "../protocol/index.ts";
+import { ACTIONS, RETRY_BY_CODE } from "../protocol/index.ts";
 
 const CHANNELS = { room: { ...OPEN, presence: true }, closed: { presence: true } };
 

@@ -1,6 +1,7 @@
-import { channel } from "./channel.ts";
-import type { Json } from "./json.ts";
-import type { ServerMessage } from "./messages.ts";
+// Holds what a server has sent against PROTOCOL.md, every value of it. The client reads less: it trusts its server.
+import { channel } from "../src/protocol/channel.ts";
+import type { Json } from "../src/protocol/json.ts";
+import type { ServerMessage } from "../src/protocol/messages.ts";
 import {
   boolean,
   integer,
@@ -12,8 +13,8 @@ import {
   type Reader,
   readAs,
   text,
-} from "./read.ts";
-import { position } from "./request.ts";
+} from "../src/protocol/read.ts";
+import { position } from "../src/protocol/request.ts";
 
 const word = text(1, 1_024);
 /** Larger than a request's: an error answers a request that is refused for its id, under that id. */
