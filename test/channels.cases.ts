@@ -4,6 +4,7 @@ import { fanoutCases } from "./channel-fanouts.cases.ts";
 import { historyCases } from "./channel-history.cases.ts";
 import { memberCases } from "./channel-members.cases.ts";
 import { readingCases } from "./channel-reading.cases.ts";
+import { partCases } from "./message-parts.cases.ts";
 
 export interface ChannelsUnderTest {
   readonly store: ChannelStore;
@@ -34,6 +35,7 @@ export function channelCases(name: string, make: MakeChannels, options: ChannelC
       fanoutCases(make, options);
     });
     describe("members", () => memberCases(make, options));
+    describe("parts", () => partCases(make, options));
   });
 }
 

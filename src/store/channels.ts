@@ -186,8 +186,47 @@ export interface ChannelMembers {
   setState(channel: string, userId: string, state: Json | undefined, budget?: TimeBudget): Promise<boolean>;
 }
 
+/** How long a message may take to come in parts, in ms. */
+export const PARTS_MS = 30_000;
+
+/** A part of a message that a client could not send in one frame. */
+export interface MessagePart {
+  /** The message's number: a larger one is a later one of the connection's. */
+  readonly message: number;
+  /** From 0. */
+  readonly index: number;
+  /** How many parts there are: 2 or more. */
+  readonly count: number;
+  readonly text: string;
+}
+
+/**
+ * What has become of a part:
+ * - `opened`: it is the first to come of its message, and others are missing;
+ * - `kept`: others are missing, or it was there before;
+ * - `closed`: its message was given up, a later one has taken its place, or its time is over;
+ * - `{ whole }`: it was the last that was missing, and this is the message.
+ */
+export type Joined = "opened" | "kept" | "closed" | { readonly whole: string };
+
+/**
+ * Where parts wait for each other: one message of a connection at a time, for `PARTS_MS` from its first part.
+ *
+ * - Of however many that come at once, exactly one resolves to the whole.
+ * - A part that comes twice is there once, also while its message is whole already.
+ * - What was not put together is dropped by the store, at the latest with the connection's next message or an hour later.
+ */
+export interface MessageParts {
+  /** @param now ms since the epoch */
+  add(connectionId: string, part: MessagePart, now: number, budget?: TimeBudget): Promise<Joined>;
+
+  /** Closes a message, if parts of it are missing. Resolves to whether they were. */
+  giveUp(connectionId: string, message: number, budget?: TimeBudget): Promise<boolean>;
+}
+
 /** What Streamer keeps of its channels. */
 export interface ChannelStore {
   readonly history: ChannelHistory;
   readonly members: ChannelMembers;
+  readonly parts: MessageParts;
 }

@@ -25,7 +25,7 @@ function streamedStore(now: () => number) {
     return image.left;
   };
   const streamed = Object.assign(Object.create(history), bound(history), { unfinishedAt, storedIn });
-  return { store: { members: store.members, history: streamed as StreamedHistory }, unfinishedAt };
+  return { store: { ...store, history: streamed as StreamedHistory }, unfinishedAt };
 }
 
 function bound(history: ChannelStore["history"]) {

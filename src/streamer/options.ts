@@ -71,7 +71,8 @@ function isChannelStore(value: unknown): boolean {
   return (
     isRecord(value) &&
     has(value.history, "append", "history", "head", "finish", "checkpoint", "unfinished") &&
-    has(value.members, "add", "remove", "channelsOf", "pages", "count", "present", "setState")
+    has(value.members, "add", "remove", "channelsOf", "pages", "count", "present", "setState") &&
+    has(value.parts, "add", "giveUp")
   );
 }
 

@@ -156,6 +156,16 @@ describe("docs/dynamodb.md tells the units of", () => {
     );
   });
 
+  it("a message in parts", async () => {
+    const text = "x".repeat(32_000);
+    const parts = [0, 1, 2, 3].map((index) => ({ message: 1, index, count: 4, text }));
+    await expectDocumented("a message of 128 KB in four parts: `add`, four times", async () => {
+      for (const part of parts) await store.parts.add("c1=", part, world.now());
+    });
+    await store.parts.add("c1=", { ...parts[0]!, message: 2 }, world.now());
+    await expectDocumented("… that is not whole in time: `giveUp`", () => store.parts.giveUp("c1=", 2));
+  });
+
   it("nothing of a channel that was not measured", () => {
     expect(ROWS.map(([name]) => name).sort()).toEqual([...measured].sort());
   });

@@ -10,8 +10,12 @@ const STREAMS: readonly unknown[] = ["channelsOf", "pages", "present", "unfinish
 const SLOW_MS = [50, 600] as const;
 
 /** A store whose calls fail and dawdle, and in which handlers and the process end before and after a message is kept. */
-export function faultyStore({ history, members }: ChannelStore, mischief: Mischief): ChannelStore {
-  return { history: faulty(history, mischief), members: faulty(members, mischief) };
+export function faultyStore({ history, members, parts }: ChannelStore, mischief: Mischief): ChannelStore {
+  return {
+    history: faulty(history, mischief),
+    members: faulty(members, mischief),
+    parts: faulty(parts, mischief),
+  };
 }
 
 type Method = (...args: unknown[]) => unknown;

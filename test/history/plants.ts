@@ -89,7 +89,8 @@ export const PLANTS: readonly string[] = [...Object.keys(STORE_PLANTS), ...Objec
 export function plantedStore(store: ChannelStore, plant: string | undefined): ChannelStore {
   const planted = plant === undefined ? undefined : STORE_PLANTS[plant]?.(store);
   if (planted === undefined) return store;
-  return { history: over(store.history, planted.history), members: over(store.members, planted.members) };
+  const { history, members, parts } = store;
+  return { history: over(history, planted.history), members: over(members, planted.members), parts };
 }
 
 export function plantedHand(hand: Hand, plant: string | undefined): Hand {

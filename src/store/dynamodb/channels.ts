@@ -2,6 +2,7 @@ import type { ChannelStore } from "../channels.ts";
 import { callerOf } from "./connect.ts";
 import { DynamoDBChannelHistory } from "./history.ts";
 import { DynamoDBChannelMembers } from "./members.ts";
+import { DynamoDBMessageParts } from "./message-parts.ts";
 import type { ChannelOptions } from "./options.ts";
 import type { Transport } from "./transport.ts";
 
@@ -13,8 +14,10 @@ export interface DynamoDBChannelStore extends ChannelStore {
 export function channelStoreOver(transport: Transport, options: ChannelOptions): DynamoDBChannelStore {
   const { messageTableName, memberTableName, membersPerPage = 500, now = Date.now, ...calls } = options;
   const callerFor = (tableName: string) => callerOf(transport, { ...calls, tableName });
+  const memberCaller = callerFor(memberTableName);
   return {
     history: new DynamoDBChannelHistory(callerFor(messageTableName)),
-    members: new DynamoDBChannelMembers(callerFor(memberTableName), now, membersPerPage),
+    members: new DynamoDBChannelMembers(memberCaller, now, membersPerPage),
+    parts: new DynamoDBMessageParts(memberCaller),
   };
 }

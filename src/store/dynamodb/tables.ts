@@ -170,7 +170,7 @@ export const MESSAGE_STREAM_SOURCE = {
 
 /** What the attributes of who is in a channel are called. */
 export const MEMBER_ATTRIBUTES = {
-  /** A shard of a channel, or a connection: see member-items.ts. */
+  /** A shard of a channel, a connection, or its parts: see member-items.ts and message-parts.ts. */
   group: "Group",
   item: "Item",
   channel: "Channel",
@@ -184,6 +184,15 @@ export const MEMBER_ATTRIBUTES = {
   state: "State",
   /** Which writes the item has seen last: see presence.ts. */
   updates: "Updates",
+  /** Of a message that comes in parts: its number, how many parts, which have come, and by which write the last did. */
+  message: "Message",
+  count: "Count",
+  arrived: "Arrived",
+  lastBy: "LastBy",
+  /** It is put together no more. */
+  closed: "Closed",
+  /** Of a part. */
+  text: "Text",
   /** ms since the epoch: past it the item is dead, removed or not. */
   liveUntil: "LiveUntil",
   /** Seconds since the epoch: when DynamoDB may remove the item. */

@@ -1,6 +1,7 @@
 import type { ChannelStore } from "../channels.ts";
 import { MemoryHistory } from "./channel-history.ts";
 import { MemoryMembers } from "./channel-members.ts";
+import { MemoryParts } from "./message-parts.ts";
 
 export interface MemoryChannelStoreOptions {
   /** ms since the epoch. Default `Date.now`. */
@@ -12,5 +13,6 @@ export interface MemoryChannelStoreOptions {
  * past the bounds goes with the appends that come; no timer is left.
  */
 export function memoryChannelStore(options: MemoryChannelStoreOptions = {}): ChannelStore {
-  return { history: new MemoryHistory(), members: new MemoryMembers(options.now ?? Date.now) };
+  const { now = Date.now } = options;
+  return { history: new MemoryHistory(), members: new MemoryMembers(now), parts: new MemoryParts() };
 }

@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import type { ChannelStore } from "../channels.ts";
-// Who is in a channel dies with the process, whose sockets they are.
+// Who is in a channel, and what they are about to say, dies with the process, whose sockets they are.
 import { MemoryMembers } from "../memory/channel-members.ts";
+import { MemoryParts } from "../memory/message-parts.ts";
 import { openDatabase } from "./database.ts";
 import { SqliteHistory } from "./history.ts";
 import { checkOptions, type SqliteChannelStoreOptions } from "./options.ts";
@@ -19,6 +20,7 @@ export interface SqliteChannelStore extends ChannelStore {
 interface OpenFile {
   readonly history: SqliteHistory;
   readonly members: MemoryMembers;
+  readonly parts: MemoryParts;
   stores: number;
 }
 
@@ -48,11 +50,11 @@ export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteCh
     openFiles.delete(path);
     file.history.close();
   };
-  return { history: file.history, members: file.members, close };
+  return { history: file.history, members: file.members, parts: file.parts, close };
 }
 
 function openFile(path: string, options: SqliteChannelStoreOptions): OpenFile {
   const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, now = Date.now } = options;
   const history = new SqliteHistory(openDatabase(path, busyTimeoutMs), path);
-  return { history, members: new MemoryMembers(now), stores: 0 };
+  return { history, members: new MemoryMembers(now), parts: new MemoryParts(), stores: 0 };
 }
