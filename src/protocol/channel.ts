@@ -1,12 +1,10 @@
-import { utf8Length } from "./json.ts";
+import { LONE_SURROGATE, utf8Length } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import { Misfit, type Reader } from "./read.ts";
 
 const NAMESPACE = /^[a-z][a-z0-9_-]{0,31}$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const CONTROL = /[\u0000-\u001f\u007f]/;
-/** In unicode mode only half a pair is one. */
-const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
 /** What a channel is called, in its two parts. */
 export interface ChannelName {

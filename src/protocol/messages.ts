@@ -67,6 +67,13 @@ export interface RefreshPayload {
   readonly token: string;
 }
 
+export interface PartPayload {
+  readonly message: number;
+  readonly index: number;
+  readonly count: number;
+  readonly text: string;
+}
+
 /** What the first clients send as `message`. */
 export interface LegacyMessage {
   readonly type: "chat" | "presence" | "stream";
@@ -88,6 +95,7 @@ export interface Payloads {
   readonly stream: StreamPayload;
   readonly heartbeat: HeartbeatPayload;
   readonly refresh: RefreshPayload;
+  readonly part: PartPayload;
   readonly message: LegacyMessage;
 }
 
@@ -251,5 +259,7 @@ export interface Results {
   readonly stream: StreamResult;
   readonly heartbeat: HeartbeatResult;
   readonly refresh: RefreshResult;
+  /** What it is a part of is answered. */
+  readonly part: never;
   readonly message: PublishResult | { readonly [name: string]: never };
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseServerMessage } from "../../test/server-message.ts";
+import { PARTS_MS } from "../store/index.ts";
 import {
   ACTIONS,
   LIMITS,
@@ -66,6 +67,8 @@ describe("PROTOCOL.md", () => {
   it("lists the limits", () => {
     const limits = chapter("## Limits");
     for (const row of [
+      `| a message from a client | ${LIMITS.clientFrameBytes.toLocaleString("en")} bytes in one frame, ${LIMITS.frameBytes.toLocaleString("en")} in parts |`,
+      `| parts of a message | ${LIMITS.parts}, within ${PARTS_MS / 1_000} s |`,
       `| a message to a client | ${LIMITS.frameBytes.toLocaleString("en")} bytes |`,
       `| \`id\` and \`key\` | ${LIMITS.idBytes} bytes |`,
       `| channels in a \`subscribe\`, \`unsubscribe\` or \`heartbeat\` | ${LIMITS.channels} |`,
@@ -180,6 +183,24 @@ describe("parseRequest", () => {
       request({ action: "set_presence", payload: { channel: "room:a", state: "é".repeat((bytes - 2) / 2) } });
     expect(parseRequest(set(LIMITS.stateBytes))).toMatchObject({ action: "set_presence" });
     expect(refusal(set(LIMITS.stateBytes + 2)).code).toBe("VALIDATION_ERROR");
+  });
+
+  it.each([
+    ["a number of its message that is none", { message: 0 }],
+    ["one part alone", { index: 0, count: 1 }],
+    ["more parts than a message has", { count: LIMITS.parts + 1 }],
+    ["a part behind the last", { index: 2 }],
+    ["nothing in it", { text: "" }],
+    ["more than a frame takes", { text: "x".repeat(LIMITS.clientFrameBytes + 1) }],
+    ["half a character", { text: "\u{1F600}".slice(0, 1) }],
+  ])("refuses a part with %s", (_, wrong) => {
+    const part = (fields: object) =>
+      request({ action: "part", payload: { message: 1, count: 2, ...fields } });
+    expect(parseRequest(part({ index: 1, text: "\u{1F600}\u0000" }))).toMatchObject({ action: "part" });
+    expect(refusal(part({ index: 1, text: "x", ...wrong }))).toMatchObject({
+      code: "VALIDATION_ERROR",
+      requestId: "1",
+    });
   });
 
   it("takes a stream's data of as many bytes as it may have, and no more", () => {

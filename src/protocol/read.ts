@@ -1,5 +1,5 @@
 import { ProtocolError } from "./codes.ts";
-import { type Json, utf8Length } from "./json.ts";
+import { type Json, LONE_SURROGATE, utf8Length } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 
 /** Takes a value that a client wrote, and gives it back as what it must be. @throws {Misfit} */
@@ -27,6 +27,15 @@ export function text(min: number, max: number): Reader<string> {
     const bytes = utf8Length(value);
     if (bytes < min || bytes > max) throw new Misfit(path, `must have ${min} to ${max} bytes`);
     return value;
+  };
+}
+
+/** Half of a pair of surrogates has no UTF-8: what is stored of it would not be it. */
+export function wellFormed(reader: Reader<string>): Reader<string> {
+  return (value, path) => {
+    const read = reader(value, path);
+    if (!LONE_SURROGATE.test(read)) return read;
+    throw new Misfit(path, "must not end within a character");
   };
 }
 

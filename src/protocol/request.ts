@@ -16,6 +16,7 @@ import {
   type Reader,
   readAs,
   text,
+  wellFormed,
 } from "./read.ts";
 
 /** A place in a history, as a client or a server writes it. */
@@ -29,6 +30,13 @@ const history = object({
   after: optional(position),
   before: optional(integer(1)),
   limit: optional(integer(1, LIMITS.messages)),
+});
+
+const part = object({
+  message: integer(1),
+  index: integer(0),
+  count: integer(2, LIMITS.parts),
+  text: wellFormed(text(1, LIMITS.clientFrameBytes)),
 });
 
 const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads[Name]> } = {
@@ -63,6 +71,11 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
   stream: object({ channel }),
   heartbeat: object({ positions: optional(mapOf(channel, position, LIMITS.channels)) }),
   refresh: object({ token: text(1, LIMITS.tokenBytes) }),
+  part: (value, path) => {
+    const payload = part(value, path);
+    if (payload.index < payload.count) return payload;
+    throw new Misfit(`${path}.index`, "must be less than count");
+  },
 };
 
 const legacyData = object({ channel });

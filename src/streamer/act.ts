@@ -33,6 +33,8 @@ export function act(request: Request, session: Session, core: Core): Promise<voi
       return heartbeat(request.payload, session, core);
     case "refresh":
       return refresh(request.payload, session, core);
+    case "part":
+      return part(request, session, core);
     case "message":
       return message(request.payload, session, core);
   }
@@ -43,6 +45,15 @@ async function refresh({ token }: RefreshPayload, { ctx }: Session, core: Core):
     throw new LiftError("NOT_FOUND", { message: "There are no tokens to refresh here" });
   }
   await core.refresh(ctx, token);
+}
+
+async function part(
+  { id, payload }: Extract<Request, { action: "part" }>,
+  session: Session,
+  core: Core,
+): Promise<void> {
+  const whole = await core.parts.join(payload, id, session);
+  if (whole !== undefined) await act(whole, session, core);
 }
 
 /** As the first clients speak. */

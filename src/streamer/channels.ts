@@ -38,7 +38,7 @@ export interface NamespaceOptions<Data = unknown, State = unknown> {
    * owner's last connection; default 30,000, minimum 0. Default false. Takes a `schedule`.
    */
   readonly live?: boolean | { readonly graceMs?: number };
-  /** The largest `data`, in bytes of JSON. Default 16,384; 1 to 98,304, of which a client's message takes 32,768. */
+  /** The largest `data`, in bytes of JSON. Default 16,384; 1 to 98,304. */
   readonly maxBytes?: number;
   /** Any Standard Schema, of `data`, whoever publishes it: what it makes of it is stored. Default: any JSON. */
   readonly schema?: Data & StandardSchemaV1;

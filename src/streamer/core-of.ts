@@ -4,6 +4,7 @@ import { invalid } from "./check-options.ts";
 import type { Core } from "./core.ts";
 import { Departures } from "./departures.ts";
 import { FanOut } from "./fan-out.ts";
+import { Parts } from "./parts.ts";
 import { StreamLog } from "./stream-log.ts";
 import { Streams } from "./streams.ts";
 import { Sweep } from "./sweep.ts";
@@ -36,6 +37,7 @@ export function coreOf(ground: Ground, rest: Pick<Core, "maxSubscriptions" | "re
     streamLog,
     streams,
     viewers,
+    parts: new Parts(store.parts, schedule, now),
     departures: new Departures(store, fanOut, { channels, streams, viewers }, now),
     turns: new Turns(),
     sweep: new Sweep(schedule, channels, now, heartbeatMs),

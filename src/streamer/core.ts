@@ -3,6 +3,7 @@ import type { ChannelStore, TimeBudget } from "../store/index.ts";
 import type { Channels, Identity } from "./channels.ts";
 import type { Departures } from "./departures.ts";
 import type { FanOut } from "./fan-out.ts";
+import type { Parts } from "./parts.ts";
 import type { StreamLog } from "./stream-log.ts";
 import type { Streams } from "./streams.ts";
 import type { Sweep } from "./sweep.ts";
@@ -20,6 +21,7 @@ export interface Core {
   readonly streamLog: StreamLog;
   readonly streams: Streams;
   readonly viewers: Viewers;
+  readonly parts: Parts;
   readonly maxSubscriptions: number;
   /** ms since the epoch. */
   readonly now: () => number;

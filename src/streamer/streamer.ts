@@ -22,6 +22,7 @@ import { type HistoryRequest, readHistory } from "./history.ts";
 import { assertOpen, identityOf } from "./identity.ts";
 import { type FanOutHandler, type FanOutOptions, fanOutHandler } from "./left-behind.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
+import { PARTS } from "./parts.ts";
 import { userPresence } from "./presence.ts";
 import { fanOutStored, publishTo } from "./publish.ts";
 import type { SchemaTypes } from "./schema-types.ts";
@@ -83,11 +84,12 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx) });
     this.app.use(auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
-    const { sweep, streams, viewers, departures } = this.#core;
+    const { sweep, streams, viewers, departures, parts } = this.#core;
     this.#scheduled(SWEEP, (item, tick, scope) => sweep.look(item, tick, scope, this.#core));
     for (const kind of [OWNER_LEFT, STREAM_MET]) {
       this.#scheduled(kind, (item, tick, scope) => streams.look(item, tick, scope, this.#core));
     }
+    this.#scheduled(PARTS, (item, _tick, scope) => parts.look(item, scope));
     this.#scheduled(VIEWERS, async ({ id }, _tick, scope) => {
       await departures.removeGone(await viewers.changed(id, scope), scope);
     });
