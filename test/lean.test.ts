@@ -30,6 +30,15 @@ it("is nobody's package but this one where DynamoDB is reached without the AWS S
   expect(await packagesIn(app("lift-ws/store/dynamodb/lean"))).toEqual([]);
 });
 
+it("is nobody's package where channels have a rate that is counted in memory", async () => {
+  const code = `
+    import { memoryChannelStore } from "lift-ws/store/memory";
+    import { createStreamer } from "lift-ws/streamer";
+    const channels = { room: { rate: { limit: 1, windowMs: 1_000 } } };
+    export const handler = createStreamer({ channels, store: memoryChannelStore() }).app.webSocketHandler();`;
+  expect(await packagesIn(code)).toEqual([]);
+});
+
 it("is the AWS SDK's client for DynamoDB where that is asked for, and none for sending", async () => {
   const packages = await packagesIn(app("lift-ws/store/dynamodb"));
   expect(packages).toContain("@aws-sdk/client-dynamodb");

@@ -45,6 +45,13 @@ describe("options", () => {
     [{ stateSchema: z.string() }, "channels.room.stateSchema: nobody shows anything without presence"],
     [{ maxBytes: 0 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
     [{ maxBytes: 98_305 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
+    [{ rate: 5 }, "channels.room.rate takes an object"],
+    [{ rate: { limit: 0, windowMs: 1 } }, "channels.room.rate: Option limit is invalid: 0"],
+    [{ rate: { limit: 1, windowMs: 0 } }, "channels.room.rate: Option windowMs is invalid: 0"],
+    [{ rate: { limiter: {} } }, "channels.room.rate: Option limiter is invalid"],
+    [{ rate: { by: "ip", limit: 1, windowMs: 1 } }, "channels.room.rate: Unknown option by; there are"],
+    [{ rate: { limit: 1 } }, "channels.room.rate: A rate needs either a limit and its windowMs or a"],
+    [{ rate: {} }, "channels.room.rate: A rate needs either a limit and its windowMs or a limiter"],
   ])("of a namespace can't be %o", (room, message) => {
     const options = { channels: { room: room as NamespaceOptions }, store };
     expect(() => createStreamer(options)).toThrow(

@@ -1,8 +1,18 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LiftError } from "../lift/index.ts";
+import { type Rate, RateCounter } from "../lift/middleware/rate-limit.ts";
 import { type ChannelName, LIMITS, parseChannel } from "../protocol/index.ts";
 import type { HistoryBounds } from "../store/index.ts";
-import { type Check, checkOptions, FLAG, FUNCTION, integer, isRecord, RECORD } from "./check-options.ts";
+import {
+  type Check,
+  checkOptions,
+  FLAG,
+  FUNCTION,
+  integer,
+  invalid,
+  isRecord,
+  RECORD,
+} from "./check-options.ts";
 import { channelKey, channelOf } from "./keys.ts";
 
 /** Who asks, as the server has established it on `$connect`. */
@@ -40,6 +50,12 @@ export interface NamespaceOptions<Data = unknown, State = unknown> {
   readonly live?: boolean | { readonly graceMs?: number };
   /** The largest `data`, in bytes of JSON. Default 16,384; 1 to 98,304. */
   readonly maxBytes?: number;
+  /**
+   * How often one publisher, a user or an anonymous connection, may `publish` to one of the channels: `limit` times in
+   * `windowMs`, counted in this process, or as a `limiter` says, for all processes. `set_presence` and `stream_start`
+   * are counted likewise, each for itself. Default: any number; the server's own are never counted.
+   */
+  readonly rate?: Rate;
   /** Any Standard Schema, of `data`, whoever publishes it: what it makes of it is stored. Default: any JSON. */
   readonly schema?: Data & StandardSchemaV1;
   /** As `schema`, of what users show of themselves. With `presence` only. */
@@ -61,6 +77,7 @@ export interface Namespace {
   readonly subscribe: readonly Rule[];
   readonly publish: readonly Rule[];
   readonly maxBytes: number;
+  readonly rate: RateCounter | undefined;
   readonly schema: StandardSchemaV1 | undefined;
   readonly stateSchema: StandardSchemaV1 | undefined;
 }
@@ -96,6 +113,7 @@ const CHECKS: { readonly [Name in keyof Required<NamespaceOptions>]: Check } = {
   subscribe: FUNCTION,
   publish: FUNCTION,
   maxBytes: integer(1, MAX_DATA_BYTES),
+  rate: RECORD,
   schema: SCHEMA,
   stateSchema: SCHEMA,
 };
@@ -123,7 +141,7 @@ export class Channels {
   readonly #namespaces: ReadonlyMap<string, Namespace>;
 
   /** @throws {LiftError} INVALID_OPTION */
-  constructor(options: { readonly [namespace: string]: NamespaceOptions }) {
+  constructor(options: { readonly [namespace: string]: NamespaceOptions }, now: () => number) {
     const isNamespace = (name: string) => parseChannel(`${name}:x`)?.namespace === name;
     const names = Object.keys(options);
     const wrong = names.find((name) => !isNamespace(name));
@@ -132,7 +150,7 @@ export class Channels {
       throw new LiftError("INVALID_OPTION", { message });
     }
     this.#namespaces = new Map(
-      names.map((name) => [name, readNamespace(name, options[name] as NamespaceOptions)]),
+      names.map((name) => [name, readNamespace(name, options[name] as NamespaceOptions, now)]),
     );
   }
 
@@ -183,7 +201,7 @@ export function assertLive({ namespace }: Channel): void {
     throw new LiftError("NOT_FOUND", { message: "The namespace has no streams" });
 }
 
-function readNamespace(name: string, options: NamespaceOptions): Namespace {
+function readNamespace(name: string, options: NamespaceOptions, now: () => number): Namespace {
   const where = `channels.${name}.`;
   checkOptions(options, CHECKS, where);
   const { delivery = "at-least-once", history, presence = false, live = false, maxBytes = 16_384 } = options;
@@ -209,9 +227,18 @@ function readNamespace(name: string, options: NamespaceOptions): Namespace {
     subscribe: own === undefined ? [options.subscribe ?? nobody] : [own, ...listed(options.subscribe)],
     publish: [options.publish ?? nobody],
     maxBytes,
+    rate: options.rate && readRate(`${where}rate`, options.rate, now),
     schema,
     stateSchema,
   };
+}
+
+function readRate(where: string, rate: Rate, now: () => number): RateCounter {
+  try {
+    return new RateCounter("streamer", rate, "open", now);
+  } catch (thrown) {
+    throw invalid(`${where}: ${(thrown as Error).message}`);
+  }
 }
 
 function listed(rule: Rule | undefined): Rule[] {

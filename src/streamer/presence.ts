@@ -6,6 +6,7 @@ import { assertMay, assertPresence, type Channel } from "./channels.ts";
 import type { Core, Session } from "./core.ts";
 import { fromStore } from "./failures.ts";
 import { Space } from "./messages.ts";
+import { assertRate } from "./rates.ts";
 import { takeState } from "./schemas.ts";
 
 export async function presence(
@@ -47,6 +48,7 @@ export async function setPresence(
   const { userId } = identity;
   if (userId === undefined)
     throw new LiftError("UNAUTHORIZED", { message: "Who is anonymous shows nothing" });
+  await assertRate("set_presence", channel, session);
   const state = await takeState(channel, given);
   const isThere = await fromStore(core.store.members.setState(channel.key, userId, state, budget));
   if (!isThere) throw new LiftError("FORBIDDEN", { message: "The user is not in the channel" });

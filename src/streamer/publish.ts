@@ -9,6 +9,7 @@ import { fromStore, log } from "./failures.ts";
 import type { Reached } from "./fan-out.ts";
 import { channelKeyOf, channelOf, partOf } from "./keys.ts";
 import { channelMessage } from "./messages.ts";
+import { assertRate } from "./rates.ts";
 import { takeData } from "./schemas.ts";
 import { streamMessage } from "./stream-log.ts";
 
@@ -38,6 +39,7 @@ export async function publish(payload: PublishPayload, session: Session, core: C
   const { identity } = session;
   const channel = core.channels.find(payload.channel, identity.tenantId);
   await assertMay("publish", identity, channel);
+  await assertRate("publish", channel, session);
   const { data, key, others } = payload;
   const { userId } = identity;
   const except = others === true ? session.ctx.connectionId : undefined;

@@ -73,7 +73,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     const { channels, store, auth, middleware = [], maxSubscriptions = 100, heartbeatMs, ...lift } = options;
     const { logger = jsonLogger(), now = Date.now } = lift;
     this.#core = coreOf(
-      { store, schedule: lift.schedule, now, heartbeatMs, channels: new Channels(channels) },
+      { store, schedule: lift.schedule, now, heartbeatMs, channels: new Channels(channels, now) },
       {
         maxSubscriptions,
         refresh: auth?.refresh,

@@ -7,6 +7,7 @@ import type { Core, Scope, Session } from "./core.ts";
 import { allFromStore, fromStore } from "./failures.ts";
 import { partKey } from "./keys.ts";
 import { fanOutStored } from "./publish.ts";
+import { assertRate } from "./rates.ts";
 
 /** The kinds of the items that look whether a stream has its owner still: one has left; a process has met the stream. */
 export const OWNER_LEFT = "streamer:stream.left";
@@ -95,6 +96,7 @@ export async function streamStart(
   const { key } = channel;
   const { userId: user } = identity;
   if (user === undefined) throw new LiftError("UNAUTHORIZED", { message: "Who is anonymous owns no stream" });
+  await assertRate("stream_start", channel, session);
   assertOwn(await core.streamLog.live(key, budget), user);
   // Before there is anything to own: when this connection ends, somebody looks.
   await core.streams.hold(key, user, session, core);

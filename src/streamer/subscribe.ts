@@ -15,6 +15,7 @@ import { allFromStore, errorBody, fromStore } from "./failures.ts";
 import { readAfter, readPage } from "./history.ts";
 import { channelKey, partOf } from "./keys.ts";
 import { channelMessages, Space } from "./messages.ts";
+import { assertRate } from "./rates.ts";
 import { takeState } from "./schemas.ts";
 import { liveIn } from "./streams.ts";
 
@@ -136,9 +137,11 @@ async function join(asked: Asked, session: Session, { store, now }: Core): Promi
     joinedAt: now(),
     expiresAt,
   };
+  const shows = userId !== undefined && request.state !== undefined;
   try {
+    // Of who is there already it is one more `set_presence`.
+    if (shows && asked.isNew !== true) await assertRate("set_presence", channel, session);
     const isNew = await fromStore(store.members.add(channel.key, member, budget));
-    const shows = userId !== undefined && request.state !== undefined;
     if (shows) await fromStore(store.members.setState(channel.key, userId, request.state, budget));
     return { ...asked, event: isNew ? "join" : shows ? "update" : undefined };
   } catch (thrown) {

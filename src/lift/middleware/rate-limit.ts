@@ -1,33 +1,25 @@
 import { isConnectEvent, isMessageEvent } from "../../apigw/index.ts";
-import { checkOptions, hasMethods, isFunction } from "../check-options.ts";
+import { checkOptions, isFunction } from "../check-options.ts";
 import type { Middleware } from "../compose.ts";
 import type { AnyContext } from "../context.ts";
 import { LiftError } from "../errors.ts";
 import { isLifecycle } from "../router.ts";
-import { MemoryLimiter, type RateLimiter } from "./memory-limiter.ts";
+import { isWholeRate, type MemoryRate, RATE_OPTIONS, RateCounter, type StoredRate } from "./rate-counter.ts";
 import { keyOf, needsNoIdentity, type RateLimitKey } from "./rate-limit-key.ts";
 
 export type { RateLimiter } from "./memory-limiter.ts";
+export { type MemoryRate, type Rate, RateCounter, type StoredRate } from "./rate-counter.ts";
 export type { RateLimitKey } from "./rate-limit-key.ts";
 
-interface RateLimitBase {
+interface Keyed {
   readonly by: RateLimitKey;
-  /** Whether an event passes when the limiter's store fails. Default: `closed` for connects, else `open`. */
-  readonly onStoreFailure?: "open" | "closed";
 }
 
 /** Counted in this process's memory. */
-export interface MemoryRateLimit extends RateLimitBase {
-  /** Events per window; an integer from 1. */
-  readonly limit: number;
-  /** ms; minimum 1. A key's window begins with its first event. */
-  readonly windowMs: number;
-}
+export interface MemoryRateLimit extends MemoryRate, Keyed {}
 
 /** Counted by a limiter of `rate-limiter-flexible`, in DynamoDB for one: its limit and window are its own. */
-export interface StoredRateLimit extends RateLimitBase {
-  readonly limiter: RateLimiter;
-}
+export interface StoredRateLimit extends StoredRate, Keyed {}
 
 export type RateLimit = MemoryRateLimit | StoredRateLimit;
 
@@ -49,11 +41,8 @@ export const defaultRateLimits = {
 
 /** One limit, at work. */
 interface Counter {
-  /** Keeps the keys of two limits apart that share a limiter. */
-  readonly scope: string;
   readonly by: RateLimitKey;
-  readonly limiter: RateLimiter;
-  readonly open: boolean;
+  readonly counter: RateCounter;
 }
 
 interface Counters {
@@ -94,24 +83,9 @@ function countersOf(ctx: AnyContext, { connects, messages, routes }: Counters): 
 }
 
 /** @throws {LiftError} RATE_LIMITED, UNAVAILABLE */
-async function count(ctx: AnyContext, { scope, by, limiter, open }: Counter): Promise<void> {
+async function count(ctx: AnyContext, { by, counter }: Counter): Promise<void> {
   const key = await keyOf(ctx, by);
-  if (key === undefined) return;
-  try {
-    await limiter.consume(`${scope}:${key}`);
-  } catch (thrown) {
-    const retryAfterMs = waitOf(thrown);
-    if (retryAfterMs !== undefined) throw new LiftError("RATE_LIMITED", { details: { retryAfterMs } });
-    if (!open) throw new LiftError("UNAVAILABLE", { cause: thrown });
-    ctx.logger.warn("The rate limit's store failed; the event passes", { error: thrown });
-  }
-}
-
-/** How long a refusal says to wait, in ms; `undefined`: it is no refusal but a failure. */
-function waitOf(thrown: unknown): number | undefined {
-  if (thrown instanceof Error || typeof thrown !== "object" || thrown === null) return undefined;
-  const { msBeforeNext } = thrown as { msBeforeNext?: unknown };
-  return typeof msBeforeNext === "number" ? Math.max(Math.ceil(msBeforeNext), 0) : undefined;
+  if (key !== undefined) await counter.count(key, ctx.logger);
 }
 
 function pick(counters: Counters, wanted: (counter: Counter) => boolean): Counters | undefined {
@@ -129,10 +103,7 @@ const KEYS = ["connection", "user", "tenant", "ip"];
 
 const LIMIT_OPTIONS = {
   by: (value: unknown) => isFunction(value) || KEYS.includes(value as string),
-  onStoreFailure: (value: unknown) => value === "open" || value === "closed",
-  limit: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
-  windowMs: (value: unknown) => Number.isFinite(value) && (value as number) >= 1,
-  limiter: hasMethods("consume"),
+  ...RATE_OPTIONS,
 };
 
 /** @throws {LiftError} INVALID_OPTION */
@@ -160,15 +131,11 @@ function readLimit(
   now: () => number,
 ): Counter {
   checkOptions(limit, LIMIT_OPTIONS);
-  const { by, onStoreFailure = onFailure } = limit;
-  const given = limit as Partial<MemoryRateLimit & StoredRateLimit>;
-  const counted = given.limit !== undefined && given.windowMs !== undefined;
-  const partly = given.limit !== undefined || given.windowMs !== undefined;
-  if (by === undefined || (given.limiter === undefined ? !counted : partly)) {
+  const { by, ...rate } = limit;
+  if (by === undefined || !isWholeRate(rate)) {
     throw invalid(`${scope} needs \`by\`, and either a limit and its windowMs or a limiter`);
   }
-  const limiter = given.limiter ?? new MemoryLimiter(given.limit as number, given.windowMs as number, now);
-  return { scope, by, limiter, open: onStoreFailure === "open" };
+  return { by, counter: new RateCounter(scope, rate, onFailure, now) };
 }
 
 function invalid(message: string): LiftError {

@@ -1,0 +1,82 @@
+import { checkOptions, hasMethods } from "../check-options.ts";
+import { LiftError } from "../errors.ts";
+import type { Logger } from "../logger.ts";
+import { MemoryLimiter, type RateLimiter } from "./memory-limiter.ts";
+
+interface RateBase {
+  /** Whether something passes when the limiter's store fails. Default: `closed` for connects, else `open`. */
+  readonly onStoreFailure?: "open" | "closed";
+}
+
+/** Counted in this process's memory. */
+export interface MemoryRate extends RateBase {
+  /** Events per window; an integer from 1. */
+  readonly limit: number;
+  /** ms; minimum 1. A key's window begins with its first event. */
+  readonly windowMs: number;
+}
+
+/** Counted by a limiter of `rate-limiter-flexible`, in DynamoDB for one: its limit and window are its own. */
+export interface StoredRate extends RateBase {
+  readonly limiter: RateLimiter;
+}
+
+export type Rate = MemoryRate | StoredRate;
+
+export const RATE_OPTIONS = {
+  onStoreFailure: (value: unknown) => value === "open" || value === "closed",
+  limit: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
+  windowMs: (value: unknown) => Number.isFinite(value) && (value as number) >= 1,
+  limiter: hasMethods("consume"),
+};
+
+/** Whether a rate is counted in one way, and in one only. */
+export function isWholeRate(rate: object): boolean {
+  const { limit, windowMs, limiter } = rate as Partial<MemoryRate & StoredRate>;
+  return limiter === undefined
+    ? limit !== undefined && windowMs !== undefined
+    : limit === undefined && windowMs === undefined;
+}
+
+/** One rate, at work. */
+export class RateCounter {
+  readonly #scope: string;
+  readonly #limiter: RateLimiter;
+  readonly #open: boolean;
+
+  /**
+   * @param scope keeps the keys of two counters apart that share a limiter
+   * @param onStoreFailure where the rate says nothing of it
+   * @throws {LiftError} INVALID_OPTION
+   */
+  constructor(scope: string, rate: Rate, onStoreFailure: "open" | "closed", now: () => number) {
+    checkOptions(rate, RATE_OPTIONS);
+    if (!isWholeRate(rate)) {
+      throw new LiftError("INVALID_OPTION", {
+        message: "A rate needs either a limit and its windowMs or a limiter",
+      });
+    }
+    this.#scope = scope;
+    this.#limiter = "limiter" in rate ? rate.limiter : new MemoryLimiter(rate.limit, rate.windowMs, now);
+    this.#open = (rate.onStoreFailure ?? onStoreFailure) === "open";
+  }
+
+  /** @throws {LiftError} RATE_LIMITED, UNAVAILABLE */
+  async count(key: string, logger: Logger): Promise<void> {
+    try {
+      await this.#limiter.consume(`${this.#scope}:${key}`);
+    } catch (thrown) {
+      const retryAfterMs = waitOf(thrown);
+      if (retryAfterMs !== undefined) throw new LiftError("RATE_LIMITED", { details: { retryAfterMs } });
+      if (!this.#open) throw new LiftError("UNAVAILABLE", { cause: thrown });
+      logger.warn("The rate limit's store failed; the event passes", { error: thrown });
+    }
+  }
+}
+
+/** How long a refusal says to wait, in ms; `undefined`: it is no refusal but a failure. */
+function waitOf(thrown: unknown): number | undefined {
+  if (thrown instanceof Error || typeof thrown !== "object" || thrown === null) return undefined;
+  const { msBeforeNext } = thrown as { msBeforeNext?: unknown };
+  return typeof msBeforeNext === "number" ? Math.max(Math.ceil(msBeforeNext), 0) : undefined;
+}

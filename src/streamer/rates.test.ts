@@ -1,0 +1,154 @@
+import { RateLimiterMemory } from "rate-limiter-flexible";
+import { describe, expect, it } from "vitest";
+import { type Client, OPEN, START, streamerWorld } from "../../test/streamer-world.ts";
+import { memorySchedule } from "../store/memory/index.ts";
+import type { NamespaceOptions } from "./index.ts";
+
+const ROOM = "room:lobby";
+const TWO = { limit: 2, windowMs: 1_000 };
+
+type Rate = NonNullable<NamespaceOptions["rate"]>;
+
+function world(rate: Rate) {
+  const room = { ...OPEN, presence: true, live: true, rate };
+  const flash = { ...OPEN, delivery: "at-most-once", rate } as const;
+  return streamerWorld({ channels: { room, flash }, schedule: memorySchedule() });
+}
+
+const publish = (client: Client, channel = ROOM) => client.ask("publish", { channel, data: 1 });
+const codeOf = ({ error }: { error?: { code: string } }) => error?.code;
+
+/** How many of three more publications are let through. */
+async function letThrough(client: Client, channel = ROOM): Promise<number> {
+  const answers = [];
+  for (let i = 0; i < 3; i++) answers.push(await publish(client, channel));
+  return answers.filter(({ type }) => type === "response").length;
+}
+
+describe("the rate of a namespace", () => {
+  it("refuses what is over it, says how long to wait, and stores nothing of it", async () => {
+    const { client, streamer, later } = world(TWO);
+    const ada = await client("ada-1", { user: "ada" });
+    await publish(ada);
+    later(300);
+    await publish(ada);
+    expect(await publish(ada)).toEqual({
+      type: "error",
+      request_id: expect.any(String),
+      error: {
+        code: "RATE_LIMITED",
+        message: expect.any(String),
+        retry: true,
+        details: { retryAfterMs: 700 },
+      },
+    });
+    expect((await streamer.history(ROOM)).position.offset).toBe(2);
+    later(700);
+    expect((await publish(ada)).data.position.offset).toBe(3);
+  });
+
+  it("is a user's of a tenant, whatever connections they have, and nobody else's", async () => {
+    const { client } = world(TWO);
+    const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+    expect(await letThrough(ada)).toBe(2);
+    expect(await letThrough(await client("ada-2", { user: "ada", tenant: "acme" }))).toBe(0);
+    expect(await letThrough(await client("ada-3", { user: "ada", tenant: "other" }))).toBe(2);
+    expect(await letThrough(await client("bob-1", { user: "bob", tenant: "acme" }))).toBe(2);
+  });
+
+  it("is each anonymous connection's own, also where a user has its id for a name", async () => {
+    const { client } = world(TWO);
+    expect(await letThrough(await client("one"))).toBe(2);
+    expect(await letThrough(await client("two"))).toBe(2);
+    expect(await letThrough(await client("three", { user: "two" }))).toBe(2);
+  });
+
+  it("is each channel's own, in one that keeps nothing too", async () => {
+    const { client } = world(TWO);
+    const ada = await client("ada-1", { user: "ada" });
+    expect([
+      await letThrough(ada),
+      await letThrough(ada, "room:other"),
+      await letThrough(ada, "flash:a"),
+    ]).toEqual([2, 2, 2]);
+  });
+
+  it("is not the server's", async () => {
+    const { client, streamer } = world(TWO);
+    for (let i = 0; i < 3; i++) await streamer.publish(ROOM, i, { userId: "ada" });
+    expect(await letThrough(await client("ada-1", { user: "ada" }))).toBe(2);
+  });
+
+  it("is asked after the rules, so that who may not is told that", async () => {
+    const room = { publish: () => false, rate: { limit: 1, windowMs: 1_000 } };
+    const { client } = streamerWorld({ channels: { room } });
+    const ada = await client("ada-1", { user: "ada" });
+    expect([codeOf(await publish(ada)), codeOf(await publish(ada))]).toEqual(["FORBIDDEN", "FORBIDDEN"]);
+  });
+
+  it("holds for the first clients' messages too", async () => {
+    const { client } = world(TWO);
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    const say = (type: string) => ada.send({ id: "m", action: "message", type, data: { channel: ROOM } });
+    for (const type of ["chat", "presence"]) {
+      await say(type);
+      await say(type);
+      expect(await say(type)).toMatchObject([{ type: "error", error: { code: "RATE_LIMITED" } }]);
+    }
+  });
+
+  it("counts states and streams, each apart from messages", async () => {
+    const { client } = world({ limit: 1, windowMs: 1_000 });
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    const once = async (ask: () => Promise<{ error?: { code: string } }>) => {
+      expect(codeOf(await ask())).toBeUndefined();
+      expect(codeOf(await ask())).toBe("RATE_LIMITED");
+    };
+    await once(() => publish(ada));
+    await once(() => ada.ask("set_presence", { channel: ROOM, state: 1 }));
+    await once(() => ada.ask("stream_start", { channel: ROOM }));
+  });
+
+  it("counts a state that comes with one more subscribe, not with the first", async () => {
+    const { client, streamer } = world({ limit: 1, windowMs: 1_000 });
+    const ada = await client("ada-1", { user: "ada" });
+    const subscribe = async (state: number) =>
+      (await ada.ask("subscribe", { channels: [{ channel: ROOM, state }] })).data.channels[0];
+    expect(codeOf(await subscribe(1))).toBeUndefined();
+    expect(codeOf(await subscribe(2))).toBeUndefined();
+    expect(codeOf(await subscribe(3))).toBe("RATE_LIMITED");
+    for await (const one of streamer.presence(ROOM)) {
+      expect(one).toEqual({ user: "ada", since: START, state: 2 });
+    }
+  });
+});
+
+describe("a limiter that is handed in", () => {
+  it("counts for all processes that share it", async () => {
+    const limiter = new RateLimiterMemory({ points: 2, duration: 60 });
+    const one = await world({ limiter }).client("ada-1", { user: "ada" });
+    const other = await world({ limiter }).client("ada-2", { user: "ada" });
+    expect([await letThrough(one), await letThrough(other)]).toEqual([2, 0]);
+  });
+
+  it("gets keys that a store takes, however long the names are", async () => {
+    const keys: string[] = [];
+    const limiter = { consume: async (key: string) => keys.push(key) };
+    const ada = await world({ limiter }).client("ada-1", { user: "a".repeat(600), tenant: "t".repeat(600) });
+    await publish(ada, `room:${"x".repeat(200)}`);
+    expect(keys).toEqual([expect.stringMatching(/^streamer:.{43}$/)]);
+  });
+
+  it.each([
+    [undefined, undefined],
+    ["open", undefined],
+    ["closed", "UNAVAILABLE"],
+  ] as const)("that fails is, where %s is asked for, answered %s", async (onStoreFailure, code) => {
+    const limiter = { consume: () => Promise.reject(new Error("no table")) };
+    const { client, lines } = world({ limiter, ...(onStoreFailure && { onStoreFailure }) });
+    expect(codeOf(await publish(await client("ada-1", { user: "ada" })))).toBe(code);
+    expect(lines.join()).toContain("no table");
+  });
+});
