@@ -5,6 +5,7 @@ import type { Core } from "./core.ts";
 import { Departures } from "./departures.ts";
 import { FanOut } from "./fan-out.ts";
 import { Parts } from "./parts.ts";
+import { SecondTries } from "./second-tries.ts";
 import { StreamLog } from "./stream-log.ts";
 import { Streams } from "./streams.ts";
 import { Sweep } from "./sweep.ts";
@@ -34,6 +35,7 @@ export function coreOf(ground: Ground, rest: Pick<Core, "maxSubscriptions" | "re
     store,
     now,
     fanOut,
+    secondTries: new SecondTries(store.history, schedule, now),
     streamLog,
     streams,
     viewers,

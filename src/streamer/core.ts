@@ -4,6 +4,7 @@ import type { Channels, Identity } from "./channels.ts";
 import type { Departures } from "./departures.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { Parts } from "./parts.ts";
+import type { SecondTries } from "./second-tries.ts";
 import type { StreamLog } from "./stream-log.ts";
 import type { Streams } from "./streams.ts";
 import type { Sweep } from "./sweep.ts";
@@ -15,6 +16,7 @@ export interface Core {
   readonly channels: Channels;
   readonly store: ChannelStore;
   readonly fanOut: FanOut;
+  readonly secondTries: SecondTries;
   readonly departures: Departures;
   readonly turns: Turns;
   readonly sweep: Sweep;

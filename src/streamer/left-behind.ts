@@ -42,7 +42,7 @@ const CHECKS: { readonly [Name in keyof Required<FanOutOptions>]: Check } = { gr
 const CONCURRENCY = 16;
 
 /** With less time than this, in ms, nothing is begun. */
-const LEAST_MS = 1_000;
+export const LEAST_MS = 1_000;
 
 /**
  * Fans out what a publisher has stored and left, because it died or ran out of time.
@@ -122,6 +122,6 @@ async function finishLeft(
   }
 }
 
-function isStreamed(history: ChannelHistory): history is StreamedHistory {
+export function isStreamed(history: ChannelHistory): history is StreamedHistory {
   return "storedIn" in history && "unfinishedAt" in history;
 }

@@ -106,18 +106,32 @@ async function handOver(
   return { result: { id }, fanOut: () => departures.removeGone(gone, scope) };
 }
 
+/** A message that is stored, in whose channel. */
+type Stored = Pick<Appended, "epoch" | "message">;
+
 /**
- * Sends a stored message to whoever is in the channel. What fails stays unfinished in the store, for `resume`, and
+ * Sends a stored message to whoever is in the channel. What fails stays unfinished in the store and is tried again, and
  * meanwhile its subscribers find out by the next position. Never rejects.
  * @param from where another has left it
  * @returns whether it has been sent to everyone
  */
-export async function fanOutStored(
+export function fanOutStored(
   key: string,
-  { epoch, message }: Pick<Appended, "epoch" | "message">,
+  stored: Stored,
+  scope: Scope,
+  core: Core,
+  from?: string,
+): Promise<boolean> {
+  const { offset } = stored.message;
+  return core.secondTries.watch(key, offset, scope, () => sendStored(key, stored, scope, core, from));
+}
+
+async function sendStored(
+  key: string,
+  { epoch, message }: Stored,
   scope: Scope,
   { fanOut, departures, store: { history } }: Core,
-  from?: string,
+  from: string | undefined,
 ): Promise<boolean> {
   const { offset, id } = message;
   const failed = (what: string) => (error: unknown) =>

@@ -24,10 +24,11 @@ import { type FanOutHandler, type FanOutOptions, fanOutHandler } from "./left-be
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { PARTS } from "./parts.ts";
 import { userPresence } from "./presence.ts";
-import { fanOutStored, publishTo } from "./publish.ts";
+import { publishTo } from "./publish.ts";
 import type { SchemaTypes } from "./schema-types.ts";
 import { asSent } from "./schemas.ts";
 import { eventScope, serverScope, tickScope } from "./scopes.ts";
+import { GO_ON } from "./second-tries.ts";
 import { endStream, liveIn, OWNER_LEFT, STREAM_MET } from "./streams.ts";
 import { SWEEP } from "./sweep.ts";
 import { VIEWERS } from "./viewers.ts";
@@ -84,12 +85,13 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx) });
     this.app.use(auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
-    const { sweep, streams, viewers, departures, parts } = this.#core;
+    const { sweep, streams, viewers, departures, parts, secondTries } = this.#core;
     this.#scheduled(SWEEP, (item, tick, scope) => sweep.look(item, tick, scope, this.#core));
     for (const kind of [OWNER_LEFT, STREAM_MET]) {
       this.#scheduled(kind, (item, tick, scope) => streams.look(item, tick, scope, this.#core));
     }
     this.#scheduled(PARTS, (item, _tick, scope) => parts.look(item, scope));
+    this.#scheduled(GO_ON, (_item, _tick, scope) => secondTries.look(scope, this.#core));
     this.#scheduled(VIEWERS, async ({ id }, _tick, scope) => {
       await departures.removeGone(await viewers.changed(id, scope), scope);
     });
@@ -159,11 +161,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * it when one starts. Resolves to how many it has finished; what fails stays, and the log has the reasons.
    */
   async resume({ storedBefore = this.#core.now(), context }: ResumeOptions = {}): Promise<number> {
-    let finished = 0;
-    for await (const { channel, cursor, ...stored } of this.#core.store.history.unfinished(storedBefore)) {
-      if (await fanOutStored(channel, stored, this.#scope(context), this.#core, cursor)) finished++;
-    }
-    return finished;
+    return this.#core.secondTries.goOn(storedBefore, this.#scope(context), this.#core);
   }
 
   /**
