@@ -74,6 +74,17 @@ export interface PartPayload {
   readonly text: string;
 }
 
+export interface UploadPayload {
+  readonly channel: string;
+  readonly bytes: number;
+  readonly contentType?: string;
+}
+
+export interface DownloadPayload {
+  readonly channel: string;
+  readonly blob: string;
+}
+
 /** What the first clients send as `message`. */
 export interface LegacyMessage {
   readonly type: "chat" | "presence" | "stream";
@@ -95,6 +106,8 @@ export interface Payloads {
   readonly stream: StreamPayload;
   readonly heartbeat: HeartbeatPayload;
   readonly refresh: RefreshPayload;
+  readonly upload: UploadPayload;
+  readonly download: DownloadPayload;
   readonly part: PartPayload;
   readonly message: LegacyMessage;
 }
@@ -246,6 +259,18 @@ export interface RefreshResult {
   readonly expiresAt?: number;
 }
 
+export interface UploadResult {
+  readonly blob: string;
+  readonly url: string;
+  readonly headers: { readonly [name: string]: string };
+  readonly expiresAt: number;
+}
+
+export interface DownloadResult {
+  readonly url: string;
+  readonly expiresAt: number;
+}
+
 /** What each action's `response` carries. */
 export interface Results {
   readonly subscribe: SubscribeResult;
@@ -259,6 +284,8 @@ export interface Results {
   readonly stream: StreamResult;
   readonly heartbeat: HeartbeatResult;
   readonly refresh: RefreshResult;
+  readonly upload: UploadResult;
+  readonly download: DownloadResult;
   /** What it is a part of is answered. */
   readonly part: never;
   readonly message: PublishResult | { readonly [name: string]: never };

@@ -32,6 +32,13 @@ const history = object({
   limit: optional(integer(1, LIMITS.messages)),
 });
 
+/** It becomes a header. */
+const contentType: Reader<string> = (value, path) => {
+  const type = text(1, LIMITS.idBytes)(value, path);
+  if (/^[\w.+-]+\/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*$/.test(type)) return type;
+  throw new Misfit(path, "must be a media type, such as image/png");
+};
+
 const part = object({
   message: integer(1),
   index: integer(0),
@@ -71,6 +78,8 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
   stream: object({ channel }),
   heartbeat: object({ positions: optional(mapOf(channel, position, LIMITS.channels)) }),
   refresh: object({ token: text(1, LIMITS.tokenBytes) }),
+  upload: object({ channel, bytes: integer(1), contentType: optional(contentType) }),
+  download: object({ channel, blob: text(1, LIMITS.idBytes) }),
   part: (value, path) => {
     const payload = part(value, path);
     if (payload.index < payload.count) return payload;

@@ -144,3 +144,29 @@ export interface TicketStore {
   /** What it stands for, once. `undefined`: there is no such ticket, it was taken, or at `now` its time is over. */
   take(hash: string, now: number, budget?: TimeBudget): Promise<JsonObject | undefined>;
 }
+
+/** What has to be sent, and where to, to put a blob: an HTTP PUT. */
+export interface BlobUpload {
+  readonly url: string;
+  /** Those that it must have. */
+  readonly headers: { readonly [name: string]: string };
+}
+
+/**
+ * Where what is too large for a message is kept. A blob is named by a key of at most 200 letters, digits, `-`, `_` and
+ * `/`: whoever calls has put its scope into it, and no key that cannot be guessed is used twice.
+ *
+ * - Whoever has an upload may put that blob, of exactly so many bytes, until its time is over, and do nothing else.
+ * - Whoever has a download's URL may read that blob until its time is over.
+ */
+export interface BlobStore {
+  /** @param expiresInMs 1,000 or more */
+  upload(
+    key: string,
+    blob: { readonly bytes: number; readonly contentType: string },
+    expiresInMs: number,
+  ): Promise<BlobUpload>;
+
+  /** Resolves to a URL, whether there is such a blob or not. */
+  download(key: string, expiresInMs: number): Promise<string>;
+}

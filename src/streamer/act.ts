@@ -1,5 +1,6 @@
 import { LiftError } from "../lift/index.ts";
 import type { LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
+import { download, upload } from "./blobs.ts";
 import type { Core, Session } from "./core.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { history } from "./history.ts";
@@ -33,6 +34,10 @@ export function act(request: Request, session: Session, core: Core): Promise<voi
       return heartbeat(request.payload, session, core);
     case "refresh":
       return refresh(request.payload, session, core);
+    case "upload":
+      return upload(request.payload, session, core);
+    case "download":
+      return download(request.payload, session, core);
     case "part":
       return part(request, session, core);
     case "message":

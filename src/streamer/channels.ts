@@ -50,6 +50,8 @@ export interface NamespaceOptions<Data = unknown, State = unknown> {
   readonly live?: boolean | { readonly graceMs?: number };
   /** The largest `data`, in bytes of JSON. Default 16,384; 1 to 98,304. */
   readonly maxBytes?: number;
+  /** The largest blob that somebody may `upload` who may publish, in bytes. Default 0: none. Takes `blobs`. */
+  readonly maxBlobBytes?: number;
   /**
    * How often one publisher, a user or an anonymous connection, may `publish` to one of the channels: `limit` times in
    * `windowMs`, counted in this process, or as a `limiter` says, for all processes. `set_presence` and `stream_start`
@@ -77,6 +79,7 @@ export interface Namespace {
   readonly subscribe: readonly Rule[];
   readonly publish: readonly Rule[];
   readonly maxBytes: number;
+  readonly maxBlobBytes: number;
   readonly rate: RateCounter | undefined;
   readonly schema: StandardSchemaV1 | undefined;
   readonly stateSchema: StandardSchemaV1 | undefined;
@@ -113,6 +116,7 @@ const CHECKS: { readonly [Name in keyof Required<NamespaceOptions>]: Check } = {
   subscribe: FUNCTION,
   publish: FUNCTION,
   maxBytes: integer(1, MAX_DATA_BYTES),
+  maxBlobBytes: integer(0),
   rate: RECORD,
   schema: SCHEMA,
   stateSchema: SCHEMA,
@@ -165,6 +169,10 @@ export class Channels {
 
   get canBeLive(): boolean {
     return [...this.#namespaces.values()].some(({ live }) => live !== undefined);
+  }
+
+  get haveBlobs(): boolean {
+    return [...this.#namespaces.values()].some(({ maxBlobBytes }) => maxBlobBytes > 0);
   }
 
   /** That of a channel's key. `undefined`: it is configured no more. */
@@ -227,6 +235,7 @@ function readNamespace(name: string, options: NamespaceOptions, now: () => numbe
     subscribe: own === undefined ? [options.subscribe ?? nobody] : [own, ...listed(options.subscribe)],
     publish: [options.publish ?? nobody],
     maxBytes,
+    maxBlobBytes: options.maxBlobBytes ?? 0,
     rate: options.rate && readRate(`${where}rate`, options.rate, now),
     schema,
     stateSchema,

@@ -1,5 +1,5 @@
 import type { AnyContext, BroadcastReport, Logger } from "../lift/index.ts";
-import type { ChannelStore, TimeBudget } from "../store/index.ts";
+import type { BlobStore, ChannelStore, TimeBudget } from "../store/index.ts";
 import type { Channels, Identity } from "./channels.ts";
 import type { Departures } from "./departures.ts";
 import type { FanOut } from "./fan-out.ts";
@@ -15,6 +15,7 @@ import type { Viewers } from "./viewers.ts";
 export interface Core {
   readonly channels: Channels;
   readonly store: ChannelStore;
+  readonly blobs: BlobStore | undefined;
   readonly fanOut: FanOut;
   readonly secondTries: SecondTries;
   readonly departures: Departures;

@@ -1,6 +1,6 @@
 import type { AnyState, LiftOptions, Middleware } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth.ts";
-import type { ChannelStore } from "../store/index.ts";
+import type { BlobStore, ChannelStore } from "../store/index.ts";
 import type { ChannelsOptions } from "./channels.ts";
 import { type Check, checkOptions, integer, invalid, isRecord, RECORD } from "./check-options.ts";
 
@@ -16,6 +16,8 @@ export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
   readonly channels: ChannelsOptions<Data, State>;
   /** Where histories and members are kept. */
   readonly store: ChannelStore;
+  /** Where blobs are kept, in the namespaces with `maxBlobBytes`. */
+  readonly blobs?: BlobStore;
   /**
    * What `webSocketAuth` made. It runs before all other middleware, and `refresh` is its own. Without it, the identity
    * is what an authorizer or a middleware on `$connect` says.
@@ -39,6 +41,7 @@ const LIFTS: Check = { test: () => true, takes: "anything" };
 const CHECKS: { readonly [Name in keyof Required<StreamerOptions>]: Check } = {
   channels: RECORD,
   store: { test: isChannelStore, takes: "a ChannelStore" },
+  blobs: { test: (value) => has(value, "upload", "download"), takes: "a BlobStore" },
   auth: {
     test: (value) => typeof value === "function" && "refresh" in value && "identity" in value,
     takes: "what webSocketAuth made",
@@ -65,9 +68,11 @@ export function checkStreamerOptions(options: StreamerOptions): void {
   }
 }
 
+function has(part: unknown, ...names: string[]): boolean {
+  return isRecord(part) && names.every((name) => typeof part[name] === "function");
+}
+
 function isChannelStore(value: unknown): boolean {
-  const has = (part: unknown, ...names: string[]) =>
-    isRecord(part) && names.every((name) => typeof part[name] === "function");
   return (
     isRecord(value) &&
     has(value.history, "append", "history", "head", "finish", "checkpoint", "unfinished") &&

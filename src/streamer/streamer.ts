@@ -2,6 +2,7 @@ import { type AnyContext, jsonLogger, Lift, LiftError, type Logger, type Tick } 
 import type { WebSocketAuth } from "../lift/middleware/auth.ts";
 import {
   type ChannelIn,
+  type DownloadResult,
   type HistoryResult,
   type JsonNamespaces,
   type LiveStream,
@@ -14,6 +15,7 @@ import {
 } from "../protocol/index.ts";
 import type { ScheduledItem, TimeBudget } from "../store/index.ts";
 import { act } from "./act.ts";
+import { whereIs } from "./blobs.ts";
 import { assertLive, assertPresence, type Channel, Channels } from "./channels.ts";
 import type { Core, Scope } from "./core.ts";
 import { coreOf } from "./core-of.ts";
@@ -71,14 +73,12 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   /** @throws {LiftError} INVALID_OPTION */
   constructor(options: StreamerOptions) {
     checkStreamerOptions(options);
-    const { channels, store, auth, middleware = [], maxSubscriptions = 100, heartbeatMs, ...lift } = options;
+    const { channels, store, blobs, auth, middleware = [], ...others } = options;
+    const { maxSubscriptions = 100, heartbeatMs, ...lift } = others;
     const { logger = jsonLogger(), now = Date.now } = lift;
     this.#core = coreOf(
       { store, schedule: lift.schedule, now, heartbeatMs, channels: new Channels(channels, now) },
-      {
-        maxSubscriptions,
-        refresh: auth?.refresh,
-      },
+      { blobs, maxSubscriptions, refresh: auth?.refresh },
     );
     this.#auth = auth;
     this.#logger = logger;
@@ -154,6 +154,15 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   /** Ends whosever stream it is, and tells the members. Resolves to whether there was one. */
   async endStream(channel: ChannelIn<Types>, { tenantId, context }: ServerOptions = {}): Promise<boolean> {
     return endStream(this.#streamed(channel, tenantId).key, "ended", this.#scope(context), this.#core);
+  }
+
+  /** A URL that somebody may read a blob of the channel by, for 15 minutes. */
+  async download(
+    channel: ChannelIn<Types>,
+    blob: string,
+    { tenantId }: Omit<ServerOptions, "context"> = {},
+  ): Promise<DownloadResult> {
+    return whereIs(this.#core.channels.find(channel, tenantId), blob, this.#core);
   }
 
   /**
