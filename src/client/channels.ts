@@ -1,8 +1,8 @@
-import { type Json, LIMITS, type Position, parseChannel, type Subscribed } from "../protocol/index.ts";
+import { CLIENT_LIMITS, type Json, type Position, parseChannel, type Subscribed } from "../protocol/index.ts";
 import { Channel } from "./channel.ts";
 import { ClientError } from "./errors.ts";
 import { frames } from "./frames.ts";
-import type { Settings } from "./options.ts";
+import { checkInteger, type Settings } from "./options.ts";
 import { Repair } from "./repair.ts";
 import type { Requests } from "./requests.ts";
 import { Roster } from "./roster.ts";
@@ -150,12 +150,8 @@ export class Channels {
 
 function check(name: string, { recent = 0, bufferSize = 1 }: SubscribeOptions): void {
   checkChannel(name);
-  if (!Number.isInteger(recent) || recent < 0 || recent > LIMITS.messages) {
-    throw new ClientError("INVALID_OPTION", `recent must be an integer from 0 to ${LIMITS.messages}`);
-  }
-  if (!Number.isInteger(bufferSize) || bufferSize < 1) {
-    throw new ClientError("INVALID_OPTION", "bufferSize must be an integer of at least 1");
-  }
+  checkInteger("recent", recent, 0, CLIENT_LIMITS.messages);
+  checkInteger("bufferSize", bufferSize, 1);
 }
 
 /** @throws {ClientError} INVALID_CHANNEL */

@@ -21,7 +21,7 @@ import { Requests } from "./requests.ts";
 import type { ClientState } from "./state.ts";
 import { OpenStream, type Stream } from "./stream.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
-import { until, within } from "./waiting.ts";
+import { within } from "./waiting.ts";
 
 /** How long a request waits. */
 export interface RequestPatience {
@@ -180,12 +180,7 @@ class StreamerClient implements Client {
     const [first] = channel?.subscriptions ?? [];
     await within(this.#settings.clock, { signal: given, timeoutMs }, async (signal) => {
       // One request of a connection may overtake another: not before it is there.
-      if (first !== undefined) {
-        await until<void>(signal, (resolve, reject) => {
-          first.ready.then(resolve, reject);
-          return () => {};
-        });
-      }
+      await first?.ready;
       const payload = state === undefined ? { channel: name } : { channel: name, state };
       await this.#requests.send("set_presence", payload, { signal, orIdle: false });
     });

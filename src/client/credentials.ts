@@ -1,7 +1,7 @@
 import { ClientError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { expiryOf } from "./token.ts";
-import { until, within } from "./waiting.ts";
+import { within } from "./waiting.ts";
 
 /** By what the client shows who it is. */
 export class Credentials {
@@ -46,16 +46,11 @@ export class Credentials {
 
   async #ask(
     get: () => string | undefined | Promise<string | undefined>,
-    given: AbortSignal,
+    signal: AbortSignal,
   ): Promise<string | undefined> {
     const { clock, connectTimeoutMs } = this.#settings;
     try {
-      return await within(clock, { timeoutMs: connectTimeoutMs, signal: given }, (signal) =>
-        until(signal, (resolve, reject) => {
-          Promise.resolve().then(get).then(resolve, reject);
-          return () => {};
-        }),
-      );
+      return await within(clock, { timeoutMs: connectTimeoutMs, signal }, async () => get());
     } catch (cause) {
       const message = "The application's getToken or getTicket has failed";
       throw new ClientError("TOKEN_FAILED", message, { retry: true, cause });

@@ -1,4 +1,4 @@
-import { LIMITS, utf8Length } from "../protocol/index.ts";
+import { CLIENT_LIMITS, utf8Length } from "../protocol/index.ts";
 
 /** What the list in a frame may take, in bytes; the rest of 32,768 is for what is around it. */
 const MAX_LIST_BYTES = 32_000;
@@ -10,7 +10,7 @@ export function frames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][
   for (const item of items) {
     const size = utf8Length(JSON.stringify(write(item))) + 1;
     const last = split.at(-1);
-    if (last !== undefined && last.length < LIMITS.channels && bytes + size <= MAX_LIST_BYTES) {
+    if (last !== undefined && last.length < CLIENT_LIMITS.channels && bytes + size <= MAX_LIST_BYTES) {
       last.push(item);
       bytes += size;
     } else {

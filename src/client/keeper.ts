@@ -100,8 +100,7 @@ export class Keeper {
     try {
       const token = await this.#credentials.token(session.signal);
       if (this.#session !== session) return;
-      const { requestTimeoutMs: timeoutMs } = this.#settings;
-      if (token !== undefined) await session.request("refresh", { token }, { timeoutMs });
+      if (token !== undefined) await session.request("refresh", { token });
     } catch {
       // The old token still holds.
       if (this.#session === session) this.#credentials.expiresAt = before;

@@ -119,12 +119,11 @@ export class Link {
 
   async #open(): Promise<void> {
     const { signal } = this.#life;
-    const { WebSocket, connectTimeoutMs, clock } = this.#settings;
     this.#next = "asking";
     try {
       const url = await this.#credentials.url(signal);
       if (signal.aborted) return;
-      this.#next = new Session(openSocket(WebSocket, url), connectTimeoutMs, clock, {
+      this.#next = new Session(this.#socket(url), this.#settings, {
         opened: (session) => void this.#opened(session),
         message: this.#events.message,
         ended: (session, error) => this.#ended(session, error),
@@ -134,6 +133,14 @@ export class Link {
       if (signal.aborted) return;
       this.#next = undefined;
       this.#failed(error as ClientError);
+    }
+  }
+
+  #socket(url: string) {
+    try {
+      return new this.#settings.WebSocket(url);
+    } catch (cause) {
+      throw connectFailed(cause);
     }
   }
 
@@ -199,7 +206,7 @@ export class Link {
     this.#failures++;
     const now = this.#settings.clock.now();
     // A rotation was under way: it brings the next session.
-    const ms = this.#next === undefined ? delayOf(backoffOf(this.#settings), this.#failures) : 0;
+    const ms = this.#next === undefined ? delayOf(this.#settings, this.#failures) : 0;
     this.#become({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
     if (this.#failures === TELL_AFTER) this.#events.error(error);
     if (this.#next === undefined) this.#openIn(ms);
@@ -229,18 +236,5 @@ export class Link {
   #become(state: ClientState): void {
     this.#state = state;
     this.states.emit(state);
-  }
-}
-
-/** Both of the client's kinds of retries wait like this. */
-export function backoffOf({ reconnectBaseMs, reconnectMaxMs, random }: Settings) {
-  return { baseMs: reconnectBaseMs, maxMs: reconnectMaxMs, random };
-}
-
-function openSocket(WebSocket: Settings["WebSocket"], url: string) {
-  try {
-    return new WebSocket(url);
-  } catch (cause) {
-    throw connectFailed(cause);
   }
 }

@@ -47,8 +47,13 @@ export interface ClientOptions {
   readonly random?: () => number;
 }
 
-/** Default and minimum. */
-const NUMBERS = {
+/** What each is; of a number its default and its minimum. */
+const KINDS = {
+  url: "string",
+  token: "string",
+  getToken: "function",
+  getTicket: "function",
+  WebSocket: "function",
   connectTimeoutMs: [10_000, 1],
   requestTimeoutMs: [10_000, 1],
   reconnectBaseMs: [500, 1],
@@ -59,10 +64,10 @@ const NUMBERS = {
   gapMs: [200, 0],
   outboxMaxItems: [1_000, 1],
   outboxMaxBytes: [1_048_576, 1],
-} as const satisfies { readonly [name in keyof ClientOptions]?: readonly [number, number] };
-
-const FUNCTIONS = ["getToken", "getTicket", "WebSocket", "random"] as const;
-const OTHERS = ["url", "token", "outboxStorage", "clock"] as const;
+  outboxStorage: "object",
+  clock: "object",
+  random: "function",
+} as const satisfies { readonly [name in keyof ClientOptions]-?: string | readonly [number, number] };
 
 type Credential = "token" | "getToken" | "getTicket" | "outboxStorage";
 
@@ -71,55 +76,37 @@ export type Settings = Required<Omit<ClientOptions, Credential>> & Pick<ClientOp
 
 /** @throws {ClientError} INVALID_OPTION */
 export function settingsOf(options: ClientOptions): Settings {
-  const known: readonly string[] = [...Object.keys(NUMBERS), ...FUNCTIONS, ...OTHERS];
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name)) throw invalid(`there is no option ${name}`);
+  const { WebSocket } = globalThis;
+  const settings: { [name: string]: unknown } = { WebSocket, clock: systemClock, random: Math.random };
+  for (const [name, kind] of Object.entries(KINDS)) {
+    if (typeof kind !== "string") settings[name] = kind[0];
   }
-  checkUrl(options.url);
-  for (const name of FUNCTIONS) {
-    if (options[name] !== undefined && typeof options[name] !== "function") {
-      throw invalid(`${name} must be a function`);
-    }
+  for (const [name, value] of Object.entries(options)) {
+    if (!Object.hasOwn(KINDS, name)) throw invalid(`there is no option ${name}`);
+    if (value === undefined) continue;
+    const kind = KINDS[name as keyof ClientOptions];
+    if (typeof kind !== "string") checkInteger(name, value, kind[1]);
+    else if (typeof value !== kind) throw invalid(`${name} must be of type ${kind}`);
+    settings[name] = value;
   }
-  const credentials = [options.token, options.getToken, options.getTicket];
-  if (credentials.filter((given) => given !== undefined).length > 1) {
+  checkTogether(settings as unknown as Settings);
+  return settings as unknown as Settings;
+}
+
+function checkTogether(settings: Settings): void {
+  const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs } = settings;
+  if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("url must be one of ws: or wss:");
+  if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {
     throw invalid("only one of token, getToken and getTicket can be given");
   }
-  const WebSocket: WebSocketConstructor | undefined = globalThis.WebSocket;
-  const settings = {
-    WebSocket,
-    clock: systemClock,
-    random: Math.random,
-    ...defined(options),
-    ...numbersOf(options),
-  };
-  if (settings.WebSocket === undefined) throw invalid("there is no WebSocket here: give one");
-  if (settings.reconnectMaxMs < settings.reconnectBaseMs) {
-    throw invalid("reconnectMaxMs must be at least reconnectBaseMs");
-  }
-  return settings as Settings;
+  if (WebSocket === undefined) throw invalid("there is no WebSocket here: give one");
+  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs must be at least reconnectBaseMs");
 }
 
-function checkUrl(url: unknown): void {
-  const protocol = typeof url === "string" && URL.canParse(url) ? new URL(url).protocol : "";
-  if (!/^wss?:$/.test(protocol)) throw invalid("url must be one of ws: or wss:");
-}
-
-function numbersOf(options: ClientOptions): { readonly [Name in keyof typeof NUMBERS]: number } {
-  const numbers: { [name: string]: number } = {};
-  for (const [name, [byDefault, min]] of Object.entries(NUMBERS)) {
-    const value = options[name as keyof typeof NUMBERS] ?? byDefault;
-    if (!Number.isInteger(value) || value < min || value > MAX_TIMER_MS) {
-      throw invalid(`${name} must be an integer from ${min} to ${MAX_TIMER_MS}`);
-    }
-    numbers[name] = value;
-  }
-  return numbers as { [Name in keyof typeof NUMBERS]: number };
-}
-
-/** Without what is given as `undefined`, which would hide a default. */
-function defined(options: ClientOptions): Partial<ClientOptions> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+/** @throws {ClientError} INVALID_OPTION */
+export function checkInteger(name: string, value: unknown, min: number, max = MAX_TIMER_MS): void {
+  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
+  throw invalid(`${name} must be an integer from ${min} to ${max}`);
 }
 
 function invalid(message: string): ClientError {

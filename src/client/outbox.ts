@@ -3,7 +3,7 @@ import { ClientError, toClientError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { Requests } from "./requests.ts";
 import { MAX_FRAME_BYTES, tooLarge } from "./session.ts";
-import { type Patience, until, within } from "./waiting.ts";
+import { type Patience, within } from "./waiting.ts";
 
 /**
  * A key holds for 5 minutes: what was sent and not answered can be sent again as the same for so long, in ms; the rest
@@ -94,7 +94,7 @@ export class Outbox {
     try {
       return await within(this.#settings.clock, patience, async (signal) => {
         // What was kept from before goes first.
-        if (loading !== undefined) await over(loading, signal);
+        await loading;
         return ordered && !this.#unordered.has(namespaceOf(item.channel))
           ? this.#inTurn(item, signal)
           : this.#send(item, signal);
@@ -109,24 +109,16 @@ export class Outbox {
   async #inTurn(item: Item, signal: AbortSignal): Promise<PublishResult> {
     const { channel } = item;
     const before = this.#lanes.get(channel);
-    let finish = () => {};
-    const turn = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    // Who gives up still has those before it before those behind it.
-    const lane = before === undefined ? turn : before.then(() => turn);
+    const { promise: lane, resolve: finish } = Promise.withResolvers<void>();
     this.#lanes.set(channel, lane);
     try {
-      if (before !== undefined) await over(before, signal);
+      // Who has given up waits as well: those behind it come behind those before it.
+      if (before !== undefined) await before;
       return await this.#send(item, signal);
     } finally {
       finish();
-      if (this.#lanes.get(channel) === lane) void lane.then(() => this.#leave(channel, lane));
+      if (this.#lanes.get(channel) === lane) this.#lanes.delete(channel);
     }
-  }
-
-  #leave(channel: string, lane: Promise<void>): void {
-    if (this.#lanes.get(channel) === lane) this.#lanes.delete(channel);
   }
 
   async #send(item: Item, signal: AbortSignal): Promise<PublishResult> {
@@ -209,19 +201,9 @@ function toJson(data: unknown): string {
   throw new ClientError("NOT_JSON", "The data can't be written as JSON", { cause });
 }
 
-/** Waits for what never fails, as long as the signal lets. */
-function over(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return until(signal, (resolve) => {
-    void promise.then(resolve);
-    return () => {};
-  });
-}
-
 /** Not `randomUUID`, which pages that came by plain HTTP do not have. */
 function randomKey(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
-    byte.toString(16).padStart(2, "0"),
-  ).join("");
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 function namespaceOf(channel: string): string {

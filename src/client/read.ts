@@ -1,6 +1,23 @@
 import type { ServerMessage } from "../protocol/index.ts";
 
-type Fields = { readonly [name: string]: unknown };
+/** The fields that there have to be, with what `typeof` says of them. */
+interface Shape {
+  readonly [field: string]: string | Shape;
+}
+
+const PUSHED = { id: "string", channel: "string", at: "number" };
+const SHAPES = new Map<unknown, Shape>(
+  Object.entries({
+    response: { request_id: "string", data: {} },
+    error: { error: { code: "string", retry: "boolean" } },
+    message: PUSHED,
+    presence: { ...PUSHED, user: "string" },
+    stream_started: { ...PUSHED, live: {} },
+    stream_ended: { ...PUSHED, user: "string" },
+    viewers: { ...PUSHED, count: "number" },
+  }),
+);
+const POSITION = { epoch: "string", offset: "number" };
 
 /**
  * Reads a server's message: as much of it as the client goes by. `undefined`: it is none, or of a type not known here;
@@ -8,43 +25,21 @@ type Fields = { readonly [name: string]: unknown };
  * value, which a page would pay for in bytes and with every message.
  */
 export function read(data: unknown): ServerMessage | undefined {
-  const message = parse(data);
-  const { type, request_id: id } = message;
-  const fits =
-    (type === "response" && typeof id === "string" && isObject(message.data)) ||
-    (type === "error" && (id === undefined || typeof id === "string") && isError(message.error)) ||
-    (isNamed(message) &&
-      ((type === "message" && isPosition(message.position)) ||
-        ((type === "presence" || type === "stream_ended") && typeof message.user === "string") ||
-        (type === "stream_started" && isObject(message.live)) ||
-        (type === "viewers" && typeof message.count === "number")));
-  return fits ? (message as unknown as ServerMessage) : undefined;
-}
-
-function parse(data: unknown): Fields {
   try {
-    const value: unknown = JSON.parse(data as string);
-    return isObject(value) ? value : {};
+    const message = JSON.parse(data as string);
+    const shape = SHAPES.get(message.type);
+    if (shape === undefined || !fits(message, shape)) return undefined;
+    return message.position === undefined || fits(message.position, POSITION) ? message : undefined;
   } catch {
-    return {};
+    return undefined;
   }
 }
 
-function isObject(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function fits(value: unknown, shape: string | Shape): boolean {
+  if (typeof shape === "string") return typeof value === shape;
+  return isObject(value) && Object.entries(shape).every(([field, kind]) => fits(value[field], kind));
 }
 
-function isError(value: unknown): boolean {
-  return isObject(value) && typeof value.code === "string" && typeof value.retry === "boolean";
-}
-
-function isNamed({ id, channel, at }: Fields): boolean {
-  return typeof id === "string" && typeof channel === "string" && typeof at === "number";
-}
-
-function isPosition(value: unknown): boolean {
-  return (
-    value === undefined ||
-    (isObject(value) && typeof value.epoch === "string" && Number.isSafeInteger(value.offset))
-  );
+function isObject(value: unknown): value is { readonly [field: string]: unknown } {
+  return typeof value === "object" && value !== null;
 }

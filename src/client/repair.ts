@@ -1,8 +1,7 @@
-import { LIMITS } from "../protocol/index.ts";
+import { CLIENT_LIMITS } from "../protocol/index.ts";
 import { delayOf } from "./backoff.ts";
 import type { Channel } from "./channel.ts";
 import type { ClientError } from "./errors.ts";
-import { backoffOf } from "./link.ts";
 import type { Settings } from "./options.ts";
 import { same } from "./sequence.ts";
 import type { Session } from "./session.ts";
@@ -53,15 +52,14 @@ export class Repair {
         if (!error.retry) return this.#events.refused(channel, error);
         failures = session.ended ? 0 : failures + 1;
       }
-      wait = failures === 0 ? 0 : delayOf(backoffOf(this.#settings), failures);
+      wait = failures === 0 ? 0 : delayOf(this.#settings, failures);
     }
   }
 
   async #page(channel: Channel, session: Session): Promise<void> {
     const after = channel.sequence.asking();
     if (after === undefined) return;
-    const payload = { channel: channel.name, after, limit: LIMITS.messages };
-    const timeoutMs = this.#settings.requestTimeoutMs;
-    channel.sequence.read(after, await session.request("history", payload, { timeoutMs }));
+    const payload = { channel: channel.name, after, limit: CLIENT_LIMITS.messages };
+    channel.sequence.read(after, await session.request("history", payload));
   }
 }

@@ -1,7 +1,7 @@
 import type { Action, Results } from "../protocol/index.ts";
 import { delayOf } from "./backoff.ts";
 import type { ClientError } from "./errors.ts";
-import { backoffOf, type Link } from "./link.ts";
+import type { Link } from "./link.ts";
 import type { Settings } from "./options.ts";
 import type { Session, Written } from "./session.ts";
 import { type Patience, pause, within } from "./waiting.ts";
@@ -42,8 +42,7 @@ export class Requests {
       const session = await this.#link.whenConnected(signal, orIdle);
       sending.sending?.();
       try {
-        const timeoutMs = this.#settings.requestTimeoutMs;
-        return await session.request(action, payload, { timeoutMs, signal });
+        return await session.request(action, payload, { signal });
       } catch (thrown) {
         const error = thrown as ClientError;
         if (signal.aborted || !error.retry) throw error;
@@ -56,7 +55,7 @@ export class Requests {
 
   /** A session that has ended is no reason to wait: there is another one, or there will be. */
   async #wait(session: Session, signal: AbortSignal, failures: number): Promise<void> {
-    const ms = delayOf(backoffOf(this.#settings), failures);
+    const ms = delayOf(this.#settings, failures);
     await pause(this.#settings.clock, ms, AbortSignal.any([signal, session.signal])).catch(() => {});
   }
 }

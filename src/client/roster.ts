@@ -4,7 +4,6 @@ import type { Channel } from "./channel.ts";
 import type { Timer } from "./clock.ts";
 import { type ClientError, serverError } from "./errors.ts";
 import { frames } from "./frames.ts";
-import { backoffOf } from "./link.ts";
 import type { Settings } from "./options.ts";
 import type { Session } from "./session.ts";
 
@@ -76,7 +75,7 @@ export class Roster {
     });
     try {
       const payload = { channels: channels.map(requestOf) };
-      const answer = await this.#session.request("subscribe", payload, this.#patience);
+      const answer = await this.#session.request("subscribe", payload);
       const answers = new Map(answer.channels.map((one) => [one.channel, one]));
       this.#failures = 0;
       for (const { entry, position } of asked) this.#joined(entry, position, answers.get(entry.channel.name));
@@ -107,7 +106,7 @@ export class Roster {
     for (const entry of entries) entry.phase = "leaving";
     const channels = entries.map(({ channel }) => channel.name);
     try {
-      await this.#session.request("unsubscribe", { channels }, this.#patience);
+      await this.#session.request("unsubscribe", { channels });
       for (const name of channels) this.#entries.delete(name);
     } catch (error) {
       // What is still there is left again; a refusal says that it is not there.
@@ -127,15 +126,11 @@ export class Roster {
 
   #retryLater(): void {
     if (this.#stopped || this.#retry !== undefined) return;
-    const ms = delayOf(backoffOf(this.#settings), ++this.#failures);
+    const ms = delayOf(this.#settings, ++this.#failures);
     this.#retry = this.#settings.clock.setTimeout(() => {
       this.#retry = undefined;
       void this.sync();
     }, ms);
-  }
-
-  get #patience() {
-    return { timeoutMs: this.#settings.requestTimeoutMs };
   }
 }
 

@@ -9,6 +9,7 @@ import {
 } from "../protocol/index.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { ClientError, serverError } from "./errors.ts";
+import type { Settings } from "./options.ts";
 import { read } from "./read.ts";
 import { timeout, until } from "./waiting.ts";
 
@@ -32,7 +33,8 @@ export type Written<A extends Action> = A extends "heartbeat"
 
 /** How one request waits. */
 export interface RequestOptions {
-  readonly timeoutMs: number;
+  /** Default: `requestTimeoutMs`. */
+  readonly timeoutMs?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -59,6 +61,7 @@ export class Session {
   /** When anything was last read, in ms since the epoch. */
   heardAt = 0;
   readonly #socket: WebSocketLike;
+  readonly #settings: Settings;
   readonly #clock: Clock;
   readonly #events: SessionEvents;
   #timer: Timer;
@@ -67,11 +70,12 @@ export class Session {
   #requests = 0;
 
   /** @throws what the constructor of the WebSocket throws */
-  constructor(socket: WebSocketLike, connectTimeoutMs: number, clock: Clock, events: SessionEvents) {
+  constructor(socket: WebSocketLike, settings: Settings, events: SessionEvents) {
     this.#socket = socket;
-    this.#clock = clock;
+    this.#settings = settings;
+    this.#clock = settings.clock;
     this.#events = events;
-    this.#timer = clock.setTimeout(() => this.#closed(), connectTimeoutMs);
+    this.#timer = this.#clock.setTimeout(() => this.#closed(), settings.connectTimeoutMs);
     socket.addEventListener("open", () => this.#opened());
     socket.addEventListener("message", (event: { readonly data: unknown }) => this.#receive(event.data));
     socket.addEventListener("close", () => this.#closed());
@@ -92,20 +96,17 @@ export class Session {
   request<A extends Action>(
     action: A,
     payload: Written<A>,
-    { timeoutMs, signal }: RequestOptions,
+    { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions = {},
   ): Promise<Results[A]> {
     return until<Results[A]>(signal, (resolve, reject) => {
-      if (this.ended) {
-        reject(connectionClosed());
-        return () => {};
-      }
+      if (this.ended) throw connectionClosed();
       const id = `${++this.#requests}`;
       const frame = JSON.stringify({ id, action, payload });
+      if (utf8Length(frame) > MAX_FRAME_BYTES) throw tooLarge();
       const timer = this.#clock.setTimeout(() => reject(timeout(timeoutMs)), timeoutMs);
       // What a response holds is the server's word, given in PROTOCOL.md by action.
-      this.#pending.set(id, { resolve: (data) => resolve(data as Results[A]), reject });
-      if (utf8Length(frame) > MAX_FRAME_BYTES) reject(tooLarge());
-      else this.#socket.send(frame);
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
+      this.#socket.send(frame);
       return () => {
         timer.cancel();
         this.#pending.delete(id);
@@ -120,7 +121,7 @@ export class Session {
     this.#timer.cancel();
     // 1000, as browsers let a page give no other of the standard codes.
     this.#socket.close(1000);
-    for (const { reject } of [...this.#pending.values()]) reject(connectionClosed(error));
+    for (const { reject } of this.#pending.values()) reject(connectionClosed(error));
     this.#events.ended(this, error);
   }
 
@@ -144,22 +145,12 @@ export class Session {
     if (this.ended || typeof data !== "string") return;
     this.heardAt = this.#clock.now();
     const message = read(data);
-    switch (message?.type) {
-      case "response":
-        this.#pending.get(message.request_id)?.resolve(message.data);
-        break;
-      case "error":
-        this.#failed(message);
-        break;
-      default:
-        if (message !== undefined) this.#events.message(message);
-    }
-  }
-
-  #failed({ request_id: id, error }: ErrorMessage): void {
+    if (message === undefined) return;
+    if (message.type === "response") this.#pending.get(message.request_id)?.resolve(message.data);
+    else if (message.type !== "error") this.#events.message(message);
     // Without an id it is the connection's end.
-    if (id === undefined) this.end(serverError(error));
-    else this.#pending.get(id)?.reject(serverError(error));
+    else if (message.request_id === undefined) this.end(serverError(message.error));
+    else this.#pending.get(message.request_id)?.reject(serverError(message.error));
   }
 }
 

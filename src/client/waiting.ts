@@ -6,31 +6,24 @@ export const MAX_TIMER_MS = 2_147_483_647;
 
 /**
  * A promise that also ends with a signal, by its reason.
- * @param begin answers what undoes it, run however it ends
+ * @param begin may answer what undoes it, run however it ends
  */
-export function until<T>(
+export async function until<T>(
   signal: AbortSignal | undefined,
-  begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => () => void,
+  begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
 ): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason);
-    let undo: (() => void) | undefined;
-    let ended = false;
-    const end = (settle: () => void) => {
-      if (ended) return;
-      ended = true;
-      signal?.removeEventListener("abort", abort);
-      undo?.();
-      settle();
-    };
-    const abort = () => end(() => reject(signal?.reason));
-    signal?.addEventListener("abort", abort);
-    undo = begin(
-      (value) => end(() => resolve(value)),
-      (error) => end(() => reject(error)),
-    );
-    if (ended) undo();
-  });
+  signal?.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const abort = () => reject(signal?.reason);
+  signal?.addEventListener("abort", abort);
+  let undo: (() => void) | undefined;
+  try {
+    undo = begin(resolve, reject);
+    return await promise;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    undo?.();
+  }
 }
 
 /** Waits `ms`. */
@@ -48,23 +41,22 @@ export interface Patience {
   readonly timeoutMs?: number | undefined;
 }
 
-/** Runs what is to end by a time or with a signal, and hands it the one signal that says so. */
+/** Ends by a time or with a signal, whatever `run` does; hands it the one signal that says so. */
 export async function within<T>(
   clock: Clock,
-  { signal, timeoutMs }: Patience,
+  { signal, timeoutMs = Number.POSITIVE_INFINITY }: Patience,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const controller = new AbortController();
-  const abort = () =>
-    controller.abort(new ClientError("ABORTED", "It was given up", { cause: signal?.reason }));
+  const ending = new AbortController();
+  const abort = () => ending.abort(new ClientError("ABORTED", "It was given up", { cause: signal?.reason }));
   const timer =
-    timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
+    timeoutMs > MAX_TIMER_MS
       ? undefined
-      : clock.setTimeout(() => controller.abort(timeout(timeoutMs)), timeoutMs);
+      : clock.setTimeout(() => ending.abort(timeout(timeoutMs)), timeoutMs);
   if (signal?.aborted) abort();
-  else signal?.addEventListener("abort", abort);
+  signal?.addEventListener("abort", abort);
   try {
-    return await run(controller.signal);
+    return await until(ending.signal, (resolve, reject) => void run(ending.signal).then(resolve, reject));
   } finally {
     timer?.cancel();
     signal?.removeEventListener("abort", abort);
@@ -72,7 +64,6 @@ export async function within<T>(
 }
 
 export function timeout(ms: number): ClientError {
-  return new ClientError("TIMEOUT", `No answer in ${ms} ms: what was asked may have happened`, {
-    retry: true,
-  });
+  const message = `No answer in ${ms} ms: what was asked may have happened`;
+  return new ClientError("TIMEOUT", message, { retry: true });
 }

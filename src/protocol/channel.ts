@@ -1,10 +1,10 @@
-import { LONE_SURROGATE, utf8Length } from "./json.ts";
-import { LIMITS } from "./limits.ts";
+import { CLIENT_LIMITS } from "./client-limits.ts";
+import { utf8Length } from "./json.ts";
 import { Misfit, type Reader } from "./read.ts";
 
-const NAMESPACE = /^[a-z][a-z0-9_-]{0,31}$/;
+/** Without control characters, and in unicode mode without the half of a pair. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-const CONTROL = /[\u0000-\u001f\u007f]/;
+const CHANNEL = /^([a-z][a-z0-9_-]{0,31}):([^\u0000-\u001f\u007f\ud800-\udfff]+)$/u;
 
 /** What a channel is called, in its two parts. */
 export interface ChannelName {
@@ -14,12 +14,8 @@ export interface ChannelName {
 
 /** `undefined`: that is no channel's name. */
 export function parseChannel(channel: string): ChannelName | undefined {
-  const colon = channel.indexOf(":");
-  const namespace = channel.slice(0, Math.max(colon, 0));
-  const name = channel.slice(colon + 1);
-  if (colon === -1 || name === "" || !NAMESPACE.test(namespace)) return undefined;
-  if (name.length > LIMITS.channelNameBytes || utf8Length(name) > LIMITS.channelNameBytes) return undefined;
-  return CONTROL.test(name) || LONE_SURROGATE.test(name) ? undefined : { namespace, name };
+  const [, namespace = "", name = ""] = CHANNEL.exec(channel) ?? [];
+  return name === "" || utf8Length(name) > CLIENT_LIMITS.channelNameBytes ? undefined : { namespace, name };
 }
 
 /** A channel's name, as text. */

@@ -8,17 +8,11 @@ export const LONE_SURROGATE = /[\ud800-\udfff]/u;
 export function utf8Length(text: string): number {
   let bytes = text.length;
   for (let at = 0; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    if (unit > 0x7f) bytes++;
-    if (unit > 0x7ff) bytes++;
-    if (unit >= 0xd800 && unit < 0xdc00 && isLow(text.charCodeAt(at + 1))) {
-      // A pair: 4 bytes for two units.
-      at++;
-    }
+    const point = text.codePointAt(at)!;
+    if (point > 0x7f) bytes++;
+    if (point > 0x7ff) bytes++;
+    // A pair: 4 bytes for two units.
+    if (point > 0xffff) at++;
   }
   return bytes;
-}
-
-function isLow(unit: number): boolean {
-  return unit >= 0xdc00 && unit < 0xe000;
 }

@@ -1,13 +1,10 @@
+import { CLIENT_LIMITS } from "./client-limits.ts";
+
 /** The protocol's own limits: PROTOCOL.md, "Limits". Sizes are bytes of UTF-8. */
 export const LIMITS = {
+  ...CLIENT_LIMITS,
   /** Of `id` and `key`. */
   idBytes: 128,
-  /** A channel's name behind its namespace. */
-  channelNameBytes: 200,
-  /** In one `subscribe`, `unsubscribe` or `heartbeat`. */
-  channels: 100,
-  /** Messages that are asked for at once. */
-  messages: 100,
   /** What a user shows of themself in a channel, as JSON. */
   stateBytes: 1_024,
   /** What a stream's owner shows of it, as JSON. */

@@ -1,0 +1,9 @@
+/** What a client goes by of the limits, apart from the others, which a page does not load. */
+export const CLIENT_LIMITS = {
+  /** A channel's name behind its namespace. */
+  channelNameBytes: 200,
+  /** In one `subscribe`, `unsubscribe` or `heartbeat`. */
+  channels: 100,
+  /** Messages that are asked for at once. */
+  messages: 100,
+} as const;
