@@ -2,49 +2,44 @@ import { CLIENT_LIMITS, type Json, type Position, parseChannel, type Subscribed 
 import { Channel } from "./channel.ts";
 import { ClientError } from "./errors.ts";
 import { frames } from "./frames.ts";
+import type { Link, LinkEvents } from "./link.ts";
 import { checkInteger, type Settings } from "./options.ts";
-import { Repair } from "./repair.ts";
+import { type RepairEvents, repair } from "./repair.ts";
 import type { Requests } from "./requests.ts";
-import { Roster } from "./roster.ts";
+import { Roster, type RosterEvents } from "./roster.ts";
 import type { PushedMessage, Session } from "./session.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
 
-export interface ChannelsEvents {
-  /** The session to ask on. */
-  session(): Session | undefined;
-  /** What no subscription takes. */
-  error(error: ClientError): void;
-}
-
 /** All channels, over whatever sessions there are. */
-export class Channels {
+export class Channels implements LinkEvents, RosterEvents, RepairEvents {
+  /** By name: all that somebody subscribes to. */
+  readonly wanted = new Map<string, Channel>();
   readonly #settings: Settings;
+  readonly #link: Link;
   readonly #requests: Requests;
-  readonly #events: ChannelsEvents;
-  readonly #repair: Repair;
-  readonly #channels = new Map<string, Channel>();
+  readonly #error: (error: ClientError) => void;
   readonly #rosters = new Map<Session, Roster>();
   #syncing = false;
 
-  constructor(settings: Settings, requests: Requests, events: ChannelsEvents) {
+  /** @param error told what no subscription takes */
+  constructor(settings: Settings, link: Link, requests: Requests, error: (error: ClientError) => void) {
     this.#settings = settings;
+    this.#link = link;
     this.#requests = requests;
-    this.#events = events;
-    const refused = (channel: Channel, error: ClientError) => this.#refused(channel, error);
-    this.#repair = new Repair(settings, { session: events.session, refused });
+    this.#error = error;
   }
 
-  get(name: string): Channel | undefined {
-    return this.#channels.get(name);
+  session(): Session | undefined {
+    return this.#link.session;
   }
 
   /** @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION */
-  subscribe(name: string, options: SubscribeOptions): OpenSubscription {
+  subscribe(name: string, options: SubscribeOptions = {}): OpenSubscription {
     check(name, options);
     const { recent = 0, state, signal } = options;
-    const known = this.#channels.get(name);
-    const channel = known ?? new Channel(name, recent, this.#events.error);
-    this.#channels.set(name, channel);
+    const known = this.wanted.get(name);
+    const channel = known ?? new Channel(name, recent, this.#error);
+    this.wanted.set(name, channel);
     const subscription = new OpenSubscription(name, options, (ended) => {
       channel.subscriptions.delete(ended);
       this.#sync();
@@ -61,19 +56,15 @@ export class Channels {
   }
 
   message(message: PushedMessage): void {
-    const channel = this.#channels.get(message.channel);
+    const channel = this.wanted.get(message.channel);
     if (channel === undefined) return;
     channel.take(message);
     // Most of what comes out of order is put right by what comes next.
-    if (channel.sequence.behind) this.#repair.start(channel, this.#settings.gapMs);
+    this.#repair(channel, this.#settings.gapMs);
   }
 
   async attach(session: Session): Promise<boolean> {
-    const roster = new Roster(session, this.#settings, {
-      wanted: this.#channels,
-      answered: (channel, asked, answer) => this.#answered(channel, asked, answer),
-      refused: (channel, error) => this.#refused(channel, error),
-    });
+    const roster = new Roster(session, this.#settings, this);
     this.#rosters.set(session, roster);
     await roster.sync();
     return roster.complete;
@@ -86,7 +77,7 @@ export class Channels {
 
   /** Where the channels are, in frames. */
   positions(): { readonly [channel: string]: Position }[] {
-    const known = [...this.#channels.values()].flatMap(({ name, sequence: { position } }) =>
+    const known = [...this.wanted.values()].flatMap(({ name, sequence: { position } }) =>
       position === undefined ? [] : [[name, position] as const],
     );
     return frames(known, (entry) => entry).map((entries) => Object.fromEntries(entries));
@@ -94,26 +85,31 @@ export class Channels {
 
   heads(heads: { readonly [channel: string]: Position }): void {
     for (const [name, head] of Object.entries(heads)) {
-      const channel = this.#channels.get(name);
-      channel?.sequence.note(head);
-      if (channel?.sequence.behind) this.#repair.start(channel, 0);
+      const channel = this.wanted.get(name);
+      if (channel === undefined) continue;
+      channel.sequence.note(head);
+      this.#repair(channel, 0);
     }
   }
 
   beat(): void {
-    for (const channel of this.#channels.values()) if (channel.taken) channel.stale.emit();
+    for (const channel of this.wanted.values()) if (channel.taken) channel.stale.emit();
   }
 
-  #answered(channel: Channel, asked: Position | undefined, answer: Subscribed): void {
+  answered(channel: Channel, asked: Position | undefined, answer: Subscribed): void {
     // With another session beside this one it was never away.
     channel.answered(asked, answer, this.#rosters.size === 1);
-    if (channel.sequence.behind) this.#repair.start(channel, 0);
+    this.#repair(channel, 0);
   }
 
-  #refused(channel: Channel, error: ClientError): void {
-    if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
+  refused(channel: Channel, error: ClientError): void {
+    if (this.wanted.get(channel.name) === channel) this.wanted.delete(channel.name);
     const heard = [...channel.subscriptions].map((subscription) => subscription.end(error));
-    if (heard.includes(false)) this.#events.error(error);
+    if (heard.includes(false)) this.#error(error);
+  }
+
+  #repair(channel: Channel, waitMs: number): void {
+    if (channel.sequence.behind) void repair(channel, waitMs, this.#settings, this);
   }
 
   /** A second subscription's past: the first one's has been asked for with the channel. */
@@ -123,7 +119,7 @@ export class Channels {
       const { messages } = await this.#requests.ask("history", { channel: channel.name, limit });
       subscription.begin(messages);
     } catch (error) {
-      if (!subscription.ended) this.#events.error(error as ClientError);
+      if (!subscription.ended) this.#error(error as ClientError);
       subscription.begin([]);
     }
   }
@@ -131,7 +127,7 @@ export class Channels {
   #show(channel: Channel, state: Json): void {
     channel.state = state;
     if (!channel.taken) return;
-    this.#requests.ask("set_presence", { channel: channel.name, state }).catch(this.#events.error);
+    this.#requests.ask("set_presence", { channel: channel.name, state }).catch(this.#error);
   }
 
   /** What is wanted has changed. What changes at the same time goes in one frame. */
@@ -140,8 +136,8 @@ export class Channels {
     this.#syncing = true;
     queueMicrotask(() => {
       this.#syncing = false;
-      for (const [name, { subscriptions }] of this.#channels) {
-        if (subscriptions.size === 0) this.#channels.delete(name);
+      for (const [name, { subscriptions }] of this.wanted) {
+        if (subscriptions.size === 0) this.wanted.delete(name);
       }
       for (const roster of this.#rosters.values()) void roster.sync();
     });
@@ -156,6 +152,6 @@ function check(name: string, { recent = 0, bufferSize = 1 }: SubscribeOptions): 
 
 /** @throws {ClientError} INVALID_CHANNEL */
 export function checkChannel(name: string): void {
-  if (typeof name === "string" && parseChannel(name) !== undefined) return;
+  if (typeof name === "string" && parseChannel(name)) return;
   throw new ClientError("INVALID_CHANNEL", "A channel is namespace:name");
 }

@@ -1,7 +1,6 @@
 import type {
   ChannelIn,
   HistoryResult,
-  Json,
   JsonNamespaces,
   Namespaces,
   Position,
@@ -10,16 +9,16 @@ import type {
   ServerTypes,
   TypesOf,
 } from "../protocol/index.ts";
-import { Channels, checkChannel } from "./channels.ts";
+import { Channels } from "./channels.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
 import { Link } from "./link.ts";
-import { LiveMembers, type Members } from "./members.ts";
-import { type ClientOptions, settingsOf } from "./options.ts";
+import { liveMembers, type Members } from "./members.ts";
+import { type ClientOptions, type Settings, settingsOf } from "./options.ts";
 import { Outbox, type PublishOptions } from "./outbox.ts";
 import { Requests } from "./requests.ts";
 import type { ClientState } from "./state.ts";
-import { OpenStream, type Stream } from "./stream.ts";
+import { openStream, type Stream } from "./stream.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 import { within } from "./waiting.ts";
 
@@ -103,102 +102,42 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
 export function createClient<Server extends ServerTypes = ServerTypes<JsonNamespaces>>(
   options: ClientOptions,
 ): Client<NonNullable<Server["~channels"]>> {
-  return new StreamerClient(options) as Client<NonNullable<Server["~channels"]>>;
+  return clientOf(settingsOf(options)) as Client<NonNullable<Server["~channels"]>>;
 }
 
-class StreamerClient implements Client {
-  readonly #settings;
-  readonly #link: Link;
-  readonly #requests: Requests;
-  readonly #channels: Channels;
-  readonly #outbox: Outbox;
-  readonly #errors = new Emitter<ClientError>();
-
-  constructor(options: ClientOptions) {
-    const error = (value: ClientError) => this.#errors.emit(value);
-    this.#settings = settingsOf(options);
-    this.#link = new Link(this.#settings, {
-      message: (message) => this.#channels.message(message),
-      attach: (session) => this.#channels.attach(session),
-      detach: (session) => this.#channels.detach(session),
-      positions: () => this.#channels.positions(),
-      heads: (heads) => this.#channels.heads(heads),
-      beat: () => this.#channels.beat(),
-      error,
-    });
-    this.#requests = new Requests(this.#settings, this.#link);
-    const session = () => this.#link.session;
-    this.#channels = new Channels(this.#settings, this.#requests, { session, error });
-    this.#outbox = new Outbox(this.#settings, this.#requests, error);
-  }
-
-  get state(): ClientState {
-    return this.#link.state;
-  }
-
-  onState(listener: (state: ClientState) => void): () => void {
-    return this.#link.states.on(listener);
-  }
-
-  onError(listener: (error: ClientError) => void): () => void {
-    return this.#errors.on(listener);
-  }
-
-  connect(): void {
-    this.#link.connect();
-  }
-
-  disconnect(): void {
-    this.#link.disconnect();
-  }
-
-  subscribe(channel: string, options: SubscribeOptions = {}): Subscription {
-    return this.#channels.subscribe(channel, options);
-  }
-
-  async publish(channel: string, data: Json, options: PublishOptions = {}): Promise<PublishResult> {
-    checkChannel(channel);
-    return this.#outbox.publish(channel, data, options);
-  }
-
-  history(channel: string, options: HistoryOptions = {}): Promise<HistoryResult> {
-    const { signal, timeoutMs, ...query } = options;
-    return this.#requests.ask("history", { ...query, channel }, { signal, timeoutMs });
-  }
-
-  presence(channel: string, options: RequestPatience = {}): Promise<PresenceResult> {
-    return this.#requests.ask("presence", { channel }, options);
-  }
-
-  async setPresence(
-    name: string,
-    state: Json | undefined,
-    { signal: given, timeoutMs = this.#settings.requestTimeoutMs }: RequestPatience = {},
-  ): Promise<void> {
-    const channel = this.#channels.get(name);
-    if (channel !== undefined) channel.state = state;
-    const [first] = channel?.subscriptions ?? [];
-    await within(this.#settings.clock, { signal: given, timeoutMs }, async (signal) => {
-      // One request of a connection may overtake another: not before it is there.
-      await first?.ready;
-      const payload = state === undefined ? { channel: name } : { channel: name, state };
-      await this.#requests.send("set_presence", payload, { signal, orIdle: false });
-    });
-  }
-
-  members(channel: string): Members {
-    return new LiveMembers({
-      requests: this.#requests,
-      error: (error) => this.#errors.emit(error),
-      subscribe: (onPresence) => {
-        const subscription = this.#channels.subscribe(channel, { onPresence });
-        return { subscription, channel: this.#channels.get(channel)! };
-      },
-    });
-  }
-
-  stream(channel: string): Stream {
-    const subscription = this.#channels.subscribe(channel, {});
-    return new OpenStream(this.#requests, subscription, this.#channels.get(channel)!);
-  }
+function clientOf(settings: Settings): Client {
+  const errors = new Emitter<ClientError>();
+  const error = (value: ClientError) => errors.emit(value);
+  const link = new Link(settings, error);
+  const requests = new Requests(settings, link);
+  const channels = new Channels(settings, link, requests, error);
+  const outbox = new Outbox(settings, requests, error);
+  link.events = channels;
+  return {
+    get state() {
+      return link.state;
+    },
+    onState: (listener) => link.states.on(listener),
+    onError: (listener) => errors.on(listener),
+    connect: () => link.connect(),
+    disconnect: () => link.disconnect(),
+    subscribe: (channel, given) => channels.subscribe(channel, given),
+    publish: (channel, data, given) => outbox.publish(channel, data, given),
+    history(channel, { signal, timeoutMs, ...query } = {}) {
+      return requests.ask("history", { ...query, channel }, { signal, timeoutMs });
+    },
+    presence: (channel, patience) => requests.ask("presence", { channel }, patience),
+    async setPresence(name, state, { signal: given, timeoutMs = settings.requestTimeoutMs } = {}) {
+      const channel = channels.wanted.get(name);
+      if (channel !== undefined) channel.state = state;
+      const [first] = channel?.subscriptions ?? [];
+      await within(settings.clock, { signal: given, timeoutMs }, async (signal) => {
+        // One request of a connection may overtake another: not before it is there.
+        await first?.ready;
+        await requests.send("set_presence", { channel: name, state }, { signal, orIdle: false });
+      });
+    },
+    members: (channel) => liveMembers(channel, channels, requests, error),
+    stream: (channel) => openStream(channel, channels, requests),
+  };
 }

@@ -13,47 +13,29 @@ export class Credentials {
     this.#settings = settings;
   }
 
-  /** Another token may be had than the last one. */
-  get renewable(): boolean {
-    return this.#settings.getToken !== undefined || this.#settings.getTicket !== undefined;
-  }
-
-  get refreshable(): boolean {
-    return this.#settings.getToken !== undefined;
-  }
-
   /** Where to connect, with what it takes now. @throws {ClientError} TOKEN_FAILED */
   async url(signal: AbortSignal): Promise<string> {
     const { url, getTicket } = this.#settings;
     const address = new URL(url);
-    const name = getTicket === undefined ? "token" : "ticket";
-    const value = await this.#ask(getTicket ?? this.#token, signal);
-    if (value !== undefined) address.searchParams.set(name, value);
+    const value = await (getTicket === undefined ? this.token(signal) : this.#ask(getTicket, signal));
+    if (value !== undefined) address.searchParams.set(getTicket === undefined ? "token" : "ticket", value);
     return address.href;
   }
 
   /** @throws {ClientError} TOKEN_FAILED */
   async token(signal: AbortSignal): Promise<string | undefined> {
-    return this.#ask(this.#token, signal);
+    const { token, getToken = () => token } = this.#settings;
+    const value = await this.#ask(getToken, signal);
+    this.expiresAt = expiryOf(value);
+    return value;
   }
 
-  readonly #token = async () => {
-    const { token, getToken } = this.#settings;
-    const value = getToken === undefined ? token : await getToken();
-    this.expiresAt = typeof value === "string" ? expiryOf(value) : undefined;
-    return value;
-  };
-
-  async #ask(
-    get: () => string | undefined | Promise<string | undefined>,
-    signal: AbortSignal,
-  ): Promise<string | undefined> {
+  async #ask<T>(get: () => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const { clock, connectTimeoutMs } = this.#settings;
     try {
       return await within(clock, { timeoutMs: connectTimeoutMs, signal }, async () => get());
     } catch (cause) {
-      const message = "The application's getToken or getTicket has failed";
-      throw new ClientError("TOKEN_FAILED", message, { retry: true, cause });
+      throw new ClientError("TOKEN_FAILED", "getToken or getTicket has failed", { retry: true, cause });
     }
   }
 }

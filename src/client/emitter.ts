@@ -11,21 +11,17 @@ export function call<T>(listener: ((value: T) => void) | undefined, value: T): v
 
 /** Tells many. */
 export class Emitter<T> {
-  readonly #listeners = new Set<{ readonly listener: (value: T) => void }>();
+  readonly #listeners = new Set<(value: T) => void>();
 
   /** @returns what ends it */
   on(listener: (value: T) => void): () => void {
-    // An object of its own, so that the same function given twice is told twice.
-    const entry = { listener };
-    this.#listeners.add(entry);
-    return () => this.#listeners.delete(entry);
-  }
-
-  get size(): number {
-    return this.#listeners.size;
+    // A function of its own, so that the same one given twice is told twice.
+    const tell = (value: T) => call(listener, value);
+    this.#listeners.add(tell);
+    return () => this.#listeners.delete(tell);
   }
 
   emit(value: T): void {
-    for (const { listener } of [...this.#listeners]) call(listener, value);
+    for (const tell of [...this.#listeners]) tell(value);
   }
 }

@@ -32,25 +32,23 @@ export class ClientError extends Error {
   override readonly name = "ClientError";
   readonly code: ClientErrorCode | (string & {});
   readonly retry: boolean;
-  readonly details?: unknown;
-  readonly position?: Position;
+  readonly details: unknown;
+  readonly position: Position | undefined;
 
-  constructor(code: ClientErrorCode | (string & {}), message: string, options: ClientErrorOptions = {}) {
-    const { retry = false, cause, details, position } = options;
-    super(message, cause === undefined ? undefined : { cause });
+  constructor(
+    code: ClientErrorCode | (string & {}),
+    message: string,
+    { retry = false, cause, details, position }: ClientErrorOptions = {},
+  ) {
+    super(message, cause === undefined ? {} : { cause });
     this.code = code;
     this.retry = retry;
-    if (details !== undefined) this.details = details;
-    if (position !== undefined) this.position = position;
+    this.details = details;
+    this.position = position;
   }
 }
 
 /** What the server answered. */
-export function serverError({ code, message, retry, details }: ErrorBody): ClientError {
-  return new ClientError(code, message, { retry, details });
-}
-
-/** Any thrown value as the client's own error. */
-export function toClientError(thrown: unknown, code: ClientErrorCode, message: string): ClientError {
-  return thrown instanceof ClientError ? thrown : new ClientError(code, message, { cause: thrown });
+export function serverError(error: ErrorBody): ClientError {
+  return new ClientError(error.code, error.message, error);
 }

@@ -26,20 +26,20 @@ export interface KeeperEvents {
 export class Keeper {
   readonly #settings: Settings;
   readonly #credentials: Credentials;
-  readonly #events: KeeperEvents;
   #session: Session | undefined;
+  #events!: KeeperEvents;
   #beat: Timer | undefined;
   #refresh: Timer | undefined;
 
-  constructor(settings: Settings, credentials: Credentials, events: KeeperEvents) {
+  constructor(settings: Settings, credentials: Credentials) {
     this.#settings = settings;
     this.#credentials = credentials;
-    this.#events = events;
   }
 
-  start(session: Session): void {
+  start(session: Session, events: KeeperEvents): void {
     this.stop();
     this.#session = session;
+    this.#events = events;
     this.#beatLater(session);
     this.#refreshLater(session);
   }
@@ -85,9 +85,9 @@ export class Keeper {
 
   /** Before the token expires; when that fails again before it does, while there is time left. */
   #refreshLater(session: Session): void {
-    const { expiresAt, refreshable } = this.#credentials;
-    if (expiresAt === undefined || !refreshable) return;
-    const { clock } = this.#settings;
+    const { clock, getToken } = this.#settings;
+    const { expiresAt } = this.#credentials;
+    if (expiresAt === undefined || getToken === undefined) return;
     const left = expiresAt - clock.now();
     const ms = left - Math.min(REFRESH_AHEAD_MS, left / 10);
     // Under a second: the clocks differ, or it was tried often enough; the server will say that it has expired.

@@ -24,8 +24,6 @@ export interface LinkEvents extends KeeperEvents {
   /** Subscribes on a session. @returns whether everything is there */
   attach(session: Session): Promise<boolean>;
   detach(session: Session): void;
-  /** What has no other place to be told. */
-  error(error: ClientError): void;
 }
 
 /**
@@ -33,9 +31,11 @@ export interface LinkEvents extends KeeperEvents {
  * and the one before it, if there still is one, goes after a while.
  */
 export class Link {
+  /** Whom it tells: set before `connect`. */
+  events!: LinkEvents;
   readonly states = new Emitter<ClientState>();
   readonly #settings: Settings;
-  readonly #events: LinkEvents;
+  readonly #error: (error: ClientError) => void;
   readonly #credentials: Credentials;
   readonly #keeper: Keeper;
   /** All that are open, or opening. */
@@ -47,15 +47,15 @@ export class Link {
   #failures = 0;
   /** Of the next try, or of the next rotation. */
   #timer: Timer | undefined;
-  #stopListening: (() => void) | undefined;
   /** Aborted by the end of what `connect` began. */
   #life = new AbortController();
 
-  constructor(settings: Settings, events: LinkEvents) {
+  /** @param error told that it keeps failing */
+  constructor(settings: Settings, error: (error: ClientError) => void) {
     this.#settings = settings;
-    this.#events = events;
+    this.#error = error;
     this.#credentials = new Credentials(settings);
-    this.#keeper = new Keeper(settings, this.#credentials, events);
+    this.#keeper = new Keeper(settings, this.#credentials);
   }
 
   get state(): ClientState {
@@ -71,7 +71,7 @@ export class Link {
     if (this.#state.status !== "idle" && this.#state.status !== "closed") return;
     this.#failures = 0;
     this.#life = new AbortController();
-    this.#stopListening = onWake(() => this.#wake());
+    onWake(this.#life.signal, () => this.#wake());
     this.#become({ status: "connecting" });
     void this.#open();
   }
@@ -106,13 +106,12 @@ export class Link {
   #stop(): void {
     this.#life.abort();
     this.#timer?.cancel();
-    this.#stopListening?.();
     this.#keeper.stop();
     this.#current = this.#next = undefined;
     const sessions = [...this.#sessions];
     this.#sessions.clear();
     for (const session of sessions) {
-      this.#events.detach(session);
+      this.events.detach(session);
       session.end();
     }
   }
@@ -125,7 +124,7 @@ export class Link {
       if (signal.aborted) return;
       this.#next = new Session(this.#socket(url), this.#settings, {
         opened: (session) => void this.#opened(session),
-        message: this.#events.message,
+        message: (message) => this.events.message(message),
         ended: (session, error) => this.#ended(session, error),
       });
       this.#sessions.add(this.#next);
@@ -149,7 +148,7 @@ export class Link {
     if (this.#current === undefined) this.#take(session);
     // Who was told of it may have disconnected.
     if (session.ended) return;
-    const complete = await this.#events.attach(session);
+    const complete = await this.events.attach(session);
     if (session.ended || this.#current === session) return;
     if (complete) this.#take(session);
     else session.end();
@@ -160,16 +159,16 @@ export class Link {
     this.#current = session;
     this.#next = undefined;
     if (old !== undefined) {
-      this.#events.detach(old);
+      this.events.detach(old);
       old.endIn(LINGER_MS);
     }
-    this.#keeper.start(session);
+    this.#keeper.start(session, this.events);
     const { maxConnectionMs } = this.#settings;
-    this.#rotateIn(maxConnectionMs * (1 - this.#settings.random() / 10));
+    this.#openIn(maxConnectionMs * (1 - this.#settings.random() / 10));
     if (this.#state.status !== "connected") this.#become({ status: "connected" });
   }
 
-  #rotateIn(ms: number): void {
+  #openIn(ms: number): void {
     this.#timer?.cancel();
     this.#timer = this.#settings.clock.setTimeout(() => void this.#open(), ms);
   }
@@ -177,7 +176,7 @@ export class Link {
   #ended(session: Session, error: ClientError): void {
     // Not one of these: the client itself has stopped.
     if (!this.#sessions.delete(session)) return;
-    this.#events.detach(session);
+    this.events.detach(session);
     if (session === this.#next) this.#next = undefined;
     else if (session !== this.#current && error.retry) return;
     if (session === this.#current) {
@@ -192,11 +191,12 @@ export class Link {
 
   /** A session has ended, or did not open: what next? */
   #failed(error: ClientError): void {
-    if (!error.retry || (error.code === "TOKEN_EXPIRED" && !this.#credentials.renewable)) {
+    const { getToken, getTicket } = this.#settings;
+    if (!error.retry || (error.code === "TOKEN_EXPIRED" && (getToken ?? getTicket) === undefined)) {
       this.#stop();
       this.#become({ status: "closed", error });
     } else if (this.#current !== undefined) {
-      this.#rotateIn(ROTATE_AGAIN_MS);
+      this.#openIn(ROTATE_AGAIN_MS);
     } else {
       this.#comeBack(error);
     }
@@ -208,20 +208,12 @@ export class Link {
     // A rotation was under way: it brings the next session.
     const ms = this.#next === undefined ? delayOf(this.#settings, this.#failures) : 0;
     this.#become({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
-    if (this.#failures === TELL_AFTER) this.#events.error(error);
-    if (this.#next === undefined) this.#openIn(ms);
-    else this.#promote(this.#next);
-  }
-
-  #openIn(ms: number): void {
+    if (this.#failures === TELL_AFTER) this.#error(error);
     // Who was told may have disconnected.
     if (this.#state.status !== "reconnecting") return;
-    this.#timer = this.#settings.clock.setTimeout(() => void this.#open(), ms);
-  }
-
-  /** The socket that a rotation has brought does not wait for its subscriptions when the one before it is gone. */
-  #promote(next: Session | "asking"): void {
-    if (next !== "asking" && next.openedAt !== undefined && this.#next === next) this.#take(next);
+    if (this.#next === undefined) this.#openIn(ms);
+    // What a rotation has brought does not wait for its subscriptions when the socket before it is gone.
+    else if (this.#next !== "asking" && this.#next.openedAt !== undefined) this.#take(this.#next);
   }
 
   #wake(): void {

@@ -41,8 +41,9 @@ export class Live {
       if (at < this.#at) return;
       this.#at = at;
       this.#isStreamTold = true;
-      this.stream = "live" in message ? message.live : undefined;
-      this.reason = "live" in message ? undefined : message.reason;
+      const { live, reason }: { live?: LiveStream; reason?: StreamEndedMessage["reason"] } = message;
+      this.stream = live;
+      this.reason = reason;
     }
     this.changes.emit();
   }

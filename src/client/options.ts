@@ -97,10 +97,10 @@ function checkTogether(settings: Settings): void {
   const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs } = settings;
   if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("url must be one of ws: or wss:");
   if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {
-    throw invalid("only one of token, getToken and getTicket can be given");
+    throw invalid("token, getToken and getTicket exclude each other");
   }
-  if (WebSocket === undefined) throw invalid("there is no WebSocket here: give one");
-  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs must be at least reconnectBaseMs");
+  if (WebSocket === undefined) throw invalid("there is no WebSocket");
+  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs is below reconnectBaseMs");
 }
 
 /** @throws {ClientError} INVALID_OPTION */

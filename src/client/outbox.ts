@@ -1,5 +1,6 @@
 import { type Json, type PublishResult, utf8Length } from "../protocol/index.ts";
-import { ClientError, toClientError } from "./errors.ts";
+import { checkChannel } from "./channels.ts";
+import { ClientError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { Requests } from "./requests.ts";
 import { MAX_FRAME_BYTES, tooLarge } from "./session.ts";
@@ -72,12 +73,16 @@ export class Outbox {
   }
 
   /** @throws {ClientError} */
-  async publish(channel: string, data: Json, options: PublishOptions = {}): Promise<PublishResult> {
-    const { key = randomKey(), ordered = true, others, signal, timeoutMs } = options;
-    const item = itemOf(channel, data, key, others);
+  async publish(
+    channel: string,
+    data: Json,
+    { key = randomKey(), ordered = true, others, signal, timeoutMs }: PublishOptions = {},
+  ): Promise<PublishResult> {
+    checkChannel(channel);
+    const item = itemOf({ channel, data, key, ...(others && { others }) });
     const { outboxMaxItems, outboxMaxBytes } = this.#settings;
     if (this.#items.size >= outboxMaxItems || this.#bytes + item.bytes > outboxMaxBytes) {
-      throw new ClientError("OUTBOX_FULL", "Too much waits to be published", { retry: true });
+      throw new ClientError("OUTBOX_FULL", "Too much is waiting", { retry: true });
     }
     return this.#deliver(item, ordered, { signal, timeoutMs }, this.#loading);
   }
@@ -122,9 +127,8 @@ export class Outbox {
   }
 
   async #send(item: Item, signal: AbortSignal): Promise<PublishResult> {
-    const { channel, data, key, others } = item;
+    const { bytes: _, sentAt: before, ...payload } = item;
     const { clock } = this.#settings;
-    const before = item.sentAt;
     const sending = () => {
       if (clock.now() - (item.sentAt ?? clock.now()) > KEY_MS) throw outcomeUnknown();
       item.sentAt ??= clock.now();
@@ -135,19 +139,16 @@ export class Outbox {
       certain &&= !UNCERTAIN.includes(code);
       if (certain) delete item.sentAt;
     };
-    const payload = { channel, data, key, ...(others && { others }) };
     const result = await this.#requests.send("publish", payload, { signal, orIdle: true, sending, refused });
-    if (result.position === undefined) this.#unordered.add(namespaceOf(channel));
+    if (result.position === undefined) this.#unordered.add(namespaceOf(item.channel));
     return result;
   }
 
   async #load(storage: OutboxStorage): Promise<void> {
     try {
-      for (const { channel, data, key, others, sentAt } of await storage.load()) {
-        const item = itemOf(channel, data, key, others);
-        if (sentAt !== undefined) item.sentAt = sentAt;
+      for (const item of await storage.load()) {
         // Nobody waits for it any more who could be told.
-        this.#deliver(item, true, {}).catch(this.#error);
+        this.#deliver(itemOf(item), true, {}).catch(this.#error);
       }
     } catch (error) {
       this.#error(storageFailed(error));
@@ -179,26 +180,21 @@ export class Outbox {
   }
 }
 
-function itemOf(channel: string, data: Json, key: string, others?: boolean): Item {
-  const text = toJson(data);
-  const bytes =
-    utf8Length(JSON.stringify({ action: "publish", payload: { channel, key } })) + utf8Length(text);
-  // 56 for the id, the name of the data, and whom it is for.
-  if (bytes + 56 > MAX_FRAME_BYTES) throw tooLarge();
-  // As it is now, whatever the application does with it until it is sent.
-  return { channel, data: JSON.parse(text), key, bytes, ...(others && { others }) };
-}
-
-/** @throws {ClientError} NOT_JSON */
-function toJson(data: unknown): string {
+/** As it is now, whatever the application does with it until it is sent. @throws {ClientError} NOT_JSON, TOO_LARGE */
+function itemOf({ sentAt, ...given }: OutboxItem): Item {
+  let frame = "";
   let cause: unknown;
   try {
-    const text = JSON.stringify(data);
-    if (text !== undefined) return text;
+    frame = JSON.stringify({ action: "publish", payload: given });
   } catch (error) {
     cause = error;
   }
-  throw new ClientError("NOT_JSON", "The data can't be written as JSON", { cause });
+  const payload = frame && JSON.parse(frame).payload;
+  if (payload.data === undefined) throw new ClientError("NOT_JSON", "That is no JSON", { cause });
+  // 24 for the id.
+  const bytes = utf8Length(frame) + 24;
+  if (bytes > MAX_FRAME_BYTES) throw tooLarge();
+  return { ...payload, bytes, ...(sentAt && { sentAt }) };
 }
 
 /** Not `randomUUID`, which pages that came by plain HTTP do not have. */
@@ -211,10 +207,9 @@ function namespaceOf(channel: string): string {
 }
 
 function outcomeUnknown(): ClientError {
-  const message = "It was sent, but no answer came while its key held: it may have been stored";
-  return new ClientError("OUTCOME_UNKNOWN", message);
+  return new ClientError("OUTCOME_UNKNOWN", "It may have been stored: no answer while its key held");
 }
 
-function storageFailed(error: unknown): ClientError {
-  return toClientError(error, "STORAGE_FAILED", "The outbox could not be kept");
+function storageFailed(cause: unknown): ClientError {
+  return new ClientError("STORAGE_FAILED", "The outbox was not kept", { cause });
 }

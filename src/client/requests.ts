@@ -3,7 +3,7 @@ import { delayOf } from "./backoff.ts";
 import type { ClientError } from "./errors.ts";
 import type { Link } from "./link.ts";
 import type { Settings } from "./options.ts";
-import type { Session, Written } from "./session.ts";
+import type { Payload } from "./session.ts";
 import { type Patience, pause, within } from "./waiting.ts";
 
 export interface Sending {
@@ -27,16 +27,18 @@ export class Requests {
   }
 
   /** For what may be asked twice. @throws {ClientError} */
-  ask<A extends Action>(action: A, payload: Written<A>, patience: Patience = {}): Promise<Results[A]> {
-    const { clock, requestTimeoutMs } = this.#settings;
-    const { timeoutMs = requestTimeoutMs } = patience;
-    return within(clock, { signal: patience.signal, timeoutMs }, (signal) =>
+  ask<A extends Action>(
+    action: A,
+    payload: Payload<A>,
+    { signal: given, timeoutMs = this.#settings.requestTimeoutMs }: Patience = {},
+  ): Promise<Results[A]> {
+    return within(this.#settings.clock, { signal: given, timeoutMs }, (signal) =>
       this.send(action, payload, { signal, orIdle: false }),
     );
   }
 
   /** @throws {ClientError} one that does not pass; that which has ended the connection for good; the signal's reason */
-  async send<A extends Action>(action: A, payload: Written<A>, sending: Sending): Promise<Results[A]> {
+  async send<A extends Action>(action: A, payload: Payload<A>, sending: Sending): Promise<Results[A]> {
     const { signal, orIdle } = sending;
     for (let failures = 1; ; failures++) {
       const session = await this.#link.whenConnected(signal, orIdle);
@@ -48,14 +50,10 @@ export class Requests {
         if (signal.aborted || !error.retry) throw error;
         sending.refused?.(error);
         if (error.code === "TIMEOUT") this.#link.check();
-        await this.#wait(session, signal, failures);
+        // A session that has ended is no reason to wait: there is another one, or there will be.
+        const ended = AbortSignal.any([signal, session.signal]);
+        await pause(this.#settings.clock, delayOf(this.#settings, failures), ended).catch(() => {});
       }
     }
-  }
-
-  /** A session that has ended is no reason to wait: there is another one, or there will be. */
-  async #wait(session: Session, signal: AbortSignal, failures: number): Promise<void> {
-    const ms = delayOf(this.#settings, failures);
-    await pause(this.#settings.clock, ms, AbortSignal.any([signal, session.signal])).catch(() => {});
   }
 }

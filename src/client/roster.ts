@@ -5,7 +5,7 @@ import type { Timer } from "./clock.ts";
 import { type ClientError, serverError } from "./errors.ts";
 import { frames } from "./frames.ts";
 import type { Settings } from "./options.ts";
-import type { Session } from "./session.ts";
+import type { Session, Unwritten } from "./session.ts";
 
 export interface RosterEvents {
   /** The channels that are to be subscribed, by name. */
@@ -41,7 +41,10 @@ export class Roster {
 
   /** Everything that is wanted is there. */
   get complete(): boolean {
-    return [...this.#events.wanted.values()].every((channel) => this.#phaseOf(channel) === "in");
+    return [...this.#events.wanted.values()].every((channel) => {
+      const entry = this.#entries.get(channel.name);
+      return entry?.channel === channel && entry.phase === "in";
+    });
   }
 
   /** Asks for what is missing, and leaves what is not wanted any more. Resolves when there are answers. */
@@ -60,11 +63,6 @@ export class Roster {
   stop(): void {
     this.#stopped = true;
     this.#retry?.cancel();
-  }
-
-  #phaseOf(channel: Channel): Entry["phase"] | undefined {
-    const entry = this.#entries.get(channel.name);
-    return entry?.channel === channel ? entry.phase : undefined;
   }
 
   async #join(channels: readonly Channel[]): Promise<void> {
@@ -107,15 +105,14 @@ export class Roster {
     const channels = entries.map(({ channel }) => channel.name);
     try {
       await this.#session.request("unsubscribe", { channels });
-      for (const name of channels) this.#entries.delete(name);
     } catch (error) {
       // What is still there is left again; a refusal says that it is not there.
       if ((error as ClientError).retry) {
         for (const entry of entries) entry.phase = "in";
         return this.#retryLater();
       }
-      for (const name of channels) this.#entries.delete(name);
     }
+    for (const name of channels) this.#entries.delete(name);
     await this.#goOn();
   }
 
@@ -136,16 +133,12 @@ export class Roster {
 
 const NO_ANSWER: ErrorBody = {
   code: "INTERNAL_ERROR",
-  message: "The server has not answered for this channel",
+  message: "No answer for this channel",
   retry: true,
 };
 
-function requestOf({ name, sequence, recent, state, taken }: Channel): ChannelRequest {
+function requestOf({ name, sequence, recent, state, taken }: Channel): Unwritten<ChannelRequest> {
   const { position } = sequence;
-  return {
-    channel: name,
-    ...(position === undefined ? {} : { position }),
-    ...(position === undefined && !taken && recent > 0 ? { recent } : {}),
-    ...(state === undefined ? {} : { state }),
-  };
+  const asksForRecent = position === undefined && !taken && recent > 0;
+  return { channel: name, position, recent: asksForRecent ? recent : undefined, state };
 }

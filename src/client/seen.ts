@@ -9,12 +9,8 @@ export class Seen {
   add(id: string): boolean {
     if (this.#ids.has(id)) return false;
     this.#ids.add(id);
-    if (this.#ids.size > REMEMBERED) {
-      for (const oldest of this.#ids) {
-        this.#ids.delete(oldest);
-        break;
-      }
-    }
+    const [oldest = id] = this.#ids;
+    if (this.#ids.size > REMEMBERED) this.#ids.delete(oldest);
     return true;
   }
 }

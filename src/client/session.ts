@@ -1,5 +1,6 @@
 import {
   type Action,
+  type ChannelRequest,
   type ErrorMessage,
   type Payloads,
   type ResponseMessage,
@@ -26,10 +27,17 @@ export interface WebSocketLike {
 
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
-/** An action's payload as it is written. */
-export type Written<A extends Action> = A extends "heartbeat"
+/** As it is before it is written: what is undefined is left out then. */
+export type Unwritten<T> = {
+  readonly [Name in keyof T]: T[Name] | (Pick<T, Name> extends Required<Pick<T, Name>> ? never : undefined);
+};
+
+/** An action's payload. */
+export type Payload<A extends Action> = A extends "heartbeat"
   ? { readonly positions?: { readonly [channel: string]: unknown } }
-  : Payloads[A];
+  : A extends "subscribe"
+    ? { readonly channels: readonly Unwritten<ChannelRequest>[] }
+    : Unwritten<Payloads[A]>;
 
 /** How one request waits. */
 export interface RequestOptions {
@@ -95,7 +103,7 @@ export class Session {
   /** @throws {ClientError} the server's; TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, or the signal's reason */
   request<A extends Action>(
     action: A,
-    payload: Written<A>,
+    payload: Payload<A>,
     { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions = {},
   ): Promise<Results[A]> {
     return until<Results[A]>(signal, (resolve, reject) => {
@@ -159,7 +167,7 @@ export function connectionClosed(cause?: unknown): ClientError {
 }
 
 export function connectFailed(cause?: unknown): ClientError {
-  const message = "The connection was closed before it was open: the network, the server or the token";
+  const message = "No connection: the network, the server or the token";
   return new ClientError("CONNECT_FAILED", message, { retry: true, cause });
 }
 

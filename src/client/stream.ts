@@ -1,8 +1,7 @@
 import type { Json, LiveStream, StreamEndedMessage } from "../protocol/index.ts";
-import type { Channel } from "./channel.ts";
+import type { Channels } from "./channels.ts";
 import { Emitter } from "./emitter.ts";
 import type { Requests } from "./requests.ts";
-import type { Subscription } from "./subscription.ts";
 import type { Patience } from "./waiting.ts";
 
 /** Who streams in a channel, kept up to date. It is listened to as long as this is open. */
@@ -26,47 +25,32 @@ export interface Stream {
   close(): void;
 }
 
-export class OpenStream implements Stream {
-  readonly channel: string;
-  readonly ready: Promise<void>;
-  readonly #requests: Requests;
-  readonly #subscription: Subscription;
-  readonly #live: Channel["live"];
-  readonly #changes = new Emitter<Stream>();
-  readonly #stopListening: () => void;
-
-  constructor(requests: Requests, subscription: Subscription, { name, live }: Channel) {
-    this.#requests = requests;
-    this.#subscription = subscription;
-    this.#live = live;
-    this.channel = name;
-    this.ready = subscription.ready;
-    this.#stopListening = live.changes.on(() => this.#changes.emit(this));
-  }
-
-  get live(): LiveStream | undefined {
-    return this.#live.stream;
-  }
-
-  get ended(): StreamEndedMessage["reason"] | undefined {
-    return this.#live.reason;
-  }
-
-  onChange(listener: (stream: Stream) => void): () => void {
-    return this.#changes.on(listener);
-  }
-
-  async start(data?: Json, options: Patience = {}): Promise<void> {
-    const { channel } = this;
-    await this.#requests.ask("stream_start", data === undefined ? { channel } : { channel, data }, options);
-  }
-
-  async end(options: Patience = {}): Promise<void> {
-    await this.#requests.ask("stream_end", { channel: this.channel }, options);
-  }
-
-  close(): void {
-    this.#stopListening();
-    this.#subscription.unsubscribe();
-  }
+/** @throws {ClientError} INVALID_CHANNEL */
+export function openStream(channel: string, channels: Channels, requests: Requests): Stream {
+  const subscription = channels.subscribe(channel);
+  const { live } = channels.wanted.get(channel)!;
+  const changes = new Emitter<Stream>();
+  const stopListening = live.changes.on(() => changes.emit(stream));
+  const stream: Stream = {
+    channel,
+    ready: subscription.ready,
+    get live() {
+      return live.stream;
+    },
+    get ended() {
+      return live.reason;
+    },
+    onChange: (listener) => changes.on(listener),
+    async start(data, patience) {
+      await requests.ask("stream_start", { channel, data }, patience);
+    },
+    async end(patience) {
+      await requests.ask("stream_end", { channel }, patience);
+    },
+    close() {
+      stopListening();
+      subscription.unsubscribe();
+    },
+  };
+  return stream;
 }

@@ -1,5 +1,5 @@
 import type { ChannelMessage, Json, Position, PresenceMessage } from "../protocol/index.ts";
-import { call, Emitter } from "./emitter.ts";
+import { call } from "./emitter.ts";
 import { ClientError } from "./errors.ts";
 import { isPast } from "./sequence.ts";
 
@@ -38,8 +38,12 @@ export interface Subscription<Data = Json> extends AsyncIterable<ChannelMessage<
 }
 
 export function historyLost(channel: string, position: Position): ClientError {
-  const message = `What followed the last message of ${channel} is past its history`;
+  const message = `Messages of ${channel} are past its history`;
   return new ClientError("HISTORY_LOST", message, { position });
+}
+
+export function unsubscribed(): ClientError {
+  return new ClientError("ABORTED", "The subscription has ended");
 }
 
 interface Ending {
@@ -48,10 +52,9 @@ interface Ending {
 
 export class OpenSubscription implements Subscription {
   readonly channel: string;
-  readonly ready: Promise<void>;
   readonly options: SubscribeOptions;
-  readonly #messages = new Emitter<ChannelMessage>();
-  readonly #endings = new Emitter<Ending>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #iterators = new Set<MessageIterator>();
   readonly #release: () => void;
   /** What has come while its past is waited for; `undefined`: it is not. */
   #waiting: ChannelMessage[] | undefined;
@@ -59,20 +62,19 @@ export class OpenSubscription implements Subscription {
   /** The last one of its past. */
   #past: Position | undefined;
   #ending: Ending | undefined;
-  #become!: { resolve(): void; reject(error: unknown): void };
 
   /** @param release called once, when it ends */
   constructor(channel: string, options: SubscribeOptions, release: (subscription: OpenSubscription) => void) {
     this.channel = channel;
     this.options = options;
     this.#release = () => release(this);
-    this.ready = new Promise((resolve, reject) => {
-      this.#become = { resolve, reject };
-    });
     // Who does not wait for it is told otherwise.
     this.ready.catch(() => {});
     options.signal?.addEventListener("abort", this.unsubscribe);
-    if (options.onMessage !== undefined) this.#messages.on(options.onMessage);
+  }
+
+  get ready(): Promise<void> {
+    return this.#ready.promise;
   }
 
   get ended(): boolean {
@@ -88,26 +90,30 @@ export class OpenSubscription implements Subscription {
     if (this.#ending !== undefined) return true;
     this.#ending = error === undefined ? {} : { error };
     this.options.signal?.removeEventListener("abort", this.unsubscribe);
-    this.#become.reject(error ?? new ClientError("ABORTED", "The subscription has ended"));
+    this.#ready.reject(error ?? unsubscribed());
     this.#release();
-    const told = this.#endings.size > 0 || this.options.onError !== undefined;
-    this.#endings.emit(this.#ending);
+    for (const iterator of this.#iterators) iterator.end(this.#ending);
     if (error !== undefined) call(this.options.onError, error);
-    return told;
+    return this.#iterators.size > 0 || this.options.onError !== undefined;
   }
 
   /** Maybe again: with every connection. */
   taken(): void {
     const ask = this.#askForPast;
     this.#askForPast = undefined;
-    if (this.#waiting === undefined) this.#become.resolve();
+    if (this.#waiting === undefined) this.#ready.resolve();
     else ask?.();
   }
 
   message(message: ChannelMessage): void {
     if (this.#ending !== undefined) return;
     if (this.#waiting !== undefined) this.#waiting.push(message);
-    else if (!isPast(message.position, this.#past)) this.#messages.emit(message);
+    else if (!isPast(message.position, this.#past)) {
+      // One that is asked for meanwhile begins with the next.
+      const iterators = [...this.#iterators];
+      call(this.options.onMessage, message);
+      for (const iterator of iterators) iterator.take(message);
+    }
   }
 
   recovered(): void {
@@ -123,7 +129,7 @@ export class OpenSubscription implements Subscription {
       return true;
     }
     // An iterator has no other way to tell that what it gives is not all.
-    return this.#endings.size > 0 && this.end(historyLost(this.channel, position));
+    return this.#iterators.size > 0 && this.end(historyLost(this.channel, position));
   }
 
   presence(message: PresenceMessage): void {
@@ -146,80 +152,66 @@ export class OpenSubscription implements Subscription {
       this.#past = past.at(-1)?.position;
       for (const message of waiting) this.message(message);
     }
-    this.#become.resolve();
+    this.#ready.resolve();
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChannelMessage, undefined> {
-    return new MessageIterator(this, this.#messages, this.#endings, this.#ending);
+    const iterator = iterate(this, this.#ending);
+    this.#iterators.add(iterator);
+    return iterator;
   }
 }
 
-interface Reader {
-  resolve(result: IteratorResult<ChannelMessage, undefined>): void;
-  reject(error: ClientError): void;
+interface MessageIterator extends AsyncIterator<ChannelMessage, undefined> {
+  take(message: ChannelMessage): void;
+  end(ending: Ending): void;
 }
 
-/** What is not read yet, up to a bound. */
-class MessageIterator implements AsyncIterator<ChannelMessage, undefined> {
-  readonly #subscription: OpenSubscription;
-  readonly #buffer: ChannelMessage[] = [];
-  readonly #readers: Reader[] = [];
-  #ending: Ending | undefined;
-
-  constructor(
-    subscription: OpenSubscription,
-    messages: Emitter<ChannelMessage>,
-    endings: Emitter<Ending>,
-    ending: Ending | undefined,
-  ) {
-    this.#subscription = subscription;
-    this.#ending = ending;
-    messages.on((message) => this.#take(message));
-    endings.on((end) => this.#end(end));
-  }
-
-  next(): Promise<IteratorResult<ChannelMessage, undefined>> {
-    return new Promise((resolve, reject) => {
-      this.#readers.push({ resolve, reject });
-      this.#serve();
-    });
-  }
-
-  async return(): Promise<IteratorResult<ChannelMessage, undefined>> {
-    this.#buffer.length = 0;
-    this.#ending ??= {};
-    this.#subscription.unsubscribe();
-    this.#serve();
-    return { done: true, value: undefined };
-  }
-
-  #take(message: ChannelMessage): void {
-    if (this.#ending !== undefined) return;
-    const { bufferSize = 1_000 } = this.#subscription.options;
-    if (this.#buffer.length < bufferSize) {
-      this.#buffer.push(message);
-      this.#serve();
-    } else {
-      const text = `More than ${bufferSize} messages were not read yet`;
-      this.#subscription.end(new ClientError("BUFFER_FULL", text));
-    }
-  }
-
-  #end(ending: Ending): void {
-    this.#ending ??= ending;
-    this.#serve();
-  }
+/** Keeps what is not read yet, up to a bound. @param ending of a subscription that has ended */
+function iterate(subscription: OpenSubscription, ending: Ending | undefined): MessageIterator {
+  const { bufferSize = 1_000 } = subscription.options;
+  const unread: ChannelMessage[] = [];
+  const readers: PromiseWithResolvers<IteratorResult<ChannelMessage, undefined>>[] = [];
+  let last = ending;
 
   /** Messages first, then how it ended: an error once. */
-  #serve(): void {
-    while (this.#readers.length > 0) {
-      const message = this.#buffer.shift();
-      if (message === undefined && this.#ending === undefined) return;
-      const { resolve, reject } = this.#readers.shift()!;
-      if (message !== undefined) resolve({ done: false, value: message });
-      else if (this.#ending?.error !== undefined) reject(this.#ending.error);
-      else resolve({ done: true, value: undefined });
-      if (message === undefined) this.#ending = {};
+  const serve = () => {
+    while (readers.length > 0 && (unread.length > 0 || last !== undefined)) {
+      const { resolve, reject } = readers.shift()!;
+      const value = unread.shift();
+      if (value !== undefined) {
+        resolve({ done: false, value });
+      } else {
+        if (last?.error === undefined) resolve({ done: true, value });
+        else reject(last.error);
+        last = {};
+      }
     }
-  }
+  };
+  return {
+    next() {
+      const reader = Promise.withResolvers<IteratorResult<ChannelMessage, undefined>>();
+      readers.push(reader);
+      serve();
+      return reader.promise;
+    },
+    async return() {
+      unread.length = 0;
+      subscription.unsubscribe();
+      return { done: true, value: undefined };
+    },
+    take(message) {
+      if (last !== undefined) return;
+      if (unread.push(message) > bufferSize) {
+        unread.pop();
+        const text = `More than ${bufferSize} messages are unread`;
+        subscription.end(new ClientError("BUFFER_FULL", text));
+      }
+      serve();
+    },
+    end(how) {
+      last ??= how;
+      serve();
+    },
+  };
 }

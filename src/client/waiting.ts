@@ -44,13 +44,13 @@ export interface Patience {
 /** Ends by a time or with a signal, whatever `run` does; hands it the one signal that says so. */
 export async function within<T>(
   clock: Clock,
-  { signal, timeoutMs = Number.POSITIVE_INFINITY }: Patience,
+  { signal, timeoutMs }: Patience,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const ending = new AbortController();
   const abort = () => ending.abort(new ClientError("ABORTED", "It was given up", { cause: signal?.reason }));
   const timer =
-    timeoutMs > MAX_TIMER_MS
+    timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
       ? undefined
       : clock.setTimeout(() => ending.abort(timeout(timeoutMs)), timeoutMs);
   if (signal?.aborted) abort();
@@ -64,6 +64,6 @@ export async function within<T>(
 }
 
 export function timeout(ms: number): ClientError {
-  const message = `No answer in ${ms} ms: what was asked may have happened`;
+  const message = `No answer in ${ms} ms`;
   return new ClientError("TIMEOUT", message, { retry: true });
 }
