@@ -1,9 +1,9 @@
-import { type Json, type PublishResult, utf8Length } from "../protocol/index.ts";
+import { CLIENT_LIMITS, type Json, type PublishResult, utf8Length } from "../protocol/index.ts";
 import { checkChannel } from "./channels.ts";
 import { ClientError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { Requests } from "./requests.ts";
-import { MAX_FRAME_BYTES, tooLarge } from "./session.ts";
+import { tooLarge } from "./session.ts";
 import { type Patience, within } from "./waiting.ts";
 
 /**
@@ -193,7 +193,7 @@ function itemOf({ sentAt, ...given }: OutboxItem): Item {
   if (payload.data === undefined) throw new ClientError("NOT_JSON", "That is no JSON", { cause });
   // 24 for the id.
   const bytes = utf8Length(frame) + 24;
-  if (bytes > MAX_FRAME_BYTES) throw tooLarge();
+  if (bytes > CLIENT_LIMITS.clientFrameBytes) throw tooLarge();
   return { ...payload, bytes, ...(sentAt && { sentAt }) };
 }
 

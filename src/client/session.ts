@@ -1,6 +1,7 @@
 import {
   type Action,
   type ChannelRequest,
+  CLIENT_LIMITS,
   type ErrorMessage,
   type Payloads,
   type ResponseMessage,
@@ -13,9 +14,6 @@ import { ClientError, serverError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import { read } from "./read.ts";
 import { timeout, until } from "./waiting.ts";
-
-/** PROTOCOL.md, "Limits": a message from a client, in bytes. */
-export const MAX_FRAME_BYTES = 32_768;
 
 /** What the client uses of a WebSocket: the browser's, Node's and `ws`'s all have it. */
 export interface WebSocketLike {
@@ -110,7 +108,7 @@ export class Session {
       if (this.ended) throw connectionClosed();
       const id = `${++this.#requests}`;
       const frame = JSON.stringify({ id, action, payload });
-      if (utf8Length(frame) > MAX_FRAME_BYTES) throw tooLarge();
+      if (utf8Length(frame) > CLIENT_LIMITS.clientFrameBytes) throw tooLarge();
       const timer = this.#clock.setTimeout(() => reject(timeout(timeoutMs)), timeoutMs);
       // What a response holds is the server's word, given in PROTOCOL.md by action.
       this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
@@ -172,5 +170,5 @@ export function connectFailed(cause?: unknown): ClientError {
 }
 
 export function tooLarge(): ClientError {
-  return new ClientError("TOO_LARGE", `The message is over ${MAX_FRAME_BYTES} bytes`);
+  return new ClientError("TOO_LARGE", `The message is over ${CLIENT_LIMITS.clientFrameBytes} bytes`);
 }

@@ -6,4 +6,6 @@ export const CLIENT_LIMITS = {
   channels: 100,
   /** Messages that are asked for at once. */
   messages: 100,
+  /** A message from a client that comes in one: the service takes no larger frame. */
+  clientFrameBytes: 32_768,
 } as const;

@@ -11,8 +11,6 @@ export const LIMITS = {
   streamBytes: 1_024,
   /** A message to a client, and one from a client that comes in parts. */
   frameBytes: 131_072,
-  /** A message from a client that comes in one: the service takes no larger frame. */
-  clientFrameBytes: 32_768,
   /** Of a message in parts: a text's characters take two bytes more in a part at the worst. */
   parts: 16,
   /** Levels of JSON in one another. */
