@@ -9,6 +9,7 @@ import type {
   ServerTypes,
   TypesOf,
 } from "../protocol/index.ts";
+import { Blobs } from "./blobs.ts";
 import { Channels } from "./channels.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
@@ -91,6 +92,13 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
   ): Promise<void>;
   /** Who is in a channel, from now on. @throws {ClientError} INVALID_CHANNEL */
   members<Channel extends ChannelIn<Types>>(channel: Channel): Members<TypesOf<Types, Channel>["state"]>;
+  /**
+   * Uploads what is too large for a message, to be published by its name, which this resolves to. `timeoutMs` is for the
+   * server's answer, `signal` for all of it. Rejects with a ClientError: the server's, TRANSFER_FAILED, ABORTED.
+   */
+  upload(channel: ChannelIn<Types>, file: Blob, options?: RequestPatience): Promise<string>;
+  /** Reads a blob of the channel. Rejects as `upload` does. */
+  download(channel: ChannelIn<Types>, blob: string, options?: RequestPatience): Promise<Response>;
   /** Who streams in a channel, from now on, and the user's own stream. @throws {ClientError} INVALID_CHANNEL */
   stream(channel: ChannelIn<Types>): Stream;
 }
@@ -112,6 +120,7 @@ function clientOf(settings: Settings): Client {
   const requests = new Requests(settings, link);
   const channels = new Channels(settings, link, requests, error);
   const outbox = new Outbox(settings, requests, error);
+  const blobs = new Blobs(settings.clock, requests);
   link.events = channels;
   return {
     get state() {
@@ -138,6 +147,8 @@ function clientOf(settings: Settings): Client {
       });
     },
     members: (channel) => liveMembers(channel, channels, requests, error),
+    upload: (channel, file, patience) => blobs.upload(channel, file, patience),
+    download: (channel, blob, patience) => blobs.download(channel, blob, patience),
     stream: (channel) => openStream(channel, channels, requests),
   };
 }

@@ -6,6 +6,7 @@ export type ClientErrorCode =
   | "INVALID_CHANNEL"
   | "NOT_JSON"
   | "TOO_LARGE"
+  | "TRANSFER_FAILED"
   | "ABORTED"
   | "TIMEOUT"
   | "CONNECTION_CLOSED"

@@ -1,7 +1,7 @@
 import { CLIENT_LIMITS, utf8Length } from "../protocol/index.ts";
 
-/** What the list in a frame may take, in bytes; the rest of 32,768 is for what is around it. */
-const MAX_LIST_BYTES = 32_000;
+/** What a list, or a piece of a text, may take in a frame, in bytes; the rest of 32,768 is for what is around it. */
+const MAX_BYTES = 32_000;
 
 /** Splits a list into such as fit into a frame each: 100 items, and as many bytes as a message may have. */
 export function frames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][] {
@@ -10,7 +10,7 @@ export function frames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][
   for (const item of items) {
     const size = utf8Length(JSON.stringify(write(item))) + 1;
     const last = split.at(-1);
-    if (last !== undefined && last.length < CLIENT_LIMITS.channels && bytes + size <= MAX_LIST_BYTES) {
+    if (last !== undefined && last.length < CLIENT_LIMITS.channels && bytes + size <= MAX_BYTES) {
       last.push(item);
       bytes += size;
     } else {
@@ -19,4 +19,28 @@ export function frames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][
     }
   }
   return split;
+}
+
+/** Cuts a message that is larger than a frame into parts, between characters. @param text JSON, so without controls */
+export function parts(id: string, text: string): string[] {
+  const pieces: string[] = [];
+  let start = 0;
+  let bytes = 0;
+  let at = 0;
+  for (const character of text) {
+    // In JSON once more, these have another backslash.
+    const size = utf8Length(character) + (/["\\]/.test(character) ? 1 : 0);
+    if (bytes + size > MAX_BYTES) {
+      pieces.push(text.slice(start, at));
+      start = at;
+      bytes = 0;
+    }
+    bytes += size;
+    at += character.length;
+  }
+  pieces.push(text.slice(start));
+  const count = pieces.length;
+  return pieces.map((piece, index) =>
+    JSON.stringify({ id, action: "part", payload: { message: +id, index, count, text: piece } }),
+  );
 }

@@ -193,7 +193,7 @@ function itemOf({ sentAt, ...given }: OutboxItem): Item {
   if (payload.data === undefined) throw new ClientError("NOT_JSON", "That is no JSON", { cause });
   // 24 for the id.
   const bytes = utf8Length(frame) + 24;
-  if (bytes > CLIENT_LIMITS.clientFrameBytes) throw tooLarge();
+  if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
   return { ...payload, bytes, ...(sentAt && { sentAt }) };
 }
 

@@ -11,6 +11,7 @@ import {
 } from "../protocol/index.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { ClientError, serverError } from "./errors.ts";
+import { parts } from "./frames.ts";
 import type { Settings } from "./options.ts";
 import { read } from "./read.ts";
 import { timeout, until } from "./waiting.ts";
@@ -74,6 +75,8 @@ export class Session {
   readonly #pending = new Map<string, Pending>();
   readonly #ending = new AbortController();
   #requests = 0;
+  /** Ends when the last message in parts that was asked for has its answer. */
+  #inParts: Promise<unknown> = Promise.resolve();
 
   /** @throws what the constructor of the WebSocket throws */
   constructor(socket: WebSocketLike, settings: Settings, events: SessionEvents) {
@@ -99,20 +102,34 @@ export class Session {
   }
 
   /** @throws {ClientError} the server's; TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, or the signal's reason */
-  request<A extends Action>(
+  async request<A extends Action>(
     action: A,
     payload: Payload<A>,
-    { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions = {},
+    options: RequestOptions = {},
   ): Promise<Results[A]> {
-    return until<Results[A]>(signal, (resolve, reject) => {
+    const id = `${++this.#requests}`;
+    const frame = JSON.stringify({ id, action, payload });
+    const bytes = utf8Length(frame);
+    if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
+    // What a response holds is the server's word, given in PROTOCOL.md by action.
+    const exchange = (frames: string[]) => this.#exchange(id, frames, options) as Promise<Results[A]>;
+    if (bytes <= CLIENT_LIMITS.clientFrameBytes) return exchange([frame]);
+    // A connection has one message in parts at a time.
+    const answer = this.#inParts.then(() => exchange(parts(id, frame)));
+    this.#inParts = answer.catch(() => {});
+    return answer;
+  }
+
+  #exchange(
+    id: string,
+    frames: readonly string[],
+    { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions,
+  ): Promise<unknown> {
+    return until(signal, (resolve, reject) => {
       if (this.ended) throw connectionClosed();
-      const id = `${++this.#requests}`;
-      const frame = JSON.stringify({ id, action, payload });
-      if (utf8Length(frame) > CLIENT_LIMITS.clientFrameBytes) throw tooLarge();
       const timer = this.#clock.setTimeout(() => reject(timeout(timeoutMs)), timeoutMs);
-      // What a response holds is the server's word, given in PROTOCOL.md by action.
-      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
-      this.#socket.send(frame);
+      this.#pending.set(id, { resolve, reject });
+      for (const frame of frames) this.#socket.send(frame);
       return () => {
         timer.cancel();
         this.#pending.delete(id);
@@ -170,5 +187,5 @@ export function connectFailed(cause?: unknown): ClientError {
 }
 
 export function tooLarge(): ClientError {
-  return new ClientError("TOO_LARGE", `The message is over ${CLIENT_LIMITS.clientFrameBytes} bytes`);
+  return new ClientError("TOO_LARGE", `The message is over ${CLIENT_LIMITS.frameBytes} bytes`);
 }

@@ -8,4 +8,6 @@ export const CLIENT_LIMITS = {
   messages: 100,
   /** A message from a client that comes in one: the service takes no larger frame. */
   clientFrameBytes: 32_768,
+  /** A message to a client, and one from a client that comes in parts. */
+  frameBytes: 131_072,
 } as const;

@@ -9,8 +9,6 @@ export const LIMITS = {
   stateBytes: 1_024,
   /** What a stream's owner shows of it, as JSON. */
   streamBytes: 1_024,
-  /** A message to a client, and one from a client that comes in parts. */
-  frameBytes: 131_072,
   /** Of a message in parts: a text's characters take two bytes more in a part at the worst. */
   parts: 16,
   /** Levels of JSON in one another. */

@@ -5,6 +5,7 @@ import {
   type ErrorCode,
   type Json,
   type LiveStream,
+  type PartPayload,
   type Position,
   type PresenceMessage,
   parseRequest,
@@ -75,6 +76,8 @@ export class ModelServer {
   /** Takes a request's answer into its own hands; `undefined` leaves it to the model. */
   intercept: Handler = () => undefined;
   readonly #channels = new Map<string, ModelChannel>();
+  /** The message in parts that each has open. */
+  readonly #open = new Map<ModelSocket, { readonly message: number; readonly texts: string[] }>();
   #ids = 0;
 
   constructor(clock: TestClock, random: () => number = () => 0.5) {
@@ -152,6 +155,20 @@ export class ModelServer {
   receive(socket: ModelSocket, frame: string): void {
     const request = parseRequest(frame);
     this.requests.push(request);
+    if (request.action === "part") this.#part(request.payload, socket);
+    else this.#take(request, socket);
+  }
+
+  #part({ message, index, count, text }: PartPayload, socket: ModelSocket): void {
+    const standing = this.#open.get(socket);
+    if (standing !== undefined && standing.message > message) return;
+    const texts = standing?.message === message ? standing.texts : [];
+    this.#open.set(socket, { message, texts });
+    texts[index] = text;
+    if (Object.keys(texts).length === count) this.#take(parseRequest(texts.join("")), socket);
+  }
+
+  #take(request: Request, socket: ModelSocket): void {
     const answer = this.intercept(request, socket) ?? this.#answer(request, socket);
     if (typeof answer === "string") {
       const error = { code: answer, message: answer, retry: RETRY_BY_CODE[answer] };

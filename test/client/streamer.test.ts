@@ -20,7 +20,7 @@ async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }
   const connectionStore = memoryConnectionStore();
   const streamer = createStreamer({
     channels: {
-      room: { ...open, presence: true, history },
+      room: { ...open, presence: true, history, maxBytes: 98_304 },
       flash: { ...open, delivery: "at-most-once" },
       show: { ...open, live: { graceMs: 0 } },
       line: { ...open, schema: z.object({ text: z.string().trim().min(1) }) },
@@ -92,6 +92,26 @@ it("hands on what others publish, and resolves when it is stored", async () => {
   const stored = await Promise.all(texts.map((text) => ada.publish(ROOM, text)));
   expect(stored.map(({ position }) => position?.offset)).toEqual(texts.map((_, at) => at + 1));
   await eventually(() => expect(told).toEqual(texts));
+});
+
+it("publishes what no frame takes, in two channels at once, and refuses what is over 128 KB", async () => {
+  const server = await startServer();
+  const { told } = await listener(server);
+  const ada = server.person("ada");
+  const texts = ['"\\\u{1F600}é'.repeat(9_000), "b".repeat(90_000)];
+  await Promise.all([
+    ...texts.map((text) => ada.publish(ROOM, text)),
+    ada.publish("room:other", "c".repeat(90_000)),
+  ]);
+  await eventually(() => expect(told).toEqual(texts));
+  await expect(ada.publish(ROOM, "d".repeat(100_000))).rejects.toMatchObject({
+    code: "TOO_LARGE",
+    message: "The namespace takes data of 98304 bytes at most",
+  });
+  await expect(ada.publish(ROOM, "d".repeat(131_072))).rejects.toMatchObject({
+    code: "TOO_LARGE",
+    message: "The message is over 131072 bytes",
+  });
 });
 
 it("publishes what a schema takes, and hands on what it makes", async () => {
