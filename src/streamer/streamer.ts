@@ -208,8 +208,8 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   }
 
   async #disconnected(ctx: AnyContext): Promise<void> {
-    const { turns, departures } = this.#core;
-    const leave = () => departures.removeGone([ctx.connectionId], eventScope(ctx, this.app));
+    const { turns, sweep } = this.#core;
+    const leave = () => sweep.ended({ ...eventScope(ctx, this.app), ctx }, this.#core);
     const whole = await turns.take(ctx.connectionId, leave);
     if (!whole) throw new LiftError("STORE_FAILED", { cause: "The log has what was not left" });
   }

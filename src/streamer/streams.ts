@@ -37,7 +37,7 @@ export class Streams {
     const { members } = this.#store;
     const { ctx, budget } = session;
     const { connectionId } = ctx;
-    if (!sweep.isSeenIn(await allFromStore(members.channelsOf(connectionId, budget)))) {
+    if (!sweep.isSeenIn(await allFromStore(members.channelsOf(connectionId, budget)), userId)) {
       await sweep.watch(session);
     }
     const { endpoint, expiresAt } = ctx.asWebSocket();
@@ -109,7 +109,7 @@ export async function streamStart(
   const { event, stored } = (await core.streamLog.append(key, start, budget))!;
   const told = fanOutStored(partKey(key, "streams"), stored, session, core);
   const [answered] = await Promise.all([answer<"stream_start">(session, event), told]);
-  if (!answered) await core.departures.removeGone([session.ctx.connectionId], session);
+  if (!answered) await core.sweep.ended(session, core);
 }
 
 export async function streamEnd(

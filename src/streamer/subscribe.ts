@@ -44,7 +44,7 @@ export async function subscribe({ channels }: SubscribePayload, session: Session
   });
   const answered = await answer<"subscribe">(session, { channels: await catchUp(asked, session, core) });
   // Its $disconnect may have been here before it became a member.
-  if (!answered) return void (await core.departures.removeGone([session.ctx.connectionId], session));
+  if (!answered) return void (await core.sweep.ended(session, core));
   await Promise.all(asked.map((one) => announce(one, session, core)));
 }
 
@@ -114,8 +114,8 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
     return { ...asked, isNew: true };
   });
   // Before it is a member: who has died in between is found.
-  const isNew = identity.userId !== undefined && !core.sweep.isSeenIn(before);
-  if (isNew && core.sweep.isSeenIn([...held])) await core.sweep.watch(session);
+  const isSeenIn = (keys: readonly string[]) => core.sweep.isSeenIn(keys, identity.userId);
+  if (!isSeenIn(before) && isSeenIn([...held])) await core.sweep.watch(session);
   return admitted;
 }
 

@@ -113,6 +113,64 @@ describe("a connection that has vanished", () => {
   });
 });
 
+describe("a viewer who has vanished", () => {
+  const live = { channels: { room: OPEN, show: { ...OPEN, live: true } } };
+
+  it.each([undefined, "ada"])("is no viewer any more, as %s", async (user) => {
+    const { enter, connections, minutes, streamer, asked } = await room(live);
+    const owner = await enter("owner", "owner", "show:a");
+    await owner.ask("stream_start", { channel: "show:a" });
+    await enter("viewer", user, "show:a");
+    // What is told of their coming is told, so that nothing more is sent.
+    await minutes(1);
+    connections.gone("viewer");
+    await minutes(8);
+    expect(await streamer.count("show:a")).toBe(2);
+    expect(asked()).toEqual([]);
+    await minutes(1);
+    expect(asked()).toEqual(expect.arrayContaining(["viewer", "owner"]));
+    expect(await streamer.count("show:a")).toBe(1);
+    expect(owner.pushed("viewers").at(-1)).toMatchObject({ count: 1 });
+  });
+
+  it("costs a write when they come, and none in a channel without streams", async () => {
+    const { enter, schedule } = await room(live);
+    const put = vi.spyOn(schedule, "put");
+    await enter("nobody", undefined, "room:b");
+    expect(put).not.toHaveBeenCalled();
+    const viewer = await enter("viewer", undefined, "show:a");
+    await viewer.ask("subscribe", { channels: [{ channel: "show:b" }] });
+    expect(put).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe("a connection whose channels could not be left at its end", () => {
+  const plain = { channels: { room: OPEN } };
+
+  it("leaves them with the next tick, though nobody is seen there", async () => {
+    const { enter, connections, store, streamer, later } = await room(plain);
+    const ada = await enter("ada-1", "ada", "room:silent");
+    vi.spyOn(store.members, "remove").mockRejectedValueOnce(new Error("throttled"));
+    await ada.leave();
+    connections.gone("ada-1");
+    expect(await streamer.count("room:silent")).toBe(1);
+    later(1);
+    expect(await streamer.app.tick()).toMatchObject({ done: 1, failed: 0 });
+    expect(await streamer.count("room:silent")).toBe(0);
+  });
+
+  it("leaves them so too if it had ended before it became a member", async () => {
+    const { client, connections, store, streamer } = await room(plain);
+    const ada = await client("ada-1", { user: "ada" });
+    connections.gone("ada-1");
+    vi.spyOn(store.members, "remove").mockRejectedValueOnce(new Error("throttled"));
+    await ada.ask("subscribe", { channels: [{ channel: "room:silent" }] });
+    expect(await streamer.count("room:silent")).toBe(1);
+    await streamer.app.tick();
+    expect(await streamer.count("room:silent")).toBe(0);
+  });
+});
+
 describe("looking after connections", () => {
   it("begins with the first channel where a user is seen, and writes nothing for what comes later", async () => {
     const { client, schedule, enter, later, items } = await room({
@@ -141,6 +199,17 @@ describe("looking after connections", () => {
     expect([asked(), items()]).toEqual([[], []]);
     await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
     expect(items()).toEqual([["bob-1", 10 * MINUTE]]);
+  });
+
+  it("ends with one look more where a user is in other channels still", async () => {
+    const { enter, minutes, asked, items, streamer } = await room({
+      channels: { room: { ...OPEN, presence: true }, flash: { ...OPEN, delivery: "at-most-once" } },
+    });
+    const ada = await enter("ada-1", "ada");
+    await ada.ask("subscribe", { channels: [{ channel: "flash:a" }] });
+    await ada.ask("unsubscribe", { channels: [ROOM] });
+    await minutes(30);
+    expect([asked(), items(), await streamer.count("flash:a")]).toEqual([["ada-1"], [], 1]);
   });
 
   it("refuses to let somebody in who could not be looked after", async () => {

@@ -15,7 +15,7 @@ const IDLE_MS = 10 * 60_000;
 const AGAIN_MS = 60_000;
 
 /**
- * Finds connections that have ended without a `$disconnect`, where their presence is seen. Each has one item in the
+ * Finds connections that have ended without a `$disconnect`, where they are seen or counted. Each has one item in the
  * schedule, which moves itself on as long as the connection is there.
  */
 export class Sweep {
@@ -38,11 +38,28 @@ export class Sweep {
     this.#silenceMs = heartbeatMs === undefined ? undefined : 2 * heartbeatMs;
   }
 
-  /** Begins to look after a connection that may not have been looked after before. @throws {LiftError} STORE_FAILED */
-  async watch({ ctx, budget }: Session): Promise<void> {
-    const dueAt = this.#now() + (this.#silenceMs ?? IDLE_MS);
+  /**
+   * Begins to look after a connection that may not have been looked after before.
+   * @param inMs from when on
+   * @throws {LiftError} STORE_FAILED
+   */
+  async watch(
+    { ctx, budget }: Pick<Session, "ctx" | "budget">,
+    inMs = this.#silenceMs ?? IDLE_MS,
+  ): Promise<void> {
+    const dueAt = this.#now() + inMs;
     const item = { kind: SWEEP, id: ctx.connectionId, dueAt, data: { endpoint: ctx.asWebSocket().endpoint } };
     await (this.#schedule && fromStore(this.#schedule.put(item, budget)));
+  }
+
+  /**
+   * Takes out a connection that has ended. What could not be left now, the next tick finds: nothing else may ever be sent
+   * there. Resolves to whether all was left. @throws {LiftError} STORE_FAILED
+   */
+  async ended(session: Scope & Pick<Session, "ctx">, { departures }: Core): Promise<boolean> {
+    const whole = await departures.removeGone([session.ctx.connectionId], session);
+    if (!whole) await this.watch(session, 0);
+    return whole;
   }
 
   /** A client has said that it is there. @throws {LiftError} STORE_FAILED */
@@ -50,9 +67,16 @@ export class Sweep {
     if (this.#silenceMs !== undefined) await this.watch(session);
   }
 
-  /** Whether one of these is a channel in which somebody would be missed. */
-  isSeenIn(keys: readonly string[]): boolean {
-    return keys.some((key) => partOf(key) === "owners" || this.#channels.namespaceOf(key)?.presence === true);
+  /** Whether one of these is a channel in which the connection of a user, or of nobody, would be missed. */
+  isSeenIn(keys: readonly string[], userId: string | undefined): boolean {
+    return this.#isSeenIn(keys, userId !== undefined);
+  }
+
+  #isSeenIn(keys: readonly string[], isUser: boolean): boolean {
+    return keys.some((key) => {
+      const { presence = false, live } = this.#channels.namespaceOf(key) ?? {};
+      return partOf(key) === "owners" || live !== undefined || (presence && isUser);
+    });
   }
 
   /** What a tick does with an item. In turn with the connection's own messages, as far as this process has them. */
@@ -63,10 +87,12 @@ export class Sweep {
   async #look(item: ScheduledItem, tick: Tick, scope: Scope, { store, departures }: Core): Promise<void> {
     const { id, data } = item;
     // Who has left is looked after no more, and watched again when they come back.
-    if (!this.isSeenIn(await allFromStore(store.members.channelsOf(id, tick)))) return;
+    const keys = await allFromStore(store.members.channelsOf(id, tick));
+    if (keys.length === 0) return;
     const connections = tick.connectionsAt((data as { endpoint: string }).endpoint);
     const options: { signal: AbortSignal; budget: TimeBudget } = { signal: tick.signal, budget: tick };
     const info = await connections.get(id, options);
+    if (info !== undefined && !this.#isSeenIn(keys, true)) return;
     if (info !== undefined && this.#silenceMs === undefined) {
       const dueAt = Math.max(info.lastActiveAt + IDLE_MS, this.#now() + AGAIN_MS);
       return tick.schedule.put({ ...item, dueAt }, tick);
