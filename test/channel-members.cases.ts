@@ -307,6 +307,47 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
     });
   });
 
+  describe("those who are present", () => {
+    const page = async (after: string | undefined, size: number): Promise<string[]> => {
+      const found: string[] = [];
+      for await (const { userId } of members.present("a", world.now(), after)) {
+        found.push(userId);
+        if (found.length === size) break;
+      }
+      return found;
+    };
+    const USERS = Array.from({ length: 20 }, (_, n) => `user-${n}`);
+
+    it("are there once each, page by page behind the last of one", async () => {
+      for (const name of [...USERS, ...AWKWARD_NAMES]) await add("a", `c-${name}`, name);
+      const found: string[] = [];
+      for (let next = await page(undefined, 3); next.length > 0; next = await page(found.at(-1), 3)) {
+        found.push(...next);
+      }
+      expect(found.sort()).toEqual([...USERS, ...AWKWARD_NAMES].sort());
+    });
+
+    it("keep their order, whoever comes and goes between the pages, the one it goes on behind too", async () => {
+      for (const name of USERS) await add("a", `c-${name}`, name);
+      const all = await page(undefined, USERS.length);
+      const first = await page(undefined, 5);
+      expect(first).toEqual(all.slice(0, 5));
+      for (const name of [first[0], first[4]]) await members.remove("a", `c-${name}`);
+      await add("a", "late", "late");
+      const rest = await page(first[4], USERS.length);
+      expect(rest.filter((name) => name !== "late")).toEqual(all.slice(5));
+      await add("a", "again", first[0]);
+      expect(await page(first[4], USERS.length)).toEqual(rest);
+    });
+
+    it("are none behind the last, nor where nobody is", async () => {
+      await add("a", "c1", "ada");
+      expect(await page("ada", 1)).toEqual([]);
+      await members.remove("a", "c1");
+      expect([await page(undefined, 1), await page("ada", 1)]).toEqual([[], []]);
+    });
+  });
+
   it("keeps channels and users apart, whatever they are called", async () => {
     for (const [n, name] of AWKWARD_NAMES.entries()) {
       expect(await add(name, `c${n}`, `u${n}`)).toBe(true);

@@ -5,6 +5,8 @@ export const LIMITS = {
   ...CLIENT_LIMITS,
   /** Of `id` and `key`. */
   idBytes: 128,
+  /** Of a user's id that `presence` goes on behind. */
+  userBytes: 1_024,
   /** What a user shows of themself in a channel, as JSON. */
   stateBytes: 1_024,
   /** What a stream's owner shows of it, as JSON. */

@@ -39,6 +39,7 @@ export interface HistoryPayload {
 
 export interface PresencePayload {
   readonly channel: string;
+  readonly after?: string;
 }
 
 export interface SetPresencePayload {

@@ -72,6 +72,7 @@ describe("PROTOCOL.md", () => {
       `| a message to a client | ${LIMITS.frameBytes.toLocaleString("en")} bytes |`,
       `| \`id\` and \`key\` | ${LIMITS.idBytes} bytes |`,
       `| channels in a \`subscribe\`, \`unsubscribe\` or \`heartbeat\` | ${LIMITS.channels} |`,
+      `| \`after\`, of \`presence\` | ${LIMITS.userBytes.toLocaleString("en")} bytes |`,
       `| a user's \`state\` | ${LIMITS.stateBytes.toLocaleString("en")} bytes |`,
       `| a stream's \`data\` | ${LIMITS.streamBytes.toLocaleString("en")} bytes |`,
       `| nesting of JSON | ${LIMITS.depth} |`,

@@ -71,7 +71,7 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
     if (payload.after === undefined || payload.before === undefined) return payload;
     throw new Misfit(path, "must have one of after and before");
   },
-  presence: object({ channel }),
+  presence: object({ channel, after: optional(text(1, LIMITS.userBytes)) }),
   set_presence: object({ channel, state }),
   stream_start: object({ channel, data: optional(json(LIMITS.streamBytes)) }),
   stream_end: object({ channel }),

@@ -179,8 +179,11 @@ export interface ChannelMembers {
   /** Connections. */
   count(channel: string, now: number): Promise<number>;
 
-  /** Users, in no order. */
-  present(channel: string, now: number): AsyncIterable<Presence>;
+  /**
+   * Users, each once, in an order of the store's own, which stays however they come and go.
+   * @param after a user, there or not: those behind them
+   */
+  present(channel: string, now: number, after?: string): AsyncIterable<Presence>;
 
   /** `false`: the user is not there, and nothing was written. */
   setState(channel: string, userId: string, state: Json | undefined, budget?: TimeBudget): Promise<boolean>;

@@ -68,8 +68,9 @@ describe("who is in a channel", () => {
     await expect(all(streamer.presence("flash:a"))).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("fits into a frame, and says when there are more", async () => {
+  it("fits into a frame, says when there are more, and goes on behind the last of them", async () => {
     const { store, watcher, connections } = await room();
+    const users = [];
     for (let n = 0; n < 300; n++) {
       const [connectionId, userId] = [`c${n}`, `u${n}`];
       const member = {
@@ -81,11 +82,19 @@ describe("who is in a channel", () => {
       };
       await store.members.add(KEY, member);
       await store.members.setState(KEY, userId, "é".repeat(500));
+      users.push(userId);
     }
     const { data } = await watcher.ask("presence", { channel: ROOM });
     expect(data.more).toBe(true);
     expect(data.users.length).toBeGreaterThan(100);
     expect(utf8Length(connections.sentTo("watcher").at(-1)!)).toBeLessThanOrEqual(LIMITS.frameBytes);
+    const found = [...data.users];
+    for (let more = true; more; ) {
+      const next = (await watcher.ask("presence", { channel: ROOM, after: found.at(-1).user })).data;
+      found.push(...next.users);
+      more = next.more;
+    }
+    expect(found.map(({ user }) => user).sort()).toEqual(users.sort());
   });
 });
 

@@ -10,7 +10,7 @@ import { assertRate } from "./rates.ts";
 import { takeState } from "./schemas.ts";
 
 export async function presence(
-  { channel: text }: PresencePayload,
+  { channel: text, after }: PresencePayload,
   session: Session,
   core: Core,
 ): Promise<void> {
@@ -18,13 +18,13 @@ export async function presence(
   await assertMay("subscribe", session.identity, channel);
   assertPresence(channel);
   const space = new Space(response(session.requestId, { users: [], more: false }));
-  await answer<"presence">(session, await fromStore(readPresence(channel, space, core)));
+  await answer<"presence">(session, await fromStore(readPresence(channel, after, space, core)));
 }
 
 /** As many as there is space for. */
-async function readPresence(channel: Channel, space: Space, { store, now }: Core) {
+async function readPresence(channel: Channel, after: string | undefined, space: Space, { store, now }: Core) {
   const users: UserPresence[] = [];
-  for await (const one of store.members.present(channel.key, now())) {
+  for await (const one of store.members.present(channel.key, now(), after)) {
     const fitting = space.first([userPresence(one)]);
     if (fitting.length === 0) return { users, more: true };
     users.push(...fitting);

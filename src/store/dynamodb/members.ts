@@ -33,6 +33,7 @@ import {
   presenceOf,
   shown,
 } from "./presence.ts";
+import { shardOf } from "./shards.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** The tabs of one user wait for each other no longer than this at a time, in ms. */
@@ -131,8 +132,10 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     return live;
   }
 
-  async *present(channel: string, now: number): AsyncGenerator<Presence> {
-    for await (const { items } of this.#shards(channel, { shard: 0 }, { prefix: USER_PREFIX })) {
+  async *present(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
+    const from =
+      after === undefined ? { shard: 0 } : { shard: shardOf(after, SHARDS), start: userKey(channel, after) };
+    for await (const { items } of this.#shards(channel, from, { prefix: USER_PREFIX })) {
       const there = items.map(attendanceOf).filter((attendance) => isThere(attendance, now));
       yield* there.map(presenceOf);
     }

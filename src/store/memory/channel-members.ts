@@ -103,10 +103,13 @@ export class MemoryMembers implements ChannelMembers {
     return count;
   }
 
-  async *present(channel: string, now: number): AsyncGenerator<Presence> {
+  async *present(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
     const room = this.#rooms.get(channel);
-    for (const [userId, user] of [...(room?.users ?? [])]) {
-      if (room !== undefined && isHere(room, user, now)) yield presenceOf(userId, user);
+    if (room === undefined) return;
+    const behind = [...room.users].filter(([userId]) => after === undefined || userId > after);
+    // By name, for a place that one who has left had among them must still be known.
+    for (const [userId, user] of behind.sort(([a], [b]) => (a < b ? -1 : 1))) {
+      if (isHere(room, user, now)) yield presenceOf(userId, user);
     }
   }
 
