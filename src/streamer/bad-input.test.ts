@@ -1,35 +1,76 @@
+import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseServerMessage } from "../../test/server-message.ts";
 import { OPEN, streamerWorld } from "../../test/streamer-world.ts";
 import { ERROR_CODES } from "../lift/index.ts";
 import { ACTIONS, RETRY_BY_CODE } from "../protocol/index.ts";
+import { memorySchedule } from "../store/memory/index.ts";
+import type { StreamerOptions } from "./index.ts";
 
-const CHANNELS = { room: { ...OPEN, presence: true }, closed: { presence: true } };
+const CHANNELS = { room: { ...OPEN, presence: true }, closed: { presence: true, live: true } };
 
-async function client() {
-  const world = streamerWorld({ channels: CHANNELS, maxSubscriptions: 3 });
+async function client(options: Partial<StreamerOptions> = {}) {
+  const schedule = memorySchedule();
+  const world = streamerWorld({ channels: CHANNELS, maxSubscriptions: 3, schedule, ...options });
   return { ...world, ...(await world.client("ada-1", { user: "ada", tenant: "acme" })) };
 }
 
 const request = (action: unknown, payload: unknown) => JSON.stringify({ id: "r1", action, payload });
+/** Each action that takes a channel, asked about this one. */
+const ASKED: { readonly [action: string]: (channel: string) => object } = {
+  subscribe: (channel) => ({ channels: [{ channel }] }),
+  unsubscribe: (channel) => ({ channels: [channel] }),
+  publish: (channel) => ({ channel, data: 1 }),
+  history: (channel) => ({ channel }),
+  presence: (channel) => ({ channel }),
+  set_presence: (channel) => ({ channel, state: 1 }),
+  stream_start: (channel) => ({ channel }),
+  stream_end: (channel) => ({ channel }),
+  stream: (channel) => ({ channel }),
+  upload: (channel) => ({ channel, bytes: 1 }),
+  download: (channel) => ({ channel, blob: randomUUID() }),
+  heartbeat: (channel) => ({ positions: { [channel]: { epoch: "e", offset: 1 } } }),
+};
+const actionsBut = (...others: string[]) => Object.keys(ASKED).filter((action) => !others.includes(action));
+
+const BAD_NAMES = [
+  ["of 10 KB", `room:${"x".repeat(10_240)}`],
+  ["with NUL", "room:a\u0000b"],
+  ["with a lone surrogate", "room:\ud800"],
+  ["without a namespace", "lobby"],
+  ["that is a key of the stores", '["other","room:a"]'],
+] as const;
+
 const subscribe = (channel: unknown, position?: unknown) =>
   request("subscribe", { channels: [{ channel, position }] });
 
 describe("bad input is answered with an error, the request's id, and a code of the table", () => {
-  it.each([
+  it.each<readonly [what: string, body: string, code: string]>([
     ["an unknown action", request("fly", {}), "NOT_FOUND"],
     ["an action that is a field of objects", request("constructor", {}), "NOT_FOUND"],
     ["a payload of the wrong schema", request("publish", { channel: 7 }), "VALIDATION_ERROR"],
     ["a payload that is a list", request("subscribe", []), "VALIDATION_ERROR"],
     ["no data to publish", request("publish", { channel: "room:a" }), "VALIDATION_ERROR"],
-    ["a channel's name of 10 KB", subscribe(`room:${"x".repeat(10_240)}`), "VALIDATION_ERROR"],
-    ["a channel's name with NUL", subscribe("room:a\u0000b"), "VALIDATION_ERROR"],
-    ["a channel's name with a lone surrogate", subscribe("room:\ud800"), "VALIDATION_ERROR"],
-    ["a channel without a namespace", subscribe("lobby"), "VALIDATION_ERROR"],
-    ["a key of the store as a channel", subscribe('["other","room:a"]'), "VALIDATION_ERROR"],
     ["a negative offset", subscribe("room:a", { epoch: "e", offset: -1 }), "VALIDATION_ERROR"],
     ["an offset that is no number", subscribe("room:a", { epoch: "e", offset: "1" }), "VALIDATION_ERROR"],
+    ["an offset past all numbers", subscribe("room:a", { epoch: "e", offset: 2 ** 53 }), "VALIDATION_ERROR"],
+    ["an epoch of 10 KB", subscribe("room:a", { epoch: "e".repeat(10_240), offset: 1 }), "VALIDATION_ERROR"],
+    [
+      "a place in a history that is two",
+      request("history", { channel: "room:a", before: 1, after: { epoch: "e", offset: 1 } }),
+      "VALIDATION_ERROR",
+    ],
+    [
+      "a place among users that is none",
+      request("presence", { channel: "room:a", after: 7 }),
+      "VALIDATION_ERROR",
+    ],
+    [
+      "a place among users of 10 KB",
+      request("presence", { channel: "room:a", after: "x".repeat(10_240) }),
+      "VALIDATION_ERROR",
+    ],
     [
       "101 channels at once",
       request("unsubscribe", { channels: Array(101).fill("room:a") }),
@@ -55,14 +96,41 @@ describe("bad input is answered with an error, the request's id, and a code of t
       request("publish", { channel: "room:a", data: 1, key: "k".repeat(129) }),
       "VALIDATION_ERROR",
     ],
-    ["a namespace nobody configured", request("publish", { channel: "nowhere:a", data: 1 }), "NOT_FOUND"],
-    ["its history", request("history", { channel: "nowhere:a" }), "NOT_FOUND"],
-    ["its presence", request("presence", { channel: "nowhere:a" }), "NOT_FOUND"],
-    ["publishing without the right", request("publish", { channel: "closed:a", data: 1 }), "FORBIDDEN"],
-    ["history without the right", request("history", { channel: "closed:a" }), "FORBIDDEN"],
-    ["presence without the right", request("presence", { channel: "closed:a" }), "FORBIDDEN"],
-    ["a state without the right", request("set_presence", { channel: "closed:a", state: 1 }), "FORBIDDEN"],
+    [
+      "a first client's message of no kind",
+      JSON.stringify({ id: "r1", action: "message" }),
+      "VALIDATION_ERROR",
+    ],
+    [
+      "a first client's message to no channel",
+      JSON.stringify({ id: "r1", action: "message", type: "chat", data: {} }),
+      "VALIDATION_ERROR",
+    ],
     ["a namespace that objects have", request("history", { channel: "constructor:a" }), "NOT_FOUND"],
+    ["a stream where there are none", request("stream", { channel: "room:a" }), "NOT_FOUND"],
+    ...actionsBut("subscribe", "unsubscribe", "heartbeat").map(
+      (action) =>
+        [
+          `${action} in a namespace nobody configured`,
+          request(action, ASKED[action]!("nowhere:a")),
+          "NOT_FOUND",
+        ] as const,
+    ),
+    // Whoever is in there may leave, and end what is their own.
+    ...actionsBut("subscribe", "unsubscribe", "heartbeat", "stream_end").map(
+      (action) =>
+        [`${action} without the right`, request(action, ASKED[action]!("closed:a")), "FORBIDDEN"] as const,
+    ),
+    ...Object.entries(ASKED).flatMap(([action, asked]) =>
+      BAD_NAMES.map(
+        ([what, name]) =>
+          [
+            `${action} of a channel with a name ${what}`,
+            request(action, asked(name)),
+            "VALIDATION_ERROR",
+          ] as const,
+      ),
+    ),
   ])("%s", async (_what, body, code) => {
     const { send } = await client();
     expect(await send(body)).toEqual([
@@ -82,12 +150,26 @@ describe("bad input is answered with an error, the request's id, and a code of t
     ]);
   });
 
-  it("another tenant's prefix is a name like any other", async () => {
-    const { ask, streamer } = await client();
-    await streamer.publish("room:a", "theirs", { tenantId: "other" });
-    for (const channel of ["room:other/room:a", 'room:","room:a', 'room:a"]', "room:other:a"]) {
-      expect((await ask("history", { channel })).data.messages).toEqual([]);
+  it("10,000 subscriptions of one connection, those past the limit each by its name", async () => {
+    const { ask } = await client({ maxSubscriptions: 100 });
+    const results = [];
+    for (let n = 0; n < 100; n++) {
+      const channels = Array.from({ length: 100 }, (_, i) => ({ channel: `room:${n}-${i}` }));
+      const { data } = await ask("subscribe", { channels });
+      results.push(...data.channels);
     }
+    const refused = results.filter(({ error }) => error !== undefined);
+    expect([results.length, refused.length]).toEqual([10_000, 9_900]);
+    expect(new Set(refused.map(({ channel }) => channel)).size).toBe(9_900);
+    expect(new Set(refused.map(({ error: { code, retry } }) => `${code} ${retry}`))).toEqual(
+      new Set(["LIMIT_EXCEEDED false"]),
+    );
+  });
+
+  it("a heartbeat's channels that are nobody's or not the client's, by no word of them", async () => {
+    const { ask } = await client();
+    const positions = { "nowhere:a": { epoch: "e", offset: 1 }, "closed:a": { epoch: "e", offset: 1 } };
+    expect((await ask("heartbeat", { positions })).data).toEqual({ heads: {} });
   });
 
   it("says where a message is wrong", async () => {
@@ -108,6 +190,54 @@ describe("bad input is answered with an error, the request's id, and a code of t
       expect(error.code).toBe(id === undefined ? "NOT_FOUND" : "VALIDATION_ERROR");
     },
   );
+});
+
+describe("another tenant's prefix is a name like any other", () => {
+  const NAMES = ["room:other/room:a", 'room:","room:a', 'room:a"]', "room:other:a", 'room:["other"'];
+
+  it.each(NAMES)("%s", async (channel) => {
+    const { ask, streamer, client: connect } = await client({ maxSubscriptions: 100 });
+    const eve = await connect("eve-1", { user: "eve", tenant: "other" });
+    await eve.ask("subscribe", { channels: [{ channel: "room:a", state: "secret" }] });
+    await streamer.publish("room:a", "theirs", { tenantId: "other" });
+    const { data } = await ask("subscribe", { channels: [{ channel, recent: 10 }] });
+    expect(data.channels).toMatchObject([{ channel, messages: [], position: { offset: 0 } }]);
+    expect((await ask("history", { channel })).data.messages).toEqual([]);
+    expect((await ask("presence", { channel })).data.users).toMatchObject([{ user: "ada" }]);
+    await ask("publish", { channel, data: "ours" });
+    expect(eve.pushed("message").map(({ data }) => data)).toEqual(["theirs"]);
+    expect((await streamer.history("room:a", { tenantId: "other" })).position.offset).toBe(1);
+  });
+});
+
+describe("a position that is not of the channel's past", () => {
+  async function published() {
+    const made = await client();
+    const { position } = await made.streamer.publish("room:a", 1, { tenantId: "acme" });
+    return { ...made, head: position! };
+  }
+
+  it.each([
+    ["from the future", (epoch: string) => ({ epoch, offset: 2 })],
+    ["from the far future", (epoch: string) => ({ epoch, offset: Number.MAX_SAFE_INTEGER })],
+    ["of another epoch", () => ({ epoch: "another", offset: 1 })],
+    ["of another epoch, at its beginning", () => ({ epoch: "another", offset: 0 })],
+  ])("%s is told to be none, and where the channel is", async (_what, of) => {
+    const { ask, head } = await published();
+    const position = of(head.epoch);
+    const lost = { recovered: false, messages: [], position: head };
+    const { data } = await ask("subscribe", { channels: [{ channel: "room:a", position }] });
+    expect(data.channels).toMatchObject([{ channel: "room:a", ...lost }]);
+    expect((await ask("history", { channel: "room:a", after: position })).data).toMatchObject(lost);
+    const { heads } = (await ask("heartbeat", { positions: { "room:a": position } })).data;
+    expect(heads).toEqual({ "room:a": head });
+  });
+
+  it("is, backwards from the future, all that there is", async () => {
+    const { ask } = await published();
+    const { data } = await ask("history", { channel: "room:a", before: Number.MAX_SAFE_INTEGER });
+    expect(data).toMatchObject({ messages: [{ data: 1 }], more: false });
+  });
 });
 
 it("answers every message once, in the protocol's form, whatever it is", { timeout: 30_000 }, async () => {
@@ -164,10 +294,18 @@ it("shares Lift's codes with the protocol, and what a client is to do about them
 });
 
 it("does nothing for a tenant whose id is too long for a store, and logs why", async () => {
-  const { client, lines } = streamerWorld({ channels: CHANNELS });
+  const { client, lines } = streamerWorld({ channels: { room: OPEN } });
   const ada = await client("ada-1", { tenant: "t".repeat(1_020) });
   expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({
     error: { code: "INTERNAL_ERROR" },
   });
   expect(lines.join()).toContain("exceed 1024 bytes");
+});
+
+it("is asked of every action that takes a channel", () => {
+  expect(ACTIONS.filter((action) => !Object.hasOwn(ASKED, action)).sort()).toEqual([
+    "message",
+    "part",
+    "refresh",
+  ]);
 });
