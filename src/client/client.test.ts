@@ -23,6 +23,16 @@ describe("requests", () => {
     expect(await present).toMatchObject({ users: [{ user: "ada" }], more: false });
   });
 
+  it("answers with who is there behind somebody", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    client.subscribe("room:a");
+    createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock }).connect();
+    await clock.pass(10);
+    const present = client.presence("room:a", { after: "ada" });
+    await clock.pass(10);
+    expect(await present).toMatchObject({ users: [], more: false });
+  });
+
   it("asks on the next socket what the last one did not answer", async () => {
     const { client, clock, server } = await connected();
     server.publish("room:a", 1);
@@ -95,6 +105,30 @@ describe("presence", () => {
     await clock.pass(10);
     expect([...members.users.keys()]).toEqual(["ada"]);
     expect(counts).toEqual([2, 2, 1]);
+  });
+
+  it("has everybody, where they are more than a frame takes", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    const names = ["bea", "cy", "dan", "eve"];
+    const others = names.map((name) => {
+      const url = `ws://model/?user=${name}`;
+      const other = createClient({ url, WebSocket: server.WebSocket, clock });
+      other.subscribe("room:a");
+      other.connect();
+      return other;
+    });
+    await clock.pass(10);
+    server.pageSize = 2;
+    let asked = 0;
+    server.intercept = ({ action }) => {
+      // Who was on the page that is there already has gone before the next is asked for.
+      if (action === "presence" && ++asked === 2) others[0]!.disconnect();
+      return undefined;
+    };
+    const members = client.members("room:a");
+    await clock.pass(100);
+    expect(asked).toBe(3);
+    expect([...members.users.keys()]).toEqual(["ada", "cy", "dan", "eve"]);
   });
 
   it("is right again after a time without a connection", async () => {

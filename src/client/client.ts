@@ -31,6 +31,11 @@ export interface RequestPatience {
   readonly timeoutMs?: number;
 }
 
+export interface PresenceOptions extends RequestPatience {
+  /** Those behind this user, who may have left. */
+  readonly after?: string;
+}
+
 export interface HistoryOptions extends RequestPatience {
   /** Those after it. */
   readonly after?: Position;
@@ -79,10 +84,10 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
     channel: Channel,
     options?: HistoryOptions,
   ): Promise<HistoryResult<TypesOf<Types, Channel>["data"]>>;
-  /** Who is in a channel now. */
+  /** Who is in a channel now, as many as one frame takes. */
   presence<Channel extends ChannelIn<Types>>(
     channel: Channel,
-    options?: RequestPatience,
+    options?: PresenceOptions,
   ): Promise<PresenceResult<TypesOf<Types, Channel>["state"]>>;
   /** What the user shows of themself in a channel that they are in; it is shown again after a reconnect. */
   setPresence<Channel extends ChannelIn<Types>>(
@@ -135,7 +140,9 @@ function clientOf(settings: Settings): Client {
     history(channel, { signal, timeoutMs, ...query } = {}) {
       return requests.ask("history", { ...query, channel }, { signal, timeoutMs });
     },
-    presence: (channel, patience) => requests.ask("presence", { channel }, patience),
+    presence(channel, { signal, timeoutMs, ...query } = {}) {
+      return requests.ask("presence", { ...query, channel }, { signal, timeoutMs });
+    },
     async setPresence(name, state, { signal: given, timeoutMs = settings.requestTimeoutMs } = {}) {
       const channel = channels.wanted.get(name);
       if (channel !== undefined) channel.state = state;

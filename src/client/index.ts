@@ -15,7 +15,13 @@ export type {
   TypesOf,
   UserPresence,
 } from "../protocol/index.ts";
-export { type Client, createClient, type HistoryOptions, type RequestPatience } from "./client.ts";
+export {
+  type Client,
+  createClient,
+  type HistoryOptions,
+  type PresenceOptions,
+  type RequestPatience,
+} from "./client.ts";
 export type { Clock, Timer } from "./clock.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
 export type { Members } from "./members.ts";

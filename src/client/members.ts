@@ -13,8 +13,6 @@ export interface Members<State = Json> extends Iterable<UserPresence<State>> {
   readonly channel: string;
   /** By user id. */
   readonly users: ReadonlyMap<string, UserPresence<State>>;
-  /** The server has not told of all of them: there are more than one frame takes. */
-  readonly more: boolean;
   /** Of the server's first answer. Rejects when the channel is refused, or this is closed before. */
   readonly ready: Promise<void>;
   /** Called after every change. @returns what ends it */
@@ -34,7 +32,6 @@ export function liveMembers(
   const list = new MemberList();
   let asked = 0;
   let answered = 0;
-  let more = false;
   /** What has come since the server was asked. */
   let since: PresenceMessage[] = [];
 
@@ -46,11 +43,16 @@ export function liveMembers(
     const turn = ++asked;
     since = [];
     try {
-      const answer = await requests.ask("presence", { channel });
-      if (turn !== asked) return;
+      const users: UserPresence[] = [];
+      for (let page = {}, more = true; more; ) {
+        const answer = await requests.ask("presence", { channel, ...page });
+        if (turn !== asked) return;
+        users.push(...answer.users);
+        page = { after: users.at(-1)?.user };
+        more = answer.more;
+      }
       answered = turn;
-      more = answer.more;
-      list.become(answer.users);
+      list.become(users);
       for (const message of since) list.apply(message);
       resolve();
       changes.emit(members);
@@ -71,9 +73,6 @@ export function liveMembers(
     ready,
     get users() {
       return list.users;
-    },
-    get more() {
-      return more;
     },
     [Symbol.iterator]: () => list.users.values(),
     onChange: (listener) => changes.on(listener),

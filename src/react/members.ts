@@ -5,8 +5,6 @@ import { Store, useStore } from "./store.ts";
 
 export interface MembersState {
   readonly users: readonly UserPresence[];
-  /** There are more than the server tells of. */
-  readonly more: boolean;
   /** `loading` until the server has answered; `refused`: it does not tell, and `error` says why. */
   readonly status: "loading" | "live" | "refused";
   readonly error: ClientError | undefined;
@@ -18,7 +16,7 @@ export function useMembers(channel: string): MembersState {
   return useStore(useMemo(() => new MembersStore(client, channel), [client, channel]));
 }
 
-const INITIAL: MembersState = { users: [], more: false, status: "loading", error: undefined };
+const INITIAL: MembersState = { users: [], status: "loading", error: undefined };
 
 class MembersStore extends Store<MembersState> {
   readonly #client: Client;
@@ -38,7 +36,7 @@ class MembersStore extends Store<MembersState> {
     try {
       const members = this.#client.members(this.#channel);
       const show = () => {
-        update({ users: [...members], more: members.more, status: "live", error: undefined });
+        update({ users: [...members], status: "live", error: undefined });
       };
       members.ready.then(show, refuse);
       members.onChange(() => {

@@ -206,9 +206,14 @@ export class ModelServer {
       case "history":
         return this.#history(request.payload);
       case "presence": {
-        const users = this.users(request.payload.channel);
+        const { channel, after = "" } = request.payload;
+        const behind = this.users(channel)
+          .sort()
+          .filter((user) => user > after);
+        const page = behind.slice(0, this.pageSize);
         const since = this.clock.now();
-        return { users: users.map((user) => ({ user, since, ...this.#stateOf(user) })), more: false };
+        const users = page.map((user) => ({ user, since, ...this.#stateOf(user) }));
+        return { users, more: behind.length > page.length };
       }
       case "set_presence": {
         const { channel, state } = request.payload;
