@@ -6,6 +6,7 @@ import { answer } from "./answers.ts";
 import { assertMay, type Channel } from "./channels.ts";
 import type { Core, Session } from "./core.ts";
 import { fromStore } from "./failures.ts";
+import { assertRate } from "./rates.ts";
 
 /** How long what a client was told of is good, in ms: time enough for a slow line. */
 const GOOD_FOR_MS = 15 * 60_000;
@@ -24,6 +25,7 @@ export async function upload(payload: UploadPayload, session: Session, core: Cor
     const message = `The namespace takes blobs of ${maxBlobBytes} bytes at most`;
     throw new LiftError("TOO_LARGE", { status: 413, message });
   }
+  await assertRate("upload", channel, session);
   const blob = randomUUID();
   const expiresAt = core.now() + GOOD_FOR_MS;
   const { url, headers } = await fromStore(

@@ -10,9 +10,13 @@ const TWO = { limit: 2, windowMs: 1_000 };
 type Rate = NonNullable<NamespaceOptions["rate"]>;
 
 function world(rate: Rate) {
-  const room = { ...OPEN, presence: true, live: true, rate };
+  const room = { ...OPEN, presence: true, live: true, maxBlobBytes: 1, rate };
+  const blobs = {
+    upload: async () => ({ url: "https://x", headers: {} }),
+    download: async () => "https://x",
+  };
   const flash = { ...OPEN, delivery: "at-most-once", rate } as const;
-  return streamerWorld({ channels: { room, flash }, schedule: memorySchedule() });
+  return streamerWorld({ channels: { room, flash }, blobs, schedule: memorySchedule() });
 }
 
 const publish = (client: Client, channel = ROOM) => client.ask("publish", { channel, data: 1 });
@@ -98,7 +102,7 @@ describe("the rate of a namespace", () => {
     }
   });
 
-  it("counts states and streams, each apart from messages", async () => {
+  it("counts states, streams and blobs, each apart from messages", async () => {
     const { client } = world({ limit: 1, windowMs: 1_000 });
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -109,6 +113,7 @@ describe("the rate of a namespace", () => {
     await once(() => publish(ada));
     await once(() => ada.ask("set_presence", { channel: ROOM, state: 1 }));
     await once(() => ada.ask("stream_start", { channel: ROOM }));
+    await once(() => ada.ask("upload", { channel: ROOM, bytes: 1 }));
   });
 
   it("counts a state that comes with one more subscribe, not with the first", async () => {
