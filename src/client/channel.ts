@@ -20,6 +20,8 @@ export class Channel {
   readonly recent: number;
   /** What the user shows of themself. */
   state: Json | undefined;
+  /** How often they have shown something else. */
+  shows = 0;
   /** The server has answered for it. */
   taken = false;
   /** Somebody asks for what is missing. */
@@ -40,6 +42,11 @@ export class Channel {
         }
       },
     });
+  }
+
+  show(state: Json | undefined): void {
+    this.state = state;
+    this.shows++;
   }
 
   /** It is about to be asked for. */

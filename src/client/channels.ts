@@ -7,8 +7,9 @@ import { checkInteger, type Settings } from "./options.ts";
 import { type RepairEvents, repair } from "./repair.ts";
 import type { Requests } from "./requests.ts";
 import { Roster, type RosterEvents } from "./roster.ts";
-import type { PushedMessage, Session } from "./session.ts";
+import { connectionClosed, type PushedMessage, type Session } from "./session.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
+import type { Patience } from "./waiting.ts";
 
 /** All channels, over whatever sessions there are. */
 export class Channels implements LinkEvents, RosterEvents, RepairEvents {
@@ -49,10 +50,25 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
       subscription.wait(() => void this.#past(channel, subscription, recent));
     }
     if (channel.taken) subscription.taken();
-    if (state !== undefined) this.#show(channel, state);
+    if (state !== undefined) {
+      if (channel.taken) this.setPresence(name, state).catch(this.#error);
+      else channel.show(state);
+    }
     if (signal?.aborted) subscription.unsubscribe();
     this.#sync();
     return subscription;
+  }
+
+  setPresence(name: string, state: Json | undefined, patience?: Patience): Promise<unknown> {
+    this.wanted.get(name)?.show(state);
+    return this.#requests.within(patience, async (session, signal) => {
+      const channel = this.wanted.get(name);
+      // Where the user is not, the server says so.
+      if (channel === undefined) return session.request("set_presence", { channel: name, state }, { signal });
+      const roster = this.#rosters.get(session);
+      if (roster === undefined) throw connectionClosed();
+      return roster.show(channel);
+    });
   }
 
   message(message: PushedMessage): void {
@@ -122,12 +138,6 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
       if (!subscription.ended) this.#error(error as ClientError);
       subscription.begin([]);
     }
-  }
-
-  #show(channel: Channel, state: Json): void {
-    channel.state = state;
-    if (!channel.taken) return;
-    this.#requests.ask("set_presence", { channel: channel.name, state }).catch(this.#error);
   }
 
   /** What is wanted has changed. What changes at the same time goes in one frame. */

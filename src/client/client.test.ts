@@ -210,6 +210,106 @@ describe("presence", () => {
   });
 });
 
+describe("what a user shows", () => {
+  const joined = async (options = {}) => {
+    const all = await connected({ url: "ws://model/?user=ada", ...options });
+    all.client.subscribe("room:a");
+    await all.clock.pass(10);
+    return all;
+  };
+  /** Lets the subscription of the next socket take its time, and what is asked meanwhile overtake it. */
+  const subscribing = async ({ clock, server, client }: Awaited<ReturnType<typeof joined>>) => {
+    const sockets = server.opened.length;
+    server.faults.latency = [50, 50];
+    const isThere = () => server.opened.at(-1)!.open && client.state.status === "connected";
+    for (let ms = 0; ms < 20_000 && !(server.opened.length > sockets && isThere()); ms++) await clock.pass(1);
+    server.faults.latency = [1, 1];
+  };
+
+  it("waits for the channel on the next socket, and is sent once, the newest of it", async () => {
+    const all = await joined();
+    const { client, clock, server } = all;
+    server.opened[0]!.cut();
+    await subscribing(all);
+    const set = ["away", "back"].map((state) => client.setPresence("room:a", state));
+    await clock.pass(500);
+    await Promise.all(set);
+    expect(server.requests.slice(-2)).toMatchObject([
+      { action: "subscribe" },
+      { action: "set_presence", payload: { state: "back" } },
+    ]);
+  });
+
+  it("goes with the subscription of the next socket", async () => {
+    const { client, clock, server } = await joined();
+    server.opened[0]!.cut();
+    await clock.pass(5);
+    const set = client.setPresence("room:a", "away");
+    await clock.pass(5_000);
+    await set;
+    expect(server.requests.slice(1)).toMatchObject([{ action: "subscribe", payload: {} }]);
+    expect(server.states.get("ada")).toBe("away");
+  });
+
+  it("is the newest also where a socket that takes over has subscribed with what was shown before", async () => {
+    const all = await joined({ maxConnectionMs: 10_000 });
+    const { client, clock, server } = all;
+    const before = client.setPresence("room:a", "here");
+    await clock.pass(10);
+    await before;
+    await subscribing(all);
+    const set = client.setPresence("room:a", "away");
+    await clock.pass(10);
+    await set;
+    expect(server.states.get("ada")).toBe("away");
+    await clock.pass(100);
+    expect(server.actions.slice(-3)).toEqual(["set_presence", "subscribe", "set_presence"]);
+    expect(server.states.get("ada")).toBe("away");
+  });
+
+  it("is taken away from the next socket on as well", async () => {
+    const { client, clock, server } = await joined();
+    void client.setPresence("room:a", "here");
+    await clock.pass(10);
+    server.opened[0]!.cut();
+    await clock.pass(5);
+    const set = client.setPresence("room:a", undefined);
+    await clock.pass(5_000);
+    await set;
+    expect(server.states.get("ada")).toBeUndefined();
+  });
+
+  it("is of a second subscription that comes while the first is asked for", async () => {
+    const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
+    client.subscribe("room:a");
+    await Promise.resolve();
+    client.subscribe("room:a", { state: "here" });
+    await clock.pass(10);
+    expect(server.states.get("ada")).toBe("here");
+  });
+
+  it("is not refused for what was shown before it", async () => {
+    const { client, clock, server } = await joined();
+    server.intercept = ({ action, payload }) =>
+      action === "set_presence" && payload.state === "bad" ? "VALIDATION_ERROR" : undefined;
+    const refused = expect(client.setPresence("room:a", "bad")).rejects.toMatchObject({
+      code: "VALIDATION_ERROR",
+    });
+    await clock.pass(1);
+    const set = client.setPresence("room:a", "good");
+    await clock.pass(100);
+    await Promise.all([refused, set]);
+    expect(server.states.get("ada")).toBe("good");
+  });
+
+  it("is refused by the server where the user is not", async () => {
+    const { client, clock } = await joined();
+    const refused = expect(client.setPresence("room:b", "here")).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await clock.pass(10);
+    await refused;
+  });
+});
+
 describe("options", () => {
   const wrong: { [what: string]: object } = {
     "an unknown one": { tokens: "a" },

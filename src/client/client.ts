@@ -21,7 +21,6 @@ import { Requests } from "./requests.ts";
 import type { ClientState } from "./state.ts";
 import { openStream, type Stream } from "./stream.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
-import { within } from "./waiting.ts";
 
 /** How long a request waits. */
 export interface RequestPatience {
@@ -73,7 +72,8 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
   ): Subscription<TypesOf<Types, Channel>["data"]>;
   /**
    * Resolves when the message is stored, once, however often it had to be sent. Offline it waits.
-   * Rejects with a ClientError: the server's, OUTBOX_FULL, OUTCOME_UNKNOWN, TOO_LARGE, NOT_JSON, TIMEOUT, ABORTED.
+   * Rejects with a ClientError: it is not stored after the server's, OUTBOX_FULL, TOO_LARGE and NOT_JSON, and may be after
+   * OUTCOME_UNKNOWN, TIMEOUT and ABORTED.
    */
   publish<Channel extends ChannelIn<Types>>(
     channel: Channel,
@@ -143,15 +143,8 @@ function clientOf(settings: Settings): Client {
     presence(channel, { signal, timeoutMs, ...query } = {}) {
       return requests.ask("presence", { ...query, channel }, { signal, timeoutMs });
     },
-    async setPresence(name, state, { signal: given, timeoutMs = settings.requestTimeoutMs } = {}) {
-      const channel = channels.wanted.get(name);
-      if (channel !== undefined) channel.state = state;
-      const [first] = channel?.subscriptions ?? [];
-      await within(settings.clock, { signal: given, timeoutMs }, async (signal) => {
-        // One request of a connection may overtake another: not before it is there.
-        await first?.ready;
-        await requests.send("set_presence", { channel: name, state }, { signal, orIdle: false });
-      });
+    async setPresence(channel, state, patience) {
+      await channels.setPresence(channel, state, patience);
     },
     members: (channel) => liveMembers(channel, channels, requests, error),
     upload: (channel, file, patience) => blobs.upload(channel, file, patience),

@@ -1,6 +1,9 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../test/client/setup.ts";
 import type { OutboxItem, OutboxStorage } from "./index.ts";
+import { UNCERTAIN } from "./outbox.ts";
 
 const MINUTE = 60_000;
 
@@ -80,6 +83,51 @@ describe("publishing", () => {
     await clock.pass(100);
     await check;
     expect(await next).toMatchObject({ id: "m1" });
+  });
+
+  it("says that it does not know after a failure of the server's that may have stored it", async () => {
+    const { client, clock, server } = await connected();
+    server.intercept = ({ action }) => {
+      if (action !== "publish") return undefined;
+      server.publish("room:a", 1);
+      return "INTERNAL_ERROR";
+    };
+    const cause = expect.objectContaining({ code: "INTERNAL_ERROR" });
+    const check = expect(client.publish("room:a", 1)).rejects.toMatchObject({
+      code: "OUTCOME_UNKNOWN",
+      cause,
+    });
+    await clock.pass(100);
+    await check;
+    expect(server.actions).toEqual(["publish"]);
+  });
+
+  it("knows after which answers it may be stored", () => {
+    const protocol = readFileSync(join(import.meta.dirname, "../../PROTOCOL.md"), "utf8");
+    const rows = protocol.matchAll(/^\| `([A-Z_]+)` \|.*what was asked may have happened/gm);
+    expect(UNCERTAIN.toSorted()).toEqual([...rows].map(([, code]) => code).toSorted());
+  });
+
+  it("says that it does not know when it is refused after it may have been stored", async () => {
+    const { client, clock, server } = await connected();
+    const answers = ["STORE_FAILED", "FORBIDDEN"] as const;
+    server.intercept = () => answers[server.requests.length - 1];
+    const cause = expect.objectContaining({ code: "FORBIDDEN" });
+    const check = expect(client.publish("room:a", 1)).rejects.toMatchObject({
+      code: "OUTCOME_UNKNOWN",
+      cause,
+    });
+    await clock.pass(5_000);
+    await check;
+  });
+
+  it("knows when it is refused after an answer by which it was not stored", async () => {
+    const { client, clock, server } = await connected();
+    const answers = ["RATE_LIMITED", "FORBIDDEN"] as const;
+    server.intercept = () => answers[server.requests.length - 1];
+    const check = expect(client.publish("room:a", 1)).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await clock.pass(5_000);
+    await check;
   });
 
   it("says that it does not know when a key no longer holds", async () => {

@@ -11,8 +11,8 @@ import { type Patience, within } from "./waiting.ts";
  * is for the way.
  */
 const KEY_MS = 270_000;
-/** After these a publication may be stored. */
-const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED"];
+/** After these a publication may be stored: PROTOCOL.md, "Error codes". */
+export const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
 
 /** A publication that has no answer yet. */
 export interface OutboxItem {
@@ -129,19 +129,28 @@ export class Outbox {
   async #send(item: Item, signal: AbortSignal): Promise<PublishResult> {
     const { bytes: _, sentAt: before, ...payload } = item;
     const { clock } = this.#settings;
+    let mayBeStored = before !== undefined;
+    let last: ClientError | undefined;
     const sending = () => {
-      if (clock.now() - (item.sentAt ?? clock.now()) > KEY_MS) throw outcomeUnknown();
-      item.sentAt ??= clock.now();
+      const now = clock.now();
+      item.sentAt ??= now;
+      if (now - item.sentAt > KEY_MS) throw last;
       this.#save();
     };
-    let certain = before === undefined;
-    const refused = ({ code }: ClientError) => {
-      certain &&= !UNCERTAIN.includes(code);
-      if (certain) delete item.sentAt;
+    const failed = (error: ClientError) => {
+      last = error;
+      mayBeStored ||= UNCERTAIN.includes(error.code);
+      if (!mayBeStored) delete item.sentAt;
     };
-    const result = await this.#requests.send("publish", payload, { signal, orIdle: true, sending, refused });
-    if (result.position === undefined) this.#unordered.add(namespaceOf(item.channel));
-    return result;
+    try {
+      const result = await this.#requests.again({ signal, orIdle: true, sending, failed }, (session) =>
+        session.request("publish", payload, { signal }),
+      );
+      if (result.position === undefined) this.#unordered.add(namespaceOf(item.channel));
+      return result;
+    } catch (cause) {
+      throw mayBeStored ? new ClientError("OUTCOME_UNKNOWN", "It may have been stored", { cause }) : cause;
+    }
   }
 
   async #load(storage: OutboxStorage): Promise<void> {
@@ -204,10 +213,6 @@ function randomKey(): string {
 
 function namespaceOf(channel: string): string {
   return channel.slice(0, channel.indexOf(":"));
-}
-
-function outcomeUnknown(): ClientError {
-  return new ClientError("OUTCOME_UNKNOWN", "It may have been stored: no answer while its key held");
 }
 
 function storageFailed(cause: unknown): ClientError {

@@ -3,7 +3,7 @@ import { delayOf } from "./backoff.ts";
 import type { ClientError } from "./errors.ts";
 import type { Link } from "./link.ts";
 import type { Settings } from "./options.ts";
-import type { Payload } from "./session.ts";
+import type { Payload, Session } from "./session.ts";
 import { type Patience, pause, within } from "./waiting.ts";
 
 export interface Sending {
@@ -12,8 +12,8 @@ export interface Sending {
   readonly orIdle: boolean;
   /** Before it is sent, each time. */
   sending?(): void;
-  /** The server has answered with an error that may pass. */
-  refused?(error: ClientError): void;
+  /** It has failed: for good, or it is sent again if the error may pass. */
+  failed?(error: ClientError): void;
 }
 
 /** Asks until there is an answer: on another session when one has ended, and again after errors that may pass. */
@@ -27,28 +27,33 @@ export class Requests {
   }
 
   /** For what may be asked twice. @throws {ClientError} */
-  ask<A extends Action>(
-    action: A,
-    payload: Payload<A>,
+  ask<A extends Action>(action: A, payload: Payload<A>, patience?: Patience): Promise<Results[A]> {
+    return this.within(patience, (session, signal) => session.request(action, payload, { signal }));
+  }
+
+  /** As long as the patience lasts, in which the client stays connected. @throws {ClientError} */
+  within<T>(
     { signal: given, timeoutMs = this.#settings.requestTimeoutMs }: Patience = {},
-  ): Promise<Results[A]> {
+    ask: (session: Session, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
     return within(this.#settings.clock, { signal: given, timeoutMs }, (signal) =>
-      this.send(action, payload, { signal, orIdle: false }),
+      this.again({ signal, orIdle: false }, (session) => ask(session, signal)),
     );
   }
 
   /** @throws {ClientError} one that does not pass; that which has ended the connection for good; the signal's reason */
-  async send<A extends Action>(action: A, payload: Payload<A>, sending: Sending): Promise<Results[A]> {
+  async again<T>(sending: Sending, ask: (session: Session) => Promise<T>): Promise<T> {
     const { signal, orIdle } = sending;
     for (let failures = 1; ; failures++) {
       const session = await this.#link.whenConnected(signal, orIdle);
       sending.sending?.();
       try {
-        return await session.request(action, payload, { signal });
+        return await ask(session);
       } catch (thrown) {
         const error = thrown as ClientError;
-        if (signal.aborted || !error.retry) throw error;
-        sending.refused?.(error);
+        if (signal.aborted) throw error;
+        sending.failed?.(error);
+        if (!error.retry) throw error;
         if (error.code === "TIMEOUT") this.#link.check();
         // A session that has ended is no reason to wait: there is another one, or there will be.
         const ended = AbortSignal.any([signal, session.signal]);

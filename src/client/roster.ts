@@ -18,6 +18,10 @@ export interface RosterEvents {
 interface Entry {
   readonly channel: Channel;
   phase: "joining" | "in" | "leaving";
+  /** What the channel's user shows of themself, by its count, as far as the server has taken it. */
+  shows: number;
+  /** Until it is over that the channel, or what its user shows, is asked for. */
+  busy?: Promise<void> | undefined;
 }
 
 /**
@@ -60,6 +64,24 @@ export class Roster {
     ]);
   }
 
+  /** Shows what the channel's user shows by now, once it is taken, unless that has gone with it, or for another call. */
+  async show(channel: Channel): Promise<void> {
+    await this.#goOn();
+    for (;;) {
+      const entry = this.#entries.get(channel.name);
+      if (entry?.channel !== channel) throw serverError(NO_ANSWER);
+      const { name, state, shows } = channel;
+      if (entry.busy !== undefined) {
+        await entry.busy;
+      } else if (entry.shows !== shows) {
+        const asking = this.#session.request("set_presence", { channel: name, state });
+        keepBusy(entry, asking);
+        await asking;
+        entry.shows = shows;
+      } else return;
+    }
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#retry?.cancel();
@@ -67,13 +89,16 @@ export class Roster {
 
   async #join(channels: readonly Channel[]): Promise<void> {
     const asked = channels.map((channel) => {
-      const entry: Entry = { channel, phase: "joining" };
+      const shows = channel.state === undefined ? 0 : channel.shows;
+      const entry: Entry = { channel, phase: "joining", shows };
       this.#entries.set(channel.name, entry);
       return { entry, position: channel.asking() };
     });
     try {
       const payload = { channels: channels.map(requestOf) };
-      const answer = await this.#session.request("subscribe", payload);
+      const asking = this.#session.request("subscribe", payload);
+      for (const { entry } of asked) keepBusy(entry, asking);
+      const answer = await asking;
       const answers = new Map(answer.channels.map((one) => [one.channel, one]));
       this.#failures = 0;
       for (const { entry, position } of asked) this.#joined(entry, position, answers.get(entry.channel.name));
@@ -89,6 +114,8 @@ export class Roster {
     } else {
       entry.phase = "in";
       if (!this.#stopped) this.#events.answered(entry.channel, asked, answer);
+      // What was shown meanwhile; who has said so is told by another call.
+      if (entry.shows !== entry.channel.shows) this.show(entry.channel).catch(() => {});
     }
   }
 
@@ -136,6 +163,14 @@ const NO_ANSWER: ErrorBody = {
   message: "No answer for this channel",
   retry: true,
 };
+
+function keepBusy(entry: Entry, asking: Promise<unknown>): void {
+  entry.busy = asking
+    .catch(() => {})
+    .then(() => {
+      entry.busy = undefined;
+    });
+}
 
 function requestOf({ name, sequence, recent, state, taken }: Channel): Unwritten<ChannelRequest> {
   const { position } = sequence;
