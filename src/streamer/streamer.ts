@@ -31,7 +31,7 @@ import type { SchemaTypes } from "./schema-types.ts";
 import { asSent } from "./schemas.ts";
 import { eventScope, serverScope, tickScope } from "./scopes.ts";
 import { GO_ON } from "./second-tries.ts";
-import { endStream, liveIn, OWNER_LEFT, STREAM_MET } from "./streams.ts";
+import { endStream, liveIn, OWNER_LEFT } from "./streams.ts";
 import { SWEEP } from "./sweep.ts";
 import { VIEWERS } from "./viewers.ts";
 
@@ -87,9 +87,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
     const { sweep, streams, viewers, departures, parts, secondTries } = this.#core;
     this.#scheduled(SWEEP, (item, tick, scope) => sweep.look(item, tick, scope, this.#core));
-    for (const kind of [OWNER_LEFT, STREAM_MET]) {
-      this.#scheduled(kind, (item, tick, scope) => streams.look(item, tick, scope, this.#core));
-    }
+    this.#scheduled(OWNER_LEFT, (item, tick, scope) => streams.look(item, tick, scope, this.#core));
     this.#scheduled(PARTS, (item, _tick, scope) => parts.look(item, scope));
     this.#scheduled(GO_ON, (_item, _tick, scope) => secondTries.look(scope, this.#core));
     this.#scheduled(VIEWERS, async ({ id }, _tick, scope) => {

@@ -256,6 +256,19 @@ describe("an owner", () => {
     expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
+  it("has the whole grace time, whenever a process has met the stream", async () => {
+    const { client, seconds, told, watch } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await watch("late");
+    await seconds(20);
+    await ada.leave();
+    await seconds(29);
+    expect(told()).toHaveLength(1);
+    await seconds(1);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
   it("is the one who was looked for: the stream of who comes next is not ended", async () => {
     const { client, later, told, streamer, store } = await show();
     const ada = await client("ada-1", { user: "ada" });

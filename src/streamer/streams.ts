@@ -9,9 +9,8 @@ import { partKey } from "./keys.ts";
 import { fanOutStored } from "./publish.ts";
 import { assertRate } from "./rates.ts";
 
-/** The kinds of the items that look whether a stream has its owner still: one has left; a process has met the stream. */
+/** The kind of the items that look whether a stream has its owner back. The last that was put stands. */
 export const OWNER_LEFT = "streamer:stream.left";
-export const STREAM_MET = "streamer:stream.met";
 
 /** Streams that a process remembers to have met. */
 const MET_MAX = 1_000;
@@ -49,20 +48,20 @@ export class Streams {
   async release(key: string, connectionId: string, budget: TimeBudget | undefined): Promise<void> {
     const owners = partKey(key, "owners");
     const left = await fromStore(this.#store.members.remove(owners, connectionId, budget));
-    if (left !== undefined) await this.#lookLater(OWNER_LEFT, key, budget);
+    if (left !== undefined) await this.#lookLater(key, budget);
   }
 
   /**
    * A subscriber is told of this stream. That its owner is gone may have been lost with the process that was to look,
-   * so each process looks once.
+   * so each process sees to it once.
    * @throws {LiftError} STORE_FAILED
    */
-  async meet(key: string, { since }: LiveStream, budget: TimeBudget | undefined): Promise<void> {
+  async meet(key: string, { user, since }: LiveStream, budget: TimeBudget | undefined): Promise<void> {
     if (this.#met.get(key) === since) return;
     // One that is forgotten is looked after once more.
     if (this.#met.size >= MET_MAX) this.#met.clear();
     this.#met.set(key, since);
-    await this.#lookLater(STREAM_MET, key, budget);
+    if (!(await this.#isThere(key, user))) await this.#lookLater(key, budget);
   }
 
   /** Ends a stream whose owner has not come back. */
@@ -77,9 +76,9 @@ export class Streams {
     return owners.some((owner) => owner.userId === userId);
   }
 
-  async #lookLater(kind: string, key: string, budget: TimeBudget | undefined): Promise<void> {
+  async #lookLater(key: string, budget: TimeBudget | undefined): Promise<void> {
     const graceMs = this.#channels.namespaceOf(key)?.live?.graceMs ?? 0;
-    const item = { kind, id: key, dueAt: this.#now() + graceMs, data: {} };
+    const item = { kind: OWNER_LEFT, id: key, dueAt: this.#now() + graceMs, data: {} };
     await (this.#schedule && fromStore(this.#schedule.put(item, budget)));
   }
 }
