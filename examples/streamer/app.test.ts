@@ -44,12 +44,21 @@ it("lets anybody of a team talk in its rooms, and nobody else hear it", async ()
   expect(await send("spy", "history", lobby)).toMatchObject({ data: { messages: [] } });
 });
 
-it("lets everybody watch a stream, and only its owner draw in it", async () => {
-  const ink = { channel: "stream:ada", data: { ink: [1, 2, 3, 1] } };
+it("lets everybody watch what is drawn, and only its owner draw", async () => {
+  const ink = { channel: "ink:ada", data: { ink: [1, 2, 3, 1] } };
   expect(await send("grace", "publish", ink)).toMatchObject({ error: { code: "FORBIDDEN" } });
   expect(await send("ada", "publish", ink)).toMatchObject({ success: true });
-  const channels = [{ channel: "stream:ada", recent: 100 }];
+  const channels = [{ channel: "ink:ada", recent: 100 }];
   expect(await send("grace", "subscribe", { channels })).toMatchObject({
     data: { channels: [{ messages: [{ data: ink.data }] }] },
   });
+});
+
+it("has one stage in a room, for one at a time", async () => {
+  const stage = { channel: "stage:lobby" };
+  expect(await send("ada", "stream_start", stage)).toMatchObject({ data: { live: { user: "ada" } } });
+  expect(await send("grace", "stream_start", stage)).toMatchObject({ error: { code: "FORBIDDEN" } });
+  await send("ada", "stream_end", stage);
+  expect(await send("grace", "stream_start", stage)).toMatchObject({ data: { live: { user: "grace" } } });
+  expect(await send("spy", "stream", stage)).toMatchObject({ success: true, data: {} });
 });

@@ -241,29 +241,84 @@ describe("a server that is killed and started again on the same database", () =>
 });
 
 describe("a live stream", () => {
-  it("is watched as it is drawn, counts its viewers, and waits for its owner", async () => {
+  it("is watched as it is drawn by whoever looks at the room, and counts them", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
-    await ada.getByRole("button", { name: "Go live" }).click();
-    await ada.getByText("0 watching").waitFor();
-    await grace.getByRole("button", { name: "Watch Ada" }).click();
-    await ada.getByText("1 watching").waitFor();
-    await grace.getByText("1 watching").waitFor();
+    await goLive(ada);
+    await badge(grace, "Live");
+    await grace.getByText("Ada’s sketch", { exact: true }).waitFor();
+    await watching(ada, "2 watching");
+    await watching(grace, "2 watching");
+    await moves(grace);
+    expect(await grace.getByRole("button", { name: "Go live" }).isVisible()).toBe(false);
+
+    const late = await enter("Radia");
+    await badge(late, "Live");
+    for (const page of [ada, grace, late]) await watching(page, "3 watching");
+    await moves(late);
+    await late.getByRole("button", { name: "ideas" }).click();
+    await late.getByText("Ada’s sketch").waitFor({ state: "hidden" });
+    for (const page of [ada, grace]) await watching(page, "2 watching");
+    await grace.close();
+    await watching(ada, "Only you");
+
+    await late.getByRole("button", { name: "lobby" }).click();
+    await badge(late, "Live");
+    await ada.getByRole("button", { name: "End stream" }).click();
+    await badge(late, "Ended");
+    await late.getByText("Ada has ended it").waitFor();
+    await goLive(late);
+    await ada.getByText("Radia’s sketch", { exact: true }).waitFor();
+  });
+
+  it("goes on when its owner loads the page again, or is cut off for a moment", async () => {
+    const ada = await enter("Ada");
+    const grace = await enter("Grace");
+    await goLive(ada);
+    await badge(grace, "Live");
+    await ada.reload();
+    await isOnline(ada);
+    await badge(ada, "Live");
+    await ada.getByRole("button", { name: "End stream" }).waitFor();
     await moves(grace);
 
     await cut(ada);
-    await grace.getByText("Away", { exact: true }).waitFor();
+    await badge(grace, "Away");
     await mend(ada);
-    await grace.locator("#live-badge", { hasText: "Live" }).waitFor();
+    await badge(grace, "Live");
     await moves(grace);
+    await ada.getByRole("button", { name: "ideas" }).click();
+    await ada.getByText("Your sketch, in #lobby", { exact: true }).waitFor();
+  });
 
-    await grace.getByRole("button", { name: "Close" }).click();
-    await ada.getByText("0 watching").waitFor();
-    await grace.getByRole("button", { name: "Watch Ada" }).click();
-    await ada.getByRole("button", { name: "End stream" }).click();
-    await grace.getByText("Ended", { exact: true }).waitFor();
+  it("ends when its owner does not come back", async () => {
+    const ada = await enter("Ada");
+    const grace = await enter("Grace");
+    await goLive(ada);
+    await badge(grace, "Live");
+    await cut(ada);
+    await badge(grace, "Away");
+    await grace.getByText("Ada did not come back").waitFor();
+    await badge(grace, "Ended");
+    await mend(ada);
+    await ada.getByText("You were away for too long").waitFor();
+    await badge(ada, "Ended");
+    await ada.getByRole("button", { name: "Go live" }).waitFor();
   });
 });
+
+async function goLive(page: Page): Promise<void> {
+  await page.getByRole("button", { name: "Go live" }).click();
+  await page.getByText("Your sketch", { exact: true }).waitFor();
+}
+
+async function badge(page: Page, text: string): Promise<void> {
+  await page.locator("#live-badge", { hasText: text }).waitFor();
+}
+
+async function watching(page: Page, text: string): Promise<void> {
+  await page.locator("#viewers").getByText(text, { exact: true }).waitFor();
+}
 
 describe("the page", () => {
   it("says that it was refused, with a bad token", async () => {

@@ -24,7 +24,7 @@ beforeAll(async () => {
     tables.map((name) => `${name}_TABLE=${name}-${randomUUID()}\n`).join(""),
   );
   const endpoint = ["--dynamodb-endpoint", inject("dynamoDBEndpoint")];
-  lift = await project.dev(["--lambda", folder, "--env-file", "functions.env", ...endpoint]);
+  lift = await project.dev(["--lambda", folder, "--env-file", "functions.env", "--tick", "1", ...endpoint]);
 });
 
 afterAll(() => project?.remove());
@@ -98,13 +98,28 @@ describe("the lounge on Lambda bundles", () => {
     expect(dataOf(ada)).toEqual(["die", "alive"]);
   });
 
-  it("lets only its owner talk in a stream", async () => {
-    const [ada, bob] = [await arrive("ada", "stream:ada"), await arrive("bob", "stream:ada")];
-    bob.send("publish", { channel: "stream:ada", data: "mine" });
+  it("lets only its owner draw", async () => {
+    const [ada, bob] = [await arrive("ada", "ink:ada"), await arrive("bob", "ink:ada")];
+    bob.send("publish", { channel: "ink:ada", data: "mine" });
     await bob.hears((frames) => frames.some(({ error }) => error?.code === "FORBIDDEN"));
-    ada.send("publish", { channel: "stream:ada", data: "live" });
+    ada.send("publish", { channel: "ink:ada", data: "a stroke" });
     await bob.hears(() => bob.messages().length === 1);
-    expect(dataOf(bob)).toEqual(["live"]);
+    expect(dataOf(bob)).toEqual(["a stroke"]);
+  });
+
+  it("has one live on a stage, for as many as look on, until they do not come back", async () => {
+    const [ada, bob] = [await arrive("ada", "stage:tea"), await arrive("bob", "stage:tea")];
+    ada.send("stream_start", { channel: "stage:tea", data: "Tea" });
+    const live = { user: "ada", viewers: 2, data: "Tea" };
+    await bob.hears((frames) => frames.some(({ type }) => type === "stream_started"));
+    expect(bob.frames.find(({ type }) => type === "stream_started")).toMatchObject({ live });
+    const late = await arrive("late", "stage:tea");
+    const { channels } = late.frames.find(({ request_id }) => request_id === "subscribe").data;
+    expect(channels[0].live).toMatchObject({ user: "ada", data: "Tea" });
+    await bob.hears((frames) => frames.some(({ type, count }) => type === "viewers" && count === 3));
+    ada.socket.close();
+    await bob.hears((frames) => frames.some(({ type }) => type === "stream_ended"));
+    expect(bob.frames.at(-1)).toMatchObject({ user: "ada", reason: "owner_left" });
   });
 
   it("ends at once, with its stream", async () => {

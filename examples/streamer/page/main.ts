@@ -6,24 +6,20 @@ import { type GetToken, openDoor, remembered } from "../../chat/page/door.js";
 import { element, find, person, whoIsHere } from "../../chat/page/view.js";
 import { focusComposer, onSay } from "./composer.ts";
 import { Connection } from "./connection.ts";
-import { Live } from "./live.ts";
 import { Network } from "./network.ts";
 import { outboxStorage } from "./outbox.ts";
 import { Room, type Shown } from "./room.ts";
 import { goToEnd, isAtEnd, keepEnd, keepPlace, onTop } from "./scrolling.ts";
+import { Stage } from "./stage.ts";
 
 const ROOMS = ["lobby", "ideas", "help"];
 const TITLE = document.title;
 const network = new Network();
 const rooms = new Map<string, Room>();
 let client: Client;
-let live: Live;
+let stage: Stage;
 let room: Room;
 let you = "";
-/** The room in which one's stream was begun. */
-let stage: Room | undefined;
-/** The room in which one has seen whose stream it is that one watches. */
-let watchedIn: Room | undefined;
 
 /* In and out */
 
@@ -44,20 +40,24 @@ async function enter(getToken: GetToken): Promise<void> {
     heartbeatMs: 20_000,
     outboxStorage: outboxStorage((lines) => connection.waiting(lines)),
   });
-  live = new Live(client, you, onLive);
   const connection = new Connection(client, network, {
     lost: () => {
       for (const one of rooms.values()) one.leave();
-      live.leave();
+      stage.lost();
     },
-    back: () => live.back(),
+    back: () => stage.back(),
   });
   client.onError((error) => {
     if (error.code !== "CONNECT_FAILED" && error.code !== "TOKEN_FAILED") complain(error.message);
   });
   const others: string[] = JSON.parse(sessionStorage.getItem("rooms") ?? "[]");
   for (const name of [...ROOMS, ...others]) roomOf(name);
-  goTo(sessionStorage.getItem("room") ?? "lobby");
+  const first = sessionStorage.getItem("room") ?? "lobby";
+  stage = new Stage(client, you, roomOf, roomOf(first), {
+    changed: () => show(),
+    refused: ({ message }) => complain(message),
+  });
+  goTo(first);
   client.connect();
 }
 
@@ -100,6 +100,7 @@ function goTo(name: string): void {
   sessionStorage.setItem("rooms", JSON.stringify(others));
   for (const one of rooms.values()) one.log.list.hidden = one !== room;
   room.open();
+  stage.look(room);
   show();
   goToEnd();
   focusComposer(name);
@@ -108,7 +109,8 @@ function goTo(name: string): void {
 function onRoom(changed: Room): void {
   if (changed === room && !document.hidden) room.read();
   if (changed !== room || isAtEnd()) changed.trim();
-  show();
+  if (changed === stage.room) stage.show();
+  else show();
 }
 
 let showing = false;
@@ -121,7 +123,7 @@ function show(): void {
     showing = false;
     showRooms();
     showPeople();
-    showAir();
+    showStage();
     find("room-title").textContent = `# ${room.name}`;
     find("empty").hidden = !room.log.isEmpty || client.state.status !== "connected";
     find("earlier").hidden = !room.more || room.log.first === undefined;
@@ -141,7 +143,7 @@ function showRooms(): void {
     button.dataset.room = one.name;
     button.onclick = () => goTo(one.name);
     if (one === room) button.ariaCurrent = "true";
-    if (one.who("live").length > 0) button.append(element("span", "badge small", "Live"));
+    if (one === stage.room && stage.live !== undefined) button.append(element("span", "badge small", "Live"));
     if (one.unread > 0 && one !== room) {
       const badge = element("span", "unread", String(one.unread), element("span", "sr", " unread"));
       button.append(badge);
@@ -158,59 +160,34 @@ function showPeople(): void {
   const others = people.map(({ user }) => user).filter((user) => user !== you);
   find("people").textContent = people.length === 0 ? "" : whoIsHere(others, others.length + 1);
   find("here-count").textContent = people.length === 0 ? "" : String(people.length);
+  const live = room === stage.room ? stage.live : undefined;
   find("here").replaceChildren(
     ...people.map(({ user, state }) => {
-      const { typing, live } = (state ?? {}) as Shown;
+      const { typing } = (state ?? {}) as Shown;
       const does = [
-        ...(live === true ? ["live"] : []),
+        ...(user === live?.user ? ["live"] : []),
         ...(typing === true && user !== you ? ["writing"] : []),
       ];
       const label = element("span", "quiet", does.join(", "));
       return element("li", "", ...person(user, user === you ? `${user} (you)` : user), label);
     }),
   );
-  const typing = room.who("typing");
-  const [first] = typing;
+  const { writing } = room;
+  const [first] = writing;
   find("typing").textContent =
-    typing.length > 1
-      ? `${typing.length} people are writing`
+    writing.length > 1
+      ? `${writing.length} people are writing`
       : first === undefined
         ? ""
         : `${first} is writing`;
 }
 
-/* Live streams */
-
-function onLive(): void {
-  if (live.isOwn !== (stage !== undefined)) {
-    (stage ?? room).show({ live: live.isOwn });
-    stage = live.isOwn ? room : undefined;
-  }
-  find("go-live").hidden = live.isOwn;
-  find("app").classList.toggle("watching", live.owner !== undefined);
-  show();
-}
-
-/** Who could be watched in this room. */
-function showAir(): void {
-  const { owner } = live;
-  if (owner !== undefined && owner !== you && watchedIn !== undefined) {
-    const isThere = watchedIn.members.users.has(owner);
-    live.ownerIs(watchedIn.who("live").includes(owner) ? "live" : isThere ? "done" : "away");
-  }
-  const offers = live.isOwn ? [] : room.who("live").filter((user) => user !== owner);
-  find("on-air").hidden = offers.length === 0;
-  find("on-air").replaceChildren(
-    ...offers.map((user) => {
-      const button = element("button", "", "Watch");
-      button.ariaLabel = `Watch ${user}`;
-      button.onclick = () => {
-        watchedIn = room;
-        live.watch(user);
-      };
-      return element("p", "", element("span", "badge", "Live"), `${user} is drawing`, button);
-    }),
-  );
+function showStage(): void {
+  const { live } = stage;
+  const go = find("go-live") as HTMLButtonElement;
+  go.hidden = live !== undefined;
+  go.disabled = client.state.status !== "connected";
+  find("app").classList.toggle("watching", !find("live").hidden);
 }
 
 /* What the person does */
@@ -230,7 +207,7 @@ find("other-room").onsubmit = (event) => {
   input.value = "";
   if (name !== "") goTo(name);
 };
-find("go-live").onclick = () => live.start();
+find("go-live").onclick = () => void stage.start();
 find("go-out").onclick = goOut;
 find("refusal-token").onclick = goOut;
 onTop(() => void room.earlier(keepPlace));

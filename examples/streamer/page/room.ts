@@ -1,6 +1,6 @@
 // One room: what was said, who is there, and what one says oneself.
 
-import type { ChannelMessage, Client, ClientError, Json, Members, Position } from "lift-ws/client";
+import type { ChannelMessage, Client, ClientError, Members, Position } from "lift-ws/client";
 import { inWords } from "../../chat/page/view.js";
 import { type Line, Log, lineOf } from "./log.ts";
 import { kept } from "./outbox.ts";
@@ -13,7 +13,7 @@ const TYPING_MS = 3_000;
 const PATIENCE_MS = 3_600_000;
 
 /** What people show of themselves in a room. */
-export type Shown = { typing?: boolean; live?: boolean };
+export type Shown = { typing?: boolean };
 
 interface Away {
   readonly since: number;
@@ -37,7 +37,6 @@ export class Room {
   #read: Position | undefined;
   #head: Position | undefined;
   #away: Away | undefined;
-  #shown: Shown = {};
   #loading = false;
   #typing: ReturnType<typeof setTimeout> | undefined;
   #divider: HTMLElement | undefined;
@@ -77,10 +76,10 @@ export class Room {
     return this.#head.offset - this.#read.offset;
   }
 
-  /** Who does something, besides oneself. */
-  who(does: keyof Shown): string[] {
+  /** Who writes, besides oneself. */
+  get writing(): string[] {
     return [...this.members]
-      .filter(({ user, state }) => user !== this.#you && (state as Shown | undefined)?.[does] === true)
+      .filter(({ user, state }) => user !== this.#you && (state as Shown | undefined)?.typing === true)
       .map(({ user }) => user);
   }
 
@@ -106,19 +105,9 @@ export class Room {
 
   /** Says so to others, for a while. */
   type(): void {
-    if (this.#typing === undefined) this.show({ typing: true });
+    if (this.#typing === undefined) this.#show({ typing: true });
     clearTimeout(this.#typing);
     this.#typing = setTimeout(() => this.#stopTyping(), TYPING_MS);
-  }
-
-  /** Changes what one shows of oneself; the rest stays as it is, and what another tab shows. */
-  show(change: Shown): void {
-    this.#shown = { ...this.#shown, ...change };
-    const shown = this.members.users.get(this.#you)?.state as Shown | undefined;
-    const state: Json = { ...shown, ...this.#shown };
-    // Without a connection there is nothing to send: the next one begins with it.
-    const signal = this.#client.state.status === "connected" ? undefined : AbortSignal.abort();
-    this.#client.setPresence(this.channel, state, signal && { signal }).catch(() => {});
   }
 
   /** The connection has gone. */
@@ -160,7 +149,13 @@ export class Room {
     if (this.#typing === undefined) return;
     clearTimeout(this.#typing);
     this.#typing = undefined;
-    this.show({ typing: false });
+    this.#show({ typing: false });
+  }
+
+  #show(shown: Shown): void {
+    // Without a connection there is nothing to send: the next one begins with it.
+    const signal = this.#client.state.status === "connected" ? undefined : AbortSignal.abort();
+    this.#client.setPresence(this.channel, shown, signal && { signal }).catch(() => {});
   }
 
   #heard(message: ChannelMessage): void {

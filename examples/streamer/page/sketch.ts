@@ -15,7 +15,7 @@ const FLOW_MS = 260;
 /** More than this at once is the past: it is there at once. */
 const PAST = 400;
 
-interface Point {
+export interface Point {
   readonly x: number;
   readonly y: number;
   readonly hue: number;

@@ -1,194 +1,251 @@
-// A live stream: one person's pen, and who watches it.
+// A room's stage: who is live there, for how many, and what they draw.
 
-import type { Client, Json, Members, Subscription } from "lift-ws/client";
-import { element, find, inWords, person } from "../../chat/page/view.js";
-import { HEIGHT, type Ink, inkOf, rose, Sketch, WIDTH } from "./sketch.ts";
+import type { Client, ClientError, Json, LiveStream, Stream, Subscription } from "lift-ws/client";
+import { find, inWords } from "../../chat/page/view.js";
+import { Pen } from "./pen.ts";
+import type { Room } from "./room.ts";
+import { Sketch } from "./sketch.ts";
 
-/** So often what was drawn is sent. */
-const SEND_MS = 200;
-/** How fast the pen goes by itself. */
-const POINT_MS = 14;
-/** What a tab in the background draws at once when its timer comes. */
-const MAX_POINTS = 80;
+/** The room whose stage one is on, kept for as long as the tab is: a reload goes on drawing. */
+const KEY = "stage";
+/** However often the connection goes meanwhile. */
+const PATIENCE_MS = 3_600_000;
+const NOTE_MS = 6_000;
 
-interface Show {
-  readonly owner: string;
-  readonly members: Members;
-  readonly subscription?: Subscription;
+export interface StageEvents {
+  /** After every change of anything. */
+  changed(): void;
+  refused(error: ClientError): void;
 }
 
-export class Live {
+export class Stage {
   readonly #client: Client;
   readonly #you: string;
-  readonly #changed: () => void;
+  readonly #events: StageEvents;
   readonly #canvas = find("sketch") as HTMLCanvasElement;
   readonly #sketch = new Sketch(this.#canvas);
-  readonly #pen = rose();
-  #show: Show | undefined;
-  #timer: ReturnType<typeof setInterval> | undefined;
-  #isAuto = true;
-  #drawnAt = 0;
-  /** Drawn by hand, and not sent yet. */
-  #byHand: Parameters<typeof inkOf>[0][number][] = [];
+  readonly #pen: Pen;
+  /** The room that is looked at. */
+  #wanted: Room;
+  /** The one whose stage is open: another, while one is live there. */
+  #room: Room;
+  #stream: Stream;
+  /** This window is the one that draws. */
+  #isOwn = false;
+  /** What it has drawn before a reload is on its way. */
+  #isFilling = false;
+  /** Whose picture is there, though they may not be live any more. */
+  #artist: string | undefined;
+  #ink: Subscription | undefined;
+  #isFolded = false;
+  #state: "live" | "away" | "done" = "done";
+  /** Since when the stream was that one has ended: the server has not said so yet. */
+  #ended: number | undefined;
   #awaySince = 0;
   #caught = 0;
 
-  /** @param changed called when a stream begins or ends here */
-  constructor(client: Client, you: string, changed: () => void) {
+  /** @param rooms finds the room of a name */
+  constructor(client: Client, you: string, rooms: (name: string) => Room, first: Room, events: StageEvents) {
     this.#client = client;
     this.#you = you;
-    this.#changed = changed;
-    find("live-end").onclick = () => this.close();
-    find("auto").onclick = () => this.#auto(!this.#isAuto);
-    this.#canvas.onpointerdown = (event) => this.#down(event);
-    this.#canvas.onpointermove = (event) => this.#move(event);
+    this.#events = events;
+    this.#pen = new Pen(client, `ink:${you}`, this.#canvas, this.#sketch);
+    find("live-end").onclick = () => this.#press();
+    this.#wanted = first;
+    const own = sessionStorage.getItem(KEY);
+    this.#isOwn = own !== null;
+    this.#room = own === null ? first : rooms(own);
+    this.#stream = this.#open();
+    if (own !== null) void this.#goOn();
   }
 
-  /** Whose stream is seen. */
-  get owner(): string | undefined {
-    return this.#show?.owner;
+  get room(): Room {
+    return this.#room;
   }
 
-  get isOwn(): boolean {
-    return this.#timer !== undefined;
+  /** Who streams here, as far as one knows. */
+  get live(): LiveStream | undefined {
+    const { live } = this.#stream;
+    return live?.since === this.#ended ? undefined : live;
   }
 
-  watch(owner: string): void {
-    this.close();
-    this.#open(owner, (channel) =>
-      this.#client.subscribe(channel, {
-        recent: 100,
-        onMessage: ({ data }) => this.#heard(data),
-        onRecovered: () => this.#back(`caught up: ${this.#caught} strokes`),
-        onLost: () => void this.#lost(channel),
-      }),
-    );
+  /** Whoever is on a stage stays there, whatever room they look at. */
+  look(room: Room): void {
+    this.#wanted = room;
+    if (!this.#isOwn && room !== this.#room) {
+      this.#forget();
+      this.#stream.close();
+      this.#room = room;
+      this.#stream = this.#open();
+    }
+    this.show();
   }
 
-  start(): void {
-    this.close();
-    this.#open(this.#you);
-    this.#publish({ clear: true });
-    this.#auto(true);
-    this.#drawnAt = performance.now();
-    this.#timer = setInterval(() => this.#send(), SEND_MS);
-    this.#changed();
-  }
-
-  close(): void {
-    if (this.#show === undefined) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
-    this.#show.subscription?.unsubscribe();
-    this.#show.members.close();
-    this.#show = undefined;
-    find("live").hidden = true;
-    this.#changed();
+  async start(): Promise<void> {
+    if (this.#isOwn) return;
+    this.#isOwn = true;
+    this.#sketch.clear();
+    try {
+      await this.#pen.clear();
+      await this.#stream.start();
+      sessionStorage.setItem(KEY, this.#room.name);
+    } catch (error) {
+      this.#leaveStage();
+      this.#events.refused(error as ClientError);
+    }
+    this.show();
   }
 
   /** The connection has gone. */
-  leave(): void {
+  lost(): void {
     this.#awaySince = Date.now();
     this.#caught = 0;
-    if (this.isOwn)
-      this.#note(this.#isAuto ? "Cut off: the pen waits" : "Cut off: what you draw waits to be sent");
-    else this.#note("Cut off: the picture stands still");
+    if (this.#artist === undefined || this.live === undefined) return;
+    if (!this.#isOwn) this.#note("Cut off: the picture stands still");
+    else this.#note(this.#pen.isAuto ? "Cut off: the pen waits" : "Cut off: what you draw waits to be sent");
   }
 
   /** The connection is there. */
   back(): void {
-    if (this.isOwn) this.#note("");
+    if (this.#isOwn) this.#note("");
   }
 
-  /** @param state what is known of the owner: `away` is not in the room */
-  ownerIs(state: "live" | "away" | "done"): void {
-    const badge = find("live-badge");
-    badge.dataset.state = state;
-    badge.textContent = { live: "Live", away: "Away", done: "Ended" }[state];
+  /** Shows what is known by now. */
+  show(): void {
+    const { live } = this;
+    if (live === undefined) this.#end();
+    else if (live.user === this.#you && this.#isOwn) this.#draw();
+    else this.#watch(live.user);
+    this.#head(this.live);
+    this.#events.changed();
   }
 
-  #open(owner: string, subscribe?: (channel: string) => Subscription): void {
-    const own = subscribe === undefined;
-    const channel = `stream:${owner}`;
-    this.#sketch.clear();
-    const subscription = subscribe?.(channel);
-    const members = this.#client.members(channel);
-    this.#show = { owner, members, ...(subscription && { subscription }) };
-    members.onChange(() => this.#viewers(members, owner));
-    find("live").hidden = false;
-    find("live-title").textContent = own ? "Your sketch" : `${owner}’s sketch`;
-    find("live-end").textContent = own ? "End stream" : "Close";
-    find("auto").hidden = !own;
-    find("viewers").replaceChildren();
-    this.#canvas.classList.toggle("own", own);
-    this.#canvas.ariaLabel = own ? "Your drawing: draw with the pointer" : `What ${owner} draws`;
+  #open(): Stream {
+    const stream = this.#client.stream(`stage:${this.#room.name}`);
+    stream.onChange(() => this.show());
+    return stream;
+  }
+
+  /** After a reload: what one has drawn is there again, if the stream is still one's own. */
+  async #goOn(): Promise<void> {
+    this.#isFilling = true;
+    await this.#stream.ready.catch(() => {});
+    if (this.live?.user === this.#you) await this.#fill(`ink:${this.#you}`);
+    else this.#leaveStage();
+    this.#isFilling = false;
+    this.show();
+  }
+
+  #draw(): void {
+    if (this.#pen.isDown || this.#isFilling) return;
+    this.#artist = this.#you;
+    this.#isFolded = false;
     this.#note("");
-    this.ownerIs("live");
-    this.#changed();
+    this.#pen.start();
   }
 
-  #viewers(members: Members, owner: string): void {
-    const viewers = [...members.users.keys()].filter((user) => user !== owner);
-    const faces = viewers.slice(0, 4).map((user) => {
-      const [face] = person(user);
-      face!.title = user;
-      return face!;
+  #watch(user: string): void {
+    this.#leaveStage();
+    if (this.#artist !== user) this.#sketch.clear();
+    this.#artist = user;
+    if (this.#isFolded || this.#ink !== undefined) return;
+    this.#note("");
+    const channel = `ink:${user}`;
+    this.#ink = this.#client.subscribe(channel, {
+      recent: 100,
+      onMessage: ({ data }) => this.#heard(data),
+      onRecovered: () => this.#caughtUp(`caught up: ${this.#caught} strokes`),
+      onLost: () => {
+        this.#caughtUp("history did not reach: the newest strokes are here");
+        void this.#fill(channel);
+      },
     });
-    const count = element("span", "", `${viewers.length} watching`);
-    find("viewers").replaceChildren(...faces, count);
   }
 
-  /* Drawing */
-
-  #auto(on: boolean): void {
-    this.#isAuto = on;
-    this.#drawnAt = performance.now();
-    find("auto").ariaPressed = String(on);
-  }
-
-  #down(event: PointerEvent): void {
-    if (!this.isOwn) return;
-    this.#canvas.setPointerCapture(event.pointerId);
-    this.#auto(false);
-    this.#hand(event, true);
-  }
-
-  #move(event: PointerEvent): void {
-    if (!this.isOwn || event.buttons === 0) return;
-    for (const each of event.getCoalescedEvents?.() ?? [event]) this.#hand(each, false);
-  }
-
-  #hand({ offsetX, offsetY, timeStamp }: PointerEvent, down: boolean): void {
-    const { clientWidth, clientHeight } = this.#canvas;
-    const x = (offsetX / clientWidth) * WIDTH;
-    const y = (offsetY / clientHeight) * HEIGHT;
-    const last = this.#byHand.at(-1);
-    if (!down && last !== undefined && Math.hypot(last.x - x, last.y - y) < 6) return;
-    const point = { x, y, hue: (timeStamp / 40) % 360, down };
-    this.#byHand.push(point);
-    this.#sketch.draw([point]);
-  }
-
-  #send(): void {
-    const points = this.#byHand.splice(0, MAX_POINTS);
-    const now = performance.now();
-    const isOnline = this.#client.state.status === "connected";
-    if (this.#isAuto && isOnline) {
-      const due = Math.min(MAX_POINTS, Math.round((now - this.#drawnAt) / POINT_MS));
-      const drawn = Array.from({ length: due }, () => this.#pen.next().value);
-      this.#sketch.draw(drawn);
-      points.push(...drawn);
+  /** Nobody is live any more: the last picture stays. */
+  #end(): void {
+    if (this.#pen.isDown) {
+      this.#note(this.#stream.ended === "ended" ? "Ended in another window" : "You were away for too long");
+      this.#leaveStage();
+      if (this.#wanted !== this.#room) this.look(this.#wanted);
+    } else if (this.#ink !== undefined) {
+      const ends = { ended: `${this.#artist} has ended it`, owner_left: `${this.#artist} did not come back` };
+      this.#note(this.#stream.ended ? ends[this.#stream.ended] : "It ended while you were away");
     }
-    this.#drawnAt = now;
-    if (points.length > 0) this.#publish(inkOf(points));
+    this.#ink?.unsubscribe();
+    this.#ink = undefined;
   }
 
-  #publish(data: Ink | { clear: true }): void {
-    // Ink is not missed much: what could not be sent is fewer strokes in a picture that fades.
-    this.#client.publish(`stream:${this.#you}`, data).catch(() => {});
+  #leaveStage(): void {
+    this.#pen.stop();
+    this.#isOwn = false;
+    sessionStorage.removeItem(KEY);
   }
 
-  /* Watching */
+  /** Nothing is left of a picture. */
+  #forget(): void {
+    this.#leaveStage();
+    this.#ink?.unsubscribe();
+    this.#ink = undefined;
+    this.#artist = undefined;
+    this.#sketch.clear();
+    this.#note("");
+  }
+
+  #press(): void {
+    const { live } = this;
+    if (live?.user === this.#you) {
+      this.#ended = live.since;
+      // Without a connection the server is told when there is one.
+      this.#stream.end({ timeoutMs: PATIENCE_MS }).catch(() => {});
+      this.#forget();
+      this.look(this.#wanted);
+    } else if (live === undefined) {
+      this.#forget();
+    } else {
+      this.#isFolded = !this.#isFolded;
+      this.#ink?.unsubscribe();
+      this.#ink = undefined;
+    }
+    this.show();
+  }
+
+  #head(live: LiveStream | undefined): void {
+    const artist = this.#artist;
+    const isYours = artist === this.#you;
+    find("live").hidden = artist === undefined;
+    if (artist === undefined) return;
+    const place = this.#room === this.#wanted ? "" : `, in #${this.#room.name}`;
+    const window = isYours && live !== undefined && !this.#isOwn ? ", in another window" : "";
+    find("live-title").textContent = `${isYours ? "Your" : `${artist}’s`} sketch${place}${window}`;
+    this.#badge(this.#stateOf(live));
+    const viewers = live?.viewers ?? 0;
+    find("viewers").hidden = live === undefined;
+    find("viewers").textContent = viewers > 1 ? `${viewers} watching` : "Only you";
+    const press = live === undefined ? "Close" : this.#isFolded ? "Show" : "Hide";
+    find("live-end").textContent = isYours && live !== undefined ? "End stream" : press;
+    find("auto").hidden = !this.#pen.isDown;
+    find("paper").hidden = this.#isFolded && !isYours;
+    this.#canvas.classList.toggle("own", this.#pen.isDown);
+    this.#canvas.ariaLabel = this.#pen.isDown
+      ? "Your drawing: draw with the pointer"
+      : `What ${artist} draws`;
+  }
+
+  #badge(state: "live" | "away" | "done"): void {
+    if (state === "away" && this.#state !== state) this.#note(`Waiting for ${this.#artist}`);
+    if (state === "live" && this.#state === "away") this.#note("");
+    this.#state = state;
+    find("live-badge").dataset.state = state;
+    find("live-badge").textContent = { live: "Live", away: "Away", done: "Ended" }[state];
+  }
+
+  /** The server waits a while for an owner who is away: others see that by the room's members. */
+  #stateOf(live: LiveStream | undefined): "live" | "away" | "done" {
+    if (live === undefined) return "done";
+    const { users } = this.#room.members;
+    return users.size === 0 || users.has(live.user) ? "live" : "away";
+  }
 
   #heard(data: Json): void {
     this.#caught++;
@@ -196,18 +253,21 @@ export class Live {
     else this.#sketch.add(data);
   }
 
-  async #lost(channel: string): Promise<void> {
-    this.#back("history did not reach: the newest strokes are here");
+  /** With the newest of what a channel keeps. */
+  async #fill(channel: string): Promise<void> {
     this.#sketch.clear();
     // Without an answer the picture begins anew.
     const { messages } = await this.#client.history(channel).catch(() => ({ messages: [] }));
-    if (this.#show?.members.channel !== channel) return;
+    if (`ink:${this.live?.user}` !== channel) return;
     for (const { data } of messages) this.#heard(data);
   }
 
-  #back(what: string): void {
-    this.#note(`Away for ${inWords(Date.now() - this.#awaySince)}, ${what}`);
-    setTimeout(() => this.#note(""), 6_000);
+  #caughtUp(how: string): void {
+    const text = `Away for ${inWords(Date.now() - this.#awaySince)}, ${how}`;
+    this.#note(text);
+    setTimeout(() => {
+      if (find("live-note").textContent === text) this.#note("");
+    }, NOTE_MS);
   }
 
   #note(text: string): void {
