@@ -1,6 +1,6 @@
 // Lists in the docs are held against the code both ways, examples against the compiler.
 import { existsSync, globSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
@@ -24,12 +24,16 @@ describe("examples in the docs", () => {
         .map((block) => [`${doc}:${block.line}`, block] as const),
     ),
   );
-  // Beside package.json, so that `lift-ws` in them is this package's source.
+  // Below package.json, so that `lift-ws` in them is this package's source. One may import another of its document.
   const files = new Map(
-    [...examples].map(([name, { info, code }], at) => [
-      join(ROOT, `example-${at}.${info.split(" ")[0]}`),
-      { name, code },
-    ]),
+    [...examples].map(([name, { info, code }], at) => {
+      const [extension, , file = `example-${at}.${extension}`] = info.split(" ");
+      const folder = name.replace(/:.*/, "").replaceAll(/\W/g, "-");
+      return [
+        join(ROOT, "shown", folder, file.includes(".") ? file : `example-${at}.${extension}`),
+        { name, code },
+      ];
+    }),
   );
 
   it("type-check against the source", { timeout: 60_000 }, () => {
@@ -150,11 +154,32 @@ describe("docs/fanout.md", () => {
 
 describe("links in the docs", () => {
   const ours = DOCS.flatMap((doc) =>
-    [...read(doc).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map((match) => [doc, match[1]!] as const),
+    [...read(doc).matchAll(/\]\((?!https?:)([^)\s]+)[^)]*\)/g)].map((match) => [doc, match[1]!] as const),
   );
 
-  it.each(ours)("in %s: %s is there", (doc, target) => {
-    expect(existsSync(join(ROOT, doc, "..", target))).toBe(true);
+  it.each(ours)("in %s: %s is there", (doc, link) => {
+    const [path = "", anchor] = link.split("#");
+    const target = path === "" ? doc : join(doc, "..", path);
+    expect(existsSync(join(ROOT, target))).toBe(true);
+    if (anchor !== undefined) expect(anchorsIn(read(target))).toContain(anchor);
+  });
+
+  it("lead from docs/README.md to every page", () => {
+    const pages = globSync("docs/*.md", { cwd: ROOT }).map((page) => basename(page));
+    const linked = ours.filter(([doc]) => doc === join("docs", "README.md")).map(([, link]) => link);
+    expect(linked).toEqual(expect.arrayContaining(pages.filter((page) => page !== "README.md")));
+  });
+});
+
+describe("tables of options in the docs", () => {
+  it.each([
+    ["docs/channels.md", "Namespaces", "src/streamer/index.ts", "NamespaceOptions"],
+    ["docs/react.md", "`useChannel(channel, options)`", "src/react/index.ts", "ChannelOptions"],
+  ])("%s, %s: has all of %s's %s", (doc, section, door, type) => {
+    const text = sections(read(doc)).get(section) ?? "";
+    const table = /^\| option \|.*\n(?:\|.*\n)+/m.exec(text)?.[0] ?? "";
+    const listed = tableRows(table).map(([name]) => inBackticks(name ?? "")[0]);
+    expect(listed.toSorted()).toEqual(propertiesOf(join(ROOT, door), type).toSorted());
   });
 });
 
@@ -174,6 +199,8 @@ function readCompilerOptions(): ts.CompilerOptions {
 function typeErrors(files: ReadonlyMap<string, { name: string; code: string }>): string[] {
   const host = ts.createCompilerHost(compilerOptions);
   const { fileExists, readFile, getSourceFile } = host;
+  const folders = new Set([...files.keys()].flatMap((file) => [dirname(file), dirname(dirname(file))]));
+  host.directoryExists = (folder) => folders.has(folder) || existsSync(folder);
   host.fileExists = (file) => files.has(file) || fileExists(file);
   host.readFile = (file) => files.get(file)?.code ?? readFile(file);
   host.getSourceFile = (file, language, ...rest) => {
@@ -187,6 +214,27 @@ function typeErrors(files: ReadonlyMap<string, { name: string; code: string }>):
     const name = files.get(file?.fileName ?? "")?.name ?? basename(file?.fileName ?? "options");
     return `${name}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`;
   });
+}
+
+/** As GitHub makes them of headings. */
+function anchorsIn(markdown: string): string[] {
+  return [...markdown.matchAll(/^#+ (.*)$/gm)].map((match) =>
+    match[1]!
+      .toLowerCase()
+      .replaceAll(/[^\w\s-]/g, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+function propertiesOf(door: string, type: string): string[] {
+  const program = ts.createProgram([door], compilerOptions);
+  const checker = program.getTypeChecker();
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(door)!)!);
+  const symbol = exported.find(({ name }) => name === type)!;
+  return checker
+    .getDeclaredTypeOfSymbol(checker.getAliasedSymbol(symbol))
+    .getProperties()
+    .map(({ name }) => name);
 }
 
 /** Of every `…ErrorCode` type that a subpath exports: its error class and its codes. */

@@ -9,8 +9,29 @@ import { codeBlocks } from "../markdown.ts";
 const ROOT = join(import.meta.dirname, "../..");
 // Inside the tree, where `lift-ws` is this package.
 const WORKSHOP = join(ROOT, ".lift-ws");
+/** What the documents say that a server's address is. */
+const SHOWN_HOST = "127.0.0.1:3001";
 
-/** An example of a document that is marked to run, as a process of its own on the gateway. */
+export interface Script {
+  readonly file: string;
+  readonly code: string;
+  /** What the document says that it prints. */
+  readonly prints: string;
+}
+
+/** The scripts of a document that are marked to run: each is followed by what it prints. */
+export function scriptsIn(document: string): Script[] {
+  const blocks = codeBlocks(readFileSync(join(ROOT, document), "utf8"));
+  return blocks.flatMap(({ info, code }, at) => {
+    const file = /^ts run (\S+)$/.exec(info)?.[1] ?? "server.mts";
+    const { info: next, code: prints } = blocks[at + 1] ?? { info: "", code: "" };
+    return file === "server.mts"
+      ? []
+      : [{ file, code, prints: next === "text" ? prints : "nothing is said" }];
+  });
+}
+
+/** The server of a document that is marked to run, as a process of its own on the gateway. */
 export class Example {
   readonly #folder: string;
   readonly server: ChildProcess;
@@ -22,18 +43,13 @@ export class Example {
     this.address = address;
   }
 
-  /** @param which of them, 0 for the first */
-  static async start(document: string, which = 0): Promise<Example> {
-    const examples = codeBlocks(readFileSync(join(ROOT, document), "utf8"));
-    const example = examples.filter((block) => block.info === "ts run")[which];
+  static async start(document: string): Promise<Example> {
+    const blocks = codeBlocks(readFileSync(join(ROOT, document), "utf8"));
+    const example = blocks.find(({ info }) => info === "ts run" || info === "ts run server.mts");
     mkdirSync(WORKSHOP, { recursive: true });
     const folder = mkdtempSync(join(WORKSHOP, "example-"));
-    writeFileSync(join(folder, "example.mts"), example!.code);
-    const server = spawn(process.execPath, ["--conditions=@lift-ws/source", "example.mts"], {
-      cwd: folder,
-      env: { ...process.env, PORT: "0" },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    writeFileSync(join(folder, "server.mts"), example!.code);
+    const server = spawnIn(folder, "server.mts");
     return new Example(folder, server, await addressOf(server));
   }
 
@@ -43,10 +59,26 @@ export class Example {
     return socket;
   }
 
+  /** Runs a script against it, which has to end by itself. @returns what it printed */
+  async run({ file, code }: Script): Promise<string> {
+    writeFileSync(join(this.#folder, file), code.replaceAll(SHOWN_HOST, new URL(this.address).host));
+    const script = spawnIn(this.#folder, file);
+    const [printed, complaints] = await Promise.all([text(script.stdout!), text(script.stderr!)]);
+    return printed + complaints;
+  }
+
   end(): void {
     this.server.kill("SIGKILL");
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+function spawnIn(folder: string, file: string): ChildProcess {
+  return spawn(process.execPath, ["--conditions=@lift-ws/source", file], {
+    cwd: folder,
+    env: { ...process.env, PORT: "0" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
 }
 
 /** The one that it prints. */

@@ -2,7 +2,7 @@ import { isLoopback, mintDevelopmentToken } from "../../../src/cli/index.ts";
 import { page } from "../page.ts";
 
 /** The page beside the functions: `lift-ws dev --lambda dist/lambda/streamer --http examples/streamer/lambda/page.ts`. */
-export default page({
+export default await page({
   isLoopback,
   // Beyond this machine the functions take no development token.
   mint: isLoopback(process.env.HOST ?? "")
