@@ -1,6 +1,6 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { AwsCredentials, AwsCredentialsProvider } from "../aws/index.ts";
-import { StoreError } from "../errors.ts";
+import { type Checks, checkOptions as checkAgainst } from "../check-options.ts";
 import type { CallMeasure } from "./caller.ts";
 
 /** What every store takes, whatever it reaches DynamoDB by. */
@@ -68,8 +68,6 @@ export interface LeanDynamoDBOptions extends TableOptions, LeanOptions {}
 export interface LeanConnectionStoreOptions extends StoreOptions, LeanOptions {}
 export interface LeanChannelStoreOptions extends ChannelOptions, LeanOptions {}
 
-type Checks<Options> = { readonly [name in keyof Required<Options>]: (value: unknown) => boolean };
-
 const isName = (value: unknown) => typeof value === "string" && value !== "";
 
 const CALL_CHECKS: Checks<CallOptions> = {
@@ -113,24 +111,6 @@ export const LEAN_CHANNEL_CHECKS: Checks<LeanChannelStoreOptions> = { ...CHANNEL
 
 /** @throws {StoreError} INVALID_OPTION */
 export function checkOptions<Options extends object>(options: Options, checks: Checks<Options>): void {
-  const known: { readonly [name: string]: (value: unknown) => boolean } = checks;
-  for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(known, name)) {
-      throw invalid(`Unknown option ${name}; there are ${Object.keys(known).join(", ")}`);
-    }
-    if (value === undefined || known[name]?.(value)) continue;
-    // An object, or a text, may be a secret.
-    const shown =
-      typeof value === "number" || typeof value === "boolean" ? String(value) : `a ${typeof value}`;
-    throw invalid(`Option ${name} is invalid: ${shown}`);
-  }
-  for (const name of Object.keys(known).filter((it) => it.toLowerCase().endsWith("tablename"))) {
-    if ((options as { readonly [name: string]: unknown })[name] === undefined) {
-      throw invalid(`Option ${name} is missing`);
-    }
-  }
-}
-
-function invalid(message: string): StoreError {
-  return new StoreError("INVALID_OPTION", message);
+  const tables = Object.keys(checks).filter((name) => name.toLowerCase().endsWith("tablename"));
+  checkAgainst(options, checks, tables);
 }

@@ -1,4 +1,4 @@
-import { StoreError } from "../errors.ts";
+import { type Checks, checkOptions as checkAgainst } from "../check-options.ts";
 
 export interface SqliteChannelStoreOptions {
   /** The database's file, made when it is not there; its folder must be. Not `:memory:`: that is `memoryChannelStore`. */
@@ -9,26 +9,13 @@ export interface SqliteChannelStoreOptions {
   readonly now?: () => number;
 }
 
-const CHECKS: { readonly [name in keyof Required<SqliteChannelStoreOptions>]: (value: unknown) => boolean } =
-  {
-    path: (value) =>
-      typeof value === "string" && value !== "" && value !== ":memory:" && !value.includes("\0"),
-    busyTimeoutMs: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31,
-    now: (value) => typeof value === "function",
-  };
+const CHECKS: Checks<SqliteChannelStoreOptions> = {
+  path: (value) => typeof value === "string" && value !== "" && value !== ":memory:" && !value.includes("\0"),
+  busyTimeoutMs: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) < 2 ** 31,
+  now: (value) => typeof value === "function",
+};
 
 /** @throws {StoreError} INVALID_OPTION */
 export function checkOptions(options: SqliteChannelStoreOptions): void {
-  const known: { readonly [name: string]: (value: unknown) => boolean } = CHECKS;
-  for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(known, name)) {
-      throw invalid(`Unknown option ${name}; there are ${Object.keys(known).join(", ")}`);
-    }
-    if (value !== undefined && !known[name]?.(value)) throw invalid(`Option ${name} is invalid`);
-  }
-  if (options.path === undefined) throw invalid("Option path is missing");
-}
-
-function invalid(message: string): StoreError {
-  return new StoreError("INVALID_OPTION", message);
+  checkAgainst(options, CHECKS, ["path"]);
 }
