@@ -250,7 +250,7 @@ it.each(Object.entries(NODES))(
 );
 
 it("compiles in a strict project that checks our declarations too", async () => {
-  for (const types of ["@types/node", "@types/react"]) bring(types);
+  for (const types of ["@types/node", "@types/react", "@aws-sdk/client-s3"]) bring(types);
   const lines = MODULES.map((subpath, at) => `import * as module${at} from "${subpath}";`);
   const names = MODULES.map((_, at) => `module${at}`);
   writeFileSync(

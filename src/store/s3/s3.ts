@@ -1,0 +1,92 @@
+import type { PutObjectCommand } from "@aws-sdk/client-s3";
+import { isTransient } from "../aws/index.ts";
+import { assertBlobKey } from "../blob-key.ts";
+import { StoreError } from "../errors.ts";
+import type { BlobStore } from "../ports.ts";
+import { checkOptions, type S3BlobStoreOptions } from "./options.ts";
+
+/** S3 takes no URL that is to be good for longer. */
+const MAX_SECONDS = 7 * 24 * 60 * 60;
+
+/**
+ * Blobs in a bucket of S3, or of a service like it: URLs that are signed here, without a call to it. The AWS SDK is
+ * loaded when the first is asked for.
+ *
+ * A URL is good for `expiresInMs` in whole seconds, but no longer than the credentials that it was signed with.
+ * @throws {StoreError} INVALID_OPTION here; from its methods STORE_REFUSED, and STORE_UNAVAILABLE where the credentials
+ * could not be had in time
+ */
+export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
+  checkOptions(options);
+  const { bucket, prefix = "", region, now = Date.now } = options;
+  let { client } = options;
+
+  /** A cold start does not pay for the SDK, nor does a container in which nobody asks for a blob. */
+  const load = async () => {
+    const [s3, presigner] = await Promise.all([
+      import("@aws-sdk/client-s3"),
+      import("@aws-sdk/s3-request-presigner"),
+    ]);
+    client ??= new s3.S3Client(region === undefined ? {} : { region });
+    return { ...s3, ...presigner, client };
+  };
+
+  const target = (key: string) => ({ Bucket: bucket, Key: `${prefix}${key}` });
+
+  const terms = (expiresInMs: number) => ({
+    expiresIn: Math.min(Math.floor(expiresInMs / 1_000), MAX_SECONDS),
+    signingDate: new Date(now()),
+  });
+
+  return {
+    upload: (key, { bytes, contentType }, expiresInMs) =>
+      orStoreError(async () => {
+        assertBlobKey(key);
+        const { getSignedUrl, PutObjectCommand, client } = await load();
+        const input = { ...target(key), ContentLength: bytes, ContentType: contentType };
+        const command = new PutObjectCommand(input);
+        withoutChecksum(command);
+        const signableHeaders = new Set(["host", "content-length", "content-type"]);
+        const url = await getSignedUrl(client, command, { ...terms(expiresInMs), signableHeaders });
+        // Whoever sends the bytes sets content-length by them; a browser lets nobody else.
+        return { url, headers: { "content-type": contentType } };
+      }),
+
+    download: (key, expiresInMs) =>
+      orStoreError(async () => {
+        assertBlobKey(key);
+        const { getSignedUrl, GetObjectCommand, client } = await load();
+        // A user may have uploaded a page: opened, it would run on the bucket's origin, with what else is there.
+        const input = { ...target(key), ResponseContentDisposition: "attachment" };
+        return getSignedUrl(client, new GetObjectCommand(input), terms(expiresInMs));
+      }),
+  };
+}
+
+/**
+ * By default the SDK signs the checksum of the body that it knows, which is none; services hold what is put against it,
+ * and refuse it. Not by an option of the client, which may be the application's.
+ * Seen: https://github.com/seaweedfs/seaweedfs/issues/10216
+ */
+function withoutChecksum(command: PutObjectCommand): void {
+  command.middlewareStack.add(
+    (next) => (args) => {
+      const { headers } = args.request as { headers: { [name: string]: string } };
+      for (const name of Object.keys(headers)) {
+        if (/^x-amz-(checksum-|sdk-checksum-)/i.test(name)) delete headers[name];
+      }
+      return next(args);
+    },
+    { step: "build", priority: "low", name: "withoutChecksumMiddleware" },
+  );
+}
+
+async function orStoreError<Result>(sign: () => Promise<Result>): Promise<Result> {
+  try {
+    return await sign();
+  } catch (cause) {
+    if (cause instanceof StoreError) throw cause;
+    const code = isTransient(cause) ? "STORE_UNAVAILABLE" : "STORE_REFUSED";
+    throw new StoreError(code, "A blob's URL could not be signed", { cause });
+  }
+}
