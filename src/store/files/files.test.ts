@@ -1,0 +1,274 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { Agent, request } from "node:http";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { blobCases } from "../../../test/blobs.cases.ts";
+import { type FileBlobStore, type FileBlobStoreOptions, fileBlobStore } from "./index.ts";
+
+const GOOD_FOR_MS = 60_000;
+const PNG = { bytes: 3, contentType: "image/png" };
+
+function temporaryFolder() {
+  const parent = mkdtempSync(join(tmpdir(), "lift-ws-blobs-"));
+  const remove = () => rmSync(parent, { recursive: true, force: true });
+  return { parent, folder: join(parent, "made", "blobs"), remove };
+}
+
+blobCases("blobs in a folder", async () => {
+  const { folder, remove } = temporaryFolder();
+  const clock = { now: Date.UTC(2026, 0, 2) };
+  const store = fileBlobStore({ folder, now: () => clock.now });
+  return { store, clock, close: () => store.close().then(remove) };
+});
+
+describe("fileBlobStore", () => {
+  let parent: string;
+  let folder: string;
+  let store: FileBlobStore;
+
+  beforeEach(() => {
+    const made = temporaryFolder();
+    ({ parent, folder } = made);
+    store = fileBlobStore({ folder });
+    onTestFinished(() => store.close().then(made.remove));
+  });
+
+  const putABC = async (key = "a") => {
+    const { url, headers } = await store.upload(key, PNG, GOOD_FOR_MS);
+    return fetch(url, { method: "PUT", headers, body: "abc" });
+  };
+
+  /** A PUT of so many bytes, of which one has been sent. */
+  const begin = async (bytes = 3) => {
+    const { url } = await store.upload("a", { ...PNG, bytes }, GOOD_FOR_MS);
+    const { port, pathname, search } = new URL(url);
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.on("error", () => undefined);
+    const head = [
+      `PUT ${pathname}${search} HTTP/1.1`,
+      "Host: a",
+      "Content-Type: image/png",
+      `Content-Length: ${bytes}`,
+    ];
+    socket.write(`${head.join("\r\n")}\r\n\r\na`);
+    await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(1), { interval: 5 });
+    return socket;
+  };
+
+  const isEmpty = () => vi.waitFor(() => expect(readdirSync(folder)).toEqual([]), { interval: 5 });
+
+  it("listens on loopback alone, and touches no disk before it is asked", async () => {
+    expect(existsSync(folder)).toBe(false);
+    expect(await store.download("a", GOOD_FOR_MS)).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/a\?/);
+    expect(existsSync(folder)).toBe(true);
+  });
+
+  it("lets pages of any origin put and get, and tells browsers to take no page for one", async () => {
+    const { url } = await store.upload("a", PNG, GOOD_FOR_MS);
+    const asked = { "access-control-request-method": "PUT", origin: "http://localhost:5173" };
+    const preflight = await fetch(url, { method: "OPTIONS", headers: asked });
+    expect(preflight.status).toBe(204);
+    expect(Object.fromEntries(preflight.headers)).toMatchObject({
+      "access-control-allow-origin": "*",
+      "access-control-allow-methods": "GET, PUT",
+      "access-control-allow-headers": "content-type",
+    });
+    const download = await store.download("a", GOOD_FOR_MS);
+    for (const answer of [await fetch(download), await putABC(), await fetch(download)]) {
+      expect(answer.headers.get("access-control-allow-origin")).toBe("*");
+      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+    }
+  });
+
+  it("keeps blobs when it is closed and opened again, but none of its URLs", async () => {
+    await putABC();
+    const old = new URL(await store.download("a", GOOD_FOR_MS));
+    await store.close();
+    store = fileBlobStore({ folder });
+    const url = new URL(await store.download("a", GOOD_FOR_MS));
+    expect(await (await fetch(url)).text()).toBe("abc");
+    old.port = url.port;
+    expect((await fetch(old)).status).toBe(403);
+  });
+
+  it("refuses a blob without its size", async () => {
+    const { url, headers } = await store.upload("a", PNG, GOOD_FOR_MS);
+    const body = new Blob(["abc"]).stream();
+    const init = { method: "PUT", headers, body, duplex: "half" };
+    expect((await fetch(url, init as RequestInit)).status).toBe(411);
+    await isEmpty();
+  });
+
+  it("keeps nothing of a blob that is broken off", async () => {
+    const socket = await begin();
+    socket.end();
+    await isEmpty();
+    expect((await fetch(await store.download("a", GOOD_FOR_MS))).status).toBe(404);
+  });
+
+  it("gives the blob that was whole before while another takes its place", async () => {
+    await putABC();
+    const { url } = await store.upload("a", { ...PNG, bytes: 100_000 }, GOOD_FOR_MS);
+    const put = request(url, {
+      method: "PUT",
+      headers: { "content-type": PNG.contentType, "content-length": 100_000 },
+    });
+    put.write("x".repeat(50_000));
+    await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(2), { interval: 5 });
+    const get = async () => (await fetch(await store.download("a", GOOD_FOR_MS))).text();
+    expect(await get()).toBe("abc");
+    put.end("x".repeat(50_000));
+    await once(put, "response");
+    expect(await get()).toBe("x".repeat(100_000));
+  });
+
+  it("breaks off what is under way when it is closed, and keeps nothing of it", async () => {
+    const socket = await begin();
+    const closed = once(socket, "close");
+    await store.close();
+    await closed;
+    expect(readdirSync(folder)).toEqual([]);
+    await expect(store.download("a", GOOD_FOR_MS)).rejects.toMatchObject({ code: "STORE_REFUSED" });
+  });
+
+  it("removes what a killed process has left, not what another is writing", async () => {
+    mkdirSync(folder, { recursive: true });
+    for (const name of ["old.unfinished", "new.unfinished", "note.txt"])
+      writeFileSync(join(folder, name), "");
+    const hourAgo = Date.now() / 1_000 - 3_600;
+    for (const name of ["old.unfinished", "note.txt"]) utimesSync(join(folder, name), hourAgo, hourAgo);
+    await store.download("a", GOOD_FOR_MS);
+    expect(readdirSync(folder).sort()).toEqual(["new.unfinished", "note.txt"]);
+  });
+
+  it("keeps no process alive, and leaves nothing unfinished when one ends", async () => {
+    const script = `
+      import { request } from "node:http";
+      import { readdirSync } from "node:fs";
+      import { fileBlobStore } from "./src/store/files/index.ts";
+      const folder = ${JSON.stringify(folder)};
+      const store = fileBlobStore({ folder });
+      const { url } = await store.upload("a", { bytes: 3, contentType: "image/png" }, 60_000);
+      if (process.argv[1] === "upload") {
+        const headers = { "content-type": "image/png", "content-length": 3 };
+        request(url, { method: "PUT", headers }).on("error", () => {}).write("a");
+        while (readdirSync(folder).length === 0) await new Promise(setImmediate);
+        process.exit(7);
+      }`;
+    for (const [how, code] of [
+      ["end", 0],
+      ["upload", 7],
+    ] as const) {
+      const child = spawn(process.execPath, ["--input-type=module-typescript", "--eval", script, how], {
+        stdio: "inherit",
+      });
+      expect(await once(child, "exit")).toEqual([code, null]);
+      expect(readdirSync(folder)).toEqual([]);
+    }
+  });
+
+  it("answers any request that it has not signed with a refusal, and no file", async () => {
+    await putABC();
+    const secret = join(parent, "secret");
+    writeFileSync(secret, "secret");
+    const before = readdirSync(parent, { recursive: true });
+    const { port, search } = new URL(await store.download("a", GOOD_FOR_MS));
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    onTestFinished(() => agent.destroy());
+    const ask = async (method: string, path: string) => {
+      const sent = request({
+        port,
+        host: "127.0.0.1",
+        path,
+        method,
+        agent,
+        headers: { "content-length": 1 },
+      });
+      sent.end("x");
+      const [response] = await once(sent, "response");
+      let text = "";
+      for await (const chunk of response) text += chunk;
+      return [response.statusCode, text] as const;
+    };
+    const path = fc
+      .oneof(
+        fc.constantFrom(
+          "../../secret",
+          "../../../secret",
+          "a/../../../secret",
+          "%2e%2e/%2e%2e/secret",
+          secret,
+        ),
+        fc.webPath(),
+        fc.webUrl(),
+      )
+      .map((text) => `/${text.replaceAll("?", "")}`);
+    const query = fc.oneof(
+      fc.constant(search),
+      fc.webQueryParameters().map((text) => `?${text}`),
+    );
+    const method = fc.constantFrom("GET", "PUT", "POST", "DELETE", "PATCH");
+    await fc.assert(
+      fc.asyncProperty(method, path, query, async (method, path, query) => {
+        fc.pre(path !== "/a" || method !== "GET");
+        const [status, text] = await ask(method, path + query);
+        expect([403, 405]).toContain(status);
+        expect(text).not.toContain("secret");
+      }),
+    );
+    expect(readdirSync(parent, { recursive: true })).toEqual(before);
+    expect(readFileSync(secret, "utf8")).toBe("secret");
+  });
+
+  it("tells of a folder that can't be had, and has it once it can", async () => {
+    writeFileSync(join(parent, "made"), "a file");
+    const failed = { name: "StoreError", code: "STORE_REFUSED", cause: { code: "ENOTDIR" } };
+    await expect(store.download("a", GOOD_FOR_MS)).rejects.toMatchObject(failed);
+    rmSync(join(parent, "made"));
+    expect((await putABC()).status).toBe(200);
+  });
+
+  it("answers 500 where a file is no blob, or can't be written", async () => {
+    await putABC();
+    const [name = ""] = readdirSync(folder);
+    writeFileSync(join(folder, name), "abc");
+    const url = await store.download("a", GOOD_FOR_MS);
+    expect((await fetch(url)).status).toBe(500);
+    rmSync(folder, { recursive: true });
+    expect((await putABC()).status).toBe(500);
+  });
+
+  it.each(["", "a\nb", "a\r\nx: y", "ä", "x".repeat(256)])(
+    "refuses %j for a content type",
+    async (contentType) => {
+      const asked = store.upload("a", { bytes: 3, contentType }, GOOD_FOR_MS);
+      await expect(asked).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    },
+  );
+
+  it.each([
+    [{}, "Option folder is missing"],
+    [{ folder: "" }, "Option folder is invalid"],
+    [{ folder: "a\0b" }, "Option folder is invalid"],
+    [{ folder: "a", now: 0 }, "Option now is invalid"],
+    [{ folder: "a", host: "0.0.0.0" }, "Unknown option host"],
+  ])("refuses the options %o", (options, message) => {
+    const made = () => fileBlobStore(options as FileBlobStoreOptions);
+    expect(made).toThrow(expect.objectContaining({ name: "StoreError", code: "INVALID_OPTION" }));
+    expect(made).toThrow(message);
+  });
+});

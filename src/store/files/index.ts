@@ -1,0 +1,2 @@
+export { type FileBlobStore, fileBlobStore } from "./files.ts";
+export type { FileBlobStoreOptions } from "./options.ts";
