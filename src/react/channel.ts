@@ -20,9 +20,9 @@ export interface ChannelOptions {
   readonly maxMessages?: number;
 }
 
-export interface ChannelState {
+export interface ChannelState<Data = Json, Published = Json> {
   /** Each once, the newest last. */
-  readonly messages: readonly ChannelMessage[];
+  readonly messages: readonly ChannelMessage<Data>[];
   /**
    * - `loading`: the server has not answered yet; there are no messages.
    * - `live`: nothing is missing, or will be there as soon as there is a connection: see `useConnectionState`.
@@ -35,7 +35,7 @@ export interface ChannelState {
   /** There may be messages before the first one. */
   readonly hasMore: boolean;
   /** As `client.publish`. */
-  publish(data: Json, options?: PublishOptions): Promise<PublishResult>;
+  publish(data: Published, options?: PublishOptions): Promise<PublishResult>;
   /** Puts up to 100 of the history before the first message; while that is under way, nothing more. Rejects as `client.history`. */
   loadMore(): Promise<void>;
   /** Forgets everything, and subscribes anew: after `lost`, or when `refused` for a reason that is no more. */

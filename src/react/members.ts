@@ -1,10 +1,10 @@
 import { useMemo } from "react";
-import type { Client, ClientError, UserPresence } from "../client/index.ts";
+import type { Client, ClientError, Json, UserPresence } from "../client/index.ts";
 import { useClient } from "./context.ts";
 import { Store, useStore } from "./store.ts";
 
-export interface MembersState {
-  readonly users: readonly UserPresence[];
+export interface MembersState<State = Json> {
+  readonly users: readonly UserPresence<State>[];
   /** `loading` until the server has answered; `refused`: it does not tell, and `error` says why. */
   readonly status: "loading" | "live" | "refused";
   readonly error: ClientError | undefined;
