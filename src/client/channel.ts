@@ -2,7 +2,7 @@ import type { ChannelMessage, Json, Subscribed } from "../protocol/index.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
 import { Live } from "./live.ts";
-import { Seen } from "./seen.ts";
+import { Recent } from "./recent.ts";
 import { Sequence } from "./sequence.ts";
 import type { PushedMessage } from "./session.ts";
 import { historyLost, type OpenSubscription } from "./subscription.ts";
@@ -15,7 +15,8 @@ export class Channel {
   /** What was told of who is there may not be all: the server has just taken it, or it is time to look again. */
   readonly stale = new Emitter<void>();
   readonly live = new Live();
-  readonly #seen = new Seen();
+  /** Ids of what has no position. */
+  readonly #seen = new Recent<true>();
   /** What is asked for the first time. */
   readonly recent: number;
   /** What the user shows of themself. */
@@ -37,9 +38,9 @@ export class Channel {
       handOn: (message) => this.#handOn(message),
       lost: (position) => {
         this.#recovering = false;
-        for (const subscription of [...this.subscriptions]) {
+        this.#tell((subscription) => {
           if (!subscription.lost(position)) unheard(historyLost(name, position));
-        }
+        });
       },
     });
   }
@@ -56,12 +57,15 @@ export class Channel {
   }
 
   take(message: PushedMessage): void {
-    if (message.type === "message" && message.position !== undefined) this.sequence.take(message);
-    else if (!this.#seen.add(message.id)) return;
-    else if (message.type === "message") this.#handOn(message);
-    else if (message.type === "presence") {
-      for (const subscription of [...this.subscriptions]) subscription.presence(message);
-    } else this.live.take(message);
+    if (message.type === "message" && message.position !== undefined) {
+      this.sequence.take(message);
+      return;
+    }
+    if (this.#seen.has(message.id)) return;
+    this.#seen.set(message.id, true);
+    if (message.type === "message") this.#handOn(message);
+    else if (message.type === "presence") this.#tell((subscription) => subscription.presence(message));
+    else this.live.take(message);
   }
 
   /** @param back after a time without a connection */
@@ -69,7 +73,7 @@ export class Channel {
     this.taken = true;
     this.#recovering = back && asked !== undefined;
     this.sequence.read(asked, answer);
-    for (const subscription of [...this.subscriptions]) subscription.taken();
+    this.#tell((subscription) => subscription.taken());
     this.live.answered(answer.live);
     this.stale.emit();
     this.settled();
@@ -79,10 +83,15 @@ export class Channel {
   settled(): void {
     if (!this.#recovering || this.sequence.behind) return;
     this.#recovering = false;
-    for (const subscription of [...this.subscriptions]) subscription.recovered();
+    this.#tell((subscription) => subscription.recovered());
   }
 
   #handOn(message: ChannelMessage): void {
-    for (const subscription of [...this.subscriptions]) subscription.message(message);
+    this.#tell((subscription) => subscription.message(message));
+  }
+
+  /** Who ends meanwhile is told nothing more. */
+  #tell(what: (subscription: OpenSubscription) => void): void {
+    for (const subscription of [...this.subscriptions]) if (!subscription.ended) what(subscription);
   }
 }

@@ -2,11 +2,9 @@ import type { Json, PresenceMessage, UserPresence } from "../protocol/index.ts";
 import type { Channels } from "./channels.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
+import { Recent } from "./recent.ts";
 import type { Requests } from "./requests.ts";
 import { unsubscribed } from "./subscription.ts";
-
-/** How many of those who have left are remembered, lest what comes late brings them back. */
-const GONE_MAX = 1_000;
 
 /** Who is in a channel, kept up to date. It is listened to as long as this is open. */
 export interface Members<State = Json> extends Iterable<UserPresence<State>> {
@@ -92,8 +90,8 @@ export function liveMembers(
 /** Who is there, by what is told of them. */
 class MemberList {
   users = new Map<string, UserPresence>();
-  /** When each was last heard of. */
-  readonly #heard = new Map<string, number>();
+  /** When each was last heard of, who has left as well, lest what comes late brings them back. */
+  readonly #heard = new Recent<number>();
 
   become(users: readonly UserPresence[]): void {
     this.users = new Map(users.map((user) => [user.user, user]));
@@ -105,18 +103,8 @@ class MemberList {
     const known = this.users.get(user);
     if (at < (this.#heard.get(user) ?? known?.since ?? 0)) return false;
     this.#heard.set(user, at);
-    if (event === "leave") {
-      this.#forget();
-      return this.users.delete(user);
-    }
+    if (event === "leave") return this.users.delete(user);
     this.users.set(user, { user, since: known?.since ?? at, ...(state !== undefined && { state }) });
     return true;
-  }
-
-  #forget(): void {
-    if (this.#heard.size - this.users.size <= GONE_MAX) return;
-    for (const user of this.#heard.keys()) {
-      if (!this.users.has(user)) this.#heard.delete(user);
-    }
   }
 }

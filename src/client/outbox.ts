@@ -191,19 +191,22 @@ export class Outbox {
 
 /** As it is now, whatever the application does with it until it is sent. @throws {ClientError} NOT_JSON, TOO_LARGE */
 function itemOf({ sentAt, ...given }: OutboxItem): Item {
-  let frame = "";
-  let cause: unknown;
+  let frame: string;
   try {
     frame = JSON.stringify({ action: "publish", payload: given });
-  } catch (error) {
-    cause = error;
+  } catch (cause) {
+    throw notJson(cause);
   }
-  const payload = frame && JSON.parse(frame).payload;
-  if (payload.data === undefined) throw new ClientError("NOT_JSON", "That is no JSON", { cause });
+  const { payload } = JSON.parse(frame);
+  if (payload.data === undefined) throw notJson();
   // 24 for the id.
   const bytes = utf8Length(frame) + 24;
   if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
   return { ...payload, bytes, ...(sentAt && { sentAt }) };
+}
+
+function notJson(cause?: unknown): ClientError {
+  return new ClientError("NOT_JSON", "That is no JSON", { cause });
 }
 
 /** Not `randomUUID`, which pages that came by plain HTTP do not have. */

@@ -1,8 +1,8 @@
-import type { ChannelRequest, ErrorBody, Position, Refused, Subscribed } from "../protocol/index.ts";
+import type { ChannelRequest, Position, Refused, Subscribed } from "../protocol/index.ts";
 import { delayOf } from "./backoff.ts";
 import type { Channel } from "./channel.ts";
 import type { Timer } from "./clock.ts";
-import { type ClientError, serverError } from "./errors.ts";
+import { ClientError, serverError } from "./errors.ts";
 import { frames } from "./frames.ts";
 import type { Settings } from "./options.ts";
 import type { Session, Unwritten } from "./session.ts";
@@ -20,8 +20,8 @@ interface Entry {
   phase: "joining" | "in" | "leaving";
   /** What the channel's user shows of themself, by its count, as far as the server has taken it. */
   shows: number;
-  /** Until it is over that the channel, or what its user shows, is asked for. */
-  busy?: Promise<void> | undefined;
+  /** What the server is asked of it, one after the other. */
+  turn: Promise<unknown>;
 }
 
 /**
@@ -67,19 +67,19 @@ export class Roster {
   /** Shows what the channel's user shows by now, once it is taken, unless that has gone with it, or for another call. */
   async show(channel: Channel): Promise<void> {
     await this.#goOn();
-    for (;;) {
-      const entry = this.#entries.get(channel.name);
-      if (entry?.channel !== channel) throw serverError(NO_ANSWER);
-      const { name, state, shows } = channel;
-      if (entry.busy !== undefined) {
-        await entry.busy;
-      } else if (entry.shows !== shows) {
-        const asking = this.#session.request("set_presence", { channel: name, state });
-        keepBusy(entry, asking);
-        await asking;
+    const { name } = channel;
+    const entry = this.#entries.get(name);
+    if (entry === undefined) throw notTaken();
+    entry.turn = entry.turn
+      .catch(() => {})
+      .then(async () => {
+        if (this.#entries.get(name)?.channel !== channel) throw notTaken();
+        const { state, shows } = channel;
+        if (entry.shows === shows) return;
+        await this.#session.request("set_presence", { channel: name, state });
         entry.shows = shows;
-      } else return;
-    }
+      });
+    await entry.turn;
   }
 
   stop(): void {
@@ -88,29 +88,30 @@ export class Roster {
   }
 
   async #join(channels: readonly Channel[]): Promise<void> {
-    const asked = channels.map((channel) => {
+    const positions = channels.map((channel) => channel.asking());
+    const asking = this.#session.request("subscribe", { channels: channels.map(requestOf) });
+    const entries = channels.map((channel) => {
       const shows = channel.state === undefined ? 0 : channel.shows;
-      const entry: Entry = { channel, phase: "joining", shows };
+      const entry: Entry = { channel, phase: "joining", shows, turn: asking };
       this.#entries.set(channel.name, entry);
-      return { entry, position: channel.asking() };
+      return entry;
     });
     try {
-      const payload = { channels: channels.map(requestOf) };
-      const asking = this.#session.request("subscribe", payload);
-      for (const { entry } of asked) keepBusy(entry, asking);
       const answer = await asking;
       const answers = new Map(answer.channels.map((one) => [one.channel, one]));
       this.#failures = 0;
-      for (const { entry, position } of asked) this.#joined(entry, position, answers.get(entry.channel.name));
+      entries.forEach((entry, at) => {
+        this.#joined(entry, positions[at], answers.get(entry.channel.name));
+      });
     } catch (error) {
-      for (const { entry } of asked) this.#notJoined(entry, error as ClientError);
+      for (const entry of entries) this.#notJoined(entry, error as ClientError);
     }
     await this.#goOn();
   }
 
   #joined(entry: Entry, asked: Position | undefined, answer: Subscribed | Refused | undefined): void {
     if (answer === undefined || "error" in answer) {
-      this.#notJoined(entry, serverError(answer?.error ?? NO_ANSWER));
+      this.#notJoined(entry, answer === undefined ? notTaken() : serverError(answer.error));
     } else {
       entry.phase = "in";
       if (!this.#stopped) this.#events.answered(entry.channel, asked, answer);
@@ -158,18 +159,8 @@ export class Roster {
   }
 }
 
-const NO_ANSWER: ErrorBody = {
-  code: "INTERNAL_ERROR",
-  message: "No answer for this channel",
-  retry: true,
-};
-
-function keepBusy(entry: Entry, asking: Promise<unknown>): void {
-  entry.busy = asking
-    .catch(() => {})
-    .then(() => {
-      entry.busy = undefined;
-    });
+function notTaken(): ClientError {
+  return new ClientError("INTERNAL_ERROR", "No answer for this channel", { retry: true });
 }
 
 function requestOf({ name, sequence, recent, state, taken }: Channel): Unwritten<ChannelRequest> {

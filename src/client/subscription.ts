@@ -117,12 +117,11 @@ export class OpenSubscription implements Subscription {
   }
 
   recovered(): void {
-    if (this.#ending === undefined) call<void>(this.options.onRecovered, undefined);
+    call<void>(this.options.onRecovered, undefined);
   }
 
   /** @returns whether anybody was told */
   lost(position: Position): boolean {
-    if (this.#ending !== undefined) return true;
     this.#waiting = this.#past = undefined;
     if (this.options.onLost !== undefined) {
       call(this.options.onLost, position);
@@ -133,7 +132,7 @@ export class OpenSubscription implements Subscription {
   }
 
   presence(message: PresenceMessage): void {
-    if (this.#ending === undefined) call(this.options.onPresence, message);
+    call(this.options.onPresence, message);
   }
 
   /** Keeps what comes until `begin`. @param ask called when the server has taken it */
