@@ -1,14 +1,18 @@
 // What the checker and the server's process say to each other.
+
+import type { StreamEvent } from "../../src/local/index.ts";
 import type { Position } from "../../src/protocol/index.ts";
+import type { FanOutReport } from "../../src/streamer/index.ts";
+import type { Pace } from "./pace.ts";
 import type { Backing } from "./stores.ts";
 
 /** What the server's process begins with. */
 export interface ServerConfig {
   readonly backing: Backing;
   readonly seed: number;
-  /** Of the gateway's clock: the limits of 2 hours and 10 minutes come soon. */
+  readonly pace: Pace;
+  /** Of the gateway's clock, by now. */
   readonly speed: number;
-  readonly limits: { readonly idleMs: number; readonly lifetimeMs: number };
   readonly plant?: string | undefined;
 }
 
@@ -18,6 +22,9 @@ export interface Chances {
   /** It has done what was asked, and says that it has not. */
   readonly storeFailsAfter: number;
   readonly storeSlow: number;
+  readonly storeThrottled: number;
+  /** A message or the end of a connection is handled late, behind what came later. */
+  readonly invocationLate: number;
   readonly handlerCrashesBefore: number;
   readonly handlerCrashesAfter: number;
   /** Of a message to many. */
@@ -31,6 +38,8 @@ export const NO_FAULTS: Chances = {
   storeFails: 0,
   storeFailsAfter: 0,
   storeSlow: 0,
+  storeThrottled: 0,
+  invocationLate: 0,
   handlerCrashesBefore: 0,
   handlerCrashesAfter: 0,
   deliveryLost: 0,
@@ -51,11 +60,17 @@ export type ToServer =
   /** At the next message that is stored. */
   | { readonly type: "die"; readonly when: "before the store" | "after the store" }
   | { readonly type: "speed"; readonly speed: number }
-  | { readonly type: "publish"; readonly publication: ServerPublication };
+  | { readonly type: "publish"; readonly publication: ServerPublication }
+  /** The messages' stream calls its function. */
+  | { readonly type: "fan out"; readonly call: number; readonly event: StreamEvent };
 
 export type FromServer =
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "fault"; readonly fault: string }
+  /** What another process has stored and left was sent, so many messages. */
+  | { readonly type: "finished"; readonly count: number }
+  /** Without a report it has failed. */
+  | { readonly type: "fanned out"; readonly call: number; readonly report?: FanOutReport | undefined }
   | {
       readonly type: "published";
       readonly uid: string;

@@ -10,6 +10,8 @@ const USUAL: Chances = {
   storeFails: 0.004,
   storeFailsAfter: 0.004,
   storeSlow: 0.01,
+  storeThrottled: 0.005,
+  invocationLate: 0.03,
   handlerCrashesBefore: 0.005,
   handlerCrashesAfter: 0.005,
   deliveryLost: 0.01,
@@ -23,7 +25,6 @@ const MUCH = 0.4;
 const MOMENT_MS = [100, 400] as const;
 const STALL_MS = [100, 900] as const;
 const AWAY_MS = [100, 1_500] as const;
-const PAUSE_MS = [40, 160] as const;
 /** What is to go wrong by chance gets so long. */
 const PATIENCE_MS = 2_000;
 
@@ -77,7 +78,7 @@ export async function makeFaults(world: World, random: Random, signal: AbortSign
       await until(() => world.connected.length > 0, signal);
       if (name === LEAVING) world.fault(name);
       await fault(world, random);
-      await sleep(random.between(...PAUSE_MS), undefined, { signal }).catch(() => {});
+      await sleep(random.between(...world.pace.pauseMs), undefined, { signal }).catch(() => {});
     }
   }
   world.server.chances = NO_FAULTS;

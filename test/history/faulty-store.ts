@@ -1,12 +1,14 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ChannelStore } from "../../src/store/index.ts";
+import { type ChannelStore, type Schedule, type ScheduledItem, StoreError } from "../../src/store/index.ts";
 import type { Mischief } from "./mischief.ts";
 
 /** The event that is being handled, if one is. */
 export const invocations = new AsyncLocalStorage<{ readonly crash: () => void }>();
 
 const STREAMS: readonly unknown[] = ["channelsOf", "pages", "present", "unfinished"];
+/** They ask the store nothing. */
+const SYNCHRONOUS: readonly unknown[] = ["storedIn", "close"];
 const SLOW_MS = [50, 600] as const;
 
 /** A store whose calls fail and dawdle, and in which handlers and the process end before and after a message is kept. */
@@ -18,6 +20,32 @@ export function faultyStore({ history, members, parts }: ChannelStore, mischief:
   };
 }
 
+/** A store that has too much to do now and then, and says so. */
+export function throttled({ history, members }: ChannelStore, mischief: Mischief): ChannelStore {
+  const before = () => {
+    if (mischief.happens("storeThrottled")) throw new StoreError("STORE_UNAVAILABLE", "Too much at once");
+  };
+  return { history: preceded(history, before), members: preceded(members, before) };
+}
+
+/** A schedule in which items of a kind are due earlier, as if their time went faster. */
+export function hurried(schedule: Schedule, kind: string, times: number): Schedule {
+  const sooner = (item: ScheduledItem) => {
+    const now = Date.now();
+    return item.kind === kind ? { ...item, dueAt: now + (item.dueAt - now) / times } : item;
+  };
+  return new Proxy(schedule, {
+    get(target, name) {
+      if (name === "put") {
+        const put: Schedule["put"] = (item, budget) => target.put(sooner(item), budget);
+        return put;
+      }
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 type Method = (...args: unknown[]) => unknown;
 
 function faulty<Part extends object>(part: Part, mischief: Mischief): Part {
@@ -26,9 +54,30 @@ function faulty<Part extends object>(part: Part, mischief: Mischief): Part {
       const method = Reflect.get(target, name);
       if (typeof method !== "function") return method;
       const inner: Method = (...args) => Reflect.apply(method, target, args);
+      if (SYNCHRONOUS.includes(name)) return inner;
       return STREAMS.includes(name)
         ? (...args: unknown[]) => stream(inner, args, mischief)
         : (...args: unknown[]) => call(inner, args, name === "append", mischief);
+    },
+  });
+}
+
+function preceded<Part extends object>(part: Part, before: () => void): Part {
+  return new Proxy(part, {
+    get(target, name) {
+      const method = Reflect.get(target, name);
+      if (typeof method !== "function") return method;
+      const inner: Method = (...args) => Reflect.apply(method, target, args);
+      if (SYNCHRONOUS.includes(name)) return inner;
+      return STREAMS.includes(name)
+        ? async function* (...args: unknown[]) {
+            before();
+            yield* inner(...args) as AsyncIterable<unknown>;
+          }
+        : async (...args: unknown[]) => {
+            before();
+            return inner(...args);
+          };
     },
   });
 }

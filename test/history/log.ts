@@ -46,6 +46,8 @@ export type Fact =
   /** The server's process has ended, and nobody has killed it. */
   | { readonly kind: "crashed" }
   | { readonly kind: "fault"; readonly fault: string }
+  /** Messages that a process had stored and left were sent to their channels by another one. */
+  | { readonly kind: "finished"; readonly count: number }
   | { readonly kind: "calm" }
   | { readonly kind: "connected" | "reconnecting" | "rotated"; readonly client: string }
   // Publications.

@@ -2,12 +2,11 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { startDynamoDB } from "../../src/local/index.ts";
+import { LocalError } from "../../src/local/index.ts";
 import { CALM_MS, type RunOptions, run, SETTLE_MS } from "./run.ts";
-import { type Backing, dynamoDBBacking, STORES, type StoreName } from "./stores.ts";
+import { openBacking, STORES, type StoreName } from "./stores.ts";
 
 const MIN_SECONDS = 15;
-const BY_DEFAULT: readonly StoreName[] = ["memory", "sqlite"];
 
 const HELP = `npm run check:history -- [--seed n] [--seconds s] [--store ${STORES.join("|")}]
 
@@ -16,11 +15,11 @@ fail; and judges from a log of it all whether a message was lost, doubled, out o
 
   --seed n      of what goes wrong and when (default: a random one)
   --seconds s   how long each store is checked, ${MIN_SECONDS} or more (default 60)
-  --store name  one of ${STORES.join(", ")} (default: ${BY_DEFAULT.join(", then ")});
-                dynamodb runs on DynamoDB Local, which needs Java and a machine that is not busy
+  --store name  one of ${STORES.join(", ")} (default: all, one after the other, until one
+                has broken a promise); dynamodb is DynamoDB Local, which needs Java
   --keep path   a folder to keep the log and the server's output in (default: kept of a run that fails)
 
-Exits 1 when a promise is broken or too little has happened, 2 when it is called wrongly.`;
+Exits 1 when a promise is broken or too little has happened, 2 when it can't run.`;
 
 class UsageError extends Error {}
 
@@ -48,7 +47,7 @@ function readArguments(args: readonly string[]): Wanted | undefined {
   return {
     seed: integer("--seed", values.seed, 0) ?? Math.floor(Math.random() * 2 ** 32),
     seconds: integer("--seconds", values.seconds, MIN_SECONDS) ?? 60,
-    stores: store === undefined ? BY_DEFAULT : [store as StoreName],
+    stores: store === undefined ? STORES : [store as StoreName],
     keep,
     plant,
   };
@@ -69,19 +68,13 @@ function integer(name: string, value: string | undefined, min: number): number |
   throw new UsageError(`${name} takes an integer of at least ${min}`);
 }
 
-async function open(store: StoreName, folder: string): Promise<{ backing: Backing; stop(): unknown }> {
-  if (store !== "dynamodb") return { backing: { store, path: join(folder, "channels.db") }, stop: () => {} };
-  const { endpoint, stop } = await startDynamoDB();
-  return { backing: await dynamoDBBacking(endpoint), stop };
-}
-
 /** @returns whether the store has kept its promises */
 async function check(store: StoreName, { seed, seconds, keep, plant }: Wanted): Promise<boolean> {
   const folder = keep === undefined ? mkdtempSync(join(tmpdir(), "lift-ws-history-")) : join(keep, store);
   mkdirSync(folder, { recursive: true });
   console.log(`${store}: ${seconds} s with seed ${seed}`);
-  const { backing, stop } = await open(store, folder);
-  const { violations, tally, file } = await run({ seed, seconds, backing, folder, plant }).finally(stop);
+  const { backing, close } = await openBacking(store, folder);
+  const { violations, tally, file } = await run({ seed, seconds, backing, folder, plant }).finally(close);
   const few = violations.length > 0 ? [] : tally.tooFew(seconds * 1_000 - CALM_MS - SETTLE_MS);
   const failed = violations.length + few.length > 0;
   for (const line of tally.lines()) console.log(line);
@@ -103,15 +96,14 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  let kept = true;
-  for (const store of wanted.stores) kept = (await check(store, wanted)) && kept;
-  return kept ? 0 : 1;
+  for (const store of wanted.stores) if (!(await check(store, wanted))) return 1;
+  return 0;
 }
 
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof UsageError)) throw error;
-  console.error(`check:history: ${error.message} (--help)`);
+  if (!(error instanceof UsageError || error instanceof LocalError)) throw error;
+  console.error(`check:history: ${error.message}${error instanceof UsageError ? " (--help)" : ""}`);
   process.exitCode = 2;
 }

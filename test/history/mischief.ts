@@ -6,6 +6,8 @@ export const FAULT_NAMES: { readonly [Name in keyof Chances]: string } = {
   storeFails: "store failed before",
   storeFailsAfter: "store failed after",
   storeSlow: "store slow",
+  storeThrottled: "store throttled",
+  invocationLate: "invocation late",
   handlerCrashesBefore: "handler crashed before the store",
   handlerCrashesAfter: "handler crashed after the store",
   deliveryLost: "delivery lost",

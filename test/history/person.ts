@@ -8,6 +8,7 @@ import {
 import { FastClock } from "./fast-clock.ts";
 import type { Fact } from "./log.ts";
 import type { Network } from "./network.ts";
+import type { Pace } from "./pace.ts";
 import { plantedHand } from "./plants.ts";
 import type { Random } from "./random.ts";
 import { sightingOf, Wire } from "./wire.ts";
@@ -20,7 +21,7 @@ export interface PersonOptions {
   readonly channels: readonly string[];
   /** Whether it takes a new socket before the limit ends the old one. */
   readonly rotates: boolean;
-  readonly speed: number;
+  readonly pace: Pace;
   /** A bug that is put in. */
   readonly plant?: string | undefined;
 }
@@ -64,19 +65,19 @@ export class Person {
     this.network = network;
     this.#random = random;
     this.#log = log;
-    const { name, user, tenant, rotates, speed } = options;
+    const { name, user, tenant, rotates, pace } = options;
     this.client = `${tenant}-${name}`;
     this.#wire = new Wire(this.client, tenant, log, () => {
       // Beside one that is up.
       if (this.isConnected) log({ kind: "rotated", client: this.client });
     });
-    this.#clock = new FastClock(speed);
+    this.#clock = new FastClock(1);
     this.#client = createClient({
       url: `ws://127.0.0.1:${port}/dev?${new URLSearchParams({ user, tenant })}`,
       WebSocket: this.#wire.WebSocket,
       clock: this.#clock,
       random: random.next,
-      heartbeatMs: 1_000,
+      heartbeatMs: pace.heartbeatMs,
       heartbeatTimeoutMs: 9_000,
       connectTimeoutMs: 12_000,
       requestTimeoutMs: 12_000,
@@ -91,6 +92,11 @@ export class Person {
 
   get isConnected(): boolean {
     return this.#client.state.status === "connected";
+  }
+
+  /** Connected, and in all of its channels. */
+  get isBack(): boolean {
+    return this.isConnected && this.#wire.isIn(this.#listening.keys());
   }
 
   come(): void {

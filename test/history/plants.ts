@@ -98,7 +98,7 @@ export function plantedHand(hand: Hand, plant: string | undefined): Hand {
 }
 
 /** The same with other methods; those that are not given run on what they belong to. */
-function over<Part extends object>(part: Part, methods: Partial<Part> | undefined): Part {
+export function over<Part extends object>(part: Part, methods: Partial<Part> | undefined): Part {
   return new Proxy(part, {
     get(target, name) {
       const method = Reflect.get(methods ?? {}, name) ?? Reflect.get(target, name);

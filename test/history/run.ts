@@ -17,13 +17,12 @@ export const CALM_MS = 5_000;
 /** Before that: everyone has a fresh connection. */
 export const SETTLE_MS = 1_500;
 const LOOK_MS = 700;
-const BACK_MS = 10_000;
+const BACK_MS = 20_000;
 /** Within it, one is told that its connection has ended, and has its subscriptions. */
 const NOTICE_MS = 200;
 /** The most that a run takes longer, for what has not happened yet. */
 const EXTRA_MS = 20_000;
 
-const THINK_MS = [20, 140] as const;
 const OUTSTANDING = 20;
 
 export interface RunOptions {
@@ -100,8 +99,6 @@ async function play(world: World, random: Random, over: () => boolean, signal: A
   for (const tenant of TENANTS) {
     world.publish(tenant, "room:lobby");
     world.publish(tenant, "room:side");
-    // Members outlive a killed process there, as if the service itself had been killed with its connections.
-    if (world.keepsMembers) world.publish(tenant, ATTIC);
   }
   await sleep(CALM_MS - LOOK_MS, undefined, { signal });
   await Promise.all(world.here.map((person) => person.lookAround()));
@@ -110,14 +107,14 @@ async function play(world: World, random: Random, over: () => boolean, signal: A
 
 /** One last time all connections end, so that none comes to its limit later; and one person goes without a word. */
 async function settle(world: World, signal: AbortSignal): Promise<void> {
-  await allConnected(world, signal);
+  await allBack(world, signal);
   for (const person of world.people.filter(({ options }) => options.name === "gone")) {
     person.network.halfOpen("client");
     person.go();
   }
   for (const { network } of world.here) network.cut();
   await sleep(NOTICE_MS, undefined, { signal });
-  await allConnected(world, signal);
+  await allBack(world, signal);
   world.speed = 1;
   world.server.chances = { ...NO_FAULTS, deliveryLost: 1 };
   for (const tenant of TENANTS) world.publish(tenant, "quiet:news");
@@ -126,9 +123,9 @@ async function settle(world: World, signal: AbortSignal): Promise<void> {
 }
 
 /** Who does not come back in time is missing what comes after it. */
-async function allConnected(world: World, signal: AbortSignal): Promise<void> {
+async function allBack(world: World, signal: AbortSignal): Promise<void> {
   const patience = AbortSignal.timeout(BACK_MS);
-  while (world.connected.length < world.here.length && !patience.aborted)
+  while (!world.here.every(({ isBack }) => isBack) && !patience.aborted)
     await sleep(20, undefined, { signal });
   await sleep(NOTICE_MS, undefined, { signal });
 }
@@ -139,7 +136,7 @@ async function publish(world: World, person: Person, random: Random, signal: Abo
   const channels = person.options.channels.filter((channel) => channel !== ATTIC);
   let outstanding = 0;
   while (!signal.aborted) {
-    await sleep(random.between(...THINK_MS) * world.slowness, undefined, { signal }).catch(() => {});
+    await sleep(random.between(...world.pace.thinkMs), undefined, { signal }).catch(() => {});
     if (signal.aborted || outstanding >= OUTSTANDING || channels.length === 0) continue;
     const channel = random.pick(channels);
     if (random.chance(0.1)) world.publish(tenant, channel);

@@ -2,6 +2,9 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { StreamEvent } from "../../src/local/index.ts";
+import type { FanOutReport } from "../../src/streamer/index.ts";
 import { type Chances, type FromServer, NO_FAULTS, type ServerConfig, type ToServer } from "./control.ts";
 
 export interface ServerEvents {
@@ -12,6 +15,15 @@ export interface ServerEvents {
   /** It has ended, asked to or not; another one begins. */
   ended(signal: NodeJS.Signals | null): void;
 }
+
+/** A call of the stream's function that is under way. */
+interface Call {
+  resolve(report: FanOutReport): void;
+  reject(error: Error): void;
+}
+
+/** Between two looks whether there is a process to call. */
+const LOOK_MS = 20;
 
 const MAIN = join(import.meta.dirname, "server.ts");
 
@@ -25,6 +37,8 @@ export class ServerProcess {
   life = 0;
   listens = false;
   #stopped = false;
+  readonly #calls = new Map<number, Call>();
+  #called = 0;
   #chances = NO_FAULTS;
   #speed: number;
 
@@ -58,7 +72,8 @@ export class ServerProcess {
           this.chances = this.#chances;
           this.#events.listening(message.port);
           resolve();
-        } else this.#events.message(message);
+        } else if (message.type === "fanned out") this.#returned(message.call, message.report);
+        else this.#events.message(message);
       });
       child.once("exit", () => resolve());
     });
@@ -79,6 +94,16 @@ export class ServerProcess {
     return this.#child?.connected === true && this.#child.send(message, () => {});
   }
 
+  /** Calls the function of the messages' stream, in the next process if there is none. */
+  async fanOut(event: StreamEvent): Promise<FanOutReport> {
+    while (!this.listens && !this.#stopped) await sleep(LOOK_MS);
+    const call = ++this.#called;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(call, { resolve, reject });
+      if (!this.send({ type: "fan out", call, event })) this.#returned(call, undefined);
+    });
+  }
+
   kill(): void {
     this.#child?.kill("SIGKILL");
   }
@@ -94,9 +119,17 @@ export class ServerProcess {
     this.#output.end();
   }
 
+  #returned(number: number, report: FanOutReport | undefined): void {
+    const call = this.#calls.get(number);
+    this.#calls.delete(number);
+    if (report === undefined) call?.reject(new Error("The function has failed"));
+    else call?.resolve(report);
+  }
+
   #ended(signal: NodeJS.Signals | null): void {
     this.#child = undefined;
     this.listens = false;
+    for (const call of [...this.#calls.keys()]) this.#returned(call, undefined);
     if (this.#stopped) return;
     this.#events.ended(signal);
     void this.start();

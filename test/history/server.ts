@@ -1,27 +1,40 @@
 // The server that is checked, in a process of its own: a Streamer on the gateway, with faults put in. Its parent
 // says what goes wrong, and kills it.
+import { setTimeout as sleep } from "node:timers/promises";
 import type { WebSocketEvent } from "../../src/apigw/index.ts";
 import { createGateway } from "../../src/gateway/index.ts";
 import { type AnyContext, jsonLogger } from "../../src/lift/index.ts";
+import type { ChannelStore, StreamedHistory } from "../../src/store/index.ts";
 import { memoryConnectionStore } from "../../src/store/memory/index.ts";
-import { createStreamer, type Streamer } from "../../src/streamer/index.ts";
+import { createStreamer, type Streamer, type TableStreamEvent } from "../../src/streamer/index.ts";
 import type { FromServer, ServerConfig, ServerPublication, ToServer } from "./control.ts";
 import { FastClock } from "./fast-clock.ts";
 import { FaultyConnections } from "./faulty-connections.ts";
-import { faultyStore, invocations } from "./faulty-store.ts";
+import { faultyStore, hurried, invocations } from "./faulty-store.ts";
 import { Mischief } from "./mischief.ts";
 import { NAMESPACES } from "./namespaces.ts";
-import { plantedStore } from "./plants.ts";
+import { over, plantedStore } from "./plants.ts";
 import { Random } from "./random.ts";
 import { openStore } from "./stores.ts";
 
 const GOING_AWAY = 1001;
+const TICK_MS = 500;
+const LATE_MS = [5, 150] as const;
+/** What looks after connections waits as long as the service's idle limit is. */
+const SWEEP = "streamer:sweep";
+const IDLE_MS = 600_000;
+/** From a publication on it is left to its publisher. */
+const GRACE_MS = 1_000;
+const FUNCTION_MS = 30_000;
 
 const config: ServerConfig = JSON.parse(process.argv[2] ?? "");
 const tell = (message: FromServer) => void process.send?.(message);
 const mischief = new Mischief(new Random(config.seed), (fault) => tell({ type: "fault", fault }));
 const clock = new FastClock(config.speed);
 const everyone = () => true;
+const { pace } = config;
+const { store, schedule } = openStore(config.backing, mischief);
+const planted = plantedStore(withLeftTold(store), config.plant);
 
 const streamer = createStreamer({
   channels: Object.fromEntries(
@@ -30,7 +43,8 @@ const streamer = createStreamer({
       { history: { size, ageMs }, presence, subscribe: everyone, publish: everyone },
     ]),
   ),
-  store: faultyStore(plantedStore(openStore(config.backing), config.plant), mischief),
+  store: faultyStore(planted, mischief),
+  schedule: hurried(schedule, SWEEP, IDLE_MS / (pace.limits.idleMs / pace.speed)),
   connectionStore: memoryConnectionStore(),
   logger: jsonLogger({ level: "warn" }),
   middleware: [identifyByQuery],
@@ -41,25 +55,33 @@ const gateway = createGateway({
     new Promise((resolve, reject) => {
       tellOfLimits(event);
       const crash = () => reject(new Error("The handler has crashed"));
-      invocations.run({ crash }, () => answer(event, context).then(resolve, reject));
+      const invoke = () => answer(event, context).then(resolve, reject);
+      invocations.run({ crash }, async () => {
+        if (mayBeLate(event)) await sleep(mischief.random.between(...LATE_MS));
+        void invoke();
+      });
     }),
   clock,
-  limits: config.limits,
+  limits: pace.limits,
 });
-const answer = streamer.app.webSocketHandler({ connections: new FaultyConnections(gateway, mischief) });
+const connections = new FaultyConnections(gateway, mischief);
+const answer = streamer.app.webSocketHandler({ connections });
+const fanOut = isStreamed(store.history) ? streamer.fanOutHandler({ graceMs: GRACE_MS }) : undefined;
 
 process.on("message", (message: ToServer) => {
   if (message.type === "chances") mischief.chances = message.chances;
   else if (message.type === "die") mischief.deadly = message.when;
   else if (message.type === "speed") clock.speed = message.speed;
+  else if (message.type === "fan out") void finishLeft(message.call, message.event);
   else void publish(streamer, message.publication);
 });
 // Without its parent there is nobody to end it.
 process.on("disconnect", () => process.exit());
 
-await streamer.resume();
+tell({ type: "finished", count: await streamer.resume() });
 await gateway.listen({ port: 0 });
 tell({ type: "listening", port: gateway.port });
+setInterval(() => void tick(), TICK_MS);
 
 async function identifyByQuery(ctx: AnyContext, next: () => Promise<void>): Promise<void> {
   const [user, tenant] = [ctx.query("user"), ctx.query("tenant")];
@@ -72,8 +94,46 @@ function tellOfLimits({ requestContext }: WebSocketEvent): void {
   if (requestContext.eventType !== "DISCONNECT") return;
   const { disconnectStatusCode, connectedAt } = requestContext;
   if (disconnectStatusCode !== GOING_AWAY) return;
-  const isOld = clock.now() - connectedAt >= config.limits.lifetimeMs;
+  const isOld = clock.now() - connectedAt >= pace.limits.lifetimeMs;
   tell({ type: "fault", fault: isOld ? "lifetime limit" : "idle limit" });
+}
+
+/** Whatever comes of a connection behind its $connect, the service hands over by itself, so in any order. */
+function mayBeLate({ requestContext }: WebSocketEvent): boolean {
+  return requestContext.eventType !== "CONNECT" && mischief.happens("invocationLate");
+}
+
+function isStreamed(history: ChannelStore["history"]): history is StreamedHistory {
+  return "unfinishedAt" in history;
+}
+
+/** Tells of each message that the stream's function finds unfinished. */
+function withLeftTold({ history, members }: ChannelStore): ChannelStore {
+  if (!isStreamed(history)) return { history, members };
+  const unfinishedAt: StreamedHistory["unfinishedAt"] = async (...asked) => {
+    const left = await history.unfinishedAt(...asked);
+    if (left !== undefined) tell({ type: "finished", count: 1 });
+    return left;
+  };
+  return { history: over<StreamedHistory>(history, { unfinishedAt }), members };
+}
+
+let isTicking = false;
+
+/** One after the other: a slow store must not be asked more, the slower it is. */
+async function tick(): Promise<void> {
+  if (isTicking) return;
+  isTicking = true;
+  await streamer.app.tick({ connections }).catch(() => {});
+  isTicking = false;
+}
+
+/** What the messages' stream calls: as a function of its own, but it dies with this process. */
+async function finishLeft(call: number, event: TableStreamEvent): Promise<void> {
+  const end = Date.now() + FUNCTION_MS;
+  const budget = { getRemainingTimeInMillis: () => end - Date.now() };
+  const report = await fanOut?.(event, budget).catch(() => undefined);
+  tell({ type: "fanned out", call, report });
 }
 
 async function publish(to: Streamer, { uid, tenant, channel, key }: ServerPublication): Promise<void> {

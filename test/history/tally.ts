@@ -5,10 +5,13 @@ import type { Entry } from "./log.ts";
 export class Tally {
   readonly counts = new Map<string, number>();
   readonly faults = new Map<string, number>();
+  #isDurable = false;
 
   take(entry: Entry): void {
+    if (entry.kind === "run") this.#isDurable = entry.durable;
     const name = nameOf(entry);
-    if (name !== undefined) this.counts.set(name, this.count(name) + 1);
+    const times = entry.kind === "finished" ? entry.count : 1;
+    if (name !== undefined) this.counts.set(name, this.count(name) + times);
     if (entry.kind === "fault") this.faults.set(entry.fault, (this.faults.get(entry.fault) ?? 0) + 1);
   }
 
@@ -24,6 +27,8 @@ export class Tally {
       ["handed on", this.count("handed on"), seconds * 30],
       ["recovered", this.count("recovered"), seconds],
       ["rotated", this.count("rotated"), seconds / 10],
+      // What is in memory dies with who has left it.
+      ["finished for another", this.count("finished for another"), this.#isDurable ? seconds / 15 : 0],
       ["lost, and told", this.count("lost, and told"), seconds / 10],
       ...FAULT_KINDS.map((kind): [string, number, number] => [
         kind,
@@ -31,11 +36,10 @@ export class Tally {
         seconds / 15,
       ]),
     ];
-    return wanted.flatMap(([name, count, min]) =>
-      count >= Math.max(1, Math.floor(min))
-        ? []
-        : [`${name}: ${count}, and at least ${Math.max(1, Math.floor(min))} are needed`],
-    );
+    return wanted.flatMap(([name, count, wish]) => {
+      const min = wish === 0 ? 0 : Math.max(1, Math.floor(wish));
+      return count >= min ? [] : [`${name}: ${count}, and at least ${min} are needed`];
+    });
   }
 
   lines(): string[] {
@@ -66,6 +70,8 @@ function nameOf(entry: Entry): string | undefined {
       return "connections lost";
     case "started":
       return "lives of the server";
+    case "finished":
+      return "finished for another";
     case "presence":
       return "presence events";
     case "present":

@@ -24,6 +24,8 @@ export class Wire {
   readonly #tenant: string;
   readonly #log: (fact: Fact) => void;
   readonly #sockets = new Set<WebSocket>();
+  /** By the newest socket. */
+  #subscribed = new Set<string>();
 
   /** @param opened told of each socket that opens */
   constructor(client: string, tenant: string, log: (fact: Fact) => void, opened: () => void) {
@@ -32,7 +34,10 @@ export class Wire {
     this.#log = log;
     const open = (socket: WebSocket) => {
       this.#keep(socket);
-      socket.on("open", opened);
+      socket.on("open", () => {
+        this.#subscribed = new Set();
+        opened();
+      });
     };
     this.WebSocket = class extends WebSocket {
       readonly #asked = new Map<string, Asked>();
@@ -53,6 +58,11 @@ export class Wire {
       // The client does not read what comes when it has closed the socket.
       if (socket.readyState === WebSocket.OPEN) this.#read(asked, JSON.parse(text));
     };
+  }
+
+  /** Whether the server has let the newest socket into all of them. */
+  isIn(channels: Iterable<string>): boolean {
+    return [...channels].every((channel) => this.#subscribed.has(channel));
   }
 
   /** Without a word to the server. */
@@ -88,6 +98,7 @@ export class Wire {
     if (action !== "subscribe") return;
     for (const answer of data.channels) {
       if ("error" in answer) continue;
+      this.#subscribed.add(answer.channel);
       const request = payload.channels.find(({ channel }: { channel: string }) => channel === answer.channel);
       this.#answer(action, t, request?.position, answer);
     }

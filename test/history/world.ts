@@ -1,19 +1,13 @@
 import { join } from "node:path";
+import { pollTableStream, type StreamEvent, type StreamPoller } from "../../src/local/index.ts";
 import type { FromServer, ServerConfig, ServerPublication } from "./control.ts";
 import type { Fact } from "./log.ts";
 import { Network } from "./network.ts";
+import { PACES, type Pace } from "./pace.ts";
 import { Person, type PersonOptions } from "./person.ts";
 import type { Random } from "./random.ts";
 import { ServerProcess } from "./server-process.ts";
-import type { Backing } from "./stores.ts";
-
-/** How much faster than the day the limits of the service, and the clients' timers, go while there are faults. */
-const SPEED = 6;
-/** DynamoDB Local would not answer in the time that a faster clock leaves. */
-const DYNAMODB_SPEED = 1;
-const DYNAMODB_SLOWNESS = 6;
-/** As 10 minutes and 2 hours are to each other, roughly; the client's shortest rotation is 10 s. */
-const LIMITS = { idleMs: 3_000, lifetimeMs: 12_000 };
+import { type Backing, streamOf } from "./stores.ts";
 
 const ALL = ["room:lobby", "room:side", "tight:feed", "brief:feed", "quiet:news"];
 /** Nothing is said there. */
@@ -22,16 +16,37 @@ export const ATTIC = "room:attic";
 /** Names, users and channels are the same in both tenants, as far as they can be: nothing may cross all the same. */
 export const TENANTS = ["a", "b"] as const;
 
-const PEOPLE = [
+interface Role {
+  readonly name: string;
+  /** Absent: one whom only this tenant has. */
+  readonly user?: string;
+  readonly channels: readonly string[];
+  /** Where few are meant to be; none: it does not come. */
+  readonly fewer?: readonly string[];
+  readonly rotates: boolean;
+}
+
+const PEOPLE: readonly Role[] = [
   // Two tabs of one user.
   { name: "ada1", user: "ada", channels: ALL, rotates: true },
-  { name: "ada2", user: "ada", channels: ["room:lobby", "tight:feed", "brief:feed"], rotates: false },
-  { name: "bob", user: "bob", channels: ALL, rotates: false },
-  { name: "own", user: undefined, channels: ALL, rotates: true },
+  {
+    name: "ada2",
+    user: "ada",
+    channels: ["room:lobby", "tight:feed", "brief:feed"],
+    fewer: ["room:lobby"],
+    rotates: false,
+  },
+  { name: "bob", user: "bob", channels: ALL, fewer: [], rotates: false },
+  {
+    name: "own",
+    channels: ALL,
+    fewer: ["room:lobby", "tight:feed", "brief:feed", "quiet:news"],
+    rotates: true,
+  },
   // Where it is silent only the idle limit finds out that somebody has vanished.
   { name: "hermit", user: "hal", channels: [ATTIC], rotates: false },
   { name: "gone", user: "gus", channels: [ATTIC, "room:side"], rotates: false },
-] as const;
+];
 
 export function userOf(tenant: string, user: string | undefined): string {
   return user ?? `only-${tenant}`;
@@ -53,7 +68,9 @@ export interface WorldOptions {
 export class World {
   readonly server: ServerProcess;
   readonly people: Person[] = [];
+  readonly pace: Pace;
   readonly #options: WorldOptions;
+  #poller: StreamPoller | undefined;
   readonly #asked = new Map<string, { readonly tenant: string; readonly channel: string }>();
   readonly #published = new Map<string, number>();
   /** Why the process ends, when it does. */
@@ -62,11 +79,12 @@ export class World {
   constructor(options: WorldOptions) {
     const { backing, folder, random, plant } = options;
     this.#options = options;
+    this.pace = PACES[backing.store];
     const config: ServerConfig = {
       backing,
       seed: random.integer(0, 2 ** 31),
-      speed: this.#speed,
-      limits: LIMITS,
+      pace: this.pace,
+      speed: 1,
       plant,
     };
     this.server = new ServerProcess(config, join(folder, "server.log"), {
@@ -78,24 +96,33 @@ export class World {
   }
 
   async start(): Promise<void> {
-    const { log, random, plant } = this.#options;
+    const { backing, log, random, plant } = this.#options;
     for (const tenant of TENANTS) {
-      for (const { user, ...person } of PEOPLE) {
+      for (const { user, fewer, channels: all, ...person } of PEOPLE) {
+        const channels = this.pace.fewer ? (fewer ?? all) : all;
+        if (channels.length === 0) continue;
         const network = new Network((fault) => this.fault(fault));
         const port = await network.listen();
         const options: PersonOptions = {
           ...person,
+          channels,
           user: userOf(tenant, user),
           tenant,
-          speed: this.#speed,
+          pace: this.pace,
           plant,
         };
         this.people.push(new Person(options, network, port, random.fork(), log));
       }
     }
     await this.server.start();
+    const stream = streamOf(backing);
+    // It is no part of the process that is killed, as it is the service's.
+    const handler = (event: StreamEvent) => this.server.fanOut(event);
+    if (stream !== undefined) this.#poller = await pollTableStream({ ...stream, handler });
     for (const person of this.people) person.come();
     await Promise.all(this.people.map((person) => person.ready()));
+    // Not before: what begins is slow.
+    this.speed = this.pace.speed;
   }
 
   log(fact: Fact): void {
@@ -104,19 +131,6 @@ export class World {
 
   fault(fault: string): void {
     this.log({ kind: "fault", fault });
-  }
-
-  get keepsMembers(): boolean {
-    return this.#options.backing.store === "dynamodb";
-  }
-
-  /** What a publication takes, against other stores. */
-  get slowness(): number {
-    return this.#options.backing.store === "dynamodb" ? DYNAMODB_SLOWNESS : 1;
-  }
-
-  get #speed(): number {
-    return this.#options.backing.store === "dynamodb" ? DYNAMODB_SPEED : SPEED;
   }
 
   get connected(): Person[] {
@@ -147,6 +161,7 @@ export class World {
   async stop(): Promise<void> {
     for (const person of this.people) person.close();
     await this.server.stop();
+    await this.#poller?.stop();
   }
 
   #at(port: number): void {
@@ -155,6 +170,8 @@ export class World {
 
   #heard(message: FromServer): void {
     if (message.type === "fault") this.fault(message.fault);
+    if (message.type === "finished" && message.count > 0)
+      this.log({ kind: "finished", count: message.count });
     if (message.type !== "published") return;
     const { uid, position } = message;
     const place = this.#asked.get(uid);

@@ -1,0 +1,47 @@
+import type { StoreName } from "./stores.ts";
+
+/** How fast a world goes: so fast that much happens, and no faster than its store answers on a machine that is busy. */
+export interface Pace {
+  /** How much faster than the day the service's limits and the clients' timers go while there are faults. */
+  readonly speed: number;
+  /** The service's 10 minutes and 2 hours, by that clock. */
+  readonly limits: { readonly idleMs: number; readonly lifetimeMs: number };
+  /** Of the clients, by that clock. */
+  readonly heartbeatMs: number;
+  /** Fewer people are in fewer channels. */
+  readonly fewer: boolean;
+  /** Between two publications of one client. */
+  readonly thinkMs: readonly [min: number, max: number];
+  /** Between two faults. A life of the server is as long as some twenty of them, and longer than a connection's. */
+  readonly pauseMs: readonly [min: number, max: number];
+}
+
+/** The client's shortest rotation is 10 s, so no lifetime is shorter. */
+const EMBEDDED: Pace = {
+  speed: 6,
+  limits: { idleMs: 3_000, lifetimeMs: 12_000 },
+  heartbeatMs: 1_000,
+  fewer: false,
+  thinkMs: [20, 140],
+  pauseMs: [40, 160],
+};
+
+/**
+ * DynamoDB Local is one process, which does a few hundred things a second while others use the machine. A publication is
+ * ten of them, a heartbeat up to twenty, a connection that ends and comes back a hundred: where these come faster than
+ * they are done, they time out, and are made again.
+ */
+const DYNAMODB: Pace = {
+  speed: 2,
+  limits: { idleMs: 4_000, lifetimeMs: 13_000 },
+  heartbeatMs: 2_500,
+  fewer: true,
+  thinkMs: [150, 800],
+  pauseMs: [200, 500],
+};
+
+export const PACES: { readonly [Store in StoreName]: Pace } = {
+  memory: EMBEDDED,
+  sqlite: EMBEDDED,
+  dynamodb: DYNAMODB,
+};
