@@ -15,6 +15,7 @@ export class Channel {
   /** What was told of who is there may not be all: the server has just taken it, or it is time to look again. */
   readonly stale = new Emitter<void>();
   readonly live = new Live();
+  #liveAnswered = this.live.asking();
   /** Ids of what has no position. */
   readonly #seen = new Recent<true>();
   /** What is asked for the first time. */
@@ -52,7 +53,7 @@ export class Channel {
 
   /** It is about to be asked for. */
   asking(): Sequence["position"] {
-    this.live.asking();
+    this.#liveAnswered = this.live.asking();
     return this.sequence.asking();
   }
 
@@ -74,7 +75,7 @@ export class Channel {
     this.#recovering = back && asked !== undefined;
     this.sequence.read(asked, answer);
     this.#tell((subscription) => subscription.taken());
-    this.live.answered(answer.live);
+    this.#liveAnswered(answer);
     this.stale.emit();
     this.settled();
   }

@@ -109,7 +109,14 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
   }
 
   beat(): void {
-    for (const channel of this.wanted.values()) if (channel.taken) channel.stale.emit();
+    for (const { name: channel, taken, stale, live } of this.wanted.values()) {
+      if (!taken) continue;
+      stale.emit();
+      // A start or an end that was lost on its way is not told again. What fails is asked with the next heartbeat.
+      if (live.changes.size > 0) {
+        this.#requests.ask("stream", { channel }).then(live.asking(), () => {});
+      }
+    }
   }
 
   answered(channel: Channel, asked: Position | undefined, answer: Subscribed): void {

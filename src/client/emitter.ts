@@ -13,6 +13,10 @@ export function call<T>(listener: ((value: T) => void) | undefined, value: T): v
 export class Emitter<T> {
   readonly #listeners = new Set<(value: T) => void>();
 
+  get size(): number {
+    return this.#listeners.size;
+  }
+
   /** @returns what ends it */
   on(listener: (value: T) => void): () => void {
     // A function of its own, so that the same one given twice is told twice.

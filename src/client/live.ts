@@ -15,18 +15,21 @@ export class Live {
   /** What was told since the channel was asked for: it is newer than the answer may be. */
   #isStreamTold = false;
   #isCountTold = false;
+  #asked = 0;
 
-  asking(): void {
+  /** The server is asked. @returns what takes its answer, unless it has been asked again by then */
+  asking(): (answer: { readonly live?: LiveStream }) => void {
     this.#isStreamTold = this.#isCountTold = false;
-  }
-
-  answered(stream: LiveStream | undefined): void {
-    const at = stream?.since ?? 0;
-    if (!this.#isStreamTold || at > this.#at) {
-      this.#at = at;
-      this.stream = stream && this.#isCountTold ? { ...stream, viewers: this.#count } : stream;
-    }
-    this.changes.emit();
+    const asked = ++this.#asked;
+    return ({ live }) => {
+      if (asked !== this.#asked) return;
+      const at = live?.since ?? 0;
+      if (!this.#isStreamTold || at > this.#at) {
+        this.#at = at;
+        this.stream = live && this.#isCountTold ? { ...live, viewers: this.#count } : live;
+      }
+      this.changes.emit();
+    };
   }
 
   take(message: StreamMessage): void {

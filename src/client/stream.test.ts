@@ -42,6 +42,24 @@ describe("a stream", () => {
     expect([client.state.status, stream.live]).toEqual(["connected", undefined]);
   });
 
+  it("is right again with the next heartbeat when its start or its end was not told", async () => {
+    const { client, server, clock } = await connected({ heartbeatMs: 10_000 });
+    const stream = client.stream(SHOW);
+    await clock.pass(10);
+    const live: LiveStream = { user: "ada", since: 1, viewers: 3 };
+    server.streams.set(SHOW, live);
+    await clock.pass(10_000);
+    expect(stream.live).toEqual(live);
+    server.streams.delete(SHOW);
+    await clock.pass(10_000);
+    expect(stream.live).toBeUndefined();
+    stream.close();
+    client.subscribe(SHOW);
+    const asked = server.actions.filter((action) => action === "stream").length;
+    await clock.pass(30_000);
+    expect(server.actions.filter((action) => action === "stream")).toHaveLength(asked);
+  });
+
   it("waits for a connection to be started, and is started once it is there", async () => {
     const { client, server, clock } = setup({ url: URL });
     const stream = client.stream(SHOW);
@@ -114,7 +132,7 @@ describe("what is known of a stream", () => {
     ["an end before a count that came first", [started(10), viewers(30, 5), ended(20)], undefined],
   ])("is not misled by %s", (_what, messages, known) => {
     const live = new Live();
-    live.answered(undefined);
+    live.asking()({});
     for (const message of messages) live.take(message);
     expect(live.stream).toEqual(known);
   });
@@ -127,9 +145,17 @@ describe("what is known of a stream", () => {
   ])("while the server is asked, is not misled by %s", (_what, messages, answer, known) => {
     const live = new Live();
     live.take(viewers(1, 99));
-    live.asking();
+    const answered = live.asking();
     for (const message of messages) live.take(message);
-    live.answered(answer);
+    answered(answer === undefined ? {} : { live: answer });
     expect(live.stream).toEqual(known);
+  });
+
+  it("is what the server was asked for last, whichever answer comes last", () => {
+    const live = new Live();
+    const [first, second] = [live.asking(), live.asking()];
+    second({ live: ada(20) });
+    first({});
+    expect(live.stream).toEqual(ada(20));
   });
 });

@@ -237,6 +237,10 @@ export class ModelServer {
         this.tell(channel, { type: "stream_ended", user: socket.user!, reason: "ended" });
         return {};
       }
+      case "stream": {
+        const live = this.streams.get(request.payload.channel);
+        return live === undefined ? {} : { live };
+      }
       case "heartbeat":
         return { heads: this.#heads(request.payload.positions ?? new Map()) };
       default:

@@ -21,11 +21,15 @@ export function faultyStore({ history, members, parts }: ChannelStore, mischief:
 }
 
 /** A store that has too much to do now and then, and says so. */
-export function throttled({ history, members }: ChannelStore, mischief: Mischief): ChannelStore {
+export function throttled({ history, members, parts }: ChannelStore, mischief: Mischief): ChannelStore {
   const before = () => {
     if (mischief.happens("storeThrottled")) throw new StoreError("STORE_UNAVAILABLE", "Too much at once");
   };
-  return { history: preceded(history, before), members: preceded(members, before) };
+  return {
+    history: preceded(history, before),
+    members: preceded(members, before),
+    parts: preceded(parts, before),
+  };
 }
 
 /** A schedule in which items of a kind are due earlier, as if their time went faster. */

@@ -108,14 +108,15 @@ function isStreamed(history: ChannelStore["history"]): history is StreamedHistor
 }
 
 /** Tells of each message that the stream's function finds unfinished. */
-function withLeftTold({ history, members }: ChannelStore): ChannelStore {
-  if (!isStreamed(history)) return { history, members };
+function withLeftTold(store: ChannelStore): ChannelStore {
+  const { history } = store;
+  if (!isStreamed(history)) return store;
   const unfinishedAt: StreamedHistory["unfinishedAt"] = async (...asked) => {
     const left = await history.unfinishedAt(...asked);
     if (left !== undefined) tell({ type: "finished", count: 1 });
     return left;
   };
-  return { history: over<StreamedHistory>(history, { unfinishedAt }), members };
+  return { ...store, history: over<StreamedHistory>(history, { unfinishedAt }) };
 }
 
 let isTicking = false;
