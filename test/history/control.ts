@@ -61,6 +61,7 @@ export type ToServer =
   | { readonly type: "die"; readonly when: "before the store" | "after the store" }
   | { readonly type: "speed"; readonly speed: number }
   | { readonly type: "publish"; readonly publication: ServerPublication }
+  | { readonly type: "who streams"; readonly tenant: string; readonly channel: string }
   /** The messages' stream calls its function. */
   | { readonly type: "fan out"; readonly call: number; readonly event: StreamEvent };
 
@@ -69,6 +70,14 @@ export type FromServer =
   | { readonly type: "fault"; readonly fault: string }
   /** What another process has stored and left was sent, so many messages. */
   | { readonly type: "finished"; readonly count: number }
+  | {
+      readonly type: "streams";
+      readonly tenant: string;
+      readonly channel: string;
+      /** Absent: nobody. */
+      readonly user?: string | undefined;
+      readonly since?: number | undefined;
+    }
   /** Without a report it has failed. */
   | { readonly type: "fanned out"; readonly call: number; readonly report?: FanOutReport | undefined }
   | {

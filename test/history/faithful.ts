@@ -8,10 +8,13 @@ export interface Faithful {
   readonly durable: boolean;
 }
 
+const GRACE_MS = 500;
 const NAMESPACES: { readonly [name: string]: NamespaceRules } = {
   room: { size: 1_000, ageMs: 3_600_000, presence: true },
   tight: { size: 4, ageMs: 400, presence: false },
+  show: { size: 1_000, ageMs: 3_600_000, presence: false, graceMs: GRACE_MS },
 };
+const STAGE = "show:stage";
 const CHANNELS = ["room:lobby", "tight:feed"];
 const TENANTS = ["a", "b"];
 const STEPS = 120;
@@ -40,6 +43,8 @@ class Faith {
   readonly #durable: boolean;
   readonly #channels: Channel[];
   readonly #listeners: Listener[] = [];
+  /** Who streams in the end. */
+  readonly #live: (Place & { readonly client: string; readonly user: string; readonly since: number })[] = [];
   #now = 1_000_000;
   #life = 1;
   #published = 0;
@@ -57,6 +62,7 @@ class Faith {
       const names = channel.tenant === "a" ? users.a : users.b;
       for (const user of names) this.#join(channel, user);
     }
+    for (const tenant of TENANTS) this.#stream(tenant);
     for (let step = 0; step < STEPS; step++) this.#step();
     this.#end();
   }
@@ -128,6 +134,36 @@ class Faith {
     listener.position = message.position;
   }
 
+  /** A stream that its owner ends, one that ends as they do not come back, and one that goes on. */
+  #stream(tenant: string): void {
+    const owner = { client: `${tenant}-ada`, user: "ada", tenant, channel: STAGE };
+    const viewer = { ...owner, client: `${tenant}-viewer` };
+    const act = (act: "start" | "end") => {
+      this.#write({ kind: "streams", ...owner, act, outcome: "asked" });
+      const at = this.#now;
+      const [told, since] = [{ ...viewer, at }, at];
+      if (act === "start") this.#write({ kind: "stream_started", ...told, since });
+      else this.#write({ kind: "stream_ended", ...told, reason: "ended" });
+      this.#write({ kind: "streams", ...owner, act, outcome: "done" });
+    };
+    const stay = () => {
+      const from = this.#now;
+      this.#now += this.#random.integer(2_000, 3_000);
+      this.#write({ kind: "held", ...owner, from, until: this.#now });
+    };
+    act("start");
+    stay();
+    act("end");
+    act("start");
+    stay();
+    this.#write({ kind: "away", ...owner });
+    this.#now += GRACE_MS + this.#random.integer(0, 300);
+    this.#write({ kind: "stream_ended", ...viewer, at: this.#now, reason: "owner_left" });
+    this.#write({ kind: "back", ...owner, kept: false });
+    act("start");
+    this.#live.push({ ...viewer, since: this.#now });
+  }
+
   /** Everyone is cut off; what is not durable begins anew. */
   #restart(): void {
     this.#write({ kind: "started" });
@@ -149,6 +185,10 @@ class Faith {
       if (!name.startsWith("room:")) continue;
       const users = this.#listeners.filter((other) => other.channel === channel).map(({ user }) => user);
       this.#write({ kind: "present", client, source: "asked", tenant, channel: name, users });
+    }
+    for (const live of this.#live) {
+      this.#write({ kind: "live", ...live, source: "live" });
+      this.#write({ kind: "live", ...live, client: "server", source: "asked" });
     }
     this.#write({ kind: "end" });
   }

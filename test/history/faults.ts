@@ -117,10 +117,11 @@ async function until(holds: () => boolean, signal: AbortSignal): Promise<void> {
   while (!holds() && !signal.aborted) await sleep(20);
 }
 
-async function leave({ here }: World, random: Random): Promise<void> {
-  const person = random.pick(here);
+async function leave(world: World, random: Random): Promise<void> {
+  const person = random.pick(world.here);
   const channel = random.pick(person.options.channels);
-  if (!person.listensTo(channel)) return;
+  // Its owner stays where they stream: they leave it as owners do.
+  if (!person.listensTo(channel) || world.owners.includes(person)) return;
   person.leave(channel);
   const back = () => person.isHere && person.listen(channel);
   setTimeout(back, random.between(...AWAY_MS));

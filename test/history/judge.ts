@@ -2,6 +2,7 @@
 import type { Position } from "../../src/protocol/index.ts";
 import { Attendance } from "./attendance.ts";
 import { Histories, nameOf, show } from "./histories.ts";
+import { LiveStreams } from "./live-streams.ts";
 import type { Entry, Fact, Listening, Place, Sighting } from "./log.ts";
 
 type Of<Kind extends Fact["kind"]> = Extract<Entry, { readonly kind: Kind }>;
@@ -28,6 +29,7 @@ interface Doubt {
 export class Judge {
   #histories = new Histories(true, {});
   #attendance = new Attendance({}, {});
+  #streams = new LiveStreams({});
   readonly #readers = new Map<string, Reader>();
   readonly #publications = new Map<string, "open" | "accepted" | "refused" | "unknown">();
   readonly #doubts: Doubt[] = [];
@@ -49,6 +51,7 @@ export class Judge {
       case "run":
         this.#histories = new Histories(entry.durable, entry.namespaces);
         this.#attendance = new Attendance(entry.users, entry.namespaces);
+        this.#streams = new LiveStreams(entry.namespaces);
         return;
       case "started":
         return this.#histories.started();
@@ -92,6 +95,14 @@ export class Judge {
       case "presence":
       case "present":
         return yield* this.#attendance.judge(entry);
+      case "streams":
+      case "held":
+      case "away":
+      case "back":
+      case "stream_started":
+      case "stream_ended":
+      case "live":
+        return yield* this.#streams.take(entry);
       case "end":
         this.#ended = true;
         return yield* this.#end();
@@ -199,6 +210,7 @@ export class Judge {
     }
     for (const reader of this.#readers.values()) yield* this.#atTheEnd(reader);
     yield* this.#attendance.end();
+    yield* this.#streams.end();
   }
 
   *#atTheEnd({ place, position, starts }: Reader): Generator<string> {

@@ -168,6 +168,54 @@ export const PLANTS: { readonly [bug: string]: Plant } = {
     plant: change("present", (entry) => [{ ...entry, users: entry.users.slice(1) }]),
     found: /does not see/,
   },
+  "a stream that nobody has asked for": {
+    plant: change("stream_started", (entry) => [{ ...entry, user: "bob" }]),
+    found: /who has not asked for it/,
+  },
+  "an end that nobody has asked for": {
+    plant: change("held", (entry) => {
+      const { t, client, user, tenant, channel } = entry;
+      const told = { t, client, user, tenant, channel, at: t };
+      const ended: Entry = { kind: "stream_ended", ...told, reason: "ended" };
+      return [entry, ended, { ...ended, at: t + 1 }, { ...ended, at: t + 2 }];
+    }),
+    found: /which nobody has asked for|once more than/,
+  },
+  "a stream that ends while its owner is there": {
+    plant: change("held", (entry) => {
+      const { t, client, user, tenant, channel } = entry;
+      return [entry, { kind: "stream_ended", t, client, user, tenant, channel, at: t, reason: "owner_left" }];
+    }),
+    found: /its owner was there then/,
+  },
+  "one that ends before its grace time is over": {
+    plant: change(
+      "stream_ended",
+      (entry) => [{ ...entry, at: entry.at - 400 }],
+      ({ reason }) => reason === "owner_left",
+    ),
+    found: /its owner was there \d+ ms before/,
+  },
+  "a stream that goes on without its owner": {
+    plant: (log) => {
+      const at = log.findIndex(({ kind }) => kind === "live");
+      const { client, tenant, channel, t } = log[at] as Of<"live">;
+      return log.toSpliced(at, 0, { kind: "away", t: t - 10_000, client, user: "ada", tenant, channel });
+    },
+    found: /who has ended/,
+  },
+  "a stream that somebody does not see": {
+    plant: change("live", ({ user: _, since: __, ...entry }) => [entry]),
+    found: /and ada does|sees nobody/,
+  },
+  "one that is seen as another": {
+    plant: change("live", (entry) => [{ ...entry, since: 1 }]),
+    found: /, and .* sees ada, since/,
+  },
+  "streams of which nobody says who is there": {
+    plant: (log) => log.filter(({ kind }) => kind !== "live"),
+    found: /Nobody has said who streams/,
+  },
   "a connection that is lost without a fault": {
     plant: (log) => log.toSpliced(-1, 0, { t: log.at(-1)!.t, kind: "reconnecting", client: "a-ada" }),
     found: /has lost its connection/,

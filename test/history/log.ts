@@ -8,6 +8,8 @@ export interface NamespaceRules {
   /** ms. */
   readonly ageMs: number;
   readonly presence: boolean;
+  /** How long a stream outlives its owner's last connection, in ms; absent: there are no streams. */
+  readonly graceMs?: number;
 }
 
 /** One channel of one tenant. */
@@ -89,6 +91,52 @@ export type Fact =
       /** Asked for, or the client's live list. */
       readonly source: "asked" | "live";
       readonly users: readonly string[];
+    } & Place)
+  // Who streams: what its owner does, what the members are told, and what is said at the end.
+  | ({
+      readonly kind: "streams";
+      readonly client: string;
+      readonly user: string;
+      readonly act: "start" | "end";
+      readonly outcome: "asked" | "done" | "failed";
+    } & Place)
+  /** A connection of the user's held the stream all the time, in ms since the epoch. */
+  | ({
+      readonly kind: "held";
+      readonly client: string;
+      readonly user: string;
+      readonly from: number;
+      readonly until: number;
+    } & Place)
+  | ({ readonly kind: "away"; readonly client: string; readonly user: string } & Place)
+  /** `kept`: it still streams. */
+  | ({
+      readonly kind: "back";
+      readonly client: string;
+      readonly user: string;
+      readonly kept: boolean;
+    } & Place)
+  | ({
+      readonly kind: "stream_started";
+      readonly client: string;
+      readonly user: string;
+      readonly since: number;
+      readonly at: number;
+    } & Place)
+  | ({
+      readonly kind: "stream_ended";
+      readonly client: string;
+      readonly user: string;
+      readonly reason: "ended" | "owner_left";
+      readonly at: number;
+    } & Place)
+  | ({
+      readonly kind: "live";
+      readonly client: string;
+      readonly source: "asked" | "live";
+      /** Absent: nobody. */
+      readonly user?: string | undefined;
+      readonly since?: number | undefined;
     } & Place)
   | { readonly kind: "end" };
 

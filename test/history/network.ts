@@ -22,6 +22,8 @@ export class Network {
   readonly #pairs = new Set<Pair>();
   /** The server's; `undefined`: there is none. */
   target: number | undefined;
+  /** Nobody gets through. */
+  blocked = false;
 
   /** @param tell told of each fault that has come about */
   constructor(tell: (fault: string) => void) {
@@ -84,7 +86,7 @@ export class Network {
   }
 
   #join(client: Socket): void {
-    if (this.target === undefined) {
+    if (this.target === undefined || this.blocked) {
       client.destroy();
       return;
     }

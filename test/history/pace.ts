@@ -8,6 +8,8 @@ export interface Pace {
   readonly limits: { readonly idleMs: number; readonly lifetimeMs: number };
   /** Of the clients, by that clock. */
   readonly heartbeatMs: number;
+  /** How long a stream outlives its owner's last connection; not by that clock. */
+  readonly graceMs: number;
   /** Fewer people are in fewer channels. */
   readonly fewer: boolean;
   /** Between two publications of one client. */
@@ -21,6 +23,7 @@ const EMBEDDED: Pace = {
   speed: 6,
   limits: { idleMs: 3_000, lifetimeMs: 12_000 },
   heartbeatMs: 1_000,
+  graceMs: 1_000,
   fewer: false,
   thinkMs: [20, 140],
   pauseMs: [40, 160],
@@ -35,6 +38,7 @@ const DYNAMODB: Pace = {
   speed: 2,
   limits: { idleMs: 4_000, lifetimeMs: 13_000 },
   heartbeatMs: 2_500,
+  graceMs: 1_500,
   fewer: true,
   thinkMs: [150, 800],
   pauseMs: [200, 500],

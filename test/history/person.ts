@@ -1,12 +1,15 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   type Client,
   ClientError,
   createClient,
   type Members,
+  type Stream,
   type Subscription,
 } from "../../src/client/index.ts";
 import { FastClock } from "./fast-clock.ts";
 import type { Fact } from "./log.ts";
+import { STAGE } from "./namespaces.ts";
 import type { Network } from "./network.ts";
 import type { Pace } from "./pace.ts";
 import { plantedHand } from "./plants.ts";
@@ -29,11 +32,15 @@ export interface PersonOptions {
 /** After these a publication may be stored. */
 const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "OUTCOME_UNKNOWN", "ABORTED"];
 
+const LOOK_MS = 20;
+const BACK_MS = 5_000;
+
 const FILLER = "x".repeat(3_000);
 
 interface Listening {
   readonly subscription: Subscription;
   readonly members: Members | undefined;
+  readonly stream: Stream | undefined;
   readonly subscriber: string;
 }
 
@@ -51,6 +58,8 @@ export class Person {
   readonly #gone = new AbortController();
   /** It has come, and not gone for good. */
   isHere = false;
+  /** Since when it streamed when it went away. */
+  #since: number | undefined;
   #published = 0;
   #subscribed = 0;
 
@@ -67,7 +76,7 @@ export class Person {
     this.#log = log;
     const { name, user, tenant, rotates, pace } = options;
     this.client = `${tenant}-${name}`;
-    this.#wire = new Wire(this.client, tenant, log, () => {
+    this.#wire = new Wire({ client: this.client, tenant, user }, log, () => {
       // Beside one that is up.
       if (this.isConnected) log({ kind: "rotated", client: this.client });
     });
@@ -113,6 +122,7 @@ export class Person {
   /** For good. */
   go(): void {
     this.isHere = false;
+    if (this.#stream !== undefined) this.#log({ kind: "away", ...this.#stage });
     for (const channel of [...this.#listening.keys()]) this.#forget(channel);
     this.#client.disconnect();
     this.#gone.abort();
@@ -136,13 +146,15 @@ export class Person {
     const hasPresence = channel.startsWith("room:");
     if (hasPresence) this.#log({ kind: "joins", client, user, ...place });
     const members = hasPresence ? this.#client.members(channel) : undefined;
-    this.#listening.set(channel, { subscription, members, subscriber });
+    const stream = channel === STAGE ? this.#client.stream(channel) : undefined;
+    this.#listening.set(channel, { subscription, members, stream, subscriber });
   }
 
   leave(channel: string): void {
     const listening = this.#listening.get(channel);
     this.#forget(channel);
     listening?.members?.close();
+    listening?.stream?.close();
     listening?.subscription.unsubscribe();
   }
 
@@ -170,11 +182,64 @@ export class Person {
     }
   }
 
+  /** @returns whether it streams now, as far as it was answered */
+  startStream(): Promise<boolean> {
+    return this.#act("start");
+  }
+
+  endStream(): Promise<boolean> {
+    return this.#act("end");
+  }
+
+  /** Is not there any more, until it comes back. */
+  vanish(how: "cut" | "silence"): void {
+    this.network.blocked = true;
+    this.#since = this.#stream?.live?.since;
+    this.#log({ kind: "away", ...this.#stage });
+    if (how === "cut") this.network.cut();
+    else this.network.halfOpen("client");
+  }
+
+  async comeBack(): Promise<void> {
+    this.network.blocked = false;
+    const patience = AbortSignal.timeout(BACK_MS);
+    do await sleep(LOOK_MS);
+    while (!this.isBack && !patience.aborted);
+    const kept = this.#since !== undefined && this.#stream?.live?.since === this.#since;
+    this.#log({ kind: "back", ...this.#stage, kept });
+  }
+
+  async #act(act: "start" | "end"): Promise<boolean> {
+    const doing = { kind: "streams", ...this.#stage, act } as const;
+    this.#log({ ...doing, outcome: "asked" });
+    try {
+      await this.#stream?.[act]();
+      this.#log({ ...doing, outcome: "done" });
+      return true;
+    } catch {
+      this.#log({ ...doing, outcome: "failed" });
+      return false;
+    }
+  }
+
+  get #stream(): Stream | undefined {
+    return this.#listening.get(STAGE)?.stream;
+  }
+
+  get #stage() {
+    const { tenant, user } = this.options;
+    return { client: this.client, user, tenant, channel: STAGE };
+  }
+
   /** Writes down whom it sees where. */
   async lookAround(): Promise<void> {
     const { client } = this;
     const { tenant } = this.options;
-    for (const [channel, { members }] of this.#listening) {
+    for (const [channel, { members, stream }] of this.#listening) {
+      if (stream !== undefined) {
+        const { user, since } = stream.live ?? {};
+        this.#log({ kind: "live", client, tenant, channel, source: "live", user, since });
+      }
       if (members === undefined) continue;
       const where = { kind: "present", client, tenant, channel } as const;
       const asked = await this.#client.presence(channel).catch(() => undefined);

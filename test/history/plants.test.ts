@@ -12,6 +12,7 @@ const FOUND: { readonly [plant: string]: RegExp } = {
   "unjustified recovered: false": /unjustified recovered: false/,
   "message to another tenant": /has seen \S+ of ([ab])\/\S+ in (?!\1)|another tenant's/,
   "presence ghost": /who have left/,
+  "stream taken from its owner": /its owner was there|nobody streams, and sue does/,
   "message dropped": /missing or out of order/,
   "message doubled": /twice or out of order/,
   "messages swapped": /missing or out of order/,

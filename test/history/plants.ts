@@ -57,6 +57,11 @@ const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
         isRoom(channel) ? undefined : members.remove(channel, connectionId, budget),
     },
   }),
+  "stream taken from its owner": ({ members }) => ({
+    members: {
+      present: (channel, now) => (isOwners(channel) ? nothing() : members.present(channel, now)),
+    },
+  }),
 };
 
 type Hand = (message: ChannelMessage) => void;
@@ -113,6 +118,11 @@ function isChosen({ position }: ChannelMessage): boolean {
 
 function isRoom(channel: string): boolean {
   return channel.includes('"room:');
+}
+
+/** The connections of who streams there. */
+function isOwners(channel: string): boolean {
+  return channel.endsWith(',"owners"]');
 }
 
 async function* nothing() {}

@@ -5,7 +5,9 @@ import { NO_FAULTS } from "./control.ts";
 import { makeFaults } from "./faults.ts";
 import { Judge } from "./judge.ts";
 import type { Entry, Fact } from "./log.ts";
-import { NAMESPACES } from "./namespaces.ts";
+import { namespacesWith } from "./namespaces.ts";
+import { own, untilStreaming } from "./owner.ts";
+import { PACES } from "./pace.ts";
 import type { Person } from "./person.ts";
 import { Random } from "./random.ts";
 import type { Backing } from "./stores.ts";
@@ -18,6 +20,8 @@ export const CALM_MS = 5_000;
 export const SETTLE_MS = 1_500;
 const LOOK_MS = 700;
 const BACK_MS = 20_000;
+/** A publication and its fan-out to a few take less. */
+const QUICK_MS = 300;
 /** Within it, one is told that its connection has ended, and has its subscriptions. */
 const NOTICE_MS = 200;
 /** The most that a run takes longer, for what has not happened yet. */
@@ -61,7 +65,7 @@ export async function run({ seed, seconds, backing, folder, plant }: RunOptions)
   };
   const { store } = backing;
   const durable = store !== "memory";
-  log({ kind: "run", seed, store, durable, namespaces: NAMESPACES, users: USERS });
+  log({ kind: "run", seed, store, durable, namespaces: namespacesWith(PACES[store].graceMs), users: USERS });
   const world = new World({ backing, folder, random: random.fork(), log, plant });
   try {
     await world.start();
@@ -90,9 +94,10 @@ async function play(world: World, random: Random, over: () => boolean, signal: A
   const timer = setInterval(() => over() && trouble.abort(), 50);
   const troubled = AbortSignal.any([signal, trouble.signal]);
   const publishing = world.people.map((person) => publish(world, person, random.fork(), troubled));
+  const streaming = world.owners.map((owner) => own(world, owner, random.fork(), troubled));
   await makeFaults(world, random.fork(), troubled);
   clearInterval(timer);
-  await Promise.all(publishing);
+  await Promise.all([...publishing, ...streaming]);
   await settle(world, signal);
   world.log({ kind: "calm" });
   // Who is gone without a word is found out by what is sent to them, or by their silence.
@@ -101,23 +106,31 @@ async function play(world: World, random: Random, over: () => boolean, signal: A
     world.publish(tenant, "room:side");
   }
   await sleep(CALM_MS - LOOK_MS, undefined, { signal });
-  await Promise.all(world.here.map((person) => person.lookAround()));
+  await Promise.all([...world.here.map((person) => person.lookAround()), world.lookAround()]);
   await sleep(LOOK_MS / 2, undefined, { signal });
 }
 
 /** One last time all connections end, so that none comes to its limit later; and one person goes without a word. */
 async function settle(world: World, signal: AbortSignal): Promise<void> {
+  world.speed = 1;
   await allBack(world, signal);
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(BACK_MS)]);
+  const wait = (ms: number) => sleep(ms, undefined, { signal: patience }).catch(() => {});
+  await Promise.all(world.owners.map((owner) => untilStreaming(owner, wait, patience)));
   for (const person of world.people.filter(({ options }) => options.name === "gone")) {
     person.network.halfOpen("client");
     person.go();
   }
+  const [stays, leaves] = world.owners;
+  leaves?.go();
   for (const { network } of world.here) network.cut();
   await sleep(NOTICE_MS, undefined, { signal });
   await allBack(world, signal);
-  world.speed = 1;
+  await untilQuick(world, signal);
   world.server.chances = { ...NO_FAULTS, deliveryLost: 1 };
   for (const tenant of TENANTS) world.publish(tenant, "quiet:news");
+  await stays?.endStream();
+  await stays?.startStream();
   await sleep(NOTICE_MS, undefined, { signal });
   world.server.chances = NO_FAULTS;
 }
@@ -128,6 +141,17 @@ async function allBack(world: World, signal: AbortSignal): Promise<void> {
   while (!world.here.every(({ isBack }) => isBack) && !patience.aborted)
     await sleep(20, undefined, { signal });
   await sleep(NOTICE_MS, undefined, { signal });
+}
+
+/** A store that was asked too much works on it still: what is told within the calm must not wait for that. */
+async function untilQuick(world: World, signal: AbortSignal): Promise<void> {
+  const patience = AbortSignal.timeout(BACK_MS);
+  for (let quick = 0; quick < 3 && !patience.aborted; ) {
+    const since = Date.now();
+    world.publish(TENANTS[0], "room:lobby");
+    while (world.waits && !patience.aborted) await sleep(5, undefined, { signal });
+    quick = Date.now() - since < QUICK_MS ? quick + 1 : 0;
+  }
 }
 
 /** Publishes now and then, wherever it may; by the server too. */

@@ -12,19 +12,17 @@ import { FastClock } from "./fast-clock.ts";
 import { FaultyConnections } from "./faulty-connections.ts";
 import { faultyStore, hurried, invocations } from "./faulty-store.ts";
 import { Mischief } from "./mischief.ts";
-import { NAMESPACES } from "./namespaces.ts";
+import { namespacesWith } from "./namespaces.ts";
 import { over, plantedStore } from "./plants.ts";
 import { Random } from "./random.ts";
 import { openStore } from "./stores.ts";
 
 const GOING_AWAY = 1001;
-const TICK_MS = 500;
+const TICK_MS = 1_000;
 const LATE_MS = [5, 150] as const;
 /** What looks after connections waits as long as the service's idle limit is. */
 const SWEEP = "streamer:sweep";
 const IDLE_MS = 600_000;
-/** From a publication on it is left to its publisher. */
-const GRACE_MS = 1_000;
 const FUNCTION_MS = 30_000;
 
 const config: ServerConfig = JSON.parse(process.argv[2] ?? "");
@@ -38,9 +36,15 @@ const planted = plantedStore(withLeftTold(store), config.plant);
 
 const streamer = createStreamer({
   channels: Object.fromEntries(
-    Object.entries(NAMESPACES).map(([name, { size, ageMs, presence }]) => [
+    Object.entries(namespacesWith(pace.graceMs)).map(([name, { size, ageMs, presence, graceMs }]) => [
       name,
-      { history: { size, ageMs }, presence, subscribe: everyone, publish: everyone },
+      {
+        history: { size, ageMs },
+        presence,
+        live: graceMs === undefined ? false : { graceMs },
+        subscribe: everyone,
+        publish: everyone,
+      },
     ]),
   ),
   store: faultyStore(planted, mischief),
@@ -66,13 +70,14 @@ const gateway = createGateway({
 });
 const connections = new FaultyConnections(gateway, mischief);
 const answer = streamer.app.webSocketHandler({ connections });
-const fanOut = isStreamed(store.history) ? streamer.fanOutHandler({ graceMs: GRACE_MS }) : undefined;
+const fanOut = isStreamed(store.history) ? streamer.fanOutHandler() : undefined;
 
 process.on("message", (message: ToServer) => {
   if (message.type === "chances") mischief.chances = message.chances;
   else if (message.type === "die") mischief.deadly = message.when;
   else if (message.type === "speed") clock.speed = message.speed;
   else if (message.type === "fan out") void finishLeft(message.call, message.event);
+  else if (message.type === "who streams") void tellWhoStreams(message.tenant, message.channel);
   else void publish(streamer, message.publication);
 });
 // Without its parent there is nobody to end it.
@@ -135,6 +140,11 @@ async function finishLeft(call: number, event: TableStreamEvent): Promise<void> 
   const budget = { getRemainingTimeInMillis: () => end - Date.now() };
   const report = await fanOut?.(event, budget).catch(() => undefined);
   tell({ type: "fanned out", call, report });
+}
+
+async function tellWhoStreams(tenant: string, channel: string): Promise<void> {
+  const { user, since } = (await streamer.stream(channel, { tenantId: tenant })) ?? {};
+  tell({ type: "streams", tenant, channel, user, since });
 }
 
 async function publish(to: Streamer, { uid, tenant, channel, key }: ServerPublication): Promise<void> {

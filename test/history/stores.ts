@@ -66,7 +66,8 @@ export async function openBacking(store: StoreName, folder: string): Promise<Ope
     case "memory":
       return { backing: { store }, close: async () => {} };
     case "sqlite":
-      return { backing: { store, path: join(folder, "channels.db") }, close: async () => {} };
+      // A name of its own: what another run has left there is none of this one's.
+      return { backing: { store, path: join(folder, `${randomUUID()}.db`) }, close: async () => {} };
     case "dynamodb": {
       const { endpoint, stop } = await startDynamoDB();
       return { backing: await dynamoDBBacking(endpoint), close: stop };

@@ -1,14 +1,29 @@
 import { FAULT_KINDS } from "./faults.ts";
 import type { Entry } from "./log.ts";
 
+/** What may become of a stream. */
+const STREAMING = [
+  "streams started",
+  "streams ended",
+  "streams ended without their owner",
+  "streams kept for their owner",
+];
+
 /** Counts what has happened in a run. */
 export class Tally {
   readonly counts = new Map<string, number>();
   readonly faults = new Map<string, number>();
   #isDurable = false;
+  /** Ends that members were told of: each of them is told. */
+  readonly #ends = new Set<string>();
 
   take(entry: Entry): void {
     if (entry.kind === "run") this.#isDurable = entry.durable;
+    if (entry.kind === "stream_ended") {
+      const end = `${entry.tenant} ${entry.at}`;
+      if (this.#ends.has(end)) return;
+      this.#ends.add(end);
+    }
     const name = nameOf(entry);
     const times = entry.kind === "finished" ? entry.count : 1;
     if (name !== undefined) this.counts.set(name, this.count(name) + times);
@@ -30,6 +45,7 @@ export class Tally {
       // What is in memory dies with who has left it.
       ["finished for another", this.count("finished for another"), this.#isDurable ? seconds / 15 : 0],
       ["lost, and told", this.count("lost, and told"), seconds / 10],
+      ...STREAMING.map((name): [string, number, number] => [name, this.count(name), seconds / 30]),
       ...FAULT_KINDS.map((kind): [string, number, number] => [
         kind,
         this.faults.get(kind) ?? 0,
@@ -72,6 +88,12 @@ function nameOf(entry: Entry): string | undefined {
       return "lives of the server";
     case "finished":
       return "finished for another";
+    case "streams":
+      return entry.act === "start" && entry.outcome === "done" ? "streams started" : undefined;
+    case "stream_ended":
+      return entry.reason === "ended" ? "streams ended" : "streams ended without their owner";
+    case "back":
+      return entry.kept ? "streams kept for their owner" : undefined;
     case "presence":
       return "presence events";
     case "present":

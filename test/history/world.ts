@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { pollTableStream, type StreamEvent, type StreamPoller } from "../../src/local/index.ts";
 import type { FromServer, ServerConfig, ServerPublication } from "./control.ts";
 import type { Fact } from "./log.ts";
+import { STAGE } from "./namespaces.ts";
 import { Network } from "./network.ts";
 import { PACES, type Pace } from "./pace.ts";
 import { Person, type PersonOptions } from "./person.ts";
@@ -28,7 +29,7 @@ interface Role {
 
 const PEOPLE: readonly Role[] = [
   // Two tabs of one user.
-  { name: "ada1", user: "ada", channels: ALL, rotates: true },
+  { name: "ada1", user: "ada", channels: [...ALL, STAGE], rotates: true },
   {
     name: "ada2",
     user: "ada",
@@ -39,10 +40,11 @@ const PEOPLE: readonly Role[] = [
   { name: "bob", user: "bob", channels: ALL, fewer: [], rotates: false },
   {
     name: "own",
-    channels: ALL,
+    channels: [...ALL, STAGE],
     fewer: ["room:lobby", "tight:feed", "brief:feed", "quiet:news"],
     rotates: true,
   },
+  { name: "star", user: "sue", channels: [STAGE], rotates: true },
   // Where it is silent only the idle limit finds out that somebody has vanished.
   { name: "hermit", user: "hal", channels: [ATTIC], rotates: false },
   { name: "gone", user: "gus", channels: [ATTIC, "room:side"], rotates: false },
@@ -133,6 +135,11 @@ export class World {
     this.log({ kind: "fault", fault });
   }
 
+  /** Who streams: one in each tenant. */
+  get owners(): Person[] {
+    return this.people.filter(({ options }) => options.name === "star");
+  }
+
   get connected(): Person[] {
     return this.here.filter(({ isConnected }) => isConnected);
   }
@@ -158,6 +165,16 @@ export class World {
     if (!this.server.send({ type: "publish", publication })) this.#refused(uid, "UNAVAILABLE", false);
   }
 
+  /** The server has not answered yet what it was to publish. */
+  get waits(): boolean {
+    return this.#asked.size > 0;
+  }
+
+  /** Has the server say who streams. */
+  lookAround(): void {
+    for (const tenant of TENANTS) this.server.send({ type: "who streams", tenant, channel: STAGE });
+  }
+
   async stop(): Promise<void> {
     for (const person of this.people) person.close();
     await this.server.stop();
@@ -172,6 +189,10 @@ export class World {
     if (message.type === "fault") this.fault(message.fault);
     if (message.type === "finished" && message.count > 0)
       this.log({ kind: "finished", count: message.count });
+    if (message.type === "streams") {
+      const { type: _, ...what } = message;
+      this.log({ kind: "live", client: "server", source: "asked", ...what });
+    }
     if (message.type !== "published") return;
     const { uid, position } = message;
     const place = this.#asked.get(uid);
