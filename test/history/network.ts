@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 
 /** How long an end that nobody tells of the other's stays open. */
 const HALF_OPEN_MS = 3_000;
-const MID_FRAME_MS = 500;
+const MID_FRAME_MS = 1_500;
 
 /** A client's socket and the server's, joined. */
 interface Pair {

@@ -16,6 +16,8 @@ export interface Pace {
   readonly thinkMs: readonly [min: number, max: number];
   /** Between two faults. A life of the server is as long as some twenty of them, and longer than a connection's. */
   readonly pauseMs: readonly [min: number, max: number];
+  /** A run counts with so many publications a second, and so many of them handed on. */
+  readonly least: { readonly published: number; readonly handed: number };
 }
 
 /** The client's shortest rotation is 10 s, so no lifetime is shorter. */
@@ -27,6 +29,7 @@ const EMBEDDED: Pace = {
   fewer: false,
   thinkMs: [20, 140],
   pauseMs: [40, 160],
+  least: { published: 10, handed: 30 },
 };
 
 /**
@@ -36,12 +39,13 @@ const EMBEDDED: Pace = {
  */
 const DYNAMODB: Pace = {
   speed: 2,
-  limits: { idleMs: 4_000, lifetimeMs: 13_000 },
-  heartbeatMs: 2_500,
+  limits: { idleMs: 4_000, lifetimeMs: 16_000 },
+  heartbeatMs: 3_000,
   graceMs: 1_500,
   fewer: true,
-  thinkMs: [150, 800],
-  pauseMs: [200, 500],
+  thinkMs: [300, 1_500],
+  pauseMs: [300, 700],
+  least: { published: 5, handed: 12 },
 };
 
 export const PACES: { readonly [Store in StoreName]: Pace } = {

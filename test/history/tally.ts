@@ -1,5 +1,7 @@
 import { FAULT_KINDS } from "./faults.ts";
 import type { Entry } from "./log.ts";
+import { PACES } from "./pace.ts";
+import type { StoreName } from "./stores.ts";
 
 /** What may become of a stream. */
 const STREAMING = [
@@ -14,11 +16,15 @@ export class Tally {
   readonly counts = new Map<string, number>();
   readonly faults = new Map<string, number>();
   #isDurable = false;
+  #least = { published: 1, handed: 1 };
   /** Ends that members were told of: each of them is told. */
   readonly #ends = new Set<string>();
 
   take(entry: Entry): void {
-    if (entry.kind === "run") this.#isDurable = entry.durable;
+    if (entry.kind === "run") {
+      this.#isDurable = entry.durable;
+      this.#least = PACES[entry.store as StoreName].least;
+    }
     if (entry.kind === "stream_ended") {
       const end = `${entry.tenant} ${entry.at}`;
       if (this.#ends.has(end)) return;
@@ -38,8 +44,8 @@ export class Tally {
   tooFew(ms: number): string[] {
     const seconds = ms / 1_000;
     const wanted: [string, number, number][] = [
-      ["published", this.count("published"), seconds * 10],
-      ["handed on", this.count("handed on"), seconds * 30],
+      ["published", this.count("published"), seconds * this.#least.published],
+      ["handed on", this.count("handed on"), seconds * this.#least.handed],
       ["recovered", this.count("recovered"), seconds],
       ["rotated", this.count("rotated"), seconds / 10],
       // What is in memory dies with who has left it.
