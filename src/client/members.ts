@@ -47,7 +47,7 @@ export function liveMembers(
         if (turn !== asked) return;
         users.push(...answer.users);
         page = { after: users.at(-1)?.user };
-        more = answer.more;
+        more = answer.more && answer.users.length > 0;
       }
       answered = turn;
       list.become(users);

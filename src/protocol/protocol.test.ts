@@ -214,7 +214,7 @@ describe("parseRequest", () => {
     expect(refusal(start(LIMITS.streamBytes + 2)).code).toBe("VALIDATION_ERROR");
   });
 
-  it("gives a request or a ProtocolError, whatever comes", () => {
+  it("gives a request or a ProtocolError, whatever comes", { timeout: 30_000 }, () => {
     const json = fc.json({ maxDepth: 4 });
     const near = fc
       .record(

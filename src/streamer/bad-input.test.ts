@@ -116,7 +116,7 @@ describe("bad input is answered with an error, the request's id, and a code of t
           "NOT_FOUND",
         ] as const,
     ),
-    // Whoever is in there may leave, and end what is their own.
+    // Whoever is in there may leave; nobody streams there.
     ...actionsBut("subscribe", "unsubscribe", "heartbeat", "stream_end").map(
       (action) =>
         [`${action} without the right`, request(action, ASKED[action]!("closed:a")), "FORBIDDEN"] as const,

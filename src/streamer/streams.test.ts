@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { OPEN, START, streamerWorld } from "../../test/streamer-world.ts";
 import { LIMITS, utf8Length } from "../protocol/index.ts";
 import { memorySchedule } from "../store/memory/index.ts";
-import { createStreamer, type StreamerOptions } from "./index.ts";
+import { createStreamer, type Rule, type StreamerOptions } from "./index.ts";
 
 const SHOW = "show:ada";
 const LOG = '[null,"show:ada","streams"]';
@@ -144,7 +144,20 @@ describe("a stream", () => {
     for (const action of ["stream_start", "stream_end", "stream"] as const) {
       expect((await ada.ask(action, { channel: "room:a" })).error.code).toBe("NOT_FOUND");
     }
-    expect((await viewer.ask("stream_end", { channel: SHOW })).data).toEqual({});
+  });
+
+  it("is ended by its owner whatever they may by now, and is hidden from who may not publish", async () => {
+    const live = new Set(["ada"]);
+    const publish: Rule = ({ userId }) => live.has(userId ?? "");
+    const { client, told } = await show({ channels: { show: { ...OPEN, publish, live: true } } });
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    const end = async (who: typeof ada) => (await who.ask("stream_end", { channel: SHOW })).error?.code;
+    expect(await end(bob)).toBe("FORBIDDEN");
+    await ada.ask("stream_start", { channel: SHOW });
+    expect(await end(bob)).toBe("FORBIDDEN");
+    live.clear();
+    expect(await end(ada)).toBeUndefined();
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "ended"]);
   });
 
   it("belongs to its tenant", async () => {

@@ -116,9 +116,12 @@ export async function streamEnd(
   session: Session,
   core: Core,
 ): Promise<void> {
-  const { identity } = session;
+  const { identity, budget } = session;
   const channel = core.channels.find(text, identity.tenantId);
   assertLive(channel);
+  const live = await core.streamLog.live(channel.key, budget);
+  // Whether somebody streams is not told to whoever asks; who owns a stream ends it, whatever they may do by now.
+  if (live === undefined || live.user !== identity.userId) await assertMay("publish", identity, channel);
   await endStream(channel.key, "ended", session, core, (live) => {
     assertOwn(live, identity.userId);
     return true;
