@@ -66,6 +66,33 @@ describe("options", () => {
     };
     expect(createStreamer({ channels, store, maxSubscriptions: 1 }).app.routeKeys).toContain("$default");
   });
+
+  it("are described, with what holds where nothing is said", () => {
+    const subscribe = () => true;
+    const schema = z.string();
+    const { namespaces, auth } = createStreamer({
+      channels: { room: { subscribe, schema } },
+      store,
+    }).describe();
+    expect([...namespaces]).toEqual([
+      [
+        "room",
+        {
+          bounds: { size: 100, ageMs: 300_000 },
+          presence: false,
+          live: undefined,
+          subscribe: [subscribe],
+          publish: [],
+          maxBytes: 16_384,
+          maxBlobBytes: 0,
+          rate: undefined,
+          schema,
+          stateSchema: undefined,
+        },
+      ],
+    ]);
+    expect(auth).toBe(false);
+  });
 });
 
 describe("the rules of a namespace", () => {

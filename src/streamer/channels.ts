@@ -71,12 +71,15 @@ export type ChannelsOptions<Data, State> = {
   readonly [Name in keyof State]: NamespaceOptions<unknown, State[Name]>;
 };
 
+/** A namespace's options, read. */
 export interface Namespace {
   /** At-least-once only. */
   readonly bounds: HistoryBounds | undefined;
   readonly presence: boolean;
   readonly live: { readonly graceMs: number } | undefined;
+  /** All of them must let; none: nobody may. */
   readonly subscribe: readonly Rule[];
+  /** Likewise, for clients. */
   readonly publish: readonly Rule[];
   readonly maxBytes: number;
   readonly maxBlobBytes: number;
@@ -84,6 +87,9 @@ export interface Namespace {
   readonly schema: StandardSchemaV1 | undefined;
   readonly stateSchema: StandardSchemaV1 | undefined;
 }
+
+/** What there is to tell of a namespace. */
+export type NamespaceDescription = Omit<Namespace, "rate">;
 
 /** One channel of one tenant. */
 export interface Channel {
@@ -132,8 +138,6 @@ const GRACE_MS = 30_000;
 
 const LIVE_CHECKS = { graceMs: integer(0) };
 
-const nobody: Rule = () => false;
-
 /** Whose a namespace is, whatever a rule says. */
 const OWN_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ["user", ({ userId }, { name }) => userId === name],
@@ -142,7 +146,7 @@ const OWN_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
 
 /** The channels there can be, and who may what in them. */
 export class Channels {
-  readonly #namespaces: ReadonlyMap<string, Namespace>;
+  readonly namespaces: ReadonlyMap<string, Namespace>;
 
   /** @throws {LiftError} INVALID_OPTION */
   constructor(options: { readonly [namespace: string]: NamespaceOptions }, now: () => number) {
@@ -153,7 +157,7 @@ export class Channels {
       const message = wrong === undefined ? "channels names no namespace" : `${wrong} is no namespace`;
       throw new LiftError("INVALID_OPTION", { message });
     }
-    this.#namespaces = new Map(
+    this.namespaces = new Map(
       names.map((name) => [name, readNamespace(name, options[name] as NamespaceOptions, now)]),
     );
   }
@@ -162,22 +166,22 @@ export class Channels {
   find(text: string, tenantId: string | undefined): Channel {
     const name = parseChannel(text);
     if (name === undefined) throw new LiftError("VALIDATION_ERROR", { message: "That is no channel's name" });
-    const namespace = this.#namespaces.get(name.namespace);
+    const namespace = this.namespaces.get(name.namespace);
     if (namespace === undefined) throw new LiftError("NOT_FOUND", { message: "There is no such namespace" });
     return { text, name, key: channelKey(tenantId, text), namespace };
   }
 
   get canBeLive(): boolean {
-    return [...this.#namespaces.values()].some(({ live }) => live !== undefined);
+    return [...this.namespaces.values()].some(({ live }) => live !== undefined);
   }
 
   get haveBlobs(): boolean {
-    return [...this.#namespaces.values()].some(({ maxBlobBytes }) => maxBlobBytes > 0);
+    return [...this.namespaces.values()].some(({ maxBlobBytes }) => maxBlobBytes > 0);
   }
 
   /** That of a channel's key. `undefined`: it is configured no more. */
   namespaceOf(key: string): Namespace | undefined {
-    return this.#namespaces.get(parseChannel(channelOf(key))?.namespace ?? "");
+    return this.namespaces.get(parseChannel(channelOf(key))?.namespace ?? "");
   }
 }
 
@@ -187,7 +191,9 @@ export async function assertMay(
   identity: Identity,
   { name, namespace }: Channel,
 ): Promise<void> {
-  for (const rule of namespace[right]) {
+  const rules = namespace[right];
+  if (rules.length === 0) throw new LiftError("FORBIDDEN");
+  for (const rule of rules) {
     if ((await rule(identity, name)) !== true) throw new LiftError("FORBIDDEN");
   }
 }
@@ -224,7 +230,6 @@ function readNamespace(name: string, options: NamespaceOptions, now: () => numbe
   }
   if (isRecord(history)) checkOptions(history, HISTORY_CHECKS, `${where}history.`);
   if (isRecord(live)) checkOptions(live, LIVE_CHECKS, `${where}live.`);
-  const own = OWN_RULES.get(name);
   return {
     bounds:
       delivery === "at-most-once"
@@ -232,8 +237,8 @@ function readNamespace(name: string, options: NamespaceOptions, now: () => numbe
         : { size: history?.size ?? 100, ageMs: history?.ageMs ?? 5 * 60_000 },
     presence,
     live: live === false ? undefined : { graceMs: live === true ? GRACE_MS : (live.graceMs ?? GRACE_MS) },
-    subscribe: own === undefined ? [options.subscribe ?? nobody] : [own, ...listed(options.subscribe)],
-    publish: [options.publish ?? nobody],
+    subscribe: [...listed(OWN_RULES.get(name)), ...listed(options.subscribe)],
+    publish: listed(options.publish),
     maxBytes,
     maxBlobBytes: options.maxBlobBytes ?? 0,
     rate: options.rate && readRate(`${where}rate`, options.rate, now),

@@ -1,4 +1,4 @@
-export type { Identity, NamespaceOptions, Rule } from "./channels.ts";
+export type { Identity, NamespaceDescription, NamespaceOptions, Rule } from "./channels.ts";
 export type { FanOutHandler, FanOutOptions, FanOutReport, TableStreamEvent } from "./left-behind.ts";
 export type { StreamerOptions } from "./options.ts";
 export type { SchemaTypes } from "./schema-types.ts";
@@ -8,4 +8,5 @@ export {
   type ResumeOptions,
   type ServerOptions,
   type Streamer,
+  type StreamerDescription,
 } from "./streamer.ts";

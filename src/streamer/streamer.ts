@@ -16,7 +16,7 @@ import {
 import type { ScheduledItem, TimeBudget } from "../store/index.ts";
 import { act } from "./act.ts";
 import { whereIs } from "./blobs.ts";
-import { assertLive, assertPresence, type Channel, Channels } from "./channels.ts";
+import { assertLive, assertPresence, type Channel, Channels, type NamespaceDescription } from "./channels.ts";
 import type { Core, Scope } from "./core.ts";
 import { coreOf } from "./core-of.ts";
 import { asLiftError, fromStore } from "./failures.ts";
@@ -56,6 +56,13 @@ export interface ResumeOptions {
   /** Only what was stored before; ms since the epoch. Default: now, which is right where nothing is published yet. */
   readonly storedBefore?: number | undefined;
   readonly context?: TimeBudget | undefined;
+}
+
+/** What a Streamer is made of, for who documents it. */
+export interface StreamerDescription {
+  readonly namespaces: ReadonlyMap<string, NamespaceDescription>;
+  /** Whether clients come with a token, and can send a new one. */
+  readonly auth: boolean;
 }
 
 /**
@@ -179,6 +186,10 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    */
   fanOutHandler(options: FanOutOptions = {}): FanOutHandler {
     return fanOutHandler(this.#core, (context) => this.#scope(context), options);
+  }
+
+  describe(): StreamerDescription {
+    return { namespaces: this.#core.channels.namespaces, auth: this.#auth !== undefined };
   }
 
   #withPresence(channel: string, tenantId: string | undefined): Channel {
