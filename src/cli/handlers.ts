@@ -93,6 +93,6 @@ export function shown(file: string): string {
   return path.startsWith("..") ? file : path;
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return (typeof value === "object" && value !== null) || typeof value === "function";
 }

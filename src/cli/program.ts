@@ -84,7 +84,8 @@ async function loadExport(
   return pickExport(await loadModule(reference, modules), reference, names);
 }
 
-function loadModule(reference: Reference, modules: ProjectModules): Promise<ModuleExports> {
+/** @throws {CliError} FAILED, with the cause, when the module throws */
+export function loadModule(reference: Reference, modules: ProjectModules): Promise<ModuleExports> {
   return modules.load(reference.file).catch((cause: unknown) => {
     throw cannotLoad(reference, cause);
   });

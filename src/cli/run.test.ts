@@ -35,7 +35,7 @@ describe("lift-ws", () => {
   it.each([[["--help"]], [["-h"]], [["help"]]])("%j lists the commands", async (argv) => {
     const { code, stdout } = await lift(...argv);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^ {2}dev .+\n {2}token /m);
+    expect(stdout).toMatch(/^ {2}dev .+\n {2}token .+\n {2}asyncapi /m);
   });
 
   it("without a command lists them too, as a mistake", async () => {
@@ -47,21 +47,27 @@ describe("lift-ws", () => {
     expect(await lift("--version")).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
   });
 
-  it.each(["dev", "token"])("%s --help tells its flags, whatever else is there", async (command) => {
-    const { code, stdout } = await lift(command, "--nonsense", "--help");
-    expect(code).toBe(0);
-    expect(stdout).toContain(`Usage: lift-ws ${command}`);
-    expect(stdout).toMatch(/^ {2}--host <address> +\w/m);
-  });
+  it.each(["dev", "token", "asyncapi"])(
+    "%s --help tells its flags, whatever else is there",
+    async (command) => {
+      const { code, stdout } = await lift(command, "--nonsense", "--help");
+      expect(code).toBe(0);
+      expect(stdout).toContain(`Usage: lift-ws ${command}`);
+      expect(stdout).toMatch(/^ {2}--[\w-]+ <\w+> +\w/m);
+    },
+  );
 
-  it.each(["dev", "token"])("%s has the flags in its help that docs/cli.md has", async (command) => {
-    const docs = await readFile(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
-    const section = docs.split(/^## /m).find((part) => part.startsWith(`lift-ws ${command}\n`)) ?? "";
-    const documented = [...section.matchAll(/^\| `(--[\w-]+.*?)` \|/gm)].map(([, flag]) => flag);
-    const { stdout } = await lift(command, "--help");
-    const helped = [...stdout.matchAll(/^ {2}(--\S+(?: <\w+>)?)/gm)].map(([, flag]) => flag);
-    expect([...documented, "--help"]).toEqual(helped);
-  });
+  it.each(["dev", "token", "asyncapi"])(
+    "%s has the flags in its help that docs/cli.md has",
+    async (command) => {
+      const docs = await readFile(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
+      const section = docs.split(/^## /m).find((part) => part.startsWith(`lift-ws ${command}\n`)) ?? "";
+      const documented = [...section.matchAll(/^\| `(--[\w-]+.*?)` \|/gm)].map(([, flag]) => flag);
+      const { stdout } = await lift(command, "--help");
+      const helped = [...stdout.matchAll(/^ {2}(--\S+(?: <\w+>)?)/gm)].map(([, flag]) => flag);
+      expect([...documented, "--help"]).toEqual(helped);
+    },
+  );
 
   it("marks the flags of dev that are for --lambda only, and those of token that must be there", async () => {
     const marked = async (command: string, mark: string) => {
@@ -118,6 +124,17 @@ describe("lift-ws", () => {
     [["token", "--tenant", "t"], "Say whose token it is: --sub <user>"],
     [["token", "--sub", "u", "--tenant", "t", "x"], 'Unexpected argument "x"'],
     [["token", "--sub", "u", "--tenant", "t", "--expires", "soon"], '"soon" is no duration'],
+    [["asyncapy"], "Unknown command asyncapy; the nearest is asyncapi"],
+    [["asyncapi", "x.js", "--outt", "y"], "Unknown flag --outt; the nearest is --out"],
+    [["asyncapi"], "Say whose document to make: a module"],
+    [["asyncapi", "a.js", "b.js"], 'Unexpected argument "b.js"'],
+    [["asyncapi", "no-such-module.js"], "There is no module no-such-module.js"],
+    [["asyncapi", "package.json"], "package.json is no module"],
+    [["asyncapi", "x.js", "--url", "https://example.com"], "--url takes a ws:// or wss:// URL"],
+    [["asyncapi", "x.js", "--url", "example.com"], "--url takes a ws:// or wss:// URL"],
+    [["asyncapi", "x.js", "--url", "wss://example.com/dev?a=1"], "without a user, a query or a fragment"],
+    [["asyncapi", "x.js", "--url", "wss://ada@example.com/dev"], "without a user, a query or a fragment"],
+    [["asyncapi", "vitest.config.ts", "--env-file", "no.env"], "Can't read the file of --env-file"],
   ])("%j is a mistake, told in one line: %s", async (argv, reason) => {
     const { code, stdout, stderr } = await lift(...argv);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
 import { type Command, helpText, nearest, type Terminal } from "./arguments.ts";
+import { asyncapi } from "./asyncapi.ts";
 import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
 import { logFailure } from "./log.ts";
 import { token } from "./token.ts";
 
-const COMMANDS: readonly Command[] = [dev, token];
+const COMMANDS: readonly Command[] = [dev, token, asyncapi];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 
@@ -54,13 +55,14 @@ function unknown(name: string): CliError {
 }
 
 function overview(): string {
+  const width = Math.max(...COMMANDS.map(({ usage }) => usage.name.length));
   return [
     "Run WebSocket applications for API Gateway and Lambda on your own machine.",
     "",
     "Usage: lift-ws <command> [flags]",
     "",
     "Commands:",
-    ...COMMANDS.map(({ usage }) => `  ${usage.name.padEnd(6)}  ${usage.summary}`),
+    ...COMMANDS.map(({ usage }) => `  ${usage.name.padEnd(width)}  ${usage.summary}`),
     "",
     "lift-ws <command> --help tells more; lift-ws --version tells the version.",
     "",

@@ -1,0 +1,119 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { basename, dirname, extname, join, resolve } from "node:path";
+import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
+import { asyncApiDocument, type DocumentOptions } from "./asyncapi/index.ts";
+import { loadEnvFile, setDefaults, setLambdaEnvironment } from "./environment.ts";
+import { CliError } from "./errors.ts";
+import { parseReference, type Reference } from "./handlers.ts";
+import { type ModuleExports, ProjectModules } from "./modules.ts";
+import { loadModule } from "./program.ts";
+import { pickStreamer } from "./streamers.ts";
+
+/** Where `lift-ws dev` serves an app unless it is told otherwise. */
+const DEFAULT_URL = "ws://127.0.0.1:3001/dev";
+const DEFAULT_REGION = "us-east-1";
+
+const usage = {
+  name: "asyncapi",
+  summary: "Print an AsyncAPI 3 document (JSON) of a Streamer: its messages, with their schemas.",
+  forms: ["<module>[#export] [flags]"],
+  flags: {
+    out: { type: "string", value: "<file>", help: "Write it to a file. Default: print it" },
+    url: { type: "string", value: "<url>", help: `Where clients connect. Default ${DEFAULT_URL}` },
+    "env-file": { type: "string", value: "<file>", help: "Variables to set before anything is loaded" },
+  },
+  notes: [
+    "The module exports what createStreamer made; #export says which, when it exports several.",
+    "It is loaded as dev loads it, and nothing is served.",
+    "Title, version and description are those of the nearest package.json above the module.",
+  ],
+} as const satisfies Usage;
+
+export const asyncapi: Command = { usage, run };
+
+async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const { flags, positionals } = readArguments(usage, argv);
+  const [module, extra] = positionals;
+  if (module === undefined) throw usageError(usage, "Say whose document to make: a module");
+  if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
+  const url = readUrl(flags.url ?? DEFAULT_URL);
+  const reference = parseReference(module, process.cwd());
+  if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
+  const streamer = pickStreamer(await load(reference, module, url), reference);
+  const { document, missing } = asyncApiDocument(streamer.describe(), { ...packageOf(reference), url });
+  const json = `${JSON.stringify(document, null, 2)}\n`;
+  if (flags.out === undefined) terminal.stdout.write(json);
+  else write(flags.out, json);
+  for (const line of missing) terminal.stderr.write(`lift-ws: ${line}\n`);
+  return 0;
+}
+
+function readUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isPlain = url !== undefined && url.href === `${url.protocol}//${url.host}${url.pathname}`;
+  if (isPlain && /^wss?:$/.test(url.protocol)) return url;
+  throw usageError(usage, "--url takes a ws:// or wss:// URL without a user, a query or a fragment");
+}
+
+/** Loads a module that is to serve nothing. */
+async function load(reference: Reference, handler: string, url: URL): Promise<ModuleExports> {
+  const { env } = process;
+  const region = env.AWS_REGION || env.AWS_DEFAULT_REGION || DEFAULT_REGION;
+  // As in a Lambda `start` does nothing.
+  setLambdaEnvironment(env, { endpoint: url.href.replace(/^ws/, "http"), region, handler });
+  // Of what dev sets; nothing is ever checked with it here.
+  setDefaults(env, { LIFT_WS_DEVELOPMENT_SECRET: randomBytes(32).toString("base64url") });
+  const { write } = process.stdout;
+  // What a module prints as it is loaded is no part of the document.
+  process.stdout.write = process.stderr.write.bind(process.stderr);
+  try {
+    return await loadModule(reference, new ProjectModules());
+  } finally {
+    process.stdout.write = write;
+  }
+}
+
+/** By the nearest package.json that has a name. */
+function packageOf({ file }: Reference): Omit<DocumentOptions, "url"> {
+  const folder = dirname(file);
+  const { name, version, description } = nearestManifest(folder);
+  return {
+    title: text(name) ?? basename(file, extname(file)),
+    version: text(version) ?? "0.0.0",
+    description: text(description),
+  };
+}
+
+function nearestManifest(folder: string): Manifest {
+  const manifest = readManifest(folder);
+  const above = dirname(folder);
+  return text(manifest.name) !== undefined || above === folder ? manifest : nearestManifest(above);
+}
+
+interface Manifest {
+  readonly name?: unknown;
+  readonly version?: unknown;
+  readonly description?: unknown;
+}
+
+function readManifest(folder: string): Manifest {
+  try {
+    return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) ?? {};
+  } catch {
+    return {}; // none there, or none that can be read
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" && value !== "" ? value : undefined;
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new CliError("FAILED", `Can't write ${resolve(file)} (${code})`);
+  }
+}

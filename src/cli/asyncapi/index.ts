@@ -1,0 +1,6 @@
+export {
+  type AsyncApiDocument,
+  asyncApiDocument,
+  type Documented,
+  type DocumentOptions,
+} from "./document.ts";

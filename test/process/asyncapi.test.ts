@@ -1,0 +1,322 @@
+// The documents that `lift-ws asyncapi` makes, by the official parser, and against the frames that are really sent.
+import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { z } from "zod";
+import { type AsyncApiDocument, asyncApiDocument } from "../../src/cli/asyncapi/index.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth.ts";
+import { type Action, parseRequest } from "../../src/protocol/index.ts";
+import type { BlobStore } from "../../src/store/index.ts";
+import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
+import { createStreamer, type NamespaceOptions, type Rule } from "../../src/streamer/index.ts";
+import { asyncApiParser } from "../../tools/asyncapi/install.mjs";
+import { Queue } from "../conformance/queue.ts";
+import { codeBlocks } from "../markdown.ts";
+import { parseServerMessage } from "../server-message.ts";
+import { streamerWorld } from "../streamer-world.ts";
+import { Example } from "./example.ts";
+import { pathsIn, replaced, VALUES } from "./json-changes.ts";
+import { Project } from "./project.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const ABOUT = { title: "Chat", version: "1.0.0", url: new URL("wss://chat.example.com/prod") };
+const blobs: BlobStore = {
+  upload: async (key) => ({ url: `https://example.com/${key}`, headers: { "content-type": "image/png" } }),
+  download: async (key) => `https://example.com/${key}`,
+};
+const everyone: Rule = () => true;
+
+let parser: Awaited<ReturnType<typeof asyncApiParser>>;
+
+beforeAll(async () => {
+  parser = await asyncApiParser();
+});
+
+let project: Project | undefined;
+
+afterEach(async () => {
+  await project?.remove();
+  project = undefined;
+});
+
+function documentOf(channels: { [name: string]: NamespaceOptions }): AsyncApiDocument {
+  const streamer = createStreamer({
+    channels,
+    auth: webSocketAuth({ validateToken: async () => ({ userId: "ada" }) }),
+    store: memoryChannelStore(),
+    connectionStore: memoryConnectionStore(),
+    schedule: memorySchedule(),
+    blobs,
+  });
+  return asyncApiDocument(streamer.describe(), ABOUT).document;
+}
+
+const EVERYTHING = {
+  subscribe: everyone,
+  publish: everyone,
+  presence: true,
+  live: true,
+  maxBlobBytes: 1_000,
+};
+
+/** With all that a document can have. */
+function everyKind(): AsyncApiDocument {
+  const Comment = z.object({
+    text: z.string(),
+    get replies() {
+      return z.array(Comment);
+    },
+  });
+  return documentOf({
+    room: { ...EVERYTHING, schema: Comment, stateSchema: z.object({ root: Comment }).meta({ id: "Thread" }) },
+    cursor: { ...EVERYTHING, delivery: "at-most-once", schema: z.string().transform(Number) },
+    stream: EVERYTHING,
+    user: {},
+    log: {},
+  });
+}
+
+describe("the official parser", () => {
+  it("has nothing against a document with everything that there can be", async () => {
+    expect(await parser.errorsIn(everyKind())).toEqual([]);
+  });
+
+  it("has nothing against one where clients may do nothing", async () => {
+    expect(await parser.errorsIn(documentOf({ room: {} }))).toEqual([]);
+  });
+
+  it("finds a broken document out", async () => {
+    const { channels, operations, components, ...rest } = everyKind();
+    const { Position: _, ...schemas } = components.schemas;
+    const broken = {
+      ...rest,
+      channels,
+      operations: { ...operations, "room.publish": { ...operations["room.publish"], action: "publish" } },
+      components: { ...components, schemas },
+    };
+    const errors = await parser.errorsIn(broken);
+    expect(errors).toContainEqual(expect.stringMatching(/^operations\/room\.publish\/action: /));
+    expect(errors).toContainEqual(expect.stringContaining("'#/components/schemas/Position' does not exist"));
+  });
+});
+
+describe("lift-ws asyncapi", () => {
+  it("makes the document of examples/streamer, which the official parser takes", async () => {
+    project = await Project.create({});
+    const tables = { CONNECTIONS_TABLE: "c", SCHEDULE_TABLE: "s", MESSAGES_TABLE: "m", MEMBERS_TABLE: "p" };
+    const lounge = join(ROOT, "examples/streamer/lambda/lounge.ts");
+    const lift = project.run(["asyncapi", lounge], tables);
+    expect(await lift.exited).toBe(0);
+    const document = JSON.parse(lift.output);
+    expect(Object.keys(document.channels)).toEqual(expect.arrayContaining(["webSocket", "room"]));
+    expect(document.info.title).toBe("lift-ws");
+    expect(await parser.errorsIn(document)).toEqual([]);
+  });
+
+  it("makes that of a module of TypeScript, as docs/asyncapi.md shows it", async () => {
+    const blocks = codeBlocks(readFileSync(join(ROOT, "docs/asyncapi.md"), "utf8"));
+    const code = (info: string) => blocks.find((block) => block.info === info)?.code ?? "";
+    project = await Project.create({
+      "chat.mts": code("ts run"),
+      "package.json": JSON.stringify({ name: "chat", version: "2.0.0", description: "We talk." }),
+    });
+    await project.install("zod");
+    const argv = ["chat.mts", "--url", "wss://chat.example.com/prod", "--out", "asyncapi.json"];
+    const lift = project.run(["asyncapi", ...argv]);
+    expect({ code: await lift.exited, output: lift.output }).toEqual({ code: 0, output: "" });
+    const document = JSON.parse(await readFile(join(project.directory, "asyncapi.json"), "utf8"));
+    expect(document).toMatchObject(JSON.parse(code("json")));
+    expect(document.info).toMatchObject({ title: "chat", version: "2.0.0" });
+    expect(document.info.description).toMatch(/^We talk\.\n\nClients speak/);
+    expect(await parser.errorsIn(document)).toEqual([]);
+  });
+
+  it("keeps what a module prints out of the document, and says what it does not know", async () => {
+    project = await Project.create({
+      "app.mjs": `import { createStreamer } from "lift-ws/streamer";
+        import { memoryChannelStore } from "lift-ws/store/memory";
+        console.log("loaded", process.env.NAME);
+        const schema = { "~standard": { version: 1, vendor: "acme", validate: (value) => ({ value }) } };
+        export const chat = createStreamer({ channels: { room: { schema } }, store: memoryChannelStore() });
+        setInterval(() => {}, 1000);`,
+      ".env": "NAME=ada\n",
+    });
+    const lift = project.run(["asyncapi", "app.mjs", "--env-file", ".env", "--out", "x.json"]);
+    expect(await lift.exited).toBe(0);
+    expect(lift.output.split("\n")).toEqual([
+      "loaded ada",
+      "lift-ws: room.published is any JSON: acme gives no JSON Schema",
+      "lift-ws: room.data is any JSON: acme gives no JSON Schema",
+      "",
+    ]);
+  });
+
+  it.each([
+    [
+      ["app.mjs"],
+      2,
+      /^lift-ws: app\.mjs exports no Streamer; it exports one: export what createStreamer made\n$/,
+    ],
+    [["broken.mjs"], 1, /^lift-ws: broken\.mjs can't be loaded:\n.*no such luck/s],
+    [["chat.mjs", "--out", "no/where.json"], 1, /^lift-ws: Can't write \S+\/no\/where\.json \(ENOENT\)\n$/],
+  ])("%j ends with %i, and says why", async (argv, code, told) => {
+    project = await Project.create({
+      "app.mjs": "export const one = 1;",
+      "broken.mjs": 'throw new Error("no such luck");',
+      "chat.mjs": `import { createStreamer } from "lift-ws/streamer";
+        import { memoryChannelStore } from "lift-ws/store/memory";
+        export default createStreamer({ channels: { room: {} }, store: memoryChannelStore() });`,
+    });
+    const lift = project.run(["asyncapi", ...argv]);
+    expect(await lift.exited).toBe(code);
+    expect(lift.output).toMatch(told);
+  });
+});
+
+/** Where a document's messages have their schemas, by what they are for. */
+function pointers(document: AsyncApiDocument, kind: (key: string) => boolean): string[] {
+  const channels = Object.entries(document.channels) as [string, { messages: object }][];
+  return channels.flatMap(([channel, { messages }]) =>
+    Object.keys(messages)
+      .filter(kind)
+      .map((key) => `#/channels/${channel}/messages/${key}/payload`),
+  );
+}
+
+const isRequest = (key: string) => !key.includes(".") && key !== "error";
+
+describe("the schemas of requests", () => {
+  const document = documentOf({ room: EVERYTHING, stream: EVERYTHING });
+  const requests = pointers(document, isRequest);
+  const examples = examplesIn("## Client to server");
+
+  it("take the examples of PROTOCOL.md", () => {
+    const takes = parser.checkerOf(document);
+    expect(examples.length).toBeGreaterThan(10);
+    for (const example of examples) expect([example, takes(requests, example)]).toEqual([example, true]);
+  });
+
+  it("take what is read, and nothing else, whatever is changed in an example", () => {
+    const takes = parser.checkerOf(document);
+    const verdicts = { true: 0, false: 0 };
+    const others: unknown[] = [];
+    for (const example of examples) {
+      for (const path of pathsIn(example)) {
+        for (const value of VALUES) {
+          const changed = replaced(example, path, value);
+          const isRead = isDone(() => parseRequest(JSON.stringify(changed)));
+          if (takes(requests, changed) !== isRead) others.push([changed, isRead]);
+          verdicts[`${isRead}`]++;
+        }
+      }
+    }
+    // Read as one that is missing; a document need not tell.
+    expect(others).toEqual([[expect.objectContaining({ action: "heartbeat", payload: null }), true]]);
+    expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(1_000);
+  });
+});
+
+it("the schemas of what servers send take the examples of PROTOCOL.md, and without a field what is read without it", () => {
+  const document = documentOf({ room: EVERYTHING, stream: EVERYTHING });
+  const sent = pointers(document, (key) => !isRequest(key));
+  const takes = parser.checkerOf(document);
+  const examples = examplesIn("## Server to client");
+  const verdicts = { true: 0, false: 0 };
+  for (const example of examples) {
+    expect([example, takes(sent, example)]).toEqual([example, true]);
+    for (const path of pathsIn(example)) {
+      const changed = replaced(example, path, undefined);
+      const isRead = isDone(() => parseServerMessage(JSON.stringify(changed)) ?? fail());
+      expect([changed, takes(sent, changed)]).toEqual([changed, isRead]);
+      verdicts[`${isRead}`]++;
+    }
+  }
+  expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(10);
+});
+
+it("every frame of an application is as its document says, and every kind of frame comes", async () => {
+  const auth = webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) });
+  const line = z.object({ text: z.string().min(1), mentions: z.array(z.string()).default([]) });
+  const channels = { room: { ...EVERYTHING, schema: line, stateSchema: z.boolean() }, stream: EVERYTHING };
+  const world = streamerWorld({ channels, middleware: [], auth, blobs, schedule: memorySchedule() });
+  const { document } = asyncApiDocument(world.streamer.describe(), ABOUT);
+  const takes = parser.checkerOf(document);
+  const seen = new Set<string>();
+  const person = async (name: string) => {
+    const { send } = await world.client(name, { token: name });
+    return async (action: Action, rest: object) => {
+      const request = { id: `${name}-${action}`, action, ...rest };
+      const frames = await send(request);
+      expect([request, takes(pointers(document, isRequest), request)]).toEqual([request, true]);
+      expect(frames).toContainEqual(expect.objectContaining({ request_id: request.id }));
+      for (const frame of frames) {
+        const key = frame.request_id === request.id ? `${action}.response` : `${frame.type}.event`;
+        const its = pointers(document, (one) => one === key);
+        expect([key, frame, takes(its, frame)]).toEqual([key, frame, true]);
+        seen.add(key);
+      }
+    };
+  };
+  const ada = await person("ada");
+  const room = { channel: "room:a" };
+  await ada("publish", { payload: { ...room, data: { text: "hi" }, key: "k" } });
+  await ada("subscribe", { payload: { channels: [{ ...room, recent: 5, state: true }] } });
+  await ada("publish", { payload: { ...room, data: { text: "hi", mentions: ["bob"] } } });
+  await ada("set_presence", { payload: { ...room, state: false } });
+  await ada("presence", { payload: room });
+  await ada("history", { payload: { ...room, before: 2 } });
+  await ada("stream_start", { payload: { ...room, data: { title: "Bread" } } });
+  await ada("stream", { payload: room });
+  world.later(2_000);
+  const bob = await person("bob");
+  await bob("subscribe", { payload: { channels: [{ ...room, recent: 5 }] } });
+  await ada("stream_end", { payload: room });
+  await ada("heartbeat", { payload: { positions: { "room:a": { epoch: "other", offset: 1 } } } });
+  await ada("heartbeat", {});
+  await ada("upload", { payload: { ...room, bytes: 10 } });
+  await ada("download", { payload: { ...room, blob: "2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e" } });
+  await ada("refresh", { payload: { token: "ada" } });
+  await ada("message", { type: "stream", data: { channel: "stream:a" } });
+  await ada("message", { type: "presence", data: { channel: "room:a", state: true } });
+  await ada("unsubscribe", { payload: { channels: ["room:a"] } });
+  // That of a connection's end is not asked for.
+  const expected = pointers(document, (key) => key.includes(".") && key !== "error.event");
+  expect(seen).toEqual(new Set(expected.map((pointer) => pointer.split("/")[4])));
+});
+
+it("the example of docs/asyncapi.md runs, and refuses what its document does", async () => {
+  const example = await Example.start("docs/asyncapi.md");
+  onTestFinished(() => example.end());
+  const socket = await example.connect("ann");
+  const messages = new Queue<string>();
+  socket.addEventListener("message", ({ data }) => messages.push(data));
+  const publish = (text: string) => {
+    const payload = { channel: "room:lobby", data: { text } };
+    socket.send(JSON.stringify({ id: text, action: "publish", payload }));
+  };
+  publish("");
+  expect(JSON.parse(await messages.next())).toMatchObject({ error: { code: "VALIDATION_ERROR" } });
+  publish("hi");
+  expect(JSON.parse(await messages.next())).toMatchObject({ type: "response", request_id: "hi" });
+  socket.close();
+});
+
+function examplesIn(heading: string): { readonly type?: string }[] {
+  const [, rest = ""] = readFileSync(join(ROOT, "PROTOCOL.md"), "utf8").split(`\n${heading}\n`);
+  const chapter = rest.split(/\n## /)[0] ?? "";
+  return [...chapter.matchAll(/^Example: `(.+)`$/gm)].map(([, example = ""]) => JSON.parse(example));
+}
+
+function isDone(act: () => unknown): boolean {
+  try {
+    act();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function fail(): never {
+  throw new Error("Its type is not known");
+}
