@@ -1,4 +1,3 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   existsSync,
@@ -20,6 +19,8 @@ import { blobCases } from "../../../test/blobs.cases.ts";
 import { type FileBlobStore, type FileBlobStoreOptions, fileBlobStore } from "./index.ts";
 
 const GOOD_FOR_MS = 60_000;
+/** Longer than anything takes here, on a machine that is busy. */
+const SOON = { interval: 5, timeout: 4_000 };
 const PNG = { bytes: 3, contentType: "image/png" };
 
 function temporaryFolder() {
@@ -65,11 +66,11 @@ describe("fileBlobStore", () => {
       `Content-Length: ${bytes}`,
     ];
     socket.write(`${head.join("\r\n")}\r\n\r\na`);
-    await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(1), { interval: 5 });
+    await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(1), SOON);
     return socket;
   };
 
-  const isEmpty = () => vi.waitFor(() => expect(readdirSync(folder)).toEqual([]), { interval: 5 });
+  const isEmpty = () => vi.waitFor(() => expect(readdirSync(folder)).toEqual([]), SOON);
 
   it("listens on loopback alone, and touches no disk before it is asked", async () => {
     expect(existsSync(folder)).toBe(false);
@@ -128,7 +129,7 @@ describe("fileBlobStore", () => {
       headers: { "content-type": PNG.contentType, "content-length": 100_000 },
     });
     put.write("x".repeat(50_000));
-    await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(2), { interval: 5 });
+    await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(2), SOON);
     const get = async () => (await fetch(await store.download("a", GOOD_FOR_MS))).text();
     expect(await get()).toBe("abc");
     put.end("x".repeat(50_000));
@@ -153,32 +154,6 @@ describe("fileBlobStore", () => {
     for (const name of ["old.unfinished", "note.txt"]) utimesSync(join(folder, name), hourAgo, hourAgo);
     await store.download("a", GOOD_FOR_MS);
     expect(readdirSync(folder).sort()).toEqual(["new.unfinished", "note.txt"]);
-  });
-
-  it("keeps no process alive, and leaves nothing unfinished when one ends", async () => {
-    const script = `
-      import { request } from "node:http";
-      import { readdirSync } from "node:fs";
-      import { fileBlobStore } from "./src/store/files/index.ts";
-      const folder = ${JSON.stringify(folder)};
-      const store = fileBlobStore({ folder });
-      const { url } = await store.upload("a", { bytes: 3, contentType: "image/png" }, 60_000);
-      if (process.argv[1] === "upload") {
-        const headers = { "content-type": "image/png", "content-length": 3 };
-        request(url, { method: "PUT", headers }).on("error", () => {}).write("a");
-        while (readdirSync(folder).length === 0) await new Promise(setImmediate);
-        process.exit(7);
-      }`;
-    for (const [how, code] of [
-      ["end", 0],
-      ["upload", 7],
-    ] as const) {
-      const child = spawn(process.execPath, ["--input-type=module-typescript", "--eval", script, how], {
-        stdio: "inherit",
-      });
-      expect(await once(child, "exit")).toEqual([code, null]);
-      expect(readdirSync(folder)).toEqual([]);
-    }
   });
 
   it("answers any request that it has not signed with a refusal, and no file", async () => {
@@ -214,7 +189,6 @@ describe("fileBlobStore", () => {
           secret,
         ),
         fc.webPath(),
-        fc.webUrl(),
       )
       .map((text) => `/${text.replaceAll("?", "")}`);
     const query = fc.oneof(
