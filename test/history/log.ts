@@ -54,7 +54,13 @@ export type Fact =
   | { readonly kind: "connected" | "reconnecting" | "rotated"; readonly client: string }
   // Publications.
   | ({ readonly kind: "asked"; readonly uid: string; readonly by: string } & Place)
-  | ({ readonly kind: "accepted"; readonly uid: string; readonly position: Position } & Place)
+  | ({
+      readonly kind: "accepted";
+      readonly uid: string;
+      readonly position: Position;
+      /** It is larger than a frame. */
+      readonly inParts?: boolean;
+    } & Place)
   /** `mayBeStored`: the answer leaves it open. */
   | { readonly kind: "refused"; readonly uid: string; readonly code: string; readonly mayBeStored: boolean }
   // On the wire.

@@ -16,6 +16,8 @@ export interface Pace {
   readonly thinkMs: readonly [min: number, max: number];
   /** Between two faults. A life of the server is as long as some twenty of them, and longer than a connection's. */
   readonly pauseMs: readonly [min: number, max: number];
+  /** The chance that a publication is larger than a frame. */
+  readonly inParts: number;
   /** A run counts with so many publications a second, and so many of them handed on. */
   readonly least: { readonly published: number; readonly handed: number };
 }
@@ -28,6 +30,7 @@ const EMBEDDED: Pace = {
   graceMs: 1_000,
   fewer: false,
   thinkMs: [20, 140],
+  inParts: 0.02,
   pauseMs: [40, 160],
   least: { published: 10, handed: 30 },
 };
@@ -44,6 +47,7 @@ const DYNAMODB: Pace = {
   graceMs: 1_500,
   fewer: true,
   thinkMs: [300, 1_500],
+  inParts: 0.04,
   pauseMs: [300, 700],
   least: { published: 5, handed: 12 },
 };

@@ -35,7 +35,9 @@ const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "OUTCOME_UNKN
 const LOOK_MS = 20;
 const BACK_MS = 5_000;
 
-const FILLER = "x".repeat(3_000);
+/** Some messages are larger than others, and a few larger than a frame. */
+const LARGER_BYTES = [0, 3_000] as const;
+const IN_PARTS_BYTES = [33_000, 80_000] as const;
 
 interface Listening {
   readonly subscription: Subscription;
@@ -168,14 +170,16 @@ export class Person {
     const uid = `${this.client}#${number}`;
     const place = { tenant, channel };
     this.#log({ kind: "asked", uid, by: this.client, ...place });
-    const filler = this.#random.chance(0.1) ? FILLER.slice(this.#random.integer(0, FILLER.length)) : "";
+    const inParts = this.#random.chance(this.options.pace.inParts);
+    const larger = this.#random.chance(0.1) ? this.#random.integer(...LARGER_BYTES) : 0;
+    const filler = "x".repeat(inParts ? this.#random.integer(...IN_PARTS_BYTES) : larger);
     try {
       const data = { uid, ...place, filler };
       const { position } = await this.#client.publish(channel, data, {
         key: `${name}#${number}`,
         signal: this.#gone.signal,
       });
-      this.#log({ kind: "accepted", uid, position: position!, ...place });
+      this.#log({ kind: "accepted", uid, inParts, position: position!, ...place });
     } catch (error) {
       const code = error instanceof ClientError ? error.code : "";
       this.#log({ kind: "refused", uid, code, mayBeStored: UNCERTAIN.includes(code) });

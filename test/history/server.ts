@@ -44,6 +44,7 @@ const streamer = createStreamer({
         live: graceMs === undefined ? false : { graceMs },
         subscribe: everyone,
         publish: everyone,
+        maxBytes: 98_304,
       },
     ]),
   ),

@@ -11,6 +11,8 @@ const STREAMING = [
   "streams kept for their owner",
 ];
 
+const IN_PARTS = "published in parts";
+
 /** Counts what has happened in a run. */
 export class Tally {
   readonly counts = new Map<string, number>();
@@ -30,6 +32,9 @@ export class Tally {
       if (this.#ends.has(end)) return;
       this.#ends.add(end);
     }
+    if (entry.kind === "accepted" && entry.inParts) {
+      this.counts.set(IN_PARTS, this.count(IN_PARTS) + 1);
+    }
     const name = nameOf(entry);
     const times = entry.kind === "finished" ? entry.count : 1;
     if (name !== undefined) this.counts.set(name, this.count(name) + times);
@@ -46,6 +51,7 @@ export class Tally {
     const wanted: [string, number, number][] = [
       ["published", this.count("published"), seconds * this.#least.published],
       ["handed on", this.count("handed on"), seconds * this.#least.handed],
+      [IN_PARTS, this.count(IN_PARTS), seconds / 10],
       ["recovered", this.count("recovered"), seconds],
       ["rotated", this.count("rotated"), seconds / 10],
       // What is in memory dies with who has left it.
