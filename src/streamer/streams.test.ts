@@ -269,6 +269,27 @@ describe("an owner", () => {
     expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
+  it.each([
+    ["they left", 1],
+    ["somebody met the stream, too", 2],
+  ])(
+    "is looked for by who meets the stream next, though the schedule failed when %s",
+    async (_when, times) => {
+      const { client, seconds, told, schedule, watch } = await show();
+      const ada = await client("ada-1", { user: "ada" });
+      await ada.ask("stream_start", { channel: SHOW });
+      await watch("early");
+      const put = vi.spyOn(schedule, "put");
+      for (let n = 0; n < times; n++) put.mockRejectedValueOnce(new Error("The store has failed"));
+      expect(await ada.leave()).toMatchObject({ statusCode: 503 });
+      const late = await client("late");
+      for (let n = 1; n < times; n++) await late.ask("subscribe", { channels: [{ channel: SHOW }] });
+      await late.ask("subscribe", { channels: [{ channel: SHOW }] });
+      await seconds(30);
+      expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    },
+  );
+
   it("has the whole grace time, whenever a process has met the stream", async () => {
     const { client, seconds, told, watch } = await show();
     const ada = await client("ada-1", { user: "ada" });

@@ -48,7 +48,7 @@ export class Streams {
   async release(key: string, connectionId: string, budget: TimeBudget | undefined): Promise<void> {
     const owners = partKey(key, "owners");
     const left = await fromStore(this.#store.members.remove(owners, connectionId, budget));
-    if (left !== undefined) await this.#lookLater(key, budget);
+    if (left !== undefined) await this.#orForget(key, this.#lookLater(key, budget));
   }
 
   /**
@@ -61,7 +61,10 @@ export class Streams {
     // One that is forgotten is looked after once more.
     if (this.#met.size >= MET_MAX) this.#met.clear();
     this.#met.set(key, since);
-    if (!(await this.#isThere(key, user))) await this.#lookLater(key, budget);
+    const see = async () => {
+      if (!(await this.#isThere(key, user))) await this.#lookLater(key, budget);
+    };
+    await this.#orForget(key, see());
   }
 
   /** Ends a stream whose owner has not come back. */
@@ -69,6 +72,16 @@ export class Streams {
     const live = await core.streamLog.live(key, tick);
     if (live === undefined || (await this.#isThere(key, live.user))) return;
     await endStream(key, "owner_left", scope, core, (now) => now.since === live.since);
+  }
+
+  /** What has failed is seen to by who meets the stream next. */
+  async #orForget(key: string, work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      this.#met.delete(key);
+      throw error;
+    }
   }
 
   async #isThere(key: string, userId: string): Promise<boolean> {
