@@ -1,6 +1,6 @@
 // @ts-check
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { capture } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 
@@ -11,14 +11,18 @@ const FUNCTIONS = ["connect", "disconnect", "router", "fanout", "tick"];
 /** What every bundle is made with: the examples', and those that the bench compares them with. */
 const FLAGS = {
   bundle: true,
+  // What is imported later is in files of its own: in one file it would be loaded with the rest.
+  splitting: true,
   minify: true,
   format: /** @type {const} */ ("esm"),
   platform: /** @type {const} */ ("node"),
   target: "node22",
   // The packages' ES modules: of them, what nobody calls is left out.
   mainFields: ["module", "main"],
-  // The packages that are CommonJS still call `require`.
-  banner: { js: 'import{createRequire as r}from"node:module";const require=r(import.meta.url);' },
+  // The packages that are CommonJS still call `require`. No minified name is as long as that of what makes it.
+  banner: {
+    js: 'import{createRequire as makeRequire}from"node:module";const require=makeRequire(import.meta.url);',
+  },
   outExtension: { ".js": ".mjs" },
   sourcemap: /** @type {const} */ ("external"),
   legalComments: /** @type {const} */ ("none"),
@@ -56,7 +60,8 @@ export async function bundleExample(root, example, target) {
 }
 
 /**
- * Makes one function's folder, `index.mjs` in it, and the source map beside the folder, as it is not uploaded.
+ * Makes one function's folder, `index.mjs` in it and what that imports; the source maps in a folder beside it, as they
+ * are not uploaded.
  * @param {string} entry a file
  * @param {string} folder emptied first
  * @returns {Promise<Bundle>}
@@ -69,11 +74,14 @@ export async function bundle(entry, folder) {
     entryPoints: { index: entry },
     outdir: folder,
   });
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
+  const maps = `${folder}.maps`;
+  for (const made of [folder, maps]) {
+    rmSync(made, { recursive: true, force: true });
+    mkdirSync(made, { recursive: true });
+  }
   for (const { path, contents } of outputFiles) {
     const isMap = path.endsWith(".map");
-    writeFileSync(isMap ? join(dirname(folder), `${basename(folder)}.mjs.map`) : path, contents);
+    writeFileSync(isMap ? join(maps, basename(path)) : path, contents);
   }
   return sizes(metafile);
 }
