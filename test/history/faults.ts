@@ -22,7 +22,6 @@ const USUAL: Chances = {
 
 /** For a moment, much. */
 const MUCH = 0.4;
-const MOMENT_MS = [100, 400] as const;
 const STALL_MS = [100, 900] as const;
 const AWAY_MS = [100, 1_500] as const;
 /** What is to go wrong by chance gets so long. */
@@ -92,9 +91,9 @@ function some(fault: (person: Person, random: Random) => void): Fault {
 }
 
 function much(chance: keyof Chances): Fault {
-  return async ({ server }, random) => {
+  return async ({ server, pace }, random) => {
     server.chances = { ...USUAL, [chance]: MUCH };
-    await sleep(random.between(...MOMENT_MS));
+    await sleep(random.between(...pace.momentMs));
     server.chances = USUAL;
   };
 }

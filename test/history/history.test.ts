@@ -9,11 +9,15 @@ import { openBacking, STORES } from "./stores.ts";
 const SEED = 20_260_101;
 const SECONDS = 15;
 
-it.concurrent.each(STORES)("keeps what is promised of channels, whatever goes wrong: %s", async (store) => {
-  const folder = await mkdtemp(join(tmpdir(), "lift-ws-history-"));
-  const { backing, close } = await openBacking(store, folder);
-  const { violations, tally } = await run({ seed: SEED, seconds: SECONDS, backing, folder }).finally(close);
-  expect(violations).toEqual([]);
-  expect(tally.tooFew(SECONDS * 1_000 - CALM_MS - SETTLE_MS)).toEqual([]);
-  await rm(folder, { recursive: true });
-});
+it.concurrent.each(STORES)(
+  "keeps what is promised of channels, whatever goes wrong: %s",
+  async (store) => {
+    const folder = await mkdtemp(join(tmpdir(), "lift-ws-history-"));
+    const { backing, close } = await openBacking(store, folder);
+    const { violations, tally } = await run({ seed: SEED, seconds: SECONDS, backing, folder }).finally(close);
+    expect(violations).toEqual([]);
+    expect(tally.tooFew(SECONDS * 1_000 - CALM_MS - SETTLE_MS)).toEqual([]);
+    await rm(folder, { recursive: true });
+  },
+  180_000,
+);

@@ -18,8 +18,10 @@ export interface Pace {
   readonly pauseMs: readonly [min: number, max: number];
   /** The chance that a publication is larger than a frame. */
   readonly inParts: number;
-  /** A run counts with so many publications a second, and so many of them handed on. */
-  readonly least: { readonly published: number; readonly handed: number };
+  /** In which much of one kind goes wrong. */
+  readonly momentMs: readonly [min: number, max: number];
+  /** A run counts with so many publications a second, so many of them handed on, and so many faults of each kind. */
+  readonly least: { readonly published: number; readonly handed: number; readonly faults: number };
 }
 
 /** The client's shortest rotation is 10 s, so no lifetime is shorter. */
@@ -32,7 +34,8 @@ const EMBEDDED: Pace = {
   thinkMs: [20, 140],
   inParts: 0.02,
   pauseMs: [40, 160],
-  least: { published: 10, handed: 30 },
+  momentMs: [100, 400],
+  least: { published: 10, handed: 30, faults: 1 / 15 },
 };
 
 /**
@@ -48,8 +51,9 @@ const DYNAMODB: Pace = {
   fewer: true,
   thinkMs: [300, 1_500],
   inParts: 0.04,
-  pauseMs: [300, 700],
-  least: { published: 5, handed: 12 },
+  pauseMs: [200, 500],
+  momentMs: [300, 800],
+  least: { published: 5, handed: 12, faults: 1 / 25 },
 };
 
 export const PACES: { readonly [Store in StoreName]: Pace } = {

@@ -18,7 +18,7 @@ export class Tally {
   readonly counts = new Map<string, number>();
   readonly faults = new Map<string, number>();
   #isDurable = false;
-  #least = { published: 1, handed: 1 };
+  #least = { published: 1, handed: 1, faults: 1 };
   /** Ends that members were told of: each of them is told. */
   readonly #ends = new Set<string>();
 
@@ -55,13 +55,21 @@ export class Tally {
       ["recovered", this.count("recovered"), seconds],
       ["rotated", this.count("rotated"), seconds / 10],
       // What is in memory dies with who has left it.
-      ["finished for another", this.count("finished for another"), this.#isDurable ? seconds / 15 : 0],
+      [
+        "finished for another",
+        this.count("finished for another"),
+        this.#isDurable ? seconds * this.#least.faults : 0,
+      ],
       ["lost, and told", this.count("lost, and told"), seconds / 10],
-      ...STREAMING.map((name): [string, number, number] => [name, this.count(name), seconds / 30]),
+      ...STREAMING.map((name): [string, number, number] => [
+        name,
+        this.count(name),
+        (seconds * this.#least.faults) / 2,
+      ]),
       ...FAULT_KINDS.map((kind): [string, number, number] => [
         kind,
         this.faults.get(kind) ?? 0,
-        seconds / 15,
+        seconds * this.#least.faults,
       ]),
     ];
     return wanted.flatMap(([name, count, wish]) => {
