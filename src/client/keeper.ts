@@ -28,6 +28,7 @@ export class Keeper {
   readonly #credentials: Credentials;
   #session: Session | undefined;
   #events!: KeeperEvents;
+  /** Of the next heartbeat; `undefined`: one is under way. */
   #beat: Timer | undefined;
   #refresh: Timer | undefined;
 
@@ -53,8 +54,9 @@ export class Keeper {
   /** Something makes doubtful that the socket lives: asks now. */
   check(): void {
     const session = this.#session;
-    if (session === undefined || this.#settings.clock.now() - session.heardAt < FRESH_MS) return;
-    this.#beat?.cancel();
+    if (session === undefined || this.#beat === undefined) return;
+    if (this.#settings.clock.now() - session.heardAt < FRESH_MS) return;
+    this.#beat.cancel();
     void this.#heartbeat(session);
   }
 
@@ -64,6 +66,7 @@ export class Keeper {
   }
 
   async #heartbeat(session: Session): Promise<void> {
+    this.#beat = undefined;
     const frames = this.#events.positions();
     const payloads = frames.length === 0 ? [{}] : frames.map((positions) => ({ positions }));
     await Promise.all(payloads.map((payload) => this.#ask(session, payload)));

@@ -223,6 +223,21 @@ describe("staying", () => {
     expect(server.actions).toEqual(["heartbeat"]);
   });
 
+  it("asks once when several things make it doubtful at the same time, and goes on with one heartbeat", async () => {
+    const world = new EventTarget();
+    vi.stubGlobal("addEventListener", world.addEventListener.bind(world));
+    const { client, clock, server } = await connected();
+    await clock.pass(MINUTE);
+    for (let times = 0; times < 3; times++) world.dispatchEvent(new Event("online"));
+    await clock.pass(10);
+    expect(server.actions).toEqual(["heartbeat"]);
+    await clock.pass(5 * MINUTE);
+    expect(server.actions).toEqual(["heartbeat", "heartbeat"]);
+    client.disconnect();
+    await clock.pass(10);
+    expect(clock.pending).toBe(0);
+  });
+
   it("refreshes its token on the socket before it expires", async () => {
     const tokens: string[] = [];
     const { client, clock, server } = setup({
