@@ -7,7 +7,7 @@ import { checkInteger, type Settings } from "./options.ts";
 import { type RepairEvents, repair } from "./repair.ts";
 import type { Requests } from "./requests.ts";
 import { Roster, type RosterEvents } from "./roster.ts";
-import { connectionClosed, type PushedMessage, type Session } from "./session.ts";
+import { connectionClosed, type PushedMessage, type Session, written } from "./session.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
 import type { Patience } from "./waiting.ts";
 
@@ -34,7 +34,7 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
     return this.#link.session;
   }
 
-  /** @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION */
+  /** @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION, NOT_JSON */
   subscribe(name: string, options: SubscribeOptions = {}): OpenSubscription {
     check(name, options);
     const { recent = 0, state, signal } = options;
@@ -59,7 +59,9 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
     return subscription;
   }
 
+  /** @throws {ClientError} NOT_JSON */
   setPresence(name: string, state: Json | undefined, patience?: Patience): Promise<unknown> {
+    written({ state });
     this.wanted.get(name)?.show(state);
     return this.#requests.within(patience, async (session, signal) => {
       const channel = this.wanted.get(name);
@@ -161,10 +163,11 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
   }
 }
 
-function check(name: string, { recent = 0, bufferSize = 1 }: SubscribeOptions): void {
+function check(name: string, { recent = 0, bufferSize = 1, state }: SubscribeOptions): void {
   checkChannel(name);
   checkInteger("recent", recent, 0, CLIENT_LIMITS.messages);
   checkInteger("bufferSize", bufferSize, 1);
+  written({ state });
 }
 
 /** @throws {ClientError} INVALID_CHANNEL */

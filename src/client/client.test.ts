@@ -302,6 +302,18 @@ describe("what a user shows", () => {
     expect(server.states.get("ada")).toBe("good");
   });
 
+  it("is refused where it is no JSON, and keeps no channel from coming back", async () => {
+    const { client, clock, server } = await joined();
+    const notJson = { code: "NOT_JSON", retry: false };
+    await expect(client.setPresence("room:a", 1n as never)).rejects.toMatchObject(notJson);
+    expect(() => client.subscribe("room:a", { state: 1n as never })).toThrow(
+      expect.objectContaining(notJson),
+    );
+    server.opened[0]!.cut();
+    await clock.pass(1_000);
+    expect(server.opened[1]!.channels).toEqual(new Set(["room:a"]));
+  });
+
   it("is refused by the server where the user is not", async () => {
     const { client, clock } = await joined();
     const refused = expect(client.setPresence("room:b", "here")).rejects.toMatchObject({ code: "FORBIDDEN" });

@@ -61,7 +61,7 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
   connect(): void;
   /** Subscriptions and the outbox stay, for the next `connect`; other requests reject. */
   disconnect(): void;
-  /** Works before `connect` as well. @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION */
+  /** Works before `connect` as well. @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION, NOT_JSON */
   subscribe<Channel extends ChannelIn<Types>>(
     channel: Channel,
     options?: SubscribeOptions<

@@ -3,7 +3,7 @@ import { checkChannel } from "./channels.ts";
 import { ClientError } from "./errors.ts";
 import type { Settings } from "./options.ts";
 import type { Requests } from "./requests.ts";
-import { tooLarge } from "./session.ts";
+import { notJson, tooLarge, written } from "./session.ts";
 import { type Patience, within } from "./waiting.ts";
 
 /**
@@ -191,22 +191,13 @@ export class Outbox {
 
 /** As it is now, whatever the application does with it until it is sent. @throws {ClientError} NOT_JSON, TOO_LARGE */
 function itemOf({ sentAt, ...given }: OutboxItem): Item {
-  let frame: string;
-  try {
-    frame = JSON.stringify({ action: "publish", payload: given });
-  } catch (cause) {
-    throw notJson(cause);
-  }
+  const frame = written({ action: "publish", payload: given });
   const { payload } = JSON.parse(frame);
   if (payload.data === undefined) throw notJson();
   // 24 for the id.
   const bytes = utf8Length(frame) + 24;
   if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
   return { ...payload, bytes, ...(sentAt && { sentAt }) };
-}
-
-function notJson(cause?: unknown): ClientError {
-  return new ClientError("NOT_JSON", "That is no JSON", { cause });
 }
 
 /** Not `randomUUID`, which pages that came by plain HTTP do not have. */

@@ -101,14 +101,14 @@ export class Session {
     return this.#ending.signal;
   }
 
-  /** @throws {ClientError} the server's; TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, or the signal's reason */
+  /** @throws {ClientError} the server's; TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, NOT_JSON, or the signal's reason */
   async request<A extends Action>(
     action: A,
     payload: Payload<A>,
     options: RequestOptions = {},
   ): Promise<Results[A]> {
     const id = `${++this.#requests}`;
-    const frame = JSON.stringify({ id, action, payload });
+    const frame = written({ id, action, payload });
     const bytes = utf8Length(frame);
     if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
     // What a response holds is the server's word, given in PROTOCOL.md by action.
@@ -188,4 +188,17 @@ export function connectFailed(cause?: unknown): ClientError {
 
 export function tooLarge(): ClientError {
   return new ClientError("TOO_LARGE", `The message is over ${CLIENT_LIMITS.frameBytes} bytes`);
+}
+
+/** @throws {ClientError} NOT_JSON */
+export function written(value: object): string {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    throw notJson(cause);
+  }
+}
+
+export function notJson(cause?: unknown): ClientError {
+  return new ClientError("NOT_JSON", "That is no JSON", { cause });
 }
