@@ -302,6 +302,25 @@ describe("what a user shows", () => {
     expect(server.states.get("ada")).toBe("good");
   });
 
+  it("is what it was where the server refuses another, also with the next socket", async () => {
+    const { client, clock, server } = await joined();
+    const before = client.setPresence("room:a", "here");
+    await clock.pass(10);
+    await before;
+    server.intercept = ({ payload }) =>
+      JSON.stringify(payload).includes("bad") ? "VALIDATION_ERROR" : undefined;
+    const refused = ["bad", "as bad"].map((state) =>
+      expect(client.setPresence("room:a", state)).rejects.toMatchObject({ code: "VALIDATION_ERROR" }),
+    );
+    await clock.pass(10);
+    await Promise.all(refused);
+    server.opened[0]!.cut();
+    await clock.pass(1_000);
+    expect(server.requests.at(-1)).toMatchObject({
+      payload: { channels: [{ channel: "room:a", state: "here" }] },
+    });
+  });
+
   it("is refused where it is no JSON, and keeps no channel from coming back", async () => {
     const { client, clock, server } = await joined();
     const notJson = { code: "NOT_JSON", retry: false };

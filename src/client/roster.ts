@@ -1,4 +1,4 @@
-import type { ChannelRequest, Position, Refused, Subscribed } from "../protocol/index.ts";
+import type { ChannelRequest, Json, Position, Refused, Subscribed } from "../protocol/index.ts";
 import { delayOf } from "./backoff.ts";
 import type { Channel } from "./channel.ts";
 import type { Timer } from "./clock.ts";
@@ -18,7 +18,8 @@ export interface RosterEvents {
 interface Entry {
   readonly channel: Channel;
   phase: "joining" | "in" | "leaving";
-  /** What the channel's user shows of themself, by its count, as far as the server has taken it. */
+  /** What the channel's user shows of themself, and its count, as far as the server has taken it. */
+  state: Json | undefined;
   shows: number;
   /** What the server is asked of it, one after the other. */
   turn: Promise<unknown>;
@@ -70,16 +71,24 @@ export class Roster {
     const { name } = channel;
     const entry = this.#entries.get(name);
     if (entry === undefined) throw notTaken();
-    entry.turn = entry.turn
+    const turn = entry.turn
       .catch(() => {})
       .then(async () => {
         if (this.#entries.get(name)?.channel !== channel) throw notTaken();
         const { state, shows } = channel;
         if (entry.shows === shows) return;
-        await this.#session.request("set_presence", { channel: name, state });
-        entry.shows = shows;
+        try {
+          await this.#session.request("set_presence", { channel: name, state });
+        } catch (error) {
+          // The next session would have the channel refused for it.
+          const isLast = channel.shows === shows && entry.turn === turn;
+          if (isLast && !(error as ClientError).retry) channel.state = entry.state;
+          throw error;
+        }
+        Object.assign(entry, { state, shows });
       });
-    await entry.turn;
+    entry.turn = turn;
+    await turn;
   }
 
   stop(): void {
@@ -91,8 +100,9 @@ export class Roster {
     const positions = channels.map((channel) => channel.asking());
     const asking = this.#session.request("subscribe", { channels: channels.map(requestOf) });
     const entries = channels.map((channel) => {
-      const shows = channel.state === undefined ? 0 : channel.shows;
-      const entry: Entry = { channel, phase: "joining", shows, turn: asking };
+      const { state } = channel;
+      const shows = state === undefined ? 0 : channel.shows;
+      const entry: Entry = { channel, phase: "joining", state, shows, turn: asking };
       this.#entries.set(channel.name, entry);
       return entry;
     });
