@@ -292,6 +292,16 @@ describe("the outbox", () => {
     ]);
   });
 
+  it("is kept also where what was kept can't be read, as is said", async () => {
+    const kept = storage();
+    const load = () => JSON.parse("{");
+    const { client, clock, errors } = setup({ outboxStorage: { ...kept.port, load } });
+    void client.publish("room:a", 1, { key: "k1" });
+    await clock.pass(10);
+    expect(errors).toMatchObject([{ code: "STORAGE_FAILED", cause: expect.any(SyntaxError) }]);
+    expect(kept.items()).toEqual([{ channel: "room:a", data: 1, key: "k1" }]);
+  });
+
   it("goes on without a storage that fails, and says so", async () => {
     const fails = () => Promise.reject(new Error("full"));
     const { client, clock, errors } = setup({ outboxStorage: { load: fails, save: fails } });

@@ -154,6 +154,8 @@ export class Outbox {
   }
 
   async #load(storage: OutboxStorage): Promise<void> {
+    // Until then nobody can be told of a failure.
+    await undefined;
     try {
       for (const item of await storage.load()) {
         // Nobody waits for it any more who could be told.
