@@ -131,7 +131,8 @@ function clientOf(settings: Settings): Client {
     get state() {
       return link.state;
     },
-    onState: (listener) => link.states.on(listener),
+    // When a listener before this one has changed it, that was told first.
+    onState: (listener) => link.states.on((state) => void (state === link.state && listener(state))),
     onError: (listener) => errors.on(listener),
     connect: () => link.connect(),
     disconnect: () => link.disconnect(),

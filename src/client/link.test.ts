@@ -82,6 +82,18 @@ describe("connecting", () => {
 });
 
 describe("coming back", () => {
+  it("tells everybody last of the state it is in, also when one of them has changed it", async () => {
+    const { client, clock, server, statuses } = await connected();
+    const after: string[] = [];
+    client.onState(({ status }) => {
+      if (status === "reconnecting") client.disconnect();
+    });
+    client.onState(({ status }) => after.push(status));
+    server.opened[0]!.cut();
+    await clock.pass(10);
+    expect([statuses.slice(-2), after]).toEqual([["reconnecting", "idle"], ["idle"]]);
+  });
+
   it("waits a random part of a doubled and capped time, and says when it tries", async () => {
     const { client, clock, server } = await connected({ reconnectBaseMs: 100, reconnectMaxMs: 1_000 });
     server.upgrade = () => false;
