@@ -64,6 +64,27 @@ describe("subscribing", () => {
     expect(asked(all, "subscribe")).toHaveLength(1);
   });
 
+  it("gives a second subscription its own past also when it takes long to come back, or it is connected later", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1, 2, 3);
+    listen(all, "room:a");
+    await all.clock.pass(10);
+    all.server.upgrade = () => false;
+    all.server.opened[0]!.cut();
+    await all.clock.pass(10);
+    const [second, left] = [1, 2].map(() => listen(all, "room:a", { recent: 2 }));
+    await all.clock.pass(20_000);
+    left!.subscription.unsubscribe();
+    all.client.disconnect();
+    all.server.upgrade = () => true;
+    await all.clock.pass(10);
+    all.client.connect();
+    await all.clock.pass(10);
+    expect([second!.told, left!.told]).toEqual([["recovered", 2, 3], []]);
+    expect(all.errors).toMatchObject([{ code: "CONNECT_FAILED" }]);
+    expect(asked(all, "history")).toHaveLength(1);
+  });
+
   it("is ready when its past has been handed on, and in a channel without a history at once", async () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);

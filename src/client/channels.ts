@@ -1,4 +1,11 @@
-import { CLIENT_LIMITS, type Json, type Position, parseChannel, type Subscribed } from "../protocol/index.ts";
+import {
+  type ChannelMessage,
+  CLIENT_LIMITS,
+  type Json,
+  type Position,
+  parseChannel,
+  type Subscribed,
+} from "../protocol/index.ts";
 import { Channel } from "./channel.ts";
 import { ClientError } from "./errors.ts";
 import { frames } from "./frames.ts";
@@ -139,14 +146,20 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
 
   /** A second subscription's past: the first one's has been asked for with the channel. */
   async #past(channel: Channel, subscription: OpenSubscription, limit: number): Promise<void> {
+    // Without a connection it waits, as the subscription does.
+    const ending = new AbortController();
+    subscription.ready.catch(() => ending.abort());
+    let past: readonly ChannelMessage[] = [];
     try {
-      if (channel.sequence.position === undefined) return subscription.begin([]);
-      const { messages } = await this.#requests.ask("history", { channel: channel.name, limit });
-      subscription.begin(messages);
+      if (channel.sequence.position !== undefined) {
+        const asked = { channel: channel.name, limit };
+        const sending = { signal: ending.signal, orIdle: true };
+        past = (await this.#requests.again(sending, (session) => session.request("history", asked))).messages;
+      }
     } catch (error) {
       if (!subscription.ended) this.#error(error as ClientError);
-      subscription.begin([]);
     }
+    subscription.begin(past);
   }
 
   /** What is wanted has changed. What changes at the same time goes in one frame. */

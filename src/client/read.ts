@@ -37,9 +37,6 @@ export function read(data: unknown): ServerMessage | undefined {
 
 function fits(value: unknown, shape: string | Shape): boolean {
   if (typeof shape === "string") return typeof value === shape;
-  return isObject(value) && Object.entries(shape).every(([field, kind]) => fits(value[field], kind));
-}
-
-function isObject(value: unknown): value is { readonly [field: string]: unknown } {
-  return typeof value === "object" && value !== null;
+  if (!(value instanceof Object)) return false;
+  return Object.entries(shape).every(([field, kind]) => fits(value[field as keyof typeof value], kind));
 }
