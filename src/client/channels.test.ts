@@ -132,6 +132,20 @@ describe("subscribing", () => {
     expect([first.told, second.told, third.told]).toEqual([[], [], [1]]);
   });
 
+  it("leaves what was not answered and is not wanted any more, as the server may have taken it", async () => {
+    const all = await connected();
+    all.server.faults.drop = 1;
+    const { subscription } = listen(all, "room:a");
+    await all.clock.pass(10);
+    subscription.unsubscribe();
+    all.server.faults.drop = 0;
+    await all.clock.pass(20_000);
+    expect(asked(all, "unsubscribe")).toEqual([{ channels: ["room:a"] }]);
+    listen(all, "room:a");
+    await all.clock.pass(10);
+    expect(asked(all, "subscribe")).toHaveLength(2);
+  });
+
   it("does not say that it leaves when it comes back at once", async () => {
     const all = await connected();
     listen(all, "room:a").subscription.unsubscribe();

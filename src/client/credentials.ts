@@ -17,8 +17,8 @@ export class Credentials {
   async url(signal: AbortSignal): Promise<string> {
     const { url, getTicket } = this.#settings;
     const address = new URL(url);
-    const value = await (getTicket === undefined ? this.token(signal) : this.#ask(getTicket, signal));
-    if (value !== undefined) address.searchParams.set(getTicket === undefined ? "token" : "ticket", value);
+    const value = await (getTicket ? this.#ask(getTicket, signal) : this.token(signal));
+    if (value !== undefined) address.searchParams.set(getTicket ? "ticket" : "token", value);
     return address.href;
   }
 

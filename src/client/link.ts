@@ -192,7 +192,7 @@ export class Link {
   /** A session has ended, or did not open: what next? */
   #failed(error: ClientError): void {
     const { getToken, getTicket } = this.#settings;
-    if (!error.retry || (error.code === "TOKEN_EXPIRED" && (getToken ?? getTicket) === undefined)) {
+    if (!error.retry || (error.code === "TOKEN_EXPIRED" && !getToken && !getTicket)) {
       this.#stop();
       this.#become({ status: "closed", error });
     } else if (this.#current !== undefined) {

@@ -130,10 +130,13 @@ export class Roster {
     }
   }
 
-  #notJoined({ channel }: Entry, error: ClientError): void {
+  #notJoined(entry: Entry, error: ClientError): void {
+    const { channel } = entry;
     channel.sequence.doubt();
     if (this.#stopped) return;
-    this.#entries.delete(channel.name);
+    if (channel.subscriptions.size > 0) this.#entries.delete(channel.name);
+    // The server may have taken it all the same: it is left.
+    else entry.phase = "in";
     if (error.retry) this.#retryLater();
     else this.#events.refused(channel, error);
   }
@@ -170,7 +173,7 @@ export class Roster {
 }
 
 function notTaken(): ClientError {
-  return new ClientError("INTERNAL_ERROR", "No answer for this channel", { retry: true });
+  return new ClientError("INTERNAL_ERROR", "No answer", { retry: true });
 }
 
 function requestOf({ name, sequence, recent, state, taken }: Channel): Unwritten<ChannelRequest> {
