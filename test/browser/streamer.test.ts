@@ -291,6 +291,14 @@ describe("a live stream", () => {
     await ada.getByText("Your sketch, in #lobby", { exact: true }).waitFor();
   });
 
+  it("is begun with a connection alone", async () => {
+    const ada = await enter("Ada");
+    await cut(ada);
+    await ada.locator("#go-live:disabled").waitFor();
+    await mend(ada);
+    await goLive(ada);
+  });
+
   it("ends when its owner does not come back", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");

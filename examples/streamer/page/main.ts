@@ -44,8 +44,12 @@ async function enter(getToken: GetToken): Promise<void> {
     lost: () => {
       for (const one of rooms.values()) one.leave();
       stage.lost();
+      show();
     },
-    back: () => stage.back(),
+    back: () => {
+      stage.back();
+      show();
+    },
   });
   client.onError((error) => {
     if (error.code !== "CONNECT_FAILED" && error.code !== "TOKEN_FAILED") complain(error.message);
