@@ -303,6 +303,23 @@ describe("an owner", () => {
     expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
+  it("is not waited for longer because others' streams are asked for, however many", async () => {
+    const { client, seconds, told, viewer } = await show();
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    await ada.ask("stream_start", { channel: SHOW });
+    const others = Array.from({ length: 1_001 }, (_, n) => `show:${n}`);
+    for (const channel of others) await bob.ask("stream_start", { channel });
+    const askAll = async () => {
+      for (const channel of [SHOW, ...others]) await viewer.ask("stream", { channel });
+    };
+    await askAll();
+    await ada.leave();
+    await seconds(25);
+    await askAll();
+    await seconds(5);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
   it("is the one who was looked for: the stream of who comes next is not ended", async () => {
     const { client, later, told, streamer, store } = await show();
     const ada = await client("ada-1", { user: "ada" });

@@ -12,8 +12,16 @@ import { assertRate } from "./rates.ts";
 /** The kind of the items that look whether a stream has its owner back. The last that was put stands. */
 export const OWNER_LEFT = "streamer:stream.left";
 
-/** Streams that a process remembers to have met. */
+/** Streams that a process remembers to have met, before it forgets those that it has not met for so long, in ms. */
 const MET_MAX = 1_000;
+const MET_MS = 60 * 60_000;
+
+/** A stream that a process has seen to. */
+interface Met {
+  readonly since: number;
+  /** When it was met last. */
+  readonly at: number;
+}
 
 /** Looks after the owners of streams. Their connections are members of a channel beside the streamed one. */
 export class Streams {
@@ -21,8 +29,8 @@ export class Streams {
   readonly #schedule: Schedule | undefined;
   readonly #channels: Channels;
   readonly #now: () => number;
-  /** The streams that this process knows of: since when, by channel. */
-  readonly #met = new Map<string, number>();
+  /** The streams that this process knows of, by channel, the one met last at the end. */
+  readonly #met = new Map<string, Met>();
 
   constructor(store: ChannelStore, schedule: Schedule | undefined, channels: Channels, now: () => number) {
     this.#store = store;
@@ -57,14 +65,24 @@ export class Streams {
    * @throws {LiftError} STORE_FAILED
    */
   async meet(key: string, { user, since }: LiveStream, budget: TimeBudget | undefined): Promise<void> {
-    if (this.#met.get(key) === since) return;
-    // One that is forgotten is looked after once more.
-    if (this.#met.size >= MET_MAX) this.#met.clear();
-    this.#met.set(key, since);
+    const isKnown = this.#met.get(key)?.since === since;
+    const now = this.#now();
+    this.#met.delete(key);
+    this.#met.set(key, { since, at: now });
+    if (isKnown) return;
+    this.#forget(now);
     const see = async () => {
       if (!(await this.#isThere(key, user))) await this.#lookLater(key, budget);
     };
     await this.#orForget(key, see());
+  }
+
+  /** One that is forgotten is looked for once more, which puts its end off: not one that is asked for all the time. */
+  #forget(now: number): void {
+    for (const [key, { at }] of this.#met) {
+      if (this.#met.size <= MET_MAX || at > now - MET_MS) return;
+      this.#met.delete(key);
+    }
   }
 
   /** Ends a stream whose owner has not come back. */
