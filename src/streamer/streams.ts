@@ -52,11 +52,14 @@ export class Streams {
     await fromStore(members.add(partKey(key, "owners"), member, budget));
   }
 
-  /** A connection has left a channel, maybe as its owner's. @throws {LiftError} STORE_FAILED */
+  /** A connection of an owner's has left the channel. @throws {LiftError} STORE_FAILED */
   async release(key: string, connectionId: string, budget: TimeBudget | undefined): Promise<void> {
     const owners = partKey(key, "owners");
+    // Before it is out, as nobody would look where this is broken off behind that.
+    await this.#lookLater(key, budget);
     const left = await fromStore(this.#store.members.remove(owners, connectionId, budget));
-    if (left !== undefined) await this.#orForget(key, this.#lookLater(key, budget));
+    // And behind it, as without a grace time somebody may have looked in between.
+    if (left !== undefined) await this.#lookLater(key, budget);
   }
 
   /**
@@ -71,10 +74,13 @@ export class Streams {
     this.#met.set(key, { since, at: now });
     if (isKnown) return;
     this.#forget(now);
-    const see = async () => {
+    try {
       if (!(await this.#isThere(key, user))) await this.#lookLater(key, budget);
-    };
-    await this.#orForget(key, see());
+    } catch (error) {
+      // Who meets it next sees to it.
+      this.#met.delete(key);
+      throw error;
+    }
   }
 
   /** One that is forgotten is looked for once more, which puts its end off: not one that is asked for all the time. */
@@ -90,16 +96,6 @@ export class Streams {
     const live = await core.streamLog.live(key, tick);
     if (live === undefined || (await this.#isThere(key, live.user))) return;
     await endStream(key, "owner_left", scope, core, (now) => now.since === live.since);
-  }
-
-  /** What has failed is seen to by who meets the stream next. */
-  async #orForget(key: string, work: Promise<void>): Promise<void> {
-    try {
-      await work;
-    } catch (error) {
-      this.#met.delete(key);
-      throw error;
-    }
   }
 
   async #isThere(key: string, userId: string): Promise<boolean> {

@@ -13,7 +13,7 @@ import { assertMay, type Channel } from "./channels.ts";
 import type { Core, Session } from "./core.ts";
 import { allFromStore, errorBody, fromStore } from "./failures.ts";
 import { readAfter, readPage } from "./history.ts";
-import { channelKey, partOf } from "./keys.ts";
+import { channelKey, partKey, partOf } from "./keys.ts";
 import { channelMessages, Space } from "./messages.ts";
 import { assertRate } from "./rates.ts";
 import { takeState } from "./schemas.ts";
@@ -71,11 +71,17 @@ export async function unsubscribe(
   const isLive = (key: string) => core.channels.namespaceOf(key)?.live !== undefined;
   // Also of a namespace that is configured no more: whoever is in it must get out.
   const keys = channels.map((text) => channelKey(session.identity.tenantId, text));
-  const remove = async (key: string) => {
-    if (isLive(key)) await core.streams.release(key, connectionId, budget);
-    return fromStore(core.store.members.remove(key, connectionId, budget));
+  const leave = async () => {
+    const held = keys.some(isLive)
+      ? await allFromStore(core.store.members.channelsOf(connectionId, budget))
+      : [];
+    const remove = async (key: string) => {
+      if (held.includes(partKey(key, "owners"))) await core.streams.release(key, connectionId, budget);
+      return fromStore(core.store.members.remove(key, connectionId, budget));
+    };
+    return Promise.allSettled(keys.map(remove));
   };
-  const removed = await core.turns.take(connectionId, () => Promise.allSettled(keys.map(remove)));
+  const removed = await core.turns.take(connectionId, leave);
   const failed = removed.find((one) => one.status === "rejected");
   const announced = removed.map(async (one, at) => {
     const left = one.status === "fulfilled" ? one.value : undefined;
