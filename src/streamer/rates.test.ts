@@ -51,6 +51,11 @@ describe("the rate of a namespace", () => {
     expect((await publish(ada)).data.position.offset).toBe(3);
   });
 
+  it("is counted here where the limiter is undefined", async () => {
+    const { client } = world({ ...TWO, limiter: undefined } as Rate);
+    expect(await letThrough(await client("ada-1", { user: "ada" }))).toBe(2);
+  });
+
   it("is a user's of a tenant, whatever connections they have, and nobody else's", async () => {
     const { client } = world(TWO);
     const ada = await client("ada-1", { user: "ada", tenant: "acme" });

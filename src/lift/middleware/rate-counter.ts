@@ -57,7 +57,9 @@ export class RateCounter {
       });
     }
     this.#scope = scope;
-    this.#limiter = "limiter" in rate ? rate.limiter : new MemoryLimiter(rate.limit, rate.windowMs, now);
+    const { limiter, limit, windowMs } = rate as Partial<MemoryRate & StoredRate>;
+    // One that is there, and undefined, is none.
+    this.#limiter = limiter ?? new MemoryLimiter(limit as number, windowMs as number, now);
     this.#open = (rate.onStoreFailure ?? onStoreFailure) === "open";
   }
 
