@@ -58,7 +58,12 @@ async function part(
   core: Core,
 ): Promise<void> {
   const whole = await core.parts.join(payload, id, session);
-  if (whole !== undefined) await act(whole, session, core);
+  if (whole === undefined) return;
+  // Such a route stands in for Streamer's own, with what it checks: parts must not lead around it.
+  if (core.hasRoute(whole.action)) {
+    throw new LiftError("TOO_LARGE", { status: 413, message: "The action's message comes in one frame" });
+  }
+  await act(whole, session, core);
 }
 
 /** As the first clients speak. */

@@ -22,7 +22,10 @@ interface Ground {
 }
 
 /** @throws {LiftError} INVALID_OPTION */
-export function coreOf(ground: Ground, rest: Pick<Core, "blobs" | "maxSubscriptions" | "refresh">): Core {
+export function coreOf(
+  ground: Ground,
+  rest: Pick<Core, "blobs" | "maxSubscriptions" | "hasRoute" | "refresh">,
+): Core {
   const { channels, store, schedule, now, heartbeatMs } = ground;
   if (channels.canBeLive && schedule === undefined) throw invalid("channels that are live need a schedule");
   if (channels.haveBlobs && rest.blobs === undefined) throw invalid("channels with maxBlobBytes need blobs");

@@ -26,6 +26,8 @@ export interface Core {
   readonly viewers: Viewers;
   readonly parts: Parts;
   readonly maxSubscriptions: number;
+  /** Whether the application has a route of its own for an action. */
+  readonly hasRoute: (action: string) => boolean;
   /** ms since the epoch. */
   readonly now: () => number;
   /** By a new token, where there is authentication. */

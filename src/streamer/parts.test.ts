@@ -114,6 +114,18 @@ describe("a message in parts is answered with an error", () => {
     expect(await failing(message)).toEqual(error("VALIDATION_ERROR"));
   });
 
+  it("when the application has a route of its own for it, which takes one frame", async () => {
+    const { streamer, client } = streamerWorld({ channels: { room: OPEN } });
+    streamer.app.webSocket("publish", () => {});
+    const ada = await client("ada-1");
+    const texts = ['{"id":"m1","action":"publish",', `"payload":{"channel":"${ROOM}","data":1}}`];
+    for (const [index, text] of texts.entries()) {
+      await ada.send({ id: "m1", action: "part", payload: { message: 1, index, count: 2, text } });
+    }
+    expect(ada.received()).toEqual([error("TOO_LARGE")]);
+    expect((await streamer.history(ROOM)).messages).toEqual([]);
+  });
+
   it("when it has another id than its parts", async () => {
     const message = JSON.stringify({ id: "other", ...publishing("x".repeat(40_000)) });
     expect(await failing(message)).toEqual(error("VALIDATION_ERROR"));

@@ -85,7 +85,12 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     const { logger = jsonLogger(), now = Date.now } = lift;
     this.#core = coreOf(
       { store, schedule: lift.schedule, now, heartbeatMs, channels: new Channels(channels, now) },
-      { blobs, maxSubscriptions, refresh: auth?.refresh },
+      {
+        blobs,
+        maxSubscriptions,
+        hasRoute: (action) => this.app.routeKeys.includes(action),
+        refresh: auth?.refresh,
+      },
     );
     this.#auth = auth;
     this.#logger = logger;
