@@ -179,6 +179,15 @@ describe("parseRequest", () => {
     expect(refusal(publish(60_000)).code).toBe("VALIDATION_ERROR");
   });
 
+  it("refuses a channel that is asked for twice", () => {
+    expect(
+      refusal(subscribe({ channel: "room:a" }, { channel: "room:b" }, { channel: "room:a" })),
+    ).toMatchObject({
+      code: "VALIDATION_ERROR",
+      message: "payload.channels must name each channel once",
+    });
+  });
+
   it("takes a state of as many bytes as it may have, and no more", () => {
     const set = (bytes: number) =>
       request({ action: "set_presence", payload: { channel: "room:a", state: "é".repeat((bytes - 2) / 2) } });

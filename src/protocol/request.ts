@@ -1,7 +1,7 @@
 import { channel, parseChannel } from "./channel.ts";
 import { ProtocolError } from "./codes.ts";
 import { LIMITS } from "./limits.ts";
-import type { Action, LegacyMessage, Payloads, Request } from "./messages.ts";
+import type { Action, ChannelRequest, LegacyMessage, Payloads, Request } from "./messages.ts";
 import {
   boolean,
   integer,
@@ -46,19 +46,21 @@ const part = object({
   text: wellFormed(text(1, LIMITS.clientFrameBytes)),
 });
 
+const subscriptions = list(
+  object({ channel, position: optional(position), recent: optional(integer(0, LIMITS.messages)), state }),
+  1,
+  LIMITS.channels,
+);
+
+/** Each once: what is told of one that comes twice would be told twice, to everyone there. */
+const channels: Reader<ChannelRequest[]> = (value, path) => {
+  const asked = subscriptions(value, path);
+  if (new Set(asked.map((one) => one.channel)).size === asked.length) return asked;
+  throw new Misfit(path, "must name each channel once");
+};
+
 const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads[Name]> } = {
-  subscribe: object({
-    channels: list(
-      object({
-        channel,
-        position: optional(position),
-        recent: optional(integer(0, LIMITS.messages)),
-        state,
-      }),
-      1,
-      LIMITS.channels,
-    ),
-  }),
+  subscribe: object({ channels }),
   unsubscribe: object({ channels: list(channel, 1, LIMITS.channels) }),
   publish: object({
     channel,

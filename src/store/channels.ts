@@ -217,7 +217,8 @@ export type Joined = "opened" | "kept" | "closed" | { readonly whole: string };
  *
  * - Of however many that come at once, exactly one resolves to the whole.
  * - A part that comes twice is there once, also while its message is whole already.
- * - What was not put together is dropped by the store, at the latest with the connection's next message or an hour later.
+ * - What was not put together is dropped when it is given up, with the connection's next message, or with parts that come
+ *   later, whoever's.
  */
 export interface MessageParts {
   /** @param now ms since the epoch */
