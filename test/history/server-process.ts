@@ -91,7 +91,10 @@ export class ServerProcess {
 
   /** @returns whether there is a process that could have been told */
   send(message: ToServer): boolean {
-    return this.#child?.connected === true && this.#child.send(message, () => {});
+    if (this.#child?.connected !== true) return false;
+    // What that answers is whether more can be taken at once: with a backlog it is sent as well.
+    this.#child.send(message, () => {});
+    return true;
   }
 
   /** Calls the function of the messages' stream, in the next process if there is none. */
