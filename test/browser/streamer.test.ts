@@ -247,18 +247,18 @@ describe("a live stream", () => {
     await goLive(ada);
     await badge(grace, "Live");
     await grace.getByText("Ada’s sketch", { exact: true }).waitFor();
-    await watching(ada, "2 watching");
-    await watching(grace, "2 watching");
+    await watching(ada, "1 watching");
+    await watching(grace, "1 watching");
     await moves(grace);
     expect(await grace.getByRole("button", { name: "Go live" }).isVisible()).toBe(false);
 
     const late = await enter("Radia");
     await badge(late, "Live");
-    for (const page of [ada, grace, late]) await watching(page, "3 watching");
+    for (const page of [ada, grace, late]) await watching(page, "2 watching");
     await moves(late);
     await late.getByRole("button", { name: "ideas" }).click();
     await late.getByText("Ada’s sketch").waitFor({ state: "hidden" });
-    for (const page of [ada, grace]) await watching(page, "2 watching");
+    for (const page of [ada, grace]) await watching(page, "1 watching");
     await grace.close();
     await watching(ada, "Only you");
 

@@ -219,9 +219,10 @@ export class Stage {
     const window = isYours && live !== undefined && !this.#isOwn ? ", in another window" : "";
     find("live-title").textContent = `${isYours ? "Your" : `${artist}’s`} sketch${place}${window}`;
     this.#badge(this.#stateOf(live));
-    const viewers = live?.viewers ?? 0;
+    // Who draws is one of the channel's connections, and watches nobody.
+    const watching = (live?.viewers ?? 0) - 1;
     find("viewers").hidden = live === undefined;
-    find("viewers").textContent = viewers > 1 ? `${viewers} watching` : "Only you";
+    find("viewers").textContent = watching > 0 ? `${watching} watching` : "Only you";
     const press = live === undefined ? "Close" : this.#isFolded ? "Show" : "Hide";
     find("live-end").textContent = isYours && live !== undefined ? "End stream" : press;
     find("auto").hidden = !this.#pen.isDown;
