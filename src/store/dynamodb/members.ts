@@ -135,7 +135,10 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   async *present(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
     const from =
       after === undefined ? { shard: 0 } : { shard: shardOf(after, SHARDS), start: userKey(channel, after) };
-    for await (const { items } of this.#shards(channel, from, { prefix: USER_PREFIX })) {
+    for await (const { items } of this.#shards(channel, from, {
+      prefix: USER_PREFIX,
+      limit: this.#pageSize,
+    })) {
       const there = items.map(attendanceOf).filter((attendance) => isThere(attendance, now));
       yield* there.map(presenceOf);
     }
