@@ -25,7 +25,7 @@ const QUICK_MS = 300;
 /** Within it, one is told that its connection has ended, and has its subscriptions. */
 const NOTICE_MS = 200;
 /** The most that a run takes longer, for what has not happened yet; and half as long again. */
-const EXTRA_MS = 40_000;
+const EXTRA_MS = 90_000;
 
 const OUTSTANDING = 20;
 
