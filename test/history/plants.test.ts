@@ -7,7 +7,7 @@ import { PLANTS } from "./plants.ts";
 import { run } from "./run.ts";
 
 const FOUND: { readonly [plant: string]: RegExp } = {
-  "message acknowledged and not stored": /has both|stored twice|tail is missing/,
+  "message acknowledged and not stored": /has both|stored twice|tail is missing|unjustified/,
   "message kept from everyone": /has .* behind|unjustified|tail is missing/,
   "unjustified recovered: false": /unjustified recovered: false/,
   "message to another tenant": /has seen \S+ of ([ab])\/\S+ in (?!\1)|another tenant's/,
