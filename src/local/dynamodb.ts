@@ -27,9 +27,7 @@ const STOP_MS = 2_000;
 export async function startDynamoDB(directory: string = process.cwd()): Promise<LocalDynamoDB> {
   const folder = engineFolder(directory);
   const port = await freePort();
-  // It lives for minutes: what the better compiler gains it takes first, and a third of the processor time more.
-  const machine = ["-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
-  const options = [...machine, "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
+  const options = ["-Xmx256m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
   const flags = ["-disableTelemetry", "-sharedDb", "-inMemory", "-port", String(port)];
   const engine = spawn("java", [...options, ...flags], { cwd: folder, detached: true, stdio: "ignore" });
   const guard = new Guard();
