@@ -76,8 +76,7 @@ async function answerToken(request: IncomingMessage, { mint, isLoopback }: PageO
 }
 
 function hostname(host: string): string {
-  const url = URL.parse(`http://${host}`);
-  return url === null ? "" : url.hostname.replace(/^\[|\]$/g, "");
+  return URL.parse(`http://${host}`)?.hostname ?? "";
 }
 
 /** `undefined`: too long, or not JSON. */

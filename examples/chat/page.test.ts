@@ -88,9 +88,12 @@ describe("POST /token", () => {
     });
   });
 
-  it.each(["localhost:3001", "127.0.0.1", "[::1]:3001"])("answers as %s", async (name) => {
-    expect((await ask("/token", { ...ADA, headers: { host: name } })).status).toBe(200);
-  });
+  it.each(["localhost:3001", "127.0.0.1", "[::1]:3001", "Localhost.:3001", "[::ffff:127.0.0.1]:3001"])(
+    "answers as %s",
+    async (name) => {
+      expect((await ask("/token", { ...ADA, headers: { host: name } })).status).toBe(200);
+    },
+  );
 
   it.each(["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:3001", "a b"])(
     "gives none to a page that reached it by the name %j",

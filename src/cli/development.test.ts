@@ -5,12 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { decodeJwt, SignJWT } from "jose";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import {
-  developmentSecret,
-  isLoopback,
-  mintDevelopmentToken,
-  verifyDevelopmentToken,
-} from "./development.ts";
+import { developmentSecret, mintDevelopmentToken, verifyDevelopmentToken } from "./development.ts";
 
 let directory: string;
 
@@ -133,17 +128,4 @@ describe("a development token", () => {
     const token = `${encode({ alg: "none" })}.${encode({ sub: "ann", tenant_id: "acme", exp: 2e9 })}.`;
     await expect(verifyDevelopmentToken(token, directory)).rejects.toThrow();
   });
-});
-
-describe("isLoopback", () => {
-  it.each(["127.0.0.1", "127.8.9.10", "::1", "localhost", "LOCALHOST"])("says yes to %s", (host) => {
-    expect(isLoopback(host)).toBe(true);
-  });
-
-  it.each(["0.0.0.0", "::", "192.168.1.2", "127.0.0.1.example.com", "example.com", ""])(
-    "says no to %j",
-    (host) => {
-      expect(isLoopback(host)).toBe(false);
-    },
-  );
 });

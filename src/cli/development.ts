@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { isIP } from "node:net";
 import { jwtVerify, SignJWT } from "jose";
+import { isLoopback } from "../internal/this-machine.ts";
 import { CliError } from "./errors.ts";
 import { privateDirectory, readOrCreate } from "./private-files.ts";
 
@@ -97,10 +97,4 @@ export async function verifyDevelopmentToken(
   });
   // Signed by this checkout and required above: the claims are what mintDevelopmentToken wrote.
   return { sub: payload.sub!, tenant: payload.tenant_id, expiresAt: payload.exp! * 1000 };
-}
-
-/** Whether only this machine can reach a server that listens on `host`. */
-export function isLoopback(host: string): boolean {
-  if (isIP(host) === 4) return host.startsWith("127.");
-  return host === "::1" || host.toLowerCase() === "localhost";
 }

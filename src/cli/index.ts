@@ -1,7 +1,7 @@
+export { isLoopback } from "../internal/this-machine.ts";
 export type { DevelopmentIdentity, DevelopmentTokenOptions } from "./development.ts";
 export {
   developmentSecret,
-  isLoopback,
   mintDevelopmentToken,
   verifyDevelopmentToken,
 } from "./development.ts";

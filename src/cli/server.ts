@@ -1,9 +1,10 @@
 import type { RequestListener } from "node:http";
 import { styleText } from "node:util";
 import { type Credentials, type Gateway, GatewayError } from "../gateway/index.ts";
+import { isLoopback } from "../internal/this-machine.ts";
 import type { Terminal } from "./arguments.ts";
 import { developmentCertificate, trust } from "./certificate.ts";
-import { developmentEnvironment, isLoopback } from "./development.ts";
+import { developmentEnvironment } from "./development.ts";
 import { environmentCredentials, setDefaults, setLambdaEnvironment } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import { type Reference, shown } from "./handlers.ts";

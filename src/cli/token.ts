@@ -1,5 +1,6 @@
+import { isLoopback } from "../internal/this-machine.ts";
 import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
-import { isLoopback, mintDevelopmentToken } from "./development.ts";
+import { mintDevelopmentToken } from "./development.ts";
 import { CliError } from "./errors.ts";
 
 const usage = {

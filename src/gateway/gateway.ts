@@ -9,6 +9,7 @@ import type {
   PostOptions,
   PostOutcome,
 } from "../apigw/index.ts";
+import { isLoopback } from "../internal/this-machine.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { ENDINGS } from "./close-codes.ts";
 import { Delivery } from "./delivery.ts";
@@ -246,10 +247,6 @@ function health(response: ServerResponse, healthy: boolean): void {
 
 function wait(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => clock.setTimeout(resolve, ms));
-}
-
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 function isWildcard(host: string): boolean {

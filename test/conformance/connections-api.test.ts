@@ -411,10 +411,12 @@ describe("the signature", () => {
 
 describe("beyond loopback", () => {
   it("the gateway does not listen without credentials", async () => {
-    const gateway = createGateway({ handler: () => ok });
-    expect(await rejection(gateway.listen({ port: 0, host: "0.0.0.0" }))).toMatchObject({
-      code: "CREDENTIALS_REQUIRED",
-    });
+    for (const host of ["0.0.0.0", "::", "127.999.1.1", "127.evil.example", "evil.localhost"]) {
+      const gateway = createGateway({ handler: () => ok });
+      expect(await rejection(gateway.listen({ port: 0, host }))).toMatchObject({
+        code: "CREDENTIALS_REQUIRED",
+      });
+    }
   });
 });
 

@@ -525,10 +525,12 @@ describe("options that throw at construction", () => {
     ["a secret too short for its longest algorithm", { jwt: { ...jwt, algorithms: ["HS256", "HS512"] } }],
     ["a private key", { jwt: { ...keyless, algorithms: ["EdDSA"], publicKey: privatePem } }],
     ["a key that is none", { jwt: { ...keyless, algorithms: ["EdDSA"], publicKey: "none" } }],
-    [
-      "keys from an open network",
-      { jwt: { ...keyless, algorithms: ["RS256"], jwksUri: "http://x.example" } },
-    ],
+    ...["x.example", "127.evil.example", "127.0.0.1.evil.example", "evil.localhost", "[::2]"].map(
+      (host): [string, object] => [
+        `keys by plain HTTP from ${host}`,
+        { jwt: { ...keyless, algorithms: ["RS256"], jwksUri: `http://${host}/jwks.json` } },
+      ],
+    ),
     ["too much tolerance", { jwt: { ...jwt, clockToleranceSeconds: 301 } }],
     ["negative tolerance", { jwt: { ...jwt, clockToleranceSeconds: -1 } }],
     ["a route that is none", { jwt, skipRoutes: [1] }],
@@ -542,6 +544,14 @@ describe("options that throw at construction", () => {
     expect(thrown).toMatchObject({ code: "INVALID_OPTION" });
     expect(String(thrown)).not.toContain(SECRET);
   });
+
+  it.each(["localhost", "LOCALHOST.", "127.8.9.10", "[::1]", "[::ffff:127.0.0.1]"])(
+    "do not include keys by plain HTTP from %s",
+    (host) => {
+      const jwksUri = `http://${host}:8080/jwks.json`;
+      expect(() => webSocketAuth({ jwt: { ...keyless, algorithms: ["RS256"], jwksUri } })).not.toThrow();
+    },
+  );
 
   it.each([
     ["", "jwt.secret is empty: set the variable it comes from. HS256 needs 32 bytes or more"],

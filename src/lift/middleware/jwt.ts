@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from "jose";
+import { isLoopback } from "../../internal/this-machine.ts";
 import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
 import { LiftError } from "../errors.ts";
 import { type AuthIdentity, claimedBy } from "./identity.ts";
@@ -150,7 +151,7 @@ function pemKey(pem: string): KeyObject {
 function isSafeUrl(value: unknown): boolean {
   if (typeof value !== "string" || !URL.canParse(value)) return false;
   const { protocol, hostname } = new URL(value);
-  return protocol === "https:" || (protocol === "http:" && /^(?:localhost|127\..*|\[::1\])$/.test(hostname));
+  return protocol === "https:" || (protocol === "http:" && isLoopback(hostname));
 }
 
 function invalid(message: string): LiftError {
