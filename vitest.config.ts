@@ -20,7 +20,11 @@ export default defineConfig({
     // By default one core is left for a page that shows the tests; here nobody looks at one.
     maxWorkers: "100%",
     globalSetup: ["test/secrets/folder.ts"],
-    setupFiles: ["test/secrets/record.ts"],
+    setupFiles: ["test/secrets/record.ts", "test/deterministic.ts"],
+    // A limit tells a hang from a slow machine, so it is far from what a test takes.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     projects: [
       {
         extends: true,
@@ -30,15 +34,13 @@ export default defineConfig({
           exclude: [...slow, ...dynamodb],
         },
       },
-      { extends: true, test: { name: "slow", include: slow, testTimeout: 120_000, hookTimeout: 120_000 } },
+      { extends: true, test: { name: "slow", include: slow } },
       {
         extends: true,
         test: {
           name: "dynamodb",
           include: dynamodb,
           globalSetup: ["test/dynamodb/engine.ts"],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
         },
       },
     ],

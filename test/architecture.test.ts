@@ -110,7 +110,7 @@ function withoutTypes(source: string): string {
   return ts.transpileModule(source, { compilerOptions }).outputText;
 }
 
-it("keeps the arrows between the parts", { timeout: 60_000 }, () => {
+it("keeps the arrows between the parts", () => {
   const sources = [...readSources(join(import.meta.dirname, "../src"))];
   const imports = new Map(sources.map(([file, source]) => [file, importsOf(source)]));
   const atRunTime = new Map(sources.map(([file, source]) => [file, importsOf(withoutTypes(source))]));

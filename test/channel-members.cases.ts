@@ -374,7 +374,7 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
     const userOf = (connection: keyof typeof OWNERS) => OWNERS[connection];
     let run = 0;
 
-    it("agree with a set, one by one", { timeout: 60_000 }, async () => {
+    it("agree with a set, one by one", async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(move, { maxLength: 20 }), async (moves) => {
           const channel = `one-${run++}`;
@@ -400,7 +400,7 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
       );
     });
 
-    it("have a leave for every join, all at once", { timeout: 60_000 }, async () => {
+    it("have a leave for every join, all at once", async () => {
       const round = fc.uniqueArray(move, { selector: ({ connection }) => connection, maxLength: 6 });
       await fc.assert(
         fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), async (rounds) => {

@@ -159,7 +159,7 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
     });
   });
 
-  it("agrees with a list that is searched, whatever is appended and asked", { timeout: 60_000 }, async () => {
+  it("agrees with a list that is searched, whatever is appended and asked", async () => {
     const step = fc.record({
       channel: fc.constantFrom("a", "b"),
       waitMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 2 * MINUTE })),

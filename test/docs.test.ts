@@ -36,12 +36,12 @@ describe("examples in the docs", () => {
     }),
   );
 
-  it("type-check against the source", { timeout: 60_000 }, () => {
+  it("type-check against the source", () => {
     expect(examples.size).toBeGreaterThan(0);
     expect(typeErrors(files)).toEqual([]);
   });
 
-  it("would be found out", { timeout: 60_000 }, () => {
+  it("would be found out", () => {
     const wrong = 'import { Lift } from "lift-ws";\nnew Lift().noSuchMethod();\n';
     const file = join(ROOT, "example-wrong.ts");
     expect(typeErrors(new Map([[file, { name: "wrong", code: wrong }]]))).toEqual([
@@ -70,12 +70,12 @@ describe("PROTOCOL.md's interfaces", () => {
     return typeErrors(new Map([[join(ROOT, "protocol-interfaces.ts"), { name: "PROTOCOL.md", code }]]));
   };
 
-  it("are those of src/protocol", { timeout: 60_000 }, () => {
+  it("are those of src/protocol", () => {
     expect(names).toEqual(expect.arrayContaining(["SubscribePayload", "ChannelMessage", "ErrorBody"]));
     expect(check(shown)).toEqual([]);
   });
 
-  it("would be found to differ", { timeout: 60_000 }, () => {
+  it("would be found to differ", () => {
     expect(check(shown.replace("key?: string", "key?: number"))).not.toEqual([]);
     expect(check(shown.replace("recent?: number;", ""))).not.toEqual([]);
   });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { compile } from "./build.mjs";
 import { bundleExample, EXAMPLES } from "./bundle.mjs";
-import { capture, run } from "./child.mjs";
+import { capture, run, SetupError } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 import { ensurePrograms } from "./programs.mjs";
 import { findSecrets } from "./secrets.mjs";
@@ -57,6 +57,25 @@ export async function check(root, args) {
 }
 
 /** @type {Command} */
+async function checkProperties(root, args) {
+  const { seed, rest } = takeSeed(args);
+  process.stdout.write(`seed ${seed}\n`);
+  const code = await vitest(root, ["--project", "fast", ...rest], { PROPERTY_SEED: String(seed) });
+  if (code !== 0) process.stdout.write(`Again: npm run check:properties -- --seed ${seed}\n`);
+  return code;
+}
+
+export { checkProperties as "check:properties" };
+
+function takeSeed(/** @type {readonly string[]} */ args) {
+  const at = args.indexOf("--seed");
+  if (at === -1) return { seed: Math.floor(Math.random() * 2 ** 31), rest: args };
+  const seed = Number(args[at + 1]);
+  if (!Number.isSafeInteger(seed)) throw new SetupError("--seed takes an integer");
+  return { seed, rest: args.toSpliced(at, 2) };
+}
+
+/** @type {Command} */
 export async function test(root, args) {
   await ensurePrograms();
   // One run of all projects, so that the counts at the end are of everything.
@@ -101,8 +120,9 @@ async function step(root, name, bin, args) {
 /**
  * @param {string} root
  * @param {readonly string[]} args
+ * @param {Record<string, string>} [variables]
  */
-async function vitest(root, args) {
+async function vitest(root, args, variables = {}) {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-test-"));
   const counts = join(folder, "counts");
   const output = join(folder, "output");
@@ -113,7 +133,7 @@ async function vitest(root, args) {
     const { cwd, env } = inTree(root);
     const code = await run(nodePath(root), [cli, "run", ...reporters, ...args], {
       cwd,
-      env: { ...env, COUNTS_FILE: counts, OUTPUT_FOLDER: output },
+      env: { ...env, ...variables, COUNTS_FILE: counts, OUTPUT_FOLDER: output },
     });
     const clean = tellOfSecrets(output);
     if (existsSync(counts)) process.stdout.write(readFileSync(counts));

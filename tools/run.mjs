@@ -20,6 +20,11 @@ const COMMANDS = {
     usage: "npm run check [-- <vitest arguments>]",
     help: "Leaves out what needs a browser, a build or processes of its own.",
   },
+  "check:properties": {
+    about: "the fast tests with another seed for what they generate",
+    usage: "npm run check:properties [-- --seed n]",
+    help: "Draws the seed of the property tests at random, and prints it. `npm test` always uses the same one.",
+  },
   "check:history": {
     about: "channels while everything fails: what is lost, doubled, out of order?",
     usage: "npm run check:history [-- --help]",

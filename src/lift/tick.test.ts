@@ -132,7 +132,7 @@ it("does no harm when two ticks run at once", async () => {
   expect(await left()).toEqual([]);
 });
 
-it("ends before its deadline, and leaves what it had no time for", { timeout: 5_000 }, async () => {
+it("ends before its deadline, and leaves what it had no time for", async () => {
   const { app, put, left } = world({ deadlineMarginMs: 1_000 });
   let signal: AbortSignal | undefined;
   app.scheduled("note", (_item, tick) => {

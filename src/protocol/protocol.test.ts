@@ -223,7 +223,7 @@ describe("parseRequest", () => {
     expect(refusal(start(LIMITS.streamBytes + 2)).code).toBe("VALIDATION_ERROR");
   });
 
-  it("gives a request or a ProtocolError, whatever comes", { timeout: 30_000 }, () => {
+  it("gives a request or a ProtocolError, whatever comes", () => {
     const json = fc.json({ maxDepth: 4 });
     const near = fc
       .record(

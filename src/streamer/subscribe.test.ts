@@ -248,7 +248,7 @@ describe("the limit of subscriptions", () => {
     expect(refused(await ask("c", "b", "d"))).toEqual([{ channel: "room:d", error: limit }]);
   });
 
-  it("holds against ten thousand that are asked for at once", { timeout: 30_000 }, async () => {
+  it("holds against ten thousand that are asked for at once", async () => {
     const { ada, store } = await room();
     const frame = (n: number) => Array.from({ length: 100 }, (_, i) => ({ channel: `room:${n}-${i}` }));
     await Promise.all(Array.from({ length: 100 }, (_, n) => ada.ask("subscribe", { channels: frame(n) })));

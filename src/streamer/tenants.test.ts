@@ -84,7 +84,7 @@ function positionsIn(text: string): Position[] {
   }));
 }
 
-it("shows no tenant anything of another, whatever both do", { timeout: 30_000 }, async () => {
+it("shows no tenant anything of another, whatever both do", async () => {
   let read = 0;
   const run = async (tenants: readonly (string | undefined)[], steps: readonly Step[]) => {
     const world = streamerWorld({ channels: CHANNELS });

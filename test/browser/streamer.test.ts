@@ -83,9 +83,7 @@ async function say(page: Page, ...texts: string[]): Promise<void> {
 /** Waits until the room shows all of these, each stored and once, and nothing else, in an order that all pages share. */
 async function haveAll(pages: readonly Page[], texts: readonly string[]): Promise<void> {
   for (const page of pages) {
-    await expect
-      .poll(async () => (await stored(page)).sort(), { timeout: 20_000 })
-      .toEqual([...texts].sort());
+    await expect.poll(async () => (await stored(page)).sort()).toEqual([...texts].sort());
     expect(await page.locator(".pending, .failed").count()).toBe(0);
   }
   const orders = await Promise.all(pages.map(stored));

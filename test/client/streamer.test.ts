@@ -65,7 +65,7 @@ async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }
 }
 
 // A machine that does much else is slow.
-const eventually = (check: () => unknown) => vi.waitFor(check, { timeout: 10_000 });
+const eventually = (check: () => unknown) => vi.waitFor(check);
 vi.setConfig({ testTimeout: 20_000 });
 
 type Server = Awaited<ReturnType<typeof startServer>>;

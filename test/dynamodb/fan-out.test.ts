@@ -70,7 +70,7 @@ const calling = (handler: FanOutHandler) => (event: StreamEvent) => handler(even
 const dataOf = (id: string) =>
   connections.jsonSentTo(id).map((message) => (message as { data: unknown }).data);
 const pending = async () => (await world.items("messages")).filter((item) => item.Pending !== undefined);
-const finished = () => vi.waitFor(async () => expect(await pending()).toEqual([]), { timeout: 20_000 });
+const finished = () => vi.waitFor(async () => expect(await pending()).toEqual([]));
 
 describe("what was stored and left", () => {
   it("reaches everyone by the stream, in order, though all its publishers are gone", async () => {
@@ -99,7 +99,7 @@ describe("what was stored and left", () => {
     });
     await container().streamer.publish(ROOM, 1, { tenantId, key: "k" });
     world.advance(3_000);
-    await vi.waitFor(() => expect(events).toHaveLength(1), { timeout: 5_000 });
+    await vi.waitFor(() => expect(events).toHaveLength(1));
     await Promise.all(pollers.splice(0).map((poller) => poller.stop()));
     // The head, the key and the end of the fan-out are in the stream, and no function is called for them.
     expect(events[0]?.Records).toHaveLength(1);
@@ -135,7 +135,7 @@ describe("what was stored and left", () => {
       reports.push(report.batchItemFailures.length);
       return report;
     });
-    await vi.waitFor(() => expect(reports.at(-1)).toBe(0), { timeout: 20_000 });
+    await vi.waitFor(() => expect(reports.at(-1)).toBe(0));
     expect(await pending()).toEqual([]);
     expect(reports.length).toBeGreaterThan(1);
     expect(reports).toEqual([...reports.slice(0, -1).map(() => 1), 0]);
@@ -171,7 +171,7 @@ describe("what was stored and left", () => {
       if (deaths-- > 0) throw new Error("Runtime.ExitError");
       return answer;
     });
-    await vi.waitFor(() => expect(deaths).toBe(-1), { timeout: 5_000 });
+    await vi.waitFor(() => expect(deaths).toBe(-1));
     await finished();
     expect(dataOf("a")).toEqual([1]);
   });

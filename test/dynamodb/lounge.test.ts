@@ -50,7 +50,7 @@ class Person {
   }
 
   async hears(check: (frames: Frame[]) => boolean): Promise<void> {
-    await vi.waitFor(() => expect(check(this.frames)).toBe(true), { timeout: 30_000 });
+    await vi.waitFor(() => expect(check(this.frames)).toBe(true));
   }
 }
 

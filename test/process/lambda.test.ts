@@ -150,7 +150,7 @@ describe("lift-ws dev --lambda", () => {
     expect(processes.length).toBeGreaterThanOrEqual(2);
     await lift.kill();
     // What ends them is another process, which says nothing.
-    await expect.poll(() => processes.filter(isRunning), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => processes.filter(isRunning)).toEqual([]);
   });
 
   it.each([

@@ -23,6 +23,9 @@ beforeEach(async () => {
   world = await World.create();
 });
 
+/** The store would go on for an hour: only the budget of the caller ends a call, or the test times out. */
+const PATIENT = { timeoutMs: 3_600_000 };
+
 /** A store whose client's requests fail as `choose` says. */
 function failing(
   choose: Parameters<typeof injectFaults>[1],
@@ -119,8 +122,7 @@ describe("DynamoDB store", () => {
   });
 
   it("rejects before its caller's time is over, on every call that an event makes", async () => {
-    const store = failing(() => THROTTLED);
-    const started = performance.now();
+    const store = failing(() => THROTTLED, PATIENT);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
       store.save(world.row("a"), budget),
@@ -133,7 +135,6 @@ describe("DynamoDB store", () => {
     const outcomes = await Promise.allSettled(calls);
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(outcomes).toMatchObject(calls.map(() => unavailable));
-    expect(performance.now() - started).toBeLessThan(1_500);
   });
 
   it("does not try again what DynamoDB would refuse again", async () => {
@@ -194,10 +195,8 @@ describe("DynamoDB store without DynamoDB", () => {
     const server = createServer().listen(0, "127.0.0.1");
     closing.push(() => server.close());
     await once(server, "listening");
-    const started = performance.now();
     const store = unreachable(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
     await expect(store.get("a")).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
-    expect(performance.now() - started).toBeLessThan(2_000);
   });
 
   it("says STORE_UNAVAILABLE where nobody listens", async () => {

@@ -33,6 +33,9 @@ const historyBy = (client: DynamoDBClient, options: Partial<DynamoDBChannelStore
   world.store({ client, ...options }).history;
 
 /** A history whose client's requests fail as `choose` says. */
+/** The store would go on for an hour: only the budget of the caller ends a call, or the test times out. */
+const PATIENT = { timeoutMs: 3_600_000 };
+
 function failing(
   choose: Parameters<typeof injectFaults>[1],
   options: Partial<DynamoDBChannelStoreOptions> = {},
@@ -153,24 +156,22 @@ describe("history in DynamoDB", () => {
 
   it("waits for others in its process no longer than its caller can", async () => {
     let isHung = true;
-    const history = failing(({ operation }) =>
-      isHung && operation === "TransactWriteItems" ? THROTTLED : undefined,
+    const history = failing(
+      ({ operation }) => (isHung && operation === "TransactWriteItems" ? THROTTLED : undefined),
+      PATIENT,
     );
     const first = history.append("a", message("m1"), BOUNDS);
     const budget = { getRemainingTimeInMillis: () => 500 };
-    const started = performance.now();
     await expect(history.append("a", message("m2"), BOUNDS, budget)).rejects.toMatchObject({
       code: "STORE_UNAVAILABLE",
     });
-    expect(performance.now() - started).toBeLessThan(1_500);
     isHung = false;
     expect((await first).message.offset).toBe(1);
   });
 
   it("rejects before its caller's time is over, on every call, and has written nothing", async () => {
-    const history = failing(() => THROTTLED);
+    const history = failing(() => THROTTLED, PATIENT);
     const budget = { getRemainingTimeInMillis: () => 500 };
-    const started = performance.now();
     const calls = [
       history.append("a", message("m1"), BOUNDS, budget),
       history.history("a", { limit: 1, bounds: BOUNDS, now: world.now() }, budget),
@@ -181,7 +182,6 @@ describe("history in DynamoDB", () => {
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
-    expect(performance.now() - started).toBeLessThan(1_500);
     expect(await world.items("messages")).toEqual([]);
   });
 

@@ -29,6 +29,9 @@ const member = (connectionId: string, overrides: Partial<Member> = {}): Member =
 });
 
 /** Members whose client's requests fail as `choose` says. */
+/** The store would go on for an hour: only the budget of the caller ends a call, or the test times out. */
+const PATIENT = { timeoutMs: 3_600_000 };
+
 function failing(
   choose: Parameters<typeof injectFaults>[1],
   options: Partial<DynamoDBChannelStoreOptions> = {},
@@ -134,9 +137,8 @@ describe("members in DynamoDB", () => {
   });
 
   it("reject before their caller's time is over, on every call that writes", async () => {
-    const members = failing(() => THROTTLED);
+    const members = failing(() => THROTTLED, PATIENT);
     const budget = { getRemainingTimeInMillis: () => 500 };
-    const started = performance.now();
     const calls = [
       members.add("a", member("c1"), budget),
       members.remove("a", "c1", budget),
@@ -145,7 +147,6 @@ describe("members in DynamoDB", () => {
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
-    expect(performance.now() - started).toBeLessThan(1_500);
     expect(await world.items("members")).toEqual([]);
   });
 
@@ -169,15 +170,14 @@ describe("members in DynamoDB", () => {
       tell = resolve;
     });
     const slow = failing(({ input }) => (JSON.stringify(input).includes('"7:a"') ? THROTTLED : undefined), {
+      ...PATIENT,
       enableMetrics: ({ outcome }) => {
         ended.push(outcome);
         if (outcome === "failed") tell();
       },
     });
-    const started = performance.now();
     for await (const _ of slow.present("a", world.now())) break;
     await givenUp;
-    expect(performance.now() - started).toBeLessThan(2_000);
     expect(ended).toHaveLength(8);
   });
 
