@@ -64,7 +64,7 @@ export type MultiValueHeaders = { readonly [name: string]: readonly string[] };
 export type StageVariables = { readonly [name: string]: string };
 
 export interface ConnectEvent {
-  /** The client's, in canonical case (`Sec-WebSocket-Key`); of a repeated one, the last. */
+  /** The client's, each name in the client's own case. Of a repeated header, the last value. */
   readonly headers: Headers;
   readonly multiValueHeaders: MultiValueHeaders;
   /** Absent when the URL has no query. */

@@ -20,8 +20,11 @@ export interface Origin {
   readonly authorizer: AuthorizerContext | undefined;
 }
 
-/** Headers that belong to the hop, not to the request; the service does not pass them on. */
-const HOP_HEADERS: ReadonlySet<string> = new Set(["connection", "upgrade", "keep-alive", "proxy-connection"]);
+/** Captured CONNECT events have neither, though every client sends both. All other headers are kept. */
+const DROPPED_HEADERS: ReadonlySet<string> = new Set(["connection", "upgrade"]);
+
+/** The documented input of an authorizer has these three beside the client's headers, with these values. */
+const AUTHORIZER_HEADERS = { Connection: "upgrade", "content-length": "0", Upgrade: "websocket" };
 
 export function connectEvent(
   request: IncomingMessage,
@@ -52,7 +55,18 @@ export function connectEvent(
 }
 
 export function authorizerEvent(event: ConnectEvent, settings: GatewaySettings): AuthorizerEvent {
-  return { type: "REQUEST", methodArn: connectArn(settings), ...event };
+  const multiValueHeaders = { ...event.multiValueHeaders };
+  for (const [name, value] of Object.entries(AUTHORIZER_HEADERS)) {
+    const isThere = Object.keys(multiValueHeaders).some((key) => key.toLowerCase() === name.toLowerCase());
+    if (!isThere) multiValueHeaders[name] = [value];
+  }
+  return {
+    type: "REQUEST",
+    methodArn: connectArn(settings),
+    ...event,
+    headers: mapValues(multiValueHeaders, (values) => values.at(-1)!),
+    multiValueHeaders,
+  };
 }
 
 /** `arn:aws:execute-api:{region}:{account}:{api}/{stage}/$connect` */
@@ -159,31 +173,45 @@ export function requestTime(ms: number): string {
   return formatted;
 }
 
+/** The client's headers in its own spelling, and those that the service's front end adds. */
 function readHeaders(request: IncomingMessage, { sourceIp }: Origin): { [name: string]: string[] } {
-  const headers = new Map<string, string[]>();
+  const headers = new HeaderLines();
   const { rawHeaders } = request;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!;
-    if (HOP_HEADERS.has(name.toLowerCase())) continue;
-    append(headers, canonical(name), rawHeaders[i + 1]!);
+    if (!DROPPED_HEADERS.has(name.toLowerCase())) headers.append(name, rawHeaders[i + 1]!);
   }
-  const tls = "encrypted" in request.socket;
-  const forwarded = headers.get("X-Forwarded-For");
-  headers.set("X-Forwarded-For", [forwarded ? `${forwarded.join(", ")}, ${sourceIp}` : sourceIp]);
+  const forwarded = [...headers.valuesOf("X-Forwarded-For"), sourceIp].join(", ");
+  headers.set("X-Forwarded-For", [forwarded]);
   headers.set("X-Forwarded-Port", [String(request.socket.localPort)]);
-  headers.set("X-Forwarded-Proto", [tls ? "https" : "http"]);
-  if (!headers.has("X-Amzn-Trace-Id")) headers.set("X-Amzn-Trace-Id", [traceId()]);
-  return Object.fromEntries(headers);
+  headers.set("X-Forwarded-Proto", ["encrypted" in request.socket ? "https" : "http"]);
+  const [trace = traceId()] = headers.valuesOf("X-Amzn-Trace-Id");
+  headers.set("X-Amzn-Trace-Id", [trace]);
+  return headers.toObject();
 }
 
-/** `sec-websocket-key` → `Sec-WebSocket-Key`: the case that the service hands headers on in. */
-function canonical(name: string): string {
-  return name
-    .split("-")
-    .map((word) =>
-      /^websocket$/i.test(word) ? "WebSocket" : word.charAt(0).toUpperCase() + word.slice(1).toLowerCase(),
-    )
-    .join("-");
+/** Header lines by name, compared without case. A repeated name keeps its first spelling. */
+class HeaderLines {
+  readonly #lines = new Map<string, { readonly name: string; readonly values: string[] }>();
+
+  append(name: string, value: string): void {
+    const key = name.toLowerCase();
+    const line = this.#lines.get(key);
+    if (line) line.values.push(value);
+    else this.#lines.set(key, { name, values: [value] });
+  }
+
+  valuesOf(name: string): readonly string[] {
+    return this.#lines.get(name.toLowerCase())?.values ?? [];
+  }
+
+  set(name: string, values: string[]): void {
+    this.#lines.set(name.toLowerCase(), { name, values });
+  }
+
+  toObject(): { [name: string]: string[] } {
+    return Object.fromEntries([...this.#lines.values()].map(({ name, values }) => [name, values]));
+  }
 }
 
 function traceId(): string {
@@ -207,7 +235,7 @@ function append(map: Map<string, string[]>, name: string, value: string): void {
 }
 
 function mapValues<In, Out>(
-  object: { [name: string]: In },
+  object: { readonly [name: string]: In },
   map: (value: In) => Out,
 ): { [name: string]: Out } {
   return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value)]));

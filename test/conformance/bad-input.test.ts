@@ -143,7 +143,7 @@ describe("names that objects have of their own", () => {
       ["__proto__", "q"],
       ["constructor", "c"],
     ]);
-    expect(Object.hasOwn(event.headers, "Constructor")).toBe(true);
+    expect(Object.hasOwn(event.headers, "constructor")).toBe(true);
   });
 });
 

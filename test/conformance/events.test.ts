@@ -2,7 +2,8 @@ import { PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi
 import { describe, expect, it } from "vitest";
 import type { WebSocketEvent } from "../../src/apigw/index.ts";
 import { ManualClock } from "../../src/gateway/index.ts";
-import { type Api, connect, connectWithId, ok, sdk, startApi, upgrade } from "./harness.ts";
+import { type Api, connect, connectWithId, ok, sdk, startApi, UPGRADE_HEADERS, upgrade } from "./harness.ts";
+import { RawClient } from "./raw-client.ts";
 
 const ID = /^[\w-]{15}=$/;
 const START = Date.UTC(2022, 7, 31, 13, 34, 52, 72);
@@ -53,18 +54,58 @@ describe("the CONNECT event", () => {
     });
   });
 
-  it("carries the client's headers in canonical case", async () => {
+  it("carries the client's headers in the client's own case", async () => {
     const api = await startApi();
-    await upgrade(api.gateway, "/dev", { "x-tenant-id": "t1", AUTHORIZATION: "Bearer x", "user-agent": "u" });
+    const sent = { HeaderAuth1: "a", token: "b", "x-tenant-id": "t1", AUTHORIZATION: "Bearer x" };
+    await upgrade(api.gateway, "/dev", sent);
     const { headers } = await api.connects.next();
-    expect(headers).toMatchObject({
-      Host: expect.any(String),
-      "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-      "Sec-WebSocket-Version": "13",
-      "X-Tenant-Id": "t1",
-      Authorization: "Bearer x",
+    expect(headers).toMatchObject({ ...sent, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==" });
+    expect(Object.keys(headers)).not.toContain("Token");
+  });
+
+  it("carries every header but Connection and Upgrade", async () => {
+    const api = await startApi();
+    const client = new RawClient(api.gateway.port);
+    const sent = {
+      host: "127.0.0.1",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+      "Sec-WebSocket-Extensions": "permessage-deflate",
+      Origin: "http://localhost:5173",
+      Cookie: "session=1",
+      "X-Api-Key": "k",
+      "x-api-version": "2",
+      "Content-Length": "0",
+      "Keep-Alive": "timeout=5",
+      "Proxy-Connection": "keep-alive",
+      "Accept-Language": "en",
       "User-Agent": "u",
+    };
+    client.request({ ...sent, connection: "Upgrade", UPGRADE: "websocket" });
+    const { headers } = await api.connects.next();
+    const added = ["X-Amzn-Trace-Id", "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"];
+    expect(headers).toEqual({
+      ...sent,
+      ...Object.fromEntries(added.map((name) => [name, expect.any(String)])),
     });
+  });
+
+  it("keeps the first spelling of a header that comes in several", async () => {
+    const api = await startApi();
+    const client = new RawClient(api.gateway.port);
+    client.request({ Host: "127.0.0.1", ...UPGRADE_HEADERS, "x-one": "a", "X-ONE": "b" });
+    const { headers, multiValueHeaders } = await api.connects.next();
+    expect(multiValueHeaders["x-one"]).toEqual(["a", "b"]);
+    expect(headers["x-one"]).toBe("b");
+    expect(headers).not.toHaveProperty("X-ONE");
+  });
+
+  it("lets no client forge the load balancer's headers by another case", async () => {
+    const api = await startApi();
+    await upgrade(api.gateway, "/dev", { "x-forwarded-proto": "https", "x-forwarded-for": "6.6.6.6" });
+    const { headers } = await api.connects.next();
+    expect(headers).toMatchObject({ "X-Forwarded-Proto": "http", "X-Forwarded-For": "6.6.6.6, 127.0.0.1" });
+    expect(Object.keys(headers).filter((name) => name.startsWith("x-forwarded"))).toEqual([]);
   });
 
   it("adds the load balancer's headers: trace id, forwarded address, port and protocol", async () => {

@@ -68,9 +68,17 @@ export class RawClient {
 
   /** Sends an upgrade request, with `after` in the same write. */
   upgrade(path = "/dev", after: Uint8Array = Buffer.alloc(0)): void {
-    const headers = Object.entries({ Host: "127.0.0.1", ...UPGRADE_HEADERS });
-    const request = `GET ${path} HTTP/1.1\r\n${headers.map(([n, v]) => `${n}: ${v}\r\n`).join("")}\r\n`;
-    this.socket.write(Buffer.concat([Buffer.from(request), after]));
+    this.request({ Host: "127.0.0.1", ...UPGRADE_HEADERS }, `GET ${path} HTTP/1.1`, after);
+  }
+
+  /** Sends a request line and these header lines, to the letter. */
+  request(
+    headers: Readonly<Record<string, string>>,
+    line = "GET /dev HTTP/1.1",
+    after: Uint8Array = Buffer.alloc(0),
+  ): void {
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    this.socket.write(Buffer.concat([Buffer.from(`${line}\r\n${lines.join("")}\r\n`), after]));
   }
 
   write(...frames: readonly Uint8Array[]): void {
