@@ -1,4 +1,4 @@
-/** What an integration answers. */
+/** The result of an integration. A result with any other field is malformed. */
 export interface WebSocketResult {
   /** An integer, 100 to 599. On `$connect` it decides: 2xx opens the socket, any other refuses the upgrade. */
   readonly statusCode: number;
@@ -32,20 +32,65 @@ export interface AuthorizerResult {
 const FIRST_STATUS = 100;
 const LAST_STATUS = 599;
 
+const FIELDS: ReadonlySet<string> = new Set([
+  "statusCode",
+  "body",
+  "headers",
+  "multiValueHeaders",
+  "isBase64Encoded",
+]);
+
 /**
- * Whether a handler's answer is one the service accepts. A result without an integer `statusCode`, or whose
- * body is no string, is malformed: 502 on `$connect`, the "Internal server error" frame on a message route.
+ * Reads a handler's answer as the service does: as JSON, with a `statusCode` from 100 to 599 and no field but a
+ * result's. A `statusCode` of numeric text counts as its number, as in AWS's own samples.
+ * @throws {TypeError} saying what is wrong. The service then answers 502 on `$connect` and sends the
+ * "Internal server error" frame on a message route.
  */
-export function isWebSocketResult(value: unknown): value is WebSocketResult {
-  if (typeof value !== "object" || value === null) return false;
-  const { statusCode, body } = value as { statusCode?: unknown; body?: unknown };
-  return (
-    typeof statusCode === "number" &&
-    Number.isInteger(statusCode) &&
-    statusCode >= FIRST_STATUS &&
-    statusCode <= LAST_STATUS &&
-    (body === undefined || body === null || typeof body === "string")
-  );
+export function readWebSocketResult(answer: unknown): WebSocketResult {
+  const result = isShort(answer) ? answer : asJson(answer);
+  if (typeof result !== "object" || result === null) throw malformed("is not an object");
+  const { statusCode, body } = result as { statusCode?: unknown; body?: unknown };
+  const status = readStatus(statusCode);
+  if (status === undefined) throw malformed("has no `statusCode` from 100 to 599");
+  if (body !== undefined && body !== null && typeof body !== "string") {
+    throw malformed("has a `body` that is not a string");
+  }
+  for (const field in result) {
+    if (!FIELDS.has(field)) throw malformed(`has the unknown field ${JSON.stringify(field)}`);
+  }
+  return (status === statusCode ? result : { ...result, statusCode: status }) as WebSocketResult;
+}
+
+/** The status that a result states, as a number or as numeric text; `undefined` when it states none. */
+export function readStatus(statusCode: unknown): number | undefined {
+  const isText = typeof statusCode === "string" && /^\d{3}$/.test(statusCode);
+  const status = isText ? Number(statusCode) : statusCode;
+  if (typeof status !== "number" || !Number.isInteger(status)) return undefined;
+  return status >= FIRST_STATUS && status <= LAST_STATUS ? status : undefined;
+}
+
+/** Whether JSON would leave the answer as it is. Nearly all answers are of this kind, and every message has one. */
+function isShort(answer: unknown): boolean {
+  if (typeof answer !== "object" || answer === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(answer);
+  if (prototype !== Object.prototype && prototype !== null) return false;
+  for (const field in answer) {
+    if (field !== "statusCode" && field !== "body") return false;
+  }
+  const { statusCode, body } = answer as { statusCode?: unknown; body?: unknown };
+  return typeof statusCode === "number" && (body === undefined || typeof body === "string");
+}
+
+function asJson(answer: unknown): unknown {
+  try {
+    return JSON.parse(JSON.stringify(answer) ?? "null");
+  } catch (cause) {
+    throw new TypeError("The handler's result can't be written as JSON", { cause });
+  }
+}
+
+function malformed(fault: string): TypeError {
+  return new TypeError(`The handler's result ${fault}`);
 }
 
 /** 2xx: the only statuses that open a socket. */

@@ -108,7 +108,7 @@ export class Dispatcher implements ConnectionListener {
       this.#sendError(connection, "Internal server error", requestId);
     } else if (outcome.kind === "timed out") {
       this.#sendError(connection, "Endpoint request timed out", requestId);
-    } else if (outcome.result.body && this.#settings.routeResponses.has(routeKey)) {
+    } else if (typeof outcome.result.body === "string" && this.#settings.routeResponses.has(routeKey)) {
       if (byteLength(outcome.result.body) <= this.#settings.limits.messageBytes) {
         this.#send(connection, outcome.result.body);
       } else {

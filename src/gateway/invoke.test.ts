@@ -190,6 +190,8 @@ describe("checkResult", () => {
     { statusCode: 200 },
     { statusCode: 404, body: "x", headers: { a: "b" } },
     { statusCode: 500, body: null },
+    { statusCode: 200, headers: { "X-N": 1 }, multiValueHeaders: { a: ["b"] }, isBase64Encoded: false },
+    { statusCode: 200, ConnectionId: undefined },
   ])("takes %j", (value) => expect(check(value)).toBe("answered"));
 
   it.each([
@@ -197,7 +199,9 @@ describe("checkResult", () => {
     null,
     "text",
     {},
-    { statusCode: "200" },
+    { statusCode: "2e2" },
+    { statusCode: "099" },
+    { statusCode: " 200" },
     { statusCode: 2.5 },
     { statusCode: 99 },
     { statusCode: 200, body: {} },

@@ -1,4 +1,10 @@
-import { isSuccess, isWebSocketResult, type LambdaHandler, type WebSocketResult } from "../apigw/index.ts";
+import {
+  isSuccess,
+  type LambdaHandler,
+  readStatus,
+  readWebSocketResult,
+  type WebSocketResult,
+} from "../apigw/index.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { type Context, Contexts } from "./lambda-context.ts";
 import type { GatewaySettings } from "./options.ts";
@@ -195,8 +201,6 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
-const RESULT_FIELDS: ReadonlySet<string> = new Set(["statusCode", "body"]);
-
 /** A route's outcome, its answer checked: on AWS it travels as JSON, so what JSON can't carry is malformed. */
 export type RouteOutcome =
   | { readonly kind: "answered"; readonly result: WebSocketResult }
@@ -207,32 +211,22 @@ export type RouteOutcome =
 export function checkResult(outcome: Outcome): RouteOutcome {
   if (outcome.kind !== "answered") return outcome;
   try {
-    return { kind: "answered", result: readResult(outcome.value) };
+    return { kind: "answered", result: readWebSocketResult(outcome.value) };
   } catch (error) {
     return { kind: "failed", error, answer: outcome.value };
   }
 }
 
-/** Whether a `$connect` believes that its client is let in, whatever else is wrong with its answer. */
+/** Whether a `$connect` believes that its client is let in, even if the rest of its answer is malformed. */
 export function letsIn(answer: unknown): boolean {
+  if (typeof answer !== "object" || answer === null) return false;
   try {
-    return isWebSocketResult(answer) && isSuccess(answer.statusCode);
+    const status = readStatus((answer as { statusCode?: unknown }).statusCode);
+    return status !== undefined && isSuccess(status);
   } catch {
+    // A getter or a proxy may throw.
     return false;
   }
-}
-
-/** Throws on what is malformed; so do a getter and a proxy in the answer, if they like. */
-function readResult(value: unknown): WebSocketResult {
-  if (!isWebSocketResult(value)) {
-    throw new TypeError("The handler's answer has no integer statusCode, or a body that is no string");
-  }
-  for (const field in value) {
-    if (RESULT_FIELDS.has(field)) continue;
-    JSON.stringify(value);
-    break;
-  }
-  return value;
 }
 
 /** The status that stands for an outcome: the result's, or the one the service gives in its place. */

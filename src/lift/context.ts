@@ -1,10 +1,11 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import {
   isConnectEvent,
-  isWebSocketResult,
   type LambdaContext,
   type PostOptions,
   type PostOutcome,
+  readStatus,
+  readWebSocketResult,
   type WebSocketEvent,
   type WebSocketResult,
 } from "../apigw/index.ts";
@@ -173,7 +174,8 @@ export class Context<State extends object = AnyState, Input = unknown> {
    * @throws {LiftError} INVALID_RESULT: no integer from 100 to 599
    */
   status(statusCode: number): this {
-    if (!isWebSocketResult({ statusCode })) throw invalid(`${statusCode} is no HTTP status`);
+    if (typeof statusCode !== "number" || readStatus(statusCode) === undefined)
+      throw invalid(`${statusCode} is no HTTP status`);
     this.#answered = true;
     this.#answer().statusCode = statusCode;
     return this;
@@ -380,8 +382,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
       ctx.#answered = true;
       // `(ctx) => ctx.reply(…)` is how a short handler is written: what became of the reply is no result.
       if (answer === undefined || answer === ctx || isPostOutcome(answer)) return;
-      if (!isWebSocketResult(answer)) throw invalid("A handler returns nothing, ctx or a result");
-      ctx.#draft = { ...answer };
+      ctx.#draft = { ...readResult(answer) };
     };
     resultOf = (ctx) => ctx.#draft ?? { statusCode: 200 };
     isAnswered = (ctx) => ctx.#answered;
@@ -432,6 +433,17 @@ export class Context<State extends object = AnyState, Input = unknown> {
 
 function isPostOutcome(answer: unknown): answer is PostOutcome {
   return answer === "sent" || answer === "gone" || answer === "connecting";
+}
+
+/** @throws {LiftError} INVALID_RESULT, also for a status of numeric text: whether the service takes it is not known */
+function readResult(answer: unknown): WebSocketResult {
+  try {
+    const result = readWebSocketResult(answer);
+    if (result.statusCode === (answer as WebSocketResult).statusCode) return result;
+  } catch (cause) {
+    throw invalid(`${(cause as TypeError).message}. Return nothing, ctx or a result`);
+  }
+  throw invalid("The handler's result has a `statusCode` that is not a number");
 }
 
 function invalid(message: string): LiftError {

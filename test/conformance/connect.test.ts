@@ -48,6 +48,14 @@ describe("the upgrade", () => {
     expect((await upgrade(api.gateway)).status).toBe(101);
   });
 
+  it.each([
+    ["200", 101],
+    ["403", 403],
+  ])("takes the status %j that $connect answers in text for its number", async (statusCode, status) => {
+    const api = await startApi(only$connect({ statusCode }));
+    expect((await upgrade(api.gateway)).status).toBe(status);
+  });
+
   it.each([302, 400, 401, 403, 404, 409, 418, 429, 500, 503, 599])(
     "is refused with %i when $connect answers it",
     async (statusCode) => {
@@ -67,6 +75,7 @@ describe("the upgrade", () => {
     ["a statusCode that is no number", { statusCode: "ok" }],
     ["a status that ends no request", { statusCode: 101 }],
     ["a string", "200"],
+    ["a field that is no result's", { statusCode: 200, Data: "x" }],
   ])("is refused with 502 when $connect answers %s", async (_what, answer) => {
     const api = await startApi(only$connect(answer));
     expect((await upgrade(api.gateway)).status).toBe(502);

@@ -154,6 +154,8 @@ describe("a handler that fails on a message", () => {
     ["returns no statusCode", () => ({ body: "x" })],
     ["returns a statusCode that is no number", () => ({ statusCode: "OK" })],
     ["returns a body that is no string", () => ({ statusCode: 200, body: { a: 1 } })],
+    ["returns fields of a post", () => ({ statusCode: 200, Data: "x", ConnectionId: "x" })],
+    ["returns another unknown field", () => ({ statusCode: 200, data: "x" })],
   ];
 
   it.each(failures)(
@@ -259,8 +261,27 @@ describe("a well-formed result on a message route", () => {
     expect(frames).toEqual([]);
   });
 
-  it("without a body sends nothing where the route has a route response", async () => {
-    expect(await framesAfter(() => ({ statusCode: 200 }), { routeResponses: ["act"] })).toEqual([]);
+  it.each([undefined, null])(
+    "with the body %j sends nothing where the route has a route response",
+    async (body) => {
+      const handler = () => ({ statusCode: 200, body });
+      expect(await framesAfter(handler, { routeResponses: ["act"] })).toEqual([]);
+    },
+  );
+
+  it("with an empty body sends an empty message where the route has a route response", async () => {
+    const frames = await framesAfter(() => ({ statusCode: 200, body: "" }), { routeResponses: ["act"] });
+    expect(frames).toEqual([""]);
+  });
+
+  it("may state its status in numeric text", async () => {
+    const handler = () => ({ statusCode: "200", body: "welcome" });
+    expect(await framesAfter(handler, { routeResponses: ["act"] })).toEqual(["welcome"]);
+  });
+
+  it("may have headers, with a number for a value", async () => {
+    const handler = () => ({ statusCode: 200, headers: { "X-N": 1 }, isBase64Encoded: false });
+    expect(await framesAfter(handler)).toEqual([]);
   });
 });
 
