@@ -21,6 +21,20 @@ export const ENDINGS = {
   tooBig: { code: 1009, reason: "Message too big" },
 } as const satisfies Record<string, Ending>;
 
+/** The close codes with which `ws` itself answers a client's faulty bytes. */
+const ENDING_BY_STATUS: ReadonlyMap<number, Ending> = new Map([
+  [1002, ENDINGS.protocolError],
+  [1007, ENDINGS.notUtf8],
+  // Too many frames in one message.
+  [1008, ENDINGS.tooBig],
+  [1009, ENDINGS.tooBig],
+]);
+
+/** The ending to send where `ws` would send this status without a reason. */
+export function endingOfStatus(status: number): Ending | undefined {
+  return ENDING_BY_STATUS.get(status);
+}
+
 /** The ending behind an error that `ws` found in a client's bytes. It has answered with the close frame already. */
 export function endingOfError(error: Error & { code?: string }): Ending {
   switch (error.code) {

@@ -55,8 +55,8 @@ export class Management {
 
   #authenticate(request: IncomingMessage, body: Buffer): void {
     const { method = "GET", url = "/", headers } = request;
-    const { credentials, clock } = this.#settings;
-    if (!isSigned({ method, url, headers, body }, credentials, clock.now())) throw forbidden();
+    const { credentials, clock, region } = this.#settings;
+    if (!isSigned({ method, url, headers, body }, credentials, clock.now(), region)) throw forbidden();
   }
 
   async #run(id: string, method: string | undefined, body: Buffer, response: ServerResponse): Promise<void> {

@@ -17,24 +17,31 @@ const AUTHORIZATION =
   /^AWS4-HMAC-SHA256 +Credential=([^/,\s]+)\/(\d{8})\/([a-z0-9-]+)\/([a-z0-9-]+)\/aws4_request, *SignedHeaders=([a-z0-9;_-]+), *Signature=([0-9a-f]{64})$/;
 
 /**
- * Whether a request is signed for `execute-api`. Against no credentials any well-formed signature passes: what is
- * asked then is only that the caller signs, as it must on AWS.
+ * Whether a request is signed for `execute-api`. Without credentials any well-formed signature passes: the caller only
+ * has to sign, as on AWS.
  * Source: "Create a signed AWS API request" in the IAM user guide.
+ * @param region the API's; a signature for another one is refused. Default: any
  */
-export function isSigned(request: SignedRequest, credentials: readonly Credentials[], now: number): boolean {
+export function isSigned(
+  request: SignedRequest,
+  credentials: readonly Credentials[],
+  now: number,
+  region?: string,
+): boolean {
   const match = AUTHORIZATION.exec(request.headers.authorization ?? "");
   if (!match) return false;
-  const [, accessKeyId, date, region, service, signedHeaders, signature] = match as unknown as string[];
+  const [, accessKeyId, date, signedRegion, service, signedHeaders, signature] = match as unknown as string[];
   if (service !== SERVICE) return false;
   if (credentials.length === 0) return true;
+  if (region !== undefined && signedRegion !== region) return false;
   const secret = credentials.find((one) => one.accessKeyId === accessKeyId)?.secretAccessKey;
   const time = String(request.headers["x-amz-date"] ?? "");
   if (secret === undefined || !isCurrent(time, now) || !time.startsWith(date!)) return false;
   const names = signedHeaders!.split(";");
   if (!names.includes("host")) return false;
-  const scope = `${date}/${region}/${service}/aws4_request`;
+  const scope = `${date}/${signedRegion}/${service}/aws4_request`;
   const text = `AWS4-HMAC-SHA256\n${time}\n${scope}\n${sha256(canonicalRequest(request, names))}`;
-  const key = [date!, region!, service, "aws4_request"].reduce<string | Buffer>(hmac, `AWS4${secret}`);
+  const key = [date!, signedRegion!, service, "aws4_request"].reduce<string | Buffer>(hmac, `AWS4${secret}`);
   return timingSafeEqual(hmac(key, text), Buffer.from(signature!, "hex"));
 }
 

@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
 import type { Timer } from "./clock.ts";
-import { ENDINGS, type Ending, endingOfClose, endingOfError } from "./close-codes.ts";
+import { ENDINGS, type Ending, endingOfClose, endingOfError, endingOfStatus } from "./close-codes.ts";
 import type { Origin } from "./events.ts";
 import { type Frame, FrameMeter } from "./frames.ts";
 import type { GatewaySettings } from "./options.ts";
@@ -19,6 +19,13 @@ export type SendOutcome = "sent" | "full" | "closed";
 /** The `ws` class with a place for our connection, so that all sockets share one listener per event. */
 export class ClientSocket extends WebSocket {
   declare connection: LiveConnection;
+
+  /** `ws` closes with a bare status on faulty bytes. The client is to see the same reason as `$disconnect`. */
+  override close(code?: number, reason?: string | Buffer): void {
+    const ending = code !== undefined && reason === undefined ? endingOfStatus(code) : undefined;
+    if (ending) super.close(ending.code, ending.reason);
+    else super.close(code, reason);
+  }
 }
 
 /** An open connection: the client's socket and what is known of it. */

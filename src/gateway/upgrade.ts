@@ -119,6 +119,8 @@ export class Upgrades {
     if (this.#stopping) throw new Refusal(503);
     if (url.length > settings.limits.urlLength) throw new Refusal(414);
     if (!isServicePath(url, settings.basePath)) throw new Refusal(403);
+    // RFC 9110, section 7.8: HTTP/1.0 has no upgrade.
+    if (request.httpVersion !== "1.1") throw new Refusal(400);
     if (request.method !== "GET" || request.headers.upgrade?.toLowerCase() !== "websocket")
       throw new Refusal(400);
     if (!/^[+/0-9A-Za-z]{22}==$/.test(key ?? "")) throw new Refusal(400);

@@ -6,6 +6,11 @@ import { closePayload, frame, nextClose, OPCODE, rawConnect } from "./raw-client
 const IDLE_MS = 600_000;
 const LIFETIME_MS = 7_200_000;
 
+/** A frame of one long message, which never ends. */
+function piece(at: number, payload: string): Buffer {
+  return frame(at === 0 ? OPCODE.text : OPCODE.continuation, payload, { fin: false });
+}
+
 /** What `$disconnect` is told. */
 async function ending(api: Api) {
   const { disconnectStatusCode: code, disconnectReason: reason } = (await api.disconnects.next())
@@ -231,14 +236,36 @@ describe("a client that breaks the protocol", () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(bytes);
-    expect([(await nextClose(client)).code, (await ending(api)).code]).toEqual([1002, 1002]);
+    const ended = { code: 1002, reason: "Protocol error" };
+    expect([await nextClose(client), await ending(api)]).toEqual([ended, ended]);
   });
 
   it("is closed with 1007 when its text is no UTF-8", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.text, Buffer.from([0xc3, 0x28])));
-    expect([(await nextClose(client)).code, (await ending(api)).code]).toEqual([1007, 1007]);
+    const ended = { code: 1007, reason: "Invalid frame payload data" };
+    expect([await nextClose(client), await ending(api)]).toEqual([ended, ended]);
+  });
+
+  it.each([
+    ["a frame is too long", [frame(OPCODE.text, "x".repeat(32_769))]],
+    ["a header claims too much", [frame(OPCODE.text, "", { length: 1_000_000 })]],
+    ["a message is too long", Array.from({ length: 5 }, (_, at) => piece(at, "x".repeat(32_000)))],
+    ["a message has too many frames", Array.from({ length: 16_386 }, (_, at) => piece(at, "x"))],
+  ])("is told the reason of 1009 when %s", async (_what, frames) => {
+    const api = await startApi();
+    const client = await rawConnect(api.gateway);
+    client.write(Buffer.concat(frames));
+    const ended = { code: 1009, reason: "Message too big" };
+    expect([await nextClose(client), await ending(api)]).toEqual([ended, ended]);
+  });
+
+  it("gets its own close back as it sent it, without a reason of the gateway's", async () => {
+    const api = await startApi();
+    const client = await rawConnect(api.gateway);
+    client.write(frame(OPCODE.close, closePayload(1002)));
+    expect(await nextClose(client)).toEqual({ code: 1002, reason: "" });
   });
 });
 

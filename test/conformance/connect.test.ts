@@ -1,7 +1,18 @@
 import { describe, expect, it } from "vitest";
 import type { LambdaContext, WebSocketEvent } from "../../src/apigw/index.ts";
 import { ManualClock } from "../../src/gateway/index.ts";
-import { connect, connectWithId, dial, gate, http, ok, startApi, turn, upgrade } from "./harness.ts";
+import {
+  connect,
+  connectWithId,
+  dial,
+  gate,
+  http,
+  ok,
+  startApi,
+  turn,
+  UPGRADE_HEADERS,
+  upgrade,
+} from "./harness.ts";
 import { frame, OPCODE, RawClient } from "./raw-client.ts";
 
 const only$connect = (answer: unknown) => ({ routes: { $connect: () => answer } });
@@ -336,5 +347,15 @@ describe("the Lambda context of $connect", () => {
     });
     await upgrade(api.gateway);
     expect(remaining).toEqual([29_000]);
+  });
+});
+
+describe("an upgrade over HTTP/1.0", () => {
+  it.each(["HTTP/1.0", "HTTP/1.0\r\nConnection: keep-alive"])("is refused with 400 by %j", async (end) => {
+    const api = await startApi();
+    const client = new RawClient(api.gateway.port);
+    client.request({ Host: "127.0.0.1", ...UPGRADE_HEADERS }, `GET /dev ${end}`);
+    expect(await client.head).toMatch(/^HTTP\/1\.1 400 /);
+    expect(api.connects.size).toBe(0);
   });
 });

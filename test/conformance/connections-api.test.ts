@@ -357,9 +357,16 @@ describe("the signature", () => {
     ["an unknown key", { credentials: { ...KEYS, accessKeyId: "AKIDUNKNOWN" } }],
     ["six minutes ago", { systemClockOffset: -360_000 }],
     ["six minutes from now", { systemClockOffset: 360_000 }],
+    ["another region", { region: "eu-west-1" }],
   ])("of %s is a ForbiddenException", async (_what, config) => {
     const error = await getBy(await secured(), config);
     expect([error, error.name]).toEqual([expect.any(ForbiddenException), "ForbiddenException"]);
+  });
+
+  it("of the API's own region is accepted", async () => {
+    const api = await startApi({ credentials: KEYS, region: "eu-west-1" });
+    expect(await getBy(api, { region: "eu-west-1" })).toBeInstanceOf(GoneException);
+    expect(await getBy(api, { region: "us-east-1" })).toBeInstanceOf(ForbiddenException);
   });
 
   it("four minutes old is accepted", async () => {
