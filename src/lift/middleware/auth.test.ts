@@ -531,6 +531,12 @@ describe("options that throw at construction", () => {
         { jwt: { ...keyless, algorithms: ["RS256"], jwksUri: `http://${host}/jwks.json` } },
       ],
     ),
+    ...[0, 1.5, 2 ** 31, Number.POSITIVE_INFINITY].map((timeoutMs): [string, object] => [
+      `a timeout of ${timeoutMs} ms for keys`,
+      {
+        jwt: { ...keyless, algorithms: ["RS256"], jwksUri: "https://issuer.example", jwks: { timeoutMs } },
+      },
+    ]),
     ["too much tolerance", { jwt: { ...jwt, clockToleranceSeconds: 301 } }],
     ["negative tolerance", { jwt: { ...jwt, clockToleranceSeconds: -1 } }],
     ["a route that is none", { jwt, skipRoutes: [1] }],

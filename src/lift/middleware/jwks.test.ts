@@ -1,5 +1,6 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { exportJWK, SignJWT } from "jose";
+import fc from "fast-check";
+import { exportJWK, type JWK, SignJWT } from "jose";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { memoryConnectionStore } from "../../store/memory/index.ts";
 import { jsonLogger, Lift } from "../index.ts";
@@ -11,19 +12,19 @@ const pair = () => generateKeyPairSync("ed25519");
 const first = pair();
 const second = pair();
 
-async function keySet(keys: { [kid: string]: KeyObject }) {
-  const jwks = Object.entries(keys).map(async ([kid, key]) => ({
-    ...(await exportJWK(key)),
-    kid,
-    alg: "EdDSA",
-  }));
-  return { keys: await Promise.all(jwks) };
+const jwk = async (key: KeyObject, more: Partial<JWK> = {}): Promise<JWK> => ({
+  ...(await exportJWK(key)),
+  ...more,
+});
+
+function keySet(keys: { [kid: string]: KeyObject }): Promise<JWK[]> {
+  return Promise.all(Object.entries(keys).map(([kid, key]) => jwk(key, { kid, alg: "EdDSA" })));
 }
 
 type Answer = () => Response | Promise<Response>;
 
 /** An issuer on a clock that stands still, and an app that trusts it. */
-function makeIssuer() {
+function makeIssuer(algorithm = "EdDSA") {
   let now = Date.UTC(2026, 0, 1);
   let answer: Answer = () => new Response("", { status: 503 });
   const requests: { url: string; init: RequestInit | undefined }[] = [];
@@ -36,7 +37,7 @@ function makeIssuer() {
   app.use(
     webSocketAuth({
       jwt: {
-        algorithms: ["EdDSA"],
+        algorithms: [algorithm],
         issuer: "issuer",
         audience: "chat",
         jwksUri: URI,
@@ -46,25 +47,28 @@ function makeIssuer() {
     }),
   );
   const handler = app.webSocketHandler();
-  const publish = async (keys: { [kid: string]: KeyObject }) => {
-    const set = await keySet(keys);
-    answer = () => Response.json(set);
+  const publishList = (keys: readonly JWK[]) => {
+    answer = () => Response.json({ keys });
   };
+  const connectBy = async (token: string) =>
+    (await handler(connectEvent({ query: { token } }), lambdaContext())).statusCode;
   return {
     requests,
-    publish,
+    publishList,
+    publish: async (keys: { [kid: string]: KeyObject }) => publishList(await keySet(keys)),
     fail: (next: Answer) => {
       answer = next;
     },
     pass: (ms: number) => {
       now += ms;
     },
-    connect: async (kid: string, key: KeyObject) => {
-      const token = await new SignJWT({ iss: "issuer", aud: "chat", sub: "ada", exp: now / 1_000 + 60 })
-        .setProtectedHeader({ alg: "EdDSA", kid })
+    connectBy,
+    connect: async (kid: string | undefined, key: KeyObject, lifetimeSeconds = 60) => {
+      const exp = now / 1_000 + lifetimeSeconds;
+      const token = await new SignJWT({ iss: "issuer", aud: "chat", sub: "ada", exp })
+        .setProtectedHeader({ alg: algorithm, ...(kid !== undefined && { kid }) })
         .sign(key);
-      const result = await handler(connectEvent({ query: { token } }), lambdaContext());
-      return result.statusCode;
+      return connectBy(token);
     },
   };
 }
@@ -78,7 +82,7 @@ describe("an issuer's keys", () => {
     expect(requests).toHaveLength(0);
     const statuses = await Promise.all(Array.from({ length: 20 }, () => connect("a", first.privateKey)));
     expect(new Set(statuses)).toEqual(new Set([200]));
-    expect(requests).toMatchObject([{ url: URI, init: { redirect: "error" } }]);
+    expect(requests).toMatchObject([{ url: URI, init: { redirect: "manual" } }]);
   });
 
   it("are fetched again when they are old", async () => {
@@ -134,6 +138,7 @@ describe("an issuer's keys", () => {
   it.each<[string, Answer]>([
     ["can't be reached", down],
     ["answers an error", () => new Response("", { status: 500 })],
+    ["redirects", () => Response.redirect("https://evil.example/jwks.json")],
     ["answers no JSON", () => new Response("<html>")],
     ["answers no keys", () => Response.json({ keys: "none" })],
   ])(
@@ -151,25 +156,120 @@ describe("an issuer's keys", () => {
   );
 });
 
-describe("an issuer that hangs", () => {
-  afterEach(() => void vi.useRealTimers());
+describe("keys that a token does not tell apart", () => {
+  const pairs = Array.from({ length: 17 }, pair);
+  const [one, two, three] = pairs as [typeof first, typeof first, typeof first];
+  const withoutKid = (keys: readonly { publicKey: KeyObject }[]) =>
+    Promise.all(keys.map(({ publicKey }) => jwk(publicKey)));
 
-  it("is given up after 5 s, and no timer stays", async () => {
+  it("are each tried when neither the token nor the set has a kid", async () => {
+    const { publishList, connect, requests } = makeIssuer();
+    publishList(await withoutKid([one, two]));
+    expect(await connect(undefined, one.privateKey)).toBe(200);
+    expect(await connect(undefined, two.privateKey)).toBe(200);
+    expect(await connect(undefined, three.privateKey)).toBe(401);
+    expect(requests).toHaveLength(1);
+  });
+
+  it("are each tried when only the set has kids", async () => {
+    const { publish, connect } = makeIssuer();
+    await publish({ a: one.publicKey, b: two.publicKey });
+    expect(await connect(undefined, one.privateKey)).toBe(200);
+    expect(await connect(undefined, two.privateKey)).toBe(200);
+  });
+
+  it.each<[string, readonly KeyObject[]]>([
+    ["twice", [one.publicKey, one.publicKey]],
+    ["after another key with its kid", [two.publicKey, one.publicKey]],
+    ["before another key with its kid", [one.publicKey, two.publicKey]],
+  ])("include one that is listed %s", async (_where, keys) => {
+    const { publishList, connect } = makeIssuer();
+    publishList(await Promise.all(keys.map((key) => jwk(key, { kid: "a", alg: "EdDSA" }))));
+    expect(await connect("a", one.privateKey)).toBe(200);
+    expect(await connect("a", three.privateKey)).toBe(401);
+    expect(await connect("b", one.privateKey)).toBe(401);
+  });
+
+  it("are tried up to sixteen", async () => {
+    const { publishList, connect } = makeIssuer();
+    publishList(await withoutKid(pairs));
+    expect(await connect(undefined, pairs[15]!.privateKey)).toBe(200);
+    expect(await connect(undefined, pairs[16]!.privateKey)).toBe(401);
+  });
+
+  it("are tried past one that cannot be used", async () => {
+    const rsa = (modulusLength: number) => generateKeyPairSync("rsa", { modulusLength });
+    const [short, good] = [rsa(1_024), rsa(2_048)];
+    const { publishList, connect } = makeIssuer("RS256");
+    publishList([
+      { kty: "RSA", n: "broken", e: "" },
+      await jwk(one.publicKey),
+      await jwk(short.publicKey),
+      await jwk(good.publicKey),
+    ]);
+    expect(await connect(undefined, good.privateKey)).toBe(200);
+  });
+
+  it("refuse an expired token without asking the issuer again", async () => {
+    const { publishList, connect, requests, pass } = makeIssuer();
+    publishList(await withoutKid([one, two]));
+    await connect(undefined, one.privateKey);
+    pass(30_000);
+    expect(await connect(undefined, two.privateKey, -60)).toBe(401);
+    expect(requests).toHaveLength(1);
+  });
+
+  it.each<[string, string | undefined]>([
+    ["without a kid", undefined],
+    ["under one kid", "a"],
+  ])("rotate %s, at most once in the cooldown", async (_how, kid) => {
+    const { publishList, connect, requests, pass } = makeIssuer();
+    const named = kid === undefined ? {} : { kid };
+    publishList([await jwk(one.publicKey, named)]);
+    expect(await connect(kid, one.privateKey)).toBe(200);
+    publishList([await jwk(two.publicKey, named)]);
+    expect(await connect(kid, two.privateKey)).toBe(401);
+    pass(30_000);
+    expect(await connect(kid, two.privateKey)).toBe(200);
+    expect(await connect(kid, one.privateKey)).toBe(401);
+    expect(requests).toHaveLength(2);
+  });
+});
+
+it("refuses whatever a client names as its key, with one fetch a cooldown", async () => {
+  const { publishList, connectBy, requests } = makeIssuer();
+  publishList([await jwk(first.publicKey), await jwk(second.publicKey, { kid: "b" })]);
+  const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const header = fc.record(
+    { alg: fc.constantFrom("EdDSA", "RS256", "none", "HS256"), kid: fc.jsonValue(), jwk: fc.jsonValue() },
+    { requiredKeys: [] },
+  );
+  await fc.assert(
+    fc.asyncProperty(header, fc.base64String(), async (protectedHeader, signature) => {
+      const token = `${encode(protectedHeader)}.${encode({ sub: "ada" })}.${signature.replace(/[+/=]/g, "")}`;
+      expect(await connectBy(token)).toBe(401);
+    }),
+    { seed: 1 },
+  );
+  expect(requests).toHaveLength(1);
+});
+
+describe("an issuer that hangs", () => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  it("is given up after 5 s", async () => {
+    const deadline = new AbortController();
+    const timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(deadline.signal);
     const { connect, fail, requests } = makeIssuer();
-    const asked = new Promise<void>((resolve) => {
-      fail(() => {
-        resolve();
-        const { signal } = requests.at(-1)?.init ?? {};
-        return new Promise((_resolve, reject) => {
-          signal?.addEventListener("abort", () => reject(signal.reason));
-        });
+    fail(() => {
+      const { signal } = requests.at(-1)?.init ?? {};
+      const answer = new Promise<Response>((_resolve, reject) => {
+        signal?.addEventListener("abort", () => reject(signal.reason));
       });
+      deadline.abort(new DOMException("Too late", "TimeoutError"));
+      return answer;
     });
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    const connecting = connect("a", first.privateKey);
-    await asked;
-    vi.advanceTimersByTime(5_000);
-    expect(await connecting).toBe(503);
-    expect(vi.getTimerCount()).toBe(0);
+    expect(await connect("a", first.privateKey)).toBe(503);
+    expect(timeout).toHaveBeenCalledExactlyOnceWith(5_000);
   });
 });

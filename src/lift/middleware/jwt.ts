@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { errors, type JWTPayload, type JWTVerifyGetKey, type JWTVerifyOptions, jwtVerify } from "jose";
+import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
 import { isLoopback } from "../../internal/this-machine.ts";
 import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
 import { LiftError } from "../errors.ts";
@@ -27,6 +27,9 @@ export interface JwtOptions {
   readonly identity?: (claims: { readonly [claim: string]: unknown }) => AuthIdentity;
 }
 
+/** A longer timer would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** Seconds. */
 export const DEFAULT_CLOCK_TOLERANCE = 5;
 
@@ -53,10 +56,11 @@ const JWKS_OPTIONS = {
   fetch: isFunction,
   maxAgeMs: isAtLeast(1_000),
   cooldownMs: isAtLeast(1_000),
-  timeoutMs: isAtLeast(1),
+  timeoutMs: (value: unknown) =>
+    Number.isSafeInteger(value) && isAtLeast(1)(value) && Number(value) <= MAX_TIMER_MS,
 };
 
-type Key = Uint8Array | KeyObject | JWTVerifyGetKey;
+type Verify = (token: string, checks: JWTVerifyOptions) => Promise<JWTPayload>;
 
 /**
  * Checks JWTs: signature, `exp` (which must be there), `nbf`, `iss` and `aud`.
@@ -76,7 +80,7 @@ export function jwtVerifier(
     identity = claimedBy,
   } = options;
   if (!algorithms || !issuer || !audience) throw invalid("jwt needs algorithms, issuer and audience");
-  const key = keyOf(options, now);
+  const verify = verifyOf(options, now);
   const checks = {
     algorithms: [...algorithms],
     issuer: typeof issuer === "string" ? issuer : [...issuer],
@@ -84,17 +88,14 @@ export function jwtVerifier(
     clockTolerance: clockToleranceSeconds,
     requiredClaims: ["exp"],
   };
-  return async (token) => identity(await claimsOf(token, key, { ...checks, currentDate: new Date(now()) }));
+  return async (token) =>
+    identity(await claimsOf(verify, token, { ...checks, currentDate: new Date(now()) }));
 }
 
 /** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE */
-async function claimsOf(token: string, key: Key, checks: JWTVerifyOptions): Promise<JWTPayload> {
+async function claimsOf(verify: Verify, token: string, checks: JWTVerifyOptions): Promise<JWTPayload> {
   try {
-    // Overloads of jwtVerify tell a key from a function that finds it; a union fits neither.
-    const verified = await (typeof key === "function"
-      ? jwtVerify(token, key, checks)
-      : jwtVerify(token, key, checks));
-    return verified.payload;
+    return await verify(token, checks);
   } catch (thrown) {
     throw refused(thrown);
   }
@@ -107,20 +108,25 @@ function refused(thrown: unknown): LiftError {
   return new LiftError("UNAUTHORIZED", { cause });
 }
 
-function keyOf(options: JwtOptions, now: () => number): Key {
+function verifyOf(options: JwtOptions, now: () => number): Verify {
   const { algorithms, secret, publicKey, jwksUri, jwks = {} } = options;
   const given = [secret, publicKey, jwksUri].filter((key) => key !== undefined);
   // `secret: process.env.NAME`, and NAME is not set.
-  if (given.length === 0 && Object.hasOwn(options, "secret")) return secretKey("", algorithms);
+  if (given.length === 0 && Object.hasOwn(options, "secret")) return byKey(secretKey("", algorithms));
   if (given.length !== 1) {
     throw invalid("jwt needs exactly one of secret, publicKey and jwksUri");
   }
-  if (secret !== undefined) return secretKey(secret, algorithms);
+  if (secret !== undefined) return byKey(secretKey(secret, algorithms));
   const strange = algorithms.find((algorithm) => !ASYMMETRIC.test(algorithm));
   if (strange !== undefined) throw invalid(`${strange} is no algorithm of a public key`);
-  if (publicKey !== undefined) return pemKey(publicKey);
+  if (publicKey !== undefined) return byKey(pemKey(publicKey));
   checkOptions(jwks, JWKS_OPTIONS);
-  return new Jwks(jwksUri as string, jwks, now).key;
+  const keys = new Jwks(jwksUri as string, jwks, now);
+  return (token, checks) => keys.verify(token, checks);
+}
+
+function byKey(key: Uint8Array | KeyObject): Verify {
+  return async (token, checks) => (await jwtVerify(token, key, checks)).payload;
 }
 
 function secretKey(secret: string | Uint8Array, algorithms: readonly string[]): Uint8Array {
