@@ -1,6 +1,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { type ChannelHistory, IDEMPOTENCY_MS, type Json, type StoredMessage } from "../src/store/index.ts";
-import { BOUNDS, historyDriver, ids, MINUTE } from "./channel-driver.ts";
+import {
+  type ChannelHistory,
+  IDEMPOTENCY_MS,
+  type Json,
+  type Position,
+  type StoredMessage,
+} from "../src/store/index.ts";
+import { BOUNDS, historyDriver, ids, MINUTE, offsets } from "./channel-driver.ts";
 import {
   AWKWARD_NAMES,
   type ChannelCasesOptions,
@@ -70,6 +76,58 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
       await append("a", "m1", { data: { list } });
       list.push("y");
       expect((await read("a")).messages[0]?.data).toEqual({ list: ["x"] });
+    });
+  });
+
+  describe("appendAfter", () => {
+    const appendAfter = (head: Position, id: string) =>
+      history.appendAfter("a", head, message(id, { data: id }), BOUNDS);
+
+    it("appends behind the head, with every field of the message", async () => {
+      const head = await history.head("a");
+      const first = await history.appendAfter("a", head, message("m1", { userId: "ada" }), BOUNDS);
+      const stored = { ...message("m1", { userId: "ada" }), offset: 1 };
+      expect(first).toStrictEqual({ epoch: head.epoch, message: stored, duplicate: false });
+      expect(await appendAfter({ epoch: head.epoch, offset: 1 }, "m2")).toMatchObject({
+        message: { offset: 2 },
+      });
+      expect((await read("a")).messages).toMatchObject([{ id: "m1" }, { id: "m2" }]);
+    });
+
+    it("stores nothing behind an older head, a later one, or one of another epoch", async () => {
+      const unused = await history.head("a");
+      for (const id of ["m1", "m2"]) await append("a", id);
+      const { epoch } = unused;
+      const others = [unused, { epoch, offset: 1 }, { epoch, offset: 3 }, { epoch: "another", offset: 2 }];
+      for (const head of others) expect(await appendAfter(head, "late")).toBeUndefined();
+      expect(await appendAfter({ epoch: "another", offset: 0 }, "late")).toBeUndefined();
+      expect(ids(await read("a"))).toEqual(["m1", "m2"]);
+      expect(await append("a", "m3")).toMatchObject({ message: { offset: 3 } });
+    });
+
+    it("stores nothing in an unused channel behind the head of another epoch", async () => {
+      expect(await appendAfter({ epoch: "another", offset: 0 }, "late")).toBeUndefined();
+      expect(await history.head("a")).toMatchObject({ offset: 0 });
+    });
+
+    it("stores one of a thousand that come at once, among plain appends too", {
+      timeout: 120_000,
+    }, async () => {
+      for (const round of [0, 1]) {
+        const head = await history.head("a");
+        const tries = Array.from({ length: 1_000 }, (_, n) => appendAfter(head, `${round}-${n}`));
+        const appended = (await Promise.all(tries)).filter((each) => each !== undefined);
+        expect(appended.map(({ message: { offset } }) => offset)).toEqual([head.offset + 1]);
+        expect((await read("a")).messages.at(-1)).toEqual(appended[0]?.message);
+      }
+      const head = await history.head("a");
+      const [conditional] = await Promise.all([
+        Promise.all(Array.from({ length: 20 }, (_, n) => appendAfter(head, `c${n}`))),
+        ...Array.from({ length: 20 }, (_, n) => append("a", `p${n}`)),
+      ]);
+      const won = conditional.filter((each) => each !== undefined).length;
+      expect(won).toBeLessThanOrEqual(1);
+      expect(offsets(await read("a"))).toEqual(Array.from({ length: 22 + won }, (_, n) => n + 1));
     });
   });
 

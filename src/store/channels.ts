@@ -95,6 +95,18 @@ export interface ChannelHistory {
   /** @param bounds what is past them may be removed now */
   append(channel: string, message: NewMessage, bounds: HistoryBounds, budget?: TimeBudget): Promise<Appended>;
 
+  /**
+   * Appends only while `head` is the channel's head. Of many calls with the same head exactly one appends; the others
+   * store nothing and resolve to `undefined`.
+   */
+  appendAfter(
+    channel: string,
+    head: Position,
+    message: Omit<NewMessage, "key">,
+    bounds: HistoryBounds,
+    budget?: TimeBudget,
+  ): Promise<Appended | undefined>;
+
   /** A channel that nobody has used yet gets its epoch by being read. */
   history(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage>;
 

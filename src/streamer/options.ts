@@ -75,7 +75,7 @@ function has(part: unknown, ...names: string[]): boolean {
 function isChannelStore(value: unknown): boolean {
   return (
     isRecord(value) &&
-    has(value.history, "append", "history", "head", "finish", "checkpoint", "unfinished") &&
+    has(value.history, "append", "appendAfter", "history", "head", "finish", "checkpoint", "unfinished") &&
     has(value.members, "add", "remove", "channelsOf", "pages", "count", "present", "setState") &&
     has(value.parts, "add", "giveUp")
   );

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { LiveStream, StreamEndedMessage, StreamStartedMessage } from "../protocol/index.ts";
-import type { Appended, ChannelHistory, Json, StoredMessage, TimeBudget } from "../store/index.ts";
+import type { Appended, ChannelHistory, Json, Position, StoredMessage, TimeBudget } from "../store/index.ts";
 import { fromStore } from "./failures.ts";
 import { partKey } from "./keys.ts";
 
@@ -12,13 +12,13 @@ export type StreamEvent =
 /** An event, and what it was decided on: the log's last offset then. */
 type Entry = StreamEvent & { readonly after: number };
 
-/** The last entry is what counts, for as long as a stream may last: a year. */
+/** The last entry tells who streams; it is kept for as long as a stream may last: a year. */
 const BOUNDS = { size: 100, ageMs: 365 * 24 * 60 * 60_000 };
 
 /**
- * Who streams, as a history beside the channel's own. Its offsets have no gaps, so that of several who decide at once
- * one is right: an entry counts if nothing has come between it and what it was decided on. And what is stored there is
- * told, as every stored message is, though the process that stored it dies.
+ * Who streams, as a history beside the channel's own. An entry is appended only behind the entry that it was decided
+ * on, so of many starts at once the store takes one. Like every stored message, an entry is sent to the members though
+ * the process that stored it dies.
  */
 export class StreamLog {
   readonly #history: ChannelHistory;
@@ -35,8 +35,8 @@ export class StreamLog {
   }
 
   /**
-   * Writes what follows from who streams now; `undefined`: nothing.
-   * @param decide is asked again when somebody else has written meanwhile
+   * Writes the event that `decide` returns for the current stream; `undefined` writes nothing.
+   * @param decide is called again when somebody else has written meanwhile
    * @throws {LiftError} STORE_FAILED, and what `decide` throws
    */
   async append<Event extends StreamEvent>(
@@ -46,29 +46,29 @@ export class StreamLog {
   ): Promise<{ readonly event: Event; readonly stored: Appended } | undefined> {
     const log = partKey(key, "streams");
     for (;;) {
-      const { live, offset: after } = await this.#latest(log, budget);
+      const { live, head } = await this.#latest(log, budget);
       const event = decide(live);
       if (event === undefined) return undefined;
-      const data = { ...event, after } as unknown as Json;
+      const data = { ...event, after: head.offset } as unknown as Json;
       const message = { id: randomUUID(), data, at: this.#now() };
-      const stored = await fromStore(this.#history.append(log, message, BOUNDS, budget));
-      if (stored.message.offset === after + 1) return { event, stored };
-      await fromStore(this.#history.finish(log, stored.message.offset, budget));
+      const stored = await fromStore(this.#history.appendAfter(log, head, message, BOUNDS, budget));
+      if (stored !== undefined) return { event, stored };
     }
   }
 
   async #latest(log: string, budget: TimeBudget | undefined) {
-    let offset = 0;
-    // The last one counts, but where several have written at once.
+    let latest: { live: LiveStream | undefined; head: Position };
+    // The last entry counts, but in the log of a version that wrote those that lost, too. And an entry may come between
+    // the messages and the head of the first page: it is on the second.
     for (const limit of [1, BOUNDS.size]) {
       const query = { limit, bounds: BOUNDS, now: this.#now() };
       const { messages, head } = await fromStore(this.#history.history(log, query, budget));
-      offset = messages.at(-1)?.offset ?? head.offset;
       const entry = messages.map(entryOf).findLast((one) => one !== undefined);
-      if (entry !== undefined) return { live: "live" in entry ? entry.live : undefined, offset };
-      if (messages.length === 0) break;
+      const live = entry !== undefined && "live" in entry ? entry.live : undefined;
+      latest = { live, head: { epoch: head.epoch, offset: messages.at(-1)?.offset ?? head.offset } };
+      if (entry !== undefined || head.offset === 0) break;
     }
-    return { live: undefined, offset };
+    return latest!;
   }
 }
 

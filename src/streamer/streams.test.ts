@@ -134,6 +134,54 @@ describe("a stream", () => {
     expect(told()).toHaveLength(2);
   });
 
+  it.each([101, 1_000])("is of one user when %i start at once, and its log has one entry", async (count) => {
+    const { client, told, store, streamer } = await show();
+    const users = Array.from({ length: count }, (_, n) => `u${n}`);
+    const all = await Promise.all(users.map((user) => client(user, { user })));
+    const answers = await Promise.all(all.map((who) => who.ask("stream_start", { channel: SHOW })));
+    const owners = answers.filter(({ type }) => type === "response").map(({ data }) => data.live.user);
+    expect(owners).toEqual([(await streamer.stream(SHOW))?.user]);
+    expect(answers.filter(({ error }) => error?.code === "FORBIDDEN")).toHaveLength(count - 1);
+    expect(await store.history.head(LOG)).toMatchObject({ offset: 1 });
+    expect(told()).toHaveLength(1);
+  });
+
+  it("is read in a log in which an earlier version has left starts that lost", async () => {
+    const { client, store, streamer, told } = await show();
+    const bounds = { size: 100, ageMs: 1e12 };
+    const start = (user: string, after: number) =>
+      store.history.append(
+        LOG,
+        { id: user, at: START, data: { after, live: { user, since: START, viewers: 1 } } },
+        bounds,
+      );
+    for (const [n, user] of ["ada", "bob", "cyd"].entries()) {
+      await start(user, 0);
+      await store.history.finish(LOG, n + 1);
+    }
+    expect(await streamer.stream(SHOW)).toMatchObject({ user: "ada" });
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
+    await ada.ask("stream_end", { channel: SHOW });
+    expect((await bob.ask("stream_start", { channel: SHOW })).data.live.user).toBe("bob");
+    expect(told().map(([type, user]) => [type, user])).toEqual([
+      ["stream_ended", "ada"],
+      ["stream_started", "bob"],
+    ]);
+  });
+
+  it("is read on a second page where its entry came between the first one's messages and its head", async () => {
+    const { client, store } = await show();
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    await ada.ask("stream_start", { channel: SHOW });
+    const history = store.history.history.bind(store.history);
+    vi.spyOn(store.history, "history").mockImplementationOnce(async (...args) => ({
+      ...(await history(...args)),
+      messages: [],
+    }));
+    expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
+  });
+
   it("takes a user, the right to publish, and a namespace that is live", async () => {
     const { client, viewer } = await show();
     const start = async (who: typeof viewer, channel: string) =>

@@ -9,6 +9,7 @@ export const invocations = new AsyncLocalStorage<{ readonly crash: () => void }>
 const STREAMS: readonly unknown[] = ["channelsOf", "pages", "present", "unfinished"];
 /** They ask the store nothing. */
 const SYNCHRONOUS: readonly unknown[] = ["storedIn", "close"];
+const APPENDS: readonly unknown[] = ["append", "appendAfter"];
 const SLOW_MS = [50, 600] as const;
 
 /** A store whose calls fail and dawdle, and in which handlers and the process end before and after a message is kept. */
@@ -61,7 +62,7 @@ function faulty<Part extends object>(part: Part, mischief: Mischief): Part {
       if (SYNCHRONOUS.includes(name)) return inner;
       return STREAMS.includes(name)
         ? (...args: unknown[]) => stream(inner, args, mischief)
-        : (...args: unknown[]) => call(inner, args, name === "append", mischief);
+        : (...args: unknown[]) => call(inner, args, APPENDS.includes(name), mischief);
     },
   });
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Put, TransactWriteItem } from "@aws-sdk/client-dynamodb";
 import type { Attempts } from "../aws/index.ts";
-import type { Appended, HistoryBounds, NewMessage } from "../channels.ts";
+import type { Appended, HistoryBounds, NewMessage, Position } from "../channels.ts";
 import { StoreError } from "../errors.ts";
 import type { Caller } from "./caller.ts";
 import type { Item } from "./failures.ts";
@@ -19,6 +19,17 @@ export interface Publication {
   readonly bounds: HistoryBounds;
 }
 
+/** A message that is appended only behind one position. */
+interface ConditionalPublication extends Publication {
+  readonly after: Position;
+}
+
+/** `left`: the channel's head as far as it is known, for the next one in this process. */
+interface Outcome<Result> {
+  readonly result: Result;
+  readonly left: Head | undefined;
+}
+
 /**
  * The next offset, the message and its key in one transaction, or nothing of them.
  * @param hint the channel's head, when it is known; `readHead` asks for it
@@ -30,26 +41,57 @@ export async function append(
   publication: Publication,
   hint: Head | undefined,
   readHead: () => Promise<Head>,
-): Promise<{ readonly result: Appended; readonly left: Head | undefined }> {
-  const { channel, message } = publication;
-  let head = hint ?? (await readHead());
-  for (;;) {
-    const { epoch } = head;
-    const next: Head = { epoch, offset: head.offset + 1, at: Math.max(head.at, message.at) };
-    const writes = transaction(caller.tableName, publication, head, next);
-    // One token for all attempts at this offset: one that was carried out, but not answered, is not made again.
-    const failures = await transact(caller, attempts, writes, randomUUID());
-    if (failures === undefined) {
-      const result = { epoch, message: stored(message, next.offset), duplicate: false };
-      return { result, left: next };
-    }
-    const result = appendedBefore(publication, failures);
-    if (result !== undefined) return { result, left: undefined };
-    if (!(await attempts.pause(CONTENTION_PAUSE_MS))) {
-      throw new StoreError("STORE_UNAVAILABLE", `Others kept appending to ${JSON.stringify(channel)}`);
-    }
-    head = await readHead();
+): Promise<Outcome<Appended>> {
+  for (let head = hint ?? (await readHead()); ; head = await readHead()) {
+    const outcome = await tryAppend(caller, attempts, publication, head);
+    if (outcome !== undefined) return outcome;
+    await pause(attempts, publication);
   }
+}
+
+/**
+ * As `append`, if the channel's head is at a position; else `result` is undefined.
+ * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ */
+export async function appendAfter(
+  caller: Caller,
+  attempts: Attempts,
+  publication: ConditionalPublication,
+  hint: Head | undefined,
+  readHead: () => Promise<Head>,
+): Promise<Outcome<Appended | undefined>> {
+  const { epoch, offset } = publication.after;
+  for (let head = hint ?? (await readHead()); ; head = await readHead()) {
+    if (head.epoch !== epoch || head.offset !== offset) return { result: undefined, left: head };
+    const outcome = await tryAppend(caller, attempts, publication, head);
+    if (outcome !== undefined) return outcome;
+    await pause(attempts, publication);
+  }
+}
+
+/** `undefined`: another message has taken the offset, and nothing was stored. */
+async function tryAppend(
+  caller: Caller,
+  attempts: Attempts,
+  publication: Publication,
+  head: Head,
+): Promise<Outcome<Appended> | undefined> {
+  const { message } = publication;
+  const { epoch } = head;
+  const next: Head = { epoch, offset: head.offset + 1, at: Math.max(head.at, message.at) };
+  const writes = transaction(caller.tableName, publication, head, next);
+  // One token for all attempts at this offset: one that was carried out, but not answered, is not made again.
+  const failures = await transact(caller, attempts, writes, randomUUID());
+  if (failures === undefined) {
+    return { result: { epoch, message: stored(message, next.offset), duplicate: false }, left: next };
+  }
+  const result = appendedBefore(publication, failures);
+  return result && { result, left: undefined };
+}
+
+async function pause(attempts: Attempts, { channel }: Publication): Promise<void> {
+  if (await attempts.pause(CONTENTION_PAUSE_MS)) return;
+  throw new StoreError("STORE_UNAVAILABLE", `Others kept appending to ${JSON.stringify(channel)}`);
 }
 
 function transaction(

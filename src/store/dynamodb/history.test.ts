@@ -128,6 +128,33 @@ describe("history in DynamoDB", () => {
     expect(conflicts).toBeLessThan(0);
   });
 
+  it("appends behind a head for one of many processes at once, though calls fail or lose their answers", async () => {
+    const processes = [
+      ...Array.from({ length: 4 }, () => world.store().history),
+      failing(onceEach(ANSWER_LOST)),
+      failing(onceEach(THROTTLED)),
+    ];
+    const head = await processes[0]!.head("a");
+    const tries = processes.flatMap((history, process) =>
+      Array.from({ length: 20 }, (_, n) =>
+        history.appendAfter("a", head, message(`${process}-${n}`), BOUNDS),
+      ),
+    );
+    const appended = (await Promise.all(tries)).filter((each) => each !== undefined);
+    expect(appended).toHaveLength(1);
+    expect(await ids()).toEqual([appended[0]?.message.id]);
+  });
+
+  it("says that it has appended behind a head when the answer to it was lost", async () => {
+    const history = failing(onceEach(ANSWER_LOST));
+    const head = await history.head("a");
+    expect(await history.appendAfter("a", head, message("m1"), BOUNDS)).toMatchObject({
+      duplicate: false,
+      message: { id: "m1", offset: 1 },
+    });
+    expect(await history.appendAfter("a", head, message("m2"), BOUNDS)).toBeUndefined();
+  });
+
   it("leaves no offset out where processes append at once", async () => {
     const processes = Array.from({ length: 6 }, () => world.store().history);
     const appended = await Promise.all(

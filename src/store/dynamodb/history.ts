@@ -14,7 +14,7 @@ import type {
 import { epochOf } from "../epoch.ts";
 import { StoreError } from "../errors.ts";
 import type { TimeBudget } from "../ports.ts";
-import { append } from "./append.ts";
+import { append, appendAfter } from "./append.ts";
 import type { Caller } from "./caller.ts";
 import { conditionFailure, type Item } from "./failures.ts";
 import { keyText } from "./key-text.ts";
@@ -58,6 +58,20 @@ export class DynamoDBChannelHistory implements StreamedHistory {
     // an attempt that fails six.
     return this.#turns.take(channel, attempts, (head) =>
       append(this.#caller, attempts, { channel, message, bounds }, head, readHead),
+    );
+  }
+
+  async appendAfter(
+    channel: string,
+    after: Position,
+    message: Omit<NewMessage, "key">,
+    bounds: HistoryBounds,
+    budget?: TimeBudget,
+  ): Promise<Appended | undefined> {
+    const attempts = this.#caller.begin(budget);
+    const readHead = () => this.#head(attempts, channel);
+    return this.#turns.take(channel, attempts, (head) =>
+      appendAfter(this.#caller, attempts, { channel, message, bounds, after }, head, readHead),
     );
   }
 

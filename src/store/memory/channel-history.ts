@@ -53,6 +53,16 @@ export class MemoryHistory implements ChannelHistory {
     return { epoch: own.epoch, message: stored, duplicate: false };
   }
 
+  async appendAfter(
+    channel: string,
+    { epoch, offset }: Position,
+    message: Omit<NewMessage, "key">,
+    bounds: HistoryBounds,
+  ): Promise<Appended | undefined> {
+    const head = this.#position(channel, this.#channels.get(channel));
+    return head.epoch === epoch && head.offset === offset ? this.append(channel, message, bounds) : undefined;
+  }
+
   async history(channel: string, query: HistoryQuery): Promise<HistoryPage> {
     const own = this.#channels.get(channel);
     const head = this.#position(channel, own);

@@ -49,6 +49,22 @@ export class SqliteHistory implements ChannelHistory {
     return this.#commits.run(() => this.#append(channel, message, body, bounds), { durable: true });
   }
 
+  async appendAfter(
+    channel: string,
+    { epoch, offset }: Position,
+    message: Omit<NewMessage, "key">,
+    bounds: HistoryBounds,
+  ): Promise<Appended | undefined> {
+    this.#refuseClosed();
+    const body = bodyOf(message);
+    const appendIfLast = () => {
+      const head = this.#position(channel, this.#find(channel));
+      const isLast = head.epoch === epoch && head.offset === offset;
+      return isLast ? this.#append(channel, message, body, bounds) : undefined;
+    };
+    return this.#commits.run(appendIfLast, { durable: true });
+  }
+
   async history(channel: string, query: HistoryQuery): Promise<HistoryPage> {
     return this.#read(() => {
       const row = this.#find(channel);
