@@ -123,6 +123,17 @@ describe("a development token", () => {
     });
   });
 
+  it.each(["HS384", "HS512"])("is refused when the secret signed it by %s", async (alg) => {
+    const claims = { sub: "ann", tenant_id: "acme", iss: "lift-ws-development", aud: "lift-ws-development" };
+    const token = await new SignJWT(claims)
+      .setProtectedHeader({ alg })
+      .setExpirationTime("1h")
+      .sign(new TextEncoder().encode(await developmentSecret(directory)));
+    await expect(verifyDevelopmentToken(token, directory)).rejects.toMatchObject({
+      code: "ERR_JOSE_ALG_NOT_ALLOWED",
+    });
+  });
+
   it("without a signature is refused", async () => {
     const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const token = `${encode({ alg: "none" })}.${encode({ sub: "ann", tenant_id: "acme", exp: 2e9 })}.`;
