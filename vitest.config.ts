@@ -6,7 +6,6 @@ const source = { conditions: ["@lift-ws/source"] };
 const slow = [
   "src/local/**/*.test.ts",
   "test/browser/**/*.test.ts",
-  "test/history/{history,plants}.test.ts",
   "test/package/**/*.test.ts",
   "test/process/**/*.test.ts",
 ];

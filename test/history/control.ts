@@ -68,6 +68,7 @@ export type ToServer =
 export type FromServer =
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "fault"; readonly fault: string }
+  | { readonly type: "ticked" }
   /** What another process has stored and left was sent, so many messages. */
   | { readonly type: "finished"; readonly count: number }
   | {

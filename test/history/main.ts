@@ -3,10 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LocalError } from "../../src/local/index.ts";
+import { FOUND, PLANTS } from "./plants.ts";
 import { CALM_MS, type RunOptions, run, SETTLE_MS } from "./run.ts";
 import { openBacking, STORES, type StoreName } from "./stores.ts";
 
 const MIN_SECONDS = 15;
+/** Runs of a server with a bug. One may end before the bug has shown itself. */
+const TRIES = 3;
 
 const HELP = `npm run check:history -- [--seed n] [--seconds s] [--store ${STORES.join("|")}]
 
@@ -17,6 +20,8 @@ fail; and judges from a log of it all whether a message was lost, doubled, out o
   --seconds s   how long each store is checked, ${MIN_SECONDS} or more (default 60)
   --store name  one of ${STORES.join(", ")} (default: all, one after the other, until one
                 has broken a promise); dynamodb is DynamoDB Local, which needs Java
+  --bugs        checks the checker: puts each of ${PLANTS.length} bugs into the server or the client, and expects
+                a violation; on sqlite, up to ${TRIES} runs of ${MIN_SECONDS} s for each
   --keep path   a folder to keep the log and the server's output in (default: kept of a run that fails)
 
 Exits 1 when a promise is broken or too little has happened, 2 when it can't run.`;
@@ -26,6 +31,7 @@ class UsageError extends Error {}
 interface Wanted extends Pick<RunOptions, "seed" | "seconds" | "plant"> {
   readonly stores: readonly StoreName[];
   readonly keep: string | undefined;
+  readonly bugs: boolean;
 }
 
 function readArguments(args: readonly string[]): Wanted | undefined {
@@ -36,11 +42,12 @@ function readArguments(args: readonly string[]): Wanted | undefined {
     store: text,
     keep: text,
     plant: text,
+    bugs: { type: "boolean" },
     help: { type: "boolean" },
   } as const;
   const { values } = orUsage(() => parseArgs({ args: [...args], options }));
   if (values.help) return undefined;
-  const { store, keep, plant } = values;
+  const { store, keep, plant, bugs = false } = values;
   if (store !== undefined && !(STORES as readonly string[]).includes(store)) {
     throw new UsageError(`no store ${store}; there are ${STORES.join(", ")}`);
   }
@@ -50,6 +57,7 @@ function readArguments(args: readonly string[]): Wanted | undefined {
     stores: store === undefined ? STORES : [store as StoreName],
     keep,
     plant,
+    bugs,
   };
 }
 
@@ -90,12 +98,41 @@ async function check(store: StoreName, { seed, seconds, keep, plant }: Wanted): 
   return !failed;
 }
 
+/** @returns whether the checker has found each bug */
+async function checkBugs(seed: number): Promise<boolean> {
+  const missed: string[] = [];
+  for (const bug of PLANTS) {
+    const violation = await findBug(bug, seed);
+    console.log(
+      `${violation === undefined ? "MISSED" : "found "}  ${bug}${violation ? `: ${violation}` : ""}`,
+    );
+    if (violation === undefined) missed.push(bug);
+  }
+  if (missed.length > 0) console.log(`Again: npm run check:history -- --bugs --seed ${seed}`);
+  return missed.length === 0;
+}
+
+/** @returns the first violation that the bug explains */
+async function findBug(bug: string, seed: number): Promise<string | undefined> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const folder = mkdtempSync(join(tmpdir(), "lift-ws-bug-"));
+    const { backing, close } = await openBacking("sqlite", folder);
+    const options = { seed: seed + tries, seconds: MIN_SECONDS, backing, folder, plant: bug };
+    const { violations } = await run(options).finally(close);
+    rmSync(folder, { recursive: true, force: true });
+    const violation = violations.find((text) => FOUND[bug]?.test(text));
+    if (violation !== undefined) return violation;
+  }
+  return undefined;
+}
+
 async function main(args: readonly string[]): Promise<number> {
   const wanted = readArguments(args);
   if (wanted === undefined) {
     console.log(HELP);
     return 0;
   }
+  if (wanted.bugs) return (await checkBugs(wanted.seed)) ? 0 : 1;
   for (const store of wanted.stores) if (!(await check(store, wanted))) return 1;
   return 0;
 }

@@ -91,6 +91,19 @@ const CLIENT_PLANTS: { readonly [name: string]: (hand: Hand) => Hand } = {
 
 export const PLANTS: readonly string[] = [...Object.keys(STORE_PLANTS), ...Object.keys(CLIENT_PLANTS)];
 
+/** The violations that a bug explains. */
+export const FOUND: { readonly [bug: string]: RegExp } = {
+  "message acknowledged and not stored": /has both|stored twice|tail is missing|unjustified/,
+  "message kept from everyone": /has .* behind|unjustified|tail is missing/,
+  "unjustified recovered: false": /unjustified recovered: false/,
+  "message to another tenant": /has seen \S+ of ([ab])\/\S+ in (?!\1)|another tenant's/,
+  "presence ghost": /who have left/,
+  "stream taken from its owner": /its owner was there|nobody streams, and sue does/,
+  "message dropped": /missing or out of order/,
+  "message doubled": /twice or out of order/,
+  "messages swapped": /missing or out of order/,
+};
+
 export function plantedStore(store: ChannelStore, plant: string | undefined): ChannelStore {
   const planted = plant === undefined ? undefined : STORE_PLANTS[plant]?.(store);
   if (planted === undefined) return store;

@@ -133,6 +133,7 @@ async function tick(): Promise<void> {
   isTicking = true;
   await streamer.app.tick({ connections }).catch(() => {});
   isTicking = false;
+  tell({ type: "ticked" });
 }
 
 /** What the messages' stream calls: as a function of its own, but it dies with this process. */

@@ -75,6 +75,8 @@ export class World {
   #poller: StreamPoller | undefined;
   readonly #asked = new Map<string, { readonly tenant: string; readonly channel: string }>();
   readonly #published = new Map<string, number>();
+  /** Ticks that the server has finished. */
+  ticks = 0;
   /** Why the process ends, when it does. */
   dying = "killed";
 
@@ -187,6 +189,7 @@ export class World {
 
   #heard(message: FromServer): void {
     if (message.type === "fault") this.fault(message.fault);
+    if (message.type === "ticked") this.ticks++;
     if (message.type === "finished" && message.count > 0)
       this.log({ kind: "finished", count: message.count });
     if (message.type === "streams") {

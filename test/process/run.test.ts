@@ -122,7 +122,7 @@ describe("a command", () => {
     const { code, stderr } = await command(["strat"]);
     expect([code, stderr]).toEqual([
       1,
-      "lift-ws: no command strat: it is one of start, test, check, check:history, bench, build, bundle\n",
+      "lift-ws: no command strat: it is one of start, test, check, check:properties, check:history, bench, build, bundle\n",
     ]);
   });
 });
