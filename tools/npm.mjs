@@ -1,0 +1,34 @@
+// @ts-check
+import { basename } from "node:path";
+import { capture, SetupError } from "./child.mjs";
+
+/**
+ * Installs the lockfile of a folder with `npm ci`.
+ * @param {string} folder
+ * @param {readonly string[]} [flags]
+ * @throws {SetupError}
+ */
+export async function npmCi(folder, flags = []) {
+  // npm under Node 20 would warn of tools that need the Node that it is just installing; `error` keeps it quiet.
+  const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier", ...flags];
+  const cli = process.env.npm_execpath;
+  const [file, prefix] = cli && basename(cli) === "npm-cli.js" ? [process.execPath, [cli]] : ["npm", []];
+  const { code, output } = await capture(file, [...prefix, ...args], { cwd: folder }).catch((error) => {
+    throw new SetupError(`npm could not be run (${error.code ?? error.message}): is it installed?`);
+  });
+  if (code !== 0) throw new SetupError(`npm ci failed: ${npmsReason(output) || `exit code ${code}`}`);
+}
+
+/** Shortens npm's many `npm error` lines to one: the code, the reason, the log's path. */
+export function npmsReason(/** @type {string} */ output) {
+  const lines = output
+    .split("\n")
+    .map((line) => /^npm (?:error|ERR!) (.*)/.exec(line)?.[1]?.trim())
+    .filter((line) => line !== undefined && line !== "");
+  const told = lines.filter((line) => !/^(?:A complete log|errno|syscall|path|dest|at )/.test(line ?? ""));
+  const log = /A complete log of this run can be found in:\s*(?:npm (?:error|ERR!)\s*)?(\S+)/.exec(
+    output,
+  )?.[1];
+  const reason = (told.length > 0 ? told : output.trim().split("\n").slice(-2)).slice(0, 3).join("; ");
+  return log ? `${reason} (log: ${log})` : reason;
+}
