@@ -70,6 +70,26 @@ describe("an error's text", () => {
     expect(describeError(message)).toBe(expected);
   });
 
+  it("is cut where a line or the whole is long, and keeps its stack", () => {
+    const text = describeError(new Error(`Unrecognized key: "${"eyJ-".repeat(30_000)}"`));
+    expect(text).toMatch(/… \(120027 characters\)\n {4}at .+log\.test\.ts/);
+    expect(text.length).toBeLessThan(5_000);
+    expect(describeError("a\n".repeat(20_000))).toMatch(/^(?:a\n){10000}… \(40000 characters\)$/);
+  });
+
+  it("leaves out the secrets that an error has in its fields", () => {
+    const error = Object.assign(new Error("refused"), {
+      headers: { cookie: ["sid=opaque-credential"], "x-api-key": "opaque-credential" },
+      credentials: {
+        accessKeyId: "AKID",
+        secretAccessKey: "opaque-credential",
+        sessionToken: "opaque-credential",
+      },
+      cause: new TypeError("redis://:opaque-credential@cache and Basic b3BhcXVlOmNyZWRlbnRpYWw="),
+    });
+    expect(describeError(error)).not.toMatch(/opaque-credential|b3BhcXVl/);
+  });
+
   it("leaves out Node's own frames and the marks of reloading", () => {
     const error = new Error("x");
     error.stack = [

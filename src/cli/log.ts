@@ -1,5 +1,6 @@
 import { inspect, styleText } from "node:util";
 import type { EventReport } from "../gateway/index.ts";
+import { redactText, truncate } from "../internal/redact.ts";
 import type { Terminal } from "./arguments.ts";
 import { CliError } from "./errors.ts";
 
@@ -41,7 +42,7 @@ const LONGEST_FUNCTION = "disconnect".length;
 export function logFunction(name: string, line: string, { stdout: stream }: Terminal): void {
   const runtimes = /^(?:START|END|REPORT|INIT_REPORT) /.test(line);
   const prefix = styleText("dim", name.padEnd(LONGEST_FUNCTION), { stream });
-  stream.write(`${prefix}  ${runtimes ? styleText("dim", line, { stream }) : redact(line)}\n`);
+  stream.write(`${prefix}  ${runtimes ? styleText("dim", line, { stream }) : redactText(line)}\n`);
 }
 
 /** A mistake or a failure that has a line for the person; what caused it, if anything did, has its stack below. */
@@ -56,28 +57,18 @@ export function logError(error: unknown, stream: NodeJS.WritableStream): void {
   stream.write(`${styleText("red", describeError(error), { stream })}\n`);
 }
 
-/** The error with its stack and causes, without Node's own frames and without what looks like a secret. */
+/** Clients choose a part of what errors say, such as the key that a schema does not know. */
+const LONGEST_LINE = 2_000;
+const LONGEST_ERROR = 20_000;
+
+/** Returns the error with its stack and causes, without Node's own frames and without secrets, cut where it is long. */
 export function describeError(error: unknown): string {
   const text = typeof error === "string" ? error : inspect(error, { colors: false });
-  const lines = text.split("\n").filter((line) => !/^\s+at .*\(?node:internal\//.test(line));
-  return redact(spellOut(lines.join("\n").replace(/\?lift-ws=\d+/g, ""), "\n\t"));
-}
-
-/** Keys whose values are secrets, in a query string. */
-const SECRET_PARAMETER =
-  /([?&][\w.-]{0,64}(?:auth|key|pass|secret|sig|ticket|token)[\w.-]{0,64}=)[^&\s"'`<>]+/gi;
-/** As in a client's headers, which some libraries hang on their errors. */
-const AUTHORIZATION = /(\bauthorization['"]?\s*:\s*['"]?)[^'"\n]+/gi;
-/** In what a service of AWS says of a signature that does not match: all that was signed, and with what. */
-const SIGNED = /(\b(?:x-amz-security-token\\?["']?\s*[:=]|signature=)\s*\\?["']?)[^\s"'`\\&,<>]+/gi;
-const JSON_WEB_TOKEN = /\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g;
-
-function redact(text: string): string {
-  return text
-    .replace(SECRET_PARAMETER, "$1[redacted]")
-    .replace(AUTHORIZATION, "$1[redacted]")
-    .replace(SIGNED, "$1[redacted]")
-    .replace(JSON_WEB_TOKEN, "[redacted]");
+  const lines = redactText(text.replace(/\?lift-ws=\d+/g, ""))
+    .split("\n")
+    .filter((line) => !/^\s+at .{0,1000}\(?node:internal\//.test(line))
+    .map((line) => truncate(line, LONGEST_LINE));
+  return spellOut(truncate(lines.join("\n"), LONGEST_ERROR), "\n\t");
 }
 
 /** A key that a client chose must not move the cursor, ring the bell or fill the screen. */

@@ -1,10 +1,11 @@
 import { inspect } from "node:util";
+import { logText } from "../internal/redact.ts";
 
-/** Nothing a client or a handler does ends here; if something does, it is heard of and the others go on. */
+/** Warns of an error that nothing handles, so that it ends no process. Clients and handlers should never cause one. */
 export function reportBug(error: unknown): void {
   // As text: a code given beside an Error is dropped. The stack alone, since an error's own fields may be secret.
   const text = error instanceof Error ? (error.stack ?? error.message) : inspect(error);
-  process.emitWarning(text, { code: "LIFT_WS_GATEWAY" });
+  process.emitWarning(logText(text), { code: "LIFT_WS_GATEWAY" });
 }
 
 /** `listener` in a form that neither throws nor rejects: it is told of an event, and has no say in it. */

@@ -438,6 +438,14 @@ describe("the handler's answer", () => {
 });
 
 describe("options", () => {
+  it.each([[["opaque-credential"]], [{ toString: () => "opaque-credential" }], [() => "opaque-credential"]])(
+    "does not show the value of an option that may be a secret",
+    (logger) => {
+      const refused = () => new Lift({ logger } as never);
+      expect(refused).toThrow(/^Option logger is invalid: an? (?:array|object|function)$/);
+    },
+  );
+
   it("throw at construction when unknown or invalid", () => {
     expect(codeOf(() => new Lift({ conectionStore: 1 } as object))).toBe("INVALID_OPTION");
     expect(codeOf(() => new Lift({ connectionStore: {} as never }))).toBe("INVALID_OPTION");

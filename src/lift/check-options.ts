@@ -11,10 +11,15 @@ export function checkOptions(
       throw new LiftError("INVALID_OPTION", { message });
     }
     if (value === undefined || checks[name]?.(value)) continue;
-    // A text may be a secret in the wrong place.
-    const shown = typeof value === "string" ? "a string" : String(value);
-    throw new LiftError("INVALID_OPTION", { message: `Option ${name} is invalid: ${shown}` });
+    throw new LiftError("INVALID_OPTION", { message: `Option ${name} is invalid: ${describe(value)}` });
   }
+}
+
+/** Without the value where it may be a secret in the wrong place, such as a key's text or bytes. */
+function describe(value: unknown): string {
+  if (value === null || typeof value === "number" || typeof value === "boolean") return String(value);
+  if (typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
+  return `a ${typeof value}`;
 }
 
 export function isFunction(value: unknown): boolean {

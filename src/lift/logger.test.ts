@@ -130,9 +130,12 @@ describe("the level", () => {
     expect(written({ level: "error" })).toEqual(["error"]);
   });
 
-  it.each([{ level: "loud" }, { redact: "token" }, { redacted: [] }])("takes no %o", (options) => {
-    expect(() => jsonLogger(options as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
-  });
+  it.each([{ level: "loud" }, { redact: "token" }, { redacted: [] }, { maxTextLength: 63 }])(
+    "takes no %o",
+    (options) => {
+      expect(() => jsonLogger(options as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+    },
+  );
 });
 
 describe("redaction", () => {
@@ -153,6 +156,8 @@ describe("redaction", () => {
     "apiKey",
     "x-api-key",
     "queryStringParameters",
+    "secretAccessKey",
+    "sessionToken",
   ])("hides a field named %s, at any depth", (name) => {
     const line = leaks({ a: [{ [name]: "hunter2" }], [name]: { nested: "hunter2" } });
     expect(line).not.toContain("hunter2");
@@ -225,6 +230,33 @@ describe("redaction", () => {
     const circular: { self?: unknown } = {};
     circular.self = circular;
     expect(leaks(circular, `it is ${JWT}`)).not.toContain("eyJ");
+  });
+
+  it("cuts each text, and says how long it was", () => {
+    const text = "a".repeat(20_000);
+    const fields = { text, list: [{ text }], error: new Error(text), [text]: 1 };
+    const entry = JSON.parse(leaks(fields, text)) as Record<string, { [name: string]: unknown }>;
+    const cut = `${"a".repeat(8_192)}… (20000 characters)`;
+    expect(entry).toMatchObject({
+      message: cut,
+      text: cut,
+      list: [{ text: cut }],
+      error: { message: cut },
+      [cut]: 1,
+    });
+    expect(JSON.parse(leaks({ text: "a".repeat(100) }, "b", { maxTextLength: 64 }))).toMatchObject({
+      text: `${"a".repeat(64)}… (100 characters)`,
+    });
+    expect(JSON.parse(leaks({ text: "a".repeat(64) }, "b", { maxTextLength: 64 }))).toMatchObject({
+      text: "a".repeat(64),
+    });
+  });
+
+  it("hides secrets in names of fields", () => {
+    const line = leaks({ a: { [`?token=${JWT}`]: 1, "password of": "x", "a b": [2] } });
+    expect(JSON.parse(line)).toMatchObject({
+      a: { "?token=[redacted]": 1, "password of": "[redacted]", "a b": [2] },
+    });
   });
 
   it("hides what the application names", () => {

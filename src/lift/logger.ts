@@ -1,5 +1,5 @@
+import { isSecretName, logText, redactField } from "../internal/redact.ts";
 import { checkOptions } from "./check-options.ts";
-import { redacted } from "./redact.ts";
 
 export type LogFields = { readonly [name: string]: unknown };
 
@@ -20,6 +20,8 @@ export interface JsonLoggerOptions {
   readonly level?: LogLevel;
   /** Names of fields, at any depth and in any case, that are never written, besides the usual ones. */
   readonly redact?: readonly string[];
+  /** Characters of each text in a line; longer texts are cut and say how long they were. Default 8,192; minimum 64. */
+  readonly maxTextLength?: number;
   /** Default: the console's method of the level's name. */
   readonly write?: (level: Exclude<LogLevel, "silent">, line: string) => void;
 }
@@ -27,22 +29,24 @@ export interface JsonLoggerOptions {
 const OPTIONS = {
   level: (value: unknown) => LEVELS.includes(value as never) || value === "silent",
   redact: (value: unknown) => Array.isArray(value) && value.every((name) => typeof name === "string"),
+  maxTextLength: (value: unknown) => Number.isInteger(value) && (value as number) >= 64,
   write: (value: unknown) => typeof value === "function",
 };
 
 /**
- * Writes a JSON line per call, as CloudWatch reads them. Tokens stay out of it: fields are hidden by their names
- * (authorization, cookie, password, anything that ends in token or secret, a URL's query), and JWTs, bearer
- * tokens and secrets in URLs wherever they stand in a text, an error's message and stack included.
+ * Writes a JSON line per call, as CloudWatch reads them, without secrets. Fields are hidden by their names
+ * (`authorization`, `cookie`, `password`, `secretAccessKey`, `sessionToken`). Texts, stacks included, are written
+ * without credentials, JWTs and secrets in URLs, queries, header lines and JSON, and are cut to `maxTextLength`.
  * @throws {LiftError} INVALID_OPTION
  */
 export function jsonLogger(options: JsonLoggerOptions = {}): Logger {
   checkOptions(options, OPTIONS);
-  const { level = levelOf(process.env), redact = [], write = toConsole } = options;
+  const { level = levelOf(process.env), redact = [], write = toConsole, maxTextLength } = options;
   const hidden = new Set(redact.map((name) => name.toLowerCase()));
+  const written = (value: object) => JSON.stringify(value, replacer(hidden, maxTextLength));
   const from = level === "silent" ? LEVELS.length : LEVELS.indexOf(level);
   const at = (own: (typeof LEVELS)[number]) => (message: string, fields?: LogFields) => {
-    if (LEVELS.indexOf(own) >= from) write(own, line(own, message, fields, hidden));
+    if (LEVELS.indexOf(own) >= from) write(own, line(own, message, fields, written));
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
@@ -105,10 +109,9 @@ function line(
   level: string,
   message: string,
   fields: LogFields | undefined,
-  hidden: ReadonlySet<string>,
+  written: (value: object) => string,
 ): string {
   const entry = { level, time: new Date().toISOString(), message };
-  const written = (value: object) => JSON.stringify(value, replacer(hidden));
   try {
     return written({ ...entry, ...fields });
   } catch {
@@ -116,22 +119,38 @@ function line(
   }
 }
 
-/** What a field's name hides, what its text must not show, and what JSON can't, on the way into a line. */
-function replacer(hidden: ReadonlySet<string>): (this: unknown, name: string, value: unknown) => unknown {
+type Replacer = (this: unknown, name: string, value: unknown) => unknown;
+
+/** Hides secrets, cuts texts, and makes JSON of the values that JSON does not know. */
+function replacer(hidden: ReadonlySet<string>, maxTextLength: number | undefined): Replacer {
   /** From the line down to the value: as it is written, and as it came. */
   const path: { readonly written: unknown; readonly came: unknown }[] = [];
   return function replace(this: unknown, name, value) {
-    if (hidden.has(name.toLowerCase())) return redacted("secret", value);
+    if (hidden.has(name.toLowerCase())) return redactField("secret", value);
     // Its toJSON has made numbers of the bytes by now, and nothing would find a token in them.
     const came = (this as { [name: string]: unknown })[name];
-    if (ArrayBuffer.isView(came)) return redacted(name, `[${came.byteLength} bytes]`);
-    const readable = redacted(name, readableOf(value));
+    if (ArrayBuffer.isView(came)) return redactField(name, `[${came.byteLength} bytes]`);
+    const readable = redactField(name, readableOf(value), maxTextLength);
     if (typeof readable !== "object" || readable === null) return readable;
     while (path.length > 0 && path.at(-1)?.written !== this) path.pop();
     if (path.some((outer) => outer.came === value)) return "[circular]";
-    path.push({ written: readable, came: value });
-    return readable;
+    const written = withSafeNames(readable, maxTextLength);
+    path.push({ written, came: value });
+    return written;
   };
+}
+
+/** Too short for a JWT, and without the characters that other secrets need around them. */
+const PLAIN_NAME = /^[\w$.-]{0,64}$/;
+
+/** Clients choose names too, where an application logs a part of a message. */
+function withSafeNames(value: object, maxTextLength: number | undefined): object {
+  if (Array.isArray(value) || Object.keys(value).every((name) => PLAIN_NAME.test(name))) return value;
+  const fields = Object.entries(value).map(([name, field]) => [
+    logText(name, maxTextLength),
+    isSecretName(name) ? redactField(name, field) : field,
+  ]);
+  return Object.fromEntries(fields);
 }
 
 /** The fields that can be written: one whose getter throws takes no other with it. */

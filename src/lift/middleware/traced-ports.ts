@@ -1,5 +1,6 @@
 import { type Attributes, type Span, SpanKind, SpanStatusCode } from "@opentelemetry/api";
 import type { BroadcastOptions, BroadcastReport, Connections, Data, PostOptions } from "../../apigw/index.ts";
+import { logText } from "../../internal/redact.ts";
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../../store/index.ts";
 
 /** Starts a child of whatever is under way. */
@@ -26,7 +27,12 @@ async function spanned<Value>(
 function markFailed(span: Span, error: unknown): void {
   const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
   const kind = typeof code === "string" ? code : typeof name === "string" ? name : "unknown";
-  span.setAttribute("error.type", kind).setStatus({ code: SpanStatusCode.ERROR });
+  span.setAttribute("error.type", errorType(kind)).setStatus({ code: SpanStatusCode.ERROR });
+}
+
+/** Codes and names are short, but the errors of other libraries and of applications may hold anything there. */
+export function errorType(kind: string): string {
+  return logText(kind, 100);
 }
 
 /** @connections, a span per call. */

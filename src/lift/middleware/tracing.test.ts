@@ -129,6 +129,15 @@ describe("an event's span", () => {
     });
   });
 
+  it("tells a failure's code without the secrets in it, cut where it is long", async () => {
+    const { app, send } = makeApp();
+    app.webSocket("fail", () => Promise.reject(new LiftError(`x?token=${SECRET}&${"a".repeat(200)}`)));
+    await send("fail");
+    expect(named("process fail")?.attributes["error.type"]).toMatch(
+      /^x\?token=\[redacted\]&a{20,100}… \(\d+ characters\)$/,
+    );
+  });
+
   it("is flushed before the event ends", async () => {
     let flushed = 0;
     const flush = async () => {

@@ -16,7 +16,7 @@ import { checkOptions, hasMethods, isFunction } from "../check-options.ts";
 import type { Middleware } from "../compose.ts";
 import type { AnyContext } from "../context.ts";
 import { fromW3c, fromXRay, type TraceHeaders, toHeaders } from "./trace-context.ts";
-import { type StartSpan, TracedConnections, TracedStore } from "./traced-ports.ts";
+import { errorType, type StartSpan, TracedConnections, TracedStore } from "./traced-ports.ts";
 
 export type { TraceHeaders } from "./trace-context.ts";
 
@@ -129,6 +129,6 @@ function instrument(ctx: AnyContext, tracer: Tracer, own: OtelContext): void {
 function conclude(ctx: AnyContext, span: Span): void {
   const { statusCode, code } = ctx.outcome;
   span.setAttribute("http.response.status_code", statusCode);
-  if (statusCode >= 400) span.setAttribute("error.type", code ?? String(statusCode));
+  if (statusCode >= 400) span.setAttribute("error.type", errorType(code ?? String(statusCode)));
   if (statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
 }

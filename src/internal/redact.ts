@@ -1,0 +1,177 @@
+// Hides secrets in text on its way into a log, a trace or an error. Clients choose much of that text, so every rule
+// takes linear time: a pattern starts only where a match may start, and bounds or consumes what it scans.
+import { isSecretName, isSecretParameter, isTokenCount, mayContainSpaces } from "./secret-names.ts";
+
+export { isSecretName } from "./secret-names.ts";
+
+const REDACTED = "[redacted]";
+
+/** Characters of one text in a log line. CloudWatch takes 256 KB a line, and a client may send 128 KB. */
+export const MAX_LOGGED_TEXT = 8_192;
+
+/** A secret in the logged part is recognized within this multiple of its length, so the rest need not be read. */
+const LOOKAHEAD = 4;
+
+/**
+ * Returns a value to log under a name: hidden by its name, or as `logText` where it is a text.
+ * @param max characters of a text, default 8,192
+ */
+export function redactField(name: string, value: unknown, max?: number): unknown {
+  if (value === undefined || value === null) return value;
+  if (isSecretName(name) && !(typeof value === "number" && isTokenCount(name))) return REDACTED;
+  return typeof value === "string" ? logText(value, max) : value;
+}
+
+/** Returns `redactText` of a text, cut to `max` characters; a cut text says how long it was. */
+export function logText(text: string, max = MAX_LOGGED_TEXT): string {
+  const read = text.slice(0, max * LOOKAHEAD);
+  const shown = redactText(read);
+  return shown.length <= max && read.length === text.length ? shown : cut(shown, max, text.length);
+}
+
+/** Returns the first `max` characters of a longer text, and says how long it was. */
+export function truncate(text: string, max: number): string {
+  return text.length <= max ? text : cut(text, max, text.length);
+}
+
+function cut(text: string, max: number, length: number): string {
+  return `${text.slice(0, max)}… (${length} characters)`;
+}
+
+/**
+ * Returns the text without JWTs, bearer and basic credentials, user information and fragments of URLs, and the
+ * values of secret names: in queries, `name=value`, header lines, JSON (nested too) and `util.inspect`'s output.
+ */
+export function redactText(text: string): string {
+  return hideValues(hideCredentials(hideInUrls(hideJwts(text))));
+}
+
+/** Signed or encrypted: base64url of `{"`, and a dot behind it. */
+function hideJwts(text: string): string {
+  if (!text.includes("eyJ")) return text;
+  return text.replace(/[\w.+/=-]+/g, (word) => {
+    const start = word.indexOf("eyJ");
+    return start >= 0 && word.includes(".", start) ? word.slice(0, start) + REDACTED : word;
+  });
+}
+
+function hideInUrls(text: string): string {
+  return text.replace(/:\/\/[^\s"'`<>]*[^\s"'`<>\\]/g, (urls) => {
+    const [scheme, ...rest] = urls.split("://");
+    return [scheme, ...rest.map(hideInUrl)].join("://");
+  });
+}
+
+/** Passwords with an unencoded `/`, `?` or `#` are found too, but `host:3001/@connections` has none. */
+const USER_INFORMATION = /^(?:[^/?#]*@|[^:/?#[\]]*:(?!\d{1,5}(?:[/?#]|$)).*@)/s;
+
+function hideInUrl(afterScheme: string): string {
+  return afterScheme.replace(USER_INFORMATION, `${REDACTED}@`).replace(/#.+/s, `#${REDACTED}`);
+}
+
+const CREDENTIALS = /\b(bearer|basic)(\s+|(?:%20)+|\++|["'`]?\s*[,:]\s*["'`]?)([\w.~+/=-]+)/gi;
+
+/** The words that follow in sentences and in `WWW-Authenticate`. */
+const PROSE = /^(?:auth\w*|credentials?|error|header|is|realm|scheme|tokens?)[.=]*$/i;
+
+function hideCredentials(text: string): string {
+  return text.replace(CREDENTIALS, (found, scheme: string, gap: string, word: string) => {
+    const isProse = PROSE.test(word) || (/^basic$/i.test(scheme) && /^[a-z]+\.?$/.test(word));
+    return isProse ? found : scheme + gap + REDACTED;
+  });
+}
+
+/** A name, once per word, and what stands between it and its value. */
+const ASSIGNMENT = /(?<![\w-])([\w-]+)(\\*["'`]?(?:\]|%5D)?\s*(?:=>?|:|%3[AD])\s*)/gi;
+
+function hideValues(text: string): string {
+  const assignment = new RegExp(ASSIGNMENT);
+  let shown = "";
+  let from = 0;
+  for (let match = assignment.exec(text); match !== null; match = assignment.exec(text)) {
+    const [start, end] = secretIn(text, match, assignment.lastIndex);
+    if (end <= start || text.startsWith(REDACTED, start)) continue;
+    shown += text.slice(from, start) + REDACTED;
+    from = assignment.lastIndex = end;
+  }
+  return shown + text.slice(from);
+}
+
+const OPENING = /\\*["'`]/y;
+
+type Range = readonly [start: number, end: number];
+
+/** @returns an empty range where the assignment holds no secret */
+function secretIn(
+  text: string,
+  { 1: name = "", 2: separator = "", index }: RegExpExecArray,
+  at: number,
+): Range {
+  const none: Range = [at, at];
+  const isParameter = /=(?!>)|%3D/i.test(separator);
+  const isSecret = isParameter
+    ? isSecretParameter(name, /[?&#]$|%3F$|%26$/i.test(text.slice(Math.max(index - 3, 0), index)))
+    : isSecretName(name);
+  if (!isSecret || (isTokenCount(name) && matchAt(/["']?\d+(?![\w-])/y, text, at))) return none;
+  const opening = matchAt(OPENING, text, at);
+  if (opening !== undefined) return [at + opening.length, endOfQuoted(text, at + opening.length, opening)];
+  if (text[at] === "[" && !text.startsWith(REDACTED, at)) return [at, endOfBrackets(text, at)];
+  if (text[at] === "{") return [at, endOfBrackets(text, at)];
+  if (separator.includes("\n")) return none;
+  return [at, at + (matchAt(unquotedValue(name, separator, isParameter), text, at)?.length ?? 0)];
+}
+
+function unquotedValue(name: string, separator: string, isParameter: boolean): RegExp {
+  if (isParameter)
+    return mayContainSpaces(name) ? /[^\r\n&"'`<>]*[^\r\n&"'`<>\\]/y : /[^\s&"'`<>]*[^\s&"'`<>\\]/y;
+  // JSON's number, or a word of inspect's: what follows is another field.
+  if (/^\\*["'`]/.test(separator)) return /[^\s,}\]]+/y;
+  // Errors are named so as well: "ExpiredToken: The provided token has expired".
+  return mayContainSpaces(name) ? /[^\r\n]+/y : /(?!(?:an?|the|this|your) )\S+/iy;
+}
+
+const JOIN = /["'`]\s*\+\s*(?=\\*["'`])/y;
+
+/** @returns where the quotes close at the level of `opening`: JSON in JSON escapes them again at each level */
+function endOfQuoted(text: string, start: number, opening: string): number {
+  let [from, open] = [start, opening];
+  for (let at = text.indexOf(open.at(-1)!, from); at >= 0; at = text.indexOf(open.at(-1)!, from)) {
+    if (!closes(text, start, at, open)) {
+      from = at + 1;
+      continue;
+    }
+    // inspect writes a text of several lines as 'one\n' + 'two'.
+    const join = matchAt(JOIN, text, at);
+    if (join === undefined) return at - (open.length - 1);
+    open = matchAt(OPENING, text, at + join.length)!;
+    from = at + join.length + open.length;
+  }
+  return text.length;
+}
+
+/** Nth level: 2^n - 1 backslashes before each quote. More of them escape a backslash or a quote within the text. */
+function closes(text: string, start: number, at: number, { length }: string): boolean {
+  let backslashes = 0;
+  while (at - backslashes > start && text[at - backslashes - 1] === "\\") backslashes++;
+  return backslashes % 2 ** (Math.floor(Math.log2(length)) + 1) === length - 1;
+}
+
+/** @returns the index after the bracket that closes; the text's end where none does */
+function endOfBrackets(text: string, start: number): number {
+  const token = /[[\]{}]|(?<!\\)\\*["'`]/g;
+  token.lastIndex = start;
+  let depth = 0;
+  for (let match = token.exec(text); match !== null; match = token.exec(text)) {
+    const [found] = match;
+    if ("[{".includes(found)) depth++;
+    else if ("]}".includes(found)) depth--;
+    else token.lastIndex = endOfQuoted(text, token.lastIndex, found) + found.length;
+    if (depth === 0) return token.lastIndex;
+  }
+  return text.length;
+}
+
+function matchAt(pattern: RegExp, text: string, at: number): string | undefined {
+  pattern.lastIndex = at;
+  return pattern.exec(text)?.[0];
+}
