@@ -438,6 +438,16 @@ describe("the authorizer", () => {
     });
   });
 
+  it.each<[string, number | undefined, number]>([
+    ["none", undefined, SECONDS + 600],
+    ["a later one", NOW + 3_600_000, SECONDS + 600],
+    ["an earlier one", NOW + 60_000, SECONDS + 60],
+  ])("carries the token's expiry where the application's identity has %s", async (_what, expiresAt, exp) => {
+    const identity = () => ({ userId: "ada", ...(expiresAt !== undefined && { expiresAt }) });
+    const result = await authorize(bearer(await sign()), { ...options, jwt: { ...jwt, identity } });
+    expect(result.context).toEqual({ sub: "ada", exp });
+  });
+
   it("makes identity free in every event: no token is needed, no row is read, no store either", async () => {
     const app = makeApp(options);
     const context = passedOn(await authorize(bearer(await sign())));

@@ -1,5 +1,5 @@
 import { SignJWT } from "jose";
-import { expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { AuthorizerContext } from "../../apigw/index.ts";
 import type { Json } from "../../store/index.ts";
 import { memoryConnectionStore, memorySchedule } from "../../store/memory/index.ts";
@@ -108,6 +108,60 @@ it("closes at the expiry that validateToken tells, without a tolerance", async (
   at(MINUTE);
   await app.tick();
   expect(connections.disconnected).toEqual([ID]);
+});
+
+describe("an identity of the application's own", () => {
+  const lasting = (expiresAt?: number) => ({
+    jwt: { ...jwt, identity: () => ({ userId: "ada", tenantId: "acme", ...(expiresAt && { expiresAt }) }) },
+  });
+
+  it.each<[string, number | undefined, number]>([
+    ["no expiry", undefined, 2 * MINUTE],
+    ["an expiry after the token's", START + 60 * MINUTE, 2 * MINUTE],
+    ["an expiry before the token's", START + MINUTE, MINUTE],
+  ])("with %s ends the connection at the earlier of the two", async (_what, expiresAt, end) => {
+    const { app, at, connect, connections, send } = world(lasting(expiresAt));
+    expect((await connect({ exp: inSeconds(2 * MINUTE) })).statusCode).toBe(200);
+    at(end + TOLERANCE - 1);
+    expect(await send("write")).toMatchObject({ error: { code: "FORBIDDEN" } });
+    await app.tick();
+    expect(connections.disconnected).toEqual([]);
+    at(end + TOLERANCE);
+    expect(await send("write")).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
+    await app.tick();
+    expect(connections.disconnected).toEqual([ID]);
+  });
+
+  it("does not outlive the token of a refresh", async () => {
+    const { app, at, connect, connections, send } = world(lasting());
+    await connect({ exp: inSeconds(MINUTE) });
+    const token = await sign({ exp: inSeconds(3 * MINUTE) });
+    expect(await send("auth.refresh", { token })).toMatchObject({ data: { expiresAt: START + 3 * MINUTE } });
+    at(3 * MINUTE + TOLERANCE);
+    await app.tick();
+    expect(connections.disconnected).toEqual([ID]);
+  });
+
+  it("is read when it is given by a promise, or as a user's id alone", async () => {
+    for (const given of [Promise.resolve({ userId: "ada" }), "ada"]) {
+      const { connect, send } = world({ jwt: { ...jwt, identity: () => given as never } });
+      await connect({ exp: inSeconds(MINUTE) });
+      expect(await send("who")).toMatchObject({ who: { userId: "ada", expiresAt: START + MINUTE } });
+    }
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, "never"])(
+    "with the expiry %s is refused",
+    async (expiresAt) => {
+      const identity = () => ({ userId: "ada", expiresAt: expiresAt as number });
+      const { connect } = world({ jwt: { ...jwt, identity } });
+      expect((await connect({ exp: inSeconds(MINUTE) })).statusCode).toBe(401);
+    },
+  );
+});
+
+it("refuses a token whose expiry is past all numbers", async () => {
+  expect((await world().connect({ exp: 1e308 })).statusCode).toBe(401);
 });
 
 it("is to reach a connection by the endpoint that it came by", async () => {

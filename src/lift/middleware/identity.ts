@@ -136,9 +136,9 @@ function isName(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
 
-/** What JWTs carry: `sub`, `tenant_id`, `roles`, `permissions` (else `scope`), each a list or words, and `exp`. */
+/** Reads `sub`, `tenant_id`, `roles` and `permissions` (else `scope`) from a JWT; lists may be words in a string. */
 export function claimedBy(claims: { readonly [claim: string]: unknown }): AuthIdentity {
-  const { sub, tenant_id, roles, permissions = claims.scope, exp } = claims;
+  const { sub, tenant_id, roles, permissions = claims.scope } = claims;
   const list = (value: unknown) => (typeof value === "string" ? listed(value) : (value ?? []));
   // Not checked yet: checkedIdentity does.
   return {
@@ -146,7 +146,6 @@ export function claimedBy(claims: { readonly [claim: string]: unknown }): AuthId
     tenantId: tenant_id,
     roles: list(roles),
     permissions: list(permissions),
-    ...(typeof exp === "number" ? { expiresAt: exp * 1_000 } : {}),
   } as AuthIdentity;
 }
 

@@ -3,7 +3,7 @@ import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose"
 import { isLoopback } from "../../internal/this-machine.ts";
 import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
 import { LiftError } from "../errors.ts";
-import { type AuthIdentity, claimedBy } from "./identity.ts";
+import { type AuthIdentity, checkedIdentity, claimedBy } from "./identity.ts";
 import { Jwks, type JwksOptions } from "./jwks.ts";
 
 /** How JWTs are checked. Exactly one of `secret`, `publicKey` and `jwksUri`. */
@@ -23,7 +23,10 @@ export interface JwtOptions {
   readonly jwks?: JwksOptions;
   /** Seconds that the issuer's clock may differ from ours. Default 5; 0 to 300. */
   readonly clockToleranceSeconds?: number;
-  /** Reads the identity from the checked claims. Default: `sub`, `tenant_id`, `roles`, `permissions` or `scope`. */
+  /**
+   * Reads the identity from the checked claims. Default: `sub`, `tenant_id`, `roles`, `permissions` or `scope`. An
+   * `expiresAt` in it may end the connection before the token's `exp`, never after.
+   */
   readonly identity?: (claims: { readonly [claim: string]: unknown }) => AuthIdentity;
 }
 
@@ -64,7 +67,7 @@ type Verify = (token: string, checks: JWTVerifyOptions) => Promise<JWTPayload>;
 
 /**
  * Checks JWTs: signature, `exp` (which must be there), `nbf`, `iss` and `aud`.
- * @returns of a token its identity, not yet checked; it rejects with UNAUTHORIZED or UNAVAILABLE
+ * @returns reads a token's identity, which ends with the token at the latest; rejects with UNAUTHORIZED or UNAVAILABLE
  * @throws {LiftError} INVALID_OPTION
  */
 export function jwtVerifier(
@@ -88,8 +91,13 @@ export function jwtVerifier(
     clockTolerance: clockToleranceSeconds,
     requiredClaims: ["exp"],
   };
-  return async (token) =>
-    identity(await claimsOf(verify, token, { ...checks, currentDate: new Date(now()) }));
+  return async (token) => {
+    const claims = await claimsOf(verify, token, { ...checks, currentDate: new Date(now()) });
+    const own = checkedIdentity(await identity(claims));
+    // Required above, and verified to be a number.
+    const end = claims.exp! * 1_000;
+    return checkedIdentity({ ...own, expiresAt: Math.min(own.expiresAt ?? end, end) });
+  };
 }
 
 /** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE */

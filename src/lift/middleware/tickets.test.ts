@@ -86,6 +86,13 @@ it("is given for a token, and opens a connection with the token's identity and e
   });
 });
 
+it("opens no connection that outlives the token, whatever identity the application reads from it", async () => {
+  const { ask, connect, store } = world({ jwt: { ...jwt, identity: () => ({ userId: "ada" }) } });
+  const { body } = await ask({ authorization: `Bearer ${await sign()}` });
+  await connect({ ticket: JSON.parse(body!).ticket });
+  expect(await store.get(ID)).toMatchObject({ metadata: { "lift:auth": { expiresAt: START + 60_000 } } });
+});
+
 it("is good once, of a hundred that come at once too, and each is another", async () => {
   const { mint, connect } = world();
   const [{ ticket }, other] = [await mint(), await mint()];

@@ -45,7 +45,7 @@ export function readVerifier({ jwt, validateToken, now = Date.now }: TokenOption
   const verify = jwt === undefined ? validating(validateToken!) : jwtVerifier(jwt, now);
   const toleranceMs = jwt === undefined ? 0 : (jwt.clockToleranceSeconds ?? DEFAULT_CLOCK_TOLERANCE) * 1_000;
   return {
-    verify: async (token, event) => checkedIdentity(await verify(token, event)),
+    verify,
     isCurrent: (identity) => {
       const end = endOf(identity?.expiresAt, toleranceMs);
       return identity !== undefined && (end === undefined || end > now());
@@ -58,7 +58,7 @@ export function readVerifier({ jwt, validateToken, now = Date.now }: TokenOption
 function validating(validateToken: NonNullable<TokenOptions["validateToken"]>) {
   return async (token: string, event: ConnectEvent | MessageEvent | undefined) => {
     try {
-      return await validateToken(token, event);
+      return checkedIdentity(await validateToken(token, event));
     } catch (thrown) {
       if (thrown instanceof LiftError) throw thrown;
       // Its words may quote the token.
