@@ -61,7 +61,9 @@ export async function appendAfter(
   readHead: () => Promise<Head>,
 ): Promise<Outcome<Appended | undefined>> {
   const { epoch, offset } = publication.after;
-  for (let head = hint ?? (await readHead()); ; head = await readHead()) {
+  // Another process may have written behind the hint. A hint further on is enough: an offset is never taken twice.
+  const known = hint?.epoch === epoch && hint.offset >= offset ? hint : undefined;
+  for (let head = known ?? (await readHead()); ; head = await readHead()) {
     if (head.epoch !== epoch || head.offset !== offset) return { result: undefined, left: head };
     const outcome = await tryAppend(caller, attempts, publication, head);
     if (outcome !== undefined) return outcome;

@@ -145,6 +145,29 @@ describe("history in DynamoDB", () => {
     expect(await ids()).toEqual([appended[0]?.message.id]);
   });
 
+  it("appends behind a head to which another process has moved on between two calls of this one", async () => {
+    const other = world.store().history;
+    const { epoch } = await other.head("a");
+    const client = localClient();
+    let isFirst = true;
+    client.middlewareStack.add(
+      (next, context) => async (args) => {
+        const output = await next(args);
+        if (context.commandName === "TransactWriteItemsCommand" && isFirst) {
+          isFirst = false;
+          await other.append("a", message("m2"), BOUNDS);
+        }
+        return output;
+      },
+      { step: "initialize" },
+    );
+    const history = historyBy(client);
+    const first = history.append("a", message("m1"), BOUNDS);
+    const second = history.appendAfter("a", { epoch, offset: 2 }, message("m3"), BOUNDS);
+    expect((await first).message.offset).toBe(1);
+    expect((await second)?.message.offset).toBe(3);
+  });
+
   it("says that it has appended behind a head when the answer to it was lost", async () => {
     const history = failing(onceEach(ANSWER_LOST));
     const head = await history.head("a");
