@@ -1,8 +1,11 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ERROR_CODES, LiftError } from "./errors.ts";
 
-/** How many of a message's issues its sender is told: a small message can have thousands. */
+/** Issues that the sender gets at most: a small message can have thousands. */
 const MAX_ISSUES = 20;
+
+/** Characters of the path, and of the issue's text, in an error's message. */
+const MAX_SUMMARY_LENGTH = 80;
 
 /** @throws {LiftError} MALFORMED_JSON */
 export function parseBody(body: string): unknown {
@@ -21,26 +24,44 @@ export function ownField(value: unknown, name: string): unknown {
 }
 
 /**
- * What a Standard Schema makes of any value, as `ctx.bind` of a message.
- * @throws {LiftError} VALIDATION_ERROR, with the first 20 issues as its details
+ * Checks any value by a Standard Schema and returns the schema's output, as `ctx.bind` does with a message.
+ * @param at where the value stands, before the issues' own paths in the error's message
+ * @throws {LiftError} VALIDATION_ERROR: its message names the first issue and its path, its details the first 20
  */
 export async function validate<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,
+  at: readonly string[] = [],
 ): Promise<StandardSchemaV1.InferOutput<Schema>> {
   const result = await schema["~standard"].validate(value);
   if (result.issues === undefined) return result.value as StandardSchemaV1.InferOutput<Schema>;
-  throw validationError(result.issues);
+  throw validationError(result.issues, at);
 }
 
-function validationError(issues: readonly StandardSchemaV1.Issue[]): LiftError {
+function validationError(issues: readonly StandardSchemaV1.Issue[], at: readonly string[]): LiftError {
   const details = issues.slice(0, MAX_ISSUES).map(plainIssue);
-  if (issues.length <= MAX_ISSUES) return new LiftError("VALIDATION_ERROR", { details });
-  const message = `${ERROR_CODES.VALIDATION_ERROR.message}: ${issues.length} issues, of which these are the first`;
-  return new LiftError("VALIDATION_ERROR", { message, details });
+  return new LiftError("VALIDATION_ERROR", { message: summaryOf(details, issues.length, at), details });
 }
 
-function plainIssue(issue: StandardSchemaV1.Issue): { message: string; path: string[] } {
+/** Names the first issue and its path, for readers of logs and consoles that show no details. */
+function summaryOf([first]: readonly Issue[], count: number, at: readonly string[]): string {
+  if (first === undefined) return ERROR_CODES.VALIDATION_ERROR.message;
+  const path = [...at, ...first.path].join(".");
+  const what = path === "" ? "message" : `\`${cut(path)}\``;
+  return `Invalid ${what}: ${cut(first.message)}${count > 1 ? ` (${count} issues)` : ""}`;
+}
+
+/** Both may hold text that the client chose. */
+function cut(text: string): string {
+  return text.length <= MAX_SUMMARY_LENGTH ? text : `${text.slice(0, MAX_SUMMARY_LENGTH)}…`;
+}
+
+interface Issue {
+  readonly message: string;
+  readonly path: readonly string[];
+}
+
+function plainIssue(issue: StandardSchemaV1.Issue): Issue {
   const path = (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
   return { message: issue.message, path };
 }

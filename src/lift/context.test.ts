@@ -162,6 +162,24 @@ describe("schemas", () => {
     expect(frames[0]?.error.message).toContain("2000 issues");
   });
 
+  it.each([
+    [{ n: 1, list: [{ x: 1 }] }, "Invalid `list.0.x`: Invalid input: expected string, received number"],
+    [{}, "Invalid `n`: Invalid input: expected number, received undefined"],
+    [7, "Invalid message: Invalid input: expected object, received number"],
+    [{ n: "x", list: 1 }, "Invalid `n`: Invalid input: expected number, received string (2 issues)"],
+  ])("name the first issue and its path in the message: %j", async (body, message) => {
+    const { frames } = await run((ctx) => ctx.bind(schema), messageEvent("a", body));
+    expect(frames[0]?.error).toMatchObject({ code: "VALIDATION_ERROR", message });
+  });
+
+  it("cut a client's own text in the message", async () => {
+    const strict = z.record(z.string(), z.strictObject({}));
+    const key = "k".repeat(20_000);
+    const { frames } = await run((ctx) => ctx.bind(strict), messageEvent("a", { [key]: { [key]: 1 } }));
+    expect(frames[0]?.error.message).toMatch(/^Invalid `k{80}…`: Unrecognized key: "k+…$/);
+    expect(frames[0]?.error.message.length).toBeLessThan(200);
+  });
+
   it("check a route's message after its middleware and before its handler", async () => {
     const connections = recordingConnections();
     const app = new Lift({ connections, logger: { debug() {}, info() {}, warn() {}, error() {} } });

@@ -144,7 +144,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
 
   /**
    * The whole message, checked and typed by any Standard Schema (zod, valibot, arktype …).
-   * @throws {LiftError} MALFORMED_JSON, VALIDATION_ERROR with the first 20 issues as its details
+   * @throws {LiftError} MALFORMED_JSON; VALIDATION_ERROR, which names the first issue and has the first 20 as details
    */
   async bind<Schema extends StandardSchemaV1>(schema: Schema): Promise<StandardSchemaV1.InferOutput<Schema>> {
     return validate(schema, this.#parse());

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { OPEN, streamerWorld } from "../../test/streamer-world.ts";
 import { webSocketAuth } from "../lift/middleware/auth.ts";
-import { memoryChannelStore } from "../store/memory/index.ts";
+import { memoryChannelStore, memorySchedule } from "../store/memory/index.ts";
 import type { Identity, NamespaceOptions } from "./channels.ts";
 import { createStreamer, type StreamerOptions } from "./index.ts";
 
@@ -114,6 +114,44 @@ describe("the rules of a namespace", () => {
       await codeOf(ada.ask("presence", { channel })),
       await codeOf(ada.ask("set_presence", { channel, state: 1 })),
     ]).toEqual(Array(5).fill("FORBIDDEN"));
+  });
+
+  it("are named by the error that refuses a client", async () => {
+    const never = () => false;
+    const { client } = streamerWorld({
+      channels: {
+        room: { live: true, presence: true },
+        hall: { subscribe: never, publish: never },
+        user: { subscribe: () => true },
+        tenant: { subscribe: never },
+      },
+      schedule: memorySchedule(),
+    });
+    const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+    const messageOf = async (...asked: Parameters<typeof ada.ask>) => (await ada.ask(...asked)).error.message;
+    expect([
+      await messageOf("publish", { channel: "room:a", data: 1 }),
+      await messageOf("stream_start", { channel: "room:a" }),
+      await messageOf("history", { channel: "room:a" }),
+      await messageOf("presence", { channel: "room:a" }),
+      await messageOf("publish", { channel: "hall:a", data: 1 }),
+      await messageOf("history", { channel: "hall:a" }),
+      await messageOf("history", { channel: "user:eve" }),
+      await messageOf("history", { channel: "tenant:other" }),
+      await messageOf("history", { channel: "tenant:acme" }),
+      await messageOf("publish", { channel: "user:ada", data: 1 }),
+    ]).toEqual([
+      "No rule lets clients publish: set `channels.room.publish`",
+      "No rule lets clients publish: set `channels.room.publish`",
+      "No rule lets clients subscribe: set `channels.room.subscribe`",
+      "No rule lets clients subscribe: set `channels.room.subscribe`",
+      "The rule `channels.hall.publish` does not allow it",
+      "The rule `channels.hall.subscribe` does not allow it",
+      "Only the channel's user may do this",
+      "Only the tenant's members may do this",
+      "The rule `channels.tenant.subscribe` does not allow it",
+      "No rule lets clients publish: set `channels.user.publish`",
+    ]);
   });
 
   it("are asked with the identity and the channel, and only true is yes", async () => {

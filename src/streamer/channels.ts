@@ -185,17 +185,29 @@ export class Channels {
   }
 }
 
-/** @throws {LiftError} FORBIDDEN, or what a rule throws */
+/** @throws {LiftError} FORBIDDEN, whose message names the rule; or the error that a rule throws */
 export async function assertMay(
   right: "subscribe" | "publish",
   identity: Identity,
   { name, namespace }: Channel,
 ): Promise<void> {
   const rules = namespace[right];
-  if (rules.length === 0) throw new LiftError("FORBIDDEN");
-  for (const rule of rules) {
-    if ((await rule(identity, name)) !== true) throw new LiftError("FORBIDDEN");
+  const option = `channels.${name.namespace}.${right}`;
+  if (rules.length === 0) {
+    const message = `No rule lets clients ${right}: set \`${option}\``;
+    throw new LiftError("FORBIDDEN", { message });
   }
+  for (const rule of rules) {
+    if ((await rule(identity, name)) === true) continue;
+    throw new LiftError("FORBIDDEN", { message: refusal(rule, name.namespace, option) });
+  }
+}
+
+function refusal(rule: Rule, namespace: string, option: string): string {
+  if (rule !== OWN_RULES.get(namespace)) return `The rule \`${option}\` does not allow it`;
+  return namespace === "user"
+    ? "Only the channel's user may do this"
+    : "Only the tenant's members may do this";
 }
 
 /** @throws {LiftError} NOT_FOUND: the namespace is at-most-once */

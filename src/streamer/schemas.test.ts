@@ -50,7 +50,15 @@ describe("a schema of data", () => {
       { path: ["text"], message: expect.any(String) },
       { path: ["to"], message: expect.any(String) },
     ]);
+    expect(error.message).toMatch(/^Invalid `data\.text`: Too small.* \(2 issues\)$/);
     expect([told(bob), await stored()]).toEqual([[], []]);
+  });
+
+  it("names the first issue and its path to the server, and where the data itself does not fit", async () => {
+    const { ada, streamer } = await room();
+    await expect(streamer.publish(ROOM, { text: "" })).rejects.toThrow(/^Invalid `data\.text`: Too small/);
+    const { error } = await ada.ask("publish", { channel: ROOM, data: "hi" });
+    expect(error.message).toBe("Invalid `data`: Invalid input: expected object, received string");
   });
 
   it.each([ROOM, FLASH])("has what it makes of it sent, as JSON: %s", async (channel) => {
@@ -123,7 +131,7 @@ describe("a schema of state", () => {
       return (await eve.ask("subscribe", { channels })).data.channels;
     };
     expect(await ask({ mood: "bad" })).toMatchObject([
-      { channel: ROOM, error: { code: "VALIDATION_ERROR" } },
+      { channel: ROOM, error: { code: "VALIDATION_ERROR", message: "Invalid `state.mood`: Invalid input" } },
       { channel: FLASH },
     ]);
     expect((await present()).map(({ user }) => user).sort()).toEqual(["ada", "bob"]);
@@ -139,6 +147,7 @@ describe("a schema of state", () => {
     const show = async (state: Json) => (await ada.ask("set_presence", { channel: ROOM, state })).error;
     expect(await show({ mood: "bad" })).toMatchObject({
       code: "VALIDATION_ERROR",
+      message: "Invalid `state.mood`: Invalid input",
       details: [{ path: ["mood"] }],
     });
     expect(await show({ mood: "good", pad: 2_000 })).toMatchObject({ code: "TOO_LARGE" });

@@ -36,7 +36,7 @@ async function take(
   // What comes in, lest a schema works on what is too large anyway, and what comes out.
   assertSize(value, maxBytes, what);
   if (schema === undefined) return value;
-  const made = asSent(await validate(schema, value));
+  const made = asSent(await validate(schema, value, [what]));
   assertSize(made, maxBytes, what);
   return made;
 }

@@ -69,7 +69,14 @@ describe("subscribing", () => {
     }));
     const { data } = await ada.ask("subscribe", { channels });
     expect(data.channels).toEqual([
-      { channel: "closed:a", error: { code: "FORBIDDEN", message: "Not allowed", retry: false } },
+      {
+        channel: "closed:a",
+        error: {
+          code: "FORBIDDEN",
+          message: "No rule lets clients subscribe: set `channels.closed.subscribe`",
+          retry: false,
+        },
+      },
       { channel: "room:b", position: at(0) },
       {
         channel: "nowhere:c",
