@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import type { ChannelHistory } from "../src/store/index.ts";
+import type { ChannelHistory, StreamedHistory, Unfinished } from "../src/store/index.ts";
 import { historyDriver, ids } from "./channel-driver.ts";
 import type { ChannelCasesOptions, ChannelsUnderTest, MakeChannels } from "./channels.cases.ts";
 
@@ -13,6 +13,12 @@ export function fanoutCases(make: MakeChannels, { unfinishedToldBy }: ChannelCas
     world = await make();
     history = world.store.history;
   });
+
+  /** The message, as a second attempt of its fan-out gets it. */
+  async function left(channel: string, offset: number): Promise<Unfinished | undefined> {
+    if ("unfinishedAt" in history) return (history as StreamedHistory).unfinishedAt(channel, offset);
+    return (await unfinished()).find((one) => one.channel === channel && one.message.offset === offset);
+  }
 
   describe("a fan-out", () => {
     it("may be finished and kept the place of twice, or when there is no such message", async () => {
@@ -31,6 +37,23 @@ export function fanoutCases(make: MakeChannels, { unfinishedToldBy }: ChannelCas
       expect(await history.head("a")).toMatchObject({ offset: 1 });
       expect(await history.head("nobody")).toMatchObject({ offset: 0 });
       expect(ids(await read("a"))).toEqual(["m1"]);
+    });
+
+    it("has the stored message, by its stored id, at every attempt", async () => {
+      const { epoch, message } = await append("a", "m1", { userId: "ada", key: "k" });
+      expect(message.id).toBe("m1");
+      expect(await left("a", 1)).toStrictEqual({ channel: "a", epoch, message });
+      await history.checkpoint("a", 1, "here");
+      const again = await append("a", "m2", { userId: "ada", key: "k" });
+      expect([again.duplicate, again.message.id]).toEqual([true, "m1"]);
+      await append("a", "m3");
+      for (let times = 0; times < 2; times++) {
+        expect(await left("a", 1)).toStrictEqual({ channel: "a", epoch, message, cursor: "here" });
+      }
+      expect((await read("a")).messages[0]).toStrictEqual(message);
+      await history.finish("a", 1);
+      expect(await left("a", 1)).toBeUndefined();
+      expect((await left("a", 2))?.message.id).toBe("m3");
     });
 
     if (unfinishedToldBy !== undefined) {

@@ -53,23 +53,26 @@ function holdSending({ connections }: Awaited<ReturnType<typeof world>>) {
 
 describe("what a fan-out has left while its process runs", () => {
   it("is sent by the tick after, not only at the next start", async () => {
-    const { streamer, failOnce, got, left, tick } = await world();
+    const { streamer, failOnce, got, left, tick, ada } = await world();
     failOnce("pages");
-    await streamer.publish(ROOM, "late");
+    const { id, position } = await streamer.publish(ROOM, "late");
     expect([got(), await left()]).toEqual([[], ["late"]]);
     await tick(999);
     expect(got()).toEqual([]);
     await tick(1);
     expect([got(), await left()]).toEqual([["late"], []]);
+    expect(ada.pushed("message")).toMatchObject([{ id, position }]);
   });
 
   it("is finished, where only that has failed", async () => {
-    const { streamer, failOnce, left, tick } = await world();
+    const { streamer, failOnce, left, tick, ada } = await world();
     failOnce("finish");
-    await streamer.publish(ROOM, 1);
+    const { id } = await streamer.publish(ROOM, 1);
     expect(await left()).toEqual([1]);
     await tick(1_000);
     expect(await left()).toEqual([]);
+    // It is sent a second time: a client drops that by the id.
+    expect(ada.pushed("message").map((message) => message.id)).toEqual([id, id]);
   });
 
   it("is tried again less and less often while it keeps failing", async () => {
