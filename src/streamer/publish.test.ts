@@ -90,7 +90,8 @@ describe("publishing at-least-once", () => {
     expect(lines.join()).toMatch(/A fan-out was left unfinished.*throttled/);
     pages.mockRestore();
     expect(await streamer.resume({ storedBefore: now() + 1 })).toBe(1);
-    expect(bob.pushed("message")).toMatchObject([{ data: "late", user: "ada", position: { offset: 1 } }]);
+    const { id } = (await streamer.history(ROOM)).messages[0]!;
+    expect(bob.pushed("message")).toMatchObject([{ id, data: "late", user: "ada", position: { offset: 1 } }]);
     expect(await streamer.resume({ storedBefore: now() + 1 })).toBe(0);
   });
 
@@ -112,6 +113,51 @@ describe("publishing at-most-once", () => {
     const message = { type: "message", id: data.id, channel: FLASH, data: "now", at: START, user: "ada" };
     expect(bob.pushed("message")).toEqual([message]);
     expect(append).not.toHaveBeenCalled();
+  });
+
+  it("has one id for a key, however often it is sent, whatever became of the first", async () => {
+    const { ada, bob, store, client } = await room();
+    const tab = await client("ada-2", { user: "ada" });
+    const publish = (who = ada) => who.ask("publish", { channel: FLASH, data: 1, key: "k" });
+    const pages = store.members.pages.bind(store.members);
+    vi.spyOn(store.members, "pages").mockImplementationOnce(async function* (...args) {
+      yield* pages(...args);
+      throw new Error("throttled");
+    });
+    expect(await publish()).toMatchObject({ error: { code: "STORE_FAILED", retry: true } });
+    const second = await publish();
+    const third = await publish(tab);
+    const ids = new Set(bob.pushed("message").map(({ id }) => id));
+    expect([bob.pushed("message").length, ids]).toEqual([3, new Set([second.data.id])]);
+    expect(third.data).toEqual(second.data);
+  });
+
+  it("has another id for another key, channel, user, tenant, or for the server", async () => {
+    const { ada, bob, client, streamer } = await room();
+    const people = [
+      bob,
+      await client("nobody"),
+      await client("null", { user: "null" }),
+      await client("other", { user: "ada", tenant: "acme" }),
+    ];
+    const published = [
+      ada.ask("publish", { channel: FLASH, data: 1, key: "k" }),
+      ada.ask("publish", { channel: FLASH, data: 1, key: "k2" }),
+      ada.ask("publish", { channel: "flash:other", data: 1, key: "k" }),
+      ...people.map((who) => who.ask("publish", { channel: FLASH, data: 1, key: "k" })),
+      streamer.publish(FLASH, 1, { key: "k" }),
+      streamer.publish(FLASH, 1, { key: "k", userId: "ada" }),
+      streamer.publish(FLASH, 1, { key: "k", tenantId: "acme" }),
+    ];
+    const ids = (await Promise.all(published)).map((answer) => answer.data?.id ?? answer.id);
+    expect(ids).not.toContain(undefined);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it("has an id of its own without a key", async () => {
+    const { ada, bob } = await room();
+    for (let times = 0; times < 2; times++) await ada.ask("publish", { channel: FLASH, data: 1 });
+    expect(new Set(bob.pushed("message").map(({ id }) => id)).size).toBe(2);
   });
 
   it("answers STORE_FAILED when nobody could be sent to", async () => {
@@ -172,6 +218,26 @@ describe("a fan-out of several pages", () => {
     checkpoint.mockClear();
     await streamer.publish("room:other", 1);
     expect(checkpoint).not.toHaveBeenCalled();
+  });
+
+  it("sends everyone the stored message, by whichever attempt", async () => {
+    const { streamer, store, connections } = await hall(MEMBERS_PER_PAGE + 2);
+    const broadcast = connections.broadcast.bind(connections);
+    vi.spyOn(connections, "broadcast").mockImplementation(async (ids, ...rest) => {
+      if ([...(ids as string[])].includes(`c${MEMBERS_PER_PAGE}`)) throw new Error("killed");
+      return broadcast(ids, ...rest);
+    });
+    const { id, position } = await streamer.publish("room:hall", 1, { key: "k" });
+    vi.mocked(connections.broadcast).mockRestore();
+    // The last page is sent twice: the end of the second attempt is not stored.
+    vi.spyOn(store.history, "finish").mockRejectedValueOnce(new Error("throttled"));
+    await streamer.resume({ storedBefore: START + 1 });
+    await streamer.resume({ storedBefore: START + 1 });
+    expect(connections.sent.length).toBeGreaterThan(MEMBERS_PER_PAGE + 2);
+    expect(new Set(connections.sent.map(({ data }) => data)).size).toBe(1);
+    expect(JSON.parse(connections.sent[0]!.data)).toMatchObject({ id, position });
+    expect((await streamer.history("room:hall")).messages).toMatchObject([{ id, position }]);
+    expect((await streamer.publish("room:hall", 1, { key: "k" })).id).toBe(id);
   });
 
   it("goes on where it was when its process died", async () => {

@@ -66,8 +66,8 @@ export async function publishTo(
     data,
     at: core.now(),
     ...(userId === undefined ? {} : { userId }),
-    // A publisher's keys are its own; hashed, they are as short as the store asks, whoever's they are.
-    ...(key === undefined ? {} : { key: hash("sha256", JSON.stringify([...publisher, key]), "base64url") }),
+    // A publisher's keys are its own; a hash is as short as stores require, however long the key is.
+    ...(key === undefined ? {} : { key: hashOf([...publisher, key]) }),
   };
   const { bounds } = channel.namespace;
   if (bounds === undefined) return handOver(channel, message, except, scope, core);
@@ -92,13 +92,27 @@ async function store(
   };
 }
 
+/**
+ * The id of an at-most-once message. It follows from the key: no store knows which keys were published, so a publisher
+ * that resends without an answer sends a second message, which clients drop by its id.
+ */
+function idOf(channelKey: string, { id, key }: NewMessage): string {
+  return key === undefined ? id : hashOf([channelKey, key]);
+}
+
+function hashOf(parts: readonly (string | null)[]): string {
+  return hash("sha256", JSON.stringify(parts), "base64url");
+}
+
 async function handOver(
   { key, text }: Channel,
-  { id, data, at, userId }: NewMessage,
+  publication: NewMessage,
   except: string | undefined,
   scope: Scope,
   { fanOut, departures }: Core,
 ): Promise<Published> {
+  const id = idOf(key, publication);
+  const { data, at, userId } = publication;
   const user = userId === undefined ? {} : { user: userId };
   const message: ChannelMessage = { type: "message", id, channel: text, data, at, ...user };
   const { complete, gone } = await fromStore(fanOut.send(key, JSON.stringify(message), scope, { except }));
@@ -106,7 +120,7 @@ async function handOver(
   return { result: { id }, fanOut: () => departures.removeGone(gone, scope) };
 }
 
-/** A message that is stored, in whose channel. */
+/** A stored message and the epoch of its channel. */
 type Stored = Pick<Appended, "epoch" | "message">;
 
 /**

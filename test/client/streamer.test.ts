@@ -1,5 +1,5 @@
 // The client and the real Streamer over real sockets: what the model server stands for elsewhere.
-import { expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
 import { type ClientOptions, createClient, type Subscription } from "../../src/client/index.ts";
@@ -18,15 +18,17 @@ const open = { subscribe: () => true, publish: () => true };
 
 async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }) {
   const connectionStore = memoryConnectionStore();
+  const store = memoryChannelStore();
   const streamer = createStreamer({
     channels: {
       room: { ...open, presence: true, history, maxBytes: 98_304 },
       flash: { ...open, delivery: "at-most-once" },
       show: { ...open, live: { graceMs: 0 } },
+      quiet: { subscribe: () => true },
       line: { ...open, schema: z.object({ text: z.string().trim().min(1) }) },
     },
     schedule: memorySchedule(),
-    store: memoryChannelStore(),
+    store,
     connectionStore,
     auth: webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) }),
     logger: jsonLogger({ level: "error" }),
@@ -43,6 +45,7 @@ async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }
   };
   return {
     gateway,
+    store,
     connections,
     tick: () => streamer.app.tick(),
     publish: (data: string, channel: Plain = ROOM) => streamer.publish(channel, data, { tenantId: "acme" }),
@@ -180,6 +183,56 @@ it("loses and doubles nothing when a second socket takes over", async () => {
   await server.publish("end");
   await eventually(() => expect(room.told).toEqual([...texts, "end"]));
   await eventually(() => expect([...flash.told].sort()).toEqual([...texts].sort()));
+});
+
+describe("an at-most-once message that its publisher had to send again", () => {
+  const FLASH = "flash:a";
+
+  /** Lets `fail` follow the first hand-over, when every member was sent to. */
+  function failOnce({ store }: Server, fail: () => Promise<void>): void {
+    const pages = store.members.pages.bind(store.members);
+    vi.spyOn(store.members, "pages").mockImplementationOnce(async function* (...args) {
+      yield* pages(...args);
+      await fail();
+    });
+  }
+
+  it.each([
+    ["its socket broke after the hand-over", (server: Server) => server.cut("ada")],
+    ["the store failed on a later page of members", () => Promise.reject(new Error("throttled"))],
+  ])("is delivered once: %s", async (_why, fail) => {
+    const server = await startServer();
+    const { told } = await listener(server, {}, FLASH);
+    const ada = server.person("ada");
+    const own: unknown[] = [];
+    await ada.subscribe(FLASH, { onMessage: ({ data }) => own.push(data) }).ready;
+    const broadcast = vi.spyOn(server.gateway, "broadcast");
+    failOnce(server, () => fail(server));
+    await ada.publish(FLASH, "fire!");
+    expect(broadcast.mock.calls.filter(([, data]) => String(data).includes("fire!"))).toHaveLength(2);
+    // A socket delivers in order: with the next message, all before it have come.
+    await server.publish("next", FLASH);
+    await eventually(() => expect(told.at(-1)).toBe("next"));
+    await eventually(() => expect(own.at(-1)).toBe("next"));
+    expect([told, own]).toEqual([
+      ["fire!", "next"],
+      ["fire!", "next"],
+    ]);
+  });
+});
+
+it("names the missing rule and the first thing wrong with the data to whom it refuses", async () => {
+  const server = await startServer();
+  const ada = server.person("ada");
+  await expect(ada.publish("quiet:a", 1)).rejects.toMatchObject({
+    code: "FORBIDDEN",
+    message: "No rule lets clients publish: set `channels.quiet.publish`",
+  });
+  await expect(ada.publish("line:a", { text: 7 } as never)).rejects.toMatchObject({
+    code: "VALIDATION_ERROR",
+    message: "Invalid `data.text`: Invalid input: expected string, received number",
+    details: [{ path: ["text"], message: "Invalid input: expected string, received number" }],
+  });
 });
 
 it("keeps who is there, with what they show", async () => {
