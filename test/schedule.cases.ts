@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { JsonObject, Schedule, ScheduledItem } from "../src/store/index.ts";
+import type { DeadLetter, JsonObject, Schedule, ScheduledItem } from "../src/store/index.ts";
 
 /** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
@@ -113,6 +113,75 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
       );
     });
 
+    it("gives an item as it is now, whatever has been read of it before", async () => {
+      expect(await schedule.get(item("a"))).toBeUndefined();
+      await schedule.put(item("a"));
+      expect(await schedule.get({ kind: "test", id: "a" })).toEqual(item("a"));
+      await schedule.put(item("a", { dueAt: NOW + 1, data: { n: 1 } }));
+      expect(await schedule.get(item("a"))).toEqual(item("a", { dueAt: NOW + 1, data: { n: 1 } }));
+      expect(await schedule.get(item("a", { kind: "other" }))).toBeUndefined();
+      await schedule.delete(item("a", { dueAt: NOW + 1 }));
+      expect(await schedule.get(item("a"))).toBeUndefined();
+    });
+
+    it("moves an item whose action failed, and counts the failures", async () => {
+      await schedule.put(item("a", { data: { n: 1 } }));
+      const failure = { failures: 1, cause: "Error: no", at: NOW, dueAt: NOW + 500.5 };
+      await schedule.fail(item("a"), failure);
+      await schedule.fail(item("a"), failure);
+      expect(await dueAt(schedule, NOW + 500)).toEqual([]);
+      const failed = item("a", { dueAt: NOW + 501, data: { n: 1 }, failures: 1 });
+      expect(await dueAt(schedule, NOW + 501)).toEqual([failed]);
+      expect(await schedule.get(item("a"))).toEqual(failed);
+      await schedule.fail(failed, { ...failure, failures: 2, dueAt: NOW + 900 });
+      expect(await dueAt(schedule, NOW + 900)).toEqual([
+        item("a", { dueAt: NOW + 900, data: { n: 1 }, failures: 2 }),
+      ]);
+      await schedule.put(item("a"));
+      expect(await dueAt(schedule, NOW)).toEqual([item("a")]);
+    });
+
+    it("keeps no failure of an item that was moved, deleted, or never there", async () => {
+      const failure = { failures: 1, cause: "Error: no", at: NOW };
+      await schedule.put(item("moved", { dueAt: NOW + 1 }));
+      for (const id of ["moved", "nobody"]) {
+        await schedule.fail(item(id), failure);
+        await schedule.fail(item(id), { ...failure, dueAt: NOW + 2 });
+      }
+      expect(await dueAt(schedule, NOW + 2)).toEqual([item("moved", { dueAt: NOW + 1 })]);
+      expect(await deadLetters(schedule)).toEqual([]);
+    });
+
+    it("keeps what has failed for the last time as a dead letter, which is not due", async () => {
+      await schedule.put(item("a", { data: { n: 1 } }));
+      const failure = { failures: 3, cause: 'Error: \u00e9 "no"', at: NOW };
+      await schedule.fail(item("a"), failure);
+      await schedule.fail(item("a"), failure);
+      expect(await dueAt(schedule, NOW + DAY)).toEqual([]);
+      expect(await schedule.get(item("a"))).toBeUndefined();
+      const letter = { ...item("a", { data: { n: 1 } }), failures: 3, cause: failure.cause };
+      expect(await deadLetters(schedule)).toEqual([letter]);
+      await schedule.put(item("a"));
+      expect([await deadLetters(schedule), await idsDueAt(schedule, NOW)]).toEqual([[], ["a"]]);
+    });
+
+    it("removes a dead letter that is deleted", async () => {
+      for (const id of ["a", "b"]) {
+        await schedule.put(item(id));
+        await schedule.fail(item(id), { failures: 1, cause: "", at: NOW });
+      }
+      const [first] = await deadLetters(schedule);
+      await schedule.delete(first!);
+      expect(await deadLetters(schedule)).toHaveLength(1);
+    });
+
+    it("rejects a failure that is due at no time, and leaves what was there", async () => {
+      await schedule.put(item("a"));
+      const failed = schedule.fail(item("a"), { failures: 1, cause: "", at: NOW, dueAt: Number.NaN });
+      await expect(failed).rejects.toMatchObject({ code: "STORE_REFUSED" });
+      expect(await dueAt(schedule, NOW)).toEqual([item("a")]);
+    });
+
     it("gives all that is due to everyone who asks at once", async () => {
       const ids = Array.from({ length: 40 }, (_, n) => `item-${String(n).padStart(2, "0")}`);
       await Promise.all(ids.map((id) => schedule.put(item(id))));
@@ -168,6 +237,12 @@ async function dueAt(schedule: Schedule, now: number): Promise<ScheduledItem[]> 
   const items: ScheduledItem[] = [];
   for await (const item of schedule.due(now)) items.push(item);
   return items;
+}
+
+async function deadLetters(schedule: Schedule): Promise<DeadLetter[]> {
+  const letters: DeadLetter[] = [];
+  for await (const letter of schedule.deadLetters()) letters.push(letter);
+  return letters;
 }
 
 async function idsDueAt(schedule: Schedule, now: number): Promise<string[]> {

@@ -10,6 +10,7 @@ import type {
 } from "../apigw/index.ts";
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
 import { broadcastAt } from "./broadcast.ts";
+import { checkOptions } from "./check-options.ts";
 import type { Middleware } from "./compose.ts";
 import type { AnyState } from "./context.ts";
 import { connectionsAt } from "./delivery.ts";
@@ -22,9 +23,15 @@ import {
 } from "./disconnect-all.ts";
 import { LiftError } from "./errors.ts";
 import { handleEvent, identified } from "./handler.ts";
-import { type LiftOptions, readOptions, type Settings } from "./options.ts";
+import { isTries, type LiftOptions, readOptions, type Settings } from "./options.ts";
 import { answering, type Handler, isLifecycle, Router, type Routes } from "./router.ts";
-import { runTick, type ScheduledAction, type TickReport } from "./tick.ts";
+import {
+  runTick,
+  type ScheduledAction,
+  type ScheduledEntry,
+  type ScheduledOptions,
+  type TickReport,
+} from "./tick.ts";
 
 /** What every WebSocket event has, however loosely its type was written: `@types/aws-lambda`'s fits. */
 export interface IncomingEvent {
@@ -80,7 +87,9 @@ export class Lift<State extends object = AnyState> {
   readonly #settings: Settings;
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
-  readonly #actions = new Map<string, ScheduledAction>([[REVOCATION, endRevoked]]);
+  readonly #actions = new Map<string, ScheduledEntry>([
+    [REVOCATION, { action: endRevoked, tries: Number.POSITIVE_INFINITY }],
+  ]);
   /** What the last host delivers by: for what happens outside of events. */
   #host: HandlerOptions = {};
   #routes: Routes | undefined;
@@ -121,14 +130,15 @@ export class Lift<State extends object = AnyState> {
 
   /**
    * Registers what `tick` does with the schedule's items of a kind.
-   * @throws {LiftError} ACTION_EXISTS, APP_STARTED
+   * @throws {LiftError} ACTION_EXISTS, APP_STARTED, INVALID_OPTION
    */
-  scheduled(kind: string, action: ScheduledAction): this {
+  scheduled(kind: string, action: ScheduledAction, options: ScheduledOptions = {}): this {
     this.#assertOpen();
-    if ((this.#actions.get(kind) ?? action) !== action) {
+    checkOptions(options, { tries: isTries });
+    if ((this.#actions.get(kind)?.action ?? action) !== action) {
       throw new LiftError("ACTION_EXISTS", { message: `The kind ${kind} has its action already` });
     }
-    this.#actions.set(kind, action);
+    this.#actions.set(kind, { ...options, action });
     return this;
   }
 
@@ -186,8 +196,8 @@ export class Lift<State extends object = AnyState> {
   }
 
   /**
-   * Acts on what is due in the schedule. Twice, or in several places at once, does no harm. What fails stays for
-   * the next tick, and keeps nothing else from being done.
+   * Acts on what is due in the schedule. Twice, or in several places at once, does no harm. What fails is tried again
+   * later (`scheduleRetry`), and keeps nothing else from being done.
    * @throws {LiftError} STORE_FAILED when the schedule can't be read
    */
   async tick(options: TickOptions = {}): Promise<TickReport> {
@@ -226,7 +236,10 @@ export class Lift<State extends object = AnyState> {
 
   #scheduledBy(middleware: readonly Middleware[]): this {
     for (const { scheduled = {} } of middleware) {
-      for (const [kind, action] of Object.entries(scheduled)) this.scheduled(kind, action);
+      for (const [kind, given] of Object.entries(scheduled)) {
+        const { action, ...options } = typeof given === "function" ? { action: given } : given;
+        this.scheduled(kind, action, options);
+      }
     }
     return this;
   }

@@ -26,6 +26,10 @@ export function isFunction(value: unknown): boolean {
   return typeof value === "function";
 }
 
+export function isRecord(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}
+
 export function isAtLeast(minimum: number): (value: unknown) => boolean {
   return (value) => typeof value === "number" && value >= minimum;
 }

@@ -1,6 +1,6 @@
 import { type AnyContext, begin, latest, reach, unawaited } from "./context.ts";
 import { LiftError } from "./errors.ts";
-import type { ScheduledAction } from "./tick.ts";
+import type { ScheduledAction, ScheduledEntry } from "./tick.ts";
 
 /** Runs what stands further in. Once only. */
 export type Next = () => Promise<void>;
@@ -14,7 +14,7 @@ export interface Middleware<State extends object = any> {
   (ctx: AnyContext<State>, next: Next): unknown;
   readonly place?: Place;
   /** What it does with items that it has put into the app's schedule, by their kind: `app.use` registers it. */
-  readonly scheduled?: { readonly [kind: string]: ScheduledAction };
+  readonly scheduled?: { readonly [kind: string]: ScheduledAction | ScheduledEntry };
 }
 
 /**

@@ -22,7 +22,14 @@ export type { DisconnectReport, Whose } from "./disconnect-all.ts";
 export { clientError, ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 export type { Instruments, Outcome } from "./observe.ts";
-export type { ConnectionIdentity, LiftOptions } from "./options.ts";
+export type { ConnectionIdentity, LiftOptions, ScheduleRetry } from "./options.ts";
 export type { Handler, HandlerResult } from "./router.ts";
-export type { ScheduledAction, Tick, TickReport } from "./tick.ts";
+export type {
+  ScheduledAction,
+  ScheduledEntry,
+  ScheduledOptions,
+  ScheduleFailure,
+  Tick,
+  TickReport,
+} from "./tick.ts";
 export type { WebSocketContext } from "./websocket.ts";

@@ -1,10 +1,12 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
-import { checkOptions, hasMethods, isAtLeast, isFunction } from "./check-options.ts";
+import { checkOptions, hasMethods, isAtLeast, isFunction, isRecord } from "./check-options.ts";
 import { awsConnectionsAt, type ConnectionsAt, kept } from "./delivery.ts";
+import { LiftError } from "./errors.ts";
 import { GoneConnections } from "./gone.ts";
 import { jsonLogger, type Logger } from "./logger.ts";
 import type { Handler } from "./router.ts";
+import type { ScheduleFailure } from "./tick.ts";
 
 /** Who a connection belongs to. A missing tenant is a scope of its own. */
 export interface ConnectionIdentity {
@@ -17,6 +19,10 @@ export interface LiftOptions<State extends object> {
   readonly connectionStore?: ConnectionStore;
   /** Where what must happen later waits for `tick`. What needs it says so: `webSocketAuth` ends connections by it. */
   readonly schedule?: Schedule;
+  /** When a failed scheduled action is tried again. */
+  readonly scheduleRetry?: ScheduleRetry;
+  /** Receives each failed attempt at a scheduled item, the last one too. The log has what it throws. */
+  readonly onScheduleFailure?: (failure: ScheduleFailure) => unknown;
   /** Answers messages whose route is not registered. Default: a NOT_FOUND error frame. */
   readonly defaultHandler?: Handler<State>;
   /** Default: `jsonLogger()`, JSON lines on the console. */
@@ -40,10 +46,21 @@ export interface LiftOptions<State extends object> {
   readonly deadlineMarginMs?: number;
 }
 
+export interface ScheduleRetry {
+  /** Attempts before an item becomes a dead letter. Default 20; an integer from 1, or `Infinity`. */
+  readonly tries?: number;
+  /** ms after the first failure, doubled with each that follows; the actual wait is between half of it and all. Default 1,000; minimum 1. */
+  readonly firstMs?: number;
+  /** ms between two attempts at most. Default 300,000; minimum `firstMs`. */
+  readonly longestMs?: number;
+}
+
 /** What every event of an app shares. */
 export interface Settings {
   readonly store: ConnectionStore | undefined;
   readonly schedule: Schedule | undefined;
+  readonly scheduleRetry: Required<ScheduleRetry>;
+  readonly onScheduleFailure: ((failure: ScheduleFailure) => unknown) | undefined;
   readonly gone: GoneConnections;
   readonly logger: Logger;
   /** Where one port serves all events. */
@@ -57,7 +74,9 @@ export interface Settings {
 
 const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: unknown) => boolean } = {
   connectionStore: hasMethods("save", "get", "delete", "setState", "updateState"),
-  schedule: hasMethods("put", "due", "delete"),
+  schedule: hasMethods("put", "due", "get", "fail", "deadLetters", "delete"),
+  scheduleRetry: isRecord,
+  onScheduleFailure: isFunction,
   defaultHandler: isFunction,
   logger: hasMethods("debug", "info", "warn", "error"),
   connections: (value) => isFunction(value) || hasMethods("post", "broadcast", "get", "disconnect")(value),
@@ -67,6 +86,30 @@ const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: 
   deadlineMarginMs: isAtLeast(0),
 };
 
+const RETRY_CHECKS: { readonly [name in keyof Required<ScheduleRetry>]: (value: unknown) => boolean } = {
+  tries: isTries,
+  firstMs: isAtLeast(1),
+  longestMs: isAtLeast(1),
+};
+
+const SCHEDULE_RETRY: Required<ScheduleRetry> = { tries: 20, firstMs: 1_000, longestMs: 300_000 };
+
+/** Attempts: an integer from 1, or `Infinity`. */
+export function isTries(value: unknown): boolean {
+  return value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && Number(value) >= 1);
+}
+
+/** @throws {LiftError} INVALID_OPTION */
+function readScheduleRetry(given: ScheduleRetry): Required<ScheduleRetry> {
+  checkOptions(given, RETRY_CHECKS);
+  const { tries = SCHEDULE_RETRY.tries, firstMs = SCHEDULE_RETRY.firstMs } = given;
+  const longestMs = given.longestMs ?? Math.max(SCHEDULE_RETRY.longestMs, firstMs);
+  if (longestMs >= firstMs && Number.isFinite(longestMs)) return { tries, firstMs, longestMs };
+  throw new LiftError("INVALID_OPTION", {
+    message: "`scheduleRetry.longestMs` must be finite and at least `firstMs`",
+  });
+}
+
 /** @throws {LiftError} INVALID_OPTION */
 export function readOptions<State extends object>(options: LiftOptions<State>): Settings {
   checkOptions(options, CHECKS);
@@ -74,6 +117,8 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
   return {
     store: connectionStore,
     schedule: options.schedule,
+    scheduleRetry: readScheduleRetry(options.scheduleRetry ?? {}),
+    onScheduleFailure: options.onScheduleFailure,
     gone: new GoneConnections(connectionStore, logger, now),
     logger,
     connections: typeof connections === "function" ? undefined : connections,

@@ -105,6 +105,29 @@ export interface ScheduledItem {
   readonly dueAt: number;
   /** What whoever does it has to know. Keep it small: with its key an item is under 1 KB, or costs more. */
   readonly data: JsonObject;
+  /** How often its action has failed since it was put. Absent: never. */
+  readonly failures?: number;
+}
+
+/** The key of an item, and the time at which it was read. */
+export type ReadItem = Pick<ScheduledItem, "kind" | "id" | "dueAt">;
+
+/** A failure of an item's action. */
+export interface ItemFailure {
+  /** How often the action has failed by now, this time included. */
+  readonly failures: number;
+  /** The error, in a line. */
+  readonly cause: string;
+  /** When the next attempt is due, in ms since the epoch. Absent: none is, and the item becomes a dead letter. */
+  readonly dueAt?: number;
+  /** When the action failed, in ms since the epoch. */
+  readonly at: number;
+}
+
+/** An item whose action has failed for the last time. Its `dueAt` is that of the last attempt. */
+export interface DeadLetter extends ScheduledItem {
+  readonly failures: number;
+  readonly cause: string;
 }
 
 /**
@@ -113,21 +136,32 @@ export interface ScheduledItem {
  * - Taking changes nothing: until it is deleted an item is due again each time, to everyone who asks. So it is not
  *   lost when who acts on it dies, and an action must do no harm when it is done twice, or twice at once.
  * - What is due may be told late by seconds, and may be told once more just after it was moved or deleted.
+ * - `get` sees every `put`, `fail` and `delete` that was acknowledged before it.
  * - Every call may come twice; the second changes nothing.
- * - An item that nobody could act on is dropped, a week after it was due at the earliest.
+ * - An item that nobody could act on is dropped, a week after it was due at the earliest. A failure does not put that
+ *   off. A dead letter is dropped a week after its last failure.
  */
 export interface Schedule {
-  /** Adds an item, or moves the one that has its kind and id. Rejects when its `dueAt` is no time. */
+  /** Adds an item, or replaces the one that has its kind and id, a dead letter too. Rejects when its `dueAt` is no time. */
   put(item: ScheduledItem, budget?: TimeBudget): Promise<void>;
 
   /** What is due at `now`, in ms since the epoch; the oldest of a part of the schedule first. Pages to the end. */
   due(now: number): AsyncIterable<ScheduledItem>;
 
-  /** Every item, due or not, where they are in this process's memory. Optional. */
+  /** The item as it is now. `undefined`: there is none, or it is a dead letter. */
+  get(item: Pick<ScheduledItem, "kind" | "id">, budget?: TimeBudget): Promise<ScheduledItem | undefined>;
+
+  /** Keeps a failure with its item, and moves the item, unless it has been moved to another time since it was read. */
+  fail(item: ReadItem, failure: ItemFailure, budget?: TimeBudget): Promise<void>;
+
+  /** Every dead letter. `put` makes one due again, `delete` removes it. Pages to the end. */
+  deadLetters(): AsyncIterable<DeadLetter>;
+
+  /** Every item that is not a dead letter, due or not, where they are in this process's memory. Optional. */
   all?(): Iterable<ScheduledItem>;
 
   /** Removes an item, unless it has been moved to another time since it was read. */
-  delete(item: Pick<ScheduledItem, "kind" | "id" | "dueAt">, budget?: TimeBudget): Promise<void>;
+  delete(item: ReadItem, budget?: TimeBudget): Promise<void>;
 }
 
 /**

@@ -1,4 +1,12 @@
-import { type AnyContext, jsonLogger, Lift, LiftError, type Logger, type Tick } from "../lift/index.ts";
+import {
+  type AnyContext,
+  jsonLogger,
+  Lift,
+  LiftError,
+  type Logger,
+  type ScheduledOptions,
+  type Tick,
+} from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth.ts";
 import {
   type ChannelIn,
@@ -34,6 +42,9 @@ import { GO_ON } from "./second-tries.ts";
 import { endStream, liveIn, OWNER_LEFT } from "./streams.ts";
 import { SWEEP } from "./sweep.ts";
 import { VIEWERS } from "./viewers.ts";
+
+/** Members, owners and stored messages depend on these actions: no number of failures ends them. */
+const ENDLESS: ScheduledOptions = { tries: Number.POSITIVE_INFINITY };
 
 /** Whose channel a call of the server's own is about. */
 export interface ServerOptions {
@@ -98,10 +109,10 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     this.app.use(auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
     const { sweep, streams, viewers, departures, parts, secondTries } = this.#core;
-    this.#scheduled(SWEEP, (item, tick, scope) => sweep.look(item, tick, scope, this.#core));
-    this.#scheduled(OWNER_LEFT, (item, tick, scope) => streams.look(item, tick, scope, this.#core));
+    this.#scheduled(SWEEP, (item, tick, scope) => sweep.look(item, tick, scope, this.#core), ENDLESS);
+    this.#scheduled(OWNER_LEFT, (item, tick, scope) => streams.look(item, tick, scope, this.#core), ENDLESS);
     this.#scheduled(PARTS, (item, _tick, scope) => parts.look(item, scope));
-    this.#scheduled(GO_ON, (_item, _tick, scope) => secondTries.look(scope, this.#core));
+    this.#scheduled(GO_ON, (_item, _tick, scope) => secondTries.look(scope, this.#core), ENDLESS);
     this.#scheduled(VIEWERS, async ({ id }, _tick, scope) => {
       await departures.removeGone(await viewers.changed(id, scope), scope);
     });
@@ -228,8 +239,12 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     if (!whole) throw new LiftError("STORE_FAILED", { cause: "The log has what was not left" });
   }
 
-  #scheduled(kind: string, act: (item: ScheduledItem, tick: Tick, scope: Scope) => Promise<void>): void {
-    this.app.scheduled(kind, (item, tick) => act(item, tick, tickScope(tick, this.app)));
+  #scheduled(
+    kind: string,
+    act: (item: ScheduledItem, tick: Tick, scope: Scope) => Promise<void>,
+    options?: ScheduledOptions,
+  ): void {
+    this.app.scheduled(kind, (item, tick) => act(item, tick, tickScope(tick, this.app)), options);
   }
 
   #scope(context: TimeBudget | undefined): Scope {

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { OPEN, START, streamerWorld } from "../../test/streamer-world.ts";
+import { all, OPEN, START, streamerWorld } from "../../test/streamer-world.ts";
 import { LIMITS, utf8Length } from "../protocol/index.ts";
 import { memorySchedule } from "../store/memory/index.ts";
 import { createStreamer, type Rule, type StreamerOptions } from "./index.ts";
@@ -385,6 +385,47 @@ describe("an owner", () => {
     await askAll();
     await seconds(5);
     expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("keeps the stream when they came back, and left again, after a tick had read that they were gone", async () => {
+    const { client, later, told, streamer, schedule, now } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    later(30_000);
+    const read = await all(schedule.due(now()));
+    later(1_000);
+    const again = await client("ada-2", { user: "ada" });
+    await again.ask("subscribe", { channels: [{ channel: SHOW }] });
+    later(1_000);
+    await again.leave();
+    later(1_000);
+    vi.spyOn(schedule, "due").mockImplementationOnce(async function* () {
+      yield* read;
+    });
+    expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
+    expect(told()).toHaveLength(1);
+    later(29_000);
+    await streamer.app.tick();
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("keeps the stream when they came back, and left again, while a tick looked after them", async () => {
+    const { client, later, told, streamer, store } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    later(30_000);
+    const present = store.members.present.bind(store.members);
+    vi.spyOn(store.members, "present").mockImplementationOnce(async function* (...args) {
+      yield* present(...args);
+      const again = await client("ada-2", { user: "ada" });
+      await again.ask("subscribe", { channels: [{ channel: SHOW }] });
+      later(1);
+      await again.leave();
+    });
+    expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
+    expect(told()).toHaveLength(1);
   });
 
   it("is the one who was looked for: the stream of who comes next is not ended", async () => {

@@ -92,9 +92,12 @@ export class Streams {
   }
 
   /** Ends a stream whose owner has not come back. */
-  async look({ id: key }: ScheduledItem, tick: Tick, scope: Scope, core: Core): Promise<void> {
+  async look(item: ScheduledItem, tick: Tick, scope: Scope, core: Core): Promise<void> {
+    const { id: key } = item;
     const live = await core.streamLog.live(key, tick);
     if (live === undefined || (await this.#isThere(key, live.user))) return;
+    // The owner may have come back and left again since: then the grace has begun anew.
+    if (!(await tick.isStillDue(item))) return;
     await endStream(key, "owner_left", scope, core, (now) => now.since === live.since);
   }
 

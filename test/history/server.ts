@@ -51,6 +51,8 @@ const streamer = createStreamer({
   store: faultyStore(planted, mischief),
   schedule: hurried(schedule, SWEEP, IDLE_MS / (pace.limits.idleMs / pace.speed)),
   connectionStore: memoryConnectionStore(),
+  // Time is short here, so the waits between attempts are too.
+  scheduleRetry: { firstMs: 500, longestMs: 2_000 },
   logger: jsonLogger({ level: "warn" }),
   middleware: [identifyByQuery],
 });

@@ -119,7 +119,7 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
       }
     },
     identity: authIdentity,
-    scheduled: { [EXPIRY]: endExpired(toleranceMs) },
+    scheduled: { [EXPIRY]: { action: endExpired(toleranceMs), tries: Number.POSITIVE_INFINITY } },
   });
 }
 

@@ -182,15 +182,31 @@ it("closes one that reads too slowly to be told", async () => {
   expect(connections.disconnected).toEqual([ID]);
 });
 
-it("tries again at the next tick what could not be closed", async () => {
+it("tries again a moment later what could not be closed", async () => {
   const { app, at, connect, connections } = world();
   await connect({ exp: inSeconds(MINUTE) });
   const disconnect = vi.spyOn(connections, "disconnect").mockRejectedValueOnce(new Error("no network"));
   at(2 * MINUTE);
   expect(await app.tick()).toMatchObject({ done: 0, failed: 1 });
+  at(2 * MINUTE + SECOND);
   expect(await app.tick()).toMatchObject({ done: 1, failed: 0 });
   expect(disconnect).toHaveBeenCalledTimes(2);
   expect(connections.disconnected).toEqual([ID]);
+});
+
+it("goes on trying to close a connection, however often that fails", async () => {
+  const { app, at, connect, connections, schedule } = world(
+    {},
+    { scheduleRetry: { tries: 1, longestMs: MINUTE } },
+  );
+  await connect({ exp: inSeconds(MINUTE) });
+  const disconnect = vi.spyOn(connections, "disconnect").mockRejectedValue(new Error("no network"));
+  for (let minute = 2; minute < 32; minute++) {
+    at(minute * MINUTE);
+    await app.tick();
+  }
+  expect(disconnect).toHaveBeenCalledTimes(30);
+  for await (const _ of schedule.deadLetters()) expect.unreachable();
 });
 
 it("does no harm when two ticks close at once, or one connection twice", async () => {

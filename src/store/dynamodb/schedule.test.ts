@@ -79,6 +79,19 @@ describe("DynamoDB schedule", () => {
     expect((await items("ttl"))[0]?.ExpiresAt).toEqual({ N: String(NOW / 1_000 + 1 + week) });
   });
 
+  it("lets DynamoDB remove a failed item at the time that it had, and a dead letter a week after", async () => {
+    const item = { kind: "failing", id: "a", dueAt: NOW, data: {} };
+    const expiresAt = async () => Number((await items("failing"))[0]?.ExpiresAt?.N);
+    await schedule.put(item);
+    const before = await expiresAt();
+    await schedule.fail(item, { failures: 1, cause: "no", at: NOW, dueAt: NOW + 3_600_000 });
+    expect(await expiresAt()).toBe(before);
+    const at = NOW + 3_600_000;
+    await schedule.fail({ ...item, dueAt: at }, { failures: 2, cause: "no", at });
+    expect(await expiresAt()).toBe(before + 3_600);
+    await schedule.delete({ ...item, dueAt: at });
+  });
+
   it("tries again what was throttled", async () => {
     const throttled = localClient();
     injectFaults(throttled, onceEach(THROTTLED));

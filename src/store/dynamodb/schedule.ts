@@ -2,13 +2,25 @@ import { createHash } from "node:crypto";
 import type { QueryInput } from "@aws-sdk/client-dynamodb";
 import { dueTime } from "../due-time.ts";
 import { StoreError } from "../errors.ts";
-import type { Json, JsonObject, Schedule, ScheduledItem, TimeBudget } from "../ports.ts";
+import type {
+  DeadLetter,
+  ItemFailure,
+  Json,
+  JsonObject,
+  ReadItem,
+  Schedule,
+  ScheduledItem,
+  TimeBudget,
+} from "../ports.ts";
 import type { Caller } from "./caller.ts";
 import { conditionFailure, type Item } from "./failures.ts";
 import { DUE_INDEX, SCHEDULE_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** A partition of the index takes 1,000 writes a second, so all of them 16,000; each costs a tick half a unit. */
 const SHARDS = 16;
+
+/** The partition of the index that dead letters are in. */
+const DEAD = "dead";
 
 const KEPT_PAST_DUE_SECONDS = 7 * 24 * 60 * 60;
 
@@ -46,34 +58,92 @@ export class DynamoDBSchedule implements Schedule {
     if (bad !== undefined) throw bad;
   }
 
-  async delete(item: Pick<ScheduledItem, "kind" | "id" | "dueAt">, budget?: TimeBudget): Promise<void> {
-    const removal = this.#caller.call(this.#caller.begin(budget), "DeleteItem", {
+  /** Consistently: an item that was read in the index may have moved since. */
+  async get(
+    item: Pick<ScheduledItem, "kind" | "id">,
+    budget?: TimeBudget,
+  ): Promise<ScheduledItem | undefined> {
+    const { Item: found } = await this.#caller.call(this.#caller.begin(budget), "GetItem", {
       TableName: this.#caller.tableName,
       Key: { [NAMES.key]: { S: keyOf(item) } },
+      ConsistentRead: true,
+    });
+    if (found === undefined || found[NAMES.shard]?.S === DEAD) return undefined;
+    const read = scheduledItem(found);
+    if (read instanceof StoreError) throw read;
+    return read;
+  }
+
+  async fail(
+    item: ReadItem,
+    { failures, cause, dueAt, at }: ItemFailure,
+    budget?: TimeBudget,
+  ): Promise<void> {
+    const kept = { failures: { N: String(failures) }, cause: { S: cause } };
+    const moved =
+      dueAt === undefined
+        ? { shard: { S: DEAD }, expiresAt: { N: String(Math.ceil(at / 1_000) + KEPT_PAST_DUE_SECONDS) } }
+        : { dueAt: { S: timeText(dueTime(dueAt)) } };
+    const changes = Object.entries({ ...kept, ...moved });
+    await this.#unlessMoved(item, budget, "UpdateItem", {
+      UpdateExpression: `SET ${changes.map(([name]) => `#${name} = :new_${name}`).join(", ")}`,
+      names: Object.fromEntries(changes.map(([name]) => [`#${name}`, NAMES[name as keyof typeof NAMES]])),
+      values: Object.fromEntries(changes.map(([name, value]) => [`:new_${name}`, value])),
+    });
+  }
+
+  async *deadLetters(): AsyncGenerator<DeadLetter> {
+    for await (const item of this.#itemsIn(DEAD)) {
+      const read = scheduledItem(item);
+      if (read instanceof StoreError) throw read;
+      yield { ...read, failures: read.failures ?? 0, cause: item[NAMES.cause]?.S ?? "" };
+    }
+  }
+
+  async delete(item: ReadItem, budget?: TimeBudget): Promise<void> {
+    await this.#unlessMoved(item, budget, "DeleteItem", {});
+  }
+
+  async #unlessMoved(
+    item: ReadItem,
+    budget: TimeBudget | undefined,
+    operation: "UpdateItem" | "DeleteItem",
+    {
+      names,
+      values,
+      ...change
+    }: { names?: { [name: string]: string }; values?: Item; UpdateExpression?: string },
+  ): Promise<void> {
+    const changed = this.#caller.call(this.#caller.begin(budget), operation, {
+      TableName: this.#caller.tableName,
+      Key: { [NAMES.key]: { S: keyOf(item) } },
+      ...change,
       ConditionExpression: "#dueAt = :dueAt",
-      ExpressionAttributeNames: { "#dueAt": NAMES.dueAt },
-      ExpressionAttributeValues: { ":dueAt": { S: timeText(Math.ceil(item.dueAt)) } },
+      ExpressionAttributeNames: { ...names, "#dueAt": NAMES.dueAt },
+      ExpressionAttributeValues: { ...values, ":dueAt": { S: timeText(Math.ceil(item.dueAt)) } },
     });
     try {
-      await removal;
+      await changed;
     } catch (error) {
       if (conditionFailure(error) === undefined) throw error;
     }
   }
 
-  async *#dueIn(shard: number, now: number): AsyncGenerator<Item> {
+  #dueIn(shard: number, now: number): AsyncGenerator<Item> {
+    return this.#itemsIn(String(shard), timeText(Math.floor(now)));
+  }
+
+  async *#itemsIn(shard: string, until?: string): AsyncGenerator<Item> {
+    const bounded = until !== undefined;
     let start: QueryInput["ExclusiveStartKey"];
     do {
       // Each page has time of its own: nobody knows how long its items are looked at.
       const page = await this.#caller.call(this.#caller.begin(), "Query", {
         TableName: this.#caller.tableName,
         IndexName: DUE_INDEX.name,
-        KeyConditionExpression: "#shard = :shard AND #dueAt <= :now",
-        ExpressionAttributeNames: { "#shard": NAMES.shard, "#dueAt": NAMES.dueAt },
-        ExpressionAttributeValues: {
-          ":shard": { S: String(shard) },
-          ":now": { S: timeText(Math.floor(now)) },
-        },
+        KeyConditionExpression: `#shard = :shard${bounded ? " AND #dueAt <= :until" : ""}`,
+        ExpressionAttributeNames: { "#shard": NAMES.shard, ...(bounded && { "#dueAt": NAMES.dueAt }) },
+        ExpressionAttributeValues: { ":shard": { S: shard }, ...(bounded && { ":until": { S: until } }) },
         ExclusiveStartKey: start,
       });
       yield* page.Items ?? [];
@@ -101,6 +171,7 @@ function itemOf(item: ScheduledItem): Item {
     [NAMES.shard]: { S: String(shard) },
     [NAMES.dueAt]: { S: timeText(dueAt) },
     [NAMES.data]: { S: JSON.stringify(item.data) },
+    ...(item.failures === undefined ? {} : { [NAMES.failures]: { N: String(item.failures) } }),
     [NAMES.expiresAt]: { N: String(Math.ceil(dueAt / 1_000) + KEPT_PAST_DUE_SECONDS) },
   };
 }
@@ -112,7 +183,14 @@ function scheduledItem(item: Item): ScheduledItem | StoreError {
     const dueAt = Number.parseInt(text(NAMES.dueAt), 10);
     const data = JSON.parse(text(NAMES.data)) as Json;
     if (typeof kind !== "string" || typeof id !== "string" || Number.isNaN(dueAt)) throw new TypeError();
-    return { kind, id, dueAt, data: data as JsonObject };
+    const failures = item[NAMES.failures]?.N;
+    return {
+      kind,
+      id,
+      dueAt,
+      data: data as JsonObject,
+      ...(failures === undefined ? {} : { failures: Number(failures) }),
+    };
   } catch (cause) {
     return new StoreError("BAD_ROW", `Scheduled item ${text(NAMES.key)} is malformed`, { cause });
   }

@@ -99,6 +99,9 @@ export const SCHEDULE_ATTRIBUTES = {
   /** ms since the epoch, with leading zeros: as text in order of time. */
   dueAt: "DueAt",
   data: "Data",
+  /** How often its action has failed, and the last error in a line. */
+  failures: "Failures",
+  cause: "Cause",
   /** Seconds since the epoch: when DynamoDB may remove the item. */
   expiresAt: "ExpiresAt",
 } as const;

@@ -23,6 +23,24 @@ describe("memory schedule", () => {
     expect(await dueAt(schedule, item.dueAt)).toEqual([]);
   });
 
+  it("drops an item a week after it was due, however often it has failed, and a dead letter a week after that", async () => {
+    const schedule = memorySchedule();
+    await schedule.put(item);
+    await schedule.put({ ...item, id: "b" });
+    const at = item.dueAt + WEEK - 1;
+    await schedule.fail(item, { failures: 1, cause: "", at, dueAt: at });
+    await schedule.fail({ ...item, id: "b" }, { failures: 1, cause: "", at });
+    const letters = async () => {
+      const found: string[] = [];
+      for await (const { id } of schedule.deadLetters()) found.push(id);
+      return found;
+    };
+    expect(await dueAt(schedule, at)).toHaveLength(1);
+    expect(await dueAt(schedule, at + 1)).toEqual([]);
+    expect([await dueAt(schedule, at + WEEK - 1), await letters()]).toEqual([[], ["b"]]);
+    expect([await dueAt(schedule, at + WEEK), await letters()]).toEqual([[], []]);
+  });
+
   it("tells the oldest first", async () => {
     const schedule = memorySchedule();
     for (const dueAt of [3, 1, 2]) await schedule.put({ ...item, id: String(dueAt), dueAt });
