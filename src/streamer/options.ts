@@ -28,8 +28,8 @@ export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
   /** Of one connection. Default 100, minimum 1. */
   readonly maxSubscriptions?: number;
   /**
-   * How often clients send a heartbeat, at the least, in ms: who has sent none for twice as long is taken for vanished,
-   * and their connection is closed. Each is a write to the schedule. Default: none, and who has vanished leaves when the
+   * How often clients send a heartbeat, at the least, in ms. A tick suspects a connection that has sent none for so long,
+   * and closes it when it sends none for as long again. Each is a write to the schedule. Default: none, and who has vanished leaves when the
    * service closes their connection, after 10 minutes; minimum 1,000. Takes a `schedule`.
    */
   readonly heartbeatMs?: number;
@@ -51,6 +51,8 @@ const CHECKS: { readonly [Name in keyof Required<StreamerOptions>]: Check } = {
   heartbeatMs: integer(1_000),
   connectionStore: LIFTS,
   schedule: LIFTS,
+  scheduleRetry: LIFTS,
+  onScheduleFailure: LIFTS,
   logger: LIFTS,
   connections: LIFTS,
   identity: LIFTS,

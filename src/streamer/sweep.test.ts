@@ -108,6 +108,7 @@ describe("a connection that has vanished", () => {
     later(10 * MINUTE);
     vi.spyOn(store.members, "remove").mockRejectedValueOnce(new Error("throttled"));
     expect(await streamer.app.tick()).toMatchObject({ done: 0, failed: 1 });
+    later(1_000);
     expect(await streamer.app.tick()).toMatchObject({ done: 1, failed: 0 });
     expect(left()).toEqual(["ada"]);
   });
@@ -236,6 +237,54 @@ describe("with heartbeatMs", () => {
     later(1_000);
     await streamer.app.tick();
     expect([left(), connections.disconnected]).toEqual([["bob"], ["bob-1"]]);
+  });
+
+  it.each([
+    ["a minute and a second", 61_000],
+    ["an hour", 3_600_000],
+    ["a year", 365 * 86_400_000],
+  ])("closes nobody who is there when the clock jumps ahead by %s", async (_, jump) => {
+    const { enter, later, streamer, connections } = await room({ heartbeatMs: 30_000 });
+    const clients = await Promise.all(Array.from({ length: 20 }, (_, n) => enter(`c${n}`, `u${n}`)));
+    later(jump);
+    for (let second = 0; second < 100; second++) {
+      await streamer.app.tick();
+      for (const [n, client] of clients.entries()) if (second % 30 === n) await client.ask("heartbeat", {});
+      later(1_000);
+    }
+    expect(connections.disconnected).toEqual([]);
+  });
+
+  it("closes nobody whose heartbeat another process hears while a tick looks", async () => {
+    const { enter, later, streamer, connections, schedule, now } = await room({ heartbeatMs: 30_000 });
+    await enter("ada-1", "ada");
+    later(30_000);
+    await streamer.app.tick();
+    later(30_000);
+    const get = vi.mocked(connections.get).getMockImplementation()!;
+    vi.mocked(connections.get).mockImplementation(async (id) => {
+      const [item] = [...(schedule.all?.() ?? [])].filter((one) => one.id === id);
+      await schedule.put({ ...item!, dueAt: now() + 30_000 });
+      return get(id);
+    });
+    expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
+    expect(connections.disconnected).toEqual([]);
+    later(30_000);
+    await streamer.app.tick();
+    expect(connections.disconnected).toEqual([]);
+  });
+
+  it("looks at a connection again within the idle limit, though its last activity is dated in the future", async () => {
+    const { enter, connections, minutes, left, touch, later, now } = await room();
+    await enter("ada-1", "ada");
+    const before = now();
+    later(365 * 86_400_000);
+    touch("ada-1");
+    later(before - now());
+    await minutes(10);
+    connections.gone("ada-1");
+    await minutes(10);
+    expect(left()).toEqual(["ada"]);
   });
 
   it("takes a write for each heartbeat, and one to begin with", async () => {

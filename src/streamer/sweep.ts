@@ -22,10 +22,10 @@ export class Sweep {
   readonly #schedule: Schedule | undefined;
   readonly #channels: Channels;
   readonly #now: () => number;
-  /** Who has said nothing for so long has vanished. Absent: whoever the service has closed. */
-  readonly #silenceMs: number | undefined;
+  /** How often clients say that they are there. Absent: only the service's idle limit ends connections. */
+  readonly #heartbeatMs: number | undefined;
 
-  /** @param heartbeatMs how often clients say that they are there. One of two may be lost. */
+  /** @param heartbeatMs a connection that has missed one heartbeat is suspect, and one that misses two is closed */
   constructor(
     schedule: Schedule | undefined,
     channels: Channels,
@@ -35,7 +35,7 @@ export class Sweep {
     this.#schedule = schedule;
     this.#channels = channels;
     this.#now = now;
-    this.#silenceMs = heartbeatMs === undefined ? undefined : 2 * heartbeatMs;
+    this.#heartbeatMs = heartbeatMs;
   }
 
   /**
@@ -45,7 +45,7 @@ export class Sweep {
    */
   async watch(
     { ctx, budget }: Pick<Session, "ctx" | "budget">,
-    inMs = this.#silenceMs ?? IDLE_MS,
+    inMs = this.#heartbeatMs ?? IDLE_MS,
   ): Promise<void> {
     const dueAt = this.#now() + inMs;
     const item = { kind: SWEEP, id: ctx.connectionId, dueAt, data: { endpoint: ctx.asWebSocket().endpoint } };
@@ -64,7 +64,7 @@ export class Sweep {
 
   /** A client has said that it is there. @throws {LiftError} STORE_FAILED */
   async heard(session: Session): Promise<void> {
-    if (this.#silenceMs !== undefined) await this.watch(session);
+    if (this.#heartbeatMs !== undefined) await this.watch(session);
   }
 
   /** Whether one of these is a channel in which the connection of a user, or of nobody, would be missed. */
@@ -86,19 +86,47 @@ export class Sweep {
 
   async #look(item: ScheduledItem, tick: Tick, scope: Scope, { store, departures }: Core): Promise<void> {
     const { id, data } = item;
+    const { endpoint, isSuspect = false } = data as unknown as Watched;
+    // The connection's own messages went first, and a heartbeat among them has moved the item.
+    if (!(await tick.isStillDue(item))) return;
     // Who has left is looked after no more, and watched again when they come back.
     const keys = await allFromStore(store.members.channelsOf(id, tick));
     if (keys.length === 0) return;
-    const connections = tick.connectionsAt((data as { endpoint: string }).endpoint);
+    const connections = tick.connectionsAt(endpoint);
     const options: { signal: AbortSignal; budget: TimeBudget } = { signal: tick.signal, budget: tick };
     const info = await connections.get(id, options);
-    if (info !== undefined && !this.#isSeenIn(keys, true)) return;
-    if (info !== undefined && this.#silenceMs === undefined) {
-      const dueAt = Math.max(info.lastActiveAt + IDLE_MS, this.#now() + AGAIN_MS);
-      return tick.schedule.put({ ...item, dueAt }, tick);
+    if (info !== undefined) {
+      if (!this.#isSeenIn(keys, true)) return;
+      const again = this.#lookAgain(info, isSuspect);
+      if (again !== undefined) {
+        const next: Watched = { endpoint, ...(again.isSuspect && { isSuspect: true }) };
+        // A heartbeat may have moved the item meanwhile: then this look says nothing.
+        if (!(await tick.isStillDue(item))) return;
+        return tick.schedule.put({ ...item, dueAt: again.dueAt, data: { ...next } }, tick);
+      }
+      if (!(await tick.isStillDue(item))) return;
+      // It must not go on believing that it is subscribed: if it is there after all, it comes back.
+      await connections.disconnect(id, options);
     }
-    // It must not go on believing that it is subscribed: if it is there after all, it comes back.
-    if (info !== undefined) await connections.disconnect(id, options);
     if (!(await departures.removeGone([id], scope))) throw new Error("The log has what was not left");
   }
+
+  /** When a connection that is open is looked at next; `undefined`: it has sent no heartbeat for too long. */
+  #lookAgain({ lastActiveAt }: { readonly lastActiveAt: number }, isSuspect: boolean) {
+    const now = this.#now();
+    if (this.#heartbeatMs === undefined) {
+      // At most as late as if it had been active just now: a date from the future is not trusted.
+      const idleAt = Math.min(lastActiveAt, now) + IDLE_MS;
+      return { dueAt: Math.max(idleAt, now + AGAIN_MS), isSuspect: false };
+    }
+    // The wall clock may have jumped since the last heartbeat: only a second look, an interval later, can tell.
+    return isSuspect ? undefined : { dueAt: now + this.#heartbeatMs, isSuspect: true };
+  }
+}
+
+/** What the schedule keeps of a connection. */
+interface Watched {
+  readonly endpoint: string;
+  /** It has missed a heartbeat by the clock of the last tick. A heartbeat takes that back. */
+  readonly isSuspect?: boolean;
 }
