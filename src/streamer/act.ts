@@ -1,16 +1,21 @@
 import { LiftError } from "../lift/index.ts";
-import type { LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
+import type { Action, LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
 import { download, upload } from "./blobs.ts";
 import type { Core, Session } from "./core.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { history } from "./history.ts";
+import { assertOwn } from "./own-actions.ts";
 import { presence, setPresence } from "./presence.ts";
 import { publish } from "./publish.ts";
 import { stream, streamEnd, streamStart } from "./streams.ts";
 import { subscribe, unsubscribe } from "./subscribe.ts";
 
-/** Does what a client asks, and answers it. @throws {LiftError} and nothing has been answered */
-export function act(request: Request, session: Session, core: Core): Promise<void> {
+/**
+ * Does what a client asks, and answers it.
+ * @throws {LiftError} and nothing has been answered; FORBIDDEN where the application handles the action itself
+ */
+export async function act(request: Request, session: Session, core: Core): Promise<void> {
+  assertOwn(actionOf(request), core);
   switch (request.action) {
     case "subscribe":
       return subscribe(request.payload, session, core);
@@ -45,6 +50,12 @@ export function act(request: Request, session: Session, core: Core): Promise<voi
   }
 }
 
+/** The action that a request asks for. The first clients' `message` asks for one of two. */
+function actionOf(request: Request): Action {
+  if (request.action !== "message") return request.action;
+  return request.payload.type === "presence" ? "set_presence" : "publish";
+}
+
 async function refresh({ token }: RefreshPayload, { ctx }: Session, core: Core): Promise<void> {
   if (core.refresh === undefined) {
     throw new LiftError("NOT_FOUND", { message: "There are no tokens to refresh here" });
@@ -59,7 +70,7 @@ async function part(
 ): Promise<void> {
   const whole = await core.parts.join(payload, id, session);
   if (whole === undefined) return;
-  // Such a route stands in for Streamer's own, with what it checks: parts must not lead around it.
+  // The application's route has checks of its own, and parts must not lead around them.
   if (core.hasRoute(whole.action)) {
     throw new LiftError("TOO_LARGE", { status: 413, message: "The action's message comes in one frame" });
   }

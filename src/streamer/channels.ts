@@ -54,8 +54,9 @@ export interface NamespaceOptions<Data = unknown, State = unknown> {
   readonly maxBlobBytes?: number;
   /**
    * How often one publisher, a user or an anonymous connection, may `publish` to one of the channels: `limit` times in
-   * `windowMs`, counted in this process, or as a `limiter` says, for all processes. `set_presence`, `stream_start`
-   * and `upload` are counted likewise, each for itself. Default: any number; the server's own are never counted.
+   * `windowMs`, counted in this process, or as a `limiter` says, for all processes. `set_presence`, `stream_start`,
+   * `upload` and a first `subscribe` with a state are counted likewise, each for itself. Default: any number; the
+   * server's own are never counted.
    */
   readonly rate?: Rate;
   /** Any Standard Schema, of `data`, whoever publishes it: what it makes of it is stored. Default: any JSON. */

@@ -121,7 +121,7 @@ describe("the rate of a namespace", () => {
     await once(() => ada.ask("upload", { channel: ROOM, bytes: 1 }));
   });
 
-  it("counts a state that comes with one more subscribe, not with the first", async () => {
+  it("counts a state that comes with a subscribe, the first one apart from the others", async () => {
     const { client, streamer } = world({ limit: 1, windowMs: 1_000 });
     const ada = await client("ada-1", { user: "ada" });
     const subscribe = async (state: number) =>
@@ -132,6 +132,25 @@ describe("the rate of a namespace", () => {
     for await (const one of streamer.presence(ROOM)) {
       expect(one).toEqual({ user: "ada", since: START, state: 2 });
     }
+  });
+
+  it("counts the states of a user who leaves and comes back", async () => {
+    const { client, later } = world({ limit: 1, windowMs: 60_000 });
+    const bob = await client("bob-1", { user: "bob" });
+    await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
+    const eve = [await client("eve-1", { user: "eve" }), await client("eve-2", { user: "eve" })];
+    const codes = [];
+    for (let n = 0; n < 10; n++) {
+      const one = eve[n % 2]!;
+      const { data } = await one.ask("subscribe", { channels: [{ channel: ROOM, state: { spam: n } }] });
+      codes.push(codeOf(data.channels[0]));
+      await one.ask("unsubscribe", { channels: [ROOM] });
+    }
+    expect(codes).toEqual([undefined, ...new Array(9).fill("RATE_LIMITED")]);
+    expect(bob.pushed("presence").filter(({ state }) => state !== undefined)).toHaveLength(1);
+    later(60_000);
+    const again = await eve[0]!.ask("subscribe", { channels: [{ channel: ROOM, state: 1 }] });
+    expect(codeOf(again.data.channels[0])).toBeUndefined();
   });
 });
 

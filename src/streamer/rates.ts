@@ -7,7 +7,7 @@ import type { Session } from "./core.ts";
  * @throws {LiftError} RATE_LIMITED; UNAVAILABLE, where the limiter's store fails and the rate is closed then
  */
 export async function assertRate(
-  action: "publish" | "set_presence" | "stream_start" | "upload",
+  action: "publish" | "subscribe" | "set_presence" | "stream_start" | "upload",
   { key, namespace: { rate } }: Channel,
   { identity: { userId }, ctx, logger }: Session,
 ): Promise<void> {

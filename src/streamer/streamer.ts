@@ -87,6 +87,8 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   readonly #core: Core;
   readonly #auth: WebSocketAuth | undefined;
   readonly #logger: Logger;
+  /** Read on the first message: no route is registered after that. */
+  #routeKeys: ReadonlySet<string> | undefined;
 
   /** @throws {LiftError} INVALID_OPTION */
   constructor(options: StreamerOptions) {
@@ -99,7 +101,10 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
       {
         blobs,
         maxSubscriptions,
-        hasRoute: (action) => this.app.routeKeys.includes(action),
+        hasRoute: (action) => {
+          this.#routeKeys ??= new Set(this.app.routeKeys);
+          return this.#routeKeys.has(action);
+        },
         refresh: auth?.refresh,
       },
     );

@@ -15,6 +15,7 @@ import { allFromStore, errorBody, fromStore } from "./failures.ts";
 import { readAfter, readPage } from "./history.ts";
 import { channelKey, partKey, partOf } from "./keys.ts";
 import { channelMessages, Space } from "./messages.ts";
+import { assertOwn } from "./own-actions.ts";
 import { assertRate } from "./rates.ts";
 import { takeState } from "./schemas.ts";
 import { liveIn } from "./streams.ts";
@@ -100,6 +101,7 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
       try {
         const channel = core.channels.find(request.channel, identity.tenantId);
         await assertMay("subscribe", identity, channel);
+        if (request.state !== undefined) assertOwn("set_presence", core);
         const state = await takeState(channel, request.state);
         return { request: state === undefined ? request : { ...request, state }, channel };
       } catch (thrown) {
@@ -145,8 +147,8 @@ async function join(asked: Asked, session: Session, { store, now }: Core): Promi
   };
   const shows = userId !== undefined && request.state !== undefined;
   try {
-    // Of who is there already it is one more `set_presence`.
-    if (shows && asked.isNew !== true) await assertRate("set_presence", channel, session);
+    // Apart from `set_presence`, so that a client that comes back is not refused for what it showed before.
+    if (shows) await assertRate(asked.isNew ? "subscribe" : "set_presence", channel, session);
     const isNew = await fromStore(store.members.add(channel.key, member, budget));
     if (shows) await fromStore(store.members.setState(channel.key, userId, request.state, budget));
     return { ...asked, event: isNew ? "join" : shows ? "update" : undefined };

@@ -1,0 +1,121 @@
+import { describe, expect, it } from "vitest";
+import { all, type Client, OPEN, streamerWorld } from "../../test/streamer-world.ts";
+import { LiftError } from "../lift/index.ts";
+
+const ROOM = "room:lobby";
+
+const FORBIDDEN = [{ type: "error", error: { code: "FORBIDDEN", retry: false } }];
+
+/** An application that refuses an action by a route of its own. */
+function world(action: string) {
+  const { streamer, client, ...rest } = streamerWorld({
+    channels: { room: { ...OPEN, presence: true }, stream: OPEN },
+  });
+  streamer.app.webSocket(action, () => {
+    throw new LiftError("FORBIDDEN", { message: "Moderated" });
+  });
+  return { streamer, client, ...rest };
+}
+
+async function sendInParts(client: Client, message: { readonly id: string }): Promise<unknown[]> {
+  const text = JSON.stringify(message);
+  const texts = [text.slice(0, 20), text.slice(20)];
+  const sent = [];
+  for (const [index, piece] of texts.entries()) {
+    const payload = { message: 1, index, count: texts.length, text: piece };
+    sent.push(...(await client.send({ id: message.id, action: "part", payload })));
+  }
+  return sent;
+}
+
+describe("an application's own publish", () => {
+  it.each([
+    ["chat", ROOM],
+    ["stream", "stream:s"],
+  ])("is not reached around by the first clients' message: %s", async (type, channel) => {
+    const { streamer, client } = world("publish");
+    const ada = await client("ada-1", { user: "ada" });
+    const message = { id: "1", action: "message", type, data: { channel, text: "unmoderated" } };
+    expect(await ada.send(message)).toMatchObject(FORBIDDEN);
+    expect(await sendInParts(ada, message)).toMatchObject(FORBIDDEN);
+    expect((await streamer.history(channel)).messages).toEqual([]);
+  });
+
+  it("is not reached around by $default, where the deployed API has no such route", async () => {
+    const { streamer, client } = world("publish");
+    const ada = await client("ada-1", { user: "ada" });
+    const answer = await ada.ask("publish", { channel: ROOM, data: 1 });
+    expect(answer.error).toMatchObject({
+      code: "FORBIDDEN",
+      message: "The application handles `publish` by a route of its own: send that action",
+    });
+    expect((await streamer.history(ROOM)).messages).toEqual([]);
+  });
+
+  it("leaves the other actions as they are", async () => {
+    const { client } = world("publish");
+    const ada = await client("ada-1", { user: "ada" });
+    const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM, state: 1 }] });
+    expect(data.channels[0].error).toBeUndefined();
+    const message = { id: "1", action: "message", type: "presence", data: { channel: ROOM, state: 2 } };
+    expect(await ada.send(message)).toMatchObject([{ type: "response" }, { type: "presence", state: 2 }]);
+  });
+});
+
+describe("an application's own set_presence", () => {
+  it("is not reached around by the first clients' message", async () => {
+    const { streamer, client } = world("set_presence");
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    const message = { id: "1", action: "message", type: "presence", data: { channel: ROOM, state: 1 } };
+    expect(await ada.send(message)).toMatchObject(FORBIDDEN);
+    expect(await sendInParts(ada, message)).toMatchObject(FORBIDDEN);
+    expect(await all(streamer.presence(ROOM))).not.toContainEqual(expect.objectContaining({ state: 1 }));
+  });
+
+  it.each(["whole", "in parts"])("is not reached around by a subscribe with a state, %s", async (how) => {
+    const { streamer, client } = world("set_presence");
+    const bob = await client("bob-1", { user: "bob" });
+    await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
+    const ada = await client("ada-1", { user: "ada" });
+    const channels = [{ channel: ROOM, state: 1 }, { channel: "room:other" }];
+    const message = { id: "1", action: "subscribe", payload: { channels } };
+    const sent = how === "whole" ? await ada.send(message) : await sendInParts(ada, message);
+    expect(sent).toMatchObject([
+      { data: { channels: [{ channel: ROOM, error: { code: "FORBIDDEN" } }, { channel: "room:other" }] } },
+      { type: "presence", channel: "room:other" },
+    ]);
+    expect(bob.pushed("presence").filter(({ user }) => user === "ada")).toEqual([]);
+    expect(await all(streamer.presence(ROOM))).toMatchObject([{ user: "bob" }]);
+  });
+
+  it("leaves a subscribe without a state as it is", async () => {
+    const { client } = world("set_presence");
+    const ada = await client("ada-1", { user: "ada" });
+    const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    expect(data.channels[0].error).toBeUndefined();
+  });
+});
+
+it.each([
+  "upload",
+  "download",
+  "stream_start",
+  "stream_end",
+  "stream",
+  "history",
+  "presence",
+  "heartbeat",
+  "refresh",
+  "unsubscribe",
+])("leaves %s, which has no other form, to the application's own route", async (action) => {
+  const { client } = world(action);
+  const ada = await client("ada-1", { user: "ada" });
+  const message = {
+    id: "1",
+    action,
+    payload: { channel: ROOM, channels: [ROOM], bytes: 1, blob: "b", token: "t" },
+  };
+  expect(await ada.send(message)).toMatchObject(FORBIDDEN);
+  expect(await sendInParts(ada, message)).toMatchObject([{ error: { code: "TOO_LARGE" } }]);
+});
