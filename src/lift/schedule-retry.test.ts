@@ -246,7 +246,7 @@ it("keeps no secret, and no long text, among its causes", async () => {
   await app.tick();
   const [{ cause } = { cause: "" }] = await dead();
   expect(cause).toContain("refused: Bearer [redacted]");
-  expect(cause.length).toBeLessThanOrEqual(310);
+  expect(cause.length).toBeLessThan(400);
 });
 
 it.each([

@@ -1,4 +1,5 @@
 import type { Connections } from "../apigw/index.ts";
+import { logText } from "../internal/redact.ts";
 import type { ConnectionStore, ItemFailure, Schedule, ScheduledItem, TimeBudget } from "../store/index.ts";
 import { backoffMs } from "./backoff.ts";
 import { Deadline } from "./deadline.ts";
@@ -8,7 +9,6 @@ import { forEachFairly } from "./for-each-fairly.ts";
 import type { Logger } from "./logger.ts";
 import { tell } from "./logger.ts";
 import type { Settings } from "./options.ts";
-import { redactedText } from "./redact.ts";
 import { fromStore } from "./state.ts";
 
 /** What an action runs with. */
@@ -213,5 +213,5 @@ function causeOf(error: unknown): string {
   // An own error's message is for clients: its cause tells more.
   const { cause } = error instanceof LiftError ? error : {};
   const text = cause === undefined ? String(error) : `${String(error)}: ${String(cause)}`;
-  return redactedText(text.slice(0, CAUSE_LENGTH));
+  return logText(text, CAUSE_LENGTH);
 }
