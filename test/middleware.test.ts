@@ -67,6 +67,21 @@ describe("the stack on the gateway", () => {
     });
   });
 
+  it("reads a subprotocol list in two header lines as one", async () => {
+    const { gateway } = await startStack({}, { connectionStore: memoryConnectionStore() });
+    const lines = { "Sec-WebSocket-Protocol": ["chat.v1, bearer", await token()] };
+    const { status, headers } = await upgrade(gateway, "/dev", lines);
+    expect([status, headers["sec-websocket-protocol"]]).toEqual([101, "chat.v1"]);
+    const behind = await startStack({ authorizer: webSocketAuthorizer({ jwt }) });
+    expect((await upgrade(behind.gateway, "/dev", lines)).status).toBe(101);
+  });
+
+  it("finds a good token behind an empty one", async () => {
+    const { gateway } = await startStack({}, { connectionStore: memoryConnectionStore() });
+    const path = `/dev?Authorization=&token=${await token()}`;
+    expect((await upgrade(gateway, path, { Authorization: "" })).status).toBe(101);
+  });
+
   it("has its authentication done by an authorizer, and needs no store then", async () => {
     const { gateway } = await startStack({ authorizer: webSocketAuthorizer({ jwt }) });
     expect((await upgrade(gateway, "/dev?token=forged")).status).toBe(401);

@@ -5,6 +5,7 @@ import { errorFrame, messageId } from "../frames.ts";
 import { fromStore } from "../state.ts";
 import { scheduleExpiry } from "./expiry.ts";
 import { type AuthIdentity, authIdentity, establish, toRow } from "./identity.ts";
+import { readToken } from "./tokens.ts";
 
 interface Refreshing {
   readonly verify: (token: string, event: MessageEvent) => Promise<AuthIdentity>;
@@ -16,9 +17,10 @@ interface Refreshing {
 export function refreshing({
   verify,
   endOf,
-}: Refreshing): (ctx: AnyContext, token: unknown) => Promise<void> {
-  return async (ctx, token) => {
-    if (typeof token !== "string" || token === "") {
+}: Refreshing): (ctx: AnyContext, given: unknown) => Promise<void> {
+  return async (ctx, given) => {
+    const token = readToken(given);
+    if (token === undefined) {
       throw new LiftError("VALIDATION_ERROR", { message: "A refresh carries the new token as `token`" });
     }
     if (authIdentity(ctx) === undefined) throw new LiftError("UNAUTHORIZED");

@@ -5,6 +5,7 @@ import { clientError, LiftError } from "../errors.ts";
 import { errorBody } from "../frames.ts";
 import { FieldLogger, jsonLogger, type Logger } from "../logger.ts";
 import { mintTicket } from "./one-time.ts";
+import { readToken } from "./tokens.ts";
 import { readVerifier, type TokenOptions, VERIFIER_OPTIONS } from "./verifier.ts";
 
 export interface TicketHandlerOptions extends TokenOptions {
@@ -64,7 +65,7 @@ export function ticketHandler(options: TicketHandlerOptions): TicketHandler {
     });
     try {
       if (method !== "POST") throw new LiftError("METHOD_NOT_ALLOWED", { status: 405, message: "Only POST" });
-      const identity = await verifier.verify(bearerOf(event), undefined);
+      const identity = await verifier.verify(tokenOf(event), undefined);
       if (!verifier.isCurrent(identity)) throw new LiftError("TOKEN_EXPIRED");
       return answer(200, JSON.stringify(await mintTicket(tickets, identity, now(), context)));
     } catch (thrown) {
@@ -78,9 +79,9 @@ export function ticketHandler(options: TicketHandlerOptions): TicketHandler {
 }
 
 /** @throws {LiftError} UNAUTHORIZED */
-function bearerOf({ headers }: FunctionUrlEvent): string {
-  const token = /^bearer +(\S+)$/i.exec(headers.authorization?.trim() ?? "")?.[1];
-  if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no bearer token" });
+function tokenOf({ headers }: FunctionUrlEvent): string {
+  const token = readToken(headers.authorization);
+  if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no token" });
   return token;
 }
 
