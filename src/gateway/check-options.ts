@@ -48,8 +48,10 @@ const CHECKS: { readonly [Name in keyof Required<GatewayOptions>]: Check } = {
   limits: RECORD,
   clock: {
     test: (value) =>
-      isRecord(value) && [value.now, value.setTimeout].every((one) => typeof one === "function"),
-    takes: "an object with now() and setTimeout()",
+      isRecord(value) &&
+      [value.now, value.setTimeout].every((one) => typeof one === "function") &&
+      ["function", "undefined"].includes(typeof value.elapsed),
+    takes: "an object with now() and setTimeout(), and elapsed() if it tells elapsed time",
   },
   credentials: {
     test: (value) => (Array.isArray(value) ? value.length > 0 && value.every(isKeyPair) : isKeyPair(value)),

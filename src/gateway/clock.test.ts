@@ -19,6 +19,16 @@ describe("ManualClock", () => {
     expect(clock.now()).toBe(30);
   });
 
+  it("sets its wall clock without time that elapses", () => {
+    const clock = new ManualClock(1_000);
+    clock.setTimeout(() => expect.unreachable(), 10);
+    clock.jump(3_600_000);
+    expect([clock.now(), clock.elapsed(), clock.pending]).toEqual([3_601_000, 0, 1]);
+    clock.advance(5);
+    clock.jump(-7_200_000);
+    expect([clock.now(), clock.elapsed()]).toEqual([-3_598_995, 5]);
+  });
+
   it("does not ring what was cancelled, and counts what is set", () => {
     const clock = new ManualClock(0);
     const timer = clock.setTimeout(() => expect.unreachable(), 10);

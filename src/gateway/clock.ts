@@ -1,9 +1,29 @@
-/** Time as the gateway sees it. Every limit, age and deadline goes through one of these. */
+import { elapsed, elapsedBy } from "../internal/elapsed.ts";
+
+/**
+ * Time as the gateway sees it. Every limit, age and deadline goes through one of these: a wall clock dates events, and
+ * elapsed time decides everything else, so that a correction of the wall clock closes no connection.
+ */
 export interface Clock {
   /** ms since the epoch. */
   now(): number;
+  /** ms from any origin, never less than before. Default: how far `now` has gone on, where a step back is no time. */
+  elapsed?(): number;
   /** Calls `callback` once, `ms` from now. The timer alone does not keep the process alive. */
   setTimeout(callback: () => void, ms: number): Timer;
+}
+
+/** A clock that tells elapsed time. */
+export type SteadyClock = Required<Clock>;
+
+/** The clock with elapsed time of its own, or by its `now`. */
+export function steady(clock: Clock): SteadyClock {
+  const passed = elapsedBy(() => clock.now());
+  return {
+    now: () => clock.now(),
+    elapsed: () => clock.elapsed?.() ?? passed(),
+    setTimeout: (callback, ms) => clock.setTimeout(callback, ms),
+  };
 }
 
 export interface Timer {
@@ -24,8 +44,9 @@ class SystemTimer implements Timer {
   }
 }
 
-export const systemClock: Clock = {
-  now: Date.now,
+export const systemClock: SteadyClock = {
+  now: () => Date.now(),
+  elapsed,
   setTimeout: (callback, ms) => new SystemTimer(callback, ms),
 };
 
@@ -35,21 +56,27 @@ interface Alarm {
 }
 
 /** A clock that stands still until a test moves it: two hours pass in milliseconds. */
-export class ManualClock implements Clock {
-  #now: number;
+export class ManualClock implements SteadyClock {
   readonly #alarms = new Set<Alarm>();
+  #elapsed = 0;
+  /** What the wall clock shows when no time has elapsed. */
+  #start: number;
 
   /** @param start ms since the epoch; default 2026-01-01T00:00:00Z */
   constructor(start = Date.UTC(2026, 0, 1)) {
-    this.#now = start;
+    this.#start = start;
   }
 
   now(): number {
-    return this.#now;
+    return this.#start + this.#elapsed;
+  }
+
+  elapsed(): number {
+    return this.#elapsed;
   }
 
   setTimeout(callback: () => void, ms: number): Timer {
-    const alarm = { at: this.#now + Math.max(0, ms), callback };
+    const alarm = { at: this.#elapsed + Math.max(0, ms), callback };
     this.#alarms.add(alarm);
     return { cancel: () => this.#alarms.delete(alarm) };
   }
@@ -61,13 +88,18 @@ export class ManualClock implements Clock {
 
   /** Moves time on by `ms`; what falls due rings in order, each at its own time. */
   advance(ms: number): void {
-    const end = this.#now + ms;
+    const end = this.#elapsed + ms;
     for (let next = this.#nextAlarm(end); next; next = this.#nextAlarm(end)) {
       this.#alarms.delete(next);
-      this.#now = Math.max(this.#now, next.at);
+      this.#elapsed = Math.max(this.#elapsed, next.at);
       next.callback();
     }
-    this.#now = end;
+    this.#elapsed = end;
+  }
+
+  /** Sets the wall clock ahead by `ms`, or back: no time elapses, and nothing rings. */
+  jump(ms: number): void {
+    this.#start += ms;
   }
 
   #nextAlarm(end: number): Alarm | undefined {

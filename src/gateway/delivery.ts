@@ -37,7 +37,7 @@ export class Delivery implements Connections {
     try {
       options?.signal?.throwIfAborted();
       const frame = textFrameOnce(data, this.#settings.limits.frameBytes, this.#length(data));
-      return this.#send(connectionId, frame, this.#settings.clock.now()) === "sent" ? SENT : GONE;
+      return this.#send(connectionId, frame, this.#settings.clock.elapsed()) === "sent" ? SENT : GONE;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -50,8 +50,8 @@ export class Delivery implements Connections {
   ): Promise<BroadcastReport> {
     const frame = textFrame(data, this.#settings.limits.frameBytes, this.#length(data));
     const { clock } = this.#settings;
-    const now = Symbol.iterator in ids ? clock.now() : undefined;
-    const send = (id: string) => this.#deliver(id, frame, now ?? clock.now());
+    const now = Symbol.iterator in ids ? clock.elapsed() : undefined;
+    const send = (id: string) => this.#deliver(id, frame, now ?? clock.elapsed());
     return broadcastBy({ concurrency: 1, send }, ids, options);
   }
 

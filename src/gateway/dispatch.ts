@@ -48,7 +48,7 @@ export class Dispatcher implements ConnectionListener {
       routeKey,
       requestId,
       connection.origin,
-      connection.lastActiveAt,
+      this.#settings.clock.now(),
       this.#settings,
     );
     this.invoke(handler, event, (outcome) => this.#answer(connection, routeKey, requestId, outcome));
@@ -78,7 +78,7 @@ export class Dispatcher implements ConnectionListener {
   ): void {
     const { onEvent, clock } = this.#settings;
     const { routeKey, connectionId, requestId } = event.requestContext;
-    const startedAt = onEvent ? clock.now() : 0;
+    const startedAt = onEvent ? clock.elapsed() : 0;
     const ended = (raw: Outcome) => {
       const outcome = checkResult(raw);
       settle(outcome);
@@ -87,7 +87,7 @@ export class Dispatcher implements ConnectionListener {
         connectionId,
         requestId,
         status: statusOf(outcome),
-        durationMs: clock.now() - startedAt,
+        durationMs: clock.elapsed() - startedAt,
         ...(outcome.kind === "failed" && { error: outcome.error }),
       });
     };

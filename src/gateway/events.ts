@@ -14,6 +14,8 @@ import type { GatewaySettings } from "./options.ts";
 export interface Origin {
   readonly connectionId: string;
   readonly connectedAt: number;
+  /** Elapsed ms, by the gateway's clock, when the connection began: its age is measured from here. */
+  readonly startedAt: number;
   readonly sourceIp: string;
   readonly userAgent: string | undefined;
   readonly domainName: string;

@@ -232,8 +232,10 @@ class LocalGateway implements Gateway {
       for (let i = step; i < connections.length; i += steps) connections[i]!.close(ENDINGS.goingAway);
     }
     // Now it is the $disconnects that are in flight, and a $connect that ends meanwhile brings another one.
-    const until = clock.now() + drainMs;
-    while (this.#invoker.isBusy && clock.now() < until) await this.#invoker.drain(until - clock.now());
+    const until = clock.elapsed() + drainMs;
+    while (this.#invoker.isBusy && clock.elapsed() < until) {
+      await this.#invoker.drain(until - clock.elapsed());
+    }
     this.#invoker.stop();
     this.#registry.stop();
     if (this.#address) await this.#listener.close();

@@ -5,7 +5,7 @@ import {
   readWebSocketResult,
   type WebSocketResult,
 } from "../apigw/index.ts";
-import type { Clock, Timer } from "./clock.ts";
+import type { SteadyClock, Timer } from "./clock.ts";
 import { type Context, Contexts } from "./lambda-context.ts";
 import type { GatewaySettings } from "./options.ts";
 
@@ -25,7 +25,7 @@ type Settle = (outcome: Outcome) => void;
  */
 export class Invoker {
   readonly #inFlight = new InFlight();
-  readonly #clock: Clock;
+  readonly #clock: SteadyClock;
   readonly #timeoutMs: number;
   readonly #contexts: Contexts;
   #timer: Timer | undefined;
@@ -47,7 +47,7 @@ export class Invoker {
     settle: Settle,
     late?: Settle | undefined,
   ): void {
-    const deadline = this.#clock.now() + this.#timeoutMs;
+    const deadline = this.#clock.elapsed() + this.#timeoutMs;
     const ended: Settle = (outcome) => {
       this.#inFlight.delete(invocation);
       settle(outcome);
@@ -88,7 +88,7 @@ export class Invoker {
 
   #expire(): void {
     this.#timer = undefined;
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     let { oldest } = this.#inFlight;
     while (oldest !== undefined && oldest.deadline <= now) {
       oldest.end(TIMED_OUT);

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { LambdaCallback, LambdaContext } from "../apigw/index.ts";
-import type { Clock } from "./clock.ts";
+import type { SteadyClock } from "./clock.ts";
 import type { GatewaySettings } from "./options.ts";
 
 const FUNCTION_VERSION = "$LATEST";
@@ -11,7 +11,7 @@ const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStar
 
 /** Makes a context per invocation: on the way of every message, so what can be is made beforehand. */
 export class Contexts {
-  readonly #clock: Clock;
+  readonly #clock: SteadyClock;
   readonly #arnPrefix: string;
   /** One for all, as a Lambda's instance has one. */
   readonly #logStreamName: string;
@@ -66,7 +66,7 @@ export class Context implements LambdaContext {
     logStreamName: string,
     awsRequestId: string,
     deadline: number,
-    clock: Clock,
+    clock: SteadyClock,
     callback: LambdaCallback,
   ) {
     this.functionName = functionName;
@@ -74,7 +74,7 @@ export class Context implements LambdaContext {
     this.awsRequestId = awsRequestId;
     this.logGroupName = LOG_GROUP + functionName;
     this.logStreamName = logStreamName;
-    this.getRemainingTimeInMillis = () => Math.max(0, deadline - clock.now());
+    this.getRemainingTimeInMillis = () => Math.max(0, deadline - clock.elapsed());
     this.#callback = callback;
   }
 

@@ -14,7 +14,7 @@ import {
   REQUESTS_PER_SECOND,
 } from "../apigw/index.ts";
 import { checkOptions, invalid } from "./check-options.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import { type Clock, type SteadyClock, steady, systemClock } from "./clock.ts";
 import { guarded } from "./report.ts";
 
 /** Every limit of the service as an option. `Infinity` turns one off. */
@@ -167,7 +167,7 @@ export interface GatewaySettings {
   readonly accountId: string;
   readonly domainName: string | undefined;
   readonly limits: GatewayLimits;
-  readonly clock: Clock;
+  readonly clock: SteadyClock;
   readonly credentials: readonly Credentials[];
   readonly trustProxy: boolean;
   readonly allowedOrigins: ReadonlySet<string> | undefined;
@@ -208,7 +208,7 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     accountId: options.accountId ?? "000000000000",
     domainName: options.domainName,
     limits,
-    clock: options.clock ?? systemClock,
+    clock: options.clock === undefined ? systemClock : steady(options.clock),
     credentials: options.credentials === undefined ? [] : [options.credentials].flat(),
     trustProxy: options.trustProxy ?? false,
     allowedOrigins: options.allowedOrigins && new Set(options.allowedOrigins),

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "./clock.ts";
+import type { SteadyClock, Timer } from "./clock.ts";
 import { ENDINGS } from "./close-codes.ts";
 import type { GatewayLimits } from "./options.ts";
 import type { LiveConnection } from "./socket.ts";
@@ -9,13 +9,13 @@ const MAX_SWEEP_GAP_MS = 1000;
 /** The open connections by id, and the limits on how long they may stay: idle time and lifetime. */
 export class Registry {
   readonly #connections = new Map<string, LiveConnection>();
-  readonly #clock: Clock;
+  readonly #clock: SteadyClock;
   readonly #idleMs: number;
   readonly #lifetimeMs: number;
   #sweep: Timer | undefined;
   #sweepAt = Number.POSITIVE_INFINITY;
 
-  constructor(clock: Clock, { idleMs, lifetimeMs }: GatewayLimits) {
+  constructor(clock: SteadyClock, { idleMs, lifetimeMs }: GatewayLimits) {
     this.#clock = clock;
     this.#idleMs = idleMs;
     this.#lifetimeMs = lifetimeMs;
@@ -51,19 +51,19 @@ export class Registry {
   }
 
   #deadline(connection: LiveConnection): number {
-    return Math.min(connection.lastActiveAt + this.#idleMs, connection.origin.connectedAt + this.#lifetimeMs);
+    return Math.min(connection.activeAt + this.#idleMs, connection.origin.startedAt + this.#lifetimeMs);
   }
 
   #schedule(at: number): void {
     if (at >= this.#sweepAt || at === Number.POSITIVE_INFINITY) return;
     this.#sweep?.cancel();
     this.#sweepAt = at;
-    this.#sweep = this.#clock.setTimeout(() => this.#closeExpired(), at - this.#clock.now());
+    this.#sweep = this.#clock.setTimeout(() => this.#closeExpired(), at - this.#clock.elapsed());
   }
 
   #closeExpired(): void {
     this.stop();
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     let next = Number.POSITIVE_INFINITY;
     for (const connection of this.#connections.values()) {
       const deadline = this.#deadline(connection);

@@ -32,6 +32,7 @@ function connect() {
   const origin = {
     connectionId: "Xux7aeaAFiACHZQ=",
     connectedAt: clock.now(),
+    startedAt: clock.elapsed(),
     sourceIp: "127.0.0.1",
     userAgent: undefined,
     domainName: "localhost",

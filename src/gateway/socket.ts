@@ -31,7 +31,8 @@ export class ClientSocket extends WebSocket {
 /** An open connection: the client's socket and what is known of it. */
 export class LiveConnection {
   readonly origin: Origin;
-  lastActiveAt: number;
+  /** Elapsed ms, by the gateway's clock. */
+  activeAt: number;
   readonly #socket: ClientSocket;
   /** The transport below it. Frames are written to it ready-made; `ws` writes its own synchronously, so they never mix. */
   readonly #transport: Socket;
@@ -49,7 +50,7 @@ export class LiveConnection {
     listener: ConnectionListener,
   ) {
     this.origin = origin;
-    this.lastActiveAt = origin.connectedAt;
+    this.activeAt = origin.startedAt;
     this.#socket = socket;
     this.#transport = transport;
     this.#settings = settings;
@@ -70,14 +71,20 @@ export class LiveConnection {
     return this.origin.connectionId;
   }
 
-  /** @param now what the clock says, for a caller that sends to many */
-  send(frame: Frame, now = this.#settings.clock.now()): SendOutcome {
+  /** ms since the epoch, by the wall clock as it is now. */
+  get lastActiveAt(): number {
+    const { clock } = this.#settings;
+    return Math.round(clock.now() - (clock.elapsed() - this.activeAt));
+  }
+
+  /** @param now elapsed ms, for a caller that sends to many */
+  send(frame: Frame, now = this.#settings.clock.elapsed()): SendOutcome {
     if (this.#ended) return "closed";
     const { bufferBytes } = this.#settings.limits;
     if (this.#transport.writableLength >= bufferBytes) return "full";
     // It is below its buffer, so what grace had begun is over.
     this.#slow?.cancel();
-    this.lastActiveAt = now;
+    this.activeAt = now;
     this.#transport.write(frame, "latin1");
     if (this.#transport.writableLength >= bufferBytes) this.#slow = this.#watchSlow();
     return "sent";
@@ -99,7 +106,7 @@ export class LiveConnection {
   }
 
   touch(): void {
-    this.lastActiveAt = this.#settings.clock.now();
+    this.activeAt = this.#settings.clock.elapsed();
   }
 
   received(data: Buffer, isBinary: boolean): void {

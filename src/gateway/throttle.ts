@@ -1,19 +1,19 @@
-import type { Clock } from "./clock.ts";
+import type { SteadyClock } from "./clock.ts";
 
 /** A token bucket: `burst` at once, `rate` per second after that. */
 export class Throttle {
   readonly #rate: number;
   readonly #burst: number;
-  readonly #clock: Clock;
+  readonly #clock: SteadyClock;
   #tokens: number;
   #filledAt: number;
 
-  constructor(rate: number, burst: number, clock: Clock) {
+  constructor(rate: number, burst: number, clock: SteadyClock) {
     this.#rate = rate;
     this.#burst = burst;
     this.#clock = clock;
     this.#tokens = burst;
-    this.#filledAt = clock.now();
+    this.#filledAt = clock.elapsed();
   }
 
   /** Takes one token; `false` when there is none. */
@@ -26,10 +26,8 @@ export class Throttle {
   }
 
   #fill(): void {
-    const now = this.#clock.now();
-    // A wall clock can be set back; that must not take tokens away.
-    const elapsed = Math.max(0, now - this.#filledAt);
-    this.#tokens = Math.min(this.#burst, this.#tokens + (elapsed / 1000) * this.#rate);
+    const now = this.#clock.elapsed();
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) / 1000) * this.#rate);
     this.#filledAt = now;
   }
 }

@@ -135,6 +135,7 @@ export class Upgrades {
     return {
       connectionId,
       connectedAt: settings.clock.now(),
+      startedAt: settings.clock.elapsed(),
       sourceIp: sourceIp(request, settings.trustProxy),
       userAgent: request.headers["user-agent"],
       domainName: domainName(),
@@ -148,11 +149,11 @@ export class Upgrades {
     if (!authorizer) return undefined;
     const event = authorizerEvent(connectEvent(request, origin, settings), settings);
     if (!hasIdentity(settings.identitySources, event)) throw new Refusal(401);
-    const startedAt = clock.now();
+    const startedAt = clock.elapsed();
     const outcome = await new Promise<Outcome>((settle) =>
       invoker.run(authorizer, event, "authorizer", settle),
     );
-    const durationMs = clock.now() - startedAt;
+    const durationMs = clock.elapsed() - startedAt;
     const verdict = judge(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
     onEvent?.({
       routeKey: "authorizer",

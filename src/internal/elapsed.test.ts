@@ -1,0 +1,17 @@
+import { expect, it } from "vitest";
+import { elapsed, elapsedBy } from "./elapsed.ts";
+
+it("counts what a clock goes on by, and a step back as no time", () => {
+  let now = 1_000;
+  const passed = elapsedBy(() => now);
+  const readings = [1_000, 1_500, 1_200, 1_300, 500, 600].map((time) => {
+    now = time;
+    return passed();
+  });
+  expect(readings).toEqual([0, 500, 500, 600, 600, 700]);
+});
+
+it("is monotonic by default", () => {
+  const first = elapsed();
+  expect(elapsed()).toBeGreaterThanOrEqual(first);
+});

@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { createGateway, ManualClock } from "../../src/gateway/index.ts";
+import { connect, connectWithId, ok, startApi } from "./harness.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+describe.each([
+  ["ahead", HOUR],
+  ["back", -HOUR],
+])("a wall clock that is set %s by an hour", (_, jump) => {
+  it("closes no connection, and moves neither the idle limit nor the lifetime", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock, limits: { lifetimeMs: 15 * MINUTE } });
+    const { client, id } = await connectWithId(api);
+    clock.jump(jump);
+    clock.advance(9 * MINUTE);
+    expect(await api.gateway.get(id)).toBeDefined();
+    client.send("still there");
+    await api.messages.next();
+    clock.advance(6 * MINUTE - 1);
+    expect(await api.gateway.get(id)).toBeDefined();
+    clock.advance(2_000);
+    expect(await client.closed).toMatchObject({ code: 1001 });
+  });
+
+  it("leaves the idle limit at ten minutes", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock });
+    const { client, id } = await connectWithId(api);
+    clock.jump(jump);
+    clock.advance(10 * MINUTE - 1);
+    expect(await api.gateway.get(id)).toBeDefined();
+    clock.advance(2_000);
+    expect(await client.closed).toMatchObject({ code: 1001 });
+  });
+
+  it("ends no handler early, and none late", async () => {
+    const clock = new ManualClock();
+    let answer = (_: object) => {};
+    const left: number[] = [];
+    const started = Promise.withResolvers<void>();
+    const api = await startApi({ clock }, (_event, context) => {
+      started.resolve();
+      left.push(context.getRemainingTimeInMillis());
+      clock.jump(jump);
+      left.push(context.getRemainingTimeInMillis());
+      return new Promise((resolve) => {
+        answer = resolve;
+      });
+    });
+    const opened = connect(api.gateway);
+    await started.promise;
+    clock.advance(28_999);
+    answer(ok);
+    await opened;
+    expect(left).toEqual([29_000, 29_000]);
+  });
+
+  it("takes no tokens of the request rate away, and gives none", async () => {
+    const clock = new ManualClock();
+    const { gateway } = await startApi({ clock, limits: { requestsPerSecond: 1, requestBurst: 1 } });
+    await gateway.get("Xux7aeaAFiACHZQ=");
+    clock.jump(jump);
+    await expect(gateway.get("Xux7aeaAFiACHZQ=")).rejects.toMatchObject({ code: "LIMIT_EXCEEDED" });
+    clock.advance(1_000);
+    expect(await gateway.get("Xux7aeaAFiACHZQ=")).toBeUndefined();
+  });
+
+  it("dates the last activity by the clock as it is now", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock });
+    const { id } = await connectWithId(api);
+    clock.advance(MINUTE);
+    clock.jump(jump);
+    expect((await api.gateway.get(id))?.lastActiveAt).toBe(clock.now() - MINUTE);
+  });
+});
+
+describe("a clock that tells no elapsed time", () => {
+  it("counts how far it has gone on, and a step back as no time", async () => {
+    const manual = new ManualClock();
+    const clock = {
+      now: () => manual.now(),
+      setTimeout: (callback: () => void, ms: number) => manual.setTimeout(callback, ms),
+      // Of the harness, which moves the clock when it stops the gateway.
+      advance: (ms: number) => manual.advance(ms),
+    };
+    const api = await startApi({ clock });
+    const { client, id } = await connectWithId(api);
+    manual.jump(-HOUR);
+    manual.advance(9 * MINUTE);
+    expect(await api.gateway.get(id)).toBeDefined();
+    manual.advance(2 * MINUTE);
+    expect(await client.closed).toMatchObject({ code: 1001 });
+  });
+
+  it("must tell it by a function, if at all", () => {
+    const clock = { now: () => 0, setTimeout: () => ({ cancel: () => {} }), elapsed: 5 };
+    expect(() => createGateway({ handler: () => ok, clock: clock as never })).toThrow("clock");
+  });
+});
