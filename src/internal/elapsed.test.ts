@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import { elapsed, elapsedBy } from "./elapsed.ts";
 
 it("counts what a clock goes on by, and a step back as no time", () => {
@@ -9,6 +9,17 @@ it("counts what a clock goes on by, and a step back as no time", () => {
     return passed();
   });
   expect(readings).toEqual([0, 500, 500, 600, 600, 700]);
+});
+
+it("is the process's own for the system's wall clock, which may jump", () => {
+  const passed = elapsedBy(Date.now);
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const first = passed();
+  vi.setSystemTime(Date.now() + 3_600_000);
+  expect(passed()).toBe(first);
+  vi.advanceTimersByTime(1_000);
+  expect(passed()).toBe(first + 1_000);
 });
 
 it("is monotonic by default", () => {

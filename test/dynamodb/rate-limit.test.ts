@@ -5,6 +5,7 @@ import {
   DescribeTableCommand,
   DescribeTimeToLiveCommand,
   DynamoDBClient,
+  PutItemCommand,
   ScanCommand,
 } from "@aws-sdk/client-dynamodb";
 import { Lift, type LogFields } from "lift-ws";
@@ -129,6 +130,40 @@ describe("a limit in DynamoDB", () => {
     const one = limiter({ limit: 5, client: faulty, timeoutMs: 5_000 });
     const key = `faulty ${fault.exception}`;
     expect(await passed(20, () => one.consume(key))).toBeLessThanOrEqual(5);
+  });
+
+  it("ends a window that a container has begun whose clock is ahead by an hour or a year", async () => {
+    for (const [key, ahead] of [
+      ["hour", 3_600],
+      ["year", 365 * 86_400],
+    ] as const) {
+      const Item = {
+        key: { S: `rlflx:${key}` },
+        points: { N: "1000" },
+        expire: { N: String(Date.now() / 1_000 + ahead) },
+      };
+      await client.send(new PutItemCommand({ TableName: tables.rateLimitTableName, Item }));
+      const one = limiter({ limit: 2 });
+      expect(await passed(5, () => one.consume(key))).toBe(2);
+    }
+  });
+
+  it("trusts a window that a container has begun whose clock is ahead by some seconds", async () => {
+    const expire = { N: String(Date.now() / 1_000 + 60 + 30) };
+    const Item = { key: { S: "rlflx:seconds" }, points: { N: "1000" }, expire };
+    await client.send(new PutItemCommand({ TableName: tables.rateLimitTableName, Item }));
+    expect(await passed(5, () => limiter({ limit: 2 }).consume("seconds"))).toBe(0);
+  });
+
+  it("locks nobody out for longer when the clock is set back", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const one = limiter({ limit: 1 });
+    expect(await passed(2, () => one.consume("back"))).toBe(1);
+    vi.setSystemTime(Date.now() - 3_600_000);
+    expect(await passed(2, () => one.consume("back"))).toBe(0);
+    vi.advanceTimersByTime(60_000);
+    expect(await passed(2, () => one.consume("back"))).toBe(1);
   });
 
   it("leaves no timer behind", async () => {

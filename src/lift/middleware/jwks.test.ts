@@ -254,6 +254,33 @@ it("refuses whatever a client names as its key, with one fetch a cooldown", asyn
   expect(requests).toHaveLength(1);
 });
 
+describe("a clock that is set back by an hour", () => {
+  it("delays the next fetch by no more than the cooldown", async () => {
+    const { publishList, connect, fail, pass } = makeIssuer();
+    fail(() => Promise.reject(new Error("down")));
+    expect(await connect(undefined, first.privateKey)).toBe(503);
+    publishList([await jwk(first.publicKey, {})]);
+    pass(-3_600_000);
+    expect(await connect(undefined, first.privateKey)).toBe(503);
+    pass(1_000);
+    expect(await connect(undefined, first.privateKey)).toBe(200);
+  });
+
+  it("makes a set no older than it is, and no younger", async () => {
+    const { publishList, connect, requests, pass } = makeIssuer();
+    publishList([await jwk(first.publicKey, {})]);
+    expect(await connect(undefined, first.privateKey)).toBe(200);
+    pass(-3_600_000);
+    expect(await connect(undefined, first.privateKey)).toBe(200);
+    pass(599_999);
+    expect(await connect(undefined, first.privateKey)).toBe(200);
+    expect(requests).toHaveLength(1);
+    pass(1);
+    expect(await connect(undefined, first.privateKey)).toBe(200);
+    expect(requests).toHaveLength(2);
+  });
+});
+
 describe("an issuer that hangs", () => {
   afterEach(() => void vi.restoreAllMocks());
 

@@ -7,6 +7,7 @@ import {
   type JWTVerifyOptions,
   jwtVerify,
 } from "jose";
+import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
 import { LiftError } from "../errors.ts";
 
 export interface JwksOptions {
@@ -40,13 +41,14 @@ export class Jwks {
   readonly #remote: RemoteSet;
   readonly #maxAgeMs: number;
   readonly #cooldownMs: number;
-  readonly #now: () => number;
+  readonly #elapsed: Elapsed;
   /** How many fetches succeeded. */
   #version = 0;
   #fetchedAt = Number.NEGATIVE_INFINITY;
   #triedAt = Number.NEGATIVE_INFINITY;
   #pending: Promise<void> | undefined;
 
+  /** @param now a clock; one that is set back delays no fetch */
   constructor(uri: string, options: JwksOptions, now: () => number) {
     const { maxAgeMs = 600_000, cooldownMs = 30_000, timeoutMs = 5_000 } = options;
     this.#remote = createRemoteJWKSet(new URL(uri), {
@@ -57,7 +59,7 @@ export class Jwks {
     });
     this.#maxAgeMs = maxAgeMs;
     this.#cooldownMs = cooldownMs;
-    this.#now = now;
+    this.#elapsed = elapsedBy(now);
   }
 
   /** @throws {LiftError} UNAVAILABLE; as jose does when it refuses the token */
@@ -75,13 +77,13 @@ export class Jwks {
   /** @throws {LiftError} UNAVAILABLE when there is no set to fall back on */
   async #refresh(): Promise<void> {
     if (this.#version === 0) return this.#fetch(FIRST_COOLDOWN_MS);
-    if (this.#now() - this.#fetchedAt < this.#maxAgeMs) return;
+    if (this.#elapsed() - this.#fetchedAt < this.#maxAgeMs) return;
     await this.#fetch(this.#cooldownMs).catch(() => undefined);
   }
 
   /** Returns whether there is a newer set than `version`; `false` also when it is too early to ask again. */
   async #findNewer(version: number): Promise<boolean> {
-    const tooEarly = this.#now() - this.#triedAt < this.#cooldownMs;
+    const tooEarly = this.#elapsed() - this.#triedAt < this.#cooldownMs;
     if (this.#version === version && (this.#pending !== undefined || !tooEarly)) {
       await this.#fetch(this.#cooldownMs);
     }
@@ -91,8 +93,9 @@ export class Jwks {
   /** @throws {LiftError} UNAVAILABLE */
   #fetch(cooldownMs: number): Promise<void> {
     if (this.#pending !== undefined) return this.#pending;
-    if (this.#now() - this.#triedAt < cooldownMs) return Promise.reject(unavailable("asked a moment ago"));
-    this.#triedAt = this.#now();
+    if (this.#elapsed() - this.#triedAt < cooldownMs)
+      return Promise.reject(unavailable("asked a moment ago"));
+    this.#triedAt = this.#elapsed();
     this.#pending = this.#reload().finally(() => {
       this.#pending = undefined;
     });
@@ -106,7 +109,7 @@ export class Jwks {
       throw unavailable(error);
     }
     this.#version++;
-    this.#fetchedAt = this.#now();
+    this.#fetchedAt = this.#elapsed();
   }
 }
 

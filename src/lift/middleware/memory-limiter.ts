@@ -1,3 +1,5 @@
+import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
+
 /**
  * What is asked of a limiter. Every one of `rate-limiter-flexible` fits, whatever its store. Counting must be
  * atomic: of calls at once, no more than the limit are let through.
@@ -9,7 +11,7 @@ export interface RateLimiter {
 
 interface Window {
   count: number;
-  /** ms since the epoch. */
+  /** Elapsed ms. */
   readonly endsAt: number;
 }
 
@@ -21,14 +23,15 @@ interface Window {
 export class MemoryLimiter implements RateLimiter {
   readonly #limit: number;
   readonly #windowMs: number;
-  readonly #now: () => number;
+  readonly #elapsed: Elapsed;
   /** In the order in which they end, as all are equally long. */
   readonly #windows = new Map<string, Window>();
 
+  /** @param now a clock; one that is set back lengthens no window */
   constructor(limit: number, windowMs: number, now: () => number) {
     this.#limit = limit;
     this.#windowMs = windowMs;
-    this.#now = now;
+    this.#elapsed = elapsedBy(now);
   }
 
   /** Keys that are counted now. */
@@ -37,7 +40,7 @@ export class MemoryLimiter implements RateLimiter {
   }
 
   consume(key: string): Promise<void> {
-    const now = this.#now();
+    const now = this.#elapsed();
     this.#sweep(now);
     const window = this.#windows.get(key) ?? { count: 0, endsAt: now + this.#windowMs };
     window.count++;

@@ -1,5 +1,6 @@
 import { DynamoDBClient, UpdateItemCommand, type UpdateItemCommandInput } from "@aws-sdk/client-dynamodb";
-import { RateLimiterDynamo } from "rate-limiter-flexible";
+import { RateLimiterDynamo, RateLimiterRes } from "rate-limiter-flexible";
+import { elapsed } from "../../internal/elapsed.ts";
 import { checkOptions, hasMethods, isAtLeast } from "../check-options.ts";
 import { LiftError } from "../errors.ts";
 import type { RateLimiter } from "./memory-limiter.ts";
@@ -33,6 +34,9 @@ const OPTIONS = {
 
 const DEFAULT_TIMEOUT_MS = 2_000;
 
+/** What the clocks of two containers may differ by. */
+const CLOCK_SKEW_SECONDS = 60;
+
 /**
  * Counts in DynamoDB, for all containers together: the `limiter` of a limit of `webSocketRateLimit`. Atomic, by
  * `rate-limiter-flexible`. Whoever is over the limit costs no further write where that is known: a container
@@ -45,16 +49,73 @@ export function dynamoDBRateLimiter(options: DynamoDBRateLimiterOptions): RateLi
   const { limit, windowMs } = { ...defaultRateLimits.connects, ...options };
   if (tableName === undefined) throw new LiftError("INVALID_OPTION", { message: "tableName is missing" });
   const client = options.client ?? new DynamoDBClient(region === undefined ? {} : { region });
-  return new RateLimiterDynamo({
-    storeClient: { updateItem: (input: UpdateItemCommandInput) => update(client, input, timeoutMs) },
+  const updateItem = (input: UpdateItemCommandInput) => update(client, distrustingFuture(input), timeoutMs);
+  const limiter = new RateLimiterDynamo({
+    storeClient: { updateItem },
     tableName,
     tableCreated: true,
     // Else its constructor asks DynamoDB about it, and where that fails the rejection ends the process.
     ttlSet: true,
     points: limit,
     duration: windowMs / 1_000,
-    inMemoryBlockOnConsumed: limit,
   });
+  return new BlockingLimiter(limiter);
+}
+
+/**
+ * Ends a window too that ends later than a window from now: a container whose clock is ahead, or was, has begun it, and
+ * it would lock its key out for as long.
+ */
+function distrustingFuture(input: UpdateItemCommandInput): UpdateItemCommandInput {
+  const { ConditionExpression, ExpressionAttributeValues } = input;
+  const end = Number(ExpressionAttributeValues?.[":new_expire"]?.N);
+  if (ConditionExpression === undefined || !Number.isFinite(end)) return input;
+  return {
+    ...input,
+    ConditionExpression: `${ConditionExpression} OR expire > :latest_expire`,
+    ExpressionAttributeValues: {
+      ...ExpressionAttributeValues,
+      ":latest_expire": { N: String(end + CLOCK_SKEW_SECONDS) },
+    },
+  };
+}
+
+/**
+ * Remembers which keys are over the limit, so that they cost no write. The limiter's own memory goes by the wall
+ * clock: one that is set back by an hour would lock them out for an hour more.
+ */
+class BlockingLimiter implements RateLimiter {
+  readonly #limiter: RateLimiterDynamo;
+  /** Elapsed ms at which each key's window ends. */
+  readonly #ends = new Map<string, number>();
+
+  constructor(limiter: RateLimiterDynamo) {
+    this.#limiter = limiter;
+  }
+
+  async consume(key: string): Promise<unknown> {
+    const msBeforeNext = (this.#ends.get(key) ?? 0) - elapsed();
+    // As `rate-limiter-flexible` rejects: with what is no Error.
+    if (msBeforeNext > 0) return Promise.reject({ msBeforeNext });
+    try {
+      const counted = await this.#limiter.consume(key);
+      if (counted.remainingPoints === 0) this.#block(key, counted);
+      return counted;
+    } catch (thrown) {
+      if (thrown instanceof RateLimiterRes) this.#block(key, thrown);
+      throw thrown;
+    }
+  }
+
+  #block(key: string, { msBeforeNext }: RateLimiterRes): void {
+    const now = elapsed();
+    for (const [blocked, end] of this.#ends) {
+      if (end > now) break;
+      this.#ends.delete(blocked);
+    }
+    this.#ends.delete(key);
+    this.#ends.set(key, now + msBeforeNext);
+  }
 }
 
 /** The timer goes with the request: a function that is frozen in between must not find it afterwards. */

@@ -29,7 +29,7 @@ export interface RateLimitOptions {
   readonly messages?: RateLimit;
   /** The messages of single routes, besides `messages`, by registered key. */
   readonly routes?: { readonly [routeKey: string]: RateLimit };
-  /** ms since the epoch, of what is counted in memory. Default `Date.now`. */
+  /** Of what is counted in memory: ms, from any origin. Default: the process's monotonic clock. */
   readonly now?: () => number;
 }
 
