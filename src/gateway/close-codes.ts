@@ -22,7 +22,7 @@ export const ENDINGS = {
 } as const satisfies Record<string, Ending>;
 
 /** The close codes with which `ws` itself answers a client's faulty bytes. */
-const ENDING_BY_STATUS: ReadonlyMap<number, Ending> = new Map([
+const ENDING_BY_STATUS = new Map<number, Ending>([
   [1002, ENDINGS.protocolError],
   [1007, ENDINGS.notUtf8],
   // Too many frames in one message.
