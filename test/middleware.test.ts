@@ -67,6 +67,15 @@ describe("the stack on the gateway", () => {
     });
   });
 
+  it("limits a client by its address behind a proxy that adds a new port to each connection", async () => {
+    const { gateway } = await startStack({ trustProxy: true }, { connectionStore: memoryConnectionStore() });
+    const from = async (address: string) =>
+      (await upgrade(gateway, `/dev?token=${await token()}`, { "X-Forwarded-For": address })).status;
+    const ports = [await from("203.0.113.9:1"), await from("203.0.113.9:2"), await from("203.0.113.9:3")];
+    expect(ports).toEqual([101, 101, 429]);
+    expect(await from("203.0.113.10:1")).toBe(101);
+  });
+
   it("reads a subprotocol list in two header lines as one", async () => {
     const { gateway } = await startStack({}, { connectionStore: memoryConnectionStore() });
     const lines = { "Sec-WebSocket-Protocol": ["chat.v1, bearer", await token()] };

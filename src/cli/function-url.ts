@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FunctionUrlEvent, FunctionUrlResult, LambdaContext } from "../apigw/index.ts";
+import { canonicalAddress } from "../internal/ip-address.ts";
 
 /** A handler behind a Lambda function URL. What it answers is the application's. */
 export type FunctionUrlHandler = (event: FunctionUrlEvent, context: LambdaContext) => unknown;
@@ -29,7 +30,7 @@ function eventOf(request: IncomingMessage): FunctionUrlEvent {
   const http = {
     method: request.method ?? "GET",
     path,
-    sourceIp: request.socket.remoteAddress ?? "",
+    sourceIp: canonicalAddress(request.socket.remoteAddress ?? "") ?? "",
   };
   return {
     version: "2.0",

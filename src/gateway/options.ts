@@ -126,7 +126,10 @@ export interface GatewayOptions {
    * listens on loopback only.
    */
   readonly credentials?: Credentials | readonly Credentials[];
-  /** Whether `X-Forwarded-For` names the client: only behind a proxy of your own. Default false. */
+  /**
+   * Whether the last entry of `X-Forwarded-For` names the client, with or without a port: only behind a proxy of your
+   * own. Default false.
+   */
   readonly trustProxy?: boolean;
   /** Origins a browser may connect from, exact. Default any. Requests without an Origin always may. */
   readonly allowedOrigins?: readonly string[];

@@ -12,6 +12,7 @@ import { letsIn, statusOf } from "./invoke.ts";
 import type { GatewaySettings } from "./options.ts";
 import type { Registry } from "./registry.ts";
 import { ClientSocket, LiveConnection } from "./socket.ts";
+import { sourceIp } from "./source-ip.ts";
 import type { Throttle } from "./throttle.ts";
 
 /** ms that a peer gets to answer a close frame before its transport is cut. Nothing else waits for it. */
@@ -249,13 +250,6 @@ function chosenProtocol({ headers, multiValueHeaders }: WebSocketResult): string
   const chosen = single ?? several ?? undefined;
   if (chosen === undefined) return undefined;
   return typeof chosen === "object" ? "" : String(chosen);
-}
-
-function sourceIp(request: IncomingMessage, trustProxy: boolean): string {
-  const forwarded = trustProxy ? [request.headers["x-forwarded-for"] ?? []].flat().join(",") : "";
-  // The last entry is the one that the proxy itself has added; those before it are the client's word.
-  const address = forwarded.split(",").at(-1)?.trim() || (request.socket.remoteAddress ?? "");
-  return address.replace(/^::ffff:/, "");
 }
 
 function refuse(socket: Socket, status: number, connectionId: string, requestId: string): void {

@@ -16,3 +16,12 @@ export function canonicalAddress(text: string): string | undefined {
   const carried = address.startsWith(MAPPED) ? address.slice(MAPPED.length) : "";
   return isIP(carried) === 4 ? carried : address;
 }
+
+/**
+ * Reads an IP address as proxies write it: in quotes or brackets, with a port, with space around it.
+ * @returns the canonical spelling; `undefined` when the rest is not an address
+ */
+export function readAddress(text: string): string | undefined {
+  const unquoted = text.trim().replace(/^"(.*)"$/, "$1");
+  return canonicalAddress(unquoted) ?? canonicalAddress(unquoted.replace(/:\d{1,5}$/, ""));
+}

@@ -337,7 +337,15 @@ describe("sourceIp", () => {
 
   it("is what the nearest proxy says when proxies are trusted", async () => {
     const api = await startApi({ trustProxy: true });
-    await upgrade(api.gateway, "/dev", { "X-Forwarded-For": "6.6.6.6, 93.193.144.114" });
-    expect((await api.connects.next()).requestContext.identity.sourceIp).toBe("93.193.144.114");
+    for (const entry of ["93.193.144.114", "93.193.144.114:4711", '"[::ffff:5dc1:9072]:4711"']) {
+      await upgrade(api.gateway, "/dev", { "X-Forwarded-For": `6.6.6.6, ${entry}` });
+      expect((await api.connects.next()).requestContext.identity.sourceIp).toBe("93.193.144.114");
+    }
+  });
+
+  it("is the proxy's own address when the trusted proxy names none", async () => {
+    const api = await startApi({ trustProxy: true });
+    await upgrade(api.gateway, "/dev", { "X-Forwarded-For": "6.6.6.6, unknown" });
+    expect((await api.connects.next()).requestContext.identity.sourceIp).toBe("127.0.0.1");
   });
 });

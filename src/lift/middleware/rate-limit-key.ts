@@ -1,5 +1,6 @@
-import { isIPv4, isIPv6 } from "node:net";
+import { isIPv4 } from "node:net";
 import { isConnectEvent } from "../../apigw/index.ts";
+import { readAddress } from "../../internal/ip-address.ts";
 import type { AnyContext } from "../context.ts";
 
 /** What is counted together. A function names it, or says by `undefined` that this event is not counted. */
@@ -33,11 +34,14 @@ export async function keyOf(ctx: AnyContext, by: RateLimitKey): Promise<string |
   return `connection:${ctx.connectionId}`;
 }
 
-/** An IPv6 customer has at least a /64 to choose addresses from: it counts as one. */
-export function network(address: string): string {
-  if (!isIPv6(address)) return address;
-  const mapped = address.slice(address.lastIndexOf(":") + 1);
-  if (isIPv4(mapped)) return mapped;
+/**
+ * Returns the network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, from which one
+ * customer can choose at least. All texts that are not addresses count as one client.
+ */
+export function network(text: string): string {
+  const address = readAddress(text);
+  if (address === undefined) return "unknown";
+  if (isIPv4(address)) return address;
   const [head = "", tail = ""] = address.split("::");
   const [before, after] = [groups(head), groups(tail)];
   const zeros = new Array<string>(Math.max(8 - before.length - after.length, 0)).fill("0");

@@ -131,6 +131,17 @@ describe("a limit by address or connection", () => {
     expect(handled).toEqual(["$disconnect", "$disconnect", "$disconnect"]);
   });
 
+  it("counts an address as one client, however it is written", async () => {
+    const { connect } = makeApp({ connects: { by: "ip", limit: 1, windowMs: 1_000 } });
+    expect(await connect({}, "203.0.113.9")).toBe(200);
+    for (const written of ["203.0.113.9:1", "203.0.113.9:2", "::ffff:203.0.113.9", "[::ffff:cb00:7109]:3"]) {
+      expect(await connect({}, written)).toBe(429);
+    }
+    expect(await connect({}, "::ffff:cb00:710a")).toBe(200);
+    expect(await connect({}, "unknown-1")).toBe(200);
+    expect(await connect({}, "unknown-2")).toBe(429);
+  });
+
   it("counts an IPv6 customer's addresses as one", async () => {
     const { connect } = makeApp({ connects: { by: "ip", limit: 1, windowMs: 1_000 } });
     expect(await connect({}, "2001:db8:1:2::1")).toBe(200);
@@ -324,7 +335,15 @@ describe("an address's network", () => {
     ["::1", "0:0:0:0::/64"],
     ["::ffff:203.0.113.9", "203.0.113.9"],
     ["fe80::", "fe80:0:0:0::/64"],
-    ["not an address", "not an address"],
+    ["203.0.113.9:4711", "203.0.113.9"],
+    ['"[2001:db8::1]:4711"', "2001:db8:0:0::/64"],
+    ["[2001:db8::1]", "2001:db8:0:0::/64"],
+    ["::ffff:cb00:7109", "203.0.113.9"],
+    ["0:0:0:0:0:FFFF:203.0.113.9", "203.0.113.9"],
+    ["[::ffff:cb00:7109]:4711", "203.0.113.9"],
+    ["64:ff9b::203.0.113.9", "64:ff9b:0:0::/64"],
+    ["not an address", "unknown"],
+    ["", "unknown"],
   ])("of %s is %s", (address, expected) => {
     expect(network(address)).toBe(expected);
   });

@@ -1,0 +1,25 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { expect, it } from "vitest";
+import type { FunctionUrlEvent } from "../apigw/index.ts";
+import { serveFunctionUrl } from "./function-url.ts";
+
+it.each([
+  ["::ffff:192.0.2.1", "192.0.2.1"],
+  ["192.0.2.1", "192.0.2.1"],
+  ["2001:db8::1", "2001:db8::1"],
+  [undefined, ""],
+])("gives a function URL's handler the address %s as %s", async (remoteAddress, sourceIp) => {
+  const request = { method: "POST", url: "/?a=1", headers: {}, socket: { remoteAddress } };
+  const response = { writeHead: () => {}, end: () => {} };
+  let given: FunctionUrlEvent | undefined;
+  const handler = (event: FunctionUrlEvent) => {
+    given = event;
+    return { statusCode: 200 };
+  };
+  await serveFunctionUrl(
+    handler,
+    request as unknown as IncomingMessage,
+    response as unknown as ServerResponse,
+  );
+  expect(given?.requestContext.http).toEqual({ method: "POST", path: "/", sourceIp });
+});
