@@ -240,6 +240,16 @@ describe("a fan-out of several pages", () => {
     expect((await streamer.publish("room:hall", 1, { key: "k" })).id).toBe(id);
   });
 
+  it("sends what was left at the next start, though it is dated in the future", async () => {
+    const { streamer, store, connections, later } = await hall(1);
+    later(900);
+    vi.spyOn(store.history, "finish").mockRejectedValueOnce(new Error("killed"));
+    await streamer.publish("room:hall", 1);
+    later(-900);
+    expect(await streamer.resume()).toBe(1);
+    expect(connections.sent).toHaveLength(2);
+  });
+
   it("goes on where it was when its process died", async () => {
     const { streamer, store, connections, lines } = await hall(MEMBERS_PER_PAGE + 2);
     const broadcast = connections.broadcast.bind(connections);

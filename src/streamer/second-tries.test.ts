@@ -105,6 +105,23 @@ describe("what a fan-out has left while its process runs", () => {
     expect(got()).toEqual([1, 2, 3]);
   });
 
+  it("is looked for again though the clock is set back by an hour", async () => {
+    const { streamer, failOnce, got, tick, later, schedule } = await world();
+    failOnce("pages");
+    await streamer.publish(ROOM, 1);
+    later(-3_600_000);
+    // Taken by another process, whose time is over.
+    for (const item of schedule.all!()) await schedule.delete(item);
+    later(12_000);
+    failOnce("pages");
+    await streamer.publish(ROOM, 2);
+    later(12_000);
+    failOnce("pages");
+    await streamer.publish(ROOM, 3);
+    await tick(4_000);
+    expect(got()).toEqual([1, 2, 3]);
+  });
+
   it("is looked for again where the schedule took nothing", async () => {
     const { streamer, schedule, failOnce, got, tick, lines } = await world();
     vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("full"));

@@ -1,3 +1,4 @@
+import { type Elapsed, elapsedBy } from "../internal/elapsed.ts";
 import type { ChannelHistory, Schedule } from "../store/index.ts";
 import type { Core, Scope } from "./core.ts";
 import { fromStore, log } from "./failures.ts";
@@ -28,6 +29,8 @@ export class SecondTries {
   /** Those that it is at, or was, since the list that is gone through now was begun. */
   #busy: Set<string> | undefined;
   readonly #turns = new Turns();
+  readonly #elapsed: Elapsed;
+  /** Elapsed ms. */
   #dueAt = Number.NEGATIVE_INFINITY;
   #failures = 0;
 
@@ -35,6 +38,7 @@ export class SecondTries {
     this.#history = history;
     this.#schedule = schedule;
     this.#now = now;
+    this.#elapsed = elapsedBy(now);
   }
 
   /** Runs a fan-out, which resolves to whether it has finished, and sees to it that what it leaves is gone on with. */
@@ -80,11 +84,13 @@ export class SecondTries {
   }
 
   async #goOnLater(scope: Scope): Promise<void> {
-    const now = this.#now();
-    if (this.#schedule === undefined || isStreamed(this.#history) || now < this.#dueAt + LOST_MS) return;
-    this.#dueAt = now + Math.min(FIRST_MS * 2 ** this.#failures++, MOST_MS);
+    const elapsed = this.#elapsed();
+    if (this.#schedule === undefined || isStreamed(this.#history) || elapsed < this.#dueAt + LOST_MS) return;
+    const waitMs = Math.min(FIRST_MS * 2 ** this.#failures++, MOST_MS);
+    this.#dueAt = elapsed + waitMs;
     try {
-      await fromStore(this.#schedule.put({ kind: GO_ON, id: "all", dueAt: this.#dueAt, data: {} }));
+      const dueAt = this.#now() + waitMs;
+      await fromStore(this.#schedule.put({ kind: GO_ON, id: "all", dueAt, data: {} }));
     } catch (error) {
       this.#dueAt = Number.NEGATIVE_INFINITY;
       log(scope.logger, "error", "What a fan-out has left waits for the next one that fails", { error });

@@ -64,7 +64,7 @@ export interface PublishOptions extends ServerOptions {
 }
 
 export interface ResumeOptions {
-  /** Only what was stored before; ms since the epoch. Default: now, which is right where nothing is published yet. */
+  /** Only what was stored before; ms since the epoch. Default: everything but what this process is sending. */
   readonly storedBefore?: number | undefined;
   readonly context?: TimeBudget | undefined;
 }
@@ -195,7 +195,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * Goes on with what was stored and has not been sent to everyone, because the process that stored it has died: call
    * it when one starts. Resolves to how many it has finished; what fails stays, and the log has the reasons.
    */
-  async resume({ storedBefore = this.#core.now(), context }: ResumeOptions = {}): Promise<number> {
+  async resume({ storedBefore = Number.MAX_SAFE_INTEGER, context }: ResumeOptions = {}): Promise<number> {
     return this.#core.secondTries.goOn(storedBefore, this.#scope(context), this.#core);
   }
 

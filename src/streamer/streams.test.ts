@@ -500,6 +500,20 @@ describe("viewers", () => {
     expect(counts()).toEqual([2, 6, 5, 1]);
   });
 
+  it("are told how many they are, though the clock is set back by an hour", async () => {
+    const { client, watch, viewer, seconds, later } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await seconds(1);
+    await watch("one");
+    later(-3_600_000);
+    await watch("two");
+    await seconds(2);
+    expect(viewer.pushed("viewers").at(-1)).toMatchObject({ count: 3 });
+    const { live } = await watch("three");
+    expect(live.viewers).toBe(4);
+  });
+
   it("are told the same number again, for another process may have told another", async () => {
     const { client, watch, viewer, seconds } = await show();
     const ada = await client("ada-1", { user: "ada" });

@@ -1,3 +1,4 @@
+import { type Elapsed, elapsedBy } from "../internal/elapsed.ts";
 import { LiftError, type Tick } from "../lift/index.ts";
 import type { LiveStream, StreamEndPayload, StreamPayload, StreamStartPayload } from "../protocol/index.ts";
 import type { ChannelStore, Schedule, ScheduledItem, TimeBudget } from "../store/index.ts";
@@ -19,7 +20,7 @@ const MET_MS = 60 * 60_000;
 /** A stream that a process has seen to. */
 interface Met {
   readonly since: number;
-  /** When it was met last. */
+  /** When it was met last, in elapsed ms. */
   readonly at: number;
 }
 
@@ -29,6 +30,7 @@ export class Streams {
   readonly #schedule: Schedule | undefined;
   readonly #channels: Channels;
   readonly #now: () => number;
+  readonly #elapsed: Elapsed;
   /** The streams that this process knows of, by channel, the one met last at the end. */
   readonly #met = new Map<string, Met>();
 
@@ -37,6 +39,7 @@ export class Streams {
     this.#schedule = schedule;
     this.#channels = channels;
     this.#now = now;
+    this.#elapsed = elapsedBy(now);
   }
 
   /** A connection of the owner's is there. @throws {LiftError} STORE_FAILED */
@@ -69,7 +72,7 @@ export class Streams {
    */
   async meet(key: string, { user, since }: LiveStream, budget: TimeBudget | undefined): Promise<void> {
     const isKnown = this.#met.get(key)?.since === since;
-    const now = this.#now();
+    const now = this.#elapsed();
     this.#met.delete(key);
     this.#met.set(key, { since, at: now });
     if (isKnown) return;

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { type Elapsed, elapsedBy } from "../internal/elapsed.ts";
 import type { ViewersMessage } from "../protocol/index.ts";
 import type { ChannelMembers, Schedule } from "../store/index.ts";
 import type { Scope } from "./core.ts";
@@ -18,6 +19,7 @@ const KEPT = 1_000;
 
 /** What this process has last done for a channel. */
 interface Tally {
+  /** Elapsed ms, as `toldAt`. */
   countedAt: number;
   count: Promise<number> | undefined;
   toldAt: number;
@@ -32,6 +34,7 @@ export class Viewers {
   readonly #fanOut: FanOut;
   readonly #schedule: Schedule | undefined;
   readonly #now: () => number;
+  readonly #elapsed: Elapsed;
   readonly #tallies = new Map<string, Tally>();
 
   constructor(
@@ -46,12 +49,13 @@ export class Viewers {
     this.#fanOut = fanOut;
     this.#schedule = schedule;
     this.#now = now;
+    this.#elapsed = elapsedBy(now);
   }
 
   /** As it was counted within a second. @throws {LiftError} STORE_FAILED */
   count(key: string): Promise<number> {
     const tally = this.#tallyOf(key);
-    const now = this.#now();
+    const now = this.#elapsed();
     if (tally.count === undefined || now - tally.countedAt >= EVERY_MS) this.#recount(key, tally);
     return tally.count!;
   }
@@ -60,7 +64,7 @@ export class Viewers {
   async changed(key: string, scope: Scope): Promise<readonly string[]> {
     try {
       const tally = this.#tallyOf(key);
-      const now = this.#now();
+      const now = this.#elapsed();
       if (now - tally.toldAt < EVERY_MS) {
         await this.#later(key, tally, scope);
         return [];
@@ -87,13 +91,14 @@ export class Viewers {
   async #later(key: string, tally: Tally, { budget }: Scope): Promise<void> {
     if (tally.isPending) return;
     tally.isPending = true;
-    const item = { kind: VIEWERS, id: key, dueAt: tally.toldAt + EVERY_MS, data: {} };
+    const dueAt = this.#now() + tally.toldAt + EVERY_MS - this.#elapsed();
+    const item = { kind: VIEWERS, id: key, dueAt, data: {} };
     await (this.#schedule && fromStore(this.#schedule.put(item, budget)));
   }
 
   #recount(key: string, tally: Tally): void {
-    tally.countedAt = this.#now();
-    tally.count = fromStore(this.#members.count(key, tally.countedAt));
+    tally.countedAt = this.#elapsed();
+    tally.count = fromStore(this.#members.count(key, this.#now()));
     // A failure is told to who waits for it, and is no count.
     tally.count.catch(() => {
       tally.count = undefined;
@@ -105,7 +110,7 @@ export class Viewers {
     if (known !== undefined) return known;
     if (this.#tallies.size >= KEPT) this.#forget();
     const tally: Tally = {
-      countedAt: 0,
+      countedAt: Number.NEGATIVE_INFINITY,
       count: undefined,
       toldAt: Number.NEGATIVE_INFINITY,
       isPending: false,
@@ -115,7 +120,7 @@ export class Viewers {
   }
 
   #forget(): void {
-    const past = this.#now() - EVERY_MS;
+    const past = this.#elapsed() - EVERY_MS;
     for (const [key, { countedAt, toldAt }] of this.#tallies) {
       if (Math.max(countedAt, toldAt) <= past) this.#tallies.delete(key);
     }
