@@ -5,6 +5,7 @@ import { coldstart } from "./coldstart.ts";
 import { dispatch } from "./dispatch.ts";
 import { echo } from "./echo.ts";
 import { fanout } from "./fanout.ts";
+import { flood } from "./flood.ts";
 import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
 import { recover } from "./recover.ts";
@@ -31,8 +32,14 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     "channels",
     { run: channels, runs: 11, about: "publications kept and delivered, beside ws and socket.io" },
   ],
+  [
+    "flood",
+    { run: flood, runs: 3, about: "a client that sends as fast as it can, and another one beside it" },
+  ],
   ["recover", { run: recover, runs: 5, about: "1,000 clients that come back for what they missed" }],
 ]);
+
+const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood"]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
 
@@ -90,7 +97,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  if (measure !== "store" && measure !== "recover") await installRivals(progress);
+  if (!WITHOUT_RIVALS.has(measure)) await installRivals(progress);
   const all: Findings[] = [];
   for (const [name, wanted] of MEASURES) {
     if (measure === "all" || measure === name) all.push(await wanted.run(runs ?? wanted.runs, progress));

@@ -17,6 +17,7 @@ const gateway = createGateway({
   handler: (event, context) => handler(event, context),
   limits: {
     connectionsPerSecond: Number.POSITIVE_INFINITY,
+    connectionMessagesPerSecond: Number.POSITIVE_INFINITY,
     requestsPerSecond: Number.POSITIVE_INFINITY,
     requestBurst: Number.POSITIVE_INFINITY,
   },

@@ -52,7 +52,7 @@ export const SERVERLESS_OFFLINE: SideSpec = {
 
 /** What every measure over sockets must tell its reader. */
 export const LIMITS_OFF =
-  "The gateway's limits on new connections and on requests per second are off; all its others are the service's.";
+  "The gateway's limits on new connections and on requests per second are off; all its others have their defaults.";
 
 export async function startSide(spec: SideSpec, mode: "echo" | "broadcast"): Promise<Side> {
   const server = startChild(spec.file, SERVER_CORE, [mode, ...(spec.args ?? [])]);

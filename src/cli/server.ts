@@ -7,13 +7,14 @@ import { developmentCertificate, trust } from "./certificate.ts";
 import { developmentEnvironment } from "./development.ts";
 import { environmentCredentials, setDefaults, setLambdaEnvironment } from "./environment.ts";
 import { CliError } from "./errors.ts";
+import { eventLog } from "./event-log.ts";
 import { type Reference, shown } from "./handlers.ts";
 import { Host } from "./host.ts";
 import { type Api, type LambdaSettings, startLambda } from "./lambda.ts";
 import { loadListener } from "./listener.ts";
 import { endpointOf, findPort, listen } from "./listening.ts";
 import { Loader } from "./loader.ts";
-import { logError, logEvent } from "./log.ts";
+import { logError } from "./log.ts";
 import type { Program, Target } from "./program.ts";
 import type { SaveWatcher } from "./watch.ts";
 
@@ -65,7 +66,7 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
         tls,
         ...(credentials && { credentials }),
         ...(settings.http && { http: await openListener(settings.http, host, port) }),
-        onEvent: (report) => logEvent(report, terminal, new Date()),
+        onEvent: eventLog(terminal),
       },
       (error) => logError(error, terminal.stderr),
     );

@@ -17,6 +17,7 @@ export const ENDINGS = {
   noStatus: { code: 1005, reason: "Client-side close frame status not set" },
   vanished: { code: 1006, reason: "Abnormal closure" },
   notUtf8: { code: 1007, reason: "Invalid frame payload data" },
+  refused: { code: 1008, reason: "Too many refused messages" },
   tooSlow: { code: 1008, reason: "Client too slow" },
   tooBig: { code: 1009, reason: "Message too big" },
 } as const satisfies Record<string, Ending>;

@@ -30,10 +30,12 @@ export class Dispatcher implements ConnectionListener {
     this.#select = compileRouteSelector(settings.routeSelectionExpression);
   }
 
-  onMessage(connection: LiveConnection, text: string): void {
+  onMessage(connection: LiveConnection, text: string, done: () => void): void {
     const requestId = newTransientId();
-    if (!this.#throttle.take()) {
+    // The connection's own rate first: what it refuses takes nothing of the rate that all share.
+    if (!connection.takeMessage() || !this.#throttle.take()) {
       this.#refuse(connection, 429, "Too Many Requests", "", requestId);
+      done();
       return;
     }
     const selected = this.#select(text);
@@ -41,6 +43,7 @@ export class Dispatcher implements ConnectionListener {
     const handler = routeKey === undefined ? undefined : this.handler(routeKey);
     if (routeKey === undefined || !handler) {
       this.#refuse(connection, 403, "Forbidden", selected ?? "", requestId);
+      done();
       return;
     }
     const event = messageEvent(
@@ -51,7 +54,10 @@ export class Dispatcher implements ConnectionListener {
       this.#settings.clock.now(),
       this.#settings,
     );
-    this.invoke(handler, event, (outcome) => this.#answer(connection, routeKey, requestId, outcome));
+    this.invoke(handler, event, (outcome) => {
+      this.#answer(connection, routeKey, requestId, outcome);
+      done();
+    });
   }
 
   onEnd(connection: LiveConnection, { code, reason }: Ending): void {
@@ -104,6 +110,8 @@ export class Dispatcher implements ConnectionListener {
   }
 
   #answer(connection: LiveConnection, routeKey: string, requestId: string, outcome: RouteOutcome): void {
+    const status = statusOf(outcome);
+    if (status >= 400 && status < 500) connection.refused();
     if (outcome.kind === "failed") {
       this.#sendError(connection, "Internal server error", requestId);
     } else if (outcome.kind === "timed out") {
@@ -127,6 +135,7 @@ export class Dispatcher implements ConnectionListener {
   ): void {
     this.#sendError(connection, message, requestId);
     this.#settings.onEvent?.({ routeKey, connectionId: connection.id, requestId, status, durationMs: 0 });
+    connection.refused();
   }
 
   #sendError(connection: LiveConnection, message: string, requestId: string): void {

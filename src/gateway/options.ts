@@ -39,6 +39,15 @@ export interface GatewayLimits {
   readonly urlLength: number;
   /** Bytes of an authorizer's result. Default 8,192; minimum 1. */
   readonly authorizerResultBytes: number;
+  /** Messages of one connection per second; past it each is refused with 429. Default 2,500; minimum 1. */
+  readonly connectionMessagesPerSecond: number;
+  /** Messages of one connection under way at once; past it its socket is not read. Default 100; minimum 1. */
+  readonly messagesInFlight: number;
+  /**
+   * Refused messages (429, no route, or a 4xx result) after which a connection is closed with 1008. A tenth of them is
+   * forgotten each second. Default 2,000; minimum 1.
+   */
+  readonly refusedMessages: number;
   /** Routes. Default 300; minimum 1. */
   readonly routes: number;
   /** Bytes that wait for one slow client before a POST to it answers 429. Default 1,048,576; minimum 1. */
@@ -58,6 +67,9 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   requestBurst: REQUEST_BURST,
   urlLength: MAX_URL_LENGTH,
   authorizerResultBytes: MAX_AUTHORIZER_RESULT_BYTES,
+  connectionMessagesPerSecond: 2_500,
+  messagesInFlight: 100,
+  refusedMessages: 2_000,
   routes: MAX_ROUTES,
   bufferBytes: 1024 * 1024,
   slowClientMs: 10_000,
@@ -112,7 +124,7 @@ export interface GatewayOptions {
   readonly stageVariables?: StageVariables;
   /** Default 10 characters, random per gateway. */
   readonly apiId?: string;
-  /** Default `us-east-1`. */
+  /** With `credentials`, a signature must be for it. Default `us-east-1`. */
   readonly region?: string;
   /** Default `000000000000`. */
   readonly accountId?: string;

@@ -4,14 +4,23 @@ import type { Timer } from "./clock.ts";
 import { ENDINGS, type Ending, endingOfClose, endingOfError, endingOfStatus } from "./close-codes.ts";
 import type { Origin } from "./events.ts";
 import { type Frame, FrameMeter } from "./frames.ts";
+import { Intake } from "./intake.ts";
 import type { GatewaySettings } from "./options.ts";
+import { Throttle } from "./throttle.ts";
 
 /** Who is told what happens on a connection. */
 export interface ConnectionListener {
-  onMessage(connection: LiveConnection, text: string): void;
+  /** @param done to be called when the message is no longer under way */
+  onMessage(connection: LiveConnection, text: string, done: () => void): void;
   /** Once, however it ended. Nothing can be sent any more. */
   onEnd(connection: LiveConnection, ending: Ending): void;
 }
+
+/** Bytes that are still read, and dropped, after the end of a connection from this side. */
+const MAX_BYTES_AFTER_END = 1024 * 1024;
+
+/** s after which a full count of refused messages is forgotten. */
+const REFUSALS_FORGOTTEN_SECONDS = 10;
 
 /** `full`: more than `bufferBytes` wait for this client. */
 export type SendOutcome = "sent" | "full" | "closed";
@@ -39,7 +48,14 @@ export class LiveConnection {
   readonly #listener: ConnectionListener;
   readonly #settings: GatewaySettings;
   readonly #meter: FrameMeter;
+  // These three are made with the first message: most connections of a large room only listen.
+  #intake: Intake | undefined;
+  #rate: Throttle | undefined;
+  #refusals: Throttle | undefined;
+  /** The client has closed; messages that it had sent before still wait. */
+  #closing = false;
   #ended = false;
+  #bytesAfterEnd = 0;
   #slow: Timer | undefined;
 
   constructor(
@@ -63,7 +79,8 @@ export class LiveConnection {
     if (settings.pingResetsIdle) socket.on("ping", onPing);
     // Before ws reads them: it must not deliver a message whose frame was too long.
     transport.prependListener("data", (chunk: Buffer) => {
-      if (!this.#ended && this.#meter.exceeds(chunk)) this.close(ENDINGS.tooBig);
+      if (this.#ended) this.#readAfterEnd(chunk.length);
+      else if (this.#meter.exceeds(chunk)) this.close(ENDINGS.tooBig);
     });
   }
 
@@ -79,7 +96,7 @@ export class LiveConnection {
 
   /** @param now elapsed ms, for a caller that sends to many */
   send(frame: Frame, now = this.#settings.clock.elapsed()): SendOutcome {
-    if (this.#ended) return "closed";
+    if (this.#ended || this.#closing) return "closed";
     const { bufferBytes } = this.#settings.limits;
     if (this.#transport.writableLength >= bufferBytes) return "full";
     // It is below its buffer, so what grace had begun is over.
@@ -105,6 +122,22 @@ export class LiveConnection {
     this.#socket.terminate();
   }
 
+  /** Counts a message; `false` when the client sends more than one connection may. */
+  takeMessage(): boolean {
+    const { clock, limits } = this.#settings;
+    const { connectionMessagesPerSecond: rate } = limits;
+    this.#rate ??= new Throttle(rate, rate, clock);
+    return this.#rate.take();
+  }
+
+  /** Counts a refused message. A client that goes on being refused is closed. */
+  refused(): void {
+    const { clock, limits } = this.#settings;
+    const { refusedMessages: burst } = limits;
+    this.#refusals ??= new Throttle(burst / REFUSALS_FORGOTTEN_SECONDS, burst, clock);
+    if (!this.#refusals.take()) this.close(ENDINGS.refused);
+  }
+
   touch(): void {
     this.activeAt = this.#settings.clock.elapsed();
   }
@@ -116,19 +149,36 @@ export class LiveConnection {
       return;
     }
     this.touch();
-    this.#listener.onMessage(this, data.toString());
+    this.#intake ??= new Intake(this.#settings.limits, this.#socket, (text, done) =>
+      this.#listener.onMessage(this, text, done),
+    );
+    this.#intake.push(data.toString());
   }
 
   closed(code: number, reason: Buffer): void {
-    if (!this.#ended) this.#end(endingOfClose(code, reason));
+    this.#endAfterMessages(endingOfClose(code, reason));
   }
 
   failed(error: Error): void {
-    if (!this.#ended) this.#end(endingOfError(error));
+    this.#endAfterMessages(endingOfError(error));
+  }
+
+  /** A client may finish its message and its close frame. If it goes on sending, `ws` cuts it off unread. */
+  #readAfterEnd(bytes: number): void {
+    this.#bytesAfterEnd += bytes;
+    if (this.#bytesAfterEnd > MAX_BYTES_AFTER_END) this.#socket.pause();
+  }
+
+  #endAfterMessages(ending: Ending): void {
+    if (this.#ended || this.#closing) return;
+    this.#closing = true;
+    if (this.#intake === undefined) this.#end(ending);
+    else this.#intake.whenEmpty(() => this.#end(ending));
   }
 
   #end(ending: Ending): void {
     this.#ended = true;
+    this.#intake?.clear();
     this.#slow?.cancel();
     this.#listener.onEnd(this, ending);
   }

@@ -276,6 +276,23 @@ describe("errors", () => {
     expect(refused.connections.sent).toEqual([]);
   });
 
+  it("are logged without a stack when the client is refused, and with one when the handler fails", async () => {
+    const refused = await run(() => Promise.reject(new LiftError("ROOM_FULL", { status: 409 })));
+    expect(refused.logged[0]?.fields).not.toHaveProperty("error.stack");
+    const failed = await run(() => Promise.reject(new Error("bug")));
+    expect(failed.logged[0]?.fields).toHaveProperty("error.stack");
+  });
+
+  it("are logged in samples with their count when a client goes on being refused", async () => {
+    const counts: unknown[] = [];
+    const warn = (_message: string, fields?: LogFields) => void counts.push(fields?.count);
+    const logger = { debug() {}, info() {}, warn, error() {} };
+    const app = new Lift({ connections: recordingConnections(), logger });
+    const handler = app.webSocketHandler();
+    for (let n = 0; n < 1_000; n++) await handler(messageEvent("nope", {}), lambdaContext());
+    expect(counts).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 1_000]);
+  });
+
   it("answer though their details are no JSON", async () => {
     const details: { self?: unknown } = {};
     details.self = details;

@@ -107,6 +107,16 @@ export function clientError(thrown: unknown): LiftError {
   return new LiftError("INTERNAL_ERROR", { cause: thrown });
 }
 
+const MAX_CAUSES = 5;
+
+/** Describes a thrown value for the log, its causes included, without a stack. */
+export function withoutStack(thrown: unknown, depth = 0): unknown {
+  if (!(thrown instanceof Error) || depth > MAX_CAUSES) return thrown instanceof Error ? thrown.name : thrown;
+  const { name, message, cause } = thrown;
+  const described = { ...thrown, name, message };
+  return cause === undefined ? described : { ...described, cause: withoutStack(cause, depth + 1) };
+}
+
 /** The status by which an error refuses a client, whatever was written into it: a 2xx would open the socket. */
 export function refusing(status: number): number {
   return Number.isInteger(status) && status >= 400 && status <= 599 ? status : 500;

@@ -1,4 +1,5 @@
 import {
+  ConnectionsError,
   isConnectEvent,
   isDisconnectEvent,
   isSuccess,
@@ -26,7 +27,7 @@ import {
 } from "./context.ts";
 import { untilDeadline } from "./deadline.ts";
 import { connectionsOf, endpointOf } from "./delivery.ts";
-import { clientError, LiftError, refusing } from "./errors.ts";
+import { clientError, LiftError, refusing, withoutStack } from "./errors.ts";
 import { errorBody, errorFrame } from "./frames.ts";
 import { rowExpiry } from "./lifetime.ts";
 import { tell } from "./logger.ts";
@@ -203,15 +204,31 @@ async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {
   try {
     await connectionsOf(ctx.event, settingsOf(ctx)).post(ctx.connectionId, frame, { budget: ctx.lambda });
   } catch (error) {
-    tell(ctx.logger, "error", "The error frame was not sent", { error });
+    logSampled(ctx, "error", "The error frame was not sent", { error });
   }
 }
 
 function log(ctx: AnyContext, thrown: unknown): LiftError {
   const error = clientError(thrown);
   fail(ctx, error);
-  const fields = { code: error.code, status: error.status, error: thrown };
-  if (error.status >= 500) tell(ctx.logger, "error", "The event failed", fields);
-  else tell(ctx.logger, "warn", "The event was refused", fields);
+  const { code, status } = error;
+  const fields = { code, status, error: thrown };
+  if (status < 500) logSampled(ctx, "warn", "The event was refused", fields);
+  // The client does not read, or has gone.
+  else if (thrown instanceof ConnectionsError) logSampled(ctx, "error", "The event failed", fields);
+  else tell(ctx.logger, "error", "The event failed", fields);
   return error;
+}
+
+interface Failure {
+  readonly code?: string;
+  readonly status?: number;
+  readonly error: unknown;
+}
+
+/** Logs what a client can cause as fast as it sends: in samples with their count, and without a stack. */
+function logSampled(ctx: AnyContext, level: "warn" | "error", message: string, failure: Failure): void {
+  const count = settingsOf(ctx).refusals.take(`${message} ${failure.code}`);
+  if (count === undefined) return;
+  tell(ctx.logger, level, message, { ...failure, count, error: withoutStack(failure.error) });
 }

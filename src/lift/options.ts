@@ -1,4 +1,5 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
+import { Sampler } from "../internal/sampler.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
 import { checkOptions, hasMethods, isAtLeast, isFunction, isRecord } from "./check-options.ts";
 import { awsConnectionsAt, type ConnectionsAt, kept } from "./delivery.ts";
@@ -63,6 +64,8 @@ export interface Settings {
   readonly onScheduleFailure: ((failure: ScheduleFailure) => unknown) | undefined;
   readonly gone: GoneConnections;
   readonly logger: Logger;
+  /** Picks the lines to log of those that a client can cause as fast as it sends. */
+  readonly refusals: Sampler;
   /** Where one port serves all events. */
   readonly connections: Connections | undefined;
   readonly connectionsAt: ConnectionsAt;
@@ -121,6 +124,7 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
     onScheduleFailure: options.onScheduleFailure,
     gone: new GoneConnections(connectionStore, logger, now),
     logger,
+    refusals: new Sampler(),
     connections: typeof connections === "function" ? undefined : connections,
     connectionsAt: typeof connections === "function" ? kept(connections) : awsConnectionsAt,
     identity: options.identity ?? claimedIdentity,

@@ -1,0 +1,116 @@
+import { describe, expect, it } from "vitest";
+import type { LambdaHandler } from "../../src/apigw/index.ts";
+import { ManualClock } from "../../src/gateway/index.ts";
+import { connect, connectWithId, gate, http, ok, startApi } from "./harness.ts";
+import { frame, nextClose, OPCODE, rawConnect } from "./raw-client.ts";
+
+const hello = frame(OPCODE.text, "hello");
+const hellos = (count: number) => Buffer.concat(Array(count).fill(hello));
+
+describe("the messages of one connection that are under way", () => {
+  it("are bounded: the next waits, unread, until one has ended", async () => {
+    const gates = Array.from({ length: 4 }, () => gate<object>());
+    let begun = 0;
+    const api = await startApi({ limits: { messagesInFlight: 2 } }, (event) =>
+      event.requestContext.eventType === "MESSAGE" ? gates[begun++]!.opened : ok,
+    );
+    const client = await rawConnect(api.gateway);
+    client.write(hellos(4));
+    await api.messages.take(2);
+    // A round trip later still no more of them has begun.
+    await http(api.gateway, "/healthz");
+    expect(begun).toBe(2);
+    gates[1]!.open(ok);
+    await api.messages.next();
+    expect(begun).toBe(3);
+    for (const { open } of gates) open(ok);
+    await api.messages.next();
+  });
+
+  it("hold up no other connection", async () => {
+    const api = await startApi({ limits: { messagesInFlight: 1 } }, (event) =>
+      "body" in event && event.body === "hello" ? new Promise(() => {}) : ok,
+    );
+    const flooding = await rawConnect(api.gateway);
+    flooding.write(hellos(100));
+    await api.messages.next();
+    (await connect(api.gateway)).send("other");
+    expect((await api.messages.next()).body).toBe("other");
+  });
+
+  it("are handled before $disconnect, when the client closes behind them", async () => {
+    const seen: string[] = [];
+    const record: LambdaHandler = ({ requestContext }) => {
+      seen.push(requestContext.eventType);
+      return ok;
+    };
+    const api = await startApi({ limits: { messagesInFlight: 1 } }, record);
+    const client = await rawConnect(api.gateway);
+    client.write(Buffer.concat([hellos(5), frame(OPCODE.close)]));
+    expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1005);
+    expect(seen).toEqual(["CONNECT", ...Array(5).fill("MESSAGE"), "DISCONNECT"]);
+  });
+});
+
+describe("the message rate of one connection", () => {
+  it("is an option: past it the sender gets a frame, and nobody else does", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock, limits: { connectionMessagesPerSecond: 2 } });
+    const client = await connect(api.gateway);
+    for (const text of ["one", "two", "three"]) client.send(text);
+    expect(await client.messages.next()).toContain('"message": "Too Many Requests"');
+    (await connect(api.gateway)).send("other");
+    expect((await api.messages.take(3)).map(({ body }) => body)).toEqual(["one", "two", "other"]);
+  });
+
+  it("takes nothing of the rate that all share from what it refuses", async () => {
+    const clock = new ManualClock();
+    const limits = { connectionMessagesPerSecond: 1, requestsPerSecond: 4, requestBurst: 4 };
+    const api = await startApi({ clock, limits });
+    const client = await rawConnect(api.gateway);
+    client.write(hellos(50));
+    await client.frames.take(49);
+    (await connect(api.gateway)).send("other");
+    expect((await api.messages.take(2)).map(({ body }) => body)).toEqual(["hello", "other"]);
+  });
+});
+
+describe("a client that goes on being refused", () => {
+  const ended = { code: 1008, reason: "Too many refused messages" };
+  const refusing: [string, Parameters<typeof startApi>[0], LambdaHandler?][] = [
+    ["past its rate", { limits: { refusedMessages: 10, connectionMessagesPerSecond: 1 } }],
+    ["past the API's rate", { limits: { refusedMessages: 10, requestsPerSecond: 1, requestBurst: 1 } }],
+    ["without a route", { limits: { refusedMessages: 10 }, routes: {} }],
+    ["by its route's 4xx", { limits: { refusedMessages: 10 } }, () => ({ statusCode: 429 })],
+  ];
+
+  it.each(refusing)(
+    "%s is closed with 1008 and the reason, also in $disconnect",
+    async (_why, options, answer) => {
+      const handler: LambdaHandler = (event, context, callback) =>
+        event.requestContext.eventType === "MESSAGE" && answer ? answer(event, context, callback) : ok;
+      const routes = options?.routes && { $disconnect: () => ok };
+      const api = await startApi(
+        { clock: new ManualClock(), ...options, ...(routes && { routes }) },
+        handler,
+      );
+      const client = await rawConnect(api.gateway);
+      client.write(hellos(100));
+      const { disconnectStatusCode: code, disconnectReason: reason } = (await api.disconnects.next())
+        .requestContext;
+      expect([await nextClose(client), { code, reason }]).toEqual([ended, ended]);
+    },
+  );
+
+  it("only now and then stays connected", async () => {
+    const clock = new ManualClock();
+    const api = await startApi({ clock, limits: { refusedMessages: 10 }, routes: { $connect: () => ok } });
+    const { client } = await connectWithId(api);
+    for (let n = 0; n < 50; n++) {
+      client.send("no route");
+      await client.messages.next();
+      clock.advance(1_000);
+    }
+    expect(client.socket.readyState).toBe(client.socket.OPEN);
+  });
+});
