@@ -1,6 +1,6 @@
-import { constants } from "node:os";
 import type { LambdaHandler } from "./apigw/index.ts";
 import { createGateway, type Gateway, GatewayError, type GatewayOptions } from "./gateway/index.ts";
+import { untilStopped } from "./internal/stopping.ts";
 import type { Lift } from "./lift/index.ts";
 
 export interface StartOptions extends Omit<GatewayOptions, "everySecond" | "handler" | "routes"> {
@@ -13,14 +13,10 @@ export interface StartOptions extends Omit<GatewayOptions, "everySecond" | "hand
 const DEFAULT_PORT = 3001;
 const DEFAULT_HOST = "127.0.0.1";
 const MAX_PORT = 65_535;
-const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
-
-/** npm passes a Ctrl-C on that its child has had from the terminal already: one key press, two signals. */
-const SAME_KEY_PRESS_MS = 500;
 
 /**
- * Runs an app on this machine until SIGINT or SIGTERM stops it gracefully, and a second one at once; its `schedule`
- * is ticked every second. What keeps it from listening is told in one line and ends the process with 1.
+ * Runs an app on this machine until SIGINT, SIGTERM or SIGHUP stops it gracefully, and a second one at once; the end of
+ * the npm that has started it stops it too. Its `schedule` is ticked every second. What keeps it from listening is told in one line and ends the process with 1.
  * @returns the running gateway; `undefined` in a Lambda and under `lift-ws dev`, which call the module's handler
  * @throws {GatewayError} INVALID_OPTION
  */
@@ -40,7 +36,7 @@ export async function start<State extends object>(
     if (code === undefined) throw error;
     quit(`Can't listen on ${host}, port ${port} (${code})`);
   }
-  stopOnSignals(gateway);
+  void closeWhenStopped(gateway);
   console.log(`WebSocket     ${gateway.url}`);
   console.log(`@connections  ${gateway.endpoint}/@connections/{id}`);
   return gateway;
@@ -72,19 +68,11 @@ function whatToDo({ code, message }: GatewayError, otherPort: string): string {
   return code === "ADDRESS_IN_USE" ? `${message}: stop what uses it, or ${otherPort}` : message;
 }
 
-function stopOnSignals(gateway: Gateway): void {
-  let stoppingSince: number | undefined;
-  const stop = (signal: NodeJS.Signals) => {
-    if (stoppingSince === undefined) {
-      stoppingSince = Date.now();
-      console.error("\nStopping: events under way may end. Once more stops at once.");
-      // Nothing of the gateway's keeps the process alive after this; what else does is the application's.
-      void gateway.close();
-    } else if (Date.now() - stoppingSince > SAME_KEY_PRESS_MS) {
-      process.exit(128 + constants.signals[signal]);
-    }
-  };
-  for (const name of SIGNALS) process.on(name, stop);
+async function closeWhenStopped(gateway: Gateway): Promise<void> {
+  const signal = await untilStopped((line) => console.error(line));
+  // Nothing of the gateway's keeps the process alive after this; the application's own handles may.
+  await gateway.close();
+  if (signal === undefined) process.exit();
 }
 
 function quit(message: string): never {

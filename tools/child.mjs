@@ -11,6 +11,8 @@ export class SetupError extends Error {
 /** npm and the terminal may both deliver one Ctrl-C: what comes again within this time, in ms, is the same one. */
 const SAME_SIGNAL_MS = 300;
 
+const PARENT_CHECK_MS = 250;
+
 /**
  * Runs a program on this terminal until it ends; signals reach it, its exit code comes back.
  * @param {string} file
@@ -69,7 +71,25 @@ function forwardSignals(child) {
   /** @type {NodeJS.Signals[]} */
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
   for (const signal of signals) process.on(signal, onSignal);
+  // Without npm, a parent may end and mean its children to go on.
+  const stopWatching = process.env.npm_lifecycle_event ? onParentGone(() => child.kill()) : () => {};
   return () => {
+    stopWatching();
     for (const signal of signals) process.off(signal, onSignal);
   };
+}
+
+/**
+ * npm runs these tools by a shell that forwards no signal: when npm gets one, the shell ends, and the tool has another
+ * parent.
+ * @param {() => void} gone
+ */
+function onParentGone(gone) {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    gone();
+  }, PARENT_CHECK_MS).unref();
+  return () => clearInterval(timer);
 }

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { untilStopped } from "../internal/stopping.ts";
 import {
   type Arguments,
   type Command,
@@ -13,7 +14,6 @@ import { CliError } from "./errors.ts";
 import { parseReference, type Reference, shown } from "./handlers.ts";
 import type { LambdaSettings } from "./lambda.ts";
 import { type ServerSettings, startServer } from "./server.ts";
-import { untilStopped } from "./stopping.ts";
 
 const usage = {
   name: "dev",
@@ -71,7 +71,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   // Before PORT and HOST are asked for: the file may say them.
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
   const server = await startServer(readSettings(flags, what), terminal);
-  await untilStopped(terminal);
+  await untilStopped((line) => terminal.stderr.write(`${line}\n`));
   await server.close();
   return 0;
 }

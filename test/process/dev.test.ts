@@ -321,7 +321,7 @@ describe("lift-ws dev", () => {
     other.close();
   });
 
-  it.each(["SIGINT", "SIGTERM"] as const)("ends cleanly at %s, and its clients know", async (signal) => {
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("ends cleanly at %s, and its clients know", async (signal) => {
     project = await Project.create({
       "app.mjs": `setInterval(() => {}, 1000); // an open handle, as a pool of connections is
         export default ({ requestContext }) => {

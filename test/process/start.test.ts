@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
+import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
@@ -140,7 +141,7 @@ describe("start", () => {
   });
 });
 
-describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
+describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
   it("stops it gracefully: sockets close with 1001, the exit code is 0", async () => {
     await serve();
     const socket = await connect();
@@ -163,7 +164,7 @@ describe.each(["SIGINT", "SIGTERM"] as const)("%s", (signal) => {
     await serve();
     await ask(await connect(), { action: "hang" });
     const again = setInterval(() => child.kill(signal), 50);
-    expect(await ended).toBe(signal === "SIGINT" ? 130 : 143);
+    expect(await ended).toBe(128 + constants.signals[signal]);
     clearInterval(again);
   });
 });

@@ -1,0 +1,97 @@
+// The real npm, which runs commands by a shell that forwards no signal. Each signal goes to npm alone.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { Lift, Project } from "./project.ts";
+import { ToolTree } from "./tool-tree.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const NODE = `${process.execPath} --conditions=@lift-ws/source`;
+const PUBLISHED = `${NODE} ${ROOT}/src/cli/main.ts`;
+const IN_THE_TREE = `${process.execPath} ${ROOT}/tools/lift-ws.mjs`;
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"] as const;
+
+const APP = `
+  import { Lift } from "lift-ws";
+  import { start } from "lift-ws/start";
+  setInterval(() => {}, 1000); // an open handle, as a pool of connections is
+  await start(new Lift({}));`;
+
+let folder: string;
+let remove: () => void | Promise<void>;
+let group: number;
+
+afterEach(async () => {
+  try {
+    process.kill(-group, "SIGKILL");
+  } catch {} // All of it has ended.
+  await remove();
+});
+
+/** @param command its `lift-ws`, as a shell runs it */
+async function createProject(scripts: Record<string, string> = {}, command = PUBLISHED): Promise<Project> {
+  const project = await Project.create({
+    "package.json": JSON.stringify({ type: "module", scripts }),
+    "app.mjs": APP,
+    "handler.mjs": "export const handler = async () => ({ statusCode: 200 });",
+    "node_modules/.bin/lift-ws": `#!/bin/sh\nexec ${command} "$@"\n`,
+  });
+  await chmod(join(project.directory, "node_modules/.bin/lift-ws"), 0o755);
+  folder = project.directory;
+  remove = () => project.remove();
+  return project;
+}
+
+/** Without the variables of the npm that runs this, and in a group of its own, to end all that is left of it. */
+function run(...[program = "npm", ...args]: string[]): Lift {
+  const own = Object.entries(process.env).filter(([name]) => !name.toLowerCase().startsWith("npm_"));
+  const env = { ...Object.fromEntries(own), PORT: "0" };
+  const running = new Lift(spawn(program, args, { cwd: folder, env, detached: true }));
+  group = running.pid;
+  return running;
+}
+
+// Not SIGINT: on it the shell waits for its child, and forwards nothing. A terminal's Ctrl-C reaches all of them.
+describe.each(SIGNALS.filter((signal) => signal !== "SIGINT"))("%s to npm", (signal) => {
+  it("drains the server of npm start, and leaves nothing", async () => {
+    const project = await createProject({ start: `${NODE} app.mjs` });
+    const running = run("npm", "start");
+    await running.prints(/^@connections/m);
+    const socket = await project.connect(running.url);
+    const closed = once(socket, "close");
+    running.signal(signal);
+    expect((await closed)[0]).toBe(1001);
+    await running.exited;
+  });
+
+  it.each([
+    ["as it is published", PUBLISHED],
+    ["in this tree", IN_THE_TREE],
+  ])("drains the server of npx lift-ws dev, %s, and leaves nothing", async (_, command) => {
+    const project = await createProject({}, command);
+    const running = run("npx", "lift-ws", "dev", "handler.mjs");
+    await running.prints(/^Routes/m);
+    const socket = await project.connect(running.url);
+    const closed = once(socket, "close");
+    running.signal(signal);
+    expect((await closed)[0]).toBe(1001);
+    await running.exited;
+    expect(running.output).toContain("Stopping");
+  });
+});
+
+describe.each(SIGNALS)("%s to npm", (signal) => {
+  it("reaches the demo, which ends in its own time", async () => {
+    const tree = new ToolTree();
+    [folder, remove] = [tree.folder, () => tree.remove()];
+    // With the npm that only pretends: the real one finds everything installed.
+    await tree.command(["start", "serve"]);
+    const running = run("npm", "start", "--", "wait");
+    await running.prints(/^wait/m);
+    running.signal(signal);
+    await running.exited;
+    expect(running.output).toMatch(/^SIG(?:TERM|INT|HUP) 1$/m);
+  });
+});
