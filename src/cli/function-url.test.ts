@@ -23,3 +23,19 @@ it.each([
   );
   expect(given?.requestContext.http).toEqual({ method: "POST", path: "/", sourceIp });
 });
+
+it("answers with a result as JSON carries it", async () => {
+  const request = { method: "POST", url: "/", headers: {}, socket: {} };
+  const written: unknown[] = [];
+  const response = {
+    writeHead: (...head: unknown[]) => void written.push(...head),
+    end: (body: unknown) => void written.push(body),
+  };
+  const result = { statusCode: 200, headers: { a: "1", b: undefined }, body: "text" };
+  await serveFunctionUrl(
+    () => result,
+    request as unknown as IncomingMessage,
+    response as unknown as ServerResponse,
+  );
+  expect(written).toStrictEqual([200, { a: "1" }, "text"]);
+});

@@ -15,11 +15,9 @@ export async function serveFunctionUrl(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const {
-    statusCode,
-    headers = {},
-    body,
-  } = (await handler(eventOf(request), contextOf())) as FunctionUrlResult;
+  const answer = await handler(eventOf(request), contextOf());
+  // As Lambda carries it: a header that is undefined is none.
+  const { statusCode, headers = {}, body } = JSON.parse(JSON.stringify(answer)) as FunctionUrlResult;
   response.writeHead(statusCode, { ...headers });
   response.end(body);
 }

@@ -16,6 +16,10 @@ const answer = (statements: unknown, rest: object = {}) => ({
   value: { principalId: "u1", policyDocument: { Version: "2012-10-17", Statement: statements }, ...rest },
 });
 
+function fail(): never {
+  throw new Error("no");
+}
+
 const decide = (outcome: Parameters<typeof judge>[0]) => judge(outcome, ARN, 8192, 7);
 
 describe("judge", () => {
@@ -64,6 +68,76 @@ describe("judge", () => {
       allowed: true,
       context: { tenant: "t1", level: "3", admin: "true", principalId: "u1", integrationLatency: 7 },
     });
+  });
+
+  it("reads the context as JSON carries it", () => {
+    class Claims {
+      readonly sub = "ada";
+      readonly tenant_id = undefined;
+      toJSON() {
+        return { ...this, from: "toJSON" };
+      }
+    }
+    const values: [unknown, Record<string, string>][] = [
+      [{ tenant_id: undefined, sub: "ada" }, { sub: "ada" }],
+      [{ f: () => 1, s: Symbol("s"), [Symbol("k")]: "v" }, {}],
+      [
+        { n: Number.NaN, i: Number.POSITIVE_INFINITY, nothing: null },
+        { n: "null", i: "null", nothing: "null" },
+      ],
+      [{ at: new Date(0) }, { at: "1970-01-01T00:00:00.000Z" }],
+      [
+        { boxed: Object("text"), zero: -0, no: false },
+        { boxed: "text", zero: "0", no: "false" },
+      ],
+      [new Claims(), { sub: "ada", from: "toJSON" }],
+      [JSON.parse('{"__proto__":"x"}'), JSON.parse('{"__proto__":"x"}')],
+      [undefined, {}],
+      [null, {}],
+      [() => ({}), {}],
+    ];
+    for (const [context, texts] of values) {
+      const { context: read } = decide(answer(statement("Allow"), { context })) as { context: object };
+      expect(Object.entries(read)).toEqual(
+        Object.entries({ ...texts, principalId: "u1", integrationLatency: 7 }),
+      );
+    }
+  });
+
+  it.each<[string, unknown]>([
+    ["a context with a BigInt", { big: 1n }],
+    ["a context with a list", { roles: ["admin"] }],
+    ["a context with a Map", { map: new Map([["a", 1]]) }],
+    ["a context that is a list", ["a"]],
+    ["a context that is a text", "a"],
+    ["a context whose getter throws", Object.defineProperty({}, "a", { enumerable: true, get: fail })],
+  ])("refuses with 500 on %s", (_name, context) => {
+    expect(decide(answer(statement("Allow"), { context }))).toMatchObject({ allowed: false, status: 500 });
+  });
+
+  it("refuses with 500 on an answer that refers to itself, or is a function or a list", () => {
+    const circular: { [name: string]: unknown } = { ...answer(statement("Allow")).value };
+    circular.context = circular;
+    for (const value of [circular, () => ({}), [answer(statement("Allow")).value], Symbol("s"), 1n]) {
+      expect(decide({ kind: "answered", value })).toMatchObject({ allowed: false, status: 500 });
+    }
+  });
+
+  it("reads any context as the same answer is read from JSON", () => {
+    fc.assert(
+      fc.property(fc.object({ withBigInt: true, withDate: true, withMap: true }), (context) => {
+        const value = answer(statement("Allow"), { context });
+        let travelled: unknown;
+        try {
+          travelled = JSON.parse(JSON.stringify(value.value));
+        } catch {
+          expect(decide(value)).toMatchObject({ allowed: false, status: 500 });
+          return;
+        }
+        expect(decide(value)).toEqual(decide({ kind: "answered", value: travelled }));
+      }),
+      { seed: 1 },
+    );
   });
 
   it("matches wildcards as the regular expression of the same meaning does", () => {

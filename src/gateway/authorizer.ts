@@ -44,7 +44,7 @@ function own(object: unknown, name: string): unknown {
   return (object as Record<string, unknown>)[name];
 }
 
-/** Reads an authorizer's answer. Anything but a well-formed policy that allows is a refusal. */
+/** Reads an authorizer's answer, as JSON. Anything but a well-formed policy that allows is a refusal. */
 export function judge(outcome: Outcome, arn: string, maxBytes: number, latencyMs: number): Verdict {
   if (outcome.kind === "timed out")
     return { allowed: false, status: 500, error: new Error("The authorizer timed out") };
@@ -54,14 +54,13 @@ export function judge(outcome: Outcome, arn: string, maxBytes: number, latencyMs
       ? { allowed: false, status: 401 }
       : { allowed: false, status: 500, error: outcome.error };
   }
-  const problem = findProblem(outcome.value, maxBytes);
-  if (problem)
-    return { allowed: false, status: 500, error: new TypeError(`The authorizer's answer ${problem}`) };
-  const { principalId, policyDocument, context } = outcome.value as {
-    principalId: string;
-    policyDocument: PolicyDocument;
-    context?: Record<string, unknown> | null;
-  };
+  let answer: Answer;
+  try {
+    answer = readAnswer(outcome.value, maxBytes);
+  } catch (error) {
+    return { allowed: false, status: 500, error };
+  }
+  const { principalId, policyDocument, context } = answer;
   if (!allows(policyDocument, arn)) return { allowed: false, status: 403 };
   const strings = Object.entries(context ?? {}).map(([name, value]) => [name, String(value)]);
   return {
@@ -74,22 +73,51 @@ export function judge(outcome: Outcome, arn: string, maxBytes: number, latencyMs
   };
 }
 
-function findProblem(value: unknown, maxBytes: number): string | undefined {
-  if (typeof value !== "object" || value === null) return "is no object";
-  let json: string;
+interface Answer {
+  readonly principalId: string;
+  readonly policyDocument: PolicyDocument;
+  readonly context?: { readonly [name: string]: string | number | boolean | null } | null;
+}
+
+/**
+ * What Lambda does to an answer is done to it: fields without a value are dropped, a Date becomes text, NaN `null`.
+ * @throws {TypeError} saying what is wrong
+ */
+function readAnswer(value: unknown, maxBytes: number): Answer {
+  const json = writeJson(value);
+  if (Buffer.byteLength(json) > maxBytes) throw malformed(`is over ${maxBytes} bytes`);
+  const answer = JSON.parse(json) as Answer;
+  const problem = findProblem(answer);
+  if (problem !== undefined) throw malformed(problem);
+  return answer;
+}
+
+function writeJson(value: unknown): string {
   try {
-    json = JSON.stringify(value);
-  } catch {
-    return "is no JSON";
+    return JSON.stringify(value) ?? "null";
+  } catch (cause) {
+    throw malformed("can't be written as JSON", cause);
   }
-  if (Buffer.byteLength(json) > maxBytes) return `is over ${maxBytes} bytes`;
-  const { principalId, policyDocument, context } = value as Record<string, unknown>;
+}
+
+function findProblem(answer: unknown): string | undefined {
+  if (!isObject(answer)) return "is not an object";
+  const { principalId, policyDocument, context } = answer;
   if (typeof principalId !== "string" || principalId === "") return "has no principalId";
   if (!isPolicy(policyDocument)) return "has no policyDocument with statements";
   if (context === undefined || context === null) return undefined;
-  if (typeof context !== "object") return "has a context that is no object";
+  if (!isObject(context)) return "has a context that is not an object";
   const nested = Object.entries(context).find(([, one]) => typeof one === "object" && one !== null);
-  return nested && `has a context value that is no scalar: ${nested[0]}`;
+  return nested && `has a context value that is not a scalar: ${nested[0]}`;
+}
+
+function isObject(value: unknown): value is { readonly [name: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function malformed(problem: string, cause?: unknown): TypeError {
+  const message = `The authorizer's answer ${problem}`;
+  return new TypeError(message, cause === undefined ? undefined : { cause });
 }
 
 function isPolicy(value: unknown): value is PolicyDocument {

@@ -201,6 +201,18 @@ describe("the authorizer's context", () => {
     expect((await api.connects.next()).requestContext).not.toHaveProperty("authorizer");
   });
 
+  it("travels as JSON: absent values stay absent, dates become text", async () => {
+    const context = { sub: "ada", tenant_id: undefined, log: () => {}, since: new Date(0) };
+    const api = await startWith(() => ({ ...allow, context }), { clock: new ManualClock() });
+    await upgrade(api.gateway);
+    expect((await api.connects.next()).requestContext.authorizer).toEqual({
+      sub: "ada",
+      since: "1970-01-01T00:00:00.000Z",
+      principalId: "user",
+      integrationLatency: 0,
+    });
+  });
+
   it("can't replace the principal or the latency", async () => {
     const context = { principalId: "root", integrationLatency: "fast" };
     const api = await startWith(() => ({ ...allow, context }), { clock: new ManualClock() });
