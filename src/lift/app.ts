@@ -185,7 +185,11 @@ export class Lift<State extends object = AnyState> {
     const settings = this.#settingsFor(options);
     this.#host = options;
     return (event, context) => {
-      this.#routes ??= this.#compile();
+      try {
+        this.#routes ??= this.#compile();
+      } catch (error) {
+        return Promise.reject(error);
+      }
       return handleEvent(event, context, this.#routes, settings);
     };
   }
@@ -250,7 +254,8 @@ export class Lift<State extends object = AnyState> {
 
   #compile(): Routes {
     const fallback = this.#defaultHandler;
-    return this.#router.compile(fallback && answering(fallback as unknown as Handler), identified);
+    const names = this.#settings.actions?.names;
+    return this.#router.compile(fallback && answering(fallback as unknown as Handler), identified, names);
   }
 
   #assertOpen(): void {

@@ -13,6 +13,8 @@ export type Next = () => Promise<void>;
 export interface Middleware<State extends object = any> {
   (ctx: AnyContext<State>, next: Next): unknown;
   readonly place?: Place;
+  /** The message routes that its options name. An app without one of them refuses its first event. */
+  readonly routes?: readonly string[];
   /** What it does with items that it has put into the app's schedule, by their kind: `app.use` registers it. */
   readonly scheduled?: { readonly [kind: string]: ScheduledAction | ScheduledEntry };
 }

@@ -10,6 +10,7 @@ import {
   type WebSocketResult,
 } from "../apigw/index.ts";
 import type { Connection, ConnectionStore, Json, JsonObject } from "../store/index.ts";
+import { type ActionListener, EventAction, type MessageAction } from "./action.ts";
 import { ownField, parseBody, validate } from "./body.ts";
 import { Deadline } from "./deadline.ts";
 import { LiftError } from "./errors.ts";
@@ -88,6 +89,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
   #input: Input | undefined;
   #headers: Map<string, string> | undefined;
   #locals: { [name: string]: unknown } | undefined;
+  #action: EventAction | undefined;
   #logger: Logger | undefined;
   #deadline: Deadline | undefined;
   #webSocket: WebSocketContext | undefined;
@@ -113,6 +115,36 @@ export class Context<State extends object = AnyState, Input = unknown> {
 
   get routeKey(): string {
     return this.event.requestContext.routeKey;
+  }
+
+  /** The registered key; of a message for `$default` the action that the application's `actions` read from it. */
+  get action(): string {
+    return this.#actionOf()?.name ?? this.route;
+  }
+
+  /** The namespaces that the action is about, as the application's `actions` name them. */
+  get namespaces(): readonly string[] {
+    return this.#actionOf()?.namespaces ?? [];
+  }
+
+  /** For middleware: runs `listener` when the event turns out to be another action, such as a message in parts. */
+  onAction(listener: ActionListener): void {
+    this.#eventAction().onChange(listener);
+  }
+
+  /** For applications: makes the event another action. Rejects as the listeners do, with RATE_LIMITED for one. */
+  actAs(action: MessageAction): Promise<void> {
+    return this.#eventAction().change(action);
+  }
+
+  #actionOf(): MessageAction | undefined {
+    const { actions } = this.#settings;
+    return actions === undefined || this.route !== "$default" ? undefined : this.#eventAction().current;
+  }
+
+  #eventAction(): EventAction {
+    this.#action ??= new EventAction(() => this.#settings.actions?.read(this));
+    return this.#action;
   }
 
   // --- What came in
@@ -356,13 +388,15 @@ export class Context<State extends object = AnyState, Input = unknown> {
 
   // --- What it runs in
 
-  /** Puts request and connection id on each line. */
+  /** Puts request id, connection id and route on each line, and the action where the message names one. */
   get logger(): Logger {
-    this.#logger ??= new FieldLogger(this.#settings.logger, {
+    this.#logger ??= new FieldLogger(this.#settings.logger, () => ({
       requestId: this.requestId,
       connectionId: this.connectionId,
       routeKey: this.routeKey,
-    });
+      ...(this.action === this.route ? {} : { action: this.action }),
+      ...(this.namespaces.length === 0 ? {} : { namespace: this.namespaces.join() }),
+    }));
     return this.#logger;
   }
 

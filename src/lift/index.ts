@@ -1,4 +1,5 @@
 export type { BroadcastReport } from "../apigw/index.ts";
+export type { Actions, MessageAction } from "./action.ts";
 export {
   type AppBroadcastOptions,
   type DisconnectOptions,

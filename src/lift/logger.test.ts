@@ -63,7 +63,7 @@ describe("the default logger", () => {
     const fields = Object.defineProperty({ n: 1 }, "x", { enumerable: true, get: fails });
     const line = logs({}, (logger) => {
       logger.info("plain", fields);
-      new FieldLogger(logger, { connectionId: "c1" }).info("of an event", fields);
+      new FieldLogger(logger, () => ({ connectionId: "c1" })).info("of an event", fields);
     });
     const [plain, ofEvent] = line.split("\n").map((one) => JSON.parse(one));
     expect(plain).toMatchObject({ message: "plain", n: 1 });

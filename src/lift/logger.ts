@@ -70,12 +70,12 @@ export function tell(logger: Logger, level: "warn" | "error", message: string, f
   } catch {}
 }
 
-/** Puts the same fields on every line. */
+/** Puts the same fields on every line. They are read when a line is written, as most events write none. */
 export class FieldLogger implements Logger {
   readonly #logger: Logger;
-  readonly #fields: LogFields;
+  readonly #fields: () => LogFields;
 
-  constructor(logger: Logger, fields: LogFields) {
+  constructor(logger: Logger, fields: () => LogFields) {
     this.#logger = logger;
     this.#fields = fields;
   }
@@ -98,9 +98,9 @@ export class FieldLogger implements Logger {
 
   #with(fields: LogFields | undefined): LogFields {
     try {
-      return { ...this.#fields, ...fields };
+      return { ...this.#fields(), ...fields };
     } catch {
-      return { ...this.#fields, note: "its own fields can't be read" };
+      return { ...this.#fields(), note: "its own fields can't be read" };
     }
   }
 }

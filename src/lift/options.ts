@@ -1,6 +1,7 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
 import { Sampler } from "../internal/sampler.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
+import type { Actions } from "./action.ts";
 import { checkOptions, hasMethods, isAtLeast, isFunction, isRecord } from "./check-options.ts";
 import { awsConnectionsAt, type ConnectionsAt, kept } from "./delivery.ts";
 import { LiftError } from "./errors.ts";
@@ -26,6 +27,11 @@ export interface LiftOptions<State extends object> {
   readonly onScheduleFailure?: (failure: ScheduleFailure) => unknown;
   /** Answers messages whose route is not registered. Default: a NOT_FOUND error frame. */
   readonly defaultHandler?: Handler<State>;
+  /**
+   * Names what the messages of `$default` ask for. Rate limits, metrics, traces and log lines use the name in place of
+   * `$default`. Streamer names its own actions.
+   */
+  readonly actions?: Actions;
   /** Default: `jsonLogger()`, JSON lines on the console. */
   readonly logger?: Logger;
   /**
@@ -63,6 +69,7 @@ export interface Settings {
   readonly scheduleRetry: Required<ScheduleRetry>;
   readonly onScheduleFailure: ((failure: ScheduleFailure) => unknown) | undefined;
   readonly gone: GoneConnections;
+  readonly actions: Actions | undefined;
   readonly logger: Logger;
   /** Picks the lines to log of those that a client can cause as fast as it sends. */
   readonly refusals: Sampler;
@@ -81,6 +88,7 @@ const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: 
   scheduleRetry: isRecord,
   onScheduleFailure: isFunction,
   defaultHandler: isFunction,
+  actions: hasMethods("read"),
   logger: hasMethods("debug", "info", "warn", "error"),
   connections: (value) => isFunction(value) || hasMethods("post", "broadcast", "get", "disconnect")(value),
   identity: isFunction,
@@ -120,6 +128,7 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
   return {
     store: connectionStore,
     schedule: options.schedule,
+    actions: options.actions,
     scheduleRetry: readScheduleRetry(options.scheduleRetry ?? {}),
     onScheduleFailure: options.onScheduleFailure,
     gone: new GoneConnections(connectionStore, logger, now),

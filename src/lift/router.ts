@@ -60,8 +60,17 @@ export class Router {
     this.#routes.set(key, route);
   }
 
-  /** @param identify stands between the guards of a message and the rest */
-  compile(defaultHandler: Step | undefined, identify: (inner: Step) => Step): Routes {
+  /**
+   * @param identify stands between the guards of a message and the rest
+   * @param actions what messages of `$default` may ask for
+   * @throws {LiftError} INVALID_OPTION where a middleware names a route that does not exist
+   */
+  compile(
+    defaultHandler: Step | undefined,
+    identify: (inner: Step) => Step,
+    actions: readonly string[] = [],
+  ): Routes {
+    this.#assertRoutes(new Set([...this.keys, "$default", ...actions]));
     const chain = (key: string, otherwise: Step): Chain => {
       const route = this.#routes.get(key) ?? { middleware: [], handler: otherwise };
       const all = [...this.#middleware, ...route.middleware];
@@ -77,6 +86,16 @@ export class Router {
       this.keys.filter((key) => !isLifecycle(key)).map((key) => [key, chain(key, notFound)]),
     );
     return { connect, disconnect, message: (routeKey) => messages.get(routeKey) ?? fallback };
+  }
+
+  /** A limit for a route that no message has would never count anything, and nobody would notice. */
+  #assertRoutes(known: ReadonlySet<string>): void {
+    const all = [this.#middleware, ...[...this.#routes.values()].map(({ middleware }) => middleware)].flat();
+    for (const name of all.flatMap(({ routes = [] }) => routes)) {
+      if (known.has(name)) continue;
+      const message = `A middleware names the route ${name}; there are ${[...known].join(", ")}`;
+      throw new LiftError("INVALID_OPTION", { message });
+    }
   }
 }
 

@@ -1,9 +1,10 @@
 import { LiftError } from "../lift/index.ts";
-import type { Action, LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
+import type { LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
 import { download, upload } from "./blobs.ts";
 import type { Core, Session } from "./core.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { history } from "./history.ts";
+import { actionOf, messageAction } from "./message-action.ts";
 import { assertOwn } from "./own-actions.ts";
 import { presence, setPresence } from "./presence.ts";
 import { publish } from "./publish.ts";
@@ -50,12 +51,6 @@ export async function act(request: Request, session: Session, core: Core): Promi
   }
 }
 
-/** The action that a request asks for. The first clients' `message` asks for one of two. */
-function actionOf(request: Request): Action {
-  if (request.action !== "message") return request.action;
-  return request.payload.type === "presence" ? "set_presence" : "publish";
-}
-
 async function refresh({ token }: RefreshPayload, { ctx }: Session, core: Core): Promise<void> {
   if (core.refresh === undefined) {
     throw new LiftError("NOT_FOUND", { message: "There are no tokens to refresh here" });
@@ -74,6 +69,7 @@ async function part(
   if (core.hasRoute(whole.action)) {
     throw new LiftError("TOO_LARGE", { status: 413, message: "The action's message comes in one frame" });
   }
+  await session.ctx.actAs(messageAction(whole, core.channels.namespaces));
   await act(whole, session, core);
 }
 

@@ -11,7 +11,7 @@ interface AnySchemas {
 
 /** `Data` and `State` are the namespaces' schemas. */
 export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
-  extends Omit<LiftOptions<AnyState>, "defaultHandler"> {
+  extends Omit<LiftOptions<AnyState>, "actions" | "defaultHandler"> {
   /** The namespaces there are; whatever is in no other is NOT_FOUND. At least one. */
   readonly channels: ChannelsOptions<Data, State>;
   /** Where histories and members are kept. */

@@ -31,6 +31,7 @@ import { asLiftError, fromStore } from "./failures.ts";
 import { type HistoryRequest, readHistory } from "./history.ts";
 import { assertOpen, identityOf } from "./identity.ts";
 import { type FanOutHandler, type FanOutOptions, fanOutHandler } from "./left-behind.ts";
+import { streamerActions } from "./message-action.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { PARTS } from "./parts.ts";
 import { userPresence } from "./presence.ts";
@@ -110,7 +111,12 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     );
     this.#auth = auth;
     this.#logger = logger;
-    this.app = new Lift({ ...lift, logger, defaultHandler: (ctx) => this.#message(ctx) });
+    this.app = new Lift({
+      ...lift,
+      logger,
+      actions: streamerActions(this.#core.channels.namespaces),
+      defaultHandler: (ctx) => this.#message(ctx),
+    });
     this.app.use(auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
     const { sweep, streams, viewers, departures, parts, secondTries } = this.#core;

@@ -8,7 +8,7 @@ import {
   PutItemCommand,
   ScanCommand,
 } from "@aws-sdk/client-dynamodb";
-import { Lift, type LogFields } from "lift-ws";
+import { jsonLogger, Lift, type LogFields } from "lift-ws";
 import { defaultRateLimits, type RateLimit, webSocketRateLimit } from "lift-ws/middleware/rate-limit";
 import { type DynamoDBRateLimiterOptions, dynamoDBRateLimiter } from "lift-ws/middleware/rate-limit-dynamodb";
 import { createTables } from "lift-ws/store/dynamodb";
@@ -67,6 +67,33 @@ function makeApp(connects: Partial<RateLimit> = {}) {
     say: () => handler(messageEvent("say", {}), lambdaContext()),
   };
 }
+
+describe("a key that is longer than DynamoDB takes", () => {
+  const room = "a".repeat(3_000);
+
+  it("is limited as every other", async () => {
+    const app = new Lift<object>({
+      connections: recordingConnections(),
+      logger: jsonLogger({ level: "silent" }),
+    });
+    let handled = 0;
+    app.use(
+      webSocketRateLimit({
+        messages: { by: (ctx) => String(ctx.body("room")), limiter: limiter({ limit: 2 }) },
+      }),
+    );
+    app.webSocket("say", () => void handled++);
+    const handler = app.webSocketHandler();
+    for (let n = 0; n < 5; n++) await handler(messageEvent("say", { room }), lambdaContext());
+    expect(handled).toBe(2);
+  });
+
+  it("is limited where an application counts it itself", async () => {
+    const own = limiter({ limit: 2 });
+    expect(await passed(5, () => own.consume(room))).toBe(2);
+    expect(await passed(5, () => own.consume(`${room}b`))).toBe(2);
+  });
+});
 
 describe("the table that createTables makes for limits", () => {
   it("has the key and the TTL that the limiter counts on, and no index", async () => {

@@ -40,7 +40,7 @@ function toStandardOutput(line: string): void {
 }
 
 function document(metrics: EventMetrics, namespace: string, timestamp: number): object {
-  const { stage, event, route, status, closeCode, labels } = metrics;
+  const { stage, event, route, namespace: channels, status, closeCode, labels } = metrics;
   const sets = [["Stage"], ["Stage", "Event", "Route", "Status"]];
   const names = Object.keys(labels);
   if (names.length > 0) sets.push(["Stage", "Event", "Route", "Status", ...names]);
@@ -56,6 +56,8 @@ function document(metrics: EventMetrics, namespace: string, timestamp: number): 
     Event: event,
     Route: route,
     Status: status,
+    // A property to search by, not a dimension, which would be paid for.
+    ...(channels === undefined ? {} : { ChannelNamespace: channels }),
     ...(closeCode === undefined ? {} : { CloseCode: closeCode }),
     ...labels,
     ...numbers(values),

@@ -10,8 +10,10 @@ export { type EmfOptions, emfCollector } from "./emf.ts";
 /** What is measured of one event. Every text in it comes from a small set, but for those in `labels`. */
 export interface EventMetrics extends Sends {
   readonly event: EventType;
-  /** The registered key: what a client makes up is `$default`. */
+  /** The registered key, or Streamer's action: `$default` where a client makes one up. */
   readonly route: string;
+  /** Of Streamer's actions: the namespace, or several with commas between. */
+  readonly namespace?: string;
   /** `2xx` … `5xx`: of the refusal or the error frame too, so an event that was refused with 401 is a `4xx`. */
   readonly status: string;
   readonly stage: string;
@@ -73,7 +75,8 @@ export function webSocketMetrics(options: WebSocketMetricsOptions): Middleware {
     await next();
     collector.record({
       event: ctx.event.requestContext.eventType,
-      route: ctx.route,
+      route: ctx.action,
+      ...(ctx.namespaces.length === 0 ? {} : { namespace: ctx.namespaces.join() }),
       status: `${Math.floor(ctx.outcome.statusCode / 100)}xx`,
       stage: ctx.event.requestContext.stage,
       durationMs: now() - start,

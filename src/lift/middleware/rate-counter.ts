@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { checkOptions, hasMethods } from "../check-options.ts";
 import { LiftError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
@@ -38,6 +39,10 @@ export function isWholeRate(rate: object): boolean {
     : limit === undefined && windowMs === undefined;
 }
 
+/** SQL stores of `rate-limiter-flexible` take 255 characters, its prefix included; DynamoDB takes 2,048 bytes. */
+const MAX_KEY_BYTES = 200;
+const MAX_SCOPE_LENGTH = 100;
+
 /** One rate, at work. */
 export class RateCounter {
   readonly #scope: string;
@@ -66,13 +71,20 @@ export class RateCounter {
   /** @throws {LiftError} RATE_LIMITED, UNAVAILABLE */
   async count(key: string, logger: Logger): Promise<void> {
     try {
-      await this.#limiter.consume(`${this.#scope}:${key}`);
+      await this.#limiter.consume(this.#keyOf(key));
     } catch (thrown) {
       const retryAfterMs = waitOf(thrown);
       if (retryAfterMs !== undefined) throw new LiftError("RATE_LIMITED", { details: { retryAfterMs } });
       if (!this.#open) throw new LiftError("UNAVAILABLE", { cause: thrown });
       logger.warn("The rate limit's store failed; the event passes", { error: thrown });
     }
+  }
+
+  /** A store that refuses a long key would let its event pass. Short keys have a `:` there, so none is a long one's. */
+  #keyOf(key: string): string {
+    const whole = `${this.#scope}:${key}`;
+    if (Buffer.byteLength(whole) <= MAX_KEY_BYTES) return whole;
+    return `${this.#scope.slice(0, MAX_SCOPE_LENGTH)}#${hash("sha256", whole, "base64url")}`;
   }
 }
 

@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { DynamoDBClient, UpdateItemCommand, type UpdateItemCommandInput } from "@aws-sdk/client-dynamodb";
 import { RateLimiterDynamo, RateLimiterRes } from "rate-limiter-flexible";
 import { elapsed } from "../../internal/elapsed.ts";
@@ -31,6 +32,9 @@ const OPTIONS = {
   windowMs: (value: unknown) => Number.isFinite(value) && (value as number) >= 1,
   timeoutMs: isAtLeast(1),
 };
+
+/** DynamoDB takes 2,048 bytes, the limiter's prefix included. */
+const MAX_KEY_BYTES = 2_000;
 
 const DEFAULT_TIMEOUT_MS = 2_000;
 
@@ -93,7 +97,8 @@ class BlockingLimiter implements RateLimiter {
     this.#limiter = limiter;
   }
 
-  async consume(key: string): Promise<unknown> {
+  async consume(given: string): Promise<unknown> {
+    const key = storableKey(given);
     const msBeforeNext = (this.#ends.get(key) ?? 0) - elapsed();
     // As `rate-limiter-flexible` rejects: with what is no Error.
     if (msBeforeNext > 0) return Promise.reject({ msBeforeNext });
@@ -116,6 +121,11 @@ class BlockingLimiter implements RateLimiter {
     this.#ends.delete(key);
     this.#ends.set(key, now + msBeforeNext);
   }
+}
+
+/** A limit's own keys are short; those that an application counts by `limiter.consume` may not be. */
+function storableKey(key: string): string {
+  return Buffer.byteLength(key) <= MAX_KEY_BYTES ? key : `#${hash("sha256", key, "base64url")}`;
 }
 
 /** The timer goes with the request: a function that is frozen in between must not find it afterwards. */

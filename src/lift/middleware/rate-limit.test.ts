@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { memoryConnectionStore } from "../../store/memory/index.ts";
-import { type AnyContext, Lift, type LogFields } from "../index.ts";
+import { type AnyContext, Lift, type LogFields, type Middleware } from "../index.ts";
 import {
   connectEvent,
   disconnectEvent,
@@ -41,6 +41,7 @@ function makeApp(options?: RateLimitOptions) {
   const lambda = lambdaContext();
   return {
     app,
+    handler,
     connections,
     handled,
     logged,
@@ -219,6 +220,56 @@ describe("a limit of one route", () => {
     expect(await send("chat", "one=")).toBeUndefined();
     expect(await send("chat", "two=")).toMatchObject({ code: "RATE_LIMITED" });
     expect(keys).toHaveLength(4);
+  });
+});
+
+describe("a limit of a route that the app does not have", () => {
+  it.each([
+    ["around the app", (app: Lift<object>, limits: Middleware[]) => app.use(limits)],
+    [
+      "around a route",
+      (app: Lift<object>, middleware: Middleware[]) => app.webSocket("other", { middleware }, () => {}),
+    ],
+  ])("is an error of the first event, %s", async (_where, add) => {
+    const app = new Lift<object>({ connections: recordingConnections() });
+    add(app, webSocketRateLimit({ routes: { typo: { by: "connection", limit: 1, windowMs: 1_000 } } }));
+    app.webSocket("chat", () => {});
+    const handled = app.webSocketHandler()(messageEvent("chat", {}), lambdaContext());
+    await expect(handled).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+      message: expect.stringMatching(/^A middleware names the route typo; there are .*chat, \$default$/),
+    });
+  });
+});
+
+describe("a long key", () => {
+  it("reaches the limiter as a hash, and is no other key's", async () => {
+    const keys: string[] = [];
+    const limiter = { consume: async (key: string) => keys.push(key) };
+    const by = (ctx: AnyContext) => String(ctx.body("room"));
+    const { handler } = makeApp({ messages: { by, limiter }, routes: { chat: { by, limiter } } });
+    // `messages:own:` has 13 bytes, `route:chat:own:` 15.
+    const rooms = ["a", "é".repeat(92), "é".repeat(94), `${"é".repeat(94)}e`, "x".repeat(100_000)];
+    for (const room of rooms) await handler(messageEvent("chat", { room }), lambdaContext());
+    expect(new Set(keys).size).toBe(2 * rooms.length);
+    expect(keys.slice(0, 6)).toEqual([
+      "messages:own:a",
+      "route:chat:own:a",
+      `messages:own:${rooms[1]}`,
+      `route:chat:own:${rooms[1]}`,
+      expect.stringMatching(/^messages#[\w-]{43}$/),
+      expect.stringMatching(/^route:chat#[\w-]{43}$/),
+    ]);
+    for (const key of keys) expect(Buffer.byteLength(key)).toBeLessThanOrEqual(200);
+  });
+
+  it("is counted under the same hash again", async () => {
+    const by = (ctx: AnyContext) => String(ctx.body("room"));
+    const { handler, connections } = makeApp({ messages: { by, limit: 1, windowMs: 1_000 } });
+    const room = "r".repeat(3_000);
+    for (let n = 0; n < 2; n++) await handler(messageEvent("chat", { room }), lambdaContext());
+    expect(connections.sent).toHaveLength(1);
+    expect(connections.sent[0]!.data).toContain("RATE_LIMITED");
   });
 });
 

@@ -27,7 +27,10 @@ export interface RateLimitOptions {
   readonly connects?: RateLimit;
   /** All messages of a key together. */
   readonly messages?: RateLimit;
-  /** The messages of single routes, besides `messages`, by registered key. */
+  /**
+   * The messages of single routes, besides `messages`: by registered key, by Streamer's action (`publish`), or by action
+   * and namespace (`publish:room`). The app refuses its first event with INVALID_OPTION where it has no such route.
+   */
   readonly routes?: { readonly [routeKey: string]: RateLimit };
   /** Of what is counted in memory: ms, from any origin. Default: the process's monotonic clock. */
   readonly now?: () => number;
@@ -69,17 +72,32 @@ export function webSocketRateLimit(options: RateLimitOptions = defaultRateLimits
 }
 
 function limiting(counters: Counters): Middleware {
-  return async (ctx, next) => {
+  const { routes } = counters;
+  const limit: Middleware = async (ctx, next) => {
     for (const counter of countersOf(ctx, counters)) await count(ctx, counter);
+    if (routes.size > 0 && isMessageEvent(ctx.event)) {
+      ctx.onAction(async () => {
+        for (const counter of actionCounters(ctx, routes)) await count(ctx, counter);
+      });
+    }
     return next();
   };
+  return Object.assign(limit, { routes: [...routes.keys()] });
 }
 
 function countersOf(ctx: AnyContext, { connects, messages, routes }: Counters): readonly Counter[] {
   if (isConnectEvent(ctx.event)) return connects;
   if (!isMessageEvent(ctx.event)) return [];
-  const own = routes.get(ctx.route);
-  return own === undefined ? messages : [...messages, ...own];
+  if (routes.size === 0) return messages;
+  return [...messages, ...(routes.get(ctx.route) ?? []), ...actionCounters(ctx, routes)];
+}
+
+/** Those of the action that the message asks for within its route. */
+function actionCounters(ctx: AnyContext, routes: Counters["routes"]): readonly Counter[] {
+  const { action } = ctx;
+  if (action === ctx.route) return [];
+  const keys = [action, ...ctx.namespaces.map((namespace) => `${action}:${namespace}`)];
+  return keys.flatMap((key) => routes.get(key) ?? []);
 }
 
 /** @throws {LiftError} RATE_LIMITED, UNAVAILABLE */

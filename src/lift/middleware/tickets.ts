@@ -70,7 +70,7 @@ export function ticketHandler(options: TicketHandlerOptions): TicketHandler {
       return answer(200, JSON.stringify(await mintTicket(tickets, identity, now(), context)));
     } catch (thrown) {
       const error = clientError(thrown);
-      const own = new FieldLogger(logger, { requestId: event.requestContext.requestId });
+      const own = new FieldLogger(logger, () => ({ requestId: event.requestContext.requestId }));
       own[error.status >= 500 ? "error" : "warn"]("No ticket was given", { code: error.code, error: thrown });
       const more = error.status === 401 ? { "www-authenticate": "Bearer" } : {};
       return answer(error.status, errorBody(error), error.status === 405 ? { allow: "POST" } : more);

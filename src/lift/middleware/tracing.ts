@@ -59,6 +59,7 @@ export function webSocketTracing(options: WebSocketTracingOptions = {}): Middlew
     instrument(ctx, tracer, own);
     try {
       await context.with(own, next);
+      nameAction(ctx, span);
       conclude(ctx, span);
     } finally {
       span.end();
@@ -86,6 +87,16 @@ function clientContext(ctx: AnyContext): SpanContext | undefined {
   return (
     fromW3c(ctx.header("traceparent"), ctx.header("tracestate")) ?? fromXRay(ctx.header("X-Amzn-Trace-Id"))
   );
+}
+
+/** At the end, since a message in parts turns out to be another action when its last part has come. */
+function nameAction({ action, route, namespaces }: AnyContext, span: Span): void {
+  if (action === route) return;
+  span.updateName(`process ${action}`);
+  span.setAttributes({
+    "messaging.destination.name": action,
+    ...(namespaces.length === 0 ? {} : { "lift.namespace": namespaces.join() }),
+  });
 }
 
 function described(ctx: AnyContext): { name: string; kind: SpanKind; attributes: Attributes } {
