@@ -13,7 +13,7 @@ import { createChat } from "./app.ts";
 const NOW = Date.now();
 const MINUTE = 60_000;
 
-/** A chat in memory. A token here is `sub@tenant`, good for an hour; any other is refused. */
+/** A chat in memory. A token here is `sub@tenant`, or `sub@` for no tenant, good for an hour; any other is refused. */
 function startChat() {
   let time = NOW;
   const now = () => time;
@@ -25,8 +25,8 @@ function startChat() {
     now,
     verify: async (token) => {
       const [sub, tenant] = token.split("@");
-      if (!sub || !tenant) throw new Error("forged");
-      return { sub, tenant, expiresAt: NOW + 60 * MINUTE };
+      if (!sub || tenant === undefined) throw new Error("forged");
+      return { sub, tenant: tenant || undefined, expiresAt: NOW + 60 * MINUTE };
     },
   });
   const handle = chat.webSocketHandler({ connections });
@@ -164,6 +164,26 @@ describe("an announcement", () => {
       expect(chat.told(name, "announcement")).toEqual([
         expect.objectContaining({ from: "ada", id: "a1", text: "cake!" }),
       ]);
+    }
+  });
+});
+
+describe("a user without a tenant", () => {
+  it("sees their own windows, and nobody else with no tenant or with one", async () => {
+    await bring("tea", "ada@", "bob@", "eve@math");
+    await chat.connect("ada-2", { token: "ada@" });
+    await chat.send("ada-2", { action: "join", room: "tea" });
+    await chat.connect("namesake", { token: "ada@math" });
+    await chat.send("namesake", { action: "join", room: "tea" });
+    await chat.send("ada", { action: "say", id: "m1", text: "hello" });
+    await chat.send("ada", { action: "announce", id: "a1", text: "hello" });
+    for (const id of ["ada", "ada-2"]) {
+      expect(chat.told(id, "message")).toEqual([expect.objectContaining({ id: "m1", from: "ada" })]);
+      expect(chat.told(id, "announcement")).toHaveLength(1);
+      expect(lastRooms(id)).toEqual([{ room: "tea", people: ["ada"], count: 1 }]);
+    }
+    for (const id of ["bob", "eve", "namesake"]) {
+      expect([...chat.told(id, "message"), ...chat.told(id, "announcement")]).toEqual([]);
     }
   });
 });

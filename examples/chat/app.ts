@@ -15,7 +15,8 @@ export interface ChatOptions {
 
 export interface ChatIdentity {
   readonly sub: string;
-  readonly tenant: string;
+  /** Absent: a user without a tenant, who sees no other user. */
+  readonly tenant?: string | undefined;
   /** ms since the epoch. */
   readonly expiresAt: number;
 }
@@ -91,14 +92,17 @@ export function createChat({ verify, connectionStore, schedule, now = Date.now }
   return app;
 }
 
-type ChatContext = Pick<Context<State>, "asWebSocket" | "connectionStore" | "tenantId">;
+type ChatContext = Pick<Context<State>, "asWebSocket" | "connectionStore" | "tenantId" | "userId">;
 
 /** Everyone connected, in the tenant of this event's connection and in no other. */
-async function colleagues(ctx: ChatContext): Promise<Connection[]> {
+async function colleagues({ tenantId, userId, connectionStore }: ChatContext): Promise<Connection[]> {
+  // A connection whose row is gone already has neither: it has nobody to talk to.
+  if (tenantId === undefined && userId === undefined) return [];
+  const list =
+    tenantId === undefined ? connectionStore.listByUser(userId!) : connectionStore.listByTenant(tenantId);
   const connections: Connection[] = [];
-  // Only a connection whose row is gone already has no tenant: it has nobody to talk to.
-  if (ctx.tenantId === undefined) return connections;
-  for await (const connection of ctx.connectionStore.listByTenant(ctx.tenantId)) connections.push(connection);
+  // A user's list has those in all tenants.
+  for await (const connection of list) if (connection.tenantId === tenantId) connections.push(connection);
   return connections;
 }
 

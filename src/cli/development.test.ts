@@ -96,6 +96,13 @@ describe("a development token", () => {
     },
   );
 
+  it("without a tenant has no such claim, and is accepted", async () => {
+    const token = await mintDevelopmentToken({ sub: "ann" }, directory);
+    expect(decodeJwt(token)).not.toHaveProperty("tenant_id");
+    const identity = await verifyDevelopmentToken(token, directory);
+    expect([identity.sub, identity.tenant]).toEqual(["ann", undefined]);
+  });
+
   it("of another checkout is refused", async () => {
     const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme" }, join(directory, "other"));
     await expect(verifyDevelopmentToken(token, directory)).rejects.toMatchObject({
@@ -113,7 +120,10 @@ describe("a development token", () => {
       { sub: "ann", tenant_id: "acme", iss: "lift-ws-development", aud: "x", exp: 2e9 },
     ],
     ["of another issuer", { sub: "ann", tenant_id: "acme", iss: "x", aud: "lift-ws-development", exp: 2e9 }],
-    ["without a tenant", { sub: "ann", iss: "lift-ws-development", aud: "lift-ws-development", exp: 2e9 }],
+    [
+      "without a user",
+      { tenant_id: "acme", iss: "lift-ws-development", aud: "lift-ws-development", exp: 2e9 },
+    ],
   ])("%s is refused though the secret signed it", async (_, claims) => {
     const token = await new SignJWT(claims)
       .setProtectedHeader({ alg: "HS256" })

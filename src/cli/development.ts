@@ -12,15 +12,16 @@ const SECRET_BYTES = 32;
 export interface DevelopmentTokenOptions {
   /** The user. */
   readonly sub: string;
-  /** Goes into the claim `tenant_id`. */
-  readonly tenant: string;
+  /** Goes into the claim `tenant_id`. Default: no such claim. */
+  readonly tenant?: string | undefined;
   /** A whole number and `s`, `m`, `h` or `d`. Default `1h`. */
   readonly expiresIn?: string;
 }
 
 export interface DevelopmentIdentity {
   readonly sub: string;
-  readonly tenant: string;
+  /** Absent when the token names none. */
+  readonly tenant?: string | undefined;
   /** ms since the epoch. */
   readonly expiresAt: number;
 }
@@ -56,7 +57,7 @@ async function developmentKey(directory: string): Promise<Uint8Array> {
 }
 
 /**
- * A JWT for development: HS256, claims `sub`, `tenant_id`, `iss`, `aud`, `iat`, `exp`. Whoever offers to mint
+ * A JWT for development: HS256, claims `sub`, `tenant_id` (if there is one), `iss`, `aud`, `iat`, `exp`. Whoever offers to mint
  * asks {@link isLoopback} first: a server that others can reach gives away no identities.
  * @throws {CliError} USAGE, when `expiresIn` is no duration
  */
@@ -71,7 +72,7 @@ export async function mintDevelopmentToken(
       `"${expiresIn}" is no duration: give a whole number and s, m, h or d, like 1h`,
     );
   }
-  return new SignJWT({ tenant_id: tenant })
+  return new SignJWT(tenant === undefined ? {} : { tenant_id: tenant })
     .setProtectedHeader({ alg: ALGORITHM, typ: "JWT" })
     .setSubject(sub)
     .setIssuer(ISSUER)
@@ -89,11 +90,11 @@ export async function verifyDevelopmentToken(
   token: string,
   directory: string = privateDirectory(),
 ): Promise<DevelopmentIdentity> {
-  const { payload } = await jwtVerify<{ tenant_id: string }>(token, await developmentKey(directory), {
+  const { payload } = await jwtVerify<{ tenant_id?: string }>(token, await developmentKey(directory), {
     algorithms: [ALGORITHM],
     issuer: ISSUER,
     audience: AUDIENCE,
-    requiredClaims: ["sub", "tenant_id", "exp"],
+    requiredClaims: ["sub", "exp"],
   });
   // Signed by this checkout and required above: the claims are what mintDevelopmentToken wrote.
   return { sub: payload.sub!, tenant: payload.tenant_id, expiresAt: payload.exp! * 1000 };

@@ -82,7 +82,7 @@ describe("lift-ws", () => {
       "timeout",
       "concurrency",
     ]);
-    expect(await marked("token", "Required. ")).toEqual(["sub", "tenant"]);
+    expect(await marked("token", "Required. ")).toEqual(["sub"]);
   });
 
   it.each([
@@ -120,7 +120,10 @@ describe("lift-ws", () => {
     [["dev", "vitest.config.ts", "--port", "70000"], '--port must be a number from 0 to 65535, not "70000"'],
     [["dev", "vitest.config.ts", "--port", "1e3"], '--port must be a number from 0 to 65535, not "1e3"'],
     [["dev", "vitest.config.ts", "--env-file", "no.env"], "Can't read the file of --env-file"],
-    [["token", "--sub", "u"], "Say which tenant the user belongs to: --tenant <tenant>"],
+    [
+      ["token", "--sub", "u", "--tenant", ""],
+      "A tenant has a name: leave --tenant out for a user without one",
+    ],
     [["token", "--tenant", "t"], "Say whose token it is: --sub <user>"],
     [["token", "--sub", "u", "--tenant", "t", "x"], 'Unexpected argument "x"'],
     [["token", "--sub", "u", "--tenant", "t", "--expires", "soon"], '"soon" is no duration'],
@@ -175,6 +178,14 @@ describe("lift-ws token", () => {
     const identity = await verifyDevelopmentToken(stdout.trim(), secrets);
     expect(identity).toMatchObject({ sub: "ann", tenant: "acme" });
     expect(identity.expiresAt - Date.now()).toBeLessThanOrEqual(5 * 60_000);
+  });
+
+  it("prints the token of a user without a tenant", async () => {
+    vi.spyOn(process, "cwd").mockReturnValue(directory);
+    const { code, stdout, stderr } = await lift("token", "--sub", "ann");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const { tenant, sub } = await verifyDevelopmentToken(stdout.trim(), join(directory, ".lift-ws"));
+    expect([sub, tenant]).toEqual(["ann", undefined]);
   });
 
   it.each([

@@ -6,10 +6,14 @@ import { CliError } from "./errors.ts";
 const usage = {
   name: "token",
   summary: "Print a development token (a JWT) for a user, signed with this checkout's own secret.",
-  forms: ["--sub <user> --tenant <tenant> [flags]"],
+  forms: ["--sub <user> [--tenant <tenant>] [flags]"],
   flags: {
     sub: { type: "string", value: "<user>", help: "Required. The user: the claim sub" },
-    tenant: { type: "string", value: "<tenant>", help: "Required. The user's tenant: the claim tenant_id" },
+    tenant: {
+      type: "string",
+      value: "<tenant>",
+      help: "The user's tenant: the claim tenant_id. Default none",
+    },
     expires: { type: "string", value: "<duration>", help: "How long it lasts: 30s, 15m, 1h, 7d. Default 1h" },
     host: {
       type: "string",
@@ -30,7 +34,8 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   if (positionals.length > 0) throw usageError(usage, `Unexpected argument "${positionals[0]}"`);
   const { sub, tenant, expires } = flags;
   if (!sub) throw usageError(usage, "Say whose token it is: --sub <user>");
-  if (!tenant) throw usageError(usage, "Say which tenant the user belongs to: --tenant <tenant>");
+  if (tenant === "")
+    throw usageError(usage, "A tenant has a name: leave --tenant out for a user without one");
   const host = flags.host || process.env.HOST || "127.0.0.1";
   if (!isLoopback(host)) {
     throw new CliError(

@@ -120,10 +120,10 @@ function onFrame(frame) {
   }
 }
 
-/** @param {{ room: string, you: string, tenant: string }} frame */
+/** @param {{ room: string, you: string, tenant?: string }} frame */
 function joined(frame) {
   you = frame.you;
-  tenant = frame.tenant;
+  tenant = frame.tenant ?? "no team";
   find("team").textContent = tenant;
   find("self").replaceChildren(...person(you));
   find("notice").hidden = true;
