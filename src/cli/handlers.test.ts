@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { isLiftApp, parseReference, pickExport } from "./handlers.ts";
+import { cannotLoad, isLiftApp, parseReference, pickExport } from "./handlers.ts";
 
 const here = import.meta.dirname;
 const reference = { file: join(here, "x.mjs"), exportName: undefined };
@@ -62,4 +62,27 @@ describe("isLiftApp", () => {
       expect(isLiftApp(value)).toBe(false);
     },
   );
+});
+
+describe("a module that can't be loaded", () => {
+  const reference = { file: "/project/app.ts", exportName: undefined };
+
+  it("is one line with the remedy when a store could not be opened", () => {
+    const cause = Object.assign(new Error("/data/chat.db is in use by another process: stop that one"), {
+      name: "StoreError",
+    });
+    const error = cannotLoad(reference, cause);
+    expect(error.message).toBe(
+      "/project/app.ts can't be loaded: /data/chat.db is in use by another process: stop that one",
+    );
+    expect(error.cause).toBeUndefined();
+  });
+
+  it("has every other error as its cause", () => {
+    const cause = new Error("broken");
+    expect(cannotLoad(reference, cause)).toMatchObject({
+      message: "/project/app.ts can't be loaded:",
+      cause,
+    });
+  });
 });

@@ -71,8 +71,12 @@ export function pickExport(
   );
 }
 
-/** What a module threw when it was imported, as the person is told. */
+/** Wraps what a module threw when it was imported. */
 export function cannotLoad({ file }: Reference, cause: unknown): CliError {
+  // A store's error says the remedy. The application may have another copy of the class.
+  if (cause instanceof Error && cause.name === "StoreError") {
+    return new CliError("FAILED", `${shown(file)} can't be loaded: ${cause.message}`);
+  }
   const name = missingPackage(cause);
   const reason = name === undefined ? ":" : `, as ${howToInstall(name)}`;
   return new CliError("FAILED", `${shown(file)} can't be loaded${reason}`, { cause });

@@ -1,11 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { channelCases } from "../../../test/channels.cases.ts";
 import type { ChannelHistory, HistoryBounds, NewMessage, Unfinished } from "../index.ts";
 import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
+import { storeErrorOf } from "./failures.ts";
 import { type SqliteChannelStore, type SqliteChannelStoreOptions, sqliteChannelStore } from "./index.ts";
 
 const START = Date.UTC(2026, 0, 1);
@@ -30,6 +31,17 @@ function meddle<Value>(path: string, work: (database: DatabaseSync) => Value): V
     return work(database);
   } finally {
     database.close();
+  }
+}
+
+/** The superuser may write everything. */
+function asOrdinaryUser(work: () => void): void {
+  const isSuperuser = process.geteuid!() === 0;
+  if (isSuperuser) process.seteuid!(65_534);
+  try {
+    work();
+  } finally {
+    if (isSuperuser) process.seteuid!(0);
   }
 }
 
@@ -266,7 +278,7 @@ describe("opening a store of sqlite", () => {
   it("refuses a file that is no database, and leaves it alone", () => {
     const path = newPath();
     writeFileSync(path, "Dear diary, ".repeat(100));
-    expect(() => open(path)).toThrow(refused("STORE_REFUSED", "is no database"));
+    expect(() => open(path)).toThrow(refused("STORE_REFUSED", "is not a database"));
   });
 
   it("refuses another program's database, and leaves it alone", () => {
@@ -309,9 +321,64 @@ describe("opening a store of sqlite", () => {
     expect(await open(path).history.head("a")).toMatchObject({ offset: 2 });
   });
 
-  it("refuses a path without its folder", () => {
-    expect(() => open(join(folder, "nowhere", "a.db"))).toThrow(refused("STORE_REFUSED", "folder"));
+  it("says at once that another process has the file", () => {
+    const path = newPath();
+    open(path).close();
+    meddle(path, (database) => {
+      database.exec("BEGIN EXCLUSIVE");
+      const start = performance.now();
+      expect(() => sqliteChannelStore({ path })).toThrow(refused("STORE_UNAVAILABLE", `${path} is in use`));
+      // Half of the five seconds that it waited before it had to be asked.
+      expect(performance.now() - start).toBeLessThan(2_500);
+    });
   });
+
+  it("says that the folder is missing, and which one to make", () => {
+    const missing = join(folder, "nowhere");
+    expect(() => open(join(missing, "a.db"))).toThrow(refused("STORE_REFUSED", `make the folder ${missing}`));
+  });
+
+  it("says that the path is a folder", () => {
+    expect(() => open(folder)).toThrow(
+      refused("STORE_REFUSED", `${folder} is a folder: give the path of a file`),
+    );
+  });
+
+  it("says that the file is damaged", () => {
+    const path = newPath();
+    open(path).close();
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.fill(0xff, 100, 2_000));
+    expect(() => open(path)).toThrow(refused("STORE_REFUSED", `${path} is damaged: restore a copy`));
+  });
+
+  it.skipIf(process.platform === "win32")("says what to make writable", () => {
+    chmodSync(folder, 0o755);
+    const file = newPath();
+    open(file).close();
+    chmodSync(file, 0o444);
+    const unreadable = newPath();
+    open(unreadable).close();
+    chmodSync(unreadable, 0o000);
+    const missing = join(folder, "read-only", "a.db");
+    mkdirSync(dirname(missing), { mode: 0o555 });
+    asOrdinaryUser(() => {
+      for (const path of [file, unreadable, missing]) {
+        expect(() => open(path)).toThrow(refused("STORE_REFUSED", path));
+        expect(() => open(path)).toThrow(refused("STORE_REFUSED", "writable for this user"));
+      }
+    });
+  });
+
+  it.each([3, 5, 6, 8, 10, 11, 13, 14, 26])(
+    "names the path and a remedy after SQLite's error %i",
+    (errcode) => {
+      const path = join(folder, "any.db");
+      const { message, cause } = storeErrorOf({ errcode: errcode | 0x200 }, path);
+      expect(message).toMatch(/^\/.*any\.db [^:]+: [^:]+$/);
+      expect(cause).toEqual({ errcode: errcode | 0x200 });
+    },
+  );
 
   it.each([
     [{}, "path is missing"],

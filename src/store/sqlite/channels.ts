@@ -7,7 +7,8 @@ import { openDatabase } from "./database.ts";
 import { SqliteHistory } from "./history.ts";
 import { checkOptions, type SqliteChannelStoreOptions } from "./options.ts";
 
-const DEFAULT_BUSY_TIMEOUT_MS = 5_000;
+/** The other process has the file until it ends, so that waiting only delays the error. */
+const DEFAULT_BUSY_TIMEOUT_MS = 0;
 
 export interface SqliteChannelStore extends ChannelStore {
   /**

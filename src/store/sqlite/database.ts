@@ -78,11 +78,12 @@ function refuseForeign(database: DatabaseSync, path: string): void {
   const { tables } = database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get() ?? {};
   if (application === 0 && version === 0 && tables === 0) return;
   if (application !== APPLICATION_ID) {
-    throw new StoreError("STORE_REFUSED", `${path} is a database of another program`);
+    throw new StoreError("STORE_REFUSED", `${path} is a database of another program: give another path`);
   }
   if (version > VERSION) {
     const versions = `its schema is ${version}, this one knows ${VERSION}`;
-    throw new StoreError("STORE_REFUSED", `${path} was written by a later version of lift-ws: ${versions}`);
+    const remedy = `${path} was written by a later version of lift-ws (${versions}): update lift-ws`;
+    throw new StoreError("STORE_REFUSED", remedy);
   }
 }
 

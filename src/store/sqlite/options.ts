@@ -3,7 +3,7 @@ import { type Checks, checkOptions as checkAgainst } from "../check-options.ts";
 export interface SqliteChannelStoreOptions {
   /** The database's file, made when it is not there; its folder must be. Not `:memory:`: that is `memoryChannelStore`. */
   readonly path: string;
-  /** ms to wait, when it is opened, for another process to let go of the file. Default 5,000; minimum 0. */
+  /** ms that opening waits for another process to let go of the file. Default 0; minimum 0. */
   readonly busyTimeoutMs?: number;
   /** ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
