@@ -1,5 +1,6 @@
 import type { LambdaHandler } from "./apigw/index.ts";
 import { createGateway, type Gateway, GatewayError, type GatewayOptions } from "./gateway/index.ts";
+import { networkUrls } from "./internal/network-urls.ts";
 import { untilStopped } from "./internal/stopping.ts";
 import type { Lift } from "./lift/index.ts";
 
@@ -16,7 +17,8 @@ const MAX_PORT = 65_535;
 
 /**
  * Runs an app on this machine until SIGINT, SIGTERM or SIGHUP stops it gracefully, and a second one at once; the end of
- * the npm that has started it stops it too. Its `schedule` is ticked every second. What keeps it from listening is told in one line and ends the process with 1.
+ * the npm that has started it stops it too. Its `schedule` is ticked every second. An error of listening is printed in
+ * one line and ends the process with 1.
  * @returns the running gateway; `undefined` in a Lambda and under `lift-ws dev`, which call the module's handler
  * @throws {GatewayError} INVALID_OPTION
  */
@@ -38,6 +40,7 @@ export async function start<State extends object>(
   }
   void closeWhenStopped(gateway);
   console.log(`WebSocket     ${gateway.url}`);
+  for (const url of networkUrls(gateway.url, host)) console.log(`Network       ${url}`);
   console.log(`@connections  ${gateway.endpoint}/@connections/{id}`);
   return gateway;
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import type { AuthIdentity } from "lift-ws/middleware/auth";
 import { webSocketRateLimit } from "lift-ws/middleware/rate-limit";
@@ -13,12 +12,19 @@ import { page } from "./page.ts";
 /** Ignored by git, and the same whatever the port: a restart goes on where the last one stopped. */
 const FOLDER = ".lift-ws";
 const FILE = `${FOLDER}/streamer.db`;
+/** https://www.sqlite.org/rescode.html */
+const SQLITE_BUSY = 5;
 
-// Development tokens say who someone is without a proof of it, so they are good on this machine alone.
-const isPrivate = isLoopback(process.env.HOST || "127.0.0.1");
+// Development tokens name a user without a proof of it, so they are good on this machine alone.
+const host = process.env.HOST || "127.0.0.1";
+if (!isLoopback(host)) {
+  quit(
+    `HOST=${host} lets others reach the demo, which has no sign-in: unset HOST, or see "Beyond this machine" in its README`,
+  );
+}
 
 const lounge = createLounge({
-  auth: { validateToken: isPrivate ? verify : takeNone },
+  auth: { validateToken: verify },
   middleware: webSocketRateLimit({
     connects: { by: "ip", limit: 240, windowMs: 60_000 },
     // Who draws publishes five times a second.
@@ -28,49 +34,47 @@ const lounge = createLounge({
   connectionStore: memoryConnectionStore(),
   schedule: memorySchedule(),
 });
-// What was stored, and not sent to everyone when the last process ended.
-await lounge.resume();
+// Sends the messages that the last process stored and did not send to everyone.
+await lounge.resume().catch(quitOverStore);
 
 const gateway = await start(lounge.app, {
-  http: await page({
-    isLoopback,
-    mint: isPrivate ? (sub, tenant) => mintDevelopmentToken({ sub, tenant }) : undefined,
-  }),
-  // The app sends through the gateway object. Where others can reach the port, @connections over HTTP is for
-  // whoever knows this: nobody.
-  ...(isPrivate
-    ? {}
-    : {
-        credentials: {
-          accessKeyId: randomBytes(10).toString("hex"),
-          secretAccessKey: randomBytes(32).toString("hex"),
-        },
-      }),
+  http: await page({ isLoopback, mint: (sub, tenant) => mintDevelopmentToken({ sub, tenant }) }),
 });
 
 if (gateway !== undefined) {
   console.log(`History       ${FILE}: delete it to begin anew`);
   console.log(`Page          ${new URL("/", gateway.url.replace(/^ws/, "http"))}`);
-  if (isPrivate) console.log("A token       npx lift-ws token --sub you --tenant demo");
-  else console.log("Lets in       nobody: others can reach it, so it wants an `auth` of your own");
+  console.log("A token       npx lift-ws token --sub you --tenant demo");
 }
 
 function openStore(): ChannelStore {
-  mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(FOLDER, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    quit(
+      `Can't make the folder ${FOLDER} (${(error as NodeJS.ErrnoException).code}): make its place writable`,
+    );
+  }
   try {
     return sqliteChannelStore({ path: FILE });
   } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    console.error(error.message);
-    process.exit(1);
+    return quitOverStore(error);
   }
+}
+
+function quitOverStore(error: unknown): never {
+  if (!(error instanceof StoreError)) throw error;
+  const { errcode } = (error.cause ?? {}) as { errcode?: number };
+  if (errcode !== SQLITE_BUSY) quit(error.message);
+  quit(`The demo is running already, with ${FILE}: open its page, or stop it and start again`);
+}
+
+function quit(line: string): never {
+  console.error(line);
+  process.exit(1);
 }
 
 async function verify(token: string): Promise<AuthIdentity> {
   const { sub, tenant, expiresAt } = await verifyDevelopmentToken(token);
   return { userId: sub, tenantId: tenant, expiresAt };
-}
-
-async function takeNone(): Promise<never> {
-  throw new Error("Beyond loopback no development token is taken: give createLounge an auth of your own");
 }

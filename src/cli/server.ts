@@ -1,6 +1,7 @@
 import type { RequestListener } from "node:http";
 import { styleText } from "node:util";
 import { type Credentials, type Gateway, GatewayError } from "../gateway/index.ts";
+import { networkUrls } from "../internal/network-urls.ts";
 import { isLoopback } from "../internal/this-machine.ts";
 import type { Terminal } from "./arguments.ts";
 import { developmentCertificate, trust } from "./certificate.ts";
@@ -157,6 +158,7 @@ function printStart(host: Host, source: Source, settings: ServerSettings, termin
     [
       "",
       line("WebSocket", `${styleText("bold", gateway.url, { stream })}  (and ${secure(gateway)})`),
+      ...networkUrls(gateway.url, settings.host).map((url) => line("Network", url)),
       line("@connections", `${gateway.endpoint}/@connections/{id}`),
       ...(host.ticketsUrl === undefined ? [] : [line("Tickets", host.ticketsUrl)]),
       ...(settings.http ? [line("HTTP", new URL("/", gateway.endpoint).href)] : []),

@@ -321,22 +321,25 @@ describe("lift-ws dev", () => {
     other.close();
   });
 
-  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("ends cleanly at %s, and its clients know", async (signal) => {
-    project = await Project.create({
-      "app.mjs": `setInterval(() => {}, 1000); // an open handle, as a pool of connections is
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "ends cleanly at %s, and its clients know",
+    async (signal) => {
+      project = await Project.create({
+        "app.mjs": `setInterval(() => {}, 1000); // an open handle, as a pool of connections is
         export default ({ requestContext }) => {
           console.log("saw", requestContext.eventType, requestContext.disconnectStatusCode);
           return { statusCode: 200 };
         };`,
-    });
-    const lift = await project.dev(["app.mjs"]);
-    const socket = await project.connect(lift.url);
-    const closed = once(socket, "close");
-    lift.signal(signal);
-    expect((await closed)[0]).toBe(1001);
-    expect(await lift.exited).toBe(0);
-    expect(lift.output).toContain("saw DISCONNECT 1001");
-  });
+      });
+      const lift = await project.dev(["app.mjs"]);
+      const socket = await project.connect(lift.url);
+      const closed = once(socket, "close");
+      lift.signal(signal);
+      expect((await closed)[0]).toBe(1001);
+      expect(await lift.exited).toBe(0);
+      expect(lift.output).toContain("saw DISCONNECT 1001");
+    },
+  );
 
   it("ends at once at the second Ctrl-C, however long an event takes", async () => {
     project = await Project.create({
