@@ -21,12 +21,23 @@ export function connectionsAt(endpoint: string, settings: Settings): Connections
   return connections ?? connectionsAt(process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI ?? endpoint);
 }
 
-/** Asks once for each endpoint: what it gives is kept, as its sockets are, while the function's container lives. */
+/** An application has an endpoint for each stage and domain; rows that name more must not fill the memory. */
+const MAX_ENDPOINTS = 100;
+
+/** Asks once for each endpoint and keeps the answer, with its sockets; the endpoint used last is forgotten last. */
 export function kept(connectionsAt: ConnectionsAt): ConnectionsAt {
   const known = new Map<string, Connections>();
+  let last: string | undefined;
   return (endpoint) => {
     const connections = known.get(endpoint) ?? connectionsAt(endpoint);
+    if (endpoint === last) return connections;
+    last = endpoint;
+    known.delete(endpoint);
     known.set(endpoint, connections);
+    for (const oldest of known.keys()) {
+      if (known.size <= MAX_ENDPOINTS) break;
+      known.delete(oldest);
+    }
     return connections;
   };
 }

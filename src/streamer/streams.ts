@@ -17,6 +17,9 @@ export const OWNER_LEFT = "streamer:stream.left";
 const MET_MAX = 1_000;
 const MET_MS = 60 * 60_000;
 
+/** Streams that it remembers at most: 30 MB. One that is forgotten is only looked for once more. */
+const MET_LIMIT = 100_000;
+
 /** A stream that a process has seen to. */
 interface Met {
   readonly since: number;
@@ -40,6 +43,11 @@ export class Streams {
     this.#channels = channels;
     this.#now = now;
     this.#elapsed = elapsedBy(now);
+  }
+
+  /** Streams that it remembers. */
+  get size(): number {
+    return this.#met.size;
   }
 
   /** A connection of the owner's is there. @throws {LiftError} STORE_FAILED */
@@ -89,7 +97,8 @@ export class Streams {
   /** One that is forgotten is looked for once more, which puts its end off: not one that is asked for all the time. */
   #forget(now: number): void {
     for (const [key, { at }] of this.#met) {
-      if (this.#met.size <= MET_MAX || at > now - MET_MS) return;
+      const { size } = this.#met;
+      if (size <= MET_MAX || (at > now - MET_MS && size <= MET_LIMIT)) return;
       this.#met.delete(key);
     }
   }

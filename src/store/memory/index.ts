@@ -1,4 +1,4 @@
 export { type MemoryChannelStoreOptions, memoryChannelStore } from "./channels.ts";
 export { type MemoryConnectionStoreOptions, memoryConnectionStore } from "./connections.ts";
 export { memorySchedule } from "./schedule.ts";
-export { memoryTicketStore } from "./tickets.ts";
+export { type MemoryTicketStoreOptions, memoryTicketStore } from "./tickets.ts";

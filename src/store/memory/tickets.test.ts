@@ -1,4 +1,25 @@
+import { expect, it } from "vitest";
 import { ticketCases } from "../../../test/tickets.cases.ts";
 import { memoryTicketStore } from "./index.ts";
+import { MemoryTicketStore } from "./tickets.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
 
 ticketCases("memory tickets", memoryTicketStore);
+
+it("removes tickets that nobody redeemed while others are saved", async () => {
+  let now = NOW;
+  const tickets = new MemoryTicketStore(() => now);
+  await tickets.save("long", { n: 1 }, NOW + 3_600_000);
+  for (let n = 0; n < 20_000; n++) await tickets.save(`h${n}`, {}, now++ + 100);
+  expect(tickets.size).toBeLessThan(1_500);
+  expect(await tickets.take("long", now)).toEqual({ n: 1 });
+  expect(await tickets.take("h19999", now)).toEqual({});
+});
+
+it("removes no ticket that has not expired", async () => {
+  const tickets = new MemoryTicketStore(() => NOW);
+  for (let n = 0; n < 3_000; n++) await tickets.save(`h${n}`, { n }, NOW + 1);
+  expect(tickets.size).toBe(3_000);
+  expect(await tickets.take("h0", NOW)).toEqual({ n: 0 });
+});

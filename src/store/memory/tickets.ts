@@ -6,16 +6,42 @@ interface Ticket {
   readonly expiresAt: number;
 }
 
-/** One-time tickets in this process's memory: for one process and as long as it lives. */
-export function memoryTicketStore(): TicketStore {
-  return new MemoryTicketStore();
+export interface MemoryTicketStoreOptions {
+  /** ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
 }
 
-class MemoryTicketStore implements TicketStore {
+/** As many tickets are kept without a look at their expiry. */
+const SWEPT_ABOVE = 1_000;
+
+/** Tickets looked at for expiry on each save: more than one, so that expired ones never outgrow the others. */
+const SWEPT_PER_SAVE = 2;
+
+/**
+ * One-time tickets in this process's memory: for one process and as long as it lives. Saving removes expired tickets,
+ * so that nobody fills the memory by asking for tickets that are never redeemed.
+ */
+export function memoryTicketStore(options: MemoryTicketStoreOptions = {}): TicketStore {
+  return new MemoryTicketStore(options.now ?? Date.now);
+}
+
+export class MemoryTicketStore implements TicketStore {
+  readonly #now: () => number;
   readonly #tickets = new Map<string, Ticket>();
+  #sweeper: MapIterator<[string, Ticket]> = this.#tickets.entries();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Tickets in memory, expired ones included. */
+  get size(): number {
+    return this.#tickets.size;
+  }
 
   async save(hash: string, content: JsonObject, expiresAt: number): Promise<void> {
     this.#tickets.set(hash, { content: frozenCopy(content), expiresAt });
+    if (this.#tickets.size > SWEPT_ABOVE) this.#sweep(this.#now());
   }
 
   async take(hash: string, now: number): Promise<JsonObject | undefined> {
@@ -25,11 +51,16 @@ class MemoryTicketStore implements TicketStore {
     return ticket !== undefined && ticket.expiresAt > now ? ticket.content : undefined;
   }
 
-  /** They live equally long, so the first are over first. */
+  /** Round and round: a ticket that lives longer must not keep those behind it. */
   #sweep(now: number): void {
-    for (const [hash, { expiresAt }] of this.#tickets) {
-      if (expiresAt > now) break;
-      this.#tickets.delete(hash);
+    for (let looked = 0; looked < SWEPT_PER_SAVE; looked++) {
+      const next = this.#sweeper.next();
+      if (next.done) {
+        this.#sweeper = this.#tickets.entries();
+        return;
+      }
+      const [hash, { expiresAt }] = next.value;
+      if (expiresAt <= now) this.#tickets.delete(hash);
     }
   }
 }
