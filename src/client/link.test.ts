@@ -107,6 +107,53 @@ describe("coming back", () => {
     expect(client.state).toMatchObject({ status: "reconnecting", error: { code: "CONNECT_FAILED" } });
   });
 
+  it.each([
+    [0, [0, 0, 0, 0]],
+    [0.2, [20, 40, 80, 160]],
+    [0.9, [90, 180, 360, 720]],
+  ])(
+    "does not wait as long as other clients that were cut off with it: by the chance %d",
+    async (chance, expected) => {
+      const random = () => chance;
+      const { client, clock, server } = await connected({
+        reconnectBaseMs: 100,
+        reconnectMaxMs: 1_000,
+        random,
+      });
+      server.upgrade = () => false;
+      const waits: number[] = [];
+      client.onState((state) => {
+        if (state.status === "reconnecting") waits.push(Math.round(state.at - clock.now()));
+      });
+      server.opened[0]!.cut();
+      await clock.pass(5_000);
+      expect(waits.slice(0, 4)).toEqual(expected);
+    },
+  );
+
+  it.each([
+    [0, 20_000],
+    [1, 18_000],
+  ])("renews a connection before its time by a part of it: by the chance %d", async (chance, after) => {
+    const { clock, server } = await connected({ maxConnectionMs: 20_000, random: () => chance });
+    await clock.pass(after - 20);
+    expect(server.opened).toHaveLength(1);
+    await clock.pass(40);
+    expect(server.opened).toHaveLength(2);
+  });
+
+  it.each([
+    [0, 10_000],
+    [1, 9_000],
+  ])("sends a heartbeat before its time by a part of it: by the chance %d", async (chance, after) => {
+    const { clock, server } = await connected({ heartbeatMs: 10_000, random: () => chance });
+    const beats = () => server.requests.filter(({ action }) => action === "heartbeat").length;
+    await clock.pass(after - 20);
+    expect(beats()).toBe(0);
+    await clock.pass(40);
+    expect(beats()).toBe(1);
+  });
+
   it("begins from the first wait again only after a connection that lasted", async () => {
     const { client, clock, server } = await connected();
     const attempts: number[] = [];
