@@ -113,8 +113,11 @@ export class Host {
   /** In place of the scheduled function. */
   async #tick(): Promise<void> {
     if (this.#program.kind === "handler") {
-      const until = Date.now() + TICK_MS;
-      await this.#program.tick?.({}, { getRemainingTimeInMillis: () => Math.max(0, until - Date.now()) });
+      const until = performance.now() + TICK_MS;
+      await this.#program.tick?.(
+        {},
+        { getRemainingTimeInMillis: () => Math.max(0, until - performance.now()) },
+      );
     }
     if (this.#program.kind !== "app") return;
     const { app } = this.#program;

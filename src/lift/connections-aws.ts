@@ -12,6 +12,7 @@ import {
   type PostOptions,
   type PostOutcome,
 } from "../apigw/index.ts";
+import { elapsed } from "../internal/elapsed.ts";
 import {
   Attempts,
   type AwsCredentials,
@@ -106,7 +107,7 @@ class AwsConnections implements Connections {
     const payload = checkSize(data);
     const underWay = new Set<Attempts>();
     const send = async (id: string): Promise<Delivered> => {
-      const attempts = new Attempts({ deadline: Date.now() + this.#timeoutMs });
+      const attempts = new Attempts({ deadline: elapsed() + this.#timeoutMs });
       underWay.add(attempts);
       try {
         await attempts.until((signal) => this.#transport().post(id, payload, signal));
@@ -140,7 +141,7 @@ class AwsConnections implements Connections {
   ): Promise<Output | typeof GONE> {
     signal?.throwIfAborted();
     const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
-    const attempts = new Attempts({ deadline: Date.now() + Math.min(this.#timeoutMs, left) });
+    const attempts = new Attempts({ deadline: elapsed() + Math.min(this.#timeoutMs, left) });
     const cancel = () => attempts.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     try {

@@ -71,7 +71,7 @@ async function untilAnswering(endpoint: string, engine: ChildProcess): Promise<v
   const fail = (message: string) => failed.abort(unavailable(message));
   engine.once("error", () => fail("DynamoDB Local needs Java 17 or later, and there is no java on PATH"));
   engine.once("exit", (code) => fail(`DynamoDB Local ended (${code}): it needs Java 17 or later`));
-  for (const deadline = Date.now() + START_MS; Date.now() < deadline; await sleep(100)) {
+  for (const deadline = performance.now() + START_MS; performance.now() < deadline; await sleep(100)) {
     // Unsigned, so refused: but it answers.
     const answer = await fetch(endpoint).catch(() => undefined);
     failed.signal.throwIfAborted();

@@ -1,3 +1,4 @@
+import { elapsed } from "../../internal/elapsed.ts";
 import { isTransient } from "./failures.ts";
 
 /** ms that one attempt may take, whatever is left: a hung connection must not cost the whole time. */
@@ -6,7 +7,7 @@ const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 1_000;
 
 export interface AttemptsOptions {
-  /** ms since the epoch. */
+  /** Elapsed ms, by `elapsed`: a wall clock that jumps must neither end a call nor prolong it. */
   readonly deadline: number;
   /** Whether an error is worth another attempt. Default: what any service of AWS means by transient. */
   readonly isTransient?: (error: unknown) => boolean;
@@ -47,7 +48,7 @@ export class Attempts {
   async pause(longestMs = LONGEST_PAUSE_MS): Promise<boolean> {
     const longest = Math.min(longestMs, FIRST_PAUSE_MS * 2 ** this.#pauses++);
     const ms = Math.random() * longest;
-    if (this.#cancelled || Date.now() + ms >= this.#deadline) return false;
+    if (this.#cancelled || elapsed() + ms >= this.#deadline) return false;
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
@@ -77,7 +78,7 @@ export class Attempts {
     const controller = new AbortController();
     const { signal } = controller;
     this.#attempt = controller;
-    const ms = Math.max(1, Math.min(ATTEMPT_MS, this.#deadline - Date.now()));
+    const ms = Math.max(1, Math.min(ATTEMPT_MS, this.#deadline - elapsed()));
     const timer = setTimeout(() => controller.abort(), ms);
     try {
       return await new Promise<Output>((resolve, reject) => {

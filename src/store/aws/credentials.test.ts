@@ -41,6 +41,20 @@ describe("credentials", () => {
     expect(asked).toHaveLength(2);
   });
 
+  it("are asked for anew in time, though the clock was set back", async () => {
+    vi.useFakeTimers({ toFake: ["Date", "performance"], now: 3_600_000 });
+    const provider = vi.fn(async () => ({ ...KEYS, expiration: new Date(Date.now() + 3_600_000) }));
+    const source = new CredentialsSource(provider);
+    await source.get();
+    vi.setSystemTime(0);
+    vi.advanceTimersByTime(3_540_000);
+    await source.get();
+    expect(provider).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(1);
+    await source.get();
+    expect(provider).toHaveBeenCalledTimes(2);
+  });
+
   it.each<[string, () => Promise<never>]>([
     ["rejected", async () => Promise.reject(new Error("not now"))],
     [

@@ -1,3 +1,5 @@
+import { elapsed } from "../../internal/elapsed.ts";
+
 /** What a request is signed with. */
 export interface AwsCredentials {
   readonly accessKeyId: string;
@@ -21,7 +23,8 @@ export class AwsConfigurationError extends Error {
 export class CredentialsSource {
   readonly #given: AwsCredentials | AwsCredentialsProvider | undefined;
   #provided: Promise<AwsCredentials> | undefined;
-  #expiration: number | undefined;
+  /** From when on to ask again: ms since the epoch, and elapsed ms, since a wall clock may be set back. */
+  #renewal: { readonly at: number; readonly elapsed: number } | undefined;
 
   /** @param given default: those that Lambda sets in a function's environment */
   constructor(given: AwsCredentials | AwsCredentialsProvider | undefined) {
@@ -32,7 +35,7 @@ export class CredentialsSource {
   get(): AwsCredentials | Promise<AwsCredentials> {
     if (this.#given === undefined) return fromEnvironment();
     if (typeof this.#given !== "function") return this.#given;
-    if (this.#provided === undefined || Date.now() > (this.#expiration ?? Number.POSITIVE_INFINITY)) {
+    if (this.#provided === undefined || this.#isOld()) {
       const asked = this.#ask(this.#given);
       this.#provided = asked;
       // Not within the asking: a provider may throw before there is a promise to forget.
@@ -44,11 +47,19 @@ export class CredentialsSource {
   }
 
   async #ask(provider: AwsCredentialsProvider): Promise<AwsCredentials> {
-    this.#expiration = undefined;
+    this.#renewal = undefined;
     const credentials = await provider();
     const expires = credentials.expiration?.getTime();
-    this.#expiration = expires === undefined ? undefined : expires - RENEWED_BEFORE_MS;
+    if (expires !== undefined) {
+      const at = expires - RENEWED_BEFORE_MS;
+      this.#renewal = { at, elapsed: elapsed() + at - Date.now() };
+    }
     return credentials;
+  }
+
+  #isOld(): boolean {
+    const renewal = this.#renewal;
+    return renewal !== undefined && (Date.now() > renewal.at || elapsed() > renewal.elapsed);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ConsumedCapacity } from "@aws-sdk/client-dynamodb";
+import { elapsed } from "../../internal/elapsed.ts";
 import { Attempts } from "../aws/index.ts";
 import { StoreError } from "../errors.ts";
 import type { TimeBudget } from "../ports.ts";
@@ -46,7 +47,7 @@ export class Caller {
   /** The time that one call of the store has, for all its calls of DynamoDB together. */
   begin(budget?: TimeBudget): Attempts {
     const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
-    return new Attempts({ deadline: Date.now() + Math.min(this.#timeoutMs, left), isTransient });
+    return new Attempts({ deadline: elapsed() + Math.min(this.#timeoutMs, left), isTransient });
   }
 
   /**
