@@ -1,4 +1,5 @@
 import type { Connection, ConnectionStore, TimeBudget } from "../store/index.ts";
+import { mayBeConnecting } from "./connecting.ts";
 import { Deadline } from "./deadline.ts";
 import { connectionsAt } from "./delivery.ts";
 import { dismiss } from "./dismiss.ts";
@@ -48,12 +49,12 @@ export async function disconnectAll(
       const wasThere = await dismiss(connections, row.id, new LiftError("REVOKED"), {
         signal: deadline.signal,
       });
-      const connected = row.connectedAt + CONNECTING_MS;
       if (wasThere) counts.closed++;
-      else if (now() >= connected) counts.gone++;
+      else if (!mayBeConnecting(row.connectedAt, now(), CONNECTING_MS)) counts.gone++;
       else {
         const data = { endpoint: row.endpoint };
-        await schedule?.put({ kind: REVOCATION, id: row.id, dueAt: connected, data }, budget);
+        const dueAt = Math.min(row.connectedAt, now()) + CONNECTING_MS;
+        await schedule?.put({ kind: REVOCATION, id: row.id, dueAt, data }, budget);
         counts.connecting++;
       }
     } catch (error) {

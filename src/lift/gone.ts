@@ -7,6 +7,7 @@ import {
   type PostOutcome,
 } from "../apigw/index.ts";
 import type { ConnectionStore, TimeBudget } from "../store/index.ts";
+import { mayBeConnecting } from "./connecting.ts";
 import { type Logger, tell } from "./logger.ts";
 
 /**
@@ -80,7 +81,7 @@ export class GoneConnections {
     try {
       const row = await this.#store?.get(connectionId, budget);
       if (row === undefined || row.endpoint !== endpoint) return false;
-      if (this.#now() - row.connectedAt < CONNECTING_MS) return true;
+      if (mayBeConnecting(row.connectedAt, this.#now(), CONNECTING_MS)) return true;
       // Its $disconnect may be on its way, and sees the connection as it was.
       await this.#store?.delete(connectionId, budget, { keep: true });
     } catch (error) {

@@ -1,4 +1,5 @@
 import type { Connection, ScheduledItem } from "../../store/index.ts";
+import { mayBeConnecting } from "../connecting.ts";
 import { type AnyContext, rowOf, settingsOf } from "../context.ts";
 import { endpointOf } from "../delivery.ts";
 import { dismiss } from "../dismiss.ts";
@@ -51,8 +52,9 @@ export function endExpired(toleranceMs: number): ScheduledAction {
     const error = new LiftError("TOKEN_EXPIRED");
     const wasThere = await dismiss(tick.connectionsAt(endpoint), item.id, error, options);
     // Before its $connect has ended a connection can't be reached, and looks like one that has gone.
-    const connected = connectedAt + CONNECTING_MS;
-    if (!wasThere && tick.now() < connected) await tick.schedule.put({ ...item, dueAt: connected }, tick);
+    if (wasThere || !mayBeConnecting(connectedAt, tick.now(), CONNECTING_MS)) return;
+    const dueAt = Math.min(connectedAt, tick.now()) + CONNECTING_MS;
+    await tick.schedule.put({ ...item, dueAt }, tick);
   };
 }
 
