@@ -132,6 +132,16 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
   });
 
   describe("a key", () => {
+    it("is known to a publisher whose clock is behind, and not forgotten for one that is ahead in between", async () => {
+      await append("a", "m1", { key: "k" });
+      for (let n = 0; n < 200; n++) {
+        await append("b", `n${n}`, { key: `k${n}`, at: world.now() + 365 * 24 * 60 * MINUTE });
+      }
+      const behind = await append("a", "m2", { key: "k", at: world.now() - 60 * MINUTE });
+      expect(behind).toMatchObject({ duplicate: true, message: { id: "m1" } });
+      expect(await append("a", "m3", { key: "k" })).toMatchObject({ duplicate: true, message: { id: "m1" } });
+    });
+
     it("stores once, and answers with the first one's id and offset", async () => {
       const first = await append("a", "m1", { key: "k" });
       expect(first).toMatchObject({ duplicate: false, message: { id: "m1", offset: 1 } });

@@ -144,6 +144,49 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
       }
     });
 
+    it.each([
+      ["an hour", 60 * MINUTE],
+      ["a year", 365 * 24 * 60 * MINUTE],
+    ])("keep a message of a publisher %s ahead as long as the one before it", async (_, ahead) => {
+      await append("a", "before");
+      await append("a", "ahead", { at: world.now() + ahead });
+      expect(ids(await read("a"))).toEqual(["before", "ahead"]);
+      expect(ids(await read("a", { after: 1 }))).toEqual(["ahead"]);
+      world.advance(BOUNDS.ageMs - 1);
+      expect(ids(await read("a"))).toEqual(["before", "ahead"]);
+      world.advance(1);
+      expect(await read("a")).toMatchObject({ messages: [], head: { offset: 2 } });
+      expect((await read("a", { after: 1 })).messages).toEqual([]);
+    });
+
+    it("keep no message that is behind one of a publisher a year ahead for longer, and none for less", async () => {
+      await append("a", "before");
+      await append("a", "ahead", { at: world.now() + 365 * 24 * 60 * MINUTE });
+      world.advance(MINUTE);
+      await append("a", "behind");
+      await append("a", "last");
+      expect(ids(await read("a"))).toEqual(["before", "ahead", "behind", "last"]);
+      expect(ids(await read("a", { after: 2 }))).toEqual(["behind", "last"]);
+      world.advance(BOUNDS.ageMs - MINUTE);
+      expect(ids(await read("a"))).toEqual(["behind", "last"]);
+      expect(ids(await read("a", { after: 0 }))).toEqual(["behind", "last"]);
+      world.advance(MINUTE);
+      expect(await read("a")).toMatchObject({ messages: [], head: { offset: 4 } });
+      await append("a", "new");
+      expect(ids(await read("a"))).toEqual(["new"]);
+    });
+
+    it("are not applied by the clock of a publisher a year ahead to what others have published", async () => {
+      await fill("a", 3);
+      await fill("b", 3);
+      for (let n = 0; n < 200; n++) {
+        await append(`c-${n % 4}`, `m${n}`, { at: world.now() + 365 * 24 * 60 * MINUTE });
+      }
+      await append("a", "m4", { at: world.now() + 365 * 24 * 60 * MINUTE });
+      expect(ids(await read("a"))).toEqual(["m1", "m2", "m3", "m4"]);
+      expect(ids(await read("b"))).toEqual(["m1", "m2", "m3"]);
+    });
+
     it("never take the head, however long the channel was silent", async () => {
       const bounds = { size: 2, ageMs: MINUTE };
       await fill("a", 7, bounds);

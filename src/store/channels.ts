@@ -17,7 +17,10 @@ export interface Position {
 export interface HistoryBounds {
   /** Messages; 0 or more. */
   readonly size: number;
-  /** ms. */
+  /**
+   * ms. A date that is further ahead than this is not trusted: its message stays only as long as the one before it. So
+   * a publisher whose clock is ahead keeps no message for longer than twice the age.
+   */
   readonly ageMs: number;
 }
 

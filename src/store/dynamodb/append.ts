@@ -80,7 +80,7 @@ async function tryAppend(
 ): Promise<Outcome<Appended> | undefined> {
   const { message } = publication;
   const { epoch } = head;
-  const next: Head = { epoch, offset: head.offset + 1, at: Math.max(head.at, message.at) };
+  const next: Head = { epoch, offset: head.offset + 1, at: dateAfter(head, publication) };
   const writes = transaction(caller.tableName, publication, head, next);
   // One token for all attempts at this offset: one that was carried out, but not answered, is not made again.
   const failures = await transact(caller, attempts, writes, randomUUID());
@@ -89,6 +89,14 @@ async function tryAppend(
   }
   const result = appendedBefore(publication, failures);
   return result && { result, left: undefined };
+}
+
+/**
+ * The date that decides how long a message stays: no earlier than that of the one before, so that a slow clock cuts
+ * nothing off. A date that is a whole age ahead is not trusted, or all later messages would stay as long as it does.
+ */
+function dateAfter(head: Head, { message, bounds }: Publication): number {
+  return head.at - message.at >= bounds.ageMs ? message.at : Math.max(head.at, message.at);
 }
 
 async function pause(attempts: Attempts, { channel }: Publication): Promise<void> {

@@ -25,14 +25,24 @@ export function shownOf(
   { after, limit, bounds, now }: HistoryQuery,
 ): { readonly messages: readonly StoredMessage[]; readonly more: boolean } {
   let from = 0;
-  for (const [index, { message, at }] of rows.entries()) {
-    if (now - at >= bounds.ageMs) from = index + 1;
-    else if (index > from && rows[index - 1]?.message.offset !== message.offset - 1) from = index;
+  for (const [index, { message, at, previousAt }] of rows.entries()) {
+    const before = rows[index - 1];
+    // A date too far ahead is not trusted: its message stays as long as the one before it.
+    const isAhead = at - now >= bounds.ageMs;
+    const isKept = isAhead
+      ? from < index || isWithin(bounds.ageMs, previousAt, now)
+      : now - at < bounds.ageMs;
+    if (!isKept) from = index + 1;
+    else if (index > from && before?.message.offset !== message.offset - 1) from = index;
   }
   const kept = rows.slice(from).map(({ message }) => message);
   if (after === undefined) return { messages: kept.slice(-limit), more: kept.length > limit };
   const messages = kept.slice(0, limit);
   return { messages, more: messages.length === limit && (messages.at(-1)?.offset ?? 0) < span.last };
+}
+
+function isWithin(ms: number, at: number, now: number): boolean {
+  return Math.abs(now - at) < ms;
 }
 
 /**
@@ -45,7 +55,7 @@ export function hasUnsettledGap(
   head: Pick<Head, "offset" | "at">,
   query: HistoryQuery,
 ): boolean {
-  const isLate = (publishedAt: number) => query.now - publishedAt < SETTLING_MS;
+  const isLate = (publishedAt: number) => isWithin(SETTLING_MS, publishedAt, query.now);
   const ascending = query.after !== undefined;
   const first = rows[0]?.message.offset ?? span.first;
   let expected = !ascending && rows.length > query.limit ? first : span.first;

@@ -31,13 +31,20 @@ interface Channel {
 /** History in this process's memory. Every change is made in one turn of the event loop, so none is half seen. */
 export class MemoryHistory implements ChannelHistory {
   readonly #life = randomUUID();
+  readonly #now: () => number;
   readonly #channels = new Map<string, Channel>();
   readonly #keys = new RecentKeys();
   #sweeper: MapIterator<Channel> = this.#channels.values();
 
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
   async append(channel: string, message: NewMessage, bounds: HistoryBounds): Promise<Appended> {
     const { key, ...rest } = message;
-    const known = key === undefined ? undefined : this.#keys.find(channel, key, message.at);
+    // A publisher whose clock is ahead must neither forget keys nor remove what others have published.
+    const now = Math.min(message.at, this.#now());
+    const known = key === undefined ? undefined : this.#keys.find(channel, key, now);
     const own = this.#channels.get(channel) ?? this.#create(channel, bounds);
     if (known !== undefined) {
       const kept = own.messages[known.offset - firstOf(own)];
@@ -48,8 +55,8 @@ export class MemoryHistory implements ChannelHistory {
     own.unfinished.set(stored.offset, { channel, epoch: own.epoch, message: stored });
     own.bounds = bounds;
     if (key !== undefined) this.#keys.add(channel, key, stored);
-    trim(own, message.at);
-    this.#sweep(message.at);
+    trim(own, now);
+    this.#sweep(now);
     return { epoch: own.epoch, message: stored, duplicate: false };
   }
 
@@ -126,10 +133,15 @@ export class MemoryHistory implements ChannelHistory {
 function trim({ head, messages, bounds }: Channel, now: number): void {
   let past = 0;
   for (const { offset, at } of messages) {
-    if (offset > head - bounds.size && now - at < bounds.ageMs) break;
+    if (offset > head - bounds.size && isWithin(bounds.ageMs, at, now)) break;
     past++;
   }
   if (past > 0) messages.splice(0, past);
+}
+
+/** Neither too old, nor dated too far ahead to be trusted. */
+function isWithin(ageMs: number, at: number, now: number): boolean {
+  return Math.abs(now - at) < ageMs;
 }
 
 /** The first offset within the bounds; behind the head when there is none. */
@@ -137,7 +149,7 @@ function firstKept(channel: Channel, { size, ageMs }: HistoryBounds, now: number
   const { head, messages } = channel;
   const first = firstOf(channel);
   let kept = Math.max(first, head - size + 1);
-  while (kept <= head && now - messages[kept - first]!.at >= ageMs) kept++;
+  while (kept <= head && !isWithin(ageMs, messages[kept - first]!.at, now)) kept++;
   return kept;
 }
 

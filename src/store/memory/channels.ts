@@ -14,5 +14,5 @@ export interface MemoryChannelStoreOptions {
  */
 export function memoryChannelStore(options: MemoryChannelStoreOptions = {}): ChannelStore {
   const { now = Date.now } = options;
-  return { history: new MemoryHistory(), members: new MemoryMembers(now), parts: new MemoryParts() };
+  return { history: new MemoryHistory(now), members: new MemoryMembers(now), parts: new MemoryParts() };
 }

@@ -56,6 +56,6 @@ export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteCh
 
 function openFile(path: string, options: SqliteChannelStoreOptions): OpenFile {
   const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, now = Date.now } = options;
-  const history = new SqliteHistory(openDatabase(path, busyTimeoutMs), path);
+  const history = new SqliteHistory(openDatabase(path, busyTimeoutMs), path, now);
   return { history, members: new MemoryMembers(now), parts: new MemoryParts(), stores: 0 };
 }

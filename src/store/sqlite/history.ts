@@ -25,13 +25,15 @@ const UNFINISHED_PER_PAGE = 100;
 export class SqliteHistory implements ChannelHistory {
   readonly #database: DatabaseSync;
   readonly #path: string;
+  readonly #now: () => number;
   readonly #statements: Statements;
   readonly #commits: GroupCommit;
   readonly #trimmer: Trimmer;
   readonly #life: string;
 
   /** @throws {StoreError} BAD_ROW */
-  constructor(database: DatabaseSync, path: string) {
+  constructor(database: DatabaseSync, path: string, now: () => number) {
+    this.#now = now;
     this.#database = database;
     this.#path = path;
     this.#statements = prepareAll(database);
@@ -119,7 +121,9 @@ export class SqliteHistory implements ChannelHistory {
   #append(channel: string, message: NewMessage, body: string, bounds: HistoryBounds): Appended {
     const found = this.#find(channel);
     const epoch = epochOf(this.#life, channel);
-    const known = found && this.#known(found, message);
+    // A publisher whose clock is ahead must neither forget keys nor remove what others have published.
+    const now = Math.min(message.at, this.#now());
+    const known = found && this.#known(found, message.key, now);
     if (known !== undefined) return { epoch, message: known, duplicate: true };
     const { addChannel, setHead, addMessage, addUnfinished, setKey } = this.#statements;
     const id =
@@ -131,12 +135,12 @@ export class SqliteHistory implements ChannelHistory {
     setHead.run(id, offset, bounds.size, bounds.ageMs);
     if (key !== undefined) setKey.run(id, textOf(key), message.at, offset, textOf(message.id));
     const row = { id, name: channel, head: offset, first: found?.first ?? 1, ...bounds };
-    this.#trimmer.afterAppend(row, message.at);
+    this.#trimmer.afterAppend(row, now);
     return { epoch, message: { ...rest, offset }, duplicate: false };
   }
 
   /** The message that its key stands for, as far as it is still there. */
-  #known({ id: channel, name }: ChannelRow, { key, at: now }: NewMessage): StoredMessage | undefined {
+  #known({ id: channel, name }: ChannelRow, key: string | undefined, now: number): StoredMessage | undefined {
     const row = key === undefined ? undefined : this.#statements.key.get(channel, textOf(key));
     if (row === undefined) return undefined;
     const { at, offset } = row;
@@ -158,7 +162,7 @@ export class SqliteHistory implements ChannelHistory {
   #page(row: ChannelRow, head: Position, { after, before, limit, bounds, now }: HistoryQuery): HistoryPage {
     const { id, name, first } = row;
     const bySize = Math.max(first, row.head - bounds.size + 1);
-    const within = this.#statements.firstSince.get(id, bySize, now - bounds.ageMs);
+    const within = this.#statements.firstWithin.get(id, bySize, now - bounds.ageMs, now + bounds.ageMs);
     let from = Math.max(Number(within?.offset ?? row.head + 1), (after ?? 0) + 1);
     let to = Math.max(from, Math.min(row.head + 1, before ?? row.head + 1));
     const more = to - from > limit;

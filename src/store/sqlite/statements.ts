@@ -13,8 +13,8 @@ const SQL = {
   message: "SELECT offset, at, body FROM messages WHERE channel = ? AND offset = ?",
   messages:
     "SELECT offset, at, body FROM messages WHERE channel = ? AND offset >= ? AND offset < ? ORDER BY offset",
-  firstSince:
-    "SELECT offset FROM messages WHERE channel = ? AND offset >= ? AND at > ? ORDER BY offset LIMIT 1",
+  firstWithin:
+    "SELECT offset FROM messages WHERE channel = ? AND offset >= ? AND at > ? AND at < ? ORDER BY offset LIMIT 1",
   removeMessage: "DELETE FROM messages WHERE channel = ? AND offset = ?",
   removeMessages: `DELETE FROM messages WHERE channel = ?1 AND offset >= ?2 AND offset < ?3
     AND NOT EXISTS (SELECT 1 FROM unfinished WHERE channel = ?1 AND offset = messages.offset)`,

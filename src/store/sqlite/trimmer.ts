@@ -38,7 +38,7 @@ export class Trimmer {
 
   #trim({ id, head, first, size, ageMs }: Kept, now: number): void {
     const bySize = Math.max(first, head - size + 1);
-    const within = this.#statements.firstSince.get(id, bySize, now - ageMs);
+    const within = this.#statements.firstWithin.get(id, bySize, now - ageMs, now + ageMs);
     const next = Math.min(Number(within?.offset ?? head + 1), first + MESSAGES_PER_TRIM);
     if (next <= first) return;
     this.#statements.removeMessages.run(id, first, next);
