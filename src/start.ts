@@ -1,5 +1,11 @@
 import type { LambdaHandler } from "./apigw/index.ts";
-import { createGateway, type Gateway, GatewayError, type GatewayOptions } from "./gateway/index.ts";
+import {
+  createGateway,
+  type Gateway,
+  GatewayError,
+  type GatewayOptions,
+  refusalLog,
+} from "./gateway/index.ts";
 import { networkUrls } from "./internal/network-urls.ts";
 import { untilStopped } from "./internal/stopping.ts";
 import type { Lift } from "./lift/index.ts";
@@ -14,6 +20,11 @@ export interface StartOptions extends Omit<GatewayOptions, "everySecond" | "hand
 const DEFAULT_PORT = 3001;
 const DEFAULT_HOST = "127.0.0.1";
 const MAX_PORT = 65_535;
+
+const HOW_TO_ALLOW = {
+  Origin: 'give start `allowedOrigins: ["…"]`',
+  Host: 'give start `allowedHosts: ["…"]`',
+};
 
 /**
  * Runs an app on this machine until SIGINT, SIGTERM or SIGHUP stops it gracefully, and a second one at once; the end of
@@ -50,6 +61,9 @@ function gatewayFor<State extends object>(app: Lift<State>, options: GatewayOpti
   const handler: LambdaHandler = (event, context) => answer(event, context);
   const routes = new Map(app.routeKeys.map((key) => [key, handler]));
   const gateway: Gateway = createGateway({
+    ownOrigins: true,
+    allowedHosts: [],
+    onRefused: refusalLog(console.error, HOW_TO_ALLOW),
     ...options,
     routes,
     // In place of the scheduled function.

@@ -3,6 +3,8 @@ import { CliError } from "./errors.ts";
 
 export interface Flag {
   readonly type: "boolean" | "string";
+  /** May be given several times; then its value is a list. */
+  readonly multiple?: true;
   /** What stands for the value in the help: `<number>`. */
   readonly value?: string;
   readonly help: string;
@@ -31,15 +33,23 @@ export interface Command {
   run(argv: readonly string[], terminal: Terminal): Promise<number>;
 }
 
+type FlagValue<F extends Flag> = F extends { readonly multiple: true }
+  ? readonly string[]
+  : F["type"] extends "string"
+    ? string
+    : boolean;
+
 export interface Arguments<F extends Flags> {
-  readonly flags: { readonly [Name in keyof F]?: F[Name]["type"] extends "string" ? string : boolean };
+  readonly flags: { readonly [Name in keyof F]?: FlagValue<F[Name]> };
   readonly positionals: readonly string[];
 }
 
 /** @throws {CliError} USAGE: an unknown flag, a flag without its value, a value for a flag that takes none */
 export function readArguments<F extends Flags>(usage: Usage<F>, argv: readonly string[]): Arguments<F> {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean", short: "h" } };
-  for (const [name, { type }] of Object.entries(usage.flags)) options[name] = { type };
+  for (const [name, { type, multiple = false }] of Object.entries(usage.flags)) {
+    options[name] = { type, multiple };
+  }
   refuseUnknown(usage, options, argv);
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { isOrigin } from "../internal/origin.ts";
 import { untilStopped } from "../internal/stopping.ts";
 import {
   type Arguments,
@@ -25,6 +26,18 @@ const usage = {
     port: { type: "string", value: "<number>", help: "Default PORT, or 3001; 0 takes any free one" },
     host: { type: "string", value: "<address>", help: "Default HOST, or 127.0.0.1" },
     stage: { type: "string", value: "<name>", help: "The API's stage. Default dev" },
+    origin: {
+      type: "string",
+      multiple: true,
+      value: "<origin>",
+      help: "Pages that may connect, besides this machine's: https://app.example. Several times for several",
+    },
+    "allowed-host": {
+      type: "string",
+      multiple: true,
+      value: "<name>",
+      help: "Names by which requests may call a server on loopback, besides localhost. Several times for several",
+    },
     "env-file": { type: "string", value: "<file>", help: "Variables to set before anything is loaded" },
     tickets: {
       type: "string",
@@ -121,6 +134,8 @@ function readSettings(flags: DevFlags, run: ServerSettings["run"]): ServerSettin
     host: flags.host || env.HOST || "127.0.0.1",
     port: flags.port === undefined ? readPort(env.PORT || "3001", "PORT") : readPort(flags.port, "--port"),
     stage: flags.stage ?? "dev",
+    allowedOrigins: flags.origin?.map(readOrigin) ?? [],
+    allowedHosts: flags["allowed-host"]?.map(readHost) ?? [],
     tickets: readTickets(flags),
     watch: flags.watch ?? false,
     http: flags.http === undefined ? undefined : parseReference(flags.http, process.cwd()),
@@ -137,6 +152,17 @@ function readTickets({ tickets, stage }: DevFlags): Reference | undefined {
   if (tickets === undefined) return undefined;
   if (stage === "tickets") throw usageError(usage, "The path of the stage tickets is taken by --tickets");
   return parseReference(tickets, process.cwd());
+}
+
+function readOrigin(text: string): string {
+  if (text === "*" || isOrigin(text)) return text;
+  throw usageError(usage, `--origin takes an origin, such as https://app.example, not "${text}"`);
+}
+
+function readHost(text: string): string {
+  if (/^[^/?#@\\:\s]+$/.test(text) && URL.canParse(`http://${text}`))
+    return new URL(`http://${text}`).hostname;
+  throw usageError(usage, `--allowed-host takes a name without a port, such as app.example, not "${text}"`);
 }
 
 function readPort(text: string, source: string): number {

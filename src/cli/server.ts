@@ -1,6 +1,6 @@
 import type { RequestListener } from "node:http";
 import { styleText } from "node:util";
-import { type Credentials, type Gateway, GatewayError } from "../gateway/index.ts";
+import { type Credentials, type Gateway, GatewayError, refusalLog } from "../gateway/index.ts";
 import { networkUrls } from "../internal/network-urls.ts";
 import { isLoopback } from "../internal/this-machine.ts";
 import type { Terminal } from "./arguments.ts";
@@ -19,6 +19,8 @@ import { logError } from "./log.ts";
 import type { Program, Target } from "./program.ts";
 import type { SaveWatcher } from "./watch.ts";
 
+const HOW_TO_ALLOW = { Origin: "--origin …", Host: "--allowed-host …" };
+
 const DEFAULT_REGION = "us-east-1";
 
 export interface ServerSettings {
@@ -27,6 +29,10 @@ export interface ServerSettings {
   /** 0: any free one. */
   readonly port: number;
   readonly stage: string;
+  /** Pages that may connect, besides this machine's and the server's own. */
+  readonly allowedOrigins: readonly string[];
+  /** Names that `Host` may have on loopback, besides loopback names. */
+  readonly allowedHosts: readonly string[];
   /** What answers at `/tickets`. */
   readonly tickets: Reference | undefined;
   readonly watch: boolean;
@@ -67,6 +73,10 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
         tls,
         ...(credentials && { credentials }),
         ...(settings.http && { http: await openListener(settings.http, host, port) }),
+        ownOrigins: true,
+        allowedOrigins: settings.allowedOrigins,
+        allowedHosts: settings.allowedHosts,
+        onRefused: refusalLog((line) => terminal.stderr.write(`${line}\n`), HOW_TO_ALLOW),
         onEvent: eventLog(terminal),
       },
       (error) => logError(error, terminal.stderr),

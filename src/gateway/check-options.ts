@@ -1,4 +1,6 @@
+import { isOrigin } from "../internal/origin.ts";
 import { isIdentitySource } from "./authorizer.ts";
+import { hostname } from "./browser-access.ts";
 import { GatewayError } from "./errors.ts";
 import type { GatewayOptions } from "./options.ts";
 
@@ -58,7 +60,16 @@ const CHECKS: { readonly [Name in keyof Required<GatewayOptions>]: Check } = {
     takes: "an accessKeyId and a secretAccessKey, or an array of such pairs that is not empty",
   },
   trustProxy: FLAG,
-  allowedOrigins: TEXTS,
+  allowedOrigins: {
+    test: isList((item) => item === "*" || isOrigin(item)),
+    takes: "an array of origins, such as https://app.example, or *",
+  },
+  ownOrigins: FLAG,
+  allowedHosts: {
+    test: isList((item) => typeof item === "string" && hostname(item) === item.toLowerCase()),
+    takes: "an array of host names without a port, such as app.example",
+  },
+  onRefused: FUNCTION,
   pingResetsIdle: FLAG,
   deleteCloseCode: { test: isSendableCode, takes: "1000 to 1003, 1007 to 1014 or 3000 to 4999" },
   tls: { test: (value) => hasText(value, "key", "cert"), takes: "a key and a cert, each a string" },

@@ -10,6 +10,7 @@ import type {
   PostOutcome,
 } from "../apigw/index.ts";
 import { isLoopback } from "../internal/this-machine.ts";
+import { BrowserAccess } from "./browser-access.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { ENDINGS } from "./close-codes.ts";
 import { Delivery } from "./delivery.ts";
@@ -81,6 +82,7 @@ class LocalGateway implements Gateway {
   readonly #registry: Registry;
   readonly #invoker: Invoker;
   readonly #delivery: Delivery;
+  readonly #access: BrowserAccess;
   readonly #management: Management;
   readonly #upgrades: Upgrades;
   readonly #listener: Listener;
@@ -96,6 +98,7 @@ class LocalGateway implements Gateway {
     this.#registry = new Registry(clock, limits);
     this.#invoker = new Invoker(settings);
     this.#delivery = new Delivery(this.#registry, requests, settings);
+    this.#access = new BrowserAccess(settings);
     this.#management = new Management(this.#delivery, settings);
     const dispatcher = new Dispatcher(settings, this.#registry, this.#invoker, requests);
     this.#upgrades = new Upgrades({
@@ -105,7 +108,9 @@ class LocalGateway implements Gateway {
       dispatcher,
       connects,
       requests,
+      access: this.#access,
       domainName: () => this.#domainName,
+      boundTo: () => this.#listening.host,
     });
     this.#listener = new Listener(
       (request, response) => this.#request(request, response),
@@ -201,7 +206,9 @@ class LocalGateway implements Gateway {
     const { basePath, http } = this.#settings;
     const url = request.url ?? "/";
     const managed = parseManagedPath(url);
-    if (managed?.basePath === basePath) {
+    if (!this.#access.allowsHost(request, this.#listening.host)) {
+      refuseRequest(response);
+    } else if (managed?.basePath === basePath) {
       this.#management.handle(managed.connectionId, request, response).catch((error) => {
         response.destroy();
         reportBug(error);

@@ -1,3 +1,4 @@
+export { type AccessRefusal, refusalLog } from "./browser-access.ts";
 export type { Clock, Timer } from "./clock.ts";
 export { ManualClock, systemClock } from "./clock.ts";
 export type { GatewayErrorCode } from "./errors.ts";

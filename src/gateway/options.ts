@@ -13,6 +13,7 @@ import {
   REQUEST_BURST,
   REQUESTS_PER_SECOND,
 } from "../apigw/index.ts";
+import type { AccessRefusal } from "./browser-access.ts";
 import { checkOptions, invalid } from "./check-options.ts";
 import { type Clock, type SteadyClock, steady, systemClock } from "./clock.ts";
 import { guarded } from "./report.ts";
@@ -143,8 +144,24 @@ export interface GatewayOptions {
    * own. Default false.
    */
   readonly trustProxy?: boolean;
-  /** Origins a browser may connect from, exact. Default any. Requests without an Origin always may. */
+  /**
+   * Origins whose pages may connect, exact: `https://app.example`; `*` for all but `null`. Default: any, or with
+   * `ownOrigins` none besides those. Requests without an Origin always may.
+   */
   readonly allowedOrigins?: readonly string[];
+  /**
+   * Whether pages of this machine (loopback origins), and of the host that a request names in `Host`, may connect, and
+   * others only when `allowedOrigins` lists them. Default false; `start` and `lift-ws dev` set it.
+   */
+  readonly ownOrigins?: boolean;
+  /**
+   * Names besides loopback ones that a request may have in `Host` while the gateway listens on loopback, against DNS
+   * rebinding. `domainName` and `{apiId}.execute-api.{region}.amazonaws.com` always may. Default: any name passes;
+   * `start` and `lift-ws dev` set it to none.
+   */
+  readonly allowedHosts?: readonly string[];
+  /** Called for each request that `allowedOrigins`, `ownOrigins` or `allowedHosts` refuses. */
+  readonly onRefused?: (refusal: AccessRefusal) => void;
   /** Whether a client's ping counts as activity. Default false; the service has not been asked. */
   readonly pingResetsIdle?: boolean;
   /** The code a client sees after DELETE @connections. Default 1000; the service has not been asked. */
@@ -186,6 +203,9 @@ export interface GatewaySettings {
   readonly credentials: readonly Credentials[];
   readonly trustProxy: boolean;
   readonly allowedOrigins: ReadonlySet<string> | undefined;
+  readonly ownOrigins: boolean;
+  readonly allowedHosts: ReadonlySet<string> | undefined;
+  readonly onRefused: ((refusal: AccessRefusal) => void) | undefined;
   readonly pingResetsIdle: boolean;
   readonly deleteCloseCode: number;
   readonly tls: { readonly key: string; readonly cert: string } | undefined;
@@ -227,6 +247,9 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     credentials: options.credentials === undefined ? [] : [options.credentials].flat(),
     trustProxy: options.trustProxy ?? false,
     allowedOrigins: options.allowedOrigins && new Set(options.allowedOrigins),
+    ownOrigins: options.ownOrigins ?? false,
+    allowedHosts: options.allowedHosts && new Set(options.allowedHosts.map((host) => host.toLowerCase())),
+    onRefused: options.onRefused && guarded(options.onRefused),
     pingResetsIdle: options.pingResetsIdle ?? false,
     deleteCloseCode: options.deleteCloseCode ?? 1000,
     tls: options.tls,

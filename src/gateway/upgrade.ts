@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import { type AuthorizerContext, isSuccess, type WebSocketResult } from "../apigw/index.ts";
 import { hasIdentity, judge } from "./authorizer.ts";
+import type { BrowserAccess } from "./browser-access.ts";
 import { ENDINGS } from "./close-codes.ts";
 import { type Dispatcher, errorText } from "./dispatch.ts";
 import { authorizerEvent, connectArn, connectEvent, disconnectEvent, type Origin } from "./events.ts";
@@ -49,7 +50,10 @@ interface Parts {
   readonly connects: Throttle;
   /** Everything that the account's request rate covers. */
   readonly requests: Throttle;
+  readonly access: BrowserAccess;
   domainName(): string;
+  /** The host that the gateway listens on. */
+  boundTo(): string;
 }
 
 /** Turns an upgrade request into a connection: held until `$connect` has ended, refused with its status. */
@@ -114,10 +118,11 @@ export class Upgrades {
 
   /** What is wrong with a request before anybody is asked about it. */
   #check(request: IncomingMessage): void {
-    const { settings, connects, requests } = this.#parts;
+    const { settings, access, connects, requests } = this.#parts;
     const url = request.url ?? "/";
-    const { origin, "sec-websocket-key": key, "sec-websocket-version": version } = request.headers;
+    const { "sec-websocket-key": key, "sec-websocket-version": version } = request.headers;
     if (this.#stopping) throw new Refusal(503);
+    if (!access.allowsHost(request, this.#parts.boundTo())) throw new Refusal(403);
     if (url.length > settings.limits.urlLength) throw new Refusal(414);
     if (!isServicePath(url, settings.basePath)) throw new Refusal(403);
     // RFC 9110, section 7.8: HTTP/1.0 has no upgrade.
@@ -127,7 +132,7 @@ export class Upgrades {
     if (!/^[+/0-9A-Za-z]{22}==$/.test(key ?? "")) throw new Refusal(400);
     if (version !== "13") throw new Refusal(426);
     if (!areProtocols(request.headers["sec-websocket-protocol"])) throw new Refusal(400);
-    if (origin !== undefined && settings.allowedOrigins?.has(origin) === false) throw new Refusal(403);
+    if (!access.allowsOrigin(request)) throw new Refusal(403);
     if (!connects.take() || !requests.take()) throw new Refusal(429);
   }
 

@@ -34,7 +34,11 @@ export const ok = { statusCode: 200 };
  * Starts a gateway on a free port and closes it when the test has finished. `answer` decides what the handler
  * answers, 200 by default; with `routes` in the options, each of those handlers is recorded instead.
  */
-export async function startApi(options: GatewayOptions = {}, answer: LambdaHandler = () => ok): Promise<Api> {
+export async function startApi(
+  options: GatewayOptions = {},
+  answer: LambdaHandler = () => ok,
+  host = "127.0.0.1",
+): Promise<Api> {
   const connects = new Queue<ConnectEvent>();
   const messages = new Queue<MessageEvent>();
   const disconnects = new Queue<DisconnectEvent>();
@@ -61,7 +65,7 @@ export async function startApi(options: GatewayOptions = {}, answer: LambdaHandl
     return options.onEvent?.(report);
   };
   const gateway = createGateway({ ...options, ...handlers, onEvent });
-  await gateway.listen({ port: 0 });
+  await gateway.listen({ port: 0, host });
   onTestFinished(() => stopNow(gateway, options.clock as ManualClock | undefined));
   return { gateway, connects, messages, disconnects, reports };
 }

@@ -40,6 +40,29 @@ describe("lift-ws dev", () => {
     await lift.prints(/^noted a$/m);
   });
 
+  it("lets in pages of this machine, and those that --origin and --allowed-host name", async () => {
+    project = await Project.create({
+      "app.mjs": "export const handler = async () => ({ statusCode: 200 });",
+    });
+    const flags = [
+      "--origin",
+      "https://a.example",
+      "--origin",
+      "https://b.example",
+      "--allowed-host",
+      "c.example",
+    ];
+    const lift = await project.dev(["app.mjs", ...flags]);
+    for (const origin of ["http://localhost:5173", "https://a.example", "https://b.example"]) {
+      await project.connect(lift.url, { origin });
+    }
+    await project.connect(lift.url, { origin: "https://c.example", headers: { host: "c.example" } });
+    await expect(project.connect(lift.url, { origin: "https://evil.example" })).rejects.toThrow("403");
+    await lift.prints(/To allow it: --origin https:\/\/evil\.example/);
+    await expect(project.connect(lift.url, { headers: { host: "d.example:1" } })).rejects.toThrow("403");
+    await lift.prints(/To allow it: --allowed-host d\.example/);
+  });
+
   it("gives tickets on a path of their own, which open a connection once", async () => {
     project = await Project.create({
       "app.mjs": `import { Lift } from "lift-ws";

@@ -1,11 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { get } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 import { constants } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
+import { WebSocket as Client } from "ws";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -58,6 +60,18 @@ async function serve(env: { readonly [name: string]: string } = {}): Promise<voi
   while (!lines.includes("started")) await Promise.race([once(child.stdout!, "data"), dead]);
 }
 
+/** Waits for a line on stderr that contains `text`. */
+async function untilErrorSays(text: string): Promise<void> {
+  while (!errors.some((line) => line.includes(text))) await once(child.stderr!, "data");
+}
+
+/** The status of a request that names `host`. */
+function statusFor(url: URL, host: string): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    get(url, { headers: { host } }, (response) => resolve(response.resume().statusCode)).on("error", reject);
+  });
+}
+
 function webSocketUrl(): string {
   return lines.find((line) => line.startsWith("WebSocket "))!.split(/\s+/)[1]!;
 }
@@ -92,6 +106,23 @@ describe("start", () => {
     socket.send("x".repeat(51));
     const [close] = await once(socket, "close");
     expect((close as CloseEvent).code).toBe(1009);
+  });
+
+  it("refuses foreign pages and foreign names, and says how to allow them", async () => {
+    await serve({ OPTIONS: JSON.stringify({ allowedOrigins: ["https://app.example"] }) });
+    const page = (origin: string) =>
+      new Promise((resolve) => {
+        const socket = new Client(webSocketUrl(), { origin });
+        socket.on("open", () => resolve("open")).on("error", (error) => resolve(error.message));
+        socket.on("open", () => socket.terminate());
+      });
+    expect(await page("https://evil.example")).toBe("Unexpected server response: 403");
+    await untilErrorSays('To allow it: give start `allowedOrigins: ["https://evil.example"]`');
+    for (const origin of ["http://localhost:5173", "https://app.example"])
+      expect(await page(origin)).toBe("open");
+    const url = new URL("/healthz", webSocketUrl().replace("ws:", "http:"));
+    expect(await statusFor(url, "rebound.example")).toBe(403);
+    await untilErrorSays('To allow it: give start `allowedHosts: ["rebound.example"]`');
   });
 
   it("ticks the app, in place of the scheduled function", async () => {

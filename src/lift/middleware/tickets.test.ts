@@ -232,6 +232,24 @@ it("may be asked for by the pages that `cors` names, and by no others", async ()
   expect(none.headers).toEqual({ "cache-control": "no-store" });
 });
 
+it.each([
+  "capacitor://localhost",
+  "ionic://localhost",
+  "tauri://localhost",
+  "chrome-extension://abc",
+  "null",
+])("may be asked for by pages of %s when it is listed", async (origin) => {
+  const { ask } = world({ cors: { origins: [PAGE, origin] } });
+  const answer = await ask({ origin }, "OPTIONS");
+  expect(answer.headers).toMatchObject({ "access-control-allow-origin": origin });
+});
+
+it("may not be asked for by pages of null through *", async () => {
+  const { ask } = world({ cors: { origins: ["*"] } });
+  const answer = await ask({ origin: "null" }, "OPTIONS");
+  expect(answer.headers).not.toHaveProperty("access-control-allow-origin");
+});
+
 it("has its options checked", () => {
   const tickets = memoryTicketStore();
   const wrong: object[] = [

@@ -1,4 +1,5 @@
 import type { FunctionUrlEvent, FunctionUrlResult, LambdaContext } from "../../apigw/index.ts";
+import { isOrigin } from "../../internal/origin.ts";
 import type { TicketStore } from "../../store/index.ts";
 import { checkOptions, hasMethods } from "../check-options.ts";
 import { clientError, LiftError } from "../errors.ts";
@@ -18,7 +19,7 @@ export interface TicketHandlerOptions extends TokenOptions {
 }
 
 export interface TicketCors {
-  /** Exact, `https://app.example`; or `*` for any page. */
+  /** Exact, of any scheme: `https://app.example`, `capacitor://localhost`; `null`; or `*` for all but `null`. */
   readonly origins: readonly string[];
   /** Seconds that a browser need not ask again. Default 600; minimum 0. */
   readonly maxAgeSeconds?: number;
@@ -92,14 +93,12 @@ function checkCors(cors: TicketCors): void {
   }
 }
 
-function isOrigin(value: unknown): boolean {
-  return typeof value === "string" && URL.canParse(value) && new URL(value).origin === value;
-}
-
 function corsHeaders(event: FunctionUrlEvent, cors: TicketCors | undefined): { [name: string]: string } {
   if (cors === undefined) return {};
   const { origin } = event.headers;
-  const allowed = origin !== undefined && (cors.origins.includes("*") || cors.origins.includes(origin));
+  // A sandboxed frame of any page has the origin null, so `*` does not cover it.
+  const anyPage = cors.origins.includes("*") && origin !== "null";
+  const allowed = origin !== undefined && (anyPage || cors.origins.includes(origin));
   if (!allowed) return { vary: "origin" };
   return {
     vary: "origin",
