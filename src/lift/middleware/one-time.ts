@@ -7,6 +7,9 @@ import { type AuthIdentity, checkedIdentity } from "./identity.ts";
 /** Long enough to connect with, too short to be found in a log and used. */
 const GOOD_MS = 30_000;
 
+/** What the clocks of those who mint and redeem may differ by. */
+const CLOCK_SKEW_MS = 5 * 60_000;
+
 /** Past guessing, however many there are. */
 const TICKET_BYTES = 32;
 
@@ -30,6 +33,7 @@ export async function mintTicket(
     roles,
     permissions,
     ...(expiresAt === undefined ? {} : { expiresAt }),
+    mintedAt: now,
   };
   const goodUntil = now + GOOD_MS;
   await fromStore(tickets.save(hashOf(ticket), content, goodUntil, budget));
@@ -44,8 +48,14 @@ export async function redeemTicket(
   budget?: TimeBudget,
 ): Promise<AuthIdentity> {
   const content = await fromStore(tickets.take(hashOf(ticket), now, budget));
-  if (content !== undefined) return checkedIdentity(content);
+  if (content !== undefined && !isAhead(content, now)) return checkedIdentity(content);
   throw new LiftError("UNAUTHORIZED", { cause: "The ticket is unknown, was used, or is over" });
+}
+
+/** A ticket that is dated in the future would be good for as long as that date is away, not for 30 s. */
+function isAhead({ mintedAt }: JsonObject, now: number): boolean {
+  // Tickets of earlier versions are not dated.
+  return typeof mintedAt === "number" && mintedAt - now > CLOCK_SKEW_MS;
 }
 
 /** What is stored: it can't be turned back into a ticket, which is random and as long as the hash. */

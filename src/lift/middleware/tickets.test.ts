@@ -102,6 +102,19 @@ it("is good once, of a hundred that come at once too, and each is another", asyn
   expect(results.filter(({ statusCode }) => statusCode === 401)).toHaveLength(99);
 });
 
+it.each([
+  [5 * 60_000, 200],
+  [5 * 60_000 + 1, 401],
+  [3_600_000, 401],
+  [365 * 86_400_000, 401],
+])("is redeemed %d ms before it was minted, as another clock says, with %d", async (ahead, status) => {
+  const { mint, connect, at } = world({ jwt: { ...jwt, clockToleranceSeconds: 300 } });
+  at(0);
+  const { ticket } = await mint();
+  at(-ahead);
+  expect((await connect({ ticket })).statusCode).toBe(status);
+});
+
 it("is good for 30 seconds", async () => {
   const { mint, connect, at } = world();
   const [first, second] = [await mint(), await mint()];
