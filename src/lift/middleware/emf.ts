@@ -1,4 +1,6 @@
+import { type EmfDirective, emfLine, writeEmf } from "../../internal/emf.ts";
 import { checkOptions, isFunction } from "../check-options.ts";
+import { LiftError } from "../errors.ts";
 import type { EventMetrics, MetricsCollector } from "./metrics.ts";
 
 export interface EmfOptions {
@@ -26,32 +28,27 @@ type Values = { readonly [name: string]: readonly [value: number, unit: Unit] };
  * Writes a line per event in CloudWatch's embedded metric format: CloudWatch makes metrics of it, no call is made
  * and nothing is held back, so there is nothing to flush. Each is there for the stage as a whole and by event,
  * route and status (`Disconnects` by close code), and where labels were asked for by these too.
- * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
- * @throws {LiftError} INVALID_OPTION
+ * @throws {LiftError} INVALID_OPTION; `record` throws it for a label with the name of a metric or a dimension
  */
 export function emfCollector(options: EmfOptions = {}): MetricsCollector {
   checkOptions(options, OPTIONS);
-  const { namespace = "LiftWebSocket", write = toStandardOutput, now = Date.now } = options;
-  return { record: (metrics) => write(JSON.stringify(document(metrics, namespace, now()))) };
+  const { namespace = "LiftWebSocket", write = writeEmf, now = Date.now } = options;
+  return { record: (metrics) => write(line(metrics, namespace, now())) };
 }
 
-function toStandardOutput(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
-
-function document(metrics: EventMetrics, namespace: string, timestamp: number): object {
+function line(metrics: EventMetrics, namespace: string, timestamp: number): string {
   const { stage, event, route, namespace: channels, status, closeCode, labels } = metrics;
   const sets = [["Stage"], ["Stage", "Event", "Route", "Status"]];
   const names = Object.keys(labels);
   if (names.length > 0) sets.push(["Stage", "Event", "Route", "Status", ...names]);
   const values = { ...eventValues(metrics), ...sendValues(metrics) };
   const disconnects: Values = closeCode === undefined ? {} : { Disconnects: [1, "Count"] };
-  const directives = [directive(namespace, sets, values)];
+  const directives: EmfDirective[] = [{ namespace, dimensions: sets, units: units(values) }];
   if (closeCode !== undefined) {
-    directives.push(directive(namespace, [["Stage"], ["Stage", "CloseCode"]], disconnects));
+    const dimensions = [["Stage"], ["Stage", "CloseCode"]];
+    directives.push({ namespace, dimensions, units: units(disconnects) });
   }
-  return {
-    _aws: { Timestamp: timestamp, CloudWatchMetrics: directives },
+  const own = {
     Stage: stage,
     Event: event,
     Route: route,
@@ -59,15 +56,24 @@ function document(metrics: EventMetrics, namespace: string, timestamp: number): 
     // A property to search by, not a dimension, which would be paid for.
     ...(channels === undefined ? {} : { ChannelNamespace: channels }),
     ...(closeCode === undefined ? {} : { CloseCode: closeCode }),
-    ...labels,
     ...numbers(values),
     ...numbers(disconnects),
   };
+  assertFree(names, own);
+  return emfLine(timestamp, directives, { ...own, ...labels });
 }
 
-function directive(namespace: string, dimensions: string[][], values: Values): object {
-  const metrics = Object.entries(values).map(([name, [, unit]]) => ({ Name: name, Unit: unit }));
-  return { Namespace: namespace, Dimensions: dimensions, Metrics: metrics };
+/** @throws {LiftError} INVALID_OPTION */
+function assertFree(labels: readonly string[], own: object): void {
+  const taken = labels.find((name) => name === "_aws" || Object.hasOwn(own, name));
+  if (taken === undefined) return;
+  throw new LiftError("INVALID_OPTION", {
+    message: `The label ${taken} would overwrite the collector's own`,
+  });
+}
+
+function units(values: Values): { [name: string]: Unit } {
+  return Object.fromEntries(Object.entries(values).map(([name, [, unit]]) => [name, unit]));
 }
 
 function numbers(values: Values): { [name: string]: number } {

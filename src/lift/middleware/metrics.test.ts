@@ -235,6 +235,21 @@ describe("the embedded metric format", () => {
     expect(lines[1]?._aws.CloudWatchMetrics[0]?.Dimensions[2]).toContain("tenant");
   });
 
+  it.each(["Stage", "Event", "Route", "Status", "CloseCode", "Duration", "Disconnects", "_aws"])(
+    "takes no label that would overwrite its own: %s",
+    (name) => {
+      const write = vi.fn();
+      const metrics: EventMetrics = {
+        ...{ event: "DISCONNECT", route: "$disconnect", status: "2xx", stage: "test", durationMs: 1 },
+        ...{ sent: 0, gone: 0, failed: 0, sentBytes: 0, closeCode: "1000", labels: { [name]: "x" } },
+      };
+      expect(() => emfCollector({ write }).record(metrics)).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(name) }),
+      );
+      expect(write).not.toHaveBeenCalled();
+    },
+  );
+
   it("goes to the log where nothing else is said, under a namespace of one's choice", async () => {
     const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
     await makeApp(emfCollector({ namespace: "My/App" })).connect();
@@ -286,6 +301,10 @@ describe("the Prometheus collector", () => {
   });
 
   it.each([
+    ...["event", "route", "status", "code", "outcome", "le"].map((name) => ({ labels: ["tenant", name] })),
+    { labels: ["tenant", "tenant"] },
+    { labels: ["a-b"] },
+    { labels: ["__name"] },
     { prefix: "my-app" },
     { durationBuckets: [1, 1] },
     { sizeBuckets: [] },

@@ -1,5 +1,6 @@
 import { Counter, Histogram, Registry } from "prom-client";
 import { checkOptions } from "../check-options.ts";
+import { LiftError } from "../errors.ts";
 import type { EventMetrics, MetricsCollector } from "./metrics.ts";
 
 export interface PrometheusOptions {
@@ -7,7 +8,10 @@ export interface PrometheusOptions {
   readonly register?: Registry;
   /** Of every name. Default `lift_websocket_`. */
   readonly prefix?: string;
-  /** The names among `webSocketMetrics`'s labels that become labels here. Default: none. */
+  /**
+   * The names among `webSocketMetrics`'s labels that become labels here, each once. The collector's own (`event`, `route`,
+   * `status`, `code`, `outcome`, `le`) are taken. Default: none.
+   */
   readonly labels?: readonly string[];
   /** Upper bounds of the latency histogram, in seconds. Default: 12 from 1 ms to 29 s. */
   readonly durationBuckets?: readonly number[];
@@ -23,14 +27,20 @@ export interface PrometheusCollector extends MetricsCollector {
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 29];
 const SIZE_BUCKETS = [64, 256, 1_024, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072];
 
+/** Those that the collector sets itself, and a histogram's. */
+const OWN_LABELS = ["event", "route", "status", "code", "outcome", "le"];
+
 const isText = (value: unknown) => typeof value === "string";
+/** Prometheus keeps names that begin with `__`. */
+const isLabel = (value: unknown) => isText(value) && /^(?!__)[a-z_]\w*$/i.test(value as string);
 const isBuckets = (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every((bound, at) => bound > (value[at - 1] ?? 0));
 
 const OPTIONS = {
   register: (value: unknown) => value instanceof Registry,
   prefix: (value: unknown) => isText(value) && /^[a-z_][a-z0-9_]*$/i.test(value as string),
-  labels: (value: unknown) => Array.isArray(value) && value.every(isText),
+  labels: (value: unknown) =>
+    Array.isArray(value) && value.every(isLabel) && new Set(value).size === value.length,
   durationBuckets: isBuckets,
   sizeBuckets: isBuckets,
 };
@@ -42,6 +52,12 @@ const OPTIONS = {
 export function prometheusCollector(options: PrometheusOptions = {}): PrometheusCollector {
   checkOptions(options, OPTIONS);
   const { register = new Registry(), labels = [] } = options;
+  const taken = labels.find((name) => OWN_LABELS.includes(name));
+  if (taken !== undefined) {
+    throw new LiftError("INVALID_OPTION", {
+      message: `The label ${taken} would overwrite the collector's own`,
+    });
+  }
   const instruments = makeInstruments({ ...options, register });
   const own = (metrics: EventMetrics) =>
     Object.fromEntries(labels.map((name) => [name, metrics.labels[name] ?? "none"]));

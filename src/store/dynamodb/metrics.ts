@@ -1,3 +1,4 @@
+import { emfLine, writeEmf } from "../../internal/emf.ts";
 import type { CallMeasure } from "./caller.ts";
 
 const UNITS = {
@@ -8,11 +9,8 @@ const UNITS = {
   Failures: "Count",
 } as const;
 
-/**
- * Writes a call as a line of CloudWatch's embedded metric format, by table and operation.
- * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
- */
-export function logMetrics(measure: CallMeasure, write: (line: string) => void = console.log): void {
+/** Writes a call's metrics for CloudWatch, by table and operation. */
+export function logMetrics(measure: CallMeasure): void {
   const values: { [name in keyof typeof UNITS]: number } = {
     Latency: measure.durationMs,
     Attempts: measure.attempts,
@@ -20,12 +18,7 @@ export function logMetrics(measure: CallMeasure, write: (line: string) => void =
     WriteUnits: measure.writeUnits,
     Failures: measure.outcome === "failed" ? 1 : 0,
   };
-  const directive = {
-    Namespace: "LiftWs/Store",
-    Dimensions: [["TableName", "Operation"]],
-    Metrics: Object.entries(UNITS).map(([Name, Unit]) => ({ Name, Unit })),
-  };
+  const directive = { namespace: "LiftWs/Store", dimensions: [["TableName", "Operation"]], units: UNITS };
   const dimensions = { TableName: measure.tableName, Operation: measure.operation };
-  const _aws = { Timestamp: Date.now(), CloudWatchMetrics: [directive] };
-  write(JSON.stringify({ _aws, ...dimensions, ...values }));
+  writeEmf(emfLine(Date.now(), [directive], { ...dimensions, ...values }));
 }

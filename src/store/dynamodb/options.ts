@@ -7,7 +7,7 @@ import type { CallMeasure } from "./caller.ts";
 export interface CallOptions {
   /** Default: from the environment. */
   readonly region?: string;
-  /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to the console. Default false. */
+  /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to standard output. Default false. */
   readonly enableMetrics?: boolean | ((measure: CallMeasure) => void);
   /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
   readonly timeoutMs?: number;

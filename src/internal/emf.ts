@@ -1,0 +1,26 @@
+/** Metrics that CloudWatch makes of one line, each for every set of dimensions. */
+export interface EmfDirective {
+  readonly namespace: string;
+  readonly dimensions: readonly (readonly string[])[];
+  readonly units: { readonly [metric: string]: string };
+}
+
+/**
+ * Returns a line of CloudWatch's embedded metric format.
+ * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+ * @param timestamp ms since the epoch
+ * @param members the values of the metrics and dimensions, and whatever else is to be found in the log
+ */
+export function emfLine(timestamp: number, directives: readonly EmfDirective[], members: object): string {
+  const CloudWatchMetrics = directives.map(({ namespace, dimensions, units }) => ({
+    Namespace: namespace,
+    Dimensions: dimensions,
+    Metrics: Object.entries(units).map(([Name, Unit]) => ({ Name, Unit })),
+  }));
+  return JSON.stringify({ _aws: { Timestamp: timestamp, CloudWatchMetrics }, ...members });
+}
+
+/** Not by the console: Lambda wraps its lines where the function's log format is JSON, and CloudWatch finds no metrics. */
+export function writeEmf(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
