@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { broadcast } from "./broadcast.ts";
 import { channels } from "./channels.ts";
 import { coldstart } from "./coldstart.ts";
+import { disconnect } from "./disconnect.ts";
 import { dispatch } from "./dispatch.ts";
 import { echo } from "./echo.ts";
 import { fanout } from "./fanout.ts";
@@ -37,9 +38,10 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     { run: flood, runs: 3, about: "a client that sends as fast as it can, and another one beside it" },
   ],
   ["recover", { run: recover, runs: 5, about: "1,000 clients that come back for what they missed" }],
+  ["disconnect", { run: disconnect, runs: 3, about: "10,000 and more that drop at once, with presence" }],
 ]);
 
-const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood"]);
+const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect"]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
 

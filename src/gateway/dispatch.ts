@@ -1,4 +1,5 @@
 import type { LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
+import { TimeSlices } from "../internal/time-slices.ts";
 import type { Ending } from "./close-codes.ts";
 import { disconnectEvent, messageEvent } from "./events.ts";
 import { byteLength, textFrameOnce } from "./frames.ts";
@@ -21,6 +22,8 @@ export class Dispatcher implements ConnectionListener {
   readonly #invoker: Invoker;
   readonly #throttle: Throttle;
   readonly #select: RouteSelector;
+  /** Thousands may end at once, and HTTP requests wait behind them. */
+  readonly #slices = new TimeSlices();
 
   constructor(settings: GatewaySettings, registry: Registry, invoker: Invoker, throttle: Throttle) {
     this.#settings = settings;
@@ -62,7 +65,14 @@ export class Dispatcher implements ConnectionListener {
 
   onEnd(connection: LiveConnection, { code, reason }: Ending): void {
     this.#registry.delete(connection);
-    this.disconnect(disconnectEvent(code, reason, newId(), connection.origin, this.#settings));
+    void this.#slices.next().then(() => {
+      this.disconnect(disconnectEvent(code, reason, newId(), connection.origin, this.#settings));
+    });
+  }
+
+  /** Resolves when the `$disconnect` of each connection that has ended has begun. */
+  begun(): Promise<void> {
+    return this.#slices.next();
   }
 
   /** `$disconnect` is best effort: nobody is left to be told how it went. */

@@ -83,6 +83,7 @@ class LocalGateway implements Gateway {
   readonly #invoker: Invoker;
   readonly #delivery: Delivery;
   readonly #access: BrowserAccess;
+  readonly #dispatcher: Dispatcher;
   readonly #management: Management;
   readonly #upgrades: Upgrades;
   readonly #listener: Listener;
@@ -100,12 +101,12 @@ class LocalGateway implements Gateway {
     this.#delivery = new Delivery(this.#registry, requests, settings);
     this.#access = new BrowserAccess(settings);
     this.#management = new Management(this.#delivery, settings);
-    const dispatcher = new Dispatcher(settings, this.#registry, this.#invoker, requests);
+    this.#dispatcher = new Dispatcher(settings, this.#registry, this.#invoker, requests);
     this.#upgrades = new Upgrades({
       settings,
       registry: this.#registry,
       invoker: this.#invoker,
-      dispatcher,
+      dispatcher: this.#dispatcher,
       connects,
       requests,
       access: this.#access,
@@ -240,8 +241,10 @@ class LocalGateway implements Gateway {
     }
     // Now it is the $disconnects that are in flight, and a $connect that ends meanwhile brings another one.
     const until = clock.elapsed() + drainMs;
+    await this.#dispatcher.begun();
     while (this.#invoker.isBusy && clock.elapsed() < until) {
       await this.#invoker.drain(until - clock.elapsed());
+      await this.#dispatcher.begun();
     }
     this.#invoker.stop();
     this.#registry.stop();

@@ -1,3 +1,4 @@
+import { TimeSlices } from "../internal/time-slices.ts";
 import type { ChannelStore, Schedule } from "../store/index.ts";
 import type { Channels } from "./channels.ts";
 import { invalid } from "./check-options.ts";
@@ -44,7 +45,7 @@ export function coreOf(
     streams,
     viewers,
     parts: new Parts(store.parts, schedule, now),
-    departures: new Departures(store, fanOut, { channels, streams, viewers }, now),
+    departures: new Departures(store, fanOut, { channels, streams, viewers }, new TimeSlices(), now),
     turns: new Turns(),
     sweep: new Sweep(schedule, channels, now, heartbeatMs),
   };

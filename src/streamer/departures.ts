@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { TimeSlices } from "../internal/time-slices.ts";
 import type { PresenceMessage } from "../protocol/index.ts";
 import type { ChannelStore, Json, Presence } from "../store/index.ts";
 import type { Channels } from "./channels.ts";
@@ -21,12 +22,20 @@ export class Departures {
   readonly #store: ChannelStore;
   readonly #fanOut: FanOut;
   readonly #audience: Audience;
+  readonly #slices: TimeSlices;
   readonly #now: () => number;
 
-  constructor(store: ChannelStore, fanOut: FanOut, audience: Audience, now: () => number) {
+  constructor(
+    store: ChannelStore,
+    fanOut: FanOut,
+    audience: Audience,
+    slices: TimeSlices,
+    now: () => number,
+  ) {
     this.#store = store;
     this.#fanOut = fanOut;
     this.#audience = audience;
+    this.#slices = slices;
     this.#now = now;
   }
 
@@ -54,6 +63,7 @@ export class Departures {
     const gone = new Set(connectionIds);
     // A Set hands out what is added to it meanwhile: those that were told of a departure, and are gone too.
     for (const connectionId of gone) {
+      await this.#slices.next();
       const failed = (error: unknown) => {
         whole = false;
         log(scope.logger, "error", "A channel was not left", { connectionId, error });
@@ -91,6 +101,8 @@ export class Departures {
     { userId, state }: Pick<Presence, "userId" | "state">,
     scope: Scope,
   ): Promise<readonly string[]> {
+    // Of many that leave at once the last is out of the channel before the first is told of: fewer are sent to.
+    await this.#slices.next();
     const message: PresenceMessage = {
       type: "presence",
       id: randomUUID(),
@@ -101,7 +113,8 @@ export class Departures {
       ...(state === undefined || event === "leave" ? {} : { state }),
     };
     try {
-      const { complete, gone } = await this.#fanOut.send(key, JSON.stringify(message), scope);
+      const reached = () => this.#slices.next();
+      const { complete, gone } = await this.#fanOut.send(key, JSON.stringify(message), scope, { reached });
       if (!complete) log(scope.logger, "warn", "There was no time to tell all of a presence", { event });
       return gone;
     } catch (error) {

@@ -210,3 +210,30 @@ describe("leaving", () => {
     expect(lines.join()).toMatch(/A presence was not told.*throttled/);
   });
 });
+
+describe("many who leave a room at once", () => {
+  it("let the event loop turn meanwhile, and are out of it before others are told", async () => {
+    const { enter, connections, store, now } = await room();
+    const clients = [];
+    for (let n = 0; n < 300; n++) clients.push(await enter(`c${n}`, `u${n}`));
+    for (let n = 0; n < 300; n++) connections.gone(`c${n}`);
+    let ms = performance.now();
+    vi.spyOn(performance, "now").mockImplementation(() => ++ms);
+    let turns = 0;
+    let leaving = true;
+    const turn = () => {
+      turns++;
+      if (leaving) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const broadcast = vi.spyOn(connections, "broadcast");
+    await Promise.all(clients.map((client) => client.leave()));
+    leaving = false;
+    vi.restoreAllMocks();
+    expect(turns).toBeGreaterThan(30);
+    const sends = broadcast.mock.calls.map(([ids]) => [...(ids as string[])].length);
+    // The watcher, 300 times, and few of those who leave: not each of them by each other one.
+    expect(sends.reduce((sum, length) => sum + length, 0)).toBeLessThan(600);
+    expect(await store.members.count(KEY, now())).toBe(1);
+  });
+});

@@ -1,0 +1,66 @@
+/** The server of `disconnect`: a Streamer with rooms that have presence, all in memory, on the gateway. */
+import { createGateway } from "lift-ws/gateway";
+import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
+import { createStreamer } from "lift-ws/streamer";
+import { answer } from "../lib/control.ts";
+
+const everyone = () => true;
+
+const streamer = createStreamer({
+  channels: { room: { subscribe: everyone, publish: everyone, presence: true } },
+  store: memoryChannelStore(),
+  connectionStore: memoryConnectionStore(),
+  schedule: memorySchedule(),
+  middleware: [
+    async (ctx, next) => {
+      // Each connection is a user of its own.
+      if (ctx.event.requestContext.eventType === "CONNECT") ctx.setUserId(ctx.connectionId);
+      await next();
+    },
+  ],
+});
+
+const gateway = createGateway({
+  handler: (event, context) => handler(event, context),
+  everySecond: () => streamer.app.tick().then(() => {}),
+  limits: {
+    connectionsPerSecond: Number.POSITIVE_INFINITY,
+    requestsPerSecond: Number.POSITIVE_INFINITY,
+    requestBurst: Number.POSITIVE_INFINITY,
+  },
+});
+const handler = streamer.app.webSocketHandler({ connections: gateway });
+
+let longest = 0;
+let before = cpuMs();
+
+/** CPU time, as the machine may have other work: the wall clock would count that too. */
+function watchTurns(): void {
+  const now = cpuMs();
+  longest = Math.max(longest, now - before);
+  before = now;
+  setTimeout(watchTurns, 1);
+}
+
+function cpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
+}
+
+answer("watch", () => {
+  before = cpuMs();
+  watchTurns();
+});
+
+/** ms of CPU time that the longest turn of the event loop took since `watch`. */
+answer("stall", () => longest);
+
+/** Members of all rooms. */
+answer("members", async (rooms: number) => {
+  let members = 0;
+  for (let room = 0; room < rooms; room++) members += await streamer.count(`room:${room}`);
+  return members;
+});
+
+await gateway.listen({ port: 0 });
+console.log(`ready ${gateway.port}`);

@@ -1,0 +1,70 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { TimeSlices } from "./time-slices.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+/** A clock on which nothing but the work itself takes time. */
+function clock() {
+  let ms = 0;
+  vi.spyOn(performance, "now").mockImplementation(() => ms);
+  return {
+    work: (duration: number) => {
+      ms += duration;
+    },
+  };
+}
+
+/** Counts turns of the event loop. */
+function turns() {
+  let count = 0;
+  let running = true;
+  const turn = () => {
+    count++;
+    if (running) setImmediate(turn);
+  };
+  setImmediate(turn);
+  return {
+    get count() {
+      return count;
+    },
+    stop: () => {
+      running = false;
+    },
+  };
+}
+
+describe("time slices", () => {
+  it("let the event loop turn after 10 ms of work, and keep the order", async () => {
+    const { work } = clock();
+    const slices = new TimeSlices();
+    const loop = turns();
+    const began: [piece: number, turn: number][] = [];
+    const pieces = Array.from({ length: 30 }, async (_, piece) => {
+      await slices.next();
+      began.push([piece, loop.count]);
+      work(4);
+    });
+    await Promise.all(pieces);
+    loop.stop();
+    expect(began.map(([piece]) => piece)).toEqual(pieces.map((_, piece) => piece));
+    const perTurn = Map.groupBy(began, ([, turn]) => turn);
+    expect(Math.max(...[...perTurn.values()].map(({ length }) => length))).toBeLessThanOrEqual(4);
+  });
+
+  it("keep nobody waiting who comes alone, or after a turn", async () => {
+    const { work } = clock();
+    const slices = new TimeSlices();
+    for (let n = 0; n < 3; n++) {
+      const loop = turns();
+      await slices.next();
+      expect(loop.count).toBe(0);
+      loop.stop();
+      work(50);
+      // Work that takes that long lets the next one wait for a turn of the event loop, and only for that.
+      await slices.next();
+      expect(loop.count).toBeGreaterThan(0);
+      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  });
+});
