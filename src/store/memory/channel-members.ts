@@ -3,6 +3,7 @@ import type { ChannelMembers, Member, MemberPage, Presence } from "../channels.t
 import type { Json } from "../ports.ts";
 import { frozenCopy } from "./freeze.ts";
 import { IndexBy } from "./index-by.ts";
+import { Lifetimes } from "./lifetimes.ts";
 
 /** A fan-out can be given up, or cut short, between two pages. */
 export const MEMBERS_PER_PAGE = 500;
@@ -11,6 +12,8 @@ interface Seat {
   readonly member: Member;
   /** Later ones are larger, in the whole store and for good: a cursor. */
   readonly number: number;
+  /** As `Lifetimes` measures it. */
+  readonly end: number;
 }
 
 /** A user in a channel: since when, what they show, and by which connections. */
@@ -29,6 +32,7 @@ interface Room {
 /** Members in this process's memory. Every change is made in one turn of the event loop, so none is half seen. */
 export class MemoryMembers implements ChannelMembers {
   readonly #now: () => number;
+  readonly #lifetimes: Lifetimes;
   readonly #rooms = new Map<string, Room>();
   readonly #channels = new IndexBy<string>();
   /** A cursor that another life of the process has left means nothing here. */
@@ -37,6 +41,7 @@ export class MemoryMembers implements ChannelMembers {
 
   constructor(now: () => number) {
     this.#now = now;
+    this.#lifetimes = new Lifetimes(now);
   }
 
   async add(channel: string, member: Member): Promise<boolean> {
@@ -44,10 +49,11 @@ export class MemoryMembers implements ChannelMembers {
     this.#rooms.set(channel, room);
     const { connectionId, userId } = member;
     const seat = room.seats.get(connectionId);
-    if (seat !== undefined && seat.member.expiresAt > this.#now()) return false;
+    if (seat !== undefined && this.#isLive(seat, this.#now())) return false;
     const here = userId !== undefined && this.#isHere(room, userId);
     room.seats.delete(connectionId);
-    room.seats.set(connectionId, { member: Object.freeze({ ...member }), number: ++this.#lastNumber });
+    const end = this.#lifetimes.endOf(member.expiresAt);
+    room.seats.set(connectionId, { member: Object.freeze({ ...member }), number: ++this.#lastNumber, end });
     this.#channels.set(connectionId, channel, channel);
     if (userId === undefined) return false;
     if (here) room.users.get(userId)?.connections.add(connectionId);
@@ -82,10 +88,11 @@ export class MemoryMembers implements ChannelMembers {
     const last = this.#lastNumber;
     let members: Member[] = [];
     let page: MemberPage | undefined;
-    for (const { member, number } of this.#behind(channel, cursor)) {
+    for (const seat of this.#behind(channel, cursor)) {
+      const { member, number } = seat;
       // Whoever came meanwhile is not waited for: the pages would have no end where many come.
       if (number > last) break;
-      if (member.expiresAt <= now) continue;
+      if (!this.#isLive(seat, now)) continue;
       // One page late, since whether it is the last one shows only by another member.
       if (page !== undefined && members.length === 0) yield page;
       members.push(member);
@@ -99,7 +106,7 @@ export class MemoryMembers implements ChannelMembers {
 
   async count(channel: string, now: number): Promise<number> {
     let count = 0;
-    for (const { member } of this.#seats(channel)) if (member.expiresAt > now) count++;
+    for (const seat of this.#seats(channel)) if (this.#isLive(seat, now)) count++;
     return count;
   }
 
@@ -109,14 +116,14 @@ export class MemoryMembers implements ChannelMembers {
     const behind = [...room.users].filter(([userId]) => after === undefined || userId > after);
     // By name, for a place that one who has left had among them must still be known.
     for (const [userId, user] of behind.sort(([a], [b]) => (a < b ? -1 : 1))) {
-      if (isHere(room, user, now)) yield presenceOf(userId, user);
+      if (this.#isThere(room, user, now)) yield presenceOf(userId, user);
     }
   }
 
   async setState(channel: string, userId: string, state: Json | undefined): Promise<boolean> {
     const room = this.#rooms.get(channel);
     const user = room?.users.get(userId);
-    if (room === undefined || user === undefined || !isHere(room, user, this.#now())) return false;
+    if (room === undefined || user === undefined || !this.#isThere(room, user, this.#now())) return false;
     user.state = state === undefined ? undefined : frozenCopy(state);
     return true;
   }
@@ -134,19 +141,24 @@ export class MemoryMembers implements ChannelMembers {
 
   #isHere(room: Room, userId: string): boolean {
     const user = room.users.get(userId);
-    return user !== undefined && isHere(room, user, this.#now());
+    return user !== undefined && this.#isThere(room, user, this.#now());
+  }
+
+  #isThere(room: Room, user: User, now: number): boolean {
+    for (const connection of user.connections) {
+      const seat = room.seats.get(connection);
+      if (seat !== undefined && this.#isLive(seat, now)) return true;
+    }
+    return false;
+  }
+
+  #isLive({ member, end }: Seat, now: number): boolean {
+    return !this.#lifetimes.isOver(member.expiresAt, end, now);
   }
 }
 
 function newRoom(): Room {
   return { seats: new Map(), users: new Map() };
-}
-
-function isHere(room: Room, user: User, now: number): boolean {
-  for (const connection of user.connections) {
-    if ((room.seats.get(connection)?.member.expiresAt ?? 0) > now) return true;
-  }
-  return false;
 }
 
 function presenceOf(userId: string, { since, state }: User): Presence {

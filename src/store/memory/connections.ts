@@ -1,6 +1,7 @@
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../ports.ts";
 import { frozenCopy } from "./freeze.ts";
 import { IndexBy } from "./index-by.ts";
+import { Lifetimes } from "./lifetimes.ts";
 
 export interface MemoryConnectionStoreOptions {
   /** ms since the epoch. Default `Date.now`. */
@@ -24,6 +25,9 @@ export function memoryConnectionStore(options: MemoryConnectionStoreOptions = {}
 class MemoryConnectionStore implements ConnectionStore {
   readonly #now: () => number;
   readonly #rows = new Map<string, Connection>();
+  readonly #lifetimes: Lifetimes;
+  /** By id: the end of each row, as `Lifetimes` measures it. */
+  readonly #ends = new Map<string, number>();
   readonly #byUser = new IndexBy<Connection>();
   readonly #byTenant = new IndexBy<Connection>();
   /** Until when a deleted id can't be saved, in ms; in order of deletion, so of expiry too. */
@@ -34,6 +38,7 @@ class MemoryConnectionStore implements ConnectionStore {
 
   constructor(now: () => number) {
     this.#now = now;
+    this.#lifetimes = new Lifetimes(now);
   }
 
   async save(connection: Connection): Promise<boolean> {
@@ -41,6 +46,7 @@ class MemoryConnectionStore implements ConnectionStore {
     const { id } = connection;
     if (this.#tombstones.has(id)) return false;
     if (this.#live(id) !== undefined || connection.expiresAt <= this.#now()) return true;
+    this.#ends.set(id, this.#lifetimes.endOf(connection.expiresAt));
     this.#put(frozenRow(connection));
     return true;
   }
@@ -59,7 +65,7 @@ class MemoryConnectionStore implements ConnectionStore {
 
   peek(id: string, now: number): Connection | undefined {
     const row = this.#rows.get(id);
-    return row === undefined || row.expiresAt > now ? row : undefined;
+    return row === undefined || !this.#isOver(row, now) ? row : undefined;
   }
 
   async delete(
@@ -120,7 +126,7 @@ class MemoryConnectionStore implements ConnectionStore {
   #nextLive(rows: IterableIterator<Connection>): IteratorResult<Connection, undefined> {
     const now = this.#now();
     let next = rows.next();
-    while (!next.done && next.value.expiresAt <= now) next = rows.next();
+    while (!next.done && this.#isOver(next.value, now)) next = rows.next();
     return next;
   }
 
@@ -131,10 +137,14 @@ class MemoryConnectionStore implements ConnectionStore {
     if (tenantId !== undefined) this.#byTenant.set(tenantId, id, row);
   }
 
+  #isOver({ id, expiresAt }: Connection, now: number): boolean {
+    return this.#lifetimes.isOver(expiresAt, this.#ends.get(id) ?? 0, now);
+  }
+
   /** The row, unless its time is over; then it goes now. */
   #live(id: string): Connection | undefined {
     const row = this.#rows.get(id);
-    if (row === undefined || row.expiresAt > this.#now()) return row;
+    if (row === undefined || !this.#isOver(row, this.#now())) return row;
     this.#remove(id);
     return undefined;
   }
@@ -143,6 +153,7 @@ class MemoryConnectionStore implements ConnectionStore {
     const row = this.#rows.get(id);
     if (row === undefined) return;
     this.#rows.delete(id);
+    this.#ends.delete(id);
     if (row.userId !== undefined) this.#byUser.delete(row.userId, id);
     if (row.tenantId !== undefined) this.#byTenant.delete(row.tenantId, id);
   }
