@@ -1,9 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { SignJWT } from "jose";
+import { type Browser, chromium, type Page, type WebSocketRoute } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { developmentSecret, mintDevelopmentToken } from "../../src/cli/index.ts";
 import { CHROMIUM, FLAGS } from "./chromium.ts";
 import { type Server, startServer } from "./server.ts";
 
@@ -145,17 +146,77 @@ describe("two windows", () => {
   });
 });
 
-describe("the page", () => {
-  it("says that it was refused, with a bad token", async () => {
-    const page = await openWindow();
-    await page.getByRole("button", { name: "Use a token of your own" }).click();
-    await page.getByLabel("Token").fill("eyJhbGciOiJub25lIn0.e30.");
-    await page.getByRole("button", { name: "Come in", exact: true }).click();
-    await page.getByRole("alert").getByText("it did not let you in").waitFor();
-    await page.getByRole("status").getByText("Not let in").waitFor();
+async function paste(page: Page, token: string): Promise<void> {
+  await page.getByRole("button", { name: "Use a token of your own" }).click();
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Come in", exact: true }).click();
+}
 
-    await page.getByRole("button", { name: "Use another token" }).click();
-    expect(await page.getByLabel("Token").inputValue()).toBe("");
+async function tokenOf(expiry: string | number): Promise<string> {
+  const secret = await developmentSecret(join(directory, ".lift-ws"));
+  return new SignJWT({ tenant_id: "math" })
+    .setProtectedHeader({ alg: "HS256" })
+    .setSubject("ada")
+    .setIssuer("lift-ws-development")
+    .setAudience("lift-ws-development")
+    .setExpirationTime(expiry)
+    .sign(new TextEncoder().encode(secret));
+}
+
+/** Lets the page believe that this much time has passed; its timers run on. */
+function later(page: Page, ms: number): Promise<void> {
+  return page.clock.setFixedTime(Date.now() + ms);
+}
+
+/** The form to come in by another token, and no room behind it. */
+async function isAtDoor(page: Page): Promise<void> {
+  await page.getByLabel("Token").waitFor();
+  expect(await page.getByLabel("Token").inputValue()).toBe("");
+  expect(await page.getByLabel("Message", { exact: true }).isVisible()).toBe(false);
+}
+
+describe("the page", () => {
+  it("leads back to the door with a bad token, says why, and lets in by a good one", async () => {
+    const page = await openWindow();
+    await paste(page, "eyJhbGciOiJub25lIn0.e30.");
+    // Nobody can write before the server has let them in.
+    expect(await page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
+    await page.locator("#door").getByRole("alert").getByText("it did not let you in").waitFor();
+    await isAtDoor(page);
+
+    await page.getByLabel("Token").fill(await tokenOf("1h"));
+    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await isOnline(page);
+    expect(await page.locator("#door-problem").isVisible()).toBe(false);
+    await say(page, "let in");
+    await sees(page, "let in");
+  });
+
+  it("leads back to the door when a token has expired", async () => {
+    const page = await openWindow();
+    await paste(page, await tokenOf(Date.now() / 1_000 - 60));
+    await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
+    await isAtDoor(page);
+  });
+
+  it("leads back to the door when the token of an open connection expires", async () => {
+    const page = await openWindow();
+    const sockets: WebSocketRoute[] = [];
+    await page.routeWebSocket(/./, (socket) => {
+      socket.connectToServer();
+      sockets.push(socket);
+    });
+    await paste(page, await tokenOf("1h"));
+    await isOnline(page);
+    await later(page, 2 * 3_600_000);
+    sockets[0]!.send(JSON.stringify({ type: "error", error: { code: "TOKEN_EXPIRED", retry: true } }));
+    await sockets[0]!.close();
+    await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
+    await isAtDoor(page);
+    await page.getByRole("button", { name: "Come in by name" }).click();
+    await page.getByLabel("Your name").fill("Ada");
+    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await isOnline(page);
   });
 
   it("comes in by a pasted token", async () => {

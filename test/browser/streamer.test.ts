@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { SignJWT } from "jose";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { developmentSecret, mintDevelopmentToken } from "../../src/cli/index.ts";
 import { CHROMIUM, FLAGS } from "./chromium.ts";
 import { type Server, startServer } from "./server.ts";
 
@@ -326,16 +328,81 @@ async function watching(page: Page, text: string): Promise<void> {
   await page.locator("#viewers").getByText(text, { exact: true }).waitFor();
 }
 
+async function paste(page: Page, token: string): Promise<void> {
+  await page.getByRole("button", { name: "Use a token of your own" }).click();
+  await page.getByLabel("Token").fill(token);
+  await page.getByRole("button", { name: "Come in", exact: true }).click();
+}
+
+async function tokenOf(expiry: string | number): Promise<string> {
+  const secret = await developmentSecret(join(directory, ".lift-ws"));
+  return new SignJWT({ tenant_id: "math" })
+    .setProtectedHeader({ alg: "HS256" })
+    .setSubject("ada")
+    .setIssuer("lift-ws-development")
+    .setAudience("lift-ws-development")
+    .setExpirationTime(expiry)
+    .sign(new TextEncoder().encode(secret));
+}
+
+/** Lets the page believe that this much time has passed; its timers run on. */
+function later(page: Page, ms: number): Promise<void> {
+  return page.clock.setFixedTime(Date.now() + ms);
+}
+
+/** The form to come in by another token, and no room behind it. */
+async function isAtDoor(page: Page): Promise<void> {
+  await page.getByLabel("Token").waitFor();
+  expect(await page.getByLabel("Token").inputValue()).toBe("");
+  expect(await page.getByLabel("Message", { exact: true }).isVisible()).toBe(false);
+}
+
 describe("the page", () => {
-  it("says that it was refused, with a bad token", async () => {
+  it("leads back to the door with a bad token, says why, and lets in by a good one", async () => {
     const page = await openWindow();
-    await page.getByRole("button", { name: "Use a token of your own" }).click();
-    await page.getByLabel("Token").fill("eyJhbGciOiJub25lIn0.e30.");
+    await paste(page, "eyJhbGciOiJub25lIn0.e30.");
+    // Nobody can write before the server has let them in.
+    expect(await page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
+    await page.locator("#door").getByRole("alert").getByText("it did not let you in").waitFor();
+    await isAtDoor(page);
+
+    await page.getByLabel("Token").fill(await tokenOf("1h"));
     await page.getByRole("button", { name: "Come in", exact: true }).click();
-    await page.getByRole("alert").getByText("it did not let you in").waitFor();
-    await page.getByRole("status").getByText("Not let in").waitFor();
-    await page.getByRole("button", { name: "Use another token" }).click();
-    await page.getByLabel("Your name").waitFor();
+    await isOnline(page);
+    expect(await page.locator("#door-problem").isVisible()).toBe(false);
+    await say(page, "let in");
+    await haveAll([page], ["let in"]);
+  });
+
+  it("leads back to the door when a token has expired", async () => {
+    const page = await openWindow();
+    await paste(page, await tokenOf(Date.now() / 1_000 - 60));
+    await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
+    await isAtDoor(page);
+  });
+
+  it("leads back to the door when a token expires meanwhile, and keeps the lines that were not sent", async () => {
+    const page = await openWindow();
+    await paste(page, await tokenOf("1h"));
+    await isOnline(page);
+    await cut(page);
+    await say(page, "written while cut off");
+    await page.locator("#status-wait", { hasText: "1 line waits" }).waitFor();
+    await later(page, 2 * 3_600_000);
+    await network(page).click();
+    await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
+    await isAtDoor(page);
+    await page.getByLabel("Token").fill(await tokenOf("1h"));
+    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await haveAll([page], ["written while cut off"]);
+  });
+
+  it("lets in by the token of a user without a tenant", async () => {
+    const page = await openWindow();
+    await paste(page, await mintDevelopmentToken({ sub: "ada" }, join(directory, ".lift-ws")));
+    await isOnline(page);
+    await say(page, "alone");
+    await haveAll([page], ["alone"]);
   });
 
   it("keeps the token out of its address, its storage and its text", async () => {

@@ -37,10 +37,10 @@ function enter(getToken) {
   address.protocol = address.protocol.replace("http", "ws");
   socket = new Socket({ address: address.href, getToken, onState, onFrame });
   showRoom();
-  focusComposer();
 }
 
-function goOut() {
+/** @param {string} [problem] why the server let nobody in */
+function goOut(problem) {
   socket?.close();
   for (const log of logs.values()) log.list.remove();
   logs.clear();
@@ -49,28 +49,27 @@ function goOut() {
   wasOnline = false;
   find("chat").hidden = true;
   document.title = TITLE;
-  openDoor(enter);
+  openDoor(enter, problem);
 }
 
 /* What the connection tells */
 
 /** @param {import("./socket.js").State} state */
 function onState(state) {
+  if (state.kind === "refused") return goOut(state.why);
   isOnline = state.kind === "online";
   const trying = wasOnline ? "Reconnecting" : "Connecting";
   const words = {
     connecting: trying,
     waiting: trying,
     online: "Online",
-    refused: "Not let in",
     closed: "Closed",
   };
   find("status").dataset.kind = state.kind;
   find("status-text").textContent = words[state.kind];
   find("retry").hidden = state.kind !== "waiting";
   countDown(state.kind === "waiting" ? state.until : undefined);
-  find("refusal").hidden = state.kind !== "refused";
-  if (state.kind === "refused") find("refusal-text").textContent = state.why;
+  const isFirst = isOnline && !wasOnline;
   if (isOnline) {
     wasOnline = true;
     presenceAt = 0;
@@ -79,6 +78,7 @@ function onState(state) {
     lose();
   }
   showRoom();
+  if (isFirst) focusComposer();
 }
 
 /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -239,7 +239,7 @@ function showRoom() {
   document.title = `${unread > 0 ? `(${unread}) ` : ""}#${room} · ${TITLE}`;
   const known = presence.map((one) => one.room).sort();
   showRooms([...new Set([...ROOMS, ...known, ...logs.keys()])], { current: room, you, presence, goTo });
-  placeComposer({ room, tenant, isOnline });
+  placeComposer({ room, tenant, isOnline, isLetIn: wasOnline });
 }
 
 /** After something was added. @param {boolean} stays whether the end was in view before, and is to stay so */
@@ -256,10 +256,8 @@ function isAtEnd() {
 
 onSay(say);
 onOtherRoom(goTo);
-find("go-out").onclick = goOut;
+find("go-out").onclick = () => goOut();
 find("retry").onclick = () => socket?.retry();
-find("refusal-retry").onclick = () => socket?.retry();
-find("refusal-token").onclick = goOut;
 find("to-end").onclick = () => toEnd(true);
 let wasAtEnd = true;
 scroll.onscroll = () => {

@@ -7,7 +7,7 @@ const MAX_TEXT_BYTES = 4096;
 const text = /** @type {HTMLTextAreaElement} */ (find("text"));
 const send = /** @type {HTMLButtonElement} */ (find("composer").querySelector("[type=submit]"));
 let toEveryone = false;
-let place = { room: "", tenant: "", isOnline: false };
+let place = { room: "", tenant: "", isOnline: false, isLetIn: false };
 
 /** @param {(text: string, toEveryone: boolean) => void} say */
 export function onSay(say) {
@@ -42,6 +42,8 @@ function show() {
   find("bytes").hidden = bytes < MAX_TEXT_BYTES * 0.9;
   find("bytes").classList.toggle("over", isOver);
   find("bytes").textContent = String(MAX_TEXT_BYTES - bytes);
+  // Nobody writes in a room that may never let them in.
+  text.disabled = !place.isLetIn;
   send.disabled = !place.isOnline || isOver || bytes === 0;
 }
 

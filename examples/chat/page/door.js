@@ -25,13 +25,19 @@ const tenant = /** @type {HTMLInputElement} */ (find("tenant"));
 const token = /** @type {HTMLInputElement} */ (find("token"));
 let isPasting = false;
 
-/** Opens the door; `enter` is called with who comes through. @param {(getToken: GetToken) => void} enter */
-export function openDoor(enter) {
+/**
+ * Opens the door; `enter` is called with who comes through.
+ * @param {(getToken: GetToken) => void} enter
+ * @param {string} [problem] why the server refused who came through before
+ */
+export function openDoor(enter, problem = takeProblem()) {
+  const before = sessionStorage.getItem("name");
   sessionStorage.removeItem("name");
   find("door").hidden = false;
-  name.value ||= SUGGESTIONS[Math.floor(Math.random() * SUGGESTIONS.length)] ?? "";
+  name.value ||= before ?? SUGGESTIONS[Math.floor(Math.random() * SUGGESTIONS.length)] ?? "";
   tenant.value ||= sessionStorage.getItem("tenant") ?? "demo";
-  show();
+  if (problem !== "") isPasting = before === null;
+  show(problem);
   form.onsubmit = async (event) => {
     event.preventDefault();
     show();
@@ -42,8 +48,20 @@ export function openDoor(enter) {
   };
 }
 
+/** Has the door opened with this problem after the page is loaded again. @param {string} problem */
+export function keepProblem(problem) {
+  sessionStorage.setItem("problem", problem);
+}
+
+function takeProblem() {
+  const problem = sessionStorage.getItem("problem") ?? "";
+  sessionStorage.removeItem("problem");
+  return problem;
+}
+
 /** Whoever came in through this tab before, after a reload. @returns {GetToken | undefined} */
 export function remembered() {
+  if (sessionStorage.getItem("problem") !== null) return undefined;
   const sub = sessionStorage.getItem("name");
   const team = sessionStorage.getItem("tenant");
   return sub && team ? () => mint(sub, team) : undefined;
@@ -54,7 +72,7 @@ async function knock() {
   if (isPasting) {
     const pasted = token.value.trim();
     token.value = "";
-    return pasted === "" ? undefined : async () => pasted;
+    return pasted === "" ? undefined : onceOrCurrent(pasted);
   }
   const sub = name.value.trim();
   const team = tenant.value.trim();
@@ -72,6 +90,35 @@ async function knock() {
     first = undefined;
     return ready;
   };
+}
+
+/**
+ * Gives a token that nobody here can renew. The server judges it first, by its own clock; when it is asked for again
+ * and is past its end, it is not worth another try.
+ * @param {string} pasted @returns {GetToken}
+ */
+function onceOrCurrent(pasted) {
+  let wasAsked = false;
+  return async () => {
+    const { exp = Number.POSITIVE_INFINITY } = claimsOf(pasted);
+    if (wasAsked && exp * 1_000 <= Date.now()) throw new Refused("The token has expired: give another one.");
+    wasAsked = true;
+    return pasted;
+  };
+}
+
+/**
+ * Reads what a token claims; only the server knows whether it is true.
+ * @param {string} token @returns {{ readonly sub?: string, readonly tenant_id?: string, readonly exp?: number }}
+ */
+export function claimsOf(token) {
+  try {
+    const payload = atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/"));
+    const bytes = Uint8Array.from(payload, (character) => character.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 /** @param {string} sub @param {string} team @returns {Promise<string>} */

@@ -24,6 +24,13 @@ export function onSay({ say, typing }: { say(text: string): void; typing(): void
   };
 }
 
+/** Nobody writes in a room that may never let them in. */
+export function allowWriting(isAllowed: boolean): void {
+  const isNew = text.disabled && isAllowed;
+  text.disabled = !isAllowed;
+  if (isNew && matchMedia("(hover: hover)").matches) text.focus();
+}
+
 export function focusComposer(room: string): void {
   text.placeholder = `Message #${room}`;
   // A phone's keyboard would cover what one came to read.

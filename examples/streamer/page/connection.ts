@@ -9,7 +9,7 @@ import type { Network } from "./network.ts";
 const FAILURES_TO_REFUSAL = 3;
 
 const WORDS = {
-  idle: "Not let in",
+  idle: "Connecting",
   connecting: "Connecting",
   connected: "Online",
   reconnecting: "Reconnecting",
@@ -20,6 +20,8 @@ const WORDS = {
 export interface ConnectionEvents {
   lost(): void;
   back(): void;
+  /** The server lets this person in no more, and says why. */
+  refused(why: string): void;
 }
 
 export class Connection {
@@ -36,7 +38,6 @@ export class Connection {
     this.#network = network;
     this.#events = events;
     client.onState((state) => this.#become(state));
-    find("refusal-retry").onclick = () => client.connect();
     find("network").onclick = () => this.#switch();
     this.#show();
   }
@@ -56,7 +57,6 @@ export class Connection {
       this.#events.lost();
     }
     this.#wasConnected = isConnected;
-    if (state.status !== "idle") find("refusal").hidden = true;
     if (state.status === "reconnecting") void this.#suspect(state.error);
     if (state.status === "closed") this.#refuse(state.error.message);
     this.#show();
@@ -64,12 +64,13 @@ export class Connection {
 
   /** A browser does not tell why a socket did not open: a server that is away, or one that does not want us. */
   async #suspect({ code, cause }: ClientError): Promise<void> {
-    if (code === "TOKEN_FAILED" && cause instanceof Refused) return this.#refuse(cause.message);
-    if (code !== "CONNECT_FAILED" || !this.#network.isUp) return;
+    const isRefused = code === "TOKEN_FAILED" && cause instanceof Refused;
+    if (!(isRefused || code === "CONNECT_FAILED") || !this.#network.isUp) return;
     const answers = await fetch("/", { method: "HEAD", cache: "no-store" }).then(
       () => true,
       () => false,
     );
+    if (answers && isRefused) return this.#refuse(cause.message);
     this.#refusals = answers ? this.#refusals + 1 : 0;
     if (this.#refusals < FAILURES_TO_REFUSAL) return;
     this.#refuse("The server is there, but it did not let you in. The token may be wrong or expired.");
@@ -78,8 +79,7 @@ export class Connection {
   #refuse(why: string): void {
     this.#refusals = 0;
     this.#client.disconnect();
-    find("refusal-text").textContent = why;
-    find("refusal").hidden = false;
+    this.#events.refused(why);
   }
 
   #switch(): void {

@@ -2,12 +2,12 @@
 
 import "../../chat/page/theme.js";
 import { type Client, createClient } from "lift-ws/client";
-import { type GetToken, openDoor, remembered } from "../../chat/page/door.js";
+import { claimsOf, type GetToken, keepProblem, openDoor, remembered } from "../../chat/page/door.js";
 import { element, find, person, whoIsHere } from "../../chat/page/view.js";
-import { focusComposer, onSay } from "./composer.ts";
+import { allowWriting, focusComposer, onSay } from "./composer.ts";
 import { Connection } from "./connection.ts";
 import { Network } from "./network.ts";
-import { outboxStorage } from "./outbox.ts";
+import { outboxStorage, ownOutbox } from "./outbox.ts";
 import { Room, type Shown } from "./room.ts";
 import { goToEnd, isAtEnd, keepEnd, keepPlace, onTop } from "./scrolling.ts";
 import { Stage } from "./stage.ts";
@@ -23,9 +23,17 @@ let you = "";
 
 /* In and out */
 
-async function enter(getToken: GetToken): Promise<void> {
-  const { sub, tenant_id: tenant } = claimsOf(await getToken().catch(() => ""));
-  you = sub ?? sessionStorage.getItem("name") ?? "you";
+/** @param isKnown whether the server has let this person in before */
+async function enter(getToken: GetToken, isKnown: boolean): Promise<void> {
+  let ready = await getToken().catch(() => undefined);
+  // Without a token, the server is away from somebody whom it has let in before.
+  const { sub, tenant_id: tenant } =
+    ready === undefined
+      ? { sub: sessionStorage.getItem("name"), tenant_id: sessionStorage.getItem("tenant") }
+      : claimsOf(ready);
+  ownOutbox([sub ?? null, tenant ?? null]);
+  allowWriting(isKnown);
+  you = sub ?? "you";
   find("team").textContent = tenant ?? "Streamer";
   find("self").replaceChildren(...person(you));
   find("app").hidden = false;
@@ -34,7 +42,11 @@ async function enter(getToken: GetToken): Promise<void> {
   address.protocol = address.protocol.replace("http", "ws");
   client = createClient({
     url: address.href,
-    getToken,
+    getToken: async () => {
+      const token = ready ?? (await getToken());
+      ready = undefined;
+      return token;
+    },
     WebSocket: network.WebSocket,
     reconnectMaxMs: 8_000,
     heartbeatMs: 20_000,
@@ -47,8 +59,13 @@ async function enter(getToken: GetToken): Promise<void> {
       show();
     },
     back: () => {
+      allowWriting(true);
       stage.back();
       show();
+    },
+    refused: (why) => {
+      keepProblem(why);
+      location.reload();
     },
   });
   client.onError((error) => {
@@ -69,19 +86,6 @@ async function enter(getToken: GetToken): Promise<void> {
 function goOut(): void {
   sessionStorage.clear();
   location.reload();
-}
-
-/** What a token says; who believes it is the server's business. */
-function claimsOf(token: string): { readonly sub?: string; readonly tenant_id?: string } {
-  try {
-    const bytes = Uint8Array.from(
-      atob(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")),
-      (character) => character.charCodeAt(0),
-    );
-    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
-  } catch {
-    return {};
-  }
 }
 
 function complain(words: string): void {
@@ -213,7 +217,6 @@ find("other-room").onsubmit = (event) => {
 };
 find("go-live").onclick = () => void stage.start();
 find("go-out").onclick = goOut;
-find("refusal-token").onclick = goOut;
 onTop(() => void room.earlier(keepPlace));
 document.onvisibilitychange = () => {
   if (document.hidden || find("app").hidden) return;
@@ -222,5 +225,5 @@ document.onvisibilitychange = () => {
 };
 
 const getToken = remembered();
-if (getToken === undefined) openDoor((given) => void enter(given));
-else void enter(getToken);
+if (getToken === undefined) openDoor((given) => void enter(given, false));
+else void enter(getToken, true);
