@@ -132,6 +132,21 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
   });
 
   describe("a key", () => {
+    it("is known after the clock was set back by an hour", async () => {
+      const now = world.now();
+      await append("a", "m1", { key: "k", at: now + 60 * MINUTE });
+      const again = await append("a", "m2", { key: "k", at: now });
+      expect(again).toMatchObject({ duplicate: true, message: { id: "m1" } });
+    });
+
+    it("is free again when a publisher a year ahead has used it", async () => {
+      const now = world.now();
+      await append("a", "m1", { key: "k", at: now + 365 * 24 * 60 * MINUTE });
+      expect(await append("a", "m2", { key: "k", at: now })).toMatchObject({ duplicate: false });
+      const again = await append("a", "m3", { key: "k", at: now });
+      expect(again).toMatchObject({ duplicate: true, message: { id: "m2" } });
+    });
+
     it("is known to a publisher whose clock is behind, and not forgotten for one that is ahead in between", async () => {
       await append("a", "m1", { key: "k" });
       for (let n = 0; n < 200; n++) {

@@ -1,5 +1,5 @@
 /** Items of a lane that wait for their turn; reading goes on only while there is room. */
-const MOST_WAITING = 256;
+const MOST_WAITING = 1_000;
 
 /** A lane whose items have failed so often in a row holds up nothing any more. */
 const STUCK_AFTER = 32;

@@ -73,6 +73,12 @@ export interface HistoryQuery {
 /** How long a key keeps a second publication from being stored, in ms. */
 export const IDEMPOTENCY_MS = 5 * 60_000;
 
+/**
+ * How far ahead, in ms, the date of a key may be. After a clock was set back by an hour its keys still count, or what is
+ * sent again would be stored twice; those of a publisher a year ahead do not, or they would be taken for a year.
+ */
+export const KEY_AHEAD_MS = 24 * 60 * 60_000;
+
 /** A stored message that has not reached everybody yet. */
 export interface Unfinished {
   readonly channel: string;

@@ -28,7 +28,9 @@ describe("the pauses between attempts", () => {
       times.push(performance.now());
       throw new Error("throttled");
     };
-    const call = fate(new Attempts({ deadline: performance.now() + 400, isTransient: () => true }).until(attempt));
+    const call = fate(
+      new Attempts({ deadline: performance.now() + 400, isTransient: () => true }).until(attempt),
+    );
     await vi.advanceTimersByTimeAsync(400);
     expect(call.outcome).toBe("Error");
     return times.map((time, index) => time - (times[index - 1] ?? time)).slice(1);

@@ -1,7 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { Put, TransactWriteItem } from "@aws-sdk/client-dynamodb";
 import type { Attempts } from "../aws/index.ts";
-import type { Appended, HistoryBounds, NewMessage, Position } from "../channels.ts";
+import {
+  type Appended,
+  type HistoryBounds,
+  IDEMPOTENCY_MS,
+  KEY_AHEAD_MS,
+  type NewMessage,
+  type Position,
+} from "../channels.ts";
 import { StoreError } from "../errors.ts";
 import type { Caller } from "./caller.ts";
 import type { Item } from "./failures.ts";
@@ -119,8 +126,13 @@ function transaction(
   ];
   if (message.key !== undefined) {
     const item = keyItem(channel, message.key, epoch, row.message);
-    const isFree = `${overLostEpoch} OR #goodUntil <= :at`;
-    puts.push(put(tableName, item, isFree, { ":at": { N: String(message.at) }, ":epoch": { S: epoch } }));
+    const isFree = `${overLostEpoch} OR #goodUntil <= :at OR #goodUntil >= :ahead`;
+    const values = {
+      ":at": { N: String(message.at) },
+      ":ahead": { N: String(message.at + KEY_AHEAD_MS + IDEMPOTENCY_MS) },
+      ":epoch": { S: epoch },
+    };
+    puts.push(put(tableName, item, isFree, values));
   }
   return puts.map((each) => ({ Put: each }));
 }

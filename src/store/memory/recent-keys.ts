@@ -1,4 +1,4 @@
-import { IDEMPOTENCY_MS, type StoredMessage } from "../channels.ts";
+import { IDEMPOTENCY_MS, KEY_AHEAD_MS, type StoredMessage } from "../channels.ts";
 
 /** Which keys were used of late, and for what. Without the data: of many keys that would be a history of its own. */
 export class RecentKeys {
@@ -7,7 +7,7 @@ export class RecentKeys {
 
   find(channel: string, key: string, now: number): StoredMessage | undefined {
     const message = this.#messages.get(nameOf(channel, key));
-    return message !== undefined && now - message.at < IDEMPOTENCY_MS ? message : undefined;
+    return message !== undefined && isRecent(message, now) ? message : undefined;
   }
 
   add(channel: string, key: string, message: StoredMessage): void {
@@ -17,11 +17,15 @@ export class RecentKeys {
   }
 
   sweep(now: number): void {
-    for (const [name, { at }] of this.#messages) {
-      if (now - at < IDEMPOTENCY_MS) break;
+    for (const [name, message] of this.#messages) {
+      if (isRecent(message, now)) break;
       this.#messages.delete(name);
     }
   }
+}
+
+function isRecent({ at }: StoredMessage, now: number): boolean {
+  return now - at < IDEMPOTENCY_MS && at - now < KEY_AHEAD_MS;
 }
 
 /** No two pairs share it. */

@@ -6,6 +6,7 @@ import {
   type HistoryPage,
   type HistoryQuery,
   IDEMPOTENCY_MS,
+  KEY_AHEAD_MS,
   type NewMessage,
   type Position,
   type StoredMessage,
@@ -146,7 +147,7 @@ export class SqliteHistory implements ChannelHistory {
     const { at, offset } = row;
     const what = `The key of message ${offset} of channel ${textOf(name)}`;
     if (typeof at !== "number" || typeof offset !== "number") throw badRow(what);
-    if (now - at >= IDEMPOTENCY_MS) return undefined;
+    if (now - at >= IDEMPOTENCY_MS || at - now >= KEY_AHEAD_MS) return undefined;
     const kept = this.#statements.message.get(channel, offset);
     return kept ? messageOf(kept, name) : { id: stringOf(row.id, what), data: null, at, offset };
   }
