@@ -1,7 +1,8 @@
 import { statSync } from "node:fs";
-import { relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import type { Connections, LambdaContext, LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
+import type { StreamerDescription } from "../streamer/index.ts";
 import { CliError } from "./errors.ts";
 import { howToInstall, missingPackage } from "./missing-package.ts";
 import type { ModuleExports } from "./modules.ts";
@@ -27,13 +28,19 @@ export interface LiftApp {
 }
 
 /**
+ * Reads `./file.js`, `./file.js#export`, or Lambda's `folder/file.export`. A path may hold `#` itself.
  * @param base what the path is relative to
  * @throws {CliError} USAGE, when there is no such file or it is no module
  */
 export function parseReference(text: string, base: string): Reference {
+  const whole = resolve(base, text);
+  if (isFile(whole)) return moduleAt(whole, undefined);
   const mark = text.lastIndexOf("#");
-  const path = mark === -1 ? text : text.slice(0, mark);
-  const file = resolve(base, path);
+  if (mark !== -1) return moduleAt(resolve(base, text.slice(0, mark)), text.slice(mark + 1));
+  return lambdaHandler(whole) ?? moduleAt(whole, undefined);
+}
+
+function moduleAt(file: string, exportName: string | undefined): Reference {
   const found = statSync(file, { throwIfNoEntry: false });
   if (found === undefined) throw new CliError("USAGE", `There is no module ${shown(file)}`);
   if (!found.isFile() || !MODULE.test(file)) {
@@ -42,7 +49,23 @@ export function parseReference(text: string, base: string): Reference {
       `${shown(file)} is no module: give a .js, .mjs, .cjs, .ts, .mts or .cts file`,
     );
   }
-  return { file, exportName: mark === -1 ? undefined : text.slice(mark + 1) };
+  return { file, exportName };
+}
+
+const EXTENSIONS = [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"];
+
+/** `onconnect/app.handler`, as a function's `Handler` says it: the file's name ends at its first dot. */
+function lambdaHandler(path: string): Reference | undefined {
+  const [, name, exportName] = /^([^.]+)\.(.+)$/.exec(basename(path)) ?? [];
+  if (name === undefined || exportName === undefined || EXTENSIONS.includes(`.${exportName}`))
+    return undefined;
+  const files = EXTENSIONS.map((extension) => join(dirname(path), `${name}${extension}`));
+  const file = files.find(isFile);
+  return file === undefined ? undefined : { file, exportName };
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 /**
@@ -59,7 +82,8 @@ export function pickExport(
   const places = [exports, exports.default].filter(isObject);
   for (const name of wanted) {
     for (const place of places) {
-      const value = place[name];
+      const value = nested(place, name);
+      if (isStreamer(value)) return value.app;
       if (isLiftApp(value) || typeof value === "function") return value as LambdaHandler | LiftApp;
     }
   }
@@ -73,6 +97,9 @@ export function pickExport(
 
 /** Wraps what a module threw when it was imported. */
 export function cannotLoad({ file }: Reference, cause: unknown): CliError {
+  if (cause instanceof CliError) {
+    return new CliError("FAILED", `${shown(file)} can't be loaded: ${cause.message}`, { cause: cause.cause });
+  }
   // A store's error says the remedy. The application may have another copy of the class.
   if (cause instanceof Error && cause.name === "StoreError") {
     return new CliError("FAILED", `${shown(file)} can't be loaded: ${cause.message}`);
@@ -80,6 +107,22 @@ export function cannotLoad({ file }: Reference, cause: unknown): CliError {
   const name = missingPackage(cause);
   const reason = name === undefined ? ":" : `, as ${howToInstall(name)}`;
   return new CliError("FAILED", `${shown(file)} can't be loaded${reason}`, { cause });
+}
+
+/** `a.b` is the property b of the export a, as in Lambda. */
+function nested(place: Record<string, unknown>, name: string): unknown {
+  if (name in place) return place[name];
+  return name.split(".").reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), place);
+}
+
+/** A Streamer, told by its shape: the application may have another copy of this package. */
+export interface DescribedStreamer {
+  readonly app: LiftApp;
+  describe(): StreamerDescription;
+}
+
+export function isStreamer(value: unknown): value is DescribedStreamer {
+  return isObject(value) && typeof value.describe === "function" && isLiftApp(value.app);
 }
 
 export function isLiftApp(value: unknown): value is LiftApp {

@@ -1,10 +1,12 @@
 import { styleText } from "node:util";
 import type { Terminal } from "./arguments.ts";
+import { withCallbackWarning } from "./callbacks.ts";
 import type { Reference } from "./handlers.ts";
 import type { Host } from "./host.ts";
 import { logFailure, logNote } from "./log.ts";
 import { ProjectModules } from "./modules.ts";
-import { callbackHandlers, loadProgram, loadTickets, type Program, type Target } from "./program.ts";
+import { loadProgram, loadTickets, type Program, type Target } from "./program.ts";
+import { clearRegisteredMetrics } from "./registered-metrics.ts";
 import { SaveWatcher } from "./watch.ts";
 
 /** Loads what the command line asks for, and again after a save. */
@@ -23,8 +25,9 @@ export class Loader {
 
   /** @throws {CliError} as {@link loadProgram} does */
   async load(): Promise<Program> {
-    const program = await loadProgram(this.#target, this.#modules);
-    for (const key of callbackHandlers(program)) this.#warnOfCallback(key);
+    const program = withCallbackWarning(await loadProgram(this.#target, this.#modules), (key) =>
+      this.#warnOfCallback(key),
+    );
     if (this.#tickets === undefined) return program;
     return { ...program, tickets: await loadTickets(this.#tickets, this.#modules) };
   }
@@ -40,11 +43,13 @@ export class Loader {
   /** `false`: what was saved is broken, and the handlers from before go on. */
   async #reload(host: Host): Promise<boolean> {
     this.#modules.startGeneration();
+    const restoreMetrics = clearRegisteredMetrics();
     try {
       host.replace(await this.load());
       logNote("Loaded again", this.#terminal);
       return true;
     } catch (error) {
+      restoreMetrics();
       logFailure(error, this.#terminal.stderr);
       logNote("The handlers from before go on", this.#terminal);
       return false;

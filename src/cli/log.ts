@@ -1,6 +1,6 @@
 import { inspect, styleText } from "node:util";
 import type { EventReport } from "../gateway/index.ts";
-import { redactText, truncate } from "../internal/redact.ts";
+import { logText, redactText, truncate } from "../internal/redact.ts";
 import type { Terminal } from "./arguments.ts";
 import { CliError } from "./errors.ts";
 
@@ -28,6 +28,7 @@ export function logEvent(report: EventReport, terminal: Terminal, now: Date): vo
     styleText("dim", report.connectionId.slice(0, ID_LENGTH), { stream }),
   ];
   stream.write(`${columns.join("  ")}\n`);
+  if (report.body !== undefined) stream.write(`${styleText("dim", shortened(report.body), { stream })}\n`);
   if (report.error !== undefined) logError(report.error, terminal.stderr);
 }
 
@@ -69,6 +70,13 @@ export function describeError(error: unknown): string {
     .filter((line) => !/^\s+at .{0,1000}\(?node:internal\//.test(line))
     .map((line) => truncate(line, LONGEST_LINE));
   return spellOut(truncate(lines.join("\n"), LONGEST_ERROR), "\n\t");
+}
+
+const LONGEST_BODY = 1_000;
+
+/** A result's body in one line, without secrets. */
+function shortened(body: string): string {
+  return `  ${spellOut(logText(body, LONGEST_BODY))}`;
 }
 
 /** A key that a client chose must not move the cursor, ring the bell or fill the screen. */

@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
 import { createRequire, registerHooks } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { CliError } from "./errors.ts";
+import { compileTypeScript, needsCompiler, resolveAsTypeScript } from "./typescript.ts";
 
 /** This package's own files: loaded anew they would be other classes than those that the gateway holds. */
 const OWN_FILES = new URL("..", import.meta.url).href;
@@ -8,6 +10,9 @@ const OWN_FILES = new URL("..", import.meta.url).href;
 const INSTALLED = "/node_modules/";
 
 const { cache } = createRequire(import.meta.url);
+
+const NEEDS_COMPILER =
+  "Node can't strip this TypeScript (an enum, a namespace, a decorator, a parameter property): npm install --save-dev esbuild, and it is compiled";
 
 export type ModuleExports = { readonly [name: string]: unknown };
 
@@ -22,8 +27,13 @@ export class ProjectModules {
   constructor() {
     registerHooks({
       resolve: (specifier, context, nextResolve) => {
-        const resolved = nextResolve(specifier, context);
+        const resolved = this.#resolve(specifier, context.parentURL, (it) => nextResolve(it, context));
         return { ...resolved, url: this.#claim(resolved.url, context.conditions.includes("require")) };
+      },
+      load: (url, context, nextLoad) => {
+        const file = url.startsWith("file:") ? fileURLToPath(url.replace(/\?.*/, "")) : "";
+        const compiled = this.#files.has(file) ? compileTypeScript(file) : undefined;
+        return compiled === undefined ? nextLoad(url, context) : { ...compiled, shortCircuit: true };
       },
     });
   }
@@ -39,12 +49,31 @@ export class ProjectModules {
     for (const file of this.#files) delete cache[file];
   }
 
-  /** @throws what the module throws; a syntax error says where it stands */
+  /**
+   * @throws what the module throws; a syntax error says where it stands
+   * @throws {CliError} FAILED, when Node can't strip a file's types and there is nothing to compile it
+   */
   async load(file: string): Promise<ModuleExports> {
     try {
       return (await import(pathToFileURL(file).href)) as ModuleExports;
     } catch (error) {
+      if (needsCompiler(error, this.#files)) throw new CliError("FAILED", NEEDS_COMPILER, { cause: error });
       throw await withLocation(error, this.#files);
+    }
+  }
+
+  /** As Node does, and where it finds nothing, as TypeScript does. */
+  #resolve<Resolved>(
+    specifier: string,
+    parent: string | undefined,
+    next: (specifier: string) => Resolved,
+  ): Resolved {
+    try {
+      return next(specifier);
+    } catch (error) {
+      const found = isUnresolved(error) ? resolveAsTypeScript(specifier, parent) : undefined;
+      if (found === undefined) throw error;
+      return next(found);
     }
   }
 
@@ -58,6 +87,13 @@ export class ProjectModules {
     versioned.searchParams.set("lift-ws", String(this.#generation));
     return versioned.href;
   }
+}
+
+function isUnresolved(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return (
+    code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND" || code === "ERR_UNSUPPORTED_DIR_IMPORT"
+  );
 }
 
 /**

@@ -90,15 +90,3 @@ export function loadModule(reference: Reference, modules: ProjectModules): Promi
     throw cannotLoad(reference, cause);
   });
 }
-
-/** The route keys whose handler ends by a callback, which Lambda's Node 24 runtime does not give it. */
-export function callbackHandlers(program: Program): string[] {
-  if (program.kind === "app") return [];
-  if (program.kind === "handler") return takesCallback(program.handler) ? ["the handler"] : [];
-  const all = [...program.handlers, ["authorizer", program.authorizer] as const];
-  return all.filter(([, handler]) => handler !== undefined && takesCallback(handler)).map(([key]) => key);
-}
-
-function takesCallback(handler: LambdaHandler | LambdaAuthorizer): boolean {
-  return handler.length >= 3;
-}

@@ -1,12 +1,13 @@
-import type { StreamerDescription } from "../streamer/index.ts";
 import { CliError } from "./errors.ts";
-import { isLiftApp, isObject, type Reference, shown } from "./handlers.ts";
+import {
+  type DescribedStreamer,
+  isLiftApp,
+  isObject,
+  isStreamer,
+  type Reference,
+  shown,
+} from "./handlers.ts";
 import type { ModuleExports } from "./modules.ts";
-
-/** A Streamer, told by its shape: the application may have another copy of this package. */
-export interface DescribedStreamer {
-  describe(): StreamerDescription;
-}
 
 /**
  * The Streamer that `reference` names, or else the only one that the module exports.
@@ -47,10 +48,6 @@ function whatItIs(value: unknown): string {
   if (typeof value === "function") return "a function, which is not called";
   if (value instanceof Promise) return "a promise, which is not awaited";
   return "no Streamer";
-}
-
-function isStreamer(value: unknown): value is DescribedStreamer {
-  return isObject(value) && typeof value.describe === "function" && isLiftApp(value.app);
 }
 
 function listed(all: ReadonlyMap<string, unknown>): string {

@@ -105,6 +105,7 @@ export class Dispatcher implements ConnectionListener {
         status: statusOf(outcome),
         durationMs: clock.elapsed() - startedAt,
         ...(outcome.kind === "failed" && { error: outcome.error }),
+        ...explanation(outcome),
       });
     };
     this.#invoker.run(handler, event, routeKey, ended, late);
@@ -155,6 +156,12 @@ export class Dispatcher implements ConnectionListener {
   #send(connection: LiveConnection, text: string): void {
     connection.send(textFrameOnce(text, this.#settings.limits.frameBytes));
   }
+}
+
+function explanation(outcome: RouteOutcome): { body?: string } {
+  if (outcome.kind !== "answered" || outcome.result.statusCode < 400) return {};
+  const { body } = outcome.result;
+  return typeof body === "string" && body !== "" ? { body } : {};
 }
 
 /** The service's error text to the letter, the space after the first colon included. */

@@ -96,6 +96,8 @@ export interface EventReport {
   readonly durationMs: number;
   /** What the handler threw, or what was wrong with its answer. For the log; a client never sees it. */
   readonly error?: unknown;
+  /** The result's body, where its status is 400 or above: handlers explain refusals there. Not redacted, not cut. */
+  readonly body?: string;
 }
 
 export interface GatewayOptions {

@@ -1,0 +1,87 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, extname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+/** Syntax that has to be compiled: enums, namespaces, decorators, parameter properties, `import a = require()`. */
+const COMPILED_SYNTAX =
+  /^[ \t]*(?:export[ \t]+)?(?:default[ \t]+)?(?:declare[ \t]+)?(?:(?:const[ \t]+)?enum|namespace|module)[ \t]+["'\w]|^[ \t]*@\w|constructor\s*\([^)]*\b(?:public|private|protected|readonly)\b|^[ \t]*(?:export[ \t]+)?import[ \t]+\w+[ \t]*=|^[ \t]*export[ \t]*=/m;
+
+const SOURCE = /\.[cm]?ts$/;
+
+/** As TypeScript finds them, which Node does not: without an extension, or under that of the compiled file. */
+const CANDIDATES = [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".json", "/index.ts", "/index.js"];
+
+type Transform = typeof import("esbuild").transformSync;
+
+/** The file that a relative import of a TypeScript file means, where Node has found none. */
+export function resolveAsTypeScript(specifier: string, parentUrl: string | undefined): string | undefined {
+  if (
+    !/^\.{1,2}(?:\/|$)/.test(specifier) ||
+    parentUrl === undefined ||
+    !SOURCE.test(new URL(parentUrl).pathname)
+  ) {
+    return undefined;
+  }
+  const path = fileURLToPath(new URL(specifier, parentUrl));
+  const compiled = path.replace(/\.([cm]?)js$/, ".$1ts");
+  const candidates = [...(compiled === path ? [] : [compiled]), ...CANDIDATES.map((end) => path + end)];
+  const found = candidates.find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+  return found === undefined ? undefined : pathToFileURL(found).href;
+}
+
+/**
+ * The JavaScript of a TypeScript file whose types Node can't strip; `undefined` where it can, or esbuild is not installed.
+ * @throws esbuild's errors, with the place
+ */
+export function compileTypeScript(
+  file: string,
+): { readonly format: "commonjs" | "module"; readonly source: string } | undefined {
+  if (!SOURCE.test(file)) return undefined;
+  const code = readFileSync(file, "utf8");
+  if (!COMPILED_SYNTAX.test(code)) return undefined;
+  const transform = esbuildFor(file);
+  if (transform === undefined) return undefined;
+  const isModule =
+    extname(file) !== ".cts" && (extname(file) === ".mts" || /^\s*(?:import|export)\b/m.test(code));
+  const config = nearestConfig(dirname(file));
+  const { code: source } = transform(code, {
+    loader: "ts",
+    format: isModule ? "esm" : "cjs",
+    target: `node${process.versions.node}`,
+    sourcefile: file,
+    sourcemap: "inline",
+    ...(config !== undefined && { tsconfigRaw: readFileSync(config, "utf8") }),
+  });
+  process.setSourceMapsEnabled(true);
+  return { format: isModule ? "module" : "commonjs", source };
+}
+
+/** Whether a module failed because Node can't strip its types and there is no esbuild to compile it. */
+export function needsCompiler(error: unknown, files: Iterable<string>): boolean {
+  const { code, name } = error as NodeJS.ErrnoException;
+  if (code === "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX") return true;
+  // A decorator is left by Node, and then not understood.
+  return name === "SyntaxError" && [...files].some((file) => isUncompiled(file));
+}
+
+function isUncompiled(file: string): boolean {
+  return SOURCE.test(file) && existsSync(file) && COMPILED_SYNTAX.test(readFileSync(file, "utf8"));
+}
+
+/** The one that the project has installed. */
+function esbuildFor(file: string): Transform | undefined {
+  try {
+    return (createRequire(file)("esbuild") as typeof import("esbuild")).transformSync;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
+    return undefined;
+  }
+}
+
+function nearestConfig(folder: string): string | undefined {
+  const path = join(folder, "tsconfig.json");
+  if (existsSync(path)) return path;
+  const parent = dirname(folder);
+  return parent === folder ? undefined : nearestConfig(parent);
+}

@@ -1,0 +1,155 @@
+// `lift-ws dev` on modules as people have them.
+import { once } from "node:events";
+import { afterEach, describe, expect, it } from "vitest";
+import { ask, Project } from "./project.ts";
+
+let project: Project;
+
+afterEach(() => project.remove());
+
+const OK = "({ statusCode: 200 })";
+
+describe("a TypeScript file whose types Node can't strip", () => {
+  const FILES = {
+    "package.json": '{ "type": "module" }',
+    "tsconfig.json": '{ "compilerOptions": { "experimentalDecorators": true } } // as projects have it',
+    "app.ts": `
+      import { Level } from "./level";
+      import { Greeter } from "./greeter.js";
+      import { folder } from "./folder";
+      export const handler = async () => {
+        console.log("says", new Greeter("hello").greet(), Level.High, folder);
+        return { statusCode: 200 };
+      };`,
+    "level.ts": "export enum Level { Low, High }",
+    "greeter.ts": `
+      function loud(_target: unknown, _key: string, it: PropertyDescriptor) {
+        const { value } = it;
+        it.value = function (this: unknown) { return value.call(this).toUpperCase(); };
+      }
+      export class Greeter {
+        constructor(private readonly text: string) {}
+        @loud
+        greet() { return this.text; }
+      }`,
+    "folder/index.ts": 'export const folder: string = "found";',
+  };
+
+  it("is compiled by the project's esbuild, with imports as TypeScript finds them", async () => {
+    project = await Project.create(FILES);
+    await project.install("esbuild");
+    const lift = await project.dev(["app.ts"]);
+    await project.connect(lift.url);
+    await lift.prints(/^says HELLO 1 found$/m);
+  });
+
+  it("is compiled again after a save", async () => {
+    project = await Project.create(FILES);
+    await project.install("esbuild");
+    const lift = await project.dev(["app.ts", "--watch"]);
+    await project.save("level.ts", "export enum Level { Low = 6, High }");
+    await lift.prints(/Loaded again/);
+    await project.connect(lift.url);
+    await lift.prints(/^says HELLO 7 found$/m);
+  });
+
+  it.each([
+    ["an enum", "export enum Level { Low }"],
+    ["a decorator", "const d = (c: unknown) => {}; \n@d\nexport class Level {}"],
+    ["a parameter property", "export class Level { constructor(private readonly a: string) {} }"],
+  ])("without esbuild is named in one line that says to install it: %s", async (_, code) => {
+    project = await Project.create({
+      "package.json": '{ "type": "module" }',
+      "app.ts": `import { Level } from "./level.ts";\nexport const handler = () => ${OK};\nconsole.log(Level);`,
+      "level.ts": code,
+    });
+    const lift = project.run(["dev", "app.ts"]);
+    expect(await lift.exited).toBe(1);
+    expect(lift.output.split("\n")[0]).toMatch(
+      /^lift-ws: app\.ts can't be loaded: Node can't strip this TypeScript .*npm install --save-dev esbuild/,
+    );
+  });
+});
+
+it("a handler with three parameters that returns a promise is not warned of", async () => {
+  project = await Project.create({
+    "app.mjs": `export const handler = async (event, context, callback) => { console.log("ran"); return ${OK}; };`,
+  });
+  const lift = await project.dev(["app.mjs"]);
+  await project.connect(lift.url);
+  await lift.prints(/\$connect/);
+  expect(lift.output).not.toContain("Warning");
+});
+
+describe("metrics in prom-client's shared registry", () => {
+  const app = (name: string) =>
+    `
+    import { Counter, register } from "prom-client";
+    import { prometheusCollector } from "lift-ws/middleware/prometheus";
+    const counter = new Counter({ name: "things_total", help: "Things" });
+    prometheusCollector({ register });
+    export const handler = async () => {
+      counter.inc();
+      console.log("${name}", (await register.metrics()).match(/things_total \\\\d+/)?.[0]);
+      return ${OK};
+    };`.replaceAll("\\\\", "\\");
+
+  it("are registered anew after a save, and stay when what was saved is broken", async () => {
+    project = await Project.create({ "app.mjs": app("first") });
+    await project.install("prom-client");
+    const lift = await project.dev(["app.mjs", "--watch"]);
+    await project.connect(lift.url);
+    await lift.prints(/^first things_total 1$/m);
+    await project.save("app.mjs", app("second"));
+    await lift.prints(/Loaded again/);
+    await project.connect(lift.url);
+    await lift.prints(/^second things_total 1$/m);
+    await project.save("app.mjs", `${app("third")}\nthrow new Error("broken");`);
+    await lift.prints(/The handlers from before go on/);
+    await project.connect(lift.url);
+    await lift.prints(/^second things_total 2$/m);
+  });
+});
+
+it("handlers are found as a template names them, in a folder with # in its name", async () => {
+  project = await Project.create({
+    "c#/routes.json": '{ "routes": { "$connect": "onconnect/app.handler", "x": "./x.mjs#other" } }',
+    "c#/onconnect/app.js": `exports.handler = async () => { console.log("connects"); return ${OK}; };`,
+    "c#/x.mjs": `export const other = async () => { console.log("runs x"); return ${OK}; };`,
+  });
+  const lift = await project.dev(["--routes", "c#/routes.json"]);
+  const socket = await project.connect(lift.url);
+  socket.send('{"action":"x"}');
+  await lift.prints(/^runs x$/m);
+  expect(lift.output).toMatch(/^connects$/m);
+});
+
+it("a Streamer is run as it is exported", async () => {
+  project = await Project.create({
+    "app.mjs": `
+      import { createStreamer } from "lift-ws/streamer";
+      import { memoryChannelStore, memoryConnectionStore } from "lift-ws/store/memory";
+      export default createStreamer({
+        store: memoryChannelStore(),
+        connectionStore: memoryConnectionStore(),
+        channels: { room: { subscribe: () => true, publish: () => true } },
+      });`,
+  });
+  const lift = await project.dev(["app.mjs"]);
+  const socket = await project.connect(lift.url);
+  expect(JSON.parse(await ask(socket, '{"type":"subscribe","id":"1","channel":"room:a"}'))).toBeTruthy();
+});
+
+it("the body of a refusal is in the log, without secrets", async () => {
+  project = await Project.create({
+    "app.mjs": `export const handler = async ({ requestContext: { eventType } }) => eventType === "CONNECT" ? ${OK}
+      : { statusCode: 422, body: JSON.stringify({ error: "no such room", password: "SECRET123" }) };`,
+  });
+  const lift = await project.dev(["app.mjs"]);
+  const socket = await project.connect(lift.url);
+  socket.send("x");
+  await lift.prints(/ 422 .*\n +\{"error":"no such room","password":"\[redacted\]"\}$/m);
+  const closed = once(socket, "close");
+  socket.close();
+  await closed;
+});
