@@ -5,6 +5,7 @@ import { LambdaFunction } from "../local/index.ts";
 import { CliError } from "./errors.ts";
 import { parseReference, shown } from "./handlers.ts";
 import type { Program } from "./program.ts";
+import type { RouteEnvironment } from "./route-environment.ts";
 import { readRoutesFile } from "./routes-file.ts";
 
 export interface FunctionSettings {
@@ -53,9 +54,14 @@ export class Functions {
   async #byRoutesFile(path: string): Promise<Program> {
     const file = await readRoutesFile(path);
     const handlers = new Map(
-      [...file.routes].map(([key, text]) => [key, this.#named(text).handler] as const),
+      [...file.routes].map(
+        ([key, text]) => [key, this.#named(text, file.environments?.get(key)).handler] as const,
+      ),
     );
-    const authorizer = file.authorizer === undefined ? undefined : this.#named(file.authorizer).handler;
+    const authorizer =
+      file.authorizer === undefined
+        ? undefined
+        : this.#named(file.authorizer, file.authorizerEnvironment).handler;
     return { kind: "routes", file, handlers, authorizer: authorizer as LambdaAuthorizer | undefined };
   }
 
@@ -84,14 +90,14 @@ export class Functions {
   }
 
   /** @param text `./router/index.mjs`, or with `#export` */
-  #named(text: string): LambdaFunction {
+  #named(text: string, own: RouteEnvironment = {}): LambdaFunction {
     const { file, exportName = "handler" } = parseReference(text, this.#folder);
     const path = relative(this.#folder, file).replaceAll(sep, "/");
     const name = functionName(path);
     if (name === path || name === "..") {
       throw new CliError("USAGE", `${shown(file)} is in no folder of its own in ${shown(this.#folder)}`);
     }
-    const key = `${path}#${exportName}`;
+    const key = `${path}#${exportName}${JSON.stringify(own)}`;
     const known = this.#functions.get(key);
     if (known !== undefined) return known;
     const code = path.slice(name.length + 1).replace(/\.[cm]?js$/, "");
@@ -100,7 +106,7 @@ export class Functions {
       name,
       directory: join(this.#folder, name),
       handler: `${code}.${exportName}`,
-      environment,
+      environment: { ...environment, ...own },
       region,
       timeoutMs,
       concurrency,

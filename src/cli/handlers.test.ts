@@ -1,5 +1,7 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { cannotLoad, isLiftApp, parseReference, pickExport } from "./handlers.ts";
 
 const here = import.meta.dirname;
@@ -62,6 +64,36 @@ describe("isLiftApp", () => {
       expect(isLiftApp(value)).toBe(false);
     },
   );
+});
+
+describe("a handler as a template names it", () => {
+  const folder = mkdtempSync(join(tmpdir(), "lift-ws-c#-"));
+  for (const name of ["app.mjs", "two.dots.mjs", "mod.ts"]) writeFileSync(join(folder, name), "");
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.each([
+    ["app.handler", "app.mjs", "handler"],
+    ["./app.api.get", "app.mjs", "api.get"],
+    ["mod.handler", "mod.ts", "handler"],
+    ["app.mjs", "app.mjs", undefined],
+    ["two.dots.mjs", "two.dots.mjs", undefined],
+    ["two.dots.mjs#get", "two.dots.mjs", "get"],
+  ])("%s is %s and its export %s", (text, file, exportName) => {
+    expect(parseReference(text, folder)).toEqual({ file: join(folder, file), exportName });
+  });
+
+  it.each(["gone.handler", "app.js", "gone.mjs"])("%s is a mistake where there is no such file", (text) => {
+    expect(() => parseReference(text, folder)).toThrow("There is no module");
+  });
+
+  it("names an export in an object", () => {
+    const api = { get: handler };
+    expect(pickExport({ api }, { ...reference, exportName: "api.get" }, [])).toBe(handler);
+  });
+});
+
+it("a Streamer's app is what is run", () => {
+  expect(pickExport({ default: { app, describe: () => ({}) } }, reference, ["default"])).toBe(app);
 });
 
 describe("a module that can't be loaded", () => {

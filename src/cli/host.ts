@@ -55,15 +55,19 @@ export class Host {
   #integrations(program: Program): Pick<GatewayOptions, "handler" | "routes" | "authorizer"> & {
     routeSelectionExpression?: string;
     routeResponses?: readonly string[];
+    identitySources?: readonly string[];
+    stageVariables?: { readonly [name: string]: string };
   } {
     if (program.kind === "handler") return { handler: forwarding(() => this.#handler()) };
     if (program.kind === "app") return { routes: this.#routes };
-    const { routeSelectionExpression, routeResponses } = program.file;
+    const { routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
     return {
       routes: this.#routes,
       ...(program.authorizer && { authorizer: forwarding(() => this.#authorizer()) }),
       ...(routeSelectionExpression !== undefined && { routeSelectionExpression }),
       ...(routeResponses && { routeResponses }),
+      ...(identitySources && { identitySources }),
+      ...(stageVariables && { stageVariables }),
     };
   }
 
@@ -137,8 +141,15 @@ export class Host {
 /** What a gateway can't be told again, in a form to compare. */
 function fixedParts(program: Program): string {
   if (program.kind !== "routes") return program.kind;
-  const { routeSelectionExpression, routeResponses } = program.file;
-  return JSON.stringify([program.authorizer !== undefined, routeSelectionExpression, routeResponses]);
+  const { routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
+  const hasAuthorizer = program.authorizer !== undefined;
+  return JSON.stringify([
+    hasAuthorizer,
+    routeSelectionExpression,
+    routeResponses,
+    identitySources,
+    stageVariables,
+  ]);
 }
 
 /** A handler that calls whichever is the current one. */

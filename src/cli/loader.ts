@@ -1,6 +1,6 @@
 import { styleText } from "node:util";
 import type { Terminal } from "./arguments.ts";
-import { withCallbackWarning } from "./callbacks.ts";
+import { withCallbacks } from "./callbacks.ts";
 import type { Reference } from "./handlers.ts";
 import type { Host } from "./host.ts";
 import { logFailure, logNote } from "./log.ts";
@@ -25,7 +25,7 @@ export class Loader {
 
   /** @throws {CliError} as {@link loadProgram} does */
   async load(): Promise<Program> {
-    const program = withCallbackWarning(await loadProgram(this.#target, this.#modules), (key) =>
+    const program = withCallbacks(await loadProgram(this.#target, this.#modules), (key) =>
       this.#warnOfCallback(key),
     );
     if (this.#tickets === undefined) return program;

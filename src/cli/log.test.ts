@@ -37,6 +37,17 @@ describe("an event's line", () => {
     expect(stderr).toMatch(/\[cause\]: TypeError: no network\n/);
   });
 
+  it("is followed by the body of a refusal: in one line, without secrets, and cut", async () => {
+    const { stdout } = await logged({
+      status: 400,
+      body: '{"error":"no room\u001b[2J","token":"SECRET123"}',
+    });
+    expect(stdout.split("\n")[1]).toBe('  {"error":"no room\\u001b[2J","token":"[redacted]"}');
+    const long = await logged({ status: 500, body: `first\nsecond${"x".repeat(5_000)}` });
+    expect(long.stdout.split("\n")).toHaveLength(3);
+    expect(long.stdout).toMatch(/\n {2}first\\u000asecondx{900,}… \(5012 characters\)\n$/);
+  });
+
   it("has no colours where it goes to no terminal", async () => {
     expect((await logged({ status: 502 })).stdout).not.toContain("\u001b");
   });

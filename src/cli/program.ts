@@ -12,6 +12,7 @@ import {
   shown,
 } from "./handlers.ts";
 import type { ModuleExports, ProjectModules } from "./modules.ts";
+import { type RouteEnvironment, withEnvironment } from "./route-environment.ts";
 import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
 
 /** Modules that the command line asks to run. */
@@ -59,10 +60,27 @@ async function loadRoutes(path: string, modules: ProjectModules): Promise<Progra
     throw new CliError("USAGE", `${name} is a Lift app, with routes of its own: run lift-ws dev ${name}`);
   };
   const handlers = new Map<string, LambdaHandler>();
-  for (const [key, text] of file.routes) handlers.set(key, await load(text));
-  const authorizer = file.authorizer === undefined ? undefined : await load(file.authorizer);
+  for (const [key, text] of file.routes) {
+    handlers.set(key, await loadWith(file.environments?.get(key), () => load(text)));
+  }
+  const named = file.authorizer;
+  const authorizer =
+    named === undefined ? undefined : await loadWith(file.authorizerEnvironment, () => load(named));
   // An authorizer is a handler of another event; what it answers is checked by the gateway.
   return { kind: "routes", file, handlers, authorizer: authorizer as LambdaAuthorizer | undefined };
+}
+
+/** Loads a handler with variables of its own, which it has in its events too. */
+async function loadWith(
+  environment: RouteEnvironment | undefined,
+  load: () => Promise<LambdaHandler>,
+): Promise<LambdaHandler> {
+  if (environment === undefined) return load();
+  const handler = await withEnvironment(environment, load);
+  const run: LambdaHandler = (event, context, callback) =>
+    withEnvironment(environment, () => handler(event, context, callback));
+  // By its number of parameters the gateway tells whether a handler ends by its callback.
+  return Object.defineProperty(run, "length", { value: handler.length });
 }
 
 /** @throws {CliError} as {@link loadProgram} does */

@@ -69,3 +69,47 @@ describe("a routes file", () => {
     await expect(readRoutesFile(path)).rejects.toThrow(/routes\.json: Unexpected token '\}'/);
   });
 });
+
+describe("a routes file with more than paths", () => {
+  it("has variables of single handlers, identity sources and stage variables", () => {
+    const file = {
+      routes: { $connect: "./a.mjs", echo: { handler: "./b.mjs", environment: { TABLE: "b" } } },
+      authorizer: "./c.mjs",
+      authorizerEnvironment: { TABLE: "c" },
+      identitySources: ["route.request.header.Auth"],
+      stageVariables: { color: "blue" },
+    };
+    expect(parseRoutes(file)).toEqual({
+      routes: new Map([
+        ["$connect", "./a.mjs"],
+        ["echo", "./b.mjs"],
+      ]),
+      environments: new Map([["echo", { TABLE: "b" }]]),
+      authorizer: "./c.mjs",
+      authorizerEnvironment: { TABLE: "c" },
+      identitySources: ["route.request.header.Auth"],
+      stageVariables: { color: "blue" },
+    });
+  });
+
+  it.each([
+    [{ routes: { a: { environment: {} } } }, 'routes, "a", handler must be a string that is not empty'],
+    [
+      { routes: { a: { handler: "./a.mjs", enviroment: {} } } },
+      'unknown key "enviroment" in routes, "a"; the nearest is "environment"',
+    ],
+    [
+      { routes: { a: { handler: "./a.mjs", environment: { A: 1 } } } },
+      'routes, "a", environment, "A" must be a string',
+    ],
+    [{ routes: { a: ["./a.mjs"] } }, 'routes, "a" must be an object'],
+    [{ routes: { a: "./a.mjs" }, stageVariables: { a: 1 } }, 'stageVariables, "a" must be a string'],
+    [{ routes: { a: "./a.mjs" }, identitySources: ["x"] }, "identitySources needs an authorizer"],
+    [
+      { routes: { a: "./a.mjs" }, authorizer: "./b.mjs", identitySources: "x" },
+      "identitySources must be a list",
+    ],
+  ])("refuses %j", (file, message) => {
+    expect(() => parseRoutes(file)).toThrow(message);
+  });
+});

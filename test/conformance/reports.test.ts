@@ -35,6 +35,18 @@ describe("onEvent", () => {
     expect(statuses).toEqual([401, 403]);
   });
 
+  it.each([400, 401, 500])("has the body of a result with status %i", async (statusCode) => {
+    const api = await startApi({}, () => ({ statusCode, body: "no such room" }));
+    await upgrade(api.gateway, "/dev");
+    expect(await api.reports.next()).toMatchObject({ status: statusCode, body: "no such room" });
+  });
+
+  it("has no body of a result that is no refusal", async () => {
+    const api = await startApi({}, () => ({ statusCode: 200, body: "fine" }));
+    await connect(api.gateway);
+    expect(await api.reports.next()).not.toHaveProperty("body");
+  });
+
   it.each<[string, () => void]>([
     [
       "throws",

@@ -153,3 +153,66 @@ it("the body of a refusal is in the log, without secrets", async () => {
   socket.close();
   await closed;
 });
+
+describe("routes.json", () => {
+  it("gives each handler variables of its own, and the API stage variables and identity sources", async () => {
+    const handler = (name: string) => `
+      const loadedWith = process.env.TABLE;
+      export const handler = async ({ stageVariables }) => {
+        await null;
+        console.log("${name}", loadedWith, process.env.TABLE, stageVariables.color);
+        return ${OK};
+      };`;
+    project = await Project.create({
+      "routes.json": JSON.stringify({
+        routes: {
+          $connect: "./connect.mjs",
+          a: { handler: "./a.mjs", environment: { TABLE: "table-a" } },
+          b: { handler: "./b.mjs", environment: { TABLE: "table-b" } },
+        },
+        authorizer: "./auth.mjs",
+        authorizerEnvironment: { TABLE: "table-auth" },
+        identitySources: ["route.request.querystring.user"],
+        stageVariables: { color: "blue" },
+      }),
+      "connect.mjs": handler("connect"),
+      "a.mjs": handler("a"),
+      "b.mjs": handler("b"),
+      "auth.mjs": `export const handler = async ({ methodArn }) => {
+        console.log("auth", process.env.TABLE);
+        const allow = { Effect: "Allow", Action: "execute-api:Invoke", Resource: methodArn };
+        return { principalId: "x", policyDocument: { Version: "2012-10-17", Statement: [allow] } };
+      };`,
+    });
+    const lift = await project.dev(["--routes", "routes.json"], { TABLE: "shared" });
+    await expect(project.connect(lift.url)).rejects.toThrow("401");
+    expect(lift.output).not.toContain("auth table");
+    const socket = await project.connect(`${lift.url}?user=ann`);
+    socket.send('{"action":"a"}');
+    socket.send('{"action":"b"}');
+    await lift.prints(/^b table-b table-b blue$/m);
+    await lift.prints(/^a table-a table-a blue$/m);
+    expect(lift.output).toMatch(/^connect shared shared blue$/m);
+    expect(lift.output).toMatch(/^auth table-auth$/m);
+  });
+});
+
+it("the callback of an old handler waits for the event loop, unless the handler says otherwise", async () => {
+  project = await Project.create({
+    "app.cjs": `exports.handler = (event, context, callback) => {
+      if (event.requestContext.eventType === "CONNECT") return callback(null, { statusCode: 200 });
+      context.callbackWaitsForEmptyEventLoop = event.body === "waits";
+      const body = event.body + " answered";
+      setTimeout(() => console.log(event.body, "timer"), 200);
+      callback(null, { statusCode: 400, body });
+    };`,
+  });
+  const lift = await project.dev(["app.cjs"]);
+  const socket = await project.connect(lift.url);
+  socket.send("waits");
+  await lift.prints(/waits answered/);
+  expect(lift.output).toMatch(/waits timer.*waits answered/s);
+  socket.send("goes");
+  await lift.prints(/goes timer/);
+  expect(lift.output).toMatch(/goes answered.*goes timer/s);
+});
