@@ -367,6 +367,34 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
     }
   });
 
+  it("takes users whose names are long", async () => {
+    // A sort key of DynamoDB's has 1,024 bytes.
+    const names = [
+      "a".repeat(1_019),
+      "a".repeat(1_020),
+      `${"a".repeat(1_020)}b`,
+      "é".repeat(5_000),
+      "\ud800".repeat(400),
+    ];
+    for (const [n, name] of names.entries()) {
+      expect(await add("long", `c${n}`, name)).toBe(true);
+      expect(await add("long", `d${n}`, name)).toBe(false);
+      expect(await members.setState("long", name, n)).toBe(true);
+    }
+    const states = new Map((await present("long")).map(({ userId, state }) => [userId, state]));
+    expect(states).toEqual(new Map(names.map((name, n) => [name, n])));
+    const behind: string[] = [];
+    for await (const { userId } of members.present("long", world.now())) behind.push(userId);
+    const rest: string[] = [];
+    for await (const { userId } of members.present("long", world.now(), behind[1])) rest.push(userId);
+    expect(rest).toEqual(behind.slice(2));
+    for (const [n, name] of names.entries()) {
+      expect(await members.remove("long", `c${n}`)).toBeUndefined();
+      expect(await members.remove("long", `d${n}`)).toMatchObject({ userId: name });
+    }
+    expect(await users("long")).toEqual([]);
+  });
+
   describe("whoever comes and goes, alone or all at once", () => {
     const OWNERS = { c1: "ada", c2: "ada", c3: "ada", c4: "bob", c5: "bob", c6: undefined } as const;
     const CONNECTIONS = Object.keys(OWNERS) as (keyof typeof OWNERS)[];

@@ -113,6 +113,18 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
       );
     });
 
+    it("takes ids that are long", async () => {
+      // A partition key of DynamoDB's has 2,048 bytes.
+      const ids = ["a".repeat(2_100), `${"a".repeat(2_100)}b`, '"'.repeat(2_000)].sort();
+      for (const id of ids) await schedule.put(item(id));
+      expect((await idsDueAt(schedule, NOW)).sort()).toEqual(ids);
+      expect(await schedule.get(item(ids[0]!))).toEqual(item(ids[0]!));
+      await schedule.fail(item(ids[0]!), { failures: 1, cause: "x", dueAt: NOW + 1, at: NOW });
+      expect(await schedule.get(item(ids[0]!))).toEqual(item(ids[0]!, { dueAt: NOW + 1, failures: 1 }));
+      for (const id of ids.slice(1)) await schedule.delete(item(id));
+      expect(await idsDueAt(schedule, NOW + 1)).toEqual([ids[0]]);
+    });
+
     it("gives an item as it is now, whatever has been read of it before", async () => {
       expect(await schedule.get(item("a"))).toBeUndefined();
       await schedule.put(item("a"));

@@ -240,6 +240,22 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
         expect(rows).toEqual([full]);
       });
 
+      it("lists the connections of users and tenants with long ids", async () => {
+        const long = "é".repeat(1_025);
+        const rows = [
+          row("a", { userId: long, tenantId: `${long}t` }),
+          row("b", { userId: `${long}b`, tenantId: `${long}t` }),
+          row("c", { userId: "x".repeat(2_048) }),
+        ];
+        for (const one of rows) await store.save(one);
+        expect(await store.get("a")).toEqual(rows[0]);
+        expect(await idsOf(store.listByUser(long))).toEqual(["a"]);
+        expect(await idsOf(store.listByUser(`${long}b`))).toEqual(["b"]);
+        expect(await idsOf(store.listByTenant(`${long}t`))).toEqual(["a", "b"]);
+        expect(await idsOf(store.listByUser("x".repeat(2_048)))).toEqual(["c"]);
+        expect(await idsOf(store.listByUser("x".repeat(2_049)))).toEqual([]);
+      });
+
       it("puts a connection without a tenant in no tenant's list", async () => {
         await store.save(row("a", { userId: "u" }));
         expect(await idsOf(store.listByTenant(""))).toEqual([]);

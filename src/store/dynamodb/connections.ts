@@ -7,7 +7,7 @@ import { ConnectionCount, removeCounted } from "./count.ts";
 import { conditionFailure, type Item } from "./failures.ts";
 import type { StoreOptions } from "./options.ts";
 import { itemsBy } from "./reads.ts";
-import { itemOf, keyOf, liveConnection, removedRow, tombstoneOf } from "./rows.ts";
+import { indexKey, itemOf, keyOf, liveConnection, removedRow, tombstoneOf } from "./rows.ts";
 import { conditionalUpdate, heldBy, KEYS_PER_UPDATE, newMark, stateUpdate, wasApplied } from "./state.ts";
 import { ATTRIBUTES, type IndexDefinition, TENANT_INDEX, USER_INDEX } from "./tables.ts";
 
@@ -158,7 +158,7 @@ export class DynamoDBConnectionStore implements ConnectionStore {
   ): AsyncGenerator<Connection> {
     // An index has no empty keys, and DynamoDB takes no question for one.
     if (owner === "") return;
-    for await (const item of itemsBy(this.#caller, index, owner)) {
+    for await (const item of itemsBy(this.#caller, index, indexKey(owner))) {
       const connection = liveConnection(item, this.#now());
       if (connection !== undefined && ownerOf(connection) === owner) yield connection;
     }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Member } from "../channels.ts";
 import { StoreError } from "../errors.ts";
 import type { Item } from "./failures.ts";
-import { keyText, textOfKey } from "./key-text.ts";
+import { boundedKey, keyText, MAX_SORT_KEY_BYTES, textOfKey } from "./key-text.ts";
 import { shardOf } from "./shards.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "./tables.ts";
 
@@ -27,7 +27,8 @@ export function memberKey(channel: string, connectionId: string): Item {
 }
 
 export function userKey(channel: string, userId: string): Item {
-  return itemKey(groupOf(channel, shardOf(userId, SHARDS)), USER_PREFIX + keyText(userId));
+  const user = boundedKey(keyText(userId), MAX_SORT_KEY_BYTES - USER_PREFIX.length);
+  return itemKey(groupOf(channel, shardOf(userId, SHARDS)), USER_PREFIX + user);
 }
 
 /** Of the item that tells of one of a connection's channels. That in a hash: a sort key has 1,024 bytes at most. */

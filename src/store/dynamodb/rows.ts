@@ -2,6 +2,7 @@ import type { AttributeValue } from "@aws-sdk/client-dynamodb";
 import { StoreError } from "../errors.ts";
 import type { Connection, Json, JsonObject } from "../ports.ts";
 import type { Item } from "./failures.ts";
+import { boundedKey, MAX_PARTITION_KEY_BYTES } from "./key-text.ts";
 import { ATTRIBUTES } from "./tables.ts";
 
 /** What an item is when it is no connection. */
@@ -17,8 +18,8 @@ export function itemOf(connection: Connection, removableAt: number): Item {
   return {
     ...keyOf(connection.id),
     // An index takes no empty key: "" is nobody, and no tenant.
-    ...(userId ? { [ATTRIBUTES.userId]: { S: userId } } : {}),
-    ...(tenantId ? { [ATTRIBUTES.tenantId]: { S: tenantId } } : {}),
+    ...(userId ? indexedId(ATTRIBUTES.userId, ATTRIBUTES.longUserId, userId) : {}),
+    ...(tenantId ? indexedId(ATTRIBUTES.tenantId, ATTRIBUTES.longTenantId, tenantId) : {}),
     [ATTRIBUTES.metadata]: jsonText(connection.metadata),
     [ATTRIBUTES.state]: {
       M: Object.fromEntries(Object.entries(state).map(([k, v]) => [nameOf(k), jsonText(v)])),
@@ -31,6 +32,16 @@ export function itemOf(connection: Connection, removableAt: number): Item {
     [ATTRIBUTES.liveUntil]: { N: String(connection.expiresAt) },
     [ATTRIBUTES.expiresAt]: { N: String(Math.ceil(removableAt / 1000)) },
   };
+}
+
+/** A user or tenant as an index's partition key. */
+export function indexKey(id: string): string {
+  return boundedKey(id, MAX_PARTITION_KEY_BYTES);
+}
+
+function indexedId(name: string, longName: string, id: string): Item {
+  const key = indexKey(id);
+  return { [name]: { S: key }, ...(key === id ? {} : { [longName]: { S: id } }) };
 }
 
 /**
@@ -64,8 +75,8 @@ export function removedRow(item: Item | undefined): Item | undefined {
 
 function connectionOf(item: Item): Connection {
   const read = new RowReader(item);
-  const userId = read.optionalText(ATTRIBUTES.userId);
-  const tenantId = read.optionalText(ATTRIBUTES.tenantId);
+  const userId = read.optionalText(ATTRIBUTES.longUserId) ?? read.optionalText(ATTRIBUTES.userId);
+  const tenantId = read.optionalText(ATTRIBUTES.longTenantId) ?? read.optionalText(ATTRIBUTES.tenantId);
   const userAgent = read.optionalText(ATTRIBUTES.userAgent);
   return {
     id: read.text(ATTRIBUTES.id),

@@ -14,6 +14,7 @@ import type {
 } from "../ports.ts";
 import type { Caller } from "./caller.ts";
 import { conditionFailure, type Item } from "./failures.ts";
+import { boundedKey, MAX_PARTITION_KEY_BYTES } from "./key-text.ts";
 import { DUE_INDEX, SCHEDULE_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** A partition of the index takes 1,000 writes a second, so all of them 16,000; each costs a tick half a unit. */
@@ -65,7 +66,7 @@ export class DynamoDBSchedule implements Schedule {
   ): Promise<ScheduledItem | undefined> {
     const { Item: found } = await this.#caller.call(this.#caller.begin(budget), "GetItem", {
       TableName: this.#caller.tableName,
-      Key: { [NAMES.key]: { S: keyOf(item) } },
+      Key: { [NAMES.key]: { S: tableKeyOf(item) } },
       ConsistentRead: true,
     });
     if (found === undefined || found[NAMES.shard]?.S === DEAD) return undefined;
@@ -116,7 +117,7 @@ export class DynamoDBSchedule implements Schedule {
   ): Promise<void> {
     const changed = this.#caller.call(this.#caller.begin(budget), operation, {
       TableName: this.#caller.tableName,
-      Key: { [NAMES.key]: { S: keyOf(item) } },
+      Key: { [NAMES.key]: { S: tableKeyOf(item) } },
       ...change,
       ConditionExpression: "#dueAt = :dueAt",
       ExpressionAttributeNames: { ...names, "#dueAt": NAMES.dueAt },
@@ -157,6 +158,10 @@ function keyOf({ kind, id }: Pick<ScheduledItem, "kind" | "id">): string {
   return JSON.stringify([kind, id]);
 }
 
+function tableKeyOf(item: Pick<ScheduledItem, "kind" | "id">): string {
+  return boundedKey(keyOf(item), MAX_PARTITION_KEY_BYTES);
+}
+
 /** Whole ms as text that sorts as they do. */
 function timeText(ms: number): string {
   return String(ms).padStart(TIME_DIGITS, "0");
@@ -167,7 +172,8 @@ function itemOf(item: ScheduledItem): Item {
   const dueAt = dueTime(item.dueAt);
   const shard = createHash("sha256").update(key).digest().readUInt32BE() % SHARDS;
   return {
-    [NAMES.key]: { S: key },
+    [NAMES.key]: { S: tableKeyOf(item) },
+    ...(tableKeyOf(item) === key ? {} : { [NAMES.longKey]: { S: key } }),
     [NAMES.shard]: { S: String(shard) },
     [NAMES.dueAt]: { S: timeText(dueAt) },
     [NAMES.data]: { S: JSON.stringify(item.data) },
@@ -179,7 +185,7 @@ function itemOf(item: ScheduledItem): Item {
 function scheduledItem(item: Item): ScheduledItem | StoreError {
   const text = (name: string) => item[name]?.S ?? "";
   try {
-    const [kind, id] = JSON.parse(text(NAMES.key)) as [string, string];
+    const [kind, id] = JSON.parse(text(NAMES.longKey) || text(NAMES.key)) as [string, string];
     const dueAt = Number.parseInt(text(NAMES.dueAt), 10);
     const data = JSON.parse(text(NAMES.data)) as Json;
     if (typeof kind !== "string" || typeof id !== "string" || Number.isNaN(dueAt)) throw new TypeError();

@@ -8,6 +8,9 @@ export const ATTRIBUTES = {
   id: "ConnectionID",
   userId: "UserID",
   tenantId: "TenantID",
+  /** Of ids that are longer than an index takes, whose hashes are in `userId` and `tenantId`. */
+  longUserId: "LongUserID",
+  longTenantId: "LongTenantID",
   metadata: "Metadata",
   state: "State",
   /** Which updates wrote a key of the state last: see state.ts. */
@@ -95,6 +98,8 @@ export const RATE_LIMIT_TABLE: TableDefinition = {
 export const SCHEDULE_ATTRIBUTES = {
   /** Its kind and its id, as a list in JSON. */
   key: "ItemKey",
+  /** Of an item whose key is longer than a table takes, and whose hash is in `key`. */
+  longKey: "LongKey",
   shard: "Shard",
   /** ms since the epoch, with leading zeros: as text in order of time. */
   dueAt: "DueAt",
