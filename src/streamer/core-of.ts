@@ -6,6 +6,7 @@ import type { Core } from "./core.ts";
 import { Departures } from "./departures.ts";
 import { FanOut } from "./fan-out.ts";
 import { Parts } from "./parts.ts";
+import { PresenceOrder } from "./presence-order.ts";
 import { SecondTries } from "./second-tries.ts";
 import { StreamLog } from "./stream-log.ts";
 import { Streams } from "./streams.ts";
@@ -33,6 +34,7 @@ export function coreOf(
   const fanOut = new FanOut(store, now);
   const streamLog = new StreamLog(store.history, now);
   const streams = new Streams(store, schedule, channels, now);
+  const presenceOrder = new PresenceOrder(now);
   const viewers = new Viewers(store.members, streamLog, fanOut, schedule, now);
   return {
     ...rest,
@@ -45,7 +47,15 @@ export function coreOf(
     streams,
     viewers,
     parts: new Parts(store.parts, schedule, now),
-    departures: new Departures(store, fanOut, { channels, streams, viewers }, new TimeSlices(), now),
+    presenceOrder,
+    departures: new Departures(
+      store,
+      fanOut,
+      { channels, streams, viewers },
+      new TimeSlices(),
+      presenceOrder,
+      now,
+    ),
     turns: new Turns(),
     sweep: new Sweep(schedule, channels, now, heartbeatMs),
   };

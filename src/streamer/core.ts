@@ -4,6 +4,7 @@ import type { Channels, Identity } from "./channels.ts";
 import type { Departures } from "./departures.ts";
 import type { FanOut } from "./fan-out.ts";
 import type { Parts } from "./parts.ts";
+import type { PresenceOrder } from "./presence-order.ts";
 import type { SecondTries } from "./second-tries.ts";
 import type { StreamLog } from "./stream-log.ts";
 import type { Streams } from "./streams.ts";
@@ -19,6 +20,7 @@ export interface Core {
   readonly fanOut: FanOut;
   readonly secondTries: SecondTries;
   readonly departures: Departures;
+  readonly presenceOrder: PresenceOrder;
   readonly turns: Turns;
   readonly sweep: Sweep;
   readonly streamLog: StreamLog;

@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { TimeSlices } from "../internal/time-slices.ts";
 import type { PresenceMessage } from "../protocol/index.ts";
-import type { ChannelStore, Json, Presence } from "../store/index.ts";
+import type { ChannelStore, Json, TimeBudget } from "../store/index.ts";
 import type { Channels } from "./channels.ts";
 import type { Scope } from "./core.ts";
 import { allFromStore, fromStore, log } from "./failures.ts";
 import type { FanOut } from "./fan-out.ts";
 import { channelKeyOf, channelOf, partOf } from "./keys.ts";
+import type { PresenceOrder } from "./presence-order.ts";
 import type { Streams } from "./streams.ts";
 import type { Viewers } from "./viewers.ts";
 
@@ -17,12 +18,21 @@ interface Audience {
   readonly viewers: Viewers;
 }
 
+/** Whose presence an event tells, and when it changed. */
+interface PresenceOf {
+  readonly userId: string;
+  readonly state?: Json;
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
 /** Takes connections out of channels, and tells the members who comes and goes. */
 export class Departures {
   readonly #store: ChannelStore;
   readonly #fanOut: FanOut;
   readonly #audience: Audience;
   readonly #slices: TimeSlices;
+  readonly #order: PresenceOrder;
   readonly #now: () => number;
 
   constructor(
@@ -30,12 +40,14 @@ export class Departures {
     fanOut: FanOut,
     audience: Audience,
     slices: TimeSlices,
+    order: PresenceOrder,
     now: () => number,
   ) {
     this.#store = store;
     this.#fanOut = fanOut;
     this.#audience = audience;
     this.#slices = slices;
+    this.#order = order;
     this.#now = now;
   }
 
@@ -43,7 +55,7 @@ export class Departures {
   async announce(
     key: string,
     event: PresenceMessage["event"],
-    user: { readonly userId: string; readonly state?: Json },
+    user: PresenceOf,
     scope: Scope,
   ): Promise<void> {
     await this.removeGone(await this.#tell(key, event, user, scope), scope);
@@ -84,9 +96,20 @@ export class Departures {
       await this.#audience.streams.release(channelKeyOf(key), connectionId, scope.budget);
       return [];
     }
-    const left = await fromStore(this.#store.members.remove(key, connectionId, scope.budget));
+    const left = await this.remove(key, connectionId, scope.budget);
     const gone = left === undefined ? [] : await this.#tell(key, "leave", left, scope);
     return [...gone, ...(await this.#recount(key, scope))];
+  }
+
+  /** Takes a connection out of one channel. Resolves to the user who has left with it. @throws {LiftError} STORE_FAILED */
+  async remove(
+    key: string,
+    connectionId: string,
+    budget: TimeBudget | undefined,
+  ): Promise<PresenceOf | undefined> {
+    const askedAt = this.#now();
+    const left = await fromStore(this.#store.members.remove(key, connectionId, budget));
+    return left && { ...left, at: this.#order.leftAt(key, left, askedAt) };
   }
 
   async #recount(key: string, scope: Scope): Promise<readonly string[]> {
@@ -98,7 +121,7 @@ export class Departures {
   async #tell(
     key: string,
     event: PresenceMessage["event"],
-    { userId, state }: Pick<Presence, "userId" | "state">,
+    { userId, state, at }: PresenceOf,
     scope: Scope,
   ): Promise<readonly string[]> {
     // Of many that leave at once the last is out of the channel before the first is told of: fewer are sent to.
@@ -109,7 +132,7 @@ export class Departures {
       channel: channelOf(key),
       event,
       user: userId,
-      at: this.#now(),
+      at,
       ...(state === undefined || event === "leave" ? {} : { state }),
     };
     try {

@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { all, OPEN, START, streamerWorld } from "../../test/streamer-world.ts";
 import { LIMITS, utf8Length } from "../protocol/index.ts";
+import type { ChannelStore } from "../store/index.ts";
 
 const ROOM = "room:lobby";
 const KEY = '[null,"room:lobby"]';
@@ -235,5 +236,164 @@ describe("many who leave a room at once", () => {
     // The watcher, 300 times, and few of those who leave: not each of them by each other one.
     expect(sends.reduce((sum, length) => sum + length, 0)).toBeLessThan(600);
     expect(await store.members.count(KEY, now())).toBe(1);
+  });
+});
+
+describe("a subscription that is refused", () => {
+  /** Ada subscribes, and one call of the store fails. */
+  async function refused(fail: (store: ChannelStore) => void, request: object = {}) {
+    const world = await room();
+    const ada = await world.client("ada-1", { user: "ada" });
+    fail(world.store);
+    const ask = async (client = ada) => {
+      const { data } = await client.ask("subscribe", { channels: [{ channel: ROOM, ...request }] });
+      return data.channels[0].error?.code;
+    };
+    expect(await ask()).toBe("STORE_FAILED");
+    return { ...world, ask };
+  }
+
+  const once = (method: object, name: string) =>
+    vi
+      .spyOn(method as { [name: string]: () => Promise<never> }, name)
+      .mockRejectedValueOnce(new Error("throttled"));
+
+  it.each<[string, (store: ChannelStore) => void, object]>([
+    ["setState", ({ members }) => once(members, "setState"), { state: "x" }],
+    ["head", ({ history }) => once(history, "head"), {}],
+    ["history", ({ history }) => once(history, "history"), { recent: 5 }],
+  ])("where %s fails leaves no member, and the next try is a join", async (_what, fail, request) => {
+    const { ask, told, store, now } = await refused(fail, request);
+    expect(await store.members.count(KEY, now())).toBe(1);
+    expect(told()).toEqual([]);
+    expect(await ask()).toBeUndefined();
+    expect(told()).toEqual([["join", "ada", ...("state" in request ? ["x"] : [])]]);
+  });
+
+  it("where add fails after it has added leaves no member, and the next try is a join", async () => {
+    const { ask, told, store, now } = await refused(({ members }) => {
+      const add = members.add.bind(members);
+      vi.spyOn(members, "add").mockImplementationOnce(async (...args) => {
+        await add(...args);
+        throw new Error("The answer was lost");
+      });
+    });
+    expect(await store.members.count(KEY, now())).toBe(1);
+    expect(await ask()).toBeUndefined();
+    expect(told()).toEqual([["join", "ada"]]);
+  });
+
+  it("and can't be taken back is a join to the others", async () => {
+    const { ask, told } = await refused(
+      ({ members }) => {
+        once(members, "setState");
+        once(members, "remove");
+      },
+      { state: "x" },
+    );
+    expect(told()).toEqual([["join", "ada"]]);
+    expect(await ask()).toBeUndefined();
+    expect(told()).toEqual([["update", "ada", "x"]]);
+  });
+
+  it("is a join to the others where another tab of the user came meanwhile", async () => {
+    const world = await room();
+    const [first, second] = [
+      await world.client("ada-1", { user: "ada" }),
+      await world.client("ada-2", { user: "ada" }),
+    ];
+    const head = vi.spyOn(world.store.history, "head").mockImplementationOnce(async () => {
+      await second.ask("subscribe", { channels: [{ channel: ROOM }] });
+      throw new Error("throttled");
+    });
+    const { data } = await first.ask("subscribe", { channels: [{ channel: ROOM }] });
+    expect(data.channels[0].error.code).toBe("STORE_FAILED");
+    expect(head).toHaveBeenCalledTimes(2);
+    expect(world.told()).toEqual([["join", "ada"]]);
+    await second.leave();
+    expect(world.told()).toEqual([["leave", "ada"]]);
+  });
+
+  it("leaves in the channel a connection that was there before", async () => {
+    const { enter, told, store, now } = await room();
+    const ada = await enter("ada-1", "ada");
+    once(store.members, "setState");
+    const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM, state: "x" }] });
+    expect(data.channels[0].error.code).toBe("STORE_FAILED");
+    expect(await store.members.count(KEY, now())).toBe(2);
+    expect(told()).toEqual([["join", "ada"]]);
+  });
+});
+
+describe("the times of presence events", () => {
+  it("tell that a user has left who closes as soon as the answer comes", async () => {
+    const { client, connections, watcher, later } = await room();
+    const ada = await client("ada-1", { user: "ada" });
+    const post = connections.post.bind(connections);
+    vi.spyOn(connections, "post").mockImplementationOnce(async (...args) => {
+      const outcome = await post(...args);
+      later(5);
+      await ada.leave();
+      later(5);
+      return outcome;
+    });
+    await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    const events = watcher.pushed("presence");
+    expect(events.map(({ event, at }) => [event, at])).toEqual([
+      ["leave", START + 5],
+      ["join", START],
+    ]);
+  });
+
+  it("rise from one event of a user to the next within a millisecond", async () => {
+    const { enter, watcher } = await room();
+    for (let n = 0; n < 3; n++) {
+      const ada = await enter(`ada-${n}`, "ada", { state: n });
+      await ada.ask("set_presence", { channel: ROOM, state: "other" });
+      await ada.leave();
+    }
+    const events = watcher.pushed("presence");
+    expect(events.map(({ event }) => event)).toEqual(
+      Array.from({ length: 3 }, () => ["join", "update", "leave"]).flat(),
+    );
+    const times = events.map(({ at }) => at);
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+    for (const [n, { event, at }] of events.entries()) {
+      if (event !== "update" && n > 0) expect(at).toBeGreaterThan(times[n - 1]);
+    }
+  });
+
+  it("tell that a user has left whose join was dated by a clock that is ahead", async () => {
+    const { enter, store, told, watcher, client } = await room();
+    const member = { connectionId: "ada-1", userId: "ada", endpoint: "https://x", expiresAt: START + 9_000 };
+    await store.members.add(KEY, { ...member, joinedAt: START + 60 });
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.leave();
+    await enter("ada-2", "ada");
+    expect(told()).toEqual([
+      ["leave", "ada"],
+      ["join", "ada"],
+    ]);
+    expect(watcher.pushed("presence").map(({ at }) => at)).toEqual([START + 61, START + 62]);
+  });
+
+  it("are no later than the clock, once it has gone on", async () => {
+    const { enter, watcher, later } = await room();
+    const ada = await enter("ada-1", "ada");
+    await ada.leave();
+    later(10);
+    await enter("ada-2", "ada");
+    expect(watcher.pushed("presence").map(({ at }) => at)).toEqual([START, START + 1, START + 10]);
+  });
+
+  it("tell a join also where nobody hears the answer, before the leave", async () => {
+    const { client, connections, told } = await room();
+    const ada = await client("ada-1", { user: "ada" });
+    connections.gone("ada-1");
+    await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    expect(told()).toEqual([
+      ["join", "ada"],
+      ["leave", "ada"],
+    ]);
   });
 });

@@ -50,9 +50,10 @@ export async function setPresence(
     throw new LiftError("UNAUTHORIZED", { message: "Who is anonymous shows nothing" });
   await assertRate("set_presence", channel, session);
   const state = await takeState(channel, given);
+  const at = core.presenceOrder.updatedAt(channel.key, userId);
   const isThere = await fromStore(core.store.members.setState(channel.key, userId, state, budget));
   if (!isThere) throw new LiftError("FORBIDDEN", { message: "The user is not in the channel" });
-  const user = { userId, ...(state === undefined ? {} : { state }) };
+  const user = { userId, at, ...(state === undefined ? {} : { state }) };
   const announce = core.departures.announce(channel.key, "update", user, session);
   await Promise.all([answer<"set_presence">(session, {}), announce]);
 }

@@ -8,10 +8,11 @@ import {
   type SubscribePayload,
   type UnsubscribePayload,
 } from "../protocol/index.ts";
+import type { Json } from "../store/index.ts";
 import { answer, response } from "./answers.ts";
 import { assertMay, type Channel } from "./channels.ts";
 import type { Core, Session } from "./core.ts";
-import { allFromStore, errorBody, fromStore } from "./failures.ts";
+import { allFromStore, errorBody, fromStore, log } from "./failures.ts";
 import { readAfter, readPage } from "./history.ts";
 import { channelKey, partKey, partOf } from "./keys.ts";
 import { channelMessages, Space } from "./messages.ts";
@@ -33,33 +34,56 @@ interface Asked {
   readonly refused?: Refused;
   /** The connection was not there before. */
   readonly isNew?: boolean;
-  /** What the members are to be told of the user. */
-  readonly event?: "join" | "update" | undefined;
+  /** The presence event to send to the members. */
+  readonly event?:
+    | { readonly type: "join" | "update"; readonly at: number; readonly state?: Json }
+    | undefined;
 }
 
 export async function subscribe({ channels }: SubscribePayload, session: Session, core: Core): Promise<void> {
-  // In turn, or a connection's messages would overlap, and each count the others' subscriptions as none.
-  const asked = await core.turns.take(session.ctx.connectionId, async () => {
+  // In turn, or a connection's messages would overlap: each would count the others' subscriptions as none, and one that
+  // fails would take back what another has answered.
+  const { asked, results } = await core.turns.take(session.ctx.connectionId, async () => {
     const admitted = await admit(channels, session, core);
-    return Promise.all(admitted.map((one) => join(one, session, core)));
+    const joined = await Promise.all(admitted.map((one) => join(one, session, core)));
+    const results = await catchUp(joined, session, core);
+    const takeBack = (one: Asked, at: number) =>
+      "error" in results[at]! ? takenBack(one, session, core) : one;
+    return { asked: await Promise.all(joined.map(takeBack)), results };
   });
-  const answered = await answer<"subscribe">(session, { channels: await catchUp(asked, session, core) });
-  // Its $disconnect may have been here before it became a member.
-  if (!answered) return void (await core.sweep.ended(session, core));
+  const answered = await answer<"subscribe">(session, { channels: results });
+  // Also where nobody hears the answer: another tab that came meanwhile counts on this join.
   await Promise.all(asked.map((one) => announce(one, session, core)));
+  // Its $disconnect may have been here before it became a member.
+  if (!answered) await core.sweep.ended(session, core);
 }
 
-/** Tells the members of a user who has come, or shows something else, and that they are one more. */
+/** Sends the members the presence event of a subscription, and that they are one more. */
 async function announce(asked: Asked, session: Session, core: Core): Promise<void> {
-  const { request, channel, event, isNew, refused } = asked;
+  const { channel, event, isNew } = asked;
   const { userId } = session.identity;
-  if (channel?.namespace.live !== undefined && isNew && refused === undefined) {
-    await core.departures.recount(channel.key, session);
-  }
+  if (channel?.namespace.live !== undefined && isNew) await core.departures.recount(channel.key, session);
   if (channel === undefined || event === undefined || userId === undefined) return;
-  const { state } = request;
-  const user = { userId, ...(state === undefined ? {} : { state }) };
-  await core.departures.announce(channel.key, event, user, session);
+  const { type, ...what } = event;
+  await core.departures.announce(channel.key, type, { userId, ...what }, session);
+}
+
+/**
+ * A connection that is refused must be no member: then its next try is a join again. A connection that was a member
+ * before stays one. Where the user is there by another tab, or could not be taken out, the members are still sent the
+ * join.
+ */
+async function takenBack(asked: Asked, session: Session, core: Core): Promise<Asked> {
+  const { channel, isNew } = asked;
+  if (channel === undefined || !isNew) return asked;
+  const { connectionId } = session.ctx;
+  try {
+    const left = await core.departures.remove(channel.key, connectionId, session.budget);
+    return left === undefined ? asked : { ...asked, event: undefined };
+  } catch (error) {
+    log(session.logger, "error", "A refused subscription was not taken back", { connectionId, error });
+    return asked;
+  }
 }
 
 export async function unsubscribe(
@@ -78,7 +102,7 @@ export async function unsubscribe(
       : [];
     const remove = async (key: string) => {
       if (held.includes(partKey(key, "owners"))) await core.streams.release(key, connectionId, budget);
-      return fromStore(core.store.members.remove(key, connectionId, budget));
+      return core.departures.remove(key, connectionId, budget);
     };
     return Promise.allSettled(keys.map(remove));
   };
@@ -132,28 +156,33 @@ function refusing(request: ChannelRequest, thrown: unknown, { logger }: Session)
 }
 
 /** Makes the connection a member, before anything is read of what it is a member of. */
-async function join(asked: Asked, session: Session, { store, now }: Core): Promise<Asked> {
+async function join(asked: Asked, session: Session, core: Core): Promise<Asked> {
   const { request, channel } = asked;
   if (channel === undefined) return asked;
   const { ctx, identity, budget } = session;
+  const { key, namespace } = channel;
   const { endpoint, expiresAt } = ctx.asWebSocket();
-  const userId = channel.namespace.presence ? identity.userId : undefined;
-  const member = {
-    connectionId: ctx.connectionId,
-    ...(userId === undefined ? {} : { userId }),
-    endpoint,
-    joinedAt: now(),
-    expiresAt,
-  };
-  const shows = userId !== undefined && request.state !== undefined;
+  const userId = namespace.presence ? identity.userId : undefined;
+  const { state } = request;
+  const shows = userId !== undefined && state !== undefined;
+  let event: Asked["event"];
+  let added = false;
   try {
     // Apart from `set_presence`, so that a client that comes back is not refused for what it showed before.
     if (shows) await assertRate(asked.isNew ? "subscribe" : "set_presence", channel, session);
-    const isNew = await fromStore(store.members.add(channel.key, member, budget));
-    if (shows) await fromStore(store.members.setState(channel.key, userId, request.state, budget));
-    return { ...asked, event: isNew ? "join" : shows ? "update" : undefined };
+    added = true;
+    const joinedAt = userId === undefined ? core.now() : core.presenceOrder.joinedAt(key, userId);
+    const user = userId === undefined ? {} : { userId };
+    const member = { connectionId: ctx.connectionId, ...user, endpoint, joinedAt, expiresAt };
+    const isFirst = await fromStore(core.store.members.add(key, member, budget));
+    if (isFirst) event = { type: "join", at: joinedAt };
+    if (!shows) return { ...asked, event };
+    const at = isFirst ? joinedAt : core.presenceOrder.updatedAt(key, userId);
+    await fromStore(core.store.members.setState(key, userId, state, budget));
+    return { ...asked, event: { type: isFirst ? "join" : "update", at, state } };
   } catch (thrown) {
-    return refusing(request, thrown, session);
+    const refused = refusing(request, thrown, session);
+    return added ? { ...asked, ...refused, event } : refused;
   }
 }
 
@@ -183,7 +212,7 @@ async function readOne(
   core: Core,
   isFull: boolean,
 ): Promise<Subscribed | Refused> {
-  if (channel === undefined) return refused!;
+  if (channel === undefined || refused !== undefined) return refused!;
   try {
     const [subscribed, live] = await Promise.all([
       read(request, channel, session, core, isFull ? 1 : LIMITS.messages),
