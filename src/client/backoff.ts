@@ -6,6 +6,5 @@ import type { Settings } from "./options.ts";
  * @param failures how often it has failed, 1 or more
  */
 export function delayOf({ reconnectBaseMs, reconnectMaxMs, random }: Settings, failures: number): number {
-  // Past 2^30 the product would say nothing more.
-  return random() * Math.min(reconnectMaxMs, reconnectBaseMs * 2 ** Math.min(failures - 1, 30));
+  return random() * Math.min(reconnectMaxMs, reconnectBaseMs * 2 ** (failures - 1));
 }

@@ -58,7 +58,7 @@ export class Channel {
   }
 
   take(message: PushedMessage): void {
-    if (message.type === "message" && message.position !== undefined) {
+    if (message.type === "message" && message.position) {
       this.sequence.take(message);
       return;
     }
@@ -72,7 +72,7 @@ export class Channel {
   /** @param back after a time without a connection */
   answered(asked: Sequence["position"], answer: Subscribed, back: boolean): void {
     this.taken = true;
-    this.#recovering = back && asked !== undefined;
+    this.#recovering = back && !!asked;
     this.sequence.read(asked, answer);
     this.#tell((subscription) => subscription.taken());
     this.#liveAnswered(answer);

@@ -53,7 +53,7 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
       this.#sync();
     });
     channel.subscriptions.add(subscription);
-    if (known !== undefined && recent > 0) {
+    if (known && recent > 0) {
       subscription.wait(() => void this.#past(channel, subscription, recent));
     }
     if (channel.taken) subscription.taken();
@@ -73,16 +73,16 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
     return this.#requests.within(patience, async (session, signal) => {
       const channel = this.wanted.get(name);
       // Where the user is not, the server says so.
-      if (channel === undefined) return session.request("set_presence", { channel: name, state }, { signal });
+      if (!channel) return session.request("set_presence", { channel: name, state }, { signal });
       const roster = this.#rosters.get(session);
-      if (roster === undefined) throw connectionClosed();
+      if (!roster) throw connectionClosed();
       return roster.show(channel);
     });
   }
 
   message(message: PushedMessage): void {
     const channel = this.wanted.get(message.channel);
-    if (channel === undefined) return;
+    if (!channel) return;
     channel.take(message);
     // Most of what comes out of order is put right by what comes next.
     this.#repair(channel, this.#settings.gapMs);
@@ -103,7 +103,7 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
   /** Where the channels are, in frames. */
   positions(): { readonly [channel: string]: Position }[] {
     const known = [...this.wanted.values()].flatMap(({ name, sequence: { position } }) =>
-      position === undefined ? [] : [[name, position] as const],
+      position ? [[name, position] as const] : [],
     );
     return frames(known, (entry) => entry).map((entries) => Object.fromEntries(entries));
   }
@@ -111,7 +111,7 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
   heads(heads: { readonly [channel: string]: Position }): void {
     for (const [name, head] of Object.entries(heads)) {
       const channel = this.wanted.get(name);
-      if (channel === undefined) continue;
+      if (!channel) continue;
       channel.sequence.note(head);
       this.#repair(channel, 0);
     }
@@ -151,7 +151,7 @@ export class Channels implements LinkEvents, RosterEvents, RepairEvents {
     subscription.ready.catch(() => ending.abort());
     let past: readonly ChannelMessage[] = [];
     try {
-      if (channel.sequence.position !== undefined) {
+      if (channel.sequence.position) {
         const asked = { channel: channel.name, limit };
         const sending = { signal: ending.signal, orIdle: true };
         past = (await this.#requests.again(sending, (session) => session.request("history", asked))).messages;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../test/client/setup.ts";
 import { type ClientOptions, createClient } from "./index.ts";
 import { read } from "./read.ts";
-import { expiryOf } from "./token.ts";
+import { lifetimeOf } from "./token.ts";
 
 describe("requests", () => {
   it("answers with a page of history", async () => {
@@ -401,10 +401,30 @@ describe("what a server sends", () => {
   });
 });
 
-it("reads when a token expires, and nothing from what is no JWT", () => {
+describe("a token's lifetime", () => {
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  expect(expiryOf(`e30.${encode({ exp: 1_800_000_000, name: "Zoë ~~~???" })}.x`)).toBe(1_800_000_000_000);
-  for (const token of ["", "a.b.c", "opaque", `e30.${encode({ exp: "soon" })}.x`, `e30.${encode(null)}.x`]) {
-    expect(expiryOf(token)).toBeUndefined();
-  }
+  const jwt = (payload: unknown) => `e30.${encode(payload)}.x`;
+  const exp = 1_800_000_000;
+  const expiry = exp * 1_000;
+
+  it("is read from a JWT, and from nothing else", () => {
+    expect(lifetimeOf(jwt({ exp, name: "Zoë ~~~???" }), expiry - 7_000)).toBe(7_000);
+    for (const token of [undefined, "", "a.b.c", "opaque", jwt({ exp: "soon" }), jwt({}), jwt(null)]) {
+      expect(lifetimeOf(token, expiry)).toBeNaN();
+    }
+  });
+
+  it.each([
+    ["what is left of it, by a clock that may be right", -60_000, 60_000],
+    ["all of it, by a clock that is an hour behind", -3_900_000, 300_000],
+    ["all of it, by a clock that is an hour ahead", 3_300_000, 300_000],
+    ["all of it, at the moment of its expiry", 0, 300_000],
+  ])("is %s", (_what, now, lifetime) => {
+    expect(lifetimeOf(jwt({ iat: exp - 300, exp }), expiry + now)).toBe(lifetime);
+  });
+
+  it("is what is left, where `iat` is no use", () => {
+    expect(lifetimeOf(jwt({ iat: expiry, exp }), expiry - 60_000)).toBe(60_000);
+    expect(lifetimeOf(jwt({ iat: "now", exp }), expiry - 60_000)).toBe(60_000);
+  });
 });

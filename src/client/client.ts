@@ -9,7 +9,7 @@ import type {
   ServerTypes,
   TypesOf,
 } from "../protocol/index.ts";
-import { Blobs } from "./blobs.ts";
+import { download, upload } from "./blobs.ts";
 import { Channels } from "./channels.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
@@ -119,13 +119,13 @@ export function createClient<Server extends ServerTypes = ServerTypes<JsonNamesp
 }
 
 function clientOf(settings: Settings): Client {
+  const { clock } = settings;
   const errors = new Emitter<ClientError>();
   const error = (value: ClientError) => errors.emit(value);
   const link = new Link(settings, error);
   const requests = new Requests(settings, link);
   const channels = new Channels(settings, link, requests, error);
   const outbox = new Outbox(settings, requests, error);
-  const blobs = new Blobs(settings.clock, requests);
   link.events = channels;
   return {
     get state() {
@@ -148,8 +148,8 @@ function clientOf(settings: Settings): Client {
       await channels.setPresence(channel, state, patience);
     },
     members: (channel) => liveMembers(channel, channels, requests, error),
-    upload: (channel, file, patience) => blobs.upload(channel, file, patience),
-    download: (channel, blob, patience) => blobs.download(channel, blob, patience),
+    upload: (channel, file, patience) => upload(clock, requests, channel, file, patience),
+    download: (channel, blob, patience) => download(clock, requests, channel, blob, patience),
     stream: (channel) => openStream(channel, channels, requests),
   };
 }

@@ -1,13 +1,14 @@
+import { monotonic } from "./clock.ts";
 import { ClientError } from "./errors.ts";
 import type { Settings } from "./options.ts";
-import { expiryOf } from "./token.ts";
+import { lifetimeOf } from "./token.ts";
 import { within } from "./waiting.ts";
 
 /** By what the client shows who it is. */
 export class Credentials {
   readonly #settings: Settings;
-  /** When the token that was given last expires, in ms since the epoch. */
-  expiresAt: number | undefined;
+  /** When the last token expires, by the monotonic clock. */
+  expiresAt = Number.NaN;
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -24,9 +25,9 @@ export class Credentials {
 
   /** @throws {ClientError} TOKEN_FAILED */
   async token(signal: AbortSignal): Promise<string | undefined> {
-    const { token, getToken = () => token } = this.#settings;
+    const { clock, token, getToken = () => token } = this.#settings;
     const value = await this.#ask(getToken, signal);
-    this.expiresAt = expiryOf(value);
+    this.expiresAt = monotonic(clock) + lifetimeOf(value, clock.now());
     return value;
   }
 
@@ -35,7 +36,7 @@ export class Credentials {
     try {
       return await within(clock, { timeoutMs: connectTimeoutMs, signal }, async () => get());
     } catch (cause) {
-      throw new ClientError("TOKEN_FAILED", "getToken or getTicket has failed", { retry: true, cause });
+      throw new ClientError("TOKEN_FAILED", "getToken or getTicket failed", { retry: true, cause });
     }
   }
 }

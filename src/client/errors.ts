@@ -31,10 +31,10 @@ export interface ClientErrorOptions {
 /** The one error of the client. Switch on `code`; `message` may change. */
 export class ClientError extends Error {
   override readonly name = "ClientError";
-  readonly code: ClientErrorCode | (string & {});
-  readonly retry: boolean;
-  readonly details: unknown;
-  readonly position: Position | undefined;
+  declare readonly code: ClientErrorCode | (string & {});
+  declare readonly retry: boolean;
+  declare readonly details: unknown;
+  declare readonly position: Position | undefined;
 
   constructor(
     code: ClientErrorCode | (string & {}),
@@ -42,10 +42,7 @@ export class ClientError extends Error {
     { retry = false, cause, details, position }: ClientErrorOptions = {},
   ) {
     super(message, cause === undefined ? {} : { cause });
-    this.code = code;
-    this.retry = retry;
-    this.details = details;
-    this.position = position;
+    Object.assign(this, { code, retry, details, position });
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Position } from "../protocol/index.ts";
-import type { Timer } from "./clock.ts";
+import { monotonic, type Timer } from "./clock.ts";
 import type { Credentials } from "./credentials.ts";
 import type { ClientError } from "./errors.ts";
 import type { Settings } from "./options.ts";
@@ -54,8 +54,7 @@ export class Keeper {
   /** Something makes doubtful that the socket lives: asks now. */
   check(): void {
     const session = this.#session;
-    if (session === undefined || this.#beat === undefined) return;
-    if (this.#settings.clock.now() - session.heardAt < FRESH_MS) return;
+    if (!session || !this.#beat || session.silentFor() < FRESH_MS) return;
     this.#beat.cancel();
     void this.#heartbeat(session);
   }
@@ -68,17 +67,16 @@ export class Keeper {
   async #heartbeat(session: Session): Promise<void> {
     this.#beat = undefined;
     const frames = this.#events.positions();
-    const payloads = frames.length === 0 ? [{}] : frames.map((positions) => ({ positions }));
-    await Promise.all(payloads.map((payload) => this.#ask(session, payload)));
+    await Promise.all((frames[0] ? frames : [undefined]).map((positions) => this.#ask(session, positions)));
     if (this.#session !== session) return;
     this.#beatLater(session);
     this.#events.beat();
   }
 
-  async #ask(session: Session, payload: { readonly positions?: Positions }): Promise<void> {
+  async #ask(session: Session, positions: Positions | undefined): Promise<void> {
     const { heartbeatTimeoutMs: timeoutMs } = this.#settings;
     try {
-      const { heads } = await session.request("heartbeat", payload, { timeoutMs });
+      const { heads } = await session.request("heartbeat", { positions }, { timeoutMs });
       this.#events.heads(heads);
     } catch (error) {
       // Any answer, an error as well, is a sign of life.
@@ -89,12 +87,11 @@ export class Keeper {
   /** Before the token expires; when that fails again before it does, while there is time left. */
   #refreshLater(session: Session): void {
     const { clock, getToken } = this.#settings;
-    const { expiresAt } = this.#credentials;
-    if (expiresAt === undefined || getToken === undefined) return;
-    const left = expiresAt - clock.now();
+    if (this.#session !== session) return;
+    const left = this.#credentials.expiresAt - monotonic(clock);
     const ms = left - Math.min(REFRESH_AHEAD_MS, left / 10);
-    // Under a second: the clocks differ, or it was tried often enough; the server will say that it has expired.
-    if (ms < 1_000 || ms > MAX_TIMER_MS) return;
+    // Under a second it was tried often enough: the server will say that the token has expired. NaN: it never does.
+    if (!(ms >= 1_000 && ms <= MAX_TIMER_MS && getToken)) return;
     this.#refresh = clock.setTimeout(() => void this.#renew(session), ms);
   }
 
@@ -108,6 +105,6 @@ export class Keeper {
       // The old token still holds.
       if (this.#session === session) this.#credentials.expiresAt = before;
     }
-    if (this.#session === session) this.#refreshLater(session);
+    this.#refreshLater(session);
   }
 }

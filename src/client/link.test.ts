@@ -327,6 +327,66 @@ describe("staying", () => {
   });
 });
 
+describe.each([60 * MINUTE, -60 * MINUTE])("a wall clock that jumps by %d ms", (ms) => {
+  it("changes nothing for a live connection: heartbeats, rotation, what is told", async () => {
+    const { client, clock, server, statuses, errors } = await connected({ heartbeatMs: MINUTE });
+    client.subscribe("room:a");
+    await clock.pass(30_000);
+    clock.jump(ms);
+    await clock.pass(MINUTE);
+    expect(server.actions).toEqual(["subscribe", "heartbeat"]);
+    clock.jump(-ms);
+    await clock.pass(120 * MINUTE);
+    expect([server.opened.length, statuses, errors]).toEqual([2, ["connecting", "connected"], []]);
+  });
+
+  it("does not keep a dead socket from being found when the tab is looked at", async () => {
+    const world = new EventTarget();
+    vi.stubGlobal("document", Object.assign(world, { visibilityState: "visible" }));
+    const { clock, server } = await connected();
+    clock.jump(ms);
+    await clock.pass(11_000);
+    world.dispatchEvent(new Event("visibilitychange"));
+    await clock.pass(10);
+    expect(server.actions).toEqual(["heartbeat"]);
+  });
+
+  it("counts a connection that lasted as a success", async () => {
+    const { client, clock, server } = await connected();
+    const attempts: number[] = [];
+    client.onState((state) => state.status === "reconnecting" && attempts.push(state.attempt));
+    for (let times = 0; times < 3; times++) {
+      clock.jump(ms);
+      await clock.pass(11_000);
+      for (const socket of server.sockets) socket.cut();
+      await clock.pass(5_000);
+    }
+    expect(attempts).toEqual([1, 1, 1]);
+  });
+
+  it.each([
+    ["before it has a token", 0],
+    ["while it has one", 5 * MINUTE],
+  ])("does not keep it from refreshing its token in time: %s", async (_when, after) => {
+    const world = setup({
+      getToken: () => {
+        // The server's clock is right.
+        const now = clock.monotonic();
+        return jwt(now + 10 * MINUTE, now);
+      },
+    });
+    const { client, clock, server } = world;
+    const jumps = async () => clock.jump(ms);
+    if (after === 0) await jumps();
+    client.connect();
+    await clock.pass(after);
+    if (after > 0) await jumps();
+    await clock.pass(10 * MINUTE - after);
+    expect(server.actions.filter((action) => action === "refresh")).toHaveLength(1);
+    expect(server.opened).toHaveLength(1);
+  });
+});
+
 describe("rotation", () => {
   it("has the new socket subscribed before the old one goes, without a word to the application", async () => {
     const { client, clock, server, statuses } = await connected();

@@ -2,7 +2,7 @@ import { delayOf } from "./backoff.ts";
 import type { Timer } from "./clock.ts";
 import { Credentials } from "./credentials.ts";
 import { Emitter } from "./emitter.ts";
-import type { ClientError } from "./errors.ts";
+import { ClientError } from "./errors.ts";
 import { Keeper, type KeeperEvents } from "./keeper.ts";
 import type { Settings } from "./options.ts";
 import { connectFailed, connectionClosed, Session, type SessionEvents } from "./session.ts";
@@ -86,10 +86,10 @@ export class Link {
    * The session, as soon as there is one. Rejects with the error that has ended the connection for good.
    * @param orIdle whether to wait for `connect` as well, or else to reject with CONNECTION_CLOSED
    */
-  whenConnected(signal: AbortSignal, orIdle: boolean): Promise<Session> {
+  whenConnected(signal: AbortSignal, orIdle = false): Promise<Session> {
     return until(signal, (resolve, reject) => {
       const look = () => {
-        if (this.#current !== undefined) resolve(this.#current);
+        if (this.#current) resolve(this.#current);
         else if (this.#state.status === "closed") reject(this.#state.error);
         else if (this.#state.status === "idle" && !orIdle) reject(connectionClosed());
       };
@@ -122,7 +122,7 @@ export class Link {
     try {
       const url = await this.#credentials.url(signal);
       if (signal.aborted) return;
-      this.#next = new Session(this.#socket(url), this.#settings, {
+      this.#next = new Session(new this.#settings.WebSocket(url), this.#settings, {
         opened: (session) => void this.#opened(session),
         message: (message) => this.events.message(message),
         ended: (session, error) => this.#ended(session, error),
@@ -131,21 +131,14 @@ export class Link {
     } catch (error) {
       if (signal.aborted) return;
       this.#next = undefined;
-      this.#failed(error as ClientError);
-    }
-  }
-
-  #socket(url: string) {
-    try {
-      return new this.#settings.WebSocket(url);
-    } catch (cause) {
-      throw connectFailed(cause);
+      // Else the WebSocket's constructor has thrown.
+      this.#failed(error instanceof ClientError ? error : connectFailed(error));
     }
   }
 
   async #opened(session: Session): Promise<void> {
     // Without another one it takes over at once; else it has to be where the other one is first.
-    if (this.#current === undefined) this.#take(session);
+    if (!this.#current) this.#take(session);
     // Who was told of it may have disconnected.
     if (session.ended) return;
     const complete = await this.events.attach(session);
@@ -158,7 +151,7 @@ export class Link {
     const old = this.#current;
     this.#current = session;
     this.#next = undefined;
-    if (old !== undefined) {
+    if (old) {
       this.events.detach(old);
       old.endIn(LINGER_MS);
     }
@@ -183,8 +176,7 @@ export class Link {
       this.#current = undefined;
       this.#keeper.stop();
       this.#timer?.cancel();
-      const lasted = this.#settings.clock.now() - (session.openedAt ?? 0);
-      if (lasted >= STABLE_MS) this.#failures = 0;
+      if (session.openFor!() >= STABLE_MS) this.#failures = 0;
     }
     this.#failed(error);
   }
@@ -195,7 +187,7 @@ export class Link {
     if (!error.retry || (error.code === "TOKEN_EXPIRED" && !getToken && !getTicket)) {
       this.#stop();
       this.#become({ status: "closed", error });
-    } else if (this.#current !== undefined) {
+    } else if (this.#current) {
       this.#openIn(ROTATE_AGAIN_MS);
     } else {
       this.#comeBack(error);
@@ -206,20 +198,20 @@ export class Link {
     this.#failures++;
     const now = this.#settings.clock.now();
     // A rotation was under way: it brings the next session.
-    const ms = this.#next === undefined ? delayOf(this.#settings, this.#failures) : 0;
+    const ms = this.#next ? 0 : delayOf(this.#settings, this.#failures);
     this.#become({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
     if (this.#failures === TELL_AFTER) this.#error(error);
     // Who was told may have disconnected.
     if (this.#state.status !== "reconnecting") return;
-    if (this.#next === undefined) this.#openIn(ms);
+    if (!this.#next) this.#openIn(ms);
     // What a rotation has brought does not wait for its subscriptions when the socket before it is gone.
-    else if (this.#next !== "asking" && this.#next.openedAt !== undefined) this.#take(this.#next);
+    else if (this.#next !== "asking" && this.#next.openFor) this.#take(this.#next);
   }
 
   #wake(): void {
-    if (this.#current !== undefined) {
+    if (this.#current) {
       this.#keeper.check();
-    } else if (this.#state.status === "reconnecting" && this.#next === undefined) {
+    } else if (this.#state.status === "reconnecting" && !this.#next) {
       this.#timer?.cancel();
       void this.#open();
     }

@@ -39,7 +39,7 @@ export class Live {
       this.#countAt = at;
       this.#count = message.count;
       this.#isCountTold = true;
-      if (this.stream) this.stream = { ...this.stream, viewers: message.count };
+      this.stream &&= { ...this.stream, viewers: message.count };
     } else {
       if (at < this.#at) return;
       this.#at = at;

@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "./clock.ts";
 import { ClientError } from "./errors.ts";
-import type { OutboxStorage } from "./outbox.ts";
+import type { OutboxStorage } from "./outbox-storage.ts";
 import type { WebSocketConstructor } from "./session.ts";
 import { MAX_TIMER_MS } from "./waiting.ts";
 
@@ -82,7 +82,7 @@ export function settingsOf(options: ClientOptions): Settings {
     if (typeof kind !== "string") settings[name] = kind[0];
   }
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(KINDS, name)) throw invalid(`there is no option ${name}`);
+    if (!Object.hasOwn(KINDS, name)) throw invalid(`unknown option ${name}`);
     if (value === undefined) continue;
     const kind = KINDS[name as keyof ClientOptions];
     if (typeof kind !== "string") checkInteger(name, value, kind[1]);
@@ -95,12 +95,12 @@ export function settingsOf(options: ClientOptions): Settings {
 
 function checkTogether(settings: Settings): void {
   const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs } = settings;
-  if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("url must be one of ws: or wss:");
+  if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("url must be ws: or wss:");
   if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {
-    throw invalid("token, getToken and getTicket exclude each other");
+    throw invalid("only one of token, getToken, getTicket");
   }
-  if (WebSocket === undefined) throw invalid("there is no WebSocket");
-  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs is below reconnectBaseMs");
+  if (!WebSocket) throw invalid("no WebSocket");
+  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs < reconnectBaseMs");
 }
 
 /** @throws {ClientError} INVALID_OPTION */

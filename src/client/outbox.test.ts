@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../test/client/setup.ts";
 import type { OutboxItem, OutboxStorage } from "./index.ts";
@@ -208,6 +209,71 @@ describe("publishing", () => {
   });
 });
 
+describe("a publication that was not answered, when the clock jumps", () => {
+  /** Sent, not answered, and offline. */
+  async function unanswered() {
+    const all = await connected();
+    all.server.faults.drop = 1;
+    const published = all.client.publish("room:a", 1);
+    published.catch(() => {});
+    await all.clock.pass(100);
+    all.server.faults.drop = 0;
+    all.server.upgrade = () => false;
+    all.server.opened[0]!.cut();
+    await all.clock.pass(10);
+    // The key is over: the server would store it again.
+    const expire = () => all.server.channel("room:a").keys.clear();
+    return { ...all, published, expire };
+  }
+
+  it.each([60 * MINUTE, -60 * MINUTE])("by %d ms, is not sent when its key no longer holds", async (ms) => {
+    const { clock, server, published, expire } = await unanswered();
+    clock.jump(ms);
+    await clock.pass(6 * MINUTE);
+    expire();
+    server.upgrade = () => true;
+    await clock.pass(MINUTE);
+    await expect(published).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(server.stored).toEqual([1]);
+  });
+
+  it("back, is sent again while its key holds", async () => {
+    const { clock, server, published } = await unanswered();
+    clock.jump(-60 * MINUTE);
+    await clock.pass(MINUTE);
+    server.upgrade = () => true;
+    await clock.pass(MINUTE);
+    expect(await published).toMatchObject({ id: "m1" });
+    expect(server.stored).toEqual([1]);
+  });
+
+  it("ahead, is not sent: a device that slept has no other sign of it", async () => {
+    const { clock, server, published, expire } = await unanswered();
+    clock.jump(60 * MINUTE);
+    expire();
+    server.upgrade = () => true;
+    await clock.pass(MINUTE);
+    await expect(published).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+    expect(server.stored).toEqual([1]);
+  });
+
+  it("back, is not sent by a client whose clock has no monotonic time", async () => {
+    const { clock, ...all } = await unanswered();
+    const { server } = all;
+    Object.assign(clock, { monotonic: undefined });
+    clock.jump(-60 * MINUTE);
+    server.upgrade = () => true;
+    await clock.pass(MINUTE);
+    await expect(all.published).rejects.toMatchObject({ code: "OUTCOME_UNKNOWN" });
+  });
+});
+
+/** Whether it can be sent. */
+function isItem(value: unknown): boolean {
+  const { channel, data, key } = (value ?? {}) as OutboxItem;
+  return typeof channel === "string" && data !== undefined && typeof key === "string";
+}
+
 describe("the outbox", () => {
   it("takes no more than it may, by number and by size, and more when there is room again", async () => {
     const { client, clock } = setup({ outboxMaxItems: 2 });
@@ -292,14 +358,190 @@ describe("the outbox", () => {
     ]);
   });
 
-  it("is kept also where what was kept can't be read, as is said", async () => {
-    const kept = storage();
-    const load = () => JSON.parse("{");
-    const { client, clock, errors } = setup({ outboxStorage: { ...kept.port, load } });
+  /** A storage that is blocked so many times before it can be loaded. */
+  function blocked(times: number, saved: readonly OutboxItem[]) {
+    const kept = storage(saved);
+    let loads = 0;
+    const load = () => {
+      if (loads++ < times) throw new Error("blocked");
+      return kept.port.load();
+    };
+    return { ...kept, port: { ...kept.port, load } };
+  }
+
+  const OLD: OutboxItem = { channel: "room:a", data: "old", key: "k0" };
+
+  it.each([1, 2, 5])("is loaded with the connection when that failed %d times before", async (times) => {
+    const kept = blocked(times, [OLD]);
+    const { client, clock, server, errors } = setup({ outboxStorage: kept.port });
+    client.connect();
+    await clock.pass(MINUTE);
+    expect([server.stored, kept.items()]).toEqual([["old"], []]);
+    expect(errors).toMatchObject(
+      Array(times).fill({ code: "STORAGE_FAILED", message: "Loading the outbox failed" }),
+    );
+  });
+
+  it("is loaded again, before anything is saved over it, when something is published offline", async () => {
+    const kept = blocked(1, [OLD]);
+    const { client, clock, server } = setup({ outboxStorage: kept.port });
+    await clock.pass(10);
+    void client.publish("room:b", "new", { key: "k1" });
+    await clock.pass(10);
+    expect(
+      kept
+        .items()
+        .map(({ data }) => data)
+        .sort(),
+    ).toEqual(["new", "old"]);
+    client.connect();
+    await clock.pass(100);
+    expect(server.stored.toSorted()).toEqual(["new", "old"]);
+  });
+
+  it.each([
+    ["throws", () => JSON.parse("{")],
+    ["rejects", () => Promise.reject(new Error("blocked"))],
+    ["never answers", () => new Promise(() => {})],
+    ["gives a text", () => "[]"],
+    ["gives an object", () => ({ length: 1 })],
+    ["gives a number", () => 7],
+  ])("is not saved over a storage whose load %s, and sends what is published", async (_what, load) => {
+    const saves: unknown[] = [];
+    const outboxStorage = {
+      load: load as OutboxStorage["load"],
+      save: (items: unknown) => void saves.push(items),
+    };
+    const { client, clock, server, errors } = setup({ outboxStorage });
+    client.connect();
+    const published = client.publish("room:a", 1);
+    await clock.pass(MINUTE);
+    expect(await published).toMatchObject({ id: "m1" });
+    expect([server.stored, saves]).toEqual([[1], []]);
+    expect(errors.length).toBeGreaterThan(1);
+    for (const error of errors) expect(error).toMatchObject({ code: "STORAGE_FAILED", retry: true });
+    client.disconnect();
+    await clock.pass(MINUTE);
+    expect(clock.pending).toBe(0);
+  });
+
+  it.each([undefined, null])("begins empty with a storage that gives %s", async (nothing) => {
+    const kept = storage(nothing as never);
+    const { client, clock, errors } = setup({ outboxStorage: kept.port });
     void client.publish("room:a", 1, { key: "k1" });
     await clock.pass(10);
-    expect(errors).toMatchObject([{ code: "STORAGE_FAILED", cause: expect.any(SyntaxError) }]);
-    expect(kept.items()).toEqual([{ channel: "room:a", data: 1, key: "k1" }]);
+    expect([kept.items(), errors]).toEqual([[{ channel: "room:a", data: 1, key: "k1" }], []]);
+  });
+
+  const circular: unknown[] = [];
+  circular.push(circular);
+  const BAD = [
+    null,
+    undefined,
+    7,
+    "text",
+    [],
+    {},
+    { data: 1, key: "k" },
+    { channel: "lobby", data: 1, key: "k" },
+    { channel: "room:a", key: "k" },
+    { channel: "room:a", data: 1 },
+    { channel: "room:a", data: 1, key: 7 },
+    { channel: "room:a", data: 1, key: "" },
+    { channel: "room:a", data: 1n, key: "k" },
+    { channel: "room:a", data: circular, key: "k" },
+    { channel: "room:a", data: "é".repeat(65_536), key: "k" },
+  ].map((item) => item as unknown as OutboxItem);
+
+  it.each(BAD)(
+    "reports an item that it can't read, leaves it in the storage, and sends the others: %o",
+    async (bad) => {
+      const kept = storage([OLD, bad, { channel: "room:a", data: "behind it", key: "k1" }]);
+      const { client, clock, server, errors } = setup({ outboxStorage: kept.port });
+      client.connect();
+      await clock.pass(100);
+      expect([server.stored, kept.items()]).toEqual([["old", "behind it"], [bad]]);
+      expect(errors).toMatchObject([{ code: "STORAGE_FAILED", cause: expect.any(Error) }]);
+      expect(errors[0]!.details).toBe(bad);
+    },
+  );
+
+  it("sends every good item and keeps every bad one, whatever is among them", async () => {
+    const good = fc.record({
+      channel: fc.constantFrom("room:a", "room:b"),
+      data: fc.jsonValue(),
+      key: fc.uuid(),
+    });
+    const bad = fc.oneof(fc.constantFrom(...BAD), fc.anything() as fc.Arbitrary<OutboxItem>);
+    const entry = fc.oneof(
+      good.map((item) => ({ item, isGood: true })),
+      bad.filter((item) => !isItem(item)).map((item) => ({ item, isGood: false })),
+    );
+    type Entry = { readonly item: OutboxItem; readonly isGood: boolean };
+    const check = async (entries: readonly Entry[]) => {
+      let saved: readonly OutboxItem[] = entries.map(({ item }) => item);
+      const outboxStorage = {
+        load: () => saved,
+        save: (items: readonly OutboxItem[]) => {
+          saved = items;
+        },
+      };
+      const { client, clock, server, errors } = setup({ outboxStorage });
+      client.connect();
+      await clock.pass(1_000);
+      const [sent, left] = [true, false].map((good) => entries.filter(({ isGood }) => isGood === good));
+      expect(server.stored).toHaveLength(sent!.length);
+      expect(errors).toHaveLength(left!.length);
+      if (sent!.length > 0) expect(saved).toEqual(left!.map(({ item }) => item));
+    };
+    await fc.assert(fc.asyncProperty(fc.array(entry as fc.Arbitrary<Entry>, { maxLength: 6 }), check), {
+      seed: 5,
+      numRuns: 50,
+    });
+  });
+
+  it("counts an item that was sent in the future as expired", async () => {
+    const kept = storage();
+    const first = await connected({ outboxStorage: kept.port });
+    first.clock.jump(60 * MINUTE);
+    first.server.faults.drop = 1;
+    void first.client.publish("room:a", 1);
+    await first.clock.pass(10);
+    expect(kept.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
+    // The clock is right again; nobody knows how long ago it was sent.
+    const second = setup({ outboxStorage: kept.port });
+    void second.client.publish("room:b", 2);
+    await second.clock.pass(MINUTE);
+    second.client.connect();
+    await second.clock.pass(100);
+    expect(second.errors.map(({ code }) => code)).toEqual(["OUTCOME_UNKNOWN"]);
+    expect([second.server.stored, kept.items()]).toEqual([[2], []]);
+  });
+
+  it("stays expired through restarts", async () => {
+    const kept = storage([{ ...OLD, sentAt: Date.UTC(2027, 0, 1) }]);
+    const first = setup({ outboxStorage: kept.port });
+    void first.client.publish("room:b", 2, { key: "k2" });
+    await first.clock.pass(10);
+    expect(kept.items()).toHaveLength(2);
+    const second = setup({ outboxStorage: kept.port });
+    second.client.connect();
+    await second.clock.pass(100);
+    expect(second.errors.map(({ code }) => code)).toEqual(["OUTCOME_UNKNOWN"]);
+    expect(second.server.stored).toEqual([2]);
+  });
+
+  it("keeps when something was sent by the corrected clock", async () => {
+    const kept = storage();
+    const { client, clock, server } = await connected({ outboxStorage: kept.port });
+    clock.jump(60 * MINUTE);
+    server.faults.drop = 1;
+    void client.publish("room:a", 1);
+    await clock.pass(MINUTE / 2);
+    clock.jump(-60 * MINUTE);
+    void client.publish("room:b", 2);
+    await clock.pass(10);
+    expect(kept.items()[0]).toMatchObject({ data: 1, sentAt: clock.now() - MINUTE / 2 - 10 });
   });
 
   it("goes on without a storage that fails, and says so", async () => {

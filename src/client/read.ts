@@ -28,7 +28,7 @@ export function read(data: unknown): ServerMessage | undefined {
   try {
     const message = JSON.parse(data as string);
     const shape = SHAPES.get(message.type);
-    if (shape === undefined || !fits(message, shape)) return undefined;
+    if (!shape || !fits(message, shape)) return undefined;
     return message.position === undefined || fits(message.position, POSITION) ? message : undefined;
   } catch {
     return undefined;

@@ -31,7 +31,7 @@ export async function repair(
   let wait = waitMs;
   let failures = 0;
   // Without a session there is nobody to ask: the next one begins with a subscription, which tells what is missing.
-  for (let session = events.session(); session !== undefined; session = events.session()) {
+  for (let session = events.session(); session; session = events.session()) {
     try {
       if (wait > 0) await pause(settings.clock, wait, session.signal);
       if (!sequence.behind || channel.subscriptions.size === 0) {
@@ -58,7 +58,7 @@ export async function repair(
 
 async function fetchPage({ name, sequence }: Channel, session: Session): Promise<void> {
   const after = sequence.asking();
-  if (after === undefined) return;
+  if (!after) return;
   const payload = { channel: name, after, limit: CLIENT_LIMITS.messages };
   sequence.read(after, await session.request("history", payload));
 }

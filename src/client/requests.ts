@@ -8,8 +8,8 @@ import { type Patience, pause, within } from "./waiting.ts";
 
 export interface Sending {
   readonly signal: AbortSignal;
-  /** Whether it waits while the client is not asked to connect. */
-  readonly orIdle: boolean;
+  /** Whether it waits while the client is not asked to connect. Default: false. */
+  readonly orIdle?: boolean;
   /** Before it is sent, each time. */
   sending?(): void;
   /** It has failed: for good, or it is sent again if the error may pass. */
@@ -37,7 +37,7 @@ export class Requests {
     ask: (session: Session, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     return within(this.#settings.clock, { signal: given, timeoutMs }, (signal) =>
-      this.again({ signal, orIdle: false }, (session) => ask(session, signal)),
+      this.again({ signal }, (session) => ask(session, signal)),
     );
   }
 

@@ -70,7 +70,7 @@ export class Roster {
     await this.#goOn();
     const { name } = channel;
     const entry = this.#entries.get(name);
-    if (entry === undefined) throw notTaken();
+    if (!entry) throw notTaken();
     const turn = entry.turn
       .catch(() => {})
       .then(async () => {
@@ -108,10 +108,10 @@ export class Roster {
     });
     try {
       const answer = await asking;
-      const answers = new Map(answer.channels.map((one) => [one.channel, one]));
       this.#failures = 0;
+      // In the order asked: PROTOCOL.md, "subscribe".
       entries.forEach((entry, at) => {
-        this.#joined(entry, positions[at], answers.get(entry.channel.name));
+        this.#joined(entry, positions[at], answer.channels[at]);
       });
     } catch (error) {
       for (const entry of entries) this.#notJoined(entry, error as ClientError);
@@ -120,8 +120,8 @@ export class Roster {
   }
 
   #joined(entry: Entry, asked: Position | undefined, answer: Subscribed | Refused | undefined): void {
-    if (answer === undefined || "error" in answer) {
-      this.#notJoined(entry, answer === undefined ? notTaken() : serverError(answer.error));
+    if (!answer || "error" in answer) {
+      this.#notJoined(entry, answer ? serverError(answer.error) : notTaken());
     } else {
       entry.phase = "in";
       if (!this.#stopped) this.#events.answered(entry.channel, asked, answer);
@@ -159,11 +159,11 @@ export class Roster {
 
   /** What was wanted or left while an answer was awaited. What is to be tried again has its time. */
   async #goOn(): Promise<void> {
-    if (this.#retry === undefined) await this.sync();
+    if (!this.#retry) await this.sync();
   }
 
   #retryLater(): void {
-    if (this.#stopped || this.#retry !== undefined) return;
+    if (this.#stopped || this.#retry) return;
     const ms = delayOf(this.#settings, ++this.#failures);
     this.#retry = this.#settings.clock.setTimeout(() => {
       this.#retry = undefined;
@@ -178,6 +178,5 @@ function notTaken(): ClientError {
 
 function requestOf({ name, sequence, recent, state, taken }: Channel): Unwritten<ChannelRequest> {
   const { position } = sequence;
-  const asksForRecent = position === undefined && !taken && recent > 0;
-  return { channel: name, position, recent: asksForRecent ? recent : undefined, state };
+  return { channel: name, position, recent: (!position && !taken && recent) || undefined, state };
 }

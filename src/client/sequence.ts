@@ -37,19 +37,19 @@ export class Sequence {
 
   /** Something is missing. */
   get behind(): boolean {
-    return this.position !== undefined && (this.#doubtful || this.#target > this.position.offset);
+    return !!this.position && (this.#doubtful || this.#target > this.position.offset);
   }
 
   /** A message that has arrived. */
   take(message: ChannelMessage): void {
     const at = message.position;
-    if (at === undefined || isPast(at, this.position)) return;
+    if (!at || isPast(at, this.position)) return;
     // Another epoch may be the next or the last one: the server knows.
-    if (this.position !== undefined && at.epoch !== this.position.epoch) {
+    if (this.position && at.epoch !== this.position.epoch) {
       this.#doubtful = true;
       return;
     }
-    if (this.position !== undefined) this.#target = Math.max(this.#target, at.offset);
+    if (this.position) this.#target = Math.max(this.#target, at.offset);
     const next = at.offset === (this.position?.offset ?? 0) + 1;
     if (next || this.#held.size < HELD_MAX) this.#held.set(at.offset, message);
     else this.#doubtful = true;
@@ -58,7 +58,7 @@ export class Sequence {
 
   /** The channel's last message is said to be here. */
   note(head: Position): void {
-    if (this.position === undefined) return;
+    if (!this.position) return;
     if (head.epoch === this.position.epoch) this.#target = Math.max(this.#target, head.offset);
     if (!same(head, this.position)) this.#doubtful = true;
   }
@@ -76,10 +76,10 @@ export class Sequence {
 
   /** An answer has come. @param asked the position that was asked with */
   read(asked: Position | undefined, { position: head, recovered, messages = [] }: Reading): void {
-    if (head === undefined) return;
-    if (this.position === undefined) {
+    if (!head) return;
+    if (!this.position) {
       const first = messages[0]?.position;
-      this.#goTo(first === undefined ? head : { epoch: first.epoch, offset: first.offset - 1 });
+      this.#goTo(first ? { epoch: first.epoch, offset: first.offset - 1 } : head);
       this.#release();
     } else if (recovered === false) {
       // What is behind another position than the one it has by now is of no concern.
@@ -114,9 +114,9 @@ export class Sequence {
   }
 
   #release(): void {
-    while (this.position !== undefined) {
+    while (this.position) {
       const message = this.#held.get(this.position.offset + 1);
-      if (message?.position === undefined) return;
+      if (!message?.position) return;
       this.#held.delete(message.position.offset);
       this.position = message.position;
       this.#events.handOn(message);
@@ -130,5 +130,5 @@ export function same(one: Position | undefined, other: Position | undefined): bo
 
 /** Whether somebody who is at `than` has it. */
 export function isPast(at: Position | undefined, than: Position | undefined): boolean {
-  return at !== undefined && at.epoch === than?.epoch && at.offset <= than.offset;
+  return !!at && at.epoch === than?.epoch && at.offset <= than.offset;
 }

@@ -9,7 +9,7 @@ import {
   type ServerMessage,
   utf8Length,
 } from "../protocol/index.ts";
-import type { Clock, Timer } from "./clock.ts";
+import { stopwatch, type Timer } from "./clock.ts";
 import { ClientError, serverError } from "./errors.ts";
 import { parts } from "./frames.ts";
 import type { Settings } from "./options.ts";
@@ -33,7 +33,7 @@ export type Unwritten<T> = {
 
 /** An action's payload. */
 export type Payload<A extends Action> = A extends "heartbeat"
-  ? { readonly positions?: { readonly [channel: string]: unknown } }
+  ? { readonly positions?: { readonly [channel: string]: unknown } | undefined }
   : A extends "subscribe"
     ? { readonly channels: readonly Unwritten<ChannelRequest>[] }
     : Unwritten<Payloads[A]>;
@@ -63,13 +63,12 @@ interface Pending {
 
 /** One socket, and what was asked over it. */
 export class Session {
-  /** ms since the epoch; `undefined`: not open yet. */
-  openedAt: number | undefined;
-  /** When anything was last read, in ms since the epoch. */
-  heardAt = 0;
+  /** ms since it opened; `undefined`: it is not open yet. */
+  openFor: (() => number) | undefined;
+  /** ms since anything was read; set when it opens. */
+  silentFor!: () => number;
   readonly #socket: WebSocketLike;
   readonly #settings: Settings;
-  readonly #clock: Clock;
   readonly #events: SessionEvents;
   #timer: Timer;
   readonly #pending = new Map<string, Pending>();
@@ -82,9 +81,8 @@ export class Session {
   constructor(socket: WebSocketLike, settings: Settings, events: SessionEvents) {
     this.#socket = socket;
     this.#settings = settings;
-    this.#clock = settings.clock;
     this.#events = events;
-    this.#timer = this.#clock.setTimeout(() => this.#closed(), settings.connectTimeoutMs);
+    this.#timer = this.#settings.clock.setTimeout(() => this.#closed(), settings.connectTimeoutMs);
     socket.addEventListener("open", () => this.#opened());
     socket.addEventListener("message", (event: { readonly data: unknown }) => this.#receive(event.data));
     socket.addEventListener("close", () => this.#closed());
@@ -111,24 +109,23 @@ export class Session {
     const frame = written({ id, action, payload });
     const bytes = utf8Length(frame);
     if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
-    // What a response holds is the server's word, given in PROTOCOL.md by action.
-    const exchange = (frames: string[]) => this.#exchange(id, frames, options) as Promise<Results[A]>;
-    if (bytes <= CLIENT_LIMITS.clientFrameBytes) return exchange([frame]);
+    if (bytes <= CLIENT_LIMITS.clientFrameBytes) return this.#exchange(id, [frame], options);
     // A connection has one message in parts at a time.
-    const answer = this.#inParts.then(() => exchange(parts(id, frame)));
+    const answer = this.#inParts.then(() => this.#exchange<A>(id, parts(id, frame), options));
     this.#inParts = answer.catch(() => {});
     return answer;
   }
 
-  #exchange(
+  /** What a response holds is the server's word, given in PROTOCOL.md by action. */
+  #exchange<A extends Action>(
     id: string,
     frames: readonly string[],
     { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions,
-  ): Promise<unknown> {
+  ): Promise<Results[A]> {
     return until(signal, (resolve, reject) => {
       if (this.ended) throw connectionClosed();
-      const timer = this.#clock.setTimeout(() => reject(timeout(timeoutMs)), timeoutMs);
-      this.#pending.set(id, { resolve, reject });
+      const timer = this.#settings.clock.setTimeout(() => reject(timeout(timeoutMs)), timeoutMs);
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
       for (const frame of frames) this.#socket.send(frame);
       return () => {
         timer.cancel();
@@ -150,25 +147,25 @@ export class Session {
 
   /** Ends it after a while, unless something else does. */
   endIn(ms: number): void {
-    this.#timer = this.#clock.setTimeout(() => this.end(), ms);
+    this.#timer = this.#settings.clock.setTimeout(() => this.end(), ms);
   }
 
   #opened(): void {
     if (this.ended) return;
     this.#timer.cancel();
-    this.openedAt = this.heardAt = this.#clock.now();
+    this.openFor = this.silentFor = stopwatch(this.#settings.clock);
     this.#events.opened(this);
   }
 
   #closed(): void {
-    this.end(this.openedAt === undefined ? connectFailed() : connectionClosed());
+    this.end(this.openFor ? connectionClosed() : connectFailed());
   }
 
   #receive(data: unknown): void {
     if (this.ended || typeof data !== "string") return;
-    this.heardAt = this.#clock.now();
+    this.silentFor = stopwatch(this.#settings.clock);
     const message = read(data);
-    if (message === undefined) return;
+    if (!message) return;
     if (message.type === "response") this.#pending.get(message.request_id)?.resolve(message.data);
     else if (message.type !== "error") this.#events.message(message);
     // Without an id it is the connection's end.
@@ -178,12 +175,11 @@ export class Session {
 }
 
 export function connectionClosed(cause?: unknown): ClientError {
-  return new ClientError("CONNECTION_CLOSED", "The connection has ended", { retry: true, cause });
+  return new ClientError("CONNECTION_CLOSED", "Disconnected", { retry: true, cause });
 }
 
 export function connectFailed(cause?: unknown): ClientError {
-  const message = "No connection: the network, the server or the token";
-  return new ClientError("CONNECT_FAILED", message, { retry: true, cause });
+  return new ClientError("CONNECT_FAILED", "Could not connect", { retry: true, cause });
 }
 
 export function tooLarge(): ClientError {
@@ -200,5 +196,5 @@ export function written(value: object): string {
 }
 
 export function notJson(cause?: unknown): ClientError {
-  return new ClientError("NOT_JSON", "That is no JSON", { cause });
+  return new ClientError("NOT_JSON", "Not JSON", { cause });
 }

@@ -38,12 +38,12 @@ export interface Subscription<Data = Json> extends AsyncIterable<ChannelMessage<
 }
 
 export function historyLost(channel: string, position: Position): ClientError {
-  const message = `Messages of ${channel} are past its history`;
+  const message = `Messages of ${channel} were lost`;
   return new ClientError("HISTORY_LOST", message, { position });
 }
 
 export function unsubscribed(): ClientError {
-  return new ClientError("ABORTED", "The subscription has ended");
+  return new ClientError("ABORTED", "Unsubscribed");
 }
 
 interface Ending {
@@ -78,7 +78,7 @@ export class OpenSubscription implements Subscription {
   }
 
   get ended(): boolean {
-    return this.#ending !== undefined;
+    return !!this.#ending;
   }
 
   readonly unsubscribe = (): void => {
@@ -87,27 +87,27 @@ export class OpenSubscription implements Subscription {
 
   /** @returns whether anybody was told of the error */
   end(error?: ClientError): boolean {
-    if (this.#ending !== undefined) return true;
-    this.#ending = error === undefined ? {} : { error };
+    if (this.#ending) return true;
+    this.#ending = error ? { error } : {};
     this.options.signal?.removeEventListener("abort", this.unsubscribe);
     this.#ready.reject(error ?? unsubscribed());
     this.#release();
     for (const iterator of this.#iterators) iterator.end(this.#ending);
-    if (error !== undefined) call(this.options.onError, error);
-    return this.#iterators.size > 0 || this.options.onError !== undefined;
+    if (error) call(this.options.onError, error);
+    return this.#iterators.size > 0 || !!this.options.onError;
   }
 
   /** Maybe again: with every connection. */
   taken(): void {
     const ask = this.#askForPast;
     this.#askForPast = undefined;
-    if (this.#waiting === undefined) this.#ready.resolve();
+    if (!this.#waiting) this.#ready.resolve();
     else ask?.();
   }
 
   message(message: ChannelMessage): void {
-    if (this.#ending !== undefined) return;
-    if (this.#waiting !== undefined) this.#waiting.push(message);
+    if (this.#ending) return;
+    if (this.#waiting) this.#waiting.push(message);
     else if (!isPast(message.position, this.#past)) {
       // One that is asked for meanwhile begins with the next.
       const iterators = [...this.#iterators];
@@ -123,7 +123,7 @@ export class OpenSubscription implements Subscription {
   /** @returns whether anybody was told */
   lost(position: Position): boolean {
     this.#waiting = this.#past = undefined;
-    if (this.options.onLost !== undefined) {
+    if (this.options.onLost) {
       call(this.options.onLost, position);
       return true;
     }
@@ -145,7 +145,7 @@ export class OpenSubscription implements Subscription {
   begin(past: readonly ChannelMessage[]): void {
     const waiting = this.#waiting;
     // Else it was told of a loss meanwhile: its past is from before that.
-    if (waiting !== undefined) {
+    if (waiting) {
       this.#waiting = undefined;
       for (const message of past) this.message(message);
       this.#past = past.at(-1)?.position;
@@ -175,16 +175,13 @@ function iterate(subscription: OpenSubscription, ending: Ending | undefined): Me
 
   /** Messages first, then how it ended: an error once. */
   const serve = () => {
-    while (readers.length > 0 && (unread.length > 0 || last !== undefined)) {
+    while (readers[0] && (unread[0] || last)) {
       const { resolve, reject } = readers.shift()!;
       const value = unread.shift();
-      if (value !== undefined) {
-        resolve({ done: false, value });
-      } else {
-        if (last?.error === undefined) resolve({ done: true, value });
-        else reject(last.error);
-        last = {};
-      }
+      if (value) resolve({ done: false, value });
+      else if (last?.error) reject(last.error);
+      else resolve({ done: true, value });
+      if (!value) last = {};
     }
   };
   return {
@@ -200,12 +197,9 @@ function iterate(subscription: OpenSubscription, ending: Ending | undefined): Me
       return { done: true, value: undefined };
     },
     take(message) {
-      if (last !== undefined) return;
-      if (unread.push(message) > bufferSize) {
-        unread.pop();
-        const text = `More than ${bufferSize} messages are unread`;
-        subscription.end(new ClientError("BUFFER_FULL", text));
-      }
+      if (last) return;
+      if (unread.length < bufferSize) unread.push(message);
+      else subscription.end(new ClientError("BUFFER_FULL", `Over ${bufferSize} unread messages`));
       serve();
     },
     end(how) {

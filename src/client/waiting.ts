@@ -13,13 +13,14 @@ export async function until<T>(
   begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
 ): Promise<T> {
   signal?.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const abort = () => reject(signal?.reason);
-  signal?.addEventListener("abort", abort);
   let undo: (() => void) | undefined;
+  let abort!: () => void;
   try {
-    undo = begin(resolve, reject);
-    return await promise;
+    return await new Promise<T>((resolve, reject) => {
+      abort = () => reject(signal?.reason);
+      signal?.addEventListener("abort", abort);
+      undo = begin(resolve, reject);
+    });
   } finally {
     signal?.removeEventListener("abort", abort);
     undo?.();
@@ -48,7 +49,7 @@ export async function within<T>(
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const ending = new AbortController();
-  const abort = () => ending.abort(new ClientError("ABORTED", "It was given up", { cause: signal?.reason }));
+  const abort = () => ending.abort(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
   const timer =
     timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
       ? undefined

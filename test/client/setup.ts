@@ -33,8 +33,8 @@ export async function connected(options: Partial<ClientOptions> = {}): Promise<S
   return all;
 }
 
-/** A token that expires then; ms since the epoch. */
-export function jwt(expiresAt: number): string {
+/** A token that expires then, and was issued then; ms since the epoch. */
+export function jwt(expiresAt: number, issuedAt?: number): string {
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  return `${encode({ alg: "none" })}.${encode({ sub: "ada", exp: expiresAt / 1_000 })}.signature`;
+  return `${encode({ alg: "none" })}.${encode({ sub: "ada", exp: expiresAt / 1_000, ...(issuedAt && { iat: issuedAt / 1_000 }) })}.signature`;
 }

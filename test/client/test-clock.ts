@@ -8,10 +8,21 @@ interface Alarm {
 /** Time that a test moves, for code that waits in promises: whatever follows from an alarm happens before the next. */
 export class TestClock implements Clock {
   #now = Date.UTC(2026, 0, 1);
+  /** ms by which somebody has set the wall clock ahead. */
+  #ahead = 0;
   readonly #alarms = new Set<Alarm>();
 
   now(): number {
+    return this.#now + this.#ahead;
+  }
+
+  monotonic(): number {
     return this.#now;
+  }
+
+  /** Sets the wall clock ahead, or back. Timers do not notice. */
+  jump(ms: number): void {
+    this.#ahead += ms;
   }
 
   setTimeout(ring: () => void, ms: number): Timer {
