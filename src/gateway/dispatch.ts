@@ -103,7 +103,7 @@ export class Dispatcher implements ConnectionListener {
         connectionId,
         requestId,
         status: statusOf(outcome),
-        durationMs: clock.elapsed() - startedAt,
+        durationMs: Math.round(clock.elapsed() - startedAt),
         ...(outcome.kind === "failed" && { error: outcome.error }),
         ...explanation(outcome),
       });

@@ -74,7 +74,8 @@ export class Context implements LambdaContext {
     this.awsRequestId = awsRequestId;
     this.logGroupName = LOG_GROUP + functionName;
     this.logStreamName = logStreamName;
-    this.getRemainingTimeInMillis = () => Math.max(0, deadline - clock.elapsed());
+    // Whole ms, as Lambda tells them; elapsed time has fractions.
+    this.getRemainingTimeInMillis = () => Math.max(0, Math.floor(deadline - clock.elapsed()));
     this.#callback = callback;
   }
 

@@ -159,7 +159,7 @@ export class Upgrades {
     const outcome = await new Promise<Outcome>((settle) =>
       invoker.run(authorizer, event, "authorizer", settle),
     );
-    const durationMs = clock.elapsed() - startedAt;
+    const durationMs = Math.round(clock.elapsed() - startedAt);
     const verdict = judge(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
     onEvent?.({
       routeKey: "authorizer",

@@ -77,6 +77,18 @@ describe.each([
   });
 });
 
+it("gives handlers whole milliseconds", async () => {
+  const clock = new ManualClock();
+  const left: number[] = [];
+  const api = await startApi({ clock }, (_event, context) => {
+    clock.advance(0.4);
+    left.push(context.getRemainingTimeInMillis());
+    return ok;
+  });
+  await connect(api.gateway);
+  expect(left).toEqual([28_999]);
+});
+
 describe("a clock that tells no elapsed time", () => {
   it("counts how far it has gone on, and a step back as no time", async () => {
     const manual = new ManualClock();
