@@ -169,7 +169,7 @@ class TickRun {
       return tell(logger, "error", "A scheduled action failed", { ...named(item), error });
     const isDead = failures >= (entry.tries ?? scheduleRetry.tries);
     const at = now();
-    const nextAt = isDead ? undefined : at + backoffMs(scheduleRetry, failures);
+    const nextAt = isDead ? undefined : Math.ceil(at + backoffMs(scheduleRetry, failures));
     const message = isDead ? "A scheduled action failed for the last time" : "A scheduled action failed";
     tell(logger, "error", message, { ...named(item), failures, error });
     const next = nextAt === undefined ? {} : { dueAt: nextAt };
