@@ -14,6 +14,7 @@ import { loadEnvFile, readEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import { parseReference, type Reference, shown } from "./handlers.ts";
 import type { LambdaSettings } from "./lambda.ts";
+import { isApiId } from "./routes-file.ts";
 import { type ServerSettings, startServer } from "./server.ts";
 
 const usage = {
@@ -26,6 +27,11 @@ const usage = {
     port: { type: "string", value: "<number>", help: "Default PORT, or 3001; 0 takes any free one" },
     host: { type: "string", value: "<address>", help: "Default HOST, or 127.0.0.1" },
     stage: { type: "string", value: "<name>", help: "The API's stage. Default dev" },
+    "api-id": {
+      type: "string",
+      value: "<id>",
+      help: "The API's id. Default: routes.json's, or a random one",
+    },
     origin: {
       type: "string",
       multiple: true,
@@ -134,6 +140,7 @@ function readSettings(flags: DevFlags, run: ServerSettings["run"]): ServerSettin
     host: flags.host || env.HOST || "127.0.0.1",
     port: flags.port === undefined ? readPort(env.PORT || "3001", "PORT") : readPort(flags.port, "--port"),
     stage: flags.stage ?? "dev",
+    apiId: flags["api-id"] === undefined ? undefined : readApiId(flags["api-id"]),
     allowedOrigins: flags.origin?.map(readOrigin) ?? [],
     allowedHosts: flags["allowed-host"]?.map(readHost) ?? [],
     tickets: readTickets(flags),
@@ -152,6 +159,11 @@ function readTickets({ tickets, stage }: DevFlags): Reference | undefined {
   if (tickets === undefined) return undefined;
   if (stage === "tickets") throw usageError(usage, "The path of the stage tickets is taken by --tickets");
   return parseReference(tickets, process.cwd());
+}
+
+function readApiId(text: string): string {
+  if (isApiId(text)) return text;
+  throw usageError(usage, `--api-id takes 1 to 63 small letters and digits, not "${text}"`);
 }
 
 function readOrigin(text: string): string {

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import type { LambdaAuthorizer, LambdaHandler, WebSocketEvent } from "../apigw/index.ts";
-import { LambdaFunction } from "../local/index.ts";
+import { LambdaFunction, type OwnHosts } from "../local/index.ts";
 import { CliError } from "./errors.ts";
 import { parseReference, shown } from "./handlers.ts";
 import type { Program } from "./program.ts";
@@ -13,6 +13,7 @@ export interface FunctionSettings {
   readonly region: string;
   readonly timeoutMs: number;
   readonly concurrency: number;
+  readonly ownHosts: OwnHosts;
   readonly log: (functionName: string, line: string) => void;
 }
 
@@ -101,7 +102,7 @@ export class Functions {
     const known = this.#functions.get(key);
     if (known !== undefined) return known;
     const code = path.slice(name.length + 1).replace(/\.[cm]?js$/, "");
-    const { environment, region, timeoutMs, concurrency, log } = this.#settings;
+    const { environment, region, timeoutMs, concurrency, ownHosts, log } = this.#settings;
     const made = new LambdaFunction({
       name,
       directory: join(this.#folder, name),
@@ -110,6 +111,7 @@ export class Functions {
       region,
       timeoutMs,
       concurrency,
+      ownHosts,
       log: (line) => log(name, line),
     });
     this.#functions.set(key, made);

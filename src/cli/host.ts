@@ -141,9 +141,10 @@ export class Host {
 /** What a gateway can't be told again, in a form to compare. */
 function fixedParts(program: Program): string {
   if (program.kind !== "routes") return program.kind;
-  const { routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
+  const { apiId, routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
   const hasAuthorizer = program.authorizer !== undefined;
   return JSON.stringify([
+    apiId,
     hasAuthorizer,
     routeSelectionExpression,
     routeResponses,

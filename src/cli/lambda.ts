@@ -1,6 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Credentials } from "../gateway/index.ts";
-import { type LambdaFunction, LocalError, type StreamPoller, startDynamoDB } from "../local/index.ts";
+import {
+  type LambdaFunction,
+  LocalError,
+  type OwnHosts,
+  type StreamPoller,
+  startDynamoDB,
+} from "../local/index.ts";
 import type { Terminal } from "./arguments.ts";
 import { certificateFile } from "./certificate.ts";
 import { developmentEnvironment } from "./development.ts";
@@ -29,6 +35,7 @@ export interface Api {
   readonly endpoint: string;
   readonly host: string;
   readonly region: string;
+  readonly ownHosts: OwnHosts;
   /** What @connections asks for, if for anything. */
   readonly credentials: Credentials | undefined;
 }
@@ -56,6 +63,7 @@ export async function startLambda(
     region: api.region,
     timeoutMs: settings.timeoutMs,
     concurrency: settings.concurrency,
+    ownHosts: api.ownHosts,
     log: (name, line) => logFunction(name, line, terminal),
   });
   let stopTicking = () => {};

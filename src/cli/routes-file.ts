@@ -13,6 +13,8 @@ export interface RoutesFile {
   /** What a request must carry for the authorizer to be asked: `route.request.header.Name` and the like. */
   readonly identitySources?: readonly string[];
   readonly stageVariables?: { readonly [name: string]: string };
+  /** Default: random letters and digits. */
+  readonly apiId?: string;
   /** Default `$request.body.action`. */
   readonly routeSelectionExpression?: string;
   /** The routes whose result goes back to the sender. */
@@ -22,6 +24,7 @@ export interface RoutesFile {
 const KEYS = [
   "routes",
   "authorizer",
+  "apiId",
   "authorizerEnvironment",
   "identitySources",
   "routeSelectionExpression",
@@ -62,6 +65,7 @@ export function parseRoutes(value: unknown): RoutesFile {
     routes: handlers,
     ...(environments.size > 0 && { environments }),
     ...parseAuthorizer(file),
+    ...(file.apiId !== undefined && { apiId: readApiId(file.apiId) }),
     ...(routeSelectionExpression === undefined
       ? {}
       : { routeSelectionExpression: string(routeSelectionExpression, "routeSelectionExpression") }),
@@ -118,6 +122,16 @@ function strings(value: unknown, name: string): { readonly [name: string]: strin
     if (typeof one !== "string") throw new Error(`${name}, ${JSON.stringify(key)} must be a string`);
   }
   return value as { readonly [name: string]: string };
+}
+
+function readApiId(value: unknown): string {
+  if (isApiId(value)) return value;
+  throw new Error(`apiId must be 1 to 63 small letters and digits, not ${JSON.stringify(value)}`);
+}
+
+/** Whether a text may be an API's id: it is the first label of the API's host name on AWS. */
+export function isApiId(value: unknown): value is string {
+  return typeof value === "string" && /^[a-z0-9]{1,63}$/.test(value);
 }
 
 function responses(value: unknown, routes: ReadonlyMap<string, string>): readonly string[] {

@@ -1,8 +1,11 @@
+import { existsSync } from "node:fs";
 import type { RequestListener } from "node:http";
+import { join } from "node:path";
 import { styleText } from "node:util";
-import { type Credentials, type Gateway, GatewayError, refusalLog } from "../gateway/index.ts";
+import { type Credentials, type Gateway, GatewayError, newApiId, refusalLog } from "../gateway/index.ts";
 import { networkUrls } from "../internal/network-urls.ts";
 import { isLoopback } from "../internal/this-machine.ts";
+import { redirectOwnHosts } from "../local/index.ts";
 import type { Terminal } from "./arguments.ts";
 import { developmentCertificate, trust } from "./certificate.ts";
 import { developmentEnvironment } from "./development.ts";
@@ -16,7 +19,9 @@ import { loadListener } from "./listener.ts";
 import { endpointOf, findPort, listen } from "./listening.ts";
 import { Loader } from "./loader.ts";
 import { logError } from "./log.ts";
+import { domainNameOf, ownHostsOf } from "./own-hosts.ts";
 import type { Program, Target } from "./program.ts";
+import { readRoutesFile } from "./routes-file.ts";
 import type { SaveWatcher } from "./watch.ts";
 
 const HOW_TO_ALLOW = { Origin: "--origin …", Host: "--allowed-host …" };
@@ -29,6 +34,8 @@ export interface ServerSettings {
   /** 0: any free one. */
   readonly port: number;
   readonly stage: string;
+  /** Default: that of the routes file, else a random one. */
+  readonly apiId: string | undefined;
   /** Pages that may connect, besides this machine's and the server's own. */
   readonly allowedOrigins: readonly string[];
   /** Names that `Host` may have on loopback, besides loopback names. */
@@ -62,7 +69,11 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
   const port = await findPort(settings.port, host);
   const tls = await developmentCertificate(host);
   trust(tls.cert);
-  const api = { endpoint: endpointOf(host, port, stage), host, region, credentials };
+  const apiId = settings.apiId ?? (await apiIdOf(settings.run)) ?? newApiId();
+  const ownHosts = ownHostsOf({ host, port }, apiId, region);
+  const api = { endpoint: endpointOf(host, port, stage), host, region, credentials, ownHosts };
+  // Before any handler is loaded, which may keep what it finds.
+  redirectOwnHosts(ownHosts);
   const source = await openSource(settings, api, terminal);
   try {
     const running = createHost(
@@ -70,6 +81,8 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
       {
         stage,
         region,
+        apiId,
+        domainName: domainNameOf({ host, port }),
         tls,
         ...(credentials && { credentials }),
         ...(settings.http && { http: await openListener(settings.http, host, port) }),
@@ -129,6 +142,12 @@ async function openBundles(settings: LambdaSettings, api: Api, terminal: Termina
     ],
     close,
   };
+}
+
+async function apiIdOf(run: ServerSettings["run"]): Promise<string | undefined> {
+  if (run.kind === "module") return undefined;
+  const path = run.kind === "routes" ? run.path : join(run.folder, "routes.json");
+  return run.kind === "routes" || existsSync(path) ? (await readRoutesFile(path)).apiId : undefined;
 }
 
 /** It finds HOST and PORT as the server has them. */

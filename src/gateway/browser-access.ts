@@ -93,9 +93,9 @@ export function serviceHost(apiId: string, region: string): string {
   return `${apiId}.execute-api.${region}.amazonaws.com`;
 }
 
-/** The name in a `Host` header, in lower case and without its port; `undefined` when it is malformed. */
+/** The name in a `Host` header, in lower case, without its port and the dot of a complete name; `undefined` when it is malformed. */
 export function hostname(host: string): string | undefined {
   const url = `http://${host}`;
   if (!/^[^/?#@\\]+$/.test(host) || !URL.canParse(url)) return undefined;
-  return new URL(url).hostname;
+  return new URL(url).hostname.replace(/\.$/, "");
 }

@@ -37,3 +37,11 @@ export function newTransientId(): string {
 export function isConnectionId(value: string): boolean {
   return /^[\w-]{15}=$/.test(value);
 }
+
+const API_ID_LENGTH = 10;
+
+/** A random API id in the service's shape: ten small letters and digits. */
+export function newApiId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(API_ID_LENGTH));
+  return Array.from(bytes, (byte) => (byte % 36).toString(36)).join("");
+}

@@ -16,6 +16,7 @@ import {
 import type { AccessRefusal } from "./browser-access.ts";
 import { checkOptions, invalid } from "./check-options.ts";
 import { type Clock, type SteadyClock, steady, systemClock } from "./clock.ts";
+import { newApiId } from "./ids.ts";
 import { guarded } from "./report.ts";
 
 /** Every limit of the service as an option. `Infinity` turns one off. */
@@ -240,7 +241,7 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     stage,
     basePath,
     stageVariables: options.stageVariables,
-    apiId: options.apiId ?? randomApiId(),
+    apiId: options.apiId ?? newApiId(),
     region: options.region ?? "us-east-1",
     accountId: options.accountId ?? "000000000000",
     domainName: options.domainName,
@@ -284,8 +285,4 @@ function readLimits(limits: Partial<GatewayLimits> = {}): GatewayLimits {
     }
   }
   return { ...DEFAULT_LIMITS, ...limits };
-}
-
-function randomApiId(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(10)), (byte) => (byte % 36).toString(36)).join("");
 }

@@ -176,6 +176,10 @@ function endBy(/** @type {unknown} */ error, /** @type {number} */ code) {
   report(error).then(() => process.exit(code));
 }
 
+/** The argument is this file's; a function has none on Lambda. */
+const [ownHosts] = process.argv.splice(2);
+if (ownHosts !== undefined) (await import("./own-hosts.ts")).redirectOwnHosts(JSON.parse(ownHosts));
+
 patchConsole();
 process.on("uncaughtException", (error) => endBy(error, 129));
 process.on("unhandledRejection", (reason) => {

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { environmentOf, type FunctionDescription } from "./environment.ts";
 import { FunctionError, type FunctionFault } from "./errors.ts";
 import type { Guard } from "./guard.ts";
+import type { OwnHosts } from "./own-hosts.ts";
 import { endLines, initLine, startLine } from "./report.ts";
 import { type Invocation, type RuntimeApi, type RuntimeListener, serveRuntimeApi } from "./runtime-api.ts";
 
@@ -21,6 +22,7 @@ export interface ProcessSettings extends FunctionDescription {
   readonly timeoutMs: number;
   readonly log: (line: string) => void;
   readonly guard: Guard;
+  readonly ownHosts: OwnHosts | undefined;
 }
 
 export interface ProcessOwner {
@@ -116,10 +118,10 @@ export class FunctionProcess implements RuntimeListener {
   }
 
   async #start(): Promise<void> {
-    const { directory, environment, guard } = this.#settings;
+    const { directory, environment, guard, ownHosts } = this.#settings;
     this.#api = await serveRuntimeApi(this);
     // A group of its own: a Ctrl-C is not for it, and what it starts itself is frozen and ended with it.
-    const child = spawn(process.execPath, [BOOTSTRAP], {
+    const child = spawn(process.execPath, [BOOTSTRAP, ...(ownHosts ? [JSON.stringify(ownHosts)] : [])], {
       cwd: directory,
       env: environmentOf(this.#settings, environment, this.#api.address),
       detached: IS_POSIX,

@@ -3,6 +3,7 @@ import type { LambdaHandler } from "../apigw/index.ts";
 import { LocalError } from "./errors.ts";
 import { FunctionProcess, type ProcessSettings } from "./function-process.ts";
 import { Guard } from "./guard.ts";
+import type { OwnHosts } from "./own-hosts.ts";
 
 export interface LambdaFunctionOptions {
   readonly name: string;
@@ -22,6 +23,8 @@ export interface LambdaFunctionOptions {
   readonly region?: string;
   /** Default `000000000000`. */
   readonly accountId?: string;
+  /** Hosts whose connections are led to a gateway on this machine. Default none. */
+  readonly ownHosts?: OwnHosts;
   /** Takes the log, a line at a time: the function's own, START, END and REPORT. Default: nobody does. */
   readonly log?: (line: string) => void;
 }
@@ -38,6 +41,7 @@ const CHECKS: { readonly [name in keyof Required<LambdaFunctionOptions>]: (value
   memoryMB: (value) => isFrom(128, value) && Number.isInteger(value),
   region: isText,
   accountId: isText,
+  ownHosts: (value) => typeof value === "object" && value !== null,
   log: (value) => typeof value === "function",
 };
 
@@ -71,6 +75,7 @@ export class LambdaFunction {
       accountId: options.accountId ?? "000000000000",
       log: options.log ?? (() => {}),
       guard: this.#guard,
+      ownHosts: options.ownHosts,
     };
   }
 

@@ -114,7 +114,8 @@ describe("the Host of a request to a gateway on loopback", () => {
 
   it("may be the API's own name on AWS, or its domainName", async () => {
     const api = await start({ apiId: "abc123", region: "eu-west-1", domainName: "ws.example.com:8443" });
-    for (const Host of ["abc123.execute-api.eu-west-1.amazonaws.com", "ws.example.com"]) {
+    const aws = "abc123.execute-api.eu-west-1.amazonaws.com";
+    for (const Host of [aws, `${aws.toUpperCase()}:443`, `${aws}.`, "ws.example.com"]) {
       expect(await upgradeStatus(api, { Host })).toBe(101);
     }
     expect(await upgradeStatus(api, { Host: "other.execute-api.eu-west-1.amazonaws.com" })).toBe(403);

@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { OWN_HOSTS_CLIENTS, OWN_HOSTS_HANDLER } from "./own-hosts.ts";
 import { ask, Project } from "./project.ts";
 
 let project: Project;
@@ -61,6 +62,30 @@ describe("lift-ws dev", () => {
     await lift.prints(/To allow it: --origin https:\/\/evil\.example/);
     await expect(project.connect(lift.url, { headers: { host: "d.example:1" } })).rejects.toThrow("403");
     await lift.prints(/To allow it: --allowed-host d\.example/);
+  });
+
+  it("leads connections to the API's own names to the gateway, whatever client opens them", async () => {
+    project = await Project.create({ "app.mjs": OWN_HOSTS_HANDLER });
+    const lift = await project.dev(["app.mjs", "--api-id", "abc123"]);
+    const socket = await project.connect(lift.url);
+    for (const action of OWN_HOSTS_CLIENTS)
+      expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
+  });
+
+  it("takes the API's id from routes.json, and --api-id before it", async () => {
+    project = await Project.create({
+      "id.mjs":
+        "export const handler = async (event) => ({ statusCode: 200, body: event.requestContext.apiId });",
+      "routes.json": JSON.stringify({
+        apiId: "fromfile",
+        routes: { $default: "./id.mjs" },
+        routeResponses: ["$default"],
+      }),
+    });
+    const file = await project.dev(["--routes", "routes.json"]);
+    expect(await ask(await project.connect(file.url), "{}")).toBe("fromfile");
+    const flag = await project.dev(["--routes", "routes.json", "--api-id", "fromflag"]);
+    expect(await ask(await project.connect(flag.url), "{}")).toBe("fromflag");
   });
 
   it("gives tickets on a path of their own, which open a connection once", async () => {

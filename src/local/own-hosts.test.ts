@@ -1,0 +1,78 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { type OwnHosts, redirectOwnHosts } from "./own-hosts.ts";
+
+const NAME = "abc123.execute-api.eu-west-1.amazonaws.com";
+
+let server: Server;
+let port: number;
+
+beforeEach(async () => {
+  server = createServer((socket) => socket.end("gateway")).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  port = (server.address() as AddressInfo).port;
+});
+
+afterEach(() => void server.close());
+
+function redirect(): void {
+  const gateway = { host: "127.0.0.1", port };
+  const hosts: OwnHosts = { names: [NAME, `127.0.0.1:${port}`], httpsNames: ["127.0.0.1"], gateway };
+  onTestFinished(redirectOwnHosts(hosts));
+}
+
+async function read(socket: Socket): Promise<string> {
+  const [data] = await once(socket, "data");
+  return String(data);
+}
+
+describe("redirectOwnHosts", () => {
+  it.each([
+    ["the name on 443", NAME, 443],
+    ["the name on 80", NAME, 80],
+    ["the name on any port", NAME, 8443],
+    ["the name in capitals", NAME.toUpperCase(), 443],
+    ["the name with a dot behind it", `${NAME}.`, 443],
+    ["the domainName on 443", "127.0.0.1", 443],
+  ])("leads %s to the gateway, in every form of connect", async (_what, host, toPort) => {
+    redirect();
+    expect(await read(connect({ host, port: toPort }))).toBe("gateway");
+    expect(await read(connect(toPort, host))).toBe("gateway");
+    expect(await read(new Socket().connect({ host, port: toPort }))).toBe("gateway");
+    expect(await read(new Socket().connect(toPort, host))).toBe("gateway");
+  });
+
+  it("looks up nothing", async () => {
+    redirect();
+    const lookup = vi.fn();
+    expect(await read(connect({ host: NAME, port: 443, lookup }))).toBe("gateway");
+    expect(lookup).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ["another API's name", "other.execute-api.eu-west-1.amazonaws.com"],
+    ["a name that begins alike", `${NAME}.evil.example`],
+    ["another service's name", "dynamodb.eu-west-1.amazonaws.com"],
+  ])("leaves %s alone", async (_what, host) => {
+    redirect();
+    const lookup = vi.fn((_host, _options, callback) => callback(new Error("looked up")));
+    const socket = connect({ host, port: 443, lookup });
+    const [error] = await once(socket, "error");
+    expect([error.message, lookup.mock.calls[0]?.[0]]).toEqual(["looked up", host]);
+  });
+
+  it("leaves the domainName's host alone on other ports", async () => {
+    redirect();
+    const other = createServer((socket) => socket.end("other")).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    onTestFinished(() => void other.close());
+    expect(await read(connect((other.address() as AddressInfo).port, "127.0.0.1"))).toBe("other");
+  });
+
+  it("is undone by what it returns", () => {
+    const { connect: before } = Socket.prototype;
+    redirectOwnHosts({ names: [], httpsNames: [], gateway: { host: "127.0.0.1", port } })();
+    expect(Socket.prototype.connect).toBe(before);
+  });
+});
