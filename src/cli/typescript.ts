@@ -12,7 +12,10 @@ const SOURCE = /\.[cm]?ts$/;
 /** As TypeScript finds them, which Node does not: without an extension, or under that of the compiled file. */
 const CANDIDATES = [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".json", "/index.ts", "/index.js"];
 
-type Transform = typeof import("esbuild").transformSync;
+/** The part of esbuild that is used here: it is the project's, not a dependency. */
+interface Compiler {
+  transformSync(code: string, options: { readonly [name: string]: string }): { readonly code: string };
+}
 
 /** The file that a relative import of a TypeScript file means, where Node has found none. */
 export function resolveAsTypeScript(specifier: string, parentUrl: string | undefined): string | undefined {
@@ -40,12 +43,12 @@ export function compileTypeScript(
   if (!SOURCE.test(file)) return undefined;
   const code = readFileSync(file, "utf8");
   if (!COMPILED_SYNTAX.test(code)) return undefined;
-  const transform = esbuildFor(file);
-  if (transform === undefined) return undefined;
+  const compiler = esbuildFor(file);
+  if (compiler === undefined) return undefined;
   const isModule =
     extname(file) !== ".cts" && (extname(file) === ".mts" || /^\s*(?:import|export)\b/m.test(code));
   const config = nearestConfig(dirname(file));
-  const { code: source } = transform(code, {
+  const { code: source } = compiler.transformSync(code, {
     loader: "ts",
     format: isModule ? "esm" : "cjs",
     target: `node${process.versions.node}`,
@@ -70,9 +73,9 @@ function isUncompiled(file: string): boolean {
 }
 
 /** The one that the project has installed. */
-function esbuildFor(file: string): Transform | undefined {
+function esbuildFor(file: string): Compiler | undefined {
   try {
-    return (createRequire(file)("esbuild") as typeof import("esbuild")).transformSync;
+    return createRequire(file)("esbuild") as Compiler;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
     return undefined;
