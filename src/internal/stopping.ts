@@ -12,9 +12,9 @@ const LAUNCHER_CHECK_MS = 250;
 const MAX_ANCESTORS = 6;
 
 /**
- * Resolves at the first SIGINT, SIGTERM or SIGHUP, or when npm or npx has started this process and has ended; a later
- * signal exits at once, with 128 and its number.
- * @returns the signal; `undefined`: npm has ended, so nobody can send another
+ * Resolves at the first SIGINT, SIGTERM or SIGHUP, when npm or npx has started this process and has ended, or when
+ * nobody reads its output any more; a later signal exits at once, with 128 and its number.
+ * @returns the signal; `undefined`: the process is on its own, so nobody can send another
  */
 export function untilStopped(say: (line: string) => void): Promise<NodeJS.Signals | undefined> {
   return new Promise((resolve) => {
@@ -23,8 +23,6 @@ export function untilStopped(say: (line: string) => void): Promise<NodeJS.Signal
       if (stoppedAt === undefined) {
         stoppedAt = performance.now();
         stopWatching();
-        // The terminal may be gone too: EIO or EPIPE must not end the process before its events.
-        for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
         say("\nStopping: events under way may end. Once more stops at once.");
         resolve(signal);
       } else if (signal !== undefined && performance.now() - stoppedAt > SAME_KEY_PRESS_MS) {
@@ -32,6 +30,9 @@ export function untilStopped(say: (line: string) => void): Promise<NodeJS.Signal
       }
     };
     for (const signal of SIGNALS) process.on(signal, stop);
+    // EPIPE or EIO: the reader of the log or the terminal has gone. Unhandled, it would end the process before its events,
+    // or come back as an uncaught exception that is logged again, for ever.
+    for (const stream of [process.stdout, process.stderr]) stream.on("error", () => stop(undefined));
     const stopWatching = isForeground(process.env.npm_lifecycle_script)
       ? onLauncherGone(() => stop(undefined))
       : () => {};

@@ -389,6 +389,18 @@ describe("lift-ws dev", () => {
     },
   );
 
+  it("drains and ends when nobody reads its output any more", async () => {
+    project = await Project.create({ "app.mjs": "export const handler = async () => ({ statusCode: 200 });" });
+    const lift = await project.dev(["app.mjs"]);
+    const socket = await project.connect(lift.url);
+    const closed = once(socket, "close");
+    lift.hangUp();
+    // The line of the event finds no reader.
+    socket.send("hi");
+    expect((await closed)[0]).toBe(1001);
+    expect(await lift.exited).toBe(0);
+  });
+
   it("ends at once at the second Ctrl-C, however long an event takes", async () => {
     project = await Project.create({
       "app.mjs": `export default ({ body }) => {

@@ -99,6 +99,12 @@ export class Lift {
     return this.#child.pid!;
   }
 
+  /** Closes the pipes that its output goes to, as a terminal or a parent that ends does. */
+  hangUp(): void {
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
+  }
+
   get url(): string {
     return /ws:\/\/\S+/.exec(this.output)?.[0] ?? "";
   }
