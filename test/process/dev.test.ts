@@ -390,7 +390,9 @@ describe("lift-ws dev", () => {
   );
 
   it("drains and ends when nobody reads its output any more", async () => {
-    project = await Project.create({ "app.mjs": "export const handler = async () => ({ statusCode: 200 });" });
+    project = await Project.create({
+      "app.mjs": "export const handler = async () => ({ statusCode: 200 });",
+    });
     const lift = await project.dev(["app.mjs"]);
     const socket = await project.connect(lift.url);
     const closed = once(socket, "close");
