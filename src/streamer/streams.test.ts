@@ -357,6 +357,25 @@ describe("an owner", () => {
     },
   );
 
+  it("without a grace time has left, though a tick looked while they were leaving", async () => {
+    const { client, streamer, store, watch, told } = await show();
+    const channel = "short:a";
+    const watcher = await watch("short-viewer", "bob", channel);
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel });
+    const remove = store.members.remove.bind(store.members);
+    vi.spyOn(store.members, "remove").mockImplementationOnce(async (...args) => {
+      // The first item is due, and ada is still there.
+      await streamer.app.tick();
+      return remove(...args);
+    });
+    await ada.leave();
+    expect(told(watcher)).toHaveLength(1);
+    // Not asked for the stream before: that would look for its owner too.
+    await streamer.app.tick();
+    expect(told(watcher).at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
   it("has the whole grace time, whenever a process has met the stream", async () => {
     const { client, seconds, told, watch } = await show();
     const ada = await client("ada-1", { user: "ada" });

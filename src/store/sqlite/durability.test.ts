@@ -1,0 +1,111 @@
+// A crash of the machine can't be had in a test, so these look at what SQLite is asked at each COMMIT.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { sqliteChannelStore } from "./index.ts";
+
+/** https://www.sqlite.org/pragma.html#pragma_synchronous */
+const [NORMAL, FULL] = [1, 2];
+const BOUNDS = { size: 9, ageMs: 1e9 };
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "lift-ws-durability-"));
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  rmSync(folder, { recursive: true });
+});
+
+/** A store, and what its database's settings are at each COMMIT. */
+function open() {
+  const commits: { readonly synchronous: number; readonly journal: string }[] = [];
+  const exec = DatabaseSync.prototype.exec;
+  const onCommit = { run: (_database: DatabaseSync): void => {} };
+  vi.spyOn(DatabaseSync.prototype, "exec").mockImplementation(function (this: DatabaseSync, sql: string) {
+    if (sql === "COMMIT") {
+      const { synchronous } = this.prepare("PRAGMA synchronous").get() ?? {};
+      const { journal_mode: journal } = this.prepare("PRAGMA journal_mode").get() ?? {};
+      commits.push({ synchronous: Number(synchronous), journal: String(journal) });
+      onCommit.run(this);
+    }
+    exec.call(this, sql);
+  });
+  const store = sqliteChannelStore({ path: join(folder, "channels.db") });
+  commits.length = 0;
+  const append = (id: string) => store.history.append("a", { id, data: id, at: 1 }, BOUNDS);
+  const ids = async () => {
+    const page = await store.history.history("a", { limit: 9, bounds: BOUNDS, now: 2 });
+    return page.messages.map((message) => message.id);
+  };
+  return { ...store, commits, onCommit, append, ids };
+}
+
+describe("a commit of SQLite", () => {
+  it("of an append waits for the disk, and that of a finished fan-out alone does not", async () => {
+    const { history, append, commits, close } = open();
+    await append("m1");
+    await history.finish("a", 1);
+    await history.checkpoint("a", 1, "here");
+    await append("m2");
+    await Promise.all([history.finish("a", 2), append("m3")]);
+    await history.finish("a", 3);
+    expect(commits.map(({ synchronous }) => synchronous)).toEqual([FULL, NORMAL, NORMAL, FULL, FULL, NORMAL]);
+    expect(new Set(commits.map(({ journal }) => journal))).toEqual(new Set(["wal"]));
+    close();
+  });
+
+  it("of an append behind a head waits for the disk", async () => {
+    const { history, commits, close } = open();
+    const head = await history.head("a");
+    await history.finish("a", 1);
+    await history.appendAfter("a", head, { id: "m1", data: 1, at: 1 }, BOUNDS);
+    expect(commits.map(({ synchronous }) => synchronous)).toEqual([NORMAL, FULL]);
+    close();
+  });
+
+  it("is over before an append resolves", async () => {
+    const { append, onCommit, close } = open();
+    const order: string[] = [];
+    onCommit.run = () => {
+      order.push("commit");
+    };
+    await append("m1").then(() => order.push("resolved"));
+    expect(order).toEqual(["commit", "resolved"]);
+    close();
+  });
+
+  it.each([13, 10])(
+    "that fails with SQLite's code %i rejects its appends, and none is stored",
+    async (errcode) => {
+      const { append, ids, onCommit, close } = open();
+      await append("m1");
+      onCommit.run = () => fail(errcode);
+      const outcomes = await Promise.allSettled([append("m2"), append("m3")]);
+      onCommit.run = () => {};
+      const rejected = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
+      expect(outcomes).toMatchObject([rejected, rejected]);
+      expect(await ids()).toEqual(["m1"]);
+      expect(await append("m4")).toMatchObject({ message: { offset: 2 } });
+      close();
+    },
+  );
+
+  it("that SQLite refuses is tried again, each append alone", async () => {
+    const { append, ids, onCommit, commits, close } = open();
+    onCommit.run = () => {
+      onCommit.run = () => {};
+      fail(8);
+    };
+    await Promise.all([append("m1"), append("m2")]);
+    expect(commits).toHaveLength(3);
+    expect(await ids()).toEqual(["m1", "m2"]);
+    close();
+  });
+});
+
+function fail(errcode: number): never {
+  throw Object.assign(new Error("The disk"), { errcode });
+}
