@@ -35,6 +35,7 @@ import { streamerActions } from "./message-action.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { PARTS } from "./parts.ts";
 import { userPresence } from "./presence.ts";
+import { checkProtocolVersion } from "./protocol-version.ts";
 import { publishTo } from "./publish.ts";
 import type { SchemaTypes } from "./schema-types.ts";
 import { asSent } from "./schemas.ts";
@@ -117,7 +118,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
       actions: streamerActions(this.#core.channels.namespaces),
       defaultHandler: (ctx) => this.#message(ctx),
     });
-    this.app.use(auth === undefined ? [] : [auth], ...middleware);
+    this.app.use(checkProtocolVersion, auth === undefined ? [] : [auth], ...middleware);
     this.app.webSocket("$disconnect", (ctx) => this.#disconnected(ctx));
     const { sweep, streams, viewers, departures, parts, secondTries } = this.#core;
     this.#scheduled(SWEEP, (item, tick, scope) => sweep.look(item, tick, scope, this.#core), ENDLESS);

@@ -1,0 +1,21 @@
+import { isConnectEvent } from "../apigw/index.ts";
+import { LiftError, type Middleware } from "../lift/index.ts";
+
+/** PROTOCOL.md, "Versions". */
+const VERSION = "1";
+
+const check: Middleware = (ctx, next) => {
+  const { event } = ctx;
+  if (isConnectEvent(event)) {
+    const asked = event.multiValueQueryStringParameters?.protocol ?? [];
+    if (asked.some((version) => version !== VERSION)) {
+      throw new LiftError("VALIDATION_ERROR", {
+        message: `This server speaks version ${VERSION} of the protocol`,
+      });
+    }
+  }
+  return next();
+};
+
+/** Refuses with 400 a client that asks in the query for a version of the protocol other than this one. */
+export const checkProtocolVersion: Middleware = Object.assign(check, { place: "guard" as const });
