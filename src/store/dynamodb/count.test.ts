@@ -1,6 +1,8 @@
+import { DeleteItemCommand } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { localClient, MINUTE, TRANSPORTS, World } from "../../../test/dynamodb/world.ts";
 import type { ConnectionStore } from "../ports.ts";
+import { shardOf } from "./shards.ts";
 
 const FULL = { code: "TOO_MANY_CONNECTIONS" };
 
@@ -123,6 +125,70 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     await expect(store.save(world.row("over"))).rejects.toMatchObject(FULL);
     await Promise.all(ids(128).map((id) => store.delete(id)));
     expect(await saveAll(store, ids(70, "next"))).toHaveLength(6);
+  });
+});
+
+describe("a counted row", () => {
+  /** More than one connection has room in a shard. */
+  const maxConnections = 640;
+  /** All of one shard, so that a row too many that is taken off is another one's. */
+  const neighbours = ids(2_000)
+    .filter((id) => shardOf(id, 64) === 7)
+    .slice(0, 3);
+
+  /** A store whose transactions wait until as many stores have one ready as there are. */
+  function meeting(stores: number): ConnectionStore[] {
+    const ready: (() => void)[] = [];
+    return Array.from({ length: stores }, () => {
+      const client = localClient();
+      client.middlewareStack.add(
+        (next, context) => async (args) => {
+          if (context.commandName === "TransactWriteItemsCommand" && ready.length < stores) {
+            await new Promise<void>((resolve) => {
+              ready.push(resolve);
+              if (ready.length === stores) for (const go of ready) go();
+            });
+          }
+          return next(args);
+        },
+        { step: "initialize" },
+      );
+      return world.store({ client, maxConnections });
+    });
+  }
+
+  beforeEach(async () => {
+    world = await World.create();
+  });
+
+  it("is taken off once by all who have found it counted", async () => {
+    await saveAll(world.store({ maxConnections }), neighbours);
+    expect(await world.counted()).toBe(3);
+    await Promise.all(meeting(4).map((store) => store.delete(neighbours[0]!)));
+    expect(await world.counted()).toBe(2);
+  });
+
+  it("is not taken off again once its tombstone is over", async () => {
+    const store = world.store({ maxConnections });
+    await saveAll(store, neighbours);
+    await store.delete(neighbours[0]!);
+    world.advance(21 * MINUTE);
+    await store.delete(neighbours[0]!);
+    await world.store().delete(neighbours[0]!);
+    expect(await world.counted()).toBe(2);
+  });
+
+  it("goes once though its shard has gone, and leaves no count below zero", async () => {
+    const store = world.store({ maxConnections });
+    await saveAll(store, neighbours);
+    const Key = { ConnectionID: { S: "#count-7" } };
+    await localClient().send(new DeleteItemCommand({ TableName: world.tableName, Key }));
+    await Promise.all(meeting(2).map((each) => each.delete(neighbours[0]!)));
+    expect(await store.get(neighbours[0]!)).toBeUndefined();
+    expect(await store.save(world.row(neighbours[0]!))).toBe(false);
+    expect(await world.counted()).toBe(0);
+    await store.save(world.row("next"));
+    expect(await world.counted()).toBe(1);
   });
 });
 
