@@ -71,7 +71,10 @@ export async function appendAfter(
   // Another process may have written behind the hint. A hint further on is enough: an offset is never taken twice.
   const known = hint?.epoch === epoch && hint.offset >= offset ? hint : undefined;
   for (let head = known ?? (await readHead()); ; head = await readHead()) {
-    if (head.epoch !== epoch || head.offset !== offset) return { result: undefined, left: head };
+    if (head.epoch !== epoch || head.offset !== offset) {
+      // A head that is no item says nothing of the table as it is by the next call: it may have been made anew.
+      return { result: undefined, left: head.offset > 0 ? head : undefined };
+    }
     const outcome = await tryAppend(caller, attempts, publication, head);
     if (outcome !== undefined) return outcome;
     await pause(attempts, publication);

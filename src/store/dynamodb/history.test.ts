@@ -1,5 +1,5 @@
 import type { DynamoDBClient, TransactWriteItemsInput } from "@aws-sdk/client-dynamodb";
-import { PutItemCommand } from "@aws-sdk/client-dynamodb";
+import { DeleteItemCommand, DeleteTableCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ChannelWorld } from "../../../test/dynamodb/channel-world.ts";
 import {
@@ -13,7 +13,7 @@ import {
 } from "../../../test/dynamodb/faults.ts";
 import { localClient, MINUTE } from "../../../test/dynamodb/world.ts";
 import type { NewMessage } from "../channels.ts";
-import type { DynamoDBChannelStoreOptions } from "./index.ts";
+import { createTables, type DynamoDBChannelStoreOptions } from "./index.ts";
 
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
 
@@ -397,6 +397,81 @@ describe("what is kept", () => {
     expect(await told()).toEqual([]);
     expect(await history.unfinishedAt(channel, 1)).toBeUndefined();
     expect(await history.unfinishedAt(channel, 2)).toBeUndefined();
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    [
+      "was made anew",
+      async () => {
+        const { messageTableName } = world;
+        const client = localClient();
+        await client.send(new DeleteTableCommand({ TableName: messageTableName }));
+        await createTables({ client, messageTableName });
+      },
+    ],
+    [
+      "was restored as documented",
+      async () => {
+        const items = await world.items("messages");
+        const lost = items.filter(({ Item }) => Item?.S === "head" || Item?.S === "life");
+        const client = localClient();
+        const remove = ({ Channel, Item }: (typeof items)[number]) => {
+          const Key = { Channel: Channel!, Item: Item! };
+          return client.send(new DeleteItemCommand({ TableName: world.messageTableName, Key }));
+        };
+        await Promise.all(lost.map(remove));
+      },
+    ],
+  ])(
+    "begins other epochs for processes that run on, and for new ones, when its table %s",
+    async (_how, lose) => {
+      const running = world.store().history;
+      const idle = world.store().history;
+      const before = [];
+      for (const id of all(5)) before.push(await running.append("a", message(id, { key: id }), BOUNDS));
+      const { epoch: unused } = await idle.head("b");
+      await lose();
+      const first = await running.append("a", message("after", { key: "m1" }), BOUNDS);
+      expect(first).toMatchObject({ duplicate: false, message: { offset: 1 } });
+      expect(first.epoch).not.toBe(before[0]?.epoch);
+      const heads = [idle, running, world.store().history].map((history) => history.head("a"));
+      for (const head of await Promise.all(heads)) expect(head).toEqual({ epoch: first.epoch, offset: 1 });
+      const epochs = [idle, running, world.store().history].map(
+        async (history) => (await history.head("b")).epoch,
+      );
+      const others = new Set(await Promise.all(epochs));
+      expect(others.size).toBe(1);
+      expect(others).not.toContain(unused);
+      expect(await ids()).toEqual(["after"]);
+    },
+  );
+
+  it("reads the head anew behind an append that was not made because a head was none", async () => {
+    const running = world.store().history;
+    const { epoch } = await running.head("a");
+    const client = localClient();
+    let isFirst = true;
+    const history = historyBy(client);
+    const Key = { Channel: { S: "life" }, Item: { S: "life" } };
+    client.middlewareStack.add(
+      (next, context) => async (args) => {
+        const output = await next(args);
+        if (
+          isFirst &&
+          context.commandName === "GetItemCommand" &&
+          JSON.stringify(args.input).includes('"life"')
+        ) {
+          isFirst = false;
+          await localClient().send(new DeleteItemCommand({ TableName: world.messageTableName, Key }));
+        }
+        return output;
+      },
+      { step: "initialize" },
+    );
+    const refused = history.appendAfter("a", { epoch, offset: 1 }, message("m1"), BOUNDS);
+    const made = history.append("a", message("m2"), BOUNDS);
+    expect(await refused).toBeUndefined();
+    expect((await made).epoch).not.toBe(epoch);
   });
 
   it("shows nothing of an epoch that was lost, and is not stopped by it", async () => {

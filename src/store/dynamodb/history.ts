@@ -39,8 +39,6 @@ import { Turns } from "./turns.ts";
 export class DynamoDBChannelHistory implements StreamedHistory {
   readonly #caller: Caller;
   readonly #turns = new Turns<Head | undefined>();
-  /** What the epochs of this table come from. */
-  #life: string | undefined;
 
   constructor(caller: Caller) {
     this.#caller = caller;
@@ -189,8 +187,8 @@ export class DynamoDBChannelHistory implements StreamedHistory {
   async #head(attempts: Attempts, channel: string): Promise<Head> {
     const item = await this.#item(attempts, headKey(channel));
     if (item !== undefined) return headOf(item);
-    this.#life ??= await this.#readLife(attempts);
-    return { epoch: epochOf(this.#life, channel), offset: 0, at: 0 };
+    // Each time: the table may have been made anew, or restored, since this process read it last.
+    return { epoch: epochOf(await this.#readLife(attempts), channel), offset: 0, at: 0 };
   }
 
   async #readLife(attempts: Attempts): Promise<string> {
