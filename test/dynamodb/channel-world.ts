@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { paginateScan } from "@aws-sdk/client-dynamodb";
+import { type AttributeValue, DeleteItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { createTables, type DynamoDBChannelStoreOptions, dynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { dynamoDBChannelStore as leanChannelStore } from "lift-ws/store/dynamodb/lean";
 import { leanTarget, localClient, type TransportName } from "./world.ts";
@@ -38,6 +38,16 @@ export class ChannelWorld {
     const tables = { messageTableName, memberTableName, now };
     if (this.#transport === "lean HTTP") return leanChannelStore({ ...tables, ...leanTarget(), ...options });
     return dynamoDBChannelStore({ ...tables, client: localClient(), ...options });
+  }
+
+  /** Deletes an item that was found in one of the tables. */
+  async removeItem(table: "messages" | "members", item: Record<string, AttributeValue>): Promise<void> {
+    const [TableName, keys] =
+      table === "messages"
+        ? [this.messageTableName, ["Channel", "Item"]]
+        : [this.memberTableName, ["Group", "Item"]];
+    const Key = Object.fromEntries(keys.map((name) => [name, item[name]!]));
+    await this.#client.send(new DeleteItemCommand({ TableName, Key }));
   }
 
   async items(table: "messages" | "members") {

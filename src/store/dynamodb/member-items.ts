@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomInt } from "node:crypto";
 import type { Member } from "../channels.ts";
 import { StoreError } from "../errors.ts";
 import type { Item } from "./failures.ts";
@@ -36,25 +36,76 @@ export function subscriptionKey(channel: string, connectionId: string): Item {
   return itemKey(connectionGroup(connectionId), createHash("sha256").update(channel).digest("base64url"));
 }
 
-/** What else the item tells is not in the JSON again: a fan-out reads every byte. */
-export function memberItem(channel: string, member: Member): Item {
+/** Seven digits that tell one `add` from another, the last one not 0: they become the fraction of a number. */
+export function newJoinId(): string {
+  return String(10 * randomInt(100_000, 1_000_000) + randomInt(1, 10));
+}
+
+/**
+ * When a connection ends, with the `add` that has written it as the fraction. As an attribute the id would make a fan-out
+ * read 8 bytes more for each member, and earlier versions could not read it in a user's item.
+ */
+export function endText(expiresAt: number, joinId: string): string {
+  return joinId === "" ? String(expiresAt) : `${Math.ceil(expiresAt)}.${joinId}`;
+}
+
+/** `joinId` is empty where an earlier version has written the time. */
+export interface End {
+  readonly expiresAt: number;
+  readonly joinId: string;
+}
+
+/** NaN where there is no time. */
+export function endOf(text: string | undefined): End {
+  const [time = "NaN", joinId = ""] = text?.split(".") ?? [];
+  return { expiresAt: Number(time), joinId };
+}
+
+/** Other facts of the item are not repeated in the JSON: a fan-out reads every byte. */
+export function memberItem(channel: string, member: Member, joinId: string): Item {
   const { connectionId, expiresAt, ...rest } = member;
   return {
     ...memberKey(channel, connectionId),
     [NAMES.member]: { S: JSON.stringify(rest) },
-    [NAMES.liveUntil]: { N: String(expiresAt) },
+    [NAMES.liveUntil]: { N: endText(expiresAt, joinId) },
     ...expiry(member),
   };
 }
 
-export function subscriptionItem(channel: string, member: Member): Item {
+export function subscriptionItem(channel: string, member: Member, joinId: string): Item {
   const { connectionId, userId } = member;
   return {
     ...subscriptionKey(channel, connectionId),
     [NAMES.channel]: { S: keyText(channel) },
     ...(userId === undefined ? {} : { [NAMES.userId]: { S: keyText(userId) } }),
+    [NAMES.joinId]: { S: joinId },
     ...expiry(member),
   };
+}
+
+/** How long an `add` may still be under way: as long as a Lambda runs, and what two machines' clocks differ by. */
+const ADD_MS = 15 * 60_000 + 5 * 60_000;
+
+/** The values of a subscription that waits for its `add`: it is not removed before that can be over. */
+export function leavingValues(now: number): Item {
+  return {
+    ":now": { N: String(now) },
+    ":expiresAt": { N: String(Math.ceil((now + ADD_MS) / 1_000)) },
+  };
+}
+
+export function isLeaving(subscription: Item): boolean {
+  return subscription[NAMES.leaving] !== undefined;
+}
+
+/** Whether a subscription has waited long enough for its `add`. */
+export function hasLeft(subscription: Item, now: number): boolean {
+  return isLeaving(subscription) && Number(subscription[NAMES.leaving]?.N) + ADD_MS <= now;
+}
+
+/** Empty where an earlier version has written the item. */
+export function joinIdOf(subscription: Item): string {
+  return subscription[NAMES.joinId]?.S ?? "";
 }
 
 /** @throws {StoreError} BAD_ROW */
@@ -62,7 +113,7 @@ export function memberOf(item: Item): Member {
   try {
     const rest = JSON.parse(item[NAMES.member]?.S ?? "") as Omit<Member, "connectionId" | "expiresAt">;
     const connectionId = textOfKey((item[NAMES.item]?.S ?? "").slice(MEMBER_PREFIX.length));
-    return { connectionId, ...rest, expiresAt: Number(item[NAMES.liveUntil]?.N) };
+    return { connectionId, ...rest, expiresAt: endOf(item[NAMES.liveUntil]?.N).expiresAt };
   } catch (cause) {
     throw bad(item, cause);
   }

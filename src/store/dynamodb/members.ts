@@ -1,97 +1,55 @@
-import { randomBytes } from "node:crypto";
 import type { QueryInput, QueryOutput } from "@aws-sdk/client-dynamodb";
 import type { Attempts } from "../aws/index.ts";
 import type { ChannelMembers, Member, MemberPage, Presence } from "../channels.ts";
 import { StoreError } from "../errors.ts";
 import type { Json, TimeBudget } from "../ports.ts";
 import type { Caller } from "./caller.ts";
-import { conditionFailure, type Item } from "./failures.ts";
+import type { Item } from "./failures.ts";
 import {
   channelOf,
   connectionGroup,
   groupOf,
+  hasLeft,
   MEMBER_PREFIX,
-  memberItem,
-  memberKey,
   memberOf,
   SHARDS,
-  subscriberOf,
-  subscriptionItem,
-  subscriptionKey,
   USER_PREFIX,
   userKey,
 } from "./member-items.ts";
-import {
-  type Attendance,
-  attendanceAttributes,
-  attendanceOf,
-  type Change,
-  isThere,
-  joined,
-  left,
-  marksOf,
-  presenceOf,
-  shown,
-} from "./presence.ts";
+import { Memberships } from "./memberships.ts";
+import { attendanceOf, isThere, presenceOf } from "./presence.ts";
 import { shardOf } from "./shards.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "./tables.ts";
 
-/** The tabs of one user wait for each other no longer than this at a time, in ms. */
-const CONTENTION_PAUSE_MS = 100;
-const MARK_BYTES = 6;
-
-/**
- * Who is where, in DynamoDB. What a call writes comes in an order: what leads to a membership stands before it, and as
- * long. So one that is broken off leaves nothing that a `remove`, or the connection's end, does not find.
- */
+/** Members and presence, in DynamoDB: `Memberships` writes them, here they are read. */
 export class DynamoDBChannelMembers implements ChannelMembers {
   readonly #caller: Caller;
+  readonly #memberships: Memberships;
   readonly #now: () => number;
   readonly #pageSize: number;
 
   constructor(caller: Caller, now: () => number, pageSize: number) {
     this.#caller = caller;
+    this.#memberships = new Memberships(caller, now);
     this.#now = now;
     this.#pageSize = pageSize;
   }
 
   async add(channel: string, member: Member, budget?: TimeBudget): Promise<boolean> {
-    const attempts = this.#caller.begin(budget);
-    const { userId } = member;
-    const key = userId === undefined ? undefined : userKey(channel, userId);
-    const [standing] = await Promise.all([
-      key && this.#item(attempts, key),
-      this.#put(attempts, subscriptionItem(channel, member)),
-    ]);
-    await this.#put(attempts, memberItem(channel, member));
-    if (userId === undefined || key === undefined) return false;
-    const joining = { ...member, userId };
-    return this.#change(attempts, key, standing, (current) => joined(current, joining));
+    return this.#memberships.add(this.#caller.begin(budget), channel, member);
   }
 
   async remove(channel: string, connectionId: string, budget?: TimeBudget): Promise<Presence | undefined> {
-    const attempts = this.#caller.begin(budget);
-    const keys = {
-      subscription: subscriptionKey(channel, connectionId),
-      member: memberKey(channel, connectionId),
-    };
-    const [subscription, member] = await Promise.all([
-      this.#item(attempts, keys.subscription),
-      this.#item(attempts, keys.member),
-    ]);
-    if (subscription === undefined && member === undefined) return undefined;
-    const userId = (subscription && subscriberOf(subscription)) ?? (member && memberOf(member).userId);
-    const now = this.#now();
-    const leave = async (key: Item) =>
-      this.#change(attempts, key, await this.#item(attempts, key), (current) =>
-        left(current, connectionId, now),
-      );
-    const [presence] = await Promise.all([
-      userId === undefined ? undefined : leave(userKey(channel, userId)),
-      this.#delete(attempts, keys.member),
-    ]);
-    await this.#delete(attempts, keys.subscription);
-    return presence;
+    return this.#memberships.remove(this.#caller.begin(budget), channel, connectionId);
+  }
+
+  async setState(
+    channel: string,
+    userId: string,
+    state: Json | undefined,
+    budget?: TimeBudget,
+  ): Promise<boolean> {
+    return this.#memberships.setState(this.#caller.begin(budget), channel, userId, state);
   }
 
   async *channelsOf(connectionId: string, budget?: TimeBudget): AsyncGenerator<string> {
@@ -99,7 +57,8 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     let start: Item | undefined;
     do {
       const page = await this.#query(this.#caller.begin(budget), group, { start });
-      yield* (page.Items ?? []).map(channelOf);
+      const now = this.#now();
+      yield* (page.Items ?? []).filter((item) => !hasLeft(item, now)).map(channelOf);
       start = page.LastEvaluatedKey;
     } while (start !== undefined);
   }
@@ -144,70 +103,6 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     }
   }
 
-  async setState(
-    channel: string,
-    userId: string,
-    state: Json | undefined,
-    budget?: TimeBudget,
-  ): Promise<boolean> {
-    const now = this.#now();
-    const attempts = this.#caller.begin(budget);
-    const key = userKey(channel, userId);
-    return this.#change(attempts, key, await this.#item(attempts, key), (current) =>
-      shown(current, state, now),
-    );
-  }
-
-  /** Reads, changes, and writes if nobody else has written meanwhile; else once more. */
-  async #change<Told>(
-    attempts: Attempts,
-    key: Item,
-    standing: Item | undefined,
-    change: (current: Attendance | undefined) => Change<Told>,
-  ): Promise<Told> {
-    for (let seen = standing; ; ) {
-      const { next, told } = change(seen && attendanceOf(seen));
-      if (next === undefined) return told;
-      const mark = randomBytes(MARK_BYTES).toString("base64url");
-      const item = { ...key, ...attendanceAttributes(next, mark, this.#now()) };
-      const found = await this.#replace(attempts, seen, item);
-      if (found === "written") return told;
-      // Written by an attempt whose answer was lost.
-      if (found !== undefined && attendanceOf(found).marks.includes(mark)) return told;
-      if (!(await attempts.pause(CONTENTION_PAUSE_MS))) {
-        throw new StoreError("STORE_UNAVAILABLE", "A user's presence kept changing while it was updated");
-      }
-      seen = found;
-    }
-  }
-
-  /** Otherwise resolves to what stands there instead, if anything does. */
-  async #replace(
-    attempts: Attempts,
-    seen: Item | undefined,
-    item: Item,
-  ): Promise<"written" | Item | undefined> {
-    try {
-      await this.#caller.call(attempts, "PutItem", {
-        TableName: this.#caller.tableName,
-        Item: item,
-        ExpressionAttributeNames: { "#updates": NAMES.updates },
-        ...(seen === undefined
-          ? { ConditionExpression: "attribute_not_exists(#updates)" }
-          : {
-              ConditionExpression: "#updates = :updates",
-              ExpressionAttributeValues: { ":updates": { S: marksOf(seen) } },
-            }),
-        ReturnValuesOnConditionCheckFailure: "ALL_OLD",
-      });
-      return "written";
-    } catch (error) {
-      const standing = conditionFailure(error);
-      if (standing === undefined) throw error;
-      return Object.keys(standing).length === 0 ? undefined : standing;
-    }
-  }
-
   /** A channel's items, shard by shard and page by page. The first pages of all shards are asked for at once. */
   async *#shards(channel: string, from: Place, query: GroupQuery): AsyncGenerator<ShardPage> {
     const shards = Array.from({ length: SHARDS - from.shard }, (_, index) => from.shard + index);
@@ -244,7 +139,8 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   ): Promise<QueryOutput> {
     const counting = {
       Select: "COUNT" as const,
-      FilterExpression: "#liveUntil > :now",
+      // Of a member's end the fraction is no time.
+      FilterExpression: "#liveUntil >= :end",
     };
     return this.#caller.call(attempts, "Query", {
       TableName: this.#caller.tableName,
@@ -259,25 +155,12 @@ export class DynamoDBChannelMembers implements ChannelMembers {
       ExpressionAttributeValues: {
         ":group": { S: group },
         ...(prefix === undefined ? {} : { ":prefix": { S: prefix } }),
-        ...(countAfter === undefined ? {} : { ":now": { N: String(countAfter) } }),
+        ...(countAfter === undefined ? {} : { ":end": { N: String(Math.floor(countAfter) + 1) } }),
       },
       ConsistentRead: true,
       Limit: limit,
       ExclusiveStartKey: start,
     });
-  }
-
-  async #item(attempts: Attempts, key: Item): Promise<Item | undefined> {
-    const input = { TableName: this.#caller.tableName, Key: key, ConsistentRead: true };
-    return (await this.#caller.call(attempts, "GetItem", input)).Item;
-  }
-
-  async #put(attempts: Attempts, item: Item): Promise<void> {
-    await this.#caller.call(attempts, "PutItem", { TableName: this.#caller.tableName, Item: item });
-  }
-
-  async #delete(attempts: Attempts, key: Item): Promise<void> {
-    await this.#caller.call(attempts, "DeleteItem", { TableName: this.#caller.tableName, Key: key });
   }
 }
 

@@ -2,7 +2,7 @@ import type { Presence } from "../channels.ts";
 import type { Json } from "../ports.ts";
 import type { Item } from "./failures.ts";
 import { keyText, textOfKey } from "./key-text.ts";
-import { bad } from "./member-items.ts";
+import { bad, type End, endOf, endText } from "./member-items.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** How many of its last writes an item remembers: as many can come between a write and its lost answer. */
@@ -11,13 +11,16 @@ const REMEMBERED_WRITES = 8;
 /** What stays of a user who has left is there for as long as a lost answer may be asked for again. */
 const TOMBSTONE_MS = 20 * 60 * 1000;
 
-/** A user in a channel. Without connections: one who has left. */
+/** The end of a connection that has left. */
+const LEFT = 0;
+
+/** A user in a channel. Without open connections: one who has left. */
 export interface Attendance {
   readonly userId: string;
   readonly since: number;
   readonly state?: Json;
-  /** Each connection's end, in ms since the epoch. */
-  readonly connections: ReadonlyMap<string, number>;
+  /** By connection. */
+  readonly connections: ReadonlyMap<string, End>;
   /** The marks of the last writes, the newest first. */
   readonly marks: readonly string[];
 }
@@ -27,6 +30,7 @@ export interface Joining {
   readonly connectionId: string;
   readonly joinedAt: number;
   readonly expiresAt: number;
+  readonly joinId: string;
 }
 
 /** What becomes of a user, and what is told of it; without `next` nothing does. */
@@ -37,11 +41,11 @@ export interface Change<Told> {
 
 /** @returns `told`: whether the user was not there before */
 export function joined(current: Attendance | undefined, joining: Joining): Change<boolean> {
-  const { userId, connectionId, joinedAt, expiresAt } = joining;
+  const { userId, connectionId, joinedAt, expiresAt, joinId } = joining;
   const open = openAt(current, joinedAt);
   const isFirst = open.size === 0;
-  if (open.get(connectionId) === expiresAt) return { told: false };
-  const connections = new Map(open).set(connectionId, expiresAt);
+  // Also where it is there already: a remove that is under way takes that one out, not this.
+  const connections = new Map(open).set(connectionId, { expiresAt, joinId });
   const marks = current?.marks ?? [];
   if (isFirst || current === undefined) {
     return { next: { userId, since: joinedAt, connections, marks }, told: true };
@@ -49,17 +53,24 @@ export function joined(current: Attendance | undefined, joining: Joining): Chang
   return { next: { ...current, connections }, told: false };
 }
 
-/** @returns `told`: the user, if it was their last connection */
+/**
+ * @param joinId of the `add` that is undone: what a later one has written stays
+ * @returns `told`: the user, if it was their last connection
+ */
 export function left(
   current: Attendance | undefined,
   connectionId: string,
+  joinId: string,
   now: number,
 ): Change<Presence | undefined> {
-  if (!current?.connections.has(connectionId)) return { told: undefined };
-  const connections = new Map(openAt(current, now));
-  connections.delete(connectionId);
-  const next = { ...current, connections };
-  return { next, told: connections.size === 0 ? presenceOf(current) : undefined };
+  const end = current?.connections.get(connectionId);
+  if (current === undefined || end?.joinId !== joinId || end.expiresAt === LEFT) return { told: undefined };
+  const open = new Map(openAt(current, now));
+  open.delete(connectionId);
+  // The entry stays until the next tab's write, and says that no write of this `add` is still to come: a `remove` that
+  // breaks off here leaves items that are not taken for those of an unfinished `add`.
+  const connections = new Map(open).set(connectionId, { expiresAt: LEFT, joinId });
+  return { next: { ...current, connections }, told: open.size === 0 ? presenceOf(current) : undefined };
 }
 
 /** @returns `told`: whether the user is there */
@@ -84,8 +95,10 @@ export function presenceOf({ userId, since, state }: Attendance): Presence {
 /** The attributes besides its key. @param mark of the write */
 export function attendanceAttributes(attendance: Attendance, mark: string, now: number): Item {
   const { userId, since, state, connections, marks } = attendance;
-  const ends = [...connections].map(([id, end]) => [keyText(id), { N: String(end) }] as const);
-  const end = Math.max(now + TOMBSTONE_MS, ...connections.values());
+  const ends = [...connections].map(
+    ([id, { expiresAt, joinId }]) => [keyText(id), { N: endText(expiresAt, joinId) }] as const,
+  );
+  const end = Math.max(now + TOMBSTONE_MS, ...[...connections.values()].map(({ expiresAt }) => expiresAt));
   return {
     [NAMES.userId]: { S: keyText(userId) },
     [NAMES.since]: { N: String(since) },
@@ -105,7 +118,7 @@ export function attendanceOf(item: Item): Attendance {
       userId: textOfKey(item[NAMES.userId]?.S ?? failing()),
       since: Number(item[NAMES.since]?.N ?? failing()),
       ...(state === undefined ? {} : { state: JSON.parse(state) as Json }),
-      connections: new Map(ends.map(([id, end]) => [textOfKey(id), Number(end.N ?? failing())])),
+      connections: new Map(ends.map(([id, end]) => [textOfKey(id), endOf(end.N ?? failing())])),
       marks: marksOf(item).split(" "),
     };
   } catch (cause) {
@@ -122,6 +135,6 @@ function failing(): never {
   throw new TypeError("An attribute is missing");
 }
 
-function openAt(attendance: Attendance | undefined, now: number): ReadonlyMap<string, number> {
-  return new Map([...(attendance?.connections ?? [])].filter(([, end]) => end > now));
+function openAt(attendance: Attendance | undefined, now: number): ReadonlyMap<string, End> {
+  return new Map([...(attendance?.connections ?? [])].filter(([, { expiresAt }]) => expiresAt > now));
 }

@@ -185,7 +185,10 @@ export const MEMBER_ATTRIBUTES = {
   /** JSON. */
   member: "Member",
   userId: "UserID",
-  /** Of a user: each connection's end, in ms since the epoch. */
+  /** Of a connection's channel: which `add` has written it last, and that a `remove` came before it was done. */
+  joinId: "JoinID",
+  leaving: "Leaving",
+  /** Of a user: each connection's end, in ms since the epoch; the fraction is the `add` that has written it. */
   connections: "Connections",
   since: "Since",
   /** JSON. */
@@ -201,7 +204,7 @@ export const MEMBER_ATTRIBUTES = {
   closed: "Closed",
   /** Of a part. */
   text: "Text",
-  /** ms since the epoch: past it the item is dead, removed or not. */
+  /** ms since the epoch: past it the item is dead, removed or not. Of a member the fraction is its `add`. */
   liveUntil: "LiveUntil",
   /** Seconds since the epoch: when DynamoDB may remove the item. */
   expiresAt: "ExpiresAt",

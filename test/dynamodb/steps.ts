@@ -1,0 +1,8 @@
+import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import type { Step } from "../interleaving.ts";
+
+/** Makes every request of a client a step. */
+export function inSteps(client: DynamoDBClient, step: Step): DynamoDBClient {
+  client.middlewareStack.add((next) => (args) => step(() => next(args)), { step: "initialize" });
+  return client;
+}
