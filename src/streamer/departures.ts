@@ -58,34 +58,42 @@ export class Departures {
     user: PresenceOf,
     scope: Scope,
   ): Promise<void> {
-    await this.removeGone(await this.#tell(key, event, user, scope), scope);
+    await this.removeGone(await this.#tell(key, event, user, scope), scope, [key]);
   }
 
   /** Tells the members of a stream how many they are, if it is time, after somebody has come or gone. */
   async recount(key: string, scope: Scope): Promise<void> {
-    await this.removeGone(await this.#recount(key, scope), scope);
+    await this.removeGone(await this.#recount(key, scope), scope, [key]);
   }
 
   /**
-   * Takes connections out of every channel they are in. No failure keeps another channel from being left.
-   * @returns whether all of them were left
+   * Removes connections from every channel they are in. A failure in one channel does not stop the others.
+   * @param foundIn channels that they were found in, which the store's list of their channels may not have
+   * @returns whether all of them were removed
    */
-  async removeGone(connectionIds: readonly string[], scope: Scope): Promise<boolean> {
+  async removeGone(
+    connectionIds: readonly string[],
+    scope: Scope,
+    foundIn: readonly string[] = [],
+  ): Promise<boolean> {
     let whole = true;
-    const gone = new Set(connectionIds);
-    // A Set hands out what is added to it meanwhile: those that were told of a departure, and are gone too.
-    for (const connectionId of gone) {
+    const gone = new Map(connectionIds.map((id) => [id, foundIn]));
+    // A Map iterates over entries that are added meanwhile: connections that a departure was sent to, and are gone too.
+    for (const [connectionId, found] of gone) {
       await this.#slices.next();
       const failed = (error: unknown) => {
         whole = false;
         log(scope.logger, "error", "A channel was not left", { connectionId, error });
         return [];
       };
-      const keys = await allFromStore(this.#store.members.channelsOf(connectionId, scope.budget)).catch(
+      const listed = await allFromStore(this.#store.members.channelsOf(connectionId, scope.budget)).catch(
         failed,
       );
-      const more = await Promise.all(keys.map((key) => this.#leave(key, connectionId, scope).catch(failed)));
-      for (const id of more.flat()) gone.add(id);
+      const keys = new Set([...listed, ...found]);
+      const leave = async (key: string) => {
+        for (const id of await this.#leave(key, connectionId, scope)) if (!gone.has(id)) gone.set(id, [key]);
+      };
+      await Promise.all([...keys].map((key) => leave(key).catch(failed)));
     }
     return whole;
   }

@@ -117,7 +117,7 @@ async function handOver(
   const message: ChannelMessage = { type: "message", id, channel: text, data, at, ...user };
   const { complete, gone } = await fromStore(fanOut.send(key, JSON.stringify(message), scope, { except }));
   if (!complete) log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
-  return { result: { id }, fanOut: () => departures.removeGone(gone, scope) };
+  return { result: { id }, fanOut: () => departures.removeGone(gone, scope, [key]) };
 }
 
 /** A stored message and the epoch of its channel. */
@@ -163,7 +163,7 @@ async function sendStored(
         : await fanOut.send(members, JSON.stringify(told), scope, { from, reached: checkpoint });
     if (reached.complete) await history.finish(key, offset, scope.budget);
     else log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
-    await departures.removeGone(reached.gone, scope);
+    await departures.removeGone(reached.gone, scope, [members]);
     return reached.complete;
   } catch (error) {
     failed("A fan-out was left unfinished")(error);

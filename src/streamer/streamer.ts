@@ -126,7 +126,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     this.#scheduled(PARTS, (item, _tick, scope) => parts.look(item, scope));
     this.#scheduled(GO_ON, (_item, _tick, scope) => secondTries.look(scope, this.#core), ENDLESS);
     this.#scheduled(VIEWERS, async ({ id }, _tick, scope) => {
-      await departures.removeGone(await viewers.changed(id, scope), scope);
+      await departures.removeGone(await viewers.changed(id, scope), scope, [id]);
     });
   }
 

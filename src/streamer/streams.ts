@@ -150,7 +150,7 @@ export async function streamStart(
   const { event, stored } = (await core.streamLog.append(key, start, budget))!;
   const told = fanOutStored(partKey(key, "streams"), stored, session, core);
   const [answered] = await Promise.all([answer<"stream_start">(session, event), told]);
-  if (!answered) await core.sweep.ended(session, core);
+  if (!answered) await core.sweep.ended(session, core, [partKey(key, "owners")]);
 }
 
 export async function streamEnd(

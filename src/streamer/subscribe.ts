@@ -55,7 +55,10 @@ export async function subscribe({ channels }: SubscribePayload, session: Session
   // Also where nobody hears the answer: another tab that came meanwhile counts on this join.
   await Promise.all(asked.map((one) => announce(one, session, core)));
   // Its $disconnect may have been here before it became a member.
-  if (!answered) await core.sweep.ended(session, core);
+  if (!answered) {
+    const joined = asked.flatMap(({ channel }) => channel?.key ?? []);
+    await core.sweep.ended(session, core, joined);
+  }
 }
 
 /** Sends the members the presence event of a subscription, and that they are one more. */

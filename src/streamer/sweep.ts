@@ -53,11 +53,18 @@ export class Sweep {
   }
 
   /**
-   * Takes out a connection that has ended. What could not be left now, the next tick finds: nothing else may ever be sent
-   * there. Resolves to whether all was left. @throws {LiftError} STORE_FAILED
+   * Removes a connection that has ended from its channels. The next tick finds those that fail: nothing else may ever be
+   * sent there.
+   * @param foundIn channels that it was just added to
+   * @returns whether all of them were left
+   * @throws {LiftError} STORE_FAILED
    */
-  async ended(session: Scope & Pick<Session, "ctx">, { departures }: Core): Promise<boolean> {
-    const whole = await departures.removeGone([session.ctx.connectionId], session);
+  async ended(
+    session: Scope & Pick<Session, "ctx">,
+    { departures }: Core,
+    foundIn: readonly string[] = [],
+  ): Promise<boolean> {
+    const whole = await departures.removeGone([session.ctx.connectionId], session, foundIn);
     if (!whole) await this.watch(session, 0);
     return whole;
   }
