@@ -32,7 +32,7 @@ it("docs/react.md has an application that shows a room and writes in it", async 
   root.render(createElement(App));
   await vi.waitFor(() => expect(container.textContent).toContain("connected, here: ann"));
   (container.querySelector("input") as HTMLInputElement).value = "hello";
-  (container.querySelector("button") as HTMLButtonElement).click();
+  ([...container.querySelectorAll("button")].at(-1) as HTMLButtonElement).click();
   await vi.waitFor(() => expect(container.textContent).toContain("ann: hello"));
   root.unmount();
 });
