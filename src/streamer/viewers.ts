@@ -35,6 +35,7 @@ export class Viewers {
   readonly #schedule: Schedule | undefined;
   readonly #now: () => number;
   readonly #elapsed: Elapsed;
+  /** The one asked for last at the end, so that few are looked at to forget some. */
   readonly #tallies = new Map<string, Tally>();
 
   constructor(
@@ -107,14 +108,14 @@ export class Viewers {
 
   #tallyOf(key: string): Tally {
     const known = this.#tallies.get(key);
-    if (known !== undefined) return known;
-    if (this.#tallies.size >= KEPT) this.#forget();
-    const tally: Tally = {
+    if (known === undefined) this.#forget();
+    const tally: Tally = known ?? {
       countedAt: Number.NEGATIVE_INFINITY,
       count: undefined,
       toldAt: Number.NEGATIVE_INFINITY,
       isPending: false,
     };
+    this.#tallies.delete(key);
     this.#tallies.set(key, tally);
     return tally;
   }
@@ -122,7 +123,8 @@ export class Viewers {
   #forget(): void {
     const past = this.#elapsed() - EVERY_MS;
     for (const [key, { countedAt, toldAt }] of this.#tallies) {
-      if (Math.max(countedAt, toldAt) <= past) this.#tallies.delete(key);
+      if (this.#tallies.size < KEPT || Math.max(countedAt, toldAt) > past) return;
+      this.#tallies.delete(key);
     }
   }
 }
