@@ -31,7 +31,8 @@ describe("examples in the docs", () => {
       const folder = name.replace(/:.*/, "").replaceAll(/\W/g, "-");
       return [
         join(ROOT, "shown", folder, file.includes(".") ? file : `example-${at}.${extension}`),
-        { name, code },
+        // A page's code runs in a browser.
+        { name, code: extension === "tsx" ? `/// <reference lib="dom" />\n${code}` : code },
       ];
     }),
   );
