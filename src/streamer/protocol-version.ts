@@ -1,18 +1,15 @@
-import { isConnectEvent } from "../apigw/index.ts";
 import { LiftError, type Middleware } from "../lift/index.ts";
 
 /** PROTOCOL.md, "Versions". */
 const VERSION = "1";
 
-const check: Middleware = (ctx, next) => {
-  const { event } = ctx;
-  if (isConnectEvent(event)) {
-    const asked = event.multiValueQueryStringParameters?.protocol ?? [];
-    if (asked.some((version) => version !== VERSION)) {
-      throw new LiftError("VALIDATION_ERROR", {
-        message: `This server speaks version ${VERSION} of the protocol`,
-      });
-    }
+const check: Middleware = ({ event }, next) => {
+  // Only $connect has a query.
+  const query = "multiValueQueryStringParameters" in event ? event.multiValueQueryStringParameters : {};
+  if (query?.protocol?.some((version) => version !== VERSION)) {
+    throw new LiftError("VALIDATION_ERROR", {
+      message: `This server speaks version ${VERSION} of the protocol`,
+    });
   }
   return next();
 };

@@ -17,7 +17,7 @@ afterEach(() => {
 });
 
 const byHttp = (api: Api, more: object = {}) =>
-  awsConnections({ endpoint: api.gateway.endpoint, credentials: KEYS, timeoutMs: 200, ...more });
+  awsConnections({ endpoint: api.gateway.endpoint, credentials: KEYS, ...more });
 
 const PORTS: [name: string, port: (api: Api) => Connections][] = [
   ["lean HTTP", (api) => byHttp(api)],
