@@ -242,6 +242,117 @@ describe("a limit of a route that the app does not have", () => {
   });
 });
 
+describe("a connection that goes on being refused", () => {
+  const messages = { by: "connection", limit: 1, windowMs: 3_600_000 } as const;
+  const answers = (count: number) =>
+    Array(count).fill({ type: "error", request_id: "m1", error: refused(3_600_000) });
+
+  afterEach(() => void vi.restoreAllMocks());
+
+  it("is closed at the first refusal past the most in a minute, after a frame that says why", async () => {
+    const { send, connections } = makeApp({ messages, maxRefusals: 3 });
+    const disconnect = vi.spyOn(connections, "disconnect");
+    await times(4, send);
+    expect(disconnect).not.toHaveBeenCalled();
+    const seen: number[] = [];
+    disconnect.mockImplementation(async () => {
+      seen.push(connections.sent.length);
+      connections.gone(ID);
+      return true;
+    });
+    await send();
+    expect(disconnect).toHaveBeenCalledExactlyOnceWith(ID, expect.anything());
+    expect(seen).toEqual([4]);
+    expect(connections.jsonSentTo(ID)).toEqual([...answers(3), { type: "error", error: refused(3_600_000) }]);
+  });
+
+  it("is closed after 1,000 refusals by default", async () => {
+    const { send, connections } = makeApp({ messages });
+    await times(1_001, send);
+    expect(connections.disconnected).toEqual([]);
+    await send();
+    expect(connections.disconnected).toEqual([ID]);
+  });
+
+  it("closes no other", async () => {
+    const { send, connections } = makeApp({ messages, maxRefusals: 3 });
+    for (let n = 0; n < 4; n++) for (const id of ["one=", "two="]) await send("chat", id);
+    expect(connections.disconnected).toEqual([]);
+    await send("chat", "one=");
+    expect(connections.disconnected).toEqual(["one="]);
+    expect(await send("chat", "two=")).toEqual(refused(3_600_000));
+    expect(connections.disconnected).toEqual(["one=", "two="]);
+  });
+
+  it("starts afresh a minute after the first refusal", async () => {
+    const { send, connections, pass } = makeApp({ messages, maxRefusals: 3 });
+    await times(4, send);
+    pass(60_000);
+    await times(3, send);
+    expect(connections.disconnected).toEqual([]);
+    pass(59_999);
+    await send();
+    expect(connections.disconnected).toEqual([ID]);
+  });
+
+  it("is never closed where the most is Infinity", async () => {
+    const { send, connections } = makeApp({ messages, maxRefusals: Number.POSITIVE_INFINITY });
+    await times(1_500, send);
+    expect(connections.disconnected).toEqual([]);
+    expect(connections.sent).toHaveLength(1_499);
+  });
+
+  it("has the refusals of all limits counted together, of those before and those after the authentication", async () => {
+    const { connect, send, connections } = makeApp({
+      messages: { by: "connection", limit: 5, windowMs: 1_000 },
+      routes: { chat: { by: "user", limit: 1, windowMs: 1_000 } },
+      maxRefusals: 5,
+    });
+    await connect({ user: "ada", tenant: "a" });
+    // One passes, the limit of the user refuses four, and that of the connection one.
+    await times(6, send);
+    expect(connections.disconnected).toEqual([]);
+    await send();
+    expect(connections.disconnected).toEqual([ID]);
+  });
+
+  it("is told that the message was refused where it can't be closed, and the log says so", async () => {
+    const { send, connections, logged } = makeApp({ messages, maxRefusals: 1 });
+    await times(2, send);
+    const cause = new Error("no route to host");
+    vi.spyOn(connections, "disconnect").mockRejectedValue(cause);
+    await send();
+    const told = connections.jsonSentTo(ID);
+    expect(told).toEqual([...answers(1), { type: "error", error: refused(3_600_000) }, ...answers(1)]);
+    expect(logged).toContainEqual({
+      message: "A connection over its rate limit was not closed",
+      fields: expect.objectContaining({ error: cause }),
+    });
+    vi.restoreAllMocks();
+    await send();
+    expect(connections.disconnected).toEqual([ID]);
+  });
+
+  it("is not closed for what else fails", async () => {
+    const limiter = { consume: () => Promise.reject(new Error("no route to host")) };
+    const { send, connections } = makeApp({
+      messages: { by: "connection", limiter, onStoreFailure: "closed" },
+      maxRefusals: 1,
+    });
+    expect(await times(3, send)).toMatchObject(Array(3).fill({ code: "UNAVAILABLE" }));
+    expect(connections.disconnected).toEqual([]);
+  });
+
+  it("is not closed for a connect that is refused: there is none yet", async () => {
+    const { connect, connections } = makeApp({
+      connects: { by: "ip", limit: 1, windowMs: 1_000 },
+      maxRefusals: 1,
+    });
+    expect(await times(4, connect)).toEqual([200, 429, 429, 429]);
+    expect(connections.disconnected).toEqual([]);
+  });
+});
+
 describe("a long key", () => {
   it("reaches the limiter as a hash, and is no other key's", async () => {
     const keys: string[] = [];
@@ -343,6 +454,12 @@ describe("what is no limit throws at construction", () => {
     ["a limiter and a limit", { messages: { ...base, limiter: new MemoryLimiter(1, 1, Date.now) } }],
     ["another word for closed", { messages: { ...base, onStoreFailure: "shut" } }],
     ["a route of no messages", { routes: { $disconnect: base } }],
+    ["no refusal", { messages: base, maxRefusals: 0 }],
+    ["half a refusal", { messages: base, maxRefusals: 1.5 }],
+    ["a negative number of refusals", { messages: base, maxRefusals: Number.NEGATIVE_INFINITY }],
+    ["no number of refusals", { messages: base, maxRefusals: Number.NaN }],
+    ["refusals as text", { messages: base, maxRefusals: "5" }],
+    ["refusals alone", { maxRefusals: 5 }],
     ["a typo within a route's", { routes: { chat: { ...base, window: 1 } } }],
   ])("%s", (_what, options) => {
     expect(() => webSocketRateLimit(options as never)).toThrow(

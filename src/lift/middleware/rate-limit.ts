@@ -1,9 +1,12 @@
 import { isConnectEvent, isMessageEvent } from "../../apigw/index.ts";
 import { checkOptions, isFunction } from "../check-options.ts";
 import type { Middleware } from "../compose.ts";
-import type { AnyContext } from "../context.ts";
+import { type AnyContext, settingsOf } from "../context.ts";
+import { connectionsOf } from "../delivery.ts";
+import { dismiss } from "../dismiss.ts";
 import { LiftError } from "../errors.ts";
 import { isLifecycle } from "../router.ts";
+import { MemoryLimiter } from "./memory-limiter.ts";
 import { isWholeRate, type MemoryRate, RATE_OPTIONS, RateCounter, type StoredRate } from "./rate-counter.ts";
 import { keyOf, needsNoIdentity, type RateLimitKey } from "./rate-limit-key.ts";
 
@@ -32,6 +35,11 @@ export interface RateLimitOptions {
    * and namespace (`publish:room`). The app refuses its first event with INVALID_OPTION where it has no such route.
    */
   readonly routes?: { readonly [routeKey: string]: RateLimit };
+  /**
+   * Refused messages that a connection may send in a minute; at the next one it is closed. Counted in this process's
+   * memory. Default 1,000; minimum 1; `Infinity`: it is never closed.
+   */
+  readonly maxRefusals?: number;
   /** Of what is counted in memory: ms, from any origin. Default: the process's monotonic clock. */
   readonly now?: () => number;
 }
@@ -41,6 +49,9 @@ export const defaultRateLimits = {
   connects: { by: "ip", limit: 10, windowMs: 60_000 },
   messages: { by: "connection", limit: 100, windowMs: 60_000 },
 } as const satisfies RateLimitOptions;
+
+const MAX_REFUSALS = 1_000;
+const REFUSALS_WINDOW_MS = 60_000;
 
 /** One limit, at work. */
 interface Counter {
@@ -52,13 +63,14 @@ interface Counters {
   readonly connects: readonly Counter[];
   readonly messages: readonly Counter[];
   readonly routes: ReadonlyMap<string, readonly Counter[]>;
+  readonly refusals: MemoryLimiter;
 }
 
 /**
  * Refuses what is too much: a connect with 429, a message with a RATE_LIMITED error frame that has `retryAfterMs`
  * among its details. Limits by address or connection run before everything else, wherever this stands in the
  * order of `use`: before a token is looked at and a row is read. Those that need an identity run in their place,
- * so after the authentication. `$disconnect` is never limited.
+ * so after the authentication. `$disconnect` is never limited. A connection that goes on being refused is closed.
  * @throws {LiftError} INVALID_OPTION
  */
 export function webSocketRateLimit(options: RateLimitOptions = defaultRateLimits): Middleware[] {
@@ -72,13 +84,11 @@ export function webSocketRateLimit(options: RateLimitOptions = defaultRateLimits
 }
 
 function limiting(counters: Counters): Middleware {
-  const { routes } = counters;
+  const { routes, refusals } = counters;
   const limit: Middleware = async (ctx, next) => {
-    for (const counter of countersOf(ctx, counters)) await count(ctx, counter);
+    await countAll(ctx, countersOf(ctx, counters), refusals);
     if (routes.size > 0 && isMessageEvent(ctx.event)) {
-      ctx.onAction(async () => {
-        for (const counter of actionCounters(ctx, routes)) await count(ctx, counter);
-      });
+      ctx.onAction(() => countAll(ctx, actionCounters(ctx, routes), refusals));
     }
     return next();
   };
@@ -101,21 +111,54 @@ function actionCounters(ctx: AnyContext, routes: Counters["routes"]): readonly C
 }
 
 /** @throws {LiftError} RATE_LIMITED, UNAVAILABLE */
-async function count(ctx: AnyContext, { by, counter }: Counter): Promise<void> {
-  const key = await keyOf(ctx, by);
-  if (key !== undefined) await counter.count(key, ctx.logger);
+async function countAll(
+  ctx: AnyContext,
+  counters: readonly Counter[],
+  refusals: MemoryLimiter,
+): Promise<void> {
+  try {
+    for (const { by, counter } of counters) {
+      const key = await keyOf(ctx, by);
+      if (key !== undefined) await counter.count(key, ctx.logger);
+    }
+  } catch (error) {
+    if (isMessageEvent(ctx.event) && error instanceof LiftError && error.code === "RATE_LIMITED") {
+      await refusals.consume(ctx.connectionId).catch(() => close(ctx, error));
+    }
+    throw error;
+  }
+}
+
+/** Each refusal costs an invocation and a frame, so a client that does not slow down must not go on for ever. */
+async function close(ctx: AnyContext, error: LiftError): Promise<void> {
+  const connections = connectionsOf(ctx.event, settingsOf(ctx));
+  try {
+    await dismiss(connections, ctx.connectionId, error, { budget: ctx.lambda });
+  } catch (cause) {
+    ctx.logger.warn("A connection over its rate limit was not closed", { error: cause });
+  }
 }
 
 function pick(counters: Counters, wanted: (counter: Counter) => boolean): Counters | undefined {
   const connects = counters.connects.filter(wanted);
   const messages = counters.messages.filter(wanted);
   const routes = new Map([...counters.routes].filter(([, own]) => own.every(wanted)));
-  return connects.length + messages.length + routes.size === 0 ? undefined : { connects, messages, routes };
+  const isEmpty = connects.length + messages.length + routes.size === 0;
+  return isEmpty ? undefined : { connects, messages, routes, refusals: counters.refusals };
 }
 
 const isLimit = (value: unknown) => typeof value === "object" && value !== null;
 
-const OPTIONS = { connects: isLimit, messages: isLimit, routes: isLimit, now: isFunction };
+const isMaximum = (value: unknown) =>
+  value === Number.POSITIVE_INFINITY || (Number.isInteger(value) && (value as number) >= 1);
+
+const OPTIONS = {
+  connects: isLimit,
+  messages: isLimit,
+  routes: isLimit,
+  maxRefusals: isMaximum,
+  now: isFunction,
+};
 
 const KEYS = ["connection", "user", "tenant", "ip"];
 
@@ -127,7 +170,7 @@ const LIMIT_OPTIONS = {
 /** @throws {LiftError} INVALID_OPTION */
 function readLimits(options: RateLimitOptions): Counters {
   checkOptions(options, OPTIONS);
-  const { connects, messages, routes = {}, now = Date.now } = options;
+  const { connects, messages, routes = {}, maxRefusals = MAX_REFUSALS, now = Date.now } = options;
   const counters = {
     connects: connects === undefined ? [] : [readLimit("connects", connects, "closed", now)],
     messages: messages === undefined ? [] : [readLimit("messages", messages, "open", now)],
@@ -137,6 +180,7 @@ function readLimits(options: RateLimitOptions): Counters {
         return [key, [readLimit(`route:${encodeURIComponent(key)}`, limit, "open", now)]];
       }),
     ),
+    refusals: new MemoryLimiter(maxRefusals, REFUSALS_WINDOW_MS, now),
   };
   if (pick(counters, () => true) === undefined) throw invalid("No limit is given");
   return counters;
