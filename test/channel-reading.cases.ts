@@ -202,6 +202,63 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
     });
   });
 
+  describe("an idle channel", () => {
+    const bounds = { size: 2, ageMs: MINUTE };
+    const member = {
+      connectionId: "c1",
+      endpoint: "https://api.example.com/test",
+      joinedAt: 0,
+      expiresAt: Number.MAX_SAFE_INTEGER,
+    };
+
+    /** Appends, and marks as delivered. */
+    const deliver = async (channel: string, count: number) => {
+      for (let n = 0; n < count; n++) {
+        const { message: stored } = await append(channel, `${channel}-${world.now()}-${n}`, {}, bounds);
+        await history.finish(channel, stored.offset);
+      }
+    };
+
+    it("goes on in its epoch, or begins another one", async () => {
+      const epochs = new Set<string>();
+      for (let round = 0; round < 3; round++) {
+        await deliver("a", 3);
+        const before = await history.head("a");
+        world.advance(400 * 24 * 60 * MINUTE);
+        await deliver("other", 130);
+        const after = await history.head("a");
+        if (after.epoch === before.epoch) expect(after).toEqual(before);
+        else {
+          expect(epochs).not.toContain(after.epoch);
+          expect(after.offset).toBe(0);
+        }
+        epochs.add(before.epoch);
+        expect(await read("a", { bounds })).toEqual({ head: after, messages: [], more: false });
+      }
+    });
+
+    it("goes on in its epoch while it has a member, and for its idle time after the last one has left", async () => {
+      await deliver("a", 3);
+      const head = await history.head("a");
+      await world.store.members.add("a", member);
+      world.advance(400 * 24 * 60 * MINUTE);
+      await deliver("other", 130);
+      await world.store.members.remove("a", "c1");
+      world.advance(IDEMPOTENCY_MS - 1);
+      await deliver("other", 130);
+      expect(await history.head("a")).toEqual(head);
+    });
+
+    it("goes on in its epoch while a message of it is not delivered", async () => {
+      await deliver("a", 3);
+      await append("a", "pending", {}, bounds);
+      const head = await history.head("a");
+      world.advance(400 * 24 * 60 * MINUTE);
+      await deliver("other", 130);
+      expect(await history.head("a")).toEqual(head);
+    });
+  });
+
   it("agrees with a list that is searched, whatever is appended and asked", async () => {
     const step = fc.record({
       channel: fc.constantFrom("a", "b"),

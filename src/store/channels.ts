@@ -74,6 +74,14 @@ export interface HistoryQuery {
 export const IDEMPOTENCY_MS = 5 * 60_000;
 
 /**
+ * ms after which a store may forget a channel that has no members, no messages and no pending fan-outs: its keys are
+ * over then, too.
+ */
+export function idleMsOf({ ageMs }: HistoryBounds): number {
+  return Math.max(ageMs, IDEMPOTENCY_MS);
+}
+
+/**
  * How far ahead, in ms, the date of a key may be. After a clock was set back by an hour its keys still count, or what is
  * sent again would be stored twice; those of a publisher a year ahead do not, or they would be taken for a year.
  */
@@ -94,7 +102,8 @@ export interface Unfinished {
  *
  * - `append` is one step: the next offset, the message and the key, or nothing of them. Of many at once each gets an
  *   offset of its own, and no offset is left out.
- * - A head never expires: offsets go on however long a channel was silent.
+ * - Offsets of an epoch go on however long a channel was silent. A store may forget a channel that was idle for `idleMsOf`
+ *   its bounds; its next epoch is then one that the channel never had.
  * - Whoever reads `history` sees everything that was appended before it asked.
  * - A message past the bounds is not returned, removed or not.
  * - A stored message is `unfinished` until `finish`, also when the process that stored it dies, as far as what was

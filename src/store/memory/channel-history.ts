@@ -1,20 +1,22 @@
 import { randomUUID } from "node:crypto";
-import type {
-  Appended,
-  ChannelHistory,
-  HistoryBounds,
-  HistoryPage,
-  HistoryQuery,
-  NewMessage,
-  Position,
-  StoredMessage,
-  Unfinished,
+import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
+import {
+  type Appended,
+  type ChannelHistory,
+  type HistoryBounds,
+  type HistoryPage,
+  type HistoryQuery,
+  idleMsOf,
+  type NewMessage,
+  type Position,
+  type StoredMessage,
+  type Unfinished,
 } from "../channels.ts";
-import { epochOf } from "../epoch.ts";
+import { bucketOf, epochOf } from "../epoch.ts";
 import { frozenCopy } from "./freeze.ts";
 import { RecentKeys } from "./recent-keys.ts";
 
-/** Channels looked at on each append for what is past their bounds: more than one, so that silence costs no memory. */
+/** Channels swept on each append: more than one, so that there are no more idle ones than appends in their idle time. */
 const SWEPT_PER_APPEND = 2;
 
 interface Channel {
@@ -26,18 +28,38 @@ interface Channel {
   readonly unfinished: Map<number, Unfinished>;
   /** Of the last append. */
   bounds: HistoryBounds;
+  /** Elapsed ms: the last append, or when the last member left. */
+  usedAt: number;
 }
 
 /** History in this process's memory. Every change is made in one turn of the event loop, so none is half seen. */
 export class MemoryHistory implements ChannelHistory {
   readonly #life = randomUUID();
   readonly #now: () => number;
+  readonly #elapsed: Elapsed;
+  readonly #hasMembers: (channel: string) => boolean;
   readonly #channels = new Map<string, Channel>();
+  /** By bucket: how many of its channels were forgotten. The next epoch of each is another one. */
+  readonly #generations = new Map<number, number>();
   readonly #keys = new RecentKeys();
-  #sweeper: MapIterator<Channel> = this.#channels.values();
+  #sweeper: MapIterator<[string, Channel]> = this.#channels.entries();
 
-  constructor(now: () => number) {
+  /** @param hasMembers a channel with members is never forgotten */
+  constructor(now: () => number, hasMembers: (channel: string) => boolean = () => false) {
     this.#now = now;
+    this.#elapsed = elapsedBy(now);
+    this.#hasMembers = hasMembers;
+  }
+
+  /** Channels that are kept now. */
+  get size(): number {
+    return this.#channels.size;
+  }
+
+  /** Starts the channel's idle time again. */
+  touch(channel: string): void {
+    const own = this.#channels.get(channel);
+    if (own !== undefined) own.usedAt = this.#elapsed();
   }
 
   async append(channel: string, message: NewMessage, bounds: HistoryBounds): Promise<Appended> {
@@ -54,6 +76,7 @@ export class MemoryHistory implements ChannelHistory {
     own.messages.push(stored);
     own.unfinished.set(stored.offset, { channel, epoch: own.epoch, message: stored });
     own.bounds = bounds;
+    own.usedAt = this.#elapsed();
     if (key !== undefined) this.#keys.add(channel, key, stored);
     trim(own, now);
     this.#sweep(now);
@@ -106,14 +129,19 @@ export class MemoryHistory implements ChannelHistory {
   }
 
   #create(channel: string, bounds: HistoryBounds): Channel {
-    const epoch = epochOf(this.#life, channel);
-    const created = { epoch, head: 0, messages: [], unfinished: new Map(), bounds };
+    const epoch = this.#nextEpoch(channel);
+    const usedAt = this.#elapsed();
+    const created = { epoch, head: 0, messages: [], unfinished: new Map(), bounds, usedAt };
     this.#channels.set(channel, created);
     return created;
   }
 
   #position(channel: string, own: Channel | undefined): Position {
-    return { epoch: own?.epoch ?? epochOf(this.#life, channel), offset: own?.head ?? 0 };
+    return { epoch: own?.epoch ?? this.#nextEpoch(channel), offset: own?.head ?? 0 };
+  }
+
+  #nextEpoch(channel: string): string {
+    return epochOf(this.#life, channel, this.#generations.get(bucketOf(channel)));
   }
 
   #sweep(now: number): void {
@@ -121,11 +149,24 @@ export class MemoryHistory implements ChannelHistory {
     for (let looked = 0; looked < SWEPT_PER_APPEND; looked++) {
       const next = this.#sweeper.next();
       if (next.done) {
-        this.#sweeper = this.#channels.values();
+        this.#sweeper = this.#channels.entries();
         return;
       }
-      trim(next.value, now);
+      const [name, channel] = next.value;
+      trim(channel, now);
+      if (this.#isIdle(name, channel)) this.#forget(name);
     }
+  }
+
+  #isIdle(name: string, { messages, unfinished, bounds, usedAt }: Channel): boolean {
+    if (messages.length > 0 || unfinished.size > 0 || this.#hasMembers(name)) return false;
+    return this.#elapsed() - usedAt >= idleMsOf(bounds);
+  }
+
+  #forget(name: string): void {
+    this.#channels.delete(name);
+    const bucket = bucketOf(name);
+    this.#generations.set(bucket, (this.#generations.get(bucket) ?? 0) + 1);
   }
 }
 

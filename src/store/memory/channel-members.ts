@@ -32,6 +32,7 @@ interface Room {
 /** Members in this process's memory. Every change is made in one turn of the event loop, so none is half seen. */
 export class MemoryMembers implements ChannelMembers {
   readonly #now: () => number;
+  readonly #onEmpty: (channel: string) => void;
   readonly #lifetimes: Lifetimes;
   readonly #rooms = new Map<string, Room>();
   readonly #channels = new IndexBy<string>();
@@ -39,9 +40,15 @@ export class MemoryMembers implements ChannelMembers {
   readonly #life = randomUUID();
   #lastNumber = 0;
 
-  constructor(now: () => number) {
+  /** @param onEmpty called when the last member of a channel has left */
+  constructor(now: () => number, onEmpty: (channel: string) => void = () => {}) {
     this.#now = now;
+    this.#onEmpty = onEmpty;
     this.#lifetimes = new Lifetimes(now);
+  }
+
+  has(channel: string): boolean {
+    return this.#rooms.has(channel);
   }
 
   async add(channel: string, member: Member): Promise<boolean> {
@@ -70,7 +77,10 @@ export class MemoryMembers implements ChannelMembers {
     if (room === undefined || seat === undefined) return undefined;
     room.seats.delete(connectionId);
     this.#channels.delete(connectionId, channel);
-    if (room.seats.size === 0) this.#rooms.delete(channel);
+    if (room.seats.size === 0) {
+      this.#rooms.delete(channel);
+      this.#onEmpty(channel);
+    }
     const { userId } = seat.member;
     const user = userId === undefined ? undefined : room.users.get(userId);
     if (userId === undefined || !user?.connections.delete(connectionId)) return undefined;

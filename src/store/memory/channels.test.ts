@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { channelCases } from "../../../test/channels.cases.ts";
 import type { ChannelStore, Member, NewMessage } from "../index.ts";
+import { MemoryHistory } from "./channel-history.ts";
 import { MEMBERS_PER_PAGE } from "./channel-members.ts";
 import { memoryChannelStore } from "./index.ts";
 
@@ -52,6 +53,31 @@ describe("memory channels", () => {
     for (let n = 7; n <= 9; n++)
       await store.history.append("a", message(`m${n}`, n), { size: 4, ageMs: MINUTE });
     expect(await kept(store, "a")).toEqual([6, 7, 8, 9]);
+  });
+
+  it("forgets channels that are idle past their history's age, and gives each another epoch", async () => {
+    let time = Date.UTC(2026, 0, 1);
+    const history = new MemoryHistory(() => time);
+    const bounds = { size: 10, ageMs: 10 * MINUTE };
+    const deliver = async (channel: string) => {
+      const { epoch, message: stored } = await history.append(channel, message("m", time), bounds);
+      await history.finish(channel, stored.offset);
+      return epoch;
+    };
+    const names = Array.from({ length: 1_000 }, (_, n) => `room${n}`);
+    const epochs = await Promise.all(names.map(deliver));
+    time += 10 * MINUTE - 1;
+    for (let n = 0; n < 1_000; n++) await deliver("other");
+    expect(history.size).toBe(1_001);
+    time += 1;
+    for (let n = 0; n < 1_000; n++) await deliver("other");
+    expect(history.size).toBe(1);
+    const heads = await Promise.all(names.map((name) => history.head(name)));
+    for (const [n, { epoch, offset }] of heads.entries()) {
+      expect(epoch).not.toBe(epochs[n]);
+      expect(offset).toBe(0);
+    }
+    expect(await Promise.all(names.map(deliver))).toEqual(heads.map(({ epoch }) => epoch));
   });
 
   it("lets go of a key that is over with the append that comes", async () => {

@@ -10,9 +10,12 @@ export interface MemoryChannelStoreOptions {
 
 /**
  * Channels in this process's memory: for one process and as long as it lives. Another life has other epochs. What is
- * past the bounds goes with the appends that come; no timer is left.
+ * past the bounds goes with the appends that come, and so do channels that are idle past their history's age; no timer
+ * is left.
  */
 export function memoryChannelStore(options: MemoryChannelStoreOptions = {}): ChannelStore {
   const { now = Date.now } = options;
-  return { history: new MemoryHistory(now), members: new MemoryMembers(now), parts: new MemoryParts() };
+  const members = new MemoryMembers(now, (channel) => history.touch(channel));
+  const history = new MemoryHistory(now, (channel) => members.has(channel));
+  return { history, members, parts: new MemoryParts() };
 }

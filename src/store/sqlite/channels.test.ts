@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { channelCases } from "../../../test/channels.cases.ts";
+import { epochOf } from "../epoch.ts";
 import type { ChannelHistory, HistoryBounds, NewMessage, Unfinished } from "../index.ts";
 import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
 import { storeErrorOf } from "./failures.ts";
@@ -15,6 +16,24 @@ const BOUNDS: HistoryBounds = { size: 100, ageMs: 5 * MINUTE };
 const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-"));
 const opened: SqliteChannelStore[] = [];
 let files = 0;
+
+/** A file as version 0.1 of the package wrote it, with one message. */
+const VERSION_1 = `
+  CREATE TABLE life (token TEXT NOT NULL) STRICT;
+  CREATE TABLE channels (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, head INTEGER NOT NULL,
+    first INTEGER NOT NULL, size REAL NOT NULL, age_ms REAL NOT NULL) STRICT;
+  CREATE TABLE messages (channel INTEGER NOT NULL, offset INTEGER NOT NULL, at REAL NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (channel, offset)) STRICT, WITHOUT ROWID;
+  CREATE TABLE unfinished (channel INTEGER NOT NULL, offset INTEGER NOT NULL, cursor TEXT,
+    PRIMARY KEY (channel, offset)) STRICT, WITHOUT ROWID;
+  CREATE TABLE keys (channel INTEGER NOT NULL, key TEXT NOT NULL, at REAL NOT NULL, offset INTEGER NOT NULL,
+    id TEXT NOT NULL, PRIMARY KEY (channel, key)) STRICT, WITHOUT ROWID;
+  CREATE INDEX keys_by_time ON keys (at);
+  PRAGMA application_id = ${0x4c696674};
+  PRAGMA user_version = 1;
+  INSERT INTO life VALUES ('life-token');
+  INSERT INTO channels VALUES (1, '"a"', 1, 1, 100, 300000);
+  INSERT INTO messages VALUES (1, 1, ${START}, '{"id":"m1","data":"kept"}');`;
 
 const newPath = () => join(folder, `${files++}.db`);
 
@@ -180,6 +199,70 @@ describe("a store of sqlite", () => {
     expect(rows("SELECT offset FROM messages WHERE channel = 1")).toEqual([]);
   });
 
+  it("forgets channels that are idle past their history's age, and gives each another epoch, also when opened again", async () => {
+    const path = newPath();
+    let time = START;
+    const now = () => time;
+    const { history, close } = open(path, { now });
+    const bounds = { size: 10, ageMs: 10 * MINUTE };
+    const deliver = async (channel: string, count: number) => {
+      const appends = Array.from({ length: count }, (_, n) =>
+        history.append(channel, message(`m${n}`, { at: time, key: `${time} ${n}` }), bounds),
+      );
+      const appended = await Promise.all(appends);
+      await Promise.all(appended.map((each) => history.finish(channel, each.message.offset)));
+      return appended[0]!.epoch;
+    };
+    const names = Array.from({ length: 100 }, (_, n) => `room${n}`);
+    const epochs = await Promise.all(names.map((name) => deliver(name, 1)));
+    time += 10 * MINUTE - 1;
+    await deliver("other", 640);
+    expect(await history.head("room0")).toEqual({ epoch: epochs[0], offset: 1 });
+    time += 1;
+    await deliver("other", 640);
+    const heads = await Promise.all(names.map((name) => history.head(name)));
+    for (const [n, { epoch, offset }] of heads.entries()) {
+      expect(epoch).not.toBe(epochs[n]);
+      expect(offset).toBe(0);
+    }
+    close();
+    const [count] = meddle(path, (database) => database.prepare("SELECT count(*) AS n FROM channels").all());
+    expect(count?.n).toBe(1);
+    const again = open(path, { now }).history;
+    expect(await Promise.all(names.map((name) => again.head(name)))).toEqual(heads);
+    expect((await again.append("room0", message("m"), bounds)).epoch).toBe(heads[0]!.epoch);
+  });
+
+  it("counts no time before it was opened as idle: members had no chance to come back", async () => {
+    const path = newPath();
+    const bounds = { size: 10, ageMs: MINUTE };
+    const first = open(path, { now: () => START });
+    const { epoch } = await first.history.append("a", message("m1", { at: START }), bounds);
+    await first.history.finish("a", 1);
+    first.close();
+    const { history } = open(path, { now: () => START + 60 * MINUTE });
+    for (let n = 0; n < 130; n++) {
+      await history.append("other", message(`m${n}`, { at: START + 60 * MINUTE }), bounds);
+    }
+    expect(await history.head("a")).toEqual({ epoch, offset: 1 });
+  });
+
+  it("opens a file of version 1, whose channels go on in their epochs", async () => {
+    const path = newPath();
+    meddle(path, (database) => database.exec(VERSION_1));
+    const { history } = open(path, { now: () => START });
+    expect(await read(history, "a", { size: 100, ageMs: 1e15 })).toMatchObject({
+      head: { epoch: epochOf("life-token", "a"), offset: 1 },
+      messages: [{ id: "m1", data: "kept" }],
+    });
+    expect(await history.head("never used")).toEqual({
+      epoch: epochOf("life-token", "never used"),
+      offset: 0,
+    });
+    const { epoch, message: stored } = await history.append("a", message("m2"), BOUNDS);
+    expect([epoch, stored.offset]).toEqual([epochOf("life-token", "a"), 2]);
+  });
+
   it("removes what a channel that never rests has past its bounds, however many others there are", async () => {
     const path = newPath();
     const { history, close } = open(path);
@@ -292,7 +375,7 @@ describe("opening a store of sqlite", () => {
   it("refuses a database of a later version", () => {
     const path = newPath();
     open(path).close();
-    meddle(path, (database) => database.exec("PRAGMA user_version = 2"));
+    meddle(path, (database) => database.exec("PRAGMA user_version = 3"));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "later version"));
   });
 

@@ -56,6 +56,8 @@ export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteCh
 
 function openFile(path: string, options: SqliteChannelStoreOptions): OpenFile {
   const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, now = Date.now } = options;
-  const history = new SqliteHistory(openDatabase(path, busyTimeoutMs), path, now);
-  return { history, members: new MemoryMembers(now), parts: new MemoryParts(), stores: 0 };
+  const members = new MemoryMembers(now, (channel) => history.touch(channel));
+  const database = openDatabase(path, busyTimeoutMs);
+  const history = new SqliteHistory(database, path, now, (channel) => members.has(channel));
+  return { history, members, parts: new MemoryParts(), stores: 0 };
 }

@@ -5,12 +5,13 @@ import { storeErrorOf } from "./failures.ts";
 
 /** "Lift": a file of ours, whatever its name. */
 const APPLICATION_ID = 0x4c696674;
-const VERSION = 1;
+const VERSION = 2;
 
 /**
  * `name`, `key` and `cursor` are JSON texts: SQLite has no text that is not well-formed Unicode. `first` is the oldest
  * message without a gap behind it; older ones stay only until they are finished. `size` and `age_ms` are the bounds
- * of the last append.
+ * of the last append. `used_at` is when it came, or when the last member left; `generation` is that of the channel's
+ * epoch. A bucket's generation is that of the next epoch of its channels that have no row.
  */
 const SCHEMA = `
   CREATE TABLE life (token TEXT NOT NULL) STRICT;
@@ -44,8 +45,14 @@ const SCHEMA = `
     PRIMARY KEY (channel, key)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX keys_by_time ON keys (at);
-  PRAGMA application_id = ${APPLICATION_ID};
-  PRAGMA user_version = ${VERSION};`;
+  PRAGMA application_id = ${APPLICATION_ID};`;
+
+/** Each brings a file from the version before it: the first one from 1 to 2. */
+const MIGRATIONS = [
+  `ALTER TABLE channels ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
+  ALTER TABLE channels ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE generations (bucket INTEGER PRIMARY KEY, generation INTEGER NOT NULL) STRICT;`,
+];
 
 /**
  * The database, for this process alone: members are in its memory, so another one's fan-outs would miss them.
@@ -59,10 +66,13 @@ export function openDatabase(path: string, busyTimeoutMs: number): DatabaseSync 
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
     refuseForeign(database, path);
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
-    if (numberOf(database, "user_version") === 0) {
+    const version = numberOf(database, "user_version");
+    if (version === 0) {
       database.exec(SCHEMA);
       database.prepare("INSERT INTO life (token) VALUES (?)").run(randomUUID());
     }
+    for (const migration of MIGRATIONS.slice(Math.max(version - 1, 0))) database.exec(migration);
+    if (version < VERSION) database.exec(`PRAGMA user_version = ${VERSION}`);
     database.exec("COMMIT");
     return database;
   } catch (error) {

@@ -12,7 +12,7 @@ import {
   type StoredMessage,
   type Unfinished,
 } from "../channels.ts";
-import { epochOf } from "../epoch.ts";
+import { bucketOf, epochOf } from "../epoch.ts";
 import { StoreError } from "../errors.ts";
 import { storeErrorOf } from "./failures.ts";
 import { GroupCommit } from "./group-commit.ts";
@@ -32,14 +32,22 @@ export class SqliteHistory implements ChannelHistory {
   readonly #trimmer: Trimmer;
   readonly #life: string;
 
-  /** @throws {StoreError} BAD_ROW */
-  constructor(database: DatabaseSync, path: string, now: () => number) {
+  /**
+   * @param hasMembers a channel with members is never forgotten
+   * @throws {StoreError} BAD_ROW
+   */
+  constructor(
+    database: DatabaseSync,
+    path: string,
+    now: () => number,
+    hasMembers: (channel: string) => boolean,
+  ) {
     this.#now = now;
     this.#database = database;
     this.#path = path;
     this.#statements = prepareAll(database);
     this.#commits = new GroupCommit(database, path);
-    this.#trimmer = new Trimmer(this.#statements);
+    this.#trimmer = new Trimmer({ statements: this.#statements, hasMembers, openedAt: now() });
     const { token } = this.#statements.life.get() ?? {};
     if (typeof token !== "string") throw badRow(`${path}: the row of life`);
     this.#life = token;
@@ -104,12 +112,20 @@ export class SqliteHistory implements ChannelHistory {
         const message = messageOf(row, channel);
         const what = `The cursor of message ${message.offset} of channel ${textOf(channel)}`;
         const cursor = row.cursor === null ? {} : { cursor: stringOf(row.cursor, what) };
-        yield { channel, epoch: epochOf(this.#life, channel), message, ...cursor };
+        yield { channel, epoch: epochOf(this.#life, channel, Number(row.generation)), message, ...cursor };
       }
       if (rows.length < UNFINISHED_PER_PAGE) return;
       id = Number(rows.at(-1)?.id);
       offset = Number(rows.at(-1)?.offset);
     }
+  }
+
+  /** Starts the channel's idle time again. */
+  touch(channel: string): void {
+    if (!this.#database.isOpen) return;
+    const write = () => this.#statements.setUsed.run(textOf(channel), this.#now());
+    // Where it fails the idle time goes on from the last append.
+    this.#commits.run(write, { durable: false }).catch(() => {});
   }
 
   close(): void {
@@ -121,21 +137,24 @@ export class SqliteHistory implements ChannelHistory {
   /** All reads come first: what one of them finds wrong fails this append alone, with nothing written. */
   #append(channel: string, message: NewMessage, body: string, bounds: HistoryBounds): Appended {
     const found = this.#find(channel);
-    const epoch = epochOf(this.#life, channel);
+    const generation = found?.generation ?? this.#nextGeneration(channel);
+    const epoch = epochOf(this.#life, channel, generation);
     // A publisher whose clock is ahead must neither forget keys nor remove what others have published.
     const now = Math.min(message.at, this.#now());
     const known = found && this.#known(found, message.key, now);
     if (known !== undefined) return { epoch, message: known, duplicate: true };
     const { addChannel, setHead, addMessage, addUnfinished, setKey } = this.#statements;
     const id =
-      found?.id ?? Number(addChannel.run(textOf(channel), bounds.size, bounds.ageMs).lastInsertRowid);
+      found?.id ??
+      Number(addChannel.run(textOf(channel), bounds.size, bounds.ageMs, generation).lastInsertRowid);
     const { key, ...rest } = message;
     const offset = (found?.head ?? 0) + 1;
     addMessage.run(id, offset, message.at, body);
     addUnfinished.run(id, offset);
-    setHead.run(id, offset, bounds.size, bounds.ageMs);
+    const usedAt = this.#now();
+    setHead.run(id, offset, bounds.size, bounds.ageMs, usedAt);
     if (key !== undefined) setKey.run(id, textOf(key), message.at, offset, textOf(message.id));
-    const row = { id, name: channel, head: offset, first: found?.first ?? 1, ...bounds };
+    const row = { id, head: offset, first: found?.first ?? 1, usedAt, generation, ...bounds };
     this.#trimmer.afterAppend(row, now);
     return { epoch, message: { ...rest, offset }, duplicate: false };
   }
@@ -182,7 +201,12 @@ export class SqliteHistory implements ChannelHistory {
   }
 
   #position(channel: string, row: ChannelRow | undefined): Position {
-    return { epoch: epochOf(this.#life, channel), offset: row?.head ?? 0 };
+    const generation = row?.generation ?? this.#nextGeneration(channel);
+    return { epoch: epochOf(this.#life, channel, generation), offset: row?.head ?? 0 };
+  }
+
+  #nextGeneration(channel: string): number {
+    return Number(this.#statements.generation.get(bucketOf(channel))?.generation ?? 0);
   }
 
   #read<Value>(read: () => Value): Value {

@@ -13,6 +13,10 @@ export interface ChannelRow {
   readonly first: number;
   readonly size: number;
   readonly ageMs: number;
+  /** ms since the epoch. */
+  readonly usedAt: number;
+  /** Of its epoch. */
+  readonly generation: number;
 }
 
 /** What a name, a key or a cursor is in the database: SQLite has no text that is not well-formed Unicode. */
@@ -22,9 +26,11 @@ export function textOf(value: string): string {
 
 /** @throws {StoreError} BAD_ROW */
 export function channelOf(row: Row, channel: string): ChannelRow {
-  const { id, head, first, size, ageMs } = row;
-  const numbers = [id, head, first, size, ageMs].every((each) => typeof each === "number");
-  const own = { id, head, first, size, ageMs, name: channel } as ChannelRow;
+  const { id, head, first, size, ageMs, usedAt, generation } = row;
+  const own = { id, head, first, size, ageMs, usedAt, generation, name: channel } as ChannelRow;
+  const numbers = [id, head, first, size, ageMs, usedAt, generation].every(
+    (each) => typeof each === "number",
+  );
   // The table sees to the types, nothing but us to the rest.
   if (!numbers || own.first < 1 || own.first > own.head + 1) throw badRow(`Channel ${textOf(channel)}`);
   return own;
@@ -43,6 +49,12 @@ export function messageOf(row: Row, channel: string): StoredMessage {
   }
   const { id, data, userId } = parts;
   return { id, data, ...(userId === undefined ? {} : { userId }), at, offset };
+}
+
+/** Returns the name that `textOf` has made a text of; `undefined` when the text is malformed. */
+export function nameOfText(text: string): string | undefined {
+  const name = parsed(text);
+  return typeof name === "string" ? name : undefined;
 }
 
 /** @throws {StoreError} BAD_ROW */

@@ -1,13 +1,19 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 
-/** What each call runs, prepared once. Numbered parameters are in the order in which callers have them. */
+const CHANNEL = "id, head, first, size, age_ms AS ageMs, used_at AS usedAt, generation";
+
+/** Prepared once. Numbered parameters are in the order in which callers have them. */
 const SQL = {
   life: "SELECT token FROM life",
-  channel: "SELECT id, head, first, size, age_ms AS ageMs FROM channels WHERE name = ?",
-  nextChannels:
-    "SELECT id, head, first, size, age_ms AS ageMs FROM channels WHERE id > ? ORDER BY id LIMIT ?",
-  addChannel: "INSERT INTO channels (name, head, first, size, age_ms) VALUES (?, 0, 1, ?, ?)",
-  setHead: "UPDATE channels SET head = ?2, size = ?3, age_ms = ?4 WHERE id = ?1",
+  channel: `SELECT ${CHANNEL} FROM channels WHERE name = ?`,
+  nextChannels: `SELECT ${CHANNEL}, name FROM channels WHERE id > ? ORDER BY id LIMIT ?`,
+  addChannel: "INSERT INTO channels (name, head, first, size, age_ms, generation) VALUES (?, 0, 1, ?, ?, ?)",
+  setHead: "UPDATE channels SET head = ?2, size = ?3, age_ms = ?4, used_at = ?5 WHERE id = ?1",
+  setUsed: "UPDATE channels SET used_at = ?2 WHERE name = ?1",
+  removeChannel: "DELETE FROM channels WHERE id = ?",
+  generation: "SELECT generation FROM generations WHERE bucket = ?",
+  addGeneration: `INSERT INTO generations (bucket, generation) VALUES (?, 1)
+    ON CONFLICT (bucket) DO UPDATE SET generation = generation + 1`,
   setFirst: "UPDATE channels SET first = ?2 WHERE id = ?1",
   addMessage: "INSERT INTO messages (channel, offset, at, body) VALUES (?, ?, ?, ?)",
   message: "SELECT offset, at, body FROM messages WHERE channel = ? AND offset = ?",
@@ -21,13 +27,16 @@ const SQL = {
   addUnfinished: "INSERT INTO unfinished (channel, offset) VALUES (?, ?)",
   setCursor: "UPDATE unfinished SET cursor = ?3 WHERE channel = ?1 AND offset = ?2",
   removeUnfinished: "DELETE FROM unfinished WHERE channel = ? AND offset = ?",
-  unfinished: `SELECT unfinished.channel AS id, unfinished.offset AS offset, name, cursor, at, body FROM unfinished
+  hasUnfinished: "SELECT 1 FROM unfinished WHERE channel = ? LIMIT 1",
+  unfinished: `SELECT unfinished.channel AS id, unfinished.offset AS offset, name, generation, cursor, at, body
+    FROM unfinished
     LEFT JOIN channels ON channels.id = unfinished.channel
     LEFT JOIN messages ON messages.channel = unfinished.channel AND messages.offset = unfinished.offset
     WHERE (unfinished.channel, unfinished.offset) > (?, ?) AND (at IS NULL OR at < ?)
     ORDER BY unfinished.channel, unfinished.offset LIMIT ?`,
   key: "SELECT at, offset, id FROM keys WHERE channel = ? AND key = ?",
   setKey: "INSERT OR REPLACE INTO keys (channel, key, at, offset, id) VALUES (?, ?, ?, ?, ?)",
+  removeKeysOf: "DELETE FROM keys WHERE channel = ?",
   removeKeys: `DELETE FROM keys WHERE (channel, key) IN
     (SELECT channel, key FROM keys WHERE at <= ? ORDER BY at LIMIT ?)`,
 } as const;

@@ -1,25 +1,38 @@
-import { IDEMPOTENCY_MS } from "../channels.ts";
-import type { ChannelRow } from "./rows.ts";
+import { IDEMPOTENCY_MS, idleMsOf } from "../channels.ts";
+import { bucketOf } from "../epoch.ts";
+import { type ChannelRow, nameOfText } from "./rows.ts";
 import type { Statements } from "./statements.ts";
 
 /** Messages go in batches: a statement for each append would cost more than the few that stay longer. */
 export const APPENDS_PER_TRIM = 64;
-/** Other channels looked at each time, so that a silent one's messages go too. */
-const CHANNELS_PER_TRIM = 4;
+/** Other channels looked at each time, so that a silent one and its messages go too. */
+const CHANNELS_PER_TRIM = 32;
 /** More than come meanwhile, and few enough not to keep appends waiting. */
 const MESSAGES_PER_TRIM = 1_000;
 const KEYS_PER_TRIM = 4 * APPENDS_PER_TRIM;
 
 type Kept = Omit<ChannelRow, "name">;
 
+export interface TrimmerOptions {
+  readonly statements: Statements;
+  /** A channel with members is never forgotten. */
+  readonly hasMembers: (channel: string) => boolean;
+  /** ms since the epoch. Before that nobody could be a member, so idle times begin there at the earliest. */
+  readonly openedAt: number;
+}
+
 /** Removes what is past its bounds or its time, as a part of appends. */
 export class Trimmer {
   readonly #statements: Statements;
+  readonly #hasMembers: (channel: string) => boolean;
+  readonly #openedAt: number;
   #appends = 0;
   #lastChannel = 0;
 
-  constructor(statements: Statements) {
+  constructor({ statements, hasMembers, openedAt }: TrimmerOptions) {
     this.#statements = statements;
+    this.#hasMembers = hasMembers;
+    this.#openedAt = openedAt;
   }
 
   /** @param now ms since the epoch */
@@ -31,17 +44,35 @@ export class Trimmer {
     const others = this.#statements.nextChannels.all(
       this.#lastChannel,
       CHANNELS_PER_TRIM,
-    ) as unknown as Kept[];
-    for (const other of others) this.#trim(other, now);
+    ) as unknown as (Kept & { readonly name: string })[];
+    for (const other of others) {
+      const first = this.#trim(other, now);
+      if (other.id !== channel.id && this.#isIdle({ ...other, first }, now)) this.#forget(other);
+    }
     this.#lastChannel = others.length < CHANNELS_PER_TRIM ? 0 : others.at(-1)!.id;
   }
 
-  #trim({ id, head, first, size, ageMs }: Kept, now: number): void {
+  #isIdle({ id, name, head, first, usedAt, ...bounds }: ChannelRow, now: number): boolean {
+    if (first <= head || now - Math.max(usedAt, this.#openedAt) < idleMsOf(bounds)) return false;
+    const channel = nameOfText(name);
+    return channel !== undefined && !this.#hasMembers(channel) && !this.#statements.hasUnfinished.get(id);
+  }
+
+  /** Ids are given again, so nothing may be left under this one. */
+  #forget({ id, name }: Pick<ChannelRow, "id" | "name">): void {
+    this.#statements.addGeneration.run(bucketOf(nameOfText(name)!));
+    this.#statements.removeKeysOf.run(id);
+    this.#statements.removeChannel.run(id);
+  }
+
+  /** Returns the first offset that is left; behind the head when there is none. */
+  #trim({ id, head, first, size, ageMs }: Kept, now: number): number {
     const bySize = Math.max(first, head - size + 1);
     const within = this.#statements.firstWithin.get(id, bySize, now - ageMs, now + ageMs);
     const next = Math.min(Number(within?.offset ?? head + 1), first + MESSAGES_PER_TRIM);
-    if (next <= first) return;
+    if (next <= first) return first;
     this.#statements.removeMessages.run(id, first, next);
     this.#statements.setFirst.run(id, next);
+    return next;
   }
 }
