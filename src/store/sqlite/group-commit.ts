@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../errors.ts";
 import { storeErrorOf } from "./failures.ts";
+import type { FileIdentity } from "./file-identity.ts";
 
 /** Work that shares a transaction at most: others wait as long as it takes. */
 const WORK_PER_COMMIT = 500;
@@ -20,13 +21,15 @@ interface Work {
 export class GroupCommit {
   readonly #database: DatabaseSync;
   readonly #path: string;
+  readonly #file: FileIdentity;
   #waiting: Work[] = [];
   #scheduled = false;
   #waitsForDisk = true;
 
-  constructor(database: DatabaseSync, path: string) {
+  constructor(database: DatabaseSync, path: string, file: FileIdentity) {
     this.#database = database;
     this.#path = path;
+    this.#file = file;
   }
 
   /**
@@ -72,6 +75,7 @@ export class GroupCommit {
   }
 
   #transact(group: readonly Work[], done: (() => void)[]): void {
+    this.#file.check();
     this.#waitForDisk(group.some(({ durable }) => durable));
     this.#database.exec("BEGIN IMMEDIATE");
     for (const { run, resolve, reject } of group) {

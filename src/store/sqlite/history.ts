@@ -15,6 +15,7 @@ import {
 import { bucketOf, epochOf } from "../epoch.ts";
 import { StoreError } from "../errors.ts";
 import { storeErrorOf } from "./failures.ts";
+import { FileIdentity } from "./file-identity.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { badRow, bodyOf, type ChannelRow, channelOf, messageOf, stringOf, textOf } from "./rows.ts";
 import { prepareAll, type Statements } from "./statements.ts";
@@ -28,6 +29,7 @@ export class SqliteHistory implements ChannelHistory {
   readonly #path: string;
   readonly #now: () => number;
   readonly #statements: Statements;
+  readonly #file: FileIdentity;
   readonly #commits: GroupCommit;
   readonly #trimmer: Trimmer;
   readonly #life: string;
@@ -46,7 +48,8 @@ export class SqliteHistory implements ChannelHistory {
     this.#database = database;
     this.#path = path;
     this.#statements = prepareAll(database);
-    this.#commits = new GroupCommit(database, path);
+    this.#file = new FileIdentity(database, path);
+    this.#commits = new GroupCommit(database, path, this.#file);
     this.#trimmer = new Trimmer({ statements: this.#statements, hasMembers, openedAt: now() });
     const { token } = this.#statements.life.get() ?? {};
     if (typeof token !== "string") throw badRow(`${path}: the row of life`);
@@ -131,6 +134,7 @@ export class SqliteHistory implements ChannelHistory {
   close(): void {
     if (!this.#database.isOpen) return;
     this.#commits.flush();
+    this.#file.isLost(); // Empties the log of a lost file before another process can replay it.
     this.#database.close();
   }
 
@@ -211,6 +215,7 @@ export class SqliteHistory implements ChannelHistory {
 
   #read<Value>(read: () => Value): Value {
     this.#refuseClosed();
+    this.#file.check();
     try {
       return read();
     } catch (error) {
