@@ -40,6 +40,7 @@ export default defineConfig({
           name: "dynamodb",
           include: dynamodb,
           globalSetup: ["test/dynamodb/engine.ts"],
+          testTimeout: 600_000,
         },
       },
     ],

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type AttributeValue, DeleteItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { createTables, type DynamoDBChannelStoreOptions, dynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { dynamoDBChannelStore as leanChannelStore } from "lift-ws/store/dynamodb/lean";
-import { leanTarget, localClient, type TransportName } from "./world.ts";
+import { leanTarget, localClient, PATIENCE_MS, type TransportName } from "./world.ts";
 
 const HOUR = 60 * 60_000;
 
@@ -35,7 +35,7 @@ export class ChannelWorld {
 
   store(options: Partial<DynamoDBChannelStoreOptions> = {}) {
     const { messageTableName, memberTableName, now } = this;
-    const tables = { messageTableName, memberTableName, now };
+    const tables = { messageTableName, memberTableName, now, timeoutMs: PATIENCE_MS };
     if (this.#transport === "lean HTTP") return leanChannelStore({ ...tables, ...leanTarget(), ...options });
     return dynamoDBChannelStore({ ...tables, client: localClient(), ...options });
   }

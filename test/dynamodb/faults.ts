@@ -1,4 +1,5 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { onTestFinished, vi } from "vitest";
 
 /** What befalls one request on its way. */
 export interface Fault {
@@ -42,6 +43,21 @@ export function injectFaults(
     },
     { step: "deserialize", priority: "low", name: "injectFaults" },
   );
+}
+
+/**
+ * Throttles every request for `ms`. The process's monotonic clock stands still from here on, except that each throttled
+ * request takes `requestMs` by it: how many are made does not depend on how fast the machine is.
+ */
+export function throttledFor(ms: number, requestMs: number): () => Fault | undefined {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const end = performance.now() + ms;
+  return () => {
+    if (performance.now() >= end) return undefined;
+    vi.advanceTimersByTime(requestMs);
+    return THROTTLED;
+  };
 }
 
 /** Each request fails the first time, however it is sent again: what tells requests apart is their content. */

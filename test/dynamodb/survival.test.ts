@@ -24,8 +24,16 @@ import { connect as connectSocket, dial, gate } from "../conformance/harness.ts"
 import { Queue } from "../conformance/queue.ts";
 import { type AppState, makeApp, TENANT } from "./app.ts";
 import type { Doom } from "./doomed-function.ts";
-import { ANSWER_LOST, BROKEN, type Fault, injectFaults, onceEach, THROTTLED } from "./faults.ts";
-import { localClient, MINUTE, World } from "./world.ts";
+import {
+  ANSWER_LOST,
+  BROKEN,
+  type Fault,
+  injectFaults,
+  onceEach,
+  THROTTLED,
+  throttledFor,
+} from "./faults.ts";
+import { DEFAULT_TIMEOUT, localClient, MINUTE, World } from "./world.ts";
 
 /** From its connect on, how long a row may be read: the longest lifetime, and ten minutes. */
 const ROW_MS = 130 * MINUTE;
@@ -115,10 +123,11 @@ function failing(choose: Parameters<typeof injectFaults>[1]) {
 
 describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with the limit %o,", (limit) => {
   it("outlasts 5 seconds of throttling in every event, and is none the worse for it", async () => {
-    let back = 0;
-    const app = run({ ...limit, client: failing(() => (Date.now() < back ? THROTTLED : undefined)) });
+    let choose: () => Fault | undefined = () => undefined;
+    const app = run({ ...limit, ...DEFAULT_TIMEOUT, client: failing(() => choose()) });
     for (const id of ["a", "b", "c", "e"]) expect(await app.connect(id)).toEqual(OK);
-    back = Date.now() + 5_000;
+    choose = throttledFor(5_000, 1_000);
+    const back = performance.now() + 5_000;
     const outcomes = await Promise.all([
       app.connect("d"),
       app.send("a", "move", { room: "r1" }),
@@ -126,33 +135,25 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
       app.send("e", "who"),
       app.disconnect("c"),
     ]);
-    expect(Date.now()).toBeGreaterThanOrEqual(back);
+    expect(performance.now()).toBeGreaterThanOrEqual(back);
     expect(outcomes).toEqual([OK, "moving", { added: 1 }, { userId: "ada", tenantId: TENANT }, OK]);
     expect((await witness.get("a"))?.state).toEqual({ room: "r1" });
     await expectRowsOf("a", "b", "d", "e");
   });
 
   it("tells whoever asks that it can't while the throttling lasts, in the time the function has", async () => {
-    let down = false;
+    let choose: () => Fault | undefined = () => undefined;
     // The store would go on for an hour: only the function's time ends a call, or the test times out.
-    const app = run({
-      ...limit,
-      timeoutMs: 3_600_000,
-      client: failing(() => (down ? THROTTLED : undefined)),
-    });
+    const app = run({ ...limit, client: failing(() => choose()) });
     for (const id of ["a", "b"]) await app.connect(id);
-    down = true;
-    const outcomes = await Promise.all([
-      app.connect("c", {}, 1_000),
-      app.send("a", "add", {}, 1_000),
-      app.disconnect("b", 1_000),
-    ]);
+    choose = throttledFor(Number.POSITIVE_INFINITY, 5_000);
+    const outcomes = await Promise.all([app.connect("c"), app.send("a", "add"), app.disconnect("b")]);
     const refused = { status: 503, code: "STORE_FAILED" };
     expect(outcomes).toMatchObject([refused, NOT_NOW, refused]);
     expect(app.logged.filter((line) => line.includes("ProvisionedThroughputExceededException"))).toHaveLength(
       4,
     );
-    down = false;
+    choose = () => undefined;
     expect(await app.send("a", "add")).toEqual({ added: 1 });
     // The row of b, whose $disconnect could not remove it, waits for its time to be over.
     await expectRowsOf("a", "b");
@@ -315,6 +316,7 @@ describe("200 connections that are dropped at once", () => {
     });
     const gateway = createGateway({
       handler: (event, context) => handler(event, context),
+      limits: { integrationTimeoutMs: Number.POSITIVE_INFINITY },
       onEvent: (report) => reports.push(report),
     });
     const handler = app.webSocketHandler({ connections: gateway });
@@ -355,16 +357,19 @@ describe("an issuer whose keys", () => {
   it("never arrive lets nobody in, says so, and stops no connection that is open", async () => {
     const issuer = createServer().listen(0, "127.0.0.1");
     await once(issuer, "listening");
-    const asked = once(issuer, "connection");
+    const asked = Promise.withResolvers<void>();
     onTestFinished(() => void issuer.close());
     const address = `http://127.0.0.1:${(issuer.address() as AddressInfo).port}/keys`;
-    const fetched: typeof fetch = (_https, init) => fetch(address, init);
+    const fetched: typeof fetch = (_https, init) => {
+      asked.resolve();
+      return fetch(address, init);
+    };
     const app = run({}, {}, (made) =>
       made.use(webSocketAuth({ jwt: { ...jwt, jwks: { fetch: fetched, timeoutMs: 300 } }, now: world.now })),
     );
     await run().connect("open");
     const refused = app.connect("a", { token: await token() });
-    await asked;
+    await asked.promise;
     expect(await app.send("open", "who")).toEqual({ userId: "ada", tenantId: TENANT });
     expect(await refused).toEqual({ status: 503, code: "UNAVAILABLE" });
     await expectRowsOf("open");

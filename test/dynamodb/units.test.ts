@@ -21,7 +21,7 @@ import {
 } from "lift-ws/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sections, tableRows } from "../markdown.ts";
-import { localClient, World } from "./world.ts";
+import { localClient, PATIENCE_MS, World } from "./world.ts";
 
 interface Units {
   readonly reads: number;
@@ -178,8 +178,9 @@ describe("docs/dynamodb.md tells the units of", () => {
     const client = localClient();
     await createTables({ client, ...names });
     const enableMetrics = (measure: CallMeasure) => void calls.push(measure);
-    const schedule = dynamoDBSchedule({ tableName: names.scheduleTableName, client, enableMetrics });
-    const tickets = dynamoDBTicketStore({ tableName: names.ticketTableName, client, enableMetrics });
+    const usual = { client, enableMetrics, timeoutMs: PATIENCE_MS };
+    const schedule = dynamoDBSchedule({ tableName: names.scheduleTableName, ...usual });
+    const tickets = dynamoDBTicketStore({ tableName: names.ticketTableName, ...usual });
     let lateBy = 0;
     const now = () => world.now() + lateBy;
     const token = () => ({ userId: "user-1", tenantId: "tenant-1", expiresAt: now() + 60_000 });

@@ -12,6 +12,12 @@ import { inject } from "vitest";
 export const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
+/** More than a test may take: on a busy machine a call takes long. A test that waits for a call's end sets its own. */
+export const PATIENCE_MS = HOUR;
+
+/** For a test of the timeout that a store has by default. */
+export const DEFAULT_TIMEOUT = { timeoutMs: undefined as never };
+
 /** What a store reaches DynamoDB by. */
 export const TRANSPORTS = ["AWS SDK", "lean HTTP"] as const;
 
@@ -45,16 +51,10 @@ export class World {
 
   store(options: Partial<DynamoDBConnectionStoreOptions> = {}) {
     const { tableName, now } = this;
-    if (this.#transport === "lean HTTP") {
-      return leanConnectionStore({
-        tableName,
-        now,
-        ...LOCAL,
-        endpoint: inject("dynamoDBEndpoint"),
-        ...options,
-      });
-    }
-    return dynamoDBConnectionStore({ tableName, now, client: localClient(), ...options });
+    const usual = { tableName, now, timeoutMs: PATIENCE_MS };
+    if (this.#transport === "lean HTTP")
+      return leanConnectionStore({ ...usual, ...leanTarget(), ...options });
+    return dynamoDBConnectionStore({ ...usual, client: localClient(), ...options });
   }
 
   row(id: string, overrides: Partial<Connection> = {}): Connection {

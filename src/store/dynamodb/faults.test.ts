@@ -10,8 +10,9 @@ import {
   injectFaults,
   onceEach,
   THROTTLED,
+  throttledFor,
 } from "../../../test/dynamodb/faults.ts";
-import { localClient, MINUTE, World } from "../../../test/dynamodb/world.ts";
+import { DEFAULT_TIMEOUT, localClient, MINUTE, World } from "../../../test/dynamodb/world.ts";
 import type { Json } from "../ports.ts";
 import type { DynamoDBConnectionStoreOptions } from "./index.ts";
 
@@ -22,9 +23,6 @@ let world: World;
 beforeEach(async () => {
   world = await World.create();
 });
-
-/** The store would go on for an hour: only the budget of the caller ends a call, or the test times out. */
-const PATIENT = { timeoutMs: 3_600_000 };
 
 /** A store whose client's requests fail as `choose` says. */
 function failing(
@@ -59,14 +57,14 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
   });
 
   it("outlasts 5 seconds of throttling", async () => {
-    const back = Date.now() + 5_000;
-    const store = failing(() => (Date.now() < back ? THROTTLED : undefined), limit);
+    const store = failing(throttledFor(5_000, 1_000), { ...limit, ...DEFAULT_TIMEOUT });
     await expect(store.save(world.row("a"))).resolves.toBe(true);
+    expect(performance.now()).toBeGreaterThanOrEqual(5_000);
     expect((await store.get("a"))?.id).toBe("a");
   });
 
   it("says STORE_UNAVAILABLE when the throttling outlasts it, and has written nothing", async () => {
-    const store = failing(() => THROTTLED, { ...limit, timeoutMs: 200 });
+    const store = failing(throttledFor(Number.POSITIVE_INFINITY, 2_500), { ...limit, ...DEFAULT_TIMEOUT });
     const unavailable = {
       code: "STORE_UNAVAILABLE",
       cause: { name: "ProvisionedThroughputExceededException" },
@@ -122,7 +120,7 @@ describe("DynamoDB store", () => {
   });
 
   it("rejects before its caller's time is over, on every call that an event makes", async () => {
-    const store = failing(() => THROTTLED, PATIENT);
+    const store = failing(() => THROTTLED);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
       store.save(world.row("a"), budget),

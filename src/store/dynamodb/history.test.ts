@@ -33,16 +33,10 @@ const historyBy = (client: DynamoDBClient, options: Partial<DynamoDBChannelStore
   world.store({ client, ...options }).history;
 
 /** A history whose client's requests fail as `choose` says. */
-/** The store would go on for an hour: only the budget of the caller ends a call, or the test times out. */
-const PATIENT = { timeoutMs: 3_600_000 };
-
-function failing(
-  choose: Parameters<typeof injectFaults>[1],
-  options: Partial<DynamoDBChannelStoreOptions> = {},
-) {
+function failing(choose: Parameters<typeof injectFaults>[1]) {
   const client = localClient();
   injectFaults(client, choose);
-  return historyBy(client, options);
+  return historyBy(client);
 }
 
 async function ids(channel = "a", history = world.store().history): Promise<string[]> {
@@ -206,9 +200,8 @@ describe("history in DynamoDB", () => {
 
   it("waits for others in its process no longer than its caller can", async () => {
     let isHung = true;
-    const history = failing(
-      ({ operation }) => (isHung && operation === "TransactWriteItems" ? THROTTLED : undefined),
-      PATIENT,
+    const history = failing(({ operation }) =>
+      isHung && operation === "TransactWriteItems" ? THROTTLED : undefined,
     );
     const first = history.append("a", message("m1"), BOUNDS);
     const budget = { getRemainingTimeInMillis: () => 500 };
@@ -220,7 +213,7 @@ describe("history in DynamoDB", () => {
   });
 
   it("rejects before its caller's time is over, on every call, and has written nothing", async () => {
-    const history = failing(() => THROTTLED, PATIENT);
+    const history = failing(() => THROTTLED);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
       history.append("a", message("m1"), BOUNDS, budget),
@@ -265,7 +258,7 @@ describe("history in DynamoDB", () => {
 
 describe("a message on its way", () => {
   /** A history that the first `times` queries hide the messages from: as a transaction is seen that has begun to show. */
-  function hiding(hidden: readonly string[], times = 1) {
+  function hiding(hidden: readonly string[], times = 1, options: Partial<DynamoDBChannelStoreOptions> = {}) {
     const client = localClient();
     const seen = { queries: 0 };
     client.middlewareStack.add(
@@ -279,7 +272,7 @@ describe("a message on its way", () => {
       },
       { step: "initialize" },
     );
-    return { history: historyBy(client, { timeoutMs: 500 }), seen };
+    return { history: historyBy(client, options), seen };
   }
 
   const fill = async () => {
@@ -305,7 +298,7 @@ describe("a message on its way", () => {
 
   it("is not passed over when it does not come in time", async () => {
     await fill();
-    const { history } = hiding(["m3"], 1_000);
+    const { history } = hiding(["m3"], Number.POSITIVE_INFINITY, { timeoutMs: 500 });
     const asked = { after: 2, limit: 100, bounds: BOUNDS, now: world.now() };
     await expect(history.history("a", asked)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   });

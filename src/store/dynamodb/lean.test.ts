@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { dynamoDBConnectionStore, type LeanConnectionStoreOptions } from "./lean.ts";
 
 interface Answer {
@@ -90,7 +90,10 @@ describe("the store without the AWS SDK", () => {
 
   it("says why it gave up", async () => {
     answers = Array(1_000).fill(THROTTLED);
-    await expect(make({ timeoutMs: 50 }).save(ROW)).rejects.toMatchObject({
+    vi.useFakeTimers({ toFake: ["performance"] });
+    onTestFinished(() => void vi.useRealTimers());
+    server.on("request", () => void vi.advanceTimersByTime(5_000));
+    await expect(make({ timeoutMs: 10_000 }).save(ROW)).rejects.toMatchObject({
       code: "STORE_UNAVAILABLE",
       cause: { name: "ProvisionedThroughputExceededException" },
     });

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { DescribeTableCommand, PutItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { beforeAll, describe, expect, it } from "vitest";
 import { injectFaults, onceEach, THROTTLED } from "../../../test/dynamodb/faults.ts";
-import { leanTarget, localClient } from "../../../test/dynamodb/world.ts";
+import { leanTarget, localClient, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
 import { scheduleCases } from "../../../test/schedule.cases.ts";
 import type { Schedule } from "../ports.ts";
 import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
@@ -18,10 +18,12 @@ async function makeTable(): Promise<string> {
   return scheduleTableName;
 }
 
-scheduleCases("DynamoDB schedule", async () => dynamoDBSchedule({ tableName: await makeTable(), client }));
+scheduleCases("DynamoDB schedule", async () =>
+  dynamoDBSchedule({ tableName: await makeTable(), client, timeoutMs: PATIENCE_MS }),
+);
 
 scheduleCases("DynamoDB schedule, lean", async () =>
-  leanSchedule({ tableName: await makeTable(), ...leanTarget() }),
+  leanSchedule({ tableName: await makeTable(), ...leanTarget(), timeoutMs: PATIENCE_MS }),
 );
 
 describe("DynamoDB schedule", () => {
@@ -30,7 +32,7 @@ describe("DynamoDB schedule", () => {
 
   beforeAll(async () => {
     tableName = await makeTable();
-    schedule = dynamoDBSchedule({ tableName, client });
+    schedule = dynamoDBSchedule({ tableName, client, timeoutMs: PATIENCE_MS });
   });
 
   const ids = async (now: number) => {
@@ -95,7 +97,11 @@ describe("DynamoDB schedule", () => {
   it("tries again what was throttled", async () => {
     const throttled = localClient();
     injectFaults(throttled, onceEach(THROTTLED));
-    const own = dynamoDBSchedule({ tableName: await makeTable(), client: throttled });
+    const own = dynamoDBSchedule({
+      tableName: await makeTable(),
+      client: throttled,
+      timeoutMs: PATIENCE_MS,
+    });
     const item = { kind: "test", id: "a", dueAt: NOW, data: {} };
     await own.put(item);
     const due = [];
@@ -116,7 +122,7 @@ describe("DynamoDB schedule", () => {
       };
       await client.send(new PutItemCommand({ TableName: own, Item }));
     }
-    const bad = dynamoDBSchedule({ tableName: own, client });
+    const bad = dynamoDBSchedule({ tableName: own, client, timeoutMs: PATIENCE_MS });
     const all = Array.from({ length: 50 }, (_, n) => `item-${n}`);
     for (const id of all) await bad.put({ kind: "test", id, dueAt: NOW, data: {} });
     const seen: string[] = [];

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { ScanCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
 import { ANSWER_LOST, injectFaults, onceEach } from "../../../test/dynamodb/faults.ts";
-import { leanTarget, localClient } from "../../../test/dynamodb/world.ts";
+import { leanTarget, localClient, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
 import { ticketCases } from "../../../test/tickets.cases.ts";
 import { createTables, dynamoDBTicketStore } from "./index.ts";
 import { dynamoDBTicketStore as leanTicketStore } from "./lean.ts";
@@ -17,23 +17,29 @@ async function makeTable(): Promise<string> {
   return ticketTableName;
 }
 
-ticketCases("DynamoDB tickets", async () => dynamoDBTicketStore({ tableName: await makeTable(), client }));
+ticketCases("DynamoDB tickets", async () =>
+  dynamoDBTicketStore({ tableName: await makeTable(), client, timeoutMs: PATIENCE_MS }),
+);
 
 ticketCases("DynamoDB tickets, lean", async () =>
-  leanTicketStore({ tableName: await makeTable(), ...leanTarget() }),
+  leanTicketStore({ tableName: await makeTable(), ...leanTarget(), timeoutMs: PATIENCE_MS }),
 );
 
 describe("DynamoDB tickets", () => {
   it("are removed by DynamoDB once their time is over", async () => {
     const tableName = await makeTable();
-    await dynamoDBTicketStore({ tableName, client }).save("a", {}, NOW + 1);
+    await dynamoDBTicketStore({ tableName, client, timeoutMs: PATIENCE_MS }).save("a", {}, NOW + 1);
     const { Items } = await client.send(new ScanCommand({ TableName: tableName }));
     expect(Items).toEqual([expect.objectContaining({ ExpiresAt: { N: String(NOW / 1_000 + 1) } })]);
   });
 
   it("are used up, not used twice, when the answer is lost", async () => {
     const lossy = localClient();
-    const tickets = dynamoDBTicketStore({ tableName: await makeTable(), client: lossy });
+    const tickets = dynamoDBTicketStore({
+      tableName: await makeTable(),
+      client: lossy,
+      timeoutMs: PATIENCE_MS,
+    });
     await tickets.save("a", { n: 1 }, NOW + 1);
     injectFaults(lossy, onceEach(ANSWER_LOST));
     expect(await tickets.take("a", NOW)).toBeUndefined();
