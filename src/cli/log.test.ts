@@ -2,6 +2,7 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { anyText } from "../../test/any-text.ts";
 import type { EventReport } from "../gateway/index.ts";
 import { describeError, logEvent } from "./log.ts";
 
@@ -54,7 +55,7 @@ describe("an event's line", () => {
 
   it("stays one line that moves no cursor, whatever key a client chose", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.string({ unit: "binary" }), async (routeKey) => {
+      fc.asyncProperty(anyText, async (routeKey) => {
         const { stdout } = await logged({ routeKey });
         expect(stdout.length).toBeLessThan(500);
         expect(stdout.endsWith("Xux7aeaA\n")).toBe(true);

@@ -6,6 +6,7 @@ import {
 } from "@aws-sdk/client-apigatewaymanagementapi";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { anyText } from "../../test/any-text.ts";
 import { isSigned, type SignedRequest } from "./sigv4.ts";
 
 const CREDENTIALS = {
@@ -135,7 +136,7 @@ describe("isSigned", () => {
   it("refuses any other header, and never throws", () => {
     const date = "20261121T120000Z";
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), fc.webUrl(), (authorization, url) => {
+      fc.property(anyText, fc.webUrl(), (authorization, url) => {
         const request = {
           method: "POST",
           url,

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { anyText } from "../../test/any-text.ts";
 import { parseServerMessage } from "../../test/server-message.ts";
 import { PARTS_MS } from "../store/index.ts";
 import {
@@ -236,7 +237,7 @@ describe("parseRequest", () => {
             fc.jsonValue(),
             fc.record(
               {
-                channel: fc.oneof(fc.constant("room:a"), fc.string({ unit: "binary" })),
+                channel: fc.oneof(fc.constant("room:a"), anyText),
                 channels: fc.array(
                   fc.oneof(fc.constant("room:a"), fc.record({ channel: fc.string() }), fc.jsonValue()),
                 ),
@@ -255,7 +256,7 @@ describe("parseRequest", () => {
         JSON.stringify(value, (_, field) => (typeof field === "bigint" ? String(field) : field)),
       );
     fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: "binary" }), json, near), (message) => {
+      fc.property(fc.oneof(anyText, json, near), (message) => {
         try {
           expect(ACTIONS).toContain(parseRequest(message).action);
         } catch (error) {
@@ -296,7 +297,7 @@ describe("parseServerMessage", () => {
       .tuple(types, fc.dictionary(fc.string(), fc.jsonValue()))
       .map(([type, fields]) => JSON.stringify({ ...fields, type }));
     fc.assert(
-      fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.json(), near), (message) => {
+      fc.property(fc.oneof(anyText, fc.json(), near), (message) => {
         try {
           parseServerMessage(message);
         } catch (error) {
@@ -342,7 +343,7 @@ describe("a channel's name", () => {
 
 it("counts the bytes that a text has on the wire", () => {
   fc.assert(
-    fc.property(fc.string({ unit: "binary" }), (text) => {
+    fc.property(anyText, (text) => {
       expect(utf8Length(text)).toBe(Buffer.byteLength(text));
     }),
   );

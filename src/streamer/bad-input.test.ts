@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { anyText } from "../../test/any-text.ts";
 import { parseServerMessage } from "../../test/server-message.ts";
 import { OPEN, streamerWorld } from "../../test/streamer-world.ts";
 import { ERROR_CODES } from "../lift/index.ts";
@@ -266,7 +267,7 @@ it("answers every message once, in the protocol's form, whatever it is", async (
     { requiredKeys: [] },
   );
   const body = fc.oneof(
-    fc.string({ unit: "binary" }),
+    anyText,
     fc.json(),
     near.map((value) => JSON.stringify(value)),
   );
