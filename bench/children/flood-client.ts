@@ -10,8 +10,8 @@ export interface FloodResult {
   readonly bytes: number;
   /** How often the server closed the connection; each time another one was opened. */
   readonly closed: number;
-  /** The first close code. */
-  readonly code: number | undefined;
+  /** Whether a close was explained: by the gateway's code 1008, or by an error frame of Lift's rate limit before it. */
+  readonly told: boolean;
 }
 
 export interface PoliteResult {
@@ -28,22 +28,26 @@ const FLOOD_FRAMES = Buffer.concat(Array<Buffer>(1_000).fill(clientFrame(FLOOD))
 const BETWEEN_MS = 40;
 const LOST_AFTER_MS = 5_000;
 const CLOSE_OPCODE = 0x88;
+const POLICY_VIOLATION = 1008;
+/** Without a `request_id` it answers no message, but precedes a close. */
+const CLOSING_FRAME = '{"type":"error","error":{"code":"RATE_LIMITED"';
 
 answer("flood", async ({ endpoint, ms }: { endpoint: Endpoint; ms: number }): Promise<FloodResult> => {
   const end = performance.now() + ms;
   let bytes = 0;
   let closed = 0;
-  let code: number | undefined;
+  let told = false;
   while (performance.now() < end) {
     const socket = await open(endpoint, (length, buffer) => {
-      code ??= closeCode(buffer, length);
+      told ||= closeCode(buffer, length) === POLICY_VIOLATION;
+      told ||= buffer.subarray(0, length).includes(CLOSING_FRAME);
     }).catch(() => undefined);
     if (socket === undefined) continue;
     await floodUntilClosed(socket, end);
     if (performance.now() < end) closed++;
     bytes += socket.bytesWritten;
   }
-  return { bytes, closed, code };
+  return { bytes, closed, told };
 });
 
 function floodUntilClosed(socket: Socket, end: number): Promise<void> {

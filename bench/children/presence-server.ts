@@ -3,6 +3,7 @@ import { createGateway } from "lift-ws/gateway";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import { createStreamer } from "lift-ws/streamer";
 import { answer } from "../lib/control.ts";
+import { TurnWatch } from "../lib/turns.ts";
 
 const everyone = () => true;
 
@@ -31,29 +32,10 @@ const gateway = createGateway({
 });
 const handler = streamer.app.webSocketHandler({ connections: gateway });
 
-let longest = 0;
-let before = cpuMs();
-
-/** CPU time, as the machine may have other work: the wall clock would count that too. */
-function watchTurns(): void {
-  const now = cpuMs();
-  longest = Math.max(longest, now - before);
-  before = now;
-  setTimeout(watchTurns, 1);
-}
-
-function cpuMs(): number {
-  const { user, system } = process.threadCpuUsage();
-  return (user + system) / 1_000;
-}
-
-answer("watch", () => {
-  before = cpuMs();
-  watchTurns();
-});
-
+const turns = new TurnWatch();
+answer("watch", () => turns.start());
 /** ms of CPU time that the longest turn of the event loop took since `watch`. */
-answer("stall", () => longest);
+answer("stall", () => turns.longestMs);
 
 /** Members of all rooms. */
 answer("members", async (rooms: number) => {
