@@ -64,7 +64,7 @@ export type MultiValueHeaders = { readonly [name: string]: readonly string[] };
 export type StageVariables = { readonly [name: string]: string };
 
 export interface ConnectEvent {
-  /** The client's, each name in the client's own case. Of a repeated header, the last value. */
+  /** The client's, each name in the client's own case. A repeated header has its last value. */
   readonly headers: Headers;
   readonly multiValueHeaders: MultiValueHeaders;
   /** Absent when the URL has no query. */

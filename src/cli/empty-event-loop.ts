@@ -1,6 +1,6 @@
 import { AsyncLocalStorage, createHook } from "node:async_hooks";
 
-/** What keeps a process alive: timers, sockets, files, name look-ups, programs. */
+/** Resources that keep a process alive: timers, sockets, files, name look-ups, programs. */
 const KEEPS_ALIVE = new Set([
   "FSREQCALLBACK",
   "FSREQPROMISE",
@@ -18,7 +18,7 @@ const KEEPS_ALIVE = new Set([
 /** An idle socket of a pool stops to keep the process alive without an event that says so. */
 const CHECK_MS = 5;
 
-/** What an invocation has begun and not ended: the event loop that it would have to itself in a Lambda. */
+/** The pending work of one invocation: the event loop that it would have to itself in a Lambda. */
 export class EventLoop {
   readonly #open = new Map<number, object>();
 

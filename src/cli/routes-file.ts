@@ -10,7 +10,7 @@ export interface RoutesFile {
   /** Variables of single routes' handlers, and of the authorizer's. */
   readonly environments?: ReadonlyMap<string, RouteEnvironment>;
   readonly authorizerEnvironment?: RouteEnvironment;
-  /** What a request must carry for the authorizer to be asked: `route.request.header.Name` and the like. */
+  /** A request without one of these is refused before the authorizer is called: `route.request.header.Name` and the like. */
   readonly identitySources?: readonly string[];
   readonly stageVariables?: { readonly [name: string]: string };
   /** Default: random letters and digits. */

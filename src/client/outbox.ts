@@ -56,7 +56,7 @@ export class Outbox implements Items {
     if (outboxStorage) this.#stored = storeItems(this, outboxStorage, settings, requests, error);
   }
 
-  /** Of `Items`. */
+  /** As in `Items`. */
   list(): OutboxItem[] {
     const now = this.#settings.clock.now();
     return [...this.#items].map(({ bytes: _, age, ...item }) => ({
@@ -65,7 +65,7 @@ export class Outbox implements Items {
     }));
   }
 
-  /** Of `Items`. */
+  /** As in `Items`. */
   restore(saved: OutboxItem): void {
     const { channel, key, sentAt } = saved;
     checkChannel(channel);

@@ -116,7 +116,7 @@ export class Session {
     return answer;
   }
 
-  /** What a response holds is the server's word, given in PROTOCOL.md by action. */
+  /** The server decides the shape of a response; PROTOCOL.md gives it by action. */
   #exchange<A extends Action>(
     id: string,
     frames: readonly string[],

@@ -80,7 +80,7 @@ interface Answer {
 }
 
 /**
- * What Lambda does to an answer is done to it: fields without a value are dropped, a Date becomes text, NaN `null`.
+ * Treats an answer as Lambda does: fields without a value are dropped, a Date becomes text, NaN `null`.
  * @throws {TypeError} saying what is wrong
  */
 function readAnswer(value: unknown, maxBytes: number): Answer {

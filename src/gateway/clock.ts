@@ -59,7 +59,7 @@ interface Alarm {
 export class ManualClock implements SteadyClock {
   readonly #alarms = new Set<Alarm>();
   #elapsed = 0;
-  /** What the wall clock shows when no time has elapsed. */
+  /** The wall clock at an elapsed time of 0, in ms since the epoch. */
   #start: number;
 
   /** @param start ms since the epoch; default 2026-01-01T00:00:00Z */

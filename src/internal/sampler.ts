@@ -1,6 +1,6 @@
 import { elapsed } from "./elapsed.ts";
 
-/** Of each key and window so many pass; after that only the 100th, the 1,000th, and so on. */
+/** So many pass for each key and window; after that only the 100th, the 1,000th, and so on. */
 const FIRST = 10;
 
 const WINDOW_MS = 10_000;

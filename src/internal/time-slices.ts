@@ -30,7 +30,7 @@ export class TimeSlices {
       if (performance.now() - startedAt >= SLICE_MS) break;
       this.#waiting.delete(start);
       start();
-      // What was started gets on with its work before the time is looked at again.
+      // The started work runs before the time is read again.
       await undefined;
     }
     this.#starts = false;

@@ -1,4 +1,4 @@
-/** What two machines' clocks may differ by. */
+/** Allowed difference between the clocks of two machines, in ms. */
 const CLOCK_SKEW_MS = 5 * 60_000;
 
 /**

@@ -114,7 +114,7 @@ export interface ChannelHistory {
   append(channel: string, message: NewMessage, bounds: HistoryBounds, budget?: TimeBudget): Promise<Appended>;
 
   /**
-   * Appends only while `head` is the channel's head. Of many calls with the same head exactly one appends; the others
+   * Appends only while `head` is the channel's head. When many calls have the same head, exactly one appends; the others
    * store nothing and resolve to `undefined`.
    */
   appendAfter(

@@ -18,7 +18,7 @@ interface Audience {
   readonly viewers: Viewers;
 }
 
-/** Whose presence an event tells, and when it changed. */
+/** A user whose presence has changed, and when. */
 interface PresenceOf {
   readonly userId: string;
   readonly state?: Json;
@@ -132,7 +132,7 @@ export class Departures {
     { userId, state, at }: PresenceOf,
     scope: Scope,
   ): Promise<readonly string[]> {
-    // Of many that leave at once the last is out of the channel before the first is told of: fewer are sent to.
+    // When many leave at once, all are removed before the first event is sent: fewer connections receive it.
     await this.#slices.next();
     const message: PresenceMessage = {
       type: "presence",

@@ -34,7 +34,7 @@ function legacyAction(type: unknown): Action {
   return type === "chat" || type === "stream" ? "publish" : "message";
 }
 
-/** Of a payload that nobody has checked. A client must not make up names that become labels of metrics. */
+/** Reads an unchecked payload. A client must not make up names that become labels of metrics. */
 function namespacesOf(payload: unknown, known: ReadonlyMap<string, unknown>): readonly string[] {
   if (typeof payload !== "object" || payload === null) return [];
   const { channel, channels } = payload as { readonly channel?: unknown; readonly channels?: unknown };

@@ -16,7 +16,7 @@ type Entry = StreamEvent & { readonly after: number };
 const BOUNDS = { size: 100, ageMs: 365 * 24 * 60 * 60_000 };
 
 /**
- * Who streams, as a history beside the channel's own. An entry is appended only behind the entry that it was decided
+ * The owner of the live stream, as a history beside the channel's own. An entry is appended only behind the entry that it was decided
  * on, so of many starts at once the store takes one. Like every stored message, an entry is sent to the members though
  * the process that stored it dies.
  */

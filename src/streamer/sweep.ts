@@ -131,7 +131,7 @@ export class Sweep {
   }
 }
 
-/** What the schedule keeps of a connection. */
+/** The data of a connection in the schedule. */
 interface Watched {
   readonly endpoint: string;
   /** It has missed a heartbeat by the clock of the last tick. A heartbeat takes that back. */

@@ -95,7 +95,7 @@ describe("a clock that tells no elapsed time", () => {
     const clock = {
       now: () => manual.now(),
       setTimeout: (callback: () => void, ms: number) => manual.setTimeout(callback, ms),
-      // Of the harness, which moves the clock when it stops the gateway.
+      // The harness moves the clock when it stops the gateway.
       advance: (ms: number) => manual.advance(ms),
     };
     const api = await startApi({ clock });

@@ -12,7 +12,7 @@ export interface EventMetrics extends Sends {
   readonly event: EventType;
   /** The registered key, or Streamer's action: `$default` where a client makes one up. */
   readonly route: string;
-  /** Of Streamer's actions: the namespace, or several with commas between. */
+  /** Set for Streamer's actions: the namespace, or several with commas between. */
   readonly namespace?: string;
   /** `2xx` … `5xx`: of the refusal or the error frame too, so an event that was refused with 401 is a `4xx`. */
   readonly status: string;

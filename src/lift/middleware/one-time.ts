@@ -7,7 +7,7 @@ import { type AuthIdentity, checkedIdentity } from "./identity.ts";
 /** Long enough to connect with, too short to be found in a log and used. */
 const GOOD_MS = 30_000;
 
-/** What the clocks of those who mint and redeem may differ by. */
+/** Allowed difference between the clocks that mint and redeem, in ms. */
 const CLOCK_SKEW_MS = 5 * 60_000;
 
 /** Past guessing, however many there are. */

@@ -38,7 +38,7 @@ const MAX_KEY_BYTES = 2_000;
 
 const DEFAULT_TIMEOUT_MS = 2_000;
 
-/** What the clocks of two containers may differ by. */
+/** Allowed difference between the clocks of two containers, in ms. */
 const CLOCK_SKEW_SECONDS = 60;
 
 /**

@@ -40,7 +40,7 @@ export interface RateLimitOptions {
    * memory. Default 1,000; minimum 1; `Infinity`: it is never closed.
    */
   readonly maxRefusals?: number;
-  /** Of what is counted in memory: ms, from any origin. Default: the process's monotonic clock. */
+  /** Clock of the limits counted in memory: ms, from any origin. Default: the process's monotonic clock. */
   readonly now?: () => number;
 }
 

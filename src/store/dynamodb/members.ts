@@ -139,7 +139,7 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   ): Promise<QueryOutput> {
     const counting = {
       Select: "COUNT" as const,
-      // Of a member's end the fraction is no time.
+      // The fraction of a member's end is not time: it is the id of the `add`.
       FilterExpression: "#liveUntil >= :end",
     };
     return this.#caller.call(attempts, "Query", {

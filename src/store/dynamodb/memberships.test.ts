@@ -27,7 +27,7 @@ type Call = readonly ["add" | "remove", connectionId: string];
 
 interface Scene {
   readonly userId?: string | undefined;
-  /** Whose `add` is over. */
+  /** Connections whose `add` has ended. */
   readonly before?: readonly string[];
   readonly calls: readonly Call[];
   /** The call that breaks off, behind so many requests. */
@@ -53,7 +53,7 @@ async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-/** Who is in a channel, as a fan-out, a list of users, and the end of a connection find it. */
+/** The members of a channel, as a fan-out, a list of users, and the end of a connection find them. */
 async function stateOf(channel: string, ids: readonly string[]) {
   const [pages, users, listed] = await Promise.all([
     all(plain.pages(channel, world.now())),

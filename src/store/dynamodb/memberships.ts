@@ -84,7 +84,7 @@ export class Memberships {
     let seen = await this.#read(attempts, channel, connectionId);
     while (seen.subscription !== undefined && !isWritten(seen) && !isLeaving(seen.subscription)) {
       await this.#markLeaving(attempts, seen.subscription);
-      // What has been written until then is taken out now, and what comes later finds the mark.
+      // Removes the writes so far; later writes find the mark.
       seen = await this.#read(attempts, channel, connectionId);
     }
     const { subscription, member } = seen;

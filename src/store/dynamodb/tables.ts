@@ -8,7 +8,7 @@ export const ATTRIBUTES = {
   id: "ConnectionID",
   userId: "UserID",
   tenantId: "TenantID",
-  /** Of ids that are longer than an index takes, whose hashes are in `userId` and `tenantId`. */
+  /** The whole ids, where they are longer than an index takes and `userId` and `tenantId` have their hashes. */
   longUserId: "LongUserID",
   longTenantId: "LongTenantID",
   metadata: "Metadata",
@@ -98,7 +98,7 @@ export const RATE_LIMIT_TABLE: TableDefinition = {
 export const SCHEDULE_ATTRIBUTES = {
   /** Its kind and its id, as a list in JSON. */
   key: "ItemKey",
-  /** Of an item whose key is longer than a table takes, and whose hash is in `key`. */
+  /** The whole key, where it is longer than a table takes and `key` has its hash. */
   longKey: "LongKey",
   shard: "Shard",
   /** ms since the epoch, with leading zeros: as text in order of time. */
@@ -185,10 +185,10 @@ export const MEMBER_ATTRIBUTES = {
   /** JSON. */
   member: "Member",
   userId: "UserID",
-  /** Of a connection's channel: which `add` has written it last, and that a `remove` came before it was done. */
+  /** In a subscription: the `add` that has written it last, and whether a `remove` came before that was done. */
   joinId: "JoinID",
   leaving: "Leaving",
-  /** Of a user: each connection's end, in ms since the epoch; the fraction is the `add` that has written it. */
+  /** In a user's item: each connection's end, in ms since the epoch; the fraction is the `add` that has written it. */
   connections: "Connections",
   since: "Since",
   /** JSON. */

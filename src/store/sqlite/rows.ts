@@ -15,7 +15,7 @@ export interface ChannelRow {
   readonly ageMs: number;
   /** ms since the epoch. */
   readonly usedAt: number;
-  /** Of its epoch. */
+  /** The epoch's: how often the bucket had lost a channel when this one was made. */
   readonly generation: number;
 }
 
