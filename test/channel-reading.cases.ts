@@ -176,6 +176,17 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
       expect(ids(await read("a"))).toEqual(["new"]);
     });
 
+    it("are not applied by the date of a publication that was under way for longer than the age", async () => {
+      const bounds = { size: 100, ageMs: 700 };
+      const late = { at: world.now() - 5_000 };
+      for (let n = 0; n < 3; n++) await append("a", `m${n}`, {}, bounds);
+      for (let n = 0; n < 130; n++) await append(`late-${n % 2}`, `late${n}`, late, bounds);
+      await append("a", "late", late, bounds);
+      const seen = await read("a", { bounds, after: 0, now: world.now() - 1_000 });
+      expect(ids(seen)).toEqual(["m0", "m1", "m2", "late"]);
+      expect(ids(await read("a", { bounds, after: 0 })).slice(0, 3)).toEqual(["m0", "m1", "m2"]);
+    });
+
     it("are not applied by the clock of a publisher a year ahead to what others have published", async () => {
       await fill("a", 3);
       await fill("b", 3);

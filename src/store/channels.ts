@@ -70,6 +70,17 @@ export interface HistoryQuery {
   readonly now: number;
 }
 
+/** Clocks differ, and a publication may be a minute under way after it was dated, in ms. */
+const LEAST_AHEAD_MS = 60_000;
+
+/**
+ * How far ahead of the reader's clock a message may be dated, in ms. A date further ahead is not trusted: its message
+ * stays only as long as the one before it.
+ */
+export function aheadMsOf(ageMs: number): number {
+  return Math.max(ageMs, LEAST_AHEAD_MS);
+}
+
 /** How long a key keeps a second publication from being stored, in ms. */
 export const IDEMPOTENCY_MS = 5 * 60_000;
 

@@ -8,6 +8,9 @@ const STAY_MS = [100, 600] as const;
 const SHORT = [0.05, 0.3] as const;
 /** Beyond the grace: until it is known that a connection has vanished, and looked whether it has come back. */
 const LONG_MS = 2_000;
+/** A slow store takes longer to end a stream. */
+const LONGEST_MS = 20_000;
+const LOOK_MS = 50;
 const AGAIN_MS = 100;
 
 /** Streams until it is told to stop: ends, goes away and comes back, in time or too late. */
@@ -16,8 +19,8 @@ export async function own(world: World, owner: Person, random: Random, signal: A
   const wait = (ms: number) => sleep(ms, undefined, { signal }).catch(() => {});
   const endings = [
     () => owner.endStream(),
-    () => absence(owner, random, graceMs * random.between(...SHORT), wait),
-    () => absence(owner, random, graceMs + LONG_MS, wait),
+    () => absence(owner, random, () => wait(graceMs * random.between(...SHORT))),
+    () => absence(owner, random, () => untilEnded(world, owner, wait, signal)),
   ];
   while (!signal.aborted) {
     for (const ending of random.shuffled(endings)) {
@@ -39,13 +42,21 @@ export async function untilStreaming(
 }
 
 /** With a word to the server or without. */
-async function absence(
-  owner: Person,
-  random: Random,
-  ms: number,
-  wait: (ms: number) => Promise<unknown>,
-): Promise<void> {
+async function absence(owner: Person, random: Random, away: () => Promise<unknown>): Promise<void> {
   owner.vanish(random.chance(0.5) ? "cut" : "silence");
-  await wait(ms);
+  await away();
   await owner.comeBack();
+}
+
+/** Waits until a viewer is told that the stream has ended, but not for ever: viewers lose their connections too. */
+async function untilEnded(
+  world: World,
+  { options: { tenant } }: Person,
+  wait: (ms: number) => Promise<unknown>,
+  signal: AbortSignal,
+): Promise<void> {
+  const ends = world.streamEnds.get(tenant);
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]);
+  await wait(world.pace.graceMs + LONG_MS);
+  while (world.streamEnds.get(tenant) === ends && !patience.aborted) await wait(LOOK_MS);
 }

@@ -72,16 +72,21 @@ export class World {
   readonly people: Person[] = [];
   readonly pace: Pace;
   readonly #options: WorldOptions;
+  readonly #log: (fact: Fact) => void;
   #poller: StreamPoller | undefined;
   readonly #asked = new Map<string, { readonly tenant: string; readonly channel: string }>();
   readonly #published = new Map<string, number>();
   /** Ticks that the server has finished. */
   ticks = 0;
+  /** Times that a viewer was told of a stream's end, by tenant. */
+  readonly streamEnds = new Map<string, number>();
   /** Why the process ends, when it does. */
   dying = "killed";
 
-  constructor(options: WorldOptions) {
-    const { backing, folder, random, plant } = options;
+  constructor(given: WorldOptions) {
+    const { backing, folder, random, plant } = given;
+    const options = { ...given, log: (fact: Fact) => this.#note(fact) };
+    this.#log = given.log;
     this.#options = options;
     this.pace = PACES[backing.store];
     const config: ServerConfig = {
@@ -181,6 +186,13 @@ export class World {
     for (const person of this.people) person.close();
     await this.server.stop();
     await this.#poller?.stop();
+  }
+
+  #note(fact: Fact): void {
+    if (fact.kind === "stream_ended") {
+      this.streamEnds.set(fact.tenant, (this.streamEnds.get(fact.tenant) ?? 0) + 1);
+    }
+    this.#log(fact);
   }
 
   #at(port: number): void {

@@ -3,6 +3,7 @@ import type { Put, TransactWriteItem } from "@aws-sdk/client-dynamodb";
 import type { Attempts } from "../aws/index.ts";
 import {
   type Appended,
+  aheadMsOf,
   type HistoryBounds,
   IDEMPOTENCY_MS,
   KEY_AHEAD_MS,
@@ -106,7 +107,7 @@ async function tryAppend(
  * nothing off. A date that is a whole age ahead is not trusted, or all later messages would stay as long as it does.
  */
 function dateAfter(head: Head, { message, bounds }: Publication): number {
-  return head.at - message.at >= bounds.ageMs ? message.at : Math.max(head.at, message.at);
+  return head.at - message.at >= aheadMsOf(bounds.ageMs) ? message.at : Math.max(head.at, message.at);
 }
 
 async function pause(attempts: Attempts, { channel }: Publication): Promise<void> {

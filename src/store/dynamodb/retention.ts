@@ -1,4 +1,4 @@
-import type { HistoryQuery, StoredMessage } from "../channels.ts";
+import { aheadMsOf, type HistoryQuery, type StoredMessage } from "../channels.ts";
 import type { Head, Row } from "./messages.ts";
 
 /** A transaction's writes become visible one by one, but not this much later, in ms. */
@@ -28,10 +28,9 @@ export function shownOf(
   for (const [index, { message, at, previousAt }] of rows.entries()) {
     const before = rows[index - 1];
     // A date too far ahead is not trusted: its message stays as long as the one before it.
-    const isAhead = at - now >= bounds.ageMs;
-    const isKept = isAhead
-      ? from < index || isWithin(bounds.ageMs, previousAt, now)
-      : now - at < bounds.ageMs;
+    const isAhead = (date: number) => date - now >= aheadMsOf(bounds.ageMs);
+    const isYoung = (date: number) => now - date < bounds.ageMs;
+    const isKept = isAhead(at) ? from < index || (isYoung(previousAt) && !isAhead(previousAt)) : isYoung(at);
     if (!isKept) from = index + 1;
     else if (index > from && before?.message.offset !== message.offset - 1) from = index;
   }

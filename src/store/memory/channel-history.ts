@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
 import {
   type Appended,
+  aheadMsOf,
   type ChannelHistory,
   type HistoryBounds,
   type HistoryPage,
@@ -182,7 +183,7 @@ function trim({ head, messages, bounds }: Channel, now: number): void {
 
 /** Neither too old, nor dated too far ahead to be trusted. */
 function isWithin(ageMs: number, at: number, now: number): boolean {
-  return Math.abs(now - at) < ageMs;
+  return now - at < ageMs && at - now < aheadMsOf(ageMs);
 }
 
 /** The first offset within the bounds; behind the head when there is none. */

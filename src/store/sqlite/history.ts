@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import {
   type Appended,
+  aheadMsOf,
   type ChannelHistory,
   type HistoryBounds,
   type HistoryPage,
@@ -186,7 +187,12 @@ export class SqliteHistory implements ChannelHistory {
   #page(row: ChannelRow, head: Position, { after, before, limit, bounds, now }: HistoryQuery): HistoryPage {
     const { id, name, first } = row;
     const bySize = Math.max(first, row.head - bounds.size + 1);
-    const within = this.#statements.firstWithin.get(id, bySize, now - bounds.ageMs, now + bounds.ageMs);
+    const within = this.#statements.firstWithin.get(
+      id,
+      bySize,
+      now - bounds.ageMs,
+      now + aheadMsOf(bounds.ageMs),
+    );
     let from = Math.max(Number(within?.offset ?? row.head + 1), (after ?? 0) + 1);
     let to = Math.max(from, Math.min(row.head + 1, before ?? row.head + 1));
     const more = to - from > limit;

@@ -1,4 +1,4 @@
-import { IDEMPOTENCY_MS, idleMsOf } from "../channels.ts";
+import { aheadMsOf, IDEMPOTENCY_MS, idleMsOf } from "../channels.ts";
 import { bucketOf } from "../epoch.ts";
 import { type ChannelRow, nameOfText } from "./rows.ts";
 import type { Statements } from "./statements.ts";
@@ -68,7 +68,7 @@ export class Trimmer {
   /** Returns the first offset that is left; behind the head when there is none. */
   #trim({ id, head, first, size, ageMs }: Kept, now: number): number {
     const bySize = Math.max(first, head - size + 1);
-    const within = this.#statements.firstWithin.get(id, bySize, now - ageMs, now + ageMs);
+    const within = this.#statements.firstWithin.get(id, bySize, now - ageMs, now + aheadMsOf(ageMs));
     const next = Math.min(Number(within?.offset ?? head + 1), first + MESSAGES_PER_TRIM);
     if (next <= first) return first;
     this.#statements.removeMessages.run(id, first, next);
