@@ -442,6 +442,7 @@ describe("opening a store of sqlite", () => {
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", `${path} is damaged: restore a copy`));
   });
 
+  // Windows has no `seteuid`, by which the superuser becomes an ordinary user here.
   it.skipIf(process.platform === "win32")("says what to make writable", () => {
     chmodSync(folder, 0o755);
     const file = newPath();
