@@ -1,7 +1,7 @@
 /** Connects, state updates and lists of 10,000 connections, in memory and on DynamoDB Local; and their units. */
 import { randomUUID } from "node:crypto";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { startDynamoDB } from "../src/local/index.ts";
+import { startDynamoDB } from "../src/lambda-emulator/index.ts";
 import { createTables, dynamoDBConnectionStore } from "../src/store/dynamodb/index.ts";
 import type { Connection, ConnectionStore } from "../src/store/index.ts";
 import { memoryConnectionStore } from "../src/store/memory/index.ts";

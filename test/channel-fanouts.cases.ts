@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { ChannelHistory, StreamedHistory, Unfinished } from "../src/store/index.ts";
-import { historyDriver, ids } from "./channel-driver.ts";
 import type { ChannelCasesOptions, ChannelsUnderTest, MakeChannels } from "./channels.cases.ts";
+import { historyDriver, ids } from "./streamer/channel-driver.ts";
 
 /** What `ChannelHistory` promises of what has not reached everybody yet. */
 export function fanoutCases(make: MakeChannels, { unfinishedToldBy }: ChannelCasesOptions): void {

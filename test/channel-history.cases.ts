@@ -6,13 +6,13 @@ import {
   type Position,
   type StoredMessage,
 } from "../src/store/index.ts";
-import { BOUNDS, historyDriver, ids, MINUTE, offsets } from "./channel-driver.ts";
 import {
   AWKWARD_NAMES,
   type ChannelCasesOptions,
   type ChannelsUnderTest,
   type MakeChannels,
 } from "./channels.cases.ts";
+import { BOUNDS, historyDriver, ids, MINUTE, offsets } from "./streamer/channel-driver.ts";
 
 /** What `ChannelHistory` promises of what is appended. */
 export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCasesOptions): void {

@@ -8,8 +8,8 @@ import {
   type NewMessage,
   type StoredMessage,
 } from "../src/store/index.ts";
-import { BOUNDS, historyDriver, ids, MINUTE, offsets } from "./channel-driver.ts";
 import type { ChannelCasesOptions, ChannelsUnderTest, MakeChannels } from "./channels.cases.ts";
+import { BOUNDS, historyDriver, ids, MINUTE, offsets } from "./streamer/channel-driver.ts";
 
 /** What `ChannelHistory` promises of what is read. */
 export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptions): void {

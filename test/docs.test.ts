@@ -5,7 +5,7 @@ import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { MESSAGE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
-import { codeBlocks, inBackticks, sections, tableRows } from "./markdown.ts";
+import { codeBlocks, inBackticks, sections, tableRows } from "./support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const DOCS = globSync(["*.md", "docs/**/*.md", "examples/*/README.md"], { cwd: ROOT }).filter(

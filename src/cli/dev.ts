@@ -10,12 +10,12 @@ import {
   type Usage,
   usageError,
 } from "./arguments.ts";
+import { parseReference, type Reference, shown } from "./dev/handlers.ts";
+import type { LambdaSettings } from "./dev/lambda.ts";
+import { isApiId } from "./dev/routes-file.ts";
+import { type ServerSettings, startServer } from "./dev/server.ts";
 import { loadEnvFile, readEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
-import { parseReference, type Reference, shown } from "./handlers.ts";
-import type { LambdaSettings } from "./lambda.ts";
-import { isApiId } from "./routes-file.ts";
-import { type ServerSettings, startServer } from "./server.ts";
 
 const usage = {
   name: "dev",

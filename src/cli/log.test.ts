@@ -2,7 +2,7 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { anyText } from "../../test/any-text.ts";
+import { anyText } from "../../test/support/any-text.ts";
 import type { EventReport } from "../gateway/index.ts";
 import { describeError, logEvent } from "./log.ts";
 

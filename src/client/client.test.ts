@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../test/client/setup.ts";
+import { lifetimeOf } from "./connection/token.ts";
 import { type ClientOptions, createClient } from "./index.ts";
-import { read } from "./read.ts";
-import { lifetimeOf } from "./token.ts";
+import { read } from "./requests/parse-message.ts";
 
 describe("requests", () => {
   it("answers with a page of history", async () => {

@@ -9,18 +9,18 @@ import type {
   ServerTypes,
   TypesOf,
 } from "../protocol/index.ts";
-import { download, upload } from "./blobs.ts";
-import { Channels } from "./channels.ts";
+import { download, upload } from "./channels/blobs.ts";
+import { Channels } from "./channels/channels.ts";
+import { openStream, type Stream } from "./channels/live-stream.ts";
+import { liveMembers, type Members } from "./channels/members.ts";
+import type { ClientState } from "./channels/state.ts";
+import type { SubscribeOptions, Subscription } from "./channels/subscription.ts";
+import { Link } from "./connection/connection-manager.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
-import { Link } from "./link.ts";
-import { liveMembers, type Members } from "./members.ts";
 import { type ClientOptions, type Settings, settingsOf } from "./options.ts";
-import { Outbox, type PublishOptions } from "./outbox.ts";
-import { Requests } from "./requests.ts";
-import type { ClientState } from "./state.ts";
-import { openStream, type Stream } from "./stream.ts";
-import type { SubscribeOptions, Subscription } from "./subscription.ts";
+import { Outbox, type PublishOptions } from "./outbox/outbox.ts";
+import { Requests } from "./requests/request-queue.ts";
 
 /** How long a request waits. */
 export interface RequestPatience {

@@ -15,6 +15,10 @@ export type {
   TypesOf,
   UserPresence,
 } from "../protocol/index.ts";
+export type { Stream } from "./channels/live-stream.ts";
+export type { Members } from "./channels/members.ts";
+export type { ClientState } from "./channels/state.ts";
+export type { SubscribeOptions, Subscription } from "./channels/subscription.ts";
 export {
   type Client,
   createClient,
@@ -23,12 +27,8 @@ export {
   type RequestPatience,
 } from "./client.ts";
 export type { Clock, Timer } from "./clock.ts";
+export type { WebSocketConstructor, WebSocketLike } from "./connection/session.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
-export type { Members } from "./members.ts";
 export type { ClientOptions } from "./options.ts";
-export type { PublishOptions } from "./outbox.ts";
-export type { OutboxItem, OutboxStorage } from "./outbox-storage.ts";
-export type { WebSocketConstructor, WebSocketLike } from "./session.ts";
-export type { ClientState } from "./state.ts";
-export type { Stream } from "./stream.ts";
-export type { SubscribeOptions, Subscription } from "./subscription.ts";
+export type { PublishOptions } from "./outbox/outbox.ts";
+export type { OutboxItem, OutboxStorage } from "./outbox/outbox-storage.ts";

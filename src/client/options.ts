@@ -1,8 +1,8 @@
 import { type Clock, systemClock } from "./clock.ts";
+import type { WebSocketConstructor } from "./connection/session.ts";
 import { ClientError } from "./errors.ts";
-import type { OutboxStorage } from "./outbox-storage.ts";
-import type { WebSocketConstructor } from "./session.ts";
-import { MAX_TIMER_MS } from "./waiting.ts";
+import type { OutboxStorage } from "./outbox/outbox-storage.ts";
+import { MAX_TIMER_MS } from "./requests/timeouts.ts";
 
 /** Times are ms. */
 export interface ClientOptions {

@@ -1,8 +1,8 @@
 import { isOrigin } from "../internal/origin.ts";
-import { isIdentitySource } from "./authorizer.ts";
-import { hostname } from "./browser-access.ts";
 import { GatewayError } from "./errors.ts";
 import type { GatewayOptions } from "./options.ts";
+import { isIdentitySource } from "./upgrade/authorizer.ts";
+import { hostname } from "./upgrade/browser-access.ts";
 
 interface Check {
   readonly test: (value: unknown) => boolean;

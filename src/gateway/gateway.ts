@@ -10,21 +10,21 @@ import type {
   PostOutcome,
 } from "../apigw/index.ts";
 import { isLoopback } from "../internal/this-machine.ts";
-import { BrowserAccess } from "./browser-access.ts";
 import type { Clock, Timer } from "./clock.ts";
-import { ENDINGS } from "./close-codes.ts";
-import { Delivery } from "./delivery.ts";
-import { Dispatcher } from "./dispatch.ts";
+import { Management, parseManagedPath, refuseRequest } from "./connections-api/connections-api.ts";
+import { Delivery } from "./connections-api/local-connections.ts";
 import { GatewayError } from "./errors.ts";
-import { Invoker } from "./invoke.ts";
 import { Listener } from "./listener.ts";
-import { Management, parseManagedPath, refuseRequest } from "./management.ts";
+import { Dispatcher } from "./messages/dispatch.ts";
+import { Invoker } from "./messages/invoke.ts";
+import { reportBug } from "./messages/report.ts";
 import { type GatewayOptions, type GatewaySettings, readOptions } from "./options.ts";
-import { Registry } from "./registry.ts";
 import { repeat } from "./repeat.ts";
-import { reportBug } from "./report.ts";
-import { Throttle } from "./throttle.ts";
-import { isServicePath, Upgrades } from "./upgrade.ts";
+import { ENDINGS } from "./sockets/close-codes.ts";
+import { Registry } from "./sockets/registry.ts";
+import { BrowserAccess } from "./upgrade/browser-access.ts";
+import { Throttle } from "./upgrade/throttle.ts";
+import { isServicePath, Upgrades } from "./upgrade/upgrade.ts";
 
 export interface ListenOptions {
   /** Default 3001; 0 takes any free one. */

@@ -1,10 +1,10 @@
-export { type AccessRefusal, hostname, refusalLog, serviceHost } from "./browser-access.ts";
 export type { Clock, Timer } from "./clock.ts";
 export { ManualClock, systemClock } from "./clock.ts";
 export type { GatewayErrorCode } from "./errors.ts";
 export { GatewayError } from "./errors.ts";
 export type { Gateway, ListenOptions, StopOptions } from "./gateway.ts";
 export { createGateway } from "./gateway.ts";
-export { newApiId } from "./ids.ts";
 export type { Credentials, EventReport, GatewayLimits, GatewayOptions } from "./options.ts";
 export { DEFAULT_LIMITS } from "./options.ts";
+export { newApiId } from "./sockets/ids.ts";
+export { type AccessRefusal, hostname, refusalLog, serviceHost } from "./upgrade/browser-access.ts";

@@ -13,11 +13,11 @@ import {
   REQUEST_BURST,
   REQUESTS_PER_SECOND,
 } from "../apigw/index.ts";
-import type { AccessRefusal } from "./browser-access.ts";
 import { checkOptions, invalid } from "./check-options.ts";
 import { type Clock, type SteadyClock, steady, systemClock } from "./clock.ts";
-import { newApiId } from "./ids.ts";
-import { guarded } from "./report.ts";
+import { guarded } from "./messages/report.ts";
+import { newApiId } from "./sockets/ids.ts";
+import type { AccessRefusal } from "./upgrade/browser-access.ts";
 
 /** Every limit of the service as an option. `Infinity` turns one off. */
 export interface GatewayLimits {

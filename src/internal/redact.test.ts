@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { anyText } from "../../test/any-text.ts";
+import { anyText } from "../../test/support/any-text.ts";
 import { logText, MAX_LOGGED_TEXT, redactField, redactText, truncate } from "./redact.ts";
 
 const SECRET = "c2lnbmF0dXJlLW9mLWFkYQ";

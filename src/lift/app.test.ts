@@ -11,7 +11,7 @@ import {
   lambdaContext,
   messageEvent,
   recordingConnections,
-} from "./testing.ts";
+} from "./testing/index.ts";
 
 const SENDER = "L0SM9cOFvHcCIhw=";
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };

@@ -9,18 +9,18 @@ import type {
   WebSocketResult,
 } from "../apigw/index.ts";
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
-import { broadcastAt } from "./broadcast.ts";
 import { checkOptions } from "./check-options.ts";
 import type { Middleware } from "./compose.ts";
-import type { AnyState } from "./context.ts";
-import { connectionsAt } from "./delivery.ts";
+import { broadcastAt } from "./connections/broadcast.ts";
+import { connectionsAt } from "./connections/delivery.ts";
 import {
   type DisconnectReport,
   disconnectAll,
   endRevoked,
   REVOCATION,
   type Whose,
-} from "./disconnect-all.ts";
+} from "./connections/disconnect-all.ts";
+import type { AnyState } from "./context.ts";
 import { LiftError } from "./errors.ts";
 import { handleEvent, identified } from "./handler.ts";
 import { isTries, type LiftOptions, readOptions, type Settings } from "./options.ts";
@@ -31,7 +31,7 @@ import {
   type ScheduledEntry,
   type ScheduledOptions,
   type TickReport,
-} from "./tick.ts";
+} from "./scheduler/tick.ts";
 
 /** What every WebSocket event has, however loosely its type was written: `@types/aws-lambda`'s fits. */
 export interface IncomingEvent {

@@ -1,6 +1,6 @@
 import { type AnyContext, begin, latest, reach, unawaited } from "./context.ts";
 import { LiftError } from "./errors.ts";
-import type { ScheduledAction, ScheduledEntry } from "./tick.ts";
+import type { ScheduledAction, ScheduledEntry } from "./scheduler/tick.ts";
 
 /** Runs what stands further in. Once only. */
 export type Next = () => Promise<void>;

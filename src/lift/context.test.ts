@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { anyText } from "../../test/any-text.ts";
+import { anyText } from "../../test/support/any-text.ts";
 import { MAX_MESSAGE_BYTES } from "../apigw/index.ts";
 import { Context } from "./context.ts";
 import { Lift, LiftError, type LogFields, type Logger } from "./index.ts";
-import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "./testing.ts";
+import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "./testing/index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 

@@ -12,15 +12,15 @@ import {
 import type { Connection, ConnectionStore, Json, JsonObject } from "../store/index.ts";
 import { type ActionListener, EventAction, type MessageAction } from "./action.ts";
 import { ownField, parseBody, validate } from "./body.ts";
-import { Deadline } from "./deadline.ts";
+import { WebSocketContext } from "./connections/websocket.ts";
 import { LiftError } from "./errors.ts";
+import { ConnectionState, copyOfField } from "./event-state.ts";
+import { Unawaited } from "./floating-next.ts";
 import { stringify, toJson } from "./json.ts";
 import { FieldLogger, type Logger } from "./logger.ts";
 import { type Instruments, instrumented, type Outcome } from "./observe.ts";
 import type { ConnectionIdentity, Settings } from "./options.ts";
-import { ConnectionState, copyOfField } from "./state.ts";
-import { Unawaited } from "./unawaited.ts";
-import { WebSocketContext } from "./websocket.ts";
+import { Deadline } from "./scheduler/deadline.ts";
 
 /** The state of an app that does not name its keys. */
 export type AnyState = { [key: string]: Json };

@@ -11,6 +11,9 @@ import {
 import type { Connection, ConnectionStore } from "../store/index.ts";
 import { checkAcceptance } from "./acceptance.ts";
 import type { Step } from "./compose.ts";
+import { connectionsOf, endpointOf } from "./connections/delivery.ts";
+import { errorBody, errorFrame } from "./connections/frames.ts";
+import { rowExpiry } from "./connections/lifetime.ts";
 import {
   type AnyContext,
   adoptRow,
@@ -25,15 +28,12 @@ import {
   stateOf,
   unfinished,
 } from "./context.ts";
-import { untilDeadline } from "./deadline.ts";
-import { connectionsOf, endpointOf } from "./delivery.ts";
 import { clientError, LiftError, refusing, withoutStack } from "./errors.ts";
-import { errorBody, errorFrame } from "./frames.ts";
-import { rowExpiry } from "./lifetime.ts";
+import { fromStore } from "./event-state.ts";
 import { tell } from "./logger.ts";
 import type { Settings } from "./options.ts";
 import type { Chain, Routes } from "./router.ts";
-import { fromStore } from "./state.ts";
+import { untilDeadline } from "./scheduler/deadline.ts";
 
 /** Runs one event through its chain: what `webSocketHandler` hands to Lambda. */
 export function handleEvent(

@@ -15,11 +15,12 @@ export {
 } from "./app.ts";
 export { validate } from "./body.ts";
 export type { Middleware, Next, Place } from "./compose.ts";
-export { type AwsConnectionsOptions, awsConnections } from "./connections-aws.ts";
-export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./connections-transport.ts";
+export { type AwsConnectionsOptions, awsConnections } from "./connections/aws.ts";
+export type { ConnectionsAt } from "./connections/delivery.ts";
+export type { DisconnectReport, Whose } from "./connections/disconnect-all.ts";
+export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./connections/transport.ts";
+export type { WebSocketContext } from "./connections/websocket.ts";
 export type { AnyContext, AnyState, Context, Storable } from "./context.ts";
-export type { ConnectionsAt } from "./delivery.ts";
-export type { DisconnectReport, Whose } from "./disconnect-all.ts";
 export { clientError, ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 export type { Instruments, Outcome } from "./observe.ts";
@@ -32,5 +33,4 @@ export type {
   ScheduleFailure,
   Tick,
   TickReport,
-} from "./tick.ts";
-export type { WebSocketContext } from "./websocket.ts";
+} from "./scheduler/tick.ts";

@@ -9,7 +9,7 @@ import {
   lambdaContext,
   messageEvent,
   recordingConnections,
-} from "./testing.ts";
+} from "./testing/index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 const NOW = Date.UTC(2026, 0, 1);

@@ -18,7 +18,7 @@ import {
   lambdaContext,
   messageEvent,
   recordingConnections,
-} from "./testing.ts";
+} from "./testing/index.ts";
 
 const placed = (place: Place) => (run: Middleware) => {
   const middleware: Middleware = (ctx, next) => run(ctx, next);

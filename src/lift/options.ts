@@ -3,12 +3,12 @@ import { Sampler } from "../internal/sampler.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
 import type { Actions } from "./action.ts";
 import { checkOptions, hasMethods, isAtLeast, isFunction, isRecord } from "./check-options.ts";
-import { awsConnectionsAt, type ConnectionsAt, kept } from "./delivery.ts";
+import { awsConnectionsAt, type ConnectionsAt, kept } from "./connections/delivery.ts";
+import { GoneConnections } from "./connections/gone.ts";
 import { LiftError } from "./errors.ts";
-import { GoneConnections } from "./gone.ts";
 import { jsonLogger, type Logger } from "./logger.ts";
 import type { Handler } from "./router.ts";
-import type { ScheduleFailure } from "./tick.ts";
+import type { ScheduleFailure } from "./scheduler/tick.ts";
 
 /** Who a connection belongs to. A missing tenant is a scope of its own. */
 export interface ConnectionIdentity {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { anyText } from "../../test/any-text.ts";
-import { parseServerMessage } from "../../test/server-message.ts";
+import { parseServerMessage } from "../../test/streamer/server-message.ts";
+import { anyText } from "../../test/support/any-text.ts";
 import { PARTS_MS } from "../store/index.ts";
 import {
   ACTIONS,

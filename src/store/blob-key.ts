@@ -1,4 +1,4 @@
-import { StoreError } from "./errors.ts";
+import { StoreError } from "./contracts/errors.ts";
 
 const KEY = /^[A-Za-z0-9_/-]{1,200}$/;
 

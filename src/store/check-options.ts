@@ -1,4 +1,4 @@
-import { StoreError } from "./errors.ts";
+import { StoreError } from "./contracts/errors.ts";
 
 /** Whether a value will do, by the option's name; every option of a store has one. */
 export type Checks<Options> = { readonly [name in keyof Required<Options>]: (value: unknown) => boolean };

@@ -1,4 +1,4 @@
-import { StoreError } from "./errors.ts";
+import { StoreError } from "./contracts/errors.ts";
 
 /**
  * When an item is due, in whole ms: never before its time.

@@ -1,15 +1,3 @@
-// Signed HTTP to AWS is shared with Lift's sending, which may know this part and no other.
-export {
-  Attempts,
-  AwsConfigurationError,
-  type AwsCredentials,
-  type AwsCredentialsProvider,
-  AwsEndpoint,
-  isTransient,
-  Payload,
-  regionOf,
-  statusOf,
-} from "./aws/index.ts";
-export * from "./channels.ts";
-export * from "./errors.ts";
-export * from "./ports.ts";
+export * from "./contracts/channels.ts";
+export * from "./contracts/connections.ts";
+export * from "./contracts/errors.ts";

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { anyText } from "../../test/any-text.ts";
-import { parseServerMessage } from "../../test/server-message.ts";
-import { OPEN, streamerWorld } from "../../test/streamer-world.ts";
+import { parseServerMessage } from "../../test/streamer/server-message.ts";
+import { OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
+import { anyText } from "../../test/support/any-text.ts";
 import { ERROR_CODES } from "../lift/index.ts";
 import { ACTIONS, RETRY_BY_CODE } from "../protocol/index.ts";
 import { memorySchedule } from "../store/memory/index.ts";

@@ -1,18 +1,18 @@
+import { KeyedQueue } from "../internal/keyed-queue.ts";
 import { TimeSlices } from "../internal/time-slices.ts";
 import type { ChannelStore, Schedule } from "../store/index.ts";
-import type { Channels } from "./channels.ts";
+import { Parts } from "./actions/message-chunks.ts";
 import { invalid } from "./check-options.ts";
 import type { Core } from "./core.ts";
-import { Departures } from "./departures.ts";
-import { FanOut } from "./fan-out.ts";
-import { Parts } from "./parts.ts";
-import { PresenceOrder } from "./presence-order.ts";
-import { SecondTries } from "./second-tries.ts";
-import { StreamLog } from "./stream-log.ts";
-import { Streams } from "./streams.ts";
-import { Sweep } from "./sweep.ts";
-import { Turns } from "./turns.ts";
-import { Viewers } from "./viewers.ts";
+import { FanOut } from "./fan-out/fan-out.ts";
+import { SecondTries } from "./fan-out/fan-out-retry.ts";
+import { Streams } from "./live-streams/live-streams.ts";
+import { StreamLog } from "./live-streams/stream-log.ts";
+import { Departures } from "./membership/leave.ts";
+import { PresenceOrder } from "./membership/presence-order.ts";
+import { Sweep } from "./membership/stale-connections.ts";
+import { Viewers } from "./membership/viewer-count.ts";
+import type { Channels } from "./namespaces.ts";
 
 /** What the parts of a core are made of. */
 interface Ground {
@@ -56,7 +56,7 @@ export function coreOf(
       presenceOrder,
       now,
     ),
-    turns: new Turns(),
+    turns: new KeyedQueue(),
     sweep: new Sweep(schedule, channels, now, heartbeatMs),
   };
 }

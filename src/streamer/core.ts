@@ -1,16 +1,16 @@
+import type { KeyedQueue } from "../internal/keyed-queue.ts";
 import type { AnyContext, BroadcastReport, Logger } from "../lift/index.ts";
 import type { BlobStore, ChannelStore, TimeBudget } from "../store/index.ts";
-import type { Channels, Identity } from "./channels.ts";
-import type { Departures } from "./departures.ts";
-import type { FanOut } from "./fan-out.ts";
-import type { Parts } from "./parts.ts";
-import type { PresenceOrder } from "./presence-order.ts";
-import type { SecondTries } from "./second-tries.ts";
-import type { StreamLog } from "./stream-log.ts";
-import type { Streams } from "./streams.ts";
-import type { Sweep } from "./sweep.ts";
-import type { Turns } from "./turns.ts";
-import type { Viewers } from "./viewers.ts";
+import type { Parts } from "./actions/message-chunks.ts";
+import type { FanOut } from "./fan-out/fan-out.ts";
+import type { SecondTries } from "./fan-out/fan-out-retry.ts";
+import type { Streams } from "./live-streams/live-streams.ts";
+import type { StreamLog } from "./live-streams/stream-log.ts";
+import type { Departures } from "./membership/leave.ts";
+import type { PresenceOrder } from "./membership/presence-order.ts";
+import type { Sweep } from "./membership/stale-connections.ts";
+import type { Viewers } from "./membership/viewer-count.ts";
+import type { Channels, Identity } from "./namespaces.ts";
 
 /** What all that a Streamer does shares. */
 export interface Core {
@@ -21,7 +21,7 @@ export interface Core {
   readonly secondTries: SecondTries;
   readonly departures: Departures;
   readonly presenceOrder: PresenceOrder;
-  readonly turns: Turns;
+  readonly turns: KeyedQueue;
   readonly sweep: Sweep;
   readonly streamLog: StreamLog;
   readonly streams: Streams;

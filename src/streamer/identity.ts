@@ -1,6 +1,6 @@
 import { type AnyContext, type Lift, LiftError } from "../lift/index.ts";
-import type { WebSocketAuth } from "../lift/middleware/auth.ts";
-import type { Identity } from "./channels.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth/auth.ts";
+import type { Identity } from "./namespaces.ts";
 
 /**
  * Refuses a message that comes behind its connection's end: without the row it would be nobody's, and so in the scope

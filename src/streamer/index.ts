@@ -1,5 +1,10 @@
-export type { Identity, NamespaceDescription, NamespaceOptions, Rule } from "./channels.ts";
-export type { FanOutHandler, FanOutOptions, FanOutReport, TableStreamEvent } from "./left-behind.ts";
+export type {
+  FanOutHandler,
+  FanOutOptions,
+  FanOutReport,
+  TableStreamEvent,
+} from "./fan-out/fan-out-recovery.ts";
+export type { Identity, NamespaceDescription, NamespaceOptions, Rule } from "./namespaces.ts";
 export type { StreamerOptions } from "./options.ts";
 export type { SchemaTypes } from "./schema-types.ts";
 export {

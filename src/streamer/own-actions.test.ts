@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { all, type Client, OPEN, streamerWorld } from "../../test/streamer-world.ts";
+import { all, type Client, OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
 import { LiftError } from "../lift/index.ts";
 
 const ROOM = "room:lobby";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { connectEvent, lambdaContext, recordingConnections } from "../lift/testing.ts";
+import { connectEvent, lambdaContext, recordingConnections } from "../lift/testing/index.ts";
 import { memoryChannelStore, memoryConnectionStore } from "../store/memory/index.ts";
 import { createStreamer } from "./index.ts";
 

@@ -1,6 +1,6 @@
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import { describe, expect, it } from "vitest";
-import { type Client, OPEN, START, streamerWorld } from "../../test/streamer-world.ts";
+import { type Client, OPEN, START, streamerWorld } from "../../test/streamer/simulation.ts";
 import { memorySchedule } from "../store/memory/index.ts";
 import type { NamespaceOptions } from "./index.ts";
 

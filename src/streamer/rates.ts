@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
-import type { Channel } from "./channels.ts";
 import type { Session } from "./core.ts";
+import type { Channel } from "./namespaces.ts";
 
 /**
  * Counts a client's call against its namespace's rate.

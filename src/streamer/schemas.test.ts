@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { all, OPEN, streamerWorld } from "../../test/streamer-world.ts";
+import { all, OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
 import type { Json } from "../store/index.ts";
 
 const ROOM = "room:lobby";

@@ -2,8 +2,8 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LiftError, validate } from "../lift/index.ts";
 import { LIMITS } from "../protocol/index.ts";
 import type { Json } from "../store/index.ts";
-import type { Channel } from "./channels.ts";
 import { sizeOf } from "./messages.ts";
+import type { Channel } from "./namespaces.ts";
 
 /** What is stored of the data that somebody publishes. @throws {LiftError} TOO_LARGE, VALIDATION_ERROR, NOT_JSON */
 export function takeData({ namespace: { schema, maxBytes } }: Channel, data: Json): Promise<Json> {

@@ -7,7 +7,7 @@ import {
   type ScheduledOptions,
   type Tick,
 } from "../lift/index.ts";
-import type { WebSocketAuth } from "../lift/middleware/auth.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth/auth.ts";
 import {
   type ChannelIn,
   type DownloadResult,
@@ -22,28 +22,34 @@ import {
   type UserPresence,
 } from "../protocol/index.ts";
 import type { ScheduledItem, TimeBudget } from "../store/index.ts";
-import { act } from "./act.ts";
-import { whereIs } from "./blobs.ts";
-import { assertLive, assertPresence, type Channel, Channels, type NamespaceDescription } from "./channels.ts";
+import { eventScope, serverScope, tickScope } from "./access.ts";
+import { whereIs } from "./actions/blobs.ts";
+import { type HistoryRequest, readHistory } from "./actions/history.ts";
+import { streamerActions } from "./actions/message-action.ts";
+import { PARTS } from "./actions/message-chunks.ts";
+import { userPresence } from "./actions/presence.ts";
+import { publishTo } from "./actions/publish.ts";
 import type { Core, Scope } from "./core.ts";
 import { coreOf } from "./core-of.ts";
-import { asLiftError, fromStore } from "./failures.ts";
-import { type HistoryRequest, readHistory } from "./history.ts";
+import { act } from "./dispatch.ts";
+import { asLiftError, fromStore } from "./fan-out/errors.ts";
+import { type FanOutHandler, type FanOutOptions, fanOutHandler } from "./fan-out/fan-out-recovery.ts";
+import { GO_ON } from "./fan-out/fan-out-retry.ts";
 import { assertOpen, identityOf } from "./identity.ts";
-import { type FanOutHandler, type FanOutOptions, fanOutHandler } from "./left-behind.ts";
-import { streamerActions } from "./message-action.ts";
+import { endStream, liveIn, OWNER_LEFT } from "./live-streams/live-streams.ts";
+import { SWEEP } from "./membership/stale-connections.ts";
+import { VIEWERS } from "./membership/viewer-count.ts";
+import {
+  assertLive,
+  assertPresence,
+  type Channel,
+  Channels,
+  type NamespaceDescription,
+} from "./namespaces.ts";
 import { checkStreamerOptions, type StreamerOptions } from "./options.ts";
-import { PARTS } from "./parts.ts";
-import { userPresence } from "./presence.ts";
 import { checkProtocolVersion } from "./protocol-version.ts";
-import { publishTo } from "./publish.ts";
 import type { SchemaTypes } from "./schema-types.ts";
 import { asSent } from "./schemas.ts";
-import { eventScope, serverScope, tickScope } from "./scopes.ts";
-import { GO_ON } from "./second-tries.ts";
-import { endStream, liveIn, OWNER_LEFT } from "./streams.ts";
-import { SWEEP } from "./sweep.ts";
-import { VIEWERS } from "./viewers.ts";
 
 /** Members, owners and stored messages depend on these actions: no number of failures ends them. */
 const ENDLESS: ScheduledOptions = { tries: Number.POSITIVE_INFINITY };
@@ -247,7 +253,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   async #disconnected(ctx: AnyContext): Promise<void> {
     const { turns, sweep } = this.#core;
     const leave = () => sweep.ended({ ...eventScope(ctx, this.app), ctx }, this.#core);
-    const whole = await turns.take(ctx.connectionId, leave);
+    const whole = await turns.run(ctx.connectionId, leave);
     if (!whole) throw new LiftError("STORE_FAILED", { cause: "The log has what was not left" });
   }
 

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Client, streamerWorld } from "../../test/streamer-world.ts";
+import { type Client, streamerWorld } from "../../test/streamer/simulation.ts";
 import type { Position } from "../protocol/index.ts";
-import type { NamespaceOptions } from "./channels.ts";
 import { channelKey, channelOf } from "./keys.ts";
+import type { NamespaceOptions } from "./namespaces.ts";
 
 const open: NamespaceOptions = { presence: true, subscribe: () => true, publish: () => true };
 const CHANNELS = {

@@ -9,10 +9,10 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { createGateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
-import { webSocketAuth } from "../../src/lift/middleware/auth.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth/auth.ts";
 import { memoryChannelStore, memoryConnectionStore } from "../../src/store/memory/index.ts";
 import { createStreamer } from "../../src/streamer/index.ts";
-import { codeBlocks } from "../markdown.ts";
+import { codeBlocks } from "../support/markdown.ts";
 import { CHROMIUM, FLAGS } from "./chromium.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

@@ -1,7 +1,7 @@
 // Lift's @connections against the gateway: over HTTP by both transports, signatures verified, and in process.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Connections } from "../../src/apigw/index.ts";
-import { sdkTransport } from "../../src/lift/aws-sdk.ts";
+import { sdkTransport } from "../../src/lift/connections/aws-sdk.ts";
 import { awsConnections } from "../../src/lift/index.ts";
 import { type Api, connectWithId, KEYS, startApi } from "./harness.ts";
 

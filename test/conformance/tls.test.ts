@@ -4,7 +4,7 @@ import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { GetConnectionCommand, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { selfSigned } from "../../src/cli/self-signed.ts";
+import { selfSigned } from "../../src/cli/certificate/self-signed.ts";
 import { Listener } from "../../src/gateway/listener.ts";
 import { connect, connectWithId, http, KEYS, rejection, sdk, startApi } from "./harness.ts";
 

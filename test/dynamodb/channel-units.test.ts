@@ -4,7 +4,7 @@ import type { AttributeValue, TransactWriteItemsInput } from "@aws-sdk/client-dy
 import type { Member, NewMessage } from "lift-ws/store";
 import type { CallMeasure, DynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
-import { sections, tableRows } from "../markdown.ts";
+import { sections, tableRows } from "../support/markdown.ts";
 import { ChannelWorld } from "./channel-world.ts";
 import { localClient, MINUTE } from "./world.ts";
 

@@ -1,5 +1,5 @@
 import type { TestProject } from "vitest/node";
-import { startDynamoDB } from "../../src/local/index.ts";
+import { startDynamoDB } from "../../src/lambda-emulator/index.ts";
 
 declare module "vitest" {
   interface ProvidedContext {

@@ -3,7 +3,7 @@ import { jsonLogger } from "lift-ws";
 import { createStreamer, type FanOutHandler } from "lift-ws/streamer";
 import { lambdaContext, type RecordingConnections, recordingConnections } from "lift-ws/testing";
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
-import { pollTableStream, type StreamEvent, type StreamPoller } from "../../src/local/index.ts";
+import { pollTableStream, type StreamEvent, type StreamPoller } from "../../src/lambda-emulator/index.ts";
 import { MESSAGE_STREAM_SOURCE } from "../../src/store/dynamodb/index.ts";
 import type { Member } from "../../src/store/index.ts";
 import { ChannelWorld } from "./channel-world.ts";

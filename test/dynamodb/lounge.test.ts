@@ -16,7 +16,7 @@ beforeAll(async () => {
   project = await Project.create({});
   const folder = join(project.directory, "functions");
   await bundleExample(ROOT, "streamer", folder);
-  await bundle(join(import.meta.dirname, "doomed-publisher.ts"), join(folder, "router"));
+  await bundle(join(import.meta.dirname, "crashing-publisher.ts"), join(folder, "router"));
   // Tables of their own in the tests' DynamoDB Local.
   const tables = ["CONNECTIONS", "SCHEDULE", "MESSAGES", "MEMBERS"];
   await project.save(

@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { SignJWT } from "jose";
 import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
 import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
-import { codeBlocks } from "../markdown.ts";
 import { ask, Project } from "../process/project.ts";
+import { codeBlocks } from "../support/markdown.ts";
 import { localClient } from "./world.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

@@ -1,5 +1,5 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { Step } from "../interleaving.ts";
+import type { Step } from "../support/interleaving.ts";
 
 /** Makes every request of a client a step. */
 export function inSteps(client: DynamoDBClient, step: Step): DynamoDBClient {

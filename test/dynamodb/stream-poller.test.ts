@@ -8,7 +8,7 @@ import {
   type StreamPoller,
   type StreamRecord,
   type TableStreamOptions,
-} from "../../src/local/index.ts";
+} from "../../src/lambda-emulator/index.ts";
 import { LOCAL, localClient } from "./world.ts";
 
 const client = localClient();

@@ -11,8 +11,8 @@ import {
   recordingConnections,
 } from "lift-ws/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { everyOrder } from "../interleaving.ts";
-import { all, OPEN } from "../streamer-world.ts";
+import { all, OPEN } from "../streamer/simulation.ts";
+import { everyOrder } from "../support/interleaving.ts";
 import { ChannelWorld } from "./channel-world.ts";
 import { inSteps } from "./steps.ts";
 import { localClient, MINUTE } from "./world.ts";

@@ -23,7 +23,7 @@ import { beforeEach, describe, expect, inject, it, onTestFinished } from "vitest
 import { connect as connectSocket, dial, gate } from "../conformance/harness.ts";
 import { Queue } from "../conformance/queue.ts";
 import { type AppState, makeApp, TENANT } from "./app.ts";
-import type { Doom } from "./doomed-function.ts";
+import type { Doom } from "./crashing-function.ts";
 import {
   ANSWER_LOST,
   BROKEN,
@@ -250,7 +250,7 @@ describe("a function that is killed", () => {
       now: world.now(),
       ...doom,
     };
-    const child = fork(join(import.meta.dirname, "doomed-function.ts"), [JSON.stringify(whole)], {
+    const child = fork(join(import.meta.dirname, "crashing-function.ts"), [JSON.stringify(whole)], {
       execArgv: ["--conditions=@lift-ws/source"],
     });
     onTestFinished(() => void child.kill("SIGKILL"));

@@ -20,7 +20,7 @@ import {
   recordingConnections,
 } from "lift-ws/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { sections, tableRows } from "../markdown.ts";
+import { sections, tableRows } from "../support/markdown.ts";
 import { localClient, PATIENCE_MS, World } from "./world.ts";
 
 interface Units {

@@ -1,9 +1,9 @@
 // What the checker and the server's process say to each other.
 
-import type { StreamEvent } from "../../src/local/index.ts";
+import type { StreamEvent } from "../../src/lambda-emulator/index.ts";
 import type { Position } from "../../src/protocol/index.ts";
 import type { FanOutReport } from "../../src/streamer/index.ts";
-import type { Pace } from "./pace.ts";
+import type { Pace } from "./load-profile.ts";
 import type { Backing } from "./stores.ts";
 
 /** What the server's process begins with. */

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Chances, NO_FAULTS } from "./control.ts";
-import { FAULT_NAMES } from "./mischief.ts";
-import type { Person } from "./person.ts";
+import { FAULT_NAMES } from "./fault-injector.ts";
 import type { Random } from "./random.ts";
-import type { World } from "./world.ts";
+import type { Person } from "./simulated-client.ts";
+import type { World } from "./simulation.ts";
 
 /** Always, a little. */
 const USUAL: Chances = {

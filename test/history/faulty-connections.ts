@@ -7,7 +7,7 @@ import type {
   PostOptions,
   PostOutcome,
 } from "../../src/apigw/index.ts";
-import type { Mischief } from "./mischief.ts";
+import type { Mischief } from "./fault-injector.ts";
 
 const LATE_MS = [5, 400] as const;
 

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ChannelStore, type Schedule, type ScheduledItem, StoreError } from "../../src/store/index.ts";
-import type { Mischief } from "./mischief.ts";
+import type { Mischief } from "./fault-injector.ts";
 
 /** The event that is being handled, if one is. */
 export const invocations = new AsyncLocalStorage<{ readonly crash: () => void }>();

@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { LocalError } from "../../src/local/index.ts";
-import { FOUND, PLANTS } from "./plants.ts";
+import { LocalError } from "../../src/lambda-emulator/index.ts";
 import { CALM_MS, type RunOptions, run, SETTLE_MS } from "./run.ts";
+import { FOUND, PLANTS } from "./seeded-bugs.ts";
 import { openBacking, STORES, type StoreName } from "./stores.ts";
 
 const MIN_SECONDS = 15;

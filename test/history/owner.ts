@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Person } from "./person.ts";
 import type { Random } from "./random.ts";
-import type { World } from "./world.ts";
+import type { Person } from "./simulated-client.ts";
+import type { World } from "./simulation.ts";
 
 const STAY_MS = [100, 600] as const;
 /** A short absence, in parts of the grace that a stream has. */

@@ -1,18 +1,18 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Judge } from "./checker.ts";
 import { NO_FAULTS } from "./control.ts";
+import { Tally } from "./event-counts.ts";
 import { makeFaults } from "./faults.ts";
-import { Judge } from "./judge.ts";
+import { PACES } from "./load-profile.ts";
 import type { Entry, Fact } from "./log.ts";
 import { namespacesWith } from "./namespaces.ts";
 import { own, untilStreaming } from "./owner.ts";
-import { PACES } from "./pace.ts";
-import type { Person } from "./person.ts";
 import { Random } from "./random.ts";
+import type { Person } from "./simulated-client.ts";
+import { ATTIC, TENANTS, USERS, World } from "./simulation.ts";
 import type { Backing } from "./stores.ts";
-import { Tally } from "./tally.ts";
-import { ATTIC, TENANTS, USERS, World } from "./world.ts";
 
 /** At the end, without faults and without reconnects: what was lost of a tail must show by itself. */
 export const CALM_MS = 5_000;

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { StreamEvent } from "../../src/local/index.ts";
+import type { StreamEvent } from "../../src/lambda-emulator/index.ts";
 import type { FanOutReport } from "../../src/streamer/index.ts";
 import { type Chances, type FromServer, NO_FAULTS, type ServerConfig, type ToServer } from "./control.ts";
 

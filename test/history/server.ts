@@ -9,12 +9,12 @@ import { memoryConnectionStore } from "../../src/store/memory/index.ts";
 import { createStreamer, type Streamer, type TableStreamEvent } from "../../src/streamer/index.ts";
 import type { FromServer, ServerConfig, ServerPublication, ToServer } from "./control.ts";
 import { FastClock } from "./fast-clock.ts";
+import { Mischief } from "./fault-injector.ts";
 import { FaultyConnections } from "./faulty-connections.ts";
 import { faultyStore, hurried, invocations } from "./faulty-store.ts";
-import { Mischief } from "./mischief.ts";
 import { namespacesWith } from "./namespaces.ts";
-import { over, plantedStore } from "./plants.ts";
 import { Random } from "./random.ts";
+import { over, plantedStore } from "./seeded-bugs.ts";
 import { openStore } from "./stores.ts";
 
 const GOING_AWAY = 1001;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { startDynamoDB, type TableStreamOptions } from "../../src/local/index.ts";
+import { startDynamoDB, type TableStreamOptions } from "../../src/lambda-emulator/index.ts";
 import {
   createTables,
   dynamoDBChannelStore,
@@ -11,8 +11,8 @@ import {
 import type { ChannelStore, Schedule } from "../../src/store/index.ts";
 import { memoryChannelStore, memorySchedule } from "../../src/store/memory/index.ts";
 import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
+import type { Mischief } from "./fault-injector.ts";
 import { throttled } from "./faulty-store.ts";
-import type { Mischief } from "./mischief.ts";
 
 export const STORES = ["memory", "sqlite", "dynamodb"] as const;
 

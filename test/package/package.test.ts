@@ -20,7 +20,7 @@ import { build as bundle } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
 import { compile } from "../../tools/build.mjs";
-import { codeBlocks } from "../markdown.ts";
+import { codeBlocks } from "../support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const BIN = join(ROOT, "node_modules/.bin");

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
-import { codeBlocks } from "../markdown.ts";
+import { codeBlocks } from "../support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 // Inside the tree, where `lift-ws` is this package.

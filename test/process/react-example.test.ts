@@ -5,7 +5,7 @@ import type { HTMLButtonElement, HTMLInputElement, Window } from "happy-dom";
 import { createElement } from "react";
 import { type Container, createRoot } from "react-dom/client";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { codeBlocks } from "../markdown.ts";
+import { codeBlocks } from "../support/markdown.ts";
 import { Example } from "./example.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

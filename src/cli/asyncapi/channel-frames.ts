@@ -13,8 +13,8 @@ import {
   type UserPresence,
   type ViewersMessage,
 } from "../../protocol/index.ts";
-import { type Carried, type Common, channelMessage, id, time } from "./carried.ts";
 import { type Exchange, exchange } from "./exchange.ts";
+import { type Carried, type Common, channelMessage, id, time } from "./payload-schemas.ts";
 import {
   type AnySchema,
   boolean,

@@ -9,9 +9,9 @@ import {
   type Results,
   type Subscribed,
 } from "../../protocol/index.ts";
-import { type Carried, type Common, channelMessage, channelOf, id, time } from "./carried.ts";
 import type { ChannelAction } from "./channel-frames.ts";
 import { type Exchange, exchange, response } from "./exchange.ts";
+import { type Carried, type Common, channelMessage, channelOf, id, time } from "./payload-schemas.ts";
 import {
   type AnySchema,
   anyOf,

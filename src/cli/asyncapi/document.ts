@@ -1,8 +1,8 @@
 import type { StreamerDescription } from "../../streamer/index.ts";
-import { type Carried, type Common, channelOf, defineCommon } from "./carried.ts";
 import { type ConnectionAction, connectionExchanges } from "./connection-frames.ts";
 import { carriedBy, namespacePart } from "./namespace.ts";
 import { CORRELATION_IDS, Part } from "./part.ts";
+import { type Carried, type Common, channelOf, defineCommon } from "./payload-schemas.ts";
 import { type AnySchema, Definitions, type Schema } from "./schema.ts";
 
 export interface DocumentOptions {

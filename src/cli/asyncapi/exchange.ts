@@ -1,5 +1,5 @@
 import type { Action, Payloads, ResponseMessage, Results } from "../../protocol/index.ts";
-import { id } from "./carried.ts";
+import { id } from "./payload-schemas.ts";
 import { type AnySchema, constant, type Schema, text } from "./schema.ts";
 
 /** A client's request and its answer, each a whole frame. */

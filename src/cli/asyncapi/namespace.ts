@@ -1,8 +1,8 @@
 import type { NamespaceDescription } from "../../streamer/index.ts";
-import { type Carried, type Common, channelOf } from "./carried.ts";
 import { type ChannelAction, channelExchanges, type PushType, pushes } from "./channel-frames.ts";
-import { convert, type Side } from "./converted.ts";
+import { convert, type Side } from "./json-schema.ts";
 import { Part } from "./part.ts";
+import { type Carried, type Common, channelOf } from "./payload-schemas.ts";
 import type { Definitions } from "./schema.ts";
 
 /** @param missing gets a line for each side of a validator that gives no JSON Schema */

@@ -10,12 +10,12 @@ import {
   lambdaContext,
   messageEvent,
   recordingConnections,
-} from "../testing.ts";
-import { requirePermission, webSocketAuth } from "./auth.ts";
-import { webSocketLogger } from "./logger.ts";
-import { emfCollector, webSocketMetrics } from "./metrics.ts";
-import { webSocketRateLimit } from "./rate-limit.ts";
-import { webSocketTracing } from "./tracing.ts";
+} from "../testing/index.ts";
+import { requirePermission, webSocketAuth } from "./auth/auth.ts";
+import { webSocketLogger } from "./logger/logger.ts";
+import { emfCollector, webSocketMetrics } from "./metrics/metrics.ts";
+import { webSocketRateLimit } from "./rate-limit/rate-limit.ts";
+import { webSocketTracing } from "./tracing/tracing.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 const SECRET = "a secret of thirty-two bytes, or more";

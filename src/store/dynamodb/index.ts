@@ -1,6 +1,7 @@
-export type { CallMeasure } from "./caller.ts";
+export type { DynamoDBChannelHistory } from "./channels/history.ts";
+export type { CallMeasure } from "./client/retrying-client.ts";
+export type { Operation } from "./client/transport.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
-export type { DynamoDBChannelHistory } from "./history.ts";
 export type {
   CallOptions,
   ChannelOptions,
@@ -36,4 +37,3 @@ export {
   TICKET_TABLE,
   USER_INDEX,
 } from "./tables.ts";
-export type { Operation } from "./transport.ts";

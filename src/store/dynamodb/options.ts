@@ -1,7 +1,7 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { AwsCredentials, AwsCredentialsProvider } from "../aws/index.ts";
+import type { AwsCredentials, AwsCredentialsProvider } from "../../aws/index.ts";
 import { type Checks, checkOptions as checkAgainst } from "../check-options.ts";
-import type { CallMeasure } from "./caller.ts";
+import type { CallMeasure } from "./client/retrying-client.ts";
 
 /** What every store takes, whatever it reaches DynamoDB by. */
 export interface CallOptions {

@@ -4,9 +4,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { injectFaults, onceEach, THROTTLED } from "../../../test/dynamodb/faults.ts";
 import { leanTarget, localClient, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
 import { scheduleCases } from "../../../test/schedule.cases.ts";
-import type { Schedule } from "../ports.ts";
+import type { Schedule } from "../contracts/connections.ts";
 import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
-import { dynamoDBSchedule as leanSchedule } from "./lean.ts";
+import { dynamoDBSchedule as leanSchedule } from "./no-sdk.ts";
 
 /** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;

@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
 import type { QueryInput } from "@aws-sdk/client-dynamodb";
-import { dueTime } from "../due-time.ts";
-import { StoreError } from "../errors.ts";
 import type {
   DeadLetter,
   ItemFailure,
@@ -11,10 +9,12 @@ import type {
   Schedule,
   ScheduledItem,
   TimeBudget,
-} from "../ports.ts";
-import type { Caller } from "./caller.ts";
-import { conditionFailure, type Item } from "./failures.ts";
-import { boundedKey, MAX_PARTITION_KEY_BYTES } from "./key-text.ts";
+} from "../contracts/connections.ts";
+import { StoreError } from "../contracts/errors.ts";
+import { dueTime } from "../due-time.ts";
+import { conditionFailure, type Item } from "./client/errors.ts";
+import { boundedKey, MAX_PARTITION_KEY_BYTES } from "./client/key-text.ts";
+import type { Caller } from "./client/retrying-client.ts";
 import { DUE_INDEX, SCHEDULE_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** A partition of the index takes 1,000 writes a second, so all of them 16,000; each costs a tick half a unit. */

@@ -1,9 +1,11 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { ConnectionStore, Schedule, TicketStore } from "../ports.ts";
-import type { Caller } from "./caller.ts";
-import { channelStoreOver, type DynamoDBChannelStore } from "./channels.ts";
-import { callerOf } from "./connect.ts";
-import { DynamoDBConnectionStore } from "./connections.ts";
+import type { ConnectionStore, Schedule, TicketStore } from "../contracts/connections.ts";
+import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
+import { callerOf } from "./client/connect.ts";
+import type { Caller } from "./client/retrying-client.ts";
+import { sdkTransport } from "./client/sdk-transport.ts";
+import type { Transport } from "./client/transport.ts";
+import { DynamoDBConnectionStore } from "./connections/connection-store.ts";
 import {
   checkOptions,
   type DynamoDBChannelStoreOptions,
@@ -14,11 +16,9 @@ import {
   SDK_STORE_CHECKS,
 } from "./options.ts";
 import { DynamoDBSchedule } from "./schedule.ts";
-import { sdkTransport } from "./sdk-transport.ts";
 import { DynamoDBTicketStore } from "./tickets.ts";
-import type { Transport } from "./transport.ts";
 
-export type { DynamoDBChannelStore } from "./channels.ts";
+export type { DynamoDBChannelStore } from "./channels/channel-store.ts";
 
 /**
  * Connections in DynamoDB, through the AWS SDK.

@@ -5,7 +5,7 @@ import { ANSWER_LOST, injectFaults, onceEach } from "../../../test/dynamodb/faul
 import { leanTarget, localClient, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
 import { ticketCases } from "../../../test/tickets.cases.ts";
 import { createTables, dynamoDBTicketStore } from "./index.ts";
-import { dynamoDBTicketStore as leanTicketStore } from "./lean.ts";
+import { dynamoDBTicketStore as leanTicketStore } from "./no-sdk.ts";
 
 /** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;

@@ -1,6 +1,6 @@
-import type { Json, JsonObject, TicketStore, TimeBudget } from "../ports.ts";
-import type { Caller } from "./caller.ts";
-import { conditionFailure } from "./failures.ts";
+import type { Json, JsonObject, TicketStore, TimeBudget } from "../contracts/connections.ts";
+import { conditionFailure } from "./client/errors.ts";
+import type { Caller } from "./client/retrying-client.ts";
 import { TICKET_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** One-time tickets in DynamoDB. */

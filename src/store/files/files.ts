@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { assertBlobKey } from "../blob-key.ts";
-import { StoreError } from "../errors.ts";
-import type { BlobStore } from "../ports.ts";
+import type { BlobStore } from "../contracts/connections.ts";
+import { StoreError } from "../contracts/errors.ts";
 import { Folder, isContentType } from "./folder.ts";
 import { type Grant, Grants } from "./grants.ts";
 import { checkOptions, type FileBlobStoreOptions } from "./options.ts";

@@ -12,7 +12,7 @@ import {
   type Position,
   type StoredMessage,
   type Unfinished,
-} from "../channels.ts";
+} from "../contracts/channels.ts";
 import { bucketOf, epochOf } from "../epoch.ts";
 import { frozenCopy } from "./freeze.ts";
 import { RecentKeys } from "./recent-keys.ts";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { ChannelMembers, Member, MemberPage, Presence } from "../channels.ts";
-import type { Json } from "../ports.ts";
+import type { ChannelMembers, Member, MemberPage, Presence } from "../contracts/channels.ts";
+import type { Json } from "../contracts/connections.ts";
 import { frozenCopy } from "./freeze.ts";
 import { IndexBy } from "./index-by.ts";
 import { Lifetimes } from "./lifetimes.ts";

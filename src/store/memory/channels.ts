@@ -1,7 +1,7 @@
-import type { ChannelStore } from "../channels.ts";
+import type { ChannelStore } from "../contracts/channels.ts";
 import { MemoryHistory } from "./channel-history.ts";
 import { MemoryMembers } from "./channel-members.ts";
-import { MemoryParts } from "./message-parts.ts";
+import { MemoryParts } from "./message-chunks.ts";
 
 export interface MemoryChannelStoreOptions {
   /** ms since the epoch. Default `Date.now`. */

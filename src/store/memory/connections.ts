@@ -1,4 +1,4 @@
-import type { Connection, ConnectionStore, Json, TimeBudget } from "../ports.ts";
+import type { Connection, ConnectionStore, Json, TimeBudget } from "../contracts/connections.ts";
 import { frozenCopy } from "./freeze.ts";
 import { IndexBy } from "./index-by.ts";
 import { Lifetimes } from "./lifetimes.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { storeCases } from "../../../test/store.cases.ts";
-import type { Connection } from "../ports.ts";
+import type { Connection } from "../contracts/connections.ts";
 import { memoryConnectionStore } from "./index.ts";
 
 function make() {

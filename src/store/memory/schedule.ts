@@ -1,5 +1,5 @@
+import type { DeadLetter, ItemFailure, ReadItem, Schedule, ScheduledItem } from "../contracts/connections.ts";
 import { dueTime } from "../due-time.ts";
-import type { DeadLetter, ItemFailure, ReadItem, Schedule, ScheduledItem } from "../ports.ts";
 import { frozenCopy } from "./freeze.ts";
 
 const KEPT_PAST_DUE_MS = 7 * 24 * 60 * 60 * 1000;

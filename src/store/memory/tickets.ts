@@ -1,4 +1,4 @@
-import type { JsonObject, TicketStore } from "../ports.ts";
+import type { JsonObject, TicketStore } from "../contracts/connections.ts";
 import { frozenCopy } from "./freeze.ts";
 
 interface Ticket {

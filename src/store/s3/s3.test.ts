@@ -1,7 +1,7 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { blobCases } from "../../../test/blobs.cases.ts";
-import { type Credentials, fakeBucket, isPresigned } from "../../../test/fake-bucket.ts";
+import { type Credentials, fakeBucket, isPresigned } from "../../../test/support/fake-bucket.ts";
 import { s3BlobStore } from "./index.ts";
 
 const START = Date.UTC(2026, 0, 2, 3, 4, 5);

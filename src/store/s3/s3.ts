@@ -1,8 +1,8 @@
 import type { PutObjectCommand } from "@aws-sdk/client-s3";
-import { isTransient } from "../aws/index.ts";
+import { isTransient } from "../../aws/index.ts";
 import { assertBlobKey } from "../blob-key.ts";
-import { StoreError } from "../errors.ts";
-import type { BlobStore } from "../ports.ts";
+import type { BlobStore } from "../contracts/connections.ts";
+import { StoreError } from "../contracts/errors.ts";
 import { checkOptions, type S3BlobStoreOptions } from "./options.ts";
 
 /** S3 takes no URL that is to be good for longer. */

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
-import type { ChannelStore } from "../channels.ts";
+import type { ChannelStore } from "../contracts/channels.ts";
 // Who is in a channel, and what they are about to say, dies with the process, whose sockets they are.
 import { MemoryMembers } from "../memory/channel-members.ts";
-import { MemoryParts } from "../memory/message-parts.ts";
+import { MemoryParts } from "../memory/message-chunks.ts";
 import { openDatabase } from "./database.ts";
 import { SqliteHistory } from "./history.ts";
 import { checkOptions, type SqliteChannelStoreOptions } from "./options.ts";

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../contracts/errors.ts";
 import { storeErrorOf } from "./failures.ts";
 
 /** "Lift": a file of ours, whatever its name. */

@@ -1,6 +1,6 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { StoreError, type StoreErrorCode } from "../errors.ts";
+import { StoreError, type StoreErrorCode } from "../contracts/errors.ts";
 
 /** SQLite's result codes that tell more than that it failed, with the remedy: https://www.sqlite.org/rescode.html */
 const FAILURES = new Map<number, readonly [StoreErrorCode, string]>([

@@ -14,8 +14,8 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { codeBlocks } from "../../../test/markdown.ts";
-import { START, streamerWorld } from "../../../test/streamer-world.ts";
+import { START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { codeBlocks } from "../../../test/support/markdown.ts";
 import type { ChannelHistory } from "../index.ts";
 import { type SqliteChannelStore, sqliteChannelStore } from "./index.ts";
 

@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../contracts/errors.ts";
 
 /**
  * Detects that the database's file or its write-ahead log was replaced or deleted while it is open. SQLite would go on

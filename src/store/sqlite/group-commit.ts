@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import { StoreError } from "../errors.ts";
+import { StoreError } from "../contracts/errors.ts";
 import { storeErrorOf } from "./failures.ts";
 import type { FileIdentity } from "./file-identity.ts";
 

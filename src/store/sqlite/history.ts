@@ -12,9 +12,9 @@ import {
   type Position,
   type StoredMessage,
   type Unfinished,
-} from "../channels.ts";
+} from "../contracts/channels.ts";
+import { StoreError } from "../contracts/errors.ts";
 import { bucketOf, epochOf } from "../epoch.ts";
-import { StoreError } from "../errors.ts";
 import { storeErrorOf } from "./failures.ts";
 import { FileIdentity } from "./file-identity.ts";
 import { GroupCommit } from "./group-commit.ts";

@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from "node:sqlite";
-import type { NewMessage, StoredMessage } from "../channels.ts";
-import { StoreError } from "../errors.ts";
-import type { Json } from "../ports.ts";
+import type { NewMessage, StoredMessage } from "../contracts/channels.ts";
+import type { Json } from "../contracts/connections.ts";
+import { StoreError } from "../contracts/errors.ts";
 
 type Row = Record<string, SQLOutputValue>;
 

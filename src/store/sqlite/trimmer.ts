@@ -1,4 +1,4 @@
-import { aheadMsOf, IDEMPOTENCY_MS, idleMsOf } from "../channels.ts";
+import { aheadMsOf, IDEMPOTENCY_MS, idleMsOf } from "../contracts/channels.ts";
 import { bucketOf } from "../epoch.ts";
 import { type ChannelRow, nameOfText } from "./rows.ts";
 import type { Statements } from "./statements.ts";

@@ -1,0 +1,56 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { FunctionUrlEvent, FunctionUrlResult, LambdaContext } from "../../apigw/index.ts";
+import { canonicalAddress } from "../../internal/ip-address.ts";
+
+/** A handler behind a Lambda function URL. What it answers is the application's. */
+export type FunctionUrlHandler = (event: FunctionUrlEvent, context: LambdaContext) => unknown;
+
+/** A function's time when it is not told another: as in Lambda. */
+const TIMEOUT_MS = 3_000;
+
+/** Answers one request by a function URL's handler; its body is not read, for a ticket is asked for by a header. */
+export async function serveFunctionUrl(
+  handler: FunctionUrlHandler,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const answer = await handler(eventOf(request), contextOf());
+  // As Lambda carries it: a header that is undefined is none.
+  const { statusCode, headers = {}, body } = JSON.parse(JSON.stringify(answer)) as FunctionUrlResult;
+  response.writeHead(statusCode, { ...headers });
+  response.end(body);
+}
+
+function eventOf(request: IncomingMessage): FunctionUrlEvent {
+  const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
+  const headers = Object.entries(request.headers).map(([name, value]) => [name, [value].flat().join(",")]);
+  const http = {
+    method: request.method ?? "GET",
+    path,
+    sourceIp: canonicalAddress(request.socket.remoteAddress ?? "") ?? "",
+  };
+  return {
+    version: "2.0",
+    rawPath: path,
+    rawQueryString: query,
+    headers: Object.fromEntries(headers) as { [name: string]: string },
+    requestContext: { requestId: randomUUID(), http },
+    isBase64Encoded: false,
+  };
+}
+
+function contextOf(): LambdaContext {
+  const end = performance.now() + TIMEOUT_MS;
+  return {
+    callbackWaitsForEmptyEventLoop: true,
+    functionName: "tickets",
+    functionVersion: "$LATEST",
+    invokedFunctionArn: "arn:aws:lambda:us-east-1:000000000000:function:tickets",
+    memoryLimitInMB: "128",
+    awsRequestId: randomUUID(),
+    logGroupName: "/aws/lambda/tickets",
+    logStreamName: "local",
+    getRemainingTimeInMillis: () => Math.max(0, end - performance.now()),
+  };
+}

@@ -1,0 +1,144 @@
+import { randomUUID } from "node:crypto";
+import type { Credentials } from "../../gateway/index.ts";
+import {
+  type LambdaFunction,
+  LocalError,
+  type OwnHosts,
+  type StreamPoller,
+  startDynamoDB,
+} from "../../lambda-emulator/index.ts";
+import type { Terminal } from "../arguments.ts";
+import { certificateFile } from "../certificate/certificate.ts";
+import { developmentEnvironment } from "../development.ts";
+import { DUMMY_CREDENTIALS } from "../environment.ts";
+import { CliError } from "../errors.ts";
+import { logError, logFunction } from "../log.ts";
+import { Functions } from "./functions.ts";
+import type { Program } from "./loaded-app.ts";
+import { createTables, feed } from "./tables.ts";
+
+export interface LambdaSettings {
+  /** What `npm run bundle` makes: a folder a function. */
+  readonly folder: string;
+  /** The functions' own variables, which go before those that they are given here. */
+  readonly environment: { readonly [name: string]: string };
+  /** Default: DynamoDB Local, started beside. */
+  readonly dynamoDBEndpoint: string | undefined;
+  readonly tickMs: number;
+  readonly timeoutMs: number;
+  readonly concurrency: number;
+}
+
+/** What the functions are told of the API. */
+export interface Api {
+  /** Of @connections. */
+  readonly endpoint: string;
+  readonly host: string;
+  readonly region: string;
+  readonly ownHosts: OwnHosts;
+  /** What @connections asks for, if for anything. */
+  readonly credentials: Credentials | undefined;
+}
+
+/** Bundles, the database beside them, and the schedule that calls them. */
+export interface LambdaWorld {
+  readonly program: Program;
+  readonly functionNames: readonly string[];
+  readonly dynamoDBEndpoint: string;
+  readonly tables: readonly string[];
+  close(): Promise<void>;
+}
+
+/** @throws {CliError} */
+export async function startLambda(
+  settings: LambdaSettings,
+  api: Api,
+  terminal: Terminal,
+): Promise<LambdaWorld> {
+  const dynamoDB = settings.dynamoDBEndpoint === undefined ? await localDynamoDB() : undefined;
+  const dynamoDBEndpoint = dynamoDB?.endpoint ?? settings.dynamoDBEndpoint!;
+  const environment = await environmentFor(api, dynamoDBEndpoint, settings.environment);
+  const functions = new Functions(settings.folder, {
+    environment,
+    region: api.region,
+    timeoutMs: settings.timeoutMs,
+    concurrency: settings.concurrency,
+    ownHosts: api.ownHosts,
+    log: (name, line) => logFunction(name, line, terminal),
+  });
+  let stopTicking = () => {};
+  let poller: StreamPoller | undefined;
+  let closing = false;
+  void dynamoDB?.ended.then(() => {
+    if (closing) return;
+    logError("DynamoDB Local has ended, and its tables with it: start again", terminal.stderr);
+  });
+  const close = async () => {
+    closing = true;
+    stopTicking();
+    // Beside each other: the one waits for a call that the other ends in its time.
+    await Promise.all([poller?.stop(), functions.stop()]);
+    await dynamoDB?.stop();
+  };
+  try {
+    const { tick, fanOut } = functions;
+    const tables = await createTables(environment, api.region, fanOut !== undefined);
+    const program = await functions.program();
+    if (fanOut !== undefined) poller = await feed(fanOut, environment, api.region, terminal);
+    if (tick !== undefined) stopTicking = callEvery(settings.tickMs, tick, api.region, terminal);
+    return { program, functionNames: functions.names, dynamoDBEndpoint, tables, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function localDynamoDB() {
+  try {
+    return await startDynamoDB();
+  } catch (error) {
+    if (!(error instanceof LocalError)) throw error;
+    throw new CliError("FAILED", `${error.message}, or give --dynamodb-endpoint`);
+  }
+}
+
+async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSettings["environment"]) {
+  const { endpoint, host, credentials } = api;
+  return {
+    ...(credentials === undefined
+      ? DUMMY_CREDENTIALS
+      : { AWS_ACCESS_KEY_ID: credentials.accessKeyId, AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey }),
+    AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: endpoint,
+    AWS_ENDPOINT_URL_DYNAMODB: dynamoDBEndpoint,
+    CONNECTIONS_TABLE: "connections",
+    SCHEDULE_TABLE: "schedule",
+    MESSAGES_TABLE: "messages",
+    MEMBERS_TABLE: "members",
+    // For handlers that make their endpoint of the event: the gateway's port answers TLS as well.
+    NODE_EXTRA_CA_CERTS: certificateFile(),
+    ...(await developmentEnvironment(host)),
+    ...own,
+  };
+}
+
+/** As EventBridge does: a call that is under way holds up none. */
+function callEvery(ms: number, tick: LambdaFunction, region: string, terminal: Terminal): () => void {
+  const timer = setInterval(() => {
+    tick.invoke(scheduledEvent(region)).catch((error: unknown) => logError(error, terminal.stderr));
+  }, ms);
+  return () => clearInterval(timer);
+}
+
+function scheduledEvent(region: string) {
+  return {
+    version: "0",
+    id: randomUUID(),
+    "detail-type": "Scheduled Event",
+    source: "aws.events",
+    account: "000000000000",
+    time: new Date().toISOString().replace(/\.\d+/, ""),
+    region,
+    resources: [`arn:aws:events:${region}:000000000000:rule/tick`],
+    detail: {},
+  };
+}

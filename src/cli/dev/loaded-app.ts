@@ -1,0 +1,110 @@
+import { dirname } from "node:path";
+import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
+import { CliError } from "../errors.ts";
+import type { FunctionUrlHandler } from "./function-url.ts";
+import {
+  cannotLoad,
+  isLiftApp,
+  type LiftApp,
+  parseReference,
+  pickExport,
+  type Reference,
+  shown,
+} from "./handlers.ts";
+import type { ModuleExports, ProjectModules } from "./modules.ts";
+import { type RouteEnvironment, withEnvironment } from "./route-environment.ts";
+import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
+
+/** Modules that the command line asks to run. */
+export type Target =
+  | { readonly kind: "module"; readonly reference: Reference }
+  | { readonly kind: "routes"; readonly path: string };
+
+/** A scheduled function's: `export const tick = app.tickHandler()`. */
+export type ScheduledHandler = (event: unknown, context: { getRemainingTimeInMillis(): number }) => unknown;
+
+/** The same, loaded; with it what answers at `/tickets`. */
+export type Program = Loaded & { readonly tickets?: FunctionUrlHandler };
+
+type Loaded =
+  | { readonly kind: "app"; readonly app: LiftApp }
+  | { readonly kind: "handler"; readonly handler: LambdaHandler; readonly tick?: ScheduledHandler }
+  | {
+      readonly kind: "routes";
+      readonly file: RoutesFile;
+      readonly handlers: ReadonlyMap<string, LambdaHandler>;
+      readonly authorizer: LambdaAuthorizer | undefined;
+    };
+
+/** @throws {CliError} USAGE for what the person named wrongly; FAILED, with the cause, when a module throws */
+export async function loadProgram(target: Target, modules: ProjectModules): Promise<Program> {
+  if (target.kind === "routes") return loadRoutes(target.path, modules);
+  const exports = await loadModule(target.reference, modules);
+  const loaded = pickExport(exports, target.reference, ["default", "handler"]);
+  if (isLiftApp(loaded)) return { kind: "app", app: loaded };
+  const { tick } = exports;
+  return {
+    kind: "handler",
+    handler: loaded,
+    ...(typeof tick === "function" && { tick: tick as ScheduledHandler }),
+  };
+}
+
+async function loadRoutes(path: string, modules: ProjectModules): Promise<Program> {
+  const file = await readRoutesFile(path);
+  const load = async (text: string): Promise<LambdaHandler> => {
+    const reference = parseReference(text, dirname(path));
+    const loaded = await loadExport(reference, modules, ["handler", "default"]);
+    if (!isLiftApp(loaded)) return loaded;
+    const name = shown(reference.file);
+    throw new CliError("USAGE", `${name} is a Lift app, with routes of its own: run lift-ws dev ${name}`);
+  };
+  const handlers = new Map<string, LambdaHandler>();
+  for (const [key, text] of file.routes) {
+    handlers.set(key, await loadWith(file.environments?.get(key), () => load(text)));
+  }
+  const named = file.authorizer;
+  const authorizer =
+    named === undefined ? undefined : await loadWith(file.authorizerEnvironment, () => load(named));
+  // An authorizer is a handler of another event; what it answers is checked by the gateway.
+  return { kind: "routes", file, handlers, authorizer: authorizer as LambdaAuthorizer | undefined };
+}
+
+/** Loads a handler with variables of its own, which it has in its events too. */
+async function loadWith(
+  environment: RouteEnvironment | undefined,
+  load: () => Promise<LambdaHandler>,
+): Promise<LambdaHandler> {
+  if (environment === undefined) return load();
+  const handler = await withEnvironment(environment, load);
+  const run: LambdaHandler = (event, context, callback) =>
+    withEnvironment(environment, () => handler(event, context, callback));
+  // By its number of parameters the gateway tells whether a handler ends by its callback.
+  return Object.defineProperty(run, "length", { value: handler.length });
+}
+
+/** @throws {CliError} as {@link loadProgram} does */
+export async function loadTickets(
+  reference: Reference,
+  modules: ProjectModules,
+): Promise<FunctionUrlHandler> {
+  const loaded = await loadExport(reference, modules, ["handler", "default"]);
+  // A handler of another event; what it answers is the application's.
+  if (!isLiftApp(loaded)) return loaded as unknown as FunctionUrlHandler;
+  throw new CliError("USAGE", `${shown(reference.file)} exports a Lift app: --tickets takes a ticketHandler`);
+}
+
+async function loadExport(
+  reference: Reference,
+  modules: ProjectModules,
+  names: readonly string[],
+): Promise<LambdaHandler | LiftApp> {
+  return pickExport(await loadModule(reference, modules), reference, names);
+}
+
+/** @throws {CliError} FAILED, with the cause, when the module throws */
+export function loadModule(reference: Reference, modules: ProjectModules): Promise<ModuleExports> {
+  return modules.load(reference.file).catch((cause: unknown) => {
+    throw cannotLoad(reference, cause);
+  });
+}

@@ -1,0 +1,66 @@
+import { styleText } from "node:util";
+import type { Terminal } from "../arguments.ts";
+import { logFailure, logNote } from "../log.ts";
+import { withCallbacks } from "./callbacks.ts";
+import type { Reference } from "./handlers.ts";
+import type { Host } from "./host.ts";
+import { loadProgram, loadTickets, type Program, type Target } from "./loaded-app.ts";
+import { ProjectModules } from "./modules.ts";
+import { clearRegisteredMetrics } from "./registered-metrics.ts";
+import { SaveWatcher } from "./watch.ts";
+
+/** Loads what the command line asks for, and again after a save. */
+export class Loader {
+  readonly #target: Target;
+  readonly #tickets: Reference | undefined;
+  readonly #terminal: Terminal;
+  readonly #modules = new ProjectModules();
+  readonly #warned = new Set<string>();
+
+  constructor(target: Target, tickets: Reference | undefined, terminal: Terminal) {
+    this.#target = target;
+    this.#tickets = tickets;
+    this.#terminal = terminal;
+  }
+
+  /** @throws {CliError} as {@link loadProgram} does */
+  async load(): Promise<Program> {
+    const program = withCallbacks(await loadProgram(this.#target, this.#modules), (key) =>
+      this.#warnOfCallback(key),
+    );
+    if (this.#tickets === undefined) return program;
+    return { ...program, tickets: await loadTickets(this.#tickets, this.#modules) };
+  }
+
+  watch(host: Host): SaveWatcher {
+    const routesFile = this.#target.kind === "routes" ? [this.#target.path] : [];
+    return new SaveWatcher(
+      () => [...this.#modules.files, ...routesFile],
+      () => this.#reload(host),
+    );
+  }
+
+  /** `false`: what was saved is broken, and the handlers from before go on. */
+  async #reload(host: Host): Promise<boolean> {
+    this.#modules.startGeneration();
+    const restoreMetrics = clearRegisteredMetrics();
+    try {
+      host.replace(await this.load());
+      logNote("Loaded again", this.#terminal);
+      return true;
+    } catch (error) {
+      restoreMetrics();
+      logFailure(error, this.#terminal.stderr);
+      logNote("The handlers from before go on", this.#terminal);
+      return false;
+    }
+  }
+
+  #warnOfCallback(key: string): void {
+    if (this.#warned.has(key)) return;
+    this.#warned.add(key);
+    const text = `Warning: ${key} ends by a callback. It runs here, but Lambda's Node 24 runtime has no callbacks: make it async.`;
+    const stream = this.#terminal.stderr;
+    stream.write(`${styleText("yellow", text, { stream })}\n`);
+  }
+}

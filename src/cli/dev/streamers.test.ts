@@ -1,0 +1,56 @@
+import { resolve } from "node:path";
+import { expect, it } from "vitest";
+import { memoryChannelStore } from "../../store/memory/index.ts";
+import { createStreamer } from "../../streamer/index.ts";
+import type { ModuleExports } from "./modules.ts";
+import { pickStreamer } from "./streamers.ts";
+
+const streamer = createStreamer({ channels: { room: {} }, store: memoryChannelStore() });
+const other = createStreamer({ channels: { room: {} }, store: memoryChannelStore() });
+
+function pick(exports: ModuleExports, exportName?: string) {
+  return pickStreamer(exports, { file: resolve("app.mjs"), exportName });
+}
+
+it.each([
+  ["the only one", { streamer, port: 1 }, undefined],
+  ["one that goes by two names", { streamer, default: streamer }, undefined],
+  ["the one that is named", { a: other, b: streamer }, "b"],
+  ["that of a CommonJS module", { default: { streamer } }, undefined],
+  ["that of a CommonJS module, named", { default: { a: other, streamer } }, "streamer"],
+])("takes %s", (_what, exports, name) => {
+  expect(pick(exports, name)).toBe(streamer);
+});
+
+it.each([
+  [{}, undefined, "app.mjs exports no Streamer; it exports nothing: export what createStreamer made"],
+  [
+    { handler: () => {}, app: streamer.app },
+    undefined,
+    "app.mjs exports no Streamer; it exports handler, app: export what createStreamer made",
+  ],
+  [
+    { a: streamer, b: other },
+    undefined,
+    "app.mjs exports several Streamers, a, b: name one, as in app.mjs#a",
+  ],
+  [{ streamer }, "x", "app.mjs has no export x; it exports streamer: export what createStreamer made"],
+  [
+    { app: streamer.app },
+    "app",
+    "app.mjs#app is a Lift app, which does not say what its messages carry: export what createStreamer made",
+  ],
+  [
+    { make: () => streamer },
+    "make",
+    "app.mjs#make is a function, which is not called: export what createStreamer made",
+  ],
+  [
+    { later: Promise.resolve(streamer) },
+    "later",
+    "app.mjs#later is a promise, which is not awaited: export what createStreamer made",
+  ],
+  [{ one: 1 }, "one", "app.mjs#one is no Streamer: export what createStreamer made"],
+])("says what to do about %o, of which %s is meant", (exports, name, message) => {
+  expect(() => pick(exports, name)).toThrow(expect.objectContaining({ code: "USAGE", message }));
+});

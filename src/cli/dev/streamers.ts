@@ -1,0 +1,55 @@
+import { CliError } from "../errors.ts";
+import {
+  type DescribedStreamer,
+  isLiftApp,
+  isObject,
+  isStreamer,
+  type Reference,
+  shown,
+} from "./handlers.ts";
+import type { ModuleExports } from "./modules.ts";
+
+/**
+ * The Streamer that `reference` names, or else the only one that the module exports.
+ * @throws {CliError} USAGE, telling what to export
+ */
+export function pickStreamer(exports: ModuleExports, reference: Reference): DescribedStreamer {
+  const places = [exports, exports.default].filter(isObject);
+  const all = new Map(places.flatMap((place) => Object.entries(place)));
+  const { exportName } = reference;
+  const name = shown(reference.file);
+  if (exportName !== undefined) return named(all, exportName, name);
+  const streamers = [...all].filter(([, value]) => isStreamer(value));
+  const [streamer, other] = new Set(streamers.map(([, value]) => value as DescribedStreamer));
+  if (streamer === undefined) {
+    throw new CliError("USAGE", `${name} exports no Streamer; it exports ${listed(all)}: ${WHAT_TO_EXPORT}`);
+  }
+  if (other === undefined) return streamer;
+  const names = streamers.map(([one]) => one);
+  throw new CliError(
+    "USAGE",
+    `${name} exports several Streamers, ${names.join(", ")}: name one, as in ${name}#${names[0]}`,
+  );
+}
+
+const WHAT_TO_EXPORT = "export what createStreamer made";
+
+function named(all: ReadonlyMap<string, unknown>, exportName: string, module: string): DescribedStreamer {
+  const value = all.get(exportName);
+  if (isStreamer(value)) return value;
+  const reason = all.has(exportName)
+    ? `${module}#${exportName} is ${whatItIs(value)}`
+    : `${module} has no export ${exportName}; it exports ${listed(all)}`;
+  throw new CliError("USAGE", `${reason}: ${WHAT_TO_EXPORT}`);
+}
+
+function whatItIs(value: unknown): string {
+  if (isLiftApp(value)) return "a Lift app, which does not say what its messages carry";
+  if (typeof value === "function") return "a function, which is not called";
+  if (value instanceof Promise) return "a promise, which is not awaited";
+  return "no Streamer";
+}
+
+function listed(all: ReadonlyMap<string, unknown>): string {
+  return [...all.keys()].join(", ") || "nothing";
+}

@@ -1,0 +1,86 @@
+import {
+  type LambdaFunction,
+  LocalError,
+  pollTableStream,
+  type StreamPoller,
+} from "../../lambda-emulator/index.ts";
+import type { Terminal } from "../arguments.ts";
+import { CliError } from "../errors.ts";
+import { logError } from "../log.ts";
+
+/** The functions' own. */
+type Environment = { readonly [name: string]: string };
+
+/**
+ * Makes the tables that the functions are told of, where they are missing, and resolves to their names.
+ * @param withChannels those of channels too
+ * @throws {CliError} FAILED
+ */
+export async function createTables(
+  environment: Environment,
+  region: string,
+  withChannels: boolean,
+): Promise<string[]> {
+  const { CONNECTIONS_TABLE: tableName = "", SCHEDULE_TABLE: scheduleTableName = "" } = environment;
+  const { MESSAGES_TABLE: messageTableName = "", MEMBERS_TABLE: memberTableName = "" } = environment;
+  const channels = withChannels ? { messageTableName, memberTableName } : {};
+  const names = { tableName, scheduleTableName, ...channels };
+  const sdk = await import("@aws-sdk/client-dynamodb").catch((cause: unknown) => {
+    throw new CliError("FAILED", "--lambda needs the AWS SDK: npm install @aws-sdk/client-dynamodb", {
+      cause,
+    });
+  });
+  const store = await import("../../store/dynamodb/index.ts");
+  const { endpoint, credentials } = accessOf(environment);
+  const client = new sdk.DynamoDBClient({ endpoint, region, credentials });
+  try {
+    await store.createTables({ client, ...names });
+    return Object.values(names);
+  } catch (cause) {
+    const tables = Object.values(names).join(", ");
+    throw new CliError("FAILED", `The tables ${tables} can't be made at ${endpoint}:`, { cause });
+  } finally {
+    client.destroy();
+  }
+}
+
+/** Hands the messages that are stored to a function, as its event source would on AWS. @throws {CliError} FAILED */
+export async function feed(
+  fanOut: LambdaFunction,
+  environment: Environment,
+  region: string,
+  terminal: Terminal,
+): Promise<StreamPoller> {
+  const { MESSAGE_STREAM_SOURCE } = await import("../../store/dynamodb/index.ts");
+  const { batchWindowSeconds, maxRecordAgeSeconds, ...source } = MESSAGE_STREAM_SOURCE;
+  const failed = (error: unknown) => logError(error, terminal.stderr);
+  try {
+    return await pollTableStream({
+      ...source,
+      batchWindowMs: 1000 * batchWindowSeconds,
+      maxRecordAgeMs: 1000 * maxRecordAgeSeconds,
+      tableName: environment.MESSAGES_TABLE ?? "",
+      region,
+      ...accessOf(environment),
+      handler: (event) => fanOut.invoke(event).catch(rethrow(failed)),
+      onFailure: ({ condition, records }) => failed(`${records.length} records were given up: ${condition}`),
+      onError: failed,
+    });
+  } catch (error) {
+    if (error instanceof LocalError) throw new CliError("FAILED", error.message);
+    throw error;
+  }
+}
+
+function rethrow(tell: (error: unknown) => void) {
+  return (error: unknown): never => {
+    tell(error);
+    throw error;
+  };
+}
+
+function accessOf(environment: Environment) {
+  const { AWS_ACCESS_KEY_ID: accessKeyId = "", AWS_SECRET_ACCESS_KEY: secretAccessKey = "" } = environment;
+  const { AWS_ENDPOINT_URL_DYNAMODB: endpoint = "" } = environment;
+  return { endpoint, credentials: { accessKeyId, secretAccessKey } };
+}

@@ -1,0 +1,470 @@
+import { describe, expect, it } from "vitest";
+import { connected, type Setup, setup } from "../../../test/client/setup.ts";
+import type { ClientError, SubscribeOptions } from "../index.ts";
+
+/** Subscribes, and keeps what it is told. */
+function listen({ client }: Setup, channel: string, options: SubscribeOptions = {}) {
+  const told: unknown[] = [];
+  const subscription = client.subscribe(channel, {
+    onMessage: ({ data }) => told.push(data),
+    onRecovered: () => told.push("recovered"),
+    onLost: ({ epoch, offset }) => told.push(`lost to ${epoch}:${offset}`),
+    onError: ({ code }) => told.push(code),
+    ...options,
+  });
+  return { told, subscription };
+}
+
+function publish({ server }: Setup, channel: string, ...data: number[]): void {
+  for (const one of data) server.publish(channel, one);
+}
+
+function asked({ server }: Setup, action: string): unknown[] {
+  return server.requests.filter((request) => request.action === action).map(({ payload }) => payload);
+}
+
+describe("subscribing", () => {
+  it("asks for all that is subscribed at the same time in one frame", async () => {
+    const all = setup();
+    listen(all, "room:a", { recent: 5, state: { typing: true } });
+    listen(all, "topic:b");
+    all.client.connect();
+    await all.clock.pass(10);
+    expect(asked(all, "subscribe")).toEqual([
+      { channels: [{ channel: "room:a", recent: 5, state: { typing: true } }, { channel: "topic:b" }] },
+    ]);
+  });
+
+  it("hands on the newest messages first, then what comes", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1, 2, 3);
+    const { told } = listen(all, "room:a", { recent: 2 });
+    await all.clock.pass(10);
+    publish(all, "room:a", 4);
+    await all.clock.pass(10);
+    expect(told).toEqual([2, 3, 4]);
+  });
+
+  it("gives a second subscription of the channel its own past, without asking for the channel again", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1, 2, 3);
+    const first = listen(all, "room:a", { recent: 1 });
+    await all.clock.pass(10);
+    const second = listen(all, "room:a", { recent: 3 });
+    const third = listen(all, "room:a");
+    publish(all, "room:a", 4);
+    await all.clock.pass(10);
+    publish(all, "room:a", 5);
+    await all.clock.pass(10);
+    expect([first.told, second.told, third.told]).toEqual([
+      [3, 4, 5],
+      [2, 3, 4, 5],
+      [4, 5],
+    ]);
+    expect(asked(all, "subscribe")).toHaveLength(1);
+  });
+
+  it("gives a second subscription its own past also when it takes long to come back, or it is connected later", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1, 2, 3);
+    listen(all, "room:a");
+    await all.clock.pass(10);
+    all.server.upgrade = () => false;
+    all.server.opened[0]!.cut();
+    await all.clock.pass(10);
+    const [second, left] = [1, 2].map(() => listen(all, "room:a", { recent: 2 }));
+    await all.clock.pass(20_000);
+    left!.subscription.unsubscribe();
+    all.client.disconnect();
+    all.server.upgrade = () => true;
+    await all.clock.pass(10);
+    all.client.connect();
+    await all.clock.pass(10);
+    expect([second!.told, left!.told]).toEqual([["recovered", 2, 3], []]);
+    expect(all.errors).toMatchObject([{ code: "CONNECT_FAILED" }]);
+    expect(asked(all, "history")).toHaveLength(1);
+  });
+
+  it("is ready when its past has been handed on, and in a channel without a history at once", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1, 2, 3);
+    const found: unknown[] = [];
+    const look = ({ told, subscription }: ReturnType<typeof listen>) =>
+      subscription.ready.then(() => found.push([subscription.channel, ...told]));
+    for (const channel of ["room:a", "topic:b"]) {
+      void look(listen(all, channel, { recent: 1 }));
+      void look(listen(all, channel, { recent: 2 }));
+    }
+    await all.clock.pass(10);
+    void look(listen(all, "room:a", { recent: 3 }));
+    await all.clock.pass(10);
+    expect(found).toEqual([["room:a", 3], ["topic:b"], ["topic:b"], ["room:a", 2, 3], ["room:a", 1, 2, 3]]);
+  });
+
+  it("is ready when its past is lost while it is asked for", async () => {
+    const all = await connected();
+    publish(all, "room:a", 1);
+    listen(all, "room:a", { recent: 1 });
+    await all.clock.pass(10);
+    const { told, subscription } = listen(all, "room:a", { recent: 1 });
+    all.server.loseHistory("room:a");
+    for (const socket of all.server.sockets) socket.cut();
+    await all.clock.pass(1_000);
+    await subscription.ready;
+    expect(told).toEqual(["lost to e1x:0"]);
+  });
+
+  it("leaves the channel with the last subscription, and comes back only when it has left", async () => {
+    const all = await connected();
+    const first = listen(all, "room:a");
+    const second = listen(all, "room:a");
+    await all.clock.pass(10);
+    first.subscription.unsubscribe();
+    await all.clock.pass(10);
+    expect(asked(all, "unsubscribe")).toEqual([]);
+    second.subscription.unsubscribe();
+    await all.clock.pass(0);
+    const third = listen(all, "room:a");
+    await all.clock.pass(10);
+    publish(all, "room:a", 1);
+    await all.clock.pass(10);
+    expect(all.server.actions).toEqual(["subscribe", "unsubscribe", "subscribe"]);
+    expect([first.told, second.told, third.told]).toEqual([[], [], [1]]);
+  });
+
+  it("leaves what was not answered and is not wanted any more, as the server may have taken it", async () => {
+    const all = await connected();
+    all.server.faults.drop = 1;
+    const { subscription } = listen(all, "room:a");
+    await all.clock.pass(10);
+    subscription.unsubscribe();
+    all.server.faults.drop = 0;
+    await all.clock.pass(20_000);
+    expect(asked(all, "unsubscribe")).toEqual([{ channels: ["room:a"] }]);
+    listen(all, "room:a");
+    await all.clock.pass(10);
+    expect(asked(all, "subscribe")).toHaveLength(2);
+  });
+
+  it("does not say that it leaves when it comes back at once", async () => {
+    const all = await connected();
+    listen(all, "room:a").subscription.unsubscribe();
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    publish(all, "room:a", 1);
+    await all.clock.pass(10);
+    expect([all.server.actions, told]).toEqual([["subscribe"], [1]]);
+  });
+
+  it("ends with its signal", async () => {
+    const all = await connected();
+    const controller = new AbortController();
+    const { subscription } = listen(all, "room:a", { signal: controller.signal });
+    await all.clock.pass(10);
+    await subscription.ready;
+    controller.abort();
+    await all.clock.pass(10);
+    expect(all.server.actions).toEqual(["subscribe", "unsubscribe"]);
+    const late = listen(all, "room:a", { signal: AbortSignal.abort() });
+    await expect(late.subscription.ready).rejects.toMatchObject({ code: "ABORTED" });
+  });
+
+  it("tells of a refusal, and goes on with the other channels", async () => {
+    const all = await connected();
+    const refused = listen(all, "secret:a");
+    const taken = listen(all, "room:a");
+    await all.clock.pass(10);
+    publish(all, "room:a", 1);
+    await all.clock.pass(60_000);
+    expect([refused.told, taken.told]).toEqual([["FORBIDDEN"], [1]]);
+    await expect(refused.subscription.ready).rejects.toMatchObject({ code: "FORBIDDEN" });
+    expect(asked(all, "subscribe")).toHaveLength(1);
+  });
+
+  it("tells of a refusal that no subscription takes", async () => {
+    const { client, clock, errors } = await connected();
+    client.subscribe("secret:a");
+    await clock.pass(10);
+    expect(errors.map(({ code }) => code)).toEqual(["FORBIDDEN"]);
+  });
+
+  it.each(["RATE_LIMITED", "STORE_FAILED"] as const)("tries again after %s", async (code) => {
+    const all = await connected();
+    let failures = 3;
+    all.server.intercept = ({ action }) => (action === "subscribe" && failures-- > 0 ? code : undefined);
+    const { told, subscription } = listen(all, "room:a");
+    await all.clock.pass(10_000);
+    await subscription.ready;
+    publish(all, "room:a", 1);
+    await all.clock.pass(10);
+    expect([told, asked(all, "subscribe").length]).toEqual([[1], 4]);
+  });
+
+  it("splits what does not fit into one frame: 100 channels, and 32,768 bytes", async () => {
+    const all = await connected();
+    const names = Array.from({ length: 250 }, (_, at) => `room:${at}`);
+    // Escaped, each is twice as long.
+    const long = Array.from({ length: 150 }, (_, at) => `room:${'"'.repeat(190)}${at}`);
+    for (const name of [...names, ...long]) listen(all, name);
+    await all.clock.pass(10);
+    const frames = asked(all, "subscribe") as { channels: { channel: string }[] }[];
+    expect(frames.flatMap(({ channels }) => channels.map(({ channel }) => channel))).toEqual([
+      ...names,
+      ...long,
+    ]);
+    expect(frames.slice(0, 2).map(({ channels }) => channels.length)).toEqual([100, 100]);
+    await all.clock.pass(300_000);
+    const beats = asked(all, "heartbeat") as { positions: Map<string, unknown> }[];
+    expect(beats.reduce((sum, { positions }) => sum + positions.size, 0)).toBe(400);
+  });
+
+  it.each(["room", ":a", "Room:a", `room:${"a".repeat(201)}`, "room:\0"])("refuses the name %j", (name) => {
+    const { client } = setup();
+    expect(() => client.subscribe(name)).toThrow(expect.objectContaining({ code: "INVALID_CHANNEL" }));
+  });
+
+  it.each([{ recent: -1 }, { recent: 101 }, { recent: 1.5 }, { bufferSize: 0 }])("refuses %j", (options) => {
+    const { client } = setup();
+    expect(() => client.subscribe("room:a", options)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
+  });
+});
+
+describe("order", () => {
+  /** Sends a stored message to whoever listens. */
+  const resend = ({ server }: Setup, offset: number) =>
+    server.broadcast("room:a", server.channel("room:a").messages[offset - 1]!);
+
+  /** Stores messages that reach nobody by themselves. */
+  function store(all: Setup, ...data: number[]): void {
+    all.server.faults.drop = 1;
+    publish(all, "room:a", ...data);
+    all.server.faults.drop = 0;
+  }
+
+  it("holds back what comes too early, and asks for nothing when the rest comes soon", async () => {
+    const all = await connected();
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    store(all, 1, 2, 3);
+    for (const offset of [3, 2, 2, 1, 3]) {
+      resend(all, offset);
+      await all.clock.pass(10);
+    }
+    expect(told).toEqual([1, 2, 3]);
+    expect(all.server.actions).toEqual(["subscribe"]);
+  });
+
+  it("fetches what does not come, page by page", async () => {
+    const all = await connected();
+    all.server.pageSize = 3;
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    store(all, 1, 2, 3, 4, 5, 6, 7, 8);
+    resend(all, 8);
+    await all.clock.pass(100);
+    expect(told).toEqual([]);
+    await all.clock.pass(200);
+    expect(told).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(asked(all, "history")).toHaveLength(3);
+  });
+
+  it("finds a lost tail by its heartbeat", async () => {
+    const all = await connected({ heartbeatMs: 10_000 });
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    store(all, 1);
+    await all.clock.pass(10_000);
+    expect(told).toEqual([1]);
+  });
+
+  it("goes on asking when the server fails", async () => {
+    const all = await connected();
+    let failures = 3;
+    all.server.intercept = ({ action }) =>
+      action === "history" && failures-- > 0 ? "STORE_FAILED" : undefined;
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    store(all, 1, 2);
+    resend(all, 2);
+    await all.clock.pass(10_000);
+    expect(told).toEqual([1, 2]);
+  });
+
+  it("ends when the right to the history is gone", async () => {
+    const all = await connected();
+    all.server.intercept = ({ action }) => (action === "history" ? "FORBIDDEN" : undefined);
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    store(all, 1, 2);
+    resend(all, 2);
+    await all.clock.pass(1_000);
+    expect(told).toEqual(["FORBIDDEN"]);
+  });
+
+  it("does not ask for ever for what is said to be there and is not given", async () => {
+    const all = await connected();
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    store(all, 1);
+    const [message] = all.server.channel("room:a").messages;
+    all.server.broadcast("room:a", { ...message!, id: "m9", position: { epoch: "e1", offset: 9 } });
+    await all.clock.pass(60_000);
+    expect(told).toEqual([1]);
+    expect(asked(all, "history").length).toBeLessThan(6);
+  });
+
+  it("asks the server when a message of another epoch comes", async () => {
+    const all = await connected();
+    const { told } = listen(all, "room:a");
+    publish(all, "room:a", 1);
+    await all.clock.pass(10);
+    all.server.loseHistory("room:a");
+    publish(all, "room:a", 2);
+    await all.clock.pass(1_000);
+    publish(all, "room:a", 3);
+    await all.clock.pass(1_000);
+    expect(told).toEqual(["lost to e1x:1", 3]);
+  });
+});
+
+describe("recovering", () => {
+  async function cut(all: Setup, meanwhile: () => void): Promise<void> {
+    for (const socket of all.server.sockets) socket.cut();
+    meanwhile();
+    await all.clock.pass(5_000);
+  }
+
+  it("comes back to all channels in one frame with their positions, and has what was missed", async () => {
+    const all = await connected();
+    const one = listen(all, "room:a", { recent: 10 });
+    const two = listen(all, "topic:b", { recent: 10 });
+    await all.clock.pass(10);
+    publish(all, "room:a", 1);
+    await all.clock.pass(10);
+    await cut(all, () => publish(all, "room:a", 2, 3));
+    publish(all, "topic:b", 9);
+    await all.clock.pass(10);
+    expect(asked(all, "subscribe")[1]).toEqual({
+      channels: [{ channel: "room:a", position: { epoch: "e1", offset: 1 } }, { channel: "topic:b" }],
+    });
+    expect([one.told, two.told]).toEqual([[1, 2, 3, "recovered"], [9]]);
+  });
+
+  it("fetches page by page what one frame does not take, and then says that it has recovered", async () => {
+    const all = await connected();
+    all.server.pageSize = 2;
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    await cut(all, () => publish(all, "room:a", 1, 2, 3, 4, 5));
+    expect(told).toEqual([1, 2, 3, 4, 5, "recovered"]);
+  });
+
+  it("tells of a loss with the new position, and goes on from there", async () => {
+    const all = await connected();
+    const { told } = listen(all, "room:a");
+    await all.clock.pass(10);
+    await cut(all, () => {
+      publish(all, "room:a", 1, 2, 3);
+      all.server.trim("room:a", 2);
+    });
+    publish(all, "room:a", 4);
+    await all.clock.pass(10);
+    expect(told).toEqual(["lost to e1:3", 4]);
+  });
+
+  it("tells the client of a loss that no subscription takes", async () => {
+    const all = await connected();
+    all.client.subscribe("room:a", { onMessage: () => {} });
+    await all.clock.pass(10);
+    await cut(all, () => all.server.loseHistory("room:a"));
+    expect(all.errors).toMatchObject([{ code: "HISTORY_LOST", position: { epoch: "e1x", offset: 0 } }]);
+  });
+});
+
+describe("iterating", () => {
+  it("gives the messages in order, until it is broken off: then the subscription ends", async () => {
+    const { client, clock, server } = await connected();
+    const read = (async () => {
+      const seen: unknown[] = [];
+      for await (const { data } of client.subscribe("room:a")) {
+        seen.push(data);
+        if (seen.length === 3) break;
+      }
+      return seen;
+    })();
+    await clock.pass(10);
+    for (const data of [1, 2, 3, 4]) server.publish("room:a", data);
+    await clock.pass(10);
+    expect(await read).toEqual([1, 2, 3]);
+    await clock.pass(10);
+    expect(server.actions).toEqual(["subscribe", "unsubscribe"]);
+  });
+
+  it("ends when the subscription is ended, with what has come before", async () => {
+    const { client, clock, server } = await connected();
+    const subscription = client.subscribe("room:a");
+    const messages = subscription[Symbol.asyncIterator]();
+    await clock.pass(10);
+    server.publish("room:a", 1);
+    await clock.pass(10);
+    subscription.unsubscribe();
+    expect(await messages.next()).toMatchObject({ value: { data: 1 } });
+    expect(await messages.next()).toEqual({ done: true, value: undefined });
+    expect(await subscription[Symbol.asyncIterator]().next()).toEqual({ done: true, value: undefined });
+  });
+
+  it("throws what refuses the channel", async () => {
+    const { client, clock, errors } = await connected();
+    const next = client.subscribe("secret:a")[Symbol.asyncIterator]().next();
+    const refused = expect(next).rejects.toMatchObject({ code: "FORBIDDEN" });
+    await clock.pass(10);
+    await refused;
+    expect(errors).toEqual([]);
+  });
+
+  it("throws when its buffer is full, behind what is in it", async () => {
+    const { client, clock, server } = await connected();
+    const messages = client.subscribe("room:a", { bufferSize: 2 })[Symbol.asyncIterator]();
+    await clock.pass(10);
+    for (const data of [1, 2, 3, 4]) server.publish("room:a", data);
+    await clock.pass(10);
+    const read = [await messages.next(), await messages.next()];
+    expect(read.map(({ value }) => value?.data)).toEqual([1, 2]);
+    await expect(messages.next()).rejects.toMatchObject({ code: "BUFFER_FULL" });
+    expect(await messages.next()).toEqual({ done: true, value: undefined });
+  });
+
+  it("throws a loss that nobody else takes", async () => {
+    const { client, clock, server } = await connected();
+    const caught = (async () => {
+      for await (const _ of client.subscribe("room:a"));
+    })().catch((error: ClientError) => error);
+    await clock.pass(10);
+    server.loseHistory("room:a");
+    server.opened[0]!.cut();
+    await clock.pass(5_000);
+    expect(await caught).toMatchObject({ code: "HISTORY_LOST", position: { epoch: "e1x", offset: 0 } });
+  });
+});
+
+it("reports what a listener throws, and goes on", async () => {
+  const all = await connected();
+  const uncaught: unknown[] = [];
+  const listeners = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.once("uncaughtException", (error) => uncaught.push(error));
+  const failure = new Error("the application's");
+  all.client.subscribe("room:a", {
+    onMessage: () => {
+      throw failure;
+    },
+  });
+  const { told } = listen(all, "room:a");
+  await all.clock.pass(10);
+  publish(all, "room:a", 1);
+  await all.clock.pass(10);
+  for (const listener of listeners) process.on("uncaughtException", listener);
+  expect([told, uncaught]).toEqual([[1], [failure]]);
+});

@@ -1,0 +1,161 @@
+import { describe, expect, it } from "vitest";
+import { connected, setup } from "../../../test/client/setup.ts";
+import type { LiveStream, StreamMessage } from "../../protocol/index.ts";
+import { Live } from "./live.ts";
+
+const SHOW = "show:ada";
+const URL = "ws://model/?user=ada";
+
+describe("a stream", () => {
+  it("is started, watched and ended", async () => {
+    const { client, server, clock } = await connected({ url: URL });
+    const stream = client.stream(SHOW);
+    const seen: unknown[] = [];
+    stream.onChange(({ live, ended }) => seen.push(live?.data ?? ended));
+    await clock.pass(10);
+    await stream.ready;
+    expect(stream.live).toBeUndefined();
+    const started = stream.start({ title: "Bread" });
+    await clock.pass(10);
+    await started;
+    expect(stream.live).toMatchObject({ user: "ada", viewers: 1, data: { title: "Bread" } });
+    server.tell(SHOW, { type: "viewers", count: 7 });
+    await clock.pass(10);
+    expect(stream.live).toMatchObject({ viewers: 7, data: { title: "Bread" } });
+    const ended = stream.end();
+    await clock.pass(10);
+    await ended;
+    expect([stream.live, stream.ended]).toEqual([undefined, "ended"]);
+    expect(seen).toEqual([undefined, { title: "Bread" }, { title: "Bread" }, "ended"]);
+  });
+
+  it("is known to who comes later, and right again after a time without a connection", async () => {
+    const { client, server, clock } = await connected();
+    const live: LiveStream = { user: "ada", since: 1, viewers: 3 };
+    server.streams.set(SHOW, live);
+    const stream = client.stream(SHOW);
+    await clock.pass(10);
+    expect(stream.live).toEqual(live);
+    server.streams.delete(SHOW);
+    for (const socket of server.sockets) socket.cut();
+    await clock.pass(1_000);
+    expect([client.state.status, stream.live]).toEqual(["connected", undefined]);
+  });
+
+  it("is right again with the next heartbeat when its start or its end was not told", async () => {
+    const { client, server, clock } = await connected({ heartbeatMs: 10_000 });
+    const stream = client.stream(SHOW);
+    await clock.pass(10);
+    const live: LiveStream = { user: "ada", since: 1, viewers: 3 };
+    server.streams.set(SHOW, live);
+    await clock.pass(10_000);
+    expect(stream.live).toEqual(live);
+    server.streams.delete(SHOW);
+    await clock.pass(10_000);
+    expect(stream.live).toBeUndefined();
+    stream.close();
+    client.subscribe(SHOW);
+    const asked = server.actions.filter((action) => action === "stream").length;
+    await clock.pass(30_000);
+    expect(server.actions.filter((action) => action === "stream")).toHaveLength(asked);
+  });
+
+  it("waits for a connection to be started, and is started once it is there", async () => {
+    const { client, server, clock } = setup({ url: URL });
+    const stream = client.stream(SHOW);
+    client.connect();
+    const started = stream.start();
+    await clock.pass(10);
+    await started;
+    expect(server.streams.get(SHOW)).toMatchObject({ user: "ada" });
+  });
+
+  it("goes on when nobody listens any more, and tells nobody", async () => {
+    const { client, server, clock } = await connected({ url: URL });
+    const stream = client.stream(SHOW);
+    const started = stream.start();
+    await clock.pass(10);
+    await started;
+    let changes = 0;
+    stream.onChange(() => changes++);
+    const subscription = client.subscribe(SHOW);
+    stream.close();
+    server.tell(SHOW, { type: "viewers", count: 2 });
+    await clock.pass(10);
+    expect([changes, server.streams.size]).toEqual([0, 1]);
+    subscription.unsubscribe();
+    await clock.pass(10);
+    expect(server.actions.at(-1)).toBe("unsubscribe");
+  });
+
+  it("shows it to several who listen, and starts anew when the channel was left", async () => {
+    const { client, server, clock } = await connected();
+    const [one, two] = [client.stream(SHOW), client.stream(SHOW)];
+    await clock.pass(10);
+    server.tell(SHOW, { type: "stream_started", live: { user: "ada", since: 5, viewers: 1 } });
+    await clock.pass(10);
+    expect([one.live?.user, two.live?.user]).toEqual(["ada", "ada"]);
+    one.close();
+    two.close();
+    await clock.pass(10);
+    const three = client.stream(SHOW);
+    await clock.pass(10);
+    expect(three.live).toBeUndefined();
+  });
+
+  it("rejects when the channel is refused", async () => {
+    const { client, clock } = await connected();
+    const stream = client.stream("secret:a");
+    await clock.pass(10);
+    await expect(stream.ready).rejects.toMatchObject({ code: "FORBIDDEN" });
+  });
+});
+
+describe("what is known of a stream", () => {
+  const ada = (since: number): LiveStream => ({ user: "ada", since, viewers: 1 });
+  const head = { id: "1", channel: SHOW };
+  const started = (at: number): StreamMessage => ({ ...head, type: "stream_started", at, live: ada(at) });
+  const ended = (at: number): StreamMessage => ({
+    ...head,
+    type: "stream_ended",
+    at,
+    user: "ada",
+    reason: "ended",
+  });
+  const viewers = (at: number, count: number): StreamMessage => ({ ...head, type: "viewers", at, count });
+
+  it.each([
+    ["an end that comes before its start", [started(20), ended(10)], ada(20)],
+    ["a start that comes after its end", [ended(20), started(10)], undefined],
+    ["a count that comes late", [started(10), viewers(30, 5), viewers(20, 9)], { ...ada(10), viewers: 5 }],
+    ["a count of what has ended", [started(10), ended(20), viewers(30, 5)], undefined],
+    ["an end before a count that came first", [started(10), viewers(30, 5), ended(20)], undefined],
+  ])("is not misled by %s", (_what, messages, known) => {
+    const live = new Live();
+    live.asking()({});
+    for (const message of messages) live.take(message);
+    expect(live.stream).toEqual(known);
+  });
+
+  it.each([
+    ["an answer from before an end", [ended(20)], ada(10), undefined],
+    ["an answer from before a start", [started(20)], undefined, ada(20)],
+    ["an end from before the stream that is answered", [ended(10)], ada(20), ada(20)],
+    ["a count from before an answer", [viewers(30, 5)], ada(10), { ...ada(10), viewers: 5 }],
+  ])("while the server is asked, is not misled by %s", (_what, messages, answer, known) => {
+    const live = new Live();
+    live.take(viewers(1, 99));
+    const answered = live.asking();
+    for (const message of messages) live.take(message);
+    answered(answer === undefined ? {} : { live: answer });
+    expect(live.stream).toEqual(known);
+  });
+
+  it("is what the server was asked for last, whichever answer comes last", () => {
+    const live = new Live();
+    const [first, second] = [live.asking(), live.asking()];
+    second({ live: ada(20) });
+    first({});
+    expect(live.stream).toEqual(ada(20));
+  });
+});

@@ -1,0 +1,174 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { connected } from "../../../test/client/setup.ts";
+import { LIMITS, parseRequest } from "../../protocol/index.ts";
+import { parts } from "./chunking.ts";
+
+const ROOM = "room:a";
+const large = "x".repeat(100_000);
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
+
+describe("parts", () => {
+  const payloads = (id: string, text: string) =>
+    parts(id, text).map((frame) => {
+      expect(Buffer.byteLength(frame)).toBeLessThanOrEqual(LIMITS.clientFrameBytes);
+      const request = parseRequest(frame);
+      if (request.action !== "part") throw new Error(`It is ${request.action}`);
+      expect(request.id).toBe(id);
+      return request.payload;
+    });
+  const expectWhole = (text: string) => {
+    const all = payloads("12", text);
+    expect(all.map(({ text }) => text).join("")).toBe(text);
+    expect(all.map(({ message, index, count }) => [message, index, count])).toEqual(
+      all.map((_, index) => [12, index, all.length]),
+    );
+    return all.length;
+  };
+
+  it("are the message, in frames that the service takes, whatever is in it", () => {
+    const pieces = fc.constantFrom('"', "\\", "a", "é", "\u{1F600}", "日", "\n", "\u0000", "\ud800");
+    fc.assert(
+      fc.property(fc.array(pieces, { minLength: 1, maxLength: 20 }), fc.nat(6_000), (some, times) => {
+        const text = JSON.stringify([some.join("").repeat(times), "x".repeat(LIMITS.clientFrameBytes)]);
+        if (Buffer.byteLength(text) <= LIMITS.frameBytes) expectWhole(text);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("are no more than a message has, at the worst", () => {
+    const quotes = JSON.stringify('"'.repeat(LIMITS.frameBytes / 2 - 1));
+    expect(Buffer.byteLength(quotes)).toBe(LIMITS.frameBytes);
+    expect(expectWhole(quotes)).toBeLessThanOrEqual(LIMITS.parts);
+  });
+});
+
+describe("a message of more than a frame", () => {
+  it("goes in parts, and has its answer", async () => {
+    const { client, server, clock } = await connected();
+    const publishing = client.publish(ROOM, large);
+    await clock.pass(10);
+    expect(await publishing).toMatchObject({ position: { offset: 1 } });
+    expect(server.stored).toEqual([large]);
+    expect(server.actions).toEqual(["part", "part", "part", "part"]);
+  });
+
+  it("is refused where it is more than the protocol takes, before anything is sent", async () => {
+    const { client, server } = await connected();
+    const tooLarge = { code: "TOO_LARGE", message: "The message is over 131072 bytes", retry: false };
+    await expect(client.publish(ROOM, "x".repeat(LIMITS.frameBytes))).rejects.toMatchObject(tooLarge);
+    await expect(client.setPresence(ROOM, "x".repeat(LIMITS.frameBytes))).rejects.toMatchObject(tooLarge);
+    expect(server.actions).toEqual([]);
+  });
+
+  it("waits for the one before it, which is another channel's, and nothing small waits", async () => {
+    const { client, server, clock } = await connected();
+    const all = [client.publish(ROOM, large), client.publish("room:b", large), client.publish("room:c", 1)];
+    await clock.pass(2);
+    expect(server.actions).toEqual(["publish", "part", "part", "part", "part"]);
+    await clock.pass(10);
+    await Promise.all(all);
+    expect(server.stored).toEqual([1, large, large]);
+  });
+
+  it("does not wait for one that was given up", async () => {
+    const { client, server, clock } = await connected();
+    server.intercept = ({ action }, socket) => {
+      if (action === "publish") socket.deliver = () => {};
+      return undefined;
+    };
+    const gaveUp = new AbortController();
+    const first = client.publish(ROOM, large, { signal: gaveUp.signal });
+    const failed = expect(first).rejects.toMatchObject({ code: "ABORTED" });
+    await clock.pass(10);
+    gaveUp.abort();
+    await failed;
+    void client.publish("room:b", large);
+    await clock.pass(10);
+    expect(server.stored).toEqual([large, large]);
+  });
+
+  it("is stored once where the connection ends before its answer, or between its parts", async () => {
+    const { client, server, clock } = await connected();
+    let cuts = 0;
+    const receive = server.receive.bind(server);
+    server.receive = (socket, frame) => {
+      if (frame.includes('"index":1') && ++cuts === 1) return socket.cut();
+      if (frame.includes('"index":3') && cuts++ === 2) {
+        receive(socket, frame);
+        return socket.cut();
+      }
+      receive(socket, frame);
+    };
+    const publishing = client.publish(ROOM, large);
+    await clock.pass(60_000);
+    expect(await publishing).toMatchObject({ position: { offset: 1 } });
+    expect(server.stored).toEqual([large]);
+    expect(server.opened.length).toBeGreaterThanOrEqual(3);
+  });
+});
+
+describe("blobs", () => {
+  const blob = "2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e";
+  const url = "https://blobs.example.com/b";
+  const world = async (fetched: () => Promise<Response>) => {
+    const all = await connected();
+    all.server.intercept = ({ action }) => {
+      if (action === "upload") return { blob, url, headers: { "content-type": "image/png" }, expiresAt: 1 };
+      return action === "download" ? { url, expiresAt: 1 } : undefined;
+    };
+    const fetch = vi.fn(fetched);
+    vi.stubGlobal("fetch", fetch);
+    return { ...all, fetch };
+  };
+  const file = new Blob(["png"], { type: "image/png" });
+
+  it("go where the server says, and resolve to its name for them", async () => {
+    const { client, clock, server, fetch } = await world(async () => new Response());
+    const uploading = client.upload(ROOM, file);
+    await clock.pass(10);
+    expect(await uploading).toBe(blob);
+    expect(server.requests.at(-1)?.payload).toEqual({ channel: ROOM, bytes: 3, contentType: "image/png" });
+    const headers = { "content-type": "image/png" };
+    expect(fetch.mock.calls).toEqual([
+      [url, expect.objectContaining({ method: "PUT", headers, body: file })],
+    ]);
+  });
+
+  it("come from where the server says", async () => {
+    const { client, clock, server } = await world(async () => new Response("png"));
+    const downloading = client.download(ROOM, blob);
+    await clock.pass(10);
+    expect(await (await downloading).text()).toBe("png");
+    expect(server.requests.at(-1)?.payload).toEqual({ channel: ROOM, blob });
+  });
+
+  it.each([
+    ["the store refuses", async () => new Response("", { status: 403 })],
+    ["the network fails", () => Promise.reject(new TypeError("no network"))],
+  ])("that %s are TRANSFER_FAILED", async (_, fetched) => {
+    const { client, clock } = await world(fetched);
+    const failed = { code: "TRANSFER_FAILED", cause: expect.anything() };
+    const both = [
+      expect(client.upload(ROOM, file)).rejects.toMatchObject(failed),
+      expect(client.download(ROOM, blob)).rejects.toMatchObject(failed),
+    ];
+    await clock.pass(10);
+    await Promise.all(both);
+  });
+
+  it("end with their signal, whatever they wait for", async () => {
+    const { client, clock, fetch } = await world(() => new Promise(() => {}));
+    const gaveUp = new AbortController();
+    const uploading = client.upload(ROOM, file, { signal: gaveUp.signal });
+    const failed = expect(uploading).rejects.toMatchObject({ code: "ABORTED" });
+    await clock.pass(10);
+    gaveUp.abort();
+    await failed;
+    expect((fetch.mock.calls as unknown[][])[0]?.[1]).toMatchObject({ signal: { aborted: true } });
+  });
+});

@@ -1,0 +1,70 @@
+import type { Clock } from "../clock.ts";
+import { ClientError } from "../errors.ts";
+
+/** The longest that timers take: 2^31 - 1 ms, some 24 days. Past it they would ring at once. */
+export const MAX_TIMER_MS = 2_147_483_647;
+
+/**
+ * A promise that also ends with a signal, by its reason.
+ * @param begin may answer what undoes it, run however it ends
+ */
+export async function until<T>(
+  signal: AbortSignal | undefined,
+  begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
+): Promise<T> {
+  signal?.throwIfAborted();
+  let undo: (() => void) | undefined;
+  let abort!: () => void;
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      abort = () => reject(signal?.reason);
+      signal?.addEventListener("abort", abort);
+      undo = begin(resolve, reject);
+    });
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    undo?.();
+  }
+}
+
+/** Waits `ms`. */
+export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return until<void>(signal, (resolve) => {
+    const timer = clock.setTimeout(resolve, ms);
+    return () => timer.cancel();
+  });
+}
+
+export interface Patience {
+  /** Gives up when it is aborted: ABORTED. */
+  readonly signal?: AbortSignal | undefined;
+  /** Gives up after so many ms: TIMEOUT. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Ends by a time or with a signal, whatever `run` does; hands it the one signal that says so. */
+export async function within<T>(
+  clock: Clock,
+  { signal, timeoutMs }: Patience,
+  run: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const ending = new AbortController();
+  const abort = () => ending.abort(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
+  const timer =
+    timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
+      ? undefined
+      : clock.setTimeout(() => ending.abort(timeout(timeoutMs)), timeoutMs);
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort);
+  try {
+    return await until(ending.signal, (resolve, reject) => void run(ending.signal).then(resolve, reject));
+  } finally {
+    timer?.cancel();
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+export function timeout(ms: number): ClientError {
+  const message = `No answer in ${ms} ms`;
+  return new ClientError("TIMEOUT", message, { retry: true });
+}

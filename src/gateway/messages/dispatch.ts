@@ -1,0 +1,170 @@
+import type { LambdaHandler, WebSocketEvent } from "../../apigw/index.ts";
+import { TimeSlices } from "../../internal/time-slices.ts";
+import type { GatewaySettings } from "../options.ts";
+import type { Ending } from "../sockets/close-codes.ts";
+import { byteLength, textFrameOnce } from "../sockets/frames.ts";
+import { newId, newTransientId } from "../sockets/ids.ts";
+import type { Registry } from "../sockets/registry.ts";
+import type { ConnectionListener, LiveConnection } from "../sockets/socket.ts";
+import type { Throttle } from "../upgrade/throttle.ts";
+import { disconnectEvent, messageEvent } from "./events.ts";
+import { checkResult, type Invoker, type Outcome, type RouteOutcome, statusOf } from "./invoke.ts";
+import { compileRouteSelector, type RouteSelector } from "./route.ts";
+
+const CONNECT = "$connect";
+const DISCONNECT = "$disconnect";
+const DEFAULT = "$default";
+
+/** What happens on an open connection: its messages go to their routes, its end to `$disconnect`. */
+export class Dispatcher implements ConnectionListener {
+  readonly #settings: GatewaySettings;
+  readonly #registry: Registry;
+  readonly #invoker: Invoker;
+  readonly #throttle: Throttle;
+  readonly #select: RouteSelector;
+  /** Thousands may end at once, and HTTP requests wait behind them. */
+  readonly #slices = new TimeSlices();
+
+  constructor(settings: GatewaySettings, registry: Registry, invoker: Invoker, throttle: Throttle) {
+    this.#settings = settings;
+    this.#registry = registry;
+    this.#invoker = invoker;
+    this.#throttle = throttle;
+    this.#select = compileRouteSelector(settings.routeSelectionExpression);
+  }
+
+  onMessage(connection: LiveConnection, text: string, done: () => void): void {
+    const requestId = newTransientId();
+    // The connection's own rate first: what it refuses takes nothing of the rate that all share.
+    if (!connection.takeMessage() || !this.#throttle.take()) {
+      this.#refuse(connection, 429, "Too Many Requests", "", requestId);
+      done();
+      return;
+    }
+    const selected = this.#select(text);
+    const routeKey = this.#route(selected);
+    const handler = routeKey === undefined ? undefined : this.handler(routeKey);
+    if (routeKey === undefined || !handler) {
+      this.#refuse(connection, 403, "Forbidden", selected ?? "", requestId);
+      done();
+      return;
+    }
+    const event = messageEvent(
+      text,
+      routeKey,
+      requestId,
+      connection.origin,
+      this.#settings.clock.now(),
+      this.#settings,
+    );
+    this.invoke(handler, event, (outcome) => {
+      this.#answer(connection, routeKey, requestId, outcome);
+      done();
+    });
+  }
+
+  onEnd(connection: LiveConnection, { code, reason }: Ending): void {
+    this.#registry.delete(connection);
+    void this.#slices.next().then(() => {
+      this.disconnect(disconnectEvent(code, reason, newId(), connection.origin, this.#settings));
+    });
+  }
+
+  /** Resolves when the `$disconnect` of each connection that has ended has begun. */
+  begun(): Promise<void> {
+    return this.#slices.next();
+  }
+
+  /** `$disconnect` is best effort: nobody is left to be told how it went. */
+  disconnect(event: WebSocketEvent): void {
+    const handler = this.handler(DISCONNECT);
+    if (handler) this.invoke(handler, event, () => {});
+  }
+
+  handler(routeKey: string): LambdaHandler | undefined {
+    return this.#settings.routes.get(routeKey) ?? this.#settings.handler;
+  }
+
+  /** Runs a route's handler, checks its answer and reports the invocation. `late` as in `Invoker.run`. */
+  invoke(
+    handler: LambdaHandler,
+    event: WebSocketEvent,
+    settle: (outcome: RouteOutcome) => void,
+    late?: (outcome: Outcome) => void,
+  ): void {
+    const { onEvent, clock } = this.#settings;
+    const { routeKey, connectionId, requestId } = event.requestContext;
+    const startedAt = onEvent ? clock.elapsed() : 0;
+    const ended = (raw: Outcome) => {
+      const outcome = checkResult(raw);
+      settle(outcome);
+      onEvent?.({
+        routeKey,
+        connectionId,
+        requestId,
+        status: statusOf(outcome),
+        durationMs: Math.round(clock.elapsed() - startedAt),
+        ...(outcome.kind === "failed" && { error: outcome.error }),
+        ...explanation(outcome),
+      });
+    };
+    this.#invoker.run(handler, event, routeKey, ended, late);
+  }
+
+  /** `$connect` and `$disconnect` are the service's own: a message that selects them is one without a route. */
+  #route(selected: string | undefined): string | undefined {
+    const { routes, handler } = this.#settings;
+    if (selected !== undefined && selected !== CONNECT && selected !== DISCONNECT) {
+      if (routes.has(selected) || (handler && selected !== "")) return selected;
+    }
+    return routes.has(DEFAULT) || handler ? DEFAULT : undefined;
+  }
+
+  #answer(connection: LiveConnection, routeKey: string, requestId: string, outcome: RouteOutcome): void {
+    const status = statusOf(outcome);
+    if (status >= 400 && status < 500) connection.refused();
+    if (outcome.kind === "failed") {
+      this.#sendError(connection, "Internal server error", requestId);
+    } else if (outcome.kind === "timed out") {
+      this.#sendError(connection, "Endpoint request timed out", requestId);
+    } else if (typeof outcome.result.body === "string" && this.#settings.routeResponses.has(routeKey)) {
+      if (byteLength(outcome.result.body) <= this.#settings.limits.messageBytes) {
+        this.#send(connection, outcome.result.body);
+      } else {
+        this.#sendError(connection, "Internal server error", requestId);
+      }
+    }
+  }
+
+  /** A message that no handler is asked about. */
+  #refuse(
+    connection: LiveConnection,
+    status: number,
+    message: string,
+    routeKey: string,
+    requestId: string,
+  ): void {
+    this.#sendError(connection, message, requestId);
+    this.#settings.onEvent?.({ routeKey, connectionId: connection.id, requestId, status, durationMs: 0 });
+    connection.refused();
+  }
+
+  #sendError(connection: LiveConnection, message: string, requestId: string): void {
+    this.#send(connection, errorText(message, connection.id, requestId));
+  }
+
+  #send(connection: LiveConnection, text: string): void {
+    connection.send(textFrameOnce(text, this.#settings.limits.frameBytes));
+  }
+}
+
+function explanation(outcome: RouteOutcome): { body?: string } {
+  if (outcome.kind !== "answered" || outcome.result.statusCode < 400) return {};
+  const { body } = outcome.result;
+  return typeof body === "string" && body !== "" ? { body } : {};
+}
+
+/** The service's error text to the letter, the space after the first colon included. */
+export function errorText(message: string, connectionId: string, requestId: string): string {
+  return `{"message": ${JSON.stringify(message)}, "connectionId":"${connectionId}", "requestId":"${requestId}"}`;
+}

@@ -1,0 +1,244 @@
+import type { IncomingMessage } from "node:http";
+import type {
+  AuthorizerContext,
+  AuthorizerEvent,
+  ConnectEvent,
+  DisconnectEvent,
+  Identity,
+  MessageEvent,
+} from "../../apigw/index.ts";
+import type { GatewaySettings } from "../options.ts";
+import { newId, newTransientId } from "../sockets/ids.ts";
+
+/** What every event of one connection has in common. */
+export interface Origin {
+  readonly connectionId: string;
+  readonly connectedAt: number;
+  /** Elapsed ms, by the gateway's clock, when the connection began: its age is measured from here. */
+  readonly startedAt: number;
+  readonly sourceIp: string;
+  readonly userAgent: string | undefined;
+  readonly domainName: string;
+  readonly authorizer: AuthorizerContext | undefined;
+}
+
+/** Captured CONNECT events have neither, though every client sends both. All other headers are kept. */
+const DROPPED_HEADERS: ReadonlySet<string> = new Set(["connection", "upgrade"]);
+
+/** The documented input of an authorizer has these three beside the client's headers, with these values. */
+const AUTHORIZER_HEADERS = { Connection: "upgrade", "content-length": "0", Upgrade: "websocket" };
+
+export function connectEvent(
+  request: IncomingMessage,
+  origin: Origin,
+  settings: GatewaySettings,
+): ConnectEvent {
+  const multiValueHeaders = readHeaders(request, origin);
+  const query = readQuery(request.url ?? "/");
+  return {
+    headers: mapValues(multiValueHeaders, (values) => values.at(-1)!),
+    multiValueHeaders,
+    ...(query && {
+      queryStringParameters: mapValues(query, (values) => values.at(-1)!),
+      multiValueQueryStringParameters: query,
+    }),
+    requestContext: {
+      routeKey: "$connect",
+      ...(origin.authorizer && { authorizer: { ...origin.authorizer } }),
+      eventType: "CONNECT",
+      ...requestPart(settings, newId()),
+      ...connectionPart(origin),
+      stage: settings.stage,
+      apiId: settings.apiId,
+    },
+    ...(settings.stageVariables && { stageVariables: { ...settings.stageVariables } }),
+    isBase64Encoded: false,
+  };
+}
+
+export function authorizerEvent(event: ConnectEvent, settings: GatewaySettings): AuthorizerEvent {
+  const multiValueHeaders = { ...event.multiValueHeaders };
+  for (const [name, value] of Object.entries(AUTHORIZER_HEADERS)) {
+    const isThere = Object.keys(multiValueHeaders).some((key) => key.toLowerCase() === name.toLowerCase());
+    if (!isThere) multiValueHeaders[name] = [value];
+  }
+  return {
+    type: "REQUEST",
+    methodArn: connectArn(settings),
+    ...event,
+    headers: mapValues(multiValueHeaders, (values) => values.at(-1)!),
+    multiValueHeaders,
+  };
+}
+
+/** `arn:aws:execute-api:{region}:{account}:{api}/{stage}/$connect` */
+export function connectArn({ region, accountId, apiId, stage }: GatewaySettings): string {
+  return `arn:aws:execute-api:${region}:${accountId}:${apiId}/${stage}/$connect`;
+}
+
+/** One object literal, written out: this runs for every message. */
+export function messageEvent(
+  body: string,
+  routeKey: string,
+  requestId: string,
+  origin: Origin,
+  now: number,
+  settings: GatewaySettings,
+): MessageEvent {
+  const requestContext: {
+    -readonly [K in keyof MessageEvent["requestContext"]]: MessageEvent["requestContext"][K];
+  } = {
+    routeKey,
+    messageId: newTransientId(),
+    eventType: "MESSAGE",
+    extendedRequestId: requestId,
+    requestTime: requestTime(now),
+    messageDirection: "IN",
+    stage: settings.stage,
+    connectedAt: origin.connectedAt,
+    requestTimeEpoch: now,
+    identity: identity(origin),
+    requestId,
+    domainName: origin.domainName,
+    connectionId: origin.connectionId,
+    apiId: settings.apiId,
+  };
+  if (origin.authorizer) requestContext.authorizer = { ...origin.authorizer };
+  if (!settings.stageVariables) return { requestContext, body, isBase64Encoded: false };
+  return { requestContext, stageVariables: { ...settings.stageVariables }, body, isBase64Encoded: false };
+}
+
+export function disconnectEvent(
+  code: number,
+  reason: string,
+  requestId: string,
+  origin: Origin,
+  settings: GatewaySettings,
+): DisconnectEvent {
+  const headers = { Host: origin.domainName, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" };
+  return {
+    headers,
+    multiValueHeaders: mapValues(headers, (value) => [value]),
+    requestContext: {
+      routeKey: "$disconnect",
+      disconnectStatusCode: code,
+      ...(origin.authorizer && { authorizer: { ...origin.authorizer } }),
+      eventType: "DISCONNECT",
+      ...requestPart(settings, requestId),
+      disconnectReason: reason,
+      ...connectionPart(origin),
+      stage: settings.stage,
+      apiId: settings.apiId,
+    },
+    ...(settings.stageVariables && { stageVariables: { ...settings.stageVariables } }),
+    isBase64Encoded: false,
+  };
+}
+
+function requestPart(settings: GatewaySettings, requestId: string) {
+  const now = settings.clock.now();
+  return {
+    extendedRequestId: requestId,
+    requestTime: requestTime(now),
+    messageDirection: "IN" as const,
+    requestTimeEpoch: now,
+    requestId,
+  };
+}
+
+function connectionPart(origin: Origin) {
+  return {
+    connectedAt: origin.connectedAt,
+    identity: identity(origin),
+    domainName: origin.domainName,
+    connectionId: origin.connectionId,
+  };
+}
+
+function identity({ sourceIp, userAgent }: Origin): Identity {
+  return userAgent === undefined ? { sourceIp } : { userAgent, sourceIp };
+}
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"] as const;
+
+let formattedSecond = Number.NaN;
+let formatted = "";
+
+/** Common log format, in UTC: `31/Aug/2022:13:34:52 +0000`. Made once a second. */
+export function requestTime(ms: number): string {
+  const second = Math.floor(ms / 1000);
+  if (second === formattedSecond) return formatted;
+  const date = new Date(second * 1000);
+  const day = String(date.getUTCDate()).padStart(2, "0");
+  formatted = `${day}/${MONTHS[date.getUTCMonth()]}/${date.getUTCFullYear()}:${date.toISOString().slice(11, 19)} +0000`;
+  formattedSecond = second;
+  return formatted;
+}
+
+/** The client's headers in its own spelling, and those that the service's front end adds. */
+function readHeaders(request: IncomingMessage, { sourceIp }: Origin): { [name: string]: string[] } {
+  const headers = new HeaderLines();
+  const { rawHeaders } = request;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!;
+    if (!DROPPED_HEADERS.has(name.toLowerCase())) headers.append(name, rawHeaders[i + 1]!);
+  }
+  const forwarded = [...headers.valuesOf("X-Forwarded-For"), sourceIp].join(", ");
+  headers.set("X-Forwarded-For", [forwarded]);
+  headers.set("X-Forwarded-Port", [String(request.socket.localPort)]);
+  headers.set("X-Forwarded-Proto", ["encrypted" in request.socket ? "https" : "http"]);
+  const [trace = traceId()] = headers.valuesOf("X-Amzn-Trace-Id");
+  headers.set("X-Amzn-Trace-Id", [trace]);
+  return headers.toObject();
+}
+
+/** Header lines by name, compared without case. A repeated name keeps its first spelling. */
+class HeaderLines {
+  readonly #lines = new Map<string, { readonly name: string; readonly values: string[] }>();
+
+  append(name: string, value: string): void {
+    const key = name.toLowerCase();
+    const line = this.#lines.get(key);
+    if (line) line.values.push(value);
+    else this.#lines.set(key, { name, values: [value] });
+  }
+
+  valuesOf(name: string): readonly string[] {
+    return this.#lines.get(name.toLowerCase())?.values ?? [];
+  }
+
+  set(name: string, values: string[]): void {
+    this.#lines.set(name.toLowerCase(), { name, values });
+  }
+
+  toObject(): { [name: string]: string[] } {
+    return Object.fromEntries([...this.#lines.values()].map(({ name, values }) => [name, values]));
+  }
+}
+
+function traceId(): string {
+  const seconds = Math.floor(Date.now() / 1000).toString(16);
+  return `Root=1-${seconds}-${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
+}
+
+function readQuery(url: string): { [name: string]: string[] } | undefined {
+  const start = url.indexOf("?");
+  if (start === -1) return undefined;
+  const query = new Map<string, string[]>();
+  for (const [name, value] of new URLSearchParams(url.slice(start))) append(query, name, value);
+  // fromEntries defines, it does not assign: a parameter called __proto__ stays a parameter.
+  return query.size === 0 ? undefined : Object.fromEntries(query);
+}
+
+function append(map: Map<string, string[]>, name: string, value: string): void {
+  const values = map.get(name);
+  if (values) values.push(value);
+  else map.set(name, [value]);
+}
+
+function mapValues<In, Out>(
+  object: { readonly [name: string]: In },
+  map: (value: In) => Out,
+): { [name: string]: Out } {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value)]));
+}

@@ -1,0 +1,214 @@
+import { describe, expect, it, vi } from "vitest";
+import type { LambdaContext, LambdaHandler } from "../../apigw/index.ts";
+import { ManualClock } from "../clock.ts";
+import { readOptions } from "../options.ts";
+import { checkResult, Invoker, type Outcome } from "./invoke.ts";
+
+function setUp(limits = {}) {
+  const clock = new ManualClock();
+  const invoker = new Invoker(readOptions({ handler: () => {}, clock, limits }));
+  const run = (handler: LambdaHandler<string>) =>
+    new Promise<Outcome>((settle) => invoker.run(handler, "event", "fn", settle));
+  return { clock, invoker, run };
+}
+
+/** What the contexts of the runtimes before Node 24 have besides. */
+interface OldContext {
+  done(error?: unknown, value?: unknown): void;
+  succeed(value?: unknown): void;
+  fail(error?: unknown): void;
+}
+
+const old = (context: LambdaContext) => context as unknown as OldContext;
+
+/** Calls it once the handler has returned; returns nothing, as such handlers do. */
+function later<Args extends unknown[]>(call: (...args: Args) => void, ...args: Args): void {
+  setImmediate(() => call(...args));
+}
+
+const never = () => new Promise(() => {});
+
+describe("Invoker", () => {
+  it.each<[string, LambdaHandler<string>]>([
+    ["returns", () => 1],
+    ["resolves", async () => 1],
+    ["calls back", (_event, _context, callback) => callback(null, 1)],
+    ["calls back later", (_event, _context, callback) => setImmediate(callback, null, 1)],
+    ["calls context.succeed", (_event, context) => old(context).succeed(1)],
+    ["calls context.succeed that it took out", (_event, context) => later(old(context).succeed, 1)],
+    ["calls context.done that it took out", (_event, context) => later(old(context).done, null, 1)],
+  ])("answers with what a handler %s", async (_name, handler) => {
+    expect(await setUp().run(handler)).toEqual({ kind: "answered", value: 1 });
+  });
+
+  it.each<[string, LambdaHandler<string>]>([
+    [
+      "throws",
+      () => {
+        throw "text";
+      },
+    ],
+    ["rejects", () => Promise.reject("text")],
+    ["calls back an error", (_event, _context, callback) => callback("text")],
+    ["calls context.fail that it took out", (_event, context) => later(old(context).fail, "text")],
+  ])("fails with what a handler %s", async (_name, handler) => {
+    expect(await setUp().run(handler)).toEqual({ kind: "failed", error: "text" });
+  });
+
+  it("times out a handler that never ends, at 29 seconds and not before", async () => {
+    const { clock, invoker } = setUp();
+    const settle = vi.fn();
+    invoker.run(never, "event", "fn", settle);
+    clock.advance(28_999);
+    expect(settle).not.toHaveBeenCalled();
+    clock.advance(1);
+    expect(settle).toHaveBeenCalledExactlyOnceWith({ kind: "timed out" });
+  });
+
+  it("times each invocation from its own start", () => {
+    const { clock, invoker } = setUp();
+    const first = vi.fn();
+    const second = vi.fn();
+    invoker.run(never, "event", "fn", first);
+    clock.advance(10_000);
+    invoker.run(never, "event", "fn", second);
+    clock.advance(19_000);
+    expect(first).toHaveBeenCalledOnce();
+    expect(second).not.toHaveBeenCalled();
+    clock.advance(10_000);
+    expect(second).toHaveBeenCalledOnce();
+  });
+
+  it("does not hear an answer after the timeout, nor a second one", async () => {
+    const { clock, invoker } = setUp();
+    const settle = vi.fn();
+    let answerLate: (value: unknown) => void = () => {};
+    invoker.run(
+      () =>
+        new Promise((resolve) => {
+          answerLate = resolve;
+        }),
+      "event",
+      "fn",
+      settle,
+    );
+    clock.advance(29_000);
+    answerLate("late");
+    await Promise.resolve();
+    expect(settle).toHaveBeenCalledOnce();
+  });
+
+  it("gives the whole Lambda context, its remaining time on the gateway's clock", async () => {
+    const { clock, run } = setUp();
+    let seen: LambdaContext | undefined;
+    await run((_event, context) => {
+      clock.advance(9_000);
+      expect(context.getRemainingTimeInMillis()).toBe(20_000);
+      seen = context;
+    });
+    expect(seen).toMatchObject({
+      functionName: "fn",
+      functionVersion: "$LATEST",
+      invokedFunctionArn: "arn:aws:lambda:us-east-1:000000000000:function:fn",
+      memoryLimitInMB: "128",
+      logGroupName: "/aws/lambda/fn",
+      callbackWaitsForEmptyEventLoop: true,
+    });
+    expect(seen?.awsRequestId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(seen?.logStreamName).toMatch(/^2026\/01\/01\/\[\$LATEST\][0-9a-f]{32}$/);
+  });
+
+  it("gives a context that can be taken apart and copied, and written as JSON", async () => {
+    let seen: LambdaContext | undefined;
+    await setUp().run((_event, context) => {
+      const { getRemainingTimeInMillis } = context;
+      expect(getRemainingTimeInMillis()).toBe(29_000);
+      seen = context;
+    });
+    const names = {
+      awsRequestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      functionName: "fn",
+      invokedFunctionArn: "arn:aws:lambda:us-east-1:000000000000:function:fn",
+      logGroupName: "/aws/lambda/fn",
+      logStreamName: expect.stringMatching(/^2026/),
+    };
+    expect({ ...seen }).toMatchObject(names);
+    expect(JSON.parse(JSON.stringify(seen))).toMatchObject(names);
+  });
+
+  it("gives each invocation its own awsRequestId, and all the same log stream", async () => {
+    const { run } = setUp();
+    const contexts: LambdaContext[] = [];
+    for (let i = 0; i < 600; i++) {
+      await run((_event, context) => {
+        contexts.push(context);
+      });
+    }
+    expect(new Set(contexts.map(({ awsRequestId }) => awsRequestId)).size).toBe(600);
+    expect(new Set(contexts.map(({ logStreamName }) => logStreamName)).size).toBe(1);
+  });
+
+  it("drains: resolves when what runs has ended", async () => {
+    const { invoker } = setUp();
+    let finish: (value: unknown) => void = () => {};
+    invoker.run(
+      () =>
+        new Promise((resolve) => {
+          finish = resolve;
+        }),
+      "event",
+      "fn",
+      () => {},
+    );
+    const drained = invoker.drain(5_000);
+    finish(1);
+    await expect(drained).resolves.toBeUndefined();
+  });
+
+  it("drains no longer than it is told", async () => {
+    const { clock, invoker } = setUp();
+    invoker.run(never, "event", "fn", () => {});
+    const drained = invoker.drain(5_000);
+    clock.advance(5_000);
+    await expect(drained).resolves.toBeUndefined();
+  });
+
+  it("leaves no timer behind when it stops", () => {
+    const { clock, invoker } = setUp();
+    invoker.run(never, "event", "fn", () => {});
+    invoker.stop();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe("checkResult", () => {
+  const check = (value: unknown) => checkResult({ kind: "answered", value }).kind;
+  const circular: Record<string, unknown> = { statusCode: 200 };
+  circular.self = circular;
+
+  it.each([
+    { statusCode: 200 },
+    { statusCode: 404, body: "x", headers: { a: "b" } },
+    { statusCode: 500, body: null },
+    { statusCode: 200, headers: { "X-N": 1 }, multiValueHeaders: { a: ["b"] }, isBase64Encoded: false },
+    { statusCode: 200, ConnectionId: undefined },
+  ])("takes %j", (value) => expect(check(value)).toBe("answered"));
+
+  it.each([
+    undefined,
+    null,
+    "text",
+    {},
+    { statusCode: "2e2" },
+    { statusCode: "099" },
+    { statusCode: " 200" },
+    { statusCode: 2.5 },
+    { statusCode: 99 },
+    { statusCode: 200, body: {} },
+  ])("finds %j malformed", (value) => expect(check(value)).toBe("failed"));
+
+  it("finds a circular answer malformed: it could not leave a Lambda", () => {
+    expect(check(circular)).toBe("failed");
+    expect(check({ statusCode: 200, body: circular })).toBe("failed");
+  });
+});

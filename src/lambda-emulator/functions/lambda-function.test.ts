@@ -1,0 +1,382 @@
+import { execFileSync, spawn } from "node:child_process";
+import { EventEmitter, once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { FunctionError } from "../errors.ts";
+import { LambdaFunction, type LambdaFunctionOptions } from "./lambda-function.ts";
+
+let directory: string;
+let functions: LambdaFunction[];
+let lines: string[];
+let logged: EventEmitter;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "lift-ws-function-"));
+  functions = [];
+  lines = [];
+  logged = new EventEmitter();
+});
+
+afterEach(async () => {
+  await Promise.all(functions.map((it) => it.stop({ drainMs: 0 })));
+  await rm(directory, { recursive: true });
+});
+
+/** A function whose module is `code`. */
+async function make(code: string, options: Partial<LambdaFunctionOptions> = {}): Promise<LambdaFunction> {
+  await writeFile(join(directory, "index.mjs"), code);
+  const log = (line: string) => {
+    lines.push(line);
+    logged.emit("line");
+  };
+  const made = new LambdaFunction({ name: "chat", directory, log, ...options });
+  functions.push(made);
+  return made;
+}
+
+/** Resolves when so many lines match: at the REPORT of an invocation its process is free for the next one. */
+async function logs(pattern: RegExp, times = 1): Promise<void> {
+  while (lines.filter((line) => pattern.test(line)).length < times) await once(logged, "line");
+}
+
+async function failureOf(invocation: Promise<unknown>): Promise<FunctionError> {
+  return invocation.then(
+    () => expect.unreachable(),
+    (error: FunctionError) => error,
+  );
+}
+
+/** `TypeError: no such room` */
+async function faultOf(invocation: Promise<unknown>): Promise<string> {
+  const { name, message } = await failureOf(invocation);
+  return `${name}: ${message}`;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe("a function", () => {
+  it("answers an event in a process of its own, with the runtime's context", async () => {
+    const chat = await make(
+      `export const handler = async (event, context) => ({
+        event, context, left: context.getRemainingTimeInMillis(), pid: process.pid, trace: process.env._X_AMZN_TRACE_ID,
+      });`,
+      { timeoutMs: 5_000, memoryMB: 512, region: "eu-west-1", accountId: "123456789012" },
+    );
+    const answer = (await chat.invoke({ hello: "wörld" })) as Record<string, never>;
+    expect(answer).toMatchObject({
+      event: { hello: "wörld" },
+      context: {
+        callbackWaitsForEmptyEventLoop: true,
+        functionName: "chat",
+        functionVersion: "$LATEST",
+        invokedFunctionArn: "arn:aws:lambda:eu-west-1:123456789012:function:chat",
+        memoryLimitInMB: "512",
+        awsRequestId: expect.stringMatching(/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/),
+        logGroupName: "/aws/lambda/chat",
+        logStreamName: expect.stringMatching(/^\d{4}\/\d\d\/\d\d\/\[\$LATEST\][\da-f]{32}$/),
+      },
+      trace: expect.stringMatching(/^Root=1-[\da-f]{8}-[\da-f]{24};Parent=[\da-f]{16};Sampled=0$/),
+    });
+    expect(answer.left).toBeGreaterThan(3_000);
+    expect(answer.left).toBeLessThanOrEqual(5_000);
+    expect(answer.pid).not.toBe(process.pid);
+  });
+
+  it("has Lambda's environment and its own, and none of this process's", async () => {
+    vi.stubEnv("SOME_SECRET", "hush");
+    const code = `export const handler = async () => ({ ...process.env, cwd: process.cwd(), hour: new Date(0).getHours() });`;
+    const chat = await make(code, { environment: { TABLE: "rows", AWS_ACCESS_KEY_ID: "local" } });
+    const environment = (await chat.invoke({})) as Record<string, string>;
+    vi.unstubAllEnvs();
+    expect(environment).toEqual({
+      _HANDLER: "index.handler",
+      _X_AMZN_TRACE_ID: expect.any(String),
+      AWS_ACCESS_KEY_ID: "local",
+      AWS_DEFAULT_REGION: "us-east-1",
+      AWS_EXECUTION_ENV: "AWS_Lambda_nodejs24.x",
+      AWS_LAMBDA_FUNCTION_MEMORY_SIZE: "128",
+      AWS_LAMBDA_FUNCTION_NAME: "chat",
+      AWS_LAMBDA_FUNCTION_VERSION: "$LATEST",
+      AWS_LAMBDA_INITIALIZATION_TYPE: "on-demand",
+      AWS_LAMBDA_LOG_GROUP_NAME: "/aws/lambda/chat",
+      AWS_LAMBDA_LOG_STREAM_NAME: expect.any(String),
+      AWS_LAMBDA_RUNTIME_API: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+      AWS_REGION: "us-east-1",
+      LAMBDA_TASK_ROOT: directory,
+      LANG: "en_US.UTF-8",
+      PATH: "/usr/local/bin:/usr/bin:/bin",
+      TABLE: "rows",
+      TZ: ":UTC",
+      cwd: directory,
+      hour: 0,
+    });
+  });
+
+  it("runs one event after another in the same process, and overlapping ones in processes of their own", async () => {
+    const chat = await make(
+      `let runs = 0;
+      export const handler = async (event) => {
+        if (event === "wait") await new Promise((done) => setTimeout(done, 300));
+        return { pid: process.pid, run: ++runs };
+      };`,
+    );
+    const first = await chat.invoke("first");
+    await logs(/^REPORT/);
+    expect(await chat.invoke("second")).toEqual({ ...(first as object), run: 2 });
+    await logs(/^REPORT/, 2);
+    expect(chat.coldStarts).toBe(1);
+    const [a, b] = (await Promise.all([chat.invoke("wait"), chat.invoke("wait")])) as { pid: number }[];
+    expect(a?.pid).not.toBe(b?.pid);
+    expect([chat.coldStarts, chat.processes]).toEqual([2, 2]);
+  });
+
+  it("is throttled past its concurrency", async () => {
+    const chat = await make("export const handler = async () => 1;", { concurrency: 2 });
+    const both = Promise.all([chat.invoke({}), chat.invoke({})]);
+    expect(await failureOf(chat.invoke({}))).toMatchObject({
+      code: "THROTTLED",
+      message: "Rate Exceeded: chat has 2 processes, all busy",
+    });
+    expect(await both).toEqual([1, 1]);
+  });
+
+  it("is frozen between events", async () => {
+    const chat = await make("export const handler = async () => process.pid;");
+    const pid = (await chat.invoke({})) as number;
+    await logs(/^REPORT/);
+    // The signal has been sent; it takes effect when the process is next scheduled.
+    const state = () => execFileSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" });
+    await expect.poll(state).toMatch(/^T/);
+    expect(await chat.invoke({})).toBe(pid);
+  });
+
+  it("answers null for what JSON does not have", async () => {
+    const chat = await make("export const handler = async () => {};");
+    expect(await chat.invoke({})).toBeNull();
+  });
+
+  it("is loaded from CommonJS, and from a nested export", async () => {
+    const chat = await make("", { handler: "code/app.api.main" });
+    await mkdir(join(directory, "code"));
+    await writeFile(join(directory, "code/app.cjs"), "exports.api = { main: async () => 'here' };");
+    expect(await chat.invoke({})).toBe("here");
+  });
+});
+
+describe("the log", () => {
+  it("has the lines of CloudWatch: START, the function's own, END and REPORT", async () => {
+    const chat = await make(
+      `export const handler = async () => { console.log("one %s", { two: 2 }); console.error("three"); };`,
+    );
+    await chat.invoke({});
+    await logs(/^REPORT/);
+    await chat.invoke({});
+    await logs(/^REPORT/, 2);
+    const id = "[\\da-f-]{36}";
+    const invocation = (init: string) => [
+      expect.stringMatching(`^START RequestId: ${id} Version: \\$LATEST$`),
+      expect.stringMatching(`^\\S+Z\t${id}\tINFO\tone { two: 2 }$`),
+      expect.stringMatching(`^\\S+Z\t${id}\tERROR\tthree$`),
+      expect.stringMatching(`^END RequestId: ${id}$`),
+      expect.stringMatching(
+        `^REPORT RequestId: ${id}\tDuration: [\\d.]+ ms\tBilled Duration: \\d+ ms\tMemory Size: 128 MB(\tMax Memory Used: \\d+ MB)?${init}$`,
+      ),
+    ];
+    expect(lines).toEqual([...invocation("\tInit Duration: [\\d.]+ ms"), ...invocation("")]);
+  });
+});
+
+describe("a failure", () => {
+  it("of the handler is the invocation's, with its stack; the process goes on", async () => {
+    const chat = await make(
+      "export const handler = async (event) => { if (event) throw new TypeError('no such room'); return process.pid; };",
+    );
+    const error = await failureOf(chat.invoke(true));
+    expect(error).toMatchObject({ code: "FUNCTION_FAILED", name: "TypeError", message: "no such room" });
+    expect(error.stack).toMatch(/^TypeError: no such room\n +at handler \(.*index\.mjs:1:\d+\)/);
+    await logs(/^REPORT.*\tStatus: error$/);
+    await chat.invoke(false);
+    expect(chat.coldStarts).toBe(1);
+  });
+
+  it.each([
+    ["throws", "throw new RangeError('broken')", "RangeError: broken"],
+    ["has a syntax error", "export const = 1", /^Runtime.UserCodeSyntaxError: SyntaxError: /],
+    [
+      "has no handler",
+      "export const other = 1",
+      "Runtime.HandlerNotFound: index.handler is undefined or not exported",
+    ],
+    [
+      "takes a callback",
+      "export const handler = (e, c, callback) => callback()",
+      /^Runtime.CallbackHandlerDeprecated: /,
+    ],
+    [
+      "ends the process",
+      "process.exit(7)",
+      /^Runtime.ExitError: RequestId: .* Error: Runtime exited with error: exit status 7$/,
+    ],
+  ])("of a module that %s is the invocation's, and is tried anew", async (_what, code, message) => {
+    const chat = await make(code);
+    for (const attempt of [1, 2]) {
+      expect(await faultOf(chat.invoke({}))).toMatch(message);
+      await logs(/^INIT_REPORT Init Duration: .*\tPhase: init\tStatus: error\tError Type: \w+/, attempt);
+    }
+    expect(chat.coldStarts).toBe(2);
+  });
+
+  it("of a missing file says which", async () => {
+    const chat = await make("", { handler: "missing.handler" });
+    expect(await faultOf(chat.invoke({}))).toBe(
+      "Runtime.ImportModuleError: Error: Cannot find module 'missing'",
+    );
+  });
+
+  it.each([
+    ["an exit", "process.exit(3)", "Runtime exited with error: exit status 3"],
+    ["a quiet exit", "process.exit()", "Runtime exited without providing a reason"],
+    ["a signal", "process.kill(process.pid, 'SIGKILL')", "Runtime exited with error: signal: SIGKILL"],
+  ])("by %s is Runtime.ExitError, and the next event has a new process", async (_what, end, reason) => {
+    const chat = await make(`export const handler = async (event) => { if (event) ${end}; return 1; };`);
+    const message = await faultOf(chat.invoke(true));
+    expect(message).toMatch(/^Runtime\.ExitError: RequestId: [\da-f-]{36} Error: /);
+    expect(message.endsWith(reason)).toBe(true);
+    expect(await chat.invoke(false)).toBe(1);
+    expect(chat.coldStarts).toBe(2);
+  });
+
+  it.each([
+    ["an error that nobody caught", "setImmediate(() => { throw new Error('loose') })", "Error: loose"],
+    [
+      "a rejection that nobody caught",
+      "void Promise.reject(new Error('loose'))",
+      /^Runtime\.UnhandledPromiseRejection: Error: loose/,
+    ],
+  ])("by %s is the invocation's, and ends the process", async (_what, loose, message) => {
+    const chat = await make(
+      `export const handler = (event) => event ? new Promise(() => { ${loose} }) : Promise.resolve(1);`,
+    );
+    expect(await faultOf(chat.invoke(true))).toMatch(message);
+    await logs(/^REPORT.*Status: error$/);
+    expect(await chat.invoke(false)).toBe(1);
+    expect(chat.coldStarts).toBe(2);
+  });
+
+  it("by its timeout kills the process, whatever it is at", async () => {
+    const chat = await make(
+      "export const handler = async (event) => { while (event); return process.pid; };",
+      {
+        timeoutMs: 250,
+      },
+    );
+    const pid = (await chat.invoke(false)) as number;
+    await logs(/^REPORT/);
+    expect(await faultOf(chat.invoke(true))).toMatch(
+      /^Sandbox\.Timedout: RequestId: .* Error: Task timed out after 0\.25 seconds$/,
+    );
+    await logs(/^REPORT.*\tStatus: timeout$/);
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^\S+Z [\da-f-]{36} Task timed out after 0\.25 seconds$/),
+    );
+    expect(isAlive(pid)).toBe(false);
+    expect(await chat.invoke(false)).not.toBe(pid);
+  });
+
+  it("by too large an answer leaves the process as it is", async () => {
+    const chat = await make("export const handler = async (length) => 'x'.repeat(length);");
+    const limit = 6 * 1024 * 1024;
+    expect(await chat.invoke(limit - 2)).toHaveLength(limit - 2);
+    await logs(/^REPORT/);
+    expect(await faultOf(chat.invoke(limit - 1))).toBe(
+      "Function.ResponseSizeTooLarge: Response payload size (6291457 bytes) exceeded maximum allowed payload size (6291456 bytes).",
+    );
+    await logs(/^REPORT/, 2);
+    expect(await chat.invoke(1)).toBe("x");
+    expect(chat.coldStarts).toBe(1);
+  });
+});
+
+describe("a stop", () => {
+  it("lets what runs end, leaves no process, and takes no more events", async () => {
+    const chat = await make(
+      "export const handler = async (ms) => { await new Promise((done) => setTimeout(done, ms)); return process.pid; };",
+    );
+    const idle = (await chat.invoke(0)) as number;
+    await logs(/^REPORT/);
+    const running = [chat.invoke(200), chat.invoke(200)];
+    await logs(/^START/, 3);
+    await Promise.all([chat.stop(), chat.stop()]);
+    const pids = (await Promise.all(running)) as number[];
+    expect([idle, ...pids].map(isAlive)).toEqual([false, false, false]);
+    expect(chat.processes).toBe(0);
+    expect(await failureOf(chat.invoke(0))).toMatchObject({ code: "FUNCTION_STOPPED" });
+  });
+
+  it("waits no longer than it was told", async () => {
+    const chat = await make("export const handler = async () => { for (;;); };");
+    const endless = failureOf(chat.invoke({}));
+    await logs(/^START/);
+    await chat.stop({ drainMs: 10 });
+    expect((await endless).message).toContain("Runtime exited with error: signal: SIGKILL");
+  });
+});
+
+it("leaves no process when its own is killed: neither a frozen one nor one in an endless loop", async () => {
+  const server = createServer().listen(0, "127.0.0.1");
+  const sockets: Socket[] = [];
+  server.on("connection", (socket) => sockets.push(socket.on("error", () => {})));
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  // Its end of the socket closes with the process.
+  await make(`import { connect } from "node:net";
+    const socket = connect(${port}, "127.0.0.1");
+    await new Promise((connected) => socket.on("connect", connected));
+    export const handler = async (event) => { for (; event;); return process.pid; };`);
+  const parent = spawn(process.execPath, [
+    "--input-type=module",
+    "--eval",
+    `import { LambdaFunction } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, "lambda-function.ts")))};
+    const log = (line) => console.log(line);
+    const chat = new LambdaFunction({ name: "chat", directory: ${JSON.stringify(directory)}, log });
+    chat.invoke(true);
+    await chat.invoke(false);`,
+  ]);
+  let output = "";
+  const bothAt = () => (output.match(/^START/gm)?.length ?? 0) === 2 && /^REPORT/m.test(output);
+  for await (const chunk of parent.stdout) {
+    output += chunk;
+    if (bothAt()) break;
+  }
+  expect(sockets).toHaveLength(2);
+  const closed = Promise.all(sockets.map((socket) => once(socket.resume(), "close")));
+  parent.kill("SIGKILL");
+  await closed;
+  server.close();
+});
+
+it.each([
+  [{ name: "" }, "name is invalid"],
+  [{ directory: undefined }, "directory is missing"],
+  [{ timeoutMs: 0 }, "timeoutMs is invalid"],
+  [{ timeoutMs: 900_001 }, "timeoutMs is invalid"],
+  [{ concurrency: 1.5 }, "concurrency is invalid"],
+  [{ memoryMB: 127 }, "memoryMB is invalid"],
+  [{ environment: { A: 1 } }, "environment is invalid"],
+  [{ memory: 128 }, "memory is none of"],
+])("refuses the options %j", (options, message) => {
+  const all = { name: "chat", directory: ".", ...options } as LambdaFunctionOptions;
+  expect(() => new LambdaFunction(all)).toThrow(
+    expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),
+  );
+});

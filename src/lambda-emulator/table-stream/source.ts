@@ -1,0 +1,97 @@
+import type { DynamoDBStreamsClient, GetShardIteratorInput } from "@aws-sdk/client-dynamodb-streams";
+import { LocalError } from "../errors.ts";
+import { type StreamRecord, streamRecord } from "./record.ts";
+
+export interface StreamShard {
+  readonly id: string;
+  /** The shard that it goes on from. It may be no more. */
+  readonly parentId?: string | undefined;
+  /** No more comes into it. */
+  readonly closed: boolean;
+}
+
+export interface StreamPage {
+  readonly records: readonly StreamRecord[];
+  /** Absent: the shard is closed, and was read to its end. */
+  readonly next: string | undefined;
+}
+
+/** Where the reading of a shard begins. */
+export type ShardPosition = "TRIM_HORIZON" | "LATEST" | { readonly after: string };
+
+/** A table's stream. */
+export interface StreamSource {
+  readonly arn: string;
+  shards(): Promise<readonly StreamShard[]>;
+  /** Resolves to what `read` begins with. */
+  iterator(shardId: string, position: ShardPosition): Promise<string>;
+  read(iterator: string): Promise<StreamPage>;
+  close(): void;
+}
+
+export interface StreamTable {
+  /** Of DynamoDB. */
+  readonly endpoint: string;
+  readonly region: string;
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  readonly tableName: string;
+}
+
+/** @throws {LocalError} STREAM_UNAVAILABLE: the SDK is not installed, or the table has no stream */
+export async function openStream({ tableName, region, ...access }: StreamTable): Promise<StreamSource> {
+  const sdk = await import("@aws-sdk/client-dynamodb-streams").catch((cause: unknown) => {
+    const message =
+      "A table's stream needs the AWS SDK: npm install --save-dev @aws-sdk/client-dynamodb-streams";
+    throw new LocalError("STREAM_UNAVAILABLE", message, { cause });
+  });
+  const client = new sdk.DynamoDBStreamsClient({ region, ...access });
+  const arn = await latestStream(client, tableName).catch((error: unknown) => {
+    client.destroy();
+    throw error;
+  });
+  return {
+    arn,
+    close: () => client.destroy(),
+    async shards() {
+      const shards: StreamShard[] = [];
+      let ExclusiveStartShardId: string | undefined;
+      do {
+        const command = new sdk.DescribeStreamCommand({ StreamArn: arn, ExclusiveStartShardId });
+        const { Shards = [], LastEvaluatedShardId } = (await client.send(command)).StreamDescription ?? {};
+        for (const { ShardId, ParentShardId, SequenceNumberRange } of Shards) {
+          const closed = SequenceNumberRange?.EndingSequenceNumber !== undefined;
+          shards.push({ id: ShardId!, parentId: ParentShardId, closed });
+        }
+        ExclusiveStartShardId = LastEvaluatedShardId;
+      } while (ExclusiveStartShardId !== undefined);
+      return shards;
+    },
+    async iterator(ShardId, position) {
+      const input = { StreamArn: arn, ShardId, ...startOf(position) };
+      return (await client.send(new sdk.GetShardIteratorCommand(input))).ShardIterator!;
+    },
+    async read(ShardIterator) {
+      const command = new sdk.GetRecordsCommand({ ShardIterator });
+      const { Records = [], NextShardIterator } = await client.send(command);
+      return { records: Records.map((it) => streamRecord(it, arn, region)), next: NextShardIterator };
+    },
+  };
+
+  /** A stream that was turned off stays for a day beside its successor. */
+  async function latestStream(from: DynamoDBStreamsClient, TableName: string): Promise<string> {
+    const { Streams = [] } = await from.send(new sdk.ListStreamsCommand({ TableName }));
+    const [latest] = Streams.toSorted((a, b) => (a.StreamLabel! < b.StreamLabel! ? 1 : -1));
+    if (latest?.StreamArn !== undefined) return latest.StreamArn;
+    throw new LocalError("STREAM_UNAVAILABLE", `The table ${TableName} has no stream`);
+  }
+}
+
+function startOf(position: ShardPosition): Pick<
+  GetShardIteratorInput,
+  "SequenceNumber" | "ShardIteratorType"
+> & {
+  ShardIteratorType: string;
+} {
+  if (typeof position === "string") return { ShardIteratorType: position };
+  return { ShardIteratorType: "AFTER_SEQUENCE_NUMBER", SequenceNumber: position.after };
+}

@@ -1,0 +1,47 @@
+import {
+  ApiGatewayManagementApiClient,
+  type ApiGatewayManagementApiClientConfig,
+  DeleteConnectionCommand,
+  GetConnectionCommand,
+  type GetConnectionCommandOutput,
+  PostToConnectionCommand,
+} from "@aws-sdk/client-apigatewaymanagementapi";
+import type { ConnectionInfo } from "../../apigw/index.ts";
+import { regionOf } from "../../aws/index.ts";
+import type { OpenTransport } from "./transport.ts";
+
+/**
+ * @connections through the AWS SDK, for `awsConnections({ transport: sdkTransport() })`: with its credential chain,
+ * and whatever else is set in `config`. One client for each endpoint, that tries once: it is `awsConnections` that
+ * tries again.
+ */
+export function sdkTransport(config: ApiGatewayManagementApiClientConfig = {}): OpenTransport {
+  return ({ endpoint, region = regionOf(endpoint), credentials, sockets }) => {
+    const agent = { keepAlive: true, maxSockets: sockets };
+    const client = new ApiGatewayManagementApiClient({
+      endpoint,
+      ...(region === undefined ? {} : { region }),
+      ...(credentials === undefined ? {} : { credentials }),
+      requestHandler: { httpAgent: agent, httpsAgent: agent },
+      ...config,
+      maxAttempts: 1,
+    });
+    return {
+      post: (ConnectionId, { data: Data }, abortSignal) =>
+        client.send(new PostToConnectionCommand({ ConnectionId, Data }), { abortSignal }),
+      delete: (ConnectionId, abortSignal) =>
+        client.send(new DeleteConnectionCommand({ ConnectionId }), { abortSignal }),
+      get: async (ConnectionId, abortSignal) =>
+        infoOf(await client.send(new GetConnectionCommand({ ConnectionId }), { abortSignal })),
+    };
+  };
+}
+
+function infoOf({ ConnectedAt, LastActiveAt, Identity }: GetConnectionCommandOutput): ConnectionInfo {
+  const userAgent = Identity?.UserAgent;
+  return {
+    connectedAt: ConnectedAt?.getTime() ?? 0,
+    lastActiveAt: LastActiveAt?.getTime() ?? 0,
+    identity: { sourceIp: Identity?.SourceIp ?? "", ...(userAgent === undefined ? {} : { userAgent }) },
+  };
+}

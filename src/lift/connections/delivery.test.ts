@@ -1,0 +1,22 @@
+import { expect, it } from "vitest";
+import { recordingConnections } from "../testing/index.ts";
+import { kept } from "./delivery.ts";
+
+it("asks once for each endpoint, and forgets those that were used longest ago", () => {
+  const asked: string[] = [];
+  const at = kept((endpoint) => {
+    asked.push(endpoint);
+    return recordingConnections();
+  });
+  const first = at("https://0/dev");
+  expect(at("https://0/dev")).toBe(first);
+  for (let n = 1; n < 1_000; n++) {
+    at(`https://${n}/dev`);
+    expect(at("https://0/dev")).toBe(first);
+  }
+  expect(asked).toHaveLength(1_000);
+  at("https://999/dev");
+  expect(asked).toHaveLength(1_000);
+  at("https://1/dev");
+  expect(asked).toHaveLength(1_001);
+});

@@ -1,0 +1,579 @@
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import fc from "fast-check";
+import { SignJWT } from "jose";
+import { describe, expect, it } from "vitest";
+import type { AuthorizerContext, AuthorizerResult } from "../../../apigw/index.ts";
+import { memoryConnectionStore } from "../../../store/memory/index.ts";
+import { type AnyContext, jsonLogger, Lift, LiftError, type LiftOptions } from "../../index.ts";
+import {
+  authorizerEvent,
+  connectEvent,
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  recordingConnections,
+} from "../../testing/index.ts";
+import {
+  authIdentity,
+  requirePermission,
+  type WebSocketAuthOptions,
+  webSocketAuth,
+  webSocketAuthorizer,
+} from "./auth.ts";
+import { chosenProtocol, tokenOf } from "./tokens.ts";
+
+const ID = "L0SM9cOFvHcCIhw=";
+const NOW = Date.UTC(2026, 0, 1);
+const SECONDS = NOW / 1_000;
+const SECRET = "a secret of thirty-two bytes, or more";
+const ISSUER = "https://issuer.example";
+const AUDIENCE = "chat";
+const jwt = { algorithms: ["HS256"], secret: SECRET, issuer: ISSUER, audience: AUDIENCE };
+const byJwt = { jwt, now: () => NOW };
+
+const CLAIMS = {
+  iss: ISSUER,
+  aud: AUDIENCE,
+  exp: SECONDS + 600,
+  sub: "ada",
+  tenant_id: "acme",
+  roles: ["admin"],
+  permissions: ["chat:write"],
+};
+
+function sign(
+  claims: { [claim: string]: unknown } = {},
+  key: Uint8Array | KeyObject = new TextEncoder().encode(SECRET),
+  alg = "HS256",
+) {
+  return new SignJWT({ ...CLAIMS, ...claims }).setProtectedHeader({ alg }).sign(key);
+}
+
+type Sent = { query?: { [name: string]: string }; headers?: { [name: string]: string } };
+
+function makeApp(options: WebSocketAuthOptions = byJwt, lift: Partial<LiftOptions<object>> = {}) {
+  const store = memoryConnectionStore({ now: () => NOW });
+  const connections = recordingConnections();
+  const lines: string[] = [];
+  const logger = jsonLogger({ level: "debug", write: (_level, line) => lines.push(line) });
+  const now = () => NOW;
+  const app = new Lift<object>({ connections, connectionStore: store, logger, now, ...lift });
+  const seen: unknown[] = [];
+  app.use(webSocketAuth(options));
+  app.webSocket("chat", (ctx) => void seen.push(authIdentity(ctx)));
+  app.webSocket("write", { middleware: [requirePermission("chat:write")] }, () => void seen.push("written"));
+  app.webSocket("moderate", { middleware: [requirePermission("chat:write", "chat:delete")] }, () => {
+    seen.push("moderated");
+  });
+  app.webSocket("ping", () => void seen.push("pong"));
+  app.webSocket("$disconnect", (ctx) => void seen.push(["gone", ctx.userId]));
+  const handler = app.webSocketHandler();
+  const lambda = lambdaContext();
+  return {
+    app,
+    store,
+    seen,
+    lines,
+    connections,
+    connect: (sent: Sent = {}, authorizer?: Partial<AuthorizerContext>) =>
+      handler(
+        connectEvent({ ...sent, ...(authorizer && { authorizer }), requestContext: { connectedAt: NOW } }),
+        lambda,
+      ),
+    send: async (route: string, authorizer?: Partial<AuthorizerContext>) => {
+      const before = connections.sent.length;
+      const requestContext = { requestTimeEpoch: NOW };
+      await handler(messageEvent(route, {}, { requestContext, ...(authorizer && { authorizer }) }), lambda);
+      const frame = connections.sent[before]?.data;
+      if (frame === undefined) return undefined;
+      return (JSON.parse(frame) as { error: { code: string; message: string } }).error;
+    },
+    disconnect: () => handler(disconnectEvent(), lambda),
+  };
+}
+
+const bearer = (token: string): Sent => ({ headers: { Authorization: `Bearer ${token}` } });
+
+describe("a token", () => {
+  it.each<[string, (token: string) => Sent]>([
+    ["the query's Authorization", (token) => ({ query: { Authorization: token } })],
+    [
+      "the query's Authorization with its scheme",
+      (token) => ({ query: { Authorization: `Bearer ${token}` } }),
+    ],
+    ["the query's token", (token) => ({ query: { token } })],
+    ["the header", bearer],
+    ["the header in lower case", (token) => ({ headers: { authorization: `bearer ${token}` } })],
+    ["the subprotocols", (token) => ({ headers: { "Sec-WebSocket-Protocol": `chat.v1, bearer, ${token}` } })],
+  ])("is taken from %s", async (_where, sent) => {
+    const { connect, store } = makeApp();
+    expect((await connect(sent(await sign()))).statusCode).toBe(200);
+    expect(await store.get(ID)).toMatchObject({ userId: "ada", tenantId: "acme" });
+  });
+
+  it.each<[string, Sent]>([
+    ["nothing", {}],
+    ["another scheme", { headers: { Authorization: "Basic YTpi" } }],
+    ["an empty parameter", { query: { token: "" } }],
+    ["a marker and no token", { headers: { "Sec-WebSocket-Protocol": "bearer" } }],
+    ["no JWT", { query: { token: "abc" } }],
+  ])("is missed in %s: 401, and no row", async (_what, sent) => {
+    const { connect, store } = makeApp();
+    expect(await connect(sent)).toMatchObject({ statusCode: 401 });
+    expect(await store.get(ID)).toBeUndefined();
+  });
+});
+
+describe("whatever a client sends", () => {
+  it("is refused with 401 where it is no token", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.string(), fc.string(), fc.string(), async (query, header, protocols) => {
+        const headers = { Authorization: header, "Sec-WebSocket-Protocol": `bearer, ${protocols}` };
+        const { connect } = makeApp();
+        expect((await connect({ query: { token: query }, headers })).statusCode).toBe(401);
+      }),
+    );
+  });
+
+  it("is answered by no subprotocol but one that it offered, and never by the token", () => {
+    const name = fc.stringMatching(/^[\w.-]{1,12}$/);
+    fc.assert(
+      fc.property(fc.array(name), name, fc.array(name), (before, token, after) => {
+        fc.pre(!before.some((each) => each.toLowerCase() === "bearer"));
+        const offered = [...before, "bearer", token, ...after];
+        const event = connectEvent({ headers: { "sec-websocket-protocol": offered.join(" , ") } });
+        expect(tokenOf(event)).toBe(token);
+        const others = [...before, "bearer", ...after];
+        expect(others).toContain(chosenProtocol(event, []));
+        expect(others).toContain(chosenProtocol(event, offered));
+      }),
+    );
+  });
+});
+
+describe("a JWT", () => {
+  it.each<[string, { [claim: string]: unknown }, number]>([
+    ["without an expiry", { exp: undefined }, 401],
+    ["past its expiry", { exp: SECONDS - 5 }, 401],
+    ["past its expiry by less than the tolerance", { exp: SECONDS - 4 }, 200],
+    ["not valid yet", { nbf: SECONDS + 6 }, 401],
+    ["valid within the tolerance", { nbf: SECONDS + 5 }, 200],
+    ["of another issuer", { iss: "https://evil.example" }, 401],
+    ["of no issuer", { iss: undefined }, 401],
+    ["for another audience", { aud: "mail" }, 401],
+    ["for no audience", { aud: undefined }, 401],
+    ["for several audiences, ours among them", { aud: ["mail", AUDIENCE] }, 200],
+    ["of nobody", { sub: undefined }, 401],
+    ["of an empty user", { sub: "" }, 401],
+    ["of a user that is no text", { sub: 42 }, 401],
+    ["without a tenant", { tenant_id: undefined }, 200],
+    ["whose tenant is no text", { tenant_id: 42 }, 401],
+    ["whose tenant is empty", { tenant_id: "" }, 401],
+    ["whose permissions are no list", { permissions: { "chat:write": true } }, 401],
+  ])("%s ends with its status", async (_what, claims, status) => {
+    const { connect } = makeApp();
+    expect((await connect(bearer(await sign(claims)))).statusCode).toBe(status);
+  });
+
+  it("is refused with a changed payload, another secret, another algorithm, or none", async () => {
+    const { connect } = makeApp();
+    const token = await sign();
+    const [header, , signature] = token.split(".");
+    const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const forged = [
+      `${header}.${encode({ ...CLAIMS, sub: "eve" })}.${signature}`,
+      await sign({}, new TextEncoder().encode(`${SECRET}!`)),
+      await sign({}, new TextEncoder().encode(SECRET.repeat(2)), "HS512"),
+      `${encode({ alg: "none" })}.${encode(CLAIMS)}.`,
+    ];
+    for (const each of forged) expect((await connect(bearer(each))).statusCode).toBe(401);
+    expect((await connect(bearer(token))).statusCode).toBe(200);
+  });
+
+  it.each([
+    ["RS256", generateKeyPairSync("rsa", { modulusLength: 2048 })],
+    ["ES256", generateKeyPairSync("ec", { namedCurve: "P-256" })],
+    ["EdDSA", generateKeyPairSync("ed25519")],
+  ])("is checked by a public key in PEM: %s", async (algorithm, { publicKey, privateKey }) => {
+    const pem = publicKey.export({ type: "spki", format: "pem" }) as string;
+    const { secret: _, ...rest } = jwt;
+    const { connect } = makeApp({ ...byJwt, jwt: { ...rest, algorithms: [algorithm], publicKey: pem } });
+    expect((await connect(bearer(await sign({}, privateKey, algorithm)))).statusCode).toBe(200);
+    // The public key as an HMAC secret: the oldest forgery.
+    const forged = await sign({}, new TextEncoder().encode(pem));
+    expect((await connect(bearer(forged))).statusCode).toBe(401);
+  });
+
+  it("may carry its identity in claims of other names", async () => {
+    const identity = (claims: { [claim: string]: unknown }) => ({ userId: String(claims.uid) });
+    const { connect, store } = makeApp({ ...byJwt, jwt: { ...jwt, identity } });
+    await connect(bearer(await sign({ uid: "u1" })));
+    expect(await store.get(ID)).toMatchObject({ userId: "u1" });
+  });
+});
+
+it("fails, with the cause in the log, where the reading of good claims is broken", async () => {
+  const identity = () => {
+    throw new TypeError("claims.org is undefined");
+  };
+  const { connect, lines } = makeApp({ ...byJwt, jwt: { ...jwt, identity } });
+  expect((await connect(bearer(await sign()))).statusCode).toBe(500);
+  expect(lines.join()).toContain("claims.org is undefined");
+});
+
+describe("validateToken", () => {
+  it.each([
+    ["a user's id", "ada", 200],
+    ["an identity", { userId: "ada", tenantId: "acme", permissions: ["chat:write"] }, 200],
+    ["nothing", undefined, 401],
+    ["an empty user", "", 401],
+    ["a malformed identity", { userId: "ada", roles: "admin" }, 401],
+    ["one that has expired", { userId: "ada", expiresAt: NOW }, 401],
+  ] as const)("answers %s", async (_what, answer, status) => {
+    const { connect } = makeApp({ validateToken: () => answer as never, now: () => NOW });
+    expect((await connect(bearer("opaque"))).statusCode).toBe(status);
+  });
+
+  it("refuses by throwing; its words do not quote the token in the log", async () => {
+    const { connect, lines } = makeApp({
+      validateToken: (token) => {
+        throw new Error(`${token} is unknown`);
+      },
+    });
+    expect((await connect(bearer("opaque-token"))).statusCode).toBe(401);
+    expect(lines.join()).toContain("[token] is unknown");
+    expect(lines.join()).not.toContain("opaque-token");
+  });
+
+  it("may say that it could not be reached", async () => {
+    const down = () => Promise.reject(new LiftError("UNAVAILABLE"));
+    expect((await makeApp({ validateToken: down }).connect(bearer("opaque"))).statusCode).toBe(503);
+  });
+});
+
+describe("later events", () => {
+  it("know who it is, with roles and permissions, without the token", async () => {
+    const { connect, send, seen } = makeApp();
+    await connect(bearer(await sign()));
+    expect(await send("chat")).toBeUndefined();
+    expect(seen).toEqual([
+      {
+        userId: "ada",
+        tenantId: "acme",
+        roles: ["admin"],
+        permissions: ["chat:write"],
+        expiresAt: (SECONDS + 600) * 1_000,
+      },
+    ]);
+  });
+
+  it("are refused where nobody has connected, but for those that need nobody", async () => {
+    const { send, seen, disconnect } = makeApp({ ...byJwt, skipRoutes: ["ping"] });
+    expect(await send("chat")).toMatchObject({ code: "UNAUTHORIZED" });
+    expect(await send("unknown")).toMatchObject({ code: "UNAUTHORIZED" });
+    expect(await send("ping")).toBeUndefined();
+    expect((await disconnect()).statusCode).toBe(200);
+    expect(seen).toEqual(["pong", ["gone", undefined]]);
+  });
+
+  it("are refused once the token has expired, and $disconnect is not", async () => {
+    let now = NOW;
+    const { connect, send, seen, disconnect } = makeApp({ ...byJwt, now: () => now });
+    await connect(bearer(await sign()));
+    now = (SECONDS + 605) * 1_000 - 1;
+    expect(await send("chat")).toBeUndefined();
+    now++;
+    expect(await send("chat")).toMatchObject({ code: "TOKEN_EXPIRED", retry: true });
+    await disconnect();
+    expect(seen.at(-1)).toEqual(["gone", "ada"]);
+  });
+
+  it("have the rights of the token, whatever metadata the application keeps", async () => {
+    const { app, connect, send } = makeApp();
+    app.webSocket("$connect", (ctx) => {
+      ctx.setMetadata({ "lift:auth": { permissions: ["chat:write", "chat:delete"] }, device: "phone" });
+    });
+    await connect(bearer(await sign({ permissions: [] })));
+    expect(await send("write")).toMatchObject({ code: "FORBIDDEN" });
+  });
+
+  it("of anonymous connections are let through by no one's permission", async () => {
+    const { connect, send } = makeApp({ ...byJwt, skipRoutes: ["$connect", "write", "ping"] });
+    expect((await connect()).statusCode).toBe(200);
+    expect(await send("ping")).toBeUndefined();
+    expect(await send("write")).toMatchObject({ code: "UNAUTHORIZED" });
+  });
+});
+
+describe("requirePermission", () => {
+  it.each([
+    [{ permissions: ["chat:write"] }, undefined, "FORBIDDEN"],
+    [{ permissions: ["chat:write", "chat:delete"] }, undefined, undefined],
+    [{ permissions: undefined, scope: "chat:write chat:delete" }, undefined, undefined],
+    [{ permissions: undefined }, "FORBIDDEN", "FORBIDDEN"],
+  ])("with %o", async (claims, write, moderate) => {
+    const { connect, send } = makeApp();
+    await connect(bearer(await sign(claims)));
+    expect((await send("write"))?.code).toBe(write);
+    expect((await send("moderate"))?.code).toBe(moderate);
+  });
+
+  it("needs a name", () => {
+    expect(() => requirePermission()).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+    expect(() => requirePermission("")).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+  });
+});
+
+describe("onError", () => {
+  it("is told of a refusal, and can't lift it", async () => {
+    const told: unknown[] = [];
+    const onError = (error: LiftError, ctx: AnyContext) => {
+      told.push(error.code);
+      ctx.status(200);
+    };
+    const { connect, send } = makeApp({ ...byJwt, onError });
+    expect((await connect()).statusCode).toBe(401);
+    expect(await send("chat")).toMatchObject({ code: "UNAUTHORIZED" });
+    expect(told).toEqual(["UNAUTHORIZED", "UNAUTHORIZED"]);
+  });
+
+  it("may answer with another error, and is not told of the handler's", async () => {
+    let told = 0;
+    const onError = () => {
+      told++;
+      throw new LiftError("PAYMENT_REQUIRED", { status: 402 });
+    };
+    const { app, connect, send } = makeApp({ ...byJwt, onError });
+    app.webSocket("fail", () => {
+      throw new LiftError("MINE");
+    });
+    expect((await connect()).statusCode).toBe(402);
+    await connect(bearer(await sign()));
+    expect(await send("fail")).toMatchObject({ code: "MINE" });
+    expect(told).toBe(1);
+  });
+});
+
+describe("the subprotocol that is answered", () => {
+  const protocolOf = async (offer: string, options: Partial<WebSocketAuthOptions> = {}, own?: string) => {
+    const { app, connect } = makeApp({ ...byJwt, ...options });
+    if (own)
+      app.webSocket("$connect", () => ({ statusCode: 200, headers: { "sec-websocket-protocol": own } }));
+    else app.webSocket("$connect", () => ({ statusCode: 200 }));
+    const token = await sign();
+    const list = offer.replace("TOKEN", token);
+    const { headers } = await connect({ headers: { "Sec-WebSocket-Protocol": list } });
+    expect(JSON.stringify(headers)).not.toContain(token);
+    return headers;
+  };
+
+  it("is the marker, or the application's own where it was offered", async () => {
+    expect(await protocolOf("bearer, TOKEN")).toEqual({ "Sec-WebSocket-Protocol": "bearer" });
+    expect(await protocolOf("chat.v1, Bearer, TOKEN")).toEqual({ "Sec-WebSocket-Protocol": "Bearer" });
+    const protocols = ["chat.v2", "chat.v1"];
+    expect(await protocolOf("bearer,TOKEN,chat.v1,chat.v2", { protocols })).toEqual({
+      "Sec-WebSocket-Protocol": "chat.v1",
+    });
+  });
+
+  it("is left to the handler where it has chosen", async () => {
+    expect(await protocolOf("bearer, TOKEN, mine", {}, "mine")).toEqual({ "sec-websocket-protocol": "mine" });
+  });
+
+  it("is none where no token came that way", async () => {
+    const { connect } = makeApp({ ...byJwt, protocols: ["chat.v1"] });
+    const token = await sign();
+    const result = await connect({ query: { token }, headers: { "Sec-WebSocket-Protocol": "chat.v1" } });
+    expect(result.headers).toBeUndefined();
+  });
+});
+
+describe("the authorizer", () => {
+  const options = { ...byJwt, skipRoutes: ["ping"] };
+  const authorize = (sent: Sent, own: WebSocketAuthOptions = options): Promise<AuthorizerResult> =>
+    webSocketAuthorizer(own)(authorizerEvent(sent));
+  /** As the service passes it on: scalars as texts. */
+  const passedOn = ({ context = {} }: AuthorizerResult) =>
+    Object.fromEntries(Object.entries(context).map(([name, value]) => [name, String(value)]));
+
+  it("refuses whom validateToken knows to have expired, as no later event can", async () => {
+    const validateToken = async () => ({ userId: "ada", expiresAt: NOW - 1 });
+    await expect(authorize({ query: { token: "t" } }, { validateToken, now: () => NOW })).rejects.toThrow(
+      "Unauthorized",
+    );
+  });
+
+  it.each(["2020-01-01T00:00:00Z", "never"])("counts as over where its context says exp %s", async (exp) => {
+    const store = memoryConnectionStore({ now: () => NOW });
+    const connections = recordingConnections();
+    const logger = jsonLogger({ level: "silent" });
+    const app = new Lift<object>({ connections, connectionStore: store, logger, now: () => NOW });
+    app.use(webSocketAuth(options)).webSocket("say", () => {});
+    const event = messageEvent("say", {}, { authorizer: { sub: "ada", exp } });
+    await app.webSocketHandler()(event, lambdaContext());
+    expect(connections.jsonSentTo(ID)).toMatchObject([{ error: { code: "TOKEN_EXPIRED" } }]);
+  });
+
+  it("allows its connect, and its context carries the identity", async () => {
+    const result = await authorize({ query: { token: await sign() } });
+    expect(result).toEqual({
+      principalId: "ada",
+      policyDocument: {
+        Version: "2012-10-17",
+        Statement: [
+          {
+            Effect: "Allow",
+            Action: "execute-api:Invoke",
+            Resource: "arn:aws:execute-api:us-east-1:123456789012:abcdef1234/test/$connect",
+          },
+        ],
+      },
+      context: {
+        sub: "ada",
+        tenant_id: "acme",
+        roles: '["admin"]',
+        permissions: '["chat:write"]',
+        exp: SECONDS + 600,
+      },
+    });
+  });
+
+  it.each<[string, number | undefined, number]>([
+    ["none", undefined, SECONDS + 600],
+    ["a later one", NOW + 3_600_000, SECONDS + 600],
+    ["an earlier one", NOW + 60_000, SECONDS + 60],
+  ])("carries the token's expiry where the application's identity has %s", async (_what, expiresAt, exp) => {
+    const identity = () => ({ userId: "ada", ...(expiresAt !== undefined && { expiresAt }) });
+    const result = await authorize(bearer(await sign()), { ...options, jwt: { ...jwt, identity } });
+    expect(result.context).toEqual({ sub: "ada", exp });
+  });
+
+  it("makes identity free in every event: no token is needed, no row is read, no store either", async () => {
+    const app = makeApp(options);
+    const context = passedOn(await authorize(bearer(await sign())));
+    const { app: _, ...bare } = makeApp(options, { connectionStore: undefined as never });
+    for (const { connect, send, seen } of [app, bare]) {
+      expect((await connect({}, context)).statusCode).toBe(200);
+      expect(await send("chat", context)).toBeUndefined();
+      expect(await send("write", context)).toBeUndefined();
+      expect(await send("moderate", context)).toMatchObject({ code: "FORBIDDEN" });
+      expect(seen).toEqual([expect.objectContaining({ userId: "ada", roles: ["admin"] }), "written"]);
+    }
+  });
+
+  it("is believed no longer than the token lasts", async () => {
+    let now = NOW;
+    const { send } = makeApp({ ...options, now: () => now });
+    const context = passedOn(await authorize(bearer(await sign())));
+    expect(await send("chat", context)).toBeUndefined();
+    now = (SECONDS + 606) * 1_000;
+    expect(await send("chat", context)).toMatchObject({ code: "TOKEN_EXPIRED" });
+  });
+
+  it.each(["chat:write,chat:delete", "chat:write chat:delete", '["chat:write", "chat:delete"]'])(
+    "may be another that writes permissions as %s",
+    async (permissions) => {
+      const { send } = makeApp(options);
+      expect(await send("moderate", { sub: "ada", permissions })).toBeUndefined();
+    },
+  );
+
+  it.each(["[broken", "[1]", "", "{}"])("takes %s for no permission", async (permissions) => {
+    const { send } = makeApp(options);
+    expect(await send("write", { sub: "ada", permissions })).toMatchObject({ code: "FORBIDDEN" });
+  });
+
+  it("refuses by the word that the service answers with 401", async () => {
+    await expect(authorize({})).rejects.toEqual(new Error("Unauthorized"));
+    await expect(authorize(bearer("forged"))).rejects.toEqual(new Error("Unauthorized"));
+  });
+
+  it("fails otherwise where the token could not be checked", async () => {
+    const down = { validateToken: () => Promise.reject(new LiftError("UNAVAILABLE")) };
+    await expect(authorize(bearer("opaque"), down)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  });
+
+  it("lets anybody in where $connect needs nobody", async () => {
+    expect(await authorize({}, { ...options, skipRoutes: ["$connect"] })).toMatchObject({
+      principalId: "anonymous",
+      context: {},
+    });
+  });
+
+  it("says that an identity is too large for the service", async () => {
+    const permissions = Array.from({ length: 1_000 }, (_, n) => `permission:${n}`);
+    await expect(authorize(bearer(await sign({ permissions })))).rejects.toMatchObject({
+      code: "INVALID_RESULT",
+    });
+  });
+});
+
+it("says what is missing where later events could not know the identity", async () => {
+  const { connect, lines } = makeApp(byJwt, { connectionStore: undefined as never });
+  expect((await connect(bearer(await sign()))).statusCode).toBe(500);
+  expect(lines.join()).toContain("webSocketAuth needs a connectionStore, or an authorizer");
+});
+
+describe("options that throw at construction", () => {
+  const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+  const pem = publicKey.export({ type: "spki", format: "pem" });
+  const privatePem = privateKey.export({ type: "pkcs8", format: "pem" });
+  const { secret: _, ...keyless } = jwt;
+  it.each<[string, object]>([
+    ["neither way to check", {}],
+    ["both ways to check", { jwt, validateToken: () => "ada" }],
+    ["an unknown one", { jwt, secret: SECRET }],
+    ["no algorithms", { jwt: { ...jwt, algorithms: [] } }],
+    ["the algorithm none", { jwt: { ...jwt, algorithms: ["none"] } }],
+    ["a public key's algorithm with a secret", { jwt: { ...jwt, algorithms: ["HS256", "RS256"] } }],
+    ["a secret's algorithm with a public key", { jwt: { ...keyless, publicKey: pem } }],
+    ["no issuer", { jwt: { ...jwt, issuer: undefined } }],
+    ["no audience", { jwt: { ...jwt, audience: [] } }],
+    ["no key", { jwt: keyless }],
+    ["two keys", { jwt: { ...jwt, publicKey: pem } }],
+    ["a short secret", { jwt: { ...jwt, secret: "short" } }],
+    ["a secret too short for its longest algorithm", { jwt: { ...jwt, algorithms: ["HS256", "HS512"] } }],
+    ["a private key", { jwt: { ...keyless, algorithms: ["EdDSA"], publicKey: privatePem } }],
+    ["a key that is none", { jwt: { ...keyless, algorithms: ["EdDSA"], publicKey: "none" } }],
+    ...["x.example", "127.evil.example", "127.0.0.1.evil.example", "evil.localhost", "[::2]"].map(
+      (host): [string, object] => [
+        `keys by plain HTTP from ${host}`,
+        { jwt: { ...keyless, algorithms: ["RS256"], jwksUri: `http://${host}/jwks.json` } },
+      ],
+    ),
+    ...[0, 1.5, 2 ** 31, Number.POSITIVE_INFINITY].map((timeoutMs): [string, object] => [
+      `a timeout of ${timeoutMs} ms for keys`,
+      {
+        jwt: { ...keyless, algorithms: ["RS256"], jwksUri: "https://issuer.example", jwks: { timeoutMs } },
+      },
+    ]),
+    ["too much tolerance", { jwt: { ...jwt, clockToleranceSeconds: 301 } }],
+    ["negative tolerance", { jwt: { ...jwt, clockToleranceSeconds: -1 } }],
+    ["a route that is none", { jwt, skipRoutes: [1] }],
+  ])("%s", (_what, options) => {
+    let thrown: unknown;
+    try {
+      webSocketAuth(options as never);
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toMatchObject({ code: "INVALID_OPTION" });
+    expect(String(thrown)).not.toContain(SECRET);
+  });
+
+  it.each(["localhost", "LOCALHOST.", "127.8.9.10", "[::1]", "[::ffff:127.0.0.1]"])(
+    "do not include keys by plain HTTP from %s",
+    (host) => {
+      const jwksUri = `http://${host}:8080/jwks.json`;
+      expect(() => webSocketAuth({ jwt: { ...keyless, algorithms: ["RS256"], jwksUri } })).not.toThrow();
+    },
+  );
+
+  it.each([
+    ["", "jwt.secret is empty: set the variable it comes from. HS256 needs 32 bytes or more"],
+    [undefined, "jwt.secret is empty: set the variable it comes from. HS256 needs 32 bytes or more"],
+    ["short", "jwt.secret has 5 bytes. HS256 needs 32 bytes or more (openssl rand -base64 32)"],
+  ])("say what to do about the secret %j", (secret, message) => {
+    expect(() => webSocketAuth({ jwt: { ...jwt, secret } as never })).toThrow(message);
+  });
+});

@@ -1,0 +1,94 @@
+import type { ConnectEvent } from "../../../apigw/index.ts";
+
+/** A list of subprotocols with this in it carries the token next: `new WebSocket(url, ["bearer", token])`. */
+const MARKER = "bearer";
+
+const QUERY_NAMES = ["Authorization", "authorization", "token"];
+
+/**
+ * Reads a token as it is written in a header, a query or a message: with or without its scheme `Bearer`, and with
+ * space around it. Every token that a client sends is read by this function.
+ * @returns `undefined` for anything else: an empty text, another scheme, a bare `Bearer`
+ */
+export function readToken(value: unknown): string | undefined {
+  if (typeof value !== "string") return undefined;
+  const token = /^(?:bearer\s+)?(\S+)$/i.exec(value.trim())?.[1];
+  return token?.toLowerCase() === MARKER ? undefined : token;
+}
+
+/**
+ * Returns the token of an upgrade request: from the `Authorization` header, which browsers can't set, else from the
+ * `Sec-WebSocket-Protocol` list after `bearer`, else from the query's `Authorization` or `token`.
+ */
+export function tokenOf(event: ConnectEvent): string | undefined {
+  return lastToken(headerValues(event, "authorization")) ?? protocolToken(event) ?? queryToken(event);
+}
+
+/** Returns a one-time ticket, which is not a token: nobody can use it twice. An empty one is a ticket that is refused. */
+export function ticketOf(event: ConnectEvent): string | undefined {
+  return queryValues(event, "ticket").at(-1);
+}
+
+/**
+ * Chooses the subprotocol for a client that offered its token as one, because browsers close a socket whose offer was
+ * not accepted: the first of the application's own that was offered, else the marker; never the token.
+ */
+export function chosenProtocol(event: ConnectEvent, protocols: readonly string[]): string | undefined {
+  const offered = offeredProtocols(event);
+  const marker = markerAt(offered);
+  if (marker === -1) return undefined;
+  offered.splice(marker + 1, 1);
+  return offered.find((protocol) => protocols.includes(protocol)) ?? offered[marker];
+}
+
+function protocolToken(event: ConnectEvent): string | undefined {
+  const offered = offeredProtocols(event);
+  const marker = markerAt(offered);
+  return marker === -1 ? undefined : readToken(offered[marker + 1]);
+}
+
+function queryToken(event: ConnectEvent): string | undefined {
+  for (const name of QUERY_NAMES) {
+    const token = lastToken(queryValues(event, name));
+    if (token !== undefined) return token;
+  }
+  return undefined;
+}
+
+/** The last, as `headers` and `queryStringParameters` have the last of several values. */
+function lastToken(values: readonly string[]): string | undefined {
+  return values.map(readToken).findLast((token) => token !== undefined);
+}
+
+/** RFC 6455, section 4.1: several header lines are one list. */
+function offeredProtocols(event: ConnectEvent): string[] {
+  return headerValues(event, "sec-websocket-protocol")
+    .flatMap((line) => line.split(","))
+    .map((protocol) => protocol.trim())
+    .filter((protocol) => protocol !== "");
+}
+
+function markerAt(offered: readonly string[]): number {
+  return offered.findIndex((protocol) => protocol.toLowerCase() === MARKER);
+}
+
+/** All lines of a header, whatever the case of its name in each. An event made by hand may lack the lists. */
+function headerValues(
+  { headers, multiValueHeaders }: ConnectEvent,
+  lowerCaseName: string,
+): readonly string[] {
+  const valuesIn = (fields: { readonly [name: string]: string | readonly string[] }) =>
+    Object.entries(fields)
+      .filter(([name]) => name.toLowerCase() === lowerCaseName)
+      .flatMap(([, value]) => value);
+  const all = valuesIn(multiValueHeaders ?? {});
+  return all.length > 0 ? all : valuesIn(headers);
+}
+
+function queryValues(event: ConnectEvent, name: string): readonly string[] {
+  const { queryStringParameters, multiValueQueryStringParameters } = event;
+  for (const fields of [multiValueQueryStringParameters, queryStringParameters]) {
+    if (fields && Object.hasOwn(fields, name)) return [fields[name] ?? []].flat();
+  }
+  return [];
+}

@@ -1,0 +1,319 @@
+import fc from "fast-check";
+import { Registry } from "prom-client";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type AnyContext, Lift, LiftError, type LiftOptions } from "../../index.ts";
+import {
+  connectEvent,
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  recordingConnections,
+} from "../../testing/index.ts";
+import { emfCollector } from "./emf.ts";
+import {
+  type EventMetrics,
+  type MetricsCollector,
+  type WebSocketMetricsOptions,
+  webSocketMetrics,
+} from "./metrics.ts";
+import { prometheusCollector } from "./prometheus.ts";
+
+const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
+function makeApp(collector: MetricsCollector, options: Partial<WebSocketMetricsOptions> = {}) {
+  let now = 0;
+  const connections = recordingConnections().gone("gone=").throttled("slow=");
+  const app = new Lift({ connections, logger: silent } satisfies LiftOptions<object>);
+  app.use((ctx, next) => {
+    now += 12.5;
+    if (ctx.query("token") === "bad") throw new LiftError("UNAUTHORIZED");
+    return next();
+  });
+  app.use(webSocketMetrics({ collector, now: () => now, ...options }));
+  app.webSocket("echo", (ctx: AnyContext) => ctx.reply({ text: "grüße" }).then(() => {}));
+  app.webSocket("fan", async (ctx: AnyContext) => {
+    await ctx.asWebSocket().broadcastMessage(["a=", "gone=", "slow=", "b="], "four");
+    await ctx.asWebSocket().sendMessageTo("gone=", "four");
+    await ctx.asWebSocket().sendMessageTo("slow=", "four");
+  });
+  app.webSocket("fail", () => Promise.reject(new TypeError("broken")));
+  const handler = app.webSocketHandler();
+  const lambda = lambdaContext();
+  return {
+    connect: (query: { [name: string]: string } = {}) => handler(connectEvent({ query }), lambda),
+    send: (route: string, body: unknown = {}) => handler(messageEvent(route, body), lambda),
+    disconnect: (code = 1001) => handler(disconnectEvent({ code }), lambda),
+  };
+}
+
+function recorder() {
+  const recorded: EventMetrics[] = [];
+  return { recorded, record: (metrics: EventMetrics) => void recorded.push(metrics) };
+}
+
+const nothingSent = { sent: 0, gone: 0, failed: 0, sentBytes: 0 };
+
+describe("what is measured", () => {
+  it("counts a 401 of what stands in front as no success", async () => {
+    const collector = recorder();
+    const { connect } = makeApp(collector);
+    await connect({ token: "bad" });
+    await connect();
+    const common = { event: "CONNECT", route: "$connect", stage: "test", durationMs: 12.5, labels: {} };
+    expect(collector.recorded).toEqual([
+      { ...common, ...nothingSent, status: "4xx" },
+      { ...common, ...nothingSent, status: "2xx" },
+    ]);
+  });
+
+  it("tells a message's size and what the event sent", async () => {
+    const collector = recorder();
+    const { send } = makeApp(collector);
+    await send("echo", "grüße");
+    expect(collector.recorded).toMatchObject([
+      { event: "MESSAGE", route: "echo", status: "2xx", messageBytes: 7, sent: 1, sentBytes: 18 },
+    ]);
+  });
+
+  it("counts each recipient, and the error frame at last", async () => {
+    const collector = recorder();
+    const { send } = makeApp(collector);
+    await send("fan");
+    expect(collector.recorded).toMatchObject([{ status: "5xx", sent: 3, gone: 2, failed: 2 }]);
+  });
+
+  it.each([
+    [1000, "1000"],
+    [1006, "1006"],
+    [1015, "1015"],
+    [1016, "other"],
+    [3000, "3xxx"],
+    [4999, "4xxx"],
+    [5000, "other"],
+    [-1, "other"],
+  ])("calls the close code %i %s", async (code, closeCode) => {
+    const collector = recorder();
+    await makeApp(collector).disconnect(code);
+    expect(collector.recorded).toMatchObject([{ event: "DISCONNECT", status: "2xx", closeCode }]);
+  });
+
+  it("has only registered routes, whatever clients make up", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.string(), async (route) => {
+        const collector = recorder();
+        await makeApp(collector).send(route);
+        expect(["$default", "echo", "fan", "fail"]).toContain(collector.recorded[0]?.route);
+      }),
+    );
+  });
+
+  it("has no user and no tenant, unless asked", async () => {
+    const collector = recorder();
+    const labels = { tenant: (ctx: AnyContext) => ctx.query("tenant"), long: () => "x".repeat(2_000) };
+    const { connect } = makeApp(collector, { labels });
+    await connect({ tenant: "acme" });
+    await connect();
+    expect(collector.recorded.map((metrics) => metrics.labels.tenant)).toEqual(["acme", "none"]);
+    expect(collector.recorded[0]?.labels.long).toHaveLength(250);
+  });
+
+  it("is flushed before the event ends", async () => {
+    const order: string[] = [];
+    const collector = {
+      record: () => void order.push("record"),
+      flush: () =>
+        new Promise<void>((resolve) =>
+          setImmediate(() => {
+            order.push("flushed");
+            resolve();
+          }),
+        ),
+    };
+    await makeApp(collector).connect();
+    order.push("result");
+    expect(order).toEqual(["record", "flushed", "result"]);
+  });
+
+  it.each<[string, MetricsCollector]>([
+    [
+      "record throws",
+      {
+        record: () => {
+          throw new Error("full");
+        },
+      },
+    ],
+    ["flush rejects", { record: () => {}, flush: () => Promise.reject(new Error("unreachable")) }],
+  ])("fails no event when %s", async (_what, collector) => {
+    expect((await makeApp(collector).connect()).statusCode).toBe(200);
+  });
+
+  it.each([
+    ["no collector", {}],
+    ["a collector that is none", { collector: {} }],
+    ["an unknown option", { collector: recorder(), dimensions: {} }],
+    ["a label that CloudWatch would mistake", { collector: recorder(), labels: { Route: () => "x" } }],
+    ["a label that is no function", { collector: recorder(), labels: { tenant: "acme" } }],
+  ])("takes not %s", (_what, options) => {
+    expect(() => webSocketMetrics(options as never)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
+  });
+});
+
+type Directive = { Namespace: string; Dimensions: string[][]; Metrics: { Name: string; Unit: string }[] };
+type Emf = { _aws: { Timestamp: number; CloudWatchMetrics: Directive[] } } & { [name: string]: unknown };
+
+describe("the embedded metric format", () => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  function makeEmf(options: Partial<WebSocketMetricsOptions> = {}) {
+    const lines: Emf[] = [];
+    const write = (line: string) => void lines.push(JSON.parse(line) as Emf);
+    return { lines, ...makeApp(emfCollector({ write, now: () => 1_700_000_000_000 }), options) };
+  }
+
+  it("is a line per event that CloudWatch understands", async () => {
+    const { lines, connect, send, disconnect } = makeEmf({ labels: { tenant: () => "acme" } });
+    await connect();
+    await send("fan");
+    await disconnect();
+    expect(lines).toHaveLength(3);
+    for (const line of lines) {
+      expect(line._aws.Timestamp).toBe(1_700_000_000_000);
+      for (const { Namespace, Dimensions, Metrics } of line._aws.CloudWatchMetrics) {
+        expect(Namespace).toBe("LiftWebSocket");
+        expect(Metrics.length).toBeLessThanOrEqual(100);
+        for (const { Name, Unit } of Metrics) {
+          expect(line[Name]).toBeTypeOf("number");
+          expect(["Count", "Milliseconds", "Bytes"]).toContain(Unit);
+        }
+        for (const name of Dimensions.flat()) expect(line[name]).toMatch(/^.+$/);
+        expect(Math.max(...Dimensions.map((set) => set.length))).toBeLessThanOrEqual(30);
+      }
+    }
+  });
+
+  it("has a refused connect by stage, and by event, route and status", async () => {
+    const { lines, connect } = makeEmf();
+    await connect({ token: "bad" });
+    expect(lines[0]?._aws.CloudWatchMetrics[0]?.Dimensions).toEqual([
+      ["Stage"],
+      ["Stage", "Event", "Route", "Status"],
+    ]);
+    expect(lines[0]).toMatchObject({
+      Stage: "test",
+      Event: "CONNECT",
+      Route: "$connect",
+      Status: "4xx",
+      Events: 1,
+      Refused: 1,
+      Failed: 0,
+      Duration: 12.5,
+    });
+    expect(lines[0]).not.toHaveProperty("Connects");
+  });
+
+  it("has disconnects by close code", async () => {
+    const { lines, disconnect } = makeEmf();
+    await disconnect(4001);
+    expect(lines[0]).toMatchObject({ Disconnects: 1, CloseCode: "4xxx" });
+    expect(lines[0]?._aws.CloudWatchMetrics[1]).toEqual({
+      Namespace: "LiftWebSocket",
+      Dimensions: [["Stage"], ["Stage", "CloseCode"]],
+      Metrics: [{ Name: "Disconnects", Unit: "Count" }],
+    });
+  });
+
+  it("has sends where something was sent, and labels where asked", async () => {
+    const { lines, connect, send } = makeEmf({ labels: { tenant: () => "acme" } });
+    await connect();
+    await send("fan");
+    expect(lines[0]).not.toHaveProperty("Sends");
+    expect(lines[0]).toMatchObject({ Connects: 1, tenant: "acme" });
+    expect(lines[1]).toMatchObject({ Failed: 1, Sends: 3, Gone: 2, FailedSends: 2, MessageBytes: 2 });
+    expect(lines[1]?._aws.CloudWatchMetrics[0]?.Dimensions[2]).toContain("tenant");
+  });
+
+  it.each(["Stage", "Event", "Route", "Status", "CloseCode", "Duration", "Disconnects", "_aws"])(
+    "takes no label that would overwrite its own: %s",
+    (name) => {
+      const write = vi.fn();
+      const metrics: EventMetrics = {
+        ...{ event: "DISCONNECT", route: "$disconnect", status: "2xx", stage: "test", durationMs: 1 },
+        ...{ sent: 0, gone: 0, failed: 0, sentBytes: 0, closeCode: "1000", labels: { [name]: "x" } },
+      };
+      expect(() => emfCollector({ write }).record(metrics)).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(name) }),
+      );
+      expect(write).not.toHaveBeenCalled();
+    },
+  );
+
+  it("goes to the log where nothing else is said, under a namespace of one's choice", async () => {
+    const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+    await makeApp(emfCollector({ namespace: "My/App" })).connect();
+    expect(write.mock.calls[0]?.[0]).toMatch(/^\{.*"Namespace":"My\/App".*\}\n$/);
+    expect(() => emfCollector({ namespace: "" })).toThrow(/namespace/);
+  });
+});
+
+describe("the Prometheus collector", () => {
+  it("counts events, latency, sizes, connects, disconnects and sends", async () => {
+    const collector = prometheusCollector();
+    const { connect, send, disconnect } = makeApp(collector);
+    await connect();
+    await connect({ token: "bad" });
+    await send("echo", "1234567");
+    await send("fan");
+    await disconnect();
+    const page = await collector.register.metrics();
+    for (const line of [
+      'lift_websocket_events_total{event="CONNECT",route="$connect",status="2xx"} 1',
+      'lift_websocket_events_total{event="CONNECT",route="$connect",status="4xx"} 1',
+      'lift_websocket_events_total{event="MESSAGE",route="fan",status="5xx"} 1',
+      'lift_websocket_event_duration_seconds_sum{event="MESSAGE",route="echo"} 0.0125',
+      'lift_websocket_message_bytes_bucket{le="64",route="echo"} 1',
+      "lift_websocket_connects_total 1",
+      'lift_websocket_disconnects_total{code="1001"} 1',
+      'lift_websocket_sends_total{outcome="sent"} 4',
+      'lift_websocket_sends_total{outcome="gone"} 2',
+      'lift_websocket_sends_total{outcome="failed"} 2',
+    ]) {
+      expect(page).toContain(`${line}\n`);
+    }
+    expect(page).toMatch(/^lift_websocket_sent_bytes_total \d+$/m);
+  });
+
+  it("has the labels that both sides name, in a registry and under a prefix of one's choice", async () => {
+    const register = new Registry();
+    const collector = prometheusCollector({ register, prefix: "chat_", labels: ["tenant", "other"] });
+    const { connect } = makeApp(collector, { labels: { tenant: () => "acme", user: () => "ada" } });
+    await connect();
+    expect(await register.metrics()).toContain('chat_connects_total{tenant="acme",other="none"} 1');
+  });
+
+  it("sets no timer", async () => {
+    vi.useFakeTimers();
+    await makeApp(prometheusCollector()).connect();
+    expect(vi.getTimerCount()).toBe(0);
+    vi.useRealTimers();
+  });
+
+  it.each([
+    ...["event", "route", "status", "code", "outcome", "le"].map((name) => ({ labels: ["tenant", name] })),
+    { labels: ["tenant", "tenant"] },
+    { labels: ["a-b"] },
+    { labels: ["__name"] },
+    { prefix: "my-app" },
+    { durationBuckets: [1, 1] },
+    { sizeBuckets: [] },
+    { labels: "tenant" },
+    { register: {} },
+    { buckets: [] },
+  ])("takes no %o", (options) => {
+    expect(() => prometheusCollector(options as never)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
+  });
+});

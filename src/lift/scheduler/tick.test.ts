@@ -1,0 +1,235 @@
+import { getEventListeners } from "node:events";
+import { expect, it } from "vitest";
+import type { ScheduledItem } from "../../store/index.ts";
+import { memorySchedule } from "../../store/memory/index.ts";
+import { forEach } from "../connections/for-each.ts";
+import { jsonLogger, Lift, type LiftOptions, type Middleware, type Tick } from "../index.ts";
+import { lambdaContext, messageEvent, recordingConnections } from "../testing/index.ts";
+
+const NOW = Date.UTC(2026, 0, 1);
+
+function world(options: Partial<LiftOptions<object>> = {}) {
+  let time = NOW;
+  const schedule = memorySchedule();
+  const lines: string[] = [];
+  const logger = jsonLogger({ write: (_level, line) => lines.push(line) });
+  const app = new Lift<object>({ schedule, logger, now: () => time, ...options });
+  const put = (id: string, overrides: Partial<ScheduledItem> = {}) =>
+    schedule.put({ kind: "note", id, dueAt: NOW, data: {}, ...overrides });
+  const left = async () => {
+    const ids: string[] = [];
+    for await (const { id } of schedule.due(NOW + 86_400_000)) ids.push(id);
+    return ids;
+  };
+  const advance = (ms: number) => {
+    time += ms;
+  };
+  return { app, schedule, lines, put, left, advance };
+}
+
+it("does what is due, once it is, and once", async () => {
+  const { app, put, advance } = world();
+  const seen: unknown[] = [];
+  app.scheduled("note", (item) => void seen.push(item));
+  await put("a", { data: { text: "hello" } });
+  await put("b", { dueAt: NOW + 1_000 });
+  expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
+  expect(seen).toEqual([{ kind: "note", id: "a", dueAt: NOW, data: { text: "hello" } }]);
+  expect(await app.tick()).toEqual({ done: 0, failed: 0, complete: true });
+  advance(1_000);
+  expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
+});
+
+it("keeps what failed for a later tick, logs it, and does the rest", async () => {
+  const { app, put, left, lines, advance } = world();
+  let broken = true;
+  app.scheduled("note", ({ id }) => {
+    if (broken && id === "a") throw new Error("not today");
+  });
+  for (const id of ["a", "b", "c"]) await put(id);
+  expect(await app.tick()).toEqual({ done: 2, failed: 1, complete: true });
+  expect(lines).toEqual([expect.stringMatching(/A scheduled action failed.*"id":"a".*not today/)]);
+  expect(await left()).toEqual(["a"]);
+  broken = false;
+  advance(1_000);
+  expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
+});
+
+it("ends what it has begun when the schedule breaks off, and tells of that", async () => {
+  const schedule = memorySchedule();
+  const due = schedule.due.bind(schedule);
+  schedule.due = async function* (now) {
+    yield* due(now);
+    throw new Error("a bad row");
+  };
+  const { app } = world({ schedule });
+  const done: string[] = [];
+  app.scheduled("note", async ({ id }) => {
+    await new Promise(setImmediate);
+    done.push(id);
+  });
+  for (const id of ["a", "b"]) await schedule.put({ kind: "note", id, dueAt: NOW, data: {} });
+  await expect(app.tick()).rejects.toMatchObject({ code: "STORE_FAILED" });
+  expect(done).toEqual(["a", "b"]);
+});
+
+it("is none the worse for a logger that throws", async () => {
+  const logger = jsonLogger({
+    write: () => {
+      throw new Error("the log is full");
+    },
+  });
+  const { app, put } = world({ logger });
+  app.scheduled("note", () => Promise.reject(new Error("not today")));
+  for (const id of ["a", "b"]) await put(id);
+  expect(await app.tick()).toEqual({ done: 0, failed: 2, complete: true });
+});
+
+it("does what a middleware of one route, or of several, has scheduled", async () => {
+  const { app, put } = world();
+  const seen: string[] = [];
+  const note: Middleware = Object.assign((_ctx: unknown, next: () => unknown) => next(), {
+    scheduled: { note: ({ id }: ScheduledItem) => void seen.push(id) },
+  });
+  app.webSocket("a", { middleware: [note] }, () => {}).webSocket("b", { middleware: [note] }, () => {});
+  await put("x");
+  expect(await app.tick()).toMatchObject({ done: 1 });
+  expect(seen).toEqual(["x"]);
+});
+
+it("keeps an item whose kind this app does not know", async () => {
+  const { app, put, left, lines } = world();
+  await put("a", { kind: "of tomorrow's version" });
+  expect(await app.tick()).toMatchObject({ done: 0, failed: 1 });
+  expect(lines).toEqual([expect.stringContaining("of tomorrow's version")]);
+  expect(await left()).toEqual(["a"]);
+});
+
+it("leaves an item that its action has put off", async () => {
+  const { app, schedule, put, advance } = world();
+  const at: number[] = [];
+  app.scheduled("note", async (item, { now }) => {
+    at.push(now());
+    if (at.length === 1) await schedule.put({ ...item, dueAt: now() + 5_000 });
+  });
+  await put("a");
+  await app.tick();
+  advance(4_999);
+  await app.tick();
+  expect(at).toEqual([NOW]);
+  advance(1);
+  await app.tick();
+  advance(10_000);
+  await app.tick();
+  expect(at).toEqual([NOW, NOW + 5_000]);
+});
+
+it("does no harm when two ticks run at once", async () => {
+  const { app, put, left } = world();
+  app.scheduled("note", () => {});
+  for (const id of ["a", "b", "c"]) await put(id);
+  const reports = await Promise.all([app.tick(), app.tick()]);
+  for (const report of reports) expect(report).toMatchObject({ failed: 0, complete: true });
+  expect(await left()).toEqual([]);
+});
+
+it("ends before its deadline, and leaves what it had no time for", async () => {
+  const { app, put, left } = world({ deadlineMarginMs: 1_000 });
+  let signal: AbortSignal | undefined;
+  app.scheduled("note", (_item, tick) => {
+    signal = tick.signal;
+    return new Promise(() => {});
+  });
+  for (let n = 0; n < 40; n++) await put(`item-${n}`);
+  const context = lambdaContext({ getRemainingTimeInMillis: () => 1_010 });
+  expect(await app.tickHandler()({}, context)).toEqual({ done: 0, failed: 0, complete: false });
+  expect(signal?.aborted).toBe(true);
+  expect(await left()).toHaveLength(40);
+});
+
+it("leaves no timer behind", async () => {
+  const { app, put } = world();
+  app.scheduled("note", () => {});
+  await put("a");
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  await app.tickHandler()({}, lambdaContext());
+  expect(timers()).toBe(before);
+});
+
+it("runs 32 actions at a time, and no more", async () => {
+  const { app, put } = world();
+  let running = 0;
+  let most = 0;
+  app.scheduled("note", async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setImmediate(resolve));
+    running--;
+  });
+  for (let n = 0; n < 100; n++) await put(`item-${n}`);
+  expect(await app.tick()).toMatchObject({ done: 100 });
+  expect(most).toBe(32);
+});
+
+it("rejects when the schedule can't be read", async () => {
+  const broken = memorySchedule();
+  broken.due = () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error("down")) }) });
+  const { app } = world({ schedule: broken });
+  await expect(app.tick()).rejects.toMatchObject({ code: "STORE_FAILED" });
+});
+
+it("has nothing to do without a schedule", async () => {
+  expect(await new Lift().tickHandler()({}, lambdaContext())).toEqual({ done: 0, failed: 0, complete: true });
+});
+
+it("gives an action @connections: the app's, or those that the tick was given", async () => {
+  const [own, given] = [recordingConnections(), recordingConnections()];
+  const { app, put } = world({ connections: own });
+  const post = ({ id }: ScheduledItem, { connectionsAt }: Tick) =>
+    connectionsAt("https://api.example.com/test").post(id, "due");
+  app.scheduled("note", post);
+  await put("a");
+  await app.tick();
+  await put("b");
+  await app.tick({ connections: given });
+  expect(own.sent).toEqual([{ connectionId: "a", data: "due" }]);
+  expect(given.sent).toEqual([{ connectionId: "b", data: "due" }]);
+});
+
+it("takes a middleware's actions from `use`, and one for each kind", async () => {
+  const { app, put } = world();
+  const seen: string[] = [];
+  const pass: Middleware = (_ctx, next) => next();
+  const middleware = Object.assign(pass, { scheduled: { note: ({ id }: ScheduledItem) => seen.push(id) } });
+  app.use([middleware]);
+  await put("a");
+  await app.tick();
+  expect(seen).toEqual(["a"]);
+  const twice = expect.objectContaining({ code: "ACTION_EXISTS" });
+  expect(() => app.scheduled("note", () => {})).toThrow(twice);
+  await app.webSocketHandler()(messageEvent("x", {}), lambdaContext());
+  expect(() => app.scheduled("other", () => {})).toThrow(expect.objectContaining({ code: "APP_STARTED" }));
+});
+
+it("refuses a schedule that is none", () => {
+  expect(() => new Lift({ schedule: {} as never })).toThrow(
+    expect.objectContaining({ code: "INVALID_OPTION" }),
+  );
+});
+
+it("begins nothing after the signal has fired, nor before when it has already", async () => {
+  const controller = new AbortController();
+  const begun: number[] = [];
+  const numbers = async function* () {
+    for (let n = 0; n < 5; n++) {
+      if (n === 3) controller.abort();
+      yield n;
+    }
+  };
+  const work = async (n: number) => void begun.push(n);
+  expect(await forEach(numbers(), 2, work, controller.signal)).toBe(false);
+  expect(begun).toEqual([0, 1, 2]);
+  expect(await forEach(numbers(), 2, work, AbortSignal.abort())).toBe(false);
+  expect(begun).toEqual([0, 1, 2]);
+  expect(getEventListeners(controller.signal, "abort")).toEqual([]);
+});

@@ -1,0 +1,146 @@
+import { describe, expect, it } from "vitest";
+import { isAuthorizerEvent, isConnectEvent, isDisconnectEvent, isMessageEvent } from "../../apigw/index.ts";
+import {
+  authorizerEvent,
+  connectEvent,
+  createTestWebSocketEvent,
+  disconnectEvent,
+  lambdaContext,
+  messageEvent,
+  recordingConnections,
+} from "./index.ts";
+
+const EVERY_EVENT = [
+  "apiId",
+  "connectedAt",
+  "connectionId",
+  "domainName",
+  "eventType",
+  "extendedRequestId",
+  "identity",
+  "messageDirection",
+  "requestId",
+  "requestTime",
+  "requestTimeEpoch",
+  "routeKey",
+  "stage",
+];
+
+describe("createTestWebSocketEvent", () => {
+  it("makes what the service sends for a message", () => {
+    const event = createTestWebSocketEvent("chat", "conn123", '{"a":1}');
+    expect(isMessageEvent(event)).toBe(true);
+    expect(Object.keys(event).sort()).toEqual(["body", "isBase64Encoded", "requestContext"]);
+    expect(Object.keys(event.requestContext).sort()).toEqual([...EVERY_EVENT, "messageId"].sort());
+    expect(event).toMatchObject({
+      body: '{"a":1}',
+      requestContext: { routeKey: "chat", connectionId: "conn123", eventType: "MESSAGE" },
+    });
+  });
+
+  it("makes what the service sends for $connect, not a message", () => {
+    const event = createTestWebSocketEvent("$connect", "conn123");
+    expect(isConnectEvent(event)).toBe(true);
+    expect(Object.keys(event).sort()).toEqual([
+      "headers",
+      "isBase64Encoded",
+      "multiValueHeaders",
+      "requestContext",
+    ]);
+    expect(Object.keys(event.requestContext).sort()).toEqual(EVERY_EVENT);
+  });
+
+  it("makes what the service sends for $disconnect", () => {
+    const event = createTestWebSocketEvent("$disconnect", "conn123");
+    expect(isDisconnectEvent(event)).toBe(true);
+    expect(Object.keys(event.requestContext).sort()).toEqual(
+      [...EVERY_EVENT, "disconnectReason", "disconnectStatusCode"].sort(),
+    );
+    expect(event).toHaveProperty("headers.x-restapi", "");
+    expect(event).not.toHaveProperty("body");
+  });
+});
+
+describe("the event factories", () => {
+  it("take what a test has to say", () => {
+    const query = { token: "t" };
+    const event = connectEvent({
+      query,
+      headers: { Origin: "https://a.example" },
+      authorizer: { sub: "ada" },
+    });
+    expect(event.queryStringParameters).toEqual(query);
+    expect(event.multiValueQueryStringParameters).toEqual({ token: ["t"] });
+    expect(event.multiValueHeaders.Origin).toEqual(["https://a.example"]);
+    expect(event.requestContext.authorizer).toEqual({
+      principalId: "user",
+      integrationLatency: 1,
+      sub: "ada",
+    });
+    expect(connectEvent({ query: {} })).not.toHaveProperty("queryStringParameters");
+    expect(messageEvent("a", { n: 1 }, { stageVariables: { v: "1" } })).toMatchObject({
+      body: '{"n":1}',
+      stageVariables: { v: "1" },
+    });
+    const closed = disconnectEvent({ code: 1001, reason: "Going away" });
+    expect(closed.requestContext).toMatchObject({
+      disconnectStatusCode: 1001,
+      disconnectReason: "Going away",
+    });
+  });
+
+  it("write the time as the service does", () => {
+    expect(connectEvent().requestContext.requestTime).toMatch(
+      /^\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000$/,
+    );
+  });
+
+  it("make an authorizer's input", () => {
+    const event = authorizerEvent({ query: { token: "t" } });
+    expect(isAuthorizerEvent(event)).toBe(true);
+    expect(event.methodArn).toBe("arn:aws:execute-api:us-east-1:123456789012:abcdef1234/test/$connect");
+    expect(event.requestContext).not.toHaveProperty("authorizer");
+  });
+
+  it("make a Lambda's context", () => {
+    expect(lambdaContext().getRemainingTimeInMillis()).toBe(29_000);
+    expect(lambdaContext({ functionName: "chat" }).functionName).toBe("chat");
+  });
+});
+
+describe("recordingConnections", () => {
+  it("records what each connection was sent", async () => {
+    const connections = recordingConnections();
+    await connections.post("a", "1");
+    await connections.broadcast(["a", "b"], Buffer.from("2"));
+    expect(connections.sent).toEqual([
+      { connectionId: "a", data: "1" },
+      { connectionId: "a", data: "2" },
+      { connectionId: "b", data: "2" },
+    ]);
+    expect(connections.jsonSentTo("a")).toEqual([1, 2]);
+  });
+
+  it("can be told that some are gone or throttled", async () => {
+    const connections = recordingConnections().gone("a").throttled("b");
+    expect(await connections.post("a", "x")).toBe("gone");
+    expect(await connections.get("a")).toBeUndefined();
+    expect(await connections.disconnect("a")).toBe(false);
+    await expect(connections.post("b", "x")).rejects.toMatchObject({ code: "LIMIT_EXCEEDED" });
+  });
+
+  it("holds to 131,072 bytes, or to what it is told", async () => {
+    const connections = recordingConnections();
+    expect(await connections.post("a", "x".repeat(131_072))).toBe("sent");
+    await expect(connections.post("a", "x".repeat(131_073))).rejects.toMatchObject({
+      code: "PAYLOAD_TOO_LARGE",
+    });
+    await expect(connections.tooLarge().post("a", "x")).rejects.toMatchObject({ code: "PAYLOAD_TOO_LARGE" });
+  });
+
+  it("lets a disconnected connection be gone", async () => {
+    const connections = recordingConnections();
+    expect(await connections.disconnect("a")).toBe(true);
+    expect(await connections.post("a", "x")).toBe("gone");
+  });
+});

@@ -1,0 +1,59 @@
+import { DescribeTableCommand } from "@aws-sdk/client-dynamodb";
+import { describe, expect, it } from "vitest";
+import { channelCases } from "../../../../test/channels.cases.ts";
+import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
+import { localClient, TRANSPORTS } from "../../../../test/dynamodb/world.ts";
+import { createTableInput, dynamoDBChannelStore, MEMBER_TABLE, MESSAGE_TABLE } from "../index.ts";
+import { dynamoDBChannelStore as leanChannelStore } from "../no-sdk.ts";
+
+for (const transport of TRANSPORTS) {
+  channelCases(
+    `DynamoDB channels by ${transport}`,
+    async () => {
+      const world = await ChannelWorld.create(transport);
+      // Few, so that a crowd of several pages is made soon.
+      const membersPerPage = 50;
+      return {
+        store: world.store({ membersPerPage }),
+        now: world.now,
+        advance: world.advance,
+        membersPerPage,
+      };
+    },
+    // The engine is slow: what is random is tried often enough in memory and SQLite.
+    { unfinishedToldBy: "the table's stream", runs: 4 },
+  );
+}
+
+describe("DynamoDB channels", () => {
+  it("have tables as their definitions say, that of the messages with a stream", async () => {
+    const world = await ChannelWorld.create();
+    const describeTable = async (TableName: string) =>
+      (await localClient().send(new DescribeTableCommand({ TableName }))).Table;
+    const messages = await describeTable(world.messageTableName);
+    expect(messages?.KeySchema).toEqual(createTableInput("", MESSAGE_TABLE).KeySchema);
+    expect(messages?.StreamSpecification).toEqual({ StreamEnabled: true, StreamViewType: "NEW_IMAGE" });
+    expect(messages?.LatestStreamArn).toEqual(expect.any(String));
+    const members = await describeTable(world.memberTableName);
+    expect(members?.KeySchema).toEqual(createTableInput("", MEMBER_TABLE).KeySchema);
+    expect(members?.LatestStreamArn).toBeUndefined();
+  });
+
+  it("refuse options that they do not know, or that are wrong", () => {
+    const invalid = (option: string) =>
+      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(option) });
+    const tables = { messageTableName: "m", memberTableName: "n" };
+    expect(() => dynamoDBChannelStore({} as never)).toThrow(invalid("messageTableName"));
+    expect(() => dynamoDBChannelStore({ messageTableName: "m" } as never)).toThrow(
+      invalid("memberTableName"),
+    );
+    expect(() => dynamoDBChannelStore({ ...tables, tableName: "t" } as never)).toThrow(invalid("tableName"));
+    expect(() => dynamoDBChannelStore({ ...tables, timeoutMs: 0 })).toThrow(invalid("timeoutMs"));
+    for (const membersPerPage of [1, 1_001, 2.5]) {
+      expect(() => dynamoDBChannelStore({ ...tables, membersPerPage })).toThrow(invalid("membersPerPage"));
+    }
+    expect(() => dynamoDBChannelStore({ ...tables, now: 1 } as never)).toThrow(invalid("now"));
+    expect(() => leanChannelStore({ ...tables, client: {} } as never)).toThrow(invalid("client"));
+    expect(() => leanChannelStore({ ...tables, endpoint: "nope" })).toThrow(invalid("endpoint"));
+  });
+});

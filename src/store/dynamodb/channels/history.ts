@@ -1,0 +1,218 @@
+import { randomUUID } from "node:crypto";
+import type { QueryInput } from "@aws-sdk/client-dynamodb";
+import type { Attempts } from "../../../aws/index.ts";
+import type {
+  Appended,
+  HistoryBounds,
+  HistoryPage,
+  HistoryQuery,
+  NewMessage,
+  Position,
+  StreamedHistory,
+  Unfinished,
+} from "../../contracts/channels.ts";
+import type { TimeBudget } from "../../contracts/connections.ts";
+import { StoreError } from "../../contracts/errors.ts";
+import { epochOf } from "../../epoch.ts";
+import { conditionFailure, type Item } from "../client/errors.ts";
+import { keyText } from "../client/key-text.ts";
+import type { Caller } from "../client/retrying-client.ts";
+import { MESSAGE_ATTRIBUTES as NAMES } from "../tables.ts";
+import { append, appendAfter } from "./append.ts";
+import {
+  type Head,
+  headKey,
+  headOf,
+  lifeItem,
+  lifeKey,
+  lifeOf,
+  messageKey,
+  messageName,
+  type Row,
+  rowOf,
+  unfinishedMessage,
+} from "./messages.ts";
+import { hasUnsettledGap, type Span, shownOf, spanOf } from "./retention.ts";
+import { Turns } from "./turns.ts";
+
+/** What was published, in DynamoDB. */
+export class DynamoDBChannelHistory implements StreamedHistory {
+  readonly #caller: Caller;
+  readonly #turns = new Turns<Head | undefined>();
+
+  constructor(caller: Caller) {
+    this.#caller = caller;
+  }
+
+  async append(
+    channel: string,
+    message: NewMessage,
+    bounds: HistoryBounds,
+    budget?: TimeBudget,
+  ): Promise<Appended> {
+    const attempts = this.#caller.begin(budget);
+    const readHead = () => this.#head(attempts, channel);
+    // Only the one just before in this process knows the head well enough to try without a look: a look costs a unit,
+    // an attempt that fails six.
+    return this.#turns.take(channel, attempts, (head) =>
+      append(this.#caller, attempts, { channel, message, bounds }, head, readHead),
+    );
+  }
+
+  async appendAfter(
+    channel: string,
+    after: Position,
+    message: Omit<NewMessage, "key">,
+    bounds: HistoryBounds,
+    budget?: TimeBudget,
+  ): Promise<Appended | undefined> {
+    const attempts = this.#caller.begin(budget);
+    const readHead = () => this.#head(attempts, channel);
+    return this.#turns.take(channel, attempts, (head) =>
+      appendAfter(this.#caller, attempts, { channel, message, bounds, after }, head, readHead),
+    );
+  }
+
+  async history(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage> {
+    const attempts = this.#caller.begin(budget);
+    const { epoch, offset, at } = await this.#head(attempts, channel);
+    const span = spanOf(offset, query);
+    for (;;) {
+      const read = await this.#read(attempts, channel, epoch, span, query);
+      if (!hasUnsettledGap(read, span, { offset, at }, query)) {
+        return { head: { epoch, offset }, ...shownOf(read, span, query) };
+      }
+      if (!(await attempts.pause())) {
+        throw new StoreError(
+          "STORE_UNAVAILABLE",
+          `${this.#caller.tableName}: a message is still being written`,
+        );
+      }
+    }
+  }
+
+  async head(channel: string, budget?: TimeBudget): Promise<Position> {
+    const { epoch, offset } = await this.#head(this.#caller.begin(budget), channel);
+    return { epoch, offset };
+  }
+
+  async finish(channel: string, offset: number, budget?: TimeBudget): Promise<void> {
+    await this.#mark(channel, offset, budget, {
+      UpdateExpression: "REMOVE #pending, #cursor",
+      ExpressionAttributeNames: { "#pending": NAMES.pending, "#cursor": NAMES.cursor },
+    });
+  }
+
+  async checkpoint(channel: string, offset: number, cursor: string, budget?: TimeBudget): Promise<void> {
+    await this.#mark(channel, offset, budget, {
+      UpdateExpression: "SET #cursor = :cursor",
+      ExpressionAttributeNames: { "#pending": NAMES.pending, "#cursor": NAMES.cursor },
+      ExpressionAttributeValues: { ":cursor": { S: cursor } },
+    });
+  }
+
+  /** Empty: the table's stream tells. */
+  async *unfinished(): AsyncGenerator<Unfinished> {}
+
+  /** One that has been sent to some already tells of a checkpoint, not of a message that was stored now. */
+  storedIn(image: object): Unfinished | undefined {
+    const stored = unfinishedMessage(image as Item);
+    return stored?.cursor === undefined ? stored : undefined;
+  }
+
+  async unfinishedAt(channel: string, offset: number, budget?: TimeBudget): Promise<Unfinished | undefined> {
+    const item = await this.#item(this.#caller.begin(budget), messageKey(channel, offset));
+    return item === undefined ? undefined : unfinishedMessage(item);
+  }
+
+  /** Nothing where the message is finished already, or gone. */
+  async #mark(
+    channel: string,
+    offset: number,
+    budget: TimeBudget | undefined,
+    update: object,
+  ): Promise<void> {
+    const marked = this.#caller.call(this.#caller.begin(budget), "UpdateItem", {
+      TableName: this.#caller.tableName,
+      Key: messageKey(channel, offset),
+      ConditionExpression: "attribute_exists(#pending)",
+      ...update,
+    });
+    try {
+      await marked;
+    } catch (error) {
+      if (conditionFailure(error) === undefined) throw error;
+    }
+  }
+
+  /** Those of the span, the oldest first: with `after` from its beginning, else up to one more than the newest. */
+  async #read(
+    attempts: Attempts,
+    channel: string,
+    epoch: string,
+    span: Span,
+    query: HistoryQuery,
+  ): Promise<Row[]> {
+    const rows: Row[] = [];
+    const ascending = query.after !== undefined;
+    const isEnough = () =>
+      ascending ? shownOf(rows, span, query).messages.length >= query.limit : rows.length > query.limit;
+    let start: QueryInput["ExclusiveStartKey"];
+    if (span.first > span.last) return rows;
+    do {
+      const page = await this.#caller.call(attempts, "Query", {
+        TableName: this.#caller.tableName,
+        KeyConditionExpression: "#channel = :channel AND #item BETWEEN :first AND :last",
+        ExpressionAttributeNames: { "#channel": NAMES.channel, "#item": NAMES.item },
+        ExpressionAttributeValues: {
+          ":channel": { S: keyText(channel) },
+          ":first": { S: messageName(span.first) },
+          ":last": { S: messageName(span.last) },
+        },
+        ScanIndexForward: ascending,
+        ConsistentRead: true,
+        Limit: query.limit + 1,
+        ExclusiveStartKey: start,
+      });
+      // What an epoch that was lost has left is none of this one.
+      const found = (page.Items ?? []).map(rowOf).filter((row) => row.epoch === epoch);
+      if (ascending) rows.push(...found);
+      else rows.unshift(...found.reverse());
+      start = page.LastEvaluatedKey;
+    } while (start !== undefined && !isEnough());
+    return rows;
+  }
+
+  /** A channel that is only read, by a name that anybody may make up, takes no room: it has no item. */
+  async #head(attempts: Attempts, channel: string): Promise<Head> {
+    const item = await this.#item(attempts, headKey(channel));
+    if (item !== undefined) return headOf(item);
+    // Each time: the table may have been made anew, or restored, since this process read it last.
+    return { epoch: epochOf(await this.#readLife(attempts), channel), offset: 0, at: 0 };
+  }
+
+  async #readLife(attempts: Attempts): Promise<string> {
+    const item = await this.#item(attempts, lifeKey());
+    if (item !== undefined) return lifeOf(item);
+    const life = randomUUID();
+    try {
+      await this.#caller.call(attempts, "PutItem", {
+        TableName: this.#caller.tableName,
+        Item: lifeItem(life),
+        ConditionExpression: "attribute_not_exists(#item)",
+        ExpressionAttributeNames: { "#item": NAMES.item },
+        ReturnValuesOnConditionCheckFailure: "ALL_OLD",
+      });
+      return life;
+    } catch (error) {
+      const standing = conditionFailure(error);
+      if (standing === undefined) throw error;
+      return lifeOf(standing);
+    }
+  }
+
+  async #item(attempts: Attempts, key: Item): Promise<Item | undefined> {
+    const input = { TableName: this.#caller.tableName, Key: key, ConsistentRead: true };
+    return (await this.#caller.call(attempts, "GetItem", input)).Item;
+  }
+}

@@ -1,0 +1,234 @@
+import { PutItemCommand } from "@aws-sdk/client-dynamodb";
+import { beforeEach, describe, expect, it } from "vitest";
+import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
+import {
+  ANSWER_LOST,
+  BROKEN,
+  type Fault,
+  injectFaults,
+  onceEach,
+  THROTTLED,
+} from "../../../../test/dynamodb/faults.ts";
+import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
+import type { ChannelMembers, Member, Presence } from "../../contracts/channels.ts";
+import type { DynamoDBChannelStoreOptions } from "../index.ts";
+
+const REFUSED: Fault = { exception: "ValidationException", status: 400 };
+
+let world: ChannelWorld;
+
+beforeEach(async () => {
+  world = await ChannelWorld.create();
+});
+
+const member = (connectionId: string, overrides: Partial<Member> = {}): Member => ({
+  connectionId,
+  userId: "ada",
+  endpoint: "https://api.example.com/test",
+  joinedAt: world.now(),
+  expiresAt: world.now() + 130 * MINUTE,
+  ...overrides,
+});
+
+/** Members whose client's requests fail as `choose` says. */
+/** The store would go on for an hour: only the budget of the caller ends a call, or the test times out. */
+const PATIENT = { timeoutMs: 3_600_000 };
+
+function failing(
+  choose: Parameters<typeof injectFaults>[1],
+  options: Partial<DynamoDBChannelStoreOptions> = {},
+): ChannelMembers {
+  const client = localClient();
+  injectFaults(client, choose);
+  return world.store({ client, ...options }).members;
+}
+
+async function present(members = world.store().members): Promise<Presence[]> {
+  const found: Presence[] = [];
+  for await (const each of members.present("a", world.now())) found.push(each);
+  return found;
+}
+
+async function connections(members = world.store().members, cursor?: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const page of members.pages("a", world.now(), cursor)) {
+    found.push(...page.members.map(({ connectionId }) => connectionId));
+  }
+  return found.sort();
+}
+
+async function channelsOf(connectionId: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const channel of world.store().members.channelsOf(connectionId)) found.push(channel);
+  return found;
+}
+
+describe("members in DynamoDB", () => {
+  it.each<[string, Fault]>([
+    ["is refused", THROTTLED],
+    ["fails", BROKEN],
+    ["is carried out, and the answer lost", ANSWER_LOST],
+  ])("tell of a user once when every call %s the first time", async (_what, fault) => {
+    const members = failing(onceEach(fault));
+    expect(await members.add("a", member("c1"))).toBe(true);
+    expect(await members.add("a", member("c2"))).toBe(false);
+    expect(await members.setState("a", "ada", "here")).toBe(true);
+    expect(await connections(members)).toEqual(["c1", "c2"]);
+    expect(await members.count("a", world.now())).toBe(2);
+    expect(await members.remove("a", "c1")).toBeUndefined();
+    expect(await present(members)).toMatchObject([{ userId: "ada", state: "here" }]);
+    expect(await members.remove("a", "c2")).toMatchObject({ userId: "ada", state: "here" });
+    expect(await present(members)).toEqual([]);
+    expect(await channelsOf("c1")).toEqual([]);
+  });
+
+  it("tell of a user once where processes add and remove the tabs at once, all answers lost", async () => {
+    const tabs = Array.from({ length: 6 }, (_, n) => `c${n}`);
+    // Long enough for the pauses of all who wait for each other, however busy the machine is.
+    const by = Array.from({ length: 6 }, () => failing(onceEach(ANSWER_LOST), { timeoutMs: 50_000 }));
+    const came = await Promise.all(tabs.map((tab, n) => by[n]!.add("a", member(tab))));
+    expect(came.filter(Boolean)).toHaveLength(1);
+    const gone = await Promise.all([...tabs, ...tabs].map((tab, n) => by[(n * 5) % 6]!.remove("a", tab)));
+    expect(gone.filter((each) => each !== undefined)).toHaveLength(1);
+    expect(await connections()).toEqual([]);
+  });
+
+  /** Lets so many writes through, and has the others refused: at once, however long the call may take. */
+  const refusedAfter = (writes: number) => {
+    let done = 0;
+    return ({ operation }: { operation: string }) =>
+      operation !== "GetItem" && ++done > writes ? REFUSED : undefined;
+  };
+
+  it.each([0, 1, 2])("forget one whose add was broken off after %i writes", async (writes) => {
+    const broken = failing(refusedAfter(writes));
+    await expect(broken.add("a", member("c1"))).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    const { members } = world.store();
+    expect(await channelsOf("c1")).toEqual(writes > 0 ? ["a"] : []);
+    for await (const channel of members.channelsOf("c1")) await members.remove(channel, "c1");
+    expect(await connections()).toEqual([]);
+    expect(await present()).toEqual([]);
+    expect(await members.add("a", member("c1"))).toBe(true);
+  });
+
+  it.each([0, 1, 2])("find one again whose add was broken off after %i writes", async (writes) => {
+    const broken = failing(refusedAfter(writes));
+    await expect(broken.add("a", member("c1"))).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    expect(await world.store().members.add("a", member("c1"))).toBe(true);
+  });
+
+  it.each([0, 1, 2])("lead to one whose remove was broken off after %i writes", async (writes) => {
+    const { members } = world.store();
+    await members.add("a", member("c1"));
+    const broken = failing(refusedAfter(writes));
+    await expect(broken.remove("a", "c1")).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    expect(await channelsOf("c1")).toEqual(["a"]);
+    await members.remove("a", "c1");
+    expect(await channelsOf("c1")).toEqual([]);
+    expect(await connections()).toEqual([]);
+    expect(await present()).toEqual([]);
+  });
+
+  it("take one off that only a page leads to", async () => {
+    const { members } = world.store();
+    await members.add("a", member("c1"));
+    const lost = failing(({ input }) =>
+      JSON.stringify(input).includes('"connection:c1"') ? THROTTLED : undefined,
+    );
+    await expect(lost.remove("a", "c1", { getRemainingTimeInMillis: () => 400 })).rejects.toThrow();
+    expect(await members.remove("a", "c1")).toMatchObject({ userId: "ada" });
+  });
+
+  it("reject before their caller's time is over, on every call that writes", async () => {
+    const members = failing(() => THROTTLED, PATIENT);
+    const budget = { getRemainingTimeInMillis: () => 500 };
+    const calls = [
+      members.add("a", member("c1"), budget),
+      members.remove("a", "c1", budget),
+      members.setState("a", "ada", "here", budget),
+      members.channelsOf("c1", budget)[Symbol.asyncIterator]().next(),
+    ];
+    const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
+    expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
+    expect(await world.items("members")).toEqual([]);
+  });
+
+  it("say that a shard can't be read, however many others can", async () => {
+    await world.store().members.add("a", member("c1"));
+    const blocked = ({ input }: { input: object }) =>
+      JSON.stringify(input).includes('"7:a"') ? THROTTLED : undefined;
+    const members = failing(blocked, { timeoutMs: 200 });
+    const unavailable = { code: "STORE_UNAVAILABLE" };
+    await expect(connections(members)).rejects.toMatchObject(unavailable);
+    await expect(members.count("a", world.now())).rejects.toMatchObject(unavailable);
+    await expect(present(members)).rejects.toMatchObject(unavailable);
+  });
+
+  it("give up what they have asked for ahead when nobody reads on", async () => {
+    const { members } = world.store();
+    for (let n = 0; n < 20; n++) await members.add("a", member(`c${n}`, { userId: `u${n}` }));
+    const ended: string[] = [];
+    let tell = () => {};
+    const givenUp = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    const slow = failing(({ input }) => (JSON.stringify(input).includes('"7:a"') ? THROTTLED : undefined), {
+      ...PATIENT,
+      enableMetrics: ({ outcome }) => {
+        ended.push(outcome);
+        if (outcome === "failed") tell();
+      },
+    });
+    for await (const _ of slow.present("a", world.now())) break;
+    await givenUp;
+    expect(ended).toHaveLength(8);
+  });
+
+  it("are spread over the shards of a channel", async () => {
+    const { members } = world.store();
+    const ids = Array.from({ length: 200 }, (_, n) => `L0SM9cOFvH${n}=`);
+    for (let at = 0; at < ids.length; at += 50) {
+      const some = ids.slice(at, at + 50);
+      await Promise.all(some.map((id) => members.add("a", member(id, { userId: `user-${id}` }))));
+    }
+    const groups = (await world.items("members")).flatMap(({ Group }) =>
+      /^\d:/.test(Group!.S!) ? Group!.S! : [],
+    );
+    expect(new Set(groups).size).toBe(8);
+    const largest = Math.max(
+      ...[...new Set(groups)].map((name) => groups.filter((it) => it === name).length),
+    );
+    expect(largest).toBeLessThan(groups.length / 4);
+  });
+
+  it("go from the table when their connection is over", async () => {
+    const expiresAt = world.now() + 130 * MINUTE;
+    await world.store().members.add("a", member("c1", { expiresAt }));
+    const items = await world.items("members");
+    expect(items.map(({ ExpiresAt }) => Number(ExpiresAt?.N))).toEqual(Array(3).fill(expiresAt / 1_000));
+    await world.store().members.remove("a", "c1");
+    const [left, ...others] = await world.items("members");
+    expect(others).toEqual([]);
+    expect(left).toMatchObject({
+      ExpiresAt: { N: String(world.now() / 1_000 + 20 * 60) },
+      Connections: { M: {} },
+    });
+  });
+
+  it.each(["", "8", "[8]", "[-1]", "[0.5]", "null", "nonsense"])("refuse %j for a cursor", async (cursor) => {
+    await expect(connections(undefined, cursor)).rejects.toMatchObject({ code: "STORE_REFUSED" });
+  });
+
+  it("say which item is malformed, and not what is in it", async () => {
+    const { members } = world.store();
+    const put = (Item: Record<string, { S: string }>) =>
+      localClient().send(new PutItemCommand({ TableName: world.memberTableName, Item }));
+    await put({ Group: { S: "0:a" }, Item: { S: "member:c1" }, Member: { S: "secret" } });
+    await put({ Group: { S: "0:a" }, Item: { S: "user:ada" }, State: { S: "secret" } });
+    await put({ Group: { S: "connection:c1" }, Item: { S: "x" } });
+    const bad = (name: string) => ({ code: "BAD_ROW", message: `Item ${name} is malformed` });
+    await expect(connections()).rejects.toMatchObject(bad('["0:a","member:c1"]'));
+    await expect(present(members)).rejects.toMatchObject(bad('["0:a","user:ada"]'));
+    await expect(channelsOf("c1")).rejects.toMatchObject(bad('["connection:c1","x"]'));
+  });
+});

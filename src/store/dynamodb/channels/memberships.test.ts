@@ -1,0 +1,221 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
+import { type Fault, injectFaults } from "../../../../test/dynamodb/faults.ts";
+import { inSteps } from "../../../../test/dynamodb/steps.ts";
+import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
+import { everyOrder, type Step } from "../../../../test/support/interleaving.ts";
+import type { ChannelMembers, Presence } from "../../contracts/channels.ts";
+
+/** DynamoDB would refuse it again, so the call breaks off at once. */
+const REFUSED: Fault = { exception: "ValidationException", status: 400 };
+
+let world: ChannelWorld;
+let plain: ChannelMembers;
+let channels: number;
+
+beforeEach(async () => {
+  world = await ChannelWorld.create();
+  plain = world.store().members;
+  channels = 0;
+  // Pauses by chance end at once: an order is played in the same way again.
+  vi.spyOn(Math, "random").mockReturnValue(0);
+});
+
+afterEach(() => void vi.restoreAllMocks());
+
+type Call = readonly ["add" | "remove", connectionId: string];
+
+interface Scene {
+  readonly userId?: string | undefined;
+  /** Connections whose `add` has ended. */
+  readonly before?: readonly string[];
+  readonly calls: readonly Call[];
+  /** The call that breaks off, behind so many requests. */
+  readonly broken?: { readonly call: number; readonly after: number };
+}
+
+function member(connectionId: string, userId: string | undefined) {
+  const [joinedAt, expiresAt] = [world.now(), world.now() + 130 * MINUTE];
+  const user = userId === undefined ? {} : { userId };
+  return { connectionId, ...user, endpoint: "https://api.example.com/test", joinedAt, expiresAt };
+}
+
+function membersIn(step: Step, breaksAfter = Number.POSITIVE_INFINITY): ChannelMembers {
+  const client = inSteps(localClient(), step);
+  let requests = 0;
+  injectFaults(client, () => (++requests > breaksAfter ? REFUSED : undefined));
+  return world.store({ client }).members;
+}
+
+async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const found: T[] = [];
+  for await (const one of source) found.push(one);
+  return found;
+}
+
+/** The members of a channel, as a fan-out, a list of users, and the end of a connection find them. */
+async function stateOf(channel: string, ids: readonly string[]) {
+  const [pages, users, listed] = await Promise.all([
+    all(plain.pages(channel, world.now())),
+    all(plain.present(channel, world.now())),
+    Promise.all(ids.map((id) => all(plain.channelsOf(id)))),
+  ]);
+  const members = pages.flatMap((page) => page.members.map(({ connectionId }) => connectionId));
+  return {
+    members: members.sort(),
+    users: users.map(({ userId }) => userId),
+    listed: ids.filter((_, at) => listed[at]!.includes(channel)).sort(),
+  };
+}
+
+/** Plays calls that overlap in every order; what has become of each is judged, and everyone removed behind it. */
+async function playAll(
+  { userId, before = [], calls, broken }: Scene,
+  judge: (state: Awaited<ReturnType<typeof stateOf>>, results: readonly unknown[]) => void,
+): Promise<number> {
+  const ids = [...new Set([...before, ...calls.map(([, id]) => id)])];
+  // One switch finds each fault that was planted in what is tested; two take ten times as long.
+  return everyOrder({ sides: calls.length, switches: 1 }, async (steps) => {
+    const channel = `a${channels++}`;
+    for (const id of before) await plain.add(channel, member(id, userId));
+    const made = calls.map(async ([name, id], at): Promise<boolean | Presence | undefined> => {
+      const members = membersIn(steps[at]!, broken?.call === at ? broken.after : undefined);
+      return name === "add" ? members.add(channel, member(id, userId)) : members.remove(channel, id);
+    });
+    const results = await Promise.allSettled(made);
+    const failed = results.flatMap((result, at) => (result.status === "rejected" ? [at] : []));
+    expect([undefined, broken?.call]).toContain(failed[0]);
+    judge(
+      await stateOf(channel, ids),
+      results.map((result) => (result.status === "fulfilled" ? result.value : "failed")),
+    );
+    // As the end of a connection does: by the list alone.
+    for (const id of ids) {
+      if ((await all(plain.channelsOf(id))).includes(channel)) await plain.remove(channel, id);
+    }
+    expect(await stateOf(channel, ids)).toMatchObject({ members: [], users: [] });
+  });
+}
+
+describe.each([undefined, "ada"])("calls for the connections of user %s that overlap", (userId) => {
+  it.each<[string, Scene]>([
+    [
+      "an add and a remove",
+      {
+        calls: [
+          ["add", "c1"],
+          ["remove", "c1"],
+        ],
+      },
+    ],
+    [
+      "an add of a member and a remove",
+      {
+        before: ["c1"],
+        calls: [
+          ["add", "c1"],
+          ["remove", "c1"],
+        ],
+      },
+    ],
+    [
+      "two adds",
+      {
+        calls: [
+          ["add", "c1"],
+          ["add", "c1"],
+        ],
+      },
+    ],
+    [
+      "two removes",
+      {
+        before: ["c1"],
+        calls: [
+          ["remove", "c1"],
+          ["remove", "c1"],
+        ],
+      },
+    ],
+    [
+      "the add and the remove of two tabs",
+      {
+        before: ["c2"],
+        calls: [
+          ["add", "c1"],
+          ["remove", "c2"],
+        ],
+      },
+    ],
+    [
+      "two adds and a remove",
+      {
+        calls: [
+          ["add", "c1"],
+          ["add", "c1"],
+          ["remove", "c1"],
+        ],
+      },
+    ],
+  ])("leave a whole membership or none: %s", async (_name, scene) => {
+    const played = await playAll({ ...scene, userId }, ({ members, users, listed }) => {
+      expect(listed).toEqual(members);
+      expect(users).toEqual(userId !== undefined && members.length > 0 ? [userId] : []);
+    });
+    expect(played).toBeGreaterThanOrEqual(5);
+  });
+
+  it.each([1, 2, 3, 4])("leave nobody unlisted where an add breaks off after %i requests", async (after) => {
+    const broken = { call: 0, after };
+    const calls: Call[] = [
+      ["add", "c1"],
+      ["remove", "c1"],
+    ];
+    for (const before of [[], ["c1"]]) {
+      await playAll({ userId, before, calls, broken }, ({ members, users, listed }) => {
+        if (members.length + users.length > 0) expect(listed).toEqual(["c1"]);
+      });
+    }
+  });
+
+  it.each([3, 5])("leave nobody unlisted where a remove breaks off after %i requests", async (after) => {
+    const broken = { call: 1, after };
+    const calls: Call[] = [
+      ["add", "c1"],
+      ["remove", "c1"],
+    ];
+    for (const before of [[], ["c1"]]) {
+      await playAll({ userId, before, calls, broken }, ({ members, users, listed }) => {
+        if (members.length + users.length > 0) expect(listed).toEqual(["c1"]);
+      });
+    }
+  });
+});
+
+describe("the user of tabs that overlap", () => {
+  it("comes once and leaves once", async () => {
+    const twoTabs: Scene = {
+      userId: "ada",
+      calls: [
+        ["add", "c1"],
+        ["add", "c2"],
+      ],
+    };
+    await playAll(twoTabs, ({ users }, came) => {
+      expect(users).toEqual(["ada"]);
+      expect(came.filter((first) => first === true)).toHaveLength(1);
+    });
+    const bothGo: Scene = {
+      userId: "ada",
+      before: ["c1", "c2"],
+      calls: [
+        ["remove", "c1"],
+        ["remove", "c2"],
+      ],
+    };
+    await playAll(bothGo, ({ users }, left) => {
+      expect(users).toEqual([]);
+      expect(left.filter((presence) => presence !== undefined)).toMatchObject([{ userId: "ada" }]);
+    });
+  });
+});

@@ -1,0 +1,38 @@
+import type { Attempts } from "../../../aws/index.ts";
+import { StoreError } from "../../contracts/errors.ts";
+
+/** Those in this process who want the same thing, one after the other: at once they would only be in each other's way. */
+export class Turns<Left> {
+  readonly #last = new Map<string, Promise<Left | undefined>>();
+
+  /**
+   * @param work is given what the one just before has left, if it did not fail and there was one
+   * @throws {StoreError} STORE_UNAVAILABLE when the time of the attempts is over before its turn
+   */
+  async take<Result>(
+    name: string,
+    attempts: Attempts,
+    work: (left: Left | undefined) => Promise<{ readonly result: Result; readonly left: Left }>,
+  ): Promise<Result> {
+    const before = this.#last.get(name);
+    const turn = before === undefined ? work(undefined) : untilDone(before, attempts).then(work);
+    const after = turn.then(
+      ({ left }) => left,
+      () => undefined,
+    );
+    this.#last.set(name, after);
+    try {
+      return (await turn).result;
+    } finally {
+      if (this.#last.get(name) === after) this.#last.delete(name);
+    }
+  }
+}
+
+async function untilDone<Left>(before: Promise<Left>, attempts: Attempts): Promise<Left> {
+  try {
+    return await attempts.until(() => before);
+  } catch (cause) {
+    throw new StoreError("STORE_UNAVAILABLE", "Others in this process were not done in time", { cause });
+  }
+}

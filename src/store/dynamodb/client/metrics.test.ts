@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ANSWER_LOST, injectFaults, onceEach, THROTTLED } from "../../../../test/dynamodb/faults.ts";
+import { localClient, World } from "../../../../test/dynamodb/world.ts";
+import type { CallMeasure } from "../index.ts";
+
+let world: World;
+
+beforeEach(async () => {
+  world = await World.create();
+});
+
+afterEach(() => void vi.restoreAllMocks());
+
+describe("enableMetrics", () => {
+  it("tells of each call: what it consumed, how often it was tried, how it ended", async () => {
+    const calls: CallMeasure[] = [];
+    const client = localClient();
+    injectFaults(client, onceEach(ANSWER_LOST));
+    const store = world.store({ client, enableMetrics: (measure) => void calls.push(measure) });
+    await store.save(world.row("a", { userId: "u" }));
+    await store.get("a");
+    expect(calls).toMatchObject([
+      // The first attempt wrote the row, the second found it.
+      { operation: "PutItem", tableName: world.tableName, attempts: 2, outcome: "condition", writeUnits: 0 },
+      { operation: "GetItem", attempts: 2, outcome: "ok", readUnits: 1, writeUnits: 0 },
+    ]);
+    expect(calls.every(({ durationMs }) => durationMs > 0)).toBe(true);
+  });
+
+  it("tells of a call that failed", async () => {
+    const calls: CallMeasure[] = [];
+    const client = localClient();
+    injectFaults(client, () => THROTTLED);
+    const store = world.store({
+      client,
+      timeoutMs: 50,
+      enableMetrics: (measure) => void calls.push(measure),
+    });
+    await expect(store.count()).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    expect(calls).toMatchObject([{ operation: "Scan", outcome: "failed", readUnits: 0 }]);
+  });
+
+  it("writes CloudWatch's embedded metric format when it is true, with no row's content", async () => {
+    const lines: string[] = [];
+    // The console would not do: Lambda wraps its lines where the function's log format is JSON.
+    vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0);
+    await world.store({ enableMetrics: true }).save(world.row("secret-id", { userId: "secret-user" }));
+    expect(lines).toEqual([expect.stringMatching(/^\{"_aws":.*\}\n$/)]);
+    expect(lines[0]).not.toContain("secret");
+    const line = JSON.parse(lines[0] ?? "");
+    const [directive] = line._aws.CloudWatchMetrics;
+    expect(directive).toMatchObject({ Namespace: "LiftWs/Store", Dimensions: [["TableName", "Operation"]] });
+    const named = [
+      ...directive.Metrics.map(({ Name }: { Name: string }) => Name),
+      ...directive.Dimensions[0],
+    ];
+    expect(Object.keys(line).sort()).toEqual(["_aws", ...named].sort());
+    expect(line).toMatchObject({
+      Operation: "PutItem",
+      WriteUnits: 2,
+      ReadUnits: 0,
+      Failures: 0,
+      Attempts: 1,
+    });
+  });
+
+  it("is silent by default", async () => {
+    const write = vi.spyOn(process.stdout, "write");
+    await world.store().save(world.row("a"));
+    expect(write).not.toHaveBeenCalled();
+  });
+});

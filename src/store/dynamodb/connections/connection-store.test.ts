@@ -1,0 +1,193 @@
+import {
+  DescribeTableCommand,
+  DescribeTimeToLiveCommand,
+  PutItemCommand,
+  UpdateItemCommand,
+} from "@aws-sdk/client-dynamodb";
+import { beforeEach, describe, expect, it } from "vitest";
+import {
+  localClient,
+  MINUTE,
+  TRANSPORTS,
+  type TransportName,
+  World,
+} from "../../../../test/dynamodb/world.ts";
+import { storeCases } from "../../../../test/store.cases.ts";
+import type { ConnectionStore } from "../../contracts/connections.ts";
+import { createTables, dynamoDBConnectionStore } from "../index.ts";
+
+async function underTest(transport: TransportName, options: { maxConnections?: number } = {}) {
+  const world = await World.create(transport);
+  return { store: world.store(options), now: world.now, advance: world.advance };
+}
+
+for (const transport of TRANSPORTS) {
+  storeCases(`DynamoDB store by ${transport}`, () => underTest(transport));
+  storeCases(`DynamoDB store by ${transport} with a limit`, () =>
+    underTest(transport, { maxConnections: 100 }),
+  );
+}
+
+describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
+  let world: World;
+  let store: ConnectionStore;
+
+  beforeEach(async () => {
+    world = await World.create(transport);
+    store = world.store();
+  });
+
+  it("lists past a page of the index and a batch of rows", async () => {
+    const ids = Array.from({ length: 450 }, (_, n) => `id-${String(n).padStart(4, "0")}`);
+    const large = { metadata: { text: "x".repeat(40_000) } };
+    // As many as a client has sockets. More would wait for one, and be given up before they are sent.
+    for (let from = 0; from < ids.length; from += 50) {
+      const some = ids.slice(from, from + 50);
+      await Promise.all(
+        some.map((id) => store.save(world.row(id, { tenantId: "t", ...(id < "id-0120" ? large : {}) }))),
+      );
+    }
+    expect(await world.ids(store.listByTenant("t"))).toEqual(ids);
+    expect(await store.count()).toBe(450);
+  });
+
+  it("takes an empty user or tenant for none", async () => {
+    await store.save(world.row("a", { userId: "", tenantId: "" }));
+    expect(await store.get("a")).toEqual(world.row("a"));
+  });
+
+  it("keeps values and keys that DynamoDB's own types would change", async () => {
+    const state = {
+      numbers: [1e300, 5e-324, 0.1, Number.MAX_SAFE_INTEGER],
+      names: { "": 1 },
+      deep: Array.from({ length: 60 }).reduce<readonly [] | readonly unknown[]>(
+        (inner) => [inner],
+        [],
+      ) as never,
+      "": "empty",
+      '"quoted"': "quoted",
+      "\ud800": "\ud800",
+    };
+    await store.save(world.row("a", { state }));
+    await store.setState("a", { '"': 1, "\udfff": 2 });
+    expect((await store.get("a"))?.state).toEqual({ ...state, '"': 1, "\udfff": 2 });
+  });
+
+  it("writes more keys than one expression takes", async () => {
+    const entries = Object.fromEntries(Array.from({ length: 250 }, (_, n) => [`key-${n}`, n]));
+    await store.save(world.row("a"));
+    expect(await store.setState("a", entries)).toBe(true);
+    expect((await store.get("a"))?.state).toEqual(entries);
+  });
+
+  it("says whether there is a row when no key is written", async () => {
+    await store.save(world.row("a"));
+    expect(await store.setState("a", {})).toBe(true);
+    expect(await store.setState("nobody", {})).toBe(false);
+  });
+
+  it("lets DynamoDB remove a row when it has expired, or ttlHours after its connect", async () => {
+    const later = world.store({ ttlHours: 24 });
+    const sooner = world.store({ ttlHours: 0.5 });
+    await store.save(world.row("default"));
+    await later.save(world.row("later"));
+    await sooner.save(world.row("sooner"));
+    const removal = new Map(
+      (await world.items()).map((item) => [item.ConnectionID?.S, Number(item.ExpiresAt?.N)]),
+    );
+    const connectedAt = world.now() / 1000;
+    expect(removal.get("default")).toBe(connectedAt + 130 * 60);
+    expect(removal.get("later")).toBe(connectedAt + 24 * 3600);
+    expect(removal.get("sooner")).toBe(connectedAt + 130 * 60);
+    world.advance(130 * MINUTE);
+    expect(await later.get("later")).toBeUndefined();
+  });
+
+  it("leaves nothing of a deleted row but a tombstone that DynamoDB may remove", async () => {
+    await store.save(world.row("a", { userId: "u", tenantId: "t", state: { secret: 1 } }));
+    await store.delete("a");
+    const until = world.now() + 20 * MINUTE;
+    expect(await world.items()).toEqual([
+      {
+        ConnectionID: { S: "a" },
+        Kind: { S: "tombstone" },
+        LiveUntil: { N: String(until) },
+        ExpiresAt: { N: String(until / 1000) },
+      },
+    ]);
+    world.advance(20 * MINUTE);
+    expect(await store.save(world.row("a"))).toBe(true);
+  });
+
+  it.each([
+    ["Endpoint", { Endpoint: undefined }],
+    ["Metadata", { Metadata: { S: "{" } }],
+    ["Metadata", { Metadata: { S: "[]" } }],
+    ["State", { State: { S: "{}" } }],
+    ["State.room", { State: { M: { room: { N: "1" } } } }],
+    ["LiveUntil", { LiveUntil: { S: "soon" } }],
+    ["UserID", { UserID: { S: "u" }, TenantID: { S: "t" }, UserAgent: { N: "1" } }],
+  ])("names the row and the attribute when %s is bad", async (attribute, damage) => {
+    await store.save(world.row("good", { tenantId: "t" }));
+    const [good] = await world.items();
+    const bad = { ...good, ConnectionID: { S: "bad" }, ...damage };
+    const item = Object.fromEntries(Object.entries(bad).filter(([, value]) => value !== undefined));
+    await localClient().send(new PutItemCommand({ TableName: world.tableName, Item: item as never }));
+    const named = attribute === "UserID" ? "UserAgent" : attribute;
+    const error = { code: "BAD_ROW", message: `Row "bad": its ${named} is missing or malformed` };
+    await expect(store.get("bad")).rejects.toMatchObject(error);
+    await expect(world.ids(store.listByTenant("t"))).rejects.toMatchObject(error);
+    await store.delete("bad");
+    expect(await world.ids(store.listByTenant("t"))).toEqual(["good"]);
+  });
+
+  it("does not tell a bad row's values", async () => {
+    await store.save(world.row("a"));
+    const token = "secret-token";
+    await localClient().send(
+      new UpdateItemCommand({
+        TableName: world.tableName,
+        Key: { ConnectionID: { S: "a" } },
+        UpdateExpression: "SET Metadata = :bad",
+        ExpressionAttributeValues: { ":bad": { S: token } },
+      }),
+    );
+    const error = await store.get("a").catch((thrown: Error) => thrown);
+    expect(JSON.stringify([(error as Error).message, error])).not.toContain(token);
+  });
+});
+
+describe("createTables", () => {
+  it("makes the seed schema: keys, indexes and TTL; and leaves a table that is there alone", async () => {
+    const client = localClient();
+    const { tableName } = await World.create();
+    await createTables({ client, tableName });
+    const { Table } = await client.send(new DescribeTableCommand({ TableName: tableName }));
+    expect(Table?.KeySchema).toEqual([{ AttributeName: "ConnectionID", KeyType: "HASH" }]);
+    const indexes = Table?.GlobalSecondaryIndexes?.map(({ IndexName, KeySchema }) => [
+      IndexName,
+      ...(KeySchema ?? []).map((key) => key.AttributeName),
+    ]);
+    expect(indexes?.sort()).toEqual([
+      ["TenantIndex", "TenantID", "ConnectionID"],
+      ["UserIndex", "UserID", "ConnectionID"],
+    ]);
+    const ttl = await client.send(new DescribeTimeToLiveCommand({ TableName: tableName }));
+    expect(ttl.TimeToLiveDescription).toEqual({ AttributeName: "ExpiresAt", TimeToLiveStatus: "ENABLED" });
+  });
+});
+
+describe("dynamoDBConnectionStore", () => {
+  it.each([
+    ["no table", {}, /tableName is missing/],
+    ["an empty table name", { tableName: "" }, /tableName/],
+    ["an unknown option", { tableName: "t", ttlHour: 1 }, /Unknown option ttlHour/],
+    ["a lifetime of nothing", { tableName: "t", ttlHours: 0 }, /ttlHours/],
+    ["a limit of nothing", { tableName: "t", maxConnections: 0 }, /maxConnections/],
+    ["a limit that is no whole number", { tableName: "t", maxConnections: 1.5 }, /maxConnections/],
+    ["no client", { tableName: "t", client: {} }, /client/],
+    ["no time", { tableName: "t", timeoutMs: 0 }, /timeoutMs/],
+  ])("takes no options with %s", (_what, options, message) => {
+    expect(() => dynamoDBConnectionStore(options as never)).toThrow(message);
+  });
+});

@@ -1,0 +1,62 @@
+import type { ConnectionStore, Schedule, TicketStore } from "../contracts/connections.ts";
+import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
+import { callerOf } from "./client/connect.ts";
+import { leanTransport } from "./client/no-sdk-transport.ts";
+import { DynamoDBConnectionStore } from "./connections/connection-store.ts";
+import {
+  checkOptions,
+  LEAN_CHANNEL_CHECKS,
+  LEAN_CHECKS,
+  LEAN_STORE_CHECKS,
+  type LeanChannelStoreOptions,
+  type LeanConnectionStoreOptions,
+  type LeanDynamoDBOptions,
+} from "./options.ts";
+import { DynamoDBSchedule } from "./schedule.ts";
+import { DynamoDBTicketStore } from "./tickets.ts";
+
+export type { DynamoDBChannelStore } from "./channels/channel-store.ts";
+export type { CallMeasure } from "./client/retrying-client.ts";
+export type {
+  LeanChannelStoreOptions,
+  LeanConnectionStoreOptions,
+  LeanDynamoDBOptions,
+} from "./options.ts";
+
+/**
+ * Connections in DynamoDB, as those of `lift-ws/store/dynamodb` and in the same table, without the AWS SDK: its
+ * requests are signed here.
+ * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW, and
+ * from `save` TOO_MANY_CONNECTIONS
+ */
+export function dynamoDBConnectionStore(options: LeanConnectionStoreOptions): ConnectionStore {
+  checkOptions(options, LEAN_STORE_CHECKS);
+  return new DynamoDBConnectionStore(callerOf(leanTransport(options), options), options);
+}
+
+/**
+ * What must happen later, in the same table as the SDK's.
+ * @throws {StoreError} as `dynamoDBSchedule` of `lift-ws/store/dynamodb` does
+ */
+export function dynamoDBSchedule(options: LeanDynamoDBOptions): Schedule {
+  checkOptions(options, LEAN_CHECKS);
+  return new DynamoDBSchedule(callerOf(leanTransport(options), options));
+}
+
+/**
+ * One-time tickets, in the same table as the SDK's.
+ * @throws {StoreError} as `dynamoDBTicketStore` of `lift-ws/store/dynamodb` does
+ */
+export function dynamoDBTicketStore(options: LeanDynamoDBOptions): TicketStore {
+  checkOptions(options, LEAN_CHECKS);
+  return new DynamoDBTicketStore(callerOf(leanTransport(options), options));
+}
+
+/**
+ * What Streamer keeps of its channels, in the same tables as the SDK's.
+ * @throws {StoreError} as `dynamoDBChannelStore` of `lift-ws/store/dynamodb` does
+ */
+export function dynamoDBChannelStore(options: LeanChannelStoreOptions): DynamoDBChannelStore {
+  checkOptions(options, LEAN_CHANNEL_CHECKS);
+  return channelStoreOver(leanTransport(options), options);
+}

@@ -1,0 +1,130 @@
+import { describe, expect, it } from "vitest";
+import { OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import type { BlobStore } from "../../store/index.ts";
+import { createStreamer, type StreamerOptions } from "../index.ts";
+
+const ROOM = "room:lobby";
+const GOOD_FOR_MS = 15 * 60_000;
+
+function blobStore() {
+  const asked: { key: string; bytes?: number; contentType?: string; expiresInMs: number }[] = [];
+  const store: BlobStore = {
+    upload: async (key, blob, expiresInMs) => {
+      asked.push({ key, ...blob, expiresInMs });
+      return { url: `https://blobs.example.com/${key}?put`, headers: { "content-type": blob.contentType } };
+    },
+    download: async (key, expiresInMs) => {
+      asked.push({ key, expiresInMs });
+      return `https://blobs.example.com/${key}`;
+    },
+  };
+  return { store, asked };
+}
+
+function world(options: Partial<StreamerOptions> = {}) {
+  const { store, asked } = blobStore();
+  const room = { ...OPEN, maxBlobBytes: 1_000_000 };
+  const reader = { subscribe: () => true, maxBlobBytes: 1_000 };
+  const channels = { room, reader, closed: { maxBlobBytes: 1_000 }, plain: OPEN };
+  return { asked, ...streamerWorld({ channels, blobs: store, ...options }) };
+}
+
+const png = { channel: ROOM, bytes: 1_000_000, contentType: "image/png" };
+const error = (code: string) => expect.objectContaining({ error: expect.objectContaining({ code }) });
+
+describe("upload", () => {
+  it("tells a publisher where to put so many bytes, and the name they are to have", async () => {
+    const { client, asked } = world();
+    const { data } = await (await client("ada-1", { user: "ada" })).ask("upload", png);
+    const [{ key, ...rest } = { key: "" }] = asked;
+    expect(rest).toEqual({ bytes: 1_000_000, contentType: "image/png", expiresInMs: GOOD_FOR_MS });
+    expect(key).toMatch(/^[\w-]{43}\/[\w-]{36}$/);
+    expect(data).toEqual({
+      blob: key.split("/")[1],
+      url: `https://blobs.example.com/${key}?put`,
+      headers: { "content-type": "image/png" },
+      expiresAt: START + GOOD_FOR_MS,
+    });
+  });
+
+  it("gives each blob a name of its own, and takes bytes of any type", async () => {
+    const { client, asked } = world();
+    const ada = await client("ada-1");
+    for (let n = 0; n < 2; n++) await ada.ask("upload", { channel: ROOM, bytes: 1 });
+    expect(new Set(asked.map(({ key }) => key)).size).toBe(2);
+    expect(asked[0]?.contentType).toBe("application/octet-stream");
+  });
+
+  it.each([
+    ["one that is larger than the namespace takes", { ...png, bytes: 1_000_001 }, "TOO_LARGE"],
+    ["one of nothing", { ...png, bytes: 0 }, "VALIDATION_ERROR"],
+    ["a type that would be more than one header", { ...png, contentType: "a/b\r\nx: y" }, "VALIDATION_ERROR"],
+    ["who may not publish", { ...png, channel: "reader:a", bytes: 1 }, "FORBIDDEN"],
+    ["a namespace that takes none", { ...png, channel: "plain:a", bytes: 1 }, "NOT_FOUND"],
+    ["a namespace that there is not", { ...png, channel: "nowhere:a" }, "NOT_FOUND"],
+  ])("refuses %s", async (_, payload, code) => {
+    const { client, asked } = world();
+    expect(await (await client("ada-1")).ask("upload", payload)).toEqual(error(code));
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("download", () => {
+  it("tells a subscriber, and the server, where the blob is that was uploaded", async () => {
+    const { client, streamer } = world();
+    const ada = await client("ada-1", { tenant: "acme" });
+    const { blob, url: put } = (await ada.ask("upload", png)).data;
+    const { data } = await ada.ask("download", { channel: ROOM, blob });
+    expect(data).toEqual({ url: put.replace("?put", ""), expiresAt: START + GOOD_FOR_MS });
+    expect(await streamer.download(ROOM, blob, { tenantId: "acme" })).toEqual(data);
+  });
+
+  it("finds a blob in no other channel, and for no other tenant", async () => {
+    const { client, asked } = world();
+    const ada = await client("ada-1", { tenant: "acme" });
+    const { blob } = (await ada.ask("upload", png)).data;
+    const own = asked.at(-1)?.key;
+    await ada.ask("download", { channel: "room:other", blob });
+    await (await client("bob-1", { tenant: "other" })).ask("download", { channel: ROOM, blob });
+    await (await client("cy-1")).ask("download", { channel: ROOM, blob });
+    const others = asked.slice(1).map(({ key }) => key);
+    expect(others.map((key) => key.split("/")[1])).toEqual([blob, blob, blob]);
+    expect(new Set([own, ...others]).size).toBe(4);
+  });
+
+  it.each([
+    ["a URL", { channel: ROOM, blob: "https://evil.example.com/x" }, "VALIDATION_ERROR"],
+    ["a path", { channel: ROOM, blob: "../other/2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e" }, "VALIDATION_ERROR"],
+    ["who may not subscribe", { channel: "closed:a", blob: crypto.randomUUID() }, "FORBIDDEN"],
+    ["a namespace that has none", { channel: "plain:a", blob: crypto.randomUUID() }, "NOT_FOUND"],
+  ])("refuses %s", async (_, payload, code) => {
+    const { client, asked } = world();
+    expect(await (await client("ada-1")).ask("download", payload)).toEqual(error(code));
+    expect(asked).toEqual([]);
+  });
+});
+
+it("answers STORE_FAILED where the blob store fails, and tells nobody why", async () => {
+  const fail = () => Promise.reject(new Error("secret of the bucket"));
+  const { client, lines } = world({ blobs: { upload: fail, download: fail } });
+  const ada = await client("ada-1");
+  for (const asked of [
+    ada.ask("upload", png),
+    ada.ask("download", { channel: ROOM, blob: crypto.randomUUID() }),
+  ]) {
+    const answer = await asked;
+    expect(answer).toEqual(error("STORE_FAILED"));
+    expect(JSON.stringify(answer)).not.toContain("secret");
+  }
+  expect(lines.join()).toContain("secret of the bucket");
+});
+
+it("refuses namespaces with blobs where there is no store for them", () => {
+  const { store } = streamerWorld();
+  expect(() => createStreamer({ store, channels: { room: { maxBlobBytes: 1 } } })).toThrow(
+    "channels with maxBlobBytes need blobs",
+  );
+  expect(() => createStreamer({ store, channels: { room: {} }, blobs: {} as never })).toThrow(
+    "blobs takes a BlobStore",
+  );
+});

@@ -1,0 +1,399 @@
+import { describe, expect, it, vi } from "vitest";
+import { all, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { LIMITS, utf8Length } from "../../protocol/index.ts";
+import type { ChannelStore } from "../../store/index.ts";
+
+const ROOM = "room:lobby";
+const KEY = '[null,"room:lobby"]';
+
+async function room(options: Parameters<typeof streamerWorld>[0] = {}) {
+  const world = streamerWorld(options);
+  const enter = async (connectionId: string, user?: string, fields: object = {}) => {
+    const client = await world.client(connectionId, user === undefined ? {} : { user });
+    await client.ask("subscribe", { channels: [{ channel: ROOM, ...fields }] });
+    return client;
+  };
+  const watcher = await enter("watcher");
+  /** What the watcher has been told since it was asked last. */
+  let seen = 0;
+  const told = () => {
+    const events = watcher.pushed("presence").slice(seen);
+    seen += events.length;
+    return events.map(({ event, user, state }) => [event, user, ...(state === undefined ? [] : [state])]);
+  };
+  return { ...world, enter, watcher, told };
+}
+
+describe("who is in a channel", () => {
+  it("is told once per user, however many tabs", async () => {
+    const { enter, told, watcher } = await room();
+    const first = await enter("ada-1", "ada");
+    expect(watcher.pushed("presence")).toEqual([
+      { type: "presence", id: expect.any(String), channel: ROOM, event: "join", user: "ada", at: START },
+    ]);
+    expect(first.pushed("presence")).toHaveLength(1);
+    const second = await enter("ada-2", "ada");
+    await first.leave();
+    expect(told()).toEqual([["join", "ada"]]);
+    await second.ask("unsubscribe", { channels: [ROOM] });
+    expect(told()).toEqual([["leave", "ada"]]);
+  });
+
+  it("is nobody anonymous, and nothing where the namespace has no presence", async () => {
+    const { enter, told, client } = await room();
+    await enter("nobody");
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("subscribe", { channels: [{ channel: "flash:a", state: 1 }] });
+    expect(ada.pushed("presence")).toEqual([]);
+    expect(told()).toEqual([]);
+    expect(await ada.ask("presence", { channel: "flash:a" })).toMatchObject({ error: { code: "NOT_FOUND" } });
+    expect(await ada.ask("set_presence", { channel: "flash:a" })).toMatchObject({
+      error: { code: "NOT_FOUND" },
+    });
+  });
+
+  it("can be asked for, by a client and by the server", async () => {
+    const { enter, watcher, streamer, later } = await room();
+    await enter("ada-1", "ada", { state: { mood: "fine" } });
+    later(5);
+    await enter("bob-1", "bob");
+    await enter("ada-2", "ada");
+    const users = [
+      { user: "ada", since: START, state: { mood: "fine" } },
+      { user: "bob", since: START + 5 },
+    ];
+    expect((await watcher.ask("presence", { channel: ROOM })).data).toEqual({ users, more: false });
+    expect(await all(streamer.presence(ROOM))).toEqual(users);
+    expect(await streamer.count(ROOM)).toBe(4);
+    expect(await all(streamer.presence(ROOM, { tenantId: "acme" }))).toEqual([]);
+    await expect(all(streamer.presence("flash:a"))).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("fits into a frame, says when there are more, and goes on behind the last of them", async () => {
+    const { store, watcher, connections } = await room();
+    const users = [];
+    for (let n = 0; n < 300; n++) {
+      const [connectionId, userId] = [`c${n}`, `u${n}`];
+      const member = {
+        connectionId,
+        userId,
+        endpoint: "https://x",
+        joinedAt: START,
+        expiresAt: START + 9_000,
+      };
+      await store.members.add(KEY, member);
+      await store.members.setState(KEY, userId, "é".repeat(500));
+      users.push(userId);
+    }
+    const { data } = await watcher.ask("presence", { channel: ROOM });
+    expect(data.more).toBe(true);
+    expect(data.users.length).toBeGreaterThan(100);
+    expect(utf8Length(connections.sentTo("watcher").at(-1)!)).toBeLessThanOrEqual(LIMITS.frameBytes);
+    const found = [...data.users];
+    for (let more = true; more; ) {
+      const next = (await watcher.ask("presence", { channel: ROOM, after: found.at(-1).user })).data;
+      found.push(...next.users);
+      more = next.more;
+    }
+    expect(found.map(({ user }) => user).sort()).toEqual(users.sort());
+  });
+});
+
+describe("what a user shows", () => {
+  it("comes with the join, is told when it changes, and goes with nothing", async () => {
+    const { enter, told, watcher } = await room();
+    const ada = await enter("ada-1", "ada", { state: "here" });
+    const answered = { type: "response", request_id: expect.any(String), success: true, data: {} };
+    expect(await ada.ask("set_presence", { channel: ROOM, state: { typing: true } })).toEqual(answered);
+    await enter("ada-2", "ada", { state: "again" });
+    expect(await ada.ask("set_presence", { channel: ROOM })).toEqual(answered);
+    expect(told()).toEqual([
+      ["join", "ada", "here"],
+      ["update", "ada", { typing: true }],
+      ["update", "ada", "again"],
+      ["update", "ada"],
+    ]);
+    expect((await watcher.ask("presence", { channel: ROOM })).data.users).toEqual([
+      { user: "ada", since: START },
+    ]);
+  });
+
+  it("is refused of who is not in the channel, who is anonymous, and who may not subscribe", async () => {
+    const { client, watcher } = await room({
+      channels: { room: { subscribe: ({ userId }) => userId !== "eve", presence: true } },
+    });
+    const code = async (who: typeof watcher) =>
+      (await who.ask("set_presence", { channel: ROOM, state: 1 })).error.code;
+    expect(await code(await client("ada-1", { user: "ada" }))).toBe("FORBIDDEN");
+    expect(await code(await client("eve-1", { user: "eve" }))).toBe("FORBIDDEN");
+    expect(await code(watcher)).toBe("UNAUTHORIZED");
+  });
+});
+
+describe("leaving", () => {
+  it("is of every channel when the connection ends", async () => {
+    const { client, streamer, told, store } = await room();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("subscribe", {
+      channels: [{ channel: ROOM }, { channel: "room:b" }, { channel: "flash:c" }],
+    });
+    told();
+    expect(await ada.leave()).toEqual({ statusCode: 200 });
+    expect(told()).toEqual([["leave", "ada"]]);
+    expect(await all(store.members.channelsOf("ada-1"))).toEqual([]);
+    expect(await streamer.count("room:b")).toBe(0);
+  });
+
+  it("leaves the other channels when the store fails for one, and has the event fail", async () => {
+    const { client, streamer, store, lines } = await room();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("subscribe", { channels: [{ channel: "room:bad" }, { channel: "room:good" }] });
+    const remove = store.members.remove.bind(store.members);
+    vi.spyOn(store.members, "remove").mockImplementation(async (key, ...rest) => {
+      if (key.includes("room:bad")) throw new Error("throttled");
+      return remove(key, ...rest);
+    });
+    expect(await ada.leave()).toMatchObject({ statusCode: 503 });
+    expect(await streamer.count("room:good")).toBe(0);
+    expect(lines.join()).toMatch(/A channel was not left.*throttled/);
+  });
+
+  it("is of every channel, and told, when a send finds the connection gone", async () => {
+    const { enter, streamer, told, connections, later } = await room();
+    const ada = await enter("ada-1", "ada");
+    const bob = await enter("bob-1", "bob");
+    for (const client of [ada, bob]) await client.ask("subscribe", { channels: [{ channel: "room:b" }] });
+    told();
+    // Past the time in which a connection may still be connecting.
+    later(6 * 60_000);
+    connections.gone("ada-1", "bob-1");
+    await streamer.publish("room:b", 1);
+    expect(told().sort()).toEqual([
+      ["leave", "ada"],
+      ["leave", "bob"],
+    ]);
+    expect(await streamer.count(ROOM)).toBe(1);
+    expect(await streamer.count("room:b")).toBe(0);
+  });
+
+  it("is found by what tells of another's leaving, too", async () => {
+    const { enter, told, connections, later } = await room();
+    const ada = await enter("ada-1", "ada");
+    await enter("bob-1", "bob");
+    told();
+    later(6 * 60_000);
+    connections.gone("bob-1");
+    await ada.leave();
+    expect(told()).toEqual([
+      ["leave", "ada"],
+      ["leave", "bob"],
+    ]);
+  });
+
+  it("is not of who may still be connecting", async () => {
+    const { enter, streamer, told, connections } = await room();
+    await enter("ada-1", "ada");
+    told();
+    connections.gone("ada-1");
+    await streamer.publish(ROOM, 1);
+    expect(told()).toEqual([]);
+    expect(await streamer.count(ROOM)).toBe(2);
+  });
+
+  it("happens though nobody could be told of it", async () => {
+    const { enter, streamer, store, lines } = await room({ channels: { room: { ...OPEN, presence: true } } });
+    const ada = await enter("ada-1", "ada");
+    vi.spyOn(store.members, "pages").mockImplementation(() => {
+      throw new Error("throttled");
+    });
+    expect(await ada.leave()).toEqual({ statusCode: 200 });
+    expect(await streamer.count(ROOM)).toBe(1);
+    expect(lines.join()).toMatch(/A presence was not told.*throttled/);
+  });
+});
+
+describe("many who leave a room at once", () => {
+  it("let the event loop turn meanwhile, and are out of it before others are told", async () => {
+    const { enter, connections, store, now } = await room();
+    const clients = [];
+    for (let n = 0; n < 300; n++) clients.push(await enter(`c${n}`, `u${n}`));
+    for (let n = 0; n < 300; n++) connections.gone(`c${n}`);
+    let ms = performance.now();
+    vi.spyOn(performance, "now").mockImplementation(() => ++ms);
+    let turns = 0;
+    let leaving = true;
+    const turn = () => {
+      turns++;
+      if (leaving) setImmediate(turn);
+    };
+    setImmediate(turn);
+    const broadcast = vi.spyOn(connections, "broadcast");
+    await Promise.all(clients.map((client) => client.leave()));
+    leaving = false;
+    vi.restoreAllMocks();
+    expect(turns).toBeGreaterThan(30);
+    const sends = broadcast.mock.calls.map(([ids]) => [...(ids as string[])].length);
+    // The watcher, 300 times, and few of those who leave: not each of them by each other one.
+    expect(sends.reduce((sum, length) => sum + length, 0)).toBeLessThan(600);
+    expect(await store.members.count(KEY, now())).toBe(1);
+  });
+});
+
+describe("a subscription that is refused", () => {
+  /** Ada subscribes, and one call of the store fails. */
+  async function refused(fail: (store: ChannelStore) => void, request: object = {}) {
+    const world = await room();
+    const ada = await world.client("ada-1", { user: "ada" });
+    fail(world.store);
+    const ask = async (client = ada) => {
+      const { data } = await client.ask("subscribe", { channels: [{ channel: ROOM, ...request }] });
+      return data.channels[0].error?.code;
+    };
+    expect(await ask()).toBe("STORE_FAILED");
+    return { ...world, ask };
+  }
+
+  const once = (method: object, name: string) =>
+    vi
+      .spyOn(method as { [name: string]: () => Promise<never> }, name)
+      .mockRejectedValueOnce(new Error("throttled"));
+
+  it.each<[string, (store: ChannelStore) => void, object]>([
+    ["setState", ({ members }) => once(members, "setState"), { state: "x" }],
+    ["head", ({ history }) => once(history, "head"), {}],
+    ["history", ({ history }) => once(history, "history"), { recent: 5 }],
+  ])("where %s fails leaves no member, and the next try is a join", async (_what, fail, request) => {
+    const { ask, told, store, now } = await refused(fail, request);
+    expect(await store.members.count(KEY, now())).toBe(1);
+    expect(told()).toEqual([]);
+    expect(await ask()).toBeUndefined();
+    expect(told()).toEqual([["join", "ada", ...("state" in request ? ["x"] : [])]]);
+  });
+
+  it("where add fails after it has added leaves no member, and the next try is a join", async () => {
+    const { ask, told, store, now } = await refused(({ members }) => {
+      const add = members.add.bind(members);
+      vi.spyOn(members, "add").mockImplementationOnce(async (...args) => {
+        await add(...args);
+        throw new Error("The answer was lost");
+      });
+    });
+    expect(await store.members.count(KEY, now())).toBe(1);
+    expect(await ask()).toBeUndefined();
+    expect(told()).toEqual([["join", "ada"]]);
+  });
+
+  it("and can't be taken back is a join to the others", async () => {
+    const { ask, told } = await refused(
+      ({ members }) => {
+        once(members, "setState");
+        once(members, "remove");
+      },
+      { state: "x" },
+    );
+    expect(told()).toEqual([["join", "ada"]]);
+    expect(await ask()).toBeUndefined();
+    expect(told()).toEqual([["update", "ada", "x"]]);
+  });
+
+  it("is a join to the others where another tab of the user came meanwhile", async () => {
+    const world = await room();
+    const [first, second] = [
+      await world.client("ada-1", { user: "ada" }),
+      await world.client("ada-2", { user: "ada" }),
+    ];
+    const head = vi.spyOn(world.store.history, "head").mockImplementationOnce(async () => {
+      await second.ask("subscribe", { channels: [{ channel: ROOM }] });
+      throw new Error("throttled");
+    });
+    const { data } = await first.ask("subscribe", { channels: [{ channel: ROOM }] });
+    expect(data.channels[0].error.code).toBe("STORE_FAILED");
+    expect(head).toHaveBeenCalledTimes(2);
+    expect(world.told()).toEqual([["join", "ada"]]);
+    await second.leave();
+    expect(world.told()).toEqual([["leave", "ada"]]);
+  });
+
+  it("leaves in the channel a connection that was there before", async () => {
+    const { enter, told, store, now } = await room();
+    const ada = await enter("ada-1", "ada");
+    once(store.members, "setState");
+    const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM, state: "x" }] });
+    expect(data.channels[0].error.code).toBe("STORE_FAILED");
+    expect(await store.members.count(KEY, now())).toBe(2);
+    expect(told()).toEqual([["join", "ada"]]);
+  });
+});
+
+describe("the times of presence events", () => {
+  it("tell that a user has left who closes as soon as the answer comes", async () => {
+    const { client, connections, watcher, later } = await room();
+    const ada = await client("ada-1", { user: "ada" });
+    const post = connections.post.bind(connections);
+    vi.spyOn(connections, "post").mockImplementationOnce(async (...args) => {
+      const outcome = await post(...args);
+      later(5);
+      await ada.leave();
+      later(5);
+      return outcome;
+    });
+    await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    const events = watcher.pushed("presence");
+    expect(events.map(({ event, at }) => [event, at])).toEqual([
+      ["leave", START + 5],
+      ["join", START],
+    ]);
+  });
+
+  it("rise from one event of a user to the next within a millisecond", async () => {
+    const { enter, watcher } = await room();
+    for (let n = 0; n < 3; n++) {
+      const ada = await enter(`ada-${n}`, "ada", { state: n });
+      await ada.ask("set_presence", { channel: ROOM, state: "other" });
+      await ada.leave();
+    }
+    const events = watcher.pushed("presence");
+    expect(events.map(({ event }) => event)).toEqual(
+      Array.from({ length: 3 }, () => ["join", "update", "leave"]).flat(),
+    );
+    const times = events.map(({ at }) => at);
+    expect(times).toEqual(times.toSorted((a, b) => a - b));
+    for (const [n, { event, at }] of events.entries()) {
+      if (event !== "update" && n > 0) expect(at).toBeGreaterThan(times[n - 1]);
+    }
+  });
+
+  it("tell that a user has left whose join was dated by a clock that is ahead", async () => {
+    const { enter, store, told, watcher, client } = await room();
+    const member = { connectionId: "ada-1", userId: "ada", endpoint: "https://x", expiresAt: START + 9_000 };
+    await store.members.add(KEY, { ...member, joinedAt: START + 60 });
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.leave();
+    await enter("ada-2", "ada");
+    expect(told()).toEqual([
+      ["leave", "ada"],
+      ["join", "ada"],
+    ]);
+    expect(watcher.pushed("presence").map(({ at }) => at)).toEqual([START + 61, START + 62]);
+  });
+
+  it("are no later than the clock, once it has gone on", async () => {
+    const { enter, watcher, later } = await room();
+    const ada = await enter("ada-1", "ada");
+    await ada.leave();
+    later(10);
+    await enter("ada-2", "ada");
+    expect(watcher.pushed("presence").map(({ at }) => at)).toEqual([START, START + 1, START + 10]);
+  });
+
+  it("tell a join also where nobody hears the answer, before the leave", async () => {
+    const { client, connections, told } = await room();
+    const ada = await client("ada-1", { user: "ada" });
+    connections.gone("ada-1");
+    await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
+    expect(told()).toEqual([
+      ["join", "ada"],
+      ["leave", "ada"],
+    ]);
+  });
+});

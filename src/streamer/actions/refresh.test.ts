@@ -1,0 +1,45 @@
+import { expect, it } from "vitest";
+import { OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { webSocketAuth } from "../../lift/middleware/auth/auth.ts";
+
+/** Tokens say who, and until which minute. */
+function world() {
+  let now = () => START;
+  const auth = webSocketAuth({
+    validateToken: (token) => {
+      const [userId = "", minutes] = token.split(".");
+      return { userId, tenantId: "acme", expiresAt: START + Number(minutes) * 60_000 };
+    },
+    now: () => now(),
+  });
+  const made = streamerWorld({ channels: { room: OPEN }, middleware: [], auth });
+  now = made.now;
+  return made;
+}
+
+it("takes a new token on the socket, and says until when it is good", async () => {
+  const { client, later } = world();
+  const ada = await client("ada-1", { token: "ada.1" });
+  expect(await ada.ask("refresh", { token: "ada.3" })).toEqual({
+    type: "response",
+    request_id: "ada-1-1",
+    success: true,
+    data: { expiresAt: START + 180_000 },
+  });
+  later(120_000);
+  expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({ success: true });
+  later(120_000);
+  expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
+});
+
+it("closes the connection for another's token", async () => {
+  const { client, connections } = world();
+  const ada = await client("ada-1", { token: "ada.1" });
+  expect(await ada.ask("refresh", { token: "eve.9" })).toMatchObject({ error: { code: "FORBIDDEN" } });
+  expect(connections.disconnected).toEqual(["ada-1"]);
+});
+
+it("has nothing to refresh where there are no tokens", async () => {
+  const ada = await streamerWorld().client("ada-1", { user: "ada" });
+  expect(await ada.ask("refresh", { token: "ada.3" })).toMatchObject({ error: { code: "NOT_FOUND" } });
+});

@@ -1,0 +1,262 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { streamerWorld } from "../../../test/streamer/simulation.ts";
+import { lambdaContext } from "../../lift/testing/index.ts";
+import type { ChannelStore, StreamedHistory, Unfinished } from "../../store/index.ts";
+import { memoryChannelStore } from "../../store/memory/index.ts";
+
+const ROOM = "room:lobby";
+const HALL = "room:hall";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A memory store that is told of as a table would be: an image is what was stored. */
+function streamedStore(now: () => number) {
+  const store = memoryChannelStore({ now });
+  const { history } = store;
+  const unfinishedAt = vi.fn(async (channel: string, offset: number) => {
+    for await (const left of history.unfinished(Number.POSITIVE_INFINITY)) {
+      if (left.channel === channel && left.message.offset === offset) return left;
+    }
+    return undefined;
+  });
+  const storedIn = (image: { left?: Unfinished; bad?: true }) => {
+    if (image.bad) throw new Error("BAD_ROW");
+    return image.left;
+  };
+  const streamed = Object.assign(Object.create(history), bound(history), { unfinishedAt, storedIn });
+  return { store: { ...store, history: streamed as StreamedHistory }, unfinishedAt };
+}
+
+function bound(history: ChannelStore["history"]) {
+  const names = ["append", "history", "head", "finish", "checkpoint", "unfinished"] as const;
+  return Object.fromEntries(names.map((name) => [name, history[name].bind(history)]));
+}
+
+/** Two in two rooms, and publications that are left as soon as they are stored. */
+async function world() {
+  let time = Date.UTC(2026, 0, 1);
+  const { store, unfinishedAt } = streamedStore(() => time);
+  const made = streamerWorld({ store, now: () => time });
+  const [ada, bob] = [await made.client("ada", { user: "ada" }), await made.client("bob", { user: "bob" })];
+  for (const client of [ada, bob]) {
+    await client.ask("subscribe", { channels: [{ channel: ROOM }, { channel: HALL }] });
+  }
+  const records: { dynamodb: { NewImage: object; SequenceNumber: string } }[] = [];
+  const published: object[] = [];
+  const leave = async (channel: string, data: number) => {
+    const pages = vi.spyOn(store.members, "pages").mockImplementation(() => {
+      throw new Error("killed");
+    });
+    const { id, position } = await made.streamer.publish(channel, data);
+    published.push({ id, position });
+    pages.mockRestore();
+    const key = JSON.stringify([null, channel]);
+    const left = await unfinishedAt(key, position?.offset ?? 0);
+    unfinishedAt.mockClear();
+    records.push({ dynamodb: { NewImage: { left }, SequenceNumber: `s${records.length + 1}` } });
+    return [key, position?.offset] as const;
+  };
+  return {
+    ...made,
+    store,
+    unfinishedAt,
+    records,
+    published,
+    leave,
+    ada,
+    bob,
+    later: (ms: number) => {
+      time += ms;
+    },
+    got: () => [ada, bob].map((client) => client.pushed("message").map(({ data }) => data)),
+  };
+}
+
+const reported = (...numbers: string[]) => ({
+  batchItemFailures: numbers.map((itemIdentifier) => ({ itemIdentifier })),
+});
+
+describe("the stream's function", () => {
+  it("sends everyone what its publisher has stored and left", async () => {
+    const { streamer, records, leave, later, got, store } = await world();
+    await leave(ROOM, 1);
+    later(3_000);
+    expect(got()).toEqual([[], []]);
+    const handler = streamer.fanOutHandler();
+    expect(await handler({ Records: records }, lambdaContext())).toEqual(reported());
+    expect(got()).toEqual([[1], [1]]);
+    expect(await store.history.unfinished(Number.POSITIVE_INFINITY)[Symbol.asyncIterator]().next()).toEqual({
+      done: true,
+      value: undefined,
+    });
+  });
+
+  it("sends each message by the id and the position that its publisher was answered with, each time", async () => {
+    const { streamer, records, leave, later, ada, published, store } = await world();
+    for (const data of [1, 2]) await leave(ROOM, data);
+    later(3_000);
+    const handler = streamer.fanOutHandler();
+    const finish = vi.spyOn(store.history, "finish").mockRejectedValue(new Error("throttled"));
+    expect(await handler({ Records: records }, lambdaContext())).toEqual(reported("s1", "s2"));
+    finish.mockRestore();
+    expect(await handler({ Records: records }, lambdaContext())).toEqual(reported());
+    const sent = ada.pushed("message").map(({ id, position }) => ({ id, position }));
+    expect(sent).toEqual([...published, ...published]);
+  });
+
+  it("costs a read for each message that is finished, and nothing for what is no message", async () => {
+    const { streamer, records, leave, unfinishedAt, store, later, got } = await world();
+    const [key, offset] = await leave(ROOM, 1);
+    await store.history.finish(key, offset ?? 0);
+    later(3_000);
+    const pages = vi.spyOn(store.members, "pages");
+    const others = [{ dynamodb: { NewImage: {}, SequenceNumber: "s2" } }, { dynamodb: {} }, {}];
+    const handler = streamer.fanOutHandler();
+    expect(await handler({ Records: [...records, ...others] }, lambdaContext())).toEqual(reported());
+    expect(unfinishedAt).toHaveBeenCalledExactlyOnceWith(key, offset, expect.anything());
+    expect(pages).not.toHaveBeenCalled();
+    expect(got()).toEqual([[], []]);
+  });
+
+  it("leaves a message to its publisher until its grace is over, and looks only then", async () => {
+    const { streamer, records, leave, unfinishedAt, later } = await world();
+    await leave(ROOM, 1);
+    later(2_000);
+    const handled = streamer.fanOutHandler({ graceMs: 5_000 })({ Records: records }, lambdaContext());
+    await vi.advanceTimersByTimeAsync(2_999);
+    expect(unfinishedAt).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(unfinishedAt).toHaveBeenCalledOnce();
+    expect(await handled).toEqual(reported());
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("waits no longer than the grace for a publisher whose clock is ahead", async () => {
+    const { streamer, records, leave, unfinishedAt, later } = await world();
+    await leave(ROOM, 1);
+    later(-60_000);
+    const handled = streamer.fanOutHandler()({ Records: records }, lambdaContext());
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(unfinishedAt).toHaveBeenCalledOnce();
+    await handled;
+  });
+
+  it("reports, without a wait, what it has no time to wait for", async () => {
+    const { streamer, records, leave, unfinishedAt } = await world();
+    await leave(ROOM, 1);
+    const context = lambdaContext({ getRemainingTimeInMillis: () => 3_999 });
+    expect(await streamer.fanOutHandler()({ Records: records }, context)).toEqual(reported("s1"));
+    expect(unfinishedAt).not.toHaveBeenCalled();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it("begins nothing in its last second, and reports it", async () => {
+    const { streamer, records, leave, later, got, store } = await world();
+    for (const data of [1, 2]) await leave(ROOM, data);
+    later(3_000);
+    let left = 29_000;
+    const finish = vi.spyOn(store.history, "finish").mockImplementation(async () => {
+      left = 999;
+    });
+    const context = lambdaContext({ getRemainingTimeInMillis: () => left });
+    expect(await streamer.fanOutHandler()({ Records: records }, context)).toEqual(reported("s2"));
+    expect(finish).toHaveBeenCalledOnce();
+    expect(got()).toEqual([[1], [1]]);
+  });
+
+  it.each(["read", "sent", "finished"])(
+    "begins with no message of a channel before the one ahead of it is %s",
+    async (step) => {
+      const { streamer, records, leave, later, got, unfinishedAt, connections, store } = await world();
+      for (const data of [1, 2, 3]) await leave(ROOM, data);
+      await leave(HALL, 4);
+      later(3_000);
+      const { promise: held, resolve: release } = Promise.withResolvers<void>();
+      const [read, broadcast, finish] = [
+        unfinishedAt.getMockImplementation()!,
+        connections.broadcast.bind(connections),
+        store.history.finish.bind(store.history),
+      ];
+      const begun: string[] = [];
+      unfinishedAt.mockImplementation(async (channel, offset) => {
+        begun.push(`${channel} ${offset}`);
+        const isFirst = begun.length === 1;
+        const left = await read(channel, offset);
+        if (isFirst && step === "read") await held;
+        return left;
+      });
+      vi.spyOn(connections, "broadcast").mockImplementation(async (...args) => {
+        if (step === "sent" && JSON.parse(String(args[1])).data === 1) await held;
+        return broadcast(...args);
+      });
+      vi.spyOn(store.history, "finish").mockImplementation(async (channel, offset, ...rest) => {
+        if (step === "finished" && channel.includes(ROOM) && offset === 1) await held;
+        return finish(channel, offset, ...rest);
+      });
+      const handled = streamer.fanOutHandler()({ Records: records }, lambdaContext());
+      // The other channel's message does not wait.
+      await vi.waitFor(() => expect(got().map((data) => data.includes(4))).toEqual([true, true]));
+      await vi.advanceTimersByTimeAsync(0);
+      expect(begun.filter((name) => name.includes(ROOM))).toHaveLength(1);
+      release();
+      expect(await handled).toEqual(reported());
+      for (const data of got()) expect(data.filter((it) => it !== 4)).toEqual([1, 2, 3]);
+    },
+  );
+
+  it("reports what could not be read or sent, and does the rest", async () => {
+    const { streamer, records, leave, later, got, unfinishedAt, lines } = await world();
+    for (const [channel, data] of [
+      [ROOM, 1],
+      [HALL, 2],
+    ] as const)
+      await leave(channel, data);
+    later(3_000);
+    unfinishedAt.mockRejectedValueOnce(new Error("throttled"));
+    const handler = streamer.fanOutHandler();
+    expect(await handler({ Records: records }, lambdaContext())).toEqual(reported("s1"));
+    expect(got()).toEqual([[2], [2]]);
+    expect(lines.join()).toMatch(/Whether a message was left is not known/);
+    expect(await handler({ Records: records }, lambdaContext())).toEqual(reported());
+    expect(got()).toEqual([
+      [2, 1],
+      [2, 1],
+    ]);
+  });
+
+  it("is held up by no record that it can't understand", async () => {
+    const { streamer, records, leave, later, got, lines } = await world();
+    records.push({ dynamodb: { NewImage: { bad: true }, SequenceNumber: "s1" } });
+    await leave(ROOM, 1);
+    later(3_000);
+    expect(await streamer.fanOutHandler()({ Records: records }, lambdaContext())).toEqual(reported());
+    expect(got()).toEqual([[1], [1]]);
+    expect(lines.join()).toMatch(/A record of the stream was not understood.*BAD_ROW/);
+  });
+
+  it("looks after so many channels at a time, and after all of them", async () => {
+    const { streamer, records, leave, later, unfinishedAt } = await world();
+    for (let n = 0; n < 40; n++) await leave(`room:${n}`, n);
+    later(3_000);
+    let [running, most] = [0, 0];
+    unfinishedAt.mockImplementation(async () => {
+      most = Math.max(most, ++running);
+      // Longer than it takes to begin with all of them.
+      for (let turn = 0; turn < 1_000; turn++) await Promise.resolve();
+      running--;
+      return undefined;
+    });
+    expect(await streamer.fanOutHandler()({ Records: records }, lambdaContext())).toEqual(reported());
+    expect(unfinishedAt).toHaveBeenCalledTimes(40);
+    expect(most).toBe(16);
+  });
+
+  it("is refused where the store has no stream, and with options that it does not know", async () => {
+    const { streamer } = await world();
+    const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
+    expect(() => streamerWorld().streamer.fanOutHandler()).toThrow(invalid);
+    expect(() => streamer.fanOutHandler({ graceMs: 60_001 })).toThrow(invalid);
+    expect(() => streamer.fanOutHandler({ delayMs: 1 } as object)).toThrow(invalid);
+  });
+});

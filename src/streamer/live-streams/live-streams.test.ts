@@ -1,0 +1,618 @@
+import { describe, expect, it, vi } from "vitest";
+import { all, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { LIMITS, utf8Length } from "../../protocol/index.ts";
+import { memorySchedule } from "../../store/memory/index.ts";
+import { createStreamer, type Rule, type StreamerOptions } from "../index.ts";
+
+const SHOW = "show:ada";
+const LOG = '[null,"show:ada","streams"]';
+
+const isNamed = ({ userId }: { userId?: string }) => userId !== undefined;
+
+/** A channel in which whoever has a name may stream, and a viewer. */
+async function show(options: Partial<StreamerOptions> = {}) {
+  const schedule = memorySchedule();
+  const world = streamerWorld({
+    schedule,
+    channels: {
+      show: { subscribe: () => true, publish: isNamed, live: true },
+      room: OPEN,
+      short: { ...OPEN, live: { graceMs: 0 } },
+    },
+    ...options,
+  });
+  const { client, later, streamer } = world;
+  const watch = async (connectionId: string, user?: string, channel = SHOW) => {
+    const viewer = await client(connectionId, user === undefined ? {} : { user });
+    const { data } = await viewer.ask("subscribe", { channels: [{ channel }] });
+    return { ...viewer, live: data.channels[0].live };
+  };
+  const viewer = await watch("viewer");
+  /** What a client has been told of the stream, without how many watch. */
+  const told = (who = viewer) =>
+    who
+      .received()
+      .filter(({ type }) => type.startsWith("stream_"))
+      .map(({ type, reason, live, user }) => [type, ...(reason ? [user, reason] : [live.user, live.data])]);
+  return {
+    ...world,
+    schedule,
+    watch,
+    viewer,
+    told,
+    /** Moves the clock, second by second, as a process ticks. */
+    seconds: async (count: number) => {
+      for (let at = 0; at < count; at++) {
+        later(1_000);
+        expect((await streamer.app.tick()).failed).toBe(0);
+      }
+    },
+  };
+}
+
+describe("a stream", () => {
+  it("is told to the channel's members when it starts and ends, and to who comes later", async () => {
+    const { client, viewer, watch, told, later, streamer } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    const started = await ada.ask("stream_start", { channel: SHOW, data: { title: "Bread" } });
+    const live = { user: "ada", since: START, viewers: 1, data: { title: "Bread" } };
+    expect(started.data).toEqual({ live });
+    expect(viewer.pushed("stream_started")).toEqual([
+      { type: "stream_started", id: expect.any(String), channel: SHOW, at: START, live },
+    ]);
+    later(5_000);
+    expect((await watch("late")).live).toEqual({ ...live, viewers: 2 });
+    expect(await streamer.stream(SHOW)).toEqual({ ...live, viewers: 2 });
+    expect((await ada.ask("stream_end", { channel: SHOW })).data).toEqual({});
+    const ended = { type: "stream_ended", channel: SHOW, at: START + 5_000, user: "ada", reason: "ended" };
+    expect(viewer.pushed("stream_ended")).toEqual([{ ...ended, id: expect.any(String) }]);
+    expect((await watch("later")).live).toBeUndefined();
+    expect((await viewer.ask("stream", { channel: SHOW })).data).toEqual({});
+    expect(told()).toHaveLength(2);
+  });
+
+  it("shows something else when its owner starts it again, and is as old as it was", async () => {
+    const { client, later, told, viewer } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW, data: 1 });
+    later(5_000);
+    await ada.ask("stream_start", { channel: SHOW, data: 2 });
+    expect(told()).toEqual([
+      ["stream_started", "ada", 1],
+      ["stream_started", "ada", 2],
+    ]);
+    expect((await viewer.ask("stream", { channel: SHOW })).data.live).toMatchObject({
+      since: START,
+      data: 2,
+    });
+  });
+
+  it("is its owner's alone, but for the server", async () => {
+    const { client, streamer, told } = await show();
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    await ada.ask("stream_start", { channel: SHOW });
+    expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
+    expect((await bob.ask("stream_end", { channel: SHOW })).error.code).toBe("FORBIDDEN");
+    expect(await streamer.endStream(SHOW)).toBe(true);
+    expect(await streamer.endStream(SHOW)).toBe(false);
+    expect((await bob.ask("stream_start", { channel: SHOW })).data.live.user).toBe("bob");
+    expect(told().map(([type, user]) => [type, user])).toEqual([
+      ["stream_started", "ada"],
+      ["stream_ended", "ada"],
+      ["stream_started", "bob"],
+    ]);
+  });
+
+  it("is of one user, whoever starts at the same time, and ends once", async () => {
+    const { client, told, store } = await show();
+    const names = ["ada", "bob", "cyd", "dan"];
+    const all = await Promise.all(names.map((user) => client(`${user}-1`, { user })));
+    // All of them decide before one writes.
+    const history = store.history.history.bind(store.history);
+    let waiting: (() => void)[] = [];
+    const gate = vi.spyOn(store.history, "history").mockImplementation(async (...args) => {
+      const page = await history(...args);
+      await new Promise<void>((resolve) => {
+        waiting.push(resolve);
+        if (waiting.length < names.length) return;
+        for (const go of waiting) go();
+        waiting = [];
+        if (told().length > 0) gate.mockRestore();
+      });
+      return page;
+    });
+    const answers = all.map((who) => who.ask("stream_start", { channel: SHOW }));
+    await vi.waitFor(() => expect(told()).toHaveLength(1));
+    gate.mockRestore();
+    for (const go of waiting) go();
+    const results = await Promise.all(answers);
+    expect(results.filter(({ error }) => error?.code === "FORBIDDEN")).toHaveLength(3);
+    const [winner] = results.filter(({ data }) => data !== undefined);
+    expect(told()).toEqual([["stream_started", winner.data.live.user, undefined]]);
+    const owner = all[names.indexOf(winner.data.live.user)]!;
+    await Promise.all([1, 2, 3].map(() => owner.ask("stream_end", { channel: SHOW })));
+    expect(told()).toHaveLength(2);
+  });
+
+  it.each([101, 1_000])("is of one user when %i start at once, and its log has one entry", async (count) => {
+    const { client, told, store, streamer } = await show();
+    const users = Array.from({ length: count }, (_, n) => `u${n}`);
+    const all = await Promise.all(users.map((user) => client(user, { user })));
+    const answers = await Promise.all(all.map((who) => who.ask("stream_start", { channel: SHOW })));
+    const owners = answers.filter(({ type }) => type === "response").map(({ data }) => data.live.user);
+    expect(owners).toEqual([(await streamer.stream(SHOW))?.user]);
+    expect(answers.filter(({ error }) => error?.code === "FORBIDDEN")).toHaveLength(count - 1);
+    expect(await store.history.head(LOG)).toMatchObject({ offset: 1 });
+    expect(told()).toHaveLength(1);
+  });
+
+  it("is read in a log in which an earlier version has left starts that lost", async () => {
+    const { client, store, streamer, told } = await show();
+    const bounds = { size: 100, ageMs: 1e12 };
+    const start = (user: string, after: number) =>
+      store.history.append(
+        LOG,
+        { id: user, at: START, data: { after, live: { user, since: START, viewers: 1 } } },
+        bounds,
+      );
+    for (const [n, user] of ["ada", "bob", "cyd"].entries()) {
+      await start(user, 0);
+      await store.history.finish(LOG, n + 1);
+    }
+    expect(await streamer.stream(SHOW)).toMatchObject({ user: "ada" });
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
+    await ada.ask("stream_end", { channel: SHOW });
+    expect((await bob.ask("stream_start", { channel: SHOW })).data.live.user).toBe("bob");
+    expect(told().map(([type, user]) => [type, user])).toEqual([
+      ["stream_ended", "ada"],
+      ["stream_started", "bob"],
+    ]);
+  });
+
+  it("is read on a second page where its entry came between the first one's messages and its head", async () => {
+    const { client, store } = await show();
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    await ada.ask("stream_start", { channel: SHOW });
+    const history = store.history.history.bind(store.history);
+    vi.spyOn(store.history, "history").mockImplementationOnce(async (...args) => ({
+      ...(await history(...args)),
+      messages: [],
+    }));
+    expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
+  });
+
+  it("takes a user, the right to publish, and a namespace that is live", async () => {
+    const { client, viewer } = await show();
+    const start = async (who: typeof viewer, channel: string) =>
+      (await who.ask("stream_start", { channel })).error.code;
+    const ada = await client("ada-1", { user: "ada" });
+    expect(await start(viewer, SHOW)).toBe("FORBIDDEN");
+    expect(await start(viewer, "short:a")).toBe("UNAUTHORIZED");
+    for (const action of ["stream_start", "stream_end", "stream"] as const) {
+      expect((await ada.ask(action, { channel: "room:a" })).error.code).toBe("NOT_FOUND");
+    }
+  });
+
+  it("is ended by its owner whatever they may by now, and is hidden from who may not publish", async () => {
+    const live = new Set(["ada"]);
+    const publish: Rule = ({ userId }) => live.has(userId ?? "");
+    const { client, told } = await show({ channels: { show: { ...OPEN, publish, live: true } } });
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    const end = async (who: typeof ada) => (await who.ask("stream_end", { channel: SHOW })).error?.code;
+    expect(await end(bob)).toBe("FORBIDDEN");
+    await ada.ask("stream_start", { channel: SHOW });
+    expect(await end(bob)).toBe("FORBIDDEN");
+    live.clear();
+    expect(await end(ada)).toBeUndefined();
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "ended"]);
+  });
+
+  it("belongs to its tenant", async () => {
+    const { client, streamer } = await show();
+    const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+    await ada.ask("stream_start", { channel: SHOW });
+    const other = await client("ada-2", { user: "ada", tenant: "other" });
+    const { data } = await other.ask("subscribe", { channels: [{ channel: SHOW }] });
+    expect([data.channels[0].live, other.pushed("stream_started")]).toEqual([undefined, []]);
+    expect(await streamer.stream(SHOW, { tenantId: "acme" })).toMatchObject({ user: "ada" });
+    expect(await streamer.endStream(SHOW, { tenantId: "other" })).toBe(false);
+  });
+
+  it("is told though the process dies that has stored it", async () => {
+    const { client, store, streamer, told } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    vi.spyOn(store.members, "pages").mockImplementationOnce(() => {
+      throw new Error("killed");
+    });
+    await ada.ask("stream_start", { channel: SHOW });
+    expect(told()).toEqual([]);
+    expect(await streamer.resume({ storedBefore: START + 1 })).toBe(1);
+    expect(told()).toEqual([["stream_started", "ada", undefined]]);
+  });
+
+  it("leaves an answer within a frame, whatever streams show", async () => {
+    const { client, connections } = await show();
+    const channels = Array.from({ length: 100 }, (_, n) => ({ channel: `show:${n}${"x".repeat(190)}` }));
+    const ada = await client("ada-1", { user: "ada" });
+    for (const { channel } of channels) {
+      await ada.ask("stream_start", { channel, data: "é".repeat(LIMITS.streamBytes / 2 - 1) });
+    }
+    const late = await client("late");
+    const { data } = await late.ask("subscribe", { channels });
+    const lives = data.channels.map(({ live }: { live: { user: string; data?: string } }) => live);
+    expect(new Set(lives.map(({ user }: { user: string }) => user))).toEqual(new Set(["ada"]));
+    expect(lives[0].data).toBeDefined();
+    expect(lives.at(-1).data).toBeUndefined();
+    const sizes = connections.sentTo("late").map((frame) => utf8Length(frame));
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(LIMITS.frameBytes);
+  });
+});
+
+describe("an owner", () => {
+  it("who leaves and does not come back has their stream ended after the grace time", async () => {
+    const { client, seconds, told } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    await seconds(29);
+    expect(told()).toHaveLength(1);
+    await seconds(1);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    await seconds(60);
+    expect(told()).toHaveLength(2);
+  });
+
+  it("may come back by any connection that subscribes", async () => {
+    const { client, seconds, told, watch } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    await seconds(29);
+    const again = await watch("ada-2", "ada");
+    await seconds(120);
+    expect(told()).toHaveLength(1);
+    await again.ask("unsubscribe", { channels: [SHOW] });
+    await seconds(29);
+    expect(told()).toHaveLength(1);
+    await seconds(1);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("has it for as long as one of their tabs is there", async () => {
+    const { client, seconds, told, watch } = await show();
+    const tab = await watch("ada-2", "ada");
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    const third = await watch("ada-3", "ada");
+    await ada.leave();
+    await tab.leave();
+    await seconds(120);
+    expect(told()).toHaveLength(1);
+    await third.leave();
+    await seconds(30);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("who has vanished without a word is found, and the stream ended", async () => {
+    const { client, seconds, told, connections } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    connections.gone("ada-1");
+    await seconds(600);
+    expect(told()).toHaveLength(1);
+    await seconds(30);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("is looked for by who meets the stream, where nobody was told that they have left", async () => {
+    const { client, seconds, told, schedule, watch, store } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    // Members and the schedule begin empty after a restart; the history does not.
+    for (const item of [...(schedule.all?.() ?? [])]) await schedule.delete(item);
+    await store.members.remove('[null,"show:ada","owners"]', "ada-1");
+    expect((await watch("late")).live).toMatchObject({ user: "ada" });
+    await seconds(30);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("is looked for by who meets the stream next, though the schedule failed when somebody met it", async () => {
+    const { client, seconds, told, schedule, watch, store } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    for (const item of [...(schedule.all?.() ?? [])]) await schedule.delete(item);
+    await store.members.remove('[null,"show:ada","owners"]', "ada-1");
+    const late = await client("late");
+    vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("The store has failed"));
+    expect((await late.ask("stream", { channel: SHOW })).error.code).toBe("STORE_FAILED");
+    expect((await watch("later")).live).toMatchObject({ user: "ada" });
+    await seconds(30);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it.each(["leaves the channel", "is gone"])(
+    "who %s has left, though the store failed in it",
+    async (how) => {
+      const { connections, seconds, told, schedule, watch, viewer } = await show();
+      const ada = await watch("ada-1", "ada");
+      await ada.ask("stream_start", { channel: SHOW });
+      await viewer.ask("stream", { channel: SHOW });
+      const put = schedule.put.bind(schedule);
+      let failures = 1;
+      vi.spyOn(schedule, "put").mockImplementation(async (item) => {
+        if (item.kind === "streamer:stream.left" && failures-- > 0) throw new Error("throttled");
+        return put(item);
+      });
+      if (how === "is gone") {
+        connections.gone("ada-1");
+        await ada.leave();
+      } else {
+        const leave = () => ada.ask("unsubscribe", { channels: [SHOW] });
+        expect((await leave()).error.code).toBe("STORE_FAILED");
+        expect((await leave()).data).toEqual({});
+      }
+      await seconds(31);
+      expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    },
+  );
+
+  it("without a grace time has left, though a tick looked while they were leaving", async () => {
+    const { client, streamer, store, watch, told } = await show();
+    const channel = "short:a";
+    const watcher = await watch("short-viewer", "bob", channel);
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel });
+    const remove = store.members.remove.bind(store.members);
+    vi.spyOn(store.members, "remove").mockImplementationOnce(async (...args) => {
+      // The first item is due, and ada is still there.
+      await streamer.app.tick();
+      return remove(...args);
+    });
+    await ada.leave();
+    expect(told(watcher)).toHaveLength(1);
+    // Not asked for the stream before: that would look for its owner too.
+    await streamer.app.tick();
+    expect(told(watcher).at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("has the whole grace time, whenever a process has met the stream", async () => {
+    const { client, seconds, told, watch } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await watch("late");
+    await seconds(20);
+    await ada.leave();
+    await seconds(29);
+    expect(told()).toHaveLength(1);
+    await seconds(1);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("is not waited for longer because others' streams are asked for, however many", async () => {
+    const { client, seconds, told, viewer } = await show();
+    const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
+    await ada.ask("stream_start", { channel: SHOW });
+    const others = Array.from({ length: 1_001 }, (_, n) => `show:${n}`);
+    for (const channel of others) await bob.ask("stream_start", { channel });
+    const askAll = async () => {
+      for (const channel of [SHOW, ...others]) await viewer.ask("stream", { channel });
+    };
+    await askAll();
+    await ada.leave();
+    await seconds(25);
+    await askAll();
+    await seconds(5);
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("keeps the stream when they came back, and left again, after a tick had read that they were gone", async () => {
+    const { client, later, told, streamer, schedule, now } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    later(30_000);
+    const read = await all(schedule.due(now()));
+    later(1_000);
+    const again = await client("ada-2", { user: "ada" });
+    await again.ask("subscribe", { channels: [{ channel: SHOW }] });
+    later(1_000);
+    await again.leave();
+    later(1_000);
+    vi.spyOn(schedule, "due").mockImplementationOnce(async function* () {
+      yield* read;
+    });
+    expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
+    expect(told()).toHaveLength(1);
+    later(29_000);
+    await streamer.app.tick();
+    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+  });
+
+  it("keeps the stream when they came back, and left again, while a tick looked after them", async () => {
+    const { client, later, told, streamer, store } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    later(30_000);
+    const present = store.members.present.bind(store.members);
+    vi.spyOn(store.members, "present").mockImplementationOnce(async function* (...args) {
+      yield* present(...args);
+      const again = await client("ada-2", { user: "ada" });
+      await again.ask("subscribe", { channels: [{ channel: SHOW }] });
+      later(1);
+      await again.leave();
+    });
+    expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
+    expect(told()).toHaveLength(1);
+  });
+
+  it("is the one who was looked for: the stream of who comes next is not ended", async () => {
+    const { client, later, told, streamer, store } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    const bob = await client("bob-1", { user: "bob" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    later(30_000);
+    const present = store.members.present.bind(store.members);
+    vi.spyOn(store.members, "present").mockImplementationOnce(async function* (...args) {
+      yield* present(...args);
+      await streamer.endStream(SHOW);
+      await bob.ask("stream_start", { channel: SHOW });
+      await bob.leave();
+    });
+    expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
+    expect(told().map(([type, user]) => [type, user])).toEqual([
+      ["stream_started", "ada"],
+      ["stream_ended", "ada"],
+      ["stream_started", "bob"],
+    ]);
+  });
+
+  it("is nobody who only watches: what they do puts nothing into the schedule", async () => {
+    const { client, watch, schedule, seconds } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    const bob = await watch("bob-1", "bob");
+    await seconds(60);
+    const put = vi.spyOn(schedule, "put");
+    await bob.ask("unsubscribe", { channels: [SHOW] });
+    await (await watch("bob-2", "bob")).leave();
+    expect(put.mock.calls.map(([{ kind }]) => kind)).not.toContain("streamer:stream.left");
+  });
+
+  it("is told of once that they have left, by however many ticks at once", async () => {
+    const { client, later, told, streamer } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await ada.leave();
+    later(30_000);
+    await Promise.all([streamer.app.tick(), streamer.app.tick(), streamer.app.tick()]);
+    expect(told()).toHaveLength(2);
+  });
+
+  it("takes no subscription of a connection's", async () => {
+    const { client } = await show({ maxSubscriptions: 1 });
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    const { data } = await ada.ask("subscribe", { channels: [{ channel: SHOW }] });
+    expect(data.channels[0].live.user).toBe("ada");
+  });
+});
+
+describe("viewers", () => {
+  it("are told how many they are, once a second at most, and the last of it by a tick", async () => {
+    const { client, watch, viewer, seconds } = await show();
+    const counts = () => viewer.pushed("viewers").map(({ count }) => count);
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await seconds(1);
+    const late = [];
+    for (let n = 0; n < 5; n++) late.push(await watch(`late-${n}`));
+    expect(counts()).toEqual([2]);
+    expect(late.at(-1)?.live.viewers).toBe(2);
+    await seconds(1);
+    expect(counts()).toEqual([2, 6]);
+    await seconds(5);
+    for (const one of late) await one.leave();
+    await seconds(1);
+    expect(counts()).toEqual([2, 6, 5, 1]);
+  });
+
+  it("are told how many they are, though the clock is set back by an hour", async () => {
+    const { client, watch, viewer, seconds, later } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await seconds(1);
+    await watch("one");
+    later(-3_600_000);
+    await watch("two");
+    await seconds(2);
+    expect(viewer.pushed("viewers").at(-1)).toMatchObject({ count: 3 });
+    const { live } = await watch("three");
+    expect(live.viewers).toBe(4);
+  });
+
+  it("are told the same number again, for another process may have told another", async () => {
+    const { client, watch, viewer, seconds } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await seconds(1);
+    const late = await watch("late");
+    await late.leave();
+    await watch("later");
+    await seconds(1);
+    expect(viewer.pushed("viewers").map(({ count }) => count)).toEqual([2, 2]);
+  });
+
+  it("are counted for nobody while nobody streams", async () => {
+    const { store, watch, seconds, viewer } = await show();
+    const count = vi.spyOn(store.members, "count");
+    await seconds(1);
+    await watch("late");
+    await seconds(5);
+    expect([count.mock.calls, viewer.pushed("viewers")]).toEqual([[], []]);
+  });
+
+  it("are found gone by what tells of them", async () => {
+    const { client, watch, viewer, seconds, connections, streamer } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    await watch("lost");
+    await seconds(400);
+    connections.gone("lost");
+    await watch("late");
+    await seconds(2);
+    expect(await streamer.count(SHOW)).toBe(2);
+    expect(viewer.pushed("viewers").at(-1).count).toBe(2);
+  });
+
+  it("are not told when the store fails, and everything else goes on", async () => {
+    const { client, watch, store, lines, later } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    later(2_000);
+    vi.spyOn(store.members, "count").mockRejectedValue(new Error("throttled"));
+    const late = await watch("late", undefined, "room:a");
+    expect(await late.leave()).toEqual({ statusCode: 200 });
+    const failing = await client("failing");
+    expect((await failing.ask("subscribe", { channels: [{ channel: SHOW }] })).data.channels).toMatchObject([
+      { error: { code: "STORE_FAILED" } },
+    ]);
+    expect(await failing.leave()).toEqual({ statusCode: 200 });
+    expect(lines.join()).toMatch(/The viewers of a stream were not told.*throttled/);
+  });
+});
+
+describe("the option live", () => {
+  const { store } = streamerWorld();
+
+  it.each([
+    [{ live: "yes" }, "channels.show.live takes true, false or an object"],
+    [{ live: { graceMs: -1 } }, "channels.show.live.graceMs takes an integer from 0"],
+    [{ live: { grace: 1 } }, "Unknown option channels.show.live.grace"],
+    [{ live: true }, "channels that are live need a schedule"],
+  ])("can't be %o", (namespace, message) => {
+    const channels = { show: namespace } as unknown as StreamerOptions["channels"];
+    expect(() => createStreamer({ channels, store })).toThrow(message);
+  });
+
+  it("may have no grace", async () => {
+    const { client, watch, seconds } = await show();
+    const viewer = await watch("viewer-2", undefined, "short:a");
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: "short:a" });
+    await ada.leave();
+    await seconds(1);
+    expect(viewer.pushed("stream_ended")).toMatchObject([{ reason: "owner_left" }]);
+  });
+});
+
+it("keeps what happened to streams apart from what was published", async () => {
+  const { client, store, viewer } = await show();
+  const ada = await client("ada-1", { user: "ada" });
+  await ada.ask("stream_start", { channel: SHOW });
+  await ada.ask("publish", { channel: SHOW, data: 1 });
+  expect((await viewer.ask("history", { channel: SHOW })).data.messages).toHaveLength(1);
+  expect((await store.history.head(LOG)).offset).toBe(1);
+});

@@ -1,0 +1,234 @@
+import { describe, expect, it } from "vitest";
+import { z } from "zod";
+import { OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
+import { webSocketAuth } from "../lift/middleware/auth/auth.ts";
+import { memoryChannelStore, memorySchedule } from "../store/memory/index.ts";
+import { createStreamer, type StreamerOptions } from "./index.ts";
+import type { Identity, NamespaceOptions } from "./namespaces.ts";
+
+const store = memoryChannelStore();
+
+describe("options", () => {
+  it.each([
+    [{ store }, "channels takes an object"],
+    [{ channels: { room: {} } }, "store takes a ChannelStore"],
+    [{ channels: {}, store }, "channels names no namespace"],
+    [{ channels: { room: {} }, store: { ...store, members: {} } }, "store takes a ChannelStore"],
+    [{ channels: { room: {} }, store, rooms: 1 }, "Unknown option rooms; there are channels, store,"],
+    [{ channels: { room: {} }, store, maxSubscriptions: 0 }, "maxSubscriptions takes an integer from 1"],
+    [{ channels: { room: {} }, store, auth: () => {} }, "auth takes what webSocketAuth made"],
+    [{ channels: { room: {} }, store, middleware: [1] }, "middleware takes an array of middleware"],
+    [{ channels: { room: {} }, store, lifetimeMs: 0 }, "Option lifetimeMs is invalid: 0"],
+    [{ channels: { "Room:a": {} }, store }, "Room:a is no namespace"],
+    [{ channels: { __proto__: null, constructor: {}, "1": {} }, store }, "1 is no namespace"],
+    [{ channels: { room: null }, store }, "Options are missing at channels.room"],
+    [undefined, "channels takes an object"],
+  ])("of a Streamer can't be %o", (options, message) => {
+    expect(() => createStreamer(options as unknown as StreamerOptions)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),
+    );
+  });
+
+  it.each([
+    [{ deliver: 1 }, "Unknown option channels.room.deliver; there are delivery,"],
+    [{ delivery: "exactly-once" }, "channels.room.delivery takes at-most-once or at-least-once"],
+    [{ history: 100 }, "channels.room.history takes an object"],
+    [{ history: { size: -1 } }, "channels.room.history.size takes an integer from 0"],
+    [{ history: { ageMs: 0.5 } }, "channels.room.history.ageMs takes an integer from 0"],
+    [{ history: { length: 1 } }, "Unknown option channels.room.history.length; there are size, ageMs"],
+    [{ history: {}, delivery: "at-most-once" }, "channels.room.history: at-most-once keeps none"],
+    [{ presence: 1 }, "channels.room.presence takes true or false"],
+    [{ subscribe: true }, "channels.room.subscribe takes a function"],
+    [{ publish: "all" }, "channels.room.publish takes a function"],
+    [{ schema: {} }, "channels.room.schema takes a Standard Schema"],
+    [{ stateSchema: null, presence: true }, "channels.room.stateSchema takes a Standard Schema"],
+    [{ stateSchema: z.string() }, "channels.room.stateSchema: nobody shows anything without presence"],
+    [{ maxBytes: 0 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
+    [{ maxBytes: 98_305 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
+    [{ rate: 5 }, "channels.room.rate takes an object"],
+    [{ rate: { limit: 0, windowMs: 1 } }, "channels.room.rate: Option limit is invalid: 0"],
+    [{ rate: { limit: 1, windowMs: 0 } }, "channels.room.rate: Option windowMs is invalid: 0"],
+    [{ rate: { limiter: {} } }, "channels.room.rate: Option limiter is invalid"],
+    [{ rate: { by: "ip", limit: 1, windowMs: 1 } }, "channels.room.rate: Unknown option by; there are"],
+    [{ rate: { limit: 1 } }, "channels.room.rate: A rate needs either a limit and its windowMs or a"],
+    [{ rate: {} }, "channels.room.rate: A rate needs either a limit and its windowMs or a limiter"],
+  ])("of a namespace can't be %o", (room, message) => {
+    const options = { channels: { room: room as NamespaceOptions }, store };
+    expect(() => createStreamer(options)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),
+    );
+  });
+
+  it("can be the smallest and the largest of each", () => {
+    const channels = {
+      room: { history: { size: 0, ageMs: 0 }, maxBytes: 1 },
+      topic: { maxBytes: 98_304, presence: false },
+    };
+    expect(createStreamer({ channels, store, maxSubscriptions: 1 }).app.routeKeys).toContain("$default");
+  });
+
+  it("are described, with what holds where nothing is said", () => {
+    const subscribe = () => true;
+    const schema = z.string();
+    const { namespaces, auth } = createStreamer({
+      channels: { room: { subscribe, schema } },
+      store,
+    }).describe();
+    expect([...namespaces]).toEqual([
+      [
+        "room",
+        {
+          bounds: { size: 100, ageMs: 300_000 },
+          presence: false,
+          live: undefined,
+          subscribe: [subscribe],
+          publish: [],
+          maxBytes: 16_384,
+          maxBlobBytes: 0,
+          rate: undefined,
+          schema,
+          stateSchema: undefined,
+        },
+      ],
+    ]);
+    expect(auth).toBe(false);
+  });
+});
+
+describe("the rules of a namespace", () => {
+  const codeOf = async (
+    answer: Promise<{ error?: { code: string }; data?: { channels: { error?: { code: string } }[] } }>,
+  ) => {
+    const { error, data } = await answer;
+    return error?.code ?? data?.channels?.[0]?.error?.code;
+  };
+
+  it("let nobody do anything until one says so", async () => {
+    const { client } = streamerWorld({ channels: { room: { presence: true } } });
+    const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+    const channel = "room:a";
+    expect([
+      await codeOf(ada.ask("subscribe", { channels: [{ channel }] })),
+      await codeOf(ada.ask("publish", { channel, data: 1 })),
+      await codeOf(ada.ask("history", { channel })),
+      await codeOf(ada.ask("presence", { channel })),
+      await codeOf(ada.ask("set_presence", { channel, state: 1 })),
+    ]).toEqual(Array(5).fill("FORBIDDEN"));
+  });
+
+  it("are named by the error that refuses a client", async () => {
+    const never = () => false;
+    const { client } = streamerWorld({
+      channels: {
+        room: { live: true, presence: true },
+        hall: { subscribe: never, publish: never },
+        user: { subscribe: () => true },
+        tenant: { subscribe: never },
+      },
+      schedule: memorySchedule(),
+    });
+    const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+    const messageOf = async (...asked: Parameters<typeof ada.ask>) => (await ada.ask(...asked)).error.message;
+    expect([
+      await messageOf("publish", { channel: "room:a", data: 1 }),
+      await messageOf("stream_start", { channel: "room:a" }),
+      await messageOf("history", { channel: "room:a" }),
+      await messageOf("presence", { channel: "room:a" }),
+      await messageOf("publish", { channel: "hall:a", data: 1 }),
+      await messageOf("history", { channel: "hall:a" }),
+      await messageOf("history", { channel: "user:eve" }),
+      await messageOf("history", { channel: "tenant:other" }),
+      await messageOf("history", { channel: "tenant:acme" }),
+      await messageOf("publish", { channel: "user:ada", data: 1 }),
+    ]).toEqual([
+      "No rule lets clients publish: set `channels.room.publish`",
+      "No rule lets clients publish: set `channels.room.publish`",
+      "No rule lets clients subscribe: set `channels.room.subscribe`",
+      "No rule lets clients subscribe: set `channels.room.subscribe`",
+      "The rule `channels.hall.publish` does not allow it",
+      "The rule `channels.hall.subscribe` does not allow it",
+      "Only the channel's user may do this",
+      "Only the tenant's members may do this",
+      "The rule `channels.tenant.subscribe` does not allow it",
+      "No rule lets clients publish: set `channels.user.publish`",
+    ]);
+  });
+
+  it("are asked with the identity and the channel, and only true is yes", async () => {
+    const asked: unknown[] = [];
+    let answer: unknown = true;
+    const subscribe = (...args: unknown[]) => {
+      asked.push(args);
+      return answer as boolean;
+    };
+    const { client } = streamerWorld({ channels: { room: { subscribe } } });
+    const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+    const nobody = await client("nobody");
+    const history = (who = ada) => codeOf(who.ask("history", { channel: "room:a:b" }));
+    expect([await history(), await history(nobody)]).toEqual([undefined, undefined]);
+    const name = { namespace: "room", name: "a:b" };
+    expect(asked).toEqual([
+      [{ userId: "ada", tenantId: "acme", roles: [], permissions: [] }, name],
+      [{ roles: [], permissions: [] }, name],
+    ]);
+    for (answer of [1, "yes", {}, undefined, Promise.resolve(false)])
+      expect(await history()).toBe("FORBIDDEN");
+  });
+
+  it("know the roles and permissions of a token", async () => {
+    const identities: Identity[] = [];
+    const { client } = streamerWorld({
+      channels: { room: { subscribe: (identity) => identities.push(identity) > 0 } },
+      middleware: [],
+      auth: webSocketAuth({
+        validateToken: (userId) => ({ userId, tenantId: "acme", roles: ["admin"], permissions: ["read"] }),
+      }),
+    });
+    const ada = await client("ada-1", { token: "ada" });
+    expect(await codeOf(ada.ask("history", { channel: "room:a" }))).toBeUndefined();
+    expect(identities).toEqual([
+      { userId: "ada", tenantId: "acme", roles: ["admin"], permissions: ["read"] },
+    ]);
+  });
+
+  it("have user: be its user's alone, and tenant: its members', whatever more they ask", async () => {
+    const { client } = streamerWorld({
+      channels: { user: {}, tenant: { subscribe: ({ userId }) => userId !== "eve", publish: () => true } },
+    });
+    const ada = await client("ada-1", { user: "ada", tenant: "acme" });
+    const eve = await client("eve-1", { user: "eve", tenant: "acme" });
+    const nobody = await client("nobody");
+    const history = (who: typeof ada, channel: string) => codeOf(who.ask("history", { channel }));
+    expect(await history(ada, "user:ada")).toBeUndefined();
+    expect(await history(ada, "tenant:acme")).toBeUndefined();
+    for (const [who, channel] of [
+      [ada, "user:eve"],
+      [ada, "tenant:other"],
+      [eve, "tenant:acme"],
+      [nobody, "user:undefined"],
+      [nobody, "tenant:undefined"],
+      [nobody, "tenant:null"],
+    ] as const) {
+      expect(await history(who, channel)).toBe("FORBIDDEN");
+    }
+    expect(await codeOf(ada.ask("publish", { channel: "user:ada", data: 1 }))).toBe("FORBIDDEN");
+    expect(await codeOf(ada.ask("publish", { channel: "tenant:acme", data: 1 }))).toBeUndefined();
+  });
+
+  it("answer with the code that they throw", async () => {
+    const { client, lines } = streamerWorld({
+      channels: {
+        room: {
+          ...OPEN,
+          publish: () => {
+            throw new Error("password is hunter2");
+          },
+        },
+      },
+    });
+    const ada = await client("ada-1");
+    const answer = await ada.ask("publish", { channel: "room:a", data: 1 });
+    expect(answer.error).toEqual({ code: "INTERNAL_ERROR", message: "Internal server error", retry: false });
+    expect(lines.join()).toContain("hunter2");
+  });
+});
