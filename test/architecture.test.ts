@@ -148,7 +148,7 @@ it("lets through what the arrows allow", () => {
     ["gateway/index.ts", ["./socket.ts"]],
     ["gateway/socket.ts", ["ws", "node:net", "../apigw/index.ts"]],
     ["internal/a.ts", ["node:net"]],
-    ["lift/testing.ts", ["../apigw/index.ts", "../internal/a.ts"]],
+    ["lift/testing/index.ts", ["../apigw/index.ts", "../internal/a.ts"]],
     ["start.ts", ["./gateway/index.ts", "./lift/testing/index.ts"]],
   ]);
   expect(violations(fixture)).toEqual([]);
