@@ -82,9 +82,9 @@ describe("PROTOCOL.md's interfaces", () => {
   });
 });
 
-describe("docs/errors.md", () => {
+describe("docs/reference/errors.md", () => {
   const documented = new Map(
-    [...sections(read("docs/errors.md"))].map(([heading, text]) => [
+    [...sections(read("docs/reference/errors.md"))].map(([heading, text]) => [
       inBackticks(heading)[0],
       tableRows(text).map(([code]) => inBackticks(code ?? "")[0]),
     ]),
@@ -125,21 +125,21 @@ describe("npm scripts", () => {
   });
 });
 
-describe("docs/journey.md", () => {
-  const hops = new Set(read("docs/journey.md").match(/(?<=`)(?:gateway|lift|streamer)\/\w+(?=`)/g));
+describe("docs/internals/journey.md", () => {
+  const hops = new Set(read("docs/internals/journey.md").match(/(?<=`)(?:gateway|lift|streamer)\/\w+(?=`)/g));
 
   it.each([...hops])("names %s, which is a file", (hop) => {
     expect(existsSync(join(ROOT, "src", `${hop}.ts`))).toBe(true);
   });
 });
 
-describe("docs/fanout.md", () => {
+describe("docs/operations/fan-out-recovery.md", () => {
   const written = (text: string) =>
     JSON.parse(codeBlocks(text).find(({ info }) => info === "json")?.code ?? "");
 
   it("has the event source's settings as they are", () => {
     const { startingPosition, batchSize, batchWindowSeconds, ...source } = MESSAGE_STREAM_SOURCE;
-    expect(written(read("docs/fanout.md"))).toEqual({
+    expect(written(read("docs/operations/fan-out-recovery.md"))).toEqual({
       EventSourceArn: expect.any(String),
       FunctionName: "fanout",
       StartingPosition: startingPosition,
@@ -166,16 +166,16 @@ describe("links in the docs", () => {
   });
 
   it("lead from docs/README.md to every page", () => {
-    const pages = globSync("docs/*.md", { cwd: ROOT }).map((page) => basename(page));
-    const linked = ours.filter(([doc]) => doc === join("docs", "README.md")).map(([, link]) => link);
-    expect(linked).toEqual(expect.arrayContaining(pages.filter((page) => page !== "README.md")));
+    const pages = globSync("docs/*/**/*.md", { cwd: ROOT });
+    const linked = ours.filter(([doc]) => doc === join("docs", "README.md")).map(([, link]) => join("docs", link));
+    expect(linked).toEqual(expect.arrayContaining(pages));
   });
 });
 
 describe("tables of options in the docs", () => {
   it.each([
-    ["docs/channels.md", "Namespaces", "src/streamer/index.ts", "NamespaceOptions"],
-    ["docs/react.md", "`useChannel(channel, options)`", "src/react/index.ts", "ChannelOptions"],
+    ["docs/guide/channels.md", "Namespaces", "src/streamer/index.ts", "NamespaceOptions"],
+    ["docs/guide/react.md", "`useChannel(channel, options)`", "src/react/index.ts", "ChannelOptions"],
   ])("%s, %s: has all of %s's %s", (doc, section, door, type) => {
     const text = sections(read(doc)).get(section) ?? "";
     const table = /^\| option \|.*\n(?:\|.*\n)+/m.exec(text)?.[0] ?? "";

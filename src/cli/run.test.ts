@@ -58,9 +58,9 @@ describe("lift-ws", () => {
   );
 
   it.each(["dev", "token", "asyncapi"])(
-    "%s has the flags in its help that docs/cli.md has",
+    "%s has the flags in its help that docs/reference/cli.md has",
     async (command) => {
-      const docs = await readFile(join(import.meta.dirname, "../../docs/cli.md"), "utf8");
+      const docs = await readFile(join(import.meta.dirname, "../../docs/reference/cli.md"), "utf8");
       const section = docs.split(/^## /m).find((part) => part.startsWith(`lift-ws ${command}\n`)) ?? "";
       const documented = [...section.matchAll(/^\| `(--[\w-]+.*?)` \|/gm)].map(([, flag]) => flag);
       const { stdout } = await lift(command, "--help");

@@ -1,4 +1,4 @@
-// The first example of docs/react.md, in a browser: nothing that a person writes is lost.
+// The first example of docs/guide/react.md, in a browser: nothing that a person writes is lost.
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 async function bundled(url: string): Promise<string> {
-  const { code } = codeBlocks(readFileSync(join(ROOT, "docs/react.md"), "utf8")).find(
+  const { code } = codeBlocks(readFileSync(join(ROOT, "docs/guide/react.md"), "utf8")).find(
     ({ info }) => info === "tsx",
   )!;
   const mount = 'import { createRoot } from "react-dom/client";\ncreateRoot(document.body).render(<App />);';

@@ -146,7 +146,7 @@ describe("the tarball", () => {
           ([, target]) => join(dirname(path), target!),
         ),
       );
-    expect(linked).toContain("docs/cli.md");
+    expect(linked).toContain("docs/reference/cli.md");
     const missing = linked.filter((target) => !packed.includes(target));
     expect([...new Set(missing)].sort()).toEqual(["CONTRIBUTING.md", "examples"]);
   });

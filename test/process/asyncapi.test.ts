@@ -114,8 +114,8 @@ describe("lift-ws asyncapi", () => {
     expect(await parser.errorsIn(document)).toEqual([]);
   });
 
-  it("makes that of a module of TypeScript, as docs/asyncapi.md shows it", async () => {
-    const blocks = codeBlocks(readFileSync(join(ROOT, "docs/asyncapi.md"), "utf8"));
+  it("makes that of a module of TypeScript, as docs/how-to/asyncapi.md shows it", async () => {
+    const blocks = codeBlocks(readFileSync(join(ROOT, "docs/how-to/asyncapi.md"), "utf8"));
     const code = (info: string) => blocks.find((block) => block.info === info)?.code ?? "";
     project = await Project.create({
       "chat.mts": code("ts run"),
@@ -285,8 +285,8 @@ it("every frame of an application is as its document says, and every kind of fra
   expect(seen).toEqual(new Set(expected.map((pointer) => pointer.split("/")[4])));
 });
 
-it("the example of docs/asyncapi.md runs, and refuses what its document does", async () => {
-  const example = await Example.start("docs/asyncapi.md");
+it("the example of docs/how-to/asyncapi.md runs, and refuses what its document does", async () => {
+  const example = await Example.start("docs/how-to/asyncapi.md");
   onTestFinished(() => example.end());
   const socket = await example.connect("ann");
   const messages = new Queue<string>();

@@ -278,7 +278,7 @@ describe("lift-ws dev", () => {
     ["is missing, after an equals sign", ["--env-file=no.env"], "no.env: not found"],
     ["is a directory", ["--env-file", "node_modules"], "node_modules: invalid format"],
   ])(
-    "ends with Node's own line and code when the env file %s, as docs/cli.md says",
+    "ends with Node's own line and code when the env file %s, as docs/reference/cli.md says",
     async (_, flag, reason) => {
       project = await Project.create({ "app.mjs": "export default () => ({ statusCode: 200 });" });
       const lift = project.run(["dev", "app.mjs", "--port", "0", ...flag]);

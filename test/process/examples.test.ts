@@ -3,16 +3,16 @@ import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { Example, scriptsIn } from "./example.ts";
 
-const DOCS = globSync("docs/*.md", { cwd: join(import.meta.dirname, "../..") });
+const DOCS = globSync("docs/**/*.md", { cwd: join(import.meta.dirname, "../..") });
 /** They show a client alone. */
-const WITHOUT_SERVER = ["docs/client.md"];
+const WITHOUT_SERVER = ["docs/guide/client.md"];
 
 const documents = DOCS.map((document) => [document, scriptsIn(document)] as const);
 
 it.each(documents.filter(([, scripts]) => scripts.length > 0))(
   "%s has an example that prints what it says",
   async (document, scripts) => {
-    const server = await Example.start(WITHOUT_SERVER.includes(document) ? "docs/channels.md" : document);
+    const server = await Example.start(WITHOUT_SERVER.includes(document) ? "docs/guide/channels.md" : document);
     onTestFinished(() => server.end());
     for (const script of scripts) expect(await server.run(script)).toBe(script.prints);
   },

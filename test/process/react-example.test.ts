@@ -10,10 +10,10 @@ import { Example } from "./example.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-it("docs/react.md has an application that shows a room and writes in it", async () => {
-  const server = await Example.start("docs/channels.md");
+it("docs/guide/react.md has an application that shows a room and writes in it", async () => {
+  const server = await Example.start("docs/guide/channels.md");
   onTestFinished(() => server.end());
-  const shown = codeBlocks(readFileSync(join(ROOT, "docs/react.md"), "utf8"));
+  const shown = codeBlocks(readFileSync(join(ROOT, "docs/guide/react.md"), "utf8"));
   const { code } = shown.find(({ info }) => info === "tsx")!;
   mkdirSync(join(ROOT, ".lift-ws"), { recursive: true });
   const folder = mkdtempSync(join(ROOT, ".lift-ws/example-"));
