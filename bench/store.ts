@@ -14,7 +14,7 @@ const AT_ONCE = 50;
 const UPDATES = 1_000;
 const TENANT = "tenant-1";
 
-/** Units of one operation, as docs/operations/dynamodb.md has them; a list's are of a thousand rows. */
+/** Units of one operation, as docs/operations/dynamodb-costs.md has them; a list's are of a thousand rows. */
 const DOCUMENTED = {
   connect: { reads: 0, writes: 3 },
   "state update": { reads: 0, writes: 1 },
@@ -168,7 +168,7 @@ function judge(samples: Map<string, Map<Operation, Sample[]>>, missed: number, r
     ],
     notes: [
       `${CONNECTIONS} connections of one user and tenant, ${UPDATES} state updates, ${AT_ONCE} calls in flight; one list of all.`,
-      "Units are DynamoDB's own account; those of a list are of each thousand rows, as docs/operations/dynamodb.md has them.",
+      "Units are DynamoDB's own account; those of a list are of each thousand rows, as docs/operations/dynamodb-costs.md has them.",
       "Times on DynamoDB Local are those of an emulator in Java beside the bench: they say nothing of the service's.",
     ],
   };

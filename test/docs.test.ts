@@ -167,7 +167,9 @@ describe("links in the docs", () => {
 
   it("lead from docs/README.md to every page", () => {
     const pages = globSync("docs/*/**/*.md", { cwd: ROOT });
-    const linked = ours.filter(([doc]) => doc === join("docs", "README.md")).map(([, link]) => join("docs", link));
+    const linked = ours
+      .filter(([doc]) => doc === join("docs", "README.md"))
+      .map(([, link]) => join("docs", link));
     expect(linked).toEqual(expect.arrayContaining(pages));
   });
 });

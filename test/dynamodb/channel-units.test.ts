@@ -8,7 +8,7 @@ import { sections, tableRows } from "../support/markdown.ts";
 import { ChannelWorld } from "./channel-world.ts";
 import { localClient, MINUTE } from "./world.ts";
 
-const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb.md"), "utf8");
+const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
 const SECTION = "What a channel costs";
 const ROWS = tableRows(sections(DOC).get(SECTION) ?? "");
 
@@ -91,7 +91,7 @@ async function exhaust(list: AsyncIterable<unknown>): Promise<number> {
   return length;
 }
 
-describe("docs/operations/dynamodb.md tells the units of", () => {
+describe("docs/operations/dynamodb-costs.md tells the units of", () => {
   it("publishing", async () => {
     const { history } = store;
     const append = (n: number, overrides?: Partial<NewMessage>) =>

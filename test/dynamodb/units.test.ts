@@ -28,7 +28,7 @@ interface Units {
   readonly writes: number;
 }
 
-const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb.md"), "utf8");
+const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
 const ID = "L0SM9cOFvHcCIhw=";
 const IDENTITY = { authorizer: { sub: "user-1", tenant_id: "tenant-1" } };
 const ANONYMOUS = {};
@@ -82,7 +82,8 @@ async function unitsOf(work: () => Promise<unknown>): Promise<Units> {
 /** The row of a docs' table that is headed so. */
 function documented(section: string, name: string): Units {
   const row = tableRows(sections(DOC).get(section) ?? "").find(([first]) => first === name);
-  if (row === undefined) throw new Error(`docs/operations/dynamodb.md has no row "${name}" under "${section}"`);
+  if (row === undefined)
+    throw new Error(`docs/operations/dynamodb-costs.md has no row "${name}" under "${section}"`);
   return { reads: Number(row[1]), writes: Number(row[2]) };
 }
 
@@ -99,7 +100,7 @@ beforeEach(async () => {
   run();
 });
 
-describe("docs/operations/dynamodb.md tells the units of", () => {
+describe("docs/operations/dynamodb-costs.md tells the units of", () => {
   const EVENTS = "What an event costs";
 
   it("a connect and a disconnect", async () => {

@@ -7,15 +7,15 @@ let project: Project;
 
 afterEach(() => project.remove());
 
-/** The files that docs/reference/cli.md shows: named after the fence, or in a comment on the first line. */
+/** The files that docs/how-to/run-locally.md shows: named after the fence, or in a comment on the first line. */
 async function shownFiles(): Promise<Record<string, string>> {
-  const text = await readFile(resolve(import.meta.dirname, "../../docs/reference/cli.md"), "utf8");
+  const text = await readFile(resolve(import.meta.dirname, "../../docs/how-to/run-locally.md"), "utf8");
   const blocks = text.matchAll(/```\w+(?: (?<name>[\w.]+))?\n(?<code>(?:\/\/ (?<comment>\S+)\n)?.*?)```/gs);
   const files = [...blocks].map(({ groups = {} }) => [groups.name ?? groups.comment, groups.code] as const);
   return Object.fromEntries(files.filter(([name]) => name !== undefined));
 }
 
-it("docs/reference/cli.md shows handlers that run", async () => {
+it("docs/how-to/run-locally.md shows handlers that run", async () => {
   project = await Project.create(await shownFiles());
   const one = await project.dev(["handler.mjs"]);
   const first = await project.connect(one.url);
@@ -28,7 +28,7 @@ it("docs/reference/cli.md shows handlers that run", async () => {
   expect(await ask(second, '{"action":"echo"}')).toBe('ann said {"action":"echo"}');
 });
 
-it("docs/reference/cli.md shows an app that takes the tokens of lift-ws token, and nobody without one", async () => {
+it("docs/how-to/run-locally.md shows an app that takes the tokens of lift-ws token, and nobody without one", async () => {
   project = await Project.create(await shownFiles());
   const token = project.run(["token", "--sub", "ann", "--tenant", "acme"]);
   expect(await token.exited).toBe(0);

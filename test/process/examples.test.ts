@@ -12,7 +12,9 @@ const documents = DOCS.map((document) => [document, scriptsIn(document)] as cons
 it.each(documents.filter(([, scripts]) => scripts.length > 0))(
   "%s has an example that prints what it says",
   async (document, scripts) => {
-    const server = await Example.start(WITHOUT_SERVER.includes(document) ? "docs/guide/channels.md" : document);
+    const server = await Example.start(
+      WITHOUT_SERVER.includes(document) ? "docs/guide/channels.md" : document,
+    );
     onTestFinished(() => server.end());
     for (const script of scripts) expect(await server.run(script)).toBe(script.prints);
   },
