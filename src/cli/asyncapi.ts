@@ -3,12 +3,12 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
 import { asyncApiDocument, type DocumentOptions } from "./asyncapi/index.ts";
-import { parseReference, type Reference } from "./dev/handlers.ts";
-import { loadModule } from "./dev/loaded-app.ts";
-import { type ModuleExports, ProjectModules } from "./dev/modules.ts";
-import { pickStreamer } from "./dev/streamers.ts";
 import { loadEnvFile, setDefaults, setLambdaEnvironment } from "./environment.ts";
 import { CliError } from "./errors.ts";
+import { parseReference, type Reference } from "./project/handlers.ts";
+import { loadModule } from "./project/loaded-app.ts";
+import { type ModuleExports, ProjectModules } from "./project/modules.ts";
+import { pickStreamer } from "./project/streamers.ts";
 
 /** Where `lift-ws dev` serves an app unless it is told otherwise. */
 const DEFAULT_URL = "ws://127.0.0.1:3001/dev";

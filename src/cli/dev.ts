@@ -10,12 +10,12 @@ import {
   type Usage,
   usageError,
 } from "./arguments.ts";
-import { parseReference, type Reference, shown } from "./dev/handlers.ts";
-import type { LambdaSettings } from "./dev/lambda.ts";
-import { isApiId } from "./dev/routes-file.ts";
 import { type ServerSettings, startServer } from "./dev/server.ts";
 import { loadEnvFile, readEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
+import type { LambdaSettings } from "./lambda/lambda-environment.ts";
+import { parseReference, type Reference, shown } from "./project/handlers.ts";
+import { isApiId } from "./project/routes-file.ts";
 
 const usage = {
   name: "dev",

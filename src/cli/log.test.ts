@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { anyText } from "../../test/support/any-text.ts";
 import type { EventReport } from "../gateway/index.ts";
-import { describeError, logEvent } from "./log.ts";
+import { Sampler } from "../internal/sampler.ts";
+import { describeError, eventLog, logEvent } from "./log.ts";
 
 const report: EventReport = {
   routeKey: "sendmessage",
@@ -117,5 +118,26 @@ describe("an error's text", () => {
     for (const thrown of [undefined, null, "words", 1, { a: 1 }, Symbol("s")]) {
       expect(describeError(thrown)).not.toBe("");
     }
+  });
+});
+
+function lines(reports: readonly EventReport[]): string[] {
+  const stdout = new PassThrough();
+  const log = eventLog({ stdout, stderr: new PassThrough() }, new Sampler(() => 0));
+  for (const one of reports) log(one);
+  return String(stdout.read() ?? "")
+    .split("\n")
+    .slice(0, -1);
+}
+
+describe("eventLog", () => {
+  it("writes a line for each event that a handler was asked about", () => {
+    expect(lines(Array(50).fill(report))).toHaveLength(50);
+  });
+
+  it("writes few lines of many refused messages, with their count", () => {
+    const written = lines(Array(10_000).fill({ ...report, status: 429, durationMs: 0 }));
+    expect(written.length).toBeLessThan(20);
+    expect(written.at(-1)).toContain("10000 refused with 429");
   });
 });

@@ -10,18 +10,18 @@ import type {
   PostOutcome,
 } from "../apigw/index.ts";
 import { isLoopback } from "../internal/this-machine.ts";
-import type { Clock, Timer } from "./clock.ts";
+import { type Clock, repeat, type Timer } from "./clock.ts";
 import { Management, parseManagedPath, refuseRequest } from "./connections-api/connections-api.ts";
 import { Delivery } from "./connections-api/local-connections.ts";
 import { GatewayError } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import { Dispatcher } from "./messages/dispatch.ts";
 import { Invoker } from "./messages/invoke.ts";
-import { reportBug } from "./messages/report.ts";
-import { type GatewayOptions, type GatewaySettings, readOptions } from "./options.ts";
-import { repeat } from "./repeat.ts";
+import type { GatewayOptions, GatewaySettings } from "./options.ts";
+import { readOptions } from "./read-options.ts";
 import { ENDINGS } from "./sockets/close-codes.ts";
 import { Registry } from "./sockets/registry.ts";
+import { reportBug } from "./unhandled-errors.ts";
 import { BrowserAccess } from "./upgrade/browser-access.ts";
 import { Throttle } from "./upgrade/throttle.ts";
 import { isServicePath, Upgrades } from "./upgrade/upgrade.ts";

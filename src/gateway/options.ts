@@ -13,11 +13,7 @@ import {
   REQUEST_BURST,
   REQUESTS_PER_SECOND,
 } from "../apigw/index.ts";
-import { checkOptions, invalid } from "./check-options.ts";
-import { type Clock, type SteadyClock, steady, systemClock } from "./clock.ts";
-import { guarded } from "./messages/report.ts";
-import { newApiId } from "./sockets/ids.ts";
-import type { AccessRefusal } from "./upgrade/browser-access.ts";
+import type { Clock, SteadyClock } from "./clock.ts";
 
 /** Every limit of the service as an option. `Infinity` turns one off. */
 export interface GatewayLimits {
@@ -80,6 +76,13 @@ export const DEFAULT_LIMITS: GatewayLimits = {
 export interface Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
+}
+
+/** A request that is refused for where it comes from, or for the name that it was sent to. */
+export interface AccessRefusal {
+  readonly header: "Origin" | "Host";
+  /** As the client wrote it. */
+  readonly value: string;
 }
 
 /** What became of one event. */
@@ -215,74 +218,4 @@ export interface GatewaySettings {
   readonly http: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   readonly onEvent: ((report: EventReport) => void) | undefined;
   readonly everySecond: (() => unknown) | undefined;
-}
-
-const RESERVED_SEGMENT = "healthz";
-
-/** @throws {GatewayError} INVALID_OPTION, naming the option */
-export function readOptions(options: GatewayOptions): GatewaySettings {
-  checkOptions(options);
-  const limits = readLimits(options.limits);
-  const routes = readRoutes(options, limits.routes);
-  const stage = options.stage ?? "dev";
-  if (!/^([a-zA-Z0-9_-]{1,128}|\$default)$/.test(stage))
-    throw invalid("stage", "takes letters, digits, _ and -");
-  const basePath = options.basePath ?? stage;
-  if (!/^[a-zA-Z0-9$_.+!*'()-]{1,300}$/.test(basePath)) throw invalid("basePath", "takes one path segment");
-  if (basePath === RESERVED_SEGMENT)
-    throw invalid("basePath", "can't be healthz: that path is the gateway's own");
-  return {
-    routes,
-    handler: options.handler,
-    authorizer: options.authorizer,
-    identitySources: options.identitySources ?? [],
-    routeSelectionExpression: options.routeSelectionExpression ?? "$request.body.action",
-    routeResponses: new Set(options.routeResponses),
-    stage,
-    basePath,
-    stageVariables: options.stageVariables,
-    apiId: options.apiId ?? newApiId(),
-    region: options.region ?? "us-east-1",
-    accountId: options.accountId ?? "000000000000",
-    domainName: options.domainName,
-    limits,
-    clock: options.clock === undefined ? systemClock : steady(options.clock),
-    credentials: options.credentials === undefined ? [] : [options.credentials].flat(),
-    trustProxy: options.trustProxy ?? false,
-    allowedOrigins: options.allowedOrigins && new Set(options.allowedOrigins),
-    ownOrigins: options.ownOrigins ?? false,
-    allowedHosts: options.allowedHosts && new Set(options.allowedHosts.map((host) => host.toLowerCase())),
-    onRefused: options.onRefused && guarded(options.onRefused),
-    pingResetsIdle: options.pingResetsIdle ?? false,
-    deleteCloseCode: options.deleteCloseCode ?? 1000,
-    tls: options.tls,
-    http: options.http,
-    onEvent: options.onEvent && guarded(options.onEvent),
-    everySecond: options.everySecond,
-  };
-}
-
-function readRoutes(options: GatewayOptions, maxRoutes: number): ReadonlyMap<string, LambdaHandler> {
-  if ((options.handler === undefined) === (options.routes === undefined)) {
-    throw invalid("handler", "and routes: give exactly one of the two");
-  }
-  const { routes = {} } = options;
-  const map: ReadonlyMap<string, LambdaHandler> =
-    routes instanceof Map ? routes : new Map(Object.entries(routes));
-  for (const [key, handler] of map) {
-    if (typeof handler !== "function") throw invalid("routes", `has no function for ${JSON.stringify(key)}`);
-  }
-  if (map.size > maxRoutes) throw invalid("routes", `has ${map.size} routes; the limit is ${maxRoutes}`);
-  return map;
-}
-
-function readLimits(limits: Partial<GatewayLimits> = {}): GatewayLimits {
-  for (const [name, value] of Object.entries(limits)) {
-    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw invalid(`limits.${name}`, "is no limit");
-    const minimum = name === "slowClientMs" ? 0 : 1;
-    if (typeof value !== "number" || Number.isNaN(value) || value < minimum) {
-      throw invalid(`limits.${name}`, `takes a number of at least ${minimum}, or Infinity`);
-    }
-  }
-  return { ...DEFAULT_LIMITS, ...limits };
 }

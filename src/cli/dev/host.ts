@@ -2,10 +2,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../gateway/index.ts";
 import { CliError } from "../errors.ts";
+import type { Program } from "../project/loaded-app.ts";
 import { serveFunctionUrl } from "./function-url.ts";
-import type { Program } from "./loaded-app.ts";
-import { OpenRows } from "./reloaded-connections.ts";
-import { CarriedSchedule } from "./reloaded-schedule.ts";
+import { CarriedSchedule, OpenRows } from "./reloaded-state.ts";
 
 type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler" | "routes">;
 

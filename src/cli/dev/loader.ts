@@ -1,12 +1,12 @@
+import { createRequire } from "node:module";
 import { styleText } from "node:util";
 import type { Terminal } from "../arguments.ts";
 import { logFailure, logNote } from "../log.ts";
-import { withCallbacks } from "./callbacks.ts";
-import type { Reference } from "./handlers.ts";
+import type { Reference } from "../project/handlers.ts";
+import { loadProgram, loadTickets, type Program, type Target } from "../project/loaded-app.ts";
+import { ProjectModules } from "../project/modules.ts";
+import { withCallbacks } from "./callback-handlers.ts";
 import type { Host } from "./host.ts";
-import { loadProgram, loadTickets, type Program, type Target } from "./loaded-app.ts";
-import { ProjectModules } from "./modules.ts";
-import { clearRegisteredMetrics } from "./registered-metrics.ts";
 import { SaveWatcher } from "./watch.ts";
 
 /** Loads what the command line asks for, and again after a save. */
@@ -63,4 +63,33 @@ export class Loader {
     const stream = this.#terminal.stderr;
     stream.write(`${styleText("yellow", text, { stream })}\n`);
   }
+}
+
+/** The part of prom-client's registry that is used here. */
+interface Registry {
+  getMetricsAsArray(): readonly object[];
+  registerMetric(metric: object): void;
+  clear(): void;
+}
+
+const { cache } = createRequire(import.meta.url);
+
+/**
+ * Empties prom-client's shared registry, as installed packages are not loaded again: a module that registers its
+ * metrics would find each name taken.
+ * @returns puts the metrics back
+ */
+function clearRegisteredMetrics(): () => void {
+  const modules = Object.values(cache).filter((module) =>
+    /[/]prom-client[/]index\.js$/.test(module?.id ?? ""),
+  );
+  const registries = modules.map((module) => (module!.exports as { register: Registry }).register);
+  const kept = registries.map((registry) => [registry, registry.getMetricsAsArray()] as const);
+  for (const registry of registries) registry.clear();
+  return () => {
+    for (const [registry, metrics] of kept) {
+      registry.clear();
+      for (const metric of metrics) registry.registerMetric(metric);
+    }
+  };
 }

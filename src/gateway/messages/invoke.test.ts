@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import type { LambdaContext, LambdaHandler } from "../../apigw/index.ts";
 import { ManualClock } from "../clock.ts";
-import { readOptions } from "../options.ts";
+import { readOptions } from "../read-options.ts";
 import { checkResult, Invoker, type Outcome } from "./invoke.ts";
 
 function setUp(limits = {}) {

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../clock.ts";
-import { readOptions } from "../options.ts";
+import { readOptions } from "../read-options.ts";
 import type { Ending } from "./close-codes.ts";
 import { textFrame } from "./frames.ts";
 import { type ClientSocket, LiveConnection } from "./socket.ts";

@@ -6,7 +6,7 @@ import type { GatewaySettings } from "../options.ts";
 import { Throttle } from "../upgrade/throttle.ts";
 import { ENDINGS, type Ending, endingOfClose, endingOfError, endingOfStatus } from "./close-codes.ts";
 import { type Frame, FrameMeter } from "./frames.ts";
-import { Intake } from "./intake.ts";
+import { Intake } from "./inbound-queue.ts";
 
 /** Who is told what happens on a connection. */
 export interface ConnectionListener {

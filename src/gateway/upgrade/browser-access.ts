@@ -1,14 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { Sampler } from "../../internal/sampler.ts";
 import { isLoopback } from "../../internal/this-machine.ts";
-import type { GatewaySettings } from "../options.ts";
-
-/** A request that is refused for where it comes from, or for the name that it was sent to. */
-export interface AccessRefusal {
-  readonly header: "Origin" | "Host";
-  /** As the client wrote it. */
-  readonly value: string;
-}
+import type { AccessRefusal, GatewaySettings } from "../options.ts";
 
 /** Characters of a refused value that a log shows; the client chose it. */
 const SHOWN_LENGTH = 200;

@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { FunctionError, type FunctionFault } from "../errors.ts";
 import { type Invocation, type RuntimeApi, type RuntimeListener, serveRuntimeApi } from "../runtime-api.ts";
 import { environmentOf, type FunctionDescription } from "./environment.ts";
+import { endLines, initLine, startLine } from "./log-lines.ts";
 import type { Guard } from "./orphan-killer.ts";
 import type { OwnHosts } from "./own-hosts.ts";
-import { endLines, initLine, startLine } from "./report.ts";
 
 /** As long as a function may take to load before its own timeout begins. */
 const INIT_MS = 10_000;

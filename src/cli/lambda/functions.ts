@@ -3,10 +3,10 @@ import { join, relative, sep } from "node:path";
 import type { LambdaAuthorizer, LambdaHandler, WebSocketEvent } from "../../apigw/index.ts";
 import { LambdaFunction, type OwnHosts } from "../../lambda-emulator/index.ts";
 import { CliError } from "../errors.ts";
-import { parseReference, shown } from "./handlers.ts";
-import type { Program } from "./loaded-app.ts";
-import type { RouteEnvironment } from "./route-environment.ts";
-import { readRoutesFile } from "./routes-file.ts";
+import { parseReference, shown } from "../project/handlers.ts";
+import type { Program } from "../project/loaded-app.ts";
+import type { RouteEnvironment } from "../project/route-environment.ts";
+import { readRoutesFile } from "../project/routes-file.ts";
 
 export interface FunctionSettings {
   readonly environment: { readonly [name: string]: string };

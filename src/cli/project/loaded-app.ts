@@ -1,7 +1,9 @@
+import type { RequestListener } from "node:http";
 import { dirname } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
+import type { FunctionUrlHandler } from "../dev/function-url.ts";
 import { CliError } from "../errors.ts";
-import type { FunctionUrlHandler } from "./function-url.ts";
 import {
   cannotLoad,
   isLiftApp,
@@ -107,4 +109,21 @@ export function loadModule(reference: Reference, modules: ProjectModules): Promi
   return modules.load(reference.file).catch((cause: unknown) => {
     throw cannotLoad(reference, cause);
   });
+}
+
+/**
+ * Loads what answers the HTTP requests that are not the API's: `(request, response) => void`, as Node's own server
+ * takes it.
+ * @throws {CliError} USAGE when the module has none; FAILED, with the cause, when it throws
+ */
+export async function loadListener(reference: Reference): Promise<RequestListener> {
+  const exports = await import(pathToFileURL(reference.file).href).catch((cause: unknown) => {
+    throw cannotLoad(reference, cause);
+  });
+  const listener = pickExport(exports, reference, ["default"]);
+  if (typeof listener === "function") return listener as unknown as RequestListener;
+  throw new CliError(
+    "USAGE",
+    `${shown(reference.file)} is a Lift app: --http wants (request, response) => void`,
+  );
 }

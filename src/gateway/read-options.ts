@@ -1,6 +1,10 @@
+import type { LambdaHandler } from "../apigw/index.ts";
 import { isOrigin } from "../internal/origin.ts";
+import { steady, systemClock } from "./clock.ts";
 import { GatewayError } from "./errors.ts";
-import type { GatewayOptions } from "./options.ts";
+import { DEFAULT_LIMITS, type GatewayLimits, type GatewayOptions, type GatewaySettings } from "./options.ts";
+import { newApiId } from "./sockets/ids.ts";
+import { guarded } from "./unhandled-errors.ts";
 import { isIdentitySource } from "./upgrade/authorizer.ts";
 import { hostname } from "./upgrade/browser-access.ts";
 
@@ -95,4 +99,74 @@ function isSendableCode(code: unknown): boolean {
 
 export function invalid(name: string, what: string): GatewayError {
   return new GatewayError("INVALID_OPTION", `${name} ${what}`);
+}
+
+const RESERVED_SEGMENT = "healthz";
+
+/** @throws {GatewayError} INVALID_OPTION, naming the option */
+export function readOptions(options: GatewayOptions): GatewaySettings {
+  checkOptions(options);
+  const limits = readLimits(options.limits);
+  const routes = readRoutes(options, limits.routes);
+  const stage = options.stage ?? "dev";
+  if (!/^([a-zA-Z0-9_-]{1,128}|\$default)$/.test(stage))
+    throw invalid("stage", "takes letters, digits, _ and -");
+  const basePath = options.basePath ?? stage;
+  if (!/^[a-zA-Z0-9$_.+!*'()-]{1,300}$/.test(basePath)) throw invalid("basePath", "takes one path segment");
+  if (basePath === RESERVED_SEGMENT)
+    throw invalid("basePath", "can't be healthz: that path is the gateway's own");
+  return {
+    routes,
+    handler: options.handler,
+    authorizer: options.authorizer,
+    identitySources: options.identitySources ?? [],
+    routeSelectionExpression: options.routeSelectionExpression ?? "$request.body.action",
+    routeResponses: new Set(options.routeResponses),
+    stage,
+    basePath,
+    stageVariables: options.stageVariables,
+    apiId: options.apiId ?? newApiId(),
+    region: options.region ?? "us-east-1",
+    accountId: options.accountId ?? "000000000000",
+    domainName: options.domainName,
+    limits,
+    clock: options.clock === undefined ? systemClock : steady(options.clock),
+    credentials: options.credentials === undefined ? [] : [options.credentials].flat(),
+    trustProxy: options.trustProxy ?? false,
+    allowedOrigins: options.allowedOrigins && new Set(options.allowedOrigins),
+    ownOrigins: options.ownOrigins ?? false,
+    allowedHosts: options.allowedHosts && new Set(options.allowedHosts.map((host) => host.toLowerCase())),
+    onRefused: options.onRefused && guarded(options.onRefused),
+    pingResetsIdle: options.pingResetsIdle ?? false,
+    deleteCloseCode: options.deleteCloseCode ?? 1000,
+    tls: options.tls,
+    http: options.http,
+    onEvent: options.onEvent && guarded(options.onEvent),
+    everySecond: options.everySecond,
+  };
+}
+
+function readRoutes(options: GatewayOptions, maxRoutes: number): ReadonlyMap<string, LambdaHandler> {
+  if ((options.handler === undefined) === (options.routes === undefined)) {
+    throw invalid("handler", "and routes: give exactly one of the two");
+  }
+  const { routes = {} } = options;
+  const map: ReadonlyMap<string, LambdaHandler> =
+    routes instanceof Map ? routes : new Map(Object.entries(routes));
+  for (const [key, handler] of map) {
+    if (typeof handler !== "function") throw invalid("routes", `has no function for ${JSON.stringify(key)}`);
+  }
+  if (map.size > maxRoutes) throw invalid("routes", `has ${map.size} routes; the limit is ${maxRoutes}`);
+  return map;
+}
+
+function readLimits(limits: Partial<GatewayLimits> = {}): GatewayLimits {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(DEFAULT_LIMITS, name)) throw invalid(`limits.${name}`, "is no limit");
+    const minimum = name === "slowClientMs" ? 0 : 1;
+    if (typeof value !== "number" || Number.isNaN(value) || value < minimum) {
+      throw invalid(`limits.${name}`, `takes a number of at least ${minimum}, or Infinity`);
+    }
+  }
+  return { ...DEFAULT_LIMITS, ...limits };
 }

@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { logText } from "../../internal/redact.ts";
+import { logText } from "../internal/redact.ts";
 
 /** Warns of an error that nothing handles, so that it ends no process. Clients and handlers should never cause one. */
 export function reportBug(error: unknown): void {

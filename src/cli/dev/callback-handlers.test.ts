@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { expect, it } from "vitest";
-import { EventLoop } from "./empty-event-loop.ts";
+import { EventLoop } from "./callback-handlers.ts";
 
 /** Runs `work` as an invocation, and resolves when its event loop is empty. */
 function untilEmpty(work: () => void): Promise<void> {

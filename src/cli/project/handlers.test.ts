@@ -12,19 +12,19 @@ const app = { routeKeys: ["$connect"], webSocketHandler: () => handler };
 
 describe("a reference", () => {
   it("is a path from where it was written, and the export after #", () => {
-    const file = join(here, "run.ts");
-    expect(parseReference("./run.ts", here)).toEqual({ file, exportName: undefined });
-    expect(parseReference("../cli/run.ts#run", here)).toEqual({ file, exportName: "run" });
+    const file = join(here, "modules.ts");
+    expect(parseReference("./modules.ts", here)).toEqual({ file, exportName: undefined });
+    expect(parseReference("../project/modules.ts#run", here)).toEqual({ file, exportName: "run" });
     expect(parseReference(`${file}#run`, "/")).toEqual({ file, exportName: "run" });
   });
 
   it("to no file is a mistake", () => {
-    expect(() => parseReference("./gone.ts#run", here)).toThrow("There is no module src/cli/gone.ts");
+    expect(() => parseReference("./gone.ts#run", here)).toThrow("There is no module src/cli/project/gone.ts");
   });
 });
 
 describe("a reference to what is no module", () => {
-  it.each(["../../README.md", "../../package.json", "../cli"])("is a mistake: %s", (path) => {
+  it.each(["../../../README.md", "../../../package.json", "../project"])("is a mistake: %s", (path) => {
     expect(() => parseReference(path, here)).toThrow("is no module: give a .js");
   });
 });
@@ -46,7 +46,7 @@ describe("of a module's exports", () => {
     const asked = { ...reference, exportName: "other" };
     expect(pickExport({ default: handler, other }, asked, ["default"])).toBe(other);
     expect(() => pickExport({ default: handler, handler }, asked, ["default"])).toThrow(
-      "src/cli/x.mjs exports no function or Lift app as other; it exports default, handler",
+      "src/cli/project/x.mjs exports no function or Lift app as other; it exports default, handler",
     );
   });
 

@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from "vitest";
-import { guarded, reportBug } from "./report.ts";
+import { guarded, reportBug } from "./unhandled-errors.ts";
 
 afterEach(() => void vi.restoreAllMocks());
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { type GatewayOptions, readOptions } from "./options.ts";
+import type { GatewayOptions } from "./options.ts";
+import { readOptions } from "./read-options.ts";
 
 const handler = () => ({ statusCode: 200 });
 

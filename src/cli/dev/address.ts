@@ -1,6 +1,7 @@
 import { createServer } from "node:net";
-import { type Gateway, GatewayError } from "../gateway/index.ts";
-import { CliError } from "./errors.ts";
+import { type Gateway, GatewayError, hostname, serviceHost } from "../../gateway/index.ts";
+import type { OwnHosts } from "../../lambda-emulator/index.ts";
+import { CliError } from "../errors.ts";
 
 /**
  * The port to use, found free before anything is loaded: handlers are told where they are reached before they run.
@@ -36,6 +37,29 @@ export async function listen(gateway: Gateway, port: number, host: string): Prom
 export function endpointOf(host: string, port: number, stage: string): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}/${stage}`;
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The `domainName` in events: where the gateway is reached, with its port. */
+export function domainNameOf({ host, port }: Address): string {
+  if (host === "0.0.0.0" || host === "::") return `localhost:${port}`;
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** The hosts at which handlers may look for @connections: the name on AWS, and what events say. */
+export function ownHostsOf(address: Address, apiId: string, region: string): OwnHosts {
+  const domainName = domainNameOf(address);
+  const name = hostname(domainName) ?? address.host;
+  const host = address.host === "0.0.0.0" ? "127.0.0.1" : address.host === "::" ? "::1" : address.host;
+  return {
+    names: [serviceHost(apiId, region), domainName.toLowerCase()],
+    httpsNames: [name, name.replace(/^\[|\]$/g, "")],
+    gateway: { host, port: address.port },
+  };
 }
 
 function cannotListen(code: string | undefined, port: number, host: string): CliError {

@@ -13,8 +13,8 @@ import { developmentEnvironment } from "../development.ts";
 import { DUMMY_CREDENTIALS } from "../environment.ts";
 import { CliError } from "../errors.ts";
 import { logError, logFunction } from "../log.ts";
+import type { Program } from "../project/loaded-app.ts";
 import { Functions } from "./functions.ts";
-import type { Program } from "./loaded-app.ts";
 import { createTables, feed } from "./tables.ts";
 
 export interface LambdaSettings {

@@ -5,7 +5,7 @@ import { CliError } from "../errors.ts";
 import { compileTypeScript, needsCompiler, resolveAsTypeScript } from "./typescript.ts";
 
 /** This package's own files: loaded anew they would be other classes than those that the gateway holds. */
-const OWN_FILES = new URL("..", import.meta.url).href;
+const OWN_FILES = new URL("../..", import.meta.url).href;
 
 const INSTALLED = "/node_modules/";
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Intake } from "./intake.ts";
+import { Intake } from "./inbound-queue.ts";
 
 function setUp(messagesInFlight: number) {
   const begun: string[] = [];
