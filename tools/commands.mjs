@@ -1,37 +1,38 @@
 // @ts-check
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { compile } from "./build.mjs";
 import { bundleExample, EXAMPLES } from "./bundle.mjs";
-import { capture, run, SetupError } from "./child.mjs";
+import { runChecks } from "./checks.mjs";
+import { run, SetupError } from "./child.mjs";
 import { demoNode } from "./demo.mjs";
-import { nodePath, SOURCE } from "./install.mjs";
+import { nodePath, SOURCE, spawnOptions } from "./install.mjs";
 import { ensurePrograms } from "./programs.mjs";
 import { findSecrets } from "./secrets.mjs";
 
-/** @typedef {(root: string, args: readonly string[]) => Promise<number>} Command answers the exit code */
+/** @typedef {(root: string, args: readonly string[]) => Promise<number>} Command resolves to the exit code */
 
 /** @type {Command} */
 export function start(root, args) {
-  return run(demoNode(root), [SOURCE, join("examples", "streamer", "main.ts"), ...args], inTree(root));
+  return run(demoNode(root), [SOURCE, join("examples", "streamer", "main.ts"), ...args], spawnOptions(root));
 }
 
 /** @type {Command} */
 export function bench(root, args) {
-  return run(nodePath(root), [SOURCE, join("bench", "main.ts"), ...args], inTree(root));
+  return run(nodePath(root), [SOURCE, join("bench", "main.ts"), ...args], spawnOptions(root));
 }
 
 /** @type {Command} */
 function checkHistory(root, args) {
-  return run(nodePath(root), [SOURCE, join("test", "history", "main.ts"), ...args], inTree(root));
+  return run(nodePath(root), [SOURCE, join("test", "history", "main.ts"), ...args], spawnOptions(root));
 }
 
 export { checkHistory as "check:history" };
 
 /** @type {Command} */
 export async function build(root) {
-  const { code, output } = await compile(root, inTree(root).env);
+  const { code, output } = await compile(root, spawnOptions(root).env);
   process.stdout.write(output);
   return code;
 }
@@ -54,7 +55,7 @@ function kilobytes(/** @type {number} */ bytes) {
 
 /** @type {Command} */
 export async function check(root, args) {
-  return (await lintAndTypes(root)) || vitest(root, ["--project", "fast", ...args]);
+  return (await runChecks(root)) || vitest(root, ["--project", "fast", ...args]);
 }
 
 /** @type {Command} */
@@ -79,43 +80,8 @@ function takeSeed(/** @type {readonly string[]} */ args) {
 /** @type {Command} */
 export async function test(root, args) {
   await ensurePrograms();
-  // One run of all projects, so that the counts at the end are of everything.
-  return (await lintAndTypes(root)) || vitest(root, args);
-}
-
-async function lintAndTypes(/** @type {string} */ root) {
-  // Their output is kept, so they can't see for themselves whether there is a terminal.
-  const colours = process.stdout.isTTY === true;
-  const pretty = ["--pretty", String(colours)];
-  const types = (/** @type {string} */ name, /** @type {string} */ project) =>
-    step(root, name, "tsc", ["-p", project, ...pretty]);
-  // The whole tree takes longer than all of these together.
-  const rest = async () =>
-    (await step(root, "lint", "biome", ["ci", `--colors=${colours ? "force" : "off"}`, "."])) ||
-    // What runs in a browser: other globals than the rest of the tree.
-    (await types("page", "examples/chat/page")) ||
-    (await types("page", "examples/streamer/page")) ||
-    // What browsers run is compiled without Node's types.
-    (await types("client", "src/client")) ||
-    (await types("react", "src/react"));
-  const codes = await Promise.all([types("types", "."), rest()]);
-  return codes.find((code) => code !== 0) ?? 0;
-}
-
-/**
- * Runs one of the installed tools and tells its seconds; what it says is shown when it fails.
- * @param {string} root
- * @param {string} name
- * @param {string} bin
- * @param {readonly string[]} args
- */
-async function step(root, name, bin, args) {
-  const start = Date.now();
-  const { code, output } = await capture(join(root, "node_modules", ".bin", bin), args, inTree(root));
-  const seconds = `${((Date.now() - start) / 1000).toFixed(1)} s`;
-  if (code !== 0) process.stdout.write(output);
-  process.stdout.write(`${name.padEnd(6)} ${code === 0 ? "ok" : "failed"}  ${seconds}\n`);
-  return code;
+  // One run of all projects, so that the counts at the end include every test.
+  return (await runChecks(root)) || vitest(root, args);
 }
 
 /**
@@ -131,36 +97,24 @@ async function vitest(root, args, variables = {}) {
   try {
     const reporters = ["--reporter=default", `--reporter=${join(root, "tools", "counts-reporter.mjs")}`];
     const cli = join(root, "node_modules", "vitest", "vitest.mjs");
-    const { cwd, env } = inTree(root);
+    const { cwd, env } = spawnOptions(root);
     const code = await run(nodePath(root), [cli, "run", ...reporters, ...args], {
       cwd,
       env: { ...env, ...variables, COUNTS_FILE: counts, OUTPUT_FOLDER: output },
     });
-    const clean = tellOfSecrets(output);
+    const isClean = reportSecrets(output);
     if (existsSync(counts)) process.stdout.write(readFileSync(counts));
-    return code || (clean ? 0 : 1);
+    return code || (isClean ? 0 : 1);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** No output of any test may show a token: a log is read by more people than may act for its users. */
-function tellOfSecrets(/** @type {string} */ folder) {
+/** Fails the run when its output has a token: more people read logs than may act for the user of a token. */
+function reportSecrets(/** @type {string} */ folder) {
   const { bytes, leaks } = findSecrets(folder);
   const size = `${Math.ceil(bytes / 1024)} KB of output`;
   const verdict = leaks.length === 0 ? `none in ${size}` : `${leaks.length} in ${size}:`;
   process.stdout.write([`secrets ${verdict}`, ...leaks, ""].join("\n"));
   return leaks.length === 0;
-}
-
-/** Runs in the tree with its Node and tools first on PATH, and with colours only where someone sees them. */
-function inTree(/** @type {string} */ root) {
-  const { FORCE_COLOR, ...rest } = process.env;
-  const PATH = join(root, "node_modules", ".bin") + delimiter + rest.PATH;
-  const colours = process.stdout.isTTY
-    ? FORCE_COLOR === undefined
-      ? {}
-      : { FORCE_COLOR }
-    : { NO_COLOR: "1" };
-  return { cwd: root, env: { ...rest, PATH, ...colours } };
 }

@@ -16,11 +16,11 @@ export async function npmCi(folder, flags = []) {
   const { code, output } = await capture(file, [...prefix, ...args], { cwd: folder }).catch((error) => {
     throw new SetupError(`npm could not be run (${error.code ?? error.message}): is it installed?`);
   });
-  if (code !== 0) throw new SetupError(`npm ci failed: ${npmsReason(output) || `exit code ${code}`}`);
+  if (code !== 0) throw new SetupError(`npm ci failed: ${failureReason(output) || `exit code ${code}`}`);
 }
 
-/** Shortens npm's many `npm error` lines to one: the code, the reason, the log's path. */
-export function npmsReason(/** @type {string} */ output) {
+/** Shortens the `npm error` lines to one: the code, the reason and the path of the log. */
+function failureReason(/** @type {string} */ output) {
   const lines = output
     .split("\n")
     .map((line) => /^npm (?:error|ERR!) (.*)/.exec(line)?.[1]?.trim())

@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 export type Protocol = "tcp" | "websocket" | "socket.io";
 
 /** Bytes of a message's text, for every side. */
-export const MESSAGE_BYTES = 100;
+const MESSAGE_BYTES = 100;
 
 const MASK = Uint8Array.of(0x37, 0xfa, 0x21, 0x3d);
 const FRAME_HEADER = 2;

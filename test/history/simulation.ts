@@ -50,7 +50,7 @@ const PEOPLE: readonly Role[] = [
   { name: "gone", user: "gus", channels: [ATTIC, "room:side"], rotates: false },
 ];
 
-export function userOf(tenant: string, user: string | undefined): string {
+function userOf(tenant: string, user: string | undefined): string {
   return user ?? `only-${tenant}`;
 }
 
