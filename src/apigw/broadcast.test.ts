@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { broadcastBy, type Delivered, type Sender } from "./broadcast.ts";
+import { runBroadcast, type Sender, type SendOutcome } from "./broadcast.ts";
 import { type BroadcastReport, ConnectionsError } from "./connections.ts";
 
 const IDS = ["a", "b", "c", "d", "e"];
@@ -9,18 +9,18 @@ class Manual implements Sender {
   readonly concurrency: number;
   readonly started: string[] = [];
   cancelled = 0;
-  readonly #pending = new Map<string, (delivered: Delivered) => void>();
+  readonly #pending = new Map<string, (delivered: SendOutcome) => void>();
 
   constructor(concurrency: number) {
     this.concurrency = concurrency;
   }
 
-  send(id: string): Promise<Delivered> {
+  send(id: string): Promise<SendOutcome> {
     this.started.push(id);
     return new Promise((resolve) => this.#pending.set(id, resolve));
   }
 
-  async end(id: string, delivered: Delivered = "sent"): Promise<void> {
+  async end(id: string, delivered: SendOutcome = "sent"): Promise<void> {
     this.#pending.get(id)?.(delivered);
     await turn();
   }
@@ -48,13 +48,13 @@ async function* pages(onPull: (id: string) => void = () => {}) {
   }
 }
 
-const always = (delivered: Delivered): Sender => ({ concurrency: 1, send: () => delivered });
+const always = (delivered: SendOutcome): Sender => ({ concurrency: 1, send: () => delivered });
 const counts = { sent: 0, gone: 0, connecting: 0, failed: 0 };
 
 describe("a broadcast", () => {
   it("has so many under way at a time, and no more", async () => {
     const sender = new Manual(2);
-    const done = broadcastBy(sender, IDS);
+    const done = runBroadcast(sender, IDS);
     expect(sender.started).toEqual(["a", "b"]);
     await sender.end("b");
     expect(sender.started).toEqual(["a", "b", "c"]);
@@ -65,7 +65,7 @@ describe("a broadcast", () => {
   it("pulls its ids only as fast as it sends", async () => {
     const sender = new Manual(2);
     const pulled: string[] = [];
-    const done = broadcastBy(
+    const done = runBroadcast(
       sender,
       pages((id) => pulled.push(id)),
     );
@@ -88,15 +88,15 @@ describe("a broadcast", () => {
         },
       }),
     } as AsyncIterable<string>;
-    const sender: Sender = { concurrency: 8, send: async (): Promise<Delivered> => "sent" };
-    const report = await broadcastBy(sender, source);
+    const sender: Sender = { concurrency: 8, send: async (): Promise<SendOutcome> => "sent" };
+    const report = await runBroadcast(sender, source);
     expect(report.sent).toBe(3);
   });
 
   it("counts each outcome, and on request tells them in the order of the ids", async () => {
     const sender = new Manual(3);
     const error = new ConnectionsError("LIMIT_EXCEEDED", "no");
-    const done = broadcastBy(sender, ["a", "b", "c"], { results: true });
+    const done = runBroadcast(sender, ["a", "b", "c"], { results: true });
     await sender.end("c", error);
     await sender.end("b", "gone");
     await sender.end("a");
@@ -115,7 +115,7 @@ describe("a broadcast", () => {
 
   it("tells on request of those alone that were not sent to", async () => {
     const sender: Sender = { concurrency: 1, send: (id) => (id === "b" ? "gone" : "sent") };
-    expect(await broadcastBy(sender, ["a", "b", "c"], { results: "unsent" })).toEqual({
+    expect(await runBroadcast(sender, ["a", "b", "c"], { results: "unsent" })).toEqual({
       ...counts,
       sent: 2,
       gone: 1,
@@ -124,9 +124,9 @@ describe("a broadcast", () => {
   });
 
   it("of nobody is done", async () => {
-    expect(await broadcastBy(always("sent"), [])).toEqual(counts);
+    expect(await runBroadcast(always("sent"), [])).toEqual(counts);
     async function* nobody() {}
-    expect(await broadcastBy(new Manual(4), nobody())).toEqual(counts);
+    expect(await runBroadcast(new Manual(4), nobody())).toEqual(counts);
   });
 
   it("rejects with what its source rejects with, when all that is under way has ended", async () => {
@@ -136,7 +136,7 @@ describe("a broadcast", () => {
       throw new Error("no more pages");
     }
     let settled = false;
-    const done = broadcastBy(sender, broken()).finally(() => {
+    const done = runBroadcast(sender, broken()).finally(() => {
       settled = true;
     });
     done.catch(() => {});
@@ -151,14 +151,14 @@ describe("a broadcast that is stopped", () => {
   it("sends nothing when its signal has fired before", async () => {
     const sender = new Manual(1);
     const signal = AbortSignal.abort(new Error("too late"));
-    await expect(broadcastBy(sender, IDS, { signal })).rejects.toThrow("too late");
+    await expect(runBroadcast(sender, IDS, { signal })).rejects.toThrow("too late");
     expect(sender.started).toEqual([]);
   });
 
   it("lets those under way end, and hands back the others", async () => {
     const sender = new Manual(2);
     const controller = new AbortController();
-    const done = broadcastBy(sender, IDS, { signal: controller.signal });
+    const done = runBroadcast(sender, IDS, { signal: controller.signal });
     controller.abort();
     await sender.end("a");
     await sender.end("b", "gone");
@@ -173,7 +173,7 @@ describe("a broadcast that is stopped", () => {
     try {
       const sender = new Manual(2);
       const budget = { getRemainingTimeInMillis: () => 1_000 };
-      const done = broadcastBy(sender, IDS, { budget, results: true });
+      const done = runBroadcast(sender, IDS, { budget, results: true });
       await vi.advanceTimersByTimeAsync(699);
       await sender.end("a");
       await vi.advanceTimersByTimeAsync(1);
@@ -205,8 +205,8 @@ describe("a broadcast that is stopped", () => {
         await arrived;
         yield* ["b", "c"];
       }
-      const sender = { concurrency: 3, send: async (): Promise<Delivered> => "sent" };
-      const done = broadcastBy(sender, slow(), { budget: { getRemainingTimeInMillis: () => 400 } });
+      const sender = { concurrency: 3, send: async (): Promise<SendOutcome> => "sent" };
+      const done = runBroadcast(sender, slow(), { budget: { getRemainingTimeInMillis: () => 400 } });
       await vi.advanceTimersByTimeAsync(400);
       const report = await done;
       expect(report.sent).toBe(1);
@@ -218,10 +218,10 @@ describe("a broadcast that is stopped", () => {
   });
 
   it("hands back a sender's cancelled ones, and says nothing remains when nothing does", async () => {
-    expect(await listed(await broadcastBy(always(undefined), ["a", "b"]))).toEqual(["a", "b"]);
+    expect(await listed(await runBroadcast(always(undefined), ["a", "b"]))).toEqual(["a", "b"]);
     const controller = new AbortController();
     const sender = new Manual(5);
-    const done = broadcastBy(sender, IDS, { signal: controller.signal });
+    const done = runBroadcast(sender, IDS, { signal: controller.signal });
     controller.abort();
     for (const id of IDS) await sender.end(id);
     expect(await done).not.toHaveProperty("remaining");

@@ -14,20 +14,20 @@ const GRACE_MS = 300;
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /** What became of one recipient; `undefined`: nothing yet, so it remains. */
-export type Delivered = PostOutcome | ConnectionsError | undefined;
+export type SendOutcome = PostOutcome | ConnectionsError | undefined;
 
 /** How an implementation of the port sends to one. */
 export interface Sender {
   /** How many are under way at a time. */
   readonly concurrency: number;
   /** Never rejects. */
-  send(connectionId: string): Delivered | Promise<Delivered>;
+  send(connectionId: string): SendOutcome | Promise<SendOutcome>;
   /** The time is over: what is under way is of no use any more. */
   cancel?(): void;
 }
 
 /** What every `Connections.broadcast` does, whatever it sends by. */
-export async function broadcastBy(
+export async function runBroadcast(
   sender: Sender,
   ids: Iterable<string> | AsyncIterable<string>,
   options: BroadcastOptions = {},
@@ -129,7 +129,7 @@ class Broadcast {
     }
   }
 
-  #note(index: number, connectionId: string, delivered: Delivered): void {
+  #note(index: number, connectionId: string, delivered: SendOutcome): void {
     if (delivered === undefined) {
       this.#recipients.putBack(connectionId);
       return;

@@ -53,7 +53,7 @@ export interface BroadcastOptions extends PostOptions {
 }
 
 /** Text goes out as a text frame; bytes too, as the service does, so they must be UTF-8. */
-export type Data = string | Uint8Array;
+export type MessageData = string | Uint8Array;
 
 /**
  * The @connections API as a port: the gateway object is one, so are `awsConnections` and the recorder in
@@ -68,7 +68,7 @@ export interface Connections {
    * @throws {ConnectionsError} PAYLOAD_TOO_LARGE, LIMIT_EXCEEDED (rate, or the client's buffer is full),
    * BAD_REQUEST (malformed id), FORBIDDEN, UNAVAILABLE
    */
-  post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome>;
+  post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome>;
 
   /**
    * Sends the same `data` to many; one recipient's failure is no other's. Ids are pulled from their source, one at
@@ -77,7 +77,7 @@ export interface Connections {
    */
   broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport>;
 

@@ -1,4 +1,4 @@
-export { broadcastBy, type Delivered, type Sender } from "./broadcast.ts";
+export { runBroadcast, type Sender, type SendOutcome } from "./broadcast.ts";
 export * from "./connections.ts";
 export * from "./events.ts";
 export * from "./function-url.ts";

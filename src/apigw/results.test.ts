@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readWebSocketResult } from "./results.ts";
+import { parseWebSocketResult } from "./results.ts";
 
-describe("readWebSocketResult", () => {
+describe("parseWebSocketResult", () => {
   it("returns a result as it is", () => {
     const result = { statusCode: 200, body: "x", headers: { a: "b" }, isBase64Encoded: false };
-    expect(readWebSocketResult(result)).toEqual(result);
+    expect(parseWebSocketResult(result)).toEqual(result);
   });
 
   it.each([
@@ -14,19 +14,19 @@ describe("readWebSocketResult", () => {
     [{ statusCode: 200, body: "x", connectionId: "x" }, '"connectionId"'],
     [{ statusCode: 200, status: null }, '"status"'],
   ])("refuses %j, and names the unknown field", (answer, name) => {
-    expect(() => readWebSocketResult(answer)).toThrow(`unknown field ${name}`);
+    expect(() => parseWebSocketResult(answer)).toThrow(`unknown field ${name}`);
   });
 
   it("reads what JSON leaves of a result", () => {
     const own = { statusCode: 200, Data: undefined, log: () => {} };
-    expect(readWebSocketResult(own)).toEqual({ statusCode: 200 });
+    expect(parseWebSocketResult(own)).toEqual({ statusCode: 200 });
     const written = { toJSON: () => ({ statusCode: 201 }) };
-    expect(readWebSocketResult(written)).toEqual({ statusCode: 201 });
-    expect(() => readWebSocketResult(Object.create({ statusCode: 200 }))).toThrow("statusCode");
+    expect(parseWebSocketResult(written)).toEqual({ statusCode: 201 });
+    expect(() => parseWebSocketResult(Object.create({ statusCode: 200 }))).toThrow("statusCode");
   });
 
   it.each(["100", "200", "599"])("reads the status %j as its number", (statusCode) => {
-    expect(readWebSocketResult({ statusCode, body: "x" })).toEqual({
+    expect(parseWebSocketResult({ statusCode, body: "x" })).toEqual({
       statusCode: Number(statusCode),
       body: "x",
     });
@@ -35,7 +35,7 @@ describe("readWebSocketResult", () => {
   it.each(["", "OK", "20", "2000", "0x1", "2e2", " 200", "099", "600", 99, 600, 200.5, null, true])(
     "refuses the status %j",
     (statusCode) => {
-      expect(() => readWebSocketResult({ statusCode })).toThrow("`statusCode` from 100 to 599");
+      expect(() => parseWebSocketResult({ statusCode })).toThrow("`statusCode` from 100 to 599");
     },
   );
 
@@ -49,7 +49,7 @@ describe("readWebSocketResult", () => {
     );
     const read = (value: unknown) => {
       try {
-        return readWebSocketResult(value);
+        return parseWebSocketResult(value);
       } catch (error) {
         expect(error).toBeInstanceOf(TypeError);
         return undefined;

@@ -46,11 +46,11 @@ const FIELDS: ReadonlySet<string> = new Set([
  * @throws {TypeError} saying what is wrong. The service then answers 502 on `$connect` and sends the
  * "Internal server error" frame on a message route.
  */
-export function readWebSocketResult(answer: unknown): WebSocketResult {
+export function parseWebSocketResult(answer: unknown): WebSocketResult {
   const result = isShort(answer) ? answer : asJson(answer);
   if (typeof result !== "object" || result === null) throw malformed("is not an object");
   const { statusCode, body } = result as { statusCode?: unknown; body?: unknown };
-  const status = readStatus(statusCode);
+  const status = parseStatusCode(statusCode);
   if (status === undefined) throw malformed("has no `statusCode` from 100 to 599");
   if (body !== undefined && body !== null && typeof body !== "string") {
     throw malformed("has a `body` that is not a string");
@@ -62,7 +62,7 @@ export function readWebSocketResult(answer: unknown): WebSocketResult {
 }
 
 /** The status that a result states, as a number or as numeric text; `undefined` when it states none. */
-export function readStatus(statusCode: unknown): number | undefined {
+export function parseStatusCode(statusCode: unknown): number | undefined {
   const isText = typeof statusCode === "string" && /^\d{3}$/.test(statusCode);
   const status = isText ? Number(statusCode) : statusCode;
   if (typeof status !== "number" || !Number.isInteger(status)) return undefined;

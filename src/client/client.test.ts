@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../test/client/setup.ts";
-import { lifetimeOf } from "./connection/token.ts";
+import { tokenLifetime } from "./connection/token.ts";
 import { type ClientOptions, createClient } from "./index.ts";
-import { read } from "./requests/parse-message.ts";
+import { parseMessage } from "./requests/parse-message.ts";
 
 describe("requests", () => {
   it("answers with a page of history", async () => {
@@ -378,13 +378,13 @@ describe("what a server sends", () => {
     const fields = fc.dictionary(fc.constantFrom(...names), field).map((value) => JSON.stringify(value));
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), fields), (data) => {
-        const message = read(data);
+        const message = parseMessage(data);
         if (message?.type === "response") expect(typeof message.request_id).toBe("string");
         if (message?.type === "error") expect(typeof message.error.retry).toBe("boolean");
         if (message?.type === "message") expect([message.id, message.channel].join()).toBeTypeOf("string");
       }),
     );
-    expect(read(new Blob(["{}"]))).toBeUndefined();
+    expect(parseMessage(new Blob(["{}"]))).toBeUndefined();
   });
 
   it("is ignored when it is no message of the protocol", async () => {
@@ -408,9 +408,9 @@ describe("a token's lifetime", () => {
   const expiry = exp * 1_000;
 
   it("is read from a JWT, and from nothing else", () => {
-    expect(lifetimeOf(jwt({ exp, name: "Zoë ~~~???" }), expiry - 7_000)).toBe(7_000);
+    expect(tokenLifetime(jwt({ exp, name: "Zoë ~~~???" }), expiry - 7_000)).toBe(7_000);
     for (const token of [undefined, "", "a.b.c", "opaque", jwt({ exp: "soon" }), jwt({}), jwt(null)]) {
-      expect(lifetimeOf(token, expiry)).toBeNaN();
+      expect(tokenLifetime(token, expiry)).toBeNaN();
     }
   });
 
@@ -420,11 +420,11 @@ describe("a token's lifetime", () => {
     ["all of it, by a clock that is an hour ahead", 3_300_000, 300_000],
     ["all of it, at the moment of its expiry", 0, 300_000],
   ])("is %s", (_what, now, lifetime) => {
-    expect(lifetimeOf(jwt({ iat: exp - 300, exp }), expiry + now)).toBe(lifetime);
+    expect(tokenLifetime(jwt({ iat: exp - 300, exp }), expiry + now)).toBe(lifetime);
   });
 
   it("is what is left, where `iat` is no use", () => {
-    expect(lifetimeOf(jwt({ iat: expiry, exp }), expiry - 60_000)).toBe(60_000);
-    expect(lifetimeOf(jwt({ iat: "now", exp }), expiry - 60_000)).toBe(60_000);
+    expect(tokenLifetime(jwt({ iat: expiry, exp }), expiry - 60_000)).toBe(60_000);
+    expect(tokenLifetime(jwt({ iat: "now", exp }), expiry - 60_000)).toBe(60_000);
   });
 });

@@ -12,30 +12,23 @@ import type {
 import { download, upload } from "./channels/blobs.ts";
 import { Channels } from "./channels/channels.ts";
 import { openStream, type Stream } from "./channels/live-stream.ts";
-import { liveMembers, type Members } from "./channels/members.ts";
+import { type Members, openMembers } from "./channels/members.ts";
 import type { ClientState } from "./channels/state.ts";
 import type { SubscribeOptions, Subscription } from "./channels/subscription.ts";
-import { Link } from "./connection/connection-manager.ts";
+import { ConnectionManager } from "./connection/connection-manager.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
-import { type ClientOptions, type Settings, settingsOf } from "./options.ts";
+import { type ClientOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { Outbox, type PublishOptions } from "./outbox/outbox.ts";
-import { Requests } from "./requests/request-queue.ts";
+import { RequestQueue } from "./requests/request-queue.ts";
+import type { RequestOptions } from "./requests/timeouts.ts";
 
-/** How long a request waits. */
-export interface RequestPatience {
-  /** Gives up: ABORTED. */
-  readonly signal?: AbortSignal;
-  /** Gives up after so many ms: TIMEOUT. Default: the client's `requestTimeoutMs`. */
-  readonly timeoutMs?: number;
-}
-
-export interface PresenceOptions extends RequestPatience {
+export interface PresenceOptions extends RequestOptions {
   /** Those behind this user, who may have left. */
   readonly after?: string;
 }
 
-export interface HistoryOptions extends RequestPatience {
+export interface HistoryOptions extends RequestOptions {
   /** Those after it. */
   readonly after?: Position;
   /** The newest of those before this offset. */
@@ -93,7 +86,7 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
   setPresence<Channel extends ChannelIn<Types>>(
     channel: Channel,
     state: TypesOf<Types, Channel>["shown"] | undefined,
-    options?: RequestPatience,
+    options?: RequestOptions,
   ): Promise<void>;
   /** Who is in a channel, from now on. @throws {ClientError} INVALID_CHANNEL */
   members<Channel extends ChannelIn<Types>>(channel: Channel): Members<TypesOf<Types, Channel>["state"]>;
@@ -101,9 +94,9 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
    * Uploads what is too large for a message, to be published by its name, which this resolves to. `timeoutMs` is for the
    * server's answer, `signal` for all of it. Rejects with a ClientError: the server's, TRANSFER_FAILED, ABORTED.
    */
-  upload(channel: ChannelIn<Types>, file: Blob, options?: RequestPatience): Promise<string>;
+  upload(channel: ChannelIn<Types>, file: Blob, options?: RequestOptions): Promise<string>;
   /** Reads a blob of the channel. Rejects as `upload` does. */
-  download(channel: ChannelIn<Types>, blob: string, options?: RequestPatience): Promise<Response>;
+  download(channel: ChannelIn<Types>, blob: string, options?: RequestOptions): Promise<Response>;
   /** Who streams in a channel, from now on, and the user's own stream. @throws {ClientError} INVALID_CHANNEL */
   stream(channel: ChannelIn<Types>): Stream;
 }
@@ -115,15 +108,15 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
 export function createClient<Server extends ServerTypes = ServerTypes<JsonNamespaces>>(
   options: ClientOptions,
 ): Client<NonNullable<Server["~channels"]>> {
-  return clientOf(settingsOf(options)) as Client<NonNullable<Server["~channels"]>>;
+  return buildClient(resolveOptions(options)) as Client<NonNullable<Server["~channels"]>>;
 }
 
-function clientOf(settings: Settings): Client {
+function buildClient(settings: ResolvedOptions): Client {
   const { clock } = settings;
   const errors = new Emitter<ClientError>();
   const error = (value: ClientError) => errors.emit(value);
-  const link = new Link(settings, error);
-  const requests = new Requests(settings, link);
+  const link = new ConnectionManager(settings, error);
+  const requests = new RequestQueue(settings, link);
   const channels = new Channels(settings, link, requests, error);
   const outbox = new Outbox(settings, requests, error);
   link.events = channels;
@@ -139,15 +132,15 @@ function clientOf(settings: Settings): Client {
     subscribe: (channel, given) => channels.subscribe(channel, given),
     publish: (channel, data, given) => outbox.publish(channel, data, given),
     history(channel, { signal, timeoutMs, ...query } = {}) {
-      return requests.ask("history", { ...query, channel }, { signal, timeoutMs });
+      return requests.request("history", { ...query, channel }, { signal, timeoutMs });
     },
     presence(channel, { signal, timeoutMs, ...query } = {}) {
-      return requests.ask("presence", { ...query, channel }, { signal, timeoutMs });
+      return requests.request("presence", { ...query, channel }, { signal, timeoutMs });
     },
     async setPresence(channel, state, patience) {
       await channels.setPresence(channel, state, patience);
     },
-    members: (channel) => liveMembers(channel, channels, requests, error),
+    members: (channel) => openMembers(channel, channels, requests, error),
     upload: (channel, file, patience) => upload(clock, requests, channel, file, patience),
     download: (channel, blob, patience) => download(clock, requests, channel, blob, patience),
     stream: (channel) => openStream(channel, channels, requests),

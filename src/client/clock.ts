@@ -22,7 +22,7 @@ export const systemClock: Clock = {
   },
 };
 
-export function monotonic(clock: Clock): number {
+export function monotonicNow(clock: Clock): number {
   return clock.monotonic?.() ?? clock.now();
 }
 
@@ -32,6 +32,6 @@ export function monotonic(clock: Clock): number {
  * @param age the age at the start
  */
 export function stopwatch(clock: Clock, age = 0): () => number {
-  const [wall, start] = [clock.now() - age, monotonic(clock) - age];
-  return () => Math.max(clock.now() - wall, monotonic(clock) - start);
+  const [wall, start] = [clock.now() - age, monotonicNow(clock) - age];
+  return () => Math.max(clock.now() - wall, monotonicNow(clock) - start);
 }

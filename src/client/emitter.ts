@@ -1,5 +1,5 @@
 /** Calls an application's function. What it throws is the application's: it is reported as uncaught, and stops nothing here. */
-export function call<T>(listener: ((value: T) => void) | undefined, value: T): void {
+export function callListener<T>(listener: ((value: T) => void) | undefined, value: T): void {
   try {
     listener?.(value);
   } catch (error) {
@@ -20,7 +20,7 @@ export class Emitter<T> {
   /** @returns what ends it */
   on(listener: (value: T) => void): () => void {
     // A function of its own, so that the same one given twice is told twice.
-    const tell = (value: T) => call(listener, value);
+    const tell = (value: T) => callListener(listener, value);
     this.#listeners.add(tell);
     return () => this.#listeners.delete(tell);
   }

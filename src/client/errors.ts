@@ -47,6 +47,6 @@ export class ClientError extends Error {
 }
 
 /** What the server answered. */
-export function serverError(error: ErrorBody): ClientError {
+export function toClientError(error: ErrorBody): ClientError {
   return new ClientError(error.code, error.message, error);
 }

@@ -24,7 +24,6 @@ export {
   createClient,
   type HistoryOptions,
   type PresenceOptions,
-  type RequestPatience,
 } from "./client.ts";
 export type { Clock, Timer } from "./clock.ts";
 export type { WebSocketConstructor, WebSocketLike } from "./connection/session.ts";
@@ -32,3 +31,4 @@ export { ClientError, type ClientErrorCode } from "./errors.ts";
 export type { ClientOptions } from "./options.ts";
 export type { PublishOptions } from "./outbox/outbox.ts";
 export type { OutboxItem, OutboxStorage } from "./outbox/outbox-storage.ts";
+export type { RequestOptions } from "./requests/timeouts.ts";

@@ -72,10 +72,10 @@ const KINDS = {
 type Credential = "token" | "getToken" | "getTicket" | "outboxStorage";
 
 /** The same, with the defaults filled in. */
-export type Settings = Required<Omit<ClientOptions, Credential>> & Pick<ClientOptions, Credential>;
+export type ResolvedOptions = Required<Omit<ClientOptions, Credential>> & Pick<ClientOptions, Credential>;
 
 /** @throws {ClientError} INVALID_OPTION */
-export function settingsOf(options: ClientOptions): Settings {
+export function resolveOptions(options: ClientOptions): ResolvedOptions {
   const { WebSocket } = globalThis;
   const settings: { [name: string]: unknown } = { WebSocket, clock: systemClock, random: Math.random };
   for (const [name, kind] of Object.entries(KINDS)) {
@@ -89,11 +89,11 @@ export function settingsOf(options: ClientOptions): Settings {
     else if (typeof value !== kind) throw invalid(`${name} must be of type ${kind}`);
     settings[name] = value;
   }
-  checkTogether(settings as unknown as Settings);
-  return settings as unknown as Settings;
+  checkTogether(settings as unknown as ResolvedOptions);
+  return settings as unknown as ResolvedOptions;
 }
 
-function checkTogether(settings: Settings): void {
+function checkTogether(settings: ResolvedOptions): void {
   const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs } = settings;
   if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("url must be ws: or wss:");
   if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {

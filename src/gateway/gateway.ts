@@ -5,7 +5,7 @@ import type {
   BroadcastReport,
   ConnectionInfo,
   Connections,
-  Data,
+  MessageData,
   PostOptions,
   PostOutcome,
 } from "../apigw/index.ts";
@@ -161,13 +161,13 @@ class LocalGateway implements Gateway {
     return this.#registry.size;
   }
 
-  post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+  post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     return this.#delivery.post(connectionId, data, options);
   }
 
   broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     return this.#delivery.broadcast(ids, data, options);

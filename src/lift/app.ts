@@ -3,8 +3,8 @@ import type {
   BroadcastOptions,
   BroadcastReport,
   Connections,
-  Data,
   LambdaContext,
+  MessageData,
   WebSocketEvent,
   WebSocketResult,
 } from "../apigw/index.ts";
@@ -231,7 +231,7 @@ export class Lift<State extends object = AnyState> {
   async broadcast(
     endpoint: string,
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     { context = lasting(TICK_MS), connections, ...options }: AppBroadcastOptions = {},
   ): Promise<BroadcastReport> {
     const settings = this.#settingsFor(connections === undefined ? this.#host : { connections });

@@ -4,8 +4,8 @@ import {
   type LambdaContext,
   type PostOptions,
   type PostOutcome,
-  readStatus,
-  readWebSocketResult,
+  parseStatusCode,
+  parseWebSocketResult,
   type WebSocketEvent,
   type WebSocketResult,
 } from "../apigw/index.ts";
@@ -206,7 +206,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
    * @throws {LiftError} INVALID_RESULT: no integer from 100 to 599
    */
   status(statusCode: number): this {
-    if (typeof statusCode !== "number" || readStatus(statusCode) === undefined)
+    if (typeof statusCode !== "number" || parseStatusCode(statusCode) === undefined)
       throw invalid(`${statusCode} is no HTTP status`);
     this.#answered = true;
     this.#answer().statusCode = statusCode;
@@ -472,7 +472,7 @@ function isPostOutcome(answer: unknown): answer is PostOutcome {
 /** @throws {LiftError} INVALID_RESULT, also for a status of numeric text: whether the service takes it is not known */
 function readResult(answer: unknown): WebSocketResult {
   try {
-    const result = readWebSocketResult(answer);
+    const result = parseWebSocketResult(answer);
     if (result.statusCode === (answer as WebSocketResult).statusCode) return result;
   } catch (cause) {
     throw invalid(`${(cause as TypeError).message}. Return nothing, ctx or a result`);

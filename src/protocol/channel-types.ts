@@ -48,12 +48,12 @@ export type TypesOf<
   : JsonNamespaces[string];
 
 /** What a value is when it has been sent: a `Date` its text. */
-export type Sent<Value> = unknown extends Value
+export type Serialized<Value> = unknown extends Value
   ? Json
   : Value extends Json | undefined
     ? Value
     : Value extends { toJSON(): infer Written }
-      ? Sent<Written>
+      ? Serialized<Written>
       : Value extends object
-        ? { [Name in keyof Value]: Sent<Value[Name]> }
+        ? { [Name in keyof Value]: Serialized<Value[Name]> }
         : never;

@@ -1,4 +1,4 @@
-export { type ChannelName, parseChannel } from "./channel.ts";
+export { type ChannelName, parseChannelName } from "./channel-name.ts";
 export type * from "./channel-types.ts";
 export { CLIENT_LIMITS } from "./client-limits.ts";
 export { type ErrorCode, type Issue, ProtocolError, type ProtocolErrorCode, RETRY_BY_CODE } from "./codes.ts";

@@ -8,7 +8,7 @@ import {
   ACTIONS,
   LIMITS,
   ProtocolError,
-  parseChannel,
+  parseChannelName,
   parseRequest,
   RETRY_BY_CODE,
   utf8Length,
@@ -316,7 +316,7 @@ describe("a channel's name", () => {
     "stream:a:b",
     `room:${"x".repeat(LIMITS.channelNameBytes)}`,
   ])("may be %s", (channel) => {
-    const { namespace, name } = parseChannel(channel) ?? {};
+    const { namespace, name } = parseChannelName(channel) ?? {};
     expect(`${namespace}:${name}`).toBe(channel);
   });
 
@@ -337,7 +337,7 @@ describe("a channel's name", () => {
     `room:${"é".repeat(LIMITS.channelNameBytes / 2 + 1)}`,
     `room:${"x".repeat(10_240)}`,
   ])("can't be %j", (channel) => {
-    expect(parseChannel(channel)).toBeUndefined();
+    expect(parseChannelName(channel)).toBeUndefined();
   });
 });
 

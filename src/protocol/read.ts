@@ -2,11 +2,11 @@ import { ProtocolError } from "./codes.ts";
 import { type Json, LONE_SURROGATE, utf8Length } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 
-/** Takes a value that a client wrote, and gives it back as what it must be. @throws {Misfit} */
+/** Takes a value that a client wrote, and gives it back as what it must be. @throws {ValidationError} */
 export type Reader<T> = (value: unknown, path: string) => T;
 
 /** A value that is not what it must be. */
-export class Misfit extends Error {
+export class ValidationError extends Error {
   readonly path: string;
 
   constructor(path: string, message: string) {
@@ -23,9 +23,9 @@ export function optional<T>(reader: Reader<T>): Reader<T | undefined> {
 /** Text of so many bytes. */
 export function text(min: number, max: number): Reader<string> {
   return (value, path) => {
-    if (typeof value !== "string") throw new Misfit(path, "must be text");
+    if (typeof value !== "string") throw new ValidationError(path, "must be text");
     const bytes = utf8Length(value);
-    if (bytes < min || bytes > max) throw new Misfit(path, `must have ${min} to ${max} bytes`);
+    if (bytes < min || bytes > max) throw new ValidationError(path, `must have ${min} to ${max} bytes`);
     return value;
   };
 }
@@ -35,14 +35,14 @@ export function wellFormed(reader: Reader<string>): Reader<string> {
   return (value, path) => {
     const read = reader(value, path);
     if (!LONE_SURROGATE.test(read)) return read;
-    throw new Misfit(path, "must not end within a character");
+    throw new ValidationError(path, "must not end within a character");
   };
 }
 
 export function oneOf<const T extends string>(...values: readonly T[]): Reader<T> {
   return (value, path) => {
     if (values.includes(value as T)) return value as T;
-    throw new Misfit(path, `must be ${values.join(", ")}`);
+    throw new ValidationError(path, `must be ${values.join(", ")}`);
   };
 }
 
@@ -50,19 +50,20 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Rea
   return (value, path) => {
     if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max)
       return value as number;
-    throw new Misfit(path, `must be an integer from ${min} to ${max}`);
+    throw new ValidationError(path, `must be an integer from ${min} to ${max}`);
   };
 }
 
 export const boolean: Reader<boolean> = (value, path) => {
   if (typeof value === "boolean") return value;
-  throw new Misfit(path, "must be true or false");
+  throw new ValidationError(path, "must be true or false");
 };
 
 export function list<T>(reader: Reader<T>, min: number, max: number): Reader<T[]> {
   return (value, path) => {
-    if (!Array.isArray(value)) throw new Misfit(path, "must be a list");
-    if (value.length < min || value.length > max) throw new Misfit(path, `must have ${min} to ${max} items`);
+    if (!Array.isArray(value)) throw new ValidationError(path, "must be a list");
+    if (value.length < min || value.length > max)
+      throw new ValidationError(path, `must have ${min} to ${max} items`);
     return value.map((item, index) => reader(item, `${path}[${index}]`));
   };
 }
@@ -97,7 +98,7 @@ export function object<Shape extends { [name: string]: Reader<unknown> }>(
 export function mapOf<T>(key: Reader<string>, reader: Reader<T>, max: number): Reader<Map<string, T>> {
   return (value, path) => {
     const entries = Object.entries(record(value, path));
-    if (entries.length > max) throw new Misfit(path, `must have at most ${max} fields`);
+    if (entries.length > max) throw new ValidationError(path, `must have at most ${max} fields`);
     return new Map(
       entries.map(([name, field]) => [key(name, path), reader(field, `${path}[${JSON.stringify(name)}]`)]),
     );
@@ -107,12 +108,12 @@ export function mapOf<T>(key: Reader<string>, reader: Reader<T>, max: number): R
 /** Any JSON, nested no deeper than it may be. */
 export function json(maxBytes = Number.POSITIVE_INFINITY): Reader<Json> {
   return (value, path) => {
-    if (value === undefined) throw new Misfit(path, "is missing");
+    if (value === undefined) throw new ValidationError(path, "is missing");
     if (depthOf(value, LIMITS.depth) > LIMITS.depth) {
-      throw new Misfit(path, `must not be nested deeper than ${LIMITS.depth} levels`);
+      throw new ValidationError(path, `must not be nested deeper than ${LIMITS.depth} levels`);
     }
     if (maxBytes !== Number.POSITIVE_INFINITY && utf8Length(JSON.stringify(value)) > maxBytes) {
-      throw new Misfit(path, `must have at most ${maxBytes} bytes`);
+      throw new ValidationError(path, `must have at most ${maxBytes} bytes`);
     }
     return value as Json;
   };
@@ -143,7 +144,7 @@ export function readAs<T>(reader: Reader<T>, value: unknown, path: string, reque
 }
 
 function validationError(misfit: unknown, requestId?: string): unknown {
-  if (!(misfit instanceof Misfit)) return misfit;
+  if (!(misfit instanceof ValidationError)) return misfit;
   const { path, message } = misfit;
   const where = path === "" ? "The message" : path;
   return new ProtocolError("VALIDATION_ERROR", `${where} ${message}`, requestId, { path, message });
@@ -153,7 +154,7 @@ function record(value: unknown, path: string): { readonly [name: string]: unknow
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as { readonly [name: string]: unknown };
   }
-  throw new Misfit(path, value === undefined ? "is missing" : "must be an object");
+  throw new ValidationError(path, value === undefined ? "is missing" : "must be an object");
 }
 
 function join(path: string, name: string): string {

@@ -1,4 +1,4 @@
-import { channel, parseChannel } from "./channel.ts";
+import { channel, parseChannelName } from "./channel-name.ts";
 import { ProtocolError } from "./codes.ts";
 import { LIMITS } from "./limits.ts";
 import type { Action, ChannelRequest, LegacyMessage, Payloads, Request } from "./messages.ts";
@@ -7,7 +7,6 @@ import {
   integer,
   json,
   list,
-  Misfit,
   mapOf,
   object,
   oneOf,
@@ -16,6 +15,7 @@ import {
   type Reader,
   readAs,
   text,
+  ValidationError,
   wellFormed,
 } from "./read.ts";
 
@@ -36,7 +36,7 @@ const history = object({
 const contentType: Reader<string> = (value, path) => {
   const type = text(1, LIMITS.idBytes)(value, path);
   if (/^[\w.+-]+\/[\w.+-]+(; ?[\w.+-]+=[\w.+-]+)*$/.test(type)) return type;
-  throw new Misfit(path, "must be a media type, such as image/png");
+  throw new ValidationError(path, "must be a media type, such as image/png");
 };
 
 const part = object({
@@ -56,7 +56,7 @@ const subscriptions = list(
 const channels: Reader<ChannelRequest[]> = (value, path) => {
   const asked = subscriptions(value, path);
   if (new Set(asked.map((one) => one.channel)).size === asked.length) return asked;
-  throw new Misfit(path, "must name each channel once");
+  throw new ValidationError(path, "must name each channel once");
 };
 
 const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads[Name]> } = {
@@ -71,7 +71,7 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
   history: (value, path) => {
     const payload = history(value, path);
     if (payload.after === undefined || payload.before === undefined) return payload;
-    throw new Misfit(path, "must have one of after and before");
+    throw new ValidationError(path, "must have one of after and before");
   },
   presence: object({ channel, after: optional(text(1, LIMITS.userBytes)) }),
   set_presence: object({ channel, state }),
@@ -85,7 +85,7 @@ const PAYLOADS: { readonly [Name in Exclude<Action, "message">]: Reader<Payloads
   part: (value, path) => {
     const payload = part(value, path);
     if (payload.index < payload.count) return payload;
-    throw new Misfit(`${path}.index`, "must be less than count");
+    throw new ValidationError(`${path}.index`, "must be less than count");
   },
 };
 
@@ -99,8 +99,8 @@ const legacy: Reader<LegacyMessage> = (value) => {
   const data = json()(message.data, "data");
   const { channel } = legacyData(data, "data");
   if (type === "presence") legacyState(data, "data");
-  if (type === "stream" && parseChannel(channel)?.namespace !== "stream") {
-    throw new Misfit("data.channel", "must be a channel of the namespace stream");
+  if (type === "stream" && parseChannelName(channel)?.namespace !== "stream") {
+    throw new ValidationError("data.channel", "must be a channel of the namespace stream");
   }
   return { type, channel, data: data as LegacyMessage["data"] };
 };

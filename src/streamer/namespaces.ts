@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LiftError } from "../lift/index.ts";
 import { type Rate, RateCounter } from "../lift/middleware/rate-limit/rate-limit.ts";
-import { type ChannelName, LIMITS, parseChannel } from "../protocol/index.ts";
+import { type ChannelName, LIMITS, parseChannelName } from "../protocol/index.ts";
 import type { HistoryBounds } from "../store/index.ts";
 import {
   type Check,
@@ -151,7 +151,7 @@ export class Channels {
 
   /** @throws {LiftError} INVALID_OPTION */
   constructor(options: { readonly [namespace: string]: NamespaceOptions }, now: () => number) {
-    const isNamespace = (name: string) => parseChannel(`${name}:x`)?.namespace === name;
+    const isNamespace = (name: string) => parseChannelName(`${name}:x`)?.namespace === name;
     const names = Object.keys(options);
     const wrong = names.find((name) => !isNamespace(name));
     if (names.length === 0 || wrong !== undefined) {
@@ -165,7 +165,7 @@ export class Channels {
 
   /** @throws {LiftError} VALIDATION_ERROR, NOT_FOUND */
   find(text: string, tenantId: string | undefined): Channel {
-    const name = parseChannel(text);
+    const name = parseChannelName(text);
     if (name === undefined) throw new LiftError("VALIDATION_ERROR", { message: "That is no channel's name" });
     const namespace = this.namespaces.get(name.namespace);
     if (namespace === undefined) throw new LiftError("NOT_FOUND", { message: "There is no such namespace" });
@@ -182,7 +182,7 @@ export class Channels {
 
   /** That of a channel's key. `undefined`: it is configured no more. */
   namespaceOf(key: string): Namespace | undefined {
-    return this.namespaces.get(parseChannel(channelOf(key))?.namespace ?? "");
+    return this.namespaces.get(parseChannelName(channelOf(key))?.namespace ?? "");
   }
 }
 

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Sent } from "../protocol/index.ts";
+import type { Serialized } from "../protocol/index.ts";
 
 /** What the channels of each namespace carry, by its schemas of data and of state; JSON where there is none. */
 export type SchemaTypes<Data, State> = {
@@ -11,5 +11,9 @@ export type SchemaTypes<Data, State> = {
   };
 };
 
-type Taken<Schema> = Sent<Schema extends StandardSchemaV1 ? StandardSchemaV1.InferInput<Schema> : unknown>;
-type Made<Schema> = Sent<Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown>;
+type Taken<Schema> = Serialized<
+  Schema extends StandardSchemaV1 ? StandardSchemaV1.InferInput<Schema> : unknown
+>;
+type Made<Schema> = Serialized<
+  Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
+>;

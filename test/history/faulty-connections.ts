@@ -3,7 +3,7 @@ import type {
   BroadcastReport,
   ConnectionInfo,
   Connections,
-  Data,
+  MessageData,
   PostOptions,
   PostOutcome,
 } from "../../src/apigw/index.ts";
@@ -21,14 +21,14 @@ export class FaultyConnections implements Connections {
     this.#mischief = mischief;
   }
 
-  async post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+  async post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     if (this.#mischief.happens("answerLost")) return "sent";
     return this.#goesThrough(connectionId, data) ? this.#inner.post(connectionId, data, options) : "sent";
   }
 
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     const now: string[] = [];
@@ -50,14 +50,14 @@ export class FaultyConnections implements Connections {
   }
 
   /** `false`: it was taken care of. */
-  #goesThrough(connectionId: string, data: Data): boolean {
+  #goesThrough(connectionId: string, data: MessageData): boolean {
     if (this.#mischief.happens("deliveryTwice")) this.#later(connectionId, data);
     if (!this.#mischief.happens("deliveryLate")) return true;
     this.#later(connectionId, data);
     return false;
   }
 
-  #later(connectionId: string, data: Data): void {
+  #later(connectionId: string, data: MessageData): void {
     const send = () => void this.#inner.post(connectionId, data).catch(() => {});
     setTimeout(send, this.#mischief.random.between(...LATE_MS));
   }

@@ -1,5 +1,5 @@
 // Holds what a server has sent against PROTOCOL.md, every value of it. The client reads less: it trusts its server.
-import { channel } from "../../src/protocol/channel.ts";
+import { channel } from "../../src/protocol/channel-name.ts";
 import type { Json } from "../../src/protocol/json.ts";
 import type { ServerMessage } from "../../src/protocol/messages.ts";
 import {

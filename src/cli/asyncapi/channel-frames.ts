@@ -14,7 +14,7 @@ import {
   type ViewersMessage,
 } from "../../protocol/index.ts";
 import { type Exchange, exchange } from "./exchange.ts";
-import { type Carried, type Common, channelMessage, id, time } from "./payload-schemas.ts";
+import { type CommonSchemas, channelMessage, id, type PayloadSchemas, time } from "./payload-schemas.ts";
 import {
   type AnySchema,
   boolean,
@@ -56,8 +56,8 @@ export interface Push {
 
 /** What clients ask about a channel of one namespace. */
 export function channelExchanges(
-  carried: Carried,
-  { position, publishResult, live }: Common,
+  carried: PayloadSchemas,
+  { position, publishResult, live }: CommonSchemas,
 ): { readonly [Name in ChannelAction]: Exchange } {
   const { channel, published, shown, state } = carried;
   const channelOnly = object<{ readonly channel: string }>({ channel });
@@ -123,7 +123,9 @@ export function channelExchanges(
   };
 }
 
-function blobExchanges(channel: Carried["channel"]): { readonly [Name in "upload" | "download"]: Exchange } {
+function blobExchanges(channel: PayloadSchemas["channel"]): {
+  readonly [Name in "upload" | "download"]: Exchange;
+} {
   const contentType = {
     ...shortText(1, LIMITS.idBytes),
     pattern: "^[\\w.+-]+/[\\w.+-]+(; ?[\\w.+-]+=[\\w.+-]+)*$",
@@ -146,7 +148,10 @@ function blobExchanges(channel: Carried["channel"]): { readonly [Name in "upload
 }
 
 /** What members of a channel of one namespace get. */
-export function pushes(carried: Carried, { position, live }: Common): { readonly [Type in PushType]: Push } {
+export function pushes(
+  carried: PayloadSchemas,
+  { position, live }: CommonSchemas,
+): { readonly [Type in PushType]: Push } {
   const { channel, state } = carried;
   const about = { id: text, channel, at: time };
   return {

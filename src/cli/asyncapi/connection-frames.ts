@@ -11,7 +11,14 @@ import {
 } from "../../protocol/index.ts";
 import type { ChannelAction } from "./channel-frames.ts";
 import { type Exchange, exchange, response } from "./exchange.ts";
-import { type Carried, type Common, channelMessage, channelOf, id, time } from "./payload-schemas.ts";
+import {
+  type CommonSchemas,
+  channelMessage,
+  channelOf,
+  id,
+  type PayloadSchemas,
+  time,
+} from "./payload-schemas.ts";
 import {
   type AnySchema,
   anyOf,
@@ -40,9 +47,9 @@ export type ConnectionAction = Exclude<Action, ChannelAction>;
  * @param channel of any namespace
  */
 export function connectionExchanges(
-  namespaces: readonly Carried[],
+  namespaces: readonly PayloadSchemas[],
   channel: Schema<string>,
-  common: Common,
+  common: CommonSchemas,
 ): { readonly [Name in ConnectionAction]: Exchange } {
   const { position, publishResult, errorBody } = common;
   const requests = namespaces.map((carried) => channelRequest(carried, common));
@@ -91,7 +98,10 @@ export function connectionExchanges(
   };
 }
 
-function channelRequest({ channel, shown }: Carried, { position }: Common): Schema<ChannelRequest> {
+function channelRequest(
+  { channel, shown }: PayloadSchemas,
+  { position }: CommonSchemas,
+): Schema<ChannelRequest> {
   return object<ChannelRequest>({
     channel,
     position: optional(described("The last that the client has", position)),
@@ -100,7 +110,7 @@ function channelRequest({ channel, shown }: Carried, { position }: Common): Sche
   });
 }
 
-function subscribedTo(carried: Carried, { position, live }: Common): Schema<Subscribed> {
+function subscribedTo(carried: PayloadSchemas, { position, live }: CommonSchemas): Schema<Subscribed> {
   return object<Subscribed>({
     channel: carried.channel,
     position: optional(described("Of the channel's last message", position)),

@@ -1,8 +1,8 @@
 import type { StreamerDescription } from "../../streamer/index.ts";
 import { type ConnectionAction, connectionExchanges } from "./connection-frames.ts";
+import { CORRELATION_IDS, DocumentChannel } from "./document-channel.ts";
 import { carriedBy, namespacePart } from "./namespace.ts";
-import { CORRELATION_IDS, Part } from "./part.ts";
-import { type Carried, type Common, channelOf, defineCommon } from "./payload-schemas.ts";
+import { type CommonSchemas, channelOf, defineCommon, type PayloadSchemas } from "./payload-schemas.ts";
 import { type AnySchema, Definitions, type Schema } from "./schema.ts";
 
 export interface DocumentOptions {
@@ -27,7 +27,7 @@ export interface AsyncApiDocument {
   };
 }
 
-export interface Documented {
+export interface AsyncApiResult {
   readonly document: AsyncApiDocument;
   /** A line for each side of a validator that gives no JSON Schema. */
   readonly missing: readonly string[];
@@ -51,7 +51,7 @@ const SECURITY_SCHEMES = {
 export function asyncApiDocument(
   { namespaces, auth }: StreamerDescription,
   { title, version, description, url }: DocumentOptions,
-): Documented {
+): AsyncApiResult {
   const definitions = new Definitions();
   const common = defineCommon(definitions);
   const missing: string[] = [];
@@ -99,12 +99,12 @@ function serverAt(url: URL, auth: boolean): object {
 
 /** @param open what the namespaces carry that clients can subscribe to */
 function connectionPart(
-  open: readonly Carried[],
+  open: readonly PayloadSchemas[],
   channel: Schema<string>,
   auth: boolean,
-  common: Common,
-): Part {
-  const part = new Part(CONNECTION, {
+  common: CommonSchemas,
+): DocumentChannel {
+  const part = new DocumentChannel(CONNECTION, {
     title: "The connection",
     description: "What is about the connection, or about several channels at once.",
   });

@@ -1,6 +1,6 @@
 export {
   type AsyncApiDocument,
+  type AsyncApiResult,
   asyncApiDocument,
-  type Documented,
   type DocumentOptions,
 } from "./document.ts";

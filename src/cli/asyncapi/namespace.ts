@@ -1,8 +1,8 @@
 import type { NamespaceDescription } from "../../streamer/index.ts";
 import { type ChannelAction, channelExchanges, type PushType, pushes } from "./channel-frames.ts";
+import { DocumentChannel } from "./document-channel.ts";
 import { convert, type Side } from "./json-schema.ts";
-import { Part } from "./part.ts";
-import { type Carried, type Common, channelOf } from "./payload-schemas.ts";
+import { type CommonSchemas, channelOf, type PayloadSchemas } from "./payload-schemas.ts";
 import type { Definitions } from "./schema.ts";
 
 /** @param missing gets a line for each side of a validator that gives no JSON Schema */
@@ -11,7 +11,7 @@ export function carriedBy(
   { schema, stateSchema }: NamespaceDescription,
   definitions: Definitions,
   missing: string[],
-): Carried {
+): PayloadSchemas {
   const define = (validator: NamespaceDescription["schema"], side: Side, what: string) => {
     const full = `${name}.${what}`;
     const converted = convert(validator, side, full);
@@ -31,13 +31,13 @@ export function carriedBy(
 export function namespacePart(
   name: string,
   namespace: NamespaceDescription,
-  carried: Carried,
-  common: Common,
-): Part {
+  carried: PayloadSchemas,
+  common: CommonSchemas,
+): DocumentChannel {
   const { presence, live, bounds, maxBytes, maxBlobBytes } = namespace;
   const subscribes = namespace.subscribe.length > 0;
   const publishes = namespace.publish.length > 0;
-  const part = new Part(name, {
+  const part = new DocumentChannel(name, {
     title: `${name}:{name}`,
     description: describe(subscribes, publishes),
     "x-streamer": {

@@ -24,7 +24,7 @@ import {
 } from "./schema.ts";
 
 /** What a namespace's channels carry. */
-export interface Carried {
+export interface PayloadSchemas {
   readonly channel: Schema<string>;
   /** What publishers give. */
   readonly published: Schema<Json>;
@@ -37,7 +37,7 @@ export interface Carried {
 }
 
 /** What is the same in every namespace. */
-export interface Common {
+export interface CommonSchemas {
   readonly position: Schema<Position>;
   readonly live: Schema<LiveStream>;
   readonly publishResult: Schema<PublishResult>;
@@ -57,7 +57,7 @@ export function channelOf(namespaces: readonly string[]): Schema<string> {
   };
 }
 
-export function defineCommon(definitions: Definitions): Common {
+export function defineCommon(definitions: Definitions): CommonSchemas {
   const position = definitions.define(
     "Position",
     described("A place in a channel's history.", object<Position>({ epoch: id, offset: integer(0) })),
@@ -76,7 +76,7 @@ export function defineCommon(definitions: Definitions): Common {
   return { position, live, publishResult, ...defineErrors(definitions) };
 }
 
-function defineErrors(definitions: Definitions): Pick<Common, "errorBody" | "error"> {
+function defineErrors(definitions: Definitions): Pick<CommonSchemas, "errorBody" | "error"> {
   const codes = `One of ${Object.keys(RETRY_BY_CODE).join(", ")}, or the application's own`;
   const errorBody = definitions.define(
     "ErrorBody",
@@ -96,7 +96,7 @@ function defineErrors(definitions: Definitions): Pick<Common, "errorBody" | "err
 }
 
 export function channelMessage(
-  { channel, data }: Carried,
+  { channel, data }: PayloadSchemas,
   position: Schema<Position>,
 ): Schema<ChannelMessage> {
   return object<ChannelMessage>({

@@ -1,40 +1,40 @@
 import type { Clock } from "../clock.ts";
 import { ClientError } from "../errors.ts";
-import type { Requests } from "../requests/request-queue.ts";
-import { type Patience, within } from "../requests/timeouts.ts";
+import type { RequestQueue } from "../requests/request-queue.ts";
+import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
 
 /** Sends a file that is too large for a message by HTTP, to where the server says. @returns the blob's name */
 export async function upload(
   clock: Clock,
-  requests: Requests,
+  requests: RequestQueue,
   channel: string,
   file: Blob,
-  patience: Patience = {},
+  patience: RequestOptions = {},
 ): Promise<string> {
   const asked = { channel, bytes: file.size, contentType: file.type || undefined };
-  const { blob, url, headers } = await requests.ask("upload", asked, patience);
+  const { blob, url, headers } = await requests.request("upload", asked, patience);
   await transfer(clock, url, patience, { method: "PUT", headers, body: file });
   return blob;
 }
 
 export async function download(
   clock: Clock,
-  requests: Requests,
+  requests: RequestQueue,
   channel: string,
   blob: string,
-  patience: Patience = {},
+  patience: RequestOptions = {},
 ): Promise<Response> {
-  const { url } = await requests.ask("download", { channel, blob }, patience);
+  const { url } = await requests.request("download", { channel, blob }, patience);
   return transfer(clock, url, patience);
 }
 
 async function transfer(
   clock: Clock,
   url: string,
-  { signal }: Patience,
+  { signal }: RequestOptions,
   init?: RequestInit,
 ): Promise<Response> {
-  const response = await within(clock, { signal }, (ending) =>
+  const response = await withTimeout(clock, { signal }, (ending) =>
     fetch(url, { ...init, signal: ending }).catch((cause: unknown) => cause),
   );
   if (response instanceof Response && response.ok) return response;

@@ -2,32 +2,32 @@ import type { ChannelMessage, Json, Subscribed } from "../../protocol/index.ts";
 import type { PushedMessage } from "../connection/session.ts";
 import { Emitter } from "../emitter.ts";
 import type { ClientError } from "../errors.ts";
-import { Live } from "./live.ts";
-import { Recent } from "./lru-set.ts";
-import { Sequence } from "./message-order.ts";
+import { LiveStreamState } from "./live-stream-state.ts";
+import { LruMap } from "./lru-map.ts";
+import { MessageOrder } from "./message-order.ts";
 import { historyLost, type OpenSubscription } from "./subscription.ts";
 
 /** One channel, whoever listens to it in this client. */
 export class Channel {
   readonly name: string;
-  readonly sequence: Sequence;
+  readonly order: MessageOrder;
   readonly subscriptions = new Set<OpenSubscription>();
   /** What was told of who is there may not be all: the server has just taken it, or it is time to look again. */
-  readonly stale = new Emitter<void>();
-  readonly live = new Live();
-  #liveAnswered = this.live.asking();
+  readonly presenceStale = new Emitter<void>();
+  readonly live = new LiveStreamState();
+  #liveAnswered = this.live.startFetch();
   /** Ids of what has no position. */
-  readonly #seen = new Recent<true>();
+  readonly #seen = new LruMap<true>();
   /** What is asked for the first time. */
   readonly recent: number;
   /** What the user shows of themself. */
   state: Json | undefined;
   /** How often they have shown something else. */
-  shows = 0;
+  stateVersion = 0;
   /** The server has answered for it. */
-  taken = false;
+  isSubscribed = false;
   /** Somebody asks for what is missing. */
-  repairing = false;
+  isRepairing = false;
   /** It comes back after a time without a connection. */
   #recovering = false;
 
@@ -35,8 +35,8 @@ export class Channel {
   constructor(name: string, recent: number, unheard: (error: ClientError) => void) {
     this.name = name;
     this.recent = recent;
-    this.sequence = new Sequence({
-      handOn: (message) => this.#handOn(message),
+    this.order = new MessageOrder({
+      deliver: (message) => this.#handOn(message),
       lost: (position) => {
         this.#recovering = false;
         this.#tell((subscription) => {
@@ -46,49 +46,49 @@ export class Channel {
     });
   }
 
-  show(state: Json | undefined): void {
+  setState(state: Json | undefined): void {
     this.state = state;
-    this.shows++;
+    this.stateVersion++;
   }
 
   /** It is about to be asked for. */
-  asking(): Sequence["position"] {
-    this.#liveAnswered = this.live.asking();
-    return this.sequence.asking();
+  startFetch(): MessageOrder["position"] {
+    this.#liveAnswered = this.live.startFetch();
+    return this.order.startFetch();
   }
 
-  take(message: PushedMessage): void {
+  receive(message: PushedMessage): void {
     if (message.type === "message" && message.position) {
-      this.sequence.take(message);
+      this.order.add(message);
       return;
     }
     if (this.#seen.has(message.id)) return;
     this.#seen.set(message.id, true);
     if (message.type === "message") this.#handOn(message);
     else if (message.type === "presence") this.#tell((subscription) => subscription.presence(message));
-    else this.live.take(message);
+    else this.live.apply(message);
   }
 
   /** @param back after a time without a connection */
-  answered(asked: Sequence["position"], answer: Subscribed, back: boolean): void {
-    this.taken = true;
+  applySubscribed(asked: MessageOrder["position"], answer: Subscribed, back: boolean): void {
+    this.isSubscribed = true;
     this.#recovering = back && !!asked;
-    this.sequence.read(asked, answer);
-    this.#tell((subscription) => subscription.taken());
+    this.order.applyPage(asked, answer);
+    this.#tell((subscription) => subscription.confirm());
     this.#liveAnswered(answer);
-    this.stale.emit();
-    this.settled();
+    this.presenceStale.emit();
+    this.reportRecovered();
   }
 
   /** Tells that nothing is missing any more, if it was. */
-  settled(): void {
-    if (!this.#recovering || this.sequence.behind) return;
+  reportRecovered(): void {
+    if (!this.#recovering || this.order.hasGap) return;
     this.#recovering = false;
     this.#tell((subscription) => subscription.recovered());
   }
 
   #handOn(message: ChannelMessage): void {
-    this.#tell((subscription) => subscription.message(message));
+    this.#tell((subscription) => subscription.deliver(message));
   }
 
   /** Who ends meanwhile is told nothing more. */

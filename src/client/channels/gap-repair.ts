@@ -1,16 +1,16 @@
 import { CLIENT_LIMITS } from "../../protocol/index.ts";
-import { delayOf } from "../connection/backoff.ts";
+import { backoffDelay } from "../connection/backoff.ts";
 import type { Session } from "../connection/session.ts";
 import type { ClientError } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import { pause } from "../requests/timeouts.ts";
+import type { ResolvedOptions } from "../options.ts";
+import { delay } from "../requests/timeouts.ts";
 import type { Channel } from "./channel.ts";
-import { same } from "./message-order.ts";
+import { isSamePosition } from "./message-order.ts";
 
 /** How often the server is asked for what it says that there is and does not give. */
 const FRUITLESS = 3;
 
-export interface RepairEvents {
+export interface GapRepairEvents {
   session(): Session | undefined;
   refused(channel: Channel, error: ClientError): void;
 }
@@ -19,31 +19,31 @@ export interface RepairEvents {
  * Fetches what a channel is missing, page by page, until it is at the head.
  * @param waitMs what is missing may come by itself meanwhile
  */
-export async function repair(
+export async function repairGap(
   channel: Channel,
   waitMs: number,
-  settings: Settings,
-  events: RepairEvents,
+  settings: ResolvedOptions,
+  events: GapRepairEvents,
 ): Promise<void> {
-  if (channel.repairing) return;
-  channel.repairing = true;
-  const { sequence } = channel;
+  if (channel.isRepairing) return;
+  channel.isRepairing = true;
+  const { order } = channel;
   let wait = waitMs;
   let failures = 0;
   // Without a session there is nobody to ask: the next one begins with a subscription, which tells what is missing.
   for (let session = events.session(); session; session = events.session()) {
     try {
-      if (wait > 0) await pause(settings.clock, wait, session.signal);
-      if (!sequence.behind || channel.subscriptions.size === 0) {
-        channel.settled();
+      if (wait > 0) await delay(settings.clock, wait, session.signal);
+      if (!order.hasGap || channel.subscriptions.size === 0) {
+        channel.reportRecovered();
         break;
       }
-      const before = sequence.position;
+      const before = order.position;
       await fetchPage(channel, session);
-      failures = same(before, sequence.position) ? failures + 1 : 0;
-      if (failures === FRUITLESS) sequence.giveUp();
+      failures = isSamePosition(before, order.position) ? failures + 1 : 0;
+      if (failures === FRUITLESS) order.abandonGap();
     } catch (thrown) {
-      sequence.doubt();
+      order.markStale();
       const error = thrown as ClientError;
       if (!error.retry) {
         events.refused(channel, error);
@@ -51,14 +51,14 @@ export async function repair(
       }
       failures = session.ended ? 0 : failures + 1;
     }
-    wait = failures === 0 ? 0 : delayOf(settings, failures);
+    wait = failures === 0 ? 0 : backoffDelay(settings, failures);
   }
-  channel.repairing = false;
+  channel.isRepairing = false;
 }
 
-async function fetchPage({ name, sequence }: Channel, session: Session): Promise<void> {
-  const after = sequence.asking();
+async function fetchPage({ name, order }: Channel, session: Session): Promise<void> {
+  const after = order.startFetch();
   if (!after) return;
   const payload = { channel: name, after, limit: CLIENT_LIMITS.messages };
-  sequence.read(after, await session.request("history", payload));
+  order.applyPage(after, await session.request("history", payload));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../../test/client/setup.ts";
 import type { LiveStream, StreamMessage } from "../../protocol/index.ts";
-import { Live } from "./live.ts";
+import { LiveStreamState } from "./live-stream-state.ts";
 
 const SHOW = "show:ada";
 const URL = "ws://model/?user=ada";
@@ -131,9 +131,9 @@ describe("what is known of a stream", () => {
     ["a count of what has ended", [started(10), ended(20), viewers(30, 5)], undefined],
     ["an end before a count that came first", [started(10), viewers(30, 5), ended(20)], undefined],
   ])("is not misled by %s", (_what, messages, known) => {
-    const live = new Live();
-    live.asking()({});
-    for (const message of messages) live.take(message);
+    const live = new LiveStreamState();
+    live.startFetch()({});
+    for (const message of messages) live.apply(message);
     expect(live.stream).toEqual(known);
   });
 
@@ -143,17 +143,17 @@ describe("what is known of a stream", () => {
     ["an end from before the stream that is answered", [ended(10)], ada(20), ada(20)],
     ["a count from before an answer", [viewers(30, 5)], ada(10), { ...ada(10), viewers: 5 }],
   ])("while the server is asked, is not misled by %s", (_what, messages, answer, known) => {
-    const live = new Live();
-    live.take(viewers(1, 99));
-    const answered = live.asking();
-    for (const message of messages) live.take(message);
+    const live = new LiveStreamState();
+    live.apply(viewers(1, 99));
+    const answered = live.startFetch();
+    for (const message of messages) live.apply(message);
     answered(answer === undefined ? {} : { live: answer });
     expect(live.stream).toEqual(known);
   });
 
   it("is what the server was asked for last, whichever answer comes last", () => {
-    const live = new Live();
-    const [first, second] = [live.asking(), live.asking()];
+    const live = new LiveStreamState();
+    const [first, second] = [live.startFetch(), live.startFetch()];
     second({ live: ada(20) });
     first({});
     expect(live.stream).toEqual(ada(20));

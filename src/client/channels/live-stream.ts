@@ -1,7 +1,7 @@
 import type { Json, LiveStream, StreamEndedMessage } from "../../protocol/index.ts";
 import { Emitter } from "../emitter.ts";
-import type { Requests } from "../requests/request-queue.ts";
-import type { Patience } from "../requests/timeouts.ts";
+import type { RequestQueue } from "../requests/request-queue.ts";
+import type { RequestOptions } from "../requests/timeouts.ts";
 import type { Channels } from "./channels.ts";
 
 /** Who streams in a channel, kept up to date. It is listened to as long as this is open. */
@@ -19,16 +19,16 @@ export interface Stream {
    * The user streams from now on, and shows up to 1,024 bytes; again: shows something else. It stays so through
    * reconnects, until `end`, or until every tab of the user's has left for longer than the server waits.
    */
-  start(data?: Json, options?: Patience): Promise<void>;
-  end(options?: Patience): Promise<void>;
+  start(data?: Json, options?: RequestOptions): Promise<void>;
+  end(options?: RequestOptions): Promise<void>;
   /** Does not end the stream by itself. */
   close(): void;
 }
 
 /** @throws {ClientError} INVALID_CHANNEL */
-export function openStream(channel: string, channels: Channels, requests: Requests): Stream {
+export function openStream(channel: string, channels: Channels, requests: RequestQueue): Stream {
   const subscription = channels.subscribe(channel);
-  const { live } = channels.wanted.get(channel)!;
+  const { live } = channels.desired.get(channel)!;
   const changes = new Emitter<Stream>();
   const stopListening = live.changes.on(() => changes.emit(stream));
   const stream: Stream = {
@@ -38,14 +38,14 @@ export function openStream(channel: string, channels: Channels, requests: Reques
       return live.stream;
     },
     get ended() {
-      return live.reason;
+      return live.endReason;
     },
     onChange: (listener) => changes.on(listener),
     async start(data, patience) {
-      await requests.ask("stream_start", { channel, data }, patience);
+      await requests.request("stream_start", { channel, data }, patience);
     },
     async end(patience) {
-      await requests.ask("stream_end", { channel }, patience);
+      await requests.request("stream_end", { channel }, patience);
     },
     close() {
       stopListening();

@@ -1,9 +1,9 @@
 import type { Json, PresenceMessage, UserPresence } from "../../protocol/index.ts";
 import { Emitter } from "../emitter.ts";
 import type { ClientError } from "../errors.ts";
-import type { Requests } from "../requests/request-queue.ts";
+import type { RequestQueue } from "../requests/request-queue.ts";
 import type { Channels } from "./channels.ts";
-import { Recent } from "./lru-set.ts";
+import { LruMap } from "./lru-map.ts";
 import { unsubscribed } from "./subscription.ts";
 
 /** Who is in a channel, kept up to date. It is listened to as long as this is open. */
@@ -19,10 +19,10 @@ export interface Members<State = Json> extends Iterable<UserPresence<State>> {
 }
 
 /** @throws {ClientError} INVALID_CHANNEL */
-export function liveMembers(
+export function openMembers(
   channel: string,
   channels: Channels,
-  requests: Requests,
+  requests: RequestQueue,
   tellError: (error: ClientError) => void,
 ): Members {
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
@@ -43,14 +43,14 @@ export function liveMembers(
     try {
       const users: UserPresence[] = [];
       for (let page = {}, more = true; more; ) {
-        const answer = await requests.ask("presence", { channel, ...page });
+        const answer = await requests.request("presence", { channel, ...page });
         if (turn !== asked) return;
         users.push(...answer.users);
         page = { after: users.at(-1)?.user };
         more = answer.more && answer.users.length > 0;
       }
       answered = turn;
-      list.become(users);
+      list.replace(users);
       for (const message of since) list.apply(message);
       resolve();
       changes.emit(members);
@@ -64,8 +64,8 @@ export function liveMembers(
   };
 
   const subscription = channels.subscribe(channel, { onPresence: take });
-  const { stale, taken } = channels.wanted.get(channel)!;
-  const stopListening = stale.on(() => void ask());
+  const { presenceStale, isSubscribed } = channels.desired.get(channel)!;
+  const stopListening = presenceStale.on(() => void ask());
   const members: Members = {
     channel,
     ready,
@@ -83,7 +83,7 @@ export function liveMembers(
   };
   ready.catch(() => {});
   subscription.ready.catch(reject);
-  if (taken) void ask();
+  if (isSubscribed) void ask();
   return members;
 }
 
@@ -91,9 +91,9 @@ export function liveMembers(
 class MemberList {
   users = new Map<string, UserPresence>();
   /** When each was last heard of, who has left as well, lest what comes late brings them back. */
-  readonly #heard = new Recent<number>();
+  readonly #heard = new LruMap<number>();
 
-  become(users: readonly UserPresence[]): void {
+  replace(users: readonly UserPresence[]): void {
     this.users = new Map(users.map((user) => [user.user, user]));
     this.#heard.clear();
   }

@@ -1,16 +1,16 @@
 import type { ChannelRequest, Json, Position, Refused, Subscribed } from "../../protocol/index.ts";
 import type { Timer } from "../clock.ts";
-import { delayOf } from "../connection/backoff.ts";
-import type { Session, Unwritten } from "../connection/session.ts";
-import { ClientError, serverError } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import { frames } from "../requests/chunking.ts";
+import { backoffDelay } from "../connection/backoff.ts";
+import type { Serializable, Session } from "../connection/session.ts";
+import { ClientError, toClientError } from "../errors.ts";
+import type { ResolvedOptions } from "../options.ts";
+import { splitIntoFrames } from "../requests/chunking.ts";
 import type { Channel } from "./channel.ts";
 
-export interface RosterEvents {
+export interface SubscriptionSyncEvents {
   /** The channels that are to be subscribed, by name. */
-  readonly wanted: ReadonlyMap<string, Channel>;
-  answered(channel: Channel, asked: Position | undefined, answer: Subscribed): void;
+  readonly desired: ReadonlyMap<string, Channel>;
+  subscribed(channel: Channel, asked: Position | undefined, answer: Subscribed): void;
   /** For good. */
   refused(channel: Channel, error: ClientError): void;
 }
@@ -20,33 +20,33 @@ interface Entry {
   phase: "joining" | "in" | "leaving";
   /** What the channel's user shows of themself, and its count, as far as the server has taken it. */
   state: Json | undefined;
-  shows: number;
+  stateVersion: number;
   /** What the server is asked of it, one after the other. */
-  turn: Promise<unknown>;
+  lastRequest: Promise<unknown>;
 }
 
 /**
  * What one session is subscribed to, kept as it is wanted. Of one channel there is one request at a time, as requests
  * of a connection may overtake each other.
  */
-export class Roster {
+export class SubscriptionSync {
   readonly #session: Session;
-  readonly #settings: Settings;
-  readonly #events: RosterEvents;
+  readonly #settings: ResolvedOptions;
+  readonly #events: SubscriptionSyncEvents;
   readonly #entries = new Map<string, Entry>();
   #failures = 0;
   #retry: Timer | undefined;
   #stopped = false;
 
-  constructor(session: Session, settings: Settings, events: RosterEvents) {
+  constructor(session: Session, settings: ResolvedOptions, events: SubscriptionSyncEvents) {
     this.#session = session;
     this.#settings = settings;
     this.#events = events;
   }
 
   /** Everything that is wanted is there. */
-  get complete(): boolean {
-    return [...this.#events.wanted.values()].every((channel) => {
+  get isComplete(): boolean {
+    return [...this.#events.desired.values()].every((channel) => {
       const entry = this.#entries.get(channel.name);
       return entry?.channel === channel && entry.phase === "in";
     });
@@ -55,39 +55,39 @@ export class Roster {
   /** Asks for what is missing, and leaves what is not wanted any more. Resolves when there are answers. */
   async sync(): Promise<void> {
     if (this.#stopped) return;
-    const missing = [...this.#events.wanted.values()].filter(({ name }) => !this.#entries.has(name));
+    const missing = [...this.#events.desired.values()].filter(({ name }) => !this.#entries.has(name));
     const left = [...this.#entries.values()].filter(
-      ({ phase, channel }) => phase === "in" && this.#events.wanted.get(channel.name) !== channel,
+      ({ phase, channel }) => phase === "in" && this.#events.desired.get(channel.name) !== channel,
     );
     await Promise.all([
-      ...frames(missing, requestOf).map((channels) => this.#join(channels)),
-      ...frames(left, ({ channel }) => channel.name).map((entries) => this.#leave(entries)),
+      ...splitIntoFrames(missing, toChannelRequest).map((channels) => this.#join(channels)),
+      ...splitIntoFrames(left, ({ channel }) => channel.name).map((entries) => this.#leave(entries)),
     ]);
   }
 
   /** Shows what the channel's user shows by now, once it is taken, unless that has gone with it, or for another call. */
-  async show(channel: Channel): Promise<void> {
+  async sendState(channel: Channel): Promise<void> {
     await this.#goOn();
     const { name } = channel;
     const entry = this.#entries.get(name);
-    if (!entry) throw notTaken();
-    const turn = entry.turn
+    if (!entry) throw noAnswer();
+    const turn = entry.lastRequest
       .catch(() => {})
       .then(async () => {
-        if (this.#entries.get(name)?.channel !== channel) throw notTaken();
-        const { state, shows } = channel;
-        if (entry.shows === shows) return;
+        if (this.#entries.get(name)?.channel !== channel) throw noAnswer();
+        const { state, stateVersion } = channel;
+        if (entry.stateVersion === stateVersion) return;
         try {
           await this.#session.request("set_presence", { channel: name, state });
         } catch (error) {
           // The next session would have the channel refused for it.
-          const isLast = channel.shows === shows && entry.turn === turn;
+          const isLast = channel.stateVersion === stateVersion && entry.lastRequest === turn;
           if (isLast && !(error as ClientError).retry) channel.state = entry.state;
           throw error;
         }
-        Object.assign(entry, { state, shows });
+        Object.assign(entry, { state, stateVersion });
       });
-    entry.turn = turn;
+    entry.lastRequest = turn;
     await turn;
   }
 
@@ -97,12 +97,12 @@ export class Roster {
   }
 
   async #join(channels: readonly Channel[]): Promise<void> {
-    const positions = channels.map((channel) => channel.asking());
-    const asking = this.#session.request("subscribe", { channels: channels.map(requestOf) });
+    const positions = channels.map((channel) => channel.startFetch());
+    const asking = this.#session.request("subscribe", { channels: channels.map(toChannelRequest) });
     const entries = channels.map((channel) => {
       const { state } = channel;
-      const shows = state === undefined ? 0 : channel.shows;
-      const entry: Entry = { channel, phase: "joining", state, shows, turn: asking };
+      const stateVersion = state === undefined ? 0 : channel.stateVersion;
+      const entry: Entry = { channel, phase: "joining", state, stateVersion, lastRequest: asking };
       this.#entries.set(channel.name, entry);
       return entry;
     });
@@ -121,18 +121,18 @@ export class Roster {
 
   #joined(entry: Entry, asked: Position | undefined, answer: Subscribed | Refused | undefined): void {
     if (!answer || "error" in answer) {
-      this.#notJoined(entry, answer ? serverError(answer.error) : notTaken());
+      this.#notJoined(entry, answer ? toClientError(answer.error) : noAnswer());
     } else {
       entry.phase = "in";
-      if (!this.#stopped) this.#events.answered(entry.channel, asked, answer);
+      if (!this.#stopped) this.#events.subscribed(entry.channel, asked, answer);
       // What was shown meanwhile; who has said so is told by another call.
-      if (entry.shows !== entry.channel.shows) this.show(entry.channel).catch(() => {});
+      if (entry.stateVersion !== entry.channel.stateVersion) this.sendState(entry.channel).catch(() => {});
     }
   }
 
   #notJoined(entry: Entry, error: ClientError): void {
     const { channel } = entry;
-    channel.sequence.doubt();
+    channel.order.markStale();
     if (this.#stopped) return;
     if (channel.subscriptions.size > 0) this.#entries.delete(channel.name);
     // The server may have taken it all the same: it is left.
@@ -164,7 +164,7 @@ export class Roster {
 
   #retryLater(): void {
     if (this.#stopped || this.#retry) return;
-    const ms = delayOf(this.#settings, ++this.#failures);
+    const ms = backoffDelay(this.#settings, ++this.#failures);
     this.#retry = this.#settings.clock.setTimeout(() => {
       this.#retry = undefined;
       void this.sync();
@@ -172,11 +172,17 @@ export class Roster {
   }
 }
 
-function notTaken(): ClientError {
+function noAnswer(): ClientError {
   return new ClientError("INTERNAL_ERROR", "No answer", { retry: true });
 }
 
-function requestOf({ name, sequence, recent, state, taken }: Channel): Unwritten<ChannelRequest> {
-  const { position } = sequence;
-  return { channel: name, position, recent: (!position && !taken && recent) || undefined, state };
+function toChannelRequest({
+  name,
+  order,
+  recent,
+  state,
+  isSubscribed,
+}: Channel): Serializable<ChannelRequest> {
+  const { position } = order;
+  return { channel: name, position, recent: (!position && !isSubscribed && recent) || undefined, state };
 }

@@ -1,7 +1,7 @@
 import type { ChannelMessage, Json, Position, PresenceMessage } from "../../protocol/index.ts";
-import { call } from "../emitter.ts";
+import { callListener } from "../emitter.ts";
 import { ClientError } from "../errors.ts";
-import { isPast } from "./message-order.ts";
+import { isReached } from "./message-order.ts";
 
 /** What a subscription tells, and to whom. */
 export interface SubscribeOptions<Data = Json, Shown = Json, State = Json> {
@@ -93,38 +93,38 @@ export class OpenSubscription implements Subscription {
     this.#ready.reject(error ?? unsubscribed());
     this.#release();
     for (const iterator of this.#iterators) iterator.end(this.#ending);
-    if (error) call(this.options.onError, error);
+    if (error) callListener(this.options.onError, error);
     return this.#iterators.size > 0 || !!this.options.onError;
   }
 
   /** Maybe again: with every connection. */
-  taken(): void {
+  confirm(): void {
     const ask = this.#askForPast;
     this.#askForPast = undefined;
     if (!this.#waiting) this.#ready.resolve();
     else ask?.();
   }
 
-  message(message: ChannelMessage): void {
+  deliver(message: ChannelMessage): void {
     if (this.#ending) return;
     if (this.#waiting) this.#waiting.push(message);
-    else if (!isPast(message.position, this.#past)) {
+    else if (!isReached(message.position, this.#past)) {
       // One that is asked for meanwhile begins with the next.
       const iterators = [...this.#iterators];
-      call(this.options.onMessage, message);
+      callListener(this.options.onMessage, message);
       for (const iterator of iterators) iterator.take(message);
     }
   }
 
   recovered(): void {
-    call<void>(this.options.onRecovered, undefined);
+    callListener<void>(this.options.onRecovered, undefined);
   }
 
   /** @returns whether anybody was told */
   lost(position: Position): boolean {
     this.#waiting = this.#past = undefined;
     if (this.options.onLost) {
-      call(this.options.onLost, position);
+      callListener(this.options.onLost, position);
       return true;
     }
     // An iterator has no other way to tell that what it gives is not all.
@@ -132,24 +132,24 @@ export class OpenSubscription implements Subscription {
   }
 
   presence(message: PresenceMessage): void {
-    call(this.options.onPresence, message);
+    callListener(this.options.onPresence, message);
   }
 
   /** Keeps what comes until `begin`. @param ask called when the server has taken it */
-  wait(ask: () => void): void {
+  waitForHistory(ask: () => void): void {
     this.#waiting = [];
     this.#askForPast = ask;
   }
 
   /** Hands on its past, then what has come meanwhile. */
-  begin(past: readonly ChannelMessage[]): void {
+  startAfter(past: readonly ChannelMessage[]): void {
     const waiting = this.#waiting;
     // Else it was told of a loss meanwhile: its past is from before that.
     if (waiting) {
       this.#waiting = undefined;
-      for (const message of past) this.message(message);
+      for (const message of past) this.deliver(message);
       this.#past = past.at(-1)?.position;
-      for (const message of waiting) this.message(message);
+      for (const message of waiting) this.deliver(message);
     }
     this.#ready.resolve();
   }

@@ -2,11 +2,11 @@ import type { ClientState } from "../channels/state.ts";
 import type { Timer } from "../clock.ts";
 import { Emitter } from "../emitter.ts";
 import { ClientError } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import { until } from "../requests/timeouts.ts";
-import { delayOf } from "./backoff.ts";
+import type { ResolvedOptions } from "../options.ts";
+import { abortable } from "../requests/timeouts.ts";
+import { backoffDelay } from "./backoff.ts";
 import { Credentials } from "./credentials.ts";
-import { Keeper, type KeeperEvents } from "./heartbeat.ts";
+import { Heartbeat, type HeartbeatEvents } from "./heartbeat.ts";
 import { connectFailed, connectionClosed, Session, type SessionEvents } from "./session.ts";
 import { onWake } from "./wake.ts";
 
@@ -19,7 +19,7 @@ const LINGER_MS = 5_000;
 /** Before a rotation that failed is tried again. */
 const ROTATE_AGAIN_MS = 30_000;
 
-export interface LinkEvents extends KeeperEvents {
+export interface ConnectionEvents extends HeartbeatEvents {
   message: SessionEvents["message"];
   /** Subscribes on a session. @returns whether everything is there */
   attach(session: Session): Promise<boolean>;
@@ -30,14 +30,14 @@ export interface LinkEvents extends KeeperEvents {
  * Keeps one session up. Connecting, coming back and rotating are the same: another session is opened, it takes over,
  * and the one before it, if there still is one, goes after a while.
  */
-export class Link {
+export class ConnectionManager {
   /** Whom it tells: set before `connect`. */
-  events!: LinkEvents;
+  events!: ConnectionEvents;
   readonly states = new Emitter<ClientState>();
-  readonly #settings: Settings;
+  readonly #settings: ResolvedOptions;
   readonly #error: (error: ClientError) => void;
   readonly #credentials: Credentials;
-  readonly #keeper: Keeper;
+  readonly #keeper: Heartbeat;
   /** All that are open, or opening. */
   readonly #sessions = new Set<Session>();
   #state: ClientState = { status: "idle" };
@@ -51,11 +51,11 @@ export class Link {
   #life = new AbortController();
 
   /** @param error told that it keeps failing */
-  constructor(settings: Settings, error: (error: ClientError) => void) {
+  constructor(settings: ResolvedOptions, error: (error: ClientError) => void) {
     this.#settings = settings;
     this.#error = error;
     this.#credentials = new Credentials(settings);
-    this.#keeper = new Keeper(settings, this.#credentials);
+    this.#keeper = new Heartbeat(settings, this.#credentials);
   }
 
   get state(): ClientState {
@@ -84,14 +84,14 @@ export class Link {
 
   /**
    * The session, as soon as there is one. Rejects with the error that has ended the connection for good.
-   * @param orIdle whether to wait for `connect` as well, or else to reject with CONNECTION_CLOSED
+   * @param waitWhileIdle whether to wait for `connect` as well, or else to reject with CONNECTION_CLOSED
    */
-  whenConnected(signal: AbortSignal, orIdle = false): Promise<Session> {
-    return until(signal, (resolve, reject) => {
+  whenConnected(signal: AbortSignal, waitWhileIdle = false): Promise<Session> {
+    return abortable(signal, (resolve, reject) => {
       const look = () => {
         if (this.#current) resolve(this.#current);
         else if (this.#state.status === "closed") reject(this.#state.error);
-        else if (this.#state.status === "idle" && !orIdle) reject(connectionClosed());
+        else if (this.#state.status === "idle" && !waitWhileIdle) reject(connectionClosed());
       };
       look();
       return this.states.on(look);
@@ -99,8 +99,8 @@ export class Link {
   }
 
   /** Something was not answered: finds out whether the socket lives. */
-  check(): void {
-    this.#keeper.check();
+  checkLiveness(): void {
+    this.#keeper.checkLiveness();
   }
 
   #stop(): void {
@@ -153,7 +153,7 @@ export class Link {
     this.#next = undefined;
     if (old) {
       this.events.detach(old);
-      old.endIn(LINGER_MS);
+      old.endAfter(LINGER_MS);
     }
     this.#keeper.start(session, this.events);
     const { maxConnectionMs } = this.#settings;
@@ -198,7 +198,7 @@ export class Link {
     this.#failures++;
     const now = this.#settings.clock.now();
     // A rotation was under way: it brings the next session.
-    const ms = this.#next ? 0 : delayOf(this.#settings, this.#failures);
+    const ms = this.#next ? 0 : backoffDelay(this.#settings, this.#failures);
     this.#become({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
     if (this.#failures === TELL_AFTER) this.#error(error);
     // Who was told may have disconnected.
@@ -210,7 +210,7 @@ export class Link {
 
   #wake(): void {
     if (this.#current) {
-      this.#keeper.check();
+      this.#keeper.checkLiveness();
     } else if (this.#state.status === "reconnecting" && !this.#next) {
       this.#timer?.cancel();
       void this.#open();

@@ -1,16 +1,16 @@
-import { monotonic } from "../clock.ts";
+import { monotonicNow } from "../clock.ts";
 import { ClientError } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import { within } from "../requests/timeouts.ts";
-import { lifetimeOf } from "./token.ts";
+import type { ResolvedOptions } from "../options.ts";
+import { withTimeout } from "../requests/timeouts.ts";
+import { tokenLifetime } from "./token.ts";
 
 /** By what the client shows who it is. */
 export class Credentials {
-  readonly #settings: Settings;
+  readonly #settings: ResolvedOptions;
   /** When the last token expires, by the monotonic clock. */
   expiresAt = Number.NaN;
 
-  constructor(settings: Settings) {
+  constructor(settings: ResolvedOptions) {
     this.#settings = settings;
   }
 
@@ -27,14 +27,14 @@ export class Credentials {
   async token(signal: AbortSignal): Promise<string | undefined> {
     const { clock, token, getToken = () => token } = this.#settings;
     const value = await this.#ask(getToken, signal);
-    this.expiresAt = monotonic(clock) + lifetimeOf(value, clock.now());
+    this.expiresAt = monotonicNow(clock) + tokenLifetime(value, clock.now());
     return value;
   }
 
   async #ask<T>(get: () => T | Promise<T>, signal: AbortSignal): Promise<T> {
     const { clock, connectTimeoutMs } = this.#settings;
     try {
-      return await within(clock, { timeoutMs: connectTimeoutMs, signal }, async () => get());
+      return await withTimeout(clock, { timeoutMs: connectTimeoutMs, signal }, async () => get());
     } catch (cause) {
       throw new ClientError("TOKEN_FAILED", "getToken or getTicket failed", { retry: true, cause });
     }

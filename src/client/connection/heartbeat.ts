@@ -1,7 +1,7 @@
 import type { Position } from "../../protocol/index.ts";
-import { monotonic, type Timer } from "../clock.ts";
+import { monotonicNow, type Timer } from "../clock.ts";
 import type { ClientError } from "../errors.ts";
-import type { Settings } from "../options.ts";
+import type { ResolvedOptions } from "../options.ts";
 import { MAX_TIMER_MS } from "../requests/timeouts.ts";
 import type { Credentials } from "./credentials.ts";
 import { connectionClosed, type Session } from "./session.ts";
@@ -13,31 +13,31 @@ const REFRESH_AHEAD_MS = 60_000;
 
 type Positions = { readonly [channel: string]: Position };
 
-export interface KeeperEvents {
+export interface HeartbeatEvents {
   /** Where the channels are, as many at a time as a heartbeat takes; nothing: one without positions. */
   positions(): readonly Positions[];
   /** Channels that are elsewhere by now. */
-  heads(heads: Positions): void;
+  observeHeads(heads: Positions): void;
   /** A heartbeat is over. */
-  beat(): void;
+  heartbeatDone(): void;
 }
 
 /** Keeps the current session alive, and finds out when it is not: heartbeats, and the refresh of its token. */
-export class Keeper {
-  readonly #settings: Settings;
+export class Heartbeat {
+  readonly #settings: ResolvedOptions;
   readonly #credentials: Credentials;
   #session: Session | undefined;
-  #events!: KeeperEvents;
+  #events!: HeartbeatEvents;
   /** Of the next heartbeat; `undefined`: one is under way. */
   #beat: Timer | undefined;
   #refresh: Timer | undefined;
 
-  constructor(settings: Settings, credentials: Credentials) {
+  constructor(settings: ResolvedOptions, credentials: Credentials) {
     this.#settings = settings;
     this.#credentials = credentials;
   }
 
-  start(session: Session, events: KeeperEvents): void {
+  start(session: Session, events: HeartbeatEvents): void {
     this.stop();
     this.#session = session;
     this.#events = events;
@@ -52,7 +52,7 @@ export class Keeper {
   }
 
   /** Something makes doubtful that the socket lives: asks now. */
-  check(): void {
+  checkLiveness(): void {
     const session = this.#session;
     if (!session || !this.#beat || session.silentFor() < FRESH_MS) return;
     this.#beat.cancel();
@@ -70,14 +70,14 @@ export class Keeper {
     await Promise.all((frames[0] ? frames : [undefined]).map((positions) => this.#ask(session, positions)));
     if (this.#session !== session) return;
     this.#beatLater(session);
-    this.#events.beat();
+    this.#events.heartbeatDone();
   }
 
   async #ask(session: Session, positions: Positions | undefined): Promise<void> {
     const { heartbeatTimeoutMs: timeoutMs } = this.#settings;
     try {
       const { heads } = await session.request("heartbeat", { positions }, { timeoutMs });
-      this.#events.heads(heads);
+      this.#events.observeHeads(heads);
     } catch (error) {
       // Any answer, an error as well, is a sign of life.
       if ((error as ClientError).code === "TIMEOUT") session.end(connectionClosed(error));
@@ -88,7 +88,7 @@ export class Keeper {
   #refreshLater(session: Session): void {
     const { clock, getToken } = this.#settings;
     if (this.#session !== session) return;
-    const left = this.#credentials.expiresAt - monotonic(clock);
+    const left = this.#credentials.expiresAt - monotonicNow(clock);
     const ms = left - Math.min(REFRESH_AHEAD_MS, left / 10);
     // Under a second it was tried often enough: the server will say that the token has expired. NaN: it never does.
     if (!(ms >= 1_000 && ms <= MAX_TIMER_MS && getToken)) return;

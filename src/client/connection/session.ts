@@ -10,11 +10,11 @@ import {
   utf8Length,
 } from "../../protocol/index.ts";
 import { stopwatch, type Timer } from "../clock.ts";
-import { ClientError, serverError } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import { parts } from "../requests/chunking.ts";
-import { read } from "../requests/parse-message.ts";
-import { timeout, until } from "../requests/timeouts.ts";
+import { ClientError, toClientError } from "../errors.ts";
+import type { ResolvedOptions } from "../options.ts";
+import { splitIntoChunks } from "../requests/chunking.ts";
+import { parseMessage } from "../requests/parse-message.ts";
+import { abortable, type RequestOptions, timeoutError } from "../requests/timeouts.ts";
 
 /** What the client uses of a WebSocket: the browser's, Node's and `ws`'s all have it. */
 export interface WebSocketLike {
@@ -27,7 +27,7 @@ export interface WebSocketLike {
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
 /** As it is before it is written: what is undefined is left out then. */
-export type Unwritten<T> = {
+export type Serializable<T> = {
   readonly [Name in keyof T]: T[Name] | (Pick<T, Name> extends Required<Pick<T, Name>> ? never : undefined);
 };
 
@@ -35,15 +35,8 @@ export type Unwritten<T> = {
 export type Payload<A extends Action> = A extends "heartbeat"
   ? { readonly positions?: { readonly [channel: string]: unknown } | undefined }
   : A extends "subscribe"
-    ? { readonly channels: readonly Unwritten<ChannelRequest>[] }
-    : Unwritten<Payloads[A]>;
-
-/** How one request waits. */
-export interface RequestOptions {
-  /** Default: `requestTimeoutMs`. */
-  readonly timeoutMs?: number;
-  readonly signal?: AbortSignal | undefined;
-}
+    ? { readonly channels: readonly Serializable<ChannelRequest>[] }
+    : Serializable<Payloads[A]>;
 
 /** What comes unasked. */
 export type PushedMessage = Exclude<ServerMessage, ResponseMessage | ErrorMessage>;
@@ -68,7 +61,7 @@ export class Session {
   /** ms since anything was read; set when it opens. */
   silentFor!: () => number;
   readonly #socket: WebSocketLike;
-  readonly #settings: Settings;
+  readonly #settings: ResolvedOptions;
   readonly #events: SessionEvents;
   #timer: Timer;
   readonly #pending = new Map<string, Pending>();
@@ -78,7 +71,7 @@ export class Session {
   #inParts: Promise<unknown> = Promise.resolve();
 
   /** @throws what the constructor of the WebSocket throws */
-  constructor(socket: WebSocketLike, settings: Settings, events: SessionEvents) {
+  constructor(socket: WebSocketLike, settings: ResolvedOptions, events: SessionEvents) {
     this.#socket = socket;
     this.#settings = settings;
     this.#events = events;
@@ -106,12 +99,12 @@ export class Session {
     options: RequestOptions = {},
   ): Promise<Results[A]> {
     const id = `${++this.#requests}`;
-    const frame = written({ id, action, payload });
+    const frame = serialize({ id, action, payload });
     const bytes = utf8Length(frame);
     if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
     if (bytes <= CLIENT_LIMITS.clientFrameBytes) return this.#exchange(id, [frame], options);
     // A connection has one message in parts at a time.
-    const answer = this.#inParts.then(() => this.#exchange<A>(id, parts(id, frame), options));
+    const answer = this.#inParts.then(() => this.#exchange<A>(id, splitIntoChunks(id, frame), options));
     this.#inParts = answer.catch(() => {});
     return answer;
   }
@@ -122,9 +115,9 @@ export class Session {
     frames: readonly string[],
     { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions,
   ): Promise<Results[A]> {
-    return until(signal, (resolve, reject) => {
+    return abortable(signal, (resolve, reject) => {
       if (this.ended) throw connectionClosed();
-      const timer = this.#settings.clock.setTimeout(() => reject(timeout(timeoutMs)), timeoutMs);
+      const timer = this.#settings.clock.setTimeout(() => reject(timeoutError(timeoutMs)), timeoutMs);
       this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
       for (const frame of frames) this.#socket.send(frame);
       return () => {
@@ -146,7 +139,7 @@ export class Session {
   }
 
   /** Ends it after a while, unless something else does. */
-  endIn(ms: number): void {
+  endAfter(ms: number): void {
     this.#timer = this.#settings.clock.setTimeout(() => this.end(), ms);
   }
 
@@ -164,13 +157,13 @@ export class Session {
   #receive(data: unknown): void {
     if (this.ended || typeof data !== "string") return;
     this.silentFor = stopwatch(this.#settings.clock);
-    const message = read(data);
+    const message = parseMessage(data);
     if (!message) return;
     if (message.type === "response") this.#pending.get(message.request_id)?.resolve(message.data);
     else if (message.type !== "error") this.#events.message(message);
     // Without an id it is the connection's end.
-    else if (message.request_id === undefined) this.end(serverError(message.error));
-    else this.#pending.get(message.request_id)?.reject(serverError(message.error));
+    else if (message.request_id === undefined) this.end(toClientError(message.error));
+    else this.#pending.get(message.request_id)?.reject(toClientError(message.error));
   }
 }
 
@@ -187,7 +180,7 @@ export function tooLarge(): ClientError {
 }
 
 /** @throws {ClientError} NOT_JSON */
-export function written(value: object): string {
+export function serialize(value: object): string {
   try {
     return JSON.stringify(value);
   } catch (cause) {

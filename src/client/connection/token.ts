@@ -3,7 +3,7 @@
  * @param now ms since the epoch, by a clock that may be wrong: where the token's own times rule it out, the token counts
  * as new
  */
-export function lifetimeOf(token = "", now: number): number {
+export function tokenLifetime(token = "", now: number): number {
   try {
     const payload = token.split(".")[1] ?? "";
     const { exp, iat } = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));

@@ -1,8 +1,8 @@
 import type { Json } from "../../protocol/index.ts";
 import { ClientError, type ClientErrorOptions } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import type { Requests } from "../requests/request-queue.ts";
-import { within } from "../requests/timeouts.ts";
+import type { ResolvedOptions } from "../options.ts";
+import type { RequestQueue } from "../requests/request-queue.ts";
+import { withTimeout } from "../requests/timeouts.ts";
 
 /** A publication that has no answer yet. */
 export interface OutboxItem {
@@ -25,7 +25,7 @@ export interface OutboxStorage {
   save(items: readonly OutboxItem[]): void | Promise<void>;
 }
 
-export interface Items {
+export interface RestorableItems {
   /** All, as they are saved. */
   list(): OutboxItem[];
   /** Takes one that was saved. @throws when it can't be sent */
@@ -43,11 +43,11 @@ export interface StoredItems {
  * Keeps items in a storage. It saves nothing until it could load, or the saved items would be lost.
  * @param tellError told of each failure
  */
-export function storeItems(
-  items: Items,
+export function persistItems(
+  items: RestorableItems,
   storage: OutboxStorage,
-  { clock, requestTimeoutMs: timeoutMs }: Settings,
-  requests: Requests,
+  { clock, requestTimeoutMs: timeoutMs }: ResolvedOptions,
+  requests: RequestQueue,
   tellError: (error: ClientError) => void,
 ): StoredItems {
   /** Saved items that can't be sent: they stay in the storage. `undefined`: it could not be loaded yet. */
@@ -65,7 +65,7 @@ export function storeItems(
     if (unreadable) return;
     try {
       // A copy: nothing is taken from a list that can't be read to its end.
-      const saved = await within(clock, { timeoutMs }, async () =>
+      const saved = await withTimeout(clock, { timeoutMs }, async () =>
         (await storage.load())?.map((item) => item),
       );
       unreadable = [];
@@ -110,8 +110,8 @@ export function storeItems(
   };
   // The first time at once; then with every change, and with backoff while there is a connection: without one the client
   // has no timers.
-  const retrying = { signal: new AbortController().signal, orIdle: true };
-  load().catch(() => requests.again(retrying, load).catch(() => {}));
+  const retrying = { signal: new AbortController().signal, waitWhileIdle: true };
+  load().catch(() => requests.retry(retrying, load).catch(() => {}));
   return {
     get loading() {
       return loading;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../../test/client/setup.ts";
 import type { OutboxItem, OutboxStorage } from "../index.ts";
-import { UNCERTAIN } from "./outbox.ts";
+import { UNCERTAIN_CODES } from "./outbox.ts";
 
 const MINUTE = 60_000;
 
@@ -106,7 +106,7 @@ describe("publishing", () => {
   it("knows after which answers it may be stored", () => {
     const protocol = readFileSync(join(import.meta.dirname, "../../../PROTOCOL.md"), "utf8");
     const rows = protocol.matchAll(/^\| `([A-Z_]+)` \|.*what was asked may have happened/gm);
-    expect(UNCERTAIN.toSorted()).toEqual([...rows].map(([, code]) => code).toSorted());
+    expect(UNCERTAIN_CODES.toSorted()).toEqual([...rows].map(([, code]) => code).toSorted());
   });
 
   it("says that it does not know when it is refused after it may have been stored", async () => {

@@ -2,27 +2,27 @@ import {
   CLIENT_LIMITS,
   type Json,
   type PublishResult,
-  parseChannel,
+  parseChannelName,
   utf8Length,
 } from "../../protocol/index.ts";
 import { checkChannel } from "../channels/channels.ts";
 import { stopwatch } from "../clock.ts";
-import { notJson, tooLarge, written } from "../connection/session.ts";
+import { notJson, serialize, tooLarge } from "../connection/session.ts";
 import { ClientError } from "../errors.ts";
-import type { Settings } from "../options.ts";
-import type { Requests } from "../requests/request-queue.ts";
-import { type Patience, within } from "../requests/timeouts.ts";
-import { type Items, type OutboxItem, type StoredItems, storeItems } from "./outbox-storage.ts";
+import type { ResolvedOptions } from "../options.ts";
+import type { RequestQueue } from "../requests/request-queue.ts";
+import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
+import { type OutboxItem, persistItems, type RestorableItems, type StoredItems } from "./outbox-storage.ts";
 
 /**
  * A key holds for 5 minutes: what was sent and not answered can be sent again as the same for so long, in ms; the rest
  * is for the way.
  */
-const KEY_MS = 270_000;
+const KEY_LIFETIME_MS = 270_000;
 /** After these a publication may be stored: PROTOCOL.md, "Error codes". */
-export const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
+export const UNCERTAIN_CODES = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
 
-export interface PublishOptions extends Patience {
+export interface PublishOptions extends RequestOptions {
   /** The same key within 5 minutes stores once; 1 to 128 bytes. Default: a random one. */
   readonly key?: string;
   /** Sent when those before it in the channel have their answers. Default: true. */
@@ -42,9 +42,9 @@ interface Item extends Omit<OutboxItem, "sentAt"> {
 }
 
 /** Holds every publication from when it is asked for until it is answered. */
-export class Outbox implements Items {
-  readonly #settings: Settings;
-  readonly #requests: Requests;
+export class Outbox implements RestorableItems {
+  readonly #settings: ResolvedOptions;
+  readonly #requests: RequestQueue;
   readonly #error: (error: ClientError) => void;
   readonly #items = new Set<Item>();
   /** By channel: ends with the last publication's turn. */
@@ -54,12 +54,12 @@ export class Outbox implements Items {
   readonly #stored: StoredItems | undefined;
   #bytes = 0;
 
-  constructor(settings: Settings, requests: Requests, error: (error: ClientError) => void) {
+  constructor(settings: ResolvedOptions, requests: RequestQueue, error: (error: ClientError) => void) {
     this.#settings = settings;
     this.#requests = requests;
     this.#error = error;
     const { outboxStorage } = settings;
-    if (outboxStorage) this.#stored = storeItems(this, outboxStorage, settings, requests, error);
+    if (outboxStorage) this.#stored = persistItems(this, outboxStorage, settings, requests, error);
   }
 
   /** As in `Items`. */
@@ -76,11 +76,11 @@ export class Outbox implements Items {
     const { channel, key, sentAt } = saved;
     checkChannel(channel);
     if (!key || typeof key !== "string") throw new TypeError("key");
-    const item = itemOf(saved);
+    const item = toItem(saved);
     const { clock } = this.#settings;
     const age = clock.now() - sentAt!;
     // Sent in the future: the clock was corrected since, so the age is not known.
-    if (sentAt !== undefined) item.age = stopwatch(clock, age >= 0 ? age : KEY_MS + 1);
+    if (sentAt !== undefined) item.age = stopwatch(clock, age >= 0 ? age : KEY_LIFETIME_MS + 1);
     // The publisher is gone: `onError` gets the errors that `publish` would reject with.
     this.#deliver(item, true, {}).catch(this.#error);
   }
@@ -99,7 +99,7 @@ export class Outbox implements Items {
     }: PublishOptions = {},
   ): Promise<PublishResult> {
     checkChannel(channel);
-    const item = itemOf({ channel, data, key, ...(others && { others }) });
+    const item = toItem({ channel, data, key, ...(others && { others }) });
     const { outboxMaxItems, outboxMaxBytes } = this.#settings;
     if (this.#items.size >= outboxMaxItems || this.#bytes + item.bytes > outboxMaxBytes) {
       throw new ClientError("OUTBOX_FULL", "The outbox is full", { retry: true });
@@ -115,17 +115,17 @@ export class Outbox implements Items {
   async #deliver(
     item: Item,
     ordered: boolean,
-    patience: Patience,
+    patience: RequestOptions,
     loading?: Promise<void>,
   ): Promise<PublishResult> {
     this.#items.add(item);
     this.#bytes += item.bytes;
     this.#stored?.save();
     try {
-      return await within(this.#settings.clock, patience, async (signal) => {
+      return await withTimeout(this.#settings.clock, patience, async (signal) => {
         // What was kept from before goes first.
         await loading;
-        return ordered && !this.#unordered.has(parseChannel(item.channel)!.namespace)
+        return ordered && !this.#unordered.has(parseChannelName(item.channel)!.namespace)
           ? this.#inTurn(item, signal)
           : this.#send(item, signal);
       });
@@ -155,19 +155,20 @@ export class Outbox implements Items {
       item.age ??= stopwatch(this.#settings.clock);
       const age = item.age();
       // Below 0 the clock went back, and nobody knows the age.
-      if (!(age >= 0 && age <= KEY_MS)) throw last;
+      if (!(age >= 0 && age <= KEY_LIFETIME_MS)) throw last;
       this.#stored?.save();
     };
     const failed = (error: ClientError) => {
       last = error;
-      mayBeStored ||= UNCERTAIN.includes(error.code);
+      mayBeStored ||= UNCERTAIN_CODES.includes(error.code);
       if (!mayBeStored) delete item.age;
     };
     try {
-      const result = await this.#requests.again({ signal, orIdle: true, sending, failed }, (session) =>
-        session.request("publish", payload, { signal }),
+      const result = await this.#requests.retry(
+        { signal, waitWhileIdle: true, beforeAttempt: sending, onFailure: failed },
+        (session) => session.request("publish", payload, { signal }),
       );
-      if (!result.position) this.#unordered.add(parseChannel(item.channel)!.namespace);
+      if (!result.position) this.#unordered.add(parseChannelName(item.channel)!.namespace);
       return result;
     } catch (cause) {
       throw mayBeStored ? new ClientError("OUTCOME_UNKNOWN", "It may have been stored", { cause }) : cause;
@@ -176,8 +177,8 @@ export class Outbox implements Items {
 }
 
 /** As it is now, whatever the application does with it until it is sent. @throws {ClientError} NOT_JSON, TOO_LARGE */
-function itemOf({ sentAt: _, ...given }: OutboxItem): Item {
-  const frame = written({ action: "publish", payload: given });
+function toItem({ sentAt: _, ...given }: OutboxItem): Item {
+  const frame = serialize({ action: "publish", payload: given });
   const { payload } = JSON.parse(frame);
   if (payload.data === undefined) throw notJson();
   // 24 for the id.

@@ -4,7 +4,7 @@ import { CLIENT_LIMITS, utf8Length } from "../../protocol/index.ts";
 const MAX_BYTES = 32_000;
 
 /** Splits a list into such as fit into a frame each: 100 items, and as many bytes as a message may have. */
-export function frames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][] {
+export function splitIntoFrames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][] {
   const split: T[][] = [];
   let bytes = 0;
   for (const item of items) {
@@ -22,7 +22,7 @@ export function frames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][
 }
 
 /** Cuts a message that is larger than a frame into parts, between characters. @param text JSON, so without controls */
-export function parts(id: string, text: string): string[] {
+export function splitIntoChunks(id: string, text: string): string[] {
   const pieces: string[] = [];
   let piece = "";
   let bytes = 0;

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { connected } from "../../../test/client/setup.ts";
 import { LIMITS, parseRequest } from "../../protocol/index.ts";
-import { parts } from "./chunking.ts";
+import { splitIntoChunks } from "./chunking.ts";
 
 const ROOM = "room:a";
 const large = "x".repeat(100_000);
@@ -13,7 +13,7 @@ afterEach(() => {
 
 describe("parts", () => {
   const payloads = (id: string, text: string) =>
-    parts(id, text).map((frame) => {
+    splitIntoChunks(id, text).map((frame) => {
       expect(Buffer.byteLength(frame)).toBeLessThanOrEqual(LIMITS.clientFrameBytes);
       const request = parseRequest(frame);
       if (request.action !== "part") throw new Error(`It is ${request.action}`);

@@ -24,7 +24,7 @@ const POSITION = { epoch: "string", offset: "number" };
  * the service itself sends such, of a function that has failed. The protocol's own reader checks every field of every
  * value, which a page would pay for in bytes and with every message.
  */
-export function read(data: unknown): ServerMessage | undefined {
+export function parseMessage(data: unknown): ServerMessage | undefined {
   try {
     const message = JSON.parse(data as string);
     const shape = SHAPES.get(message.type);

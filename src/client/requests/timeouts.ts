@@ -8,7 +8,7 @@ export const MAX_TIMER_MS = 2_147_483_647;
  * A promise that also ends with a signal, by its reason.
  * @param begin may answer what undoes it, run however it ends
  */
-export async function until<T>(
+export async function abortable<T>(
   signal: AbortSignal | undefined,
   begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
 ): Promise<T> {
@@ -28,24 +28,25 @@ export async function until<T>(
 }
 
 /** Waits `ms`. */
-export function pause(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
-  return until<void>(signal, (resolve) => {
+export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+  return abortable<void>(signal, (resolve) => {
     const timer = clock.setTimeout(resolve, ms);
     return () => timer.cancel();
   });
 }
 
-export interface Patience {
-  /** Gives up when it is aborted: ABORTED. */
+/** Limits how long a request waits for its response. */
+export interface RequestOptions {
+  /** Rejects with ABORTED when it is aborted. Default: none. */
   readonly signal?: AbortSignal | undefined;
-  /** Gives up after so many ms: TIMEOUT. */
+  /** Rejects with TIMEOUT after this many ms. Default: the client's `requestTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
 }
 
 /** Ends by a time or with a signal, whatever `run` does; hands it the one signal that says so. */
-export async function within<T>(
+export async function withTimeout<T>(
   clock: Clock,
-  { signal, timeoutMs }: Patience,
+  { signal, timeoutMs }: RequestOptions,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const ending = new AbortController();
@@ -53,18 +54,18 @@ export async function within<T>(
   const timer =
     timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
       ? undefined
-      : clock.setTimeout(() => ending.abort(timeout(timeoutMs)), timeoutMs);
+      : clock.setTimeout(() => ending.abort(timeoutError(timeoutMs)), timeoutMs);
   if (signal?.aborted) abort();
   signal?.addEventListener("abort", abort);
   try {
-    return await until(ending.signal, (resolve, reject) => void run(ending.signal).then(resolve, reject));
+    return await abortable(ending.signal, (resolve, reject) => void run(ending.signal).then(resolve, reject));
   } finally {
     timer?.cancel();
     signal?.removeEventListener("abort", abort);
   }
 }
 
-export function timeout(ms: number): ClientError {
+export function timeoutError(ms: number): ClientError {
   const message = `No answer in ${ms} ms`;
   return new ClientError("TIMEOUT", message, { retry: true });
 }

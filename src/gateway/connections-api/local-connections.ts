@@ -1,14 +1,14 @@
 import {
   type BroadcastOptions,
   type BroadcastReport,
-  broadcastBy,
   type ConnectionInfo,
   type Connections,
   ConnectionsError,
-  type Data,
-  type Delivered,
+  type MessageData,
   type PostOptions,
   type PostOutcome,
+  runBroadcast,
+  type SendOutcome,
 } from "../../apigw/index.ts";
 import type { GatewaySettings } from "../options.ts";
 import { ENDINGS } from "../sockets/close-codes.ts";
@@ -33,7 +33,7 @@ export class Delivery implements Connections {
     this.#settings = settings;
   }
 
-  post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+  post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     try {
       options?.signal?.throwIfAborted();
       const frame = textFrameOnce(data, this.#settings.limits.frameBytes, this.#length(data));
@@ -45,14 +45,14 @@ export class Delivery implements Connections {
 
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     const frame = textFrame(data, this.#settings.limits.frameBytes, this.#length(data));
     const { clock } = this.#settings;
     const now = Symbol.iterator in ids ? clock.elapsed() : undefined;
     const send = (id: string) => this.#deliver(id, frame, now ?? clock.elapsed());
-    return broadcastBy({ concurrency: 1, send }, ids, options);
+    return runBroadcast({ concurrency: 1, send }, ids, options);
   }
 
   async get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
@@ -78,14 +78,14 @@ export class Delivery implements Connections {
   }
 
   /** @throws {ConnectionsError} PAYLOAD_TOO_LARGE */
-  #length(data: Data): number {
+  #length(data: MessageData): number {
     const { messageBytes } = this.#settings.limits;
     const length = byteLength(data);
     if (length <= messageBytes) return length;
     throw new ConnectionsError("PAYLOAD_TOO_LARGE", `A message has at most ${messageBytes} bytes`);
   }
 
-  #deliver(connectionId: string, frame: Frame, now: number): Delivered {
+  #deliver(connectionId: string, frame: Frame, now: number): SendOutcome {
     try {
       return this.#send(connectionId, frame, now);
     } catch (error) {

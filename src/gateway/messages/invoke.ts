@@ -1,8 +1,8 @@
 import {
   isSuccess,
   type LambdaHandler,
-  readStatus,
-  readWebSocketResult,
+  parseStatusCode,
+  parseWebSocketResult,
   type WebSocketResult,
 } from "../../apigw/index.ts";
 import type { SteadyClock, Timer } from "../clock.ts";
@@ -211,7 +211,7 @@ export type RouteOutcome =
 export function checkResult(outcome: Outcome): RouteOutcome {
   if (outcome.kind !== "answered") return outcome;
   try {
-    return { kind: "answered", result: readWebSocketResult(outcome.value) };
+    return { kind: "answered", result: parseWebSocketResult(outcome.value) };
   } catch (error) {
     return { kind: "failed", error, answer: outcome.value };
   }
@@ -221,7 +221,7 @@ export function checkResult(outcome: Outcome): RouteOutcome {
 export function letsIn(answer: unknown): boolean {
   if (typeof answer !== "object" || answer === null) return false;
   try {
-    const status = readStatus((answer as { statusCode?: unknown }).statusCode);
+    const status = parseStatusCode((answer as { statusCode?: unknown }).statusCode);
     return status !== undefined && isSuccess(status);
   } catch {
     // A getter or a proxy may throw.

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { Data } from "../../apigw/index.ts";
+import type { MessageData } from "../../apigw/index.ts";
 
 const FIN = 0x80;
 const TEXT = 0x01;
@@ -8,7 +8,7 @@ const CONTINUATION = 0x00;
 /** A message as the bytes that go on the wire. A string has a byte in each character (latin1). */
 export type Frame = Buffer | string;
 
-export function byteLength(data: Data): number {
+export function byteLength(data: MessageData): number {
   return typeof data === "string" ? Buffer.byteLength(data) : data.byteLength;
 }
 
@@ -16,7 +16,7 @@ export function byteLength(data: Data): number {
  * A text message in frames of at most `frameBytes`. A server does not mask. Bytes that are no UTF-8 are sent with
  * replacement characters: a text frame may not carry them, and the service has no binary ones.
  */
-export function textFrame(data: Data, frameBytes: number, length: number = byteLength(data)): Buffer {
+export function textFrame(data: MessageData, frameBytes: number, length: number = byteLength(data)): Buffer {
   if (typeof data === "string" && length <= frameBytes) {
     const header = headerLength(length);
     const frame = Buffer.allocUnsafe(header + length);
@@ -31,7 +31,11 @@ export function textFrame(data: Data, frameBytes: number, length: number = byteL
  * `textFrame` for one recipient. Of ASCII it makes no Buffer, which costs more than Node takes to write a string once;
  * for many a Buffer is written faster.
  */
-export function textFrameOnce(data: Data, frameBytes: number, length: number = byteLength(data)): Frame {
+export function textFrameOnce(
+  data: MessageData,
+  frameBytes: number,
+  length: number = byteLength(data),
+): Frame {
   const isAscii = typeof data === "string" && length === data.length;
   if (isAscii && length <= frameBytes && length < 65_536) return asciiHeader(length) + data;
   return textFrame(data, frameBytes, length);

@@ -1,16 +1,16 @@
 import {
   type BroadcastOptions,
   type BroadcastReport,
-  broadcastBy,
   type ConnectionInfo,
   type Connections,
   ConnectionsError,
   type ConnectionsErrorCode,
-  type Data,
-  type Delivered,
   MAX_MESSAGE_BYTES,
+  type MessageData,
   type PostOptions,
   type PostOutcome,
+  runBroadcast,
+  type SendOutcome,
 } from "../../apigw/index.ts";
 import {
   Attempts,
@@ -91,7 +91,7 @@ class AwsConnections implements Connections {
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
-  async post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+  async post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     const payload = checkSize(data);
     const sent = await this.#call(options, (transport, signal) =>
       transport.post(connectionId, payload, signal),
@@ -101,12 +101,12 @@ class AwsConnections implements Connections {
 
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     const payload = checkSize(data);
     const underWay = new Set<Attempts>();
-    const send = async (id: string): Promise<Delivered> => {
+    const send = async (id: string): Promise<SendOutcome> => {
       const attempts = new Attempts({ deadline: elapsed() + this.#timeoutMs });
       underWay.add(attempts);
       try {
@@ -122,7 +122,7 @@ class AwsConnections implements Connections {
     const cancel = () => {
       for (const attempts of underWay) attempts.cancel();
     };
-    return broadcastBy({ concurrency: this.#concurrency, send, cancel }, ids, options);
+    return runBroadcast({ concurrency: this.#concurrency, send, cancel }, ids, options);
   }
 
   async get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
@@ -176,7 +176,7 @@ function connectionsError(cause: unknown): ConnectionsError {
   return new ConnectionsError(code ?? "UNAVAILABLE", explained, { cause });
 }
 
-function checkSize(data: Data): Payload {
+function checkSize(data: MessageData): Payload {
   const payload = new Payload(data);
   if (payload.byteLength <= MAX_MESSAGE_BYTES) return payload;
   throw new ConnectionsError(

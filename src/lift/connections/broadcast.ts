@@ -1,4 +1,4 @@
-import type { BroadcastOptions, BroadcastReport, Connections, Data } from "../../apigw/index.ts";
+import type { BroadcastOptions, BroadcastReport, Connections, MessageData } from "../../apigw/index.ts";
 import type { TimeBudget } from "../../store/index.ts";
 import type { Settings } from "../options.ts";
 
@@ -7,7 +7,7 @@ export async function broadcastAt(
   endpoint: string,
   connections: Connections,
   ids: Iterable<string> | AsyncIterable<string>,
-  data: Data,
+  data: MessageData,
   settings: Settings,
   budget: TimeBudget,
   options: BroadcastOptions,

@@ -2,9 +2,9 @@ import {
   type BroadcastOptions,
   type BroadcastReport,
   type BroadcastResult,
-  broadcastBy,
   ConnectionsError,
   type PostOutcome,
+  runBroadcast,
 } from "../../apigw/index.ts";
 import type { ConnectionStore, TimeBudget } from "../../store/index.ts";
 import { mayBeConnecting } from "../connecting.ts";
@@ -63,7 +63,7 @@ export class GoneConnections {
     if (gone.length === 0 || options.signal?.aborted) return report;
     const settle = (id: string) => this.settle(id, endpoint, () => sendAgain(id), budget).catch(failure);
     const ids = gone.map(({ connectionId }) => connectionId);
-    const { results = [], ...settled } = await broadcastBy({ concurrency: CONCURRENCY, send: settle }, ids, {
+    const { results = [], ...settled } = await runBroadcast({ concurrency: CONCURRENCY, send: settle }, ids, {
       ...options,
       results: true,
     });

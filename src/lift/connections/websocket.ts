@@ -3,9 +3,9 @@ import {
   type BroadcastReport,
   type ConnectionInfo,
   type Connections,
-  type Data,
   isConnectEvent,
   type LambdaContext,
+  type MessageData,
   type PostOptions,
   type PostOutcome,
   type WebSocketEvent,
@@ -48,7 +48,7 @@ export class WebSocketContext {
    * @throws {LiftError} NOT_CONNECTED in `$connect`
    * @throws {ConnectionsError} see `Connections.post`
    */
-  sendMessage(data: Data, options?: PostOptions): Promise<PostOutcome> {
+  sendMessage(data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     return this.sendMessageTo(this.connectionId, data, options);
   }
 
@@ -61,7 +61,7 @@ export class WebSocketContext {
    * Sends to one connection. `gone` when it is no more: then its row is removed. `connecting` when its row is younger
    * than five minutes, and it was gone twice: its `$connect` may not have finished. Throws as `sendMessage` does.
    */
-  async sendMessageTo(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+  async sendMessageTo(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     const connections = this.#reach(connectionId);
     const timed = this.#timed(options);
     const outcome = await connections.post(connectionId, data, timed);
@@ -89,7 +89,7 @@ export class WebSocketContext {
    */
   async broadcastMessage(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options: BroadcastOptions = {},
   ): Promise<BroadcastReport> {
     const connections = connectionsOf(this.#event, this.#settings);

@@ -1,15 +1,15 @@
 import {
   type BroadcastOptions,
   type BroadcastReport,
-  broadcastBy,
   type ConnectionInfo,
   type Connections,
   ConnectionsError,
-  type Data,
-  type Delivered,
   MAX_MESSAGE_BYTES,
+  type MessageData,
   type PostOptions,
   type PostOutcome,
+  runBroadcast,
+  type SendOutcome,
 } from "../../apigw/index.ts";
 
 export interface RecordedMessage {
@@ -68,7 +68,7 @@ export class RecordingConnections implements Connections {
     return this;
   }
 
-  async post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+  async post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     options?.signal?.throwIfAborted();
     this.#checkSize(data);
     if (this.#gone.has(connectionId)) return "gone";
@@ -79,11 +79,11 @@ export class RecordingConnections implements Connections {
 
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     this.#checkSize(data);
-    return broadcastBy({ concurrency: 1, send: (id) => this.#postOne(id, data) }, ids, options);
+    return runBroadcast({ concurrency: 1, send: (id) => this.#postOne(id, data) }, ids, options);
   }
 
   async get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
@@ -100,11 +100,11 @@ export class RecordingConnections implements Connections {
     return true;
   }
 
-  async #postOne(connectionId: string, data: Data): Promise<Delivered> {
+  async #postOne(connectionId: string, data: MessageData): Promise<SendOutcome> {
     return this.post(connectionId, data).catch((error: ConnectionsError) => error);
   }
 
-  #checkSize(data: Data): void {
+  #checkSize(data: MessageData): void {
     const bytes = Buffer.byteLength(data);
     if (bytes <= this.#maxBytes) return;
     throw new ConnectionsError("PAYLOAD_TOO_LARGE", `${bytes} bytes are more than ${this.#maxBytes}`);

@@ -1,5 +1,5 @@
 import type { Actions, MessageAction } from "../../lift/index.ts";
-import { ACTIONS, type Action, parseChannel, type Request } from "../../protocol/index.ts";
+import { ACTIONS, type Action, parseChannelName, type Request } from "../../protocol/index.ts";
 
 const NAMES: ReadonlySet<unknown> = new Set(ACTIONS);
 
@@ -46,5 +46,5 @@ function namespacesOf(payload: unknown, known: ReadonlyMap<string, unknown>): re
 function namespaceOf(channel: unknown): string | undefined {
   const text =
     typeof channel === "object" && channel !== null ? (channel as { channel?: unknown }).channel : channel;
-  return typeof text === "string" ? parseChannel(text)?.namespace : undefined;
+  return typeof text === "string" ? parseChannelName(text)?.namespace : undefined;
 }

@@ -2,7 +2,7 @@ import type {
   BroadcastOptions,
   BroadcastReport,
   Connections,
-  Data,
+  MessageData,
   PostOptions,
   PostOutcome,
 } from "../../../apigw/index.ts";
@@ -36,7 +36,7 @@ class CountedConnections implements Connections {
     this.#tally = tally;
   }
 
-  async post(connectionId: string, data: Data, options?: PostOptions): Promise<PostOutcome> {
+  async post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     try {
       const outcome = await this.#connections.post(connectionId, data, options);
       if (outcome === "sent") {
@@ -52,7 +52,7 @@ class CountedConnections implements Connections {
 
   async broadcast(
     ids: Iterable<string> | AsyncIterable<string>,
-    data: Data,
+    data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     try {

@@ -3,7 +3,7 @@ import type {
   BroadcastOptions,
   BroadcastReport,
   Connections,
-  Data,
+  MessageData,
   PostOptions,
 } from "../../../apigw/index.ts";
 import { logText } from "../../../internal/redact.ts";
@@ -51,7 +51,7 @@ export class TracedConnections implements Connections {
     this.#start = start;
   }
 
-  post(connectionId: string, data: Data, options?: PostOptions) {
+  post(connectionId: string, data: MessageData, options?: PostOptions) {
     const span = this.#span("post", { "messaging.message.body.size": Buffer.byteLength(data) });
     return spanned(
       span,
@@ -60,7 +60,7 @@ export class TracedConnections implements Connections {
     );
   }
 
-  broadcast(ids: Iterable<string> | AsyncIterable<string>, data: Data, options?: BroadcastOptions) {
+  broadcast(ids: Iterable<string> | AsyncIterable<string>, data: MessageData, options?: BroadcastOptions) {
     const span = this.#span("broadcast", { "messaging.message.body.size": Buffer.byteLength(data) });
     return spanned(span, () => this.#connections.broadcast(ids, data, options), outcomes);
   }

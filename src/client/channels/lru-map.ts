@@ -2,7 +2,7 @@
 const MAX = 1_000;
 
 /** What was set lately: the oldest gives way. */
-export class Recent<Value> extends Map<string, Value> {
+export class LruMap<Value> extends Map<string, Value> {
   override set(key: string, value: Value): this {
     this.delete(key);
     const [oldest = key] = this.keys();

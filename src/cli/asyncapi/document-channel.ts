@@ -19,7 +19,7 @@ export interface About {
 }
 
 /** A channel of a document, and the operations on it. */
-export class Part {
+export class DocumentChannel {
   readonly key: string;
   readonly #about: About;
   readonly #messages = new Map<string, object>();

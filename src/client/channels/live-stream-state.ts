@@ -2,10 +2,10 @@ import type { LiveStream, StreamEndedMessage, StreamMessage } from "../../protoc
 import { Emitter } from "../emitter.ts";
 
 /** Who streams in a channel: what the server answers, and what it tells meanwhile, put together by their times. */
-export class Live {
+export class LiveStreamState {
   stream: LiveStream | undefined;
   /** Why the last one has ended. */
-  reason: StreamEndedMessage["reason"] | undefined;
+  endReason: StreamEndedMessage["reason"] | undefined;
   readonly changes = new Emitter<void>();
   /** When what is known of the stream happened. */
   #at = 0;
@@ -18,7 +18,7 @@ export class Live {
   #asked = 0;
 
   /** The server is asked. @returns what takes its answer, unless it has been asked again by then */
-  asking(): (answer: { readonly live?: LiveStream }) => void {
+  startFetch(): (answer: { readonly live?: LiveStream }) => void {
     this.#isStreamTold = this.#isCountTold = false;
     const asked = ++this.#asked;
     return ({ live }) => {
@@ -32,7 +32,7 @@ export class Live {
     };
   }
 
-  take(message: StreamMessage): void {
+  apply(message: StreamMessage): void {
     const { at } = message;
     if (message.type === "viewers") {
       if (at < this.#countAt) return;
@@ -46,7 +46,7 @@ export class Live {
       this.#isStreamTold = true;
       const { live, reason }: { live?: LiveStream; reason?: StreamEndedMessage["reason"] } = message;
       this.stream = live;
-      this.reason = reason;
+      this.endReason = reason;
     }
     this.changes.emit();
   }

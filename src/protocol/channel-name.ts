@@ -1,6 +1,6 @@
 import { CLIENT_LIMITS } from "./client-limits.ts";
 import { utf8Length } from "./json.ts";
-import { Misfit, type Reader } from "./read.ts";
+import { type Reader, ValidationError } from "./read.ts";
 
 /** Without control characters, and in unicode mode without the half of a pair. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -13,13 +13,13 @@ export interface ChannelName {
 }
 
 /** `undefined`: that is no channel's name. */
-export function parseChannel(channel: string): ChannelName | undefined {
+export function parseChannelName(channel: string): ChannelName | undefined {
   const [, namespace = "", name = ""] = CHANNEL.exec(channel) ?? [];
   return name === "" || utf8Length(name) > CLIENT_LIMITS.channelNameBytes ? undefined : { namespace, name };
 }
 
 /** A channel's name, as text. */
 export const channel: Reader<string> = (value, path) => {
-  if (typeof value === "string" && parseChannel(value) !== undefined) return value;
-  throw new Misfit(path, "must be a channel, namespace:name");
+  if (typeof value === "string" && parseChannelName(value) !== undefined) return value;
+  throw new ValidationError(path, "must be a channel, namespace:name");
 };
