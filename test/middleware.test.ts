@@ -3,10 +3,10 @@ import { SignJWT } from "jose";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createGateway, type Gateway, type GatewayOptions, ManualClock } from "../src/gateway/index.ts";
 import { type AnyContext, jsonLogger, Lift, type LiftOptions } from "../src/lift/index.ts";
-import { webSocketAuth, webSocketAuthorizer } from "../src/lift/middleware/auth/auth.ts";
-import { type EventMetrics, webSocketMetrics } from "../src/lift/middleware/metrics/metrics.ts";
-import { webSocketRateLimit } from "../src/lift/middleware/rate-limit/rate-limit.ts";
-import { webSocketTracing } from "../src/lift/middleware/tracing/tracing.ts";
+import { webSocketAuth, webSocketAuthorizer } from "../src/lift/middleware/auth/index.ts";
+import { type EventMetrics, webSocketMetrics } from "../src/lift/middleware/metrics/index.ts";
+import { webSocketRateLimit } from "../src/lift/middleware/rate-limit/index.ts";
+import { webSocketTracing } from "../src/lift/middleware/tracing/index.ts";
 import { memoryConnectionStore, memorySchedule } from "../src/store/memory/index.ts";
 import { connect, upgrade } from "./conformance/harness.ts";
 

@@ -12,19 +12,19 @@ import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
 import { checkOptions } from "./check-options.ts";
 import type { Middleware } from "./compose.ts";
 import { broadcastAt } from "./connections/broadcast.ts";
-import { connectionsAt } from "./connections/delivery.ts";
+import { connectionsAt } from "./connections/by-endpoint.ts";
 import {
+  type ConnectionFilter,
+  closeRevoked,
   type DisconnectReport,
   disconnectAll,
-  endRevoked,
   REVOCATION,
-  type Whose,
 } from "./connections/disconnect-all.ts";
 import type { AnyState } from "./context.ts";
 import { LiftError } from "./errors.ts";
-import { handleEvent, identified } from "./handler.ts";
-import { isTries, type LiftOptions, readOptions, type Settings } from "./options.ts";
-import { answering, type Handler, isLifecycle, Router, type Routes } from "./router.ts";
+import { handleEvent, identifyFirst } from "./handler.ts";
+import { isAttemptCount, type LiftOptions, readOptions, type Settings } from "./options.ts";
+import { type Handler, handlerStep, isLifecycle, Router, type Routes } from "./router.ts";
 import {
   runTick,
   type ScheduledAction,
@@ -88,7 +88,7 @@ export class Lift<State extends object = AnyState> {
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
   readonly #actions = new Map<string, ScheduledEntry>([
-    [REVOCATION, { action: endRevoked, tries: Number.POSITIVE_INFINITY }],
+    [REVOCATION, { action: closeRevoked, tries: Number.POSITIVE_INFINITY }],
   ]);
   /** What the last host delivers by: for what happens outside of events. */
   #host: HandlerOptions = {};
@@ -134,7 +134,7 @@ export class Lift<State extends object = AnyState> {
    */
   scheduled(kind: string, action: ScheduledAction, options: ScheduledOptions = {}): this {
     this.#assertOpen();
-    checkOptions(options, { tries: isTries });
+    checkOptions(options, { tries: isAttemptCount });
     if ((this.#actions.get(kind)?.action ?? action) !== action) {
       throw new LiftError("ACTION_EXISTS", { message: `The kind ${kind} has its action already` });
     }
@@ -168,7 +168,7 @@ export class Lift<State extends object = AnyState> {
       throw new LiftError("INVALID_ROUTE", { message: `${key} has no body for a schema to check` });
     }
     const middleware = options.middleware?.flat() ?? [];
-    this.#router.add(key, { middleware, handler: answering(answer as unknown as Handler, options.schema) });
+    this.#router.add(key, { middleware, handler: handlerStep(answer as unknown as Handler, options.schema) });
     return this.#scheduledBy(middleware);
   }
 
@@ -177,7 +177,7 @@ export class Lift<State extends object = AnyState> {
    * path; MESSAGE `/x` is the route `x`. @throws {LiftError} as `webSocket` does
    */
   handle(method: EventMethod, path: string, handler: Handler<State>): this {
-    return this.webSocket(legacyKey(method, path), handler);
+    return this.webSocket(routeKeyFor(method, path), handler);
   }
 
   /** What to export as the Lambda's handler, or to give a gateway. An event that is no WebSocket event rejects with NOT_WEBSOCKET. */
@@ -207,7 +207,7 @@ export class Lift<State extends object = AnyState> {
   async tick(options: TickOptions = {}): Promise<TickReport> {
     const settings = this.#settingsFor({ ...this.#host, ...options });
     if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
-    return runTick(settings.schedule, this.#actions, settings, options.context ?? lasting(TICK_MS));
+    return runTick(settings.schedule, this.#actions, settings, options.context ?? timeBudget(TICK_MS));
   }
 
   /**
@@ -215,11 +215,11 @@ export class Lift<State extends object = AnyState> {
    * It keeps nobody from connecting again: whoever checks tokens must do that first.
    * @throws {LiftError} STORE_REQUIRED; STORE_FAILED when the connections could not be listed
    */
-  async disconnect(whose: Whose, options: DisconnectOptions = {}): Promise<DisconnectReport> {
+  async disconnect(filter: ConnectionFilter, options: DisconnectOptions = {}): Promise<DisconnectReport> {
     return disconnectAll(
-      whose,
+      filter,
       this.#settingsFor({ ...this.#host, ...options }),
-      options.context ?? lasting(TICK_MS),
+      options.context ?? timeBudget(TICK_MS),
     );
   }
 
@@ -232,7 +232,7 @@ export class Lift<State extends object = AnyState> {
     endpoint: string,
     ids: Iterable<string> | AsyncIterable<string>,
     data: MessageData,
-    { context = lasting(TICK_MS), connections, ...options }: AppBroadcastOptions = {},
+    { context = timeBudget(TICK_MS), connections, ...options }: AppBroadcastOptions = {},
   ): Promise<BroadcastReport> {
     const settings = this.#settingsFor(connections === undefined ? this.#host : { connections });
     return broadcastAt(endpoint, connectionsAt(endpoint, settings), ids, data, settings, context, options);
@@ -255,7 +255,11 @@ export class Lift<State extends object = AnyState> {
   #compile(): Routes {
     const fallback = this.#defaultHandler;
     const names = this.#settings.actions?.names;
-    return this.#router.compile(fallback && answering(fallback as unknown as Handler), identified, names);
+    return this.#router.compile(
+      fallback && handlerStep(fallback as unknown as Handler),
+      identifyFirst,
+      names,
+    );
   }
 
   #assertOpen(): void {
@@ -263,12 +267,12 @@ export class Lift<State extends object = AnyState> {
   }
 }
 
-function lasting(ms: number): TimeBudget {
+function timeBudget(ms: number): TimeBudget {
   const end = performance.now() + ms;
   return { getRemainingTimeInMillis: () => end - performance.now() };
 }
 
-function legacyKey(method: EventMethod, path: string): string {
+function routeKeyFor(method: EventMethod, path: string): string {
   if (method === "CONNECT") return "$connect";
   if (method === "DISCONNECT") return "$disconnect";
   const key = path.startsWith("/") ? path.slice(1) : "";

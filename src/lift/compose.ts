@@ -12,7 +12,7 @@ export type Next = () => Promise<void>;
 // biome-ignore lint/suspicious/noExplicitAny: a middleware that does not name a State fits every app
 export interface Middleware<State extends object = any> {
   (ctx: AnyContext<State>, next: Next): unknown;
-  readonly place?: Place;
+  readonly phase?: Phase;
   /** The message routes that its options name. An app without one of them refuses its first event. */
   readonly routes?: readonly string[];
   /** What it does with items that it has put into the app's schedule, by their kind: `app.use` registers it. */
@@ -26,7 +26,7 @@ export interface Middleware<State extends object = any> {
  * - `guard`: before all others, and before a message's row is read. It refuses by throwing what needs no identity
  *   to be refused.
  */
-export type Place = "observer" | "guard";
+export type Phase = "observer" | "guard";
 
 /** A link of a composed chain. It returns a promise only where something in it is asynchronous. */
 export type Step = (ctx: AnyContext) => unknown;

@@ -10,17 +10,17 @@ import {
   type WebSocketResult,
 } from "../apigw/index.ts";
 import type { Connection, ConnectionStore, Json, JsonObject } from "../store/index.ts";
-import { type ActionListener, EventAction, type MessageAction } from "./action.ts";
-import { ownField, parseBody, validate } from "./body.ts";
 import { WebSocketContext } from "./connections/websocket.ts";
+import { Deadline } from "./deadline.ts";
 import { LiftError } from "./errors.ts";
 import { ConnectionState, copyOfField } from "./event-state.ts";
-import { Unawaited } from "./floating-next.ts";
+import { FloatingNext } from "./floating-next.ts";
 import { stringify, toJson } from "./json.ts";
 import { FieldLogger, type Logger } from "./logger.ts";
+import { type ActionListener, EventAction, type MessageAction } from "./message-action.ts";
 import { type Instruments, instrumented, type Outcome } from "./observe.ts";
 import type { ConnectionIdentity, Settings } from "./options.ts";
-import { Deadline } from "./scheduler/deadline.ts";
+import { ownField, parseBody, validate } from "./validate.ts";
 
 /** The state of an app that does not name its keys. */
 export type AnyState = { [key: string]: Json };
@@ -53,7 +53,7 @@ export let latest: (ctx: AnyContext) => Promise<void> | undefined;
 /** The innermost middleware is calling the handler. */
 export let reach: (ctx: AnyContext, outcome: () => unknown) => void;
 /** Made when first asked for. */
-export let unawaited: (ctx: AnyContext) => Unawaited;
+export let unawaited: (ctx: AnyContext) => FloatingNext;
 /** What goes on though the chain has ended; `undefined` when nothing does. Rejects with what nobody saw. */
 export let unfinished: (ctx: AnyContext) => Promise<void> | undefined;
 /** Its handler has failed with this. */
@@ -95,7 +95,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
   #webSocket: WebSocketContext | undefined;
   #latest: Promise<void> | undefined;
   #innermost: (() => unknown) | undefined;
-  #unawaited: Unawaited | undefined;
+  #unawaited: FloatingNext | undefined;
 
   constructor(event: WebSocketEvent, lambda: LambdaContext, settings: Settings, route = "$default") {
     this.event = event;
@@ -445,7 +445,7 @@ export class Context<State extends object = AnyState, Input = unknown> {
       ctx.#innermost = outcome;
     };
     unawaited = (ctx) => {
-      ctx.#unawaited ??= new Unawaited();
+      ctx.#unawaited ??= new FloatingNext();
       return ctx.#unawaited;
     };
     unfinished = (ctx) => {

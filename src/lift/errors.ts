@@ -95,7 +95,7 @@ export class LiftError extends Error {
       options.cause === undefined ? undefined : { cause: options.cause },
     );
     this.code = code;
-    this.status = refusing(options.status ?? kind.status);
+    this.status = refusalStatus(options.status ?? kind.status);
     this.retry = options.retry ?? kind.retry ?? false;
     if (options.details !== undefined) this.details = options.details;
   }
@@ -118,7 +118,7 @@ export function withoutStack(thrown: unknown, depth = 0): unknown {
 }
 
 /** The status by which an error refuses a client, whatever was written into it: a 2xx would open the socket. */
-export function refusing(status: number): number {
+export function refusalStatus(status: number): number {
   return Number.isInteger(status) && status >= 400 && status <= 599 ? status : 500;
 }
 

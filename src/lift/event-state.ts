@@ -42,7 +42,7 @@ export class ConnectionState {
   }
 
   set(key: string, value: unknown): void {
-    assertFree(key);
+    assertKeyAllowed(key);
     this.#buffer ??= new Map();
     this.#buffer.set(key, value === undefined ? undefined : toJson(value));
   }
@@ -58,7 +58,7 @@ export class ConnectionState {
     change: (current: Json | undefined) => unknown,
     connecting: boolean,
   ): Promise<Json | undefined> {
-    assertFree(key);
+    assertKeyAllowed(key);
     if (connecting || this.#buffer?.has(key)) {
       this.set(key, change(this.#read(key)));
       return this.#read(key);
@@ -83,7 +83,7 @@ export class ConnectionState {
   }
 
   /** What `set` has buffered, as the state of a new row. */
-  initial(): { readonly [key: string]: Json } {
+  initialState(): { readonly [key: string]: Json } {
     if (this.#buffer === undefined) return {};
     return Object.fromEntries(
       [...this.#buffer].filter((entry): entry is [string, Json] => entry[1] !== undefined),
@@ -91,7 +91,7 @@ export class ConnectionState {
   }
 
   /** Whether `set` has left something to write. */
-  get dirty(): boolean {
+  get isDirty(): boolean {
     return this.#buffer !== undefined;
   }
 
@@ -122,7 +122,7 @@ export class ConnectionState {
  * Lift keeps a refreshed identity in the state: a key that a client has a say in must not reach it.
  * @throws {LiftError} RESERVED_KEY
  */
-function assertFree(key: string): void {
+function assertKeyAllowed(key: string): void {
   if (key.startsWith("lift:")) throw new LiftError("RESERVED_KEY");
 }
 

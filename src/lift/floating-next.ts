@@ -6,7 +6,7 @@ const NOT_YET = Symbol("not yet");
  * What a middleware has left behind that did not await its `next()`: the event waits in its place, and the error
  * that it did not see is the event's. Made only where a chain has not ended as chains do.
  */
-export class Unawaited {
+export class FloatingNext {
   #error: { readonly error: unknown } | undefined;
   #checking: Promise<void> | undefined;
 

@@ -11,8 +11,8 @@ import {
 import type { Connection, ConnectionStore } from "../store/index.ts";
 import { checkAcceptance } from "./acceptance.ts";
 import type { Step } from "./compose.ts";
-import { connectionsOf, endpointOf } from "./connections/delivery.ts";
-import { errorBody, errorFrame } from "./connections/frames.ts";
+import { connectionsOf, endpointOf } from "./connections/by-endpoint.ts";
+import { errorBody, errorFrame } from "./connections/error-frames.ts";
 import { rowExpiry } from "./connections/lifetime.ts";
 import {
   type AnyContext,
@@ -28,12 +28,12 @@ import {
   stateOf,
   unfinished,
 } from "./context.ts";
-import { clientError, LiftError, refusing, withoutStack } from "./errors.ts";
+import { untilDeadline } from "./deadline.ts";
+import { clientError, LiftError, refusalStatus, withoutStack } from "./errors.ts";
 import { fromStore } from "./event-state.ts";
-import { tell } from "./logger.ts";
+import { logSafely } from "./logger.ts";
 import type { Settings } from "./options.ts";
 import type { Chain, Routes } from "./router.ts";
-import { untilDeadline } from "./scheduler/deadline.ts";
 
 /** Runs one event through its chain: what `webSocketHandler` hands to Lambda. */
 export function handleEvent(
@@ -45,7 +45,7 @@ export function handleEvent(
   if (!isWebSocketEvent(event)) return Promise.reject(new LiftError("NOT_WEBSOCKET"));
   const chain = chainOf(event, routes);
   const ctx: AnyContext = new Context(event, lambda, settings, chain.key);
-  return chain.observers.length === 0 ? run(ctx, chain.step) : observed(ctx, chain);
+  return chain.observers.length === 0 ? run(ctx, chain.step) : runObserved(ctx, chain);
 }
 
 function chainOf(event: WebSocketEvent, routes: Routes): Chain {
@@ -61,7 +61,7 @@ function run(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
 }
 
 /** Runs an event inside of its observers. One that fails, or forgets `next()`, fails for itself alone. */
-async function observed(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
+async function runObserved(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
   const observe = async (index: number): Promise<WebSocketResult> => {
     const observer = observers[index];
     if (observer === undefined) return run(ctx, step);
@@ -73,7 +73,7 @@ async function observed(ctx: AnyContext, { observers, step }: Chain): Promise<We
     try {
       await observer(ctx, async () => void (await next()));
     } catch (error) {
-      tell(ctx.logger, "error", "An observer failed", { error });
+      logSafely(ctx.logger, "error", "An observer failed", { error });
     }
     return next();
   };
@@ -84,7 +84,7 @@ async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   try {
     authorize(ctx);
     adoptRow(ctx, undefined);
-    await wholly(ctx, step);
+    await runToEnd(ctx, step);
     if (!isAnswered(ctx)) {
       const message = "On $connect a middleware either calls next() or sets a status: the client is refused";
       throw new LiftError("INVALID_RESULT", { message });
@@ -115,7 +115,7 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
     ...(ctx.userId === undefined ? {} : { userId: ctx.userId }),
     ...(ctx.tenantId === undefined ? {} : { tenantId: ctx.tenantId }),
     metadata: metadataOf(ctx),
-    state: stateOf(ctx)?.initial() ?? {},
+    state: stateOf(ctx)?.initialState() ?? {},
     sourceIp: identity.sourceIp,
     ...(identity.userAgent === undefined ? {} : { userAgent: identity.userAgent }),
     endpoint: endpointOf(ctx.event),
@@ -129,7 +129,7 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
 }
 
 /** Tells a message whose connection it comes from, then goes on to `inner`. */
-export function identified(inner: Step): Step {
+export function identifyFirst(inner: Step): Step {
   return (ctx) => {
     const { store } = settingsOf(ctx);
     if (authorize(ctx) || store === undefined) return inner(ctx);
@@ -152,7 +152,7 @@ async function message(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
     const rest = unfinished(ctx);
     if (rest !== undefined) await rest;
     const state = stateOf(ctx);
-    if (state?.dirty) await state.flush();
+    if (state?.isDirty) await state.flush();
     return resultOf(ctx);
   } catch (thrown) {
     await postError(ctx, thrown);
@@ -162,7 +162,7 @@ async function message(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   }
 }
 
-async function wholly(ctx: AnyContext, step: Step): Promise<void> {
+async function runToEnd(ctx: AnyContext, step: Step): Promise<void> {
   await step(ctx);
   await unfinished(ctx);
 }
@@ -181,7 +181,7 @@ async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult>
     result = refusal(ctx, thrown);
   }
   try {
-    await untilDeadline(wholly(ctx, step), ctx.lambda, deadlineMarginMs);
+    await untilDeadline(runToEnd(ctx, step), ctx.lambda, deadlineMarginMs);
   } catch (thrown) {
     result = refusal(ctx, thrown);
   }
@@ -196,7 +196,7 @@ async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult>
 
 function refusal(ctx: AnyContext, thrown: unknown): WebSocketResult {
   const error = log(ctx, thrown);
-  return { statusCode: refusing(error.status), body: errorBody(error) };
+  return { statusCode: refusalStatus(error.status), body: errorBody(error) };
 }
 
 async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {
@@ -216,7 +216,7 @@ function log(ctx: AnyContext, thrown: unknown): LiftError {
   if (status < 500) logSampled(ctx, "warn", "The event was refused", fields);
   // The client does not read, or has gone.
   else if (thrown instanceof ConnectionsError) logSampled(ctx, "error", "The event failed", fields);
-  else tell(ctx.logger, "error", "The event failed", fields);
+  else logSafely(ctx.logger, "error", "The event failed", fields);
   return error;
 }
 
@@ -230,5 +230,5 @@ interface Failure {
 function logSampled(ctx: AnyContext, level: "warn" | "error", message: string, failure: Failure): void {
   const count = settingsOf(ctx).refusals.take(`${message} ${failure.code}`);
   if (count === undefined) return;
-  tell(ctx.logger, level, message, { ...failure, count, error: withoutStack(failure.error) });
+  logSafely(ctx.logger, level, message, { ...failure, count, error: withoutStack(failure.error) });
 }

@@ -1,5 +1,4 @@
 export type { BroadcastReport } from "../apigw/index.ts";
-export type { Actions, MessageAction } from "./action.ts";
 export {
   type AppBroadcastOptions,
   type DisconnectOptions,
@@ -13,16 +12,16 @@ export {
   type TickOptions,
   type WebSocketHandler,
 } from "./app.ts";
-export { validate } from "./body.ts";
-export type { Middleware, Next, Place } from "./compose.ts";
+export type { Middleware, Next, Phase } from "./compose.ts";
 export { type AwsConnectionsOptions, awsConnections } from "./connections/aws.ts";
-export type { ConnectionsAt } from "./connections/delivery.ts";
-export type { DisconnectReport, Whose } from "./connections/disconnect-all.ts";
+export type { ConnectionsAt } from "./connections/by-endpoint.ts";
+export type { ConnectionFilter, DisconnectReport } from "./connections/disconnect-all.ts";
 export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./connections/transport.ts";
 export type { WebSocketContext } from "./connections/websocket.ts";
 export type { AnyContext, AnyState, Context, Storable } from "./context.ts";
 export { clientError, ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
+export type { Actions, MessageAction } from "./message-action.ts";
 export type { Instruments, Outcome } from "./observe.ts";
 export type { ConnectionIdentity, LiftOptions, ScheduleRetry } from "./options.ts";
 export type { Handler, HandlerResult } from "./router.ts";
@@ -34,3 +33,4 @@ export type {
   Tick,
   TickReport,
 } from "./scheduler/tick.ts";
+export { validate } from "./validate.ts";

@@ -46,7 +46,7 @@ export function jsonLogger(options: JsonLoggerOptions = {}): Logger {
   const written = (value: object) => JSON.stringify(value, replacer(hidden, maxTextLength));
   const from = level === "silent" ? LEVELS.length : LEVELS.indexOf(level);
   const at = (own: (typeof LEVELS)[number]) => (message: string, fields?: LogFields) => {
-    if (LEVELS.indexOf(own) >= from) write(own, line(own, message, fields, written));
+    if (LEVELS.indexOf(own) >= from) write(own, formatLine(own, message, fields, written));
   };
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
@@ -64,7 +64,7 @@ function toConsole(level: Exclude<LogLevel, "silent">, text: string): void {
 }
 
 /** For what Lift itself has to say: a logger that throws changes nothing for the event. */
-export function tell(logger: Logger, level: "warn" | "error", message: string, fields: LogFields): void {
+export function logSafely(logger: Logger, level: "warn" | "error", message: string, fields: LogFields): void {
   try {
     logger[level](message, fields);
   } catch {}
@@ -105,7 +105,7 @@ export class FieldLogger implements Logger {
   }
 }
 
-function line(
+function formatLine(
   level: string,
   message: string,
   fields: LogFields | undefined,
@@ -115,7 +115,11 @@ function line(
   try {
     return written({ ...entry, ...fields });
   } catch {
-    return written({ ...entry, ...onlyJson(fields, written), note: "some of its fields are no JSON" });
+    return written({
+      ...entry,
+      ...serializableFields(fields, written),
+      note: "some of its fields are no JSON",
+    });
   }
 }
 
@@ -130,7 +134,7 @@ function replacer(hidden: ReadonlySet<string>, maxTextLength: number | undefined
     // Its toJSON has made numbers of the bytes by now, and nothing would find a token in them.
     const came = (this as { [name: string]: unknown })[name];
     if (ArrayBuffer.isView(came)) return redactField(name, `[${came.byteLength} bytes]`);
-    const readable = redactField(name, readableOf(value), maxTextLength);
+    const readable = redactField(name, toLoggable(value), maxTextLength);
     if (typeof readable !== "object" || readable === null) return readable;
     while (path.length > 0 && path.at(-1)?.written !== this) path.pop();
     if (path.some((outer) => outer.came === value)) return "[circular]";
@@ -154,7 +158,7 @@ function withSafeNames(value: object, maxTextLength: number | undefined): object
 }
 
 /** The fields that can be written: one whose getter throws takes no other with it. */
-function onlyJson(fields: LogFields | undefined, write: (value: object) => string): LogFields {
+function serializableFields(fields: LogFields | undefined, write: (value: object) => string): LogFields {
   const names = Object.keys(fields ?? {}).filter((name) => {
     try {
       return write({ [name]: fields?.[name] }) !== undefined;
@@ -166,7 +170,7 @@ function onlyJson(fields: LogFields | undefined, write: (value: object) => strin
 }
 
 /** An Error's own fields are not enumerable, and a Map has none: without this they would be logged as `{}`. */
-function readableOf(value: unknown): unknown {
+function toLoggable(value: unknown): unknown {
   if (typeof value === "bigint") return String(value);
   if (value instanceof Map) return Object.fromEntries(value);
   if (value instanceof Set) return [...value];

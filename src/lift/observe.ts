@@ -1,6 +1,6 @@
 import type { Connections, WebSocketEvent } from "../apigw/index.ts";
 import type { ConnectionStore } from "../store/index.ts";
-import { connectionsOf } from "./connections/delivery.ts";
+import { connectionsOf } from "./connections/by-endpoint.ts";
 import type { Settings } from "./options.ts";
 
 /** What became of an event. */

@@ -1,12 +1,12 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
 import { Sampler } from "../internal/sampler.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
-import type { Actions } from "./action.ts";
 import { checkOptions, hasMethods, isAtLeast, isFunction, isRecord } from "./check-options.ts";
-import { awsConnectionsAt, type ConnectionsAt, kept } from "./connections/delivery.ts";
+import { awsConnectionsAt, type ConnectionsAt, memoizeByEndpoint } from "./connections/by-endpoint.ts";
 import { GoneConnections } from "./connections/gone.ts";
 import { LiftError } from "./errors.ts";
 import { jsonLogger, type Logger } from "./logger.ts";
+import type { Actions } from "./message-action.ts";
 import type { Handler } from "./router.ts";
 import type { ScheduleFailure } from "./scheduler/tick.ts";
 
@@ -98,7 +98,7 @@ const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: 
 };
 
 const RETRY_CHECKS: { readonly [name in keyof Required<ScheduleRetry>]: (value: unknown) => boolean } = {
-  tries: isTries,
+  tries: isAttemptCount,
   firstMs: isAtLeast(1),
   longestMs: isAtLeast(1),
 };
@@ -106,7 +106,7 @@ const RETRY_CHECKS: { readonly [name in keyof Required<ScheduleRetry>]: (value: 
 const SCHEDULE_RETRY: Required<ScheduleRetry> = { tries: 20, firstMs: 1_000, longestMs: 300_000 };
 
 /** Attempts: an integer from 1, or `Infinity`. */
-export function isTries(value: unknown): boolean {
+export function isAttemptCount(value: unknown): boolean {
   return value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && Number(value) >= 1);
 }
 
@@ -135,8 +135,8 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
     logger,
     refusals: new Sampler(),
     connections: typeof connections === "function" ? undefined : connections,
-    connectionsAt: typeof connections === "function" ? kept(connections) : awsConnectionsAt,
-    identity: options.identity ?? claimedIdentity,
+    connectionsAt: typeof connections === "function" ? memoizeByEndpoint(connections) : awsConnectionsAt,
+    identity: options.identity ?? identityFromAuthorizer,
     now,
     lifetimeMs: options.lifetimeMs ?? MAX_LIFETIME_MS,
     deadlineMarginMs: options.deadlineMarginMs ?? 1_000,
@@ -144,7 +144,7 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
 }
 
 /** The identity as authorizers commonly spell it; an empty string is nobody. */
-export function claimedIdentity(authorizer: AuthorizerContext): ConnectionIdentity | undefined {
+export function identityFromAuthorizer(authorizer: AuthorizerContext): ConnectionIdentity | undefined {
   const userId = text(authorizer.sub) ?? text(authorizer.userId);
   const tenantId = text(authorizer.tenant_id) ?? text(authorizer.tenantId);
   return userId === undefined && tenantId === undefined ? undefined : { userId, tenantId };

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { PostOutcome, WebSocketResult } from "../apigw/index.ts";
-import { compose, isThenable, type Middleware, type Place, type Step } from "./compose.ts";
+import { compose, isThenable, type Middleware, type Phase, type Step } from "./compose.ts";
 import { type AnyContext, type AnyState, type Context, handlerFailed, setInput, settle } from "./context.ts";
 import { LiftError } from "./errors.ts";
 
@@ -74,7 +74,7 @@ export class Router {
     const chain = (key: string, otherwise: Step): Chain => {
       const route = this.#routes.get(key) ?? { middleware: [], handler: otherwise };
       const all = [...this.#middleware, ...route.middleware];
-      const at = (place?: Place) => all.filter((middleware) => middleware.place === place);
+      const at = (place?: Phase) => all.filter((middleware) => middleware.phase === place);
       const inner = compose(at(), route.handler, true);
       const step = compose(at("guard"), isLifecycle(key) ? inner : identify(inner));
       return { key, observers: at("observer"), step };
@@ -105,7 +105,7 @@ export function isLifecycle(key: string): boolean {
 }
 
 /** The innermost step: runs a handler, after its schema, and takes its answer. */
-export function answering(handler: Handler<AnyState>, schema?: StandardSchemaV1): Step {
+export function handlerStep(handler: Handler<AnyState>, schema?: StandardSchemaV1): Step {
   if (schema !== undefined) {
     return (ctx) =>
       settleLater(

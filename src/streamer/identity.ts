@@ -1,5 +1,5 @@
 import { type AnyContext, type Lift, LiftError } from "../lift/index.ts";
-import type { WebSocketAuth } from "../lift/middleware/auth/auth.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth/index.ts";
 import type { Identity } from "./namespaces.ts";
 
 /**

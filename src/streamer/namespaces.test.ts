@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
-import { webSocketAuth } from "../lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../lift/middleware/auth/index.ts";
 import { memoryChannelStore, memorySchedule } from "../store/memory/index.ts";
 import { createStreamer, type StreamerOptions } from "./index.ts";
 import type { Identity, NamespaceOptions } from "./namespaces.ts";

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LiftError } from "../lift/index.ts";
-import { type Rate, RateCounter } from "../lift/middleware/rate-limit/rate-limit.ts";
+import { type Rate, RateCounter } from "../lift/middleware/rate-limit/index.ts";
 import { type ChannelName, LIMITS, parseChannelName } from "../protocol/index.ts";
 import type { HistoryBounds } from "../store/index.ts";
 import {

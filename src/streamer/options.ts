@@ -1,5 +1,5 @@
 import type { AnyState, LiftOptions, Middleware } from "../lift/index.ts";
-import type { WebSocketAuth } from "../lift/middleware/auth/auth.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth/index.ts";
 import type { BlobStore, ChannelStore } from "../store/index.ts";
 import { type Check, checkOptions, integer, invalid, isRecord, RECORD } from "./check-options.ts";
 import type { ChannelsOptions } from "./namespaces.ts";

@@ -15,4 +15,4 @@ const check: Middleware = ({ event }, next) => {
 };
 
 /** Refuses with 400 a client that asks in the query for a version of the protocol other than this one. */
-export const checkProtocolVersion: Middleware = Object.assign(check, { place: "guard" as const });
+export const checkProtocolVersion: Middleware = Object.assign(check, { phase: "guard" as const });

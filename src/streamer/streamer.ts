@@ -7,7 +7,7 @@ import {
   type ScheduledOptions,
   type Tick,
 } from "../lift/index.ts";
-import type { WebSocketAuth } from "../lift/middleware/auth/auth.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth/index.ts";
 import {
   type ChannelIn,
   type DownloadResult,

@@ -1,7 +1,7 @@
 // Streamer's first clients, byte for byte: what they send, and what they read. Ids and epochs are the server's.
 import { expect, it } from "vitest";
 import { OPEN, START, streamerWorld } from "../../test/streamer/simulation.ts";
-import { webSocketAuth } from "../lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../lift/middleware/auth/index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 

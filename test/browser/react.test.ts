@@ -9,7 +9,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { createGateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
-import { webSocketAuth } from "../../src/lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import { memoryChannelStore, memoryConnectionStore } from "../../src/store/memory/index.ts";
 import { createStreamer } from "../../src/streamer/index.ts";
 import { codeBlocks } from "../support/markdown.ts";

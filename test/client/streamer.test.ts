@@ -5,7 +5,7 @@ import { z } from "zod";
 import { type ClientOptions, createClient, type Subscription } from "../../src/client/index.ts";
 import { createGateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
-import { webSocketAuth } from "../../src/lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import type { HistoryBounds } from "../../src/store/index.ts";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
 import { createStreamer } from "../../src/streamer/index.ts";

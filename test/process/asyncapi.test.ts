@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
 import { type AsyncApiDocument, asyncApiDocument } from "../../src/cli/asyncapi/index.ts";
-import { webSocketAuth } from "../../src/lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import { type Action, parseRequest } from "../../src/protocol/index.ts";
 import type { BlobStore } from "../../src/store/index.ts";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";

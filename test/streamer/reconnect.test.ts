@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { createGateway, type Gateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
-import { webSocketAuth } from "../../src/lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import type { Position } from "../../src/protocol/index.ts";
 import { memoryConnectionStore } from "../../src/store/memory/index.ts";
 import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { webSocketAuth } from "../../lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../../lift/middleware/auth/index.ts";
 import { ACTIONS } from "../../protocol/index.ts";
 import type { BlobStore } from "../../store/index.ts";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../store/memory/index.ts";

@@ -5,7 +5,7 @@ import { Lift } from "../index.ts";
 import { lambdaContext, messageEvent } from "../testing/index.ts";
 import { type AwsConnectionsOptions, awsConnections } from "./aws.ts";
 import { sdkTransport } from "./aws-sdk.ts";
-import { leanTransport } from "./transport.ts";
+import { httpTransport } from "./transport.ts";
 
 interface Answer {
   readonly status: number;
@@ -95,7 +95,7 @@ afterEach(async () => {
 });
 
 describe.each([
-  ["lean", leanTransport],
+  ["lean", httpTransport],
   ["AWS SDK's", sdkTransport()],
 ])("connections by the %s transport", (_name, transport) => {
   const make = (options: Partial<AwsConnectionsOptions> = {}) =>

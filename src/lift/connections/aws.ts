@@ -22,7 +22,7 @@ import {
 import { elapsed } from "../../internal/elapsed.ts";
 import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
 import { LiftError } from "../errors.ts";
-import { type ConnectionsTransport, leanTransport, type OpenTransport } from "./transport.ts";
+import { type ConnectionsTransport, httpTransport, type OpenTransport } from "./transport.ts";
 
 export interface AwsConnectionsOptions {
   /** `https://{api}.execute-api.{region}.amazonaws.com/{stage}`, or a custom domain with its base path. */
@@ -92,7 +92,7 @@ class AwsConnections implements Connections {
   }
 
   async post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
-    const payload = checkSize(data);
+    const payload = toPayload(data);
     const sent = await this.#call(options, (transport, signal) =>
       transport.post(connectionId, payload, signal),
     );
@@ -104,7 +104,7 @@ class AwsConnections implements Connections {
     data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
-    const payload = checkSize(data);
+    const payload = toPayload(data);
     const underWay = new Set<Attempts>();
     const send = async (id: string): Promise<SendOutcome> => {
       const attempts = new Attempts({ deadline: elapsed() + this.#timeoutMs });
@@ -114,7 +114,7 @@ class AwsConnections implements Connections {
         return "sent";
       } catch (error) {
         if (isGone(error)) return "gone";
-        return attempts.cancelled ? undefined : connectionsError(error);
+        return attempts.cancelled ? undefined : toConnectionsError(error);
       } finally {
         underWay.delete(attempts);
       }
@@ -149,7 +149,7 @@ class AwsConnections implements Connections {
     } catch (error) {
       if (isGone(error)) return GONE;
       signal?.throwIfAborted();
-      throw connectionsError(error);
+      throw toConnectionsError(error);
     } finally {
       signal?.removeEventListener("abort", cancel);
     }
@@ -157,7 +157,7 @@ class AwsConnections implements Connections {
 
   /** Opened when it is first needed: that reads the environment. */
   #transport(): ConnectionsTransport {
-    const { endpoint, region, credentials, transport = leanTransport } = this.#options;
+    const { endpoint, region, credentials, transport = httpTransport } = this.#options;
     this.#opened ??= transport({ endpoint, region, credentials, sockets: this.#concurrency });
     return this.#opened;
   }
@@ -169,14 +169,14 @@ function isGone(error: unknown): boolean {
   return statusOf(error) === 410;
 }
 
-function connectionsError(cause: unknown): ConnectionsError {
+function toConnectionsError(cause: unknown): ConnectionsError {
   const { name, message } = cause instanceof Error ? cause : { name: "an error", message: "" };
   const code = Object.hasOwn(CODES, name) ? CODES[name] : undefined;
   const explained = name === "AwsConfigurationError" ? message : `@connections answered ${name}`;
   return new ConnectionsError(code ?? "UNAVAILABLE", explained, { cause });
 }
 
-function checkSize(data: MessageData): Payload {
+function toPayload(data: MessageData): Payload {
   const payload = new Payload(data);
   if (payload.byteLength <= MAX_MESSAGE_BYTES) return payload;
   throw new ConnectionsError(

@@ -15,7 +15,7 @@ export async function broadcastAt(
   const { gone, deadlineMarginMs } = settings;
   const left = () => budget.getRemainingTimeInMillis() - deadlineMarginMs;
   const timed = { budget: { getRemainingTimeInMillis: left }, ...options };
-  if (!gone.hasRows) return connections.broadcast(ids, data, timed);
+  if (!gone.hasStore) return connections.broadcast(ids, data, timed);
   const report = await connections.broadcast(ids, data, { ...timed, results: options.results || "unsent" });
   const sendAgain = (id: string) => connections.post(id, data, timed);
   const settled = await gone.settleAll(report, endpoint, sendAgain, budget, timed);

@@ -1,13 +1,13 @@
 import type { Connections, PostOptions } from "../../apigw/index.ts";
 import type { LiftError } from "../errors.ts";
-import { closingFrame } from "./frames.ts";
+import { closingFrame } from "./error-frames.ts";
 
 /**
  * Closes a connection, after a frame that says why: the service's close tells nothing.
  * @returns whether it was there
  * @throws {ConnectionsError} when it could not be closed
  */
-export async function dismiss(
+export async function closeWithError(
   connections: Connections,
   connectionId: string,
   reason: LiftError,

@@ -1,17 +1,19 @@
 import type { Connection, ConnectionStore, TimeBudget } from "../../store/index.ts";
-import { mayBeConnecting } from "../connecting.ts";
+import { Deadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
-import { tell } from "../logger.ts";
+import { logSafely } from "../logger.ts";
 import type { Settings } from "../options.ts";
-import { Deadline } from "../scheduler/deadline.ts";
 import type { ScheduledAction } from "../scheduler/tick.ts";
-import { dismiss } from "./close-with-error.ts";
-import { connectionsAt } from "./delivery.ts";
+import { connectionsAt } from "./by-endpoint.ts";
+import { closeWithError } from "./close-with-error.ts";
+import { mayBeConnecting } from "./connection-age.ts";
 import { forEach } from "./for-each.ts";
 
 /** A user's connections, a tenant's, or those of a user in a tenant. */
-export type Whose = { readonly userId: string; readonly tenantId?: string } | { readonly tenantId: string };
+export type ConnectionFilter =
+  | { readonly userId: string; readonly tenantId?: string }
+  | { readonly tenantId: string };
 
 export interface DisconnectReport {
   readonly closed: number;
@@ -35,7 +37,7 @@ const CONNECTING_MS = 30_000;
 const CONCURRENCY = 32;
 
 export async function disconnectAll(
-  whose: Whose,
+  filter: ConnectionFilter,
   settings: Settings,
   budget: TimeBudget,
 ): Promise<DisconnectReport> {
@@ -46,7 +48,7 @@ export async function disconnectAll(
   const end = async (row: Connection) => {
     try {
       const connections = connectionsAt(row.endpoint, settings);
-      const wasThere = await dismiss(connections, row.id, new LiftError("REVOKED"), {
+      const wasThere = await closeWithError(connections, row.id, new LiftError("REVOKED"), {
         signal: deadline.signal,
       });
       if (wasThere) counts.closed++;
@@ -59,11 +61,13 @@ export async function disconnectAll(
       }
     } catch (error) {
       counts.failed++;
-      tell(logger, "error", "A connection was not closed", { connectionId: row.id, error });
+      logSafely(logger, "error", "A connection was not closed", { connectionId: row.id, error });
     }
   };
   try {
-    const complete = await fromStore(forEach(listed(store, whose), CONCURRENCY, end, deadline.signal));
+    const complete = await fromStore(
+      forEach(listConnections(store, filter), CONCURRENCY, end, deadline.signal),
+    );
     return { ...counts, complete };
   } finally {
     deadline.cancel();
@@ -71,20 +75,23 @@ export async function disconnectAll(
 }
 
 /** Ends a connection that has been let in after all. */
-export const endRevoked: ScheduledAction = async ({ id, data }, { connectionsAt, signal }) => {
-  await dismiss(connectionsAt((data as { endpoint: string }).endpoint), id, new LiftError("REVOKED"), {
+export const closeRevoked: ScheduledAction = async ({ id, data }, { connectionsAt, signal }) => {
+  await closeWithError(connectionsAt((data as { endpoint: string }).endpoint), id, new LiftError("REVOKED"), {
     signal,
   });
 };
 
 /** A name that is given and empty, or undefined, is nobody's, never everyone's. */
-async function* listed(store: ConnectionStore, whose: Whose): AsyncGenerator<Connection> {
-  const { userId, tenantId }: { userId?: string; tenantId?: string } = whose;
-  if (!("userId" in whose)) {
+async function* listConnections(
+  store: ConnectionStore,
+  filter: ConnectionFilter,
+): AsyncGenerator<Connection> {
+  const { userId, tenantId }: { userId?: string; tenantId?: string } = filter;
+  if (!("userId" in filter)) {
     if (tenantId) yield* store.listByTenant(tenantId);
   } else if (userId) {
     for await (const row of store.listByUser(userId)) {
-      if (!("tenantId" in whose) || (tenantId && row.tenantId === tenantId)) yield row;
+      if (!("tenantId" in filter) || (tenantId && row.tenantId === tenantId)) yield row;
     }
   }
 }

@@ -7,14 +7,14 @@ import {
   runBroadcast,
 } from "../../apigw/index.ts";
 import type { ConnectionStore, TimeBudget } from "../../store/index.ts";
-import { mayBeConnecting } from "../connecting.ts";
-import { type Logger, tell } from "../logger.ts";
+import { type Logger, logSafely } from "../logger.ts";
+import { mayBeConnecting } from "./connection-age.ts";
 
 /**
  * A row this young, in ms, may be there before its `$connect` has finished: posts answer gone until then. It is
  * more than `$connect` can take, and what two machines' clocks differ by.
  */
-const CONNECTING_MS = 5 * 60_000;
+const YOUNG_ROW_MS = 5 * 60_000;
 
 /** Connections found gone by one broadcast that are settled at a time. */
 const CONCURRENCY = 16;
@@ -31,7 +31,7 @@ export class GoneConnections {
     this.#now = now;
   }
 
-  get hasRows(): boolean {
+  get hasStore(): boolean {
     return this.#store !== undefined;
   }
 
@@ -61,7 +61,7 @@ export class GoneConnections {
   ): Promise<BroadcastReport> {
     const gone = (report.results ?? []).filter(({ outcome }) => outcome === "gone");
     if (gone.length === 0 || options.signal?.aborted) return report;
-    const settle = (id: string) => this.settle(id, endpoint, () => sendAgain(id), budget).catch(failure);
+    const settle = (id: string) => this.settle(id, endpoint, () => sendAgain(id), budget).catch(toFailure);
     const ids = gone.map(({ connectionId }) => connectionId);
     const { results = [], ...settled } = await runBroadcast({ concurrency: CONCURRENCY, send: settle }, ids, {
       ...options,
@@ -73,7 +73,7 @@ export class GoneConnections {
       gone: report.gone - results.length + settled.gone,
       connecting: report.connecting + settled.connecting,
       failed: report.failed + settled.failed,
-      results: replaced(report.results ?? [], results),
+      results: replaceGone(report.results ?? [], results),
     };
   }
 
@@ -81,21 +81,21 @@ export class GoneConnections {
     try {
       const row = await this.#store?.get(connectionId, budget);
       if (row === undefined || row.endpoint !== endpoint) return false;
-      if (mayBeConnecting(row.connectedAt, this.#now(), CONNECTING_MS)) return true;
+      if (mayBeConnecting(row.connectedAt, this.#now(), YOUNG_ROW_MS)) return true;
       // Its $disconnect may be on its way, and sees the connection as it was.
       await this.#store?.delete(connectionId, budget, { keep: true });
     } catch (error) {
-      tell(this.#logger, "warn", "The row of a gone connection was not removed", { error });
+      logSafely(this.#logger, "warn", "The row of a gone connection was not removed", { error });
     }
     return false;
   }
 }
 
-function failure(error: unknown): ConnectionsError | undefined {
+function toFailure(error: unknown): ConnectionsError | undefined {
   return error instanceof ConnectionsError ? error : undefined;
 }
 
-function replaced(all: readonly BroadcastResult[], by: readonly BroadcastResult[]): BroadcastResult[] {
+function replaceGone(all: readonly BroadcastResult[], by: readonly BroadcastResult[]): BroadcastResult[] {
   const found = new Map(by.map((result) => [result.connectionId, result]));
   return all.map((result) =>
     result.outcome === "gone" ? (found.get(result.connectionId) ?? result) : result,

@@ -28,7 +28,7 @@ export interface TransportTarget {
 export type OpenTransport = (target: TransportTarget) => ConnectionsTransport;
 
 /** Signed requests over Node's own HTTP. */
-export function leanTransport({ sockets, ...target }: TransportTarget): ConnectionsTransport {
+export function httpTransport({ sockets, ...target }: TransportTarget): ConnectionsTransport {
   const api = new AwsEndpoint({ ...target, service: "execute-api", maxSockets: sockets });
   const pathOf = (id: string) => `/@connections/${encodeURIComponent(id)}`;
   return {

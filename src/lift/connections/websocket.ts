@@ -14,7 +14,7 @@ import { LiftError } from "../errors.ts";
 import { stringify } from "../json.ts";
 import type { Settings } from "../options.ts";
 import { broadcastAt } from "./broadcast.ts";
-import { connectionsOf, endpointOf } from "./delivery.ts";
+import { connectionsOf, endpointOf } from "./by-endpoint.ts";
 import { rowExpiry } from "./lifetime.ts";
 
 /** Sends to this event's connection and to any other. For trusted server code: it takes whatever id it is given. */

@@ -11,11 +11,11 @@ import {
   messageEvent,
   recordingConnections,
 } from "../testing/index.ts";
-import { requirePermission, webSocketAuth } from "./auth/auth.ts";
-import { webSocketLogger } from "./logger/logger.ts";
-import { emfCollector, webSocketMetrics } from "./metrics/metrics.ts";
-import { webSocketRateLimit } from "./rate-limit/rate-limit.ts";
-import { webSocketTracing } from "./tracing/tracing.ts";
+import { requirePermission, webSocketAuth } from "./auth/index.ts";
+import { webSocketLogger } from "./logger/index.ts";
+import { emfCollector, webSocketMetrics } from "./metrics/index.ts";
+import { webSocketRateLimit } from "./rate-limit/index.ts";
+import { webSocketTracing } from "./tracing/index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 const SECRET = "a secret of thirty-two bytes, or more";

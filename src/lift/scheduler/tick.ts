@@ -1,15 +1,15 @@
 import type { Connections } from "../../apigw/index.ts";
 import { logText } from "../../internal/redact.ts";
 import type { ConnectionStore, ItemFailure, Schedule, ScheduledItem, TimeBudget } from "../../store/index.ts";
-import { connectionsAt } from "../connections/delivery.ts";
-import { forEachFairly } from "../connections/for-each-fairly.ts";
+import { connectionsAt } from "../connections/by-endpoint.ts";
+import { Deadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
 import type { Logger } from "../logger.ts";
-import { tell } from "../logger.ts";
+import { logSafely } from "../logger.ts";
 import type { Settings } from "../options.ts";
 import { backoffMs } from "./backoff.ts";
-import { Deadline } from "./deadline.ts";
+import { forEachInLanes } from "./lanes.ts";
 
 /** What an action runs with. */
 export interface Tick extends TimeBudget {
@@ -85,9 +85,9 @@ export async function runTick(
   const { signal } = deadline;
   const run = new TickRun(schedule, actions, settings, budget, signal);
   try {
-    const options = { laneOf: laneOf, concurrency: CONCURRENCY, signal };
+    const options = { laneOf: laneName, concurrency: CONCURRENCY, signal };
     const complete = await fromStore(
-      forEachFairly(schedule.due(settings.now()), (item) => run.act(item), options),
+      forEachInLanes(schedule.due(settings.now()), (item) => run.act(item), options),
     );
     if (!complete) await run.giveUp();
     return { ...run.counts, complete };
@@ -97,7 +97,7 @@ export async function runTick(
 }
 
 /** Kinds take turns, and what has failed before does not keep back what has not. */
-function laneOf({ kind, failures = 0 }: ScheduledItem): string {
+function laneName({ kind, failures = 0 }: ScheduledItem): string {
   return JSON.stringify([kind, failures > 0]);
 }
 
@@ -166,18 +166,18 @@ class TickRun {
     const entry = this.#actions.get(item.kind);
     // An item of an unknown kind belongs to another version of the app, and stays for that.
     if (entry === undefined)
-      return tell(logger, "error", "A scheduled action failed", { ...named(item), error });
+      return logSafely(logger, "error", "A scheduled action failed", { ...itemFields(item), error });
     const isDead = failures >= (entry.tries ?? scheduleRetry.tries);
     const at = now();
     const nextAt = isDead ? undefined : Math.ceil(at + backoffMs(scheduleRetry, failures));
     const message = isDead ? "A scheduled action failed for the last time" : "A scheduled action failed";
-    tell(logger, "error", message, { ...named(item), failures, error });
+    logSafely(logger, "error", message, { ...itemFields(item), failures, error });
     const next = nextAt === undefined ? {} : { dueAt: nextAt };
-    await this.#keep(item, { failures, cause: causeOf(error), at, ...next });
+    await this.#keep(item, { failures, cause: describeError(error), at, ...next });
     try {
       await onScheduleFailure?.({ item, error, failures, ...(nextAt === undefined ? {} : { nextAt }) });
     } catch (thrown) {
-      tell(logger, "error", "`onScheduleFailure` failed", { ...named(item), error: thrown });
+      logSafely(logger, "error", "`onScheduleFailure` failed", { ...itemFields(item), error: thrown });
     }
   }
 
@@ -185,8 +185,8 @@ class TickRun {
     try {
       await this.#schedule.fail(item, failure, this.#tick);
     } catch (error) {
-      tell(this.#settings.logger, "error", "A failure was not kept in the schedule", {
-        ...named(item),
+      logSafely(this.#settings.logger, "error", "A failure was not kept in the schedule", {
+        ...itemFields(item),
         error,
       });
     }
@@ -205,11 +205,11 @@ function actionFor({ kind }: ScheduledItem, actions: ReadonlyMap<string, Schedul
   return entry;
 }
 
-function named({ kind, id }: ScheduledItem) {
+function itemFields({ kind, id }: ScheduledItem) {
   return { kind, id };
 }
 
-function causeOf(error: unknown): string {
+function describeError(error: unknown): string {
   // An own error's message is for clients: its cause tells more.
   const { cause } = error instanceof LiftError ? error : {};
   const text = cause === undefined ? String(error) : `${String(error)}: ${String(cause)}`;

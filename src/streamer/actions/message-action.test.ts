@@ -3,10 +3,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Client, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
 import { type AnyContext, jsonLogger } from "../../lift/index.ts";
-import { webSocketLogger } from "../../lift/middleware/logger/logger.ts";
-import { emfCollector, webSocketMetrics } from "../../lift/middleware/metrics/metrics.ts";
-import { type RateLimitOptions, webSocketRateLimit } from "../../lift/middleware/rate-limit/rate-limit.ts";
-import { webSocketTracing } from "../../lift/middleware/tracing/tracing.ts";
+import { webSocketLogger } from "../../lift/middleware/logger/index.ts";
+import { emfCollector, webSocketMetrics } from "../../lift/middleware/metrics/index.ts";
+import { type RateLimitOptions, webSocketRateLimit } from "../../lift/middleware/rate-limit/index.ts";
+import { webSocketTracing } from "../../lift/middleware/tracing/index.ts";
 import { connectEvent, lambdaContext } from "../../lift/testing/index.ts";
 import { streamerActions } from "./message-action.ts";
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
-import { webSocketAuth } from "../../lift/middleware/auth/auth.ts";
+import { webSocketAuth } from "../../lift/middleware/auth/index.ts";
 
 /** Tokens say who, and until which minute. */
 function world() {

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { memoryConnectionStore } from "../../../store/memory/index.ts";
 import { jsonLogger, Lift } from "../../index.ts";
 import { connectEvent, lambdaContext } from "../../testing/index.ts";
-import { webSocketAuth } from "./auth.ts";
+import { webSocketAuth } from "./index.ts";
 import type { JwtOptions } from "./jwt.ts";
 
 /** Long enough for every HMAC: no token is refused for the length of its key. */

@@ -19,8 +19,8 @@ import {
   type WebSocketAuthOptions,
   webSocketAuth,
   webSocketAuthorizer,
-} from "./auth.ts";
-import { chosenProtocol, tokenOf } from "./tokens.ts";
+} from "./index.ts";
+import { chooseProtocol, tokenFromRequest } from "./tokens.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 const NOW = Date.UTC(2026, 0, 1);
@@ -142,10 +142,10 @@ describe("whatever a client sends", () => {
         fc.pre(!before.some((each) => each.toLowerCase() === "bearer"));
         const offered = [...before, "bearer", token, ...after];
         const event = connectEvent({ headers: { "sec-websocket-protocol": offered.join(" , ") } });
-        expect(tokenOf(event)).toBe(token);
+        expect(tokenFromRequest(event)).toBe(token);
         const others = [...before, "bearer", ...after];
-        expect(others).toContain(chosenProtocol(event, []));
-        expect(others).toContain(chosenProtocol(event, offered));
+        expect(others).toContain(chooseProtocol(event, []));
+        expect(others).toContain(chooseProtocol(event, offered));
       }),
     );
   });

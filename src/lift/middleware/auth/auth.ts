@@ -12,24 +12,19 @@ import { checkOptions, hasMethods, isFunction } from "../../check-options.ts";
 import type { Middleware } from "../../compose.ts";
 import { type AnyContext, resultOf, settingsOf } from "../../context.ts";
 import { clientError, LiftError } from "../../errors.ts";
-import { redeemTicket } from "../tickets/ticket-store.ts";
-import { EXPIRY, endExpired, endOf, forgetExpiry, scheduleExpiry } from "./expiry.ts";
+import { closeExpired, EXPIRY, expiryTime, scheduleExpiry, unscheduleExpiry } from "./expiry.ts";
 import {
   type AuthIdentity,
   authIdentity,
-  establish,
-  refreshedIdentity,
+  readRefreshedIdentity,
+  setAuthIdentity,
   toAuthorizer,
   toRow,
 } from "./identity.ts";
-import { refreshing } from "./refresh.ts";
-import { chosenProtocol, ticketOf, tokenOf } from "./tokens.ts";
-import { readVerifier, type TokenOptions, VERIFIER_OPTIONS, type Verifier } from "./verifier.ts";
-
-export { type AuthIdentity, authIdentity, requirePermission } from "./identity.ts";
-export type { JwksOptions } from "./jwks.ts";
-export type { JwtOptions } from "./jwt.ts";
-export type { TokenOptions } from "./verifier.ts";
+import { createRefresh } from "./refresh.ts";
+import { redeemTicket } from "./ticket-store.ts";
+import { chooseProtocol, ticketFromRequest, tokenFromRequest } from "./tokens.ts";
+import { createVerifier, type TokenOptions, VERIFIER_OPTIONS, type Verifier } from "./verifier.ts";
 
 export interface WebSocketAuthOptions extends TokenOptions {
   /** Takes one-time tickets too, from the query's `ticket`: those that a `ticketHandler` with the same store gave. */
@@ -88,26 +83,26 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
   const middleware: Middleware = async (ctx, next) => {
     if (isDisconnectEvent(ctx.event)) {
       await next();
-      return forgetExpiry(ctx, toleranceMs);
+      return unscheduleExpiry(ctx, toleranceMs);
     }
     if (auth.skipped.has(ctx.route)) return next();
     try {
-      if (isConnectEvent(ctx.event)) await connect(ctx, ctx.event, auth);
-      if (!auth.isCurrent(authIdentity(ctx))) await assertRefreshed(ctx, auth);
+      if (isConnectEvent(ctx.event)) await establishIdentity(ctx, ctx.event, auth);
+      if (!auth.isCurrent(authIdentity(ctx))) await requireCurrentIdentity(ctx, auth);
     } catch (thrown) {
       await tell(ctx, thrown);
       throw thrown;
     }
     await next();
-    if (isConnectEvent(ctx.event) && isSuccess(ctx.statusCode)) await conclude(ctx, ctx.event, auth);
+    if (isConnectEvent(ctx.event) && isSuccess(ctx.statusCode)) await completeConnect(ctx, ctx.event, auth);
   };
-  const refresh = refreshing({
+  const refresh = createRefresh({
     verify: async (token, event) => {
       const identity = await verify(token, event);
       if (!auth.isCurrent(identity)) throw new LiftError("TOKEN_EXPIRED");
       return identity;
     },
-    endOf: ({ expiresAt }) => endOf(expiresAt, toleranceMs),
+    endOf: ({ expiresAt }) => expiryTime(expiresAt, toleranceMs),
   });
   return Object.assign(middleware, {
     refresh: async (ctx: AnyContext, token?: string) => {
@@ -119,7 +114,7 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
       }
     },
     identity: authIdentity,
-    scheduled: { [EXPIRY]: { action: endExpired(toleranceMs), tries: Number.POSITIVE_INFINITY } },
+    scheduled: { [EXPIRY]: { action: closeExpired(toleranceMs), tries: Number.POSITIVE_INFINITY } },
   });
 }
 
@@ -137,7 +132,7 @@ export function webSocketAuthorizer(options: WebSocketAuthOptions): WebSocketAut
   return async (event) => {
     if (auth.skipped.has("$connect")) return allow(event, "anonymous", {});
     try {
-      const identity = await identify(event, auth);
+      const identity = await identifyRequest(event, auth);
       if (!auth.isCurrent(identity)) throw new LiftError("UNAUTHORIZED", { cause: "The token has expired" });
       return allow(event, identity.userId, toAuthorizer(identity));
     } catch (thrown) {
@@ -161,7 +156,7 @@ function allow(
   throw new LiftError("INVALID_RESULT", { message });
 }
 
-async function connect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
+async function establishIdentity(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
   const { authorizer } = event.requestContext;
   if (authorizer !== undefined && ctx.userId !== undefined) return;
   if (settingsOf(ctx).store === undefined) {
@@ -169,40 +164,40 @@ async function connect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promis
       "webSocketAuth needs a connectionStore, or an authorizer, for later events to know the identity";
     throw new LiftError("STORE_REQUIRED", { message });
   }
-  const identity = await identify(event, auth, ctx.lambda);
+  const identity = await identifyRequest(event, auth, ctx.lambda);
   ctx.setUserId(identity.userId);
   if (identity.tenantId !== undefined) ctx.setTenantId(identity.tenantId);
-  establish(ctx, identity);
+  setAuthIdentity(ctx, identity);
 }
 
 /** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE, STORE_FAILED */
-async function identify(event: ConnectEvent, auth: Auth, budget?: TimeBudget): Promise<AuthIdentity> {
-  const ticket = auth.tickets && ticketOf(event);
+async function identifyRequest(event: ConnectEvent, auth: Auth, budget?: TimeBudget): Promise<AuthIdentity> {
+  const ticket = auth.tickets && ticketFromRequest(event);
   if (auth.tickets !== undefined && ticket !== undefined) {
     return redeemTicket(auth.tickets, ticket, auth.now(), budget);
   }
-  const token = tokenOf(event);
+  const token = tokenFromRequest(event);
   if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no token" });
   return auth.verify(token, event);
 }
 
 /** @throws {LiftError} UNAUTHORIZED, TOKEN_EXPIRED, STORE_FAILED */
-async function assertRefreshed(ctx: AnyContext, auth: Auth): Promise<void> {
+async function requireCurrentIdentity(ctx: AnyContext, auth: Auth): Promise<void> {
   if (authIdentity(ctx) === undefined) throw new LiftError("UNAUTHORIZED");
-  if (!auth.isCurrent(await refreshedIdentity(ctx))) throw new LiftError("TOKEN_EXPIRED");
+  if (!auth.isCurrent(await readRefreshedIdentity(ctx))) throw new LiftError("TOKEN_EXPIRED");
 }
 
 /** After the handler: a raw result of it has headers of its own, and metadata of its own must not be rights. */
-async function conclude(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
+async function completeConnect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
   const identity = authIdentity(ctx);
   if (identity !== undefined) ctx.setMetadata(toRow(identity));
-  choose(ctx, event, auth);
+  acceptProtocol(ctx, event, auth);
   // Before the row is saved: what is in the schedule in vain does no harm, what is missing would.
-  await scheduleExpiry(ctx, endOf(identity?.expiresAt, auth.toleranceMs));
+  await scheduleExpiry(ctx, expiryTime(identity?.expiresAt, auth.toleranceMs));
 }
 
-function choose(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {
-  const protocol = chosenProtocol(event, protocols);
+function acceptProtocol(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {
+  const protocol = chooseProtocol(event, protocols);
   const names = Object.keys(resultOf(ctx).headers ?? {});
   if (protocol === undefined || names.some((name) => name.toLowerCase() === "sec-websocket-protocol")) return;
   ctx.setHeader("Sec-WebSocket-Protocol", protocol);
@@ -212,5 +207,5 @@ function choose(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void
 function readOptions(options: WebSocketAuthOptions): Auth {
   checkOptions(options, OPTIONS);
   const { tickets, skipRoutes = [], protocols = [] } = options;
-  return { ...readVerifier(options), tickets, skipped: new Set(skipRoutes), protocols };
+  return { ...createVerifier(options), tickets, skipped: new Set(skipRoutes), protocols };
 }

@@ -11,7 +11,7 @@ import {
   messageEvent,
   recordingConnections,
 } from "../../testing/index.ts";
-import { authIdentity, requirePermission, type WebSocketAuthOptions, webSocketAuth } from "./auth.ts";
+import { authIdentity, requirePermission, type WebSocketAuthOptions, webSocketAuth } from "./index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 const START = Date.UTC(2026, 0, 1);

@@ -20,7 +20,7 @@ const KEY = "lift:auth";
 
 const established = new WeakMap<AnyContext, AuthIdentity>();
 
-export function establish(ctx: AnyContext, identity: AuthIdentity): void {
+export function setAuthIdentity(ctx: AnyContext, identity: AuthIdentity): void {
   established.set(ctx, identity);
 }
 
@@ -44,17 +44,17 @@ export function authIdentity(ctx: AnyContext): AuthIdentity | undefined {
  * What the connection has been refreshed to, where this event knows it from the authorizer, whose context never
  * changes: for that it reads the row. `undefined`: nothing newer.
  */
-export async function refreshedIdentity(ctx: AnyContext): Promise<AuthIdentity | undefined> {
+export async function readRefreshedIdentity(ctx: AnyContext): Promise<AuthIdentity | undefined> {
   if (settingsOf(ctx).store === undefined || rowOf(ctx) !== undefined) return undefined;
   const row = await ctx.connection();
   if (row?.state[KEY] === undefined || ctx.userId === undefined) return undefined;
   const identity = { userId: ctx.userId, tenantId: ctx.tenantId, ...fromRow(row) };
-  establish(ctx, identity);
+  setAuthIdentity(ctx, identity);
   return identity;
 }
 
 /** Until when a connection's token is good, as its row says: ms since the epoch. */
-export function expiryOf(row: Connection): number | undefined {
+export function expiryFromRow(row: Connection): number | undefined {
   return fromRow(row).expiresAt;
 }
 
@@ -88,8 +88,8 @@ function fromRow(row: Connection | undefined): Partial<AuthIdentity> {
   if (typeof kept !== "object" || kept === null || Array.isArray(kept)) return {};
   const { roles, permissions, expiresAt } = kept as JsonObject;
   return {
-    roles: names(roles),
-    permissions: names(permissions),
+    roles: onlyNames(roles),
+    permissions: onlyNames(permissions),
     ...(typeof expiresAt === "number" ? { expiresAt } : {}),
   };
 }
@@ -111,24 +111,24 @@ function fromAuthorizer({ roles, permissions, exp }: AuthorizerContext): Partial
   // One that can't be read is over, rather than never.
   const expiresAt = Number.isFinite(seconds) ? seconds * 1_000 : 0;
   return {
-    roles: listed(roles),
-    permissions: listed(permissions),
+    roles: parseList(roles),
+    permissions: parseList(permissions),
     ...(exp === undefined ? {} : { expiresAt }),
   };
 }
 
 /** A list as authorizers write it: as JSON, or by spaces or commas. */
-function listed(value: string | number | undefined): string[] {
+function parseList(value: string | number | undefined): string[] {
   if (typeof value !== "string") return [];
   if (!value.startsWith("[")) return value.split(/[\s,]+/).filter((name) => name !== "");
   try {
-    return names(JSON.parse(value) as Json);
+    return onlyNames(JSON.parse(value) as Json);
   } catch {
     return [];
   }
 }
 
-function names(value: unknown): string[] {
+function onlyNames(value: unknown): string[] {
   return Array.isArray(value) ? value.filter(isName) : [];
 }
 
@@ -137,9 +137,9 @@ function isName(value: unknown): value is string {
 }
 
 /** Reads `sub`, `tenant_id`, `roles` and `permissions` (else `scope`) from a JWT; lists may be words in a string. */
-export function claimedBy(claims: { readonly [claim: string]: unknown }): AuthIdentity {
+export function identityFromClaims(claims: { readonly [claim: string]: unknown }): AuthIdentity {
   const { sub, tenant_id, roles, permissions = claims.scope } = claims;
-  const list = (value: unknown) => (typeof value === "string" ? listed(value) : (value ?? []));
+  const list = (value: unknown) => (typeof value === "string" ? parseList(value) : (value ?? []));
   // Not checked yet: checkedIdentity does.
   return {
     userId: sub,
@@ -153,7 +153,7 @@ export function claimedBy(claims: { readonly [claim: string]: unknown }): AuthId
  * An identity, whoever made it. What is there in the wrong form is refused, not taken for missing.
  * @throws {LiftError} UNAUTHORIZED
  */
-export function checkedIdentity(given: unknown): AuthIdentity {
+export function validateIdentity(given: unknown): AuthIdentity {
   const identity = typeof given === "string" ? { userId: given } : (given as AuthIdentity | undefined);
   const { userId, tenantId, roles = [], permissions = [], expiresAt } = identity ?? ({} as AuthIdentity);
   const isList = (value: unknown) => Array.isArray(value) && value.every(isName);

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { memoryConnectionStore } from "../../../store/memory/index.ts";
 import { jsonLogger, Lift } from "../../index.ts";
 import { connectEvent, lambdaContext } from "../../testing/index.ts";
-import { webSocketAuth } from "./auth.ts";
+import { webSocketAuth } from "./index.ts";
 
 const URI = "https://issuer.example/.well-known/jwks.json";
 const pair = () => generateKeyPairSync("ed25519");

@@ -3,7 +3,7 @@ import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose"
 import { isLoopback } from "../../../internal/this-machine.ts";
 import { checkOptions, isAtLeast, isFunction } from "../../check-options.ts";
 import { LiftError } from "../../errors.ts";
-import { type AuthIdentity, checkedIdentity, claimedBy } from "./identity.ts";
+import { type AuthIdentity, identityFromClaims, validateIdentity } from "./identity.ts";
 import { Jwks, type JwksOptions } from "./jwks.ts";
 
 /** How JWTs are checked. Exactly one of `secret`, `publicKey` and `jwksUri`. */
@@ -70,7 +70,7 @@ type Verify = (token: string, checks: JWTVerifyOptions) => Promise<JWTPayload>;
  * @returns reads a token's identity, which ends with the token at the latest; rejects with UNAUTHORIZED or UNAVAILABLE
  * @throws {LiftError} INVALID_OPTION
  */
-export function jwtVerifier(
+export function createJwtVerifier(
   options: JwtOptions,
   now: () => number,
 ): (token: string) => Promise<AuthIdentity> {
@@ -80,10 +80,10 @@ export function jwtVerifier(
     issuer,
     audience,
     clockToleranceSeconds = DEFAULT_CLOCK_TOLERANCE,
-    identity = claimedBy,
+    identity = identityFromClaims,
   } = options;
   if (!algorithms || !issuer || !audience) throw invalid("jwt needs algorithms, issuer and audience");
-  const verify = verifyOf(options, now);
+  const verify = createVerify(options, now);
   const checks = {
     algorithms: [...algorithms],
     issuer: typeof issuer === "string" ? issuer : [...issuer],
@@ -92,31 +92,31 @@ export function jwtVerifier(
     requiredClaims: ["exp"],
   };
   return async (token) => {
-    const claims = await claimsOf(verify, token, { ...checks, currentDate: new Date(now()) });
-    const own = checkedIdentity(await identity(claims));
+    const claims = await verifyClaims(verify, token, { ...checks, currentDate: new Date(now()) });
+    const own = validateIdentity(await identity(claims));
     // Required above, and verified to be a number.
     const end = claims.exp! * 1_000;
-    return checkedIdentity({ ...own, expiresAt: Math.min(own.expiresAt ?? end, end) });
+    return validateIdentity({ ...own, expiresAt: Math.min(own.expiresAt ?? end, end) });
   };
 }
 
 /** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE */
-async function claimsOf(verify: Verify, token: string, checks: JWTVerifyOptions): Promise<JWTPayload> {
+async function verifyClaims(verify: Verify, token: string, checks: JWTVerifyOptions): Promise<JWTPayload> {
   try {
     return await verify(token, checks);
   } catch (thrown) {
-    throw refused(thrown);
+    throw toUnauthorized(thrown);
   }
 }
 
 /** The error itself is not kept: it has the claims in it. */
-function refused(thrown: unknown): LiftError {
+function toUnauthorized(thrown: unknown): LiftError {
   if (thrown instanceof LiftError) return thrown;
   const cause = thrown instanceof errors.JOSEError ? thrown.code : "The token could not be checked";
   return new LiftError("UNAUTHORIZED", { cause });
 }
 
-function verifyOf(options: JwtOptions, now: () => number): Verify {
+function createVerify(options: JwtOptions, now: () => number): Verify {
   const { algorithms, secret, publicKey, jwksUri, jwks = {} } = options;
   const given = [secret, publicKey, jwksUri].filter((key) => key !== undefined);
   // `secret: process.env.NAME`, and NAME is not set.

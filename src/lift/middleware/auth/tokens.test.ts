@@ -10,9 +10,9 @@ import {
   messageEvent,
   recordingConnections,
 } from "../../testing/index.ts";
-import { ticketHandler } from "../tickets/tickets.ts";
-import { type WebSocketAuthOptions, webSocketAuth, webSocketAuthorizer } from "./auth.ts";
-import { chosenProtocol, tokenOf } from "./tokens.ts";
+import { ticketHandler } from "../tickets/index.ts";
+import { type WebSocketAuthOptions, webSocketAuth, webSocketAuthorizer } from "./index.ts";
+import { chooseProtocol, tokenFromRequest } from "./tokens.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 
@@ -136,9 +136,9 @@ describe("a spelling of a token", () => {
         await refresh(value);
         const refreshed = seen[1];
         for (const query of [{ token: value }, { Authorization: value }]) {
-          expect(tokenOf(connectEvent({ query }))).toBe(refreshed);
+          expect(tokenFromRequest(connectEvent({ query }))).toBe(refreshed);
         }
-        expect(tokenOf(connectEvent({ headers: { authorization: value } }))).toBe(refreshed);
+        expect(tokenFromRequest(connectEvent({ headers: { authorization: value } }))).toBe(refreshed);
       }),
     );
   });
@@ -172,21 +172,21 @@ describe("an upgrade request", () => {
       event({}, { Authorization: [empty], "Sec-WebSocket-Protocol": ["bearer, good"] }),
       event({ Authorization: [empty] }, { "Sec-WebSocket-Protocol": ["bearer, good"] }),
     ];
-    for (const each of events) expect(tokenOf(each), JSON.stringify(each)).toBe("good");
+    for (const each of events) expect(tokenFromRequest(each), JSON.stringify(each)).toBe("good");
   });
 
   it("lets the last of several tokens count, as the event's single values do", () => {
-    expect(tokenOf(event({ token: ["first", "last"] }))).toBe("last");
-    expect(tokenOf(event({}, { authorization: ["Bearer first", "Bearer last"] }))).toBe("last");
+    expect(tokenFromRequest(event({ token: ["first", "last"] }))).toBe("last");
+    expect(tokenFromRequest(event({}, { authorization: ["Bearer first", "Bearer last"] }))).toBe("last");
   });
 
   it("is read without the lists of values, and without a query", () => {
     const { multiValueHeaders: _, ...bare } = connectEvent({ headers: { Authorization: "Bearer good" } });
-    expect(tokenOf(bare as never)).toBe("good");
+    expect(tokenFromRequest(bare as never)).toBe("good");
     const nothing = { ...connectEvent(), queryStringParameters: null, multiValueQueryStringParameters: null };
-    expect(tokenOf(nothing as never)).toBeUndefined();
+    expect(tokenFromRequest(nothing as never)).toBeUndefined();
     const single = { ...connectEvent(), queryStringParameters: { token: "good" } };
-    expect(tokenOf(single)).toBe("good");
+    expect(tokenFromRequest(single)).toBe("good");
   });
 
   it.each<[string, { [name: string]: readonly string[] }]>([
@@ -198,8 +198,8 @@ describe("an upgrade request", () => {
     ["three lines", { "Sec-WebSocket-Protocol": ["chat.v1", "bearer", "good , chat.v2"] }],
     ["lines with empty entries", { "Sec-WebSocket-Protocol": ["bearer,", ", good"] }],
   ])("offers subprotocols as one list in %s", (_what, headers) => {
-    expect(tokenOf(event({}, headers))).toBe("good");
-    expect(chosenProtocol(event({}, headers), [])).toBe("bearer");
-    expect(chosenProtocol(event({}, headers), ["good"])).toBe("bearer");
+    expect(tokenFromRequest(event({}, headers))).toBe("good");
+    expect(chooseProtocol(event({}, headers), [])).toBe("bearer");
+    expect(chooseProtocol(event({}, headers), ["good"])).toBe("bearer");
   });
 });

@@ -20,12 +20,14 @@ export function readToken(value: unknown): string | undefined {
  * Returns the token of an upgrade request: from the `Authorization` header, which browsers can't set, else from the
  * `Sec-WebSocket-Protocol` list after `bearer`, else from the query's `Authorization` or `token`.
  */
-export function tokenOf(event: ConnectEvent): string | undefined {
-  return lastToken(headerValues(event, "authorization")) ?? protocolToken(event) ?? queryToken(event);
+export function tokenFromRequest(event: ConnectEvent): string | undefined {
+  return (
+    lastToken(headerValues(event, "authorization")) ?? tokenFromProtocols(event) ?? tokenFromQuery(event)
+  );
 }
 
 /** Returns a one-time ticket, which is not a token: nobody can use it twice. An empty one is a ticket that is refused. */
-export function ticketOf(event: ConnectEvent): string | undefined {
+export function ticketFromRequest(event: ConnectEvent): string | undefined {
   return queryValues(event, "ticket").at(-1);
 }
 
@@ -33,7 +35,7 @@ export function ticketOf(event: ConnectEvent): string | undefined {
  * Chooses the subprotocol for a client that offered its token as one, because browsers close a socket whose offer was
  * not accepted: the first of the application's own that was offered, else the marker; never the token.
  */
-export function chosenProtocol(event: ConnectEvent, protocols: readonly string[]): string | undefined {
+export function chooseProtocol(event: ConnectEvent, protocols: readonly string[]): string | undefined {
   const offered = offeredProtocols(event);
   const marker = markerAt(offered);
   if (marker === -1) return undefined;
@@ -41,13 +43,13 @@ export function chosenProtocol(event: ConnectEvent, protocols: readonly string[]
   return offered.find((protocol) => protocols.includes(protocol)) ?? offered[marker];
 }
 
-function protocolToken(event: ConnectEvent): string | undefined {
+function tokenFromProtocols(event: ConnectEvent): string | undefined {
   const offered = offeredProtocols(event);
   const marker = markerAt(offered);
   return marker === -1 ? undefined : readToken(offered[marker + 1]);
 }
 
-function queryToken(event: ConnectEvent): string | undefined {
+function tokenFromQuery(event: ConnectEvent): string | undefined {
   for (const name of QUERY_NAMES) {
     const token = lastToken(queryValues(event, name));
     if (token !== undefined) return token;

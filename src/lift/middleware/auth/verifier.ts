@@ -1,9 +1,9 @@
 import type { ConnectEvent, MessageEvent } from "../../../apigw/index.ts";
 import { isFunction } from "../../check-options.ts";
 import { LiftError } from "../../errors.ts";
-import { endOf } from "./expiry.ts";
-import { type AuthIdentity, checkedIdentity } from "./identity.ts";
-import { DEFAULT_CLOCK_TOLERANCE, type JwtOptions, jwtVerifier } from "./jwt.ts";
+import { expiryTime } from "./expiry.ts";
+import { type AuthIdentity, validateIdentity } from "./identity.ts";
+import { createJwtVerifier, DEFAULT_CLOCK_TOLERANCE, type JwtOptions } from "./jwt.ts";
 
 /** How a token is checked. Exactly one of `jwt` and `validateToken`. */
 export interface TokenOptions {
@@ -37,17 +37,17 @@ export interface Verifier {
 }
 
 /** @throws {LiftError} INVALID_OPTION */
-export function readVerifier({ jwt, validateToken, now = Date.now }: TokenOptions): Verifier {
+export function createVerifier({ jwt, validateToken, now = Date.now }: TokenOptions): Verifier {
   if ((jwt === undefined) === (validateToken === undefined)) {
     const message = "Either jwt or validateToken is needed, to check tokens by";
     throw new LiftError("INVALID_OPTION", { message });
   }
-  const verify = jwt === undefined ? validating(validateToken!) : jwtVerifier(jwt, now);
+  const verify = jwt === undefined ? verifyByCallback(validateToken!) : createJwtVerifier(jwt, now);
   const toleranceMs = jwt === undefined ? 0 : (jwt.clockToleranceSeconds ?? DEFAULT_CLOCK_TOLERANCE) * 1_000;
   return {
     verify,
     isCurrent: (identity) => {
-      const end = endOf(identity?.expiresAt, toleranceMs);
+      const end = expiryTime(identity?.expiresAt, toleranceMs);
       return identity !== undefined && (end === undefined || end > now());
     },
     now,
@@ -55,10 +55,10 @@ export function readVerifier({ jwt, validateToken, now = Date.now }: TokenOption
   };
 }
 
-function validating(validateToken: NonNullable<TokenOptions["validateToken"]>) {
+function verifyByCallback(validateToken: NonNullable<TokenOptions["validateToken"]>) {
   return async (token: string, event: ConnectEvent | MessageEvent | undefined) => {
     try {
-      return checkedIdentity(await validateToken(token, event));
+      return validateIdentity(await validateToken(token, event));
     } catch (thrown) {
       if (thrown instanceof LiftError) throw thrown;
       // Its words may quote the token.

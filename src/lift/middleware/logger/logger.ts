@@ -29,11 +29,11 @@ export function webSocketLogger(options: WebSocketLoggerOptions = {}): Middlewar
       status: statusCode,
       ...(code === undefined ? {} : { code }),
       ms: Math.round((now() - start) * 100) / 100,
-      ...described(ctx),
+      ...eventFields(ctx),
       ...fields?.(ctx),
     });
   };
-  return Object.assign(log, { place: "observer" as const });
+  return Object.assign(log, { phase: "observer" as const });
 }
 
 function levelOf(statusCode: number): "info" | "warn" | "error" {
@@ -41,7 +41,7 @@ function levelOf(statusCode: number): "info" | "warn" | "error" {
   return statusCode < 500 ? "warn" : "error";
 }
 
-function described({ event }: AnyContext): LogFields {
+function eventFields({ event }: AnyContext): LogFields {
   if (isConnectEvent(event)) return { sourceIp: event.requestContext.identity.sourceIp };
   if (isDisconnectEvent(event)) {
     const { disconnectStatusCode, disconnectReason } = event.requestContext;

@@ -9,7 +9,7 @@ import type {
 import type { AnyContext } from "../../context.ts";
 
 /** What one event sent, error frames included. */
-export interface Sends {
+export interface SendCounts {
   readonly sent: number;
   /** To connections that were no more. */
   readonly gone: number;
@@ -18,16 +18,16 @@ export interface Sends {
   readonly sentBytes: number;
 }
 
-type Tally = { -readonly [Name in keyof Sends]: number };
+type Tally = { -readonly [Name in keyof SendCounts]: number };
 
 /** Counts from now on what an event sends. */
-export function countSends(ctx: AnyContext): Sends {
+export function countSends(ctx: AnyContext): SendCounts {
   const tally: Tally = { sent: 0, gone: 0, failed: 0, sentBytes: 0 };
-  ctx.instrument({ connections: (connections) => new CountedConnections(connections, tally) });
+  ctx.instrument({ connections: (connections) => new CountingConnections(connections, tally) });
   return tally;
 }
 
-class CountedConnections implements Connections {
+class CountingConnections implements Connections {
   readonly #connections: Connections;
   readonly #tally: Tally;
 

@@ -10,7 +10,7 @@ export interface EmfOptions {
    * Default: standard output, which CloudWatch Logs reads in Lambda; not the console, whose lines Lambda wraps where
    * the function's log format is JSON.
    */
-  readonly write?: (line: string) => void;
+  readonly write?: (formatLine: string) => void;
   /** ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -59,12 +59,12 @@ function line(metrics: EventMetrics, namespace: string, timestamp: number): stri
     ...numbers(values),
     ...numbers(disconnects),
   };
-  assertFree(names, own);
+  assertLabelsFree(names, own);
   return emfLine(timestamp, directives, { ...own, ...labels });
 }
 
 /** @throws {LiftError} INVALID_OPTION */
-function assertFree(labels: readonly string[], own: object): void {
+function assertLabelsFree(labels: readonly string[], own: object): void {
   const taken = labels.find((name) => name === "_aws" || Object.hasOwn(own, name));
   if (taken === undefined) return;
   throw new LiftError("INVALID_OPTION", {

@@ -15,7 +15,7 @@ import {
   type MetricsCollector,
   type WebSocketMetricsOptions,
   webSocketMetrics,
-} from "./metrics.ts";
+} from "./index.ts";
 import { prometheusCollector } from "./prometheus.ts";
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };

@@ -8,12 +8,10 @@ import { checkOptions, hasMethods, isFunction } from "../../check-options.ts";
 import type { Middleware } from "../../compose.ts";
 import type { AnyContext } from "../../context.ts";
 import { LiftError } from "../../errors.ts";
-import { countSends, type Sends } from "./count-sends.ts";
-
-export { type EmfOptions, emfCollector } from "./emf.ts";
+import { countSends, type SendCounts } from "./count-sends.ts";
 
 /** What is measured of one event. Every text in it comes from a small set, but for those in `labels`. */
-export interface EventMetrics extends Sends {
+export interface EventMetrics extends SendCounts {
   readonly event: EventType;
   /** The registered key, or Streamer's action: `$default` where a client makes one up. */
   readonly route: string;
@@ -85,29 +83,30 @@ export function webSocketMetrics(options: WebSocketMetricsOptions): Middleware {
       status: `${Math.floor(ctx.outcome.statusCode / 100)}xx`,
       stage: ctx.event.requestContext.stage,
       durationMs: now() - start,
-      ...described(ctx.event),
+      ...eventSizes(ctx.event),
       ...sends,
-      labels: labelsOf(ctx, labels),
+      labels: readLabels(ctx, labels),
     });
     await collector.flush?.();
   };
-  return Object.assign(measure, { place: "observer" as const });
+  return Object.assign(measure, { phase: "observer" as const });
 }
 
-function described(event: WebSocketEvent): Pick<EventMetrics, "messageBytes" | "closeCode"> {
+function eventSizes(event: WebSocketEvent): Pick<EventMetrics, "messageBytes" | "closeCode"> {
   if (isMessageEvent(event)) return { messageBytes: Buffer.byteLength(event.body) };
-  if (isDisconnectEvent(event)) return { closeCode: closeCode(event.requestContext.disconnectStatusCode) };
+  if (isDisconnectEvent(event))
+    return { closeCode: closeCodeLabel(event.requestContext.disconnectStatusCode) };
   return {};
 }
 
 /** Clients choose from 2,000 codes: those that the protocol leaves to applications are counted together. */
-function closeCode(code: number): string {
+function closeCodeLabel(code: number): string {
   if (code >= 1000 && code <= 1015) return String(code);
   if (code >= 3000 && code <= 4999) return `${Math.floor(code / 1000)}xxx`;
   return "other";
 }
 
-function labelsOf(ctx: AnyContext, labels: NonNullable<WebSocketMetricsOptions["labels"]>) {
+function readLabels(ctx: AnyContext, labels: NonNullable<WebSocketMetricsOptions["labels"]>) {
   return Object.fromEntries(
     Object.entries(labels).map(([name, read]) => [name, (read(ctx) || "none").slice(0, MAX_LABEL_LENGTH)]),
   );

@@ -58,15 +58,15 @@ export function prometheusCollector(options: PrometheusOptions = {}): Prometheus
       message: `The label ${taken} would overwrite the collector's own`,
     });
   }
-  const instruments = makeInstruments({ ...options, register });
+  const instruments = createInstruments({ ...options, register });
   const own = (metrics: EventMetrics) =>
     Object.fromEntries(labels.map((name) => [name, metrics.labels[name] ?? "none"]));
-  return { register, record: (metrics) => count(instruments, metrics, own(metrics)) };
+  return { register, record: (metrics) => recordEvent(instruments, metrics, own(metrics)) };
 }
 
-type Instruments = ReturnType<typeof makeInstruments>;
+type PrometheusInstruments = ReturnType<typeof createInstruments>;
 
-function makeInstruments(options: PrometheusOptions & { readonly register: Registry }) {
+function createInstruments(options: PrometheusOptions & { readonly register: Registry }) {
   const { prefix = "lift_websocket_", labels = [], register } = options;
   const { durationBuckets = DURATION_BUCKETS, sizeBuckets = SIZE_BUCKETS } = options;
   const common = (name: string, help: string, ...own: string[]) => ({
@@ -92,7 +92,11 @@ function makeInstruments(options: PrometheusOptions & { readonly register: Regis
   };
 }
 
-function count(to: Instruments, metrics: EventMetrics, own: { [name: string]: string }): void {
+function recordEvent(
+  to: PrometheusInstruments,
+  metrics: EventMetrics,
+  own: { [name: string]: string },
+): void {
   const { event, route, status, messageBytes, closeCode, sent, gone, failed, sentBytes } = metrics;
   to.events.inc({ event, route, status, ...own });
   to.durations.observe({ event, route, ...own }, metrics.durationMs / 1_000);

@@ -32,7 +32,7 @@ export const RATE_OPTIONS = {
 };
 
 /** Whether a rate is counted in one way, and in one only. */
-export function isWholeRate(rate: object): boolean {
+export function isCompleteRate(rate: object): boolean {
   const { limit, windowMs, limiter } = rate as Partial<MemoryRate & StoredRate>;
   return limiter === undefined
     ? limit !== undefined && windowMs !== undefined
@@ -56,7 +56,7 @@ export class RateCounter {
    */
   constructor(scope: string, rate: Rate, onStoreFailure: "open" | "closed", now: () => number) {
     checkOptions(rate, RATE_OPTIONS);
-    if (!isWholeRate(rate)) {
+    if (!isCompleteRate(rate)) {
       throw new LiftError("INVALID_OPTION", {
         message: "A rate needs either a limit and its windowMs or a limiter",
       });

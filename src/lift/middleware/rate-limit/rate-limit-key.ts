@@ -20,7 +20,7 @@ export function needsNoIdentity(by: RateLimitKey): boolean {
  * The key of an event. Who has no user or tenant does not share one with all others of that kind, but is counted
  * alone: by connection, and on `$connect`, where every connection is new, by address.
  */
-export async function keyOf(ctx: AnyContext, by: RateLimitKey): Promise<string | undefined> {
+export async function rateLimitKey(ctx: AnyContext, by: RateLimitKey): Promise<string | undefined> {
   if (typeof by === "function") {
     const key = await by(ctx);
     return key === undefined ? undefined : `own:${key}`;
@@ -29,7 +29,7 @@ export async function keyOf(ctx: AnyContext, by: RateLimitKey): Promise<string |
   if (by === "user" && userId !== undefined) return `user:${encodeURIComponent(tenantId ?? "")}:${userId}`;
   if (by === "tenant" && tenantId !== undefined) return `tenant:${tenantId}`;
   if (by === "ip" || (by !== "connection" && isConnectEvent(ctx.event))) {
-    return `ip:${network(ctx.event.requestContext.identity.sourceIp)}`;
+    return `ip:${clientNetwork(ctx.event.requestContext.identity.sourceIp)}`;
   }
   return `connection:${ctx.connectionId}`;
 }
@@ -38,7 +38,7 @@ export async function keyOf(ctx: AnyContext, by: RateLimitKey): Promise<string |
  * Returns the network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, from which one
  * customer can choose at least. All texts that are not addresses count as one client.
  */
-export function network(text: string): string {
+export function clientNetwork(text: string): string {
   const address = readAddress(text);
   if (address === undefined) return "unknown";
   if (isIPv4(address)) return address;

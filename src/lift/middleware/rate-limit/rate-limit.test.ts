@@ -10,9 +10,9 @@ import {
   messageEvent,
   recordingConnections,
 } from "../../testing/index.ts";
+import { type RateLimitOptions, webSocketRateLimit } from "./index.ts";
 import { MemoryLimiter } from "./memory-limiter.ts";
-import { type RateLimitOptions, webSocketRateLimit } from "./rate-limit.ts";
-import { network } from "./rate-limit-key.ts";
+import { clientNetwork } from "./rate-limit-key.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 
@@ -513,7 +513,7 @@ describe("an address's network", () => {
     ["not an address", "unknown"],
     ["", "unknown"],
   ])("of %s is %s", (address, expected) => {
-    expect(network(address)).toBe(expected);
+    expect(clientNetwork(address)).toBe(expected);
   });
 
   it("is the same however an address is written", () => {
@@ -522,8 +522,8 @@ describe("an address's network", () => {
         const hex = parts.map((part) => part.toString(16));
         const written = hex.map((part) => part.padStart(4, "0").toUpperCase()).join(":");
         const compressed = new URL(`http://[${hex.join(":")}]`).hostname.slice(1, -1);
-        expect(network(written)).toBe(`${hex.slice(0, 4).join(":")}::/64`);
-        expect(network(compressed)).toBe(network(written));
+        expect(clientNetwork(written)).toBe(`${hex.slice(0, 4).join(":")}::/64`);
+        expect(clientNetwork(compressed)).toBe(clientNetwork(written));
       }),
     );
   });

@@ -1,18 +1,20 @@
 import { isConnectEvent, isMessageEvent } from "../../../apigw/index.ts";
 import { checkOptions, isFunction } from "../../check-options.ts";
 import type { Middleware } from "../../compose.ts";
-import { dismiss } from "../../connections/close-with-error.ts";
-import { connectionsOf } from "../../connections/delivery.ts";
+import { connectionsOf } from "../../connections/by-endpoint.ts";
+import { closeWithError } from "../../connections/close-with-error.ts";
 import { type AnyContext, settingsOf } from "../../context.ts";
 import { LiftError } from "../../errors.ts";
 import { isLifecycle } from "../../router.ts";
 import { MemoryLimiter } from "./memory-limiter.ts";
-import { isWholeRate, type MemoryRate, RATE_OPTIONS, RateCounter, type StoredRate } from "./rate-counter.ts";
-import { keyOf, needsNoIdentity, type RateLimitKey } from "./rate-limit-key.ts";
-
-export type { RateLimiter } from "./memory-limiter.ts";
-export { type MemoryRate, type Rate, RateCounter, type StoredRate } from "./rate-counter.ts";
-export type { RateLimitKey } from "./rate-limit-key.ts";
+import {
+  isCompleteRate,
+  type MemoryRate,
+  RATE_OPTIONS,
+  RateCounter,
+  type StoredRate,
+} from "./rate-counter.ts";
+import { needsNoIdentity, type RateLimitKey, rateLimitKey } from "./rate-limit-key.ts";
 
 interface Keyed {
   readonly by: RateLimitKey;
@@ -75,20 +77,20 @@ interface Counters {
  */
 export function webSocketRateLimit(options: RateLimitOptions = defaultRateLimits): Middleware[] {
   const all = readLimits(options);
-  const early = pick(all, ({ by }) => needsNoIdentity(by));
-  const late = pick(all, ({ by }) => !needsNoIdentity(by));
+  const early = filterCounters(all, ({ by }) => needsNoIdentity(by));
+  const late = filterCounters(all, ({ by }) => !needsNoIdentity(by));
   return [
-    ...(early === undefined ? [] : [Object.assign(limiting(early), { place: "guard" as const })]),
-    ...(late === undefined ? [] : [limiting(late)]),
+    ...(early === undefined ? [] : [Object.assign(createLimit(early), { phase: "guard" as const })]),
+    ...(late === undefined ? [] : [createLimit(late)]),
   ];
 }
 
-function limiting(counters: Counters): Middleware {
+function createLimit(counters: Counters): Middleware {
   const { routes, refusals } = counters;
   const limit: Middleware = async (ctx, next) => {
-    await countAll(ctx, countersOf(ctx, counters), refusals);
+    await consumeAll(ctx, countersOf(ctx, counters), refusals);
     if (routes.size > 0 && isMessageEvent(ctx.event)) {
-      ctx.onAction(() => countAll(ctx, actionCounters(ctx, routes), refusals));
+      ctx.onAction(() => consumeAll(ctx, actionCounters(ctx, routes), refusals));
     }
     return next();
   };
@@ -111,35 +113,35 @@ function actionCounters(ctx: AnyContext, routes: Counters["routes"]): readonly C
 }
 
 /** @throws {LiftError} RATE_LIMITED, UNAVAILABLE */
-async function countAll(
+async function consumeAll(
   ctx: AnyContext,
   counters: readonly Counter[],
   refusals: MemoryLimiter,
 ): Promise<void> {
   try {
     for (const { by, counter } of counters) {
-      const key = await keyOf(ctx, by);
+      const key = await rateLimitKey(ctx, by);
       if (key !== undefined) await counter.count(key, ctx.logger);
     }
   } catch (error) {
     if (isMessageEvent(ctx.event) && error instanceof LiftError && error.code === "RATE_LIMITED") {
-      await refusals.consume(ctx.connectionId).catch(() => close(ctx, error));
+      await refusals.consume(ctx.connectionId).catch(() => closeConnection(ctx, error));
     }
     throw error;
   }
 }
 
 /** Each refusal costs an invocation and a frame, so a client that does not slow down must not go on for ever. */
-async function close(ctx: AnyContext, error: LiftError): Promise<void> {
+async function closeConnection(ctx: AnyContext, error: LiftError): Promise<void> {
   const connections = connectionsOf(ctx.event, settingsOf(ctx));
   try {
-    await dismiss(connections, ctx.connectionId, error, { budget: ctx.lambda });
+    await closeWithError(connections, ctx.connectionId, error, { budget: ctx.lambda });
   } catch (cause) {
     ctx.logger.warn("A connection over its rate limit was not closed", { error: cause });
   }
 }
 
-function pick(counters: Counters, wanted: (counter: Counter) => boolean): Counters | undefined {
+function filterCounters(counters: Counters, wanted: (counter: Counter) => boolean): Counters | undefined {
   const connects = counters.connects.filter(wanted);
   const messages = counters.messages.filter(wanted);
   const routes = new Map([...counters.routes].filter(([, own]) => own.every(wanted)));
@@ -182,7 +184,7 @@ function readLimits(options: RateLimitOptions): Counters {
     ),
     refusals: new MemoryLimiter(maxRefusals, REFUSALS_WINDOW_MS, now),
   };
-  if (pick(counters, () => true) === undefined) throw invalid("No limit is given");
+  if (filterCounters(counters, () => true) === undefined) throw invalid("No limit is given");
   return counters;
 }
 
@@ -194,7 +196,7 @@ function readLimit(
 ): Counter {
   checkOptions(limit, LIMIT_OPTIONS);
   const { by, ...rate } = limit;
-  if (by === undefined || !isWholeRate(rate)) {
+  if (by === undefined || !isCompleteRate(rate)) {
     throw invalid(`${scope} needs \`by\`, and either a limit and its windowMs or a limiter`);
   }
   return { by, counter: new RateCounter(scope, rate, onFailure, now) };

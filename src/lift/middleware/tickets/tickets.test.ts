@@ -4,8 +4,8 @@ import type { FunctionUrlEvent } from "../../../apigw/index.ts";
 import { memoryConnectionStore, memoryTicketStore } from "../../../store/memory/index.ts";
 import { jsonLogger, Lift } from "../../index.ts";
 import { authorizerEvent, connectEvent, lambdaContext, recordingConnections } from "../../testing/index.ts";
-import { webSocketAuth, webSocketAuthorizer } from "../auth/auth.ts";
-import { type TicketHandlerOptions, ticketHandler } from "./tickets.ts";
+import { webSocketAuth, webSocketAuthorizer } from "../auth/index.ts";
+import { type TicketHandlerOptions, ticketHandler } from "./index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 const START = Date.UTC(2026, 0, 1);

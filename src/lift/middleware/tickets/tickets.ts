@@ -2,12 +2,12 @@ import type { FunctionUrlEvent, FunctionUrlResult, LambdaContext } from "../../.
 import { isOrigin } from "../../../internal/origin.ts";
 import type { TicketStore } from "../../../store/index.ts";
 import { checkOptions, hasMethods } from "../../check-options.ts";
-import { errorBody } from "../../connections/frames.ts";
+import { errorBody } from "../../connections/error-frames.ts";
 import { clientError, LiftError } from "../../errors.ts";
 import { FieldLogger, jsonLogger, type Logger } from "../../logger.ts";
+import { mintTicket } from "../auth/ticket-store.ts";
 import { readToken } from "../auth/tokens.ts";
-import { readVerifier, type TokenOptions, VERIFIER_OPTIONS } from "../auth/verifier.ts";
-import { mintTicket } from "./ticket-store.ts";
+import { createVerifier, type TokenOptions, VERIFIER_OPTIONS } from "../auth/verifier.ts";
 
 export interface TicketHandlerOptions extends TokenOptions {
   /** The same that `webSocketAuth` takes them from. */
@@ -53,7 +53,7 @@ export function ticketHandler(options: TicketHandlerOptions): TicketHandler {
     throw new LiftError("INVALID_OPTION", { message: "ticketHandler needs tickets" });
   }
   if (cors !== undefined) checkCors(cors);
-  const verifier = readVerifier(options);
+  const verifier = createVerifier(options);
   const { now } = verifier;
   return async (event, context) => {
     const headers = { "cache-control": "no-store", ...corsHeaders(event, cors) };

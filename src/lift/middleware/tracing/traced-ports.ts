@@ -13,7 +13,7 @@ import type { Connection, ConnectionStore, Json, TimeBudget } from "../../../sto
 export type StartSpan = (name: string, kind: SpanKind, attributes: Attributes) => Span;
 
 /** Runs a call in a span of its own. Of an error only its kind is recorded: its message may hold anything. */
-async function spanned<Value>(
+async function inSpan<Value>(
   span: Span,
   call: () => Promise<Value>,
   describe?: (value: Value) => Attributes,
@@ -53,7 +53,7 @@ export class TracedConnections implements Connections {
 
   post(connectionId: string, data: MessageData, options?: PostOptions) {
     const span = this.#span("post", { "messaging.message.body.size": Buffer.byteLength(data) });
-    return spanned(
+    return inSpan(
       span,
       () => this.#connections.post(connectionId, data, options),
       (outcome) => ({ "lift.send.outcome": outcome }),
@@ -62,15 +62,15 @@ export class TracedConnections implements Connections {
 
   broadcast(ids: Iterable<string> | AsyncIterable<string>, data: MessageData, options?: BroadcastOptions) {
     const span = this.#span("broadcast", { "messaging.message.body.size": Buffer.byteLength(data) });
-    return spanned(span, () => this.#connections.broadcast(ids, data, options), outcomes);
+    return inSpan(span, () => this.#connections.broadcast(ids, data, options), outcomes);
   }
 
   get(connectionId: string, options?: PostOptions) {
-    return spanned(this.#span("get"), () => this.#connections.get(connectionId, options));
+    return inSpan(this.#span("get"), () => this.#connections.get(connectionId, options));
   }
 
   disconnect(connectionId: string, options?: PostOptions) {
-    return spanned(this.#span("disconnect"), () => this.#connections.disconnect(connectionId, options));
+    return inSpan(this.#span("disconnect"), () => this.#connections.disconnect(connectionId, options));
   }
 
   #span(operation: string, attributes: Attributes = {}): Span {
@@ -100,19 +100,19 @@ export class TracedStore implements ConnectionStore {
   }
 
   save(connection: Connection, budget?: TimeBudget) {
-    return spanned(this.#span("save"), () => this.#store.save(connection, budget));
+    return inSpan(this.#span("save"), () => this.#store.save(connection, budget));
   }
 
   get(id: string, budget?: TimeBudget, options?: { readonly removed?: boolean }) {
-    return spanned(this.#span("get"), () => this.#store.get(id, budget, options));
+    return inSpan(this.#span("get"), () => this.#store.get(id, budget, options));
   }
 
   delete(id: string, budget?: TimeBudget, options?: { readonly keep?: boolean }) {
-    return spanned(this.#span("delete"), () => this.#store.delete(id, budget, options));
+    return inSpan(this.#span("delete"), () => this.#store.delete(id, budget, options));
   }
 
   setState(id: string, entries: { readonly [key: string]: Json | undefined }, budget?: TimeBudget) {
-    return spanned(this.#span("setState"), () => this.#store.setState(id, entries, budget));
+    return inSpan(this.#span("setState"), () => this.#store.setState(id, entries, budget));
   }
 
   updateState(
@@ -121,7 +121,7 @@ export class TracedStore implements ConnectionStore {
     change: (current: Json | undefined) => Json | undefined,
     budget?: TimeBudget,
   ) {
-    return spanned(this.#span("updateState"), () => this.#store.updateState(id, key, change, budget));
+    return inSpan(this.#span("updateState"), () => this.#store.updateState(id, key, change, budget));
   }
 
   listByUser(userId: string) {
@@ -133,7 +133,7 @@ export class TracedStore implements ConnectionStore {
   }
 
   count() {
-    return spanned(this.#span("count"), () => this.#store.count());
+    return inSpan(this.#span("count"), () => this.#store.count());
   }
 
   async *#list(operation: string, list: () => AsyncIterable<Connection>): AsyncGenerator<Connection> {

@@ -13,8 +13,8 @@ import {
   messageEvent,
   recordingConnections,
 } from "../../testing/index.ts";
+import { traceHeaders, type WebSocketTracingOptions, webSocketTracing } from "./index.ts";
 import { fromW3c, fromXRay, toHeaders } from "./trace-context.ts";
-import { traceHeaders, type WebSocketTracingOptions, webSocketTracing } from "./tracing.ts";
 
 const TRACE = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN = "00f067aa0ba902b7";

@@ -18,8 +18,6 @@ import type { AnyContext } from "../../context.ts";
 import { fromW3c, fromXRay, type TraceHeaders, toHeaders } from "./trace-context.ts";
 import { errorType, type StartSpan, TracedConnections, TracedStore } from "./traced-ports.ts";
 
-export type { TraceHeaders } from "./trace-context.ts";
-
 export interface WebSocketTracingOptions {
   /** Default: the one that is registered with `@opentelemetry/api`. */
   readonly tracerProvider?: TracerProvider;
@@ -51,8 +49,8 @@ export function webSocketTracing(options: WebSocketTracingOptions = {}): Middlew
   const { tracerProvider = trace, acceptClientContext = true, flush } = options;
   const tracer = tracerProvider.getTracer("lift-ws");
   const observe: Middleware = async (ctx, next) => {
-    const parent = parentOf(ctx, acceptClientContext);
-    const { name, kind, attributes } = described(ctx);
+    const parent = parentContext(ctx, acceptClientContext);
+    const { name, kind, attributes } = describeEvent(ctx);
     const span = tracer.startSpan(name, { kind, attributes }, parent);
     const own = trace.setSpan(parent, span);
     spans.set(ctx, span);
@@ -60,13 +58,13 @@ export function webSocketTracing(options: WebSocketTracingOptions = {}): Middlew
     try {
       await context.with(own, next);
       nameAction(ctx, span);
-      conclude(ctx, span);
+      recordOutcome(ctx, span);
     } finally {
       span.end();
     }
     await flush?.();
   };
-  return Object.assign(observe, { place: "observer" as const });
+  return Object.assign(observe, { phase: "observer" as const });
 }
 
 /** What to send along to another service, so that its spans join this event's trace. */
@@ -75,7 +73,7 @@ export function traceHeaders(ctx: AnyContext): TraceHeaders {
 }
 
 /** What an instrumentation has begun already, else what Lambda or the client names. */
-function parentOf(ctx: AnyContext, acceptClient: boolean): OtelContext {
+function parentContext(ctx: AnyContext, acceptClient: boolean): OtelContext {
   const active = context.active();
   const current = trace.getSpanContext(active);
   if (current !== undefined && isSpanContextValid(current)) return active;
@@ -99,7 +97,7 @@ function nameAction({ action, route, namespaces }: AnyContext, span: Span): void
   });
 }
 
-function described(ctx: AnyContext): { name: string; kind: SpanKind; attributes: Attributes } {
+function describeEvent(ctx: AnyContext): { name: string; kind: SpanKind; attributes: Attributes } {
   const { event, lambda, route } = ctx;
   const { apiId, stage, connectionId, requestId, eventType } = event.requestContext;
   const attributes: Attributes = {
@@ -137,7 +135,7 @@ function instrument(ctx: AnyContext, tracer: Tracer, own: OtelContext): void {
   });
 }
 
-function conclude(ctx: AnyContext, span: Span): void {
+function recordOutcome(ctx: AnyContext, span: Span): void {
   const { statusCode, code } = ctx.outcome;
   span.setAttribute("http.response.status_code", statusCode);
   if (statusCode >= 400) span.setAttribute("error.type", errorType(code ?? String(statusCode)));

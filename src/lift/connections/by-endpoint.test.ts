@@ -1,10 +1,10 @@
 import { expect, it } from "vitest";
 import { recordingConnections } from "../testing/index.ts";
-import { kept } from "./delivery.ts";
+import { memoizeByEndpoint } from "./by-endpoint.ts";
 
 it("asks once for each endpoint, and forgets those that were used longest ago", () => {
   const asked: string[] = [];
-  const at = kept((endpoint) => {
+  const at = memoizeByEndpoint((endpoint) => {
     asked.push(endpoint);
     return recordingConnections();
   });

@@ -22,7 +22,7 @@ export interface FairOptions<Item> {
  * all that was read before has ended.
  * @returns whether all of it was done when `signal` fired; after that no more is begun, and nothing waited for
  */
-export async function forEachFairly<Item>(
+export async function forEachInLanes<Item>(
   items: AsyncIterable<Item>,
   work: (item: Item) => Promise<boolean>,
   { signal, ...options }: FairOptions<Item>,

@@ -10,7 +10,7 @@ import {
   type Middleware,
   type Next,
   type Outcome,
-  type Place,
+  type Phase,
 } from "./index.ts";
 import {
   connectEvent,
@@ -20,9 +20,9 @@ import {
   recordingConnections,
 } from "./testing/index.ts";
 
-const placed = (place: Place) => (run: Middleware) => {
+const placed = (phase: Phase) => (run: Middleware) => {
   const middleware: Middleware = (ctx, next) => run(ctx, next);
-  return Object.assign(middleware, { place });
+  return Object.assign(middleware, { phase });
 };
 const observer = placed("observer");
 const guard = placed("guard");

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { JsonObject, TicketStore, TimeBudget } from "../../../store/index.ts";
 import { LiftError } from "../../errors.ts";
 import { fromStore } from "../../event-state.ts";
-import { type AuthIdentity, checkedIdentity } from "../auth/identity.ts";
+import { type AuthIdentity, validateIdentity } from "./identity.ts";
 
 /** Long enough to connect with, too short to be found in a log and used. */
 const GOOD_MS = 30_000;
@@ -48,12 +48,12 @@ export async function redeemTicket(
   budget?: TimeBudget,
 ): Promise<AuthIdentity> {
   const content = await fromStore(tickets.take(hashOf(ticket), now, budget));
-  if (content !== undefined && !isAhead(content, now)) return checkedIdentity(content);
+  if (content !== undefined && !isFromFuture(content, now)) return validateIdentity(content);
   throw new LiftError("UNAUTHORIZED", { cause: "The ticket is unknown, was used, or is over" });
 }
 
 /** A ticket that is dated in the future would be good for as long as that date is away, not for 30 s. */
-function isAhead({ mintedAt }: JsonObject, now: number): boolean {
+function isFromFuture({ mintedAt }: JsonObject, now: number): boolean {
   // Tickets of earlier versions are not dated.
   return typeof mintedAt === "number" && mintedAt - now > CLOCK_SKEW_MS;
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { mayBeConnecting } from "./connecting.ts";
+import { mayBeConnecting } from "./connection-age.ts";
 
 const MINUTE = 60_000;
 

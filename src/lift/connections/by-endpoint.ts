@@ -25,7 +25,7 @@ export function connectionsAt(endpoint: string, settings: Settings): Connections
 const MAX_ENDPOINTS = 100;
 
 /** Asks once for each endpoint and keeps the answer, with its sockets; the endpoint used last is forgotten last. */
-export function kept(connectionsAt: ConnectionsAt): ConnectionsAt {
+export function memoizeByEndpoint(connectionsAt: ConnectionsAt): ConnectionsAt {
   const known = new Map<string, Connections>();
   let last: string | undefined;
   return (endpoint) => {
@@ -42,4 +42,4 @@ export function kept(connectionsAt: ConnectionsAt): ConnectionsAt {
   };
 }
 
-export const awsConnectionsAt: ConnectionsAt = kept((endpoint) => awsConnections({ endpoint }));
+export const awsConnectionsAt: ConnectionsAt = memoizeByEndpoint((endpoint) => awsConnections({ endpoint }));

@@ -1,5 +1,5 @@
-import type { TimeBudget } from "../../store/index.ts";
-import { LiftError } from "../errors.ts";
+import type { TimeBudget } from "../store/index.ts";
+import { LiftError } from "./errors.ts";
 
 /** The longest delay that setTimeout keeps; past it the timer would ring at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;

@@ -39,20 +39,20 @@ export async function validate<Schema extends StandardSchemaV1>(
 }
 
 function validationError(issues: readonly StandardSchemaV1.Issue[], at: readonly string[]): LiftError {
-  const details = issues.slice(0, MAX_ISSUES).map(plainIssue);
-  return new LiftError("VALIDATION_ERROR", { message: summaryOf(details, issues.length, at), details });
+  const details = issues.slice(0, MAX_ISSUES).map(toIssue);
+  return new LiftError("VALIDATION_ERROR", { message: summarize(details, issues.length, at), details });
 }
 
 /** Names the first issue and its path, for readers of logs and consoles that show no details. */
-function summaryOf([first]: readonly Issue[], count: number, at: readonly string[]): string {
+function summarize([first]: readonly Issue[], count: number, at: readonly string[]): string {
   if (first === undefined) return ERROR_CODES.VALIDATION_ERROR.message;
   const path = [...at, ...first.path].join(".");
-  const what = path === "" ? "message" : `\`${cut(path)}\``;
-  return `Invalid ${what}: ${cut(first.message)}${count > 1 ? ` (${count} issues)` : ""}`;
+  const what = path === "" ? "message" : `\`${truncate(path)}\``;
+  return `Invalid ${what}: ${truncate(first.message)}${count > 1 ? ` (${count} issues)` : ""}`;
 }
 
 /** Both may hold text that the client chose. */
-function cut(text: string): string {
+function truncate(text: string): string {
   return text.length <= MAX_SUMMARY_LENGTH ? text : `${text.slice(0, MAX_SUMMARY_LENGTH)}…`;
 }
 
@@ -61,7 +61,7 @@ interface Issue {
   readonly path: readonly string[];
 }
 
-function plainIssue(issue: StandardSchemaV1.Issue): Issue {
+function toIssue(issue: StandardSchemaV1.Issue): Issue {
   const path = (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
   return { message: issue.message, path };
 }

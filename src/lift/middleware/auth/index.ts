@@ -1,0 +1,11 @@
+export {
+  type WebSocketAuth,
+  type WebSocketAuthOptions,
+  type WebSocketAuthorizer,
+  webSocketAuth,
+  webSocketAuthorizer,
+} from "./auth.ts";
+export { type AuthIdentity, authIdentity, requirePermission } from "./identity.ts";
+export type { JwksOptions } from "./jwks.ts";
+export type { JwtOptions } from "./jwt.ts";
+export type { TokenOptions } from "./verifier.ts";

@@ -1,0 +1,1 @@
+export { type WebSocketLoggerOptions, webSocketLogger } from "./logger.ts";

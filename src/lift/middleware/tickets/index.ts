@@ -1,0 +1,1 @@
+export { type TicketCors, type TicketHandler, type TicketHandlerOptions, ticketHandler } from "./tickets.ts";
