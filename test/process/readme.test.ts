@@ -1,33 +1,20 @@
-import { once } from "node:events";
-import { afterAll, beforeAll, expect, it } from "vitest";
-import { Example } from "./example.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
+import { Example, scriptsIn } from "./example.ts";
 
-let example: Example;
+const README = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8");
 
-beforeAll(async () => {
-  example = await Example.start("README.md");
+it("README.md has a server and a client that print what it says", async () => {
+  const server = await Example.start("README.md");
+  onTestFinished(() => server.end());
+  const scripts = scriptsIn("README.md");
+  expect(scripts.map(({ file }) => file)).toEqual(["client.mts"]);
+  for (const script of scripts) expect(await server.run(script)).toBe(script.prints);
 });
 
-afterAll(() => example?.end());
-
-it("runs the README's example: what one says, everybody reads", async () => {
-  const [ann, bob] = await Promise.all([example.connect("ann"), example.connect("bob")]);
-  const heard = [ann, bob].map(async (socket) => {
-    const [message] = (await once(socket, "message")) as [{ data: string }];
-    return JSON.parse(message.data);
-  });
-  ann.send(JSON.stringify({ action: "say", text: "hello" }));
-  const said = { from: "ann", text: "hello" };
-  expect(await Promise.all(heard)).toEqual([said, said]);
-});
-
-it("refuses who gives no name", async () => {
-  const socket = new WebSocket(example.address);
-  const [event] = await Promise.race([once(socket, "error"), once(socket, "open")]);
-  expect(event.type).toBe("error");
-});
-
-it("ends cleanly when it is told to", async () => {
-  example.server.kill("SIGTERM");
-  expect(await once(example.server, "exit")).toEqual([0, null]);
+it("README.md has at most 450 words before its links", () => {
+  const [introduction = ""] = README.split("\n## Where next\n");
+  const prose = introduction.replaceAll(/^```.*?^```$/gms, "");
+  expect(prose.split(/\s+/).filter((word) => /\w/.test(word)).length).toBeLessThanOrEqual(450);
 });

@@ -1,4 +1,4 @@
-// The README's example on DynamoDB, as it stands there, in a process of its own.
+// The example of docs/guide/aws.md, as it stands there, in a process of its own.
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -28,7 +28,7 @@ const exporter = {
 trace.setGlobalTracerProvider(new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] }));
 `;
 
-/** What the README says that the example needs. */
+/** The environment that the page lists. */
 const ENVIRONMENT = {
   ...process.env,
   PORT: "0",
@@ -50,7 +50,7 @@ const address = () => /ws:\/\/\S+/.exec(output)?.[0] ?? "";
 const prints = (pattern: RegExp) => vi.waitFor(() => expect(output).toMatch(pattern));
 
 beforeAll(async () => {
-  const blocks = codeBlocks(readFileSync(join(ROOT, "README.md"), "utf8"));
+  const blocks = codeBlocks(readFileSync(join(ROOT, "docs/guide/aws.md"), "utf8"));
   const [example, tables] = blocks.filter((block) => block.info === "ts run on DynamoDB");
   mkdirSync(WORKSHOP, { recursive: true });
   folder = mkdtempSync(join(WORKSHOP, "readme-"));
@@ -87,12 +87,12 @@ const connect = async (sub: string) => {
   return clients.connect(address(), { headers: { Authorization: `Bearer ${token}` } });
 };
 
-it("is no longer than twenty lines", () => {
+it("has at most twenty lines", () => {
   const lines = readFileSync(join(folder, "app.ts"), "utf8").split("\n");
   expect(lines.filter((line) => line.trim() !== "").length).toBeLessThanOrEqual(20);
 });
 
-it("answers whoever has a token, keeps the connection in DynamoDB, measures and traces it", async () => {
+it("answers a client with a token, stores the connection in DynamoDB, measures and traces it", async () => {
   const socket = await connect("ada");
   const answer = await ask(socket, JSON.stringify({ action: "say", text: "hello" }));
   expect(JSON.parse(answer)).toEqual({ from: "ada", heard: "hello" });
@@ -108,7 +108,7 @@ it("answers whoever has a token, keeps the connection in DynamoDB, measures and 
   expect(await store.count()).toBe(0);
 });
 
-it("refuses the others with 401, and an address's eleventh connect with 429, by DynamoDB's count", async () => {
+it("refuses a client without a token with 401, and an address's eleventh connect with 429, counted in DynamoDB", async () => {
   await expect(clients.connect(address())).rejects.toThrow("refused with 401");
   for (let n = 3; n <= 10; n++) await connect(`user-${n}`);
   await expect(connect("one too many")).rejects.toThrow("refused with 429");
