@@ -1,7 +1,7 @@
 /** Connects, state updates and lists of 10,000 connections, in memory and on DynamoDB Local; and their units. */
 import { randomUUID } from "node:crypto";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { startDynamoDB } from "../src/lambda-emulator/index.ts";
+import { startDynamoDBLocal } from "../src/lambda-emulator/index.ts";
 import { createTables, dynamoDBConnectionStore } from "../src/store/dynamodb/index.ts";
 import type { Connection, ConnectionStore } from "../src/store/index.ts";
 import { memoryConnectionStore } from "../src/store/memory/index.ts";
@@ -38,7 +38,7 @@ interface Sample {
 }
 
 export async function store(runs: number, progress: (line: string) => void): Promise<Findings> {
-  const engine = await startDynamoDB();
+  const engine = await startDynamoDBLocal();
   const samples = new Map<string, Map<Operation, Sample[]>>();
   let missed = 0;
   try {

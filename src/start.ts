@@ -1,13 +1,13 @@
 import type { LambdaHandler } from "./apigw/index.ts";
 import {
   createGateway,
+  createRefusalLogger,
   type Gateway,
   GatewayError,
   type GatewayOptions,
-  refusalLog,
 } from "./gateway/index.ts";
 import { networkUrls } from "./internal/network-urls.ts";
-import { untilStopped } from "./internal/stopping.ts";
+import { waitForStop } from "./internal/stopping.ts";
 import type { Lift } from "./lift/index.ts";
 
 export interface StartOptions extends Omit<GatewayOptions, "everySecond" | "handler" | "routes"> {
@@ -39,15 +39,17 @@ export async function start<State extends object>(
 ): Promise<Gateway | undefined> {
   if (process.env.AWS_LAMBDA_FUNCTION_NAME !== undefined) return undefined;
   const { port = environmentPort(), host = process.env.HOST || DEFAULT_HOST, ...rest } = options;
-  const gateway = gatewayFor(app, rest);
+  const gateway = createAppGateway(app, rest);
   try {
     await gateway.listen({ port, host });
   } catch (error) {
     if (error instanceof GatewayError)
-      quit(whatToDo(error, options.port === undefined ? "set PORT to another" : "give start another"));
+      exitWithError(
+        addRemedy(error, options.port === undefined ? "set PORT to another" : "give start another"),
+      );
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    quit(`Can't listen on ${host}, port ${port} (${code})`);
+    exitWithError(`Can't listen on ${host}, port ${port} (${code})`);
   }
   void closeWhenStopped(gateway);
   console.log(`WebSocket     ${gateway.url}`);
@@ -57,13 +59,13 @@ export async function start<State extends object>(
 }
 
 /** The app answers the gateway's events, and the gateway delivers what the app sends: no HTTP between the two. */
-function gatewayFor<State extends object>(app: Lift<State>, options: GatewayOptions): Gateway {
+function createAppGateway<State extends object>(app: Lift<State>, options: GatewayOptions): Gateway {
   const handler: LambdaHandler = (event, context) => answer(event, context);
   const routes = new Map(app.routeKeys.map((key) => [key, handler]));
   const gateway: Gateway = createGateway({
     ownOrigins: true,
     allowedHosts: [],
-    onRefused: refusalLog(console.error, HOW_TO_ALLOW),
+    onRefused: createRefusalLogger(console.error, HOW_TO_ALLOW),
     ...options,
     routes,
     // In place of the scheduled function.
@@ -77,22 +79,23 @@ function environmentPort(): number {
   const { PORT } = process.env;
   if (!PORT) return DEFAULT_PORT;
   const port = Number(PORT);
-  if (!/^\d+$/.test(PORT) || port > MAX_PORT) quit(`PORT is ${JSON.stringify(PORT)}: give 0 to ${MAX_PORT}`);
+  if (!/^\d+$/.test(PORT) || port > MAX_PORT)
+    exitWithError(`PORT is ${JSON.stringify(PORT)}: give 0 to ${MAX_PORT}`);
   return port;
 }
 
-function whatToDo({ code, message }: GatewayError, otherPort: string): string {
+function addRemedy({ code, message }: GatewayError, otherPort: string): string {
   return code === "ADDRESS_IN_USE" ? `${message}: stop what uses it, or ${otherPort}` : message;
 }
 
 async function closeWhenStopped(gateway: Gateway): Promise<void> {
-  const signal = await untilStopped((line) => console.error(line));
+  const signal = await waitForStop((line) => console.error(line));
   // Nothing of the gateway's keeps the process alive after this; the application's own handles may.
   await gateway.close();
   if (signal === undefined) process.exit();
 }
 
-function quit(message: string): never {
+function exitWithError(message: string): never {
   console.error(message);
   process.exit(1);
 }

@@ -50,7 +50,7 @@ export function readArguments<F extends Flags>(usage: Usage<F>, argv: readonly s
   for (const [name, { type, multiple = false }] of Object.entries(usage.flags)) {
     options[name] = { type, multiple };
   }
-  refuseUnknown(usage, options, argv);
+  rejectUnknown(usage, options, argv);
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
     // The parser has checked each value against its flag's type.
@@ -61,7 +61,7 @@ export function readArguments<F extends Flags>(usage: Usage<F>, argv: readonly s
   }
 }
 
-function refuseUnknown(usage: Usage, options: ParseArgsOptionsConfig, argv: readonly string[]): void {
+function rejectUnknown(usage: Usage, options: ParseArgsOptionsConfig, argv: readonly string[]): void {
   const { tokens } = parseArgs({
     args: [...argv],
     options,
@@ -71,7 +71,7 @@ function refuseUnknown(usage: Usage, options: ParseArgsOptionsConfig, argv: read
   });
   for (const token of tokens) {
     if (token.kind !== "option" || Object.hasOwn(options, token.name)) continue;
-    const name = nearest(token.name, Object.keys(options));
+    const name = findNearest(token.name, Object.keys(options));
     const hint = name === undefined ? "" : `; the nearest is --${name}`;
     throw usageError(usage, `Unknown flag ${token.rawName}${hint}`);
   }
@@ -81,7 +81,7 @@ export function usageError(usage: Usage, reason: string): CliError {
   return new CliError("USAGE", `${reason} (see lift-ws ${usage.name} --help)`);
 }
 
-export function helpText(usage: Usage): string {
+export function formatHelp(usage: Usage): string {
   const flags: Flags = { ...usage.flags, help: { type: "boolean", help: "Print this" } };
   const rows = Object.entries(flags).map(([name, flag]) => [flagForm(name, flag), flag.help] as const);
   const width = Math.max(...rows.map(([form]) => form.length));
@@ -105,7 +105,7 @@ function flagForm(name: string, flag: Flag): string {
  * The one of `candidates` with the fewest letters to change; of equals, the first. `undefined` when that is more than
  * half of the letters of `word`: then it is another word.
  */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
+export function findNearest(word: string, candidates: readonly string[]): string | undefined {
   let best: { readonly candidate: string; readonly distance: number } | undefined;
   for (const candidate of candidates) {
     const distance = editDistance(word, candidate);

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { isOrigin } from "../internal/origin.ts";
-import { untilStopped } from "../internal/stopping.ts";
+import { waitForStop } from "../internal/stopping.ts";
 import {
   type Arguments,
   type Command,
@@ -14,7 +14,7 @@ import { type ServerSettings, startServer } from "./dev/server.ts";
 import { loadEnvFile, readEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import type { LambdaSettings } from "./lambda/lambda-environment.ts";
-import { parseReference, type Reference, shown } from "./project/handlers.ts";
+import { displayPath, parseReference, type Reference } from "./project/handlers.ts";
 import { isApiId } from "./project/routes-file.ts";
 
 const usage = {
@@ -86,17 +86,17 @@ const LAMBDA_FLAGS = ["dynamodb-endpoint", "tick", "timeout", "concurrency"] as 
 
 async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   const { flags, positionals } = readArguments(usage, argv);
-  const what = readWhat(flags, positionals);
+  const what = readTarget(flags, positionals);
   // Before PORT and HOST are asked for: the file may say them.
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
   const server = await startServer(readSettings(flags, what), terminal);
-  await untilStopped((line) => terminal.stderr.write(`${line}\n`));
+  await waitForStop((line) => terminal.stderr.write(`${line}\n`));
   await server.close();
   return 0;
 }
 
 /** Reads what to run. The functions' environment is not this process's, so their file is read besides. */
-function readWhat(flags: DevFlags, positionals: readonly string[]): ServerSettings["run"] {
+function readTarget(flags: DevFlags, positionals: readonly string[]): ServerSettings["run"] {
   const [module, extra] = positionals;
   if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
   const given = [module, flags.routes && "--routes", flags.lambda && "--lambda"].filter(
@@ -118,7 +118,7 @@ function readLambda(path: string, flags: DevFlags): LambdaSettings {
   if (flags.watch) throw usageError(usage, "--watch is for modules: bundle, and start again");
   if (flags.tickets !== undefined) throw usageError(usage, "--tickets is for modules, not for --lambda");
   if (!existsSync(folder))
-    throw new CliError("USAGE", `There is no folder ${shown(folder)}: make the bundles`);
+    throw new CliError("USAGE", `There is no folder ${displayPath(folder)}: make the bundles`);
   const dynamoDBEndpoint = flags["dynamodb-endpoint"];
   if (dynamoDBEndpoint !== undefined && !URL.canParse(dynamoDBEndpoint)) {
     throw usageError(usage, `--dynamodb-endpoint must be a URL, not "${dynamoDBEndpoint}"`);

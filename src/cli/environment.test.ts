@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { environmentCredentials, setLambdaEnvironment } from "./environment.ts";
+import { readCredentials, setLambdaEnvironment } from "./environment.ts";
 
 const description = { endpoint: "http://127.0.0.1:3001/dev", region: "eu-west-1", handler: "app.mjs" };
 let directory: string;
@@ -39,7 +39,7 @@ describe("a handler's environment", () => {
       _HANDLER: "app.mjs",
     });
     expect(env.AWS_LAMBDA_LOG_GROUP_NAME).toBe(`/aws/lambda/${env.AWS_LAMBDA_FUNCTION_NAME}`);
-    expect(environmentCredentials(env)).toBeDefined();
+    expect(readCredentials(env)).toBeDefined();
   });
 
   it("keeps what is set already, except the endpoint", () => {
@@ -54,12 +54,12 @@ describe("a handler's environment", () => {
   it("keeps its owner's key pair", () => {
     const keys = { AWS_ACCESS_KEY_ID: "AKIAMINE", AWS_SECRET_ACCESS_KEY: "mine" };
     expect(lambdaEnvironment(keys)).toMatchObject(keys);
-    expect(environmentCredentials(keys)).toEqual({ accessKeyId: "AKIAMINE", secretAccessKey: "mine" });
+    expect(readCredentials(keys)).toEqual({ accessKeyId: "AKIAMINE", secretAccessKey: "mine" });
   });
 
   it("gets no made-up keys in front of a profile or a role", () => {
     for (const name of ["AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]) {
-      expect(environmentCredentials(lambdaEnvironment({ [name]: "x" }))).toBeUndefined();
+      expect(readCredentials(lambdaEnvironment({ [name]: "x" }))).toBeUndefined();
     }
   });
 
@@ -68,11 +68,11 @@ describe("a handler's environment", () => {
     ["config", "[default]\nsso_session = mine\n"],
   ])("gets no made-up keys in front of the default profile in %s", (name, content) => {
     writeFileSync(join(directory, name), content);
-    expect(environmentCredentials(lambdaEnvironment({}))).toBeUndefined();
+    expect(readCredentials(lambdaEnvironment({}))).toBeUndefined();
   });
 
   it("gets them when the profile says no more than a region", () => {
     writeFileSync(join(directory, "config"), "[default]\nregion = eu-west-1\n");
-    expect(environmentCredentials(lambdaEnvironment({}))).toBeDefined();
+    expect(readCredentials(lambdaEnvironment({}))).toBeDefined();
   });
 });

@@ -17,7 +17,7 @@ export function loadEnvFile(path: string): void {
   try {
     process.loadEnvFile(path);
   } catch (error) {
-    throw unreadable(path, error);
+    throw envFileError(path, error);
   }
 }
 
@@ -28,17 +28,17 @@ export function readEnvFile(path: string): Record<string, string> {
       Object.entries(parseEnv(readFileSync(path, "utf8"))).map(([name, value]) => [name, value ?? ""]),
     );
   } catch (error) {
-    throw unreadable(path, error);
+    throw envFileError(path, error);
   }
 }
 
-function unreadable(path: string, error: unknown): CliError {
+function envFileError(path: string, error: unknown): CliError {
   const { code } = error as NodeJS.ErrnoException;
   return new CliError("USAGE", `Can't read the file of --env-file, ${resolve(path)} (${code})`);
 }
 
 /** The environment's own key pair, if it has one. Asked before {@link setLambdaEnvironment} makes one up. */
-export function environmentCredentials(env: Environment): Credentials | undefined {
+export function readCredentials(env: Environment): Credentials | undefined {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
   return accessKeyId && secretAccessKey ? { accessKeyId, secretAccessKey } : undefined;
 }
@@ -89,7 +89,7 @@ export const DUMMY_CREDENTIALS = { AWS_ACCESS_KEY_ID: "liftws", AWS_SECRET_ACCES
  */
 function hasCredentials(env: Environment): boolean {
   return (
-    environmentCredentials(env) !== undefined ||
+    readCredentials(env) !== undefined ||
     Boolean(env.AWS_PROFILE) ||
     Boolean(env.AWS_WEB_IDENTITY_TOKEN_FILE) ||
     Boolean(env.AWS_CONTAINER_CREDENTIALS_FULL_URI) ||

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { anyText } from "../../test/support/any-text.ts";
 import type { EventReport } from "../gateway/index.ts";
 import { Sampler } from "../internal/sampler.ts";
-import { describeError, eventLog, logEvent } from "./log.ts";
+import { createEventLog, describeError, logEvent } from "./log.ts";
 
 const report: EventReport = {
   routeKey: "sendmessage",
@@ -123,7 +123,7 @@ describe("an error's text", () => {
 
 function lines(reports: readonly EventReport[]): string[] {
   const stdout = new PassThrough();
-  const log = eventLog({ stdout, stderr: new PassThrough() }, new Sampler(() => 0));
+  const log = createEventLog({ stdout, stderr: new PassThrough() }, new Sampler(() => 0));
   for (const one of reports) log(one);
   return String(stdout.read() ?? "")
     .split("\n")

@@ -18,10 +18,10 @@ const timeOfDay = new Intl.DateTimeFormat("en-GB", {
 });
 
 /** Writes a line for each event. Messages that the gateway refuses are sampled: a flood of them is a few lines. */
-export function eventLog(terminal: Terminal, refusals = new Sampler()): (report: EventReport) => void {
+export function createEventLog(terminal: Terminal, refusals = new Sampler()): (report: EventReport) => void {
   return (report) => {
     const { status } = report;
-    const count = isRefusal(report) ? refusals.take(String(status)) : 1;
+    const count = isRefusal(report) ? refusals.count(String(status)) : 1;
     if (count === undefined) return;
     logEvent(report, terminal, new Date());
     if (count >= 10) logNote(`${count} refused with ${status} in ten seconds; few lines follow`, terminal);
@@ -39,13 +39,13 @@ export function logEvent(report: EventReport, terminal: Terminal, now: Date): vo
   const stream = terminal.stdout;
   const columns = [
     styleText("dim", timeOfDay.format(now), { stream }),
-    routeColumn(report.routeKey),
+    formatRouteKey(report.routeKey),
     styleText(colour, String(report.status), { stream }),
     `${Math.round(report.durationMs)} ms`.padStart(LONGEST_DURATION),
     styleText("dim", report.connectionId.slice(0, ID_LENGTH), { stream }),
   ];
   stream.write(`${columns.join("  ")}\n`);
-  if (report.body !== undefined) stream.write(`${styleText("dim", shortened(report.body), { stream })}\n`);
+  if (report.body !== undefined) stream.write(`${styleText("dim", formatBody(report.body), { stream })}\n`);
   if (report.error !== undefined) logError(report.error, terminal.stderr);
 }
 
@@ -86,24 +86,24 @@ export function describeError(error: unknown): string {
     .split("\n")
     .filter((line) => !/^\s+at .{0,1000}\(?node:internal\//.test(line))
     .map((line) => truncate(line, LONGEST_LINE));
-  return spellOut(truncate(lines.join("\n"), LONGEST_ERROR), "\n\t");
+  return escapeControls(truncate(lines.join("\n"), LONGEST_ERROR), "\n\t");
 }
 
 const LONGEST_BODY = 1_000;
 
 /** A result's body in one line, without secrets. */
-function shortened(body: string): string {
-  return `  ${spellOut(logText(body, LONGEST_BODY))}`;
+function formatBody(body: string): string {
+  return `  ${escapeControls(logText(body, LONGEST_BODY))}`;
 }
 
 /** A key that a client chose must not move the cursor, ring the bell or fill the screen. */
-function routeColumn(key: string): string {
+function formatRouteKey(key: string): string {
   const short = key.length > LONGEST_ROUTE ? `${key.slice(0, LONGEST_ROUTE)}…` : key;
-  return spellOut(short).padEnd(ROUTE_WIDTH);
+  return escapeControls(short).padEnd(ROUTE_WIDTH);
 }
 
 /** Control characters, and those that turn the direction of writing, as `\\u001b`. */
-function spellOut(text: string, except = ""): string {
+function escapeControls(text: string, except = ""): string {
   return text.replace(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu, (character) =>
     except.includes(character) ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

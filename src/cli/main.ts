@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { howToInstall, missingPackage } from "./missing-package.ts";
+import { findMissingPackage, installHint } from "./missing-package.ts";
 
 /** As in package.json's `engines`; a test compares them. */
 const OLDEST_NODE = "22.19.0";
@@ -11,9 +11,9 @@ if (OLDEST_NODE.localeCompare(process.versions.node, undefined, { numeric: true 
 
 // Only now: what it imports uses what an older Node has not.
 const { run } = await import("./run.ts").catch((error: unknown) => {
-  const name = missingPackage(error);
+  const name = findMissingPackage(error);
   if (name === undefined) throw error;
-  process.stderr.write(`lift-ws: can't run, as ${howToInstall(name)}\n`);
+  process.stderr.write(`lift-ws: can't run, as ${installHint(name)}\n`);
   process.exit(1);
 });
 const exitCode = await run(process.argv.slice(2), process);

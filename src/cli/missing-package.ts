@@ -2,12 +2,12 @@
 const MESSAGE = /^Cannot find (?:package|module) '((?:@[\w.~-]+\/)?[\w~-][\w.~-]*)(?:\/[^']*)?'/;
 
 /** The package that is not installed, when that is why something could not be loaded. */
-export function missingPackage(error: unknown): string | undefined {
+export function findMissingPackage(error: unknown): string | undefined {
   const { code, message = "" } = error as NodeJS.ErrnoException;
   if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") return undefined;
   return MESSAGE.exec(message)?.[1];
 }
 
-export function howToInstall(name: string): string {
+export function installHint(name: string): string {
   return `${name} is not installed: npm install ${name}`;
 }

@@ -36,7 +36,7 @@ export async function readOrCreate(
 }
 
 /** Writes `name` whole, in place of what was there. The same privacy as {@link readOrCreate}. */
-export async function replace(directory: string, name: string, content: string): Promise<void> {
+export async function writePrivate(directory: string, name: string, content: string): Promise<void> {
   await rename(await writeDraft(directory, name, content), join(directory, name));
 }
 

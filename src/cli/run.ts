@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type Command, helpText, nearest, type Terminal } from "./arguments.ts";
+import { type Command, findNearest, formatHelp, type Terminal } from "./arguments.ts";
 import { asyncapi } from "./asyncapi.ts";
 import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
@@ -32,15 +32,15 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<nu
   }
   const command = COMMANDS.find(({ usage }) => usage.name === name);
   if (command === undefined) throw unknown(name);
-  if (asksForHelp(rest)) {
-    terminal.stdout.write(helpText(command.usage));
+  if (wantsHelp(rest)) {
+    terminal.stdout.write(formatHelp(command.usage));
     return EXIT.done;
   }
   return command.run(rest, terminal);
 }
 
 /** Help goes before everything, a mistake in the other flags included. */
-function asksForHelp(argv: readonly string[]): boolean {
+function wantsHelp(argv: readonly string[]): boolean {
   const end = argv.indexOf("--");
   return argv.slice(0, end === -1 ? undefined : end).some((word) => word === "--help" || word === "-h");
 }
@@ -49,7 +49,7 @@ function unknown(name: string): CliError {
   const [kind, known] = name.startsWith("-")
     ? (["flag", ["--help", "--version"]] as const)
     : (["command", COMMANDS.map(({ usage }) => usage.name)] as const);
-  const hint = nearest(name, known);
+  const hint = findNearest(name, known);
   const reason = `Unknown ${kind} ${name}${hint === undefined ? "" : `; the nearest is ${hint}`}`;
   return new CliError("USAGE", `${reason} (see lift-ws --help)`);
 }

@@ -1,4 +1,4 @@
-import { elapsed, elapsedBy } from "../internal/elapsed.ts";
+import { createElapsed, elapsed } from "../internal/elapsed.ts";
 
 /**
  * Time as the gateway sees it. Every limit, age and deadline goes through one of these: a wall clock dates events, and
@@ -17,8 +17,8 @@ export interface Clock {
 export type SteadyClock = Required<Clock>;
 
 /** The clock with elapsed time of its own, or by its `now`. */
-export function steady(clock: Clock): SteadyClock {
-  const passed = elapsedBy(() => clock.now());
+export function toSteadyClock(clock: Clock): SteadyClock {
+  const passed = createElapsed(() => clock.now());
   return {
     now: () => clock.now(),
     elapsed: () => clock.elapsed?.() ?? passed(),
@@ -50,14 +50,14 @@ export const systemClock: SteadyClock = {
   setTimeout: (callback, ms) => new SystemTimer(callback, ms),
 };
 
-interface Alarm {
+interface ManualTimer {
   readonly at: number;
   readonly callback: () => void;
 }
 
 /** A clock that stands still until a test moves it: two hours pass in milliseconds. */
 export class ManualClock implements SteadyClock {
-  readonly #alarms = new Set<Alarm>();
+  readonly #alarms = new Set<ManualTimer>();
   #elapsed = 0;
   /** The wall clock at an elapsed time of 0, in ms since the epoch. */
   #start: number;
@@ -102,8 +102,8 @@ export class ManualClock implements SteadyClock {
     this.#start += ms;
   }
 
-  #nextAlarm(end: number): Alarm | undefined {
-    let first: Alarm | undefined;
+  #nextAlarm(end: number): ManualTimer | undefined {
+    let first: ManualTimer | undefined;
     for (const alarm of this.#alarms) {
       if (alarm.at <= end && (first === undefined || alarm.at < first.at)) first = alarm;
     }

@@ -11,20 +11,20 @@ import type {
 } from "../apigw/index.ts";
 import { isLoopback } from "../internal/this-machine.ts";
 import { type Clock, repeat, type Timer } from "./clock.ts";
-import { Management, parseManagedPath, refuseRequest } from "./connections-api/connections-api.ts";
-import { Delivery } from "./connections-api/local-connections.ts";
+import { ConnectionsApi, parseConnectionsPath, respondForbidden } from "./connections-api/connections-api.ts";
+import { LocalConnections } from "./connections-api/local-connections.ts";
 import { GatewayError } from "./errors.ts";
 import { Listener } from "./listener.ts";
 import { Dispatcher } from "./messages/dispatch.ts";
 import { Invoker } from "./messages/invoke.ts";
 import type { GatewayOptions, GatewaySettings } from "./options.ts";
 import { readOptions } from "./read-options.ts";
-import { ENDINGS } from "./sockets/close-codes.ts";
-import { Registry } from "./sockets/registry.ts";
-import { reportBug } from "./unhandled-errors.ts";
+import { CLOSE_REASONS } from "./sockets/close-codes.ts";
+import { ConnectionRegistry } from "./sockets/registry.ts";
+import { warnUnhandled } from "./unhandled-errors.ts";
 import { BrowserAccess } from "./upgrade/browser-access.ts";
 import { Throttle } from "./upgrade/throttle.ts";
-import { isServicePath, Upgrades } from "./upgrade/upgrade.ts";
+import { isServicePath, UpgradeHandler } from "./upgrade/upgrade.ts";
 
 export interface ListenOptions {
   /** Default 3001; 0 takes any free one. */
@@ -79,13 +79,13 @@ const CLOSE_STEPS = 20;
 
 class LocalGateway implements Gateway {
   readonly #settings: GatewaySettings;
-  readonly #registry: Registry;
+  readonly #registry: ConnectionRegistry;
   readonly #invoker: Invoker;
-  readonly #delivery: Delivery;
+  readonly #delivery: LocalConnections;
   readonly #access: BrowserAccess;
   readonly #dispatcher: Dispatcher;
-  readonly #management: Management;
-  readonly #upgrades: Upgrades;
+  readonly #management: ConnectionsApi;
+  readonly #upgrades: UpgradeHandler;
   readonly #listener: Listener;
   #address: { readonly host: string; readonly port: number } | undefined;
   #closed: Promise<void> | undefined;
@@ -96,13 +96,13 @@ class LocalGateway implements Gateway {
     const requests = new Throttle(limits.requestsPerSecond, limits.requestBurst, clock);
     const connects = new Throttle(limits.connectionsPerSecond, limits.connectionsPerSecond, clock);
     this.#settings = settings;
-    this.#registry = new Registry(clock, limits);
+    this.#registry = new ConnectionRegistry(clock, limits);
     this.#invoker = new Invoker(settings);
-    this.#delivery = new Delivery(this.#registry, requests, settings);
+    this.#delivery = new LocalConnections(this.#registry, requests, settings);
     this.#access = new BrowserAccess(settings);
-    this.#management = new Management(this.#delivery, settings);
+    this.#management = new ConnectionsApi(this.#delivery, settings);
     this.#dispatcher = new Dispatcher(settings, this.#registry, this.#invoker, requests);
-    this.#upgrades = new Upgrades({
+    this.#upgrades = new UpgradeHandler({
       settings,
       registry: this.#registry,
       invoker: this.#invoker,
@@ -135,7 +135,7 @@ class LocalGateway implements Gateway {
       try {
         await everySecond();
       } catch (error) {
-        reportBug(error);
+        warnUnhandled(error);
       }
     });
   }
@@ -200,26 +200,26 @@ class LocalGateway implements Gateway {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    void this.#upgrades.handle(request, socket, head).catch(reportBug);
+    void this.#upgrades.handle(request, socket, head).catch(warnUnhandled);
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
     const { basePath, http } = this.#settings;
     const url = request.url ?? "/";
-    const managed = parseManagedPath(url);
+    const managed = parseConnectionsPath(url);
     if (!this.#access.allowsHost(request, this.#listening.host)) {
-      refuseRequest(response);
+      respondForbidden(response);
     } else if (managed?.basePath === basePath) {
       this.#management.handle(managed.connectionId, request, response).catch((error) => {
         response.destroy();
-        reportBug(error);
+        warnUnhandled(error);
       });
     } else if (isServicePath(url, basePath)) {
       response.writeHead(426, { upgrade: "websocket", connection: "upgrade", "content-length": 0 }).end();
     } else if (managed || url.startsWith(`/${basePath}/`)) {
-      refuseRequest(response);
+      respondForbidden(response);
     } else if (url === HEALTH_PATH) {
-      health(response, this.#closed === undefined);
+      respondHealth(response, this.#closed === undefined);
     } else if (http) {
       http(request, response);
     } else {
@@ -232,19 +232,19 @@ class LocalGateway implements Gateway {
     this.#repeating?.cancel();
     this.#upgrades.stop();
     await this.#invoker.drain(drainMs);
-    this.#upgrades.drained();
+    this.#upgrades.startClosing();
     const connections = [...this.#registry.values()];
     const steps = Math.min(CLOSE_STEPS, connections.length);
     for (let step = 0; step < steps; step++) {
-      if (step > 0) await wait(clock, spreadMs / steps);
-      for (let i = step; i < connections.length; i += steps) connections[i]!.close(ENDINGS.goingAway);
+      if (step > 0) await delay(clock, spreadMs / steps);
+      for (let i = step; i < connections.length; i += steps) connections[i]!.close(CLOSE_REASONS.goingAway);
     }
     // Now it is the $disconnects that are in flight, and a $connect that ends meanwhile brings another one.
     const until = clock.elapsed() + drainMs;
-    await this.#dispatcher.begun();
+    await this.#dispatcher.disconnectsStarted();
     while (this.#invoker.isBusy && clock.elapsed() < until) {
       await this.#invoker.drain(until - clock.elapsed());
-      await this.#dispatcher.begun();
+      await this.#dispatcher.disconnectsStarted();
     }
     this.#invoker.stop();
     this.#registry.stop();
@@ -252,12 +252,12 @@ class LocalGateway implements Gateway {
   }
 }
 
-function health(response: ServerResponse, healthy: boolean): void {
+function respondHealth(response: ServerResponse, healthy: boolean): void {
   const body = JSON.stringify({ status: healthy ? "ok" : "stopping" });
   response.writeHead(healthy ? 200 : 503, { "content-type": "application/json" }).end(body);
 }
 
-function wait(clock: Clock, ms: number): Promise<void> {
+function delay(clock: Clock, ms: number): Promise<void> {
   return new Promise((resolve) => clock.setTimeout(resolve, ms));
 }
 

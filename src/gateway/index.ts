@@ -6,5 +6,5 @@ export type { Gateway, ListenOptions, StopOptions } from "./gateway.ts";
 export { createGateway } from "./gateway.ts";
 export type { AccessRefusal, Credentials, EventReport, GatewayLimits, GatewayOptions } from "./options.ts";
 export { DEFAULT_LIMITS } from "./options.ts";
-export { newApiId } from "./sockets/ids.ts";
-export { hostname, refusalLog, serviceHost } from "./upgrade/browser-access.ts";
+export { createApiId } from "./sockets/ids.ts";
+export { createRefusalLogger, parseHostname, serviceHost } from "./upgrade/browser-access.ts";

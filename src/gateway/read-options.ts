@@ -1,12 +1,12 @@
 import type { LambdaHandler } from "../apigw/index.ts";
 import { isOrigin } from "../internal/origin.ts";
-import { steady, systemClock } from "./clock.ts";
+import { systemClock, toSteadyClock } from "./clock.ts";
 import { GatewayError } from "./errors.ts";
 import { DEFAULT_LIMITS, type GatewayLimits, type GatewayOptions, type GatewaySettings } from "./options.ts";
-import { newApiId } from "./sockets/ids.ts";
-import { guarded } from "./unhandled-errors.ts";
+import { createApiId } from "./sockets/ids.ts";
+import { guardListener } from "./unhandled-errors.ts";
 import { isIdentitySource } from "./upgrade/authorizer.ts";
-import { hostname } from "./upgrade/browser-access.ts";
+import { parseHostname } from "./upgrade/browser-access.ts";
 
 interface Check {
   readonly test: (value: unknown) => boolean;
@@ -70,7 +70,7 @@ const CHECKS: { readonly [Name in keyof Required<GatewayOptions>]: Check } = {
   },
   ownOrigins: FLAG,
   allowedHosts: {
-    test: isList((item) => typeof item === "string" && hostname(item) === item.toLowerCase()),
+    test: isList((item) => typeof item === "string" && parseHostname(item) === item.toLowerCase()),
     takes: "an array of host names without a port, such as app.example",
   },
   onRefused: FUNCTION,
@@ -125,23 +125,23 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     stage,
     basePath,
     stageVariables: options.stageVariables,
-    apiId: options.apiId ?? newApiId(),
+    apiId: options.apiId ?? createApiId(),
     region: options.region ?? "us-east-1",
     accountId: options.accountId ?? "000000000000",
     domainName: options.domainName,
     limits,
-    clock: options.clock === undefined ? systemClock : steady(options.clock),
+    clock: options.clock === undefined ? systemClock : toSteadyClock(options.clock),
     credentials: options.credentials === undefined ? [] : [options.credentials].flat(),
     trustProxy: options.trustProxy ?? false,
     allowedOrigins: options.allowedOrigins && new Set(options.allowedOrigins),
     ownOrigins: options.ownOrigins ?? false,
     allowedHosts: options.allowedHosts && new Set(options.allowedHosts.map((host) => host.toLowerCase())),
-    onRefused: options.onRefused && guarded(options.onRefused),
+    onRefused: options.onRefused && guardListener(options.onRefused),
     pingResetsIdle: options.pingResetsIdle ?? false,
     deleteCloseCode: options.deleteCloseCode ?? 1000,
     tls: options.tls,
     http: options.http,
-    onEvent: options.onEvent && guarded(options.onEvent),
+    onEvent: options.onEvent && guardListener(options.onEvent),
     everySecond: options.everySecond,
   };
 }

@@ -1,9 +1,9 @@
 import { expect, it, onTestFinished, vi } from "vitest";
-import { elapsed, elapsedBy } from "./elapsed.ts";
+import { createElapsed, elapsed } from "./elapsed.ts";
 
 it("counts what a clock goes on by, and a step back as no time", () => {
   let now = 1_000;
-  const passed = elapsedBy(() => now);
+  const passed = createElapsed(() => now);
   const readings = [1_000, 1_500, 1_200, 1_300, 500, 600].map((time) => {
     now = time;
     return passed();
@@ -12,7 +12,7 @@ it("counts what a clock goes on by, and a step back as no time", () => {
 });
 
 it("is the process's own for the system's wall clock, which may jump", () => {
-  const passed = elapsedBy(Date.now);
+  const passed = createElapsed(Date.now);
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());
   const first = passed();

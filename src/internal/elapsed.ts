@@ -8,7 +8,7 @@ export const elapsed: Elapsed = () => performance.now();
  * Elapsed time that goes with a wall clock: for `Date.now` that of the process's monotonic clock. For another one, such
  * as a test's, how far it has gone on; a step back counts as no time.
  */
-export function elapsedBy(now: () => number): Elapsed {
+export function createElapsed(now: () => number): Elapsed {
   if (now === Date.now) return elapsed;
   let last = now();
   let passed = 0;

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Sampler } from "./sampler.ts";
 
 const times = (sampler: Sampler, kind: string, count: number) =>
-  Array.from({ length: count }, () => sampler.take(kind)).filter((n) => n !== undefined);
+  Array.from({ length: count }, () => sampler.count(kind)).filter((n) => n !== undefined);
 
 describe("Sampler", () => {
   it("passes the first ten of a kind, then each power of ten, with its count", () => {
@@ -15,7 +15,7 @@ describe("Sampler", () => {
   it("counts each kind apart", () => {
     const sampler = new Sampler(() => 0);
     times(sampler, "a", 50);
-    expect(sampler.take("b")).toBe(1);
+    expect(sampler.count("b")).toBe(1);
   });
 
   it("begins anew after ten seconds", () => {
@@ -23,14 +23,14 @@ describe("Sampler", () => {
     const sampler = new Sampler(() => now);
     times(sampler, "a", 50);
     now = 9_999;
-    expect(sampler.take("a")).toBeUndefined();
+    expect(sampler.count("a")).toBeUndefined();
     now = 10_000;
-    expect(sampler.take("a")).toBe(1);
+    expect(sampler.count("a")).toBe(1);
   });
 
   it("keeps no more than 100 kinds apart", () => {
     const sampler = new Sampler(() => 0);
-    for (let n = 0; n < 200; n++) sampler.take(String(n));
-    expect([sampler.take("99"), sampler.take("500")]).toEqual([2, undefined]);
+    for (let n = 0; n < 200; n++) sampler.count(String(n));
+    expect([sampler.count("99"), sampler.count("500")]).toEqual([2, undefined]);
   });
 });

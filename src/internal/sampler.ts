@@ -27,7 +27,7 @@ export class Sampler {
    * Counts one line of a kind.
    * @returns how many there were in the last ten seconds, this one included, when it is one to write; else `undefined`
    */
-  take(kind: string): number | undefined {
+  count(kind: string): number | undefined {
     const window = this.#window(kind);
     const count = ++window.count;
     return count <= FIRST || isPowerOfTen(count) ? count : undefined;

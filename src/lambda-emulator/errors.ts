@@ -1,4 +1,4 @@
-export type LocalErrorCode =
+export type LambdaEmulatorErrorCode =
   | "DYNAMODB_UNAVAILABLE"
   | "FUNCTION_FAILED"
   | "FUNCTION_STOPPED"
@@ -7,18 +7,18 @@ export type LocalErrorCode =
   | "THROTTLED";
 
 /** What kept a function, or the engine beside it, from doing what it was asked. */
-export class LocalError extends Error {
-  override readonly name: string = "LocalError";
-  readonly code: LocalErrorCode;
+export class LambdaEmulatorError extends Error {
+  override readonly name: string = "LambdaEmulatorError";
+  readonly code: LambdaEmulatorErrorCode;
 
-  constructor(code: LocalErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: LambdaEmulatorErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }
 }
 
 /** What the Runtime API tells of a failure; the fields are Lambda's. */
-export interface FunctionFault {
+export interface FunctionErrorPayload {
   readonly errorType: string;
   readonly errorMessage: string;
   readonly trace?: readonly string[];
@@ -28,10 +28,10 @@ export interface FunctionFault {
  * An invocation that failed: the function's own error by its name, message and stack. A gateway reads the message,
  * as the service does: an authorizer says `Unauthorized` by it.
  */
-export class FunctionError extends LocalError {
+export class FunctionError extends LambdaEmulatorError {
   override readonly name: string;
 
-  constructor({ errorType, errorMessage, trace }: FunctionFault) {
+  constructor({ errorType, errorMessage, trace }: FunctionErrorPayload) {
     super("FUNCTION_FAILED", errorMessage);
     this.name = errorType;
     this.stack = trace?.join("\n") || `${errorType}: ${errorMessage}`;

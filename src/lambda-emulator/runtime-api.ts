@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { MAX_LAMBDA_RESPONSE_BYTES } from "../apigw/index.ts";
-import type { FunctionFault } from "./errors.ts";
+import type { FunctionErrorPayload } from "./errors.ts";
 
 /** An event on its way to the function. */
 export interface Invocation {
@@ -21,8 +21,8 @@ export interface RuntimeListener {
   /** `false`: that invocation is not under way. */
   response(requestId: string, body: string): boolean;
   /** `false`: that invocation is not under way. */
-  error(requestId: string, fault: FunctionFault): boolean;
-  initError(fault: FunctionFault): void;
+  error(requestId: string, fault: FunctionErrorPayload): boolean;
+  initError(fault: FunctionErrorPayload): void;
 }
 
 export interface RuntimeApi {
@@ -101,7 +101,7 @@ async function takeOutcome(
   else accept(response);
 }
 
-function tooLarge(bytes: number): FunctionFault {
+function tooLarge(bytes: number): FunctionErrorPayload {
   return {
     errorType: "Function.ResponseSizeTooLarge",
     errorMessage: `Response payload size (${bytes} bytes) exceeded maximum allowed payload size (${MAX_LAMBDA_RESPONSE_BYTES} bytes).`,
@@ -124,7 +124,7 @@ async function read(request: IncomingMessage): Promise<string> {
 }
 
 /** Whatever the process sent: it may be any runtime. */
-function readFault(body: string): FunctionFault {
+function readFault(body: string): FunctionErrorPayload {
   let fault: Record<string, unknown> = {};
   try {
     fault = Object(JSON.parse(body));

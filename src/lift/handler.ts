@@ -228,7 +228,7 @@ interface Failure {
 
 /** Logs what a client can cause as fast as it sends: in samples with their count, and without a stack. */
 function logSampled(ctx: AnyContext, level: "warn" | "error", message: string, failure: Failure): void {
-  const count = settingsOf(ctx).refusals.take(`${message} ${failure.code}`);
+  const count = settingsOf(ctx).refusals.count(`${message} ${failure.code}`);
   if (count === undefined) return;
   logSafely(ctx.logger, level, message, { ...failure, count, error: withoutStack(failure.error) });
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type AccessRefusal, type GatewayOptions, refusalLog } from "../../src/gateway/index.ts";
+import { type AccessRefusal, createRefusalLogger, type GatewayOptions } from "../../src/gateway/index.ts";
 import { type Api, http, KEYS, startApi, UPGRADE_HEADERS } from "./harness.ts";
 import { Queue } from "./queue.ts";
 import { RawClient } from "./raw-client.ts";
@@ -132,12 +132,12 @@ describe("the Host of a request to a gateway on loopback", () => {
   });
 });
 
-describe("refusalLog", () => {
+describe("createRefusalLogger", () => {
   const how = { Origin: "--origin …", Host: "--allowed-host …" };
 
   it("says how to allow an origin or a host", () => {
     const lines: string[] = [];
-    const log = refusalLog((line) => lines.push(line), how);
+    const log = createRefusalLogger((line) => lines.push(line), how);
     log({ header: "Origin", value: "https://$&.example" });
     log({ header: "Host", value: "App.example:3001" });
     expect(lines).toEqual([
@@ -148,7 +148,7 @@ describe("refusalLog", () => {
 
   it("writes few lines of many, each of bounded length", () => {
     const lines: string[] = [];
-    const log = refusalLog((line) => lines.push(line), how);
+    const log = createRefusalLogger((line) => lines.push(line), how);
     for (let n = 0; n < 1_000; n++) log({ header: "Origin", value: "x".repeat(10_000) });
     expect(lines).toHaveLength(12);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThan(500);

@@ -4,12 +4,12 @@ import { connect as connectTcp } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { GetConnectionCommand, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { selfSigned } from "../../src/cli/certificate/self-signed.ts";
+import { createSelfSigned } from "../../src/cli/certificate/self-signed.ts";
 import { Listener } from "../../src/gateway/listener.ts";
 import { connect, connectWithId, http, KEYS, rejection, sdk, startApi } from "./harness.ts";
 
 const DAY_MS = 86_400_000;
-const tls = selfSigned(
+const tls = createSelfSigned(
   ["localhost", "127.0.0.1"],
   new Date(Date.now() - DAY_MS),
   new Date(Date.now() + DAY_MS),

@@ -1,5 +1,5 @@
 import type { TestProject } from "vitest/node";
-import { startDynamoDB } from "../../src/lambda-emulator/index.ts";
+import { startDynamoDBLocal } from "../../src/lambda-emulator/index.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -10,7 +10,7 @@ declare module "vitest" {
 
 /** One DynamoDB Local for all tests of the project; each test makes tables of its own in it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { endpoint, stop } = await startDynamoDB();
+  const { endpoint, stop } = await startDynamoDBLocal();
   project.provide("dynamoDBEndpoint", endpoint);
   return stop;
 }

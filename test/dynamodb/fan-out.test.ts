@@ -3,7 +3,11 @@ import { jsonLogger } from "lift-ws";
 import { createStreamer, type FanOutHandler } from "lift-ws/streamer";
 import { lambdaContext, type RecordingConnections, recordingConnections } from "lift-ws/testing";
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
-import { pollTableStream, type StreamEvent, type StreamPoller } from "../../src/lambda-emulator/index.ts";
+import {
+  pollTableStream,
+  type TableStreamEvent,
+  type TableStreamPoller,
+} from "../../src/lambda-emulator/index.ts";
 import { MESSAGE_STREAM_SOURCE } from "../../src/store/dynamodb/index.ts";
 import type { Member } from "../../src/store/index.ts";
 import { ChannelWorld } from "./channel-world.ts";
@@ -16,7 +20,7 @@ const tenantId = "acme";
 
 let world: ChannelWorld;
 let connections: RecordingConnections;
-const pollers: StreamPoller[] = [];
+const pollers: TableStreamPoller[] = [];
 
 beforeEach(async () => {
   world = await ChannelWorld.create();
@@ -59,14 +63,14 @@ const member = (connectionId: string): Member => ({
 });
 
 /** Calls a function from the messages' stream, as `lift-ws dev` does. */
-async function feed(handler: (event: StreamEvent) => unknown): Promise<void> {
+async function feed(handler: (event: TableStreamEvent) => unknown): Promise<void> {
   const { batchWindowSeconds: _, maxRecordAgeSeconds: __, ...source } = MESSAGE_STREAM_SOURCE;
   const endpoint = inject("dynamoDBEndpoint");
   const tableName = world.messageTableName;
   pollers.push(await pollTableStream({ ...source, handler, tableName, endpoint, ...LOCAL, pollMs: 20 }));
 }
 
-const calling = (handler: FanOutHandler) => (event: StreamEvent) => handler(event, lambdaContext());
+const calling = (handler: FanOutHandler) => (event: TableStreamEvent) => handler(event, lambdaContext());
 const dataOf = (id: string) =>
   connections.jsonSentTo(id).map((message) => (message as { data: unknown }).data);
 const pending = async () => (await world.items("messages")).filter((item) => item.Pending !== undefined);
@@ -90,7 +94,7 @@ describe("what was stored and left", () => {
 
   it("is not sent again when the publisher has lived to send it", async () => {
     await join(KEY, "a");
-    const events: StreamEvent[] = [];
+    const events: TableStreamEvent[] = [];
     const handler = container().streamer.fanOutHandler();
     await feed((event) => {
       events.push(event);

@@ -4,15 +4,15 @@ import { createTables } from "lift-ws/store/dynamodb";
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
 import {
   pollTableStream,
-  type StreamEvent,
-  type StreamPoller,
-  type StreamRecord,
+  type TableStreamEvent,
   type TableStreamOptions,
+  type TableStreamPoller,
+  type TableStreamRecord,
 } from "../../src/lambda-emulator/index.ts";
 import { LOCAL, localClient } from "./world.ts";
 
 const client = localClient();
-const pollers: StreamPoller[] = [];
+const pollers: TableStreamPoller[] = [];
 let TableName: string;
 
 beforeEach(async () => {
@@ -36,9 +36,9 @@ async function poll(
 }
 
 /** A function that notes what it got, after `answer`. */
-function recorder(answer: (records: readonly StreamRecord[]) => unknown = () => undefined) {
-  const got: StreamRecord[] = [];
-  const handler = async ({ Records }: StreamEvent) => {
+function recorder(answer: (records: readonly TableStreamRecord[]) => unknown = () => undefined) {
+  const got: TableStreamRecord[] = [];
+  const handler = async ({ Records }: TableStreamEvent) => {
     const answered = await answer(Records);
     got.push(...Records);
     return answered;

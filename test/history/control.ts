@@ -1,6 +1,6 @@
 // What the checker and the server's process say to each other.
 
-import type { StreamEvent } from "../../src/lambda-emulator/index.ts";
+import type { TableStreamEvent } from "../../src/lambda-emulator/index.ts";
 import type { Position } from "../../src/protocol/index.ts";
 import type { FanOutReport } from "../../src/streamer/index.ts";
 import type { Pace } from "./load-profile.ts";
@@ -63,7 +63,7 @@ export type ToServer =
   | { readonly type: "publish"; readonly publication: ServerPublication }
   | { readonly type: "who streams"; readonly tenant: string; readonly channel: string }
   /** The messages' stream calls its function. */
-  | { readonly type: "fan out"; readonly call: number; readonly event: StreamEvent };
+  | { readonly type: "fan out"; readonly call: number; readonly event: TableStreamEvent };
 
 export type FromServer =
   | { readonly type: "listening"; readonly port: number }

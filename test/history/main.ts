@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { LocalError } from "../../src/lambda-emulator/index.ts";
+import { LambdaEmulatorError } from "../../src/lambda-emulator/index.ts";
 import { CALM_MS, type RunOptions, run, SETTLE_MS } from "./run.ts";
 import { FOUND, PLANTS } from "./seeded-bugs.ts";
 import { openBacking, STORES, type StoreName } from "./stores.ts";
@@ -140,7 +140,7 @@ async function main(args: readonly string[]): Promise<number> {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  if (!(error instanceof UsageError || error instanceof LocalError)) throw error;
+  if (!(error instanceof UsageError || error instanceof LambdaEmulatorError)) throw error;
   console.error(`check:history: ${error.message}${error instanceof UsageError ? " (--help)" : ""}`);
   process.exitCode = 2;
 }

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createWriteStream, type WriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { StreamEvent } from "../../src/lambda-emulator/index.ts";
+import type { TableStreamEvent } from "../../src/lambda-emulator/index.ts";
 import type { FanOutReport } from "../../src/streamer/index.ts";
 import { type Chances, type FromServer, NO_FAULTS, type ServerConfig, type ToServer } from "./control.ts";
 
@@ -98,7 +98,7 @@ export class ServerProcess {
   }
 
   /** Calls the function of the messages' stream, in the next process if there is none. */
-  async fanOut(event: StreamEvent): Promise<FanOutReport> {
+  async fanOut(event: TableStreamEvent): Promise<FanOutReport> {
     while (!this.listens && !this.#stopped) await sleep(LOOK_MS);
     const call = ++this.#called;
     return new Promise((resolve, reject) => {

@@ -1,5 +1,9 @@
 import { join } from "node:path";
-import { pollTableStream, type StreamEvent, type StreamPoller } from "../../src/lambda-emulator/index.ts";
+import {
+  pollTableStream,
+  type TableStreamEvent,
+  type TableStreamPoller,
+} from "../../src/lambda-emulator/index.ts";
 import type { FromServer, ServerConfig, ServerPublication } from "./control.ts";
 import { PACES, type Pace } from "./load-profile.ts";
 import type { Fact } from "./log.ts";
@@ -73,7 +77,7 @@ export class World {
   readonly pace: Pace;
   readonly #options: WorldOptions;
   readonly #log: (fact: Fact) => void;
-  #poller: StreamPoller | undefined;
+  #poller: TableStreamPoller | undefined;
   readonly #asked = new Map<string, { readonly tenant: string; readonly channel: string }>();
   readonly #published = new Map<string, number>();
   /** Ticks that the server has finished. */
@@ -126,7 +130,7 @@ export class World {
     await this.server.start();
     const stream = streamOf(backing);
     // It is no part of the process that is killed, as it is the service's.
-    const handler = (event: StreamEvent) => this.server.fanOut(event);
+    const handler = (event: TableStreamEvent) => this.server.fanOut(event);
     if (stream !== undefined) this.#poller = await pollTableStream({ ...stream, handler });
     for (const person of this.people) person.come();
     await Promise.all(this.people.map((person) => person.ready()));

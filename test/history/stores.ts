@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { startDynamoDB, type TableStreamOptions } from "../../src/lambda-emulator/index.ts";
+import { startDynamoDBLocal, type TableStreamOptions } from "../../src/lambda-emulator/index.ts";
 import {
   createTables,
   dynamoDBChannelStore,
@@ -69,7 +69,7 @@ export async function openBacking(store: StoreName, folder: string): Promise<Ope
       // A name of its own: what another run has left there is none of this one's.
       return { backing: { store, path: join(folder, `${randomUUID()}.db`) }, close: async () => {} };
     case "dynamodb": {
-      const { endpoint, stop } = await startDynamoDB();
+      const { endpoint, stop } = await startDynamoDBLocal();
       return { backing: await dynamoDBBacking(endpoint), close: stop };
     }
   }

@@ -6,7 +6,7 @@ import tls from "node:tls";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { developmentCertificate } from "./certificate.ts";
-import { selfSigned } from "./self-signed.ts";
+import { createSelfSigned } from "./self-signed.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 let directory: string;
@@ -80,7 +80,7 @@ describe("a self-signed certificate", () => {
   const day = new Date("2026-03-04T05:06:07Z");
 
   it("says its time to the second, on both sides of the year 2050", () => {
-    const { cert } = selfSigned(["localhost"], day, new Date("2051-12-31T23:59:58Z"));
+    const { cert } = createSelfSigned(["localhost"], day, new Date("2051-12-31T23:59:58Z"));
     const { validFromDate, validToDate } = new X509Certificate(cert);
     expect(validFromDate.toISOString()).toBe("2026-03-04T05:06:07.000Z");
     expect(validToDate.toISOString()).toBe("2051-12-31T23:59:58.000Z");
@@ -90,7 +90,7 @@ describe("a self-signed certificate", () => {
     const name = fc.domain({ size: "small" });
     fc.assert(
       fc.property(fc.ipV6(), fc.ipV4(), fc.uniqueArray(name, { maxLength: 12 }), (v6, v4, domains) => {
-        const { cert, key } = selfSigned([v6, v4, ...domains], day, new Date("2027-01-01"));
+        const { cert, key } = createSelfSigned([v6, v4, ...domains], day, new Date("2027-01-01"));
         const certificate = new X509Certificate(cert);
         expect(certificate.verify(certificate.publicKey)).toBe(true);
         expect(certificate.checkIP(v6)).toBe(v6);

@@ -2,8 +2,8 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
-import { privateDirectory, readPrivate, replace } from "../private-files.ts";
-import { type KeyAndCertificate, selfSigned } from "./self-signed.ts";
+import { privateDirectory, readPrivate, writePrivate } from "../private-files.ts";
+import { createSelfSigned, type KeyAndCertificate } from "./self-signed.ts";
 
 const FILE = "localhost.pem";
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -29,18 +29,18 @@ export async function developmentCertificate(
   const current = stored === undefined ? undefined : readPair(stored);
   if (current !== undefined && isUsable(current, names)) return current;
   const now = Date.now();
-  const made = selfSigned(names, new Date(now - CLOCK_SKEW_MS), new Date(now + LIFETIME_MS));
-  await replace(directory, FILE, made.key + made.cert);
+  const made = createSelfSigned(names, new Date(now - CLOCK_SKEW_MS), new Date(now + LIFETIME_MS));
+  await writePrivate(directory, FILE, made.key + made.cert);
   return made;
 }
 
 /** Where the certificate is, for other processes to trust: `NODE_EXTRA_CA_CERTS` takes it. */
-export function certificateFile(directory: string = privateDirectory()): string {
+export function certificatePath(directory: string = privateDirectory()): string {
   return join(directory, FILE);
 }
 
 /** From here on TLS clients in this process accept `cert`, besides what they accepted before. */
-export function trust(cert: string): void {
+export function trustCertificate(cert: string): void {
   tls.setDefaultCACertificates([...tls.getCACertificates("default"), cert]);
 }
 

@@ -45,7 +45,11 @@ const FIRST_YEAR_OF_GENERALIZED_TIME = 2050;
  * Node reads certificates but makes none. The libraries that do bring some twenty packages into every
  * installation; one fixed certificate is the few lines of DER below, and never reads foreign bytes.
  */
-export function selfSigned(names: readonly string[], notBefore: Date, notAfter: Date): KeyAndCertificate {
+export function createSelfSigned(
+  names: readonly string[],
+  notBefore: Date,
+  notAfter: Date,
+): KeyAndCertificate {
   const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const algorithm = der(TAG.sequence, oid(OID.ecdsaWithSha256));
   const subject = der(

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
-import { type Gateway, GatewayError, hostname, serviceHost } from "../../gateway/index.ts";
-import type { OwnHosts } from "../../lambda-emulator/index.ts";
+import { type Gateway, GatewayError, parseHostname, serviceHost } from "../../gateway/index.ts";
+import type { ApiHosts } from "../../lambda-emulator/index.ts";
 import { CliError } from "../errors.ts";
 
 /**
@@ -11,7 +11,7 @@ import { CliError } from "../errors.ts";
 export function findPort(port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
-    probe.once("error", (error: NodeJS.ErrnoException) => reject(cannotListen(error.code, port, host)));
+    probe.once("error", (error: NodeJS.ErrnoException) => reject(listenError(error.code, port, host)));
     probe.listen({ port, host, exclusive: true }, () => {
       const address = probe.address() as { port: number };
       probe.close(() => resolve(address.port));
@@ -26,7 +26,7 @@ export async function listen(gateway: Gateway, port: number, host: string): Prom
   } catch (error) {
     if (error instanceof GatewayError) {
       throw error.code === "ADDRESS_IN_USE"
-        ? cannotListen("EADDRINUSE", port, host)
+        ? listenError("EADDRINUSE", port, host)
         : new CliError("FAILED", error.message);
     }
     throw error;
@@ -34,7 +34,7 @@ export async function listen(gateway: Gateway, port: number, host: string): Prom
 }
 
 /** Where @connections will answer: as the gateway's `endpoint` says once it listens. */
-export function endpointOf(host: string, port: number, stage: string): string {
+export function toEndpoint(host: string, port: number, stage: string): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}/${stage}`;
 }
@@ -45,15 +45,15 @@ interface Address {
 }
 
 /** The `domainName` in events: where the gateway is reached, with its port. */
-export function domainNameOf({ host, port }: Address): string {
+export function toDomainName({ host, port }: Address): string {
   if (host === "0.0.0.0" || host === "::") return `localhost:${port}`;
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 /** The hosts at which handlers may look for @connections: the name on AWS, and what events say. */
-export function ownHostsOf(address: Address, apiId: string, region: string): OwnHosts {
-  const domainName = domainNameOf(address);
-  const name = hostname(domainName) ?? address.host;
+export function toApiHosts(address: Address, apiId: string, region: string): ApiHosts {
+  const domainName = toDomainName(address);
+  const name = parseHostname(domainName) ?? address.host;
   const host = address.host === "0.0.0.0" ? "127.0.0.1" : address.host === "::" ? "::1" : address.host;
   return {
     names: [serviceHost(apiId, region), domainName.toLowerCase()],
@@ -62,7 +62,7 @@ export function ownHostsOf(address: Address, apiId: string, region: string): Own
   };
 }
 
-function cannotListen(code: string | undefined, port: number, host: string): CliError {
+function listenError(code: string | undefined, port: number, host: string): CliError {
   switch (code) {
     case "EADDRINUSE":
       return new CliError("FAILED", `Port ${port} is taken: stop what uses it, or give another with --port`);

@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { readFile } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { expect, it } from "vitest";
-import { EventLoop } from "./callback-handlers.ts";
+import { InvocationEventLoop } from "./callback-handlers.ts";
 
 /** Runs `work` as an invocation, and resolves when its event loop is empty. */
 function untilEmpty(work: () => void): Promise<void> {
-  const loop = new EventLoop();
+  const loop = new InvocationEventLoop();
   return new Promise((resolve) => {
     loop.run(work);
     loop.whenEmpty(resolve);

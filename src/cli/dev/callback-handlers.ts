@@ -1,14 +1,14 @@
 import { AsyncLocalStorage, createHook } from "node:async_hooks";
 import type { LambdaHandler } from "../../apigw/index.ts";
-import type { Program } from "../project/loaded-app.ts";
+import type { LoadedApp } from "../project/loaded-app.ts";
 
 /**
  * Runs handlers that take a callback as Lambda's older runtimes do.
  * @param warn hears the route's key whenever one of them returns no promise
  */
-export function withCallbacks(program: Program, warn: (key: string) => void): Program {
+export function supportCallbacks(program: LoadedApp, warn: (key: string) => void): LoadedApp {
   const wrap = <Event>(key: string, handler: LambdaHandler<Event>): LambdaHandler<Event> =>
-    handler.length < 3 ? handler : callbackHandler(handler, () => warn(key));
+    handler.length < 3 ? handler : wrapCallbackHandler(handler, () => warn(key));
   if (program.kind === "app") return program;
   if (program.kind === "handler") return { ...program, handler: wrap("the handler", program.handler) };
   const { authorizer } = program;
@@ -19,10 +19,10 @@ export function withCallbacks(program: Program, warn: (key: string) => void): Pr
   };
 }
 
-function callbackHandler<Event>(handler: LambdaHandler<Event>, warn: () => void): LambdaHandler<Event> {
+function wrapCallbackHandler<Event>(handler: LambdaHandler<Event>, warn: () => void): LambdaHandler<Event> {
   // With three parameters too: by their number the gateway tells whether to wait for the callback.
   return (event, context, callback) => {
-    const loop = new EventLoop();
+    const loop = new InvocationEventLoop();
     const answer = loop.run(() =>
       handler(event, context, (error, value) => {
         // The handler may have set it meanwhile.
@@ -54,7 +54,7 @@ const KEEPS_ALIVE = new Set([
 const CHECK_MS = 5;
 
 /** The pending work of one invocation: the event loop that it would have to itself in a Lambda. */
-export class EventLoop {
+export class InvocationEventLoop {
   readonly #open = new Map<number, object>();
 
   /** Runs the invocation. */
@@ -94,8 +94,8 @@ export class EventLoop {
   }
 }
 
-const running = new AsyncLocalStorage<EventLoop>();
-const owners = new Map<number, EventLoop>();
+const running = new AsyncLocalStorage<InvocationEventLoop>();
+const owners = new Map<number, InvocationEventLoop>();
 
 const hook = createHook({
   init(id, type, _trigger, resource) {

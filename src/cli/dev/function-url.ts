@@ -15,14 +15,14 @@ export async function serveFunctionUrl(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const answer = await handler(eventOf(request), contextOf());
+  const answer = await handler(createEvent(request), createContext());
   // As Lambda carries it: a header that is undefined is none.
   const { statusCode, headers = {}, body } = JSON.parse(JSON.stringify(answer)) as FunctionUrlResult;
   response.writeHead(statusCode, { ...headers });
   response.end(body);
 }
 
-function eventOf(request: IncomingMessage): FunctionUrlEvent {
+function createEvent(request: IncomingMessage): FunctionUrlEvent {
   const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
   const headers = Object.entries(request.headers).map(([name, value]) => [name, [value].flat().join(",")]);
   const http = {
@@ -40,7 +40,7 @@ function eventOf(request: IncomingMessage): FunctionUrlEvent {
   };
 }
 
-function contextOf(): LambdaContext {
+function createContext(): LambdaContext {
   const end = performance.now() + TIMEOUT_MS;
   return {
     callbackWaitsForEmptyEventLoop: true,

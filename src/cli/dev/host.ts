@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../gateway/index.ts";
 import { CliError } from "../errors.ts";
-import type { Program } from "../project/loaded-app.ts";
+import type { LoadedApp } from "../project/loaded-app.ts";
 import { serveFunctionUrl } from "./function-url.ts";
-import { CarriedSchedule, OpenRows } from "./reloaded-state.ts";
+import { ReloadedConnections, ReloadedSchedule } from "./reloaded-state.ts";
 
 type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler" | "routes">;
 
@@ -14,16 +14,16 @@ const TICKETS_PATH = "/tickets";
 const TICK_MS = 60_000;
 
 /** A gateway, and the program that it runs: which can be put in the place of another while sockets are open. */
-export class Host {
+export class DevHost {
   readonly gateway: Gateway;
   readonly #routes = new Map<string, LambdaHandler>();
-  readonly #rows = new OpenRows();
-  readonly #schedule = new CarriedSchedule();
+  readonly #rows = new ReloadedConnections();
+  readonly #schedule = new ReloadedSchedule();
   readonly #onError: (error: unknown) => void;
-  #program: Program;
+  #program: LoadedApp;
 
   /** @throws {GatewayError} INVALID_OPTION */
-  constructor(program: Program, options: HostOptions, onError: (error: unknown) => void) {
+  constructor(program: LoadedApp, options: HostOptions, onError: (error: unknown) => void) {
     this.#program = program;
     this.#onError = onError;
     this.gateway = createGateway({
@@ -43,26 +43,26 @@ export class Host {
    * From the next event on `program` answers; events under way end on the one before.
    * @throws {CliError} FAILED, when the change is one that the gateway takes at its start only
    */
-  replace(program: Program): void {
-    if (fixedParts(program) !== fixedParts(this.#program)) {
+  replace(program: LoadedApp): void {
+    if (fixedSettings(program) !== fixedSettings(this.#program)) {
       throw new CliError("FAILED", "The API itself has changed, not only its handlers: restart to use it");
     }
     this.#program = program;
     this.#fillRoutes(program);
   }
 
-  #integrations(program: Program): Pick<GatewayOptions, "handler" | "routes" | "authorizer"> & {
+  #integrations(program: LoadedApp): Pick<GatewayOptions, "handler" | "routes" | "authorizer"> & {
     routeSelectionExpression?: string;
     routeResponses?: readonly string[];
     identitySources?: readonly string[];
     stageVariables?: { readonly [name: string]: string };
   } {
-    if (program.kind === "handler") return { handler: forwarding(() => this.#handler()) };
+    if (program.kind === "handler") return { handler: forwardTo(() => this.#handler()) };
     if (program.kind === "app") return { routes: this.#routes };
     const { routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
     return {
       routes: this.#routes,
-      ...(program.authorizer && { authorizer: forwarding(() => this.#authorizer()) }),
+      ...(program.authorizer && { authorizer: forwardTo(() => this.#authorizer()) }),
       ...(routeSelectionExpression !== undefined && { routeSelectionExpression }),
       ...(routeResponses && { routeResponses }),
       ...(identitySources && { identitySources }),
@@ -70,19 +70,19 @@ export class Host {
     };
   }
 
-  #fillRoutes(program: Program): void {
+  #fillRoutes(program: LoadedApp): void {
     this.#routes.clear();
     for (const [key, handler] of this.#handlers(program)) this.#routes.set(key, handler);
   }
 
-  #handlers(program: Program): Iterable<readonly [string, LambdaHandler]> {
+  #handlers(program: LoadedApp): Iterable<readonly [string, LambdaHandler]> {
     if (program.kind === "handler") return [];
     if (program.kind === "routes") return program.handlers;
     const { app } = program;
     const handler = app.webSocketHandler({ connections: this.gateway });
     this.#rows.moveTo(app.connectionStore);
     void this.#schedule.moveTo(app.schedule);
-    const watched = this.#rows.watched(handler, app.connectionStore);
+    const watched = this.#rows.watch(handler, app.connectionStore);
     return [...app.routeKeys].map((key) => [key, watched] as const);
   }
 
@@ -108,7 +108,7 @@ export class Host {
   }
 
   /** Whether there is something to call every second. */
-  get ticks(): boolean {
+  get hasTick(): boolean {
     if (this.#program.kind === "handler") return this.#program.tick !== undefined;
     return this.#program.kind === "app" && this.#program.app.schedule !== undefined;
   }
@@ -124,21 +124,21 @@ export class Host {
     }
     if (this.#program.kind !== "app") return;
     const { app } = this.#program;
-    await this.#schedule.carry();
+    await this.#schedule.moveItems();
     if (app.schedule !== undefined) await app.tick?.({ connections: this.gateway });
   }
 
   #handler(): LambdaHandler {
-    return (this.#program as Extract<Program, { kind: "handler" }>).handler;
+    return (this.#program as Extract<LoadedApp, { kind: "handler" }>).handler;
   }
 
   #authorizer(): LambdaAuthorizer {
-    return (this.#program as Extract<Program, { kind: "routes" }>).authorizer!;
+    return (this.#program as Extract<LoadedApp, { kind: "routes" }>).authorizer!;
   }
 }
 
 /** What a gateway can't be told again, in a form to compare. */
-function fixedParts(program: Program): string {
+function fixedSettings(program: LoadedApp): string {
   if (program.kind !== "routes") return program.kind;
   const { apiId, routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
   const hasAuthorizer = program.authorizer !== undefined;
@@ -153,7 +153,7 @@ function fixedParts(program: Program): string {
 }
 
 /** A handler that calls whichever is the current one. */
-function forwarding<Event>(current: () => LambdaHandler<Event>): LambdaHandler<Event> {
+function forwardTo<Event>(current: () => LambdaHandler<Event>): LambdaHandler<Event> {
   const forward: LambdaHandler<Event> = (event, context, callback) => current()(event, context, callback);
   // By its number of parameters the gateway tells whether a handler ends by its callback.
   return Object.defineProperty(forward, "length", { get: () => current().length });

@@ -3,14 +3,14 @@ import { styleText } from "node:util";
 import type { Terminal } from "../arguments.ts";
 import { logFailure, logNote } from "../log.ts";
 import type { Reference } from "../project/handlers.ts";
-import { loadProgram, loadTickets, type Program, type Target } from "../project/loaded-app.ts";
+import { type LoadedApp, loadApp, loadTickets, type Target } from "../project/loaded-app.ts";
 import { ProjectModules } from "../project/modules.ts";
-import { withCallbacks } from "./callback-handlers.ts";
-import type { Host } from "./host.ts";
+import { supportCallbacks } from "./callback-handlers.ts";
+import type { DevHost } from "./host.ts";
 import { SaveWatcher } from "./watch.ts";
 
 /** Loads what the command line asks for, and again after a save. */
-export class Loader {
+export class AppLoader {
   readonly #target: Target;
   readonly #tickets: Reference | undefined;
   readonly #terminal: Terminal;
@@ -23,16 +23,16 @@ export class Loader {
     this.#terminal = terminal;
   }
 
-  /** @throws {CliError} as {@link loadProgram} does */
-  async load(): Promise<Program> {
-    const program = withCallbacks(await loadProgram(this.#target, this.#modules), (key) =>
+  /** @throws {CliError} as {@link loadApp} does */
+  async load(): Promise<LoadedApp> {
+    const program = supportCallbacks(await loadApp(this.#target, this.#modules), (key) =>
       this.#warnOfCallback(key),
     );
     if (this.#tickets === undefined) return program;
     return { ...program, tickets: await loadTickets(this.#tickets, this.#modules) };
   }
 
-  watch(host: Host): SaveWatcher {
+  watch(host: DevHost): SaveWatcher {
     const routesFile = this.#target.kind === "routes" ? [this.#target.path] : [];
     return new SaveWatcher(
       () => [...this.#modules.files, ...routesFile],
@@ -41,7 +41,7 @@ export class Loader {
   }
 
   /** `false`: what was saved is broken, and the handlers from before go on. */
-  async #reload(host: Host): Promise<boolean> {
+  async #reload(host: DevHost): Promise<boolean> {
     this.#modules.startGeneration();
     const restoreMetrics = clearRegisteredMetrics();
     try {

@@ -3,10 +3,10 @@ import { Lift } from "../../lift/index.ts";
 import { connectEvent, disconnectEvent, lambdaContext } from "../../lift/testing/index.ts";
 import type { Schedule } from "../../store/index.ts";
 import { memoryConnectionStore, memorySchedule } from "../../store/memory/index.ts";
-import { CarriedSchedule, OpenRows } from "./reloaded-state.ts";
+import { ReloadedConnections, ReloadedSchedule } from "./reloaded-state.ts";
 
 /** One load of an app after another. `$connect` and `$disconnect` wait for `gate`. */
-function load(rows: OpenRows, gate: Promise<void> = Promise.resolve()) {
+function load(rows: ReloadedConnections, gate: Promise<void> = Promise.resolve()) {
   const store = memoryConnectionStore();
   const app = new Lift({ connectionStore: store, logger: console });
   app.webSocket("$connect", async (ctx) => {
@@ -15,7 +15,7 @@ function load(rows: OpenRows, gate: Promise<void> = Promise.resolve()) {
   });
   app.webSocket("$disconnect", () => gate);
   rows.moveTo(app.connectionStore);
-  const handler = rows.watched(app.webSocketHandler(), app.connectionStore);
+  const handler = rows.watch(app.webSocketHandler(), app.connectionStore);
   const run = (event: Parameters<typeof handler>[0]) => handler(event, lambdaContext(), () => {});
   return { store, run };
 }
@@ -30,7 +30,7 @@ function closedGate() {
 
 describe("the row of an open connection", () => {
   it("is carried from load to load", async () => {
-    const rows = new OpenRows();
+    const rows = new ReloadedConnections();
     const first = load(rows);
     await first.run(connectEvent({ connectionId: "a" }));
     await first.store.setState("a", { n: 1 });
@@ -40,7 +40,7 @@ describe("the row of an open connection", () => {
   });
 
   it("comes after when its $connect ends on the load before", async () => {
-    const rows = new OpenRows();
+    const rows = new ReloadedConnections();
     const { gate, open } = closedGate();
     const connecting = load(rows, gate).run(connectEvent({ connectionId: "a" }));
     const { store } = load(rows);
@@ -50,7 +50,7 @@ describe("the row of an open connection", () => {
   });
 
   it("does not come back when its $disconnect ends on the load before", async () => {
-    const rows = new OpenRows();
+    const rows = new ReloadedConnections();
     const { gate, open } = closedGate();
     await load(rows).run(connectEvent({ connectionId: "a" }));
     const middle = load(rows, gate);
@@ -63,7 +63,7 @@ describe("the row of an open connection", () => {
   });
 
   it("is not written into a store that is not in memory", async () => {
-    const rows = new OpenRows();
+    const rows = new ReloadedConnections();
     await load(rows).run(connectEvent({ connectionId: "a" }));
     const elsewhere = memoryConnectionStore();
     Object.defineProperty(elsewhere, "peek", { value: undefined });
@@ -82,14 +82,14 @@ async function ids(schedule: Schedule) {
 
 describe("a schedule", () => {
   it("is carried from load to load, with what came late to the one before", async () => {
-    const carried = new CarriedSchedule();
+    const carried = new ReloadedSchedule();
     const [first, second, third] = [memorySchedule(), memorySchedule(), memorySchedule()];
     await carried.moveTo(first);
     await first.put(item("a"));
     await carried.moveTo(second);
     expect(await ids(second)).toEqual(["a"]);
     await first.put(item("b"));
-    await carried.carry();
+    await carried.moveItems();
     expect(await ids(second)).toEqual(["a", "b"]);
     await first.put(item("c"));
     await carried.moveTo(third);
@@ -98,7 +98,7 @@ describe("a schedule", () => {
   });
 
   it("stays where a load has the same one, or one that outlives the process", async () => {
-    const carried = new CarriedSchedule();
+    const carried = new ReloadedSchedule();
     const { all: _, ...durable }: Schedule = memorySchedule();
     const memory = memorySchedule();
     await carried.moveTo(memory);

@@ -11,7 +11,7 @@ import type { ConnectionStore, Schedule } from "../../store/index.ts";
  * Brings the rows of open connections from one load of an app to the next. A store in this process's memory is
  * made by the app's module, so each load makes another; the sockets stay.
  */
-export class OpenRows {
+export class ReloadedConnections {
   readonly #open = new Set<string>();
   #store: ConnectionStore | undefined;
 
@@ -23,7 +23,7 @@ export class OpenRows {
   }
 
   /** `handler`, which keeps its rows in `store`, with an eye on which connections come and go. */
-  watched(
+  watch(
     handler: (event: WebSocketEvent, context: LambdaContext) => unknown,
     store: ConnectionStore | undefined,
   ): LambdaHandler {
@@ -59,20 +59,20 @@ function rowInMemory(store: ConnectionStore | undefined, id: string) {
  * Brings what is scheduled from one load of an app to the next. A schedule in this process's memory is made by the
  * app's module, so each load makes another; the connections that it is to end stay.
  */
-export class CarriedSchedule {
+export class ReloadedSchedule {
   #before: Schedule | undefined;
   #current: Schedule | undefined;
 
   /** From here on it is `schedule`. */
   async moveTo(schedule: Schedule | undefined): Promise<void> {
-    await this.carry();
+    await this.moveItems();
     this.#before = this.#current;
     this.#current = schedule;
-    await this.carry();
+    await this.moveItems();
   }
 
   /** Again, for what events that began on the load before have scheduled since. */
-  async carry(): Promise<void> {
+  async moveItems(): Promise<void> {
     const [from, to] = [this.#before, this.#current];
     // What is not in memory outlives a reload by itself.
     if (from === to || from?.all === undefined || to?.all === undefined) return;

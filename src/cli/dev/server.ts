@@ -2,23 +2,33 @@ import { existsSync } from "node:fs";
 import type { RequestListener } from "node:http";
 import { join } from "node:path";
 import { styleText } from "node:util";
-import { type Credentials, type Gateway, GatewayError, newApiId, refusalLog } from "../../gateway/index.ts";
+import {
+  type Credentials,
+  createApiId,
+  createRefusalLogger,
+  type Gateway,
+  GatewayError,
+} from "../../gateway/index.ts";
 import { networkUrls } from "../../internal/network-urls.ts";
 import { isLoopback } from "../../internal/this-machine.ts";
-import { redirectOwnHosts } from "../../lambda-emulator/index.ts";
+import { redirectApiHosts } from "../../lambda-emulator/index.ts";
 import type { Terminal } from "../arguments.ts";
-import { developmentCertificate, trust } from "../certificate/certificate.ts";
+import { developmentCertificate, trustCertificate } from "../certificate/certificate.ts";
 import { developmentEnvironment } from "../development.ts";
-import { environmentCredentials, setDefaults, setLambdaEnvironment } from "../environment.ts";
+import { readCredentials, setDefaults, setLambdaEnvironment } from "../environment.ts";
 import { CliError } from "../errors.ts";
-import { type Api, type LambdaSettings, startLambda } from "../lambda/lambda-environment.ts";
-import { eventLog, logError } from "../log.ts";
-import { type Reference, shown } from "../project/handlers.ts";
-import { loadListener, type Program, type Target } from "../project/loaded-app.ts";
+import {
+  type ApiDescription,
+  type LambdaSettings,
+  startLambdaEnvironment,
+} from "../lambda/lambda-environment.ts";
+import { createEventLog, logError } from "../log.ts";
+import { displayPath, type Reference } from "../project/handlers.ts";
+import { type LoadedApp, loadListener, type Target } from "../project/loaded-app.ts";
 import { readRoutesFile } from "../project/routes-file.ts";
-import { domainNameOf, endpointOf, findPort, listen, ownHostsOf } from "./address.ts";
-import { Host } from "./host.ts";
-import { Loader } from "./loader.ts";
+import { findPort, listen, toApiHosts, toDomainName, toEndpoint } from "./address.ts";
+import { DevHost } from "./host.ts";
+import { AppLoader } from "./loader.ts";
 import type { SaveWatcher } from "./watch.ts";
 
 const HOW_TO_ALLOW = { Origin: "--origin …", Host: "--allowed-host …" };
@@ -43,34 +53,34 @@ export interface ServerSettings {
   readonly http: Reference | undefined;
 }
 
-export interface Server {
+export interface DevServer {
   /** Stops gracefully. */
   close(): Promise<void>;
 }
 
 /** What answers the API's events, and what to say of it. */
-interface Source {
-  readonly program: Program;
+interface AppSource {
+  readonly program: LoadedApp;
   readonly shown: string;
   /** Lines of the start, a name and what there is to say. */
   readonly notes: readonly (readonly [string, string])[];
-  watch?(host: Host): SaveWatcher;
+  watch?(host: DevHost): SaveWatcher;
   close(): Promise<void>;
 }
 
 /** Loads what `settings` names and serves it. @throws {CliError} */
-export async function startServer(settings: ServerSettings, terminal: Terminal): Promise<Server> {
+export async function startServer(settings: ServerSettings, terminal: Terminal): Promise<DevServer> {
   const { host, stage } = settings;
   const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || DEFAULT_REGION;
-  const credentials = credentialsFor(host);
+  const credentials = requireCredentials(host);
   const port = await findPort(settings.port, host);
   const tls = await developmentCertificate(host);
-  trust(tls.cert);
-  const apiId = settings.apiId ?? (await apiIdOf(settings.run)) ?? newApiId();
-  const ownHosts = ownHostsOf({ host, port }, apiId, region);
-  const api = { endpoint: endpointOf(host, port, stage), host, region, credentials, ownHosts };
+  trustCertificate(tls.cert);
+  const apiId = settings.apiId ?? (await readRoutesApiId(settings.run)) ?? createApiId();
+  const ownHosts = toApiHosts({ host, port }, apiId, region);
+  const api = { endpoint: toEndpoint(host, port, stage), host, region, credentials, ownHosts };
   // Before any handler is loaded, which may keep what it finds.
-  redirectOwnHosts(ownHosts);
+  redirectApiHosts(ownHosts);
   const source = await openSource(settings, api, terminal);
   try {
     const running = createHost(
@@ -79,15 +89,15 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
         stage,
         region,
         apiId,
-        domainName: domainNameOf({ host, port }),
+        domainName: toDomainName({ host, port }),
         tls,
         ...(credentials && { credentials }),
-        ...(settings.http && { http: await openListener(settings.http, host, port) }),
+        ...(settings.http && { http: await loadHttpListener(settings.http, host, port) }),
         ownOrigins: true,
         allowedOrigins: settings.allowedOrigins,
         allowedHosts: settings.allowedHosts,
-        onRefused: refusalLog((line) => terminal.stderr.write(`${line}\n`), HOW_TO_ALLOW),
-        onEvent: eventLog(terminal),
+        onRefused: createRefusalLogger((line) => terminal.stderr.write(`${line}\n`), HOW_TO_ALLOW),
+        onEvent: createEventLog(terminal),
       },
       (error) => logError(error, terminal.stderr),
     );
@@ -109,12 +119,16 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
   }
 }
 
-async function openSource({ run, tickets }: ServerSettings, api: Api, terminal: Terminal): Promise<Source> {
+async function openSource(
+  { run, tickets }: ServerSettings,
+  api: ApiDescription,
+  terminal: Terminal,
+): Promise<AppSource> {
   if (run.kind === "lambda") return openBundles(run, api, terminal);
-  const handler = shown(run.kind === "module" ? run.reference.file : run.path);
+  const handler = displayPath(run.kind === "module" ? run.reference.file : run.path);
   setLambdaEnvironment(process.env, { endpoint: api.endpoint, region: api.region, handler });
   setDefaults(process.env, await developmentEnvironment(api.host));
-  const loader = new Loader(run, tickets, terminal);
+  const loader = new AppLoader(run, tickets, terminal);
   return {
     program: await loader.load(),
     shown: handler,
@@ -124,15 +138,21 @@ async function openSource({ run, tickets }: ServerSettings, api: Api, terminal: 
   };
 }
 
-async function openBundles(settings: LambdaSettings, api: Api, terminal: Terminal): Promise<Source> {
-  const { program, functionNames, dynamoDBEndpoint, tables, close } = await startLambda(
-    settings,
-    api,
-    terminal,
-  );
+async function openBundles(
+  settings: LambdaSettings,
+  api: ApiDescription,
+  terminal: Terminal,
+): Promise<AppSource> {
+  const {
+    app: program,
+    functionNames,
+    dynamoDBEndpoint,
+    tables,
+    close,
+  } = await startLambdaEnvironment(settings, api, terminal);
   return {
     program,
-    shown: shown(settings.folder),
+    shown: displayPath(settings.folder),
     notes: [
       ["Functions", functionNames.join("  ")],
       ["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`],
@@ -141,23 +161,23 @@ async function openBundles(settings: LambdaSettings, api: Api, terminal: Termina
   };
 }
 
-async function apiIdOf(run: ServerSettings["run"]): Promise<string | undefined> {
+async function readRoutesApiId(run: ServerSettings["run"]): Promise<string | undefined> {
   if (run.kind === "module") return undefined;
   const path = run.kind === "routes" ? run.path : join(run.folder, "routes.json");
   return run.kind === "routes" || existsSync(path) ? (await readRoutesFile(path)).apiId : undefined;
 }
 
 /** It finds HOST and PORT as the server has them. */
-function openListener(reference: Reference, host: string, port: number): Promise<RequestListener> {
+function loadHttpListener(reference: Reference, host: string, port: number): Promise<RequestListener> {
   process.env.HOST = host;
   process.env.PORT = String(port);
   return loadListener(reference);
 }
 
 /** @throws {CliError} FAILED, when others can reach `host` and the environment holds no key pair */
-function credentialsFor(host: string): Credentials | undefined {
+function requireCredentials(host: string): Credentials | undefined {
   if (isLoopback(host)) return undefined;
-  const credentials = environmentCredentials(process.env);
+  const credentials = readCredentials(process.env);
   if (credentials !== undefined) return credentials;
   throw new CliError(
     "FAILED",
@@ -165,9 +185,9 @@ function credentialsFor(host: string): Credentials | undefined {
   );
 }
 
-function createHost(...parts: ConstructorParameters<typeof Host>): Host {
+function createHost(...parts: ConstructorParameters<typeof DevHost>): DevHost {
   try {
-    return new Host(...parts);
+    return new DevHost(...parts);
   } catch (error) {
     if (error instanceof GatewayError)
       throw new CliError("USAGE", `The API can't be served: ${error.message}`);
@@ -175,7 +195,7 @@ function createHost(...parts: ConstructorParameters<typeof Host>): Host {
   }
 }
 
-function printStart(host: Host, source: Source, settings: ServerSettings, terminal: Terminal): void {
+function printStart(host: DevHost, source: AppSource, settings: ServerSettings, terminal: Terminal): void {
   const { gateway } = host;
   const stream = terminal.stdout;
   const line = (name: string, text: string) => `${styleText("dim", name.padEnd(14), { stream })}${text}`;
@@ -183,12 +203,12 @@ function printStart(host: Host, source: Source, settings: ServerSettings, termin
   stream.write(
     [
       "",
-      line("WebSocket", `${styleText("bold", gateway.url, { stream })}  (and ${secure(gateway)})`),
+      line("WebSocket", `${styleText("bold", gateway.url, { stream })}  (and ${toSecureUrl(gateway)})`),
       ...networkUrls(gateway.url, settings.host).map((url) => line("Network", url)),
       line("@connections", `${gateway.endpoint}/@connections/{id}`),
       ...(host.ticketsUrl === undefined ? [] : [line("Tickets", host.ticketsUrl)]),
       ...(settings.http ? [line("HTTP", new URL("/", gateway.endpoint).href)] : []),
-      ...(host.ticks ? [line("Tick", "every second")] : []),
+      ...(host.hasTick ? [line("Tick", "every second")] : []),
       ...source.notes.map(([name, text]) => line(name, text)),
       line("Routes", routes),
       ...(settings.watch ? [line("Watching", "a save loads the handlers again")] : []),
@@ -199,6 +219,6 @@ function printStart(host: Host, source: Source, settings: ServerSettings, termin
 }
 
 /** The same port answers TLS too. */
-function secure(gateway: Gateway): string {
+function toSecureUrl(gateway: Gateway): string {
   return gateway.url.replace("ws:", "wss:");
 }

@@ -1,10 +1,10 @@
 import { readdirSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import type { LambdaAuthorizer, LambdaHandler, WebSocketEvent } from "../../apigw/index.ts";
-import { LambdaFunction, type OwnHosts } from "../../lambda-emulator/index.ts";
+import { type ApiHosts, LambdaFunction } from "../../lambda-emulator/index.ts";
 import { CliError } from "../errors.ts";
-import { parseReference, shown } from "../project/handlers.ts";
-import type { Program } from "../project/loaded-app.ts";
+import { displayPath, parseReference } from "../project/handlers.ts";
+import type { LoadedApp } from "../project/loaded-app.ts";
 import type { RouteEnvironment } from "../project/route-environment.ts";
 import { readRoutesFile } from "../project/routes-file.ts";
 
@@ -13,12 +13,12 @@ export interface FunctionSettings {
   readonly region: string;
   readonly timeoutMs: number;
   readonly concurrency: number;
-  readonly ownHosts: OwnHosts;
+  readonly ownHosts: ApiHosts;
   readonly log: (functionName: string, line: string) => void;
 }
 
 /** A folder of bundles, each in a folder that has the function's name. */
-export class Functions {
+export class FunctionFolder {
   readonly #folder: string;
   readonly #settings: FunctionSettings;
   readonly #functions = new Map<string, LambdaFunction>();
@@ -33,7 +33,7 @@ export class Functions {
   }
 
   /** What the API asks. @throws {CliError} USAGE */
-  async program(): Promise<Program> {
+  async load(): Promise<LoadedApp> {
     const routes = join(this.#folder, "routes.json");
     return this.#has("routes.json") ? this.#byRoutesFile(routes) : this.#byName();
   }
@@ -52,7 +52,7 @@ export class Functions {
     await Promise.all([...this.#functions.values()].map((it) => it.stop()));
   }
 
-  async #byRoutesFile(path: string): Promise<Program> {
+  async #byRoutesFile(path: string): Promise<LoadedApp> {
     const file = await readRoutesFile(path);
     const handlers = new Map(
       [...file.routes].map(
@@ -67,9 +67,9 @@ export class Functions {
   }
 
   /** By convention: one each for connects and disconnects, one for every message, under its own key. */
-  #byName(): Program {
+  #byName(): LoadedApp {
     if (!this.#has("router")) {
-      const needs = `${shown(this.#folder)} has neither routes.json nor a folder router with an index.mjs in it`;
+      const needs = `${displayPath(this.#folder)} has neither routes.json nor a folder router with an index.mjs in it`;
       throw new CliError("USAGE", needs);
     }
     const accept: LambdaHandler = async () => ({ statusCode: 200 });
@@ -96,7 +96,10 @@ export class Functions {
     const path = relative(this.#folder, file).replaceAll(sep, "/");
     const name = functionName(path);
     if (name === path || name === "..") {
-      throw new CliError("USAGE", `${shown(file)} is in no folder of its own in ${shown(this.#folder)}`);
+      throw new CliError(
+        "USAGE",
+        `${displayPath(file)} is in no folder of its own in ${displayPath(this.#folder)}`,
+      );
     }
     const key = `${path}#${exportName}${JSON.stringify(own)}`;
     const known = this.#functions.get(key);

@@ -1,21 +1,21 @@
 import { randomUUID } from "node:crypto";
 import type { Credentials } from "../../gateway/index.ts";
 import {
+  type ApiHosts,
+  LambdaEmulatorError,
   type LambdaFunction,
-  LocalError,
-  type OwnHosts,
-  type StreamPoller,
-  startDynamoDB,
+  startDynamoDBLocal,
+  type TableStreamPoller,
 } from "../../lambda-emulator/index.ts";
 import type { Terminal } from "../arguments.ts";
-import { certificateFile } from "../certificate/certificate.ts";
+import { certificatePath } from "../certificate/certificate.ts";
 import { developmentEnvironment } from "../development.ts";
 import { DUMMY_CREDENTIALS } from "../environment.ts";
 import { CliError } from "../errors.ts";
 import { logError, logFunction } from "../log.ts";
-import type { Program } from "../project/loaded-app.ts";
-import { Functions } from "./functions.ts";
-import { createTables, feed } from "./tables.ts";
+import type { LoadedApp } from "../project/loaded-app.ts";
+import { FunctionFolder } from "./functions.ts";
+import { createTables, startTableStream } from "./tables.ts";
 
 export interface LambdaSettings {
   /** What `npm run bundle` makes: a folder a function. */
@@ -30,19 +30,19 @@ export interface LambdaSettings {
 }
 
 /** What the functions are told of the API. */
-export interface Api {
+export interface ApiDescription {
   /** Of @connections. */
   readonly endpoint: string;
   readonly host: string;
   readonly region: string;
-  readonly ownHosts: OwnHosts;
+  readonly ownHosts: ApiHosts;
   /** What @connections asks for, if for anything. */
   readonly credentials: Credentials | undefined;
 }
 
 /** Bundles, the database beside them, and the schedule that calls them. */
-export interface LambdaWorld {
-  readonly program: Program;
+export interface LambdaEnvironment {
+  readonly app: LoadedApp;
   readonly functionNames: readonly string[];
   readonly dynamoDBEndpoint: string;
   readonly tables: readonly string[];
@@ -50,15 +50,15 @@ export interface LambdaWorld {
 }
 
 /** @throws {CliError} */
-export async function startLambda(
+export async function startLambdaEnvironment(
   settings: LambdaSettings,
-  api: Api,
+  api: ApiDescription,
   terminal: Terminal,
-): Promise<LambdaWorld> {
+): Promise<LambdaEnvironment> {
   const dynamoDB = settings.dynamoDBEndpoint === undefined ? await localDynamoDB() : undefined;
   const dynamoDBEndpoint = dynamoDB?.endpoint ?? settings.dynamoDBEndpoint!;
-  const environment = await environmentFor(api, dynamoDBEndpoint, settings.environment);
-  const functions = new Functions(settings.folder, {
+  const environment = await createFunctionEnvironment(api, dynamoDBEndpoint, settings.environment);
+  const functions = new FunctionFolder(settings.folder, {
     environment,
     region: api.region,
     timeoutMs: settings.timeoutMs,
@@ -67,7 +67,7 @@ export async function startLambda(
     log: (name, line) => logFunction(name, line, terminal),
   });
   let stopTicking = () => {};
-  let poller: StreamPoller | undefined;
+  let poller: TableStreamPoller | undefined;
   let closing = false;
   void dynamoDB?.ended.then(() => {
     if (closing) return;
@@ -83,10 +83,10 @@ export async function startLambda(
   try {
     const { tick, fanOut } = functions;
     const tables = await createTables(environment, api.region, fanOut !== undefined);
-    const program = await functions.program();
-    if (fanOut !== undefined) poller = await feed(fanOut, environment, api.region, terminal);
+    const program = await functions.load();
+    if (fanOut !== undefined) poller = await startTableStream(fanOut, environment, api.region, terminal);
     if (tick !== undefined) stopTicking = callEvery(settings.tickMs, tick, api.region, terminal);
-    return { program, functionNames: functions.names, dynamoDBEndpoint, tables, close };
+    return { app: program, functionNames: functions.names, dynamoDBEndpoint, tables, close };
   } catch (error) {
     await close();
     throw error;
@@ -95,14 +95,18 @@ export async function startLambda(
 
 async function localDynamoDB() {
   try {
-    return await startDynamoDB();
+    return await startDynamoDBLocal();
   } catch (error) {
-    if (!(error instanceof LocalError)) throw error;
+    if (!(error instanceof LambdaEmulatorError)) throw error;
     throw new CliError("FAILED", `${error.message}, or give --dynamodb-endpoint`);
   }
 }
 
-async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSettings["environment"]) {
+async function createFunctionEnvironment(
+  api: ApiDescription,
+  dynamoDBEndpoint: string,
+  own: LambdaSettings["environment"],
+) {
   const { endpoint, host, credentials } = api;
   return {
     ...(credentials === undefined
@@ -115,7 +119,7 @@ async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSet
     MESSAGES_TABLE: "messages",
     MEMBERS_TABLE: "members",
     // For handlers that make their endpoint of the event: the gateway's port answers TLS as well.
-    NODE_EXTRA_CA_CERTS: certificateFile(),
+    NODE_EXTRA_CA_CERTS: certificatePath(),
     ...(await developmentEnvironment(host)),
     ...own,
   };
@@ -124,12 +128,12 @@ async function environmentFor(api: Api, dynamoDBEndpoint: string, own: LambdaSet
 /** As EventBridge does: a call that is under way holds up none. */
 function callEvery(ms: number, tick: LambdaFunction, region: string, terminal: Terminal): () => void {
   const timer = setInterval(() => {
-    tick.invoke(scheduledEvent(region)).catch((error: unknown) => logError(error, terminal.stderr));
+    tick.invoke(createScheduledEvent(region)).catch((error: unknown) => logError(error, terminal.stderr));
   }, ms);
   return () => clearInterval(timer);
 }
 
-function scheduledEvent(region: string) {
+function createScheduledEvent(region: string) {
   return {
     version: "0",
     id: randomUUID(),

@@ -1,8 +1,8 @@
 import {
+  LambdaEmulatorError,
   type LambdaFunction,
-  LocalError,
   pollTableStream,
-  type StreamPoller,
+  type TableStreamPoller,
 } from "../../lambda-emulator/index.ts";
 import type { Terminal } from "../arguments.ts";
 import { CliError } from "../errors.ts";
@@ -31,7 +31,7 @@ export async function createTables(
     });
   });
   const store = await import("../../store/dynamodb/index.ts");
-  const { endpoint, credentials } = accessOf(environment);
+  const { endpoint, credentials } = readAccess(environment);
   const client = new sdk.DynamoDBClient({ endpoint, region, credentials });
   try {
     await store.createTables({ client, ...names });
@@ -45,12 +45,12 @@ export async function createTables(
 }
 
 /** Hands the messages that are stored to a function, as its event source would on AWS. @throws {CliError} FAILED */
-export async function feed(
+export async function startTableStream(
   fanOut: LambdaFunction,
   environment: Environment,
   region: string,
   terminal: Terminal,
-): Promise<StreamPoller> {
+): Promise<TableStreamPoller> {
   const { MESSAGE_STREAM_SOURCE } = await import("../../store/dynamodb/index.ts");
   const { batchWindowSeconds, maxRecordAgeSeconds, ...source } = MESSAGE_STREAM_SOURCE;
   const failed = (error: unknown) => logError(error, terminal.stderr);
@@ -61,25 +61,25 @@ export async function feed(
       maxRecordAgeMs: 1000 * maxRecordAgeSeconds,
       tableName: environment.MESSAGES_TABLE ?? "",
       region,
-      ...accessOf(environment),
-      handler: (event) => fanOut.invoke(event).catch(rethrow(failed)),
+      ...readAccess(environment),
+      handler: (event) => fanOut.invoke(event).catch(logAndRethrow(failed)),
       onFailure: ({ condition, records }) => failed(`${records.length} records were given up: ${condition}`),
       onError: failed,
     });
   } catch (error) {
-    if (error instanceof LocalError) throw new CliError("FAILED", error.message);
+    if (error instanceof LambdaEmulatorError) throw new CliError("FAILED", error.message);
     throw error;
   }
 }
 
-function rethrow(tell: (error: unknown) => void) {
+function logAndRethrow(tell: (error: unknown) => void) {
   return (error: unknown): never => {
     tell(error);
     throw error;
   };
 }
 
-function accessOf(environment: Environment) {
+function readAccess(environment: Environment) {
   const { AWS_ACCESS_KEY_ID: accessKeyId = "", AWS_SECRET_ACCESS_KEY: secretAccessKey = "" } = environment;
   const { AWS_ENDPOINT_URL_DYNAMODB: endpoint = "" } = environment;
   return { endpoint, credentials: { accessKeyId, secretAccessKey } };

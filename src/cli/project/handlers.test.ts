@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { cannotLoad, isLiftApp, parseReference, pickExport } from "./handlers.ts";
+import { isLiftApp, loadError, parseReference, pickExport } from "./handlers.ts";
 
 const here = import.meta.dirname;
 const reference = { file: join(here, "x.mjs"), exportName: undefined };
@@ -103,7 +103,7 @@ describe("a module that can't be loaded", () => {
     const cause = Object.assign(new Error("/data/chat.db is in use by another process: stop that one"), {
       name: "StoreError",
     });
-    const error = cannotLoad(reference, cause);
+    const error = loadError(reference, cause);
     expect(error.message).toBe(
       "/project/app.ts can't be loaded: /data/chat.db is in use by another process: stop that one",
     );
@@ -112,7 +112,7 @@ describe("a module that can't be loaded", () => {
 
   it("has every other error as its cause", () => {
     const cause = new Error("broken");
-    expect(cannotLoad(reference, cause)).toMatchObject({
+    expect(loadError(reference, cause)).toMatchObject({
       message: "/project/app.ts can't be loaded:",
       cause,
     });

@@ -4,7 +4,7 @@ import type { Connections, LambdaContext, LambdaHandler, WebSocketEvent } from "
 import type { ConnectionStore, Schedule } from "../../store/index.ts";
 import type { StreamerDescription } from "../../streamer/index.ts";
 import { CliError } from "../errors.ts";
-import { howToInstall, missingPackage } from "../missing-package.ts";
+import { findMissingPackage, installHint } from "../missing-package.ts";
 import type { ModuleExports } from "./modules.ts";
 
 /** What Node loads without more ado. */
@@ -34,19 +34,19 @@ export interface LiftApp {
  */
 export function parseReference(text: string, base: string): Reference {
   const whole = resolve(base, text);
-  if (isFile(whole)) return moduleAt(whole, undefined);
+  if (isFile(whole)) return toReference(whole, undefined);
   const mark = text.lastIndexOf("#");
-  if (mark !== -1) return moduleAt(resolve(base, text.slice(0, mark)), text.slice(mark + 1));
-  return lambdaHandler(whole) ?? moduleAt(whole, undefined);
+  if (mark !== -1) return toReference(resolve(base, text.slice(0, mark)), text.slice(mark + 1));
+  return parseLambdaHandler(whole) ?? toReference(whole, undefined);
 }
 
-function moduleAt(file: string, exportName: string | undefined): Reference {
+function toReference(file: string, exportName: string | undefined): Reference {
   const found = statSync(file, { throwIfNoEntry: false });
-  if (found === undefined) throw new CliError("USAGE", `There is no module ${shown(file)}`);
+  if (found === undefined) throw new CliError("USAGE", `There is no module ${displayPath(file)}`);
   if (!found.isFile() || !MODULE.test(file)) {
     throw new CliError(
       "USAGE",
-      `${shown(file)} is no module: give a .js, .mjs, .cjs, .ts, .mts or .cts file`,
+      `${displayPath(file)} is no module: give a .js, .mjs, .cjs, .ts, .mts or .cts file`,
     );
   }
   return { file, exportName };
@@ -55,7 +55,7 @@ function moduleAt(file: string, exportName: string | undefined): Reference {
 const EXTENSIONS = [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"];
 
 /** `onconnect/app.handler`, as a function's `Handler` says it: the file's name ends at its first dot. */
-function lambdaHandler(path: string): Reference | undefined {
+function parseLambdaHandler(path: string): Reference | undefined {
   const [, name, exportName] = /^([^.]+)\.(.+)$/.exec(basename(path)) ?? [];
   if (name === undefined || exportName === undefined || EXTENSIONS.includes(`.${exportName}`))
     return undefined;
@@ -82,7 +82,7 @@ export function pickExport(
   const places = [exports, exports.default].filter(isObject);
   for (const name of wanted) {
     for (const place of places) {
-      const value = nested(place, name);
+      const value = readNested(place, name);
       if (isStreamer(value)) return value.app;
       if (isLiftApp(value) || typeof value === "function") return value as LambdaHandler | LiftApp;
     }
@@ -91,26 +91,28 @@ export function pickExport(
   const missing = wanted.join(" or ");
   throw new CliError(
     "USAGE",
-    `${shown(reference.file)} exports no function or Lift app as ${missing}; it exports ${there}`,
+    `${displayPath(reference.file)} exports no function or Lift app as ${missing}; it exports ${there}`,
   );
 }
 
 /** Wraps what a module threw when it was imported. */
-export function cannotLoad({ file }: Reference, cause: unknown): CliError {
+export function loadError({ file }: Reference, cause: unknown): CliError {
   if (cause instanceof CliError) {
-    return new CliError("FAILED", `${shown(file)} can't be loaded: ${cause.message}`, { cause: cause.cause });
+    return new CliError("FAILED", `${displayPath(file)} can't be loaded: ${cause.message}`, {
+      cause: cause.cause,
+    });
   }
   // A store's error says the remedy. The application may have another copy of the class.
   if (cause instanceof Error && cause.name === "StoreError") {
-    return new CliError("FAILED", `${shown(file)} can't be loaded: ${cause.message}`);
+    return new CliError("FAILED", `${displayPath(file)} can't be loaded: ${cause.message}`);
   }
-  const name = missingPackage(cause);
-  const reason = name === undefined ? ":" : `, as ${howToInstall(name)}`;
-  return new CliError("FAILED", `${shown(file)} can't be loaded${reason}`, { cause });
+  const name = findMissingPackage(cause);
+  const reason = name === undefined ? ":" : `, as ${installHint(name)}`;
+  return new CliError("FAILED", `${displayPath(file)} can't be loaded${reason}`, { cause });
 }
 
 /** `a.b` is the property b of the export a, as in Lambda. */
-function nested(place: Record<string, unknown>, name: string): unknown {
+function readNested(place: Record<string, unknown>, name: string): unknown {
   if (name in place) return place[name];
   return name.split(".").reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), place);
 }
@@ -135,7 +137,7 @@ export function isLiftApp(value: unknown): value is LiftApp {
 }
 
 /** As a person here would type it. */
-export function shown(file: string): string {
+export function displayPath(file: string): string {
   const path = relative(process.cwd(), file);
   return path.startsWith("..") ? file : path;
 }

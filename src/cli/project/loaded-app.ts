@@ -5,13 +5,13 @@ import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
 import type { FunctionUrlHandler } from "../dev/function-url.ts";
 import { CliError } from "../errors.ts";
 import {
-  cannotLoad,
+  displayPath,
   isLiftApp,
   type LiftApp,
+  loadError,
   parseReference,
   pickExport,
   type Reference,
-  shown,
 } from "./handlers.ts";
 import type { ModuleExports, ProjectModules } from "./modules.ts";
 import { type RouteEnvironment, withEnvironment } from "./route-environment.ts";
@@ -26,9 +26,9 @@ export type Target =
 export type ScheduledHandler = (event: unknown, context: { getRemainingTimeInMillis(): number }) => unknown;
 
 /** The same, loaded; with it what answers at `/tickets`. */
-export type Program = Loaded & { readonly tickets?: FunctionUrlHandler };
+export type LoadedApp = LoadedHandlers & { readonly tickets?: FunctionUrlHandler };
 
-type Loaded =
+type LoadedHandlers =
   | { readonly kind: "app"; readonly app: LiftApp }
   | { readonly kind: "handler"; readonly handler: LambdaHandler; readonly tick?: ScheduledHandler }
   | {
@@ -39,7 +39,7 @@ type Loaded =
     };
 
 /** @throws {CliError} USAGE for what the person named wrongly; FAILED, with the cause, when a module throws */
-export async function loadProgram(target: Target, modules: ProjectModules): Promise<Program> {
+export async function loadApp(target: Target, modules: ProjectModules): Promise<LoadedApp> {
   if (target.kind === "routes") return loadRoutes(target.path, modules);
   const exports = await loadModule(target.reference, modules);
   const loaded = pickExport(exports, target.reference, ["default", "handler"]);
@@ -52,13 +52,13 @@ export async function loadProgram(target: Target, modules: ProjectModules): Prom
   };
 }
 
-async function loadRoutes(path: string, modules: ProjectModules): Promise<Program> {
+async function loadRoutes(path: string, modules: ProjectModules): Promise<LoadedApp> {
   const file = await readRoutesFile(path);
   const load = async (text: string): Promise<LambdaHandler> => {
     const reference = parseReference(text, dirname(path));
     const loaded = await loadExport(reference, modules, ["handler", "default"]);
     if (!isLiftApp(loaded)) return loaded;
-    const name = shown(reference.file);
+    const name = displayPath(reference.file);
     throw new CliError("USAGE", `${name} is a Lift app, with routes of its own: run lift-ws dev ${name}`);
   };
   const handlers = new Map<string, LambdaHandler>();
@@ -85,7 +85,7 @@ async function loadWith(
   return Object.defineProperty(run, "length", { value: handler.length });
 }
 
-/** @throws {CliError} as {@link loadProgram} does */
+/** @throws {CliError} as {@link loadApp} does */
 export async function loadTickets(
   reference: Reference,
   modules: ProjectModules,
@@ -93,7 +93,10 @@ export async function loadTickets(
   const loaded = await loadExport(reference, modules, ["handler", "default"]);
   // A handler of another event; what it answers is the application's.
   if (!isLiftApp(loaded)) return loaded as unknown as FunctionUrlHandler;
-  throw new CliError("USAGE", `${shown(reference.file)} exports a Lift app: --tickets takes a ticketHandler`);
+  throw new CliError(
+    "USAGE",
+    `${displayPath(reference.file)} exports a Lift app: --tickets takes a ticketHandler`,
+  );
 }
 
 async function loadExport(
@@ -107,7 +110,7 @@ async function loadExport(
 /** @throws {CliError} FAILED, with the cause, when the module throws */
 export function loadModule(reference: Reference, modules: ProjectModules): Promise<ModuleExports> {
   return modules.load(reference.file).catch((cause: unknown) => {
-    throw cannotLoad(reference, cause);
+    throw loadError(reference, cause);
   });
 }
 
@@ -118,12 +121,12 @@ export function loadModule(reference: Reference, modules: ProjectModules): Promi
  */
 export async function loadListener(reference: Reference): Promise<RequestListener> {
   const exports = await import(pathToFileURL(reference.file).href).catch((cause: unknown) => {
-    throw cannotLoad(reference, cause);
+    throw loadError(reference, cause);
   });
   const listener = pickExport(exports, reference, ["default"]);
   if (typeof listener === "function") return listener as unknown as RequestListener;
   throw new CliError(
     "USAGE",
-    `${shown(reference.file)} is a Lift app: --http wants (request, response) => void`,
+    `${displayPath(reference.file)} is a Lift app: --http wants (request, response) => void`,
   );
 }

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { nearest } from "../arguments.ts";
+import { findNearest } from "../arguments.ts";
 import { CliError } from "../errors.ts";
 import type { RouteEnvironment } from "./route-environment.ts";
 
@@ -50,11 +50,11 @@ export async function readRoutesFile(path: string): Promise<RoutesFile> {
 
 /** @throws {Error} saying what is wrong */
 export function parseRoutes(value: unknown): RoutesFile {
-  const file = object(value, "the file");
-  refuseUnknown(file, KEYS, "");
+  const file = readObject(value, "the file");
+  rejectUnknown(file, KEYS, "");
   const handlers = new Map<string, string>();
   const environments = new Map<string, RouteEnvironment>();
-  for (const [key, one] of Object.entries(object(file.routes, "routes"))) {
+  for (const [key, one] of Object.entries(readObject(file.routes, "routes"))) {
     const { handler, environment } = parseHandler(one, `routes, ${JSON.stringify(key)}`);
     handlers.set(key, handler);
     if (environment !== undefined) environments.set(key, environment);
@@ -68,10 +68,10 @@ export function parseRoutes(value: unknown): RoutesFile {
     ...(file.apiId !== undefined && { apiId: readApiId(file.apiId) }),
     ...(routeSelectionExpression === undefined
       ? {}
-      : { routeSelectionExpression: string(routeSelectionExpression, "routeSelectionExpression") }),
-    ...(routeResponses === undefined ? {} : { routeResponses: responses(routeResponses, handlers) }),
+      : { routeSelectionExpression: readString(routeSelectionExpression, "routeSelectionExpression") }),
+    ...(routeResponses === undefined ? {} : { routeResponses: readRouteResponses(routeResponses, handlers) }),
     ...(file.stageVariables !== undefined && {
-      stageVariables: strings(file.stageVariables, "stageVariables"),
+      stageVariables: readStrings(file.stageVariables, "stageVariables"),
     }),
   };
 }
@@ -84,41 +84,41 @@ function parseAuthorizer(file: Record<string, unknown>): Partial<RoutesFile> {
     return {};
   }
   return {
-    authorizer: string(authorizer, "authorizer"),
+    authorizer: readString(authorizer, "authorizer"),
     ...(authorizerEnvironment !== undefined && {
-      authorizerEnvironment: strings(authorizerEnvironment, "authorizerEnvironment"),
+      authorizerEnvironment: readStrings(authorizerEnvironment, "authorizerEnvironment"),
     }),
-    ...(identitySources !== undefined && { identitySources: sources(identitySources) }),
+    ...(identitySources !== undefined && { identitySources: readIdentitySources(identitySources) }),
   };
 }
 
 /** `"./file.js#export"`, or that as `handler` beside an `environment`. */
 function parseHandler(value: unknown, name: string): { handler: string; environment?: RouteEnvironment } {
-  if (typeof value !== "object" || value === null) return { handler: string(value, name) };
-  const { handler, environment, ...rest } = object(value, name);
-  refuseUnknown(rest, HANDLER_KEYS, ` in ${name}`);
+  if (typeof value !== "object" || value === null) return { handler: readString(value, name) };
+  const { handler, environment, ...rest } = readObject(value, name);
+  rejectUnknown(rest, HANDLER_KEYS, ` in ${name}`);
   return {
-    handler: string(handler, `${name}, handler`),
-    ...(environment !== undefined && { environment: strings(environment, `${name}, environment`) }),
+    handler: readString(handler, `${name}, handler`),
+    ...(environment !== undefined && { environment: readStrings(environment, `${name}, environment`) }),
   };
 }
 
-function refuseUnknown(value: object, keys: readonly string[], place: string): void {
+function rejectUnknown(value: object, keys: readonly string[], place: string): void {
   for (const key of Object.keys(value)) {
     if (keys.includes(key)) continue;
-    const hint = nearest(key, keys);
+    const hint = findNearest(key, keys);
     const advice = hint === undefined ? `there are ${keys.join(", ")}` : `the nearest is "${hint}"`;
     throw new Error(`unknown key "${key}"${place}; ${advice}`);
   }
 }
 
-function sources(value: unknown): readonly string[] {
+function readIdentitySources(value: unknown): readonly string[] {
   if (!Array.isArray(value)) throw new Error("identitySources must be a list");
-  return value.map((source) => string(source, "identitySources, each"));
+  return value.map((source) => readString(source, "identitySources, each"));
 }
 
-function strings(value: unknown, name: string): { readonly [name: string]: string } {
-  for (const [key, one] of Object.entries(object(value, name))) {
+function readStrings(value: unknown, name: string): { readonly [name: string]: string } {
+  for (const [key, one] of Object.entries(readObject(value, name))) {
     if (typeof one !== "string") throw new Error(`${name}, ${JSON.stringify(key)} must be a string`);
   }
   return value as { readonly [name: string]: string };
@@ -134,7 +134,7 @@ export function isApiId(value: unknown): value is string {
   return typeof value === "string" && /^[a-z0-9]{1,63}$/.test(value);
 }
 
-function responses(value: unknown, routes: ReadonlyMap<string, string>): readonly string[] {
+function readRouteResponses(value: unknown, routes: ReadonlyMap<string, string>): readonly string[] {
   if (!Array.isArray(value)) throw new Error("routeResponses must be a list of route keys");
   for (const key of value) {
     if (typeof key !== "string" || !routes.has(key)) {
@@ -144,14 +144,14 @@ function responses(value: unknown, routes: ReadonlyMap<string, string>): readonl
   return value;
 }
 
-function object(value: unknown, name: string): Record<string, unknown> {
+function readObject(value: unknown, name: string): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
   }
   throw new Error(`${name} must be an object`);
 }
 
-function string(value: unknown, name: string): string {
+function readString(value: unknown, name: string): string {
   if (typeof value === "string" && value !== "") return value;
   throw new Error(`${name} must be a string that is not empty`);
 }

@@ -1,11 +1,11 @@
 import { CliError } from "../errors.ts";
 import {
   type DescribedStreamer,
+  displayPath,
   isLiftApp,
   isObject,
   isStreamer,
   type Reference,
-  shown,
 } from "./handlers.ts";
 import type { ModuleExports } from "./modules.ts";
 
@@ -17,12 +17,15 @@ export function pickStreamer(exports: ModuleExports, reference: Reference): Desc
   const places = [exports, exports.default].filter(isObject);
   const all = new Map(places.flatMap((place) => Object.entries(place)));
   const { exportName } = reference;
-  const name = shown(reference.file);
-  if (exportName !== undefined) return named(all, exportName, name);
+  const name = displayPath(reference.file);
+  if (exportName !== undefined) return pickByName(all, exportName, name);
   const streamers = [...all].filter(([, value]) => isStreamer(value));
   const [streamer, other] = new Set(streamers.map(([, value]) => value as DescribedStreamer));
   if (streamer === undefined) {
-    throw new CliError("USAGE", `${name} exports no Streamer; it exports ${listed(all)}: ${WHAT_TO_EXPORT}`);
+    throw new CliError(
+      "USAGE",
+      `${name} exports no Streamer; it exports ${listNames(all)}: ${WHAT_TO_EXPORT}`,
+    );
   }
   if (other === undefined) return streamer;
   const names = streamers.map(([one]) => one);
@@ -34,22 +37,26 @@ export function pickStreamer(exports: ModuleExports, reference: Reference): Desc
 
 const WHAT_TO_EXPORT = "export what createStreamer made";
 
-function named(all: ReadonlyMap<string, unknown>, exportName: string, module: string): DescribedStreamer {
+function pickByName(
+  all: ReadonlyMap<string, unknown>,
+  exportName: string,
+  module: string,
+): DescribedStreamer {
   const value = all.get(exportName);
   if (isStreamer(value)) return value;
   const reason = all.has(exportName)
-    ? `${module}#${exportName} is ${whatItIs(value)}`
-    : `${module} has no export ${exportName}; it exports ${listed(all)}`;
+    ? `${module}#${exportName} is ${describeValue(value)}`
+    : `${module} has no export ${exportName}; it exports ${listNames(all)}`;
   throw new CliError("USAGE", `${reason}: ${WHAT_TO_EXPORT}`);
 }
 
-function whatItIs(value: unknown): string {
+function describeValue(value: unknown): string {
   if (isLiftApp(value)) return "a Lift app, which does not say what its messages carry";
   if (typeof value === "function") return "a function, which is not called";
   if (value instanceof Promise) return "a promise, which is not awaited";
   return "no Streamer";
 }
 
-function listed(all: ReadonlyMap<string, unknown>): string {
+function listNames(all: ReadonlyMap<string, unknown>): string {
   return [...all.keys()].join(", ") || "nothing";
 }

@@ -43,11 +43,11 @@ export function compileTypeScript(
   if (!SOURCE.test(file)) return undefined;
   const code = readFileSync(file, "utf8");
   if (!COMPILED_SYNTAX.test(code)) return undefined;
-  const compiler = esbuildFor(file);
+  const compiler = findEsbuild(file);
   if (compiler === undefined) return undefined;
   const isModule =
     extname(file) !== ".cts" && (extname(file) === ".mts" || /^\s*(?:import|export)\b/m.test(code));
-  const config = nearestConfig(dirname(file));
+  const config = findTsconfig(dirname(file));
   const { code: source } = compiler.transformSync(code, {
     loader: "ts",
     format: isModule ? "esm" : "cjs",
@@ -73,7 +73,7 @@ function isUncompiled(file: string): boolean {
 }
 
 /** The one that the project has installed. */
-function esbuildFor(file: string): Compiler | undefined {
+function findEsbuild(file: string): Compiler | undefined {
   try {
     return createRequire(file)("esbuild") as Compiler;
   } catch (error) {
@@ -82,9 +82,9 @@ function esbuildFor(file: string): Compiler | undefined {
   }
 }
 
-function nearestConfig(folder: string): string | undefined {
+function findTsconfig(folder: string): string | undefined {
   const path = join(folder, "tsconfig.json");
   if (existsSync(path)) return path;
   const parent = dirname(folder);
-  return parent === folder ? undefined : nearestConfig(parent);
+  return parent === folder ? undefined : findTsconfig(parent);
 }

@@ -2,41 +2,42 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ConnectionInfo, ConnectionsError, type ConnectionsErrorCode } from "../../apigw/index.ts";
 import { isSigned } from "../../aws/index.ts";
 import type { GatewaySettings } from "../options.ts";
-import { newId } from "../sockets/ids.ts";
-import type { Delivery } from "./local-connections.ts";
+import { createId } from "../sockets/ids.ts";
+import type { LocalConnections } from "./local-connections.ts";
 
 /** How the service answers each of the port's errors. */
-const ANSWERS: { readonly [code in ConnectionsErrorCode]: readonly [status: number, type: string] } = {
-  BAD_REQUEST: [400, "BadRequestException"],
-  FORBIDDEN: [403, "ForbiddenException"],
-  LIMIT_EXCEEDED: [429, "LimitExceededException"],
-  PAYLOAD_TOO_LARGE: [413, "PayloadTooLargeException"],
-  UNAVAILABLE: [503, "ServiceUnavailableException"],
-};
+const ERROR_RESPONSES: { readonly [code in ConnectionsErrorCode]: readonly [status: number, type: string] } =
+  {
+    BAD_REQUEST: [400, "BadRequestException"],
+    FORBIDDEN: [403, "ForbiddenException"],
+    LIMIT_EXCEEDED: [429, "LimitExceededException"],
+    PAYLOAD_TOO_LARGE: [413, "PayloadTooLargeException"],
+    UNAVAILABLE: [503, "ServiceUnavailableException"],
+  };
 
 /** A path `/{basePath}/@connections/{id}`, in any of its encodings, or one without a base path; else undefined. */
-export function parseManagedPath(url: string): { basePath: string; connectionId: string } | undefined {
+export function parseConnectionsPath(url: string): { basePath: string; connectionId: string } | undefined {
   const segments = (url.split("?", 1)[0] ?? "").split("/").slice(1);
   try {
-    if (isConnections(segments[0])) segments.unshift("");
+    if (isConnectionsSegment(segments[0])) segments.unshift("");
     const [basePath, api, ...id] = segments;
-    if (basePath === undefined || id.length === 0 || !isConnections(api)) return undefined;
+    if (basePath === undefined || id.length === 0 || !isConnectionsSegment(api)) return undefined;
     return { basePath, connectionId: decodeURIComponent(id.join("/")) };
   } catch {
     return undefined;
   }
 }
 
-function isConnections(segment = ""): boolean {
+function isConnectionsSegment(segment = ""): boolean {
   return decodeURIComponent(segment) === "@connections";
 }
 
 /** Answers `POST|GET|DELETE /{basePath}/@connections/{id}` as the service does. */
-export class Management {
-  readonly #delivery: Delivery;
+export class ConnectionsApi {
+  readonly #delivery: LocalConnections;
   readonly #settings: GatewaySettings;
 
-  constructor(delivery: Delivery, settings: GatewaySettings) {
+  constructor(delivery: LocalConnections, settings: GatewaySettings) {
     this.#delivery = delivery;
     this.#settings = settings;
   }
@@ -48,8 +49,8 @@ export class Management {
       await this.#run(connectionId, request.method, body, response);
     } catch (error) {
       if (!(error instanceof ConnectionsError)) throw error;
-      const [status, type] = ANSWERS[error.code];
-      answer(response, status, { message: error.message }, type);
+      const [status, type] = ERROR_RESPONSES[error.code];
+      respond(response, status, { message: error.message }, type);
     }
   }
 
@@ -62,13 +63,15 @@ export class Management {
   async #run(id: string, method: string | undefined, body: Buffer, response: ServerResponse): Promise<void> {
     switch (method) {
       case "POST":
-        return (await this.#delivery.post(id, body)) === "sent" ? answer(response, 200) : gone(response);
+        return (await this.#delivery.post(id, body)) === "sent"
+          ? respond(response, 200)
+          : respondGone(response);
       case "GET": {
         const info = await this.#delivery.get(id);
-        return info ? answer(response, 200, describe(info)) : gone(response);
+        return info ? respond(response, 200, toConnectionJson(info)) : respondGone(response);
       }
       case "DELETE":
-        return (await this.#delivery.disconnect(id)) ? answer(response, 204) : gone(response);
+        return (await this.#delivery.disconnect(id)) ? respond(response, 204) : respondGone(response);
       default:
         throw forbidden();
     }
@@ -76,19 +79,19 @@ export class Management {
 }
 
 /** What the service answers on its domain outside the stage, or below it where nothing is. */
-export function refuseRequest(response: ServerResponse): void {
-  answer(response, 403, { message: "Forbidden" }, ANSWERS.FORBIDDEN[1]);
+export function respondForbidden(response: ServerResponse): void {
+  respond(response, 403, { message: "Forbidden" }, ERROR_RESPONSES.FORBIDDEN[1]);
 }
 
 function forbidden(): ConnectionsError {
   return new ConnectionsError("FORBIDDEN", "Forbidden");
 }
 
-function gone(response: ServerResponse): void {
-  answer(response, 410, undefined, "GoneException");
+function respondGone(response: ServerResponse): void {
+  respond(response, 410, undefined, "GoneException");
 }
 
-function describe({ connectedAt, lastActiveAt, identity }: ConnectionInfo) {
+function toConnectionJson({ connectedAt, lastActiveAt, identity }: ConnectionInfo) {
   return {
     identity,
     connectedAt: new Date(connectedAt).toISOString(),
@@ -96,12 +99,12 @@ function describe({ connectedAt, lastActiveAt, identity }: ConnectionInfo) {
   };
 }
 
-function answer(response: ServerResponse, status: number, body?: object, errorType?: string): void {
+function respond(response: ServerResponse, status: number, body?: object, errorType?: string): void {
   const text = body === undefined ? "" : JSON.stringify(body);
   response.writeHead(status, {
     ...(status !== 204 && { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
     "x-amzn-requestid": crypto.randomUUID(),
-    "x-amz-apigw-id": newId(),
+    "x-amz-apigw-id": createId(),
     ...(errorType && { "x-amzn-errortype": errorType }),
     ...(status === 413 && { connection: "close" }),
   });

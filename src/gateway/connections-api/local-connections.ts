@@ -11,10 +11,10 @@ import {
   type SendOutcome,
 } from "../../apigw/index.ts";
 import type { GatewaySettings } from "../options.ts";
-import { ENDINGS } from "../sockets/close-codes.ts";
+import { CLOSE_REASONS } from "../sockets/close-codes.ts";
 import { byteLength, type Frame, textFrame, textFrameOnce } from "../sockets/frames.ts";
 import { isConnectionId } from "../sockets/ids.ts";
-import type { Registry } from "../sockets/registry.ts";
+import type { ConnectionRegistry } from "../sockets/registry.ts";
 import type { LiveConnection } from "../sockets/socket.ts";
 import type { Throttle } from "../upgrade/throttle.ts";
 
@@ -22,12 +22,12 @@ const SENT = Promise.resolve<PostOutcome>("sent");
 const GONE = Promise.resolve<PostOutcome>("gone");
 
 /** The @connections port on this process's own sockets: no HTTP, no signature, one frame however many receive it. */
-export class Delivery implements Connections {
-  readonly #registry: Registry;
+export class LocalConnections implements Connections {
+  readonly #registry: ConnectionRegistry;
   readonly #throttle: Throttle;
   readonly #settings: GatewaySettings;
 
-  constructor(registry: Registry, throttle: Throttle, settings: GatewaySettings) {
+  constructor(registry: ConnectionRegistry, throttle: Throttle, settings: GatewaySettings) {
     this.#registry = registry;
     this.#throttle = throttle;
     this.#settings = settings;
@@ -58,7 +58,7 @@ export class Delivery implements Connections {
   async get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
     const connection = this.#find(connectionId, options);
     if (!connection) return undefined;
-    const { connectedAt, sourceIp, userAgent } = connection.origin;
+    const { connectedAt, sourceIp, userAgent } = connection.details;
     return {
       connectedAt,
       lastActiveAt: connection.lastActiveAt,
@@ -68,7 +68,7 @@ export class Delivery implements Connections {
 
   async disconnect(connectionId: string, options?: PostOptions): Promise<boolean> {
     const connection = this.#find(connectionId, options);
-    connection?.close(ENDINGS.deleted, this.#settings.deleteCloseCode);
+    connection?.close(CLOSE_REASONS.deleted, this.#settings.deleteCloseCode);
     return connection !== undefined;
   }
 

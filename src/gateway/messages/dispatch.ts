@@ -1,14 +1,14 @@
 import type { LambdaHandler, WebSocketEvent } from "../../apigw/index.ts";
 import { TimeSlices } from "../../internal/time-slices.ts";
 import type { GatewaySettings } from "../options.ts";
-import type { Ending } from "../sockets/close-codes.ts";
+import type { CloseReason } from "../sockets/close-codes.ts";
 import { byteLength, textFrameOnce } from "../sockets/frames.ts";
-import { newId, newTransientId } from "../sockets/ids.ts";
-import type { Registry } from "../sockets/registry.ts";
+import { createId, createTransientId } from "../sockets/ids.ts";
+import type { ConnectionRegistry } from "../sockets/registry.ts";
 import type { ConnectionListener, LiveConnection } from "../sockets/socket.ts";
 import type { Throttle } from "../upgrade/throttle.ts";
-import { disconnectEvent, messageEvent } from "./events.ts";
-import { checkResult, type Invoker, type Outcome, type RouteOutcome, statusOf } from "./invoke.ts";
+import { createDisconnectEvent, createMessageEvent } from "./events.ts";
+import { checkResult, type Invoker, type Outcome, outcomeStatus, type RouteOutcome } from "./invoke.ts";
 import { compileRouteSelector, type RouteSelector } from "./route.ts";
 
 const CONNECT = "$connect";
@@ -18,14 +18,14 @@ const DEFAULT = "$default";
 /** What happens on an open connection: its messages go to their routes, its end to `$disconnect`. */
 export class Dispatcher implements ConnectionListener {
   readonly #settings: GatewaySettings;
-  readonly #registry: Registry;
+  readonly #registry: ConnectionRegistry;
   readonly #invoker: Invoker;
   readonly #throttle: Throttle;
   readonly #select: RouteSelector;
   /** Thousands may end at once, and HTTP requests wait behind them. */
   readonly #slices = new TimeSlices();
 
-  constructor(settings: GatewaySettings, registry: Registry, invoker: Invoker, throttle: Throttle) {
+  constructor(settings: GatewaySettings, registry: ConnectionRegistry, invoker: Invoker, throttle: Throttle) {
     this.#settings = settings;
     this.#registry = registry;
     this.#invoker = invoker;
@@ -34,7 +34,7 @@ export class Dispatcher implements ConnectionListener {
   }
 
   onMessage(connection: LiveConnection, text: string, done: () => void): void {
-    const requestId = newTransientId();
+    const requestId = createTransientId();
     // The connection's own rate first: what it refuses takes nothing of the rate that all share.
     if (!connection.takeMessage() || !this.#throttle.take()) {
       this.#refuse(connection, 429, "Too Many Requests", "", requestId);
@@ -43,35 +43,35 @@ export class Dispatcher implements ConnectionListener {
     }
     const selected = this.#select(text);
     const routeKey = this.#route(selected);
-    const handler = routeKey === undefined ? undefined : this.handler(routeKey);
-    if (routeKey === undefined || !handler) {
+    const handlerFor = routeKey === undefined ? undefined : this.handler(routeKey);
+    if (routeKey === undefined || !handlerFor) {
       this.#refuse(connection, 403, "Forbidden", selected ?? "", requestId);
       done();
       return;
     }
-    const event = messageEvent(
+    const event = createMessageEvent(
       text,
       routeKey,
       requestId,
-      connection.origin,
+      connection.details,
       this.#settings.clock.now(),
       this.#settings,
     );
-    this.invoke(handler, event, (outcome) => {
+    this.invoke(handlerFor, event, (outcome) => {
       this.#answer(connection, routeKey, requestId, outcome);
       done();
     });
   }
 
-  onEnd(connection: LiveConnection, { code, reason }: Ending): void {
+  onClose(connection: LiveConnection, { code, reason }: CloseReason): void {
     this.#registry.delete(connection);
     void this.#slices.next().then(() => {
-      this.disconnect(disconnectEvent(code, reason, newId(), connection.origin, this.#settings));
+      this.disconnect(createDisconnectEvent(code, reason, createId(), connection.details, this.#settings));
     });
   }
 
   /** Resolves when the `$disconnect` of each connection that has ended has begun. */
-  begun(): Promise<void> {
+  disconnectsStarted(): Promise<void> {
     return this.#slices.next();
   }
 
@@ -102,10 +102,10 @@ export class Dispatcher implements ConnectionListener {
         routeKey,
         connectionId,
         requestId,
-        status: statusOf(outcome),
+        status: outcomeStatus(outcome),
         durationMs: Math.round(clock.elapsed() - startedAt),
         ...(outcome.kind === "failed" && { error: outcome.error }),
-        ...explanation(outcome),
+        ...refusalBody(outcome),
       });
     };
     this.#invoker.run(handler, event, routeKey, ended, late);
@@ -121,8 +121,8 @@ export class Dispatcher implements ConnectionListener {
   }
 
   #answer(connection: LiveConnection, routeKey: string, requestId: string, outcome: RouteOutcome): void {
-    const status = statusOf(outcome);
-    if (status >= 400 && status < 500) connection.refused();
+    const status = outcomeStatus(outcome);
+    if (status >= 400 && status < 500) connection.countRefusal();
     if (outcome.kind === "failed") {
       this.#sendError(connection, "Internal server error", requestId);
     } else if (outcome.kind === "timed out") {
@@ -146,7 +146,7 @@ export class Dispatcher implements ConnectionListener {
   ): void {
     this.#sendError(connection, message, requestId);
     this.#settings.onEvent?.({ routeKey, connectionId: connection.id, requestId, status, durationMs: 0 });
-    connection.refused();
+    connection.countRefusal();
   }
 
   #sendError(connection: LiveConnection, message: string, requestId: string): void {
@@ -158,7 +158,7 @@ export class Dispatcher implements ConnectionListener {
   }
 }
 
-function explanation(outcome: RouteOutcome): { body?: string } {
+function refusalBody(outcome: RouteOutcome): { body?: string } {
   if (outcome.kind !== "answered" || outcome.result.statusCode < 400) return {};
   const { body } = outcome.result;
   return typeof body === "string" && body !== "" ? { body } : {};

@@ -8,10 +8,10 @@ import type {
   MessageEvent,
 } from "../../apigw/index.ts";
 import type { GatewaySettings } from "../options.ts";
-import { newId, newTransientId } from "../sockets/ids.ts";
+import { createId, createTransientId } from "../sockets/ids.ts";
 
 /** What every event of one connection has in common. */
-export interface Origin {
+export interface ConnectionDetails {
   readonly connectionId: string;
   readonly connectedAt: number;
   /** Elapsed ms, by the gateway's clock, when the connection began: its age is measured from here. */
@@ -28,12 +28,12 @@ const DROPPED_HEADERS: ReadonlySet<string> = new Set(["connection", "upgrade"]);
 /** The documented input of an authorizer has these three beside the client's headers, with these values. */
 const AUTHORIZER_HEADERS = { Connection: "upgrade", "content-length": "0", Upgrade: "websocket" };
 
-export function connectEvent(
+export function createConnectEvent(
   request: IncomingMessage,
-  origin: Origin,
+  details: ConnectionDetails,
   settings: GatewaySettings,
 ): ConnectEvent {
-  const multiValueHeaders = readHeaders(request, origin);
+  const multiValueHeaders = readHeaders(request, details);
   const query = readQuery(request.url ?? "/");
   return {
     headers: mapValues(multiValueHeaders, (values) => values.at(-1)!),
@@ -44,10 +44,10 @@ export function connectEvent(
     }),
     requestContext: {
       routeKey: "$connect",
-      ...(origin.authorizer && { authorizer: { ...origin.authorizer } }),
+      ...(details.authorizer && { authorizer: { ...details.authorizer } }),
       eventType: "CONNECT",
-      ...requestPart(settings, newId()),
-      ...connectionPart(origin),
+      ...requestFields(settings, createId()),
+      ...connectionFields(details),
       stage: settings.stage,
       apiId: settings.apiId,
     },
@@ -56,7 +56,7 @@ export function connectEvent(
   };
 }
 
-export function authorizerEvent(event: ConnectEvent, settings: GatewaySettings): AuthorizerEvent {
+export function createAuthorizerEvent(event: ConnectEvent, settings: GatewaySettings): AuthorizerEvent {
   const multiValueHeaders = { ...event.multiValueHeaders };
   for (const [name, value] of Object.entries(AUTHORIZER_HEADERS)) {
     const isThere = Object.keys(multiValueHeaders).some((key) => key.toLowerCase() === name.toLowerCase());
@@ -77,11 +77,11 @@ export function connectArn({ region, accountId, apiId, stage }: GatewaySettings)
 }
 
 /** One object literal, written out: this runs for every message. */
-export function messageEvent(
+export function createMessageEvent(
   body: string,
   routeKey: string,
   requestId: string,
-  origin: Origin,
+  details: ConnectionDetails,
   now: number,
   settings: GatewaySettings,
 ): MessageEvent {
@@ -89,44 +89,44 @@ export function messageEvent(
     -readonly [K in keyof MessageEvent["requestContext"]]: MessageEvent["requestContext"][K];
   } = {
     routeKey,
-    messageId: newTransientId(),
+    messageId: createTransientId(),
     eventType: "MESSAGE",
     extendedRequestId: requestId,
-    requestTime: requestTime(now),
+    requestTime: formatRequestTime(now),
     messageDirection: "IN",
     stage: settings.stage,
-    connectedAt: origin.connectedAt,
+    connectedAt: details.connectedAt,
     requestTimeEpoch: now,
-    identity: identity(origin),
+    identity: toIdentity(details),
     requestId,
-    domainName: origin.domainName,
-    connectionId: origin.connectionId,
+    domainName: details.domainName,
+    connectionId: details.connectionId,
     apiId: settings.apiId,
   };
-  if (origin.authorizer) requestContext.authorizer = { ...origin.authorizer };
+  if (details.authorizer) requestContext.authorizer = { ...details.authorizer };
   if (!settings.stageVariables) return { requestContext, body, isBase64Encoded: false };
   return { requestContext, stageVariables: { ...settings.stageVariables }, body, isBase64Encoded: false };
 }
 
-export function disconnectEvent(
+export function createDisconnectEvent(
   code: number,
   reason: string,
   requestId: string,
-  origin: Origin,
+  details: ConnectionDetails,
   settings: GatewaySettings,
 ): DisconnectEvent {
-  const headers = { Host: origin.domainName, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" };
+  const headers = { Host: details.domainName, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" };
   return {
     headers,
     multiValueHeaders: mapValues(headers, (value) => [value]),
     requestContext: {
       routeKey: "$disconnect",
       disconnectStatusCode: code,
-      ...(origin.authorizer && { authorizer: { ...origin.authorizer } }),
+      ...(details.authorizer && { authorizer: { ...details.authorizer } }),
       eventType: "DISCONNECT",
-      ...requestPart(settings, requestId),
+      ...requestFields(settings, requestId),
       disconnectReason: reason,
-      ...connectionPart(origin),
+      ...connectionFields(details),
       stage: settings.stage,
       apiId: settings.apiId,
     },
@@ -135,27 +135,27 @@ export function disconnectEvent(
   };
 }
 
-function requestPart(settings: GatewaySettings, requestId: string) {
+function requestFields(settings: GatewaySettings, requestId: string) {
   const now = settings.clock.now();
   return {
     extendedRequestId: requestId,
-    requestTime: requestTime(now),
+    requestTime: formatRequestTime(now),
     messageDirection: "IN" as const,
     requestTimeEpoch: now,
     requestId,
   };
 }
 
-function connectionPart(origin: Origin) {
+function connectionFields(details: ConnectionDetails) {
   return {
-    connectedAt: origin.connectedAt,
-    identity: identity(origin),
-    domainName: origin.domainName,
-    connectionId: origin.connectionId,
+    connectedAt: details.connectedAt,
+    identity: toIdentity(details),
+    domainName: details.domainName,
+    connectionId: details.connectionId,
   };
 }
 
-function identity({ sourceIp, userAgent }: Origin): Identity {
+function toIdentity({ sourceIp, userAgent }: ConnectionDetails): Identity {
   return userAgent === undefined ? { sourceIp } : { userAgent, sourceIp };
 }
 
@@ -165,7 +165,7 @@ let formattedSecond = Number.NaN;
 let formatted = "";
 
 /** Common log format, in UTC: `31/Aug/2022:13:34:52 +0000`. Made once a second. */
-export function requestTime(ms: number): string {
+export function formatRequestTime(ms: number): string {
   const second = Math.floor(ms / 1000);
   if (second === formattedSecond) return formatted;
   const date = new Date(second * 1000);
@@ -176,7 +176,10 @@ export function requestTime(ms: number): string {
 }
 
 /** The client's headers in its own spelling, and those that the service's front end adds. */
-function readHeaders(request: IncomingMessage, { sourceIp }: Origin): { [name: string]: string[] } {
+function readHeaders(
+  request: IncomingMessage,
+  { sourceIp }: ConnectionDetails,
+): { [name: string]: string[] } {
   const headers = new HeaderLines();
   const { rawHeaders } = request;
   for (let i = 0; i < rawHeaders.length; i += 2) {
@@ -187,7 +190,7 @@ function readHeaders(request: IncomingMessage, { sourceIp }: Origin): { [name: s
   headers.set("X-Forwarded-For", [forwarded]);
   headers.set("X-Forwarded-Port", [String(request.socket.localPort)]);
   headers.set("X-Forwarded-Proto", ["encrypted" in request.socket ? "https" : "http"]);
-  const [trace = traceId()] = headers.valuesOf("X-Amzn-Trace-Id");
+  const [trace = createTraceId()] = headers.valuesOf("X-Amzn-Trace-Id");
   headers.set("X-Amzn-Trace-Id", [trace]);
   return headers.toObject();
 }
@@ -216,7 +219,7 @@ class HeaderLines {
   }
 }
 
-function traceId(): string {
+function createTraceId(): string {
   const seconds = Math.floor(Date.now() / 1000).toString(16);
   return `Root=1-${seconds}-${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`;
 }

@@ -7,7 +7,7 @@ import {
 } from "../../apigw/index.ts";
 import type { SteadyClock, Timer } from "../clock.ts";
 import type { GatewaySettings } from "../options.ts";
-import { type Context, Contexts } from "./lambda-context.ts";
+import { LambdaContextFactory, type NodeLambdaContext } from "./lambda-context.ts";
 
 /** How an invocation ended. `failed`: it threw, or its answer is malformed. */
 export type Outcome =
@@ -24,16 +24,16 @@ type Settle = (outcome: Outcome) => void;
  * in flight is always the next to expire, and one timer serves them all.
  */
 export class Invoker {
-  readonly #inFlight = new InFlight();
+  readonly #inFlight = new InFlightInvocations();
   readonly #clock: SteadyClock;
   readonly #timeoutMs: number;
-  readonly #contexts: Contexts;
+  readonly #contexts: LambdaContextFactory;
   #timer: Timer | undefined;
 
   constructor(settings: GatewaySettings) {
     this.#clock = settings.clock;
     this.#timeoutMs = settings.limits.integrationTimeoutMs;
-    this.#contexts = new Contexts(settings);
+    this.#contexts = new LambdaContextFactory(settings);
   }
 
   /**
@@ -99,7 +99,7 @@ export class Invoker {
 }
 
 /** Invocations in the order they started: a linked list, as a Set of few that come and go rehashes all the time. */
-class InFlight {
+class InFlightInvocations {
   oldest: Invocation | undefined;
   #newest: Invocation | undefined;
 
@@ -153,7 +153,7 @@ class Invocation {
   }
 
   /** As on Lambda, whoever answers by a callback is waited for, whatever else it returned: a Timeout, say. */
-  start<Event>(handler: LambdaHandler<Event>, event: Event, context: Context): void {
+  start<Event>(handler: LambdaHandler<Event>, event: Event, context: NodeLambdaContext): void {
     try {
       const answer = handler(event, context, this.callback);
       if (isThenable(answer)) {
@@ -218,7 +218,7 @@ export function checkResult(outcome: Outcome): RouteOutcome {
 }
 
 /** Whether a `$connect` believes that its client is let in, even if the rest of its answer is malformed. */
-export function letsIn(answer: unknown): boolean {
+export function acceptsConnection(answer: unknown): boolean {
   if (typeof answer !== "object" || answer === null) return false;
   try {
     const status = parseStatusCode((answer as { statusCode?: unknown }).statusCode);
@@ -230,7 +230,7 @@ export function letsIn(answer: unknown): boolean {
 }
 
 /** The status that stands for an outcome: the result's, or the one the service gives in its place. */
-export function statusOf(outcome: RouteOutcome): number {
+export function outcomeStatus(outcome: RouteOutcome): number {
   if (outcome.kind === "answered") return outcome.result.statusCode;
   return outcome.kind === "failed" ? 502 : 504;
 }

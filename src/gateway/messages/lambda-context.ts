@@ -10,7 +10,7 @@ const LOG_GROUP = "/aws/lambda/";
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /** Makes a context per invocation: on the way of every message, so what can be is made beforehand. */
-export class Contexts {
+export class LambdaContextFactory {
   readonly #clock: SteadyClock;
   readonly #arnPrefix: string;
   /** One for all, as a Lambda's instance has one. */
@@ -25,8 +25,8 @@ export class Contexts {
     this.#logStreamName = `${day}/[${FUNCTION_VERSION}]${randomUUID().replaceAll("-", "")}`;
   }
 
-  create(functionName: string, deadline: number, callback: LambdaCallback): Context {
-    return new Context(
+  create(functionName: string, deadline: number, callback: LambdaCallback): NodeLambdaContext {
+    return new NodeLambdaContext(
       functionName,
       this.#arnPrefix + functionName,
       this.#logStreamName,
@@ -46,7 +46,7 @@ export class Contexts {
 }
 
 /** The context object of the Node runtimes, `done`, `succeed` and `fail` of those before Node 24 included. */
-export class Context implements LambdaContext {
+export class NodeLambdaContext implements LambdaContext {
   callbackWaitsForEmptyEventLoop = true;
   readonly functionName: string;
   readonly functionVersion = FUNCTION_VERSION;

@@ -3,7 +3,7 @@ import { GatewayError } from "../errors.ts";
 /** Picks a route key from a message's text: `undefined` when the text is no JSON, so that nothing is selected. */
 export type RouteSelector = (text: string) => string | undefined;
 
-type Part = string | readonly (string | number)[];
+type ExpressionPiece = string | readonly (string | number)[];
 
 /**
  * Compiles a route selection expression: `$request.body.action`, `${request.body.a.b[0]}`, several of them with
@@ -20,7 +20,7 @@ export function compileRouteSelector(expression: string): RouteSelector {
       return undefined;
     }
     let key = "";
-    for (const part of parts) key += typeof part === "string" ? part : asText(find(body, part));
+    for (const part of parts) key += typeof part === "string" ? part : toRouteKey(readPath(body, part));
     return key;
   };
 }
@@ -28,8 +28,8 @@ export function compileRouteSelector(expression: string): RouteSelector {
 const TOKEN = /\\\$|\$\{request\.body([^}]*)\}|\$request\.body((?:\.[\w-]+|\[\d+\]|\['[^']*'\])*)|\$/g;
 const STEP = /\.([\w-]+)|\[(\d+)\]|\['([^']*)'\]/y;
 
-function parseExpression(expression: string): Part[] {
-  const parts: Part[] = [];
+function parseExpression(expression: string): ExpressionPiece[] {
+  const parts: ExpressionPiece[] = [];
   let end = 0;
   for (const match of expression.matchAll(TOKEN)) {
     if (match.index > end) parts.push(expression.slice(end, match.index));
@@ -54,7 +54,7 @@ function parsePath(path: string, expression: string): (string | number)[] {
   return steps;
 }
 
-function find(value: unknown, path: readonly (string | number)[]): unknown {
+function readPath(value: unknown, path: readonly (string | number)[]): unknown {
   for (const step of path) {
     // Own properties only: "constructor" in a path must not find Object's.
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
@@ -63,7 +63,7 @@ function find(value: unknown, path: readonly (string | number)[]): unknown {
   return value;
 }
 
-function asText(value: unknown): string {
+function toRouteKey(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === undefined) return "";
   try {

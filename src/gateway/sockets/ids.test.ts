@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { isConnectionId, newId, newTransientId } from "./ids.ts";
+import { createId, createTransientId, isConnectionId } from "./ids.ts";
 
 describe.each([
-  ["newId", newId],
-  ["newTransientId", newTransientId],
+  ["newId", createId],
+  ["newTransientId", createTransientId],
 ])("%s", (_name, newId) => {
   it("makes 16 characters of base64url for 11 bytes, the last one =", () => {
     for (let i = 0; i < 1_000; i++) {

@@ -8,7 +8,7 @@ const pool = Buffer.allocUnsafeSlow(POOL_BYTES);
 let used = POOL_BYTES;
 
 /** A connection, request or message id in the service's shape, from the system's random source. */
-export function newId(): string {
+export function createId(): string {
   if (used === POOL_BYTES) {
     randomFillSync(pool);
     used = 0;
@@ -27,7 +27,7 @@ let start = "";
 let next = 0;
 
 /** As `newId` and unique as those, but not a secret: 4,096 in a row differ in their end only, which costs far less. */
-export function newTransientId(): string {
+export function createTransientId(): string {
   const end = next++ % ENDS.length;
   if (end === 0) start = randomFillSync(Buffer.allocUnsafe(START_BYTES)).toString("base64url");
   return start + ENDS[end];
@@ -41,7 +41,7 @@ export function isConnectionId(value: string): boolean {
 const API_ID_LENGTH = 10;
 
 /** A random API id in the service's shape: ten small letters and digits. */
-export function newApiId(): string {
+export function createApiId(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(API_ID_LENGTH));
   return Array.from(bytes, (byte) => (byte % 36).toString(36)).join("");
 }

@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Intake } from "./inbound-queue.ts";
+import { InboundQueue } from "./inbound-queue.ts";
 
 function setUp(messagesInFlight: number) {
   const begun: string[] = [];
   const ends: (() => void)[] = [];
   const reading: boolean[] = [];
   const source = { pause: () => void reading.push(false), resume: () => void reading.push(true) };
-  const intake = new Intake({ messagesInFlight }, source, (text, done) => {
+  const intake = new InboundQueue({ messagesInFlight }, source, (text, done) => {
     begun.push(text);
     ends.push(done);
   });
@@ -16,7 +16,7 @@ function setUp(messagesInFlight: number) {
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-describe("Intake", () => {
+describe("InboundQueue", () => {
   it("begins no more messages than may be under way, and stops reading", () => {
     const { intake, begun, reading } = setUp(2);
     for (const text of ["a", "b", "c", "d"]) intake.push(text);
@@ -37,7 +37,7 @@ describe("Intake", () => {
   it("begins 16 in one turn of the event loop, though each ends at once", async () => {
     const begun: string[] = [];
     const source = { pause: () => {}, resume: () => {} };
-    const intake = new Intake({ messagesInFlight: 100 }, source, (text, done) => {
+    const intake = new InboundQueue({ messagesInFlight: 100 }, source, (text, done) => {
       begun.push(text);
       done();
     });

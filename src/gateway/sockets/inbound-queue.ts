@@ -4,22 +4,22 @@ import type { GatewayLimits } from "../options.ts";
 export type HandleMessage = (text: string, done: () => void) => void;
 
 /** The socket below: reading stops and goes on. */
-export interface Source {
+export interface PausableSource {
   pause(): void;
   resume(): void;
 }
 
 /** So many of one connection begin in a turn of the event loop: some milliseconds of work for a slow handler. */
-const PER_TURN = 16;
+const MAX_STARTS_PER_TURN = 16;
 
 /**
  * Bounds the messages of one connection that are under way, and those that begin in one turn of the event loop, so
  * that a client that floods waits and the others do not. Past either bound the socket is not read; messages that were
  * read in the same chunk wait here, in order.
  */
-export class Intake {
+export class InboundQueue {
   readonly #limit: number;
-  readonly #source: Source;
+  readonly #source: PausableSource;
   readonly #handle: HandleMessage;
   #waiting: string[] = [];
   #underWay = 0;
@@ -30,7 +30,7 @@ export class Intake {
 
   constructor(
     { messagesInFlight }: Pick<GatewayLimits, "messagesInFlight">,
-    source: Source,
+    source: PausableSource,
     handle: HandleMessage,
   ) {
     this.#limit = messagesInFlight;
@@ -64,13 +64,13 @@ export class Intake {
   }
 
   get #isFree(): boolean {
-    return this.#underWay < this.#limit && this.#begunInTurn < PER_TURN;
+    return this.#underWay < this.#limit && this.#begunInTurn < MAX_STARTS_PER_TURN;
   }
 
   #begin(text: string): void {
     this.#underWay++;
     this.#begunInTurn++;
-    if (this.#begunInTurn >= PER_TURN) this.#schedule();
+    if (this.#begunInTurn >= MAX_STARTS_PER_TURN) this.#schedule();
     this.#handle(text, this.#done);
   }
 

@@ -1,13 +1,13 @@
 import type { SteadyClock, Timer } from "../clock.ts";
 import type { GatewayLimits } from "../options.ts";
-import { ENDINGS } from "./close-codes.ts";
+import { CLOSE_REASONS } from "./close-codes.ts";
 import type { LiveConnection } from "./socket.ts";
 
 /** Sweeps come no closer together than this: with many connections one pass serves a second's worth of them. */
 const MAX_SWEEP_GAP_MS = 1000;
 
 /** The open connections by id, and the limits on how long they may stay: idle time and lifetime. */
-export class Registry {
+export class ConnectionRegistry {
   readonly #connections = new Map<string, LiveConnection>();
   readonly #clock: SteadyClock;
   readonly #idleMs: number;
@@ -51,7 +51,7 @@ export class Registry {
   }
 
   #deadline(connection: LiveConnection): number {
-    return Math.min(connection.activeAt + this.#idleMs, connection.origin.startedAt + this.#lifetimeMs);
+    return Math.min(connection.activeAt + this.#idleMs, connection.details.startedAt + this.#lifetimeMs);
   }
 
   #schedule(at: number): void {
@@ -67,7 +67,7 @@ export class Registry {
     let next = Number.POSITIVE_INFINITY;
     for (const connection of this.#connections.values()) {
       const deadline = this.#deadline(connection);
-      if (deadline <= now) connection.close(ENDINGS.goingAway);
+      if (deadline <= now) connection.close(CLOSE_REASONS.goingAway);
       else next = Math.min(next, deadline);
     }
     const gap = Math.min(MAX_SWEEP_GAP_MS, this.#idleMs / 10, this.#lifetimeMs / 10);

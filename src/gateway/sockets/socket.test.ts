@@ -4,7 +4,7 @@ import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../clock.ts";
 import { readOptions } from "../read-options.ts";
-import type { Ending } from "./close-codes.ts";
+import type { CloseReason } from "./close-codes.ts";
 import { textFrame } from "./frames.ts";
 import { type ClientSocket, LiveConnection } from "./socket.ts";
 
@@ -27,7 +27,7 @@ class SlowTransport extends Writable {
 function connect() {
   const clock = new ManualClock();
   const transport = new SlowTransport();
-  const endings: Ending[] = [];
+  const endings: CloseReason[] = [];
   const socket = Object.assign(new EventEmitter(), { close: () => {}, terminate: () => {} });
   const origin = {
     connectionId: "Xux7aeaAFiACHZQ=",
@@ -44,7 +44,7 @@ function connect() {
     transport as unknown as Socket,
     origin,
     readOptions({ handler: () => ({ statusCode: 200 }), clock, limits }),
-    { onMessage: () => {}, onEnd: (_connection, ending) => endings.push(ending) },
+    { onMessage: () => {}, onClose: (_connection, ending) => endings.push(ending) },
   );
   return {
     clock,

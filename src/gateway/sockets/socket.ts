@@ -1,19 +1,25 @@
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
 import type { Timer } from "../clock.ts";
-import type { Origin } from "../messages/events.ts";
+import type { ConnectionDetails } from "../messages/events.ts";
 import type { GatewaySettings } from "../options.ts";
 import { Throttle } from "../upgrade/throttle.ts";
-import { ENDINGS, type Ending, endingOfClose, endingOfError, endingOfStatus } from "./close-codes.ts";
+import {
+  CLOSE_REASONS,
+  type CloseReason,
+  closeReasonFromError,
+  closeReasonFromFrame,
+  closeReasonFromStatus,
+} from "./close-codes.ts";
 import { type Frame, FrameMeter } from "./frames.ts";
-import { Intake } from "./inbound-queue.ts";
+import { InboundQueue } from "./inbound-queue.ts";
 
 /** Who is told what happens on a connection. */
 export interface ConnectionListener {
   /** @param done to be called when the message is no longer under way */
   onMessage(connection: LiveConnection, text: string, done: () => void): void;
   /** Once, however it ended. Nothing can be sent any more. */
-  onEnd(connection: LiveConnection, ending: Ending): void;
+  onClose(connection: LiveConnection, ending: CloseReason): void;
 }
 
 /** Bytes that are still read, and dropped, after the end of a connection from this side. */
@@ -31,7 +37,7 @@ export class ClientSocket extends WebSocket {
 
   /** `ws` closes with a bare status on faulty bytes. The client is to see the same reason as `$disconnect`. */
   override close(code?: number, reason?: string | Buffer): void {
-    const ending = code !== undefined && reason === undefined ? endingOfStatus(code) : undefined;
+    const ending = code !== undefined && reason === undefined ? closeReasonFromStatus(code) : undefined;
     if (ending) super.close(ending.code, ending.reason);
     else super.close(code, reason);
   }
@@ -39,7 +45,7 @@ export class ClientSocket extends WebSocket {
 
 /** An open connection: the client's socket and what is known of it. */
 export class LiveConnection {
-  readonly origin: Origin;
+  readonly details: ConnectionDetails;
   /** Elapsed ms, by the gateway's clock. */
   activeAt: number;
   readonly #socket: ClientSocket;
@@ -49,7 +55,7 @@ export class LiveConnection {
   readonly #settings: GatewaySettings;
   readonly #meter: FrameMeter;
   // These three are made with the first message: most connections of a large room only listen.
-  #intake: Intake | undefined;
+  #intake: InboundQueue | undefined;
   #rate: Throttle | undefined;
   #refusals: Throttle | undefined;
   /** The client has closed; messages that it had sent before still wait. */
@@ -61,11 +67,11 @@ export class LiveConnection {
   constructor(
     socket: ClientSocket,
     transport: Socket,
-    origin: Origin,
+    origin: ConnectionDetails,
     settings: GatewaySettings,
     listener: ConnectionListener,
   ) {
-    this.origin = origin;
+    this.details = origin;
     this.activeAt = origin.startedAt;
     this.#socket = socket;
     this.#transport = transport;
@@ -80,12 +86,12 @@ export class LiveConnection {
     // Before ws reads them: it must not deliver a message whose frame was too long.
     transport.prependListener("data", (chunk: Buffer) => {
       if (this.#ended) this.#readAfterEnd(chunk.length);
-      else if (this.#meter.exceeds(chunk)) this.close(ENDINGS.tooBig);
+      else if (this.#meter.exceeds(chunk)) this.close(CLOSE_REASONS.tooBig);
     });
   }
 
   get id(): string {
-    return this.origin.connectionId;
+    return this.details.connectionId;
   }
 
   /** ms since the epoch, by the wall clock as it is now. */
@@ -111,7 +117,7 @@ export class LiveConnection {
    * Ends it from this side, with a close frame. The listener is told at once: a silent peer holds nothing up.
    * @param clientCode the code in the frame, where it is not the one that `$disconnect` is told
    */
-  close(ending: Ending, clientCode: number = ending.code): void {
+  close(ending: CloseReason, clientCode: number = ending.code): void {
     if (this.#ended) return;
     this.#socket.close(clientCode, ending.reason);
     this.#end(ending);
@@ -131,36 +137,36 @@ export class LiveConnection {
   }
 
   /** Counts a refused message. A client that goes on being refused is closed. */
-  refused(): void {
+  countRefusal(): void {
     const { clock, limits } = this.#settings;
     const { refusedMessages: burst } = limits;
     this.#refusals ??= new Throttle(burst / REFUSALS_FORGOTTEN_SECONDS, burst, clock);
-    if (!this.#refusals.take()) this.close(ENDINGS.refused);
+    if (!this.#refusals.take()) this.close(CLOSE_REASONS.tooManyRefusals);
   }
 
   touch(): void {
     this.activeAt = this.#settings.clock.elapsed();
   }
 
-  received(data: Buffer, isBinary: boolean): void {
+  handleMessage(data: Buffer, isBinary: boolean): void {
     if (this.#ended) return;
     if (isBinary) {
-      this.close(ENDINGS.binary);
+      this.close(CLOSE_REASONS.binaryMessage);
       return;
     }
     this.touch();
-    this.#intake ??= new Intake(this.#settings.limits, this.#socket, (text, done) =>
+    this.#intake ??= new InboundQueue(this.#settings.limits, this.#socket, (text, done) =>
       this.#listener.onMessage(this, text, done),
     );
     this.#intake.push(data.toString());
   }
 
-  closed(code: number, reason: Buffer): void {
-    this.#endAfterMessages(endingOfClose(code, reason));
+  handleClose(code: number, reason: Buffer): void {
+    this.#endAfterMessages(closeReasonFromFrame(code, reason));
   }
 
-  failed(error: Error): void {
-    this.#endAfterMessages(endingOfError(error));
+  handleError(error: Error): void {
+    this.#endAfterMessages(closeReasonFromError(error));
   }
 
   /** A client may finish its message and its close frame. If it goes on sending, `ws` cuts it off unread. */
@@ -169,18 +175,18 @@ export class LiveConnection {
     if (this.#bytesAfterEnd > MAX_BYTES_AFTER_END) this.#socket.pause();
   }
 
-  #endAfterMessages(ending: Ending): void {
+  #endAfterMessages(ending: CloseReason): void {
     if (this.#ended || this.#closing) return;
     this.#closing = true;
     if (this.#intake === undefined) this.#end(ending);
     else this.#intake.whenEmpty(() => this.#end(ending));
   }
 
-  #end(ending: Ending): void {
+  #end(ending: CloseReason): void {
     this.#ended = true;
     this.#intake?.clear();
     this.#slow?.cancel();
-    this.#listener.onEnd(this, ending);
+    this.#listener.onClose(this, ending);
   }
 
   /** A client that stays over its buffer for the grace time is cut off, so that it costs bounded memory. */
@@ -188,7 +194,7 @@ export class LiveConnection {
     const { clock, limits } = this.#settings;
     return clock.setTimeout(() => {
       if (this.#transport.writableLength < limits.bufferBytes) return;
-      this.close(ENDINGS.tooSlow);
+      this.close(CLOSE_REASONS.tooSlow);
       this.terminate();
     }, limits.slowClientMs);
   }
@@ -196,15 +202,15 @@ export class LiveConnection {
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
   // Of the three types that ws can hand over, nodebuffer is the default and the only one here.
-  (this as ClientSocket).connection.received(data as Buffer, isBinary);
+  (this as ClientSocket).connection.handleMessage(data as Buffer, isBinary);
 }
 
 function onClose(this: WebSocket, code: number, reason: Buffer): void {
-  (this as ClientSocket).connection.closed(code, reason);
+  (this as ClientSocket).connection.handleClose(code, reason);
 }
 
 function onError(this: WebSocket, error: Error): void {
-  (this as ClientSocket).connection.failed(error);
+  (this as ClientSocket).connection.handleError(error);
 }
 
 function onPing(this: WebSocket): void {

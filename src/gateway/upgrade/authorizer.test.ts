@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { AuthorizerEvent } from "../../apigw/index.ts";
-import { hasIdentity, judge } from "./authorizer.ts";
+import { evaluatePolicy, hasIdentity } from "./authorizer.ts";
 
 const ARN = "arn:aws:execute-api:us-east-1:000000000000:abcdef1234/dev/$connect";
 
@@ -20,7 +20,7 @@ function fail(): never {
   throw new Error("no");
 }
 
-const decide = (outcome: Parameters<typeof judge>[0]) => judge(outcome, ARN, 8192, 7);
+const decide = (outcome: Parameters<typeof evaluatePolicy>[0]) => evaluatePolicy(outcome, ARN, 8192, 7);
 
 describe("judge", () => {
   it.each([
@@ -146,7 +146,7 @@ describe("judge", () => {
     fc.assert(
       fc.property(pattern, suffix, (pattern, text) => {
         const expected = new RegExp(`^${pattern.replaceAll("*", ".*").replaceAll("?", ".")}$`).test(text);
-        expect(judge(answer(statement("Allow", pattern)), text, 8192, 0).allowed).toBe(expected);
+        expect(evaluatePolicy(answer(statement("Allow", pattern)), text, 8192, 0).allowed).toBe(expected);
       }),
     );
   });

@@ -7,7 +7,7 @@ import type {
 import type { Outcome } from "../messages/invoke.ts";
 
 /** What an authorizer's outcome means for the upgrade. */
-export type Verdict =
+export type AuthDecision =
   | { readonly allowed: true; readonly context: AuthorizerContext }
   | { readonly allowed: false; readonly status: 401 | 403 | 500; readonly error?: unknown };
 
@@ -21,12 +21,12 @@ export function isIdentitySource(source: unknown): boolean {
 /** Whether a request carries every identity source. If not it is refused with 401, and nobody is asked. */
 export function hasIdentity(sources: readonly string[], event: AuthorizerEvent): boolean {
   return sources.every((source) => {
-    const value = identityValue(source, event);
+    const value = findIdentityValue(source, event);
     return value !== undefined && value !== "";
   });
 }
 
-function identityValue(source: string, event: AuthorizerEvent): unknown {
+function findIdentityValue(source: string, event: AuthorizerEvent): unknown {
   const [, kind, name = ""] = IDENTITY_SOURCE.exec(source) ?? [];
   switch (kind) {
     case "route.request.header":
@@ -34,23 +34,28 @@ function identityValue(source: string, event: AuthorizerEvent): unknown {
         ([header]) => header.toLowerCase() === name.toLowerCase(),
       )?.[1];
     case "route.request.querystring":
-      return own(event.queryStringParameters, name);
+      return ownProperty(event.queryStringParameters, name);
     case "context":
-      return name.split(".").reduce<unknown>(own, event.requestContext);
+      return name.split(".").reduce<unknown>(ownProperty, event.requestContext);
     case "stageVariables":
-      return own(event.stageVariables, name);
+      return ownProperty(event.stageVariables, name);
     default:
       return undefined;
   }
 }
 
-function own(object: unknown, name: string): unknown {
+function ownProperty(object: unknown, name: string): unknown {
   if (typeof object !== "object" || object === null || !Object.hasOwn(object, name)) return undefined;
   return (object as Record<string, unknown>)[name];
 }
 
 /** Reads an authorizer's answer, as JSON. Anything but a well-formed policy that allows is a refusal. */
-export function judge(outcome: Outcome, arn: string, maxBytes: number, latencyMs: number): Verdict {
+export function evaluatePolicy(
+  outcome: Outcome,
+  arn: string,
+  maxBytes: number,
+  latencyMs: number,
+): AuthDecision {
   if (outcome.kind === "timed out")
     return { allowed: false, status: 500, error: new Error("The authorizer timed out") };
   if (outcome.kind === "failed") {
@@ -59,14 +64,14 @@ export function judge(outcome: Outcome, arn: string, maxBytes: number, latencyMs
       ? { allowed: false, status: 401 }
       : { allowed: false, status: 500, error: outcome.error };
   }
-  let answer: Answer;
+  let answer: AuthorizerResult;
   try {
-    answer = readAnswer(outcome.value, maxBytes);
+    answer = parseAuthorizerResult(outcome.value, maxBytes);
   } catch (error) {
     return { allowed: false, status: 500, error };
   }
   const { principalId, policyDocument, context } = answer;
-  if (!allows(policyDocument, arn)) return { allowed: false, status: 403 };
+  if (!isAllowed(policyDocument, arn)) return { allowed: false, status: 403 };
   const strings = Object.entries(context ?? {}).map(([name, value]) => [name, String(value)]);
   return {
     allowed: true,
@@ -78,7 +83,7 @@ export function judge(outcome: Outcome, arn: string, maxBytes: number, latencyMs
   };
 }
 
-interface Answer {
+interface AuthorizerResult {
   readonly principalId: string;
   readonly policyDocument: PolicyDocument;
   readonly context?: { readonly [name: string]: string | number | boolean | null } | null;
@@ -88,24 +93,24 @@ interface Answer {
  * Treats an answer as Lambda does: fields without a value are dropped, a Date becomes text, NaN `null`.
  * @throws {TypeError} saying what is wrong
  */
-function readAnswer(value: unknown, maxBytes: number): Answer {
-  const json = writeJson(value);
-  if (Buffer.byteLength(json) > maxBytes) throw malformed(`is over ${maxBytes} bytes`);
-  const answer = JSON.parse(json) as Answer;
-  const problem = findProblem(answer);
-  if (problem !== undefined) throw malformed(problem);
+function parseAuthorizerResult(value: unknown, maxBytes: number): AuthorizerResult {
+  const json = toJson(value);
+  if (Buffer.byteLength(json) > maxBytes) throw invalidResult(`is over ${maxBytes} bytes`);
+  const answer = JSON.parse(json) as AuthorizerResult;
+  const problem = findResultFault(answer);
+  if (problem !== undefined) throw invalidResult(problem);
   return answer;
 }
 
-function writeJson(value: unknown): string {
+function toJson(value: unknown): string {
   try {
     return JSON.stringify(value) ?? "null";
   } catch (cause) {
-    throw malformed("can't be written as JSON", cause);
+    throw invalidResult("can't be written as JSON", cause);
   }
 }
 
-function findProblem(answer: unknown): string | undefined {
+function findResultFault(answer: unknown): string | undefined {
   if (!isObject(answer)) return "is not an object";
   const { principalId, policyDocument, context } = answer;
   if (typeof principalId !== "string" || principalId === "") return "has no principalId";
@@ -120,7 +125,7 @@ function isObject(value: unknown): value is { readonly [name: string]: unknown }
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function malformed(problem: string, cause?: unknown): TypeError {
+function invalidResult(problem: string, cause?: unknown): TypeError {
   const message = `The authorizer's answer ${problem}`;
   return new TypeError(message, cause === undefined ? undefined : { cause });
 }
@@ -141,20 +146,20 @@ function isStrings(value: unknown): value is string | readonly string[] {
 }
 
 /** IAM's rule: an explicit Deny wins, and what nothing allows is denied. */
-function allows(policy: PolicyDocument, arn: string): boolean {
-  const statements = [policy.Statement].flat().filter((one: PolicyStatement) => covers(one, arn));
+function isAllowed(policy: PolicyDocument, arn: string): boolean {
+  const statements = [policy.Statement].flat().filter((one: PolicyStatement) => appliesTo(one, arn));
   return statements.some((one) => one.Effect === "Allow") && !statements.some((one) => one.Effect === "Deny");
 }
 
-function covers({ Action, Resource }: PolicyStatement, arn: string): boolean {
+function appliesTo({ Action, Resource }: PolicyStatement, arn: string): boolean {
   return (
-    [Action].flat().some((pattern) => matches(pattern.toLowerCase(), "execute-api:invoke")) &&
-    [Resource].flat().some((pattern) => matches(pattern, arn))
+    [Action].flat().some((pattern) => matchesPattern(pattern.toLowerCase(), "execute-api:invoke")) &&
+    [Resource].flat().some((pattern) => matchesPattern(pattern, arn))
   );
 }
 
 /** `*` stands for any run of characters, `?` for one. Two cursors, no regular expression: patterns are input. */
-function matches(pattern: string, text: string): boolean {
+function matchesPattern(pattern: string, text: string): boolean {
   let p = 0;
   let star = -1;
   let resume = 0;

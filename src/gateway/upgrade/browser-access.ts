@@ -10,16 +10,16 @@ const SHOWN_LENGTH = 200;
  * Returns a logger of refusals: a line each that says how to allow the request, and few of many.
  * @param how what allows an origin or a host, with `…` for the value
  */
-export function refusalLog(
+export function createRefusalLogger(
   write: (line: string) => void,
   how: { readonly Origin: string; readonly Host: string },
 ): (refusal: AccessRefusal) => void {
   const sampler = new Sampler();
   return ({ header, value }) => {
-    const count = sampler.take(header);
+    const count = sampler.count(header);
     if (count === undefined) return;
     const shown = value.slice(0, SHOWN_LENGTH);
-    const allowed = header === "Host" ? (hostname(shown) ?? shown) : shown;
+    const allowed = header === "Host" ? (parseHostname(shown) ?? shown) : shown;
     const times = count > 10 ? ` (${count} in ten seconds)` : "";
     write(
       `Refused a request with ${header} ${JSON.stringify(shown)}${times}. To allow it: ${how[header].replace("…", () => allowed)}`,
@@ -56,7 +56,7 @@ export class BrowserAccess {
   allowsHost({ headers }: IncomingMessage, boundTo: string): boolean {
     const { allowedHosts, onRefused } = this.#settings;
     if (allowedHosts === undefined || headers.host === undefined || !isLoopback(boundTo)) return true;
-    const name = hostname(headers.host);
+    const name = parseHostname(headers.host);
     if (name !== undefined && (isLoopback(name) || this.#isOwnName(name) || allowedHosts.has(name)))
       return true;
     onRefused?.({ header: "Host", value: headers.host });
@@ -77,7 +77,9 @@ export class BrowserAccess {
 
   #isOwnName(name: string): boolean {
     const { domainName, apiId, region } = this.#settings;
-    return name === serviceHost(apiId, region) || (domainName !== undefined && name === hostname(domainName));
+    return (
+      name === serviceHost(apiId, region) || (domainName !== undefined && name === parseHostname(domainName))
+    );
   }
 }
 
@@ -87,7 +89,7 @@ export function serviceHost(apiId: string, region: string): string {
 }
 
 /** The name in a `Host` header, in lower case, without its port and the dot of a complete name; `undefined` when it is malformed. */
-export function hostname(host: string): string | undefined {
+export function parseHostname(host: string): string | undefined {
   const url = `http://${host}`;
   if (!/^[^/?#@\\]+$/.test(host) || !URL.canParse(url)) return undefined;
   return new URL(url).hostname.replace(/\.$/, "");

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { sourceIp } from "./source-ip.ts";
+import { readSourceIp } from "./source-ip.ts";
 
 const PROXY = "10.0.0.1";
 
@@ -11,7 +11,7 @@ function sourceOf(forwarded: string | string[] | undefined, trustProxy = true, r
     headers: { "x-forwarded-for": forwarded },
     socket: { remoteAddress: remoteAddress ?? PROXY },
   };
-  return sourceIp(request as unknown as IncomingMessage, trustProxy);
+  return readSourceIp(request as unknown as IncomingMessage, trustProxy);
 }
 
 describe("sourceIp", () => {

@@ -4,22 +4,22 @@ import { WebSocketServer } from "ws";
 import { type AuthorizerContext, isSuccess, type WebSocketResult } from "../../apigw/index.ts";
 import { type Dispatcher, errorText } from "../messages/dispatch.ts";
 import {
-  authorizerEvent,
+  type ConnectionDetails,
   connectArn,
-  connectEvent,
-  disconnectEvent,
-  type Origin,
+  createAuthorizerEvent,
+  createConnectEvent,
+  createDisconnectEvent,
 } from "../messages/events.ts";
 import type { Invoker, Outcome, RouteOutcome } from "../messages/invoke.ts";
-import { letsIn, statusOf } from "../messages/invoke.ts";
+import { acceptsConnection, outcomeStatus } from "../messages/invoke.ts";
 import type { GatewaySettings } from "../options.ts";
-import { ENDINGS } from "../sockets/close-codes.ts";
-import { newId } from "../sockets/ids.ts";
-import type { Registry } from "../sockets/registry.ts";
+import { CLOSE_REASONS } from "../sockets/close-codes.ts";
+import { createId } from "../sockets/ids.ts";
+import type { ConnectionRegistry } from "../sockets/registry.ts";
 import { ClientSocket, LiveConnection } from "../sockets/socket.ts";
-import { hasIdentity, judge } from "./authorizer.ts";
+import { evaluatePolicy, hasIdentity } from "./authorizer.ts";
 import type { BrowserAccess } from "./browser-access.ts";
-import { sourceIp } from "./source-ip.ts";
+import { readSourceIp } from "./source-ip.ts";
 import type { Throttle } from "./throttle.ts";
 
 /** ms that a peer gets to answer a close frame before its transport is cut. Nothing else waits for it. */
@@ -29,14 +29,14 @@ const CLOSE_HANDSHAKE_MS = 5_000;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** The message in a refusal's body, where the service has one of its own. */
-const REFUSALS: ReadonlyMap<number, string> = new Map([
+const REFUSAL_MESSAGES: ReadonlyMap<number, string> = new Map([
   [500, "Internal server error"],
   [502, "Internal server error"],
   [504, "Endpoint request timed out"],
 ]);
 
 /** Why an upgrade is refused: the status that the client's request gets. */
-class Refusal {
+class UpgradeRefusal {
   readonly status: number;
   /** Whether a handler was asked, so that its event has been reported. */
   readonly reported: boolean;
@@ -47,9 +47,9 @@ class Refusal {
   }
 }
 
-interface Parts {
+interface UpgradeDependencies {
   readonly settings: GatewaySettings;
-  readonly registry: Registry;
+  readonly registry: ConnectionRegistry;
   readonly invoker: Invoker;
   readonly dispatcher: Dispatcher;
   /** New connections. */
@@ -63,15 +63,15 @@ interface Parts {
 }
 
 /** Turns an upgrade request into a connection: held until `$connect` has ended, refused with its status. */
-export class Upgrades {
-  readonly #parts: Parts;
+export class UpgradeHandler {
+  readonly #parts: UpgradeDependencies;
   readonly #server: WebSocketServer;
   /** The subprotocol that a `$connect` chose, until `ws` writes the handshake. */
   readonly #chosen = new WeakMap<IncomingMessage, string>();
   #stopping = false;
   #drained = false;
 
-  constructor(parts: Parts) {
+  constructor(parts: UpgradeDependencies) {
     this.#parts = parts;
     // A variable, not a literal: closeTimeout is missing from the types.
     const options = {
@@ -98,27 +98,27 @@ export class Upgrades {
   }
 
   /** From now on what a late `$connect` opens is closed at once: whoever closes the open ones has begun. */
-  drained(): void {
+  startClosing(): void {
     this.#drained = true;
   }
 
   async handle(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     socket.on("error", ignore);
-    const connectionId = newId();
+    const connectionId = createId();
     try {
       this.#check(request);
-      const origin = this.#origin(request, connectionId);
-      const authorizer = await this.#authorize(request, origin);
-      await this.#connect(request, socket, head, { ...origin, authorizer });
+      const details = this.#details(request, connectionId);
+      const authorizer = await this.#authorize(request, details);
+      await this.#connect(request, socket, head, { ...details, authorizer });
     } catch (error) {
-      const { status, reported } = error instanceof Refusal ? error : new Refusal(500);
-      const requestId = newId();
-      refuse(socket, status, connectionId, requestId);
+      const { status, reported } = error instanceof UpgradeRefusal ? error : new UpgradeRefusal(500);
+      const requestId = createId();
+      writeRefusal(socket, status, connectionId, requestId);
       if (!reported) {
         const { onEvent } = this.#parts.settings;
         onEvent?.({ routeKey: "$connect", connectionId, requestId, status, durationMs: 0 });
       }
-      if (!(error instanceof Refusal)) throw error;
+      if (!(error instanceof UpgradeRefusal)) throw error;
     }
   }
 
@@ -127,116 +127,124 @@ export class Upgrades {
     const { settings, access, connects, requests } = this.#parts;
     const url = request.url ?? "/";
     const { "sec-websocket-key": key, "sec-websocket-version": version } = request.headers;
-    if (this.#stopping) throw new Refusal(503);
-    if (!access.allowsHost(request, this.#parts.boundTo())) throw new Refusal(403);
-    if (url.length > settings.limits.urlLength) throw new Refusal(414);
-    if (!isServicePath(url, settings.basePath)) throw new Refusal(403);
+    if (this.#stopping) throw new UpgradeRefusal(503);
+    if (!access.allowsHost(request, this.#parts.boundTo())) throw new UpgradeRefusal(403);
+    if (url.length > settings.limits.urlLength) throw new UpgradeRefusal(414);
+    if (!isServicePath(url, settings.basePath)) throw new UpgradeRefusal(403);
     // RFC 9110, section 7.8: HTTP/1.0 has no upgrade.
-    if (request.httpVersion !== "1.1") throw new Refusal(400);
+    if (request.httpVersion !== "1.1") throw new UpgradeRefusal(400);
     if (request.method !== "GET" || request.headers.upgrade?.toLowerCase() !== "websocket")
-      throw new Refusal(400);
-    if (!/^[+/0-9A-Za-z]{22}==$/.test(key ?? "")) throw new Refusal(400);
-    if (version !== "13") throw new Refusal(426);
-    if (!areProtocols(request.headers["sec-websocket-protocol"])) throw new Refusal(400);
-    if (!access.allowsOrigin(request)) throw new Refusal(403);
-    if (!connects.take() || !requests.take()) throw new Refusal(429);
+      throw new UpgradeRefusal(400);
+    if (!/^[+/0-9A-Za-z]{22}==$/.test(key ?? "")) throw new UpgradeRefusal(400);
+    if (version !== "13") throw new UpgradeRefusal(426);
+    if (!areValidSubprotocols(request.headers["sec-websocket-protocol"])) throw new UpgradeRefusal(400);
+    if (!access.allowsOrigin(request)) throw new UpgradeRefusal(403);
+    if (!connects.take() || !requests.take()) throw new UpgradeRefusal(429);
   }
 
-  #origin(request: IncomingMessage, connectionId: string): Origin {
+  #details(request: IncomingMessage, connectionId: string): ConnectionDetails {
     const { settings, domainName } = this.#parts;
     return {
       connectionId,
       connectedAt: settings.clock.now(),
       startedAt: settings.clock.elapsed(),
-      sourceIp: sourceIp(request, settings.trustProxy),
+      sourceIp: readSourceIp(request, settings.trustProxy),
       userAgent: request.headers["user-agent"],
       domainName: domainName(),
       authorizer: undefined,
     };
   }
 
-  async #authorize(request: IncomingMessage, origin: Origin): Promise<AuthorizerContext | undefined> {
+  async #authorize(
+    request: IncomingMessage,
+    details: ConnectionDetails,
+  ): Promise<AuthorizerContext | undefined> {
     const { settings, invoker } = this.#parts;
     const { authorizer, clock, limits, onEvent } = settings;
     if (!authorizer) return undefined;
-    const event = authorizerEvent(connectEvent(request, origin, settings), settings);
-    if (!hasIdentity(settings.identitySources, event)) throw new Refusal(401);
+    const event = createAuthorizerEvent(createConnectEvent(request, details, settings), settings);
+    if (!hasIdentity(settings.identitySources, event)) throw new UpgradeRefusal(401);
     const startedAt = clock.elapsed();
     const outcome = await new Promise<Outcome>((settle) =>
       invoker.run(authorizer, event, "authorizer", settle),
     );
     const durationMs = Math.round(clock.elapsed() - startedAt);
-    const verdict = judge(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
+    const verdict = evaluatePolicy(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
     onEvent?.({
       routeKey: "authorizer",
-      connectionId: origin.connectionId,
+      connectionId: details.connectionId,
       requestId: event.requestContext.requestId,
       status: verdict.allowed ? 200 : verdict.status,
       durationMs,
       ...(!verdict.allowed && verdict.error !== undefined && { error: verdict.error }),
     });
-    if (!verdict.allowed) throw new Refusal(verdict.status, true);
+    if (!verdict.allowed) throw new UpgradeRefusal(verdict.status, true);
     return verdict.context;
   }
 
-  async #connect(request: IncomingMessage, socket: Socket, head: Buffer, origin: Origin): Promise<void> {
+  async #connect(
+    request: IncomingMessage,
+    socket: Socket,
+    head: Buffer,
+    details: ConnectionDetails,
+  ): Promise<void> {
     const { settings, dispatcher } = this.#parts;
-    if (this.#stopping) throw new Refusal(503);
+    if (this.#stopping) throw new UpgradeRefusal(503);
     const handler = dispatcher.handler("$connect");
     if (handler) {
-      const event = connectEvent(request, origin, settings);
+      const event = createConnectEvent(request, details, settings);
       const answerLate = (late: Outcome) => {
-        if (late.kind === "answered" && letsIn(late.value)) this.#abandon(origin);
+        if (late.kind === "answered" && acceptsConnection(late.value)) this.#abandon(details);
       };
       const outcome = await new Promise<RouteOutcome>((settle) =>
         dispatcher.invoke(handler, event, settle, answerLate),
       );
       try {
-        const protocol = admit(outcome);
+        const protocol = readConnectOutcome(outcome);
         if (protocol !== undefined) this.#chosen.set(request, protocol);
       } catch (refusal) {
-        if (letsIn(believed(outcome))) this.#abandon(origin);
+        if (acceptsConnection(connectResult(outcome))) this.#abandon(details);
         throw refusal;
       }
     }
-    this.#open(request, socket, head, origin);
+    this.#open(request, socket, head, details);
   }
 
-  #open(request: IncomingMessage, transport: Socket, head: Buffer, origin: Origin): void {
+  #open(request: IncomingMessage, transport: Socket, head: Buffer, details: ConnectionDetails): void {
     const { settings, registry, dispatcher } = this.#parts;
     let opened = false;
     this.#server.handleUpgrade(request, transport, head, (socket) => {
       opened = true;
       transport.removeListener("error", ignore);
-      const connection = new LiveConnection(socket as ClientSocket, transport, origin, settings, dispatcher);
+      const connection = new LiveConnection(socket as ClientSocket, transport, details, settings, dispatcher);
       registry.add(connection);
-      if (this.#drained) connection.close(ENDINGS.goingAway);
+      if (this.#drained) connection.close(CLOSE_REASONS.goingAway);
     });
     // The client has left meanwhile.
-    if (!opened) this.#abandon(origin);
+    if (!opened) this.#abandon(details);
   }
 
   /** Nothing was opened, but the application believes its client connected: it must hear of the end. */
-  #abandon(origin: Origin): void {
+  #abandon(details: ConnectionDetails): void {
     const { settings, dispatcher } = this.#parts;
-    const { code, reason } = ENDINGS.vanished;
-    dispatcher.disconnect(disconnectEvent(code, reason, newId(), origin, settings));
+    const { code, reason } = CLOSE_REASONS.abnormal;
+    dispatcher.disconnect(createDisconnectEvent(code, reason, createId(), details, settings));
   }
 }
 
 /** The subprotocol that a `$connect` chose in letting its client in; throws the Refusal if it did not. */
-function admit(outcome: RouteOutcome): string | undefined {
-  const status = statusOf(outcome);
+function readConnectOutcome(outcome: RouteOutcome): string | undefined {
+  const status = outcomeStatus(outcome);
   // A 1xx would leave the client waiting for the answer proper, or make it believe in a 101.
-  if (status < 200) throw new Refusal(502, true);
-  if (!isSuccess(status) || outcome.kind !== "answered") throw new Refusal(status, true);
-  const protocol = chosenProtocol(outcome.result);
-  if (protocol !== undefined && !TOKEN.test(protocol)) throw new Refusal(502, true);
+  if (status < 200) throw new UpgradeRefusal(502, true);
+  if (!isSuccess(status) || outcome.kind !== "answered") throw new UpgradeRefusal(status, true);
+  const protocol = findSubprotocol(outcome.result);
+  if (protocol !== undefined && !TOKEN.test(protocol)) throw new UpgradeRefusal(502, true);
   return protocol;
 }
 
 /** What a `$connect` has answered, if it is known, well-formed or not. */
-function believed(outcome: RouteOutcome): unknown {
+function connectResult(outcome: RouteOutcome): unknown {
   if (outcome.kind === "answered") return outcome.result;
   return outcome.kind === "failed" ? outcome.answer : undefined;
 }
@@ -247,13 +255,13 @@ export function isServicePath(url: string, basePath: string): boolean {
   return path === `/${basePath}` || path === `/${basePath}/`;
 }
 
-function areProtocols(header: string | undefined): boolean {
+function areValidSubprotocols(header: string | undefined): boolean {
   if (header === undefined) return true;
   const names = header.split(",").map((name) => name.trim());
   return names.every((name) => TOKEN.test(name)) && new Set(names).size === names.length;
 }
 
-function chosenProtocol({ headers, multiValueHeaders }: WebSocketResult): string | undefined {
+function findSubprotocol({ headers, multiValueHeaders }: WebSocketResult): string | undefined {
   const isIt = ([name]: [string, unknown]) => name.toLowerCase() === "sec-websocket-protocol";
   const single = Object.entries(headers ?? {}).find(isIt)?.[1];
   // Whatever stands there: an answer is checked, not trusted. Of what is no scalar nothing remains, which is no token.
@@ -263,8 +271,12 @@ function chosenProtocol({ headers, multiValueHeaders }: WebSocketResult): string
   return typeof chosen === "object" ? "" : String(chosen);
 }
 
-function refuse(socket: Socket, status: number, connectionId: string, requestId: string): void {
-  const body = errorText(REFUSALS.get(status) ?? STATUS_CODES[status] ?? "Refused", connectionId, requestId);
+function writeRefusal(socket: Socket, status: number, connectionId: string, requestId: string): void {
+  const body = errorText(
+    REFUSAL_MESSAGES.get(status) ?? STATUS_CODES[status] ?? "Refused",
+    connectionId,
+    requestId,
+  );
   socket.end(
     [
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Refused"}`,

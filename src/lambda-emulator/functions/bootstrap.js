@@ -178,7 +178,7 @@ function endBy(/** @type {unknown} */ error, /** @type {number} */ code) {
 
 /** The argument is this file's; a function has none on Lambda. */
 const [ownHosts] = process.argv.splice(2);
-if (ownHosts !== undefined) (await import("./own-hosts.ts")).redirectOwnHosts(JSON.parse(ownHosts));
+if (ownHosts !== undefined) (await import("./own-hosts.ts")).redirectApiHosts(JSON.parse(ownHosts));
 
 patchConsole();
 process.on("uncaughtException", (error) => endBy(error, 129));

@@ -14,7 +14,7 @@ export interface FunctionDescription {
  * What Lambda's Node 24 runtime sets, and nothing of this process's own. The function's variables go before it, as
  * far as Lambda lets them: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
  */
-export function environmentOf(
+export function createEnvironment(
   description: FunctionDescription,
   own: { readonly [name: string]: string },
   runtimeApi: string,

@@ -3,12 +3,12 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { FunctionError, type FunctionFault } from "../errors.ts";
+import { FunctionError, type FunctionErrorPayload } from "../errors.ts";
 import { type Invocation, type RuntimeApi, type RuntimeListener, serveRuntimeApi } from "../runtime-api.ts";
-import { environmentOf, type FunctionDescription } from "./environment.ts";
+import { createEnvironment, type FunctionDescription } from "./environment.ts";
 import { endLines, initLine, startLine } from "./log-lines.ts";
-import type { Guard } from "./orphan-killer.ts";
-import type { OwnHosts } from "./own-hosts.ts";
+import type { OrphanKiller } from "./orphan-killer.ts";
+import type { ApiHosts } from "./own-hosts.ts";
 
 /** As long as a function may take to load before its own timeout begins. */
 const INIT_MS = 10_000;
@@ -21,8 +21,8 @@ export interface ProcessSettings extends FunctionDescription {
   readonly environment: { readonly [name: string]: string };
   readonly timeoutMs: number;
   readonly log: (line: string) => void;
-  readonly guard: Guard;
-  readonly ownHosts: OwnHosts | undefined;
+  readonly guard: OrphanKiller;
+  readonly ownHosts: ApiHosts | undefined;
 }
 
 export interface ProcessOwner {
@@ -30,7 +30,7 @@ export interface ProcessOwner {
   ended(process: FunctionProcess): void;
 }
 
-interface UnderWay {
+interface RunningInvocation {
   readonly requestId: string;
   readonly event: string;
   readonly resolve: (result: unknown) => void;
@@ -46,11 +46,11 @@ export class FunctionProcess implements RuntimeListener {
   readonly #settings: ProcessSettings;
   readonly #owner: ProcessOwner;
   readonly #startedAt = performance.now();
-  readonly #timer = new Alarm(() => this.#timeOut());
+  readonly #timer = new ResettableTimer(() => this.#timeOut());
   #api: RuntimeApi | undefined;
   #child: ChildProcess | undefined;
   #give: ((invocation: Invocation) => void) | undefined;
-  #underWay: UnderWay | undefined;
+  #underWay: RunningInvocation | undefined;
   #initMs: number | undefined;
   /** Of the invocation that waited for it. */
   #initToReport: number | undefined;
@@ -65,7 +65,7 @@ export class FunctionProcess implements RuntimeListener {
 
   /**
    * Hands it an event, as JSON. Only when it is new or idle.
-   * @throws {LocalError} FUNCTION_FAILED
+   * @throws {LambdaEmulatorError} FUNCTION_FAILED
    */
   run(event: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
@@ -104,13 +104,13 @@ export class FunctionProcess implements RuntimeListener {
     return true;
   }
 
-  error(requestId: string, fault: FunctionFault): boolean {
+  error(requestId: string, fault: FunctionErrorPayload): boolean {
     if (!this.#awaits(requestId)) return false;
     this.#fail(fault);
     return true;
   }
 
-  initError(fault: FunctionFault): void {
+  initError(fault: FunctionErrorPayload): void {
     if (this.#initMs !== undefined) return;
     this.#initMs = performance.now() - this.#startedAt;
     this.#settings.log(initLine(this.#initMs, fault.errorType));
@@ -123,7 +123,7 @@ export class FunctionProcess implements RuntimeListener {
     // A group of its own: a Ctrl-C is not for it, and what it starts itself is frozen and ended with it.
     const child = spawn(process.execPath, [BOOTSTRAP, ...(ownHosts ? [JSON.stringify(ownHosts)] : [])], {
       cwd: directory,
-      env: environmentOf(this.#settings, environment, this.#api.address),
+      env: createEnvironment(this.#settings, environment, this.#api.address),
       detached: IS_POSIX,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -161,13 +161,13 @@ export class FunctionProcess implements RuntimeListener {
     return this.#underWay?.requestId === requestId && !this.#underWay.settled;
   }
 
-  #settle(): UnderWay {
+  #settle(): RunningInvocation {
     const underWay = this.#underWay!;
     underWay.settled = true;
     return underWay;
   }
 
-  #fail(fault: FunctionFault): void {
+  #fail(fault: FunctionErrorPayload): void {
     const underWay = this.#settle();
     underWay.status ??= "error";
     underWay.reject(new FunctionError(fault));
@@ -232,7 +232,7 @@ export class FunctionProcess implements RuntimeListener {
 }
 
 /** A timer that can be set anew. */
-class Alarm {
+class ResettableTimer {
   readonly #ring: () => void;
   #timer: NodeJS.Timeout | undefined;
 
@@ -250,7 +250,7 @@ class Alarm {
   }
 }
 
-function errorOf({ requestId }: UnderWay, errorType: string, message: string): FunctionFault {
+function errorOf({ requestId }: RunningInvocation, errorType: string, message: string): FunctionErrorPayload {
   return { errorType, errorMessage: `RequestId: ${requestId} Error: ${message}` };
 }
 

@@ -1,9 +1,9 @@
 import { resolve } from "node:path";
 import type { LambdaHandler } from "../../apigw/index.ts";
-import { LocalError } from "../errors.ts";
+import { LambdaEmulatorError } from "../errors.ts";
 import { FunctionProcess, type ProcessSettings } from "./function-process.ts";
-import { Guard } from "./orphan-killer.ts";
-import type { OwnHosts } from "./own-hosts.ts";
+import { OrphanKiller } from "./orphan-killer.ts";
+import type { ApiHosts } from "./own-hosts.ts";
 
 export interface LambdaFunctionOptions {
   readonly name: string;
@@ -24,7 +24,7 @@ export interface LambdaFunctionOptions {
   /** Default `000000000000`. */
   readonly accountId?: string;
   /** Hosts whose connections are led to a gateway on this machine. Default none. */
-  readonly ownHosts?: OwnHosts;
+  readonly ownHosts?: ApiHosts;
   /** Takes the log, a line at a time: the function's own, START, END and REPORT. Default: nobody does. */
   readonly log?: (line: string) => void;
 }
@@ -52,7 +52,7 @@ const CHECKS: { readonly [name in keyof Required<LambdaFunctionOptions>]: (value
 export class LambdaFunction {
   readonly #settings: ProcessSettings;
   readonly #concurrency: number;
-  readonly #guard = new Guard();
+  readonly #guard = new OrphanKiller();
   readonly #processes = new Set<FunctionProcess>();
   /** The one that was used last is taken first. */
   readonly #idle: FunctionProcess[] = [];
@@ -60,7 +60,7 @@ export class LambdaFunction {
   #stopped: Promise<void> | undefined;
   #onEnded: (() => void) | undefined;
 
-  /** @throws {LocalError} INVALID_OPTION */
+  /** @throws {LambdaEmulatorError} INVALID_OPTION */
   constructor(options: LambdaFunctionOptions) {
     checkOptions(options);
     this.#concurrency = options.concurrency ?? 10;
@@ -95,10 +95,11 @@ export class LambdaFunction {
   /**
    * Resolves to what the handler answers.
    * @throws {FunctionError} what the function threw
-   * @throws {LocalError} THROTTLED, FUNCTION_STOPPED
+   * @throws {LambdaEmulatorError} THROTTLED, FUNCTION_STOPPED
    */
   async invoke(event: unknown): Promise<unknown> {
-    if (this.#stopped) throw new LocalError("FUNCTION_STOPPED", `${this.#settings.name} was stopped`);
+    if (this.#stopped)
+      throw new LambdaEmulatorError("FUNCTION_STOPPED", `${this.#settings.name} was stopped`);
     const process = this.#idle.pop() ?? this.#start();
     return process.run(JSON.stringify(event));
   }
@@ -129,7 +130,7 @@ export class LambdaFunction {
   #start(): FunctionProcess {
     const { name } = this.#settings;
     if (this.#processes.size >= this.#concurrency) {
-      throw new LocalError(
+      throw new LambdaEmulatorError(
         "THROTTLED",
         `Rate Exceeded: ${name} has ${this.#concurrency} processes, all busy`,
       );
@@ -170,6 +171,6 @@ function isFrom(minimum: number, value: unknown): boolean {
   return typeof value === "number" && value >= minimum && Number.isFinite(value);
 }
 
-function invalid(what: string): LocalError {
-  return new LocalError("INVALID_OPTION", `A function's option ${what}`);
+function invalid(what: string): LambdaEmulatorError {
+  return new LambdaEmulatorError("INVALID_OPTION", `A function's option ${what}`);
 }

@@ -1,4 +1,4 @@
-export interface Span {
+export interface InvocationReport {
   readonly requestId: string;
   readonly durationMs: number;
   /** Of the first invocation of a process. */
@@ -15,7 +15,14 @@ export function startLine(requestId: string): string {
 }
 
 /** END and REPORT. Since August 2025 Lambda bills the initialization too. */
-export function endLines({ requestId, durationMs, initMs, memoryMB, usedMB, status }: Span): string[] {
+export function endLines({
+  requestId,
+  durationMs,
+  initMs,
+  memoryMB,
+  usedMB,
+  status,
+}: InvocationReport): string[] {
   const fields = [
     `REPORT RequestId: ${requestId}`,
     `Duration: ${durationMs.toFixed(2)} ms`,

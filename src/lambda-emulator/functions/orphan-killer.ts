@@ -11,7 +11,7 @@ const SCRIPT =
  * Ends processes when this one has ended, by SIGKILL too: a frozen process can't notice that itself. It is a shell
  * that sleeps until then. Windows has neither, and nothing is frozen there.
  */
-export class Guard {
+export class OrphanKiller {
   readonly #groups = new Set<number>();
   #shell: ChildProcess | undefined;
 

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { type OwnHosts, redirectOwnHosts } from "./own-hosts.ts";
+import { type ApiHosts, redirectApiHosts } from "./own-hosts.ts";
 
 const NAME = "abc123.execute-api.eu-west-1.amazonaws.com";
 
@@ -18,8 +18,8 @@ afterEach(() => void server.close());
 
 function redirect(): void {
   const gateway = { host: "127.0.0.1", port };
-  const hosts: OwnHosts = { names: [NAME, `127.0.0.1:${port}`], httpsNames: ["127.0.0.1"], gateway };
-  onTestFinished(redirectOwnHosts(hosts));
+  const hosts: ApiHosts = { names: [NAME, `127.0.0.1:${port}`], httpsNames: ["127.0.0.1"], gateway };
+  onTestFinished(redirectApiHosts(hosts));
 }
 
 async function read(socket: Socket): Promise<string> {
@@ -27,7 +27,7 @@ async function read(socket: Socket): Promise<string> {
   return String(data);
 }
 
-describe("redirectOwnHosts", () => {
+describe("redirectApiHosts", () => {
   it.each([
     ["the name on 443", NAME, 443],
     ["the name on 80", NAME, 80],
@@ -72,7 +72,7 @@ describe("redirectOwnHosts", () => {
 
   it("is undone by what it returns", () => {
     const { connect: before } = Socket.prototype;
-    redirectOwnHosts({ names: [], httpsNames: [], gateway: { host: "127.0.0.1", port } })();
+    redirectApiHosts({ names: [], httpsNames: [], gateway: { host: "127.0.0.1", port } })();
     expect(Socket.prototype.connect).toBe(before);
   });
 });

@@ -1,7 +1,7 @@
 // Imports nothing: a function's process loads this before the function, and it counts as the function's start.
 
 /** The names of an API, and the gateway that answers for them. */
-export interface OwnHosts {
+export interface ApiHosts {
   /** Led to the gateway on every port. */
   readonly names: readonly string[];
   /** Led to the gateway on port 443 only. */
@@ -25,7 +25,7 @@ const CERTIFIED_NAME = "localhost";
  * and `fetch` included, end in `Socket.connect`. Nothing is looked up, and nothing goes to the network.
  * @returns undoes it
  */
-export function redirectOwnHosts({ names, httpsNames, gateway }: OwnHosts): () => void {
+export function redirectApiHosts({ names, httpsNames, gateway }: ApiHosts): () => void {
   // Imported, `node:net` would bring all its exports: see bootstrap.js.
   const { prototype } = process.getBuiltinModule("node:net").Socket;
   const { connect } = prototype;

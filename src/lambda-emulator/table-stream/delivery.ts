@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { StreamEvent, StreamRecord } from "./record.ts";
+import type { TableStreamEvent, TableStreamRecord } from "./record.ts";
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
@@ -7,13 +7,13 @@ const LONGEST_PAUSE_MS = 10_000;
 /** Records that a function will not get again. */
 export interface DiscardedRecords {
   readonly condition: "RetryAttemptsExhausted" | "RecordAgeExceeded";
-  readonly records: readonly StreamRecord[];
+  readonly records: readonly TableStreamRecord[];
   /** What the function threw last, where it did. */
   readonly error?: unknown;
 }
 
 export interface DeliverySettings {
-  readonly handler: (event: StreamEvent) => unknown;
+  readonly handler: (event: TableStreamEvent) => unknown;
   readonly maxRetries: number;
   readonly maxRecordAgeMs: number;
   readonly bisectOnError: boolean;
@@ -25,14 +25,14 @@ export interface DeliverySettings {
 }
 
 /** What one call of the function came to. */
-interface Outcome {
+interface CallOutcome {
   /** Of the first record that it has not done; as many as there are: it has done all. */
   readonly done: number;
   readonly error?: unknown;
 }
 
 /** Hands one shard's batches to the function, each until it is done, or too old, or was tried too often. */
-export class StreamDelivery {
+export class BatchDelivery {
   readonly #settings: DeliverySettings;
   readonly #signal: AbortSignal;
 
@@ -42,7 +42,7 @@ export class StreamDelivery {
     this.#signal = signal;
   }
 
-  async deliver(batch: readonly StreamRecord[]): Promise<void> {
+  async deliver(batch: readonly TableStreamRecord[]): Promise<void> {
     const { bisectOnError, maxRetries } = this.#settings;
     let records = batch;
     for (let retries = 0; !this.#signal.aborted; retries++) {
@@ -62,26 +62,30 @@ export class StreamDelivery {
   }
 
   /** No try of either half counts for the other, nor do those of the whole. */
-  async #deliverHalves(records: readonly StreamRecord[]): Promise<void> {
+  async #deliverHalves(records: readonly TableStreamRecord[]): Promise<void> {
     const middle = Math.ceil(records.length / 2);
     await this.#pause(0);
     await this.deliver(records.slice(0, middle));
     await this.deliver(records.slice(middle));
   }
 
-  async #call(records: readonly StreamRecord[]): Promise<Outcome> {
+  async #call(records: readonly TableStreamRecord[]): Promise<CallOutcome> {
     try {
       const answer = await this.#settings.handler({ Records: records });
-      return { done: this.#settings.reportBatchItemFailures ? firstFailed(answer, records) : records.length };
+      return {
+        done: this.#settings.reportBatchItemFailures
+          ? countBeforeFirstFailure(answer, records)
+          : records.length,
+      };
     } catch (error) {
       return { done: 0, error };
     }
   }
 
   /** Without those that are past their age. */
-  async #youngOf(records: readonly StreamRecord[]): Promise<readonly StreamRecord[]> {
+  async #youngOf(records: readonly TableStreamRecord[]): Promise<readonly TableStreamRecord[]> {
     const oldest = this.#settings.now() - this.#settings.maxRecordAgeMs;
-    const isOld = ({ dynamodb }: StreamRecord) => dynamodb.ApproximateCreationDateTime * 1_000 < oldest;
+    const isOld = ({ dynamodb }: TableStreamRecord) => dynamodb.ApproximateCreationDateTime * 1_000 < oldest;
     const old = records.filter(isOld);
     if (old.length === 0) return records;
     await this.#discard({ condition: "RecordAgeExceeded", records: old });
@@ -106,7 +110,7 @@ export class StreamDelivery {
  * How many records come before the first that the function reports.
  * https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
  */
-function firstFailed(answer: unknown, records: readonly StreamRecord[]): number {
+function countBeforeFirstFailure(answer: unknown, records: readonly TableStreamRecord[]): number {
   const failures = (answer as { batchItemFailures?: unknown } | null | undefined)?.batchItemFailures;
   if (!Array.isArray(failures) || failures.length === 0) return records.length;
   const reported = failures.map((failure) => {

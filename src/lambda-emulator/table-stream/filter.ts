@@ -1,5 +1,5 @@
-import { LocalError } from "../errors.ts";
-import type { StreamRecord } from "./record.ts";
+import { LambdaEmulatorError } from "../errors.ts";
+import type { TableStreamRecord } from "./record.ts";
 
 /** What a value may be: one of the list, or `{ prefix }`, or, with `{ exists: false }`, not there. */
 export type FilterRule =
@@ -15,29 +15,29 @@ export interface FilterPattern {
   readonly [field: string]: FilterPattern | readonly FilterRule[];
 }
 
-/** Tells the records that a function is to get. @throws {LocalError} INVALID_OPTION */
-export function streamFilter(pattern: FilterPattern): (record: StreamRecord) => boolean {
-  check(pattern);
-  return (record) => matches(pattern, record);
+/** Tells the records that a function is to get. @throws {LambdaEmulatorError} INVALID_OPTION */
+export function createRecordFilter(pattern: FilterPattern): (record: TableStreamRecord) => boolean {
+  assertPattern(pattern);
+  return (record) => matchesPattern(pattern, record);
 }
 
-function matches(pattern: FilterPattern, value: unknown): boolean {
+function matchesPattern(pattern: FilterPattern, value: unknown): boolean {
   return Object.entries(pattern).every(([field, rules]) => {
     const found = isRecord(value) && Object.hasOwn(value, field) ? value[field] : undefined;
-    return isRules(rules) ? rules.some((rule) => allows(rule, found)) : matches(rules, found);
+    return isRules(rules) ? rules.some((rule) => matchesRule(rule, found)) : matchesPattern(rules, found);
   });
 }
 
-function allows(rule: FilterRule, value: unknown): boolean {
+function matchesRule(rule: FilterRule, value: unknown): boolean {
   if (rule === null || typeof rule !== "object") return rule === value;
   if ("exists" in rule) return rule.exists === (value !== undefined && !isRecord(value));
   return typeof value === "string" && value.startsWith(rule.prefix);
 }
 
-function check(pattern: unknown): void {
+function assertPattern(pattern: unknown): void {
   if (!isRecord(pattern)) throw invalid(pattern);
   for (const rules of Object.values(pattern)) {
-    if (!Array.isArray(rules)) check(rules);
+    if (!Array.isArray(rules)) assertPattern(rules);
     else if (rules.length === 0 || !rules.every(isRule)) throw invalid(rules);
   }
 }
@@ -57,7 +57,10 @@ function isRecord(value: unknown): value is { readonly [name: string]: unknown }
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function invalid(part: unknown): LocalError {
+function invalid(part: unknown): LambdaEmulatorError {
   const takes = "a list of values, { prefix } or { exists } for each field";
-  return new LocalError("INVALID_OPTION", `A stream's filter takes ${takes}, not ${JSON.stringify(part)}`);
+  return new LambdaEmulatorError(
+    "INVALID_OPTION",
+    `A stream's filter takes ${takes}, not ${JSON.stringify(part)}`,
+  );
 }

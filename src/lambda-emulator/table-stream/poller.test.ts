@@ -2,34 +2,34 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { DynamoDBStreamEvent } from "aws-lambda";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { DiscardedRecords } from "./delivery.ts";
-import { StreamPoller, type StreamPollerOptions } from "./poller.ts";
-import { type StreamEvent, type StreamRecord, streamRecord } from "./record.ts";
-import type { StreamShard, StreamSource } from "./source.ts";
+import { TableStreamPoller, type TableStreamPollerOptions } from "./poller.ts";
+import { type TableStreamEvent, type TableStreamRecord, toTableStreamRecord } from "./record.ts";
+import type { TableStreamShard, TableStreamSource } from "./source.ts";
 
 const ARN = "arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026-01-01T00:00:00.000";
-const pollers: StreamPoller[] = [];
+const pollers: TableStreamPoller[] = [];
 
 afterEach(async () => {
   await Promise.all(pollers.splice(0).map((poller) => poller.stop()));
 });
 
-function record(number: number, createdAt = Date.now()): StreamRecord {
+function record(number: number, createdAt = Date.now()): TableStreamRecord {
   const SequenceNumber = String(number).padStart(21, "0");
   const dynamodb = {
     SequenceNumber,
     ApproximateCreationDateTime: new Date(createdAt),
     Keys: { Id: { S: "a" } },
   };
-  return streamRecord({ eventID: `e${number}`, eventName: "INSERT", dynamodb }, ARN, "eu-west-1");
+  return toTableStreamRecord({ eventID: `e${number}`, eventName: "INSERT", dynamodb }, ARN, "eu-west-1");
 }
 
-const numbersIn = ({ records }: { readonly records: readonly StreamRecord[] }) =>
+const numbersIn = ({ records }: { readonly records: readonly TableStreamRecord[] }) =>
   records.map(({ dynamodb }) => Number(dynamodb.SequenceNumber));
 
 /** A stream in memory, whose iterators are a shard and a place in it. */
-class FakeStream implements StreamSource {
+class FakeStream implements TableStreamSource {
   readonly arn = ARN;
-  readonly list: { id: string; parentId?: string; closed: boolean; records: StreamRecord[] }[] = [];
+  readonly list: { id: string; parentId?: string; closed: boolean; records: TableStreamRecord[] }[] = [];
   closed = false;
   broken = 0;
   fault = "ExpiredIteratorException";
@@ -46,11 +46,11 @@ class FakeStream implements StreamSource {
     return added;
   }
 
-  async shards(): Promise<StreamShard[]> {
+  async shards(): Promise<TableStreamShard[]> {
     return this.list.map(({ records: _, ...shard }) => shard);
   }
 
-  async iterator(shardId: string, position: Parameters<StreamSource["iterator"]>[1]) {
+  async iterator(shardId: string, position: Parameters<TableStreamSource["iterator"]>[1]) {
     const { records } = this.#find(shardId);
     if (position === "TRIM_HORIZON") return `${shardId}@0`;
     if (position === "LATEST") return `${shardId}@${records.length}`;
@@ -80,7 +80,7 @@ class FakeStream implements StreamSource {
 /** A function that notes its batches, and answers what `answer` does. */
 function recorder(answer: (numbers: number[]) => unknown = () => undefined) {
   const batches: number[][] = [];
-  const handler = async ({ Records }: StreamEvent) => {
+  const handler = async ({ Records }: TableStreamEvent) => {
     const numbers = numbersIn({ records: Records });
     batches.push(numbers);
     return answer(numbers);
@@ -88,8 +88,8 @@ function recorder(answer: (numbers: number[]) => unknown = () => undefined) {
   return { batches, handler };
 }
 
-async function poll(stream: FakeStream, options: StreamPollerOptions): Promise<StreamPoller> {
-  const poller = new StreamPoller(stream, { pollMs: 1, ...options });
+async function poll(stream: FakeStream, options: TableStreamPollerOptions): Promise<TableStreamPoller> {
+  const poller = new TableStreamPoller(stream, { pollMs: 1, ...options });
   pollers.push(poller);
   return poller.start();
 }
@@ -391,7 +391,7 @@ describe("a record", () => {
       Several: { BS: [bytes] },
       Nested: { M: { List: { L: [{ B: bytes }, { NULL: true as const }, { SS: ["x"] }] } } },
     };
-    const made = streamRecord(
+    const made = toTableStreamRecord(
       { ...read, eventName: "INSERT", dynamodb: { ...read.dynamodb, NewImage } },
       ARN,
       "eu-west-1",
@@ -432,7 +432,7 @@ describe("a record", () => {
       },
     ],
   ])("of what TTL has removed says so, of %s too", (_where, told) => {
-    expect(streamRecord({ ...read, ...told }, ARN, "eu-west-1")).toMatchObject({
+    expect(toTableStreamRecord({ ...read, ...told }, ARN, "eu-west-1")).toMatchObject({
       eventName: "REMOVE",
       userIdentity: { type: "Service", principalId: "dynamodb.amazonaws.com" },
     });
@@ -454,7 +454,7 @@ describe("options", () => {
     ["no rule", { handler, filter: { eventName: [] } }],
     ["a bare value", { handler, filter: { eventName: "INSERT" } }],
   ])("are refused with %s", (_what, options) => {
-    expect(() => new StreamPoller(new FakeStream(), options as StreamPollerOptions)).toThrow(
+    expect(() => new TableStreamPoller(new FakeStream(), options as TableStreamPollerOptions)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION" }),
     );
   });

@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { LocalError } from "../errors.ts";
-import { type DeliverySettings, type DiscardedRecords, StreamDelivery } from "./delivery.ts";
-import { type FilterPattern, streamFilter } from "./filter.ts";
-import type { StreamEvent } from "./record.ts";
+import { LambdaEmulatorError } from "../errors.ts";
+import { BatchDelivery, type DeliverySettings, type DiscardedRecords } from "./delivery.ts";
+import { createRecordFilter, type FilterPattern } from "./filter.ts";
+import type { TableStreamEvent } from "./record.ts";
 import { ShardReader, type ShardSettings } from "./shard.ts";
-import { openStream, type ShardPosition, type StreamSource } from "./source.ts";
+import { openTableStream, type ShardPosition, type TableStreamSource } from "./source.ts";
 
 /** How an event source mapping of the service is set; defaults, minima and maxima are the service's. */
-export interface StreamPollerOptions {
+export interface TableStreamPollerOptions {
   /** What gets the batches: `(event) => lambdaFunction.invoke(event)`. What it throws fails all of its batch. */
-  readonly handler: (event: StreamEvent) => unknown;
+  readonly handler: (event: TableStreamEvent) => unknown;
   /** What is there before the start counts, or only what comes from now on. Default `TRIM_HORIZON`. */
   readonly startingPosition?: "TRIM_HORIZON" | "LATEST";
   /** Records of a batch, of which 6 MB are the most. Default 100; 1 to 10,000. */
@@ -34,7 +34,7 @@ export interface StreamPollerOptions {
   readonly pollMs?: number;
 }
 
-export interface TableStreamOptions extends StreamPollerOptions {
+export interface TableStreamOptions extends TableStreamPollerOptions {
   readonly tableName: string;
   /** Of DynamoDB: `http://127.0.0.1:8000`. */
   readonly endpoint: string;
@@ -56,7 +56,7 @@ const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER): Check => (
 const callback: Check = { test: (value: unknown) => typeof value === "function", takes: "a function" };
 const flag: Check = { test: (value: unknown) => typeof value === "boolean", takes: "true or false" };
 
-const CHECKS: { readonly [name in keyof Required<StreamPollerOptions>]: Check } = {
+const CHECKS: { readonly [name in keyof Required<TableStreamPollerOptions>]: Check } = {
   handler: callback,
   startingPosition: {
     test: (value) => value === "TRIM_HORIZON" || value === "LATEST",
@@ -82,8 +82,8 @@ const SHARDS_MS = 10_000;
  * before its children, in a shard one batch after the other, each until it is done. So the changes of one item come in
  * order, and each at least once. Where it is, it keeps in memory.
  */
-export class StreamPoller {
-  readonly #source: StreamSource;
+export class TableStreamPoller {
+  readonly #source: TableStreamSource;
   readonly #settings: ShardSettings & DeliverySettings;
   readonly #stopping = new AbortController();
   readonly #done = new Set<string>();
@@ -92,8 +92,8 @@ export class StreamPoller {
   #shardEnded = new AbortController();
   #loop: Promise<void> = Promise.resolve();
 
-  /** @throws {LocalError} INVALID_OPTION */
-  constructor(source: StreamSource, options: StreamPollerOptions) {
+  /** @throws {LambdaEmulatorError} INVALID_OPTION */
+  constructor(source: TableStreamSource, options: TableStreamPollerOptions) {
     this.#settings = readOptions(options);
     this.#source = source;
     this.#positionOfNew = options.startingPosition ?? "TRIM_HORIZON";
@@ -148,7 +148,7 @@ export class StreamPoller {
     const reader = new ShardReader(this.#source, id, this.#positionOfNew, this.#settings, signal);
     await reader.begin();
     const run = async () => {
-      await reader.run(new StreamDelivery(this.#settings, signal));
+      await reader.run(new BatchDelivery(this.#settings, signal));
       this.#running.delete(id);
       this.#done.add(id);
       this.#shardEnded.abort();
@@ -159,21 +159,21 @@ export class StreamPoller {
 
 /**
  * Opens a table's stream, and feeds a function from it until `stop`.
- * @throws {LocalError} INVALID_OPTION, STREAM_UNAVAILABLE
+ * @throws {LambdaEmulatorError} INVALID_OPTION, STREAM_UNAVAILABLE
  */
-export async function pollTableStream(options: TableStreamOptions): Promise<StreamPoller> {
+export async function pollTableStream(options: TableStreamOptions): Promise<TableStreamPoller> {
   const { tableName, endpoint, region = "us-east-1", credentials, ...polling } = options;
   readOptions(polling);
-  const source = await openStream({ tableName, endpoint, region, credentials });
+  const source = await openTableStream({ tableName, endpoint, region, credentials });
   try {
-    return await new StreamPoller(source, polling).start();
+    return await new TableStreamPoller(source, polling).start();
   } catch (error) {
     source.close();
     throw error;
   }
 }
 
-function readOptions(options: StreamPollerOptions): ShardSettings & DeliverySettings {
+function readOptions(options: TableStreamPollerOptions): ShardSettings & DeliverySettings {
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(CHECKS, name)) throw invalid(`${name} is none of ${Object.keys(CHECKS).join(", ")}`);
     const { test, takes } = CHECKS[name as keyof typeof CHECKS];
@@ -184,7 +184,7 @@ function readOptions(options: StreamPollerOptions): ShardSettings & DeliverySett
     handler: options.handler,
     batchSize: options.batchSize ?? 100,
     batchWindowMs: options.batchWindowMs ?? 0,
-    isWanted: options.filter === undefined ? () => true : streamFilter(options.filter),
+    filter: options.filter === undefined ? () => true : createRecordFilter(options.filter),
     maxRetries: options.maxRetries ?? Number.POSITIVE_INFINITY,
     maxRecordAgeMs: options.maxRecordAgeMs ?? Number.POSITIVE_INFINITY,
     bisectOnError: options.bisectOnError ?? false,
@@ -196,6 +196,6 @@ function readOptions(options: StreamPollerOptions): ShardSettings & DeliverySett
   };
 }
 
-function invalid(what: string): LocalError {
-  return new LocalError("INVALID_OPTION", `A stream's option ${what}`);
+function invalid(what: string): LambdaEmulatorError {
+  return new LambdaEmulatorError("INVALID_OPTION", `A stream's option ${what}`);
 }

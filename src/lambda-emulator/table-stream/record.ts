@@ -1,11 +1,11 @@
 import type { _Record as SdkRecord } from "@aws-sdk/client-dynamodb-streams";
 
 /** A value of an item in an event: bytes as base64, numbers as text. */
-export type StreamValue = { readonly [type: string]: unknown };
-export type StreamImage = { readonly [attribute: string]: StreamValue };
+export type AttributeValue = { readonly [type: string]: unknown };
+export type ItemImage = { readonly [attribute: string]: AttributeValue };
 
 /** A change to a table, as Lambda hands it to a function. */
-export interface StreamRecord {
+export interface TableStreamRecord {
   readonly eventID: string;
   readonly eventName: "INSERT" | "MODIFY" | "REMOVE";
   readonly eventVersion: string;
@@ -14,9 +14,9 @@ export interface StreamRecord {
   readonly dynamodb: {
     /** Seconds since the epoch. */
     readonly ApproximateCreationDateTime: number;
-    readonly Keys: StreamImage;
-    readonly NewImage?: StreamImage;
-    readonly OldImage?: StreamImage;
+    readonly Keys: ItemImage;
+    readonly NewImage?: ItemImage;
+    readonly OldImage?: ItemImage;
     readonly SequenceNumber: string;
     readonly SizeBytes: number;
     readonly StreamViewType: string;
@@ -26,8 +26,8 @@ export interface StreamRecord {
   readonly eventSourceARN: string;
 }
 
-export interface StreamEvent {
-  readonly Records: readonly StreamRecord[];
+export interface TableStreamEvent {
+  readonly Records: readonly TableStreamRecord[];
 }
 
 /** What DynamoDB Local calls a removal by TTL. */
@@ -39,7 +39,7 @@ const BY_TTL = { type: "Service", principalId: "dynamodb.amazonaws.com" } as con
  * A record that was read, as an event has it.
  * @param region of the service that DynamoDB Local stands for: it calls its own `ddblocal`
  */
-export function streamRecord(read: SdkRecord, streamArn: string, region: string): StreamRecord {
+export function toTableStreamRecord(read: SdkRecord, streamArn: string, region: string): TableStreamRecord {
   const { dynamodb = {}, userIdentity } = read;
   const expired = (read.eventName as string) === LOCAL_EXPIRY || userIdentity?.Type === BY_TTL.type;
   const { NewImage, OldImage } = dynamodb;
@@ -51,9 +51,9 @@ export function streamRecord(read: SdkRecord, streamArn: string, region: string)
     awsRegion: region,
     dynamodb: {
       ApproximateCreationDateTime: Math.floor((dynamodb.ApproximateCreationDateTime?.getTime() ?? 0) / 1_000),
-      Keys: imageOf(dynamodb.Keys ?? {}),
-      ...(NewImage === undefined ? {} : { NewImage: imageOf(NewImage) }),
-      ...(OldImage === undefined ? {} : { OldImage: imageOf(OldImage) }),
+      Keys: toImage(dynamodb.Keys ?? {}),
+      ...(NewImage === undefined ? {} : { NewImage: toImage(NewImage) }),
+      ...(OldImage === undefined ? {} : { OldImage: toImage(OldImage) }),
       SequenceNumber: dynamodb.SequenceNumber ?? "",
       SizeBytes: dynamodb.SizeBytes ?? 0,
       StreamViewType: dynamodb.StreamViewType ?? "",
@@ -63,29 +63,29 @@ export function streamRecord(read: SdkRecord, streamArn: string, region: string)
   };
 }
 
-function imageOf(item: { readonly [attribute: string]: object }): StreamImage {
-  return Object.fromEntries(Object.entries(item).map(([name, value]) => [name, typed(value)]));
+function toImage(item: { readonly [attribute: string]: object }): ItemImage {
+  return Object.fromEntries(Object.entries(item).map(([name, value]) => [name, toAttributeValue(value)]));
 }
 
-function typed(value: object): StreamValue {
-  return Object.fromEntries(Object.entries(value).map(([type, content]) => [type, contentOf(type, content)]));
+function toAttributeValue(value: object): AttributeValue {
+  return Object.fromEntries(Object.entries(value).map(([type, content]) => [type, toContent(type, content)]));
 }
 
-function contentOf(type: string, content: unknown): unknown {
+function toContent(type: string, content: unknown): unknown {
   switch (type) {
     case "B":
-      return base64(content as Uint8Array);
+      return toBase64(content as Uint8Array);
     case "BS":
-      return (content as Uint8Array[]).map(base64);
+      return (content as Uint8Array[]).map(toBase64);
     case "L":
-      return (content as object[]).map(typed);
+      return (content as object[]).map(toAttributeValue);
     case "M":
-      return imageOf(content as { readonly [attribute: string]: object });
+      return toImage(content as { readonly [attribute: string]: object });
     default:
       return content;
   }
 }
 
-function base64(bytes: Uint8Array): string {
+function toBase64(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString("base64");
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { StreamDelivery } from "./delivery.ts";
-import type { StreamRecord } from "./record.ts";
-import type { ShardPosition, StreamSource } from "./source.ts";
+import type { BatchDelivery } from "./delivery.ts";
+import type { TableStreamRecord } from "./record.ts";
+import type { ShardPosition, TableStreamSource } from "./source.ts";
 
 /** What Lambda takes as an event. */
 const MAX_EVENT_BYTES = 6 * 1024 * 1024;
@@ -10,25 +10,25 @@ export interface ShardSettings {
   readonly batchSize: number;
   readonly batchWindowMs: number;
   readonly pollMs: number;
-  readonly isWanted: (record: StreamRecord) => boolean;
+  readonly filter: (record: TableStreamRecord) => boolean;
   readonly onError: (error: unknown) => void;
 }
 
 /** Reads one shard to its end, batch after batch: the next is read when the one before is done. */
 export class ShardReader {
-  readonly #source: StreamSource;
+  readonly #source: TableStreamSource;
   readonly #shardId: string;
   readonly #settings: ShardSettings;
   readonly #signal: AbortSignal;
   /** Read, and in no batch yet. */
-  readonly #waiting: StreamRecord[] = [];
+  readonly #waiting: TableStreamRecord[] = [];
   /** Absent: a position must be asked for again. */
   #iterator: string | undefined;
   #position: ShardPosition;
   #ended = false;
 
   constructor(
-    source: StreamSource,
+    source: TableStreamSource,
     shardId: string,
     position: ShardPosition,
     settings: ShardSettings,
@@ -47,7 +47,7 @@ export class ShardReader {
   }
 
   /** Resolves when the shard is at its end, and every record of it delivered, or when it was aborted. */
-  async run(delivery: StreamDelivery): Promise<void> {
+  async run(delivery: BatchDelivery): Promise<void> {
     for (;;) {
       const batch = await this.#gather();
       if (batch.length === 0 || this.#signal.aborted) return;
@@ -56,9 +56,9 @@ export class ShardReader {
   }
 
   /** Empty: there will be no more. */
-  async #gather(): Promise<StreamRecord[]> {
+  async #gather(): Promise<TableStreamRecord[]> {
     const { batchSize, batchWindowMs, pollMs } = this.#settings;
-    const batch: StreamRecord[] = [];
+    const batch: TableStreamRecord[] = [];
     let bytes = 0;
     let windowEnd = Number.POSITIVE_INFINITY;
     while (!this.#signal.aborted) {
@@ -85,7 +85,7 @@ export class ShardReader {
       this.#ended = next === undefined;
       const last = records.at(-1);
       if (last !== undefined) this.#position = { after: last.dynamodb.SequenceNumber };
-      this.#waiting.push(...records.filter(this.#settings.isWanted));
+      this.#waiting.push(...records.filter(this.#settings.filter));
       return records.length;
     } catch (error) {
       // An iterator lasts 15 minutes, and a database may be away for a while.

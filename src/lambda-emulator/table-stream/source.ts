@@ -1,8 +1,8 @@
 import type { DynamoDBStreamsClient, GetShardIteratorInput } from "@aws-sdk/client-dynamodb-streams";
-import { LocalError } from "../errors.ts";
-import { type StreamRecord, streamRecord } from "./record.ts";
+import { LambdaEmulatorError } from "../errors.ts";
+import { type TableStreamRecord, toTableStreamRecord } from "./record.ts";
 
-export interface StreamShard {
+export interface TableStreamShard {
   readonly id: string;
   /** The shard that it goes on from. It may be no more. */
   readonly parentId?: string | undefined;
@@ -10,8 +10,8 @@ export interface StreamShard {
   readonly closed: boolean;
 }
 
-export interface StreamPage {
-  readonly records: readonly StreamRecord[];
+export interface TableStreamPage {
+  readonly records: readonly TableStreamRecord[];
   /** Absent: the shard is closed, and was read to its end. */
   readonly next: string | undefined;
 }
@@ -20,16 +20,16 @@ export interface StreamPage {
 export type ShardPosition = "TRIM_HORIZON" | "LATEST" | { readonly after: string };
 
 /** A table's stream. */
-export interface StreamSource {
+export interface TableStreamSource {
   readonly arn: string;
-  shards(): Promise<readonly StreamShard[]>;
+  shards(): Promise<readonly TableStreamShard[]>;
   /** Resolves to what `read` begins with. */
   iterator(shardId: string, position: ShardPosition): Promise<string>;
-  read(iterator: string): Promise<StreamPage>;
+  read(iterator: string): Promise<TableStreamPage>;
   close(): void;
 }
 
-export interface StreamTable {
+export interface TableStreamAccess {
   /** Of DynamoDB. */
   readonly endpoint: string;
   readonly region: string;
@@ -37,15 +37,19 @@ export interface StreamTable {
   readonly tableName: string;
 }
 
-/** @throws {LocalError} STREAM_UNAVAILABLE: the SDK is not installed, or the table has no stream */
-export async function openStream({ tableName, region, ...access }: StreamTable): Promise<StreamSource> {
+/** @throws {LambdaEmulatorError} STREAM_UNAVAILABLE: the SDK is not installed, or the table has no stream */
+export async function openTableStream({
+  tableName,
+  region,
+  ...access
+}: TableStreamAccess): Promise<TableStreamSource> {
   const sdk = await import("@aws-sdk/client-dynamodb-streams").catch((cause: unknown) => {
     const message =
       "A table's stream needs the AWS SDK: npm install --save-dev @aws-sdk/client-dynamodb-streams";
-    throw new LocalError("STREAM_UNAVAILABLE", message, { cause });
+    throw new LambdaEmulatorError("STREAM_UNAVAILABLE", message, { cause });
   });
   const client = new sdk.DynamoDBStreamsClient({ region, ...access });
-  const arn = await latestStream(client, tableName).catch((error: unknown) => {
+  const arn = await findLatestStreamArn(client, tableName).catch((error: unknown) => {
     client.destroy();
     throw error;
   });
@@ -53,7 +57,7 @@ export async function openStream({ tableName, region, ...access }: StreamTable):
     arn,
     close: () => client.destroy(),
     async shards() {
-      const shards: StreamShard[] = [];
+      const shards: TableStreamShard[] = [];
       let ExclusiveStartShardId: string | undefined;
       do {
         const command = new sdk.DescribeStreamCommand({ StreamArn: arn, ExclusiveStartShardId });
@@ -67,26 +71,26 @@ export async function openStream({ tableName, region, ...access }: StreamTable):
       return shards;
     },
     async iterator(ShardId, position) {
-      const input = { StreamArn: arn, ShardId, ...startOf(position) };
+      const input = { StreamArn: arn, ShardId, ...toIteratorInput(position) };
       return (await client.send(new sdk.GetShardIteratorCommand(input))).ShardIterator!;
     },
     async read(ShardIterator) {
       const command = new sdk.GetRecordsCommand({ ShardIterator });
       const { Records = [], NextShardIterator } = await client.send(command);
-      return { records: Records.map((it) => streamRecord(it, arn, region)), next: NextShardIterator };
+      return { records: Records.map((it) => toTableStreamRecord(it, arn, region)), next: NextShardIterator };
     },
   };
 
   /** A stream that was turned off stays for a day beside its successor. */
-  async function latestStream(from: DynamoDBStreamsClient, TableName: string): Promise<string> {
+  async function findLatestStreamArn(from: DynamoDBStreamsClient, TableName: string): Promise<string> {
     const { Streams = [] } = await from.send(new sdk.ListStreamsCommand({ TableName }));
     const [latest] = Streams.toSorted((a, b) => (a.StreamLabel! < b.StreamLabel! ? 1 : -1));
     if (latest?.StreamArn !== undefined) return latest.StreamArn;
-    throw new LocalError("STREAM_UNAVAILABLE", `The table ${TableName} has no stream`);
+    throw new LambdaEmulatorError("STREAM_UNAVAILABLE", `The table ${TableName} has no stream`);
   }
 }
 
-function startOf(position: ShardPosition): Pick<
+function toIteratorInput(position: ShardPosition): Pick<
   GetShardIteratorInput,
   "SequenceNumber" | "ShardIteratorType"
 > & {

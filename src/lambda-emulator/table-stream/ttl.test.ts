@@ -5,9 +5,9 @@ import {
   UpdateTimeToLiveCommand,
 } from "@aws-sdk/client-dynamodb";
 import { afterEach, expect, it, vi } from "vitest";
-import { startDynamoDB } from "../dynamodb-local.ts";
+import { startDynamoDBLocal } from "../dynamodb-local.ts";
 import { pollTableStream } from "./poller.ts";
-import type { StreamRecord } from "./record.ts";
+import type { TableStreamRecord } from "./record.ts";
 
 const stops: (() => unknown)[] = [];
 
@@ -17,7 +17,7 @@ afterEach(async () => {
 
 /** With an engine of its own: one that has many tables comes round to each of them late. */
 it("tells of what TTL has removed as the service does", async () => {
-  const { endpoint, stop } = await startDynamoDB();
+  const { endpoint, stop } = await startDynamoDBLocal();
   stops.push(stop);
   const access = {
     endpoint,
@@ -38,8 +38,8 @@ it("tells of what TTL has removed as the service does", async () => {
   );
   const TimeToLiveSpecification = { AttributeName: "ExpiresAt", Enabled: true };
   await client.send(new UpdateTimeToLiveCommand({ TableName, TimeToLiveSpecification }));
-  const got: StreamRecord[] = [];
-  const handler = ({ Records }: { Records: readonly StreamRecord[] }) => void got.push(...Records);
+  const got: TableStreamRecord[] = [];
+  const handler = ({ Records }: { Records: readonly TableStreamRecord[] }) => void got.push(...Records);
   const poller = await pollTableStream({ ...access, tableName: TableName, handler });
   stops.push(() => poller.stop());
   const item = { Id: { S: "1" }, ExpiresAt: { N: String(Math.floor(Date.now() / 1_000) + 1) } };

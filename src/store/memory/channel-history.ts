@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
+import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 import {
   type Appended,
   aheadMsOf,
@@ -48,7 +48,7 @@ export class MemoryHistory implements ChannelHistory {
   /** @param hasMembers a channel with members is never forgotten */
   constructor(now: () => number, hasMembers: (channel: string) => boolean = () => false) {
     this.#now = now;
-    this.#elapsed = elapsedBy(now);
+    this.#elapsed = createElapsed(now);
     this.#hasMembers = hasMembers;
   }
 

@@ -1,4 +1,4 @@
-import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
+import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 
 /**
  * When what is kept in memory expires: by its date, but not before its time has elapsed in this process, so that a
@@ -10,7 +10,7 @@ export class Lifetimes {
 
   constructor(now: () => number) {
     this.#now = now;
-    this.#elapsed = elapsedBy(now);
+    this.#elapsed = createElapsed(now);
   }
 
   /** The elapsed ms at which something expires that is kept from now on. @param expiresAt ms since the epoch */

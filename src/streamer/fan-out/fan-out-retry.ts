@@ -1,4 +1,4 @@
-import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
+import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 import { KeyedQueue } from "../../internal/keyed-queue.ts";
 import type { ChannelHistory, Schedule } from "../../store/index.ts";
 import { fanOutStored } from "../actions/publish.ts";
@@ -38,7 +38,7 @@ export class SecondTries {
     this.#history = history;
     this.#schedule = schedule;
     this.#now = now;
-    this.#elapsed = elapsedBy(now);
+    this.#elapsed = createElapsed(now);
   }
 
   /** Runs a fan-out, which resolves to whether it has finished, and sees to it that what it leaves is gone on with. */

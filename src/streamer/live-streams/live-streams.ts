@@ -1,4 +1,4 @@
-import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
+import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 import { LiftError, type Tick } from "../../lift/index.ts";
 import type {
   LiveStream,
@@ -47,7 +47,7 @@ export class Streams {
     this.#schedule = schedule;
     this.#channels = channels;
     this.#now = now;
-    this.#elapsed = elapsedBy(now);
+    this.#elapsed = createElapsed(now);
   }
 
   /** Streams that it remembers. */

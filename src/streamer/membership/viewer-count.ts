@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type Elapsed, elapsedBy } from "../../internal/elapsed.ts";
+import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 import type { ViewersMessage } from "../../protocol/index.ts";
 import type { ChannelMembers, Schedule } from "../../store/index.ts";
 import type { Scope } from "../core.ts";
@@ -50,7 +50,7 @@ export class Viewers {
     this.#fanOut = fanOut;
     this.#schedule = schedule;
     this.#now = now;
-    this.#elapsed = elapsedBy(now);
+    this.#elapsed = createElapsed(now);
   }
 
   /** As it was counted within a second. @throws {LiftError} STORE_FAILED */

@@ -7,7 +7,7 @@ import {
   type JWTVerifyOptions,
   jwtVerify,
 } from "jose";
-import { type Elapsed, elapsedBy } from "../../../internal/elapsed.ts";
+import { createElapsed, type Elapsed } from "../../../internal/elapsed.ts";
 import { LiftError } from "../../errors.ts";
 
 export interface JwksOptions {
@@ -59,7 +59,7 @@ export class Jwks {
     });
     this.#maxAgeMs = maxAgeMs;
     this.#cooldownMs = cooldownMs;
-    this.#elapsed = elapsedBy(now);
+    this.#elapsed = createElapsed(now);
   }
 
   /** @throws {LiftError} UNAVAILABLE; as jose does when it refuses the token */

@@ -1,4 +1,4 @@
-import { type Elapsed, elapsedBy } from "../../../internal/elapsed.ts";
+import { createElapsed, type Elapsed } from "../../../internal/elapsed.ts";
 
 /**
  * What is asked of a limiter. Every one of `rate-limiter-flexible` fits, whatever its store. Counting must be
@@ -31,7 +31,7 @@ export class MemoryLimiter implements RateLimiter {
   constructor(limit: number, windowMs: number, now: () => number) {
     this.#limit = limit;
     this.#windowMs = windowMs;
-    this.#elapsed = elapsedBy(now);
+    this.#elapsed = createElapsed(now);
   }
 
   /** Keys that are counted now. */
