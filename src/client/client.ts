@@ -59,7 +59,7 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
     channel: Channel,
     options?: SubscribeOptions<
       TypesOf<Types, Channel>["data"],
-      TypesOf<Types, Channel>["shown"],
+      TypesOf<Types, Channel>["stateInput"],
       TypesOf<Types, Channel>["state"]
     >,
   ): Subscription<TypesOf<Types, Channel>["data"]>;
@@ -70,7 +70,7 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
    */
   publish<Channel extends ChannelIn<Types>>(
     channel: Channel,
-    data: TypesOf<Types, Channel>["published"],
+    data: TypesOf<Types, Channel>["dataInput"],
     options?: PublishOptions,
   ): Promise<PublishResult>;
   history<Channel extends ChannelIn<Types>>(
@@ -85,7 +85,7 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
   /** What the user shows of themself in a channel that they are in; it is shown again after a reconnect. */
   setPresence<Channel extends ChannelIn<Types>>(
     channel: Channel,
-    state: TypesOf<Types, Channel>["shown"] | undefined,
+    state: TypesOf<Types, Channel>["stateInput"] | undefined,
     options?: RequestOptions,
   ): Promise<void>;
   /** Who is in a channel, from now on. @throws {ClientError} INVALID_CHANNEL */

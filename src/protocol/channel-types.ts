@@ -3,11 +3,11 @@ import type { Json } from "./json.ts";
 /** What the channels of a namespace carry. */
 export interface ChannelTypes {
   /** What publishers give. */
-  readonly published: unknown;
+  readonly dataInput: unknown;
   /** What everyone gets for it. */
   readonly data: unknown;
   /** What users give to show of themselves. */
-  readonly shown: unknown;
+  readonly stateInput: unknown;
   /** What everyone sees of them. */
   readonly state: unknown;
 }
@@ -20,9 +20,9 @@ export interface Namespaces {
 /** Where nothing is said of them. */
 export interface JsonNamespaces {
   readonly [namespace: string]: {
-    readonly published: Json;
+    readonly dataInput: Json;
     readonly data: Json;
-    readonly shown: Json;
+    readonly stateInput: Json;
     readonly state: Json;
   };
 }

@@ -20,7 +20,7 @@ export interface ChannelOptions {
   readonly maxMessages?: number;
 }
 
-export interface ChannelState<Data = Json, Published = Json> {
+export interface ChannelState<Data = Json, DataInput = Json> {
   /** Each once, the newest last. */
   readonly messages: readonly ChannelMessage<Data>[];
   /**
@@ -35,7 +35,7 @@ export interface ChannelState<Data = Json, Published = Json> {
   /** There may be messages before the first one. */
   readonly hasMore: boolean;
   /** As `client.publish`. */
-  publish(data: Published, options?: PublishOptions): Promise<PublishResult>;
+  publish(data: DataInput, options?: PublishOptions): Promise<PublishResult>;
   /** Puts up to 100 of the history before the first message; while that is under way, nothing more. Rejects as `client.history`. */
   loadMore(): Promise<void>;
   /** Forgets everything, and subscribes anew: after `lost`, or when `refused` for a reason that is no more. */

@@ -21,7 +21,7 @@ export interface Hooks<Types extends Namespaces = JsonNamespaces> {
   useChannel<Channel extends ChannelIn<Types>>(
     channel: Channel,
     options?: ChannelOptions,
-  ): ChannelState<TypesOf<Types, Channel>["data"], TypesOf<Types, Channel>["published"]>;
+  ): ChannelState<TypesOf<Types, Channel>["data"], TypesOf<Types, Channel>["dataInput"]>;
   useMembers<Channel extends ChannelIn<Types>>(
     channel: Channel,
   ): MembersState<TypesOf<Types, Channel>["state"]>;

@@ -4,9 +4,9 @@ import type { Serialized } from "../protocol/index.ts";
 /** What the channels of each namespace carry, by its schemas of data and of state; JSON where there is none. */
 export type SchemaTypes<Data, State> = {
   readonly [Name in keyof Data & string]: {
-    readonly published: Taken<Data[Name]>;
+    readonly dataInput: Taken<Data[Name]>;
     readonly data: Made<Data[Name]>;
-    readonly shown: Taken<State[Name & keyof State]>;
+    readonly stateInput: Taken<State[Name & keyof State]>;
     readonly state: Made<State[Name & keyof State]>;
   };
 };

@@ -142,7 +142,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    */
   async publish<Channel extends ChannelIn<Types>>(
     channel: Channel,
-    data: TypesOf<Types, Channel>["published"],
+    data: TypesOf<Types, Channel>["dataInput"],
     { tenantId, userId, key, except, context }: PublishOptions = {},
   ): Promise<PublishResult> {
     const to = this.#core.channels.find(channel, tenantId);

@@ -257,7 +257,7 @@ it("keeps a stream whose owner is cut off and comes back, and ends it when they 
   const ada = server.person("ada");
   const own = ada.stream("show:ada");
   const ends: unknown[] = [];
-  viewer.onChange(({ ended }) => ended && ends.push(ended));
+  viewer.onChange(({ endReason }) => endReason && ends.push(endReason));
   await own.start({ title: "Bread" });
   await eventually(() => expect(viewer.live).toMatchObject({ user: "ada", data: { title: "Bread" } }));
   await eventually(() => expect(own.live).toEqual(viewer.live));

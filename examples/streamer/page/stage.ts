@@ -165,12 +165,14 @@ export class Stage {
   /** Nobody is live any more: the last picture stays. */
   #end(): void {
     if (this.#pen.isDown) {
-      this.#note(this.#stream.ended === "ended" ? "Ended in another window" : "You were away for too long");
+      this.#note(
+        this.#stream.endReason === "ended" ? "Ended in another window" : "You were away for too long",
+      );
       this.#leaveStage();
       if (this.#wanted !== this.#room) this.look(this.#wanted);
     } else if (this.#ink !== undefined) {
       const ends = { ended: `${this.#artist} has ended it`, owner_left: `${this.#artist} did not come back` };
-      this.#note(this.#stream.ended ? ends[this.#stream.ended] : "It ended while you were away");
+      this.#note(this.#stream.endReason ? ends[this.#stream.endReason] : "It ended while you were away");
     }
     this.#ink?.unsubscribe();
     this.#ink = undefined;

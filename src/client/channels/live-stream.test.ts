@@ -11,7 +11,7 @@ describe("a stream", () => {
     const { client, server, clock } = await connected({ url: URL });
     const stream = client.stream(SHOW);
     const seen: unknown[] = [];
-    stream.onChange(({ live, ended }) => seen.push(live?.data ?? ended));
+    stream.onChange(({ live, endReason }) => seen.push(live?.data ?? endReason));
     await clock.pass(10);
     await stream.ready;
     expect(stream.live).toBeUndefined();
@@ -25,7 +25,7 @@ describe("a stream", () => {
     const ended = stream.end();
     await clock.pass(10);
     await ended;
-    expect([stream.live, stream.ended]).toEqual([undefined, "ended"]);
+    expect([stream.live, stream.endReason]).toEqual([undefined, "ended"]);
     expect(seen).toEqual([undefined, { title: "Bread" }, { title: "Bread" }, "ended"]);
   });
 

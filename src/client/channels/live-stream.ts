@@ -10,7 +10,7 @@ export interface Stream {
   /** Whose, since when (ms since the epoch), how many watch, and what the owner shows. `undefined`: nobody streams. */
   readonly live: LiveStream | undefined;
   /** Why the last one has ended that was seen to. */
-  readonly ended: StreamEndedMessage["reason"] | undefined;
+  readonly endReason: StreamEndedMessage["reason"] | undefined;
   /** Of the server's first answer. Rejects when the channel is refused, or this is closed before. */
   readonly ready: Promise<void>;
   /** Called after every change. @returns what ends it */
@@ -37,7 +37,7 @@ export function openStream(channel: string, channels: Channels, requests: Reques
     get live() {
       return live.stream;
     },
-    get ended() {
+    get endReason() {
       return live.endReason;
     },
     onChange: (listener) => changes.on(listener),

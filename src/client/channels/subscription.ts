@@ -4,11 +4,11 @@ import { ClientError } from "../errors.ts";
 import { isReached } from "./message-order.ts";
 
 /** What a subscription tells, and to whom. */
-export interface SubscribeOptions<Data = Json, Shown = Json, State = Json> {
+export interface SubscribeOptions<Data = Json, StateInput = Json, State = Json> {
   /** As many of the newest messages first, 0 to 100. Default 0. */
   readonly recent?: number;
   /** What the user shows of themself there from the start: see `setPresence`. */
-  readonly state?: Shown;
+  readonly state?: StateInput;
   /** In order, each once. */
   readonly onMessage?: (message: ChannelMessage<Data>) => void;
   /** After a time without a connection: nothing is missing, all of it has been handed on. */
