@@ -105,7 +105,7 @@ describe("publishing", () => {
 
   it("knows after which answers it may be stored", () => {
     const protocol = readFileSync(join(import.meta.dirname, "../../../PROTOCOL.md"), "utf8");
-    const rows = protocol.matchAll(/^\| `([A-Z_]+)` \|.*what was asked may have happened/gm);
+    const rows = protocol.matchAll(/^\| `([A-Z_]+)` \|.*may have been carried out/gm);
     expect(UNCERTAIN_CODES.toSorted()).toEqual([...rows].map(([, code]) => code).toSorted());
   });
 
