@@ -27,8 +27,8 @@ export function blobCases(name: string, make: () => Promise<BlobWorld>): void {
     afterEach(() => world.close());
 
     const uploadOf = (bytes: number, { key = KEY, contentType = HTML } = {}) =>
-      store.upload(key, { bytes, contentType }, GOOD_FOR_MS);
-    const get = async (key = KEY) => fetch(await store.download(key, GOOD_FOR_MS));
+      store.createUpload(key, { bytes, contentType }, GOOD_FOR_MS);
+    const get = async (key = KEY) => fetch(await store.createDownloadUrl(key, GOOD_FOR_MS));
 
     it.each([1, 1_000_000])("gives %i bytes back as they were put, with their type", async (bytes) => {
       const content = randomBytes(bytes);
@@ -75,7 +75,7 @@ export function blobCases(name: string, make: () => Promise<BlobWorld>): void {
 
     it("lets a download get, and nothing else", async () => {
       await put(await uploadOf(3), "abc");
-      const url = await store.download(KEY, GOOD_FOR_MS);
+      const url = await store.createDownloadUrl(KEY, GOOD_FOR_MS);
       for (const method of ["PUT", "DELETE", "POST"]) {
         expect((await fetch(url, { method, headers: { "content-type": HTML } })).ok).toBe(false);
       }
@@ -84,7 +84,7 @@ export function blobCases(name: string, make: () => Promise<BlobWorld>): void {
 
     it("takes what was signed until its time is over", async () => {
       const upload = await uploadOf(3);
-      const url = await store.download(KEY, GOOD_FOR_MS);
+      const url = await store.createDownloadUrl(KEY, GOOD_FOR_MS);
       world.clock.now += GOOD_FOR_MS - 1_000;
       expect((await put(upload, "abc")).status).toBe(200);
       expect((await fetch(url)).status).toBe(200);
@@ -97,7 +97,7 @@ export function blobCases(name: string, make: () => Promise<BlobWorld>): void {
     it("takes no URL in which anything was changed", async () => {
       await put(await uploadOf(3, { key: "other" }), "abc");
       const upload = await uploadOf(3);
-      const urls = [upload.url, await store.download(KEY, GOOD_FOR_MS)];
+      const urls = [upload.url, await store.createDownloadUrl(KEY, GOOD_FOR_MS)];
       for (const url of urls) {
         for (const changed of changes(new URL(url), [KEY, "other"])) {
           const sent = url === upload.url ? put({ ...upload, url: changed }, "abc") : fetch(changed);
@@ -124,7 +124,7 @@ export function blobCases(name: string, make: () => Promise<BlobWorld>): void {
       );
       await fc.assert(
         fc.asyncProperty(none, async (key) => {
-          const asked = [uploadOf(3, { key }), store.download(key, GOOD_FOR_MS)];
+          const asked = [uploadOf(3, { key }), store.createDownloadUrl(key, GOOD_FOR_MS)];
           for (const { status, reason } of (await Promise.allSettled(asked)) as PromiseRejectedResult[]) {
             expect([status, reason?.code]).toEqual(["rejected", "STORE_REFUSED"]);
           }

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import {
   type ChannelHistory,
-  IDEMPOTENCY_MS,
+  IDEMPOTENCY_WINDOW_MS,
   type Json,
   type Position,
   type StoredMessage,
@@ -84,7 +84,7 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
       history.appendAfter("a", head, message(id, { data: id }), BOUNDS);
 
     it("appends behind the head, with every field of the message", async () => {
-      const head = await history.head("a");
+      const head = await history.readHead("a");
       const first = await history.appendAfter("a", head, message("m1", { userId: "ada" }), BOUNDS);
       const stored = { ...message("m1", { userId: "ada" }), offset: 1 };
       expect(first).toStrictEqual({ epoch: head.epoch, message: stored, duplicate: false });
@@ -95,7 +95,7 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
     });
 
     it("stores nothing behind an older head, a later one, or one of another epoch", async () => {
-      const unused = await history.head("a");
+      const unused = await history.readHead("a");
       for (const id of ["m1", "m2"]) await append("a", id);
       const { epoch } = unused;
       const others = [unused, { epoch, offset: 1 }, { epoch, offset: 3 }, { epoch: "another", offset: 2 }];
@@ -107,20 +107,20 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
 
     it("stores nothing in an unused channel behind the head of another epoch", async () => {
       expect(await appendAfter({ epoch: "another", offset: 0 }, "late")).toBeUndefined();
-      expect(await history.head("a")).toMatchObject({ offset: 0 });
+      expect(await history.readHead("a")).toMatchObject({ offset: 0 });
     });
 
     it("stores one of a thousand that come at once, among plain appends too", {
       timeout: 120_000,
     }, async () => {
       for (const round of [0, 1]) {
-        const head = await history.head("a");
+        const head = await history.readHead("a");
         const tries = Array.from({ length: 1_000 }, (_, n) => appendAfter(head, `${round}-${n}`));
         const appended = (await Promise.all(tries)).filter((each) => each !== undefined);
         expect(appended.map(({ message: { offset } }) => offset)).toEqual([head.offset + 1]);
         expect((await read("a")).messages.at(-1)).toEqual(appended[0]?.message);
       }
-      const head = await history.head("a");
+      const head = await history.readHead("a");
       const [conditional] = await Promise.all([
         Promise.all(Array.from({ length: 20 }, (_, n) => appendAfter(head, `c${n}`))),
         ...Array.from({ length: 20 }, (_, n) => append("a", `p${n}`)),
@@ -195,14 +195,14 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
 
     it("stores again after five minutes, and not before", async () => {
       await append("a", "m1", { key: "k" });
-      world.advance(IDEMPOTENCY_MS - 1);
+      world.advance(IDEMPOTENCY_WINDOW_MS - 1);
       expect(await append("a", "m2", { key: "k" })).toMatchObject({ duplicate: true, message: { id: "m1" } });
       world.advance(1);
       expect(await append("a", "m3", { key: "k" })).toMatchObject({
         duplicate: false,
         message: { offset: 2 },
       });
-      world.advance(IDEMPOTENCY_MS - 1);
+      world.advance(IDEMPOTENCY_WINDOW_MS - 1);
       expect(await append("a", "m4", { key: "k" })).toMatchObject({ duplicate: true, message: { id: "m3" } });
     });
 
@@ -216,12 +216,12 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
       expect((await read("a")).messages).toHaveLength(1);
     });
 
-    it("is remembered when its message is past the bounds", async () => {
-      const bounds = { size: 1, ageMs: 1 };
-      await append("a", "m1", { key: "k" }, bounds);
+    it("is remembered when its message is past the retention", async () => {
+      const retention = { size: 1, ageMs: 1 };
+      await append("a", "m1", { key: "k" }, retention);
       world.advance(MINUTE);
-      for (let n = 2; n <= 5; n++) await append("a", `m${n}`, {}, bounds);
-      expect(await append("a", "m6", { key: "k" }, bounds)).toMatchObject({
+      for (let n = 2; n <= 5; n++) await append("a", `m${n}`, {}, retention);
+      expect(await append("a", "m6", { key: "k" }, retention)).toMatchObject({
         duplicate: true,
         message: { id: "m1", offset: 1 },
       });
@@ -230,18 +230,18 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
 
   describe("an epoch", () => {
     it("is given to a channel that nobody has used by reading it, and kept by appends", async () => {
-      const { epoch, offset } = await history.head("a");
+      const { epoch, offset } = await history.readHead("a");
       expect(epoch).not.toBe("");
       expect(offset).toBe(0);
       expect(await read("a")).toEqual({ head: { epoch, offset: 0 }, messages: [], more: false });
       expect((await append("a", "m1")).epoch).toBe(epoch);
-      expect(await history.head("a")).toEqual({ epoch, offset: 1 });
+      expect(await history.readHead("a")).toEqual({ epoch, offset: 1 });
     });
 
     it("is given once to many who come at once", async () => {
       const epochs = await Promise.all([
         ...Array.from({ length: 5 }, async (_, n) => (await append("a", `m${n}`)).epoch),
-        ...Array.from({ length: 5 }, async () => (await history.head("a")).epoch),
+        ...Array.from({ length: 5 }, async () => (await history.readHead("a")).epoch),
         ...Array.from({ length: 5 }, async () => (await read("a")).head.epoch),
       ]);
       expect(new Set(epochs).size).toBe(1);
@@ -249,13 +249,13 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
 
     it("is another in another channel, and in a store that has lost its history", async () => {
       const other = (await make()).store.history;
-      const epochs = await Promise.all([history.head("a"), history.head("b"), other.head("a")]);
+      const epochs = await Promise.all([history.readHead("a"), history.readHead("b"), other.readHead("a")]);
       expect(new Set(epochs.map(({ epoch }) => epoch)).size).toBe(3);
     });
   });
 
   it("keeps channels apart, whatever they are called", async () => {
-    const heads = await Promise.all(AWKWARD_NAMES.map((name) => history.head(name)));
+    const heads = await Promise.all(AWKWARD_NAMES.map((name) => history.readHead(name)));
     for (const [n, name] of AWKWARD_NAMES.entries()) {
       // As many as no other has.
       for (let times = 0; times <= n % 3; times++) await append(name, `${n}-${times}`, { key: `k${times}` });
@@ -265,10 +265,10 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
       expect(page.head).toEqual({ epoch: heads[n]!.epoch, offset: 1 + (n % 3) });
       expect(ids(page)).toEqual(Array.from({ length: 1 + (n % 3) }, (_, times) => `${n}-${times}`));
     }
-    await history.finish(AWKWARD_NAMES[0]!, 1);
+    await history.markDelivered(AWKWARD_NAMES[0]!, 1);
     if (unfinishedToldBy !== undefined) return;
     const left: string[] = [];
-    for await (const { channel, message } of history.unfinished(world.now() + 1)) {
+    for await (const { channel, message } of history.listPendingFanOuts(world.now() + 1)) {
       if (message.offset === 1) left.push(channel);
     }
     expect(left.sort()).toEqual(AWKWARD_NAMES.slice(1).toSorted());

@@ -32,20 +32,20 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
     members.add(channel, member(connectionId, userId, overrides));
   const everyone = async (channel: string): Promise<Member[]> => {
     const found: Member[] = [];
-    for await (const page of members.pages(channel, world.now())) found.push(...page.members);
+    for await (const page of members.listMembers(channel, world.now())) found.push(...page.members);
     return found;
   };
   const connections = async (channel: string) =>
     (await everyone(channel)).map(({ connectionId }) => connectionId).sort();
   const present = async (channel: string): Promise<Presence[]> => {
     const found: Presence[] = [];
-    for await (const each of members.present(channel, world.now())) found.push(each);
+    for await (const each of members.listPresence(channel, world.now())) found.push(each);
     return found.sort((a, b) => (a.userId < b.userId ? -1 : 1));
   };
   const users = async (channel: string) => (await present(channel)).map(({ userId }) => userId);
   const channelsOf = async (connectionId: string): Promise<string[]> => {
     const found: string[] = [];
-    for await (const channel of members.channelsOf(connectionId)) found.push(channel);
+    for await (const channel of members.listChannels(connectionId)) found.push(channel);
     return found.sort();
   };
 
@@ -170,7 +170,7 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
       const all = await crowd();
       const seen: string[] = [];
       const cursors: (string | undefined)[] = [];
-      for await (const page of members.pages("a", world.now())) {
+      for await (const page of members.listMembers("a", world.now())) {
         seen.push(...page.members.map(({ connectionId }) => connectionId));
         cursors.push(page.cursor);
       }
@@ -186,14 +186,14 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
       await crowd();
       const all: Member[] = [];
       const behind = new Map<string, number>();
-      for await (const page of members.pages("a", world.now())) {
+      for await (const page of members.listMembers("a", world.now())) {
         all.push(...page.members);
         if (page.cursor !== undefined) behind.set(page.cursor, all.length);
       }
       expect(behind.size).toBeGreaterThanOrEqual(2);
       for (const [cursor, length] of behind) {
         const rest: Member[] = [];
-        for await (const page of members.pages("a", world.now(), cursor)) rest.push(...page.members);
+        for await (const page of members.listMembers("a", world.now(), cursor)) rest.push(...page.members);
         expect(new Set(rest)).toEqual(new Set(all.slice(length)));
         expect(rest).toHaveLength(all.length - length);
       }
@@ -210,7 +210,7 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
       let cursor: string | undefined;
       do {
         // As another process does, that knows nothing but the cursor.
-        for await (const page of members.pages("a", world.now(), cursor)) {
+        for await (const page of members.listMembers("a", world.now(), cursor)) {
           seen.push(...page.members.map(({ connectionId }) => connectionId));
           await Promise.all(page.members.map(({ connectionId }) => members.remove("a", connectionId)));
           cursor = page.cursor;
@@ -225,7 +225,7 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
       const all = await crowd();
       const seen = new Set<string>();
       let pages = 0;
-      for await (const page of members.pages("a", world.now())) {
+      for await (const page of members.listMembers("a", world.now())) {
         for (const { connectionId } of page.members) seen.add(connectionId);
         await add("a", `late-${pages++}`);
         await add("a", `brief-${pages}`);
@@ -257,7 +257,7 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
     expect(await channelsOf("c1")).toEqual(["a", "b", "c"]);
     await members.remove("b", "c1");
     expect(await channelsOf("c1")).toEqual(["a", "c"]);
-    for await (const channel of members.channelsOf("c1")) await members.remove(channel, "c1");
+    for await (const channel of members.listChannels("c1")) await members.remove(channel, "c1");
     expect(await channelsOf("c1")).toEqual([]);
     expect(await channelsOf("nobody")).toEqual([]);
     expect(await channelsOf("__proto__")).toEqual([]);
@@ -310,7 +310,7 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
   describe("those who are present", () => {
     const page = async (after: string | undefined, size: number): Promise<string[]> => {
       const found: string[] = [];
-      for await (const { userId } of members.present("a", world.now(), after)) {
+      for await (const { userId } of members.listPresence("a", world.now(), after)) {
         found.push(userId);
         if (found.length === size) break;
       }
@@ -384,9 +384,9 @@ export function memberCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptio
     const states = new Map((await present("long")).map(({ userId, state }) => [userId, state]));
     expect(states).toEqual(new Map(names.map((name, n) => [name, n])));
     const behind: string[] = [];
-    for await (const { userId } of members.present("long", world.now())) behind.push(userId);
+    for await (const { userId } of members.listPresence("long", world.now())) behind.push(userId);
     const rest: string[] = [];
-    for await (const { userId } of members.present("long", world.now(), behind[1])) rest.push(userId);
+    for await (const { userId } of members.listPresence("long", world.now(), behind[1])) rest.push(userId);
     expect(rest).toEqual(behind.slice(2));
     for (const [n, name] of names.entries()) {
       expect(await members.remove("long", `c${n}`)).toBeUndefined();

@@ -4,7 +4,7 @@ import {
   type ChannelHistory,
   type HistoryPage,
   type HistoryQuery,
-  IDEMPOTENCY_MS,
+  IDEMPOTENCY_WINDOW_MS,
   type NewMessage,
   type StoredMessage,
 } from "../src/store/index.ts";
@@ -96,41 +96,45 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
     });
   });
 
-  describe("bounds", () => {
+  describe("retention", () => {
     it("give as many as the size, also where more are kept", async () => {
       await fill("a", 5);
-      const bounds = { ...BOUNDS, size: 3 };
-      expect(offsets(await read("a", { bounds }))).toEqual([3, 4, 5]);
-      expect(await read("a", { bounds, after: 0, limit: 2 })).toMatchObject({ more: true });
-      expect(offsets(await read("a", { bounds, after: 0, limit: 2 }))).toEqual([3, 4]);
-      expect(await read("a", { bounds, before: 4 })).toMatchObject({
+      const retention = { ...BOUNDS, size: 3 };
+      expect(offsets(await read("a", { retention }))).toEqual([3, 4, 5]);
+      expect(await read("a", { retention, after: 0, limit: 2 })).toMatchObject({ more: true });
+      expect(offsets(await read("a", { retention, after: 0, limit: 2 }))).toEqual([3, 4]);
+      expect(await read("a", { retention, before: 4 })).toMatchObject({
         messages: [{ offset: 3 }],
         more: false,
       });
-      expect((await read("a", { bounds: { ...BOUNDS, size: 0 } })).messages).toEqual([]);
+      expect((await read("a", { retention: { ...BOUNDS, size: 0 } })).messages).toEqual([]);
     });
 
     it("give what is younger than the age", async () => {
       await append("a", "old");
       world.advance(MINUTE);
       await append("a", "new");
-      const bounds = { ...BOUNDS, ageMs: 2 * MINUTE };
+      const retention = { ...BOUNDS, ageMs: 2 * MINUTE };
       world.advance(MINUTE - 1);
-      expect(ids(await read("a", { bounds }))).toEqual(["old", "new"]);
+      expect(ids(await read("a", { retention }))).toEqual(["old", "new"]);
       world.advance(1);
-      expect(ids(await read("a", { bounds }))).toEqual(["new"]);
-      expect(ids(await read("a", { bounds, after: 0 }))).toEqual(["new"]);
-      expect(await read("a", { bounds, before: 2 })).toMatchObject({ messages: [], more: false });
+      expect(ids(await read("a", { retention }))).toEqual(["new"]);
+      expect(ids(await read("a", { retention, after: 0 }))).toEqual(["new"]);
+      expect(await read("a", { retention, before: 2 })).toMatchObject({ messages: [], more: false });
       world.advance(MINUTE);
-      expect(await read("a", { bounds })).toMatchObject({ messages: [], more: false, head: { offset: 2 } });
+      expect(await read("a", { retention })).toMatchObject({
+        messages: [],
+        more: false,
+        head: { offset: 2 },
+      });
     });
 
     it("both hold", async () => {
       await fill("a", 3);
       world.advance(MINUTE);
       await append("a", "m4");
-      expect(offsets(await read("a", { bounds: { size: 2, ageMs: 2 * MINUTE } }))).toEqual([3, 4]);
-      expect(offsets(await read("a", { bounds: { size: 2, ageMs: MINUTE } }))).toEqual([4]);
+      expect(offsets(await read("a", { retention: { size: 2, ageMs: 2 * MINUTE } }))).toEqual([3, 4]);
+      expect(offsets(await read("a", { retention: { size: 2, ageMs: MINUTE } }))).toEqual([4]);
     });
 
     it("leave no gaps where clocks differ", async () => {
@@ -138,7 +142,7 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
       for (const late of [20, 10, 20, 0, 30]) await append("a", `m${late}`, { at: start + late });
       for (const age of [0, 5, 15, 25, 30]) {
         const kept = offsets(
-          await read("a", { bounds: { ...BOUNDS, ageMs: MINUTE }, now: start + MINUTE + age }),
+          await read("a", { retention: { ...BOUNDS, ageMs: MINUTE }, now: start + MINUTE + age }),
         );
         expect(kept).toEqual([1, 2, 3, 4, 5].slice(5 - kept.length));
       }
@@ -177,14 +181,14 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
     });
 
     it("are not applied by the date of a publication that was under way for longer than the age", async () => {
-      const bounds = { size: 100, ageMs: 700 };
+      const retention = { size: 100, ageMs: 700 };
       const late = { at: world.now() - 5_000 };
-      for (let n = 0; n < 3; n++) await append("a", `m${n}`, {}, bounds);
-      for (let n = 0; n < 130; n++) await append(`late-${n % 2}`, `late${n}`, late, bounds);
-      await append("a", "late", late, bounds);
-      const seen = await read("a", { bounds, after: 0, now: world.now() - 1_000 });
+      for (let n = 0; n < 3; n++) await append("a", `m${n}`, {}, retention);
+      for (let n = 0; n < 130; n++) await append(`late-${n % 2}`, `late${n}`, late, retention);
+      await append("a", "late", late, retention);
+      const seen = await read("a", { retention, after: 0, now: world.now() - 1_000 });
       expect(ids(seen)).toEqual(["m0", "m1", "m2", "late"]);
-      expect(ids(await read("a", { bounds, after: 0 })).slice(0, 3)).toEqual(["m0", "m1", "m2"]);
+      expect(ids(await read("a", { retention, after: 0 })).slice(0, 3)).toEqual(["m0", "m1", "m2"]);
     });
 
     it("are not applied by the clock of a publisher a year ahead to what others have published", async () => {
@@ -199,14 +203,14 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
     });
 
     it("never take the head, however long the channel was silent", async () => {
-      const bounds = { size: 2, ageMs: MINUTE };
-      await fill("a", 7, bounds);
-      const head = await history.head("a");
+      const retention = { size: 2, ageMs: MINUTE };
+      await fill("a", 7, retention);
+      const head = await history.readHead("a");
       world.advance(400 * 24 * 60 * MINUTE);
-      for (let n = 0; n < 100; n++) await append(`other-${n % 3}`, `m${n}`, {}, bounds);
-      expect(await history.head("a")).toEqual(head);
-      expect(await read("a", { bounds })).toEqual({ head, messages: [], more: false });
-      expect(await append("a", "m8", {}, bounds)).toMatchObject({
+      for (let n = 0; n < 100; n++) await append(`other-${n % 3}`, `m${n}`, {}, retention);
+      expect(await history.readHead("a")).toEqual(head);
+      expect(await read("a", { retention })).toEqual({ head, messages: [], more: false });
+      expect(await append("a", "m8", {}, retention)).toMatchObject({
         epoch: head.epoch,
         message: { offset: 8 },
       });
@@ -214,7 +218,7 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
   });
 
   describe("an idle channel", () => {
-    const bounds = { size: 2, ageMs: MINUTE };
+    const retention = { size: 2, ageMs: MINUTE };
     const member = {
       connectionId: "c1",
       endpoint: "https://api.example.com/test",
@@ -225,8 +229,8 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
     /** Appends, and marks as delivered. */
     const deliver = async (channel: string, count: number) => {
       for (let n = 0; n < count; n++) {
-        const { message: stored } = await append(channel, `${channel}-${world.now()}-${n}`, {}, bounds);
-        await history.finish(channel, stored.offset);
+        const { message: stored } = await append(channel, `${channel}-${world.now()}-${n}`, {}, retention);
+        await history.markDelivered(channel, stored.offset);
       }
     };
 
@@ -234,39 +238,39 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
       const epochs = new Set<string>();
       for (let round = 0; round < 3; round++) {
         await deliver("a", 3);
-        const before = await history.head("a");
+        const before = await history.readHead("a");
         world.advance(400 * 24 * 60 * MINUTE);
         await deliver("other", 130);
-        const after = await history.head("a");
+        const after = await history.readHead("a");
         if (after.epoch === before.epoch) expect(after).toEqual(before);
         else {
           expect(epochs).not.toContain(after.epoch);
           expect(after.offset).toBe(0);
         }
         epochs.add(before.epoch);
-        expect(await read("a", { bounds })).toEqual({ head: after, messages: [], more: false });
+        expect(await read("a", { retention })).toEqual({ head: after, messages: [], more: false });
       }
     });
 
     it("goes on in its epoch while it has a member, and for its idle time after the last one has left", async () => {
       await deliver("a", 3);
-      const head = await history.head("a");
+      const head = await history.readHead("a");
       await world.store.members.add("a", member);
       world.advance(400 * 24 * 60 * MINUTE);
       await deliver("other", 130);
       await world.store.members.remove("a", "c1");
-      world.advance(IDEMPOTENCY_MS - 1);
+      world.advance(IDEMPOTENCY_WINDOW_MS - 1);
       await deliver("other", 130);
-      expect(await history.head("a")).toEqual(head);
+      expect(await history.readHead("a")).toEqual(head);
     });
 
     it("goes on in its epoch while a message of it is not delivered", async () => {
       await deliver("a", 3);
-      await append("a", "pending", {}, bounds);
-      const head = await history.head("a");
+      await append("a", "pending", {}, retention);
+      const head = await history.readHead("a");
       world.advance(400 * 24 * 60 * MINUTE);
       await deliver("other", 130);
-      expect(await history.head("a")).toEqual(head);
+      expect(await history.readHead("a")).toEqual(head);
     });
   });
 
@@ -280,21 +284,21 @@ export function readingCases(make: MakeChannels, { runs = 10 }: ChannelCasesOpti
         { requiredKeys: ["limit"] },
       ),
     });
-    const bounds = fc.record({ size: fc.nat({ max: 8 }), ageMs: fc.integer({ min: 1, max: 6 * MINUTE }) });
+    const retention = fc.record({ size: fc.nat({ max: 8 }), ageMs: fc.integer({ min: 1, max: 6 * MINUTE }) });
     let run = 0;
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 14 }), bounds, async (steps, bounds) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 14 }), retention, async (steps, retention) => {
         run++;
         const models = { a: new ModelChannel(), b: new ModelChannel() };
         for (const [n, { channel, waitMs, key, ask }] of steps.entries()) {
           world.advance(waitMs);
           const sent = message(`m${n}`, key === undefined ? {} : { key });
           const expected = models[channel].append(sent);
-          const appended = await history.append(`${channel}${run}`, sent, bounds);
+          const appended = await history.append(`${channel}${run}`, sent, retention);
           expect(appended.duplicate).toBe(expected.duplicate);
           expect(appended.message).toMatchObject({ id: expected.id, offset: expected.offset });
-          const query = { ...ask, bounds, now: world.now() };
-          const page = await history.history(`${channel}${run}`, query);
+          const query = { ...ask, retention, now: world.now() };
+          const page = await history.read(`${channel}${run}`, query);
           expect(page).toEqual({ ...models[channel].page(query), head: page.head });
           expect(page.head.offset).toBe(models[channel].messages.length);
         }
@@ -311,18 +315,19 @@ class ModelChannel {
 
   append({ key, ...message }: NewMessage): { duplicate: boolean; id: string; offset: number } {
     const known = key === undefined ? undefined : this.#keys.get(key);
-    if (known !== undefined && message.at - known.at < IDEMPOTENCY_MS) return { ...known, duplicate: true };
+    if (known !== undefined && message.at - known.at < IDEMPOTENCY_WINDOW_MS)
+      return { ...known, duplicate: true };
     const stored = { ...message, offset: this.messages.length + 1 };
     this.messages.push(stored);
     if (key !== undefined) this.#keys.set(key, stored);
     return { ...stored, duplicate: false };
   }
 
-  page({ after, before, limit, bounds, now }: HistoryQuery): Omit<HistoryPage, "head"> {
+  page({ after, before, limit, retention, now }: HistoryQuery): Omit<HistoryPage, "head"> {
     const asked = this.messages.filter(
       ({ offset, at }) =>
-        offset > this.messages.length - bounds.size &&
-        now - at < bounds.ageMs &&
+        offset > this.messages.length - retention.size &&
+        now - at < retention.ageMs &&
         offset > (after ?? 0) &&
         offset < (before ?? Number.POSITIVE_INFINITY),
     );

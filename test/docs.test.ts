@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
-import { MESSAGE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
+import { MESSAGE_TABLE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
 import { codeBlocks, inBackticks, sections, tableRows } from "./support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -136,7 +136,7 @@ describe("docs/operations/fan-out-recovery.md", () => {
     JSON.parse(codeBlocks(text).find(({ info }) => info === "json")?.code ?? "");
 
   it("has the event source's settings as they are", () => {
-    const { startingPosition, batchSize, batchWindowSeconds, ...source } = MESSAGE_STREAM_SOURCE;
+    const { startingPosition, batchSize, batchWindowSeconds, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
     expect(written(read("docs/operations/fan-out-recovery.md"))).toEqual({
       EventSourceArn: expect.any(String),
       FunctionName: "fanout",

@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, it } from "vitest";
-import { type Joined, type MessagePart, type MessageParts, PARTS_MS } from "../src/store/index.ts";
+import {
+  CHUNKS_TIMEOUT_MS,
+  type ChunkResult,
+  type MessageChunk,
+  type MessageChunks,
+} from "../src/store/index.ts";
 import {
   AWKWARD_NAMES,
   type ChannelCasesOptions,
@@ -11,16 +16,16 @@ import {
 /** Everything that `MessageParts` promises. */
 export function partCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptions): void {
   let world: ChannelsUnderTest;
-  let parts: MessageParts;
+  let parts: MessageChunks;
 
   beforeEach(async () => {
     world = await make();
-    parts = world.store.parts;
+    parts = world.store.chunks;
   });
 
-  const split = (message: number, ...texts: string[]): MessagePart[] =>
+  const split = (message: number, ...texts: string[]): MessageChunk[] =>
     texts.map((text, index) => ({ message, index, count: texts.length, text }));
-  const add = (part: MessagePart | undefined, connectionId = "c1"): Promise<Joined> =>
+  const add = (part: MessageChunk | undefined, connectionId = "c1"): Promise<ChunkResult> =>
     parts.add(connectionId, part!, world.now());
 
   it("put a message together in the order of its parts, in whatever order they come", async () => {
@@ -85,11 +90,11 @@ export function partCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptions
   it("put nothing together past its time, and everything within it", async () => {
     const [a, b] = split(1, "a", "b");
     await add(a);
-    world.advance(PARTS_MS - 1);
+    world.advance(CHUNKS_TIMEOUT_MS - 1);
     expect(await add(b)).toEqual({ whole: "ab" });
     const [c, d] = split(2, "c", "d");
     expect(await add(c)).toBe("opened");
-    world.advance(PARTS_MS);
+    world.advance(CHUNKS_TIMEOUT_MS);
     expect(await add(d)).toBe("closed");
   });
 
@@ -98,10 +103,10 @@ export function partCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptions
       const [a, b, c] = split(3, "a", "b", "c");
       await add(a);
       await add(b);
-      expect(await parts.giveUp("c1", 2)).toBe(false);
-      expect(await parts.giveUp("c2", 3)).toBe(false);
-      expect(await parts.giveUp("c1", 3)).toBe(true);
-      expect(await parts.giveUp("c1", 3)).toBe(false);
+      expect(await parts.abort("c1", 2)).toBe(false);
+      expect(await parts.abort("c2", 3)).toBe(false);
+      expect(await parts.abort("c1", 3)).toBe(true);
+      expect(await parts.abort("c1", 3)).toBe(false);
       expect(await add(c)).toBe("closed");
       const [d, e] = split(4, "d", "e");
       expect(await add(e)).toBe("opened");
@@ -112,7 +117,7 @@ export function partCases(make: MakeChannels, { runs = 10 }: ChannelCasesOptions
       const [a, b] = split(1, "a", "b");
       await add(a);
       await add(b);
-      expect(await parts.giveUp("c1", 1)).toBe(false);
+      expect(await parts.abort("c1", 1)).toBe(false);
       expect(await add(b)).toBe("kept");
     });
   });

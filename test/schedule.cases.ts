@@ -119,7 +119,7 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
       for (const id of ids) await schedule.put(item(id));
       expect((await idsDueAt(schedule, NOW)).sort()).toEqual(ids);
       expect(await schedule.get(item(ids[0]!))).toEqual(item(ids[0]!));
-      await schedule.fail(item(ids[0]!), { failures: 1, cause: "x", dueAt: NOW + 1, at: NOW });
+      await schedule.recordFailure(item(ids[0]!), { failures: 1, cause: "x", dueAt: NOW + 1, at: NOW });
       expect(await schedule.get(item(ids[0]!))).toEqual(item(ids[0]!, { dueAt: NOW + 1, failures: 1 }));
       for (const id of ids.slice(1)) await schedule.delete(item(id));
       expect(await idsDueAt(schedule, NOW + 1)).toEqual([ids[0]]);
@@ -139,13 +139,13 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
     it("moves an item whose action failed, and counts the failures", async () => {
       await schedule.put(item("a", { data: { n: 1 } }));
       const failure = { failures: 1, cause: "Error: no", at: NOW, dueAt: NOW + 500.5 };
-      await schedule.fail(item("a"), failure);
-      await schedule.fail(item("a"), failure);
+      await schedule.recordFailure(item("a"), failure);
+      await schedule.recordFailure(item("a"), failure);
       expect(await dueAt(schedule, NOW + 500)).toEqual([]);
       const failed = item("a", { dueAt: NOW + 501, data: { n: 1 }, failures: 1 });
       expect(await dueAt(schedule, NOW + 501)).toEqual([failed]);
       expect(await schedule.get(item("a"))).toEqual(failed);
-      await schedule.fail(failed, { ...failure, failures: 2, dueAt: NOW + 900 });
+      await schedule.recordFailure(failed, { ...failure, failures: 2, dueAt: NOW + 900 });
       expect(await dueAt(schedule, NOW + 900)).toEqual([
         item("a", { dueAt: NOW + 900, data: { n: 1 }, failures: 2 }),
       ]);
@@ -157,8 +157,8 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
       const failure = { failures: 1, cause: "Error: no", at: NOW };
       await schedule.put(item("moved", { dueAt: NOW + 1 }));
       for (const id of ["moved", "nobody"]) {
-        await schedule.fail(item(id), failure);
-        await schedule.fail(item(id), { ...failure, dueAt: NOW + 2 });
+        await schedule.recordFailure(item(id), failure);
+        await schedule.recordFailure(item(id), { ...failure, dueAt: NOW + 2 });
       }
       expect(await dueAt(schedule, NOW + 2)).toEqual([item("moved", { dueAt: NOW + 1 })]);
       expect(await deadLetters(schedule)).toEqual([]);
@@ -167,8 +167,8 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
     it("keeps what has failed for the last time as a dead letter, which is not due", async () => {
       await schedule.put(item("a", { data: { n: 1 } }));
       const failure = { failures: 3, cause: 'Error: \u00e9 "no"', at: NOW };
-      await schedule.fail(item("a"), failure);
-      await schedule.fail(item("a"), failure);
+      await schedule.recordFailure(item("a"), failure);
+      await schedule.recordFailure(item("a"), failure);
       expect(await dueAt(schedule, NOW + DAY)).toEqual([]);
       expect(await schedule.get(item("a"))).toBeUndefined();
       const letter = { ...item("a", { data: { n: 1 } }), failures: 3, cause: failure.cause };
@@ -180,7 +180,7 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
     it("removes a dead letter that is deleted", async () => {
       for (const id of ["a", "b"]) {
         await schedule.put(item(id));
-        await schedule.fail(item(id), { failures: 1, cause: "", at: NOW });
+        await schedule.recordFailure(item(id), { failures: 1, cause: "", at: NOW });
       }
       const [first] = await deadLetters(schedule);
       await schedule.delete(first!);
@@ -189,7 +189,12 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
 
     it("rejects a failure that is due at no time, and leaves what was there", async () => {
       await schedule.put(item("a"));
-      const failed = schedule.fail(item("a"), { failures: 1, cause: "", at: NOW, dueAt: Number.NaN });
+      const failed = schedule.recordFailure(item("a"), {
+        failures: 1,
+        cause: "",
+        at: NOW,
+        dueAt: Number.NaN,
+      });
       await expect(failed).rejects.toMatchObject({ code: "STORE_REFUSED" });
       expect(await dueAt(schedule, NOW)).toEqual([item("a")]);
     });
@@ -207,7 +212,7 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
       const ids = Array.from({ length: 20 }, (_, n) => `item-${String(n).padStart(2, "0")}`);
       for (const id of ids) await schedule.put(item(id));
       const seen: string[] = [];
-      for await (const due of schedule.due(NOW)) {
+      for await (const due of schedule.listDue(NOW)) {
         seen.push(due.id);
         await schedule.delete(due);
         await schedule.put(item(`later-${due.id}`, { dueAt: NOW + 1 }));
@@ -247,13 +252,13 @@ export function scheduleCases(name: string, make: () => Promise<Schedule> | Sche
 
 async function dueAt(schedule: Schedule, now: number): Promise<ScheduledItem[]> {
   const items: ScheduledItem[] = [];
-  for await (const item of schedule.due(now)) items.push(item);
+  for await (const item of schedule.listDue(now)) items.push(item);
   return items;
 }
 
 async function deadLetters(schedule: Schedule): Promise<DeadLetter[]> {
   const letters: DeadLetter[] = [];
-  for await (const letter of schedule.deadLetters()) letters.push(letter);
+  for await (const letter of schedule.listDeadLetters()) letters.push(letter);
   return letters;
 }
 

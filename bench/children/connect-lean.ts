@@ -1,5 +1,5 @@
 // The chat's connect function without the AWS SDK.
-import { dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/lean";
+import { dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/no-sdk";
 import { createChat } from "../../examples/chat/app.ts";
 import { tokenVerifier } from "../../examples/chat/token.ts";
 

@@ -32,12 +32,12 @@ export function isTransient(error: unknown): boolean {
   const { name = "", code } = error as Failure;
   if (TRANSIENT_EXCEPTIONS.has(name)) return true;
   if (typeof code === "string" && TRANSIENT_SYSTEM_ERRORS.has(code)) return true;
-  const status = statusOf(error);
+  const status = getHttpStatus(error);
   return status !== undefined && (status >= 500 || status === 429);
 }
 
 /** The HTTP status that an error stands for, if there was an answer. */
-export function statusOf(error: unknown): number | undefined {
+export function getHttpStatus(error: unknown): number | undefined {
   const { $metadata, $response } = error as Failure;
   return $metadata?.httpStatusCode ?? $response?.statusCode;
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { AwsCredentials } from "./credentials.ts";
-import { AwsEndpoint, AwsServiceError, regionOf } from "./http.ts";
+import { AwsEndpoint, AwsServiceError, parseRegion } from "./http.ts";
 
 describe("the region of an endpoint", () => {
   it.each([
@@ -16,7 +16,7 @@ describe("the region of an endpoint", () => {
     ["https://ws.eu-west-1.example.com/prod", undefined],
     ["http://127.0.0.1:3001/dev", undefined],
   ])("is read from %s", (endpoint, region) => {
-    expect(regionOf(endpoint)).toBe(region);
+    expect(parseRegion(endpoint)).toBe(region);
   });
 
   it("has to be known", () => {
@@ -77,7 +77,7 @@ describe("an answer that is not 2xx", () => {
       expect(error.message).toBe(`${name} (403)`);
       expect(JSON.stringify({ ...error })).not.toContain("c2Vzc2lvbg");
       expect(inspect(error, { depth: 9, showHidden: true, getters: true })).not.toContain("c2Vzc2lvbg");
-      expect(error.member("other")).toBe(message);
+      expect(error.getField("other")).toBe(message);
     },
   );
 });

@@ -72,7 +72,7 @@ export class AwsServiceError extends Error {
   }
 
   /** What else the answer says under a name. */
-  member(name: string): unknown {
+  getField(name: string): unknown {
     return this.#members[name];
   }
 }
@@ -81,7 +81,7 @@ export class AwsServiceError extends Error {
 const REGION_IN_HOST = /\.([a-z]{2,}(?:-[a-z]+)+-\d)\.(?:vpce\.)?(?:amazonaws|api\.aws)\b/;
 
 /** The region of an endpoint of AWS; `undefined` for a domain of one's own. */
-export function regionOf(endpoint: string): string | undefined {
+export function parseRegion(endpoint: string): string | undefined {
   return REGION_IN_HOST.exec(new URL(endpoint).hostname)?.[1];
 }
 
@@ -98,7 +98,7 @@ export class AwsEndpoint {
   constructor({ endpoint, service, region, credentials, maxSockets }: AwsEndpointOptions) {
     const { protocol, hostname, port, host, pathname } = new URL(endpoint);
     const secure = protocol === "https:";
-    const signedFor = region ?? regionOf(endpoint) ?? process.env.AWS_REGION;
+    const signedFor = region ?? parseRegion(endpoint) ?? process.env.AWS_REGION;
     if (signedFor === undefined) {
       throw new AwsConfigurationError(
         `The region of ${endpoint} is not known: set AWS_REGION, or the option`,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Attempts } from "./retry.ts";
+import { Retry } from "./retry.ts";
 
 beforeEach(() => void vi.useFakeTimers({ now: 0 }));
 afterEach(() => void vi.useRealTimers());
@@ -28,9 +28,7 @@ describe("the pauses between attempts", () => {
       times.push(performance.now());
       throw new Error("throttled");
     };
-    const call = fate(
-      new Attempts({ deadline: performance.now() + 400, isTransient: () => true }).until(attempt),
-    );
+    const call = fate(new Retry({ deadline: performance.now() + 400, isTransient: () => true }).run(attempt));
     await vi.advanceTimersByTimeAsync(400);
     expect(call.outcome).toBe("Error");
     return times.map((time, index) => time - (times[index - 1] ?? time)).slice(1);
@@ -46,7 +44,7 @@ describe("the pauses between attempts", () => {
 
 describe("an attempt that does not heed its signal", () => {
   it("ends with the time of its call", async () => {
-    const call = fate(new Attempts({ deadline: 500 }).until(never));
+    const call = fate(new Retry({ deadline: 500 }).run(never));
     await vi.advanceTimersByTimeAsync(499);
     expect(call.outcome).toBe("pending");
     await vi.advanceTimersByTimeAsync(1);
@@ -58,7 +56,7 @@ describe("an attempt that does not heed its signal", () => {
       .fn(never)
       .mockReturnValueOnce(never())
       .mockResolvedValueOnce("done" as never);
-    const call = fate(new Attempts({ deadline: 10_000 }).until(attempt));
+    const call = fate(new Retry({ deadline: 10_000 }).run(attempt));
     await vi.advanceTimersByTimeAsync(2_999);
     expect(attempt).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(100);
@@ -69,9 +67,9 @@ describe("an attempt that does not heed its signal", () => {
   it.each([3_600_000, -3_600_000])(
     "ends with the time of its call, though the wall clock is set by %d ms",
     async (jump) => {
-      const attempts = new Attempts({ deadline: 5_000, isTransient: () => true });
+      const attempts = new Retry({ deadline: 5_000, isTransient: () => true });
       const attempt = vi.fn(async () => Promise.reject(new Error("throttled")));
-      const call = fate(attempts.until(attempt));
+      const call = fate(attempts.run(attempt));
       await vi.advanceTimersByTimeAsync(1);
       vi.setSystemTime(Date.now() + jump);
       await vi.advanceTimersByTimeAsync(3_000);
@@ -82,8 +80,8 @@ describe("an attempt that does not heed its signal", () => {
   );
 
   it("ends when its call is cancelled, and leaves no timer", async () => {
-    const attempts = new Attempts({ deadline: 10_000 });
-    const call = fate(attempts.until(never));
+    const attempts = new Retry({ deadline: 10_000 });
+    const call = fate(attempts.run(never));
     attempts.cancel();
     await vi.advanceTimersByTimeAsync(0);
     expect(call.outcome).toBe("AbortError");

@@ -6,7 +6,7 @@ const ATTEMPT_MS = 3_000;
 const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 1_000;
 
-export interface AttemptsOptions {
+export interface RetryOptions {
   /** Elapsed ms, by `elapsed`: a wall clock that jumps must neither end a call nor prolong it. */
   readonly deadline: number;
   /** Whether an error is worth another attempt. Default: what any service of AWS means by transient. */
@@ -14,8 +14,8 @@ export interface AttemptsOptions {
 }
 
 /** The attempts of one call, and the pauses between them: they share a deadline. */
-export class Attempts {
-  made = 0;
+export class Retry {
+  attempts = 0;
   readonly #deadline: number;
   readonly #isTransient: (error: unknown) => boolean;
   #pauses = 0;
@@ -23,7 +23,7 @@ export class Attempts {
   #attempt: AbortController | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(options: AttemptsOptions) {
+  constructor(options: RetryOptions) {
     this.#deadline = options.deadline;
     this.#isTransient = options.isTransient ?? isTransient;
   }
@@ -32,7 +32,7 @@ export class Attempts {
    * Tries until it succeeds, the error is not transient, or the time is over; then rejects with the last one that
    * says more than that an attempt was given up, if there was one.
    */
-  async until<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
+  async run<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
     let telling: { readonly error: unknown } | undefined;
     for (;;) {
       try {
@@ -65,7 +65,7 @@ export class Attempts {
     this.#wake?.();
   }
 
-  get cancelled(): boolean {
+  get isCancelled(): boolean {
     return this.#cancelled;
   }
 
@@ -74,7 +74,7 @@ export class Attempts {
    * The timer goes with the attempt: a function that is frozen in between must not find it afterwards.
    */
   async #one<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
-    this.made++;
+    this.attempts++;
     const controller = new AbortController();
     const { signal } = controller;
     this.#attempt = controller;

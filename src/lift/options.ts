@@ -84,7 +84,7 @@ export interface Settings {
 
 const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: unknown) => boolean } = {
   connectionStore: hasMethods("save", "get", "delete", "setState", "updateState"),
-  schedule: hasMethods("put", "due", "get", "fail", "deadLetters", "delete"),
+  schedule: hasMethods("put", "listDue", "get", "recordFailure", "listDeadLetters", "delete"),
   scheduleRetry: isRecord,
   onScheduleFailure: isFunction,
   defaultHandler: isFunction,

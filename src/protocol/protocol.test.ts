@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseServerMessage } from "../../test/streamer/server-message.ts";
 import { anyText } from "../../test/support/any-text.ts";
-import { PARTS_MS } from "../store/index.ts";
+import { CHUNKS_TIMEOUT_MS } from "../store/index.ts";
 import {
   ACTIONS,
   LIMITS,
@@ -69,7 +69,7 @@ describe("PROTOCOL.md", () => {
     const limits = chapter("## Limits");
     for (const row of [
       `| a message from a client | ${LIMITS.clientFrameBytes.toLocaleString("en")} bytes in one frame, ${LIMITS.frameBytes.toLocaleString("en")} in parts |`,
-      `| parts of a message | ${LIMITS.parts}, within ${PARTS_MS / 1_000} s |`,
+      `| parts of a message | ${LIMITS.parts}, within ${CHUNKS_TIMEOUT_MS / 1_000} s |`,
       `| a message to a client | ${LIMITS.frameBytes.toLocaleString("en")} bytes |`,
       `| \`id\` and \`key\` | ${LIMITS.idBytes} bytes |`,
       `| channels in a \`subscribe\`, \`unsubscribe\` or \`heartbeat\` | ${LIMITS.channels} |`,

@@ -46,7 +46,7 @@ export function coreOf(
     streamLog,
     streams,
     viewers,
-    parts: new Parts(store.parts, schedule, now),
+    parts: new Parts(store.chunks, schedule, now),
     presenceOrder,
     departures: new Departures(
       store,

@@ -2,7 +2,7 @@ import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { LiftError } from "../lift/index.ts";
 import { type Rate, RateCounter } from "../lift/middleware/rate-limit/index.ts";
 import { type ChannelName, LIMITS, parseChannelName } from "../protocol/index.ts";
-import type { HistoryBounds } from "../store/index.ts";
+import type { Retention } from "../store/index.ts";
 import {
   type Check,
   checkOptions,
@@ -33,7 +33,7 @@ export interface NamespaceOptions<Data = unknown, State = unknown> {
   /** Default `at-least-once`: every message has a position, and what somebody missed can be had again. */
   readonly delivery?: "at-most-once" | "at-least-once";
   /** How far back. Default 100 messages and 300,000 ms; minimum of both 0. At-least-once only. */
-  readonly history?: Partial<HistoryBounds>;
+  readonly history?: Partial<Retention>;
   /** Whether members see who is there. Default false. */
   readonly presence?: boolean;
   /**
@@ -75,7 +75,7 @@ export type ChannelsOptions<Data, State> = {
 /** A namespace's options, read. */
 export interface Namespace {
   /** At-least-once only. */
-  readonly bounds: HistoryBounds | undefined;
+  readonly bounds: Retention | undefined;
   readonly presence: boolean;
   readonly live: { readonly graceMs: number } | undefined;
   /** All of them must let; none: nobody may. */
@@ -129,7 +129,7 @@ const CHECKS: { readonly [Name in keyof Required<NamespaceOptions>]: Check } = {
   stateSchema: SCHEMA,
 };
 
-const HISTORY_CHECKS: { readonly [Name in keyof HistoryBounds]: Check } = {
+const HISTORY_CHECKS: { readonly [Name in keyof Retention]: Check } = {
   size: integer(0),
   ageMs: integer(0),
 };
@@ -212,7 +212,7 @@ function refusal(rule: Rule, namespace: string, option: string): string {
 }
 
 /** @throws {LiftError} NOT_FOUND: the namespace is at-most-once */
-export function boundsOf({ namespace }: Channel): HistoryBounds {
+export function boundsOf({ namespace }: Channel): Retention {
   if (namespace.bounds !== undefined) return namespace.bounds;
   throw new LiftError("NOT_FOUND", { message: "The namespace keeps no history" });
 }

@@ -41,7 +41,7 @@ const LIFTS: Check = { test: () => true, takes: "anything" };
 const CHECKS: { readonly [Name in keyof Required<StreamerOptions>]: Check } = {
   channels: RECORD,
   store: { test: isChannelStore, takes: "a ChannelStore" },
-  blobs: { test: (value) => has(value, "upload", "download"), takes: "a BlobStore" },
+  blobs: { test: (value) => has(value, "createUpload", "createDownloadUrl"), takes: "a BlobStore" },
   auth: {
     test: (value) => typeof value === "function" && "refresh" in value && "identity" in value,
     takes: "what webSocketAuth made",
@@ -77,9 +77,18 @@ function has(part: unknown, ...names: string[]): boolean {
 function isChannelStore(value: unknown): boolean {
   return (
     isRecord(value) &&
-    has(value.history, "append", "appendAfter", "history", "head", "finish", "checkpoint", "unfinished") &&
-    has(value.members, "add", "remove", "channelsOf", "pages", "count", "present", "setState") &&
-    has(value.parts, "add", "giveUp")
+    has(
+      value.history,
+      "append",
+      "appendAfter",
+      "read",
+      "readHead",
+      "markDelivered",
+      "checkpoint",
+      "listPendingFanOuts",
+    ) &&
+    has(value.members, "add", "remove", "listChannels", "listMembers", "count", "listPresence", "setState") &&
+    has(value.chunks, "add", "abort")
   );
 }
 

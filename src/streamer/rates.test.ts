@@ -12,8 +12,8 @@ type Rate = NonNullable<NamespaceOptions["rate"]>;
 function world(rate: Rate) {
   const room = { ...OPEN, presence: true, live: true, maxBlobBytes: 1, rate };
   const blobs = {
-    upload: async () => ({ url: "https://x", headers: {} }),
-    download: async () => "https://x",
+    createUpload: async () => ({ url: "https://x", headers: {} }),
+    createDownloadUrl: async () => "https://x",
   };
   const flash = { ...OPEN, delivery: "at-most-once", rate } as const;
   return streamerWorld({ channels: { room, flash }, blobs, schedule: memorySchedule() });

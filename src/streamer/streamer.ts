@@ -173,7 +173,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   ): AsyncGenerator<UserPresence<TypesOf<Types, Channel>["state"]>> {
     const { key } = this.#withPresence(channel, tenantId);
     const { store, now } = this.#core;
-    for await (const one of store.members.present(key, now())) yield userPresence(one);
+    for await (const one of store.members.listPresence(key, now())) yield userPresence(one);
   }
 
   /** The channel's connections. */

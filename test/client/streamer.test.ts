@@ -6,7 +6,7 @@ import { type ClientOptions, createClient, type Subscription } from "../../src/c
 import { createGateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
 import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
-import type { HistoryBounds } from "../../src/store/index.ts";
+import type { Retention } from "../../src/store/index.ts";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
 import { createStreamer } from "../../src/streamer/index.ts";
 import { TestClock } from "./test-clock.ts";
@@ -16,7 +16,7 @@ const ROOM = "room:lobby";
 type Plain = `${"room" | "flash"}:${string}`;
 const open = { subscribe: () => true, publish: () => true };
 
-async function startServer(history: HistoryBounds = { size: 100, ageMs: 60_000 }) {
+async function startServer(history: Retention = { size: 100, ageMs: 60_000 }) {
   const connectionStore = memoryConnectionStore();
   const store = memoryChannelStore();
   const streamer = createStreamer({
@@ -190,9 +190,9 @@ describe("an at-most-once message that its publisher had to send again", () => {
 
   /** Lets `fail` follow the first hand-over, when every member was sent to. */
   function failOnce({ store }: Server, fail: () => Promise<void>): void {
-    const pages = store.members.pages.bind(store.members);
-    vi.spyOn(store.members, "pages").mockImplementationOnce(async function* (...args) {
-      yield* pages(...args);
+    const listMembers = store.members.pages.bind(store.members);
+    vi.spyOn(store.members, "listMembers").mockImplementationOnce(async function* (...args) {
+      yield* listMembers(...args);
       await fail();
     });
   }

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AttributeValue, TransactWriteItemsInput } from "@aws-sdk/client-dynamodb";
 import type { Member, NewMessage } from "lift-ws/store";
-import type { CallMeasure, DynamoDBChannelStore } from "lift-ws/store/dynamodb";
+import type { CallMetrics, DynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sections, tableRows } from "../support/markdown.ts";
 import { ChannelWorld } from "./channel-world.ts";
@@ -36,7 +36,7 @@ beforeEach(async () => {
   store = world.store({ client, enableMetrics: count });
 });
 
-function count({ operation, outcome, readUnits, writeUnits }: CallMeasure): void {
+function count({ operation, outcome, readUnits, writeUnits }: CallMetrics): void {
   expect(outcome).not.toBe("failed");
   // A question that finds nothing costs a unit, of which DynamoDB Local says nothing.
   units.reads += operation === "Query" ? Math.max(1, readUnits) : readUnits;
@@ -104,22 +104,22 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     await expectDocumented("… of 10 KB, with a key", () =>
       append(4, { key: "user-1:k2", data: "x".repeat(10_000) }),
     );
-    await expectDocumented("… fanned out: `finish`", () => history.finish(CHANNEL, 1));
-    await expectDocumented("… looked at by the stream's function: `unfinishedAt`", () =>
-      history.unfinishedAt(CHANNEL, 1),
+    await expectDocumented("… fanned out: `markDelivered`", () => history.markDelivered(CHANNEL, 1));
+    await expectDocumented("… looked at by the stream's function: `getPendingFanOut`", () =>
+      history.getPendingFanOut(CHANNEL, 1),
     );
     await expectDocumented("… and where it is: `checkpoint`", () => history.checkpoint(CHANNEL, 2, "[3]"));
   });
 
   it("reading", async () => {
     const { history } = store;
-    const query = { limit: 100, bounds: BOUNDS, now: world.now() };
+    const query = { limit: 100, retention: BOUNDS, now: world.now() };
     for (let n = 1; n <= 100; n++) await history.append(CHANNEL, message(n), BOUNDS);
-    await expectDocumented("`head`", () => history.head(CHANNEL));
-    const nothing = () => history.history(CHANNEL, { ...query, after: 100 });
-    await expectDocumented("`history`, nothing missed", nothing);
-    await expectDocumented("`history`, 50 messages of 100 bytes missed", () =>
-      history.history(CHANNEL, { ...query, after: 50 }),
+    await expectDocumented("`readHead`", () => history.readHead(CHANNEL));
+    const nothing = () => history.read(CHANNEL, { ...query, after: 100 });
+    await expectDocumented("`read`, nothing missed", nothing);
+    await expectDocumented("`read`, 50 messages of 100 bytes missed", () =>
+      history.read(CHANNEL, { ...query, after: 50 }),
     );
   });
 
@@ -131,8 +131,10 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
       members.add(CHANNEL, member("c3=", "user-1")),
     );
     await expectDocumented("`setState`", () => members.setState(CHANNEL, "user-1", { typing: true }));
-    await expectDocumented("`channelsOf`", () => exhaust(members.channelsOf("c2=")));
-    await expectDocumented("`pages` of three members", () => exhaust(members.pages(CHANNEL, world.now())));
+    await expectDocumented("`listChannels`", () => exhaust(members.listChannels("c2=")));
+    await expectDocumented("`listMembers` of three members", () =>
+      exhaust(members.listMembers(CHANNEL, world.now())),
+    );
     await expectDocumented("an end: `remove`, anonymous", () => members.remove(CHANNEL, "c1="));
     await expectDocumented("… of a user who leaves", () => members.remove(CHANNEL, "c2="));
     await expectDocumented("… that comes twice", () => members.remove(CHANNEL, "c2="));
@@ -148,14 +150,14 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
       await Promise.all(some.map((id, n) => coming.add(CHANNEL, member(id, `user-${from + n}`))));
     }
     const now = world.now();
-    await expectDocumented("`pages` of a thousand", async () =>
-      expect(await exhaust(members.pages(CHANNEL, now))).toBeGreaterThan(1),
+    await expectDocumented("`listMembers` of a thousand", async () =>
+      expect(await exhaust(members.listMembers(CHANNEL, now))).toBeGreaterThan(1),
     );
     await expectDocumented("`count` of a thousand", async () =>
       expect(await members.count(CHANNEL, now)).toBe(1_000),
     );
-    await expectDocumented("`present` of a thousand users", async () =>
-      expect(await exhaust(members.present(CHANNEL, now))).toBe(1_000),
+    await expectDocumented("`listPresence` of a thousand users", async () =>
+      expect(await exhaust(members.listPresence(CHANNEL, now))).toBe(1_000),
     );
   });
 
@@ -163,10 +165,10 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     const text = "x".repeat(32_000);
     const parts = [0, 1, 2, 3].map((index) => ({ message: 1, index, count: 4, text }));
     await expectDocumented("a message of 128 KB in four parts: `add`, four times", async () => {
-      for (const part of parts) await store.parts.add("c1=", part, world.now());
+      for (const part of parts) await store.chunks.add("c1=", part, world.now());
     });
-    await store.parts.add("c1=", { ...parts[0]!, message: 2 }, world.now());
-    await expectDocumented("… that is not whole in time: `giveUp`", () => store.parts.giveUp("c1=", 2));
+    await store.chunks.add("c1=", { ...parts[0]!, message: 2 }, world.now());
+    await expectDocumented("… that is not whole in time: `abort`", () => store.chunks.abort("c1=", 2));
   });
 
   it("nothing of a channel that was not measured", () => {

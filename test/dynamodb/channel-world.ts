@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { type AttributeValue, DeleteItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { createTables, type DynamoDBChannelStoreOptions, dynamoDBChannelStore } from "lift-ws/store/dynamodb";
-import { dynamoDBChannelStore as leanChannelStore } from "lift-ws/store/dynamodb/lean";
-import { leanTarget, localClient, PATIENCE_MS, type TransportName } from "./world.ts";
+import { dynamoDBChannelStore as noSdkChannelStore } from "lift-ws/store/dynamodb/no-sdk";
+import { localClient, noSdkTarget, PATIENCE_MS, type TransportName } from "./world.ts";
 
 const HOUR = 60 * 60_000;
 
@@ -36,7 +36,7 @@ export class ChannelWorld {
   store(options: Partial<DynamoDBChannelStoreOptions> = {}) {
     const { messageTableName, memberTableName, now } = this;
     const tables = { messageTableName, memberTableName, now, timeoutMs: PATIENCE_MS };
-    if (this.#transport === "lean HTTP") return leanChannelStore({ ...tables, ...leanTarget(), ...options });
+    if (this.#transport === "no SDK") return noSdkChannelStore({ ...tables, ...noSdkTarget(), ...options });
     return dynamoDBChannelStore({ ...tables, client: localClient(), ...options });
   }
 

@@ -8,7 +8,7 @@ import {
   type TableStreamEvent,
   type TableStreamPoller,
 } from "../../src/lambda-emulator/index.ts";
-import { MESSAGE_STREAM_SOURCE } from "../../src/store/dynamodb/index.ts";
+import { MESSAGE_TABLE_STREAM_SOURCE } from "../../src/store/dynamodb/index.ts";
 import type { Member } from "../../src/store/index.ts";
 import { ChannelWorld } from "./channel-world.ts";
 import { LOCAL, MINUTE } from "./world.ts";
@@ -42,7 +42,7 @@ function container(using = connections) {
 /** A container that is gone as soon as a message is stored. */
 function doomed() {
   const { store, streamer } = container();
-  vi.spyOn(store.members, "pages").mockImplementation(() => {
+  vi.spyOn(store.members, "listMembers").mockImplementation(() => {
     throw new Error("killed");
   });
   return streamer;
@@ -64,7 +64,7 @@ const member = (connectionId: string): Member => ({
 
 /** Calls a function from the messages' stream, as `lift-ws dev` does. */
 async function feed(handler: (event: TableStreamEvent) => unknown): Promise<void> {
-  const { batchWindowSeconds: _, maxRecordAgeSeconds: __, ...source } = MESSAGE_STREAM_SOURCE;
+  const { batchWindowSeconds: _, maxRecordAgeSeconds: __, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
   const endpoint = inject("dynamoDBEndpoint");
   const tableName = world.messageTableName;
   pollers.push(await pollTableStream({ ...source, handler, tableName, endpoint, ...LOCAL, pollMs: 20 }));
@@ -112,10 +112,10 @@ describe("what was stored and left", () => {
   it("is sent twice, as the same, when its publisher was slow and not gone", async () => {
     await join(KEY, "a");
     const slow = container();
-    const { pages } = slow.store.members;
-    vi.spyOn(slow.store.members, "pages").mockImplementation(async function* (...asked) {
+    const { listMembers } = slow.store.members;
+    vi.spyOn(slow.store.members, "listMembers").mockImplementation(async function* (...asked) {
       await finished();
-      yield* pages.apply(slow.store.members, asked);
+      yield* listMembers.apply(slow.store.members, asked);
     });
     await feed(calling(container().streamer.fanOutHandler({ graceMs: 0 })));
     await slow.streamer.publish(ROOM, 1, { tenantId });

@@ -104,7 +104,7 @@ describe("a $disconnect that overlaps in another container", () => {
         const channel = `${namespace}:${name}` as const;
         expect(await streamer.count(channel)).toBe(0);
         if (namespace === "room") expect(await all(streamer.presence(`room:${name}`))).toEqual([]);
-        expect(await all(world.store().members.channelsOf(name))).toEqual([]);
+        expect(await all(world.store().members.listChannels(name))).toEqual([]);
       });
       expect(played).toBeGreaterThan(10);
     },

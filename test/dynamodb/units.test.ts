@@ -6,7 +6,7 @@ import { dynamoDBRateLimiter } from "lift-ws/middleware/rate-limit-dynamodb";
 import { ticketHandler } from "lift-ws/middleware/tickets";
 import type { Connection, ConnectionStore } from "lift-ws/store";
 import {
-  type CallMeasure,
+  type CallMetrics,
   createTables,
   type DynamoDBConnectionStoreOptions,
   dynamoDBSchedule,
@@ -32,7 +32,7 @@ const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamo
 const ID = "L0SM9cOFvHcCIhw=";
 const IDENTITY = { authorizer: { sub: "user-1", tenant_id: "tenant-1" } };
 const ANONYMOUS = {};
-const NO_CALL: CallMeasure = {
+const NO_CALL: CallMetrics = {
   operation: "UpdateItem",
   tableName: "",
   durationMs: 0,
@@ -43,7 +43,7 @@ const NO_CALL: CallMeasure = {
 };
 
 let world: World;
-let calls: CallMeasure[];
+let calls: CallMetrics[];
 let store: ReturnType<World["store"]>;
 let handler: WebSocketHandler;
 
@@ -178,7 +178,7 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     };
     const client = localClient();
     await createTables({ client, ...names });
-    const enableMetrics = (measure: CallMeasure) => void calls.push(measure);
+    const enableMetrics = (measure: CallMetrics) => void calls.push(measure);
     const usual = { client, enableMetrics, timeoutMs: PATIENCE_MS };
     const schedule = dynamoDBSchedule({ tableName: names.scheduleTableName, ...usual });
     const tickets = dynamoDBTicketStore({ tableName: names.ticketTableName, ...usual });

@@ -6,7 +6,7 @@ import {
   type DynamoDBConnectionStoreOptions,
   dynamoDBConnectionStore,
 } from "lift-ws/store/dynamodb";
-import { dynamoDBConnectionStore as leanConnectionStore } from "lift-ws/store/dynamodb/lean";
+import { dynamoDBConnectionStore as noSdkConnectionStore } from "lift-ws/store/dynamodb/no-sdk";
 import { inject } from "vitest";
 
 export const MINUTE = 60_000;
@@ -19,7 +19,7 @@ export const PATIENCE_MS = HOUR;
 export const DEFAULT_TIMEOUT = { timeoutMs: undefined as never };
 
 /** What a store reaches DynamoDB by. */
-export const TRANSPORTS = ["AWS SDK", "lean HTTP"] as const;
+export const TRANSPORTS = ["AWS SDK", "no SDK"] as const;
 
 export type TransportName = (typeof TRANSPORTS)[number];
 
@@ -52,8 +52,7 @@ export class World {
   store(options: Partial<DynamoDBConnectionStoreOptions> = {}) {
     const { tableName, now } = this;
     const usual = { tableName, now, timeoutMs: PATIENCE_MS };
-    if (this.#transport === "lean HTTP")
-      return leanConnectionStore({ ...usual, ...leanTarget(), ...options });
+    if (this.#transport === "no SDK") return noSdkConnectionStore({ ...usual, ...noSdkTarget(), ...options });
     return dynamoDBConnectionStore({ ...usual, client: localClient(), ...options });
   }
 
@@ -92,8 +91,8 @@ export class World {
   }
 }
 
-/** Where the lean transport finds the tests' DynamoDB Local. */
-export function leanTarget() {
+/** Where the transport without the SDK finds the tests' DynamoDB Local. */
+export function noSdkTarget() {
   return { endpoint: inject("dynamoDBEndpoint"), ...LOCAL };
 }
 

@@ -6,30 +6,30 @@ import type { Mischief } from "./fault-injector.ts";
 /** The event that is being handled, if one is. */
 export const invocations = new AsyncLocalStorage<{ readonly crash: () => void }>();
 
-const STREAMS: readonly unknown[] = ["channelsOf", "pages", "present", "unfinished"];
+const STREAMS: readonly unknown[] = ["listChannels", "listMembers", "listPresence", "listPendingFanOuts"];
 /** They ask the store nothing. */
-const SYNCHRONOUS: readonly unknown[] = ["storedIn", "close"];
+const SYNCHRONOUS: readonly unknown[] = ["parseTableStreamImage", "close"];
 const APPENDS: readonly unknown[] = ["append", "appendAfter"];
 const SLOW_MS = [50, 600] as const;
 
 /** A store whose calls fail and dawdle, and in which handlers and the process end before and after a message is kept. */
-export function faultyStore({ history, members, parts }: ChannelStore, mischief: Mischief): ChannelStore {
+export function faultyStore({ history, members, chunks }: ChannelStore, mischief: Mischief): ChannelStore {
   return {
     history: faulty(history, mischief),
     members: faulty(members, mischief),
-    parts: faulty(parts, mischief),
+    chunks: faulty(chunks, mischief),
   };
 }
 
 /** A store that has too much to do now and then, and says so. */
-export function throttled({ history, members, parts }: ChannelStore, mischief: Mischief): ChannelStore {
+export function throttled({ history, members, chunks }: ChannelStore, mischief: Mischief): ChannelStore {
   const before = () => {
     if (mischief.happens("storeThrottled")) throw new StoreError("STORE_UNAVAILABLE", "Too much at once");
   };
   return {
     history: preceded(history, before),
     members: preceded(members, before),
-    parts: preceded(parts, before),
+    chunks: preceded(chunks, before),
   };
 }
 

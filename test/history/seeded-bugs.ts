@@ -16,9 +16,9 @@ const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
     let count = 0;
     return {
       history: {
-        append: async (channel, message, bounds, budget) => {
-          if (++count % RARELY !== 0) return history.append(channel, message, bounds, budget);
-          const { epoch, offset } = await history.head(channel, budget);
+        append: async (channel, message, retention, budget) => {
+          if (++count % RARELY !== 0) return history.append(channel, message, retention, budget);
+          const { epoch, offset } = await history.readHead(channel, budget);
           const { key: _, ...stored } = message;
           return { epoch, message: { ...stored, offset: offset + 1 }, duplicate: false };
         },
@@ -27,27 +27,29 @@ const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
   },
   "message kept from everyone": ({ history, members }) => ({
     history: {
-      history: async (channel, query, budget) => {
-        const page = await history.history(channel, query, budget);
+      read: async (channel, query, budget) => {
+        const page = await history.read(channel, query, budget);
         return { ...page, messages: page.messages.filter(({ offset }) => offset % RARELY !== 0) };
       },
     },
     // Nobody is told, so that all depends on history.
-    members: { pages: (channel, now) => (isRoom(channel) ? members.pages(channel, now) : nothing()) },
+    members: {
+      listMembers: (channel, now) => (isRoom(channel) ? members.listMembers(channel, now) : nothing()),
+    },
   }),
   "unjustified recovered: false": ({ history }) => ({
     history: {
-      history: async (channel, query, budget) => {
-        const page = await history.history(channel, query, budget);
+      read: async (channel, query, budget) => {
+        const page = await history.read(channel, query, budget);
         return query.after === undefined ? page : { ...page, messages: page.messages.slice(1) };
       },
     },
   }),
   "message to another tenant": ({ members }) => ({
     members: {
-      pages: async function* (channel, now, cursor) {
-        yield* members.pages(channel, now, cursor);
-        yield* members.pages(channel.replace('["b"', '["a"'), now);
+      listMembers: async function* (channel, now, cursor) {
+        yield* members.listMembers(channel, now, cursor);
+        yield* members.listMembers(channel.replace('["b"', '["a"'), now);
       },
     },
   }),
@@ -59,7 +61,7 @@ const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
   }),
   "stream taken from its owner": ({ members }) => ({
     members: {
-      present: (channel, now) => (isOwners(channel) ? nothing() : members.present(channel, now)),
+      listPresence: (channel, now) => (isOwners(channel) ? nothing() : members.listPresence(channel, now)),
     },
   }),
 };
@@ -107,8 +109,8 @@ export const FOUND: { readonly [bug: string]: RegExp } = {
 export function plantedStore(store: ChannelStore, plant: string | undefined): ChannelStore {
   const planted = plant === undefined ? undefined : STORE_PLANTS[plant]?.(store);
   if (planted === undefined) return store;
-  const { history, members, parts } = store;
-  return { history: over(history, planted.history), members: over(members, planted.members), parts };
+  const { history, members, chunks } = store;
+  return { history: over(history, planted.history), members: over(members, planted.members), chunks };
 }
 
 export function plantedHand(hand: Hand, plant: string | undefined): Hand {

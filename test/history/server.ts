@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { WebSocketEvent } from "../../src/apigw/index.ts";
 import { createGateway } from "../../src/gateway/index.ts";
 import { type AnyContext, jsonLogger } from "../../src/lift/index.ts";
-import type { ChannelStore, StreamedHistory } from "../../src/store/index.ts";
+import type { ChannelStore, TableStreamHistory } from "../../src/store/index.ts";
 import { memoryConnectionStore } from "../../src/store/memory/index.ts";
 import { createStreamer, type Streamer, type TableStreamEvent } from "../../src/streamer/index.ts";
 import type { FromServer, ServerConfig, ServerPublication, ToServer } from "./control.ts";
@@ -111,20 +111,20 @@ function mayBeLate({ requestContext }: WebSocketEvent): boolean {
   return requestContext.eventType !== "CONNECT" && mischief.happens("invocationLate");
 }
 
-function isStreamed(history: ChannelStore["history"]): history is StreamedHistory {
-  return "unfinishedAt" in history;
+function isStreamed(history: ChannelStore["history"]): history is TableStreamHistory {
+  return "getPendingFanOut" in history;
 }
 
 /** Tells of each message that the stream's function finds unfinished. */
 function withLeftTold(store: ChannelStore): ChannelStore {
   const { history } = store;
   if (!isStreamed(history)) return store;
-  const unfinishedAt: StreamedHistory["unfinishedAt"] = async (...asked) => {
-    const left = await history.unfinishedAt(...asked);
+  const getPendingFanOut: TableStreamHistory["getPendingFanOut"] = async (...asked) => {
+    const left = await history.getPendingFanOut(...asked);
     if (left !== undefined) tell({ type: "finished", count: 1 });
     return left;
   };
-  return { ...store, history: over<StreamedHistory>(history, { unfinishedAt }) };
+  return { ...store, history: over<TableStreamHistory>(history, { getPendingFanOut }) };
 }
 
 let isTicking = false;

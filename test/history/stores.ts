@@ -6,7 +6,7 @@ import {
   createTables,
   dynamoDBChannelStore,
   dynamoDBSchedule,
-  MESSAGE_STREAM_SOURCE,
+  MESSAGE_TABLE_STREAM_SOURCE,
 } from "../../src/store/dynamodb/index.ts";
 import type { ChannelStore, Schedule } from "../../src/store/index.ts";
 import { memoryChannelStore, memorySchedule } from "../../src/store/memory/index.ts";
@@ -78,7 +78,7 @@ export async function openBacking(store: StoreName, folder: string): Promise<Ope
 /** What feeds the function that fans out what was left; `undefined`: a process looks for it when it starts. */
 export function streamOf(backing: Backing): Omit<TableStreamOptions, "handler"> | undefined {
   if (backing.store !== "dynamodb") return undefined;
-  const { batchWindowSeconds: _, maxRecordAgeSeconds, ...source } = MESSAGE_STREAM_SOURCE;
+  const { batchWindowSeconds: _, maxRecordAgeSeconds, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
   const { endpoint, tables } = backing;
   return {
     ...source,

@@ -22,8 +22,11 @@ import { Project } from "./project.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const ABOUT = { title: "Chat", version: "1.0.0", url: new URL("wss://chat.example.com/prod") };
 const blobs: BlobStore = {
-  upload: async (key) => ({ url: `https://example.com/${key}`, headers: { "content-type": "image/png" } }),
-  download: async (key) => `https://example.com/${key}`,
+  createUpload: async (key) => ({
+    url: `https://example.com/${key}`,
+    headers: { "content-type": "image/png" },
+  }),
+  createDownloadUrl: async (key) => `https://example.com/${key}`,
 };
 const everyone: Rule = () => true;
 

@@ -16,7 +16,7 @@ async function write(writer: number): Promise<never> {
       ageMs: 3_600_000,
     });
     writeSync(1, `${JSON.stringify([channel, epoch, stored.offset, id])}\n`);
-    if (next % 2 === 0) await history.finish(channel, stored.offset);
+    if (next % 2 === 0) await history.markDelivered(channel, stored.offset);
   }
 }
 

@@ -36,18 +36,18 @@ async function writeUntilKilled(path: string, life: number): Promise<Acknowledge
 }
 
 async function stored(store: SqliteChannelStore, channel: string) {
-  const bounds = { size: 1_000_000, ageMs: 3_600_000 };
+  const retention = { size: 1_000_000, ageMs: 3_600_000 };
   const ids: string[] = [];
   for (let more = true; more; ) {
-    const query = { after: ids.length, limit: 1_000, bounds, now: Date.now() };
-    const page = await store.history.history(channel, query);
+    const query = { after: ids.length, limit: 1_000, retention, now: Date.now() };
+    const page = await store.history.read(channel, query);
     expect(page.messages.map(({ offset }) => offset)).toEqual(
       page.messages.map((_, n) => ids.length + 1 + n),
     );
     ids.push(...page.messages.map(({ id }) => id));
     more = page.more;
   }
-  const { epoch, offset } = await store.history.head(channel);
+  const { epoch, offset } = await store.history.readHead(channel);
   expect(offset).toBe(ids.length);
   return { epoch, ids };
 }
@@ -61,7 +61,7 @@ it("loses no acknowledged append of a process that is killed, again and again, a
   const store = sqliteChannelStore({ path });
   try {
     const told = new Set<string>();
-    for await (const { channel, message } of store.history.unfinished(Number.MAX_SAFE_INTEGER)) {
+    for await (const { channel, message } of store.history.listPendingFanOuts(Number.MAX_SAFE_INTEGER)) {
       told.add(`${channel} ${message.offset} ${message.id}`);
     }
     for (const channel of ["c0", "c1", "c2"]) {

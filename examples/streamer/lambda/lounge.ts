@@ -1,4 +1,4 @@
-import { dynamoDBChannelStore, dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/lean";
+import { dynamoDBChannelStore, dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/no-sdk";
 import { createLounge } from "../app.ts";
 
 const { CONNECTIONS_TABLE, SCHEDULE_TABLE, MESSAGES_TABLE, MEMBERS_TABLE } = process.env;

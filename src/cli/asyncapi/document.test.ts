@@ -16,7 +16,7 @@ const everyone: Rule = () => true;
 const OPEN = { subscribe: everyone, publish: everyone };
 const EVERYTHING = { ...OPEN, presence: true, live: true, maxBlobBytes: 1_000 };
 /** Nobody asks it. */
-const blobs: BlobStore = { upload: fail, download: fail };
+const blobs: BlobStore = { createUpload: fail, createDownloadUrl: fail };
 
 function documented(channels: StreamerOptions["channels"], options: Partial<StreamerOptions> = {}) {
   const streamer = createStreamer({

@@ -76,7 +76,7 @@ const item = (id: string) => ({ kind: "test", id, dueAt: 1_000, data: { n: 1 } }
 
 async function ids(schedule: Schedule) {
   const found: string[] = [];
-  for await (const { id } of schedule.due(1_000)) found.push(id);
+  for await (const { id } of schedule.listDue(1_000)) found.push(id);
   return found.sort();
 }
 
@@ -99,7 +99,7 @@ describe("a schedule", () => {
 
   it("stays where a load has the same one, or one that outlives the process", async () => {
     const carried = new ReloadedSchedule();
-    const { all: _, ...durable }: Schedule = memorySchedule();
+    const { listAll: _, ...durable }: Schedule = memorySchedule();
     const memory = memorySchedule();
     await carried.moveTo(memory);
     await memory.put(item("a"));

@@ -75,8 +75,8 @@ export class ReloadedSchedule {
   async moveItems(): Promise<void> {
     const [from, to] = [this.#before, this.#current];
     // What is not in memory outlives a reload by itself.
-    if (from === to || from?.all === undefined || to?.all === undefined) return;
-    for (const item of from.all()) {
+    if (from === to || from?.listAll === undefined || to?.listAll === undefined) return;
+    for (const item of from.listAll()) {
       await to.put(item);
       await from.delete(item);
     }

@@ -51,8 +51,8 @@ export async function startTableStream(
   region: string,
   terminal: Terminal,
 ): Promise<TableStreamPoller> {
-  const { MESSAGE_STREAM_SOURCE } = await import("../../store/dynamodb/index.ts");
-  const { batchWindowSeconds, maxRecordAgeSeconds, ...source } = MESSAGE_STREAM_SOURCE;
+  const { MESSAGE_TABLE_STREAM_SOURCE } = await import("../../store/dynamodb/index.ts");
+  const { batchWindowSeconds, maxRecordAgeSeconds, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
   const failed = (error: unknown) => logError(error, terminal.stderr);
   try {
     return await pollTableStream({

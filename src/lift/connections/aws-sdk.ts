@@ -7,7 +7,7 @@ import {
   PostToConnectionCommand,
 } from "@aws-sdk/client-apigatewaymanagementapi";
 import type { ConnectionInfo } from "../../apigw/index.ts";
-import { regionOf } from "../../aws/index.ts";
+import { parseRegion } from "../../aws/index.ts";
 import type { OpenTransport } from "./transport.ts";
 
 /**
@@ -16,7 +16,7 @@ import type { OpenTransport } from "./transport.ts";
  * tries again.
  */
 export function sdkTransport(config: ApiGatewayManagementApiClientConfig = {}): OpenTransport {
-  return ({ endpoint, region = regionOf(endpoint), credentials, sockets }) => {
+  return ({ endpoint, region = parseRegion(endpoint), credentials, sockets }) => {
     const agent = { keepAlive: true, maxSockets: sockets };
     const client = new ApiGatewayManagementApiClient({
       endpoint,

@@ -13,11 +13,11 @@ import {
   type SendOutcome,
 } from "../../apigw/index.ts";
 import {
-  Attempts,
   type AwsCredentials,
   type AwsCredentialsProvider,
+  getHttpStatus,
   Payload,
-  statusOf,
+  Retry,
 } from "../../aws/index.ts";
 import { elapsed } from "../../internal/elapsed.ts";
 import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
@@ -105,16 +105,16 @@ class AwsConnections implements Connections {
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     const payload = toPayload(data);
-    const underWay = new Set<Attempts>();
+    const underWay = new Set<Retry>();
     const send = async (id: string): Promise<SendOutcome> => {
-      const attempts = new Attempts({ deadline: elapsed() + this.#timeoutMs });
+      const attempts = new Retry({ deadline: elapsed() + this.#timeoutMs });
       underWay.add(attempts);
       try {
-        await attempts.until((signal) => this.#transport().post(id, payload, signal));
+        await attempts.run((signal) => this.#transport().post(id, payload, signal));
         return "sent";
       } catch (error) {
         if (isGone(error)) return "gone";
-        return attempts.cancelled ? undefined : toConnectionsError(error);
+        return attempts.isCancelled ? undefined : toConnectionsError(error);
       } finally {
         underWay.delete(attempts);
       }
@@ -141,11 +141,11 @@ class AwsConnections implements Connections {
   ): Promise<Output | typeof GONE> {
     signal?.throwIfAborted();
     const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
-    const attempts = new Attempts({ deadline: elapsed() + Math.min(this.#timeoutMs, left) });
+    const attempts = new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, left) });
     const cancel = () => attempts.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     try {
-      return await attempts.until((attemptSignal) => call(this.#transport(), attemptSignal));
+      return await attempts.run((attemptSignal) => call(this.#transport(), attemptSignal));
     } catch (error) {
       if (isGone(error)) return GONE;
       signal?.throwIfAborted();
@@ -166,7 +166,7 @@ class AwsConnections implements Connections {
 const GONE = Symbol("gone");
 
 function isGone(error: unknown): boolean {
-  return statusOf(error) === 410;
+  return getHttpStatus(error) === 410;
 }
 
 function toConnectionsError(cause: unknown): ConnectionsError {

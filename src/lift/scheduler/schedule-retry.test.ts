@@ -30,10 +30,10 @@ function world(options: Partial<LiftOptions<object>> = {}) {
     put: (id: string, overrides: Partial<ScheduledItem> = {}) =>
       schedule.put({ kind: "note", id, dueAt: NOW, data: {}, ...overrides }),
     /** ms from now until each item is due. */
-    waits: () => [...(schedule.all?.() ?? [])].map(({ dueAt }) => dueAt - time),
+    waits: () => [...(schedule.listAll?.() ?? [])].map(({ dueAt }) => dueAt - time),
     dead: async () => {
       const letters: DeadLetter[] = [];
-      for await (const letter of schedule.deadLetters()) letters.push(letter);
+      for await (const letter of schedule.listDeadLetters()) letters.push(letter);
       return letters;
     },
     advance: (ms: number) => {
@@ -137,7 +137,7 @@ it("goes on at the longest wait with a kind whose tries are infinite, until a we
   expect([failures.length, await dead()]).toEqual([100, []]);
   advance(7 * 24 * 60 * MINUTE);
   await app.tick();
-  expect([...(schedule.all?.() ?? [])]).toEqual([]);
+  expect([...(schedule.listAll?.() ?? [])]).toEqual([]);
 });
 
 it("does what is due behind hundreds of items that fail, in the same tick", async () => {
@@ -201,10 +201,10 @@ it("does not act on an item that was moved or deleted after it was read", async 
   app.scheduled("note", ({ id }) => void seen.push(id));
   for (const id of ["moved", "deleted", "due"]) await put(id);
   const read: ScheduledItem[] = [];
-  for await (const item of schedule.due(NOW)) read.push(item);
+  for await (const item of schedule.listDue(NOW)) read.push(item);
   await put("moved", { dueAt: NOW + SECOND });
   await schedule.delete(read[1]!);
-  vi.spyOn(schedule, "due").mockImplementationOnce(async function* () {
+  vi.spyOn(schedule, "listDue").mockImplementationOnce(async function* () {
     yield* read;
   });
   expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
@@ -231,7 +231,7 @@ it("keeps a failing hook, and a failing schedule, to the log", async () => {
   app.scheduled("note", refuse);
   await put("a");
   await put("b");
-  vi.spyOn(schedule, "fail").mockRejectedValueOnce(new Error("throttled"));
+  vi.spyOn(schedule, "recordFailure").mockRejectedValueOnce(new Error("throttled"));
   expect(await app.tick()).toEqual({ done: 0, failed: 2, complete: true });
   const logged = (text: string) => lines.filter((line) => line.includes(text)).length;
   expect([logged("the hook is broken"), logged("throttled"), logged("ENOTFOUND")]).toEqual([2, 1, 2]);

@@ -18,7 +18,7 @@ function world(options: Partial<LiftOptions<object>> = {}) {
     schedule.put({ kind: "note", id, dueAt: NOW, data: {}, ...overrides });
   const left = async () => {
     const ids: string[] = [];
-    for await (const { id } of schedule.due(NOW + 86_400_000)) ids.push(id);
+    for await (const { id } of schedule.listDue(NOW + 86_400_000)) ids.push(id);
     return ids;
   };
   const advance = (ms: number) => {
@@ -57,8 +57,8 @@ it("keeps what failed for a later tick, logs it, and does the rest", async () =>
 
 it("ends what it has begun when the schedule breaks off, and tells of that", async () => {
   const schedule = memorySchedule();
-  const due = schedule.due.bind(schedule);
-  schedule.due = async function* (now) {
+  const due = schedule.listDue.bind(schedule);
+  schedule.listDue = async function* (now) {
     yield* due(now);
     throw new Error("a bad row");
   };
@@ -173,7 +173,9 @@ it("runs 32 actions at a time, and no more", async () => {
 
 it("rejects when the schedule can't be read", async () => {
   const broken = memorySchedule();
-  broken.due = () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error("down")) }) });
+  broken.listDue = () => ({
+    [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error("down")) }),
+  });
   const { app } = world({ schedule: broken });
   await expect(app.tick()).rejects.toMatchObject({ code: "STORE_FAILED" });
 });

@@ -87,7 +87,7 @@ export async function runTick(
   try {
     const options = { laneOf: laneName, concurrency: CONCURRENCY, signal };
     const complete = await fromStore(
-      forEachInLanes(schedule.due(settings.now()), (item) => run.act(item), options),
+      forEachInLanes(schedule.listDue(settings.now()), (item) => run.act(item), options),
     );
     if (!complete) await run.giveUp();
     return { ...run.counts, complete };
@@ -183,7 +183,7 @@ class TickRun {
 
   async #keep(item: ScheduledItem, failure: ItemFailure): Promise<void> {
     try {
-      await this.#schedule.fail(item, failure, this.#tick);
+      await this.#schedule.recordFailure(item, failure, this.#tick);
     } catch (error) {
       logSafely(this.#settings.logger, "error", "A failure was not kept in the schedule", {
         ...itemFields(item),

@@ -14,7 +14,7 @@ export interface Position {
  * What a channel keeps. Both bounds hold. What is kept has no gaps: a message that a slow clock made older than the
  * one before it stays as long as that one.
  */
-export interface HistoryBounds {
+export interface Retention {
   /** Messages; 0 or more. */
   readonly size: number;
   /**
@@ -40,7 +40,7 @@ export interface StoredMessage extends Omit<NewMessage, "key"> {
   readonly offset: number;
 }
 
-export interface Appended {
+export interface AppendResult {
   readonly epoch: string;
   readonly message: StoredMessage;
   /** The key was known: nothing was stored now, `message` is the one from before. Its `data` may be gone (null). */
@@ -65,7 +65,7 @@ export interface HistoryQuery {
   readonly before?: number;
   /** 1 to 1,000. */
   readonly limit: number;
-  readonly bounds: HistoryBounds;
+  readonly retention: Retention;
   /** ms since the epoch. */
   readonly now: number;
 }
@@ -77,29 +77,29 @@ const LEAST_AHEAD_MS = 60_000;
  * How far ahead of the reader's clock a message may be dated, in ms. A date further ahead is not trusted: its message
  * stays only as long as the one before it.
  */
-export function aheadMsOf(ageMs: number): number {
+export function getMaxAheadMs(ageMs: number): number {
   return Math.max(ageMs, LEAST_AHEAD_MS);
 }
 
 /** How long a key keeps a second publication from being stored, in ms. */
-export const IDEMPOTENCY_MS = 5 * 60_000;
+export const IDEMPOTENCY_WINDOW_MS = 5 * 60_000;
 
 /**
  * ms after which a store may forget a channel that has no members, no messages and no pending fan-outs: its keys are
  * over then, too.
  */
-export function idleMsOf({ ageMs }: HistoryBounds): number {
-  return Math.max(ageMs, IDEMPOTENCY_MS);
+export function getIdleTimeoutMs({ ageMs }: Retention): number {
+  return Math.max(ageMs, IDEMPOTENCY_WINDOW_MS);
 }
 
 /**
  * How far ahead, in ms, the date of a key may be. After a clock was set back by an hour its keys still count, or what is
  * sent again would be stored twice; those of a publisher a year ahead do not, or they would be taken for a year.
  */
-export const KEY_AHEAD_MS = 24 * 60 * 60_000;
+export const MAX_KEY_AHEAD_MS = 24 * 60 * 60_000;
 
 /** A stored message that has not reached everybody yet. */
-export interface Unfinished {
+export interface PendingFanOut {
   readonly channel: string;
   readonly epoch: string;
   readonly message: StoredMessage;
@@ -122,28 +122,33 @@ export interface Unfinished {
  */
 export interface ChannelHistory {
   /** @param bounds what is past them may be removed now */
-  append(channel: string, message: NewMessage, bounds: HistoryBounds, budget?: TimeBudget): Promise<Appended>;
+  append(
+    channel: string,
+    message: NewMessage,
+    retention: Retention,
+    budget?: TimeBudget,
+  ): Promise<AppendResult>;
 
   /**
-   * Appends only while `head` is the channel's head. When many calls have the same head, exactly one appends; the others
+   * Appends only while `after` is the channel's head. When many calls have the same head, exactly one appends; the others
    * store nothing and resolve to `undefined`.
    */
   appendAfter(
     channel: string,
-    head: Position,
+    after: Position,
     message: Omit<NewMessage, "key">,
-    bounds: HistoryBounds,
+    retention: Retention,
     budget?: TimeBudget,
-  ): Promise<Appended | undefined>;
+  ): Promise<AppendResult | undefined>;
 
   /** A channel that nobody has used yet gets its epoch by being read. */
-  history(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage>;
+  read(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage>;
 
   /** `history(…).head`, for less. */
-  head(channel: string, budget?: TimeBudget): Promise<Position>;
+  readHead(channel: string, budget?: TimeBudget): Promise<Position>;
 
   /** Everyone has been sent it, or is gone. */
-  finish(channel: string, offset: number, budget?: TimeBudget): Promise<void>;
+  markDelivered(channel: string, offset: number, budget?: TimeBudget): Promise<void>;
 
   /** Keeps where a fan-out is, for whoever goes on with it. */
   checkpoint(channel: string, offset: number, cursor: string, budget?: TimeBudget): Promise<void>;
@@ -152,20 +157,20 @@ export interface ChannelHistory {
    * What was stored before `storedBefore` (ms since the epoch) and is not finished. Empty where another part of the
    * backend tells of it, as a table's stream does.
    */
-  unfinished(storedBefore: number): AsyncIterable<Unfinished>;
+  listPendingFanOuts(storedBefore: number): AsyncIterable<PendingFanOut>;
 }
 
 /** A history whose backend tells by itself what was stored: a table, in its stream. */
-export interface StreamedHistory extends ChannelHistory {
+export interface TableStreamHistory extends ChannelHistory {
   /**
    * The message, if an item's new image in the stream tells that one was stored. Of what became of it since the image
-   * knows nothing: `unfinishedAt` does.
+   * knows nothing: `getPendingFanOut` does.
    * @throws {StoreError} BAD_ROW
    */
-  storedIn(image: object): Unfinished | undefined;
+  parseTableStreamImage(image: object): PendingFanOut | undefined;
 
   /** `undefined`: everyone has been sent it, or it is there no more. */
-  unfinishedAt(channel: string, offset: number, budget?: TimeBudget): Promise<Unfinished | undefined>;
+  getPendingFanOut(channel: string, offset: number, budget?: TimeBudget): Promise<PendingFanOut | undefined>;
 }
 
 /** A connection that has subscribed to a channel. */
@@ -212,10 +217,10 @@ export interface ChannelMembers {
   remove(channel: string, connectionId: string, budget?: TimeBudget): Promise<Presence | undefined>;
 
   /** The channels of a connection. */
-  channelsOf(connectionId: string, budget?: TimeBudget): AsyncIterable<string>;
+  listChannels(connectionId: string, budget?: TimeBudget): AsyncIterable<string>;
 
   /** Everyone, page by page. @param cursor of the page to go on behind */
-  pages(channel: string, now: number, cursor?: string): AsyncIterable<MemberPage>;
+  listMembers(channel: string, now: number, cursor?: string): AsyncIterable<MemberPage>;
 
   /** Connections. */
   count(channel: string, now: number): Promise<number>;
@@ -224,17 +229,17 @@ export interface ChannelMembers {
    * Users, each once, in an order of the store's own, which stays however they come and go.
    * @param after a user, there or not: those behind them
    */
-  present(channel: string, now: number, after?: string): AsyncIterable<Presence>;
+  listPresence(channel: string, now: number, after?: string): AsyncIterable<Presence>;
 
   /** `false`: the user is not there, and nothing was written. */
   setState(channel: string, userId: string, state: Json | undefined, budget?: TimeBudget): Promise<boolean>;
 }
 
 /** How long a message may take to come in parts, in ms. */
-export const PARTS_MS = 30_000;
+export const CHUNKS_TIMEOUT_MS = 30_000;
 
 /** A part of a message that a client could not send in one frame. */
-export interface MessagePart {
+export interface MessageChunk {
   /** The message's number: a larger one is a later one of the connection's. */
   readonly message: number;
   /** From 0. */
@@ -251,7 +256,7 @@ export interface MessagePart {
  * - `closed`: its message was given up, a later one has taken its place, or its time is over;
  * - `{ whole }`: it was the last that was missing, and this is the message.
  */
-export type Joined = "opened" | "kept" | "closed" | { readonly whole: string };
+export type ChunkResult = "opened" | "kept" | "closed" | { readonly whole: string };
 
 /**
  * Where parts wait for each other: one message of a connection at a time, for `PARTS_MS` from its first part.
@@ -261,17 +266,17 @@ export type Joined = "opened" | "kept" | "closed" | { readonly whole: string };
  * - What was not put together is dropped when it is given up, with the connection's next message, or with parts that come
  *   later, whoever's.
  */
-export interface MessageParts {
+export interface MessageChunks {
   /** @param now ms since the epoch */
-  add(connectionId: string, part: MessagePart, now: number, budget?: TimeBudget): Promise<Joined>;
+  add(connectionId: string, part: MessageChunk, now: number, budget?: TimeBudget): Promise<ChunkResult>;
 
   /** Closes a message, if parts of it are missing. Resolves to whether they were. */
-  giveUp(connectionId: string, message: number, budget?: TimeBudget): Promise<boolean>;
+  abort(connectionId: string, message: number, budget?: TimeBudget): Promise<boolean>;
 }
 
 /** What Streamer keeps of its channels. */
 export interface ChannelStore {
   readonly history: ChannelHistory;
   readonly members: ChannelMembers;
-  readonly parts: MessageParts;
+  readonly chunks: MessageChunks;
 }

@@ -110,7 +110,7 @@ export interface ScheduledItem {
 }
 
 /** The key of an item, and the time at which it was read. */
-export type ReadItem = Pick<ScheduledItem, "kind" | "id" | "dueAt">;
+export type ScheduledItemVersion = Pick<ScheduledItem, "kind" | "id" | "dueAt">;
 
 /** A failure of an item's action. */
 export interface ItemFailure {
@@ -146,22 +146,22 @@ export interface Schedule {
   put(item: ScheduledItem, budget?: TimeBudget): Promise<void>;
 
   /** What is due at `now`, in ms since the epoch; the oldest of a part of the schedule first. Pages to the end. */
-  due(now: number): AsyncIterable<ScheduledItem>;
+  listDue(now: number): AsyncIterable<ScheduledItem>;
 
   /** The item as it is now. `undefined`: there is none, or it is a dead letter. */
   get(item: Pick<ScheduledItem, "kind" | "id">, budget?: TimeBudget): Promise<ScheduledItem | undefined>;
 
   /** Keeps a failure with its item, and moves the item, unless it has been moved to another time since it was read. */
-  fail(item: ReadItem, failure: ItemFailure, budget?: TimeBudget): Promise<void>;
+  recordFailure(item: ScheduledItemVersion, failure: ItemFailure, budget?: TimeBudget): Promise<void>;
 
   /** Every dead letter. `put` makes one due again, `delete` removes it. Pages to the end. */
-  deadLetters(): AsyncIterable<DeadLetter>;
+  listDeadLetters(): AsyncIterable<DeadLetter>;
 
   /** Every item that is not a dead letter, due or not, where they are in this process's memory. Optional. */
-  all?(): Iterable<ScheduledItem>;
+  listAll?(): Iterable<ScheduledItem>;
 
   /** Removes an item, unless it has been moved to another time since it was read. */
-  delete(item: ReadItem, budget?: TimeBudget): Promise<void>;
+  delete(item: ScheduledItemVersion, budget?: TimeBudget): Promise<void>;
 }
 
 /**
@@ -195,12 +195,12 @@ export interface BlobUpload {
  */
 export interface BlobStore {
   /** @param expiresInMs 1,000 or more */
-  upload(
+  createUpload(
     key: string,
     blob: { readonly bytes: number; readonly contentType: string },
     expiresInMs: number,
   ): Promise<BlobUpload>;
 
   /** Resolves to a URL, whether there is such a blob or not. */
-  download(key: string, expiresInMs: number): Promise<string>;
+  createDownloadUrl(key: string, expiresInMs: number): Promise<string>;
 }

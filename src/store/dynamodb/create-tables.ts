@@ -71,7 +71,7 @@ async function createTable(
 
 /** What `CreateTable` takes for a definition. */
 export function createTableInput(tableName: string, table: TableDefinition): CreateTableCommandInput {
-  const { partitionKey, sortKey, indexes, stream } = table;
+  const { partitionKey, sortKey, indexes, tableStream } = table;
   const keys = new Set([partitionKey, ...indexes.flatMap((it) => [it.partitionKey, it.sortKey])]);
   if (sortKey !== undefined) keys.add(sortKey);
   return {
@@ -84,7 +84,7 @@ export function createTableInput(tableName: string, table: TableDefinition): Cre
     AttributeDefinitions: [...keys].map((name) => ({ AttributeName: name, AttributeType: "S" })),
     // DynamoDB refuses an empty list.
     ...(indexes.length > 0 && { GlobalSecondaryIndexes: indexes.map(indexInput) }),
-    ...(stream && { StreamSpecification: { StreamEnabled: true, StreamViewType: stream } }),
+    ...(tableStream && { StreamSpecification: { StreamEnabled: true, StreamViewType: tableStream } }),
   };
 
   function indexInput({ name, partitionKey, sortKey }: IndexDefinition) {

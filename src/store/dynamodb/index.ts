@@ -1,5 +1,5 @@
 export type { DynamoDBChannelHistory } from "./channels/history.ts";
-export type { CallMeasure } from "./client/retrying-client.ts";
+export type { CallMetrics } from "./client/retrying-client.ts";
 export type { Operation } from "./client/transport.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
 export type {
@@ -19,15 +19,15 @@ export {
   dynamoDBTicketStore,
 } from "./sdk.ts";
 export {
-  ATTRIBUTES,
+  CONNECTION_ATTRIBUTES,
   CONNECTION_TABLE,
   DUE_INDEX,
   type IndexDefinition,
   MEMBER_ATTRIBUTES,
   MEMBER_TABLE,
   MESSAGE_ATTRIBUTES,
-  MESSAGE_STREAM_SOURCE,
   MESSAGE_TABLE,
+  MESSAGE_TABLE_STREAM_SOURCE,
   RATE_LIMIT_TABLE,
   SCHEDULE_ATTRIBUTES,
   SCHEDULE_TABLE,

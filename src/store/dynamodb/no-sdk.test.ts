@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { dynamoDBConnectionStore, type LeanConnectionStoreOptions } from "./no-sdk.ts";
+import { dynamoDBConnectionStore, type NoSdkConnectionStoreOptions } from "./no-sdk.ts";
 
 interface Answer {
   readonly status: number;
@@ -56,7 +56,7 @@ afterEach(() => {
   server.close();
 });
 
-const make = (options: Partial<LeanConnectionStoreOptions> = {}) =>
+const make = (options: Partial<NoSdkConnectionStoreOptions> = {}) =>
   dynamoDBConnectionStore({ tableName: "t", endpoint, ...options });
 
 describe("the store without the AWS SDK", () => {

@@ -1,26 +1,26 @@
 import type { ConnectionStore, Schedule, TicketStore } from "../contracts/connections.ts";
 import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
 import { callerOf } from "./client/connect.ts";
-import { leanTransport } from "./client/no-sdk-transport.ts";
+import { createNoSdkTransport } from "./client/no-sdk-transport.ts";
 import { DynamoDBConnectionStore } from "./connections/connection-store.ts";
 import {
   checkOptions,
   LEAN_CHANNEL_CHECKS,
   LEAN_CHECKS,
   LEAN_STORE_CHECKS,
-  type LeanChannelStoreOptions,
-  type LeanConnectionStoreOptions,
-  type LeanDynamoDBOptions,
+  type NoSdkChannelStoreOptions,
+  type NoSdkConnectionStoreOptions,
+  type NoSdkDynamoDBOptions,
 } from "./options.ts";
 import { DynamoDBSchedule } from "./schedule.ts";
 import { DynamoDBTicketStore } from "./tickets.ts";
 
 export type { DynamoDBChannelStore } from "./channels/channel-store.ts";
-export type { CallMeasure } from "./client/retrying-client.ts";
+export type { CallMetrics } from "./client/retrying-client.ts";
 export type {
-  LeanChannelStoreOptions,
-  LeanConnectionStoreOptions,
-  LeanDynamoDBOptions,
+  NoSdkChannelStoreOptions,
+  NoSdkConnectionStoreOptions,
+  NoSdkDynamoDBOptions,
 } from "./options.ts";
 
 /**
@@ -29,34 +29,34 @@ export type {
  * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW, and
  * from `save` TOO_MANY_CONNECTIONS
  */
-export function dynamoDBConnectionStore(options: LeanConnectionStoreOptions): ConnectionStore {
+export function dynamoDBConnectionStore(options: NoSdkConnectionStoreOptions): ConnectionStore {
   checkOptions(options, LEAN_STORE_CHECKS);
-  return new DynamoDBConnectionStore(callerOf(leanTransport(options), options), options);
+  return new DynamoDBConnectionStore(callerOf(createNoSdkTransport(options), options), options);
 }
 
 /**
  * What must happen later, in the same table as the SDK's.
  * @throws {StoreError} as `dynamoDBSchedule` of `lift-ws/store/dynamodb` does
  */
-export function dynamoDBSchedule(options: LeanDynamoDBOptions): Schedule {
+export function dynamoDBSchedule(options: NoSdkDynamoDBOptions): Schedule {
   checkOptions(options, LEAN_CHECKS);
-  return new DynamoDBSchedule(callerOf(leanTransport(options), options));
+  return new DynamoDBSchedule(callerOf(createNoSdkTransport(options), options));
 }
 
 /**
  * One-time tickets, in the same table as the SDK's.
  * @throws {StoreError} as `dynamoDBTicketStore` of `lift-ws/store/dynamodb` does
  */
-export function dynamoDBTicketStore(options: LeanDynamoDBOptions): TicketStore {
+export function dynamoDBTicketStore(options: NoSdkDynamoDBOptions): TicketStore {
   checkOptions(options, LEAN_CHECKS);
-  return new DynamoDBTicketStore(callerOf(leanTransport(options), options));
+  return new DynamoDBTicketStore(callerOf(createNoSdkTransport(options), options));
 }
 
 /**
  * What Streamer keeps of its channels, in the same tables as the SDK's.
  * @throws {StoreError} as `dynamoDBChannelStore` of `lift-ws/store/dynamodb` does
  */
-export function dynamoDBChannelStore(options: LeanChannelStoreOptions): DynamoDBChannelStore {
+export function dynamoDBChannelStore(options: NoSdkChannelStoreOptions): DynamoDBChannelStore {
   checkOptions(options, LEAN_CHANNEL_CHECKS);
-  return channelStoreOver(leanTransport(options), options);
+  return channelStoreOver(createNoSdkTransport(options), options);
 }

@@ -1,14 +1,14 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { AwsCredentials, AwsCredentialsProvider } from "../../aws/index.ts";
 import { type Checks, checkOptions as checkAgainst } from "../check-options.ts";
-import type { CallMeasure } from "./client/retrying-client.ts";
+import type { CallMetrics } from "./client/retrying-client.ts";
 
 /** What every store takes, whatever it reaches DynamoDB by. */
 export interface CallOptions {
   /** Default: from the environment. */
   readonly region?: string;
   /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to standard output. Default false. */
-  readonly enableMetrics?: boolean | ((measure: CallMeasure) => void);
+  readonly enableMetrics?: boolean | ((measure: CallMetrics) => void);
   /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
   readonly timeoutMs?: number;
 }
@@ -54,7 +54,7 @@ export interface SdkOptions {
 }
 
 /** Without the AWS SDK. */
-export interface LeanOptions {
+export interface NoSdkOptions {
   /** Default: the region's, or what `AWS_ENDPOINT_URL_DYNAMODB` says. */
   readonly endpoint?: string;
   /** Default: those that Lambda sets in a function's environment. */
@@ -64,9 +64,9 @@ export interface LeanOptions {
 export interface DynamoDBOptions extends TableOptions, SdkOptions {}
 export interface DynamoDBConnectionStoreOptions extends StoreOptions, SdkOptions {}
 export interface DynamoDBChannelStoreOptions extends ChannelOptions, SdkOptions {}
-export interface LeanDynamoDBOptions extends TableOptions, LeanOptions {}
-export interface LeanConnectionStoreOptions extends StoreOptions, LeanOptions {}
-export interface LeanChannelStoreOptions extends ChannelOptions, LeanOptions {}
+export interface NoSdkDynamoDBOptions extends TableOptions, NoSdkOptions {}
+export interface NoSdkConnectionStoreOptions extends StoreOptions, NoSdkOptions {}
+export interface NoSdkChannelStoreOptions extends ChannelOptions, NoSdkOptions {}
 
 const isName = (value: unknown) => typeof value === "string" && value !== "";
 
@@ -97,7 +97,7 @@ const SDK: Checks<SdkOptions> = {
   client: (value) => typeof (value as { send?: unknown } | null)?.send === "function",
 };
 
-const LEAN: Checks<LeanOptions> = {
+const LEAN: Checks<NoSdkOptions> = {
   endpoint: (value) => typeof value === "string" && URL.canParse(value),
   credentials: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
 };
@@ -105,9 +105,9 @@ const LEAN: Checks<LeanOptions> = {
 export const SDK_CHECKS: Checks<DynamoDBOptions> = { ...TABLE_CHECKS, ...SDK };
 export const SDK_STORE_CHECKS: Checks<DynamoDBConnectionStoreOptions> = { ...STORE_CHECKS, ...SDK };
 export const SDK_CHANNEL_CHECKS: Checks<DynamoDBChannelStoreOptions> = { ...CHANNEL_CHECKS, ...SDK };
-export const LEAN_CHECKS: Checks<LeanDynamoDBOptions> = { ...TABLE_CHECKS, ...LEAN };
-export const LEAN_STORE_CHECKS: Checks<LeanConnectionStoreOptions> = { ...STORE_CHECKS, ...LEAN };
-export const LEAN_CHANNEL_CHECKS: Checks<LeanChannelStoreOptions> = { ...CHANNEL_CHECKS, ...LEAN };
+export const LEAN_CHECKS: Checks<NoSdkDynamoDBOptions> = { ...TABLE_CHECKS, ...LEAN };
+export const LEAN_STORE_CHECKS: Checks<NoSdkConnectionStoreOptions> = { ...STORE_CHECKS, ...LEAN };
+export const LEAN_CHANNEL_CHECKS: Checks<NoSdkChannelStoreOptions> = { ...CHANNEL_CHECKS, ...LEAN };
 
 /** @throws {StoreError} INVALID_OPTION */
 export function checkOptions<Options extends object>(options: Options, checks: Checks<Options>): void {

@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { DescribeTableCommand, PutItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { beforeAll, describe, expect, it } from "vitest";
 import { injectFaults, onceEach, THROTTLED } from "../../../test/dynamodb/faults.ts";
-import { leanTarget, localClient, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
+import { localClient, noSdkTarget, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
 import { scheduleCases } from "../../../test/schedule.cases.ts";
 import type { Schedule } from "../contracts/connections.ts";
 import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
-import { dynamoDBSchedule as leanSchedule } from "./no-sdk.ts";
+import { dynamoDBSchedule as noSdkSchedule } from "./no-sdk.ts";
 
 /** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
@@ -22,8 +22,8 @@ scheduleCases("DynamoDB schedule", async () =>
   dynamoDBSchedule({ tableName: await makeTable(), client, timeoutMs: PATIENCE_MS }),
 );
 
-scheduleCases("DynamoDB schedule, lean", async () =>
-  leanSchedule({ tableName: await makeTable(), ...leanTarget(), timeoutMs: PATIENCE_MS }),
+scheduleCases("DynamoDB schedule without the SDK", async () =>
+  noSdkSchedule({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: PATIENCE_MS }),
 );
 
 describe("DynamoDB schedule", () => {
@@ -37,7 +37,7 @@ describe("DynamoDB schedule", () => {
 
   const ids = async (now: number) => {
     const found: string[] = [];
-    for await (const { id } of schedule.due(now)) found.push(id);
+    for await (const { id } of schedule.listDue(now)) found.push(id);
     return found.sort();
   };
 
@@ -86,10 +86,10 @@ describe("DynamoDB schedule", () => {
     const expiresAt = async () => Number((await items("failing"))[0]?.ExpiresAt?.N);
     await schedule.put(item);
     const before = await expiresAt();
-    await schedule.fail(item, { failures: 1, cause: "no", at: NOW, dueAt: NOW + 3_600_000 });
+    await schedule.recordFailure(item, { failures: 1, cause: "no", at: NOW, dueAt: NOW + 3_600_000 });
     expect(await expiresAt()).toBe(before);
     const at = NOW + 3_600_000;
-    await schedule.fail({ ...item, dueAt: at }, { failures: 2, cause: "no", at });
+    await schedule.recordFailure({ ...item, dueAt: at }, { failures: 2, cause: "no", at });
     expect(await expiresAt()).toBe(before + 3_600);
     await schedule.delete({ ...item, dueAt: at });
   });
@@ -105,10 +105,10 @@ describe("DynamoDB schedule", () => {
     const item = { kind: "test", id: "a", dueAt: NOW, data: {} };
     await own.put(item);
     const due = [];
-    for await (const each of own.due(NOW)) due.push(each);
+    for await (const each of own.listDue(NOW)) due.push(each);
     expect(due).toEqual([item]);
     await own.delete(item);
-    for await (const _ of own.due(NOW)) expect.unreachable();
+    for await (const _ of own.listDue(NOW)) expect.unreachable();
   });
 
   it("names an item that is malformed, after all the others", async () => {
@@ -127,7 +127,7 @@ describe("DynamoDB schedule", () => {
     for (const id of all) await bad.put({ kind: "test", id, dueAt: NOW, data: {} });
     const seen: string[] = [];
     const read = async () => {
-      for await (const { id } of bad.due(NOW)) seen.push(id);
+      for await (const { id } of bad.listDue(NOW)) seen.push(id);
     };
     const message = expect.stringMatching(/"(0|15)"/);
     await expect(read()).rejects.toMatchObject({ code: "BAD_ROW", message });

@@ -5,16 +5,16 @@ import type {
   ItemFailure,
   Json,
   JsonObject,
-  ReadItem,
   Schedule,
   ScheduledItem,
+  ScheduledItemVersion,
   TimeBudget,
 } from "../contracts/connections.ts";
 import { StoreError } from "../contracts/errors.ts";
-import { dueTime } from "../due-time.ts";
-import { conditionFailure, type Item } from "./client/errors.ts";
+import { parseDueTime } from "../due-time.ts";
+import { getConditionFailure, type Item } from "./client/errors.ts";
 import { boundedKey, MAX_PARTITION_KEY_BYTES } from "./client/key-text.ts";
-import type { Caller } from "./client/retrying-client.ts";
+import type { RetryingClient } from "./client/retrying-client.ts";
 import { DUE_INDEX, SCHEDULE_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** A partition of the index takes 1,000 writes a second, so all of them 16,000; each costs a tick half a unit. */
@@ -33,19 +33,19 @@ const TIME_DIGITS = 16;
  * `timeoutMs`, or its caller's budget, is over.
  */
 export class DynamoDBSchedule implements Schedule {
-  readonly #caller: Caller;
+  readonly #caller: RetryingClient;
 
-  constructor(caller: Caller) {
+  constructor(caller: RetryingClient) {
     this.#caller = caller;
   }
 
   async put(item: ScheduledItem, budget?: TimeBudget): Promise<void> {
     const TableName = this.#caller.tableName;
-    await this.#caller.call(this.#caller.begin(budget), "PutItem", { TableName, Item: itemOf(item) });
+    await this.#caller.call(this.#caller.startRetry(budget), "PutItem", { TableName, Item: itemOf(item) });
   }
 
   /** Not always the same shard first: a tick that has no time for all of them must not leave the same ones. */
-  async *due(now: number): AsyncGenerator<ScheduledItem> {
+  async *listDue(now: number): AsyncGenerator<ScheduledItem> {
     const first = Math.floor(Math.random() * SHARDS);
     let bad: StoreError | undefined;
     for (let shard = 0; shard < SHARDS; shard++) {
@@ -64,7 +64,7 @@ export class DynamoDBSchedule implements Schedule {
     item: Pick<ScheduledItem, "kind" | "id">,
     budget?: TimeBudget,
   ): Promise<ScheduledItem | undefined> {
-    const { Item: found } = await this.#caller.call(this.#caller.begin(budget), "GetItem", {
+    const { Item: found } = await this.#caller.call(this.#caller.startRetry(budget), "GetItem", {
       TableName: this.#caller.tableName,
       Key: { [NAMES.key]: { S: tableKeyOf(item) } },
       ConsistentRead: true,
@@ -75,8 +75,8 @@ export class DynamoDBSchedule implements Schedule {
     return read;
   }
 
-  async fail(
-    item: ReadItem,
+  async recordFailure(
+    item: ScheduledItemVersion,
     { failures, cause, dueAt, at }: ItemFailure,
     budget?: TimeBudget,
   ): Promise<void> {
@@ -84,7 +84,7 @@ export class DynamoDBSchedule implements Schedule {
     const moved =
       dueAt === undefined
         ? { shard: { S: DEAD }, expiresAt: { N: String(Math.ceil(at / 1_000) + KEPT_PAST_DUE_SECONDS) } }
-        : { dueAt: { S: timeText(dueTime(dueAt)) } };
+        : { dueAt: { S: timeText(parseDueTime(dueAt)) } };
     const changes = Object.entries({ ...kept, ...moved });
     await this.#unlessMoved(item, budget, "UpdateItem", {
       UpdateExpression: `SET ${changes.map(([name]) => `#${name} = :new_${name}`).join(", ")}`,
@@ -93,7 +93,7 @@ export class DynamoDBSchedule implements Schedule {
     });
   }
 
-  async *deadLetters(): AsyncGenerator<DeadLetter> {
+  async *listDeadLetters(): AsyncGenerator<DeadLetter> {
     for await (const item of this.#itemsIn(DEAD)) {
       const read = scheduledItem(item);
       if (read instanceof StoreError) throw read;
@@ -101,12 +101,12 @@ export class DynamoDBSchedule implements Schedule {
     }
   }
 
-  async delete(item: ReadItem, budget?: TimeBudget): Promise<void> {
+  async delete(item: ScheduledItemVersion, budget?: TimeBudget): Promise<void> {
     await this.#unlessMoved(item, budget, "DeleteItem", {});
   }
 
   async #unlessMoved(
-    item: ReadItem,
+    item: ScheduledItemVersion,
     budget: TimeBudget | undefined,
     operation: "UpdateItem" | "DeleteItem",
     {
@@ -115,7 +115,7 @@ export class DynamoDBSchedule implements Schedule {
       ...change
     }: { names?: { [name: string]: string }; values?: Item; UpdateExpression?: string },
   ): Promise<void> {
-    const changed = this.#caller.call(this.#caller.begin(budget), operation, {
+    const changed = this.#caller.call(this.#caller.startRetry(budget), operation, {
       TableName: this.#caller.tableName,
       Key: { [NAMES.key]: { S: tableKeyOf(item) } },
       ...change,
@@ -126,7 +126,7 @@ export class DynamoDBSchedule implements Schedule {
     try {
       await changed;
     } catch (error) {
-      if (conditionFailure(error) === undefined) throw error;
+      if (getConditionFailure(error) === undefined) throw error;
     }
   }
 
@@ -139,7 +139,7 @@ export class DynamoDBSchedule implements Schedule {
     let start: QueryInput["ExclusiveStartKey"];
     do {
       // Each page has time of its own: nobody knows how long its items are looked at.
-      const page = await this.#caller.call(this.#caller.begin(), "Query", {
+      const page = await this.#caller.call(this.#caller.startRetry(), "Query", {
         TableName: this.#caller.tableName,
         IndexName: DUE_INDEX.name,
         KeyConditionExpression: `#shard = :shard${bounded ? " AND #dueAt <= :until" : ""}`,
@@ -169,7 +169,7 @@ function timeText(ms: number): string {
 
 function itemOf(item: ScheduledItem): Item {
   const key = keyOf(item);
-  const dueAt = dueTime(item.dueAt);
+  const dueAt = parseDueTime(item.dueAt);
   const shard = createHash("sha256").update(key).digest().readUInt32BE() % SHARDS;
   return {
     [NAMES.key]: { S: tableKeyOf(item) },

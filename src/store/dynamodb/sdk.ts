@@ -2,8 +2,8 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { ConnectionStore, Schedule, TicketStore } from "../contracts/connections.ts";
 import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
 import { callerOf } from "./client/connect.ts";
-import type { Caller } from "./client/retrying-client.ts";
-import { sdkTransport } from "./client/sdk-transport.ts";
+import type { RetryingClient } from "./client/retrying-client.ts";
+import { createSdkTransport } from "./client/sdk-transport.ts";
 import type { Transport } from "./client/transport.ts";
 import { DynamoDBConnectionStore } from "./connections/connection-store.ts";
 import {
@@ -57,10 +57,10 @@ export function dynamoDBChannelStore(options: DynamoDBChannelStoreOptions): Dyna
   return channelStoreOver(sdkTransportOf(options), options);
 }
 
-function sdkCaller(options: DynamoDBOptions): Caller {
+function sdkCaller(options: DynamoDBOptions): RetryingClient {
   return callerOf(sdkTransportOf(options), options);
 }
 
 function sdkTransportOf({ client, region }: Pick<DynamoDBOptions, "client" | "region">): Transport {
-  return sdkTransport(client ?? new DynamoDBClient(region === undefined ? {} : { region }));
+  return createSdkTransport(client ?? new DynamoDBClient(region === undefined ? {} : { region }));
 }

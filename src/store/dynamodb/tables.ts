@@ -4,7 +4,7 @@
  */
 
 /** What the attributes of a connection's row are called. */
-export const ATTRIBUTES = {
+export const CONNECTION_ATTRIBUTES = {
   id: "ConnectionID",
   userId: "UserID",
   tenantId: "TenantID",
@@ -47,27 +47,27 @@ export interface TableDefinition {
   readonly projection: "KEYS_ONLY" | "ALL";
   readonly timeToLive: string;
   /** What the table's stream tells of a change; absent: it has none. */
-  readonly stream?: "NEW_IMAGE";
+  readonly tableStream?: "NEW_IMAGE";
 }
 
 export const TENANT_INDEX: IndexDefinition = {
   name: "TenantIndex",
-  partitionKey: ATTRIBUTES.tenantId,
-  sortKey: ATTRIBUTES.id,
+  partitionKey: CONNECTION_ATTRIBUTES.tenantId,
+  sortKey: CONNECTION_ATTRIBUTES.id,
 };
 
 export const USER_INDEX: IndexDefinition = {
   name: "UserIndex",
-  partitionKey: ATTRIBUTES.userId,
-  sortKey: ATTRIBUTES.id,
+  partitionKey: CONNECTION_ATTRIBUTES.userId,
+  sortKey: CONNECTION_ATTRIBUTES.id,
 };
 
 export const CONNECTION_TABLE: TableDefinition = {
-  partitionKey: ATTRIBUTES.id,
+  partitionKey: CONNECTION_ATTRIBUTES.id,
   indexes: [TENANT_INDEX, USER_INDEX],
   // So a write to a row's state is no write to its indexes.
   projection: "KEYS_ONLY",
-  timeToLive: ATTRIBUTES.expiresAt,
+  timeToLive: CONNECTION_ATTRIBUTES.expiresAt,
 };
 
 /** What the attributes of a ticket are called. */
@@ -153,11 +153,11 @@ export const MESSAGE_TABLE: TableDefinition = {
   indexes: [],
   projection: "KEYS_ONLY",
   timeToLive: MESSAGE_ATTRIBUTES.expiresAt,
-  stream: "NEW_IMAGE",
+  tableStream: "NEW_IMAGE",
 };
 
 /** How Lambda is to feed the function that fans out what was left, by the stream of the messages' table. */
-export const MESSAGE_STREAM_SOURCE = {
+export const MESSAGE_TABLE_STREAM_SOURCE = {
   startingPosition: "TRIM_HORIZON",
   batchSize: 100,
   batchWindowSeconds: 2,

@@ -2,10 +2,10 @@ import { randomUUID } from "node:crypto";
 import { ScanCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
 import { ANSWER_LOST, injectFaults, onceEach } from "../../../test/dynamodb/faults.ts";
-import { leanTarget, localClient, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
+import { localClient, noSdkTarget, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
 import { ticketCases } from "../../../test/tickets.cases.ts";
 import { createTables, dynamoDBTicketStore } from "./index.ts";
-import { dynamoDBTicketStore as leanTicketStore } from "./no-sdk.ts";
+import { dynamoDBTicketStore as noSdkTicketStore } from "./no-sdk.ts";
 
 /** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
@@ -21,8 +21,8 @@ ticketCases("DynamoDB tickets", async () =>
   dynamoDBTicketStore({ tableName: await makeTable(), client, timeoutMs: PATIENCE_MS }),
 );
 
-ticketCases("DynamoDB tickets, lean", async () =>
-  leanTicketStore({ tableName: await makeTable(), ...leanTarget(), timeoutMs: PATIENCE_MS }),
+ticketCases("DynamoDB tickets without the SDK", async () =>
+  noSdkTicketStore({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: PATIENCE_MS }),
 );
 
 describe("DynamoDB tickets", () => {

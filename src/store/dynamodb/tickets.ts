@@ -1,18 +1,18 @@
 import type { Json, JsonObject, TicketStore, TimeBudget } from "../contracts/connections.ts";
-import { conditionFailure } from "./client/errors.ts";
-import type { Caller } from "./client/retrying-client.ts";
+import { getConditionFailure } from "./client/errors.ts";
+import type { RetryingClient } from "./client/retrying-client.ts";
 import { TICKET_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** One-time tickets in DynamoDB. */
 export class DynamoDBTicketStore implements TicketStore {
-  readonly #caller: Caller;
+  readonly #caller: RetryingClient;
 
-  constructor(caller: Caller) {
+  constructor(caller: RetryingClient) {
     this.#caller = caller;
   }
 
   async save(hash: string, content: JsonObject, expiresAt: number, budget?: TimeBudget): Promise<void> {
-    await this.#caller.call(this.#caller.begin(budget), "PutItem", {
+    await this.#caller.call(this.#caller.startRetry(budget), "PutItem", {
       TableName: this.#caller.tableName,
       Item: {
         [NAMES.hash]: { S: hash },
@@ -24,7 +24,7 @@ export class DynamoDBTicketStore implements TicketStore {
   }
 
   async take(hash: string, now: number, budget?: TimeBudget): Promise<JsonObject | undefined> {
-    const removal = this.#caller.call(this.#caller.begin(budget), "DeleteItem", {
+    const removal = this.#caller.call(this.#caller.startRetry(budget), "DeleteItem", {
       TableName: this.#caller.tableName,
       Key: { [NAMES.hash]: { S: hash } },
       ConditionExpression: "#goodUntil > :now",
@@ -36,7 +36,7 @@ export class DynamoDBTicketStore implements TicketStore {
       const { Attributes } = await removal;
       return JSON.parse(Attributes?.[NAMES.content]?.S ?? "null") as Json as JsonObject;
     } catch (error) {
-      if (conditionFailure(error) === undefined) throw error;
+      if (getConditionFailure(error) === undefined) throw error;
       return undefined;
     }
   }

@@ -49,13 +49,13 @@ describe("fileBlobStore", () => {
   });
 
   const putABC = async (key = "a") => {
-    const { url, headers } = await store.upload(key, PNG, GOOD_FOR_MS);
+    const { url, headers } = await store.createUpload(key, PNG, GOOD_FOR_MS);
     return fetch(url, { method: "PUT", headers, body: "abc" });
   };
 
   /** A PUT of so many bytes, of which one has been sent. */
   const begin = async (bytes = 3) => {
-    const { url } = await store.upload("a", { ...PNG, bytes }, GOOD_FOR_MS);
+    const { url } = await store.createUpload("a", { ...PNG, bytes }, GOOD_FOR_MS);
     const { port, pathname, search } = new URL(url);
     const socket = connect(Number(port), "127.0.0.1");
     socket.on("error", () => undefined);
@@ -74,12 +74,12 @@ describe("fileBlobStore", () => {
 
   it("listens on loopback alone, and touches no disk before it is asked", async () => {
     expect(existsSync(folder)).toBe(false);
-    expect(await store.download("a", GOOD_FOR_MS)).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/a\?/);
+    expect(await store.createDownloadUrl("a", GOOD_FOR_MS)).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/a\?/);
     expect(existsSync(folder)).toBe(true);
   });
 
   it("lets pages of any origin put and get, and tells browsers to take no page for one", async () => {
-    const { url } = await store.upload("a", PNG, GOOD_FOR_MS);
+    const { url } = await store.createUpload("a", PNG, GOOD_FOR_MS);
     const asked = { "access-control-request-method": "PUT", origin: "http://localhost:5173" };
     const preflight = await fetch(url, { method: "OPTIONS", headers: asked });
     expect(preflight.status).toBe(204);
@@ -88,7 +88,7 @@ describe("fileBlobStore", () => {
       "access-control-allow-methods": "GET, PUT",
       "access-control-allow-headers": "content-type",
     });
-    const download = await store.download("a", GOOD_FOR_MS);
+    const download = await store.createDownloadUrl("a", GOOD_FOR_MS);
     for (const answer of [await fetch(download), await putABC(), await fetch(download)]) {
       expect(answer.headers.get("access-control-allow-origin")).toBe("*");
       expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
@@ -97,17 +97,17 @@ describe("fileBlobStore", () => {
 
   it("keeps blobs when it is closed and opened again, but none of its URLs", async () => {
     await putABC();
-    const old = new URL(await store.download("a", GOOD_FOR_MS));
+    const old = new URL(await store.createDownloadUrl("a", GOOD_FOR_MS));
     await store.close();
     store = fileBlobStore({ folder });
-    const url = new URL(await store.download("a", GOOD_FOR_MS));
+    const url = new URL(await store.createDownloadUrl("a", GOOD_FOR_MS));
     expect(await (await fetch(url)).text()).toBe("abc");
     old.port = url.port;
     expect((await fetch(old)).status).toBe(403);
   });
 
   it("refuses a blob without its size", async () => {
-    const { url, headers } = await store.upload("a", PNG, GOOD_FOR_MS);
+    const { url, headers } = await store.createUpload("a", PNG, GOOD_FOR_MS);
     const body = new Blob(["abc"]).stream();
     const init = { method: "PUT", headers, body, duplex: "half" };
     expect((await fetch(url, init as RequestInit)).status).toBe(411);
@@ -118,19 +118,19 @@ describe("fileBlobStore", () => {
     const socket = await begin();
     socket.end();
     await isEmpty();
-    expect((await fetch(await store.download("a", GOOD_FOR_MS))).status).toBe(404);
+    expect((await fetch(await store.createDownloadUrl("a", GOOD_FOR_MS))).status).toBe(404);
   });
 
   it("gives the blob that was whole before while another takes its place", async () => {
     await putABC();
-    const { url } = await store.upload("a", { ...PNG, bytes: 100_000 }, GOOD_FOR_MS);
+    const { url } = await store.createUpload("a", { ...PNG, bytes: 100_000 }, GOOD_FOR_MS);
     const put = request(url, {
       method: "PUT",
       headers: { "content-type": PNG.contentType, "content-length": 100_000 },
     });
     put.write("x".repeat(50_000));
     await vi.waitFor(() => expect(readdirSync(folder)).toHaveLength(2), SOON);
-    const get = async () => (await fetch(await store.download("a", GOOD_FOR_MS))).text();
+    const get = async () => (await fetch(await store.createDownloadUrl("a", GOOD_FOR_MS))).text();
     expect(await get()).toBe("abc");
     put.end("x".repeat(50_000));
     await once(put, "response");
@@ -143,7 +143,7 @@ describe("fileBlobStore", () => {
     await store.close();
     await closed;
     expect(readdirSync(folder)).toEqual([]);
-    await expect(store.download("a", GOOD_FOR_MS)).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    await expect(store.createDownloadUrl("a", GOOD_FOR_MS)).rejects.toMatchObject({ code: "STORE_REFUSED" });
   });
 
   it("removes what a killed process has left, not what another is writing", async () => {
@@ -152,7 +152,7 @@ describe("fileBlobStore", () => {
       writeFileSync(join(folder, name), "");
     const hourAgo = Date.now() / 1_000 - 3_600;
     for (const name of ["old.unfinished", "note.txt"]) utimesSync(join(folder, name), hourAgo, hourAgo);
-    await store.download("a", GOOD_FOR_MS);
+    await store.createDownloadUrl("a", GOOD_FOR_MS);
     expect(readdirSync(folder).sort()).toEqual(["new.unfinished", "note.txt"]);
   });
 
@@ -161,7 +161,7 @@ describe("fileBlobStore", () => {
     const secret = join(parent, "secret");
     writeFileSync(secret, "secret");
     const before = readdirSync(parent, { recursive: true });
-    const { port, search } = new URL(await store.download("a", GOOD_FOR_MS));
+    const { port, search } = new URL(await store.createDownloadUrl("a", GOOD_FOR_MS));
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     onTestFinished(() => agent.destroy());
     const ask = async (method: string, path: string) => {
@@ -214,7 +214,7 @@ describe("fileBlobStore", () => {
   it("tells of a folder that can't be had, and has it once it can", async () => {
     writeFileSync(join(parent, "made"), "a file");
     const failed = { name: "StoreError", code: "STORE_REFUSED", cause: { code: "ENOTDIR" } };
-    await expect(store.download("a", GOOD_FOR_MS)).rejects.toMatchObject(failed);
+    await expect(store.createDownloadUrl("a", GOOD_FOR_MS)).rejects.toMatchObject(failed);
     rmSync(join(parent, "made"));
     expect((await putABC()).status).toBe(200);
   });
@@ -223,7 +223,7 @@ describe("fileBlobStore", () => {
     await putABC();
     const [name = ""] = readdirSync(folder);
     writeFileSync(join(folder, name), "abc");
-    const url = await store.download("a", GOOD_FOR_MS);
+    const url = await store.createDownloadUrl("a", GOOD_FOR_MS);
     expect((await fetch(url)).status).toBe(500);
     rmSync(folder, { recursive: true });
     expect((await putABC()).status).toBe(500);
@@ -232,7 +232,7 @@ describe("fileBlobStore", () => {
   it.each(["", "a\nb", "a\r\nx: y", "ä", "x".repeat(256)])(
     "refuses %j for a content type",
     async (contentType) => {
-      const asked = store.upload("a", { bytes: 3, contentType }, GOOD_FOR_MS);
+      const asked = store.createUpload("a", { bytes: 3, contentType }, GOOD_FOR_MS);
       await expect(asked).rejects.toMatchObject({ code: "STORE_REFUSED" });
     },
   );

@@ -47,7 +47,7 @@ export function fileBlobStore(options: FileBlobStoreOptions): FileBlobStore {
   };
 
   return {
-    upload: async (key, { bytes, contentType }, expiresInMs) => {
+    createUpload: async (key, { bytes, contentType }, expiresInMs) => {
       if (!isContentType(contentType)) {
         throw new StoreError("STORE_REFUSED", "A content type has 1 to 255 printable characters");
       }
@@ -55,7 +55,7 @@ export function fileBlobStore(options: FileBlobStoreOptions): FileBlobStore {
       // Whoever sends the bytes sets content-length by them; a browser lets nobody else.
       return { url, headers: { "content-type": contentType } };
     },
-    download: (key, expiresInMs) => urlOf({ method: "GET", key }, expiresInMs),
+    createDownloadUrl: (key, expiresInMs) => urlOf({ method: "GET", key }, expiresInMs),
     close: () => {
       closing ??= (async () => {
         const listening = await origin?.then(() => true).catch(() => false);

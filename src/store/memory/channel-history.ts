@@ -1,19 +1,19 @@
 import { randomUUID } from "node:crypto";
 import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 import {
-  type Appended,
-  aheadMsOf,
+  type AppendResult,
   type ChannelHistory,
-  type HistoryBounds,
+  getIdleTimeoutMs,
+  getMaxAheadMs,
   type HistoryPage,
   type HistoryQuery,
-  idleMsOf,
   type NewMessage,
+  type PendingFanOut,
   type Position,
+  type Retention,
   type StoredMessage,
-  type Unfinished,
 } from "../contracts/channels.ts";
-import { bucketOf, epochOf } from "../epoch.ts";
+import { deriveEpoch, getEpochBucket } from "../epoch.ts";
 import { frozenCopy } from "./freeze.ts";
 import { RecentKeys } from "./recent-keys.ts";
 
@@ -26,9 +26,9 @@ interface Channel {
   /** Ascending, without gaps, the last one the head's. */
   readonly messages: StoredMessage[];
   /** By offset. */
-  readonly unfinished: Map<number, Unfinished>;
+  readonly unfinished: Map<number, PendingFanOut>;
   /** Of the last append. */
-  bounds: HistoryBounds;
+  retention: Retention;
   /** Elapsed ms: the last append, or when the last member left. */
   usedAt: number;
 }
@@ -63,12 +63,12 @@ export class MemoryHistory implements ChannelHistory {
     if (own !== undefined) own.usedAt = this.#elapsed();
   }
 
-  async append(channel: string, message: NewMessage, bounds: HistoryBounds): Promise<Appended> {
+  async append(channel: string, message: NewMessage, retention: Retention): Promise<AppendResult> {
     const { key, ...rest } = message;
     // A publisher whose clock is ahead must neither forget keys nor remove what others have published.
     const now = Math.min(message.at, this.#now());
     const known = key === undefined ? undefined : this.#keys.find(channel, key, now);
-    const own = this.#channels.get(channel) ?? this.#create(channel, bounds);
+    const own = this.#channels.get(channel) ?? this.#create(channel, retention);
     if (known !== undefined) {
       const kept = own.messages[known.offset - firstOf(own)];
       return { epoch: own.epoch, message: kept ?? known, duplicate: true };
@@ -76,7 +76,7 @@ export class MemoryHistory implements ChannelHistory {
     const stored = Object.freeze({ ...rest, data: frozenCopy(rest.data), offset: ++own.head });
     own.messages.push(stored);
     own.unfinished.set(stored.offset, { channel, epoch: own.epoch, message: stored });
-    own.bounds = bounds;
+    own.retention = retention;
     own.usedAt = this.#elapsed();
     if (key !== undefined) this.#keys.add(channel, key, stored);
     trim(own, now);
@@ -88,19 +88,21 @@ export class MemoryHistory implements ChannelHistory {
     channel: string,
     { epoch, offset }: Position,
     message: Omit<NewMessage, "key">,
-    bounds: HistoryBounds,
-  ): Promise<Appended | undefined> {
+    retention: Retention,
+  ): Promise<AppendResult | undefined> {
     const head = this.#position(channel, this.#channels.get(channel));
-    return head.epoch === epoch && head.offset === offset ? this.append(channel, message, bounds) : undefined;
+    return head.epoch === epoch && head.offset === offset
+      ? this.append(channel, message, retention)
+      : undefined;
   }
 
-  async history(channel: string, query: HistoryQuery): Promise<HistoryPage> {
+  async read(channel: string, query: HistoryQuery): Promise<HistoryPage> {
     const own = this.#channels.get(channel);
     const head = this.#position(channel, own);
     if (own === undefined) return { head, messages: [], more: false };
     const { after, before = Number.POSITIVE_INFINITY, limit } = query;
     const first = firstOf(own);
-    const from = Math.max(firstKept(own, query.bounds, query.now), (after ?? 0) + 1) - first;
+    const from = Math.max(firstKept(own, query.retention, query.now), (after ?? 0) + 1) - first;
     const to = Math.max(from, Math.min(before, own.head + 1) - first);
     const messages =
       after === undefined
@@ -109,11 +111,11 @@ export class MemoryHistory implements ChannelHistory {
     return { head, messages, more: messages.length < to - from };
   }
 
-  async head(channel: string): Promise<Position> {
+  async readHead(channel: string): Promise<Position> {
     return this.#position(channel, this.#channels.get(channel));
   }
 
-  async finish(channel: string, offset: number): Promise<void> {
+  async markDelivered(channel: string, offset: number): Promise<void> {
     this.#channels.get(channel)?.unfinished.delete(offset);
   }
 
@@ -123,16 +125,16 @@ export class MemoryHistory implements ChannelHistory {
     if (entry !== undefined) unfinished?.set(offset, { ...entry, cursor });
   }
 
-  async *unfinished(storedBefore: number): AsyncGenerator<Unfinished> {
+  async *listPendingFanOuts(storedBefore: number): AsyncGenerator<PendingFanOut> {
     for (const { unfinished } of this.#channels.values()) {
       for (const entry of unfinished.values()) if (entry.message.at < storedBefore) yield entry;
     }
   }
 
-  #create(channel: string, bounds: HistoryBounds): Channel {
+  #create(channel: string, retention: Retention): Channel {
     const epoch = this.#nextEpoch(channel);
     const usedAt = this.#elapsed();
-    const created = { epoch, head: 0, messages: [], unfinished: new Map(), bounds, usedAt };
+    const created = { epoch, head: 0, messages: [], unfinished: new Map(), retention, usedAt };
     this.#channels.set(channel, created);
     return created;
   }
@@ -142,7 +144,7 @@ export class MemoryHistory implements ChannelHistory {
   }
 
   #nextEpoch(channel: string): string {
-    return epochOf(this.#life, channel, this.#generations.get(bucketOf(channel)));
+    return deriveEpoch(this.#life, channel, this.#generations.get(getEpochBucket(channel)));
   }
 
   #sweep(now: number): void {
@@ -159,23 +161,23 @@ export class MemoryHistory implements ChannelHistory {
     }
   }
 
-  #isIdle(name: string, { messages, unfinished, bounds, usedAt }: Channel): boolean {
+  #isIdle(name: string, { messages, unfinished, retention, usedAt }: Channel): boolean {
     if (messages.length > 0 || unfinished.size > 0 || this.#hasMembers(name)) return false;
-    return this.#elapsed() - usedAt >= idleMsOf(bounds);
+    return this.#elapsed() - usedAt >= getIdleTimeoutMs(retention);
   }
 
   #forget(name: string): void {
     this.#channels.delete(name);
-    const bucket = bucketOf(name);
+    const bucket = getEpochBucket(name);
     this.#generations.set(bucket, (this.#generations.get(bucket) ?? 0) + 1);
   }
 }
 
 /** What is past the bounds goes from the front alone, so that it costs no more than it frees. */
-function trim({ head, messages, bounds }: Channel, now: number): void {
+function trim({ head, messages, retention }: Channel, now: number): void {
   let past = 0;
   for (const { offset, at } of messages) {
-    if (offset > head - bounds.size && isWithin(bounds.ageMs, at, now)) break;
+    if (offset > head - retention.size && isWithin(retention.ageMs, at, now)) break;
     past++;
   }
   if (past > 0) messages.splice(0, past);
@@ -183,11 +185,11 @@ function trim({ head, messages, bounds }: Channel, now: number): void {
 
 /** Neither too old, nor dated too far ahead to be trusted. */
 function isWithin(ageMs: number, at: number, now: number): boolean {
-  return now - at < ageMs && at - now < aheadMsOf(ageMs);
+  return now - at < ageMs && at - now < getMaxAheadMs(ageMs);
 }
 
 /** The first offset within the bounds; behind the head when there is none. */
-function firstKept(channel: Channel, { size, ageMs }: HistoryBounds, now: number): number {
+function firstKept(channel: Channel, { size, ageMs }: Retention, now: number): number {
   const { head, messages } = channel;
   const first = firstOf(channel);
   let kept = Math.max(first, head - size + 1);

@@ -8,7 +8,7 @@ import { Lifetimes } from "./lifetimes.ts";
 /** A fan-out can be given up, or cut short, between two pages. */
 export const MEMBERS_PER_PAGE = 500;
 
-interface Seat {
+interface MemberEntry {
   readonly member: Member;
   /** Later ones are larger, in the whole store and for good: a cursor. */
   readonly number: number;
@@ -23,9 +23,9 @@ interface User {
   readonly connections: Set<string>;
 }
 
-interface Room {
+interface ChannelMembership {
   /** By connection, in the order of their numbers. */
-  readonly seats: Map<string, Seat>;
+  readonly seats: Map<string, MemberEntry>;
   readonly users: Map<string, User>;
 }
 
@@ -34,7 +34,7 @@ export class MemoryMembers implements ChannelMembers {
   readonly #now: () => number;
   readonly #onEmpty: (channel: string) => void;
   readonly #lifetimes: Lifetimes;
-  readonly #rooms = new Map<string, Room>();
+  readonly #rooms = new Map<string, ChannelMembership>();
   readonly #channels = new IndexBy<string>();
   /** A cursor that another life of the process has left means nothing here. */
   readonly #life = randomUUID();
@@ -90,11 +90,11 @@ export class MemoryMembers implements ChannelMembers {
     return presenceOf(userId, user);
   }
 
-  async *channelsOf(connectionId: string): AsyncGenerator<string> {
+  async *listChannels(connectionId: string): AsyncGenerator<string> {
     yield* this.#channels.list(connectionId);
   }
 
-  async *pages(channel: string, now: number, cursor?: string): AsyncGenerator<MemberPage> {
+  async *listMembers(channel: string, now: number, cursor?: string): AsyncGenerator<MemberPage> {
     const last = this.#lastNumber;
     let members: Member[] = [];
     let page: MemberPage | undefined;
@@ -120,7 +120,7 @@ export class MemoryMembers implements ChannelMembers {
     return count;
   }
 
-  async *present(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
+  async *listPresence(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
     const room = this.#rooms.get(channel);
     if (room === undefined) return;
     const behind = [...room.users].filter(([userId]) => after === undefined || userId > after);
@@ -139,22 +139,22 @@ export class MemoryMembers implements ChannelMembers {
   }
 
   /** A `Map` may be changed while it is iterated: who is removed is left out, who is added comes at the end. */
-  #seats(channel: string): Iterable<Seat> {
+  #seats(channel: string): Iterable<MemberEntry> {
     return this.#rooms.get(channel)?.seats.values() ?? [];
   }
 
-  *#behind(channel: string, cursor: string | undefined): Generator<Seat> {
+  *#behind(channel: string, cursor: string | undefined): Generator<MemberEntry> {
     const [life, number] = cursor?.split(":") ?? [];
     const behind = life === this.#life ? Number(number) : 0;
     for (const seat of this.#seats(channel)) if (seat.number > behind) yield seat;
   }
 
-  #isHere(room: Room, userId: string): boolean {
+  #isHere(room: ChannelMembership, userId: string): boolean {
     const user = room.users.get(userId);
     return user !== undefined && this.#isThere(room, user, this.#now());
   }
 
-  #isThere(room: Room, user: User, now: number): boolean {
+  #isThere(room: ChannelMembership, user: User, now: number): boolean {
     for (const connection of user.connections) {
       const seat = room.seats.get(connection);
       if (seat !== undefined && this.#isLive(seat, now)) return true;
@@ -162,12 +162,12 @@ export class MemoryMembers implements ChannelMembers {
     return false;
   }
 
-  #isLive({ member, end }: Seat, now: number): boolean {
+  #isLive({ member, end }: MemberEntry, now: number): boolean {
     return !this.#lifetimes.isOver(member.expiresAt, end, now);
   }
 }
 
-function newRoom(): Room {
+function newRoom(): ChannelMembership {
   return { seats: new Map(), users: new Map() };
 }
 

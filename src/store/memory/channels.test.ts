@@ -30,8 +30,8 @@ describe("memory channels", () => {
   });
   /** What is kept, by bounds that everything is within. */
   const kept = async ({ history }: ChannelStore, channel: string) => {
-    const bounds = { size: 1_000, ageMs: Number.MAX_SAFE_INTEGER };
-    const { messages } = await history.history(channel, { after: 0, limit: 1_000, bounds, now: 0 });
+    const retention = { size: 1_000, ageMs: Number.MAX_SAFE_INTEGER };
+    const { messages } = await history.read(channel, { after: 0, limit: 1_000, retention, now: 0 });
     return messages.map(({ offset }) => offset);
   };
 
@@ -44,7 +44,7 @@ describe("memory channels", () => {
     expect(await kept(store, "a")).toEqual([5, 6]);
   });
 
-  it("keeps by the bounds of the last append", async () => {
+  it("keeps by the retention of the last append", async () => {
     const { store } = make();
     for (let n = 1; n <= 5; n++)
       await store.history.append("a", message(`m${n}`, n), { size: 5, ageMs: MINUTE });
@@ -58,10 +58,10 @@ describe("memory channels", () => {
   it("forgets channels that are idle past their history's age, and gives each another epoch", async () => {
     let time = Date.UTC(2026, 0, 1);
     const history = new MemoryHistory(() => time);
-    const bounds = { size: 10, ageMs: 10 * MINUTE };
+    const retention = { size: 10, ageMs: 10 * MINUTE };
     const deliver = async (channel: string) => {
-      const { epoch, message: stored } = await history.append(channel, message("m", time), bounds);
-      await history.finish(channel, stored.offset);
+      const { epoch, message: stored } = await history.append(channel, message("m", time), retention);
+      await history.markDelivered(channel, stored.offset);
       return epoch;
     };
     const names = Array.from({ length: 1_000 }, (_, n) => `room${n}`);
@@ -72,7 +72,7 @@ describe("memory channels", () => {
     time += 1;
     for (let n = 0; n < 1_000; n++) await deliver("other");
     expect(history.size).toBe(1);
-    const heads = await Promise.all(names.map((name) => history.head(name)));
+    const heads = await Promise.all(names.map((name) => history.readHead(name)));
     for (const [n, { epoch, offset }] of heads.entries()) {
       expect(epoch).not.toBe(epochs[n]);
       expect(offset).toBe(0);
@@ -82,20 +82,20 @@ describe("memory channels", () => {
 
   it("lets go of a key that is over with the append that comes", async () => {
     const { history } = make().store;
-    const bounds = { size: 1, ageMs: MINUTE };
-    await history.append("a", { ...message("m1", 0), key: "k" }, bounds);
-    await history.append("b", message("m2", 5 * MINUTE), bounds);
+    const retention = { size: 1, ageMs: MINUTE };
+    await history.append("a", { ...message("m1", 0), key: "k" }, retention);
+    await history.append("b", message("m2", 5 * MINUTE), retention);
     // By the first one's time it would still stand.
-    expect(await history.append("a", { ...message("m3", 0), key: "k" }, bounds)).toMatchObject({
+    expect(await history.append("a", { ...message("m3", 0), key: "k" }, retention)).toMatchObject({
       duplicate: false,
     });
   });
 
   it("lets go of what a silent channel has with the appends to others", async () => {
     const { store } = make();
-    const bounds = { size: 10, ageMs: MINUTE };
-    for (let n = 0; n < 20; n++) await store.history.append(`silent${n}`, message("m", 0), bounds);
-    for (let n = 0; n < 21; n++) await store.history.append("a", message("m", MINUTE), bounds);
+    const retention = { size: 10, ageMs: MINUTE };
+    for (let n = 0; n < 20; n++) await store.history.append(`silent${n}`, message("m", 0), retention);
+    for (let n = 0; n < 21; n++) await store.history.append("a", message("m", MINUTE), retention);
     for (let n = 0; n < 20; n++) expect(await kept(store, `silent${n}`)).toEqual([]);
   });
 
@@ -105,7 +105,7 @@ describe("memory channels", () => {
     expect(() => (stored.data as { list: string[] }).list.push("x")).toThrow(TypeError);
     expect(() => Object.assign(stored, { offset: 2 })).toThrow(TypeError);
     await members.add("a", member("c1"));
-    for await (const page of members.pages("a", 0)) {
+    for await (const page of members.listMembers("a", 0)) {
       expect(() => Object.assign(page.members[0]!, { connectionId: "c2" })).toThrow(TypeError);
     }
   });
@@ -143,7 +143,7 @@ describe("memory channels", () => {
     await addPage();
     await addPage();
     let pages = 0;
-    for await (const page of members.pages("a", 0)) {
+    for await (const page of members.listMembers("a", 0)) {
       expect(page.members).toHaveLength(MEMBERS_PER_PAGE);
       if (++pages > 5) break;
       await addPage();
@@ -154,12 +154,12 @@ describe("memory channels", () => {
   it("begins at the first page with a cursor of another life", async () => {
     const { members } = make().store;
     for (let n = 0; n <= MEMBERS_PER_PAGE; n++) await members.add("a", member(`c${n}`));
-    const pages = members.pages("a", 0)[Symbol.asyncIterator]();
+    const pages = members.listMembers("a", 0)[Symbol.asyncIterator]();
     const { cursor } = (await pages.next()).value!;
     const next = make().store.members;
     await next.add("a", member("c1"));
-    for await (const page of next.pages("a", 0, cursor)) expect(page.members).toEqual([member("c1")]);
-    expect((await next.pages("a", 0, cursor)[Symbol.asyncIterator]().next()).done).toBe(false);
+    for await (const page of next.listMembers("a", 0, cursor)) expect(page.members).toEqual([member("c1")]);
+    expect((await next.listMembers("a", 0, cursor)[Symbol.asyncIterator]().next()).done).toBe(false);
   });
 
   it("uses the system's time by default", async () => {

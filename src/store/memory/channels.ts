@@ -1,7 +1,7 @@
 import type { ChannelStore } from "../contracts/channels.ts";
 import { MemoryHistory } from "./channel-history.ts";
 import { MemoryMembers } from "./channel-members.ts";
-import { MemoryParts } from "./message-chunks.ts";
+import { MemoryMessageChunks } from "./message-chunks.ts";
 
 export interface MemoryChannelStoreOptions {
   /** ms since the epoch. Default `Date.now`. */
@@ -17,5 +17,5 @@ export function memoryChannelStore(options: MemoryChannelStoreOptions = {}): Cha
   const { now = Date.now } = options;
   const members = new MemoryMembers(now, (channel) => history.touch(channel));
   const history = new MemoryHistory(now, (channel) => members.has(channel));
-  return { history, members, parts: new MemoryParts() };
+  return { history, members, chunks: new MemoryMessageChunks() };
 }

@@ -48,11 +48,11 @@ describe.each([
     vi.advanceTimersByTime(80 * MINUTE);
     vi.setSystemTime(Date.now() + jump);
     expect(await members.count("room", Date.now())).toBe(1);
-    expect(await all(members.pages("room", Date.now()))).toMatchObject([{ members: [member] }]);
-    expect(await all(members.present("room", Date.now()))).toMatchObject([{ userId: "ada" }]);
+    expect(await all(members.listMembers("room", Date.now()))).toMatchObject([{ members: [member] }]);
+    expect(await all(members.listPresence("room", Date.now()))).toMatchObject([{ userId: "ada" }]);
     expect(await members.setState("room", "ada", "here")).toBe(true);
     vi.advanceTimersByTime(110 * MINUTE);
     expect(await members.count("room", Date.now())).toBe(0);
-    expect(await all(members.present("room", Date.now()))).toEqual([]);
+    expect(await all(members.listPresence("room", Date.now()))).toEqual([]);
   });
 });

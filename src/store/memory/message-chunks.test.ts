@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { MemoryParts } from "./message-chunks.ts";
+import { MemoryMessageChunks } from "./message-chunks.ts";
 
 const part = (message: number, index: number, text: string) => ({ message, index, count: 3, text });
 
 describe("parts in memory", () => {
   it("close the oldest open messages beyond their limit of characters", async () => {
-    const parts = new MemoryParts(100);
+    const parts = new MemoryMessageChunks(100);
     for (const id of ["a", "b", "c"])
       expect(await parts.add(id, part(1, 0, "x".repeat(30)), 0)).toBe("opened");
     expect(await parts.add("c", part(1, 1, "x".repeat(10)), 0)).toBe("kept");
@@ -19,7 +19,7 @@ describe("parts in memory", () => {
   });
 
   it("take one message that is larger than the limit", async () => {
-    const parts = new MemoryParts(10);
+    const parts = new MemoryMessageChunks(10);
     const texts = ["x".repeat(10), "y".repeat(10), "z".repeat(10)];
     expect(await parts.add("a", part(1, 0, texts[0]!), 0)).toBe("opened");
     expect(await parts.add("a", part(1, 1, texts[1]!), 0)).toBe("kept");
@@ -27,10 +27,10 @@ describe("parts in memory", () => {
   });
 
   it("count no characters of messages that are whole, given up, replaced or past their time", async () => {
-    const parts = new MemoryParts(50);
+    const parts = new MemoryMessageChunks(50);
     const text = "x".repeat(40);
     for (let number = 1; number < 10; number++) await parts.add("a", part(number, 0, text), 0);
-    await parts.giveUp("a", 9);
+    await parts.abort("a", 9);
     for (let index = 0; index < 3; index++) await parts.add("b", part(1, index, "x"), 0);
     await parts.add("late", part(1, 0, text), 0);
     expect(await parts.add("c", part(1, 0, text), 40_000)).toBe("opened");

@@ -1,4 +1,9 @@
-import { type Joined, type MessagePart, type MessageParts, PARTS_MS } from "../contracts/channels.ts";
+import {
+  CHUNKS_TIMEOUT_MS,
+  type ChunkResult,
+  type MessageChunk,
+  type MessageChunks,
+} from "../contracts/channels.ts";
 
 /** Connections looked at with each part for what is over: more than one, so that silence costs no memory. */
 const SWEPT_PER_PART = 2;
@@ -16,7 +21,7 @@ interface Message {
 }
 
 /** Parts in this process's memory. */
-export class MemoryParts implements MessageParts {
+export class MemoryMessageChunks implements MessageChunks {
   /** By connection, the first to be over first. */
   readonly #messages = new Map<string, Message>();
   /** The first to be over first. */
@@ -28,7 +33,7 @@ export class MemoryParts implements MessageParts {
     this.#maxCharacters = maxCharacters;
   }
 
-  async add(connectionId: string, part: MessagePart, now: number): Promise<Joined> {
+  async add(connectionId: string, part: MessageChunk, now: number): Promise<ChunkResult> {
     this.#sweep(now);
     const standing = this.#messages.get(connectionId);
     if (standing === undefined || standing.number < part.message) return this.#begin(connectionId, part, now);
@@ -42,18 +47,24 @@ export class MemoryParts implements MessageParts {
     return { whole };
   }
 
-  async giveUp(connectionId: string, number: number): Promise<boolean> {
+  async abort(connectionId: string, number: number): Promise<boolean> {
     const message = this.#messages.get(connectionId);
     if (message?.number !== number || message.state !== "open") return false;
     this.#end(message, "closed");
     return true;
   }
 
-  #begin(connectionId: string, part: MessagePart, now: number): Joined {
+  #begin(connectionId: string, part: MessageChunk, now: number): ChunkResult {
     const before = this.#messages.get(connectionId);
     if (before !== undefined) this.#end(before, "closed");
     const { message: number, count } = part;
-    const message: Message = { number, count, expiresAt: now + PARTS_MS, texts: new Map(), state: "open" };
+    const message: Message = {
+      number,
+      count,
+      expiresAt: now + CHUNKS_TIMEOUT_MS,
+      texts: new Map(),
+      state: "open",
+    };
     this.#messages.delete(connectionId);
     this.#messages.set(connectionId, message);
     this.#open.add(message);
@@ -61,7 +72,7 @@ export class MemoryParts implements MessageParts {
     return "opened";
   }
 
-  #keep(message: Message, { index, text }: MessagePart): void {
+  #keep(message: Message, { index, text }: MessageChunk): void {
     this.#characters += text.length - (message.texts.get(index)?.length ?? 0);
     message.texts.set(index, text);
     for (const oldest of this.#open) {
@@ -82,7 +93,7 @@ export class MemoryParts implements MessageParts {
     let left = SWEPT_PER_PART;
     for (const [connectionId, message] of this.#messages) {
       if (left-- === 0 || message.expiresAt > now) return;
-      if (message.expiresAt + PARTS_MS <= now) this.#messages.delete(connectionId);
+      if (message.expiresAt + CHUNKS_TIMEOUT_MS <= now) this.#messages.delete(connectionId);
       else if (message.state === "open") this.#end(message, "closed");
     }
   }

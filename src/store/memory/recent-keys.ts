@@ -1,4 +1,4 @@
-import { IDEMPOTENCY_MS, KEY_AHEAD_MS, type StoredMessage } from "../contracts/channels.ts";
+import { IDEMPOTENCY_WINDOW_MS, MAX_KEY_AHEAD_MS, type StoredMessage } from "../contracts/channels.ts";
 
 /** Which keys were used of late, and for what. Without the data: of many keys that would be a history of its own. */
 export class RecentKeys {
@@ -25,7 +25,7 @@ export class RecentKeys {
 }
 
 function isRecent({ at }: StoredMessage, now: number): boolean {
-  return now - at < IDEMPOTENCY_MS && at - now < KEY_AHEAD_MS;
+  return now - at < IDEMPOTENCY_WINDOW_MS && at - now < MAX_KEY_AHEAD_MS;
 }
 
 /** No two pairs share it. */

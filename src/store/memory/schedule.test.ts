@@ -11,7 +11,7 @@ describe("memory schedule", () => {
 
   async function dueAt(schedule: ReturnType<typeof memorySchedule>, now: number): Promise<ScheduledItem[]> {
     const items: ScheduledItem[] = [];
-    for await (const each of schedule.due(now)) items.push(each);
+    for await (const each of schedule.listDue(now)) items.push(each);
     return items;
   }
 
@@ -28,11 +28,11 @@ describe("memory schedule", () => {
     await schedule.put(item);
     await schedule.put({ ...item, id: "b" });
     const at = item.dueAt + WEEK - 1;
-    await schedule.fail(item, { failures: 1, cause: "", at, dueAt: at });
-    await schedule.fail({ ...item, id: "b" }, { failures: 1, cause: "", at });
+    await schedule.recordFailure(item, { failures: 1, cause: "", at, dueAt: at });
+    await schedule.recordFailure({ ...item, id: "b" }, { failures: 1, cause: "", at });
     const letters = async () => {
       const found: string[] = [];
-      for await (const { id } of schedule.deadLetters()) found.push(id);
+      for await (const { id } of schedule.listDeadLetters()) found.push(id);
       return found;
     };
     expect(await dueAt(schedule, at)).toHaveLength(1);

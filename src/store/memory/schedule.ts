@@ -1,5 +1,11 @@
-import type { DeadLetter, ItemFailure, ReadItem, Schedule, ScheduledItem } from "../contracts/connections.ts";
-import { dueTime } from "../due-time.ts";
+import type {
+  DeadLetter,
+  ItemFailure,
+  Schedule,
+  ScheduledItem,
+  ScheduledItemVersion,
+} from "../contracts/connections.ts";
+import { parseDueTime } from "../due-time.ts";
 import { frozenCopy } from "./freeze.ts";
 
 const KEPT_PAST_DUE_MS = 7 * 24 * 60 * 60 * 1000;
@@ -27,14 +33,14 @@ class MemorySchedule implements Schedule {
   #earliest = Number.POSITIVE_INFINITY;
 
   async put({ kind, id, data, failures, ...item }: ScheduledItem): Promise<void> {
-    const dueAt = dueTime(item.dueAt);
+    const dueAt = parseDueTime(item.dueAt);
     const failed = failures === undefined ? {} : { failures };
     const key = keyOf(kind, id);
     this.#dead.delete(key);
     this.#set(key, { kind, id, dueAt, data: frozenCopy(data), ...failed }, dueAt + KEPT_PAST_DUE_MS);
   }
 
-  async *due(now: number): AsyncGenerator<ScheduledItem> {
+  async *listDue(now: number): AsyncGenerator<ScheduledItem> {
     yield* this.#take(now);
   }
 
@@ -42,8 +48,11 @@ class MemorySchedule implements Schedule {
     return this.#items.get(keyOf(kind, id))?.item;
   }
 
-  async fail(read: ReadItem, { failures, cause, dueAt, at }: ItemFailure): Promise<void> {
-    const next = dueAt === undefined ? undefined : dueTime(dueAt);
+  async recordFailure(
+    read: ScheduledItemVersion,
+    { failures, cause, dueAt, at }: ItemFailure,
+  ): Promise<void> {
+    const next = dueAt === undefined ? undefined : parseDueTime(dueAt);
     const key = keyOf(read.kind, read.id);
     const pending = this.#items.get(key);
     if (pending?.item.dueAt !== Math.ceil(read.dueAt)) return;
@@ -53,15 +62,15 @@ class MemorySchedule implements Schedule {
     this.#dead.set(key, { letter, dropAt: at + KEPT_PAST_DUE_MS });
   }
 
-  async *deadLetters(): AsyncGenerator<DeadLetter> {
+  async *listDeadLetters(): AsyncGenerator<DeadLetter> {
     for (const { letter } of [...this.#dead.values()]) yield letter;
   }
 
-  all(): ScheduledItem[] {
+  listAll(): ScheduledItem[] {
     return [...this.#items.values()].map(({ item }) => item);
   }
 
-  async delete({ kind, id, dueAt }: ReadItem): Promise<void> {
+  async delete({ kind, id, dueAt }: ScheduledItemVersion): Promise<void> {
     const key = keyOf(kind, id);
     const due = Math.ceil(dueAt);
     if (this.#items.get(key)?.item.dueAt === due) this.#items.delete(key);

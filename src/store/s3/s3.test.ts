@@ -51,7 +51,7 @@ describe("s3BlobStore", () => {
   afterEach(() => void vi.unstubAllEnvs());
 
   it("signs an upload's key, type and exact size for as many whole seconds as it is good", async () => {
-    const upload = await store.upload("a/b", { bytes: 482_113, contentType: "image/png" }, 900_999);
+    const upload = await store.createUpload("a/b", { bytes: 482_113, contentType: "image/png" }, 900_999);
     const { host, origin, pathname, search, searchParams } = new URL(upload.url);
     expect(origin).toBe("https://chat-blobs.s3.eu-central-1.amazonaws.com");
     expect(pathname).toBe("/b/a/b");
@@ -77,7 +77,7 @@ describe("s3BlobStore", () => {
   it("signs with a role's session token, for seven days at most", async () => {
     vi.stubEnv("AWS_SESSION_TOKEN", "of-the-role");
     const session = s3BlobStore({ bucket: "chat-blobs", region: "eu-central-1" });
-    const { searchParams } = new URL(await session.download("a", 30 * 86_400_000));
+    const { searchParams } = new URL(await session.createDownloadUrl("a", 30 * 86_400_000));
     expect(searchParams.get("X-Amz-Security-Token")).toBe("of-the-role");
     expect(searchParams.get("X-Amz-Expires")).toBe("604800");
     expect(searchParams.get("X-Amz-SignedHeaders")).toBe("host");
@@ -87,13 +87,15 @@ describe("s3BlobStore", () => {
     const credentials = () => Promise.reject(new Error("no role"));
     const client = new S3Client({ region: "eu-west-1", credentials });
     const refused = { name: "StoreError", code: "STORE_REFUSED", cause: { message: "no role" } };
-    await expect(s3BlobStore({ bucket: "b", client }).download("a", 1_000)).rejects.toMatchObject(refused);
+    await expect(s3BlobStore({ bucket: "b", client }).createDownloadUrl("a", 1_000)).rejects.toMatchObject(
+      refused,
+    );
     const timeout = Object.assign(new Error("too slow"), { name: "TimeoutError" });
     const slow = new S3Client({ region: "eu-west-1", credentials: () => Promise.reject(timeout) });
     const failed = { code: "STORE_UNAVAILABLE", cause: timeout };
-    await expect(s3BlobStore({ bucket: "b", client: slow }).download("a", 1_000)).rejects.toMatchObject(
-      failed,
-    );
+    await expect(
+      s3BlobStore({ bucket: "b", client: slow }).createDownloadUrl("a", 1_000),
+    ).rejects.toMatchObject(failed);
   });
 
   it.each([

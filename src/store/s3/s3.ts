@@ -39,7 +39,7 @@ export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
   });
 
   return {
-    upload: (key, { bytes, contentType }, expiresInMs) =>
+    createUpload: (key, { bytes, contentType }, expiresInMs) =>
       orStoreError(async () => {
         assertBlobKey(key);
         const { getSignedUrl, PutObjectCommand, client } = await load();
@@ -52,7 +52,7 @@ export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
         return { url, headers: { "content-type": contentType } };
       }),
 
-    download: (key, expiresInMs) =>
+    createDownloadUrl: (key, expiresInMs) =>
       orStoreError(async () => {
         assertBlobKey(key);
         const { getSignedUrl, GetObjectCommand, client } = await load();

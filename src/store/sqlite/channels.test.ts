@@ -4,15 +4,15 @@ import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { channelCases } from "../../../test/channels.cases.ts";
-import { epochOf } from "../epoch.ts";
-import type { ChannelHistory, HistoryBounds, NewMessage, Unfinished } from "../index.ts";
+import { deriveEpoch } from "../epoch.ts";
+import type { ChannelHistory, NewMessage, PendingFanOut, Retention } from "../index.ts";
 import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
-import { storeErrorOf } from "./failures.ts";
+import { toStoreError } from "./failures.ts";
 import { type SqliteChannelStore, type SqliteChannelStoreOptions, sqliteChannelStore } from "./index.ts";
 
 const START = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;
-const BOUNDS: HistoryBounds = { size: 100, ageMs: 5 * MINUTE };
+const BOUNDS: Retention = { size: 100, ageMs: 5 * MINUTE };
 const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-"));
 const opened: SqliteChannelStore[] = [];
 let files = 0;
@@ -85,12 +85,12 @@ const message = (id: string, overrides: Partial<NewMessage> = {}): NewMessage =>
   ...overrides,
 });
 
-const read = (history: ChannelHistory, channel: string, bounds = BOUNDS, now = START) =>
-  history.history(channel, { after: 0, limit: 1_000, bounds, now });
+const read = (history: ChannelHistory, channel: string, retention = BOUNDS, now = START) =>
+  history.read(channel, { after: 0, limit: 1_000, retention, now });
 
-async function unfinished(history: ChannelHistory): Promise<Unfinished[]> {
-  const found: Unfinished[] = [];
-  for await (const each of history.unfinished(Number.MAX_SAFE_INTEGER)) found.push(each);
+async function unfinished(history: ChannelHistory): Promise<PendingFanOut[]> {
+  const found: PendingFanOut[] = [];
+  for await (const each of history.listPendingFanOuts(Number.MAX_SAFE_INTEGER)) found.push(each);
   return found;
 }
 
@@ -101,9 +101,9 @@ describe("a store of sqlite that is opened again", () => {
     for (let n = 1; n <= 3; n++) {
       await first.history.append("a", message(`m${n}`, { userId: "ada", key: `k${n}` }), BOUNDS);
     }
-    await first.history.finish("a", 1);
+    await first.history.markDelivered("a", 1);
     await first.history.checkpoint("a", 2, "here");
-    const unused = await first.history.head("unused");
+    const unused = await first.history.readHead("unused");
     const page = await read(first.history, "a");
     const left = await unfinished(first.history);
     first.close();
@@ -112,7 +112,7 @@ describe("a store of sqlite that is opened again", () => {
     expect(await read(history, "a")).toStrictEqual(page);
     expect(await unfinished(history)).toStrictEqual(left);
     expect(left.map(({ cursor }) => cursor)).toEqual(["here", undefined]);
-    expect(await history.head("unused")).toEqual(unused);
+    expect(await history.readHead("unused")).toEqual(unused);
     expect(await history.append("a", message("m4", { key: "k3" }), BOUNDS)).toMatchObject({
       duplicate: true,
       message: { id: "m3", offset: 3 },
@@ -130,7 +130,7 @@ describe("a store of sqlite that is opened again", () => {
     first.close();
     meddle(path, (database) => database.exec("UPDATE life SET token = 'another'"));
     const { history } = open(path);
-    const head = await history.head("a");
+    const head = await history.readHead("a");
     expect(head).toMatchObject({ offset: 1 });
     expect(head.epoch).not.toBe(epoch);
     expect(await history.append("a", message("m2"), BOUNDS)).toMatchObject({ epoch: head.epoch });
@@ -150,37 +150,37 @@ describe("a store of sqlite that is opened again", () => {
   it("has what was asked before it was closed, and takes nothing afterwards", async () => {
     const path = newPath();
     const first = open(path);
-    const asked = [first.history.append("a", message("m1"), BOUNDS), first.history.finish("a", 1)];
+    const asked = [first.history.append("a", message("m1"), BOUNDS), first.history.markDelivered("a", 1)];
     first.close();
     first.close();
     await Promise.all(asked);
     for (const call of [
       () => first.history.append("a", message("m2"), BOUNDS),
-      () => first.history.head("a"),
+      () => first.history.readHead("a"),
       () => read(first.history, "a"),
-      () => first.history.finish("a", 1),
+      () => first.history.markDelivered("a", 1),
       () => first.history.checkpoint("a", 1, "x"),
       () => unfinished(first.history),
     ]) {
       await expect(call()).rejects.toMatchObject({ name: "StoreError", code: "STORE_REFUSED" });
     }
     const { history } = open(path);
-    expect(await history.head("a")).toMatchObject({ offset: 1 });
+    expect(await history.readHead("a")).toMatchObject({ offset: 1 });
     expect(await unfinished(history)).toEqual([]);
   });
 });
 
 describe("a store of sqlite", () => {
-  it("removes what is past its bounds as others come, a silent channel's too, and keeps what is unfinished", async () => {
+  it("removes what is past its retention as others come, a silent channel's too, and keeps what is unfinished", async () => {
     const path = newPath();
     const { history, close } = open(path);
-    const bounds = { size: 10, ageMs: MINUTE };
-    for (let n = 0; n < 6; n++) await history.append(`silent${n}`, message("m", { key: "k" }), bounds);
-    for (let n = 1; n < 6; n++) await history.finish(`silent${n}`, 1);
+    const retention = { size: 10, ageMs: MINUTE };
+    for (let n = 0; n < 6; n++) await history.append(`silent${n}`, message("m", { key: "k" }), retention);
+    for (let n = 1; n < 6; n++) await history.markDelivered(`silent${n}`, 1);
     const later = START + 10 * MINUTE;
     for (let n = 1; n <= 256; n++) {
-      await history.append("a", message(`m${n}`, { at: later }), bounds);
-      await history.finish("a", n);
+      await history.append("a", message(`m${n}`, { at: later }), retention);
+      await history.markDelivered("a", n);
     }
     close();
     const rows = (sql: string) => meddle(path, (database) => database.prepare(sql).all());
@@ -194,7 +194,7 @@ describe("a store of sqlite", () => {
       messages: [],
       head: { offset: 1 },
     });
-    await again.finish("silent0", 1);
+    await again.markDelivered("silent0", 1);
     opened.at(-1)!.close();
     expect(rows("SELECT offset FROM messages WHERE channel = 1")).toEqual([]);
   });
@@ -204,23 +204,23 @@ describe("a store of sqlite", () => {
     let time = START;
     const now = () => time;
     const { history, close } = open(path, { now });
-    const bounds = { size: 10, ageMs: 10 * MINUTE };
+    const retention = { size: 10, ageMs: 10 * MINUTE };
     const deliver = async (channel: string, count: number) => {
       const appends = Array.from({ length: count }, (_, n) =>
-        history.append(channel, message(`m${n}`, { at: time, key: `${time} ${n}` }), bounds),
+        history.append(channel, message(`m${n}`, { at: time, key: `${time} ${n}` }), retention),
       );
       const appended = await Promise.all(appends);
-      await Promise.all(appended.map((each) => history.finish(channel, each.message.offset)));
+      await Promise.all(appended.map((each) => history.markDelivered(channel, each.message.offset)));
       return appended[0]!.epoch;
     };
     const names = Array.from({ length: 100 }, (_, n) => `room${n}`);
     const epochs = await Promise.all(names.map((name) => deliver(name, 1)));
     time += 10 * MINUTE - 1;
     await deliver("other", 640);
-    expect(await history.head("room0")).toEqual({ epoch: epochs[0], offset: 1 });
+    expect(await history.readHead("room0")).toEqual({ epoch: epochs[0], offset: 1 });
     time += 1;
     await deliver("other", 640);
-    const heads = await Promise.all(names.map((name) => history.head(name)));
+    const heads = await Promise.all(names.map((name) => history.readHead(name)));
     for (const [n, { epoch, offset }] of heads.entries()) {
       expect(epoch).not.toBe(epochs[n]);
       expect(offset).toBe(0);
@@ -229,22 +229,22 @@ describe("a store of sqlite", () => {
     const [count] = meddle(path, (database) => database.prepare("SELECT count(*) AS n FROM channels").all());
     expect(count?.n).toBe(1);
     const again = open(path, { now }).history;
-    expect(await Promise.all(names.map((name) => again.head(name)))).toEqual(heads);
-    expect((await again.append("room0", message("m"), bounds)).epoch).toBe(heads[0]!.epoch);
+    expect(await Promise.all(names.map((name) => again.readHead(name)))).toEqual(heads);
+    expect((await again.append("room0", message("m"), retention)).epoch).toBe(heads[0]!.epoch);
   });
 
   it("counts no time before it was opened as idle: members had no chance to come back", async () => {
     const path = newPath();
-    const bounds = { size: 10, ageMs: MINUTE };
+    const retention = { size: 10, ageMs: MINUTE };
     const first = open(path, { now: () => START });
-    const { epoch } = await first.history.append("a", message("m1", { at: START }), bounds);
-    await first.history.finish("a", 1);
+    const { epoch } = await first.history.append("a", message("m1", { at: START }), retention);
+    await first.history.markDelivered("a", 1);
     first.close();
     const { history } = open(path, { now: () => START + 60 * MINUTE });
     for (let n = 0; n < 130; n++) {
-      await history.append("other", message(`m${n}`, { at: START + 60 * MINUTE }), bounds);
+      await history.append("other", message(`m${n}`, { at: START + 60 * MINUTE }), retention);
     }
-    expect(await history.head("a")).toEqual({ epoch, offset: 1 });
+    expect(await history.readHead("a")).toEqual({ epoch, offset: 1 });
   });
 
   it("opens a file of version 1, whose channels go on in their epochs", async () => {
@@ -252,26 +252,26 @@ describe("a store of sqlite", () => {
     meddle(path, (database) => database.exec(VERSION_1));
     const { history } = open(path, { now: () => START });
     expect(await read(history, "a", { size: 100, ageMs: 1e15 })).toMatchObject({
-      head: { epoch: epochOf("life-token", "a"), offset: 1 },
+      head: { epoch: deriveEpoch("life-token", "a"), offset: 1 },
       messages: [{ id: "m1", data: "kept" }],
     });
-    expect(await history.head("never used")).toEqual({
-      epoch: epochOf("life-token", "never used"),
+    expect(await history.readHead("never used")).toEqual({
+      epoch: deriveEpoch("life-token", "never used"),
       offset: 0,
     });
     const { epoch, message: stored } = await history.append("a", message("m2"), BOUNDS);
-    expect([epoch, stored.offset]).toEqual([epochOf("life-token", "a"), 2]);
+    expect([epoch, stored.offset]).toEqual([deriveEpoch("life-token", "a"), 2]);
   });
 
-  it("removes what a channel that never rests has past its bounds, however many others there are", async () => {
+  it("removes what a channel that never rests has past its retention, however many others there are", async () => {
     const path = newPath();
     const { history, close } = open(path);
-    const bounds = { size: 10, ageMs: MINUTE };
+    const retention = { size: 10, ageMs: MINUTE };
     const others = Array.from({ length: 40 }, (_, n) => `other${n}`);
-    await Promise.all(others.map((channel) => history.append(channel, message("m"), bounds)));
+    await Promise.all(others.map((channel) => history.append(channel, message("m"), retention)));
     for (let n = 1; n <= 192; n++) {
-      await history.append("hot", message(`m${n}`), bounds);
-      await history.finish("hot", n);
+      await history.append("hot", message(`m${n}`), retention);
+      await history.markDelivered("hot", n);
     }
     close();
     const [row] = meddle(path, (database) =>
@@ -295,7 +295,7 @@ describe("a store of sqlite", () => {
       { status: "rejected", reason: { name: "StoreError", code: "STORE_REFUSED" } },
       { status: "fulfilled", value: { message: { offset: 1 } } },
     ]);
-    expect(await history.head("broken")).toMatchObject({ offset: 1 });
+    expect(await history.readHead("broken")).toMatchObject({ offset: 1 });
   });
 
   it("refuses data that is no JSON, alone", async () => {
@@ -400,8 +400,8 @@ describe("opening a store of sqlite", () => {
     expect(await second.history.append("a", message("m2"), BOUNDS)).toMatchObject({ message: { offset: 2 } });
     expect(await second.members.count("a", START)).toBe(1);
     second.close();
-    await expect(second.history.head("a")).rejects.toMatchObject({ code: "STORE_REFUSED" });
-    expect(await open(path).history.head("a")).toMatchObject({ offset: 2 });
+    await expect(second.history.readHead("a")).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    expect(await open(path).history.readHead("a")).toMatchObject({ offset: 2 });
   });
 
   it("says at once that another process has the file", () => {
@@ -465,7 +465,7 @@ describe("opening a store of sqlite", () => {
     "names the path and a remedy after SQLite's error %i",
     (errcode) => {
       const path = join(folder, "any.db");
-      const { message, cause } = storeErrorOf({ errcode: errcode | 0x200 }, path);
+      const { message, cause } = toStoreError({ errcode: errcode | 0x200 }, path);
       expect(message).toMatch(/^\/.*any\.db [^:]+: [^:]+$/);
       expect(cause).toEqual({ errcode: errcode | 0x200 });
     },

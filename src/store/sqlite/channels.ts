@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import type { ChannelStore } from "../contracts/channels.ts";
 // Who is in a channel, and what they are about to say, dies with the process, whose sockets they are.
 import { MemoryMembers } from "../memory/channel-members.ts";
-import { MemoryParts } from "../memory/message-chunks.ts";
+import { MemoryMessageChunks } from "../memory/message-chunks.ts";
 import { openDatabase } from "./database.ts";
 import { SqliteHistory } from "./history.ts";
 import { checkOptions, type SqliteChannelStoreOptions } from "./options.ts";
@@ -21,7 +21,7 @@ export interface SqliteChannelStore extends ChannelStore {
 interface OpenFile {
   readonly history: SqliteHistory;
   readonly members: MemoryMembers;
-  readonly parts: MemoryParts;
+  readonly parts: MemoryMessageChunks;
   stores: number;
 }
 
@@ -51,7 +51,7 @@ export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteCh
     openFiles.delete(path);
     file.history.close();
   };
-  return { history: file.history, members: file.members, parts: file.parts, close };
+  return { history: file.history, members: file.members, chunks: file.parts, close };
 }
 
 function openFile(path: string, options: SqliteChannelStoreOptions): OpenFile {
@@ -59,5 +59,5 @@ function openFile(path: string, options: SqliteChannelStoreOptions): OpenFile {
   const members = new MemoryMembers(now, (channel) => history.touch(channel));
   const database = openDatabase(path, busyTimeoutMs);
   const history = new SqliteHistory(database, path, now, (channel) => members.has(channel));
-  return { history, members, parts: new MemoryParts(), stores: 0 };
+  return { history, members, parts: new MemoryMessageChunks(), stores: 0 };
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../contracts/errors.ts";
-import { storeErrorOf } from "./failures.ts";
+import { toStoreError } from "./failures.ts";
 
 /** "Lift": a file of ours, whatever its name. */
 const APPLICATION_ID = 0x4c696674;
@@ -77,7 +77,7 @@ export function openDatabase(path: string, busyTimeoutMs: number): DatabaseSync 
     return database;
   } catch (error) {
     database?.close();
-    throw storeErrorOf(error, path);
+    throw toStoreError(error, path);
   }
 }
 

@@ -37,7 +37,7 @@ function open() {
   commits.length = 0;
   const append = (id: string) => store.history.append("a", { id, data: id, at: 1 }, BOUNDS);
   const ids = async () => {
-    const page = await store.history.history("a", { limit: 9, bounds: BOUNDS, now: 2 });
+    const page = await store.history.read("a", { limit: 9, retention: BOUNDS, now: 2 });
     return page.messages.map((message) => message.id);
   };
   return { ...store, commits, onCommit, append, ids };
@@ -47,11 +47,11 @@ describe("a commit of SQLite", () => {
   it("of an append waits for the disk, and that of a finished fan-out alone does not", async () => {
     const { history, append, commits, close } = open();
     await append("m1");
-    await history.finish("a", 1);
+    await history.markDelivered("a", 1);
     await history.checkpoint("a", 1, "here");
     await append("m2");
-    await Promise.all([history.finish("a", 2), append("m3")]);
-    await history.finish("a", 3);
+    await Promise.all([history.markDelivered("a", 2), append("m3")]);
+    await history.markDelivered("a", 3);
     expect(commits.map(({ synchronous }) => synchronous)).toEqual([FULL, NORMAL, NORMAL, FULL, FULL, NORMAL]);
     expect(new Set(commits.map(({ journal }) => journal))).toEqual(new Set(["wal"]));
     close();
@@ -59,8 +59,8 @@ describe("a commit of SQLite", () => {
 
   it("of an append behind a head waits for the disk", async () => {
     const { history, commits, close } = open();
-    const head = await history.head("a");
-    await history.finish("a", 1);
+    const head = await history.readHead("a");
+    await history.markDelivered("a", 1);
     await history.appendAfter("a", head, { id: "m1", data: 1, at: 1 }, BOUNDS);
     expect(commits.map(({ synchronous }) => synchronous)).toEqual([NORMAL, FULL]);
     close();

@@ -21,7 +21,7 @@ const FAILURES = new Map<number, readonly [StoreErrorCode, string]>([
 const CANNOT_OPEN = 14;
 
 /** Wraps an error of SQLite in the stores' own. */
-export function storeErrorOf(error: unknown, path: string): StoreError {
+export function toStoreError(error: unknown, path: string): StoreError {
   if (error instanceof StoreError) return error;
   const extended = (error as { errcode?: unknown } | null)?.errcode;
   // The lowest byte is the code, the rest details.

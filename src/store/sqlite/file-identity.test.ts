@@ -45,7 +45,7 @@ const append = ({ history }: SqliteChannelStore, id: string) =>
   history.append("a", { id, data: "x".repeat(5_000), at: 1 }, BOUNDS);
 
 async function ids({ history }: SqliteChannelStore): Promise<string[]> {
-  const { messages } = await history.history("a", { after: 0, limit: 1_000, bounds: BOUNDS, now: 1 });
+  const { messages } = await history.read("a", { after: 0, limit: 1_000, retention: BOUNDS, now: 1 });
   return messages.map(({ id }) => id);
 }
 
@@ -69,11 +69,11 @@ const CALLS: readonly ((history: ChannelHistory) => Promise<unknown>)[] = [
   (history) => history.append("a", { id: "m3", data: 1, at: 1 }, BOUNDS),
   (history) => history.append("b", { id: "m4", data: 1, at: 1 }, BOUNDS),
   (history) => history.appendAfter("b", { epoch: "", offset: 0 }, { id: "m5", data: 1, at: 1 }, BOUNDS),
-  (history) => history.history("a", { limit: 1, bounds: BOUNDS, now: 1 }),
-  (history) => history.head("a"),
-  (history) => history.finish("a", 1),
+  (history) => history.read("a", { limit: 1, retention: BOUNDS, now: 1 }),
+  (history) => history.readHead("a"),
+  (history) => history.markDelivered("a", 1),
   (history) => history.checkpoint("a", 1, "here"),
-  (history) => history.unfinished(1e15)[Symbol.asyncIterator]().next(),
+  (history) => history.listPendingFanOuts(1e15)[Symbol.asyncIterator]().next(),
 ];
 
 async function expectEveryCallRefused(store: SqliteChannelStore): Promise<void> {
@@ -171,10 +171,10 @@ describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
 
   it("is another history, in another epoch, when it was deleted and the store is opened again", async () => {
     const store = await openWithBackup();
-    const { epoch } = await store.history.head("a");
+    const { epoch } = await store.history.readHead("a");
     rmSync(path);
     store.close();
-    const head = await open().history.head("a");
+    const head = await open().history.readHead("a");
     expect(head.offset).toBe(0);
     expect(head.epoch).not.toBe(epoch);
   });
@@ -216,16 +216,16 @@ describe("a file of SQLite that was restored as documented", () => {
 
   it("has the backup's messages in another epoch, for every channel", async () => {
     const before = open();
-    const epochs = await Promise.all(["a", "unused"].map((channel) => before.history.head(channel)));
+    const epochs = await Promise.all(["a", "unused"].map((channel) => before.history.readHead(channel)));
     before.close();
     await restore();
     const after = open();
     expect(await ids(after)).toEqual(["m1"]);
     for (const [at, channel] of ["a", "unused"].entries()) {
-      const { epoch } = await after.history.head(channel);
+      const { epoch } = await after.history.readHead(channel);
       expect(epoch).not.toBe(epochs[at]?.epoch);
     }
-    const { epoch } = await after.history.head("a");
+    const { epoch } = await after.history.readHead("a");
     expect(await append(after, "m3")).toMatchObject({ epoch, message: { offset: 2 } });
   });
 

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../contracts/errors.ts";
-import { storeErrorOf } from "./failures.ts";
+import { toStoreError } from "./failures.ts";
 import type { FileIdentity } from "./file-identity.ts";
 
 /** Work that shares a transaction at most: others wait as long as it takes. */
@@ -65,7 +65,7 @@ export class GroupCommit {
       if (group.length > 0) this.#transact(group, done);
     } catch (error) {
       if (this.#database.isOpen && this.#database.isTransaction) this.#database.exec("ROLLBACK");
-      const failure = storeErrorOf(error, this.#path);
+      const failure = toStoreError(error, this.#path);
       if (group.length === 1 || failure.code === "STORE_UNAVAILABLE") {
         for (const { reject } of group) reject(failure);
       } else for (const alone of group) this.#commit([alone]); // Else one of them would fail all the others.

@@ -1,21 +1,21 @@
 import type { DatabaseSync } from "node:sqlite";
 import {
-  type Appended,
-  aheadMsOf,
+  type AppendResult,
   type ChannelHistory,
-  type HistoryBounds,
+  getMaxAheadMs,
   type HistoryPage,
   type HistoryQuery,
-  IDEMPOTENCY_MS,
-  KEY_AHEAD_MS,
+  IDEMPOTENCY_WINDOW_MS,
+  MAX_KEY_AHEAD_MS,
   type NewMessage,
+  type PendingFanOut,
   type Position,
+  type Retention,
   type StoredMessage,
-  type Unfinished,
 } from "../contracts/channels.ts";
 import { StoreError } from "../contracts/errors.ts";
-import { bucketOf, epochOf } from "../epoch.ts";
-import { storeErrorOf } from "./failures.ts";
+import { deriveEpoch, getEpochBucket } from "../epoch.ts";
+import { toStoreError } from "./failures.ts";
 import { FileIdentity } from "./file-identity.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { badRow, bodyOf, type ChannelRow, channelOf, messageOf, stringOf, textOf } from "./rows.ts";
@@ -57,30 +57,30 @@ export class SqliteHistory implements ChannelHistory {
     this.#life = token;
   }
 
-  async append(channel: string, message: NewMessage, bounds: HistoryBounds): Promise<Appended> {
+  async append(channel: string, message: NewMessage, retention: Retention): Promise<AppendResult> {
     this.#refuseClosed();
     // Now, before the caller can change it; and what is no JSON fails alone.
     const body = bodyOf(message);
-    return this.#commits.run(() => this.#append(channel, message, body, bounds), { durable: true });
+    return this.#commits.run(() => this.#append(channel, message, body, retention), { durable: true });
   }
 
   async appendAfter(
     channel: string,
     { epoch, offset }: Position,
     message: Omit<NewMessage, "key">,
-    bounds: HistoryBounds,
-  ): Promise<Appended | undefined> {
+    retention: Retention,
+  ): Promise<AppendResult | undefined> {
     this.#refuseClosed();
     const body = bodyOf(message);
     const appendIfLast = () => {
       const head = this.#position(channel, this.#find(channel));
       const isLast = head.epoch === epoch && head.offset === offset;
-      return isLast ? this.#append(channel, message, body, bounds) : undefined;
+      return isLast ? this.#append(channel, message, body, retention) : undefined;
     };
     return this.#commits.run(appendIfLast, { durable: true });
   }
 
-  async history(channel: string, query: HistoryQuery): Promise<HistoryPage> {
+  async read(channel: string, query: HistoryQuery): Promise<HistoryPage> {
     return this.#read(() => {
       const row = this.#find(channel);
       const head = this.#position(channel, row);
@@ -88,11 +88,11 @@ export class SqliteHistory implements ChannelHistory {
     });
   }
 
-  async head(channel: string): Promise<Position> {
+  async readHead(channel: string): Promise<Position> {
     return this.#read(() => this.#position(channel, this.#find(channel)));
   }
 
-  async finish(channel: string, offset: number): Promise<void> {
+  async markDelivered(channel: string, offset: number): Promise<void> {
     this.#refuseClosed();
     return this.#commits.run(() => this.#finish(channel, offset), { durable: false });
   }
@@ -106,7 +106,7 @@ export class SqliteHistory implements ChannelHistory {
     return this.#commits.run(write, { durable: false });
   }
 
-  async *unfinished(storedBefore: number): AsyncGenerator<Unfinished> {
+  async *listPendingFanOuts(storedBefore: number): AsyncGenerator<PendingFanOut> {
     for (let id = 0, offset = 0; ; ) {
       const rows = this.#read(() =>
         this.#statements.unfinished.all(id, offset, storedBefore, UNFINISHED_PER_PAGE),
@@ -116,7 +116,12 @@ export class SqliteHistory implements ChannelHistory {
         const message = messageOf(row, channel);
         const what = `The cursor of message ${message.offset} of channel ${textOf(channel)}`;
         const cursor = row.cursor === null ? {} : { cursor: stringOf(row.cursor, what) };
-        yield { channel, epoch: epochOf(this.#life, channel, Number(row.generation)), message, ...cursor };
+        yield {
+          channel,
+          epoch: deriveEpoch(this.#life, channel, Number(row.generation)),
+          message,
+          ...cursor,
+        };
       }
       if (rows.length < UNFINISHED_PER_PAGE) return;
       id = Number(rows.at(-1)?.id);
@@ -140,10 +145,10 @@ export class SqliteHistory implements ChannelHistory {
   }
 
   /** All reads come first: what one of them finds wrong fails this append alone, with nothing written. */
-  #append(channel: string, message: NewMessage, body: string, bounds: HistoryBounds): Appended {
+  #append(channel: string, message: NewMessage, body: string, retention: Retention): AppendResult {
     const found = this.#find(channel);
     const generation = found?.generation ?? this.#nextGeneration(channel);
-    const epoch = epochOf(this.#life, channel, generation);
+    const epoch = deriveEpoch(this.#life, channel, generation);
     // A publisher whose clock is ahead must neither forget keys nor remove what others have published.
     const now = Math.min(message.at, this.#now());
     const known = found && this.#known(found, message.key, now);
@@ -151,15 +156,15 @@ export class SqliteHistory implements ChannelHistory {
     const { addChannel, setHead, addMessage, addUnfinished, setKey } = this.#statements;
     const id =
       found?.id ??
-      Number(addChannel.run(textOf(channel), bounds.size, bounds.ageMs, generation).lastInsertRowid);
+      Number(addChannel.run(textOf(channel), retention.size, retention.ageMs, generation).lastInsertRowid);
     const { key, ...rest } = message;
     const offset = (found?.head ?? 0) + 1;
     addMessage.run(id, offset, message.at, body);
     addUnfinished.run(id, offset);
     const usedAt = this.#now();
-    setHead.run(id, offset, bounds.size, bounds.ageMs, usedAt);
+    setHead.run(id, offset, retention.size, retention.ageMs, usedAt);
     if (key !== undefined) setKey.run(id, textOf(key), message.at, offset, textOf(message.id));
-    const row = { id, head: offset, first: found?.first ?? 1, usedAt, generation, ...bounds };
+    const row = { id, head: offset, first: found?.first ?? 1, usedAt, generation, ...retention };
     this.#trimmer.afterAppend(row, now);
     return { epoch, message: { ...rest, offset }, duplicate: false };
   }
@@ -171,7 +176,7 @@ export class SqliteHistory implements ChannelHistory {
     const { at, offset } = row;
     const what = `The key of message ${offset} of channel ${textOf(name)}`;
     if (typeof at !== "number" || typeof offset !== "number") throw badRow(what);
-    if (now - at >= IDEMPOTENCY_MS || at - now >= KEY_AHEAD_MS) return undefined;
+    if (now - at >= IDEMPOTENCY_WINDOW_MS || at - now >= MAX_KEY_AHEAD_MS) return undefined;
     const kept = this.#statements.message.get(channel, offset);
     return kept ? messageOf(kept, name) : { id: stringOf(row.id, what), data: null, at, offset };
   }
@@ -184,14 +189,18 @@ export class SqliteHistory implements ChannelHistory {
     if (offset < row.first) this.#statements.removeMessage.run(row.id, offset);
   }
 
-  #page(row: ChannelRow, head: Position, { after, before, limit, bounds, now }: HistoryQuery): HistoryPage {
+  #page(
+    row: ChannelRow,
+    head: Position,
+    { after, before, limit, retention, now }: HistoryQuery,
+  ): HistoryPage {
     const { id, name, first } = row;
-    const bySize = Math.max(first, row.head - bounds.size + 1);
+    const bySize = Math.max(first, row.head - retention.size + 1);
     const within = this.#statements.firstWithin.get(
       id,
       bySize,
-      now - bounds.ageMs,
-      now + aheadMsOf(bounds.ageMs),
+      now - retention.ageMs,
+      now + getMaxAheadMs(retention.ageMs),
     );
     let from = Math.max(Number(within?.offset ?? row.head + 1), (after ?? 0) + 1);
     let to = Math.max(from, Math.min(row.head + 1, before ?? row.head + 1));
@@ -212,11 +221,11 @@ export class SqliteHistory implements ChannelHistory {
 
   #position(channel: string, row: ChannelRow | undefined): Position {
     const generation = row?.generation ?? this.#nextGeneration(channel);
-    return { epoch: epochOf(this.#life, channel, generation), offset: row?.head ?? 0 };
+    return { epoch: deriveEpoch(this.#life, channel, generation), offset: row?.head ?? 0 };
   }
 
   #nextGeneration(channel: string): number {
-    return Number(this.#statements.generation.get(bucketOf(channel))?.generation ?? 0);
+    return Number(this.#statements.generation.get(getEpochBucket(channel))?.generation ?? 0);
   }
 
   #read<Value>(read: () => Value): Value {
@@ -225,7 +234,7 @@ export class SqliteHistory implements ChannelHistory {
     try {
       return read();
     } catch (error) {
-      throw storeErrorOf(error, this.#path);
+      throw toStoreError(error, this.#path);
     }
   }
 

@@ -1,5 +1,5 @@
-import { aheadMsOf, IDEMPOTENCY_MS, idleMsOf } from "../contracts/channels.ts";
-import { bucketOf } from "../epoch.ts";
+import { getIdleTimeoutMs, getMaxAheadMs, IDEMPOTENCY_WINDOW_MS } from "../contracts/channels.ts";
+import { getEpochBucket } from "../epoch.ts";
 import { type ChannelRow, nameOfText } from "./rows.ts";
 import type { Statements } from "./statements.ts";
 
@@ -39,7 +39,7 @@ export class Trimmer {
   afterAppend(channel: Kept, now: number): void {
     if (channel.head % APPENDS_PER_TRIM === 0) this.#trim(channel, now);
     if (++this.#appends % APPENDS_PER_TRIM !== 0) return;
-    this.#statements.removeKeys.run(now - IDEMPOTENCY_MS, KEYS_PER_TRIM);
+    this.#statements.removeKeys.run(now - IDEMPOTENCY_WINDOW_MS, KEYS_PER_TRIM);
     // Their types are the table's: nothing is wrong with them that would fail an append to another channel.
     const others = this.#statements.nextChannels.all(
       this.#lastChannel,
@@ -52,15 +52,15 @@ export class Trimmer {
     this.#lastChannel = others.length < CHANNELS_PER_TRIM ? 0 : others.at(-1)!.id;
   }
 
-  #isIdle({ id, name, head, first, usedAt, ...bounds }: ChannelRow, now: number): boolean {
-    if (first <= head || now - Math.max(usedAt, this.#openedAt) < idleMsOf(bounds)) return false;
+  #isIdle({ id, name, head, first, usedAt, ...retention }: ChannelRow, now: number): boolean {
+    if (first <= head || now - Math.max(usedAt, this.#openedAt) < getIdleTimeoutMs(retention)) return false;
     const channel = nameOfText(name);
     return channel !== undefined && !this.#hasMembers(channel) && !this.#statements.hasUnfinished.get(id);
   }
 
   /** Ids are given again, so nothing may be left under this one. */
   #forget({ id, name }: Pick<ChannelRow, "id" | "name">): void {
-    this.#statements.addGeneration.run(bucketOf(nameOfText(name)!));
+    this.#statements.addGeneration.run(getEpochBucket(nameOfText(name)!));
     this.#statements.removeKeysOf.run(id);
     this.#statements.removeChannel.run(id);
   }
@@ -68,7 +68,7 @@ export class Trimmer {
   /** Returns the first offset that is left; behind the head when there is none. */
   #trim({ id, head, first, size, ageMs }: Kept, now: number): number {
     const bySize = Math.max(first, head - size + 1);
-    const within = this.#statements.firstWithin.get(id, bySize, now - ageMs, now + aheadMsOf(ageMs));
+    const within = this.#statements.firstWithin.get(id, bySize, now - ageMs, now + getMaxAheadMs(ageMs));
     const next = Math.min(Number(within?.offset ?? head + 1), first + MESSAGES_PER_TRIM);
     if (next <= first) return first;
     this.#statements.removeMessages.run(id, first, next);

@@ -9,11 +9,11 @@ const GOOD_FOR_MS = 15 * 60_000;
 function blobStore() {
   const asked: { key: string; bytes?: number; contentType?: string; expiresInMs: number }[] = [];
   const store: BlobStore = {
-    upload: async (key, blob, expiresInMs) => {
+    createUpload: async (key, blob, expiresInMs) => {
       asked.push({ key, ...blob, expiresInMs });
       return { url: `https://blobs.example.com/${key}?put`, headers: { "content-type": blob.contentType } };
     },
-    download: async (key, expiresInMs) => {
+    createDownloadUrl: async (key, expiresInMs) => {
       asked.push({ key, expiresInMs });
       return `https://blobs.example.com/${key}`;
     },
@@ -106,7 +106,7 @@ describe("download", () => {
 
 it("answers STORE_FAILED where the blob store fails, and tells nobody why", async () => {
   const fail = () => Promise.reject(new Error("secret of the bucket"));
-  const { client, lines } = world({ blobs: { upload: fail, download: fail } });
+  const { client, lines } = world({ blobs: { createUpload: fail, createDownloadUrl: fail } });
   const ada = await client("ada-1");
   for (const asked of [
     ada.ask("upload", png),

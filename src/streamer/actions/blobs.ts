@@ -29,7 +29,7 @@ export async function upload(payload: UploadPayload, session: Session, core: Cor
   const blob = randomUUID();
   const expiresAt = core.now() + GOOD_FOR_MS;
   const { url, headers } = await fromStore(
-    store.upload(keyOf(channel, blob), { bytes, contentType }, GOOD_FOR_MS),
+    store.createUpload(keyOf(channel, blob), { bytes, contentType }, GOOD_FOR_MS),
   );
   await answer<"upload">(session, { blob, url, headers, expiresAt });
 }
@@ -50,7 +50,7 @@ export async function whereIs(channel: Channel, blob: string, core: Core): Promi
   const store = storeFor(channel, core);
   if (!BLOB.test(blob)) throw new LiftError("VALIDATION_ERROR", { message: "That is no blob's name" });
   const expiresAt = core.now() + GOOD_FOR_MS;
-  return { url: await fromStore(store.download(keyOf(channel, blob), GOOD_FOR_MS)), expiresAt };
+  return { url: await fromStore(store.createDownloadUrl(keyOf(channel, blob), GOOD_FOR_MS)), expiresAt };
 }
 
 function storeFor({ namespace }: Channel, { blobs }: Core): BlobStore {

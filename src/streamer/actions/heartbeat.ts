@@ -29,7 +29,7 @@ async function headOf(
     const channel = core.channels.find(text, identity.tenantId);
     await assertMay("subscribe", identity, channel);
     if (channel.namespace.bounds === undefined) return undefined;
-    return await fromStore(core.store.history.head(channel.key, budget));
+    return await fromStore(core.store.history.readHead(channel.key, budget));
   } catch (thrown) {
     if (thrown instanceof LiftError && (thrown.code === "FORBIDDEN" || thrown.code === "NOT_FOUND"))
       return undefined;

@@ -60,6 +60,6 @@ export async function readPage(
   budget: TimeBudget | undefined,
 ): Promise<HistoryPage> {
   return fromStore(
-    store.history.history(channel.key, { ...query, bounds: boundsOf(channel), now: now() }, budget),
+    store.history.read(channel.key, { ...query, retention: boundsOf(channel), now: now() }, budget),
   );
 }

@@ -170,7 +170,7 @@ describe("a message in parts is answered with an error", () => {
 
   it("when the store fails", async () => {
     const { ada, parts, store } = await world();
-    vi.spyOn(store.parts, "add").mockRejectedValueOnce(new Error("out of breath"));
+    vi.spyOn(store.chunks, "add").mockRejectedValueOnce(new Error("out of breath"));
     const [first] = parts(publishing("a".repeat(40_000)));
     expect(await ada.send(first)).toEqual([error("STORE_FAILED")]);
   });

@@ -7,7 +7,12 @@ import {
   type Request,
   utf8Length,
 } from "../../protocol/index.ts";
-import { type MessageParts, PARTS_MS, type Schedule, type ScheduledItem } from "../../store/index.ts";
+import {
+  CHUNKS_TIMEOUT_MS,
+  type MessageChunks,
+  type Schedule,
+  type ScheduledItem,
+} from "../../store/index.ts";
 import type { Scope, Session } from "../core.ts";
 import { fromStore, log } from "../fan-out/errors.ts";
 
@@ -25,11 +30,11 @@ interface Waiting {
 
 /** Puts the messages together that come in parts. */
 export class Parts {
-  readonly #parts: MessageParts;
+  readonly #parts: MessageChunks;
   readonly #schedule: Schedule | undefined;
   readonly #now: () => number;
 
-  constructor(parts: MessageParts, schedule: Schedule | undefined, now: () => number) {
+  constructor(parts: MessageChunks, schedule: Schedule | undefined, now: () => number) {
     this.#parts = parts;
     this.#schedule = schedule;
     this.#now = now;
@@ -56,7 +61,7 @@ export class Parts {
   /** What a tick does with an item. */
   async look({ id, data }: ScheduledItem, { budget, broadcast }: Scope): Promise<void> {
     const { endpoint, message, requestId } = data as unknown as Waiting;
-    if (!(await fromStore(this.#parts.giveUp(id, message, budget)))) return;
+    if (!(await fromStore(this.#parts.abort(id, message, budget)))) return;
     const { code, retry } = new LiftError("TIMEOUT");
     const error: ErrorMessage = {
       type: "error",
@@ -70,7 +75,7 @@ export class Parts {
   async #wait(message: number, { ctx, requestId, budget, logger }: Session): Promise<void> {
     const { endpoint } = ctx.asWebSocket();
     const data = { endpoint, message, requestId };
-    const item = { kind: PARTS, id: ctx.connectionId, dueAt: this.#now() + PARTS_MS, data };
+    const item = { kind: PARTS, id: ctx.connectionId, dueAt: this.#now() + CHUNKS_TIMEOUT_MS, data };
     try {
       await this.#schedule?.put(item, budget);
     } catch (error) {

@@ -140,7 +140,7 @@ describe("leaving", () => {
     told();
     expect(await ada.leave()).toEqual({ statusCode: 200 });
     expect(told()).toEqual([["leave", "ada"]]);
-    expect(await all(store.members.channelsOf("ada-1"))).toEqual([]);
+    expect(await all(store.members.listChannels("ada-1"))).toEqual([]);
     expect(await streamer.count("room:b")).toBe(0);
   });
 
@@ -203,7 +203,7 @@ describe("leaving", () => {
   it("happens though nobody could be told of it", async () => {
     const { enter, streamer, store, lines } = await room({ channels: { room: { ...OPEN, presence: true } } });
     const ada = await enter("ada-1", "ada");
-    vi.spyOn(store.members, "pages").mockImplementation(() => {
+    vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("throttled");
     });
     expect(await ada.leave()).toEqual({ statusCode: 200 });
@@ -260,8 +260,8 @@ describe("a subscription that is refused", () => {
 
   it.each<[string, (store: ChannelStore) => void, object]>([
     ["setState", ({ members }) => once(members, "setState"), { state: "x" }],
-    ["head", ({ history }) => once(history, "head"), {}],
-    ["history", ({ history }) => once(history, "history"), { recent: 5 }],
+    ["head", ({ history }) => once(history, "readHead"), {}],
+    ["history", ({ history }) => once(history, "read"), { recent: 5 }],
   ])("where %s fails leaves no member, and the next try is a join", async (_what, fail, request) => {
     const { ask, told, store, now } = await refused(fail, request);
     expect(await store.members.count(KEY, now())).toBe(1);
@@ -302,7 +302,7 @@ describe("a subscription that is refused", () => {
       await world.client("ada-1", { user: "ada" }),
       await world.client("ada-2", { user: "ada" }),
     ];
-    const head = vi.spyOn(world.store.history, "head").mockImplementationOnce(async () => {
+    const head = vi.spyOn(world.store.history, "readHead").mockImplementationOnce(async () => {
       await second.ask("subscribe", { channels: [{ channel: ROOM }] });
       throw new Error("throttled");
     });

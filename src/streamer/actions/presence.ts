@@ -24,7 +24,7 @@ export async function presence(
 /** As many as there is space for. */
 async function readPresence(channel: Channel, after: string | undefined, space: Space, { store, now }: Core) {
   const users: UserPresence[] = [];
-  for await (const one of store.members.present(channel.key, now(), after)) {
+  for await (const one of store.members.listPresence(channel.key, now(), after)) {
     const fitting = space.first([userPresence(one)]);
     if (fitting.length === 0) return { users, more: true };
     users.push(...fitting);

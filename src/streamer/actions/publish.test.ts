@@ -62,10 +62,10 @@ describe("publishing at-least-once", () => {
 
   it("is stored before anyone gets it, and finished when everyone has", async () => {
     const { ada, store, now } = await room();
-    const finish = vi.spyOn(store.history, "finish");
+    const finish = vi.spyOn(store.history, "markDelivered");
     await ada.ask("publish", { channel: ROOM, data: 1 });
     expect(finish).toHaveBeenCalledExactlyOnceWith('[null,"room:lobby"]', 1, expect.anything());
-    expect(await all(store.history.unfinished(now() + 1))).toEqual([]);
+    expect(await all(store.history.listPendingFanOuts(now() + 1))).toEqual([]);
   });
 
   it("answers STORE_FAILED, and sends nothing, when it could not be stored", async () => {
@@ -82,7 +82,7 @@ describe("publishing at-least-once", () => {
 
   it("answers that it is stored though the fan-out fails, which is left for resume", async () => {
     const { ada, bob, store, streamer, lines, now } = await room();
-    const pages = vi.spyOn(store.members, "pages").mockImplementation(() => {
+    const pages = vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("throttled");
     });
     expect((await ada.ask("publish", { channel: ROOM, data: "late" })).data.position.offset).toBe(1);
@@ -100,7 +100,7 @@ describe("publishing at-least-once", () => {
     connections.throttled("ada-1");
     await ada.send({ action: "publish", payload: { channel: ROOM, data: 1 } });
     expect(texts(bob)).toEqual([1]);
-    expect(await all(store.history.unfinished(now() + 1))).toEqual([]);
+    expect(await all(store.history.listPendingFanOuts(now() + 1))).toEqual([]);
   });
 });
 
@@ -119,8 +119,8 @@ describe("publishing at-most-once", () => {
     const { ada, bob, store, client } = await room();
     const tab = await client("ada-2", { user: "ada" });
     const publish = (who = ada) => who.ask("publish", { channel: FLASH, data: 1, key: "k" });
-    const pages = store.members.pages.bind(store.members);
-    vi.spyOn(store.members, "pages").mockImplementationOnce(async function* (...args) {
+    const pages = store.members.listMembers.bind(store.members);
+    vi.spyOn(store.members, "listMembers").mockImplementationOnce(async function* (...args) {
       yield* pages(...args);
       throw new Error("throttled");
     });
@@ -162,7 +162,7 @@ describe("publishing at-most-once", () => {
 
   it("answers STORE_FAILED when nobody could be sent to", async () => {
     const { ada, store } = await room();
-    vi.spyOn(store.members, "pages").mockImplementation(() => {
+    vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("throttled");
     });
     expect(await ada.ask("publish", { channel: FLASH, data: 1 })).toMatchObject({
@@ -230,7 +230,7 @@ describe("a fan-out of several pages", () => {
     const { id, position } = await streamer.publish("room:hall", 1, { key: "k" });
     vi.mocked(connections.broadcast).mockRestore();
     // The last page is sent twice: the end of the second attempt is not stored.
-    vi.spyOn(store.history, "finish").mockRejectedValueOnce(new Error("throttled"));
+    vi.spyOn(store.history, "markDelivered").mockRejectedValueOnce(new Error("throttled"));
     await streamer.resume({ storedBefore: START + 1 });
     await streamer.resume({ storedBefore: START + 1 });
     expect(connections.sent.length).toBeGreaterThan(MEMBERS_PER_PAGE + 2);
@@ -243,7 +243,7 @@ describe("a fan-out of several pages", () => {
   it("sends what was left at the next start, though it is dated in the future", async () => {
     const { streamer, store, connections, later } = await hall(1);
     later(900);
-    vi.spyOn(store.history, "finish").mockRejectedValueOnce(new Error("killed"));
+    vi.spyOn(store.history, "markDelivered").mockRejectedValueOnce(new Error("killed"));
     await streamer.publish("room:hall", 1);
     later(-900);
     expect(await streamer.resume()).toBe(1);
@@ -264,7 +264,7 @@ describe("a fan-out of several pages", () => {
     expect(await streamer.resume({ storedBefore: START + 1 })).toBe(1);
     const sent = connections.sent.map(({ connectionId }) => connectionId);
     expect(sent.slice(MEMBERS_PER_PAGE).sort()).toEqual([`c${MEMBERS_PER_PAGE}`, `c${MEMBERS_PER_PAGE + 1}`]);
-    expect(await all(store.history.unfinished(START + 1))).toEqual([]);
+    expect(await all(store.history.listPendingFanOuts(START + 1))).toEqual([]);
   });
 
   it("stops when the time is over, and goes on from the last page that was whole", async () => {

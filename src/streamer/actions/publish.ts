@@ -1,7 +1,7 @@
 import { hash, randomUUID } from "node:crypto";
 import { LiftError } from "../../lift/index.ts";
 import type { ChannelMessage, PublishPayload, PublishResult } from "../../protocol/index.ts";
-import type { Appended, HistoryBounds, Json, NewMessage } from "../../store/index.ts";
+import type { AppendResult, Json, NewMessage, Retention } from "../../store/index.ts";
 import type { Core, Scope, Session } from "../core.ts";
 import { fromStore, log } from "../fan-out/errors.ts";
 import type { Reached } from "../fan-out/fan-out.ts";
@@ -78,7 +78,7 @@ export async function publishTo(
 async function store(
   { key }: Channel,
   message: NewMessage,
-  bounds: HistoryBounds,
+  bounds: Retention,
   scope: Scope,
   core: Core,
 ): Promise<Published> {
@@ -121,7 +121,7 @@ async function handOver(
 }
 
 /** A stored message and the epoch of its channel. */
-type Stored = Pick<Appended, "epoch" | "message">;
+type Stored = Pick<AppendResult, "epoch" | "message">;
 
 /**
  * Sends a stored message to whoever is in the channel. What fails stays unfinished in the store and is tried again, and
@@ -161,7 +161,7 @@ async function sendStored(
       told === undefined
         ? NOTHING_TO_TELL
         : await fanOut.send(members, JSON.stringify(told), scope, { from, reached: checkpoint });
-    if (reached.complete) await history.finish(key, offset, scope.budget);
+    if (reached.complete) await history.markDelivered(key, offset, scope.budget);
     else log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
     await departures.removeGone(reached.gone, scope, [members]);
     return reached.complete;

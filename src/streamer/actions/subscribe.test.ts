@@ -92,8 +92,8 @@ describe("subscribing", () => {
 
   it("has the connection a member before it reads where the channel is", async () => {
     const { streamer, store, ada, subscribe } = await room();
-    const head = store.history.head.bind(store.history);
-    vi.spyOn(store.history, "head").mockImplementation(async (...args) => {
+    const head = store.history.readHead.bind(store.history);
+    vi.spyOn(store.history, "readHead").mockImplementation(async (...args) => {
       await streamer.publish(ROOM, { text: "meanwhile" });
       return head(...args);
     });
@@ -104,11 +104,11 @@ describe("subscribing", () => {
   it("does not name a position past the messages that it gives", async () => {
     const { streamer, store, say, subscribe, texts } = await room();
     await say("1");
-    const history = store.history.history.bind(store.history);
-    vi.spyOn(store.history, "history").mockImplementation(async (...args) => {
+    const history = store.history.read.bind(store.history);
+    vi.spyOn(store.history, "read").mockImplementation(async (...args) => {
       const page = await history(...args);
       await streamer.publish(ROOM, { text: "2" });
-      return { ...page, head: await store.history.head(args[0]) };
+      return { ...page, head: await store.history.readHead(args[0]) };
     });
     const answer = await subscribe({ recent: 5 });
     expect([texts(answer), answer.position.offset]).toEqual([["1"], 1]);
@@ -259,7 +259,7 @@ describe("the limit of subscriptions", () => {
     const { ada, store } = await room();
     const frame = (n: number) => Array.from({ length: 100 }, (_, i) => ({ channel: `room:${n}-${i}` }));
     await Promise.all(Array.from({ length: 100 }, (_, n) => ada.ask("subscribe", { channels: frame(n) })));
-    expect(await all(store.members.channelsOf("ada-1"))).toHaveLength(100);
+    expect(await all(store.members.listChannels("ada-1"))).toHaveLength(100);
   });
 });
 

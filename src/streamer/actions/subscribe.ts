@@ -101,7 +101,7 @@ export async function unsubscribe(
   const keys = channels.map((text) => channelKey(session.identity.tenantId, text));
   const leave = async () => {
     const held = keys.some(isLive)
-      ? await allFromStore(core.store.members.channelsOf(connectionId, budget))
+      ? await allFromStore(core.store.members.listChannels(connectionId, budget))
       : [];
     const remove = async (key: string) => {
       if (held.includes(partKey(key, "owners"))) await core.streams.release(key, connectionId, budget);
@@ -136,7 +136,7 @@ async function admit(requests: readonly ChannelRequest[], session: Session, core
       }
     }),
   );
-  const before = await allFromStore(core.store.members.channelsOf(ctx.connectionId, budget));
+  const before = await allFromStore(core.store.members.listChannels(ctx.connectionId, budget));
   const held = new Set(before.filter((key) => partOf(key) === undefined));
   const admitted = allowed.map((asked): Asked => {
     const { request, channel } = asked;
@@ -258,7 +258,8 @@ async function read(
       more,
     };
   }
-  if (recent === 0) return { channel: text, position: await fromStore(core.store.history.head(key, budget)) };
+  if (recent === 0)
+    return { channel: text, position: await fromStore(core.store.history.readHead(key, budget)) };
   const page = await readPage(channel, { limit: Math.min(recent, limit) }, core, budget);
   // A later head would have the client drop what reaches it as a member.
   const position = { epoch: page.head.epoch, offset: page.messages.at(-1)?.offset ?? page.head.offset };

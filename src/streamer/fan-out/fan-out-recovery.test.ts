@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { streamerWorld } from "../../../test/streamer/simulation.ts";
 import { lambdaContext } from "../../lift/testing/index.ts";
-import type { ChannelStore, StreamedHistory, Unfinished } from "../../store/index.ts";
+import type { ChannelStore, PendingFanOut, TableStreamHistory } from "../../store/index.ts";
 import { memoryChannelStore } from "../../store/memory/index.ts";
 
 const ROOM = "room:lobby";
@@ -14,29 +14,32 @@ afterEach(() => void vi.useRealTimers());
 function streamedStore(now: () => number) {
   const store = memoryChannelStore({ now });
   const { history } = store;
-  const unfinishedAt = vi.fn(async (channel: string, offset: number) => {
-    for await (const left of history.unfinished(Number.POSITIVE_INFINITY)) {
+  const getPendingFanOut = vi.fn(async (channel: string, offset: number) => {
+    for await (const left of history.listPendingFanOuts(Number.POSITIVE_INFINITY)) {
       if (left.channel === channel && left.message.offset === offset) return left;
     }
     return undefined;
   });
-  const storedIn = (image: { left?: Unfinished; bad?: true }) => {
+  const parseTableStreamImage = (image: { left?: PendingFanOut; bad?: true }) => {
     if (image.bad) throw new Error("BAD_ROW");
     return image.left;
   };
-  const streamed = Object.assign(Object.create(history), bound(history), { unfinishedAt, storedIn });
-  return { store: { ...store, history: streamed as StreamedHistory }, unfinishedAt };
+  const streamed = Object.assign(Object.create(history), bound(history), {
+    getPendingFanOut,
+    parseTableStreamImage,
+  });
+  return { store: { ...store, history: streamed as TableStreamHistory }, getPendingFanOut };
 }
 
 function bound(history: ChannelStore["history"]) {
-  const names = ["append", "history", "head", "finish", "checkpoint", "unfinished"] as const;
+  const names = ["append", "read", "readHead", "markDelivered", "checkpoint", "listPendingFanOuts"] as const;
   return Object.fromEntries(names.map((name) => [name, history[name].bind(history)]));
 }
 
 /** Two in two rooms, and publications that are left as soon as they are stored. */
 async function world() {
   let time = Date.UTC(2026, 0, 1);
-  const { store, unfinishedAt } = streamedStore(() => time);
+  const { store, getPendingFanOut } = streamedStore(() => time);
   const made = streamerWorld({ store, now: () => time });
   const [ada, bob] = [await made.client("ada", { user: "ada" }), await made.client("bob", { user: "bob" })];
   for (const client of [ada, bob]) {
@@ -45,22 +48,22 @@ async function world() {
   const records: { dynamodb: { NewImage: object; SequenceNumber: string } }[] = [];
   const published: object[] = [];
   const leave = async (channel: string, data: number) => {
-    const pages = vi.spyOn(store.members, "pages").mockImplementation(() => {
+    const pages = vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("killed");
     });
     const { id, position } = await made.streamer.publish(channel, data);
     published.push({ id, position });
     pages.mockRestore();
     const key = JSON.stringify([null, channel]);
-    const left = await unfinishedAt(key, position?.offset ?? 0);
-    unfinishedAt.mockClear();
+    const left = await getPendingFanOut(key, position?.offset ?? 0);
+    getPendingFanOut.mockClear();
     records.push({ dynamodb: { NewImage: { left }, SequenceNumber: `s${records.length + 1}` } });
     return [key, position?.offset] as const;
   };
   return {
     ...made,
     store,
-    unfinishedAt,
+    getPendingFanOut,
     records,
     published,
     leave,
@@ -86,7 +89,9 @@ describe("the stream's function", () => {
     const handler = streamer.fanOutHandler();
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported());
     expect(got()).toEqual([[1], [1]]);
-    expect(await store.history.unfinished(Number.POSITIVE_INFINITY)[Symbol.asyncIterator]().next()).toEqual({
+    expect(
+      await store.history.listPendingFanOuts(Number.POSITIVE_INFINITY)[Symbol.asyncIterator]().next(),
+    ).toEqual({
       done: true,
       value: undefined,
     });
@@ -97,7 +102,7 @@ describe("the stream's function", () => {
     for (const data of [1, 2]) await leave(ROOM, data);
     later(3_000);
     const handler = streamer.fanOutHandler();
-    const finish = vi.spyOn(store.history, "finish").mockRejectedValue(new Error("throttled"));
+    const finish = vi.spyOn(store.history, "markDelivered").mockRejectedValue(new Error("throttled"));
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported("s1", "s2"));
     finish.mockRestore();
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported());
@@ -106,48 +111,48 @@ describe("the stream's function", () => {
   });
 
   it("costs a read for each message that is finished, and nothing for what is no message", async () => {
-    const { streamer, records, leave, unfinishedAt, store, later, got } = await world();
+    const { streamer, records, leave, getPendingFanOut, store, later, got } = await world();
     const [key, offset] = await leave(ROOM, 1);
-    await store.history.finish(key, offset ?? 0);
+    await store.history.markDelivered(key, offset ?? 0);
     later(3_000);
-    const pages = vi.spyOn(store.members, "pages");
+    const pages = vi.spyOn(store.members, "listMembers");
     const others = [{ dynamodb: { NewImage: {}, SequenceNumber: "s2" } }, { dynamodb: {} }, {}];
     const handler = streamer.fanOutHandler();
     expect(await handler({ Records: [...records, ...others] }, lambdaContext())).toEqual(reported());
-    expect(unfinishedAt).toHaveBeenCalledExactlyOnceWith(key, offset, expect.anything());
+    expect(getPendingFanOut).toHaveBeenCalledExactlyOnceWith(key, offset, expect.anything());
     expect(pages).not.toHaveBeenCalled();
     expect(got()).toEqual([[], []]);
   });
 
   it("leaves a message to its publisher until its grace is over, and looks only then", async () => {
-    const { streamer, records, leave, unfinishedAt, later } = await world();
+    const { streamer, records, leave, getPendingFanOut, later } = await world();
     await leave(ROOM, 1);
     later(2_000);
     const handled = streamer.fanOutHandler({ graceMs: 5_000 })({ Records: records }, lambdaContext());
     await vi.advanceTimersByTimeAsync(2_999);
-    expect(unfinishedAt).not.toHaveBeenCalled();
+    expect(getPendingFanOut).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(1);
-    expect(unfinishedAt).toHaveBeenCalledOnce();
+    expect(getPendingFanOut).toHaveBeenCalledOnce();
     expect(await handled).toEqual(reported());
     expect(vi.getTimerCount()).toBe(0);
   });
 
   it("waits no longer than the grace for a publisher whose clock is ahead", async () => {
-    const { streamer, records, leave, unfinishedAt, later } = await world();
+    const { streamer, records, leave, getPendingFanOut, later } = await world();
     await leave(ROOM, 1);
     later(-60_000);
     const handled = streamer.fanOutHandler()({ Records: records }, lambdaContext());
     await vi.advanceTimersByTimeAsync(3_000);
-    expect(unfinishedAt).toHaveBeenCalledOnce();
+    expect(getPendingFanOut).toHaveBeenCalledOnce();
     await handled;
   });
 
   it("reports, without a wait, what it has no time to wait for", async () => {
-    const { streamer, records, leave, unfinishedAt } = await world();
+    const { streamer, records, leave, getPendingFanOut } = await world();
     await leave(ROOM, 1);
     const context = lambdaContext({ getRemainingTimeInMillis: () => 3_999 });
     expect(await streamer.fanOutHandler()({ Records: records }, context)).toEqual(reported("s1"));
-    expect(unfinishedAt).not.toHaveBeenCalled();
+    expect(getPendingFanOut).not.toHaveBeenCalled();
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -156,7 +161,7 @@ describe("the stream's function", () => {
     for (const data of [1, 2]) await leave(ROOM, data);
     later(3_000);
     let left = 29_000;
-    const finish = vi.spyOn(store.history, "finish").mockImplementation(async () => {
+    const finish = vi.spyOn(store.history, "markDelivered").mockImplementation(async () => {
       left = 999;
     });
     const context = lambdaContext({ getRemainingTimeInMillis: () => left });
@@ -168,18 +173,18 @@ describe("the stream's function", () => {
   it.each(["read", "sent", "finished"])(
     "begins with no message of a channel before the one ahead of it is %s",
     async (step) => {
-      const { streamer, records, leave, later, got, unfinishedAt, connections, store } = await world();
+      const { streamer, records, leave, later, got, getPendingFanOut, connections, store } = await world();
       for (const data of [1, 2, 3]) await leave(ROOM, data);
       await leave(HALL, 4);
       later(3_000);
       const { promise: held, resolve: release } = Promise.withResolvers<void>();
       const [read, broadcast, finish] = [
-        unfinishedAt.getMockImplementation()!,
+        getPendingFanOut.getMockImplementation()!,
         connections.broadcast.bind(connections),
-        store.history.finish.bind(store.history),
+        store.history.markDelivered.bind(store.history),
       ];
       const begun: string[] = [];
-      unfinishedAt.mockImplementation(async (channel, offset) => {
+      getPendingFanOut.mockImplementation(async (channel, offset) => {
         begun.push(`${channel} ${offset}`);
         const isFirst = begun.length === 1;
         const left = await read(channel, offset);
@@ -190,7 +195,7 @@ describe("the stream's function", () => {
         if (step === "sent" && JSON.parse(String(args[1])).data === 1) await held;
         return broadcast(...args);
       });
-      vi.spyOn(store.history, "finish").mockImplementation(async (channel, offset, ...rest) => {
+      vi.spyOn(store.history, "markDelivered").mockImplementation(async (channel, offset, ...rest) => {
         if (step === "finished" && channel.includes(ROOM) && offset === 1) await held;
         return finish(channel, offset, ...rest);
       });
@@ -206,14 +211,14 @@ describe("the stream's function", () => {
   );
 
   it("reports what could not be read or sent, and does the rest", async () => {
-    const { streamer, records, leave, later, got, unfinishedAt, lines } = await world();
+    const { streamer, records, leave, later, got, getPendingFanOut, lines } = await world();
     for (const [channel, data] of [
       [ROOM, 1],
       [HALL, 2],
     ] as const)
       await leave(channel, data);
     later(3_000);
-    unfinishedAt.mockRejectedValueOnce(new Error("throttled"));
+    getPendingFanOut.mockRejectedValueOnce(new Error("throttled"));
     const handler = streamer.fanOutHandler();
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported("s1"));
     expect(got()).toEqual([[2], [2]]);
@@ -236,11 +241,11 @@ describe("the stream's function", () => {
   });
 
   it("looks after so many channels at a time, and after all of them", async () => {
-    const { streamer, records, leave, later, unfinishedAt } = await world();
+    const { streamer, records, leave, later, getPendingFanOut } = await world();
     for (let n = 0; n < 40; n++) await leave(`room:${n}`, n);
     later(3_000);
     let [running, most] = [0, 0];
-    unfinishedAt.mockImplementation(async () => {
+    getPendingFanOut.mockImplementation(async () => {
       most = Math.max(most, ++running);
       // Longer than it takes to begin with all of them.
       for (let turn = 0; turn < 1_000; turn++) await Promise.resolve();
@@ -248,7 +253,7 @@ describe("the stream's function", () => {
       return undefined;
     });
     expect(await streamer.fanOutHandler()({ Records: records }, lambdaContext())).toEqual(reported());
-    expect(unfinishedAt).toHaveBeenCalledTimes(40);
+    expect(getPendingFanOut).toHaveBeenCalledTimes(40);
     expect(most).toBe(16);
   });
 

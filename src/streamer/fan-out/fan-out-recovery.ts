@@ -1,7 +1,7 @@
 import { KeyedQueue } from "../../internal/keyed-queue.ts";
 import { Semaphore } from "../../internal/semaphore.ts";
 import { LiftError } from "../../lift/index.ts";
-import type { ChannelHistory, StreamedHistory, TimeBudget, Unfinished } from "../../store/index.ts";
+import type { ChannelHistory, PendingFanOut, TableStreamHistory, TimeBudget } from "../../store/index.ts";
 import { fanOutStored } from "../actions/publish.ts";
 import { type Check, checkOptions, integer } from "../check-options.ts";
 import type { Core, Scope } from "../core.ts";
@@ -33,7 +33,7 @@ export interface FanOutOptions {
 /** One record of the stream. */
 interface Told {
   readonly sequenceNumber: string;
-  readonly stored: Unfinished;
+  readonly stored: PendingFanOut;
 }
 
 const CHECKS: { readonly [Name in keyof Required<FanOutOptions>]: Check } = { graceMs: integer(0, 60_000) };
@@ -81,10 +81,14 @@ export function fanOutHandler(
 }
 
 /** What can't be read now can't be read later: it is told to the log, and holds up nothing behind it. */
-function toldBy(records: TableStreamEvent["Records"], history: StreamedHistory, { logger }: Scope): Told[] {
+function toldBy(
+  records: TableStreamEvent["Records"],
+  history: TableStreamHistory,
+  { logger }: Scope,
+): Told[] {
   return records.flatMap(({ dynamodb: { NewImage, SequenceNumber: sequenceNumber = "" } = {} }) => {
     try {
-      const stored = NewImage && history.storedIn(NewImage);
+      const stored = NewImage && history.parseTableStreamImage(NewImage);
       return stored === undefined ? [] : [{ sequenceNumber, stored }];
     } catch (error) {
       log(logger, "error", "A record of the stream was not understood", { sequenceNumber, error });
@@ -105,14 +109,14 @@ async function untilDue(ms: number, graceMs: number, context: TimeBudget): Promi
 
 /** Resolves to whether everyone has been sent it. */
 async function finishLeft(
-  { channel, message: { offset, id } }: Unfinished,
-  history: StreamedHistory,
+  { channel, message: { offset, id } }: PendingFanOut,
+  history: TableStreamHistory,
   scope: Scope,
   core: Core,
 ): Promise<boolean> {
   if ((scope.budget?.getRemainingTimeInMillis() ?? LEAST_MS) < LEAST_MS) return false;
   try {
-    const left = await fromStore(history.unfinishedAt(channel, offset, scope.budget));
+    const left = await fromStore(history.getPendingFanOut(channel, offset, scope.budget));
     if (left === undefined) return true;
     log(scope.logger, "warn", "A message was left by its publisher: it is fanned out now", { messageId: id });
     return await fanOutStored(channel, left, scope, core, left.cursor);
@@ -122,6 +126,6 @@ async function finishLeft(
   }
 }
 
-export function isStreamed(history: ChannelHistory): history is StreamedHistory {
-  return "storedIn" in history && "unfinishedAt" in history;
+export function isStreamed(history: ChannelHistory): history is TableStreamHistory {
+  return "parseTableStreamImage" in history && "getPendingFanOut" in history;
 }

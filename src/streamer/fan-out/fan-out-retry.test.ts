@@ -16,15 +16,16 @@ async function world(options: Parameters<typeof streamerWorld>[0] = {}) {
     ada,
     schedule,
     got: () => ada.pushed("message").map(({ data }) => data),
-    left: async () => (await all(store.history.unfinished(now() + 1))).map(({ message }) => message.data),
+    left: async () =>
+      (await all(store.history.listPendingFanOuts(now() + 1))).map(({ message }) => message.data),
     /** Ticks, so many ms later. */
     tick: (ms: number, context = lambdaContext()) => {
       later(ms);
       return streamer.app.tick({ context });
     },
-    failOnce: (call: "finish" | "pages") => {
+    failOnce: (call: "markDelivered" | "listMembers") => {
       const error = new Error("locked");
-      if (call === "finish") vi.spyOn(store.history, call).mockRejectedValueOnce(error);
+      if (call === "markDelivered") vi.spyOn(store.history, call).mockRejectedValueOnce(error);
       else {
         vi.spyOn(store.members, call).mockImplementationOnce(() => {
           throw error;
@@ -54,7 +55,7 @@ function holdSending({ connections }: Awaited<ReturnType<typeof world>>) {
 describe("what a fan-out has left while its process runs", () => {
   it("is sent by the tick after, not only at the next start", async () => {
     const { streamer, failOnce, got, left, tick, ada } = await world();
-    failOnce("pages");
+    failOnce("listMembers");
     const { id, position } = await streamer.publish(ROOM, "late");
     expect([got(), await left()]).toEqual([[], ["late"]]);
     await tick(999);
@@ -66,7 +67,7 @@ describe("what a fan-out has left while its process runs", () => {
 
   it("is finished, where only that has failed", async () => {
     const { streamer, failOnce, left, tick, ada } = await world();
-    failOnce("finish");
+    failOnce("markDelivered");
     const { id } = await streamer.publish(ROOM, 1);
     expect(await left()).toEqual([1]);
     await tick(1_000);
@@ -77,12 +78,12 @@ describe("what a fan-out has left while its process runs", () => {
 
   it("is tried again less and less often while it keeps failing", async () => {
     const { streamer, store, got, tick, schedule } = await world();
-    const pages = vi.spyOn(store.members, "pages").mockImplementation(() => {
+    const pages = vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("locked");
     });
     await streamer.publish(ROOM, "late");
     const waits: number[] = [];
-    const dueAt = () => schedule.all!()[Symbol.iterator]().next().value!.dueAt;
+    const dueAt = () => schedule.listAll!()[Symbol.iterator]().next().value!.dueAt;
     for (let i = 0; i < 7; i++) {
       const before = dueAt();
       await tick(waits.at(-1) ?? 1_000);
@@ -91,13 +92,13 @@ describe("what a fan-out has left while its process runs", () => {
     expect(waits).toEqual([2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
     pages.mockRestore();
     await tick(30_000);
-    expect([got(), [...schedule.all!()]]).toEqual([["late"], []]);
+    expect([got(), [...schedule.listAll!()]]).toEqual([["late"], []]);
   });
 
   it("does not wait for longer because more is left meanwhile", async () => {
     const { streamer, failOnce, got, tick, later } = await world();
     for (const data of [1, 2, 3]) {
-      failOnce("pages");
+      failOnce("listMembers");
       await streamer.publish(ROOM, data);
       later(333);
     }
@@ -107,16 +108,16 @@ describe("what a fan-out has left while its process runs", () => {
 
   it("is looked for again though the clock is set back by an hour", async () => {
     const { streamer, failOnce, got, tick, later, schedule } = await world();
-    failOnce("pages");
+    failOnce("listMembers");
     await streamer.publish(ROOM, 1);
     later(-3_600_000);
     // Taken by another process, whose time is over.
-    for (const item of schedule.all!()) await schedule.delete(item);
+    for (const item of schedule.listAll!()) await schedule.delete(item);
     later(12_000);
-    failOnce("pages");
+    failOnce("listMembers");
     await streamer.publish(ROOM, 2);
     later(12_000);
-    failOnce("pages");
+    failOnce("listMembers");
     await streamer.publish(ROOM, 3);
     await tick(4_000);
     expect(got()).toEqual([1, 2, 3]);
@@ -126,7 +127,7 @@ describe("what a fan-out has left while its process runs", () => {
     const { streamer, schedule, failOnce, got, tick, lines } = await world();
     vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("full"));
     for (const data of [1, 2]) {
-      failOnce("pages");
+      failOnce("listMembers");
       await streamer.publish(ROOM, data);
     }
     expect(lines.join()).toContain("waits for the next one that fails");
@@ -136,7 +137,7 @@ describe("what a fan-out has left while its process runs", () => {
 
   it("is gone on with by the next tick where this one has no more time", async () => {
     const { streamer, failOnce, got, tick } = await world();
-    failOnce("pages");
+    failOnce("listMembers");
     await streamer.publish(ROOM, 1);
     // Enough for Lift's deadline, and too little for a page.
     await tick(1_000, lambdaContext({ getRemainingTimeInMillis: () => 900 }));
@@ -149,7 +150,7 @@ describe("what is under way", () => {
   it("is not sent by a tick too", async () => {
     const room = await world();
     const { streamer, failOnce, got, tick } = room;
-    failOnce("pages");
+    failOnce("listMembers");
     await streamer.publish(ROOM, "left");
     const { goOn, waiting } = holdSending(room);
     const slow = streamer.publish(ROOM, "slow");
@@ -166,12 +167,12 @@ describe("what is under way", () => {
   it("is not sent once more for having finished while the list is gone through", async () => {
     const room = await world();
     const { streamer, store, failOnce, got, tick } = room;
-    const unfinished = store.history.unfinished.bind(store.history);
+    const unfinished = store.history.listPendingFanOuts.bind(store.history);
     // A page of it at a time, as a database reads.
-    vi.spyOn(store.history, "unfinished").mockImplementation(async function* (...args) {
+    vi.spyOn(store.history, "listPendingFanOuts").mockImplementation(async function* (...args) {
       yield* await all(unfinished(...args));
     });
-    failOnce("pages");
+    failOnce("listMembers");
     await streamer.publish(ROOM, "left");
     const { goOn, waiting } = holdSending(room);
     const slow = streamer.publish(ROOM, "slow");
@@ -188,8 +189,11 @@ describe("what is under way", () => {
 
 it("is left to the table's stream where there is one", async () => {
   const { streamer, store, failOnce, schedule } = await world();
-  Object.assign(store.history, { storedIn: () => undefined, unfinishedAt: async () => undefined });
-  failOnce("pages");
+  Object.assign(store.history, {
+    parseTableStreamImage: () => undefined,
+    getPendingFanOut: async () => undefined,
+  });
+  failOnce("listMembers");
   await streamer.publish(ROOM, 1);
-  expect([...schedule.all!()]).toEqual([]);
+  expect([...schedule.listAll!()]).toEqual([]);
 });

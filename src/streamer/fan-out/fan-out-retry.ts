@@ -60,7 +60,7 @@ export class SecondTries {
       this.#busy = busy;
       let finished = 0;
       try {
-        for await (const { channel, cursor, ...stored } of this.#history.unfinished(storedBefore)) {
+        for await (const { channel, cursor, ...stored } of this.#history.listPendingFanOuts(storedBefore)) {
           if ((scope.budget?.getRemainingTimeInMillis() ?? LEAST_MS) < LEAST_MS) {
             await this.#goOnLater(scope);
             break;

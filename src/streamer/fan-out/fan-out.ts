@@ -36,7 +36,7 @@ export class FanOut {
     { from, reached, except }: SendOptions = {},
   ): Promise<Reached> {
     const gone: string[] = [];
-    for await (const { members, cursor } of this.#store.members.pages(key, this.#now(), from)) {
+    for await (const { members, cursor } of this.#store.members.listMembers(key, this.#now(), from)) {
       for (const [endpoint, ids] of byEndpoint(members, except)) {
         const { results = [], remaining } = await scope.broadcast(endpoint, ids, frame);
         for (const { connectionId, outcome } of results) if (outcome === "gone") gone.push(connectionId);

@@ -108,9 +108,9 @@ describe("a stream", () => {
     const names = ["ada", "bob", "cyd", "dan"];
     const all = await Promise.all(names.map((user) => client(`${user}-1`, { user })));
     // All of them decide before one writes.
-    const history = store.history.history.bind(store.history);
+    const history = store.history.read.bind(store.history);
     let waiting: (() => void)[] = [];
-    const gate = vi.spyOn(store.history, "history").mockImplementation(async (...args) => {
+    const gate = vi.spyOn(store.history, "read").mockImplementation(async (...args) => {
       const page = await history(...args);
       await new Promise<void>((resolve) => {
         waiting.push(resolve);
@@ -142,7 +142,7 @@ describe("a stream", () => {
     const owners = answers.filter(({ type }) => type === "response").map(({ data }) => data.live.user);
     expect(owners).toEqual([(await streamer.stream(SHOW))?.user]);
     expect(answers.filter(({ error }) => error?.code === "FORBIDDEN")).toHaveLength(count - 1);
-    expect(await store.history.head(LOG)).toMatchObject({ offset: 1 });
+    expect(await store.history.readHead(LOG)).toMatchObject({ offset: 1 });
     expect(told()).toHaveLength(1);
   });
 
@@ -157,7 +157,7 @@ describe("a stream", () => {
       );
     for (const [n, user] of ["ada", "bob", "cyd"].entries()) {
       await start(user, 0);
-      await store.history.finish(LOG, n + 1);
+      await store.history.markDelivered(LOG, n + 1);
     }
     expect(await streamer.stream(SHOW)).toMatchObject({ user: "ada" });
     const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
@@ -174,8 +174,8 @@ describe("a stream", () => {
     const { client, store } = await show();
     const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
     await ada.ask("stream_start", { channel: SHOW });
-    const history = store.history.history.bind(store.history);
-    vi.spyOn(store.history, "history").mockImplementationOnce(async (...args) => ({
+    const history = store.history.read.bind(store.history);
+    vi.spyOn(store.history, "read").mockImplementationOnce(async (...args) => ({
       ...(await history(...args)),
       messages: [],
     }));
@@ -222,7 +222,7 @@ describe("a stream", () => {
   it("is told though the process dies that has stored it", async () => {
     const { client, store, streamer, told } = await show();
     const ada = await client("ada-1", { user: "ada" });
-    vi.spyOn(store.members, "pages").mockImplementationOnce(() => {
+    vi.spyOn(store.members, "listMembers").mockImplementationOnce(() => {
       throw new Error("killed");
     });
     await ada.ask("stream_start", { channel: SHOW });
@@ -310,7 +310,7 @@ describe("an owner", () => {
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     // Members and the schedule begin empty after a restart; the history does not.
-    for (const item of [...(schedule.all?.() ?? [])]) await schedule.delete(item);
+    for (const item of [...(schedule.listAll?.() ?? [])]) await schedule.delete(item);
     await store.members.remove('[null,"show:ada","owners"]', "ada-1");
     expect((await watch("late")).live).toMatchObject({ user: "ada" });
     await seconds(30);
@@ -321,7 +321,7 @@ describe("an owner", () => {
     const { client, seconds, told, schedule, watch, store } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
-    for (const item of [...(schedule.all?.() ?? [])]) await schedule.delete(item);
+    for (const item of [...(schedule.listAll?.() ?? [])]) await schedule.delete(item);
     await store.members.remove('[null,"show:ada","owners"]', "ada-1");
     const late = await client("late");
     vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("The store has failed"));
@@ -412,14 +412,14 @@ describe("an owner", () => {
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
     later(30_000);
-    const read = await all(schedule.due(now()));
+    const read = await all(schedule.listDue(now()));
     later(1_000);
     const again = await client("ada-2", { user: "ada" });
     await again.ask("subscribe", { channels: [{ channel: SHOW }] });
     later(1_000);
     await again.leave();
     later(1_000);
-    vi.spyOn(schedule, "due").mockImplementationOnce(async function* () {
+    vi.spyOn(schedule, "listDue").mockImplementationOnce(async function* () {
       yield* read;
     });
     expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
@@ -435,8 +435,8 @@ describe("an owner", () => {
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
     later(30_000);
-    const present = store.members.present.bind(store.members);
-    vi.spyOn(store.members, "present").mockImplementationOnce(async function* (...args) {
+    const present = store.members.listPresence.bind(store.members);
+    vi.spyOn(store.members, "listPresence").mockImplementationOnce(async function* (...args) {
       yield* present(...args);
       const again = await client("ada-2", { user: "ada" });
       await again.ask("subscribe", { channels: [{ channel: SHOW }] });
@@ -454,8 +454,8 @@ describe("an owner", () => {
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
     later(30_000);
-    const present = store.members.present.bind(store.members);
-    vi.spyOn(store.members, "present").mockImplementationOnce(async function* (...args) {
+    const present = store.members.listPresence.bind(store.members);
+    vi.spyOn(store.members, "listPresence").mockImplementationOnce(async function* (...args) {
       yield* present(...args);
       await streamer.endStream(SHOW);
       await bob.ask("stream_start", { channel: SHOW });
@@ -614,5 +614,5 @@ it("keeps what happened to streams apart from what was published", async () => {
   await ada.ask("stream_start", { channel: SHOW });
   await ada.ask("publish", { channel: SHOW, data: 1 });
   expect((await viewer.ask("history", { channel: SHOW })).data.messages).toHaveLength(1);
-  expect((await store.history.head(LOG)).offset).toBe(1);
+  expect((await store.history.readHead(LOG)).offset).toBe(1);
 });

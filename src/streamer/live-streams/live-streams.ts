@@ -60,7 +60,7 @@ export class Streams {
     const { members } = this.#store;
     const { ctx, budget } = session;
     const { connectionId } = ctx;
-    if (!sweep.isSeenIn(await allFromStore(members.channelsOf(connectionId, budget)), userId)) {
+    if (!sweep.isSeenIn(await allFromStore(members.listChannels(connectionId, budget)), userId)) {
       await sweep.watch(session);
     }
     const { endpoint, expiresAt } = ctx.asWebSocket();
@@ -119,7 +119,7 @@ export class Streams {
   }
 
   async #isThere(key: string, userId: string): Promise<boolean> {
-    const owners = await allFromStore(this.#store.members.present(partKey(key, "owners"), this.#now()));
+    const owners = await allFromStore(this.#store.members.listPresence(partKey(key, "owners"), this.#now()));
     return owners.some((owner) => owner.userId === userId);
   }
 

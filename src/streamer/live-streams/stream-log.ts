@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { LiveStream, StreamEndedMessage, StreamStartedMessage } from "../../protocol/index.ts";
 import type {
-  Appended,
+  AppendResult,
   ChannelHistory,
   Json,
   Position,
@@ -50,7 +50,7 @@ export class StreamLog {
     key: string,
     decide: (live: LiveStream | undefined) => Event | undefined,
     budget: TimeBudget | undefined,
-  ): Promise<{ readonly event: Event; readonly stored: Appended } | undefined> {
+  ): Promise<{ readonly event: Event; readonly stored: AppendResult } | undefined> {
     const log = partKey(key, "streams");
     for (;;) {
       const { live, head } = await this.#latest(log, budget);
@@ -68,8 +68,8 @@ export class StreamLog {
     // The last entry counts, but in the log of a version that wrote those that lost, too. And an entry may come between
     // the messages and the head of the first page: it is on the second.
     for (const limit of [1, BOUNDS.size]) {
-      const query = { limit, bounds: BOUNDS, now: this.#now() };
-      const { messages, head } = await fromStore(this.#history.history(log, query, budget));
+      const query = { limit, retention: BOUNDS, now: this.#now() };
+      const { messages, head } = await fromStore(this.#history.read(log, query, budget));
       const entry = messages.map(entryOf).findLast((one) => one !== undefined);
       const live = entry !== undefined && "live" in entry ? entry.live : undefined;
       latest = { live, head: { epoch: head.epoch, offset: messages.at(-1)?.offset ?? head.offset } };

@@ -86,7 +86,7 @@ export class Departures {
         log(scope.logger, "error", "A channel was not left", { connectionId, error });
         return [];
       };
-      const listed = await allFromStore(this.#store.members.channelsOf(connectionId, scope.budget)).catch(
+      const listed = await allFromStore(this.#store.members.listChannels(connectionId, scope.budget)).catch(
         failed,
       );
       const keys = new Set([...listed, ...found]);

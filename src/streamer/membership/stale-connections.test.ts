@@ -47,7 +47,7 @@ async function room(options: Partial<StreamerOptions> = {}) {
         .pushed("presence")
         .filter(({ event }) => event === "leave")
         .map(({ user }) => user),
-    items: () => [...(schedule.all?.() ?? [])].map(({ id, dueAt }) => [id, dueAt - now()]),
+    items: () => [...(schedule.listAll?.() ?? [])].map(({ id, dueAt }) => [id, dueAt - now()]),
   };
 }
 
@@ -263,7 +263,7 @@ describe("with heartbeatMs", () => {
     later(30_000);
     const get = vi.mocked(connections.get).getMockImplementation()!;
     vi.mocked(connections.get).mockImplementation(async (id) => {
-      const [item] = [...(schedule.all?.() ?? [])].filter((one) => one.id === id);
+      const [item] = [...(schedule.listAll?.() ?? [])].filter((one) => one.id === id);
       await schedule.put({ ...item!, dueAt: now() + 30_000 });
       return get(id);
     });

@@ -97,7 +97,7 @@ export class Sweep {
     // The connection's own messages went first, and a heartbeat among them has moved the item.
     if (!(await tick.isStillDue(item))) return;
     // Who has left is looked after no more, and watched again when they come back.
-    const keys = await allFromStore(store.members.channelsOf(id, tick));
+    const keys = await allFromStore(store.members.listChannels(id, tick));
     if (keys.length === 0) return;
     const connections = tick.connectionsAt(endpoint);
     const options: { signal: AbortSignal; budget: TimeBudget } = { signal: tick.signal, budget: tick };

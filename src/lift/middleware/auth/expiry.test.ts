@@ -76,7 +76,7 @@ function world(options: Partial<WebSocketAuthOptions> = {}, lift: Partial<LiftOp
     disconnect: () => handler(disconnectEvent(common()), lambdaContext()),
     scheduled: async () => {
       const items = [];
-      for await (const item of schedule.due(START + 3 * 60 * MINUTE)) items.push(item);
+      for await (const item of schedule.listDue(START + 3 * 60 * MINUTE)) items.push(item);
       return items;
     },
   };
@@ -206,7 +206,7 @@ it("goes on trying to close a connection, however often that fails", async () =>
     await app.tick();
   }
   expect(disconnect).toHaveBeenCalledTimes(30);
-  for await (const _ of schedule.deadLetters()) expect.unreachable();
+  for await (const _ of schedule.listDeadLetters()) expect.unreachable();
 });
 
 it("does no harm when two ticks close at once, or one connection twice", async () => {

@@ -1,18 +1,18 @@
 import { randomUUID } from "node:crypto";
 import type { Put, TransactWriteItem } from "@aws-sdk/client-dynamodb";
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import {
-  type Appended,
-  aheadMsOf,
-  type HistoryBounds,
-  IDEMPOTENCY_MS,
-  KEY_AHEAD_MS,
+  type AppendResult,
+  getMaxAheadMs,
+  IDEMPOTENCY_WINDOW_MS,
+  MAX_KEY_AHEAD_MS,
   type NewMessage,
   type Position,
+  type Retention,
 } from "../../contracts/channels.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
-import type { Caller } from "../client/retrying-client.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
 import { transact } from "../client/transact.ts";
 import { MESSAGE_ATTRIBUTES as NAMES } from "../tables.ts";
 import { type Head, headItem, keyItem, knownKeyOf, messageItem, rowOf, stored } from "./messages.ts";
@@ -24,7 +24,7 @@ const CONTENTION_PAUSE_MS = 100;
 export interface Publication {
   readonly channel: string;
   readonly message: NewMessage;
-  readonly bounds: HistoryBounds;
+  readonly retention: Retention;
 }
 
 /** A message that is appended only behind one position. */
@@ -44,12 +44,12 @@ interface Outcome<Result> {
  * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  */
 export async function append(
-  caller: Caller,
-  attempts: Attempts,
+  caller: RetryingClient,
+  attempts: Retry,
   publication: Publication,
   hint: Head | undefined,
   readHead: () => Promise<Head>,
-): Promise<Outcome<Appended>> {
+): Promise<Outcome<AppendResult>> {
   for (let head = hint ?? (await readHead()); ; head = await readHead()) {
     const outcome = await tryAppend(caller, attempts, publication, head);
     if (outcome !== undefined) return outcome;
@@ -62,12 +62,12 @@ export async function append(
  * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  */
 export async function appendAfter(
-  caller: Caller,
-  attempts: Attempts,
+  caller: RetryingClient,
+  attempts: Retry,
   publication: ConditionalPublication,
   hint: Head | undefined,
   readHead: () => Promise<Head>,
-): Promise<Outcome<Appended | undefined>> {
+): Promise<Outcome<AppendResult | undefined>> {
   const { epoch, offset } = publication.after;
   // Another process may have written behind the hint. A hint further on is enough: an offset is never taken twice.
   const known = hint?.epoch === epoch && hint.offset >= offset ? hint : undefined;
@@ -84,11 +84,11 @@ export async function appendAfter(
 
 /** `undefined`: another message has taken the offset, and nothing was stored. */
 async function tryAppend(
-  caller: Caller,
-  attempts: Attempts,
+  caller: RetryingClient,
+  attempts: Retry,
   publication: Publication,
   head: Head,
-): Promise<Outcome<Appended> | undefined> {
+): Promise<Outcome<AppendResult> | undefined> {
   const { message } = publication;
   const { epoch } = head;
   const next: Head = { epoch, offset: head.offset + 1, at: dateAfter(head, publication) };
@@ -106,18 +106,18 @@ async function tryAppend(
  * The date that decides how long a message stays: no earlier than that of the one before, so that a slow clock cuts
  * nothing off. A date that is a whole age ahead is not trusted, or all later messages would stay as long as it does.
  */
-function dateAfter(head: Head, { message, bounds }: Publication): number {
-  return head.at - message.at >= aheadMsOf(bounds.ageMs) ? message.at : Math.max(head.at, message.at);
+function dateAfter(head: Head, { message, retention }: Publication): number {
+  return head.at - message.at >= getMaxAheadMs(retention.ageMs) ? message.at : Math.max(head.at, message.at);
 }
 
-async function pause(attempts: Attempts, { channel }: Publication): Promise<void> {
+async function pause(attempts: Retry, { channel }: Publication): Promise<void> {
   if (await attempts.pause(CONTENTION_PAUSE_MS)) return;
   throw new StoreError("STORE_UNAVAILABLE", `Others kept appending to ${JSON.stringify(channel)}`);
 }
 
 function transaction(
   tableName: string,
-  { channel, message, bounds }: Publication,
+  { channel, message, retention }: Publication,
   head: Head,
   next: Head,
 ): TransactWriteItem[] {
@@ -126,14 +126,14 @@ function transaction(
   const overLostEpoch = "attribute_not_exists(#item) OR #epoch <> :epoch";
   const puts = [
     put(tableName, headItem(channel, next), ...headIs(head)),
-    put(tableName, messageItem(channel, row, bounds.ageMs), overLostEpoch, { ":epoch": { S: epoch } }),
+    put(tableName, messageItem(channel, row, retention.ageMs), overLostEpoch, { ":epoch": { S: epoch } }),
   ];
   if (message.key !== undefined) {
     const item = keyItem(channel, message.key, epoch, row.message);
     const isFree = `${overLostEpoch} OR #goodUntil <= :at OR #goodUntil >= :ahead`;
     const values = {
       ":at": { N: String(message.at) },
-      ":ahead": { N: String(message.at + KEY_AHEAD_MS + IDEMPOTENCY_MS) },
+      ":ahead": { N: String(message.at + MAX_KEY_AHEAD_MS + IDEMPOTENCY_WINDOW_MS) },
       ":epoch": { S: epoch },
     };
     puts.push(put(tableName, item, isFree, values));
@@ -174,7 +174,7 @@ function put(tableName: string, item: Item, condition: string, values?: Item): P
 function appendedBefore(
   { message }: Publication,
   [, atOffset, atKey]: readonly (Item | undefined)[],
-): Appended | undefined {
+): AppendResult | undefined {
   const standing = atKey && isThere(atKey) ? knownKeyOf(atKey) : undefined;
   if (standing !== undefined && standing.message.id !== message.id) return { ...standing, duplicate: true };
   const own = standing ?? (atOffset && isThere(atOffset) ? rowOf(atOffset) : undefined);

@@ -4,7 +4,7 @@ import { channelCases } from "../../../../test/channels.cases.ts";
 import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
 import { localClient, TRANSPORTS } from "../../../../test/dynamodb/world.ts";
 import { createTableInput, dynamoDBChannelStore, MEMBER_TABLE, MESSAGE_TABLE } from "../index.ts";
-import { dynamoDBChannelStore as leanChannelStore } from "../no-sdk.ts";
+import { dynamoDBChannelStore as noSdkChannelStore } from "../no-sdk.ts";
 
 for (const transport of TRANSPORTS) {
   channelCases(
@@ -53,7 +53,7 @@ describe("DynamoDB channels", () => {
       expect(() => dynamoDBChannelStore({ ...tables, membersPerPage })).toThrow(invalid("membersPerPage"));
     }
     expect(() => dynamoDBChannelStore({ ...tables, now: 1 } as never)).toThrow(invalid("now"));
-    expect(() => leanChannelStore({ ...tables, client: {} } as never)).toThrow(invalid("client"));
-    expect(() => leanChannelStore({ ...tables, endpoint: "nope" })).toThrow(invalid("endpoint"));
+    expect(() => noSdkChannelStore({ ...tables, client: {} } as never)).toThrow(invalid("client"));
+    expect(() => noSdkChannelStore({ ...tables, endpoint: "nope" })).toThrow(invalid("endpoint"));
   });
 });

@@ -4,7 +4,7 @@ import type { Transport } from "../client/transport.ts";
 import type { ChannelOptions } from "../options.ts";
 import { DynamoDBChannelHistory } from "./history.ts";
 import { DynamoDBChannelMembers } from "./members.ts";
-import { DynamoDBMessageParts } from "./message-chunks.ts";
+import { DynamoDBMessageChunks } from "./message-chunks.ts";
 
 /** What Streamer keeps of its channels, in two tables: one has a stream, the other's changes must not be in it. */
 export interface DynamoDBChannelStore extends ChannelStore {
@@ -18,6 +18,6 @@ export function channelStoreOver(transport: Transport, options: ChannelOptions):
   return {
     history: new DynamoDBChannelHistory(callerFor(messageTableName)),
     members: new DynamoDBChannelMembers(memberCaller, now, membersPerPage),
-    parts: new DynamoDBMessageParts(memberCaller),
+    chunks: new DynamoDBMessageChunks(memberCaller),
   };
 }

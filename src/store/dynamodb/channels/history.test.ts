@@ -40,7 +40,7 @@ function failing(choose: Parameters<typeof injectFaults>[1]) {
 }
 
 async function ids(channel = "a", history = world.store().history): Promise<string[]> {
-  const page = await history.history(channel, { after: 0, limit: 1_000, bounds: BOUNDS, now: world.now() });
+  const page = await history.read(channel, { after: 0, limit: 1_000, retention: BOUNDS, now: world.now() });
   return page.messages.map(({ id }) => id);
 }
 
@@ -65,9 +65,9 @@ describe("history in DynamoDB", () => {
       message: { id: "m2", offset: 2 },
     });
     await history.checkpoint("a", 1, "here");
-    await history.finish("a", 2);
-    expect(await history.unfinishedAt("a", 1)).toMatchObject({ message: { id: "m1" }, cursor: "here" });
-    expect(await history.unfinishedAt("a", 2)).toBeUndefined();
+    await history.markDelivered("a", 2);
+    expect(await history.getPendingFanOut("a", 1)).toMatchObject({ message: { id: "m1" }, cursor: "here" });
+    expect(await history.getPendingFanOut("a", 2)).toBeUndefined();
     expect(await ids("a", history)).toEqual(all(3));
   });
 
@@ -128,7 +128,7 @@ describe("history in DynamoDB", () => {
       failing(onceEach(ANSWER_LOST)),
       failing(onceEach(THROTTLED)),
     ];
-    const head = await processes[0]!.head("a");
+    const head = await processes[0]!.readHead("a");
     const tries = processes.flatMap((history, process) =>
       Array.from({ length: 20 }, (_, n) =>
         history.appendAfter("a", head, message(`${process}-${n}`), BOUNDS),
@@ -141,7 +141,7 @@ describe("history in DynamoDB", () => {
 
   it("appends behind a head to which another process has moved on between two calls of this one", async () => {
     const other = world.store().history;
-    const { epoch } = await other.head("a");
+    const { epoch } = await other.readHead("a");
     const client = localClient();
     let isFirst = true;
     client.middlewareStack.add(
@@ -164,7 +164,7 @@ describe("history in DynamoDB", () => {
 
   it("says that it has appended behind a head when the answer to it was lost", async () => {
     const history = failing(onceEach(ANSWER_LOST));
-    const head = await history.head("a");
+    const head = await history.readHead("a");
     expect(await history.appendAfter("a", head, message("m1"), BOUNDS)).toMatchObject({
       duplicate: false,
       message: { id: "m1", offset: 1 },
@@ -217,11 +217,11 @@ describe("history in DynamoDB", () => {
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
       history.append("a", message("m1"), BOUNDS, budget),
-      history.history("a", { limit: 1, bounds: BOUNDS, now: world.now() }, budget),
-      history.head("a", budget),
-      history.finish("a", 1, budget),
+      history.read("a", { limit: 1, retention: BOUNDS, now: world.now() }, budget),
+      history.readHead("a", budget),
+      history.markDelivered("a", 1, budget),
       history.checkpoint("a", 1, "here", budget),
-      history.unfinishedAt("a", 1, budget),
+      history.getPendingFanOut("a", 1, budget),
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
@@ -250,9 +250,9 @@ describe("history in DynamoDB", () => {
 
   it("takes no room for a channel that is only read", async () => {
     const { history } = world.store();
-    for (const channel of all(20)) await history.head(channel);
+    for (const channel of all(20)) await history.readHead(channel);
     expect(await world.items("messages")).toHaveLength(1);
-    expect(await world.store().history.head("m1")).toEqual(await history.head("m1"));
+    expect(await world.store().history.readHead("m1")).toEqual(await history.readHead("m1"));
   });
 });
 
@@ -291,16 +291,16 @@ describe("a message on its way", () => {
   ])("is waited for: %s", async (_which, hidden, query) => {
     await fill();
     const { history, seen } = hiding(hidden);
-    const asked = { limit: 100, bounds: BOUNDS, now: world.now(), ...query };
-    expect(await history.history("a", asked)).toEqual(await world.store().history.history("a", asked));
+    const asked = { limit: 100, retention: BOUNDS, now: world.now(), ...query };
+    expect(await history.read("a", asked)).toEqual(await world.store().history.read("a", asked));
     expect(seen.queries).toBe(2);
   });
 
   it("is not passed over when it does not come in time", async () => {
     await fill();
     const { history } = hiding(["m3"], Number.POSITIVE_INFINITY, { timeoutMs: 500 });
-    const asked = { after: 2, limit: 100, bounds: BOUNDS, now: world.now() };
-    await expect(history.history("a", asked)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
+    const asked = { after: 2, limit: 100, retention: BOUNDS, now: world.now() };
+    await expect(history.read("a", asked)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   });
 
   it("is told from one that is gone: that is not waited for", async () => {
@@ -308,8 +308,8 @@ describe("a message on its way", () => {
     world.advance(MINUTE);
     await world.store().history.append("a", message("m6"), BOUNDS);
     const { history, seen } = hiding(all(5), 1_000);
-    const asked = { after: 2, limit: 100, bounds: BOUNDS, now: world.now() };
-    expect(await history.history("a", asked)).toMatchObject({
+    const asked = { after: 2, limit: 100, retention: BOUNDS, now: world.now() };
+    expect(await history.read("a", asked)).toMatchObject({
       head: { offset: 6 },
       messages: [{ id: "m6" }],
     });
@@ -319,12 +319,12 @@ describe("a message on its way", () => {
   it("is not looked for where the query had no place for it", async () => {
     await fill();
     const { history, seen } = hiding([]);
-    const asked = { bounds: BOUNDS, now: world.now() };
+    const asked = { retention: BOUNDS, now: world.now() };
     for (const query of [{ limit: 2 }, { limit: 2, after: 1 }, { limit: 2, before: 5 }]) {
-      await history.history("a", { ...asked, ...query });
+      await history.read("a", { ...asked, ...query });
     }
     expect(seen.queries).toBe(3);
-    await history.history("a", { ...asked, limit: 2, after: 5 });
+    await history.read("a", { ...asked, limit: 2, after: 5 });
     expect(seen.queries).toBe(3);
   });
 });
@@ -334,9 +334,9 @@ describe("what is kept", () => {
     const { history } = world.store();
     const data = "x".repeat(300_000);
     for (const id of all(7)) await history.append("a", message(id, { data }), BOUNDS);
-    const asked = { bounds: BOUNDS, now: world.now() };
+    const asked = { retention: BOUNDS, now: world.now() };
     const offsets = async (query: object) =>
-      (await history.history("a", { ...asked, limit: 6, ...query })).messages.map(({ offset }) => offset);
+      (await history.read("a", { ...asked, limit: 6, ...query })).messages.map(({ offset }) => offset);
     expect(await offsets({})).toEqual([2, 3, 4, 5, 6, 7]);
     expect(await offsets({ after: 0 })).toEqual([1, 2, 3, 4, 5, 6]);
   });
@@ -348,7 +348,7 @@ describe("what is kept", () => {
       await history.append("a", message(`m${n + 1}`, { at: start + late }), BOUNDS);
     }
     const kept = async (now: number) => {
-      const page = await history.history("a", { after: 0, limit: 10, bounds: BOUNDS, now });
+      const page = await history.read("a", { after: 0, limit: 10, retention: BOUNDS, now });
       return page.messages.map(({ at }) => at - start);
     };
     expect(await kept(start + BOUNDS.ageMs + 19)).toEqual([20, 10, 30]);
@@ -379,17 +379,18 @@ describe("what is kept", () => {
     const { history } = world.store();
     const channel = '["t","room:a"]';
     const { epoch, message: stored } = await history.append(channel, message("m1", { key: "k" }), BOUNDS);
-    const told = async () => (await world.items("messages")).flatMap((item) => history.storedIn(item) ?? []);
+    const told = async () =>
+      (await world.items("messages")).flatMap((item) => history.parseTableStreamImage(item) ?? []);
     const unfinished = { channel, epoch, message: stored };
     expect(await told()).toEqual([unfinished]);
-    expect(await history.unfinishedAt(channel, 1)).toEqual(unfinished);
+    expect(await history.getPendingFanOut(channel, 1)).toEqual(unfinished);
     await history.checkpoint(channel, 1, "here");
     expect(await told()).toEqual([]);
-    expect(await history.unfinishedAt(channel, 1)).toEqual({ ...unfinished, cursor: "here" });
-    await history.finish(channel, 1);
+    expect(await history.getPendingFanOut(channel, 1)).toEqual({ ...unfinished, cursor: "here" });
+    await history.markDelivered(channel, 1);
     expect(await told()).toEqual([]);
-    expect(await history.unfinishedAt(channel, 1)).toBeUndefined();
-    expect(await history.unfinishedAt(channel, 2)).toBeUndefined();
+    expect(await history.getPendingFanOut(channel, 1)).toBeUndefined();
+    expect(await history.getPendingFanOut(channel, 2)).toBeUndefined();
   });
 
   it.each<[string, () => Promise<unknown>]>([
@@ -422,15 +423,15 @@ describe("what is kept", () => {
       const idle = world.store().history;
       const before = [];
       for (const id of all(5)) before.push(await running.append("a", message(id, { key: id }), BOUNDS));
-      const { epoch: unused } = await idle.head("b");
+      const { epoch: unused } = await idle.readHead("b");
       await lose();
       const first = await running.append("a", message("after", { key: "m1" }), BOUNDS);
       expect(first).toMatchObject({ duplicate: false, message: { offset: 1 } });
       expect(first.epoch).not.toBe(before[0]?.epoch);
-      const heads = [idle, running, world.store().history].map((history) => history.head("a"));
+      const heads = [idle, running, world.store().history].map((history) => history.readHead("a"));
       for (const head of await Promise.all(heads)) expect(head).toEqual({ epoch: first.epoch, offset: 1 });
       const epochs = [idle, running, world.store().history].map(
-        async (history) => (await history.head("b")).epoch,
+        async (history) => (await history.readHead("b")).epoch,
       );
       const others = new Set(await Promise.all(epochs));
       expect(others.size).toBe(1);
@@ -441,7 +442,7 @@ describe("what is kept", () => {
 
   it("reads the head anew behind an append that was not made because a head was none", async () => {
     const running = world.store().history;
-    const { epoch } = await running.head("a");
+    const { epoch } = await running.readHead("a");
     const client = localClient();
     let isFirst = true;
     const history = historyBy(client);
@@ -484,7 +485,7 @@ describe("what is kept", () => {
   it("says which item is malformed, and not what is in it", async () => {
     const Item = { Channel: { S: ":a" }, Item: { S: "head" }, Epoch: { S: "secret" } };
     await localClient().send(new PutItemCommand({ TableName: world.messageTableName, Item }));
-    await expect(world.store().history.head("a")).rejects.toMatchObject({
+    await expect(world.store().history.readHead("a")).rejects.toMatchObject({
       code: "BAD_ROW",
       message: 'Item [":a","head"] is malformed',
     });

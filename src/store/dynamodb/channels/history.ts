@@ -1,22 +1,22 @@
 import { randomUUID } from "node:crypto";
 import type { QueryInput } from "@aws-sdk/client-dynamodb";
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import type {
-  Appended,
-  HistoryBounds,
+  AppendResult,
   HistoryPage,
   HistoryQuery,
   NewMessage,
+  PendingFanOut,
   Position,
-  StreamedHistory,
-  Unfinished,
+  Retention,
+  TableStreamHistory,
 } from "../../contracts/channels.ts";
 import type { TimeBudget } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
-import { epochOf } from "../../epoch.ts";
-import { conditionFailure, type Item } from "../client/errors.ts";
+import { deriveEpoch } from "../../epoch.ts";
+import { getConditionFailure, type Item } from "../client/errors.ts";
 import { keyText } from "../client/key-text.ts";
-import type { Caller } from "../client/retrying-client.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
 import { MESSAGE_ATTRIBUTES as NAMES } from "../tables.ts";
 import { append, appendAfter } from "./append.ts";
 import {
@@ -33,29 +33,29 @@ import {
   unfinishedMessage,
 } from "./messages.ts";
 import { hasUnsettledGap, type Span, shownOf, spanOf } from "./retention.ts";
-import { Turns } from "./turns.ts";
+import { HeadQueue } from "./turns.ts";
 
 /** What was published, in DynamoDB. */
-export class DynamoDBChannelHistory implements StreamedHistory {
-  readonly #caller: Caller;
-  readonly #turns = new Turns<Head | undefined>();
+export class DynamoDBChannelHistory implements TableStreamHistory {
+  readonly #caller: RetryingClient;
+  readonly #turns = new HeadQueue<Head | undefined>();
 
-  constructor(caller: Caller) {
+  constructor(caller: RetryingClient) {
     this.#caller = caller;
   }
 
   async append(
     channel: string,
     message: NewMessage,
-    bounds: HistoryBounds,
+    retention: Retention,
     budget?: TimeBudget,
-  ): Promise<Appended> {
-    const attempts = this.#caller.begin(budget);
+  ): Promise<AppendResult> {
+    const attempts = this.#caller.startRetry(budget);
     const readHead = () => this.#head(attempts, channel);
     // Only the one just before in this process knows the head well enough to try without a look: a look costs a unit,
     // an attempt that fails six.
     return this.#turns.take(channel, attempts, (head) =>
-      append(this.#caller, attempts, { channel, message, bounds }, head, readHead),
+      append(this.#caller, attempts, { channel, message, retention }, head, readHead),
     );
   }
 
@@ -63,18 +63,18 @@ export class DynamoDBChannelHistory implements StreamedHistory {
     channel: string,
     after: Position,
     message: Omit<NewMessage, "key">,
-    bounds: HistoryBounds,
+    retention: Retention,
     budget?: TimeBudget,
-  ): Promise<Appended | undefined> {
-    const attempts = this.#caller.begin(budget);
+  ): Promise<AppendResult | undefined> {
+    const attempts = this.#caller.startRetry(budget);
     const readHead = () => this.#head(attempts, channel);
     return this.#turns.take(channel, attempts, (head) =>
-      appendAfter(this.#caller, attempts, { channel, message, bounds, after }, head, readHead),
+      appendAfter(this.#caller, attempts, { channel, message, retention, after }, head, readHead),
     );
   }
 
-  async history(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage> {
-    const attempts = this.#caller.begin(budget);
+  async read(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage> {
+    const attempts = this.#caller.startRetry(budget);
     const { epoch, offset, at } = await this.#head(attempts, channel);
     const span = spanOf(offset, query);
     for (;;) {
@@ -91,12 +91,12 @@ export class DynamoDBChannelHistory implements StreamedHistory {
     }
   }
 
-  async head(channel: string, budget?: TimeBudget): Promise<Position> {
-    const { epoch, offset } = await this.#head(this.#caller.begin(budget), channel);
+  async readHead(channel: string, budget?: TimeBudget): Promise<Position> {
+    const { epoch, offset } = await this.#head(this.#caller.startRetry(budget), channel);
     return { epoch, offset };
   }
 
-  async finish(channel: string, offset: number, budget?: TimeBudget): Promise<void> {
+  async markDelivered(channel: string, offset: number, budget?: TimeBudget): Promise<void> {
     await this.#mark(channel, offset, budget, {
       UpdateExpression: "REMOVE #pending, #cursor",
       ExpressionAttributeNames: { "#pending": NAMES.pending, "#cursor": NAMES.cursor },
@@ -112,16 +112,20 @@ export class DynamoDBChannelHistory implements StreamedHistory {
   }
 
   /** Empty: the table's stream tells. */
-  async *unfinished(): AsyncGenerator<Unfinished> {}
+  async *listPendingFanOuts(): AsyncGenerator<PendingFanOut> {}
 
   /** One that has been sent to some already tells of a checkpoint, not of a message that was stored now. */
-  storedIn(image: object): Unfinished | undefined {
+  parseTableStreamImage(image: object): PendingFanOut | undefined {
     const stored = unfinishedMessage(image as Item);
     return stored?.cursor === undefined ? stored : undefined;
   }
 
-  async unfinishedAt(channel: string, offset: number, budget?: TimeBudget): Promise<Unfinished | undefined> {
-    const item = await this.#item(this.#caller.begin(budget), messageKey(channel, offset));
+  async getPendingFanOut(
+    channel: string,
+    offset: number,
+    budget?: TimeBudget,
+  ): Promise<PendingFanOut | undefined> {
+    const item = await this.#item(this.#caller.startRetry(budget), messageKey(channel, offset));
     return item === undefined ? undefined : unfinishedMessage(item);
   }
 
@@ -132,7 +136,7 @@ export class DynamoDBChannelHistory implements StreamedHistory {
     budget: TimeBudget | undefined,
     update: object,
   ): Promise<void> {
-    const marked = this.#caller.call(this.#caller.begin(budget), "UpdateItem", {
+    const marked = this.#caller.call(this.#caller.startRetry(budget), "UpdateItem", {
       TableName: this.#caller.tableName,
       Key: messageKey(channel, offset),
       ConditionExpression: "attribute_exists(#pending)",
@@ -141,13 +145,13 @@ export class DynamoDBChannelHistory implements StreamedHistory {
     try {
       await marked;
     } catch (error) {
-      if (conditionFailure(error) === undefined) throw error;
+      if (getConditionFailure(error) === undefined) throw error;
     }
   }
 
   /** Those of the span, the oldest first: with `after` from its beginning, else up to one more than the newest. */
   async #read(
-    attempts: Attempts,
+    attempts: Retry,
     channel: string,
     epoch: string,
     span: Span,
@@ -184,14 +188,14 @@ export class DynamoDBChannelHistory implements StreamedHistory {
   }
 
   /** A channel that is only read, by a name that anybody may make up, takes no room: it has no item. */
-  async #head(attempts: Attempts, channel: string): Promise<Head> {
+  async #head(attempts: Retry, channel: string): Promise<Head> {
     const item = await this.#item(attempts, headKey(channel));
     if (item !== undefined) return headOf(item);
     // Each time: the table may have been made anew, or restored, since this process read it last.
-    return { epoch: epochOf(await this.#readLife(attempts), channel), offset: 0, at: 0 };
+    return { epoch: deriveEpoch(await this.#readLife(attempts), channel), offset: 0, at: 0 };
   }
 
-  async #readLife(attempts: Attempts): Promise<string> {
+  async #readLife(attempts: Retry): Promise<string> {
     const item = await this.#item(attempts, lifeKey());
     if (item !== undefined) return lifeOf(item);
     const life = randomUUID();
@@ -205,13 +209,13 @@ export class DynamoDBChannelHistory implements StreamedHistory {
       });
       return life;
     } catch (error) {
-      const standing = conditionFailure(error);
+      const standing = getConditionFailure(error);
       if (standing === undefined) throw error;
       return lifeOf(standing);
     }
   }
 
-  async #item(attempts: Attempts, key: Item): Promise<Item | undefined> {
+  async #item(attempts: Retry, key: Item): Promise<Item | undefined> {
     const input = { TableName: this.#caller.tableName, Key: key, ConsistentRead: true };
     return (await this.#caller.call(attempts, "GetItem", input)).Item;
   }

@@ -45,13 +45,13 @@ function failing(
 
 async function present(members = world.store().members): Promise<Presence[]> {
   const found: Presence[] = [];
-  for await (const each of members.present("a", world.now())) found.push(each);
+  for await (const each of members.listPresence("a", world.now())) found.push(each);
   return found;
 }
 
 async function connections(members = world.store().members, cursor?: string): Promise<string[]> {
   const found: string[] = [];
-  for await (const page of members.pages("a", world.now(), cursor)) {
+  for await (const page of members.listMembers("a", world.now(), cursor)) {
     found.push(...page.members.map(({ connectionId }) => connectionId));
   }
   return found.sort();
@@ -59,7 +59,7 @@ async function connections(members = world.store().members, cursor?: string): Pr
 
 async function channelsOf(connectionId: string): Promise<string[]> {
   const found: string[] = [];
-  for await (const channel of world.store().members.channelsOf(connectionId)) found.push(channel);
+  for await (const channel of world.store().members.listChannels(connectionId)) found.push(channel);
   return found;
 }
 
@@ -105,7 +105,7 @@ describe("members in DynamoDB", () => {
     await expect(broken.add("a", member("c1"))).rejects.toMatchObject({ code: "STORE_REFUSED" });
     const { members } = world.store();
     expect(await channelsOf("c1")).toEqual(writes > 0 ? ["a"] : []);
-    for await (const channel of members.channelsOf("c1")) await members.remove(channel, "c1");
+    for await (const channel of members.listChannels("c1")) await members.remove(channel, "c1");
     expect(await connections()).toEqual([]);
     expect(await present()).toEqual([]);
     expect(await members.add("a", member("c1"))).toBe(true);
@@ -146,7 +146,7 @@ describe("members in DynamoDB", () => {
       members.add("a", member("c1"), budget),
       members.remove("a", "c1", budget),
       members.setState("a", "ada", "here", budget),
-      members.channelsOf("c1", budget)[Symbol.asyncIterator]().next(),
+      members.listChannels("c1", budget)[Symbol.asyncIterator]().next(),
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
@@ -179,7 +179,7 @@ describe("members in DynamoDB", () => {
         if (outcome === "failed") tell();
       },
     });
-    for await (const _ of slow.present("a", world.now())) break;
+    for await (const _ of slow.listPresence("a", world.now())) break;
     await givenUp;
     expect(ended).toHaveLength(8);
   });

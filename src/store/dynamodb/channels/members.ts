@@ -1,10 +1,10 @@
 import type { QueryInput, QueryOutput } from "@aws-sdk/client-dynamodb";
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import type { ChannelMembers, Member, MemberPage, Presence } from "../../contracts/channels.ts";
 import type { Json, TimeBudget } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
-import type { Caller } from "../client/retrying-client.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
 import { shardOf } from "../client/shards.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
 import {
@@ -19,16 +19,16 @@ import {
   userKey,
 } from "./member-items.ts";
 import { Memberships } from "./memberships.ts";
-import { attendanceOf, isThere, presenceOf } from "./presence.ts";
+import { isThere, parsePresenceRecord, presenceOf } from "./presence.ts";
 
 /** Members and presence, in DynamoDB: `Memberships` writes them, here they are read. */
 export class DynamoDBChannelMembers implements ChannelMembers {
-  readonly #caller: Caller;
+  readonly #caller: RetryingClient;
   readonly #memberships: Memberships;
   readonly #now: () => number;
   readonly #pageSize: number;
 
-  constructor(caller: Caller, now: () => number, pageSize: number) {
+  constructor(caller: RetryingClient, now: () => number, pageSize: number) {
     this.#caller = caller;
     this.#memberships = new Memberships(caller, now);
     this.#now = now;
@@ -36,11 +36,11 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   }
 
   async add(channel: string, member: Member, budget?: TimeBudget): Promise<boolean> {
-    return this.#memberships.add(this.#caller.begin(budget), channel, member);
+    return this.#memberships.add(this.#caller.startRetry(budget), channel, member);
   }
 
   async remove(channel: string, connectionId: string, budget?: TimeBudget): Promise<Presence | undefined> {
-    return this.#memberships.remove(this.#caller.begin(budget), channel, connectionId);
+    return this.#memberships.remove(this.#caller.startRetry(budget), channel, connectionId);
   }
 
   async setState(
@@ -49,21 +49,21 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     state: Json | undefined,
     budget?: TimeBudget,
   ): Promise<boolean> {
-    return this.#memberships.setState(this.#caller.begin(budget), channel, userId, state);
+    return this.#memberships.setState(this.#caller.startRetry(budget), channel, userId, state);
   }
 
-  async *channelsOf(connectionId: string, budget?: TimeBudget): AsyncGenerator<string> {
+  async *listChannels(connectionId: string, budget?: TimeBudget): AsyncGenerator<string> {
     const group = connectionGroup(connectionId);
     let start: Item | undefined;
     do {
-      const page = await this.#query(this.#caller.begin(budget), group, { start });
+      const page = await this.#query(this.#caller.startRetry(budget), group, { start });
       const now = this.#now();
       yield* (page.Items ?? []).filter((item) => !hasLeft(item, now)).map(channelOf);
       start = page.LastEvaluatedKey;
     } while (start !== undefined);
   }
 
-  async *pages(channel: string, now: number, cursor?: string): AsyncGenerator<MemberPage> {
+  async *listMembers(channel: string, now: number, cursor?: string): AsyncGenerator<MemberPage> {
     const from = cursor === undefined ? { shard: 0 } : placeOf(cursor, channel);
     let members: Member[] = [];
     let behind: Place | undefined;
@@ -91,14 +91,14 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     return live;
   }
 
-  async *present(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
+  async *listPresence(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
     const from =
       after === undefined ? { shard: 0 } : { shard: shardOf(after, SHARDS), start: userKey(channel, after) };
     for await (const { items } of this.#shards(channel, from, {
       prefix: USER_PREFIX,
       limit: this.#pageSize,
     })) {
-      const there = items.map(attendanceOf).filter((attendance) => isThere(attendance, now));
+      const there = items.map(parsePresenceRecord).filter((attendance) => isThere(attendance, now));
       yield* there.map(presenceOf);
     }
   }
@@ -107,7 +107,7 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   async *#shards(channel: string, from: Place, query: GroupQuery): AsyncGenerator<ShardPage> {
     const shards = Array.from({ length: SHARDS - from.shard }, (_, index) => from.shard + index);
     const firsts = shards.map((shard) => {
-      const attempts = this.#caller.begin();
+      const attempts = this.#caller.startRetry();
       const start = shard === from.shard ? from.start : undefined;
       const page = this.#query(attempts, groupOf(channel, shard), { ...query, start });
       // Whether it fails is told when it is its turn.
@@ -124,7 +124,7 @@ export class DynamoDBChannelMembers implements ChannelMembers {
           yield { items: page.Items ?? [], count: page.Count ?? 0, next };
           if (start === undefined) break;
           // Each page has time of its own: nobody knows how long its members are looked at.
-          page = await this.#query(this.#caller.begin(), groupOf(channel, shard), { ...query, start });
+          page = await this.#query(this.#caller.startRetry(), groupOf(channel, shard), { ...query, start });
         }
       }
     } finally {
@@ -133,7 +133,7 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   }
 
   #query(
-    attempts: Attempts,
+    attempts: Retry,
     group: string,
     { prefix, limit, start, countAfter }: GroupQuery & { readonly start: QueryInput["ExclusiveStartKey"] },
   ): Promise<QueryOutput> {

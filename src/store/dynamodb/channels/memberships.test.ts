@@ -56,9 +56,9 @@ async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
 /** The members of a channel, as a fan-out, a list of users, and the end of a connection find them. */
 async function stateOf(channel: string, ids: readonly string[]) {
   const [pages, users, listed] = await Promise.all([
-    all(plain.pages(channel, world.now())),
-    all(plain.present(channel, world.now())),
-    Promise.all(ids.map((id) => all(plain.channelsOf(id)))),
+    all(plain.listMembers(channel, world.now())),
+    all(plain.listPresence(channel, world.now())),
+    Promise.all(ids.map((id) => all(plain.listChannels(id)))),
   ]);
   const members = pages.flatMap((page) => page.members.map(({ connectionId }) => connectionId));
   return {
@@ -91,7 +91,7 @@ async function playAll(
     );
     // As the end of a connection does: by the list alone.
     for (const id of ids) {
-      if ((await all(plain.channelsOf(id))).includes(channel)) await plain.remove(channel, id);
+      if ((await all(plain.listChannels(id))).includes(channel)) await plain.remove(channel, id);
     }
     expect(await stateOf(channel, ids)).toMatchObject({ members: [], users: [] });
   });

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import type { Member, Presence } from "../../contracts/channels.ts";
 import type { Json } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
-import { conditionFailure, type Item } from "../client/errors.ts";
-import type { Caller } from "../client/retrying-client.ts";
+import { getConditionFailure, type Item } from "../client/errors.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
 import {
   type End,
@@ -22,14 +22,14 @@ import {
   userKey,
 } from "./member-items.ts";
 import {
-  type Attendance,
-  attendanceAttributes,
-  attendanceOf,
   type Change,
   joined,
   left,
-  marksOf,
+  type PresenceRecord,
+  parsePresenceRecord,
+  readWriteIds,
   shown,
+  toPresenceAttributes,
 } from "./presence.ts";
 
 /** Processes that write one item at once wait for each other no longer than this at a time, in ms. */
@@ -57,16 +57,16 @@ interface Seen {
  *   then it comes after the `remove`.
  */
 export class Memberships {
-  readonly #caller: Caller;
+  readonly #caller: RetryingClient;
   readonly #now: () => number;
 
-  constructor(caller: Caller, now: () => number) {
+  constructor(caller: RetryingClient, now: () => number) {
     this.#caller = caller;
     this.#now = now;
   }
 
   /** @returns whether the user was not there before */
-  async add(attempts: Attempts, channel: string, member: Member): Promise<boolean> {
+  async add(attempts: Retry, channel: string, member: Member): Promise<boolean> {
     const key = subscriptionKey(channel, member.connectionId);
     for (let isFirst = false; ; ) {
       const joinId = newJoinId();
@@ -80,7 +80,7 @@ export class Memberships {
   }
 
   /** @returns the user, if it was their last connection */
-  async remove(attempts: Attempts, channel: string, connectionId: string): Promise<Presence | undefined> {
+  async remove(attempts: Retry, channel: string, connectionId: string): Promise<Presence | undefined> {
     let seen = await this.#read(attempts, channel, connectionId);
     while (seen.subscription !== undefined && !isWritten(seen) && !isLeaving(seen.subscription)) {
       await this.#markLeaving(attempts, seen.subscription);
@@ -99,7 +99,7 @@ export class Memberships {
 
   /** @returns `false`: the user is not there */
   async setState(
-    attempts: Attempts,
+    attempts: Retry,
     channel: string,
     userId: string,
     state: Json | undefined,
@@ -111,7 +111,7 @@ export class Memberships {
     );
   }
 
-  async #write(attempts: Attempts, channel: string, member: Member, joinId: string): Promise<boolean> {
+  async #write(attempts: Retry, channel: string, member: Member, joinId: string): Promise<boolean> {
     const { userId } = member;
     const key = userId === undefined ? undefined : userKey(channel, userId);
     const [standing] = await Promise.all([
@@ -128,7 +128,7 @@ export class Memberships {
    * The items as they were at one time. The reads are no snapshot: but where all items are of one `add` none of them is
    * newer than another, and otherwise two readings that agree are one.
    */
-  async #read(attempts: Attempts, channel: string, connectionId: string): Promise<Seen> {
+  async #read(attempts: Retry, channel: string, connectionId: string): Promise<Seen> {
     let seen = await this.#readOnce(attempts, channel, connectionId);
     for (;;) {
       if (isWhole(seen) || isNothing(seen)) return seen;
@@ -138,19 +138,19 @@ export class Memberships {
     }
   }
 
-  async #readOnce(attempts: Attempts, channel: string, connectionId: string): Promise<Seen> {
+  async #readOnce(attempts: Retry, channel: string, connectionId: string): Promise<Seen> {
     const [subscription, member] = await Promise.all([
       this.#item(attempts, subscriptionKey(channel, connectionId)),
       this.#item(attempts, memberKey(channel, connectionId)),
     ]);
     const userId = (subscription && subscriberOf(subscription)) ?? (member && memberOf(member).userId);
     const user = userId === undefined ? undefined : await this.#item(attempts, userKey(channel, userId));
-    const end = user && attendanceOf(user).connections.get(connectionId);
+    const end = user && parsePresenceRecord(user).connections.get(connectionId);
     return { userId, subscription, member, user, end };
   }
 
   async #leave(
-    attempts: Attempts,
+    attempts: Retry,
     channel: string,
     connectionId: string,
     { userId, user, end }: Seen,
@@ -162,7 +162,7 @@ export class Memberships {
     );
   }
 
-  async #markLeaving(attempts: Attempts, subscription: Item): Promise<void> {
+  async #markLeaving(attempts: Retry, subscription: Item): Promise<void> {
     const { names, values, condition } = unchanged(subscription, NAMES.joinId);
     await unlessChanged(
       this.#caller.call(attempts, "UpdateItem", {
@@ -177,7 +177,7 @@ export class Memberships {
   }
 
   /** Deletes an item, if the attribute that each `add` changes is what it was. */
-  async #delete(attempts: Attempts, seen: Item | undefined, attribute: string): Promise<void> {
+  async #delete(attempts: Retry, seen: Item | undefined, attribute: string): Promise<void> {
     if (seen === undefined) return;
     const { names, values, condition } = unchanged(seen, attribute);
     await unlessChanged(
@@ -193,31 +193,27 @@ export class Memberships {
 
   /** Reads, changes, and writes if nobody else has written meanwhile; else once more. */
   async #change<Told>(
-    attempts: Attempts,
+    attempts: Retry,
     key: Item,
     standing: Item | undefined,
-    change: (current: Attendance | undefined) => Change<Told>,
+    change: (current: PresenceRecord | undefined) => Change<Told>,
   ): Promise<Told> {
     for (let seen = standing; ; ) {
-      const { next, told } = change(seen && attendanceOf(seen));
+      const { next, told } = change(seen && parsePresenceRecord(seen));
       if (next === undefined) return told;
       const mark = randomBytes(MARK_BYTES).toString("base64url");
-      const item = { ...key, ...attendanceAttributes(next, mark, this.#now()) };
+      const item = { ...key, ...toPresenceAttributes(next, mark, this.#now()) };
       const found = await this.#replace(attempts, seen, item);
       if (found === "written") return told;
       // Written by an attempt whose answer was lost.
-      if (found !== undefined && attendanceOf(found).marks.includes(mark)) return told;
+      if (found !== undefined && parsePresenceRecord(found).writeIds.includes(mark)) return told;
       await this.#pause(attempts, "A user's presence kept changing while it was updated");
       seen = found;
     }
   }
 
   /** Otherwise resolves to what stands there instead, if anything does. */
-  async #replace(
-    attempts: Attempts,
-    seen: Item | undefined,
-    item: Item,
-  ): Promise<"written" | Item | undefined> {
+  async #replace(attempts: Retry, seen: Item | undefined, item: Item): Promise<"written" | Item | undefined> {
     try {
       await this.#caller.call(attempts, "PutItem", {
         TableName: this.#caller.tableName,
@@ -227,28 +223,28 @@ export class Memberships {
           ? { ConditionExpression: "attribute_not_exists(#updates)" }
           : {
               ConditionExpression: "#updates = :updates",
-              ExpressionAttributeValues: { ":updates": { S: marksOf(seen) } },
+              ExpressionAttributeValues: { ":updates": { S: readWriteIds(seen) } },
             }),
         ReturnValuesOnConditionCheckFailure: "ALL_OLD",
       });
       return "written";
     } catch (error) {
-      const standing = conditionFailure(error);
+      const standing = getConditionFailure(error);
       if (standing === undefined) throw error;
       return Object.keys(standing).length === 0 ? undefined : standing;
     }
   }
 
-  async #pause(attempts: Attempts, failure: string): Promise<void> {
+  async #pause(attempts: Retry, failure: string): Promise<void> {
     if (!(await attempts.pause(CONTENTION_PAUSE_MS))) throw new StoreError("STORE_UNAVAILABLE", failure);
   }
 
-  async #item(attempts: Attempts, key: Item): Promise<Item | undefined> {
+  async #item(attempts: Retry, key: Item): Promise<Item | undefined> {
     const input = { TableName: this.#caller.tableName, Key: key, ConsistentRead: true };
     return (await this.#caller.call(attempts, "GetItem", input)).Item;
   }
 
-  async #put(attempts: Attempts, item: Item): Promise<void> {
+  async #put(attempts: Retry, item: Item): Promise<void> {
     await this.#caller.call(attempts, "PutItem", { TableName: this.#caller.tableName, Item: item });
   }
 }
@@ -292,7 +288,7 @@ async function unlessChanged(call: Promise<unknown>): Promise<void> {
   try {
     await call;
   } catch (error) {
-    if (conditionFailure(error) === undefined) throw error;
+    if (getConditionFailure(error) === undefined) throw error;
   }
 }
 

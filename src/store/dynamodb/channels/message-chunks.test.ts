@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
 import { ANSWER_LOST, BROKEN, injectFaults, onceEach, THROTTLED } from "../../../../test/dynamodb/faults.ts";
 import { localClient } from "../../../../test/dynamodb/world.ts";
-import type { MessageParts } from "../../contracts/channels.ts";
+import type { MessageChunks } from "../../contracts/channels.ts";
 
 let world: ChannelWorld;
 
@@ -13,10 +13,10 @@ beforeEach(async () => {
 const TEXTS = ["a", "b", "c", "d", "e"];
 const PARTS = TEXTS.map((text, index) => ({ message: 1, index, count: TEXTS.length, text }));
 
-function failing(choose: Parameters<typeof injectFaults>[1]): MessageParts {
+function failing(choose: Parameters<typeof injectFaults>[1]): MessageChunks {
   const client = localClient();
   injectFaults(client, choose);
-  return world.store({ client }).parts;
+  return world.store({ client }).chunks;
 }
 
 describe("parts, each request of which", () => {
@@ -42,6 +42,6 @@ it("has a message that is given up closed, though the answer is lost", async () 
   const parts = failing(onceEach(ANSWER_LOST));
   await parts.add("c1", PARTS[0]!, world.now());
   // Of its own write it can't tell: what it answers then keeps an error from being told, and no message.
-  await parts.giveUp("c1", 1);
-  expect(await world.store().parts.add("c1", PARTS[1]!, world.now())).toBe("closed");
+  await parts.abort("c1", 1);
+  expect(await world.store().chunks.add("c1", PARTS[1]!, world.now())).toBe("closed");
 });

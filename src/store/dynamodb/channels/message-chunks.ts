@@ -1,10 +1,15 @@
 import { randomBytes } from "node:crypto";
-import type { Attempts } from "../../../aws/index.ts";
-import { type Joined, type MessagePart, type MessageParts, PARTS_MS } from "../../contracts/channels.ts";
+import type { Retry } from "../../../aws/index.ts";
+import {
+  CHUNKS_TIMEOUT_MS,
+  type ChunkResult,
+  type MessageChunk,
+  type MessageChunks,
+} from "../../contracts/channels.ts";
 import type { TimeBudget } from "../../contracts/connections.ts";
-import { conditionFailure, type Item } from "../client/errors.ts";
+import { getConditionFailure, type Item } from "../client/errors.ts";
 import { keyText } from "../client/key-text.ts";
-import type { Caller } from "../client/retrying-client.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
 import { bad } from "./member-items.ts";
 
@@ -30,15 +35,20 @@ const HEAD_NAMES = {
  * Parts in DynamoDB: an item each, and a head that is changed by one conditional write for each part. The write that makes
  * the head complete is the one whose part came last.
  */
-export class DynamoDBMessageParts implements MessageParts {
-  readonly #caller: Caller;
+export class DynamoDBMessageChunks implements MessageChunks {
+  readonly #caller: RetryingClient;
 
-  constructor(caller: Caller) {
+  constructor(caller: RetryingClient) {
     this.#caller = caller;
   }
 
-  async add(connectionId: string, part: MessagePart, now: number, budget?: TimeBudget): Promise<Joined> {
-    const attempts = this.#caller.begin(budget);
+  async add(
+    connectionId: string,
+    part: MessageChunk,
+    now: number,
+    budget?: TimeBudget,
+  ): Promise<ChunkResult> {
+    const attempts = this.#caller.startRetry(budget);
     // First, so that whoever completes the head finds it.
     await this.#caller.call(attempts, "PutItem", {
       TableName: this.#caller.tableName,
@@ -57,8 +67,8 @@ export class DynamoDBMessageParts implements MessageParts {
     }
   }
 
-  async giveUp(connectionId: string, message: number, budget?: TimeBudget): Promise<boolean> {
-    const { written } = await this.#update(this.#caller.begin(budget), connectionId, {
+  async abort(connectionId: string, message: number, budget?: TimeBudget): Promise<boolean> {
+    const { written } = await this.#update(this.#caller.startRetry(budget), connectionId, {
       UpdateExpression: "SET #closed = :true",
       ConditionExpression:
         "#message = :message AND attribute_not_exists(#closed) AND size(#arrived) < #count",
@@ -68,7 +78,7 @@ export class DynamoDBMessageParts implements MessageParts {
   }
 
   /** The first part of a message, where no message stands or an earlier one. */
-  #begin(attempts: Attempts, connectionId: string, part: MessagePart, mark: string, now: number) {
+  #begin(attempts: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
     const update = [
       "SET #message = :message, #count = :count, #arrived = :arrived, #lastBy = :mark",
       "#liveUntil = :liveUntil, #expiresAt = :expiresAt REMOVE #closed",
@@ -81,14 +91,14 @@ export class DynamoDBMessageParts implements MessageParts {
         ":count": { N: String(part.count) },
         ":arrived": { NS: [String(part.index)] },
         ":mark": { S: mark },
-        ":liveUntil": { N: String(now + PARTS_MS) },
+        ":liveUntil": { N: String(now + CHUNKS_TIMEOUT_MS) },
         ":expiresAt": expiry(now)[NAMES.expiresAt]!,
       },
     });
   }
 
   /** One of the others. */
-  #join(attempts: Attempts, connectionId: string, part: MessagePart, mark: string, now: number) {
+  #join(attempts: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
     return this.#update(attempts, connectionId, {
       UpdateExpression: "SET #lastBy = :mark ADD #arrived :arrived",
       ConditionExpression:
@@ -107,7 +117,7 @@ export class DynamoDBMessageParts implements MessageParts {
 
   /** @returns the head as it is now: after the write, or as it stood in its way */
   async #update(
-    attempts: Attempts,
+    attempts: Retry,
     connectionId: string,
     { values, ...update }: HeadUpdate,
   ): Promise<{ readonly head: Item | undefined; readonly written: boolean }> {
@@ -125,13 +135,13 @@ export class DynamoDBMessageParts implements MessageParts {
       });
       return { head: Attributes, written: true };
     } catch (error) {
-      const standing = conditionFailure(error);
+      const standing = getConditionFailure(error);
       if (standing === undefined) throw error;
       return { head: Object.keys(standing).length === 0 ? undefined : standing, written: false };
     }
   }
 
-  async #read(attempts: Attempts, connectionId: string, { message, count }: MessagePart): Promise<string> {
+  async #read(attempts: Retry, connectionId: string, { message, count }: MessageChunk): Promise<string> {
     const page = await this.#caller.call(attempts, "Query", {
       TableName: this.#caller.tableName,
       KeyConditionExpression: "#group = :group AND begins_with(#item, :message)",
@@ -157,7 +167,7 @@ interface HeadUpdate {
 /** What a part does that found a head in its way. */
 function next(
   head: Item | undefined,
-  part: MessagePart,
+  part: MessageChunk,
   mark: string,
   now: number,
 ): "begin" | "join" | "kept" | "closed" | "written" {
@@ -182,7 +192,7 @@ function groupOf(connectionId: string): string {
   return `parts${keyText(connectionId)}`;
 }
 
-function partKey(connectionId: string, { message, index }: MessagePart): Item {
+function partKey(connectionId: string, { message, index }: MessageChunk): Item {
   // In order as text.
   return itemKey(connectionId, `${message}:${String(index).padStart(4, "0")}`);
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { NewMessage, Position, StoredMessage, Unfinished } from "../../contracts/channels.ts";
-import { IDEMPOTENCY_MS } from "../../contracts/channels.ts";
+import type { NewMessage, PendingFanOut, Position, StoredMessage } from "../../contracts/channels.ts";
+import { IDEMPOTENCY_WINDOW_MS } from "../../contracts/channels.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
 import { keyText, textOfKey } from "../client/key-text.ts";
@@ -98,7 +98,7 @@ export function messageItem(
 }
 
 export function keyItem(channel: string, key: string, epoch: string, message: StoredMessage): Item {
-  const goodUntil = message.at + IDEMPOTENCY_MS;
+  const goodUntil = message.at + IDEMPOTENCY_WINDOW_MS;
   return {
     ...idempotencyKey(channel, key),
     [NAMES.epoch]: { S: epoch },
@@ -148,7 +148,7 @@ export function knownKeyOf(item: Item): KnownKey {
  * everybody.
  * @throws {StoreError} BAD_ROW
  */
-export function unfinishedMessage(image: Item): Unfinished | undefined {
+export function unfinishedMessage(image: Item): PendingFanOut | undefined {
   if (!image[NAMES.item]?.S?.startsWith(MESSAGE_PREFIX)) return undefined;
   const { epoch, message, pending, cursor } = rowOf(image);
   if (!pending) return undefined;

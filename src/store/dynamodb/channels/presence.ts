@@ -15,14 +15,14 @@ const TOMBSTONE_MS = 20 * 60 * 1000;
 const LEFT = 0;
 
 /** A user in a channel. Without open connections: one who has left. */
-export interface Attendance {
+export interface PresenceRecord {
   readonly userId: string;
   readonly since: number;
   readonly state?: Json;
   /** By connection. */
   readonly connections: ReadonlyMap<string, End>;
   /** The marks of the last writes, the newest first. */
-  readonly marks: readonly string[];
+  readonly writeIds: readonly string[];
 }
 
 export interface Joining {
@@ -35,20 +35,20 @@ export interface Joining {
 
 /** What becomes of a user, and what is told of it; without `next` nothing does. */
 export interface Change<Told> {
-  readonly next?: Attendance;
+  readonly next?: PresenceRecord;
   readonly told: Told;
 }
 
 /** @returns `told`: whether the user was not there before */
-export function joined(current: Attendance | undefined, joining: Joining): Change<boolean> {
+export function joined(current: PresenceRecord | undefined, joining: Joining): Change<boolean> {
   const { userId, connectionId, joinedAt, expiresAt, joinId } = joining;
   const open = openAt(current, joinedAt);
   const isFirst = open.size === 0;
   // Also where it is there already: a remove that is under way takes that one out, not this.
   const connections = new Map(open).set(connectionId, { expiresAt, joinId });
-  const marks = current?.marks ?? [];
+  const writeIds = current?.writeIds ?? [];
   if (isFirst || current === undefined) {
-    return { next: { userId, since: joinedAt, connections, marks }, told: true };
+    return { next: { userId, since: joinedAt, connections, writeIds }, told: true };
   }
   return { next: { ...current, connections }, told: false };
 }
@@ -58,7 +58,7 @@ export function joined(current: Attendance | undefined, joining: Joining): Chang
  * @returns `told`: the user, if it was their last connection
  */
 export function left(
-  current: Attendance | undefined,
+  current: PresenceRecord | undefined,
   connectionId: string,
   joinId: string,
   now: number,
@@ -75,7 +75,7 @@ export function left(
 
 /** @returns `told`: whether the user is there */
 export function shown(
-  current: Attendance | undefined,
+  current: PresenceRecord | undefined,
   state: Json | undefined,
   now: number,
 ): Change<boolean> {
@@ -84,17 +84,17 @@ export function shown(
   return { next: state === undefined ? stateless : { ...stateless, state }, told: true };
 }
 
-export function isThere(attendance: Attendance, now: number): boolean {
+export function isThere(attendance: PresenceRecord, now: number): boolean {
   return openAt(attendance, now).size > 0;
 }
 
-export function presenceOf({ userId, since, state }: Attendance): Presence {
+export function presenceOf({ userId, since, state }: PresenceRecord): Presence {
   return { userId, since, ...(state === undefined ? {} : { state }) };
 }
 
 /** The attributes besides its key. @param mark of the write */
-export function attendanceAttributes(attendance: Attendance, mark: string, now: number): Item {
-  const { userId, since, state, connections, marks } = attendance;
+export function toPresenceAttributes(attendance: PresenceRecord, mark: string, now: number): Item {
+  const { userId, since, state, connections, writeIds } = attendance;
   const ends = [...connections].map(
     ([id, { expiresAt, joinId }]) => [keyText(id), { N: endText(expiresAt, joinId) }] as const,
   );
@@ -104,13 +104,13 @@ export function attendanceAttributes(attendance: Attendance, mark: string, now: 
     [NAMES.since]: { N: String(since) },
     ...(state === undefined ? {} : { [NAMES.state]: { S: JSON.stringify(state) } }),
     [NAMES.connections]: { M: Object.fromEntries(ends) },
-    [NAMES.updates]: { S: [mark, ...marks].slice(0, REMEMBERED_WRITES).join(" ") },
+    [NAMES.updates]: { S: [mark, ...writeIds].slice(0, REMEMBERED_WRITES).join(" ") },
     [NAMES.expiresAt]: { N: String(Math.ceil(end / 1_000)) },
   };
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function attendanceOf(item: Item): Attendance {
+export function parsePresenceRecord(item: Item): PresenceRecord {
   try {
     const state = item[NAMES.state]?.S;
     const ends = Object.entries(item[NAMES.connections]?.M ?? failing());
@@ -119,7 +119,7 @@ export function attendanceOf(item: Item): Attendance {
       since: Number(item[NAMES.since]?.N ?? failing()),
       ...(state === undefined ? {} : { state: JSON.parse(state) as Json }),
       connections: new Map(ends.map(([id, end]) => [textOfKey(id), endOf(end.N ?? failing())])),
-      marks: marksOf(item).split(" "),
+      writeIds: readWriteIds(item).split(" "),
     };
   } catch (cause) {
     throw bad(item, cause);
@@ -127,7 +127,7 @@ export function attendanceOf(item: Item): Attendance {
 }
 
 /** What every write changes: the marks as they are stored. */
-export function marksOf(item: Item): string {
+export function readWriteIds(item: Item): string {
   return item[NAMES.updates]?.S ?? failing();
 }
 
@@ -135,6 +135,6 @@ function failing(): never {
   throw new TypeError("An attribute is missing");
 }
 
-function openAt(attendance: Attendance | undefined, now: number): ReadonlyMap<string, End> {
+function openAt(attendance: PresenceRecord | undefined, now: number): ReadonlyMap<string, End> {
   return new Map([...(attendance?.connections ?? [])].filter(([, { expiresAt }]) => expiresAt > now));
 }

@@ -1,4 +1,4 @@
-import { aheadMsOf, type HistoryQuery, type StoredMessage } from "../../contracts/channels.ts";
+import { getMaxAheadMs, type HistoryQuery, type StoredMessage } from "../../contracts/channels.ts";
 import type { Head, Row } from "./messages.ts";
 
 /** A transaction's writes become visible one by one, but not this much later, in ms. */
@@ -11,8 +11,8 @@ export interface Span {
 }
 
 /** The part of a history that was asked for, and that its size has not cut off. */
-export function spanOf(head: number, { after = 0, before = head + 1, bounds }: HistoryQuery): Span {
-  return { first: Math.max(after, head - bounds.size, 0) + 1, last: Math.min(before - 1, head) };
+export function spanOf(head: number, { after = 0, before = head + 1, retention }: HistoryQuery): Span {
+  return { first: Math.max(after, head - retention.size, 0) + 1, last: Math.min(before - 1, head) };
 }
 
 /**
@@ -22,14 +22,14 @@ export function spanOf(head: number, { after = 0, before = head + 1, bounds }: H
 export function shownOf(
   rows: readonly Row[],
   span: Span,
-  { after, limit, bounds, now }: HistoryQuery,
+  { after, limit, retention, now }: HistoryQuery,
 ): { readonly messages: readonly StoredMessage[]; readonly more: boolean } {
   let from = 0;
   for (const [index, { message, at, previousAt }] of rows.entries()) {
     const before = rows[index - 1];
     // A date too far ahead is not trusted: its message stays as long as the one before it.
-    const isAhead = (date: number) => date - now >= aheadMsOf(bounds.ageMs);
-    const isYoung = (date: number) => now - date < bounds.ageMs;
+    const isAhead = (date: number) => date - now >= getMaxAheadMs(retention.ageMs);
+    const isYoung = (date: number) => now - date < retention.ageMs;
     const isKept = isAhead(at) ? from < index || (isYoung(previousAt) && !isAhead(previousAt)) : isYoung(at);
     if (!isKept) from = index + 1;
     else if (index > from && before?.message.offset !== message.offset - 1) from = index;

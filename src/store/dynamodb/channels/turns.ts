@@ -1,8 +1,8 @@
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import { StoreError } from "../../contracts/errors.ts";
 
 /** Those in this process who want the same thing, one after the other: at once they would only be in each other's way. */
-export class Turns<Left> {
+export class HeadQueue<Left> {
   readonly #last = new Map<string, Promise<Left | undefined>>();
 
   /**
@@ -11,7 +11,7 @@ export class Turns<Left> {
    */
   async take<Result>(
     name: string,
-    attempts: Attempts,
+    attempts: Retry,
     work: (left: Left | undefined) => Promise<{ readonly result: Result; readonly left: Left }>,
   ): Promise<Result> {
     const before = this.#last.get(name);
@@ -29,9 +29,9 @@ export class Turns<Left> {
   }
 }
 
-async function untilDone<Left>(before: Promise<Left>, attempts: Attempts): Promise<Left> {
+async function untilDone<Left>(before: Promise<Left>, attempts: Retry): Promise<Left> {
   try {
-    return await attempts.until(() => before);
+    return await attempts.run(() => before);
   } catch (cause) {
     throw new StoreError("STORE_UNAVAILABLE", "Others in this process were not done in time", { cause });
   }

@@ -39,7 +39,7 @@ export function isTransient(error: unknown): boolean {
 }
 
 /** The item that stood in a condition's way: `{}` when there was none; `undefined` when it is another error. */
-export function conditionFailure(error: unknown): Item | undefined {
+export function getConditionFailure(error: unknown): Item | undefined {
   const { name, Item } = error as Failure;
   return name === "ConditionalCheckFailedException" ? (Item ?? {}) : undefined;
 }
@@ -48,7 +48,7 @@ export function conditionFailure(error: unknown): Item | undefined {
  * The same for each write of a transaction, in order; `undefined` where a write's own condition held, and for
  * the whole when it is another error.
  */
-export function conditionFailures(error: unknown): (Item | undefined)[] | undefined {
+export function getTransactionConditionFailures(error: unknown): (Item | undefined)[] | undefined {
   const reasons = (error as Failure).CancellationReasons;
   if (!reasons?.some((reason) => reason.Code === "ConditionalCheckFailed")) return undefined;
   return reasons.map((reason) =>

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ANSWER_LOST, injectFaults, onceEach, THROTTLED } from "../../../../test/dynamodb/faults.ts";
 import { localClient, World } from "../../../../test/dynamodb/world.ts";
-import type { CallMeasure } from "../index.ts";
+import type { CallMetrics } from "../index.ts";
 
 let world: World;
 
@@ -13,7 +13,7 @@ afterEach(() => void vi.restoreAllMocks());
 
 describe("enableMetrics", () => {
   it("tells of each call: what it consumed, how often it was tried, how it ended", async () => {
-    const calls: CallMeasure[] = [];
+    const calls: CallMetrics[] = [];
     const client = localClient();
     injectFaults(client, onceEach(ANSWER_LOST));
     const store = world.store({ client, enableMetrics: (measure) => void calls.push(measure) });
@@ -28,7 +28,7 @@ describe("enableMetrics", () => {
   });
 
   it("tells of a call that failed", async () => {
-    const calls: CallMeasure[] = [];
+    const calls: CallMetrics[] = [];
     const client = localClient();
     injectFaults(client, () => THROTTLED);
     const store = world.store({

@@ -1,5 +1,5 @@
 import { emfLine, writeEmf } from "../../../internal/emf.ts";
-import type { CallMeasure } from "./retrying-client.ts";
+import type { CallMetrics } from "./retrying-client.ts";
 
 const UNITS = {
   Latency: "Milliseconds",
@@ -10,7 +10,7 @@ const UNITS = {
 } as const;
 
 /** Writes a call's metrics for CloudWatch, by table and operation. */
-export function logMetrics(measure: CallMeasure): void {
+export function logMetrics(measure: CallMetrics): void {
   const values: { [name in keyof typeof UNITS]: number } = {
     Latency: measure.durationMs,
     Attempts: measure.attempts,

@@ -8,7 +8,7 @@ import {
 } from "../../../aws/index.ts";
 import type { Transport } from "./transport.ts";
 
-export interface LeanTarget {
+export interface NoSdkTarget {
   /** Default: the region's, or what `AWS_ENDPOINT_URL_DYNAMODB` says. */
   readonly endpoint?: string | undefined;
   /** Default: `AWS_REGION`. */
@@ -24,7 +24,7 @@ const MAX_SOCKETS = 50;
  * Signed requests over Node's own HTTP. What the store keeps is text, numbers, maps and lists, and of those the API's
  * JSON is what the SDK takes and gives; only binary values would have to be encoded.
  */
-export function leanTransport(target: LeanTarget): Transport {
+export function createNoSdkTransport(target: NoSdkTarget): Transport {
   let api: AwsEndpoint | undefined;
   return async (operation, input, signal) => {
     // Opened when it is first needed: that reads the environment.
@@ -45,13 +45,13 @@ export function leanTransport(target: LeanTarget): Transport {
 /** What a condition or a transaction fails on stands in the error itself, as with the SDK. */
 function withMembers(error: AwsServiceError): AwsServiceError {
   for (const name of ["Item", "CancellationReasons"]) {
-    const value = error.member(name);
+    const value = error.getField(name);
     if (value !== undefined) Object.assign(error, { [name]: value });
   }
   return error;
 }
 
-function open({ endpoint, region, credentials }: LeanTarget): AwsEndpoint {
+function open({ endpoint, region, credentials }: NoSdkTarget): AwsEndpoint {
   const url = endpoint ?? process.env.AWS_ENDPOINT_URL_DYNAMODB ?? regional(region ?? process.env.AWS_REGION);
   return new AwsEndpoint({
     endpoint: url,

@@ -1,16 +1,16 @@
 import type { ConsumedCapacity } from "@aws-sdk/client-dynamodb";
-import { Attempts } from "../../../aws/index.ts";
+import { Retry } from "../../../aws/index.ts";
 import { elapsed } from "../../../internal/elapsed.ts";
 import type { TimeBudget } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
-import { conditionFailure, conditionFailures, isTransient } from "./errors.ts";
+import { getConditionFailure, getTransactionConditionFailures, isTransient } from "./errors.ts";
 import type { Operation, Operations, Transport } from "./transport.ts";
 
 /** ms of the caller's budget that are left to it for telling of the failure. */
 const ANSWER_MS = 300;
 
 /** One call to DynamoDB, when it has ended. */
-export interface CallMeasure {
+export interface CallMetrics {
   readonly operation: Operation;
   readonly tableName: string;
   /** ms, pauses and retries included. */
@@ -27,15 +27,15 @@ export interface CallerOptions {
   readonly transport: Transport;
   readonly tableName: string;
   readonly timeoutMs: number;
-  readonly measure: ((measure: CallMeasure) => void) | undefined;
+  readonly measure: ((measure: CallMetrics) => void) | undefined;
 }
 
 /** Calls DynamoDB, again and again while it is out of breath, but not for longer than the time there is. */
-export class Caller {
+export class RetryingClient {
   readonly tableName: string;
   readonly #transport: Transport;
   readonly #timeoutMs: number;
-  readonly #measure: ((measure: CallMeasure) => void) | undefined;
+  readonly #measure: ((measure: CallMetrics) => void) | undefined;
 
   constructor(options: CallerOptions) {
     this.tableName = options.tableName;
@@ -45,9 +45,9 @@ export class Caller {
   }
 
   /** The time that one call of the store has, for all its calls of DynamoDB together. */
-  begin(budget?: TimeBudget): Attempts {
+  startRetry(budget?: TimeBudget): Retry {
     const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
-    return new Attempts({ deadline: elapsed() + Math.min(this.#timeoutMs, left), isTransient });
+    return new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, left), isTransient });
   }
 
   /**
@@ -55,22 +55,22 @@ export class Caller {
    * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED
    */
   async call<Name extends Operation>(
-    attempts: Attempts,
+    attempts: Retry,
     operation: Name,
     input: Operations[Name]["input"],
   ): Promise<Operations[Name]["output"]> {
     const started = performance.now();
-    const before = attempts.made;
+    const before = attempts.attempts;
     const measured =
       this.#measure === undefined ? input : { ...input, ReturnConsumedCapacity: "TOTAL" as const };
     let output: Operations[Name]["output"] | undefined;
-    let outcome: CallMeasure["outcome"] = "failed";
+    let outcome: CallMetrics["outcome"] = "failed";
     try {
-      output = await attempts.until((signal) => this.#transport(operation, measured, signal));
+      output = await attempts.run((signal) => this.#transport(operation, measured, signal));
       outcome = "ok";
       return output;
     } catch (error) {
-      if (conditionFailure(error) !== undefined || conditionFailures(error) !== undefined) {
+      if (getConditionFailure(error) !== undefined || getTransactionConditionFailures(error) !== undefined) {
         outcome = "condition";
         throw error;
       }
@@ -80,7 +80,7 @@ export class Caller {
         operation,
         tableName: this.tableName,
         durationMs: performance.now() - started,
-        attempts: attempts.made - before,
+        attempts: attempts.attempts - before,
         ...unitsOf(operation, output),
         outcome,
       });

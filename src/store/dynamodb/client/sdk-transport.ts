@@ -23,7 +23,7 @@ const COMMANDS = {
 };
 
 /** Through the AWS SDK's client. */
-export function sdkTransport(client: DynamoDBClient): Transport {
+export function createSdkTransport(client: DynamoDBClient): Transport {
   return (operation, input, abortSignal) => {
     // The type can't say that a command's input and output follow from its name.
     const Command = COMMANDS[operation] as unknown as new (input: unknown) => GetItemCommand;

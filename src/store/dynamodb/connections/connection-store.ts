@@ -1,15 +1,22 @@
 import type { Put } from "@aws-sdk/client-dynamodb";
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
-import { conditionFailure, type Item } from "../client/errors.ts";
-import type { Caller } from "../client/retrying-client.ts";
+import { getConditionFailure, type Item } from "../client/errors.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
 import type { StoreOptions } from "../options.ts";
-import { ATTRIBUTES, type IndexDefinition, TENANT_INDEX, USER_INDEX } from "../tables.ts";
+import { CONNECTION_ATTRIBUTES, type IndexDefinition, TENANT_INDEX, USER_INDEX } from "../tables.ts";
 import { ConnectionCount, removeCounted } from "./count.ts";
 import { itemsBy } from "./reads.ts";
 import { indexKey, itemOf, keyOf, liveConnection, removedRow, tombstoneOf } from "./rows.ts";
-import { conditionalUpdate, heldBy, KEYS_PER_UPDATE, newMark, stateUpdate, wasApplied } from "./state.ts";
+import {
+  conditionalUpdate,
+  createWriteId,
+  KEYS_PER_UPDATE,
+  readStoredValue,
+  stateUpdate,
+  wasApplied,
+} from "./state.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 
@@ -24,12 +31,12 @@ const CONTENTION_PAUSE_MS = 100;
  * its caller's budget, is over; each may be sent twice without harm.
  */
 export class DynamoDBConnectionStore implements ConnectionStore {
-  readonly #caller: Caller;
+  readonly #caller: RetryingClient;
   readonly #count: ConnectionCount | undefined;
   readonly #ttlMs: number;
   readonly #now: () => number;
 
-  constructor(caller: Caller, { maxConnections, ttlHours = 0, now = Date.now }: StoreOptions) {
+  constructor(caller: RetryingClient, { maxConnections, ttlHours = 0, now = Date.now }: StoreOptions) {
     this.#caller = caller;
     this.#count = maxConnections === undefined ? undefined : new ConnectionCount(caller, maxConnections);
     this.#ttlMs = ttlHours * HOUR_MS;
@@ -42,11 +49,11 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     if (expiresAt <= now) return true;
     const item = itemOf(connection, Math.max(expiresAt, connectedAt + this.#ttlMs));
     const put = this.#put(item, "attribute_not_exists(#id) OR #liveUntil <= :now", now);
-    const attempts = this.#caller.begin(budget);
+    const attempts = this.#caller.startRetry(budget);
     const standing = await (this.#count === undefined
       ? this.#write(attempts, put)
       : this.#count.add(attempts, { id, liveUntil: expiresAt, put }, now));
-    return standing === undefined || standing[ATTRIBUTES.kind] === undefined;
+    return standing === undefined || standing[CONNECTION_ATTRIBUTES.kind] === undefined;
   }
 
   async get(
@@ -54,7 +61,7 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     budget?: TimeBudget,
     { removed = false }: { readonly removed?: boolean } = {},
   ): Promise<Connection | undefined> {
-    const item = await this.#item(this.#caller.begin(budget), id);
+    const item = await this.#item(this.#caller.startRetry(budget), id);
     return liveConnection((removed ? removedRow(item) : undefined) ?? item, this.#now());
   }
 
@@ -64,7 +71,7 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     { keep = false }: { readonly keep?: boolean } = {},
   ): Promise<void> {
     const now = this.#now();
-    const attempts = this.#caller.begin(budget);
+    const attempts = this.#caller.startRetry(budget);
     const removable = "(attribute_not_exists(#kind) OR #liveUntil <= :now)";
     // Where rows are counted a look costs less than the write that would fail.
     let standing = this.#count === undefined && !keep ? undefined : await this.#item(attempts, id);
@@ -86,7 +93,7 @@ export class DynamoDBConnectionStore implements ConnectionStore {
   ): Promise<boolean> {
     const all = Object.entries(entries);
     if (all.length === 0) return (await this.get(id, budget)) !== undefined;
-    const attempts = this.#caller.begin(budget);
+    const attempts = this.#caller.startRetry(budget);
     for (let from = 0; from < all.length; from += KEYS_PER_UPDATE) {
       const now = this.#now();
       const standing = await this.#update(
@@ -107,17 +114,17 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     change: (current: Json | undefined) => Json | undefined,
     budget?: TimeBudget,
   ): Promise<Json | undefined> {
-    const attempts = this.#caller.begin(budget);
+    const attempts = this.#caller.startRetry(budget);
     let item = await this.#item(attempts, id);
     for (;;) {
       const now = this.#now();
       const connection = liveConnection(item, now);
       if (item === undefined || connection === undefined) return undefined;
-      const held = heldBy(item, key);
+      const held = readStoredValue(item, key);
       const next = change(held.text === undefined ? undefined : (JSON.parse(held.text) as Json));
-      const mark = newMark();
+      const mark = createWriteId();
       item = await this.#update(attempts, id, conditionalUpdate(key, held, next, mark, now));
-      if (item === undefined || wasApplied(mark, heldBy(item, key))) return next;
+      if (item === undefined || wasApplied(mark, readStoredValue(item, key))) return next;
       if (!(await attempts.pause(CONTENTION_PAUSE_MS))) {
         throw new StoreError("STORE_UNAVAILABLE", "A key of the state kept changing while it was updated");
       }
@@ -136,11 +143,14 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     let live = 0;
     let start: Item | undefined;
     do {
-      const page = await this.#caller.call(this.#caller.begin(), "Scan", {
+      const page = await this.#caller.call(this.#caller.startRetry(), "Scan", {
         TableName: this.#caller.tableName,
         Select: "COUNT",
         FilterExpression: "attribute_not_exists(#kind) AND #liveUntil > :now",
-        ExpressionAttributeNames: { "#kind": ATTRIBUTES.kind, "#liveUntil": ATTRIBUTES.liveUntil },
+        ExpressionAttributeNames: {
+          "#kind": CONNECTION_ATTRIBUTES.kind,
+          "#liveUntil": CONNECTION_ATTRIBUTES.liveUntil,
+        },
         ExpressionAttributeValues: { ":now": { N: String(this.#now()) } },
         ExclusiveStartKey: start,
       });
@@ -164,17 +174,17 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     }
   }
 
-  async #item(attempts: Attempts, id: string): Promise<Item | undefined> {
+  async #item(attempts: Retry, id: string): Promise<Item | undefined> {
     const input = { TableName: this.#caller.tableName, Key: keyOf(id), ConsistentRead: true };
     return (await this.#caller.call(attempts, "GetItem", input)).Item;
   }
 
   #put(item: Item, condition: string, now: number): Put & { Item: Item } {
     const names = {
-      "#id": ATTRIBUTES.id,
-      "#kind": ATTRIBUTES.kind,
-      "#liveUntil": ATTRIBUTES.liveUntil,
-      "#countShard": ATTRIBUTES.countShard,
+      "#id": CONNECTION_ATTRIBUTES.id,
+      "#kind": CONNECTION_ATTRIBUTES.kind,
+      "#liveUntil": CONNECTION_ATTRIBUTES.liveUntil,
+      "#countShard": CONNECTION_ATTRIBUTES.countShard,
     };
     const used = Object.entries(names).filter(([name]) => condition.includes(name));
     return {
@@ -188,12 +198,12 @@ export class DynamoDBConnectionStore implements ConnectionStore {
   }
 
   /** Resolves to the item that stood in its condition's way. */
-  #write(attempts: Attempts, put: Put): Promise<Item | undefined> {
+  #write(attempts: Retry, put: Put): Promise<Item | undefined> {
     return unlessCondition(this.#caller.call(attempts, "PutItem", put));
   }
 
   /** Resolves to the item whose state was not updated, as it is. */
-  #update(attempts: Attempts, id: string, update: object): Promise<Item | undefined> {
+  #update(attempts: Retry, id: string, update: object): Promise<Item | undefined> {
     return unlessCondition(
       this.#caller.call(attempts, "UpdateItem", {
         TableName: this.#caller.tableName,
@@ -210,12 +220,12 @@ async function unlessCondition(call: Promise<unknown>): Promise<Item | undefined
     await call;
     return undefined;
   } catch (error) {
-    const standing = conditionFailure(error);
+    const standing = getConditionFailure(error);
     if (standing === undefined) throw error;
     return standing;
   }
 }
 
 function isCounted(item: Item | undefined): item is Item {
-  return item?.[ATTRIBUTES.countShard] !== undefined;
+  return item?.[CONNECTION_ATTRIBUTES.countShard] !== undefined;
 }

@@ -1,11 +1,11 @@
 import type { Put, Update } from "@aws-sdk/client-dynamodb";
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import { StoreError } from "../../contracts/errors.ts";
-import { conditionFailure, type Item } from "../client/errors.ts";
-import type { Caller } from "../client/retrying-client.ts";
+import { getConditionFailure, type Item } from "../client/errors.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
 import { shardOf } from "../client/shards.ts";
 import { transact } from "../client/transact.ts";
-import { ATTRIBUTES } from "../tables.ts";
+import { CONNECTION_ATTRIBUTES } from "../tables.ts";
 import { getAll } from "./reads.ts";
 import { type Kind, keyOf } from "./rows.ts";
 
@@ -42,10 +42,10 @@ type Added = { readonly standing: Item | undefined } | "full";
  * transaction with the row that is counted, so neither a crash nor a call that comes twice can part them.
  */
 export class ConnectionCount {
-  readonly #caller: Caller;
+  readonly #caller: RetryingClient;
   readonly #limit: number;
 
-  constructor(caller: Caller, limit: number) {
+  constructor(caller: RetryingClient, limit: number) {
     this.#caller = caller;
     this.#limit = limit;
   }
@@ -54,7 +54,7 @@ export class ConnectionCount {
    * Writes the row and counts it. Resolves to the item whose place it would have taken, if its condition failed.
    * @throws {StoreError} TOO_MANY_CONNECTIONS
    */
-  async add(attempts: Attempts, entry: Entry, now: number): Promise<Item | undefined> {
+  async add(attempts: Retry, entry: Entry, now: number): Promise<Item | undefined> {
     const home = shardOf(entry.id, Math.min(SHARDS, this.#limit));
     const added = await this.#addTo(home, attempts, entry, now);
     if (added !== "full") return added.standing;
@@ -68,9 +68,9 @@ export class ConnectionCount {
     );
   }
 
-  async #addTo(shard: number, attempts: Attempts, entry: Entry, now: number): Promise<Added> {
+  async #addTo(shard: number, attempts: Retry, entry: Entry, now: number): Promise<Added> {
     const ended = lastEndedSpan(now);
-    const row = { ...entry.put.Item, [ATTRIBUTES.countShard]: { N: String(shard) } };
+    const row = { ...entry.put.Item, [CONNECTION_ATTRIBUTES.countShard]: { N: String(shard) } };
     const share = shareOf(shard, this.#limit);
     const update = { TableName: this.#caller.tableName, ...increment(shard, entry.liveUntil, ended, share) };
     for (;;) {
@@ -87,18 +87,18 @@ export class ConnectionCount {
   }
 
   /** Takes the spans that are over off the total, if the shard still is as it was. */
-  async #settle(shard: number, attempts: Attempts, seen: Item, ended: number): Promise<void> {
+  async #settle(shard: number, attempts: Retry, seen: Item, ended: number): Promise<void> {
     const update = { TableName: this.#caller.tableName, ...settlement(shard, seen, ended) };
     try {
       await this.#caller.call(attempts, "UpdateItem", update);
     } catch (error) {
-      if (conditionFailure(error) === undefined) throw error;
+      if (getConditionFailure(error) === undefined) throw error;
       if (!(await attempts.pause())) throw busy(this.#caller);
     }
   }
 
   /** In any order, so that those who look at the same time do not all take the same. */
-  async #shardsWithRoom(attempts: Attempts, now: number): Promise<number[]> {
+  async #shardsWithRoom(attempts: Retry, now: number): Promise<number[]> {
     const ids = Array.from({ length: SHARDS }, (_, shard) => shardId(shard));
     const items = await getAll(this.#caller, attempts, ids, { consistent: true });
     const ended = lastEndedSpan(now);
@@ -116,23 +116,23 @@ export class ConnectionCount {
  * settled the row's span already: then nothing is written.
  */
 export async function removeCounted(
-  caller: Caller,
-  attempts: Attempts,
+  caller: RetryingClient,
+  attempts: Retry,
   row: Item,
   replacement: Item,
 ): Promise<"removed" | "uncounted"> {
-  const shard = row[ATTRIBUTES.countShard] ?? { N: "" };
+  const shard = row[CONNECTION_ATTRIBUTES.countShard] ?? { N: "" };
   const put: Put = {
     TableName: caller.tableName,
     Item: replacement,
     ConditionExpression: "#countShard = :shard",
-    ExpressionAttributeNames: { "#countShard": ATTRIBUTES.countShard },
+    ExpressionAttributeNames: { "#countShard": CONNECTION_ATTRIBUTES.countShard },
     ExpressionAttributeValues: { ":shard": shard },
     ReturnValuesOnConditionCheckFailure: "ALL_OLD",
   };
   const update = {
     TableName: caller.tableName,
-    ...decrement(Number(shard.N), numberOf(row, ATTRIBUTES.liveUntil)),
+    ...decrement(Number(shard.N), numberOf(row, CONNECTION_ATTRIBUTES.liveUntil)),
   };
   const failures = await transact(caller, attempts, [{ Put: put }, { Update: update }]);
   // Where the row's own condition failed somebody else has removed it, and counted that.
@@ -148,7 +148,7 @@ function increment(shard: number, liveUntil: number, ended: number, share: numbe
       "SET #kind = :kind, #settled = if_not_exists(#settled, :ended) ADD #total :one, #span :one",
     ConditionExpression: "attribute_not_exists(#total) OR (#settled >= :ended AND #total < :share)",
     ExpressionAttributeNames: {
-      "#kind": ATTRIBUTES.kind,
+      "#kind": CONNECTION_ATTRIBUTES.kind,
       "#settled": SETTLED,
       "#total": TOTAL,
       "#span": spanName(liveUntil),
@@ -232,6 +232,6 @@ function numberOf(item: Item, name: string): number {
   return Number(item[name]?.N ?? 0);
 }
 
-function busy(caller: Caller): StoreError {
+function busy(caller: RetryingClient): StoreError {
   return new StoreError("STORE_UNAVAILABLE", `The count of ${caller.tableName} kept changing`);
 }

@@ -1,9 +1,9 @@
 import type { QueryInput } from "@aws-sdk/client-dynamodb";
-import type { Attempts } from "../../../aws/index.ts";
+import type { Retry } from "../../../aws/index.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
-import type { Caller } from "../client/retrying-client.ts";
-import { ATTRIBUTES, type IndexDefinition } from "../tables.ts";
+import type { RetryingClient } from "../client/retrying-client.ts";
+import { CONNECTION_ATTRIBUTES, type IndexDefinition } from "../tables.ts";
 import { keyOf } from "./rows.ts";
 
 /** Keys of one `BatchGetItem`: DynamoDB takes no more. */
@@ -13,8 +13,8 @@ const BATCHES = 4;
 
 /** Items by their ids, those that there are. */
 export async function getAll(
-  caller: Caller,
-  attempts: Attempts,
+  caller: RetryingClient,
+  attempts: Retry,
   ids: readonly string[],
   { consistent }: { readonly consistent: boolean },
 ): Promise<Map<string, Item>> {
@@ -24,7 +24,7 @@ export async function getAll(
       const request = { [caller.tableName]: { Keys: keys, ConsistentRead: consistent } };
       const output = await caller.call(attempts, "BatchGetItem", { RequestItems: request });
       for (const item of output.Responses?.[caller.tableName] ?? [])
-        found.set(item[ATTRIBUTES.id]?.S ?? "", item);
+        found.set(item[CONNECTION_ATTRIBUTES.id]?.S ?? "", item);
       keys = output.UnprocessedKeys?.[caller.tableName]?.Keys ?? [];
       if (keys.length > 0 && !(await attempts.pause())) throw throttled(caller);
     }
@@ -40,22 +40,26 @@ export async function getAll(
  * Items by an index, to its last page. Its keys lead to the rows themselves, so what is listed is as they are
  * now. Each page has time of its own: nobody knows how long its rows are looked at.
  */
-export async function* itemsBy(caller: Caller, index: IndexDefinition, value: string): AsyncGenerator<Item> {
+export async function* itemsBy(
+  caller: RetryingClient,
+  index: IndexDefinition,
+  value: string,
+): AsyncGenerator<Item> {
   let start: QueryInput["ExclusiveStartKey"];
   do {
-    const page = await caller.call(caller.begin(), "Query", {
+    const page = await caller.call(caller.startRetry(), "Query", {
       TableName: caller.tableName,
       IndexName: index.name,
       KeyConditionExpression: "#owner = :owner",
       ProjectionExpression: "#id",
-      ExpressionAttributeNames: { "#owner": index.partitionKey, "#id": ATTRIBUTES.id },
+      ExpressionAttributeNames: { "#owner": index.partitionKey, "#id": CONNECTION_ATTRIBUTES.id },
       ExpressionAttributeValues: { ":owner": { S: value } },
       ExclusiveStartKey: start,
     });
-    const ids = (page.Items ?? []).map((item) => item[ATTRIBUTES.id]?.S ?? "");
+    const ids = (page.Items ?? []).map((item) => item[CONNECTION_ATTRIBUTES.id]?.S ?? "");
     for (let from = 0; from < ids.length; from += BATCH_SIZE * BATCHES) {
       const some = ids.slice(from, from + BATCH_SIZE * BATCHES);
-      const items = await getAll(caller, caller.begin(), some, { consistent: false });
+      const items = await getAll(caller, caller.startRetry(), some, { consistent: false });
       for (const id of some) {
         const item = items.get(id);
         if (item !== undefined) yield item;
@@ -65,6 +69,6 @@ export async function* itemsBy(caller: Caller, index: IndexDefinition, value: st
   } while (start !== undefined);
 }
 
-function throttled(caller: Caller): StoreError {
+function throttled(caller: RetryingClient): StoreError {
   return new StoreError("STORE_UNAVAILABLE", `BatchGetItem on ${caller.tableName} left keys unread`);
 }

@@ -3,13 +3,13 @@ import type { Connection, Json, JsonObject } from "../../contracts/connections.t
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
 import { boundedKey, MAX_PARTITION_KEY_BYTES } from "../client/key-text.ts";
-import { ATTRIBUTES } from "../tables.ts";
+import { CONNECTION_ATTRIBUTES } from "../tables.ts";
 
 /** What an item is when it is no connection. */
 export type Kind = "tombstone" | "shard";
 
 export function keyOf(id: string): Item {
-  return { [ATTRIBUTES.id]: { S: id } };
+  return { [CONNECTION_ATTRIBUTES.id]: { S: id } };
 }
 
 /** @param removableAt ms since the epoch: when DynamoDB may remove the row */
@@ -18,19 +18,21 @@ export function itemOf(connection: Connection, removableAt: number): Item {
   return {
     ...keyOf(connection.id),
     // An index takes no empty key: "" is nobody, and no tenant.
-    ...(userId ? indexedId(ATTRIBUTES.userId, ATTRIBUTES.longUserId, userId) : {}),
-    ...(tenantId ? indexedId(ATTRIBUTES.tenantId, ATTRIBUTES.longTenantId, tenantId) : {}),
-    [ATTRIBUTES.metadata]: jsonText(connection.metadata),
-    [ATTRIBUTES.state]: {
+    ...(userId ? indexedId(CONNECTION_ATTRIBUTES.userId, CONNECTION_ATTRIBUTES.longUserId, userId) : {}),
+    ...(tenantId
+      ? indexedId(CONNECTION_ATTRIBUTES.tenantId, CONNECTION_ATTRIBUTES.longTenantId, tenantId)
+      : {}),
+    [CONNECTION_ATTRIBUTES.metadata]: jsonText(connection.metadata),
+    [CONNECTION_ATTRIBUTES.state]: {
       M: Object.fromEntries(Object.entries(state).map(([k, v]) => [nameOf(k), jsonText(v)])),
     },
-    [ATTRIBUTES.updates]: { M: {} },
-    [ATTRIBUTES.sourceIp]: { S: connection.sourceIp },
-    ...(userAgent === undefined ? {} : { [ATTRIBUTES.userAgent]: { S: userAgent } }),
-    [ATTRIBUTES.endpoint]: { S: connection.endpoint },
-    [ATTRIBUTES.connectedAt]: { N: String(connection.connectedAt) },
-    [ATTRIBUTES.liveUntil]: { N: String(connection.expiresAt) },
-    [ATTRIBUTES.expiresAt]: { N: String(Math.ceil(removableAt / 1000)) },
+    [CONNECTION_ATTRIBUTES.updates]: { M: {} },
+    [CONNECTION_ATTRIBUTES.sourceIp]: { S: connection.sourceIp },
+    ...(userAgent === undefined ? {} : { [CONNECTION_ATTRIBUTES.userAgent]: { S: userAgent } }),
+    [CONNECTION_ATTRIBUTES.endpoint]: { S: connection.endpoint },
+    [CONNECTION_ATTRIBUTES.connectedAt]: { N: String(connection.connectedAt) },
+    [CONNECTION_ATTRIBUTES.liveUntil]: { N: String(connection.expiresAt) },
+    [CONNECTION_ATTRIBUTES.expiresAt]: { N: String(Math.ceil(removableAt / 1000)) },
   };
 }
 
@@ -51,10 +53,10 @@ function indexedId(name: string, longName: string, id: string): Item {
 export function tombstoneOf(id: string, liveUntil: number, row?: Item): Item {
   return {
     ...keyOf(id),
-    ...(row === undefined ? {} : { [ATTRIBUTES.removed]: { M: row } }),
-    [ATTRIBUTES.kind]: { S: "tombstone" satisfies Kind },
-    [ATTRIBUTES.liveUntil]: { N: String(liveUntil) },
-    [ATTRIBUTES.expiresAt]: { N: String(Math.ceil(liveUntil / 1000)) },
+    ...(row === undefined ? {} : { [CONNECTION_ATTRIBUTES.removed]: { M: row } }),
+    [CONNECTION_ATTRIBUTES.kind]: { S: "tombstone" satisfies Kind },
+    [CONNECTION_ATTRIBUTES.liveUntil]: { N: String(liveUntil) },
+    [CONNECTION_ATTRIBUTES.expiresAt]: { N: String(Math.ceil(liveUntil / 1000)) },
   };
 }
 
@@ -63,32 +65,40 @@ export function tombstoneOf(id: string, liveUntil: number, row?: Item): Item {
  * @throws {StoreError} BAD_ROW
  */
 export function liveConnection(item: Item | undefined, now: number): Connection | undefined {
-  if (item === undefined || !(ATTRIBUTES.id in item) || item[ATTRIBUTES.kind] !== undefined) return undefined;
+  if (
+    item === undefined ||
+    !(CONNECTION_ATTRIBUTES.id in item) ||
+    item[CONNECTION_ATTRIBUTES.kind] !== undefined
+  )
+    return undefined;
   const connection = connectionOf(item);
   return connection.expiresAt > now ? connection : undefined;
 }
 
 /** The row that a tombstone keeps. */
 export function removedRow(item: Item | undefined): Item | undefined {
-  return item?.[ATTRIBUTES.removed]?.M;
+  return item?.[CONNECTION_ATTRIBUTES.removed]?.M;
 }
 
 function connectionOf(item: Item): Connection {
   const read = new RowReader(item);
-  const userId = read.optionalText(ATTRIBUTES.longUserId) ?? read.optionalText(ATTRIBUTES.userId);
-  const tenantId = read.optionalText(ATTRIBUTES.longTenantId) ?? read.optionalText(ATTRIBUTES.tenantId);
-  const userAgent = read.optionalText(ATTRIBUTES.userAgent);
+  const userId =
+    read.optionalText(CONNECTION_ATTRIBUTES.longUserId) ?? read.optionalText(CONNECTION_ATTRIBUTES.userId);
+  const tenantId =
+    read.optionalText(CONNECTION_ATTRIBUTES.longTenantId) ??
+    read.optionalText(CONNECTION_ATTRIBUTES.tenantId);
+  const userAgent = read.optionalText(CONNECTION_ATTRIBUTES.userAgent);
   return {
-    id: read.text(ATTRIBUTES.id),
+    id: read.text(CONNECTION_ATTRIBUTES.id),
     ...(userId === undefined ? {} : { userId }),
     ...(tenantId === undefined ? {} : { tenantId }),
-    metadata: read.object(ATTRIBUTES.metadata),
+    metadata: read.object(CONNECTION_ATTRIBUTES.metadata),
     state: read.state(),
-    sourceIp: read.text(ATTRIBUTES.sourceIp),
+    sourceIp: read.text(CONNECTION_ATTRIBUTES.sourceIp),
     ...(userAgent === undefined ? {} : { userAgent }),
-    endpoint: read.text(ATTRIBUTES.endpoint),
-    connectedAt: read.number(ATTRIBUTES.connectedAt),
-    expiresAt: read.number(ATTRIBUTES.liveUntil),
+    endpoint: read.text(CONNECTION_ATTRIBUTES.endpoint),
+    connectedAt: read.number(CONNECTION_ATTRIBUTES.connectedAt),
+    expiresAt: read.number(CONNECTION_ATTRIBUTES.liveUntil),
   };
 }
 
@@ -123,9 +133,12 @@ class RowReader {
 
   /** `fromEntries` defines own properties, so `__proto__` is a key like any other. */
   state(): JsonObject {
-    const keys = this.#item[ATTRIBUTES.state]?.M ?? this.#bad(ATTRIBUTES.state);
+    const keys = this.#item[CONNECTION_ATTRIBUTES.state]?.M ?? this.#bad(CONNECTION_ATTRIBUTES.state);
     const entries = Object.entries(keys).map(([name, value]): [string, Json] => {
-      return [this.#attempt(name, () => stateKeyOf(name)), this.#parse(`${ATTRIBUTES.state}.${name}`, value)];
+      return [
+        this.#attempt(name, () => stateKeyOf(name)),
+        this.#parse(`${CONNECTION_ATTRIBUTES.state}.${name}`, value),
+      ];
     });
     return Object.fromEntries(entries);
   }
@@ -144,7 +157,7 @@ class RowReader {
 
   /** Names the row and the attribute, never the value: that is the application's, and this goes to a log. */
   #bad(name: string, cause?: unknown): never {
-    const id = this.#item[ATTRIBUTES.id]?.S ?? "without an id";
+    const id = this.#item[CONNECTION_ATTRIBUTES.id]?.S ?? "without an id";
     const message = `Row ${JSON.stringify(id)}: its ${name} is missing or malformed`;
     throw new StoreError("BAD_ROW", message, cause === undefined ? undefined : { cause });
   }

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { UpdateItemInput } from "@aws-sdk/client-dynamodb";
 import type { Json } from "../../contracts/connections.ts";
 import type { Item } from "../client/errors.ts";
-import { ATTRIBUTES } from "../tables.ts";
+import { CONNECTION_ATTRIBUTES } from "../tables.ts";
 import { jsonText, nameOf } from "./rows.ts";
 
 /** Everything of an `UpdateItem` but the table and the key. */
@@ -13,7 +13,7 @@ type Update = Pick<
 
 /** A tombstone has no state, so it is no row; nor is what is past its time. */
 const IS_LIVE = "attribute_exists(#state) AND #liveUntil > :now";
-const LIVE_NAMES = { "#state": ATTRIBUTES.state, "#liveUntil": ATTRIBUTES.liveUntil };
+const LIVE_NAMES = { "#state": CONNECTION_ATTRIBUTES.state, "#liveUntil": CONNECTION_ATTRIBUTES.liveUntil };
 
 /** How many of a key's last updates the row remembers: as many can come between a write and its lost answer. */
 const REMEMBERED_UPDATES = 8;
@@ -50,19 +50,22 @@ export function stateUpdate(entries: readonly (readonly [string, Json | undefine
 }
 
 /** What an item holds of one key: the value as it is stored, and which updates wrote it last. */
-export interface Held {
+export interface StoredValue {
   readonly text: string | undefined;
-  readonly marks: string | undefined;
+  readonly writeIds: string | undefined;
 }
 
-export function heldBy(item: Item, key: string): Held {
+export function readStoredValue(item: Item, key: string): StoredValue {
   const name = nameOf(key);
   const own = (map: Item | undefined) => (map && Object.hasOwn(map, name) ? map[name]?.S : undefined);
-  return { text: own(item[ATTRIBUTES.state]?.M), marks: own(item[ATTRIBUTES.updates]?.M) };
+  return {
+    text: own(item[CONNECTION_ATTRIBUTES.state]?.M),
+    writeIds: own(item[CONNECTION_ATTRIBUTES.updates]?.M),
+  };
 }
 
 /** Tells one update from all others. */
-export function newMark(): string {
+export function createWriteId(): string {
   return randomBytes(MARK_BYTES).toString("base64url");
 }
 
@@ -70,19 +73,19 @@ export function newMark(): string {
  * Whether the update is among those that the row remembers. An answer that was lost on its way leaves its
  * update applied but refused when it is tried again; without the mark it would be made twice.
  */
-export function wasApplied(mark: string, held: Held): boolean {
-  return held.marks?.split(" ").includes(mark) ?? false;
+export function wasApplied(mark: string, held: StoredValue): boolean {
+  return held.writeIds?.split(" ").includes(mark) ?? false;
 }
 
 /** Writes one key if it still is what it was, and leaves the update's mark. */
 export function conditionalUpdate(
   key: string,
-  held: Held,
+  held: StoredValue,
   next: Json | undefined,
   mark: string,
   now: number,
 ): Update {
-  const marks = [mark, ...(held.marks?.split(" ") ?? [])].slice(0, REMEMBERED_UPDATES).join(" ");
+  const marks = [mark, ...(held.writeIds?.split(" ") ?? [])].slice(0, REMEMBERED_UPDATES).join(" ");
   const write =
     next === undefined
       ? "SET #updates.#k = :marks REMOVE #state.#k"
@@ -92,15 +95,15 @@ export function conditionalUpdate(
     ConditionExpression: [
       IS_LIVE,
       held.text === undefined ? "attribute_not_exists(#state.#k)" : "#state.#k = :text",
-      held.marks === undefined ? "attribute_not_exists(#updates.#k)" : "#updates.#k = :held",
+      held.writeIds === undefined ? "attribute_not_exists(#updates.#k)" : "#updates.#k = :held",
     ].join(" AND "),
-    ExpressionAttributeNames: { ...LIVE_NAMES, "#updates": ATTRIBUTES.updates, "#k": nameOf(key) },
+    ExpressionAttributeNames: { ...LIVE_NAMES, "#updates": CONNECTION_ATTRIBUTES.updates, "#k": nameOf(key) },
     ExpressionAttributeValues: {
       ":now": { N: String(now) },
       ":marks": { S: marks },
       ...(next === undefined ? {} : { ":next": jsonText(next) }),
       ...(held.text === undefined ? {} : { ":text": { S: held.text } }),
-      ...(held.marks === undefined ? {} : { ":held": { S: held.marks } }),
+      ...(held.writeIds === undefined ? {} : { ":held": { S: held.writeIds } }),
     },
   };
 }

@@ -27,7 +27,7 @@ const app = (store: string) => `
   }).webSocketHandler();`;
 
 it("is nobody's package but this one where DynamoDB is reached without the AWS SDK", async () => {
-  expect(await packagesIn(app("lift-ws/store/dynamodb/lean"))).toEqual([]);
+  expect(await packagesIn(app("lift-ws/store/dynamodb/no-sdk"))).toEqual([]);
 });
 
 it("is nobody's package where channels have a rate that is counted in memory", async () => {
