@@ -190,7 +190,7 @@ describe("an at-most-once message that its publisher had to send again", () => {
 
   /** Lets `fail` follow the first hand-over, when every member was sent to. */
   function failOnce({ store }: Server, fail: () => Promise<void>): void {
-    const listMembers = store.members.pages.bind(store.members);
+    const listMembers = store.members.listMembers.bind(store.members);
     vi.spyOn(store.members, "listMembers").mockImplementationOnce(async function* (...args) {
       yield* listMembers(...args);
       await fail();
