@@ -1,68 +1,68 @@
-// Says what is wrong with a log. It knows nothing but the log: no clock, no process, no file.
+// Finds violations in a log. It reads the log only: no clock, no process, no file.
 import type { Position } from "../../src/protocol/index.ts";
-import { Attendance } from "./attendance.ts";
-import { Histories, nameOf, show } from "./histories.ts";
-import { LiveStreams } from "./live-streams.ts";
-import type { Entry, Fact, Listening, Place, Sighting } from "./log.ts";
+import { ChannelHistories, channelName, formatPosition } from "./channel-histories.ts";
+import { LiveStreamChecker } from "./live-stream-checker.ts";
+import type { ClientSubscription, LogEntry, LogEvent, SeenMessage, TenantChannel } from "./log.ts";
+import { PresenceChecker } from "./presence-checker.ts";
 
-type Of<Kind extends Fact["kind"]> = Extract<Entry, { readonly kind: Kind }>;
+type Of<Kind extends LogEvent["kind"]> = Extract<LogEntry, { readonly kind: Kind }>;
 
-/** Where one subscription is. */
-interface Reader {
-  readonly place: Listening;
-  /** Of the last message handed on. */
+/** State of one subscription. */
+interface SubscriptionState {
+  readonly subscription: ClientSubscription;
+  /** Position of the last delivered message. */
   position: Position | undefined;
-  /** Where it may have begun: what the answers to it have said. */
+  /** Positions from which it may have started, from the responses to `subscribe`. */
   readonly starts: Position[];
 }
 
-/** A loss that can't be judged before the age of what was lost is known. */
-interface Doubt {
+/** A reported loss that cannot be checked before the age of the lost messages is known. */
+interface PendingLoss {
   readonly text: string;
-  readonly place: Place;
+  readonly target: TenantChannel;
   readonly after: Position;
   readonly head: Position;
   readonly t: number;
 }
 
-/** Takes a log entry by entry. Each gives what it shows to be wrong; the last one what is missing. */
-export class Judge {
-  #histories = new Histories(true, {});
-  #attendance = new Attendance({}, {});
-  #streams = new LiveStreams({});
-  readonly #readers = new Map<string, Reader>();
+/** Checks a log entry by entry. Missing messages are reported at the end. */
+export class Checker {
+  #histories = new ChannelHistories(true, {});
+  #presence = new PresenceChecker({}, {});
+  #streams = new LiveStreamChecker({});
+  readonly #subscriptions = new Map<string, SubscriptionState>();
   readonly #publications = new Map<string, "open" | "accepted" | "refused" | "unknown">();
-  readonly #doubts: Doubt[] = [];
+  readonly #pendingLosses: PendingLoss[] = [];
   #calm = false;
   #ended = false;
 
-  /** @returns violations, in words */
-  take(entry: Entry): string[] {
+  /** @returns descriptions of the violations that the entry shows */
+  take(entry: LogEntry): string[] {
     return [...this.#take(entry)];
   }
 
-  /** A log without its end shows nothing missing. */
-  get ended(): boolean {
+  /** Whether the log reached its end. Before that, missing messages do not show. */
+  get isComplete(): boolean {
     return this.#ended;
   }
 
-  *#take(entry: Entry): Generator<string> {
+  *#take(entry: LogEntry): Generator<string> {
     switch (entry.kind) {
       case "run":
-        this.#histories = new Histories(entry.durable, entry.namespaces);
-        this.#attendance = new Attendance(entry.users, entry.namespaces);
-        this.#streams = new LiveStreams(entry.namespaces);
+        this.#histories = new ChannelHistories(entry.durable, entry.namespaces);
+        this.#presence = new PresenceChecker(entry.users, entry.namespaces);
+        this.#streams = new LiveStreamChecker(entry.namespaces);
         return;
       case "started":
         return this.#histories.started();
       case "crashed":
-        yield "The server's process has ended by itself";
+        yield "The server process ended by itself";
         return;
       case "calm":
         this.#calm = true;
         return;
       case "reconnecting":
-        if (this.#calm) yield `${entry.client} has lost its connection while there were no faults`;
+        if (this.#calm) yield `${entry.client} lost its connection without a fault`;
         return;
       case "asked":
         this.#publications.set(entry.uid, "open");
@@ -73,28 +73,28 @@ export class Judge {
         this.#publications.set(entry.uid, entry.mayBeStored ? "unknown" : "refused");
         return;
       case "received":
-        return yield* this.#saw(entry, entry, entry.t, entry.client);
+        return yield* this.#checkSeen(entry, entry, entry.t, entry.client);
       case "answered":
         return yield* this.#answered(entry);
       case "subscribed":
-        this.#readers.set(entry.subscriber, { place: entry, position: undefined, starts: [] });
+        this.#subscriptions.set(entry.subscriber, { subscription: entry, position: undefined, starts: [] });
         return;
       case "unsubscribed":
-        this.#readers.delete(entry.subscriber);
+        this.#subscriptions.delete(entry.subscriber);
         return;
       case "failed":
-        yield `${entry.subscriber} has ended with ${entry.code}`;
+        yield `${entry.subscriber} ended with ${entry.code}`;
         return;
-      case "handed":
-        return yield* this.#handed(entry);
+      case "delivered":
+        return yield* this.#delivered(entry);
       case "lost":
         return yield* this.#lost(entry);
       case "joins":
       case "leaves":
-        return this.#attendance.take(entry);
+        return this.#presence.take(entry);
       case "presence":
       case "present":
-        return yield* this.#attendance.judge(entry);
+        return yield* this.#presence.check(entry);
       case "streams":
       case "held":
       case "away":
@@ -111,14 +111,14 @@ export class Judge {
     }
   }
 
-  *#saw(place: Place, sighting: Sighting, t: number, who: string): Generator<string> {
+  *#checkSeen(target: TenantChannel, sighting: SeenMessage, t: number, receiver: string): Generator<string> {
     const { uid, origin, at } = sighting;
-    if (origin.tenant !== place.tenant || origin.channel !== place.channel) {
-      yield `${who} has seen ${uid} of ${nameOf(origin)} in ${nameOf(place)}`;
+    if (origin.tenant !== target.tenant || origin.channel !== target.channel) {
+      yield `${receiver} received ${uid} of ${channelName(origin)} in ${channelName(target)}`;
       return;
     }
-    if (!this.#publications.has(uid)) yield `${who} has seen ${uid}, which nobody has published`;
-    yield* this.#histories.saw(place, sighting, t, at);
+    if (!this.#publications.has(uid)) yield `${receiver} received ${uid}, which nobody published`;
+    yield* this.#histories.saw(target, sighting, t, at);
   }
 
   *#accepted(entry: Of<"accepted">): Generator<string> {
@@ -128,112 +128,123 @@ export class Judge {
 
   *#answered(entry: Of<"answered">): Generator<string> {
     const { client, action, after, position, recovered, messages, t } = entry;
-    for (const message of messages) yield* this.#saw(entry, message, t, client);
+    for (const message of messages) yield* this.#checkSeen(entry, message, t, client);
     yield* this.#histories.sawHead(entry, position);
     if (after === undefined) {
       const first = messages[0]?.position;
       const start = first === undefined ? position : { epoch: first.epoch, offset: first.offset - 1 };
-      for (const reader of this.#readersOf(entry)) reader.starts.push(start);
+      for (const state of this.#subscriptionsOf(entry)) state.starts.push(start);
       return;
     }
-    const what = `The answer of ${action} to ${client} in ${nameOf(entry)} after ${show(after)}`;
-    if (recovered === true) yield* this.#recovered(entry, after, what);
-    else if (recovered === undefined) yield `${what} does not say whether it is whole`;
-    else if (messages.length > 0) yield `${what} is recovered: false, and has messages`;
-    else yield* this.#assertLost(`${what} is an unjustified recovered: false`, entry, after, position, t);
+    const response = `The response to ${action} of ${client} in ${channelName(entry)} after ${formatPosition(after)}`;
+    if (recovered === true) yield* this.#recovered(entry, after, response);
+    else if (recovered === undefined) yield `${response} does not say whether it is recovered`;
+    else if (messages.length > 0) yield `${response} is recovered: false, and has messages`;
+    else yield* this.#assertLost(`${response} is an unjustified recovered: false`, entry, after, position, t);
   }
 
-  *#recovered(entry: Of<"answered">, after: Position, what: string): Generator<string> {
+  *#recovered(entry: Of<"answered">, after: Position, response: string): Generator<string> {
     const { messages, more, position, asked } = entry;
     let last = after;
     for (const { position: next } of messages) {
       if (next.epoch !== last.epoch || next.offset !== last.offset + 1) {
-        yield `${what} has ${show(next)} behind ${show(last)}`;
+        yield `${response} has ${formatPosition(next)} after ${formatPosition(last)}`;
         return;
       }
       last = next;
     }
     if (position.epoch !== after.epoch)
-      yield `${what} is recovered: true in another epoch, ${position.epoch}`;
+      yield `${response} is recovered: true in another epoch, ${position.epoch}`;
     else if (!more && position.offset !== last.offset)
-      yield `${what} ends at ${show(last)}, not ${show(position)}`;
+      yield `${response} ends at ${formatPosition(last)}, not ${formatPosition(position)}`;
     else if (this.#histories.wasPast(entry, after, asked)) {
-      yield `${what} lacks a recovered: false: that was past its history`;
+      yield `${response} lacks a recovered: false: the messages had left the history`;
     }
   }
 
-  *#handed(entry: Of<"handed">): Generator<string> {
+  *#delivered(entry: Of<"delivered">): Generator<string> {
     const { subscriber, position, uid } = entry;
-    const reader = this.#readers.get(subscriber);
-    if (reader === undefined) {
-      yield `${subscriber} was handed ${uid} without a subscription`;
+    const state = this.#subscriptions.get(subscriber);
+    if (state === undefined) {
+      yield `${subscriber} received ${uid} without a subscription`;
       return;
     }
-    yield* this.#saw(entry, entry, entry.t, subscriber);
-    const from = reader.position === undefined ? reader.starts : [reader.position];
-    reader.position = position;
+    yield* this.#checkSeen(entry, entry, entry.t, subscriber);
+    const from = state.position === undefined ? state.starts : [state.position];
+    state.position = position;
     const isNext = (last: Position) => last.epoch === position.epoch && last.offset + 1 === position.offset;
     if (from.some(isNext)) return;
     const last = from.at(-1);
-    const twice = last !== undefined && last.epoch === position.epoch && position.offset <= last.offset;
-    const fault = twice ? "twice or out of order" : "and what is between is missing or out of order";
-    yield `${subscriber} was handed ${uid} at ${show(position)} behind ${show(last)}: ${fault}`;
+    const isRepeated = last !== undefined && last.epoch === position.epoch && position.offset <= last.offset;
+    const fault = isRepeated ? "twice or out of order" : "the messages between are missing or out of order";
+    yield `${subscriber} received ${uid} at ${formatPosition(position)} after ${formatPosition(last)}: ${fault}`;
   }
 
   *#lost(entry: Of<"lost">): Generator<string> {
     const { subscriber, position, t } = entry;
-    const reader = this.#readers.get(subscriber);
+    const state = this.#subscriptions.get(subscriber);
     yield* this.#histories.sawHead(entry, position);
-    if (reader === undefined) return;
-    const starts = reader.position === undefined ? reader.starts : [reader.position];
+    if (state === undefined) return;
+    const starts = state.position === undefined ? state.starts : [state.position];
     const before = starts.at(-1);
-    reader.position = position;
-    const what = `${subscriber} was told of a loss from ${show(before)} to ${show(position)}, which is unjustified`;
-    if (before === undefined) yield what;
-    else yield* this.#assertLost(what, entry, before, position, t);
+    state.position = position;
+    const report = `${subscriber} reported a loss from ${formatPosition(before)} to ${formatPosition(position)}, which is unjustified`;
+    if (before === undefined) yield report;
+    else yield* this.#assertLost(report, entry, before, position, t);
   }
 
-  *#assertLost(text: string, place: Place, after: Position, head: Position, t: number): Generator<string> {
-    const reached = this.#histories.reached(place, after, head, t);
-    if (reached === true) yield text;
-    if (reached === undefined) this.#doubts.push({ text, place, after, head, t });
+  *#assertLost(
+    text: string,
+    target: TenantChannel,
+    after: Position,
+    head: Position,
+    t: number,
+  ): Generator<string> {
+    const covered = this.#histories.covered(target, after, head, t);
+    if (covered === true) yield text;
+    if (covered === undefined) this.#pendingLosses.push({ text, target, after, head, t });
   }
 
   *#end(): Generator<string> {
-    for (const { text, place, after, head, t } of this.#doubts) {
-      // Nobody ever had what is said to be lost: then it is not there for anyone, and shows by being missing.
-      if (this.#histories.reached(place, after, head, t) === true) yield text;
+    for (const { text, target, after, head, t } of this.#pendingLosses) {
+      // Without a known age no client has the message, so its loss shows by the missing message.
+      if (this.#histories.covered(target, after, head, t) === true) yield text;
     }
     for (const [uid, outcome] of this.#publications) {
       if (outcome === "open") yield `${uid} was never answered`;
-      if (outcome === "refused" && this.#histories.isStored(uid)) yield `${uid} was refused, and published`;
+      if (outcome === "refused" && this.#histories.isStored(uid)) yield `${uid} was refused and published`;
     }
-    for (const reader of this.#readers.values()) yield* this.#atTheEnd(reader);
-    yield* this.#attendance.end();
+    for (const state of this.#subscriptions.values()) yield* this.#checkEnd(state);
+    yield* this.#presence.end();
     yield* this.#streams.end();
   }
 
-  *#atTheEnd({ place, position, starts }: Reader): Generator<string> {
-    const head = this.#histories.head(place);
+  *#checkEnd({ subscription, position, starts }: SubscriptionState): Generator<string> {
+    const head = this.#histories.head(subscription);
     const at = position === undefined ? starts : [position];
     if (head === undefined && at.length === 0) return;
     if (at.some(({ epoch, offset }) => epoch === head?.epoch && offset === head.offset)) return;
-    yield `${place.subscriber} is at ${show(at.at(-1))} in the end, and the channel at ${show(head)}: the tail is missing`;
+    yield `${subscription.subscriber} ends at ${formatPosition(at.at(-1))} and the channel at ${formatPosition(head)}: the last messages are missing`;
   }
 
-  *#readersOf({ client, tenant, channel }: { readonly client: string } & Place): Generator<Reader> {
-    for (const reader of this.#readers.values()) {
-      const { place } = reader;
-      const isIts = place.client === client && place.tenant === tenant && place.channel === channel;
-      if (isIts && reader.position === undefined) yield reader;
+  *#subscriptionsOf({
+    client,
+    tenant,
+    channel,
+  }: { readonly client: string } & TenantChannel): Generator<SubscriptionState> {
+    for (const state of this.#subscriptions.values()) {
+      const { subscription } = state;
+      const isSame =
+        subscription.client === client && subscription.tenant === tenant && subscription.channel === channel;
+      if (isSame && state.position === undefined) yield state;
     }
   }
 }
 
-/** All that is wrong with a log. */
-export function judge(entries: Iterable<Entry>): string[] {
-  const one = new Judge();
+/** Returns the violations of a whole log. */
+export function checkLog(entries: Iterable<LogEntry>): string[] {
+  const checker = new Checker();
   const violations: string[] = [];
-  for (const entry of entries) violations.push(...one.take(entry));
-  return one.ended ? violations : [...violations, "The log has no end"];
+  for (const entry of entries) violations.push(...checker.take(entry));
+  return checker.isComplete ? violations : [...violations, "The log has no end"];
 }

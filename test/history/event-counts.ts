@@ -1,42 +1,42 @@
 import { FAULT_KINDS } from "./faults.ts";
-import { PACES } from "./load-profile.ts";
-import type { Entry } from "./log.ts";
+import { LOAD_PROFILES } from "./load-profile.ts";
+import type { LogEntry } from "./log.ts";
 import type { StoreName } from "./stores.ts";
 
-/** What may become of a stream. */
-const STREAMING = [
+/** Events of live streams that a run must have. */
+const STREAM_EVENTS = [
   "streams started",
   "streams ended",
   "streams ended without their owner",
   "streams kept for their owner",
 ];
 
-const IN_PARTS = "published in parts";
+const CHUNKED = "published in chunks";
 
-/** Counts what has happened in a run. */
-export class Tally {
+/** Counts the events and faults of a run. */
+export class EventCounts {
   readonly counts = new Map<string, number>();
   readonly faults = new Map<string, number>();
   #isDurable = false;
-  #least = { published: 1, handed: 1, faults: 1 };
-  /** Ends that members were told of: each of them is told. */
+  #minimums = { published: 1, delivered: 1, faults: 1 };
+  /** Ends of streams by tenant and time: all members receive the same end, which counts once. */
   readonly #ends = new Set<string>();
 
-  take(entry: Entry): void {
+  take(entry: LogEntry): void {
     if (entry.kind === "run") {
       this.#isDurable = entry.durable;
-      this.#least = PACES[entry.store as StoreName].least;
+      this.#minimums = LOAD_PROFILES[entry.store as StoreName].minimums;
     }
     if (entry.kind === "stream_ended") {
       const end = `${entry.tenant} ${entry.at}`;
       if (this.#ends.has(end)) return;
       this.#ends.add(end);
     }
-    if (entry.kind === "accepted" && entry.inParts) {
-      this.counts.set(IN_PARTS, this.count(IN_PARTS) + 1);
+    if (entry.kind === "accepted" && entry.chunked) {
+      this.counts.set(CHUNKED, this.count(CHUNKED) + 1);
     }
-    const name = nameOf(entry);
-    const times = entry.kind === "finished" ? entry.count : 1;
+    const name = eventName(entry);
+    const times = entry.kind === "resumed" ? entry.count : 1;
     if (name !== undefined) this.counts.set(name, this.count(name) + times);
     if (entry.kind === "fault") this.faults.set(entry.fault, (this.faults.get(entry.fault) ?? 0) + 1);
   }
@@ -45,36 +45,39 @@ export class Tally {
     return this.counts.get(name) ?? 0;
   }
 
-  /** What there was too little of for a run of so long to prove anything. @param ms with faults */
-  tooFew(ms: number): string[] {
+  /**
+   * Lists the events that were too few for the run to prove anything.
+   * @param ms duration of the run with faults
+   */
+  shortfalls(ms: number): string[] {
     const seconds = ms / 1_000;
-    const wanted: [string, number, number][] = [
-      ["published", this.count("published"), seconds * this.#least.published],
-      ["handed on", this.count("handed on"), seconds * this.#least.handed],
-      [IN_PARTS, this.count(IN_PARTS), seconds / 10],
+    const minimums: [string, number, number][] = [
+      ["published", this.count("published"), seconds * this.#minimums.published],
+      ["delivered", this.count("delivered"), seconds * this.#minimums.delivered],
+      [CHUNKED, this.count(CHUNKED), seconds / 10],
       ["recovered", this.count("recovered"), seconds],
       ["rotated", this.count("rotated"), seconds / 10],
-      // What is in memory dies with who has left it.
+      // In memory, pending messages end with their process.
       [
-        "finished for another",
-        this.count("finished for another"),
-        this.#isDurable ? seconds * this.#least.faults : 0,
+        "resumed for another process",
+        this.count("resumed for another process"),
+        this.#isDurable ? seconds * this.#minimums.faults : 0,
       ],
-      ["lost, and told", this.count("lost, and told"), seconds / 10],
-      ...STREAMING.map((name): [string, number, number] => [
+      ["losses reported", this.count("losses reported"), seconds / 10],
+      ...STREAM_EVENTS.map((name): [string, number, number] => [
         name,
         this.count(name),
-        (seconds * this.#least.faults) / 2,
+        (seconds * this.#minimums.faults) / 2,
       ]),
       ...FAULT_KINDS.map((kind): [string, number, number] => [
         kind,
         this.faults.get(kind) ?? 0,
-        seconds * this.#least.faults,
+        seconds * this.#minimums.faults,
       ]),
     ];
-    return wanted.flatMap(([name, count, wish]) => {
-      const min = wish === 0 ? 0 : Math.max(1, Math.floor(wish));
-      return count >= min ? [] : [`${name}: ${count}, and at least ${min} are needed`];
+    return minimums.flatMap(([name, count, target]) => {
+      const min = target === 0 ? 0 : Math.max(1, Math.floor(target));
+      return count >= min ? [] : [`${name}: ${count}, expected at least ${min}`];
     });
   }
 
@@ -86,28 +89,28 @@ export class Tally {
   }
 }
 
-function nameOf(entry: Entry): string | undefined {
+function eventName(entry: LogEntry): string | undefined {
   switch (entry.kind) {
     case "asked":
-      return "asked to publish";
+      return "publish requests";
     case "accepted":
       return "published";
     case "refused":
       return entry.mayBeStored ? "outcome unknown" : "refused";
     case "received":
       return "received";
-    case "handed":
-      return "handed on";
+    case "delivered":
+      return "delivered";
     case "lost":
-      return "lost, and told";
+      return "losses reported";
     case "rotated":
       return "rotated";
     case "reconnecting":
       return "connections lost";
     case "started":
-      return "lives of the server";
-    case "finished":
-      return "finished for another";
+      return "server processes";
+    case "resumed":
+      return "resumed for another process";
     case "streams":
       return entry.act === "start" && entry.outcome === "done" ? "streams started" : undefined;
     case "stream_ended":
@@ -117,7 +120,7 @@ function nameOf(entry: Entry): string | undefined {
     case "presence":
       return "presence events";
     case "present":
-      return "asked who is there";
+      return "presence lists";
     case "answered":
       if (entry.after === undefined) return undefined;
       if (entry.recovered !== true) return "answered recovered: false";

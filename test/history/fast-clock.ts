@@ -1,6 +1,6 @@
 import type { Clock, Timer } from "../../src/client/index.ts";
 
-/** A client's clock that runs as fast as it is told to, timers included. */
+/** A clock with an adjustable speed, timers included. */
 export class FastClock implements Clock {
   readonly #timers = new Set<{ readonly at: number; readonly callback: () => void; timer: NodeJS.Timeout }>();
   #speed: number;

@@ -1,8 +1,8 @@
-import { type Chances, NO_FAULTS } from "./control.ts";
+import { type FaultRates, NO_FAULTS } from "./process-messages.ts";
 import type { Random } from "./random.ts";
 
-/** What a fault is called in the log. */
-export const FAULT_NAMES: { readonly [Name in keyof Chances]: string } = {
+/** Names of the faults in the log. */
+export const FAULT_NAMES: { readonly [Name in keyof FaultRates]: string } = {
   storeFails: "store failed before",
   storeFailsAfter: "store failed after",
   storeSlow: "store slow",
@@ -16,22 +16,24 @@ export const FAULT_NAMES: { readonly [Name in keyof Chances]: string } = {
   deliveryLate: "delivery late",
 };
 
-/** What goes wrong in the server's process, as far as it has been told to. */
-export class Mischief {
+/** Draws the faults in the server's process, at the rates that the checker sets. */
+export class FaultInjector {
   readonly random: Random;
-  readonly #tell: (fault: string) => void;
-  chances: Chances = NO_FAULTS;
-  /** When it is to end the process. */
-  deadly: "before the store" | "after the store" | undefined;
+  readonly #log: (fault: string) => void;
+  rates: FaultRates = NO_FAULTS;
+  /** Where to end the process at the next message that is stored. */
+  crashAt: "before the store" | "after the store" | undefined;
 
-  constructor(random: Random, tell: (fault: string) => void) {
+  constructor(random: Random, log: (fault: string) => void) {
     this.random = random;
-    this.#tell = tell;
+    this.#log = log;
   }
 
-  happens(chance: keyof Chances): boolean {
-    if (!this.random.chance(this.chances[chance])) return false;
-    this.#tell(FAULT_NAMES[chance]);
+  /** Draws whether a fault happens now, and logs it. */
+  /** Draws whether a fault happens now, and logs it. */
+  inject(fault: keyof FaultRates): boolean {
+    if (!this.random.chance(this.rates[fault])) return false;
+    this.#log(FAULT_NAMES[fault]);
     return true;
   }
 }

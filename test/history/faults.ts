@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Chances, NO_FAULTS } from "./control.ts";
 import { FAULT_NAMES } from "./fault-injector.ts";
+import { type FaultRates, NO_FAULTS } from "./process-messages.ts";
 import type { Random } from "./random.ts";
-import type { Person } from "./simulated-client.ts";
-import type { World } from "./simulation.ts";
+import type { SimulatedClient } from "./simulated-client.ts";
+import type { Simulation } from "./simulation.ts";
 
-/** Always, a little. */
-const USUAL: Chances = {
+/** Fault rates during the whole run. */
+const BASE_RATES: FaultRates = {
   storeFails: 0.004,
   storeFailsAfter: 0.004,
   storeSlow: 0.01,
@@ -20,108 +20,117 @@ const USUAL: Chances = {
   deliveryLate: 0.05,
 };
 
-/** For a moment, much. */
-const MUCH = 0.4;
+/** Rate of one fault during its burst. */
+const BURST_RATE = 0.4;
 const STALL_MS = [100, 900] as const;
-const AWAY_MS = [100, 1_500] as const;
-/** What is to go wrong by chance gets so long. */
-const PATIENCE_MS = 2_000;
+const UNSUBSCRIBED_MS = [100, 1_500] as const;
+/** How long a kill that depends on the next stored message may take. */
+const KILL_TIMEOUT_MS = 2_000;
 
-type Fault = (world: World, random: Random) => Promise<unknown> | unknown;
+type Fault = (simulation: Simulation, random: Random) => Promise<unknown> | unknown;
 
-const NETWORK: { readonly [name: string]: Fault } = {
-  cut: some(({ network }) => network.cut()),
-  "cut mid-frame": some(({ network }, random) => network.cutMidFrame(random.pick(["client", "server"]))),
-  stall: some(({ network }, random) => network.stall(random.between(...STALL_MS))),
-  "client vanished": (world, random) => {
-    some(({ network }) => network.halfOpen("client"))(world, random);
-    for (const { options, network } of world.connected)
+const NETWORK_FAULTS: { readonly [name: string]: Fault } = {
+  cut: toSome(({ network }) => network.cut()),
+  "cut mid-frame": toSome(({ network }, random) => network.cutMidFrame(random.pick(["client", "server"]))),
+  stall: toSome(({ network }, random) => network.stall(random.between(...STALL_MS))),
+  "client vanished": (simulation, random) => {
+    toSome(({ network }) => network.halfOpen("client"))(simulation, random);
+    for (const { options, network } of simulation.connected)
       if (options.name === "hermit") network.halfOpen("client");
   },
-  "server vanished": some(({ network }) => network.halfOpen("server")),
+  "server vanished": toSome(({ network }) => network.halfOpen("server")),
 };
 
-const PROCESS: { readonly [name: string]: Fault } = {
-  killed: (world) => ended(world, () => world.server.kill()),
-  "killed before the store": (world) => die(world, "before the store"),
-  "killed after the store": (world) => die(world, "after the store"),
+const PROCESS_FAULTS: { readonly [name: string]: Fault } = {
+  killed: (simulation) => untilRestarted(simulation, () => simulation.server.kill()),
+  "killed before the store": (simulation) => killAt(simulation, "before the store"),
+  "killed after the store": (simulation) => killAt(simulation, "after the store"),
 };
 
-/** Somebody leaves a channel, and comes back to it. */
+/** A client unsubscribes and subscribes again. */
 const LEAVING = "channel left";
 
-/** Each with the name that the log has for it. */
+/** Faults by their names in the log. */
 const FAULTS: readonly (readonly [name: string, Fault])[] = [
-  ...Object.entries(NETWORK),
-  ...Object.entries(FAULT_NAMES).map(([chance, name]) => [name, much(chance as keyof Chances)] as const),
-  [LEAVING, leave],
+  ...Object.entries(NETWORK_FAULTS),
+  ...Object.entries(FAULT_NAMES).map(([fault, name]) => [name, burst(fault as keyof FaultRates)] as const),
+  [LEAVING, resubscribe],
 ];
 
-/** What the gateway's clock brings, and the clients' own. */
-const BY_TIME = ["idle limit", "lifetime limit"];
+/** Faults that come from the clocks of the gateway and the clients. */
+const CLOCK_FAULTS = ["idle limit", "lifetime limit"];
 
-/** All that must have happened for a run to count. */
+/** Faults that must happen for a run to count. */
 export const FAULT_KINDS: readonly string[] = [
   ...FAULTS.map(([name]) => name),
-  ...Object.keys(PROCESS),
-  ...BY_TIME,
+  ...Object.keys(PROCESS_FAULTS),
+  ...CLOCK_FAULTS,
 ];
 
-/** Does what goes wrong, one after the other and all of it about as often, until it is told to stop. */
-export async function makeFaults(world: World, random: Random, signal: AbortSignal): Promise<void> {
-  world.server.chances = USUAL;
+/** Injects faults one after the other, each about as often, until the signal aborts. */
+export async function injectFaults(
+  simulation: Simulation,
+  random: Random,
+  signal: AbortSignal,
+): Promise<void> {
+  simulation.server.faultRates = BASE_RATES;
   while (!signal.aborted) {
-    // The process last, so that connections get old before.
-    for (const [name, fault] of [...random.shuffled(FAULTS), ...random.shuffled(Object.entries(PROCESS))]) {
+    // Process faults come last, so that connections get old first.
+    for (const [name, fault] of [
+      ...random.shuffled(FAULTS),
+      ...random.shuffled(Object.entries(PROCESS_FAULTS)),
+    ]) {
       if (signal.aborted) break;
-      await until(() => world.connected.length > 0, signal);
-      if (name === LEAVING) world.fault(name);
-      await fault(world, random);
-      await sleep(random.between(...world.pace.pauseMs), undefined, { signal }).catch(() => {});
+      await until(() => simulation.connected.length > 0, signal);
+      if (name === LEAVING) simulation.fault(name);
+      await fault(simulation, random);
+      await sleep(random.between(...simulation.profile.faultIntervalMs), undefined, { signal }).catch(
+        () => {},
+      );
     }
   }
-  world.server.chances = NO_FAULTS;
+  simulation.server.faultRates = NO_FAULTS;
 }
 
-/** To one or a few at once. */
-function some(fault: (person: Person, random: Random) => void): Fault {
+/** Applies a fault to one to three clients. */
+function toSome(fault: (client: SimulatedClient, random: Random) => void): Fault {
   return ({ connected }, random) => {
-    for (const person of random.shuffled(connected).slice(0, random.integer(1, 3))) fault(person, random);
+    for (const client of random.shuffled(connected).slice(0, random.integer(1, 3))) fault(client, random);
   };
 }
 
-function much(chance: keyof Chances): Fault {
-  return async ({ server, pace }, random) => {
-    server.chances = { ...USUAL, [chance]: MUCH };
-    await sleep(random.between(...pace.momentMs));
-    server.chances = USUAL;
+function burst(fault: keyof FaultRates): Fault {
+  return async ({ server, profile }, random) => {
+    server.faultRates = { ...BASE_RATES, [fault]: BURST_RATE };
+    await sleep(random.between(...profile.burstMs));
+    server.faultRates = BASE_RATES;
   };
 }
 
-function die(world: World, when: "before the store" | "after the store"): Promise<void> {
-  return ended(world, () => {
-    if (world.server.send({ type: "die", when })) world.dying = `killed ${when}`;
+function killAt(simulation: Simulation, when: "before the store" | "after the store"): Promise<void> {
+  return untilRestarted(simulation, () => {
+    if (simulation.server.send({ type: "crash", when })) simulation.killReason = `killed ${when}`;
   });
 }
 
-/** Waits for the next process as well. */
-async function ended(world: World, act: () => void): Promise<void> {
-  const { life } = world.server;
-  const patience = AbortSignal.timeout(PATIENCE_MS);
-  act();
-  await until(() => world.server.life > life && world.server.listens, patience);
+/** Kills the process and waits for the next one. */
+async function untilRestarted(simulation: Simulation, kill: () => void): Promise<void> {
+  const { starts } = simulation.server;
+  const timeout = AbortSignal.timeout(KILL_TIMEOUT_MS);
+  kill();
+  await until(() => simulation.server.starts > starts && simulation.server.isListening, timeout);
 }
 
 async function until(holds: () => boolean, signal: AbortSignal): Promise<void> {
   while (!holds() && !signal.aborted) await sleep(20);
 }
 
-async function leave(world: World, random: Random): Promise<void> {
-  const person = random.pick(world.here);
-  const channel = random.pick(person.options.channels);
-  // Its owner stays where they stream: they leave it as owners do.
-  if (!person.listensTo(channel) || world.owners.includes(person)) return;
-  person.leave(channel);
-  const back = () => person.isHere && person.listen(channel);
-  setTimeout(back, random.between(...AWAY_MS));
+async function resubscribe(simulation: Simulation, random: Random): Promise<void> {
+  const client = random.pick(simulation.present);
+  const channel = random.pick(client.options.channels);
+  // Owners leave their channel in their own way: see stream-owner.ts.
+  if (!client.isSubscribed(channel) || simulation.owners.includes(client)) return;
+  client.unsubscribe(channel);
+  const subscribe = () => client.isPresent && client.subscribe(channel);
+  setTimeout(subscribe, random.between(...UNSUBSCRIBED_MS));
 }

@@ -7,23 +7,23 @@ import type {
   PostOptions,
   PostOutcome,
 } from "../../src/apigw/index.ts";
-import type { Mischief } from "./fault-injector.ts";
+import type { FaultInjector } from "./fault-injector.ts";
 
 const LATE_MS = [5, 400] as const;
 
-/** Loses, doubles and delays what is sent, so that it is overtaken: "handed over" is all that is ever promised. */
+/** Loses, duplicates and delays messages, so that later ones overtake them. The port promises acceptance only. */
 export class FaultyConnections implements Connections {
   readonly #inner: Connections;
-  readonly #mischief: Mischief;
+  readonly #faults: FaultInjector;
 
-  constructor(inner: Connections, mischief: Mischief) {
+  constructor(inner: Connections, faults: FaultInjector) {
     this.#inner = inner;
-    this.#mischief = mischief;
+    this.#faults = faults;
   }
 
   async post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
-    if (this.#mischief.happens("answerLost")) return "sent";
-    return this.#goesThrough(connectionId, data) ? this.#inner.post(connectionId, data, options) : "sent";
+    if (this.#faults.inject("answerLost")) return "sent";
+    return this.#isDeliveredNow(connectionId, data) ? this.#inner.post(connectionId, data, options) : "sent";
   }
 
   async broadcast(
@@ -32,13 +32,13 @@ export class FaultyConnections implements Connections {
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     const now: string[] = [];
-    let others = 0;
+    let diverted = 0;
     for await (const id of ids) {
-      if (!this.#mischief.happens("deliveryLost") && this.#goesThrough(id, data)) now.push(id);
-      else others++;
+      if (!this.#faults.inject("deliveryLost") && this.#isDeliveredNow(id, data)) now.push(id);
+      else diverted++;
     }
     const report = await this.#inner.broadcast(now, data, options);
-    return { ...report, sent: report.sent + others };
+    return { ...report, sent: report.sent + diverted };
   }
 
   get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
@@ -49,16 +49,16 @@ export class FaultyConnections implements Connections {
     return this.#inner.disconnect(connectionId, options);
   }
 
-  /** `false`: it was taken care of. */
-  #goesThrough(connectionId: string, data: MessageData): boolean {
-    if (this.#mischief.happens("deliveryTwice")) this.#later(connectionId, data);
-    if (!this.#mischief.happens("deliveryLate")) return true;
-    this.#later(connectionId, data);
+  /** Applies the faults of one delivery. `false` when the message must not be sent now. */
+  #isDeliveredNow(connectionId: string, data: MessageData): boolean {
+    if (this.#faults.inject("deliveryTwice")) this.#sendLater(connectionId, data);
+    if (!this.#faults.inject("deliveryLate")) return true;
+    this.#sendLater(connectionId, data);
     return false;
   }
 
-  #later(connectionId: string, data: MessageData): void {
+  #sendLater(connectionId: string, data: MessageData): void {
     const send = () => void this.#inner.post(connectionId, data).catch(() => {});
-    setTimeout(send, this.#mischief.random.between(...LATE_MS));
+    setTimeout(send, this.#faults.random.between(...LATE_MS));
   }
 }

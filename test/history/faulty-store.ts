@@ -1,48 +1,51 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ChannelStore, type Schedule, type ScheduledItem, StoreError } from "../../src/store/index.ts";
-import type { Mischief } from "./fault-injector.ts";
+import type { FaultInjector } from "./fault-injector.ts";
 
-/** The event that is being handled, if one is. */
+/** The event that the current code handles. */
 export const invocations = new AsyncLocalStorage<{ readonly crash: () => void }>();
 
-const STREAMS: readonly unknown[] = ["listChannels", "listMembers", "listPresence", "listPendingFanOuts"];
-/** They ask the store nothing. */
+const ITERATIONS: readonly unknown[] = ["listChannels", "listMembers", "listPresence", "listPendingFanOuts"];
+/** Methods without a call to the store. */
 const SYNCHRONOUS: readonly unknown[] = ["parseTableStreamImage", "close"];
 const APPENDS: readonly unknown[] = ["append", "appendAfter"];
 const SLOW_MS = [50, 600] as const;
 
-/** A store whose calls fail and dawdle, and in which handlers and the process end before and after a message is kept. */
-export function faultyStore({ history, members, chunks }: ChannelStore, mischief: Mischief): ChannelStore {
+/** Fails and delays calls, and crashes the handler or the process before or after a message is stored. */
+export function faultyStore({ history, members, chunks }: ChannelStore, faults: FaultInjector): ChannelStore {
   return {
-    history: faulty(history, mischief),
-    members: faulty(members, mischief),
-    chunks: faulty(chunks, mischief),
+    history: withFaults(history, faults),
+    members: withFaults(members, faults),
+    chunks: withFaults(chunks, faults),
   };
 }
 
-/** A store that has too much to do now and then, and says so. */
-export function throttled({ history, members, chunks }: ChannelStore, mischief: Mischief): ChannelStore {
+/** Rejects some calls with STORE_UNAVAILABLE. */
+export function withThrottling(
+  { history, members, chunks }: ChannelStore,
+  faults: FaultInjector,
+): ChannelStore {
   const before = () => {
-    if (mischief.happens("storeThrottled")) throw new StoreError("STORE_UNAVAILABLE", "Too much at once");
+    if (faults.inject("storeThrottled")) throw new StoreError("STORE_UNAVAILABLE", "Simulated throttling");
   };
   return {
-    history: preceded(history, before),
-    members: preceded(members, before),
-    chunks: preceded(chunks, before),
+    history: withCheck(history, before),
+    members: withCheck(members, before),
+    chunks: withCheck(chunks, before),
   };
 }
 
-/** A schedule in which items of a kind are due earlier, as if their time went faster. */
-export function hurried(schedule: Schedule, kind: string, times: number): Schedule {
-  const sooner = (item: ScheduledItem) => {
+/** Makes items of one kind due earlier by a factor, as if time ran faster for them. */
+export function withEarlierItems(schedule: Schedule, kind: string, factor: number): Schedule {
+  const makeEarlier = (item: ScheduledItem) => {
     const now = Date.now();
-    return item.kind === kind ? { ...item, dueAt: now + (item.dueAt - now) / times } : item;
+    return item.kind === kind ? { ...item, dueAt: now + (item.dueAt - now) / factor } : item;
   };
   return new Proxy(schedule, {
     get(target, name) {
       if (name === "put") {
-        const put: Schedule["put"] = (item, budget) => target.put(sooner(item), budget);
+        const put: Schedule["put"] = (item, budget) => target.put(makeEarlier(item), budget);
         return put;
       }
       const value = Reflect.get(target, name);
@@ -53,28 +56,28 @@ export function hurried(schedule: Schedule, kind: string, times: number): Schedu
 
 type Method = (...args: unknown[]) => unknown;
 
-function faulty<Part extends object>(part: Part, mischief: Mischief): Part {
-  return new Proxy(part, {
+function withFaults<Port extends object>(port: Port, faults: FaultInjector): Port {
+  return new Proxy(port, {
     get(target, name) {
       const method = Reflect.get(target, name);
       if (typeof method !== "function") return method;
       const inner: Method = (...args) => Reflect.apply(method, target, args);
       if (SYNCHRONOUS.includes(name)) return inner;
-      return STREAMS.includes(name)
-        ? (...args: unknown[]) => stream(inner, args, mischief)
-        : (...args: unknown[]) => call(inner, args, APPENDS.includes(name), mischief);
+      return ITERATIONS.includes(name)
+        ? (...args: unknown[]) => iterate(inner, args, faults)
+        : (...args: unknown[]) => call(inner, args, APPENDS.includes(name), faults);
     },
   });
 }
 
-function preceded<Part extends object>(part: Part, before: () => void): Part {
-  return new Proxy(part, {
+function withCheck<Port extends object>(port: Port, before: () => void): Port {
+  return new Proxy(port, {
     get(target, name) {
       const method = Reflect.get(target, name);
       if (typeof method !== "function") return method;
       const inner: Method = (...args) => Reflect.apply(method, target, args);
       if (SYNCHRONOUS.includes(name)) return inner;
-      return STREAMS.includes(name)
+      return ITERATIONS.includes(name)
         ? async function* (...args: unknown[]) {
             before();
             yield* inner(...args) as AsyncIterable<unknown>;
@@ -87,34 +90,39 @@ function preceded<Part extends object>(part: Part, before: () => void): Part {
   });
 }
 
-async function* stream(inner: Method, args: unknown[], mischief: Mischief): AsyncGenerator<unknown> {
-  await before(mischief);
+async function* iterate(inner: Method, args: unknown[], faults: FaultInjector): AsyncGenerator<unknown> {
+  await delayOrFail(faults);
   yield* inner(...args) as AsyncIterable<unknown>;
 }
 
-async function call(inner: Method, args: unknown[], appends: boolean, mischief: Mischief): Promise<unknown> {
-  if (appends) await end("before the store", "handlerCrashesBefore", mischief);
-  await before(mischief);
+async function call(
+  inner: Method,
+  args: unknown[],
+  appends: boolean,
+  faults: FaultInjector,
+): Promise<unknown> {
+  if (appends) await maybeCrash("before the store", "handlerCrashesBefore", faults);
+  await delayOrFail(faults);
   const result = await inner(...args);
-  if (appends) await end("after the store", "handlerCrashesAfter", mischief);
-  if (mischief.happens("storeFailsAfter")) throw new Error("The store has failed, after it had done it");
+  if (appends) await maybeCrash("after the store", "handlerCrashesAfter", faults);
+  if (faults.inject("storeFailsAfter")) throw new Error("Simulated failure after the call");
   return result;
 }
 
-async function before(mischief: Mischief): Promise<void> {
-  if (mischief.happens("storeSlow")) await sleep(mischief.random.between(...SLOW_MS));
-  if (mischief.happens("storeFails")) throw new Error("The store has failed");
+async function delayOrFail(faults: FaultInjector): Promise<void> {
+  if (faults.inject("storeSlow")) await sleep(faults.random.between(...SLOW_MS));
+  if (faults.inject("storeFails")) throw new Error("Simulated failure of the store");
 }
 
-/** Ends the process, or the handler as a function's end does: what it has begun never goes on. */
-async function end(
+/** Ends the process, or the handler as Lambda ends a function: its pending work never continues. */
+async function maybeCrash(
   when: "before the store" | "after the store",
-  chance: "handlerCrashesBefore" | "handlerCrashesAfter",
-  mischief: Mischief,
+  fault: "handlerCrashesBefore" | "handlerCrashesAfter",
+  faults: FaultInjector,
 ): Promise<void> {
-  if (mischief.deadly === when) process.kill(process.pid, "SIGKILL");
+  if (faults.crashAt === when) process.kill(process.pid, "SIGKILL");
   const invocation = invocations.getStore();
-  if (invocation === undefined || !mischief.happens(chance)) return;
+  if (invocation === undefined || !faults.inject(fault)) return;
   invocation.crash();
   await new Promise(() => {});
 }

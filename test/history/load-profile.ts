@@ -1,62 +1,61 @@
 import type { StoreName } from "./stores.ts";
 
-/** How fast a world goes: so fast that much happens, and no faster than its store answers on a machine that is busy. */
-export interface Pace {
-  /** How much faster than the day the service's limits and the clients' timers go while there are faults. */
+/** Load of a simulation: high enough that faults coincide, low enough that the store keeps up on a busy machine. */
+export interface LoadProfile {
+  /** Factor by which the service's limits and the clients' timers run faster while faults are injected. */
   readonly speed: number;
-  /** The service's 10 minutes and 2 hours, by that clock. */
+  /** Stand-ins for the service's limits of 10 minutes and 2 hours, measured by the fast clock. */
   readonly limits: { readonly idleMs: number; readonly lifetimeMs: number };
-  /** Of the clients, by that clock. */
+  /** Heartbeat interval of the clients, measured by the fast clock. */
   readonly heartbeatMs: number;
-  /** How long a stream outlives its owner's last connection; not by that clock. */
+  /** Time that a live stream outlives its owner's last connection, measured by the normal clock. */
   readonly graceMs: number;
-  /** Fewer people are in fewer channels. */
-  readonly fewer: boolean;
-  /** Between two publications of one client. */
-  readonly thinkMs: readonly [min: number, max: number];
-  /** Between two faults. A life of the server is as long as some twenty of them, and longer than a connection's. */
-  readonly pauseMs: readonly [min: number, max: number];
-  /** The chance that a publication is larger than a frame. */
-  readonly inParts: number;
-  /** In which much of one kind goes wrong. */
-  readonly momentMs: readonly [min: number, max: number];
-  /** A run counts with so many publications a second, so many of them handed on, and so many faults of each kind. */
-  readonly least: { readonly published: number; readonly handed: number; readonly faults: number };
+  /** Whether fewer clients subscribe to fewer channels. */
+  readonly isReduced: boolean;
+  /** Interval between two publications of one client. */
+  readonly publishIntervalMs: readonly [min: number, max: number];
+  /** Interval between two faults. The server process lives for about twenty of them, longer than a connection. */
+  readonly faultIntervalMs: readonly [min: number, max: number];
+  /** Share of publications that are larger than a frame. */
+  readonly chunkedShare: number;
+  /** Duration of a burst of one fault. */
+  readonly burstMs: readonly [min: number, max: number];
+  /** Rates per second that a run must reach: publications, deliveries, and faults of each kind. */
+  readonly minimums: { readonly published: number; readonly delivered: number; readonly faults: number };
 }
 
-/** The client's shortest rotation is 10 s, so no lifetime is shorter. */
-const EMBEDDED: Pace = {
+/** The lifetime limit is at least 10 s: the client's shortest rotation. */
+const EMBEDDED: LoadProfile = {
   speed: 6,
   limits: { idleMs: 3_000, lifetimeMs: 12_000 },
   heartbeatMs: 1_000,
   graceMs: 1_000,
-  fewer: false,
-  thinkMs: [20, 140],
-  inParts: 0.02,
-  pauseMs: [40, 160],
-  momentMs: [100, 400],
-  least: { published: 10, handed: 30, faults: 1 / 15 },
+  isReduced: false,
+  publishIntervalMs: [20, 140],
+  chunkedShare: 0.02,
+  faultIntervalMs: [40, 160],
+  burstMs: [100, 400],
+  minimums: { published: 10, delivered: 30, faults: 1 / 15 },
 };
 
 /**
- * DynamoDB Local is one process, which does a few hundred things a second while others use the machine. A publication is
- * ten of them, a heartbeat up to twenty, a connection that ends and comes back a hundred: where these come faster than
- * they are done, they time out, and are made again.
+ * DynamoDB Local is one process that handles a few hundred requests a second on a busy machine. A publication takes ten
+ * requests, a heartbeat up to twenty, a reconnect about a hundred. Above that rate requests time out and are retried.
  */
-const DYNAMODB: Pace = {
+const DYNAMODB: LoadProfile = {
   speed: 2,
   limits: { idleMs: 4_000, lifetimeMs: 16_000 },
   heartbeatMs: 3_000,
   graceMs: 1_500,
-  fewer: true,
-  thinkMs: [300, 1_500],
-  inParts: 0.04,
-  pauseMs: [200, 500],
-  momentMs: [300, 800],
-  least: { published: 5, handed: 12, faults: 1 / 25 },
+  isReduced: true,
+  publishIntervalMs: [300, 1_500],
+  chunkedShare: 0.04,
+  faultIntervalMs: [200, 500],
+  burstMs: [300, 800],
+  minimums: { published: 5, delivered: 12, faults: 1 / 25 },
 };
 
-export const PACES: { readonly [Store in StoreName]: Pace } = {
+export const LOAD_PROFILES: { readonly [Store in StoreName]: LoadProfile } = {
   memory: EMBEDDED,
   sqlite: EMBEDDED,
   dynamodb: DYNAMODB,

@@ -1,152 +1,152 @@
-// What a run of the checker writes down, and all that its judge knows of it.
+// The log of a run. The checker reads nothing else.
 import type { Position } from "../../src/protocol/index.ts";
 
-/** What holds for a namespace's channels. */
+/** Rules of a namespace's channels. */
 export interface NamespaceRules {
-  /** Messages. */
+  /** Length of the history, in messages. */
   readonly size: number;
-  /** ms. */
+  /** Age limit of the history, in ms. */
   readonly ageMs: number;
   readonly presence: boolean;
-  /** How long a stream outlives its owner's last connection, in ms; absent: there are no streams. */
+  /** Time that a live stream outlives its owner's last connection, in ms. Absent without live streams. */
   readonly graceMs?: number;
 }
 
 /** One channel of one tenant. */
-export interface Place {
+export interface TenantChannel {
   readonly tenant: string;
   readonly channel: string;
 }
 
-/** One subscription of one client: another one of the same client has another name. */
-export interface Listening extends Place {
+/** One subscription of one client. Each subscription has a name of its own. */
+export interface ClientSubscription extends TenantChannel {
   readonly client: string;
   readonly subscriber: string;
 }
 
-/** A message, as a client was sent it. `uid` is the publication's name, which the publisher put into the data. */
-export interface Sighting {
+/** A message that a client received. `uid` names the publication: the publisher puts it into the data. */
+export interface SeenMessage {
   readonly uid: string;
-  /** Who published it says in the data for which tenant and channel. */
-  readonly origin: Place;
+  /** Tenant and channel of the publication, which the publisher puts into the data. */
+  readonly origin: TenantChannel;
   readonly position: Position;
-  /** As the server says: ms since the epoch. */
+  /** The server's timestamp, in ms since the epoch. */
   readonly at: number;
 }
 
-export type Fact =
+export type LogEvent =
   | {
       readonly kind: "run";
       readonly seed: number;
       readonly store: string;
-      /** What was stored outlives the server's process. */
+      /** Whether stored messages outlive the server process. */
       readonly durable: boolean;
       readonly namespaces: { readonly [name: string]: NamespaceRules };
       readonly users: { readonly [tenant: string]: readonly string[] };
     }
   | { readonly kind: "started" }
-  /** The server's process has ended, and nobody has killed it. */
+  /** The server process ended without being killed. */
   | { readonly kind: "crashed" }
   | { readonly kind: "fault"; readonly fault: string }
-  /** Messages that a process had stored and left were sent to their channels by another one. */
-  | { readonly kind: "finished"; readonly count: number }
+  /** Messages that an ended process stored and did not deliver were fanned out by another one. */
+  | { readonly kind: "resumed"; readonly count: number }
   | { readonly kind: "calm" }
   | { readonly kind: "connected" | "reconnecting" | "rotated"; readonly client: string }
   // Publications.
-  | ({ readonly kind: "asked"; readonly uid: string; readonly by: string } & Place)
+  | ({ readonly kind: "asked"; readonly uid: string; readonly by: string } & TenantChannel)
   | ({
       readonly kind: "accepted";
       readonly uid: string;
       readonly position: Position;
-      /** It is larger than a frame. */
-      readonly inParts?: boolean;
-    } & Place)
-  /** `mayBeStored`: the answer leaves it open. */
+      /** Whether the publication is larger than a frame. */
+      readonly chunked?: boolean;
+    } & TenantChannel)
+  /** `mayBeStored`: the error leaves the outcome open. */
   | { readonly kind: "refused"; readonly uid: string; readonly code: string; readonly mayBeStored: boolean }
   // On the wire.
-  | ({ readonly kind: "received"; readonly client: string } & Place & Sighting)
-  /** Of `subscribe`, and of `history` after a position. */
+  | ({ readonly kind: "received"; readonly client: string } & TenantChannel & SeenMessage)
+  /** A response to `subscribe`, or to `history` after a position. */
   | ({
       readonly kind: "answered";
       readonly client: string;
       readonly action: "subscribe" | "history";
-      /** When it was asked. */
+      /** Time of the request. */
       readonly asked: number;
       readonly after?: Position | undefined;
       readonly position: Position;
       readonly recovered?: boolean | undefined;
       readonly more: boolean;
-      readonly messages: readonly Sighting[];
-    } & Place)
-  // What the application is handed.
-  | ({ readonly kind: "subscribed" | "unsubscribed" } & Listening)
-  | ({ readonly kind: "handed" } & Listening & Sighting)
-  | ({ readonly kind: "lost"; readonly position: Position } & Listening)
-  | ({ readonly kind: "failed"; readonly code: string } & Listening)
+      readonly messages: readonly SeenMessage[];
+    } & TenantChannel)
+  // Calls of the application's handlers.
+  | ({ readonly kind: "subscribed" | "unsubscribed" } & ClientSubscription)
+  | ({ readonly kind: "delivered" } & ClientSubscription & SeenMessage)
+  | ({ readonly kind: "lost"; readonly position: Position } & ClientSubscription)
+  | ({ readonly kind: "failed"; readonly code: string } & ClientSubscription)
   | ({
       readonly kind: "presence";
       readonly client: string;
       readonly event: string;
       readonly user: string;
-    } & Place)
-  // Who is in a channel: meant to be, and said to be at the end.
-  | ({ readonly kind: "joins" | "leaves"; readonly client: string; readonly user: string } & Place)
+    } & TenantChannel)
+  // Membership: actual members, and the lists that clients see at the end.
+  | ({ readonly kind: "joins" | "leaves"; readonly client: string; readonly user: string } & TenantChannel)
   | ({
       readonly kind: "present";
       readonly client: string;
-      /** Asked for, or the client's live list. */
+      /** From a request, or from the client's live list. */
       readonly source: "asked" | "live";
       readonly users: readonly string[];
-    } & Place)
-  // Who streams: what its owner does, what the members are told, and what is said at the end.
+    } & TenantChannel)
+  // Live streams: actions of the owner, events for the members, and the state that clients see at the end.
   | ({
       readonly kind: "streams";
       readonly client: string;
       readonly user: string;
       readonly act: "start" | "end";
       readonly outcome: "asked" | "done" | "failed";
-    } & Place)
-  /** A connection of the user's held the stream all the time, in ms since the epoch. */
+    } & TenantChannel)
+  /** A connection of the user held the stream during this time, in ms since the epoch. */
   | ({
       readonly kind: "held";
       readonly client: string;
       readonly user: string;
       readonly from: number;
       readonly until: number;
-    } & Place)
-  | ({ readonly kind: "away"; readonly client: string; readonly user: string } & Place)
-  /** `kept`: it still streams. */
+    } & TenantChannel)
+  | ({ readonly kind: "away"; readonly client: string; readonly user: string } & TenantChannel)
+  /** `kept`: the stream goes on. */
   | ({
       readonly kind: "back";
       readonly client: string;
       readonly user: string;
       readonly kept: boolean;
-    } & Place)
+    } & TenantChannel)
   | ({
       readonly kind: "stream_started";
       readonly client: string;
       readonly user: string;
       readonly since: number;
       readonly at: number;
-    } & Place)
+    } & TenantChannel)
   | ({
       readonly kind: "stream_ended";
       readonly client: string;
       readonly user: string;
       readonly reason: "ended" | "owner_left";
       readonly at: number;
-    } & Place)
+    } & TenantChannel)
   | ({
       readonly kind: "live";
       readonly client: string;
       readonly source: "asked" | "live";
-      /** Absent: nobody. */
+      /** Absent when nobody streams. */
       readonly user?: string | undefined;
       readonly since?: number | undefined;
-    } & Place)
+    } & TenantChannel)
   | { readonly kind: "end" };
 
-export type Entry = Fact & {
-  /** When it was written, in ms since the epoch. */
+export type LogEntry = LogEvent & {
+  /** Time of the entry, in ms since the epoch. */
   readonly t: number;
 };

@@ -3,21 +3,21 @@ import type { NamespaceRules } from "./log.ts";
 const HOUR_MS = 3_600_000;
 
 const NAMESPACES = {
-  /** Nothing in it is ever past its history. */
+  /** A run never exceeds this history. */
   room: { size: 5_000, ageMs: HOUR_MS, presence: true },
-  /** Who is away for long has missed something for good: by number, or by age. */
+  /** Clients that are away for long lose messages: by the size of the history, or by its age. */
   tight: { size: 12, ageMs: HOUR_MS, presence: false },
   brief: { size: 5_000, ageMs: 700, presence: false },
-  /** Silent at the end: only a heartbeat tells of its tail. */
+  /** Silent at the end: only a heartbeat reveals the last message. */
   quiet: { size: 5_000, ageMs: HOUR_MS, presence: false },
-  /** Where somebody streams. */
+  /** Has live streams. */
   show: { size: 5_000, ageMs: HOUR_MS, presence: false },
 } as const satisfies { readonly [name: string]: NamespaceRules };
 
-/** Those with streams, which end so long after their owner has left. */
+/** The namespaces, with a grace period for live streams. */
 export function namespacesWith(graceMs: number): { readonly [name: string]: NamespaceRules } {
   return { ...NAMESPACES, show: { ...NAMESPACES.show, graceMs } };
 }
 
-/** The channel in which somebody streams. */
+/** The channel of the live streams. */
 export const STAGE = "show:stage";

@@ -1,33 +1,33 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
-/** How long an end that nobody tells of the other's stays open. */
+/** Time until the remaining end of a half-open connection closes. */
 const HALF_OPEN_MS = 3_000;
 const MID_FRAME_MS = 1_500;
 
-/** A client's socket and the server's, joined. */
+/** A proxied connection: the client's socket and the server's. */
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
-  /** The next bytes in this direction are the last, and only half of them go through. */
+  /** Only half of the next bytes in this direction pass, and then the connection ends. */
   cutAt: "client" | "server" | undefined;
-  /** What comes from either end is thrown away. */
+  /** Whether bytes from both ends are dropped. */
   silent: boolean;
 }
 
-/** The network between one client and the server, which does to a connection what networks do. */
+/** A proxy between one client and the server that breaks connections as networks do. */
 export class Network {
   readonly #server: Server;
-  readonly #tell: (fault: string) => void;
+  readonly #log: (fault: string) => void;
   readonly #pairs = new Set<Pair>();
-  /** The server's; `undefined`: there is none. */
+  /** Port of the server. `undefined` while no server runs. */
   target: number | undefined;
-  /** Nobody gets through. */
+  /** Whether new connections are refused. */
   blocked = false;
 
-  /** @param tell told of each fault that has come about */
-  constructor(tell: (fault: string) => void) {
-    this.#tell = tell;
+  /** @param log called for each fault that took effect */
+  constructor(log: (fault: string) => void) {
+    this.#log = log;
     this.#server = createServer((client) => this.#join(client));
   }
 
@@ -43,12 +43,12 @@ export class Network {
 
   cut(): void {
     for (const pair of [...this.#pairs]) {
-      this.#tell("cut");
+      this.#log("cut");
       this.#end(pair);
     }
   }
 
-  /** In the middle of what comes next. @param at the end that gets half of it */
+  /** Cuts within the next bytes. @param at the end that receives half of them */
   cutMidFrame(at: "client" | "server"): void {
     for (const pair of this.#pairs) {
       pair.cutAt = at;
@@ -56,10 +56,10 @@ export class Network {
     }
   }
 
-  /** Nothing goes through for a while; nothing is lost. */
+  /** Delays all bytes for some ms, without loss. */
   stall(ms: number): void {
     for (const { client, server } of this.#pairs) {
-      this.#tell("stall");
+      this.#log("stall");
       client.pause();
       server.pause();
       setTimeout(() => {
@@ -69,11 +69,11 @@ export class Network {
     }
   }
 
-  /** One end is gone, and the other is not told. */
+  /** Ends one side without notice to the other. */
   halfOpen(gone: "client" | "server"): void {
     for (const pair of [...this.#pairs]) {
       if (pair.silent) continue;
-      this.#tell(gone === "client" ? "client vanished" : "server vanished");
+      this.#log(gone === "client" ? "client vanished" : "server vanished");
       pair.silent = true;
       pair[gone].destroy();
       setTimeout(() => this.#end(pair), HALF_OPEN_MS);
@@ -114,8 +114,8 @@ export class Network {
     }
     pair.cutAt = undefined;
     pair.silent = true;
-    this.#tell("cut mid-frame");
-    // Its end comes behind the bytes.
+    this.#log("cut mid-frame");
+    // `end` closes the socket after the bytes are written.
     to.end(chunk.subarray(0, chunk.length >> 1), () => this.#end(pair));
   }
 

@@ -1,4 +1,4 @@
-/** Numbers that a seed decides: mulberry32. */
+/** Seeded random numbers: mulberry32. */
 export class Random {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** From 0 to below 1. */
+  /** From 0, below 1. */
   readonly next = (): number => {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -39,7 +39,7 @@ export class Random {
     return all;
   }
 
-  /** Another source, which does not depend on how often this one is asked later. */
+  /** Returns a source that does not depend on later calls to this one. */
   fork(): Random {
     return new Random(Math.floor(this.next() * 2 ** 32));
   }

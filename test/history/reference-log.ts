@@ -1,9 +1,9 @@
-// Makes logs of a world in which every promise is kept: what the judge must find nothing wrong with.
+// Makes reference logs, in which every promise is kept. The checker must find no violation in them.
 import type { Position } from "../../src/protocol/index.ts";
-import type { Entry, Fact, NamespaceRules, Place, Sighting } from "./log.ts";
+import type { LogEntry, LogEvent, NamespaceRules, SeenMessage, TenantChannel } from "./log.ts";
 import { Random } from "./random.ts";
 
-export interface Faithful {
+export interface ReferenceLogOptions {
   readonly seed: number;
   readonly durable: boolean;
 }
@@ -19,9 +19,9 @@ const CHANNELS = ["room:lobby", "tight:feed"];
 const TENANTS = ["a", "b"];
 const STEPS = 120;
 
-interface Channel extends Place {
+interface Channel extends TenantChannel {
   epoch: string;
-  readonly messages: Sighting[];
+  readonly messages: SeenMessage[];
 }
 
 interface Listener {
@@ -33,23 +33,27 @@ interface Listener {
   connected: boolean;
 }
 
-export function faithfulLog(options: Faithful): Entry[] {
-  return new Faith(options).log;
+export function referenceLog(options: ReferenceLogOptions): LogEntry[] {
+  return new ReferenceRun(options).log;
 }
 
-class Faith {
-  readonly log: Entry[] = [];
+class ReferenceRun {
+  readonly log: LogEntry[] = [];
   readonly #random: Random;
   readonly #durable: boolean;
   readonly #channels: Channel[];
   readonly #listeners: Listener[] = [];
-  /** Who streams in the end. */
-  readonly #live: (Place & { readonly client: string; readonly user: string; readonly since: number })[] = [];
+  /** Live streams at the end. */
+  readonly #live: (TenantChannel & {
+    readonly client: string;
+    readonly user: string;
+    readonly since: number;
+  })[] = [];
   #now = 1_000_000;
-  #life = 1;
+  #processNumber = 1;
   #published = 0;
 
-  constructor({ seed, durable }: Faithful) {
+  constructor({ seed, durable }: ReferenceLogOptions) {
     this.#random = new Random(seed);
     this.#durable = durable;
     const users = { a: ["ada", "bob"], b: ["ada", "bea"] };
@@ -73,7 +77,7 @@ class Faith {
     const kind = this.#random.next();
     if (kind < 0.6) this.#publish(this.#random.pick(this.#channels));
     else if (kind < 0.75) listener.connected = false;
-    else if (kind < 0.97) this.#comeBack(listener);
+    else if (kind < 0.97) this.#reconnect(listener);
     else this.#restart();
   }
 
@@ -93,19 +97,19 @@ class Faith {
     const { tenant, channel: name, epoch, messages } = channel;
     const uid = `${tenant}#${++this.#published}`;
     const position = { epoch, offset: messages.length + 1 };
-    const place = { tenant, channel: name };
-    const message: Sighting = { uid, origin: place, position, at: this.#now };
-    this.#write({ kind: "asked", uid, by: "x", ...place });
+    const target = { tenant, channel: name };
+    const message: SeenMessage = { uid, origin: target, position, at: this.#now };
+    this.#write({ kind: "asked", uid, by: "x", ...target });
     messages.push(message);
-    this.#write({ kind: "accepted", uid, position, ...place });
+    this.#write({ kind: "accepted", uid, position, ...target });
     for (const listener of this.#listeners) {
       if (listener.channel !== channel || !listener.connected) continue;
-      this.#write({ kind: "received", client: listener.client, ...place, ...message });
-      this.#hand(listener, message);
+      this.#write({ kind: "received", client: listener.client, ...target, ...message });
+      this.#deliver(listener, message);
     }
   }
 
-  #comeBack(listener: Listener): void {
+  #reconnect(listener: Listener): void {
     if (listener.connected) return;
     listener.connected = true;
     const { client, channel, position: after } = listener;
@@ -113,7 +117,7 @@ class Faith {
     const position = headOf(channel);
     const rules = NAMESPACES[name.slice(0, name.indexOf(":"))]!;
     const missed = channel.messages.slice(after.offset);
-    const isKept = ({ position: { offset }, at }: Sighting) =>
+    const isKept = ({ position: { offset }, at }: SeenMessage) =>
       offset > position.offset - rules.size && this.#now - at < rules.ageMs;
     const recovered = after.epoch === position.epoch && missed.every(isKept);
     const messages = recovered ? missed : [];
@@ -124,17 +128,17 @@ class Faith {
       this.#write({ kind: "lost", client, subscriber, tenant, channel: name, position });
       listener.position = position;
     }
-    for (const message of messages) this.#hand(listener, message);
+    for (const message of messages) this.#deliver(listener, message);
   }
 
-  #hand(listener: Listener, message: Sighting): void {
+  #deliver(listener: Listener, message: SeenMessage): void {
     const { client, subscriber, channel } = listener;
-    const place = { tenant: channel.tenant, channel: channel.channel };
-    this.#write({ kind: "handed", client, subscriber, ...place, ...message });
+    const target = { tenant: channel.tenant, channel: channel.channel };
+    this.#write({ kind: "delivered", client, subscriber, ...target, ...message });
     listener.position = message.position;
   }
 
-  /** A stream that its owner ends, one that ends as they do not come back, and one that goes on. */
+  /** Three streams: the owner ends one, leaves another until it ends, and continues the last. */
   #stream(tenant: string): void {
     const owner = { client: `${tenant}-ada`, user: "ada", tenant, channel: STAGE };
     const viewer = { ...owner, client: `${tenant}-viewer` };
@@ -164,20 +168,20 @@ class Faith {
     this.#live.push({ ...viewer, since: this.#now });
   }
 
-  /** Everyone is cut off; what is not durable begins anew. */
+  /** Disconnects all clients. Histories that are not durable start again. */
   #restart(): void {
     this.#write({ kind: "started" });
-    this.#life++;
+    this.#processNumber++;
     for (const listener of this.#listeners) listener.connected = false;
     if (this.#durable) return;
     for (const channel of this.#channels) {
-      channel.epoch = `${channel.tenant}-${channel.channel}-${this.#life}`;
+      channel.epoch = `${channel.tenant}-${channel.channel}-${this.#processNumber}`;
       channel.messages.length = 0;
     }
   }
 
   #end(): void {
-    for (const listener of this.#listeners) this.#comeBack(listener);
+    for (const listener of this.#listeners) this.#reconnect(listener);
     this.#write({ kind: "calm" });
     for (const channel of this.#channels) this.#publish(channel);
     for (const { client, channel } of this.#listeners) {
@@ -193,8 +197,8 @@ class Faith {
     this.#write({ kind: "end" });
   }
 
-  #write(fact: Fact): void {
-    this.log.push({ t: this.#now, ...fact });
+  #write(event: LogEvent): void {
+    this.log.push({ t: this.#now, ...event });
   }
 }
 

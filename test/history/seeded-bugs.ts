@@ -1,23 +1,23 @@
-// Bugs, put into the running world: the checker must find each.
+// Bugs for the running simulation. The checker must find each of them.
 import type { ChannelMessage } from "../../src/client/index.ts";
 import type { ChannelHistory, ChannelMembers, ChannelStore } from "../../src/store/index.ts";
 
-/** One in so many. */
-const RARELY = 20;
+/** A bug affects one message in this many. */
+const INTERVAL = 20;
 
-type StorePlant = (store: ChannelStore) => {
+type StoreBug = (store: ChannelStore) => {
   readonly history?: Partial<ChannelHistory>;
   readonly members?: Partial<ChannelMembers>;
 };
 
-/** In the server. */
-const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
+/** Bugs in the server's store. */
+const STORE_BUGS: { readonly [name: string]: StoreBug } = {
   "message acknowledged and not stored": ({ history }) => {
     let count = 0;
     return {
       history: {
         append: async (channel, message, retention, budget) => {
-          if (++count % RARELY !== 0) return history.append(channel, message, retention, budget);
+          if (++count % INTERVAL !== 0) return history.append(channel, message, retention, budget);
           const { epoch, offset } = await history.readHead(channel, budget);
           const { key: _, ...stored } = message;
           return { epoch, message: { ...stored, offset: offset + 1 }, duplicate: false };
@@ -25,14 +25,14 @@ const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
       },
     };
   },
-  "message kept from everyone": ({ history, members }) => ({
+  "message withheld from everyone": ({ history, members }) => ({
     history: {
       read: async (channel, query, budget) => {
         const page = await history.read(channel, query, budget);
-        return { ...page, messages: page.messages.filter(({ offset }) => offset % RARELY !== 0) };
+        return { ...page, messages: page.messages.filter(({ offset }) => offset % INTERVAL !== 0) };
       },
     },
-    // Nobody is told, so that all depends on history.
+    // Rooms deliver nothing, so that clients depend on the history.
     members: {
       listMembers: (channel, now) => (isRoom(channel) ? members.listMembers(channel, now) : nothing()),
     },
@@ -66,60 +66,64 @@ const STORE_PLANTS: { readonly [name: string]: StorePlant } = {
   }),
 };
 
-type Hand = (message: ChannelMessage) => void;
+type MessageHandler = (message: ChannelMessage) => void;
 
-/** In the clients, between the SDK and the application. */
-const CLIENT_PLANTS: { readonly [name: string]: (hand: Hand) => Hand } = {
-  "message dropped": (hand) => (message) => {
-    if (!isChosen(message)) hand(message);
+/** Bugs in the clients, between the SDK and the application. */
+const CLIENT_BUGS: { readonly [name: string]: (handler: MessageHandler) => MessageHandler } = {
+  "message dropped": (handler) => (message) => {
+    if (!isChosen(message)) handler(message);
   },
-  "message doubled": (hand) => (message) => {
-    hand(message);
-    if (isChosen(message)) hand(message);
+  "message doubled": (handler) => (message) => {
+    handler(message);
+    if (isChosen(message)) handler(message);
   },
-  "messages swapped": (hand) => {
-    let held: ChannelMessage | undefined;
+  "messages swapped": (handler) => {
+    let delayed: ChannelMessage | undefined;
     return (message) => {
-      if (held === undefined && isChosen(message)) {
-        held = message;
+      if (delayed === undefined && isChosen(message)) {
+        delayed = message;
         return;
       }
-      hand(message);
-      if (held !== undefined) hand(held);
-      held = undefined;
+      handler(message);
+      if (delayed !== undefined) handler(delayed);
+      delayed = undefined;
     };
   },
 };
 
-export const PLANTS: readonly string[] = [...Object.keys(STORE_PLANTS), ...Object.keys(CLIENT_PLANTS)];
+export const SEEDED_BUGS: readonly string[] = [...Object.keys(STORE_BUGS), ...Object.keys(CLIENT_BUGS)];
 
-/** The violations that a bug explains. */
-export const FOUND: { readonly [bug: string]: RegExp } = {
-  "message acknowledged and not stored": /has both|stored twice|tail is missing|unjustified/,
-  "message kept from everyone": /has .* behind|unjustified|tail is missing/,
+/** Violations that each bug may cause. */
+export const EXPECTED_VIOLATIONS: { readonly [bug: string]: RegExp } = {
+  "message acknowledged and not stored": /has both|stored twice|last messages are missing|unjustified/,
+  "message withheld from everyone": /has .* after|unjustified|last messages are missing/,
   "unjustified recovered: false": /unjustified recovered: false/,
-  "message to another tenant": /has seen \S+ of ([ab])\/\S+ in (?!\1)|another tenant's/,
+  "message to another tenant": /received \S+ of ([ab])\/\S+ in (?!\1)|another tenant's/,
   "presence ghost": /who have left/,
-  "stream taken from its owner": /its owner was there|nobody streams, and sue does/,
+  "stream taken from its owner": /its owner was connected|nobody streams instead of sue/,
   "message dropped": /missing or out of order/,
   "message doubled": /twice or out of order/,
   "messages swapped": /missing or out of order/,
 };
 
-export function plantedStore(store: ChannelStore, plant: string | undefined): ChannelStore {
-  const planted = plant === undefined ? undefined : STORE_PLANTS[plant]?.(store);
-  if (planted === undefined) return store;
+export function storeWithBug(store: ChannelStore, bug: string | undefined): ChannelStore {
+  const bugs = bug === undefined ? undefined : STORE_BUGS[bug]?.(store);
+  if (bugs === undefined) return store;
   const { history, members, chunks } = store;
-  return { history: over(history, planted.history), members: over(members, planted.members), chunks };
+  return {
+    history: withMethods(history, bugs.history),
+    members: withMethods(members, bugs.members),
+    chunks,
+  };
 }
 
-export function plantedHand(hand: Hand, plant: string | undefined): Hand {
-  return (plant === undefined ? undefined : CLIENT_PLANTS[plant]?.(hand)) ?? hand;
+export function handlerWithBug(handler: MessageHandler, bug: string | undefined): MessageHandler {
+  return (bug === undefined ? undefined : CLIENT_BUGS[bug]?.(handler)) ?? handler;
 }
 
-/** The same with other methods; those that are not given run on what they belong to. */
-export function over<Part extends object>(part: Part, methods: Partial<Part> | undefined): Part {
-  return new Proxy(part, {
+/** Replaces some methods of a port. The others keep their receiver. */
+export function withMethods<Port extends object>(port: Port, methods: Partial<Port> | undefined): Port {
+  return new Proxy(port, {
     get(target, name) {
       const method = Reflect.get(methods ?? {}, name) ?? Reflect.get(target, name);
       return typeof method === "function" ? method.bind(target) : method;
@@ -128,14 +132,14 @@ export function over<Part extends object>(part: Part, methods: Partial<Part> | u
 }
 
 function isChosen({ position }: ChannelMessage): boolean {
-  return (position?.offset ?? 0) % RARELY === 0;
+  return (position?.offset ?? 0) % INTERVAL === 0;
 }
 
 function isRoom(channel: string): boolean {
   return channel.includes('"room:');
 }
 
-/** The connections of who streams there. */
+/** Whether this is the internal channel of a stream's owners. */
 function isOwners(channel: string): boolean {
   return channel.endsWith(',"owners"]');
 }

@@ -5,44 +5,50 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TableStreamEvent } from "../../src/lambda-emulator/index.ts";
 import type { FanOutReport } from "../../src/streamer/index.ts";
-import { type Chances, type FromServer, NO_FAULTS, type ServerConfig, type ToServer } from "./control.ts";
+import {
+  type FaultRates,
+  type FromServer,
+  NO_FAULTS,
+  type ServerConfig,
+  type ToServer,
+} from "./process-messages.ts";
 
 export interface ServerEvents {
-  /** Another process begins. */
+  /** A new process starts. */
   started(): void;
   listening(port: number): void;
   message(message: FromServer): void;
-  /** It has ended, asked to or not; another one begins. */
+  /** The process ended, killed or by itself. A new one starts. */
   ended(signal: NodeJS.Signals | null): void;
 }
 
-/** A call of the stream's function that is under way. */
+/** A pending call of the fan-out function. */
 interface Call {
   resolve(report: FanOutReport): void;
   reject(error: Error): void;
 }
 
-/** Between two looks whether there is a process to call. */
-const LOOK_MS = 20;
+/** Interval between two checks for a listening process. */
+const POLL_MS = 20;
 
 const MAIN = join(import.meta.dirname, "server.ts");
 
-/** The server, life after life. */
+/** Runs the server process, and starts another one whenever it ends. */
 export class ServerProcess {
   readonly #config: ServerConfig;
   readonly #events: ServerEvents;
   readonly #output: WriteStream;
   #child: ChildProcess | undefined;
-  /** Which one it is. */
-  life = 0;
-  listens = false;
+  /** Number of processes started. */
+  starts = 0;
+  isListening = false;
   #stopped = false;
   readonly #calls = new Map<number, Call>();
   #called = 0;
-  #chances = NO_FAULTS;
+  #faultRates = NO_FAULTS;
   #speed: number;
 
-  /** @param output a file for what it prints */
+  /** @param output path of the file for its output */
   constructor(config: ServerConfig, output: string, events: ServerEvents) {
     this.#config = config;
     this.#speed = config.speed;
@@ -50,12 +56,12 @@ export class ServerProcess {
     this.#events = events;
   }
 
-  /** Resolves when it listens. */
+  /** Resolves when the server listens. */
   async start(): Promise<void> {
     this.#events.started();
     const config: ServerConfig = {
       ...this.#config,
-      seed: this.#config.seed + this.life++,
+      seed: this.#config.seed + this.starts++,
       speed: this.#speed,
     };
     const child = fork(MAIN, [JSON.stringify(config)], {
@@ -64,24 +70,24 @@ export class ServerProcess {
     });
     this.#child = child;
     for (const stream of [child.stdout, child.stderr]) stream?.pipe(this.#output, { end: false });
-    child.once("exit", (_code, signal) => this.#ended(signal));
+    child.once("exit", (_code, signal) => this.#onExit(signal));
     await new Promise<void>((resolve) => {
       child.on("message", (message: FromServer) => {
         if (message.type === "listening") {
-          this.listens = true;
-          this.chances = this.#chances;
+          this.isListening = true;
+          this.faultRates = this.#faultRates;
           this.#events.listening(message.port);
           resolve();
-        } else if (message.type === "fanned out") this.#returned(message.call, message.report);
+        } else if (message.type === "fanned out") this.#settle(message.call, message.report);
         else this.#events.message(message);
       });
       child.once("exit", () => resolve());
     });
   }
 
-  set chances(chances: Chances) {
-    this.#chances = chances;
-    this.send({ type: "chances", chances });
+  set faultRates(rates: FaultRates) {
+    this.#faultRates = rates;
+    this.send({ type: "fault rates", rates });
   }
 
   set speed(speed: number) {
@@ -89,21 +95,21 @@ export class ServerProcess {
     this.send({ type: "speed", speed });
   }
 
-  /** @returns whether there is a process that could have been told */
+  /** @returns whether a process was there to receive the message */
   send(message: ToServer): boolean {
     if (this.#child?.connected !== true) return false;
-    // What that answers is whether more can be taken at once: with a backlog it is sent as well.
+    // The return value of `send` tells of a backlog only: the message is sent in any case.
     this.#child.send(message, () => {});
     return true;
   }
 
-  /** Calls the function of the messages' stream, in the next process if there is none. */
+  /** Calls the fan-out function, in the next process if none is running. */
   async fanOut(event: TableStreamEvent): Promise<FanOutReport> {
-    while (!this.listens && !this.#stopped) await sleep(LOOK_MS);
+    while (!this.isListening && !this.#stopped) await sleep(POLL_MS);
     const call = ++this.#called;
     return new Promise((resolve, reject) => {
       this.#calls.set(call, { resolve, reject });
-      if (!this.send({ type: "fan out", call, event })) this.#returned(call, undefined);
+      if (!this.send({ type: "fan out", call, event })) this.#settle(call, undefined);
     });
   }
 
@@ -122,17 +128,17 @@ export class ServerProcess {
     this.#output.end();
   }
 
-  #returned(number: number, report: FanOutReport | undefined): void {
+  #settle(number: number, report: FanOutReport | undefined): void {
     const call = this.#calls.get(number);
     this.#calls.delete(number);
-    if (report === undefined) call?.reject(new Error("The function has failed"));
+    if (report === undefined) call?.reject(new Error("The fan-out function failed"));
     else call?.resolve(report);
   }
 
-  #ended(signal: NodeJS.Signals | null): void {
+  #onExit(signal: NodeJS.Signals | null): void {
     this.#child = undefined;
-    this.listens = false;
-    for (const call of [...this.#calls.keys()]) this.#returned(call, undefined);
+    this.isListening = false;
+    for (const call of [...this.#calls.keys()]) this.#settle(call, undefined);
     if (this.#stopped) return;
     this.#events.ended(signal);
     void this.start();

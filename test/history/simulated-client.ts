@@ -8,78 +8,78 @@ import {
   type Subscription,
 } from "../../src/client/index.ts";
 import { FastClock } from "./fast-clock.ts";
-import type { Pace } from "./load-profile.ts";
-import type { Fact } from "./log.ts";
+import type { LoadProfile } from "./load-profile.ts";
+import type { LogEvent } from "./log.ts";
 import { STAGE } from "./namespaces.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
-import { plantedHand } from "./seeded-bugs.ts";
-import { sightingOf, Wire } from "./wire.ts";
+import { handlerWithBug } from "./seeded-bugs.ts";
+import { seenMessage, WireRecorder } from "./wire-recorder.ts";
 
-export interface PersonOptions {
-  /** The same in both tenants: its idempotency keys are too. */
+export interface SimulatedClientOptions {
+  /** Same in both tenants, as are the idempotency keys made of it. */
   readonly name: string;
   readonly user: string;
   readonly tenant: string;
   readonly channels: readonly string[];
-  /** Whether it takes a new socket before the limit ends the old one. */
+  /** Whether the client replaces its socket before the lifetime limit. */
   readonly rotates: boolean;
-  readonly pace: Pace;
-  /** A bug that is put in. */
-  readonly plant?: string | undefined;
+  readonly profile: LoadProfile;
+  /** Name of a seeded bug. */
+  readonly bug?: string | undefined;
 }
 
-/** After these a publication may be stored. */
+/** After these errors the publication may be stored. */
 const UNCERTAIN = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "OUTCOME_UNKNOWN", "ABORTED"];
 
-const LOOK_MS = 20;
-const BACK_MS = 5_000;
+const POLL_MS = 20;
+const RECONNECT_TIMEOUT_MS = 5_000;
 
-/** Some messages are larger than others, and a few larger than a frame. */
+/** Sizes of large messages, and of those that exceed a frame. */
 const LARGER_BYTES = [0, 3_000] as const;
-const IN_PARTS_BYTES = [33_000, 80_000] as const;
+const CHUNKED_BYTES = [33_000, 80_000] as const;
 
-interface Listening {
+interface ActiveSubscription {
   readonly subscription: Subscription;
   readonly members: Members | undefined;
   readonly stream: Stream | undefined;
   readonly subscriber: string;
 }
 
-/** A client of the product's own, who listens, publishes, comes and goes; all that it is told is written down. */
-export class Person {
-  readonly options: PersonOptions;
+/** Drives the product's client: subscribes, publishes, disconnects, and logs all that it receives. */
+export class SimulatedClient {
+  readonly options: SimulatedClientOptions;
   readonly network: Network;
   readonly client: string;
   readonly #client: Client;
-  readonly #wire: Wire;
+  readonly #wire: WireRecorder;
   readonly #clock: FastClock;
   readonly #random: Random;
-  readonly #log: (fact: Fact) => void;
-  readonly #listening = new Map<string, Listening>();
-  readonly #gone = new AbortController();
-  /** It has come, and not gone for good. */
-  isHere = false;
-  /** Since when it streamed when it went away. */
-  #since: number | undefined;
+  readonly #log: (fact: LogEvent) => void;
+  readonly #subscriptions = new Map<string, ActiveSubscription>();
+  readonly #stopped = new AbortController();
+  /** Started and not stopped. */
+  isPresent = false;
+  /** Start time of its stream when it disconnected. */
+  #streamedSince: number | undefined;
   #published = 0;
-  #subscribed = 0;
+  #subscriptionCount = 0;
 
   constructor(
-    options: PersonOptions,
+    options: SimulatedClientOptions,
     network: Network,
     port: number,
     random: Random,
-    log: (fact: Fact) => void,
+    log: (fact: LogEvent) => void,
   ) {
     this.options = options;
     this.network = network;
     this.#random = random;
     this.#log = log;
-    const { name, user, tenant, rotates, pace } = options;
+    const { name, user, tenant, rotates, profile } = options;
     this.client = `${tenant}-${name}`;
-    this.#wire = new Wire({ client: this.client, tenant, user }, log, () => {
-      // Beside one that is up.
+    this.#wire = new WireRecorder({ client: this.client, tenant, user }, log, () => {
+      // A socket that opens beside a connected one is a rotation.
       if (this.isConnected) log({ kind: "rotated", client: this.client });
     });
     this.#clock = new FastClock(1);
@@ -88,7 +88,7 @@ export class Person {
       WebSocket: this.#wire.WebSocket,
       clock: this.#clock,
       random: random.next,
-      heartbeatMs: pace.heartbeatMs,
+      heartbeatMs: profile.heartbeatMs,
       heartbeatTimeoutMs: 9_000,
       connectTimeoutMs: 12_000,
       requestTimeoutMs: 12_000,
@@ -105,115 +105,115 @@ export class Person {
     return this.#client.state.status === "connected";
   }
 
-  /** Connected, and in all of its channels. */
-  get isBack(): boolean {
-    return this.isConnected && this.#wire.isIn(this.#listening.keys());
+  /** Connected and subscribed to all of its channels. */
+  get isReady(): boolean {
+    return this.isConnected && this.#wire.isSubscribed(this.#subscriptions.keys());
   }
 
-  come(): void {
-    this.isHere = true;
+  start(): void {
+    this.isPresent = true;
     this.#client.connect();
-    for (const channel of this.options.channels) this.listen(channel);
+    for (const channel of this.options.channels) this.subscribe(channel);
   }
 
-  /** Everything that it is subscribed to has been taken. */
+  /** Resolves when all subscriptions are active. */
   async ready(): Promise<void> {
-    await Promise.all([...this.#listening.values()].map(({ subscription }) => subscription.ready));
+    await Promise.all([...this.#subscriptions.values()].map(({ subscription }) => subscription.ready));
   }
 
-  /** For good. */
-  go(): void {
-    this.isHere = false;
+  /** Disconnects for good. */
+  stop(): void {
+    this.isPresent = false;
     if (this.#stream !== undefined) this.#log({ kind: "away", ...this.#stage });
-    for (const channel of [...this.#listening.keys()]) this.#forget(channel);
+    for (const channel of [...this.#subscriptions.keys()]) this.#forget(channel);
     this.#client.disconnect();
-    this.#gone.abort();
+    this.#stopped.abort();
   }
 
-  listen(channel: string): void {
+  subscribe(channel: string): void {
     const { client } = this;
     const { tenant, user } = this.options;
-    const place = { tenant, channel };
-    const subscriber = `${client} ${channel} ${++this.#subscribed}`;
-    const listening = { client, subscriber, ...place };
-    this.#log({ kind: "subscribed", ...listening });
+    const target = { tenant, channel };
+    const subscriber = `${client} ${channel} ${++this.#subscriptionCount}`;
+    const names = { client, subscriber, ...target };
+    this.#log({ kind: "subscribed", ...names });
     const subscription = this.#client.subscribe(channel, {
-      onMessage: plantedHand(
-        (message) => this.#log({ kind: "handed", ...listening, ...sightingOf(message) }),
-        this.options.plant,
+      onMessage: handlerWithBug(
+        (message) => this.#log({ kind: "delivered", ...names, ...seenMessage(message) }),
+        this.options.bug,
       ),
-      onLost: (position) => this.#log({ kind: "lost", ...listening, position }),
-      onError: ({ code }) => this.#log({ kind: "failed", ...listening, code }),
+      onLost: (position) => this.#log({ kind: "lost", ...names, position }),
+      onError: ({ code }) => this.#log({ kind: "failed", ...names, code }),
     });
     const hasPresence = channel.startsWith("room:");
-    if (hasPresence) this.#log({ kind: "joins", client, user, ...place });
+    if (hasPresence) this.#log({ kind: "joins", client, user, ...target });
     const members = hasPresence ? this.#client.members(channel) : undefined;
     const stream = channel === STAGE ? this.#client.stream(channel) : undefined;
-    this.#listening.set(channel, { subscription, members, stream, subscriber });
+    this.#subscriptions.set(channel, { subscription, members, stream, subscriber });
   }
 
-  leave(channel: string): void {
-    const listening = this.#listening.get(channel);
+  unsubscribe(channel: string): void {
+    const listening = this.#subscriptions.get(channel);
     this.#forget(channel);
     listening?.members?.close();
     listening?.stream?.close();
     listening?.subscription.unsubscribe();
   }
 
-  listensTo(channel: string): boolean {
-    return this.#listening.has(channel);
+  isSubscribed(channel: string): boolean {
+    return this.#subscriptions.has(channel);
   }
 
   async publish(channel: string): Promise<void> {
     const { name, tenant } = this.options;
     const number = ++this.#published;
     const uid = `${this.client}#${number}`;
-    const place = { tenant, channel };
-    this.#log({ kind: "asked", uid, by: this.client, ...place });
-    const inParts = this.#random.chance(this.options.pace.inParts);
+    const target = { tenant, channel };
+    this.#log({ kind: "asked", uid, by: this.client, ...target });
+    const chunked = this.#random.chance(this.options.profile.chunkedShare);
     const larger = this.#random.chance(0.1) ? this.#random.integer(...LARGER_BYTES) : 0;
-    const filler = "x".repeat(inParts ? this.#random.integer(...IN_PARTS_BYTES) : larger);
+    const filler = "x".repeat(chunked ? this.#random.integer(...CHUNKED_BYTES) : larger);
     try {
-      const data = { uid, ...place, filler };
+      const data = { uid, ...target, filler };
       const { position } = await this.#client.publish(channel, data, {
         key: `${name}#${number}`,
-        signal: this.#gone.signal,
+        signal: this.#stopped.signal,
       });
-      this.#log({ kind: "accepted", uid, inParts, position: position!, ...place });
+      this.#log({ kind: "accepted", uid, chunked, position: position!, ...target });
     } catch (error) {
       const code = error instanceof ClientError ? error.code : "";
       this.#log({ kind: "refused", uid, code, mayBeStored: UNCERTAIN.includes(code) });
     }
   }
 
-  /** @returns whether it streams now, as far as it was answered */
+  /** @returns whether the server confirmed it */
   startStream(): Promise<boolean> {
-    return this.#act("start");
+    return this.#callStream("start");
   }
 
   endStream(): Promise<boolean> {
-    return this.#act("end");
+    return this.#callStream("end");
   }
 
-  /** Is not there any more, until it comes back. */
+  /** Loses its connection until `reconnect`: by a closed socket, or without a sign. */
   vanish(how: "cut" | "silence"): void {
     this.network.blocked = true;
-    this.#since = this.#stream?.live?.since;
+    this.#streamedSince = this.#stream?.live?.since;
     this.#log({ kind: "away", ...this.#stage });
     if (how === "cut") this.network.cut();
     else this.network.halfOpen("client");
   }
 
-  async comeBack(): Promise<void> {
+  async reconnect(): Promise<void> {
     this.network.blocked = false;
-    const patience = AbortSignal.timeout(BACK_MS);
-    do await sleep(LOOK_MS);
-    while (!this.isBack && !patience.aborted);
-    const kept = this.#since !== undefined && this.#stream?.live?.since === this.#since;
+    const timeout = AbortSignal.timeout(RECONNECT_TIMEOUT_MS);
+    do await sleep(POLL_MS);
+    while (!this.isReady && !timeout.aborted);
+    const kept = this.#streamedSince !== undefined && this.#stream?.live?.since === this.#streamedSince;
     this.#log({ kind: "back", ...this.#stage, kept });
   }
 
-  async #act(act: "start" | "end"): Promise<boolean> {
+  async #callStream(act: "start" | "end"): Promise<boolean> {
     const doing = { kind: "streams", ...this.#stage, act } as const;
     this.#log({ ...doing, outcome: "asked" });
     try {
@@ -227,7 +227,7 @@ export class Person {
   }
 
   get #stream(): Stream | undefined {
-    return this.#listening.get(STAGE)?.stream;
+    return this.#subscriptions.get(STAGE)?.stream;
   }
 
   get #stage() {
@@ -235,20 +235,20 @@ export class Person {
     return { client: this.client, user, tenant, channel: STAGE };
   }
 
-  /** Writes down whom it sees where. */
-  async lookAround(): Promise<void> {
+  /** Logs the members and live streams that it sees. */
+  async observe(): Promise<void> {
     const { client } = this;
     const { tenant } = this.options;
-    for (const [channel, { members, stream }] of this.#listening) {
+    for (const [channel, { members, stream }] of this.#subscriptions) {
       if (stream !== undefined) {
         const { user, since } = stream.live ?? {};
         this.#log({ kind: "live", client, tenant, channel, source: "live", user, since });
       }
       if (members === undefined) continue;
-      const where = { kind: "present", client, tenant, channel } as const;
+      const entry = { kind: "present", client, tenant, channel } as const;
       const asked = await this.#client.presence(channel).catch(() => undefined);
-      this.#log({ ...where, source: "asked", users: asked?.users.map(({ user }) => user).sort() ?? [] });
-      this.#log({ ...where, source: "live", users: [...members.users.keys()].sort() });
+      this.#log({ ...entry, source: "asked", users: asked?.users.map(({ user }) => user).sort() ?? [] });
+      this.#log({ ...entry, source: "live", users: [...members.users.keys()].sort() });
     }
   }
 
@@ -263,9 +263,9 @@ export class Person {
   }
 
   #forget(channel: string): void {
-    const listening = this.#listening.get(channel);
+    const listening = this.#subscriptions.get(channel);
     if (listening === undefined) return;
-    this.#listening.delete(channel);
+    this.#subscriptions.delete(channel);
     const { client } = this;
     const { tenant, user } = this.options;
     this.#log({ kind: "unsubscribed", client, subscriber: listening.subscriber, tenant, channel });

@@ -4,54 +4,54 @@ import {
   type TableStreamEvent,
   type TableStreamPoller,
 } from "../../src/lambda-emulator/index.ts";
-import type { FromServer, ServerConfig, ServerPublication } from "./control.ts";
-import { PACES, type Pace } from "./load-profile.ts";
-import type { Fact } from "./log.ts";
+import { LOAD_PROFILES, type LoadProfile } from "./load-profile.ts";
+import type { LogEvent } from "./log.ts";
 import { STAGE } from "./namespaces.ts";
 import { Network } from "./network.ts";
+import type { FromServer, ServerConfig, ServerPublication } from "./process-messages.ts";
 import type { Random } from "./random.ts";
 import { ServerProcess } from "./server-process.ts";
-import { Person, type PersonOptions } from "./simulated-client.ts";
-import { type Backing, streamOf } from "./stores.ts";
+import { SimulatedClient, type SimulatedClientOptions } from "./simulated-client.ts";
+import { type StoreConfig, tableStreamOf } from "./stores.ts";
 
 const ALL = ["room:lobby", "room:side", "tight:feed", "brief:feed", "quiet:news"];
-/** Nothing is said there. */
-export const ATTIC = "room:attic";
+/** Nobody publishes present. */
+export const SILENT_CHANNEL = "room:attic";
 
-/** Names, users and channels are the same in both tenants, as far as they can be: nothing may cross all the same. */
+/** The tenants share names, users and channels where possible, so that a leak between them would show. */
 export const TENANTS = ["a", "b"] as const;
 
 interface Role {
   readonly name: string;
-  /** Absent: one whom only this tenant has. */
+  /** Absent for a user that only one tenant has. */
   readonly user?: string;
   readonly channels: readonly string[];
-  /** Where few are meant to be; none: it does not come. */
-  readonly fewer?: readonly string[];
+  /** Channels in a reduced load profile. The client is left out when there are none. */
+  readonly reducedChannels?: readonly string[];
   readonly rotates: boolean;
 }
 
-const PEOPLE: readonly Role[] = [
+const ROLES: readonly Role[] = [
   // Two tabs of one user.
   { name: "ada1", user: "ada", channels: [...ALL, STAGE], rotates: true },
   {
     name: "ada2",
     user: "ada",
     channels: ["room:lobby", "tight:feed", "brief:feed"],
-    fewer: ["room:lobby"],
+    reducedChannels: ["room:lobby"],
     rotates: false,
   },
-  { name: "bob", user: "bob", channels: ALL, fewer: [], rotates: false },
+  { name: "bob", user: "bob", channels: ALL, reducedChannels: [], rotates: false },
   {
-    name: "own",
+    name: "only",
     channels: [...ALL, STAGE],
-    fewer: ["room:lobby", "tight:feed", "brief:feed", "quiet:news"],
+    reducedChannels: ["room:lobby", "tight:feed", "brief:feed", "quiet:news"],
     rotates: true,
   },
-  { name: "star", user: "sue", channels: [STAGE], rotates: true },
-  // Where it is silent only the idle limit finds out that somebody has vanished.
-  { name: "hermit", user: "hal", channels: [ATTIC], rotates: false },
-  { name: "gone", user: "gus", channels: [ATTIC, "room:side"], rotates: false },
+  { name: "owner", user: "sue", channels: [STAGE], rotates: true },
+  // In a silent channel only the idle limit detects a lost connection.
+  { name: "hermit", user: "hal", channels: [SILENT_CHANNEL], rotates: false },
+  { name: "leaver", user: "gus", channels: [SILENT_CHANNEL, "room:side"], rotates: false },
 ];
 
 function userOf(tenant: string, user: string | undefined): string {
@@ -59,112 +59,112 @@ function userOf(tenant: string, user: string | undefined): string {
 }
 
 export const USERS = Object.fromEntries(
-  TENANTS.map((tenant) => [tenant, [...new Set(PEOPLE.map(({ user }) => userOf(tenant, user)))]]),
+  TENANTS.map((tenant) => [tenant, [...new Set(ROLES.map(({ user }) => userOf(tenant, user)))]]),
 );
 
-export interface WorldOptions {
-  readonly backing: Backing;
+export interface SimulationOptions {
+  readonly storeConfig: StoreConfig;
   readonly folder: string;
   readonly random: Random;
-  readonly log: (fact: Fact) => void;
-  readonly plant?: string | undefined;
+  readonly log: (event: LogEvent) => void;
+  readonly bug?: string | undefined;
 }
 
 /** The server, its clients and the network between them. */
-export class World {
+export class Simulation {
   readonly server: ServerProcess;
-  readonly people: Person[] = [];
-  readonly pace: Pace;
-  readonly #options: WorldOptions;
-  readonly #log: (fact: Fact) => void;
+  readonly clients: SimulatedClient[] = [];
+  readonly profile: LoadProfile;
+  readonly #options: SimulationOptions;
+  readonly #log: (event: LogEvent) => void;
   #poller: TableStreamPoller | undefined;
-  readonly #asked = new Map<string, { readonly tenant: string; readonly channel: string }>();
+  readonly #pending = new Map<string, { readonly tenant: string; readonly channel: string }>();
   readonly #published = new Map<string, number>();
-  /** Ticks that the server has finished. */
+  /** Ticks that the server completed. */
   ticks = 0;
-  /** Times that a viewer was told of a stream's end, by tenant. */
+  /** Ends of streams that viewers received, by tenant. */
   readonly streamEnds = new Map<string, number>();
-  /** Why the process ends, when it does. */
-  dying = "killed";
+  /** The name in the log for the next kill. */
+  killReason = "killed";
 
-  constructor(given: WorldOptions) {
-    const { backing, folder, random, plant } = given;
-    const options = { ...given, log: (fact: Fact) => this.#note(fact) };
+  constructor(given: SimulationOptions) {
+    const { storeConfig, folder, random, bug } = given;
+    const options = { ...given, log: (event: LogEvent) => this.#record(event) };
     this.#log = given.log;
     this.#options = options;
-    this.pace = PACES[backing.store];
+    this.profile = LOAD_PROFILES[storeConfig.store];
     const config: ServerConfig = {
-      backing,
+      storeConfig,
       seed: random.integer(0, 2 ** 31),
-      pace: this.pace,
+      profile: this.profile,
       speed: 1,
-      plant,
+      bug,
     };
     this.server = new ServerProcess(config, join(folder, "server.log"), {
       started: () => options.log({ kind: "started" }),
-      listening: (port) => this.#at(port),
-      message: (message) => this.#heard(message),
-      ended: (signal) => this.#died(signal),
+      listening: (port) => this.#onListening(port),
+      message: (message) => this.#onMessage(message),
+      ended: (signal) => this.#onExit(signal),
     });
   }
 
   async start(): Promise<void> {
-    const { backing, log, random, plant } = this.#options;
+    const { storeConfig, log, random, bug } = this.#options;
     for (const tenant of TENANTS) {
-      for (const { user, fewer, channels: all, ...person } of PEOPLE) {
-        const channels = this.pace.fewer ? (fewer ?? all) : all;
+      for (const { user, reducedChannels, channels: all, ...client } of ROLES) {
+        const channels = this.profile.isReduced ? (reducedChannels ?? all) : all;
         if (channels.length === 0) continue;
         const network = new Network((fault) => this.fault(fault));
         const port = await network.listen();
-        const options: PersonOptions = {
-          ...person,
+        const options: SimulatedClientOptions = {
+          ...client,
           channels,
           user: userOf(tenant, user),
           tenant,
-          pace: this.pace,
-          plant,
+          profile: this.profile,
+          bug,
         };
-        this.people.push(new Person(options, network, port, random.fork(), log));
+        this.clients.push(new SimulatedClient(options, network, port, random.fork(), log));
       }
     }
     await this.server.start();
-    const stream = streamOf(backing);
-    // It is no part of the process that is killed, as it is the service's.
+    const stream = tableStreamOf(storeConfig);
+    // The poller is the service's, so it outlives the killed process.
     const handler = (event: TableStreamEvent) => this.server.fanOut(event);
     if (stream !== undefined) this.#poller = await pollTableStream({ ...stream, handler });
-    for (const person of this.people) person.come();
-    await Promise.all(this.people.map((person) => person.ready()));
-    // Not before: what begins is slow.
-    this.speed = this.pace.speed;
+    for (const client of this.clients) client.start();
+    await Promise.all(this.clients.map((client) => client.ready()));
+    // Starting is slow, so the fast clock begins after it.
+    this.speed = this.profile.speed;
   }
 
-  log(fact: Fact): void {
-    this.#options.log(fact);
+  log(event: LogEvent): void {
+    this.#options.log(event);
   }
 
   fault(fault: string): void {
     this.log({ kind: "fault", fault });
   }
 
-  /** Who streams: one in each tenant. */
-  get owners(): Person[] {
-    return this.people.filter(({ options }) => options.name === "star");
+  /** The clients that stream, one in each tenant. */
+  get owners(): SimulatedClient[] {
+    return this.clients.filter(({ options }) => options.name === "owner");
   }
 
-  get connected(): Person[] {
-    return this.here.filter(({ isConnected }) => isConnected);
+  get connected(): SimulatedClient[] {
+    return this.present.filter(({ isConnected }) => isConnected);
   }
 
-  get here(): Person[] {
-    return this.people.filter(({ isHere }) => isHere);
+  get present(): SimulatedClient[] {
+    return this.clients.filter(({ isPresent }) => isPresent);
   }
 
   set speed(speed: number) {
     this.server.speed = speed;
-    for (const person of this.people) person.speed = speed;
+    for (const client of this.clients) client.speed = speed;
   }
 
-  /** By the server itself. */
+  /** Publishes from the server. */
   publish(tenant: string, channel: string): void {
     const number = (this.#published.get(tenant) ?? 0) + 1;
     this.#published.set(tenant, number);
@@ -172,65 +172,64 @@ export class World {
     // The key is the same in both tenants.
     const publication: ServerPublication = { uid, tenant, channel, key: `server#${number}` };
     this.log({ kind: "asked", uid, by: "server", tenant, channel });
-    this.#asked.set(uid, { tenant, channel });
+    this.#pending.set(uid, { tenant, channel });
     if (!this.server.send({ type: "publish", publication })) this.#refused(uid, "UNAVAILABLE", false);
   }
 
-  /** The server has not answered yet what it was to publish. */
-  get waits(): boolean {
-    return this.#asked.size > 0;
+  /** Whether a publication of the server is unanswered. */
+  get isPublishing(): boolean {
+    return this.#pending.size > 0;
   }
 
-  /** Has the server say who streams. */
-  lookAround(): void {
-    for (const tenant of TENANTS) this.server.send({ type: "who streams", tenant, channel: STAGE });
+  /** Asks the server for its live streams. */
+  observe(): void {
+    for (const tenant of TENANTS) this.server.send({ type: "get live stream", tenant, channel: STAGE });
   }
 
   async stop(): Promise<void> {
-    for (const person of this.people) person.close();
+    for (const client of this.clients) client.close();
     await this.server.stop();
     await this.#poller?.stop();
   }
 
-  #note(fact: Fact): void {
-    if (fact.kind === "stream_ended") {
-      this.streamEnds.set(fact.tenant, (this.streamEnds.get(fact.tenant) ?? 0) + 1);
+  #record(event: LogEvent): void {
+    if (event.kind === "stream_ended") {
+      this.streamEnds.set(event.tenant, (this.streamEnds.get(event.tenant) ?? 0) + 1);
     }
-    this.#log(fact);
+    this.#log(event);
   }
 
-  #at(port: number): void {
-    for (const { network } of this.people) network.target = port;
+  #onListening(port: number): void {
+    for (const { network } of this.clients) network.target = port;
   }
 
-  #heard(message: FromServer): void {
+  #onMessage(message: FromServer): void {
     if (message.type === "fault") this.fault(message.fault);
     if (message.type === "ticked") this.ticks++;
-    if (message.type === "finished" && message.count > 0)
-      this.log({ kind: "finished", count: message.count });
-    if (message.type === "streams") {
-      const { type: _, ...what } = message;
-      this.log({ kind: "live", client: "server", source: "asked", ...what });
+    if (message.type === "resumed" && message.count > 0) this.log({ kind: "resumed", count: message.count });
+    if (message.type === "live stream") {
+      const { type: _, ...stream } = message;
+      this.log({ kind: "live", client: "server", source: "asked", ...stream });
     }
     if (message.type !== "published") return;
     const { uid, position } = message;
-    const place = this.#asked.get(uid);
-    this.#asked.delete(uid);
-    if (place === undefined) return;
+    const target = this.#pending.get(uid);
+    this.#pending.delete(uid);
+    if (target === undefined) return;
     if (position === undefined) this.#refused(uid, "STORE_FAILED", true);
-    else this.log({ kind: "accepted", uid, position, ...place });
+    else this.log({ kind: "accepted", uid, position, ...target });
   }
 
-  #died(signal: NodeJS.Signals | null): void {
+  #onExit(signal: NodeJS.Signals | null): void {
     if (signal !== "SIGKILL") this.log({ kind: "crashed" });
-    for (const { network } of this.people) network.target = undefined;
-    this.fault(this.dying);
-    this.dying = "killed";
-    for (const uid of [...this.#asked.keys()]) this.#refused(uid, "UNAVAILABLE", true);
+    for (const { network } of this.clients) network.target = undefined;
+    this.fault(this.killReason);
+    this.killReason = "killed";
+    for (const uid of [...this.#pending.keys()]) this.#refused(uid, "UNAVAILABLE", true);
   }
 
   #refused(uid: string, code: string, mayBeStored: boolean): void {
-    this.#asked.delete(uid);
+    this.#pending.delete(uid);
     this.log({ kind: "refused", uid, code, mayBeStored });
   }
 }

@@ -11,21 +11,21 @@ import {
 import type { ChannelStore, Schedule } from "../../src/store/index.ts";
 import { memoryChannelStore, memorySchedule } from "../../src/store/memory/index.ts";
 import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
-import type { Mischief } from "./fault-injector.ts";
-import { throttled } from "./faulty-store.ts";
+import type { FaultInjector } from "./fault-injector.ts";
+import { withThrottling } from "./faulty-store.ts";
 
 export const STORES = ["memory", "sqlite", "dynamodb"] as const;
 
 export type StoreName = (typeof STORES)[number];
 
-/** Where a run's channels are kept. */
-export type Backing =
+/** Location of the channels of a run. */
+export type StoreConfig =
   | { readonly store: "memory" }
   | { readonly store: "sqlite"; readonly path: string }
   | { readonly store: "dynamodb"; readonly endpoint: string; readonly tables: Tables };
 
-export interface OpenBacking {
-  readonly backing: Backing;
+export interface PreparedStore {
+  readonly storeConfig: StoreConfig;
   close(): Promise<void>;
 }
 
@@ -35,19 +35,19 @@ interface Tables {
   readonly scheduleTableName: string;
 }
 
-/** What a process of the server has of it. */
-export interface Opened {
+/** The stores of one server process. */
+export interface OpenStore {
   readonly store: ChannelStore;
   readonly schedule: Schedule;
 }
 
 const ACCESS = { region: "us-east-1", credentials: { accessKeyId: "local", secretAccessKey: "local" } };
 
-/** The service collects for 2 s; the end of a run is not that long. */
+/** On AWS the batch window is 2 s, which is too long for the end of a run. */
 const BATCH_WINDOW_MS = 300;
 
-/** In a DynamoDB Local, with tables of its own. */
-async function dynamoDBBacking(endpoint: string): Promise<Backing> {
+/** Creates tables in DynamoDB Local. */
+async function createStoreTables(endpoint: string): Promise<StoreConfig> {
   const id = randomUUID();
   const tables = {
     messageTableName: `messages-${id}`,
@@ -60,26 +60,26 @@ async function dynamoDBBacking(endpoint: string): Promise<Backing> {
   return { store: "dynamodb", endpoint, tables };
 }
 
-/** With what it needs around it. @param folder for a file */
-export async function openBacking(store: StoreName, folder: string): Promise<OpenBacking> {
+/** Starts what a store needs. @param folder for the database file */
+export async function prepareStore(store: StoreName, folder: string): Promise<PreparedStore> {
   switch (store) {
     case "memory":
-      return { backing: { store }, close: async () => {} };
+      return { storeConfig: { store }, close: async () => {} };
     case "sqlite":
-      // A name of its own: what another run has left there is none of this one's.
-      return { backing: { store, path: join(folder, `${randomUUID()}.db`) }, close: async () => {} };
+      // A unique name, so that a run does not read the database of an earlier one.
+      return { storeConfig: { store, path: join(folder, `${randomUUID()}.db`) }, close: async () => {} };
     case "dynamodb": {
       const { endpoint, stop } = await startDynamoDBLocal();
-      return { backing: await dynamoDBBacking(endpoint), close: stop };
+      return { storeConfig: await createStoreTables(endpoint), close: stop };
     }
   }
 }
 
-/** What feeds the function that fans out what was left; `undefined`: a process looks for it when it starts. */
-export function streamOf(backing: Backing): Omit<TableStreamOptions, "handler"> | undefined {
-  if (backing.store !== "dynamodb") return undefined;
+/** Source of the fan-out function. `undefined` when the server resumes pending messages at its start. */
+export function tableStreamOf(storeConfig: StoreConfig): Omit<TableStreamOptions, "handler"> | undefined {
+  if (storeConfig.store !== "dynamodb") return undefined;
   const { batchWindowSeconds: _, maxRecordAgeSeconds, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
-  const { endpoint, tables } = backing;
+  const { endpoint, tables } = storeConfig;
   return {
     ...source,
     ...ACCESS,
@@ -90,30 +90,30 @@ export function streamOf(backing: Backing): Omit<TableStreamOptions, "handler"> 
   };
 }
 
-export function openStore(backing: Backing, mischief: Mischief): Opened {
-  switch (backing.store) {
+export function openStore(storeConfig: StoreConfig, faults: FaultInjector): OpenStore {
+  switch (storeConfig.store) {
     case "memory":
-      return { store: throttled(memoryChannelStore(), mischief), schedule: memorySchedule() };
+      return { store: withThrottling(memoryChannelStore(), faults), schedule: memorySchedule() };
     case "sqlite":
       return {
-        store: throttled(sqliteChannelStore({ path: backing.path }), mischief),
+        store: withThrottling(sqliteChannelStore({ path: storeConfig.path }), faults),
         schedule: memorySchedule(),
       };
     case "dynamodb": {
-      const { scheduleTableName, ...tables } = backing.tables;
-      const schedule = { client: clientAt(backing.endpoint), tableName: scheduleTableName };
-      const client = clientAt(backing.endpoint);
-      throttle(client, mischief);
+      const { scheduleTableName, ...tables } = storeConfig.tables;
+      const schedule = { client: clientAt(storeConfig.endpoint), tableName: scheduleTableName };
+      const client = clientAt(storeConfig.endpoint);
+      throttle(client, faults);
       return { store: dynamoDBChannelStore({ ...tables, client }), schedule: dynamoDBSchedule(schedule) };
     }
   }
 }
 
-/** Each request by itself, so that the store's own retries are met. */
-function throttle(client: DynamoDBClient, mischief: Mischief): void {
+/** Throttles single requests, so that the store's own retries run. */
+function throttle(client: DynamoDBClient, faults: FaultInjector): void {
   client.middlewareStack.add(
     (next) => (args) => {
-      if (!mischief.happens("storeThrottled")) return next(args);
+      if (!faults.inject("storeThrottled")) return next(args);
       throw Object.assign(new Error("Too much at once"), { name: "ProvisionedThroughputExceededException" });
     },
     { step: "initialize" },

@@ -7,31 +7,31 @@ import type {
   ServerMessage,
   Subscribed,
 } from "../../src/protocol/index.ts";
-import type { Fact, Place, Sighting } from "./log.ts";
+import type { LogEvent, SeenMessage, TenantChannel } from "./log.ts";
 
-/** What a client has asked and what for, as it went out. */
-interface Asked {
+/** A request that a client sent. */
+interface SentRequest {
   readonly action: Action;
-  // biome-ignore lint/suspicious/noExplicitAny: what the client writes, by the action
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the action
   readonly payload: any;
   readonly t: number;
 }
 
-/** A client's sockets, and what goes over them, written down before the client reads it. */
-export class Wire {
+/** Logs the messages on a client's sockets before the client reads them. */
+export class WireRecorder {
   readonly WebSocket: WebSocketConstructor;
   readonly #client: string;
   readonly #tenant: string;
   readonly #user: string;
-  readonly #log: (fact: Fact) => void;
+  readonly #log: (fact: LogEvent) => void;
   readonly #sockets = new Set<WebSocket>();
-  /** By the newest socket. */
+  /** Channels that the newest socket is subscribed to. */
   #subscribed = new Set<string>();
 
-  /** @param opened told of each socket that opens */
+  /** @param opened called for each socket that opens */
   constructor(
     { client, tenant, user }: { readonly client: string; readonly tenant: string; readonly user: string },
-    log: (fact: Fact) => void,
+    log: (fact: LogEvent) => void,
     opened: () => void,
   ) {
     this.#client = client;
@@ -46,8 +46,8 @@ export class Wire {
       });
     };
     this.WebSocket = class extends WebSocket {
-      readonly #asked = new Map<string, Asked>();
-      /** The streams of the user's that it holds, since when. */
+      readonly #asked = new Map<string, SentRequest>();
+      /** Channels in which this socket holds the user's stream, with the start times. */
       readonly #holds = new Map<string, number>();
 
       constructor(url: string) {
@@ -63,18 +63,23 @@ export class Wire {
         super.send(data);
       }
     } as unknown as WebSocketConstructor;
-    const read = (socket: WebSocket, asked: Map<string, Asked>, holds: Map<string, number>, text: string) => {
-      // The client does not read what comes when it has closed the socket.
+    const read = (
+      socket: WebSocket,
+      asked: Map<string, SentRequest>,
+      holds: Map<string, number>,
+      text: string,
+    ) => {
+      // The client ignores messages after it closed the socket.
       if (socket.readyState === WebSocket.OPEN) this.#read(asked, holds, JSON.parse(text));
     };
   }
 
-  /** Whether the server has let the newest socket into all of them. */
-  isIn(channels: Iterable<string>): boolean {
+  /** Whether the newest socket is subscribed to all of these channels. */
+  isSubscribed(channels: Iterable<string>): boolean {
     return [...channels].every((channel) => this.#subscribed.has(channel));
   }
 
-  /** Without a word to the server. */
+  /** Ends the sockets without a close frame. */
   close(): void {
     for (const socket of this.#sockets) socket.terminate();
   }
@@ -85,8 +90,8 @@ export class Wire {
     socket.on("error", () => {});
   }
 
-  #read(asked: Map<string, Asked>, holds: Map<string, number>, message: ServerMessage): void {
-    const place = { client: this.#client, tenant: this.#tenant };
+  #read(asked: Map<string, SentRequest>, holds: Map<string, number>, message: ServerMessage): void {
+    const target = { client: this.#client, tenant: this.#tenant };
     if (message.type === "message")
       this.#log({ kind: "received", client: this.#client, ...this.#seen(message) });
     else if (message.type === "presence") {
@@ -94,27 +99,27 @@ export class Wire {
       this.#log({ kind: "presence", client: this.#client, tenant: this.#tenant, channel, event, user });
     } else if (message.type === "stream_started") {
       const { channel, at, live } = message;
-      this.#log({ kind: "stream_started", ...place, channel, at, user: live.user, since: live.since });
+      this.#log({ kind: "stream_started", ...target, channel, at, user: live.user, since: live.since });
     } else if (message.type === "stream_ended") {
       const { channel, at, user, reason } = message;
-      this.#log({ kind: "stream_ended", ...place, channel, at, user, reason });
+      this.#log({ kind: "stream_ended", ...target, channel, at, user, reason });
     } else if (message.type === "response") {
       const request = asked.get(message.request_id);
       asked.delete(message.request_id);
-      // biome-ignore lint/suspicious/noExplicitAny: as above
+      // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the action
       if (request !== undefined) this.#hold(holds, request, message.data as any);
-      // biome-ignore lint/suspicious/noExplicitAny: what the server answers, by the action
+      // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the action
       if (request !== undefined) this.#answered(request, message.data as any);
     }
   }
 
-  /** An answer shows that the connection was there when it was asked for. */
-  // biome-ignore lint/suspicious/noExplicitAny: what the server answers, by the action
-  #hold(holds: Map<string, number>, { action, payload, t }: Asked, data: any): void {
+  /** A response shows that the connection was alive when it sent the request. */
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the action
+  #hold(holds: Map<string, number>, { action, payload, t }: SentRequest, data: any): void {
     const user = this.#user;
     for (const [channel, from] of holds) {
-      const place = { client: this.#client, tenant: this.#tenant, channel };
-      if (t > from) this.#log({ kind: "held", ...place, user, from, until: t });
+      const target = { client: this.#client, tenant: this.#tenant, channel };
+      if (t > from) this.#log({ kind: "held", ...target, user, from, until: t });
     }
     const holding: string[] =
       action === "stream_start"
@@ -125,8 +130,8 @@ export class Wire {
     for (const channel of holding) if (!holds.has(channel)) holds.set(channel, Date.now());
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: see above
-  #answered({ action, payload, t }: Asked, data: any): void {
+  // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the action
+  #answered({ action, payload, t }: SentRequest, data: any): void {
     if (action === "history" && payload.after !== undefined) {
       this.#answer(action, t, payload.after, { ...data, channel: payload.channel });
     }
@@ -156,17 +161,17 @@ export class Wire {
       position: position!,
       recovered,
       more,
-      messages: messages.map((message) => sightingOf(message)),
+      messages: messages.map((message) => seenMessage(message)),
     });
   }
 
-  #seen(message: ChannelMessage): Place & Sighting {
-    return { tenant: this.#tenant, channel: message.channel, ...sightingOf(message) };
+  #seen(message: ChannelMessage): TenantChannel & SeenMessage {
+    return { tenant: this.#tenant, channel: message.channel, ...seenMessage(message) };
   }
 }
 
-/** The publisher has put its name and place into the data. */
-export function sightingOf({ data, position, at }: ChannelMessage): Sighting {
+/** Reads the names that the publisher put into the data. */
+export function seenMessage({ data, position, at }: ChannelMessage): SeenMessage {
   const { uid, tenant, channel } = data as { uid: string; tenant: string; channel: string };
   return { uid, origin: { tenant, channel }, position: position!, at };
 }

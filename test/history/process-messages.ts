@@ -1,40 +1,40 @@
-// What the checker and the server's process say to each other.
+// Messages between the checker's process and the server's.
 
 import type { TableStreamEvent } from "../../src/lambda-emulator/index.ts";
 import type { Position } from "../../src/protocol/index.ts";
 import type { FanOutReport } from "../../src/streamer/index.ts";
-import type { Pace } from "./load-profile.ts";
-import type { Backing } from "./stores.ts";
+import type { LoadProfile } from "./load-profile.ts";
+import type { StoreConfig } from "./stores.ts";
 
-/** What the server's process begins with. */
+/** Start-up configuration of the server process. */
 export interface ServerConfig {
-  readonly backing: Backing;
+  readonly storeConfig: StoreConfig;
   readonly seed: number;
-  readonly pace: Pace;
-  /** Of the gateway's clock, by now. */
+  readonly profile: LoadProfile;
+  /** Speed of the gateway's clock at the start. */
   readonly speed: number;
-  readonly plant?: string | undefined;
+  readonly bug?: string | undefined;
 }
 
-/** How often what goes wrong, of calls and deliveries: 0 to 1. */
-export interface Chances {
+/** Probability of each fault per call or delivery, 0 to 1. */
+export interface FaultRates {
   readonly storeFails: number;
-  /** It has done what was asked, and says that it has not. */
+  /** The call takes effect and then fails. */
   readonly storeFailsAfter: number;
   readonly storeSlow: number;
   readonly storeThrottled: number;
-  /** A message or the end of a connection is handled late, behind what came later. */
+  /** A message or disconnect is handled after later events. */
   readonly invocationLate: number;
   readonly handlerCrashesBefore: number;
   readonly handlerCrashesAfter: number;
-  /** Of a message to many. */
+  /** Loses one recipient of a broadcast. */
   readonly deliveryLost: number;
   readonly answerLost: number;
   readonly deliveryTwice: number;
   readonly deliveryLate: number;
 }
 
-export const NO_FAULTS: Chances = {
+export const NO_FAULTS: FaultRates = {
   storeFails: 0,
   storeFailsAfter: 0,
   storeSlow: 0,
@@ -56,34 +56,34 @@ export interface ServerPublication {
 }
 
 export type ToServer =
-  | { readonly type: "chances"; readonly chances: Chances }
-  /** At the next message that is stored. */
-  | { readonly type: "die"; readonly when: "before the store" | "after the store" }
+  | { readonly type: "fault rates"; readonly rates: FaultRates }
+  /** Ends the process at the next message that is stored. */
+  | { readonly type: "crash"; readonly when: "before the store" | "after the store" }
   | { readonly type: "speed"; readonly speed: number }
   | { readonly type: "publish"; readonly publication: ServerPublication }
-  | { readonly type: "who streams"; readonly tenant: string; readonly channel: string }
-  /** The messages' stream calls its function. */
+  | { readonly type: "get live stream"; readonly tenant: string; readonly channel: string }
+  /** The table stream calls the fan-out function. */
   | { readonly type: "fan out"; readonly call: number; readonly event: TableStreamEvent };
 
 export type FromServer =
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "fault"; readonly fault: string }
   | { readonly type: "ticked" }
-  /** What another process has stored and left was sent, so many messages. */
-  | { readonly type: "finished"; readonly count: number }
+  /** Messages that another process stored and did not deliver were fanned out. */
+  | { readonly type: "resumed"; readonly count: number }
   | {
-      readonly type: "streams";
+      readonly type: "live stream";
       readonly tenant: string;
       readonly channel: string;
-      /** Absent: nobody. */
+      /** Absent when nobody streams. */
       readonly user?: string | undefined;
       readonly since?: number | undefined;
     }
-  /** Without a report it has failed. */
+  /** The report is absent when the fan-out failed. */
   | { readonly type: "fanned out"; readonly call: number; readonly report?: FanOutReport | undefined }
   | {
       readonly type: "published";
       readonly uid: string;
-      /** Absent: it failed. */
+      /** Absent when the publication failed. */
       readonly position?: Position | undefined;
     };
