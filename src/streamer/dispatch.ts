@@ -1,81 +1,119 @@
-import { LiftError } from "../lift/index.ts";
+import { type AnyContext, LiftError } from "../lift/index.ts";
 import type { LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
-import { download, upload } from "./actions/blobs.ts";
-import { heartbeat } from "./actions/heartbeat.ts";
-import { history } from "./actions/history.ts";
-import { actionOf, messageAction } from "./actions/message-action.ts";
-import { presence, setPresence } from "./actions/presence.ts";
-import { publish } from "./actions/publish.ts";
-import { subscribe, unsubscribe } from "./actions/subscribe.ts";
-import type { Core, Session } from "./core.ts";
-import { stream, streamEnd, streamStart } from "./live-streams/live-streams.ts";
-import { assertOwn } from "./own-actions.ts";
+import type { BlobActions } from "./actions/blobs.ts";
+import type { HeartbeatAction } from "./actions/heartbeat.ts";
+import type { HistoryAction } from "./actions/history.ts";
+import type { LiveStreamActions } from "./actions/live-streams.ts";
+import { readAction, toMessageAction } from "./actions/message-action.ts";
+import type { MessageAssembler } from "./actions/message-chunks.ts";
+import type { PresenceActions } from "./actions/presence.ts";
+import type { PublishAction } from "./actions/publish.ts";
+import type { SubscribeAction } from "./actions/subscribe.ts";
+import type { UnsubscribeAction } from "./actions/unsubscribe.ts";
+import type { ClientRequest } from "./call-context.ts";
+import type { CustomRoutes } from "./custom-routes.ts";
+import type { Namespace } from "./namespaces.ts";
 
-/**
- * Does what a client asks, and answers it.
- * @throws {LiftError} and nothing has been answered; FORBIDDEN where the application handles the action itself
- */
-export async function act(request: Request, session: Session, core: Core): Promise<void> {
-  assertOwn(actionOf(request), core);
-  switch (request.action) {
-    case "subscribe":
-      return subscribe(request.payload, session, core);
-    case "unsubscribe":
-      return unsubscribe(request.payload, session, core);
-    case "publish":
-      return publish(request.payload, session, core);
-    case "history":
-      return history(request.payload, session, core);
-    case "presence":
-      return presence(request.payload, session, core);
-    case "set_presence":
-      return setPresence(request.payload, session, core);
-    case "stream_start":
-      return streamStart(request.payload, session, core);
-    case "stream_end":
-      return streamEnd(request.payload, session, core);
-    case "stream":
-      return stream(request.payload, session, core);
-    case "heartbeat":
-      return heartbeat(request.payload, session, core);
-    case "refresh":
-      return refresh(request.payload, session, core);
-    case "upload":
-      return upload(request.payload, session, core);
-    case "download":
-      return download(request.payload, session, core);
-    case "part":
-      return part(request, session, core);
-    case "message":
-      return message(request.payload, session, core);
-  }
+/** The actions of the protocol. */
+interface Actions {
+  readonly subscribe: SubscribeAction;
+  readonly unsubscribe: UnsubscribeAction;
+  readonly publish: PublishAction;
+  readonly history: HistoryAction;
+  readonly presence: PresenceActions;
+  readonly liveStreams: LiveStreamActions;
+  readonly heartbeat: HeartbeatAction;
+  readonly blobs: BlobActions;
+  readonly assembler: MessageAssembler;
+  /** Replaces the connection's token. Absent without authentication. */
+  readonly refresh: ((ctx: AnyContext, token: string) => Promise<void>) | undefined;
 }
 
-async function refresh({ token }: RefreshPayload, { ctx }: Session, core: Core): Promise<void> {
-  if (core.refresh === undefined) {
-    throw new LiftError("NOT_FOUND", { message: "There are no tokens to refresh here" });
-  }
-  await core.refresh(ctx, token);
-}
+/** Runs the action that a client's message asks for. */
+export class Dispatcher {
+  readonly #actions: Actions;
+  readonly #customRoutes: CustomRoutes;
+  readonly #namespaces: ReadonlyMap<string, Namespace>;
 
-async function part(
-  { id, payload }: Extract<Request, { action: "part" }>,
-  session: Session,
-  core: Core,
-): Promise<void> {
-  const whole = await core.parts.join(payload, id, session);
-  if (whole === undefined) return;
-  // The application's route has checks of its own, and parts must not lead around them.
-  if (core.hasRoute(whole.action)) {
-    throw new LiftError("TOO_LARGE", { status: 413, message: "The action's message comes in one frame" });
+  constructor(actions: Actions, customRoutes: CustomRoutes, namespaces: ReadonlyMap<string, Namespace>) {
+    this.#actions = actions;
+    this.#customRoutes = customRoutes;
+    this.#namespaces = namespaces;
   }
-  await session.ctx.actAs(messageAction(whole, core.channels.namespaces));
-  await act(whole, session, core);
-}
 
-/** As the first clients speak. */
-function message({ type, channel, data }: LegacyMessage, session: Session, core: Core): Promise<void> {
-  if (type !== "presence") return publish({ channel, data }, session, core);
-  const { state } = data;
-  return setPresence({ channel, ...(state === undefined ? {} : { state }) }, session, core);
+  /**
+   * Runs the action and sends its response.
+   * @throws {LiftError} before any response is sent; FORBIDDEN when the application has a route for the action
+   */
+  async dispatch(message: Request, request: ClientRequest): Promise<void> {
+    this.#customRoutes.refuse(readAction(message));
+    const actions = this.#actions;
+    switch (message.action) {
+      case "subscribe":
+        return actions.subscribe.run(message.payload, request);
+      case "unsubscribe":
+        return actions.unsubscribe.run(message.payload, request);
+      case "publish":
+        return actions.publish.run(message.payload, request);
+      case "history":
+        return actions.history.run(message.payload, request);
+      case "presence":
+        return actions.presence.list(message.payload, request);
+      case "set_presence":
+        return actions.presence.setState(message.payload, request);
+      case "stream_start":
+        return actions.liveStreams.start(message.payload, request);
+      case "stream_end":
+        return actions.liveStreams.end(message.payload, request);
+      case "stream":
+        return actions.liveStreams.get(message.payload, request);
+      case "heartbeat":
+        return actions.heartbeat.run(message.payload, request);
+      case "upload":
+        return actions.blobs.upload(message.payload, request);
+      case "download":
+        return actions.blobs.download(message.payload, request);
+      case "refresh":
+        return this.#refresh(message.payload, request);
+      case "part":
+        return this.#addChunk(message, request);
+      case "message":
+        return this.#runLegacy(message.payload, request);
+    }
+  }
+
+  async #refresh({ token }: RefreshPayload, { ctx }: ClientRequest): Promise<void> {
+    const { refresh } = this.#actions;
+    if (refresh === undefined) {
+      throw new LiftError("NOT_FOUND", {
+        message: "The server has no authentication, so no token to refresh",
+      });
+    }
+    await refresh(ctx, token);
+  }
+
+  async #addChunk(
+    { id, payload }: Extract<Request, { action: "part" }>,
+    request: ClientRequest,
+  ): Promise<void> {
+    const message = await this.#actions.assembler.add(payload, id, request);
+    if (message === undefined) return;
+    // The application's route has checks of its own, and assembler must not bypass them.
+    if (this.#customRoutes.has(message.action)) {
+      throw new LiftError("TOO_LARGE", {
+        status: 413,
+        message: `The application handles \`${message.action}\` with a route of its own; send it in one frame`,
+      });
+    }
+    await request.ctx.actAs(toMessageAction(message, this.#namespaces));
+    await this.dispatch(message, request);
+  }
+
+  /** Runs a legacy `message` as the action that it means. */
+  #runLegacy({ type, channel, data }: LegacyMessage, request: ClientRequest): Promise<void> {
+    if (type !== "presence") return this.#actions.publish.run({ channel, data }, request);
+    const { state } = data;
+    const payload = { channel, ...(state === undefined ? {} : { state }) };
+    return this.#actions.presence.setState(payload, request);
+  }
 }

@@ -1,17 +1,17 @@
+export type { Identity, Rule } from "./access.ts";
 export type {
   FanOutHandler,
   FanOutOptions,
   FanOutReport,
   TableStreamEvent,
 } from "./fan-out/fan-out-recovery.ts";
-export type { Identity, NamespaceDescription, NamespaceOptions, Rule } from "./namespaces.ts";
-export type { StreamerOptions } from "./options.ts";
-export type { SchemaTypes } from "./schema-types.ts";
-export {
-  createStreamer,
-  type PublishOptions,
-  type ResumeOptions,
-  type ServerOptions,
-  type Streamer,
-  type StreamerDescription,
-} from "./streamer.ts";
+export type { NamespaceDescription, NamespaceOptions } from "./namespaces.ts";
+export type {
+  CallOptions,
+  PublishOptions,
+  ResumeOptions,
+  StreamerDescription,
+  StreamerOptions,
+} from "./options.ts";
+export type { SchemaTypes } from "./schemas.ts";
+export { createStreamer, type Streamer } from "./streamer.ts";

@@ -3,26 +3,28 @@ import { z } from "zod";
 import { OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
 import { webSocketAuth } from "../lift/middleware/auth/index.ts";
 import { memoryChannelStore, memorySchedule } from "../store/memory/index.ts";
-import { createStreamer, type StreamerOptions } from "./index.ts";
-import type { Identity, NamespaceOptions } from "./namespaces.ts";
+import { createStreamer, type Identity, type NamespaceOptions, type StreamerOptions } from "./index.ts";
 
 const store = memoryChannelStore();
 
 describe("options", () => {
   it.each([
-    [{ store }, "channels takes an object"],
-    [{ channels: { room: {} } }, "store takes a ChannelStore"],
-    [{ channels: {}, store }, "channels names no namespace"],
-    [{ channels: { room: {} }, store: { ...store, members: {} } }, "store takes a ChannelStore"],
-    [{ channels: { room: {} }, store, rooms: 1 }, "Unknown option rooms; there are channels, store,"],
-    [{ channels: { room: {} }, store, maxSubscriptions: 0 }, "maxSubscriptions takes an integer from 1"],
-    [{ channels: { room: {} }, store, auth: () => {} }, "auth takes what webSocketAuth made"],
-    [{ channels: { room: {} }, store, middleware: [1] }, "middleware takes an array of middleware"],
+    [{ store }, "`channels` is required: an object"],
+    [{ channels: { room: {} } }, "`store` is required: a channel store"],
+    [{ channels: {}, store }, "`channels` must have at least one namespace"],
+    [{ channels: { room: {} }, store: { ...store, members: {} } }, "`store` must be a channel store"],
+    [{ channels: { room: {} }, store, rooms: 1 }, "Unknown option `rooms`; expected one of channels, store,"],
+    [
+      { channels: { room: {} }, store, maxSubscriptions: 0 },
+      "`maxSubscriptions` must be an integer from 1; got 0",
+    ],
+    [{ channels: { room: {} }, store, auth: () => {} }, "`auth` must be the result of `webSocketAuth`"],
+    [{ channels: { room: {} }, store, middleware: [1] }, "`middleware` must be an array of middleware"],
     [{ channels: { room: {} }, store, lifetimeMs: 0 }, "Option lifetimeMs is invalid: 0"],
-    [{ channels: { "Room:a": {} }, store }, "Room:a is no namespace"],
-    [{ channels: { __proto__: null, constructor: {}, "1": {} }, store }, "1 is no namespace"],
-    [{ channels: { room: null }, store }, "Options are missing at channels.room"],
-    [undefined, "channels takes an object"],
+    [{ channels: { "Room:a": {} }, store }, "`channels`: invalid namespace `Room:a`"],
+    [{ channels: { __proto__: null, constructor: {}, "1": {} }, store }, "`channels`: invalid namespace `1`"],
+    [{ channels: { room: null }, store }, "`channels.room` must be an object; got null"],
+    [undefined, "Options must be an object; got nothing"],
   ])("of a Streamer can't be %o", (options, message) => {
     expect(() => createStreamer(options as unknown as StreamerOptions)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),
@@ -30,28 +32,34 @@ describe("options", () => {
   });
 
   it.each([
-    [{ deliver: 1 }, "Unknown option channels.room.deliver; there are delivery,"],
-    [{ delivery: "exactly-once" }, "channels.room.delivery takes at-most-once or at-least-once"],
-    [{ history: 100 }, "channels.room.history takes an object"],
-    [{ history: { size: -1 } }, "channels.room.history.size takes an integer from 0"],
-    [{ history: { ageMs: 0.5 } }, "channels.room.history.ageMs takes an integer from 0"],
-    [{ history: { length: 1 } }, "Unknown option channels.room.history.length; there are size, ageMs"],
-    [{ history: {}, delivery: "at-most-once" }, "channels.room.history: at-most-once keeps none"],
-    [{ presence: 1 }, "channels.room.presence takes true or false"],
-    [{ subscribe: true }, "channels.room.subscribe takes a function"],
-    [{ publish: "all" }, "channels.room.publish takes a function"],
-    [{ schema: {} }, "channels.room.schema takes a Standard Schema"],
-    [{ stateSchema: null, presence: true }, "channels.room.stateSchema takes a Standard Schema"],
-    [{ stateSchema: z.string() }, "channels.room.stateSchema: nobody shows anything without presence"],
-    [{ maxBytes: 0 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
-    [{ maxBytes: 98_305 }, "channels.room.maxBytes takes an integer from 1 to 98304"],
-    [{ rate: 5 }, "channels.room.rate takes an object"],
-    [{ rate: { limit: 0, windowMs: 1 } }, "channels.room.rate: Option limit is invalid: 0"],
-    [{ rate: { limit: 1, windowMs: 0 } }, "channels.room.rate: Option windowMs is invalid: 0"],
-    [{ rate: { limiter: {} } }, "channels.room.rate: Option limiter is invalid"],
-    [{ rate: { by: "ip", limit: 1, windowMs: 1 } }, "channels.room.rate: Unknown option by; there are"],
-    [{ rate: { limit: 1 } }, "channels.room.rate: A rate needs either a limit and its windowMs or a"],
-    [{ rate: {} }, "channels.room.rate: A rate needs either a limit and its windowMs or a limiter"],
+    [{ deliver: 1 }, "Unknown option `channels.room.deliver`; expected one of delivery,"],
+    [{ delivery: "exactly-once" }, "`channels.room.delivery` must be `at-most-once` or `at-least-once`"],
+    [{ history: 100 }, "`channels.room.history` must be an object; got 100"],
+    [{ history: { size: -1 } }, "`channels.room.history.size` must be an integer from 0; got -1"],
+    [{ history: { ageMs: 0.5 } }, "`channels.room.history.ageMs` must be an integer from 0; got 0.5"],
+    [
+      { history: { length: 1 } },
+      "Unknown option `channels.room.history.length`; expected one of size, ageMs",
+    ],
+    [
+      { history: {}, delivery: "at-most-once" },
+      '`channels.room.history` requires `delivery: "at-least-once"`',
+    ],
+    [{ presence: 1 }, "`channels.room.presence` must be true or false; got 1"],
+    [{ subscribe: true }, "`channels.room.subscribe` must be a function; got true"],
+    [{ publish: "all" }, "`channels.room.publish` must be a function; got a string"],
+    [{ schema: {} }, "`channels.room.schema` must be a Standard Schema"],
+    [{ stateSchema: null, presence: true }, "`channels.room.stateSchema` must be a Standard Schema"],
+    [{ stateSchema: z.string() }, "`channels.room.stateSchema` requires `presence: true`"],
+    [{ maxBytes: 0 }, "`channels.room.maxBytes` must be an integer from 1 to 98304; got 0"],
+    [{ maxBytes: 98_305 }, "`channels.room.maxBytes` must be an integer from 1 to 98304; got 98305"],
+    [{ rate: 5 }, "`channels.room.rate` must be an object; got 5"],
+    [{ rate: { limit: 0, windowMs: 1 } }, "`channels.room.rate`: Option limit is invalid: 0"],
+    [{ rate: { limit: 1, windowMs: 0 } }, "`channels.room.rate`: Option windowMs is invalid: 0"],
+    [{ rate: { limiter: {} } }, "`channels.room.rate`: Option limiter is invalid"],
+    [{ rate: { by: "ip", limit: 1, windowMs: 1 } }, "`channels.room.rate`: Unknown option by; there are"],
+    [{ rate: { limit: 1 } }, "`channels.room.rate`: A rate needs either a limit and its windowMs or a"],
+    [{ rate: {} }, "`channels.room.rate`: A rate needs either a limit and its windowMs or a limiter"],
   ])("of a namespace can't be %o", (room, message) => {
     const options = { channels: { room: room as NamespaceOptions }, store };
     expect(() => createStreamer(options)).toThrow(
@@ -78,7 +86,7 @@ describe("options", () => {
       [
         "room",
         {
-          bounds: { size: 100, ageMs: 300_000 },
+          retention: { size: 100, ageMs: 300_000 },
           presence: false,
           live: undefined,
           subscribe: [subscribe],

@@ -1,83 +1,150 @@
+import { integer, isRecord, type OptionCheck, type OptionChecks, record } from "../internal/options.ts";
 import type { AnyState, LiftOptions, Middleware } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth/index.ts";
-import type { BlobStore, ChannelStore } from "../store/index.ts";
-import { type Check, checkOptions, integer, invalid, isRecord, RECORD } from "./check-options.ts";
-import type { ChannelsOptions } from "./namespaces.ts";
+import type {
+  BlobStore,
+  ChannelHistory,
+  ChannelMembers,
+  ChannelStore,
+  MessageChunks,
+  TimeBudget,
+} from "../store/index.ts";
+import { assertOptions, invalidOption } from "./errors.ts";
+import type { ChannelsOptions, Namespace, NamespaceDescription } from "./namespaces.ts";
 
-/** Of no namespace in particular. */
+/** Schemas of any namespaces. */
 interface AnySchemas {
   readonly [namespace: string]: unknown;
 }
 
-/** `Data` and `State` are the namespaces' schemas. */
+/**
+ * Options of `createStreamer`. It also accepts Lift's options, except `actions` and `defaultHandler`, which Streamer
+ * sets. `Data` and `State` are the types of the namespaces' schemas.
+ */
 export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
   extends Omit<LiftOptions<AnyState>, "actions" | "defaultHandler"> {
-  /** The namespaces there are; whatever is in no other is NOT_FOUND. At least one. */
+  /** The namespaces, by name; at least one. Channels of other namespaces are refused with NOT_FOUND. */
   readonly channels: ChannelsOptions<Data, State>;
-  /** Where histories and members are kept. */
+  /** Stores histories, members and message chunks. */
   readonly store: ChannelStore;
-  /** Where blobs are kept, in the namespaces with `maxBlobBytes`. */
+  /** Stores the blobs of namespaces with `maxBlobBytes`. Default: none. */
   readonly blobs?: BlobStore;
   /**
-   * What `webSocketAuth` made. It runs before all other middleware, and `refresh` is its own. Without it, the identity
-   * is what an authorizer or a middleware on `$connect` says.
+   * Authentication, made by `webSocketAuth`. It runs before all other middleware and handles the action `refresh`.
+   * Default: none; an authorizer or a middleware on `$connect` sets the identity.
    */
   readonly auth?: WebSocketAuth;
-  /** Around every event, the first outermost. */
+  /** Middleware around every event; the first one is outermost. Default: none. */
   readonly middleware?: readonly (Middleware | readonly Middleware[])[];
-  /** Of one connection. Default 100, minimum 1. */
+  /** Subscriptions per connection. Default 100, minimum 1. */
   readonly maxSubscriptions?: number;
   /**
-   * How often clients send a heartbeat, at the least, in ms. A tick suspects a connection that has sent none for so long,
-   * and closes it when it sends none for as long again. Each is a write to the schedule. Default: none, and who has vanished leaves when the
-   * service closes their connection, after 10 minutes; minimum 1,000. Takes a `schedule`.
+   * The interval at which clients send a heartbeat, in ms; minimum 1,000. A connection that misses a heartbeat becomes
+   * suspect, and is closed after a second interval without one. Each heartbeat writes to the schedule. Requires
+   * `schedule`. Default: no heartbeats; a vanished client leaves when the service closes its idle connection, after 10
+   * minutes.
    */
   readonly heartbeatMs?: number;
 }
 
-/** Lift checks those that it takes. */
-const LIFTS: Check = { test: () => true, takes: "anything" };
+/** Options of a server-side call about one channel. */
+export interface CallOptions {
+  /** The tenant of the channel. Default: the scope of connections without a tenant. */
+  readonly tenantId?: string | undefined;
+  /** A Lambda context: the call ends before the function's time does. Default: 60 s for each step of the call. */
+  readonly context?: TimeBudget | undefined;
+}
 
-const CHECKS: { readonly [Name in keyof Required<StreamerOptions>]: Check } = {
-  channels: RECORD,
-  store: { test: isChannelStore, takes: "a ChannelStore" },
-  blobs: { test: (value) => has(value, "createUpload", "createDownloadUrl"), takes: "a BlobStore" },
+export interface PublishOptions extends CallOptions {
+  /** The user that the message is from. Default: none; the message is from the server. */
+  readonly userId?: string | undefined;
+  /**
+   * Idempotency key, any text. In an at-least-once channel, a second call with the same key within 5 minutes publishes
+   * nothing. Default: none.
+   */
+  readonly key?: string | undefined;
+  /**
+   * Sends to the others only: the ID of the connection that does not receive the message, such as `ctx.connectionId`.
+   * At-most-once only. Default: all members receive it.
+   */
+  readonly others?: string | undefined;
+}
+
+/** Options of `streamer.resume`. */
+export interface ResumeOptions {
+  /** Resumes only messages stored before this time, in ms since the epoch. Default: all that this process is not sending. */
+  readonly storedBefore?: number | undefined;
+  /** A Lambda context: the call ends before the function's time does. Default: 60 s for each step of the call. */
+  readonly context?: TimeBudget | undefined;
+}
+
+/** Describes a Streamer, for generated documentation. */
+export interface StreamerDescription {
+  readonly namespaces: ReadonlyMap<string, NamespaceDescription>;
+  /** Whether clients connect with a token and can refresh it. */
+  readonly auth: boolean;
+}
+
+/** Lift checks its own options. */
+const checkedByLift: OptionCheck = { test: () => true, expected: "a value" };
+
+const CHECKS: OptionChecks<StreamerOptions> = {
+  channels: record,
+  store: { test: isChannelStore, expected: "a channel store" },
+  blobs: {
+    test: (value) => hasMethods<BlobStore>(value, "createUpload", "createDownloadUrl"),
+    expected: "a blob store",
+  },
   auth: {
     test: (value) => typeof value === "function" && "refresh" in value && "identity" in value,
-    takes: "what webSocketAuth made",
+    expected: "the result of `webSocketAuth`",
   },
-  middleware: { test: isMiddleware, takes: "an array of middleware" },
+  middleware: { test: isMiddleware, expected: "an array of middleware" },
   maxSubscriptions: integer(1),
   heartbeatMs: integer(1_000),
-  connectionStore: LIFTS,
-  schedule: LIFTS,
-  scheduleRetry: LIFTS,
-  onScheduleFailure: LIFTS,
-  logger: LIFTS,
-  connections: LIFTS,
-  identity: LIFTS,
-  now: LIFTS,
-  lifetimeMs: LIFTS,
-  deadlineMarginMs: LIFTS,
+  connectionStore: checkedByLift,
+  schedule: checkedByLift,
+  scheduleRetry: checkedByLift,
+  onScheduleFailure: checkedByLift,
+  logger: checkedByLift,
+  connections: checkedByLift,
+  identity: checkedByLift,
+  now: checkedByLift,
+  lifetimeMs: checkedByLift,
+  deadlineMarginMs: checkedByLift,
 };
 
 /** @throws {LiftError} INVALID_OPTION */
 export function checkStreamerOptions(options: StreamerOptions): void {
-  // What must be there is, when it is missing, nothing that its check takes.
-  checkOptions(Object.assign({ channels: null, store: null }, options), CHECKS);
+  assertOptions(options, CHECKS, { required: ["channels", "store"] });
   if (options.heartbeatMs !== undefined && options.schedule === undefined) {
-    throw invalid("heartbeatMs needs a schedule");
+    throw invalidOption("`heartbeatMs` requires a `schedule`");
   }
 }
 
-function has(part: unknown, ...names: string[]): boolean {
-  return isRecord(part) && names.every((name) => typeof part[name] === "function");
+/** Checks the options that some namespaces require. @throws {LiftError} INVALID_OPTION */
+export function checkNamespaceStores(
+  namespaces: ReadonlyMap<string, Namespace>,
+  { schedule, blobs }: Pick<StreamerOptions, "schedule" | "blobs">,
+): void {
+  for (const [name, { live, maxBlobBytes }] of namespaces) {
+    if (live !== undefined && schedule === undefined) {
+      throw invalidOption(`\`channels.${name}.live\` requires a \`schedule\``);
+    }
+    if (maxBlobBytes > 0 && blobs === undefined) {
+      throw invalidOption(`\`channels.${name}.maxBlobBytes\` requires \`blobs\``);
+    }
+  }
+}
+
+function hasMethods<Port>(value: unknown, ...names: readonly (keyof Port & string)[]): boolean {
+  return isRecord(value) && names.every((name) => typeof value[name] === "function");
 }
 
 function isChannelStore(value: unknown): boolean {
   return (
     isRecord(value) &&
-    has(
+    hasMethods<ChannelHistory>(
       value.history,
       "append",
       "appendAfter",
@@ -87,11 +154,20 @@ function isChannelStore(value: unknown): boolean {
       "checkpoint",
       "listPendingFanOuts",
     ) &&
-    has(value.members, "add", "remove", "listChannels", "listMembers", "count", "listPresence", "setState") &&
-    has(value.chunks, "add", "abort")
+    hasMethods<ChannelMembers>(
+      value.members,
+      "add",
+      "remove",
+      "listChannels",
+      "listMembers",
+      "count",
+      "listPresence",
+      "setState",
+    ) &&
+    hasMethods<MessageChunks>(value.chunks, "add", "abort")
   );
 }
 
 function isMiddleware(value: unknown): boolean {
-  return Array.isArray(value) && value.flat().every((one) => typeof one === "function");
+  return Array.isArray(value) && value.flat().every((item) => typeof item === "function");
 }

@@ -1,18 +1,18 @@
 import { hash } from "node:crypto";
-import type { Session } from "./core.ts";
-import type { Channel } from "./namespaces.ts";
+import type { ClientRequest } from "./call-context.ts";
+import type { Channel } from "./channels.ts";
 
 /**
- * Counts a client's call against its namespace's rate.
- * @throws {LiftError} RATE_LIMITED; UNAVAILABLE, where the limiter's store fails and the rate is closed then
+ * Counts a client's request against the rate of its namespace.
+ * @throws {LiftError} RATE_LIMITED; UNAVAILABLE when the limiter's store fails and the rate refuses on failure
  */
-export async function assertRate(
+export async function enforceRate(
   action: "publish" | "subscribe" | "set_presence" | "stream_start" | "upload",
   { key, namespace: { rate } }: Channel,
-  { identity: { userId }, ctx, logger }: Session,
+  { identity: { userId }, ctx, logger }: ClientRequest,
 ): Promise<void> {
   if (rate === undefined) return;
-  const who = userId === undefined ? ["connection", ctx.connectionId] : ["user", userId];
-  // Hashed, it is as short as a limiter's store may ask, whoever it is.
-  await rate.count(hash("sha256", JSON.stringify([action, key, ...who]), "base64url"), logger);
+  const publisher = userId === undefined ? ["connection", ctx.connectionId] : ["user", userId];
+  // A hash fits into the key length that a limiter's store accepts.
+  await rate.count(hash("sha256", JSON.stringify([action, key, ...publisher]), "base64url"), logger);
 }

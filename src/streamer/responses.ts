@@ -1,8 +1,9 @@
-import type { Json, ResponseMessage, Results } from "../protocol/index.ts";
-import type { Session } from "./core.ts";
-import { log } from "./fan-out/errors.ts";
+import { type Json, LIMITS, type ResponseMessage, type Results } from "../protocol/index.ts";
+import type { ClientRequest } from "./call-context.ts";
+import { logSafely } from "./errors.ts";
+import { jsonBytes } from "./messages.ts";
 
-export function response(requestId: string, data: Results[keyof Results]): ResponseMessage {
+export function createResponse(requestId: string, data: Results[keyof Results]): ResponseMessage {
   return {
     type: "response",
     request_id: requestId,
@@ -12,18 +13,50 @@ export function response(requestId: string, data: Results[keyof Results]): Respo
 }
 
 /**
- * Answers a request. What was asked has happened by now, so that a failure to say so is no error of the request.
- * @returns `false`: the client is gone
+ * Sends the response of a request. The action has succeeded by now, so a failure to send is logged and not thrown.
+ * @returns `false` when the client has disconnected
  */
-export async function answer<Action extends keyof Results>(
-  { ctx, requestId, logger }: Session,
+export async function sendResponse<Action extends keyof Results>(
+  { ctx, requestId, logger }: ClientRequest,
   data: Results[Action],
 ): Promise<boolean> {
   try {
-    // Its $connect has finished, or there would be no message: whoever is not there now has left.
-    return (await ctx.reply(response(requestId, data))) === "sent";
+    // A message arrives only after `$connect` has finished, so a connection that does not exist now has ended.
+    return (await ctx.reply(createResponse(requestId, data))) === "sent";
   } catch (error) {
-    log(logger, "warn", "An answer was not sent", { error });
+    logSafely(logger, "warn", "A response was not sent", { error });
     return true;
+  }
+}
+
+/** The bytes left in a response frame for the items that it lists. */
+export class ByteBudget {
+  #bytes: number;
+
+  /** @param envelope the response without the items */
+  constructor(envelope: unknown) {
+    this.#bytes = LIMITS.frameBytes - jsonBytes(envelope);
+  }
+
+  get isSpent(): boolean {
+    return this.#bytes <= 0;
+  }
+
+  /** Returns the first items that fit. */
+  takeFirst<T>(items: readonly T[]): readonly T[] {
+    const end = items.findIndex((item) => !this.#take(item));
+    return end === -1 ? items : items.slice(0, end);
+  }
+
+  /** Returns the last items that fit. */
+  takeLast<T>(items: readonly T[]): readonly T[] {
+    const end = items.findLastIndex((item) => !this.#take(item));
+    return items.slice(end + 1);
+  }
+
+  /** An item that does not fit spends the budget too, so that nothing fits after it. */
+  #take(item: unknown): boolean {
+    this.#bytes -= jsonBytes(item) + 1;
+    return this.#bytes >= 0;
   }
 }

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Client, streamerWorld } from "../../test/streamer/simulation.ts";
 import type { Position } from "../protocol/index.ts";
-import { channelKey, channelOf } from "./keys.ts";
-import type { NamespaceOptions } from "./namespaces.ts";
+import { channelFromKey, toChannelKey } from "./channel-keys.ts";
+import type { NamespaceOptions } from "./index.ts";
 
 const open: NamespaceOptions = { presence: true, subscribe: () => true, publish: () => true };
 const CHANNELS = {
@@ -129,8 +129,8 @@ it("names no two channels of the stores alike, and each can be told from its key
   const name = fc.string({ unit, maxLength: 60 });
   fc.assert(
     fc.property(tenant, name, tenant, name, (a, x, b, y) => {
-      expect(channelKey(a, x) === channelKey(b, y)).toBe(a === b && x === y);
-      expect(channelOf(channelKey(a, x))).toBe(x);
+      expect(toChannelKey(a, x) === toChannelKey(b, y)).toBe(a === b && x === y);
+      expect(channelFromKey(toChannelKey(a, x))).toBe(x);
     }),
   );
 });

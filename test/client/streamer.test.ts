@@ -109,7 +109,7 @@ it("publishes what no frame takes, in two channels at once, and refuses what is 
   await eventually(() => expect(told).toEqual(texts));
   await expect(ada.publish(ROOM, "d".repeat(100_000))).rejects.toMatchObject({
     code: "TOO_LARGE",
-    message: "The namespace takes data of 98304 bytes at most",
+    message: "`data` has 100002 bytes; the namespace accepts at most 98304",
   });
   await expect(ada.publish(ROOM, "d".repeat(131_072))).rejects.toMatchObject({
     code: "TOO_LARGE",

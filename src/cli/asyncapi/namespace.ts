@@ -34,7 +34,7 @@ export function namespacePart(
   carried: PayloadSchemas,
   common: CommonSchemas,
 ): DocumentChannel {
-  const { presence, live, bounds, maxBytes, maxBlobBytes } = namespace;
+  const { presence, live, retention, maxBytes, maxBlobBytes } = namespace;
   const subscribes = namespace.subscribe.length > 0;
   const publishes = namespace.publish.length > 0;
   const part = new DocumentChannel(name, {
@@ -42,8 +42,8 @@ export function namespacePart(
     description: describe(subscribes, publishes),
     "x-streamer": {
       channel: `${name}:{name}`,
-      delivery: bounds === undefined ? "at-most-once" : "at-least-once",
-      ...(bounds && { history: bounds }),
+      delivery: retention === undefined ? "at-most-once" : "at-least-once",
+      ...(retention && { history: retention }),
       presence,
       live: live ?? false,
       maxBytes,
@@ -54,7 +54,7 @@ export function namespacePart(
   const hasBlobs = maxBlobBytes > 0;
   const taken: { readonly [Name in ChannelAction]: boolean } = {
     publish: publishes,
-    history: subscribes && bounds !== undefined,
+    history: subscribes && retention !== undefined,
     presence: subscribes && presence,
     set_presence: subscribes && presence,
     stream_start: publishes && isLive,

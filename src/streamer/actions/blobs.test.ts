@@ -122,9 +122,9 @@ it("answers STORE_FAILED where the blob store fails, and tells nobody why", asyn
 it("refuses namespaces with blobs where there is no store for them", () => {
   const { store } = streamerWorld();
   expect(() => createStreamer({ store, channels: { room: { maxBlobBytes: 1 } } })).toThrow(
-    "channels with maxBlobBytes need blobs",
+    "`channels.room.maxBlobBytes` requires `blobs`",
   );
   expect(() => createStreamer({ store, channels: { room: {} }, blobs: {} as never })).toThrow(
-    "blobs takes a BlobStore",
+    "`blobs` must be a blob store",
   );
 });

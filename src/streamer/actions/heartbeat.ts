@@ -1,38 +1,47 @@
 import { LiftError } from "../../lift/index.ts";
 import type { HeartbeatPayload, Position } from "../../protocol/index.ts";
-import type { Core, Session } from "../core.ts";
-import { fromStore } from "../fan-out/errors.ts";
-import { assertMay } from "../namespaces.ts";
-import { answer } from "../responses.ts";
+import type { ChannelHistory } from "../../store/index.ts";
+import { authorize } from "../access.ts";
+import type { ClientRequest } from "../call-context.ts";
+import type { Channels } from "../channels.ts";
+import { awaitStore } from "../errors.ts";
+import type { ConnectionWatch } from "../membership/connection-watch.ts";
+import { sendResponse } from "../responses.ts";
 
-export async function heartbeat(
-  { positions = new Map() }: HeartbeatPayload,
-  session: Session,
-  core: Core,
-): Promise<void> {
-  const asked = [...positions].map(async ([text, position]: [string, Position]) => {
-    const head = await headOf(text, session, core);
-    const isThere = head === undefined || (head.epoch === position.epoch && head.offset === position.offset);
-    return isThere ? [] : [[text, head] as const];
-  });
-  const [moved] = await Promise.all([Promise.all(asked), core.sweep.heard(session)]);
-  await answer<"heartbeat">(session, { heads: Object.fromEntries(moved.flat()) });
-}
+/** Handles `heartbeat`: reports the channels whose heads differ from the client's positions. */
+export class HeartbeatAction {
+  readonly #channels: Channels;
+  readonly #history: ChannelHistory;
+  readonly #watch: ConnectionWatch;
 
-/** `undefined`: nothing that this client may know of. */
-async function headOf(
-  text: string,
-  { identity, budget }: Session,
-  core: Core,
-): Promise<Position | undefined> {
-  try {
-    const channel = core.channels.find(text, identity.tenantId);
-    await assertMay("subscribe", identity, channel);
-    if (channel.namespace.bounds === undefined) return undefined;
-    return await fromStore(core.store.history.readHead(channel.key, budget));
-  } catch (thrown) {
-    if (thrown instanceof LiftError && (thrown.code === "FORBIDDEN" || thrown.code === "NOT_FOUND"))
-      return undefined;
-    throw thrown;
+  constructor(channels: Channels, history: ChannelHistory, watch: ConnectionWatch) {
+    this.#channels = channels;
+    this.#history = history;
+    this.#watch = watch;
+  }
+
+  async run({ positions = new Map() }: HeartbeatPayload, request: ClientRequest): Promise<void> {
+    const checks = [...positions].map(async ([name, position]: [string, Position]) => {
+      const head = await this.#readHead(name, request);
+      const isCurrent =
+        head === undefined || (head.epoch === position.epoch && head.offset === position.offset);
+      return isCurrent ? [] : [[name, head] as const];
+    });
+    const [changed] = await Promise.all([Promise.all(checks), this.#watch.onHeartbeat(request)]);
+    await sendResponse<"heartbeat">(request, { heads: Object.fromEntries(changed.flat()) });
+  }
+
+  /** Returns `undefined` for a channel without history and for one that the client may not read. */
+  async #readHead(name: string, { identity, budget }: ClientRequest): Promise<Position | undefined> {
+    try {
+      const channel = this.#channels.get(name, identity.tenantId);
+      await authorize("subscribe", identity, channel);
+      if (channel.namespace.retention === undefined) return undefined;
+      return await awaitStore(this.#history.readHead(channel.key, budget));
+    } catch (thrown) {
+      if (thrown instanceof LiftError && (thrown.code === "FORBIDDEN" || thrown.code === "NOT_FOUND"))
+        return undefined;
+      throw thrown;
+    }
   }
 }

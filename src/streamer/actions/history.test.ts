@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { OPEN, streamerWorld } from "../../../test/streamer/simulation.ts";
 import { LIMITS, utf8Length } from "../../protocol/index.ts";
 import type { StoredMessage } from "../../store/index.ts";
-import { recovery } from "./recovery.ts";
+import { toRecovery } from "./history-reader.ts";
 
 const ROOM = "room:lobby";
 
@@ -127,7 +127,7 @@ describe("whether a history reaches back to a position", () => {
             more: (messages.at(-1)?.offset ?? head) < head,
           };
           const position = { epoch: other ? "f" : "e", offset };
-          const found = recovery(page, position, true)!;
+          const found = toRecovery(page, position, true)!;
           expect(found.recovered).toBe(!other && offset <= head && (offset === head || offset + 1 >= first));
           expect(found.position).toEqual(page.head);
           if (!found.recovered) expect(found.messages).toEqual([]);
@@ -138,7 +138,7 @@ describe("whether a history reaches back to a position", () => {
 
   it("is asked again when the head may be of a message that came after the page was read", () => {
     const page = { head: { epoch: "e", offset: 3 }, messages: [], more: false };
-    expect(recovery(page, { epoch: "e", offset: 2 }, false)).toBeUndefined();
-    expect(recovery(page, { epoch: "e", offset: 2 }, true)).toMatchObject({ recovered: false });
+    expect(toRecovery(page, { epoch: "e", offset: 2 }, false)).toBeUndefined();
+    expect(toRecovery(page, { epoch: "e", offset: 2 }, true)).toMatchObject({ recovered: false });
   });
 });

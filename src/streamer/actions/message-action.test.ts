@@ -8,7 +8,7 @@ import { emfCollector, webSocketMetrics } from "../../lift/middleware/metrics/in
 import { type RateLimitOptions, webSocketRateLimit } from "../../lift/middleware/rate-limit/index.ts";
 import { webSocketTracing } from "../../lift/middleware/tracing/index.ts";
 import { connectEvent, lambdaContext } from "../../lift/testing/index.ts";
-import { streamerActions } from "./message-action.ts";
+import { createActions } from "./message-action.ts";
 
 const ROOM = "room:lobby";
 const ONE = { by: "connection", limit: 1, windowMs: 60_000 } as const;
@@ -157,7 +157,7 @@ describe("an observer of Streamer's messages", () => {
 });
 
 it("reads an action of the known names or none, whatever a client sends", () => {
-  const actions = streamerActions(new Map([["room", {}]]));
+  const actions = createActions(new Map([["room", {}]]));
   const channel = fc.oneof(
     fc.constantFrom("room:a", "other:a", "room"),
     fc.json().map((text) => JSON.parse(text)),

@@ -3,9 +3,15 @@ import { ACTIONS, type Action, parseChannelName, type Request } from "../../prot
 
 const NAMES: ReadonlySet<unknown> = new Set(ACTIONS);
 
-/** Tells Lift what messages ask for, so that limits, metrics, traces and logs know more than `$default`. */
-export function streamerActions(namespaces: ReadonlyMap<string, unknown>): Actions {
-  const names = ACTIONS.flatMap((name) => [name, ...[...namespaces.keys()].map((one) => `${name}:${one}`)]);
+/**
+ * Names the actions of messages for Lift, so that rate limits, metrics, traces and logs tell them apart instead of using
+ * `$default`.
+ */
+export function createActions(namespaces: ReadonlyMap<string, unknown>): Actions {
+  const names = ACTIONS.flatMap((action) => [
+    action,
+    ...[...namespaces.keys()].map((namespace) => `${action}:${namespace}`),
+  ]);
   return {
     names,
     read(ctx) {
@@ -13,38 +19,40 @@ export function streamerActions(namespaces: ReadonlyMap<string, unknown>): Actio
       if (!NAMES.has(name)) return undefined;
       const isLegacy = name === "message";
       const payload = ctx.body(isLegacy ? "data" : "payload");
-      const action = isLegacy ? legacyAction(ctx.body("type")) : (name as Action);
-      return { name: action, namespaces: namespacesOf(payload, namespaces) };
+      const action = isLegacy ? toAction(ctx.body("type")) : (name as Action);
+      return { name: action, namespaces: readNamespaces(payload, namespaces) };
     },
   };
 }
 
-/** The action that a request asks for. The first clients' `message` asks for one of two. */
-export function actionOf({ action, payload }: Request): Action {
-  return action === "message" ? legacyAction(payload.type) : action;
+/** Returns the action of a request. The legacy `message` is either a `publish` or a `set_presence`. */
+export function readAction({ action, payload }: Request): Action {
+  return action === "message" ? toAction(payload.type) : action;
 }
 
-/** @param namespaces those that there are */
-export function messageAction(request: Request, namespaces: ReadonlyMap<string, unknown>): MessageAction {
-  return { name: actionOf(request), namespaces: namespacesOf(request.payload, namespaces) };
+/** @param namespaces the configured ones */
+export function toMessageAction(request: Request, namespaces: ReadonlyMap<string, unknown>): MessageAction {
+  return { name: readAction(request), namespaces: readNamespaces(request.payload, namespaces) };
 }
 
-function legacyAction(type: unknown): Action {
-  if (type === "presence") return "set_presence";
-  return type === "chat" || type === "stream" ? "publish" : "message";
+function toAction(legacyType: unknown): Action {
+  if (legacyType === "presence") return "set_presence";
+  return legacyType === "chat" || legacyType === "stream" ? "publish" : "message";
 }
 
-/** Reads an unchecked payload. A client must not make up names that become labels of metrics. */
-function namespacesOf(payload: unknown, known: ReadonlyMap<string, unknown>): readonly string[] {
+/** Reads an unchecked payload. Only configured namespaces count, because names become labels of metrics. */
+function readNamespaces(payload: unknown, configured: ReadonlyMap<string, unknown>): readonly string[] {
   if (typeof payload !== "object" || payload === null) return [];
   const { channel, channels } = payload as { readonly channel?: unknown; readonly channels?: unknown };
   const all: readonly unknown[] = Array.isArray(channels) ? channels : [channel];
-  const found = all.map((one) => namespaceOf(one)).filter((name) => name !== undefined && known.has(name));
+  const found = all
+    .map((each) => readNamespace(each))
+    .filter((name) => name !== undefined && configured.has(name));
   return [...new Set(found as string[])];
 }
 
-function namespaceOf(channel: unknown): string | undefined {
-  const text =
+function readNamespace(channel: unknown): string | undefined {
+  const name =
     typeof channel === "object" && channel !== null ? (channel as { channel?: unknown }).channel : channel;
-  return typeof text === "string" ? parseChannelName(text)?.namespace : undefined;
+  return typeof name === "string" ? parseChannelName(name)?.namespace : undefined;
 }

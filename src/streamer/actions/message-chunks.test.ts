@@ -99,10 +99,12 @@ describe("a message in parts is answered with an error", () => {
     const around = JSON.stringify({ id: "m1", ...publishing("") }).length;
     const { ada, parts, sendAll } = await world({ channels: { room: OPEN } });
     await sendAll(parts(publishing("x".repeat(131_072 - around))));
-    expect(ada.received().at(-1).error.message).toMatch(/takes data of 16384 bytes at most/);
+    expect(ada.received().at(-1).error.message).toMatch(
+      /`data` has \d+ bytes; the namespace accepts at most 16384/,
+    );
     await sendAll(parts(publishing("x".repeat(131_073 - around))));
     expect(ada.received().at(-1)).toEqual(error("TOO_LARGE"));
-    expect(ada.received().at(-1).error.message).toBe("A message has at most 131072 bytes");
+    expect(ada.received().at(-1).error.message).toBe("The message has 131073 bytes; the maximum is 131072");
   });
 
   it("when it is no JSON", async () => {

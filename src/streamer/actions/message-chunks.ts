@@ -13,80 +13,83 @@ import {
   type Schedule,
   type ScheduledItem,
 } from "../../store/index.ts";
-import type { Scope, Session } from "../core.ts";
-import { fromStore, log } from "../fan-out/errors.ts";
+import type { CallContext, ClientRequest } from "../call-context.ts";
+import { awaitStore, logSafely } from "../errors.ts";
 
-/** The kind of the items that end what is not whole in time. */
-export const PARTS = "streamer:parts";
+/** The kind of the scheduled item that aborts a message whose chunks are incomplete. */
+export const ABORT_MESSAGE = "streamer:parts";
 
-const LATE = "Its other parts did not come in time, or a later message has taken its place";
+const ABORTED = "Its other chunks did not arrive in time, or a later message has replaced it";
 
-/** What the schedule keeps of a message, so that its client is told. */
-interface Waiting {
+/** The data of an incomplete message in the schedule: what an error frame to its client needs. */
+interface IncompleteMessage {
   readonly endpoint: string;
   readonly message: number;
   readonly requestId: string;
 }
 
-/** Puts the messages together that come in parts. */
-export class Parts {
-  readonly #parts: MessageChunks;
+/** Reassembles messages that clients send in chunks, as the action `part`. */
+export class MessageAssembler {
+  readonly #chunks: MessageChunks;
   readonly #schedule: Schedule | undefined;
   readonly #now: () => number;
 
-  constructor(parts: MessageChunks, schedule: Schedule | undefined, now: () => number) {
-    this.#parts = parts;
+  constructor(chunks: MessageChunks, schedule: Schedule | undefined, now: () => number) {
+    this.#chunks = chunks;
     this.#schedule = schedule;
     this.#now = now;
   }
 
   /**
-   * Resolves to the request, if this was the last part of it that was missing.
-   * @param id what the part has for one
+   * Adds a chunk. Resolves to the reassembled request when it was the last missing one, else to `undefined`.
+   * @param id the request ID of the chunk; the reassembled request must have the same
    * @throws {LiftError} TIMEOUT, TOO_LARGE, VALIDATION_ERROR, STORE_FAILED
-   * @throws {ProtocolError} as of any message
+   * @throws {ProtocolError} when the reassembled request is invalid
    */
-  async join(part: PartPayload, id: string | undefined, session: Session): Promise<Request | undefined> {
-    const { ctx, budget } = session;
-    const joined = await fromStore(this.#parts.add(ctx.connectionId, part, this.#now(), budget));
-    if (joined === "closed") throw new LiftError("TIMEOUT", { message: LATE });
-    if (joined === "opened") await this.#wait(part.message, session);
-    if (typeof joined === "string") return undefined;
-    if (utf8Length(joined.whole) > LIMITS.frameBytes) throw tooLarge();
-    const request = parseRequest(joined.whole);
-    if (request.id === id && request.action !== "part") return request;
-    throw new LiftError("VALIDATION_ERROR", { message: "A message has the id of its parts, and is none" });
+  async add(
+    chunk: PartPayload,
+    id: string | undefined,
+    request: ClientRequest,
+  ): Promise<Request | undefined> {
+    const { ctx, budget } = request;
+    const result = await awaitStore(this.#chunks.add(ctx.connectionId, chunk, this.#now(), budget));
+    if (result === "closed") throw new LiftError("TIMEOUT", { message: ABORTED });
+    if (result === "opened") await this.#scheduleAbort(chunk.message, request);
+    if (typeof result === "string") return undefined;
+    const bytes = utf8Length(result.whole);
+    if (bytes > LIMITS.frameBytes) {
+      const message = `The message has ${bytes} bytes; the maximum is ${LIMITS.frameBytes}`;
+      throw new LiftError("TOO_LARGE", { status: 413, message });
+    }
+    const reassembled = parseRequest(result.whole);
+    if (reassembled.id === id && reassembled.action !== "part") return reassembled;
+    throw new LiftError("VALIDATION_ERROR", {
+      message: "The reassembled message must have the `id` of its chunks and an action other than `part`",
+    });
   }
 
-  /** What a tick does with an item. */
-  async look({ id, data }: ScheduledItem, { budget, broadcast }: Scope): Promise<void> {
-    const { endpoint, message, requestId } = data as unknown as Waiting;
-    if (!(await fromStore(this.#parts.abort(id, message, budget)))) return;
+  /** Aborts an incomplete message when its time is up, and sends its client an error. */
+  async onTick({ id, data }: ScheduledItem, { budget, broadcast }: CallContext): Promise<void> {
+    const { endpoint, message, requestId } = data as unknown as IncompleteMessage;
+    if (!(await awaitStore(this.#chunks.abort(id, message, budget)))) return;
     const { code, retry } = new LiftError("TIMEOUT");
     const error: ErrorMessage = {
       type: "error",
       request_id: requestId,
-      error: { code, message: LATE, retry },
+      error: { code, message: ABORTED, retry },
     };
     await broadcast(endpoint, [id], JSON.stringify(error));
   }
 
-  /** That nobody would be told is no reason to refuse what may well be whole in a moment. */
-  async #wait(message: number, { ctx, requestId, budget, logger }: Session): Promise<void> {
+  /** A failure is only logged: the message may well be complete in a moment. */
+  async #scheduleAbort(message: number, { ctx, requestId, budget, logger }: ClientRequest): Promise<void> {
     const { endpoint } = ctx.asWebSocket();
     const data = { endpoint, message, requestId };
-    const item = { kind: PARTS, id: ctx.connectionId, dueAt: this.#now() + CHUNKS_TIMEOUT_MS, data };
+    const item = { kind: ABORT_MESSAGE, id: ctx.connectionId, dueAt: this.#now() + CHUNKS_TIMEOUT_MS, data };
     try {
       await this.#schedule?.put(item, budget);
     } catch (error) {
-      log(logger, "warn", "The end of a message in parts was not scheduled", { error });
+      logSafely(logger, "warn", "The timeout of a chunked message was not scheduled", { error });
     }
   }
-}
-
-function tooLarge(): LiftError {
-  return new LiftError("TOO_LARGE", {
-    status: 413,
-    message: `A message has at most ${LIMITS.frameBytes} bytes`,
-  });
 }

@@ -155,7 +155,7 @@ describe("leaving", () => {
     });
     expect(await ada.leave()).toMatchObject({ statusCode: 503 });
     expect(await streamer.count("room:good")).toBe(0);
-    expect(lines.join()).toMatch(/A channel was not left.*throttled/);
+    expect(lines.join()).toMatch(/A connection was not removed from a channel.*throttled/);
   });
 
   it("is of every channel, and told, when a send finds the connection gone", async () => {
@@ -208,7 +208,7 @@ describe("leaving", () => {
     });
     expect(await ada.leave()).toEqual({ statusCode: 200 });
     expect(await streamer.count(ROOM)).toBe(1);
-    expect(lines.join()).toMatch(/A presence was not told.*throttled/);
+    expect(lines.join()).toMatch(/A presence event was not sent.*throttled/);
   });
 });
 

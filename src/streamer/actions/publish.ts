@@ -1,172 +1,151 @@
 import { hash, randomUUID } from "node:crypto";
 import { LiftError } from "../../lift/index.ts";
 import type { ChannelMessage, PublishPayload, PublishResult } from "../../protocol/index.ts";
-import type { AppendResult, Json, NewMessage, Retention } from "../../store/index.ts";
-import type { Core, Scope, Session } from "../core.ts";
-import { fromStore, log } from "../fan-out/errors.ts";
-import type { Reached } from "../fan-out/fan-out.ts";
-import { channelKeyOf, channelOf, partOf } from "../keys.ts";
-import { streamMessage } from "../live-streams/stream-log.ts";
-import { channelMessage } from "../messages.ts";
-import { assertMay, type Channel } from "../namespaces.ts";
-import { assertRate } from "../rates.ts";
-import { answer } from "../responses.ts";
-import { takeData } from "../schemas.ts";
+import type { ChannelHistory, Json, NewMessage, Retention } from "../../store/index.ts";
+import { authorize } from "../access.ts";
+import type { CallContext, ClientRequest } from "../call-context.ts";
+import type { Channel, Channels } from "../channels.ts";
+import { awaitStore, logSafely } from "../errors.ts";
+import type { FanOut } from "../fan-out/fan-out.ts";
+import type { StoredFanOut } from "../fan-out/stored-fan-out.ts";
+import type { MemberRemover } from "../membership/leave.ts";
+import { enforceRate } from "../rates.ts";
+import { sendResponse } from "../responses.ts";
+import { validateData } from "../schemas.ts";
 
-const EVERYONE = "What has a position goes to everyone: others is for namespaces that are at-most-once";
-
-const NOTHING_TO_TELL: Reached = { complete: true, gone: [] };
-
-/** What is published, and by whom. */
+/** A message to publish, and its publisher. */
 export interface Publication {
   readonly data: Json;
   readonly userId?: string | undefined;
-  /** Whose `key` it is: two of one kind and name are the same publisher. */
+  /** The scope of `key`: the kind of publisher and its user ID. */
   readonly publisher: readonly ["client" | "server", string | null];
   readonly key?: string | undefined;
-  /** The connection that does not get it. */
-  readonly except?: string | undefined;
+  /** The ID of a connection that does not receive the message. */
+  readonly others?: string | undefined;
 }
 
-/** A message that has been published: what to answer, and the fan-out that may still be to come. */
+/** A published message: the result for its publisher, and the rest of its fan-out. */
 interface Published {
   readonly result: PublishResult;
   /** Never rejects. */
   readonly fanOut: () => Promise<unknown>;
 }
 
-export async function publish(payload: PublishPayload, session: Session, core: Core): Promise<void> {
-  const { identity } = session;
-  const channel = core.channels.find(payload.channel, identity.tenantId);
-  await assertMay("publish", identity, channel);
-  await assertRate("publish", channel, session);
-  const { data, key, others } = payload;
-  const { userId } = identity;
-  const except = others === true ? session.ctx.connectionId : undefined;
-  const publication: Publication = { data, key, userId, except, publisher: ["client", userId ?? null] };
-  const { result, fanOut } = await publishTo(channel, publication, session, core);
-  // Beside each other, for the publisher waits for its answer; both in the event, which a Lambda freezes behind.
-  await Promise.all([answer<"publish">(session, result), fanOut()]);
+interface PublisherOptions {
+  readonly history: ChannelHistory;
+  readonly fanOut: FanOut;
+  readonly storedFanOut: StoredFanOut;
+  readonly remover: MemberRemover;
+  /** ms since the epoch. */
+  readonly now: () => number;
 }
 
-/**
- * Stores a message, or, at-most-once, hands it over.
- * @throws {LiftError} TOO_LARGE, STORE_FAILED; VALIDATION_ERROR by the schema, and where an exception can't be made
- */
-export async function publishTo(
-  channel: Channel,
-  publication: Publication,
-  scope: Scope,
-  core: Core,
-): Promise<Published> {
-  const { userId, key, publisher, except } = publication;
-  const data = await takeData(channel, publication.data);
-  const message: NewMessage = {
-    id: randomUUID(),
-    data,
-    at: core.now(),
-    ...(userId === undefined ? {} : { userId }),
-    // A publisher's keys are its own; a hash is as short as stores require, however long the key is.
-    ...(key === undefined ? {} : { key: hashOf([...publisher, key]) }),
-  };
-  const { bounds } = channel.namespace;
-  if (bounds === undefined) return handOver(channel, message, except, scope, core);
-  if (except !== undefined) throw new LiftError("VALIDATION_ERROR", { message: EVERYONE });
-  return store(channel, message, bounds, scope, core);
-}
+/** Publishes messages for clients and for server-side calls. */
+export class Publisher {
+  readonly #history: ChannelHistory;
+  readonly #fanOut: FanOut;
+  readonly #storedFanOut: StoredFanOut;
+  readonly #remover: MemberRemover;
+  readonly #now: () => number;
 
-async function store(
-  { key }: Channel,
-  message: NewMessage,
-  bounds: Retention,
-  scope: Scope,
-  core: Core,
-): Promise<Published> {
-  const appended = await fromStore(core.store.history.append(key, message, bounds, scope.budget));
-  const { epoch, duplicate } = appended;
-  const { id, offset } = appended.message;
-  return {
-    result: { id, position: { epoch, offset } },
-    // Whoever stored the first one fans it out.
-    fanOut: duplicate ? async () => {} : () => fanOutStored(key, appended, scope, core),
-  };
-}
-
-/**
- * The id of an at-most-once message. It follows from the key: no store knows which keys were published, so a publisher
- * that resends without an answer sends a second message, which clients drop by its id.
- */
-function idOf(channelKey: string, { id, key }: NewMessage): string {
-  return key === undefined ? id : hashOf([channelKey, key]);
-}
-
-function hashOf(parts: readonly (string | null)[]): string {
-  return hash("sha256", JSON.stringify(parts), "base64url");
-}
-
-async function handOver(
-  { key, text }: Channel,
-  publication: NewMessage,
-  except: string | undefined,
-  scope: Scope,
-  { fanOut, departures }: Core,
-): Promise<Published> {
-  const id = idOf(key, publication);
-  const { data, at, userId } = publication;
-  const user = userId === undefined ? {} : { user: userId };
-  const message: ChannelMessage = { type: "message", id, channel: text, data, at, ...user };
-  const { complete, gone } = await fromStore(fanOut.send(key, JSON.stringify(message), scope, { except }));
-  if (!complete) log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
-  return { result: { id }, fanOut: () => departures.removeGone(gone, scope, [key]) };
-}
-
-/** A stored message and the epoch of its channel. */
-type Stored = Pick<AppendResult, "epoch" | "message">;
-
-/**
- * Sends a stored message to whoever is in the channel. What fails stays unfinished in the store and is tried again, and
- * meanwhile its subscribers find out by the next position. Never rejects.
- * @param from where another has left it
- * @returns whether it has been sent to everyone
- */
-export function fanOutStored(
-  key: string,
-  stored: Stored,
-  scope: Scope,
-  core: Core,
-  from?: string,
-): Promise<boolean> {
-  const { offset } = stored.message;
-  return core.secondTries.watch(key, offset, scope, () => sendStored(key, stored, scope, core, from));
-}
-
-async function sendStored(
-  key: string,
-  { epoch, message }: Stored,
-  scope: Scope,
-  { fanOut, departures, store: { history } }: Core,
-  from: string | undefined,
-): Promise<boolean> {
-  const { offset, id } = message;
-  const failed = (what: string) => (error: unknown) =>
-    log(scope.logger, "error", what, { messageId: id, error });
-  const checkpoint = (cursor: string) =>
-    history.checkpoint(key, offset, cursor, scope.budget).catch(failed("A fan-out's place was not kept"));
-  const isOfStream = partOf(key) === "streams";
-  const channel = channelOf(key);
-  const told = isOfStream ? streamMessage(channel, message) : channelMessage(channel, epoch, message);
-  const members = isOfStream ? channelKeyOf(key) : key;
-  try {
-    const reached: Reached =
-      told === undefined
-        ? NOTHING_TO_TELL
-        : await fanOut.send(members, JSON.stringify(told), scope, { from, reached: checkpoint });
-    if (reached.complete) await history.markDelivered(key, offset, scope.budget);
-    else log(scope.logger, "warn", "There was no time to send a message to all", { messageId: id });
-    await departures.removeGone(reached.gone, scope, [members]);
-    return reached.complete;
-  } catch (error) {
-    failed("A fan-out was left unfinished")(error);
-    return false;
+  constructor({ history, fanOut, storedFanOut, remover, now }: PublisherOptions) {
+    this.#history = history;
+    this.#fanOut = fanOut;
+    this.#storedFanOut = storedFanOut;
+    this.#remover = remover;
+    this.#now = now;
   }
+
+  /**
+   * Stores a message; an at-most-once message is sent at once instead.
+   * @throws {LiftError} TOO_LARGE; STORE_FAILED; VALIDATION_ERROR by the schema, and for `others` in an at-least-once
+   * namespace
+   */
+  async publish(channel: Channel, publication: Publication, context: CallContext): Promise<Published> {
+    const { userId, key, publisher, others } = publication;
+    const data = await validateData(channel, publication.data);
+    const message: NewMessage = {
+      id: randomUUID(),
+      data,
+      at: this.#now(),
+      ...(userId === undefined ? {} : { userId }),
+      // Each publisher has keys of its own. The hash keeps any key within the length that stores accept.
+      ...(key === undefined ? {} : { key: hashJson([...publisher, key]) }),
+    };
+    const { retention } = channel.namespace;
+    if (retention === undefined) return this.#send(channel, message, others, context);
+    if (others === undefined) return this.#store(channel, message, retention, context);
+    throw new LiftError("VALIDATION_ERROR", {
+      message: "`others` requires an at-most-once namespace: a skipped position is a gap to the client",
+    });
+  }
+
+  async #store(
+    { key }: Channel,
+    message: NewMessage,
+    retention: Retention,
+    context: CallContext,
+  ): Promise<Published> {
+    const appended = await awaitStore(this.#history.append(key, message, retention, context.budget));
+    const { epoch, duplicate } = appended;
+    const { id, offset } = appended.message;
+    return {
+      result: { id, position: { epoch, offset } },
+      // The call that stored the first message fans it out.
+      fanOut: duplicate ? async () => {} : () => this.#storedFanOut.send(key, appended, context),
+    };
+  }
+
+  async #send(
+    { key, name }: Channel,
+    publication: NewMessage,
+    others: string | undefined,
+    context: CallContext,
+  ): Promise<Published> {
+    const id = toMessageId(key, publication);
+    const { data, at, userId } = publication;
+    const user = userId === undefined ? {} : { user: userId };
+    const message: ChannelMessage = { type: "message", id, channel: name, data, at, ...user };
+    const frame = JSON.stringify(message);
+    const { complete, gone } = await awaitStore(this.#fanOut.send(key, frame, context, { others }));
+    if (!complete) logSafely(context.logger, "warn", "A fan-out ran out of time", { messageId: id });
+    return { result: { id }, fanOut: () => this.#remover.removeGone(gone, context, [key]) };
+  }
+}
+
+/** Handles `publish`. */
+export class PublishAction {
+  readonly #channels: Channels;
+  readonly #publisher: Publisher;
+
+  constructor(channels: Channels, publisher: Publisher) {
+    this.#channels = channels;
+    this.#publisher = publisher;
+  }
+
+  async run(payload: PublishPayload, request: ClientRequest): Promise<void> {
+    const { identity } = request;
+    const channel = this.#channels.get(payload.channel, identity.tenantId);
+    await authorize("publish", identity, channel);
+    await enforceRate("publish", channel, request);
+    const { data, key } = payload;
+    const { userId } = identity;
+    const others = payload.others === true ? request.ctx.connectionId : undefined;
+    const publication: Publication = { data, key, userId, others, publisher: ["client", userId ?? null] };
+    const { result, fanOut } = await this.#publisher.publish(channel, publication, request);
+    // Respond and fan out in parallel, within the event: Lambda freezes the process after the handler returns.
+    await Promise.all([sendResponse<"publish">(request, result), fanOut()]);
+  }
+}
+
+/**
+ * Returns the ID of an at-most-once message. With a key it is derived from the key: no store remembers these keys, so a
+ * publisher that retries sends a second message, which clients drop by its ID.
+ */
+function toMessageId(channelKey: string, { id, key }: NewMessage): string {
+  return key === undefined ? id : hashJson([channelKey, key]);
+}
+
+function hashJson(values: readonly (string | null)[]): string {
+  return hash("sha256", JSON.stringify(values), "base64url");
 }

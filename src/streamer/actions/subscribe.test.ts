@@ -80,7 +80,7 @@ describe("subscribing", () => {
       { channel: "room:b", position: at(0) },
       {
         channel: "nowhere:c",
-        error: { code: "NOT_FOUND", message: "There is no such namespace", retry: false },
+        error: { code: "NOT_FOUND", message: "Unknown namespace `nowhere`", retry: false },
       },
       {
         channel: "broken:d",
@@ -300,6 +300,6 @@ it("says in the log what it could not send, and goes on", async () => {
   const { ada, connections, lines, streamer } = await room();
   connections.throttled("ada-1");
   await ada.send({ action: "subscribe", payload: { channels: [{ channel: ROOM }] } }, lambdaContext());
-  expect(lines.join()).toContain("An answer was not sent");
+  expect(lines.join()).toContain("A response was not sent");
   expect(await streamer.count(ROOM)).toBe(1);
 });

@@ -222,7 +222,7 @@ describe("the stream's function", () => {
     const handler = streamer.fanOutHandler();
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported("s1"));
     expect(got()).toEqual([[2], [2]]);
-    expect(lines.join()).toMatch(/Whether a message was left is not known/);
+    expect(lines.join()).toMatch(/A message's fan-out state could not be read/);
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported());
     expect(got()).toEqual([
       [2, 1],
@@ -237,7 +237,7 @@ describe("the stream's function", () => {
     later(3_000);
     expect(await streamer.fanOutHandler()({ Records: records }, lambdaContext())).toEqual(reported());
     expect(got()).toEqual([[1], [1]]);
-    expect(lines.join()).toMatch(/A record of the stream was not understood.*BAD_ROW/);
+    expect(lines.join()).toMatch(/A record of the table stream is unreadable.*BAD_ROW/);
   });
 
   it("looks after so many channels at a time, and after all of them", async () => {

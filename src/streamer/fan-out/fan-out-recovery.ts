@@ -1,131 +1,127 @@
 import { KeyedQueue } from "../../internal/keyed-queue.ts";
+import { integer, type OptionChecks } from "../../internal/options.ts";
 import { Semaphore } from "../../internal/semaphore.ts";
-import { LiftError } from "../../lift/index.ts";
 import type { ChannelHistory, PendingFanOut, TableStreamHistory, TimeBudget } from "../../store/index.ts";
-import { fanOutStored } from "../actions/publish.ts";
-import { type Check, checkOptions, integer } from "../check-options.ts";
-import type { Core, Scope } from "../core.ts";
-import { fromStore, log } from "./errors.ts";
+import type { CallContext } from "../call-context.ts";
+import { assertOptions, awaitStore, invalidOption, logSafely } from "../errors.ts";
+import { hasTimeToSend, isStreamed, MIN_REMAINING_MS, type StoredFanOut } from "./stored-fan-out.ts";
 
-/** What a table's stream hands to a function, as far as it is read. */
+/** The event that a function receives from a table's stream, as far as it is read. */
 export interface TableStreamEvent {
   readonly Records: readonly {
     readonly dynamodb?: { readonly NewImage?: object; readonly SequenceNumber?: string };
   }[];
 }
 
-/** The records that are to come again; the service goes on from the first. */
+/** Lists the records to deliver again; the service continues from the first one. */
 export interface FanOutReport {
   readonly batchItemFailures: { itemIdentifier: string }[];
 }
 
-/** A Lambda handler for the stream of the table that messages are in. */
+/** A Lambda handler for the stream of the messages' table. */
 export type FanOutHandler = (event: TableStreamEvent, context: TimeBudget) => Promise<FanOutReport>;
 
 export interface FanOutOptions {
   /**
-   * ms from a message's publication on that it is left to its publisher; longer than a fan-out to the largest channel
-   * takes, or some are sent twice. Default 3,000; 0 to 60,000.
+   * ms after a message's publication during which its publisher sends it. Choose longer than a fan-out to the largest
+   * channel takes, or some messages are sent twice. Default 3,000; from 0 to 60,000.
    */
   readonly graceMs?: number;
 }
 
-/** One record of the stream. */
-interface Told {
+/** The collaborators of a fan-out handler. */
+interface FanOutRecovery {
+  readonly history: ChannelHistory;
+  readonly storedFanOut: StoredFanOut;
+  readonly createContext: (budget: TimeBudget) => CallContext;
+  /** ms since the epoch. */
+  readonly now: () => number;
+}
+
+/** A message in a record of the table's stream. */
+interface StreamedMessage {
   readonly sequenceNumber: string;
   readonly stored: PendingFanOut;
 }
 
-const CHECKS: { readonly [Name in keyof Required<FanOutOptions>]: Check } = { graceMs: integer(0, 60_000) };
+const CHECKS: OptionChecks<FanOutOptions> = { graceMs: integer(0, 60_000) };
 
-/** Channels that are looked after at a time. */
+/** Channels whose messages are sent at the same time. */
 const CONCURRENCY = 16;
 
-/** With less time than this, in ms, nothing is begun. */
-export const LEAST_MS = 1_000;
-
 /**
- * Fans out what a publisher has stored and left, because it died or ran out of time.
+ * Creates a handler that fans out messages whose publisher died or ran out of time.
  *
- * Nobody claims a message: whether its publisher is still at it a claim would not tell either, and it would cost a
- * write. Who is sent it twice gets the same id and position twice, which a client takes once.
- * @throws {LiftError} INVALID_OPTION, also where the store has no stream
+ * Handlers do not claim messages. A claim would cost a write, and would not tell whether the publisher still runs. A
+ * message that is sent twice has the same ID and position, and clients drop the second one.
+ * @throws {LiftError} INVALID_OPTION, also when the store has no table stream
  */
-export function fanOutHandler(
-  core: Core,
-  scopeOf: (context: TimeBudget) => Scope,
-  options: FanOutOptions,
-): FanOutHandler {
-  checkOptions(options, CHECKS);
+export function createFanOutHandler(recovery: FanOutRecovery, options: FanOutOptions): FanOutHandler {
+  assertOptions(options, CHECKS);
   const { graceMs = 3_000 } = options;
-  const { history } = core.store;
+  const { history, storedFanOut, createContext, now } = recovery;
   if (!isStreamed(history)) {
-    throw new LiftError("INVALID_OPTION", {
-      message: "The store has no stream: resume() goes on with what was left",
-    });
+    throw invalidOption("`fanOutHandler` requires a store with a table stream; call `resume` instead");
   }
-  return async ({ Records }, context) => {
-    const scope = scopeOf(context);
-    const [turns, slots] = [new KeyedQueue(), new Semaphore(CONCURRENCY)];
-    const work: Promise<string | undefined>[] = [];
-    for (const { sequenceNumber, stored } of toldBy(Records, history, scope)) {
-      const isDue = await untilDue(stored.message.at + graceMs - core.now(), graceMs, context);
-      const finish = () => slots.use(() => finishLeft(stored, history, scope, core));
-      // A channel's messages one after the other.
-      const finished = isDue ? turns.run(stored.channel, finish) : Promise.resolve(false);
-      work.push(finished.then((done) => (done ? undefined : sequenceNumber)));
+  return async ({ Records }, lambda) => {
+    const context = createContext(lambda);
+    const [queue, semaphore] = [new KeyedQueue(), new Semaphore(CONCURRENCY)];
+    const pending: Promise<string | undefined>[] = [];
+    for (const { sequenceNumber, stored } of readRecords(Records, history, context)) {
+      const isDue = await waitUntilDue(stored.message.at + graceMs - now(), graceMs, lambda);
+      const send = () => semaphore.use(() => sendPending(stored, history, storedFanOut, context));
+      // The messages of one channel are sent one after the other.
+      const sent = isDue ? queue.run(stored.channel, send) : Promise.resolve(false);
+      pending.push(sent.then((isSent) => (isSent ? undefined : sequenceNumber)));
     }
-    const failed = (await Promise.all(work)).filter((it) => it !== undefined);
+    const failed = (await Promise.all(pending)).filter((sequenceNumber) => sequenceNumber !== undefined);
     return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
   };
 }
 
-/** What can't be read now can't be read later: it is told to the log, and holds up nothing behind it. */
-function toldBy(
+/** Logs and skips unreadable records: a retry could not read them either, and would block the records behind them. */
+function readRecords(
   records: TableStreamEvent["Records"],
   history: TableStreamHistory,
-  { logger }: Scope,
-): Told[] {
+  { logger }: CallContext,
+): StreamedMessage[] {
   return records.flatMap(({ dynamodb: { NewImage, SequenceNumber: sequenceNumber = "" } = {} }) => {
     try {
       const stored = NewImage && history.parseTableStreamImage(NewImage);
       return stored === undefined ? [] : [{ sequenceNumber, stored }];
     } catch (error) {
-      log(logger, "error", "A record of the stream was not understood", { sequenceNumber, error });
+      logSafely(logger, "error", "A record of the table stream is unreadable", { sequenceNumber, error });
       return [];
     }
   });
 }
 
-/** Resolves to `false`, at once, when the time would be over by then. */
-async function untilDue(ms: number, graceMs: number, context: TimeBudget): Promise<boolean> {
-  // A clock that is behind the publisher's must not make it wait for longer.
-  const wait = Math.min(ms, graceMs);
-  if (wait <= 0) return true;
-  if (context.getRemainingTimeInMillis() - wait < LEAST_MS) return false;
-  await new Promise((resolve) => setTimeout(resolve, wait));
+/** Resolves to `false`, at once, when the function would run out of time first. */
+async function waitUntilDue(ms: number, graceMs: number, lambda: TimeBudget): Promise<boolean> {
+  // A clock that is behind the publisher's must not wait longer than the grace period.
+  const waitMs = Math.min(ms, graceMs);
+  if (waitMs <= 0) return true;
+  if (lambda.getRemainingTimeInMillis() - waitMs < MIN_REMAINING_MS) return false;
+  await new Promise((resolve) => setTimeout(resolve, waitMs));
   return true;
 }
 
-/** Resolves to whether everyone has been sent it. */
-async function finishLeft(
+/** Resolves to whether every member has been sent the message. */
+async function sendPending(
   { channel, message: { offset, id } }: PendingFanOut,
   history: TableStreamHistory,
-  scope: Scope,
-  core: Core,
+  storedFanOut: StoredFanOut,
+  context: CallContext,
 ): Promise<boolean> {
-  if ((scope.budget?.getRemainingTimeInMillis() ?? LEAST_MS) < LEAST_MS) return false;
+  const { budget, logger } = context;
+  if (!hasTimeToSend(budget)) return false;
   try {
-    const left = await fromStore(history.getPendingFanOut(channel, offset, scope.budget));
-    if (left === undefined) return true;
-    log(scope.logger, "warn", "A message was left by its publisher: it is fanned out now", { messageId: id });
-    return await fanOutStored(channel, left, scope, core, left.cursor);
+    const pending = await awaitStore(history.getPendingFanOut(channel, offset, budget));
+    if (pending === undefined) return true;
+    logSafely(logger, "warn", "Resuming a fan-out that its publisher did not complete", { messageId: id });
+    return await storedFanOut.send(channel, pending, context, pending.cursor);
   } catch (error) {
-    log(scope.logger, "error", "Whether a message was left is not known", { messageId: id, error });
+    logSafely(logger, "error", "A message's fan-out state could not be read", { messageId: id, error });
     return false;
   }
-}
-
-export function isStreamed(history: ChannelHistory): history is TableStreamHistory {
-  return "parseTableStreamImage" in history && "getPendingFanOut" in history;
 }

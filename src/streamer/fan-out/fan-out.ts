@@ -1,57 +1,59 @@
-import type { ChannelStore, Member } from "../../store/index.ts";
-import type { Scope } from "../core.ts";
+import type { ChannelMembers, Member } from "../../store/index.ts";
+import type { CallContext } from "../call-context.ts";
 
-/** What a fan-out came to. */
-export interface Reached {
-  /** `false`: the time was over before everyone had been sent to. */
+export interface FanOutResult {
+  /** `false`: time ran out before the message was sent to every member. */
   readonly complete: boolean;
-  /** Connections that are no more. */
+  /** IDs of members whose connections have ended. */
   readonly gone: readonly string[];
 }
 
-export interface SendOptions {
-  /** Where another has left it. */
-  readonly from?: string | undefined;
-  /** Told that everyone up to here has been sent to, and there are more: for somebody else to go on with. */
-  readonly reached?: (cursor: string) => Promise<unknown>;
-  /** The connection that is not sent to. */
-  readonly except?: string | undefined;
+export interface FanOutSendOptions {
+  /** Continues after this page of members. Default: begins with the first page. */
+  readonly cursor?: string | undefined;
+  /** Called after each page except the last, with the cursor from which another process can continue. */
+  readonly onPage?: (cursor: string) => Promise<unknown>;
+  /** The ID of a connection that does not receive the message. */
+  readonly others?: string | undefined;
 }
 
-/** Sends to the members of a channel, page by page. */
+/** Sends a message to the members of a channel, page by page. */
 export class FanOut {
-  readonly #store: ChannelStore;
+  readonly #members: ChannelMembers;
   readonly #now: () => number;
 
-  constructor(store: ChannelStore, now: () => number) {
-    this.#store = store;
+  constructor(members: ChannelMembers, now: () => number) {
+    this.#members = members;
     this.#now = now;
   }
 
-  /** One recipient's failure is no other's: who was not reached finds out by the next position, or a heartbeat. */
+  /**
+   * A member that does not receive the message does not stop the others. It notices the gap by the next message's
+   * position, or by its next heartbeat.
+   */
   async send(
     key: string,
     frame: string,
-    scope: Scope,
-    { from, reached, except }: SendOptions = {},
-  ): Promise<Reached> {
+    context: CallContext,
+    { cursor: start, onPage, others }: FanOutSendOptions = {},
+  ): Promise<FanOutResult> {
     const gone: string[] = [];
-    for await (const { members, cursor } of this.#store.members.listMembers(key, this.#now(), from)) {
-      for (const [endpoint, ids] of byEndpoint(members, except)) {
-        const { results = [], remaining } = await scope.broadcast(endpoint, ids, frame);
+    for await (const { members, cursor } of this.#members.listMembers(key, this.#now(), start)) {
+      for (const [endpoint, ids] of groupByEndpoint(members, others)) {
+        const { results = [], remaining } = await context.broadcast(endpoint, ids, frame);
         for (const { connectionId, outcome } of results) if (outcome === "gone") gone.push(connectionId);
         if (remaining !== undefined) return { complete: false, gone };
       }
-      if (cursor !== undefined) await reached?.(cursor);
+      if (cursor !== undefined) await onPage?.(cursor);
     }
     return { complete: true, gone };
   }
 }
 
-function byEndpoint(members: readonly Member[], except: string | undefined): Map<string, string[]> {
+function groupByEndpoint(members: readonly Member[], excludedId: string | undefined): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const { endpoint, connectionId } of members) {
-    if (connectionId === except) continue;
+    if (connectionId === excludedId) continue;
     const group = groups.get(endpoint);
     if (group === undefined) groups.set(endpoint, [connectionId]);
     else group.push(connectionId);

@@ -580,7 +580,7 @@ describe("viewers", () => {
       { error: { code: "STORE_FAILED" } },
     ]);
     expect(await failing.leave()).toEqual({ statusCode: 200 });
-    expect(lines.join()).toMatch(/The viewers of a stream were not told.*throttled/);
+    expect(lines.join()).toMatch(/A viewer count was not sent.*throttled/);
   });
 });
 
@@ -588,10 +588,10 @@ describe("the option live", () => {
   const { store } = streamerWorld();
 
   it.each([
-    [{ live: "yes" }, "channels.show.live takes true, false or an object"],
-    [{ live: { graceMs: -1 } }, "channels.show.live.graceMs takes an integer from 0"],
-    [{ live: { grace: 1 } }, "Unknown option channels.show.live.grace"],
-    [{ live: true }, "channels that are live need a schedule"],
+    [{ live: "yes" }, "`channels.show.live` must be true, false or an object"],
+    [{ live: { graceMs: -1 } }, "`channels.show.live.graceMs` must be an integer from 0"],
+    [{ live: { grace: 1 } }, "Unknown option `channels.show.live.grace`"],
+    [{ live: true }, "`channels.show.live` requires a `schedule`"],
   ])("can't be %o", (namespace, message) => {
     const channels = { show: namespace } as unknown as StreamerOptions["channels"];
     expect(() => createStreamer({ channels, store })).toThrow(message);

@@ -1,156 +1,132 @@
-import { randomUUID } from "node:crypto";
 import type { TimeSlices } from "../../internal/time-slices.ts";
 import type { PresenceMessage } from "../../protocol/index.ts";
-import type { ChannelStore, Json, TimeBudget } from "../../store/index.ts";
-import type { Scope } from "../core.ts";
-import { allFromStore, fromStore, log } from "../fan-out/errors.ts";
-import type { FanOut } from "../fan-out/fan-out.ts";
-import { channelKeyOf, channelOf, partOf } from "../keys.ts";
-import type { Streams } from "../live-streams/live-streams.ts";
-import type { Channels } from "../namespaces.ts";
+import type { ChannelMembers, TimeBudget } from "../../store/index.ts";
+import type { CallContext } from "../call-context.ts";
+import { parentChannelKey, subChannelFromKey } from "../channel-keys.ts";
+import type { Channels } from "../channels.ts";
+import { awaitStore, collectFromStore, logSafely } from "../errors.ts";
+import type { StreamOwners } from "../live-streams/stream-owners.ts";
+import type { PresenceChange, PresenceEvents } from "./presence-events.ts";
 import type { PresenceOrder } from "./presence-order.ts";
-import type { Viewers } from "./viewer-count.ts";
+import type { ViewerCounts } from "./viewer-count.ts";
 
-/** What else happens where streams are. */
-interface Audience {
+interface MemberRemoverOptions {
+  readonly members: ChannelMembers;
   readonly channels: Channels;
-  readonly streams: Streams;
-  readonly viewers: Viewers;
-}
-
-/** A user whose presence has changed, and when. */
-interface PresenceOf {
-  readonly userId: string;
-  readonly state?: Json;
+  readonly owners: StreamOwners;
+  readonly viewers: ViewerCounts;
+  readonly events: PresenceEvents;
+  readonly order: PresenceOrder;
+  readonly slices: TimeSlices;
   /** ms since the epoch. */
-  readonly at: number;
+  readonly now: () => number;
 }
 
-/** Takes connections out of channels, and tells the members who comes and goes. */
-export class Departures {
-  readonly #store: ChannelStore;
-  readonly #fanOut: FanOut;
-  readonly #audience: Audience;
-  readonly #slices: TimeSlices;
+/**
+ * Removes connections from channels and sends the members the presence events and viewer counts that follow. A
+ * connection that turns out to have ended while it is sent to is removed likewise.
+ */
+export class MemberRemover {
+  readonly #members: ChannelMembers;
+  readonly #channels: Channels;
+  readonly #owners: StreamOwners;
+  readonly #viewers: ViewerCounts;
+  readonly #events: PresenceEvents;
   readonly #order: PresenceOrder;
+  readonly #slices: TimeSlices;
   readonly #now: () => number;
 
-  constructor(
-    store: ChannelStore,
-    fanOut: FanOut,
-    audience: Audience,
-    slices: TimeSlices,
-    order: PresenceOrder,
-    now: () => number,
-  ) {
-    this.#store = store;
-    this.#fanOut = fanOut;
-    this.#audience = audience;
-    this.#slices = slices;
-    this.#order = order;
-    this.#now = now;
+  constructor(options: MemberRemoverOptions) {
+    this.#members = options.members;
+    this.#channels = options.channels;
+    this.#owners = options.owners;
+    this.#viewers = options.viewers;
+    this.#events = options.events;
+    this.#order = options.order;
+    this.#slices = options.slices;
+    this.#now = options.now;
   }
 
-  /** Tells the members of a channel of a user, and takes out those that have left without a word. */
+  /** Sends the members of a channel a presence event. Never rejects. */
   async announce(
     key: string,
     event: PresenceMessage["event"],
-    user: PresenceOf,
-    scope: Scope,
+    change: PresenceChange,
+    context: CallContext,
   ): Promise<void> {
-    await this.removeGone(await this.#tell(key, event, user, scope), scope, [key]);
+    await this.removeGone(await this.#events.send(key, event, change, context), context, [key]);
   }
 
-  /** Tells the members of a stream how many they are, if it is time, after somebody has come or gone. */
-  async recount(key: string, scope: Scope): Promise<void> {
-    await this.removeGone(await this.#recount(key, scope), scope, [key]);
+  /** Sends the members of a channel with live streams its viewer count, unless one was sent just now. Never rejects. */
+  async announceViewers(key: string, context: CallContext): Promise<void> {
+    await this.removeGone(await this.#sendViewerCount(key, context), context, [key]);
   }
 
   /**
-   * Removes connections from every channel they are in. A failure in one channel does not stop the others.
-   * @param foundIn channels that they were found in, which the store's list of their channels may not have
-   * @returns whether all of them were removed
+   * Removes ended connections from all their channels. A failure in one channel is logged and does not stop the others.
+   * @param foundIn keys of channels to remove them from even when the store does not list them for the connection
+   * @returns whether all of them were removed everywhere
    */
   async removeGone(
     connectionIds: readonly string[],
-    scope: Scope,
+    context: CallContext,
     foundIn: readonly string[] = [],
   ): Promise<boolean> {
-    let whole = true;
+    let isComplete = true;
     const gone = new Map(connectionIds.map((id) => [id, foundIn]));
-    // A Map iterates over entries that are added meanwhile: connections that a departure was sent to, and are gone too.
+    // A Map's iteration includes entries that are added during it: members that a leave event finds gone.
     for (const [connectionId, found] of gone) {
       await this.#slices.next();
-      const failed = (error: unknown) => {
-        whole = false;
-        log(scope.logger, "error", "A channel was not left", { connectionId, error });
+      const onError = (error: unknown) => {
+        isComplete = false;
+        logSafely(context.logger, "error", "A connection was not removed from a channel", {
+          connectionId,
+          error,
+        });
         return [];
       };
-      const listed = await allFromStore(this.#store.members.listChannels(connectionId, scope.budget)).catch(
-        failed,
+      const listed = await collectFromStore(this.#members.listChannels(connectionId, context.budget)).catch(
+        onError,
       );
       const keys = new Set([...listed, ...found]);
       const leave = async (key: string) => {
-        for (const id of await this.#leave(key, connectionId, scope)) if (!gone.has(id)) gone.set(id, [key]);
+        for (const id of await this.#leave(key, connectionId, context)) {
+          if (!gone.has(id)) gone.set(id, [key]);
+        }
       };
-      await Promise.all([...keys].map((key) => leave(key).catch(failed)));
+      await Promise.all([...keys].map((key) => leave(key).catch(onError)));
     }
-    return whole;
+    return isComplete;
   }
 
-  /** Resolves to whom it found gone. */
-  async #leave(key: string, connectionId: string, scope: Scope): Promise<readonly string[]> {
-    if (partOf(key) === "owners") {
-      await this.#audience.streams.release(channelKeyOf(key), connectionId, scope.budget);
-      return [];
-    }
-    const left = await this.remove(key, connectionId, scope.budget);
-    const gone = left === undefined ? [] : await this.#tell(key, "leave", left, scope);
-    return [...gone, ...(await this.#recount(key, scope))];
-  }
-
-  /** Takes a connection out of one channel. Resolves to the user who has left with it. @throws {LiftError} STORE_FAILED */
+  /**
+   * Removes a connection from one channel, and sends no event.
+   * @returns the user who has left, when it was the user's last connection there
+   * @throws {LiftError} STORE_FAILED
+   */
   async remove(
     key: string,
     connectionId: string,
     budget: TimeBudget | undefined,
-  ): Promise<PresenceOf | undefined> {
-    const askedAt = this.#now();
-    const left = await fromStore(this.#store.members.remove(key, connectionId, budget));
-    return left && { ...left, at: this.#order.leftAt(key, left, askedAt) };
+  ): Promise<PresenceChange | undefined> {
+    const requestedAt = this.#now();
+    const left = await awaitStore(this.#members.remove(key, connectionId, budget));
+    return left && { ...left, at: this.#order.leftAt(key, left, requestedAt) };
   }
 
-  async #recount(key: string, scope: Scope): Promise<readonly string[]> {
-    const { channels, viewers } = this.#audience;
-    return channels.namespaceOf(key)?.live === undefined ? [] : viewers.changed(key, scope);
-  }
-
-  /** What is told is not stored, and who was not told asks for `presence`. Resolves to whom it found gone. */
-  async #tell(
-    key: string,
-    event: PresenceMessage["event"],
-    { userId, state, at }: PresenceOf,
-    scope: Scope,
-  ): Promise<readonly string[]> {
-    // When many leave at once, all are removed before the first event is sent: fewer connections receive it.
-    await this.#slices.next();
-    const message: PresenceMessage = {
-      type: "presence",
-      id: randomUUID(),
-      channel: channelOf(key),
-      event,
-      user: userId,
-      at,
-      ...(state === undefined || event === "leave" ? {} : { state }),
-    };
-    try {
-      const reached = () => this.#slices.next();
-      const { complete, gone } = await this.#fanOut.send(key, JSON.stringify(message), scope, { reached });
-      if (!complete) log(scope.logger, "warn", "There was no time to tell all of a presence", { event });
-      return gone;
-    } catch (error) {
-      log(scope.logger, "error", "A presence was not told", { event, error });
+  /** Resolves to the IDs of members that it found gone. */
+  async #leave(key: string, connectionId: string, context: CallContext): Promise<readonly string[]> {
+    if (subChannelFromKey(key) === "owners") {
+      await this.#owners.removeOwner(parentChannelKey(key), connectionId, context.budget);
       return [];
     }
+    const left = await this.remove(key, connectionId, context.budget);
+    const gone = left === undefined ? [] : await this.#events.send(key, "leave", left, context);
+    return [...gone, ...(await this.#sendViewerCount(key, context))];
+  }
+
+  async #sendViewerCount(key: string, context: CallContext): Promise<readonly string[]> {
+    const hasLiveStreams = this.#channels.namespaceOf(key)?.live !== undefined;
+    return hasLiveStreams ? this.#viewers.onChange(key, context) : [];
   }
 }

@@ -1,56 +1,60 @@
-/** Where a clock was set back, times that it has yet to reach again are forgotten beyond so many. */
-const KEPT = 10_000;
+/** Bounds the dates that are kept while a clock that was set back has not passed them. */
+const MAX_DATES = 10_000;
 
 /**
- * Dates presence events so that their times tell in which order a user came, changed and left, though all of it may
- * happen within a millisecond, or be dated by processes whose clocks differ.
+ * Dates presence events so that their times order a user's joins, updates and leaves, even within one millisecond or
+ * across processes whose clocks differ.
  */
 export class PresenceOrder {
   readonly #now: () => number;
-  /** The last update or leave by channel and user, the oldest first: those that the clock has not passed yet. */
-  readonly #last = new Map<string, number>();
+  /** The last update or leave by channel and user, oldest first. The clock has not passed these dates yet. */
+  readonly #lastDates = new Map<string, number>();
 
   constructor(now: () => number) {
     this.#now = now;
   }
 
-  /** For a join that is about to be stored. */
+  /** Dates a join before it is stored. */
   joinedAt(key: string, userId: string): number {
-    return Math.max(this.#now(), this.#after(key, userId));
+    return Math.max(this.#now(), this.#nextAfterLast(key, userId));
   }
 
-  /** For an update that is about to be stored. */
+  /** Dates an update before it is stored. */
   updatedAt(key: string, userId: string): number {
-    return this.#note(key, userId, this.joinedAt(key, userId));
+    return this.#record(key, userId, this.joinedAt(key, userId));
   }
 
   /**
-   * For a leave that was stored.
-   * @param askedAt when the store was asked: a join that came behind it must not be earlier
+   * Dates a leave after it was stored.
+   * @param requestedAt when the store was called: a join that the store took later must not be dated earlier
    */
-  leftAt(key: string, user: { readonly userId: string; readonly since: number }, askedAt: number): number {
+  leftAt(
+    key: string,
+    user: { readonly userId: string; readonly since: number },
+    requestedAt: number,
+  ): number {
     const { userId, since } = user;
-    return this.#note(key, userId, Math.max(askedAt, since + 1, this.#after(key, userId)));
+    return this.#record(key, userId, Math.max(requestedAt, since + 1, this.#nextAfterLast(key, userId)));
   }
 
-  #after(key: string, userId: string): number {
-    return (this.#last.get(nameOf(key, userId)) ?? Number.NEGATIVE_INFINITY) + 1;
+  #nextAfterLast(key: string, userId: string): number {
+    return (this.#lastDates.get(toMapKey(key, userId)) ?? Number.NEGATIVE_INFINITY) + 1;
   }
 
-  #note(key: string, userId: string, at: number): number {
+  #record(key: string, userId: string, at: number): number {
     const now = this.#now();
-    for (const [name, last] of this.#last) {
-      if (last >= now && this.#last.size < KEPT) break;
-      this.#last.delete(name);
+    for (const [mapKey, last] of this.#lastDates) {
+      if (last >= now && this.#lastDates.size < MAX_DATES) break;
+      this.#lastDates.delete(mapKey);
     }
-    const name = nameOf(key, userId);
-    this.#last.delete(name);
-    this.#last.set(name, at);
+    const mapKey = toMapKey(key, userId);
+    this.#lastDates.delete(mapKey);
+    this.#lastDates.set(mapKey, at);
     return at;
   }
 }
 
-/** No two pairs share it. */
-function nameOf(key: string, userId: string): string {
+/** JSON keeps different pairs apart. */
+function toMapKey(key: string, userId: string): string {
   return JSON.stringify([key, userId]);
 }

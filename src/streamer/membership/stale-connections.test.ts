@@ -299,9 +299,9 @@ describe("with heartbeatMs", () => {
   it("takes a schedule", () => {
     const { store } = streamerWorld();
     const options = { channels: { room: {} }, store, heartbeatMs: 1_000 };
-    expect(() => createStreamer(options)).toThrow("heartbeatMs needs a schedule");
+    expect(() => createStreamer(options)).toThrow("`heartbeatMs` requires a `schedule`");
     expect(() => createStreamer({ ...options, schedule: memorySchedule(), heartbeatMs: 999 })).toThrow(
-      "heartbeatMs takes an integer from 1000",
+      "`heartbeatMs` must be an integer from 1000",
     );
   });
 });

@@ -2,129 +2,137 @@ import { randomUUID } from "node:crypto";
 import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 import type { ViewersMessage } from "../../protocol/index.ts";
 import type { ChannelMembers, Schedule } from "../../store/index.ts";
-import type { Scope } from "../core.ts";
-import { fromStore, log } from "../fan-out/errors.ts";
+import type { CallContext } from "../call-context.ts";
+import { channelFromKey } from "../channel-keys.ts";
+import { awaitStore, logSafely } from "../errors.ts";
 import type { FanOut } from "../fan-out/fan-out.ts";
-import { channelOf } from "../keys.ts";
 import type { StreamLog } from "../live-streams/stream-log.ts";
 
-/** The kind of the items that tell a count later. */
-export const VIEWERS = "streamer:viewers";
+/** The kind of the scheduled item that sends a delayed viewer count. */
+export const SEND_VIEWER_COUNT = "streamer:viewers";
 
-/** This process counts a channel, and tells of it, at most once in so many ms. */
-const EVERY_MS = 1_000;
+/** Minimum ms between two counts of a channel, and between two messages about it, in this process. */
+const INTERVAL_MS = 1_000;
 
-/** Channels that are kept in mind before those are forgotten that had their time. */
-const KEPT = 1_000;
+/** Above this number of channels, those past their interval are forgotten. */
+const MAX_IDLE_CHANNELS = 1_000;
 
-/** What this process has last done for a channel. */
-interface Tally {
-  /** Elapsed ms, as `toldAt`. */
+/** The last count of one channel. Times are in elapsed ms. */
+interface ViewerCount {
   countedAt: number;
   count: Promise<number> | undefined;
-  toldAt: number;
-  /** It is in the schedule. */
-  isPending: boolean;
+  sentAt: number;
+  isScheduled: boolean;
 }
 
-/** Counts who watches a stream. No timer: what may not be told yet is told by the next change, or by a tick. */
-export class Viewers {
+interface ViewerCountsOptions {
+  readonly members: ChannelMembers;
+  readonly streamLog: StreamLog;
+  readonly fanOut: FanOut;
+  readonly schedule: Schedule | undefined;
+  /** ms since the epoch. */
+  readonly now: () => number;
+}
+
+/**
+ * Counts the viewers of live streams and sends the counts to them. Without timers: a count that comes too soon after the
+ * last one is sent with the next change, or by a tick.
+ */
+export class ViewerCounts {
   readonly #members: ChannelMembers;
-  readonly #streams: StreamLog;
+  readonly #streamLog: StreamLog;
   readonly #fanOut: FanOut;
   readonly #schedule: Schedule | undefined;
   readonly #now: () => number;
   readonly #elapsed: Elapsed;
-  /** The one asked for last at the end, so that few are looked at to forget some. */
-  readonly #tallies = new Map<string, Tally>();
+  /** By channel key, least recently used first, so that forgetting looks at few entries. */
+  readonly #counts = new Map<string, ViewerCount>();
 
-  constructor(
-    members: ChannelMembers,
-    streams: StreamLog,
-    fanOut: FanOut,
-    schedule: Schedule | undefined,
-    now: () => number,
-  ) {
+  constructor({ members, streamLog, fanOut, schedule, now }: ViewerCountsOptions) {
     this.#members = members;
-    this.#streams = streams;
+    this.#streamLog = streamLog;
     this.#fanOut = fanOut;
     this.#schedule = schedule;
     this.#now = now;
     this.#elapsed = createElapsed(now);
   }
 
-  /** As it was counted within a second. @throws {LiftError} STORE_FAILED */
+  /** Returns a channel's number of connections, at most a second old. @throws {LiftError} STORE_FAILED */
   count(key: string): Promise<number> {
-    const tally = this.#tallyOf(key);
+    const entry = this.#entryOf(key);
     const now = this.#elapsed();
-    if (tally.count === undefined || now - tally.countedAt >= EVERY_MS) this.#recount(key, tally);
-    return tally.count!;
+    if (entry.count === undefined || now - entry.countedAt >= INTERVAL_MS) this.#recount(key, entry);
+    return entry.count!;
   }
 
-  /** Somebody has come or gone. Tells everyone, if it is time. Resolves to whom it found gone; never rejects. */
-  async changed(key: string, scope: Scope): Promise<readonly string[]> {
+  /**
+   * Sends the viewer count after a connection has joined or left; within a second of the last one, schedules it. Never
+   * rejects.
+   * @returns the IDs of members whose connections have ended
+   */
+  async onChange(key: string, context: CallContext): Promise<readonly string[]> {
     try {
-      const tally = this.#tallyOf(key);
+      const entry = this.#entryOf(key);
       const now = this.#elapsed();
-      if (now - tally.toldAt < EVERY_MS) {
-        await this.#later(key, tally, scope);
+      if (now - entry.sentAt < INTERVAL_MS) {
+        await this.#sendLater(key, entry, context);
         return [];
       }
-      tally.toldAt = now;
-      tally.isPending = false;
-      if ((await this.#streams.live(key, scope.budget)) === undefined) return [];
-      this.#recount(key, tally);
-      return await this.#tell(key, tally, scope);
+      entry.sentAt = now;
+      entry.isScheduled = false;
+      if ((await this.#streamLog.live(key, context.budget)) === undefined) return [];
+      this.#recount(key, entry);
+      return await this.#send(key, entry, context);
     } catch (error) {
-      log(scope.logger, "error", "The viewers of a stream were not told", { error });
+      logSafely(context.logger, "error", "A viewer count was not sent", { error });
       return [];
     }
   }
 
-  async #tell(key: string, tally: Tally, scope: Scope): Promise<readonly string[]> {
-    // Also if it is what this process told last: another may have told something else since.
-    const count = await tally.count!;
-    const head = { id: randomUUID(), channel: channelOf(key), at: this.#now() };
+  async #send(key: string, entry: ViewerCount, context: CallContext): Promise<readonly string[]> {
+    // An unchanged count is sent too: another process may have sent a different one since.
+    const count = await entry.count!;
+    const head = { id: randomUUID(), channel: channelFromKey(key), at: this.#now() };
     const message: ViewersMessage = { type: "viewers", ...head, count };
-    return (await this.#fanOut.send(key, JSON.stringify(message), scope)).gone;
+    return (await this.#fanOut.send(key, JSON.stringify(message), context)).gone;
   }
 
-  async #later(key: string, tally: Tally, { budget }: Scope): Promise<void> {
-    if (tally.isPending) return;
-    tally.isPending = true;
-    const dueAt = this.#now() + tally.toldAt + EVERY_MS - this.#elapsed();
-    const item = { kind: VIEWERS, id: key, dueAt, data: {} };
-    await (this.#schedule && fromStore(this.#schedule.put(item, budget)));
+  async #sendLater(key: string, entry: ViewerCount, { budget }: CallContext): Promise<void> {
+    if (entry.isScheduled) return;
+    entry.isScheduled = true;
+    const dueAt = this.#now() + entry.sentAt + INTERVAL_MS - this.#elapsed();
+    const item = { kind: SEND_VIEWER_COUNT, id: key, dueAt, data: {} };
+    await (this.#schedule && awaitStore(this.#schedule.put(item, budget)));
   }
 
-  #recount(key: string, tally: Tally): void {
-    tally.countedAt = this.#elapsed();
-    tally.count = fromStore(this.#members.count(key, this.#now()));
-    // A failure is told to who waits for it, and is no count.
-    tally.count.catch(() => {
-      tally.count = undefined;
+  #recount(key: string, entry: ViewerCount): void {
+    entry.countedAt = this.#elapsed();
+    entry.count = awaitStore(this.#members.count(key, this.#now()));
+    // Callers that await this count receive the failure; the next call counts again.
+    entry.count.catch(() => {
+      entry.count = undefined;
     });
   }
 
-  #tallyOf(key: string): Tally {
-    const known = this.#tallies.get(key);
+  #entryOf(key: string): ViewerCount {
+    const known = this.#counts.get(key);
     if (known === undefined) this.#forget();
-    const tally: Tally = known ?? {
+    const entry: ViewerCount = known ?? {
       countedAt: Number.NEGATIVE_INFINITY,
       count: undefined,
-      toldAt: Number.NEGATIVE_INFINITY,
-      isPending: false,
+      sentAt: Number.NEGATIVE_INFINITY,
+      isScheduled: false,
     };
-    this.#tallies.delete(key);
-    this.#tallies.set(key, tally);
-    return tally;
+    this.#counts.delete(key);
+    this.#counts.set(key, entry);
+    return entry;
   }
 
   #forget(): void {
-    const past = this.#elapsed() - EVERY_MS;
-    for (const [key, { countedAt, toldAt }] of this.#tallies) {
-      if (this.#tallies.size < KEPT || Math.max(countedAt, toldAt) > past) return;
-      this.#tallies.delete(key);
+    const past = this.#elapsed() - INTERVAL_MS;
+    for (const [key, { countedAt, sentAt }] of this.#counts) {
+      if (this.#counts.size < MAX_IDLE_CHANNELS || Math.max(countedAt, sentAt) > past) return;
+      this.#counts.delete(key);
     }
   }
 }

@@ -47,7 +47,7 @@ describe("an application's own publish", () => {
     const answer = await ada.ask("publish", { channel: ROOM, data: 1 });
     expect(answer.error).toMatchObject({
       code: "FORBIDDEN",
-      message: "The application handles `publish` by a route of its own: send that action",
+      message: "The application handles `publish` with a route of its own; send the action `publish`",
     });
     expect((await streamer.history(ROOM)).messages).toEqual([]);
   });

@@ -1,0 +1,42 @@
+import { type AnyContext, type Lift, LiftError, type Middleware } from "../lift/index.ts";
+import type { WebSocketAuth } from "../lift/middleware/auth/index.ts";
+import type { Identity } from "./access.ts";
+
+/** PROTOCOL.md, "Versions". */
+const VERSION = "1";
+
+const check: Middleware = ({ event }, next) => {
+  // Only $connect has a query.
+  const query = "multiValueQueryStringParameters" in event ? event.multiValueQueryStringParameters : {};
+  if (query?.protocol?.some((version) => version !== VERSION)) {
+    throw new LiftError("VALIDATION_ERROR", {
+      message: `Unsupported protocol version; this server supports version ${VERSION}`,
+    });
+  }
+  return next();
+};
+
+/** Refuses a connection with 400 when its query asks for another version of the protocol. */
+export const checkProtocolVersion: Middleware = Object.assign(check, { place: "guard" as const });
+
+/**
+ * Refuses a message that arrives after its connection has ended. Without its row, the message would have no user and no
+ * tenant, and would act in the scope of connections without a tenant.
+ * @throws {LiftError} CONNECTION_CLOSED, STORE_FAILED
+ */
+export async function assertConnectionOpen(ctx: AnyContext, app: Lift): Promise<void> {
+  if (ctx.userId !== undefined || ctx.tenantId !== undefined || app.connectionStore === undefined) return;
+  if ((await ctx.connection()) === undefined) throw new LiftError("CONNECTION_CLOSED");
+}
+
+/** Returns the identity of an event's connection, with the roles and permissions of its token. */
+export function readIdentity(ctx: AnyContext, auth: WebSocketAuth | undefined): Identity {
+  const { userId, tenantId } = ctx;
+  const { roles = [], permissions = [] } = auth?.identity(ctx) ?? {};
+  return {
+    ...(userId === undefined ? {} : { userId }),
+    ...(tenantId === undefined ? {} : { tenantId }),
+    roles,
+    permissions,
+  };
+}
