@@ -13,7 +13,7 @@ import {
   throttledFor,
 } from "../../../test/dynamodb/faults.ts";
 import { DEFAULT_TIMEOUT, localClient, MINUTE, World } from "../../../test/dynamodb/world.ts";
-import type { Json } from "../contracts/connections.ts";
+import type { Json } from "../contracts/json.ts";
 import type { DynamoDBConnectionStoreOptions } from "./index.ts";
 
 const LIMITS = [{}, { maxConnections: 100 }];

@@ -1,4 +1,6 @@
-import type { ConnectionStore, Schedule, TicketStore } from "../contracts/connections.ts";
+import type { ConnectionStore } from "../contracts/connections.ts";
+import type { Schedule } from "../contracts/schedule.ts";
+import type { TicketStore } from "../contracts/tickets.ts";
 import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
 import { callerOf } from "./client/connect.ts";
 import { createNoSdkTransport } from "./client/no-sdk-transport.ts";

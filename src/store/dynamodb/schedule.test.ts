@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { injectFaults, onceEach, THROTTLED } from "../../../test/dynamodb/faults.ts";
 import { localClient, noSdkTarget, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
 import { scheduleCases } from "../../../test/schedule.cases.ts";
-import type { Schedule } from "../contracts/connections.ts";
+import type { Schedule } from "../contracts/schedule.ts";
 import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
 import { dynamoDBSchedule as noSdkSchedule } from "./no-sdk.ts";
 

@@ -1,17 +1,16 @@
 import { createHash } from "node:crypto";
 import type { QueryInput } from "@aws-sdk/client-dynamodb";
-import type {
-  DeadLetter,
-  ItemFailure,
-  Json,
-  JsonObject,
-  Schedule,
-  ScheduledItem,
-  ScheduledItemVersion,
-  TimeBudget,
-} from "../contracts/connections.ts";
 import { StoreError } from "../contracts/errors.ts";
-import { parseDueTime } from "../due-time.ts";
+import type { Json, JsonObject } from "../contracts/json.ts";
+import {
+  type DeadLetter,
+  type ItemFailure,
+  parseDueTime,
+  type Schedule,
+  type ScheduledItem,
+  type ScheduledItemVersion,
+} from "../contracts/schedule.ts";
+import type { TimeBudget } from "../contracts/time-budget.ts";
 import { getConditionFailure, type Item } from "./client/errors.ts";
 import { boundedKey, MAX_PARTITION_KEY_BYTES } from "./client/key-text.ts";
 import type { RetryingClient } from "./client/retrying-client.ts";

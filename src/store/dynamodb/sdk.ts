@@ -1,5 +1,7 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import type { ConnectionStore, Schedule, TicketStore } from "../contracts/connections.ts";
+import type { ConnectionStore } from "../contracts/connections.ts";
+import type { Schedule } from "../contracts/schedule.ts";
+import type { TicketStore } from "../contracts/tickets.ts";
 import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
 import { callerOf } from "./client/connect.ts";
 import type { RetryingClient } from "./client/retrying-client.ts";

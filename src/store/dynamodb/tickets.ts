@@ -1,4 +1,6 @@
-import type { Json, JsonObject, TicketStore, TimeBudget } from "../contracts/connections.ts";
+import type { Json, JsonObject } from "../contracts/json.ts";
+import type { TicketStore } from "../contracts/tickets.ts";
+import type { TimeBudget } from "../contracts/time-budget.ts";
 import { getConditionFailure } from "./client/errors.ts";
 import type { RetryingClient } from "./client/retrying-client.ts";
 import { TICKET_ATTRIBUTES as NAMES } from "./tables.ts";

@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
-import { assertBlobKey } from "../blob-key.ts";
-import type { BlobStore } from "../contracts/connections.ts";
+import { assertBlobKey, type BlobStore } from "../contracts/blobs.ts";
 import { StoreError } from "../contracts/errors.ts";
 import { Folder, isContentType } from "./folder.ts";
 import { type Grant, Grants } from "./grants.ts";

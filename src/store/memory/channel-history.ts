@@ -12,8 +12,8 @@ import {
   type Position,
   type Retention,
   type StoredMessage,
-} from "../contracts/channels.ts";
-import { deriveEpoch, getEpochBucket } from "../epoch.ts";
+} from "../contracts/channel-history.ts";
+import { deriveEpoch, getEpochBucket } from "../contracts/epoch.ts";
 import { frozenCopy } from "./freeze.ts";
 import { RecentKeys } from "./recent-keys.ts";
 

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import type { ChannelMembers, Member, MemberPage, Presence } from "../contracts/channels.ts";
-import type { Json } from "../contracts/connections.ts";
+import type { ChannelMembers, Member, MemberPage, Presence } from "../contracts/channel-members.ts";
+import type { Json } from "../contracts/json.ts";
 import { frozenCopy } from "./freeze.ts";
 import { IndexBy } from "./index-by.ts";
 import { Lifetimes } from "./lifetimes.ts";

@@ -1,4 +1,6 @@
-import type { Connection, ConnectionStore, Json, TimeBudget } from "../contracts/connections.ts";
+import type { Connection, ConnectionStore } from "../contracts/connections.ts";
+import type { Json } from "../contracts/json.ts";
+import type { TimeBudget } from "../contracts/time-budget.ts";
 import { frozenCopy } from "./freeze.ts";
 import { IndexBy } from "./index-by.ts";
 import { Lifetimes } from "./lifetimes.ts";

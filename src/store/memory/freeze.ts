@@ -1,4 +1,4 @@
-import type { Json } from "../contracts/connections.ts";
+import type { Json } from "../contracts/json.ts";
 
 /** A deep copy, frozen: nobody can change it, so it can be handed out as it is. */
 export function frozenCopy<Value extends Json>(value: Value): Value {

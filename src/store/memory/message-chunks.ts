@@ -3,7 +3,7 @@ import {
   type ChunkResult,
   type MessageChunk,
   type MessageChunks,
-} from "../contracts/channels.ts";
+} from "../contracts/message-chunks.ts";
 
 /** Connections looked at with each part for what is over: more than one, so that silence costs no memory. */
 const SWEPT_PER_PART = 2;

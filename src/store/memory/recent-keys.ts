@@ -1,4 +1,4 @@
-import { IDEMPOTENCY_WINDOW_MS, MAX_KEY_AHEAD_MS, type StoredMessage } from "../contracts/channels.ts";
+import { IDEMPOTENCY_WINDOW_MS, MAX_KEY_AHEAD_MS, type StoredMessage } from "../contracts/channel-history.ts";
 
 /** Which keys were used of late, and for what. Without the data: of many keys that would be a history of its own. */
 export class RecentKeys {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { scheduleCases } from "../../../test/schedule.cases.ts";
-import type { ScheduledItem } from "../contracts/connections.ts";
+import type { ScheduledItem } from "../contracts/schedule.ts";
 import { memorySchedule } from "./index.ts";
 
 scheduleCases("memory schedule", memorySchedule);

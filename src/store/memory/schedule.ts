@@ -1,11 +1,11 @@
-import type {
-  DeadLetter,
-  ItemFailure,
-  Schedule,
-  ScheduledItem,
-  ScheduledItemVersion,
-} from "../contracts/connections.ts";
-import { parseDueTime } from "../due-time.ts";
+import {
+  type DeadLetter,
+  type ItemFailure,
+  parseDueTime,
+  type Schedule,
+  type ScheduledItem,
+  type ScheduledItemVersion,
+} from "../contracts/schedule.ts";
 import { frozenCopy } from "./freeze.ts";
 
 const KEPT_PAST_DUE_MS = 7 * 24 * 60 * 60 * 1000;

@@ -1,4 +1,5 @@
-import type { JsonObject, TicketStore } from "../contracts/connections.ts";
+import type { JsonObject } from "../contracts/json.ts";
+import type { TicketStore } from "../contracts/tickets.ts";
 import { frozenCopy } from "./freeze.ts";
 
 interface Ticket {

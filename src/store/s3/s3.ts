@@ -1,7 +1,6 @@
 import type { PutObjectCommand } from "@aws-sdk/client-s3";
 import { isTransient } from "../../aws/index.ts";
-import { assertBlobKey } from "../blob-key.ts";
-import type { BlobStore } from "../contracts/connections.ts";
+import { assertBlobKey, type BlobStore } from "../contracts/blobs.ts";
 import { StoreError } from "../contracts/errors.ts";
 import { checkOptions, type S3BlobStoreOptions } from "./options.ts";
 

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { channelCases } from "../../../test/channels.cases.ts";
-import { deriveEpoch } from "../epoch.ts";
+import { deriveEpoch } from "../contracts/epoch.ts";
 import type { ChannelHistory, NewMessage, PendingFanOut, Retention } from "../index.ts";
 import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
 import { toStoreError } from "./failures.ts";

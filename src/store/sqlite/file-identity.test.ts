@@ -208,7 +208,10 @@ describe("a file of SQLite that was restored as documented", () => {
     copyFileSync(log, join(folder, "log"));
     store.close();
     copyFileSync(join(folder, "log"), log);
-    const docs = readFileSync(join(import.meta.dirname, "../../../docs/operations/channel-stores.md"), "utf8");
+    const docs = readFileSync(
+      join(import.meta.dirname, "../../../docs/operations/channel-stores.md"),
+      "utf8",
+    );
     const [procedure] = codeBlocks(docs).filter(({ info }) => info === "sh");
     const PATH = dirname(process.execPath) + delimiter + process.env.PATH;
     execFileSync("sh", ["-e", "-c", procedure!.code], { cwd: folder, env: { PATH }, stdio: "pipe" });

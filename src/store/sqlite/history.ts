@@ -12,9 +12,9 @@ import {
   type Position,
   type Retention,
   type StoredMessage,
-} from "../contracts/channels.ts";
+} from "../contracts/channel-history.ts";
+import { deriveEpoch, getEpochBucket } from "../contracts/epoch.ts";
 import { StoreError } from "../contracts/errors.ts";
-import { deriveEpoch, getEpochBucket } from "../epoch.ts";
 import { toStoreError } from "./failures.ts";
 import { FileIdentity } from "./file-identity.ts";
 import { GroupCommit } from "./group-commit.ts";

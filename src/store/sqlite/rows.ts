@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from "node:sqlite";
-import type { NewMessage, StoredMessage } from "../contracts/channels.ts";
-import type { Json } from "../contracts/connections.ts";
+import type { NewMessage, StoredMessage } from "../contracts/channel-history.ts";
 import { StoreError } from "../contracts/errors.ts";
+import type { Json } from "../contracts/json.ts";
 
 type Row = Record<string, SQLOutputValue>;
 

@@ -1,5 +1,5 @@
-import { getIdleTimeoutMs, getMaxAheadMs, IDEMPOTENCY_WINDOW_MS } from "../contracts/channels.ts";
-import { getEpochBucket } from "../epoch.ts";
+import { getIdleTimeoutMs, getMaxAheadMs, IDEMPOTENCY_WINDOW_MS } from "../contracts/channel-history.ts";
+import { getEpochBucket } from "../contracts/epoch.ts";
 import { type ChannelRow, nameOfText } from "./rows.ts";
 import type { Statements } from "./statements.ts";
 

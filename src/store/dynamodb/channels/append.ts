@@ -9,7 +9,7 @@ import {
   type NewMessage,
   type Position,
   type Retention,
-} from "../../contracts/channels.ts";
+} from "../../contracts/channel-history.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";

@@ -12,7 +12,7 @@ import {
   THROTTLED,
 } from "../../../../test/dynamodb/faults.ts";
 import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
-import type { NewMessage } from "../../contracts/channels.ts";
+import type { NewMessage } from "../../contracts/channel-history.ts";
 import { createTables, type DynamoDBChannelStoreOptions } from "../index.ts";
 
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };

@@ -10,10 +10,10 @@ import type {
   Position,
   Retention,
   TableStreamHistory,
-} from "../../contracts/channels.ts";
-import type { TimeBudget } from "../../contracts/connections.ts";
+} from "../../contracts/channel-history.ts";
+import { deriveEpoch } from "../../contracts/epoch.ts";
 import { StoreError } from "../../contracts/errors.ts";
-import { deriveEpoch } from "../../epoch.ts";
+import type { TimeBudget } from "../../contracts/time-budget.ts";
 import { getConditionFailure, type Item } from "../client/errors.ts";
 import { keyText } from "../client/key-text.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";

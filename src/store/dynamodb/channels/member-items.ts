@@ -1,5 +1,5 @@
 import { createHash, randomInt } from "node:crypto";
-import type { Member } from "../../contracts/channels.ts";
+import type { Member } from "../../contracts/channel-members.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
 import { boundedKey, keyText, MAX_SORT_KEY_BYTES, textOfKey } from "../client/key-text.ts";

@@ -10,7 +10,7 @@ import {
   THROTTLED,
 } from "../../../../test/dynamodb/faults.ts";
 import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
-import type { ChannelMembers, Member, Presence } from "../../contracts/channels.ts";
+import type { ChannelMembers, Member, Presence } from "../../contracts/channel-members.ts";
 import type { DynamoDBChannelStoreOptions } from "../index.ts";
 
 const REFUSED: Fault = { exception: "ValidationException", status: 400 };

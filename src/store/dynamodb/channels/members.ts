@@ -1,8 +1,9 @@
 import type { QueryInput, QueryOutput } from "@aws-sdk/client-dynamodb";
 import type { Retry } from "../../../aws/index.ts";
-import type { ChannelMembers, Member, MemberPage, Presence } from "../../contracts/channels.ts";
-import type { Json, TimeBudget } from "../../contracts/connections.ts";
+import type { ChannelMembers, Member, MemberPage, Presence } from "../../contracts/channel-members.ts";
 import { StoreError } from "../../contracts/errors.ts";
+import type { Json } from "../../contracts/json.ts";
+import type { TimeBudget } from "../../contracts/time-budget.ts";
 import type { Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { shardOf } from "../client/shards.ts";

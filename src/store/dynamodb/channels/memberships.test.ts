@@ -4,7 +4,7 @@ import { type Fault, injectFaults } from "../../../../test/dynamodb/faults.ts";
 import { inSteps } from "../../../../test/dynamodb/steps.ts";
 import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
 import { everyOrder, type Step } from "../../../../test/support/interleaving.ts";
-import type { ChannelMembers, Presence } from "../../contracts/channels.ts";
+import type { ChannelMembers, Presence } from "../../contracts/channel-members.ts";
 
 /** DynamoDB would refuse it again, so the call breaks off at once. */
 const REFUSED: Fault = { exception: "ValidationException", status: 400 };

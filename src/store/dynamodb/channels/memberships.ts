@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { Retry } from "../../../aws/index.ts";
-import type { Member, Presence } from "../../contracts/channels.ts";
-import type { Json } from "../../contracts/connections.ts";
+import type { Member, Presence } from "../../contracts/channel-members.ts";
 import { StoreError } from "../../contracts/errors.ts";
+import type { Json } from "../../contracts/json.ts";
 import { getConditionFailure, type Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";

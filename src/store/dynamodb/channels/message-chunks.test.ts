@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
 import { ANSWER_LOST, BROKEN, injectFaults, onceEach, THROTTLED } from "../../../../test/dynamodb/faults.ts";
 import { localClient } from "../../../../test/dynamodb/world.ts";
-import type { MessageChunks } from "../../contracts/channels.ts";
+import type { MessageChunks } from "../../contracts/message-chunks.ts";
 
 let world: ChannelWorld;
 

@@ -5,8 +5,8 @@ import {
   type ChunkResult,
   type MessageChunk,
   type MessageChunks,
-} from "../../contracts/channels.ts";
-import type { TimeBudget } from "../../contracts/connections.ts";
+} from "../../contracts/message-chunks.ts";
+import type { TimeBudget } from "../../contracts/time-budget.ts";
 import { getConditionFailure, type Item } from "../client/errors.ts";
 import { keyText } from "../client/key-text.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";

@@ -1,6 +1,11 @@
 import { createHash } from "node:crypto";
-import type { NewMessage, PendingFanOut, Position, StoredMessage } from "../../contracts/channels.ts";
-import { IDEMPOTENCY_WINDOW_MS } from "../../contracts/channels.ts";
+import {
+  IDEMPOTENCY_WINDOW_MS,
+  type NewMessage,
+  type PendingFanOut,
+  type Position,
+  type StoredMessage,
+} from "../../contracts/channel-history.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
 import { keyText, textOfKey } from "../client/key-text.ts";

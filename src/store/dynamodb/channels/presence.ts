@@ -1,5 +1,5 @@
-import type { Presence } from "../../contracts/channels.ts";
-import type { Json } from "../../contracts/connections.ts";
+import type { Presence } from "../../contracts/channel-members.ts";
+import type { Json } from "../../contracts/json.ts";
 import type { Item } from "../client/errors.ts";
 import { keyText, textOfKey } from "../client/key-text.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";

@@ -1,4 +1,4 @@
-import { getMaxAheadMs, type HistoryQuery, type StoredMessage } from "../../contracts/channels.ts";
+import { getMaxAheadMs, type HistoryQuery, type StoredMessage } from "../../contracts/channel-history.ts";
 import type { Head, Row } from "./messages.ts";
 
 /** A transaction's writes become visible one by one, but not this much later, in ms. */

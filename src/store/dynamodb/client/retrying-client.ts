@@ -1,8 +1,8 @@
 import type { ConsumedCapacity } from "@aws-sdk/client-dynamodb";
 import { Retry } from "../../../aws/index.ts";
 import { elapsed } from "../../../internal/elapsed.ts";
-import type { TimeBudget } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
+import type { TimeBudget } from "../../contracts/time-budget.ts";
 import { getConditionFailure, getTransactionConditionFailures, isTransient } from "./errors.ts";
 import type { Operation, Operations, Transport } from "./transport.ts";
 

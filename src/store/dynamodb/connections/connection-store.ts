@@ -1,7 +1,9 @@
 import type { Put } from "@aws-sdk/client-dynamodb";
 import type { Retry } from "../../../aws/index.ts";
-import type { Connection, ConnectionStore, Json, TimeBudget } from "../../contracts/connections.ts";
+import type { Connection, ConnectionStore } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
+import type { Json } from "../../contracts/json.ts";
+import type { TimeBudget } from "../../contracts/time-budget.ts";
 import { getConditionFailure, type Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import type { StoreOptions } from "../options.ts";

@@ -1,6 +1,7 @@
 import type { AttributeValue } from "@aws-sdk/client-dynamodb";
-import type { Connection, Json, JsonObject } from "../../contracts/connections.ts";
+import type { Connection } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
+import type { Json, JsonObject } from "../../contracts/json.ts";
 import type { Item } from "../client/errors.ts";
 import { boundedKey, MAX_PARTITION_KEY_BYTES } from "../client/key-text.ts";
 import { CONNECTION_ATTRIBUTES } from "../tables.ts";

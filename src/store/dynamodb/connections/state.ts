@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { UpdateItemInput } from "@aws-sdk/client-dynamodb";
-import type { Json } from "../../contracts/connections.ts";
+import type { Json } from "../../contracts/json.ts";
 import type { Item } from "../client/errors.ts";
 import { CONNECTION_ATTRIBUTES } from "../tables.ts";
 import { jsonText, nameOf } from "./rows.ts";
