@@ -1,6 +1,6 @@
+import { isLoopback, mintDevelopmentToken, verifyDevelopmentToken } from "lift-ws/development";
 import { start } from "lift-ws/start";
 import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
-import { isLoopback, mintDevelopmentToken, verifyDevelopmentToken } from "../../src/cli/index.ts";
 import { createChat } from "./app.ts";
 import { page } from "./page.ts";
 

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { isLoopback } from "lift-ws/development";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { isLoopback } from "../../src/cli/index.ts";
 import { page } from "./page.ts";
 
 interface Answer {
@@ -134,7 +134,7 @@ describe("POST /token", () => {
     server = minting;
     expect(answer.status).toBe(403);
     expect(JSON.parse(answer.body)).toEqual({
-      message: expect.stringContaining("makes and takes no development tokens"),
+      message: expect.stringContaining("creates no development tokens"),
     });
   });
 });

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type Files, fileType, type PageHandler, type PageOptions, servePage } from "../serve-page.ts";
+import { type Files, fileType, type PageHandler, type PageOptions, servePage } from "./serve-page.ts";
 
 const SCRIPTS = ["chat.js", "composer.js", "door.js", "rooms.js", "socket.js", "theme.js", "view.js"];
 const FILES = ["index.html", "chat.css", "icon.svg", ...SCRIPTS];

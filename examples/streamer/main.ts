@@ -1,11 +1,11 @@
 import { mkdirSync } from "node:fs";
+import { isLoopback, mintDevelopmentToken, verifyDevelopmentToken } from "lift-ws/development";
 import type { AuthIdentity } from "lift-ws/middleware/auth";
 import { webSocketRateLimit } from "lift-ws/middleware/rate-limit";
 import { start } from "lift-ws/start";
 import { type ChannelStore, StoreError } from "lift-ws/store";
 import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import { sqliteChannelStore } from "lift-ws/store/sqlite";
-import { isLoopback, mintDevelopmentToken, verifyDevelopmentToken } from "../../src/cli/index.ts";
 import { createLounge } from "./app.ts";
 import { page } from "./page.ts";
 

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { isLoopback } from "lift-ws/development";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { isLoopback } from "../../src/cli/index.ts";
 import { page } from "./page.ts";
 
 let server: Server;

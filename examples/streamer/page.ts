@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { type Files, fileType, type PageHandler, type PageOptions, servePage } from "../serve-page.ts";
+import { type Files, fileType, type PageHandler, type PageOptions, servePage } from "./serve-page.ts";
 
 /** The demo's page with its scripts and the client in one file, made when it is called, and `POST /token` for it. */
 export async function page(options: PageOptions): Promise<PageHandler> {
@@ -10,9 +10,12 @@ export async function page(options: PageOptions): Promise<PageHandler> {
     bundle: true,
     format: "esm",
     target: "es2023",
+    // The package's source, so that the repository's demo needs no build.
     conditions: ["@lift-ws/source"],
-    // package.json's "sideEffects" speaks of the library: here a module may be imported for what it does.
+    // The repository's package.json has `"sideEffects": false`, which is not true of the page's modules.
     ignoreAnnotations: true,
+    // A copy of this folder has no tsconfig.json above it.
+    tsconfigRaw: {},
     sourcemap: "inline",
     write: false,
   });

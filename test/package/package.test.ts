@@ -3,6 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,10 +15,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { build as bundle } from "esbuild";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import manifest from "../../package.json" with { type: "json" };
 import { compile } from "../../tools/build.mjs";
 import { codeBlocks } from "../support/markdown.ts";
@@ -97,6 +99,7 @@ afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 /** What an application brings itself. */
 function bring(name: string): void {
   const target = join(consumer, "node_modules", name);
+  if (existsSync(target)) return;
   mkdirSync(dirname(target), { recursive: true });
   symlinkSync(join(ROOT, "node_modules", name), target);
 }
@@ -248,6 +251,41 @@ it.each(Object.entries(NODES))(
     expect(String(line)).toMatch(/^WebSocket +ws:/);
   },
 );
+
+describe("examples copied out of the repository", () => {
+  beforeAll(() => {
+    for (const name of ["esbuild", "jose", "zod"]) bring(name);
+  });
+
+  it.each(["chat", "streamer"])("%s serves its page and accepts its tokens", async (name) => {
+    const folder = join(consumer, `copied-${name}`);
+    cpSync(join(ROOT, "examples", name), folder, { recursive: true });
+    const server = spawn(process.execPath, ["main.ts"], {
+      cwd: folder,
+      env: { ...process.env, PORT: "0", HOST: "", NODE_OPTIONS: "" },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    onTestFinished(() => void server.kill("SIGKILL"));
+    let output = "";
+    for await (const line of createInterface(server.stdout)) {
+      output += `${line}\n`;
+      if (line.startsWith("Page ")) break;
+    }
+    const api = /^WebSocket +(\S+)$/m.exec(output)?.[1];
+    const page = /^Page +(\S+)$/m.exec(output)?.[1] ?? "";
+    expect(await (await fetch(page)).text()).toContain("<title>");
+    const response = await fetch(new URL("/token", page), {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ name: "ann", tenant: "demo" }),
+    });
+    const { token } = (await response.json()) as { token: string };
+    const socket = new WebSocket(`${api}?token=${token}`);
+    const [event] = (await Promise.race([once(socket, "open"), once(socket, "error")])) as [Event];
+    expect(event.type).toBe("open");
+    socket.close();
+  });
+});
 
 it("compiles in a strict project that checks our declarations too", async () => {
   for (const types of ["@types/node", "@types/react", "@aws-sdk/client-s3"]) bring(types);

@@ -1,4 +1,4 @@
-import { isLoopback, mintDevelopmentToken } from "../../../src/cli/index.ts";
+import { isLoopback, mintDevelopmentToken } from "lift-ws/development";
 import { page } from "../page.ts";
 
 /** The page beside the functions: `lift-ws dev --lambda dist/lambda/chat --http examples/chat/lambda/page.ts`. */

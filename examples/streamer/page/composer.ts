@@ -1,6 +1,6 @@
 // Where one writes. What it takes is never more than the room takes.
 
-import { find } from "../../chat/page/view.js";
+import { find } from "./view.js";
 
 /** Of the text as JSON; an id stands beside it. */
 const MAX_BYTES = 4_000;

@@ -1,9 +1,8 @@
 // How the page's connection is, and the switch that cuts it.
 
 import type { Client, ClientError, ClientState } from "lift-ws/client";
-import { Refused } from "../../chat/page/socket.js";
-import { find, inWords } from "../../chat/page/view.js";
 import type { Network } from "./network.ts";
+import { find, inWords, Refused } from "./view.js";
 
 /** A browser hides the status of a refused upgrade: so many failures while the server answers are a refusal. */
 const FAILURES_TO_REFUSAL = 3;

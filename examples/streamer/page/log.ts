@@ -1,7 +1,7 @@
 // What one room's conversation looks like. Text from others becomes text nodes and nothing else.
 
 import type { ChannelMessage, Position } from "lift-ws/client";
-import { colour, element, find } from "../../chat/page/view.js";
+import { colour, element, find } from "./view.js";
 
 const GROUP_WITHIN_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;

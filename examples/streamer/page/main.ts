@@ -1,16 +1,16 @@
 // The page: who comes in, which room is looked at, and whether the network is there.
 
-import "../../chat/page/theme.js";
+import "./theme.js";
 import { type Client, createClient } from "lift-ws/client";
-import { claimsOf, type GetToken, keepProblem, openDoor, remembered } from "../../chat/page/door.js";
-import { element, find, person, whoIsHere } from "../../chat/page/view.js";
 import { allowWriting, focusComposer, onSay } from "./composer.ts";
 import { Connection } from "./connection.ts";
+import { claimsOf, type GetToken, keepProblem, openDoor, remembered } from "./door.js";
 import { Network } from "./network.ts";
 import { outboxStorage, ownOutbox } from "./outbox.ts";
 import { Room, type Shown } from "./room.ts";
 import { goToEnd, isAtEnd, keepEnd, keepPlace, onTop } from "./scrolling.ts";
 import { Stage } from "./stage.ts";
+import { element, find, person, whoIsHere } from "./view.js";
 
 const ROOMS = ["lobby", "ideas", "help"];
 const TITLE = document.title;

@@ -1,8 +1,8 @@
 // What one draws oneself: by hand, or the pen goes by itself. It is sent five times a second.
 
 import type { Client } from "lift-ws/client";
-import { find } from "../../chat/page/view.js";
 import { HEIGHT, type Ink, inkOf, type Point, rose, type Sketch, WIDTH } from "./sketch.ts";
+import { find } from "./view.js";
 
 const SEND_MS = 200;
 /** How fast the pen goes by itself. */

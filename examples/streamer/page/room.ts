@@ -1,9 +1,9 @@
 // One room: what was said, who is there, and what one says oneself.
 
 import type { ChannelMessage, Client, ClientError, Members, Position } from "lift-ws/client";
-import { inWords } from "../../chat/page/view.js";
 import { type Line, Log, lineOf } from "./log.ts";
 import { kept } from "./outbox.ts";
+import { inWords } from "./view.js";
 
 const PAGE = 50;
 /** Lines that stay when others come: those before them are history. */

@@ -1,6 +1,6 @@
 // The conversation is read at its end, and stays there, unless one scrolls up.
 
-import { find } from "../../chat/page/view.js";
+import { find } from "./view.js";
 
 const scroll = find("scroll");
 let isHeld = true;

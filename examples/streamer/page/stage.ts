@@ -1,10 +1,10 @@
 // A room's stage: who is live there, for how many, and what they draw.
 
 import type { Client, ClientError, Json, LiveStream, Stream, Subscription } from "lift-ws/client";
-import { find, inWords } from "../../chat/page/view.js";
 import { Pen } from "./pen.ts";
 import type { Room } from "./room.ts";
 import { Sketch } from "./sketch.ts";
+import { find, inWords } from "./view.js";
 
 /** The room whose stage one is on, kept for as long as the tab is: a reload goes on drawing. */
 const KEY = "stage";
