@@ -2,16 +2,16 @@ import { describe, expect, it } from "vitest";
 import { ManualClock, repeat } from "./clock.ts";
 
 describe("ManualClock", () => {
-  it("rings what falls due in order, each at its own time", () => {
+  it("fires due timers in order, each at its own time", () => {
     const clock = new ManualClock(0);
-    const rang: [string, number][] = [];
-    clock.setTimeout(() => rang.push(["late", clock.now()]), 20);
+    const fired: [string, number][] = [];
+    clock.setTimeout(() => fired.push(["late", clock.now()]), 20);
     clock.setTimeout(() => {
-      rang.push(["early", clock.now()]);
-      clock.setTimeout(() => rang.push(["nested", clock.now()]), 5);
+      fired.push(["early", clock.now()]);
+      clock.setTimeout(() => fired.push(["nested", clock.now()]), 5);
     }, 10);
     clock.advance(30);
-    expect(rang).toEqual([
+    expect(fired).toEqual([
       ["early", 10],
       ["nested", 15],
       ["late", 20],
@@ -19,7 +19,7 @@ describe("ManualClock", () => {
     expect(clock.now()).toBe(30);
   });
 
-  it("sets its wall clock without time that elapses", () => {
+  it("moves its wall clock without elapsed time", () => {
     const clock = new ManualClock(1_000);
     clock.setTimeout(() => expect.unreachable(), 10);
     clock.jump(3_600_000);
@@ -29,7 +29,7 @@ describe("ManualClock", () => {
     expect([clock.now(), clock.elapsed()]).toEqual([-3_598_995, 5]);
   });
 
-  it("does not ring what was cancelled, and counts what is set", () => {
+  it("does not fire a cancelled timer, and counts pending ones", () => {
     const clock = new ManualClock(0);
     const timer = clock.setTimeout(() => expect.unreachable(), 10);
     expect(clock.pending).toBe(1);
@@ -42,34 +42,34 @@ describe("ManualClock", () => {
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("repeat", () => {
-  it("waits for the end of one before it counts to the next, and ends when it is cancelled", async () => {
+  it("counts from the end of a call to the next, and stops when cancelled", async () => {
     const clock = new ManualClock();
-    const begun: number[] = [];
+    const started: number[] = [];
     let end = () => {};
     const timer = repeat(clock, 1_000, () => {
-      begun.push(clock.now());
+      started.push(clock.now());
       return new Promise((resolve) => {
         end = resolve;
       });
     });
     const start = clock.now();
     clock.advance(999);
-    expect(begun).toEqual([]);
+    expect(started).toEqual([]);
     clock.advance(1);
-    expect(begun).toEqual([start + 1_000]);
+    expect(started).toEqual([start + 1_000]);
     clock.advance(5_000);
-    expect(begun).toHaveLength(1);
+    expect(started).toHaveLength(1);
     end();
     await settled();
     clock.advance(1_000);
-    expect(begun).toEqual([start + 1_000, start + 7_000]);
+    expect(started).toEqual([start + 1_000, start + 7_000]);
     timer.cancel();
     end();
     await settled();
     expect(clock.pending).toBe(0);
   });
 
-  it("is cancelled while it waits", () => {
+  it("can be cancelled between two calls", () => {
     const clock = new ManualClock();
     const timer = repeat(clock, 1_000, () => expect.unreachable());
     timer.cancel();

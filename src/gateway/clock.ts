@@ -1,33 +1,34 @@
 import { createElapsed, elapsed } from "../internal/elapsed.ts";
 
 /**
- * Time as the gateway sees it. Every limit, age and deadline goes through one of these: a wall clock dates events, and
- * elapsed time decides everything else, so that a correction of the wall clock closes no connection.
+ * The gateway's source of time. The wall clock dates events. Elapsed time decides every limit, age and deadline, so a
+ * correction of the wall clock closes no connection.
  */
 export interface Clock {
-  /** ms since the epoch. */
+  /** Returns the wall clock in ms since the epoch. */
   now(): number;
-  /** ms from any origin, never less than before. Default: how far `now` has gone on, where a step back is no time. */
+  /** Returns elapsed ms since any origin; it never decreases. Default: the forward steps of `now`, added up. */
   elapsed?(): number;
-  /** Calls `callback` once, `ms` from now. The timer alone does not keep the process alive. */
+  /** Calls `callback` once after `ms`. The timer does not keep the process alive. */
   setTimeout(callback: () => void, ms: number): Timer;
 }
 
-/** A clock that tells elapsed time. */
+/** A clock that has elapsed time. */
 export type SteadyClock = Required<Clock>;
 
-/** The clock with elapsed time of its own, or by its `now`. */
+/** Adds elapsed time, derived from `now`, to a clock that has none. */
 export function toSteadyClock(clock: Clock): SteadyClock {
-  const passed = createElapsed(() => clock.now());
+  const derived = createElapsed(() => clock.now());
   return {
     now: () => clock.now(),
-    elapsed: () => clock.elapsed?.() ?? passed(),
+    elapsed: () => clock.elapsed?.() ?? derived(),
     setTimeout: (callback, ms) => clock.setTimeout(callback, ms),
   };
 }
 
+/** A timer that a {@link Clock} has started. */
 export interface Timer {
-  /** Twice, or after it rang, is no error. */
+  /** Stops the timer. Does nothing when the timer has fired or was stopped. */
   cancel(): void;
 }
 
@@ -44,6 +45,7 @@ class SystemTimer implements Timer {
   }
 }
 
+/** The clock of the system and of the process. */
 export const systemClock: SteadyClock = {
   now: () => Date.now(),
   elapsed,
@@ -55,11 +57,17 @@ interface ManualTimer {
   readonly callback: () => void;
 }
 
-/** A clock that stands still until a test moves it: two hours pass in milliseconds. */
+/**
+ * A clock that stands still until a test moves it, so that two hours pass in milliseconds.
+ * @example
+ * const clock = new ManualClock();
+ * const gateway = createGateway({ handler, clock });
+ * clock.advance(600_000); // Idle connections are closed.
+ */
 export class ManualClock implements SteadyClock {
-  readonly #alarms = new Set<ManualTimer>();
+  readonly #timers = new Set<ManualTimer>();
   #elapsed = 0;
-  /** The wall clock at an elapsed time of 0, in ms since the epoch. */
+  /** Wall clock at an elapsed time of 0, in ms since the epoch. */
   #start: number;
 
   /** @param start ms since the epoch; default 2026-01-01T00:00:00Z */
@@ -67,52 +75,57 @@ export class ManualClock implements SteadyClock {
     this.#start = start;
   }
 
+  /** Returns the wall clock in ms since the epoch. */
   now(): number {
     return this.#start + this.#elapsed;
   }
 
+  /** Returns the sum of all `advance` calls in ms. */
   elapsed(): number {
     return this.#elapsed;
   }
 
+  /** Calls `callback` when `advance` reaches `ms` from now. */
   setTimeout(callback: () => void, ms: number): Timer {
-    const alarm = { at: this.#elapsed + Math.max(0, ms), callback };
-    this.#alarms.add(alarm);
-    return { cancel: () => this.#alarms.delete(alarm) };
+    const timer = { at: this.#elapsed + Math.max(0, ms), callback };
+    this.#timers.add(timer);
+    return { cancel: () => this.#timers.delete(timer) };
   }
 
-  /** How many timers are set: after a clean stop, none. */
+  /** Number of timers that have not fired. 0 after a clean stop. */
   get pending(): number {
-    return this.#alarms.size;
+    return this.#timers.size;
   }
 
-  /** Moves time on by `ms`; what falls due rings in order, each at its own time. */
+  /** Advances time by `ms`. Due timers fire in order, each at its own time. */
   advance(ms: number): void {
     const end = this.#elapsed + ms;
-    for (let next = this.#nextAlarm(end); next; next = this.#nextAlarm(end)) {
-      this.#alarms.delete(next);
+    for (let next = this.#nextTimer(end); next; next = this.#nextTimer(end)) {
+      this.#timers.delete(next);
       this.#elapsed = Math.max(this.#elapsed, next.at);
       next.callback();
     }
     this.#elapsed = end;
   }
 
-  /** Sets the wall clock ahead by `ms`, or back: no time elapses, and nothing rings. */
+  /** Moves the wall clock by `ms`, forward or backward. No time elapses, so no timer fires. */
   jump(ms: number): void {
     this.#start += ms;
   }
 
-  #nextAlarm(end: number): ManualTimer | undefined {
+  #nextTimer(end: number): ManualTimer | undefined {
     let first: ManualTimer | undefined;
-    for (const alarm of this.#alarms) {
-      if (alarm.at <= end && (first === undefined || alarm.at < first.at)) first = alarm;
+    for (const timer of this.#timers) {
+      if (timer.at <= end && (first === undefined || timer.at < first.at)) first = timer;
     }
     return first;
   }
 }
 
 /**
- * Calls `task` every `ms`, counted from the end of the one before, so that no two run at once. It must not reject.
+ * Calls `task` again and again until it is cancelled. Calls never overlap.
+ * @param ms time from the end of one call to the start of the next
+ * @param task must not reject
  */
 export function repeat(clock: Clock, ms: number, task: () => Promise<void>): Timer {
   let cancelled = false;

@@ -1,17 +1,20 @@
+/** Codes of {@link GatewayError}. They are stable; switch on them and not on messages. */
 export type GatewayErrorCode =
-  /** An option is unknown or out of range. */
+  /** An option is unknown or has an invalid value. */
   | "INVALID_OPTION"
-  /** Beyond loopback the gateway wants credentials to verify @connections by. */
+  /** A host other than loopback requires `credentials`, which verify the signatures of @connections requests. */
   | "CREDENTIALS_REQUIRED"
-  /** The port is taken. */
+  /** Another process uses the port. */
   | "ADDRESS_IN_USE"
-  /** `listen` twice, or after `close`. */
+  /** `listen` was called a second time, or after `close`. */
   | "NOT_LISTENABLE"
-  /** An address was asked for before `listen`. */
+  /** `url`, `endpoint` or `port` was read before `listen`. */
   | "NOT_LISTENING";
 
+/** The error that the gateway throws for a wrong option or a wrong call. */
 export class GatewayError extends Error {
   override readonly name = "GatewayError";
+  /** Says what went wrong. */
   readonly code: GatewayErrorCode;
 
   constructor(code: GatewayErrorCode, message: string, options?: ErrorOptions) {

@@ -26,45 +26,51 @@ import { BrowserAccess } from "./upgrade/browser-access.ts";
 import { Throttle } from "./upgrade/throttle.ts";
 import { isServicePath, UpgradeHandler } from "./upgrade/upgrade.ts";
 
+/** Options of `Gateway.listen`. */
 export interface ListenOptions {
-  /** Default 3001; 0 takes any free one. */
+  /** The port; 0 takes any free port. Default 3001. */
   readonly port?: number;
-  /** Default `127.0.0.1`. Beyond loopback the gateway needs `credentials`. */
+  /** The host name or address. A host other than loopback requires `credentials`. Default `127.0.0.1`. */
   readonly host?: string;
 }
 
+/** Options of `Gateway.close`. */
 export interface StopOptions {
-  /** ms that invocations in flight get to finish. Default 5,000. */
+  /** Time for running handlers to finish, in ms. Default 5,000. */
   readonly drainMs?: number;
-  /** ms over which open sockets are closed, so that their clients do not all come back at once. Default 2,000. */
+  /** Time over which open sockets are closed, in ms, so that clients do not reconnect all at once. Default 2,000. */
   readonly spreadMs?: number;
 }
 
-/** A running API: the server, and its @connections port. */
+/** A WebSocket API on this machine: the server, and its @connections API. */
 export interface Gateway extends Connections {
   /**
-   * Starts to listen.
+   * Starts to listen. A gateway listens once.
    * @throws {GatewayError} ADDRESS_IN_USE, CREDENTIALS_REQUIRED, NOT_LISTENABLE
    */
   listen(options?: ListenOptions): Promise<void>;
   /**
-   * Stops gracefully: no new upgrades, invocations in flight finish, every socket is closed with 1001 and its
-   * `$disconnect` runs. Twice waits for the first.
+   * Stops gracefully: refuses upgrades, waits for running handlers, closes every socket with 1001 and runs its
+   * `$disconnect`. A second call waits for the first.
    */
   close(options?: StopOptions): Promise<void>;
-  /** Where clients connect: `ws://127.0.0.1:3001/dev`. Throws NOT_LISTENING before `listen`. */
+  /** The URL for clients: `ws://127.0.0.1:3001/dev`. Throws NOT_LISTENING before `listen`. */
   readonly url: string;
-  /** Where @connections answers: `http://127.0.0.1:3001/dev`. Throws NOT_LISTENING before `listen`. */
+  /** The endpoint of the @connections API: `http://127.0.0.1:3001/dev`. Throws NOT_LISTENING before `listen`. */
   readonly endpoint: string;
-  /** Throws NOT_LISTENING before `listen`. */
+  /** The port. Throws NOT_LISTENING before `listen`. */
   readonly port: number;
-  /** Open connections. */
+  /** Number of open connections. */
   readonly size: number;
 }
 
 /**
- * An API Gateway WebSocket API on this machine: sockets become the service's events, handlers answer them.
+ * Creates an API Gateway WebSocket API on this machine. It calls Lambda handlers with the events of the service.
  * @throws {GatewayError} INVALID_OPTION
+ * @example
+ * const gateway = createGateway({ handler: async () => ({ statusCode: 200 }) });
+ * await gateway.listen({ port: 3001 });
+ * console.log(gateway.url); // "ws://127.0.0.1:3001/dev"
  */
 export function createGateway(options: GatewayOptions): Gateway {
   return new LocalGateway(readOptions(options));
@@ -74,22 +80,22 @@ const SECOND_MS = 1_000;
 
 const HEALTH_PATH = "/healthz";
 
-/** Sockets are closed in so many steps, spread over the stop's time. */
+/** Number of steps in which `close` closes the open sockets. */
 const CLOSE_STEPS = 20;
 
 class LocalGateway implements Gateway {
   readonly #settings: GatewaySettings;
   readonly #registry: ConnectionRegistry;
   readonly #invoker: Invoker;
-  readonly #delivery: LocalConnections;
+  readonly #connections: LocalConnections;
   readonly #access: BrowserAccess;
   readonly #dispatcher: Dispatcher;
-  readonly #management: ConnectionsApi;
-  readonly #upgrades: UpgradeHandler;
+  readonly #connectionsApi: ConnectionsApi;
+  readonly #upgradeHandler: UpgradeHandler;
   readonly #listener: Listener;
   #address: { readonly host: string; readonly port: number } | undefined;
-  #closed: Promise<void> | undefined;
-  #repeating: Timer | undefined;
+  #closing: Promise<void> | undefined;
+  #everySecond: Timer | undefined;
 
   constructor(settings: GatewaySettings) {
     const { clock, limits } = settings;
@@ -98,11 +104,11 @@ class LocalGateway implements Gateway {
     this.#settings = settings;
     this.#registry = new ConnectionRegistry(clock, limits);
     this.#invoker = new Invoker(settings);
-    this.#delivery = new LocalConnections(this.#registry, requests, settings);
+    this.#connections = new LocalConnections(this.#registry, requests, settings);
     this.#access = new BrowserAccess(settings);
-    this.#management = new ConnectionsApi(this.#delivery, settings);
+    this.#connectionsApi = new ConnectionsApi(this.#connections, settings);
     this.#dispatcher = new Dispatcher(settings, this.#registry, this.#invoker, requests);
-    this.#upgrades = new UpgradeHandler({
+    this.#upgradeHandler = new UpgradeHandler({
       settings,
       registry: this.#registry,
       invoker: this.#invoker,
@@ -111,7 +117,7 @@ class LocalGateway implements Gateway {
       requests,
       access: this.#access,
       domainName: () => this.#domainName,
-      boundTo: () => this.#listening.host,
+      listeningHost: () => this.#listening.host,
     });
     this.#listener = new Listener(
       (request, response) => this.#request(request, response),
@@ -121,17 +127,18 @@ class LocalGateway implements Gateway {
   }
 
   async listen({ port = 3001, host = "127.0.0.1" }: ListenOptions = {}): Promise<void> {
-    if (this.#address || this.#closed) throw new GatewayError("NOT_LISTENABLE", "A gateway listens once");
+    if (this.#address || this.#closing)
+      throw new GatewayError("NOT_LISTENABLE", "A gateway can listen only once; create another one");
     if (!isLoopback(host) && this.#settings.credentials.length === 0) {
       throw new GatewayError(
         "CREDENTIALS_REQUIRED",
-        `Listening on ${host} opens @connections to the network: set credentials, so that signatures are verified`,
+        `Set \`credentials\` to listen on ${host}: without them anyone on the network can call @connections`,
       );
     }
     this.#address = { host, port: await this.#listener.listen(port, host) };
     const { clock, everySecond } = this.#settings;
-    if (everySecond === undefined || this.#closed) return;
-    this.#repeating = repeat(clock, SECOND_MS, async () => {
+    if (everySecond === undefined || this.#closing) return;
+    this.#everySecond = repeat(clock, SECOND_MS, async () => {
       try {
         await everySecond();
       } catch (error) {
@@ -141,8 +148,8 @@ class LocalGateway implements Gateway {
   }
 
   close({ drainMs = 5_000, spreadMs = 2_000 }: StopOptions = {}): Promise<void> {
-    this.#closed ??= this.#stop(drainMs, spreadMs);
-    return this.#closed;
+    this.#closing ??= this.#stop(drainMs, spreadMs);
+    return this.#closing;
   }
 
   get port(): number {
@@ -162,7 +169,7 @@ class LocalGateway implements Gateway {
   }
 
   post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
-    return this.#delivery.post(connectionId, data, options);
+    return this.#connections.post(connectionId, data, options);
   }
 
   broadcast(
@@ -170,20 +177,20 @@ class LocalGateway implements Gateway {
     data: MessageData,
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
-    return this.#delivery.broadcast(ids, data, options);
+    return this.#connections.broadcast(ids, data, options);
   }
 
   get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined> {
-    return this.#delivery.get(connectionId, options);
+    return this.#connections.get(connectionId, options);
   }
 
   disconnect(connectionId: string, options?: PostOptions): Promise<boolean> {
-    return this.#delivery.disconnect(connectionId, options);
+    return this.#connections.disconnect(connectionId, options);
   }
 
   get #listening() {
     if (!this.#address)
-      throw new GatewayError("NOT_LISTENING", "The gateway does not listen: call listen() first");
+      throw new GatewayError("NOT_LISTENING", "The gateway is not listening; call listen() first");
     return this.#address;
   }
 
@@ -200,26 +207,26 @@ class LocalGateway implements Gateway {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    void this.#upgrades.handle(request, socket, head).catch(warnUnhandled);
+    void this.#upgradeHandler.handle(request, socket, head).catch(warnUnhandled);
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
     const { basePath, http } = this.#settings;
     const url = request.url ?? "/";
-    const managed = parseConnectionsPath(url);
+    const connectionsPath = parseConnectionsPath(url);
     if (!this.#access.allowsHost(request, this.#listening.host)) {
       respondForbidden(response);
-    } else if (managed?.basePath === basePath) {
-      this.#management.handle(managed.connectionId, request, response).catch((error) => {
+    } else if (connectionsPath?.basePath === basePath) {
+      this.#connectionsApi.handle(connectionsPath.connectionId, request, response).catch((error) => {
         response.destroy();
         warnUnhandled(error);
       });
     } else if (isServicePath(url, basePath)) {
       response.writeHead(426, { upgrade: "websocket", connection: "upgrade", "content-length": 0 }).end();
-    } else if (managed || url.startsWith(`/${basePath}/`)) {
+    } else if (connectionsPath || url.startsWith(`/${basePath}/`)) {
       respondForbidden(response);
     } else if (url === HEALTH_PATH) {
-      respondHealth(response, this.#closed === undefined);
+      respondHealth(response, this.#closing === undefined);
     } else if (http) {
       http(request, response);
     } else {
@@ -229,21 +236,21 @@ class LocalGateway implements Gateway {
 
   async #stop(drainMs: number, spreadMs: number): Promise<void> {
     const { clock } = this.#settings;
-    this.#repeating?.cancel();
-    this.#upgrades.stop();
+    this.#everySecond?.cancel();
+    this.#upgradeHandler.stop();
     await this.#invoker.drain(drainMs);
-    this.#upgrades.startClosing();
+    this.#upgradeHandler.startClosing();
     const connections = [...this.#registry.values()];
     const steps = Math.min(CLOSE_STEPS, connections.length);
     for (let step = 0; step < steps; step++) {
       if (step > 0) await delay(clock, spreadMs / steps);
       for (let i = step; i < connections.length; i += steps) connections[i]!.close(CLOSE_REASONS.goingAway);
     }
-    // Now it is the $disconnects that are in flight, and a $connect that ends meanwhile brings another one.
-    const until = clock.elapsed() + drainMs;
+    // Wait for the $disconnect handlers. A $connect that ends now adds another one.
+    const deadline = clock.elapsed() + drainMs;
     await this.#dispatcher.disconnectsStarted();
-    while (this.#invoker.isBusy && clock.elapsed() < until) {
-      await this.#invoker.drain(until - clock.elapsed());
+    while (this.#invoker.isBusy && clock.elapsed() < deadline) {
+      await this.#invoker.drain(deadline - clock.elapsed());
       await this.#dispatcher.disconnectsStarted();
     }
     this.#invoker.stop();

@@ -8,25 +8,25 @@ import { createServer as createHttpsServer } from "node:https";
 import { createServer as createTcpServer, type Server as NetServer, type Socket } from "node:net";
 import { GatewayError } from "./errors.ts";
 
-/** The first byte of a TLS handshake record; no HTTP request begins with it. */
+/** First byte of a TLS handshake record. No HTTP request begins with it. */
 const TLS_HANDSHAKE = 0x16;
 
-/** ms. */
+/** Timeouts in ms. */
 export interface ListenerTimeouts {
-  /** That a new connection may stay silent before it has shown whether it speaks TLS. */
+  /** Time until the first byte of a new connection, which tells TLS from HTTP. */
   readonly firstByte: number;
-  /** That a request's headers may take. Default: Node's, a minute. */
+  /** Time until the end of a request's headers. Default Node's: a minute. */
   readonly headersTimeout?: number;
-  /** How often that is looked at. Default: Node's, 30 s. */
+  /** Interval of Node's check of `headersTimeout`. Default Node's: 30 s. */
   readonly connectionsCheckingInterval?: number;
 }
 
 const TIMEOUTS: ListenerTimeouts = { firstByte: 10_000 };
 
-/** ms that peers get to finish what was begun when the listener closes. */
+/** Time for open sockets to finish their close handshake when the listener closes, in ms. */
 const CLOSE_MS = 1_000;
 
-/** Java's HTTP client offers h2c with every request; that is a request, no upgrade of ours. (Node 24 on.) */
+/** Java's HTTP client offers an upgrade to h2c with every request. It is handled as a plain request. Needs Node 24. */
 const OPTIONS = {
   shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
 };
@@ -38,11 +38,11 @@ interface Tls {
   readonly cert: string;
 }
 
-/** An HTTP server; with `tls` the same port answers HTTPS too, whichever the client begins with. */
+/** An HTTP server. With `tls` the same port accepts HTTPS too: the first byte of a connection decides. */
 export class Listener {
   readonly #http: Server;
   readonly #https: Server | undefined;
-  readonly #entrance: NetServer;
+  readonly #netServer: NetServer;
   readonly #sockets = new Set<Socket>();
   readonly #firstByteMs: number;
 
@@ -52,38 +52,44 @@ export class Listener {
     tls: Tls | undefined,
     timeouts: ListenerTimeouts = TIMEOUTS,
   ) {
-    const { firstByte, ...ofRequests } = timeouts;
-    const options = { ...OPTIONS, ...ofRequests };
+    const { firstByte, ...requestTimeouts } = timeouts;
+    const options = { ...OPTIONS, ...requestTimeouts };
     this.#firstByteMs = firstByte;
     this.#http = createHttpServer(options, onRequest).on("upgrade", onUpgrade);
     this.#https = tls && createHttpsServer({ ...options, ...tls }, onRequest).on("upgrade", onUpgrade);
-    this.#entrance = this.#https ? createTcpServer((socket) => this.#sort(socket)) : this.#http;
-    this.#entrance.on("connection", (socket: Socket) => {
+    this.#netServer = this.#https ? createTcpServer((socket) => this.#detectProtocol(socket)) : this.#http;
+    this.#netServer.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
     });
   }
 
-  /** @throws {GatewayError} ADDRESS_IN_USE */
+  /**
+   * Starts to listen.
+   * @returns the port
+   * @throws {GatewayError} ADDRESS_IN_USE
+   */
   async listen(port: number, host: string): Promise<number> {
     await new Promise<void>((resolve, reject) => {
-      this.#entrance.once("error", (error: NodeJS.ErrnoException) => {
+      this.#netServer.once("error", (error: NodeJS.ErrnoException) => {
         if (error.code !== "EADDRINUSE") return reject(error);
-        reject(new GatewayError("ADDRESS_IN_USE", `Port ${port} of ${host} is taken`, { cause: error }));
+        reject(
+          new GatewayError("ADDRESS_IN_USE", `Port ${port} on ${host} is already in use`, { cause: error }),
+        );
       });
-      this.#entrance.listen(port, host, resolve);
+      this.#netServer.listen(port, host, resolve);
     });
-    // Node watches over a server's requests from this event on, and these two never listen themselves.
-    if (this.#entrance !== this.#http) for (const server of this.#servers) server.emit("listening");
-    const address = this.#entrance.address();
+    // Node starts its check of request timeouts on this event, and these two servers never listen themselves.
+    if (this.#netServer !== this.#http) for (const server of this.#servers) server.emit("listening");
+    const address = this.#netServer.address();
     return typeof address === "object" && address !== null ? address.port : port;
   }
 
-  /** Stops to listen. What is still connected gets a moment to finish its close handshake and is then cut. */
+  /** Stops to listen. Open sockets get 1 s to finish their close handshake and are then destroyed. */
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#entrance.close(() => resolve()));
-    // Those that never listened as well: it ends their watch, and their idle connections.
-    for (const server of this.#servers) if (server !== this.#entrance) server.close();
+    const closed = new Promise<void>((resolve) => this.#netServer.close(() => resolve()));
+    // Closing stops the check of request timeouts and idle connections, also on servers that never listened.
+    for (const server of this.#servers) if (server !== this.#netServer) server.close();
     this.#http.closeIdleConnections();
     const cut = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
@@ -96,12 +102,12 @@ export class Listener {
     return this.#https === undefined ? [this.#http] : [this.#http, this.#https];
   }
 
-  #sort(socket: Socket): void {
+  #detectProtocol(socket: Socket): void {
     socket.setTimeout(this.#firstByteMs, () => socket.destroy());
     socket.on("error", ignore);
     socket.once("readable", () => {
       const chunk: Buffer | null = socket.read();
-      // Null at the end of a stream that carried nothing.
+      // Null when the client closed the connection without sending a byte.
       if (chunk === null) return void socket.destroy();
       socket.setTimeout(0);
       socket.removeListener("error", ignore);

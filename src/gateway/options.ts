@@ -15,45 +15,46 @@ import {
 } from "../apigw/index.ts";
 import type { Clock, SteadyClock } from "./clock.ts";
 
-/** Every limit of the service as an option. `Infinity` turns one off. */
+/** Limits of API Gateway, and limits that protect the gateway. `Infinity` turns a limit off. */
 export interface GatewayLimits {
-  /** Bytes of one frame from a client. Default 32,768; minimum 1. */
+  /** Maximum size of a frame from a client, in bytes. Default 32,768; minimum 1. */
   readonly frameBytes: number;
-  /** Bytes of one message, either direction. Default 131,072; minimum 1. */
+  /** Maximum size of a message in either direction, in bytes. Default 131,072; minimum 1. */
   readonly messageBytes: number;
-  /** ms without a message until a connection is closed. Default 600,000; minimum 1. */
+  /** Time without a message after which a connection is closed, in ms. Default 600,000; minimum 1. */
   readonly idleMs: number;
-  /** ms that a connection lives at most. Default 7,200,000; minimum 1. */
+  /** Maximum lifetime of a connection, in ms. Default 7,200,000; minimum 1. */
   readonly lifetimeMs: number;
-  /** ms that a handler may take. Default 29,000; minimum 1. */
+  /** Time limit of a handler, in ms. Default 29,000; minimum 1. */
   readonly integrationTimeoutMs: number;
   /** New connections per second. Default 500; minimum 1. */
   readonly connectionsPerSecond: number;
   /** Messages, connects and @connections calls per second. Default 10,000; minimum 1. */
   readonly requestsPerSecond: number;
-  /** How many of them may come at once. Default 5,000; minimum 1. */
+  /** How many messages, connects and @connections calls are accepted at once. Default 5,000; minimum 1. */
   readonly requestBurst: number;
-  /** Characters of a client's URL. Default 4,096; minimum 1. */
+  /** Maximum length of a client's URL, in characters. Default 4,096; minimum 1. */
   readonly urlLength: number;
-  /** Bytes of an authorizer's result. Default 8,192; minimum 1. */
+  /** Maximum size of an authorizer's result, in bytes. Default 8,192; minimum 1. */
   readonly authorizerResultBytes: number;
-  /** Messages of one connection per second; past it each is refused with 429. Default 2,500; minimum 1. */
+  /** Messages per second of one connection. More are refused with 429. Default 2,500; minimum 1. */
   readonly connectionMessagesPerSecond: number;
-  /** Messages of one connection under way at once; past it its socket is not read. Default 100; minimum 1. */
+  /** Messages of one connection that are handled at once. At the limit its socket is not read. Default 100; minimum 1. */
   readonly messagesInFlight: number;
   /**
-   * Refused messages (429, no route, or a 4xx result) after which a connection is closed with 1008. A tenth of them is
-   * forgotten each second. Default 2,000; minimum 1.
+   * Refused messages (429, no route, or a 4xx result) after which a connection is closed with 1008. A tenth of the limit
+   * is subtracted from the count each second. Default 2,000; minimum 1.
    */
   readonly refusedMessages: number;
-  /** Routes. Default 300; minimum 1. */
+  /** Maximum number of routes. Default 300; minimum 1. */
   readonly routes: number;
-  /** Bytes that wait for one slow client before a POST to it answers 429. Default 1,048,576; minimum 1. */
+  /** Bytes buffered for one slow client before a POST to it is answered with 429. Default 1,048,576; minimum 1. */
   readonly bufferBytes: number;
-  /** ms that a client may stay over `bufferBytes` before it is closed. Default 10,000; minimum 0. */
+  /** Time over `bufferBytes` after which a client is disconnected, in ms. Default 10,000; minimum 0. */
   readonly slowClientMs: number;
 }
 
+/** The default of each limit. */
 export const DEFAULT_LIMITS: GatewayLimits = {
   frameBytes: MAX_FRAME_BYTES,
   messageBytes: MAX_MESSAGE_BYTES,
@@ -73,125 +74,135 @@ export const DEFAULT_LIMITS: GatewayLimits = {
   slowClientMs: 10_000,
 };
 
+/** A key pair that signs @connections requests. */
 export interface Credentials {
+  /** Any non-empty string. */
   readonly accessKeyId: string;
+  /** Any non-empty string. */
   readonly secretAccessKey: string;
 }
 
-/** A request that is refused for where it comes from, or for the name that it was sent to. */
+/** A request that was refused because of its `Origin` or its `Host` header. */
 export interface AccessRefusal {
+  /** The header that is not allowed. */
   readonly header: "Origin" | "Host";
-  /** As the client wrote it. */
+  /** The header's value, as the client sent it. */
   readonly value: string;
 }
 
-/** What became of one event. */
+/** The outcome of one event. */
 export interface EventReport {
-  /** The route's key, the key that a message selected in vain, or `authorizer`. */
+  /** The route key, also when no route has it, or `authorizer`. */
   readonly routeKey: string;
+  /** The id of the event's connection. */
   readonly connectionId: string;
+  /** The id in the event and in error messages to the client. */
   readonly requestId: string;
   /**
-   * The result's status; the service's own where the handler failed (502), took too long (504) or was not asked:
-   * no route or no identity, over a rate, an upgrade that is none.
+   * The status of the handler's result. 502 when the handler failed and 504 when it timed out. When no handler was
+   * called, the status of the refusal, for example 403 (no route), 401 (no identity) or 429 (rate limit).
    */
   readonly status: number;
-  /** 0 when no handler was asked. */
+  /** Duration of the handler in ms. 0 when no handler was called. */
   readonly durationMs: number;
-  /** What the handler threw, or what was wrong with its answer. For the log; a client never sees it. */
+  /** The error that the handler threw, or the fault of its result. For logs only; clients never see it. */
   readonly error?: unknown;
-  /** The result's body, where its status is 400 or above: handlers explain refusals there. Not redacted, not cut. */
+  /** The result's body when its status is 400 or above. It is neither redacted nor truncated. */
   readonly body?: string;
 }
 
+/** Options of {@link createGateway}. Either `handler` or `routes` is required. */
 export interface GatewayOptions {
-  /** Answers every route; whatever key a message selects is its `routeKey`. Either this or `routes`. */
+  /** Handles every route; the key that a message selects is its `routeKey`. Give either this or `routes`. */
   readonly handler?: LambdaHandler;
   /**
-   * A handler per route key, as an API has its integrations. `$connect`, `$disconnect` and `$default` are
-   * optional; a message that matches none gets the Forbidden frame. A `Map` is asked anew for each event, so its
-   * routes may come and go. Either this or `handler`.
+   * Handlers by route key, like the integrations of an API. `$connect`, `$disconnect` and `$default` are optional. A
+   * message without a route gets the Forbidden error. A `Map` is read for each event, so its routes may change. Give
+   * either this or `handler`.
    */
   readonly routes?: { readonly [routeKey: string]: LambdaHandler } | ReadonlyMap<string, LambdaHandler>;
-  /** A REQUEST authorizer, asked on every `$connect`; its answer is never cached. */
+  /** A REQUEST authorizer, called on every `$connect`. Its result is never cached. Default none. */
   readonly authorizer?: LambdaAuthorizer;
   /**
-   * What a request must carry before the authorizer is asked: `route.request.header.Name`,
-   * `route.request.querystring.name`, `context.name`, `stageVariables.name`. Default none.
+   * Values that a request needs before the authorizer is called: `route.request.header.Name`,
+   * `route.request.querystring.name`, `context.name`, `stageVariables.name`. A request without one is refused with 401.
+   * Default none.
    */
   readonly identitySources?: readonly string[];
-  /** Default `$request.body.action`. */
+  /** The expression that reads the route key from a message. Default `$request.body.action`. */
   readonly routeSelectionExpression?: string;
-  /** The keys of the routes whose result's body goes back to the sender. Default none. */
+  /** Keys of the routes whose result's body is sent back to the sender. Default none. */
   readonly routeResponses?: readonly string[];
-  /** Default `dev`. */
+  /** The stage: letters, digits, `_` and `-`, or `$default`. Default `dev`. */
   readonly stage?: string;
-  /** The first path segment, in place of the stage, as with a custom domain's base path. Default the stage. */
+  /** The first path segment, like the base path of a custom domain. Default the stage. */
   readonly basePath?: string;
+  /** Variables in every event. Default none. */
   readonly stageVariables?: StageVariables;
-  /** Default 10 characters, random per gateway. */
+  /** The API's id. Default 10 random characters per gateway. */
   readonly apiId?: string;
-  /** With `credentials`, a signature must be for it. Default `us-east-1`. */
+  /** The AWS region. With `credentials`, signatures must name it. Default `us-east-1`. */
   readonly region?: string;
-  /** Default `000000000000`. */
+  /** The AWS account in ARNs. Default `000000000000`. */
   readonly accountId?: string;
-  /** Default the address it listens on, with its port, so that an endpoint built from an event reaches it. */
+  /** The `domainName` in events. Default the listening address with its port, so that an endpoint built from it works. */
   readonly domainName?: string;
+  /** Limits other than the defaults. Default {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<GatewayLimits>;
-  /** Default the system's. Tests hand in a `ManualClock`. */
+  /** The clock of all limits and dates. Default the system clock; tests pass a `ManualClock`. */
   readonly clock?: Clock;
   /**
-   * Whose signatures @connections accepts. Without it any well-formed SigV4 header passes, and the gateway
-   * listens on loopback only.
+   * Key pairs whose signatures @connections accepts. Without them any well-formed SigV4 header passes, and the gateway
+   * listens on loopback only. Default none.
    */
   readonly credentials?: Credentials | readonly Credentials[];
   /**
-   * Whether the last entry of `X-Forwarded-For` names the client, with or without a port: only behind a proxy of your
-   * own. Default false.
+   * Reads the client's address from the last entry of `X-Forwarded-For`, with or without a port. Set it only behind a
+   * proxy of your own, because clients can send the header too. Default false.
    */
   readonly trustProxy?: boolean;
   /**
-   * Origins whose pages may connect, exact: `https://app.example`; `*` for all but `null`. Default: any, or with
-   * `ownOrigins` none besides those. Requests without an Origin always may.
+   * Exact origins whose pages may connect, such as `https://app.example`. `*` allows all but `null`. Requests without
+   * an `Origin` header are always allowed. Default: all; with `ownOrigins`, none besides those.
    */
   readonly allowedOrigins?: readonly string[];
   /**
-   * Whether pages of this machine (loopback origins), and of the host that a request names in `Host`, may connect, and
-   * others only when `allowedOrigins` lists them. Default false; `start` and `lift-ws dev` set it.
+   * Allows pages of this machine (loopback origins) and of the host in the request's `Host` header. Other origins need
+   * an entry in `allowedOrigins`. Default false; `start` and `lift-ws dev` set it to true.
    */
   readonly ownOrigins?: boolean;
   /**
-   * Names besides loopback ones that a request may have in `Host` while the gateway listens on loopback, against DNS
-   * rebinding. `domainName` and `{apiId}.execute-api.{region}.amazonaws.com` always may. Default: any name passes;
-   * `start` and `lift-ws dev` set it to none.
+   * Names that the `Host` header may have while the gateway listens on loopback, as a defence against DNS rebinding.
+   * Loopback names, `domainName` and `{apiId}.execute-api.{region}.amazonaws.com` are always allowed. Default: all
+   * names; `start` and `lift-ws dev` set an empty list.
    */
   readonly allowedHosts?: readonly string[];
-  /** Called for each request that `allowedOrigins`, `ownOrigins` or `allowedHosts` refuses. */
+  /** Called for each request that `allowedOrigins`, `ownOrigins` or `allowedHosts` refuses. Default none. */
   readonly onRefused?: (refusal: AccessRefusal) => void;
-  /** Whether a client's ping counts as activity. Default false; the service has not been asked. */
+  /** Counts a client's ping as activity. Default false; not verified against the service. */
   readonly pingResetsIdle?: boolean;
-  /** The code a client sees after DELETE @connections. Default 1000; the service has not been asked. */
+  /** The close code that a client gets after DELETE @connections. Default 1000; not verified against the service. */
   readonly deleteCloseCode?: number;
-  /** PEM. With it the same port answers TLS as well. */
+  /** A key and a certificate in PEM. The same port then accepts TLS too. Default none. */
   readonly tls?: { readonly key: string; readonly cert: string };
-  /** Answers HTTP requests outside the service's path and `/healthz`. Default 404. */
+  /** Handles HTTP requests outside the API's path and `/healthz`. Default: a 404 response. */
   readonly http?: (request: IncomingMessage, response: ServerResponse) => void;
   /**
-   * Called once for each event, after its handler has ended or when none could be asked. What it throws changes
-   * nothing for the event and becomes a process warning.
+   * Called once for each event, when its handler has ended or when no handler was called. Its errors become process
+   * warnings and do not affect the event. Default none.
    */
   readonly onEvent?: (report: EventReport) => void;
   /**
-   * Called every second from `listen` to `close`, but not before the last call has ended: in place of a scheduled
-   * function. What it throws or rejects with becomes a process warning.
+   * Called every second from `listen` to `close`, in place of a scheduled function. Calls never overlap. Its errors become
+   * process warnings. Default none.
    */
   readonly everySecond?: () => unknown;
 }
 
-/** The options with their defaults in, checked. */
+/** The checked options, with their defaults. */
 export interface GatewaySettings {
   readonly routes: ReadonlyMap<string, LambdaHandler>;
-  /** Takes any key that `routes` has not. */
+  /** Handles each key that is not in `routes`. */
   readonly handler: LambdaHandler | undefined;
   readonly authorizer: LambdaAuthorizer | undefined;
   readonly identitySources: readonly string[];

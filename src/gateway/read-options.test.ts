@@ -5,7 +5,7 @@ import { readOptions } from "./read-options.ts";
 const handler = () => ({ statusCode: 200 });
 
 describe("readOptions", () => {
-  it("fills in the service's own limits", () => {
+  it("uses the limits of the service by default", () => {
     expect(readOptions({ handler }).limits).toMatchObject({
       frameBytes: 32_768,
       messageBytes: 131_072,
@@ -21,18 +21,18 @@ describe("readOptions", () => {
   });
 
   it.each<[string, GatewayOptions]>([
-    ["no handler", {}],
+    ["options without a handler", {}],
     ["a handler and routes", { handler, routes: {} }],
-    ["a handler that is no function", { handler: "x" as never }],
+    ["a handler that is not a function", { handler: "x" as never }],
     ["a route without a function", { routes: { a: undefined as never } }],
     ["an unknown option", { handler, idle: 3 } as GatewayOptions],
     ["an unknown limit", { handler, limits: { idle: 3 } as never }],
     ["a limit below its minimum", { handler, limits: { frameBytes: 0 } }],
-    ["a limit that is no number", { handler, limits: { idleMs: Number.NaN } }],
+    ["a limit that is not a number", { handler, limits: { idleMs: Number.NaN } }],
     ["a stage with a slash", { handler, stage: "a/b" }],
-    ["the stage healthz, whose path is taken", { handler, stage: "healthz" }],
+    ["the stage healthz, which is the path of the health check", { handler, stage: "healthz" }],
     ["301 routes", { routes: Object.fromEntries(Array.from({ length: 301 }, (_, i) => [`r${i}`, handler])) }],
-  ])("refuses %s", (_name, options) => {
+  ])("rejects %s", (_name, options) => {
     expect(() => readOptions(options)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
   });
 
@@ -56,12 +56,12 @@ describe("readOptions", () => {
     ["pingResetsIdle", ["no"]],
     ["deleteCloseCode", [99, 1004, 1005, 1006, 1015, 2999, 5000, 1000.5, "1000"]],
     ["tls", [{}, { key: "k" }, true]],
-  ])("refuses, by its name, a %s of %j", (name, values) => {
+  ])("rejects a %s of %j and names the option", (name, values) => {
     for (const value of values) {
       expect(() => readOptions({ handler, [name]: value }), JSON.stringify(value)).toThrow(
         expect.objectContaining({
           code: "INVALID_OPTION",
-          message: expect.stringMatching(`^${name} takes `),
+          message: expect.stringMatching(`^\`${name}\` must be `),
         }),
       );
     }
@@ -86,11 +86,11 @@ describe("readOptions", () => {
     ],
     ["deleteCloseCode", [1000, 1003, 1007, 1014, 3000, 4999]],
     ["domainName", [undefined]],
-  ])("takes a %s of %j", (name, values) => {
+  ])("accepts a %s of %j", (name, values) => {
     for (const value of values) expect(() => readOptions({ handler, [name]: value })).not.toThrow();
   });
 
-  it("takes 300 routes", () => {
+  it("accepts 300 routes", () => {
     const routes = Object.fromEntries(Array.from({ length: 300 }, (_, i) => [`r${i}`, handler]));
     expect(readOptions({ routes }).routes.size).toBe(300);
   });

@@ -3,7 +3,7 @@ import { guardListener, warnUnhandled } from "./unhandled-errors.ts";
 
 afterEach(() => void vi.restoreAllMocks());
 
-it("warns of a bug without the secrets in its text, cut where it is long", () => {
+it("warns of an error without its secrets, and truncates it", () => {
   const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
   warnUnhandled(new Error("GET /?token=opaque-credential failed"));
   warnUnhandled({ authorization: "opaque-credential" });
@@ -14,7 +14,7 @@ it("warns of a bug without the secrets in its text, cut where it is long", () =>
   expect(texts[2]!.length).toBeLessThan(9_000);
 });
 
-it("warns of a listener that throws or rejects", async () => {
+it("warns when a listener throws or rejects", async () => {
   const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
   guardListener(() => {
     throw new Error("thrown");

@@ -1,14 +1,14 @@
 import { inspect } from "node:util";
 import { logText } from "../internal/redact.ts";
 
-/** Warns of an error that nothing handles, so that it ends no process. Clients and handlers should never cause one. */
+/** Emits a process warning for an error that nothing handles, so that it does not end the process. */
 export function warnUnhandled(error: unknown): void {
-  // As text: a code given beside an Error is dropped. The stack alone, since an error's own fields may be secret.
+  // Node drops the code when the warning is an Error, so pass text. Pass the stack only, because fields may be secret.
   const text = error instanceof Error ? (error.stack ?? error.message) : inspect(error);
   process.emitWarning(logText(text), { code: "LIFT_WS_GATEWAY" });
 }
 
-/** `listener` in a form that neither throws nor rejects: it is told of an event, and has no say in it. */
+/** Wraps a listener so that its errors become process warnings and do not affect the event. */
 export function guardListener<Report>(listener: (report: Report) => unknown): (report: Report) => void {
   return (report) => {
     try {

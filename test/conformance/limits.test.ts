@@ -274,7 +274,7 @@ describe("every limit", () => {
     const make = (limits: object) => () => createGateway({ handler: () => ok, limits });
     expect(make({ idleMs: 0 })).toThrow("limits.idleMs");
     expect(make({ frameBytes: "32" })).toThrow("limits.frameBytes");
-    expect(make({ frameByte: 1 })).toThrow("limits.frameByte is no limit");
+    expect(make({ frameByte: 1 })).toThrow("Unknown option `limits.frameByte`");
   });
 });
 

@@ -5,7 +5,7 @@ import type { GatewaySettings } from "../options.ts";
 import { createId } from "../sockets/ids.ts";
 import type { LocalConnections } from "./local-connections.ts";
 
-/** How the service answers each of the port's errors. */
+/** The service's response to each error of the port. */
 const ERROR_RESPONSES: { readonly [code in ConnectionsErrorCode]: readonly [status: number, type: string] } =
   {
     BAD_REQUEST: [400, "BadRequestException"],
@@ -15,7 +15,7 @@ const ERROR_RESPONSES: { readonly [code in ConnectionsErrorCode]: readonly [stat
     UNAVAILABLE: [503, "ServiceUnavailableException"],
   };
 
-/** A path `/{basePath}/@connections/{id}`, in any of its encodings, or one without a base path; else undefined. */
+/** Parses `/{basePath}/@connections/{id}`, percent-encoded or not. The base path may be missing. */
 export function parseConnectionsPath(url: string): { basePath: string; connectionId: string } | undefined {
   const segments = (url.split("?", 1)[0] ?? "").split("/").slice(1);
   try {
@@ -32,13 +32,13 @@ function isConnectionsSegment(segment = ""): boolean {
   return decodeURIComponent(segment) === "@connections";
 }
 
-/** Answers `POST|GET|DELETE /{basePath}/@connections/{id}` as the service does. */
+/** The @connections API over HTTP: `POST`, `GET` and `DELETE /{basePath}/@connections/{id}`. */
 export class ConnectionsApi {
-  readonly #delivery: LocalConnections;
+  readonly #connections: LocalConnections;
   readonly #settings: GatewaySettings;
 
-  constructor(delivery: LocalConnections, settings: GatewaySettings) {
-    this.#delivery = delivery;
+  constructor(connections: LocalConnections, settings: GatewaySettings) {
+    this.#connections = connections;
     this.#settings = settings;
   }
 
@@ -63,22 +63,22 @@ export class ConnectionsApi {
   async #run(id: string, method: string | undefined, body: Buffer, response: ServerResponse): Promise<void> {
     switch (method) {
       case "POST":
-        return (await this.#delivery.post(id, body)) === "sent"
+        return (await this.#connections.post(id, body)) === "sent"
           ? respond(response, 200)
           : respondGone(response);
       case "GET": {
-        const info = await this.#delivery.get(id);
+        const info = await this.#connections.get(id);
         return info ? respond(response, 200, toConnectionJson(info)) : respondGone(response);
       }
       case "DELETE":
-        return (await this.#delivery.disconnect(id)) ? respond(response, 204) : respondGone(response);
+        return (await this.#connections.disconnect(id)) ? respond(response, 204) : respondGone(response);
       default:
         throw forbidden();
     }
   }
 }
 
-/** What the service answers on its domain outside the stage, or below it where nothing is. */
+/** Responds with 403, as the service does outside the stage and to an unknown path below it. */
 export function respondForbidden(response: ServerResponse): void {
   respond(response, 403, { message: "Forbidden" }, ERROR_RESPONSES.FORBIDDEN[1]);
 }
@@ -111,19 +111,21 @@ function respond(response: ServerResponse, status: number, body?: object, errorT
   response.end(text);
 }
 
-/** @throws {ConnectionsError} PAYLOAD_TOO_LARGE, with the rest left unread; UNAVAILABLE when the caller hangs up */
+/** @throws {ConnectionsError} PAYLOAD_TOO_LARGE, and the rest stays unread; UNAVAILABLE when the caller hangs up */
 async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
   try {
-    // Left open when it is cut short: the answer has to get out on the same socket.
+    // Keep the socket open when the body is too large: the response is sent on it.
     for await (const chunk of request.iterator({ destroyOnReturn: false })) {
       length += chunk.length;
       if (length > maxBytes) break;
       chunks.push(chunk);
     }
   } catch (error) {
-    throw new ConnectionsError("UNAVAILABLE", "The request's body did not arrive whole", { cause: error });
+    throw new ConnectionsError("UNAVAILABLE", "The connection closed before the request body was complete", {
+      cause: error,
+    });
   }
   if (length > maxBytes)
     throw new ConnectionsError("PAYLOAD_TOO_LARGE", `A message has at most ${maxBytes} bytes`);

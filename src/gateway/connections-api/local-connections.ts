@@ -21,7 +21,7 @@ import type { Throttle } from "../upgrade/throttle.ts";
 const SENT = Promise.resolve<PostOutcome>("sent");
 const GONE = Promise.resolve<PostOutcome>("gone");
 
-/** The @connections port on this process's own sockets: no HTTP, no signature, one frame however many receive it. */
+/** The @connections port for the sockets of this process: no HTTP, no signature, and one frame for all recipients. */
 export class LocalConnections implements Connections {
   readonly #registry: ConnectionRegistry;
   readonly #throttle: Throttle;
@@ -97,12 +97,15 @@ export class LocalConnections implements Connections {
   #send(connectionId: string, frame: Frame, now: number): PostOutcome {
     const outcome = this.#admit(connectionId)?.send(frame, now) ?? "closed";
     if (outcome === "full") {
-      throw new ConnectionsError("LIMIT_EXCEEDED", "The client reads too slowly: its buffer is full");
+      throw new ConnectionsError(
+        "LIMIT_EXCEEDED",
+        "The send buffer of the client is full, because it reads too slowly",
+      );
     }
     return outcome === "sent" ? "sent" : "gone";
   }
 
-  /** The connection, `undefined` when it is gone. An id that is open needs no check of its shape. */
+  /** Finds a connection and counts the request. Checks the form of an id only when no connection has it. */
   #admit(connectionId: string): LiveConnection | undefined {
     if (!this.#throttle.take()) throw new ConnectionsError("LIMIT_EXCEEDED", "Too many requests");
     const connection = this.#registry.get(connectionId);

@@ -15,14 +15,14 @@ const CONNECT = "$connect";
 const DISCONNECT = "$disconnect";
 const DEFAULT = "$default";
 
-/** What happens on an open connection: its messages go to their routes, its end to `$disconnect`. */
+/** Passes the messages of open connections to their routes, and closed connections to `$disconnect`. */
 export class Dispatcher implements ConnectionListener {
   readonly #settings: GatewaySettings;
   readonly #registry: ConnectionRegistry;
   readonly #invoker: Invoker;
   readonly #throttle: Throttle;
   readonly #select: RouteSelector;
-  /** Thousands may end at once, and HTTP requests wait behind them. */
+  /** Slices the work when thousands of connections close at once, so that HTTP requests need not wait. */
   readonly #slices = new TimeSlices();
 
   constructor(settings: GatewaySettings, registry: ConnectionRegistry, invoker: Invoker, throttle: Throttle) {
@@ -35,7 +35,7 @@ export class Dispatcher implements ConnectionListener {
 
   onMessage(connection: LiveConnection, text: string, done: () => void): void {
     const requestId = createTransientId();
-    // The connection's own rate first: what it refuses takes nothing of the rate that all share.
+    // Check the connection's own rate first, so that its refused messages do not use up the shared rate.
     if (!connection.takeMessage() || !this.#throttle.take()) {
       this.#refuse(connection, 429, "Too Many Requests", "", requestId);
       done();
@@ -43,8 +43,8 @@ export class Dispatcher implements ConnectionListener {
     }
     const selected = this.#select(text);
     const routeKey = this.#route(selected);
-    const handlerFor = routeKey === undefined ? undefined : this.handler(routeKey);
-    if (routeKey === undefined || !handlerFor) {
+    const handler = routeKey === undefined ? undefined : this.handlerFor(routeKey);
+    if (routeKey === undefined || !handler) {
       this.#refuse(connection, 403, "Forbidden", selected ?? "", requestId);
       done();
       return;
@@ -57,8 +57,8 @@ export class Dispatcher implements ConnectionListener {
       this.#settings.clock.now(),
       this.#settings,
     );
-    this.invoke(handlerFor, event, (outcome) => {
-      this.#answer(connection, routeKey, requestId, outcome);
+    this.invoke(handler, event, (outcome) => {
+      this.#respond(connection, routeKey, requestId, outcome);
       done();
     });
   }
@@ -70,22 +70,27 @@ export class Dispatcher implements ConnectionListener {
     });
   }
 
-  /** Resolves when the `$disconnect` of each connection that has ended has begun. */
+  /** Resolves when `$disconnect` has started for every closed connection. */
   disconnectsStarted(): Promise<void> {
     return this.#slices.next();
   }
 
-  /** `$disconnect` is best effort: nobody is left to be told how it went. */
+  /** Runs `$disconnect`. Its outcome is ignored, because the client is gone. */
   disconnect(event: WebSocketEvent): void {
-    const handler = this.handler(DISCONNECT);
+    const handler = this.handlerFor(DISCONNECT);
     if (handler) this.invoke(handler, event, () => {});
   }
 
-  handler(routeKey: string): LambdaHandler | undefined {
+  /** Finds the handler of a route key. */
+  handlerFor(routeKey: string): LambdaHandler | undefined {
     return this.#settings.routes.get(routeKey) ?? this.#settings.handler;
   }
 
-  /** Runs a route's handler, checks its answer and reports the invocation. `late` as in `Invoker.run`. */
+  /**
+   * Runs a route's handler, validates its result and reports the invocation.
+   * @param settle receives the outcome
+   * @param late as in `Invoker.run`
+   */
   invoke(
     handler: LambdaHandler,
     event: WebSocketEvent,
@@ -95,7 +100,7 @@ export class Dispatcher implements ConnectionListener {
     const { onEvent, clock } = this.#settings;
     const { routeKey, connectionId, requestId } = event.requestContext;
     const startedAt = onEvent ? clock.elapsed() : 0;
-    const ended = (raw: Outcome) => {
+    const onEnd = (raw: Outcome) => {
       const outcome = checkResult(raw);
       settle(outcome);
       onEvent?.({
@@ -108,10 +113,10 @@ export class Dispatcher implements ConnectionListener {
         ...refusalBody(outcome),
       });
     };
-    this.#invoker.run(handler, event, routeKey, ended, late);
+    this.#invoker.run(handler, event, routeKey, onEnd, late);
   }
 
-  /** `$connect` and `$disconnect` are the service's own: a message that selects them is one without a route. */
+  /** Selects the route of a message. Messages cannot select `$connect` and `$disconnect`. */
   #route(selected: string | undefined): string | undefined {
     const { routes, handler } = this.#settings;
     if (selected !== undefined && selected !== CONNECT && selected !== DISCONNECT) {
@@ -120,7 +125,7 @@ export class Dispatcher implements ConnectionListener {
     return routes.has(DEFAULT) || handler ? DEFAULT : undefined;
   }
 
-  #answer(connection: LiveConnection, routeKey: string, requestId: string, outcome: RouteOutcome): void {
+  #respond(connection: LiveConnection, routeKey: string, requestId: string, outcome: RouteOutcome): void {
     const status = outcomeStatus(outcome);
     if (status >= 400 && status < 500) connection.countRefusal();
     if (outcome.kind === "failed") {
@@ -136,7 +141,7 @@ export class Dispatcher implements ConnectionListener {
     }
   }
 
-  /** A message that no handler is asked about. */
+  /** Refuses a message without calling a handler. */
   #refuse(
     connection: LiveConnection,
     status: number,
@@ -164,7 +169,7 @@ function refusalBody(outcome: RouteOutcome): { body?: string } {
   return typeof body === "string" && body !== "" ? { body } : {};
 }
 
-/** The service's error text to the letter, the space after the first colon included. */
+/** Returns the service's error message, including the space after the first and second colon. */
 export function errorText(message: string, connectionId: string, requestId: string): string {
   return `{"message": ${JSON.stringify(message)}, "connectionId":"${connectionId}", "requestId":"${requestId}"}`;
 }

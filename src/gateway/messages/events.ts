@@ -10,11 +10,12 @@ import type {
 import type { GatewaySettings } from "../options.ts";
 import { createId, createTransientId } from "../sockets/ids.ts";
 
-/** What every event of one connection has in common. */
+/** Details of a connection that all its events contain. */
 export interface ConnectionDetails {
   readonly connectionId: string;
+  /** ms since the epoch. */
   readonly connectedAt: number;
-  /** Elapsed ms, by the gateway's clock, when the connection began: its age is measured from here. */
+  /** Start of the connection in elapsed ms. Its age is measured from here. */
   readonly startedAt: number;
   readonly sourceIp: string;
   readonly userAgent: string | undefined;
@@ -22,10 +23,10 @@ export interface ConnectionDetails {
   readonly authorizer: AuthorizerContext | undefined;
 }
 
-/** Captured CONNECT events have neither, though every client sends both. All other headers are kept. */
+/** Every client sends these two headers, but the service's CONNECT events lack them. They have all other headers. */
 const DROPPED_HEADERS: ReadonlySet<string> = new Set(["connection", "upgrade"]);
 
-/** The documented input of an authorizer has these three beside the client's headers, with these values. */
+/** The documented input of an authorizer has these three headers and values besides the client's headers. */
 const AUTHORIZER_HEADERS = { Connection: "upgrade", "content-length": "0", Upgrade: "websocket" };
 
 export function createConnectEvent(
@@ -59,8 +60,8 @@ export function createConnectEvent(
 export function createAuthorizerEvent(event: ConnectEvent, settings: GatewaySettings): AuthorizerEvent {
   const multiValueHeaders = { ...event.multiValueHeaders };
   for (const [name, value] of Object.entries(AUTHORIZER_HEADERS)) {
-    const isThere = Object.keys(multiValueHeaders).some((key) => key.toLowerCase() === name.toLowerCase());
-    if (!isThere) multiValueHeaders[name] = [value];
+    const exists = Object.keys(multiValueHeaders).some((key) => key.toLowerCase() === name.toLowerCase());
+    if (!exists) multiValueHeaders[name] = [value];
   }
   return {
     type: "REQUEST",
@@ -71,12 +72,12 @@ export function createAuthorizerEvent(event: ConnectEvent, settings: GatewaySett
   };
 }
 
-/** `arn:aws:execute-api:{region}:{account}:{api}/{stage}/$connect` */
+/** Returns `arn:aws:execute-api:{region}:{account}:{api}/{stage}/$connect`. */
 export function connectArn({ region, accountId, apiId, stage }: GatewaySettings): string {
   return `arn:aws:execute-api:${region}:${accountId}:${apiId}/${stage}/$connect`;
 }
 
-/** One object literal, written out: this runs for every message. */
+/** Creates a MESSAGE event. Written out as one object literal for speed, because it runs for every message. */
 export function createMessageEvent(
   body: string,
   routeKey: string,
@@ -164,7 +165,7 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 let formattedSecond = Number.NaN;
 let formatted = "";
 
-/** Common log format, in UTC: `31/Aug/2022:13:34:52 +0000`. Made once a second. */
+/** Formats a time in common log format and UTC: `31/Aug/2022:13:34:52 +0000`. Cached for a second. */
 export function formatRequestTime(ms: number): string {
   const second = Math.floor(ms / 1000);
   if (second === formattedSecond) return formatted;
@@ -175,7 +176,7 @@ export function formatRequestTime(ms: number): string {
   return formatted;
 }
 
-/** The client's headers in its own spelling, and those that the service's front end adds. */
+/** Returns the client's headers in their original spelling, and the headers that the service's front end adds. */
 function readHeaders(
   request: IncomingMessage,
   { sourceIp }: ConnectionDetails,
@@ -195,7 +196,7 @@ function readHeaders(
   return headers.toObject();
 }
 
-/** Header lines by name, compared without case. A repeated name keeps its first spelling. */
+/** Headers by case-insensitive name. A repeated name keeps its first spelling. */
 class HeaderLines {
   readonly #lines = new Map<string, { readonly name: string; readonly values: string[] }>();
 
@@ -229,7 +230,7 @@ function readQuery(url: string): { [name: string]: string[] } | undefined {
   if (start === -1) return undefined;
   const query = new Map<string, string[]>();
   for (const [name, value] of new URLSearchParams(url.slice(start))) append(query, name, value);
-  // fromEntries defines, it does not assign: a parameter called __proto__ stays a parameter.
+  // Object.fromEntries defines properties, so a parameter named __proto__ stays a parameter.
   return query.size === 0 ? undefined : Object.fromEntries(query);
 }
 

@@ -9,7 +9,7 @@ import type { SteadyClock, Timer } from "../clock.ts";
 import type { GatewaySettings } from "../options.ts";
 import { LambdaContextFactory, type NodeLambdaContext } from "./lambda-context.ts";
 
-/** How an invocation ended. `failed`: it threw, or its answer is malformed. */
+/** The outcome of an invocation. `failed`: the handler threw, or its result is invalid. */
 export type Outcome =
   | { readonly kind: "answered"; readonly value: unknown }
   | { readonly kind: "failed"; readonly error: unknown }
@@ -20,8 +20,8 @@ const TIMED_OUT: Outcome = { kind: "timed out" };
 type Settle = (outcome: Outcome) => void;
 
 /**
- * Runs handlers as Lambda does, for at most the integration timeout. All have the same timeout, so the oldest
- * in flight is always the next to expire, and one timer serves them all.
+ * Runs handlers like Lambda, for at most the integration timeout. All invocations have the same timeout, so the oldest
+ * expires first and one timer is enough.
  */
 export class Invoker {
   readonly #inFlight = new InFlightInvocations();
@@ -37,8 +37,10 @@ export class Invoker {
   }
 
   /**
-   * Calls `settle` once, however the handler behaves. `late` hears, once at most, how a handler ended that had
-   * been given up.
+   * Runs a handler.
+   * @param name the function's name in the Lambda context
+   * @param settle called once with the outcome
+   * @param late called at most once with the outcome of a handler that ended after its timeout
    */
   run<Event>(
     handler: LambdaHandler<Event>,
@@ -48,11 +50,11 @@ export class Invoker {
     late?: Settle | undefined,
   ): void {
     const deadline = this.#clock.elapsed() + this.#timeoutMs;
-    const ended: Settle = (outcome) => {
+    const onEnd: Settle = (outcome) => {
       this.#inFlight.delete(invocation);
       settle(outcome);
     };
-    const invocation = new Invocation(deadline, ended, late);
+    const invocation = new Invocation(deadline, onEnd, late);
     this.#inFlight.add(invocation);
     if (this.#timer === undefined && this.#timeoutMs !== Number.POSITIVE_INFINITY) this.#arm(this.#timeoutMs);
     invocation.start(handler, event, this.#contexts.create(name, deadline, invocation.callback));
@@ -62,7 +64,7 @@ export class Invoker {
     return this.#inFlight.oldest !== undefined;
   }
 
-  /** Resolves when what runs now has ended, after `ms` at the latest. */
+  /** Resolves when the running handlers have ended, or after `ms`. */
   async drain(ms: number): Promise<void> {
     if (!this.isBusy) return;
     const ended = Promise.all(this.#inFlight.all().map((invocation) => invocation.ended));
@@ -75,7 +77,7 @@ export class Invoker {
     });
   }
 
-  /** Gives up what still runs, and the timer. */
+  /** Times out the running handlers and stops the timer. */
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -98,7 +100,7 @@ export class Invoker {
   }
 }
 
-/** Invocations in the order they started: a linked list, as a Set of few that come and go rehashes all the time. */
+/** Invocations in start order. A linked list, because a small Set with frequent changes rehashes all the time. */
 class InFlightInvocations {
   oldest: Invocation | undefined;
   #newest: Invocation | undefined;
@@ -110,7 +112,7 @@ class InFlightInvocations {
     this.#newest = invocation;
   }
 
-  /** Once per invocation. */
+  /** Removes an invocation. Call it once for each. */
   delete({ earlier, later }: Invocation): void {
     if (earlier === undefined) this.oldest = later;
     else earlier.later = later;
@@ -136,7 +138,7 @@ class Invocation {
 
   readonly callback = (error?: unknown, value?: unknown): void => {
     if (error !== undefined && error !== null) this.#fail(error);
-    else this.#answer(value);
+    else this.#succeed(value);
   };
 
   constructor(deadline: number, settle: Settle, late: Settle | undefined) {
@@ -152,27 +154,30 @@ class Invocation {
     });
   }
 
-  /** As on Lambda, whoever answers by a callback is waited for, whatever else it returned: a Timeout, say. */
+  /**
+   * Calls the handler. A handler that uses its callback ends by the callback, as in Lambda, also when it returns something
+   * else, such as a Timeout.
+   */
   start<Event>(handler: LambdaHandler<Event>, event: Event, context: NodeLambdaContext): void {
     try {
-      const answer = handler(event, context, this.callback);
-      if (isThenable(answer)) {
-        answer.then(
-          (value) => this.#answer(value),
+      const returned = handler(event, context, this.callback);
+      if (isThenable(returned)) {
+        returned.then(
+          (value) => this.#succeed(value),
           (error) => this.#fail(error),
         );
       } else if (handler.length < 3 && !context.isAnsweredByCallback) {
-        this.#answer(answer);
+        this.#succeed(returned);
       }
     } catch (error) {
       this.#fail(error);
     }
   }
 
-  /** The first end counts; what a handler answers after its timeout is for `late` alone. */
+  /** Ends the invocation. Only the first outcome counts; one after a timeout goes to `late`. */
   end(outcome: Outcome): void {
     if (this.#outcome) {
-      if (this.#outcome === TIMED_OUT) this.#hearLate(outcome);
+      if (this.#outcome === TIMED_OUT) this.#reportLate(outcome);
       return;
     }
     this.#outcome = outcome;
@@ -180,7 +185,7 @@ class Invocation {
     this.#onEnd?.();
   }
 
-  #answer(value: unknown): void {
+  #succeed(value: unknown): void {
     this.end({ kind: "answered", value });
   }
 
@@ -188,7 +193,7 @@ class Invocation {
     this.end({ kind: "failed", error });
   }
 
-  #hearLate(outcome: Outcome): void {
+  #reportLate(outcome: Outcome): void {
     const late = this.#late;
     this.#late = undefined;
     late?.(outcome);
@@ -201,13 +206,14 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   );
 }
 
-/** A route's outcome, its answer checked: on AWS it travels as JSON, so what JSON can't carry is malformed. */
+/** The outcome of a route, with a validated result. On AWS results are JSON, so others are invalid. */
 export type RouteOutcome =
   | { readonly kind: "answered"; readonly result: WebSocketResult }
-  /** `answer` is the malformed one, if there is one. */
+  /** `answer` is the invalid result, if there is one. */
   | { readonly kind: "failed"; readonly error: unknown; readonly answer?: unknown }
   | { readonly kind: "timed out" };
 
+/** Validates the result of a route's handler. */
 export function checkResult(outcome: Outcome): RouteOutcome {
   if (outcome.kind !== "answered") return outcome;
   try {
@@ -217,19 +223,19 @@ export function checkResult(outcome: Outcome): RouteOutcome {
   }
 }
 
-/** Whether a `$connect` believes that its client is let in, even if the rest of its answer is malformed. */
-export function acceptsConnection(answer: unknown): boolean {
-  if (typeof answer !== "object" || answer === null) return false;
+/** Returns whether a `$connect` result has a success status, even if the rest of it is invalid. */
+export function acceptsConnection(result: unknown): boolean {
+  if (typeof result !== "object" || result === null) return false;
   try {
-    const status = parseStatusCode((answer as { statusCode?: unknown }).statusCode);
+    const status = parseStatusCode((result as { statusCode?: unknown }).statusCode);
     return status !== undefined && isSuccess(status);
   } catch {
-    // A getter or a proxy may throw.
+    // Getters and proxies may throw.
     return false;
   }
 }
 
-/** The status that stands for an outcome: the result's, or the one the service gives in its place. */
+/** Returns the status of an outcome: the result's, 502 for a failure, or 504 for a timeout. */
 export function outcomeStatus(outcome: RouteOutcome): number {
   if (outcome.kind === "answered") return outcome.result.statusCode;
   return outcome.kind === "failed" ? 502 : 504;

@@ -6,14 +6,14 @@ import type { GatewaySettings } from "../options.ts";
 const FUNCTION_VERSION = "$LATEST";
 const LOG_GROUP = "/aws/lambda/";
 
-/** The last two digits of an id, ready-made. */
+/** Precomputed last two digits of ids. */
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** Makes a context per invocation: on the way of every message, so what can be is made beforehand. */
+/** Creates a Lambda context for each invocation. It runs for every message, so it computes as much as possible before. */
 export class LambdaContextFactory {
   readonly #clock: SteadyClock;
   readonly #arnPrefix: string;
-  /** One for all, as a Lambda's instance has one. */
+  /** Shared by all contexts, like in one Lambda instance. */
   readonly #logStreamName: string;
   #idStart = "";
   #ids = 0;
@@ -37,7 +37,7 @@ export class LambdaContextFactory {
     );
   }
 
-  /** A UUID. Random bytes are dear, so 256 ids differ in their last byte only. */
+  /** Creates a UUID. Random bytes are expensive, so 256 ids in a row differ only in their last byte. */
   #requestId(): string {
     const last = this.#ids++ & 0xff;
     if (last === 0) this.#idStart = randomUUID().slice(0, -2);
@@ -45,7 +45,7 @@ export class LambdaContextFactory {
   }
 }
 
-/** The context object of the Node runtimes, `done`, `succeed` and `fail` of those before Node 24 included. */
+/** The context object of the Node runtimes, with `done`, `succeed` and `fail` of the runtimes before Node 24. */
 export class NodeLambdaContext implements LambdaContext {
   callbackWaitsForEmptyEventLoop = true;
   readonly functionName: string;
@@ -55,7 +55,7 @@ export class NodeLambdaContext implements LambdaContext {
   readonly awsRequestId: string;
   readonly logGroupName: string;
   readonly logStreamName: string;
-  /** The context's own, so that it works taken out of it. */
+  /** An arrow function, so that handlers can destructure it. */
   readonly getRemainingTimeInMillis: () => number;
   readonly #callback: LambdaCallback;
   #isAnsweredByCallback = false;
@@ -74,17 +74,17 @@ export class NodeLambdaContext implements LambdaContext {
     this.awsRequestId = awsRequestId;
     this.logGroupName = LOG_GROUP + functionName;
     this.logStreamName = logStreamName;
-    // Whole ms, as Lambda tells them; elapsed time has fractions.
+    // Lambda returns whole ms; elapsed time has fractions.
     this.getRemainingTimeInMillis = () => Math.max(0, Math.floor(deadline - clock.elapsed()));
     this.#callback = callback;
   }
 
-  /** Whether the handler has taken `done`, `succeed` or `fail`. */
+  /** True when the handler has read `done`, `succeed` or `fail`. */
   get isAnsweredByCallback(): boolean {
     return this.#isAnsweredByCallback;
   }
 
-  // Getters: whoever takes one of these three, to call it now or to pass it on, is going to answer by it.
+  // Getters: a handler that reads one of these three, to call it or to pass it on, will end by it.
 
   get done(): LambdaCallback {
     this.#isAnsweredByCallback = true;

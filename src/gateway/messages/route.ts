@@ -1,17 +1,17 @@
 import { GatewayError } from "../errors.ts";
 
-/** Picks a route key from a message's text: `undefined` when the text is no JSON, so that nothing is selected. */
+/** Reads the route key from a message. Returns `undefined` when the message is not JSON. */
 export type RouteSelector = (text: string) => string | undefined;
 
 type ExpressionPiece = string | readonly (string | number)[];
 
 /**
- * Compiles a route selection expression: `$request.body.action`, `${request.body.a.b[0]}`, several of them with
- * static text between, `\$` for a dollar sign. What a path finds is made a string; a missing one is empty.
+ * Compiles a route selection expression: paths such as `$request.body.action` and `${request.body.a.b[0]}`, static text
+ * between them, and `\$` for a dollar sign. Values are converted to strings; a missing value is empty.
  * @throws {GatewayError} INVALID_OPTION
  */
 export function compileRouteSelector(expression: string): RouteSelector {
-  const parts = parseExpression(expression);
+  const pieces = parseExpression(expression);
   return (text) => {
     let body: unknown;
     try {
@@ -20,7 +20,7 @@ export function compileRouteSelector(expression: string): RouteSelector {
       return undefined;
     }
     let key = "";
-    for (const part of parts) key += typeof part === "string" ? part : toRouteKey(readPath(body, part));
+    for (const piece of pieces) key += typeof piece === "string" ? piece : toRouteKey(readPath(body, piece));
     return key;
   };
 }
@@ -29,18 +29,19 @@ const TOKEN = /\\\$|\$\{request\.body([^}]*)\}|\$request\.body((?:\.[\w-]+|\[\d+
 const STEP = /\.([\w-]+)|\[(\d+)\]|\['([^']*)'\]/y;
 
 function parseExpression(expression: string): ExpressionPiece[] {
-  const parts: ExpressionPiece[] = [];
+  const pieces: ExpressionPiece[] = [];
   let end = 0;
   for (const match of expression.matchAll(TOKEN)) {
-    if (match.index > end) parts.push(expression.slice(end, match.index));
+    if (match.index > end) pieces.push(expression.slice(end, match.index));
     end = match.index + match[0].length;
-    if (match[0] === "\\$") parts.push("$");
-    else if (match[0] === "$") throw invalid(expression, "has a $ that begins no $request.body path");
-    else parts.push(parsePath(match[1] ?? match[2] ?? "", expression));
+    if (match[0] === "\\$") pieces.push("$");
+    else if (match[0] === "$")
+      throw invalid(expression, "has a `$` without a `$request.body` path; write `\\$` for a dollar sign");
+    else pieces.push(parsePath(match[1] ?? match[2] ?? "", expression));
   }
-  if (end < expression.length) parts.push(expression.slice(end));
-  if (!parts.some(Array.isArray)) throw invalid(expression, "reads nothing from $request.body");
-  return parts;
+  if (end < expression.length) pieces.push(expression.slice(end));
+  if (!pieces.some(Array.isArray)) throw invalid(expression, "must contain a `$request.body` path");
+  return pieces;
 }
 
 function parsePath(path: string, expression: string): (string | number)[] {
@@ -48,7 +49,7 @@ function parsePath(path: string, expression: string): (string | number)[] {
   STEP.lastIndex = 0;
   for (let at = 0; at < path.length; at = STEP.lastIndex) {
     const match = STEP.exec(path);
-    if (!match) throw invalid(expression, `has a path that can't be read: ${path}`);
+    if (!match) throw invalid(expression, `has an invalid path: ${path}`);
     steps.push(match[2] === undefined ? (match[1] ?? match[3] ?? "") : Number(match[2]));
   }
   return steps;
@@ -56,7 +57,7 @@ function parsePath(path: string, expression: string): (string | number)[] {
 
 function readPath(value: unknown, path: readonly (string | number)[]): unknown {
   for (const step of path) {
-    // Own properties only: "constructor" in a path must not find Object's.
+    // Read own properties only, so that "constructor" does not find Object's.
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
     value = (value as Record<string | number, unknown>)[step];
   }
@@ -69,11 +70,14 @@ function toRouteKey(value: unknown): string {
   try {
     return JSON.stringify(value);
   } catch {
-    // Nested too deep to be written out; no route is called that.
+    // The value is nested too deeply to serialize, so no route can match it.
     return "";
   }
 }
 
-function invalid(expression: string, what: string): GatewayError {
-  return new GatewayError("INVALID_OPTION", `routeSelectionExpression ${JSON.stringify(expression)} ${what}`);
+function invalid(expression: string, fault: string): GatewayError {
+  return new GatewayError(
+    "INVALID_OPTION",
+    `\`routeSelectionExpression\` ${JSON.stringify(expression)} ${fault}`,
+  );
 }

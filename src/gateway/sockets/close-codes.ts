@@ -1,16 +1,16 @@
-/** Why a connection ended, as `$disconnect` is told. */
+/** The close code and reason in the `$disconnect` event. */
 export interface CloseReason {
   readonly code: number;
   readonly reason: string;
 }
 
 /**
- * The endings that are the gateway's own; anything else is the client's code and reason. Those of 1000, 1001 and
- * 1005 are the service's texts; of the others it is not known what the service says.
+ * Close codes and reasons that the gateway sets itself; the others come from the client. The texts of 1000, 1001 and 1005
+ * are the service's. The service's texts for the other codes are unknown.
  */
 export const CLOSE_REASONS = {
   deleted: { code: 1000, reason: "Connection Closed Normally" },
-  /** Idle, too old, or the gateway stops. */
+  /** The connection is idle or has reached its lifetime limit, or the gateway stops. */
   goingAway: { code: 1001, reason: "Going away" },
   protocolError: { code: 1002, reason: "Protocol error" },
   binaryMessage: { code: 1003, reason: "Unsupported data" },
@@ -22,21 +22,21 @@ export const CLOSE_REASONS = {
   tooBig: { code: 1009, reason: "Message too big" },
 } as const satisfies Record<string, CloseReason>;
 
-/** The close codes with which `ws` itself answers a client's faulty bytes. */
+/** Close codes that `ws` sends itself for invalid bytes. */
 const REASON_BY_STATUS = new Map<number, CloseReason>([
   [1002, CLOSE_REASONS.protocolError],
   [1007, CLOSE_REASONS.invalidUtf8],
-  // Too many frames in one message.
+  // A message with too many frames.
   [1008, CLOSE_REASONS.tooBig],
   [1009, CLOSE_REASONS.tooBig],
 ]);
 
-/** The ending to send where `ws` would send this status without a reason. */
+/** Returns the reason to send when `ws` closes with a code only. */
 export function closeReasonFromStatus(status: number): CloseReason | undefined {
   return REASON_BY_STATUS.get(status);
 }
 
-/** The ending behind an error that `ws` found in a client's bytes. It has answered with the close frame already. */
+/** Returns the reason for an error of `ws` in a client's bytes. `ws` has already sent the close frame. */
 export function closeReasonFromError(error: Error & { code?: string }): CloseReason {
   switch (error.code) {
     case "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH":
@@ -50,7 +50,7 @@ export function closeReasonFromError(error: Error & { code?: string }): CloseRea
   }
 }
 
-/** The ending that a client's close brings: its own code and reason, or the service's word for their absence. */
+/** Returns the code and reason of a client's close frame, or the service's texts when there is none. */
 export function closeReasonFromFrame(code: number, reason: Uint8Array): CloseReason {
   if (code === CLOSE_REASONS.noStatus.code) return CLOSE_REASONS.noStatus;
   if (code === CLOSE_REASONS.abnormal.code) return CLOSE_REASONS.abnormal;

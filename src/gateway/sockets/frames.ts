@@ -5,7 +5,7 @@ const FIN = 0x80;
 const TEXT = 0x01;
 const CONTINUATION = 0x00;
 
-/** A message as the bytes that go on the wire. A string has a byte in each character (latin1). */
+/** A message as bytes for the wire. In a string, each character is one byte (latin1). */
 export type Frame = Buffer | string;
 
 export function byteLength(data: MessageData): number {
@@ -13,8 +13,8 @@ export function byteLength(data: MessageData): number {
 }
 
 /**
- * A text message in frames of at most `frameBytes`. A server does not mask. Bytes that are no UTF-8 are sent with
- * replacement characters: a text frame may not carry them, and the service has no binary ones.
+ * Encodes a text message in frames of at most `frameBytes`. Servers do not mask. Invalid UTF-8 becomes replacement
+ * characters, because text frames must be valid UTF-8 and the service has no binary frames.
  */
 export function textFrame(data: MessageData, frameBytes: number, length: number = byteLength(data)): Buffer {
   if (typeof data === "string" && length <= frameBytes) {
@@ -24,12 +24,12 @@ export function textFrame(data: MessageData, frameBytes: number, length: number 
     frame.write(data, header);
     return frame;
   }
-  return fragments(typeof data === "string" ? Buffer.from(data) : valid(data), frameBytes);
+  return fragments(typeof data === "string" ? Buffer.from(data) : toValidUtf8(data), frameBytes);
 }
 
 /**
- * `textFrame` for one recipient. Of ASCII it makes no Buffer, which costs more than Node takes to write a string once;
- * for many a Buffer is written faster.
+ * Encodes a message for one recipient. ASCII stays a string, because creating a Buffer costs more than writing a string
+ * once. For many recipients, use `textFrame`: a Buffer is faster to write.
  */
 export function textFrameOnce(
   data: MessageData,
@@ -60,7 +60,7 @@ function fragments(payload: Uint8Array, frameBytes: number): Buffer {
   return Buffer.concat(chunks);
 }
 
-function valid(bytes: Uint8Array): Uint8Array {
+function toValidUtf8(bytes: Uint8Array): Uint8Array {
   return isUtf8(bytes) ? bytes : Buffer.from(new TextDecoder().decode(bytes));
 }
 
@@ -83,16 +83,16 @@ function writeHeader(target: Buffer, at: number, first: number, length: number):
 }
 
 /**
- * Follows the frame headers in a client's bytes: `ws` limits whole messages, the service single frames too.
- * Reads nothing but lengths; everything else about a frame is for `ws` to judge.
+ * Measures the frames in a client's bytes, because `ws` limits whole messages and the service limits single frames too.
+ * Reads only lengths; `ws` validates the rest.
  */
 export class FrameMeter {
   readonly #limit: number;
-  /** Bytes of the current frame (mask and payload) that are still to come. */
+  /** Missing bytes of the current frame (mask and payload). */
   #skip = 0;
-  /** Bytes of the current header seen so far; 0 between frames. */
+  /** Bytes of the current header read so far; 0 between frames. */
   #seen = 0;
-  /** Length bytes in the current header after its second byte. */
+  /** Number of length bytes after the second byte of the current header. */
   #extended = 0;
   #masked = false;
   #length = 0;
@@ -101,7 +101,7 @@ export class FrameMeter {
     this.#limit = limit;
   }
 
-  /** Whether a frame longer than the limit begins in `chunk`. */
+  /** Returns whether a frame longer than the limit starts in `chunk`. */
   exceeds(chunk: Uint8Array): boolean {
     let at = 0;
     while (at < chunk.length) {
@@ -118,7 +118,7 @@ export class FrameMeter {
     return false;
   }
 
-  /** Takes one header byte; true when it was the last one. */
+  /** Reads one header byte. Returns true for the last one. */
   #header(byte: number): boolean {
     const index = this.#seen++;
     if (index === 0) return false;

@@ -1,29 +1,29 @@
 import type { GatewayLimits } from "../options.ts";
 
-/** Handles a message, and calls `done` once it is no longer under way. */
+/** Handles a message, and calls `done` when that has ended. */
 export type HandleMessage = (text: string, done: () => void) => void;
 
-/** The socket below: reading stops and goes on. */
+/** A socket whose reading can be paused. */
 export interface PausableSource {
   pause(): void;
   resume(): void;
 }
 
-/** So many of one connection begin in a turn of the event loop: some milliseconds of work for a slow handler. */
+/** Messages of one connection that start in one turn of the event loop: a few milliseconds of work in a slow handler. */
 const MAX_STARTS_PER_TURN = 16;
 
 /**
- * Bounds the messages of one connection that are under way, and those that begin in one turn of the event loop, so
- * that a client that floods waits and the others do not. Past either bound the socket is not read; messages that were
- * read in the same chunk wait here, in order.
+ * The inbound messages of one connection. Limits how many are handled at once and how many start in one turn of the event
+ * loop, so that a flooding client delays only itself. At either limit the socket is not read, and messages that were
+ * already read wait here in order.
  */
 export class InboundQueue {
   readonly #limit: number;
   readonly #source: PausableSource;
   readonly #handle: HandleMessage;
   #waiting: string[] = [];
-  #underWay = 0;
-  #begunInTurn = 0;
+  #running = 0;
+  #startedInTurn = 0;
   #paused = false;
   #turn: NodeJS.Immediate | undefined;
   #onEmpty: (() => void) | undefined;
@@ -40,7 +40,7 @@ export class InboundQueue {
 
   push(text: string): void {
     if (this.#isFree && this.#waiting.length === 0) {
-      this.#begin(text);
+      this.#start(text);
       return;
     }
     this.#waiting.push(text);
@@ -49,13 +49,13 @@ export class InboundQueue {
     this.#source.pause();
   }
 
-  /** Calls `then` when no message waits any more: at once, or after the last one has begun. */
+  /** Calls `then` when the queue is empty: now, or when the last message has started. */
   whenEmpty(then: () => void): void {
     if (this.#waiting.length === 0) then();
     else this.#onEmpty = then;
   }
 
-  /** Drops what waits. */
+  /** Drops the waiting messages. */
   clear(): void {
     this.#waiting = [];
     this.#onEmpty = undefined;
@@ -64,32 +64,32 @@ export class InboundQueue {
   }
 
   get #isFree(): boolean {
-    return this.#underWay < this.#limit && this.#begunInTurn < MAX_STARTS_PER_TURN;
+    return this.#running < this.#limit && this.#startedInTurn < MAX_STARTS_PER_TURN;
   }
 
-  #begin(text: string): void {
-    this.#underWay++;
-    this.#begunInTurn++;
-    if (this.#begunInTurn >= MAX_STARTS_PER_TURN) this.#schedule();
+  #start(text: string): void {
+    this.#running++;
+    this.#startedInTurn++;
+    if (this.#startedInTurn >= MAX_STARTS_PER_TURN) this.#schedule();
     this.#handle(text, this.#done);
   }
 
   readonly #done = (): void => {
-    this.#underWay--;
+    this.#running--;
     if (this.#paused) this.#schedule();
   };
 
   #schedule(): void {
-    this.#turn ??= setImmediate(this.#goOn);
+    this.#turn ??= setImmediate(this.#resume);
   }
 
-  readonly #goOn = (): void => {
+  readonly #resume = (): void => {
     this.#turn = undefined;
-    this.#begunInTurn = 0;
+    this.#startedInTurn = 0;
     const waiting = this.#waiting;
     let next = 0;
-    while (next < waiting.length && this.#isFree) this.#begin(waiting[next++]!);
-    // A message may have ended its connection, and cleared this.
+    while (next < waiting.length && this.#isFree) this.#start(waiting[next++]!);
+    // A handled message may have closed the connection, and so have cleared the queue.
     if (waiting !== this.#waiting) return;
     waiting.splice(0, next);
     if (waiting.length > 0) return;

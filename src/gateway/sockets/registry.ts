@@ -3,10 +3,10 @@ import type { GatewayLimits } from "../options.ts";
 import { CLOSE_REASONS } from "./close-codes.ts";
 import type { LiveConnection } from "./socket.ts";
 
-/** Sweeps come no closer together than this: with many connections one pass serves a second's worth of them. */
+/** Maximum of the minimum time between two sweeps, in ms. With many connections, one sweep covers a second. */
 const MAX_SWEEP_GAP_MS = 1000;
 
-/** The open connections by id, and the limits on how long they may stay: idle time and lifetime. */
+/** The open connections by id. Closes those that are idle or have reached their lifetime limit. */
 export class ConnectionRegistry {
   readonly #connections = new Map<string, LiveConnection>();
   readonly #clock: SteadyClock;
@@ -43,7 +43,7 @@ export class ConnectionRegistry {
     if (this.#connections.size === 0) this.stop();
   }
 
-  /** Ends the sweeping; open connections stay open. */
+  /** Stops sweeping. Open connections stay open. */
   stop(): void {
     this.#sweep?.cancel();
     this.#sweep = undefined;

@@ -14,51 +14,51 @@ import {
 import { type Frame, FrameMeter } from "./frames.ts";
 import { InboundQueue } from "./inbound-queue.ts";
 
-/** Who is told what happens on a connection. */
+/** Receives the events of a connection. */
 export interface ConnectionListener {
-  /** @param done to be called when the message is no longer under way */
+  /** @param done call it when the message has been handled */
   onMessage(connection: LiveConnection, text: string, done: () => void): void;
-  /** Once, however it ended. Nothing can be sent any more. */
-  onClose(connection: LiveConnection, ending: CloseReason): void;
+  /** Called once, for every kind of close. Nothing can be sent afterwards. */
+  onClose(connection: LiveConnection, closeReason: CloseReason): void;
 }
 
-/** Bytes that are still read, and dropped, after the end of a connection from this side. */
+/** Maximum bytes that are read and dropped after this side has closed the connection. */
 const MAX_BYTES_AFTER_END = 1024 * 1024;
 
-/** s after which a full count of refused messages is forgotten. */
+/** Seconds until a full count of refused messages is back at zero. */
 const REFUSALS_FORGOTTEN_SECONDS = 10;
 
-/** `full`: more than `bufferBytes` wait for this client. */
+/** `full`: at least `bufferBytes` are buffered for this client. */
 export type SendOutcome = "sent" | "full" | "closed";
 
-/** The `ws` class with a place for our connection, so that all sockets share one listener per event. */
+/** A `ws` socket with a reference to its connection, so that all sockets share one listener per event. */
 export class ClientSocket extends WebSocket {
   declare connection: LiveConnection;
 
-  /** `ws` closes with a bare status on faulty bytes. The client is to see the same reason as `$disconnect`. */
+  /** Adds a reason when `ws` closes because of invalid bytes, so that the client gets the same one as `$disconnect`. */
   override close(code?: number, reason?: string | Buffer): void {
-    const ending = code !== undefined && reason === undefined ? closeReasonFromStatus(code) : undefined;
-    if (ending) super.close(ending.code, ending.reason);
+    const closeReason = code !== undefined && reason === undefined ? closeReasonFromStatus(code) : undefined;
+    if (closeReason) super.close(closeReason.code, closeReason.reason);
     else super.close(code, reason);
   }
 }
 
-/** An open connection: the client's socket and what is known of it. */
+/** An open connection: the client's socket, its details and its limits. */
 export class LiveConnection {
   readonly details: ConnectionDetails;
-  /** Elapsed ms, by the gateway's clock. */
+  /** Time of the last message in either direction, in elapsed ms. */
   activeAt: number;
   readonly #socket: ClientSocket;
-  /** The transport below it. Frames are written to it ready-made; `ws` writes its own synchronously, so they never mix. */
+  /** The TCP or TLS socket. Encoded frames are written to it; `ws` writes its own synchronously, so they never mix. */
   readonly #transport: Socket;
   readonly #listener: ConnectionListener;
   readonly #settings: GatewaySettings;
   readonly #meter: FrameMeter;
-  // These three are made with the first message: most connections of a large room only listen.
-  #intake: InboundQueue | undefined;
+  // Created with the first message, because most connections of a large room only receive.
+  #inbound: InboundQueue | undefined;
   #rate: Throttle | undefined;
   #refusals: Throttle | undefined;
-  /** The client has closed; messages that it had sent before still wait. */
+  /** The client has closed, but messages that it sent before still wait. */
   #closing = false;
   #ended = false;
   #bytesAfterEnd = 0;
@@ -67,12 +67,12 @@ export class LiveConnection {
   constructor(
     socket: ClientSocket,
     transport: Socket,
-    origin: ConnectionDetails,
+    details: ConnectionDetails,
     settings: GatewaySettings,
     listener: ConnectionListener,
   ) {
-    this.details = origin;
-    this.activeAt = origin.startedAt;
+    this.details = details;
+    this.activeAt = details.startedAt;
     this.#socket = socket;
     this.#transport = transport;
     this.#settings = settings;
@@ -83,7 +83,7 @@ export class LiveConnection {
     socket.on("close", onClose);
     socket.on("error", onError);
     if (settings.pingResetsIdle) socket.on("ping", onPing);
-    // Before ws reads them: it must not deliver a message whose frame was too long.
+    // Measure before `ws` reads, because it must not deliver a message with a frame that is too long.
     transport.prependListener("data", (chunk: Buffer) => {
       if (this.#ended) this.#readAfterEnd(chunk.length);
       else if (this.#meter.exceeds(chunk)) this.close(CLOSE_REASONS.tooBig);
@@ -94,18 +94,18 @@ export class LiveConnection {
     return this.details.connectionId;
   }
 
-  /** ms since the epoch, by the wall clock as it is now. */
+  /** Time of the last message in ms since the epoch, by the current wall clock. */
   get lastActiveAt(): number {
     const { clock } = this.#settings;
     return Math.round(clock.now() - (clock.elapsed() - this.activeAt));
   }
 
-  /** @param now elapsed ms, for a caller that sends to many */
+  /** @param now elapsed ms; pass it when sending to many connections */
   send(frame: Frame, now = this.#settings.clock.elapsed()): SendOutcome {
     if (this.#ended || this.#closing) return "closed";
     const { bufferBytes } = this.#settings.limits;
     if (this.#transport.writableLength >= bufferBytes) return "full";
-    // It is below its buffer, so what grace had begun is over.
+    // The buffer has drained, so the grace period ends.
     this.#slow?.cancel();
     this.activeAt = now;
     this.#transport.write(frame, "latin1");
@@ -114,21 +114,21 @@ export class LiveConnection {
   }
 
   /**
-   * Ends it from this side, with a close frame. The listener is told at once: a silent peer holds nothing up.
-   * @param clientCode the code in the frame, where it is not the one that `$disconnect` is told
+   * Closes the connection with a close frame. The listener is called at once, without waiting for the peer.
+   * @param clientCode the code in the frame, when it differs from the one in the `$disconnect` event
    */
-  close(ending: CloseReason, clientCode: number = ending.code): void {
+  close(closeReason: CloseReason, clientCode: number = closeReason.code): void {
     if (this.#ended) return;
-    this.#socket.close(clientCode, ending.reason);
-    this.#end(ending);
+    this.#socket.close(clientCode, closeReason.reason);
+    this.#end(closeReason);
   }
 
-  /** Ends the transport without waiting for the peer. */
+  /** Destroys the transport without waiting for the peer. */
   terminate(): void {
     this.#socket.terminate();
   }
 
-  /** Counts a message; `false` when the client sends more than one connection may. */
+  /** Counts a message. Returns false when the connection is over its message rate. */
   takeMessage(): boolean {
     const { clock, limits } = this.#settings;
     const { connectionMessagesPerSecond: rate } = limits;
@@ -136,7 +136,7 @@ export class LiveConnection {
     return this.#rate.take();
   }
 
-  /** Counts a refused message. A client that goes on being refused is closed. */
+  /** Counts a refused message. Closes the connection after too many. */
   countRefusal(): void {
     const { clock, limits } = this.#settings;
     const { refusedMessages: burst } = limits;
@@ -144,6 +144,7 @@ export class LiveConnection {
     if (!this.#refusals.take()) this.close(CLOSE_REASONS.tooManyRefusals);
   }
 
+  /** Resets the idle timeout. */
   touch(): void {
     this.activeAt = this.#settings.clock.elapsed();
   }
@@ -155,10 +156,10 @@ export class LiveConnection {
       return;
     }
     this.touch();
-    this.#intake ??= new InboundQueue(this.#settings.limits, this.#socket, (text, done) =>
+    this.#inbound ??= new InboundQueue(this.#settings.limits, this.#socket, (text, done) =>
       this.#listener.onMessage(this, text, done),
     );
-    this.#intake.push(data.toString());
+    this.#inbound.push(data.toString());
   }
 
   handleClose(code: number, reason: Buffer): void {
@@ -169,27 +170,27 @@ export class LiveConnection {
     this.#endAfterMessages(closeReasonFromError(error));
   }
 
-  /** A client may finish its message and its close frame. If it goes on sending, `ws` cuts it off unread. */
+  /** Lets a client finish its message and its close frame. Stops reading when it sends more; `ws` then destroys it. */
   #readAfterEnd(bytes: number): void {
     this.#bytesAfterEnd += bytes;
     if (this.#bytesAfterEnd > MAX_BYTES_AFTER_END) this.#socket.pause();
   }
 
-  #endAfterMessages(ending: CloseReason): void {
+  #endAfterMessages(closeReason: CloseReason): void {
     if (this.#ended || this.#closing) return;
     this.#closing = true;
-    if (this.#intake === undefined) this.#end(ending);
-    else this.#intake.whenEmpty(() => this.#end(ending));
+    if (this.#inbound === undefined) this.#end(closeReason);
+    else this.#inbound.whenEmpty(() => this.#end(closeReason));
   }
 
-  #end(ending: CloseReason): void {
+  #end(closeReason: CloseReason): void {
     this.#ended = true;
-    this.#intake?.clear();
+    this.#inbound?.clear();
     this.#slow?.cancel();
-    this.#listener.onClose(this, ending);
+    this.#listener.onClose(this, closeReason);
   }
 
-  /** A client that stays over its buffer for the grace time is cut off, so that it costs bounded memory. */
+  /** Disconnects a client that stays over its buffer for the grace period, so that its memory stays bounded. */
   #watchSlow(): Timer {
     const { clock, limits } = this.#settings;
     return clock.setTimeout(() => {
@@ -201,7 +202,7 @@ export class LiveConnection {
 }
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
-  // Of the three types that ws can hand over, nodebuffer is the default and the only one here.
+  // `ws` passes a Buffer, because `binaryType` has its default, nodebuffer.
   (this as ClientSocket).connection.handleMessage(data as Buffer, isBinary);
 }
 

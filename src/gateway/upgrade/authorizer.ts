@@ -6,7 +6,7 @@ import type {
 } from "../../apigw/index.ts";
 import type { Outcome } from "../messages/invoke.ts";
 
-/** What an authorizer's outcome means for the upgrade. */
+/** The decision of an authorizer about an upgrade. */
 export type AuthDecision =
   | { readonly allowed: true; readonly context: AuthorizerContext }
   | { readonly allowed: false; readonly status: 401 | 403 | 500; readonly error?: unknown };
@@ -18,7 +18,7 @@ export function isIdentitySource(source: unknown): boolean {
   return typeof source === "string" && IDENTITY_SOURCE.test(source);
 }
 
-/** Whether a request carries every identity source. If not it is refused with 401, and nobody is asked. */
+/** Returns whether a request has every identity source. Without one it is refused with 401, and no authorizer is called. */
 export function hasIdentity(sources: readonly string[], event: AuthorizerEvent): boolean {
   return sources.every((source) => {
     const value = findIdentityValue(source, event);
@@ -49,7 +49,12 @@ function ownProperty(object: unknown, name: string): unknown {
   return (object as Record<string, unknown>)[name];
 }
 
-/** Reads an authorizer's answer, as JSON. Anything but a well-formed policy that allows is a refusal. */
+/**
+ * Evaluates an authorizer's outcome. Only a valid policy that allows the method allows the upgrade.
+ * @param arn the method's ARN
+ * @param maxBytes limit of the result as JSON
+ * @param latencyMs duration of the authorizer, for its context
+ */
 export function evaluatePolicy(
   outcome: Outcome,
   arn: string,
@@ -64,13 +69,13 @@ export function evaluatePolicy(
       ? { allowed: false, status: 401 }
       : { allowed: false, status: 500, error: outcome.error };
   }
-  let answer: AuthorizerResult;
+  let result: AuthorizerResult;
   try {
-    answer = parseAuthorizerResult(outcome.value, maxBytes);
+    result = parseAuthorizerResult(outcome.value, maxBytes);
   } catch (error) {
     return { allowed: false, status: 500, error };
   }
-  const { principalId, policyDocument, context } = answer;
+  const { principalId, policyDocument, context } = result;
   if (!isAllowed(policyDocument, arn)) return { allowed: false, status: 403 };
   const strings = Object.entries(context ?? {}).map(([name, value]) => [name, String(value)]);
   return {
@@ -90,34 +95,35 @@ interface AuthorizerResult {
 }
 
 /**
- * Treats an answer as Lambda does: fields without a value are dropped, a Date becomes text, NaN `null`.
- * @throws {TypeError} saying what is wrong
+ * Parses an authorizer's result the way Lambda does, as JSON: undefined fields are dropped, a Date becomes a string, NaN
+ * becomes `null`.
+ * @throws {TypeError} with the fault
  */
 function parseAuthorizerResult(value: unknown, maxBytes: number): AuthorizerResult {
   const json = toJson(value);
-  if (Buffer.byteLength(json) > maxBytes) throw invalidResult(`is over ${maxBytes} bytes`);
-  const answer = JSON.parse(json) as AuthorizerResult;
-  const problem = findResultFault(answer);
-  if (problem !== undefined) throw invalidResult(problem);
-  return answer;
+  if (Buffer.byteLength(json) > maxBytes) throw invalidResult(`is larger than ${maxBytes} bytes`);
+  const result = JSON.parse(json) as AuthorizerResult;
+  const fault = findResultFault(result);
+  if (fault !== undefined) throw invalidResult(fault);
+  return result;
 }
 
 function toJson(value: unknown): string {
   try {
     return JSON.stringify(value) ?? "null";
   } catch (cause) {
-    throw invalidResult("can't be written as JSON", cause);
+    throw invalidResult("cannot be serialized as JSON", cause);
   }
 }
 
-function findResultFault(answer: unknown): string | undefined {
-  if (!isObject(answer)) return "is not an object";
-  const { principalId, policyDocument, context } = answer;
+function findResultFault(result: unknown): string | undefined {
+  if (!isObject(result)) return "is not an object";
+  const { principalId, policyDocument, context } = result;
   if (typeof principalId !== "string" || principalId === "") return "has no principalId";
   if (!isPolicy(policyDocument)) return "has no policyDocument with statements";
   if (context === undefined || context === null) return undefined;
   if (!isObject(context)) return "has a context that is not an object";
-  const nested = Object.entries(context).find(([, one]) => typeof one === "object" && one !== null);
+  const nested = Object.entries(context).find(([, value]) => typeof value === "object" && value !== null);
   return nested && `has a context value that is not a scalar: ${nested[0]}`;
 }
 
@@ -125,8 +131,8 @@ function isObject(value: unknown): value is { readonly [name: string]: unknown }
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function invalidResult(problem: string, cause?: unknown): TypeError {
-  const message = `The authorizer's answer ${problem}`;
+function invalidResult(fault: string, cause?: unknown): TypeError {
+  const message = `The authorizer's result ${fault}`;
   return new TypeError(message, cause === undefined ? undefined : { cause });
 }
 
@@ -142,13 +148,17 @@ function isStatement(value: unknown): value is PolicyStatement {
 }
 
 function isStrings(value: unknown): value is string | readonly string[] {
-  return [value].flat().every((one) => typeof one === "string");
+  return [value].flat().every((each) => typeof each === "string");
 }
 
-/** IAM's rule: an explicit Deny wins, and what nothing allows is denied. */
+/** Applies IAM's rules: an explicit Deny wins, and a method without an Allow is denied. */
 function isAllowed(policy: PolicyDocument, arn: string): boolean {
-  const statements = [policy.Statement].flat().filter((one: PolicyStatement) => appliesTo(one, arn));
-  return statements.some((one) => one.Effect === "Allow") && !statements.some((one) => one.Effect === "Deny");
+  const statements = [policy.Statement]
+    .flat()
+    .filter((statement: PolicyStatement) => appliesTo(statement, arn));
+  return (
+    statements.some(({ Effect }) => Effect === "Allow") && !statements.some(({ Effect }) => Effect === "Deny")
+  );
 }
 
 function appliesTo({ Action, Resource }: PolicyStatement, arn: string): boolean {
@@ -158,7 +168,7 @@ function appliesTo({ Action, Resource }: PolicyStatement, arn: string): boolean 
   );
 }
 
-/** `*` stands for any run of characters, `?` for one. Two cursors, no regular expression: patterns are input. */
+/** Matches `*` to any characters and `?` to one. Two cursors and no regular expression, because patterns are input. */
 function matchesPattern(pattern: string, text: string): boolean {
   let p = 0;
   let star = -1;

@@ -3,26 +3,29 @@ import { Sampler } from "../../internal/sampler.ts";
 import { isLoopback } from "../../internal/this-machine.ts";
 import type { AccessRefusal, GatewaySettings } from "../options.ts";
 
-/** Characters of a refused value that a log shows; the client chose it. */
-const SHOWN_LENGTH = 200;
+/** Maximum length of a refused value in a log line. Clients choose the value. */
+const MAX_LOGGED_LENGTH = 200;
 
 /**
- * Returns a logger of refusals: a line each that says how to allow the request, and few of many.
- * @param how what allows an origin or a host, with `…` for the value
+ * Creates a listener for `onRefused` that logs each refusal with its remedy. A flood of refusals is sampled.
+ * @param write writes a line
+ * @param remedies the option or flag that allows an origin or a host, with `…` in place of the value
+ * @example
+ * const onRefused = createRefusalLogger(console.error, { Origin: "--origin …", Host: "--allowed-host …" });
  */
 export function createRefusalLogger(
   write: (line: string) => void,
-  how: { readonly Origin: string; readonly Host: string },
+  remedies: { readonly Origin: string; readonly Host: string },
 ): (refusal: AccessRefusal) => void {
   const sampler = new Sampler();
   return ({ header, value }) => {
     const count = sampler.count(header);
     if (count === undefined) return;
-    const shown = value.slice(0, SHOWN_LENGTH);
-    const allowed = header === "Host" ? (parseHostname(shown) ?? shown) : shown;
+    const truncated = value.slice(0, MAX_LOGGED_LENGTH);
+    const allowedValue = header === "Host" ? (parseHostname(truncated) ?? truncated) : truncated;
     const times = count > 10 ? ` (${count} in ten seconds)` : "";
     write(
-      `Refused a request with ${header} ${JSON.stringify(shown)}${times}. To allow it: ${how[header].replace("…", () => allowed)}`,
+      `Refused a request with ${header} ${JSON.stringify(truncated)}${times}. To allow it: ${remedies[header].replace("…", () => allowedValue)}`,
     );
   };
 }
@@ -32,7 +35,7 @@ type AccessSettings = Pick<
   "allowedOrigins" | "ownOrigins" | "allowedHosts" | "domainName" | "apiId" | "region" | "onRefused"
 >;
 
-/** Decides which pages may connect, and by which names a gateway on loopback may be called. */
+/** Checks the `Origin` and `Host` headers of requests. */
 export class BrowserAccess {
   readonly #settings: AccessSettings;
 
@@ -40,7 +43,7 @@ export class BrowserAccess {
     this.#settings = settings;
   }
 
-  /** Requests without an Origin come from no page, and always pass. */
+  /** Checks the `Origin` header. Requests without one do not come from a page and always pass. */
   allowsOrigin({ headers }: IncomingMessage): boolean {
     const { origin, host } = headers;
     if (origin === undefined || this.#isAllowed(origin, host)) return true;
@@ -49,13 +52,13 @@ export class BrowserAccess {
   }
 
   /**
-   * On loopback a name that others can point here must not pass: by DNS rebinding any page could send requests that
-   * look as if they were of the same origin.
-   * @param boundTo the host that the gateway listens on
+   * Checks the `Host` header of a gateway on loopback. Other names must not pass: with DNS rebinding, a page could send
+   * requests that look as if they had the same origin.
+   * @param listeningHost the host that the gateway listens on
    */
-  allowsHost({ headers }: IncomingMessage, boundTo: string): boolean {
+  allowsHost({ headers }: IncomingMessage, listeningHost: string): boolean {
     const { allowedHosts, onRefused } = this.#settings;
-    if (allowedHosts === undefined || headers.host === undefined || !isLoopback(boundTo)) return true;
+    if (allowedHosts === undefined || headers.host === undefined || !isLoopback(listeningHost)) return true;
     const name = parseHostname(headers.host);
     if (name !== undefined && (isLoopback(name) || this.#isOwnName(name) || allowedHosts.has(name)))
       return true;
@@ -70,7 +73,7 @@ export class BrowserAccess {
     if (!/^https?:/.test(origin) || !URL.canParse(origin)) return false;
     const page = new URL(origin);
     if (isLoopback(page.hostname)) return true;
-    // By the page's scheme, since its default port stands in neither.
+    // Use the page's scheme: neither the origin nor the `Host` header contains its default port.
     const own = `${page.protocol}//${host}`;
     return host !== undefined && URL.canParse(own) && new URL(own).host === page.host;
   }
@@ -83,12 +86,21 @@ export class BrowserAccess {
   }
 }
 
-/** The name of an API on AWS, where handlers may look for @connections. */
+/**
+ * Returns the host name of an API on AWS, which handlers may use for @connections.
+ * @example
+ * serviceHost("a1b2c3d4e5", "eu-west-1"); // "a1b2c3d4e5.execute-api.eu-west-1.amazonaws.com"
+ */
 export function serviceHost(apiId: string, region: string): string {
   return `${apiId}.execute-api.${region}.amazonaws.com`;
 }
 
-/** The name in a `Host` header, in lower case, without its port and the dot of a complete name; `undefined` when it is malformed. */
+/**
+ * Returns the host name in a `Host` header: lowercase, without port and trailing dot.
+ * @returns `undefined` when the header is malformed
+ * @example
+ * parseHostname("App.Example:3001"); // "app.example"
+ */
 export function parseHostname(host: string): string | undefined {
   const url = `http://${host}`;
   if (!/^[^/?#@\\]+$/.test(host) || !URL.canParse(url)) return undefined;

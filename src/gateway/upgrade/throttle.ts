@@ -1,6 +1,6 @@
 import type { SteadyClock } from "../clock.ts";
 
-/** A token bucket: `burst` at once, `rate` per second after that. */
+/** A token bucket: holds up to `burst` tokens and refills `rate` tokens per second. */
 export class Throttle {
   readonly #rate: number;
   readonly #burst: number;
@@ -16,7 +16,7 @@ export class Throttle {
     this.#filledAt = clock.elapsed();
   }
 
-  /** Takes one token; `false` when there is none. */
+  /** Takes one token. Returns false when there is none. */
   take(): boolean {
     if (this.#rate === Number.POSITIVE_INFINITY) return true;
     this.#fill();

@@ -2,6 +2,7 @@ import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import { type AuthorizerContext, isSuccess, type WebSocketResult } from "../../apigw/index.ts";
+import { isHttpToken } from "../../internal/http-token.ts";
 import { type Dispatcher, errorText } from "../messages/dispatch.ts";
 import {
   type ConnectionDetails,
@@ -22,23 +23,20 @@ import type { BrowserAccess } from "./browser-access.ts";
 import { readSourceIp } from "./source-ip.ts";
 import type { Throttle } from "./throttle.ts";
 
-/** ms that a peer gets to answer a close frame before its transport is cut. Nothing else waits for it. */
+/** Time for a peer to answer a close frame before its transport is destroyed, in ms. Nothing else waits for it. */
 const CLOSE_HANDSHAKE_MS = 5_000;
 
-/** RFC 9110's token: what a subprotocol's name is made of. */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-
-/** The message in a refusal's body, where the service has one of its own. */
+/** Messages of the service in a refusal's body, when they differ from the status text. */
 const REFUSAL_MESSAGES: ReadonlyMap<number, string> = new Map([
   [500, "Internal server error"],
   [502, "Internal server error"],
   [504, "Endpoint request timed out"],
 ]);
 
-/** Why an upgrade is refused: the status that the client's request gets. */
+/** A refused upgrade, with the status of the response. */
 class UpgradeRefusal {
   readonly status: number;
-  /** Whether a handler was asked, so that its event has been reported. */
+  /** True when a handler was called, because its event has then been reported. */
   readonly reported: boolean;
 
   constructor(status: number, reported = false) {
@@ -52,34 +50,35 @@ interface UpgradeDependencies {
   readonly registry: ConnectionRegistry;
   readonly invoker: Invoker;
   readonly dispatcher: Dispatcher;
-  /** New connections. */
+  /** Rate of new connections. */
   readonly connects: Throttle;
-  /** Everything that the account's request rate covers. */
+  /** Rate of messages, connects and @connections calls. */
   readonly requests: Throttle;
   readonly access: BrowserAccess;
+  /** Returns the `domainName` of events. */
   domainName(): string;
-  /** The host that the gateway listens on. */
-  boundTo(): string;
+  /** Returns the host that the gateway listens on. */
+  listeningHost(): string;
 }
 
-/** Turns an upgrade request into a connection: held until `$connect` has ended, refused with its status. */
+/** Opens a connection for an upgrade request when `$connect` succeeds, or refuses the request with its status. */
 export class UpgradeHandler {
-  readonly #parts: UpgradeDependencies;
+  readonly #dependencies: UpgradeDependencies;
   readonly #server: WebSocketServer;
-  /** The subprotocol that a `$connect` chose, until `ws` writes the handshake. */
-  readonly #chosen = new WeakMap<IncomingMessage, string>();
+  /** Subprotocols that `$connect` handlers chose, until `ws` writes the handshake. */
+  readonly #subprotocols = new WeakMap<IncomingMessage, string>();
   #stopping = false;
-  #drained = false;
+  #closingSockets = false;
 
-  constructor(parts: UpgradeDependencies) {
-    this.#parts = parts;
-    // A variable, not a literal: closeTimeout is missing from the types.
+  constructor(dependencies: UpgradeDependencies) {
+    this.#dependencies = dependencies;
+    // A variable and not a literal, because closeTimeout is missing from the types.
     const options = {
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
-      maxPayload: Number.isFinite(parts.settings.limits.messageBytes)
-        ? parts.settings.limits.messageBytes
+      maxPayload: Number.isFinite(dependencies.settings.limits.messageBytes)
+        ? dependencies.settings.limits.messageBytes
         : 0,
       closeTimeout: CLOSE_HANDSHAKE_MS,
       handleProtocols: () => false as const,
@@ -87,19 +86,19 @@ export class UpgradeHandler {
     };
     this.#server = new WebSocketServer(options);
     this.#server.on("headers", (headers, request) => {
-      const protocol = this.#chosen.get(request);
+      const protocol = this.#subprotocols.get(request);
       if (protocol !== undefined) headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
     });
   }
 
-  /** From now on every upgrade is refused with 503, unless its `$connect` runs already. */
+  /** Refuses upgrades with 503 from now on, except those whose `$connect` is running. */
   stop(): void {
     this.#stopping = true;
   }
 
-  /** From now on what a late `$connect` opens is closed at once: whoever closes the open ones has begun. */
+  /** Closes connections of late `$connect` handlers at once from now on, because the open ones are being closed. */
   startClosing(): void {
-    this.#drained = true;
+    this.#closingSockets = true;
   }
 
   async handle(request: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
@@ -115,23 +114,23 @@ export class UpgradeHandler {
       const requestId = createId();
       writeRefusal(socket, status, connectionId, requestId);
       if (!reported) {
-        const { onEvent } = this.#parts.settings;
+        const { onEvent } = this.#dependencies.settings;
         onEvent?.({ routeKey: "$connect", connectionId, requestId, status, durationMs: 0 });
       }
       if (!(error instanceof UpgradeRefusal)) throw error;
     }
   }
 
-  /** What is wrong with a request before anybody is asked about it. */
+  /** Checks a request before any handler is called. @throws {UpgradeRefusal} */
   #check(request: IncomingMessage): void {
-    const { settings, access, connects, requests } = this.#parts;
+    const { settings, access, connects, requests } = this.#dependencies;
     const url = request.url ?? "/";
     const { "sec-websocket-key": key, "sec-websocket-version": version } = request.headers;
     if (this.#stopping) throw new UpgradeRefusal(503);
-    if (!access.allowsHost(request, this.#parts.boundTo())) throw new UpgradeRefusal(403);
+    if (!access.allowsHost(request, this.#dependencies.listeningHost())) throw new UpgradeRefusal(403);
     if (url.length > settings.limits.urlLength) throw new UpgradeRefusal(414);
     if (!isServicePath(url, settings.basePath)) throw new UpgradeRefusal(403);
-    // RFC 9110, section 7.8: HTTP/1.0 has no upgrade.
+    // HTTP/1.0 has no upgrade: https://www.rfc-editor.org/rfc/rfc9110#section-7.8
     if (request.httpVersion !== "1.1") throw new UpgradeRefusal(400);
     if (request.method !== "GET" || request.headers.upgrade?.toLowerCase() !== "websocket")
       throw new UpgradeRefusal(400);
@@ -143,7 +142,7 @@ export class UpgradeHandler {
   }
 
   #details(request: IncomingMessage, connectionId: string): ConnectionDetails {
-    const { settings, domainName } = this.#parts;
+    const { settings, domainName } = this.#dependencies;
     return {
       connectionId,
       connectedAt: settings.clock.now(),
@@ -159,7 +158,7 @@ export class UpgradeHandler {
     request: IncomingMessage,
     details: ConnectionDetails,
   ): Promise<AuthorizerContext | undefined> {
-    const { settings, invoker } = this.#parts;
+    const { settings, invoker } = this.#dependencies;
     const { authorizer, clock, limits, onEvent } = settings;
     if (!authorizer) return undefined;
     const event = createAuthorizerEvent(createConnectEvent(request, details, settings), settings);
@@ -169,17 +168,17 @@ export class UpgradeHandler {
       invoker.run(authorizer, event, "authorizer", settle),
     );
     const durationMs = Math.round(clock.elapsed() - startedAt);
-    const verdict = evaluatePolicy(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
+    const decision = evaluatePolicy(outcome, connectArn(settings), limits.authorizerResultBytes, durationMs);
     onEvent?.({
       routeKey: "authorizer",
       connectionId: details.connectionId,
       requestId: event.requestContext.requestId,
-      status: verdict.allowed ? 200 : verdict.status,
+      status: decision.allowed ? 200 : decision.status,
       durationMs,
-      ...(!verdict.allowed && verdict.error !== undefined && { error: verdict.error }),
+      ...(!decision.allowed && decision.error !== undefined && { error: decision.error }),
     });
-    if (!verdict.allowed) throw new UpgradeRefusal(verdict.status, true);
-    return verdict.context;
+    if (!decision.allowed) throw new UpgradeRefusal(decision.status, true);
+    return decision.context;
   }
 
   async #connect(
@@ -188,20 +187,20 @@ export class UpgradeHandler {
     head: Buffer,
     details: ConnectionDetails,
   ): Promise<void> {
-    const { settings, dispatcher } = this.#parts;
+    const { settings, dispatcher } = this.#dependencies;
     if (this.#stopping) throw new UpgradeRefusal(503);
-    const handler = dispatcher.handler("$connect");
+    const handler = dispatcher.handlerFor("$connect");
     if (handler) {
       const event = createConnectEvent(request, details, settings);
-      const answerLate = (late: Outcome) => {
+      const abandonLate = (late: Outcome) => {
         if (late.kind === "answered" && acceptsConnection(late.value)) this.#abandon(details);
       };
       const outcome = await new Promise<RouteOutcome>((settle) =>
-        dispatcher.invoke(handler, event, settle, answerLate),
+        dispatcher.invoke(handler, event, settle, abandonLate),
       );
       try {
         const protocol = readConnectOutcome(outcome);
-        if (protocol !== undefined) this.#chosen.set(request, protocol);
+        if (protocol !== undefined) this.#subprotocols.set(request, protocol);
       } catch (refusal) {
         if (acceptsConnection(connectResult(outcome))) this.#abandon(details);
         throw refusal;
@@ -211,45 +210,45 @@ export class UpgradeHandler {
   }
 
   #open(request: IncomingMessage, transport: Socket, head: Buffer, details: ConnectionDetails): void {
-    const { settings, registry, dispatcher } = this.#parts;
+    const { settings, registry, dispatcher } = this.#dependencies;
     let opened = false;
     this.#server.handleUpgrade(request, transport, head, (socket) => {
       opened = true;
       transport.removeListener("error", ignore);
       const connection = new LiveConnection(socket as ClientSocket, transport, details, settings, dispatcher);
       registry.add(connection);
-      if (this.#drained) connection.close(CLOSE_REASONS.goingAway);
+      if (this.#closingSockets) connection.close(CLOSE_REASONS.goingAway);
     });
-    // The client has left meanwhile.
+    // The client has disconnected in the meantime.
     if (!opened) this.#abandon(details);
   }
 
-  /** Nothing was opened, but the application believes its client connected: it must hear of the end. */
+  /** Runs `$disconnect` for a client that `$connect` accepted but whose connection was not opened. */
   #abandon(details: ConnectionDetails): void {
-    const { settings, dispatcher } = this.#parts;
+    const { settings, dispatcher } = this.#dependencies;
     const { code, reason } = CLOSE_REASONS.abnormal;
     dispatcher.disconnect(createDisconnectEvent(code, reason, createId(), details, settings));
   }
 }
 
-/** The subprotocol that a `$connect` chose in letting its client in; throws the Refusal if it did not. */
+/** Returns the subprotocol that `$connect` chose. @throws {UpgradeRefusal} when it did not accept the client */
 function readConnectOutcome(outcome: RouteOutcome): string | undefined {
   const status = outcomeStatus(outcome);
-  // A 1xx would leave the client waiting for the answer proper, or make it believe in a 101.
+  // After a 1xx the client would wait for the final response, or take it for the handshake (101).
   if (status < 200) throw new UpgradeRefusal(502, true);
   if (!isSuccess(status) || outcome.kind !== "answered") throw new UpgradeRefusal(status, true);
   const protocol = findSubprotocol(outcome.result);
-  if (protocol !== undefined && !TOKEN.test(protocol)) throw new UpgradeRefusal(502, true);
+  if (protocol !== undefined && !isHttpToken(protocol)) throw new UpgradeRefusal(502, true);
   return protocol;
 }
 
-/** What a `$connect` has answered, if it is known, well-formed or not. */
+/** Returns the result of `$connect`, valid or not; `undefined` when it is unknown. */
 function connectResult(outcome: RouteOutcome): unknown {
   if (outcome.kind === "answered") return outcome.result;
   return outcome.kind === "failed" ? outcome.answer : undefined;
 }
 
-/** `/{basePath}` and nothing below it, whatever the query. */
+/** Returns whether a URL has the path `/{basePath}`, with any query. */
 export function isServicePath(url: string, basePath: string): boolean {
   const path = url.split("?", 1)[0];
   return path === `/${basePath}` || path === `/${basePath}/`;
@@ -258,15 +257,15 @@ export function isServicePath(url: string, basePath: string): boolean {
 function areValidSubprotocols(header: string | undefined): boolean {
   if (header === undefined) return true;
   const names = header.split(",").map((name) => name.trim());
-  return names.every((name) => TOKEN.test(name)) && new Set(names).size === names.length;
+  return names.every((name) => isHttpToken(name)) && new Set(names).size === names.length;
 }
 
 function findSubprotocol({ headers, multiValueHeaders }: WebSocketResult): string | undefined {
-  const isIt = ([name]: [string, unknown]) => name.toLowerCase() === "sec-websocket-protocol";
-  const single = Object.entries(headers ?? {}).find(isIt)?.[1];
-  // Whatever stands there: an answer is checked, not trusted. Of what is no scalar nothing remains, which is no token.
-  const several = [Object.entries(multiValueHeaders ?? {}).find(isIt)?.[1]].flat().at(-1);
-  const chosen = single ?? several ?? undefined;
+  const isSubprotocolHeader = ([name]: [string, unknown]) => name.toLowerCase() === "sec-websocket-protocol";
+  const single = Object.entries(headers ?? {}).find(isSubprotocolHeader)?.[1];
+  // The value may have any type, because results are not validated. An object becomes "", which is not a token.
+  const lastOfMany = [Object.entries(multiValueHeaders ?? {}).find(isSubprotocolHeader)?.[1]].flat().at(-1);
+  const chosen = single ?? lastOfMany ?? undefined;
   if (chosen === undefined) return undefined;
   return typeof chosen === "object" ? "" : String(chosen);
 }
