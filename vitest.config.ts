@@ -19,7 +19,7 @@ export default defineConfig({
     // By default one core is left for a page that shows the tests; here nobody looks at one.
     maxWorkers: "100%",
     globalSetup: ["test/secrets/folder.ts"],
-    setupFiles: ["test/secrets/record.ts", "test/deterministic.ts"],
+    setupFiles: ["test/secrets/record.ts", "test/support/deterministic.ts"],
     // A limit tells a hang from a slow machine, so it is far from what a test takes.
     testTimeout: 120_000,
     hookTimeout: 120_000,
@@ -39,7 +39,7 @@ export default defineConfig({
         test: {
           name: "dynamodb",
           include: dynamodb,
-          globalSetup: ["test/dynamodb/engine.ts"],
+          globalSetup: ["test/dynamodb/global-setup.ts"],
           testTimeout: 600_000,
         },
       },

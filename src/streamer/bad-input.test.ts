@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseServerMessage } from "../../test/streamer/server-message.ts";
-import { OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
+import { OPEN, simulateStreamer } from "../../test/streamer/simulation.ts";
 import { anyText } from "../../test/support/any-text.ts";
 import { ERROR_CODES } from "../lift/index.ts";
 import { ACTIONS, RETRY_BY_CODE } from "../protocol/index.ts";
@@ -13,7 +13,7 @@ const CHANNELS = { room: { ...OPEN, presence: true }, closed: { presence: true, 
 
 async function client(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
-  const world = streamerWorld({ channels: CHANNELS, maxSubscriptions: 3, schedule, ...options });
+  const world = simulateStreamer({ channels: CHANNELS, maxSubscriptions: 3, schedule, ...options });
   return { ...world, ...(await world.client("ada-1", { user: "ada", tenant: "acme" })) };
 }
 
@@ -295,7 +295,7 @@ it("shares Lift's codes with the protocol, and what a client is to do about them
 });
 
 it("does nothing for a tenant whose id is too long for a store, and logs why", async () => {
-  const { client, lines } = streamerWorld({ channels: { room: OPEN } });
+  const { client, lines } = simulateStreamer({ channels: { room: OPEN } });
   const ada = await client("ada-1", { tenant: "t".repeat(1_020) });
   expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({
     error: { code: "INTERNAL_ERROR" },

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { all, type Client, OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
+import { collect, OPEN, type SimulatedClient, simulateStreamer } from "../../test/streamer/simulation.ts";
 import { LiftError } from "../lift/index.ts";
 
 const ROOM = "room:lobby";
@@ -8,7 +8,7 @@ const FORBIDDEN = [{ type: "error", error: { code: "FORBIDDEN", retry: false } }
 
 /** An application that refuses an action by a route of its own. */
 function world(action: string) {
-  const { streamer, client, ...rest } = streamerWorld({
+  const { streamer, client, ...rest } = simulateStreamer({
     channels: { room: { ...OPEN, presence: true }, stream: OPEN },
   });
   streamer.app.webSocket(action, () => {
@@ -17,7 +17,7 @@ function world(action: string) {
   return { streamer, client, ...rest };
 }
 
-async function sendInParts(client: Client, message: { readonly id: string }): Promise<unknown[]> {
+async function sendInParts(client: SimulatedClient, message: { readonly id: string }): Promise<unknown[]> {
   const text = JSON.stringify(message);
   const texts = [text.slice(0, 20), text.slice(20)];
   const sent = [];
@@ -70,7 +70,7 @@ describe("an application's own set_presence", () => {
     const message = { id: "1", action: "message", type: "presence", data: { channel: ROOM, state: 1 } };
     expect(await ada.send(message)).toMatchObject(FORBIDDEN);
     expect(await sendInParts(ada, message)).toMatchObject(FORBIDDEN);
-    expect(await all(streamer.presence(ROOM))).not.toContainEqual(expect.objectContaining({ state: 1 }));
+    expect(await collect(streamer.presence(ROOM))).not.toContainEqual(expect.objectContaining({ state: 1 }));
   });
 
   it.each(["whole", "in parts"])("is not reached around by a subscribe with a state, %s", async (how) => {
@@ -86,7 +86,7 @@ describe("an application's own set_presence", () => {
       { type: "presence", channel: "room:other" },
     ]);
     expect(bob.pushed("presence").filter(({ user }) => user === "ada")).toEqual([]);
-    expect(await all(streamer.presence(ROOM))).toMatchObject([{ user: "bob" }]);
+    expect(await collect(streamer.presence(ROOM))).toMatchObject([{ user: "bob" }]);
   });
 
   it("leaves a subscribe without a state as it is", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
+import { OPEN, simulateStreamer } from "../../test/streamer/simulation.ts";
 import { webSocketAuth } from "../lift/middleware/auth/index.ts";
 import { memoryChannelStore, memorySchedule } from "../store/memory/index.ts";
 import { createStreamer, type Identity, type NamespaceOptions, type StreamerOptions } from "./index.ts";
@@ -112,7 +112,7 @@ describe("the rules of a namespace", () => {
   };
 
   it("let nobody do anything until one says so", async () => {
-    const { client } = streamerWorld({ channels: { room: { presence: true } } });
+    const { client } = simulateStreamer({ channels: { room: { presence: true } } });
     const ada = await client("ada-1", { user: "ada", tenant: "acme" });
     const channel = "room:a";
     expect([
@@ -126,7 +126,7 @@ describe("the rules of a namespace", () => {
 
   it("are named by the error that refuses a client", async () => {
     const never = () => false;
-    const { client } = streamerWorld({
+    const { client } = simulateStreamer({
       channels: {
         room: { live: true, presence: true },
         hall: { subscribe: never, publish: never },
@@ -169,7 +169,7 @@ describe("the rules of a namespace", () => {
       asked.push(args);
       return answer as boolean;
     };
-    const { client } = streamerWorld({ channels: { room: { subscribe } } });
+    const { client } = simulateStreamer({ channels: { room: { subscribe } } });
     const ada = await client("ada-1", { user: "ada", tenant: "acme" });
     const nobody = await client("nobody");
     const history = (who = ada) => codeOf(who.ask("history", { channel: "room:a:b" }));
@@ -185,7 +185,7 @@ describe("the rules of a namespace", () => {
 
   it("know the roles and permissions of a token", async () => {
     const identities: Identity[] = [];
-    const { client } = streamerWorld({
+    const { client } = simulateStreamer({
       channels: { room: { subscribe: (identity) => identities.push(identity) > 0 } },
       middleware: [],
       auth: webSocketAuth({
@@ -200,7 +200,7 @@ describe("the rules of a namespace", () => {
   });
 
   it("have user: be its user's alone, and tenant: its members', whatever more they ask", async () => {
-    const { client } = streamerWorld({
+    const { client } = simulateStreamer({
       channels: { user: {}, tenant: { subscribe: ({ userId }) => userId !== "eve", publish: () => true } },
     });
     const ada = await client("ada-1", { user: "ada", tenant: "acme" });
@@ -224,7 +224,7 @@ describe("the rules of a namespace", () => {
   });
 
   it("answer with the code that they throw", async () => {
-    const { client, lines } = streamerWorld({
+    const { client, lines } = simulateStreamer({
       channels: {
         room: {
           ...OPEN,

@@ -1,6 +1,6 @@
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import { describe, expect, it } from "vitest";
-import { type Client, OPEN, START, streamerWorld } from "../../test/streamer/simulation.ts";
+import { OPEN, type SimulatedClient, START, simulateStreamer } from "../../test/streamer/simulation.ts";
 import { memorySchedule } from "../store/memory/index.ts";
 import type { NamespaceOptions } from "./index.ts";
 
@@ -16,14 +16,14 @@ function world(rate: Rate) {
     createDownloadUrl: async () => "https://x",
   };
   const flash = { ...OPEN, delivery: "at-most-once", rate } as const;
-  return streamerWorld({ channels: { room, flash }, blobs, schedule: memorySchedule() });
+  return simulateStreamer({ channels: { room, flash }, blobs, schedule: memorySchedule() });
 }
 
-const publish = (client: Client, channel = ROOM) => client.ask("publish", { channel, data: 1 });
+const publish = (client: SimulatedClient, channel = ROOM) => client.ask("publish", { channel, data: 1 });
 const codeOf = ({ error }: { error?: { code: string } }) => error?.code;
 
 /** How many of three more publications are let through. */
-async function letThrough(client: Client, channel = ROOM): Promise<number> {
+async function letThrough(client: SimulatedClient, channel = ROOM): Promise<number> {
   const answers = [];
   for (let i = 0; i < 3; i++) answers.push(await publish(client, channel));
   return answers.filter(({ type }) => type === "response").length;
@@ -90,7 +90,7 @@ describe("the rate of a namespace", () => {
 
   it("is asked after the rules, so that who may not is told that", async () => {
     const room = { publish: () => false, rate: { limit: 1, windowMs: 1_000 } };
-    const { client } = streamerWorld({ channels: { room } });
+    const { client } = simulateStreamer({ channels: { room } });
     const ada = await client("ada-1", { user: "ada" });
     expect([codeOf(await publish(ada)), codeOf(await publish(ada))]).toEqual(["FORBIDDEN", "FORBIDDEN"]);
   });

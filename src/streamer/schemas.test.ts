@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
-import { all, OPEN, streamerWorld } from "../../test/streamer/simulation.ts";
+import { collect, OPEN, simulateStreamer } from "../../test/streamer/simulation.ts";
 import type { Json } from "../store/index.ts";
 
 const ROOM = "room:lobby";
@@ -21,7 +21,7 @@ const named = z.object({
 });
 
 async function room() {
-  const world = streamerWorld({
+  const world = simulateStreamer({
     channels: {
       room: { ...OPEN, presence: true, schema: line, stateSchema: named, maxBytes: 80 },
       flash: { ...OPEN, delivery: "at-most-once", schema: line },
@@ -34,7 +34,7 @@ async function room() {
     await client.ask("subscribe", { channels: [{ channel: ROOM }, { channel: FLASH }] });
   }
   const stored = async () => (await world.streamer.history(ROOM)).messages.map(({ data }) => data);
-  const present = () => all(world.streamer.presence(ROOM));
+  const present = () => collect(world.streamer.presence(ROOM));
   return { ...world, ada, bob, stored, present };
 }
 
@@ -114,7 +114,7 @@ describe("a schema of data", () => {
     ["makes what is no JSON", z.any().transform(() => 1n)],
     ["makes nothing", z.any().transform(() => undefined)],
   ])("that %s is the application's mistake", async (_what, schema) => {
-    const { client, lines } = streamerWorld({ channels: { room: { ...OPEN, schema } } });
+    const { client, lines } = simulateStreamer({ channels: { room: { ...OPEN, schema } } });
     const ada = await client("ada-1");
     const { error } = await ada.ask("publish", { channel: ROOM, data: "secret" });
     expect(error).toEqual({ code: "INTERNAL_ERROR", message: "Internal server error", retry: false });

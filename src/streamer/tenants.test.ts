@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Client, streamerWorld } from "../../test/streamer/simulation.ts";
+import { type SimulatedClient, simulateStreamer } from "../../test/streamer/simulation.ts";
 import type { Position } from "../protocol/index.ts";
 import { channelFromKey, toChannelKey } from "./channel-keys.ts";
 import type { NamespaceOptions } from "./index.ts";
@@ -56,7 +56,7 @@ const step: fc.Arbitrary<Step> = fc.record({
 /** What only a tenant's own clients may read: each name and each text of it has this. */
 const mark = (tenant: number) => `<of tenant ${tenant}>`;
 
-async function play(client: Client, tenant: number, one: Step, positions: readonly Position[]) {
+async function play(client: SimulatedClient, tenant: number, one: Step, positions: readonly Position[]) {
   const { action, channel, key } = one;
   // Of whichever tenant.
   const position = positions[one.position % Math.max(positions.length, 1)];
@@ -87,8 +87,8 @@ function positionsIn(text: string): Position[] {
 it("shows no tenant anything of another, whatever both do", async () => {
   let read = 0;
   const run = async (tenants: readonly (string | undefined)[], steps: readonly Step[]) => {
-    const world = streamerWorld({ channels: CHANNELS });
-    const clients: { client: Client; tenant: number }[] = [];
+    const world = simulateStreamer({ channels: CHANNELS });
+    const clients: { client: SimulatedClient; tenant: number }[] = [];
     for (const [tenant, name] of tenants.entries()) {
       for (let n = 0; n < USERS_PER_TENANT; n++) {
         const person = { user: `${n}${mark(tenant)}`, ...(name !== undefined && { tenant: name }) };
@@ -136,7 +136,7 @@ it("names no two channels of the stores alike, and each can be told from its key
 });
 
 it("takes a message that comes behind its connection's end for nobody's, not for one of no tenant", async () => {
-  const { client, streamer, connections } = streamerWorld({ channels: CHANNELS });
+  const { client, streamer, connections } = simulateStreamer({ channels: CHANNELS });
   const nobody = await client("nobody");
   await nobody.ask("subscribe", { channels: [{ channel: "room:a" }] });
   const ada = await client("ada-1", { user: "ada", tenant: "acme" });

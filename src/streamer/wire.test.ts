@@ -1,13 +1,13 @@
 // Streamer's first clients, byte for byte: what they send, and what they read. Ids and epochs are the server's.
 import { expect, it } from "vitest";
-import { OPEN, START, streamerWorld } from "../../test/streamer/simulation.ts";
+import { OPEN, START, simulateStreamer } from "../../test/streamer/simulation.ts";
 import { webSocketAuth } from "../lift/middleware/auth/index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 
 /** A client that has connected with `?Authorization=`, and the texts that it is sent. */
 async function firstClient() {
-  const { client, connections } = streamerWorld({
+  const { client, connections } = simulateStreamer({
     channels: { room: { ...OPEN, presence: true }, stream: OPEN },
     auth: webSocketAuth({ validateToken: (userId) => ({ userId, tenantId: "acme" }) }),
     middleware: [],

@@ -2,14 +2,14 @@ import { join } from "node:path";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { bundleExample } from "../../tools/bundle.mjs";
-import { type Lift, Project } from "../process/project.ts";
+import { type Command, Project } from "../process/project.ts";
 import { CHROMIUM } from "./chromium.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PAGE = join(ROOT, "examples/chat/lambda/page.ts");
 
 let project: Project;
-let lift: Lift;
+let lift: Command;
 let browser: Browser;
 
 beforeAll(async () => {

@@ -9,7 +9,7 @@ export interface AppState {
 export const TENANT = "tenant-1";
 
 /** An application with one route for each way to a connection's row. */
-export function makeApp(options: LiftOptions<AppState>): Lift<AppState> {
+export function createApp(options: LiftOptions<AppState>): Lift<AppState> {
   const app = new Lift<AppState>(options);
   app.webSocket("$connect", (ctx) => void ctx.setUserId(ctx.query("user") ?? "ada").setTenantId(TENANT));
   app.webSocket("who", async (ctx) => {

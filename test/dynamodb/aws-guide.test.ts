@@ -9,7 +9,7 @@ import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
 import { afterAll, beforeAll, expect, inject, it, vi } from "vitest";
 import { ask, Project } from "../process/project.ts";
 import { codeBlocks } from "../support/markdown.ts";
-import { localClient } from "./world.ts";
+import { localClient } from "./connection-table.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const WORKSHOP = join(ROOT, ".lift-ws");

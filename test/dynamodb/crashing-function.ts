@@ -2,9 +2,9 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
 import { lambdaContext, recordingConnections } from "lift-ws/testing";
-import { makeApp } from "./app.ts";
+import { createApp } from "./app.ts";
 
-export interface Doom {
+export interface CrashOptions {
   readonly endpoint: string;
   readonly tableName: string;
   readonly maxConnections?: number;
@@ -16,29 +16,29 @@ export interface Doom {
   readonly moment: "before" | "after";
 }
 
-const doom = JSON.parse(process.argv[2] ?? "") as Doom;
+const options = JSON.parse(process.argv[2] ?? "") as CrashOptions;
 const credentials = { accessKeyId: "local", secretAccessKey: "local" };
-const client = new DynamoDBClient({ endpoint: doom.endpoint, region: "us-east-1", credentials });
+const client = new DynamoDBClient({ endpoint: options.endpoint, region: "us-east-1", credentials });
 const forever = setInterval(() => {}, 60_000);
 
 client.middlewareStack.add(
   (next, context) => async (args) => {
-    if (context.commandName !== `${doom.operation}Command`) return next(args);
-    if (doom.moment === "after") await next(args);
+    if (context.commandName !== `${options.operation}Command`) return next(args);
+    if (options.moment === "after") await next(args);
     process.send?.("there");
     return new Promise(() => {});
   },
   { step: "initialize" },
 );
 
-const { tableName, maxConnections } = doom;
-const now = () => doom.now;
+const { tableName, maxConnections } = options;
+const now = () => options.now;
 const connectionStore = dynamoDBConnectionStore({
   tableName,
   client,
   now,
   ...(maxConnections === undefined ? {} : { maxConnections }),
 });
-const handler = makeApp({ connectionStore, connections: recordingConnections(), now }).webSocketHandler();
-process.send?.(await handler(doom.event as never, lambdaContext()));
+const handler = createApp({ connectionStore, connections: recordingConnections(), now }).webSocketHandler();
+process.send?.(await handler(options.event as never, lambdaContext()));
 clearInterval(forever);

@@ -10,20 +10,20 @@ import {
 } from "../../src/lambda-emulator/index.ts";
 import { MESSAGE_TABLE_STREAM_SOURCE } from "../../src/store/dynamodb/index.ts";
 import type { Member } from "../../src/store/index.ts";
-import { ChannelWorld } from "./channel-world.ts";
-import { LOCAL, MINUTE } from "./world.ts";
+import { ChannelTables } from "./channel-tables.ts";
+import { LOCAL, MINUTE } from "./connection-table.ts";
 
 const ROOM = "room:lobby";
 const KEY = JSON.stringify(["acme", ROOM]);
 const OTHER = JSON.stringify(["acme", "room:other"]);
 const tenantId = "acme";
 
-let world: ChannelWorld;
+let world: ChannelTables;
 let connections: RecordingConnections;
 const pollers: TableStreamPoller[] = [];
 
 beforeEach(async () => {
-  world = await ChannelWorld.create();
+  world = await ChannelTables.create();
   connections = recordingConnections();
 });
 
@@ -73,7 +73,7 @@ async function feed(handler: (event: TableStreamEvent) => unknown): Promise<void
 const calling = (handler: FanOutHandler) => (event: TableStreamEvent) => handler(event, lambdaContext());
 const dataOf = (id: string) =>
   connections.jsonSentTo(id).map((message) => (message as { data: unknown }).data);
-const pending = async () => (await world.items("messages")).filter((item) => item.Pending !== undefined);
+const pending = async () => (await world.readItems("messages")).filter((item) => item.Pending !== undefined);
 const finished = () => vi.waitFor(async () => expect(await pending()).toEqual([]));
 
 describe("what was stored and left", () => {

@@ -15,15 +15,26 @@ import { createTables } from "lift-ws/store/dynamodb";
 import { memoryConnectionStore } from "lift-ws/store/memory";
 import { connectEvent, lambdaContext, messageEvent, recordingConnections } from "lift-ws/testing";
 import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
-import { ANSWER_LOST, BROKEN, injectFaults, onceEach, THROTTLED } from "./faults.ts";
-import { localClient, PATIENCE_MS } from "./world.ts";
+import { CALL_TIMEOUT_MS, localClient } from "./connection-table.ts";
+import {
+  failFirstAttempts,
+  INTERNAL_ERROR,
+  injectFaults,
+  RESPONSE_LOST,
+  THROTTLED,
+} from "./request-faults.ts";
 
 const client = localClient();
 const tables = { tableName: `connections-${randomUUID()}`, rateLimitTableName: `limits-${randomUUID()}` };
 beforeAll(() => createTables({ client, ...tables }));
 
 const limiter = (options: Partial<DynamoDBRateLimiterOptions> = {}) =>
-  dynamoDBRateLimiter({ tableName: tables.rateLimitTableName, client, timeoutMs: PATIENCE_MS, ...options });
+  dynamoDBRateLimiter({
+    tableName: tables.rateLimitTableName,
+    client,
+    timeoutMs: CALL_TIMEOUT_MS,
+    ...options,
+  });
 
 /** How many of so many calls at once are let through. */
 async function passed(calls: number, consume: () => Promise<unknown>): Promise<number> {
@@ -149,11 +160,11 @@ describe("a limit in DynamoDB", () => {
 
   it.each([
     ["is refused", THROTTLED],
-    ["fails", BROKEN],
-    ["is carried out, and the answer lost", ANSWER_LOST],
+    ["fails", INTERNAL_ERROR],
+    ["is carried out, and the answer lost", RESPONSE_LOST],
   ])("lets no more through when every request %s the first time", async (_what, fault) => {
     const faulty = localClient(3);
-    injectFaults(faulty, onceEach(fault));
+    injectFaults(faulty, failFirstAttempts(fault));
     const one = limiter({ limit: 5, client: faulty });
     const key = `faulty ${fault.exception}`;
     expect(await passed(20, () => one.consume(key))).toBeLessThanOrEqual(5);

@@ -16,16 +16,16 @@ import {
   recordingConnections,
 } from "lift-ws/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { localClient, World } from "./world.ts";
+import { ConnectionTable, localClient } from "./connection-table.ts";
 
 const secret = new TextEncoder().encode("a secret of thirty-two bytes, or more");
 const jwt = { algorithms: ["HS256"], secret, issuer: "me", audience: "chat" };
 
-let world: World;
+let world: ConnectionTable;
 let limits: string;
 
 beforeEach(async () => {
-  world = await World.create();
+  world = await ConnectionTable.create();
   limits = `${world.tableName}-limits`;
   await createTables({ client: localClient(), tableName: world.tableName, rateLimitTableName: limits });
 });

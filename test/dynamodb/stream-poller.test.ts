@@ -9,7 +9,7 @@ import {
   type TableStreamPoller,
   type TableStreamRecord,
 } from "../../src/lambda-emulator/index.ts";
-import { LOCAL, localClient } from "./world.ts";
+import { LOCAL, localClient } from "./connection-table.ts";
 
 const client = localClient();
 const pollers: TableStreamPoller[] = [];

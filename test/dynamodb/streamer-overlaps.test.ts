@@ -11,17 +11,17 @@ import {
   recordingConnections,
 } from "lift-ws/testing";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { all, OPEN } from "../streamer/simulation.ts";
-import { everyOrder } from "../support/interleaving.ts";
-import { ChannelWorld } from "./channel-world.ts";
-import { inSteps } from "./steps.ts";
-import { localClient, MINUTE } from "./world.ts";
+import { collect, OPEN } from "../streamer/simulation.ts";
+import { runInEveryOrder } from "../support/interleaving.ts";
+import { ChannelTables } from "./channel-tables.ts";
+import { localClient, MINUTE } from "./connection-table.ts";
+import { withSteps } from "./steps.ts";
 
-let world: ChannelWorld;
+let world: ChannelTables;
 const schedule = memorySchedule();
 
 beforeEach(async () => {
-  world = await ChannelWorld.create();
+  world = await ChannelTables.create();
   // Pauses by chance end at once: an order is played in the same way again.
   vi.spyOn(Math, "random").mockReturnValue(0);
 });
@@ -80,14 +80,14 @@ async function playWithEnd(
   judge: (channel: string, container: ReturnType<ReturnType<typeof lambdas>["container"]>) => Promise<void>,
 ): Promise<number> {
   let runs = 0;
-  return everyOrder({ sides: 2, switches: 1 }, async ([asking, ending]) => {
+  return runInEveryOrder({ sides: 2, switches: 1 }, async ([asking, ending]) => {
     const name = `r${runs++}`;
     const { container } = lambdas(name);
     const watcher = container();
     await watcher.connect();
     const [asked, ended] = [
-      container(inSteps(localClient(), asking!)),
-      container(inSteps(localClient(), ending!)),
+      container(withSteps(localClient(), asking!)),
+      container(withSteps(localClient(), ending!)),
     ];
     await Promise.all([asked.send(action, payload(name)), ended.end()]);
     await judge(name, watcher);
@@ -103,8 +103,8 @@ describe("a $disconnect that overlaps in another container", () => {
       const played = await playWithEnd("subscribe", subscribe, async (name, { streamer }) => {
         const channel = `${namespace}:${name}` as const;
         expect(await streamer.count(channel)).toBe(0);
-        if (namespace === "room") expect(await all(streamer.presence(`room:${name}`))).toEqual([]);
-        expect(await all(world.store().members.listChannels(name))).toEqual([]);
+        if (namespace === "room") expect(await collect(streamer.presence(`room:${name}`))).toEqual([]);
+        expect(await collect(world.store().members.listChannels(name))).toEqual([]);
       });
       expect(played).toBeGreaterThan(10);
     },
@@ -133,10 +133,10 @@ it("takes a member that nothing leads to out of the channel when a message finds
     expiresAt: world.now() + 130 * MINUTE,
   });
   // As a version has left it that deleted the subscription while the others were still to be written.
-  const ghost = (await world.items("members")).find(({ Group }) => Group?.S?.startsWith("connection"));
+  const ghost = (await world.readItems("members")).find(({ Group }) => Group?.S?.startsWith("connection"));
   await world.removeItem("members", ghost!);
   connections.gone("c1");
   await streamer.publish("room:a", 1);
   expect(await streamer.count("room:a")).toBe(0);
-  expect(await all(streamer.presence("room:a"))).toEqual([]);
+  expect(await collect(streamer.presence("room:a"))).toEqual([]);
 });

@@ -13,10 +13,10 @@ import { createStreamer, type NamespaceOptions, type Rule } from "../../src/stre
 import { asyncApiParser } from "../../tools/asyncapi/install.mjs";
 import { Queue } from "../conformance/queue.ts";
 import { parseServerMessage } from "../streamer/server-message.ts";
-import { streamerWorld } from "../streamer/simulation.ts";
+import { simulateStreamer } from "../streamer/simulation.ts";
 import { codeBlocks } from "../support/markdown.ts";
 import { Example } from "./example.ts";
-import { pathsIn, replaced, VALUES } from "./json-changes.ts";
+import { listPaths, replaceAt, VALUES } from "./json-mutations.ts";
 import { Project } from "./project.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -205,9 +205,9 @@ describe("the schemas of requests", () => {
     const verdicts = { true: 0, false: 0 };
     const others: unknown[] = [];
     for (const example of examples) {
-      for (const path of pathsIn(example)) {
+      for (const path of listPaths(example)) {
         for (const value of VALUES) {
-          const changed = replaced(example, path, value);
+          const changed = replaceAt(example, path, value);
           const isRead = isDone(() => parseRequest(JSON.stringify(changed)));
           if (takes(requests, changed) !== isRead) others.push([changed, isRead]);
           verdicts[`${isRead}`]++;
@@ -228,8 +228,8 @@ it("the schemas of what servers send take the examples of PROTOCOL.md, and witho
   const verdicts = { true: 0, false: 0 };
   for (const example of examples) {
     expect([example, takes(sent, example)]).toEqual([example, true]);
-    for (const path of pathsIn(example)) {
-      const changed = replaced(example, path, undefined);
+    for (const path of listPaths(example)) {
+      const changed = replaceAt(example, path, undefined);
       const isRead = isDone(() => parseServerMessage(JSON.stringify(changed)) ?? fail());
       expect([changed, takes(sent, changed)]).toEqual([changed, isRead]);
       verdicts[`${isRead}`]++;
@@ -242,7 +242,7 @@ it("every frame of an application is as its document says, and every kind of fra
   const auth = webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) });
   const line = z.object({ text: z.string().min(1), mentions: z.array(z.string()).default([]) });
   const channels = { room: { ...EVERYTHING, schema: line, stateSchema: z.boolean() }, stream: EVERYTHING };
-  const world = streamerWorld({ channels, middleware: [], auth, blobs, schedule: memorySchedule() });
+  const world = simulateStreamer({ channels, middleware: [], auth, blobs, schedule: memorySchedule() });
   const { document } = asyncApiDocument(world.streamer.describe(), ABOUT);
   const takes = parser.checkerOf(document);
   const seen = new Set<string>();

@@ -12,7 +12,7 @@ const MAIN = join(ROOT, "src/cli/main.ts");
 /** Someone's project: a folder of its own, with its files, and the packages it has installed. */
 export class Project {
   readonly directory: string;
-  readonly #running = new Set<Lift>();
+  readonly #running = new Set<Command>();
   readonly #sockets = new Set<WebSocket>();
 
   private constructor(directory: string) {
@@ -40,18 +40,18 @@ export class Project {
   }
 
   /** Runs the command line here, without this machine's own AWS settings. */
-  run(argv: readonly string[], env: Record<string, string> = {}): Lift {
+  run(argv: readonly string[], env: Record<string, string> = {}): Command {
     const child = spawn(process.execPath, ["--conditions=@lift-ws/source", MAIN, ...argv], {
       cwd: this.directory,
       env: { PATH: process.env.PATH, HOME: this.directory, ...env },
     });
-    const lift = new Lift(child);
+    const lift = new Command(child);
     this.#running.add(lift);
     return lift;
   }
 
   /** Runs `lift-ws dev` on a free port, and resolves when it listens. */
-  async dev(argv: readonly string[], env: Record<string, string> = {}): Promise<Lift> {
+  async dev(argv: readonly string[], env: Record<string, string> = {}): Promise<Command> {
     const lift = this.run(["dev", "--port", "0", ...argv], env);
     await lift.prints(/^Routes/m);
     return lift;
@@ -78,7 +78,7 @@ export class Project {
 }
 
 /** A running command, and all it has printed. */
-export class Lift {
+export class Command {
   output = "";
   readonly exited: Promise<number | string>;
   readonly #child: ChildProcess;

@@ -16,7 +16,7 @@ export const START = Date.UTC(2026, 0, 1);
 // biome-ignore lint/suspicious/noExplicitAny: what a test looks at in an answer, it says
 type Answer = any;
 
-export interface Person {
+export interface SimulatedUser {
   readonly user?: string;
   readonly tenant?: string;
   /** Where there is authentication. */
@@ -24,7 +24,7 @@ export interface Person {
 }
 
 /** What a client writes as an action's payload: as it reads, but for maps. */
-type Written<Payload> = {
+type WirePayload<Payload> = {
   [Field in keyof Payload]: Payload[Field] extends ReadonlyMap<string, infer Value> | undefined
     ? { readonly [name: string]: Value }
     : Payload[Field];
@@ -34,7 +34,7 @@ const everyone = () => true;
 
 export const OPEN = { subscribe: everyone, publish: everyone };
 
-export function streamerWorld(options: Partial<StreamerOptions> = {}) {
+export function simulateStreamer(options: Partial<StreamerOptions> = {}) {
   let time = START;
   const now = () => time;
   const store = memoryChannelStore({ now });
@@ -58,7 +58,7 @@ export function streamerWorld(options: Partial<StreamerOptions> = {}) {
     requestContext: { connectedAt: START, requestTimeEpoch: time },
   });
 
-  const client = async (connectionId: string, person: Person = {}) => {
+  const client = async (connectionId: string, person: SimulatedUser = {}) => {
     const event = connectEvent({ ...common(connectionId), query: { ...person } });
     const { statusCode } = await handler(event, lambdaContext());
     if (statusCode !== 200) throw new Error(`It was refused with ${statusCode}`);
@@ -80,7 +80,7 @@ export function streamerWorld(options: Partial<StreamerOptions> = {}) {
         received().filter((message) => message.type === type),
       ask: async <Name extends Exclude<Action, "message">>(
         action: Name,
-        payload: Written<Payloads[Name]>,
+        payload: WirePayload<Payloads[Name]>,
         context = lambdaContext(),
       ): Promise<Answer> => {
         const id = `${connectionId}-${++asked}`;
@@ -105,7 +105,7 @@ export function streamerWorld(options: Partial<StreamerOptions> = {}) {
   };
 }
 
-export type Client = Awaited<ReturnType<ReturnType<typeof streamerWorld>["client"]>>;
+export type SimulatedClient = Awaited<ReturnType<ReturnType<typeof simulateStreamer>["client"]>>;
 
 async function identifyByQuery(ctx: AnyContext, next: () => Promise<void>): Promise<void> {
   const [user, tenant] = [ctx.query("user"), ctx.query("tenant")];
@@ -115,7 +115,7 @@ async function identifyByQuery(ctx: AnyContext, next: () => Promise<void>): Prom
 }
 
 /** Everyone who is in a channel. */
-export async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
+export async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
   for await (const one of source) found.push(one);
   return found;

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
-import { everyOrder, type Step } from "./interleaving.ts";
+import { runInEveryOrder, type Step } from "./interleaving.ts";
 
 /** Plays sides that each say their name so many times; the orders in which they did. */
 async function ordersOf(lengths: readonly number[], switches: number): Promise<string[]> {
   const seen: string[] = [];
-  const played = await everyOrder({ sides: lengths.length, switches }, async (steps) => {
+  const played = await runInEveryOrder({ sides: lengths.length, switches }, async (steps) => {
     const order: string[] = [];
     const side = async (step: Step, name: string, length: number) => {
       for (let n = 0; n < length; n++) await step(async () => order.push(name));
@@ -32,7 +32,7 @@ describe("everyOrder", () => {
   it("waits for a side that pauses, and runs one step at a time", async () => {
     let running = 0;
     let most = 0;
-    const played = await everyOrder({ sides: 2, switches: 9 }, async ([first, second]) => {
+    const played = await runInEveryOrder({ sides: 2, switches: 9 }, async ([first, second]) => {
       const work = async () => {
         most = Math.max(most, ++running);
         await sleep(1);
@@ -47,7 +47,7 @@ describe("everyOrder", () => {
   });
 
   it("says in which order a play has failed", async () => {
-    const failing = everyOrder({ sides: 2, switches: 9 }, async ([first, second]) => {
+    const failing = runInEveryOrder({ sides: 2, switches: 9 }, async ([first, second]) => {
       const order: string[] = [];
       await Promise.all([first!(async () => order.push("a")), second!(async () => order.push("b"))]);
       if (order[0] === "b") throw new Error("b came first");

@@ -15,7 +15,7 @@ export interface OrderOptions {
 }
 
 /** Starts all sides, each with its own way to make steps; resolves when all are over and were checked. */
-export type Play = (steps: readonly Step[]) => Promise<void>;
+export type Scenario = (steps: readonly Step[]) => Promise<void>;
 
 interface Decision {
   /** Sides that wait with a step. */
@@ -26,7 +26,7 @@ interface Decision {
 }
 
 /** @returns how many orders were played */
-export async function everyOrder({ sides, switches }: OrderOptions, play: Play): Promise<number> {
+export async function runInEveryOrder({ sides, switches }: OrderOptions, play: Scenario): Promise<number> {
   const unplayed: (readonly number[])[] = [[]];
   let played = 0;
   for (let order = unplayed.pop(); order !== undefined; order = unplayed.pop()) {
@@ -71,7 +71,7 @@ class Scheduler {
     this.#waiting = Array.from({ length: sides }, () => []);
   }
 
-  async run(play: Play): Promise<void> {
+  async run(play: Scenario): Promise<void> {
     let isOver = false;
     const playing = play(this.#waiting.map((_, side) => (step) => this.#queue(side, step)));
     const over = playing.finally(() => {
@@ -81,7 +81,7 @@ class Scheduler {
     // The caller is told by the last line.
     over.catch(() => {});
     for (;;) {
-      await settled();
+      await untilIdle();
       const next = this.#next();
       if (next !== undefined) await next();
       else if (isOver) break;
@@ -111,7 +111,7 @@ class Scheduler {
 }
 
 /** Until every side waits with its next step, is over, or sleeps for longer than a millisecond. */
-async function settled(): Promise<void> {
+async function untilIdle(): Promise<void> {
   await macrotask();
   // Behind the timers of sides that pause for no time: those of one length end in their order.
   await sleep(1);

@@ -3,25 +3,30 @@ import { type AddressInfo, createServer } from "node:net";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
-  ANSWER_LOST,
-  BROKEN,
-  CONFLICT,
+  ConnectionTable,
+  DEFAULT_TIMEOUT,
+  localClient,
+  MINUTE,
+} from "../../../test/dynamodb/connection-table.ts";
+import {
   type Fault,
+  failFirstAttempts,
+  INTERNAL_ERROR,
   injectFaults,
-  onceEach,
+  RESPONSE_LOST,
   THROTTLED,
-  throttledFor,
-} from "../../../test/dynamodb/faults.ts";
-import { DEFAULT_TIMEOUT, localClient, MINUTE, World } from "../../../test/dynamodb/world.ts";
+  TRANSACTION_CONFLICT,
+  throttleFor,
+} from "../../../test/dynamodb/request-faults.ts";
 import type { Json } from "../contracts/json.ts";
 import type { DynamoDBConnectionStoreOptions } from "./index.ts";
 
 const LIMITS = [{}, { maxConnections: 100 }];
 
-let world: World;
+let world: ConnectionTable;
 
 beforeEach(async () => {
-  world = await World.create();
+  world = await ConnectionTable.create();
 });
 
 /** A store whose client's requests fail as `choose` says. */
@@ -37,13 +42,13 @@ function failing(
 describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
   it.each<[string, Fault]>([
     ["is refused", THROTTLED],
-    ["fails", BROKEN],
-    ["is carried out, and the answer lost", ANSWER_LOST],
+    ["fails", INTERNAL_ERROR],
+    ["is carried out, and the answer lost", RESPONSE_LOST],
   ])("does what it is asked, once, when every call %s the first time", async (_what, fault) => {
-    const store = failing(onceEach(fault), limit);
-    const row = world.row("a", { userId: "u", tenantId: "t", state: { count: 0 } });
+    const store = failing(failFirstAttempts(fault), limit);
+    const row = world.createRow("a", { userId: "u", tenantId: "t", state: { count: 0 } });
     expect(await store.save(row)).toBe(true);
-    expect(await store.save(world.row("b", { tenantId: "t" }))).toBe(true);
+    expect(await store.save(world.createRow("b", { tenantId: "t" }))).toBe(true);
     const add = (current: Json | undefined) => Number(current) + 1;
     const updates = Array.from({ length: 5 }, () => store.updateState("a", "count", add));
     expect(new Set(await Promise.all(updates))).toEqual(new Set([1, 2, 3, 4, 5]));
@@ -53,30 +58,30 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
     await store.delete("a");
     expect(await store.save(row)).toBe(false);
     expect(await store.count()).toBe(1);
-    expect(await world.counted()).toBe(limit.maxConnections === undefined ? 0 : 1);
+    expect(await world.readCount()).toBe(limit.maxConnections === undefined ? 0 : 1);
   });
 
   it("outlasts 5 seconds of throttling", async () => {
-    const store = failing(throttledFor(5_000, 1_000), { ...limit, ...DEFAULT_TIMEOUT });
-    await expect(store.save(world.row("a"))).resolves.toBe(true);
+    const store = failing(throttleFor(5_000, 1_000), { ...limit, ...DEFAULT_TIMEOUT });
+    await expect(store.save(world.createRow("a"))).resolves.toBe(true);
     expect(performance.now()).toBeGreaterThanOrEqual(5_000);
     expect((await store.get("a"))?.id).toBe("a");
   });
 
   it("says STORE_UNAVAILABLE when the throttling outlasts it, and has written nothing", async () => {
-    const store = failing(throttledFor(Number.POSITIVE_INFINITY, 2_500), { ...limit, ...DEFAULT_TIMEOUT });
+    const store = failing(throttleFor(Number.POSITIVE_INFINITY, 2_500), { ...limit, ...DEFAULT_TIMEOUT });
     const unavailable = {
       code: "STORE_UNAVAILABLE",
       cause: { name: "ProvisionedThroughputExceededException" },
     };
-    await expect(store.save(world.row("a"))).rejects.toMatchObject(unavailable);
-    expect(await world.items()).toEqual([]);
-    await world.store(limit).save(world.row("b", { tenantId: "t" }));
+    await expect(store.save(world.createRow("a"))).rejects.toMatchObject(unavailable);
+    expect(await world.readItems()).toEqual([]);
+    await world.store(limit).save(world.createRow("b", { tenantId: "t" }));
     await expect(store.delete("b")).rejects.toMatchObject(unavailable);
     await expect(store.updateState("b", "n", () => 1)).rejects.toMatchObject(unavailable);
     await expect(store.count()).rejects.toMatchObject(unavailable);
     await expect(world.ids(store.listByTenant("t"))).rejects.toMatchObject(unavailable);
-    expect(await world.store().get("b")).toEqual(world.row("b", { tenantId: "t" }));
+    expect(await world.store().get("b")).toEqual(world.createRow("b", { tenantId: "t" }));
   });
 
   it("refuses a save after the delete by a clock two minutes off, either way", async () => {
@@ -85,25 +90,27 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
       ["slow", -2],
     ] as const) {
       const off = world.store({ ...limit, now: () => world.now() + minutes * MINUTE });
-      expect(await off.save(world.row(id))).toBe(true);
+      expect(await off.save(world.createRow(id))).toBe(true);
       expect((await world.store(limit).get(id))?.id).toBe(id);
       await off.delete(id);
-      expect(await world.store(limit).save(world.row(id))).toBe(false);
+      expect(await world.store(limit).save(world.createRow(id))).toBe(false);
       world.advance(14 * MINUTE);
-      expect(await off.save(world.row(id))).toBe(false);
+      expect(await off.save(world.createRow(id))).toBe(false);
     }
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
   });
 
   it("leaves no row of 200 connections dropped at once, each twice, some before their save", async () => {
     const store = world.store(limit.maxConnections === undefined ? {} : { maxConnections: 1_000 });
     const ids = Array.from({ length: 200 }, (_, n) => `id-${n}`);
-    await Promise.all(ids.slice(50).map((id) => store.save(world.row(id, { userId: "u", tenantId: "t" }))));
-    const late = ids.slice(0, 50).map((id) => store.save(world.row(id, { tenantId: "t" })));
+    await Promise.all(
+      ids.slice(50).map((id) => store.save(world.createRow(id, { userId: "u", tenantId: "t" }))),
+    );
+    const late = ids.slice(0, 50).map((id) => store.save(world.createRow(id, { tenantId: "t" })));
     await Promise.all([...late, ...ids.map((id) => store.delete(id)), ...ids.map((id) => store.delete(id))]);
     expect(await store.count()).toBe(0);
     expect(await world.ids(store.listByTenant("t"))).toEqual([]);
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
   });
 });
 
@@ -111,19 +118,20 @@ describe("DynamoDB store", () => {
   it("tries again a transaction that met another", async () => {
     let conflicts = 3;
     const store = failing(
-      ({ operation }) => (operation === "TransactWriteItems" && conflicts-- > 0 ? CONFLICT : undefined),
+      ({ operation }) =>
+        operation === "TransactWriteItems" && conflicts-- > 0 ? TRANSACTION_CONFLICT : undefined,
       { maxConnections: 10 },
     );
-    expect(await store.save(world.row("a"))).toBe(true);
+    expect(await store.save(world.createRow("a"))).toBe(true);
     expect(conflicts).toBeLessThan(0);
-    expect(await world.counted()).toBe(1);
+    expect(await world.readCount()).toBe(1);
   });
 
   it("rejects before its caller's time is over, on every call that an event makes", async () => {
     const store = failing(() => THROTTLED);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
-      store.save(world.row("a"), budget),
+      store.save(world.createRow("a"), budget),
       store.get("a", budget),
       store.delete("a", budget),
       store.setState("a", { n: 1 }, budget),
@@ -147,13 +155,13 @@ describe("DynamoDB store", () => {
     const refused = { code: "STORE_REFUSED", cause: { name: "ResourceNotFoundException" } };
     await expect(store.get("a")).rejects.toMatchObject(refused);
     expect(calls).toBe(1);
-    const tooLarge = world.row("a", { metadata: { text: "x".repeat(410_000) } });
+    const tooLarge = world.createRow("a", { metadata: { text: "x".repeat(410_000) } });
     await expect(world.store().save(tooLarge)).rejects.toMatchObject({ code: "STORE_REFUSED" });
   });
 
   it("gives a key of the state up that never stays the same", async () => {
     const other = world.store();
-    await other.save(world.row("a", { state: { n: 0 } }));
+    await other.save(world.createRow("a", { state: { n: 0 } }));
     let n = 0;
     let writing: Promise<unknown> | undefined;
     const client = localClient();

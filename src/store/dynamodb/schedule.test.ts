@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { DescribeTableCommand, PutItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { beforeAll, describe, expect, it } from "vitest";
-import { injectFaults, onceEach, THROTTLED } from "../../../test/dynamodb/faults.ts";
-import { localClient, noSdkTarget, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
+import { CALL_TIMEOUT_MS, localClient, noSdkTarget } from "../../../test/dynamodb/connection-table.ts";
+import { failFirstAttempts, injectFaults, THROTTLED } from "../../../test/dynamodb/request-faults.ts";
 import { scheduleCases } from "../../../test/schedule.cases.ts";
 import type { Schedule } from "../contracts/schedule.ts";
 import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
@@ -19,11 +19,11 @@ async function makeTable(): Promise<string> {
 }
 
 scheduleCases("DynamoDB schedule", async () =>
-  dynamoDBSchedule({ tableName: await makeTable(), client, timeoutMs: PATIENCE_MS }),
+  dynamoDBSchedule({ tableName: await makeTable(), client, timeoutMs: CALL_TIMEOUT_MS }),
 );
 
 scheduleCases("DynamoDB schedule without the SDK", async () =>
-  noSdkSchedule({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: PATIENCE_MS }),
+  noSdkSchedule({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: CALL_TIMEOUT_MS }),
 );
 
 describe("DynamoDB schedule", () => {
@@ -32,7 +32,7 @@ describe("DynamoDB schedule", () => {
 
   beforeAll(async () => {
     tableName = await makeTable();
-    schedule = dynamoDBSchedule({ tableName, client, timeoutMs: PATIENCE_MS });
+    schedule = dynamoDBSchedule({ tableName, client, timeoutMs: CALL_TIMEOUT_MS });
   });
 
   const ids = async (now: number) => {
@@ -96,11 +96,11 @@ describe("DynamoDB schedule", () => {
 
   it("tries again what was throttled", async () => {
     const throttled = localClient();
-    injectFaults(throttled, onceEach(THROTTLED));
+    injectFaults(throttled, failFirstAttempts(THROTTLED));
     const own = dynamoDBSchedule({
       tableName: await makeTable(),
       client: throttled,
-      timeoutMs: PATIENCE_MS,
+      timeoutMs: CALL_TIMEOUT_MS,
     });
     const item = { kind: "test", id: "a", dueAt: NOW, data: {} };
     await own.put(item);
@@ -122,7 +122,7 @@ describe("DynamoDB schedule", () => {
       };
       await client.send(new PutItemCommand({ TableName: own, Item }));
     }
-    const bad = dynamoDBSchedule({ tableName: own, client, timeoutMs: PATIENCE_MS });
+    const bad = dynamoDBSchedule({ tableName: own, client, timeoutMs: CALL_TIMEOUT_MS });
     const all = Array.from({ length: 50 }, (_, n) => `item-${n}`);
     for (const id of all) await bad.put({ kind: "test", id, dueAt: NOW, data: {} });
     const seen: string[] = [];

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { ScanCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
-import { ANSWER_LOST, injectFaults, onceEach } from "../../../test/dynamodb/faults.ts";
-import { localClient, noSdkTarget, PATIENCE_MS } from "../../../test/dynamodb/world.ts";
+import { CALL_TIMEOUT_MS, localClient, noSdkTarget } from "../../../test/dynamodb/connection-table.ts";
+import { failFirstAttempts, injectFaults, RESPONSE_LOST } from "../../../test/dynamodb/request-faults.ts";
 import { ticketCases } from "../../../test/tickets.cases.ts";
 import { createTables, dynamoDBTicketStore } from "./index.ts";
 import { dynamoDBTicketStore as noSdkTicketStore } from "./no-sdk.ts";
@@ -18,17 +18,17 @@ async function makeTable(): Promise<string> {
 }
 
 ticketCases("DynamoDB tickets", async () =>
-  dynamoDBTicketStore({ tableName: await makeTable(), client, timeoutMs: PATIENCE_MS }),
+  dynamoDBTicketStore({ tableName: await makeTable(), client, timeoutMs: CALL_TIMEOUT_MS }),
 );
 
 ticketCases("DynamoDB tickets without the SDK", async () =>
-  noSdkTicketStore({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: PATIENCE_MS }),
+  noSdkTicketStore({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: CALL_TIMEOUT_MS }),
 );
 
 describe("DynamoDB tickets", () => {
   it("are removed by DynamoDB once their time is over", async () => {
     const tableName = await makeTable();
-    await dynamoDBTicketStore({ tableName, client, timeoutMs: PATIENCE_MS }).save("a", {}, NOW + 1);
+    await dynamoDBTicketStore({ tableName, client, timeoutMs: CALL_TIMEOUT_MS }).save("a", {}, NOW + 1);
     const { Items } = await client.send(new ScanCommand({ TableName: tableName }));
     expect(Items).toEqual([expect.objectContaining({ ExpiresAt: { N: String(NOW / 1_000 + 1) } })]);
   });
@@ -38,10 +38,10 @@ describe("DynamoDB tickets", () => {
     const tickets = dynamoDBTicketStore({
       tableName: await makeTable(),
       client: lossy,
-      timeoutMs: PATIENCE_MS,
+      timeoutMs: CALL_TIMEOUT_MS,
     });
     await tickets.save("a", { n: 1 }, NOW + 1);
-    injectFaults(lossy, onceEach(ANSWER_LOST));
+    injectFaults(lossy, failFirstAttempts(RESPONSE_LOST));
     expect(await tickets.take("a", NOW)).toBeUndefined();
   });
 

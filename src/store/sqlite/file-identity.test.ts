@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { codeBlocks } from "../../../test/support/markdown.ts";
 import type { ChannelHistory } from "../index.ts";
 import { type SqliteChannelStore, sqliteChannelStore } from "./index.ts";
@@ -234,7 +234,7 @@ describe("a file of SQLite that was restored as documented", () => {
 
   it("answers `recovered: false` to a client with an older position", async () => {
     const subscribeTo = async (store: SqliteChannelStore, position?: unknown) => {
-      const { client, streamer } = streamerWorld({ store });
+      const { client, streamer } = simulateStreamer({ store });
       for (let n = 1; n <= 5; n++) await streamer.publish("room:a", { n });
       const ada = await client("c1", { user: "ada" });
       const channels = [{ channel: "room:a", ...(position === undefined ? {} : { position }) }] as never;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { OPEN, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import type { BlobStore } from "../../store/index.ts";
 import { createStreamer, type StreamerOptions } from "../index.ts";
 
@@ -26,7 +26,7 @@ function world(options: Partial<StreamerOptions> = {}) {
   const room = { ...OPEN, maxBlobBytes: 1_000_000 };
   const reader = { subscribe: () => true, maxBlobBytes: 1_000 };
   const channels = { room, reader, closed: { maxBlobBytes: 1_000 }, plain: OPEN };
-  return { asked, ...streamerWorld({ channels, blobs: store, ...options }) };
+  return { asked, ...simulateStreamer({ channels, blobs: store, ...options }) };
 }
 
 const png = { channel: ROOM, bytes: 1_000_000, contentType: "image/png" };
@@ -120,7 +120,7 @@ it("answers STORE_FAILED where the blob store fails, and tells nobody why", asyn
 });
 
 it("refuses namespaces with blobs where there is no store for them", () => {
-  const { store } = streamerWorld();
+  const { store } = simulateStreamer();
   expect(() => createStreamer({ store, channels: { room: { maxBlobBytes: 1 } } })).toThrow(
     "`channels.room.maxBlobBytes` requires `blobs`",
   );

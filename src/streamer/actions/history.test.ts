@@ -1,14 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { OPEN, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { OPEN, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { LIMITS, utf8Length } from "../../protocol/index.ts";
 import type { StoredMessage } from "../../store/index.ts";
 import { toRecovery } from "./history-reader.ts";
 
 const ROOM = "room:lobby";
 
-async function room(published: number, options: Parameters<typeof streamerWorld>[0] = {}) {
-  const world = streamerWorld(options);
+async function room(published: number, options: Parameters<typeof simulateStreamer>[0] = {}) {
+  const world = simulateStreamer(options);
   const ada = await world.client("ada-1", { user: "ada" });
   for (let n = 1; n <= published; n++) await world.streamer.publish(ROOM, n);
   const head = (await world.streamer.history(ROOM)).position;

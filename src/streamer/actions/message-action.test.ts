@@ -1,7 +1,7 @@
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Client, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { OPEN, type SimulatedClient, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { type AnyContext, jsonLogger } from "../../lift/index.ts";
 import { webSocketLogger } from "../../lift/middleware/logger/index.ts";
 import { emfCollector, webSocketMetrics } from "../../lift/middleware/metrics/index.ts";
@@ -15,14 +15,14 @@ const ONE = { by: "connection", limit: 1, windowMs: 60_000 } as const;
 const channels = { room: { ...OPEN, presence: true }, flash: { ...OPEN, delivery: "at-most-once" } } as const;
 
 function limited(routes: NonNullable<RateLimitOptions["routes"]>) {
-  return streamerWorld({ channels, middleware: [webSocketRateLimit({ routes, now: () => START })] });
+  return simulateStreamer({ channels, middleware: [webSocketRateLimit({ routes, now: () => START })] });
 }
 
 const codeOf = ({ error }: { error?: { code: string } }) => error?.code;
-const publish = async (client: Client, channel = ROOM) =>
+const publish = async (client: SimulatedClient, channel = ROOM) =>
   codeOf(await client.ask("publish", { channel, data: 1 }));
 
-async function publishInParts(client: Client): Promise<unknown> {
+async function publishInParts(client: SimulatedClient): Promise<unknown> {
   const text = JSON.stringify({ id: "p", action: "publish", payload: { channel: ROOM, data: 1 } });
   const message = Number(client.received().length + 1);
   await client.send({
@@ -93,11 +93,11 @@ describe("an observer of Streamer's messages", () => {
   const exporter = new InMemorySpanExporter();
   const tracerProvider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
 
-  async function observed(play: (client: Client) => Promise<unknown>) {
+  async function observed(play: (client: SimulatedClient) => Promise<unknown>) {
     exporter.reset();
     const emf: string[] = [];
     const lines: string[] = [];
-    const { client } = streamerWorld({
+    const { client } = simulateStreamer({
       channels,
       logger: jsonLogger({ level: "info", write: (_level, line) => lines.push(line) }),
       middleware: [
@@ -117,7 +117,7 @@ describe("an observer of Streamer's messages", () => {
     ["in parts", publishInParts],
     [
       "from the first clients",
-      (client: Client) => client.send({ action: "message", type: "chat", data: { channel: ROOM } }),
+      (client: SimulatedClient) => client.send({ action: "message", type: "chat", data: { channel: ROOM } }),
     ],
   ])("sees the action and the namespace of one that comes %s", async (_how, play) => {
     const { metrics, line, span } = await observed(play);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import { OPEN, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { OPEN, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
 import type { StreamerOptions } from "../index.ts";
 
@@ -8,7 +8,7 @@ const ROOM = "room:lobby";
 const LIMIT_MS = 30_000;
 
 async function world(options: Partial<StreamerOptions> = {}) {
-  const made = streamerWorld({
+  const made = simulateStreamer({
     channels: { room: { ...OPEN, maxBytes: 98_304 } },
     schedule: memorySchedule(),
     ...options,
@@ -117,7 +117,7 @@ describe("a message in parts is answered with an error", () => {
   });
 
   it("when the application has a route of its own for it, which takes one frame", async () => {
-    const { streamer, client } = streamerWorld({ channels: { room: OPEN } });
+    const { streamer, client } = simulateStreamer({ channels: { room: OPEN } });
     streamer.app.webSocket("publish", () => {});
     const ada = await client("ada-1");
     const texts = ['{"id":"m1","action":"publish",', `"payload":{"channel":"${ROOM}","data":1}}`];

@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from "vitest";
-import { all, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { collect, OPEN, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { LIMITS, utf8Length } from "../../protocol/index.ts";
 import type { ChannelStore } from "../../store/index.ts";
 
 const ROOM = "room:lobby";
 const KEY = '[null,"room:lobby"]';
 
-async function room(options: Parameters<typeof streamerWorld>[0] = {}) {
-  const world = streamerWorld(options);
+async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
+  const world = simulateStreamer(options);
   const enter = async (connectionId: string, user?: string, fields: object = {}) => {
     const client = await world.client(connectionId, user === undefined ? {} : { user });
     await client.ask("subscribe", { channels: [{ channel: ROOM, ...fields }] });
@@ -63,10 +63,10 @@ describe("who is in a channel", () => {
       { user: "bob", since: START + 5 },
     ];
     expect((await watcher.ask("presence", { channel: ROOM })).data).toEqual({ users, more: false });
-    expect(await all(streamer.presence(ROOM))).toEqual(users);
+    expect(await collect(streamer.presence(ROOM))).toEqual(users);
     expect(await streamer.count(ROOM)).toBe(4);
-    expect(await all(streamer.presence(ROOM, { tenantId: "acme" }))).toEqual([]);
-    await expect(all(streamer.presence("flash:a"))).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(await collect(streamer.presence(ROOM, { tenantId: "acme" }))).toEqual([]);
+    await expect(collect(streamer.presence("flash:a"))).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
   it("fits into a frame, says when there are more, and goes on behind the last of them", async () => {
@@ -140,7 +140,7 @@ describe("leaving", () => {
     told();
     expect(await ada.leave()).toEqual({ statusCode: 200 });
     expect(told()).toEqual([["leave", "ada"]]);
-    expect(await all(store.members.listChannels("ada-1"))).toEqual([]);
+    expect(await collect(store.members.listChannels("ada-1"))).toEqual([]);
     expect(await streamer.count("room:b")).toBe(0);
   });
 

@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from "vitest";
-import { all, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { collect, OPEN, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { lambdaContext } from "../../lift/testing/index.ts";
 import { MEMBERS_PER_PAGE } from "../../store/memory/channel-members.ts";
 
 const ROOM = "room:lobby";
 const FLASH = "flash:news";
 
-async function room(options: Parameters<typeof streamerWorld>[0] = {}) {
-  const world = streamerWorld(options);
+async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
+  const world = simulateStreamer(options);
   const ada = await world.client("ada-1", { user: "ada" });
   const bob = await world.client("bob-1", { user: "bob" });
   const channels = [{ channel: ROOM }, { channel: FLASH }];
@@ -65,7 +65,7 @@ describe("publishing at-least-once", () => {
     const finish = vi.spyOn(store.history, "markDelivered");
     await ada.ask("publish", { channel: ROOM, data: 1 });
     expect(finish).toHaveBeenCalledExactlyOnceWith('[null,"room:lobby"]', 1, expect.anything());
-    expect(await all(store.history.listPendingFanOuts(now() + 1))).toEqual([]);
+    expect(await collect(store.history.listPendingFanOuts(now() + 1))).toEqual([]);
   });
 
   it("answers STORE_FAILED, and sends nothing, when it could not be stored", async () => {
@@ -100,7 +100,7 @@ describe("publishing at-least-once", () => {
     connections.throttled("ada-1");
     await ada.send({ action: "publish", payload: { channel: ROOM, data: 1 } });
     expect(texts(bob)).toEqual([1]);
-    expect(await all(store.history.listPendingFanOuts(now() + 1))).toEqual([]);
+    expect(await collect(store.history.listPendingFanOuts(now() + 1))).toEqual([]);
   });
 });
 
@@ -177,7 +177,7 @@ describe("the largest data", () => {
     [{ room: { ...OPEN, maxBytes: 10 } }, "é".repeat(4), "é".repeat(5)],
     [{ room: OPEN }, "x".repeat(16_382), "x".repeat(16_383)],
   ])("is the namespace's, in bytes of JSON", async (channels, fitting, larger) => {
-    const { client, streamer } = streamerWorld({ channels });
+    const { client, streamer } = simulateStreamer({ channels });
     const ada = await client("ada");
     expect(await ada.ask("publish", { channel: ROOM, data: fitting })).toMatchObject({ success: true });
     expect(await ada.ask("publish", { channel: ROOM, data: larger })).toMatchObject({
@@ -187,7 +187,7 @@ describe("the largest data", () => {
   });
 
   it("is measured as it is sent on, not as it came: numbers can grow", async () => {
-    const { client } = streamerWorld({ channels: { room: { ...OPEN, maxBytes: 20 } } });
+    const { client } = simulateStreamer({ channels: { room: { ...OPEN, maxBytes: 20 } } });
     const ada = await client("ada");
     const [error] = await ada.send('{"action":"publish","payload":{"channel":"room:a","data":[1e20]}}');
     expect(error).toMatchObject({ error: { code: "TOO_LARGE" } });
@@ -197,7 +197,7 @@ describe("the largest data", () => {
 describe("a fan-out of several pages", () => {
   /** A channel of so many, all of them there. */
   async function hall(members: number) {
-    const world = streamerWorld();
+    const world = simulateStreamer();
     for (let n = 0; n < members; n++) {
       await world.store.members.add('[null,"room:hall"]', {
         connectionId: `c${n}`,
@@ -264,7 +264,7 @@ describe("a fan-out of several pages", () => {
     expect(await streamer.resume({ storedBefore: START + 1 })).toBe(1);
     const sent = connections.sent.map(({ connectionId }) => connectionId);
     expect(sent.slice(MEMBERS_PER_PAGE).sort()).toEqual([`c${MEMBERS_PER_PAGE}`, `c${MEMBERS_PER_PAGE + 1}`]);
-    expect(await all(store.history.listPendingFanOuts(START + 1))).toEqual([]);
+    expect(await collect(store.history.listPendingFanOuts(START + 1))).toEqual([]);
   });
 
   it("stops when the time is over, and goes on from the last page that was whole", async () => {
@@ -295,7 +295,7 @@ describe("a fan-out of several pages", () => {
 
 it("reaches every member at the endpoint that it came by, from an event as from the server", async () => {
   const sent: [string, string][] = [];
-  const { client, streamer, store, connections } = streamerWorld({
+  const { client, streamer, store, connections } = simulateStreamer({
     connections: (endpoint) =>
       Object.assign(Object.create(connections), {
         broadcast: async (ids: string[], ...rest: [string]) => {
@@ -322,7 +322,7 @@ it("reaches every member at the endpoint that it came by, from an event as from 
 
 describe("publishing from the server", () => {
   it("needs no right, and says whose it is only when told", async () => {
-    const { client, streamer } = streamerWorld({ channels: { room: { subscribe: () => true } } });
+    const { client, streamer } = simulateStreamer({ channels: { room: { subscribe: () => true } } });
     const ada = await client("ada", { tenant: "acme" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     await streamer.publish(ROOM, "1", { tenantId: "acme" });
@@ -335,14 +335,14 @@ describe("publishing from the server", () => {
   });
 
   it("refuses what is no channel, no namespace, and nothing that can be sent", async () => {
-    const { streamer } = streamerWorld();
+    const { streamer } = simulateStreamer();
     await expect(streamer.publish("lobby", 1)).rejects.toMatchObject({ code: "VALIDATION_ERROR" });
     await expect(streamer.publish("nowhere:x", 1)).rejects.toMatchObject({ code: "NOT_FOUND" });
     await expect(streamer.publish(ROOM, undefined as never)).rejects.toMatchObject({ code: "NOT_JSON" });
   });
 
   it("leaves the caller's data as it was", async () => {
-    const { streamer } = streamerWorld();
+    const { streamer } = simulateStreamer();
     const data = { list: [1] };
     await streamer.publish(ROOM, data);
     data.list.push(2);
@@ -352,7 +352,7 @@ describe("publishing from the server", () => {
 
 describe("publishing to others", () => {
   it("reaches everyone but the connection that does, and the user's other tabs too", async () => {
-    const { client, streamer } = streamerWorld();
+    const { client, streamer } = simulateStreamer();
     const subscribed = async (connectionId: string, user: string) => {
       const one = await client(connectionId, { user });
       await one.ask("subscribe", { channels: [{ channel: "flash:a" }] });
@@ -375,7 +375,7 @@ describe("publishing to others", () => {
   });
 
   it("is refused where a message has a position, and nothing is stored", async () => {
-    const { client, streamer } = streamerWorld();
+    const { client, streamer } = simulateStreamer();
     const ada = await client("ada-1", { user: "ada" });
     const { error } = await ada.ask("publish", { channel: "room:a", data: 1, others: true });
     expect(error).toMatchObject({ code: "VALIDATION_ERROR", retry: false });

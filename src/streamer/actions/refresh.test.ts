@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { OPEN, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { webSocketAuth } from "../../lift/middleware/auth/index.ts";
 
 /** Tokens say who, and until which minute. */
@@ -12,7 +12,7 @@ function world() {
     },
     now: () => now(),
   });
-  const made = streamerWorld({ channels: { room: OPEN }, middleware: [], auth });
+  const made = simulateStreamer({ channels: { room: OPEN }, middleware: [], auth });
   now = made.now;
   return made;
 }
@@ -40,6 +40,6 @@ it("closes the connection for another's token", async () => {
 });
 
 it("has nothing to refresh where there are no tokens", async () => {
-  const ada = await streamerWorld().client("ada-1", { user: "ada" });
+  const ada = await simulateStreamer().client("ada-1", { user: "ada" });
   expect(await ada.ask("refresh", { token: "ada.3" })).toMatchObject({ error: { code: "NOT_FOUND" } });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { all, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { collect, OPEN, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { lambdaContext } from "../../lift/testing/index.ts";
 import { LIMITS, utf8Length } from "../../protocol/index.ts";
 
@@ -7,8 +7,8 @@ const ROOM = "room:lobby";
 const at = (offset: number, epoch = expect.any(String)) => ({ epoch, offset });
 
 /** A client in a room, and one that publishes into it. */
-async function room(options: Parameters<typeof streamerWorld>[0] = {}) {
-  const world = streamerWorld(options);
+async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
+  const world = simulateStreamer(options);
   const ada = await world.client("ada-1", { user: "ada" });
   const say = (...texts: string[]) =>
     texts.reduce<Promise<unknown>>(
@@ -52,7 +52,7 @@ describe("subscribing", () => {
   });
 
   it("answers each channel for itself, in the order asked", async () => {
-    const { client } = streamerWorld({
+    const { client } = simulateStreamer({
       channels: {
         room: OPEN,
         closed: {},
@@ -132,7 +132,7 @@ describe("subscribing", () => {
     await ada.leave();
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     expect(await streamer.count(ROOM)).toBe(0);
-    expect(await all(streamer.presence(ROOM))).toEqual([]);
+    expect(await collect(streamer.presence(ROOM))).toEqual([]);
   });
 
   it("refuses one channel that the store fails for, and no other", async () => {
@@ -259,7 +259,7 @@ describe("the limit of subscriptions", () => {
     const { ada, store } = await room();
     const frame = (n: number) => Array.from({ length: 100 }, (_, i) => ({ channel: `room:${n}-${i}` }));
     await Promise.all(Array.from({ length: 100 }, (_, n) => ada.ask("subscribe", { channels: frame(n) })));
-    expect(await all(store.members.listChannels("ada-1"))).toHaveLength(100);
+    expect(await collect(store.members.listChannels("ada-1"))).toHaveLength(100);
   });
 });
 

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { streamerWorld } from "../../../test/streamer/simulation.ts";
+import { simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { lambdaContext } from "../../lift/testing/index.ts";
 import type { ChannelStore, PendingFanOut, TableStreamHistory } from "../../store/index.ts";
 import { memoryChannelStore } from "../../store/memory/index.ts";
@@ -40,7 +40,7 @@ function bound(history: ChannelStore["history"]) {
 async function world() {
   let time = Date.UTC(2026, 0, 1);
   const { store, getPendingFanOut } = streamedStore(() => time);
-  const made = streamerWorld({ store, now: () => time });
+  const made = simulateStreamer({ store, now: () => time });
   const [ada, bob] = [await made.client("ada", { user: "ada" }), await made.client("bob", { user: "bob" })];
   for (const client of [ada, bob]) {
     await client.ask("subscribe", { channels: [{ channel: ROOM }, { channel: HALL }] });
@@ -260,7 +260,7 @@ describe("the stream's function", () => {
   it("is refused where the store has no stream, and with options that it does not know", async () => {
     const { streamer } = await world();
     const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
-    expect(() => streamerWorld().streamer.fanOutHandler()).toThrow(invalid);
+    expect(() => simulateStreamer().streamer.fanOutHandler()).toThrow(invalid);
     expect(() => streamer.fanOutHandler({ graceMs: 60_001 })).toThrow(invalid);
     expect(() => streamer.fanOutHandler({ delayMs: 1 } as object)).toThrow(invalid);
   });

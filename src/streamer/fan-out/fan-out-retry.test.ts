@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from "vitest";
-import { all, OPEN, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { collect, OPEN, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { lambdaContext } from "../../lift/testing/index.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
 
 const ROOM = "room:lobby";
 
-async function world(options: Parameters<typeof streamerWorld>[0] = {}) {
+async function world(options: Parameters<typeof simulateStreamer>[0] = {}) {
   const schedule = memorySchedule();
-  const made = streamerWorld({ schedule, channels: { room: OPEN }, ...options });
+  const made = simulateStreamer({ schedule, channels: { room: OPEN }, ...options });
   const { streamer, store, now, client, later } = made;
   const ada = await client("ada-1", { user: "ada" });
   await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -17,7 +17,7 @@ async function world(options: Parameters<typeof streamerWorld>[0] = {}) {
     schedule,
     got: () => ada.pushed("message").map(({ data }) => data),
     left: async () =>
-      (await all(store.history.listPendingFanOuts(now() + 1))).map(({ message }) => message.data),
+      (await collect(store.history.listPendingFanOuts(now() + 1))).map(({ message }) => message.data),
     /** Ticks, so many ms later. */
     tick: (ms: number, context = lambdaContext()) => {
       later(ms);
@@ -170,7 +170,7 @@ describe("what is under way", () => {
     const unfinished = store.history.listPendingFanOuts.bind(store.history);
     // A page of it at a time, as a database reads.
     vi.spyOn(store.history, "listPendingFanOuts").mockImplementation(async function* (...args) {
-      yield* await all(unfinished(...args));
+      yield* await collect(unfinished(...args));
     });
     failOnce("listMembers");
     await streamer.publish(ROOM, "left");

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { all, OPEN, START, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { collect, OPEN, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { LIMITS, utf8Length } from "../../protocol/index.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
 import { createStreamer, type Rule, type StreamerOptions } from "../index.ts";
@@ -12,7 +12,7 @@ const isNamed = ({ userId }: { userId?: string }) => userId !== undefined;
 /** A channel in which whoever has a name may stream, and a viewer. */
 async function show(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
-  const world = streamerWorld({
+  const world = simulateStreamer({
     schedule,
     channels: {
       show: { subscribe: () => true, publish: isNamed, live: true },
@@ -412,7 +412,7 @@ describe("an owner", () => {
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
     later(30_000);
-    const read = await all(schedule.listDue(now()));
+    const read = await collect(schedule.listDue(now()));
     later(1_000);
     const again = await client("ada-2", { user: "ada" });
     await again.ask("subscribe", { channels: [{ channel: SHOW }] });
@@ -585,7 +585,7 @@ describe("viewers", () => {
 });
 
 describe("the option live", () => {
-  const { store } = streamerWorld();
+  const { store } = simulateStreamer();
 
   it.each([
     [{ live: "yes" }, "`channels.show.live` must be true, false or an object"],

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { all, OPEN, streamerWorld } from "../../../test/streamer/simulation.ts";
+import { collect, OPEN, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
 import { createStreamer, type StreamerOptions } from "../index.ts";
 
@@ -9,7 +9,7 @@ const MINUTE = 60_000;
 /** A room with a watcher, whose clients may vanish without a word. */
 async function room(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
-  const world = streamerWorld({ schedule, ...options });
+  const world = simulateStreamer({ schedule, ...options });
   const { connections, streamer, now } = world;
   const active = new Map<string, number>();
   const get = connections.get.bind(connections);
@@ -219,7 +219,7 @@ describe("looking after connections", () => {
     const ada = await client("ada-1", { user: "ada" });
     const answer = await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     expect(answer.error).toMatchObject({ code: "STORE_FAILED", retry: true });
-    expect(await all(streamer.presence(ROOM))).toEqual([]);
+    expect(await collect(streamer.presence(ROOM))).toEqual([]);
   });
 });
 
@@ -297,7 +297,7 @@ describe("with heartbeatMs", () => {
   });
 
   it("takes a schedule", () => {
-    const { store } = streamerWorld();
+    const { store } = simulateStreamer();
     const options = { channels: { room: {} }, store, heartbeatMs: 1_000 };
     expect(() => createStreamer(options)).toThrow("`heartbeatMs` requires a `schedule`");
     expect(() => createStreamer({ ...options, schedule: memorySchedule(), heartbeatMs: 999 })).toThrow(

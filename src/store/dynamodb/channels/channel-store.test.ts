@@ -1,8 +1,8 @@
 import { DescribeTableCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
 import { channelCases } from "../../../../test/channels.cases.ts";
-import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
-import { localClient, TRANSPORTS } from "../../../../test/dynamodb/world.ts";
+import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
+import { localClient, TRANSPORTS } from "../../../../test/dynamodb/connection-table.ts";
 import { createTableInput, dynamoDBChannelStore, MEMBER_TABLE, MESSAGE_TABLE } from "../index.ts";
 import { dynamoDBChannelStore as noSdkChannelStore } from "../no-sdk.ts";
 
@@ -10,7 +10,7 @@ for (const transport of TRANSPORTS) {
   channelCases(
     `DynamoDB channels by ${transport}`,
     async () => {
-      const world = await ChannelWorld.create(transport);
+      const world = await ChannelTables.create(transport);
       // Few, so that a crowd of several pages is made soon.
       const membersPerPage = 50;
       return {
@@ -27,7 +27,7 @@ for (const transport of TRANSPORTS) {
 
 describe("DynamoDB channels", () => {
   it("have tables as their definitions say, that of the messages with a stream", async () => {
-    const world = await ChannelWorld.create();
+    const world = await ChannelTables.create();
     const describeTable = async (TableName: string) =>
       (await localClient().send(new DescribeTableCommand({ TableName }))).Table;
     const messages = await describeTable(world.messageTableName);

@@ -1,26 +1,26 @@
 import type { DynamoDBClient, TransactWriteItemsInput } from "@aws-sdk/client-dynamodb";
 import { DeleteItemCommand, DeleteTableCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
+import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
+import { localClient, MINUTE } from "../../../../test/dynamodb/connection-table.ts";
 import {
-  ANSWER_LOST,
-  BROKEN,
-  CONFLICT,
   type Fault,
+  failFirstAttempts,
+  INTERNAL_ERROR,
   injectFaults,
-  onceEach,
+  RESPONSE_LOST,
   THROTTLED,
-} from "../../../../test/dynamodb/faults.ts";
-import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
+  TRANSACTION_CONFLICT,
+} from "../../../../test/dynamodb/request-faults.ts";
 import type { NewMessage } from "../../contracts/channel-history.ts";
 import { createTables, type DynamoDBChannelStoreOptions } from "../index.ts";
 
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
 
-let world: ChannelWorld;
+let world: ChannelTables;
 
 beforeEach(async () => {
-  world = await ChannelWorld.create();
+  world = await ChannelTables.create();
 });
 
 const message = (id: string, overrides: Partial<NewMessage> = {}): NewMessage => ({
@@ -49,10 +49,10 @@ const all = (length: number) => Array.from({ length }, (_, n) => `m${n + 1}`);
 describe("history in DynamoDB", () => {
   it.each<[string, Fault]>([
     ["is refused", THROTTLED],
-    ["fails", BROKEN],
-    ["is carried out, and the answer lost", ANSWER_LOST],
+    ["fails", INTERNAL_ERROR],
+    ["is carried out, and the answer lost", RESPONSE_LOST],
   ])("stores each message once when every call %s the first time", async (_what, fault) => {
-    const history = failing(onceEach(fault));
+    const history = failing(failFirstAttempts(fault));
     for (const [n, id] of all(3).entries()) {
       const key = id === "m2" ? { key: "k" } : {};
       expect(await history.append("a", message(id, key), BOUNDS)).toMatchObject({
@@ -75,7 +75,7 @@ describe("history in DynamoDB", () => {
     "finds a message %o again whose answer was lost so long ago that its token is forgotten",
     async (key) => {
       const client = localClient();
-      const isLost = onceEach(ANSWER_LOST);
+      const isLost = failFirstAttempts(RESPONSE_LOST);
       injectFaults(client, ({ operation, input }) =>
         operation === "TransactWriteItems" ? isLost({ operation, input }) : undefined,
       );
@@ -97,7 +97,7 @@ describe("history in DynamoDB", () => {
 
   it("sends a transaction again under its token, and each other one under its own", async () => {
     const tokens: (string | undefined)[] = [];
-    const isLost = onceEach(ANSWER_LOST);
+    const isLost = failFirstAttempts(RESPONSE_LOST);
     const history = failing(({ operation, input }) => {
       if (operation !== "TransactWriteItems") return undefined;
       tokens.push((input as TransactWriteItemsInput).ClientRequestToken);
@@ -114,7 +114,7 @@ describe("history in DynamoDB", () => {
   it("tries again a transaction that met another", async () => {
     let conflicts = 3;
     const history = failing(({ operation }) =>
-      operation === "TransactWriteItems" && conflicts-- > 0 ? CONFLICT : undefined,
+      operation === "TransactWriteItems" && conflicts-- > 0 ? TRANSACTION_CONFLICT : undefined,
     );
     expect(await history.append("a", message("m1", { key: "k" }), BOUNDS)).toMatchObject({
       message: { offset: 1 },
@@ -125,8 +125,8 @@ describe("history in DynamoDB", () => {
   it("appends behind a head for one of many processes at once, though calls fail or lose their answers", async () => {
     const processes = [
       ...Array.from({ length: 4 }, () => world.store().history),
-      failing(onceEach(ANSWER_LOST)),
-      failing(onceEach(THROTTLED)),
+      failing(failFirstAttempts(RESPONSE_LOST)),
+      failing(failFirstAttempts(THROTTLED)),
     ];
     const head = await processes[0]!.readHead("a");
     const tries = processes.flatMap((history, process) =>
@@ -163,7 +163,7 @@ describe("history in DynamoDB", () => {
   });
 
   it("says that it has appended behind a head when the answer to it was lost", async () => {
-    const history = failing(onceEach(ANSWER_LOST));
+    const history = failing(failFirstAttempts(RESPONSE_LOST));
     const head = await history.readHead("a");
     expect(await history.appendAfter("a", head, message("m1"), BOUNDS)).toMatchObject({
       duplicate: false,
@@ -225,7 +225,7 @@ describe("history in DynamoDB", () => {
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
-    expect(await world.items("messages")).toEqual([]);
+    expect(await world.readItems("messages")).toEqual([]);
   });
 
   it("says STORE_UNAVAILABLE when others keep coming first", async () => {
@@ -251,7 +251,7 @@ describe("history in DynamoDB", () => {
   it("takes no room for a channel that is only read", async () => {
     const { history } = world.store();
     for (const channel of all(20)) await history.readHead(channel);
-    expect(await world.items("messages")).toHaveLength(1);
+    expect(await world.readItems("messages")).toHaveLength(1);
     expect(await world.store().history.readHead("m1")).toEqual(await history.readHead("m1"));
   });
 });
@@ -361,7 +361,7 @@ describe("what is kept", () => {
     await history.append("a", message("m1", { key: "k" }), BOUNDS);
     await history.append("a", message("m2"), { size: 1, ageMs: 24 * 60 * MINUTE });
     await history.append("a", message("m3"), { size: 1, ageMs: Number.POSITIVE_INFINITY });
-    const expiries = (await world.items("messages")).map(({ Item, ExpiresAt }) => [
+    const expiries = (await world.readItems("messages")).map(({ Item, ExpiresAt }) => [
       Item?.S?.replace(/(?<=^key\/).*/, ""),
       ExpiresAt && (Number(ExpiresAt.N) - at / 1_000) / 60,
     ]);
@@ -380,7 +380,7 @@ describe("what is kept", () => {
     const channel = '["t","room:a"]';
     const { epoch, message: stored } = await history.append(channel, message("m1", { key: "k" }), BOUNDS);
     const told = async () =>
-      (await world.items("messages")).flatMap((item) => history.parseTableStreamImage(item) ?? []);
+      (await world.readItems("messages")).flatMap((item) => history.parseTableStreamImage(item) ?? []);
     const unfinished = { channel, epoch, message: stored };
     expect(await told()).toEqual([unfinished]);
     expect(await history.getPendingFanOut(channel, 1)).toEqual(unfinished);
@@ -406,7 +406,7 @@ describe("what is kept", () => {
     [
       "was restored as documented",
       async () => {
-        const items = await world.items("messages");
+        const items = await world.readItems("messages");
         const lost = items.filter(({ Item }) => Item?.S === "head" || Item?.S === "life");
         const client = localClient();
         const remove = ({ Channel, Item }: (typeof items)[number]) => {

@@ -1,24 +1,24 @@
 import { PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
+import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
+import { localClient, MINUTE } from "../../../../test/dynamodb/connection-table.ts";
 import {
-  ANSWER_LOST,
-  BROKEN,
   type Fault,
+  failFirstAttempts,
+  INTERNAL_ERROR,
   injectFaults,
-  onceEach,
+  RESPONSE_LOST,
   THROTTLED,
-} from "../../../../test/dynamodb/faults.ts";
-import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
+} from "../../../../test/dynamodb/request-faults.ts";
 import type { ChannelMembers, Member, Presence } from "../../contracts/channel-members.ts";
 import type { DynamoDBChannelStoreOptions } from "../index.ts";
 
 const REFUSED: Fault = { exception: "ValidationException", status: 400 };
 
-let world: ChannelWorld;
+let world: ChannelTables;
 
 beforeEach(async () => {
-  world = await ChannelWorld.create();
+  world = await ChannelTables.create();
 });
 
 const member = (connectionId: string, overrides: Partial<Member> = {}): Member => ({
@@ -66,10 +66,10 @@ async function channelsOf(connectionId: string): Promise<string[]> {
 describe("members in DynamoDB", () => {
   it.each<[string, Fault]>([
     ["is refused", THROTTLED],
-    ["fails", BROKEN],
-    ["is carried out, and the answer lost", ANSWER_LOST],
+    ["fails", INTERNAL_ERROR],
+    ["is carried out, and the answer lost", RESPONSE_LOST],
   ])("tell of a user once when every call %s the first time", async (_what, fault) => {
-    const members = failing(onceEach(fault));
+    const members = failing(failFirstAttempts(fault));
     expect(await members.add("a", member("c1"))).toBe(true);
     expect(await members.add("a", member("c2"))).toBe(false);
     expect(await members.setState("a", "ada", "here")).toBe(true);
@@ -85,7 +85,9 @@ describe("members in DynamoDB", () => {
   it("tell of a user once where processes add and remove the tabs at once, all answers lost", async () => {
     const tabs = Array.from({ length: 6 }, (_, n) => `c${n}`);
     // Long enough for the pauses of all who wait for each other, however busy the machine is.
-    const by = Array.from({ length: 6 }, () => failing(onceEach(ANSWER_LOST), { timeoutMs: 50_000 }));
+    const by = Array.from({ length: 6 }, () =>
+      failing(failFirstAttempts(RESPONSE_LOST), { timeoutMs: 50_000 }),
+    );
     const came = await Promise.all(tabs.map((tab, n) => by[n]!.add("a", member(tab))));
     expect(came.filter(Boolean)).toHaveLength(1);
     const gone = await Promise.all([...tabs, ...tabs].map((tab, n) => by[(n * 5) % 6]!.remove("a", tab)));
@@ -150,7 +152,7 @@ describe("members in DynamoDB", () => {
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
-    expect(await world.items("members")).toEqual([]);
+    expect(await world.readItems("members")).toEqual([]);
   });
 
   it("say that a shard can't be read, however many others can", async () => {
@@ -191,7 +193,7 @@ describe("members in DynamoDB", () => {
       const some = ids.slice(at, at + 50);
       await Promise.all(some.map((id) => members.add("a", member(id, { userId: `user-${id}` }))));
     }
-    const groups = (await world.items("members")).flatMap(({ Group }) =>
+    const groups = (await world.readItems("members")).flatMap(({ Group }) =>
       /^\d:/.test(Group!.S!) ? Group!.S! : [],
     );
     expect(new Set(groups).size).toBe(8);
@@ -204,10 +206,10 @@ describe("members in DynamoDB", () => {
   it("go from the table when their connection is over", async () => {
     const expiresAt = world.now() + 130 * MINUTE;
     await world.store().members.add("a", member("c1", { expiresAt }));
-    const items = await world.items("members");
+    const items = await world.readItems("members");
     expect(items.map(({ ExpiresAt }) => Number(ExpiresAt?.N))).toEqual(Array(3).fill(expiresAt / 1_000));
     await world.store().members.remove("a", "c1");
-    const [left, ...others] = await world.items("members");
+    const [left, ...others] = await world.readItems("members");
     expect(others).toEqual([]);
     expect(left).toMatchObject({
       ExpiresAt: { N: String(world.now() / 1_000 + 20 * 60) },

@@ -1,20 +1,20 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
-import { type Fault, injectFaults } from "../../../../test/dynamodb/faults.ts";
-import { inSteps } from "../../../../test/dynamodb/steps.ts";
-import { localClient, MINUTE } from "../../../../test/dynamodb/world.ts";
-import { everyOrder, type Step } from "../../../../test/support/interleaving.ts";
+import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
+import { localClient, MINUTE } from "../../../../test/dynamodb/connection-table.ts";
+import { type Fault, injectFaults } from "../../../../test/dynamodb/request-faults.ts";
+import { withSteps } from "../../../../test/dynamodb/steps.ts";
+import { runInEveryOrder, type Step } from "../../../../test/support/interleaving.ts";
 import type { ChannelMembers, Presence } from "../../contracts/channel-members.ts";
 
 /** DynamoDB would refuse it again, so the call breaks off at once. */
 const REFUSED: Fault = { exception: "ValidationException", status: 400 };
 
-let world: ChannelWorld;
+let world: ChannelTables;
 let plain: ChannelMembers;
 let channels: number;
 
 beforeEach(async () => {
-  world = await ChannelWorld.create();
+  world = await ChannelTables.create();
   plain = world.store().members;
   channels = 0;
   // Pauses by chance end at once: an order is played in the same way again.
@@ -41,7 +41,7 @@ function member(connectionId: string, userId: string | undefined) {
 }
 
 function membersIn(step: Step, breaksAfter = Number.POSITIVE_INFINITY): ChannelMembers {
-  const client = inSteps(localClient(), step);
+  const client = withSteps(localClient(), step);
   let requests = 0;
   injectFaults(client, () => (++requests > breaksAfter ? REFUSED : undefined));
   return world.store({ client }).members;
@@ -75,7 +75,7 @@ async function playAll(
 ): Promise<number> {
   const ids = [...new Set([...before, ...calls.map(([, id]) => id)])];
   // One switch finds each fault that was planted in what is tested; two take ten times as long.
-  return everyOrder({ sides: calls.length, switches: 1 }, async (steps) => {
+  return runInEveryOrder({ sides: calls.length, switches: 1 }, async (steps) => {
     const channel = `a${channels++}`;
     for (const id of before) await plain.add(channel, member(id, userId));
     const made = calls.map(async ([name, id], at): Promise<boolean | Presence | undefined> => {

@@ -1,13 +1,19 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { ChannelWorld } from "../../../../test/dynamodb/channel-world.ts";
-import { ANSWER_LOST, BROKEN, injectFaults, onceEach, THROTTLED } from "../../../../test/dynamodb/faults.ts";
-import { localClient } from "../../../../test/dynamodb/world.ts";
+import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
+import { localClient } from "../../../../test/dynamodb/connection-table.ts";
+import {
+  failFirstAttempts,
+  INTERNAL_ERROR,
+  injectFaults,
+  RESPONSE_LOST,
+  THROTTLED,
+} from "../../../../test/dynamodb/request-faults.ts";
 import type { MessageChunks } from "../../contracts/message-chunks.ts";
 
-let world: ChannelWorld;
+let world: ChannelTables;
 
 beforeEach(async () => {
-  world = await ChannelWorld.create();
+  world = await ChannelTables.create();
 });
 
 const TEXTS = ["a", "b", "c", "d", "e"];
@@ -21,11 +27,11 @@ function failing(choose: Parameters<typeof injectFaults>[1]): MessageChunks {
 
 describe("parts, each request of which", () => {
   it.each([
-    ["is carried out, and the answer lost", ANSWER_LOST],
+    ["is carried out, and the answer lost", RESPONSE_LOST],
     ["is throttled", THROTTLED],
-    ["fails", BROKEN],
+    ["fails", INTERNAL_ERROR],
   ])("%s the first time, give the whole once", async (_, fault) => {
-    const parts = failing(onceEach(fault));
+    const parts = failing(failFirstAttempts(fault));
     const one = async () => {
       const joined = [];
       for (const part of PARTS) joined.push(await parts.add("c1", part, world.now()));
@@ -39,7 +45,7 @@ describe("parts, each request of which", () => {
 });
 
 it("has a message that is given up closed, though the answer is lost", async () => {
-  const parts = failing(onceEach(ANSWER_LOST));
+  const parts = failing(failFirstAttempts(RESPONSE_LOST));
   await parts.add("c1", PARTS[0]!, world.now());
   // Of its own write it can't tell: what it answers then keeps an error from being told, and no message.
   await parts.abort("c1", 1);

@@ -1,12 +1,17 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { ANSWER_LOST, injectFaults, onceEach, THROTTLED } from "../../../../test/dynamodb/faults.ts";
-import { localClient, World } from "../../../../test/dynamodb/world.ts";
+import { ConnectionTable, localClient } from "../../../../test/dynamodb/connection-table.ts";
+import {
+  failFirstAttempts,
+  injectFaults,
+  RESPONSE_LOST,
+  THROTTLED,
+} from "../../../../test/dynamodb/request-faults.ts";
 import type { CallMetrics } from "../index.ts";
 
-let world: World;
+let world: ConnectionTable;
 
 beforeEach(async () => {
-  world = await World.create();
+  world = await ConnectionTable.create();
 });
 
 afterEach(() => void vi.restoreAllMocks());
@@ -15,9 +20,9 @@ describe("enableMetrics", () => {
   it("tells of each call: what it consumed, how often it was tried, how it ended", async () => {
     const calls: CallMetrics[] = [];
     const client = localClient();
-    injectFaults(client, onceEach(ANSWER_LOST));
+    injectFaults(client, failFirstAttempts(RESPONSE_LOST));
     const store = world.store({ client, enableMetrics: (measure) => void calls.push(measure) });
-    await store.save(world.row("a", { userId: "u" }));
+    await store.save(world.createRow("a", { userId: "u" }));
     await store.get("a");
     expect(calls).toMatchObject([
       // The first attempt wrote the row, the second found it.
@@ -44,7 +49,7 @@ describe("enableMetrics", () => {
     const lines: string[] = [];
     // The console would not do: Lambda wraps its lines where the function's log format is JSON.
     vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0);
-    await world.store({ enableMetrics: true }).save(world.row("secret-id", { userId: "secret-user" }));
+    await world.store({ enableMetrics: true }).save(world.createRow("secret-id", { userId: "secret-user" }));
     expect(lines).toEqual([expect.stringMatching(/^\{"_aws":.*\}\n$/)]);
     expect(lines[0]).not.toContain("secret");
     const line = JSON.parse(lines[0] ?? "");
@@ -66,7 +71,7 @@ describe("enableMetrics", () => {
 
   it("is silent by default", async () => {
     const write = vi.spyOn(process.stdout, "write");
-    await world.store().save(world.row("a"));
+    await world.store().save(world.createRow("a"));
     expect(write).not.toHaveBeenCalled();
   });
 });

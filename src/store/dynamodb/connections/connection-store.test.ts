@@ -6,18 +6,18 @@ import {
 } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import {
+  ConnectionTable,
   localClient,
   MINUTE,
   TRANSPORTS,
   type TransportName,
-  World,
-} from "../../../../test/dynamodb/world.ts";
+} from "../../../../test/dynamodb/connection-table.ts";
 import { storeCases } from "../../../../test/store.cases.ts";
 import type { ConnectionStore } from "../../contracts/connections.ts";
 import { createTables, dynamoDBConnectionStore } from "../index.ts";
 
 async function underTest(transport: TransportName, options: { maxConnections?: number } = {}) {
-  const world = await World.create(transport);
+  const world = await ConnectionTable.create(transport);
   return { store: world.store(options), now: world.now, advance: world.advance };
 }
 
@@ -29,11 +29,11 @@ for (const transport of TRANSPORTS) {
 }
 
 describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
-  let world: World;
+  let world: ConnectionTable;
   let store: ConnectionStore;
 
   beforeEach(async () => {
-    world = await World.create(transport);
+    world = await ConnectionTable.create(transport);
     store = world.store();
   });
 
@@ -44,7 +44,9 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     for (let from = 0; from < ids.length; from += 50) {
       const some = ids.slice(from, from + 50);
       await Promise.all(
-        some.map((id) => store.save(world.row(id, { tenantId: "t", ...(id < "id-0120" ? large : {}) }))),
+        some.map((id) =>
+          store.save(world.createRow(id, { tenantId: "t", ...(id < "id-0120" ? large : {}) })),
+        ),
       );
     }
     expect(await world.ids(store.listByTenant("t"))).toEqual(ids);
@@ -52,8 +54,8 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
   });
 
   it("takes an empty user or tenant for none", async () => {
-    await store.save(world.row("a", { userId: "", tenantId: "" }));
-    expect(await store.get("a")).toEqual(world.row("a"));
+    await store.save(world.createRow("a", { userId: "", tenantId: "" }));
+    expect(await store.get("a")).toEqual(world.createRow("a"));
   });
 
   it("keeps values and keys that DynamoDB's own types would change", async () => {
@@ -68,20 +70,20 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
       '"quoted"': "quoted",
       "\ud800": "\ud800",
     };
-    await store.save(world.row("a", { state }));
+    await store.save(world.createRow("a", { state }));
     await store.setState("a", { '"': 1, "\udfff": 2 });
     expect((await store.get("a"))?.state).toEqual({ ...state, '"': 1, "\udfff": 2 });
   });
 
   it("writes more keys than one expression takes", async () => {
     const entries = Object.fromEntries(Array.from({ length: 250 }, (_, n) => [`key-${n}`, n]));
-    await store.save(world.row("a"));
+    await store.save(world.createRow("a"));
     expect(await store.setState("a", entries)).toBe(true);
     expect((await store.get("a"))?.state).toEqual(entries);
   });
 
   it("says whether there is a row when no key is written", async () => {
-    await store.save(world.row("a"));
+    await store.save(world.createRow("a"));
     expect(await store.setState("a", {})).toBe(true);
     expect(await store.setState("nobody", {})).toBe(false);
   });
@@ -89,11 +91,11 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
   it("lets DynamoDB remove a row when it has expired, or ttlHours after its connect", async () => {
     const later = world.store({ ttlHours: 24 });
     const sooner = world.store({ ttlHours: 0.5 });
-    await store.save(world.row("default"));
-    await later.save(world.row("later"));
-    await sooner.save(world.row("sooner"));
+    await store.save(world.createRow("default"));
+    await later.save(world.createRow("later"));
+    await sooner.save(world.createRow("sooner"));
     const removal = new Map(
-      (await world.items()).map((item) => [item.ConnectionID?.S, Number(item.ExpiresAt?.N)]),
+      (await world.readItems()).map((item) => [item.ConnectionID?.S, Number(item.ExpiresAt?.N)]),
     );
     const connectedAt = world.now() / 1000;
     expect(removal.get("default")).toBe(connectedAt + 130 * 60);
@@ -104,10 +106,10 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
   });
 
   it("leaves nothing of a deleted row but a tombstone that DynamoDB may remove", async () => {
-    await store.save(world.row("a", { userId: "u", tenantId: "t", state: { secret: 1 } }));
+    await store.save(world.createRow("a", { userId: "u", tenantId: "t", state: { secret: 1 } }));
     await store.delete("a");
     const until = world.now() + 20 * MINUTE;
-    expect(await world.items()).toEqual([
+    expect(await world.readItems()).toEqual([
       {
         ConnectionID: { S: "a" },
         Kind: { S: "tombstone" },
@@ -116,7 +118,7 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
       },
     ]);
     world.advance(20 * MINUTE);
-    expect(await store.save(world.row("a"))).toBe(true);
+    expect(await store.save(world.createRow("a"))).toBe(true);
   });
 
   it.each([
@@ -128,8 +130,8 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     ["LiveUntil", { LiveUntil: { S: "soon" } }],
     ["UserID", { UserID: { S: "u" }, TenantID: { S: "t" }, UserAgent: { N: "1" } }],
   ])("names the row and the attribute when %s is bad", async (attribute, damage) => {
-    await store.save(world.row("good", { tenantId: "t" }));
-    const [good] = await world.items();
+    await store.save(world.createRow("good", { tenantId: "t" }));
+    const [good] = await world.readItems();
     const bad = { ...good, ConnectionID: { S: "bad" }, ...damage };
     const item = Object.fromEntries(Object.entries(bad).filter(([, value]) => value !== undefined));
     await localClient().send(new PutItemCommand({ TableName: world.tableName, Item: item as never }));
@@ -142,7 +144,7 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
   });
 
   it("does not tell a bad row's values", async () => {
-    await store.save(world.row("a"));
+    await store.save(world.createRow("a"));
     const token = "secret-token";
     await localClient().send(
       new UpdateItemCommand({
@@ -160,7 +162,7 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
 describe("createTables", () => {
   it("makes the seed schema: keys, indexes and TTL; and leaves a table that is there alone", async () => {
     const client = localClient();
-    const { tableName } = await World.create();
+    const { tableName } = await ConnectionTable.create();
     await createTables({ client, tableName });
     const { Table } = await client.send(new DescribeTableCommand({ TableName: tableName }));
     expect(Table?.KeySchema).toEqual([{ AttributeName: "ConnectionID", KeyType: "HASH" }]);

@@ -1,24 +1,29 @@
 import { DeleteItemCommand } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
-import { localClient, MINUTE, TRANSPORTS, World } from "../../../../test/dynamodb/world.ts";
+import {
+  ConnectionTable,
+  localClient,
+  MINUTE,
+  TRANSPORTS,
+} from "../../../../test/dynamodb/connection-table.ts";
 import type { ConnectionStore } from "../../contracts/connections.ts";
 import { shardOf } from "../client/shards.ts";
 
 const FULL = { code: "TOO_MANY_CONNECTIONS" };
 
-let world: World;
+let world: ConnectionTable;
 
 const ids = (count: number, prefix = "id") => Array.from({ length: count }, (_, n) => `${prefix}-${n}`);
 
 /** Saves all at once; the codes of those that were refused. */
 async function saveAll(store: ConnectionStore, names: readonly string[]): Promise<string[]> {
-  const results = await Promise.allSettled(names.map((id) => store.save(world.row(id))));
+  const results = await Promise.allSettled(names.map((id) => store.save(world.createRow(id))));
   return results.flatMap((result) => (result.status === "rejected" ? [result.reason.code] : []));
 }
 
 describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
   beforeEach(async () => {
-    world = await World.create(transport);
+    world = await ConnectionTable.create(transport);
   });
 
   it.each([1, 10, 70])("takes exactly %i of the many that come at once", async (maxConnections) => {
@@ -30,8 +35,8 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
 
   it("leaves no row of a refused connection", async () => {
     const store = world.store({ maxConnections: 1 });
-    await store.save(world.row("a"));
-    await expect(store.save(world.row("b"))).rejects.toMatchObject(FULL);
+    await store.save(world.createRow("a"));
+    await expect(store.save(world.createRow("b"))).rejects.toMatchObject(FULL);
     expect(await store.get("b")).toBeUndefined();
     expect(await store.setState("b", { x: 1 })).toBe(false);
   });
@@ -40,27 +45,27 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     const store = world.store({ maxConnections: 3 });
     await saveAll(store, ids(3));
     await store.delete("id-1");
-    expect(await store.save(world.row("next"))).toBe(true);
-    await expect(store.save(world.row("over"))).rejects.toMatchObject(FULL);
+    expect(await store.save(world.createRow("next"))).toBe(true);
+    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
   });
 
   it("counts nothing twice: not a save, not a delete, not both at once", async () => {
     const store = world.store({ maxConnections: 10 });
     await Promise.all(Array.from({ length: 5 }, () => saveAll(store, ids(3))));
-    expect(await world.counted()).toBe(3);
+    expect(await world.readCount()).toBe(3);
     await Promise.all(Array.from({ length: 5 }, () => ids(3).map((id) => store.delete(id))).flat());
     await Promise.all(ids(3).map((id) => store.delete(id)));
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
     await store.delete("never");
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
   });
 
   it("says yes to a connection that is there already when there is no room", async () => {
     const store = world.store({ maxConnections: 1 });
-    await store.save(world.row("a"));
-    expect(await store.save(world.row("a"))).toBe(true);
+    await store.save(world.createRow("a"));
+    expect(await store.save(world.createRow("a"))).toBe(true);
     await store.delete("a");
-    expect(await store.save(world.row("a"))).toBe(false);
+    expect(await store.save(world.createRow("a"))).toBe(false);
   });
 
   it("heals by itself when connections end that nobody took leave of", async () => {
@@ -70,59 +75,59 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     world.advance(134 * MINUTE);
     // The rows are over, but not the ten minutes in which they ended; nor does the count ask what TTL has removed.
     expect(await store.count()).toBe(0);
-    await expect(store.save(world.row("early"))).rejects.toMatchObject(FULL);
+    await expect(store.save(world.createRow("early"))).rejects.toMatchObject(FULL);
     world.advance(MINUTE);
     expect(await saveAll(store, ids(20, "next"))).toEqual([]);
-    await expect(store.save(world.row("over"))).rejects.toMatchObject(FULL);
+    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
     expect(await store.count()).toBe(20);
-    expect(await world.counted()).toBe(20);
+    expect(await world.readCount()).toBe(20);
   });
 
   it("is not disturbed by a delete that comes when the count has forgotten the row", async () => {
     const store = world.store({ maxConnections: 1 });
-    await store.save(world.row("old"));
+    await store.save(world.createRow("old"));
     world.advance(140 * MINUTE);
-    await store.save(world.row("new"));
+    await store.save(world.createRow("new"));
     await store.delete("old");
-    expect(await world.counted()).toBe(1);
-    expect(await store.save(world.row("old"))).toBe(false);
+    expect(await world.readCount()).toBe(1);
+    expect(await store.save(world.createRow("old"))).toBe(false);
     await store.delete("new");
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
   });
 
   it("keeps no trace of the time that is over", async () => {
     const store = world.store({ maxConnections: 1 });
     for (let n = 0; n < 30; n++) {
-      await store.save(world.row(`id-${n}`));
+      await store.save(world.createRow(`id-${n}`));
       world.advance(140 * MINUTE);
     }
-    await store.save(world.row("last"));
-    const shard = (await world.items()).find((item) => item.Kind?.S === "shard");
+    await store.save(world.createRow("last"));
+    const shard = (await world.readItems()).find((item) => item.Kind?.S === "shard");
     expect(Object.keys(shard ?? {}).filter((name) => name.startsWith("Span"))).toHaveLength(1);
   });
 
   it("settles more spans than one update takes", async () => {
     const store = world.store({ maxConnections: 1 });
     for (let n = 0; n < 130; n++) {
-      await store.save(world.row(`id-${n}`, { expiresAt: world.now() + (n + 1) * 10 * MINUTE }));
+      await store.save(world.createRow(`id-${n}`, { expiresAt: world.now() + (n + 1) * 10 * MINUTE }));
       if (n < 129) await store.delete(`id-${n}`);
     }
-    await expect(store.save(world.row("over"))).rejects.toMatchObject(FULL);
+    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
     world.advance(131 * 10 * MINUTE);
-    expect(await store.save(world.row("next"))).toBe(true);
-    expect(await world.counted()).toBe(1);
+    expect(await store.save(world.createRow("next"))).toBe(true);
+    expect(await world.readCount()).toBe(1);
   });
 
   it("takes a counted row off the count by a store that has no limit", async () => {
-    await world.store({ maxConnections: 1 }).save(world.row("a"));
+    await world.store({ maxConnections: 1 }).save(world.createRow("a"));
     await world.store().delete("a");
-    expect(await world.store({ maxConnections: 1 }).save(world.row("b"))).toBe(true);
+    expect(await world.store({ maxConnections: 1 }).save(world.createRow("b"))).toBe(true);
   });
 
   it("closes nobody when the limit is lowered, and waits until there is room", async () => {
     await saveAll(world.store({ maxConnections: 128 }), ids(128));
     const store = world.store({ maxConnections: 64 });
-    await expect(store.save(world.row("over"))).rejects.toMatchObject(FULL);
+    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
     await Promise.all(ids(128).map((id) => store.delete(id)));
     expect(await saveAll(store, ids(70, "next"))).toHaveLength(6);
   });
@@ -158,14 +163,14 @@ describe("a counted row", () => {
   }
 
   beforeEach(async () => {
-    world = await World.create();
+    world = await ConnectionTable.create();
   });
 
   it("is taken off once by all who have found it counted", async () => {
     await saveAll(world.store({ maxConnections }), neighbours);
-    expect(await world.counted()).toBe(3);
+    expect(await world.readCount()).toBe(3);
     await Promise.all(meeting(4).map((store) => store.delete(neighbours[0]!)));
-    expect(await world.counted()).toBe(2);
+    expect(await world.readCount()).toBe(2);
   });
 
   it("is not taken off again once its tombstone is over", async () => {
@@ -175,7 +180,7 @@ describe("a counted row", () => {
     world.advance(21 * MINUTE);
     await store.delete(neighbours[0]!);
     await world.store().delete(neighbours[0]!);
-    expect(await world.counted()).toBe(2);
+    expect(await world.readCount()).toBe(2);
   });
 
   it("goes once though its shard has gone, and leaves no count below zero", async () => {
@@ -185,16 +190,16 @@ describe("a counted row", () => {
     await localClient().send(new DeleteItemCommand({ TableName: world.tableName, Key }));
     await Promise.all(meeting(2).map((each) => each.delete(neighbours[0]!)));
     expect(await store.get(neighbours[0]!)).toBeUndefined();
-    expect(await store.save(world.row(neighbours[0]!))).toBe(false);
-    expect(await world.counted()).toBe(0);
-    await store.save(world.row("next"));
-    expect(await world.counted()).toBe(1);
+    expect(await store.save(world.createRow(neighbours[0]!))).toBe(false);
+    expect(await world.readCount()).toBe(0);
+    await store.save(world.createRow("next"));
+    expect(await world.readCount()).toBe(1);
   });
 });
 
 describe("the shards of the count", () => {
   it("take no more than a sixteenth of its writes each", async () => {
-    world = await World.create();
+    world = await ConnectionTable.create();
     const client = localClient();
     const writes = new Map<string, number>();
     client.middlewareStack.add(
@@ -218,6 +223,6 @@ describe("the shards of the count", () => {
     const total = [...writes.values()].reduce((sum, count) => sum + count, 0);
     expect(total).toBeGreaterThanOrEqual(1_280);
     expect(Math.max(...writes.values())).toBeLessThanOrEqual(total / 16);
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
   });
 });

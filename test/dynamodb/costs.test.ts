@@ -21,7 +21,7 @@ import {
 } from "lift-ws/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sections, tableRows } from "../support/markdown.ts";
-import { localClient, PATIENCE_MS, World } from "./world.ts";
+import { CALL_TIMEOUT_MS, ConnectionTable, localClient } from "./connection-table.ts";
 
 interface Units {
   readonly reads: number;
@@ -42,9 +42,9 @@ const NO_CALL: CallMetrics = {
   outcome: "ok",
 };
 
-let world: World;
+let world: ConnectionTable;
 let calls: CallMetrics[];
-let store: ReturnType<World["store"]>;
+let store: ReturnType<ConnectionTable["store"]>;
 let handler: WebSocketHandler;
 
 /** An app of which each route does one thing with the connection's state. */
@@ -95,7 +95,7 @@ async function expectDocumented(section: string, name: string, work: () => Promi
 }
 
 beforeEach(async () => {
-  world = await World.create();
+  world = await ConnectionTable.create();
   calls = [];
   run();
 });
@@ -179,7 +179,7 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     const client = localClient();
     await createTables({ client, ...names });
     const enableMetrics = (measure: CallMetrics) => void calls.push(measure);
-    const usual = { client, enableMetrics, timeoutMs: PATIENCE_MS };
+    const usual = { client, enableMetrics, timeoutMs: CALL_TIMEOUT_MS };
     const schedule = dynamoDBSchedule({ tableName: names.scheduleTableName, ...usual });
     const tickets = dynamoDBTicketStore({ tableName: names.ticketTableName, ...usual });
     let lateBy = 0;
@@ -244,7 +244,7 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     for (let from = 0; from < ids.length; from += 50) {
       const some = ids.slice(from, from + 50);
       await Promise.all(
-        some.map((id) => store.save(world.row(id, { userId: "user-1", tenantId: "tenant-1" }))),
+        some.map((id) => store.save(world.createRow(id, { userId: "user-1", tenantId: "tenant-1" }))),
       );
     }
     const listed = async (connections: AsyncIterable<Connection>) =>

@@ -3,12 +3,12 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import manifest from "../../package.json" with { type: "json" };
-import lockfile from "../../package-lock.json" with { type: "json" };
-import { DEMO_PACKAGES, lockfileOf } from "../../tools/demo.mjs";
+import manifest from "../../../package.json" with { type: "json" };
+import lockfile from "../../../package-lock.json" with { type: "json" };
+import { DEMO_PACKAGES, lockfileOf } from "../../../tools/demo.mjs";
 import { OLD_NODE, ToolTree } from "./tool-tree.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
+const ROOT = join(import.meta.dirname, "../../..");
 const FULL_INSTALL = expect.stringMatching(/^\. ci .*--include=dev/);
 const DEMO_INSTALL = expect.stringMatching(/^\.lift-ws\/demo ci /);
 

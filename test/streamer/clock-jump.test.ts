@@ -1,12 +1,12 @@
 // A process whose wall clock is corrected: its sockets, rows, members and streams stay as they are.
 import { expect, it, onTestFinished, vi } from "vitest";
-import { createGateway, type Gateway } from "../src/gateway/index.ts";
-import { jsonLogger } from "../src/lift/index.ts";
-import { webSocketAuth } from "../src/lift/middleware/auth/index.ts";
-import { defaultRateLimits, webSocketRateLimit } from "../src/lift/middleware/rate-limit/index.ts";
-import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../src/store/memory/index.ts";
-import { createStreamer } from "../src/streamer/index.ts";
-import { connect } from "./conformance/harness.ts";
+import { createGateway, type Gateway } from "../../src/gateway/index.ts";
+import { jsonLogger } from "../../src/lift/index.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
+import { defaultRateLimits, webSocketRateLimit } from "../../src/lift/middleware/rate-limit/index.ts";
+import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
+import { createStreamer } from "../../src/streamer/index.ts";
+import { connect } from "../conformance/harness.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -7,9 +7,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
-import { inBackticks, tableRows } from "./support/markdown.ts";
+import { inBackticks, tableRows } from "../support/markdown.ts";
 
-const ROOT = join(import.meta.dirname, "..");
+const ROOT = join(import.meta.dirname, "../..");
 const FOLDERS = ["src/apigw", "src/gateway", "test/conformance"];
 
 function testTitles(source: string): string[] {

@@ -1,14 +1,14 @@
 // The middleware over real sockets: what the gateway, and a browser, make of its answers.
 import { SignJWT } from "jose";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { createGateway, type Gateway, type GatewayOptions, ManualClock } from "../src/gateway/index.ts";
-import { type AnyContext, jsonLogger, Lift, type LiftOptions } from "../src/lift/index.ts";
-import { webSocketAuth, webSocketAuthorizer } from "../src/lift/middleware/auth/index.ts";
-import { type EventMetrics, webSocketMetrics } from "../src/lift/middleware/metrics/index.ts";
-import { webSocketRateLimit } from "../src/lift/middleware/rate-limit/index.ts";
-import { webSocketTracing } from "../src/lift/middleware/tracing/index.ts";
-import { memoryConnectionStore, memorySchedule } from "../src/store/memory/index.ts";
-import { connect, upgrade } from "./conformance/harness.ts";
+import { createGateway, type Gateway, type GatewayOptions, ManualClock } from "../../src/gateway/index.ts";
+import { type AnyContext, jsonLogger, Lift, type LiftOptions } from "../../src/lift/index.ts";
+import { webSocketAuth, webSocketAuthorizer } from "../../src/lift/middleware/auth/index.ts";
+import { type EventMetrics, webSocketMetrics } from "../../src/lift/middleware/metrics/index.ts";
+import { webSocketRateLimit } from "../../src/lift/middleware/rate-limit/index.ts";
+import { webSocketTracing } from "../../src/lift/middleware/tracing/index.ts";
+import { memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
+import { connect, upgrade } from "../conformance/harness.ts";
 
 const secret = new TextEncoder().encode("a secret of thirty-two bytes, or more");
 const jwt = { algorithms: ["HS256"], secret, issuer: "me", audience: "chat" };

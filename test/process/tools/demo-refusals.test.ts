@@ -4,10 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Lift } from "./project.ts";
+import { Command } from "../project.ts";
 
-const EXAMPLES = join(import.meta.dirname, "../../examples");
-const running: Lift[] = [];
+const EXAMPLES = join(import.meta.dirname, "../../../examples");
+const running: Command[] = [];
 let folder: string;
 
 beforeEach(() => {
@@ -18,9 +18,9 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-function launch(env: Record<string, string> = {}, example = "streamer"): Lift {
+function launch(env: Record<string, string> = {}, example = "streamer"): Command {
   const args = ["--conditions=@lift-ws/source", join(EXAMPLES, example, "main.ts")];
-  const server = new Lift(
+  const server = new Command(
     spawn(process.execPath, args, { cwd: folder, env: { ...process.env, PORT: "0", ...env } }),
   );
   running.push(server);

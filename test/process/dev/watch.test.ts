@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
-import { ask, Project } from "./project.ts";
+import { ask, Project } from "../project.ts";
 
 let project: Project;
 

@@ -1,7 +1,7 @@
 // `lift-ws dev` on modules as people have them.
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
-import { ask, Project } from "./project.ts";
+import { ask, Project } from "../project.ts";
 
 let project: Project;
 

@@ -5,12 +5,12 @@ import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
 import type WebSocket from "ws";
 import { mintDevelopmentToken } from "../../src/cli/index.ts";
 import { bundle, bundleExample } from "../../tools/bundle.mjs";
-import { type Lift, Project } from "../process/project.ts";
+import { type Command, Project } from "../process/project.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
 let project: Project;
-let lift: Lift;
+let lift: Command;
 
 beforeAll(async () => {
   project = await Project.create({});

@@ -3,8 +3,8 @@ import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { OWN_HOSTS_CLIENTS, OWN_HOSTS_HANDLER } from "./own-hosts.ts";
-import { ask, Project } from "./project.ts";
+import { ask, Project } from "../project.ts";
+import { OWN_HOST_CLIENTS, OWN_HOST_HANDLER } from "./own-hosts.ts";
 
 let project: Project;
 
@@ -65,11 +65,10 @@ describe("lift-ws dev", () => {
   });
 
   it("leads connections to the API's own names to the gateway, whatever client opens them", async () => {
-    project = await Project.create({ "app.mjs": OWN_HOSTS_HANDLER });
+    project = await Project.create({ "app.mjs": OWN_HOST_HANDLER });
     const lift = await project.dev(["app.mjs", "--api-id", "abc123"]);
     const socket = await project.connect(lift.url);
-    for (const action of OWN_HOSTS_CLIENTS)
-      expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
+    for (const action of OWN_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
   });
 
   it("takes the API's id from routes.json, and --api-id before it", async () => {

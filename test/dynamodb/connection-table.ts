@@ -13,7 +13,7 @@ export const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
 /** More than a test may take: on a busy machine a call takes long. A test that waits for a call's end sets its own. */
-export const PATIENCE_MS = HOUR;
+export const CALL_TIMEOUT_MS = HOUR;
 
 /** For a test of the timeout that a store has by default. */
 export const DEFAULT_TIMEOUT = { timeoutMs: undefined as never };
@@ -24,7 +24,7 @@ export const TRANSPORTS = ["AWS SDK", "no SDK"] as const;
 export type TransportName = (typeof TRANSPORTS)[number];
 
 /** A table of its own in the tests' DynamoDB Local, and a time that moves when it is told to. */
-export class World {
+export class ConnectionTable {
   readonly tableName: string;
   readonly #transport: TransportName;
   /** Sees the table as it is, whatever befalls the stores' clients. */
@@ -37,8 +37,8 @@ export class World {
     this.#transport = transport;
   }
 
-  static async create(transport: TransportName = "AWS SDK"): Promise<World> {
-    const world = new World(`connections-${randomUUID()}`, transport);
+  static async create(transport: TransportName = "AWS SDK"): Promise<ConnectionTable> {
+    const world = new ConnectionTable(`connections-${randomUUID()}`, transport);
     await createTables({ client: world.#client, tableName: world.tableName });
     return world;
   }
@@ -51,12 +51,12 @@ export class World {
 
   store(options: Partial<DynamoDBConnectionStoreOptions> = {}) {
     const { tableName, now } = this;
-    const usual = { tableName, now, timeoutMs: PATIENCE_MS };
+    const usual = { tableName, now, timeoutMs: CALL_TIMEOUT_MS };
     if (this.#transport === "no SDK") return noSdkConnectionStore({ ...usual, ...noSdkTarget(), ...options });
     return dynamoDBConnectionStore({ ...usual, client: localClient(), ...options });
   }
 
-  row(id: string, overrides: Partial<Connection> = {}): Connection {
+  createRow(id: string, overrides: Partial<Connection> = {}): Connection {
     return {
       id,
       metadata: {},
@@ -69,7 +69,7 @@ export class World {
     };
   }
 
-  async items() {
+  async readItems() {
     const pages = paginateScan({ client: this.#client }, { TableName: this.tableName, ConsistentRead: true });
     const items = [];
     for await (const page of pages) items.push(...(page.Items ?? []));
@@ -77,8 +77,8 @@ export class World {
   }
 
   /** What the shards of the count hold, all together, and each span. */
-  async counted(): Promise<number> {
-    const shards = (await this.items()).filter((item) => item.Kind?.S === "shard");
+  async readCount(): Promise<number> {
+    const shards = (await this.readItems()).filter((item) => item.Kind?.S === "shard");
     const numbers = shards.flatMap((shard) => Object.values(shard).map((value) => Number(value.N ?? 0)));
     if (numbers.some((number) => number < 0)) throw new Error("A count is below zero");
     return shards.reduce((sum, shard) => sum + Number(shard.Total?.N), 0);

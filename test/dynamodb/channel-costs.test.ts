@@ -5,8 +5,8 @@ import type { Member, NewMessage } from "lift-ws/store";
 import type { CallMetrics, DynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { sections, tableRows } from "../support/markdown.ts";
-import { ChannelWorld } from "./channel-world.ts";
-import { localClient, MINUTE } from "./world.ts";
+import { ChannelTables } from "./channel-tables.ts";
+import { localClient, MINUTE } from "./connection-table.ts";
 
 const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
 const SECTION = "What a channel costs";
@@ -15,13 +15,13 @@ const ROWS = tableRows(sections(DOC).get(SECTION) ?? "");
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
 const CHANNEL = JSON.stringify(["tenant-1", "room:lobby"]);
 
-let world: ChannelWorld;
+let world: ChannelTables;
 let store: DynamoDBChannelStore;
 let units: { reads: number; writes: number };
 const measured = new Set<string>();
 
 beforeEach(async () => {
-  world = await ChannelWorld.create();
+  world = await ChannelTables.create();
   units = { reads: 0, writes: 0 };
   const client = localClient();
   client.middlewareStack.add(

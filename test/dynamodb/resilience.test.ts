@@ -22,28 +22,28 @@ import {
 import { beforeEach, describe, expect, inject, it, onTestFinished } from "vitest";
 import { connect as connectSocket, dial, gate } from "../conformance/harness.ts";
 import { Queue } from "../conformance/queue.ts";
-import { type AppState, makeApp, TENANT } from "./app.ts";
-import type { Doom } from "./crashing-function.ts";
+import { type AppState, createApp, TENANT } from "./app.ts";
+import { ConnectionTable, DEFAULT_TIMEOUT, localClient, MINUTE } from "./connection-table.ts";
+import type { CrashOptions } from "./crashing-function.ts";
 import {
-  ANSWER_LOST,
-  BROKEN,
   type Fault,
+  failFirstAttempts,
+  INTERNAL_ERROR,
   injectFaults,
-  onceEach,
+  RESPONSE_LOST,
   THROTTLED,
-  throttledFor,
-} from "./faults.ts";
-import { DEFAULT_TIMEOUT, localClient, MINUTE, World } from "./world.ts";
+  throttleFor,
+} from "./request-faults.ts";
 
 /** From its connect on, how long a row may be read: the longest lifetime, and ten minutes. */
 const ROW_MS = 130 * MINUTE;
 
-let world: World;
+let world: ConnectionTable;
 /** Sees the rows as they are, whatever befalls the application's own. */
 let witness: ConnectionStore;
 
 beforeEach(async () => {
-  world = await World.create();
+  world = await ConnectionTable.create();
   witness = world.store();
 });
 
@@ -65,11 +65,11 @@ interface Answer {
 function run(
   store: Partial<DynamoDBConnectionStoreOptions> = {},
   options: LiftOptions<AppState> = {},
-  prepare: (app: ReturnType<typeof makeApp>) => unknown = () => {},
+  prepare: (app: ReturnType<typeof createApp>) => unknown = () => {},
 ): Running {
   const connections = recordingConnections();
   const logged: string[] = [];
-  const app = makeApp({
+  const app = createApp({
     connections,
     connectionStore: world.store(store),
     now: store.now ?? world.now,
@@ -107,7 +107,7 @@ async function expectRowsOf(...open: string[]): Promise<void> {
   for (const id of open) expect((await witness.get(id))?.id).toBe(id);
   expect(await world.ids(witness.listByTenant(TENANT))).toEqual(open.toSorted());
   expect(await witness.count()).toBe(open.length);
-  const rows = (await world.items()).filter((item) => item.Kind === undefined);
+  const rows = (await world.readItems()).filter((item) => item.Kind === undefined);
   const latest = Math.ceil((world.now() + ROW_MS) / 1_000);
   for (const row of rows) expect(Number(row.ExpiresAt?.N)).toBeLessThanOrEqual(latest);
   world.advance(ROW_MS);
@@ -126,7 +126,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     let choose: () => Fault | undefined = () => undefined;
     const app = run({ ...limit, ...DEFAULT_TIMEOUT, client: failing(() => choose()) });
     for (const id of ["a", "b", "c", "e"]) expect(await app.connect(id)).toEqual(OK);
-    choose = throttledFor(5_000, 1_000);
+    choose = throttleFor(5_000, 1_000);
     const back = performance.now() + 5_000;
     const outcomes = await Promise.all([
       app.connect("d"),
@@ -146,7 +146,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     // The store would go on for an hour: only the function's time ends a call, or the test times out.
     const app = run({ ...limit, client: failing(() => choose()) });
     for (const id of ["a", "b"]) await app.connect(id);
-    choose = throttledFor(Number.POSITIVE_INFINITY, 5_000);
+    choose = throttleFor(Number.POSITIVE_INFINITY, 5_000);
     const outcomes = await Promise.all([app.connect("c"), app.send("a", "add"), app.disconnect("b")]);
     const refused = { status: 503, code: "STORE_FAILED" };
     expect(outcomes).toMatchObject([refused, NOT_NOW, refused]);
@@ -161,10 +161,10 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
 
   it.each<[string, Fault]>([
     ["is refused", THROTTLED],
-    ["fails", BROKEN],
-    ["is carried out, and the answer lost", ANSWER_LOST],
+    ["fails", INTERNAL_ERROR],
+    ["is carried out, and the answer lost", RESPONSE_LOST],
   ])("does everything once when every call %s the first time", async (_what, fault) => {
-    const app = run({ ...limit, client: failing(onceEach(fault)) });
+    const app = run({ ...limit, client: failing(failFirstAttempts(fault)) });
     for (const id of ["a", "b"]) expect(await app.connect(id)).toEqual(OK);
     await Promise.all(Array.from({ length: 5 }, () => app.send("a", "add")));
     const added = app.connections.jsonSentTo("a").map((answer) => (answer as { added: number }).added);
@@ -172,7 +172,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     expect(await app.send("a", "move", { room: "r1" })).toBe("moving");
     expect((await witness.get("a"))?.state).toEqual({ added: 5, room: "r1" });
     expect(await app.disconnect("b")).toEqual(OK);
-    expect(await world.counted()).toBe(limit.maxConnections === undefined ? 0 : 1);
+    expect(await world.readCount()).toBe(limit.maxConnections === undefined ? 0 : 1);
     await expectRowsOf("a");
   });
 
@@ -186,7 +186,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     const [stay, go] = [ids.slice(30), ids.slice(0, 30)];
     const answers = await Promise.all([...go, ...go, ...go].map((id) => app.disconnect(id)));
     expect(answers).toEqual(answers.map(() => OK));
-    expect(await world.counted()).toBe(limit.maxConnections === undefined ? 0 : 30);
+    expect(await world.readCount()).toBe(limit.maxConnections === undefined ? 0 : 30);
     await expectRowsOf(...stay);
   });
 
@@ -198,7 +198,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
       }),
     );
     expect(await app.connect("a")).toEqual({ status: 410, code: "CONNECTION_CLOSED" });
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
     await expectRowsOf();
   });
 
@@ -208,7 +208,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     const both = ids.flatMap((id) => [app.connect(id), app.disconnect(id)]);
     const statuses = new Set((await Promise.all(both)).map(({ status }) => status));
     expect([...statuses].filter((status) => status !== 200 && status !== 410)).toEqual([]);
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
     await expectRowsOf();
   });
 
@@ -243,8 +243,10 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
 
 describe("a function that is killed", () => {
   /** Resolves when it has been killed where it was to be. */
-  async function die(doom: Pick<Doom, "event" | "operation" | "moment" | "maxConnections">): Promise<void> {
-    const whole: Doom = {
+  async function die(
+    doom: Pick<CrashOptions, "event" | "operation" | "moment" | "maxConnections">,
+  ): Promise<void> {
+    const whole: CrashOptions = {
       endpoint: inject("dynamoDBEndpoint"),
       tableName: world.tableName,
       now: world.now(),
@@ -273,11 +275,11 @@ describe("a function that is killed", () => {
   it.each(moments)("%s the row is saved and counted takes no place for ever", async (moment) => {
     const limit = { maxConnections: 1 };
     await die({ event: connect("a"), operation: "TransactWriteItems", moment, ...limit });
-    expect(await world.counted()).toBe(moment === "before" ? 0 : 1);
+    expect(await world.readCount()).toBe(moment === "before" ? 0 : 1);
     await expectRowsOf(...(moment === "before" ? [] : ["a"]));
     world.advance(10 * MINUTE);
     expect(await run(limit).connect("b")).toEqual(OK);
-    expect(await world.counted()).toBe(1);
+    expect(await world.readCount()).toBe(1);
   });
 
   it.each(moments)("%s the state is written leaves all of it or nothing", async (moment) => {
@@ -308,7 +310,7 @@ describe("200 connections that are dropped at once", () => {
     const connectionStore = world.store({ now: Date.now, maxConnections: 1_000 });
     const [begun, reports] = [new Queue<string>(), new Queue<EventReport>()];
     let held: Promise<void> = Promise.resolve();
-    const app = makeApp({ connectionStore, logger: jsonLogger({ level: "debug", write: () => {} }) });
+    const app = createApp({ connectionStore, logger: jsonLogger({ level: "debug", write: () => {} }) });
     app.use(async (ctx, next) => {
       if (ctx.route === "$connect") begun.push(ctx.connectionId);
       await held;
@@ -335,7 +337,7 @@ describe("200 connections that are dropped at once", () => {
     const ended = (await reports.take(400)).filter(({ routeKey }) => routeKey === "$disconnect");
     expect(new Set(ended.map(({ connectionId }) => connectionId)).size).toBe(200);
     expect(await connectionStore.count()).toBe(0);
-    expect(await world.counted()).toBe(0);
+    expect(await world.readCount()).toBe(0);
     await expectRowsOf();
   });
 });

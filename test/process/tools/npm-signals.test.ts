@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { Lift, Project } from "./project.ts";
+import { Command, Project } from "../project.ts";
 import { ToolTree } from "./tool-tree.ts";
 
-const ROOT = join(import.meta.dirname, "../..");
+const ROOT = join(import.meta.dirname, "../../..");
 const NODE = `${process.execPath} --conditions=@lift-ws/source`;
 const PUBLISHED = `${NODE} ${ROOT}/src/cli/main.ts`;
 const IN_THE_TREE = `${process.execPath} ${ROOT}/tools/lift-ws.mjs`;
@@ -45,10 +45,10 @@ async function createProject(scripts: Record<string, string> = {}, command = PUB
 }
 
 /** Without the variables of the npm that runs this, and in a group of its own, to end all that is left of it. */
-function run(...[program = "npm", ...args]: string[]): Lift {
+function run(...[program = "npm", ...args]: string[]): Command {
   const own = Object.entries(process.env).filter(([name]) => !name.toLowerCase().startsWith("npm_"));
   const env = { ...Object.fromEntries(own), PORT: "0" };
-  const running = new Lift(spawn(program, args, { cwd: folder, env, detached: true }));
+  const running = new Command(spawn(program, args, { cwd: folder, env, detached: true }));
   group = running.pid;
   return running;
 }

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { beforeEach, expect, it, onTestFinished, vi } from "vitest";
-import { ensurePrograms, findChromium, findJava } from "../../tools/programs.mjs";
+import { ensurePrograms, findChromium, findJava } from "../../../tools/programs.mjs";
 
 const JAVA = "#!/bin/sh\necho 'openjdk version \"17.0.1\" 2021-10-19' >&2\n";
 /** Writes down what it is asked for, and puts it on PATH. */

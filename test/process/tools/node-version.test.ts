@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import manifest from "../../package.json" with { type: "json" };
+import manifest from "../../../package.json" with { type: "json" };
 
-const MAIN = join(import.meta.dirname, "../../src/cli/main.ts");
+const MAIN = join(import.meta.dirname, "../../../src/cli/main.ts");
 const [, oldest] = /^>=(\d+\.\d+)$/.exec(manifest.engines.node)!;
 
 /** Runs the command on a Node that says it is of another version. */

@@ -2,12 +2,12 @@ import { randomUUID } from "node:crypto";
 import { type AttributeValue, DeleteItemCommand, paginateScan } from "@aws-sdk/client-dynamodb";
 import { createTables, type DynamoDBChannelStoreOptions, dynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { dynamoDBChannelStore as noSdkChannelStore } from "lift-ws/store/dynamodb/no-sdk";
-import { localClient, noSdkTarget, PATIENCE_MS, type TransportName } from "./world.ts";
+import { CALL_TIMEOUT_MS, localClient, noSdkTarget, type TransportName } from "./connection-table.ts";
 
 const HOUR = 60 * 60_000;
 
 /** A channel store's tables in the tests' DynamoDB Local, and a time that moves when it is told to. */
-export class ChannelWorld {
+export class ChannelTables {
   readonly messageTableName = `messages-${randomUUID()}`;
   readonly memberTableName = `members-${randomUUID()}`;
   readonly #transport: TransportName;
@@ -20,8 +20,8 @@ export class ChannelWorld {
     this.#transport = transport;
   }
 
-  static async create(transport: TransportName = "AWS SDK"): Promise<ChannelWorld> {
-    const world = new ChannelWorld(transport);
+  static async create(transport: TransportName = "AWS SDK"): Promise<ChannelTables> {
+    const world = new ChannelTables(transport);
     const { messageTableName, memberTableName } = world;
     await createTables({ client: world.#client, messageTableName, memberTableName });
     return world;
@@ -35,7 +35,7 @@ export class ChannelWorld {
 
   store(options: Partial<DynamoDBChannelStoreOptions> = {}) {
     const { messageTableName, memberTableName, now } = this;
-    const tables = { messageTableName, memberTableName, now, timeoutMs: PATIENCE_MS };
+    const tables = { messageTableName, memberTableName, now, timeoutMs: CALL_TIMEOUT_MS };
     if (this.#transport === "no SDK") return noSdkChannelStore({ ...tables, ...noSdkTarget(), ...options });
     return dynamoDBChannelStore({ ...tables, client: localClient(), ...options });
   }
@@ -50,7 +50,7 @@ export class ChannelWorld {
     await this.#client.send(new DeleteItemCommand({ TableName, Key }));
   }
 
-  async items(table: "messages" | "members") {
+  async readItems(table: "messages" | "members") {
     const TableName = table === "messages" ? this.messageTableName : this.memberTableName;
     const items = [];
     for await (const page of paginateScan({ client: this.#client }, { TableName, ConsistentRead: true })) {

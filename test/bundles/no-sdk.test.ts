@@ -5,7 +5,7 @@ import { expect, it } from "vitest";
 
 async function packagesIn(code: string): Promise<string[]> {
   const { metafile } = await build({
-    stdin: { contents: code, resolveDir: join(import.meta.dirname, "..") },
+    stdin: { contents: code, resolveDir: join(import.meta.dirname, "../..") },
     bundle: true,
     write: false,
     metafile: true,

@@ -13,9 +13,9 @@ export interface Fault {
 }
 
 export const THROTTLED: Fault = { exception: "ProvisionedThroughputExceededException", status: 400 };
-export const BROKEN: Fault = { exception: "InternalServerError", status: 500 };
-export const ANSWER_LOST: Fault = { ...BROKEN, afterwards: true };
-export const CONFLICT: Fault = {
+export const INTERNAL_ERROR: Fault = { exception: "InternalServerError", status: 500 };
+export const RESPONSE_LOST: Fault = { ...INTERNAL_ERROR, afterwards: true };
+export const TRANSACTION_CONFLICT: Fault = {
   exception: "TransactionCanceledException",
   status: 400,
   members: { CancellationReasons: [{ Code: "TransactionConflict" }, { Code: "None" }] },
@@ -49,7 +49,7 @@ export function injectFaults(
  * Throttles every request for `ms`. The process's monotonic clock stands still from here on, except that each throttled
  * request takes `requestMs` by it: how many are made does not depend on how fast the machine is.
  */
-export function throttledFor(ms: number, requestMs: number): () => Fault | undefined {
+export function throttleFor(ms: number, requestMs: number): () => Fault | undefined {
   vi.useFakeTimers({ toFake: ["performance"] });
   onTestFinished(() => void vi.useRealTimers());
   const end = performance.now() + ms;
@@ -61,7 +61,9 @@ export function throttledFor(ms: number, requestMs: number): () => Fault | undef
 }
 
 /** Each request fails the first time, however it is sent again: what tells requests apart is their content. */
-export function onceEach(fault: Fault): (request: { operation: string; input: object }) => Fault | undefined {
+export function failFirstAttempts(
+  fault: Fault,
+): (request: { operation: string; input: object }) => Fault | undefined {
   const seen = new Set<string>();
   return ({ operation, input }) => {
     const request = operation + JSON.stringify(input);

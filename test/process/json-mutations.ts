@@ -37,24 +37,35 @@ export const VALUES = [
 export type Path = readonly (string | number)[];
 
 /** Those of all values in it, and of fields that it might have. */
-export function pathsIn(value: unknown, path: Path = []): Path[] {
+export function listPaths(value: unknown, path: Path = []): Path[] {
   if (typeof value !== "object" || value === null) return [path];
-  const names = Array.isArray(value) ? [...value.keys()] : [...Object.keys(value), ...MORE];
+  const names = Array.isArray(value) ? [...value.keys()] : [...Object.keys(value), ...UNKNOWN_FIELDS];
   const inner = names.flatMap((name) =>
-    pathsIn((value as { [name: string]: unknown })[name], [...path, name]),
+    listPaths((value as { [name: string]: unknown })[name], [...path, name]),
   );
   return path.length === 0 ? inner : [path, ...inner];
 }
 
-const MORE = ["id", "key", "others", "recent", "position", "after", "before", "limit", "state", "other"];
+const UNKNOWN_FIELDS = [
+  "id",
+  "key",
+  "others",
+  "recent",
+  "position",
+  "after",
+  "before",
+  "limit",
+  "state",
+  "other",
+];
 
-export function replaced(value: unknown, path: Path, by: unknown): unknown {
-  return JSON.parse(JSON.stringify(put(value, path, by)));
+export function replaceAt(value: unknown, path: Path, by: unknown): unknown {
+  return JSON.parse(JSON.stringify(replaceIn(value, path, by)));
 }
 
-function put(value: unknown, [name, ...rest]: Path, by: unknown): unknown {
+function replaceIn(value: unknown, [name, ...rest]: Path, by: unknown): unknown {
   if (name === undefined) return by;
   const within = (value as { [name: string]: unknown })[name];
-  if (Array.isArray(value)) return value.with(Number(name), put(within, rest, by) ?? null);
-  return { ...(value as object), [name]: put(within, rest, by) };
+  if (Array.isArray(value)) return value.with(Number(name), replaceIn(within, rest, by) ?? null);
+  return { ...(value as object), [name]: replaceIn(within, rest, by) };
 }
