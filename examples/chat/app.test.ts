@@ -9,11 +9,11 @@ import {
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { createChat } from "./app.ts";
 
-/** Events carry times of their own. */
+/** Events have their own times. */
 const NOW = Date.now();
 const MINUTE = 60_000;
 
-/** A chat in memory. A token here is `sub@tenant`, or `sub@` for no tenant, good for an hour; any other is refused. */
+/** A chat in memory. A token is `sub@tenant`, or `sub@` without a tenant, valid for an hour. Others are refused. */
 function startChat() {
   let time = NOW;
   const now = () => time;
@@ -33,7 +33,7 @@ function startChat() {
   return {
     connectionStore,
     connections,
-    /** The time that passes, and the tick after it. */
+    /** Advances the clock and runs a tick. */
     pass: (ms: number) => {
       time += ms;
       return chat.tick();
@@ -43,7 +43,7 @@ function startChat() {
     send: (connectionId: string, body: { action: string; [field: string]: unknown }) =>
       handle(messageEvent(body.action, body, { connectionId }), lambdaContext()),
     disconnect: (connectionId: string) => handle(disconnectEvent({ connectionId }), lambdaContext()),
-    /** The frames of one type that a connection was sent. */
+    /** The frames of one type that were sent to a connection. */
     told: (connectionId: string, type: string) =>
       connections.jsonSentTo(connectionId).filter((frame) => (frame as { type: string }).type === type),
   };
@@ -53,11 +53,11 @@ let chat: ReturnType<typeof startChat>;
 
 beforeEach(() => {
   chat = startChat();
-  // What is refused is logged, and here much is refused.
+  // Refusals are logged, and this test causes many.
   vi.spyOn(console, "warn").mockImplementation(() => {});
 });
 
-/** Lets people in, each connection named as its user, and into a room of their tenant. */
+/** Connects users, each connection named after its user, and joins a room of their tenant. */
 async function bring(room: string, ...tokens: string[]): Promise<void> {
   for (const token of tokens) {
     const [name = ""] = token.split("@");
@@ -200,7 +200,7 @@ describe("two tenants", () => {
 
     expect(chat.told("spy", "message")).toEqual([expect.objectContaining({ id: "m2" })]);
     expect(chat.told("spy", "announcement")).toEqual([]);
-    // Its own joining, and nothing after.
+    // Only its own join.
     expect(chat.told("spy", "presence")).toHaveLength(1);
     expect(lastRooms("spy")).toEqual([{ room: "tea", people: ["ada"], count: 1 }]);
     expect(chat.told("ada", "message")).toEqual([expect.objectContaining({ id: "m1" })]);

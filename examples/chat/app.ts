@@ -4,10 +4,10 @@ import type { Connection, ConnectionStore, Schedule } from "lift-ws/store";
 import * as z from "zod/mini";
 
 export interface ChatOptions {
-  /** Whose token it is, and until when. Rejects one that is forged, expired or meant for something else. */
+  /** Verifies a token. Rejects if it is forged, expired, or for another audience. */
   readonly verify: (token: string) => Promise<ChatIdentity>;
   readonly connectionStore: ConnectionStore;
-  /** What ends a connection when its token does. */
+  /** Closes connections whose token expires. */
   readonly schedule: Schedule;
   /** ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
@@ -15,24 +15,24 @@ export interface ChatOptions {
 
 export interface ChatIdentity {
   readonly sub: string;
-  /** Absent: a user without a tenant, who sees no other user. */
+  /** Absent for a user without a tenant, who sees no other user. */
   readonly tenant?: string | undefined;
   /** ms since the epoch. */
   readonly expiresAt: number;
 }
 
-/** What a connection keeps between its events. */
+/** The state of a connection between its events. */
 type State = { room: string };
 
 const MAX_TEXT_BYTES = 4096;
-/** So that a presence frame stays far below the 128 KB that a message may have. */
+/** Keeps a presence frame far below the message limit of 128 KB. */
 const MAX_ROOMS_SHOWN = 50;
 const MAX_PEOPLE_SHOWN = 25;
 
 const Join = z.object({ room: z.string().check(z.trim(), z.minLength(1), z.maxLength(64)) });
 
 const Say = z.object({
-  /** The client's own: the message comes back with it, which tells the client that it was sent. */
+  /** Chosen by the client. The message comes back with it, which confirms that it was sent. */
   id: z.string().check(z.minLength(1), z.maxLength(64)),
   text: z.string().check(
     z.trim(),
@@ -42,13 +42,13 @@ const Say = z.object({
 });
 
 /**
- * A chat. A person is in one room of their tenant at a time, sees who is where, talks to the room, and can
- * announce something to the whole tenant. With a DynamoDB connection store it runs on AWS as it is.
+ * Creates a chat. A user is in one room of their tenant at a time, sees the members of all rooms, talks to the room,
+ * and can send announcements to the tenant. With a DynamoDB connection store it runs on AWS unchanged.
  */
 export function createChat({ verify, connectionStore, schedule, now = Date.now }: ChatOptions): Lift<State> {
   const app = new Lift<State>({ connectionStore, schedule, now });
 
-  // Refused, there is no socket and no row in the store. When its token expires, a connection is told and closed.
+  // A refused connection has no socket and no row. When its token expires, a connection gets an error and is closed.
   const validateToken = async (token: string) => {
     const { sub, tenant, expiresAt } = await verify(token);
     return { userId: sub, tenantId: tenant, expiresAt };
@@ -56,33 +56,33 @@ export function createChat({ verify, connectionStore, schedule, now = Date.now }
   app.use(webSocketAuth({ validateToken, now }));
 
   app.webSocket("$disconnect", async (ctx) => {
-    // The connection's row is still there: the people who stay are told as if it were not.
-    await tellWhoIsWhere(ctx, ctx.connectionId);
+    // The connection's row still exists, so leave it out of the presence frame.
+    await broadcastPresence(ctx, ctx.connectionId);
   });
 
   app.webSocket("join", { schema: Join }, async (ctx) => {
     const { room } = ctx.input;
-    // `set` writes after the handler; `update` writes now, so that what is told next counts this person in.
+    // `set` writes after the handler. `update` writes now, so that the presence frame includes this user.
     await ctx.update("room", () => room);
     await ctx.reply({ type: "joined", room, you: ctx.userId, tenant: ctx.tenantId });
-    await tellWhoIsWhere(ctx);
+    await broadcastPresence(ctx);
   });
 
   app.webSocket("leave", async (ctx) => {
     await ctx.update("room", () => undefined);
     await ctx.reply({ type: "left" });
-    await tellWhoIsWhere(ctx);
+    await broadcastPresence(ctx);
   });
 
   app.webSocket("say", { schema: Say }, async (ctx) => {
     const room = await ctx.get("room");
     if (room === undefined) throw new LiftError("FORBIDDEN", { message: "Join a room first" });
     const message = { type: "message", room, from: ctx.userId, at: Date.now(), ...ctx.input };
-    await tell(ctx, message, (connection) => connection.state.room === room);
+    await broadcast(ctx, message, (connection) => connection.state.room === room);
   });
 
   app.webSocket("announce", { schema: Say }, async (ctx) => {
-    await tell(ctx, { type: "announcement", from: ctx.userId, at: Date.now(), ...ctx.input });
+    await broadcast(ctx, { type: "announcement", from: ctx.userId, at: Date.now(), ...ctx.input });
   });
 
   app.webSocket("ping", async (ctx) => {
@@ -94,24 +94,28 @@ export function createChat({ verify, connectionStore, schedule, now = Date.now }
 
 type ChatContext = Pick<Context<State>, "asWebSocket" | "connectionStore" | "tenantId" | "userId">;
 
-/** Everyone connected, in the tenant of this event's connection and in no other. */
-async function colleagues({ tenantId, userId, connectionStore }: ChatContext): Promise<Connection[]> {
-  // A connection whose row is gone already has neither: it has nobody to talk to.
+/** Lists the connections of this event's tenant only. */
+async function listTenantConnections({
+  tenantId,
+  userId,
+  connectionStore,
+}: ChatContext): Promise<Connection[]> {
+  // A connection whose row has been deleted has neither, and so no recipients.
   if (tenantId === undefined && userId === undefined) return [];
   const list =
     tenantId === undefined ? connectionStore.listByUser(userId!) : connectionStore.listByTenant(tenantId);
   const connections: Connection[] = [];
-  // A user's list has those in all tenants.
+  // A user's list includes all tenants.
   for await (const connection of list) if (connection.tenantId === tenantId) connections.push(connection);
   return connections;
 }
 
-async function tell(
+async function broadcast(
   ctx: ChatContext,
   frame: object,
-  isMeant: (connection: Connection) => boolean = () => true,
+  isRecipient: (connection: Connection) => boolean = () => true,
 ): Promise<void> {
-  const recipients = (await colleagues(ctx)).filter(isMeant);
+  const recipients = (await listTenantConnections(ctx)).filter(isRecipient);
   await ctx.asWebSocket().broadcastJSON(
     recipients.map(({ id }) => id),
     frame,
@@ -119,16 +123,16 @@ async function tell(
 }
 
 /**
- * Sends the whole tenant the whole picture: one that is lost is made good by the next, and of two that overtake
- * each other `at` tells the newer.
+ * Sends the complete presence to the tenant. The next frame makes up for a lost one, and `at` tells which of two frames
+ * is newer.
  */
-async function tellWhoIsWhere(ctx: ChatContext, leaving?: string): Promise<void> {
+async function broadcastPresence(ctx: ChatContext, leaving?: string): Promise<void> {
   const at = Date.now();
-  const staying = (await colleagues(ctx)).filter(({ id }) => id !== leaving);
+  const staying = (await listTenantConnections(ctx)).filter(({ id }) => id !== leaving);
   const people = new Map<string, Set<string>>();
   for (const { state, userId } of staying) {
     if (typeof state.room !== "string" || userId === undefined) continue;
-    // A person with two windows in a room is there once.
+    // A user with two windows in a room counts once.
     people.set(state.room, (people.get(state.room) ?? new Set()).add(userId));
   }
   const rooms = [...people].slice(0, MAX_ROOMS_SHOWN).map(([room, names]) => ({

@@ -4,7 +4,7 @@ import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import { createChat } from "./app.ts";
 import { page } from "./page.ts";
 
-// Development tokens name a user without a proof of it, so they are good on this machine alone.
+// Anyone can get a development token for any user, so these are for this machine only.
 const host = process.env.HOST || "127.0.0.1";
 if (!isLoopback(host)) {
   console.error(

@@ -33,7 +33,7 @@ beforeAll(async () => {
 
 afterAll(() => server.close());
 
-/** `fetch` would not let a test say who the Host is. */
+/** `fetch` does not let a test set the `Host` header. */
 async function ask(path: string, { method = "GET", headers = {}, body = "" }: Ask = {}): Promise<Answer> {
   const { port } = server.address() as AddressInfo;
   const sent = request({ port, host: "127.0.0.1", path, method, headers: { host, ...headers } }).end(body);

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { type Files, fileType, type PageHandler, type PageOptions, servePage } from "./serve-page.ts";
 
-const SCRIPTS = ["chat.js", "composer.js", "door.js", "rooms.js", "socket.js", "theme.js", "view.js"];
+const SCRIPTS = ["chat.js", "composer.js", "sign-in.js", "rooms.js", "socket.js", "theme.js", "view.js"];
 const FILES = ["index.html", "chat.css", "icon.svg", ...SCRIPTS];
 
-/** The chat's page, and `POST /token` for it. */
+/** Serves the chat's page, and `POST /token`. */
 export function page(options: PageOptions): PageHandler {
   const files: Files = new Map(
     FILES.map((file) => [

@@ -2,13 +2,13 @@ import { jwtVerify } from "jose";
 import type { ChatOptions } from "./app.ts";
 
 export interface TokenRules {
-  /** What tokens are signed with, by HS256. */
+  /** The HS256 key of the tokens. */
   readonly secret: string | Uint8Array;
   readonly issuer: string;
   readonly audience: string;
 }
 
-/** Takes JWTs that say the user in `sub`, the tenant, if any, in `tenant_id`, and when they end. */
+/** Accepts JWTs with the user in `sub`, an expiry, and optionally the tenant in `tenant_id`. */
 export function tokenVerifier({ secret, issuer, audience }: TokenRules): ChatOptions["verify"] {
   const key = typeof secret === "string" ? new TextEncoder().encode(secret) : secret;
   return async (token) => {

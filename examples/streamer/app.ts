@@ -3,10 +3,10 @@ import type { ConnectionStore, Schedule } from "lift-ws/store";
 import { createStreamer, type Rule, type StreamerOptions } from "lift-ws/streamer";
 
 export interface LoungeOptions extends Pick<StreamerOptions, "logger" | "middleware" | "store"> {
-  /** Whose tokens are good: each names a user and a tenant. */
+  /** How to verify tokens, which name a user and a tenant. */
   readonly auth: WebSocketAuthOptions;
   readonly connectionStore: ConnectionStore;
-  /** What ends a connection when its token does, and a stream when its owner has left. */
+  /** Closes connections whose token expires, and ends streams whose owner has left. */
   readonly schedule: Schedule;
 }
 
@@ -14,10 +14,10 @@ const HOUR_MS = 3_600_000;
 
 const signedIn: Rule = ({ userId }) => userId !== undefined;
 
-/** Ink has the name of who draws. */
+/** A channel of ink is named after the user who draws. */
 const itsOwner: Rule = ({ userId }, { name }) => userId === name;
 
-/** Rooms that everyone of a team may talk in, each with a stage: one draws there, live, and whoever looks on follows. */
+/** Creates rooms for a team. Each has a stage on which one user draws live while the others watch. */
 export function createLounge({ auth, ...rest }: LoungeOptions) {
   return createStreamer({
     ...rest,
@@ -30,18 +30,18 @@ export function createLounge({ auth, ...rest }: LoungeOptions) {
         history: { size: 1_000, ageMs: 30 * 24 * HOUR_MS },
         maxBytes: 4_096,
       },
-      // Who is live in a room, and for how many.
+      // Who is live in a room, and the number of viewers.
       stage: {
         subscribe: signedIn,
         publish: signedIn,
-        // Long enough to load the page again, short enough to see it end.
+        // Long enough to reload the page, short enough to watch it end.
         live: { graceMs: 10_000 },
       },
-      // What they draw.
+      // The drawings.
       ink: {
         subscribe: signedIn,
         publish: itsOwner,
-        // A picture is its last 100 strokes: what a viewer who comes late asks for.
+        // A picture is its last 100 messages, which a late viewer loads.
         history: { size: 100, ageMs: HOUR_MS },
         maxBytes: 4_096,
       },

@@ -9,13 +9,13 @@ import { sqliteChannelStore } from "lift-ws/store/sqlite";
 import { createLounge } from "./app.ts";
 import { page } from "./page.ts";
 
-/** Ignored by git, and the same whatever the port: a restart goes on where the last one stopped. */
+/** Ignored by git, and independent of the port, so that a restart continues the history. */
 const FOLDER = ".lift-ws";
 const FILE = `${FOLDER}/streamer.db`;
 /** https://www.sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;
 
-// Development tokens name a user without a proof of it, so they are good on this machine alone.
+// Anyone can get a development token for any user, so these are for this machine only.
 const host = process.env.HOST || "127.0.0.1";
 if (!isLoopback(host)) {
   quit(
@@ -27,14 +27,14 @@ const lounge = createLounge({
   auth: { validateToken: verify },
   middleware: webSocketRateLimit({
     connects: { by: "ip", limit: 240, windowMs: 60_000 },
-    // Who draws publishes five times a second.
+    // A user who draws publishes five times a second.
     messages: { by: "connection", limit: 300, windowMs: 10_000 },
   }),
   store: openStore(),
   connectionStore: memoryConnectionStore(),
   schedule: memorySchedule(),
 });
-// Sends the messages that the last process stored and did not send to everyone.
+// Resumes the fan-out of messages that the last process had stored and not sent to everyone.
 await lounge.resume().catch(quitOverStore);
 
 const gateway = await start(lounge.app, {

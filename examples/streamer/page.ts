@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { type Files, fileType, type PageHandler, type PageOptions, servePage } from "./serve-page.ts";
 
-/** The demo's page with its scripts and the client in one file, made when it is called, and `POST /token` for it. */
+/** Bundles the demo's page with the client into one script, and serves it with `POST /token`. */
 export async function page(options: PageOptions): Promise<PageHandler> {
   const { outputFiles } = await build({
     entryPoints: [fileURLToPath(new URL("page/main.ts", import.meta.url))],

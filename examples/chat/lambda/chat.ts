@@ -5,10 +5,10 @@ import { tokenVerifier } from "../token.ts";
 const { CONNECTIONS_TABLE, SCHEDULE_TABLE, TOKEN_SECRET, LIFT_WS_DEVELOPMENT_SECRET } = process.env;
 const DEVELOPMENT = "lift-ws-development";
 
-/** The chat as its functions run it; what differs from place to place is in their environment. */
+/** The chat for Lambda, configured by environment variables. */
 export const chat = createChat({
   verify: tokenVerifier({
-    // On this machine `lift-ws dev` says what development tokens are signed with.
+    // On this machine `lift-ws dev` provides the key of development tokens.
     secret: TOKEN_SECRET
       ? Buffer.from(TOKEN_SECRET, "base64url")
       : required("TOKEN_SECRET", LIFT_WS_DEVELOPMENT_SECRET),

@@ -1,10 +1,10 @@
 import { isLoopback, mintDevelopmentToken } from "lift-ws/development";
 import { page } from "../page.ts";
 
-/** The page beside the functions: `lift-ws dev --lambda dist/lambda/chat --http examples/chat/lambda/page.ts`. */
+/** Serves the page beside the functions: `lift-ws dev --lambda dist/lambda/chat --http examples/chat/lambda/page.ts`. */
 export default page({
   isLoopback,
-  // Beyond this machine the functions take no development token.
+  // If others can reach the server, the functions accept no development tokens.
   mint: isLoopback(process.env.HOST ?? "")
     ? (sub, tenant) => mintDevelopmentToken({ sub, tenant })
     : undefined,

@@ -1,4 +1,4 @@
-// Prints the chat's routes, and which function answers each: what an API is made of.
+// Prints the chat's routes and the function for each, to configure an API.
 import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import { createChat } from "../app.ts";
 
@@ -6,7 +6,7 @@ const functions = new Map([
   ["$connect", "connect"],
   ["$disconnect", "disconnect"],
 ]);
-const refuse = () => Promise.reject(new Error("Not to be run"));
+const refuse = () => Promise.reject(new Error("Must not be called"));
 const { routeKeys } = createChat({
   verify: refuse,
   connectionStore: memoryConnectionStore(),

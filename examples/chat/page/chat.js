@@ -1,11 +1,11 @@
-// The chat in the page: who enters, what is said, and what the server tells.
+// The chat page: sign-in, messages, and server events.
 
 import "./theme.js";
 import { focusComposer, onSay, placeComposer } from "./composer.js";
-import { openDoor, remembered } from "./door.js";
 import { onOtherRoom, showRooms } from "./rooms.js";
+import { restoreSignIn, showSignIn } from "./sign-in.js";
 import { Socket } from "./socket.js";
-import { find, inWords, Log, markUnsent, person, whoIsHere } from "./view.js";
+import { describeMembers, find, inWords, Log, markUnsent, person } from "./view.js";
 
 const ROOMS = ["lobby", "ideas", "help"];
 const TITLE = document.title;
@@ -14,8 +14,9 @@ const TITLE = document.title;
 
 /** @type {Socket | undefined} */ let socket;
 /** @type {Map<string, Log>} */ const logs = new Map();
-/** Sent, and not come back yet. @type {Map<string, Pending>} */ const pending = new Map();
-/** The ids of messages shown: what is sent again shows once. @type {Set<string>} */ const seen = new Set();
+/** Sent messages that have not come back yet. @type {Map<string, Pending>} */ const pending = new Map();
+/** The ids of shown messages, so that a resent one shows once. @type {Set<string>} */ const shownIds =
+  new Set();
 /** @type {import("./rooms.js").Presence[]} */ let presence = [];
 let presenceAt = 0;
 let you = "";
@@ -27,10 +28,10 @@ let unread = 0;
 
 const scroll = find("scroll");
 
-/* In and out */
+/* Sign in and out */
 
-/** @param {import("./door.js").GetToken} getToken */
-function enter(getToken) {
+/** @param {import("./sign-in.js").GetToken} getToken */
+function signIn(getToken) {
   find("chat").hidden = false;
   const meta = /** @type {HTMLMetaElement} */ (document.querySelector('meta[name="lift-socket"]'));
   const address = new URL(meta.content, location.href);
@@ -40,7 +41,7 @@ function enter(getToken) {
 }
 
 /** @param {string} [problem] why the server let nobody in */
-function goOut(problem) {
+function signOut(problem) {
   socket?.close();
   for (const log of logs.values()) log.list.remove();
   logs.clear();
@@ -49,14 +50,14 @@ function goOut(problem) {
   wasOnline = false;
   find("chat").hidden = true;
   document.title = TITLE;
-  openDoor(enter, problem);
+  showSignIn(signIn, problem);
 }
 
-/* What the connection tells */
+/* Connection */
 
 /** @param {import("./socket.js").State} state */
 function onState(state) {
-  if (state.kind === "refused") return goOut(state.why);
+  if (state.kind === "refused") return signOut(state.why);
   isOnline = state.kind === "online";
   const trying = wasOnline ? "Reconnecting" : "Connecting";
   const words = {
@@ -68,14 +69,14 @@ function onState(state) {
   find("status").dataset.kind = state.kind;
   find("status-text").textContent = words[state.kind];
   find("retry").hidden = state.kind !== "waiting";
-  countDown(state.kind === "waiting" ? state.until : undefined);
+  showCountdown(state.kind === "waiting" ? state.until : undefined);
   const isFirst = isOnline && !wasOnline;
   if (isOnline) {
     wasOnline = true;
     presenceAt = 0;
     socket?.send({ action: "join", room });
   } else {
-    lose();
+    markConnectionLost();
   }
   showRoom();
   if (isFirst) focusComposer();
@@ -85,7 +86,7 @@ function onState(state) {
 let countdown;
 
 /** @param {number | undefined} until */
-function countDown(until) {
+function showCountdown(until) {
   clearInterval(countdown);
   const show = () => {
     find("status-wait").textContent = until === undefined ? "" : `in ${inWords(until - Date.now())}`;
@@ -94,34 +95,34 @@ function countDown(until) {
   if (until !== undefined) countdown = setInterval(show, 500);
 }
 
-/** The line is gone: what was under way may or may not have arrived. */
-function lose() {
+/** Handles a lost connection: messages in flight may or may not have arrived. */
+function markConnectionLost() {
   logOf(room).awaySince ??= Date.now();
-  for (const entry of pending.values()) mayBeLost(entry);
+  for (const entry of pending.values()) offerResend(entry);
 }
 
-/* What the server tells */
+/* Server events */
 
 /** @param {any} frame */
 function onFrame(frame) {
   switch (frame.type) {
     case "joined":
-      return joined(frame);
+      return onJoined(frame);
     case "presence":
-      return present(frame);
+      return onPresence(frame);
     case "message":
-      return said(frame, logOf(frame.room));
+      return onMessage(frame, logOf(frame.room));
     case "announcement":
-      return said({ ...frame, to: tenant }, logOf(room));
+      return onMessage({ ...frame, to: tenant }, logOf(room));
     case "pong":
       return;
     default:
-      complain(frame);
+      showError(frame);
   }
 }
 
 /** @param {{ room: string, you: string, tenant?: string }} frame */
-function joined(frame) {
+function onJoined(frame) {
   you = frame.you;
   tenant = frame.tenant ?? "no team";
   find("team").textContent = tenant;
@@ -134,8 +135,8 @@ function joined(frame) {
 }
 
 /** @param {{ at: number, rooms: import("./rooms.js").Presence[] }} frame */
-function present(frame) {
-  // Two of these may overtake each other: the older one is no news.
+function onPresence(frame) {
+  // Presence frames can arrive in the wrong order: ignore the older one.
   if (frame.at < presenceAt) return;
   presenceAt = frame.at;
   presence = frame.rooms;
@@ -146,36 +147,36 @@ function present(frame) {
   for (const name of log.people ?? []) if (!people.has(name)) log.note(`${name} left`);
   log.people = people.has(you) ? people : undefined;
   showRoom();
-  toEnd(stays);
+  scrollToEnd(stays);
 }
 
 /** @param {{ id: string, from: string, text: string, at: number, to?: string }} frame @param {Log} log */
-function said(frame, log) {
+function onMessage(frame, log) {
   pending.get(frame.id)?.item.classList.remove("pending");
   pending.delete(frame.id);
-  if (seen.has(frame.id)) return;
-  seen.add(frame.id);
+  if (shownIds.has(frame.id)) return;
+  shownIds.add(frame.id);
   const own = frame.from === you;
   const stays = own || isAtEnd();
   log.message({ ...frame, own });
   if (document.hidden) unread++;
   showRoom();
-  toEnd(stays);
+  scrollToEnd(stays);
 }
 
 /** Error frames: ours, and the few that API Gateway sends by itself. @param {any} frame */
-function complain(frame) {
+function showError(frame) {
   const words = frame.error?.details?.[0]?.message ?? frame.error?.message ?? frame.message;
   if (typeof words !== "string") return;
   find("notice").textContent = `The server says: ${words}`;
   find("notice").hidden = false;
   for (const [id, entry] of pending) {
-    // What API Gateway says by itself names no message: it may be any of them.
-    if (frame.request_id === undefined || frame.request_id === id) mayBeLost(entry);
+    // API Gateway's own error frames name no message, so any may have failed.
+    if (frame.request_id === undefined || frame.request_id === id) offerResend(entry);
   }
 }
 
-/* Saying something */
+/* Sending */
 
 /** @param {string} text @param {boolean} toEveryone */
 function say(text, toEveryone) {
@@ -185,22 +186,22 @@ function say(text, toEveryone) {
   const frame = { action: toEveryone ? "announce" : "say", id: id.join(""), text };
   const message = { id: frame.id, from: you, text, at: Date.now(), own: true };
   const item = logOf(room).message(toEveryone ? { ...message, to: tenant } : message);
-  seen.add(frame.id);
+  shownIds.add(frame.id);
   find("notice").hidden = true;
   transmit({ frame, item });
   showRoom();
-  toEnd(true);
+  scrollToEnd(true);
 }
 
 /** @param {Pending} entry */
 function transmit(entry) {
   entry.item.classList.add("pending");
   pending.set(entry.frame.id, entry);
-  if (socket?.send(entry.frame) !== true) mayBeLost(entry);
+  if (socket?.send(entry.frame) !== true) offerResend(entry);
 }
 
 /** @param {Pending} entry */
-function mayBeLost(entry) {
+function offerResend(entry) {
   pending.delete(entry.frame.id);
   markUnsent(entry.item, () => transmit(entry));
 }
@@ -213,12 +214,12 @@ function goTo(name) {
     sessionStorage.setItem("room", room);
     socket?.send({ action: "join", room });
     showRoom();
-    toEnd(true);
+    scrollToEnd(true);
   }
   focusComposer();
 }
 
-/* What is seen */
+/* Display */
 
 /** @param {string} name */
 function logOf(name) {
@@ -234,7 +235,7 @@ function showRoom() {
   const others = here?.people.filter((name) => name !== you) ?? [];
   const isIn = here !== undefined && others.length < here.people.length;
   find("room-title").textContent = `# ${room}`;
-  find("people").textContent = isIn ? whoIsHere(others, here.count) : "";
+  find("people").textContent = isIn ? describeMembers(others, here.count) : "";
   find("empty").hidden = !isOnline || !log.isEmpty;
   document.title = `${unread > 0 ? `(${unread}) ` : ""}#${room} · ${TITLE}`;
   const known = presence.map((one) => one.room).sort();
@@ -242,8 +243,8 @@ function showRoom() {
   placeComposer({ room, tenant, isOnline, isLetIn: wasOnline });
 }
 
-/** After something was added. @param {boolean} stays whether the end was in view before, and is to stay so */
-function toEnd(stays) {
+/** Call it after adding a line. @param {boolean} stays whether the end was in view before, and is to stay so */
+function scrollToEnd(stays) {
   if (stays) scroll.scrollTop = scroll.scrollHeight;
   find("to-end").hidden = stays || isAtEnd();
 }
@@ -252,26 +253,26 @@ function isAtEnd() {
   return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 60;
 }
 
-/* What the person does */
+/* User actions */
 
 onSay(say);
 onOtherRoom(goTo);
-find("go-out").onclick = () => goOut();
+find("go-out").onclick = () => signOut();
 find("retry").onclick = () => socket?.retry();
-find("to-end").onclick = () => toEnd(true);
+find("to-end").onclick = () => scrollToEnd(true);
 let wasAtEnd = true;
 scroll.onscroll = () => {
   wasAtEnd = isAtEnd();
   if (wasAtEnd) find("to-end").hidden = true;
 };
-// A composer that grows, or a notice above it, must not push the last message out of sight.
-new ResizeObserver(() => toEnd(wasAtEnd)).observe(scroll);
+// A growing composer or a notice must not push the last message out of view.
+new ResizeObserver(() => scrollToEnd(wasAtEnd)).observe(scroll);
 document.onvisibilitychange = () => {
   if (document.hidden) return;
   unread = 0;
   if (!find("chat").hidden) showRoom();
 };
 
-const getToken = remembered();
-if (getToken === undefined) goOut();
-else enter(getToken);
+const getToken = restoreSignIn();
+if (getToken === undefined) signOut();
+else signIn(getToken);

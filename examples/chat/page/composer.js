@@ -1,4 +1,4 @@
-// Where one writes. What it takes is never more than the server takes.
+// The text field. It accepts no more than the server's limit.
 
 import { find } from "./view.js";
 
@@ -42,7 +42,7 @@ function show() {
   find("bytes").hidden = bytes < MAX_TEXT_BYTES * 0.9;
   find("bytes").classList.toggle("over", isOver);
   find("bytes").textContent = String(MAX_TEXT_BYTES - bytes);
-  // Nobody writes in a room that may never let them in.
+  // Disables writing until the server has accepted the user.
   text.disabled = !place.isLetIn;
   send.disabled = !place.isOnline || isOver || bytes === 0;
 }
@@ -55,7 +55,7 @@ function byteLength(value) {
 text.oninput = show;
 text.onkeydown = (/** @type {KeyboardEvent} */ event) => {
   if (event.key === "Escape" && toEveryone) find("everyone").click();
-  // While an input method composes, Enter is its own.
+  // During input method composition, Enter belongs to the input method.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   send.click();

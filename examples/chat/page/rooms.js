@@ -1,4 +1,4 @@
-// The rooms at the side, and who is in each.
+// The list of rooms with their members.
 
 import { element, find, person } from "./view.js";
 
@@ -24,7 +24,7 @@ export function showRooms(names, { current, you, presence, goTo }) {
     return element("li", "", button, peopleIn(there, you));
   });
   list.replaceChildren(...items);
-  // Whoever walks the list by keyboard stays where they were.
+  // Keeps the keyboard focus in the list.
   for (const button of list.querySelectorAll("button")) if (button.dataset.room === focused) button.focus();
 }
 

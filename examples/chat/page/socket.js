@@ -1,11 +1,11 @@
-// A WebSocket that comes back: a fresh token after an open that failed or a token that expired, growing delays, and
-// a ping that notices a dead line. It knows nothing of the page, and of the chat only that error.
+// A WebSocket that reconnects: a new token after a failed connect or an expired token, growing delays, and
+// a ping that detects a dead connection. It knows nothing about the page or the chat except that error.
 
 const FIRST_DELAY_MS = 500;
 const LAST_DELAY_MS = 15_000;
-/** A browser hides the status of a refused upgrade: so many failures while the server answers are a refusal. */
+/** Browsers hide the status of a refused upgrade. This many failures while the server responds count as a refusal. */
 const FAILURES_TO_REFUSAL = 3;
-/** Well under the ten minutes of silence after which API Gateway hangs up. */
+/** Well under API Gateway's idle limit of ten minutes. */
 const PING_AFTER_MS = 45_000;
 const PONG_WITHIN_MS = 10_000;
 
@@ -46,7 +46,7 @@ export class Socket {
     return true;
   }
 
-  /** Tries now instead of later. */
+  /** Reconnects now instead of later. */
   retry = () => {
     if (this.#state.kind !== "waiting" && this.#state.kind !== "refused") return;
     this.#refusals = 0;
@@ -98,7 +98,7 @@ export class Socket {
       this.#failures = 0;
       this.#listenForSilence(socket);
       const frame = parse(data);
-      // The close comes next, and the way back in takes a new one.
+      // The server closes the connection next, and the reconnect needs a new token.
       if (frame?.error?.code === "TOKEN_EXPIRED") this.#token = undefined;
       if (frame !== undefined) this.#options.onFrame(frame);
     };
@@ -109,7 +109,7 @@ export class Socket {
     };
   }
 
-  /** The open failed: a server that is away, or one that does not want us. */
+  /** Handles a failed connect: the server is unreachable, or refused it. */
   async #failed() {
     const attempt = this.#state;
     this.#token = undefined;
@@ -125,7 +125,7 @@ export class Socket {
 
   #wait() {
     const longest = Math.min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#failures++);
-    // Up to half of it by chance, so that a thousand pages do not come back in the same instant.
+    // Half of the delay is random, so that a thousand pages do not reconnect at the same moment.
     const delay = longest * (0.5 + Math.random() / 2);
     this.#become({ kind: "waiting", until: Date.now() + delay });
     this.#retryTimer = setTimeout(() => this.#open(), delay);
@@ -137,7 +137,7 @@ export class Socket {
     this.#pingTimer = setTimeout(() => {
       socket.send('{"action":"ping"}');
       this.#pingTimer = setTimeout(() => {
-        // A dead line takes minutes to say that it closed; this one is not waited for.
+        // A dead connection takes minutes to report its close, so do not wait for it.
         this.#socket = undefined;
         socket.close();
         this.#wait();

@@ -1,4 +1,4 @@
-// What the page shows of people and messages. Text from others becomes text nodes and nothing else.
+// Shows users and messages. Text of users becomes text nodes, never markup.
 
 const GROUP_WITHIN_MS = 5 * 60_000;
 const KEPT = 300;
@@ -37,7 +37,7 @@ export function find(id) {
 
 /** A person's colour, one of twelve: the same in every window. @param {string} name */
 function hue(name) {
-  // FNV-1a: names that differ in one letter land far apart.
+  // FNV-1a, so that names that differ in one letter get different colours.
   let hash = 0x811c9dc5;
   for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
   return String(((hash >>> 15) % 12) * 30 + 10);
@@ -57,7 +57,7 @@ export function person(name, label = name) {
 }
 
 /** `You, Ada and 3 others` @param {readonly string[]} others @param {number} count all of them, you included */
-export function whoIsHere(others, count) {
+export function describeMembers(others, count) {
   if (count <= 1) return "Only you are here";
   const named = others.slice(0, 4);
   const more = count - 1 - named.length;
@@ -76,11 +76,11 @@ export function inWords(ms) {
   return minutes < 90 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
 }
 
-/** What was said in one room, as far as this page saw it. */
+/** The messages of one room that this page has received. */
 export class Log {
-  /** Since when this page has not been listening. @type {number | undefined} */
+  /** The time since which this page has been disconnected from the room. @type {number | undefined} */
   awaySince;
-  /** Who was in, when last told. @type {ReadonlySet<string> | undefined} */
+  /** The members at the last presence frame. @type {ReadonlySet<string> | undefined} */
   people;
   list = element("ol", "log");
   /** @type {{ from: string, at: number } | undefined} */ #last;
@@ -101,7 +101,7 @@ export class Log {
     this.#last = undefined;
   }
 
-  /** Says so when something may have been missed. */
+  /** Shows a note if messages may have been missed. */
   closeGap() {
     if (this.awaySince !== undefined && !this.isEmpty) {
       const away = inWords(Date.now() - this.awaySince);

@@ -1,4 +1,4 @@
 import { lounge } from "./lounge.ts";
 
-/** For the stream of the messages' table. */
+/** Handles the stream of the messages' table. */
 export const handler = lounge.fanOutHandler();

@@ -1,4 +1,8 @@
-import { dynamoDBChannelStore, dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/no-sdk";
+import {
+  dynamoDBChannelStore,
+  dynamoDBConnectionStore,
+  dynamoDBSchedule,
+} from "lift-ws/store/dynamodb/no-sdk";
 import { createLounge } from "../app.ts";
 
 const { CONNECTIONS_TABLE, SCHEDULE_TABLE, MESSAGES_TABLE, MEMBERS_TABLE } = process.env;
@@ -10,12 +14,12 @@ export const store = dynamoDBChannelStore({
   memberTableName: required("MEMBERS_TABLE", MEMBERS_TABLE),
 });
 
-/** The lounge as its functions run it; what differs from place to place is in their environment. */
+/** The lounge for Lambda, configured by environment variables. */
 export const lounge = createLounge({
   auth: {
     jwt: {
       algorithms: ["HS256"],
-      // On this machine `lift-ws dev` says what development tokens are signed with.
+      // On this machine `lift-ws dev` provides the key of development tokens.
       secret: TOKEN_SECRET
         ? Buffer.from(TOKEN_SECRET, "base64url")
         : required("TOKEN_SECRET", LIFT_WS_DEVELOPMENT_SECRET),

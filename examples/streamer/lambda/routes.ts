@@ -1,4 +1,4 @@
-// Prints the lounge's routes, and which function answers each: what an API is made of.
+// Prints the lounge's routes and the function for each, to configure an API.
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
 import { createLounge } from "../app.ts";
 
@@ -7,7 +7,7 @@ const functions = new Map([
   ["$disconnect", "disconnect"],
 ]);
 const { app } = createLounge({
-  auth: { validateToken: () => Promise.reject(new Error("Not to be run")) },
+  auth: { validateToken: () => Promise.reject(new Error("Must not be called")) },
   store: memoryChannelStore(),
   connectionStore: memoryConnectionStore(),
   schedule: memorySchedule(),

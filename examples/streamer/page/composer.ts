@@ -1,8 +1,8 @@
-// Where one writes. What it takes is never more than the room takes.
+// The text field. It accepts no more than the room's limit.
 
 import { find } from "./view.js";
 
-/** Of the text as JSON; an id stands beside it. */
+/** The limit of the text as JSON, less than the namespace's limit because of the id. */
 const MAX_BYTES = 4_000;
 
 const text = find("text") as HTMLTextAreaElement;
@@ -24,7 +24,7 @@ export function onSay({ say, typing }: { say(text: string): void; typing(): void
   };
 }
 
-/** Nobody writes in a room that may never let them in. */
+/** Disables writing until the server has accepted the user. */
 export function allowWriting(isAllowed: boolean): void {
   const isNew = text.disabled && isAllowed;
   text.disabled = !isAllowed;
@@ -33,12 +33,12 @@ export function allowWriting(isAllowed: boolean): void {
 
 export function focusComposer(room: string): void {
   text.placeholder = `Message #${room}`;
-  // A phone's keyboard would cover what one came to read.
+  // On a phone the keyboard would cover the conversation.
   if (matchMedia("(hover: hover)").matches) text.focus();
 }
 
 text.onkeydown = (event) => {
-  // While an input method composes, Enter is its own.
+  // During input method composition, Enter belongs to the input method.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   send.click();

@@ -1,10 +1,10 @@
-// How the page's connection is, and the switch that cuts it.
+// The connection's status, and the network switch.
 
 import type { Client, ClientError, ClientState } from "lift-ws/client";
 import type { Network } from "./network.ts";
 import { find, inWords, Refused } from "./view.js";
 
-/** A browser hides the status of a refused upgrade: so many failures while the server answers are a refusal. */
+/** Browsers hide the status of a refused upgrade. This many failures while the server responds count as a refusal. */
 const FAILURES_TO_REFUSAL = 3;
 
 const WORDS = {
@@ -17,9 +17,9 @@ const WORDS = {
 };
 
 export interface ConnectionEvents {
-  lost(): void;
-  back(): void;
-  /** The server lets this person in no more, and says why. */
+  onDisconnect(): void;
+  onReconnect(): void;
+  /** The server no longer accepts the user, for the given reason. */
   refused(why: string): void;
 }
 
@@ -41,7 +41,7 @@ export class Connection {
     this.#show();
   }
 
-  /** So many lines are in the outbox. */
+  /** Shows the number of lines in the outbox. */
   waiting(lines: number): void {
     this.#waiting = lines;
     this.#show();
@@ -51,9 +51,9 @@ export class Connection {
     const isConnected = state.status === "connected";
     if (isConnected) {
       this.#refusals = 0;
-      this.#events.back();
+      this.#events.onReconnect();
     } else if (this.#wasConnected) {
-      this.#events.lost();
+      this.#events.onDisconnect();
     }
     this.#wasConnected = isConnected;
     if (state.status === "reconnecting") void this.#suspect(state.error);
@@ -61,7 +61,7 @@ export class Connection {
     this.#show();
   }
 
-  /** A browser does not tell why a socket did not open: a server that is away, or one that does not want us. */
+  /** Browsers do not tell whether the server is unreachable or refused the connection. */
   async #suspect({ code, cause }: ClientError): Promise<void> {
     const isRefused = code === "TOKEN_FAILED" && cause instanceof Refused;
     if (!(isRefused || code === "CONNECT_FAILED") || !this.#network.isUp) return;

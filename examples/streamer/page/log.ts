@@ -1,4 +1,4 @@
-// What one room's conversation looks like. Text from others becomes text nodes and nothing else.
+// The lines of a room. Text of users becomes text nodes, never markup.
 
 import type { ChannelMessage, Position } from "lift-ws/client";
 import { colour, element, find } from "./view.js";
@@ -6,7 +6,7 @@ import { colour, element, find } from "./view.js";
 const GROUP_WITHIN_MS = 5 * 60_000;
 const DAY_MS = 86_400_000;
 
-/** What is published in a room; the id is the sender's own. */
+/** A message in a room. The sender chooses the id. */
 export type Line = { id: string; text: string };
 
 const today = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -19,7 +19,7 @@ interface Entry {
   readonly position?: Position | undefined;
 }
 
-/** `undefined`: no line, whatever else somebody may have published. */
+/** Returns `undefined` for data that is not a line, because clients can publish any JSON. */
 export function lineOf({ data }: Pick<ChannelMessage, "data">): Line | undefined {
   const { id, text } = (data ?? {}) as { readonly [Name in keyof Line]?: unknown };
   return typeof id === "string" && typeof text === "string" ? { id, text } : undefined;
@@ -28,9 +28,9 @@ export function lineOf({ data }: Pick<ChannelMessage, "data">): Line | undefined
 export class Log {
   readonly list = element("ol", "log");
   readonly #you: string;
-  /** Stored, in order. */
+  /** The stored lines in order. */
   readonly #entries: Entry[] = [];
-  /** One's own that are not stored yet, by their ids; they stand last. */
+  /** The user's lines that are not stored yet, by id. They are shown last. */
   readonly #pending = new Map<string, HTMLElement>();
 
   constructor(you: string) {
@@ -52,7 +52,7 @@ export class Log {
     return this.#entries.at(-1)?.position;
   }
 
-  /** The next in order. */
+  /** Appends the next line in order. */
   append(message: ChannelMessage): HTMLElement | undefined {
     const entry = this.#entry(message);
     if (entry === undefined) return undefined;
@@ -63,14 +63,14 @@ export class Log {
     return entry.item;
   }
 
-  /** @returns whether some had to go */
+  /** @returns whether lines were removed */
   trim(kept: number): boolean {
     const gone = this.#entries.splice(0, this.#entries.length - kept);
     for (const { item } of gone) item.remove();
     return gone.length > 0;
   }
 
-  /** Those of a page that are not there, right after a note, or else before all others. */
+  /** Inserts the missing lines of a history page: after a note, or else at the top. */
   fill(messages: readonly ChannelMessage[], note?: HTMLElement): void {
     const known = new Set(this.#entries.map(({ position }) => keyOf(position)));
     const entries = messages
@@ -97,12 +97,12 @@ export class Log {
     showState(item, waits);
   }
 
-  /** The connection has come or gone. */
+  /** Handles a change of the connection. */
   wait(waits: boolean): void {
     for (const item of this.#pending.values()) if (item.matches(".pending")) showState(item, waits);
   }
 
-  /** It will not be stored, or nobody knows. */
+  /** Marks a line that was refused, or whose outcome is unknown. */
   fail(id: string, why: string, again: () => void): void {
     const item = this.#pending.get(id);
     if (item === undefined) return;
@@ -121,13 +121,13 @@ export class Log {
     const item = element("li", `note ${kind}`, element("span", "", text));
     if (before === undefined) this.#beforePending(item);
     else before.before(item);
-    // What follows it has a head of its own.
+    // The line after it gets its own header.
     const next = this.#entries.find((entry) => entry.item === item.nextElementSibling);
     if (next !== undefined) group(next, undefined);
     return item;
   }
 
-  /** The first one from others after a position. */
+  /** Finds the first line of another user after a position. */
   firstAfter({ epoch, offset }: Position): HTMLElement | undefined {
     return this.#entries.find(
       ({ position, from }) => from !== this.#you && (position?.epoch !== epoch || position.offset > offset),
@@ -188,7 +188,7 @@ function mark(name: string, sign: string): HTMLElement {
   return element("span", "mark", shown, element("span", "sr", name));
 }
 
-/** What follows a line of the same person's does not repeat who it is from. */
+/** A line after one of the same user does not repeat the name. */
 function group({ item, from, at }: Entry, before: Entry | undefined): void {
   const near = before !== undefined && before.item === item.previousElementSibling;
   item.classList.toggle("follows", near && before.from === from && at - before.at < GROUP_WITHIN_MS);

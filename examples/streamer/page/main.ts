@@ -1,16 +1,16 @@
-// The page: who comes in, which room is looked at, and whether the network is there.
+// The page: sign-in, rooms, and the network's state.
 
 import "./theme.js";
 import { type Client, createClient } from "lift-ws/client";
 import { allowWriting, focusComposer, onSay } from "./composer.ts";
 import { Connection } from "./connection.ts";
-import { claimsOf, type GetToken, keepProblem, openDoor, remembered } from "./door.js";
 import { Network } from "./network.ts";
 import { outboxStorage, ownOutbox } from "./outbox.ts";
 import { Room, type Shown } from "./room.ts";
 import { goToEnd, isAtEnd, keepEnd, keepPlace, onTop } from "./scrolling.ts";
+import { claimsOf, type GetToken, keepProblem, restoreSignIn, showSignIn } from "./sign-in.js";
 import { Stage } from "./stage.ts";
-import { element, find, person, whoIsHere } from "./view.js";
+import { describeMembers, element, find, person } from "./view.js";
 
 const ROOMS = ["lobby", "ideas", "help"];
 const TITLE = document.title;
@@ -21,12 +21,12 @@ let stage: Stage;
 let room: Room;
 let you = "";
 
-/* In and out */
+/* Sign in and out */
 
 /** @param isKnown whether the server has let this person in before */
-async function enter(getToken: GetToken, isKnown: boolean): Promise<void> {
+async function signIn(getToken: GetToken, isKnown: boolean): Promise<void> {
   let ready = await getToken().catch(() => undefined);
-  // Without a token, the server is away from somebody whom it has let in before.
+  // Without a token the server is unreachable. The tab knows the user from an earlier sign-in.
   const { sub, tenant_id: tenant } =
     ready === undefined
       ? { sub: sessionStorage.getItem("name"), tenant_id: sessionStorage.getItem("tenant") }
@@ -53,14 +53,14 @@ async function enter(getToken: GetToken, isKnown: boolean): Promise<void> {
     outboxStorage: outboxStorage((lines) => connection.waiting(lines)),
   });
   const connection = new Connection(client, network, {
-    lost: () => {
+    onDisconnect: () => {
       for (const one of rooms.values()) one.leave();
-      stage.lost();
+      stage.onDisconnect();
       show();
     },
-    back: () => {
+    onReconnect: () => {
       allowWriting(true);
-      stage.back();
+      stage.onReconnect();
       show();
     },
     refused: (why) => {
@@ -69,26 +69,26 @@ async function enter(getToken: GetToken, isKnown: boolean): Promise<void> {
     },
   });
   client.onError((error) => {
-    if (error.code !== "CONNECT_FAILED" && error.code !== "TOKEN_FAILED") complain(error.message);
+    if (error.code !== "CONNECT_FAILED" && error.code !== "TOKEN_FAILED") showError(error.message);
   });
   const others: string[] = JSON.parse(sessionStorage.getItem("rooms") ?? "[]");
   for (const name of [...ROOMS, ...others]) roomOf(name);
   const first = sessionStorage.getItem("room") ?? "lobby";
   stage = new Stage(client, you, roomOf, roomOf(first), {
     changed: () => show(),
-    refused: ({ message }) => complain(message),
+    refused: ({ message }) => showError(message),
   });
   goTo(first);
   client.connect();
 }
 
-/** Nothing of this person stays, in memory neither. */
-function goOut(): void {
+/** Removes all data of the user, also from memory. */
+function signOut(): void {
   sessionStorage.clear();
   location.reload();
 }
 
-function complain(words: string): void {
+function showError(words: string): void {
   find("notice").textContent = words;
   find("notice").hidden = false;
 }
@@ -108,7 +108,7 @@ function goTo(name: string): void {
   sessionStorage.setItem("rooms", JSON.stringify(others));
   for (const one of rooms.values()) one.log.list.hidden = one !== room;
   room.open();
-  stage.look(room);
+  stage.showRoom(room);
   show();
   goToEnd();
   focusComposer(name);
@@ -123,7 +123,7 @@ function onRoom(changed: Room): void {
 
 let showing = false;
 
-/** Many things change at the same time: it is shown once. */
+/** Shows several changes of one moment at once. */
 function show(): void {
   if (showing) return;
   showing = true;
@@ -159,14 +159,14 @@ function showRooms(): void {
     return element("li", "", button);
   });
   list.replaceChildren(...items);
-  // Whoever walks the list by keyboard stays where they were.
+  // Keeps the keyboard focus in the list.
   for (const button of list.querySelectorAll("button")) if (button.dataset.room === focused) button.focus();
 }
 
 function showPeople(): void {
   const people = [...room.members].sort((one, other) => one.since - other.since);
   const others = people.map(({ user }) => user).filter((user) => user !== you);
-  find("people").textContent = people.length === 0 ? "" : whoIsHere(others, others.length + 1);
+  find("people").textContent = people.length === 0 ? "" : describeMembers(others, others.length + 1);
   find("here-count").textContent = people.length === 0 ? "" : String(people.length);
   const live = room === stage.room ? stage.live : undefined;
   find("here").replaceChildren(
@@ -198,7 +198,7 @@ function showStage(): void {
   find("app").classList.toggle("watching", !find("live").hidden);
 }
 
-/* What the person does */
+/* User actions */
 
 onSay({
   say: (text) => {
@@ -216,7 +216,7 @@ find("other-room").onsubmit = (event) => {
   if (name !== "") goTo(name);
 };
 find("go-live").onclick = () => void stage.start();
-find("go-out").onclick = goOut;
+find("go-out").onclick = signOut;
 onTop(() => void room.earlier(keepPlace));
 document.onvisibilitychange = () => {
   if (document.hidden || find("app").hidden) return;
@@ -224,6 +224,6 @@ document.onvisibilitychange = () => {
   show();
 };
 
-const getToken = remembered();
-if (getToken === undefined) openDoor((given) => void enter(given, false));
-else void enter(getToken, true);
+const getToken = restoreSignIn();
+if (getToken === undefined) showSignIn((given) => void signIn(given, false));
+else void signIn(getToken, true);

@@ -1,4 +1,4 @@
-// A network that can be cut. The client is the real one, and finds out as it would: its socket ends, no other opens.
+// A network switch for the real client. When it is off, the socket closes and no other opens.
 
 import type { WebSocketConstructor } from "lift-ws/client";
 
@@ -10,12 +10,12 @@ export class Network {
     return this.#isUp;
   }
 
-  /** What a client takes for its `WebSocket`. */
+  /** The class for the client's option `WebSocket`. */
   get WebSocket(): WebSocketConstructor {
     const open = (url: string) => this.#open(url);
     return class {
       constructor(url: string) {
-        // biome-ignore lint/correctness/noConstructorReturn: a browser's socket, which only this network opens.
+        // biome-ignore lint/correctness/noConstructorReturn: returns the browser's socket, which this switch controls.
         return open(url);
       }
     } as unknown as WebSocketConstructor;
@@ -36,7 +36,7 @@ export class Network {
 
   mend(): void {
     this.#isUp = true;
-    // A browser says the same when a cable is plugged in again.
+    // Browsers fire this event when the network comes back.
     dispatchEvent(new Event("online"));
   }
 }

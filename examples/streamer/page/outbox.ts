@@ -1,15 +1,15 @@
-// The client's outbox, kept for as long as the tab is: what was written survives a reload.
+// Keeps the client's outbox in the tab's session storage, so that unsent lines survive a reload.
 
 import type { OutboxItem, OutboxStorage } from "lift-ws/client";
 
 let key = "outbox";
 
-/** Keeps one person's lines apart from another's who came through the same tab. */
+/** Separates the lines of users who sign in in the same tab. */
 export function ownOutbox(person: readonly (string | null)[]): void {
   key = `outbox ${JSON.stringify(person)}`;
 }
 
-/** What was not answered yet when it was last kept. */
+/** The publications without an answer at the last save. */
 export function kept(): readonly OutboxItem[] {
   return JSON.parse(sessionStorage.getItem(key) ?? "[]");
 }

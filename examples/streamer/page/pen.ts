@@ -1,13 +1,13 @@
-// What one draws oneself: by hand, or the pen goes by itself. It is sent five times a second.
+// The user's own drawing, by hand or automatic. It is sent five times a second.
 
 import type { Client } from "lift-ws/client";
 import { HEIGHT, type Ink, inkOf, type Point, rose, type Sketch, WIDTH } from "./sketch.ts";
 import { find } from "./view.js";
 
 const SEND_MS = 200;
-/** How fast the pen goes by itself. */
+/** The time between two points of the automatic pen. */
 const POINT_MS = 14;
-/** What a tab in the background draws at once when its timer comes. */
+/** The most points that a background tab draws when its timer fires. */
 const MAX_POINTS = 80;
 
 export class Pen {
@@ -19,9 +19,9 @@ export class Pen {
   #timer: ReturnType<typeof setInterval> | undefined;
   #isAuto = true;
   #drawnAt = 0;
-  /** The next stroke does not go on from the last one. */
+  /** Whether the next point starts a new stroke. */
   #isLifted = true;
-  /** Drawn by hand, and not sent yet. */
+  /** Points drawn by hand that are not sent yet. */
   #byHand: Point[] = [];
 
   constructor(client: Client, channel: string, canvas: HTMLCanvasElement, sketch: Sketch) {
@@ -42,7 +42,7 @@ export class Pen {
     return this.#isAuto;
   }
 
-  /** A clean sheet, for those who watch as well. */
+  /** Clears the picture, also for viewers. */
   async clear(): Promise<void> {
     await this.#publish({ clear: true });
   }
@@ -108,7 +108,7 @@ export class Pen {
   }
 
   async #publish(data: Ink | { clear: true }): Promise<void> {
-    // Ink is not missed much: what could not be sent is fewer strokes in a picture that fades.
+    // A lost publication only means fewer strokes in a picture that fades.
     await this.#client.publish(this.#channel, data).catch(() => {});
   }
 }

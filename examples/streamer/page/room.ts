@@ -1,4 +1,4 @@
-// One room: what was said, who is there, and what one says oneself.
+// One room: its messages, its members, and the user's own lines.
 
 import type { ChannelMessage, Client, ClientError, Members, Position } from "lift-ws/client";
 import { type Line, Log, lineOf } from "./log.ts";
@@ -6,18 +6,18 @@ import { kept } from "./outbox.ts";
 import { inWords } from "./view.js";
 
 const PAGE = 50;
-/** Lines that stay when others come: those before them are history. */
+/** The number of lines to keep. Older ones are loaded from the history. */
 const KEPT = 500;
 const TYPING_MS = 3_000;
-/** However often the connection goes meanwhile. */
+/** Long enough for many reconnects. */
 const PATIENCE_MS = 3_600_000;
 
-/** What people show of themselves in a room. */
+/** The presence state of a user in a room. */
 export type Shown = { typing?: boolean };
 
 interface Away {
   readonly since: number;
-  /** The last line that was there. */
+  /** The offset of the last line. */
   readonly last: Position | undefined;
   missed: number;
 }
@@ -27,13 +27,13 @@ export class Room {
   readonly channel: string;
   readonly log: Log;
   readonly members: Members;
-  /** There may be lines before the first one. */
+  /** Whether there may be earlier lines. */
   more = true;
   readonly #client: Client;
   readonly #you: string;
   readonly #changed: (room: Room) => void;
   readonly #readKey: string;
-  /** Up to where it was looked at. */
+  /** The offset of the last read line. */
   #read: Position | undefined;
   #head: Position | undefined;
   #away: Away | undefined;
@@ -70,20 +70,20 @@ export class Room {
     this.members.onChange(() => changed(this));
   }
 
-  /** Offsets have no gaps, so the difference is a count. */
+  /** The number of unread lines. Offsets have no gaps, so the difference is the count. */
   get unread(): number {
     if (this.#head === undefined || this.#read?.epoch !== this.#head.epoch) return 0;
     return this.#head.offset - this.#read.offset;
   }
 
-  /** Who writes, besides oneself. */
+  /** The other users who are typing. */
   get writing(): string[] {
     return [...this.members]
       .filter(({ user, state }) => user !== this.#you && (state as Shown | undefined)?.typing === true)
       .map(({ user }) => user);
   }
 
-  /** It is looked at: what is new since the last time is marked. */
+  /** Shows the room, and marks lines that are new since the last time. */
   open(): void {
     this.#divider?.remove();
     const first = this.unread > 0 && this.#read !== undefined ? this.log.firstAfter(this.#read) : undefined;
@@ -103,14 +103,14 @@ export class Room {
     this.#stopTyping();
   }
 
-  /** Says so to others, for a while. */
+  /** Shows others that the user is typing, for a while. */
   type(): void {
     if (this.#typing === undefined) this.#show({ typing: true });
     clearTimeout(this.#typing);
     this.#typing = setTimeout(() => this.#stopTyping(), TYPING_MS);
   }
 
-  /** The connection has gone. */
+  /** Handles a lost connection. */
   leave(): void {
     this.#away ??= { since: Date.now(), last: this.log.last, missed: 0 };
     this.log.wait(true);
@@ -122,7 +122,7 @@ export class Room {
     if (!this.more || this.#loading || first === undefined) return;
     this.#loading = true;
     const page = this.#client.history(this.channel, { before: first.offset, limit: PAGE });
-    // Without an answer it can be asked again.
+    // After a failure the user can request it again.
     const { messages, more } = await page.catch(() => ({ messages: [], more: true }));
     this.#loading = false;
     this.more = more;
@@ -130,7 +130,7 @@ export class Room {
     this.#changed(this);
   }
 
-  /** Forgets the first of very many lines. */
+  /** Removes the oldest lines if there are too many. */
   trim(): void {
     if (this.log.trim(KEPT)) this.more = true;
   }
@@ -139,7 +139,7 @@ export class Room {
     this.log.pend(line, Date.now(), this.#client.state.status !== "connected");
     this.#changed(this);
     this.#client.publish(this.channel, line, { key: line.id }).catch((error: ClientError) => {
-      // Another try is another line, with an id of its own: this one may have been stored.
+      // A retry is a new line with a new id, because this one may be stored.
       this.log.fail(line.id, error.message, () => this.say(line.text));
       this.#changed(this);
     });
@@ -153,7 +153,7 @@ export class Room {
   }
 
   #show(shown: Shown): void {
-    // Without a connection there is nothing to send: the next one begins with it.
+    // While offline there is nothing to send: the next connection starts with the current state.
     const signal = this.#client.state.status === "connected" ? undefined : AbortSignal.abort();
     this.#client.setPresence(this.channel, shown, signal && { signal }).catch(() => {});
   }
@@ -165,7 +165,7 @@ export class Room {
     this.#changed(this);
   }
 
-  /** The server has answered for the first time. */
+  /** Handles the first answer of the server. */
   #begin(): void {
     this.more = (this.log.first?.offset ?? 1) > 1;
     if (this.#read?.epoch !== this.#head?.epoch) this.read();
@@ -188,7 +188,7 @@ export class Room {
       const lines = missed === 1 ? "1 message" : `${missed} messages`;
       this.log.note(`${away}, caught up: ${lines}`, last && this.log.firstAfter(last));
     } else if (!this.log.list.hidden) {
-      // The last word is enough.
+      // Only the latest state matters.
       this.#nothing?.remove();
       this.#nothing = this.log.note(`${away}, nothing was missed`);
     }
@@ -198,12 +198,12 @@ export class Room {
     const away = this.#away && `Away for ${inWords(Date.now() - this.#away.since)}, `;
     this.#away = undefined;
     this.log.wait(false);
-    // Who had heard nothing has missed nothing that they would know of.
+    // A user who has received no message yet notices no gap.
     const text = `${away ?? ""}history did not reach: some of what was said is gone`;
     const note = this.log.last && this.log.note(text, undefined, "bad");
     this.#changed(this);
     const page = this.#client.history(this.channel, { limit: PAGE, timeoutMs: PATIENCE_MS });
-    // Cut off for so long, or not let in any more: the note says it.
+    // After a long absence or a refusal, the note shows the reason.
     const { messages } = await page.catch(() => ({ messages: [] }));
     this.log.fill(messages, note);
     this.#changed(this);

@@ -1,11 +1,11 @@
-// The conversation is read at its end, and stays there, unless one scrolls up.
+// Keeps the conversation at its end, unless the user scrolls up.
 
 import { find } from "./view.js";
 
 const scroll = find("scroll");
 let isHeld = true;
 
-/** Whether the newest line is in view, or was before something was added. */
+/** Tells whether the newest line is visible, or was before a line was added. */
 export function isAtEnd(): boolean {
   return isHeld;
 }
@@ -15,20 +15,20 @@ export function goToEnd(): void {
   keepEnd();
 }
 
-/** After something was added. */
+/** Call it after adding a line. */
 export function keepEnd(): void {
   if (isHeld) scroll.scrollTop = scroll.scrollHeight;
   find("to-end").hidden = isHeld;
 }
 
-/** What is in view stays where it is though something is added before it. */
+/** Adds lines at the top without moving the visible ones. */
 export function keepPlace(add: () => void): void {
   const height = scroll.scrollHeight;
   add();
   scroll.scrollTop += scroll.scrollHeight - height;
 }
 
-/** Calls when the first line is near, or the person asks for those before it. */
+/** Calls back when the first line is near, or the user requests earlier ones. */
 export function onTop(callback: () => void): void {
   const look: IntersectionObserverCallback = (entries) => {
     if (!isHeld && entries.some(({ isIntersecting }) => isIntersecting)) callback();
@@ -42,5 +42,5 @@ scroll.onscroll = () => {
   find("to-end").hidden = isHeld;
 };
 find("to-end").onclick = goToEnd;
-// A composer that grows, or a notice above it, must not push the last message out of sight.
+// A growing composer or a notice must not push the last message out of view.
 new ResizeObserver(keepEnd).observe(scroll);

@@ -1,4 +1,4 @@
-// A drawing that others watch as it is drawn: a trail of ink that fades as new ink comes.
+// A live drawing: a trail of ink that fades as new ink arrives.
 
 import type { Json } from "lift-ws/client";
 
@@ -6,31 +6,31 @@ import type { Json } from "lift-ws/client";
 export const WIDTH = 1600;
 export const HEIGHT = 900;
 
-/** How much ink stays, in points. */
+/** The number of visible points. */
 const TRAIL = 1_400;
-/** Points that are drawn with one width and one strength. */
+/** The number of points drawn with one width and opacity. */
 const STEP = 8;
-/** Ink that has arrived flows out within about so many ms: what comes five times a second moves all the time. */
+/** New ink is drawn over about this time, so that messages five times a second look continuous. */
 const FLOW_MS = 260;
-/** More than this at once is the past: it is there at once. */
+/** More points than this are history, and are drawn at once. */
 const PAST = 400;
 
 export interface Point {
   readonly x: number;
   readonly y: number;
   readonly hue: number;
-  /** The pen was put down here. */
+  /** Whether a stroke starts here. */
   readonly down: boolean;
 }
 
-/** A part of a drawing, as it is published: of each point x, y, hue, and 1 where the pen was put down. */
+/** A published piece of a drawing: x, y, hue, and 1 at the start of a stroke, for each point. */
 export type Ink = { ink: number[] };
 
 export function inkOf(points: readonly Point[]): Ink {
   return { ink: points.flatMap(({ x, y, hue, down }) => [x, y, hue, down ? 1 : 0].map(Math.round)) };
 }
 
-/** What is no ink has no points, whatever else somebody may have published. */
+/** Returns no points for data that is not ink, because clients can publish any JSON. */
 function pointsOf(data: Json): Point[] {
   const ink = typeof data === "object" && data !== null && "ink" in data ? data.ink : undefined;
   if (!Array.isArray(ink) || !ink.every((number) => Number.isFinite(number))) return [];
@@ -66,7 +66,7 @@ export class Sketch {
   }
 
   draw(points: readonly Point[]): void {
-    // A tab in the background draws nothing: what would have faded by then is not kept.
+    // A background tab draws nothing, so points that would have faded are dropped.
     this.#coming = [...this.#coming, ...points].slice(-TRAIL);
     if (this.#frame !== 0) return;
     this.#last = performance.now();
@@ -123,7 +123,7 @@ export class Sketch {
   }
 }
 
-/** A pen that draws by itself: roses whose petals become more and fewer. */
+/** The automatic pen: draws roses with a changing number of petals. */
 export function* rose(): Generator<Point, never> {
   let bend = 0;
   for (let step = Math.floor(Math.random() * 10_000); ; step++) {

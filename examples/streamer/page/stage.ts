@@ -1,4 +1,4 @@
-// A room's stage: who is live there, for how many, and what they draw.
+// A room's stage: who is live, the number of viewers, and the drawing.
 
 import type { Client, ClientError, Json, LiveStream, Stream, Subscription } from "lift-ws/client";
 import { Pen } from "./pen.ts";
@@ -6,14 +6,14 @@ import type { Room } from "./room.ts";
 import { Sketch } from "./sketch.ts";
 import { find, inWords } from "./view.js";
 
-/** The room whose stage one is on, kept for as long as the tab is: a reload goes on drawing. */
+/** The session storage key for the room in which this tab is live. After a reload it continues to draw. */
 const KEY = "stage";
-/** However often the connection goes meanwhile. */
+/** Long enough for many reconnects. */
 const PATIENCE_MS = 3_600_000;
 const NOTE_MS = 6_000;
 
 export interface StageEvents {
-  /** After every change of anything. */
+  /** Called after every change. */
   changed(): void;
   refused(error: ClientError): void;
 }
@@ -25,24 +25,24 @@ export class Stage {
   readonly #canvas = find("sketch") as HTMLCanvasElement;
   readonly #sketch = new Sketch(this.#canvas);
   readonly #pen: Pen;
-  /** The room that is looked at. */
-  #wanted: Room;
-  /** The one whose stage is open: another, while one is live there. */
+  /** The visible room. */
+  #visibleRoom: Room;
+  /** The room of the open stage. Differs from the visible room while this user is live elsewhere. */
   #room: Room;
   #stream: Stream;
-  /** This window is the one that draws. */
+  /** Whether this window draws. */
   #isOwn = false;
-  /** What it has drawn before a reload is on its way. */
-  #isFilling = false;
-  /** Whose picture is there, though they may not be live any more. */
+  /** Whether the drawing from before a reload is being loaded. */
+  #isLoading = false;
+  /** The user whose picture is shown, even after the stream. */
   #artist: string | undefined;
   #ink: Subscription | undefined;
   #isFolded = false;
   #state: "live" | "away" | "done" = "done";
-  /** Since when the stream was that one has ended: the server has not said so yet. */
+  /** The start of the stream that this user has ended, until the server confirms the end. */
   #ended: number | undefined;
   #awaySince = 0;
-  #caught = 0;
+  #strokeCount = 0;
 
   /** @param rooms finds the room of a name */
   constructor(client: Client, you: string, rooms: (name: string) => Room, first: Room, events: StageEvents) {
@@ -50,30 +50,30 @@ export class Stage {
     this.#you = you;
     this.#events = events;
     this.#pen = new Pen(client, `ink:${you}`, this.#canvas, this.#sketch);
-    find("live-end").onclick = () => this.#press();
-    this.#wanted = first;
+    find("live-end").onclick = () => this.#onButton();
+    this.#visibleRoom = first;
     const own = sessionStorage.getItem(KEY);
     this.#isOwn = own !== null;
     this.#room = own === null ? first : rooms(own);
     this.#stream = this.#open();
-    if (own !== null) void this.#goOn();
+    if (own !== null) void this.#resume();
   }
 
   get room(): Room {
     return this.#room;
   }
 
-  /** Who streams here, as far as one knows. */
+  /** The live stream of this room, as far as known. */
   get live(): LiveStream | undefined {
     const { live } = this.#stream;
     return live?.since === this.#ended ? undefined : live;
   }
 
-  /** Whoever is on a stage stays there, whatever room they look at. */
-  look(room: Room): void {
-    this.#wanted = room;
+  /** Shows the stage of a room. A user who is live stays on their own stage. */
+  showRoom(room: Room): void {
+    this.#visibleRoom = room;
     if (!this.#isOwn && room !== this.#room) {
-      this.#forget();
+      this.#clearStage();
       this.#stream.close();
       this.#room = room;
       this.#stream = this.#open();
@@ -96,21 +96,21 @@ export class Stage {
     this.show();
   }
 
-  /** The connection has gone. */
-  lost(): void {
+  /** Handles a onDisconnect connection. */
+  onDisconnect(): void {
     this.#awaySince = Date.now();
-    this.#caught = 0;
+    this.#strokeCount = 0;
     if (this.#artist === undefined || this.live === undefined) return;
     if (!this.#isOwn) this.#note("Cut off: the picture stands still");
     else this.#note(this.#pen.isAuto ? "Cut off: the pen waits" : "Cut off: what you draw waits to be sent");
   }
 
-  /** The connection is there. */
-  back(): void {
+  /** Handles a new connection. */
+  onReconnect(): void {
     if (this.#isOwn) this.#note("");
   }
 
-  /** Shows what is known by now. */
+  /** Shows the current state. */
   show(): void {
     const { live } = this;
     if (live === undefined) this.#end();
@@ -126,18 +126,18 @@ export class Stage {
     return stream;
   }
 
-  /** After a reload: what one has drawn is there again, if the stream is still one's own. */
-  async #goOn(): Promise<void> {
-    this.#isFilling = true;
+  /** Restores the user's drawing after a reload, if they are still live. */
+  async #resume(): Promise<void> {
+    this.#isLoading = true;
     await this.#stream.ready.catch(() => {});
-    if (this.live?.user === this.#you) await this.#fill(`ink:${this.#you}`);
+    if (this.live?.user === this.#you) await this.#loadHistory(`ink:${this.#you}`);
     else this.#leaveStage();
-    this.#isFilling = false;
+    this.#isLoading = false;
     this.show();
   }
 
   #draw(): void {
-    if (this.#pen.isDown || this.#isFilling) return;
+    if (this.#pen.isDown || this.#isLoading) return;
     this.#artist = this.#you;
     this.#isFolded = false;
     this.#note("");
@@ -153,25 +153,28 @@ export class Stage {
     const channel = `ink:${user}`;
     this.#ink = this.#client.subscribe(channel, {
       recent: 100,
-      onMessage: ({ data }) => this.#heard(data),
-      onRecovered: () => this.#caughtUp(`caught up: ${this.#caught} strokes`),
+      onMessage: ({ data }) => this.#drawMessage(data),
+      onRecovered: () => this.#showCatchUp(`caught up: ${this.#strokeCount} strokes`),
       onLost: () => {
-        this.#caughtUp("history did not reach: the newest strokes are here");
-        void this.#fill(channel);
+        this.#showCatchUp("history did not reach: the newest strokes are here");
+        void this.#loadHistory(channel);
       },
     });
   }
 
-  /** Nobody is live any more: the last picture stays. */
+  /** Handles the end of the stream. The last picture stays visible. */
   #end(): void {
     if (this.#pen.isDown) {
       this.#note(
         this.#stream.endReason === "ended" ? "Ended in another window" : "You were away for too long",
       );
       this.#leaveStage();
-      if (this.#wanted !== this.#room) this.look(this.#wanted);
+      if (this.#visibleRoom !== this.#room) this.showRoom(this.#visibleRoom);
     } else if (this.#ink !== undefined) {
-      const ends = { ended: `${this.#artist} has ended it`, owner_left: `${this.#artist} did not come back` };
+      const ends = {
+        ended: `${this.#artist} has ended it`,
+        owner_left: `${this.#artist} did not come onReconnect`,
+      };
       this.#note(this.#stream.endReason ? ends[this.#stream.endReason] : "It ended while you were away");
     }
     this.#ink?.unsubscribe();
@@ -184,8 +187,8 @@ export class Stage {
     sessionStorage.removeItem(KEY);
   }
 
-  /** Nothing is left of a picture. */
-  #forget(): void {
+  /** Clears the stage. */
+  #clearStage(): void {
     this.#leaveStage();
     this.#ink?.unsubscribe();
     this.#ink = undefined;
@@ -194,16 +197,16 @@ export class Stage {
     this.#note("");
   }
 
-  #press(): void {
+  #onButton(): void {
     const { live } = this;
     if (live?.user === this.#you) {
       this.#ended = live.since;
-      // Without a connection the server is told when there is one.
+      // While offline, the request waits for the next connection.
       this.#stream.end({ timeoutMs: PATIENCE_MS }).catch(() => {});
-      this.#forget();
-      this.look(this.#wanted);
+      this.#clearStage();
+      this.showRoom(this.#visibleRoom);
     } else if (live === undefined) {
-      this.#forget();
+      this.#clearStage();
     } else {
       this.#isFolded = !this.#isFolded;
       this.#ink?.unsubscribe();
@@ -217,11 +220,11 @@ export class Stage {
     const isYours = artist === this.#you;
     find("live").hidden = artist === undefined;
     if (artist === undefined) return;
-    const place = this.#room === this.#wanted ? "" : `, in #${this.#room.name}`;
+    const place = this.#room === this.#visibleRoom ? "" : `, in #${this.#room.name}`;
     const window = isYours && live !== undefined && !this.#isOwn ? ", in another window" : "";
     find("live-title").textContent = `${isYours ? "Your" : `${artist}’s`} sketch${place}${window}`;
     this.#badge(this.#stateOf(live));
-    // Who draws is one of the channel's connections, and watches nobody.
+    // The artist's own connection is one of the viewers.
     const watching = (live?.viewers ?? 0) - 1;
     find("viewers").hidden = live === undefined;
     find("viewers").textContent = watching > 0 ? `${watching} watching` : "Only you";
@@ -243,29 +246,29 @@ export class Stage {
     find("live-badge").textContent = { live: "Live", away: "Away", done: "Ended" }[state];
   }
 
-  /** The server waits a while for an owner who is away: others see that by the room's members. */
+  /** The server keeps the stream of a disconnected owner for a grace time. The room's members show who is connected. */
   #stateOf(live: LiveStream | undefined): "live" | "away" | "done" {
     if (live === undefined) return "done";
     const { users } = this.#room.members;
     return users.size === 0 || users.has(live.user) ? "live" : "away";
   }
 
-  #heard(data: Json): void {
-    this.#caught++;
+  #drawMessage(data: Json): void {
+    this.#strokeCount++;
     if (typeof data === "object" && data !== null && "clear" in data) this.#sketch.clear();
     else this.#sketch.add(data);
   }
 
-  /** With the newest of what a channel keeps. */
-  async #fill(channel: string): Promise<void> {
+  /** Draws the newest messages of a channel's history. */
+  async #loadHistory(channel: string): Promise<void> {
     this.#sketch.clear();
-    // Without an answer the picture begins anew.
+    // If the history cannot be loaded, the picture starts empty.
     const { messages } = await this.#client.history(channel).catch(() => ({ messages: [] }));
     if (`ink:${this.live?.user}` !== channel) return;
-    for (const { data } of messages) this.#heard(data);
+    for (const { data } of messages) this.#drawMessage(data);
   }
 
-  #caughtUp(how: string): void {
+  #showCatchUp(how: string): void {
     const text = `Away for ${inWords(Date.now() - this.#awaySince)}, ${how}`;
     this.#note(text);
     setTimeout(() => {

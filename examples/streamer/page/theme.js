@@ -1,4 +1,4 @@
-// Dark and light: the system's, until the person says otherwise.
+// Dark and light theme: the system's, until the user chooses one.
 
 const root = document.documentElement;
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");

@@ -26,7 +26,7 @@ export function find(id) {
 
 /** A person's colour, one of twelve: the same in every window. @param {string} name */
 function hue(name) {
-  // FNV-1a: names that differ in one letter land far apart.
+  // FNV-1a, so that names that differ in one letter get different colours.
   let hash = 0x811c9dc5;
   for (const character of name) hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
   return String(((hash >>> 15) % 12) * 30 + 10);
@@ -46,7 +46,7 @@ export function person(name, label = name) {
 }
 
 /** `You, Ada and 3 others` @param {readonly string[]} others @param {number} count all of them, you included */
-export function whoIsHere(others, count) {
+export function describeMembers(others, count) {
   if (count <= 1) return "Only you are here";
   const named = others.slice(0, 4);
   const more = count - 1 - named.length;

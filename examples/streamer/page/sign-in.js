@@ -1,4 +1,4 @@
-// The door: who is coming in, and where their token comes from. A token is kept in memory alone.
+// The sign-in form, and the source of tokens. Tokens are kept in memory only.
 
 import { find, Refused } from "./view.js";
 
@@ -15,7 +15,7 @@ const SUGGESTIONS = [
   "Radia",
 ];
 
-/** Where the tokens come from: asked on the way in, and again whenever an open failed. */
+/** Returns a token: called at sign-in, and after every failed connect. */
 /** @typedef {() => Promise<string>} GetToken */
 
 const form = /** @type {HTMLFormElement} */ (find("door-form"));
@@ -25,11 +25,11 @@ const token = /** @type {HTMLInputElement} */ (find("token"));
 let isPasting = false;
 
 /**
- * Opens the door; `enter` is called with who comes through.
- * @param {(getToken: GetToken) => void} enter
+ * Shows the sign-in form, and calls `signIn` with the source of tokens.
+ * @param {(getToken: GetToken) => void} signIn
  * @param {string} [problem] why the server refused who came through before
  */
-export function openDoor(enter, problem = takeProblem()) {
+export function showSignIn(signIn, problem = takeProblem()) {
   const before = sessionStorage.getItem("name");
   sessionStorage.removeItem("name");
   find("door").hidden = false;
@@ -40,10 +40,10 @@ export function openDoor(enter, problem = takeProblem()) {
   form.onsubmit = async (event) => {
     event.preventDefault();
     show();
-    const getToken = await knock();
+    const getToken = await requestFirstToken();
     if (getToken === undefined) return;
     find("door").hidden = true;
-    enter(getToken);
+    signIn(getToken);
   };
 }
 
@@ -58,20 +58,20 @@ function takeProblem() {
   return problem;
 }
 
-/** Whoever came in through this tab before, after a reload. @returns {GetToken | undefined} */
-export function remembered() {
+/** Restores the sign-in of this tab after a reload. @returns {GetToken | undefined} */
+export function restoreSignIn() {
   if (sessionStorage.getItem("problem") !== null) return undefined;
   const sub = sessionStorage.getItem("name");
   const team = sessionStorage.getItem("tenant");
   return sub && team ? () => mint(sub, team) : undefined;
 }
 
-/** @returns {Promise<GetToken | undefined>} `undefined`: the door stays closed, and says why */
-async function knock() {
+/** @returns {Promise<GetToken | undefined>} `undefined` if there is no token; the form shows the reason */
+async function requestFirstToken() {
   if (isPasting) {
     const pasted = token.value.trim();
     token.value = "";
-    return pasted === "" ? undefined : onceOrCurrent(pasted);
+    return pasted === "" ? undefined : pastedTokenSource(pasted);
   }
   const sub = name.value.trim();
   const team = tenant.value.trim();
@@ -92,11 +92,11 @@ async function knock() {
 }
 
 /**
- * Gives a token that nobody here can renew. The server judges it first, by its own clock; when it is asked for again
- * and is past its end, it is not worth another try.
+ * Returns a pasted token, which the page cannot renew. The server checks it first, by its own clock. When a token is
+ * requested again and the pasted one has expired, a retry is useless.
  * @param {string} pasted @returns {GetToken}
  */
-function onceOrCurrent(pasted) {
+function pastedTokenSource(pasted) {
   let wasAsked = false;
   return async () => {
     const { exp = Number.POSITIVE_INFINITY } = claimsOf(pasted);
@@ -107,7 +107,7 @@ function onceOrCurrent(pasted) {
 }
 
 /**
- * Reads what a token claims; only the server knows whether it is true.
+ * Reads a token's claims without verifying them; only the server can.
  * @param {string} token @returns {{ readonly sub?: string, readonly tenant_id?: string, readonly exp?: number }}
  */
 export function claimsOf(token) {
