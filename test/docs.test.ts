@@ -124,10 +124,17 @@ describe("npm scripts", () => {
 });
 
 describe("docs/internals/journey.md", () => {
-  const hops = new Set(read("docs/internals/journey.md").match(/(?<=`)(?:gateway|lift|streamer)\/\w+(?=`)/g));
+  const paths = new Set(read("docs/internals/journey.md").match(/(?<=`)(?:src|test)\/[\w./-]+(?=`)/g));
 
-  it.each([...hops])("names %s, which is a file", (hop) => {
-    expect(existsSync(join(ROOT, "src", `${hop}.ts`))).toBe(true);
+  it.each([...paths])("names %s, which exists", (path) => {
+    expect(existsSync(join(ROOT, path))).toBe(true);
+  });
+
+  it("names files of every part on the way", () => {
+    const parts = new Set([...paths].map((path) => path.split("/")[1]));
+    expect([...parts]).toEqual(
+      expect.arrayContaining(["client", "gateway", "lift", "streamer", "store", "aws"]),
+    );
   });
 });
 

@@ -91,7 +91,7 @@ async function exhaust(list: AsyncIterable<unknown>): Promise<number> {
   return length;
 }
 
-describe("docs/operations/dynamodb-costs.md tells the units of", () => {
+describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   it("publishing", async () => {
     const { history } = store;
     const append = (n: number, overrides?: Partial<NewMessage>) =>
@@ -104,11 +104,13 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     await expectDocumented("… of 10 KB, with a key", () =>
       append(4, { key: "user-1:k2", data: "x".repeat(10_000) }),
     );
-    await expectDocumented("… fanned out: `markDelivered`", () => history.markDelivered(CHANNEL, 1));
-    await expectDocumented("… looked at by the stream's function: `getPendingFanOut`", () =>
+    await expectDocumented("… marked as fanned out: `markDelivered`", () =>
+      history.markDelivered(CHANNEL, 1),
+    );
+    await expectDocumented("… checked by the stream's function: `getPendingFanOut`", () =>
       history.getPendingFanOut(CHANNEL, 1),
     );
-    await expectDocumented("… and where it is: `checkpoint`", () => history.checkpoint(CHANNEL, 2, "[3]"));
+    await expectDocumented("… progress saved: `checkpoint`", () => history.checkpoint(CHANNEL, 2, "[3]"));
   });
 
   it("reading", async () => {
@@ -135,9 +137,9 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     await expectDocumented("`listMembers` of three members", () =>
       exhaust(members.listMembers(CHANNEL, world.now())),
     );
-    await expectDocumented("an end: `remove`, anonymous", () => members.remove(CHANNEL, "c1="));
-    await expectDocumented("… of a user who leaves", () => members.remove(CHANNEL, "c2="));
-    await expectDocumented("… that comes twice", () => members.remove(CHANNEL, "c2="));
+    await expectDocumented("a leave: `remove`, anonymous", () => members.remove(CHANNEL, "c1="));
+    await expectDocumented("… of a user's last connection", () => members.remove(CHANNEL, "c2="));
+    await expectDocumented("… repeated", () => members.remove(CHANNEL, "c2="));
   });
 
   it("a thousand members", async () => {
@@ -164,11 +166,11 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
   it("a message in parts", async () => {
     const text = "x".repeat(32_000);
     const parts = [0, 1, 2, 3].map((index) => ({ message: 1, index, count: 4, text }));
-    await expectDocumented("a message of 128 KB in four parts: `add`, four times", async () => {
+    await expectDocumented("a message of 128 KB in four chunks: `add`, four times", async () => {
       for (const part of parts) await store.chunks.add("c1=", part, world.now());
     });
     await store.chunks.add("c1=", { ...parts[0]!, message: 2 }, world.now());
-    await expectDocumented("… that is not whole in time: `abort`", () => store.chunks.abort("c1=", 2));
+    await expectDocumented("… incomplete and dropped: `abort`", () => store.chunks.abort("c1=", 2));
   });
 
   it("nothing of a channel that was not measured", () => {

@@ -100,7 +100,7 @@ beforeEach(async () => {
   run();
 });
 
-describe("docs/operations/dynamodb-costs.md tells the units of", () => {
+describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   const EVENTS = "What an event costs";
 
   it("a connect and a disconnect", async () => {
@@ -167,7 +167,7 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
     };
     const consume = written(() => limiter.consume("connects:ip:203.0.113.9"));
     await expectDocumented(EVENTS, "a limit of connects adds, in DynamoDB", consume);
-    await expectDocumented(EVENTS, "… for the next from that address", consume);
+    await expectDocumented(EVENTS, "… for the next connect from that address", consume);
     await expectDocumented(EVENTS, "… for one over the limit", consume);
   });
 
@@ -213,7 +213,7 @@ describe("docs/operations/dynamodb-costs.md tells the units of", () => {
       isBase64Encoded: false,
     } as const;
     let ticket = "";
-    await expectDocumented(EVENTS, "a ticket, minted", async () => {
+    await expectDocumented(EVENTS, "a ticket, created", async () => {
       const { body } = await mint({ ...event, requestContext: { requestId: "r", http } }, lambdaContext());
       ticket = (JSON.parse(body!) as { ticket: string }).ticket;
     });

@@ -96,7 +96,7 @@ export class Stage {
     this.show();
   }
 
-  /** Handles a onDisconnect connection. */
+  /** Handles a lost connection. */
   onDisconnect(): void {
     this.#awaySince = Date.now();
     this.#strokeCount = 0;
@@ -173,7 +173,7 @@ export class Stage {
     } else if (this.#ink !== undefined) {
       const ends = {
         ended: `${this.#artist} has ended it`,
-        owner_left: `${this.#artist} did not come onReconnect`,
+        owner_left: `${this.#artist} did not come back`,
       };
       this.#note(this.#stream.endReason ? ends[this.#stream.endReason] : "It ended while you were away");
     }
