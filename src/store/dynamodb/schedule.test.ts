@@ -3,7 +3,8 @@ import { DescribeTableCommand, PutItemCommand, paginateScan } from "@aws-sdk/cli
 import { beforeAll, describe, expect, it } from "vitest";
 import { CALL_TIMEOUT_MS, localClient, noSdkTarget } from "../../../test/dynamodb/connection-table.ts";
 import { failFirstAttempts, injectFaults, THROTTLED } from "../../../test/dynamodb/request-faults.ts";
-import { scheduleCases } from "../../../test/schedule.cases.ts";
+import { scheduleProperties } from "../../../test/stores/schedule-properties.ts";
+import { scheduleCases } from "../contracts/cases.ts";
 import type { Schedule } from "../contracts/schedule.ts";
 import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
 import { dynamoDBSchedule as noSdkSchedule } from "./no-sdk.ts";
@@ -18,13 +19,19 @@ async function makeTable(): Promise<string> {
   return scheduleTableName;
 }
 
-scheduleCases("DynamoDB schedule", async () =>
-  dynamoDBSchedule({ tableName: await makeTable(), client, timeoutMs: CALL_TIMEOUT_MS }),
-);
-
-scheduleCases("DynamoDB schedule without the SDK", async () =>
-  noSdkSchedule({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: CALL_TIMEOUT_MS }),
-);
+for (const [title, create] of [
+  [
+    "DynamoDB schedule",
+    async () => dynamoDBSchedule({ tableName: await makeTable(), client, timeoutMs: CALL_TIMEOUT_MS }),
+  ],
+  [
+    "DynamoDB schedule without the SDK",
+    async () => noSdkSchedule({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: CALL_TIMEOUT_MS }),
+  ],
+] as const) {
+  scheduleCases({ describe, it }, title, create);
+  scheduleProperties(title, create);
+}
 
 describe("DynamoDB schedule", () => {
   let tableName: string;

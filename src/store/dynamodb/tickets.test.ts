@@ -3,7 +3,7 @@ import { ScanCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
 import { CALL_TIMEOUT_MS, localClient, noSdkTarget } from "../../../test/dynamodb/connection-table.ts";
 import { failFirstAttempts, injectFaults, RESPONSE_LOST } from "../../../test/dynamodb/request-faults.ts";
-import { ticketCases } from "../../../test/tickets.cases.ts";
+import { ticketStoreCases } from "../contracts/cases.ts";
 import { createTables, dynamoDBTicketStore } from "./index.ts";
 import { dynamoDBTicketStore as noSdkTicketStore } from "./no-sdk.ts";
 
@@ -17,11 +17,11 @@ async function makeTable(): Promise<string> {
   return ticketTableName;
 }
 
-ticketCases("DynamoDB tickets", async () =>
+ticketStoreCases({ describe, it }, "DynamoDB tickets", async () =>
   dynamoDBTicketStore({ tableName: await makeTable(), client, timeoutMs: CALL_TIMEOUT_MS }),
 );
 
-ticketCases("DynamoDB tickets without the SDK", async () =>
+ticketStoreCases({ describe, it }, "DynamoDB tickets without the SDK", async () =>
   noSdkTicketStore({ tableName: await makeTable(), ...noSdkTarget(), timeoutMs: CALL_TIMEOUT_MS }),
 );
 

@@ -15,7 +15,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { blobCases } from "../../../test/blobs.cases.ts";
+import { blobStoreProperties } from "../../../test/stores/blob-store-properties.ts";
+import { blobStoreCases } from "../contracts/cases.ts";
 import { type FileBlobStore, type FileBlobStoreOptions, fileBlobStore } from "./index.ts";
 
 const GOOD_FOR_MS = 60_000;
@@ -29,12 +30,15 @@ function temporaryFolder() {
   return { parent, folder: join(parent, "made", "blobs"), remove };
 }
 
-blobCases("blobs in a folder", async () => {
+async function createStoreUnderTest() {
   const { folder, remove } = temporaryFolder();
   const clock = { now: Date.UTC(2026, 0, 2) };
   const store = fileBlobStore({ folder, now: () => clock.now });
   return { store, clock, close: () => store.close().then(remove) };
-});
+}
+
+blobStoreCases({ describe, it }, "blobs in a folder", createStoreUnderTest);
+blobStoreProperties("blobs in a folder", createStoreUnderTest);
 
 describe("fileBlobStore", () => {
   let parent: string;

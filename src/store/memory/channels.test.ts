@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { channelCases } from "../../../test/channels.cases.ts";
+import { channelStoreProperties } from "../../../test/stores/channel-store-properties.ts";
+import { channelStoreCases } from "../contracts/cases.ts";
 import type { ChannelStore, Member, NewMessage } from "../index.ts";
 import { MemoryHistory } from "./channel-history.ts";
 import { MEMBERS_PER_PAGE } from "./channel-members.ts";
@@ -16,7 +17,8 @@ function make() {
   return { store: memoryChannelStore({ now }), now, advance, membersPerPage: MEMBERS_PER_PAGE };
 }
 
-channelCases("memory channels", make, { runs: 200 });
+channelStoreCases({ describe, it }, "memory channels", make);
+channelStoreProperties("memory channels", make, 200);
 
 describe("memory channels", () => {
   const message = (id: string, at: number): NewMessage => ({ id, data: { list: [id] }, at });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { storeCases } from "../../../test/store.cases.ts";
+import { connectionStoreCases } from "../contracts/cases.ts";
 import type { Connection } from "../contracts/connections.ts";
 import { memoryConnectionStore } from "./index.ts";
 
@@ -12,7 +12,7 @@ function make() {
   return { store: memoryConnectionStore({ now }), now, advance };
 }
 
-storeCases("memory store", make);
+connectionStoreCases({ describe, it }, "memory store", make);
 
 describe("memory store", () => {
   const row: Connection = {

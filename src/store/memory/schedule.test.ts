@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { scheduleCases } from "../../../test/schedule.cases.ts";
+import { scheduleProperties } from "../../../test/stores/schedule-properties.ts";
+import { scheduleCases } from "../contracts/cases.ts";
 import type { ScheduledItem } from "../contracts/schedule.ts";
 import { memorySchedule } from "./index.ts";
 
-scheduleCases("memory schedule", memorySchedule);
+scheduleCases({ describe, it }, "memory schedule", memorySchedule);
+scheduleProperties("memory schedule", memorySchedule);
 
 describe("memory schedule", () => {
   const WEEK = 7 * 24 * 60 * 60 * 1000;

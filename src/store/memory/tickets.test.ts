@@ -1,11 +1,11 @@
-import { expect, it } from "vitest";
-import { ticketCases } from "../../../test/tickets.cases.ts";
+import { describe, expect, it } from "vitest";
+import { ticketStoreCases } from "../contracts/cases.ts";
 import { memoryTicketStore } from "./index.ts";
 import { MemoryTicketStore } from "./tickets.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 
-ticketCases("memory tickets", memoryTicketStore);
+ticketStoreCases({ describe, it }, "memory tickets", memoryTicketStore);
 
 it("removes tickets that nobody redeemed while others are saved", async () => {
   let now = NOW;

@@ -1,7 +1,8 @@
 import { S3Client } from "@aws-sdk/client-s3";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { blobCases } from "../../../test/blobs.cases.ts";
+import { blobStoreProperties } from "../../../test/stores/blob-store-properties.ts";
 import { type Credentials, fakeBucket, isPresigned } from "../../../test/support/fake-bucket.ts";
+import { blobStoreCases } from "../contracts/cases.ts";
 import { s3BlobStore } from "./index.ts";
 
 const START = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -11,7 +12,7 @@ const CREDENTIALS: Credentials = {
   secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 };
 
-blobCases("blobs in a bucket", async () => {
+async function createStoreUnderTest() {
   const clock = { now: START };
   const { endpoint, close } = await fakeBucket(CREDENTIALS, () => clock.now);
   const client = new S3Client({
@@ -22,7 +23,10 @@ blobCases("blobs in a bucket", async () => {
   });
   const store = s3BlobStore({ bucket: "chat", prefix: "blobs/", client, now: () => clock.now });
   return { store, clock, close };
-});
+}
+
+blobStoreCases({ describe, it }, "blobs in a bucket", createStoreUnderTest);
+blobStoreProperties("blobs in a bucket", createStoreUnderTest);
 
 describe("the bucket of these tests", () => {
   const url =

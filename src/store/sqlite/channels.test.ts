@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
-import { channelCases } from "../../../test/channels.cases.ts";
+import { channelStoreProperties } from "../../../test/stores/channel-store-properties.ts";
+import { channelStoreCases } from "../contracts/cases.ts";
 import { deriveEpoch } from "../contracts/epoch.ts";
 import type { ChannelHistory, NewMessage, PendingFanOut, Retention } from "../index.ts";
 import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
@@ -69,14 +70,17 @@ afterEach(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-channelCases("sqlite channels", () => {
+function createStoreUnderTest() {
   let time = START;
   const now = () => time;
   const advance = (ms: number) => {
     time += ms;
   };
   return { store: open(newPath(), { now }), now, advance, membersPerPage: MEMBERS_PER_PAGE };
-});
+}
+
+channelStoreCases({ describe, it }, "sqlite channels", createStoreUnderTest);
+channelStoreProperties("sqlite channels", createStoreUnderTest);
 
 const message = (id: string, overrides: Partial<NewMessage> = {}): NewMessage => ({
   id,

@@ -1,28 +1,28 @@
 import { DescribeTableCommand } from "@aws-sdk/client-dynamodb";
 import { describe, expect, it } from "vitest";
-import { channelCases } from "../../../../test/channels.cases.ts";
 import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
 import { localClient, TRANSPORTS } from "../../../../test/dynamodb/connection-table.ts";
+import { channelStoreProperties } from "../../../../test/stores/channel-store-properties.ts";
+import { channelStoreCases } from "../../contracts/cases.ts";
 import { createTableInput, dynamoDBChannelStore, MEMBER_TABLE, MESSAGE_TABLE } from "../index.ts";
 import { dynamoDBChannelStore as noSdkChannelStore } from "../no-sdk.ts";
 
 for (const transport of TRANSPORTS) {
-  channelCases(
-    `DynamoDB channels by ${transport}`,
-    async () => {
-      const world = await ChannelTables.create(transport);
-      // Few, so that a crowd of several pages is made soon.
-      const membersPerPage = 50;
-      return {
-        store: world.store({ membersPerPage }),
-        now: world.now,
-        advance: world.advance,
-        membersPerPage,
-      };
-    },
-    // The engine is slow: what is random is tried often enough in memory and SQLite.
-    { unfinishedToldBy: "the table's stream", runs: 4 },
-  );
+  const title = `DynamoDB channels by ${transport}`;
+  const create = async () => {
+    const world = await ChannelTables.create(transport);
+    // Small, so that a few members fill several pages.
+    const membersPerPage = 50;
+    return {
+      store: world.store({ membersPerPage }),
+      now: world.now,
+      advance: world.advance,
+      membersPerPage,
+    };
+  };
+  channelStoreCases({ describe, it }, title, create, { pendingFanOutsReportedBy: "the table's stream" });
+  // DynamoDB Local is slow, and the properties run often enough in memory and SQLite.
+  channelStoreProperties(title, create, 4);
 }
 
 describe("DynamoDB channels", () => {

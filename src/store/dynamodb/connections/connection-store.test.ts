@@ -12,7 +12,7 @@ import {
   TRANSPORTS,
   type TransportName,
 } from "../../../../test/dynamodb/connection-table.ts";
-import { storeCases } from "../../../../test/store.cases.ts";
+import { connectionStoreCases } from "../../contracts/cases.ts";
 import type { ConnectionStore } from "../../contracts/connections.ts";
 import { createTables, dynamoDBConnectionStore } from "../index.ts";
 
@@ -22,8 +22,8 @@ async function underTest(transport: TransportName, options: { maxConnections?: n
 }
 
 for (const transport of TRANSPORTS) {
-  storeCases(`DynamoDB store by ${transport}`, () => underTest(transport));
-  storeCases(`DynamoDB store by ${transport} with a limit`, () =>
+  connectionStoreCases({ describe, it }, `DynamoDB store by ${transport}`, () => underTest(transport));
+  connectionStoreCases({ describe, it }, `DynamoDB store by ${transport} with a limit`, () =>
     underTest(transport, { maxConnections: 100 }),
   );
 }

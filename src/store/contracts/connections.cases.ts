@@ -1,7 +1,9 @@
-import { beforeEach, describe, expect, it } from "vitest";
-import type { Connection, ConnectionStore, Json } from "../src/store/index.ts";
+import assert from "node:assert/strict";
+import type { Connection, ConnectionStore } from "./connections.ts";
+import type { Json } from "./json.ts";
+import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 
-export interface StoreUnderTest {
+export interface ConnectionStoreUnderTest {
   readonly store: ConnectionStore;
   /** Moves the store's time on. Where a backend's own clock can't be moved, its `now` option is. */
   advance(ms: number): void;
@@ -11,15 +13,19 @@ export interface StoreUnderTest {
 
 const MINUTE = 60_000;
 
-/** Everything that `ConnectionStore` promises, for any backend. `make` gives an empty store. */
-export function storeCases(name: string, make: () => Promise<StoreUnderTest> | StoreUnderTest): void {
-  describe(name, () => {
-    let world: StoreUnderTest;
+/** Everything that `ConnectionStore` promises, for any backend. `create` gives an empty store. */
+export function connectionStoreCases(
+  runner: TestRunner,
+  title: string,
+  create: () => Promise<ConnectionStoreUnderTest> | ConnectionStoreUnderTest,
+): void {
+  runner.describe(title, () => {
+    let underTest: ConnectionStoreUnderTest;
     let store: ConnectionStore;
 
-    beforeEach(async () => {
-      world = await make();
-      store = world.store;
+    const it = withSetUp(runner.it, async () => {
+      underTest = await create();
+      store = underTest.store;
     });
 
     const row = (id: string, overrides: Partial<Connection> = {}): Connection => ({
@@ -28,12 +34,12 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
       state: {},
       sourceIp: "192.0.2.1",
       endpoint: "https://api.example.com/test",
-      connectedAt: world.now(),
-      expiresAt: world.now() + 130 * MINUTE,
+      connectedAt: underTest.now(),
+      expiresAt: underTest.now() + 130 * MINUTE,
       ...overrides,
     });
 
-    describe("save, get and delete", () => {
+    runner.describe("save, get and delete", () => {
       it("gives back every field of a row", async () => {
         const full = row("a", {
           userId: "user",
@@ -42,39 +48,39 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
           state: { room: "r1", list: ["x", { y: "" }] },
           userAgent: "agent/1.0",
         });
-        expect(await store.save(full)).toBe(true);
-        expect(await store.get("a")).toEqual(full);
+        assert.equal(await store.save(full), true);
+        assert.deepEqual(await store.get("a"), full);
       });
 
       it("keeps an anonymous connection without inventing a user or a tenant", async () => {
         await store.save(row("a"));
         const found = await store.get("a");
-        expect(found).toEqual(row("a"));
-        expect(found).not.toHaveProperty("userId");
-        expect(found).not.toHaveProperty("tenantId");
+        assert.deepEqual(found, row("a"));
+        assert.ok(!Object.hasOwn(found ?? {}, "userId"));
+        assert.ok(!Object.hasOwn(found ?? {}, "tenantId"));
       });
 
       it("has no row of an id that was never saved", async () => {
-        expect(await store.get("nobody")).toBeUndefined();
-        expect(await store.get("__proto__")).toBeUndefined();
+        assert.equal(await store.get("nobody"), undefined);
+        assert.equal(await store.get("__proto__"), undefined);
       });
 
       it("keeps the state written since when the same connection is saved again", async () => {
         const first = row("a", { state: { room: "r1", seat: 1 } });
         await store.save(first);
         await store.setState("a", { room: "r2", seat: undefined, extra: true });
-        expect(await store.save(first)).toBe(true);
-        expect((await store.get("a"))?.state).toEqual({ room: "r2", extra: true });
-        expect(await store.count()).toBe(1);
+        assert.equal(await store.save(first), true);
+        assert.deepEqual((await store.get("a"))?.state, { room: "r2", extra: true });
+        assert.equal(await store.count(), 1);
       });
 
       it("removes a row from get, lists and count", async () => {
         await store.save(row("a", { userId: "u", tenantId: "t" }));
         await store.delete("a");
-        expect(await store.get("a")).toBeUndefined();
-        expect(await idsOf(store.listByUser("u"))).toEqual([]);
-        expect(await idsOf(store.listByTenant("t"))).toEqual([]);
-        expect(await store.count()).toBe(0);
+        assert.equal(await store.get("a"), undefined);
+        assert.deepEqual(await idsOf(store.listByUser("u")), []);
+        assert.deepEqual(await idsOf(store.listByTenant("t")), []);
+        assert.equal(await store.count(), 0);
       });
 
       it("changes nothing when a row is deleted twice", async () => {
@@ -82,34 +88,34 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
         await store.save(row("b"));
         await store.delete("a");
         await store.delete("a");
-        expect(await store.count()).toBe(1);
+        assert.equal(await store.count(), 1);
       });
 
       it("refuses a save that comes after the delete", async () => {
         await store.delete("late");
-        expect(await store.save(row("late"))).toBe(false);
-        expect(await store.get("late")).toBeUndefined();
+        assert.equal(await store.save(row("late")), false);
+        assert.equal(await store.get("late"), undefined);
         await store.save(row("a"));
         await store.delete("a");
-        world.advance(14 * MINUTE);
-        expect(await store.save(row("a"))).toBe(false);
+        underTest.advance(14 * MINUTE);
+        assert.equal(await store.save(row("a")), false);
       });
 
       it("keeps what a row held when it is told to, for who asks for it, and in no list", async () => {
         const held = row("a", { userId: "u", tenantId: "t", state: { room: "r" } });
         await store.save(held);
         await store.delete("a", undefined, { keep: true });
-        expect(await store.get("a")).toBeUndefined();
-        expect(await store.get("a", undefined, { removed: true })).toEqual(held);
-        for await (const found of store.listByTenant("t")) expect(found).toBeUndefined();
-        for await (const found of store.listByUser("u")) expect(found).toBeUndefined();
-        expect(await store.count()).toBe(0);
-        expect(await store.save(held)).toBe(false);
-        expect(await store.setState("a", { room: "x" })).toBe(false);
+        assert.equal(await store.get("a"), undefined);
+        assert.deepEqual(await store.get("a", undefined, { removed: true }), held);
+        for await (const found of store.listByTenant("t")) assert.equal(found, undefined);
+        for await (const found of store.listByUser("u")) assert.equal(found, undefined);
+        assert.equal(await store.count(), 0);
+        assert.equal(await store.save(held), false);
+        assert.equal(await store.setState("a", { room: "x" }), false);
         await store.delete("a");
-        expect(await store.get("a", undefined, { removed: true })).toEqual(held);
-        world.advance(130 * MINUTE);
-        expect(await store.get("a", undefined, { removed: true })).toBeUndefined();
+        assert.deepEqual(await store.get("a", undefined, { removed: true }), held);
+        underTest.advance(130 * MINUTE);
+        assert.equal(await store.get("a", undefined, { removed: true }), undefined);
       });
 
       it("keeps nothing of a row that is deleted for good, and of none", async () => {
@@ -117,46 +123,50 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
         await store.delete("a");
         await store.delete("a", undefined, { keep: true });
         await store.delete("nobody", undefined, { keep: true });
-        expect(await store.get("a", undefined, { removed: true })).toBeUndefined();
-        expect(await store.get("nobody", undefined, { removed: true })).toBeUndefined();
+        assert.equal(await store.get("a", undefined, { removed: true }), undefined);
+        assert.equal(await store.get("nobody", undefined, { removed: true }), undefined);
       });
 
       it("gives snapshots: later writes do not change what was read", async () => {
         await store.save(row("a", { state: { list: ["x"] } }));
         const before = await store.get("a");
         await store.setState("a", { list: ["x", "y"] });
-        expect(before?.state).toEqual({ list: ["x"] });
+        assert.deepEqual(before?.state, { list: ["x"] });
       });
 
       it("does not see what its caller does to the row after the save", async () => {
         const list: Json[] = ["x"];
         await store.save(row("a", { state: { list } }));
         list.push("y");
-        expect((await store.get("a"))?.state).toEqual({ list: ["x"] });
+        assert.deepEqual((await store.get("a"))?.state, { list: ["x"] });
       });
 
       it("answers peek, where there is one, as get", async () => {
-        await store.save(row("a", { expiresAt: world.now() + MINUTE }));
-        if (store.peek !== undefined) expect(store.peek("a", world.now())).toEqual(await store.get("a"));
-        world.advance(MINUTE);
-        expect(store.peek?.("a", world.now())).toBeUndefined();
+        await store.save(row("a", { expiresAt: underTest.now() + MINUTE }));
+        if (store.peek !== undefined)
+          assert.deepEqual(store.peek("a", underTest.now()), await store.get("a"));
+        underTest.advance(MINUTE);
+        assert.equal(store.peek?.("a", underTest.now()), undefined);
       });
     });
 
-    describe("state", () => {
+    runner.describe("state", () => {
       it("writes each key on its own", async () => {
         await store.save(row("a", { state: { kept: 1 } }));
         const writes = Array.from({ length: 20 }, (_, n) => store.setState("a", { [`key${n}`]: n }));
-        expect(await Promise.all(writes)).toEqual(writes.map(() => true));
+        assert.deepEqual(
+          await Promise.all(writes),
+          writes.map(() => true),
+        );
         const state = (await store.get("a"))?.state;
-        expect(Object.keys(state ?? {})).toHaveLength(21);
-        expect(state).toMatchObject({ kept: 1, key0: 0, key19: 19 });
+        assert.equal(Object.keys(state ?? {}).length, 21);
+        assertMatches(state, { kept: 1, key0: 0, key19: 19 });
       });
 
       it("removes a key that is set to undefined", async () => {
         await store.save(row("a", { state: { gone: 1, kept: 2 } }));
-        expect(await store.setState("a", { gone: undefined, never: undefined })).toBe(true);
-        expect((await store.get("a"))?.state).toEqual({ kept: 2 });
+        assert.equal(await store.setState("a", { gone: undefined, never: undefined }), true);
+        assert.deepEqual((await store.get("a"))?.state, { kept: 2 });
       });
 
       it("takes any string as a key", async () => {
@@ -164,15 +174,15 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
         await store.save(row("a"));
         for (const name of names) await store.setState("a", { [name]: name });
         const state = (await store.get("a"))?.state ?? {};
-        expect(new Map(Object.entries(state))).toEqual(new Map(names.map((name) => [name, name])));
+        assert.deepEqual(new Map(Object.entries(state)), new Map(names.map((name) => [name, name])));
       });
 
       it("writes nothing where there is no row", async () => {
-        expect(await store.setState("nobody", { a: 1 })).toBe(false);
+        assert.equal(await store.setState("nobody", { a: 1 }), false);
         await store.save(row("a"));
         await store.delete("a");
-        expect(await store.setState("a", { a: 1 })).toBe(false);
-        expect(await store.get("a")).toBeUndefined();
+        assert.equal(await store.setState("a", { a: 1 }), false);
+        assert.equal(await store.get("a"), undefined);
       });
 
       it("loses no update of a key that many change at once", async () => {
@@ -187,26 +197,26 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
           ]).flat(),
         );
         const state = (await store.get("a"))?.state;
-        expect(state?.count).toBe(10);
-        expect(new Set(state?.list as number[])).toEqual(new Set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
-        expect(state).toMatchObject({ other0: 0, other9: 9 });
+        assert.equal(state?.count, 10);
+        assert.deepEqual(new Set(state?.list as number[]), new Set([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
+        assertMatches(state, { other0: 0, other9: 9 });
       });
 
       it("resolves an update to what it wrote, and starts from undefined", async () => {
         await store.save(row("a"));
-        expect(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2))).toBe(1);
-        expect(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2))).toBe(2);
+        assert.equal(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2)), 1);
+        assert.equal(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2)), 2);
       });
 
       it("removes a key whose update gives undefined", async () => {
         await store.save(row("a", { state: { n: 1, kept: 2 } }));
-        expect(await store.updateState("a", "n", () => undefined)).toBeUndefined();
-        expect((await store.get("a"))?.state).toEqual({ kept: 2 });
+        assert.equal(await store.updateState("a", "n", () => undefined), undefined);
+        assert.deepEqual((await store.get("a"))?.state, { kept: 2 });
       });
 
       it("updates nothing where there is no row", async () => {
-        expect(await store.updateState("nobody", "n", () => 1)).toBeUndefined();
-        expect(await store.get("nobody")).toBeUndefined();
+        assert.equal(await store.updateState("nobody", "n", () => 1), undefined);
+        assert.equal(await store.get("nobody"), undefined);
       });
 
       it("leaves the state alone when an update throws", async () => {
@@ -214,22 +224,22 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
         const broken = store.updateState("a", "n", () => {
           throw new Error("broken");
         });
-        await expect(broken).rejects.toThrow("broken");
-        expect((await store.get("a"))?.state).toEqual({ n: 1 });
+        await assert.rejects(broken, { message: "broken" });
+        assert.deepEqual((await store.get("a"))?.state, { n: 1 });
       });
     });
 
-    describe("lists", () => {
+    runner.describe("lists", () => {
       it("lists a user's and a tenant's connections, and no other's", async () => {
         await store.save(row("a", { userId: "u1", tenantId: "t1" }));
         await store.save(row("b", { userId: "u1", tenantId: "t2" }));
         await store.save(row("c", { userId: "u2", tenantId: "t1" }));
         await store.save(row("d"));
-        expect(await idsOf(store.listByUser("u1"))).toEqual(["a", "b"]);
-        expect(await idsOf(store.listByTenant("t1"))).toEqual(["a", "c"]);
-        expect(await idsOf(store.listByTenant("nobody"))).toEqual([]);
-        expect(await idsOf(store.listByUser("__proto__"))).toEqual([]);
-        expect(await store.count()).toBe(4);
+        assert.deepEqual(await idsOf(store.listByUser("u1")), ["a", "b"]);
+        assert.deepEqual(await idsOf(store.listByTenant("t1")), ["a", "c"]);
+        assert.deepEqual(await idsOf(store.listByTenant("nobody")), []);
+        assert.deepEqual(await idsOf(store.listByUser("__proto__")), []);
+        assert.equal(await store.count(), 4);
       });
 
       it("lists whole rows", async () => {
@@ -237,7 +247,7 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
         await store.save(full);
         const rows: Connection[] = [];
         for await (const found of store.listByUser("u")) rows.push(found);
-        expect(rows).toEqual([full]);
+        assert.deepEqual(rows, [full]);
       });
 
       it("lists the connections of users and tenants with long ids", async () => {
@@ -248,18 +258,18 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
           row("c", { userId: "x".repeat(2_048) }),
         ];
         for (const one of rows) await store.save(one);
-        expect(await store.get("a")).toEqual(rows[0]);
-        expect(await idsOf(store.listByUser(long))).toEqual(["a"]);
-        expect(await idsOf(store.listByUser(`${long}b`))).toEqual(["b"]);
-        expect(await idsOf(store.listByTenant(`${long}t`))).toEqual(["a", "b"]);
-        expect(await idsOf(store.listByUser("x".repeat(2_048)))).toEqual(["c"]);
-        expect(await idsOf(store.listByUser("x".repeat(2_049)))).toEqual([]);
+        assert.deepEqual(await store.get("a"), rows[0]);
+        assert.deepEqual(await idsOf(store.listByUser(long)), ["a"]);
+        assert.deepEqual(await idsOf(store.listByUser(`${long}b`)), ["b"]);
+        assert.deepEqual(await idsOf(store.listByTenant(`${long}t`)), ["a", "b"]);
+        assert.deepEqual(await idsOf(store.listByUser("x".repeat(2_048))), ["c"]);
+        assert.deepEqual(await idsOf(store.listByUser("x".repeat(2_049))), []);
       });
 
       it("puts a connection without a tenant in no tenant's list", async () => {
         await store.save(row("a", { userId: "u" }));
-        expect(await idsOf(store.listByTenant(""))).toEqual([]);
-        expect(await idsOf(store.listByTenant("undefined"))).toEqual([]);
+        assert.deepEqual(await idsOf(store.listByTenant("")), []);
+        assert.deepEqual(await idsOf(store.listByTenant("undefined")), []);
       });
 
       it("survives connections that come and go while it lists", async () => {
@@ -270,24 +280,27 @@ export function storeCases(name: string, make: () => Promise<StoreUnderTest> | S
           await store.delete(id);
           await store.save(row(`${id}-next`, { tenantId: "t" }));
         }
-        expect(seen).toEqual(expect.arrayContaining(["a", "b", "c"]));
-        expect(seen.length).toBeLessThanOrEqual(6);
+        assert.deepEqual(
+          ["a", "b", "c"].filter((id) => !seen.includes(id)),
+          [],
+        );
+        assert.ok(seen.length <= 6);
       });
     });
 
-    describe("expiry", () => {
+    runner.describe("expiry", () => {
       it("never returns, lists, counts or changes a row past its expiresAt", async () => {
-        await store.save(row("old", { userId: "u", tenantId: "t", expiresAt: world.now() + MINUTE }));
+        await store.save(row("old", { userId: "u", tenantId: "t", expiresAt: underTest.now() + MINUTE }));
         await store.save(row("new", { userId: "u", tenantId: "t" }));
-        world.advance(MINUTE - 1);
-        expect(await store.count()).toBe(2);
-        world.advance(1);
-        expect(await store.get("old")).toBeUndefined();
-        expect(await idsOf(store.listByUser("u"))).toEqual(["new"]);
-        expect(await idsOf(store.listByTenant("t"))).toEqual(["new"]);
-        expect(await store.count()).toBe(1);
-        expect(await store.setState("old", { a: 1 })).toBe(false);
-        expect(await store.updateState("old", "a", () => 1)).toBeUndefined();
+        underTest.advance(MINUTE - 1);
+        assert.equal(await store.count(), 2);
+        underTest.advance(1);
+        assert.equal(await store.get("old"), undefined);
+        assert.deepEqual(await idsOf(store.listByUser("u")), ["new"]);
+        assert.deepEqual(await idsOf(store.listByTenant("t")), ["new"]);
+        assert.equal(await store.count(), 1);
+        assert.equal(await store.setState("old", { a: 1 }), false);
+        assert.equal(await store.updateState("old", "a", () => 1), undefined);
       });
     });
   });

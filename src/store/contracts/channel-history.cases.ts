@@ -1,46 +1,59 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import assert from "node:assert/strict";
 import {
   type ChannelHistory,
   IDEMPOTENCY_WINDOW_MS,
-  type Json,
   type Position,
   type StoredMessage,
-} from "../src/store/index.ts";
+} from "./channel-history.ts";
 import {
   AWKWARD_NAMES,
-  type ChannelCasesOptions,
-  type ChannelsUnderTest,
-  type MakeChannels,
-} from "./channels.cases.ts";
-import { BOUNDS, historyDriver, ids, MINUTE, offsets } from "./streamer/channel-driver.ts";
+  type ChannelStoreCasesOptions,
+  type ChannelStoreUnderTest,
+  type CreateChannelStore,
+  historyDriver,
+  ids,
+  MINUTE,
+  offsets,
+  RETENTION,
+} from "./channel-store-under-test.ts";
+import type { Json } from "./json.ts";
+import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 
 /** What `ChannelHistory` promises of what is appended. */
-export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCasesOptions): void {
-  let world: ChannelsUnderTest;
+export function historyCases(
+  runner: TestRunner,
+  create: CreateChannelStore,
+  { pendingFanOutsReportedBy }: ChannelStoreCasesOptions,
+): void {
+  let underTest: ChannelStoreUnderTest;
   let history: ChannelHistory;
-  const { message, append, read } = historyDriver(() => world);
+  const { message, append, read } = historyDriver(() => underTest);
 
-  beforeEach(async () => {
-    world = await make();
-    history = world.store.history;
+  const it = withSetUp(runner.it, async () => {
+    underTest = await create();
+    history = underTest.store.history;
   });
 
-  describe("append", () => {
+  runner.describe("append", () => {
     it("gives the offsets of an epoch from 1 on, each channel its own", async () => {
       const offsets: number[] = [];
       for (const id of ["m1", "m2", "m3"]) offsets.push((await append("a", id)).message.offset);
-      expect(offsets).toEqual([1, 2, 3]);
-      expect((await append("b", "m1")).message.offset).toBe(1);
+      assert.deepEqual(offsets, [1, 2, 3]);
+      assert.equal((await append("b", "m1")).message.offset, 1);
     });
 
     it("leaves no offset out and gives none twice to fifty at once", async () => {
       const ids = Array.from({ length: 50 }, (_, n) => `m${n}`);
       const appended = await Promise.all(ids.map((id) => append("a", id)));
       const offsets = appended.map(({ message }) => message.offset);
-      expect(offsets.toSorted((a, b) => a - b)).toEqual(ids.map((_, n) => n + 1));
+      assert.deepEqual(
+        offsets.toSorted((a, b) => a - b),
+        ids.map((_, n) => n + 1),
+      );
       const page = await read("a");
-      expect(page.head.offset).toBe(50);
-      expect(new Map(page.messages.map(({ id, offset }) => [id, offset]))).toEqual(
+      assert.equal(page.head.offset, 50);
+      assert.deepEqual(
+        new Map(page.messages.map(({ id, offset }) => [id, offset])),
         new Map(appended.map(({ message: { id, offset } }) => [id, offset])),
       );
     });
@@ -58,40 +71,45 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
         { ...full, offset: 1 },
         { ...bare, offset: 2 },
       ];
-      expect((await history.append("a", full, BOUNDS)).message).toStrictEqual(stored[0]);
-      expect((await history.append("a", bare, BOUNDS)).message).toStrictEqual(stored[1]);
+      assert.deepEqual((await history.append("a", full, RETENTION)).message, stored[0]);
+      assert.deepEqual((await history.append("a", bare, RETENTION)).message, stored[1]);
       const page = await read("a");
-      expect(page.messages).toStrictEqual(stored);
-      expect(Object.keys(page.messages[0]!.data as object).sort()).toEqual(Object.keys(data).sort());
-      expect(page.messages[1]).not.toHaveProperty("userId");
+      assert.deepEqual(page.messages, stored);
+      assert.deepEqual(Object.keys(page.messages[0]!.data as object).sort(), Object.keys(data).sort());
+      assert.ok(!Object.hasOwn(page.messages[1] ?? {}, "userId"));
     });
 
-    it.each<Json>([null, "", "text", 0, 1.5, false, true, [], {}])("keeps %j as it is", async (data) => {
-      await append("a", "m1", { data });
-      expect((await read("a")).messages.map((each) => each.data)).toStrictEqual([data]);
-    });
+    for (const data of [null, "", "text", 0, 1.5, false, true, [], {}] satisfies Json[]) {
+      it(`stores ${JSON.stringify(data)} unchanged`, async () => {
+        await append("a", "m1", { data });
+        assert.deepEqual(
+          (await read("a")).messages.map((each) => each.data),
+          [data],
+        );
+      });
+    }
 
     it("does not see what its caller does to the data afterwards", async () => {
       const list: Json[] = ["x"];
       await append("a", "m1", { data: { list } });
       list.push("y");
-      expect((await read("a")).messages[0]?.data).toEqual({ list: ["x"] });
+      assert.deepEqual((await read("a")).messages[0]?.data, { list: ["x"] });
     });
   });
 
-  describe("appendAfter", () => {
+  runner.describe("appendAfter", () => {
     const appendAfter = (head: Position, id: string) =>
-      history.appendAfter("a", head, message(id, { data: id }), BOUNDS);
+      history.appendAfter("a", head, message(id, { data: id }), RETENTION);
 
     it("appends behind the head, with every field of the message", async () => {
       const head = await history.readHead("a");
-      const first = await history.appendAfter("a", head, message("m1", { userId: "ada" }), BOUNDS);
+      const first = await history.appendAfter("a", head, message("m1", { userId: "ada" }), RETENTION);
       const stored = { ...message("m1", { userId: "ada" }), offset: 1 };
-      expect(first).toStrictEqual({ epoch: head.epoch, message: stored, duplicate: false });
-      expect(await appendAfter({ epoch: head.epoch, offset: 1 }, "m2")).toMatchObject({
+      assert.deepEqual(first, { epoch: head.epoch, message: stored, duplicate: false });
+      assertMatches(await appendAfter({ epoch: head.epoch, offset: 1 }, "m2"), {
         message: { offset: 2 },
       });
-      expect((await read("a")).messages).toMatchObject([{ id: "m1" }, { id: "m2" }]);
+      assertMatches((await read("a")).messages, [{ id: "m1" }, { id: "m2" }]);
     });
 
     it("stores nothing behind an older head, a later one, or one of another epoch", async () => {
@@ -99,26 +117,27 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
       for (const id of ["m1", "m2"]) await append("a", id);
       const { epoch } = unused;
       const others = [unused, { epoch, offset: 1 }, { epoch, offset: 3 }, { epoch: "another", offset: 2 }];
-      for (const head of others) expect(await appendAfter(head, "late")).toBeUndefined();
-      expect(await appendAfter({ epoch: "another", offset: 0 }, "late")).toBeUndefined();
-      expect(ids(await read("a"))).toEqual(["m1", "m2"]);
-      expect(await append("a", "m3")).toMatchObject({ message: { offset: 3 } });
+      for (const head of others) assert.equal(await appendAfter(head, "late"), undefined);
+      assert.equal(await appendAfter({ epoch: "another", offset: 0 }, "late"), undefined);
+      assert.deepEqual(ids(await read("a")), ["m1", "m2"]);
+      assertMatches(await append("a", "m3"), { message: { offset: 3 } });
     });
 
     it("stores nothing in an unused channel behind the head of another epoch", async () => {
-      expect(await appendAfter({ epoch: "another", offset: 0 }, "late")).toBeUndefined();
-      expect(await history.readHead("a")).toMatchObject({ offset: 0 });
+      assert.equal(await appendAfter({ epoch: "another", offset: 0 }, "late"), undefined);
+      assertMatches(await history.readHead("a"), { offset: 0 });
     });
 
-    it("stores one of a thousand that come at once, among plain appends too", {
-      timeout: 120_000,
-    }, async () => {
+    it("stores one of a thousand that come at once, among plain appends too", async () => {
       for (const round of [0, 1]) {
         const head = await history.readHead("a");
         const tries = Array.from({ length: 1_000 }, (_, n) => appendAfter(head, `${round}-${n}`));
         const appended = (await Promise.all(tries)).filter((each) => each !== undefined);
-        expect(appended.map(({ message: { offset } }) => offset)).toEqual([head.offset + 1]);
-        expect((await read("a")).messages.at(-1)).toEqual(appended[0]?.message);
+        assert.deepEqual(
+          appended.map(({ message: { offset } }) => offset),
+          [head.offset + 1],
+        );
+        assert.deepEqual((await read("a")).messages.at(-1), appended[0]?.message);
       }
       const head = await history.readHead("a");
       const [conditional] = await Promise.all([
@@ -126,58 +145,61 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
         ...Array.from({ length: 20 }, (_, n) => append("a", `p${n}`)),
       ]);
       const won = conditional.filter((each) => each !== undefined).length;
-      expect(won).toBeLessThanOrEqual(1);
-      expect(offsets(await read("a"))).toEqual(Array.from({ length: 22 + won }, (_, n) => n + 1));
-    });
+      assert.ok(won <= 1);
+      assert.deepEqual(
+        offsets(await read("a")),
+        Array.from({ length: 22 + won }, (_, n) => n + 1),
+      );
+    }, 120_000);
   });
 
-  describe("a key", () => {
+  runner.describe("a key", () => {
     it("is known after the clock was set back by an hour", async () => {
-      const now = world.now();
+      const now = underTest.now();
       await append("a", "m1", { key: "k", at: now + 60 * MINUTE });
       const again = await append("a", "m2", { key: "k", at: now });
-      expect(again).toMatchObject({ duplicate: true, message: { id: "m1" } });
+      assertMatches(again, { duplicate: true, message: { id: "m1" } });
     });
 
     it("is free again when a publisher a year ahead has used it", async () => {
-      const now = world.now();
+      const now = underTest.now();
       await append("a", "m1", { key: "k", at: now + 365 * 24 * 60 * MINUTE });
-      expect(await append("a", "m2", { key: "k", at: now })).toMatchObject({ duplicate: false });
+      assertMatches(await append("a", "m2", { key: "k", at: now }), { duplicate: false });
       const again = await append("a", "m3", { key: "k", at: now });
-      expect(again).toMatchObject({ duplicate: true, message: { id: "m2" } });
+      assertMatches(again, { duplicate: true, message: { id: "m2" } });
     });
 
     it("is known to a publisher whose clock is behind, and not forgotten for one that is ahead in between", async () => {
       await append("a", "m1", { key: "k" });
       for (let n = 0; n < 200; n++) {
-        await append("b", `n${n}`, { key: `k${n}`, at: world.now() + 365 * 24 * 60 * MINUTE });
+        await append("b", `n${n}`, { key: `k${n}`, at: underTest.now() + 365 * 24 * 60 * MINUTE });
       }
-      const behind = await append("a", "m2", { key: "k", at: world.now() - 60 * MINUTE });
-      expect(behind).toMatchObject({ duplicate: true, message: { id: "m1" } });
-      expect(await append("a", "m3", { key: "k" })).toMatchObject({ duplicate: true, message: { id: "m1" } });
+      const behind = await append("a", "m2", { key: "k", at: underTest.now() - 60 * MINUTE });
+      assertMatches(behind, { duplicate: true, message: { id: "m1" } });
+      assertMatches(await append("a", "m3", { key: "k" }), { duplicate: true, message: { id: "m1" } });
     });
 
     it("stores once, and answers with the first one's id and offset", async () => {
       const first = await append("a", "m1", { key: "k" });
-      expect(first).toMatchObject({ duplicate: false, message: { id: "m1", offset: 1 } });
+      assertMatches(first, { duplicate: false, message: { id: "m1", offset: 1 } });
       await append("a", "m2");
       const second = await append("a", "m3", { key: "k", data: "other" });
-      expect(second).toMatchObject({ epoch: first.epoch, duplicate: true, message: { id: "m1", offset: 1 } });
-      expect(ids(await read("a"))).toEqual(["m1", "m2"]);
-      expect((await append("a", "m4")).message.offset).toBe(3);
+      assertMatches(second, { epoch: first.epoch, duplicate: true, message: { id: "m1", offset: 1 } });
+      assert.deepEqual(ids(await read("a")), ["m1", "m2"]);
+      assert.equal((await append("a", "m4")).message.offset, 3);
     });
 
     it("is no part of the message", async () => {
-      expect((await append("a", "m1", { key: "k" })).message).not.toHaveProperty("key");
-      expect((await read("a")).messages[0]).not.toHaveProperty("key");
+      assert.ok(!Object.hasOwn((await append("a", "m1", { key: "k" })).message ?? {}, "key"));
+      assert.ok(!Object.hasOwn((await read("a")).messages[0] ?? {}, "key"));
     });
 
     it("stores again when it is another one, or another channel's", async () => {
       await append("a", "m1", { key: "k" });
       for (const key of ["K", "k ", "k\u0000", "__proto__", '"k"', "x".repeat(512)]) {
-        expect((await append("a", `m-${key.length}`, { key })).duplicate).toBe(false);
+        assert.equal((await append("a", `m-${key.length}`, { key })).duplicate, false);
       }
-      expect(await append("b", "m1", { key: "k" })).toMatchObject({
+      assertMatches(await append("b", "m1", { key: "k" }), {
         duplicate: false,
         message: { offset: 1 },
       });
@@ -189,53 +211,56 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
         ["x#y", "z"],
         ["x", "y#z"],
       ] as const) {
-        expect((await append(channel, "m1", { key })).duplicate).toBe(false);
+        assert.equal((await append(channel, "m1", { key })).duplicate, false);
       }
     });
 
     it("stores again after five minutes, and not before", async () => {
       await append("a", "m1", { key: "k" });
-      world.advance(IDEMPOTENCY_WINDOW_MS - 1);
-      expect(await append("a", "m2", { key: "k" })).toMatchObject({ duplicate: true, message: { id: "m1" } });
-      world.advance(1);
-      expect(await append("a", "m3", { key: "k" })).toMatchObject({
+      underTest.advance(IDEMPOTENCY_WINDOW_MS - 1);
+      assertMatches(await append("a", "m2", { key: "k" }), { duplicate: true, message: { id: "m1" } });
+      underTest.advance(1);
+      assertMatches(await append("a", "m3", { key: "k" }), {
         duplicate: false,
         message: { offset: 2 },
       });
-      world.advance(IDEMPOTENCY_WINDOW_MS - 1);
-      expect(await append("a", "m4", { key: "k" })).toMatchObject({ duplicate: true, message: { id: "m3" } });
+      underTest.advance(IDEMPOTENCY_WINDOW_MS - 1);
+      assertMatches(await append("a", "m4", { key: "k" }), { duplicate: true, message: { id: "m3" } });
     });
 
     it("stores once when many come at once", async () => {
       const appended = await Promise.all(
         Array.from({ length: 20 }, (_, n) => append("a", `m${n}`, { key: "k" })),
       );
-      expect(appended.filter(({ duplicate }) => !duplicate)).toHaveLength(1);
-      expect(new Set(appended.map((each) => each.message.id)).size).toBe(1);
-      expect(appended.map((each) => each.message.offset)).toEqual(appended.map(() => 1));
-      expect((await read("a")).messages).toHaveLength(1);
+      assert.equal(appended.filter(({ duplicate }) => !duplicate).length, 1);
+      assert.equal(new Set(appended.map((each) => each.message.id)).size, 1);
+      assert.deepEqual(
+        appended.map((each) => each.message.offset),
+        appended.map(() => 1),
+      );
+      assert.equal((await read("a")).messages.length, 1);
     });
 
     it("is remembered when its message is past the retention", async () => {
       const retention = { size: 1, ageMs: 1 };
       await append("a", "m1", { key: "k" }, retention);
-      world.advance(MINUTE);
+      underTest.advance(MINUTE);
       for (let n = 2; n <= 5; n++) await append("a", `m${n}`, {}, retention);
-      expect(await append("a", "m6", { key: "k" }, retention)).toMatchObject({
+      assertMatches(await append("a", "m6", { key: "k" }, retention), {
         duplicate: true,
         message: { id: "m1", offset: 1 },
       });
     });
   });
 
-  describe("an epoch", () => {
+  runner.describe("an epoch", () => {
     it("is given to a channel that nobody has used by reading it, and kept by appends", async () => {
       const { epoch, offset } = await history.readHead("a");
-      expect(epoch).not.toBe("");
-      expect(offset).toBe(0);
-      expect(await read("a")).toEqual({ head: { epoch, offset: 0 }, messages: [], more: false });
-      expect((await append("a", "m1")).epoch).toBe(epoch);
-      expect(await history.readHead("a")).toEqual({ epoch, offset: 1 });
+      assert.notEqual(epoch, "");
+      assert.equal(offset, 0);
+      assert.deepEqual(await read("a"), { head: { epoch, offset: 0 }, messages: [], more: false });
+      assert.equal((await append("a", "m1")).epoch, epoch);
+      assert.deepEqual(await history.readHead("a"), { epoch, offset: 1 });
     });
 
     it("is given once to many who come at once", async () => {
@@ -244,13 +269,13 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
         ...Array.from({ length: 5 }, async () => (await history.readHead("a")).epoch),
         ...Array.from({ length: 5 }, async () => (await read("a")).head.epoch),
       ]);
-      expect(new Set(epochs).size).toBe(1);
+      assert.equal(new Set(epochs).size, 1);
     });
 
     it("is another in another channel, and in a store that has lost its history", async () => {
-      const other = (await make()).store.history;
+      const other = (await create()).store.history;
       const epochs = await Promise.all([history.readHead("a"), history.readHead("b"), other.readHead("a")]);
-      expect(new Set(epochs.map(({ epoch }) => epoch)).size).toBe(3);
+      assert.equal(new Set(epochs.map(({ epoch }) => epoch)).size, 3);
     });
   });
 
@@ -262,15 +287,18 @@ export function historyCases(make: MakeChannels, { unfinishedToldBy }: ChannelCa
     }
     for (const [n, name] of AWKWARD_NAMES.entries()) {
       const page = await read(name);
-      expect(page.head).toEqual({ epoch: heads[n]!.epoch, offset: 1 + (n % 3) });
-      expect(ids(page)).toEqual(Array.from({ length: 1 + (n % 3) }, (_, times) => `${n}-${times}`));
+      assert.deepEqual(page.head, { epoch: heads[n]!.epoch, offset: 1 + (n % 3) });
+      assert.deepEqual(
+        ids(page),
+        Array.from({ length: 1 + (n % 3) }, (_, times) => `${n}-${times}`),
+      );
     }
     await history.markDelivered(AWKWARD_NAMES[0]!, 1);
-    if (unfinishedToldBy !== undefined) return;
+    if (pendingFanOutsReportedBy !== undefined) return;
     const left: string[] = [];
-    for await (const { channel, message } of history.listPendingFanOuts(world.now() + 1)) {
+    for await (const { channel, message } of history.listPendingFanOuts(underTest.now() + 1)) {
       if (message.offset === 1) left.push(channel);
     }
-    expect(left.sort()).toEqual(AWKWARD_NAMES.slice(1).toSorted());
+    assert.deepEqual(left.sort(), AWKWARD_NAMES.slice(1).toSorted());
   });
 }

@@ -1,0 +1,11 @@
+export { type BlobStoreUnderTest, blobStoreCases } from "./blobs.cases.ts";
+export type {
+  ChannelStoreCasesOptions,
+  ChannelStoreUnderTest,
+  CreateChannelStore,
+} from "./channel-store-under-test.ts";
+export { channelStoreCases } from "./channels.cases.ts";
+export { type ConnectionStoreUnderTest, connectionStoreCases } from "./connections.cases.ts";
+export { scheduleCases } from "./schedule.cases.ts";
+export type { TestRunner } from "./test-runner.ts";
+export { ticketStoreCases } from "./tickets.cases.ts";
