@@ -5,7 +5,7 @@ import type { HeartbeatAction } from "./actions/heartbeat.ts";
 import type { HistoryAction } from "./actions/history.ts";
 import type { LiveStreamActions } from "./actions/live-streams.ts";
 import { readAction, toMessageAction } from "./actions/message-action.ts";
-import type { MessageAssembler } from "./actions/message-chunks.ts";
+import type { MessageAssembler } from "./actions/message-assembler.ts";
 import type { PresenceActions } from "./actions/presence.ts";
 import type { PublishAction } from "./actions/publish.ts";
 import type { SubscribeAction } from "./actions/subscribe.ts";

@@ -1,4 +1,5 @@
 export type { Identity, Rule } from "./access.ts";
+export { createStreamer } from "./create-streamer.ts";
 export type {
   FanOutHandler,
   FanOutOptions,
@@ -14,4 +15,4 @@ export type {
   StreamerOptions,
 } from "./options.ts";
 export type { SchemaTypes } from "./schemas.ts";
-export { createStreamer, type Streamer } from "./streamer.ts";
+export type { Streamer } from "./streamer.ts";
