@@ -13,8 +13,8 @@ const CHANNELS = { room: { ...OPEN, presence: true }, closed: { presence: true, 
 
 async function client(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
-  const world = simulateStreamer({ channels: CHANNELS, maxSubscriptions: 3, schedule, ...options });
-  return { ...world, ...(await world.client("ada-1", { user: "ada", tenant: "acme" })) };
+  const simulation = simulateStreamer({ channels: CHANNELS, maxSubscriptions: 3, schedule, ...options });
+  return { ...simulation, ...(await simulation.client("ada-1", { user: "ada", tenant: "acme" })) };
 }
 
 const request = (action: unknown, payload: unknown) => JSON.stringify({ id: "r1", action, payload });

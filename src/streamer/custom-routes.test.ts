@@ -7,7 +7,7 @@ const ROOM = "room:lobby";
 const FORBIDDEN = [{ type: "error", error: { code: "FORBIDDEN", retry: false } }];
 
 /** An application that refuses an action by a route of its own. */
-function world(action: string) {
+function simulate(action: string) {
   const { streamer, client, ...rest } = simulateStreamer({
     channels: { room: { ...OPEN, presence: true }, stream: OPEN },
   });
@@ -33,7 +33,7 @@ describe("an application's own publish", () => {
     ["chat", ROOM],
     ["stream", "stream:s"],
   ])("is not reached around by the first clients' message: %s", async (type, channel) => {
-    const { streamer, client } = world("publish");
+    const { streamer, client } = simulate("publish");
     const ada = await client("ada-1", { user: "ada" });
     const message = { id: "1", action: "message", type, data: { channel, text: "unmoderated" } };
     expect(await ada.send(message)).toMatchObject(FORBIDDEN);
@@ -42,7 +42,7 @@ describe("an application's own publish", () => {
   });
 
   it("is not reached around by $default, where the deployed API has no such route", async () => {
-    const { streamer, client } = world("publish");
+    const { streamer, client } = simulate("publish");
     const ada = await client("ada-1", { user: "ada" });
     const answer = await ada.ask("publish", { channel: ROOM, data: 1 });
     expect(answer.error).toMatchObject({
@@ -53,7 +53,7 @@ describe("an application's own publish", () => {
   });
 
   it("leaves the other actions as they are", async () => {
-    const { client } = world("publish");
+    const { client } = simulate("publish");
     const ada = await client("ada-1", { user: "ada" });
     const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM, state: 1 }] });
     expect(data.channels[0].error).toBeUndefined();
@@ -64,7 +64,7 @@ describe("an application's own publish", () => {
 
 describe("an application's own set_presence", () => {
   it("is not reached around by the first clients' message", async () => {
-    const { streamer, client } = world("set_presence");
+    const { streamer, client } = simulate("set_presence");
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     const message = { id: "1", action: "message", type: "presence", data: { channel: ROOM, state: 1 } };
@@ -74,7 +74,7 @@ describe("an application's own set_presence", () => {
   });
 
   it.each(["whole", "in parts"])("is not reached around by a subscribe with a state, %s", async (how) => {
-    const { streamer, client } = world("set_presence");
+    const { streamer, client } = simulate("set_presence");
     const bob = await client("bob-1", { user: "bob" });
     await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
     const ada = await client("ada-1", { user: "ada" });
@@ -90,7 +90,7 @@ describe("an application's own set_presence", () => {
   });
 
   it("leaves a subscribe without a state as it is", async () => {
-    const { client } = world("set_presence");
+    const { client } = simulate("set_presence");
     const ada = await client("ada-1", { user: "ada" });
     const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     expect(data.channels[0].error).toBeUndefined();
@@ -109,7 +109,7 @@ it.each([
   "refresh",
   "unsubscribe",
 ])("leaves %s, which has no other form, to the application's own route", async (action) => {
-  const { client } = world(action);
+  const { client } = simulate(action);
   const ada = await client("ada-1", { user: "ada" });
   const message = {
     id: "1",

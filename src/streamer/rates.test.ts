@@ -9,7 +9,7 @@ const TWO = { limit: 2, windowMs: 1_000 };
 
 type Rate = NonNullable<NamespaceOptions["rate"]>;
 
-function world(rate: Rate) {
+function simulate(rate: Rate) {
   const room = { ...OPEN, presence: true, live: true, maxBlobBytes: 1, rate };
   const blobs = {
     createUpload: async () => ({ url: "https://x", headers: {} }),
@@ -31,10 +31,10 @@ async function letThrough(client: SimulatedClient, channel = ROOM): Promise<numb
 
 describe("the rate of a namespace", () => {
   it("refuses what is over it, says how long to wait, and stores nothing of it", async () => {
-    const { client, streamer, later } = world(TWO);
+    const { client, streamer, advance } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada" });
     await publish(ada);
-    later(300);
+    advance(300);
     await publish(ada);
     expect(await publish(ada)).toEqual({
       type: "error",
@@ -47,17 +47,17 @@ describe("the rate of a namespace", () => {
       },
     });
     expect((await streamer.history(ROOM)).position.offset).toBe(2);
-    later(700);
+    advance(700);
     expect((await publish(ada)).data.position.offset).toBe(3);
   });
 
   it("is counted here where the limiter is undefined", async () => {
-    const { client } = world({ ...TWO, limiter: undefined } as Rate);
+    const { client } = simulate({ ...TWO, limiter: undefined } as Rate);
     expect(await letThrough(await client("ada-1", { user: "ada" }))).toBe(2);
   });
 
   it("is a user's of a tenant, whatever connections they have, and nobody else's", async () => {
-    const { client } = world(TWO);
+    const { client } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada", tenant: "acme" });
     expect(await letThrough(ada)).toBe(2);
     expect(await letThrough(await client("ada-2", { user: "ada", tenant: "acme" }))).toBe(0);
@@ -66,14 +66,14 @@ describe("the rate of a namespace", () => {
   });
 
   it("is each anonymous connection's own, also where a user has its id for a name", async () => {
-    const { client } = world(TWO);
+    const { client } = simulate(TWO);
     expect(await letThrough(await client("one"))).toBe(2);
     expect(await letThrough(await client("two"))).toBe(2);
     expect(await letThrough(await client("three", { user: "two" }))).toBe(2);
   });
 
   it("is each channel's own, in one that keeps nothing too", async () => {
-    const { client } = world(TWO);
+    const { client } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada" });
     expect([
       await letThrough(ada),
@@ -83,7 +83,7 @@ describe("the rate of a namespace", () => {
   });
 
   it("is not the server's", async () => {
-    const { client, streamer } = world(TWO);
+    const { client, streamer } = simulate(TWO);
     for (let i = 0; i < 3; i++) await streamer.publish(ROOM, i, { userId: "ada" });
     expect(await letThrough(await client("ada-1", { user: "ada" }))).toBe(2);
   });
@@ -96,7 +96,7 @@ describe("the rate of a namespace", () => {
   });
 
   it("holds for the first clients' messages too", async () => {
-    const { client } = world(TWO);
+    const { client } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     const say = (type: string) => ada.send({ id: "m", action: "message", type, data: { channel: ROOM } });
@@ -108,7 +108,7 @@ describe("the rate of a namespace", () => {
   });
 
   it("counts states, streams and blobs, each apart from messages", async () => {
-    const { client } = world({ limit: 1, windowMs: 1_000 });
+    const { client } = simulate({ limit: 1, windowMs: 1_000 });
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     const once = async (ask: () => Promise<{ error?: { code: string } }>) => {
@@ -122,7 +122,7 @@ describe("the rate of a namespace", () => {
   });
 
   it("counts a state that comes with a subscribe, the first one apart from the others", async () => {
-    const { client, streamer } = world({ limit: 1, windowMs: 1_000 });
+    const { client, streamer } = simulate({ limit: 1, windowMs: 1_000 });
     const ada = await client("ada-1", { user: "ada" });
     const subscribe = async (state: number) =>
       (await ada.ask("subscribe", { channels: [{ channel: ROOM, state }] })).data.channels[0];
@@ -135,7 +135,7 @@ describe("the rate of a namespace", () => {
   });
 
   it("counts the states of a user who leaves and comes back", async () => {
-    const { client, later } = world({ limit: 1, windowMs: 60_000 });
+    const { client, advance } = simulate({ limit: 1, windowMs: 60_000 });
     const bob = await client("bob-1", { user: "bob" });
     await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
     const eve = [await client("eve-1", { user: "eve" }), await client("eve-2", { user: "eve" })];
@@ -148,7 +148,7 @@ describe("the rate of a namespace", () => {
     }
     expect(codes).toEqual([undefined, ...new Array(9).fill("RATE_LIMITED")]);
     expect(bob.pushed("presence").filter(({ state }) => state !== undefined)).toHaveLength(1);
-    later(60_000);
+    advance(60_000);
     const again = await eve[0]!.ask("subscribe", { channels: [{ channel: ROOM, state: 1 }] });
     expect(codeOf(again.data.channels[0])).toBeUndefined();
   });
@@ -157,15 +157,18 @@ describe("the rate of a namespace", () => {
 describe("a limiter that is handed in", () => {
   it("counts for all processes that share it", async () => {
     const limiter = new RateLimiterMemory({ points: 2, duration: 60 });
-    const one = await world({ limiter }).client("ada-1", { user: "ada" });
-    const other = await world({ limiter }).client("ada-2", { user: "ada" });
+    const one = await simulate({ limiter }).client("ada-1", { user: "ada" });
+    const other = await simulate({ limiter }).client("ada-2", { user: "ada" });
     expect([await letThrough(one), await letThrough(other)]).toEqual([2, 0]);
   });
 
   it("gets keys that a store takes, however long the names are", async () => {
     const keys: string[] = [];
     const limiter = { consume: async (key: string) => keys.push(key) };
-    const ada = await world({ limiter }).client("ada-1", { user: "a".repeat(600), tenant: "t".repeat(600) });
+    const ada = await simulate({ limiter }).client("ada-1", {
+      user: "a".repeat(600),
+      tenant: "t".repeat(600),
+    });
     await publish(ada, `room:${"x".repeat(200)}`);
     expect(keys).toEqual([expect.stringMatching(/^streamer:.{43}$/)]);
   });
@@ -176,7 +179,7 @@ describe("a limiter that is handed in", () => {
     ["closed", "UNAVAILABLE"],
   ] as const)("that fails is, where %s is asked for, answered %s", async (onStoreFailure, code) => {
     const limiter = { consume: () => Promise.reject(new Error("no table")) };
-    const { client, lines } = world({ limiter, ...(onStoreFailure && { onStoreFailure }) });
+    const { client, lines } = simulate({ limiter, ...(onStoreFailure && { onStoreFailure }) });
     expect(codeOf(await publish(await client("ada-1", { user: "ada" })))).toBe(code);
     expect(lines.join()).toContain("no table");
   });

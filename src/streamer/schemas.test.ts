@@ -21,21 +21,21 @@ const named = z.object({
 });
 
 async function room() {
-  const world = simulateStreamer({
+  const simulation = simulateStreamer({
     channels: {
       room: { ...OPEN, presence: true, schema: line, stateSchema: named, maxBytes: 80 },
       flash: { ...OPEN, delivery: "at-most-once", schema: line },
       closed: { schema: line },
     },
   });
-  const ada = await world.client("ada-1", { user: "ada" });
-  const bob = await world.client("bob-1", { user: "bob" });
+  const ada = await simulation.client("ada-1", { user: "ada" });
+  const bob = await simulation.client("bob-1", { user: "bob" });
   for (const client of [ada, bob]) {
     await client.ask("subscribe", { channels: [{ channel: ROOM }, { channel: FLASH }] });
   }
-  const stored = async () => (await world.streamer.history(ROOM)).messages.map(({ data }) => data);
-  const present = () => collect(world.streamer.presence(ROOM));
-  return { ...world, ada, bob, stored, present };
+  const stored = async () => (await simulation.streamer.history(ROOM)).messages.map(({ data }) => data);
+  const present = () => collect(simulation.streamer.presence(ROOM));
+  return { ...simulation, ada, bob, stored, present };
 }
 
 const told = (client: { pushed(type: "message"): { data: unknown }[] }) =>

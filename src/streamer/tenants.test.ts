@@ -87,21 +87,21 @@ function positionsIn(text: string): Position[] {
 it("shows no tenant anything of another, whatever both do", async () => {
   let read = 0;
   const run = async (tenants: readonly (string | undefined)[], steps: readonly Step[]) => {
-    const world = simulateStreamer({ channels: CHANNELS });
+    const simulation = simulateStreamer({ channels: CHANNELS });
     const clients: { client: SimulatedClient; tenant: number }[] = [];
     for (const [tenant, name] of tenants.entries()) {
       for (let n = 0; n < USERS_PER_TENANT; n++) {
         const person = { user: `${n}${mark(tenant)}`, ...(name !== undefined && { tenant: name }) };
-        clients.push({ client: await world.client(`${tenant}-${n}`, person), tenant });
+        clients.push({ client: await simulation.client(`${tenant}-${n}`, person), tenant });
       }
     }
-    const sent = () => world.connections.sent.map(({ data }) => data).join();
+    const sent = () => simulation.connections.sent.map(({ data }) => data).join();
     for (const one of steps) {
       const { client, tenant } = clients[one.who]!;
       await play(client, tenant, one, positionsIn(sent()));
     }
     const seen = [0, 1].map((tenant) =>
-      world.connections.sent
+      simulation.connections.sent
         .filter(({ connectionId }) => connectionId.startsWith(`${tenant}-`))
         .map(({ data }) => data)
         .join(),

@@ -271,7 +271,7 @@ it("every frame of an application is as its document says, and every kind of fra
   await ada("history", { payload: { ...room, before: 2 } });
   await ada("stream_start", { payload: { ...room, data: { title: "Bread" } } });
   await ada("stream", { payload: room });
-  world.later(2_000);
+  world.advance(2_000);
   const bob = await person("bob");
   await bob("subscribe", { payload: { channels: [{ ...room, recent: 5 }] } });
   await ada("stream_end", { payload: room });

@@ -1,4 +1,4 @@
-// A Streamer in memory with clients that come, ask and go: what the tests of src/streamer stand on.
+// A Streamer in memory and its simulated clients, for the tests of src/streamer.
 import { type AnyContext, jsonLogger } from "../../src/lift/index.ts";
 import {
   connectEvent,
@@ -13,17 +13,17 @@ import { createStreamer, type StreamerOptions } from "../../src/streamer/index.t
 
 export const START = Date.UTC(2026, 0, 1);
 
-// biome-ignore lint/suspicious/noExplicitAny: what a test looks at in an answer, it says
-type Answer = any;
+// biome-ignore lint/suspicious/noExplicitAny: each test expects its own shape of response
+type Response = any;
 
 export interface SimulatedUser {
   readonly user?: string;
   readonly tenant?: string;
-  /** Where there is authentication. */
+  /** For simulations with authentication. */
   readonly token?: string;
 }
 
-/** What a client writes as an action's payload: as it reads, but for maps. */
+/** An action's payload as a client writes it: maps are objects. */
 type WirePayload<Payload> = {
   [Field in keyof Payload]: Payload[Field] extends ReadonlyMap<string, infer Value> | undefined
     ? { readonly [name: string]: Value }
@@ -58,14 +58,14 @@ export function simulateStreamer(options: Partial<StreamerOptions> = {}) {
     requestContext: { connectedAt: START, requestTimeEpoch: time },
   });
 
-  const client = async (connectionId: string, person: SimulatedUser = {}) => {
-    const event = connectEvent({ ...common(connectionId), query: { ...person } });
+  const client = async (connectionId: string, identity: SimulatedUser = {}) => {
+    const event = connectEvent({ ...common(connectionId), query: { ...identity } });
     const { statusCode } = await handler(event, lambdaContext());
-    if (statusCode !== 200) throw new Error(`It was refused with ${statusCode}`);
-    let asked = 0;
-    const received = () => connections.jsonSentTo(connectionId) as Answer[];
-    /** Sends a message as it is, and gives what came for it. */
-    const send = async (body: unknown, context = lambdaContext()): Promise<Answer[]> => {
+    if (statusCode !== 200) throw new Error(`$connect was refused with ${statusCode}`);
+    let requests = 0;
+    const received = () => connections.jsonSentTo(connectionId) as Response[];
+    /** Sends a message unchanged, and resolves to the messages that the client received meanwhile. */
+    const send = async (body: unknown, context = lambdaContext()): Promise<Response[]> => {
       const before = connections.sent.length;
       await handler(messageEvent("$default", body, common(connectionId)), context);
       const sent = connections.sent.slice(before).filter((message) => message.connectionId === connectionId);
@@ -75,15 +75,15 @@ export function simulateStreamer(options: Partial<StreamerOptions> = {}) {
       connectionId,
       received,
       send,
-      /** All of a type, without those that answer. */
+      /** The received messages of one type, without responses and errors. */
       pushed: (type: Exclude<ServerMessage["type"], "response" | "error">) =>
         received().filter((message) => message.type === type),
       ask: async <Name extends Exclude<Action, "message">>(
         action: Name,
         payload: WirePayload<Payloads[Name]>,
         context = lambdaContext(),
-      ): Promise<Answer> => {
-        const id = `${connectionId}-${++asked}`;
+      ): Promise<Response> => {
+        const id = `${connectionId}-${++requests}`;
         const sent = await send({ id, action, payload }, context);
         return sent.find((message) => message.request_id === id);
       },
@@ -99,7 +99,7 @@ export function simulateStreamer(options: Partial<StreamerOptions> = {}) {
     now,
     client,
     /** Moves the clock, in ms. */
-    later: (ms: number) => {
+    advance: (ms: number) => {
       time += ms;
     },
   };
@@ -114,9 +114,9 @@ async function identifyByQuery(ctx: AnyContext, next: () => Promise<void>): Prom
   await next();
 }
 
-/** Everyone who is in a channel. */
+/** Collects the items of an async iterable. */
 export async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
-  const found: T[] = [];
-  for await (const one of source) found.push(one);
-  return found;
+  const items: T[] = [];
+  for await (const item of source) items.push(item);
+  return items;
 }

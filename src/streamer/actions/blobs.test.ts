@@ -21,7 +21,7 @@ function blobStore() {
   return { store, asked };
 }
 
-function world(options: Partial<StreamerOptions> = {}) {
+function simulate(options: Partial<StreamerOptions> = {}) {
   const { store, asked } = blobStore();
   const room = { ...OPEN, maxBlobBytes: 1_000_000 };
   const reader = { subscribe: () => true, maxBlobBytes: 1_000 };
@@ -34,7 +34,7 @@ const error = (code: string) => expect.objectContaining({ error: expect.objectCo
 
 describe("upload", () => {
   it("tells a publisher where to put so many bytes, and the name they are to have", async () => {
-    const { client, asked } = world();
+    const { client, asked } = simulate();
     const { data } = await (await client("ada-1", { user: "ada" })).ask("upload", png);
     const [{ key, ...rest } = { key: "" }] = asked;
     expect(rest).toEqual({ bytes: 1_000_000, contentType: "image/png", expiresInMs: GOOD_FOR_MS });
@@ -48,7 +48,7 @@ describe("upload", () => {
   });
 
   it("gives each blob a name of its own, and takes bytes of any type", async () => {
-    const { client, asked } = world();
+    const { client, asked } = simulate();
     const ada = await client("ada-1");
     for (let n = 0; n < 2; n++) await ada.ask("upload", { channel: ROOM, bytes: 1 });
     expect(new Set(asked.map(({ key }) => key)).size).toBe(2);
@@ -63,7 +63,7 @@ describe("upload", () => {
     ["a namespace that takes none", { ...png, channel: "plain:a", bytes: 1 }, "NOT_FOUND"],
     ["a namespace that there is not", { ...png, channel: "nowhere:a" }, "NOT_FOUND"],
   ])("refuses %s", async (_, payload, code) => {
-    const { client, asked } = world();
+    const { client, asked } = simulate();
     expect(await (await client("ada-1")).ask("upload", payload)).toEqual(error(code));
     expect(asked).toEqual([]);
   });
@@ -71,7 +71,7 @@ describe("upload", () => {
 
 describe("download", () => {
   it("tells a subscriber, and the server, where the blob is that was uploaded", async () => {
-    const { client, streamer } = world();
+    const { client, streamer } = simulate();
     const ada = await client("ada-1", { tenant: "acme" });
     const { blob, url: put } = (await ada.ask("upload", png)).data;
     const { data } = await ada.ask("download", { channel: ROOM, blob });
@@ -80,7 +80,7 @@ describe("download", () => {
   });
 
   it("finds a blob in no other channel, and for no other tenant", async () => {
-    const { client, asked } = world();
+    const { client, asked } = simulate();
     const ada = await client("ada-1", { tenant: "acme" });
     const { blob } = (await ada.ask("upload", png)).data;
     const own = asked.at(-1)?.key;
@@ -98,7 +98,7 @@ describe("download", () => {
     ["who may not subscribe", { channel: "closed:a", blob: crypto.randomUUID() }, "FORBIDDEN"],
     ["a namespace that has none", { channel: "plain:a", blob: crypto.randomUUID() }, "NOT_FOUND"],
   ])("refuses %s", async (_, payload, code) => {
-    const { client, asked } = world();
+    const { client, asked } = simulate();
     expect(await (await client("ada-1")).ask("download", payload)).toEqual(error(code));
     expect(asked).toEqual([]);
   });
@@ -106,7 +106,7 @@ describe("download", () => {
 
 it("answers STORE_FAILED where the blob store fails, and tells nobody why", async () => {
   const fail = () => Promise.reject(new Error("secret of the bucket"));
-  const { client, lines } = world({ blobs: { createUpload: fail, createDownloadUrl: fail } });
+  const { client, lines } = simulate({ blobs: { createUpload: fail, createDownloadUrl: fail } });
   const ada = await client("ada-1");
   for (const asked of [
     ada.ask("upload", png),

@@ -8,13 +8,13 @@ import { toRecovery } from "./history-reader.ts";
 const ROOM = "room:lobby";
 
 async function room(published: number, options: Parameters<typeof simulateStreamer>[0] = {}) {
-  const world = simulateStreamer(options);
-  const ada = await world.client("ada-1", { user: "ada" });
-  for (let n = 1; n <= published; n++) await world.streamer.publish(ROOM, n);
-  const head = (await world.streamer.history(ROOM)).position;
+  const simulation = simulateStreamer(options);
+  const ada = await simulation.client("ada-1", { user: "ada" });
+  for (let n = 1; n <= published; n++) await simulation.streamer.publish(ROOM, n);
+  const head = (await simulation.streamer.history(ROOM)).position;
   const ask = async (which: object = {}) => (await ada.ask("history", { channel: ROOM, ...which })).data;
   const data = (page: { messages: { data: unknown }[] }) => page.messages.map((message) => message.data);
-  return { ...world, ada, ask, data, head };
+  return { ...simulation, ada, ask, data, head };
 }
 
 describe("history", () => {

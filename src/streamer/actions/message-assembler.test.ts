@@ -7,7 +7,7 @@ import type { StreamerOptions } from "../index.ts";
 const ROOM = "room:lobby";
 const LIMIT_MS = 30_000;
 
-async function world(options: Partial<StreamerOptions> = {}) {
+async function simulate(options: Partial<StreamerOptions> = {}) {
   const made = simulateStreamer({
     channels: { room: { ...OPEN, maxBytes: 98_304 } },
     schedule: memorySchedule(),
@@ -37,7 +37,7 @@ const publishing = (data: string) => ({ action: "publish", payload: { channel: R
 
 describe("a message in parts", () => {
   it("is one message, whatever order its parts come in, and has one answer", async () => {
-    const { ada, parts, answers } = await world();
+    const { ada, parts, answers } = await simulate();
     const data = 'é"\\\u{1F600}'.repeat(7_000);
     for (const part of parts(publishing(data), 10_000).reverse()) await ada.send(part);
     expect(ada.pushed("message").map((message) => message.data)).toEqual([data]);
@@ -45,7 +45,7 @@ describe("a message in parts", () => {
   });
 
   it("is one message where all of its parts come at once, and each twice", async () => {
-    const { ada, parts, sendAll, answers } = await world();
+    const { ada, parts, sendAll, answers } = await simulate();
     const data = "x".repeat(90_000);
     const all = parts(publishing(data));
     await sendAll([...all, ...all]);
@@ -54,13 +54,13 @@ describe("a message in parts", () => {
   });
 
   it("may be any request", async () => {
-    const { parts, sendAll, answers } = await world();
+    const { parts, sendAll, answers } = await simulate();
     await sendAll(parts({ action: "history", payload: { channel: ROOM } }, 10));
     expect(answers()).toEqual([expect.objectContaining({ data: expect.objectContaining({ messages: [] }) })]);
   });
 
   it("is published once where it is sent again under a larger number, with its key", async () => {
-    const { ada, parts, sendAll, answers } = await world();
+    const { ada, parts, sendAll, answers } = await simulate();
     const message = { action: "publish", payload: { channel: ROOM, data: "x".repeat(40_000), key: "k1" } };
     await sendAll(parts(message));
     await sendAll(parts(message));
@@ -70,7 +70,7 @@ describe("a message in parts", () => {
   });
 
   it("is put together whatever it is cut into, as long as that is whole characters", async () => {
-    const { sendAll, parts, ada } = await world();
+    const { sendAll, parts, ada } = await simulate();
     let published = 0;
     await fc.assert(
       fc.asyncProperty(
@@ -88,7 +88,7 @@ describe("a message in parts", () => {
 
 describe("a message in parts is answered with an error", () => {
   const failing = async (message: object | string, id?: string) => {
-    const made = await world();
+    const made = await simulate();
     await made.sendAll(made.parts(message, 30_000, id));
     return made.ada.received().at(-1);
   };
@@ -97,7 +97,7 @@ describe("a message in parts is answered with an error", () => {
 
   it("when it is larger than the protocol takes", async () => {
     const around = JSON.stringify({ id: "m1", ...publishing("") }).length;
-    const { ada, parts, sendAll } = await world({ channels: { room: OPEN } });
+    const { ada, parts, sendAll } = await simulate({ channels: { room: OPEN } });
     await sendAll(parts(publishing("x".repeat(131_072 - around))));
     expect(ada.received().at(-1).error.message).toMatch(
       /`data` has \d+ bytes; the namespace accepts at most 16384/,
@@ -139,30 +139,30 @@ describe("a message in parts is answered with an error", () => {
   });
 
   it("when somebody may not do what it asks", async () => {
-    const { ada, parts, sendAll } = await world({ channels: { room: { subscribe: () => true } } });
+    const { ada, parts, sendAll } = await simulate({ channels: { room: { subscribe: () => true } } });
     await sendAll(parts(publishing("x".repeat(40_000))));
     expect(ada.received().at(-1)).toEqual(error("FORBIDDEN"));
   });
 
   it("when a later one has taken its place, whose own answer comes", async () => {
-    const { ada, parts } = await world();
+    const { ada, parts } = await simulate();
     const [first, ...rest] = parts(publishing("a".repeat(40_000)));
     await ada.send(first);
-    const later = parts(publishing("b".repeat(40_000)), 30_000, "m2");
-    for (const part of later) await ada.send(part);
+    const second = parts(publishing("b".repeat(40_000)), 30_000, "m2");
+    for (const part of second) await ada.send(part);
     expect(ada.received()).toContainEqual(expect.objectContaining({ request_id: "m2", success: true }));
     for (const part of rest) expect(await ada.send(part)).toEqual([error("TIMEOUT")]);
     expect(ada.pushed("message")).toHaveLength(1);
   });
 
   it("when it is not whole in time, by a tick, once; what comes later is too late", async () => {
-    const { ada, parts, later, streamer, answers } = await world();
+    const { ada, parts, advance, streamer, answers } = await simulate();
     const all = parts(publishing("a".repeat(100_000)));
     for (const part of all.slice(1)) await ada.send(part);
-    later(LIMIT_MS - 1);
+    advance(LIMIT_MS - 1);
     await streamer.app.tick();
     expect(answers()).toEqual([]);
-    later(1);
+    advance(1);
     await streamer.app.tick();
     await streamer.app.tick();
     expect(answers()).toEqual([error("TIMEOUT")]);
@@ -171,7 +171,7 @@ describe("a message in parts is answered with an error", () => {
   });
 
   it("when the store fails", async () => {
-    const { ada, parts, store } = await world();
+    const { ada, parts, store } = await simulate();
     vi.spyOn(store.chunks, "add").mockRejectedValueOnce(new Error("out of breath"));
     const [first] = parts(publishing("a".repeat(40_000)));
     expect(await ada.send(first)).toEqual([error("STORE_FAILED")]);
@@ -179,24 +179,24 @@ describe("a message in parts is answered with an error", () => {
 });
 
 it("tells nobody of a message that became whole, nor of one whose client has gone", async () => {
-  const { ada, parts, sendAll, later, streamer, answers, connections } = await world();
+  const { ada, parts, sendAll, advance, streamer, answers, connections } = await simulate();
   await sendAll(parts(publishing("a".repeat(40_000))));
-  later(LIMIT_MS);
+  advance(LIMIT_MS);
   expect(await streamer.app.tick()).toMatchObject({ done: 1, failed: 0 });
   expect(answers()).toHaveLength(1);
   await ada.send(parts(publishing("b".repeat(40_000)))[0]);
   connections.gone("ada-1");
-  later(LIMIT_MS);
+  advance(LIMIT_MS);
   expect(await streamer.app.tick()).toMatchObject({ done: 1, failed: 0 });
 });
 
 it("takes parts without a schedule, and where it fails", async () => {
-  const without = await world({ schedule: undefined as never });
+  const without = await simulate({ schedule: undefined as never });
   await without.sendAll(without.parts(publishing("a".repeat(40_000))));
   expect(without.ada.pushed("message")).toHaveLength(1);
   const schedule = memorySchedule();
   vi.spyOn(schedule, "put").mockRejectedValue(new Error("out of breath"));
-  const failing = await world({ schedule });
+  const failing = await simulate({ schedule });
   await failing.sendAll(failing.parts(publishing("a".repeat(40_000))));
   expect(failing.ada.pushed("message")).toHaveLength(1);
   expect(failing.lines.join()).toContain("was not scheduled");

@@ -7,9 +7,9 @@ const ROOM = "room:lobby";
 const KEY = '[null,"room:lobby"]';
 
 async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
-  const world = simulateStreamer(options);
+  const simulation = simulateStreamer(options);
   const enter = async (connectionId: string, user?: string, fields: object = {}) => {
-    const client = await world.client(connectionId, user === undefined ? {} : { user });
+    const client = await simulation.client(connectionId, user === undefined ? {} : { user });
     await client.ask("subscribe", { channels: [{ channel: ROOM, ...fields }] });
     return client;
   };
@@ -21,7 +21,7 @@ async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
     seen += events.length;
     return events.map(({ event, user, state }) => [event, user, ...(state === undefined ? [] : [state])]);
   };
-  return { ...world, enter, watcher, told };
+  return { ...simulation, enter, watcher, told };
 }
 
 describe("who is in a channel", () => {
@@ -53,9 +53,9 @@ describe("who is in a channel", () => {
   });
 
   it("can be asked for, by a client and by the server", async () => {
-    const { enter, watcher, streamer, later } = await room();
+    const { enter, watcher, streamer, advance } = await room();
     await enter("ada-1", "ada", { state: { mood: "fine" } });
-    later(5);
+    advance(5);
     await enter("bob-1", "bob");
     await enter("ada-2", "ada");
     const users = [
@@ -159,13 +159,13 @@ describe("leaving", () => {
   });
 
   it("is of every channel, and told, when a send finds the connection gone", async () => {
-    const { enter, streamer, told, connections, later } = await room();
+    const { enter, streamer, told, connections, advance } = await room();
     const ada = await enter("ada-1", "ada");
     const bob = await enter("bob-1", "bob");
     for (const client of [ada, bob]) await client.ask("subscribe", { channels: [{ channel: "room:b" }] });
     told();
     // Past the time in which a connection may still be connecting.
-    later(6 * 60_000);
+    advance(6 * 60_000);
     connections.gone("ada-1", "bob-1");
     await streamer.publish("room:b", 1);
     expect(told().sort()).toEqual([
@@ -177,11 +177,11 @@ describe("leaving", () => {
   });
 
   it("is found by what tells of another's leaving, too", async () => {
-    const { enter, told, connections, later } = await room();
+    const { enter, told, connections, advance } = await room();
     const ada = await enter("ada-1", "ada");
     await enter("bob-1", "bob");
     told();
-    later(6 * 60_000);
+    advance(6 * 60_000);
     connections.gone("bob-1");
     await ada.leave();
     expect(told()).toEqual([
@@ -242,15 +242,15 @@ describe("many who leave a room at once", () => {
 describe("a subscription that is refused", () => {
   /** Ada subscribes, and one call of the store fails. */
   async function refused(fail: (store: ChannelStore) => void, request: object = {}) {
-    const world = await room();
-    const ada = await world.client("ada-1", { user: "ada" });
-    fail(world.store);
+    const simulation = await room();
+    const ada = await simulation.client("ada-1", { user: "ada" });
+    fail(simulation.store);
     const ask = async (client = ada) => {
       const { data } = await client.ask("subscribe", { channels: [{ channel: ROOM, ...request }] });
       return data.channels[0].error?.code;
     };
     expect(await ask()).toBe("STORE_FAILED");
-    return { ...world, ask };
+    return { ...simulation, ask };
   }
 
   const once = (method: object, name: string) =>
@@ -297,21 +297,21 @@ describe("a subscription that is refused", () => {
   });
 
   it("is a join to the others where another tab of the user came meanwhile", async () => {
-    const world = await room();
+    const simulation = await room();
     const [first, second] = [
-      await world.client("ada-1", { user: "ada" }),
-      await world.client("ada-2", { user: "ada" }),
+      await simulation.client("ada-1", { user: "ada" }),
+      await simulation.client("ada-2", { user: "ada" }),
     ];
-    const head = vi.spyOn(world.store.history, "readHead").mockImplementationOnce(async () => {
+    const head = vi.spyOn(simulation.store.history, "readHead").mockImplementationOnce(async () => {
       await second.ask("subscribe", { channels: [{ channel: ROOM }] });
       throw new Error("throttled");
     });
     const { data } = await first.ask("subscribe", { channels: [{ channel: ROOM }] });
     expect(data.channels[0].error.code).toBe("STORE_FAILED");
     expect(head).toHaveBeenCalledTimes(2);
-    expect(world.told()).toEqual([["join", "ada"]]);
+    expect(simulation.told()).toEqual([["join", "ada"]]);
     await second.leave();
-    expect(world.told()).toEqual([["leave", "ada"]]);
+    expect(simulation.told()).toEqual([["leave", "ada"]]);
   });
 
   it("leaves in the channel a connection that was there before", async () => {
@@ -327,14 +327,14 @@ describe("a subscription that is refused", () => {
 
 describe("the times of presence events", () => {
   it("tell that a user has left who closes as soon as the answer comes", async () => {
-    const { client, connections, watcher, later } = await room();
+    const { client, connections, watcher, advance } = await room();
     const ada = await client("ada-1", { user: "ada" });
     const post = connections.post.bind(connections);
     vi.spyOn(connections, "post").mockImplementationOnce(async (...args) => {
       const outcome = await post(...args);
-      later(5);
+      advance(5);
       await ada.leave();
-      later(5);
+      advance(5);
       return outcome;
     });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -378,10 +378,10 @@ describe("the times of presence events", () => {
   });
 
   it("are no later than the clock, once it has gone on", async () => {
-    const { enter, watcher, later } = await room();
+    const { enter, watcher, advance } = await room();
     const ada = await enter("ada-1", "ada");
     await ada.leave();
-    later(10);
+    advance(10);
     await enter("ada-2", "ada");
     expect(watcher.pushed("presence").map(({ at }) => at)).toEqual([START, START + 1, START + 10]);
   });

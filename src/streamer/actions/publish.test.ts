@@ -7,12 +7,12 @@ const ROOM = "room:lobby";
 const FLASH = "flash:news";
 
 async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
-  const world = simulateStreamer(options);
-  const ada = await world.client("ada-1", { user: "ada" });
-  const bob = await world.client("bob-1", { user: "bob" });
+  const simulation = simulateStreamer(options);
+  const ada = await simulation.client("ada-1", { user: "ada" });
+  const bob = await simulation.client("bob-1", { user: "bob" });
   const channels = [{ channel: ROOM }, { channel: FLASH }];
   for (const client of [ada, bob]) await client.ask("subscribe", { channels });
-  return { ...world, ada, bob };
+  return { ...simulation, ada, bob };
 }
 
 const texts = (client: { pushed(type: "message"): { data: unknown }[] }) =>
@@ -29,11 +29,11 @@ describe("publishing at-least-once", () => {
   });
 
   it("does it once for a key, which answers the same again", async () => {
-    const { ada, bob, later } = await room();
+    const { ada, bob, advance } = await room();
     const publish = (data: string) => ada.ask("publish", { channel: ROOM, data, key: "k" });
     const first = await publish("1");
     expect((await publish("2")).data).toEqual(first.data);
-    later(5 * 60_000 + 1);
+    advance(5 * 60_000 + 1);
     expect((await publish("3")).data.position.offset).toBe(2);
     expect(texts(bob)).toEqual(["1", "3"]);
   });
@@ -197,16 +197,16 @@ describe("the largest data", () => {
 describe("a fan-out of several pages", () => {
   /** A channel of so many, all of them there. */
   async function hall(members: number) {
-    const world = simulateStreamer();
+    const simulation = simulateStreamer();
     for (let n = 0; n < members; n++) {
-      await world.store.members.add('[null,"room:hall"]', {
+      await simulation.store.members.add('[null,"room:hall"]', {
         connectionId: `c${n}`,
         endpoint: n % 2 === 0 ? "https://one.example.com/live" : "https://two.example.com/live",
         joinedAt: START,
         expiresAt: START + 1_000,
       });
     }
-    return world;
+    return simulation;
   }
 
   it("keeps its place between two pages, and none where there is one page", async () => {
@@ -241,11 +241,11 @@ describe("a fan-out of several pages", () => {
   });
 
   it("sends what was left at the next start, though it is dated in the future", async () => {
-    const { streamer, store, connections, later } = await hall(1);
-    later(900);
+    const { streamer, store, connections, advance } = await hall(1);
+    advance(900);
     vi.spyOn(store.history, "markDelivered").mockRejectedValueOnce(new Error("killed"));
     await streamer.publish("room:hall", 1);
-    later(-900);
+    advance(-900);
     expect(await streamer.resume()).toBe(1);
     expect(connections.sent).toHaveLength(2);
   });

@@ -3,7 +3,7 @@ import { OPEN, START, simulateStreamer } from "../../../test/streamer/simulation
 import { webSocketAuth } from "../../lift/middleware/auth/index.ts";
 
 /** Tokens say who, and until which minute. */
-function world() {
+function simulate() {
   let now = () => START;
   const auth = webSocketAuth({
     validateToken: (token) => {
@@ -18,7 +18,7 @@ function world() {
 }
 
 it("takes a new token on the socket, and says until when it is good", async () => {
-  const { client, later } = world();
+  const { client, advance } = simulate();
   const ada = await client("ada-1", { token: "ada.1" });
   expect(await ada.ask("refresh", { token: "ada.3" })).toEqual({
     type: "response",
@@ -26,14 +26,14 @@ it("takes a new token on the socket, and says until when it is good", async () =
     success: true,
     data: { expiresAt: START + 180_000 },
   });
-  later(120_000);
+  advance(120_000);
   expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({ success: true });
-  later(120_000);
+  advance(120_000);
   expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
 it("closes the connection for another's token", async () => {
-  const { client, connections } = world();
+  const { client, connections } = simulate();
   const ada = await client("ada-1", { token: "ada.1" });
   expect(await ada.ask("refresh", { token: "eve.9" })).toMatchObject({ error: { code: "FORBIDDEN" } });
   expect(connections.disconnected).toEqual(["ada-1"]);

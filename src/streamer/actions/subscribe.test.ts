@@ -8,11 +8,11 @@ const at = (offset: number, epoch = expect.any(String)) => ({ epoch, offset });
 
 /** A client in a room, and one that publishes into it. */
 async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
-  const world = simulateStreamer(options);
-  const ada = await world.client("ada-1", { user: "ada" });
+  const simulation = simulateStreamer(options);
+  const ada = await simulation.client("ada-1", { user: "ada" });
   const say = (...texts: string[]) =>
     texts.reduce<Promise<unknown>>(
-      (last, text) => last.then(() => world.streamer.publish(ROOM, { text })),
+      (last, text) => last.then(() => simulation.streamer.publish(ROOM, { text })),
       Promise.resolve(),
     );
   const subscribe = async (fields: object = {}) => {
@@ -21,7 +21,7 @@ async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
   };
   const texts = ({ messages }: { messages: { data: { text: string } }[] }) =>
     messages.map(({ data }) => data.text);
-  return { ...world, ada, say, subscribe, texts };
+  return { ...simulation, ada, say, subscribe, texts };
 }
 
 describe("subscribing", () => {
@@ -188,12 +188,12 @@ describe("recovering", () => {
   });
 
   it("says so too when what was missed is too old, but not when nothing was", async () => {
-    const { say, subscribe, later } = await room({
+    const { say, subscribe, advance } = await room({
       channels: { room: { ...OPEN, history: { ageMs: 1_000 } } },
     });
     await say("1", "2");
     const { position } = await subscribe();
-    later(1_000);
+    advance(1_000);
     expect(await subscribe({ position: { ...position, offset: 1 } })).toMatchObject({ recovered: false });
     expect(await subscribe({ position })).toMatchObject({ recovered: true, messages: [] });
   });

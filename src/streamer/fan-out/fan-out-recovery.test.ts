@@ -37,7 +37,7 @@ function bound(history: ChannelStore["history"]) {
 }
 
 /** Two in two rooms, and publications that are left as soon as they are stored. */
-async function world() {
+async function simulate() {
   let time = Date.UTC(2026, 0, 1);
   const { store, getPendingFanOut } = streamedStore(() => time);
   const made = simulateStreamer({ store, now: () => time });
@@ -69,7 +69,7 @@ async function world() {
     leave,
     ada,
     bob,
-    later: (ms: number) => {
+    advance: (ms: number) => {
       time += ms;
     },
     got: () => [ada, bob].map((client) => client.pushed("message").map(({ data }) => data)),
@@ -82,9 +82,9 @@ const reported = (...numbers: string[]) => ({
 
 describe("the stream's function", () => {
   it("sends everyone what its publisher has stored and left", async () => {
-    const { streamer, records, leave, later, got, store } = await world();
+    const { streamer, records, leave, advance, got, store } = await simulate();
     await leave(ROOM, 1);
-    later(3_000);
+    advance(3_000);
     expect(got()).toEqual([[], []]);
     const handler = streamer.fanOutHandler();
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported());
@@ -98,9 +98,9 @@ describe("the stream's function", () => {
   });
 
   it("sends each message by the id and the position that its publisher was answered with, each time", async () => {
-    const { streamer, records, leave, later, ada, published, store } = await world();
+    const { streamer, records, leave, advance, ada, published, store } = await simulate();
     for (const data of [1, 2]) await leave(ROOM, data);
-    later(3_000);
+    advance(3_000);
     const handler = streamer.fanOutHandler();
     const finish = vi.spyOn(store.history, "markDelivered").mockRejectedValue(new Error("throttled"));
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported("s1", "s2"));
@@ -111,10 +111,10 @@ describe("the stream's function", () => {
   });
 
   it("costs a read for each message that is finished, and nothing for what is no message", async () => {
-    const { streamer, records, leave, getPendingFanOut, store, later, got } = await world();
+    const { streamer, records, leave, getPendingFanOut, store, advance, got } = await simulate();
     const [key, offset] = await leave(ROOM, 1);
     await store.history.markDelivered(key, offset ?? 0);
-    later(3_000);
+    advance(3_000);
     const pages = vi.spyOn(store.members, "listMembers");
     const others = [{ dynamodb: { NewImage: {}, SequenceNumber: "s2" } }, { dynamodb: {} }, {}];
     const handler = streamer.fanOutHandler();
@@ -125,9 +125,9 @@ describe("the stream's function", () => {
   });
 
   it("leaves a message to its publisher until its grace is over, and looks only then", async () => {
-    const { streamer, records, leave, getPendingFanOut, later } = await world();
+    const { streamer, records, leave, getPendingFanOut, advance } = await simulate();
     await leave(ROOM, 1);
-    later(2_000);
+    advance(2_000);
     const handled = streamer.fanOutHandler({ graceMs: 5_000 })({ Records: records }, lambdaContext());
     await vi.advanceTimersByTimeAsync(2_999);
     expect(getPendingFanOut).not.toHaveBeenCalled();
@@ -138,9 +138,9 @@ describe("the stream's function", () => {
   });
 
   it("waits no longer than the grace for a publisher whose clock is ahead", async () => {
-    const { streamer, records, leave, getPendingFanOut, later } = await world();
+    const { streamer, records, leave, getPendingFanOut, advance } = await simulate();
     await leave(ROOM, 1);
-    later(-60_000);
+    advance(-60_000);
     const handled = streamer.fanOutHandler()({ Records: records }, lambdaContext());
     await vi.advanceTimersByTimeAsync(3_000);
     expect(getPendingFanOut).toHaveBeenCalledOnce();
@@ -148,7 +148,7 @@ describe("the stream's function", () => {
   });
 
   it("reports, without a wait, what it has no time to wait for", async () => {
-    const { streamer, records, leave, getPendingFanOut } = await world();
+    const { streamer, records, leave, getPendingFanOut } = await simulate();
     await leave(ROOM, 1);
     const context = lambdaContext({ getRemainingTimeInMillis: () => 3_999 });
     expect(await streamer.fanOutHandler()({ Records: records }, context)).toEqual(reported("s1"));
@@ -157,9 +157,9 @@ describe("the stream's function", () => {
   });
 
   it("begins nothing in its last second, and reports it", async () => {
-    const { streamer, records, leave, later, got, store } = await world();
+    const { streamer, records, leave, advance, got, store } = await simulate();
     for (const data of [1, 2]) await leave(ROOM, data);
-    later(3_000);
+    advance(3_000);
     let left = 29_000;
     const finish = vi.spyOn(store.history, "markDelivered").mockImplementation(async () => {
       left = 999;
@@ -173,10 +173,11 @@ describe("the stream's function", () => {
   it.each(["read", "sent", "finished"])(
     "begins with no message of a channel before the one ahead of it is %s",
     async (step) => {
-      const { streamer, records, leave, later, got, getPendingFanOut, connections, store } = await world();
+      const { streamer, records, leave, advance, got, getPendingFanOut, connections, store } =
+        await simulate();
       for (const data of [1, 2, 3]) await leave(ROOM, data);
       await leave(HALL, 4);
-      later(3_000);
+      advance(3_000);
       const { promise: held, resolve: release } = Promise.withResolvers<void>();
       const [read, broadcast, finish] = [
         getPendingFanOut.getMockImplementation()!,
@@ -211,13 +212,13 @@ describe("the stream's function", () => {
   );
 
   it("reports what could not be read or sent, and does the rest", async () => {
-    const { streamer, records, leave, later, got, getPendingFanOut, lines } = await world();
+    const { streamer, records, leave, advance, got, getPendingFanOut, lines } = await simulate();
     for (const [channel, data] of [
       [ROOM, 1],
       [HALL, 2],
     ] as const)
       await leave(channel, data);
-    later(3_000);
+    advance(3_000);
     getPendingFanOut.mockRejectedValueOnce(new Error("throttled"));
     const handler = streamer.fanOutHandler();
     expect(await handler({ Records: records }, lambdaContext())).toEqual(reported("s1"));
@@ -231,19 +232,19 @@ describe("the stream's function", () => {
   });
 
   it("is held up by no record that it can't understand", async () => {
-    const { streamer, records, leave, later, got, lines } = await world();
+    const { streamer, records, leave, advance, got, lines } = await simulate();
     records.push({ dynamodb: { NewImage: { bad: true }, SequenceNumber: "s1" } });
     await leave(ROOM, 1);
-    later(3_000);
+    advance(3_000);
     expect(await streamer.fanOutHandler()({ Records: records }, lambdaContext())).toEqual(reported());
     expect(got()).toEqual([[1], [1]]);
     expect(lines.join()).toMatch(/A record of the table stream is unreadable.*BAD_ROW/);
   });
 
   it("looks after so many channels at a time, and after all of them", async () => {
-    const { streamer, records, leave, later, getPendingFanOut } = await world();
+    const { streamer, records, leave, advance, getPendingFanOut } = await simulate();
     for (let n = 0; n < 40; n++) await leave(`room:${n}`, n);
-    later(3_000);
+    advance(3_000);
     let [running, most] = [0, 0];
     getPendingFanOut.mockImplementation(async () => {
       most = Math.max(most, ++running);
@@ -258,7 +259,7 @@ describe("the stream's function", () => {
   });
 
   it("is refused where the store has no stream, and with options that it does not know", async () => {
-    const { streamer } = await world();
+    const { streamer } = await simulate();
     const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
     expect(() => simulateStreamer().streamer.fanOutHandler()).toThrow(invalid);
     expect(() => streamer.fanOutHandler({ graceMs: 60_001 })).toThrow(invalid);

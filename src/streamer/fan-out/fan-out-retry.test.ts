@@ -5,10 +5,10 @@ import { memorySchedule } from "../../store/memory/index.ts";
 
 const ROOM = "room:lobby";
 
-async function world(options: Parameters<typeof simulateStreamer>[0] = {}) {
+async function simulate(options: Parameters<typeof simulateStreamer>[0] = {}) {
   const schedule = memorySchedule();
   const made = simulateStreamer({ schedule, channels: { room: OPEN }, ...options });
-  const { streamer, store, now, client, later } = made;
+  const { streamer, store, now, client, advance } = made;
   const ada = await client("ada-1", { user: "ada" });
   await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
   return {
@@ -20,7 +20,7 @@ async function world(options: Parameters<typeof simulateStreamer>[0] = {}) {
       (await collect(store.history.listPendingFanOuts(now() + 1))).map(({ message }) => message.data),
     /** Ticks, so many ms later. */
     tick: (ms: number, context = lambdaContext()) => {
-      later(ms);
+      advance(ms);
       return streamer.app.tick({ context });
     },
     failOnce: (call: "markDelivered" | "listMembers") => {
@@ -36,7 +36,7 @@ async function world(options: Parameters<typeof simulateStreamer>[0] = {}) {
 }
 
 /** Keeps back what is sent until it is told to go on. */
-function holdSending({ connections }: Awaited<ReturnType<typeof world>>) {
+function holdSending({ connections }: Awaited<ReturnType<typeof simulate>>) {
   const waiting: (() => void)[] = [];
   const broadcast = connections.broadcast.bind(connections);
   vi.spyOn(connections, "broadcast").mockImplementation(async (...args) => {
@@ -54,7 +54,7 @@ function holdSending({ connections }: Awaited<ReturnType<typeof world>>) {
 
 describe("what a fan-out has left while its process runs", () => {
   it("is sent by the tick after, not only at the next start", async () => {
-    const { streamer, failOnce, got, left, tick, ada } = await world();
+    const { streamer, failOnce, got, left, tick, ada } = await simulate();
     failOnce("listMembers");
     const { id, position } = await streamer.publish(ROOM, "late");
     expect([got(), await left()]).toEqual([[], ["late"]]);
@@ -66,7 +66,7 @@ describe("what a fan-out has left while its process runs", () => {
   });
 
   it("is finished, where only that has failed", async () => {
-    const { streamer, failOnce, left, tick, ada } = await world();
+    const { streamer, failOnce, left, tick, ada } = await simulate();
     failOnce("markDelivered");
     const { id } = await streamer.publish(ROOM, 1);
     expect(await left()).toEqual([1]);
@@ -77,7 +77,7 @@ describe("what a fan-out has left while its process runs", () => {
   });
 
   it("is tried again less and less often while it keeps failing", async () => {
-    const { streamer, store, got, tick, schedule } = await world();
+    const { streamer, store, got, tick, schedule } = await simulate();
     const pages = vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("locked");
     });
@@ -96,27 +96,27 @@ describe("what a fan-out has left while its process runs", () => {
   });
 
   it("does not wait for longer because more is left meanwhile", async () => {
-    const { streamer, failOnce, got, tick, later } = await world();
+    const { streamer, failOnce, got, tick, advance } = await simulate();
     for (const data of [1, 2, 3]) {
       failOnce("listMembers");
       await streamer.publish(ROOM, data);
-      later(333);
+      advance(333);
     }
     await tick(1);
     expect(got()).toEqual([1, 2, 3]);
   });
 
   it("is looked for again though the clock is set back by an hour", async () => {
-    const { streamer, failOnce, got, tick, later, schedule } = await world();
+    const { streamer, failOnce, got, tick, advance, schedule } = await simulate();
     failOnce("listMembers");
     await streamer.publish(ROOM, 1);
-    later(-3_600_000);
+    advance(-3_600_000);
     // Taken by another process, whose time is over.
     for (const item of schedule.listAll!()) await schedule.delete(item);
-    later(12_000);
+    advance(12_000);
     failOnce("listMembers");
     await streamer.publish(ROOM, 2);
-    later(12_000);
+    advance(12_000);
     failOnce("listMembers");
     await streamer.publish(ROOM, 3);
     await tick(4_000);
@@ -124,7 +124,7 @@ describe("what a fan-out has left while its process runs", () => {
   });
 
   it("is looked for again where the schedule took nothing", async () => {
-    const { streamer, schedule, failOnce, got, tick, lines } = await world();
+    const { streamer, schedule, failOnce, got, tick, lines } = await simulate();
     vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("full"));
     for (const data of [1, 2]) {
       failOnce("listMembers");
@@ -136,7 +136,7 @@ describe("what a fan-out has left while its process runs", () => {
   });
 
   it("is gone on with by the next tick where this one has no more time", async () => {
-    const { streamer, failOnce, got, tick } = await world();
+    const { streamer, failOnce, got, tick } = await simulate();
     failOnce("listMembers");
     await streamer.publish(ROOM, 1);
     // Enough for Lift's deadline, and too little for a page.
@@ -148,7 +148,7 @@ describe("what a fan-out has left while its process runs", () => {
 
 describe("what is under way", () => {
   it("is not sent by a tick too", async () => {
-    const room = await world();
+    const room = await simulate();
     const { streamer, failOnce, got, tick } = room;
     failOnce("listMembers");
     await streamer.publish(ROOM, "left");
@@ -165,7 +165,7 @@ describe("what is under way", () => {
   });
 
   it("is not sent once more for having finished while the list is gone through", async () => {
-    const room = await world();
+    const room = await simulate();
     const { streamer, store, failOnce, got, tick } = room;
     const unfinished = store.history.listPendingFanOuts.bind(store.history);
     // A page of it at a time, as a database reads.
@@ -188,7 +188,7 @@ describe("what is under way", () => {
 });
 
 it("is left to the table's stream where there is one", async () => {
-  const { streamer, store, failOnce, schedule } = await world();
+  const { streamer, store, failOnce, schedule } = await simulate();
   Object.assign(store.history, {
     parseTableStreamImage: () => undefined,
     getPendingFanOut: async () => undefined,

@@ -12,7 +12,7 @@ const isNamed = ({ userId }: { userId?: string }) => userId !== undefined;
 /** A channel in which whoever has a name may stream, and a viewer. */
 async function show(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
-  const world = simulateStreamer({
+  const simulation = simulateStreamer({
     schedule,
     channels: {
       show: { subscribe: () => true, publish: isNamed, live: true },
@@ -21,7 +21,7 @@ async function show(options: Partial<StreamerOptions> = {}) {
     },
     ...options,
   });
-  const { client, later, streamer } = world;
+  const { client, advance, streamer } = simulation;
   const watch = async (connectionId: string, user?: string, channel = SHOW) => {
     const viewer = await client(connectionId, user === undefined ? {} : { user });
     const { data } = await viewer.ask("subscribe", { channels: [{ channel }] });
@@ -35,7 +35,7 @@ async function show(options: Partial<StreamerOptions> = {}) {
       .filter(({ type }) => type.startsWith("stream_"))
       .map(({ type, reason, live, user }) => [type, ...(reason ? [user, reason] : [live.user, live.data])]);
   return {
-    ...world,
+    ...simulation,
     schedule,
     watch,
     viewer,
@@ -43,7 +43,7 @@ async function show(options: Partial<StreamerOptions> = {}) {
     /** Moves the clock, second by second, as a process ticks. */
     seconds: async (count: number) => {
       for (let at = 0; at < count; at++) {
-        later(1_000);
+        advance(1_000);
         expect((await streamer.app.tick()).failed).toBe(0);
       }
     },
@@ -52,7 +52,7 @@ async function show(options: Partial<StreamerOptions> = {}) {
 
 describe("a stream", () => {
   it("is told to the channel's members when it starts and ends, and to who comes later", async () => {
-    const { client, viewer, watch, told, later, streamer } = await show();
+    const { client, viewer, watch, told, advance, streamer } = await show();
     const ada = await client("ada-1", { user: "ada" });
     const started = await ada.ask("stream_start", { channel: SHOW, data: { title: "Bread" } });
     const live = { user: "ada", since: START, viewers: 1, data: { title: "Bread" } };
@@ -60,7 +60,7 @@ describe("a stream", () => {
     expect(viewer.pushed("stream_started")).toEqual([
       { type: "stream_started", id: expect.any(String), channel: SHOW, at: START, live },
     ]);
-    later(5_000);
+    advance(5_000);
     expect((await watch("late")).live).toEqual({ ...live, viewers: 2 });
     expect(await streamer.stream(SHOW)).toEqual({ ...live, viewers: 2 });
     expect((await ada.ask("stream_end", { channel: SHOW })).data).toEqual({});
@@ -72,10 +72,10 @@ describe("a stream", () => {
   });
 
   it("shows something else when its owner starts it again, and is as old as it was", async () => {
-    const { client, later, told, viewer } = await show();
+    const { client, advance, told, viewer } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW, data: 1 });
-    later(5_000);
+    advance(5_000);
     await ada.ask("stream_start", { channel: SHOW, data: 2 });
     expect(told()).toEqual([
       ["stream_started", "ada", 1],
@@ -407,40 +407,40 @@ describe("an owner", () => {
   });
 
   it("keeps the stream when they came back, and left again, after a tick had read that they were gone", async () => {
-    const { client, later, told, streamer, schedule, now } = await show();
+    const { client, advance, told, streamer, schedule, now } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
-    later(30_000);
+    advance(30_000);
     const read = await collect(schedule.listDue(now()));
-    later(1_000);
+    advance(1_000);
     const again = await client("ada-2", { user: "ada" });
     await again.ask("subscribe", { channels: [{ channel: SHOW }] });
-    later(1_000);
+    advance(1_000);
     await again.leave();
-    later(1_000);
+    advance(1_000);
     vi.spyOn(schedule, "listDue").mockImplementationOnce(async function* () {
       yield* read;
     });
     expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
     expect(told()).toHaveLength(1);
-    later(29_000);
+    advance(29_000);
     await streamer.app.tick();
     expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
   it("keeps the stream when they came back, and left again, while a tick looked after them", async () => {
-    const { client, later, told, streamer, store } = await show();
+    const { client, advance, told, streamer, store } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
-    later(30_000);
+    advance(30_000);
     const present = store.members.listPresence.bind(store.members);
     vi.spyOn(store.members, "listPresence").mockImplementationOnce(async function* (...args) {
       yield* present(...args);
       const again = await client("ada-2", { user: "ada" });
       await again.ask("subscribe", { channels: [{ channel: SHOW }] });
-      later(1);
+      advance(1);
       await again.leave();
     });
     expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
@@ -448,12 +448,12 @@ describe("an owner", () => {
   });
 
   it("is the one who was looked for: the stream of who comes next is not ended", async () => {
-    const { client, later, told, streamer, store } = await show();
+    const { client, advance, told, streamer, store } = await show();
     const ada = await client("ada-1", { user: "ada" });
     const bob = await client("bob-1", { user: "bob" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
-    later(30_000);
+    advance(30_000);
     const present = store.members.listPresence.bind(store.members);
     vi.spyOn(store.members, "listPresence").mockImplementationOnce(async function* (...args) {
       yield* present(...args);
@@ -482,11 +482,11 @@ describe("an owner", () => {
   });
 
   it("is told of once that they have left, by however many ticks at once", async () => {
-    const { client, later, told, streamer } = await show();
+    const { client, advance, told, streamer } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
-    later(30_000);
+    advance(30_000);
     await Promise.all([streamer.app.tick(), streamer.app.tick(), streamer.app.tick()]);
     expect(told()).toHaveLength(2);
   });
@@ -520,12 +520,12 @@ describe("viewers", () => {
   });
 
   it("are told how many they are, though the clock is set back by an hour", async () => {
-    const { client, watch, viewer, seconds, later } = await show();
+    const { client, watch, viewer, seconds, advance } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await seconds(1);
     await watch("one");
-    later(-3_600_000);
+    advance(-3_600_000);
     await watch("two");
     await seconds(2);
     expect(viewer.pushed("viewers").at(-1)).toMatchObject({ count: 3 });
@@ -568,10 +568,10 @@ describe("viewers", () => {
   });
 
   it("are not told when the store fails, and everything else goes on", async () => {
-    const { client, watch, store, lines, later } = await show();
+    const { client, watch, store, lines, advance } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
-    later(2_000);
+    advance(2_000);
     vi.spyOn(store.members, "count").mockRejectedValue(new Error("throttled"));
     const late = await watch("late", undefined, "room:a");
     expect(await late.leave()).toEqual({ statusCode: 200 });

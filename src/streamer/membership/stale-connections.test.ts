@@ -9,8 +9,8 @@ const MINUTE = 60_000;
 /** A room with a watcher, whose clients may vanish without a word. */
 async function room(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
-  const world = simulateStreamer({ schedule, ...options });
-  const { connections, streamer, now } = world;
+  const simulation = simulateStreamer({ schedule, ...options });
+  const { connections, streamer, now } = simulation;
   const active = new Map<string, number>();
   const get = connections.get.bind(connections);
   const asked = vi.spyOn(connections, "get").mockImplementation(async (id) => {
@@ -18,14 +18,14 @@ async function room(options: Partial<StreamerOptions> = {}) {
     return info && { ...info, lastActiveAt: active.get(id) ?? 0 };
   });
   const enter = async (connectionId: string, user?: string, channel = ROOM) => {
-    const client = await world.client(connectionId, user === undefined ? {} : { user });
+    const client = await simulation.client(connectionId, user === undefined ? {} : { user });
     active.set(connectionId, now());
     await client.ask("subscribe", { channels: [{ channel }] });
     return client;
   };
   const watcher = await enter("watcher");
   return {
-    ...world,
+    ...simulation,
     schedule,
     enter,
     /** The connections that were asked after. */
@@ -37,7 +37,7 @@ async function room(options: Partial<StreamerOptions> = {}) {
     /** A minute at a time, as Lambda's schedules ring. */
     minutes: async (count: number) => {
       for (let at = 0; at < count; at++) {
-        world.later(MINUTE);
+        simulation.advance(MINUTE);
         const report = await streamer.app.tick();
         expect(report.failed).toBe(0);
       }
@@ -81,10 +81,10 @@ describe("a connection that has vanished", () => {
   });
 
   it("is told of once, by however many ticks at once", async () => {
-    const { enter, connections, later, left, streamer } = await room();
+    const { enter, connections, advance, left, streamer } = await room();
     await enter("ada-1", "ada");
     connections.gone("ada-1");
-    later(10 * MINUTE);
+    advance(10 * MINUTE);
     const reports = await Promise.all([streamer.app.tick(), streamer.app.tick(), streamer.app.tick()]);
     expect(reports.map(({ failed }) => failed)).toEqual([0, 0, 0]);
     expect(left()).toEqual(["ada"]);
@@ -102,13 +102,13 @@ describe("a connection that has vanished", () => {
   });
 
   it("is tried again when a channel could not be left", async () => {
-    const { enter, connections, later, left, streamer, store } = await room();
+    const { enter, connections, advance, left, streamer, store } = await room();
     await enter("ada-1", "ada");
     connections.gone("ada-1");
-    later(10 * MINUTE);
+    advance(10 * MINUTE);
     vi.spyOn(store.members, "remove").mockRejectedValueOnce(new Error("throttled"));
     expect(await streamer.app.tick()).toMatchObject({ done: 0, failed: 1 });
-    later(1_000);
+    advance(1_000);
     expect(await streamer.app.tick()).toMatchObject({ done: 1, failed: 0 });
     expect(left()).toEqual(["ada"]);
   });
@@ -149,13 +149,13 @@ describe("a connection whose channels could not be left at its end", () => {
   const plain = { channels: { room: OPEN } };
 
   it("leaves them with the next tick, though nobody is seen there", async () => {
-    const { enter, connections, store, streamer, later } = await room(plain);
+    const { enter, connections, store, streamer, advance } = await room(plain);
     const ada = await enter("ada-1", "ada", "room:silent");
     vi.spyOn(store.members, "remove").mockRejectedValueOnce(new Error("throttled"));
     await ada.leave();
     connections.gone("ada-1");
     expect(await streamer.count("room:silent")).toBe(1);
-    later(1);
+    advance(1);
     expect(await streamer.app.tick()).toMatchObject({ done: 1, failed: 0 });
     expect(await streamer.count("room:silent")).toBe(0);
   });
@@ -174,7 +174,7 @@ describe("a connection whose channels could not be left at its end", () => {
 
 describe("looking after connections", () => {
   it("begins with the first channel where a user is seen, and writes nothing for what comes later", async () => {
-    const { client, schedule, enter, later, items } = await room({
+    const { client, schedule, enter, advance, items } = await room({
       channels: { room: { ...OPEN, presence: true }, flash: { ...OPEN, delivery: "at-most-once" } },
     });
     const put = vi.spyOn(schedule, "put");
@@ -187,7 +187,7 @@ describe("looking after connections", () => {
     await ada.ask("heartbeat", {});
     await enter("nobody");
     expect(put).toHaveBeenCalledTimes(1);
-    later(1);
+    advance(1);
     expect(items()).toEqual([["ada-1", 10 * MINUTE - 1]]);
   });
 
@@ -225,16 +225,16 @@ describe("looking after connections", () => {
 
 describe("with heartbeatMs", () => {
   it("closes who has sent none for twice as long, however busy the channel is", async () => {
-    const { enter, later, left, streamer, touch, connections } = await room({ heartbeatMs: 30_000 });
+    const { enter, advance, left, streamer, touch, connections } = await room({ heartbeatMs: 30_000 });
     const [ada] = [await enter("ada-1", "ada"), await enter("bob-1", "bob")];
     for (let second = 0; second < 59; second++) {
-      later(1_000);
+      advance(1_000);
       if (second === 40) await ada.ask("heartbeat", {});
       touch("ada-1", "bob-1");
       await streamer.app.tick();
     }
     expect(left()).toEqual([]);
-    later(1_000);
+    advance(1_000);
     await streamer.app.tick();
     expect([left(), connections.disconnected]).toEqual([["bob"], ["bob-1"]]);
   });
@@ -244,23 +244,23 @@ describe("with heartbeatMs", () => {
     ["an hour", 3_600_000],
     ["a year", 365 * 86_400_000],
   ])("closes nobody who is there when the clock jumps ahead by %s", async (_, jump) => {
-    const { enter, later, streamer, connections } = await room({ heartbeatMs: 30_000 });
+    const { enter, advance, streamer, connections } = await room({ heartbeatMs: 30_000 });
     const clients = await Promise.all(Array.from({ length: 20 }, (_, n) => enter(`c${n}`, `u${n}`)));
-    later(jump);
+    advance(jump);
     for (let second = 0; second < 100; second++) {
       await streamer.app.tick();
       for (const [n, client] of clients.entries()) if (second % 30 === n) await client.ask("heartbeat", {});
-      later(1_000);
+      advance(1_000);
     }
     expect(connections.disconnected).toEqual([]);
   });
 
   it("closes nobody whose heartbeat another process hears while a tick looks", async () => {
-    const { enter, later, streamer, connections, schedule, now } = await room({ heartbeatMs: 30_000 });
+    const { enter, advance, streamer, connections, schedule, now } = await room({ heartbeatMs: 30_000 });
     await enter("ada-1", "ada");
-    later(30_000);
+    advance(30_000);
     await streamer.app.tick();
-    later(30_000);
+    advance(30_000);
     const get = vi.mocked(connections.get).getMockImplementation()!;
     vi.mocked(connections.get).mockImplementation(async (id) => {
       const [item] = [...(schedule.listAll?.() ?? [])].filter((one) => one.id === id);
@@ -269,18 +269,18 @@ describe("with heartbeatMs", () => {
     });
     expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
     expect(connections.disconnected).toEqual([]);
-    later(30_000);
+    advance(30_000);
     await streamer.app.tick();
     expect(connections.disconnected).toEqual([]);
   });
 
   it("looks at a connection again within the idle limit, though its last activity is dated in the future", async () => {
-    const { enter, connections, minutes, left, touch, later, now } = await room();
+    const { enter, connections, minutes, left, touch, advance, now } = await room();
     await enter("ada-1", "ada");
     const before = now();
-    later(365 * 86_400_000);
+    advance(365 * 86_400_000);
     touch("ada-1");
-    later(before - now());
+    advance(before - now());
     await minutes(10);
     connections.gone("ada-1");
     await minutes(10);
