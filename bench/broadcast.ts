@@ -1,4 +1,4 @@
-/** One message to 10,000 connections, until the last has it; and what an idle connection weighs. */
+/** Measures a broadcast to 10,000 connections until the last delivery, and the memory of an idle connection. */
 import type { BroadcastResult } from "./children/client.ts";
 import type { Memory, Usage } from "./lib/control.ts";
 import { requireFileLimit } from "./lib/machine.ts";
@@ -7,13 +7,13 @@ import { LIFT, LIMITS_OFF, type Side, type SideSpec, SOCKET_IO, startSide, TCP, 
 import { median, spread } from "./lib/stats.ts";
 
 const CONNECTIONS = 10_000;
-/** Opened and closed before memory is read for the first time, so that code and caches are in both readings. */
+/** Opened and closed before the first memory reading, so that both readings include code and caches. */
 const WARM_CONNECTIONS = 300;
 const WARM_ROUNDS = 5;
 
 interface Samples {
   readonly ms: number[];
-  /** ms of CPU time that the server spent on a round. */
+  /** CPU time of the server per round, in ms. */
   readonly cpuMs: number[];
   lost: number;
 }
@@ -97,7 +97,7 @@ function judge(samples: Map<string, Samples>, weights: Map<string, Weight>, runs
     notes: [
       LIMITS_OFF,
       `${CONNECTIONS} receivers on one tenant, listed from the memory store for every message; 100 bytes of text.`,
-      "KB/connection is heap and external memory after a full collection; RSS also counts pages V8 keeps for later.",
+      "KB/connection is heap and external memory after a full collection. RSS includes pages that V8 keeps for later.",
     ],
   };
 }

@@ -1,4 +1,4 @@
-/** Publications that are kept, with 10 and with 100 in the room, beside what sends without keeping. */
+/** Measures stored publications with 10 and 100 members, beside servers that store nothing. */
 import type { PaceResult, PublishResult } from "./children/channels-client.ts";
 import { cpuShare } from "./lib/children.ts";
 import type { Usage } from "./lib/control.ts";
@@ -13,7 +13,7 @@ const PACED_MS = 3_000;
 const ROOM = 100;
 const SPEAKERS = 10;
 const FEW = 10;
-/** Publishers beside the few subscribers, so many publications are under way. */
+/** Publishers beside the few subscribers: the number of concurrent publications. */
 const WRITERS = 32;
 
 const SIDES: readonly RoomSpec[] = [STREAMER, WS, { ...SOCKET_IO, file: "rivals/socketio-rooms.mjs" }];
@@ -34,7 +34,7 @@ export async function channels(runs: number, progress: (line: string) => void): 
     const keeping = await startRoom(STREAMER);
     sides.push(keeping);
     await keeping.open(WRITERS + FEW);
-    // The writers are the first ones and are in no room.
+    // The first connections publish and do not join the room.
     await keeping.client.ask("subscribe", FEW);
     for (const spec of SIDES) {
       progress(`channels: starting ${spec.name}`);
@@ -55,7 +55,7 @@ export async function channels(runs: number, progress: (line: string) => void): 
     }
     const half = median(rooms.get(STREAMER.name)!.published) / 2;
     for (let run = 1; run <= Math.min(runs, 5); run++) {
-      progress(`channels: at half of it, ${run} of ${Math.min(runs, 5)}`);
+      progress(`channels: at half the rate, ${run} of ${Math.min(runs, 5)}`);
       const wanted = { ms: PACED_MS, publishers: SPEAKERS, perSecond: half };
       paced.push(await streamer.client.ask<PaceResult>("pace", wanted));
     }
@@ -87,7 +87,7 @@ function judge(
 ): Findings {
   const row = (side: string, room: number, samples: Samples): Row => ({
     side,
-    "in the room": room,
+    members: room,
     "publishes/s": median(samples.published),
     "deliveries/s": median(samples.delivered),
     "± %": spread(samples.delivered),
@@ -102,15 +102,15 @@ function judge(
     runs,
     rows: [row(STREAMER.name, FEW, few), ...[...rooms].map(([side, samples]) => row(side, ROOM, samples))],
     targets: [
-      atLeast("publishes/s kept, 10 in the room", 2_000, median(few.published)),
+      atLeast("stored publishes/s, 10 members", 2_000, median(few.published)),
       atLeast("deliveries/s in a room of 100, of bare ws", 0.6, delivered(STREAMER) / delivered(WS)),
       atMost("p99 from publish to receive at half of that", 20, p99, " ms"),
       none("messages lost", lost),
     ],
     notes: [
       LIMITS_OFF,
-      `At-least-once: stored in SQLite (WAL, synchronous FULL), then answered and sent. ${WRITERS} publications under way`,
-      `with ${FEW} in the room, ${SPEAKERS} with ${ROOM}; ws and socket.io send and keep nothing, or in memory only.`,
+      `At-least-once: stored in SQLite (WAL, synchronous FULL), then answered and sent. ${WRITERS} publications in flight`,
+      `with ${FEW} members, ${SPEAKERS} with ${ROOM}. ws stores nothing, socket.io stores in memory.`,
       `At half of ${STREAMER.name}'s rate, median of the runs: p99 ${p99.toFixed(1)} ms, median ${median(paced.map((one) => one.median)).toFixed(1)} ms.`,
     ],
   };

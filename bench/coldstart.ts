@@ -1,4 +1,4 @@
-/** From a function's process start to its first event answered: the chat's connect bundle, and others that do the same. */
+/** Measures the time from a function's process start to its first response: the chat's connect bundle and equivalents. */
 import { deepStrictEqual } from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -17,7 +17,7 @@ import { median, spread } from "./lib/stats.ts";
 
 const SIDES = {
   lift: { name: "Lift, AWS SDK", entry: "../examples/chat/lambda/connect.ts" },
-  lean: { name: "Lift, lean transport", entry: "children/connect-lean.ts" },
+  noSdk: { name: "Lift, no SDK", entry: "children/connect-no-sdk.ts" },
   hand: { name: "by hand, AWS SDK", entry: "rivals/connect-by-hand.mjs" },
   middy: { name: "middy, AWS SDK", entry: "rivals/connect-middy.mjs" },
   empty: { name: "an empty function", entry: "rivals/connect-empty.mjs" },
@@ -43,14 +43,14 @@ export async function coldstart(runs: number, progress: (line: string) => void):
     const environment = environmentWith(secret, dynamoDB.endpoint);
     const event = connectEvent({ query: { token: await tokenFor(secret) } });
     const sides = await makeSides(folder, environment);
-    // Once unmeasured, so that no side is the first to read its files.
+    // One run without a measurement, so that the files of all sides are in the disk cache.
     for (let run = 0; run <= runs; run++) {
       progress(run === 0 ? "coldstart: once to warm the disk" : `coldstart: sample ${run} of ${runs}`);
       for (const key of KEYS) {
         const sample = await startOnce(sides[key].fn(), event);
         if (run > 0) sides[key].samples.push(sample);
       }
-      // All of them wrote the very same row; the empty one none.
+      // All sides wrote the same row, except the empty function.
       for (const row of dynamoDB.takeRows(KEYS.length - 1)) deepStrictEqual(row, dynamoDB.first);
     }
     return judge(sides, runs);
@@ -105,13 +105,13 @@ function tokenFor(secret: Buffer): Promise<string> {
       .setSubject("ann")
       .setIssuer("bench")
       .setAudience("bench")
-      // Longer than a connection lives: its end is none to be scheduled.
+      // Longer than a connection lives, so that no expiry is scheduled.
       .setExpirationTime("3h")
       .sign(secret)
   );
 }
 
-/** A DynamoDB that takes every row at once: the engine's own time is not what is measured. */
+/** A DynamoDB stub that accepts every row at once, so that the time of an engine is not measured. */
 async function startStub() {
   let rows: unknown[] = [];
   let first: unknown;
@@ -130,11 +130,12 @@ async function startStub() {
     get first() {
       return first;
     },
-    /** Those that were written since; so many there must be. */
+    /** Returns the rows written since the last call. Throws when their number differs. */
     takeRows(count: number): unknown[] {
       const taken = rows;
       rows = [];
-      if (taken.length !== count) throw new Error(`${taken.length} rows were written by ${count} sides`);
+      if (taken.length !== count)
+        throw new Error(`Expected a row from each of ${count} sides, got ${taken.length}`);
       return taken;
     },
     stop: () => {
@@ -161,13 +162,13 @@ function judge(sides: Record<SideKey, Side>, runs: number): Findings {
     ),
     targets: [
       atMost("cold start of Lift, of by hand", 1.1, ratio("lift")),
-      atMost("cold start of Lift with the lean transport, of by hand", 0.6, ratio("lean")),
+      atMost("cold start of Lift without the SDK, of by hand", 0.6, ratio("noSdk")),
       atMost("Lift's own share of a bundle", MAX_LIFT_KB, sides.lift.liftKilobytes, " kB"),
     ],
     notes: [
-      "From the start of the function's process, under the Lambda Runtime API, to the answer of its first event: a",
-      "$connect whose token is checked and whose row is written, the same row by all, to a DynamoDB that takes it at once.",
-      "All are bundled with the same flags, by tools/bundle.mjs. Node and the runtime alone take what the empty one does.",
+      "From the start of the function's process, under the Lambda Runtime API, to the response to its first event: a",
+      "$connect that checks the token and writes the row, the same for all sides, to a DynamoDB stub that accepts it at once.",
+      "tools/bundle.mjs bundles all with the same options. The empty function shows the time of Node and the runtime alone.",
     ],
   };
 }

@@ -1,4 +1,4 @@
-/** Many connections in rooms with presence drop at once: how long `/healthz` waits, and until all have left. */
+/** Drops many connections in rooms with presence at once. Measures `/healthz` and the time until all have left. */
 import { get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { EnterRequest } from "./children/presence-client.ts";
@@ -8,7 +8,7 @@ import { atMost, type Findings, none, type Row } from "./lib/report.ts";
 import { LIMITS_OFF } from "./lib/sides.ts";
 import { median } from "./lib/stats.ts";
 
-/** Bare ws answers after some 300 ms of 10,000: what is closed at once, Node handles at once. */
+/** Bare ws responds after about 300 ms for 10,000: Node handles sockets that close together in one turn. */
 const MOST_OF_WS = 2;
 /** One in `oneIn` connections drops. */
 const CASES = [
@@ -21,13 +21,13 @@ type Case = (typeof CASES)[number];
 const PER_ROOM = 100;
 
 interface Sample {
-  /** The slowest answer of `/healthz`, in ms. */
+  /** The slowest response of `/healthz`, in ms. */
   readonly health: number;
   /** The longest turn of the server's event loop, in ms of CPU time. */
   readonly stall: number;
-  /** Until the last dropped connection was no member any more, in s. */
+  /** Time until the last dropped connection left its room, in s. */
   readonly seconds: number;
-  /** Members too many or too few. */
+  /** Difference from the expected number of members. */
   readonly wrong: number;
 }
 
@@ -58,7 +58,7 @@ export async function disconnect(runs: number, progress: (line: string) => void)
   const notes = [
     LIMITS_OFF,
     `Rooms of ${PER_ROOM} with presence, all stores in memory; bare ws only counts its sockets.`,
-    "Each sample has a server of its own. Node handles all sockets that have ended in one turn of its event loop.",
+    "Each sample starts a new server. Node handles all closed sockets in one turn of its event loop.",
   ];
   return { measure: "disconnect", runs, rows, targets, notes };
 }
@@ -105,12 +105,12 @@ async function sample(file: string, { connections, oneIn }: Case): Promise<Sampl
   }
 }
 
-/** Asks for `/healthz` again and again; `stop` resolves to the longest that an answer took, in ms. */
+/** Requests `/healthz` in a loop. `stop` resolves to the slowest response time, in ms. */
 function watchHealth(port: number): { readonly first: Promise<number>; stop(): Promise<number> } {
   const ask = async (): Promise<number> => {
     const start = performance.now();
     await new Promise<void>((resolve, reject) => {
-      // A connection of its own, as the probes of container platforms have.
+      // Each request opens a connection, as the probes of container platforms do.
       const request = get({ port, path: "/healthz", agent: false });
       request.once("error", reject).once("response", (response) => response.resume().once("end", resolve));
     });

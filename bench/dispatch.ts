@@ -1,4 +1,4 @@
-/** What a framework adds to one event, without a socket. */
+/** Measures the overhead of a framework per event, without a socket. */
 import type { DispatchSample, Group } from "./children/dispatch-sides.ts";
 import { SERVER_CORE, startChild } from "./lib/children.ts";
 import { atMost, type Findings, type Row } from "./lib/report.ts";
@@ -6,7 +6,7 @@ import { median, spread } from "./lib/stats.ts";
 
 const MANAGED = "Lift, the same on a managed connection";
 
-/** Runs a question in a process of its own: compiled code differs from one to the next more than batches within. */
+/** Runs a comparison in a new process: compiled code varies more between processes than batches vary within one. */
 async function ask(command: string, group?: Group): Promise<DispatchSample> {
   const child = startChild("children/dispatch-sides.ts", SERVER_CORE);
   await child.ready;
@@ -19,7 +19,7 @@ export async function dispatch(runs: number, progress: (line: string) => void): 
   const samples: DispatchSample[] = [];
   for (let run = 1; run <= runs; run++) {
     progress(`dispatch: sample ${run} of ${runs}`);
-    // Apart, as an application is: what the other comparisons have compiled is not its business.
+    // In a separate process, as an application is: code that other comparisons compiled would change the result.
     samples.push({
       ...(await ask("run", "frameworks")),
       ...(await ask("run", "connections")),
@@ -47,7 +47,7 @@ export async function dispatch(runs: number, progress: (line: string) => void): 
       atMost("added by a managed connection", 150, ns(MANAGED) - ns("Lift, an async handler"), " ns"),
     ],
     notes: [
-      "middy's early timeout, a timer per event and on by default, is off in the row that the target takes.",
+      "middy's early timeout, on by default, creates a timer per event. It is off in the row of the target.",
       "A managed connection: rows in the memory store; the handler reads the user and one key of state.",
     ],
   };

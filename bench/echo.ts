@@ -1,4 +1,4 @@
-/** 100 bytes there and back, over 100 connections with one message in flight on each. */
+/** Measures echoes of 100 bytes over 100 connections, with one message in flight on each. */
 import type { EchoResult } from "./children/client.ts";
 import { cpuShare } from "./lib/children.ts";
 import type { Usage } from "./lib/control.ts";
@@ -90,9 +90,9 @@ function judge(samples: Map<string, Samples>, refused: Map<string, number>, runs
     ],
     notes: [
       LIMITS_OFF,
-      "A client below 100 % of its core waits for its server: it is not what limits the figure.",
-      "serverless-offline echoes by a route response, its fastest way, in a worker thread per message in flight, its",
-      "default and what the target is about; `in process` is its faster mode, without isolation or reloading.",
+      "A client below 100 % of its core waits for its server, so the client does not limit the figure.",
+      "serverless-offline echoes by a route response, its fastest way, in a worker thread per message in flight: the",
+      "default, which the target compares. `in process` is its faster mode, without isolation or reloading.",
     ],
   };
 }

@@ -1,4 +1,4 @@
-/** One client sends as fast as it can; the others go on as if it were not there. */
+/** Measures the effect of one client that sends as fast as it can on the others. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,13 +37,13 @@ export async function flood(runs: number, progress: (line: string) => void): Pro
         " ms",
       ),
       atMost(
-        "/healthz, the longest of all",
+        "/healthz, slowest",
         200,
         worst(({ polite }) => Math.max(...polite.health)),
         " ms",
       ),
       none(
-        "answers that another client did not get",
+        "missing responses to another client",
         worst(({ polite }) => polite.lost),
       ),
       atMost(
@@ -52,17 +52,17 @@ export async function flood(runs: number, progress: (line: string) => void): Pro
         worst(({ loggedKB }) => loggedKB),
         " KB",
       ),
-      none("runs in which the flooding client was not told why it was closed", notTold(flooded)),
+      none("runs that closed the flooding client without a reason", unexplained(flooded)),
     ],
     notes: [
-      "A Streamer on SQLite with 300 messages in ten seconds for each connection; the gateway's limits as they are.",
-      "The flooding client sends 43-byte messages as its socket takes them, and connects again when it is closed.",
-      "The other one publishes each 40 ms, and asks for /healthz as often.",
+      "A Streamer on SQLite with a limit of 300 messages in ten seconds per connection. The gateway has its default limits.",
+      "The flooding client sends 43-byte messages as fast as its socket accepts them, and reconnects when closed.",
+      "The other client publishes every 40 ms and requests /healthz as often.",
     ],
   };
 }
 
-/** A server of its own for each, so that none begins with another's debts. */
+/** Starts a new server for each sample, so that no state carries over. */
 async function sample(withFlood: boolean): Promise<Sample> {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-bench-"));
   const server = startChild("children/flood-server.ts", SERVER_CORE, [join(folder, "channels.db")]);
@@ -98,8 +98,8 @@ function row(side: string, samples: readonly Sample[]): Row {
   };
 }
 
-function notTold(samples: readonly Sample[]): number {
-  return samples.filter(({ flood }) => flood?.told !== true).length;
+function unexplained(samples: readonly Sample[]): number {
+  return samples.filter(({ flood }) => flood?.isExplained !== true).length;
 }
 
 function p99(values: readonly number[]): number {

@@ -14,13 +14,13 @@ import { store } from "./store.ts";
 
 interface Measure {
   readonly run: (runs: number, progress: (line: string) => void) => Promise<Findings>;
-  /** Samples per side unless `--runs` says otherwise. */
+  /** Samples per side. `--runs` overrides it. */
   readonly runs: number;
   readonly about: string;
 }
 
 const MEASURES: ReadonlyMap<string, Measure> = new Map([
-  ["dispatch", { run: dispatch, runs: 5, about: "what Lift adds to an event, beside middy" }],
+  ["dispatch", { run: dispatch, runs: 5, about: "overhead of Lift per event, beside middy" }],
   [
     "echo",
     { run: echo, runs: 11, about: "messages/s over 100 connections, beside ws, socket.io and others" },
@@ -28,17 +28,17 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
   ["broadcast", { run: broadcast, runs: 31, about: "time and memory for 10,000 connections" }],
   ["store", { run: store, runs: 3, about: "connects, updates and lists in memory and DynamoDB, with units" }],
   ["fanout", { run: fanout, runs: 5, about: "10,000 messages over signed HTTP, beside the AWS SDK" }],
-  ["coldstart", { run: coldstart, runs: 15, about: "a function's first event, beside one written by hand" }],
+  ["coldstart", { run: coldstart, runs: 15, about: "first event of a function, beside one written by hand" }],
   [
     "channels",
-    { run: channels, runs: 11, about: "publications kept and delivered, beside ws and socket.io" },
+    { run: channels, runs: 11, about: "publications stored and delivered, beside ws and socket.io" },
   ],
+  ["flood", { run: flood, runs: 3, about: "a client that sends as fast as it can, beside a normal one" }],
+  ["recover", { run: recover, runs: 5, about: "1,000 clients that reconnect and recover missed messages" }],
   [
-    "flood",
-    { run: flood, runs: 3, about: "a client that sends as fast as it can, and another one beside it" },
+    "disconnect",
+    { run: disconnect, runs: 3, about: "10,000 and more connections that drop at once, with presence" },
   ],
-  ["recover", { run: recover, runs: 5, about: "1,000 clients that come back for what they missed" }],
-  ["disconnect", { run: disconnect, runs: 3, about: "10,000 and more that drop at once, with presence" }],
 ]);
 
 const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect"]);
@@ -73,18 +73,20 @@ function readArguments(args: readonly string[]): Wanted {
   });
   for (const token of tokens) {
     if (token.kind === "option" && !Object.hasOwn(options, token.name)) {
-      throw new UsageError(`no flag ${token.rawName}; there are --runs, --json and --help`);
+      throw new UsageError(`unknown option ${token.rawName}; expected --runs, --json or --help`);
     }
   }
   const [measure = "all", ...more] = positionals;
-  if (more.length > 0) throw new UsageError(`one measure at a time, or all; got ${positionals.join(" ")}`);
+  if (more.length > 0) throw new UsageError(`expected one measure or all; got ${positionals.join(" ")}`);
   if (measure !== "all" && !MEASURES.has(measure)) {
-    throw new UsageError(`no measure ${measure}; there are ${[...MEASURES.keys()].join(", ")} and all`);
+    throw new UsageError(
+      `unknown measure ${measure}; expected one of ${[...MEASURES.keys()].join(", ")}, all`,
+    );
   }
-  // Without a value it is `true`, which is a number too.
+  // Without a value the option is `true`, which `Number` would accept.
   const runs = values.runs === undefined ? undefined : Number.parseInt(String(values.runs), 10);
   if (runs !== undefined && !(runs > 0)) {
-    throw new UsageError("--runs takes a number of samples, 1 or more");
+    throw new UsageError("`--runs` must be an integer of at least 1");
   }
   return { measure, runs, json: values.json === true, help: values.help === true };
 }

@@ -1,4 +1,4 @@
-/** A thousand connections drop at once and come back: until each has the 50 messages that it missed. */
+/** Drops a thousand connections at once. Measures the time until each has recovered its 50 missed messages. */
 import type { RecoverResult } from "./children/channels-client.ts";
 import { atMost, type Findings, none } from "./lib/report.ts";
 import { STREAMER, startRoom } from "./lib/rooms.ts";
@@ -38,13 +38,13 @@ export async function recover(runs: number, progress: (line: string) => void): P
     targets: [
       atMost("until all have recovered", 3, median(seconds), " s"),
       none(
-        "connections that did not",
+        "connections that did not recover",
         samples.reduce((sum, { incomplete }) => sum + incomplete, 0),
       ),
     ],
     notes: [
       LIMITS_OFF,
-      "From the first upgrade request to the last message; 200 handshakes under way at a time.",
+      "From the first upgrade request to the last message, with 200 concurrent handshakes.",
     ],
   };
 }

@@ -1,4 +1,4 @@
-/** Connects, state updates and lists of 10,000 connections, in memory and on DynamoDB Local; and their units. */
+/** Measures connects, state updates and lists of 10,000 connections in memory and on DynamoDB Local, with their units. */
 import { randomUUID } from "node:crypto";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { startDynamoDBLocal } from "../src/lambda-emulator/index.ts";
@@ -9,12 +9,12 @@ import { atMost, type Findings, none, type Row } from "./lib/report.ts";
 import { median } from "./lib/stats.ts";
 
 const CONNECTIONS = 10_000;
-/** Calls in flight: as many as the SDK keeps sockets. */
+/** Calls in flight: the SDK's default number of sockets. */
 const AT_ONCE = 50;
 const UPDATES = 1_000;
 const TENANT = "tenant-1";
 
-/** Units of one operation, as docs/operations/dynamodb-costs.md has them; a list's are of a thousand rows. */
+/** Units of one operation from docs/operations/dynamodb-costs.md. Those of a list are per thousand rows. */
 const DOCUMENTED = {
   connect: { reads: 0, writes: 3 },
   "state update": { reads: 0, writes: 1 },
@@ -26,12 +26,12 @@ type Operation = keyof typeof DOCUMENTED;
 interface Side {
   readonly name: string;
   readonly store: ConnectionStore;
-  /** Since it was last asked. */
+  /** Units since the last call. */
   readonly units: () => { readonly reads: number; readonly writes: number };
 }
 
 interface Sample {
-  /** µs of an operation, with others at once; of a list, of each row. */
+  /** µs per operation under concurrency; for a list, per row. */
   readonly us: number;
   readonly reads: number;
   readonly writes: number;
@@ -114,7 +114,7 @@ async function round(side: Side): Promise<{ found: Map<Operation, Sample>; liste
   return { found, listed };
 }
 
-/** The size of row that the documented units are of. */
+/** A row of the size that the documented units refer to. */
 function row(id: string): Connection {
   const connectedAt = Date.now();
   return {
@@ -167,9 +167,9 @@ function judge(samples: Map<string, Map<Operation, Sample[]>>, missed: number, r
       none("connections that a list missed", missed),
     ],
     notes: [
-      `${CONNECTIONS} connections of one user and tenant, ${UPDATES} state updates, ${AT_ONCE} calls in flight; one list of all.`,
-      "Units are DynamoDB's own account; those of a list are of each thousand rows, as docs/operations/dynamodb-costs.md has them.",
-      "Times on DynamoDB Local are those of an emulator in Java beside the bench: they say nothing of the service's.",
+      `${CONNECTIONS} connections of one user and tenant, ${UPDATES} state updates, one list of all, ${AT_ONCE} calls in flight.`,
+      "DynamoDB reports the units. Those of a list are per thousand rows, as in docs/operations/dynamodb-costs.md.",
+      "Times on DynamoDB Local are those of a Java emulator on this machine, not of the service.",
     ],
   };
 }

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { capture } from "./child.mjs";
 
 /**
- * Compiles src into dist, which it empties first.
+ * Compiles `src` into `dist`, after emptying `dist`.
  * @param {string} root a tree with the installed tools
  * @param {NodeJS.ProcessEnv} [env]
- * @returns {Promise<{ code: number, output: string }>} tsc's
+ * @returns {Promise<{ code: number, output: string }>} the exit code and output of `tsc`
  */
 export async function compile(root, env = process.env) {
   rmSync(join(root, "dist"), { recursive: true, force: true });

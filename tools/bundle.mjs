@@ -4,22 +4,22 @@ import { basename, join } from "node:path";
 import { capture } from "./child.mjs";
 import { nodePath, SOURCE } from "./install.mjs";
 
-/** Whose functions are made: each is a file in the example's folder lambda. */
+/** Examples with Lambda functions: each function is a file in the example's `lambda` folder. */
 export const EXAMPLES = ["chat", "streamer"];
 const FUNCTIONS = ["connect", "disconnect", "router", "fanout", "tick"];
 
-/** What every bundle is made with: the examples', and those that the bench compares them with. */
-const FLAGS = {
+/** esbuild options of all bundles, of the benches too. */
+const OPTIONS = {
   bundle: true,
-  // What is imported later is in files of its own: in one file it would be loaded with the rest.
+  // Dynamic imports stay in files of their own, which load only when needed.
   splitting: true,
   minify: true,
   format: /** @type {const} */ ("esm"),
   platform: /** @type {const} */ ("node"),
   target: "node22",
-  // The packages' ES modules: of them, what nobody calls is left out.
+  // Prefer ES modules, so that unused code is removed.
   mainFields: ["module", "main"],
-  // The packages that are CommonJS still call `require`. No minified name is as long as that of what makes it.
+  // CommonJS packages call `require`. The name `makeRequire` is too long to collide with minified names.
   banner: {
     js: 'import{createRequire as makeRequire}from"node:module";const require=makeRequire(import.meta.url);',
   },
@@ -34,16 +34,16 @@ const FLAGS = {
 
 /**
  * @typedef {object} Bundle
- * @property {number} bytes what is uploaded
- * @property {number} lift its share that is the framework
- * @property {number} store its share that is this package's store
+ * @property {number} bytes size of the uploaded code
+ * @property {number} lift bytes of the framework
+ * @property {number} store bytes of this package's store
  */
 
 /**
- * Makes an example's functions, a folder each, and `routes.json`, which says which of them answers what.
+ * Bundles an example's functions, a folder each, and writes `routes.json`, which maps routes to functions.
  * @param {string} root a tree with the installed tools
- * @param {string} example its folder's name
- * @param {string} target the folder they go into
+ * @param {string} example name of its folder
+ * @param {string} target folder for the output
  * @returns {Promise<[name: string, bundle: Bundle][]>}
  */
 export async function bundleExample(root, example, target) {
@@ -54,23 +54,22 @@ export async function bundleExample(root, example, target) {
     made.push([name, await bundle(join(source, `${name}.ts`), join(target, name))]);
   }
   const routes = await capture(nodePath(root), [SOURCE, join(source, "routes.ts")]);
-  if (routes.code !== 0) throw new Error(`The routes of ${example} can't be told:\n${routes.output}`);
+  if (routes.code !== 0) throw new Error(`The routes of ${example} could not be read:\n${routes.output}`);
   writeFileSync(join(target, "routes.json"), routes.output);
   return made;
 }
 
 /**
- * Makes one function's folder, `index.mjs` in it and what that imports; the source maps in a folder beside it, as they
- * are not uploaded.
- * @param {string} entry a file
- * @param {string} folder emptied first
+ * Bundles one function: `index.mjs` and its chunks. Source maps go into a folder beside it, because they are not uploaded.
+ * @param {string} entry path of the source file
+ * @param {string} folder output folder, emptied first
  * @returns {Promise<Bundle>}
  */
 export async function bundle(entry, folder) {
-  // Not above: this file is loaded before anything is installed.
+  // Imported here, because this file loads before anything is installed.
   const { build } = await import("esbuild");
   const { outputFiles, metafile } = await build({
-    ...FLAGS,
+    ...OPTIONS,
     entryPoints: { index: entry },
     outdir: folder,
   });

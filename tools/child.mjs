@@ -2,23 +2,23 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
 
-/** What stops a set-up, told to a person in one line. */
+/** A problem with the set-up that a user can fix. The message is one line. */
 export class SetupError extends Error {
   /** @override */
   name = "SetupError";
 }
 
-/** npm and the terminal may both deliver one Ctrl-C: what comes again within this time, in ms, is the same one. */
+/** npm and the terminal may both deliver one Ctrl-C. A repeated signal within this time, in ms, is the same one. */
 const SAME_SIGNAL_MS = 300;
 
 const PARENT_CHECK_MS = 250;
 
 /**
- * Runs a program on this terminal until it ends; signals reach it, its exit code comes back.
+ * Runs a program on this terminal until it ends, and forwards signals to it.
  * @param {string} file
  * @param {readonly string[]} args
  * @param {{ cwd: string, env?: NodeJS.ProcessEnv }} options
- * @returns {Promise<number>} 128 and the signal's number when one ended it, as shells do
+ * @returns {Promise<number>} the exit code; as in shells, 128 plus the signal's number when a signal ended it
  */
 export function run(file, args, { cwd, env = process.env }) {
   return new Promise((resolve, reject) => {
@@ -33,11 +33,11 @@ export function run(file, args, { cwd, env = process.env }) {
 }
 
 /**
- * Runs a program without a terminal and keeps what it says.
+ * Runs a program without a terminal and captures its output.
  * @param {string} file
  * @param {readonly string[]} args
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv }} [options]
- * @returns {Promise<{ code: number, output: string }>} the output of both streams, as it came
+ * @returns {Promise<{ code: number, output: string }>} the output of both streams, interleaved
  */
 export function capture(file, args, options = {}) {
   return new Promise((resolve, reject) => {
@@ -50,7 +50,7 @@ export function capture(file, args, options = {}) {
     child.on("error", reject);
     child.on("close", (code, signal) => {
       stopForwarding();
-      // Interrupted: nothing that comes after may run.
+      // The user interrupted, so no later step may run.
       if (signal) process.exit(128 + constants.signals[signal]);
       resolve({ code: code ?? 1, output: Buffer.concat(chunks).toString() });
     });
@@ -64,14 +64,14 @@ function forwardSignals(child) {
   const onSignal = (/** @type {NodeJS.Signals} */ signal) => {
     const repeated = Date.now() - (lastSeen.get(signal) ?? 0) < SAME_SIGNAL_MS;
     lastSeen.set(signal, Date.now());
-    // A terminal sends Ctrl-C to the whole group, the child included.
+    // A terminal sends Ctrl-C to the whole process group, so the child has it already.
     const fromTerminal = signal === "SIGINT" && process.stdin.isTTY;
     if (!repeated && !fromTerminal) child.kill(signal);
   };
   /** @type {NodeJS.Signals[]} */
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
   for (const signal of signals) process.on(signal, onSignal);
-  // Without npm, a parent may end and mean its children to go on.
+  // Only under npm does a lost parent mean the end: other parents may leave their children running.
   const stopWatching = process.env.npm_lifecycle_event ? onParentGone(() => child.kill()) : () => {};
   return () => {
     stopWatching();
@@ -80,8 +80,8 @@ function forwardSignals(child) {
 }
 
 /**
- * npm runs these tools by a shell that forwards no signal: when npm gets one, the shell ends, and the tool has another
- * parent.
+ * Calls `gone` when the parent process changes. npm runs these tools in a shell that forwards no signals: when npm gets
+ * a signal, the shell ends and this process has another parent.
  * @param {() => void} gone
  */
 function onParentGone(gone) {

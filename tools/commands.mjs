@@ -63,7 +63,7 @@ async function checkProperties(root, args) {
   const { seed, rest } = takeSeed(args);
   process.stdout.write(`seed ${seed}\n`);
   const code = await vitest(root, ["--project", "fast", ...rest], { PROPERTY_SEED: String(seed) });
-  if (code !== 0) process.stdout.write(`Again: npm run check:properties -- --seed ${seed}\n`);
+  if (code !== 0) process.stdout.write(`Repeat: npm run check:properties -- --seed ${seed}\n`);
   return code;
 }
 
@@ -73,7 +73,7 @@ function takeSeed(/** @type {readonly string[]} */ args) {
   const at = args.indexOf("--seed");
   if (at === -1) return { seed: Math.floor(Math.random() * 2 ** 31), rest: args };
   const seed = Number(args[at + 1]);
-  if (!Number.isSafeInteger(seed)) throw new SetupError("--seed takes an integer");
+  if (!Number.isSafeInteger(seed)) throw new SetupError("`--seed` must be an integer");
   return { seed, rest: args.toSpliced(at, 2) };
 }
 

@@ -4,8 +4,8 @@ import { writeFileSync } from "node:fs";
 /** @import { Reporter, TestModule } from "vitest/node" */
 
 /**
- * Writes vitest's counts into COUNTS_FILE as one plain line; the caller shows it when all else has been said
- * (vitest's JSON reporter would print a line of its own after the counts).
+ * Writes vitest's counts as one line into COUNTS_FILE. The caller prints it last: vitest's JSON reporter would print
+ * another line after the counts.
  * @implements {Reporter}
  */
 export default class CountsReporter {
@@ -19,8 +19,8 @@ export default class CountsReporter {
 }
 
 /**
- * What fails outside of a test (a file that can't be loaded, a rejection nobody awaited) counts as one failed
- * test each: it has no other way into the numbers.
+ * Each failure outside of a test (a file that cannot load, an unhandled rejection) counts as one failed test: otherwise
+ * the counts would not show it.
  * @param {readonly TestModule[]} modules
  * @param {readonly unknown[]} errors
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// Installs the demo alone: a few packages of the tree's 140, and Node only where the running one is too old.
+// Installs the demo only: a few packages of the lockfile, and Node only when the running one is too old.
 import {
   copyFileSync,
   existsSync,
@@ -29,7 +29,7 @@ const MARK = ".lift-ws-demo";
  */
 
 /**
- * Installs what the demo needs, unless it is there.
+ * Installs the packages of the demo, unless they are installed.
  * @param {string} root
  * @throws {SetupError}
  */
@@ -39,9 +39,11 @@ export async function installDemo(root) {
   const wanted = lockfileOf(readLockfile(join(root, "package-lock.json")), names);
   const modules = join(root, "node_modules");
   const isCurrent = () => isInstalled(modules, wanted) && (!withNode || existsSync(nodePath(root)));
-  // An outdated full installation is replaced whole: half of it would be gone otherwise.
+  // An outdated full installation is replaced as a whole: the demo's packages alone would break the other commands.
   if (!isCurrent() && existsSync(modules) && !existsSync(join(modules, MARK))) return install(root);
-  const node = withNode ? " and Node 24, 60 MB: it takes up to a minute" : ", 6 MB: it takes a few seconds";
+  const node = withNode
+    ? " and Node 24, 60 MB. This takes up to a minute"
+    : ", 6 MB. This takes a few seconds";
   await installOnce(root, {
     isCurrent,
     about: `Installing the demo's dependencies from the lockfile (npm ci), ${DEMO_PACKAGES.length} packages${node} ...`,
@@ -58,9 +60,9 @@ export async function installDemo(root) {
 }
 
 /**
- * The Node that runs the demo and `npx lift-ws`: the pinned one where it is installed, else the running one.
+ * Returns the Node that runs the demo and `npx lift-ws`: the pinned one if installed, otherwise the running one.
  * @param {string} root
- * @throws {SetupError} when the running one is too old
+ * @throws {SetupError} when the running Node is too old
  */
 export function demoNode(root) {
   if (existsSync(nodePath(root))) return nodePath(root);
@@ -71,8 +73,8 @@ export function demoNode(root) {
 }
 
 /**
- * The part of a lockfile that `names` need. It names no registry, so that npm asks the configured one; with a tarball's
- * path npm does not ask for each package's list of versions, which are megabytes.
+ * Returns the entries of a lockfile that `names` depend on. The entries name no registry, so that npm uses the configured
+ * one. With a tarball's path npm skips each package's list of versions, which can be megabytes.
  * @param {Lockfile} lockfile
  * @param {readonly string[]} names
  * @returns {Lockfile}
@@ -106,7 +108,7 @@ async function installInto(folder, root, { packages }, names) {
     name: "lift-ws-demo",
     private: true,
     dependencies: Object.fromEntries(names.map((name) => [name, version(name)])),
-    // npm runs the install scripts of these only.
+    // npm runs install scripts of these packages only.
     allowScripts: { esbuild: true, node: true },
   };
   rmSync(folder, { recursive: true, force: true });
@@ -120,7 +122,7 @@ async function installInto(folder, root, { packages }, names) {
 }
 
 /**
- * Whether each wanted package stands in node_modules, as npm's own record says.
+ * Whether npm's record of node_modules has each of the packages.
  * @param {string} modules
  * @param {Lockfile} wanted
  */
@@ -130,7 +132,7 @@ function isInstalled(modules, wanted) {
   const { packages } = readLockfile(record);
   return Object.entries(wanted.packages).every(([path, { integrity, os, cpu }]) => {
     const installed = packages[path];
-    // npm leaves out the packages of other platforms.
+    // npm skips packages for other platforms.
     if (os?.includes(process.platform) === false || cpu?.includes(process.arch) === false) return true;
     return installed?.integrity === integrity && existsSync(join(modules, "..", path, "package.json"));
   });
@@ -141,13 +143,13 @@ function readLockfile(/** @type {string} */ path) {
   return JSON.parse(readFileSync(path, "utf8"));
 }
 
-/** Whether the running Node has `node:sqlite` and strips types, which not every version above the oldest does. */
+/** Whether the running Node is recent enough and strips types. Some builds of newer versions do not. */
 function isNewEnough(/** @type {string} */ root) {
   const isOld = oldestNode(root).localeCompare(process.versions.node, undefined, { numeric: true }) > 0;
   return !isOld && process.features.typescript !== false;
 }
 
-/** As in package.json's `engines`. */
+/** Reads the oldest supported version from `engines` in package.json. */
 function oldestNode(/** @type {string} */ root) {
   const { engines } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   return engines.node.replace(/^>=/, "");

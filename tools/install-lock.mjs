@@ -8,25 +8,26 @@ import { SetupError } from "./child.mjs";
 const UNSIGNED_LOCK_MS = 5_000;
 
 /**
- * Waits until no other process holds the lock, then holds it.
+ * Waits for the lock and takes it.
  * @param {string} path
  * @param {(line: string) => void} say
- * @returns {Promise<() => void>} releases it
+ * @returns {Promise<() => void>} releases the lock
  * @throws {SetupError} when the lock's folder is not writable
  */
 export async function lock(path, say) {
-  for (let told = false; ; await sleep(200)) {
+  for (let isAnnounced = false; ; await sleep(200)) {
     try {
       mkdirSync(dirname(path), { recursive: true });
       writeFileSync(path, String(process.pid), { flag: "wx" });
       return () => rmSync(path, { force: true });
     } catch (error) {
       const { code } = /** @type {NodeJS.ErrnoException} */ (error);
-      if (code !== "EEXIST") throw new SetupError(`Can't write ${path} (${code}): make its folder writable`);
+      if (code !== "EEXIST")
+        throw new SetupError(`Cannot write ${path} (${code}). Make its folder writable.`);
     }
     if (isAbandoned(path)) rmSync(path, { force: true });
-    else if (!told) say("Another command is installing; waiting for it ...");
-    told = true;
+    else if (!isAnnounced) say("Waiting for another command that is installing ...");
+    isAnnounced = true;
   }
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // @ts-check
-// `npx lift-ws` inside this tree runs the source; nothing is built.
+// `npx lift-ws` in this tree runs the source, without a build.
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run, SetupError } from "./child.mjs";

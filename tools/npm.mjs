@@ -9,12 +9,12 @@ import { capture, SetupError } from "./child.mjs";
  * @throws {SetupError}
  */
 export async function npmCi(folder, flags = []) {
-  // npm under Node 20 would warn of tools that need the Node that it is just installing; `error` keeps it quiet.
+  // Under Node 20, npm would warn about packages that need the Node that it is installing. `error` hides these warnings.
   const args = ["ci", "--no-audit", "--no-fund", "--loglevel=error", "--no-update-notifier", ...flags];
   const cli = process.env.npm_execpath;
   const [file, prefix] = cli && basename(cli) === "npm-cli.js" ? [process.execPath, [cli]] : ["npm", []];
   const { code, output } = await capture(file, [...prefix, ...args], { cwd: folder }).catch((error) => {
-    throw new SetupError(`npm could not be run (${error.code ?? error.message}): is it installed?`);
+    throw new SetupError(`npm did not start (${error.code ?? error.message}). Check that it is installed.`);
   });
   if (code !== 0) throw new SetupError(`npm ci failed: ${failureReason(output) || `exit code ${code}`}`);
 }
@@ -25,10 +25,10 @@ function failureReason(/** @type {string} */ output) {
     .split("\n")
     .map((line) => /^npm (?:error|ERR!) (.*)/.exec(line)?.[1]?.trim())
     .filter((line) => line !== undefined && line !== "");
-  const told = lines.filter((line) => !/^(?:A complete log|errno|syscall|path|dest|at )/.test(line ?? ""));
+  const reasons = lines.filter((line) => !/^(?:A complete log|errno|syscall|path|dest|at )/.test(line ?? ""));
   const log = /A complete log of this run can be found in:\s*(?:npm (?:error|ERR!)\s*)?(\S+)/.exec(
     output,
   )?.[1];
-  const reason = (told.length > 0 ? told : output.trim().split("\n").slice(-2)).slice(0, 3).join("; ");
+  const reason = (reasons.length > 0 ? reasons : output.trim().split("\n").slice(-2)).slice(0, 3).join("; ");
   return log ? `${reason} (log: ${log})` : reason;
 }

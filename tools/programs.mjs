@@ -1,5 +1,5 @@
 // @ts-check
-// The two programs that the tests need and npm does not have.
+// Finds and installs the two programs that the tests need and npm cannot install.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -12,16 +12,16 @@ const CHROMIUM_ON_MAC = [
 ];
 const OLDEST_JAVA = 17;
 
-/** The path of Chromium or Chrome; CHROMIUM_PATH in the environment goes first. */
+/** Returns the path of Chromium or Chrome. CHROMIUM_PATH in the environment takes precedence. */
 export function findChromium() {
   const given = process.env.CHROMIUM_PATH;
   const candidates = [...CHROMIUM_NAMES.flatMap(onPath), ...CHROMIUM_ON_MAC];
   return given && existsSync(given) ? given : candidates.find((path) => existsSync(path));
 }
 
-/** The path of a Java runtime that is new enough. */
+/** Returns the path of a Java runtime that is new enough. */
 export function findJava() {
-  // Asked, not just looked for: macOS has a `java` that only says that there is none.
+  // Runs it, because macOS has a `java` that only prints that no Java is installed.
   return onPath("java").find((path) => {
     const { stderr } = spawnSync(path, ["-version"], { encoding: "utf8" });
     return Number(/version "(\d+)/.exec(stderr ?? "")?.[1]) >= OLDEST_JAVA;
@@ -34,16 +34,18 @@ const PROGRAMS = [
 ];
 
 /**
- * Makes sure that the tests find Chromium and Java: installs what is missing on Debian as root.
- * @param {{ uid?: number | undefined, osRelease?: string }} [machine] default this one
- * @throws {SetupError} says what to install
+ * Checks for Chromium and Java. On Debian as root, installs what is missing.
+ * @param {{ uid?: number | undefined, osRelease?: string }} [machine] default: this machine
+ * @throws {SetupError} names the packages to install
  */
 export async function ensurePrograms({ uid = process.getuid?.(), osRelease = "/etc/os-release" } = {}) {
   const missing = missingPrograms();
   if (missing.length === 0) return;
   if (uid !== 0 || !isDebian(osRelease)) throw new SetupError(whatToInstall(missing));
   const packages = missing.map((program) => program.debian);
-  process.stderr.write(`Installing ${packages.join(" and ")} with apt-get; it takes a minute or two ...\n`);
+  process.stderr.write(
+    `Installing ${packages.join(" and ")} with apt-get. This takes one to two minutes ...\n`,
+  );
   await aptGet(["update"]);
   await aptGet(["install", "-y", "--no-install-recommends", ...packages]);
   const still = missingPrograms();
@@ -57,7 +59,7 @@ function missingPrograms() {
 function whatToInstall(/** @type {typeof PROGRAMS} */ programs) {
   const names = programs.map((program) => program.name).join(" and ");
   const packages = programs.map((program) => program.debian).join(" ");
-  return `the tests need ${names} on PATH (Debian: apt-get install ${packages}); npm run check does without`;
+  return `The tests need ${names} on PATH. On Debian: apt-get install ${packages}. \`npm run check\` works without.`;
 }
 
 async function aptGet(/** @type {string[]} */ args) {

@@ -1,66 +1,66 @@
 // @ts-check
-// The first thing a person runs, so: plain JavaScript, Node 20, nothing installed yet.
+// Entry point of all npm scripts. It runs before anything is installed, so it is plain JavaScript for Node 20.
 import { fileURLToPath } from "node:url";
 
 const OLDEST_NODE = 20;
 
 const COMMANDS = {
   start: {
-    about: "serves the demo and prints its address",
+    about: "start the demo and print its address",
     usage: "npm start",
-    help: "PORT and HOST in the environment override 3001 and 127.0.0.1. Ctrl-C ends it.",
+    help: "Set PORT and HOST to override 3001 and 127.0.0.1. Ctrl-C stops it.",
   },
   test: {
-    about: "lint, types and every test",
+    about: "run lint, types, unused code and all tests",
     usage: "npm test [-- <vitest arguments>]",
-    help: "Needs Chromium and Java 17: on Debian as root it installs them, elsewhere it says what to install.",
+    help: "Needs Chromium and Java 17. On Debian as root it installs them, elsewhere it names the packages.",
   },
   check: {
-    about: "lint, types and the fast tests: under a minute",
+    about: "run lint, types, unused code and the fast tests: under a minute",
     usage: "npm run check [-- <vitest arguments>]",
-    help: "Leaves out what needs a browser, a build or processes of its own.",
+    help: "Skips tests that need a browser, a build or other processes. Lists duplicates and wording to improve.",
   },
   "check:properties": {
-    about: "the fast tests with another seed for what they generate",
+    about: "run the fast tests with another seed for generated input",
     usage: "npm run check:properties [-- --seed n]",
-    help: "Draws the seed of the property tests at random, and prints it. `npm test` always uses the same one.",
+    help: "Draws a random seed for the property tests and prints it. `npm test` always uses the same seed.",
   },
   "check:history": {
-    about: "channels while everything fails: what is lost, doubled, out of order?",
+    about: "check channels under faults for lost, duplicated and reordered messages",
     usage: "npm run check:history [-- --help]",
     help: "",
   },
   bench: {
-    about: "measures, and says whether the targets hold",
+    about: "measure, and compare with the targets",
     usage: "npm run bench -- <measure> [--json]",
-    help: "Without a measure it runs them all. Exits with 1 when a target is missed.",
+    help: "Runs all measures by default. Exits with 1 when a target is missed.",
   },
   build: {
-    about: "compiles src into dist",
+    about: "compile src into dist",
     usage: "npm run build",
-    help: "ESM, declarations and source maps, as they are published.",
+    help: "Writes ES modules, declarations and source maps, as published.",
   },
   bundle: {
-    about: "makes the examples' Lambda functions in dist/lambda",
+    about: "bundle the examples' Lambda functions into dist/lambda",
     usage: "npm run bundle",
-    help: "Minified by esbuild, source maps beside them. `lift-ws dev --lambda dist/lambda/chat` runs one's.",
+    help: "Minified by esbuild, with source maps beside them. Run one: `lift-ws dev --lambda dist/lambda/chat`.",
   },
 };
 
-/** They have arguments of their own. */
-const EXPLAIN_THEMSELVES = ["bench", "check:history"];
+/** These print their own help, which lists their measures and stores. */
+const WITH_OWN_HELP = ["bench", "check:history"];
 
 async function main(/** @type {string[]} */ [name = "--help", ...args]) {
   if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
     return fail(
-      `Node ${OLDEST_NODE} or later is needed to begin; this is ${process.version}: https://nodejs.org`,
+      `Node ${OLDEST_NODE} or later is required, but this is ${process.version}. Install it from https://nodejs.org`,
     );
   }
   if (name === "--help" || name === "-h") return print(overview());
-  if (!Object.hasOwn(COMMANDS, name)) return fail(`no command ${name}: it is one of ${commandNames()}`);
+  if (!Object.hasOwn(COMMANDS, name))
+    return fail(`unknown command ${name}; expected one of ${commandNames()}`);
   const command = COMMANDS[/** @type {keyof typeof COMMANDS} */ (name)];
-  // These explain themselves, with the measures and stores there are.
-  if (!EXPLAIN_THEMSELVES.includes(name) && (args.includes("--help") || args.includes("-h"))) {
+  if (!WITH_OWN_HELP.includes(name) && (args.includes("--help") || args.includes("-h"))) {
     return print(`${command.usage}\n  ${command.about}\n  ${command.help}`);
   }
   const root = fileURLToPath(new URL("..", import.meta.url));
@@ -72,7 +72,7 @@ async function main(/** @type {string[]} */ [name = "--help", ...args]) {
 
 function overview() {
   const lines = Object.values(COMMANDS).map(({ usage, about }) => `  ${usage.padEnd(40)} ${about}`);
-  return ["Usage:", ...lines, "Each takes --help, after `--` where npm asks for it."].join("\n");
+  return ["Usage:", ...lines, "Each command accepts --help: npm run <command> -- --help"].join("\n");
 }
 
 function commandNames() {

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 
 /**
- * Every token that the tests use is a JWT, which is known by its form, or has one of these in it.
+ * Patterns of the secrets in tests: tokens in JWT form, and the marked strings that tests use as secrets.
  * @type {readonly RegExp[]}
  */
 const SECRETS = [
   /eyJ[\w-]{10,}\.[\w-]{10,}/,
-  // The secret that signs them, and those that tests make up.
+  // The signing secret, and other secrets of the tests.
   /thirty-two bytes, or more/,
   /c2lnbmF0dXJlLW9mLWFkYQ/,
   /opaque-credential/,
@@ -18,13 +18,13 @@ const SECRETS = [
   /wJalrXUtnFEMI/,
 ];
 
-/** What `lift-ws token` prints, on a line of its own: for that it is there. */
+/** A token that `lift-ws token` prints on a line of its own, which is its purpose. */
 const MINTED = /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/gm;
 
 /**
- * Looks for secrets in what test/secrets/record.ts has kept.
+ * Finds secrets in the output that test/secrets/record.ts recorded.
  * @param {string} folder
- * @returns {{ bytes: number, leaks: string[] }} a leak names the test file and shows the line without the secret
+ * @returns {{ bytes: number, leaks: string[] }} each leak names the test file and shows the line without the secret
  */
 export function findSecrets(folder) {
   let bytes = 0;
@@ -33,7 +33,7 @@ export function findSecrets(folder) {
   for (const name of readdirSync(folder)) {
     const text = stripVTControlCharacters(readFileSync(join(folder, name), "utf8"));
     bytes += text.length;
-    // A token that was printed to be used is a secret from then on, however it is cut.
+    // A printed token is a secret in all other output, its signature alone too.
     const minted = [...text.matchAll(MINTED)].map(([token]) => token.split(".").at(-1) ?? "");
     leaks.push(...leaksIn(text.replaceAll(MINTED, ""), minted));
   }

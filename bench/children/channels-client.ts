@@ -1,4 +1,4 @@
-/** Many subscribers and publishers of one room, on bare sockets. */
+/** Subscribers and publishers of one room, on bare sockets. */
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Endpoint, open } from "../lib/connect.ts";
@@ -13,30 +13,30 @@ export interface OpenRequest {
 
 export interface PublishRequest {
   readonly ms: number;
-  /** The first so many connections publish, each its next message when it knows of the last one. */
+  /** Number of connections that publish, each the next message after the last one is confirmed. */
   readonly publishers: number;
-  /** Whether it knows by the answer to its request, or by its own message. */
+  /** Confirmation: the response to the request, or the publisher's own message. */
   readonly until: "answered" | "received";
 }
 
 export interface PublishResult {
-  /** Publications that were known of. */
+  /** Confirmed publications. */
   readonly perSecond: number;
-  /** Messages that came, over all connections. */
+  /** Messages received by all connections. */
   readonly deliveriesPerSecond: number;
-  /** This client's share of its core, in percent. */
+  /** CPU use of this client, in percent of its core. */
   readonly cpuPercent: number;
 }
 
 export interface PaceRequest {
   readonly ms: number;
   readonly publishers: number;
-  /** Publications a second, all publishers together, whatever becomes of them. */
+  /** Publications per second of all publishers, regardless of confirmations. */
   readonly perSecond: number;
 }
 
 export interface PaceResult {
-  /** ms from writing a publication to reading it, at every connection: the 99th of 100. */
+  /** 99th percentile over all connections of the time from writing a publication to reading it, in ms. */
   readonly p99: number;
   readonly median: number;
   readonly received: number;
@@ -44,15 +44,15 @@ export interface PaceResult {
 }
 
 export interface RecoverResult {
-  /** From the first upgrade until the last has all it missed. */
+  /** Time from the first upgrade until all have their missed messages. */
   readonly ms: number;
-  /** Connections that did not get every message. */
+  /** Connections that missed a message. */
   readonly incomplete: number;
 }
 
 const GIVEN_UP_MS = 60_000;
 const CHANNEL = "room:bench";
-/** What 100 bytes of data are filled up with. */
+/** Filler for 100 bytes of data. */
 const FILLER = "x".repeat(100);
 
 const sockets: Socket[] = [];
@@ -66,7 +66,7 @@ answer("open", async ({ endpoint: to, count, atOnce }: OpenRequest): Promise<voi
   await openAll(count, atOnce);
 });
 
-/** @param greet written to each as soon as it is open */
+/** @param greet bytes to write as soon as a connection is open */
 async function openAll(count: number, atOnce: number, greet?: Buffer): Promise<void> {
   let next = sockets.length;
   const end = next + count;
@@ -90,25 +90,25 @@ answer("close", async (): Promise<void> => {
   );
 });
 
-/** The last so many connections; resolves when all are members. */
+/** Subscribes the last connections. Resolves when all are members. */
 answer("subscribe", async (count: number): Promise<void> => {
   const request = { id: "s", action: "subscribe", payload: { channels: [{ channel: CHANNEL }] } };
   await answers(sockets.slice(-count), JSON.stringify(request));
 });
 
-/** Sends the same from each, and waits for as many answers. */
+/** Sends the same request from each connection and waits for all responses. */
 async function answers(from: readonly Socket[], text: string): Promise<string[]> {
   const found: string[] = [];
   const all = new Promise<void>((resolve) => {
     onMessage = (_connection, bytes, start, end) => {
       const message = bytes.toString("utf8", start, end);
-      if (!message.includes('"type":"response"')) throw new Error(`not the expected answer: ${message}`);
+      if (!message.includes('"type":"response"')) throw new Error(`Unexpected response: ${message}`);
       if (found.push(message) === from.length) resolve();
     };
   });
   const frame = clientFrame(text);
   for (const socket of from) socket.write(frame);
-  await Promise.race([all, givenUp(`${from.length} answers`)]);
+  await Promise.race([all, timeout(`${from.length} answers`)]);
   return found;
 }
 
@@ -141,7 +141,7 @@ answer("publish", async ({ ms, publishers, until }: PublishRequest): Promise<Pub
     cpuPercent: (100 * (after.cpu - before.cpu)) / (after.at - before.at),
   };
   running = false;
-  await Promise.race([settled, givenUp("publications under way")]);
+  await Promise.race([settled, timeout("publications under way")]);
   return result;
 });
 
@@ -173,7 +173,7 @@ answer("pace", async ({ ms, publishers, perSecond }: PaceRequest): Promise<PaceR
   };
 });
 
-/** All drop at once, `missed` messages are published, all come back with their position. */
+/** Drops all connections, publishes `missed` messages, and reconnects all with their position. */
 answer("recover", async ({ missed, atOnce }: { missed: number; atOnce: number }): Promise<RecoverResult> => {
   const count = sockets.length;
   const [first = "{}"] = await answers(
@@ -203,7 +203,7 @@ answer("recover", async ({ missed, atOnce }: { missed: number; atOnce: number })
   return { ms: performance.now() - start, incomplete: count - whole.size };
 });
 
-/** A message of some 100 bytes that says who it is from, and when it was sent. */
+/** A message of about 100 bytes with its publisher and send time. */
 function publication(connection: number, at = 0): Buffer {
   const text = publicationText(connection, at);
   return clientFrame(endpoint.protocol === "socket.io" ? `42["m",${text}]` : text);
@@ -226,9 +226,9 @@ function sentAtOf(bytes: Buffer, start: number, end: number): number | undefined
   return at === -1 ? undefined : Number.parseFloat(text.slice(at + 4, at + 24));
 }
 
-async function givenUp(what: string): Promise<never> {
+async function timeout(subject: string): Promise<never> {
   await sleep(GIVEN_UP_MS, undefined, { ref: false });
-  throw new Error(`waited too long for ${what}`);
+  throw new Error(`Timed out waiting for ${subject}`);
 }
 
 console.log("ready 0");

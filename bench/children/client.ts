@@ -1,4 +1,4 @@
-/** A client of many connections to one server, made to cost less than any server under test. */
+/** A client with many connections to one server. It must cost less than any server under test. */
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Endpoint, open, type Receive } from "../lib/connect.ts";
@@ -8,20 +8,20 @@ import { messageText, request, response } from "../lib/wire.ts";
 export interface OpenRequest {
   readonly endpoint: Endpoint;
   readonly count: number;
-  /** How many handshakes may be under way at once. */
+  /** Maximum number of concurrent handshakes. */
   readonly atOnce: number;
 }
 
 export interface EchoResult {
   readonly perSecond: number;
-  /** This client's share of its core, in percent. */
+  /** CPU use of this client, in percent of its core. */
   readonly cpuPercent: number;
 }
 
 export interface BroadcastResult {
-  /** From sending the trigger until the last receiver had the whole message. */
+  /** Time from sending the trigger until the last receiver had the whole message. */
   readonly ms: number;
-  /** Receivers that had nothing, or not all, after ten seconds. */
+  /** Receivers without the whole message after ten seconds. */
   readonly lost: number;
 }
 
@@ -30,7 +30,7 @@ const TRIES = 50;
 
 const sockets: Socket[] = [];
 let endpoint: Endpoint;
-/** Who gets the bytes now: a measure puts its own in. */
+/** Receives the bytes. Each measure sets its own. */
 let onBytes: (connection: number, length: number, buffer: Buffer) => void = () => {};
 
 answer("open", async (wanted: OpenRequest): Promise<number> => {
@@ -48,7 +48,7 @@ answer("open", async (wanted: OpenRequest): Promise<number> => {
   return refused;
 });
 
-/** Resolves to how often it was refused before it was let in. */
+/** Resolves to the number of refusals before it was accepted. */
 async function openOne(connection: number): Promise<number> {
   const receive: Receive = (length, buffer) => onBytes(connection, length, buffer);
   for (let refused = 0; ; refused++) {
@@ -101,7 +101,7 @@ answer("echo", async (ms: number): Promise<EchoResult> => {
   running = false;
   await Promise.race([settled, sleep(LOST_AFTER_MS, undefined, { ref: false })]);
   if (wrong) throw wrong;
-  if (inFlight > 0) throw new Error(`${inFlight} messages had no answer`);
+  if (inFlight > 0) throw new Error(`${inFlight} messages had no response`);
   return { perSecond, cpuPercent: (100 * (after.cpu - before.cpu)) / (after.at - before.at) };
 });
 
@@ -129,7 +129,7 @@ answer("broadcast", async (): Promise<BroadcastResult> => {
   return { ms: end - start, lost: waiting };
 });
 
-/** Compares the first answer of each connection byte by byte; after it the length must do. */
+/** Compares the first response on each connection byte by byte, and the length of later ones. */
 function inspector(
   expected: Buffer,
 ): (connection: number, length: number, buffer: Buffer) => Error | undefined {
@@ -138,7 +138,7 @@ function inspector(
     if (seen[connection] === 1) return undefined;
     seen[connection] = 1;
     if (expected.equals(buffer.subarray(0, length))) return undefined;
-    return new Error(`not the expected answer: ${buffer.toString("latin1", 0, length)}`);
+    return new Error(`Unexpected response: ${buffer.toString("latin1", 0, length)}`);
   };
 }
 

@@ -1,7 +1,7 @@
 /**
- * One event through each side, all in this process, in turns. Every side runs the same body on the same event. A
- * middleware does nothing before and nothing after it, asynchronously, written as its framework wants it: two async
- * functions for middy, one around `await next()` for Lift.
+ * Runs one event through each side, all in this process, in turns. All sides run the same body on the same event. A
+ * middleware does nothing before and after it, asynchronously, in its framework's style: two async functions for middy,
+ * one around `await next()` for Lift.
  */
 import { type AnyState, type Context, Lift, type LiftOptions, type WebSocketContext } from "lift-ws";
 import type { LambdaContext, WebSocketEvent, WebSocketResult } from "lift-ws/apigw";
@@ -10,17 +10,17 @@ import { connectEvent, createTestWebSocketEvent, lambdaContext } from "lift-ws/t
 import { answer } from "../lib/control.ts";
 import { median } from "../lib/stats.ts";
 
-/** ns per event, or per call. */
+/** Time per event or call, in ns. */
 export type DispatchSample = { readonly [side: string]: number };
 
 type Handler = (event: WebSocketEvent, context: LambdaContext) => Promise<WebSocketResult>;
 type WithMiddy = (body: Handler, count: number, plugin?: object) => Handler;
 
-/** Well under a time slice: most batches pass without another process on this core. */
+/** Well below a time slice, so that most batches run without another process on this core. */
 const EVENTS = 200;
 const WARM_UP = 250;
 const BATCHES = 1_000;
-/** Few enough to stay in the processor's caches, as the one context of a real event does. */
+/** Few enough to stay in the processor's caches, as the context of a real event does. */
 const CONTEXTS = 200;
 const CONTEXT_BATCHES = 1_000;
 
@@ -52,14 +52,15 @@ function withLegacyPattern(): Handler {
   return new Lift().handle("MESSAGE", "/greet", (ctx) => body(ctx.event, ctx.lambda)).webSocketHandler();
 }
 
-/** The async handler, but it reads the user and one key of state: what most handlers of managed connections do. */
+/** An async handler that reads the user and one key of state, as most handlers of managed connections do. */
 async function managed(): Promise<Handler> {
   const connectionStore = memoryConnectionStore();
   const handler = withLift(
     0,
     async (ctx) => {
       const color = await ctx.get("color");
-      if (ctx.userId !== "ada" || color !== "teal") throw new Error("the state is not what $connect left");
+      if (ctx.userId !== "ada" || color !== "teal")
+        throw new Error("The state differs from the one of $connect");
       return body(ctx.event, ctx.lambda);
     },
     { connectionStore },
@@ -68,22 +69,22 @@ async function managed(): Promise<Handler> {
     ctx.setUserId("ada").set("color", "teal");
   });
   const connected = await connect.webSocketHandler()(connectEvent({ connectionId }), lambda);
-  if (connected.statusCode !== 200) throw new Error(`$connect ended with ${connected.statusCode}`);
+  if (connected.statusCode !== 200) throw new Error(`$connect failed with ${connected.statusCode}`);
   return handler;
 }
 
-/** Compared with each other, so measured in turns in one process. */
+/** These sides are compared with each other, so they take turns in one process. */
 const GROUPS = {
   frameworks: async (): Promise<[string, Handler][]> => {
-    // Not a path TypeScript may follow: the rivals are installed by the bench's first run.
+    // TypeScript must not resolve this path: the first run of the bench installs the rivals.
     const rival: string = new URL("../rivals/middy.mjs", import.meta.url).href;
     const { withMiddy } = (await import(rival)) as { withMiddy: WithMiddy };
-    const lean = { timeoutEarlyInMillis: 0 };
+    const withoutTimer = { timeoutEarlyInMillis: 0 };
     return [
       ["bare", body],
-      ["middy, no middleware", withMiddy(body, 0, lean)],
-      ["middy, 2", withMiddy(body, 2, lean)],
-      ["middy, 5", withMiddy(body, 5, lean)],
+      ["middy, no middleware", withMiddy(body, 0, withoutTimer)],
+      ["middy, 2", withMiddy(body, 2, withoutTimer)],
+      ["middy, 5", withMiddy(body, 5, withoutTimer)],
       ["middy, 5, its early timeout on", withMiddy(body, 5)],
       ["Lift, no middleware", withLift(0)],
       ["Lift, 2", withLift(2)],
@@ -106,7 +107,7 @@ answer("run", async (group: Group): Promise<DispatchSample> => {
   for (const [name, handler] of sides) {
     times.set(name, []);
     const got = JSON.stringify(await handler(event, lambda));
-    if (got !== expected) throw new Error(`${name} answered ${got}`);
+    if (got !== expected) throw new Error(`${name} returned ${got}`);
   }
   for (let round = -WARM_UP; round < BATCHES; round++) {
     for (const [name, handler] of sides) {
@@ -126,7 +127,7 @@ async function batch(handler: Handler): Promise<number> {
   return Number(process.hrtime.bigint() - start) / EVENTS;
 }
 
-/** The first call on fresh contexts, less what the same loop costs without it. */
+/** Time of the first call on new contexts, minus the time of the same loop without it. */
 async function firstAsWebSocket(): Promise<number> {
   const contexts: Context[] = [];
   const handler = withLift(0, async (ctx) => {

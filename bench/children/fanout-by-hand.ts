@@ -1,4 +1,4 @@
-/** What is written without a framework, over the AWS SDK. */
+/** Fan-outs written by hand on the AWS SDK. */
 import {
   ApiGatewayManagementApiClient,
   type ApiGatewayManagementApiClientConfig,
@@ -21,7 +21,7 @@ export function byHand({ target, store, workers }: ByHand): { workers: Send; all
   });
   const usual = new ApiGatewayManagementApiClient(target);
 
-  /** The SDK tries again by itself; when it is gone, its row goes. */
+  /** The SDK retries. The row of a gone connection is deleted. */
   const post = async (client: ApiGatewayManagementApiClient, ConnectionId: string, Data: string) => {
     try {
       await client.send(new PostToConnectionCommand({ ConnectionId, Data }));
@@ -32,7 +32,7 @@ export function byHand({ target, store, workers }: ByHand): { workers: Send; all
   };
 
   return {
-    /** The best that one writes: as many workers as Lift has, and a socket for each. */
+    /** The best handwritten form: as many workers as Lift has, each with a socket. */
     workers: async (ids, data) => {
       let next = 0;
       const work = async () => {

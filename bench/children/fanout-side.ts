@@ -1,4 +1,4 @@
-/** One way to send to many from a function: which one says the first argument. */
+/** One way to fan out from a function. The first argument selects it. */
 import { awsConnections, Lift } from "lift-ws";
 import { memoryConnectionStore } from "lift-ws/store/memory";
 import { lambdaContext, messageEvent } from "lift-ws/testing";
@@ -7,18 +7,18 @@ import { type FanoutResult, recipients } from "../lib/recipients.ts";
 
 export type Send = (ids: readonly string[], data: string) => Promise<void>;
 
-const [, , side = "lean", port = ""] = process.argv;
+const [, , side = "noSdk", port = ""] = process.argv;
 const CONCURRENCY = 256;
 const endpoint = `http://127.0.0.1:${port}/prod`;
 const keys = { accessKeyId: "AKIDBENCH", secretAccessKey: "wJalrXUtnFEMI/K7MDENG" };
 const target = { endpoint, region: "us-east-1", credentials: keys };
 const store = memoryConnectionStore();
 const event = messageEvent("fan", {}, { authorizer: { sub: "bench" } });
-/** As a `$connect` of the same API has saved it: of another's, no row is removed. */
+/** Endpoint as `$connect` of the same API saves it: rows of other APIs are never removed. */
 const savedEndpoint = `https://${event.requestContext.domainName}/${event.requestContext.stage}`;
 const text = "x".repeat(100);
 
-/** A function whose handler broadcasts, as an application's does. */
+/** A function whose handler broadcasts, as in an application. */
 function lift(transport: object): Send {
   const connections = awsConnections({ ...target, concurrency: CONCURRENCY, ...transport });
   const app = new Lift({ connections, connectionStore: store });
@@ -33,12 +33,12 @@ function lift(transport: object): Send {
   };
 }
 
-// Loaded by those that use it alone: the SDK is no part of what the others weigh.
+// Loaded only by the sides that use it, so that the SDK does not add to the memory of the others.
 const byHand = async () =>
   (await import("./fanout-by-hand.ts")).byHand({ target, store, workers: CONCURRENCY });
 
 const SIDES: { readonly [side: string]: () => Promise<Send> } = {
-  lean: async () => lift({}),
+  noSdk: async () => lift({}),
   sdk: async () => lift({ transport: (await import("lift-ws/aws-sdk")).sdkTransport() }),
   bare: async () => (await byHand()).workers,
   all: async () => (await byHand()).all,
@@ -67,7 +67,7 @@ answer("send", async ({ round, count }: { round: number; count: number }): Promi
   return { ms, rowsLeft: left.filter((found) => found !== undefined).length };
 });
 
-/** Bytes that this process has had at its most. */
+/** Peak memory of this process, in bytes. */
 answer("peak", () => process.resourceUsage().maxRSS * 1024);
 
 console.log("ready 0");

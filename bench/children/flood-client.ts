@@ -1,4 +1,4 @@
-/** The clients of `flood`: one that sends as fast as its socket takes it, or one that publishes now and then. */
+/** The clients of `flood`: one sends as fast as its socket accepts, the other publishes at intervals. */
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Endpoint, open } from "../lib/connect.ts";
@@ -6,55 +6,55 @@ import { answer } from "../lib/control.ts";
 import { clientFrame, FrameReader } from "../lib/frames.ts";
 
 export interface FloodResult {
-  /** Bytes that the sockets took. */
+  /** Bytes that the sockets accepted. */
   readonly bytes: number;
-  /** How often the server closed the connection; each time another one was opened. */
+  /** Number of closes by the server. The client reconnects after each. */
   readonly closed: number;
-  /** Whether a close was explained: by the gateway's code 1008, or by an error frame of Lift's rate limit before it. */
-  readonly told: boolean;
+  /** Whether a close had a reason: the gateway's code 1008, or an error frame of Lift's rate limit before it. */
+  readonly isExplained: boolean;
 }
 
 export interface PoliteResult {
-  /** ms from a publication to its answer, each. */
+  /** Times from a publication to its response, in ms. */
   readonly answers: readonly number[];
-  /** ms that `/healthz` took, each. */
+  /** Response times of `/healthz`, in ms. */
   readonly health: readonly number[];
   readonly lost: number;
 }
 
-/** 43 bytes: a request that Streamer refuses, until a rate limit does. */
+/** A request of 43 bytes that Streamer refuses, until a rate limit does. */
 const FLOOD = '{"id":"12","action":"publish","payload":{}}';
 const FLOOD_FRAMES = Buffer.concat(Array<Buffer>(1_000).fill(clientFrame(FLOOD)));
 const BETWEEN_MS = 40;
 const LOST_AFTER_MS = 5_000;
 const CLOSE_OPCODE = 0x88;
 const POLICY_VIOLATION = 1008;
-/** Without a `request_id` it answers no message, but precedes a close. */
+/** An error frame without a `request_id` precedes a close. */
 const CLOSING_FRAME = '{"type":"error","error":{"code":"RATE_LIMITED"';
 
 answer("flood", async ({ endpoint, ms }: { endpoint: Endpoint; ms: number }): Promise<FloodResult> => {
   const end = performance.now() + ms;
   let bytes = 0;
   let closed = 0;
-  let told = false;
+  let isExplained = false;
   while (performance.now() < end) {
     const socket = await open(endpoint, (length, buffer) => {
-      told ||= closeCode(buffer, length) === POLICY_VIOLATION;
-      told ||= buffer.subarray(0, length).includes(CLOSING_FRAME);
+      isExplained ||= closeCode(buffer, length) === POLICY_VIOLATION;
+      isExplained ||= buffer.subarray(0, length).includes(CLOSING_FRAME);
     }).catch(() => undefined);
     if (socket === undefined) continue;
     await floodUntilClosed(socket, end);
     if (performance.now() < end) closed++;
     bytes += socket.bytesWritten;
   }
-  return { bytes, closed, told };
+  return { bytes, closed, isExplained };
 });
 
 function floodUntilClosed(socket: Socket, end: number): Promise<void> {
   return new Promise((resolve) => {
     const write = () => {
       if (performance.now() >= end) return void socket.resetAndDestroy();
-      // A turn of the loop between writes, so that what the server sends is read.
+      // Yields between writes, so that the server's messages are read.
       socket.write(FLOOD_FRAMES, () => setImmediate(write));
     };
     socket.removeAllListeners("close").on("error", () => {});
@@ -64,7 +64,7 @@ function floodUntilClosed(socket: Socket, end: number): Promise<void> {
   });
 }
 
-/** A close frame stands last in what comes. */
+/** A close frame is the last frame in the data. */
 function closeCode(buffer: Buffer, length: number): number | undefined {
   const at = buffer.subarray(0, length).lastIndexOf(CLOSE_OPCODE);
   if (at === -1 || at + 4 > length || buffer[at + 1]! !== length - at - 2) return undefined;

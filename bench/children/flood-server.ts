@@ -1,4 +1,4 @@
-/** The server of `flood`: a Streamer with the demo's rate limits, and every limit of the gateway at its default. */
+/** The server of `flood`: a Streamer with the demo's rate limits and the gateway's default limits. */
 import { jsonLogger } from "lift-ws";
 import { createGateway } from "lift-ws/gateway";
 import { webSocketRateLimit } from "lift-ws/middleware/rate-limit";

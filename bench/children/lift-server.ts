@@ -1,4 +1,4 @@
-/** Our side: a Lift app with managed connections on the gateway, which is its @connections port. */
+/** The Lift side: an app with managed connections on the gateway, which is its @connections port. */
 import { Lift } from "lift-ws";
 import { createGateway } from "lift-ws/gateway";
 import { memoryConnectionStore } from "lift-ws/store/memory";

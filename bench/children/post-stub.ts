@@ -1,6 +1,6 @@
 /**
- * A stand-in for the @connections API that costs as little as can be: it reads no more of a request than its id and
- * where it ends, checks no signature, and answers from ready-made bytes 10 ms later.
+ * A stub of the @connections API with minimal cost: reads only the id and the end of a request, checks no signature, and
+ * sends a prepared response 10 ms later.
  */
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { answer } from "../lib/control.ts";
@@ -34,7 +34,7 @@ function answerTo(id: string): Buffer {
   return SENT;
 }
 
-/** Bytes of the request that `text` begins with; 0 while it is not all there. */
+/** Length of the first request in `text`, in bytes. 0 while it is incomplete. */
 function requestLength(text: string): number {
   const head = text.indexOf("\r\n\r\n");
   if (head < 0) return 0;
@@ -58,7 +58,7 @@ function serve(socket: Socket): void {
   });
 }
 
-// One timer for all: what is due goes out within a millisecond.
+// One timer sends all due responses, within a millisecond.
 setInterval(() => {
   const now = performance.now();
   let due = 0;

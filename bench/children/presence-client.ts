@@ -1,4 +1,4 @@
-/** Many connections in rooms of equal size, on bare sockets, which drop at once. */
+/** Connections in rooms of equal size, on bare sockets, which drop at once. */
 import type { Socket } from "node:net";
 import { type Endpoint, open } from "../lib/connect.ts";
 import { answer } from "../lib/control.ts";
@@ -7,14 +7,14 @@ import { clientFrame, FrameReader } from "../lib/frames.ts";
 export interface EnterRequest {
   readonly endpoint: Endpoint;
   readonly count: number;
-  /** Connections of a room. */
+  /** Connections per room. */
   readonly perRoom: number;
   readonly atOnce: number;
 }
 
 const sockets: Socket[] = [];
 
-/** Opens connections one room after the other; resolves when all are members. */
+/** Opens connections room by room. Resolves when all are members. */
 answer("enter", async ({ endpoint, count, perRoom, atOnce }: EnterRequest): Promise<void> => {
   let next = 0;
   const opener = async () => {
@@ -23,7 +23,7 @@ answer("enter", async ({ endpoint, count, perRoom, atOnce }: EnterRequest): Prom
   await Promise.all(Array.from({ length: atOnce }, opener));
 });
 
-/** Drops one in so many, evenly in all rooms, without a close frame; resolves to how many. */
+/** Drops one in `oneIn` connections, evenly in all rooms, without a close frame. Resolves to their number. */
 answer("drop", (oneIn: number): number => {
   const dropped = sockets.filter((_, at) => at % oneIn === 0);
   for (const socket of dropped) socket.resetAndDestroy();

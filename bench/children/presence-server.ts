@@ -14,7 +14,7 @@ const streamer = createStreamer({
   schedule: memorySchedule(),
   middleware: [
     async (ctx, next) => {
-      // Each connection is a user of its own.
+      // Each connection has its own user.
       if (ctx.event.requestContext.eventType === "CONNECT") ctx.setUserId(ctx.connectionId);
       await next();
     },
@@ -34,10 +34,10 @@ const handler = streamer.app.webSocketHandler({ connections: gateway });
 
 const turns = new TurnWatch();
 answer("watch", () => turns.start());
-/** ms of CPU time that the longest turn of the event loop took since `watch`. */
+/** CPU time of the longest turn of the event loop since `watch`, in ms. */
 answer("stall", () => turns.longestMs);
 
-/** Members of all rooms. */
+/** Number of members in all rooms. */
 answer("members", async (rooms: number) => {
   let members = 0;
   for (let room = 0; room < rooms; room++) members += await streamer.count(`room:${room}`);

@@ -1,4 +1,4 @@
-/** Our side of `channels` and `recover`: a Streamer with its history in SQLite, on the gateway. */
+/** The Streamer side of `channels` and `recover`: history in SQLite, on the gateway. */
 import { createGateway } from "lift-ws/gateway";
 import { memoryConnectionStore } from "lift-ws/store/memory";
 import { sqliteChannelStore } from "lift-ws/store/sqlite";

@@ -1,4 +1,4 @@
-/** Bare `ws` for `disconnect`: it counts who is connected, and tells nobody who has left. */
+/** Bare `ws` for `disconnect`: counts connections and sends no presence events. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { WebSocketServer } from "ws";

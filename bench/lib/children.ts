@@ -6,7 +6,7 @@ import { canPin } from "./machine.ts";
 const control = new URL("./control.ts", import.meta.url).href;
 const alive = new Set<ChildProcess>();
 
-// A child also ends itself when its channel to us closes: that covers a SIGKILL, where nothing here runs.
+// A child also ends itself when its IPC channel closes: after a SIGKILL no code runs here.
 process.on("exit", () => {
   for (const child of alive) child.kill("SIGKILL");
 });
@@ -18,9 +18,9 @@ for (const [signal, code] of [
 }
 
 export interface Child {
-  /** Asks one of the child's commands. */
+  /** Runs one of the child's commands. */
   ask<Result>(command: string, argument?: unknown): Promise<Result>;
-  /** The port that it said it is ready on. */
+  /** The port that the child reported as ready. */
   readonly ready: Promise<number>;
   stop(): Promise<void>;
 }
@@ -53,7 +53,7 @@ export function startChild(file: string, core: number, args: readonly string[] =
   };
 }
 
-/** The share of one core that a process had between two readings, in percent. */
+/** CPU use of a process between two readings, in percent of one core. */
 export function cpuShare(before: Usage, after: Usage): number {
   return (100 * (after.cpu - before.cpu)) / (after.at - before.at);
 }

@@ -4,20 +4,20 @@ import { maskedFrame, type Protocol, upgradeRequest } from "./wire.ts";
 export interface Endpoint {
   readonly protocol: Protocol;
   readonly port: number;
-  /** Of the upgrade request. */
+  /** Path of the upgrade request. */
   readonly path: string;
 }
 
-/** What a connection's bytes go to once it is open. The buffer is only good until the call returns. */
+/** Receives the bytes of an open connection. The buffer is valid until the call returns. */
 export type Receive = (length: number, buffer: Buffer) => void;
 
 const OPENING_MS = 30_000;
 
-// One buffer for all: each read is dealt with before the next. Streams, events and copies would cost the client
-// more than the servers under test.
+// All connections share a buffer, because each read is handled before the next. Streams, events and copies would cost
+// the client more than the servers under test.
 const shared = Buffer.allocUnsafe(64 * 1024);
 
-/** Opens a connection on a bare socket; rejects when it is refused. */
+/** Opens a connection on a bare socket. Rejects when it is refused. */
 export function open(endpoint: Endpoint, receive: Receive): Promise<Socket> {
   return new Promise((resolve, reject) => {
     let greeting: string | undefined = "";
@@ -57,7 +57,7 @@ export function open(endpoint: Endpoint, receive: Receive): Promise<Socket> {
   });
 }
 
-/** socket.io's server greets with its session (0), is asked to join the namespace (40) and confirms (40). */
+/** socket.io's handshake: the server sends its session (0), the client joins the namespace (40), the server confirms (40). */
 function readGreeting(protocol: Protocol, text: string): "waiting" | "refused" | "join" | "open" {
   if (text.length >= 12 && !text.startsWith("HTTP/1.1 101")) return "refused";
   const end = text.indexOf("\r\n\r\n");

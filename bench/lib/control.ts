@@ -1,20 +1,20 @@
 /**
- * Loaded into every child process (`--import`): answers the bench's questions over IPC, and ends the process when
- * the bench is gone.
+ * Loaded into every child process with `--import`: runs the bench's commands over IPC, and ends the process when the
+ * bench ends.
  */
 import { setImmediate as turn } from "node:timers/promises";
 
 export interface Usage {
-  /** µs of CPU time, user and system, all threads. */
+  /** CPU time in µs: user and system, all threads. */
   readonly cpu: number;
-  /** µs on a clock that only goes forward. */
+  /** Monotonic time in µs. */
   readonly at: number;
 }
 
 export interface Memory {
-  /** Bytes, after a full collection. */
+  /** Resident bytes after a full collection. */
   readonly rss: number;
-  /** Bytes of the heap in use and what hangs on it outside, after a full collection. */
+  /** Bytes of the heap and external memory after a full collection. */
   readonly heap: number;
 }
 
@@ -30,13 +30,13 @@ export interface Answer {
   readonly error?: string;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: each command knows its own argument, which comes from this bench
+// biome-ignore lint/suspicious/noExplicitAny: each command defines its own argument
 type Command = (argument: any) => unknown;
 
-// On globalThis, as a preloaded module and an imported one need not be the same instance.
+// On globalThis, because a preloaded module and an imported one may be two instances.
 const shared = globalThis as { benchCommands?: Map<string, Command> };
 
-/** Adds a command that the bench may ask for. */
+/** Registers a command for the bench. */
 export function answer(command: string, run: Command): void {
   commands().set(command, run);
 }
@@ -68,10 +68,10 @@ function commands(): Map<string, Command> {
 
 async function reply({ id, command, argument }: Question): Promise<void> {
   const run = commands().get(command);
-  // A child process may have other messages: only questions have a command.
+  // Other messages may arrive here too. Only requests of the bench have a command.
   if (command === undefined) return;
   try {
-    if (!run) throw new Error(`no command ${command}`);
+    if (!run) throw new Error(`Unknown command ${command}`);
     process.send?.({ id, result: await run(argument) } satisfies Answer);
   } catch (error) {
     process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });

@@ -1,8 +1,8 @@
-/** A client's frame, not masked: a key of zeros, which leaves the bytes as they are, is as good a key as any. */
+/** Creates a client's frame. Its masking key is zero, which is valid and leaves the bytes unchanged. */
 export function clientFrame(text: string): Buffer {
   const payload = Buffer.from(text);
   const extended = payload.length < 126 ? 0 : 2;
-  if (payload.length > 65_535) throw new Error("longer than the two-byte length of a frame holds");
+  if (payload.length > 65_535) throw new Error("The payload exceeds the two-byte length of a frame");
   const frame = Buffer.alloc(2 + extended + 4 + payload.length);
   frame[0] = 0x81;
   frame[1] = 0x80 | (extended === 0 ? payload.length : 126);
@@ -11,13 +11,13 @@ export function clientFrame(text: string): Buffer {
   return frame;
 }
 
-/** Takes a server's bytes as they come and hands on each message; a message in several frames as one. */
+/** Parses a server's bytes into messages. Joins fragmented messages. */
 export class FrameReader {
   readonly #onMessage: (bytes: Buffer, start: number, end: number) => void;
   #rest: Buffer | undefined;
   #parts: Buffer[] = [];
 
-  /** @param onMessage the bytes are good until it returns */
+  /** @param onMessage called for each message; the bytes are valid until it returns */
   constructor(onMessage: (bytes: Buffer, start: number, end: number) => void) {
     this.#onMessage = onMessage;
   }

@@ -8,13 +8,13 @@ export interface Machine {
   readonly memoryGB: number;
   readonly node: string;
   readonly platform: string;
-  /** How the processes were placed. */
+  /** Placement of the processes on cores. */
   readonly pinning: string;
-  /** ISO 8601. */
+  /** Date in ISO 8601. */
   readonly date: string;
 }
 
-/** Servers run on core 0, clients on core 1, unless `taskset` or the second core is missing. */
+/** Servers run on core 0 and clients on core 1, when `taskset` and a second core exist. */
 export const canPin = cpus().length > 1 && spawnSync("taskset", ["-c", "0,1", "true"]).status === 0;
 
 export function describeMachine(): Machine {
@@ -29,12 +29,10 @@ export function describeMachine(): Machine {
   };
 }
 
-/** Node raises its own soft limit to the hard one, so only the hard one can be in the way. */
+/** Checks the hard limit only: Node raises its soft limit to it. */
 export function requireFileLimit(wanted: number): void {
   const limits = process.platform === "linux" ? readFileSync("/proc/self/limits", "utf8") : "";
   const hard = Number(/^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
   if (hard >= wanted) return;
-  throw new Error(
-    `a process may open ${hard} files here and needs ${wanted}: run \`ulimit -Hn 65536\` as root`,
-  );
+  throw new Error(`A process can open ${hard} files and needs ${wanted}. Run \`ulimit -Hn 65536\` as root.`);
 }

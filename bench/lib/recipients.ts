@@ -1,6 +1,6 @@
-/** Who a fan-out goes to: of a hundred, one is gone and one is throttled the first time. */
+/** Recipients of a fan-out: of a hundred, one is gone and one is throttled once. */
 
-/** Which character of an id tells what becomes of it: `g` gone, `t` throttled once, `s` sent. */
+/** Index of the character in an id that sets its outcome: `g` gone, `t` throttled once, `s` sent. */
 export const KIND_AT = 13;
 
 export interface Recipients {
@@ -8,24 +8,24 @@ export interface Recipients {
   readonly gone: readonly string[];
 }
 
-/** What the stub has seen since it was asked last. */
+/** Counts of the stub since the last request for them. */
 export interface StubCounts {
-  /** Connections that were sent to. */
+  /** Connections that received a message. */
   readonly sent: number;
-  /** Messages that came twice. */
+  /** Messages that arrived twice. */
   readonly repeated: number;
-  /** Connections that were refused once. */
+  /** Connections that were throttled once. */
   readonly throttled: number;
 }
 
-/** What a side did in a round. */
+/** Result of a side in one round. */
 export interface FanoutResult {
   readonly ms: number;
-  /** Rows of gone connections that are left. */
+  /** Remaining rows of gone connections. */
   readonly rowsLeft: number;
 }
 
-/** Ids in the service's shape, other ones in each round: a row that was removed does not come back. */
+/** Ids in the service's format. Each round has new ids, because removed rows do not return. */
 export function recipients(round: number, count: number): Recipients {
   const ids = Array.from({ length: count }, (_, n) => {
     const kind = n % 100 === 50 ? "g" : n % 100 === 51 ? "t" : "s";

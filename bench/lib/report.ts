@@ -1,6 +1,6 @@
 import { describeMachine, type Machine } from "./machine.ts";
 
-/** One line of a table: its keys are the columns. */
+/** One row of a table. Its keys are the columns. */
 export type Row = { readonly [column: string]: string | number };
 
 export interface Target {
@@ -11,14 +11,14 @@ export interface Target {
   readonly holds: boolean;
 }
 
-/** What a measure found. */
+/** Result of a measure. */
 export interface Findings {
   readonly measure: string;
   /** Samples per side. */
   readonly runs: number;
   readonly rows: readonly Row[];
   readonly targets: readonly Target[];
-  /** What a reader must know to judge the figures. */
+  /** Conditions that a reader needs to interpret the figures. */
   readonly notes: readonly string[];
 }
 
@@ -82,7 +82,7 @@ function format(value: string | number | undefined): string {
   return round(value).toLocaleString("en");
 }
 
-/** Three digits that count, or all before the point. */
+/** Rounds to three significant digits, or to all digits before the point. */
 function round(value: number): number {
   return Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3));
 }

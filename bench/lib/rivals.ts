@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 
 const folder = new URL("../rivals/", import.meta.url);
 
-/** Installs the rivals from their lockfile unless what is there came from it. */
+/** Installs the rivals from their lockfile, unless they are installed from it. */
 export async function installRivals(progress: (line: string) => void): Promise<void> {
   if (isInstalled()) return;
   progress("installing the rivals (npm ci in bench/rivals), about 20 s");
@@ -13,7 +13,7 @@ export async function installRivals(progress: (line: string) => void): Promise<v
     npm.once("error", reject);
     npm.once("exit", resolve);
   });
-  if (code !== 0) throw new Error(`npm ci in bench/rivals ended with ${code}`);
+  if (code !== 0) throw new Error(`npm ci in bench/rivals failed with exit code ${code}`);
 }
 
 interface Lockfile {

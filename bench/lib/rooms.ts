@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Child, CLIENT_CORE, SERVER_CORE, startChild } from "./children.ts";
 import type { Protocol } from "./wire.ts";
 
-/** A server with a room, its client, and whether the room has a history: then it is subscribed to. */
+/** A server with a room and its client. Clients subscribe to a room that has a history. */
 export interface RoomSide {
   readonly name: string;
   readonly server: Child;
@@ -30,7 +30,7 @@ export const STREAMER: RoomSpec = {
 
 export async function startRoom(spec: RoomSpec): Promise<RoomSide> {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-bench-"));
-  // What ws does with a message: it goes to all.
+  // The mode of ws: it sends each message to all.
   const argument = spec === STREAMER ? join(folder, "channels.db") : "broadcast";
   const server = startChild(spec.file, SERVER_CORE, [argument]);
   const client = startChild("children/channels-client.ts", CLIENT_CORE);

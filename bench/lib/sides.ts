@@ -2,7 +2,7 @@ import { type Child, CLIENT_CORE, SERVER_CORE, startChild } from "./children.ts"
 import type { Endpoint } from "./connect.ts";
 import type { Protocol } from "./wire.ts";
 
-/** A server that is measured. */
+/** A server under test. */
 export interface SideSpec {
   readonly name: string;
   /** Relative to `bench/`. */
@@ -10,16 +10,16 @@ export interface SideSpec {
   readonly args?: readonly string[];
   readonly protocol: Protocol;
   readonly path: string;
-  /** Handshakes that it is asked to take at once. Default 100. */
+  /** Concurrent handshakes. Default 100. */
   readonly atOnce?: number;
 }
 
-/** A server and its client, running. */
+/** A running server and its client. */
 export interface Side {
   readonly name: string;
   readonly server: Child;
   readonly client: Child;
-  /** Opens connections; resolves to how many upgrades were refused before all were let in. */
+  /** Opens connections. Resolves to the number of refused upgrades. */
   open(count: number): Promise<number>;
   stop(): Promise<void>;
 }
@@ -30,7 +30,7 @@ export const LIFT: SideSpec = {
   name: "Lift on the gateway",
   file: "children/lift-server.ts",
   protocol: "websocket",
-  // All connections have a tenant: broadcast lists them by it.
+  // All connections share a tenant, by which broadcast lists them.
   path: "/dev?tenant=bench",
 };
 export const WS: SideSpec = { name: "ws", file: "rivals/ws.mjs", protocol: "websocket", path: "/" };
@@ -46,13 +46,13 @@ export const SERVERLESS_OFFLINE: SideSpec = {
   file: "rivals/serverless-offline.mjs",
   protocol: "websocket",
   path: "/",
-  // It starts a thread for each that is under way; with a hundred, some are refused on a busy machine.
+  // It starts a thread per handshake. With a hundred, a busy machine refuses some.
   atOnce: 10,
 };
 
-/** What every measure over sockets must tell its reader. */
+/** Note for every measure over sockets. */
 export const LIMITS_OFF =
-  "The gateway's limits on new connections and on requests per second are off; all its others have their defaults.";
+  "The gateway's limits on new connections and requests per second are off. All other limits have their defaults.";
 
 export async function startSide(spec: SideSpec, mode: "echo" | "broadcast"): Promise<Side> {
   const server = startChild(spec.file, SERVER_CORE, [mode, ...(spec.args ?? [])]);

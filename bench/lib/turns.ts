@@ -1,4 +1,4 @@
-/** The longest turn of this process's event loop. By CPU time, as the wall clock would count other processes too. */
+/** Measures the longest turn of the event loop in CPU time: wall time would include other processes. */
 export class TurnWatch {
   longestMs = 0;
   #before = 0;

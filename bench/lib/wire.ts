@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 
-/** What goes over the wire, ready-made, so that the client spends nothing on it. */
+/** Bytes for the wire, prepared in advance so that encoding costs the client no time. */
 
-/** What a server speaks: a bare length of bytes, RFC 6455, or socket.io's protocol on it. */
+/** Protocol of a server: bytes of a fixed length, RFC 6455, or socket.io's protocol on it. */
 export type Protocol = "tcp" | "websocket" | "socket.io";
 
-/** Bytes of a message's text, for every side. */
+/** Bytes of a message's text, the same for all sides. */
 const MESSAGE_BYTES = 100;
 
 const MASK = Uint8Array.of(0x37, 0xfa, 0x21, 0x3d);
@@ -17,15 +17,15 @@ export function messageText(action: string): string {
   return JSON.stringify({ action, text: "x".repeat(MESSAGE_BYTES - empty.length) });
 }
 
-/** What the client sends for a message. */
+/** Bytes that the client sends for a message. */
 export function request(protocol: Protocol, text: string): Buffer {
   if (protocol === "tcp") return Buffer.from(`..${text}`);
   return maskedFrame(protocol === "socket.io" ? socketIoEvent(text) : text);
 }
 
-/** What a receiver gets for a message. */
+/** Bytes that a receiver gets for a message. */
 export function response(protocol: Protocol, text: string): Buffer {
-  // The bare TCP server sends as many bytes as a WebSocket frame with this text has.
+  // The bare TCP server sends as many bytes as a WebSocket frame with this text.
   if (protocol === "tcp") return Buffer.from(`..${text}`);
   const payload = Buffer.from(protocol === "socket.io" ? socketIoEvent(text) : text);
   return Buffer.concat([Uint8Array.of(0x81, payload.length), payload]);
@@ -38,20 +38,20 @@ export function upgradeRequest(port: number, path: string): string {
     "Connection: Upgrade",
     "Upgrade: websocket",
     "Sec-WebSocket-Version: 13",
-    // serverless-offline tells clients that connect at the same time apart by this.
+    // serverless-offline distinguishes concurrent clients by this header.
     `Sec-WebSocket-Key: ${randomBytes(16).toString("base64")}`,
     "\r\n",
   ].join("\r\n");
 }
 
-/** An engine.io message (4) that is a socket.io event (2) named `m` with the message as its one argument. */
+/** An engine.io message (4) with a socket.io event (2) named `m` and the message as its argument. */
 function socketIoEvent(text: string): string {
   return `42["m",${text}]`;
 }
 
 export function maskedFrame(text: string): Buffer {
   const payload = Buffer.from(text);
-  if (payload.length > 125) throw new Error("longer than the one-byte length of a frame holds");
+  if (payload.length > 125) throw new Error("The payload exceeds the one-byte length of a frame");
   const frame = Buffer.alloc(FRAME_HEADER + MASK.length + payload.length);
   frame[0] = 0x81;
   frame[1] = 0x80 | payload.length;

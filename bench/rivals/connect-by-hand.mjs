@@ -1,4 +1,4 @@
-// What the chat's connect function does, by hand: checks the token, writes the row.
+// The chat's connect function written by hand: checks the token and writes the row.
 import { DynamoDBClient, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { jwtVerify } from "jose";
 
@@ -40,7 +40,7 @@ export async function save(
       ConnectionID: { S: connectionId },
       UserID: { S: sub },
       TenantID: { S: tenant_id },
-      // Until when the token is good, for the events to come.
+      // Expiry of the token, for later events.
       Metadata: { S: JSON.stringify({ "lift:auth": { roles: [], permissions: [], expiresAt: exp * 1000 } }) },
       State: { M: {} },
       Updates: { M: {} },

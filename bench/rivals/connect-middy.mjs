@@ -1,4 +1,4 @@
-// The same behind middy: the token in a middleware, the row in the handler.
+// The same function on middy: a middleware checks the token, the handler writes the row.
 import middy from "@middy/core";
 import { claimsOf, save } from "./connect-by-hand.mjs";
 

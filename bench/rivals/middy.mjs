@@ -1,8 +1,8 @@
 import middy from "@middy/core";
 
 /**
- * `body` behind `count` middleware, each with a `before` and an `after` that do nothing, asynchronously.
- * `plugin`: middy's own options.
+ * Runs `body` behind `count` middleware, each with an async `before` and `after` that do nothing.
+ * `plugin`: middy's options.
  */
 export function withMiddy(body, count, plugin) {
   const handler = middy(body, plugin);

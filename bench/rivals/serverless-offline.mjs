@@ -1,5 +1,5 @@
-// serverless-offline under osls. It echoes by a route response: posting to its own @connections, its other way, is
-// slower, as each message then costs an HTTP request more.
+// serverless-offline under osls. It echoes by a route response: posting to its own @connections is slower, because each
+// message costs another HTTP request.
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
 import { fileURLToPath } from "node:url";

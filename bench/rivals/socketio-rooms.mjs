@@ -1,5 +1,5 @@
-// socket.io's rooms with connection state recovery: what it has to compare with a channel that keeps a history, though
-// in memory, and as long as a connection is remembered.
+// socket.io's rooms with connection state recovery: the closest to a channel with history, but in memory and only while
+// a connection is remembered.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
@@ -8,7 +8,7 @@ const io = new Server(http, {
   transports: ["websocket"],
   serveClient: false,
   connectionStateRecovery: {},
-  // No heartbeat falls into a sample.
+  // Longer than a sample, so that no heartbeat falls into one.
   pingInterval: 3_600_000,
 });
 

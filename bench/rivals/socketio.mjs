@@ -1,4 +1,4 @@
-// socket.io over its websocket transport. Its broadcast prepares one frame by itself.
+// socket.io over its websocket transport. Its broadcast prepares one frame for all.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
@@ -6,7 +6,7 @@ const http = createServer();
 const io = new Server(http, {
   transports: ["websocket"],
   serveClient: false,
-  // No heartbeat falls into a sample: the client counts bytes.
+  // Longer than a sample: the client counts bytes, so no heartbeat may fall into one.
   pingInterval: 3_600_000,
 });
 

@@ -1,5 +1,5 @@
-// What node:net costs, and nothing else: every chunk goes back to its sender, or to all, byte for byte. The client
-// sends it as many bytes as a WebSocket frame with the same text has.
+// Shows the cost of node:net alone: each chunk goes back to its sender, or to all, unchanged. The client sends as many
+// bytes as a WebSocket frame with the same text has.
 import { createServer } from "node:net";
 
 const sockets = new Set();

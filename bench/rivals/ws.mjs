@@ -1,4 +1,4 @@
-// Bare ws: no routes, no events, no state. `echo` answers each message; `broadcast` sends it to all.
+// Bare ws without routes, events and state. `echo` returns each message, `broadcast` sends it to all.
 import { Sender, WebSocketServer } from "ws";
 
 const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
@@ -6,7 +6,7 @@ const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
 const onMessage = {
   echo: (socket) => (data, isBinary) => socket.send(data, { binary: isBinary }),
   broadcast: () => (data) => {
-    // One frame for all: ws would otherwise build a header per receiver.
+    // Prepares one frame for all, because ws builds a header per receiver otherwise.
     const frame = Buffer.concat(
       Sender.frame(data, { fin: true, opcode: 1, mask: false, readOnly: true, rsv1: false }),
     );

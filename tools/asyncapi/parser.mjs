@@ -1,4 +1,4 @@
-// What it imports is installed by install.mjs, so nothing else imports this file by itself.
+// Load this file through install.mjs only, which installs its dependencies.
 import { Parser } from "@asyncapi/parser";
 import { Ajv } from "ajv";
 
@@ -6,7 +6,7 @@ const ERROR = 0;
 const parser = new Parser();
 
 /**
- * What the official parser has against a document, an error each.
+ * Returns the errors that the official parser finds in a document.
  * @param {object} document
  * @returns {Promise<string[]>}
  */
@@ -18,9 +18,9 @@ export async function errorsIn(document) {
 }
 
 /**
- * Checks values against the schemas in a document.
+ * Returns a function that checks values against schemas in a document.
  * @param {object} document
- * @returns {(pointers: readonly string[], value: unknown) => boolean} whether it fits one of those that are pointed to
+ * @returns {(pointers: readonly string[], value: unknown) => boolean} whether the value matches a schema at one of the pointers
  */
 export function checkerOf(document) {
   const ajv = new Ajv({ strict: false, validateFormats: false }).addSchema(document, "document");

@@ -26,7 +26,7 @@ describe("npm start in a fresh clone", () => {
   it("says first what it installs and how long it takes, and installs the demo's packages only", async () => {
     const { code, stdout, stderr } = await tree.command(["start", "serve"]);
     expect(stderr).toMatch(
-      /^Installing the demo's dependencies from the lockfile \(npm ci\), 4 packages, 6 MB: it takes a few seconds \.\.\.\nInstalled in \d+ s\.\n$/,
+      /^Installing the demo's dependencies from the lockfile \(npm ci\), 4 packages, 6 MB\. This takes a few seconds \.\.\.\nInstalled in \d+ s\.\n$/,
     );
     expect([code, stdout]).toEqual([0, "serve [] --conditions=@lift-ws/source\n"]);
     expect(tree.npmCalls).toEqual([DEMO_INSTALL]);

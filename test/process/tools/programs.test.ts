@@ -56,11 +56,11 @@ it("counts a Java that is too old, or only a placeholder, as missing", async () 
   program("chromium", "");
   program("java", JAVA.replace("17.0.1", "11.0.2"));
   await expect(ensurePrograms({ uid: 1000, osRelease })).rejects.toThrow(
-    /^the tests need a Java runtime \(17/,
+    /^The tests need a Java runtime \(17/,
   );
   program("java", "#!/bin/sh\nexit 1\n");
   await expect(ensurePrograms({ uid: 1000, osRelease })).rejects.toThrow(
-    /^the tests need a Java runtime \(17/,
+    /^The tests need a Java runtime \(17/,
   );
 });
 
@@ -70,8 +70,8 @@ it.each([
 ])("tells in one line what to install to one %s", async (_who, uid, release) => {
   writeFileSync(osRelease, release);
   await expect(ensurePrograms({ uid, osRelease })).rejects.toThrow(
-    "the tests need Chromium and a Java runtime (17 or later) on PATH " +
-      "(Debian: apt-get install chromium default-jre-headless)",
+    "The tests need Chromium and a Java runtime (17 or later) on PATH. " +
+      "On Debian: apt-get install chromium default-jre-headless",
   );
 });
 
