@@ -65,7 +65,7 @@ describe("routes", () => {
       {
         type: "error",
         request_id: "7",
-        error: { code: "NOT_FOUND", message: "There is no such route", retry: false },
+        error: { code: "NOT_FOUND", message: "Unknown route", retry: false },
       },
     ]);
   });
@@ -442,7 +442,7 @@ describe("options", () => {
     "does not show the value of an option that may be a secret",
     (logger) => {
       const refused = () => new Lift({ logger } as never);
-      expect(refused).toThrow(/^Option logger is invalid: an? (?:array|object|function)$/);
+      expect(refused).toThrow(/^`logger` must be an object with .*\(\); got an? (?:array|object|function)$/);
     },
   );
 
@@ -457,7 +457,9 @@ describe("options", () => {
   });
 
   it("name the known ones when one is misspelt", () => {
-    expect(() => new Lift({ stor: 1 } as object)).toThrow(/Unknown option stor; there are connectionStore/);
+    expect(() => new Lift({ stor: 1 } as object)).toThrow(
+      /Unknown option `stor`; expected one of connectionStore/,
+    );
   });
 });
 

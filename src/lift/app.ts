@@ -9,10 +9,8 @@ import type {
   WebSocketResult,
 } from "../apigw/index.ts";
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
-import { checkOptions } from "./check-options.ts";
 import type { Middleware } from "./compose.ts";
-import { broadcastAt } from "./connections/broadcast.ts";
-import { connectionsAt } from "./connections/by-endpoint.ts";
+import { broadcastFrom } from "./connections/broadcast.ts";
 import {
   type ConnectionFilter,
   closeRevoked,
@@ -21,20 +19,22 @@ import {
   REVOCATION,
 } from "./connections/disconnect-all.ts";
 import type { AnyState } from "./context.ts";
-import { LiftError } from "./errors.ts";
+import { checkOptions, LiftError } from "./errors.ts";
 import { handleEvent, identifyFirst } from "./handler.ts";
-import { isAttemptCount, type LiftOptions, readOptions, type Settings } from "./options.ts";
-import { type Handler, handlerStep, isLifecycle, Router, type Routes } from "./router.ts";
-import {
-  runTick,
-  type ScheduledAction,
-  type ScheduledEntry,
-  type ScheduledOptions,
-  type TickReport,
-} from "./scheduler/tick.ts";
+import { attemptCount, type LiftOptions, readOptions } from "./options.ts";
+import { type Actions, type Handler, handlerStep, isLifecycle, Router, type Routes } from "./router.ts";
+import type {
+  ScheduledAction,
+  ScheduledEntry,
+  ScheduledOptions,
+  TickReport,
+} from "./scheduler/scheduled-action.ts";
+import { runTick } from "./scheduler/tick.ts";
+import type { Settings } from "./settings.ts";
 
-/** What every WebSocket event has, however loosely its type was written: `@types/aws-lambda`'s fits. */
+/** The fields that every WebSocket event has. Loosely typed events fit too, such as those of `@types/aws-lambda`. */
 export interface IncomingEvent {
+  /** The fields of the request context that Lift needs. */
   readonly requestContext: {
     readonly connectionId: string;
     readonly routeKey: string;
@@ -42,109 +42,133 @@ export interface IncomingEvent {
   };
 }
 
-/** A Lambda handler for every event of a WebSocket API. */
+/** A Lambda handler for all events of a WebSocket API. */
 export type WebSocketHandler = (
   event: WebSocketEvent | IncomingEvent,
   context: LambdaContext,
 ) => Promise<WebSocketResult>;
 
+/** Options of `webSocketHandler` and `tickHandler`. */
 export interface HandlerOptions {
-  /** How messages are sent. Default: the app's option, else `awsConnections()`. `tick` and `disconnect` take it from the handler. */
+  /**
+   * Sends messages. Default: the app's option `connections`, else `awsConnections()`. `tick` and `disconnect` use the one of
+   * the last handler.
+   */
   readonly connections?: Connections;
 }
 
+/** Options of `tick`. */
 export interface TickOptions extends HandlerOptions {
-  /** A Lambda's context: a tick ends in its time. Default 60 s. */
+  /** Lambda's context, which limits the time. Default: 60 s. */
   readonly context?: TimeBudget;
 }
 
-/** As for a tick. */
+/** Options of `disconnect`. */
 export type DisconnectOptions = TickOptions;
 
-/** As for a tick; a broadcast ends in its context's time. */
+/** Options of `broadcast`. */
 export interface AppBroadcastOptions extends TickOptions, Pick<BroadcastOptions, "results" | "signal"> {}
 
-/** A Lambda handler for a scheduled event, whatever is in it. */
+/** A Lambda handler for a scheduled event. It ignores the event. */
 export type TickHandler = (event: unknown, context: TimeBudget) => Promise<TickReport>;
 
+/** Options of a route. */
 export interface RouteOptions {
-  /** Run inside the app's own, first to last. */
+  /** Middleware of this route, outermost first. It runs inside the app's own. Default: none. */
   readonly middleware?: readonly (Middleware | readonly Middleware[])[];
 }
 
+/** Options of a route with a schema. */
 export interface SchemaRouteOptions<Schema extends StandardSchemaV1> extends RouteOptions {
-  /** Checks the message after the middleware and before the handler, which reads `ctx.input`. */
+  /** Validates the message after the middleware. The handler reads the output as `ctx.input`. */
   readonly schema: Schema;
 }
 
-/** As often as Lambda's schedules ring. */
+/** Default time of a tick, in ms. EventBridge's finest schedule is once a minute. */
 const TICK_MS = 60_000;
 
+/** Event types of `Lift.handle`. */
 export type EventMethod = "CONNECT" | "MESSAGE" | "DISCONNECT";
 
-/** An application: its routes and what stands around them. `State` names what a connection keeps. */
+/**
+ * An application: routes, middleware and options. `State` declares the keys of the connections' state.
+ * @example
+ * const app = new Lift({ connectionStore: memoryConnectionStore() });
+ * app.webSocket("echo", (ctx) => ctx.reply({ echo: ctx.body("text") }));
+ * export const handler = app.webSocketHandler();
+ */
 export class Lift<State extends object = AnyState> {
   readonly #settings: Settings;
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
-  readonly #actions = new Map<string, ScheduledEntry>([
+  readonly #messageActions: Actions | undefined;
+  readonly #scheduled = new Map<string, ScheduledEntry>([
     [REVOCATION, { action: closeRevoked, tries: Number.POSITIVE_INFINITY }],
   ]);
-  /** What the last host delivers by: for what happens outside of events. */
-  #host: HandlerOptions = {};
+  /** Options of the last handler. They apply outside of events too. */
+  #handlerOptions: HandlerOptions = {};
   #routes: Routes | undefined;
 
-  /** @throws {LiftError} INVALID_OPTION */
+  /** @throws {LiftError} INVALID_OPTION for an unknown or invalid option */
   constructor(options: LiftOptions<State> = {}) {
     this.#settings = readOptions(options);
     this.#defaultHandler = options.defaultHandler;
+    this.#messageActions = options.actions;
   }
 
-  /** Every key that a host must send here. `$connect` and `$disconnect` are among them, registered or not. */
+  /** The route keys that the API must have, `$connect` and `$disconnect` included even if they are not registered. */
   get routeKeys(): string[] {
     const unmatched = this.#defaultHandler === undefined ? [] : ["$default"];
     return [...new Set(["$connect", "$disconnect", ...this.#router.keys, ...unmatched])];
   }
 
-  /** The option. `lift-ws dev` carries what is in memory over to the app's next load. */
+  /** The option `connectionStore`. `lift-ws dev` moves its memory to the app that it reloads. */
   get connectionStore(): ConnectionStore | undefined {
     return this.#settings.store;
   }
 
-  /** The option. Without it `tick` has nothing to do. */
+  /** The option `schedule`. Without it `tick` does nothing. */
   get schedule(): Schedule | undefined {
     return this.#settings.schedule;
   }
 
   /**
-   * Puts middleware around every route, the first outermost, whether the route is registered before or after.
-   * One with a `place` runs there, wherever it stands in the order.
+   * Adds middleware around every route, outermost first, whether the route is registered before or after. A middleware with
+   * a `phase` runs in that phase instead.
    * @throws {LiftError} APP_STARTED
+   * @example
+   * app.use(webSocketLogger(), webSocketAuth({ jwt }));
    */
   use(...middleware: (Middleware<State> | readonly Middleware<State>[])[]): this {
     this.#assertOpen();
     const all = middleware.flat();
     this.#router.use(all);
-    return this.#scheduledBy(all);
+    return this.#registerScheduled(all);
   }
 
   /**
-   * Registers what `tick` does with the schedule's items of a kind.
+   * Registers the action for scheduled items of a kind. `tick` runs it for each due item.
    * @throws {LiftError} ACTION_EXISTS, APP_STARTED, INVALID_OPTION
+   * @example
+   * app.scheduled("reminder", async ({ id }) => sendReminder(id), { tries: 5 });
    */
   scheduled(kind: string, action: ScheduledAction, options: ScheduledOptions = {}): this {
     this.#assertOpen();
-    checkOptions(options, { tries: isAttemptCount });
-    if ((this.#actions.get(kind)?.action ?? action) !== action) {
-      throw new LiftError("ACTION_EXISTS", { message: `The kind ${kind} has its action already` });
+    checkOptions(options, { tries: attemptCount });
+    if ((this.#scheduled.get(kind)?.action ?? action) !== action) {
+      throw new LiftError("ACTION_EXISTS", { message: `The kind \`${kind}\` already has an action` });
     }
-    this.#actions.set(kind, { ...options, action });
+    this.#scheduled.set(kind, { ...options, action });
     return this;
   }
 
   /**
-   * Registers the handler of a route key: `$connect`, `$disconnect`, `$default` or any that messages select.
+   * Registers the handler of a route key: `$connect`, `$disconnect`, `$default`, or a key that messages select.
    * @throws {LiftError} ROUTE_EXISTS, INVALID_ROUTE, APP_STARTED
+   * @example
+   * app.webSocket("greet", { schema: z.object({ name: z.string() }) }, (ctx) =>
+   *   ctx.reply({ greeting: `Hello, ${ctx.input.name}` }),
+   * );
    */
   webSocket(key: string, handler: Handler<State>): this;
   webSocket<Schema extends StandardSchemaV1>(
@@ -160,30 +184,41 @@ export class Lift<State extends object = AnyState> {
   ): this {
     this.#assertOpen();
     const options = typeof optionsOrHandler === "function" ? {} : optionsOrHandler;
-    const answer = typeof optionsOrHandler === "function" ? optionsOrHandler : handler;
-    if (typeof answer !== "function") {
-      throw new LiftError("INVALID_ROUTE", { message: `The route ${key} has no handler` });
+    const routeHandler = typeof optionsOrHandler === "function" ? optionsOrHandler : handler;
+    if (typeof routeHandler !== "function") {
+      throw new LiftError("INVALID_ROUTE", { message: `The route \`${key}\` has no handler` });
     }
     if (options.schema !== undefined && isLifecycle(key)) {
-      throw new LiftError("INVALID_ROUTE", { message: `${key} has no body for a schema to check` });
+      throw new LiftError("INVALID_ROUTE", {
+        message: `\`${key}\` cannot have a \`schema\`, because it has no message`,
+      });
     }
     const middleware = options.middleware?.flat() ?? [];
-    this.#router.add(key, { middleware, handler: handlerStep(answer as unknown as Handler, options.schema) });
-    return this.#scheduledBy(middleware);
+    this.#router.add(key, {
+      middleware,
+      handler: handlerStep(routeHandler as unknown as Handler, options.schema),
+    });
+    return this.#registerScheduled(middleware);
   }
 
   /**
-   * The pattern from before `webSocket`: CONNECT and DISCONNECT are `$connect` and `$disconnect`, whatever the
-   * path; MESSAGE `/x` is the route `x`. @throws {LiftError} as `webSocket` does
+   * Registers a handler by event type and path. It is the older form of `webSocket`: CONNECT and DISCONNECT are `$connect`
+   * and `$disconnect`, with any path; MESSAGE `/x` is the route `x`.
+   * @throws {LiftError} as `webSocket` does
    */
   handle(method: EventMethod, path: string, handler: Handler<State>): this {
     return this.webSocket(routeKeyFor(method, path), handler);
   }
 
-  /** What to export as the Lambda's handler, or to give a gateway. An event that is no WebSocket event rejects with NOT_WEBSOCKET. */
+  /**
+   * Returns the handler to export from a Lambda function, or to pass to a gateway. It rejects other events with
+   * NOT_WEBSOCKET. After its first event the app cannot change.
+   * @example
+   * export const handler = app.webSocketHandler();
+   */
   webSocketHandler(options: HandlerOptions = {}): WebSocketHandler {
     const settings = this.#settingsFor(options);
-    this.#host = options;
+    this.#handlerOptions = options;
     return (event, context) => {
       try {
         this.#routes ??= this.#compile();
@@ -194,38 +229,48 @@ export class Lift<State extends object = AnyState> {
     };
   }
 
-  /** What to export as the handler of a scheduled function. Lambda's finest schedule is once a minute. */
+  /**
+   * Returns the handler of a scheduled Lambda function, which runs `tick`. Schedule it once a minute, the shortest interval.
+   * @example
+   * export const handler = app.tickHandler();
+   */
   tickHandler(options: HandlerOptions = {}): TickHandler {
     return (_event, context) => this.tick({ ...options, context });
   }
 
   /**
-   * Acts on what is due in the schedule. Twice, or in several places at once, does no harm. What fails is tried again
-   * later (`scheduleRetry`), and keeps nothing else from being done.
-   * @throws {LiftError} STORE_FAILED when the schedule can't be read
+   * Runs the actions of all due scheduled items. It may run twice, or in several processes at once. An item that fails is
+   * retried later (see `scheduleRetry`) and does not stop the others.
+   * @throws {LiftError} STORE_FAILED when the schedule cannot be read
+   * @example
+   * const { done, failed } = await app.tick();
    */
   async tick(options: TickOptions = {}): Promise<TickReport> {
-    const settings = this.#settingsFor({ ...this.#host, ...options });
+    const settings = this.#settingsFor({ ...this.#handlerOptions, ...options });
     if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
-    return runTick(settings.schedule, this.#actions, settings, options.context ?? timeBudget(TICK_MS));
+    return runTick(settings.schedule, this.#scheduled, settings, options.context ?? timeBudget(TICK_MS));
   }
 
   /**
-   * Closes every open connection of a user, of a tenant, or of a user in a tenant, each after a REVOKED error frame.
-   * It keeps nobody from connecting again: whoever checks tokens must do that first.
+   * Closes all open connections of a user, of a tenant, or of a user within a tenant, each after a REVOKED error frame.
+   * Revoke the user's tokens first, because it does not prevent new connections.
+   * @example
+   * await app.disconnect({ userId: "ada" });
    * @throws {LiftError} STORE_REQUIRED; STORE_FAILED when the connections could not be listed
    */
   async disconnect(filter: ConnectionFilter, options: DisconnectOptions = {}): Promise<DisconnectReport> {
     return disconnectAll(
       filter,
-      this.#settingsFor({ ...this.#host, ...options }),
+      this.#settingsFor({ ...this.#handlerOptions, ...options }),
       options.context ?? timeBudget(TICK_MS),
     );
   }
 
   /**
-   * `WebSocketContext.broadcastMessage` where there is no event.
-   * @param endpoint of the API behind which all of them are, as a connection's row names it
+   * Sends one message to many connections, outside of an event. See `WebSocketContext.broadcastMessage`.
+   * @param endpoint endpoint of the API that all recipients are connected to, as in a connection's row
+   * @example
+   * await app.broadcast("https://abc123.execute-api.us-east-1.amazonaws.com/prod", ids, "hello");
    * @throws {ConnectionsError} PAYLOAD_TOO_LARGE, before anything is sent
    */
   async broadcast(
@@ -234,14 +279,14 @@ export class Lift<State extends object = AnyState> {
     data: MessageData,
     { context = timeBudget(TICK_MS), connections, ...options }: AppBroadcastOptions = {},
   ): Promise<BroadcastReport> {
-    const settings = this.#settingsFor(connections === undefined ? this.#host : { connections });
-    return broadcastAt(endpoint, connectionsAt(endpoint, settings), ids, data, settings, context, options);
+    const settings = this.#settingsFor(connections === undefined ? this.#handlerOptions : { connections });
+    return broadcastFrom({ endpoint, settings, budget: context }, ids, data, options);
   }
 
-  #scheduledBy(middleware: readonly Middleware[]): this {
+  #registerScheduled(middleware: readonly Middleware[]): this {
     for (const { scheduled = {} } of middleware) {
-      for (const [kind, given] of Object.entries(scheduled)) {
-        const { action, ...options } = typeof given === "function" ? { action: given } : given;
+      for (const [kind, entry] of Object.entries(scheduled)) {
+        const { action, ...options } = typeof entry === "function" ? { action: entry } : entry;
         this.scheduled(kind, action, options);
       }
     }
@@ -253,13 +298,9 @@ export class Lift<State extends object = AnyState> {
   }
 
   #compile(): Routes {
-    const fallback = this.#defaultHandler;
-    const names = this.#settings.actions?.names;
-    return this.#router.compile(
-      fallback && handlerStep(fallback as unknown as Handler),
-      identifyFirst,
-      names,
-    );
+    const defaultHandler = this.#defaultHandler;
+    const defaultStep = defaultHandler && handlerStep(defaultHandler as unknown as Handler);
+    return this.#router.compile(defaultStep, identifyFirst, this.#messageActions);
   }
 
   #assertOpen(): void {
@@ -277,5 +318,7 @@ function routeKeyFor(method: EventMethod, path: string): string {
   if (method === "DISCONNECT") return "$disconnect";
   const key = path.startsWith("/") ? path.slice(1) : "";
   if (method === "MESSAGE" && key !== "" && !isLifecycle(key)) return key;
-  throw new LiftError("INVALID_ROUTE", { message: `handle() takes no ${method} ${path}` });
+  throw new LiftError("INVALID_ROUTE", {
+    message: `\`handle()\` does not support ${method} ${path}; expected CONNECT, DISCONNECT, or MESSAGE with a path like /x`,
+  });
 }

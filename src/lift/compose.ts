@@ -1,79 +1,88 @@
-import { type AnyContext, begin, latest, reach, unawaited } from "./context.ts";
+import { type AnyContext, contextInternals } from "./context.ts";
 import { LiftError } from "./errors.ts";
-import type { ScheduledAction, ScheduledEntry } from "./scheduler/tick.ts";
+import type { ScheduledAction, ScheduledEntry } from "./scheduler/scheduled-action.ts";
 
-/** Runs what stands further in. Once only. */
+/** Runs the rest of the chain. A middleware may call it once and must await it. */
 export type Next = () => Promise<void>;
 
 /**
- * Stands around the handler of every route: `(ctx, next) => { …; await next(); … }`. Without `next()` the
- * handler does not run; on `$connect` the middleware must then have set a status. What it returns is ignored.
+ * Wraps the handlers of all routes. Without `next()` the handler does not run; on `$connect` the middleware must then set
+ * a status. Its return value is ignored.
+ * @example
+ * const timing: Middleware = async (ctx, next) => {
+ *   const start = performance.now();
+ *   await next();
+ *   ctx.logger.info("handled", { ms: performance.now() - start });
+ * };
  */
 // biome-ignore lint/suspicious/noExplicitAny: a middleware that does not name a State fits every app
 export interface Middleware<State extends object = any> {
   (ctx: AnyContext<State>, next: Next): unknown;
+  /** Phase in which it runs, whatever the order of `use`. Default: around the handler, in the order of `use`. */
   readonly phase?: Phase;
-  /** The message routes that its options name. An app without one of them refuses its first event. */
+  /** Message routes that its options name. An app that lacks one of them rejects its first event. */
   readonly routes?: readonly string[];
-  /** What it does with items that it has put into the app's schedule, by their kind: `app.use` registers it. */
+  /** Actions for the items that it puts into the app's schedule, by kind. `app.use` registers them. */
   readonly scheduled?: { readonly [kind: string]: ScheduledAction | ScheduledEntry };
 }
 
 /**
- * Where a middleware runs, whatever the order of `use`; without one, around the handler.
- * - `observer`: outside of all others. Its `next()` never rejects, and leaves `ctx.outcome`: what the client got,
- *   whoever decided it. It decides nothing: what it throws is logged, and the event goes on.
- * - `guard`: before all others, and before a message's row is read. It refuses by throwing what needs no identity
- *   to be refused.
+ * Phase of a middleware that does not run around the handler.
+ * - `observer`: outside of all others. Its `next()` never rejects, and afterwards `ctx.outcome` has what the client got.
+ *   It cannot change the outcome: an error that it throws is logged, and the event continues.
+ * - `guard`: before all others, and before a message's row is read. It rejects an event by throwing, when that takes no
+ *   identity.
  */
 export type Phase = "observer" | "guard";
 
-/** A link of a composed chain. It returns a promise only where something in it is asynchronous. */
+/** One step of a composed chain. It returns a promise only when it is asynchronous. */
 export type Step = (ctx: AnyContext) => unknown;
 
 /**
- * Nests `middleware` around `inner`, the first outermost. Done once per route; an event only walks it.
- * @param isHandler whether `inner` is a route's handler, which tells of its failure itself
+ * Nests `middleware` around `inner`, the first one outermost. It runs once per route, so that an event only walks the
+ * chain.
+ * @param isHandler whether `inner` is a route's handler, which reports its own errors
  */
 export function compose(middleware: readonly Middleware[], inner: Step, isHandler = false): Step {
   return middleware.reduceRight<Step>((step, outer) => nest(outer, step, isHandler && step === inner), inner);
 }
 
-function nest(middleware: Middleware, inner: Step, isLast: boolean): Step {
+function nest(middleware: Middleware, inner: Step, isInnermost: boolean): Step {
   return (ctx) => {
     let inside: Promise<void> | undefined;
-    let outcome: unknown;
+    let returned: unknown;
     const next = (): Promise<void> => {
-      if (inside !== undefined) return calledTwice(ctx);
-      if (isLast) reach(ctx, () => outcome);
-      const before = latest(ctx);
+      if (inside !== undefined) return rejectSecondCall(ctx);
+      const tracker = contextInternals.nextTracker(ctx);
+      if (isInnermost) tracker.enterHandler(() => returned);
+      const before = tracker.last;
       try {
-        inside = asPromise(inner(ctx));
-        // Whoever forgets to await it must not end the process by its error. It costs, so only where it may fail unheard.
-        if (!isLast) inside.then(undefined, ignore);
+        inside = toPromise(inner(ctx));
+        // A middleware that does not await a failing next() must not end the process. The handler reports its own errors.
+        if (!isInnermost) inside.then(undefined, ignore);
       } catch (thrown) {
         inside = Promise.reject(thrown);
-        unawaited(ctx).failed(thrown, () => outcome, inside);
+        tracker.recordError(thrown, () => returned, inside);
       }
-      if (latest(ctx) === before) begin(ctx, inside);
+      if (tracker.last === before) tracker.track(inside);
       return inside;
     };
-    outcome = middleware(ctx, next);
-    return isThenable(outcome) ? outcome : inside;
+    returned = middleware(ctx, next);
+    return isThenable(returned) ? returned : inside;
   };
 }
 
-/** So that `next().finally(…)` works around any step. */
-function asPromise(outcome: unknown): Promise<void> {
-  return outcome instanceof Promise ? outcome : Promise.resolve(outcome as undefined);
+/** Makes `next().finally(…)` work around any step. */
+function toPromise(returned: unknown): Promise<void> {
+  return returned instanceof Promise ? returned : Promise.resolve(returned as undefined);
 }
 
-function calledTwice(ctx: AnyContext): Promise<void> {
+function rejectSecondCall(ctx: AnyContext): Promise<void> {
   const error = new LiftError("NEXT_CALLED_TWICE");
-  unawaited(ctx).misused(error);
-  const refused = Promise.reject(error);
-  refused.catch(ignore);
-  return refused;
+  contextInternals.nextTracker(ctx).recordMisuse(error);
+  const rejected = Promise.reject(error);
+  rejected.catch(ignore);
+  return rejected;
 }
 
 function ignore(): void {}

@@ -5,7 +5,6 @@ import {
   type PostOptions,
   type PostOutcome,
   parseStatusCode,
-  parseWebSocketResult,
   type WebSocketEvent,
   type WebSocketResult,
 } from "../apigw/index.ts";
@@ -13,236 +12,210 @@ import type { Connection, ConnectionStore, Json, JsonObject } from "../store/ind
 import { WebSocketContext } from "./connections/websocket.ts";
 import { Deadline } from "./deadline.ts";
 import { LiftError } from "./errors.ts";
+import { EventInput } from "./event-input.ts";
 import { ConnectionState, copyOfField } from "./event-state.ts";
-import { FloatingNext } from "./floating-next.ts";
 import { stringify, toJson } from "./json.ts";
 import { FieldLogger, type Logger } from "./logger.ts";
 import { type ActionListener, EventAction, type MessageAction } from "./message-action.ts";
-import { type Instruments, instrumented, type Outcome } from "./observe.ts";
-import type { ConnectionIdentity, Settings } from "./options.ts";
-import { ownField, parseBody, validate } from "./validate.ts";
+import { NextTracker } from "./next-tracker.ts";
+import { invalidResult, isPostOutcome, readResult } from "./result.ts";
+import { type ConnectionIdentity, type Instruments, type Settings, withInstruments } from "./settings.ts";
 
-/** The state of an app that does not name its keys. */
+/** Connection state of an app that does not declare its keys. */
 export type AnyState = { [key: string]: Json };
 
-// biome-ignore lint/suspicious/noExplicitAny: what treats all routes alike can't know their state
+// biome-ignore lint/suspicious/noExplicitAny: code that treats all routes alike cannot know their state
 export type AnyContext<State extends object = any> = Context<State, any>;
 
-/** What can be kept where `Value` is read: itself, or what becomes it as JSON (a Date, a string). */
+/** Values that `set` accepts for a key of type `Value`: the value itself, or one that serializes to it, such as a Date. */
 export type Storable<Value> = Value | { toJSON(): Value };
+
+/** Reads the action of a message on `$default`; `undefined`, or an error, when it names none. */
+export type ReadAction = (ctx: AnyContext) => MessageAction | undefined;
+
+/** Outcome of an event. */
+export interface Outcome {
+  /** HTTP status: 2xx for success. */
+  readonly statusCode: number;
+  /** Code of the error, if there was one: one of `ERROR_CODES`, or the application's own. */
+  readonly code?: string;
+}
 
 type Draft = { -readonly [Name in keyof WebSocketResult]: WebSocketResult[Name] };
 
-const UNPARSED = Symbol("unparsed");
+/** The parts of a context that Lift may use and applications may not. */
+interface ContextInternals {
+  /** Takes a handler's return value as the event's result. @throws {LiftError} INVALID_RESULT */
+  setResult(ctx: AnyContext, returned: unknown): void;
+  resultOf(ctx: AnyContext): WebSocketResult;
+  /** Whether a handler has finished, or a status was set. */
+  hasResult(ctx: AnyContext): boolean;
+  stateOf(ctx: AnyContext): ConnectionState | undefined;
+  metadataOf(ctx: AnyContext): JsonObject;
+  /** Takes the identity from the authorizer's context. Returns `false` when it carries none. */
+  adoptAuthorizer(ctx: AnyContext): boolean;
+  /** Takes the connection's row: its state, and its identity unless the authorizer has set one. */
+  adoptRow(ctx: AnyContext, row: Connection | undefined): void;
+  /** The connection's row, if this event has read it. */
+  rowOf(ctx: AnyContext): Connection | undefined;
+  setInput(ctx: AnyContext, schema: StandardSchemaV1): Promise<void>;
+  /** Tracks `next()` calls. Created on first use, because events without middleware need none. */
+  nextTracker(ctx: AnyContext): NextTracker;
+  /** See `NextTracker.unfinished`. */
+  unfinishedNext(ctx: AnyContext): Promise<void> | undefined;
+  recordHandlerError(ctx: AnyContext, error: unknown): void;
+  /** Records the error that becomes the event's outcome. */
+  recordFailure(ctx: AnyContext, error: LiftError): void;
+  /** The app's settings, with this event's instruments. */
+  settingsOf(ctx: AnyContext): Settings;
+  /** Clears the timer of the event's deadline. */
+  release(ctx: AnyContext): void;
+}
 
-// What the handler may do to a context and an application may not.
-export let settle: (ctx: AnyContext, answer: unknown) => void;
-export let resultOf: (ctx: AnyContext) => WebSocketResult;
-export let isAnswered: (ctx: AnyContext) => boolean;
-export let stateOf: (ctx: AnyContext) => ConnectionState | undefined;
-export let metadataOf: (ctx: AnyContext) => JsonObject;
-/** Takes the identity from the authorizer's context; `false`: it carries none. */
-export let authorize: (ctx: AnyContext) => boolean;
-/** Takes a connection's row as this event's: its identity, unless the authorizer's stands, and its state. */
-export let adoptRow: (ctx: AnyContext, row: Connection | undefined) => void;
-export let setInput: (ctx: AnyContext, schema: StandardSchemaV1) => Promise<void>;
-/** A middleware has begun this by `next()`. */
-export let begin: (ctx: AnyContext, inside: Promise<void>) => void;
-/** What was begun last. */
-export let latest: (ctx: AnyContext) => Promise<void> | undefined;
-/** The innermost middleware is calling the handler. */
-export let reach: (ctx: AnyContext, outcome: () => unknown) => void;
-/** Made when first asked for. */
-export let unawaited: (ctx: AnyContext) => FloatingNext;
-/** What goes on though the chain has ended; `undefined` when nothing does. Rejects with what nobody saw. */
-export let unfinished: (ctx: AnyContext) => Promise<void> | undefined;
-/** Its handler has failed with this. */
-export let handlerFailed: (ctx: AnyContext, error: unknown) => void;
-export let end: (ctx: AnyContext) => void;
-/** What this event runs with: the app's settings, but for what an observer has instrumented. */
-export let settingsOf: (ctx: AnyContext) => Settings;
-/** The event has failed with this. */
-export let fail: (ctx: AnyContext, error: LiftError) => void;
-/** The connection's row, if this event has read it. */
-export let rowOf: (ctx: AnyContext) => Connection | undefined;
+export let contextInternals: ContextInternals;
 
 /**
- * One event, and what is answered to it. Nothing is parsed, looked up or started before it is asked for.
- * `State` names what `set` and `get` keep on the connection, `Input` what the route's schema makes of the body.
+ * One event and its result. Nothing is parsed, read or started before it is used.
+ * `State` declares the keys of `set` and `get`; `Input` is the output of the route's schema.
  */
-export class Context<State extends object = AnyState, Input = unknown> {
-  readonly event: WebSocketEvent;
-  readonly lambda: LambdaContext;
-  /** The registered key whose handler this event is for: `$default` where its own is not registered. */
-  readonly route: string;
+export class Context<State extends object = AnyState, Input = unknown> extends EventInput {
   #settings: Settings;
+  #readAction: ReadAction | undefined;
   #failure: LiftError | undefined;
-  /** `null`: read, and there is none. */
+  /** `null` when the event has read it and there is none. */
   #row: Connection | null | undefined;
   #state: ConnectionState | undefined;
   #draft: Draft | undefined;
-  #answered = false;
+  #hasResult = false;
   #identity: ConnectionIdentity | undefined;
-  #fixed: boolean;
+  #isIdentityFixed: boolean;
   #metadata: JsonObject | undefined;
-  #parsed: unknown = UNPARSED;
   #input: Input | undefined;
-  #headers: Map<string, string> | undefined;
   #locals: { [name: string]: unknown } | undefined;
   #action: EventAction | undefined;
   #logger: Logger | undefined;
   #deadline: Deadline | undefined;
   #webSocket: WebSocketContext | undefined;
-  #latest: Promise<void> | undefined;
-  #innermost: (() => unknown) | undefined;
-  #unawaited: FloatingNext | undefined;
+  #nextTracker: NextTracker | undefined;
 
-  constructor(event: WebSocketEvent, lambda: LambdaContext, settings: Settings, route = "$default") {
-    this.event = event;
-    this.lambda = lambda;
-    this.route = route;
+  constructor(
+    event: WebSocketEvent,
+    lambda: LambdaContext,
+    settings: Settings,
+    route = "$default",
+    readAction?: ReadAction,
+  ) {
+    super(event, lambda, route);
     this.#settings = settings;
-    this.#fixed = !isConnectEvent(event);
+    this.#readAction = readAction;
+    this.#isIdentityFixed = !isConnectEvent(event);
   }
 
-  get connectionId(): string {
-    return this.event.requestContext.connectionId;
-  }
-
-  get requestId(): string {
-    return this.event.requestContext.requestId;
-  }
-
-  get routeKey(): string {
-    return this.event.requestContext.routeKey;
-  }
-
-  /** The registered key; of a message for `$default` the action that the application's `actions` read from it. */
-  get action(): string {
-    return this.#actionOf()?.name ?? this.route;
-  }
-
-  /** The namespaces that the action is about, as the application's `actions` name them. */
-  get namespaces(): readonly string[] {
-    return this.#actionOf()?.namespaces ?? [];
-  }
-
-  /** For middleware: runs `listener` when the event turns out to be another action, such as a message in parts. */
-  onAction(listener: ActionListener): void {
-    this.#eventAction().onChange(listener);
-  }
-
-  /** For applications: makes the event another action. Rejects as the listeners do, with RATE_LIMITED for one. */
-  actAs(action: MessageAction): Promise<void> {
-    return this.#eventAction().change(action);
-  }
-
-  #actionOf(): MessageAction | undefined {
-    const { actions } = this.#settings;
-    return actions === undefined || this.route !== "$default" ? undefined : this.#eventAction().current;
-  }
-
-  #eventAction(): EventAction {
-    this.#action ??= new EventAction(() => this.#settings.actions?.read(this));
-    return this.#action;
-  }
-
-  // --- What came in
-
-  /** A parameter of the URL that the client connected with; on `$connect` only. Of a repeated one, the last. */
-  query(name: string): string | undefined {
-    const query = "queryStringParameters" in this.event ? this.event.queryStringParameters : undefined;
-    return query !== undefined && Object.hasOwn(query, name) ? query[name] : undefined;
-  }
-
-  /** A header of the upgrade request, in any case; on `$connect` only. Of a repeated one, the last. */
-  header(name: string): string | undefined {
-    this.#headers ??= new Map(
-      Object.entries("headers" in this.event ? this.event.headers : {}).map(([key, value]) => [
-        key.toLowerCase(),
-        value,
-      ]),
-    );
-    return this.#headers.get(name.toLowerCase());
-  }
-
-  /**
-   * A field of the message: `undefined` when it has none, or is JSON but no object. Unvalidated; see `bind`.
-   * @throws {LiftError} MALFORMED_JSON
-   */
-  body(field: string): unknown {
-    return ownField(this.#parse(), field);
-  }
-
-  /**
-   * The whole message, checked and typed by any Standard Schema (zod, valibot, arktype …).
-   * @throws {LiftError} MALFORMED_JSON; VALIDATION_ERROR, which names the first issue and has the first 20 as details
-   */
-  async bind<Schema extends StandardSchemaV1>(schema: Schema): Promise<StandardSchemaV1.InferOutput<Schema>> {
-    return validate(schema, this.#parse());
-  }
-
-  /** What the route's schema made of the message. `undefined` on a route without one. */
+  /** The message as the route's schema returned it. `undefined` on a route without a schema. */
   get input(): Input {
     return this.#input as Input;
   }
 
-  #parse(): unknown {
-    if (this.#parsed === UNPARSED) {
-      this.#parsed = "body" in this.event ? parseBody(this.event.body) : undefined;
-    }
-    return this.#parsed;
+  // Action
+
+  /** The registered key. For a message on `$default`, the action that the app's `actions` read from it. */
+  get action(): string {
+    return this.#currentAction()?.name ?? this.route;
   }
 
-  // --- What goes back
+  /** The namespaces that the action concerns, as the app's `actions` name them. */
+  get namespaces(): readonly string[] {
+    return this.#currentAction()?.namespaces ?? [];
+  }
 
-  /** What the event ends with so far. Default 200. */
+  /** Adds a listener for when the event turns out to be another action, such as a chunked message. For middleware. */
+  onAction(listener: ActionListener): void {
+    this.#eventAction().onChange(listener);
+  }
+
+  /** Makes the event another action. Rejects when a listener does, for example with RATE_LIMITED. For applications. */
+  actAs(action: MessageAction): Promise<void> {
+    return this.#eventAction().change(action);
+  }
+
+  #currentAction(): MessageAction | undefined {
+    return this.#readAction === undefined ? undefined : this.#eventAction().current;
+  }
+
+  #eventAction(): EventAction {
+    this.#action ??= new EventAction(() => this.#readAction?.(this));
+    return this.#action;
+  }
+
+  // Result
+
+  /** Status of the result so far. Default 200. */
   get statusCode(): number {
     return this.#draft?.statusCode ?? 200;
   }
 
   /**
-   * On `$connect` the status decides: 2xx opens the socket, any other refuses the upgrade.
-   * @throws {LiftError} INVALID_RESULT: no integer from 100 to 599
+   * Sets the status of the result. On `$connect` it decides: 2xx opens the socket, any other refuses the upgrade.
+   * @param statusCode an integer from 100 to 599
+   * @throws {LiftError} INVALID_RESULT
+   * @example
+   * return ctx.status(403).json({ reason: "The room is full" });
    */
   status(statusCode: number): this {
-    if (typeof statusCode !== "number" || parseStatusCode(statusCode) === undefined)
-      throw invalid(`${statusCode} is no HTTP status`);
-    this.#answered = true;
-    this.#answer().statusCode = statusCode;
+    if (typeof statusCode !== "number" || parseStatusCode(statusCode) === undefined) {
+      throw invalidResult(`\`${statusCode}\` is not an HTTP status from 100 to 599`);
+    }
+    this.#hasResult = true;
+    this.#openDraft().statusCode = statusCode;
     return this;
   }
 
   /**
-   * The result's body. It reaches the client only from a message route that has a route response; to send, use
-   * `reply`. @throws {LiftError} NOT_JSON
+   * Sets the result's body to a value as JSON. It reaches the client only from a message route with a route response;
+   * use `reply` to send a message.
+   * @throws {LiftError} NOT_JSON
    */
   json(value: unknown): this {
     return this.text(stringify(value));
   }
 
-  /** As `json`, for text. */
+  /** Sets the result's body to a text. See `json`. */
   text(body: string): this {
-    this.#answer().body = body;
+    this.#openDraft().body = body;
     return this;
   }
 
-  /** A header of the result. Only `Sec-WebSocket-Protocol`, on `$connect`, reaches the client. */
+  /** Sets a header of the result. Only `Sec-WebSocket-Protocol` on `$connect` reaches the client. */
   setHeader(name: string, value: string): this {
-    const answer = this.#answer();
-    answer.headers = { ...answer.headers, [name]: value };
+    const draft = this.#openDraft();
+    draft.headers = { ...draft.headers, [name]: value };
     return this;
   }
+
+  #openDraft(): Draft {
+    this.#draft ??= { statusCode: 200 };
+    return this.#draft;
+  }
+
+  // Sending
 
   /**
-   * Posts a value as JSON to the connection that this event came from.
-   * @throws {LiftError} NOT_CONNECTED in `$connect`, NOT_JSON
+   * Sends a value as JSON to the connection that this event came from.
+   * @throws {LiftError} NOT_CONNECTED on `$connect`, NOT_JSON
+   * @throws {ConnectionsError} see `Connections.post`
+   * @example
+   * await ctx.reply({ type: "pong" });
    */
   reply(value: unknown, options?: PostOptions): Promise<PostOutcome> {
     return this.asWebSocket().sendJSON(value, options);
   }
 
-  /** @throws {LiftError} NOT_WEBSOCKET */
+  /**
+   * Returns the object that sends to any connection.
+   * @throws {LiftError} NOT_WEBSOCKET
+   * @example
+   * const report = await ctx.asWebSocket().broadcastJSON(ids, { type: "news" });
+   */
   asWebSocket(): WebSocketContext {
     if (this.#webSocket === undefined) {
       if (typeof this.connectionId !== "string") throw new LiftError("NOT_WEBSOCKET");
@@ -251,39 +224,41 @@ export class Context<State extends object = AnyState, Input = unknown> {
     return this.#webSocket;
   }
 
-  /** The same object as `asWebSocket`, the name to prefer. */
+  /** Returns the same object as `asWebSocket`, which is the preferred name. */
   asWebSocketV2(): WebSocketContext {
     return this.asWebSocket();
   }
 
-  #answer(): Draft {
-    this.#draft ??= { statusCode: 200 };
-    return this.#draft;
-  }
+  // Identity
 
-  // --- Whose connection it is
-
-  /** Established on `$connect`, by the server; nothing in a client's message changes it. */
+  /** Id of the connection's user. Set on `$connect` by the server; a client's message cannot change it. */
   get userId(): string | undefined {
     return this.#identity?.userId;
   }
 
+  /** Id of the connection's tenant. */
   get tenantId(): string | undefined {
     return this.#identity?.tenantId;
   }
 
-  /** An empty one is nobody. @throws {LiftError} IDENTITY_FIXED outside `$connect`, or when the authorizer says otherwise */
+  /**
+   * Sets the user of the connection. An empty id means no user.
+   * @throws {LiftError} IDENTITY_FIXED outside `$connect`, or when the authorizer has set another identity
+   */
   setUserId(userId: string): this {
-    return this.#claim({ userId: userId || undefined, tenantId: this.tenantId });
-  }
-
-  /** As `setUserId`; an empty one is no tenant. */
-  setTenantId(tenantId: string): this {
-    return this.#claim({ userId: this.userId, tenantId: tenantId || undefined });
+    return this.#setIdentity({ userId: userId || undefined, tenantId: this.tenantId });
   }
 
   /**
-   * Adds fields to the connection's metadata, which later events read by `connection()` and can't change.
+   * Sets the tenant of the connection. An empty id means no tenant.
+   * @throws {LiftError} IDENTITY_FIXED outside `$connect`, or when the authorizer has set another identity
+   */
+  setTenantId(tenantId: string): this {
+    return this.#setIdentity({ userId: this.userId, tenantId: tenantId || undefined });
+  }
+
+  /**
+   * Adds fields to the connection's metadata. Later events read it with `connection()` and cannot change it.
    * @throws {LiftError} IDENTITY_FIXED outside `$connect`, STATE_NOT_JSON
    */
   setMetadata(fields: object): this {
@@ -292,12 +267,12 @@ export class Context<State extends object = AnyState, Input = unknown> {
     return this;
   }
 
-  /** Later events take the identity from the authorizer where it carries one: a row that differs would lie. */
-  #claim(identity: ConnectionIdentity): this {
-    const same = identity.userId === this.userId && identity.tenantId === this.tenantId;
-    if (this.#fixed && !same) {
+  /** Later events take the identity from the authorizer, when it carries one. A different row would contradict it. */
+  #setIdentity(identity: ConnectionIdentity): this {
+    const isSame = identity.userId === this.userId && identity.tenantId === this.tenantId;
+    if (this.#isIdentityFixed && !isSame) {
       const message = isConnectEvent(this.event)
-        ? "The authorizer has established the identity; return all of it there, or set the option `identity`"
+        ? "The authorizer has set the identity; return all of it there, or set the option `identity`"
         : undefined;
       throw new LiftError("IDENTITY_FIXED", message === undefined ? {} : { message });
     }
@@ -305,12 +280,14 @@ export class Context<State extends object = AnyState, Input = unknown> {
     return this;
   }
 
-  // --- What is kept
+  // State
 
   /**
-   * Keeps a value on the connection, for its later events, `$disconnect` included. Written once, after the
-   * handler, each key on its own; not at all when the handler throws. `undefined` removes the key.
+   * Sets a key of the connection's state; `undefined` removes it. All keys are written in one call after the handler,
+   * and only if it succeeds. Later events see them, `$disconnect` included.
    * @throws {LiftError} STATE_NOT_JSON, RESERVED_KEY, STORE_REQUIRED
+   * @example
+   * ctx.set("room", "lobby");
    */
   set<Key extends keyof State & string>(key: Key, value: Storable<State[Key]> | undefined): this {
     this.#requireState().set(key, value);
@@ -318,11 +295,14 @@ export class Context<State extends object = AnyState, Input = unknown> {
   }
 
   /**
-   * A value of the connection's state, as a copy; what this event has set comes first. The first call reads the
-   * connection's row, if the event has not read it before. @throws {LiftError} STORE_FAILED, STORE_REQUIRED
+   * Returns a copy of a key of the connection's state. A value that this event has set takes precedence. The first call
+   * reads the connection's row, unless the event has already read it.
+   * @throws {LiftError} STORE_FAILED, STORE_REQUIRED
+   * @example
+   * const room = await ctx.get("room");
    */
   get<Key extends keyof State & string>(key: Key): Promise<State[Key] | undefined> {
-    // Most events only read: they need no buffer.
+    // Most events only read, so they need no ConnectionState.
     if (this.#state === undefined && this.#row) {
       return Promise.resolve(copyOfField(this.#row.state, key) as State[Key] | undefined);
     }
@@ -330,9 +310,12 @@ export class Context<State extends object = AnyState, Input = unknown> {
   }
 
   /**
-   * Changes a value by what it is now, atomically and at once: for lists and counters that overlapping events
-   * share. `change` may run more than once. A key that this event has `set` is changed in what it will write.
+   * Changes a key of the connection's state atomically and at once: for lists and counters that overlapping events share.
+   * A key that this event has `set` is changed before it is written.
+   * @param change returns the new value; it may run more than once
    * @throws {LiftError} STATE_NOT_JSON, RESERVED_KEY, STORE_FAILED, STORE_REQUIRED, CONNECTION_CLOSED
+   * @example
+   * const count = await ctx.update("count", (current = 0) => current + 1);
    */
   update<Key extends keyof State & string>(
     key: Key,
@@ -345,18 +328,21 @@ export class Context<State extends object = AnyState, Input = unknown> {
     ) as Promise<State[Key] | undefined>;
   }
 
-  /** The connection's row as it was when this event read it. None on `$connect`. */
+  /**
+   * Returns the connection's row as this event read it; `undefined` on `$connect`.
+   * @throws {LiftError} STORE_FAILED, STORE_REQUIRED
+   */
   connection(): Promise<Connection | undefined> {
     return this.#requireState().connection();
   }
 
-  /** @throws {LiftError} STORE_REQUIRED */
+  /** The app's connection store. @throws {LiftError} STORE_REQUIRED */
   get connectionStore(): ConnectionStore {
     if (this.#settings.store === undefined) throw new LiftError("STORE_REQUIRED");
     return this.#settings.store;
   }
 
-  /** Values for this event only. */
+  /** Values that live for this event only. */
   get locals(): { [name: string]: unknown } {
     this.#locals ??= Object.create(null) as { [name: string]: unknown };
     return this.#locals;
@@ -367,11 +353,11 @@ export class Context<State extends object = AnyState, Input = unknown> {
     return this.#state;
   }
 
-  // --- How it goes
+  // Environment
 
   /**
-   * How the event has ended: for observers, once their `next()` has resolved. Of a message that was answered by
-   * an error frame it has the error's status, though the result says 200.
+   * Outcome of the event, for observers after their `next()`. A message that was answered with an error frame has the
+   * error's status here, although its result says 200.
    */
   get outcome(): Outcome {
     const error = this.#failure;
@@ -380,15 +366,13 @@ export class Context<State extends object = AnyState, Input = unknown> {
       : { statusCode: error.status, code: error.code };
   }
 
-  /** For observers, before `next()`: puts something around what this event sends and stores by. */
+  /** Wraps what this event sends and stores with. For observers, before their `next()`. */
   instrument(instruments: Instruments): void {
-    this.#settings = instrumented(this.event, this.#settings, instruments);
+    this.#settings = withInstruments(this.#settings, this.event, instruments);
     this.#webSocket = undefined;
   }
 
-  // --- What it runs in
-
-  /** Puts request id, connection id and route on each line, and the action where the message names one. */
+  /** Logger that adds the request id, connection id and route key to each line, and the action if there is one. */
   get logger(): Logger {
     this.#logger ??= new FieldLogger(this.#settings.logger, () => ({
       requestId: this.requestId,
@@ -400,86 +384,50 @@ export class Context<State extends object = AnyState, Input = unknown> {
     return this.#logger;
   }
 
-  /** ms until the function is stopped. */
-  remainingTime(): number {
-    return this.lambda.getRemainingTimeInMillis();
-  }
-
-  /** Fires a second (option `deadlineMarginMs`) before the function is stopped. */
+  /** Aborts `deadlineMarginMs` (default: one second) before Lambda stops the function. */
   get signal(): AbortSignal {
     this.#deadline ??= new Deadline(this.lambda, this.#settings.deadlineMarginMs);
     return this.#deadline.signal;
   }
 
   static {
-    settle = (ctx, answer) => {
-      ctx.#answered = true;
-      // `(ctx) => ctx.reply(…)` is how a short handler is written: what became of the reply is no result.
-      if (answer === undefined || answer === ctx || isPostOutcome(answer)) return;
-      ctx.#draft = { ...readResult(answer) };
+    contextInternals = {
+      setResult: (ctx, returned) => {
+        ctx.#hasResult = true;
+        if (returned === undefined || returned === ctx || isPostOutcome(returned)) return;
+        ctx.#draft = { ...readResult(returned) };
+      },
+      resultOf: (ctx) => ctx.#draft ?? { statusCode: 200 },
+      hasResult: (ctx) => ctx.#hasResult,
+      stateOf: (ctx) => ctx.#state,
+      metadataOf: (ctx) => ctx.#metadata ?? {},
+      adoptAuthorizer: (ctx) => {
+        const { authorizer } = ctx.event.requestContext;
+        const identity = authorizer === undefined ? undefined : ctx.#settings.identity(authorizer);
+        if (identity?.userId === undefined && identity?.tenantId === undefined) return false;
+        ctx.#identity = identity;
+        ctx.#isIdentityFixed = true;
+        return true;
+      },
+      adoptRow: (ctx, row) => {
+        ctx.#row = row ?? null;
+        ctx.#identity ??= row;
+      },
+      rowOf: (ctx) => ctx.#row ?? undefined,
+      setInput: async (ctx, schema) => {
+        ctx.#input = await ctx.bind(schema);
+      },
+      nextTracker: (ctx) => {
+        ctx.#nextTracker ??= new NextTracker();
+        return ctx.#nextTracker;
+      },
+      unfinishedNext: (ctx) => ctx.#nextTracker?.unfinished(ctx.#hasResult),
+      recordHandlerError: (ctx, error) => ctx.#nextTracker?.recordHandlerError(error),
+      recordFailure: (ctx, error) => {
+        ctx.#failure = error;
+      },
+      settingsOf: (ctx) => ctx.#settings,
+      release: (ctx) => ctx.#deadline?.cancel(),
     };
-    resultOf = (ctx) => ctx.#draft ?? { statusCode: 200 };
-    isAnswered = (ctx) => ctx.#answered;
-    stateOf = (ctx) => ctx.#state;
-    metadataOf = (ctx) => ctx.#metadata ?? {};
-    authorize = (ctx) => {
-      const { authorizer } = ctx.event.requestContext;
-      const identity = authorizer === undefined ? undefined : ctx.#settings.identity(authorizer);
-      if (identity?.userId === undefined && identity?.tenantId === undefined) return false;
-      ctx.#identity = identity;
-      ctx.#fixed = true;
-      return true;
-    };
-    adoptRow = (ctx, row) => {
-      ctx.#row = row ?? null;
-      ctx.#identity ??= row;
-    };
-    setInput = async (ctx, schema) => {
-      ctx.#input = await validate(schema, ctx.#parse());
-    };
-    begin = (ctx, inside) => {
-      ctx.#latest = inside;
-    };
-    latest = (ctx) => ctx.#latest;
-    reach = (ctx, outcome) => {
-      ctx.#innermost = outcome;
-    };
-    unawaited = (ctx) => {
-      ctx.#unawaited ??= new FloatingNext();
-      return ctx.#unawaited;
-    };
-    unfinished = (ctx) => {
-      const isWell = ctx.#unawaited === undefined && (ctx.#answered || ctx.#latest === undefined);
-      return isWell ? undefined : unawaited(ctx).rest(() => ctx.#latest);
-    };
-    handlerFailed = (ctx, error) => {
-      if (ctx.#innermost === undefined || ctx.#latest === undefined) return;
-      unawaited(ctx).failed(error, ctx.#innermost, ctx.#latest);
-    };
-    end = (ctx) => ctx.#deadline?.cancel();
-    settingsOf = (ctx) => ctx.#settings;
-    fail = (ctx, error) => {
-      ctx.#failure = error;
-    };
-    rowOf = (ctx) => ctx.#row ?? undefined;
   }
-}
-
-function isPostOutcome(answer: unknown): answer is PostOutcome {
-  return answer === "sent" || answer === "gone" || answer === "connecting";
-}
-
-/** @throws {LiftError} INVALID_RESULT, also for a status of numeric text: whether the service takes it is not known */
-function readResult(answer: unknown): WebSocketResult {
-  try {
-    const result = parseWebSocketResult(answer);
-    if (result.statusCode === (answer as WebSocketResult).statusCode) return result;
-  } catch (cause) {
-    throw invalid(`${(cause as TypeError).message}. Return nothing, ctx or a result`);
-  }
-  throw invalid("The handler's result has a `statusCode` that is not a number");
-}
-
-function invalid(message: string): LiftError {
-  return new LiftError("INVALID_RESULT", { message });
 }

@@ -1,16 +1,16 @@
 import type { TimeBudget } from "../store/index.ts";
 import { LiftError } from "./errors.ts";
 
-/** The longest delay that setTimeout keeps; past it the timer would ring at once. */
+/** Longest delay that setTimeout accepts, in ms. With a longer one the timer would fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** ms until work should stop so that something is left to tidy up in. */
+/** Returns the ms until work should stop, so that `marginMs` remain for cleaning up. */
 function timeLeft(budget: TimeBudget, marginMs: number): number {
   const left = budget.getRemainingTimeInMillis() - marginMs;
   return Math.min(Math.max(left, 0), MAX_DELAY_MS);
 }
 
-/** A signal that fires `marginMs` before the function is stopped. Its timer is set until `cancel`. */
+/** A signal that aborts `marginMs` before the time budget ends. Its timer runs until `cancel`. */
 export class Deadline {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
@@ -30,16 +30,16 @@ export class Deadline {
 }
 
 /**
- * Waits for `work`, at longest until `marginMs` before the function is stopped. Leaves no timer behind.
- * @throws {LiftError} TIMEOUT; else what `work` rejects with
+ * Waits for `work` until `marginMs` before the time budget ends, and clears its timer.
+ * @throws {LiftError} TIMEOUT
  */
 export async function untilDeadline(work: unknown, budget: TimeBudget, marginMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
+  const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new LiftError("TIMEOUT")), timeLeft(budget, marginMs));
   });
   try {
-    await Promise.race([work, late]);
+    await Promise.race([work, timeout]);
   } finally {
     clearTimeout(timer);
   }

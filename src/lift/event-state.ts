@@ -9,22 +9,19 @@ import {
 import { LiftError } from "./errors.ts";
 import { copyJson, toJson } from "./json.ts";
 
-/**
- * One connection's state during one event: what the event has set lies over what the store holds, and is
- * written in one call after the chain.
- */
+/** The state of one connection during one event. Changes are buffered and written in one call after the chain. */
 export class ConnectionState {
   readonly #store: ConnectionStore;
   readonly #connectionId: string;
   readonly #budget: TimeBudget;
-  /** `null`: read, and there is no row. */
+  /** `null` when the row was read and does not exist. */
   #row: Connection | null | undefined;
   #loading: Promise<Connection | null> | undefined;
   #buffer: Map<string, Json | undefined> | undefined;
-  /** What `update` has written: newer than the row. */
+  /** Values that `update` has written. They are newer than the row. */
   #updated: Map<string, Json | undefined> | undefined;
 
-  /** @param row what this event has read already; `null` says that there is none */
+  /** @param row the row if the event has already read it; `null` when it does not exist */
   constructor(
     store: ConnectionStore,
     connectionId: string,
@@ -52,37 +49,37 @@ export class ConnectionState {
     return this.#load().then(() => this.#read(key));
   }
 
-  /** @param connecting whether there is no row yet, so that the change is made to what `set` has buffered */
+  /** @param isConnecting whether there is no row yet, so that only the buffer is changed */
   async update(
     key: string,
     change: (current: Json | undefined) => unknown,
-    connecting: boolean,
+    isConnecting: boolean,
   ): Promise<Json | undefined> {
     assertKeyAllowed(key);
-    if (connecting || this.#buffer?.has(key)) {
+    if (isConnecting || this.#buffer?.has(key)) {
       this.set(key, change(this.#read(key)));
       return this.#read(key);
     }
-    let removed = false;
+    let isRemoved = false;
     const written = await fromStore(
       this.#store.updateState(
         this.#connectionId,
         key,
         (current) => {
           const next = change(current === undefined ? undefined : copyJson(current));
-          removed = next === undefined;
-          return removed ? undefined : toJson(next);
+          isRemoved = next === undefined;
+          return isRemoved ? undefined : toJson(next);
         },
         this.#budget,
       ),
     );
-    if (written === undefined && !removed) throw new LiftError("CONNECTION_CLOSED");
+    if (written === undefined && !isRemoved) throw new LiftError("CONNECTION_CLOSED");
     this.#updated ??= new Map();
     this.#updated.set(key, written);
     return written === undefined ? undefined : copyJson(written);
   }
 
-  /** What `set` has buffered, as the state of a new row. */
+  /** Returns the buffered values as the state of a new row. */
   initialState(): { readonly [key: string]: Json } {
     if (this.#buffer === undefined) return {};
     return Object.fromEntries(
@@ -90,11 +87,12 @@ export class ConnectionState {
     );
   }
 
-  /** Whether `set` has left something to write. */
+  /** Whether there are buffered values to write. */
   get isDirty(): boolean {
     return this.#buffer !== undefined;
   }
 
+  /** @throws {LiftError} CONNECTION_CLOSED, STORE_FAILED */
   async flush(): Promise<void> {
     if (this.#buffer === undefined) return;
     const entries = Object.fromEntries(this.#buffer);
@@ -112,42 +110,42 @@ export class ConnectionState {
   }
 
   #read(key: string): Json | undefined {
-    if (this.#buffer?.has(key)) return copied(this.#buffer.get(key));
-    if (this.#updated?.has(key)) return copied(this.#updated.get(key));
+    if (this.#buffer?.has(key)) return copyIfObject(this.#buffer.get(key));
+    if (this.#updated?.has(key)) return copyIfObject(this.#updated.get(key));
     return this.#row ? copyOfField(this.#row.state, key) : undefined;
   }
 }
 
 /**
- * Lift keeps a refreshed identity in the state: a key that a client has a say in must not reach it.
+ * Lift stores a refreshed identity in the state. Applications may take keys from clients, so they cannot set it.
  * @throws {LiftError} RESERVED_KEY
  */
 function assertKeyAllowed(key: string): void {
   if (key.startsWith("lift:")) throw new LiftError("RESERVED_KEY");
 }
 
-/** A field of a state, as a copy that its reader may change. */
+/** Returns a copy of a state's field, which the caller may change. */
 export function copyOfField(state: JsonObject, key: string): Json | undefined {
   const value = state[key];
-  // Asking whether it is the state's own costs more than reading it; what Object has of its own is no primitive.
+  // hasOwn is slower than a read, and no property of Object.prototype is a primitive.
   if (value === undefined || (typeof value !== "object" && typeof value !== "function")) return value;
-  return Object.hasOwn(state, key) ? copied(value) : undefined;
+  return Object.hasOwn(state, key) ? copyIfObject(value) : undefined;
 }
 
-function copied(value: Json | undefined): Json | undefined {
+function copyIfObject(value: Json | undefined): Json | undefined {
   return typeof value === "object" ? copyJson(value) : value;
 }
 
 /**
- * Waits for the store; what it rejects with becomes a cause.
- * @throws {LiftError} TOO_MANY_CONNECTIONS, STORE_FAILED, or whatever LiftError a callback of ours threw inside the store
+ * Waits for a call of the store and wraps its error.
+ * @throws {LiftError} TOO_MANY_CONNECTIONS, STORE_FAILED, or the LiftError of a callback that ran inside the store
  */
 export async function fromStore<Value>(call: Promise<Value>): Promise<Value> {
   try {
     return await call;
   } catch (cause) {
     if (cause instanceof LiftError) throw cause;
-    const full = cause instanceof StoreError && cause.code === "TOO_MANY_CONNECTIONS";
-    throw new LiftError(full ? "TOO_MANY_CONNECTIONS" : "STORE_FAILED", { cause });
+    const isFull = cause instanceof StoreError && cause.code === "TOO_MANY_CONNECTIONS";
+    throw new LiftError(isFull ? "TOO_MANY_CONNECTIONS" : "STORE_FAILED", { cause });
   }
 }

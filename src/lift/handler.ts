@@ -1,5 +1,4 @@
 import {
-  ConnectionsError,
   isConnectEvent,
   isDisconnectEvent,
   isSuccess,
@@ -9,33 +8,20 @@ import {
   type WebSocketResult,
 } from "../apigw/index.ts";
 import type { Connection, ConnectionStore } from "../store/index.ts";
-import { checkAcceptance } from "./acceptance.ts";
 import type { Step } from "./compose.ts";
-import { connectionsOf, endpointOf } from "./connections/by-endpoint.ts";
-import { errorBody, errorFrame } from "./connections/error-frames.ts";
-import { rowExpiry } from "./connections/lifetime.ts";
-import {
-  type AnyContext,
-  adoptRow,
-  authorize,
-  Context,
-  end,
-  fail,
-  isAnswered,
-  metadataOf,
-  resultOf,
-  settingsOf,
-  stateOf,
-  unfinished,
-} from "./context.ts";
+import { endpointOf } from "./connections/by-endpoint.ts";
+import { rowExpiry } from "./connections/connection-age.ts";
+import { type AnyContext, Context, contextInternals } from "./context.ts";
 import { untilDeadline } from "./deadline.ts";
-import { clientError, LiftError, refusalStatus, withoutStack } from "./errors.ts";
+import { LiftError } from "./errors.ts";
+import { postError, refuse } from "./event-failure.ts";
 import { fromStore } from "./event-state.ts";
 import { logSafely } from "./logger.ts";
-import type { Settings } from "./options.ts";
+import { invalidResult, validateConnectResult } from "./result.ts";
 import type { Chain, Routes } from "./router.ts";
+import type { Settings } from "./settings.ts";
 
-/** Runs one event through its chain: what `webSocketHandler` hands to Lambda. */
+/** Runs one event through the chain of its route. */
 export function handleEvent(
   event: unknown,
   lambda: LambdaContext,
@@ -43,12 +29,12 @@ export function handleEvent(
   settings: Settings,
 ): Promise<WebSocketResult> {
   if (!isWebSocketEvent(event)) return Promise.reject(new LiftError("NOT_WEBSOCKET"));
-  const chain = chainOf(event, routes);
-  const ctx: AnyContext = new Context(event, lambda, settings, chain.key);
+  const chain = selectChain(event, routes);
+  const ctx: AnyContext = new Context(event, lambda, settings, chain.key, chain.readAction);
   return chain.observers.length === 0 ? run(ctx, chain.step) : runObserved(ctx, chain);
 }
 
-function chainOf(event: WebSocketEvent, routes: Routes): Chain {
+function selectChain(event: WebSocketEvent, routes: Routes): Chain {
   if (isConnectEvent(event)) return routes.connect;
   if (isDisconnectEvent(event)) return routes.disconnect;
   return routes.message(event.requestContext.routeKey);
@@ -60,7 +46,7 @@ function run(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   return message(ctx, step);
 }
 
-/** Runs an event inside of its observers. One that fails, or forgets `next()`, fails for itself alone. */
+/** Runs an event inside its observers. An observer that fails or does not call `next()` does not affect the event. */
 async function runObserved(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
   const observe = async (index: number): Promise<WebSocketResult> => {
     const observer = observers[index];
@@ -82,30 +68,32 @@ async function runObserved(ctx: AnyContext, { observers, step }: Chain): Promise
 
 async function connect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   try {
-    authorize(ctx);
-    adoptRow(ctx, undefined);
+    contextInternals.adoptAuthorizer(ctx);
+    contextInternals.adoptRow(ctx, undefined);
     await runToEnd(ctx, step);
-    if (!isAnswered(ctx)) {
-      const message = "On $connect a middleware either calls next() or sets a status: the client is refused";
-      throw new LiftError("INVALID_RESULT", { message });
+    if (!contextInternals.hasResult(ctx)) {
+      throw invalidResult(
+        "A middleware must call `next()` or set a status on $connect; the client is refused",
+      );
     }
-    const settings = settingsOf(ctx);
-    const result = resultOf(ctx);
+    const settings = contextInternals.settingsOf(ctx);
+    const result = contextInternals.resultOf(ctx);
     if (isSuccess(result.statusCode)) {
-      checkAcceptance(result);
+      validateConnectResult(result);
       if (settings.store !== undefined) await save(ctx, settings.store, settings);
     }
     return result;
   } catch (thrown) {
-    return refusal(ctx, thrown);
+    return refuse(ctx, thrown);
   } finally {
-    end(ctx);
+    contextInternals.release(ctx);
   }
 }
 
 /**
- * Keeps a connection, unless the time is over: its client has been refused by then, and no `$disconnect` comes.
- * @throws {LiftError} CONNECTION_CLOSED when `$disconnect` was here first, TOO_MANY_CONNECTIONS, STORE_FAILED, TIMEOUT
+ * Saves the row of a connection, unless Lambda's time is over: the service has then refused the client and sends no
+ * `$disconnect`.
+ * @throws {LiftError} CONNECTION_CLOSED when `$disconnect` came first, TOO_MANY_CONNECTIONS, STORE_FAILED, TIMEOUT
  */
 async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings): Promise<void> {
   if (ctx.remainingTime() <= 0) throw new LiftError("TIMEOUT");
@@ -114,13 +102,13 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
     id: ctx.connectionId,
     ...(ctx.userId === undefined ? {} : { userId: ctx.userId }),
     ...(ctx.tenantId === undefined ? {} : { tenantId: ctx.tenantId }),
-    metadata: metadataOf(ctx),
-    state: stateOf(ctx)?.initialState() ?? {},
+    metadata: contextInternals.metadataOf(ctx),
+    state: contextInternals.stateOf(ctx)?.initialState() ?? {},
     sourceIp: identity.sourceIp,
     ...(identity.userAgent === undefined ? {} : { userAgent: identity.userAgent }),
     endpoint: endpointOf(ctx.event),
     connectedAt,
-    expiresAt: rowExpiry(ctx.event, settings),
+    expiresAt: rowExpiry(connectedAt, settings.lifetimeMs),
   };
   if (!(await fromStore(store.save(row, ctx.lambda)))) throw new LiftError("CONNECTION_CLOSED");
   if (ctx.remainingTime() > 0) return;
@@ -128,20 +116,20 @@ async function save(ctx: AnyContext, store: ConnectionStore, settings: Settings)
   throw new LiftError("TIMEOUT");
 }
 
-/** Tells a message whose connection it comes from, then goes on to `inner`. */
+/** Returns a step that establishes the identity of a message's connection, then runs `inner`. */
 export function identifyFirst(inner: Step): Step {
   return (ctx) => {
-    const { store } = settingsOf(ctx);
-    if (authorize(ctx) || store === undefined) return inner(ctx);
-    if (store.peek === undefined) return identifiedByRow(ctx, store, inner);
+    const { store } = contextInternals.settingsOf(ctx);
+    if (contextInternals.adoptAuthorizer(ctx) || store === undefined) return inner(ctx);
+    if (store.peek === undefined) return identifyFromStore(ctx, store, inner);
     const { connectionId, requestTimeEpoch } = ctx.event.requestContext;
-    adoptRow(ctx, store.peek(connectionId, requestTimeEpoch));
+    contextInternals.adoptRow(ctx, store.peek(connectionId, requestTimeEpoch));
     return inner(ctx);
   };
 }
 
-async function identifiedByRow(ctx: AnyContext, store: ConnectionStore, inner: Step): Promise<unknown> {
-  adoptRow(ctx, await fromStore(store.get(ctx.connectionId, ctx.lambda)));
+async function identifyFromStore(ctx: AnyContext, store: ConnectionStore, inner: Step): Promise<unknown> {
+  contextInternals.adoptRow(ctx, await fromStore(store.get(ctx.connectionId, ctx.lambda)));
   return inner(ctx);
 }
 
@@ -149,86 +137,48 @@ async function message(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   try {
     const outcome = step(ctx);
     if (outcome !== undefined) await outcome;
-    const rest = unfinished(ctx);
-    if (rest !== undefined) await rest;
-    const state = stateOf(ctx);
+    const unfinished = contextInternals.unfinishedNext(ctx);
+    if (unfinished !== undefined) await unfinished;
+    const state = contextInternals.stateOf(ctx);
     if (state?.isDirty) await state.flush();
-    return resultOf(ctx);
+    return contextInternals.resultOf(ctx);
   } catch (thrown) {
     await postError(ctx, thrown);
     return { statusCode: 200 };
   } finally {
-    end(ctx);
+    contextInternals.release(ctx);
   }
 }
 
 async function runToEnd(ctx: AnyContext, step: Step): Promise<void> {
   await step(ctx);
-  await unfinished(ctx);
+  await contextInternals.unfinishedNext(ctx);
 }
 
-/** What the handler sets now is not written: the row goes, whatever the handler did. */
+/** State that the handler sets is not written, because the row is deleted whether or not the handler succeeds. */
 async function disconnect(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
-  const { store, deadlineMarginMs } = settingsOf(ctx);
+  const { store, deadlineMarginMs } = contextInternals.settingsOf(ctx);
   let result: WebSocketResult | undefined;
   try {
-    authorize(ctx);
+    contextInternals.adoptAuthorizer(ctx);
     if (store !== undefined) {
-      // A send that found the connection gone may have been here first.
-      adoptRow(ctx, await fromStore(store.get(ctx.connectionId, ctx.lambda, { removed: true })));
+      // A send that found the connection gone may already have removed the row.
+      const row = await fromStore(store.get(ctx.connectionId, ctx.lambda, { removed: true }));
+      contextInternals.adoptRow(ctx, row);
     }
   } catch (thrown) {
-    result = refusal(ctx, thrown);
+    result = refuse(ctx, thrown);
   }
   try {
     await untilDeadline(runToEnd(ctx, step), ctx.lambda, deadlineMarginMs);
   } catch (thrown) {
-    result = refusal(ctx, thrown);
+    result = refuse(ctx, thrown);
   }
   try {
     if (store !== undefined) await fromStore(store.delete(ctx.connectionId, ctx.lambda));
   } catch (thrown) {
-    result = refusal(ctx, thrown);
+    result = refuse(ctx, thrown);
   }
-  end(ctx);
-  return result ?? resultOf(ctx);
-}
-
-function refusal(ctx: AnyContext, thrown: unknown): WebSocketResult {
-  const error = log(ctx, thrown);
-  return { statusCode: refusalStatus(error.status), body: errorBody(error) };
-}
-
-async function postError(ctx: AnyContext, thrown: unknown): Promise<void> {
-  const frame = errorFrame(ctx, log(ctx, thrown));
-  try {
-    await connectionsOf(ctx.event, settingsOf(ctx)).post(ctx.connectionId, frame, { budget: ctx.lambda });
-  } catch (error) {
-    logSampled(ctx, "error", "The error frame was not sent", { error });
-  }
-}
-
-function log(ctx: AnyContext, thrown: unknown): LiftError {
-  const error = clientError(thrown);
-  fail(ctx, error);
-  const { code, status } = error;
-  const fields = { code, status, error: thrown };
-  if (status < 500) logSampled(ctx, "warn", "The event was refused", fields);
-  // The client does not read, or has gone.
-  else if (thrown instanceof ConnectionsError) logSampled(ctx, "error", "The event failed", fields);
-  else logSafely(ctx.logger, "error", "The event failed", fields);
-  return error;
-}
-
-interface Failure {
-  readonly code?: string;
-  readonly status?: number;
-  readonly error: unknown;
-}
-
-/** Logs what a client can cause as fast as it sends: in samples with their count, and without a stack. */
-function logSampled(ctx: AnyContext, level: "warn" | "error", message: string, failure: Failure): void {
-  const count = settingsOf(ctx).refusals.count(`${message} ${failure.code}`);
-  if (count === undefined) return;
-  logSafely(ctx.logger, level, message, { ...failure, count, error: withoutStack(failure.error) });
+  contextInternals.release(ctx);
+  return result ?? contextInternals.resultOf(ctx);
 }

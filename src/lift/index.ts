@@ -18,19 +18,20 @@ export type { ConnectionsAt } from "./connections/by-endpoint.ts";
 export type { ConnectionFilter, DisconnectReport } from "./connections/disconnect-all.ts";
 export type { ConnectionsTransport, OpenTransport, TransportTarget } from "./connections/transport.ts";
 export type { WebSocketContext } from "./connections/websocket.ts";
-export type { AnyContext, AnyState, Context, Storable } from "./context.ts";
+export type { AnyContext, AnyState, Context, Outcome, Storable } from "./context.ts";
 export { clientError, ERROR_CODES, LiftError, type LiftErrorCode, type LiftErrorOptions } from "./errors.ts";
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
-export type { Actions, MessageAction } from "./message-action.ts";
-export type { Instruments, Outcome } from "./observe.ts";
-export type { ConnectionIdentity, LiftOptions, ScheduleRetry } from "./options.ts";
-export type { Handler, HandlerResult } from "./router.ts";
+export type { MessageAction } from "./message-action.ts";
+export type { LiftOptions } from "./options.ts";
+export type { Actions, Handler, HandlerResult } from "./router.ts";
 export type {
   ScheduledAction,
   ScheduledEntry,
   ScheduledOptions,
   ScheduleFailure,
+  ScheduleRetry,
   Tick,
   TickReport,
-} from "./scheduler/tick.ts";
+} from "./scheduler/scheduled-action.ts";
+export type { ConnectionIdentity, Instruments } from "./settings.ts";
 export { validate } from "./validate.ts";

@@ -1,12 +1,12 @@
 import type { Json } from "../store/index.ts";
 import { LiftError } from "./errors.ts";
 
-/** Deeper than any state should be, and shallow enough for every stack. A circular value is deeper than this. */
+/** Deepest nesting of a value. It is shallow enough for the stack, and stops at circular values. */
 const MAX_DEPTH = 200;
 
 /**
- * A value as JSON would keep it: dates and others with `toJSON` by what that says, properties that are undefined
- * left out. What JSON would change silently (NaN, a function, a Map) is refused.
+ * Converts a value to JSON: calls `toJSON`, and drops properties that are undefined. Rejects values that JSON.stringify
+ * would change silently, such as NaN, a function or a Map.
  * @throws {LiftError} STATE_NOT_JSON
  */
 export function toJson(value: unknown, depth = 0): Json {
@@ -20,9 +20,9 @@ export function toJson(value: unknown, depth = 0): Json {
     case "object":
       if (value === null) return null;
       if (depth < MAX_DEPTH) return objectToJson(value, depth + 1);
-      throw notJson("it is circular, or nested deeper than 200 levels");
+      throw notJson(`it is circular, or nested deeper than ${MAX_DEPTH} levels`);
   }
-  throw notJson(`it holds ${typeof value === "number" ? String(value) : `a ${typeof value}`}`);
+  throw notJson(`it contains ${typeof value === "number" ? String(value) : `a ${typeof value}`}`);
 }
 
 function objectToJson(value: object, depth: number): Json {
@@ -30,16 +30,16 @@ function objectToJson(value: object, depth: number): Json {
   if (Array.isArray(value)) {
     return value.map((item) => (item === undefined ? null : toJson(item, depth)));
   }
-  if (value instanceof Map || value instanceof Set) throw notJson("it holds a Map or a Set");
-  const kept = Object.entries(value).filter(([, field]) => field !== undefined);
-  return Object.fromEntries(kept.map(([name, field]) => [name, toJson(field, depth)]));
+  if (value instanceof Map || value instanceof Set) throw notJson("it contains a Map or a Set");
+  const defined = Object.entries(value).filter(([, field]) => field !== undefined);
+  return Object.fromEntries(defined.map(([name, field]) => [name, toJson(field, depth)]));
 }
 
-function notJson(why: string): LiftError {
-  return new LiftError("STATE_NOT_JSON", { message: `A connection's state holds JSON only: ${why}` });
+function notJson(reason: string): LiftError {
+  return new LiftError("STATE_NOT_JSON", { message: `A connection's state must be JSON: ${reason}` });
 }
 
-/** A copy that its reader may change. */
+/** Returns a copy that the caller may change. */
 export function copyJson(value: Json): Json {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copyJson);
@@ -47,8 +47,8 @@ export function copyJson(value: Json): Json {
 }
 
 /**
- * A value as the text of a message or a body.
- * @throws {LiftError} NOT_JSON: circular, nested too deep, a BigInt, or nothing at all
+ * Serializes the value of a message or a body.
+ * @throws {LiftError} NOT_JSON for a value that is circular, nested too deep, a BigInt or undefined
  */
 export function stringify(value: unknown): string {
   let text: string | undefined;

@@ -82,7 +82,7 @@ describe("the default logger", () => {
       time: expect.any(String),
       message: "hello",
       connectionId: "c1",
-      note: "some of its fields are no JSON",
+      note: "some fields are not JSON",
     });
   });
 });

@@ -1,76 +1,88 @@
+import { anyFunction, arrayOf, integer, type OptionChecks } from "../internal/options.ts";
 import { isSecretName, logText, redactField } from "../internal/redact.ts";
-import { checkOptions } from "./check-options.ts";
+import { checkOptions } from "./errors.ts";
 
+/** Fields of a log line. */
 export type LogFields = { readonly [name: string]: unknown };
 
-/** What Lift logs through. Pino and Powertools loggers need a line to fit; `console` does as it is. */
+/** Interface of the app's logger. `console` fits as it is; Pino and Powertools loggers need a one-line adapter. */
 export interface Logger {
+  /** Logs details for development. Lift itself does not use it. */
   debug(message: string, fields?: LogFields): void;
+  /** Logs normal operation. */
   info(message: string, fields?: LogFields): void;
+  /** Logs events that were refused, and failures that do not affect an event. */
   warn(message: string, fields?: LogFields): void;
+  /** Logs failed events. */
   error(message: string, fields?: LogFields): void;
 }
 
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
+/** Lowest level that is written; `silent` writes nothing. */
 export type LogLevel = (typeof LEVELS)[number] | "silent";
 
+/** Options of `jsonLogger`. */
 export interface JsonLoggerOptions {
-  /** Nothing below it is written. Default: the environment's `LOG_LEVEL`, else `AWS_LAMBDA_LOG_LEVEL`, else info. */
+  /** Lowest level that is written. Default: `LOG_LEVEL` or `AWS_LAMBDA_LOG_LEVEL` of the environment, else `info`. */
   readonly level?: LogLevel;
-  /** Names of fields, at any depth and in any case, that are never written, besides the usual ones. */
+  /** Further field names whose values are hidden, at any depth and in any case. Default: none. */
   readonly redact?: readonly string[];
-  /** Characters of each text in a line; longer texts are cut and say how long they were. Default 8,192; minimum 64. */
+  /** Most characters of each text. A longer text is truncated and has its length appended. Default 8,192; minimum 64. */
   readonly maxTextLength?: number;
-  /** Default: the console's method of the level's name. */
+  /** Writes a line. Default: the console's method with the level's name. */
   readonly write?: (level: Exclude<LogLevel, "silent">, line: string) => void;
 }
 
-const OPTIONS = {
-  level: (value: unknown) => LEVELS.includes(value as never) || value === "silent",
-  redact: (value: unknown) => Array.isArray(value) && value.every((name) => typeof name === "string"),
-  maxTextLength: (value: unknown) => Number.isInteger(value) && (value as number) >= 64,
-  write: (value: unknown) => typeof value === "function",
+const isLevel = (value: unknown) => LEVELS.includes(value as never) || value === "silent";
+
+const OPTIONS: OptionChecks<JsonLoggerOptions> = {
+  level: { test: isLevel, expected: `one of ${LEVELS.join(", ")}, silent` },
+  redact: arrayOf((name) => typeof name === "string", "an array of strings"),
+  maxTextLength: integer(64),
+  write: anyFunction,
 };
 
 /**
- * Writes a JSON line per call, as CloudWatch reads them, without secrets. Fields are hidden by their names
- * (`authorization`, `cookie`, `password`, `secretAccessKey`, `sessionToken`). Texts, stacks included, are written
- * without credentials, JWTs and secrets in URLs, queries, header lines and JSON, and are cut to `maxTextLength`.
+ * Returns a logger that writes one JSON line per call, in the form that CloudWatch parses, without secrets. It hides fields
+ * with names such as `authorization`, `cookie`, `password`, `secretAccessKey` and `sessionToken`. In texts and stacks it
+ * hides credentials, JWTs, and secrets in URLs, queries, header lines and JSON.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * const app = new Lift({ logger: jsonLogger({ level: "warn", redact: ["email"] }) });
  */
 export function jsonLogger(options: JsonLoggerOptions = {}): Logger {
   checkOptions(options, OPTIONS);
   const { level = levelOf(process.env), redact = [], write = toConsole, maxTextLength } = options;
   const hidden = new Set(redact.map((name) => name.toLowerCase()));
-  const written = (value: object) => JSON.stringify(value, replacer(hidden, maxTextLength));
-  const from = level === "silent" ? LEVELS.length : LEVELS.indexOf(level);
-  const at = (own: (typeof LEVELS)[number]) => (message: string, fields?: LogFields) => {
-    if (LEVELS.indexOf(own) >= from) write(own, formatLine(own, message, fields, written));
+  const serialize = (value: object) => JSON.stringify(value, replacer(hidden, maxTextLength));
+  const lowest = level === "silent" ? LEVELS.length : LEVELS.indexOf(level);
+  const logAt = (own: (typeof LEVELS)[number]) => (message: string, fields?: LogFields) => {
+    if (LEVELS.indexOf(own) >= lowest) write(own, formatLine(own, message, fields, serialize));
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+  return { debug: logAt("debug"), info: logAt("info"), warn: logAt("warn"), error: logAt("error") };
 }
 
-/** Whatever else stands in the environment is no reason not to start. */
+/** An unknown level in the environment must not prevent the app from starting. */
 function levelOf(env: NodeJS.ProcessEnv): LogLevel {
-  const asked = (env.LOG_LEVEL ?? env.AWS_LAMBDA_LOG_LEVEL ?? "").toLowerCase();
-  if (asked === "trace") return "debug";
-  if (asked === "fatal") return "error";
-  return OPTIONS.level(asked) ? (asked as LogLevel) : "info";
+  const requested = (env.LOG_LEVEL ?? env.AWS_LAMBDA_LOG_LEVEL ?? "").toLowerCase();
+  if (requested === "trace") return "debug";
+  if (requested === "fatal") return "error";
+  return isLevel(requested) ? (requested as LogLevel) : "info";
 }
 
 function toConsole(level: Exclude<LogLevel, "silent">, text: string): void {
   console[level](text);
 }
 
-/** For what Lift itself has to say: a logger that throws changes nothing for the event. */
+/** Logs for Lift itself. A logger that throws does not affect the event. */
 export function logSafely(logger: Logger, level: "warn" | "error", message: string, fields: LogFields): void {
   try {
     logger[level](message, fields);
   } catch {}
 }
 
-/** Puts the same fields on every line. They are read when a line is written, as most events write none. */
+/** Adds the same fields to every line. It reads them when it writes a line, because most events write none. */
 export class FieldLogger implements Logger {
   readonly #logger: Logger;
   readonly #fields: () => LogFields;
@@ -100,7 +112,7 @@ export class FieldLogger implements Logger {
     try {
       return { ...this.#fields(), ...fields };
     } catch {
-      return { ...this.#fields(), note: "its own fields can't be read" };
+      return { ...this.#fields(), note: "the fields of this line cannot be read" };
     }
   }
 }
@@ -109,45 +121,45 @@ function formatLine(
   level: string,
   message: string,
   fields: LogFields | undefined,
-  written: (value: object) => string,
+  serialize: (value: object) => string,
 ): string {
   const entry = { level, time: new Date().toISOString(), message };
   try {
-    return written({ ...entry, ...fields });
+    return serialize({ ...entry, ...fields });
   } catch {
-    return written({
+    return serialize({
       ...entry,
-      ...serializableFields(fields, written),
-      note: "some of its fields are no JSON",
+      ...serializableFields(fields, serialize),
+      note: "some fields are not JSON",
     });
   }
 }
 
 type Replacer = (this: unknown, name: string, value: unknown) => unknown;
 
-/** Hides secrets, cuts texts, and makes JSON of the values that JSON does not know. */
+/** Hides secrets, truncates texts, and converts values that JSON does not know. */
 function replacer(hidden: ReadonlySet<string>, maxTextLength: number | undefined): Replacer {
-  /** From the line down to the value: as it is written, and as it came. */
-  const path: { readonly written: unknown; readonly came: unknown }[] = [];
+  /** The objects from the line down to the value, in written and original form. */
+  const path: { readonly written: unknown; readonly original: unknown }[] = [];
   return function replace(this: unknown, name, value) {
     if (hidden.has(name.toLowerCase())) return redactField("secret", value);
-    // Its toJSON has made numbers of the bytes by now, and nothing would find a token in them.
-    const came = (this as { [name: string]: unknown })[name];
-    if (ArrayBuffer.isView(came)) return redactField(name, `[${came.byteLength} bytes]`);
+    // toJSON has already turned the bytes into numbers, in which no token could be found.
+    const original = (this as { [name: string]: unknown })[name];
+    if (ArrayBuffer.isView(original)) return redactField(name, `[${original.byteLength} bytes]`);
     const readable = redactField(name, toLoggable(value), maxTextLength);
     if (typeof readable !== "object" || readable === null) return readable;
     while (path.length > 0 && path.at(-1)?.written !== this) path.pop();
-    if (path.some((outer) => outer.came === value)) return "[circular]";
+    if (path.some((outer) => outer.original === value)) return "[circular]";
     const written = withSafeNames(readable, maxTextLength);
-    path.push({ written, came: value });
+    path.push({ written, original: value });
     return written;
   };
 }
 
-/** Too short for a JWT, and without the characters that other secrets need around them. */
+/** Matches names that cannot hold a secret: too short for a JWT, and without the characters around other secrets. */
 const PLAIN_NAME = /^[\w$.-]{0,64}$/;
 
-/** Clients choose names too, where an application logs a part of a message. */
+/** An application may log part of a message, and then clients choose the field names too. */
 function withSafeNames(value: object, maxTextLength: number | undefined): object {
   if (Array.isArray(value) || Object.keys(value).every((name) => PLAIN_NAME.test(name))) return value;
   const fields = Object.entries(value).map(([name, field]) => [
@@ -157,7 +169,7 @@ function withSafeNames(value: object, maxTextLength: number | undefined): object
   return Object.fromEntries(fields);
 }
 
-/** The fields that can be written: one whose getter throws takes no other with it. */
+/** Returns the fields that can be serialized, so that a getter that throws does not lose the others. */
 function serializableFields(fields: LogFields | undefined, write: (value: object) => string): LogFields {
   const names = Object.keys(fields ?? {}).filter((name) => {
     try {
@@ -169,7 +181,7 @@ function serializableFields(fields: LogFields | undefined, write: (value: object
   return Object.fromEntries(names.map((name) => [name, fields?.[name]]));
 }
 
-/** An Error's own fields are not enumerable, and a Map has none: without this they would be logged as `{}`. */
+/** The fields of an Error are not enumerable and a Map has none, so both would be logged as `{}`. */
 function toLoggable(value: unknown): unknown {
   if (typeof value === "bigint") return String(value);
   if (value instanceof Map) return Object.fromEntries(value);

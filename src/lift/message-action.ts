@@ -1,28 +1,19 @@
-import type { AnyContext } from "./context.ts";
-
-/** The work that a message of `$default` asks for, in the words of the application. */
+/** The action that a message on `$default` requests, in the application's own terms. */
 export interface MessageAction {
-  /** One of a small set, such as `publish`: it becomes a label of metrics. */
+  /** One of a small set, such as `publish`, because it becomes a metrics label. */
   readonly name: string;
-  /** The namespaces that it is about, each once; of a small set as well. */
+  /** The namespaces that the action concerns, each once. They come from a small set as well. */
   readonly namespaces?: readonly string[];
-}
-
-/** For an application that tells the messages of `$default` apart by itself. */
-export interface Actions {
-  /** All names, and `name:namespace` where there are namespaces: the keys that a limit may have. */
-  readonly names: readonly string[];
-  /** Reads the action from an unchecked message. `undefined`, or an error, says that it names none. */
-  read(ctx: AnyContext): MessageAction | undefined;
 }
 
 /** Runs when an event turns out to be another action. */
 export type ActionListener = () => Promise<void>;
 
-/** The action of one event, read when it is first asked for. */
+/** The action of one event. It is read on first use. */
 export class EventAction {
   readonly #read: () => MessageAction | undefined;
   readonly #listeners: ActionListener[] = [];
+  /** `null` when the message names no action. */
   #action: MessageAction | null | undefined;
 
   constructor(read: () => MessageAction | undefined) {

@@ -1,124 +1,97 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
+import {
+  anyFunction,
+  atLeast,
+  either,
+  type OptionCheck,
+  type OptionChecks,
+  record,
+  withMethods,
+} from "../internal/options.ts";
 import { Sampler } from "../internal/sampler.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
-import { checkOptions, hasMethods, isAtLeast, isFunction, isRecord } from "./check-options.ts";
 import { awsConnectionsAt, type ConnectionsAt, memoizeByEndpoint } from "./connections/by-endpoint.ts";
 import { GoneConnections } from "./connections/gone.ts";
-import { LiftError } from "./errors.ts";
+import { checkOptions, invalidOption } from "./errors.ts";
 import { jsonLogger, type Logger } from "./logger.ts";
-import type { Actions } from "./message-action.ts";
-import type { Handler } from "./router.ts";
-import type { ScheduleFailure } from "./scheduler/tick.ts";
+import type { Actions, Handler } from "./router.ts";
+import type { ScheduleFailure, ScheduleRetry } from "./scheduler/scheduled-action.ts";
+import type { ConnectionIdentity, Settings } from "./settings.ts";
 
-/** Who a connection belongs to. A missing tenant is a scope of its own. */
-export interface ConnectionIdentity {
-  readonly userId?: string | undefined;
-  readonly tenantId?: string | undefined;
-}
-
+/** Options of `Lift`. */
 export interface LiftOptions<State extends object> {
-  /** Turns connection management on: rows are saved, read and removed, and `ctx.set` and `ctx.get` work. */
+  /** Enables connection management: Lift saves, reads and removes rows, and `ctx.set` and `ctx.get` work. Default: none. */
   readonly connectionStore?: ConnectionStore;
-  /** Where what must happen later waits for `tick`. What needs it says so: `webSocketAuth` ends connections by it. */
+  /** Stores work for later, which `tick` runs. `webSocketAuth` uses it to close connections at their expiry. Default: none. */
   readonly schedule?: Schedule;
-  /** When a failed scheduled action is tried again. */
+  /** Backoff for scheduled actions that fail. */
   readonly scheduleRetry?: ScheduleRetry;
-  /** Receives each failed attempt at a scheduled item, the last one too. The log has what it throws. */
+  /** Called after each failed attempt at a scheduled item, the last one included. An error that it throws is logged. */
   readonly onScheduleFailure?: (failure: ScheduleFailure) => unknown;
-  /** Answers messages whose route is not registered. Default: a NOT_FOUND error frame. */
+  /** Handles messages whose route is not registered. Default: a NOT_FOUND error frame. */
   readonly defaultHandler?: Handler<State>;
   /**
-   * Names what the messages of `$default` ask for. Rate limits, metrics, traces and log lines use the name in place of
-   * `$default`. Streamer names its own actions.
+   * Names the actions of the messages on `$default`. Rate limits, metrics, traces and log lines use the name in place of
+   * `$default`. Streamer names its own actions. Default: none.
    */
   readonly actions?: Actions;
-  /** Default: `jsonLogger()`, JSON lines on the console. */
+  /** Default: `jsonLogger()`, which writes JSON lines to the console. */
   readonly logger?: Logger;
   /**
-   * How messages are sent: by one port for all events, or by one for each endpoint that events name, asked for once
-   * and kept. Default: `(endpoint) => awsConnections({ endpoint })`.
+   * Sends messages: one API for all events, or a function that returns the API of an endpoint and is called once for each.
+   * Default: `(endpoint) => awsConnections({ endpoint })`.
    */
   readonly connections?: Connections | ConnectionsAt;
   /**
-   * Reads the identity from the authorizer's context; `undefined` says that it carries none, and then the
-   * connection's row tells. Default: `sub` or `userId`, and `tenant_id` or `tenantId`; never `principalId`,
-   * which many authorizers set to a constant.
+   * Reads the identity from the authorizer's context. If it returns `undefined`, the connection's row has the identity.
+   * Default: `sub` or `userId`, and `tenant_id` or `tenantId`; never `principalId`, which many authorizers set to a
+   * constant.
    */
   readonly identity?: (authorizer: AuthorizerContext) => ConnectionIdentity | undefined;
-  /** ms since the epoch. Default `Date.now`. */
+  /** Returns the time in ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
-  /** ms that a connection lives at most; its row expires 10 minutes later. Default 7,200,000; minimum 1. */
+  /** Longest life of a connection, in ms. Its row expires 10 minutes later. Default 7,200,000; minimum 1. */
   readonly lifetimeMs?: number;
-  /** ms before the function is stopped that `ctx.signal` fires. Default 1,000; minimum 0. */
+  /** Time before the end of the function at which `ctx.signal` aborts, in ms. Default 1,000; minimum 0. */
   readonly deadlineMarginMs?: number;
 }
 
-export interface ScheduleRetry {
-  /** Attempts before an item becomes a dead letter. Default 20; an integer from 1, or `Infinity`. */
-  readonly tries?: number;
-  /** ms after the first failure, doubled with each that follows; the actual wait is between half of it and all. Default 1,000; minimum 1. */
-  readonly firstMs?: number;
-  /** ms between two attempts at most. Default 300,000; minimum `firstMs`. */
-  readonly longestMs?: number;
-}
-
-/** What every event of an app shares. */
-export interface Settings {
-  readonly store: ConnectionStore | undefined;
-  readonly schedule: Schedule | undefined;
-  readonly scheduleRetry: Required<ScheduleRetry>;
-  readonly onScheduleFailure: ((failure: ScheduleFailure) => unknown) | undefined;
-  readonly gone: GoneConnections;
-  readonly actions: Actions | undefined;
-  readonly logger: Logger;
-  /** Picks the lines to log of those that a client can cause as fast as it sends. */
-  readonly refusals: Sampler;
-  /** Where one port serves all events. */
-  readonly connections: Connections | undefined;
-  readonly connectionsAt: ConnectionsAt;
-  readonly identity: (authorizer: AuthorizerContext) => ConnectionIdentity | undefined;
-  readonly now: () => number;
-  readonly lifetimeMs: number;
-  readonly deadlineMarginMs: number;
-}
-
-const CHECKS: { readonly [name in keyof Required<LiftOptions<object>>]: (value: unknown) => boolean } = {
-  connectionStore: hasMethods("save", "get", "delete", "setState", "updateState"),
-  schedule: hasMethods("put", "listDue", "get", "recordFailure", "listDeadLetters", "delete"),
-  scheduleRetry: isRecord,
-  onScheduleFailure: isFunction,
-  defaultHandler: isFunction,
-  actions: hasMethods("read"),
-  logger: hasMethods("debug", "info", "warn", "error"),
-  connections: (value) => isFunction(value) || hasMethods("post", "broadcast", "get", "disconnect")(value),
-  identity: isFunction,
-  now: isFunction,
-  lifetimeMs: isAtLeast(1),
-  deadlineMarginMs: isAtLeast(0),
+/** Accepts a number of attempts. */
+export const attemptCount: OptionCheck = {
+  test: (value) => value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && Number(value) >= 1),
+  expected: "an integer from 1, or `Infinity`",
 };
 
-const RETRY_CHECKS: { readonly [name in keyof Required<ScheduleRetry>]: (value: unknown) => boolean } = {
-  tries: isAttemptCount,
-  firstMs: isAtLeast(1),
-  longestMs: isAtLeast(1),
+const CHECKS: OptionChecks<LiftOptions<object>> = {
+  connectionStore: withMethods("save", "get", "delete", "setState", "updateState"),
+  schedule: withMethods("put", "listDue", "get", "recordFailure", "listDeadLetters", "delete"),
+  scheduleRetry: record,
+  onScheduleFailure: anyFunction,
+  defaultHandler: anyFunction,
+  actions: withMethods("read"),
+  logger: withMethods("debug", "info", "warn", "error"),
+  connections: either(anyFunction, withMethods("post", "broadcast", "get", "disconnect")),
+  identity: anyFunction,
+  now: anyFunction,
+  lifetimeMs: atLeast(1),
+  deadlineMarginMs: atLeast(0),
+};
+
+const RETRY_CHECKS: OptionChecks<ScheduleRetry> = {
+  tries: attemptCount,
+  firstMs: atLeast(1),
+  longestMs: atLeast(1),
 };
 
 const SCHEDULE_RETRY: Required<ScheduleRetry> = { tries: 20, firstMs: 1_000, longestMs: 300_000 };
 
-/** Attempts: an integer from 1, or `Infinity`. */
-export function isAttemptCount(value: unknown): boolean {
-  return value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && Number(value) >= 1);
-}
-
 /** @throws {LiftError} INVALID_OPTION */
 function readScheduleRetry(given: ScheduleRetry): Required<ScheduleRetry> {
-  checkOptions(given, RETRY_CHECKS);
+  checkOptions(given, RETRY_CHECKS, { prefix: "scheduleRetry." });
   const { tries = SCHEDULE_RETRY.tries, firstMs = SCHEDULE_RETRY.firstMs } = given;
   const longestMs = given.longestMs ?? Math.max(SCHEDULE_RETRY.longestMs, firstMs);
   if (longestMs >= firstMs && Number.isFinite(longestMs)) return { tries, firstMs, longestMs };
-  throw new LiftError("INVALID_OPTION", {
-    message: "`scheduleRetry.longestMs` must be finite and at least `firstMs`",
-  });
+  throw invalidOption("`scheduleRetry.longestMs` must be finite and at least `firstMs`");
 }
 
 /** @throws {LiftError} INVALID_OPTION */
@@ -128,7 +101,6 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
   return {
     store: connectionStore,
     schedule: options.schedule,
-    actions: options.actions,
     scheduleRetry: readScheduleRetry(options.scheduleRetry ?? {}),
     onScheduleFailure: options.onScheduleFailure,
     gone: new GoneConnections(connectionStore, logger, now),
@@ -143,13 +115,13 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
   };
 }
 
-/** The identity as authorizers commonly spell it; an empty string is nobody. */
+/** Reads the identity from the fields that authorizers commonly use. An empty string means none. */
 export function identityFromAuthorizer(authorizer: AuthorizerContext): ConnectionIdentity | undefined {
-  const userId = text(authorizer.sub) ?? text(authorizer.userId);
-  const tenantId = text(authorizer.tenant_id) ?? text(authorizer.tenantId);
+  const userId = nonEmpty(authorizer.sub) ?? nonEmpty(authorizer.userId);
+  const tenantId = nonEmpty(authorizer.tenant_id) ?? nonEmpty(authorizer.tenantId);
   return userId === undefined && tenantId === undefined ? undefined : { userId, tenantId };
 }
 
-function text(value: unknown): string | undefined {
+function nonEmpty(value: unknown): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }

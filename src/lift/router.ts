@@ -1,39 +1,61 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { PostOutcome, WebSocketResult } from "../apigw/index.ts";
 import { compose, isThenable, type Middleware, type Phase, type Step } from "./compose.ts";
-import { type AnyContext, type AnyState, type Context, handlerFailed, setInput, settle } from "./context.ts";
-import { LiftError } from "./errors.ts";
+import {
+  type AnyContext,
+  type AnyState,
+  type Context,
+  contextInternals,
+  type ReadAction,
+} from "./context.ts";
+import { invalidOption, LiftError } from "./errors.ts";
+import type { MessageAction } from "./message-action.ts";
 
 /**
- * Nothing, the context (`return ctx.status(401).json(…)`), a result as any Lambda returns it, or what `ctx.reply`
- * resolves to, which counts as nothing.
+ * Return value of a handler: nothing, the context (`return ctx.status(401).json(…)`), a result as any Lambda returns it,
+ * or the outcome of `ctx.reply`, which counts as nothing.
  */
-// biome-ignore lint/suspicious/noConfusingVoidType: a handler without a return statement is the usual one
+// biome-ignore lint/suspicious/noConfusingVoidType: most handlers have no return statement
 export type HandlerResult = void | AnyContext | WebSocketResult | PostOutcome;
 
+/**
+ * Handles the events of one route.
+ * @example
+ * const echo: Handler = (ctx) => ctx.reply({ echo: ctx.body("text") });
+ */
 export type Handler<State extends object = AnyState, Input = unknown> = (
   ctx: Context<State, Input>,
 ) => HandlerResult | Promise<HandlerResult>;
+
+/** Names the actions of an application that dispatches the messages of `$default` itself. */
+export interface Actions {
+  /** All action names, and `name:namespace` for each namespace: the keys that a rate limit may have. */
+  readonly names: readonly string[];
+  /** Reads the action from a message that is not validated. `undefined`, or an error, means that it names none. */
+  read(ctx: AnyContext): MessageAction | undefined;
+}
 
 interface Route {
   readonly middleware: readonly Middleware[];
   readonly handler: Step;
 }
 
-/** What an event of one route runs through. */
+/** The composed middleware and handler of one route. */
 export interface Chain {
   /** The registered key. */
   readonly key: string;
   readonly observers: readonly Middleware[];
-  /** Everything else, composed. */
+  /** The guards, the other middleware and the handler. */
   readonly step: Step;
+  /** Set for `$default` in an app with `actions`. */
+  readonly readAction: ReadAction | undefined;
 }
 
 /** The chains of an app. */
 export interface Routes {
   readonly connect: Chain;
   readonly disconnect: Chain;
-  /** The chain of a message's route key; else `$default`'s, the default handler's, or one that says NOT_FOUND. */
+  /** Returns the chain of a route key. Fallbacks: `$default`, the default handler, a NOT_FOUND error. */
   message(routeKey: string): Chain;
 }
 
@@ -52,32 +74,34 @@ export class Router {
   /** @throws {LiftError} ROUTE_EXISTS, INVALID_ROUTE */
   add(key: string, route: Route): void {
     if (typeof key !== "string" || key === "") {
-      throw new LiftError("INVALID_ROUTE", { message: "A route's key is a string that is not empty" });
+      throw new LiftError("INVALID_ROUTE", { message: "A route key must be a non-empty string" });
     }
     if (this.#routes.has(key)) {
-      throw new LiftError("ROUTE_EXISTS", { message: `The route ${key} is registered already` });
+      throw new LiftError("ROUTE_EXISTS", { message: `The route \`${key}\` is already registered` });
     }
     this.#routes.set(key, route);
   }
 
   /**
-   * @param identify stands between the guards of a message and the rest
-   * @param actions what messages of `$default` may ask for
-   * @throws {LiftError} INVALID_OPTION where a middleware names a route that does not exist
+   * Composes the chain of each route.
+   * @param identify wraps the steps of a message that need its identity; guards run before it
+   * @throws {LiftError} INVALID_OPTION when a middleware names a route that does not exist
    */
   compile(
     defaultHandler: Step | undefined,
     identify: (inner: Step) => Step,
-    actions: readonly string[] = [],
+    actions: Actions | undefined,
   ): Routes {
-    this.#assertRoutes(new Set([...this.keys, "$default", ...actions]));
-    const chain = (key: string, otherwise: Step): Chain => {
-      const route = this.#routes.get(key) ?? { middleware: [], handler: otherwise };
+    this.#assertRoutesExist(new Set([...this.keys, "$default", ...(actions?.names ?? [])]));
+    const readAction: ReadAction | undefined = actions && ((ctx) => actions.read(ctx));
+    const chain = (key: string, fallback: Step): Chain => {
+      const route = this.#routes.get(key) ?? { middleware: [], handler: fallback };
       const all = [...this.#middleware, ...route.middleware];
-      const at = (place?: Phase) => all.filter((middleware) => middleware.phase === place);
-      const inner = compose(at(), route.handler, true);
-      const step = compose(at("guard"), isLifecycle(key) ? inner : identify(inner));
-      return { key, observers: at("observer"), step };
+      const inPhase = (phase?: Phase) => all.filter((middleware) => middleware.phase === phase);
+      const inner = compose(inPhase(), route.handler, true);
+      const step = compose(inPhase("guard"), isLifecycle(key) ? inner : identify(inner));
+      const isDefault = key === "$default";
+      return { key, observers: inPhase("observer"), step, readAction: isDefault ? readAction : undefined };
     };
     const connect = chain("$connect", accept);
     const disconnect = chain("$disconnect", accept);
@@ -88,50 +112,51 @@ export class Router {
     return { connect, disconnect, message: (routeKey) => messages.get(routeKey) ?? fallback };
   }
 
-  /** A limit for a route that no message has would never count anything, and nobody would notice. */
-  #assertRoutes(known: ReadonlySet<string>): void {
+  /** A limit for a route that does not exist would count nothing, and nobody would notice. */
+  #assertRoutesExist(known: ReadonlySet<string>): void {
     const all = [this.#middleware, ...[...this.#routes.values()].map(({ middleware }) => middleware)].flat();
     for (const name of all.flatMap(({ routes = [] }) => routes)) {
       if (known.has(name)) continue;
-      const message = `A middleware names the route ${name}; there are ${[...known].join(", ")}`;
-      throw new LiftError("INVALID_OPTION", { message });
+      throw invalidOption(
+        `A middleware names the route \`${name}\`, which does not exist; expected one of ${[...known].join(", ")}`,
+      );
     }
   }
 }
 
-/** Whether a key is one that no message can select. */
+/** Returns whether a key belongs to the connection's lifecycle, so that no message can select it. */
 export function isLifecycle(key: string): boolean {
   return key === "$connect" || key === "$disconnect";
 }
 
-/** The innermost step: runs a handler, after its schema, and takes its answer. */
+/** Returns the innermost step: it validates the message if there is a schema, runs the handler and takes its result. */
 export function handlerStep(handler: Handler<AnyState>, schema?: StandardSchemaV1): Step {
   if (schema !== undefined) {
     return (ctx) =>
-      settleLater(
+      setResultLater(
         ctx,
-        setInput(ctx, schema).then(() => handler(ctx)),
+        contextInternals.setInput(ctx, schema).then(() => handler(ctx)),
       );
   }
   return (ctx) => {
-    const answer = handler(ctx);
-    if (isThenable(answer)) return settleLater(ctx, answer);
-    settle(ctx, answer);
+    const returned = handler(ctx);
+    if (isThenable(returned)) return setResultLater(ctx, returned);
+    contextInternals.setResult(ctx, returned);
   };
 }
 
-async function settleLater(ctx: AnyContext, answer: PromiseLike<HandlerResult>): Promise<void> {
+async function setResultLater(ctx: AnyContext, returned: PromiseLike<HandlerResult>): Promise<void> {
   try {
-    settle(ctx, await answer);
+    contextInternals.setResult(ctx, await returned);
   } catch (thrown) {
-    handlerFailed(ctx, thrown);
+    contextInternals.recordHandlerError(ctx, thrown);
     throw thrown;
   }
 }
 
 /** `$connect` and `$disconnect` are optional, as they are on the service. */
 function accept(ctx: AnyContext): void {
-  settle(ctx, undefined);
+  contextInternals.setResult(ctx, undefined);
 }
 
 function notFound(): never {

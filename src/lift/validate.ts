@@ -1,10 +1,10 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import { ERROR_CODES, LiftError } from "./errors.ts";
 
-/** Issues that the sender gets at most: a small message can have thousands. */
+/** Most issues that the sender receives: a small message can have thousands. */
 const MAX_ISSUES = 20;
 
-/** Characters of the path, and of the issue's text, in an error's message. */
+/** Most characters of an issue's path, and of its text, in the error message. */
 const MAX_SUMMARY_LENGTH = 80;
 
 /** @throws {LiftError} MALFORMED_JSON */
@@ -16,7 +16,7 @@ export function parseBody(body: string): unknown {
   }
 }
 
-/** A field of a value that a client wrote: its own fields only, so neither `__proto__` nor `constructor`. */
+/** Returns an own field of a value from a client. `__proto__` and `constructor` never count as fields. */
 export function ownField(value: unknown, name: string): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   if (name === "__proto__" || name === "constructor") return undefined;
@@ -24,9 +24,11 @@ export function ownField(value: unknown, name: string): unknown {
 }
 
 /**
- * Checks any value by a Standard Schema and returns the schema's output, as `ctx.bind` does with a message.
- * @param at where the value stands, before the issues' own paths in the error's message
- * @throws {LiftError} VALIDATION_ERROR: its message names the first issue and its path, its details the first 20
+ * Validates any value with a Standard Schema, as `ctx.bind` does with a message, and returns the schema's output.
+ * @param at path of the value, which the error message puts before the issue's own path
+ * @throws {LiftError} VALIDATION_ERROR: its message has the first issue and its path, its details the first 20 issues
+ * @example
+ * const { color } = await validate(z.object({ color: z.string() }), settings, ["settings"]);
  */
 export async function validate<Schema extends StandardSchemaV1>(
   schema: Schema,
@@ -43,15 +45,15 @@ function validationError(issues: readonly StandardSchemaV1.Issue[], at: readonly
   return new LiftError("VALIDATION_ERROR", { message: summarize(details, issues.length, at), details });
 }
 
-/** Names the first issue and its path, for readers of logs and consoles that show no details. */
+/** The message names the first issue, because logs and consoles do not show details. */
 function summarize([first]: readonly Issue[], count: number, at: readonly string[]): string {
   if (first === undefined) return ERROR_CODES.VALIDATION_ERROR.message;
   const path = [...at, ...first.path].join(".");
-  const what = path === "" ? "message" : `\`${truncate(path)}\``;
-  return `Invalid ${what}: ${truncate(first.message)}${count > 1 ? ` (${count} issues)` : ""}`;
+  const subject = path === "" ? "message" : `\`${truncate(path)}\``;
+  return `Invalid ${subject}: ${truncate(first.message)}${count > 1 ? ` (${count} issues)` : ""}`;
 }
 
-/** Both may hold text that the client chose. */
+/** Paths and issues may contain text from the client. */
 function truncate(text: string): string {
   return text.length <= MAX_SUMMARY_LENGTH ? text : `${text.slice(0, MAX_SUMMARY_LENGTH)}…`;
 }
@@ -62,6 +64,8 @@ interface Issue {
 }
 
 function toIssue(issue: StandardSchemaV1.Issue): Issue {
-  const path = (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part));
+  const path = (issue.path ?? []).map((segment) =>
+    String(typeof segment === "object" ? segment.key : segment),
+  );
   return { message: issue.message, path };
 }

@@ -11,9 +11,12 @@ import { parseRegion } from "../../aws/index.ts";
 import type { OpenTransport } from "./transport.ts";
 
 /**
- * @connections through the AWS SDK, for `awsConnections({ transport: sdkTransport() })`: with its credential chain,
- * and whatever else is set in `config`. One client for each endpoint, that tries once: it is `awsConnections` that
- * tries again.
+ * Calls the @connections API through the AWS SDK, with its credential chain. It creates one client per endpoint and turns
+ * the SDK's retries off, because `awsConnections` retries.
+ * @param config further options of the SDK's client
+ * @example
+ * const connections = (endpoint: string) => awsConnections({ endpoint, transport: sdkTransport() });
+ * const app = new Lift({ connections });
  */
 export function sdkTransport(config: ApiGatewayManagementApiClientConfig = {}): OpenTransport {
   return ({ endpoint, region = parseRegion(endpoint), credentials, sockets }) => {
@@ -32,12 +35,16 @@ export function sdkTransport(config: ApiGatewayManagementApiClientConfig = {}): 
       delete: (ConnectionId, abortSignal) =>
         client.send(new DeleteConnectionCommand({ ConnectionId }), { abortSignal }),
       get: async (ConnectionId, abortSignal) =>
-        infoOf(await client.send(new GetConnectionCommand({ ConnectionId }), { abortSignal })),
+        toConnectionInfo(await client.send(new GetConnectionCommand({ ConnectionId }), { abortSignal })),
     };
   };
 }
 
-function infoOf({ ConnectedAt, LastActiveAt, Identity }: GetConnectionCommandOutput): ConnectionInfo {
+function toConnectionInfo({
+  ConnectedAt,
+  LastActiveAt,
+  Identity,
+}: GetConnectionCommandOutput): ConnectionInfo {
   const userAgent = Identity?.UserAgent;
   return {
     connectedAt: ConnectedAt?.getTime() ?? 0,

@@ -264,7 +264,7 @@ describe("awsConnections", () => {
     [{}, /endpoint/],
     [{ endpoint: "https://example.com", concurrency: 0 }, /concurrency/],
     [{ endpoint: "https://example.com", timeoutMs: 0 }, /timeoutMs/],
-    [{ endpoint: "https://example.com", retries: 3 }, /Unknown option retries/],
+    [{ endpoint: "https://example.com", retries: 3 }, /Unknown option `retries`/],
   ])("refuses %o", (options, message) => {
     expect(() => awsConnections(options as AwsConnectionsOptions)).toThrow(message);
   });

@@ -13,45 +13,52 @@ import {
   type SendOutcome,
 } from "../../apigw/index.ts";
 import {
+  Retry,
   type AwsCredentials,
   type AwsCredentialsProvider,
-  getHttpStatus,
   Payload,
-  Retry,
+  getHttpStatus,
 } from "../../aws/index.ts";
 import { elapsed } from "../../internal/elapsed.ts";
-import { checkOptions, isAtLeast, isFunction } from "../check-options.ts";
-import { LiftError } from "../errors.ts";
+import { anyFunction, atLeast, integer, type OptionChecks, text } from "../../internal/options.ts";
+import { checkOptions } from "../errors.ts";
 import { type ConnectionsTransport, httpTransport, type OpenTransport } from "./transport.ts";
 
+/** Options of `awsConnections`. */
 export interface AwsConnectionsOptions {
-  /** `https://{api}.execute-api.{region}.amazonaws.com/{stage}`, or a custom domain with its base path. */
+  /** URL of the API: `https://{api}.execute-api.{region}.amazonaws.com/{stage}`, or a custom domain with its base path. */
   readonly endpoint: string;
-  /** Default: the one that the endpoint names, else `AWS_REGION`. */
+  /** AWS region to sign for. Default: the one in the endpoint, else `AWS_REGION`. */
   readonly region?: string;
-  /** Default: those that Lambda sets in a function's environment. */
+  /** Credentials to sign with. Default: those in the function's environment. */
   readonly credentials?: AwsCredentials | AwsCredentialsProvider;
-  /** Posts of one broadcast under way at a time, each on a connection of its own. Default 64; minimum 1. */
+  /** Posts that one broadcast sends at a time, each on its own socket. Default 64; minimum 1. */
   readonly concurrency?: number;
-  /** ms that a call may take, retries included; less where its caller has less. Default 5,000; minimum 1. */
+  /** Longest time of a call with its retries, in ms; less when the caller has less. Default 5,000; minimum 1. */
   readonly timeoutMs?: number;
-  /** Default: signed requests over Node's own HTTP. `sdkTransport` of `lift-ws/aws-sdk` goes through the AWS SDK. */
+  /** Default: signed requests with Node's own HTTP client. `sdkTransport` of `lift-ws/aws-sdk` uses the AWS SDK. */
   readonly transport?: OpenTransport;
 }
 
 const DEFAULT_CONCURRENCY = 64;
 const DEFAULT_TIMEOUT_MS = 5_000;
 
-/** ms of the caller's budget that are left to it for telling of the failure. */
-const ANSWER_MS = 300;
+/** Part of the caller's budget that remains for handling an error, in ms. */
+const ERROR_MARGIN_MS = 300;
 
-const CHECKS: { readonly [name in keyof Required<AwsConnectionsOptions>]: (value: unknown) => boolean } = {
-  endpoint: (value) => typeof value === "string" && /^https?:/.test(value) && URL.canParse(value),
-  region: (value) => typeof value === "string" && value !== "",
-  credentials: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
-  concurrency: (value) => Number.isInteger(value) && Number(value) >= 1,
-  timeoutMs: isAtLeast(1),
-  transport: isFunction,
+const CHECKS: OptionChecks<AwsConnectionsOptions> = {
+  endpoint: {
+    test: (value) => typeof value === "string" && /^https?:/.test(value) && URL.canParse(value),
+    expected: "an `https:` or `http:` URL",
+  },
+  region: text,
+  credentials: {
+    test: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
+    expected: "credentials or a function that returns them",
+  },
+  concurrency: integer(1),
+  timeoutMs: atLeast(1),
+  transport: anyFunction,
 };
 
 const CODES: { readonly [exception: string]: ConnectionsErrorCode } = {
@@ -59,23 +66,23 @@ const CODES: { readonly [exception: string]: ConnectionsErrorCode } = {
   ForbiddenException: "FORBIDDEN",
   LimitExceededException: "LIMIT_EXCEEDED",
   PayloadTooLargeException: "PAYLOAD_TOO_LARGE",
-  // Nothing was sent: there is nothing to sign with.
+  // Nothing was sent, because there are no credentials to sign with.
   AwsConfigurationError: "FORBIDDEN",
   CredentialsProviderError: "FORBIDDEN",
 };
 
 /**
- * @connections of API Gateway. Give Lift one for each endpoint, `connections: (endpoint) => awsConnections({ … })`,
- * or a single one: for a custom domain whose base path is not the stage, and for code that runs outside of an event.
- * What is throttled, fails with 5xx or breaks off is sent again, with pauses, until `timeoutMs` or the caller's
- * budget is over; so it may arrive twice.
+ * Returns the @connections API of API Gateway. Calls that are throttled, fail with 5xx or lose their socket are retried
+ * with backoff until `timeoutMs` or the caller's budget ends, so a message may arrive twice.
+ *
+ * Pass Lift one per endpoint, as in the example. Pass a single one for a custom domain whose base path is not the stage,
+ * and for code that runs outside an event.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * const app = new Lift({ connections: (endpoint) => awsConnections({ endpoint, concurrency: 128 }) });
  */
 export function awsConnections(options: AwsConnectionsOptions): Connections {
-  checkOptions(options, CHECKS);
-  if (options.endpoint === undefined) {
-    throw new LiftError("INVALID_OPTION", { message: "Option endpoint is missing" });
-  }
+  checkOptions(options, CHECKS, { required: ["endpoint"] });
   return new AwsConnections(options);
 }
 
@@ -140,7 +147,7 @@ class AwsConnections implements Connections {
     call: (transport: ConnectionsTransport, signal: AbortSignal) => Promise<Output>,
   ): Promise<Output | typeof GONE> {
     signal?.throwIfAborted();
-    const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
+    const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ERROR_MARGIN_MS;
     const attempts = new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, left) });
     const cancel = () => attempts.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
@@ -155,7 +162,7 @@ class AwsConnections implements Connections {
     }
   }
 
-  /** Opened when it is first needed: that reads the environment. */
+  /** Created on first use, because that reads the environment. */
   #transport(): ConnectionsTransport {
     const { endpoint, region, credentials, transport = httpTransport } = this.#options;
     this.#opened ??= transport({ endpoint, region, credentials, sockets: this.#concurrency });
@@ -172,8 +179,8 @@ function isGone(error: unknown): boolean {
 function toConnectionsError(cause: unknown): ConnectionsError {
   const { name, message } = cause instanceof Error ? cause : { name: "an error", message: "" };
   const code = Object.hasOwn(CODES, name) ? CODES[name] : undefined;
-  const explained = name === "AwsConfigurationError" ? message : `@connections answered ${name}`;
-  return new ConnectionsError(code ?? "UNAVAILABLE", explained, { cause });
+  const description = name === "AwsConfigurationError" ? message : `The @connections API failed with ${name}`;
+  return new ConnectionsError(code ?? "UNAVAILABLE", description, { cause });
 }
 
 function toPayload(data: MessageData): Payload {
@@ -181,6 +188,6 @@ function toPayload(data: MessageData): Payload {
   if (payload.byteLength <= MAX_MESSAGE_BYTES) return payload;
   throw new ConnectionsError(
     "PAYLOAD_TOO_LARGE",
-    `${payload.byteLength} bytes; at most ${MAX_MESSAGE_BYTES} can be sent`,
+    `The message has ${payload.byteLength} bytes; the limit is ${MAX_MESSAGE_BYTES}`,
   );
 }

@@ -1,18 +1,25 @@
-import type { BroadcastOptions, BroadcastReport, Connections, MessageData } from "../../apigw/index.ts";
+import type { BroadcastOptions, BroadcastReport, MessageData } from "../../apigw/index.ts";
 import type { TimeBudget } from "../../store/index.ts";
-import type { Settings } from "../options.ts";
+import type { Settings } from "../settings.ts";
+import { connectionsAt } from "./by-endpoint.ts";
 
-/** Those whose row is to be removed, or proves that they are connecting, are told apart: see `GoneConnections`. */
-export async function broadcastAt(
-  endpoint: string,
-  connections: Connections,
+/** Where a broadcast is sent from. */
+export interface BroadcastSource {
+  /** The endpoint of the API that all recipients are connected to. */
+  readonly endpoint: string;
+  readonly settings: Settings;
+  readonly budget: TimeBudget;
+}
+
+/** Sends to many connections. Recipients that are gone are settled by their rows; see `GoneConnections`. */
+export async function broadcastFrom(
+  { endpoint, settings, budget }: BroadcastSource,
   ids: Iterable<string> | AsyncIterable<string>,
   data: MessageData,
-  settings: Settings,
-  budget: TimeBudget,
   options: BroadcastOptions,
 ): Promise<BroadcastReport> {
   const { gone, deadlineMarginMs } = settings;
+  const connections = connectionsAt(endpoint, settings);
   const left = () => budget.getRemainingTimeInMillis() - deadlineMarginMs;
   const timed = { budget: { getRemainingTimeInMillis: left }, ...options };
   if (!gone.hasStore) return connections.broadcast(ids, data, timed);

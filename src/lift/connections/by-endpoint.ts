@@ -1,42 +1,50 @@
 import type { Connections, WebSocketEvent } from "../../apigw/index.ts";
-import type { Settings } from "../options.ts";
 import { awsConnections } from "./aws.ts";
 
-/** Gives the connections behind an endpoint. */
+/** Returns the @connections API of an endpoint, such as `https://{domain}/{stage}`. */
 export type ConnectionsAt = (endpoint: string) => Connections;
 
-/** The endpoint by which an event's API is reached: of a custom domain too, as long as it maps the stage. */
+/** The settings that decide which @connections API is used. */
+export interface ConnectionsSource {
+  /** One API for all events. It takes precedence. */
+  readonly connections: Connections | undefined;
+  readonly connectionsAt: ConnectionsAt;
+}
+
+/** Returns the endpoint of an event's API. A custom domain works too, provided that it maps the stage. */
 export function endpointOf(event: WebSocketEvent): string {
   return `https://${event.requestContext.domainName}/${event.requestContext.stage}`;
 }
 
-export function connectionsOf(event: WebSocketEvent, settings: Settings): Connections {
-  return connectionsAt(endpointOf(event), settings);
+export function connectionsOf(event: WebSocketEvent, source: ConnectionsSource): Connections {
+  return connectionsAt(endpointOf(event), source);
 }
 
-/** @param endpoint as an event or a row names it */
-export function connectionsAt(endpoint: string, settings: Settings): Connections {
-  const { connections, connectionsAt } = settings;
-  // As the AWS SDK does for code that names no endpoint. Not read for each reply where it is of no use: it is slow.
+/** @param endpoint as `endpointOf` returns it, or as a connection's row has it */
+export function connectionsAt(
+  endpoint: string,
+  { connections, connectionsAt }: ConnectionsSource,
+): Connections {
+  // The AWS SDK honours this variable too. Read only when needed, because process.env is slow.
   return connections ?? connectionsAt(process.env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI ?? endpoint);
 }
 
-/** An application has an endpoint for each stage and domain; rows that name more must not fill the memory. */
+/** An app has one endpoint per stage and domain. The limit keeps rows with other endpoints from filling the memory. */
 const MAX_ENDPOINTS = 100;
 
-/** Asks once for each endpoint and keeps the answer, with its sockets; the endpoint used last is forgotten last. */
+/** Calls `connectionsAt` once per endpoint and caches the result, sockets included. Evicts the least recently used. */
 export function memoizeByEndpoint(connectionsAt: ConnectionsAt): ConnectionsAt {
-  const known = new Map<string, Connections>();
+  const cache = new Map<string, Connections>();
   let last: string | undefined;
   return (endpoint) => {
-    const connections = known.get(endpoint) ?? connectionsAt(endpoint);
+    const connections = cache.get(endpoint) ?? connectionsAt(endpoint);
     if (endpoint === last) return connections;
     last = endpoint;
-    known.delete(endpoint);
-    known.set(endpoint, connections);
-    for (const oldest of known.keys()) {
-      if (known.size <= MAX_ENDPOINTS) break;
-      known.delete(oldest);
+    cache.delete(endpoint);
+    cache.set(endpoint, connections);
+    for (const oldest of cache.keys()) {
+      if (cache.size <= MAX_ENDPOINTS) break;
+      cache.delete(oldest);
     }
     return connections;
   };

@@ -3,8 +3,8 @@ import type { LiftError } from "../errors.ts";
 import { closingFrame } from "./error-frames.ts";
 
 /**
- * Closes a connection, after a frame that says why: the service's close tells nothing.
- * @returns whether it was there
+ * Closes a connection after an error frame with the reason, because the service's close has no reason.
+ * @returns whether the connection was open
  * @throws {ConnectionsError} when it could not be closed
  */
 export async function closeWithError(
@@ -13,9 +13,9 @@ export async function closeWithError(
   reason: LiftError,
   options?: PostOptions,
 ): Promise<boolean> {
-  const told = await connections
+  const outcome = await connections
     .post(connectionId, closingFrame(reason), options)
-    // Who reads so slowly that nothing can be sent must go all the same.
-    .catch(() => "untold");
-  return told !== "gone" && connections.disconnect(connectionId, options);
+    // A client that reads too slowly to receive the frame must be closed too.
+    .catch(() => "failed");
+  return outcome !== "gone" && connections.disconnect(connectionId, options);
 }

@@ -2,40 +2,40 @@ import type { Connection, ConnectionStore, TimeBudget } from "../../store/index.
 import { Deadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
+import { forEachConcurrently } from "../for-each.ts";
 import { logSafely } from "../logger.ts";
-import type { Settings } from "../options.ts";
-import type { ScheduledAction } from "../scheduler/tick.ts";
+import type { ScheduledAction } from "../scheduler/scheduled-action.ts";
+import type { Settings } from "../settings.ts";
 import { connectionsAt } from "./by-endpoint.ts";
 import { closeWithError } from "./close-with-error.ts";
-import { mayBeConnecting } from "./connection-age.ts";
-import { forEach } from "./for-each.ts";
+import { CONNECT_TIMEOUT_MS, connectDeadline, mayBeConnecting } from "./connection-age.ts";
 
-/** A user's connections, a tenant's, or those of a user in a tenant. */
+/** Selects the connections of a user, of a tenant, or of a user within a tenant. */
 export type ConnectionFilter =
   | { readonly userId: string; readonly tenantId?: string }
   | { readonly tenantId: string };
 
+/** Result of `Lift.disconnect`. */
 export interface DisconnectReport {
+  /** Connections that were closed. */
   readonly closed: number;
-  /** Had a row, and ended by themselves. */
+  /** Connections that had a row but were already closed. */
   readonly gone: number;
-  /** Could not be reached yet, their `$connect` being under way: a tick closes them, where the app has a `schedule`. */
+  /** Connections whose `$connect` has not finished. If the app has a `schedule`, a tick closes them. */
   readonly connecting: number;
-  /** Could not be closed; the log has the reasons. */
+  /** Connections that could not be closed. The log has the reasons. */
   readonly failed: number;
-  /** `false`: the time was over before all of them were looked at. */
+  /** `false` when the time ran out before all connections were processed. */
   readonly complete: boolean;
 }
 
-/** The kind of the items that end what was connecting when it was revoked. */
+/** Kind of the scheduled items that close connections whose `$connect` had not finished when they were revoked. */
 export const REVOCATION = "lift:revocation";
 
-/** A `$connect` that takes longer than this has failed: the service waits 29 s for it. */
-const CONNECTING_MS = 30_000;
-
-/** Connections that are closed at a time. */
+/** Connections that are closed concurrently. */
 const CONCURRENCY = 32;
 
+/** @throws {LiftError} STORE_REQUIRED; STORE_FAILED when the connections could not be listed */
 export async function disconnectAll(
   filter: ConnectionFilter,
   settings: Settings,
@@ -45,17 +45,17 @@ export async function disconnectAll(
   if (store === undefined) throw new LiftError("STORE_REQUIRED");
   const deadline = new Deadline(budget, deadlineMarginMs);
   const counts = { closed: 0, gone: 0, connecting: 0, failed: 0 };
-  const end = async (row: Connection) => {
+  const close = async (row: Connection) => {
     try {
       const connections = connectionsAt(row.endpoint, settings);
       const wasThere = await closeWithError(connections, row.id, new LiftError("REVOKED"), {
         signal: deadline.signal,
       });
       if (wasThere) counts.closed++;
-      else if (!mayBeConnecting(row.connectedAt, now(), CONNECTING_MS)) counts.gone++;
+      else if (!mayBeConnecting(row.connectedAt, now(), CONNECT_TIMEOUT_MS)) counts.gone++;
       else {
         const data = { endpoint: row.endpoint };
-        const dueAt = Math.min(row.connectedAt, now()) + CONNECTING_MS;
+        const dueAt = connectDeadline(row.connectedAt, now());
         await schedule?.put({ kind: REVOCATION, id: row.id, dueAt, data }, budget);
         counts.connecting++;
       }
@@ -66,7 +66,7 @@ export async function disconnectAll(
   };
   try {
     const complete = await fromStore(
-      forEach(listConnections(store, filter), CONCURRENCY, end, deadline.signal),
+      forEachConcurrently(listConnections(store, filter), CONCURRENCY, close, deadline.signal),
     );
     return { ...counts, complete };
   } finally {
@@ -74,14 +74,14 @@ export async function disconnectAll(
   }
 }
 
-/** Ends a connection that has been let in after all. */
+/** Closes a connection whose `$connect` finished after it was revoked. */
 export const closeRevoked: ScheduledAction = async ({ id, data }, { connectionsAt, signal }) => {
   await closeWithError(connectionsAt((data as { endpoint: string }).endpoint), id, new LiftError("REVOKED"), {
     signal,
   });
 };
 
-/** A name that is given and empty, or undefined, is nobody's, never everyone's. */
+/** An empty or undefined id selects no connection, never all of them. */
 async function* listConnections(
   store: ConnectionStore,
   filter: ConnectionFilter,

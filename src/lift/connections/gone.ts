@@ -11,15 +11,15 @@ import { type Logger, logSafely } from "../logger.ts";
 import { mayBeConnecting } from "./connection-age.ts";
 
 /**
- * A row this young, in ms, may be there before its `$connect` has finished: posts answer gone until then. It is
- * more than `$connect` can take, and what two machines' clocks differ by.
+ * Age in ms up to which a row may precede the end of its `$connect`: posts answer `gone` until then. It exceeds the
+ * longest `$connect`, to allow for the difference between two machines' clocks.
  */
 const YOUNG_ROW_MS = 5 * 60_000;
 
-/** Connections found gone by one broadcast that are settled at a time. */
+/** Gone recipients of one broadcast that are settled at a time. */
 const CONCURRENCY = 16;
 
-/** Removes the rows of connections that sends find gone: those whose `$disconnect` never came. */
+/** Removes the rows of connections that a send found gone, because their `$disconnect` may never come. */
 export class GoneConnections {
   readonly #store: ConnectionStore | undefined;
   readonly #logger: Logger;
@@ -36,9 +36,9 @@ export class GoneConnections {
   }
 
   /**
-   * What has become of a connection that a send found gone. A row whose connection has ended is removed; while it
-   * is young `sendAgain` decides. A store that fails changes nothing. Rejects with what `sendAgain` rejects with.
-   * @param endpoint where it was sent to: the row of another API's connection, in a table that both use, stays
+   * Decides whether a connection that a send found gone has closed or is still connecting. If its row is young, it calls
+   * `sendAgain`; otherwise it removes the row. A store error changes nothing. Rejects as `sendAgain` does.
+   * @param endpoint of the send; a row with another endpoint belongs to another API with the same table, and stays
    */
   async settle(
     connectionId: string,
@@ -51,7 +51,7 @@ export class GoneConnections {
     return outcome === "gone" ? "connecting" : outcome;
   }
 
-  /** `settle` for all that a broadcast found gone; those that there is no time for stay as they were found. */
+  /** Settles all recipients that a broadcast found gone. When the time runs out, the others remain `gone`. */
   async settleAll(
     report: BroadcastReport,
     endpoint: string,
@@ -82,7 +82,7 @@ export class GoneConnections {
       const row = await this.#store?.get(connectionId, budget);
       if (row === undefined || row.endpoint !== endpoint) return false;
       if (mayBeConnecting(row.connectedAt, this.#now(), YOUNG_ROW_MS)) return true;
-      // Its $disconnect may be on its way, and sees the connection as it was.
+      // Its $disconnect may still come, and must see the row.
       await this.#store?.delete(connectionId, budget, { keep: true });
     } catch (error) {
       logSafely(this.#logger, "warn", "The row of a gone connection was not removed", { error });

@@ -7,27 +7,34 @@ import {
 } from "../../aws/index.ts";
 
 /**
- * How calls of @connections are made: one attempt each, never repeated. Rejects with an error that has the service's
+ * Calls the @connections API. Each call is one attempt, without retries. It rejects with an error that has the service's
  * exception as its `name`, and the status in `$metadata`.
  */
 export interface ConnectionsTransport {
+  /** Sends a message to a connection. */
   post(connectionId: string, payload: Payload, signal: AbortSignal): Promise<unknown>;
+  /** Returns information about a connection. */
   get(connectionId: string, signal: AbortSignal): Promise<ConnectionInfo>;
+  /** Closes a connection. */
   delete(connectionId: string, signal: AbortSignal): Promise<unknown>;
 }
 
-/** Where a transport leads, as `awsConnections` was told. */
+/** Target of a transport, from the options of `awsConnections`. */
 export interface TransportTarget {
+  /** URL of the API and its stage. */
   readonly endpoint: string;
+  /** AWS region to sign for. `undefined`: the one in the endpoint, else `AWS_REGION`. */
   readonly region: string | undefined;
+  /** `undefined`: the credentials in the function's environment. */
   readonly credentials: AwsCredentials | AwsCredentialsProvider | undefined;
-  /** Connections to keep at most. */
+  /** Most sockets to keep open. */
   readonly sockets: number;
 }
 
+/** Creates the transport of one endpoint. `sdkTransport()` of `lift-ws/aws-sdk` returns one. */
 export type OpenTransport = (target: TransportTarget) => ConnectionsTransport;
 
-/** Signed requests over Node's own HTTP. */
+/** Sends signed requests with Node's own HTTP client. */
 export function httpTransport({ sockets, ...target }: TransportTarget): ConnectionsTransport {
   const api = new AwsEndpoint({ ...target, service: "execute-api", maxSockets: sockets });
   const pathOf = (id: string) => `/@connections/${encodeURIComponent(id)}`;

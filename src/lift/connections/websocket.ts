@@ -12,12 +12,15 @@ import {
 } from "../../apigw/index.ts";
 import { LiftError } from "../errors.ts";
 import { stringify } from "../json.ts";
-import type { Settings } from "../options.ts";
-import { broadcastAt } from "./broadcast.ts";
+import type { Settings } from "../settings.ts";
+import { broadcastFrom } from "./broadcast.ts";
 import { connectionsOf, endpointOf } from "./by-endpoint.ts";
-import { rowExpiry } from "./lifetime.ts";
+import { rowExpiry } from "./connection-age.ts";
 
-/** Sends to this event's connection and to any other. For trusted server code: it takes whatever id it is given. */
+/**
+ * Sends to this event's connection and to any other. Only trusted server code may choose the ids, because none is
+ * checked.
+ */
 export class WebSocketContext {
   readonly #event: WebSocketEvent;
   readonly #settings: Settings;
@@ -29,40 +32,46 @@ export class WebSocketContext {
     this.#lambda = lambda;
   }
 
+  /** Id of the connection that the event came from. */
   get connectionId(): string {
     return this.#event.requestContext.connectionId;
   }
 
-  /** The @connections endpoint of the event's API, as rows keep it: `https://{domainName}/{stage}`. */
+  /** The @connections endpoint of the event's API, which rows store too: `https://{domainName}/{stage}`. */
   get endpoint(): string {
     return endpointOf(this.#event);
   }
 
-  /** From when on the event's connection can't be open any more, as its row keeps it; ms since the epoch. */
+  /** Time after which the event's connection cannot be open and its row expires, in ms since the epoch. */
   get expiresAt(): number {
-    return rowExpiry(this.#event, this.#settings);
+    return rowExpiry(this.#event.requestContext.connectedAt, this.#settings.lifetimeMs);
   }
 
   /**
    * Sends to the connection that this event came from.
-   * @throws {LiftError} NOT_CONNECTED in `$connect`
+   * @throws {LiftError} NOT_CONNECTED on `$connect`
    * @throws {ConnectionsError} see `Connections.post`
+   * @example
+   * const outcome = await ws.sendMessage("hello");
    */
   sendMessage(data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     return this.sendMessageTo(this.connectionId, data, options);
   }
 
-  /** `sendMessage`, with a value as JSON. @throws {LiftError} also NOT_JSON */
+  /** Sends a value as JSON; see `sendMessage`. @throws {LiftError} also NOT_JSON */
   sendJSON(value: unknown, options?: PostOptions): Promise<PostOutcome> {
     return this.sendJSONTo(this.connectionId, value, options);
   }
 
   /**
-   * Sends to one connection. `gone` when it is no more: then its row is removed. `connecting` when its row is younger
-   * than five minutes, and it was gone twice: its `$connect` may not have finished. Throws as `sendMessage` does.
+   * Sends to one connection. Throws as `sendMessage` does.
+   * @returns `gone` when the connection is closed, after removing its row; `connecting` when two attempts found it gone but
+   * its row is younger than five minutes, so that its `$connect` may not have finished
+   * @example
+   * if ((await ws.sendMessageTo(id, "hello")) === "gone") members.delete(id);
    */
   async sendMessageTo(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
-    const connections = this.#reach(connectionId);
+    const connections = this.#connectionsFor(connectionId);
     const timed = this.#timed(options);
     const outcome = await connections.post(connectionId, data, timed);
     if (outcome !== "gone") return outcome;
@@ -70,9 +79,9 @@ export class WebSocketContext {
     return this.#settings.gone.settle(connectionId, this.endpoint, sendAgain, this.#lambda);
   }
 
-  /** `sendMessageTo`, with a value as JSON. @throws {LiftError} also NOT_JSON */
+  /** Sends a value as JSON; see `sendMessageTo`. @throws {LiftError} also NOT_JSON */
   sendJSONTo(connectionId: string, value: unknown, options?: PostOptions): Promise<PostOutcome> {
-    // Not async, which would be another promise for each reply.
+    // Not async, because that would add a promise to each reply.
     try {
       return this.sendMessageTo(connectionId, stringify(value), options);
     } catch (notJson) {
@@ -81,22 +90,24 @@ export class WebSocketContext {
   }
 
   /**
-   * Sends the same to many; one recipient's failure is no other's. It stops before the function's time is over (1.3 s,
-   * see the option `deadlineMarginMs`), or when its signal fires, and says what remains.
-   * With the option `results` the report has one for each, in the order of `ids`.
-   * Of those that are gone or connecting see `sendMessageTo`.
+   * Sends one message to many connections. A failed recipient does not affect the others. It stops 1.3 s before the end of
+   * the function's time (`deadlineMarginMs` changes that) or when `signal` aborts, and reports the remaining ids.
+   * Recipients that are gone or connecting are treated as by `sendMessageTo`.
+   * @param options with `results: true` the report has a result per recipient, in the order of `ids`
    * @throws {ConnectionsError} PAYLOAD_TOO_LARGE, before anything is sent
+   * @example
+   * const { sent, gone } = await ws.broadcastMessage(members, "hello");
    */
   async broadcastMessage(
     ids: Iterable<string> | AsyncIterable<string>,
     data: MessageData,
     options: BroadcastOptions = {},
   ): Promise<BroadcastReport> {
-    const connections = connectionsOf(this.#event, this.#settings);
-    return broadcastAt(this.endpoint, connections, ids, data, this.#settings, this.#lambda, options);
+    const source = { endpoint: this.endpoint, settings: this.#settings, budget: this.#lambda };
+    return broadcastFrom(source, ids, data, options);
   }
 
-  /** `broadcastMessage`, with a value as JSON, written once. @throws {LiftError} also NOT_JSON */
+  /** Sends a value as JSON, serialized once; see `broadcastMessage`. @throws {LiftError} also NOT_JSON */
   async broadcastJSON(
     ids: Iterable<string> | AsyncIterable<string>,
     value: unknown,
@@ -106,29 +117,36 @@ export class WebSocketContext {
   }
 
   /**
-   * Closes a connection, by default this event's. `false`: it was gone already.
-   * @throws {LiftError} NOT_CONNECTED in `$connect`, where a status refuses
+   * Closes a connection, by default this event's.
+   * @returns `false` when it was already closed
+   * @throws {LiftError} NOT_CONNECTED on `$connect`, where a status refuses the client
+   * @throws {ConnectionsError} see `Connections.disconnect`
    */
   async disconnect(connectionId = this.connectionId, options?: PostOptions): Promise<boolean> {
-    return this.#reach(connectionId).disconnect(connectionId, this.#timed(options));
+    return this.#connectionsFor(connectionId).disconnect(connectionId, this.#timed(options));
   }
 
-  /** Since when a connection, by default this event's, stands, and from where. `undefined`: gone. */
+  /**
+   * Returns when and from where a connection, by default this event's, was opened.
+   * @returns `undefined` when it is closed
+   * @throws {LiftError} NOT_CONNECTED on `$connect`
+   */
   async getConnectionInfo(
     connectionId = this.connectionId,
     options?: PostOptions,
   ): Promise<ConnectionInfo | undefined> {
-    return this.#reach(connectionId).get(connectionId, this.#timed(options));
+    return this.#connectionsFor(connectionId).get(connectionId, this.#timed(options));
   }
 
-  /** Retries end before the function does. */
+  /** The budget makes retries end before the function does. */
   #timed(options: PostOptions | undefined): PostOptions {
     return options === undefined ? { budget: this.#lambda } : { budget: this.#lambda, ...options };
   }
 
-  #reach(connectionId: string): Connections {
-    if (isConnectEvent(this.#event) && connectionId === this.connectionId)
+  #connectionsFor(connectionId: string): Connections {
+    if (isConnectEvent(this.#event) && connectionId === this.connectionId) {
       throw new LiftError("NOT_CONNECTED");
+    }
     return connectionsOf(this.#event, this.#settings);
   }
 }

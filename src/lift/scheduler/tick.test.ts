@@ -1,8 +1,6 @@
-import { getEventListeners } from "node:events";
 import { expect, it } from "vitest";
 import type { ScheduledItem } from "../../store/index.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
-import { forEach } from "../connections/for-each.ts";
 import { jsonLogger, Lift, type LiftOptions, type Middleware, type Tick } from "../index.ts";
 import { lambdaContext, messageEvent, recordingConnections } from "../testing/index.ts";
 
@@ -217,21 +215,4 @@ it("refuses a schedule that is none", () => {
   expect(() => new Lift({ schedule: {} as never })).toThrow(
     expect.objectContaining({ code: "INVALID_OPTION" }),
   );
-});
-
-it("begins nothing after the signal has fired, nor before when it has already", async () => {
-  const controller = new AbortController();
-  const begun: number[] = [];
-  const numbers = async function* () {
-    for (let n = 0; n < 5; n++) {
-      if (n === 3) controller.abort();
-      yield n;
-    }
-  };
-  const work = async (n: number) => void begun.push(n);
-  expect(await forEach(numbers(), 2, work, controller.signal)).toBe(false);
-  expect(begun).toEqual([0, 1, 2]);
-  expect(await forEach(numbers(), 2, work, AbortSignal.abort())).toBe(false);
-  expect(begun).toEqual([0, 1, 2]);
-  expect(getEventListeners(controller.signal, "abort")).toEqual([]);
 });

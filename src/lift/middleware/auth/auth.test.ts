@@ -511,7 +511,7 @@ describe("the authorizer", () => {
 it("says what is missing where later events could not know the identity", async () => {
   const { connect, lines } = makeApp(byJwt, { connectionStore: undefined as never });
   expect((await connect(bearer(await sign()))).statusCode).toBe(500);
-  expect(lines.join()).toContain("webSocketAuth needs a connectionStore, or an authorizer");
+  expect(lines.join()).toContain("`webSocketAuth` requires the option `connectionStore` or an authorizer");
 });
 
 describe("options that throw at construction", () => {
@@ -570,9 +570,9 @@ describe("options that throw at construction", () => {
   );
 
   it.each([
-    ["", "jwt.secret is empty: set the variable it comes from. HS256 needs 32 bytes or more"],
-    [undefined, "jwt.secret is empty: set the variable it comes from. HS256 needs 32 bytes or more"],
-    ["short", "jwt.secret has 5 bytes. HS256 needs 32 bytes or more (openssl rand -base64 32)"],
+    ["", "`jwt.secret` is empty; set the variable it comes from. HS256 requires at least 32 bytes"],
+    [undefined, "`jwt.secret` is empty; set the variable it comes from. HS256 requires at least 32 bytes"],
+    ["short", "`jwt.secret` has 5 bytes. HS256 requires at least 32 bytes (openssl rand -base64 32)"],
   ])("say what to do about the secret %j", (secret, message) => {
     expect(() => webSocketAuth({ jwt: { ...jwt, secret } as never })).toThrow(message);
   });

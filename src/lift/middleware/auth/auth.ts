@@ -7,11 +7,11 @@ import {
   isSuccess,
   MAX_AUTHORIZER_RESULT_BYTES,
 } from "../../../apigw/index.ts";
+import { anyFunction, arrayOf, type OptionChecks, withMethods } from "../../../internal/options.ts";
 import type { TicketStore, TimeBudget } from "../../../store/index.ts";
-import { checkOptions, hasMethods, isFunction } from "../../check-options.ts";
 import type { Middleware } from "../../compose.ts";
-import { type AnyContext, resultOf, settingsOf } from "../../context.ts";
-import { clientError, LiftError } from "../../errors.ts";
+import { type AnyContext, contextInternals } from "../../context.ts";
+import { checkOptions, clientError, LiftError } from "../../errors.ts";
 import { closeExpired, EXPIRY, expiryTime, scheduleExpiry, unscheduleExpiry } from "./expiry.ts";
 import {
   type AuthIdentity,
@@ -26,25 +26,26 @@ import { redeemTicket } from "./ticket-store.ts";
 import { chooseProtocol, ticketFromRequest, tokenFromRequest } from "./tokens.ts";
 import { createVerifier, type TokenOptions, VERIFIER_OPTIONS, type Verifier } from "./verifier.ts";
 
+/** Options of `webSocketAuth` and `webSocketAuthorizer`. */
 export interface WebSocketAuthOptions extends TokenOptions {
-  /** Takes one-time tickets too, from the query's `ticket`: those that a `ticketHandler` with the same store gave. */
+  /** Store of a `ticketHandler`. Clients may then connect with the query parameter `ticket`. Default: no tickets. */
   readonly tickets?: TicketStore;
-  /** Registered keys of routes that need no identity; with `$connect` among them no token is looked at. */
+  /** Registered keys of routes without authentication. With `$connect` among them, no token is read. Default: none. */
   readonly skipRoutes?: readonly string[];
-  /** Told of every refusal, which stands whatever it returns; what it throws is answered instead. */
+  /** Called before each refusal. Its return value is ignored; an error that it throws replaces the refusal. */
   readonly onError?: (error: LiftError, ctx: AnyContext) => unknown;
-  /** The application's subprotocols, to choose from for clients that offer their token as one. Default: none. */
+  /** The application's subprotocols, for clients that send their token as a subprotocol. Default: none. */
   readonly protocols?: readonly string[];
 }
 
-const isTexts = (value: unknown) => Array.isArray(value) && value.every((text) => typeof text === "string");
+const strings = arrayOf((item) => typeof item === "string", "an array of strings");
 
-const OPTIONS = {
+const OPTIONS: OptionChecks<WebSocketAuthOptions> = {
   ...VERIFIER_OPTIONS,
-  tickets: hasMethods("save", "take"),
-  skipRoutes: isTexts,
-  onError: isFunction,
-  protocols: isTexts,
+  tickets: withMethods("save", "take"),
+  skipRoutes: strings,
+  onError: anyFunction,
+  protocols: strings,
 };
 
 interface Auth extends Verifier {
@@ -53,33 +54,40 @@ interface Auth extends Verifier {
   readonly protocols: readonly string[];
 }
 
-/** The middleware, and what belongs to it. */
+/** The middleware, with the handler of its refresh route. */
 export interface WebSocketAuth extends Middleware {
   /**
-   * The handler of a route of your choice, by which a client brings a new token before the old one expires:
-   * `app.webSocket("auth.refresh", auth.refresh)` and `{ "action": "auth.refresh", "token": "…" }`. The token's
-   * user and tenant must be the connection's, else the connection is closed. Needs a `connectionStore`.
-   * @param token where the message has it elsewhere
+   * Handles the route with which a client replaces its token before it expires, by a message such as
+   * `{ "action": "auth.refresh", "token": "…" }`. If the user or tenant differs from the connection's, the connection is
+   * closed. Requires a `connectionStore`.
+   * @param token default: the message's field `token`
+   * @example
+   * app.webSocket("auth.refresh", auth.refresh);
    */
   readonly refresh: (ctx: AnyContext, token?: string) => Promise<void>;
-  /** `authIdentity`. */
+  /** The same function as `authIdentity`. */
   readonly identity: (ctx: AnyContext) => AuthIdentity | undefined;
 }
 
 /**
- * Establishes on `$connect` whose connection it is, by the token of its upgrade request: refused with 401 without
- * a good one, with 503 when the issuer's keys can't be had. Where an authorizer has established it already,
- * nothing is checked again. Later events know it from the authorizer's context or the connection's row; without
- * it a message gets an UNAUTHORIZED error frame, past its expiry TOKEN_EXPIRED. `$disconnect` always passes.
+ * Authenticates connections by the token of their upgrade request. `$connect` is refused with 401 for a missing or invalid
+ * token, and with 503 when the issuer's keys cannot be fetched. If an authorizer has set the identity, no token is verified
+ * again. Later events take the identity from the authorizer's context or the connection's row. A message without identity
+ * gets an UNAUTHORIZED error frame, and one after the expiry TOKEN_EXPIRED. `$disconnect` always passes.
  *
- * Where the app has a `schedule`, the connection is closed by the first tick after its token has expired.
+ * If the app has a `schedule`, the first tick after the expiry closes the connection.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * const auth = webSocketAuth({
+ *   jwt: { jwksUri, algorithms: ["RS256"], issuer: "https://issuer.example", audience: "chat" },
+ * });
+ * app.use(auth);
  */
 export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
   const auth = readOptions(options);
   const { onError } = options;
   const { verify, toleranceMs } = auth;
-  const tell = (ctx: AnyContext, thrown: unknown) => onError?.(clientError(thrown), ctx);
+  const notify = (ctx: AnyContext, thrown: unknown) => onError?.(clientError(thrown), ctx);
   const middleware: Middleware = async (ctx, next) => {
     if (isDisconnectEvent(ctx.event)) {
       await next();
@@ -90,7 +98,7 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
       if (isConnectEvent(ctx.event)) await establishIdentity(ctx, ctx.event, auth);
       if (!auth.isCurrent(authIdentity(ctx))) await requireCurrentIdentity(ctx, auth);
     } catch (thrown) {
-      await tell(ctx, thrown);
+      await notify(ctx, thrown);
       throw thrown;
     }
     await next();
@@ -102,14 +110,14 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
       if (!auth.isCurrent(identity)) throw new LiftError("TOKEN_EXPIRED");
       return identity;
     },
-    endOf: ({ expiresAt }) => expiryTime(expiresAt, toleranceMs),
+    expiryTime: ({ expiresAt }) => expiryTime(expiresAt, toleranceMs),
   });
   return Object.assign(middleware, {
     refresh: async (ctx: AnyContext, token?: string) => {
       try {
         await refresh(ctx, token ?? ctx.body("token"));
       } catch (thrown) {
-        await tell(ctx, thrown);
+        await notify(ctx, thrown);
         throw thrown;
       }
     },
@@ -118,14 +126,16 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
   });
 }
 
-/** A Lambda REQUEST authorizer. API Gateway must list no identity source for it. */
+/** A Lambda REQUEST authorizer. Configure it in API Gateway without identity sources. */
 export type WebSocketAuthorizer = (event: AuthorizerEvent) => Promise<AuthorizerResult>;
 
 /**
- * The same configuration as a REQUEST authorizer: its context carries the identity into every later event, so
- * that none of them reads a row for it. Refusing is by throwing "Unauthorized", which the service answers with 401.
- * `onError` is for the middleware alone.
+ * Returns a REQUEST authorizer with the options of `webSocketAuth`. Its context has the identity in every later event, so
+ * that no event reads a row for it. It refuses by throwing "Unauthorized", to which the service responds with 401. It does
+ * not call `onError`.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * export const handler = webSocketAuthorizer({ jwt });
  */
 export function webSocketAuthorizer(options: WebSocketAuthOptions): WebSocketAuthorizer {
   const auth = readOptions(options);
@@ -152,16 +162,16 @@ function allow(
   const policyDocument = { Version: "2012-10-17", Statement: [statement] };
   const result = { principalId, policyDocument, context };
   if (Buffer.byteLength(JSON.stringify(result)) <= MAX_AUTHORIZER_RESULT_BYTES) return result;
-  const message = `An authorizer's result has ${MAX_AUTHORIZER_RESULT_BYTES} bytes at most: the identity is larger`;
+  const message = `The identity is too large; an authorizer's result can have ${MAX_AUTHORIZER_RESULT_BYTES} bytes`;
   throw new LiftError("INVALID_RESULT", { message });
 }
 
 async function establishIdentity(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
   const { authorizer } = event.requestContext;
   if (authorizer !== undefined && ctx.userId !== undefined) return;
-  if (settingsOf(ctx).store === undefined) {
+  if (contextInternals.settingsOf(ctx).store === undefined) {
     const message =
-      "webSocketAuth needs a connectionStore, or an authorizer, for later events to know the identity";
+      "`webSocketAuth` requires the option `connectionStore` or an authorizer, from which later events take the identity";
     throw new LiftError("STORE_REQUIRED", { message });
   }
   const identity = await identifyRequest(event, auth, ctx.lambda);
@@ -177,7 +187,7 @@ async function identifyRequest(event: ConnectEvent, auth: Auth, budget?: TimeBud
     return redeemTicket(auth.tickets, ticket, auth.now(), budget);
   }
   const token = tokenFromRequest(event);
-  if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "There is no token" });
+  if (token === undefined) throw new LiftError("UNAUTHORIZED", { cause: "The request has no token" });
   return auth.verify(token, event);
 }
 
@@ -187,18 +197,18 @@ async function requireCurrentIdentity(ctx: AnyContext, auth: Auth): Promise<void
   if (!auth.isCurrent(await readRefreshedIdentity(ctx))) throw new LiftError("TOKEN_EXPIRED");
 }
 
-/** After the handler: a raw result of it has headers of its own, and metadata of its own must not be rights. */
+/** Runs after the handler, whose result may have its own headers, and whose metadata must not set permissions. */
 async function completeConnect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
   const identity = authIdentity(ctx);
   if (identity !== undefined) ctx.setMetadata(toRow(identity));
   acceptProtocol(ctx, event, auth);
-  // Before the row is saved: what is in the schedule in vain does no harm, what is missing would.
+  // Before the row is saved: a needless item in the schedule is harmless, a missing one is not.
   await scheduleExpiry(ctx, expiryTime(identity?.expiresAt, auth.toleranceMs));
 }
 
 function acceptProtocol(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {
   const protocol = chooseProtocol(event, protocols);
-  const names = Object.keys(resultOf(ctx).headers ?? {});
+  const names = Object.keys(contextInternals.resultOf(ctx).headers ?? {});
   if (protocol === undefined || names.some((name) => name.toLowerCase() === "sec-websocket-protocol")) return;
   ctx.setHeader("Sec-WebSocket-Protocol", protocol);
 }

@@ -1,22 +1,19 @@
 import type { Connection, ScheduledItem } from "../../../store/index.ts";
 import { endpointOf } from "../../connections/by-endpoint.ts";
 import { closeWithError } from "../../connections/close-with-error.ts";
-import { mayBeConnecting } from "../../connections/connection-age.ts";
-import { type AnyContext, rowOf, settingsOf } from "../../context.ts";
+import { CONNECT_TIMEOUT_MS, connectDeadline, mayBeConnecting } from "../../connections/connection-age.ts";
+import { type AnyContext, contextInternals } from "../../context.ts";
 import { LiftError } from "../../errors.ts";
 import { fromStore } from "../../event-state.ts";
-import type { ScheduledAction, Tick } from "../../scheduler/tick.ts";
+import type { ScheduledAction, Tick } from "../../scheduler/scheduled-action.ts";
 import { expiryFromRow } from "./identity.ts";
 
-/** The kind of the items that end connections. */
+/** Kind of the scheduled items that close expired connections. */
 export const EXPIRY = "lift:auth.expiry";
 
-/** A `$connect` that takes longer than this has failed: the service waits 29 s for it. */
-const CONNECTING_MS = 30_000;
-
-/** Puts the end of this event's connection into the app's schedule; not where its lifetime ends it before. */
+/** Schedules the close of this event's connection at its expiry, unless its lifetime ends before. */
 export async function scheduleExpiry(ctx: AnyContext, end: number | undefined): Promise<void> {
-  const { schedule, lifetimeMs } = settingsOf(ctx);
+  const { schedule, lifetimeMs } = contextInternals.settingsOf(ctx);
   const { connectedAt } = ctx.event.requestContext;
   if (schedule === undefined || end === undefined || end > connectedAt + lifetimeMs) return;
   const data = { endpoint: endpointOf(ctx.event), connectedAt };
@@ -24,21 +21,21 @@ export async function scheduleExpiry(ctx: AnyContext, end: number | undefined): 
   await fromStore(schedule.put(item, ctx.lambda));
 }
 
-/** On `$disconnect`: best effort, for the tick copes with connections that have gone. */
+/** Removes the scheduled close on `$disconnect`. A failure is harmless, because the tick ignores closed connections. */
 export async function unscheduleExpiry(ctx: AnyContext, toleranceMs: number): Promise<void> {
-  const { schedule, lifetimeMs } = settingsOf(ctx);
-  const row = rowOf(ctx);
+  const { schedule, lifetimeMs } = contextInternals.settingsOf(ctx);
+  const row = contextInternals.rowOf(ctx);
   const dueAt = row && expiryTime(expiryFromRow(row), toleranceMs);
   const { connectedAt } = ctx.event.requestContext;
   if (schedule === undefined || dueAt === undefined || dueAt > connectedAt + lifetimeMs) return;
   try {
     await schedule.delete({ kind: EXPIRY, id: ctx.connectionId, dueAt }, ctx.lambda);
   } catch (error) {
-    ctx.logger.warn("The expiry of a connection was left in the schedule", { error });
+    ctx.logger.warn("The scheduled expiry of a connection was not removed", { error });
   }
 }
 
-/** Ends a connection whose token has expired, unless it has been refreshed since. */
+/** Returns the action that closes a connection whose token has expired, unless it was refreshed since. */
 export function closeExpired(toleranceMs: number): ScheduledAction {
   return async (item, tick) => {
     const row = await readRow(item, tick);
@@ -51,16 +48,16 @@ export function closeExpired(toleranceMs: number): ScheduledAction {
     const options = { signal: tick.signal };
     const error = new LiftError("TOKEN_EXPIRED");
     const wasThere = await closeWithError(tick.connectionsAt(endpoint), item.id, error, options);
-    // Before its $connect has ended a connection can't be reached, and looks like one that has gone.
-    if (wasThere || !mayBeConnecting(connectedAt, tick.now(), CONNECTING_MS)) return;
-    const dueAt = Math.min(connectedAt, tick.now()) + CONNECTING_MS;
+    // A connection whose $connect has not finished looks like one that is gone.
+    if (wasThere || !mayBeConnecting(connectedAt, tick.now(), CONNECT_TIMEOUT_MS)) return;
+    const dueAt = connectDeadline(connectedAt, tick.now());
     await tick.schedule.put({ ...item, dueAt }, tick);
   };
 }
 
 /**
- * Puts the end off, then looks whether it still is the row's: a refresh to a shorter token may have moved it to its
- * own end in between, and must not be undone. Ends because each is earlier than the one before.
+ * Reschedules, then reads the row again, because a refresh may have shortened the expiry in between. The loop ends because
+ * each due time is earlier than the one before.
  */
 async function reschedule(item: ScheduledItem, end: number, toleranceMs: number, tick: Tick): Promise<void> {
   for (let dueAt: number | undefined = end; dueAt !== undefined; ) {
@@ -75,7 +72,7 @@ async function readRow({ id }: ScheduledItem, tick: Tick): Promise<Connection | 
   return tick.store && fromStore(tick.store.get(id, tick));
 }
 
-/** The first moment at which the token is no good any more; ms since the epoch. */
+/** Returns the time from which a token is no longer accepted, in ms since the epoch. */
 export function expiryTime(expiresAt: number | undefined, toleranceMs: number): number | undefined {
   return expiresAt === undefined ? undefined : Math.ceil(expiresAt + toleranceMs);
 }

@@ -1,51 +1,58 @@
 import { type AuthorizerContext, type AuthorizerResult, isConnectEvent } from "../../../apigw/index.ts";
 import type { Connection, Json, JsonObject } from "../../../store/index.ts";
 import type { Middleware } from "../../compose.ts";
-import { type AnyContext, rowOf, settingsOf } from "../../context.ts";
-import { LiftError } from "../../errors.ts";
+import { type AnyContext, contextInternals } from "../../context.ts";
+import { invalidOption, LiftError } from "../../errors.ts";
 
-/** Who a token speaks for. */
+/** Identity that a token proves. */
 export interface AuthIdentity {
+  /** Id of the user; not empty. */
   readonly userId: string;
-  /** Absent means a scope of its own. */
+  /** Id of the tenant. A missing tenant is a scope of its own. */
   readonly tenantId?: string | undefined;
+  /** Names of roles. Default: none. */
   readonly roles?: readonly string[] | undefined;
+  /** Names of permissions, which `requirePermission` checks. Default: none. */
   readonly permissions?: readonly string[] | undefined;
-  /** ms since the epoch; absent: it does not expire. */
+  /** Expiry in ms since the epoch. Absent when it does not expire. */
   readonly expiresAt?: number | undefined;
 }
 
-/** Where a row keeps what it has no field for: in its metadata from the start, in its state once refreshed. */
+/** Key of the identity in a row: in its metadata after `$connect`, in its state after a refresh. */
 const KEY = "lift:auth";
 
-const established = new WeakMap<AnyContext, AuthIdentity>();
+const identities = new WeakMap<AnyContext, AuthIdentity>();
 
 export function setAuthIdentity(ctx: AnyContext, identity: AuthIdentity): void {
-  established.set(ctx, identity);
+  identities.set(ctx, identity);
 }
 
 /**
- * Whose event this is: as `webSocketAuth` has found on `$connect`, later as the authorizer or the connection's row
- * says. `undefined`: nobody's.
+ * Returns the identity of an event's connection: from `webSocketAuth` on `$connect`, later from the authorizer or the
+ * connection's row. Returns `undefined` for an anonymous connection.
+ * @example
+ * const roles = authIdentity(ctx)?.roles ?? [];
  */
 export function authIdentity(ctx: AnyContext): AuthIdentity | undefined {
-  const known = established.get(ctx);
+  const known = identities.get(ctx);
   if (known !== undefined || ctx.userId === undefined) return known;
   const { authorizer } = ctx.event.requestContext;
-  const authorized = authorizer !== undefined && settingsOf(ctx).identity(authorizer)?.userId !== undefined;
-  const rest = authorized ? fromAuthorizer(authorizer) : fromRow(rowOf(ctx));
+  const authorized =
+    authorizer !== undefined && contextInternals.settingsOf(ctx).identity(authorizer)?.userId !== undefined;
+  const rest = authorized ? fromAuthorizer(authorizer) : fromRow(contextInternals.rowOf(ctx));
   const identity = { userId: ctx.userId, tenantId: ctx.tenantId, ...rest };
-  // On $connect another middleware may still set it.
-  if (!isConnectEvent(ctx.event)) established.set(ctx, identity);
+  // On $connect another middleware may still change it.
+  if (!isConnectEvent(ctx.event)) identities.set(ctx, identity);
   return identity;
 }
 
 /**
- * What the connection has been refreshed to, where this event knows it from the authorizer, whose context never
- * changes: for that it reads the row. `undefined`: nothing newer.
+ * Reads a refreshed identity from the row, for a connection with an authorizer, whose context never changes. Returns
+ * `undefined` when there is none.
  */
 export async function readRefreshedIdentity(ctx: AnyContext): Promise<AuthIdentity | undefined> {
-  if (settingsOf(ctx).store === undefined || rowOf(ctx) !== undefined) return undefined;
+  if (contextInternals.settingsOf(ctx).store === undefined || contextInternals.rowOf(ctx) !== undefined)
+    return undefined;
   const row = await ctx.connection();
   if (row?.state[KEY] === undefined || ctx.userId === undefined) return undefined;
   const identity = { userId: ctx.userId, tenantId: ctx.tenantId, ...fromRow(row) };
@@ -53,40 +60,46 @@ export async function readRefreshedIdentity(ctx: AnyContext): Promise<AuthIdenti
   return identity;
 }
 
-/** Until when a connection's token is good, as its row says: ms since the epoch. */
+/** Returns the expiry of a connection's token from its row, in ms since the epoch. */
 export function expiryFromRow(row: Connection): number | undefined {
   return fromRow(row).expiresAt;
 }
 
 /**
- * Lets an event pass whose identity has all of these permissions: for a route's own middleware.
- * @throws {LiftError} INVALID_OPTION: none is named; on an event UNAUTHORIZED, FORBIDDEN
+ * Returns a middleware that rejects events whose identity lacks one of the permissions, with UNAUTHORIZED or FORBIDDEN.
+ * @throws {LiftError} INVALID_OPTION when no permission is given
+ * @example
+ * app.webSocket("delete", { middleware: [requirePermission("messages:delete")] }, deleteMessage);
  */
 export function requirePermission(...permissions: readonly string[]): Middleware {
   if (permissions.length === 0 || !permissions.every(isName)) {
-    throw new LiftError("INVALID_OPTION", { message: "requirePermission needs the name of a permission" });
+    throw invalidOption("`requirePermission` requires at least one permission name");
   }
   return (ctx, next) => {
     const identity = authIdentity(ctx);
     if (identity === undefined) throw new LiftError("UNAUTHORIZED");
     const missing = permissions.find((permission) => !identity.permissions?.includes(permission));
-    if (missing !== undefined)
+    if (missing !== undefined) {
       throw new LiftError("FORBIDDEN", { cause: `The permission ${missing} is missing` });
+    }
     return next();
   };
 }
 
-/** What a row keeps of an identity, for its later events: as its metadata, and as entries of its state once refreshed. */
+/** Returns the entry that stores an identity in a row's metadata or state. */
 export function toRow({ roles, permissions, expiresAt }: AuthIdentity): JsonObject {
-  const kept: { [name: string]: Json } = { roles: [...(roles ?? [])], permissions: [...(permissions ?? [])] };
-  if (expiresAt !== undefined) kept.expiresAt = expiresAt;
-  return { [KEY]: kept };
+  const stored: { [name: string]: Json } = {
+    roles: [...(roles ?? [])],
+    permissions: [...(permissions ?? [])],
+  };
+  if (expiresAt !== undefined) stored.expiresAt = expiresAt;
+  return { [KEY]: stored };
 }
 
 function fromRow(row: Connection | undefined): Partial<AuthIdentity> {
-  const kept = row?.state[KEY] ?? row?.metadata[KEY];
-  if (typeof kept !== "object" || kept === null || Array.isArray(kept)) return {};
-  const { roles, permissions, expiresAt } = kept as JsonObject;
+  const stored = row?.state[KEY] ?? row?.metadata[KEY];
+  if (typeof stored !== "object" || stored === null || Array.isArray(stored)) return {};
+  const { roles, permissions, expiresAt } = stored as JsonObject;
   return {
     roles: onlyNames(roles),
     permissions: onlyNames(permissions),
@@ -94,7 +107,7 @@ function fromRow(row: Connection | undefined): Partial<AuthIdentity> {
   };
 }
 
-/** What an authorizer puts into every later event: scalars only, which arrive as texts. */
+/** Returns the authorizer's context for an identity. It holds scalars only, which arrive as texts in later events. */
 export function toAuthorizer(identity: AuthIdentity): NonNullable<AuthorizerResult["context"]> {
   const { userId, tenantId, roles = [], permissions = [], expiresAt } = identity;
   return {
@@ -108,7 +121,7 @@ export function toAuthorizer(identity: AuthIdentity): NonNullable<AuthorizerResu
 
 function fromAuthorizer({ roles, permissions, exp }: AuthorizerContext): Partial<AuthIdentity> {
   const seconds = Number(exp);
-  // One that can't be read is over, rather than never.
+  // An unreadable expiry counts as expired.
   const expiresAt = Number.isFinite(seconds) ? seconds * 1_000 : 0;
   return {
     roles: parseList(roles),
@@ -117,7 +130,7 @@ function fromAuthorizer({ roles, permissions, exp }: AuthorizerContext): Partial
   };
 }
 
-/** A list as authorizers write it: as JSON, or by spaces or commas. */
+/** Parses a list in JSON, or separated by spaces or commas, as authorizers write it. */
 function parseList(value: string | number | undefined): string[] {
   if (typeof value !== "string") return [];
   if (!value.startsWith("[")) return value.split(/[\s,]+/).filter((name) => name !== "");
@@ -136,11 +149,11 @@ function isName(value: unknown): value is string {
   return typeof value === "string" && value !== "";
 }
 
-/** Reads `sub`, `tenant_id`, `roles` and `permissions` (else `scope`) from a JWT; lists may be words in a string. */
+/** Reads `sub`, `tenant_id`, `roles` and `permissions` (else `scope`) from a JWT. Lists may be words in a string. */
 export function identityFromClaims(claims: { readonly [claim: string]: unknown }): AuthIdentity {
   const { sub, tenant_id, roles, permissions = claims.scope } = claims;
   const list = (value: unknown) => (typeof value === "string" ? parseList(value) : (value ?? []));
-  // Not checked yet: checkedIdentity does.
+  // validateIdentity checks the types.
   return {
     userId: sub,
     tenantId: tenant_id,
@@ -150,7 +163,7 @@ export function identityFromClaims(claims: { readonly [claim: string]: unknown }
 }
 
 /**
- * An identity, whoever made it. What is there in the wrong form is refused, not taken for missing.
+ * Validates an identity from any source. A field of the wrong type is an error, not a missing field.
  * @throws {LiftError} UNAUTHORIZED
  */
 export function validateIdentity(given: unknown): AuthIdentity {

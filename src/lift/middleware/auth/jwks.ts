@@ -10,20 +10,21 @@ import {
 import { createElapsed, type Elapsed } from "../../../internal/elapsed.ts";
 import { LiftError } from "../../errors.ts";
 
+/** Options of the key set behind `jwksUri`. */
 export interface JwksOptions {
   /** Fetches the keys. Default: the global `fetch`. */
   readonly fetch?: typeof fetch;
-  /** ms that a set is used without asking again. Default 600,000; minimum 1,000. */
+  /** Time for which a fetched set is used, in ms. Default 600,000; minimum 1,000. */
   readonly maxAgeMs?: number;
-  /** ms between two fetches at least, whatever clients send. Default 30,000; minimum 1,000. */
+  /** Shortest time between two fetches, in ms, so that forged tokens cannot cause more. Default 30,000; minimum 1,000. */
   readonly cooldownMs?: number;
-  /** ms that a fetch may take: an integer. Default 5,000; minimum 1. */
+  /** Longest time of a fetch in ms, an integer. Default 5,000; minimum 1. */
   readonly timeoutMs?: number;
 }
 
 type RemoteSet = ReturnType<typeof createRemoteJWKSet>;
 
-/** While there are no keys nobody gets in, so the wait is shorter. */
+/** Shorter than `cooldownMs`, because without keys every token is refused. */
 const FIRST_COOLDOWN_MS = 1_000;
 
 /** Bounds the work that a forged token causes. Issuers publish two to four keys during a rotation. */
@@ -48,7 +49,7 @@ export class Jwks {
   #triedAt = Number.NEGATIVE_INFINITY;
   #pending: Promise<void> | undefined;
 
-  /** @param now a clock; one that is set back delays no fetch */
+  /** @param now a clock in ms; a step back does not delay a fetch */
   constructor(uri: string, options: JwksOptions, now: () => number) {
     const { maxAgeMs = 600_000, cooldownMs = 30_000, timeoutMs = 5_000 } = options;
     this.#remote = createRemoteJWKSet(new URL(uri), {
@@ -62,7 +63,7 @@ export class Jwks {
     this.#elapsed = createElapsed(now);
   }
 
-  /** @throws {LiftError} UNAVAILABLE; as jose does when it refuses the token */
+  /** @throws {LiftError} UNAVAILABLE; also the errors of jose for a token that it refuses */
   async verify(token: string, checks: JWTVerifyOptions): Promise<JWTPayload> {
     await this.#refresh();
     const version = this.#version;
@@ -94,7 +95,7 @@ export class Jwks {
   #fetch(cooldownMs: number): Promise<void> {
     if (this.#pending !== undefined) return this.#pending;
     if (this.#elapsed() - this.#triedAt < cooldownMs)
-      return Promise.reject(unavailable("asked a moment ago"));
+      return Promise.reject(unavailable("The last attempt was a moment ago"));
     this.#triedAt = this.#elapsed();
     this.#pending = this.#reload().finally(() => {
       this.#pending = undefined;

@@ -1,80 +1,96 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import {
+  anyFunction,
+  atLeast,
+  either,
+  integer,
+  type OptionCheck,
+  type OptionChecks,
+  record,
+  text,
+} from "../../../internal/options.ts";
 import { isLoopback } from "../../../internal/this-machine.ts";
-import { checkOptions, isAtLeast, isFunction } from "../../check-options.ts";
-import { LiftError } from "../../errors.ts";
+import { checkOptions, invalidOption, LiftError } from "../../errors.ts";
 import { type AuthIdentity, identityFromClaims, validateIdentity } from "./identity.ts";
 import { Jwks, type JwksOptions } from "./jwks.ts";
 
-/** How JWTs are checked. Exactly one of `secret`, `publicKey` and `jwksUri`. */
+/** Verification of JWTs. Exactly one of `secret`, `publicKey` and `jwksUri` is required. */
 export interface JwtOptions {
-  /** The only ones that are taken: `["RS256"]`. A secret goes with HS…, the others with all but these. */
+  /** Accepted algorithms, such as `["RS256"]`. A secret requires HS algorithms; a key requires others. Required. */
   readonly algorithms: readonly string[];
-  /** The claim `iss`, one of these. */
+  /** Accepted values of the claim `iss`. Required. */
   readonly issuer: string | readonly string[];
-  /** The claim `aud`, one of these at least. */
+  /** Values of which the claim `aud` must have at least one. Required. */
   readonly audience: string | readonly string[];
-  /** Shared with the issuer. At least as long as the hash: 32 bytes for HS256. */
+  /** Secret shared with the issuer, at least as long as the hash: 32 bytes for HS256. */
   readonly secret?: string | Uint8Array;
-  /** PEM: a public key or a certificate. */
+  /** Public key or certificate in PEM. */
   readonly publicKey?: string;
-  /** Where the issuer publishes its keys; `https:`, or `http:` on this machine. */
+  /** URL of the issuer's key set: `https:`, or `http:` on this machine. */
   readonly jwksUri?: string;
+  /** Options of the key set behind `jwksUri`. */
   readonly jwks?: JwksOptions;
-  /** Seconds that the issuer's clock may differ from ours. Default 5; 0 to 300. */
+  /** Allowed difference between the issuer's clock and this one, in seconds. Default 5; 0 to 300. */
   readonly clockToleranceSeconds?: number;
   /**
-   * Reads the identity from the checked claims. Default: `sub`, `tenant_id`, `roles`, `permissions` or `scope`. An
-   * `expiresAt` in it may end the connection before the token's `exp`, never after.
+   * Reads the identity from the verified claims. Its `expiresAt` may be earlier than the token's `exp`, never later.
+   * Default: `sub`, `tenant_id`, `roles`, and `permissions` or `scope`.
    */
   readonly identity?: (claims: { readonly [claim: string]: unknown }) => AuthIdentity;
 }
 
-/** A longer timer would fire at once. */
+/** Longest delay of setTimeout, in ms. A longer timer would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-/** Seconds. */
+/** In seconds. */
 export const DEFAULT_CLOCK_TOLERANCE = 5;
 
 const HMAC_BYTES: { readonly [algorithm: string]: number } = { HS256: 32, HS384: 48, HS512: 64 };
 const ASYMMETRIC = /^(?:(?:RS|PS|ES)(?:256|384|512)|EdDSA|Ed25519|ML-DSA-(?:44|65|87))$/;
 
-const isText = (value: unknown) => typeof value === "string" && value !== "";
-const isTexts = (value: unknown) => Array.isArray(value) && value.length > 0 && value.every(isText);
-const isObject = (value: unknown) => typeof value === "object" && value !== null;
-
-const OPTIONS = {
-  algorithms: isTexts,
-  issuer: (value: unknown) => isText(value) || isTexts(value),
-  audience: (value: unknown) => isText(value) || isTexts(value),
-  secret: (value: unknown) => typeof value === "string" || value instanceof Uint8Array,
-  publicKey: isText,
-  jwksUri: isSafeUrl,
-  jwks: isObject,
-  clockToleranceSeconds: (value: unknown) => isAtLeast(0)(value) && (value as number) <= 300,
-  identity: isFunction,
+const texts: OptionCheck = {
+  test: (value) => Array.isArray(value) && value.length > 0 && value.every(text.test),
+  expected: "a non-empty array of strings",
 };
 
-const JWKS_OPTIONS = {
-  fetch: isFunction,
-  maxAgeMs: isAtLeast(1_000),
-  cooldownMs: isAtLeast(1_000),
-  timeoutMs: (value: unknown) =>
-    Number.isSafeInteger(value) && isAtLeast(1)(value) && Number(value) <= MAX_TIMER_MS,
+const OPTIONS: OptionChecks<JwtOptions> = {
+  algorithms: texts,
+  issuer: either(text, texts),
+  audience: either(text, texts),
+  secret: {
+    test: (value) => typeof value === "string" || value instanceof Uint8Array,
+    expected: "a string or a Uint8Array",
+  },
+  publicKey: text,
+  jwksUri: { test: isSafeUrl, expected: "an `https:` URL, or an `http:` URL of this machine" },
+  jwks: record,
+  clockToleranceSeconds: {
+    test: (value) => typeof value === "number" && value >= 0 && value <= 300,
+    expected: "a number from 0 to 300",
+  },
+  identity: anyFunction,
+};
+
+const JWKS_OPTIONS: OptionChecks<JwksOptions> = {
+  fetch: anyFunction,
+  maxAgeMs: atLeast(1_000),
+  cooldownMs: atLeast(1_000),
+  timeoutMs: integer(1, MAX_TIMER_MS),
 };
 
 type Verify = (token: string, checks: JWTVerifyOptions) => Promise<JWTPayload>;
 
 /**
- * Checks JWTs: signature, `exp` (which must be there), `nbf`, `iss` and `aud`.
- * @returns reads a token's identity, which ends with the token at the latest; rejects with UNAUTHORIZED or UNAVAILABLE
+ * Creates a function that verifies a JWT: its signature, `exp` (required), `nbf`, `iss` and `aud`. It resolves to the
+ * token's identity, which expires no later than the token, and rejects with UNAUTHORIZED or UNAVAILABLE.
  * @throws {LiftError} INVALID_OPTION
  */
 export function createJwtVerifier(
   options: JwtOptions,
   now: () => number,
 ): (token: string) => Promise<AuthIdentity> {
-  checkOptions(options, OPTIONS);
+  checkOptions(options, OPTIONS, { prefix: "jwt.", required: ["algorithms", "issuer", "audience"] });
   const {
     algorithms,
     issuer,
@@ -82,7 +98,6 @@ export function createJwtVerifier(
     clockToleranceSeconds = DEFAULT_CLOCK_TOLERANCE,
     identity = identityFromClaims,
   } = options;
-  if (!algorithms || !issuer || !audience) throw invalid("jwt needs algorithms, issuer and audience");
   const verify = createVerify(options, now);
   const checks = {
     algorithms: [...algorithms],
@@ -94,7 +109,7 @@ export function createJwtVerifier(
   return async (token) => {
     const claims = await verifyClaims(verify, token, { ...checks, currentDate: new Date(now()) });
     const own = validateIdentity(await identity(claims));
-    // Required above, and verified to be a number.
+    // `exp` is a required claim, and jose has verified that it is a number.
     const end = claims.exp! * 1_000;
     return validateIdentity({ ...own, expiresAt: Math.min(own.expiresAt ?? end, end) });
   };
@@ -109,7 +124,7 @@ async function verifyClaims(verify: Verify, token: string, checks: JWTVerifyOpti
   }
 }
 
-/** The error itself is not kept: it has the claims in it. */
+/** Drops the original error, because it contains the claims. */
 function toUnauthorized(thrown: unknown): LiftError {
   if (thrown instanceof LiftError) return thrown;
   const cause = thrown instanceof errors.JOSEError ? thrown.code : "The token could not be checked";
@@ -119,16 +134,18 @@ function toUnauthorized(thrown: unknown): LiftError {
 function createVerify(options: JwtOptions, now: () => number): Verify {
   const { algorithms, secret, publicKey, jwksUri, jwks = {} } = options;
   const given = [secret, publicKey, jwksUri].filter((key) => key !== undefined);
-  // `secret: process.env.NAME`, and NAME is not set.
+  // Happens with `secret: process.env.NAME` when NAME is not set.
   if (given.length === 0 && Object.hasOwn(options, "secret")) return byKey(secretKey("", algorithms));
   if (given.length !== 1) {
-    throw invalid("jwt needs exactly one of secret, publicKey and jwksUri");
+    throw invalidOption("Set exactly one of `jwt.secret`, `jwt.publicKey` and `jwt.jwksUri`");
   }
   if (secret !== undefined) return byKey(secretKey(secret, algorithms));
-  const strange = algorithms.find((algorithm) => !ASYMMETRIC.test(algorithm));
-  if (strange !== undefined) throw invalid(`${strange} is no algorithm of a public key`);
+  const unsupported = algorithms.find((algorithm) => !ASYMMETRIC.test(algorithm));
+  if (unsupported !== undefined) {
+    throw invalidOption(`\`jwt.algorithms\` has ${unsupported}, which does not work with a public key`);
+  }
   if (publicKey !== undefined) return byKey(pemKey(publicKey));
-  checkOptions(jwks, JWKS_OPTIONS);
+  checkOptions(jwks, JWKS_OPTIONS, { prefix: "jwt.jwks." });
   const keys = new Jwks(jwksUri as string, jwks, now);
   return (token, checks) => keys.verify(token, checks);
 }
@@ -140,25 +157,28 @@ function byKey(key: Uint8Array | KeyObject): Verify {
 function secretKey(secret: string | Uint8Array, algorithms: readonly string[]): Uint8Array {
   const bytes = typeof secret === "string" ? new TextEncoder().encode(secret) : secret;
   for (const algorithm of algorithms) {
-    const atLeast = Object.hasOwn(HMAC_BYTES, algorithm) ? HMAC_BYTES[algorithm]! : undefined;
-    if (atLeast === undefined) throw invalid(`${algorithm} is no algorithm of a secret`);
-    if (bytes.length < atLeast) throw invalid(tooShort(algorithm, atLeast, bytes.length));
+    const minimum = Object.hasOwn(HMAC_BYTES, algorithm) ? HMAC_BYTES[algorithm]! : undefined;
+    if (minimum === undefined) {
+      throw invalidOption(`\`jwt.algorithms\` has ${algorithm}, which does not work with a secret`);
+    }
+    if (bytes.length < minimum) throw invalidOption(describeShortSecret(algorithm, minimum, bytes.length));
   }
   return bytes;
 }
 
-/** Often it is a variable that is not set where the app runs. */
-function tooShort(algorithm: string, atLeast: number, length: number): string {
-  const found = length === 0 ? "is empty: set the variable it comes from" : `has ${length} bytes`;
-  return `jwt.secret ${found}. ${algorithm} needs ${atLeast} bytes or more (openssl rand -base64 ${atLeast})`;
+/** An empty secret is often an environment variable that is not set. */
+function describeShortSecret(algorithm: string, minimum: number, length: number): string {
+  const found = length === 0 ? "is empty; set the variable it comes from" : `has ${length} bytes`;
+  return `\`jwt.secret\` ${found}. ${algorithm} requires at least ${minimum} bytes (openssl rand -base64 ${minimum})`;
 }
 
 function pemKey(pem: string): KeyObject {
-  if (pem.includes("PRIVATE KEY")) throw invalid("publicKey holds a private key");
+  if (pem.includes("PRIVATE KEY"))
+    throw invalidOption("`jwt.publicKey` is a private key; use the public key");
   try {
     return createPublicKey(pem);
   } catch {
-    throw invalid("publicKey is no PEM of a public key or a certificate");
+    throw invalidOption("`jwt.publicKey` must be a public key or certificate in PEM");
   }
 }
 
@@ -166,8 +186,4 @@ function isSafeUrl(value: unknown): boolean {
   if (typeof value !== "string" || !URL.canParse(value)) return false;
   const { protocol, hostname } = new URL(value);
   return protocol === "https:" || (protocol === "http:" && isLoopback(hostname));
-}
-
-function invalid(message: string): LiftError {
-  return new LiftError("INVALID_OPTION", { message });
 }

@@ -4,22 +4,23 @@ import { LiftError } from "../../errors.ts";
 import { fromStore } from "../../event-state.ts";
 import { type AuthIdentity, validateIdentity } from "./identity.ts";
 
-/** Long enough to connect with, too short to be found in a log and used. */
-const GOOD_MS = 30_000;
+/** Life of a ticket in ms: enough to connect, too short to be used when found in a log. */
+const TICKET_LIFE_MS = 30_000;
 
 /** Allowed difference between the clocks that mint and redeem, in ms. */
 const CLOCK_SKEW_MS = 5 * 60_000;
 
-/** Past guessing, however many there are. */
+/** Random bytes of a ticket: too many to guess. */
 const TICKET_BYTES = 32;
 
+/** A one-time ticket for `$connect`. */
 export interface Ticket {
   readonly ticket: string;
   /** ms since the epoch. */
   readonly expiresAt: number;
 }
 
-/** @throws {LiftError} STORE_FAILED */
+/** Creates a ticket for an identity. @throws {LiftError} STORE_FAILED */
 export async function mintTicket(
   tickets: TicketStore,
   { userId, tenantId, roles = [], permissions = [], expiresAt }: AuthIdentity,
@@ -35,12 +36,12 @@ export async function mintTicket(
     ...(expiresAt === undefined ? {} : { expiresAt }),
     mintedAt: now,
   };
-  const goodUntil = now + GOOD_MS;
-  await fromStore(tickets.save(hashOf(ticket), content, goodUntil, budget));
-  return { ticket, expiresAt: goodUntil };
+  const ticketExpiry = now + TICKET_LIFE_MS;
+  await fromStore(tickets.save(hashOf(ticket), content, ticketExpiry, budget));
+  return { ticket, expiresAt: ticketExpiry };
 }
 
-/** @throws {LiftError} UNAUTHORIZED, STORE_FAILED */
+/** Returns the identity of a ticket and invalidates it. @throws {LiftError} UNAUTHORIZED, STORE_FAILED */
 export async function redeemTicket(
   tickets: TicketStore,
   ticket: string,
@@ -49,16 +50,16 @@ export async function redeemTicket(
 ): Promise<AuthIdentity> {
   const content = await fromStore(tickets.take(hashOf(ticket), now, budget));
   if (content !== undefined && !isFromFuture(content, now)) return validateIdentity(content);
-  throw new LiftError("UNAUTHORIZED", { cause: "The ticket is unknown, was used, or is over" });
+  throw new LiftError("UNAUTHORIZED", { cause: "The ticket is unknown, used or expired" });
 }
 
-/** A ticket that is dated in the future would be good for as long as that date is away, not for 30 s. */
+/** A ticket dated in the future would live longer than 30 s. */
 function isFromFuture({ mintedAt }: JsonObject, now: number): boolean {
-  // Tickets of earlier versions are not dated.
+  // Tickets of earlier versions have no date.
   return typeof mintedAt === "number" && mintedAt - now > CLOCK_SKEW_MS;
 }
 
-/** What is stored: it can't be turned back into a ticket, which is random and as long as the hash. */
+/** Only the hash is stored. It cannot be reversed, because a ticket is random and as long as the hash. */
 function hashOf(ticket: string): string {
   return createHash("sha256").update(ticket).digest("base64url");
 }

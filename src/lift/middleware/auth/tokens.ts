@@ -1,14 +1,14 @@
 import type { ConnectEvent } from "../../../apigw/index.ts";
 
-/** A list of subprotocols with this in it carries the token next: `new WebSocket(url, ["bearer", token])`. */
+/** Subprotocol that precedes the token in the list: `new WebSocket(url, ["bearer", token])`. */
 const MARKER = "bearer";
 
 const QUERY_NAMES = ["Authorization", "authorization", "token"];
 
 /**
- * Reads a token as it is written in a header, a query or a message: with or without its scheme `Bearer`, and with
- * space around it. Every token that a client sends is read by this function.
- * @returns `undefined` for anything else: an empty text, another scheme, a bare `Bearer`
+ * Reads a token from a header, a query or a message, with or without the scheme `Bearer` and surrounding space. All tokens
+ * from clients are read with this function.
+ * @returns `undefined` for anything else, such as an empty text, another scheme, or `Bearer` alone
  */
 export function readToken(value: unknown): string | undefined {
   if (typeof value !== "string") return undefined;
@@ -17,7 +17,7 @@ export function readToken(value: unknown): string | undefined {
 }
 
 /**
- * Returns the token of an upgrade request: from the `Authorization` header, which browsers can't set, else from the
+ * Returns the token of an upgrade request: from the `Authorization` header, which browsers cannot set, else from the
  * `Sec-WebSocket-Protocol` list after `bearer`, else from the query's `Authorization` or `token`.
  */
 export function tokenFromRequest(event: ConnectEvent): string | undefined {
@@ -26,14 +26,14 @@ export function tokenFromRequest(event: ConnectEvent): string | undefined {
   );
 }
 
-/** Returns a one-time ticket, which is not a token: nobody can use it twice. An empty one is a ticket that is refused. */
+/** Returns the one-time ticket of an upgrade request. An empty ticket counts as one, and is refused. */
 export function ticketFromRequest(event: ConnectEvent): string | undefined {
   return queryValues(event, "ticket").at(-1);
 }
 
 /**
- * Chooses the subprotocol for a client that offered its token as one, because browsers close a socket whose offer was
- * not accepted: the first of the application's own that was offered, else the marker; never the token.
+ * Chooses the subprotocol for a client that offered its token as one: the first of the application's own, else the marker,
+ * never the token. Browsers close a socket when none of their subprotocols is accepted.
  */
 export function chooseProtocol(event: ConnectEvent, protocols: readonly string[]): string | undefined {
   const offered = offeredProtocols(event);
@@ -57,12 +57,12 @@ function tokenFromQuery(event: ConnectEvent): string | undefined {
   return undefined;
 }
 
-/** The last, as `headers` and `queryStringParameters` have the last of several values. */
+/** Returns the last token, because `headers` and `queryStringParameters` have the last of several values, too. */
 function lastToken(values: readonly string[]): string | undefined {
   return values.map(readToken).findLast((token) => token !== undefined);
 }
 
-/** RFC 6455, section 4.1: several header lines are one list. */
+/** Several header lines form one list: RFC 6455, section 4.1. */
 function offeredProtocols(event: ConnectEvent): string[] {
   return headerValues(event, "sec-websocket-protocol")
     .flatMap((line) => line.split(","))
@@ -74,7 +74,7 @@ function markerAt(offered: readonly string[]): number {
   return offered.findIndex((protocol) => protocol.toLowerCase() === MARKER);
 }
 
-/** All lines of a header, whatever the case of its name in each. An event made by hand may lack the lists. */
+/** Returns all lines of a header; its name is case-insensitive. A hand-made event may lack the multi-value lists. */
 function headerValues(
   { headers, multiValueHeaders }: ConnectEvent,
   lowerCaseName: string,

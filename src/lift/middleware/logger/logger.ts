@@ -1,22 +1,27 @@
 import { isConnectEvent, isDisconnectEvent } from "../../../apigw/index.ts";
-import { checkOptions, isFunction } from "../../check-options.ts";
+import { anyFunction, type OptionChecks } from "../../../internal/options.ts";
 import type { Middleware } from "../../compose.ts";
 import type { AnyContext } from "../../context.ts";
+import { checkOptions } from "../../errors.ts";
 import type { LogFields } from "../../logger.ts";
 
+/** Options of `webSocketLogger`. */
 export interface WebSocketLoggerOptions {
-  /** Adds fields to the line, once the event has ended. */
+  /** Returns further fields for the line. Called after the event. Default: none. */
   readonly fields?: (ctx: AnyContext) => LogFields;
-  /** ms, from any origin. Default `performance.now`. */
+  /** Returns a time in ms, from any origin. Default `performance.now`. */
   readonly now?: () => number;
 }
 
-const OPTIONS = { fields: isFunction, now: isFunction };
+const OPTIONS: OptionChecks<WebSocketLoggerOptions> = { fields: anyFunction, now: anyFunction };
 
 /**
- * A line per event, through the app's logger, with request id, connection id and route: what came, how it ended
- * and in how many ms. `info` below 400, `warn` below 500, else `error`. It sees every outcome, wherever it stands.
+ * Logs one line per event with the app's logger: event type, status, duration, request id, connection id and route. The
+ * level is `info` for statuses below 400, `warn` below 500, else `error`. As an observer it sees every outcome, whatever
+ * the order of `use`.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * app.use(webSocketLogger({ fields: (ctx) => ({ user: ctx.userId }) }));
  */
 export function webSocketLogger(options: WebSocketLoggerOptions = {}): Middleware {
   checkOptions(options, OPTIONS);

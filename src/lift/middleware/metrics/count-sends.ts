@@ -8,44 +8,46 @@ import type {
 } from "../../../apigw/index.ts";
 import type { AnyContext } from "../../context.ts";
 
-/** What one event sent, error frames included. */
+/** Sends of one event, error frames included. */
 export interface SendCounts {
+  /** Messages that were sent. */
   readonly sent: number;
-  /** To connections that were no more. */
+  /** Sends to connections that were gone. */
   readonly gone: number;
+  /** Sends that failed. */
   readonly failed: number;
-  /** Of what was sent, for each recipient. */
+  /** Bytes of the sent messages, counted per recipient. */
   readonly sentBytes: number;
 }
 
-type Tally = { -readonly [Name in keyof SendCounts]: number };
+type MutableCounts = { -readonly [Name in keyof SendCounts]: number };
 
-/** Counts from now on what an event sends. */
+/** Starts counting the sends of an event. The counts are updated with each send. */
 export function countSends(ctx: AnyContext): SendCounts {
-  const tally: Tally = { sent: 0, gone: 0, failed: 0, sentBytes: 0 };
-  ctx.instrument({ connections: (connections) => new CountingConnections(connections, tally) });
-  return tally;
+  const counts: MutableCounts = { sent: 0, gone: 0, failed: 0, sentBytes: 0 };
+  ctx.instrument({ connections: (connections) => new CountingConnections(connections, counts) });
+  return counts;
 }
 
 class CountingConnections implements Connections {
   readonly #connections: Connections;
-  readonly #tally: Tally;
+  readonly #counts: MutableCounts;
 
-  constructor(connections: Connections, tally: Tally) {
+  constructor(connections: Connections, counts: MutableCounts) {
     this.#connections = connections;
-    this.#tally = tally;
+    this.#counts = counts;
   }
 
   async post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
     try {
       const outcome = await this.#connections.post(connectionId, data, options);
       if (outcome === "sent") {
-        this.#tally.sent++;
-        this.#tally.sentBytes += Buffer.byteLength(data);
-      } else this.#tally.gone++;
+        this.#counts.sent++;
+        this.#counts.sentBytes += Buffer.byteLength(data);
+      } else this.#counts.gone++;
       return outcome;
     } catch (error) {
-      this.#tally.failed++;
+      this.#counts.failed++;
       throw error;
     }
   }
@@ -57,13 +59,13 @@ class CountingConnections implements Connections {
   ): Promise<BroadcastReport> {
     try {
       const report = await this.#connections.broadcast(ids, data, options);
-      this.#tally.sent += report.sent;
-      this.#tally.gone += report.gone;
-      this.#tally.failed += report.failed;
-      this.#tally.sentBytes += report.sent * Buffer.byteLength(data);
+      this.#counts.sent += report.sent;
+      this.#counts.gone += report.gone;
+      this.#counts.failed += report.failed;
+      this.#counts.sentBytes += report.sent * Buffer.byteLength(data);
       return report;
     } catch (error) {
-      this.#tally.failed++;
+      this.#counts.failed++;
       throw error;
     }
   }

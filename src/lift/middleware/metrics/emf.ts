@@ -1,34 +1,40 @@
 import { type EmfDirective, emfLine, writeEmf } from "../../../internal/emf.ts";
-import { checkOptions, isFunction } from "../../check-options.ts";
-import { LiftError } from "../../errors.ts";
+import { anyFunction, type OptionChecks } from "../../../internal/options.ts";
+import { checkOptions, invalidOption } from "../../errors.ts";
 import type { EventMetrics, MetricsCollector } from "./metrics.ts";
 
+/** Options of `emfCollector`. */
 export interface EmfOptions {
-  /** CloudWatch's namespace, 1 to 255 characters. Default `LiftWebSocket`. */
+  /** CloudWatch namespace of 1 to 255 characters. Default `LiftWebSocket`. */
   readonly namespace?: string;
   /**
-   * Default: standard output, which CloudWatch Logs reads in Lambda; not the console, whose lines Lambda wraps where
-   * the function's log format is JSON.
+   * Writes a line. Default: standard output. The console would not do, because Lambda wraps its lines when the function's
+   * log format is JSON.
    */
   readonly write?: (formatLine: string) => void;
-  /** ms since the epoch. Default `Date.now`. */
+  /** Returns the time in ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
 
-const OPTIONS = {
-  namespace: (value: unknown) => typeof value === "string" && /^[\w.#:/-]{1,255}$/.test(value),
-  write: isFunction,
-  now: isFunction,
+const OPTIONS: OptionChecks<EmfOptions> = {
+  namespace: {
+    test: (value) => typeof value === "string" && /^[\w.#:/-]{1,255}$/.test(value),
+    expected: "1 to 255 letters, digits or characters of `_.#:/-`",
+  },
+  write: anyFunction,
+  now: anyFunction,
 };
 
 type Unit = "Count" | "Milliseconds" | "Bytes";
 type Values = { readonly [name: string]: readonly [value: number, unit: Unit] };
 
 /**
- * Writes a line per event in CloudWatch's embedded metric format: CloudWatch makes metrics of it, no call is made
- * and nothing is held back, so there is nothing to flush. Each is there for the stage as a whole and by event,
- * route and status (`Disconnects` by close code), and where labels were asked for by these too.
- * @throws {LiftError} INVALID_OPTION; `record` throws it for a label with the name of a metric or a dimension
+ * Writes one line per event in CloudWatch's embedded metric format. CloudWatch extracts the metrics from the log, so there
+ * is no API call and nothing to flush. Each metric has the dimensions stage, and stage with event, route and status
+ * (`Disconnects`: with close code), and a further set with the labels.
+ * @throws {LiftError} INVALID_OPTION; `record` throws it for a label with the name of a metric or dimension
+ * @example
+ * app.use(webSocketMetrics({ collector: emfCollector({ namespace: "Chat" }) }));
  */
 export function emfCollector(options: EmfOptions = {}): MetricsCollector {
   checkOptions(options, OPTIONS);
@@ -53,7 +59,7 @@ function line(metrics: EventMetrics, namespace: string, timestamp: number): stri
     Event: event,
     Route: route,
     Status: status,
-    // A property to search by, not a dimension, which would be paid for.
+    // A property for searches, not a dimension, which would cost a metric per value.
     ...(channels === undefined ? {} : { ChannelNamespace: channels }),
     ...(closeCode === undefined ? {} : { CloseCode: closeCode }),
     ...numbers(values),
@@ -67,9 +73,7 @@ function line(metrics: EventMetrics, namespace: string, timestamp: number): stri
 function assertLabelsFree(labels: readonly string[], own: object): void {
   const taken = labels.find((name) => name === "_aws" || Object.hasOwn(own, name));
   if (taken === undefined) return;
-  throw new LiftError("INVALID_OPTION", {
-    message: `The label ${taken} would overwrite the collector's own`,
-  });
+  throw invalidOption(`Invalid label \`${taken}\`; the collector uses this name itself`);
 }
 
 function units(values: Values): { [name: string]: Unit } {
@@ -80,7 +84,7 @@ function numbers(values: Values): { [name: string]: number } {
   return Object.fromEntries(Object.entries(values).map(([name, [value]]) => [name, value]));
 }
 
-/** `Refused` and `Failed` are there at 0 too, so that their average is a rate. */
+/** `Refused` and `Failed` are also written at 0, so that their average is a rate. */
 function eventValues({ event, status, durationMs, messageBytes }: EventMetrics): Values {
   return {
     Events: [1, "Count"],

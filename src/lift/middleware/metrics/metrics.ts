@@ -4,73 +4,84 @@ import {
   isMessageEvent,
   type WebSocketEvent,
 } from "../../../apigw/index.ts";
-import { checkOptions, hasMethods, isFunction } from "../../check-options.ts";
+import { anyFunction, type OptionChecks, withMethods } from "../../../internal/options.ts";
 import type { Middleware } from "../../compose.ts";
 import type { AnyContext } from "../../context.ts";
-import { LiftError } from "../../errors.ts";
+import { checkOptions, invalidOption } from "../../errors.ts";
 import { countSends, type SendCounts } from "./count-sends.ts";
 
-/** What is measured of one event. Every text in it comes from a small set, but for those in `labels`. */
+/** Measurements of one event. All texts come from small sets, except those in `labels`. */
 export interface EventMetrics extends SendCounts {
+  /** CONNECT, MESSAGE or DISCONNECT. */
   readonly event: EventType;
-  /** The registered key, or Streamer's action: `$default` where a client makes one up. */
+  /** The registered key, or Streamer's action. An unknown key counts as `$default`. */
   readonly route: string;
-  /** Set for Streamer's actions: the namespace, or several with commas between. */
+  /** Namespace of Streamer's action; several are separated by commas. */
   readonly namespace?: string;
-  /** `2xx` … `5xx`: of the refusal or the error frame too, so an event that was refused with 401 is a `4xx`. */
+  /** `2xx` to `5xx`, error frames included: a message that was refused with 401 is a `4xx`. */
   readonly status: string;
+  /** Stage of the API. */
   readonly stage: string;
+  /** Time from the event to its result, in ms. */
   readonly durationMs: number;
-  /** Of a message. */
+  /** Size of a message. */
   readonly messageBytes?: number;
-  /** Of a `$disconnect`: `1000` to `1015`, `3xxx`, `4xxx` or `other`. */
+  /** Close code of a `$disconnect`: `1000` to `1015`, `3xxx`, `4xxx` or `other`. */
   readonly closeCode?: string;
-  /** Those that were asked for. */
+  /** The values of the option `labels`. */
   readonly labels: { readonly [name: string]: string };
 }
 
-/** Where measurements go. */
+/** Receives measurements. `emfCollector` and `prometheusCollector` return one. */
 export interface MetricsCollector {
+  /** Called once per event. */
   record(metrics: EventMetrics): void;
   /** Called after every event and awaited, before Lambda may freeze the function. */
   flush?(): void | Promise<void>;
 }
 
+/** Options of `webSocketMetrics`. */
 export interface WebSocketMetricsOptions {
+  /** Receives the measurements. Required. */
   readonly collector: MetricsCollector;
   /**
-   * Adds a label (in CloudWatch a dimension) for each name. Every value is a time series that is paid for: a
-   * tenant may be worth it, a user rarely. `undefined` counts as `none`. Default: no labels.
+   * Adds a label (a dimension in CloudWatch) per name. Each distinct value costs a time series: a tenant may be worth it, a
+   * user rarely is. `undefined` counts as `none`. Default: no labels.
    */
   readonly labels?: { readonly [name: string]: (ctx: AnyContext) => string | undefined };
-  /** ms, from any origin. Default `performance.now`. */
+  /** Returns a time in ms, from any origin. Default `performance.now`. */
   readonly now?: () => number;
 }
 
-const OPTIONS = {
-  collector: hasMethods("record"),
-  labels: (value: unknown) =>
-    typeof value === "object" && value !== null && Object.values(value).every(isFunction),
-  now: isFunction,
+const OPTIONS: OptionChecks<WebSocketMetricsOptions> = {
+  collector: withMethods("record"),
+  labels: {
+    test: (value) =>
+      typeof value === "object" && value !== null && Object.values(value).every(anyFunction.test),
+    expected: "an object of functions",
+  },
+  now: anyFunction,
 };
 
-/** As CloudWatch and Prometheus both take it. Fields of a measurement begin with a capital in CloudWatch. */
+/** Accepted by CloudWatch and Prometheus. EMF's own fields begin with a capital letter, so they cannot collide. */
 const LABEL_NAME = /^[a-z]\w{0,62}$/;
 
-/** CloudWatch takes 1,024 characters. */
+/** CloudWatch accepts 1,024 characters. */
 const MAX_LABEL_LENGTH = 250;
 
 /**
- * Measures every event, its messages and what it sends. It sees the outcome wherever it stands in the order of
- * `use`: a refusal by what stands in front of it too.
+ * Measures every event, its message and its sends. As an observer it sees every outcome, whatever the order of `use`.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * app.use(webSocketMetrics({ collector: emfCollector() }));
  */
 export function webSocketMetrics(options: WebSocketMetricsOptions): Middleware {
-  checkOptions(options, OPTIONS);
+  checkOptions(options, OPTIONS, { required: ["collector"] });
   const { collector, labels = {}, now = () => performance.now() } = options;
-  if (collector === undefined) throw invalid("webSocketMetrics needs a collector");
   for (const name of Object.keys(labels)) {
-    if (!LABEL_NAME.test(name)) throw invalid(`The label ${name} does not match ${LABEL_NAME.source}`);
+    if (!LABEL_NAME.test(name)) {
+      throw invalidOption(`Invalid label \`${name}\`; it must match ${LABEL_NAME.source}`);
+    }
   }
   const measure: Middleware = async (ctx, next) => {
     const start = now();
@@ -99,7 +110,7 @@ function eventSizes(event: WebSocketEvent): Pick<EventMetrics, "messageBytes" | 
   return {};
 }
 
-/** Clients choose from 2,000 codes: those that the protocol leaves to applications are counted together. */
+/** Clients can choose among 2,000 application codes, so these are counted together. */
 function closeCodeLabel(code: number): string {
   if (code >= 1000 && code <= 1015) return String(code);
   if (code >= 3000 && code <= 4999) return `${Math.floor(code / 1000)}xxx`;
@@ -110,8 +121,4 @@ function readLabels(ctx: AnyContext, labels: NonNullable<WebSocketMetricsOptions
   return Object.fromEntries(
     Object.entries(labels).map(([name, read]) => [name, (read(ctx) || "none").slice(0, MAX_LABEL_LENGTH)]),
   );
-}
-
-function invalid(message: string): LiftError {
-  return new LiftError("INVALID_OPTION", { message });
 }

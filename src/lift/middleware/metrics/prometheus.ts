@@ -1,62 +1,73 @@
 import { Counter, Histogram, Registry } from "prom-client";
-import { checkOptions } from "../../check-options.ts";
-import { LiftError } from "../../errors.ts";
+import type { OptionChecks } from "../../../internal/options.ts";
+import { checkOptions, invalidOption } from "../../errors.ts";
 import type { EventMetrics, MetricsCollector } from "./metrics.ts";
 
+/** Options of `prometheusCollector`. */
 export interface PrometheusOptions {
-  /** Default: one of its own. Two collectors in one registry need two prefixes. */
+  /** Registry of the metrics. Two collectors in one registry need different prefixes. Default: a new registry. */
   readonly register?: Registry;
-  /** Of every name. Default `lift_websocket_`. */
+  /** Prefix of all metric names. Default `lift_websocket_`. */
   readonly prefix?: string;
   /**
-   * The names among `webSocketMetrics`'s labels that become labels here, each once. The collector's own (`event`, `route`,
-   * `status`, `code`, `outcome`, `le`) are taken. Default: none.
+   * Names of `webSocketMetrics` labels to add, each once. The collector uses `event`, `route`, `status`, `code`, `outcome`
+   * and `le` itself. Default: none.
    */
   readonly labels?: readonly string[];
-  /** Upper bounds of the latency histogram, in seconds. Default: 12 from 1 ms to 29 s. */
+  /** Upper bounds of the latency histogram, in seconds. Default: 12 bounds from 1 ms to 29 s. */
   readonly durationBuckets?: readonly number[];
-  /** Upper bounds of the message size histogram, in bytes. Default: 9 from 64 B to 128 KB. */
+  /** Upper bounds of the message size histogram, in bytes. Default: 9 bounds from 64 B to 128 KB. */
   readonly sizeBuckets?: readonly number[];
 }
 
-/** Measurements for a Prometheus server to fetch: `await collector.register.metrics()` is the page. */
+/** A collector for a Prometheus server. `await collector.register.metrics()` returns the page to serve. */
 export interface PrometheusCollector extends MetricsCollector {
+  /** Registry of the metrics. */
   readonly register: Registry;
 }
 
 const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 29];
 const SIZE_BUCKETS = [64, 256, 1_024, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072];
 
-/** Those that the collector sets itself, and a histogram's. */
+/** Labels that the collector sets itself, and `le` of histograms. */
 const OWN_LABELS = ["event", "route", "status", "code", "outcome", "le"];
 
 const isText = (value: unknown) => typeof value === "string";
-/** Prometheus keeps names that begin with `__`. */
+/** Prometheus reserves names that begin with `__`. */
 const isLabel = (value: unknown) => isText(value) && /^(?!__)[a-z_]\w*$/i.test(value as string);
 const isBuckets = (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every((bound, at) => bound > (value[at - 1] ?? 0));
 
-const OPTIONS = {
-  register: (value: unknown) => value instanceof Registry,
-  prefix: (value: unknown) => isText(value) && /^[a-z_][a-z0-9_]*$/i.test(value as string),
-  labels: (value: unknown) =>
-    Array.isArray(value) && value.every(isLabel) && new Set(value).size === value.length,
-  durationBuckets: isBuckets,
-  sizeBuckets: isBuckets,
+const buckets = { test: isBuckets, expected: "an array of ascending positive numbers" };
+
+const OPTIONS: OptionChecks<PrometheusOptions> = {
+  register: { test: (value) => value instanceof Registry, expected: "a Registry of prom-client" },
+  prefix: {
+    test: (value) => isText(value) && /^[a-z_][a-z0-9_]*$/i.test(value as string),
+    expected: "letters, digits and `_`, not beginning with a digit",
+  },
+  labels: {
+    test: (value) => Array.isArray(value) && value.every(isLabel) && new Set(value).size === value.length,
+    expected: "an array of distinct label names",
+  },
+  durationBuckets: buckets,
+  sizeBuckets: buckets,
 };
 
 /**
- * Counts in this process's memory by `prom-client`: for processes that live and are asked, not for Lambda.
+ * Counts in memory with `prom-client`, for long-running processes that a Prometheus server scrapes. Use `emfCollector` in
+ * Lambda.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * const collector = prometheusCollector();
+ * app.use(webSocketMetrics({ collector }));
  */
 export function prometheusCollector(options: PrometheusOptions = {}): PrometheusCollector {
   checkOptions(options, OPTIONS);
   const { register = new Registry(), labels = [] } = options;
   const taken = labels.find((name) => OWN_LABELS.includes(name));
   if (taken !== undefined) {
-    throw new LiftError("INVALID_OPTION", {
-      message: `The label ${taken} would overwrite the collector's own`,
-    });
+    throw invalidOption(`Invalid label \`${taken}\`; the collector uses this name itself`);
   }
   const instruments = createInstruments({ ...options, register });
   const own = (metrics: EventMetrics) =>

@@ -2,63 +2,65 @@ import { hash } from "node:crypto";
 import { DynamoDBClient, UpdateItemCommand, type UpdateItemCommandInput } from "@aws-sdk/client-dynamodb";
 import { RateLimiterDynamo, RateLimiterRes } from "rate-limiter-flexible";
 import { elapsed } from "../../../internal/elapsed.ts";
-import { checkOptions, hasMethods, isAtLeast } from "../../check-options.ts";
-import { LiftError } from "../../errors.ts";
+import { atLeast, integer, type OptionChecks, text, withMethods } from "../../../internal/options.ts";
+import { checkOptions } from "../../errors.ts";
 import type { RateLimiter } from "./memory-limiter.ts";
+import { windowLength } from "./rate-counter.ts";
 import { defaultRateLimits } from "./rate-limit.ts";
 
+/** Options of `dynamoDBRateLimiter`. */
 export interface DynamoDBRateLimiterOptions {
-  /** A table with the string `key` as its partition key and TTL on `expire`: `createTables` makes one. */
+  /** Table with the string partition key `key` and TTL on `expire`; `createTables` creates one. Required. */
   readonly tableName: string;
-  /** Default: one of the limiter's own. */
+  /** Default: a new client. */
   readonly client?: DynamoDBClient;
-  /** Default: the SDK's own, from the environment. Has no say over a `client`. */
+  /** AWS region of the new client. Default: the SDK's, from the environment. */
   readonly region?: string;
   /** Events per window; an integer from 1. Default 10. */
   readonly limit?: number;
-  /** ms; minimum 1. A key's window begins with its first event. Default 60,000. */
+  /** Length of a window in ms; minimum 1. A key's window begins with its first event. Default 60,000. */
   readonly windowMs?: number;
-  /** ms that a request to DynamoDB may take, the client's retries included; an event makes up to two. Default 2,000. */
+  /** Longest time of a request with the client's retries, in ms; an event makes up to two. Default 2,000; minimum 1. */
   readonly timeoutMs?: number;
 }
 
-const isText = (value: unknown) => typeof value === "string" && value !== "";
-
-const OPTIONS = {
-  tableName: isText,
-  client: hasMethods("send"),
-  region: isText,
-  limit: (value: unknown) => Number.isInteger(value) && (value as number) >= 1,
-  windowMs: (value: unknown) => Number.isFinite(value) && (value as number) >= 1,
-  timeoutMs: isAtLeast(1),
+const OPTIONS: OptionChecks<DynamoDBRateLimiterOptions> = {
+  tableName: text,
+  client: withMethods("send"),
+  region: text,
+  limit: integer(1),
+  windowMs: windowLength,
+  timeoutMs: atLeast(1),
 };
 
-/** DynamoDB takes 2,048 bytes, the limiter's prefix included. */
+/** DynamoDB accepts 2,048 bytes, the limiter's prefix included. */
 const MAX_KEY_BYTES = 2_000;
 
 const DEFAULT_TIMEOUT_MS = 2_000;
 
-/** Allowed difference between the clocks of two containers, in ms. */
+/** Allowed difference between the clocks of two containers. */
 const CLOCK_SKEW_SECONDS = 60;
 
 /**
- * Counts in DynamoDB, for all containers together: the `limiter` of a limit of `webSocketRateLimit`. Atomic, by
- * `rate-limiter-flexible`. Whoever is over the limit costs no further write where that is known: a container
- * remembers it until the key's window ends.
+ * Returns a limiter that counts in DynamoDB, for all containers together. Pass it as the `limiter` of a limit. Counting is
+ * atomic, by `rate-limiter-flexible`. A container remembers a key over its limit until the window ends, so that further
+ * events cost no write.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * const limiter = dynamoDBRateLimiter({ tableName: "limits", limit: 10, windowMs: 60_000 });
+ * app.use(webSocketRateLimit({ connects: { by: "ip", limiter } }));
  */
 export function dynamoDBRateLimiter(options: DynamoDBRateLimiterOptions): RateLimiter {
-  checkOptions(options, OPTIONS);
+  checkOptions(options, OPTIONS, { required: ["tableName"] });
   const { tableName, region, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
   const { limit, windowMs } = { ...defaultRateLimits.connects, ...options };
-  if (tableName === undefined) throw new LiftError("INVALID_OPTION", { message: "tableName is missing" });
   const client = options.client ?? new DynamoDBClient(region === undefined ? {} : { region });
   const updateItem = (input: UpdateItemCommandInput) => update(client, distrustingFuture(input), timeoutMs);
   const limiter = new RateLimiterDynamo({
     storeClient: { updateItem },
     tableName,
     tableCreated: true,
-    // Else its constructor asks DynamoDB about it, and where that fails the rejection ends the process.
+    // Otherwise its constructor queries DynamoDB, and a failure would be an unhandled rejection.
     ttlSet: true,
     points: limit,
     duration: windowMs / 1_000,
@@ -67,8 +69,8 @@ export function dynamoDBRateLimiter(options: DynamoDBRateLimiterOptions): RateLi
 }
 
 /**
- * Ends a window too that ends later than a window from now: a container whose clock is ahead, or was, has begun it, and
- * it would lock its key out for as long.
+ * Also replaces a window that ends later than a new one would. A container whose clock was ahead has started it, and it
+ * would lock out its key until then.
  */
 function distrustingFuture(input: UpdateItemCommandInput): UpdateItemCommandInput {
   const { ConditionExpression, ExpressionAttributeValues } = input;
@@ -85,12 +87,12 @@ function distrustingFuture(input: UpdateItemCommandInput): UpdateItemCommandInpu
 }
 
 /**
- * Remembers which keys are over the limit, so that they cost no write. The limiter's own memory goes by the wall
- * clock: one that is set back by an hour would lock them out for an hour more.
+ * Remembers the keys over the limit, so that they cost no write. The limiter's own memory uses the wall clock: a clock set
+ * back by an hour would lock them out for another hour.
  */
 class BlockingLimiter implements RateLimiter {
   readonly #limiter: RateLimiterDynamo;
-  /** Elapsed ms at which each key's window ends. */
+  /** End of each key's window in monotonic ms. */
   readonly #ends = new Map<string, number>();
 
   constructor(limiter: RateLimiterDynamo) {
@@ -100,7 +102,7 @@ class BlockingLimiter implements RateLimiter {
   async consume(given: string): Promise<unknown> {
     const key = storableKey(given);
     const msBeforeNext = (this.#ends.get(key) ?? 0) - elapsed();
-    // As `rate-limiter-flexible` rejects: with what is no Error.
+    // `rate-limiter-flexible` rejects with an object that is not an Error, too.
     if (msBeforeNext > 0) return Promise.reject({ msBeforeNext });
     try {
       const counted = await this.#limiter.consume(key);
@@ -123,12 +125,12 @@ class BlockingLimiter implements RateLimiter {
   }
 }
 
-/** A limit's own keys are short; those that an application counts by `limiter.consume` may not be. */
+/** Keys of a limit are short, but an application may call `limiter.consume` with a long one. */
 function storableKey(key: string): string {
   return Buffer.byteLength(key) <= MAX_KEY_BYTES ? key : `#${hash("sha256", key, "base64url")}`;
 }
 
-/** The timer goes with the request: a function that is frozen in between must not find it afterwards. */
+/** Clears the timer with the request, so that a frozen function does not find it when it thaws. */
 async function update(client: DynamoDBClient, input: UpdateItemCommandInput, timeoutMs: number) {
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), timeoutMs);

@@ -1,47 +1,44 @@
 import { createElapsed, type Elapsed } from "../../../internal/elapsed.ts";
 
-/**
- * What is asked of a limiter. Every one of `rate-limiter-flexible` fits, whatever its store. Counting must be
- * atomic: of calls at once, no more than the limit are let through.
- */
+/** A limiter. Every limiter of `rate-limiter-flexible` fits. Counting must be atomic, so that concurrent calls cannot exceed the limit. */
 export interface RateLimiter {
-  /** Rejects with `{ msBeforeNext }` when there were too many, and with an Error when the store failed. */
+  /** Counts one event. Rejects with `{ msBeforeNext }` over the limit, and with an Error when the store fails. */
   consume(key: string): Promise<unknown>;
 }
 
 interface Window {
   count: number;
-  /** Elapsed ms. */
+  /** Monotonic time in ms. */
   readonly endsAt: number;
 }
 
 /**
- * Counts in this process's memory: in Lambda, per container. A key's window begins with its first call. There is
- * no timer: what has ended is removed by the calls that follow. `RateLimiterMemory` sets one per key (unref'd, but
- * a frozen function finds it when it thaws), takes no clock, and its subclass would replace all of its storage.
+ * Counts in memory: in Lambda, per container. A key's window begins with its first call. It uses no timer; each call removes
+ * expired windows. `RateLimiterMemory` would set a timer per key, which a frozen function finds when it thaws, and takes no
+ * clock.
  */
 export class MemoryLimiter implements RateLimiter {
   readonly #limit: number;
   readonly #windowMs: number;
   readonly #elapsed: Elapsed;
-  /** In the order in which they end, as all are equally long. */
+  /** In order of their ends, because all windows are equally long. */
   readonly #windows = new Map<string, Window>();
 
-  /** @param now a clock; one that is set back lengthens no window */
+  /** @param now a clock in ms; a step back does not lengthen a window */
   constructor(limit: number, windowMs: number, now: () => number) {
     this.#limit = limit;
     this.#windowMs = windowMs;
     this.#elapsed = createElapsed(now);
   }
 
-  /** Keys that are counted now. */
+  /** Number of keys with an open window. */
   get size(): number {
     return this.#windows.size;
   }
 
   consume(key: string): Promise<void> {
     const now = this.#elapsed();
-    this.#sweep(now);
+    this.#removeExpired(now);
     const window = this.#windows.get(key) ?? { count: 0, endsAt: now + this.#windowMs };
     window.count++;
     if (window.count === 1) this.#windows.set(key, window);
@@ -49,7 +46,7 @@ export class MemoryLimiter implements RateLimiter {
     return Promise.reject({ msBeforeNext: window.endsAt - now });
   }
 
-  #sweep(now: number): void {
+  #removeExpired(now: number): void {
     for (const [key, { endsAt }] of this.#windows) {
       if (endsAt > now) return;
       this.#windows.delete(key);

@@ -3,7 +3,7 @@ import { isConnectEvent } from "../../../apigw/index.ts";
 import { readAddress } from "../../../internal/ip-address.ts";
 import type { AnyContext } from "../../context.ts";
 
-/** What is counted together. A function names it, or says by `undefined` that this event is not counted. */
+/** Groups events that are counted together. A function returns a key, or `undefined` for events that are not counted. */
 export type RateLimitKey =
   | "connection"
   | "user"
@@ -11,14 +11,14 @@ export type RateLimitKey =
   | "ip"
   | ((ctx: AnyContext) => string | undefined | Promise<string | undefined>);
 
-/** Whether a key is known before anyone has looked at the token. */
+/** Returns whether a key is known before the token is verified. */
 export function needsNoIdentity(by: RateLimitKey): boolean {
   return by === "connection" || by === "ip";
 }
 
 /**
- * The key of an event. Who has no user or tenant does not share one with all others of that kind, but is counted
- * alone: by connection, and on `$connect`, where every connection is new, by address.
+ * Returns the key of an event. Connections without a user or tenant do not share a key: each is counted by its id, and on
+ * `$connect`, where every id is new, by its address.
  */
 export async function rateLimitKey(ctx: AnyContext, by: RateLimitKey): Promise<string | undefined> {
   if (typeof by === "function") {
@@ -35,8 +35,8 @@ export async function rateLimitKey(ctx: AnyContext, by: RateLimitKey): Promise<s
 }
 
 /**
- * Returns the network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, from which one
- * customer can choose at least. All texts that are not addresses count as one client.
+ * Returns the network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, because a customer gets at
+ * least a /64. All texts that are not addresses count as one client.
  */
 export function clientNetwork(text: string): string {
   const address = readAddress(text);

@@ -237,7 +237,9 @@ describe("a limit of a route that the app does not have", () => {
     const handled = app.webSocketHandler()(messageEvent("chat", {}), lambdaContext());
     await expect(handled).rejects.toMatchObject({
       code: "INVALID_OPTION",
-      message: expect.stringMatching(/^A middleware names the route typo; there are .*chat, \$default$/),
+      message: expect.stringMatching(
+        /^A middleware names the route `typo`, which does not exist; expected one of .*chat, \$default$/,
+      ),
     });
   });
 });
@@ -424,7 +426,7 @@ describe("when the limiter's store is down", () => {
     expect(await send()).toBeUndefined();
     expect(logged.map(({ message }) => message)).toEqual([
       "The event failed",
-      "The rate limit's store failed; the event passes",
+      "The store of the rate limit failed; the event passes",
     ]);
   });
 

@@ -1,10 +1,16 @@
 import { isConnectEvent, isMessageEvent } from "../../../apigw/index.ts";
-import { checkOptions, isFunction } from "../../check-options.ts";
+import {
+  anyFunction,
+  either,
+  type OptionCheck,
+  type OptionChecks,
+  record,
+} from "../../../internal/options.ts";
 import type { Middleware } from "../../compose.ts";
 import { connectionsOf } from "../../connections/by-endpoint.ts";
 import { closeWithError } from "../../connections/close-with-error.ts";
-import { type AnyContext, settingsOf } from "../../context.ts";
-import { LiftError } from "../../errors.ts";
+import { type AnyContext, contextInternals } from "../../context.ts";
+import { checkOptions, invalidOption, LiftError } from "../../errors.ts";
 import { isLifecycle } from "../../router.ts";
 import { MemoryLimiter } from "./memory-limiter.ts";
 import {
@@ -17,36 +23,40 @@ import {
 import { needsNoIdentity, type RateLimitKey, rateLimitKey } from "./rate-limit-key.ts";
 
 interface Keyed {
+  /** Groups the events that are counted together. */
   readonly by: RateLimitKey;
 }
 
-/** Counted in this process's memory. */
+/** A limit that is counted in memory. */
 export interface MemoryRateLimit extends MemoryRate, Keyed {}
 
-/** Counted by a limiter of `rate-limiter-flexible`, in DynamoDB for one: its limit and window are its own. */
+/** A limit that a limiter counts, such as `dynamoDBRateLimiter` or one of `rate-limiter-flexible`. */
 export interface StoredRateLimit extends StoredRate, Keyed {}
 
+/** A number of events per key and window. */
 export type RateLimit = MemoryRateLimit | StoredRateLimit;
 
+/** Options of `webSocketRateLimit`. At least one limit is required. */
 export interface RateLimitOptions {
+  /** Limit for `$connect`. Default: none. */
   readonly connects?: RateLimit;
-  /** All messages of a key together. */
+  /** Limit for all messages of a key together. Default: none. */
   readonly messages?: RateLimit;
   /**
-   * The messages of single routes, besides `messages`: by registered key, by Streamer's action (`publish`), or by action
-   * and namespace (`publish:room`). The app refuses its first event with INVALID_OPTION where it has no such route.
+   * Further limits for single routes: by registered key, by Streamer's action (`publish`), or by action and namespace
+   * (`publish:room`). The app rejects its first event with INVALID_OPTION if a route does not exist. Default: none.
    */
   readonly routes?: { readonly [routeKey: string]: RateLimit };
   /**
-   * Refused messages that a connection may send in a minute; at the next one it is closed. Counted in this process's
-   * memory. Default 1,000; minimum 1; `Infinity`: it is never closed.
+   * Refused messages that a connection may send per minute. The next one closes the connection. Counted in memory.
+   * Default 1,000; minimum 1; `Infinity` never closes it.
    */
   readonly maxRefusals?: number;
-  /** Clock of the limits counted in memory: ms, from any origin. Default: the process's monotonic clock. */
+  /** Returns a time in ms, from any origin, for limits in memory. Default: the process's monotonic clock. */
   readonly now?: () => number;
 }
 
-/** 10 connects a minute from an address, 100 messages a minute on a connection. */
+/** 10 connects per minute and address, 100 messages per minute and connection. */
 export const defaultRateLimits = {
   connects: { by: "ip", limit: 10, windowMs: 60_000 },
   messages: { by: "connection", limit: 100, windowMs: 60_000 },
@@ -55,7 +65,6 @@ export const defaultRateLimits = {
 const MAX_REFUSALS = 1_000;
 const REFUSALS_WINDOW_MS = 60_000;
 
-/** One limit, at work. */
 interface Counter {
   readonly by: RateLimitKey;
   readonly counter: RateCounter;
@@ -69,11 +78,14 @@ interface Counters {
 }
 
 /**
- * Refuses what is too much: a connect with 429, a message with a RATE_LIMITED error frame that has `retryAfterMs`
- * among its details. Limits by address or connection run before everything else, wherever this stands in the
- * order of `use`: before a token is looked at and a row is read. Those that need an identity run in their place,
- * so after the authentication. `$disconnect` is never limited. A connection that goes on being refused is closed.
+ * Rejects events over a limit: a connect with 429, a message with a RATE_LIMITED error frame that has `retryAfterMs` in its
+ * details. Limits by address or connection run as guards, before a token is verified or a row is read. Limits that need an
+ * identity run in the order of `use`, so add them after the authentication. `$disconnect` is never limited. A connection
+ * that keeps being refused is closed; see `maxRefusals`.
+ * @param options default: `defaultRateLimits`
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * app.use(webSocketRateLimit({ messages: { by: "user", limit: 50, windowMs: 10_000 } }));
  */
 export function webSocketRateLimit(options: RateLimitOptions = defaultRateLimits): Middleware[] {
   const all = readLimits(options);
@@ -104,7 +116,7 @@ function countersOf(ctx: AnyContext, { connects, messages, routes }: Counters): 
   return [...messages, ...(routes.get(ctx.route) ?? []), ...actionCounters(ctx, routes)];
 }
 
-/** Those of the action that the message asks for within its route. */
+/** Returns the counters of the action that the message requests within its route. */
 function actionCounters(ctx: AnyContext, routes: Counters["routes"]): readonly Counter[] {
   const { action } = ctx;
   if (action === ctx.route) return [];
@@ -131,9 +143,9 @@ async function consumeAll(
   }
 }
 
-/** Each refusal costs an invocation and a frame, so a client that does not slow down must not go on for ever. */
+/** Each refusal costs an invocation and a frame, so a client that does not slow down is closed. */
 async function closeConnection(ctx: AnyContext, error: LiftError): Promise<void> {
-  const connections = connectionsOf(ctx.event, settingsOf(ctx));
+  const connections = connectionsOf(ctx.event, contextInternals.settingsOf(ctx));
   try {
     await closeWithError(connections, ctx.connectionId, error, { budget: ctx.lambda });
   } catch (cause) {
@@ -141,67 +153,69 @@ async function closeConnection(ctx: AnyContext, error: LiftError): Promise<void>
   }
 }
 
-function filterCounters(counters: Counters, wanted: (counter: Counter) => boolean): Counters | undefined {
-  const connects = counters.connects.filter(wanted);
-  const messages = counters.messages.filter(wanted);
-  const routes = new Map([...counters.routes].filter(([, own]) => own.every(wanted)));
+function filterCounters(counters: Counters, isIncluded: (counter: Counter) => boolean): Counters | undefined {
+  const connects = counters.connects.filter(isIncluded);
+  const messages = counters.messages.filter(isIncluded);
+  const routes = new Map([...counters.routes].filter(([, own]) => own.every(isIncluded)));
   const isEmpty = connects.length + messages.length + routes.size === 0;
   return isEmpty ? undefined : { connects, messages, routes, refusals: counters.refusals };
 }
 
-const isLimit = (value: unknown) => typeof value === "object" && value !== null;
-
-const isMaximum = (value: unknown) =>
-  value === Number.POSITIVE_INFINITY || (Number.isInteger(value) && (value as number) >= 1);
-
-const OPTIONS = {
-  connects: isLimit,
-  messages: isLimit,
-  routes: isLimit,
-  maxRefusals: isMaximum,
-  now: isFunction,
+const OPTIONS: OptionChecks<RateLimitOptions> = {
+  connects: record,
+  messages: record,
+  routes: record,
+  maxRefusals: {
+    test: (value) =>
+      value === Number.POSITIVE_INFINITY || (Number.isInteger(value) && (value as number) >= 1),
+    expected: "an integer from 1, or `Infinity`",
+  },
+  now: anyFunction,
 };
 
 const KEYS = ["connection", "user", "tenant", "ip"];
 
-const LIMIT_OPTIONS = {
-  by: (value: unknown) => isFunction(value) || KEYS.includes(value as string),
-  ...RATE_OPTIONS,
+const namedKey: OptionCheck = {
+  test: (value) => KEYS.includes(value as string),
+  expected: `one of ${KEYS.join(", ")}`,
 };
+
+const LIMIT_OPTIONS = { by: either(namedKey, anyFunction), ...RATE_OPTIONS };
 
 /** @throws {LiftError} INVALID_OPTION */
 function readLimits(options: RateLimitOptions): Counters {
   checkOptions(options, OPTIONS);
   const { connects, messages, routes = {}, maxRefusals = MAX_REFUSALS, now = Date.now } = options;
   const counters = {
-    connects: connects === undefined ? [] : [readLimit("connects", connects, "closed", now)],
-    messages: messages === undefined ? [] : [readLimit("messages", messages, "open", now)],
+    connects: connects === undefined ? [] : [readLimit("connects", "connects", connects, "closed", now)],
+    messages: messages === undefined ? [] : [readLimit("messages", "messages", messages, "open", now)],
     routes: new Map(
       Object.entries(routes).map(([key, limit]) => {
-        if (isLifecycle(key)) throw invalid(`${key} is no route of messages: see the option connects`);
-        return [key, [readLimit(`route:${encodeURIComponent(key)}`, limit, "open", now)]];
+        if (isLifecycle(key))
+          throw invalidOption(`\`${key}\` is not a message route; use the option \`connects\``);
+        return [key, [readLimit(`routes.${key}`, `route:${encodeURIComponent(key)}`, limit, "open", now)]];
       }),
     ),
     refusals: new MemoryLimiter(maxRefusals, REFUSALS_WINDOW_MS, now),
   };
-  if (filterCounters(counters, () => true) === undefined) throw invalid("No limit is given");
+  if (filterCounters(counters, () => true) === undefined)
+    throw invalidOption("A rate limit requires `connects`, `messages` or `routes`");
   return counters;
 }
 
 function readLimit(
+  name: string,
   scope: string,
   limit: RateLimit,
   onFailure: "open" | "closed",
   now: () => number,
 ): Counter {
-  checkOptions(limit, LIMIT_OPTIONS);
+  checkOptions(limit, LIMIT_OPTIONS, { prefix: `${name}.` });
   const { by, ...rate } = limit;
   if (by === undefined || !isCompleteRate(rate)) {
-    throw invalid(`${scope} needs \`by\`, and either a limit and its windowMs or a limiter`);
+    throw invalidOption(
+      `The limit \`${name}\` requires \`by\`, and either \`limit\` and \`windowMs\`, or \`limiter\``,
+    );
   }
   return { by, counter: new RateCounter(scope, rate, onFailure, now) };
-}
-
-function invalid(message: string): LiftError {
-  return new LiftError("INVALID_OPTION", { message });
 }

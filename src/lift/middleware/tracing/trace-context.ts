@@ -1,12 +1,12 @@
 import { createTraceState, isSpanContextValid, type SpanContext, TraceFlags } from "@opentelemetry/api";
 
-/** How a trace goes from one service to the next. */
+/** Headers that pass a trace to another service. */
 export interface TraceHeaders {
-  /** W3C. */
+  /** Trace id, span id and flags in W3C's format. */
   traceparent?: string;
-  /** W3C; absent where the trace has none. */
+  /** W3C's vendor data. Absent when the trace has none. */
   tracestate?: string;
-  /** X-Ray. */
+  /** Trace id, span id and flags in X-Ray's format. */
   "X-Amzn-Trace-Id"?: string;
 }
 
@@ -15,26 +15,26 @@ const ROOT = /(?:^|;)\s*Root=1-([0-9a-f]{8})-([0-9a-f]{24})(?:;|$)/i;
 const PARENT = /(?:^|;)\s*Parent=([0-9a-f]{16})(?:;|$)/i;
 const SAMPLED = /(?:^|;)\s*Sampled=1(?:;|$)/i;
 
-/** W3C's limit is 512. */
+/** W3C's limit in characters. */
 const MAX_TRACESTATE_LENGTH = 512;
 
-/** The span that a `traceparent` names. https://www.w3.org/TR/trace-context/ */
+/** Reads the span of a `traceparent` header. https://www.w3.org/TR/trace-context/ */
 export function fromW3c(
   traceparent: string | undefined,
   tracestate: string | undefined,
 ): SpanContext | undefined {
   const [, traceId, spanId, flags] = TRACEPARENT.exec(traceparent?.trim() ?? "") ?? [];
   if (traceId === undefined || spanId === undefined) return undefined;
-  const kept = tracestate !== undefined && tracestate.length <= MAX_TRACESTATE_LENGTH;
+  const isValid = tracestate !== undefined && tracestate.length <= MAX_TRACESTATE_LENGTH;
   return remote({
     traceId,
     spanId,
     traceFlags: Number.parseInt(flags ?? "", 16) & TraceFlags.SAMPLED,
-    ...(kept ? { traceState: createTraceState(tracestate) } : {}),
+    ...(isValid ? { traceState: createTraceState(tracestate) } : {}),
   });
 }
 
-/** The span that X-Ray's header names; without `Parent` it names none. */
+/** Reads the span of an X-Ray header; `undefined` without `Parent`. */
 export function fromXRay(header: string | undefined): SpanContext | undefined {
   const [, time, random] = ROOT.exec(header ?? "") ?? [];
   const spanId = PARENT.exec(header ?? "")?.[1];
@@ -50,7 +50,7 @@ function remote(span: SpanContext): SpanContext | undefined {
   return isSpanContextValid(span) ? { ...span, isRemote: true } : undefined;
 }
 
-/** A span's identity in both forms. */
+/** Returns the headers of a span in both formats. */
 export function toHeaders(span: SpanContext | undefined): TraceHeaders {
   if (span === undefined || !isSpanContextValid(span)) return {};
   const { traceId, spanId, traceFlags, traceState } = span;

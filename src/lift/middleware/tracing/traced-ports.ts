@@ -9,10 +9,10 @@ import type {
 import { logText } from "../../../internal/redact.ts";
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../../../store/index.ts";
 
-/** Starts a child of whatever is under way. */
+/** Starts a child of the active span. */
 export type StartSpan = (name: string, kind: SpanKind, attributes: Attributes) => Span;
 
-/** Runs a call in a span of its own. Of an error only its kind is recorded: its message may hold anything. */
+/** Runs a call in its own span. Only the code or name of an error is recorded, because its message may hold anything. */
 async function inSpan<Value>(
   span: Span,
   call: () => Promise<Value>,
@@ -36,12 +36,12 @@ function markFailed(span: Span, error: unknown): void {
   span.setAttribute("error.type", errorType(kind)).setStatus({ code: SpanStatusCode.ERROR });
 }
 
-/** Codes and names are short, but the errors of other libraries and of applications may hold anything there. */
+/** Truncates and redacts a code or name, because errors of other libraries and of applications may hold anything there. */
 export function errorType(kind: string): string {
   return logText(kind, 100);
 }
 
-/** @connections, a span per call. */
+/** Records a span per call of the @connections API. */
 export class TracedConnections implements Connections {
   readonly #connections: Connections;
   readonly #start: StartSpan;
@@ -87,7 +87,7 @@ function outcomes({ sent, gone, failed }: BroadcastReport): Attributes {
   };
 }
 
-/** A store, a span per call; none for a look-up in this process's memory. */
+/** Records a span per call of a store, except `peek`, which reads memory. */
 export class TracedStore implements ConnectionStore {
   readonly #store: ConnectionStore;
   readonly #start: StartSpan;

@@ -12,37 +12,41 @@ import {
   trace,
 } from "@opentelemetry/api";
 import { isDisconnectEvent, isMessageEvent } from "../../../apigw/index.ts";
-import { checkOptions, hasMethods, isFunction } from "../../check-options.ts";
+import { anyFunction, boolean, type OptionChecks, withMethods } from "../../../internal/options.ts";
 import type { Middleware } from "../../compose.ts";
 import type { AnyContext } from "../../context.ts";
+import { checkOptions } from "../../errors.ts";
 import { fromW3c, fromXRay, type TraceHeaders, toHeaders } from "./trace-context.ts";
 import { errorType, type StartSpan, TracedConnections, TracedStore } from "./traced-ports.ts";
 
+/** Options of `webSocketTracing`. */
 export interface WebSocketTracingOptions {
-  /** Default: the one that is registered with `@opentelemetry/api`. */
+  /** Creates the tracer. Default: the provider registered with `@opentelemetry/api`. */
   readonly tracerProvider?: TracerProvider;
   /**
-   * Whether a client's `traceparent` or `X-Amzn-Trace-Id` on `$connect` is taken as the parent, where Lambda names
-   * none. It lets clients say what is sampled. Default true.
+   * Whether a client's `traceparent` or `X-Amzn-Trace-Id` on `$connect` becomes the parent when Lambda provides none.
+   * Clients can then decide what is sampled. Default true.
    */
   readonly acceptClientContext?: boolean;
-  /** Called after every event and awaited, before Lambda may freeze the function: your provider's `forceFlush`. */
+  /** Awaited after every event, before Lambda may freeze the function. Pass your provider's `forceFlush`. Default: none. */
   readonly flush?: () => Promise<void>;
 }
 
-const OPTIONS = {
-  tracerProvider: hasMethods("getTracer"),
-  acceptClientContext: (value: unknown) => typeof value === "boolean",
-  flush: isFunction,
+const OPTIONS: OptionChecks<WebSocketTracingOptions> = {
+  tracerProvider: withMethods("getTracer"),
+  acceptClientContext: boolean,
+  flush: anyFunction,
 };
 
 const spans = new WeakMap<AnyContext, Span>();
 
 /**
- * A span per event, from before the first middleware to after the last, with one below it for every call of the
- * store and of @connections. It sees the outcome wherever it stands in the order of `use`. What clients send (URL,
- * headers, token, message) and what errors say is not recorded.
+ * Records a span per event, around all middleware, with a child span per call of the store and of the @connections API. As
+ * an observer it sees every outcome, whatever the order of `use`. It does not record data from clients (URL, headers,
+ * token, message) or the messages of errors.
  * @throws {LiftError} INVALID_OPTION
+ * @example
+ * app.use(webSocketTracing({ flush: () => provider.forceFlush() }));
  */
 export function webSocketTracing(options: WebSocketTracingOptions = {}): Middleware {
   checkOptions(options, OPTIONS);
@@ -67,18 +71,22 @@ export function webSocketTracing(options: WebSocketTracingOptions = {}): Middlew
   return Object.assign(observe, { phase: "observer" as const });
 }
 
-/** What to send along to another service, so that its spans join this event's trace. */
+/**
+ * Returns the headers of the current span, for requests to another service whose spans should join this trace.
+ * @example
+ * await fetch(url, { headers: { ...traceHeaders(ctx) } });
+ */
 export function traceHeaders(ctx: AnyContext): TraceHeaders {
   return toHeaders((trace.getActiveSpan() ?? spans.get(ctx))?.spanContext());
 }
 
-/** What an instrumentation has begun already, else what Lambda or the client names. */
+/** Returns the active span's context, else the parent that Lambda or the client provides. */
 function parentContext(ctx: AnyContext, acceptClient: boolean): OtelContext {
   const active = context.active();
   const current = trace.getSpanContext(active);
   if (current !== undefined && isSpanContextValid(current)) return active;
-  const named = fromXRay(process.env._X_AMZN_TRACE_ID) ?? (acceptClient ? clientContext(ctx) : undefined);
-  return named === undefined ? active : trace.setSpanContext(active, named);
+  const provided = fromXRay(process.env._X_AMZN_TRACE_ID) ?? (acceptClient ? clientContext(ctx) : undefined);
+  return provided === undefined ? active : trace.setSpanContext(active, provided);
 }
 
 function clientContext(ctx: AnyContext): SpanContext | undefined {
@@ -87,7 +95,7 @@ function clientContext(ctx: AnyContext): SpanContext | undefined {
   );
 }
 
-/** At the end, since a message in parts turns out to be another action when its last part has come. */
+/** Runs at the end, because a chunked message turns out to be another action with its last chunk. */
 function nameAction({ action, route, namespaces }: AnyContext, span: Span): void {
   if (action === route) return;
   span.updateName(`process ${action}`);
@@ -124,7 +132,7 @@ function describeEvent(ctx: AnyContext): { name: string; kind: SpanKind; attribu
 }
 
 function instrument(ctx: AnyContext, tracer: Tracer, own: OtelContext): void {
-  // Where no context manager is registered nothing is ever active.
+  // Without a registered context manager no span is ever active.
   const start: StartSpan = (name, kind, attributes) => {
     const active = context.active();
     return tracer.startSpan(name, { kind, attributes }, trace.getSpan(active) === undefined ? own : active);
