@@ -20,7 +20,7 @@ describe("options", () => {
     ],
     [{ channels: { room: {} }, store, auth: () => {} }, "`auth` must be the result of `webSocketAuth`"],
     [{ channels: { room: {} }, store, middleware: [1] }, "`middleware` must be an array of middleware"],
-    [{ channels: { room: {} }, store, lifetimeMs: 0 }, "Option lifetimeMs is invalid: 0"],
+    [{ channels: { room: {} }, store, lifetimeMs: 0 }, "`lifetimeMs` must be a number of at least 1; got 0"],
     [{ channels: { "Room:a": {} }, store }, "`channels`: invalid namespace `Room:a`"],
     [{ channels: { __proto__: null, constructor: {}, "1": {} }, store }, "`channels`: invalid namespace `1`"],
     [{ channels: { room: null }, store }, "`channels.room` must be an object; got null"],
@@ -54,12 +54,12 @@ describe("options", () => {
     [{ maxBytes: 0 }, "`channels.room.maxBytes` must be an integer from 1 to 98304; got 0"],
     [{ maxBytes: 98_305 }, "`channels.room.maxBytes` must be an integer from 1 to 98304; got 98305"],
     [{ rate: 5 }, "`channels.room.rate` must be an object; got 5"],
-    [{ rate: { limit: 0, windowMs: 1 } }, "`channels.room.rate`: Option limit is invalid: 0"],
-    [{ rate: { limit: 1, windowMs: 0 } }, "`channels.room.rate`: Option windowMs is invalid: 0"],
-    [{ rate: { limiter: {} } }, "`channels.room.rate`: Option limiter is invalid"],
-    [{ rate: { by: "ip", limit: 1, windowMs: 1 } }, "`channels.room.rate`: Unknown option by; there are"],
-    [{ rate: { limit: 1 } }, "`channels.room.rate`: A rate needs either a limit and its windowMs or a"],
-    [{ rate: {} }, "`channels.room.rate`: A rate needs either a limit and its windowMs or a limiter"],
+    [{ rate: { limit: 0, windowMs: 1 } }, "`channels.room.rate`: `limit` must be an integer from 1; got 0"],
+    [{ rate: { limit: 1, windowMs: 0 } }, "`channels.room.rate`: `windowMs` must be a finite number of at least 1; got 0"],
+    [{ rate: { limiter: {} } }, "`channels.room.rate`: `limiter` must be an object with consume()"],
+    [{ rate: { by: "ip", limit: 1, windowMs: 1 } }, "`channels.room.rate`: Unknown option `by`; expected one of"],
+    [{ rate: { limit: 1 } }, "`channels.room.rate`: A rate requires either `limit` and `windowMs`, or"],
+    [{ rate: {} }, "`channels.room.rate`: A rate requires either `limit` and `windowMs`, or `limiter`"],
   ])("of a namespace can't be %o", (room, message) => {
     const options = { channels: { room: room as NamespaceOptions }, store };
     expect(() => createStreamer(options)).toThrow(

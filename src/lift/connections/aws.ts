@@ -13,11 +13,11 @@ import {
   type SendOutcome,
 } from "../../apigw/index.ts";
 import {
-  Retry,
   type AwsCredentials,
   type AwsCredentialsProvider,
-  Payload,
   getHttpStatus,
+  Payload,
+  Retry,
 } from "../../aws/index.ts";
 import { elapsed } from "../../internal/elapsed.ts";
 import { anyFunction, atLeast, integer, type OptionChecks, text } from "../../internal/options.ts";
