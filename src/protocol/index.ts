@@ -3,6 +3,19 @@ export type * from "./channel-types.ts";
 export { CLIENT_LIMITS } from "./client-limits.ts";
 export { type ErrorCode, type Issue, ProtocolError, type ProtocolErrorCode, RETRY_BY_CODE } from "./codes.ts";
 export { type Json, utf8Length } from "./json.ts";
+export {
+  channelJsonSchema,
+  type JsonSchema,
+  type JsonSchemaOptions,
+  namedJsonSchemas,
+  toJsonSchema,
+} from "./json-schema.ts";
 export { LIMITS } from "./limits.ts";
-export type * from "./messages.ts";
-export { ACTIONS, parseRequest } from "./request.ts";
+export { parseRequest } from "./parse-request.ts";
+export type { Position } from "./position.ts";
+export type * from "./requests.ts";
+export { ACTIONS, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, LEGACY_TYPE, REQUESTS } from "./requests.ts";
+export type * from "./results.ts";
+export { RESULTS, SUBSCRIBED } from "./results.ts";
+export type * from "./server-messages.ts";
+export { RESPONSE_DATA, SERVER_MESSAGES } from "./server-messages.ts";

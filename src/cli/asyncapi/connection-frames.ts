@@ -1,138 +1,69 @@
 import {
   type Action,
-  type ChannelRequest,
-  type HeartbeatResult,
+  CHANNEL_REQUEST,
+  CLIENT_LIMITS,
+  channelJsonSchema,
+  type JsonSchema,
+  type JsonSchemaOptions,
+  LEGACY_DATA,
   type LegacyMessage,
-  LIMITS,
-  type Payloads,
-  type Refused,
-  type Results,
-  type Subscribed,
+  SUBSCRIBED,
+  toJsonSchema,
 } from "../../protocol/index.ts";
 import type { ChannelAction } from "./channel-frames.ts";
-import { type Exchange, exchange, response } from "./exchange.ts";
-import {
-  type CommonSchemas,
-  channelMessage,
-  channelOf,
-  id,
-  type PayloadSchemas,
-  time,
-} from "./payload-schemas.ts";
-import {
-  type AnySchema,
-  anyOf,
-  boolean,
-  constant,
-  described,
-  either,
-  integer,
-  json,
-  keyed,
-  list,
-  nothing,
-  object,
-  oneOf,
-  optional,
-  type Schema,
-  shortText,
-  text,
-} from "./schema.ts";
+import { type Exchange, requestFrame, toExchange, toResponse } from "./exchange.ts";
 
 export type ConnectionAction = Exclude<Action, ChannelAction>;
 
+const SUMMARIES = {
+  subscribe: "Subscribes to channels, and asks for missed messages of those that come with a position.",
+  unsubscribe: "Leaves channels.",
+  heartbeat: "Keeps an idle connection open, and asks which channels have newer messages.",
+  refresh: "Replaces the connection's token. A token of another user or tenant closes the connection.",
+  part: `Sends a chunk of a message of more than ${CLIENT_LIMITS.clientFrameBytes} bytes. The whole message gets the response.`,
+} as const satisfies { readonly [Name in ConnectionAction]?: string };
+
 /**
- * What clients ask about their connection, and about several channels at once.
- * @param namespaces those that clients can subscribe to
- * @param channel of any namespace
+ * The requests that clients send about their connection, and about several channels at once.
+ * @param namespaces the namespaces that clients can subscribe to
+ * @param options for channels of any namespace
  */
 export function connectionExchanges(
-  namespaces: readonly PayloadSchemas[],
-  channel: Schema<string>,
-  common: CommonSchemas,
-): { readonly [Name in ConnectionAction]: Exchange } {
-  const { position, publishResult, errorBody } = common;
-  const requests = namespaces.map((carried) => channelRequest(carried, common));
-  const subscribed = namespaces.map((carried) => subscribedTo(carried, common));
-  const refused = object<Refused>({ channel: text, error: errorBody });
-  return {
-    subscribe: exchange(
-      "subscribe",
-      "Asks for channels, and for what was missed in those that come with a position.",
-      object<Payloads["subscribe"]>({ channels: list(anyOf(requests), 1, LIMITS.channels) }),
-      object<Results["subscribe"]>({ channels: list(either(anyOf(subscribed), refused)) }),
-    ),
-    unsubscribe: exchange(
-      "unsubscribe",
-      "Leaves channels.",
-      object<Payloads["unsubscribe"]>({ channels: list(channel, 1, LIMITS.channels) }),
-      nothing,
-    ),
-    heartbeat: exchange(
-      "heartbeat",
-      "Keeps an idle connection open, and asks which of the channels are elsewhere by now.",
-      object<Payloads["heartbeat"]>({ positions: optional(keyed(channel, position, LIMITS.channels)) }),
-      object<HeartbeatResult>({ heads: keyed(text, position) }),
-    ),
-    refresh: exchange(
-      "refresh",
-      "A new token for the connection, of the same user and tenant: another's closes it.",
-      object<Payloads["refresh"]>({ token: shortText(1, LIMITS.tokenBytes) }),
-      object<Results["refresh"]>({ expiresAt: optional(time) }),
-    ),
-    part: exchange(
-      "part",
-      `Part of a message of more than ${LIMITS.clientFrameBytes} bytes, which is answered when it is whole, by its own response.`,
-      object<Payloads["part"]>({
-        message: described("Larger than that of the connection's messages in parts before it", integer(1)),
-        index: described("From 0, and less than count", integer(0, LIMITS.parts - 1)),
-        count: integer(2, LIMITS.parts),
-        text: shortText(1, LIMITS.clientFrameBytes),
-      }),
-    ),
-    message: {
-      summary: "As Streamer's first clients publish, and set what the user shows; all of data is published.",
-      request: legacy(channel),
-      response: response<"message">(either(publishResult, nothing)),
-    },
+  namespaces: readonly JsonSchemaOptions[],
+  options: JsonSchemaOptions,
+): [ConnectionAction, Exchange][] {
+  // Each namespace has payloads of its own, so each channel in a list matches the schema of its namespace.
+  const replace = new Map(
+    [CHANNEL_REQUEST, SUBSCRIBED].map((schema) => [
+      schema,
+      anyOf(namespaces.map((namespace) => toJsonSchema(schema, namespace))),
+    ]),
+  );
+  const exchanges = Object.entries(SUMMARIES).map(([name, summary]): [ConnectionAction, Exchange] => {
+    const action = name as keyof typeof SUMMARIES;
+    return [action, toExchange(action, summary, { ...options, replace })];
+  });
+  return [...exchanges, ["message", legacyExchange(options)]];
+}
+
+function anyOf(schemas: readonly JsonSchema[]): JsonSchema {
+  return schemas.length === 1 ? schemas[0]! : { anyOf: schemas };
+}
+
+/** The first clients' `message` has its fields beside the action, and the channel inside the data. */
+function legacyExchange(options: JsonSchemaOptions): Exchange {
+  const frame = (types: readonly LegacyMessage["type"][], channel: JsonSchema) => {
+    const fields = {
+      type: { type: "string", enum: types },
+      data: toJsonSchema(LEGACY_DATA, { ...options, channel }),
+    };
+    return requestFrame("message", fields, ["type", "data"], options);
   };
-}
-
-function channelRequest(
-  { channel, shown }: PayloadSchemas,
-  { position }: CommonSchemas,
-): Schema<ChannelRequest> {
-  return object<ChannelRequest>({
-    channel,
-    position: optional(described("The last that the client has", position)),
-    recent: optional(integer(0, LIMITS.messages)),
-    state: optional(shown),
-  });
-}
-
-function subscribedTo(carried: PayloadSchemas, { position, live }: CommonSchemas): Schema<Subscribed> {
-  return object<Subscribed>({
-    channel: carried.channel,
-    position: optional(described("Of the channel's last message", position)),
-    recovered: optional(described("Whether the messages are all that was missed", boolean)),
-    messages: optional(list(channelMessage(carried, position))),
-    more: optional(described("The rest by history, after the last of them", boolean)),
-    live: optional(live),
-  });
-}
-
-/** It has its fields beside the action, and the channel among the data. */
-function legacy(channel: Schema<string>): AnySchema {
-  const frame = (type: Schema<LegacyMessage["type"]>, to: Schema<string>): AnySchema => ({
-    type: "object",
-    properties: {
-      id,
-      action: constant("message" satisfies Action),
-      type,
-      data: { type: "object", properties: { channel: to, state: json }, required: ["channel"] },
+  return {
+    summary: "Publishes all of `data`, or sets the user's state: the request of the first clients.",
+    request: {
+      anyOf: [frame(["chat", "presence"], options.channel), frame(["stream"], channelJsonSchema(["stream"]))],
     },
-    required: ["action", "type", "data"],
-  });
-  const streams = frame(oneOf<LegacyMessage["type"]>("stream"), channelOf(["stream"]));
-  return { anyOf: [frame(oneOf<LegacyMessage["type"]>("chat", "presence"), channel), streams] };
+    response: toResponse("message", options),
+  };
 }

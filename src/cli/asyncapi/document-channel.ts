@@ -1,52 +1,52 @@
+import type { JsonSchema } from "../../protocol/index.ts";
 import type { Push } from "./channel-frames.ts";
+import { Definitions } from "./definitions.ts";
 import type { Exchange } from "./exchange.ts";
-import { type AnySchema, Definitions } from "./schema.ts";
 
-/** All channels of a document are at this address, below the server's: they share one socket. */
+/** The address of every channel of a document, below the server's: all channels share one socket. */
 const ADDRESS = "/";
 
-/** What is under `components.correlationIds`. */
+/** The entries of `components.correlationIds`. */
 export const CORRELATION_IDS = {
   request: { location: "$message.payload#/id" },
   answer: { location: "$message.payload#/request_id" },
 };
 
-/** What a channel of a document says of itself. */
-export interface About {
+export interface ChannelInfo {
   readonly title: string;
   readonly description: string;
   readonly [extension: `x-${string}`]: unknown;
 }
 
-/** A channel of a document, and the operations on it. */
+/** A channel of a document, with its operations. */
 export class DocumentChannel {
   readonly key: string;
-  readonly #about: About;
+  readonly #info: ChannelInfo;
   readonly #messages = new Map<string, object>();
   readonly #operations = new Map<string, object>();
 
-  constructor(key: string, about: About) {
+  constructor(key: string, info: ChannelInfo) {
     this.key = key;
-    this.#about = about;
+    this.#info = info;
   }
 
   get channel(): object {
-    return { address: ADDRESS, ...this.#about, messages: Object.fromEntries(this.#messages) };
+    return { address: ADDRESS, ...this.#info, messages: Object.fromEntries(this.#messages) };
   }
 
-  /** Their keys are unique in the document. */
+  /** Operations by a key that is unique in the document. */
   get operations(): [string, object][] {
     return [...this.#operations].map(([name, operation]) => [`${this.key}.${name}`, operation]);
   }
 
-  /** The server receives the request, and answers it. */
-  receives(action: string, { summary, request, response }: Exchange): void {
-    const messages = [this.#message(action, request, { summary, ...correlated("request") })];
-    const answers = [
+  /** Adds a request that the server receives and answers. */
+  addExchange(action: string, { summary, request, response }: Exchange): void {
+    const messages = [this.#addMessage(action, request, { summary, ...correlated("request") })];
+    const replies = [
       ...(response === undefined
         ? []
-        : [this.#message(`${action}.response`, response, correlated("answer"))]),
-      this.#message("error", { $ref: Definitions.pointer("ErrorMessage") }, correlated("answer")),
+        : [this.#addMessage(`${action}.response`, response, correlated("answer"))]),
+      this.#addMessage("error", { $ref: Definitions.pointer("ErrorMessage") }, correlated("answer")),
     ];
     const channel = this.#reference;
     this.#operations.set(action, {
@@ -54,14 +54,14 @@ export class DocumentChannel {
       channel,
       summary,
       messages,
-      reply: { channel, messages: answers },
+      reply: { channel, messages: replies },
     });
   }
 
-  /** The server sends these without being asked. */
-  sends(name: string, summary: string, pushes: Iterable<readonly [type: string, push: Push]>): void {
+  /** Adds messages that the server sends without a request. */
+  addPushes(name: string, summary: string, pushes: Iterable<readonly [type: string, push: Push]>): void {
     const messages = [...pushes].map(([type, push]) =>
-      this.#message(`${type}.event`, push.frame, { summary: push.summary }),
+      this.#addMessage(`${type}.event`, push.frame, { summary: push.summary }),
     );
     this.#operations.set(name, { action: "send", channel: this.#reference, summary, messages });
   }
@@ -70,9 +70,9 @@ export class DocumentChannel {
     return { $ref: `#/channels/${this.key}` };
   }
 
-  /** @returns a reference to it */
-  #message(key: string, payload: AnySchema, about: object): object {
-    this.#messages.set(key, { name: `${this.key}.${key}`, ...about, payload });
+  /** @returns a reference to the message */
+  #addMessage(key: string, payload: JsonSchema, info: object): object {
+    this.#messages.set(key, { name: `${this.key}.${key}`, ...info, payload });
     return { $ref: `#/channels/${this.key}/messages/${key}` };
   }
 }

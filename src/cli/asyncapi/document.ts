@@ -1,19 +1,25 @@
+import {
+  channelJsonSchema,
+  type JsonSchema,
+  type JsonSchemaOptions,
+  SERVER_MESSAGES,
+  toJsonSchema,
+} from "../../protocol/index.ts";
 import type { StreamerDescription } from "../../streamer/index.ts";
 import { type ConnectionAction, connectionExchanges } from "./connection-frames.ts";
+import { Definitions } from "./definitions.ts";
 import { CORRELATION_IDS, DocumentChannel } from "./document-channel.ts";
-import { carriedBy, namespacePart } from "./namespace.ts";
-import { type CommonSchemas, channelOf, defineCommon, type PayloadSchemas } from "./payload-schemas.ts";
-import { type AnySchema, Definitions, type Schema } from "./schema.ts";
+import { namespaceChannel, namespaceSchemas } from "./namespace.ts";
 
 export interface DocumentOptions {
   readonly title: string;
   readonly version: string;
   readonly description?: string | undefined;
-  /** Where clients connect, the stage with it. */
+  /** Where clients connect, with the stage. */
   readonly url: URL;
 }
 
-/** JSON, of which what tests look at has a type. */
+/** JSON. Only the fields that tests read have types. */
 export interface AsyncApiDocument {
   readonly asyncapi: "3.0.0";
   readonly info: object;
@@ -22,60 +28,60 @@ export interface AsyncApiDocument {
   readonly channels: { readonly [key: string]: object };
   readonly operations: { readonly [key: string]: object };
   readonly components: {
-    readonly schemas: { readonly [name: string]: AnySchema };
+    readonly schemas: { readonly [name: string]: JsonSchema };
     readonly [kind: string]: object;
   };
 }
 
 export interface AsyncApiResult {
   readonly document: AsyncApiDocument;
-  /** A line for each side of a validator that gives no JSON Schema. */
+  /** A line for each side of a validator that has no JSON Schema. */
   readonly missing: readonly string[];
 }
 
-/** The channel of what is about no namespace. No namespace has a capital letter. */
+/** The document's channel for messages about no namespace. Namespaces have no capital letters. */
 const CONNECTION = "webSocket";
 
-const ABOUT = `Clients speak Streamer's protocol, version 1, over one WebSocket. Every message here is one text frame of it.
-The channel ${CONNECTION} has those that are about the connection, each other channel those of a namespace. Which of a
-namespace's channels a message is about, it says in its \`channel\`. A request is answered by a response or an error,
-with its \`id\` as \`request_id\`. A receiver ignores fields and types that it does not know.`;
+const INTRODUCTION = `Clients speak Streamer's protocol, version 1, over one WebSocket. Each message here is one text frame.
+The channel ${CONNECTION} has the messages about the connection; each other channel has the messages of a namespace. The
+\`channel\` field of a message names the channel it is about. A response or an error answers a request, with the
+request's \`id\` as \`request_id\`. A receiver ignores unknown fields and types.`;
 
-/** Where a client's token is looked for. A browser can't set headers. */
+/** Where a client sends its token. A browser cannot set headers. */
 const SECURITY_SCHEMES = {
   query: { type: "httpApiKey", in: "query", name: "token" },
   header: { type: "http", scheme: "bearer" },
 };
 
-/** An AsyncAPI 3 document of a Streamer, which receives what clients send. */
+/** Builds an AsyncAPI 3 document of a Streamer, from the server's side: it receives the clients' requests. */
 export function asyncApiDocument(
   { namespaces, auth }: StreamerDescription,
   { title, version, description, url }: DocumentOptions,
 ): AsyncApiResult {
   const definitions = new Definitions();
-  const common = defineCommon(definitions);
   const missing: string[] = [];
-  const carried = new Map(
-    [...namespaces].map(([name, one]) => [name, carriedBy(name, one, definitions, missing)] as const),
-  );
-  const open = [...carried].filter(([name]) => namespaces.get(name)!.subscribe.length > 0);
-  const channel = channelOf([...namespaces.keys()]);
-  const parts = [
-    connectionPart(
-      open.map(([, one]) => one),
-      channel,
+  const described = [...namespaces].map(([name, namespace]) => ({
+    name,
+    namespace,
+    schemas: namespaceSchemas(name, namespace, definitions, missing),
+  }));
+  const subscribable = described.filter(({ namespace }) => namespace.subscribe.length > 0);
+  const anyChannel = channelJsonSchema([...namespaces.keys()]);
+  const channels = [
+    connectionChannel(
+      subscribable.map(({ schemas }) => schemas),
+      anyChannel,
       auth,
-      common,
     ),
-    ...[...carried].map(([name, one]) => namespacePart(name, namespaces.get(name)!, one, common)),
+    ...described.map(({ name, namespace, schemas }) => namespaceChannel(name, namespace, schemas)),
   ];
   const document: AsyncApiDocument = {
     asyncapi: "3.0.0",
-    info: { title, version, description: [description, ABOUT].filter(Boolean).join("\n\n") },
+    info: { title, version, description: [description, INTRODUCTION].filter(Boolean).join("\n\n") },
     defaultContentType: "application/json",
     servers: { server: serverAt(url, auth) },
-    channels: Object.fromEntries(parts.map((part) => [part.key, part.channel])),
-    operations: Object.fromEntries(parts.flatMap((part) => part.operations)),
+    channels: Object.fromEntries(channels.map(({ key, channel }) => [key, channel])),
+    operations: Object.fromEntries(channels.flatMap(({ operations }) => operations)),
     components: {
       schemas: definitions.all,
       correlationIds: CORRELATION_IDS,
@@ -97,30 +103,32 @@ function serverAt(url: URL, auth: boolean): object {
   };
 }
 
-/** @param open what the namespaces carry that clients can subscribe to */
-function connectionPart(
-  open: readonly PayloadSchemas[],
-  channel: Schema<string>,
+/** @param subscribable the schemas of the namespaces that clients can subscribe to */
+function connectionChannel(
+  subscribable: readonly JsonSchemaOptions[],
+  anyChannel: JsonSchema,
   auth: boolean,
-  common: CommonSchemas,
 ): DocumentChannel {
-  const part = new DocumentChannel(CONNECTION, {
+  const options = { channel: anyChannel, pointer: Definitions.pointer };
+  const channel = new DocumentChannel(CONNECTION, {
     title: "The connection",
-    description: "What is about the connection, or about several channels at once.",
+    description: "Messages about the connection, or about several channels at once.",
   });
-  const taken: { readonly [Name in ConnectionAction]: boolean } = {
-    subscribe: open.length > 0,
-    unsubscribe: open.length > 0,
+  const accepted: { readonly [Name in ConnectionAction]: boolean } = {
+    subscribe: subscribable.length > 0,
+    unsubscribe: subscribable.length > 0,
     heartbeat: true,
     refresh: auth,
     part: true,
     message: true,
   };
-  for (const [action, exchange] of Object.entries(connectionExchanges(open, channel, common))) {
-    if (taken[action as ConnectionAction]) part.receives(action, exchange);
+  for (const [action, exchange] of connectionExchanges(subscribable, options)) {
+    if (accepted[action]) channel.addExchange(action, exchange);
   }
-  part.sends("events", "What a client gets without asking.", [
-    ["error", { summary: "The connection is about to be closed.", frame: common.error }],
+  const frame = toJsonSchema(SERVER_MESSAGES.error, options);
+  const summary = "The server is about to close the connection.";
+  channel.addPushes("events", "Messages that clients get without a request.", [
+    ["error", { summary, frame }],
   ]);
-  return part;
+  return channel;
 }

@@ -1,37 +1,51 @@
-import type { Action, Payloads, ResponseMessage, Results } from "../../protocol/index.ts";
-import { id } from "./payload-schemas.ts";
-import { type AnySchema, constant, type Schema, text } from "./schema.ts";
+import {
+  type Action,
+  IDENTIFIER,
+  type JsonSchema,
+  type JsonSchemaOptions,
+  REQUESTS,
+  RESPONSE_DATA,
+  RESULTS,
+  SERVER_MESSAGES,
+  toJsonSchema,
+} from "../../protocol/index.ts";
 
-/** A client's request and its answer, each a whole frame. */
+/** A client's request and its response, each a whole frame. */
 export interface Exchange {
   readonly summary: string;
-  readonly request: AnySchema;
-  /** Absent: none of its own. */
-  readonly response?: AnySchema;
+  readonly request: JsonSchema;
+  /** Absent when the request has no response of its own. */
+  readonly response?: JsonSchema;
 }
 
-/** @param payload of all that may be missing from it, so may the payload itself */
-export function exchange<Name extends Exclude<Action, "message">>(
-  action: Name,
+/** Describes an action. The payload is optional when none of its fields is required. */
+export function toExchange(
+  action: Exclude<Action, "message">,
   summary: string,
-  payload: Schema<Payloads[Name]>,
-  ...result: [Results[Name]] extends [never] ? [] : [result: Schema<Results[Name]>]
+  options: JsonSchemaOptions,
 ): Exchange {
-  const request = {
-    type: "object",
-    properties: { id, action: constant(action), payload },
-    required: ["action", ...("required" in payload ? ["payload"] : [])],
-  };
-  const [data] = result as readonly Schema<Results[Name]>[];
-  return { summary, request, ...(data !== undefined && { response: response(data) }) };
+  const payload = toJsonSchema(REQUESTS[action], options);
+  const request = requestFrame(action, { payload }, "required" in payload ? ["payload"] : [], options);
+  return { summary, request, ...(action !== "part" && { response: toResponse(action, options) }) };
 }
 
-export function response<Name extends Action>(data: Schema<Results[Name]>): AnySchema {
-  const properties: { readonly [Field in keyof ResponseMessage]: AnySchema } = {
-    type: constant("response"),
-    request_id: text,
-    success: constant(true),
-    data,
+/** A request's frame, with these fields beside `id` and `action`. */
+export function requestFrame(
+  action: Action,
+  fields: { readonly [name: string]: JsonSchema },
+  required: readonly string[],
+  options: JsonSchemaOptions,
+): JsonSchema {
+  const id = toJsonSchema(IDENTIFIER, options);
+  return {
+    type: "object",
+    properties: { id, action: { type: "string", const: action }, ...fields },
+    required: ["action", ...required],
   };
-  return { type: "object", properties, required: Object.keys(properties) };
+}
+
+/** The frame of an action's response. */
+export function toResponse(action: keyof typeof RESULTS, options: JsonSchemaOptions): JsonSchema {
+  const data = toJsonSchema(RESULTS[action], options);
+  return toJsonSchema(SERVER_MESSAGES.response, { ...options, replace: new Map([[RESPONSE_DATA, data]]) });
 }

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
-import type { Json } from "../../protocol/index.ts";
-import { type AnySchema, Definitions, json, type Schema } from "./schema.ts";
+import type { JsonSchema } from "../../protocol/index.ts";
+import { Definitions } from "./definitions.ts";
 
 /** As AsyncAPI's own. */
 const TARGET = "draft-07";
@@ -10,7 +10,7 @@ export type Side = "input" | "output";
 
 /** A validator's JSON Schema. */
 export interface Converted {
-  readonly schema: Schema<Json>;
+  readonly schema: JsonSchema;
   /** Why it is of any JSON instead. */
   readonly missing?: string;
 }
@@ -26,7 +26,7 @@ interface Converter {
  * @param name of its definition in the document
  */
 export function convert(validator: StandardSchemaV1 | undefined, side: Side, name: string): Converted {
-  if (validator === undefined) return { schema: { ...json, description: "Any JSON" } };
+  if (validator === undefined) return { schema: { description: "Any JSON" } };
   const { vendor, jsonSchema }: Converter = validator["~standard"];
   if (typeof jsonSchema?.[side] !== "function") {
     return missing(`${vendor} gives no JSON Schema`);
@@ -45,10 +45,10 @@ function missing(reason: string): Converted {
 }
 
 /** A schema that stood for itself, at its place in the document. @throws {Error} it leads out of itself */
-function embed(converted: unknown, pointer: string): AnySchema {
+function embed(converted: unknown, pointer: string): JsonSchema {
   const plain: unknown = JSON.parse(JSON.stringify(converted) ?? "null");
   if (typeof plain !== "object" || plain === null || Array.isArray(plain)) throw new Error("not an object");
-  const { $schema: _dialect, $id: _base, ...root } = moved(plain as AnySchema, pointer) as AnySchema;
+  const { $schema: _dialect, $id: _base, ...root } = moved(plain as JsonSchema, pointer) as JsonSchema;
   if (!("$ref" in root)) return root;
   // What stands beside a `$ref` is ignored, its own definitions too.
   const { $ref, ...rest } = root;

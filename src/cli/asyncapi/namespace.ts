@@ -1,43 +1,48 @@
+import { channelJsonSchema, type JsonSchemaOptions } from "../../protocol/index.ts";
 import type { NamespaceDescription } from "../../streamer/index.ts";
-import { type ChannelAction, channelExchanges, type PushType, pushes } from "./channel-frames.ts";
+import { type ChannelAction, channelExchanges, channelPushes, type PushType } from "./channel-frames.ts";
+import { Definitions } from "./definitions.ts";
 import { DocumentChannel } from "./document-channel.ts";
 import { convert, type Side } from "./json-schema.ts";
-import { type CommonSchemas, channelOf, type PayloadSchemas } from "./payload-schemas.ts";
-import type { Definitions } from "./schema.ts";
 
-/** @param missing gets a line for each side of a validator that gives no JSON Schema */
-export function carriedBy(
+/**
+ * The schemas of a namespace's channels and payloads.
+ * @param missing gets a line for each side of a validator that has no JSON Schema
+ */
+export function namespaceSchemas(
   name: string,
   { schema, stateSchema }: NamespaceDescription,
   definitions: Definitions,
   missing: string[],
-): PayloadSchemas {
-  const define = (validator: NamespaceDescription["schema"], side: Side, what: string) => {
-    const full = `${name}.${what}`;
-    const converted = convert(validator, side, full);
-    if (converted.missing !== undefined) missing.push(`${full} is any JSON: ${converted.missing}`);
-    return validator === undefined ? converted.schema : definitions.define(full, converted.schema);
+): JsonSchemaOptions {
+  const define = (validator: NamespaceDescription["schema"], side: Side, payload: string) => {
+    const definition = `${name}.${payload}`;
+    const converted = convert(validator, side, definition);
+    if (converted.missing !== undefined) missing.push(`${definition} is any JSON: ${converted.missing}`);
+    return validator === undefined ? converted.schema : definitions.define(definition, converted.schema);
   };
   return {
-    channel: channelOf([name]),
-    published: define(schema, "input", "published"),
-    data: define(schema, "output", "data"),
-    shown: define(stateSchema, "input", "shown"),
-    state: define(stateSchema, "output", "state"),
+    channel: channelJsonSchema([name]),
+    slots: {
+      dataInput: define(schema, "input", "published"),
+      data: define(schema, "output", "data"),
+      stateInput: define(stateSchema, "input", "shown"),
+      state: define(stateSchema, "output", "state"),
+    },
+    pointer: Definitions.pointer,
   };
 }
 
-/** What clients can do in a namespace's channels: what is always refused there is left out. */
-export function namespacePart(
+/** The document's channel for a namespace. Leaves out every action that the namespace always refuses. */
+export function namespaceChannel(
   name: string,
   namespace: NamespaceDescription,
-  carried: PayloadSchemas,
-  common: CommonSchemas,
+  options: JsonSchemaOptions,
 ): DocumentChannel {
   const { presence, live, retention, maxBytes, maxBlobBytes } = namespace;
   const subscribes = namespace.subscribe.length > 0;
   const publishes = namespace.publish.length > 0;
-  const part = new DocumentChannel(name, {
+  const channel = new DocumentChannel(name, {
     title: `${name}:{name}`,
     description: describe(subscribes, publishes),
     "x-streamer": {
@@ -52,7 +57,7 @@ export function namespacePart(
   });
   const isLive = live !== undefined;
   const hasBlobs = maxBlobBytes > 0;
-  const taken: { readonly [Name in ChannelAction]: boolean } = {
+  const accepted: { readonly [Name in ChannelAction]: boolean } = {
     publish: publishes,
     history: subscribes && retention !== undefined,
     presence: subscribes && presence,
@@ -63,23 +68,24 @@ export function namespacePart(
     upload: publishes && hasBlobs,
     download: subscribes && hasBlobs,
   };
-  const pushed: { readonly [Type in PushType]: boolean } = {
+  const sent: { readonly [Type in PushType]: boolean } = {
     message: subscribes,
     presence: subscribes && presence,
     stream_started: subscribes && isLive,
     stream_ended: subscribes && isLive,
     viewers: subscribes && isLive,
   };
-  for (const [action, exchange] of Object.entries(channelExchanges(carried, common))) {
-    if (taken[action as ChannelAction]) part.receives(action, exchange);
+  for (const [action, exchange] of channelExchanges(options)) {
+    if (accepted[action]) channel.addExchange(action, exchange);
   }
-  const events = Object.entries(pushes(carried, common)).filter(([type]) => pushed[type as PushType]);
-  if (events.length > 0) part.sends("events", "What members get without asking.", events);
-  return part;
+  const pushes = channelPushes(options).filter(([type]) => sent[type]);
+  if (pushes.length > 0) channel.addPushes("events", "Messages that members get without a request.", pushes);
+  return channel;
 }
 
 function describe(subscribes: boolean, publishes: boolean): string {
-  if (subscribes)
+  if (subscribes) {
     return publishes ? "Clients subscribe and publish." : "Clients subscribe, and the server publishes.";
+  }
   return publishes ? "Clients publish, and none may subscribe." : "No client may subscribe or publish.";
 }

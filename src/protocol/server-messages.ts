@@ -1,0 +1,120 @@
+import { RETRY_BY_CODE } from "./codes.ts";
+import type { Json } from "./json.ts";
+import { POSITION } from "./position.ts";
+import {
+  boolean,
+  channel,
+  constant,
+  described,
+  type Infer,
+  integer,
+  json,
+  named,
+  object,
+  oneOf,
+  optional,
+  record,
+  slot,
+  text,
+} from "./schema.ts";
+
+// Server to client: PROTOCOL.md, "Server to client".
+
+/** ms since the epoch. */
+export const TIME = described("ms since the epoch", integer(0));
+
+export const ERROR_BODY = named(
+  "ErrorBody",
+  object({
+    code: described(`One of ${Object.keys(RETRY_BY_CODE).join(", ")}, or the application's own`, text()),
+    message: described("For people", text()),
+    retry: described("Whether the client resends the request by itself after a delay", boolean),
+    details: optional(json()),
+  }),
+);
+
+export const LIVE_STREAM = described(
+  "The live stream of a channel.",
+  named("LiveStream", object({ user: text(), since: TIME, viewers: integer(0), data: optional(json()) })),
+);
+
+/** The fields of a `response` that depend on its request's action: see `RESULTS`. */
+export const RESPONSE_DATA = record(json());
+
+/** Every message that a server sends, by its `type`. */
+export const SERVER_MESSAGES = {
+  response: object({
+    type: constant("response"),
+    request_id: text(),
+    success: constant(true),
+    data: RESPONSE_DATA,
+  }),
+  error: named(
+    "ErrorMessage",
+    object({
+      type: constant("error"),
+      request_id: optional(described("Absent: the server is about to close the connection", text())),
+      error: ERROR_BODY,
+    }),
+  ),
+  message: object({
+    type: constant("message"),
+    id: described("A message may arrive twice, with the same id", text()),
+    channel,
+    data: slot("data"),
+    at: TIME,
+    user: optional(described("Absent: published by the server or by an anonymous user", text())),
+    position: optional(described("At-least-once only", POSITION)),
+  }),
+  presence: object({
+    type: constant("presence"),
+    id: text(),
+    channel,
+    at: TIME,
+    event: oneOf("join", "leave", "update"),
+    user: text(),
+    state: optional(slot("state")),
+  }),
+  stream_started: object({
+    type: constant("stream_started"),
+    id: text(),
+    channel,
+    at: TIME,
+    live: LIVE_STREAM,
+  }),
+  stream_ended: object({
+    type: constant("stream_ended"),
+    id: text(),
+    channel,
+    at: TIME,
+    user: text(),
+    reason: oneOf("ended", "owner_left"),
+  }),
+  viewers: object({ type: constant("viewers"), id: text(), channel, at: TIME, count: integer(0) }),
+};
+
+export interface ErrorBody extends Infer<typeof ERROR_BODY> {}
+export interface ResponseMessage extends Infer<typeof SERVER_MESSAGES.response> {}
+export interface ErrorMessage extends Infer<typeof SERVER_MESSAGES.error> {}
+
+/** A message published to a channel. */
+export interface ChannelMessage<Data = Json> extends Omit<Infer<typeof SERVER_MESSAGES.message>, "data"> {
+  readonly data: Data;
+}
+
+/** A user joined or left a channel, or changed its presence state there. */
+export interface PresenceMessage<State = Json> extends Omit<Infer<typeof SERVER_MESSAGES.presence>, "state"> {
+  readonly state?: State;
+}
+
+/** The live stream of a channel: its owner, start in ms since the epoch, viewers and data. */
+export interface LiveStream extends Infer<typeof LIVE_STREAM> {}
+export interface StreamStartedMessage extends Infer<typeof SERVER_MESSAGES.stream_started> {}
+export interface StreamEndedMessage extends Infer<typeof SERVER_MESSAGES.stream_ended> {}
+export interface ViewersMessage extends Infer<typeof SERVER_MESSAGES.viewers> {}
+
+/** A change of a channel's live stream. */
+export type StreamMessage = StreamStartedMessage | StreamEndedMessage | ViewersMessage;
+
+/** A server's message, parsed: switch on `type`. */
+export type ServerMessage = ResponseMessage | ErrorMessage | ChannelMessage | PresenceMessage | StreamMessage;
