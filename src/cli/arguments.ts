@@ -1,35 +1,38 @@
 import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
 import { CliError } from "./errors.ts";
 
+/** A flag of a command. */
 export interface Flag {
   readonly type: "boolean" | "string";
-  /** May be given several times; then its value is a list. */
+  /** The flag is repeatable, and its value is a list. */
   readonly multiple?: true;
-  /** What stands for the value in the help: `<number>`. */
+  /** Placeholder of the value in the help, such as `<number>`. */
   readonly value?: string;
   readonly help: string;
 }
 
 export type Flags = { readonly [name: string]: Flag };
 
-/** What a command is and takes; its help is made of it. */
+/** Description of a command. Its help is generated from it. */
 export interface Usage<F extends Flags = Flags> {
   readonly name: string;
   readonly summary: string;
-  /** The command line without flags, a form each. */
+  /** The forms of the command line, without the command's name. */
   readonly forms: readonly string[];
   readonly flags: F;
   readonly notes?: readonly string[];
 }
 
+/** Output streams of a command. */
 export interface Terminal {
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
 }
 
+/** A command of `lift-ws`. */
 export interface Command {
   readonly usage: Usage;
-  /** Resolves to the exit code when the command has ended. */
+  /** Runs the command and resolves to its exit code. */
   run(argv: readonly string[], terminal: Terminal): Promise<number>;
 }
 
@@ -39,12 +42,16 @@ type FlagValue<F extends Flag> = F extends { readonly multiple: true }
     ? string
     : boolean;
 
+/** A parsed command line. */
 export interface Arguments<F extends Flags> {
   readonly flags: { readonly [Name in keyof F]?: FlagValue<F[Name]> };
   readonly positionals: readonly string[];
 }
 
-/** @throws {CliError} USAGE: an unknown flag, a flag without its value, a value for a flag that takes none */
+/**
+ * Parses the arguments of a command.
+ * @throws {CliError} USAGE for an unknown flag, a missing value, or a value for a flag that takes none
+ */
 export function readArguments<F extends Flags>(usage: Usage<F>, argv: readonly string[]): Arguments<F> {
   const options: ParseArgsOptionsConfig = { help: { type: "boolean", short: "h" } };
   for (const [name, { type, multiple = false }] of Object.entries(usage.flags)) {
@@ -53,7 +60,7 @@ export function readArguments<F extends Flags>(usage: Usage<F>, argv: readonly s
   rejectUnknown(usage, options, argv);
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
-    // The parser has checked each value against its flag's type.
+    // parseArgs has checked each value against the type of its flag.
     return { flags: values as Arguments<F>["flags"], positionals };
   } catch (error) {
     const [reason] = (error as Error).message.split(/\.\s|\n/);
@@ -72,17 +79,19 @@ function rejectUnknown(usage: Usage, options: ParseArgsOptionsConfig, argv: read
   for (const token of tokens) {
     if (token.kind !== "option" || Object.hasOwn(options, token.name)) continue;
     const name = findNearest(token.name, Object.keys(options));
-    const hint = name === undefined ? "" : `; the nearest is --${name}`;
+    const hint = name === undefined ? "" : `; did you mean --${name}?`;
     throw usageError(usage, `Unknown flag ${token.rawName}${hint}`);
   }
 }
 
+/** Creates an error that refers to the help of a command. */
 export function usageError(usage: Usage, reason: string): CliError {
   return new CliError("USAGE", `${reason} (see lift-ws ${usage.name} --help)`);
 }
 
+/** Formats the help of a command. */
 export function formatHelp(usage: Usage): string {
-  const flags: Flags = { ...usage.flags, help: { type: "boolean", help: "Print this" } };
+  const flags: Flags = { ...usage.flags, help: { type: "boolean", help: "Show this help" } };
   const rows = Object.entries(flags).map(([name, flag]) => [flagForm(name, flag), flag.help] as const);
   const width = Math.max(...rows.map(([form]) => form.length));
   return [
@@ -102,8 +111,8 @@ function flagForm(name: string, flag: Flag): string {
 }
 
 /**
- * The one of `candidates` with the fewest letters to change; of equals, the first. `undefined` when that is more than
- * half of the letters of `word`: then it is another word.
+ * Finds the candidate with the smallest edit distance to a word. The first one wins a tie.
+ * @returns `undefined` when the distance is more than half of the word's length, because then it is another word
  */
 export function findNearest(word: string, candidates: readonly string[]): string | undefined {
   let best: { readonly candidate: string; readonly distance: number } | undefined;
@@ -115,7 +124,7 @@ export function findNearest(word: string, candidates: readonly string[]): string
   return best?.candidate;
 }
 
-/** How many letters to insert, remove or replace (Levenshtein). */
+/** Counts the letters to insert, remove or replace (Levenshtein distance). */
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [i, letter] of [...from].entries()) {

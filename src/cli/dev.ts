@@ -22,59 +22,71 @@ const usage = {
   summary: "Run a Lift app, or any Lambda handlers, behind a WebSocket API on this machine.",
   forms: ["<module>[#export] [flags]", "--routes <file> [flags]", "--lambda <folder> [flags]"],
   flags: {
-    routes: { type: "string", value: "<file>", help: "A JSON file that names a handler for each route" },
-    lambda: { type: "string", value: "<folder>", help: "Bundles, run as Lambda runs them, on DynamoDB" },
-    port: { type: "string", value: "<number>", help: "Default PORT, or 3001; 0 takes any free one" },
+    routes: { type: "string", value: "<file>", help: "A JSON file with a handler for each route" },
+    lambda: {
+      type: "string",
+      value: "<folder>",
+      help: "Lambda bundles, run in processes of their own, on DynamoDB",
+    },
+    port: { type: "string", value: "<number>", help: "Default PORT, or 3001; 0 chooses a free port" },
     host: { type: "string", value: "<address>", help: "Default HOST, or 127.0.0.1" },
     stage: { type: "string", value: "<name>", help: "The API's stage. Default dev" },
     "api-id": {
       type: "string",
       value: "<id>",
-      help: "The API's id. Default: routes.json's, or a random one",
+      help: "The API's id. Default: apiId in routes.json, or a random one",
     },
     origin: {
       type: "string",
       multiple: true,
       value: "<origin>",
-      help: "Pages that may connect, besides this machine's: https://app.example. Several times for several",
+      help: "An allowed page origin, besides this machine's: https://app.example, or * for any. Repeatable",
     },
     "allowed-host": {
       type: "string",
       multiple: true,
       value: "<name>",
-      help: "Names by which requests may call a server on loopback, besides localhost. Several times for several",
+      help: "A host name that requests may use for a server on loopback, besides localhost. Repeatable",
     },
-    "env-file": { type: "string", value: "<file>", help: "Variables to set before anything is loaded" },
+    "env-file": {
+      type: "string",
+      value: "<file>",
+      help: "Environment variables to set before anything is loaded",
+    },
     tickets: {
       type: "string",
       value: "<module>",
-      help: "A ticketHandler, or any function URL's handler, to serve at /tickets. Not with --lambda",
+      help: "A ticketHandler, or any function URL handler, to serve at /tickets. Not with --lambda",
     },
     watch: {
       type: "boolean",
-      help: "Load the handlers again after a save; sockets stay open. Not with --lambda",
+      help: "Reload the handlers after a save; sockets stay open. Not with --lambda",
     },
-    http: { type: "string", value: "<module>", help: "Answers the port's other HTTP requests" },
+    http: { type: "string", value: "<module>", help: "Handles other HTTP requests to the port" },
     "dynamodb-endpoint": {
       type: "string",
       value: "<url>",
-      help: "With --lambda: where DynamoDB is. Default: one is started",
+      help: "With --lambda: the DynamoDB endpoint. Default: start DynamoDB Local",
     },
-    tick: { type: "string", value: "<seconds>", help: "With --lambda: between calls of tick. Default 60" },
+    tick: {
+      type: "string",
+      value: "<seconds>",
+      help: "With --lambda: interval between calls of tick. Default 60",
+    },
     timeout: {
       type: "string",
       value: "<seconds>",
-      help: "With --lambda: what a function may take. Default 30",
+      help: "With --lambda: time limit of a function. Default 30",
     },
     concurrency: {
       type: "string",
       value: "<number>",
-      help: "With --lambda: processes of a function. Default 10",
+      help: "With --lambda: processes of a function at a time. Default 10",
     },
   },
   notes: [
-    "The module's default export, or else its export named handler, answers every route.",
-    "Beyond 127.0.0.1 @connections takes requests signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only.",
+    "The module's default export, or its export named handler, handles every route.",
+    "On a host other than 127.0.0.1, @connections needs requests signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
   ],
 } as const satisfies Usage;
 
@@ -86,16 +98,16 @@ const LAMBDA_FLAGS = ["dynamodb-endpoint", "tick", "timeout", "concurrency"] as 
 
 async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   const { flags, positionals } = readArguments(usage, argv);
-  const what = readTarget(flags, positionals);
-  // Before PORT and HOST are asked for: the file may say them.
+  const target = readTarget(flags, positionals);
+  // Load the file before reading PORT and HOST, because it may set them.
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
-  const server = await startServer(readSettings(flags, what), terminal);
+  const server = await startServer(readSettings(flags, target), terminal);
   await waitForStop((line) => terminal.stderr.write(`${line}\n`));
   await server.close();
   return 0;
 }
 
-/** Reads what to run. The functions' environment is not this process's, so their file is read besides. */
+/** Reads the module, routes file or folder to run. Functions have an environment of their own, so their file is read too. */
 function readTarget(flags: DevFlags, positionals: readonly string[]): ServerSettings["run"] {
   const [module, extra] = positionals;
   if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
@@ -103,25 +115,27 @@ function readTarget(flags: DevFlags, positionals: readonly string[]): ServerSett
     (it) => it !== undefined,
   );
   if (given.length === 0) {
-    throw usageError(usage, "Say what to run: a module, --routes <file> or --lambda <folder>");
+    throw usageError(usage, "Nothing to run: give a module, --routes <file> or --lambda <folder>");
   }
-  if (given.length > 1) throw usageError(usage, `${given.join(" and ")} can't go together: give one of them`);
+  if (given.length > 1)
+    throw usageError(usage, `${given.join(" and ")} cannot be combined; give one of them`);
   if (flags.lambda !== undefined) return { kind: "lambda", ...readLambda(flags.lambda, flags) };
   const stray = LAMBDA_FLAGS.find((name) => flags[name] !== undefined);
-  if (stray !== undefined) throw usageError(usage, `--${stray} is for --lambda only`);
+  if (stray !== undefined) throw usageError(usage, `--${stray} requires --lambda`);
   if (flags.routes !== undefined) return { kind: "routes", path: resolve(flags.routes) };
   return { kind: "module", reference: parseReference(module!, process.cwd()) };
 }
 
 function readLambda(path: string, flags: DevFlags): LambdaSettings {
   const folder = resolve(path);
-  if (flags.watch) throw usageError(usage, "--watch is for modules: bundle, and start again");
-  if (flags.tickets !== undefined) throw usageError(usage, "--tickets is for modules, not for --lambda");
+  if (flags.watch)
+    throw usageError(usage, "--watch cannot be combined with --lambda; bundle again and restart");
+  if (flags.tickets !== undefined) throw usageError(usage, "--tickets cannot be combined with --lambda");
   if (!existsSync(folder))
-    throw new CliError("USAGE", `There is no folder ${displayPath(folder)}: make the bundles`);
+    throw new CliError("USAGE", `Cannot find the folder ${displayPath(folder)}; create the bundles first`);
   const dynamoDBEndpoint = flags["dynamodb-endpoint"];
   if (dynamoDBEndpoint !== undefined && !URL.canParse(dynamoDBEndpoint)) {
-    throw usageError(usage, `--dynamodb-endpoint must be a URL, not "${dynamoDBEndpoint}"`);
+    throw usageError(usage, `--dynamodb-endpoint must be a URL; got "${dynamoDBEndpoint}"`);
   }
   return {
     folder,
@@ -152,33 +166,34 @@ function readSettings(flags: DevFlags, run: ServerSettings["run"]): ServerSettin
 function readNumber(text: string, flag: string, maximum: number): number {
   const number = Number(text);
   if (/^[1-9]\d*$/.test(text) && number <= maximum) return number;
-  throw usageError(usage, `${flag} takes a whole number from 1 to ${maximum}, not "${text}"`);
+  throw usageError(usage, `${flag} must be a whole number from 1 to ${maximum}; got "${text}"`);
 }
 
 function readTickets({ tickets, stage }: DevFlags): Reference | undefined {
   if (tickets === undefined) return undefined;
-  if (stage === "tickets") throw usageError(usage, "The path of the stage tickets is taken by --tickets");
+  if (stage === "tickets")
+    throw usageError(usage, "--stage must not be tickets with --tickets, because both use the path /tickets");
   return parseReference(tickets, process.cwd());
 }
 
 function readApiId(text: string): string {
   if (isApiId(text)) return text;
-  throw usageError(usage, `--api-id takes 1 to 63 small letters and digits, not "${text}"`);
+  throw usageError(usage, `--api-id must be 1 to 63 lowercase letters and digits; got "${text}"`);
 }
 
 function readOrigin(text: string): string {
   if (text === "*" || isOrigin(text)) return text;
-  throw usageError(usage, `--origin takes an origin, such as https://app.example, not "${text}"`);
+  throw usageError(usage, `--origin must be an origin, such as https://app.example; got "${text}"`);
 }
 
 function readHost(text: string): string {
   if (/^[^/?#@\\:\s]+$/.test(text) && URL.canParse(`http://${text}`))
     return new URL(`http://${text}`).hostname;
-  throw usageError(usage, `--allowed-host takes a name without a port, such as app.example, not "${text}"`);
+  throw usageError(usage, `--allowed-host must be a name without a port, such as app.example; got "${text}"`);
 }
 
 function readPort(text: string, source: string): number {
   const port = Number(text);
   if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
-  throw usageError(usage, `${source} must be a number from 0 to 65535, not "${text}"`);
+  throw usageError(usage, `${source} must be a number from 0 to 65535; got "${text}"`);
 }

@@ -9,44 +9,49 @@ const AUDIENCE = "lift-ws-development";
 const ALGORITHM = "HS256";
 const SECRET_BYTES = 32;
 
+/** Options of {@link mintDevelopmentToken}. */
 export interface DevelopmentTokenOptions {
-  /** The user. */
+  /** The user, as the claim `sub`. */
   readonly sub: string;
-  /** Goes into the claim `tenant_id`. Default: no such claim. */
+  /** The tenant, as the claim `tenant_id`. Default: no such claim. */
   readonly tenant?: string | undefined;
-  /** A whole number and `s`, `m`, `h` or `d`. Default `1h`. */
+  /** Lifetime: a whole number with `s`, `m`, `h` or `d`. Default `1h`. */
   readonly expiresIn?: string;
 }
 
+/** The identity in a development token. */
 export interface DevelopmentIdentity {
+  /** The user. */
   readonly sub: string;
-  /** Absent when the token names none. */
+  /** The tenant; absent when the token has none. */
   readonly tenant?: string | undefined;
-  /** ms since the epoch. */
+  /** Expiry of the token in ms since the epoch. */
   readonly expiresAt: number;
 }
 
 /**
- * The secret that this checkout's development tokens are signed with: 32 random bytes, made when first asked
- * for, readable by their owner only and ignored by git. As text, base64url, so that it fits into an environment
- * variable; the key is the text as it stands, so that nobody has to decode it.
+ * Returns the secret that signs this checkout's development tokens. It is created on first use: 32 random bytes in a file
+ * that only its owner can read and that git ignores. The secret is base64url, so that it fits into an environment variable.
+ * The key is that text itself, not the decoded bytes.
  * @param directory default `.lift-ws` in the working directory
- * @throws {CliError} FAILED, when the file holds something else
+ * @throws {CliError} FAILED when the file is damaged
+ * @example
+ * process.env.LIFT_WS_DEVELOPMENT_SECRET = await developmentSecret();
  */
 export async function developmentSecret(directory: string = privateDirectory()): Promise<string> {
   const secret = await readOrCreate(directory, "secret", () => randomBytes(SECRET_BYTES));
   if (secret.length === SECRET_BYTES) return Buffer.from(secret).toString("base64url");
   throw new CliError(
     "FAILED",
-    `${directory}/secret is damaged: delete it, and the next start makes a new one`,
+    `${directory}/secret is damaged: delete it, and the next start creates a new one`,
   );
 }
 
 /**
- * What a handler checks development tokens with, as its environment has it: nothing where others can reach the
- * server, as such a token says who someone is without a proof of it.
- * @param host what the server listens on
- * @throws {CliError} as {@link developmentSecret} does
+ * Returns the environment variable with which handlers verify development tokens. Returns none when other machines can
+ * reach the server, because a development token is no proof of identity.
+ * @param host the host that the server listens on
+ * @throws {CliError} FAILED, as {@link developmentSecret}
  */
 export async function developmentEnvironment(host: string): Promise<Record<string, string>> {
   return isLoopback(host) ? { LIFT_WS_DEVELOPMENT_SECRET: await developmentSecret() } : {};
@@ -57,9 +62,12 @@ async function developmentKey(directory: string): Promise<Uint8Array> {
 }
 
 /**
- * A JWT for development: HS256, claims `sub`, `tenant_id` (if there is one), `iss`, `aud`, `iat`, `exp`. Whoever offers to mint
- * asks {@link isLoopback} first: a server that others can reach gives away no identities.
- * @throws {CliError} USAGE, when `expiresIn` is no duration
+ * Creates a JWT for development: HS256 with the claims `sub`, `tenant_id` (with a tenant), `iss`, `aud`, `iat` and `exp`.
+ * Check {@link isLoopback} before you offer tokens: a server that other machines can reach must not give away identities.
+ * @param directory of the secret; default `.lift-ws` in the working directory
+ * @throws {CliError} USAGE when `expiresIn` is invalid
+ * @example
+ * const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme", expiresIn: "15m" });
  */
 export async function mintDevelopmentToken(
   options: DevelopmentTokenOptions,
@@ -69,7 +77,7 @@ export async function mintDevelopmentToken(
   if (!/^[1-9]\d{0,8}[smhd]$/.test(expiresIn)) {
     throw new CliError(
       "USAGE",
-      `"${expiresIn}" is no duration: give a whole number and s, m, h or d, like 1h`,
+      `Invalid duration "${expiresIn}"; expected a whole number with s, m, h or d, such as 1h`,
     );
   }
   return new SignJWT(tenant === undefined ? {} : { tenant_id: tenant })
@@ -83,8 +91,11 @@ export async function mintDevelopmentToken(
 }
 
 /**
- * Whose token it is.
- * @throws {JOSEError} from `jose`, when it is not one that this checkout minted, or is past its time
+ * Verifies a development token and returns its identity.
+ * @param directory of the secret; default `.lift-ws` in the working directory
+ * @throws {JOSEError} from `jose` when another checkout created the token, or when it has expired
+ * @example
+ * const { sub, tenant } = await verifyDevelopmentToken(token);
  */
 export async function verifyDevelopmentToken(
   token: string,
@@ -96,6 +107,6 @@ export async function verifyDevelopmentToken(
     audience: AUDIENCE,
     requiredClaims: ["sub", "exp"],
   });
-  // Signed by this checkout and required above: the claims are what mintDevelopmentToken wrote.
+  // The claims have the types that mintDevelopmentToken wrote, because this checkout signed them.
   return { sub: payload.sub!, tenant: payload.tenant_id, expiresAt: payload.exp! * 1000 };
 }

@@ -8,10 +8,9 @@ import { CliError } from "./errors.ts";
 type Environment = NodeJS.ProcessEnv;
 
 /**
- * Adds the variables of `path` that the environment does not have yet. Node has looked at the file before, as it
- * takes `--env-file` from behind a script's name too, and has ended the process if it is not there; but it leaves
- * its variables to the script, and `node -- main.js` leaves it all of the flag.
- * @throws {CliError} USAGE, when the file can't be read
+ * Sets the variables of a file that the environment does not have yet. Node reads `--env-file` after a script's name too,
+ * and exits when the file is missing. But it does not set the variables, and after `node -- main.js` it ignores the flag.
+ * @throws {CliError} USAGE when the file cannot be read
  */
 export function loadEnvFile(path: string): void {
   try {
@@ -21,7 +20,7 @@ export function loadEnvFile(path: string): void {
   }
 }
 
-/** The variables of `path` alone. @throws {CliError} USAGE, when the file can't be read */
+/** Reads the variables of a file. @throws {CliError} USAGE when the file cannot be read */
 export function readEnvFile(path: string): Record<string, string> {
   try {
     return Object.fromEntries(
@@ -34,24 +33,25 @@ export function readEnvFile(path: string): Record<string, string> {
 
 function envFileError(path: string, error: unknown): CliError {
   const { code } = error as NodeJS.ErrnoException;
-  return new CliError("USAGE", `Can't read the file of --env-file, ${resolve(path)} (${code})`);
+  return new CliError("USAGE", `Cannot read the --env-file ${resolve(path)} (${code})`);
 }
 
-/** The environment's own key pair, if it has one. Asked before {@link setLambdaEnvironment} makes one up. */
+/** Reads the key pair in the environment. Call it before {@link setLambdaEnvironment}, which sets a dummy pair. */
 export function readCredentials(env: Environment): Credentials | undefined {
   const { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = env;
   return accessKeyId && secretAccessKey ? { accessKeyId, secretAccessKey } : undefined;
 }
 
+/** The function whose environment is emulated. */
 export interface FunctionDescription {
-  /** `http://127.0.0.1:3001/dev`: where the AWS SDK sends @connections calls, whatever endpoint AWS has. */
+  /** The endpoint that the AWS SDK uses for @connections: `http://127.0.0.1:3001/dev`. */
   readonly endpoint: string;
   readonly region: string;
-  /** As on the command line, for `_HANDLER`. */
+  /** The handler on the command line, for `_HANDLER`. */
   readonly handler: string;
 }
 
-/** Sets what the Lambda runtime sets, as far as the environment does not say otherwise already. */
+/** Sets the variables of the Lambda runtime that the environment does not have yet. */
 export function setLambdaEnvironment(env: Environment, description: FunctionDescription): void {
   env.AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI = description.endpoint;
   const [major] = process.versions.node.split(".");
@@ -73,19 +73,19 @@ export function setLambdaEnvironment(env: Environment, description: FunctionDesc
   setDefaults(env, defaults);
 }
 
-/** What is set already, and not to nothing, stays. */
+/** Sets variables that are not set, or are empty. */
 export function setDefaults(env: Environment, defaults: Environment): void {
   for (const [name, value] of Object.entries(defaults)) env[name] ||= value;
 }
 
 const FUNCTION_NAME = "lift-ws-dev";
 
-/** The SDK signs with anything, but not with nothing; DynamoDB Local takes letters and digits only. */
+/** The AWS SDK needs some credentials, and DynamoDB Local accepts only letters and digits. */
 export const DUMMY_CREDENTIALS = { AWS_ACCESS_KEY_ID: "liftws", AWS_SECRET_ACCESS_KEY: "liftws" };
 
 /**
- * Whether the AWS SDK will find credentials. In the environment they would go before a profile, so made-up ones
- * must not stand there when the handler was meant to use its owner's.
+ * Returns whether the AWS SDK will find credentials. Variables win over a profile, so dummy credentials must not hide the
+ * user's own.
  */
 function hasCredentials(env: Environment): boolean {
   return (
@@ -99,12 +99,12 @@ function hasCredentials(env: Environment): boolean {
   );
 }
 
-/** Many have a configuration file that says the region and no more. */
+/** Returns whether a configuration file has credentials. Many have only a region. */
 function grantsCredentials(path: string): boolean {
   try {
     const keys = /^\s*(aws_access_key_id|credential_process|login_session|role_arn|sso_\w+)\s*=/m;
     return keys.test(readFileSync(path, "utf8"));
   } catch {
-    return false; // none, or not for us to read: the SDK can't either
+    return false; // The file is missing or unreadable, so the SDK cannot read it either.
   }
 }

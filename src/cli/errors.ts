@@ -1,12 +1,14 @@
+/** Codes of {@link CliError}. */
 export type CliErrorCode =
-  /** The command line, or a file it names, says something that can't be meant. Exit 2. */
+  /** The command line, or a file that it names, is invalid. Exit code 2. */
   | "USAGE"
-  /** What was asked for can't be done now. Exit 1. */
+  /** The command failed. Exit code 1. */
   | "FAILED";
 
-/** What the person who typed the command is told, in one line that says what to do. */
+/** An error whose message is one line for the user, with the remedy. */
 export class CliError extends Error {
   override readonly name = "CliError";
+  /** Decides the exit code of `lift-ws`. */
   readonly code: CliErrorCode;
 
   constructor(code: CliErrorCode, message: string, options?: ErrorOptions) {

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { chmod, link, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Where a checkout keeps its development secrets: a folder of the working directory. */
+/** Returns the folder of a checkout's development secrets, in the working directory. */
 export function privateDirectory(): string {
   return join(process.cwd(), ".lift-ws");
 }
@@ -12,8 +12,8 @@ const OWNER_ONLY_DIRECTORY = 0o700;
 const OTHERS = 0o077;
 
 /**
- * Reads `name`, and makes it with `create` when there is none. Of two processes that make it at once, both get
- * the same content. The file is its owner's alone, and the folder tells git to ignore all of it.
+ * Reads a file, or creates it. Two processes that create it at once get the same content. Only the owner can read the file,
+ * and a .gitignore excludes the folder.
  */
 export async function readOrCreate(
   directory: string,
@@ -25,7 +25,7 @@ export async function readOrCreate(
   if (existing !== undefined) return existing;
   const draft = await writeDraft(directory, name, create());
   try {
-    // A link appears at once with all its content, and fails when the other process was first.
+    // A link is atomic, and fails when another process was first.
     await link(draft, path);
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
@@ -35,12 +35,12 @@ export async function readOrCreate(
   return await readFile(path);
 }
 
-/** Writes `name` whole, in place of what was there. The same privacy as {@link readOrCreate}. */
+/** Replaces a file atomically, with the same permissions as {@link readOrCreate}. */
 export async function writePrivate(directory: string, name: string, content: string): Promise<void> {
   await rename(await writeDraft(directory, name, content), join(directory, name));
 }
 
-/** `undefined`: there is no such file. One that others could read is taken from them first. */
+/** Reads a file and removes other users' permissions. Returns `undefined` when the file does not exist. */
 export async function readPrivate(path: string): Promise<Buffer | undefined> {
   try {
     const { mode } = await stat(path);

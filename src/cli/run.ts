@@ -10,7 +10,7 @@ const COMMANDS: readonly Command[] = [dev, token, asyncapi];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 
-/** Runs one command line and resolves to the exit code. Never rejects: an error is told on `terminal.stderr`. */
+/** Runs a command line and resolves to the exit code. Never rejects: errors are printed on `terminal.stderr`. */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   try {
     return await dispatch(argv, terminal);
@@ -31,7 +31,7 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<nu
     return EXIT.done;
   }
   const command = COMMANDS.find(({ usage }) => usage.name === name);
-  if (command === undefined) throw unknown(name);
+  if (command === undefined) throw unknownCommand(name);
   if (wantsHelp(rest)) {
     terminal.stdout.write(formatHelp(command.usage));
     return EXIT.done;
@@ -39,38 +39,38 @@ async function dispatch(argv: readonly string[], terminal: Terminal): Promise<nu
   return command.run(rest, terminal);
 }
 
-/** Help goes before everything, a mistake in the other flags included. */
+/** Returns whether to show help. It wins over invalid flags. */
 function wantsHelp(argv: readonly string[]): boolean {
   const end = argv.indexOf("--");
   return argv.slice(0, end === -1 ? undefined : end).some((word) => word === "--help" || word === "-h");
 }
 
-function unknown(name: string): CliError {
+function unknownCommand(name: string): CliError {
   const [kind, known] = name.startsWith("-")
     ? (["flag", ["--help", "--version"]] as const)
     : (["command", COMMANDS.map(({ usage }) => usage.name)] as const);
   const hint = findNearest(name, known);
-  const reason = `Unknown ${kind} ${name}${hint === undefined ? "" : `; the nearest is ${hint}`}`;
+  const reason = `Unknown ${kind} ${name}${hint === undefined ? "" : `; did you mean ${hint}?`}`;
   return new CliError("USAGE", `${reason} (see lift-ws --help)`);
 }
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ usage }) => usage.name.length));
   return [
-    "Run WebSocket applications for API Gateway and Lambda on your own machine.",
+    "Run WebSocket applications for API Gateway and Lambda on your machine.",
     "",
     "Usage: lift-ws <command> [flags]",
     "",
     "Commands:",
     ...COMMANDS.map(({ usage }) => `  ${usage.name.padEnd(width)}  ${usage.summary}`),
     "",
-    "lift-ws <command> --help tells more; lift-ws --version tells the version.",
+    "Run lift-ws <command> --help for the flags of a command, and lift-ws --version for the version.",
     "",
   ].join("\n");
 }
 
 function version(): string {
-  // The same way up from src/cli and from dist/cli.
+  // The same relative path from src/cli and from dist/cli.
   const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
   return (JSON.parse(manifest) as { version: string }).version;
 }

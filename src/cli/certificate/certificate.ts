@@ -10,13 +10,13 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Apple's TLS refuses certificates that live longer than 398 days. */
 const LIFETIME_MS = 397 * DAY_MS;
 const RENEWED_BEFORE_END_MS = 30 * DAY_MS;
-/** A virtual machine's clock may stand behind its host's. */
+/** The clock of a virtual machine may be behind its host's. */
 const CLOCK_SKEW_MS = DAY_MS;
 const LOCAL_NAMES = ["localhost", "127.0.0.1", "::1"];
 
 /**
- * The certificate of this working directory's development server, made when there is none, when its end is less
- * than 30 days away or when it lacks a name. Key and certificate are one file, so that they always match.
+ * Returns the certificate of this working directory's development server. Creates one when it is missing, expires within
+ * 30 days or lacks a name. Key and certificate are in one file, so that they always match.
  * @param host the address to listen on, besides `localhost`, `127.0.0.1` and `::1`
  * @param directory default `.lift-ws` in the working directory
  */
@@ -29,17 +29,17 @@ export async function developmentCertificate(
   const current = stored === undefined ? undefined : readPair(stored);
   if (current !== undefined && isUsable(current, names)) return current;
   const now = Date.now();
-  const made = createSelfSigned(names, new Date(now - CLOCK_SKEW_MS), new Date(now + LIFETIME_MS));
-  await writePrivate(directory, FILE, made.key + made.cert);
-  return made;
+  const created = createSelfSigned(names, new Date(now - CLOCK_SKEW_MS), new Date(now + LIFETIME_MS));
+  await writePrivate(directory, FILE, created.key + created.cert);
+  return created;
 }
 
-/** Where the certificate is, for other processes to trust: `NODE_EXTRA_CA_CERTS` takes it. */
+/** Returns the certificate's path, which other processes need in `NODE_EXTRA_CA_CERTS`. */
 export function certificatePath(directory: string = privateDirectory()): string {
   return join(directory, FILE);
 }
 
-/** From here on TLS clients in this process accept `cert`, besides what they accepted before. */
+/** Makes TLS clients in this process accept a certificate too. */
 export function trustCertificate(cert: string): void {
   tls.setDefaultCACertificates([...tls.getCACertificates("default"), cert]);
 }
@@ -61,6 +61,6 @@ function isUsable(pair: KeyAndCertificate, names: readonly string[]): boolean {
       names.every(has)
     );
   } catch {
-    return false; // damaged: a new one takes its place
+    return false; // The file is damaged, so it is replaced.
   }
 }

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
 import { isIP, isIPv4 } from "node:net";
 
-/** PEM. */
+/** A private key and its certificate, in PEM. */
 export interface KeyAndCertificate {
   readonly key: string;
   readonly cert: string;
@@ -39,11 +39,11 @@ const VERSION_3 = 2;
 const FIRST_YEAR_OF_GENERALIZED_TIME = 2050;
 
 /**
- * A certificate (RFC 5280, P-256) for `names`, DNS names or IP addresses, that signs itself and is no authority:
- * who trusts it trusts these names alone.
+ * Creates a self-signed certificate (RFC 5280, P-256) for DNS names and IP addresses. It is not an authority, so trusting
+ * it means trusting only these names.
  *
- * Node reads certificates but makes none. The libraries that do bring some twenty packages into every
- * installation; one fixed certificate is the few lines of DER below, and never reads foreign bytes.
+ * Node reads certificates but cannot create them. Libraries that can add about twenty packages to every installation. One
+ * certificate of a fixed form needs only the DER encoding below, which never parses input.
  */
 export function createSelfSigned(
   names: readonly string[],
@@ -94,7 +94,7 @@ function generalName(name: string): Buffer {
 }
 
 function ipv6Bytes(address: string): Buffer {
-  // The URL parser brings an address into its one short form: lower case, at most one "::", no dotted quad.
+  // The URL parser returns the canonical form: lowercase, at most one "::", no dotted quad.
   const [head = "", tail] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
   const left = head.split(":").filter(Boolean);
   const right = (tail ?? "").split(":").filter(Boolean);

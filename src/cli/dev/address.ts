@@ -4,9 +4,9 @@ import type { ApiHosts } from "../../lambda-emulator/index.ts";
 import { CliError } from "../errors.ts";
 
 /**
- * The port to use, found free before anything is loaded: handlers are told where they are reached before they run.
- * @param port 0: any
- * @throws {CliError} FAILED, when it is taken or the host is not this machine's
+ * Returns a free port. It is needed before the handlers are loaded, because their environment contains the endpoint.
+ * @param port 0 for any free port
+ * @throws {CliError} FAILED when the port is in use or the host is not an address of this machine
  */
 export function findPort(port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -33,7 +33,7 @@ export async function listen(gateway: Gateway, port: number, host: string): Prom
   }
 }
 
-/** Where @connections will answer: as the gateway's `endpoint` says once it listens. */
+/** Returns the @connections endpoint, equal to the gateway's `endpoint` once it listens. */
 export function toEndpoint(host: string, port: number, stage: string): string {
   const reachable = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}/${stage}`;
@@ -44,13 +44,13 @@ interface Address {
   readonly port: number;
 }
 
-/** The `domainName` in events: where the gateway is reached, with its port. */
+/** Returns the `domainName` of events: the gateway's address with its port. */
 export function toDomainName({ host, port }: Address): string {
   if (host === "0.0.0.0" || host === "::") return `localhost:${port}`;
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** The hosts at which handlers may look for @connections: the name on AWS, and what events say. */
+/** Returns the hosts that handlers may use for @connections: the name on AWS, and the `domainName` of events. */
 export function toApiHosts(address: Address, apiId: string, region: string): ApiHosts {
   const domainName = toDomainName(address);
   const name = parseHostname(domainName) ?? address.host;
@@ -65,13 +65,16 @@ export function toApiHosts(address: Address, apiId: string, region: string): Api
 function listenError(code: string | undefined, port: number, host: string): CliError {
   switch (code) {
     case "EADDRINUSE":
-      return new CliError("FAILED", `Port ${port} is taken: stop what uses it, or give another with --port`);
+      return new CliError(
+        "FAILED",
+        `Port ${port} is already in use: stop the other program, or set another port with --port`,
+      );
     case "EACCES":
-      return new CliError("FAILED", `Port ${port} is not for this user: give one above 1023 with --port`);
+      return new CliError("FAILED", `Port ${port} needs more privileges: set one above 1023 with --port`);
     default:
       return new CliError(
         "FAILED",
-        `Can't listen on ${host} (${code}): give this machine's address with --host`,
+        `Cannot listen on ${host} (${code}): set an address of this machine with --host`,
       );
   }
 }

@@ -3,35 +3,35 @@ import type { LambdaHandler } from "../../apigw/index.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
 
 /**
- * Runs handlers that take a callback as Lambda's older runtimes do.
- * @param warn hears the route's key whenever one of them returns no promise
+ * Wraps handlers that take a callback, so that they end as in Lambda's older runtimes.
+ * @param warn called with the route key each time such a handler returns no promise
  */
-export function supportCallbacks(program: LoadedApp, warn: (key: string) => void): LoadedApp {
+export function supportCallbacks(loaded: LoadedApp, warn: (key: string) => void): LoadedApp {
   const wrap = <Event>(key: string, handler: LambdaHandler<Event>): LambdaHandler<Event> =>
     handler.length < 3 ? handler : wrapCallbackHandler(handler, () => warn(key));
-  if (program.kind === "app") return program;
-  if (program.kind === "handler") return { ...program, handler: wrap("the handler", program.handler) };
-  const { authorizer } = program;
+  if (loaded.kind === "app") return loaded;
+  if (loaded.kind === "handler") return { ...loaded, handler: wrap("the handler", loaded.handler) };
+  const { authorizer } = loaded;
   return {
-    ...program,
-    handlers: new Map([...program.handlers].map(([key, handler]) => [key, wrap(key, handler)])),
+    ...loaded,
+    handlers: new Map([...loaded.handlers].map(([key, handler]) => [key, wrap(key, handler)])),
     authorizer: authorizer && wrap("authorizer", authorizer),
   };
 }
 
 function wrapCallbackHandler<Event>(handler: LambdaHandler<Event>, warn: () => void): LambdaHandler<Event> {
-  // With three parameters too: by their number the gateway tells whether to wait for the callback.
+  // Keep three parameters, because the gateway waits for the callback only then.
   return (event, context, callback) => {
     const loop = new InvocationEventLoop();
-    const answer = loop.run(() =>
+    const returned = loop.run(() =>
       handler(event, context, (error, value) => {
-        // The handler may have set it meanwhile.
+        // Read it now, because the handler may have changed it.
         if (context.callbackWaitsForEmptyEventLoop) loop.whenEmpty(() => callback(error, value));
         else callback(error, value);
       }),
     );
-    if (typeof (answer as { then?: unknown } | undefined)?.then !== "function") warn();
-    return answer;
+    if (typeof (returned as { then?: unknown } | undefined)?.then !== "function") warn();
+    return returned;
   };
 }
 
@@ -50,23 +50,23 @@ const KEEPS_ALIVE = new Set([
   "WORKER",
 ]);
 
-/** An idle socket of a pool stops to keep the process alive without an event that says so. */
+/** Interval of the check, in ms. No event tells when an idle socket of a pool is unreferenced. */
 const CHECK_MS = 5;
 
-/** The pending work of one invocation: the event loop that it would have to itself in a Lambda. */
+/** The pending work of one invocation. In Lambda, an invocation has the event loop to itself. */
 export class InvocationEventLoop {
   readonly #open = new Map<number, object>();
 
   /** Runs the invocation. */
   run<Result>(work: () => Result): Result {
     hook.enable();
-    return running.run(this, work);
+    return current.run(this, work);
   }
 
-  /** Calls `then` once nothing is under way any more. */
+  /** Calls `then` when the invocation has no pending work. */
   whenEmpty(then: () => void): void {
-    // Not of the invocation: it would wait for its own timer.
-    running.exit(() => {
+    // Leave the invocation's context, so that the check does not wait for its own timer.
+    current.exit(() => {
       const check = (): void => {
         if (this.#isEmpty()) then();
         else setTimeout(check, CHECK_MS);
@@ -94,12 +94,12 @@ export class InvocationEventLoop {
   }
 }
 
-const running = new AsyncLocalStorage<InvocationEventLoop>();
+const current = new AsyncLocalStorage<InvocationEventLoop>();
 const owners = new Map<number, InvocationEventLoop>();
 
 const hook = createHook({
   init(id, type, _trigger, resource) {
-    if (KEEPS_ALIVE.has(type)) running.getStore()?.add(id, resource);
+    if (KEEPS_ALIVE.has(type)) current.getStore()?.add(id, resource);
   },
   destroy(id) {
     owners.get(id)?.delete(id);

@@ -3,20 +3,20 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FunctionUrlEvent, FunctionUrlResult, LambdaContext } from "../../apigw/index.ts";
 import { canonicalAddress } from "../../internal/ip-address.ts";
 
-/** A handler behind a Lambda function URL. What it answers is the application's. */
+/** A handler of a Lambda function URL. */
 export type FunctionUrlHandler = (event: FunctionUrlEvent, context: LambdaContext) => unknown;
 
-/** A function's time when it is not told another: as in Lambda. */
+/** Lambda's default timeout, in ms. */
 const TIMEOUT_MS = 3_000;
 
-/** Answers one request by a function URL's handler; its body is not read, for a ticket is asked for by a header. */
+/** Handles a request with a function URL handler. The body is not read, because ticket requests use headers only. */
 export async function serveFunctionUrl(
   handler: FunctionUrlHandler,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const answer = await handler(createEvent(request), createContext());
-  // As Lambda carries it: a header that is undefined is none.
+  // Lambda transfers results as JSON, which drops undefined headers.
   const { statusCode, headers = {}, body } = JSON.parse(JSON.stringify(answer)) as FunctionUrlResult;
   response.writeHead(statusCode, { ...headers });
   response.end(body);

@@ -10,29 +10,29 @@ type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler"
 
 const TICKETS_PATH = "/tickets";
 
-/** What a scheduled function is given on AWS, where it is called once a minute. */
+/** Time limit of a scheduled function on AWS, where it runs every minute. */
 const TICK_MS = 60_000;
 
-/** A gateway, and the program that it runs: which can be put in the place of another while sockets are open. */
+/** A gateway and the loaded app, which can be replaced while sockets are open. */
 export class DevHost {
   readonly gateway: Gateway;
   readonly #routes = new Map<string, LambdaHandler>();
-  readonly #rows = new ReloadedConnections();
+  readonly #connections = new ReloadedConnections();
   readonly #schedule = new ReloadedSchedule();
   readonly #onError: (error: unknown) => void;
-  #program: LoadedApp;
+  #loaded: LoadedApp;
 
   /** @throws {GatewayError} INVALID_OPTION */
-  constructor(program: LoadedApp, options: HostOptions, onError: (error: unknown) => void) {
-    this.#program = program;
+  constructor(loaded: LoadedApp, options: HostOptions, onError: (error: unknown) => void) {
+    this.#loaded = loaded;
     this.#onError = onError;
     this.gateway = createGateway({
       ...options,
-      ...this.#integrations(program),
+      ...this.#integrations(loaded),
       everySecond: () => this.#tick(),
       http: (request, response) => this.#http(request, response, options.http),
     });
-    this.#fillRoutes(program);
+    this.#fillRoutes(loaded);
   }
 
   get routeKeys(): string[] {
@@ -40,29 +40,29 @@ export class DevHost {
   }
 
   /**
-   * From the next event on `program` answers; events under way end on the one before.
-   * @throws {CliError} FAILED, when the change is one that the gateway takes at its start only
+   * Uses another app from the next event on. Running events end in the previous app.
+   * @throws {CliError} FAILED when the gateway settings differ, because they are fixed at the start
    */
-  replace(program: LoadedApp): void {
-    if (fixedSettings(program) !== fixedSettings(this.#program)) {
-      throw new CliError("FAILED", "The API itself has changed, not only its handlers: restart to use it");
+  replace(loaded: LoadedApp): void {
+    if (fixedSettings(loaded) !== fixedSettings(this.#loaded)) {
+      throw new CliError("FAILED", "The API settings have changed; restart to apply them");
     }
-    this.#program = program;
-    this.#fillRoutes(program);
+    this.#loaded = loaded;
+    this.#fillRoutes(loaded);
   }
 
-  #integrations(program: LoadedApp): Pick<GatewayOptions, "handler" | "routes" | "authorizer"> & {
+  #integrations(loaded: LoadedApp): Pick<GatewayOptions, "handler" | "routes" | "authorizer"> & {
     routeSelectionExpression?: string;
     routeResponses?: readonly string[];
     identitySources?: readonly string[];
     stageVariables?: { readonly [name: string]: string };
   } {
-    if (program.kind === "handler") return { handler: forwardTo(() => this.#handler()) };
-    if (program.kind === "app") return { routes: this.#routes };
-    const { routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
+    if (loaded.kind === "handler") return { handler: forwardTo(() => this.#handler()) };
+    if (loaded.kind === "app") return { routes: this.#routes };
+    const { routeSelectionExpression, routeResponses, identitySources, stageVariables } = loaded.file;
     return {
       routes: this.#routes,
-      ...(program.authorizer && { authorizer: forwardTo(() => this.#authorizer()) }),
+      ...(loaded.authorizer && { authorizer: forwardTo(() => this.#authorizer()) }),
       ...(routeSelectionExpression !== undefined && { routeSelectionExpression }),
       ...(routeResponses && { routeResponses }),
       ...(identitySources && { identitySources }),
@@ -70,31 +70,31 @@ export class DevHost {
     };
   }
 
-  #fillRoutes(program: LoadedApp): void {
+  #fillRoutes(loaded: LoadedApp): void {
     this.#routes.clear();
-    for (const [key, handler] of this.#handlers(program)) this.#routes.set(key, handler);
+    for (const [key, handler] of this.#handlers(loaded)) this.#routes.set(key, handler);
   }
 
-  #handlers(program: LoadedApp): Iterable<readonly [string, LambdaHandler]> {
-    if (program.kind === "handler") return [];
-    if (program.kind === "routes") return program.handlers;
-    const { app } = program;
+  #handlers(loaded: LoadedApp): Iterable<readonly [string, LambdaHandler]> {
+    if (loaded.kind === "handler") return [];
+    if (loaded.kind === "routes") return loaded.handlers;
+    const { app } = loaded;
     const handler = app.webSocketHandler({ connections: this.gateway });
-    this.#rows.moveTo(app.connectionStore);
+    this.#connections.moveTo(app.connectionStore);
     void this.#schedule.moveTo(app.schedule);
-    const watched = this.#rows.watch(handler, app.connectionStore);
+    const watched = this.#connections.watch(handler, app.connectionStore);
     return [...app.routeKeys].map((key) => [key, watched] as const);
   }
 
-  /** Where tickets are given, if they are. */
+  /** The URL of the ticket handler; `undefined` without one. */
   get ticketsUrl(): string | undefined {
     const { origin } = new URL(this.gateway.endpoint);
-    return this.#program.tickets && `${origin}${TICKETS_PATH}`;
+    return this.#loaded.tickets && `${origin}${TICKETS_PATH}`;
   }
 
-  /** @param other answers what asks for no ticket */
+  /** @param other handles all other requests */
   #http(request: IncomingMessage, response: ServerResponse, other: GatewayOptions["http"]): void {
-    const { tickets } = this.#program;
+    const { tickets } = this.#loaded;
     if (tickets === undefined || request.url?.split("?", 1)[0] !== TICKETS_PATH) {
       if (other === undefined) response.writeHead(404, { "content-length": 0 }).end();
       else other(request, response);
@@ -107,41 +107,41 @@ export class DevHost {
     });
   }
 
-  /** Whether there is something to call every second. */
+  /** Whether the app has a scheduled function. */
   get hasTick(): boolean {
-    if (this.#program.kind === "handler") return this.#program.tick !== undefined;
-    return this.#program.kind === "app" && this.#program.app.schedule !== undefined;
+    if (this.#loaded.kind === "handler") return this.#loaded.tick !== undefined;
+    return this.#loaded.kind === "app" && this.#loaded.app.schedule !== undefined;
   }
 
-  /** In place of the scheduled function. */
+  /** Runs every second, in place of the scheduled function. */
   async #tick(): Promise<void> {
-    if (this.#program.kind === "handler") {
-      const until = performance.now() + TICK_MS;
-      await this.#program.tick?.(
+    if (this.#loaded.kind === "handler") {
+      const deadline = performance.now() + TICK_MS;
+      await this.#loaded.tick?.(
         {},
-        { getRemainingTimeInMillis: () => Math.max(0, until - performance.now()) },
+        { getRemainingTimeInMillis: () => Math.max(0, deadline - performance.now()) },
       );
     }
-    if (this.#program.kind !== "app") return;
-    const { app } = this.#program;
+    if (this.#loaded.kind !== "app") return;
+    const { app } = this.#loaded;
     await this.#schedule.moveItems();
     if (app.schedule !== undefined) await app.tick?.({ connections: this.gateway });
   }
 
   #handler(): LambdaHandler {
-    return (this.#program as Extract<LoadedApp, { kind: "handler" }>).handler;
+    return (this.#loaded as Extract<LoadedApp, { kind: "handler" }>).handler;
   }
 
   #authorizer(): LambdaAuthorizer {
-    return (this.#program as Extract<LoadedApp, { kind: "routes" }>).authorizer!;
+    return (this.#loaded as Extract<LoadedApp, { kind: "routes" }>).authorizer!;
   }
 }
 
-/** What a gateway can't be told again, in a form to compare. */
-function fixedSettings(program: LoadedApp): string {
-  if (program.kind !== "routes") return program.kind;
-  const { apiId, routeSelectionExpression, routeResponses, identitySources, stageVariables } = program.file;
-  const hasAuthorizer = program.authorizer !== undefined;
+/** Returns the settings that a gateway cannot change, in a form to compare. */
+function fixedSettings(loaded: LoadedApp): string {
+  if (loaded.kind !== "routes") return loaded.kind;
+  const { apiId, routeSelectionExpression, routeResponses, identitySources, stageVariables } = loaded.file;
+  const hasAuthorizer = loaded.authorizer !== undefined;
   return JSON.stringify([
     apiId,
     hasAuthorizer,
@@ -152,9 +152,9 @@ function fixedSettings(program: LoadedApp): string {
   ]);
 }
 
-/** A handler that calls whichever is the current one. */
+/** Creates a handler that calls the current one. */
 function forwardTo<Event>(current: () => LambdaHandler<Event>): LambdaHandler<Event> {
   const forward: LambdaHandler<Event> = (event, context, callback) => current()(event, context, callback);
-  // By its number of parameters the gateway tells whether a handler ends by its callback.
+  // The gateway reads the number of parameters to tell whether a handler ends by its callback.
   return Object.defineProperty(forward, "length", { get: () => current().length });
 }

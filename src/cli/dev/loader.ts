@@ -9,7 +9,7 @@ import { supportCallbacks } from "./callback-handlers.ts";
 import type { DevHost } from "./host.ts";
 import { SaveWatcher } from "./watch.ts";
 
-/** Loads what the command line asks for, and again after a save. */
+/** Loads the app that the command line names, and reloads it after a save. */
 export class AppLoader {
   readonly #target: Target;
   readonly #tickets: Reference | undefined;
@@ -25,11 +25,11 @@ export class AppLoader {
 
   /** @throws {CliError} as {@link loadApp} does */
   async load(): Promise<LoadedApp> {
-    const program = supportCallbacks(await loadApp(this.#target, this.#modules), (key) =>
+    const loaded = supportCallbacks(await loadApp(this.#target, this.#modules), (key) =>
       this.#warnOfCallback(key),
     );
-    if (this.#tickets === undefined) return program;
-    return { ...program, tickets: await loadTickets(this.#tickets, this.#modules) };
+    if (this.#tickets === undefined) return loaded;
+    return { ...loaded, tickets: await loadTickets(this.#tickets, this.#modules) };
   }
 
   watch(host: DevHost): SaveWatcher {
@@ -40,18 +40,18 @@ export class AppLoader {
     );
   }
 
-  /** `false`: what was saved is broken, and the handlers from before go on. */
+  /** Returns false when the saved files are broken; the previous handlers then stay in use. */
   async #reload(host: DevHost): Promise<boolean> {
     this.#modules.startGeneration();
     const restoreMetrics = clearRegisteredMetrics();
     try {
       host.replace(await this.load());
-      logNote("Loaded again", this.#terminal);
+      logNote("Reloaded", this.#terminal);
       return true;
     } catch (error) {
       restoreMetrics();
       logFailure(error, this.#terminal.stderr);
-      logNote("The handlers from before go on", this.#terminal);
+      logNote("The previous handlers stay in use", this.#terminal);
       return false;
     }
   }
@@ -59,13 +59,13 @@ export class AppLoader {
   #warnOfCallback(key: string): void {
     if (this.#warned.has(key)) return;
     this.#warned.add(key);
-    const text = `Warning: ${key} ends by a callback. It runs here, but Lambda's Node 24 runtime has no callbacks: make it async.`;
+    const text = `Warning: ${key} uses a callback. It runs here, but Lambda's Node 24 runtime has no callbacks: make it async.`;
     const stream = this.#terminal.stderr;
     stream.write(`${styleText("yellow", text, { stream })}\n`);
   }
 }
 
-/** The part of prom-client's registry that is used here. */
+/** Members of prom-client's registry. */
 interface Registry {
   getMetricsAsArray(): readonly object[];
   registerMetric(metric: object): void;
@@ -75,19 +75,19 @@ interface Registry {
 const { cache } = createRequire(import.meta.url);
 
 /**
- * Empties prom-client's shared registry, as installed packages are not loaded again: a module that registers its
- * metrics would find each name taken.
- * @returns puts the metrics back
+ * Clears prom-client's shared registry before a reload. Installed packages are not reloaded, so a reloaded module could not
+ * register its metrics again.
+ * @returns a function that restores the metrics
  */
 function clearRegisteredMetrics(): () => void {
   const modules = Object.values(cache).filter((module) =>
     /[/]prom-client[/]index\.js$/.test(module?.id ?? ""),
   );
   const registries = modules.map((module) => (module!.exports as { register: Registry }).register);
-  const kept = registries.map((registry) => [registry, registry.getMetricsAsArray()] as const);
+  const saved = registries.map((registry) => [registry, registry.getMetricsAsArray()] as const);
   for (const registry of registries) registry.clear();
   return () => {
-    for (const [registry, metrics] of kept) {
+    for (const [registry, metrics] of saved) {
       registry.clear();
       for (const metric of metrics) registry.registerMetric(metric);
     }

@@ -28,8 +28,8 @@ function closedGate() {
   return { gate, open: () => open() };
 }
 
-describe("the row of an open connection", () => {
-  it("is carried from load to load", async () => {
+describe("ReloadedConnections", () => {
+  it("moves the rows of open connections", async () => {
     const rows = new ReloadedConnections();
     const first = load(rows);
     await first.run(connectEvent({ connectionId: "a" }));
@@ -39,7 +39,7 @@ describe("the row of an open connection", () => {
     expect(await store.get("a")).toMatchObject({ userId: "ann", state: { n: 1 } });
   });
 
-  it("comes after when its $connect ends on the load before", async () => {
+  it("moves a row whose $connect ends in the previous app", async () => {
     const rows = new ReloadedConnections();
     const { gate, open } = closedGate();
     const connecting = load(rows, gate).run(connectEvent({ connectionId: "a" }));
@@ -49,7 +49,7 @@ describe("the row of an open connection", () => {
     expect(await store.get("a")).toMatchObject({ userId: "ann" });
   });
 
-  it("does not come back when its $disconnect ends on the load before", async () => {
+  it("does not restore a row whose $disconnect ends in the previous app", async () => {
     const rows = new ReloadedConnections();
     const { gate, open } = closedGate();
     await load(rows).run(connectEvent({ connectionId: "a" }));
@@ -62,7 +62,7 @@ describe("the row of an open connection", () => {
     expect(await store.count()).toBe(0);
   });
 
-  it("is not written into a store that is not in memory", async () => {
+  it("writes no rows to a store that is not in memory", async () => {
     const rows = new ReloadedConnections();
     await load(rows).run(connectEvent({ connectionId: "a" }));
     const elsewhere = memoryConnectionStore();
@@ -80,32 +80,32 @@ async function ids(schedule: Schedule) {
   return found.sort();
 }
 
-describe("a schedule", () => {
-  it("is carried from load to load, with what came late to the one before", async () => {
-    const carried = new ReloadedSchedule();
+describe("ReloadedSchedule", () => {
+  it("moves items, also those scheduled in the previous app after the reload", async () => {
+    const schedule = new ReloadedSchedule();
     const [first, second, third] = [memorySchedule(), memorySchedule(), memorySchedule()];
-    await carried.moveTo(first);
+    await schedule.moveTo(first);
     await first.put(item("a"));
-    await carried.moveTo(second);
+    await schedule.moveTo(second);
     expect(await ids(second)).toEqual(["a"]);
     await first.put(item("b"));
-    await carried.moveItems();
+    await schedule.moveItems();
     expect(await ids(second)).toEqual(["a", "b"]);
     await first.put(item("c"));
-    await carried.moveTo(third);
+    await schedule.moveTo(third);
     expect(await ids(third)).toEqual(["a", "b", "c"]);
     expect(await ids(first)).toEqual([]);
   });
 
-  it("stays where a load has the same one, or one that outlives the process", async () => {
-    const carried = new ReloadedSchedule();
+  it("moves no items to the same schedule or to one that is not in memory", async () => {
+    const schedule = new ReloadedSchedule();
     const { listAll: _, ...durable }: Schedule = memorySchedule();
     const memory = memorySchedule();
-    await carried.moveTo(memory);
+    await schedule.moveTo(memory);
     await memory.put(item("a"));
-    await carried.moveTo(memory);
-    await carried.moveTo(durable);
-    await carried.moveTo(undefined);
+    await schedule.moveTo(memory);
+    await schedule.moveTo(durable);
+    await schedule.moveTo(undefined);
     expect(await ids(memory)).toEqual(["a"]);
   });
 });

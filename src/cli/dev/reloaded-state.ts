@@ -8,73 +8,73 @@ import {
 import type { ConnectionStore, Schedule } from "../../store/index.ts";
 
 /**
- * Brings the rows of open connections from one load of an app to the next. A store in this process's memory is
- * made by the app's module, so each load makes another; the sockets stay.
+ * Moves the rows of open connections to a reloaded app. The app's module creates its memory store, so each load has a new
+ * one, but the sockets stay open.
  */
 export class ReloadedConnections {
   readonly #open = new Set<string>();
   #store: ConnectionStore | undefined;
 
-  /** From here on the rows are in `store`. */
+  /** Moves the rows to another store, if both are in memory. */
   moveTo(store: ConnectionStore | undefined): void {
     const from = this.#store;
     this.#store = store;
-    for (const id of this.#open) this.#carry(id, from);
+    for (const id of this.#open) this.#moveRow(id, from);
   }
 
-  /** `handler`, which keeps its rows in `store`, with an eye on which connections come and go. */
+  /** Wraps a handler to record which connections of a store are open. */
   watch(
     handler: (event: WebSocketEvent, context: LambdaContext) => unknown,
     store: ConnectionStore | undefined,
   ): LambdaHandler {
     return async (event, context) => {
       const { connectionId } = event.requestContext;
-      // Before the handler deletes the row: a reload between the two must not bring it back.
+      // Do this before the handler deletes the row, so that a reload in between does not restore it.
       if (isDisconnectEvent(event)) this.#open.delete(connectionId);
       const result = await handler(event, context);
       if (isConnectEvent(event) && rowInMemory(store, connectionId) !== undefined) {
         this.#open.add(connectionId);
-        // A reload while it ran has moved the rows already.
-        this.#carry(connectionId, store);
+        // A reload during $connect has already moved the other rows.
+        this.#moveRow(connectionId, store);
       }
       return result;
     };
   }
 
-  #carry(id: string, from: ConnectionStore | undefined): void {
+  #moveRow(id: string, from: ConnectionStore | undefined): void {
     const to = this.#store;
     const row = rowInMemory(from, id);
     if (row === undefined || to === from || to?.peek === undefined) return;
-    // A row that the store refuses is lost, as it would be without this.
+    // The row is lost when the store rejects it, as it would be without a move.
     to.save(row).catch(() => {});
   }
 }
 
-/** Whatever other stores hold outlives a reload by itself. */
+/** Reads a row of a memory store. Rows of other stores survive a reload anyway. */
 function rowInMemory(store: ConnectionStore | undefined, id: string) {
   return store?.peek?.(id, Date.now());
 }
 
 /**
- * Brings what is scheduled from one load of an app to the next. A schedule in this process's memory is made by the
- * app's module, so each load makes another; the connections that it is to end stay.
+ * Moves scheduled items to a reloaded app. The app's module creates its memory schedule, so each load has a new one, but
+ * the connections that the items belong to stay open.
  */
 export class ReloadedSchedule {
-  #before: Schedule | undefined;
+  #previous: Schedule | undefined;
   #current: Schedule | undefined;
 
-  /** From here on it is `schedule`. */
+  /** Uses another schedule, and moves the items to it if both are in memory. */
   async moveTo(schedule: Schedule | undefined): Promise<void> {
     await this.moveItems();
-    this.#before = this.#current;
+    this.#previous = this.#current;
     this.#current = schedule;
     await this.moveItems();
   }
 
-  /** Again, for what events that began on the load before have scheduled since. */
+  /** Moves the items that running events of the previous app have scheduled since. */
   async moveItems(): Promise<void> {
-    const [from, to] = [this.#before, this.#current];
-    // What is not in memory outlives a reload by itself.
+    const [from, to] = [this.#previous, this.#current];
+    // Items that are not in memory survive a reload anyway.
     if (from === to || from?.listAll === undefined || to?.listAll === undefined) return;
     for (const item of from.listAll()) {
       await to.put(item);

@@ -35,40 +35,42 @@ const HOW_TO_ALLOW = { Origin: "--origin …", Host: "--allowed-host …" };
 
 const DEFAULT_REGION = "us-east-1";
 
+/** The settings of `lift-ws dev`. */
 export interface ServerSettings {
   readonly run: Target | ({ readonly kind: "lambda" } & LambdaSettings);
   readonly host: string;
-  /** 0: any free one. */
+  /** 0 for any free port. */
   readonly port: number;
   readonly stage: string;
-  /** Default: that of the routes file, else a random one. */
+  /** Default: `apiId` of the routes file, or a random one. */
   readonly apiId: string | undefined;
-  /** Pages that may connect, besides this machine's and the server's own. */
+  /** Allowed page origins, besides this machine's and the server's own. */
   readonly allowedOrigins: readonly string[];
-  /** Names that `Host` may have on loopback, besides loopback names. */
+  /** Allowed names in the `Host` header on loopback, besides loopback names. */
   readonly allowedHosts: readonly string[];
-  /** What answers at `/tickets`. */
+  /** The handler at `/tickets`. */
   readonly tickets: Reference | undefined;
   readonly watch: boolean;
   readonly http: Reference | undefined;
 }
 
+/** A running `lift-ws dev`. */
 export interface DevServer {
   /** Stops gracefully. */
   close(): Promise<void>;
 }
 
-/** What answers the API's events, and what to say of it. */
+/** The app that handles the events, and its description for the start message. */
 interface AppSource {
-  readonly program: LoadedApp;
-  readonly shown: string;
-  /** Lines of the start, a name and what there is to say. */
+  readonly loaded: LoadedApp;
+  readonly name: string;
+  /** Lines of the start message, each a label and a text. */
   readonly notes: readonly (readonly [string, string])[];
   watch?(host: DevHost): SaveWatcher;
   close(): Promise<void>;
 }
 
-/** Loads what `settings` names and serves it. @throws {CliError} */
+/** Loads an app and serves it. @throws {CliError} */
 export async function startServer(settings: ServerSettings, terminal: Terminal): Promise<DevServer> {
   const { host, stage } = settings;
   const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || DEFAULT_REGION;
@@ -79,12 +81,12 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
   const apiId = settings.apiId ?? (await readRoutesApiId(settings.run)) ?? createApiId();
   const ownHosts = toApiHosts({ host, port }, apiId, region);
   const api = { endpoint: toEndpoint(host, port, stage), host, region, credentials, ownHosts };
-  // Before any handler is loaded, which may keep what it finds.
+  // Redirect before handlers are loaded, because a module may keep a reference to `connect`.
   redirectApiHosts(ownHosts);
   const source = await openSource(settings, api, terminal);
   try {
     const running = createHost(
-      source.program,
+      source.loaded,
       {
         stage,
         region,
@@ -103,7 +105,7 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
     );
     await listen(running.gateway, port, host);
     const watcher = settings.watch ? source.watch?.(running) : undefined;
-    // Lambda would end this one copy of the function; here the sockets of all are in the same process.
+    // Lambda would end one instance of the function. Here all sockets are in this process, so it stays alive.
     process.on("uncaughtException", (error) => logError(error, terminal.stderr));
     printStart(running, source, settings, terminal);
     return {
@@ -130,8 +132,8 @@ async function openSource(
   setDefaults(process.env, await developmentEnvironment(api.host));
   const loader = new AppLoader(run, tickets, terminal);
   return {
-    program: await loader.load(),
-    shown: handler,
+    loaded: await loader.load(),
+    name: handler,
     notes: [],
     watch: (host) => loader.watch(host),
     close: async () => {},
@@ -144,15 +146,15 @@ async function openBundles(
   terminal: Terminal,
 ): Promise<AppSource> {
   const {
-    app: program,
+    app: loaded,
     functionNames,
     dynamoDBEndpoint,
     tables,
     close,
   } = await startLambdaEnvironment(settings, api, terminal);
   return {
-    program,
-    shown: displayPath(settings.folder),
+    loaded,
+    name: displayPath(settings.folder),
     notes: [
       ["Functions", functionNames.join("  ")],
       ["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`],
@@ -167,21 +169,21 @@ async function readRoutesApiId(run: ServerSettings["run"]): Promise<string | und
   return run.kind === "routes" || existsSync(path) ? (await readRoutesFile(path)).apiId : undefined;
 }
 
-/** It finds HOST and PORT as the server has them. */
+/** Loads the listener for other requests. It finds the server's HOST and PORT in the environment. */
 function loadHttpListener(reference: Reference, host: string, port: number): Promise<RequestListener> {
   process.env.HOST = host;
   process.env.PORT = String(port);
   return loadListener(reference);
 }
 
-/** @throws {CliError} FAILED, when others can reach `host` and the environment holds no key pair */
+/** @throws {CliError} FAILED when other machines can reach the host and the environment has no key pair */
 function requireCredentials(host: string): Credentials | undefined {
   if (isLoopback(host)) return undefined;
   const credentials = readCredentials(process.env);
   if (credentials !== undefined) return credentials;
   throw new CliError(
     "FAILED",
-    `Others can reach ${host}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which @connections will then ask for, or give --host 127.0.0.1`,
+    `Other machines can reach ${host}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to protect @connections, or set --host 127.0.0.1`,
   );
 }
 
@@ -189,8 +191,7 @@ function createHost(...parts: ConstructorParameters<typeof DevHost>): DevHost {
   try {
     return new DevHost(...parts);
   } catch (error) {
-    if (error instanceof GatewayError)
-      throw new CliError("USAGE", `The API can't be served: ${error.message}`);
+    if (error instanceof GatewayError) throw new CliError("USAGE", `Invalid API: ${error.message}`);
     throw error;
   }
 }
@@ -199,7 +200,7 @@ function printStart(host: DevHost, source: AppSource, settings: ServerSettings, 
   const { gateway } = host;
   const stream = terminal.stdout;
   const line = (name: string, text: string) => `${styleText("dim", name.padEnd(14), { stream })}${text}`;
-  const routes = host.routeKeys.join("  ") || `all → ${source.shown}`;
+  const routes = host.routeKeys.join("  ") || `all → ${source.name}`;
   stream.write(
     [
       "",
@@ -211,14 +212,14 @@ function printStart(host: DevHost, source: AppSource, settings: ServerSettings, 
       ...(host.hasTick ? [line("Tick", "every second")] : []),
       ...source.notes.map(([name, text]) => line(name, text)),
       line("Routes", routes),
-      ...(settings.watch ? [line("Watching", "a save loads the handlers again")] : []),
+      ...(settings.watch ? [line("Watching", "the handlers are reloaded after a save")] : []),
       "",
       "",
     ].join("\n"),
   );
 }
 
-/** The same port answers TLS too. */
+/** Returns the URL with TLS, on the same port. */
 function toSecureUrl(gateway: Gateway): string {
   return gateway.url.replace("ws:", "wss:");
 }

@@ -1,14 +1,14 @@
 import { existsSync, type FSWatcher, watch } from "node:fs";
 import { dirname, extname, join } from "node:path";
 
-/** An editor's save is several events: a new file, a rename, a change of its times. */
+/** Time after the last file event, in ms. A save causes several events: a new file, a rename, a change of times. */
 const SETTLED_AFTER_MS = 50;
 
 const SOURCES = new Set([".cjs", ".cts", ".js", ".json", ".mjs", ".mts", ".ts"]);
 
 /**
- * Calls `reload` after a save, one call at a time. Folders are watched, not files, as most editors save by putting
- * a new file in the place of the old.
+ * Calls `reload` after a save, one call at a time. Watches folders instead of files, because most editors save by
+ * replacing the file.
  */
 export class SaveWatcher {
   readonly #files: () => Iterable<string>;
@@ -19,8 +19,8 @@ export class SaveWatcher {
   #healthy = true;
 
   /**
-   * @param files absolute paths of what is in use now; asked anew after each reload
-   * @param reload never rejects; `false`: it failed, and any source in the watched folders may mend it
+   * @param files returns the absolute paths of the files in use; called again after each reload
+   * @param reload must not reject. Resolves to false when it failed; then any source in the folders triggers a reload
    */
   constructor(files: () => Iterable<string>, reload: () => Promise<boolean>) {
     this.#files = files;
@@ -38,7 +38,7 @@ export class SaveWatcher {
     for (const file of this.#files()) {
       const folder = dirname(file);
       if (this.#watchers.has(folder)) continue;
-      if (!existsSync(folder)) continue; // a file of an earlier load was moved away with it
+      if (!existsSync(folder)) continue; // The folder of an earlier load was moved.
       const watcher = watch(folder, (_, name) => this.#changed(folder, name));
       watcher.on("error", () => this.#watchers.delete(folder));
       this.#watchers.set(folder, watcher);

@@ -8,6 +8,7 @@ import type { LoadedApp } from "../project/loaded-app.ts";
 import type { RouteEnvironment } from "../project/route-environment.ts";
 import { readRoutesFile } from "../project/routes-file.ts";
 
+/** Settings of all functions in a folder. */
 export interface FunctionSettings {
   readonly environment: { readonly [name: string]: string };
   readonly region: string;
@@ -17,7 +18,7 @@ export interface FunctionSettings {
   readonly log: (functionName: string, line: string) => void;
 }
 
-/** A folder of bundles, each in a folder that has the function's name. */
+/** A folder of Lambda bundles, each in a folder with the function's name. */
 export class FunctionFolder {
   readonly #folder: string;
   readonly #settings: FunctionSettings;
@@ -32,18 +33,18 @@ export class FunctionFolder {
     return [...new Set([...this.#functions.keys()].map(functionName))];
   }
 
-  /** What the API asks. @throws {CliError} USAGE */
+  /** Returns the handlers of the API. @throws {CliError} USAGE */
   async load(): Promise<LoadedApp> {
     const routes = join(this.#folder, "routes.json");
     return this.#has("routes.json") ? this.#byRoutesFile(routes) : this.#byName();
   }
 
-  /** What a schedule calls, if the folder has it. */
+  /** The scheduled function, if the folder has one. */
   get tick(): LambdaFunction | undefined {
     return this.#has("tick") ? this.#inFolder("tick") : undefined;
   }
 
-  /** What the stream of the messages' table calls, if the folder has it. */
+  /** The function for the stream of the message table, if the folder has one. */
   get fanOut(): LambdaFunction | undefined {
     return this.#has("fanout") ? this.#inFolder("fanout") : undefined;
   }
@@ -56,21 +57,21 @@ export class FunctionFolder {
     const file = await readRoutesFile(path);
     const handlers = new Map(
       [...file.routes].map(
-        ([key, text]) => [key, this.#named(text, file.environments?.get(key)).handler] as const,
+        ([key, text]) => [key, this.#functionAt(text, file.environments?.get(key)).handler] as const,
       ),
     );
     const authorizer =
       file.authorizer === undefined
         ? undefined
-        : this.#named(file.authorizer, file.authorizerEnvironment).handler;
+        : this.#functionAt(file.authorizer, file.authorizerEnvironment).handler;
     return { kind: "routes", file, handlers, authorizer: authorizer as LambdaAuthorizer | undefined };
   }
 
-  /** By convention: one each for connects and disconnects, one for every message, under its own key. */
+  /** Finds the functions by name: `connect`, `disconnect`, and `router` for all messages. */
   #byName(): LoadedApp {
     if (!this.#has("router")) {
-      const needs = `${displayPath(this.#folder)} has neither routes.json nor a folder router with an index.mjs in it`;
-      throw new CliError("USAGE", needs);
+      const message = `${displayPath(this.#folder)} needs a routes.json or a folder router with an index.mjs`;
+      throw new CliError("USAGE", message);
     }
     const accept: LambdaHandler = async () => ({ statusCode: 200 });
     const [connect, disconnect] = ["connect", "disconnect"].map((name) =>
@@ -87,44 +88,44 @@ export class FunctionFolder {
   }
 
   #inFolder(name: string): LambdaFunction {
-    return this.#named(`./${name}/index.mjs`);
+    return this.#functionAt(`./${name}/index.mjs`);
   }
 
-  /** @param text `./router/index.mjs`, or with `#export` */
-  #named(text: string, own: RouteEnvironment = {}): LambdaFunction {
+  /** @param text `./router/index.mjs` or `./router/index.mjs#export` */
+  #functionAt(text: string, routeEnvironment: RouteEnvironment = {}): LambdaFunction {
     const { file, exportName = "handler" } = parseReference(text, this.#folder);
     const path = relative(this.#folder, file).replaceAll(sep, "/");
     const name = functionName(path);
     if (name === path || name === "..") {
       throw new CliError(
         "USAGE",
-        `${displayPath(file)} is in no folder of its own in ${displayPath(this.#folder)}`,
+        `${displayPath(file)} must be in a subfolder of ${displayPath(this.#folder)}`,
       );
     }
-    const key = `${path}#${exportName}${JSON.stringify(own)}`;
+    const key = `${path}#${exportName}${JSON.stringify(routeEnvironment)}`;
     const known = this.#functions.get(key);
     if (known !== undefined) return known;
     const code = path.slice(name.length + 1).replace(/\.[cm]?js$/, "");
     const { environment, region, timeoutMs, concurrency, ownHosts, log } = this.#settings;
-    const made = new LambdaFunction({
+    const created = new LambdaFunction({
       name,
       directory: join(this.#folder, name),
       handler: `${code}.${exportName}`,
-      environment: { ...environment, ...own },
+      environment: { ...environment, ...routeEnvironment },
       region,
       timeoutMs,
       concurrency,
       ownHosts,
       log: (line) => log(name, line),
     });
-    this.#functions.set(key, made);
-    return made;
+    this.#functions.set(key, created);
+    return created;
   }
 }
 
 type Invoke = (event: WebSocketEvent) => unknown;
 
-/** The folder that a path begins with. */
+/** Returns the first folder of a path. */
 function functionName(path: string): string {
   return path.split("/", 1)[0]!;
 }

@@ -17,30 +17,31 @@ import type { LoadedApp } from "../project/loaded-app.ts";
 import { FunctionFolder } from "./functions.ts";
 import { createTables, startTableStream } from "./tables.ts";
 
+/** Settings of `--lambda`. */
 export interface LambdaSettings {
-  /** What `npm run bundle` makes: a folder a function. */
+  /** The folder of bundles, with a subfolder for each function. */
   readonly folder: string;
-  /** The functions' own variables, which go before those that they are given here. */
+  /** Environment variables of the functions. They win over the variables set here. */
   readonly environment: { readonly [name: string]: string };
-  /** Default: DynamoDB Local, started beside. */
+  /** Default: DynamoDB Local is started. */
   readonly dynamoDBEndpoint: string | undefined;
   readonly tickMs: number;
   readonly timeoutMs: number;
   readonly concurrency: number;
 }
 
-/** What the functions are told of the API. */
+/** The API, as its functions need to know it. */
 export interface ApiDescription {
-  /** Of @connections. */
+  /** The @connections endpoint. */
   readonly endpoint: string;
   readonly host: string;
   readonly region: string;
   readonly ownHosts: ApiHosts;
-  /** What @connections asks for, if for anything. */
+  /** The key pair that @connections verifies, if any. */
   readonly credentials: Credentials | undefined;
 }
 
-/** Bundles, the database beside them, and the schedule that calls them. */
+/** Functions, their database and their schedule. */
 export interface LambdaEnvironment {
   readonly app: LoadedApp;
   readonly functionNames: readonly string[];
@@ -49,7 +50,7 @@ export interface LambdaEnvironment {
   close(): Promise<void>;
 }
 
-/** @throws {CliError} */
+/** Starts functions, DynamoDB, the table stream and the schedule. @throws {CliError} */
 export async function startLambdaEnvironment(
   settings: LambdaSettings,
   api: ApiDescription,
@@ -71,22 +72,22 @@ export async function startLambdaEnvironment(
   let closing = false;
   void dynamoDB?.ended.then(() => {
     if (closing) return;
-    logError("DynamoDB Local has ended, and its tables with it: start again", terminal.stderr);
+    logError("DynamoDB Local has ended and its tables are lost; restart the server", terminal.stderr);
   });
   const close = async () => {
     closing = true;
     stopTicking();
-    // Beside each other: the one waits for a call that the other ends in its time.
+    // In parallel, because the poller waits for an invocation that `functions.stop` ends in time.
     await Promise.all([poller?.stop(), functions.stop()]);
     await dynamoDB?.stop();
   };
   try {
     const { tick, fanOut } = functions;
     const tables = await createTables(environment, api.region, fanOut !== undefined);
-    const program = await functions.load();
+    const app = await functions.load();
     if (fanOut !== undefined) poller = await startTableStream(fanOut, environment, api.region, terminal);
     if (tick !== undefined) stopTicking = callEvery(settings.tickMs, tick, api.region, terminal);
-    return { app: program, functionNames: functions.names, dynamoDBEndpoint, tables, close };
+    return { app, functionNames: functions.names, dynamoDBEndpoint, tables, close };
   } catch (error) {
     await close();
     throw error;
@@ -98,7 +99,7 @@ async function localDynamoDB() {
     return await startDynamoDBLocal();
   } catch (error) {
     if (!(error instanceof LambdaEmulatorError)) throw error;
-    throw new CliError("FAILED", `${error.message}, or give --dynamodb-endpoint`);
+    throw new CliError("FAILED", `${error.message}, or set --dynamodb-endpoint`);
   }
 }
 
@@ -118,14 +119,14 @@ async function createFunctionEnvironment(
     SCHEDULE_TABLE: "schedule",
     MESSAGES_TABLE: "messages",
     MEMBERS_TABLE: "members",
-    // For handlers that make their endpoint of the event: the gateway's port answers TLS as well.
+    // Handlers that build the endpoint from the event use HTTPS, which the gateway's port accepts.
     NODE_EXTRA_CA_CERTS: certificatePath(),
     ...(await developmentEnvironment(host)),
     ...own,
   };
 }
 
-/** As EventBridge does: a call that is under way holds up none. */
+/** Calls the scheduled function like EventBridge: calls may overlap. */
 function callEvery(ms: number, tick: LambdaFunction, region: string, terminal: Terminal): () => void {
   const timer = setInterval(() => {
     tick.invoke(createScheduledEvent(region)).catch((error: unknown) => logError(error, terminal.stderr));

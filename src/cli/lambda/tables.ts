@@ -8,12 +8,13 @@ import type { Terminal } from "../arguments.ts";
 import { CliError } from "../errors.ts";
 import { logError } from "../log.ts";
 
-/** The functions' own. */
+/** Environment variables of the functions. */
 type Environment = { readonly [name: string]: string };
 
 /**
- * Makes the tables that the functions are told of, where they are missing, and resolves to their names.
- * @param withChannels those of channels too
+ * Creates the missing tables that the environment names.
+ * @param withChannels creates the tables of channels too
+ * @returns the names of the tables
  * @throws {CliError} FAILED
  */
 export async function createTables(
@@ -38,13 +39,13 @@ export async function createTables(
     return Object.values(names);
   } catch (cause) {
     const tables = Object.values(names).join(", ");
-    throw new CliError("FAILED", `The tables ${tables} can't be made at ${endpoint}:`, { cause });
+    throw new CliError("FAILED", `Cannot create the tables ${tables} at ${endpoint}:`, { cause });
   } finally {
     client.destroy();
   }
 }
 
-/** Hands the messages that are stored to a function, as its event source would on AWS. @throws {CliError} FAILED */
+/** Passes stored messages to a function, like its event source on AWS. @throws {CliError} FAILED */
 export async function startTableStream(
   fanOut: LambdaFunction,
   environment: Environment,
@@ -53,7 +54,7 @@ export async function startTableStream(
 ): Promise<TableStreamPoller> {
   const { MESSAGE_TABLE_STREAM_SOURCE } = await import("../../store/dynamodb/index.ts");
   const { batchWindowSeconds, maxRecordAgeSeconds, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
-  const failed = (error: unknown) => logError(error, terminal.stderr);
+  const log = (error: unknown) => logError(error, terminal.stderr);
   try {
     return await pollTableStream({
       ...source,
@@ -62,9 +63,9 @@ export async function startTableStream(
       tableName: environment.MESSAGES_TABLE ?? "",
       region,
       ...readAccess(environment),
-      handler: (event) => fanOut.invoke(event).catch(logAndRethrow(failed)),
-      onFailure: ({ condition, records }) => failed(`${records.length} records were given up: ${condition}`),
-      onError: failed,
+      handler: (event) => fanOut.invoke(event).catch(logAndRethrow(log)),
+      onFailure: ({ condition, records }) => log(`Discarded ${records.length} records: ${condition}`),
+      onError: log,
     });
   } catch (error) {
     if (error instanceof LambdaEmulatorError) throw new CliError("FAILED", error.message);
@@ -72,9 +73,9 @@ export async function startTableStream(
   }
 }
 
-function logAndRethrow(tell: (error: unknown) => void) {
+function logAndRethrow(log: (error: unknown) => void) {
   return (error: unknown): never => {
-    tell(error);
+    log(error);
     throw error;
   };
 }

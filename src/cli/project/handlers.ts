@@ -7,16 +7,16 @@ import { CliError } from "../errors.ts";
 import { findMissingPackage, installHint } from "../missing-package.ts";
 import type { ModuleExports } from "./modules.ts";
 
-/** What Node loads without more ado. */
+/** Extensions of files that Node can load. */
 const MODULE = /\.[cm]?[jt]s$/;
 
-/** A handler as a person names it: `./file.js`, or `./file.js#export`. */
+/** A handler on the command line or in routes.json: `./file.js` or `./file.js#export`. */
 export interface Reference {
   readonly file: string;
   readonly exportName: string | undefined;
 }
 
-/** A Lift app, told by its shape: the application may have another copy of this package. */
+/** A Lift app. Detected by its members, because the application may have another copy of this package. */
 export interface LiftApp {
   readonly routeKeys: Iterable<string>;
   readonly connectionStore?: ConnectionStore | undefined;
@@ -28,9 +28,9 @@ export interface LiftApp {
 }
 
 /**
- * Reads `./file.js`, `./file.js#export`, or Lambda's `folder/file.export`. A path may hold `#` itself.
- * @param base what the path is relative to
- * @throws {CliError} USAGE, when there is no such file or it is no module
+ * Parses `./file.js`, `./file.js#export`, or Lambda's `folder/file.export`. A path may contain `#`.
+ * @param base the folder of a relative path
+ * @throws {CliError} USAGE when the file does not exist or is not a module
  */
 export function parseReference(text: string, base: string): Reference {
   const whole = resolve(base, text);
@@ -42,11 +42,11 @@ export function parseReference(text: string, base: string): Reference {
 
 function toReference(file: string, exportName: string | undefined): Reference {
   const found = statSync(file, { throwIfNoEntry: false });
-  if (found === undefined) throw new CliError("USAGE", `There is no module ${displayPath(file)}`);
+  if (found === undefined) throw new CliError("USAGE", `Cannot find the module ${displayPath(file)}`);
   if (!found.isFile() || !MODULE.test(file)) {
     throw new CliError(
       "USAGE",
-      `${displayPath(file)} is no module: give a .js, .mjs, .cjs, .ts, .mts or .cts file`,
+      `${displayPath(file)} is not a module; expected a .js, .mjs, .cjs, .ts, .mts or .cts file`,
     );
   }
   return { file, exportName };
@@ -54,7 +54,7 @@ function toReference(file: string, exportName: string | undefined): Reference {
 
 const EXTENSIONS = [".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"];
 
-/** `onconnect/app.handler`, as a function's `Handler` says it: the file's name ends at its first dot. */
+/** Parses `onconnect/app.handler`, the form of a function's `Handler`. The file name ends at its first dot. */
 function parseLambdaHandler(path: string): Reference | undefined {
   const [, name, exportName] = /^([^.]+)\.(.+)$/.exec(basename(path)) ?? [];
   if (name === undefined || exportName === undefined || EXTENSIONS.includes(`.${exportName}`))
@@ -69,55 +69,55 @@ function isFile(path: string): boolean {
 }
 
 /**
- * The export that `reference` names, or else the first of `names` that the module has. CommonJS modules, whose
- * exports Node can't always tell, are looked into as well.
- * @throws {CliError} USAGE, telling what the module does export
+ * Returns the export that a reference names, or the first of `names` that the module has. Also searches the default
+ * export, because Node cannot always detect the exports of a CommonJS module.
+ * @throws {CliError} USAGE; the message lists the module's exports
  */
 export function pickExport(
   exports: ModuleExports,
   reference: Reference,
   names: readonly string[],
 ): LambdaHandler | LiftApp {
-  const wanted = reference.exportName === undefined ? names : [reference.exportName];
+  const candidates = reference.exportName === undefined ? names : [reference.exportName];
   const places = [exports, exports.default].filter(isObject);
-  for (const name of wanted) {
+  for (const name of candidates) {
     for (const place of places) {
       const value = readNested(place, name);
       if (isStreamer(value)) return value.app;
       if (isLiftApp(value) || typeof value === "function") return value as LambdaHandler | LiftApp;
     }
   }
-  const there = [...new Set(places.flatMap(Object.keys))].join(", ") || "nothing";
-  const missing = wanted.join(" or ");
+  const available = [...new Set(places.flatMap(Object.keys))].join(", ") || "nothing";
+  const missing = candidates.join(" or ");
   throw new CliError(
     "USAGE",
-    `${displayPath(reference.file)} exports no function or Lift app as ${missing}; it exports ${there}`,
+    `${displayPath(reference.file)} exports no function or Lift app as ${missing}; it exports ${available}`,
   );
 }
 
-/** Wraps what a module threw when it was imported. */
+/** Wraps the error of an import. */
 export function loadError({ file }: Reference, cause: unknown): CliError {
   if (cause instanceof CliError) {
-    return new CliError("FAILED", `${displayPath(file)} can't be loaded: ${cause.message}`, {
+    return new CliError("FAILED", `${displayPath(file)} cannot be loaded: ${cause.message}`, {
       cause: cause.cause,
     });
   }
-  // A store's error says the remedy. The application may have another copy of the class.
+  // The message of a StoreError has the remedy. Compare names, because the application may have another copy of the class.
   if (cause instanceof Error && cause.name === "StoreError") {
-    return new CliError("FAILED", `${displayPath(file)} can't be loaded: ${cause.message}`);
+    return new CliError("FAILED", `${displayPath(file)} cannot be loaded: ${cause.message}`);
   }
   const name = findMissingPackage(cause);
-  const reason = name === undefined ? ":" : `, as ${installHint(name)}`;
-  return new CliError("FAILED", `${displayPath(file)} can't be loaded${reason}`, { cause });
+  const reason = name === undefined ? ":" : `: ${installHint(name)}`;
+  return new CliError("FAILED", `${displayPath(file)} cannot be loaded${reason}`, { cause });
 }
 
-/** `a.b` is the property b of the export a, as in Lambda. */
+/** Reads `a.b`, the property b of the export a, as Lambda does. */
 function readNested(place: Record<string, unknown>, name: string): unknown {
   if (name in place) return place[name];
   return name.split(".").reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), place);
 }
 
-/** A Streamer, told by its shape: the application may have another copy of this package. */
+/** A Streamer. Detected by its members, because the application may have another copy of this package. */
 export interface DescribedStreamer {
   readonly app: LiftApp;
   describe(): StreamerDescription;
@@ -136,7 +136,7 @@ export function isLiftApp(value: unknown): value is LiftApp {
   );
 }
 
-/** As a person here would type it. */
+/** Returns a path relative to the working directory, unless it is outside of it. */
 export function displayPath(file: string): string {
   const path = relative(process.cwd(), file);
   return path.startsWith("..") ? file : path;

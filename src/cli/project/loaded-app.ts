@@ -17,15 +17,15 @@ import type { ModuleExports, ProjectModules } from "./modules.ts";
 import { type RouteEnvironment, withEnvironment } from "./route-environment.ts";
 import { type RoutesFile, readRoutesFile } from "./routes-file.ts";
 
-/** Modules that the command line asks to run. */
+/** The module or routes file that the command line names. */
 export type Target =
   | { readonly kind: "module"; readonly reference: Reference }
   | { readonly kind: "routes"; readonly path: string };
 
-/** A scheduled function's: `export const tick = app.tickHandler()`. */
+/** The handler of a scheduled function: `export const tick = app.tickHandler()`. */
 export type ScheduledHandler = (event: unknown, context: { getRemainingTimeInMillis(): number }) => unknown;
 
-/** The same, loaded; with it what answers at `/tickets`. */
+/** The loaded handlers, and the handler of `/tickets`. */
 export type LoadedApp = LoadedHandlers & { readonly tickets?: FunctionUrlHandler };
 
 type LoadedHandlers =
@@ -38,7 +38,10 @@ type LoadedHandlers =
       readonly authorizer: LambdaAuthorizer | undefined;
     };
 
-/** @throws {CliError} USAGE for what the person named wrongly; FAILED, with the cause, when a module throws */
+/**
+ * Loads the handlers of a target.
+ * @throws {CliError} USAGE for a wrong file or export; FAILED, with the cause, when a module throws
+ */
 export async function loadApp(target: Target, modules: ProjectModules): Promise<LoadedApp> {
   if (target.kind === "routes") return loadRoutes(target.path, modules);
   const exports = await loadModule(target.reference, modules);
@@ -59,7 +62,10 @@ async function loadRoutes(path: string, modules: ProjectModules): Promise<Loaded
     const loaded = await loadExport(reference, modules, ["handler", "default"]);
     if (!isLiftApp(loaded)) return loaded;
     const name = displayPath(reference.file);
-    throw new CliError("USAGE", `${name} is a Lift app, with routes of its own: run lift-ws dev ${name}`);
+    throw new CliError(
+      "USAGE",
+      `${name} is a Lift app, which has routes of its own; run lift-ws dev ${name}`,
+    );
   };
   const handlers = new Map<string, LambdaHandler>();
   for (const [key, text] of file.routes) {
@@ -68,11 +74,11 @@ async function loadRoutes(path: string, modules: ProjectModules): Promise<Loaded
   const named = file.authorizer;
   const authorizer =
     named === undefined ? undefined : await loadWith(file.authorizerEnvironment, () => load(named));
-  // An authorizer is a handler of another event; what it answers is checked by the gateway.
+  // An authorizer is a handler of another event. The gateway validates its result.
   return { kind: "routes", file, handlers, authorizer: authorizer as LambdaAuthorizer | undefined };
 }
 
-/** Loads a handler with variables of its own, which it has in its events too. */
+/** Loads a handler with its own environment variables, which also apply to its events. */
 async function loadWith(
   environment: RouteEnvironment | undefined,
   load: () => Promise<LambdaHandler>,
@@ -81,21 +87,24 @@ async function loadWith(
   const handler = await withEnvironment(environment, load);
   const run: LambdaHandler = (event, context, callback) =>
     withEnvironment(environment, () => handler(event, context, callback));
-  // By its number of parameters the gateway tells whether a handler ends by its callback.
+  // The gateway reads the number of parameters to tell whether a handler ends by its callback.
   return Object.defineProperty(run, "length", { value: handler.length });
 }
 
-/** @throws {CliError} as {@link loadApp} does */
+/**
+ * Loads the handler of `/tickets`.
+ * @throws {CliError} as {@link loadApp}
+ */
 export async function loadTickets(
   reference: Reference,
   modules: ProjectModules,
 ): Promise<FunctionUrlHandler> {
   const loaded = await loadExport(reference, modules, ["handler", "default"]);
-  // A handler of another event; what it answers is the application's.
+  // A function URL handler takes another event.
   if (!isLiftApp(loaded)) return loaded as unknown as FunctionUrlHandler;
   throw new CliError(
     "USAGE",
-    `${displayPath(reference.file)} exports a Lift app: --tickets takes a ticketHandler`,
+    `${displayPath(reference.file)} exports a Lift app; --tickets needs a ticketHandler`,
   );
 }
 
@@ -107,7 +116,7 @@ async function loadExport(
   return pickExport(await loadModule(reference, modules), reference, names);
 }
 
-/** @throws {CliError} FAILED, with the cause, when the module throws */
+/** Loads a module. @throws {CliError} FAILED, with the cause, when the module throws */
 export function loadModule(reference: Reference, modules: ProjectModules): Promise<ModuleExports> {
   return modules.load(reference.file).catch((cause: unknown) => {
     throw loadError(reference, cause);
@@ -115,9 +124,8 @@ export function loadModule(reference: Reference, modules: ProjectModules): Promi
 }
 
 /**
- * Loads what answers the HTTP requests that are not the API's: `(request, response) => void`, as Node's own server
- * takes it.
- * @throws {CliError} USAGE when the module has none; FAILED, with the cause, when it throws
+ * Loads the listener of the HTTP requests outside the API: `(request, response) => void`, as for Node's HTTP server.
+ * @throws {CliError} USAGE when the module has no listener; FAILED, with the cause, when it throws
  */
 export async function loadListener(reference: Reference): Promise<RequestListener> {
   const exports = await import(pathToFileURL(reference.file).href).catch((cause: unknown) => {
@@ -127,6 +135,6 @@ export async function loadListener(reference: Reference): Promise<RequestListene
   if (typeof listener === "function") return listener as unknown as RequestListener;
   throw new CliError(
     "USAGE",
-    `${displayPath(reference.file)} is a Lift app: --http wants (request, response) => void`,
+    `${displayPath(reference.file)} is a Lift app; --http needs (request, response) => void`,
   );
 }

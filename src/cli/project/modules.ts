@@ -4,7 +4,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { CliError } from "../errors.ts";
 import { compileTypeScript, needsCompiler, resolveAsTypeScript } from "./typescript.ts";
 
-/** This package's own files: loaded anew they would be other classes than those that the gateway holds. */
+/** Files of this package. They are not reloaded, because the gateway holds instances of their classes. */
 const OWN_FILES = new URL("../..", import.meta.url).href;
 
 const INSTALLED = "/node_modules/";
@@ -12,13 +12,14 @@ const INSTALLED = "/node_modules/";
 const { cache } = createRequire(import.meta.url);
 
 const NEEDS_COMPILER =
-  "Node can't strip this TypeScript (an enum, a namespace, a decorator, a parameter property): npm install --save-dev esbuild, and it is compiled";
+  "Node cannot strip this TypeScript (an enum, a namespace, a decorator or a parameter property): npm install --save-dev esbuild to compile it";
 
+/** The exports of a loaded module. */
 export type ModuleExports = { readonly [name: string]: unknown };
 
 /**
- * Loads a project's modules, and again after a change: the named ones and all that they import from outside
- * `node_modules`, CommonJS and ESM. Modules that were handed out before stay as they are.
+ * Loads a project's modules, and reloads them after a change, with everything that they import from outside
+ * `node_modules`, CommonJS and ESM. Modules that were loaded before are not changed.
  */
 export class ProjectModules {
   readonly #files = new Set<string>();
@@ -38,20 +39,21 @@ export class ProjectModules {
     });
   }
 
-  /** The project's files that were loaded so far, those of failed attempts included. */
+  /** All project files loaded so far, including those of failed attempts. */
   get files(): ReadonlySet<string> {
     return this.#files;
   }
 
-  /** From here on every file is read anew. */
+  /** Makes later loads read every file again. */
   startGeneration(): void {
     this.#generation++;
     for (const file of this.#files) delete cache[file];
   }
 
   /**
-   * @throws what the module throws; a syntax error says where it stands
-   * @throws {CliError} FAILED, when Node can't strip a file's types and there is nothing to compile it
+   * Loads a module.
+   * @throws the error that the module throws; a syntax error has its location
+   * @throws {CliError} FAILED when Node cannot strip a file's types and esbuild is not installed
    */
   async load(file: string): Promise<ModuleExports> {
     try {
@@ -62,7 +64,7 @@ export class ProjectModules {
     }
   }
 
-  /** As Node does, and where it finds nothing, as TypeScript does. */
+  /** Resolves like Node, and if that fails, like TypeScript. */
   #resolve<Resolved>(
     specifier: string,
     parent: string | undefined,
@@ -77,11 +79,11 @@ export class ProjectModules {
     }
   }
 
-  /** Remembers a project's file, and gives it a URL of its own in each generation: ESM caches by URL. */
+  /** Records a project file, and gives it a new URL in each generation, because ESM caches by URL. */
   #claim(url: string, required: boolean): string {
     if (!url.startsWith("file:") || url.includes(INSTALLED) || url.startsWith(OWN_FILES)) return url;
     this.#files.add(fileURLToPath(url));
-    // What is required is cached by its path, and startGeneration has removed that.
+    // `require` caches by path, and startGeneration has cleared that cache.
     if (required || this.#generation === 0) return url;
     const versioned = new URL(url);
     versioned.searchParams.set("lift-ws", String(this.#generation));
@@ -97,8 +99,8 @@ function isUnresolved(error: unknown): boolean {
 }
 
 /**
- * Node prints where a syntax error stands only when it ends the process by it; an ES module's error does not hold
- * it. So ask Node, file by file, the last one first.
+ * Adds its location to the syntax error of an ES module. Node prints the location only when the error ends the process, so
+ * this runs `node --check` for each file, the last one first.
  */
 async function withLocation(error: unknown, files: ReadonlySet<string>): Promise<unknown> {
   if (!(error instanceof SyntaxError) || !error.stack?.startsWith("SyntaxError")) return error;

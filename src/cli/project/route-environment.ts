@@ -1,12 +1,13 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 
+/** Environment variables of one route's handler. */
 export type RouteEnvironment = { readonly [name: string]: string };
 
 const current = new AsyncLocalStorage<RouteEnvironment>();
 let installed: NodeJS.ProcessEnv | undefined;
 
 /**
- * Runs `work` with variables of its own in `process.env`, also in what it goes on to do later. Handlers of all routes
+ * Runs `work` and its asynchronous continuations with additional variables in `process.env`. The handlers of all routes
  * share a process, and their events overlap.
  */
 export function withEnvironment<Result>(environment: RouteEnvironment, work: () => Result): Result {

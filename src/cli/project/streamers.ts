@@ -10,8 +10,8 @@ import {
 import type { ModuleExports } from "./modules.ts";
 
 /**
- * The Streamer that `reference` names, or else the only one that the module exports.
- * @throws {CliError} USAGE, telling what to export
+ * Returns the Streamer that a reference names, or the only one that the module exports.
+ * @throws {CliError} USAGE; the message says what to export
  */
 export function pickStreamer(exports: ModuleExports, reference: Reference): DescribedStreamer {
   const places = [exports, exports.default].filter(isObject);
@@ -20,22 +20,19 @@ export function pickStreamer(exports: ModuleExports, reference: Reference): Desc
   const name = displayPath(reference.file);
   if (exportName !== undefined) return pickByName(all, exportName, name);
   const streamers = [...all].filter(([, value]) => isStreamer(value));
-  const [streamer, other] = new Set(streamers.map(([, value]) => value as DescribedStreamer));
+  const [streamer, second] = new Set(streamers.map(([, value]) => value as DescribedStreamer));
   if (streamer === undefined) {
-    throw new CliError(
-      "USAGE",
-      `${name} exports no Streamer; it exports ${listNames(all)}: ${WHAT_TO_EXPORT}`,
-    );
+    throw new CliError("USAGE", `${name} exports no Streamer; it exports ${listNames(all)}: ${EXPORT_HINT}`);
   }
-  if (other === undefined) return streamer;
-  const names = streamers.map(([one]) => one);
+  if (second === undefined) return streamer;
+  const names = streamers.map(([name]) => name);
   throw new CliError(
     "USAGE",
     `${name} exports several Streamers, ${names.join(", ")}: name one, as in ${name}#${names[0]}`,
   );
 }
 
-const WHAT_TO_EXPORT = "export what createStreamer made";
+const EXPORT_HINT = "export the result of createStreamer";
 
 function pickByName(
   all: ReadonlyMap<string, unknown>,
@@ -47,14 +44,14 @@ function pickByName(
   const reason = all.has(exportName)
     ? `${module}#${exportName} is ${describeValue(value)}`
     : `${module} has no export ${exportName}; it exports ${listNames(all)}`;
-  throw new CliError("USAGE", `${reason}: ${WHAT_TO_EXPORT}`);
+  throw new CliError("USAGE", `${reason}: ${EXPORT_HINT}`);
 }
 
 function describeValue(value: unknown): string {
-  if (isLiftApp(value)) return "a Lift app, which does not say what its messages carry";
-  if (typeof value === "function") return "a function, which is not called";
-  if (value instanceof Promise) return "a promise, which is not awaited";
-  return "no Streamer";
+  if (isLiftApp(value)) return "a Lift app, which does not describe its messages";
+  if (typeof value === "function") return "a function";
+  if (value instanceof Promise) return "a promise";
+  return "not a Streamer";
 }
 
 function listNames(all: ReadonlyMap<string, unknown>): string {

@@ -3,21 +3,21 @@ import { createRequire } from "node:module";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
-/** Syntax that has to be compiled: enums, namespaces, decorators, parameter properties, `import a = require()`. */
+/** Syntax that needs a compiler: enums, namespaces, decorators, parameter properties, `import a = require()`. */
 const COMPILED_SYNTAX =
   /^[ \t]*(?:export[ \t]+)?(?:default[ \t]+)?(?:declare[ \t]+)?(?:(?:const[ \t]+)?enum|namespace|module)[ \t]+["'\w]|^[ \t]*@\w|constructor\s*\([^)]*\b(?:public|private|protected|readonly)\b|^[ \t]*(?:export[ \t]+)?import[ \t]+\w+[ \t]*=|^[ \t]*export[ \t]*=/m;
 
 const SOURCE = /\.[cm]?ts$/;
 
-/** As TypeScript finds them, which Node does not: without an extension, or under that of the compiled file. */
+/** Endings that TypeScript tries and Node does not, for a specifier without an extension. */
 const CANDIDATES = [".ts", ".mts", ".cts", ".js", ".mjs", ".cjs", ".json", "/index.ts", "/index.js"];
 
-/** The part of esbuild that is used here: it is the project's, not a dependency. */
+/** Members of esbuild, which the project installs: it is not a dependency of this package. */
 interface Compiler {
   transformSync(code: string, options: { readonly [name: string]: string }): { readonly code: string };
 }
 
-/** The file that a relative import of a TypeScript file means, where Node has found none. */
+/** Resolves a relative import of a TypeScript file as TypeScript does, for imports that Node cannot resolve. */
 export function resolveAsTypeScript(specifier: string, parentUrl: string | undefined): string | undefined {
   if (
     !/^\.{1,2}(?:\/|$)/.test(specifier) ||
@@ -34,8 +34,9 @@ export function resolveAsTypeScript(specifier: string, parentUrl: string | undef
 }
 
 /**
- * The JavaScript of a TypeScript file whose types Node can't strip; `undefined` where it can, or esbuild is not installed.
- * @throws esbuild's errors, with the place
+ * Compiles a TypeScript file whose types Node cannot strip.
+ * @returns `undefined` when Node can strip them, or esbuild is not installed
+ * @throws esbuild's errors, with their location
  */
 export function compileTypeScript(
   file: string,
@@ -60,11 +61,11 @@ export function compileTypeScript(
   return { format: isModule ? "module" : "commonjs", source };
 }
 
-/** Whether a module failed because Node can't strip its types and there is no esbuild to compile it. */
+/** Returns whether a module failed because Node cannot strip its types and esbuild is not installed. */
 export function needsCompiler(error: unknown, files: Iterable<string>): boolean {
   const { code, name } = error as NodeJS.ErrnoException;
   if (code === "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX") return true;
-  // A decorator is left by Node, and then not understood.
+  // Node does not strip decorators, so V8 reports a syntax error.
   return name === "SyntaxError" && [...files].some((file) => isUncompiled(file));
 }
 
@@ -72,7 +73,7 @@ function isUncompiled(file: string): boolean {
   return SOURCE.test(file) && existsSync(file) && COMPILED_SYNTAX.test(readFileSync(file, "utf8"));
 }
 
-/** The one that the project has installed. */
+/** Finds the esbuild that the project has installed. */
 function findEsbuild(file: string): Compiler | undefined {
   try {
     return createRequire(file)("esbuild") as Compiler;
