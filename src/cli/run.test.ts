@@ -86,58 +86,58 @@ describe("lift-ws", () => {
   });
 
   it.each([
-    [["tokn"], "Unknown command tokn; the nearest is token"],
-    [["--hlep"], "Unknown flag --hlep; the nearest is --help"],
-    [["dev", "x.js", "--prot", "3000"], "Unknown flag --prot; the nearest is --port"],
-    [["dev", "x.js", "--envfile=x"], "Unknown flag --envfile; the nearest is --env-file"],
+    [["tokn"], "Unknown command tokn; did you mean token?"],
+    [["--hlep"], "Unknown flag --hlep; did you mean --help?"],
+    [["dev", "x.js", "--prot", "3000"], "Unknown flag --prot; did you mean --port?"],
+    [["dev", "x.js", "--envfile=x"], "Unknown flag --envfile; did you mean --env-file?"],
     [["dev", "x.js", "-p", "3000"], "Unknown flag -p (see lift-ws dev --help)"],
     [["dev", "x.js", "--nonsense"], "Unknown flag --nonsense (see lift-ws dev --help)"],
     [["serve"], "Unknown command serve (see lift-ws --help)"],
     [["-x"], "Unknown flag -x (see lift-ws --help)"],
-    [["token", "--tenent", "t"], "Unknown flag --tenent; the nearest is --tenant"],
+    [["token", "--tenent", "t"], "Unknown flag --tenent; did you mean --tenant?"],
     [["dev", "--port"], "Option '--port <value>' argument missing"],
     [["dev", "--watch=yes"], "Option '--watch' does not take an argument"],
-    [["dev"], "Say what to run: a module, --routes <file> or --lambda <folder>"],
+    [["dev"], "Nothing to run: give a module, --routes <file> or --lambda <folder>"],
     [
       ["dev", "src/cli/main.ts", "--routes", "r.json"],
-      "src/cli/main.ts and --routes can't go together: give one of them",
+      "src/cli/main.ts and --routes cannot be combined; give one of them",
     ],
-    [["dev", "--routes", "r", "--lambda", "src"], "--routes and --lambda can't go together"],
-    [["dev", "package.json", "--tick", "1"], "--tick is for --lambda only"],
-    [["dev", "--lambda", "src", "--watch"], "--watch is for modules: bundle, and start again"],
-    [["dev", "--lambda", "no-such-folder"], "There is no folder no-such-folder: make the bundles"],
-    [["dev", "--lambda", "src", "--tick", "0"], '--tick takes a whole number from 1 to 86400, not "0"'],
+    [["dev", "--routes", "r", "--lambda", "src"], "--routes and --lambda cannot be combined"],
+    [["dev", "package.json", "--tick", "1"], "--tick requires --lambda"],
+    [["dev", "--lambda", "src", "--watch"], "--watch cannot be combined with --lambda; bundle again and restart"],
+    [["dev", "--lambda", "no-such-folder"], "Cannot find the folder no-such-folder; create the bundles first"],
+    [["dev", "--lambda", "src", "--tick", "0"], '--tick must be a whole number from 1 to 86400; got "0"'],
     [
       ["dev", "--lambda", "src", "--timeout", "901"],
-      '--timeout takes a whole number from 1 to 900, not "901"',
+      '--timeout must be a whole number from 1 to 900; got "901"',
     ],
     [
       ["dev", "--lambda", "src", "--dynamodb-endpoint", "here"],
-      '--dynamodb-endpoint must be a URL, not "here"',
+      '--dynamodb-endpoint must be a URL; got "here"',
     ],
     [["dev", "a.js", "b.js"], 'Unexpected argument "b.js"'],
-    [["dev", "no-such-module.js#x"], "There is no module no-such-module.js"],
-    [["dev", "vitest.config.ts", "--port", "70000"], '--port must be a number from 0 to 65535, not "70000"'],
-    [["dev", "vitest.config.ts", "--port", "1e3"], '--port must be a number from 0 to 65535, not "1e3"'],
-    [["dev", "vitest.config.ts", "--env-file", "no.env"], "Can't read the file of --env-file"],
+    [["dev", "no-such-module.js#x"], "Cannot find the module no-such-module.js"],
+    [["dev", "vitest.config.ts", "--port", "70000"], '--port must be a number from 0 to 65535; got "70000"'],
+    [["dev", "vitest.config.ts", "--port", "1e3"], '--port must be a number from 0 to 65535; got "1e3"'],
+    [["dev", "vitest.config.ts", "--env-file", "no.env"], "Cannot read the --env-file"],
     [
       ["token", "--sub", "u", "--tenant", ""],
-      "A tenant has a name: leave --tenant out for a user without one",
+      "--tenant is empty; omit it for a user without a tenant",
     ],
-    [["token", "--tenant", "t"], "Say whose token it is: --sub <user>"],
+    [["token", "--tenant", "t"], "--sub <user> is required"],
     [["token", "--sub", "u", "--tenant", "t", "x"], 'Unexpected argument "x"'],
-    [["token", "--sub", "u", "--tenant", "t", "--expires", "soon"], '"soon" is no duration'],
-    [["asyncapy"], "Unknown command asyncapy; the nearest is asyncapi"],
-    [["asyncapi", "x.js", "--outt", "y"], "Unknown flag --outt; the nearest is --out"],
+    [["token", "--sub", "u", "--tenant", "t", "--expires", "soon"], 'Invalid duration "soon"'],
+    [["asyncapy"], "Unknown command asyncapy; did you mean asyncapi?"],
+    [["asyncapi", "x.js", "--outt", "y"], "Unknown flag --outt; did you mean --out?"],
     [["asyncapi"], "Say whose document to make: a module"],
     [["asyncapi", "a.js", "b.js"], 'Unexpected argument "b.js"'],
-    [["asyncapi", "no-such-module.js"], "There is no module no-such-module.js"],
-    [["asyncapi", "package.json"], "package.json is no module"],
+    [["asyncapi", "no-such-module.js"], "Cannot find the module no-such-module.js"],
+    [["asyncapi", "package.json"], "package.json is not a module"],
     [["asyncapi", "x.js", "--url", "https://example.com"], "--url takes a ws:// or wss:// URL"],
     [["asyncapi", "x.js", "--url", "example.com"], "--url takes a ws:// or wss:// URL"],
     [["asyncapi", "x.js", "--url", "wss://example.com/dev?a=1"], "without a user, a query or a fragment"],
     [["asyncapi", "x.js", "--url", "wss://ada@example.com/dev"], "without a user, a query or a fragment"],
-    [["asyncapi", "vitest.config.ts", "--env-file", "no.env"], "Can't read the file of --env-file"],
+    [["asyncapi", "vitest.config.ts", "--env-file", "no.env"], "Cannot read the --env-file"],
   ])("%j is a mistake, told in one line: %s", async (argv, reason) => {
     const { code, stdout, stderr } = await lift(...argv);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -149,14 +149,14 @@ describe("lift-ws", () => {
     vi.stubEnv("PORT", "http");
     const { code, stderr } = await lift("dev", "vitest.config.ts");
     expect(code).toBe(2);
-    expect(stderr).toContain('PORT must be a number from 0 to 65535, not "http"');
+    expect(stderr).toContain('PORT must be a number from 0 to 65535; got "http"');
   });
 
   it("dev beyond loopback asks for the key pair that @connections will check", async () => {
     vi.stubEnv("AWS_ACCESS_KEY_ID", "");
     const { code, stderr } = await lift("dev", "vitest.config.ts", "--host", "0.0.0.0");
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^lift-ws: Others can reach 0\.0\.0\.0: set AWS_ACCESS_KEY_ID and .+\n$/);
+    expect(stderr).toMatch(/^lift-ws: Other machines can reach 0\.0\.0\.0: set AWS_ACCESS_KEY_ID and .+\n$/);
   });
 });
 
@@ -196,7 +196,7 @@ describe("lift-ws token", () => {
     const { code, stdout, stderr } = await lift("token", "--sub", "ann", "--tenant", "acme", ...argv);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(
-      /^lift-ws: No development token for a server on .+, which others can reach: .+\n$/,
+      /^lift-ws: No development token for a server on .+, which other machines can reach: .+\n$/,
     );
   });
 });

@@ -161,7 +161,7 @@ describe("lift-ws asyncapi", () => {
       2,
       /^lift-ws: app\.mjs exports no Streamer; it exports one: export what createStreamer made\n$/,
     ],
-    [["broken.mjs"], 1, /^lift-ws: broken\.mjs can't be loaded:\n.*no such luck/s],
+    [["broken.mjs"], 1, /^lift-ws: broken\.mjs cannot be loaded:\n.*no such luck/s],
     [["chat.mjs", "--out", "no/where.json"], 1, /^lift-ws: Can't write \S+\/no\/where\.json \(ENOENT\)\n$/],
   ])("%j ends with %i, and says why", async (argv, code, told) => {
     project = await Project.create({

@@ -19,13 +19,13 @@ describe("a reference", () => {
   });
 
   it("to no file is a mistake", () => {
-    expect(() => parseReference("./gone.ts#run", here)).toThrow("There is no module src/cli/project/gone.ts");
+    expect(() => parseReference("./gone.ts#run", here)).toThrow("Cannot find the module src/cli/project/gone.ts");
   });
 });
 
 describe("a reference to what is no module", () => {
   it.each(["../../../README.md", "../../../package.json", "../project"])("is a mistake: %s", (path) => {
-    expect(() => parseReference(path, here)).toThrow("is no module: give a .js");
+    expect(() => parseReference(path, here)).toThrow("is not a module; expected a .js");
   });
 });
 
@@ -83,7 +83,7 @@ describe("a handler as a template names it", () => {
   });
 
   it.each(["gone.handler", "app.js", "gone.mjs"])("%s is a mistake where there is no such file", (text) => {
-    expect(() => parseReference(text, folder)).toThrow("There is no module");
+    expect(() => parseReference(text, folder)).toThrow("Cannot find the module");
   });
 
   it("names an export in an object", () => {
@@ -105,7 +105,7 @@ describe("a module that can't be loaded", () => {
     });
     const error = loadError(reference, cause);
     expect(error.message).toBe(
-      "/project/app.ts can't be loaded: /data/chat.db is in use by another process: stop that one",
+      "/project/app.ts cannot be loaded: /data/chat.db is in use by another process: stop that one",
     );
     expect(error.cause).toBeUndefined();
   });
@@ -113,7 +113,7 @@ describe("a module that can't be loaded", () => {
   it("has every other error as its cause", () => {
     const cause = new Error("broken");
     expect(loadError(reference, cause)).toMatchObject({
-      message: "/project/app.ts can't be loaded:",
+      message: "/project/app.ts cannot be loaded:",
       cause,
     });
   });

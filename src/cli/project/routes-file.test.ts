@@ -26,18 +26,18 @@ describe("routes.json", () => {
   });
 
   it.each([
-    [{ routes, route: {} }, 'unknown key "route"; the nearest is "routes"'],
+    [{ routes, route: {} }, 'unknown key "route"; did you mean "routes"?'],
     [JSON.parse('{"routes":{"a":"./a.js"},"__proto__":{}}'), 'unknown key "__proto__"'],
     [{}, "routes must be an object"],
-    [{ routes: {} }, "routes has no route"],
+    [{ routes: {} }, "`routes` must have at least one route"],
     [{ routes: ["./a.js"] }, "routes must be an object"],
-    [{ routes: { a: 1 } }, 'routes, "a" must be a string that is not empty'],
-    [{ routes: { a: "" } }, 'routes, "a" must be a string that is not empty'],
-    [{ routes, authorizer: { handler: "x" } }, "authorizer must be a string"],
-    [{ routes, routeSelectionExpression: 1 }, "routeSelectionExpression must be a string"],
-    [{ routes, routeResponses: "sendmessage" }, "routeResponses must be a list"],
-    [{ routes, routeResponses: ["echo"] }, 'routeResponses names "echo", which is no key of routes'],
-    [{ routes, routeResponses: [1] }, "routeResponses names 1, which is no key of routes"],
+    [{ routes: { a: 1 } }, 'routes, "a" must be a non-empty string'],
+    [{ routes: { a: "" } }, 'routes, "a" must be a non-empty string'],
+    [{ routes, authorizer: { handler: "x" } }, "authorizer must be a non-empty string"],
+    [{ routes, routeSelectionExpression: 1 }, "routeSelectionExpression must be a non-empty string"],
+    [{ routes, routeResponses: "sendmessage" }, "`routeResponses` must be an array of route keys"],
+    [{ routes, routeResponses: ["echo"] }, '`routeResponses` has "echo", which is not a key of `routes`'],
+    [{ routes, routeResponses: [1] }, "`routeResponses` has 1, which is not a key of `routes`"],
     [[], "the file must be an object"],
     [null, "the file must be an object"],
   ])("%j is refused: %s", (value, reason) => {
@@ -58,7 +58,7 @@ describe("a routes file", () => {
     const path = join(directory, "routes.json");
     await expect(readRoutesFile(path)).rejects.toMatchObject({
       code: "USAGE",
-      message: `Can't read ${path} (ENOENT)`,
+      message: `Cannot read ${path} (ENOENT)`,
     });
   });
 
@@ -93,10 +93,10 @@ describe("a routes file with more than paths", () => {
   });
 
   it.each([
-    [{ routes: { a: { environment: {} } } }, 'routes, "a", handler must be a string that is not empty'],
+    [{ routes: { a: { environment: {} } } }, 'routes, "a", handler must be a non-empty string'],
     [
       { routes: { a: { handler: "./a.mjs", enviroment: {} } } },
-      'unknown key "enviroment" in routes, "a"; the nearest is "environment"',
+      'unknown key "enviroment" in routes, "a"; did you mean "environment"?',
     ],
     [
       { routes: { a: { handler: "./a.mjs", environment: { A: 1 } } } },
@@ -104,10 +104,10 @@ describe("a routes file with more than paths", () => {
     ],
     [{ routes: { a: ["./a.mjs"] } }, 'routes, "a" must be an object'],
     [{ routes: { a: "./a.mjs" }, stageVariables: { a: 1 } }, 'stageVariables, "a" must be a string'],
-    [{ routes: { a: "./a.mjs" }, identitySources: ["x"] }, "identitySources needs an authorizer"],
+    [{ routes: { a: "./a.mjs" }, identitySources: ["x"] }, "`identitySources` requires `authorizer`"],
     [
       { routes: { a: "./a.mjs" }, authorizer: "./b.mjs", identitySources: "x" },
-      "identitySources must be a list",
+      "`identitySources` must be an array",
     ],
   ])("refuses %j", (file, message) => {
     expect(() => parseRoutes(file)).toThrow(message);

@@ -23,34 +23,34 @@ it.each([
 });
 
 it.each([
-  [{}, undefined, "app.mjs exports no Streamer; it exports nothing: export what createStreamer made"],
+  [{}, undefined, "app.mjs exports no Streamer; it exports nothing: export the result of createStreamer"],
   [
     { handler: () => {}, app: streamer.app },
     undefined,
-    "app.mjs exports no Streamer; it exports handler, app: export what createStreamer made",
+    "app.mjs exports no Streamer; it exports handler, app: export the result of createStreamer",
   ],
   [
     { a: streamer, b: other },
     undefined,
     "app.mjs exports several Streamers, a, b: name one, as in app.mjs#a",
   ],
-  [{ streamer }, "x", "app.mjs has no export x; it exports streamer: export what createStreamer made"],
+  [{ streamer }, "x", "app.mjs has no export x; it exports streamer: export the result of createStreamer"],
   [
     { app: streamer.app },
     "app",
-    "app.mjs#app is a Lift app, which does not say what its messages carry: export what createStreamer made",
+    "app.mjs#app is a Lift app, which does not describe its messages: export the result of createStreamer",
   ],
   [
     { make: () => streamer },
     "make",
-    "app.mjs#make is a function, which is not called: export what createStreamer made",
+    "app.mjs#make is a function: export the result of createStreamer",
   ],
   [
     { later: Promise.resolve(streamer) },
     "later",
-    "app.mjs#later is a promise, which is not awaited: export what createStreamer made",
+    "app.mjs#later is a promise: export the result of createStreamer",
   ],
-  [{ one: 1 }, "one", "app.mjs#one is no Streamer: export what createStreamer made"],
+  [{ one: 1 }, "one", "app.mjs#one is not a Streamer: export the result of createStreamer"],
 ])("says what to do about %o, of which %s is meant", (exports, name, message) => {
   expect(() => pick(exports, name)).toThrow(expect.objectContaining({ code: "USAGE", message }));
 });

@@ -151,7 +151,7 @@ describe("lift-ws dev", () => {
     await project.connect(lift.url);
     await project.connect(lift.url);
     await lift.prints(/\$connect +200/, 2);
-    expect(lift.output.match(/Warning: the handler ends by a callback/g)).toHaveLength(1);
+    expect(lift.output.match(/Warning: the handler uses a callback/g)).toHaveLength(1);
     expect(lift.output).toContain("Node 24 runtime has no callbacks");
   });
 
@@ -190,7 +190,7 @@ describe("lift-ws dev", () => {
     socket.send('{"type":"quiet"}');
     expect(JSON.parse(await ask(socket, '{"type":"unknown"}'))).toMatchObject({ message: "Forbidden" });
     await lift.prints(/quiet +200/);
-    expect(lift.output.match(/Warning: (echo|quiet) ends by a callback/g)).toHaveLength(2);
+    expect(lift.output.match(/Warning: (echo|quiet) uses a callback/g)).toHaveLength(2);
     expect(lift.output).not.toMatch(/guess-work|let-me-in/);
   });
 
@@ -233,7 +233,7 @@ describe("lift-ws dev", () => {
     project = await Project.create({ "routes.json": '{ "routes": { "a": "./gone.js" } }' });
     const lift = project.run(["dev", "--routes", "routes.json", "--port", "0"]);
     expect(await lift.exited).toBe(2);
-    expect(lift.output).toBe("lift-ws: There is no module gone.js\n");
+    expect(lift.output).toBe("lift-ws: Cannot find the module gone.js\n");
   });
 
   it.each([
@@ -344,7 +344,7 @@ describe("lift-ws dev", () => {
     const lift = project.run(["dev", file, "--port", "0"]);
     expect(await lift.exited).toBe(1);
     const [line, cause] = lift.output.split("\n");
-    expect(line).toBe(`lift-ws: ${file} can't be loaded, as ${name} is not installed: npm install ${name}`);
+    expect(line).toBe(`lift-ws: ${file} cannot be loaded: ${name} is not installed: npm install ${name}`);
     expect(cause).toMatch(/Cannot find (?:package|module) '/);
   });
 
@@ -352,7 +352,7 @@ describe("lift-ws dev", () => {
     project = await Project.create({ "app.mjs": 'import "./part.mjs";' });
     const lift = project.run(["dev", "app.mjs", "--port", "0"]);
     expect(await lift.exited).toBe(1);
-    expect(lift.output).toMatch(/^lift-ws: app\.mjs can't be loaded:\n.*Cannot find module .*part\.mjs/);
+    expect(lift.output).toMatch(/^lift-ws: app\.mjs cannot be loaded:\n.*Cannot find module .*part\.mjs/);
   });
 
   it("tells a taken port in one line", async () => {
@@ -363,7 +363,7 @@ describe("lift-ws dev", () => {
     const lift = project.run(["dev", "app.mjs"], { PORT: String(port) });
     expect(await lift.exited).toBe(1);
     expect(lift.output).toBe(
-      `lift-ws: Port ${port} is taken: stop what uses it, or give another with --port\n`,
+      `lift-ws: Port ${port} is already in use: stop the other program, or set another port with --port\n`,
     );
     other.close();
   });

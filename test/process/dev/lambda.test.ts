@@ -109,7 +109,7 @@ describe("lift-ws dev --lambda", () => {
     const lift = await project.dev(["--lambda", "functions"]);
     const engine = descendants(lift.pid).find((it) => it.includes("DynamoDBLocal"));
     process.kill(Number.parseInt(engine ?? "", 10), "SIGKILL");
-    await lift.prints(/^DynamoDB Local has ended, and its tables with it: start again$/m);
+    await lift.prints(/^DynamoDB Local has ended and its tables are lost; restart the server$/m);
     lift.signal("SIGINT");
     expect(await lift.exited).toBe(0);
   });
@@ -169,7 +169,7 @@ describe("lift-ws dev --lambda", () => {
     await project.save("functions/router/index.mjs", OK);
     const lift = project.run(["dev", "--port", "0", "--lambda", "functions"], env);
     expect(await lift.exited).toBe(1);
-    expect(lift.output).toBe(`lift-ws: ${message}, or give --dynamodb-endpoint\n`);
+    expect(lift.output).toBe(`lift-ws: ${message}, or set --dynamodb-endpoint\n`);
   });
 
   it("refuses a folder without functions, and a function outside of its folder", async () => {
@@ -184,7 +184,7 @@ describe("lift-ws dev --lambda", () => {
       }),
     );
     expect(outputs).toEqual([
-      "lift-ws: empty has neither routes.json nor a folder router with an index.mjs in it\n",
+      "lift-ws: empty needs a routes.json or a folder router with an index.mjs\n",
       "lift-ws: functions/loose.mjs is in no folder of its own in functions\n",
     ]);
   });

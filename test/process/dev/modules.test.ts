@@ -48,7 +48,7 @@ describe("a TypeScript file whose types Node can't strip", () => {
     await project.install("esbuild");
     const lift = await project.dev(["app.ts", "--watch"]);
     await project.save("level.ts", "export enum Level { Low = 6, High }");
-    await lift.prints(/Loaded again/);
+    await lift.prints(/Reloaded/);
     await project.connect(lift.url);
     await lift.prints(/^says HELLO 7 found$/m);
   });
@@ -66,7 +66,7 @@ describe("a TypeScript file whose types Node can't strip", () => {
     const lift = project.run(["dev", "app.ts"]);
     expect(await lift.exited).toBe(1);
     expect(lift.output.split("\n")[0]).toMatch(
-      /^lift-ws: app\.ts can't be loaded: Node can't strip this TypeScript .*npm install --save-dev esbuild/,
+      /^lift-ws: app\.ts cannot be loaded: Node cannot strip this TypeScript .*npm install --save-dev esbuild/,
     );
   });
 });
@@ -101,11 +101,11 @@ describe("metrics in prom-client's shared registry", () => {
     await project.connect(lift.url);
     await lift.prints(/^first things_total 1$/m);
     await project.save("app.mjs", app("second"));
-    await lift.prints(/Loaded again/);
+    await lift.prints(/Reloaded/);
     await project.connect(lift.url);
     await lift.prints(/^second things_total 1$/m);
     await project.save("app.mjs", `${app("third")}\nthrow new Error("broken");`);
-    await lift.prints(/The handlers from before go on/);
+    await lift.prints(/The previous handlers stay in use/);
     await project.connect(lift.url);
     await lift.prints(/^second things_total 2$/m);
   });

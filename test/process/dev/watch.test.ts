@@ -28,11 +28,11 @@ describe("lift-ws dev --watch", () => {
     expect(await ask(socket, "?")).toBe("hi from version 1");
 
     await project.save("src/app.mjs", ESM.replace("version 1", "version 2"));
-    await lift.prints(/Loaded again/, 1);
+    await lift.prints(/Reloaded/, 1);
     expect(await ask(socket, "?")).toBe("hi from version 2");
 
     await project.save("src/deep.cjs", `exports.word = "hello";`);
-    await lift.prints(/Loaded again/, 2);
+    await lift.prints(/Reloaded/, 2);
     expect(await ask(socket, "?")).toBe("hello from version 2");
     expect(socket.readyState).toBe(socket.OPEN);
   });
@@ -76,13 +76,13 @@ describe("lift-ws dev --watch", () => {
     expect(await ask(ann, '{"action":"count"}')).toBe('[1,"ann",1,"ann","bob"]');
 
     await project.save("app.mjs", app(2));
-    await lift.prints(/Loaded again/, 1);
+    await lift.prints(/Reloaded/, 1);
     expect(await ask(ann, '{"action":"count"}')).toBe('[2,"ann",2,"ann","bob"]');
 
     silent.close();
     await lift.prints(/\$disconnect +200/);
     await project.save("app.mjs", app(3));
-    await lift.prints(/Loaded again/, 2);
+    await lift.prints(/Reloaded/, 2);
     expect(await ask(ann, '{"action":"count"}')).toBe('[3,"ann",3,"ann"]');
   });
 
@@ -105,7 +105,7 @@ describe("lift-ws dev --watch", () => {
     await project.save("src/app.mjs", `export { handler } from "./new.mjs";`);
     await lift.prints(/Cannot find module/);
     await project.save("src/new.mjs", `export const handler = () => ({ statusCode: 200, body: "two" });`);
-    await lift.prints(/Loaded again/);
+    await lift.prints(/Reloaded/);
     expect(await ask(socket, "?")).toBe("two");
     expect(lift.output).not.toMatch(/lift-ws=\d|node:internal/);
   });
@@ -123,7 +123,7 @@ describe("lift-ws dev --watch", () => {
     socket.send("wait");
     await lift.prints(/^waits$/m);
     await project.save("app.mjs", app(2));
-    await lift.prints(/Loaded again/);
+    await lift.prints(/Reloaded/);
     socket.send("go");
     await lift.prints(/^wait ends in version 1$/m);
     expect(lift.output).toMatch(/^go ends in version 2$/m);
@@ -141,7 +141,7 @@ describe("lift-ws dev --watch", () => {
     const lift = await project.dev(["--routes", "routes.json", "--watch"]);
     const socket = await project.connect(lift.url);
     await project.save("routes.json", JSON.stringify({ routes: routes(["two"]) }));
-    await lift.prints(/Loaded again/);
+    await lift.prints(/Reloaded/);
     expect(await ask(socket, '{"action":"one"}')).toContain("Forbidden");
     socket.send('{"action":"two"}');
     await lift.prints(/^ran two$/m);
