@@ -1,5 +1,5 @@
 export type { DynamoDBChannelHistory } from "./channels/history.ts";
-export type { CallMetrics } from "./client/retrying-client.ts";
+export type { CallMetrics } from "./client/metrics.ts";
 export type { Operation } from "./client/transport.ts";
 export { type CreateTablesOptions, createTableInput, createTables } from "./create-tables.ts";
 export type {

@@ -139,8 +139,8 @@ describe("the store without the AWS SDK", () => {
 
   it.each([
     [{ endpoint: "nope" }, /endpoint/],
-    [{ credentials: "AKID:secret" }, /^Option credentials is invalid: a string$/],
-    [{ client: {} }, /Unknown option client/],
+    [{ credentials: "AKID:secret" }, /^`credentials` must be .*; got a string$/],
+    [{ client: {} }, /Unknown option `client`/],
   ])("refuses the options %o", (options, message) => {
     expect(() => make(options as never)).toThrow(message);
   });

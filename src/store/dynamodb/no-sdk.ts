@@ -1,64 +1,84 @@
+import type { OptionCheck } from "../../internal/options.ts";
 import type { ConnectionStore } from "../contracts/connections.ts";
 import type { Schedule } from "../contracts/schedule.ts";
 import type { TicketStore } from "../contracts/tickets.ts";
-import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
-import { callerOf } from "./client/connect.ts";
+import type { DynamoDBChannelStore } from "./channels/channel-store.ts";
 import { createNoSdkTransport } from "./client/no-sdk-transport.ts";
-import { DynamoDBConnectionStore } from "./connections/connection-store.ts";
-import {
-  checkOptions,
-  LEAN_CHANNEL_CHECKS,
-  LEAN_CHECKS,
-  LEAN_STORE_CHECKS,
-  type NoSdkChannelStoreOptions,
-  type NoSdkConnectionStoreOptions,
-  type NoSdkDynamoDBOptions,
+import type {
+  NoSdkChannelStoreOptions,
+  NoSdkConnectionStoreOptions,
+  NoSdkDynamoDBOptions,
+  NoSdkOptions,
 } from "./options.ts";
-import { DynamoDBSchedule } from "./schedule.ts";
-import { DynamoDBTicketStore } from "./tickets.ts";
+import {
+  createChannelStore,
+  createConnectionStore,
+  createSchedule,
+  createTicketStore,
+  type TransportSource,
+} from "./stores.ts";
 
 export type { DynamoDBChannelStore } from "./channels/channel-store.ts";
-export type { CallMetrics } from "./client/retrying-client.ts";
+export type { CallMetrics } from "./client/metrics.ts";
 export type {
   NoSdkChannelStoreOptions,
   NoSdkConnectionStoreOptions,
   NoSdkDynamoDBOptions,
 } from "./options.ts";
 
+const url: OptionCheck = {
+  test: (value) => typeof value === "string" && URL.canParse(value),
+  expected: "a URL",
+};
+const credentials: OptionCheck = {
+  test: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
+  expected: "credentials or a function that returns them",
+};
+
+const NO_SDK: TransportSource<NoSdkOptions> = {
+  checks: { endpoint: url, credentials },
+  open: createNoSdkTransport,
+};
+
 /**
- * Connections in DynamoDB, as those of `lift-ws/store/dynamodb` and in the same table, without the AWS SDK: its
- * requests are signed here.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW, and
- * from `save` TOO_MANY_CONNECTIONS
+ * Creates a connection store in DynamoDB without the AWS SDK. It reads and writes the same table as the one of
+ * `lift-ws/store/dynamodb`.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW; `save` also
+ * TOO_MANY_CONNECTIONS
+ * @example
+ * const app = new Lift({ connectionStore: dynamoDBConnectionStore({ tableName: "connections" }) });
  */
 export function dynamoDBConnectionStore(options: NoSdkConnectionStoreOptions): ConnectionStore {
-  checkOptions(options, LEAN_STORE_CHECKS);
-  return new DynamoDBConnectionStore(callerOf(createNoSdkTransport(options), options), options);
+  return createConnectionStore(NO_SDK, options);
 }
 
 /**
- * What must happen later, in the same table as the SDK's.
- * @throws {StoreError} as `dynamoDBSchedule` of `lift-ws/store/dynamodb` does
+ * Creates a schedule in DynamoDB without the AWS SDK, in the same table as the one of `lift-ws/store/dynamodb`.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ * @example
+ * const app = new Lift({ schedule: dynamoDBSchedule({ tableName: "schedule" }) });
  */
 export function dynamoDBSchedule(options: NoSdkDynamoDBOptions): Schedule {
-  checkOptions(options, LEAN_CHECKS);
-  return new DynamoDBSchedule(callerOf(createNoSdkTransport(options), options));
+  return createSchedule(NO_SDK, options);
 }
 
 /**
- * One-time tickets, in the same table as the SDK's.
- * @throws {StoreError} as `dynamoDBTicketStore` of `lift-ws/store/dynamodb` does
+ * Creates a store of one-time tickets in DynamoDB without the AWS SDK, in the same table as the one of
+ * `lift-ws/store/dynamodb`.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED
+ * @example
+ * const store = dynamoDBTicketStore({ tableName: "tickets" });
  */
 export function dynamoDBTicketStore(options: NoSdkDynamoDBOptions): TicketStore {
-  checkOptions(options, LEAN_CHECKS);
-  return new DynamoDBTicketStore(callerOf(createNoSdkTransport(options), options));
+  return createTicketStore(NO_SDK, options);
 }
 
 /**
- * What Streamer keeps of its channels, in the same tables as the SDK's.
- * @throws {StoreError} as `dynamoDBChannelStore` of `lift-ws/store/dynamodb` does
+ * Creates a channel store in DynamoDB without the AWS SDK, in the same tables as the one of `lift-ws/store/dynamodb`.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ * @example
+ * const store = dynamoDBChannelStore({ messageTableName: "messages", memberTableName: "members" });
  */
 export function dynamoDBChannelStore(options: NoSdkChannelStoreOptions): DynamoDBChannelStore {
-  checkOptions(options, LEAN_CHANNEL_CHECKS);
-  return channelStoreOver(createNoSdkTransport(options), options);
+  return createChannelStore(NO_SDK, options);
 }

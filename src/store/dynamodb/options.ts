@@ -1,116 +1,114 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import type { AwsCredentials, AwsCredentialsProvider } from "../../aws/index.ts";
-import { type Checks, checkOptions as checkAgainst } from "../check-options.ts";
-import type { CallMetrics } from "./client/retrying-client.ts";
+import {
+  anyFunction,
+  boolean,
+  either,
+  integer,
+  type OptionCheck,
+  type OptionChecks,
+  text,
+} from "../../internal/options.ts";
+import type { CallMetrics } from "./client/metrics.ts";
 
-/** What every store takes, whatever it reaches DynamoDB by. */
+/** Options of every store, with the AWS SDK and without. */
 export interface CallOptions {
-  /** Default: from the environment. */
+  /** AWS region. Default: `AWS_REGION`. */
   readonly region?: string;
-  /** Tells of every call to DynamoDB: `true` writes CloudWatch's embedded metric format to standard output. Default false. */
-  readonly enableMetrics?: boolean | ((measure: CallMetrics) => void);
-  /** ms that a call may take, retries included; less where its caller has less. Default 10,000; minimum 1. */
+  /**
+   * Reports metrics of every call to DynamoDB: to a function, or with `true` to standard output in CloudWatch's embedded
+   * metric format. Default `false`.
+   */
+  readonly enableMetrics?: boolean | ((metrics: CallMetrics) => void);
+  /** Time limit of a call in ms, retries included. The caller's remaining time may shorten it. Default 10,000; minimum 1. */
   readonly timeoutMs?: number;
 }
 
-/** What a store of one table takes. */
+/** Options of stores with one table. */
 export interface TableOptions extends CallOptions {
-  /** A table made by `createTables`, or like it. */
+  /** The name of a table with the store's definition, such as one that `createTables` made. */
   readonly tableName: string;
 }
 
-/** What the connection store takes besides. */
+/** Options of the connection store. */
 export interface StoreOptions extends TableOptions {
   /**
-   * Hours after its connect that DynamoDB removes a row whose `$disconnect` never came; more than 0. It is not
-   * removed before it expires, nor read afterwards, whatever stands here. Default: as soon as it has expired.
+   * Hours after the connect at which DynamoDB removes a row whose `$disconnect` never came; more than 0. A row is never
+   * removed before it expires, and never read afterwards. Default: removed as soon as it has expired.
    */
   readonly ttlHours?: number;
-  /** From 1. A connection past it is refused with TOO_MANY_CONNECTIONS. Default: no limit, and no cost. */
+  /** Maximum number of connections; minimum 1. Others are refused with TOO_MANY_CONNECTIONS. Default: no limit, no cost. */
   readonly maxConnections?: number;
-  /** ms since the epoch. Default `Date.now`. */
+  /** Returns ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
 
-/** What the channel store takes. */
+/** Options of the channel store. */
 export interface ChannelOptions extends CallOptions {
-  /** What was published. A table made by `createTables`, or like it. */
+  /** The name of the table of messages, defined by `MESSAGE_TABLE`. */
   readonly messageTableName: string;
-  /** Who is where. */
+  /** The name of the table of members, defined by `MEMBER_TABLE`. */
   readonly memberTableName: string;
   /**
-   * A fan-out keeps its place, and can be given up, between two pages. A page has half of this at least, but the last,
-   * and half more at most. Default 500; 2 to 1,000.
+   * Members of a page, after which a fan-out saves its progress and can be aborted. Pages have between half of it (except
+   * the last) and one and a half times of it. Default 500; 2 to 1,000.
    */
   readonly membersPerPage?: number;
-  /** ms since the epoch: what decides whether a user's other connections are still open. Default `Date.now`. */
+  /** Returns ms since the epoch, to decide whether a user's other connections are open. Default `Date.now`. */
   readonly now?: () => number;
 }
 
-/** Through the AWS SDK. */
+/** Options of stores that use the AWS SDK. */
 export interface SdkOptions {
-  /** Default: one of the store's own. The `region` has no say over it. */
+  /** A client of the AWS SDK. Default: one of the store's own. `region` does not apply to it. */
   readonly client?: DynamoDBClient;
 }
 
-/** Without the AWS SDK. */
+/** Options of stores without the AWS SDK. */
 export interface NoSdkOptions {
-  /** Default: the region's, or what `AWS_ENDPOINT_URL_DYNAMODB` says. */
+  /** A URL. Default: `AWS_ENDPOINT_URL_DYNAMODB`, or the region's endpoint. */
   readonly endpoint?: string;
   /** Default: those that Lambda sets in a function's environment. */
   readonly credentials?: AwsCredentials | AwsCredentialsProvider;
 }
 
+/** Options of `dynamoDBSchedule` and `dynamoDBTicketStore`. */
 export interface DynamoDBOptions extends TableOptions, SdkOptions {}
+/** Options of `dynamoDBConnectionStore`. */
 export interface DynamoDBConnectionStoreOptions extends StoreOptions, SdkOptions {}
+/** Options of `dynamoDBChannelStore`. */
 export interface DynamoDBChannelStoreOptions extends ChannelOptions, SdkOptions {}
+/** Options of `dynamoDBSchedule` and `dynamoDBTicketStore` without the AWS SDK. */
 export interface NoSdkDynamoDBOptions extends TableOptions, NoSdkOptions {}
+/** Options of `dynamoDBConnectionStore` without the AWS SDK. */
 export interface NoSdkConnectionStoreOptions extends StoreOptions, NoSdkOptions {}
+/** Options of `dynamoDBChannelStore` without the AWS SDK. */
 export interface NoSdkChannelStoreOptions extends ChannelOptions, NoSdkOptions {}
 
-const isName = (value: unknown) => typeof value === "string" && value !== "";
+const finite = (isInRange: (value: number) => boolean, expected: string): OptionCheck => ({
+  test: (value) => typeof value === "number" && Number.isFinite(value) && isInRange(value),
+  expected,
+});
 
-const CALL_CHECKS: Checks<CallOptions> = {
-  region: isName,
-  enableMetrics: (value) => typeof value === "boolean" || typeof value === "function",
-  timeoutMs: (value) => typeof value === "number" && value >= 1 && Number.isFinite(value),
+const CALL_CHECKS: OptionChecks<CallOptions> = {
+  region: text,
+  enableMetrics: either(boolean, anyFunction),
+  timeoutMs: finite((value) => value >= 1, "a number of ms from 1"),
 };
 
-const TABLE_CHECKS: Checks<TableOptions> = { tableName: isName, ...CALL_CHECKS };
+export const TABLE_CHECKS: OptionChecks<TableOptions> = { tableName: text, ...CALL_CHECKS };
 
-const CHANNEL_CHECKS: Checks<ChannelOptions> = {
-  messageTableName: isName,
-  memberTableName: isName,
-  ...CALL_CHECKS,
-  membersPerPage: (value) => Number.isInteger(value) && Number(value) >= 2 && Number(value) <= 1_000,
-  now: (value) => typeof value === "function",
-};
-
-const STORE_CHECKS: Checks<StoreOptions> = {
+export const CONNECTION_STORE_CHECKS: OptionChecks<StoreOptions> = {
   ...TABLE_CHECKS,
-  ttlHours: (value) => typeof value === "number" && value > 0 && Number.isFinite(value),
-  maxConnections: (value) => Number.isSafeInteger(value) && Number(value) >= 1,
-  now: (value) => typeof value === "function",
+  ttlHours: finite((value) => value > 0, "a number of hours above 0"),
+  maxConnections: integer(1),
+  now: anyFunction,
 };
 
-const SDK: Checks<SdkOptions> = {
-  client: (value) => typeof (value as { send?: unknown } | null)?.send === "function",
+export const CHANNEL_STORE_CHECKS: OptionChecks<ChannelOptions> = {
+  messageTableName: text,
+  memberTableName: text,
+  ...CALL_CHECKS,
+  membersPerPage: integer(2, 1_000),
+  now: anyFunction,
 };
-
-const LEAN: Checks<NoSdkOptions> = {
-  endpoint: (value) => typeof value === "string" && URL.canParse(value),
-  credentials: (value) => typeof value === "function" || (typeof value === "object" && value !== null),
-};
-
-export const SDK_CHECKS: Checks<DynamoDBOptions> = { ...TABLE_CHECKS, ...SDK };
-export const SDK_STORE_CHECKS: Checks<DynamoDBConnectionStoreOptions> = { ...STORE_CHECKS, ...SDK };
-export const SDK_CHANNEL_CHECKS: Checks<DynamoDBChannelStoreOptions> = { ...CHANNEL_CHECKS, ...SDK };
-export const LEAN_CHECKS: Checks<NoSdkDynamoDBOptions> = { ...TABLE_CHECKS, ...LEAN };
-export const LEAN_STORE_CHECKS: Checks<NoSdkConnectionStoreOptions> = { ...STORE_CHECKS, ...LEAN };
-export const LEAN_CHANNEL_CHECKS: Checks<NoSdkChannelStoreOptions> = { ...CHANNEL_CHECKS, ...LEAN };
-
-/** @throws {StoreError} INVALID_OPTION */
-export function checkOptions<Options extends object>(options: Options, checks: Checks<Options>): void {
-  const tables = Object.keys(checks).filter((name) => name.toLowerCase().endsWith("tablename"));
-  checkAgainst(options, checks, tables);
-}

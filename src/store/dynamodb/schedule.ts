@@ -32,15 +32,15 @@ const TIME_DIGITS = 16;
  * `timeoutMs`, or its caller's budget, is over.
  */
 export class DynamoDBSchedule implements Schedule {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
 
-  constructor(caller: RetryingClient) {
-    this.#caller = caller;
+  constructor(client: RetryingClient) {
+    this.#client = client;
   }
 
   async put(item: ScheduledItem, budget?: TimeBudget): Promise<void> {
-    const TableName = this.#caller.tableName;
-    await this.#caller.call(this.#caller.startRetry(budget), "PutItem", { TableName, Item: itemOf(item) });
+    const TableName = this.#client.tableName;
+    await this.#client.call(this.#client.startRetry(budget), "PutItem", { TableName, Item: itemOf(item) });
   }
 
   /** Not always the same shard first: a tick that has no time for all of them must not leave the same ones. */
@@ -63,8 +63,8 @@ export class DynamoDBSchedule implements Schedule {
     item: Pick<ScheduledItem, "kind" | "id">,
     budget?: TimeBudget,
   ): Promise<ScheduledItem | undefined> {
-    const { Item: found } = await this.#caller.call(this.#caller.startRetry(budget), "GetItem", {
-      TableName: this.#caller.tableName,
+    const { Item: found } = await this.#client.call(this.#client.startRetry(budget), "GetItem", {
+      TableName: this.#client.tableName,
       Key: { [NAMES.key]: { S: tableKeyOf(item) } },
       ConsistentRead: true,
     });
@@ -114,8 +114,8 @@ export class DynamoDBSchedule implements Schedule {
       ...change
     }: { names?: { [name: string]: string }; values?: Item; UpdateExpression?: string },
   ): Promise<void> {
-    const changed = this.#caller.call(this.#caller.startRetry(budget), operation, {
-      TableName: this.#caller.tableName,
+    const changed = this.#client.call(this.#client.startRetry(budget), operation, {
+      TableName: this.#client.tableName,
       Key: { [NAMES.key]: { S: tableKeyOf(item) } },
       ...change,
       ConditionExpression: "#dueAt = :dueAt",
@@ -138,8 +138,8 @@ export class DynamoDBSchedule implements Schedule {
     let start: QueryInput["ExclusiveStartKey"];
     do {
       // Each page has time of its own: nobody knows how long its items are looked at.
-      const page = await this.#caller.call(this.#caller.startRetry(), "Query", {
-        TableName: this.#caller.tableName,
+      const page = await this.#client.call(this.#client.startRetry(), "Query", {
+        TableName: this.#client.tableName,
         IndexName: DUE_INDEX.name,
         KeyConditionExpression: `#shard = :shard${bounded ? " AND #dueAt <= :until" : ""}`,
         ExpressionAttributeNames: { "#shard": NAMES.shard, ...(bounded && { "#dueAt": NAMES.dueAt }) },

@@ -1,68 +1,69 @@
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { withMethods } from "../../internal/options.ts";
 import type { ConnectionStore } from "../contracts/connections.ts";
 import type { Schedule } from "../contracts/schedule.ts";
 import type { TicketStore } from "../contracts/tickets.ts";
-import { channelStoreOver, type DynamoDBChannelStore } from "./channels/channel-store.ts";
-import { callerOf } from "./client/connect.ts";
-import type { RetryingClient } from "./client/retrying-client.ts";
+import type { DynamoDBChannelStore } from "./channels/channel-store.ts";
 import { createSdkTransport } from "./client/sdk-transport.ts";
-import type { Transport } from "./client/transport.ts";
-import { DynamoDBConnectionStore } from "./connections/connection-store.ts";
-import {
-  checkOptions,
-  type DynamoDBChannelStoreOptions,
-  type DynamoDBConnectionStoreOptions,
-  type DynamoDBOptions,
-  SDK_CHANNEL_CHECKS,
-  SDK_CHECKS,
-  SDK_STORE_CHECKS,
+import type {
+  DynamoDBChannelStoreOptions,
+  DynamoDBConnectionStoreOptions,
+  DynamoDBOptions,
+  SdkOptions,
 } from "./options.ts";
-import { DynamoDBSchedule } from "./schedule.ts";
-import { DynamoDBTicketStore } from "./tickets.ts";
+import {
+  createChannelStore,
+  createConnectionStore,
+  createSchedule,
+  createTicketStore,
+  type TransportSource,
+} from "./stores.ts";
 
 export type { DynamoDBChannelStore } from "./channels/channel-store.ts";
 
+const SDK: TransportSource<SdkOptions> = {
+  checks: { client: withMethods("send") },
+  open: ({ client, region }) =>
+    createSdkTransport(client ?? new DynamoDBClient(region === undefined ? {} : { region })),
+};
+
 /**
- * Connections in DynamoDB, through the AWS SDK.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW, and
- * from `save` TOO_MANY_CONNECTIONS
+ * Creates a connection store in DynamoDB that uses the AWS SDK.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW; `save` also
+ * TOO_MANY_CONNECTIONS
+ * @example
+ * const app = new Lift({ connectionStore: dynamoDBConnectionStore({ tableName: "connections" }) });
  */
 export function dynamoDBConnectionStore(options: DynamoDBConnectionStoreOptions): ConnectionStore {
-  checkOptions(options, SDK_STORE_CHECKS);
-  return new DynamoDBConnectionStore(sdkCaller(options), options);
+  return createConnectionStore(SDK, options);
 }
 
 /**
- * What must happen later, in DynamoDB, through the AWS SDK.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ * Creates a schedule in DynamoDB that uses the AWS SDK.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ * @example
+ * const app = new Lift({ schedule: dynamoDBSchedule({ tableName: "schedule" }) });
  */
 export function dynamoDBSchedule(options: DynamoDBOptions): Schedule {
-  checkOptions(options, SDK_CHECKS);
-  return new DynamoDBSchedule(sdkCaller(options));
+  return createSchedule(SDK, options);
 }
 
 /**
- * One-time tickets in DynamoDB, through the AWS SDK.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED
+ * Creates a store of one-time tickets in DynamoDB that uses the AWS SDK.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED
+ * @example
+ * const store = dynamoDBTicketStore({ tableName: "tickets" });
  */
 export function dynamoDBTicketStore(options: DynamoDBOptions): TicketStore {
-  checkOptions(options, SDK_CHECKS);
-  return new DynamoDBTicketStore(sdkCaller(options));
+  return createTicketStore(SDK, options);
 }
 
 /**
- * What Streamer keeps of its channels, in DynamoDB, through the AWS SDK.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ * Creates a channel store in DynamoDB that uses the AWS SDK.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
+ * @example
+ * const store = dynamoDBChannelStore({ messageTableName: "messages", memberTableName: "members" });
  */
 export function dynamoDBChannelStore(options: DynamoDBChannelStoreOptions): DynamoDBChannelStore {
-  checkOptions(options, SDK_CHANNEL_CHECKS);
-  return channelStoreOver(sdkTransportOf(options), options);
-}
-
-function sdkCaller(options: DynamoDBOptions): RetryingClient {
-  return callerOf(sdkTransportOf(options), options);
-}
-
-function sdkTransportOf({ client, region }: Pick<DynamoDBOptions, "client" | "region">): Transport {
-  return createSdkTransport(client ?? new DynamoDBClient(region === undefined ? {} : { region }));
+  return createChannelStore(SDK, options);
 }

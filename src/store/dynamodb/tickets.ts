@@ -7,15 +7,15 @@ import { TICKET_ATTRIBUTES as NAMES } from "./tables.ts";
 
 /** One-time tickets in DynamoDB. */
 export class DynamoDBTicketStore implements TicketStore {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
 
-  constructor(caller: RetryingClient) {
-    this.#caller = caller;
+  constructor(client: RetryingClient) {
+    this.#client = client;
   }
 
   async save(hash: string, content: JsonObject, expiresAt: number, budget?: TimeBudget): Promise<void> {
-    await this.#caller.call(this.#caller.startRetry(budget), "PutItem", {
-      TableName: this.#caller.tableName,
+    await this.#client.call(this.#client.startRetry(budget), "PutItem", {
+      TableName: this.#client.tableName,
       Item: {
         [NAMES.hash]: { S: hash },
         [NAMES.content]: { S: JSON.stringify(content) },
@@ -26,8 +26,8 @@ export class DynamoDBTicketStore implements TicketStore {
   }
 
   async take(hash: string, now: number, budget?: TimeBudget): Promise<JsonObject | undefined> {
-    const removal = this.#caller.call(this.#caller.startRetry(budget), "DeleteItem", {
-      TableName: this.#caller.tableName,
+    const removal = this.#client.call(this.#client.startRetry(budget), "DeleteItem", {
+      TableName: this.#client.tableName,
       Key: { [NAMES.hash]: { S: hash } },
       ConditionExpression: "#goodUntil > :now",
       ExpressionAttributeNames: { "#goodUntil": NAMES.goodUntil },

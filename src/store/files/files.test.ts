@@ -242,11 +242,11 @@ describe("fileBlobStore", () => {
   );
 
   it.each([
-    [{}, "Option folder is missing"],
-    [{ folder: "" }, "Option folder is invalid"],
-    [{ folder: "a\0b" }, "Option folder is invalid"],
-    [{ folder: "a", now: 0 }, "Option now is invalid"],
-    [{ folder: "a", host: "0.0.0.0" }, "Unknown option host"],
+    [{}, "`folder` is required"],
+    [{ folder: "" }, "`folder` must be"],
+    [{ folder: "a\0b" }, "`folder` must be"],
+    [{ folder: "a", now: 0 }, "`now` must be"],
+    [{ folder: "a", host: "0.0.0.0" }, "Unknown option `host`"],
   ])("refuses the options %o", (options, message) => {
     const made = () => fileBlobStore(options as FileBlobStoreOptions);
     expect(made).toThrow(expect.objectContaining({ name: "StoreError", code: "INVALID_OPTION" }));

@@ -1,11 +1,28 @@
 import { resolve } from "node:path";
+import { anyFunction, findOptionFault, type OptionChecks } from "../../internal/options.ts";
 import { assertBlobKey, type BlobStore } from "../contracts/blobs.ts";
 import { StoreError } from "../contracts/errors.ts";
 import { Folder, isContentType } from "./folder.ts";
 import { type Grant, Grants } from "./grants.ts";
-import { checkOptions, type FileBlobStoreOptions } from "./options.ts";
 import { BlobServer, REQUEST_MS } from "./server.ts";
 
+/** Options of `fileBlobStore`. */
+export interface FileBlobStoreOptions {
+  /** The folder of the blobs, one file each; created when missing. Nothing else should be in it. */
+  readonly folder: string;
+  /** Returns ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+const CHECKS: OptionChecks<FileBlobStoreOptions> = {
+  folder: {
+    test: (value) => typeof value === "string" && value !== "" && !value.includes("\0"),
+    expected: "a path",
+  },
+  now: anyFunction,
+};
+
+/** A blob store in a folder. */
 export interface FileBlobStore extends BlobStore {
   /** Breaks off what is under way, and ends its server. Every later call rejects; what is in the folder stays. */
   close(): Promise<void>;
@@ -20,7 +37,8 @@ export interface FileBlobStore extends BlobStore {
  * folder can't be had, or it is closed
  */
 export function fileBlobStore(options: FileBlobStoreOptions): FileBlobStore {
-  checkOptions(options);
+  const fault = findOptionFault(options, CHECKS, { required: ["folder"] });
+  if (fault !== undefined) throw new StoreError("INVALID_OPTION", fault);
   const { now = Date.now } = options;
   const folder = new Folder(resolve(options.folder));
   const grants = new Grants(now);

@@ -1,2 +1,1 @@
-export { type FileBlobStore, fileBlobStore } from "./files.ts";
-export type { FileBlobStoreOptions } from "./options.ts";
+export { type FileBlobStore, type FileBlobStoreOptions, fileBlobStore } from "./files.ts";

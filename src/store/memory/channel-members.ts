@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { ChannelMembers, Member, MemberPage, Presence } from "../contracts/channel-members.ts";
 import type { Json } from "../contracts/json.ts";
 import { frozenCopy } from "./freeze.ts";
-import { IndexBy } from "./index-by.ts";
 import { Lifetimes } from "./lifetimes.ts";
+import { OwnerIndex } from "./owner-index.ts";
 
 /** A fan-out can be given up, or cut short, between two pages. */
 export const MEMBERS_PER_PAGE = 500;
@@ -35,7 +35,7 @@ export class MemoryMembers implements ChannelMembers {
   readonly #onEmpty: (channel: string) => void;
   readonly #lifetimes: Lifetimes;
   readonly #rooms = new Map<string, ChannelMembership>();
-  readonly #channels = new IndexBy<string>();
+  readonly #channels = new OwnerIndex<string>();
   /** A cursor that another life of the process has left means nothing here. */
   readonly #life = randomUUID();
   #lastNumber = 0;

@@ -2,8 +2,8 @@ import type { Connection, ConnectionStore } from "../contracts/connections.ts";
 import type { Json } from "../contracts/json.ts";
 import type { TimeBudget } from "../contracts/time-budget.ts";
 import { frozenCopy } from "./freeze.ts";
-import { IndexBy } from "./index-by.ts";
 import { Lifetimes } from "./lifetimes.ts";
+import { OwnerIndex } from "./owner-index.ts";
 
 export interface MemoryConnectionStoreOptions {
   /** ms since the epoch. Default `Date.now`. */
@@ -30,8 +30,8 @@ class MemoryConnectionStore implements ConnectionStore {
   readonly #lifetimes: Lifetimes;
   /** By id: the end of each row, as `Lifetimes` measures it. */
   readonly #ends = new Map<string, number>();
-  readonly #byUser = new IndexBy<Connection>();
-  readonly #byTenant = new IndexBy<Connection>();
+  readonly #byUser = new OwnerIndex<Connection>();
+  readonly #byTenant = new OwnerIndex<Connection>();
   /** Until when a deleted id can't be saved, in ms; in order of deletion, so of expiry too. */
   readonly #tombstones = new Map<string, number>();
   /** Rows that were removed and kept; each goes with its tombstone. */

@@ -1,2 +1,1 @@
-export type { S3BlobStoreOptions } from "./options.ts";
-export { s3BlobStore } from "./s3.ts";
+export { type S3BlobStoreOptions, s3BlobStore } from "./s3.ts";

@@ -103,13 +103,13 @@ describe("s3BlobStore", () => {
   });
 
   it.each([
-    [{}, "Option bucket is missing"],
-    [{ bucket: "" }, "Option bucket is invalid"],
-    [{ bucket: "b", prefix: "a b" }, "Option prefix is invalid"],
-    [{ bucket: "b", region: "" }, "Option region is invalid"],
-    [{ bucket: "b", client: {} }, "Option client is invalid"],
-    [{ bucket: "b", now: 0 }, "Option now is invalid"],
-    [{ bucket: "b", acl: "public-read" }, "Unknown option acl"],
+    [{}, "`bucket` is required"],
+    [{ bucket: "" }, "`bucket` must be"],
+    [{ bucket: "b", prefix: "a b" }, "`prefix` must be"],
+    [{ bucket: "b", region: "" }, "`region` must be"],
+    [{ bucket: "b", client: {} }, "`client` must be"],
+    [{ bucket: "b", now: 0 }, "`now` must be"],
+    [{ bucket: "b", acl: "public-read" }, "Unknown option `acl`"],
   ])("refuses the options %o", (options, message) => {
     const made = () => s3BlobStore(options as never);
     expect(made).toThrow(expect.objectContaining({ name: "StoreError", code: "INVALID_OPTION" }));

@@ -1,8 +1,39 @@
-import type { PutObjectCommand } from "@aws-sdk/client-s3";
+import type { PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { isTransient } from "../../aws/index.ts";
+import {
+  anyFunction,
+  findOptionFault,
+  type OptionChecks,
+  text,
+  withMethods,
+} from "../../internal/options.ts";
 import { assertBlobKey, type BlobStore } from "../contracts/blobs.ts";
 import { StoreError } from "../contracts/errors.ts";
-import { checkOptions, type S3BlobStoreOptions } from "./options.ts";
+
+/** Options of `s3BlobStore`. */
+export interface S3BlobStoreOptions {
+  /** An existing, private bucket whose CORS rules allow PUT and GET from the page's origin. */
+  readonly bucket: string;
+  /** Prefix of every key, such as `blobs/`: up to 200 letters, digits, `-`, `_`, `.` and `/`. Default: none. */
+  readonly prefix?: string;
+  /** AWS region. Default: from the environment. */
+  readonly region?: string;
+  /** A client of the AWS SDK. Default: one of the store's own. `region` does not apply to it. */
+  readonly client?: S3Client;
+  /** Returns ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+const CHECKS: OptionChecks<S3BlobStoreOptions> = {
+  bucket: text,
+  prefix: {
+    test: (value) => typeof value === "string" && /^[\w./-]{0,200}$/.test(value),
+    expected: "up to 200 letters, digits, -, _, . and /",
+  },
+  region: text,
+  client: withMethods("send"),
+  now: anyFunction,
+};
 
 /** S3 takes no URL that is to be good for longer. */
 const MAX_SECONDS = 7 * 24 * 60 * 60;
@@ -16,7 +47,8 @@ const MAX_SECONDS = 7 * 24 * 60 * 60;
  * could not be had in time
  */
 export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
-  checkOptions(options);
+  const fault = findOptionFault(options, CHECKS, { required: ["bucket"] });
+  if (fault !== undefined) throw new StoreError("INVALID_OPTION", fault);
   const { bucket, prefix = "", region, now = Date.now } = options;
   let { client } = options;
 

@@ -8,7 +8,7 @@ import { channelStoreCases } from "../contracts/cases.ts";
 import { deriveEpoch } from "../contracts/epoch.ts";
 import type { ChannelHistory, NewMessage, PendingFanOut, Retention } from "../index.ts";
 import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
-import { toStoreError } from "./failures.ts";
+import { toStoreError } from "./errors.ts";
 import { type SqliteChannelStore, type SqliteChannelStoreOptions, sqliteChannelStore } from "./index.ts";
 
 const START = Date.UTC(2026, 0, 1);
@@ -476,14 +476,14 @@ describe("opening a store of sqlite", () => {
   );
 
   it.each([
-    [{}, "path is missing"],
-    [{ path: "" }, "path is invalid"],
-    [{ path: "a\u0000b" }, "path is invalid"],
-    [{ path: ":memory:" }, "path is invalid"],
-    [{ path: 7 }, "path is invalid"],
-    [{ path: "a", busyTimeoutMs: -1 }, "busyTimeoutMs is invalid"],
-    [{ path: "a", now: 0 }, "now is invalid"],
-    [{ path: "a", file: "b" }, "Unknown option file"],
+    [{}, "`path` is required"],
+    [{ path: "" }, "`path` must be"],
+    [{ path: "a\u0000b" }, "`path` must be"],
+    [{ path: ":memory:" }, "`path` must be"],
+    [{ path: 7 }, "`path` must be"],
+    [{ path: "a", busyTimeoutMs: -1 }, "`busyTimeoutMs` must be"],
+    [{ path: "a", now: 0 }, "`now` must be"],
+    [{ path: "a", file: "b" }, "Unknown option `file`"],
   ])("refuses %j", (options, words) => {
     expect(() => sqliteChannelStore(options as never)).toThrow(refused("INVALID_OPTION", words));
   });

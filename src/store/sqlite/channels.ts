@@ -1,13 +1,34 @@
 import { resolve } from "node:path";
+import { anyFunction, findOptionFault, integer, type OptionChecks } from "../../internal/options.ts";
 import type { ChannelStore } from "../contracts/channels.ts";
+import { StoreError } from "../contracts/errors.ts";
 // Who is in a channel, and what they are about to say, dies with the process, whose sockets they are.
 import { MemoryMembers } from "../memory/channel-members.ts";
 import { MemoryMessageChunks } from "../memory/message-chunks.ts";
 import { openDatabase } from "./database.ts";
 import { SqliteHistory } from "./history.ts";
-import { checkOptions, type SqliteChannelStoreOptions } from "./options.ts";
 
-/** The other process has the file until it ends, so that waiting only delays the error. */
+/** Options of `sqliteChannelStore`. */
+export interface SqliteChannelStoreOptions {
+  /** The database file, created when missing; its folder must exist. For `:memory:` use `memoryChannelStore`. */
+  readonly path: string;
+  /** How long opening waits for another process to release the file, in ms. Default 0; minimum 0. */
+  readonly busyTimeoutMs?: number;
+  /** Returns ms since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+const CHECKS: OptionChecks<SqliteChannelStoreOptions> = {
+  path: {
+    test: (value) =>
+      typeof value === "string" && value !== "" && value !== ":memory:" && !value.includes("\0"),
+    expected: "the path of a file",
+  },
+  busyTimeoutMs: integer(0, 2 ** 31 - 1),
+  now: anyFunction,
+};
+
+/** The other process keeps the file until it ends, so waiting would only delay the error. */
 const DEFAULT_BUSY_TIMEOUT_MS = 0;
 
 export interface SqliteChannelStore extends ChannelStore {
@@ -38,7 +59,8 @@ const openFiles = new Map<string, OpenFile>();
  * database, another program's, or a later version's
  */
 export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteChannelStore {
-  checkOptions(options);
+  const fault = findOptionFault(options, CHECKS, { required: ["path"] });
+  if (fault !== undefined) throw new StoreError("INVALID_OPTION", fault);
   const path = resolve(options.path);
   const file = openFiles.get(path) ?? openFile(path, options);
   openFiles.set(path, file);

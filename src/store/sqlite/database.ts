@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../contracts/errors.ts";
-import { toStoreError } from "./failures.ts";
+import { toStoreError } from "./errors.ts";
 
 /** "Lift": a file of ours, whatever its name. */
 const APPLICATION_ID = 0x4c696674;

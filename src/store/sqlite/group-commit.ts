@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../contracts/errors.ts";
-import { toStoreError } from "./failures.ts";
+import { toStoreError } from "./errors.ts";
 import type { FileIdentity } from "./file-identity.ts";
 
 /** Work that shares a transaction at most: others wait as long as it takes. */

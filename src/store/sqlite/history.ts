@@ -15,7 +15,7 @@ import {
 } from "../contracts/channel-history.ts";
 import { deriveEpoch, getEpochBucket } from "../contracts/epoch.ts";
 import { StoreError } from "../contracts/errors.ts";
-import { toStoreError } from "./failures.ts";
+import { toStoreError } from "./errors.ts";
 import { FileIdentity } from "./file-identity.ts";
 import { GroupCommit } from "./group-commit.ts";
 import { badRow, bodyOf, type ChannelRow, channelOf, messageOf, stringOf, textOf } from "./rows.ts";

@@ -1,2 +1,1 @@
-export { type SqliteChannelStore, sqliteChannelStore } from "./channels.ts";
-export type { SqliteChannelStoreOptions } from "./options.ts";
+export { type SqliteChannelStore, type SqliteChannelStoreOptions, sqliteChannelStore } from "./channels.ts";

@@ -44,16 +44,16 @@ interface Outcome<Result> {
  * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  */
 export async function append(
-  caller: RetryingClient,
-  attempts: Retry,
+  client: RetryingClient,
+  retry: Retry,
   publication: Publication,
   hint: Head | undefined,
   readHead: () => Promise<Head>,
 ): Promise<Outcome<AppendResult>> {
   for (let head = hint ?? (await readHead()); ; head = await readHead()) {
-    const outcome = await tryAppend(caller, attempts, publication, head);
+    const outcome = await tryAppend(client, retry, publication, head);
     if (outcome !== undefined) return outcome;
-    await pause(attempts, publication);
+    await pause(retry, publication);
   }
 }
 
@@ -62,8 +62,8 @@ export async function append(
  * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  */
 export async function appendAfter(
-  caller: RetryingClient,
-  attempts: Retry,
+  client: RetryingClient,
+  retry: Retry,
   publication: ConditionalPublication,
   hint: Head | undefined,
   readHead: () => Promise<Head>,
@@ -76,25 +76,25 @@ export async function appendAfter(
       // A head that is no item says nothing of the table as it is by the next call: it may have been made anew.
       return { result: undefined, left: head.offset > 0 ? head : undefined };
     }
-    const outcome = await tryAppend(caller, attempts, publication, head);
+    const outcome = await tryAppend(client, retry, publication, head);
     if (outcome !== undefined) return outcome;
-    await pause(attempts, publication);
+    await pause(retry, publication);
   }
 }
 
 /** `undefined`: another message has taken the offset, and nothing was stored. */
 async function tryAppend(
-  caller: RetryingClient,
-  attempts: Retry,
+  client: RetryingClient,
+  retry: Retry,
   publication: Publication,
   head: Head,
 ): Promise<Outcome<AppendResult> | undefined> {
   const { message } = publication;
   const { epoch } = head;
   const next: Head = { epoch, offset: head.offset + 1, at: dateAfter(head, publication) };
-  const writes = transaction(caller.tableName, publication, head, next);
-  // One token for all attempts at this offset: one that was carried out, but not answered, is not made again.
-  const failures = await transact(caller, attempts, writes, randomUUID());
+  const writes = transaction(client.tableName, publication, head, next);
+  // One token for all retry at this offset: one that was carried out, but not answered, is not made again.
+  const failures = await transact(client, retry, writes, randomUUID());
   if (failures === undefined) {
     return { result: { epoch, message: stored(message, next.offset), duplicate: false }, left: next };
   }
@@ -110,8 +110,8 @@ function dateAfter(head: Head, { message, retention }: Publication): number {
   return head.at - message.at >= getMaxAheadMs(retention.ageMs) ? message.at : Math.max(head.at, message.at);
 }
 
-async function pause(attempts: Retry, { channel }: Publication): Promise<void> {
-  if (await attempts.pause(CONTENTION_PAUSE_MS)) return;
+async function pause(retry: Retry, { channel }: Publication): Promise<void> {
+  if (await retry.pause(CONTENTION_PAUSE_MS)) return;
   throw new StoreError("STORE_UNAVAILABLE", `Others kept appending to ${JSON.stringify(channel)}`);
 }
 

@@ -37,11 +37,11 @@ import { HeadQueue } from "./turns.ts";
 
 /** What was published, in DynamoDB. */
 export class DynamoDBChannelHistory implements TableStreamHistory {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
   readonly #turns = new HeadQueue<Head | undefined>();
 
-  constructor(caller: RetryingClient) {
-    this.#caller = caller;
+  constructor(client: RetryingClient) {
+    this.#client = client;
   }
 
   async append(
@@ -50,12 +50,12 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     retention: Retention,
     budget?: TimeBudget,
   ): Promise<AppendResult> {
-    const attempts = this.#caller.startRetry(budget);
-    const readHead = () => this.#head(attempts, channel);
+    const retry = this.#client.startRetry(budget);
+    const readHead = () => this.#head(retry, channel);
     // Only the one just before in this process knows the head well enough to try without a look: a look costs a unit,
     // an attempt that fails six.
-    return this.#turns.take(channel, attempts, (head) =>
-      append(this.#caller, attempts, { channel, message, retention }, head, readHead),
+    return this.#turns.take(channel, retry, (head) =>
+      append(this.#client, retry, { channel, message, retention }, head, readHead),
     );
   }
 
@@ -66,33 +66,33 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     retention: Retention,
     budget?: TimeBudget,
   ): Promise<AppendResult | undefined> {
-    const attempts = this.#caller.startRetry(budget);
-    const readHead = () => this.#head(attempts, channel);
-    return this.#turns.take(channel, attempts, (head) =>
-      appendAfter(this.#caller, attempts, { channel, message, retention, after }, head, readHead),
+    const retry = this.#client.startRetry(budget);
+    const readHead = () => this.#head(retry, channel);
+    return this.#turns.take(channel, retry, (head) =>
+      appendAfter(this.#client, retry, { channel, message, retention, after }, head, readHead),
     );
   }
 
   async read(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage> {
-    const attempts = this.#caller.startRetry(budget);
-    const { epoch, offset, at } = await this.#head(attempts, channel);
+    const retry = this.#client.startRetry(budget);
+    const { epoch, offset, at } = await this.#head(retry, channel);
     const span = spanOf(offset, query);
     for (;;) {
-      const read = await this.#read(attempts, channel, epoch, span, query);
+      const read = await this.#read(retry, channel, epoch, span, query);
       if (!hasUnsettledGap(read, span, { offset, at }, query)) {
         return { head: { epoch, offset }, ...shownOf(read, span, query) };
       }
-      if (!(await attempts.pause())) {
+      if (!(await retry.pause())) {
         throw new StoreError(
           "STORE_UNAVAILABLE",
-          `${this.#caller.tableName}: a message is still being written`,
+          `${this.#client.tableName}: a message is still being written`,
         );
       }
     }
   }
 
   async readHead(channel: string, budget?: TimeBudget): Promise<Position> {
-    const { epoch, offset } = await this.#head(this.#caller.startRetry(budget), channel);
+    const { epoch, offset } = await this.#head(this.#client.startRetry(budget), channel);
     return { epoch, offset };
   }
 
@@ -125,7 +125,7 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     offset: number,
     budget?: TimeBudget,
   ): Promise<PendingFanOut | undefined> {
-    const item = await this.#item(this.#caller.startRetry(budget), messageKey(channel, offset));
+    const item = await this.#item(this.#client.startRetry(budget), messageKey(channel, offset));
     return item === undefined ? undefined : unfinishedMessage(item);
   }
 
@@ -136,8 +136,8 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     budget: TimeBudget | undefined,
     update: object,
   ): Promise<void> {
-    const marked = this.#caller.call(this.#caller.startRetry(budget), "UpdateItem", {
-      TableName: this.#caller.tableName,
+    const marked = this.#client.call(this.#client.startRetry(budget), "UpdateItem", {
+      TableName: this.#client.tableName,
       Key: messageKey(channel, offset),
       ConditionExpression: "attribute_exists(#pending)",
       ...update,
@@ -150,13 +150,7 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
   }
 
   /** Those of the span, the oldest first: with `after` from its beginning, else up to one more than the newest. */
-  async #read(
-    attempts: Retry,
-    channel: string,
-    epoch: string,
-    span: Span,
-    query: HistoryQuery,
-  ): Promise<Row[]> {
+  async #read(retry: Retry, channel: string, epoch: string, span: Span, query: HistoryQuery): Promise<Row[]> {
     const rows: Row[] = [];
     const ascending = query.after !== undefined;
     const isEnough = () =>
@@ -164,8 +158,8 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     let start: QueryInput["ExclusiveStartKey"];
     if (span.first > span.last) return rows;
     do {
-      const page = await this.#caller.call(attempts, "Query", {
-        TableName: this.#caller.tableName,
+      const page = await this.#client.call(retry, "Query", {
+        TableName: this.#client.tableName,
         KeyConditionExpression: "#channel = :channel AND #item BETWEEN :first AND :last",
         ExpressionAttributeNames: { "#channel": NAMES.channel, "#item": NAMES.item },
         ExpressionAttributeValues: {
@@ -188,20 +182,20 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
   }
 
   /** A channel that is only read, by a name that anybody may make up, takes no room: it has no item. */
-  async #head(attempts: Retry, channel: string): Promise<Head> {
-    const item = await this.#item(attempts, headKey(channel));
+  async #head(retry: Retry, channel: string): Promise<Head> {
+    const item = await this.#item(retry, headKey(channel));
     if (item !== undefined) return headOf(item);
     // Each time: the table may have been made anew, or restored, since this process read it last.
-    return { epoch: deriveEpoch(await this.#readLife(attempts), channel), offset: 0, at: 0 };
+    return { epoch: deriveEpoch(await this.#readLife(retry), channel), offset: 0, at: 0 };
   }
 
-  async #readLife(attempts: Retry): Promise<string> {
-    const item = await this.#item(attempts, lifeKey());
+  async #readLife(retry: Retry): Promise<string> {
+    const item = await this.#item(retry, lifeKey());
     if (item !== undefined) return lifeOf(item);
     const life = randomUUID();
     try {
-      await this.#caller.call(attempts, "PutItem", {
-        TableName: this.#caller.tableName,
+      await this.#client.call(retry, "PutItem", {
+        TableName: this.#client.tableName,
         Item: lifeItem(life),
         ConditionExpression: "attribute_not_exists(#item)",
         ExpressionAttributeNames: { "#item": NAMES.item },
@@ -215,8 +209,8 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     }
   }
 
-  async #item(attempts: Retry, key: Item): Promise<Item | undefined> {
-    const input = { TableName: this.#caller.tableName, Key: key, ConsistentRead: true };
-    return (await this.#caller.call(attempts, "GetItem", input)).Item;
+  async #item(retry: Retry, key: Item): Promise<Item | undefined> {
+    const input = { TableName: this.#client.tableName, Key: key, ConsistentRead: true };
+    return (await this.#client.call(retry, "GetItem", input)).Item;
   }
 }

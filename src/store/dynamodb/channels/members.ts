@@ -24,24 +24,24 @@ import { isThere, parsePresenceRecord, presenceOf } from "./presence.ts";
 
 /** Members and presence, in DynamoDB: `Memberships` writes them, here they are read. */
 export class DynamoDBChannelMembers implements ChannelMembers {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
   readonly #memberships: Memberships;
   readonly #now: () => number;
   readonly #pageSize: number;
 
-  constructor(caller: RetryingClient, now: () => number, pageSize: number) {
-    this.#caller = caller;
-    this.#memberships = new Memberships(caller, now);
+  constructor(client: RetryingClient, now: () => number, pageSize: number) {
+    this.#client = client;
+    this.#memberships = new Memberships(client, now);
     this.#now = now;
     this.#pageSize = pageSize;
   }
 
   async add(channel: string, member: Member, budget?: TimeBudget): Promise<boolean> {
-    return this.#memberships.add(this.#caller.startRetry(budget), channel, member);
+    return this.#memberships.add(this.#client.startRetry(budget), channel, member);
   }
 
   async remove(channel: string, connectionId: string, budget?: TimeBudget): Promise<Presence | undefined> {
-    return this.#memberships.remove(this.#caller.startRetry(budget), channel, connectionId);
+    return this.#memberships.remove(this.#client.startRetry(budget), channel, connectionId);
   }
 
   async setState(
@@ -50,14 +50,14 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     state: Json | undefined,
     budget?: TimeBudget,
   ): Promise<boolean> {
-    return this.#memberships.setState(this.#caller.startRetry(budget), channel, userId, state);
+    return this.#memberships.setState(this.#client.startRetry(budget), channel, userId, state);
   }
 
   async *listChannels(connectionId: string, budget?: TimeBudget): AsyncGenerator<string> {
     const group = connectionGroup(connectionId);
     let start: Item | undefined;
     do {
-      const page = await this.#query(this.#caller.startRetry(budget), group, { start });
+      const page = await this.#query(this.#client.startRetry(budget), group, { start });
       const now = this.#now();
       yield* (page.Items ?? []).filter((item) => !hasLeft(item, now)).map(channelOf);
       start = page.LastEvaluatedKey;
@@ -108,12 +108,12 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   async *#shards(channel: string, from: Place, query: GroupQuery): AsyncGenerator<ShardPage> {
     const shards = Array.from({ length: SHARDS - from.shard }, (_, index) => from.shard + index);
     const firsts = shards.map((shard) => {
-      const attempts = this.#caller.startRetry();
+      const retry = this.#client.startRetry();
       const start = shard === from.shard ? from.start : undefined;
-      const page = this.#query(attempts, groupOf(channel, shard), { ...query, start });
+      const page = this.#query(retry, groupOf(channel, shard), { ...query, start });
       // Whether it fails is told when it is its turn.
       page.catch(() => {});
-      return { shard, page, attempts };
+      return { shard, page, retry };
     });
     try {
       for (const { shard, page: first } of firsts) {
@@ -125,16 +125,16 @@ export class DynamoDBChannelMembers implements ChannelMembers {
           yield { items: page.Items ?? [], count: page.Count ?? 0, next };
           if (start === undefined) break;
           // Each page has time of its own: nobody knows how long its members are looked at.
-          page = await this.#query(this.#caller.startRetry(), groupOf(channel, shard), { ...query, start });
+          page = await this.#query(this.#client.startRetry(), groupOf(channel, shard), { ...query, start });
         }
       }
     } finally {
-      for (const { attempts } of firsts) attempts.cancel();
+      for (const { retry } of firsts) retry.cancel();
     }
   }
 
   #query(
-    attempts: Retry,
+    retry: Retry,
     group: string,
     { prefix, limit, start, countAfter }: GroupQuery & { readonly start: QueryInput["ExclusiveStartKey"] },
   ): Promise<QueryOutput> {
@@ -143,8 +143,8 @@ export class DynamoDBChannelMembers implements ChannelMembers {
       // The fraction of a member's end is not time: it is the id of the `add`.
       FilterExpression: "#liveUntil >= :end",
     };
-    return this.#caller.call(attempts, "Query", {
-      TableName: this.#caller.tableName,
+    return this.#client.call(retry, "Query", {
+      TableName: this.#client.tableName,
       KeyConditionExpression:
         prefix === undefined ? "#group = :group" : "#group = :group AND begins_with(#item, :prefix)",
       ...(countAfter === undefined ? {} : counting),

@@ -57,116 +57,109 @@ interface Seen {
  *   then it comes after the `remove`.
  */
 export class Memberships {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
   readonly #now: () => number;
 
-  constructor(caller: RetryingClient, now: () => number) {
-    this.#caller = caller;
+  constructor(client: RetryingClient, now: () => number) {
+    this.#client = client;
     this.#now = now;
   }
 
   /** @returns whether the user was not there before */
-  async add(attempts: Retry, channel: string, member: Member): Promise<boolean> {
+  async add(retry: Retry, channel: string, member: Member): Promise<boolean> {
     const key = subscriptionKey(channel, member.connectionId);
     for (let isFirst = false; ; ) {
       const joinId = newJoinId();
-      if (await this.#write(attempts, channel, member, joinId)) isFirst = true;
-      const subscription = await this.#item(attempts, key);
+      if (await this.#write(retry, channel, member, joinId)) isFirst = true;
+      const subscription = await this.#item(retry, key);
       if (subscription !== undefined && joinIdOf(subscription) === joinId && !isLeaving(subscription)) {
         return isFirst;
       }
-      await this.#pause(attempts, "A connection kept coming and going");
+      await this.#pause(retry, "A connection kept coming and going");
     }
   }
 
   /** @returns the user, if it was their last connection */
-  async remove(attempts: Retry, channel: string, connectionId: string): Promise<Presence | undefined> {
-    let seen = await this.#read(attempts, channel, connectionId);
+  async remove(retry: Retry, channel: string, connectionId: string): Promise<Presence | undefined> {
+    let seen = await this.#read(retry, channel, connectionId);
     while (seen.subscription !== undefined && !isWritten(seen) && !isLeaving(seen.subscription)) {
-      await this.#markLeaving(attempts, seen.subscription);
+      await this.#markLeaving(retry, seen.subscription);
       // Removes the writes so far; later writes find the mark.
-      seen = await this.#read(attempts, channel, connectionId);
+      seen = await this.#read(retry, channel, connectionId);
     }
     const { subscription, member } = seen;
     const [presence] = await Promise.all([
-      this.#leave(attempts, channel, connectionId, seen),
-      this.#delete(attempts, member, NAMES.liveUntil),
+      this.#leave(retry, channel, connectionId, seen),
+      this.#delete(retry, member, NAMES.liveUntil),
     ]);
     // An add that is under way still writes the other items, and may break off: the subscription must lead to them.
-    if (isWritten(seen)) await this.#delete(attempts, subscription, NAMES.joinId);
+    if (isWritten(seen)) await this.#delete(retry, subscription, NAMES.joinId);
     return presence;
   }
 
   /** @returns `false`: the user is not there */
-  async setState(
-    attempts: Retry,
-    channel: string,
-    userId: string,
-    state: Json | undefined,
-  ): Promise<boolean> {
+  async setState(retry: Retry, channel: string, userId: string, state: Json | undefined): Promise<boolean> {
     const now = this.#now();
     const key = userKey(channel, userId);
-    return this.#change(attempts, key, await this.#item(attempts, key), (current) =>
-      shown(current, state, now),
-    );
+    return this.#change(retry, key, await this.#item(retry, key), (current) => shown(current, state, now));
   }
 
-  async #write(attempts: Retry, channel: string, member: Member, joinId: string): Promise<boolean> {
+  async #write(retry: Retry, channel: string, member: Member, joinId: string): Promise<boolean> {
     const { userId } = member;
     const key = userId === undefined ? undefined : userKey(channel, userId);
     const [standing] = await Promise.all([
-      key && this.#item(attempts, key),
-      this.#put(attempts, subscriptionItem(channel, member, joinId)),
+      key && this.#item(retry, key),
+      this.#put(retry, subscriptionItem(channel, member, joinId)),
     ]);
-    await this.#put(attempts, memberItem(channel, member, joinId));
+    await this.#put(retry, memberItem(channel, member, joinId));
     if (userId === undefined || key === undefined) return false;
     const joining = { ...member, userId, joinId };
-    return this.#change(attempts, key, standing, (current) => joined(current, joining));
+    return this.#change(retry, key, standing, (current) => joined(current, joining));
   }
 
   /**
    * The items as they were at one time. The reads are no snapshot: but where all items are of one `add` none of them is
    * newer than another, and otherwise two readings that agree are one.
    */
-  async #read(attempts: Retry, channel: string, connectionId: string): Promise<Seen> {
-    let seen = await this.#readOnce(attempts, channel, connectionId);
+  async #read(retry: Retry, channel: string, connectionId: string): Promise<Seen> {
+    let seen = await this.#readOnce(retry, channel, connectionId);
     for (;;) {
       if (isWhole(seen) || isNothing(seen)) return seen;
-      const again = await this.#readOnce(attempts, channel, connectionId);
+      const again = await this.#readOnce(retry, channel, connectionId);
       if (joinIdsOf(again).join() === joinIdsOf(seen).join()) return again;
       seen = again;
     }
   }
 
-  async #readOnce(attempts: Retry, channel: string, connectionId: string): Promise<Seen> {
+  async #readOnce(retry: Retry, channel: string, connectionId: string): Promise<Seen> {
     const [subscription, member] = await Promise.all([
-      this.#item(attempts, subscriptionKey(channel, connectionId)),
-      this.#item(attempts, memberKey(channel, connectionId)),
+      this.#item(retry, subscriptionKey(channel, connectionId)),
+      this.#item(retry, memberKey(channel, connectionId)),
     ]);
     const userId = (subscription && subscriberOf(subscription)) ?? (member && memberOf(member).userId);
-    const user = userId === undefined ? undefined : await this.#item(attempts, userKey(channel, userId));
+    const user = userId === undefined ? undefined : await this.#item(retry, userKey(channel, userId));
     const end = user && parsePresenceRecord(user).connections.get(connectionId);
     return { userId, subscription, member, user, end };
   }
 
   async #leave(
-    attempts: Retry,
+    retry: Retry,
     channel: string,
     connectionId: string,
     { userId, user, end }: Seen,
   ): Promise<Presence | undefined> {
     if (userId === undefined || end === undefined) return undefined;
     const now = this.#now();
-    return this.#change(attempts, userKey(channel, userId), user, (current) =>
+    return this.#change(retry, userKey(channel, userId), user, (current) =>
       left(current, connectionId, end.joinId, now),
     );
   }
 
-  async #markLeaving(attempts: Retry, subscription: Item): Promise<void> {
+  async #markLeaving(retry: Retry, subscription: Item): Promise<void> {
     const { names, values, condition } = unchanged(subscription, NAMES.joinId);
     await unlessChanged(
-      this.#caller.call(attempts, "UpdateItem", {
-        TableName: this.#caller.tableName,
+      this.#client.call(retry, "UpdateItem", {
+        TableName: this.#client.tableName,
         Key: keyOf(subscription),
         UpdateExpression: "SET #leaving = :now, #expiresAt = :expiresAt",
         ConditionExpression: condition,
@@ -177,12 +170,12 @@ export class Memberships {
   }
 
   /** Deletes an item, if the attribute that each `add` changes is what it was. */
-  async #delete(attempts: Retry, seen: Item | undefined, attribute: string): Promise<void> {
+  async #delete(retry: Retry, seen: Item | undefined, attribute: string): Promise<void> {
     if (seen === undefined) return;
     const { names, values, condition } = unchanged(seen, attribute);
     await unlessChanged(
-      this.#caller.call(attempts, "DeleteItem", {
-        TableName: this.#caller.tableName,
+      this.#client.call(retry, "DeleteItem", {
+        TableName: this.#client.tableName,
         Key: keyOf(seen),
         ConditionExpression: condition,
         ExpressionAttributeNames: names,
@@ -193,7 +186,7 @@ export class Memberships {
 
   /** Reads, changes, and writes if nobody else has written meanwhile; else once more. */
   async #change<Told>(
-    attempts: Retry,
+    retry: Retry,
     key: Item,
     standing: Item | undefined,
     change: (current: PresenceRecord | undefined) => Change<Told>,
@@ -203,20 +196,20 @@ export class Memberships {
       if (next === undefined) return told;
       const mark = randomBytes(MARK_BYTES).toString("base64url");
       const item = { ...key, ...toPresenceAttributes(next, mark, this.#now()) };
-      const found = await this.#replace(attempts, seen, item);
+      const found = await this.#replace(retry, seen, item);
       if (found === "written") return told;
       // Written by an attempt whose answer was lost.
       if (found !== undefined && parsePresenceRecord(found).writeIds.includes(mark)) return told;
-      await this.#pause(attempts, "A user's presence kept changing while it was updated");
+      await this.#pause(retry, "A user's presence kept changing while it was updated");
       seen = found;
     }
   }
 
   /** Otherwise resolves to what stands there instead, if anything does. */
-  async #replace(attempts: Retry, seen: Item | undefined, item: Item): Promise<"written" | Item | undefined> {
+  async #replace(retry: Retry, seen: Item | undefined, item: Item): Promise<"written" | Item | undefined> {
     try {
-      await this.#caller.call(attempts, "PutItem", {
-        TableName: this.#caller.tableName,
+      await this.#client.call(retry, "PutItem", {
+        TableName: this.#client.tableName,
         Item: item,
         ExpressionAttributeNames: { "#updates": NAMES.updates },
         ...(seen === undefined
@@ -235,17 +228,17 @@ export class Memberships {
     }
   }
 
-  async #pause(attempts: Retry, failure: string): Promise<void> {
-    if (!(await attempts.pause(CONTENTION_PAUSE_MS))) throw new StoreError("STORE_UNAVAILABLE", failure);
+  async #pause(retry: Retry, failure: string): Promise<void> {
+    if (!(await retry.pause(CONTENTION_PAUSE_MS))) throw new StoreError("STORE_UNAVAILABLE", failure);
   }
 
-  async #item(attempts: Retry, key: Item): Promise<Item | undefined> {
-    const input = { TableName: this.#caller.tableName, Key: key, ConsistentRead: true };
-    return (await this.#caller.call(attempts, "GetItem", input)).Item;
+  async #item(retry: Retry, key: Item): Promise<Item | undefined> {
+    const input = { TableName: this.#client.tableName, Key: key, ConsistentRead: true };
+    return (await this.#client.call(retry, "GetItem", input)).Item;
   }
 
-  async #put(attempts: Retry, item: Item): Promise<void> {
-    await this.#caller.call(attempts, "PutItem", { TableName: this.#caller.tableName, Item: item });
+  async #put(retry: Retry, item: Item): Promise<void> {
+    await this.#client.call(retry, "PutItem", { TableName: this.#client.tableName, Item: item });
   }
 }
 

@@ -36,10 +36,10 @@ const HEAD_NAMES = {
  * the head complete is the one whose part came last.
  */
 export class DynamoDBMessageChunks implements MessageChunks {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
 
-  constructor(caller: RetryingClient) {
-    this.#caller = caller;
+  constructor(client: RetryingClient) {
+    this.#client = client;
   }
 
   async add(
@@ -48,27 +48,27 @@ export class DynamoDBMessageChunks implements MessageChunks {
     now: number,
     budget?: TimeBudget,
   ): Promise<ChunkResult> {
-    const attempts = this.#caller.startRetry(budget);
+    const retry = this.#client.startRetry(budget);
     // First, so that whoever completes the head finds it.
-    await this.#caller.call(attempts, "PutItem", {
-      TableName: this.#caller.tableName,
+    await this.#client.call(retry, "PutItem", {
+      TableName: this.#client.tableName,
       Item: { ...partKey(connectionId, part), [NAMES.text]: { S: part.text }, ...expiry(now) },
     });
     const mark = randomBytes(MARK_BYTES).toString("base64url");
     // Most of a message's parts find a head; the first one is there before the others as a rule.
     const first = part.index === 0 ? this.#begin : this.#join;
     for (let write = first; ; ) {
-      const { head, written } = await write.call(this, attempts, connectionId, part, mark, now);
+      const { head, written } = await write.call(this, retry, connectionId, part, mark, now);
       const step = written ? "written" : next(head, part, mark, now);
       if (step === "begin" || step === "join") write = step === "begin" ? this.#begin : this.#join;
       else if (step === "kept" || step === "closed") return step;
-      else if (isComplete(head)) return { whole: await this.#read(attempts, connectionId, part) };
+      else if (isComplete(head)) return { whole: await this.#read(retry, connectionId, part) };
       else return arrivedOf(head).length === 1 ? "opened" : "kept";
     }
   }
 
   async abort(connectionId: string, message: number, budget?: TimeBudget): Promise<boolean> {
-    const { written } = await this.#update(this.#caller.startRetry(budget), connectionId, {
+    const { written } = await this.#update(this.#client.startRetry(budget), connectionId, {
       UpdateExpression: "SET #closed = :true",
       ConditionExpression:
         "#message = :message AND attribute_not_exists(#closed) AND size(#arrived) < #count",
@@ -78,12 +78,12 @@ export class DynamoDBMessageChunks implements MessageChunks {
   }
 
   /** The first part of a message, where no message stands or an earlier one. */
-  #begin(attempts: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
+  #begin(retry: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
     const update = [
       "SET #message = :message, #count = :count, #arrived = :arrived, #lastBy = :mark",
       "#liveUntil = :liveUntil, #expiresAt = :expiresAt REMOVE #closed",
     ];
-    return this.#update(attempts, connectionId, {
+    return this.#update(retry, connectionId, {
       UpdateExpression: update.join(", "),
       ConditionExpression: "attribute_not_exists(#message) OR #message < :message",
       values: {
@@ -98,8 +98,8 @@ export class DynamoDBMessageChunks implements MessageChunks {
   }
 
   /** One of the others. */
-  #join(attempts: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
-    return this.#update(attempts, connectionId, {
+  #join(retry: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
+    return this.#update(retry, connectionId, {
       UpdateExpression: "SET #lastBy = :mark ADD #arrived :arrived",
       ConditionExpression:
         "#message = :message AND #count = :count AND #liveUntil > :now " +
@@ -117,15 +117,15 @@ export class DynamoDBMessageChunks implements MessageChunks {
 
   /** @returns the head as it is now: after the write, or as it stood in its way */
   async #update(
-    attempts: Retry,
+    retry: Retry,
     connectionId: string,
     { values, ...update }: HeadUpdate,
   ): Promise<{ readonly head: Item | undefined; readonly written: boolean }> {
     const named = `${update.UpdateExpression} ${update.ConditionExpression}`;
     const names = Object.entries(HEAD_NAMES).filter(([name]) => named.includes(name));
     try {
-      const { Attributes } = await this.#caller.call(attempts, "UpdateItem", {
-        TableName: this.#caller.tableName,
+      const { Attributes } = await this.#client.call(retry, "UpdateItem", {
+        TableName: this.#client.tableName,
         Key: itemKey(connectionId, HEAD),
         ...update,
         ExpressionAttributeNames: Object.fromEntries(names),
@@ -141,9 +141,9 @@ export class DynamoDBMessageChunks implements MessageChunks {
     }
   }
 
-  async #read(attempts: Retry, connectionId: string, { message, count }: MessageChunk): Promise<string> {
-    const page = await this.#caller.call(attempts, "Query", {
-      TableName: this.#caller.tableName,
+  async #read(retry: Retry, connectionId: string, { message, count }: MessageChunk): Promise<string> {
+    const page = await this.#client.call(retry, "Query", {
+      TableName: this.#client.tableName,
       KeyConditionExpression: "#group = :group AND begins_with(#item, :message)",
       ExpressionAttributeNames: { "#group": NAMES.group, "#item": NAMES.item },
       ExpressionAttributeValues: {

@@ -7,15 +7,15 @@ export class HeadQueue<Left> {
 
   /**
    * @param work is given what the one just before has left, if it did not fail and there was one
-   * @throws {StoreError} STORE_UNAVAILABLE when the time of the attempts is over before its turn
+   * @throws {StoreError} STORE_UNAVAILABLE when the time of the retry is over before its turn
    */
   async take<Result>(
     name: string,
-    attempts: Retry,
+    retry: Retry,
     work: (left: Left | undefined) => Promise<{ readonly result: Result; readonly left: Left }>,
   ): Promise<Result> {
     const before = this.#last.get(name);
-    const turn = before === undefined ? work(undefined) : untilDone(before, attempts).then(work);
+    const turn = before === undefined ? work(undefined) : untilDone(before, retry).then(work);
     const after = turn.then(
       ({ left }) => left,
       () => undefined,
@@ -29,9 +29,9 @@ export class HeadQueue<Left> {
   }
 }
 
-async function untilDone<Left>(before: Promise<Left>, attempts: Retry): Promise<Left> {
+async function untilDone<Left>(before: Promise<Left>, retry: Retry): Promise<Left> {
   try {
-    return await attempts.run(() => before);
+    return await retry.run(() => before);
   } catch (cause) {
     throw new StoreError("STORE_UNAVAILABLE", "Others in this process were not done in time", { cause });
   }

@@ -1,5 +1,20 @@
 import { emfLine, writeEmf } from "../../../internal/emf.ts";
-import type { CallMetrics } from "./retrying-client.ts";
+import type { Operation } from "./transport.ts";
+
+/** Metrics of one call to DynamoDB, when it has ended. */
+export interface CallMetrics {
+  readonly operation: Operation;
+  readonly tableName: string;
+  /** ms, pauses and retries included. */
+  readonly durationMs: number;
+  readonly attempts: number;
+  /** Read capacity units of the table and its indexes; 0 for a failed call. */
+  readonly readUnits: number;
+  /** Write capacity units of the table and its indexes; 0 for a failed call. */
+  readonly writeUnits: number;
+  /** `condition`: a condition did not hold, which is an expected outcome. */
+  readonly outcome: "ok" | "condition" | "failed";
+}
 
 const UNITS = {
   Latency: "Milliseconds",
@@ -10,15 +25,15 @@ const UNITS = {
 } as const;
 
 /** Writes a call's metrics for CloudWatch, by table and operation. */
-export function logMetrics(measure: CallMetrics): void {
+export function logMetrics(metrics: CallMetrics): void {
   const values: { [name in keyof typeof UNITS]: number } = {
-    Latency: measure.durationMs,
-    Attempts: measure.attempts,
-    ReadUnits: measure.readUnits,
-    WriteUnits: measure.writeUnits,
-    Failures: measure.outcome === "failed" ? 1 : 0,
+    Latency: metrics.durationMs,
+    Attempts: metrics.attempts,
+    ReadUnits: metrics.readUnits,
+    WriteUnits: metrics.writeUnits,
+    Failures: metrics.outcome === "failed" ? 1 : 0,
   };
   const directive = { namespace: "LiftWs/Store", dimensions: [["TableName", "Operation"]], units: UNITS };
-  const dimensions = { TableName: measure.tableName, Operation: measure.operation };
+  const dimensions = { TableName: metrics.tableName, Operation: metrics.operation };
   writeEmf(emfLine(Date.now(), [directive], { ...dimensions, ...values }));
 }

@@ -1,33 +1,20 @@
-import {
-  AwsConfigurationError,
-  type AwsCredentials,
-  type AwsCredentialsProvider,
-  AwsEndpoint,
-  AwsServiceError,
-  Payload,
-} from "../../../aws/index.ts";
+import { AwsConfigurationError, AwsEndpoint, AwsServiceError, Payload } from "../../../aws/index.ts";
+import type { CallOptions, NoSdkOptions } from "../options.ts";
 import type { Transport } from "./transport.ts";
 
-export interface NoSdkTarget {
-  /** Default: the region's, or what `AWS_ENDPOINT_URL_DYNAMODB` says. */
-  readonly endpoint?: string | undefined;
-  /** Default: `AWS_REGION`. */
-  readonly region?: string | undefined;
-  /** Default: those that Lambda sets in a function's environment. */
-  readonly credentials?: AwsCredentials | AwsCredentialsProvider | undefined;
-}
+type NoSdkTarget = Pick<CallOptions, "region"> & NoSdkOptions;
 
-/** Requests under way at a time; more wait. As with the AWS SDK. */
+/** Concurrent requests; others wait for a free socket. The AWS SDK has the same limit. */
 const MAX_SOCKETS = 50;
 
 /**
- * Signed requests over Node's own HTTP. What the store keeps is text, numbers, maps and lists, and of those the API's
- * JSON is what the SDK takes and gives; only binary values would have to be encoded.
+ * Calls DynamoDB by signed requests over Node's HTTP. Input and output are the SDK's as JSON, because the stores use texts,
+ * numbers, maps and lists only; binary values would have to be encoded.
  */
 export function createNoSdkTransport(target: NoSdkTarget): Transport {
   let api: AwsEndpoint | undefined;
   return async (operation, input, signal) => {
-    // Opened when it is first needed: that reads the environment.
+    // On the first call, because this reads the environment.
     api ??= open(target);
     const headers = {
       "content-type": "application/x-amz-json-1.0",
@@ -37,13 +24,13 @@ export function createNoSdkTransport(target: NoSdkTarget): Transport {
     try {
       return JSON.parse(await api.send({ method: "POST", path: "/", headers, payload, signal }));
     } catch (error) {
-      throw error instanceof AwsServiceError ? withMembers(error) : error;
+      throw error instanceof AwsServiceError ? withFailureReasons(error) : error;
     }
   };
 }
 
-/** What a condition or a transaction fails on stands in the error itself, as with the SDK. */
-function withMembers(error: AwsServiceError): AwsServiceError {
+/** Copies the reasons of a failed condition or transaction into the error, where the SDK has them. */
+function withFailureReasons(error: AwsServiceError): AwsServiceError {
   for (const name of ["Item", "CancellationReasons"]) {
     const value = error.getField(name);
     if (value !== undefined) Object.assign(error, { [name]: value });
@@ -52,7 +39,8 @@ function withMembers(error: AwsServiceError): AwsServiceError {
 }
 
 function open({ endpoint, region, credentials }: NoSdkTarget): AwsEndpoint {
-  const url = endpoint ?? process.env.AWS_ENDPOINT_URL_DYNAMODB ?? regional(region ?? process.env.AWS_REGION);
+  const url =
+    endpoint ?? process.env.AWS_ENDPOINT_URL_DYNAMODB ?? regionalEndpoint(region ?? process.env.AWS_REGION);
   return new AwsEndpoint({
     endpoint: url,
     region,
@@ -62,8 +50,8 @@ function open({ endpoint, region, credentials }: NoSdkTarget): AwsEndpoint {
   });
 }
 
-function regional(region: string | undefined): string {
+function regionalEndpoint(region: string | undefined): string {
   if (region === undefined)
-    throw new AwsConfigurationError("No region: set AWS_REGION, or the option region");
+    throw new AwsConfigurationError("Missing AWS region; set `AWS_REGION` or the option `region`");
   return `https://dynamodb.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
 }

@@ -3,51 +3,40 @@ import { Retry } from "../../../aws/index.ts";
 import { elapsed } from "../../../internal/elapsed.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { TimeBudget } from "../../contracts/time-budget.ts";
+import type { TableOptions } from "../options.ts";
 import { getConditionFailure, getTransactionConditionFailures, isTransient } from "./errors.ts";
+import { type CallMetrics, logMetrics } from "./metrics.ts";
 import type { Operation, Operations, Transport } from "./transport.ts";
 
-/** ms of the caller's budget that are left to it for telling of the failure. */
+/** The part of a caller's budget that it keeps for reporting a failure, in ms. */
 const ANSWER_MS = 300;
+const DEFAULT_TIMEOUT_MS = 10_000;
 
-/** One call to DynamoDB, when it has ended. */
-export interface CallMetrics {
-  readonly operation: Operation;
-  readonly tableName: string;
-  /** ms, pauses and retries included. */
-  readonly durationMs: number;
-  readonly attempts: number;
-  /** Capacity units, the table's and its indexes'; 0 for a call that failed. */
-  readonly readUnits: number;
-  readonly writeUnits: number;
-  /** A condition that did not hold is an outcome, no failure. */
-  readonly outcome: "ok" | "condition" | "failed";
-}
-
-export interface CallerOptions {
+export interface RetryingClientOptions {
   readonly transport: Transport;
   readonly tableName: string;
   readonly timeoutMs: number;
-  readonly measure: ((measure: CallMetrics) => void) | undefined;
+  readonly onCall: ((metrics: CallMetrics) => void) | undefined;
 }
 
-/** Calls DynamoDB, again and again while it is out of breath, but not for longer than the time there is. */
+/** Calls DynamoDB. Retries with backoff while throttled or unanswered, until the deadline. */
 export class RetryingClient {
   readonly tableName: string;
   readonly #transport: Transport;
   readonly #timeoutMs: number;
-  readonly #measure: ((measure: CallMetrics) => void) | undefined;
+  readonly #onCall: ((metrics: CallMetrics) => void) | undefined;
 
-  constructor(options: CallerOptions) {
+  constructor(options: RetryingClientOptions) {
     this.tableName = options.tableName;
     this.#transport = options.transport;
     this.#timeoutMs = options.timeoutMs;
-    this.#measure = options.measure;
+    this.#onCall = options.onCall;
   }
 
-  /** The time that one call of the store has, for all its calls of DynamoDB together. */
+  /** Starts the deadline that all DynamoDB calls of one store call share. */
   startRetry(budget?: TimeBudget): Retry {
-    const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
-    return new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, left), isTransient });
+    const remaining = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
+    return new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, remaining), isTransient });
   }
 
   /**
@@ -55,18 +44,18 @@ export class RetryingClient {
    * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED
    */
   async call<Name extends Operation>(
-    attempts: Retry,
+    retry: Retry,
     operation: Name,
     input: Operations[Name]["input"],
   ): Promise<Operations[Name]["output"]> {
-    const started = performance.now();
-    const before = attempts.attempts;
-    const measured =
-      this.#measure === undefined ? input : { ...input, ReturnConsumedCapacity: "TOTAL" as const };
+    const startedAt = performance.now();
+    const attemptsBefore = retry.attempts;
+    const measuredInput =
+      this.#onCall === undefined ? input : { ...input, ReturnConsumedCapacity: "TOTAL" as const };
     let output: Operations[Name]["output"] | undefined;
     let outcome: CallMetrics["outcome"] = "failed";
     try {
-      output = await attempts.run((signal) => this.#transport(operation, measured, signal));
+      output = await retry.run((signal) => this.#transport(operation, measuredInput, signal));
       outcome = "ok";
       return output;
     } catch (error) {
@@ -74,34 +63,43 @@ export class RetryingClient {
         outcome = "condition";
         throw error;
       }
-      throw this.#storeError(operation, error);
+      throw this.#toStoreError(operation, error);
     } finally {
-      this.#measure?.({
+      this.#onCall?.({
         operation,
         tableName: this.tableName,
-        durationMs: performance.now() - started,
-        attempts: attempts.attempts - before,
-        ...unitsOf(operation, output),
+        durationMs: performance.now() - startedAt,
+        attempts: retry.attempts - attemptsBefore,
+        ...readUnits(operation, output),
         outcome,
       });
     }
   }
 
-  #storeError(operation: Operation, cause: unknown): StoreError {
+  #toStoreError(operation: Operation, cause: unknown): StoreError {
     const name = cause instanceof Error ? cause.name : "an error";
     const code = isTransient(cause) ? "STORE_UNAVAILABLE" : "STORE_REFUSED";
-    return new StoreError(code, `${operation} on ${this.tableName}: ${name}`, { cause });
+    return new StoreError(code, `${operation} on ${this.tableName} failed: ${name}`, { cause });
   }
 }
 
-const READING = new Set<Operation>(["GetItem", "BatchGetItem", "Query", "Scan"]);
+/** Creates the client of a store's table. */
+export function createRetryingClient(transport: Transport, options: TableOptions): RetryingClient {
+  const { tableName, timeoutMs = DEFAULT_TIMEOUT_MS, enableMetrics = false } = options;
+  const onCall = typeof enableMetrics === "function" ? enableMetrics : enableMetrics ? logMetrics : undefined;
+  return new RetryingClient({ transport, tableName, timeoutMs, onCall });
+}
 
-function unitsOf(
+const READ_OPERATIONS = new Set<Operation>(["GetItem", "BatchGetItem", "Query", "Scan"]);
+
+function readUnits(
   operation: Operation,
   output: object | undefined,
 ): { readUnits: number; writeUnits: number } {
   const consumed = (output as { ConsumedCapacity?: ConsumedCapacity | ConsumedCapacity[] })?.ConsumedCapacity;
   const tables = consumed === undefined ? [] : Array.isArray(consumed) ? consumed : [consumed];
   const units = tables.reduce((sum, table) => sum + (table.CapacityUnits ?? 0), 0);
-  return READING.has(operation) ? { readUnits: units, writeUnits: 0 } : { readUnits: 0, writeUnits: units };
+  return READ_OPERATIONS.has(operation)
+    ? { readUnits: units, writeUnits: 0 }
+    : { readUnits: 0, writeUnits: units };
 }

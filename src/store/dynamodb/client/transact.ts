@@ -8,13 +8,13 @@ import type { RetryingClient } from "./retrying-client.ts";
  * written itself, unless it has a token: by that DynamoDB knows it for 10 minutes, and says again that it was done.
  */
 export async function transact(
-  caller: RetryingClient,
-  attempts: Retry,
+  client: RetryingClient,
+  retry: Retry,
   writes: TransactWriteItem[],
   token?: string,
 ): Promise<(Item | undefined)[] | undefined> {
   try {
-    await caller.call(attempts, "TransactWriteItems", {
+    await client.call(retry, "TransactWriteItems", {
       TransactItems: writes,
       ...(token === undefined ? {} : { ClientRequestToken: token }),
     });

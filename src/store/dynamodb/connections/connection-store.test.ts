@@ -181,9 +181,9 @@ describe("createTables", () => {
 
 describe("dynamoDBConnectionStore", () => {
   it.each([
-    ["no table", {}, /tableName is missing/],
+    ["no table", {}, /`tableName` is required/],
     ["an empty table name", { tableName: "" }, /tableName/],
-    ["an unknown option", { tableName: "t", ttlHour: 1 }, /Unknown option ttlHour/],
+    ["an unknown option", { tableName: "t", ttlHour: 1 }, /Unknown option `ttlHour`/],
     ["a lifetime of nothing", { tableName: "t", ttlHours: 0 }, /ttlHours/],
     ["a limit of nothing", { tableName: "t", maxConnections: 0 }, /maxConnections/],
     ["a limit that is no whole number", { tableName: "t", maxConnections: 1.5 }, /maxConnections/],

@@ -33,14 +33,14 @@ const CONTENTION_PAUSE_MS = 100;
  * its caller's budget, is over; each may be sent twice without harm.
  */
 export class DynamoDBConnectionStore implements ConnectionStore {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
   readonly #count: ConnectionCount | undefined;
   readonly #ttlMs: number;
   readonly #now: () => number;
 
-  constructor(caller: RetryingClient, { maxConnections, ttlHours = 0, now = Date.now }: StoreOptions) {
-    this.#caller = caller;
-    this.#count = maxConnections === undefined ? undefined : new ConnectionCount(caller, maxConnections);
+  constructor(client: RetryingClient, { maxConnections, ttlHours = 0, now = Date.now }: StoreOptions) {
+    this.#client = client;
+    this.#count = maxConnections === undefined ? undefined : new ConnectionCount(client, maxConnections);
     this.#ttlMs = ttlHours * HOUR_MS;
     this.#now = now;
   }
@@ -51,10 +51,10 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     if (expiresAt <= now) return true;
     const item = itemOf(connection, Math.max(expiresAt, connectedAt + this.#ttlMs));
     const put = this.#put(item, "attribute_not_exists(#id) OR #liveUntil <= :now", now);
-    const attempts = this.#caller.startRetry(budget);
+    const retry = this.#client.startRetry(budget);
     const standing = await (this.#count === undefined
-      ? this.#write(attempts, put)
-      : this.#count.add(attempts, { id, liveUntil: expiresAt, put }, now));
+      ? this.#write(retry, put)
+      : this.#count.add(retry, { id, liveUntil: expiresAt, put }, now));
     return standing === undefined || standing[CONNECTION_ATTRIBUTES.kind] === undefined;
   }
 
@@ -63,7 +63,7 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     budget?: TimeBudget,
     { removed = false }: { readonly removed?: boolean } = {},
   ): Promise<Connection | undefined> {
-    const item = await this.#item(this.#caller.startRetry(budget), id);
+    const item = await this.#item(this.#client.startRetry(budget), id);
     return liveConnection((removed ? removedRow(item) : undefined) ?? item, this.#now());
   }
 
@@ -73,19 +73,19 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     { keep = false }: { readonly keep?: boolean } = {},
   ): Promise<void> {
     const now = this.#now();
-    const attempts = this.#caller.startRetry(budget);
+    const retry = this.#client.startRetry(budget);
     const removable = "(attribute_not_exists(#kind) OR #liveUntil <= :now)";
     // Where rows are counted a look costs less than the write that would fail.
-    let standing = this.#count === undefined && !keep ? undefined : await this.#item(attempts, id);
+    let standing = this.#count === undefined && !keep ? undefined : await this.#item(retry, id);
     const kept = keep && liveConnection(standing, now) !== undefined ? standing : undefined;
     const tombstone = tombstoneOf(id, now + TOMBSTONE_MS, kept);
     if (!isCounted(standing)) {
       const uncounted = `${removable} AND attribute_not_exists(#countShard)`;
-      standing = await this.#write(attempts, this.#put(tombstone, uncounted, now));
+      standing = await this.#write(retry, this.#put(tombstone, uncounted, now));
     }
     if (!isCounted(standing)) return;
-    if ((await removeCounted(this.#caller, attempts, standing, tombstone)) === "removed") return;
-    await this.#write(attempts, this.#put(tombstone, removable, now));
+    if ((await removeCounted(this.#client, retry, standing, tombstone)) === "removed") return;
+    await this.#write(retry, this.#put(tombstone, removable, now));
   }
 
   async setState(
@@ -95,11 +95,11 @@ export class DynamoDBConnectionStore implements ConnectionStore {
   ): Promise<boolean> {
     const all = Object.entries(entries);
     if (all.length === 0) return (await this.get(id, budget)) !== undefined;
-    const attempts = this.#caller.startRetry(budget);
+    const retry = this.#client.startRetry(budget);
     for (let from = 0; from < all.length; from += KEYS_PER_UPDATE) {
       const now = this.#now();
       const standing = await this.#update(
-        attempts,
+        retry,
         id,
         stateUpdate(all.slice(from, from + KEYS_PER_UPDATE), now),
       );
@@ -116,8 +116,8 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     change: (current: Json | undefined) => Json | undefined,
     budget?: TimeBudget,
   ): Promise<Json | undefined> {
-    const attempts = this.#caller.startRetry(budget);
-    let item = await this.#item(attempts, id);
+    const retry = this.#client.startRetry(budget);
+    let item = await this.#item(retry, id);
     for (;;) {
       const now = this.#now();
       const connection = liveConnection(item, now);
@@ -125,9 +125,9 @@ export class DynamoDBConnectionStore implements ConnectionStore {
       const held = readStoredValue(item, key);
       const next = change(held.text === undefined ? undefined : (JSON.parse(held.text) as Json));
       const mark = createWriteId();
-      item = await this.#update(attempts, id, conditionalUpdate(key, held, next, mark, now));
+      item = await this.#update(retry, id, conditionalUpdate(key, held, next, mark, now));
       if (item === undefined || wasApplied(mark, readStoredValue(item, key))) return next;
-      if (!(await attempts.pause(CONTENTION_PAUSE_MS))) {
+      if (!(await retry.pause(CONTENTION_PAUSE_MS))) {
         throw new StoreError("STORE_UNAVAILABLE", "A key of the state kept changing while it was updated");
       }
     }
@@ -145,8 +145,8 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     let live = 0;
     let start: Item | undefined;
     do {
-      const page = await this.#caller.call(this.#caller.startRetry(), "Scan", {
-        TableName: this.#caller.tableName,
+      const page = await this.#client.call(this.#client.startRetry(), "Scan", {
+        TableName: this.#client.tableName,
         Select: "COUNT",
         FilterExpression: "attribute_not_exists(#kind) AND #liveUntil > :now",
         ExpressionAttributeNames: {
@@ -170,15 +170,15 @@ export class DynamoDBConnectionStore implements ConnectionStore {
   ): AsyncGenerator<Connection> {
     // An index has no empty keys, and DynamoDB takes no question for one.
     if (owner === "") return;
-    for await (const item of itemsBy(this.#caller, index, indexKey(owner))) {
+    for await (const item of itemsBy(this.#client, index, indexKey(owner))) {
       const connection = liveConnection(item, this.#now());
       if (connection !== undefined && ownerOf(connection) === owner) yield connection;
     }
   }
 
-  async #item(attempts: Retry, id: string): Promise<Item | undefined> {
-    const input = { TableName: this.#caller.tableName, Key: keyOf(id), ConsistentRead: true };
-    return (await this.#caller.call(attempts, "GetItem", input)).Item;
+  async #item(retry: Retry, id: string): Promise<Item | undefined> {
+    const input = { TableName: this.#client.tableName, Key: keyOf(id), ConsistentRead: true };
+    return (await this.#client.call(retry, "GetItem", input)).Item;
   }
 
   #put(item: Item, condition: string, now: number): Put & { Item: Item } {
@@ -190,7 +190,7 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     };
     const used = Object.entries(names).filter(([name]) => condition.includes(name));
     return {
-      TableName: this.#caller.tableName,
+      TableName: this.#client.tableName,
       Item: item,
       ConditionExpression: condition,
       ExpressionAttributeNames: Object.fromEntries(used),
@@ -200,15 +200,15 @@ export class DynamoDBConnectionStore implements ConnectionStore {
   }
 
   /** Resolves to the item that stood in its condition's way. */
-  #write(attempts: Retry, put: Put): Promise<Item | undefined> {
-    return unlessCondition(this.#caller.call(attempts, "PutItem", put));
+  #write(retry: Retry, put: Put): Promise<Item | undefined> {
+    return unlessCondition(this.#client.call(retry, "PutItem", put));
   }
 
   /** Resolves to the item whose state was not updated, as it is. */
-  #update(attempts: Retry, id: string, update: object): Promise<Item | undefined> {
+  #update(retry: Retry, id: string, update: object): Promise<Item | undefined> {
     return unlessCondition(
-      this.#caller.call(attempts, "UpdateItem", {
-        TableName: this.#caller.tableName,
+      this.#client.call(retry, "UpdateItem", {
+        TableName: this.#client.tableName,
         Key: keyOf(id),
         ...update,
         ReturnValuesOnConditionCheckFailure: "ALL_OLD",

@@ -42,11 +42,11 @@ type Added = { readonly standing: Item | undefined } | "full";
  * transaction with the row that is counted, so neither a crash nor a call that comes twice can part them.
  */
 export class ConnectionCount {
-  readonly #caller: RetryingClient;
+  readonly #client: RetryingClient;
   readonly #limit: number;
 
-  constructor(caller: RetryingClient, limit: number) {
-    this.#caller = caller;
+  constructor(client: RetryingClient, limit: number) {
+    this.#client = client;
     this.#limit = limit;
   }
 
@@ -54,27 +54,27 @@ export class ConnectionCount {
    * Writes the row and counts it. Resolves to the item whose place it would have taken, if its condition failed.
    * @throws {StoreError} TOO_MANY_CONNECTIONS
    */
-  async add(attempts: Retry, entry: Entry, now: number): Promise<Item | undefined> {
+  async add(retry: Retry, entry: Entry, now: number): Promise<Item | undefined> {
     const home = shardOf(entry.id, Math.min(SHARDS, this.#limit));
-    const added = await this.#addTo(home, attempts, entry, now);
+    const added = await this.#addTo(home, retry, entry, now);
     if (added !== "full") return added.standing;
-    for (const shard of await this.#shardsWithRoom(attempts, now)) {
-      const elsewhere = await this.#addTo(shard, attempts, entry, now);
+    for (const shard of await this.#shardsWithRoom(retry, now)) {
+      const elsewhere = await this.#addTo(shard, retry, entry, now);
       if (elsewhere !== "full") return elsewhere.standing;
     }
     throw new StoreError(
       "TOO_MANY_CONNECTIONS",
-      `${this.#caller.tableName} holds ${this.#limit} connections`,
+      `${this.#client.tableName} holds ${this.#limit} connections`,
     );
   }
 
-  async #addTo(shard: number, attempts: Retry, entry: Entry, now: number): Promise<Added> {
+  async #addTo(shard: number, retry: Retry, entry: Entry, now: number): Promise<Added> {
     const ended = lastEndedSpan(now);
     const row = { ...entry.put.Item, [CONNECTION_ATTRIBUTES.countShard]: { N: String(shard) } };
     const share = shareOf(shard, this.#limit);
-    const update = { TableName: this.#caller.tableName, ...increment(shard, entry.liveUntil, ended, share) };
+    const update = { TableName: this.#client.tableName, ...increment(shard, entry.liveUntil, ended, share) };
     for (;;) {
-      const failures = await transact(this.#caller, attempts, [
+      const failures = await transact(this.#client, retry, [
         { Put: { ...entry.put, Item: row } },
         { Update: update },
       ]);
@@ -82,25 +82,25 @@ export class ConnectionCount {
       const [standing, counted] = failures;
       if (standing !== undefined) return { standing };
       if (counted === undefined || numberOf(counted, SETTLED) >= ended) return "full";
-      await this.#settle(shard, attempts, counted, ended);
+      await this.#settle(shard, retry, counted, ended);
     }
   }
 
   /** Takes the spans that are over off the total, if the shard still is as it was. */
-  async #settle(shard: number, attempts: Retry, seen: Item, ended: number): Promise<void> {
-    const update = { TableName: this.#caller.tableName, ...settlement(shard, seen, ended) };
+  async #settle(shard: number, retry: Retry, seen: Item, ended: number): Promise<void> {
+    const update = { TableName: this.#client.tableName, ...settlement(shard, seen, ended) };
     try {
-      await this.#caller.call(attempts, "UpdateItem", update);
+      await this.#client.call(retry, "UpdateItem", update);
     } catch (error) {
       if (getConditionFailure(error) === undefined) throw error;
-      if (!(await attempts.pause())) throw busy(this.#caller);
+      if (!(await retry.pause())) throw busy(this.#client);
     }
   }
 
   /** In any order, so that those who look at the same time do not all take the same. */
-  async #shardsWithRoom(attempts: Retry, now: number): Promise<number[]> {
+  async #shardsWithRoom(retry: Retry, now: number): Promise<number[]> {
     const ids = Array.from({ length: SHARDS }, (_, shard) => shardId(shard));
-    const items = await getAll(this.#caller, attempts, ids, { consistent: true });
+    const items = await getAll(this.#client, retry, ids, { consistent: true });
     const ended = lastEndedSpan(now);
     return ids
       .map((id, shard) => ({ shard, room: shareOf(shard, this.#limit) - openIn(items.get(id) ?? {}, ended) }))
@@ -116,14 +116,14 @@ export class ConnectionCount {
  * settled the row's span already: then nothing is written.
  */
 export async function removeCounted(
-  caller: RetryingClient,
-  attempts: Retry,
+  client: RetryingClient,
+  retry: Retry,
   row: Item,
   replacement: Item,
 ): Promise<"removed" | "uncounted"> {
   const shard = row[CONNECTION_ATTRIBUTES.countShard] ?? { N: "" };
   const put: Put = {
-    TableName: caller.tableName,
+    TableName: client.tableName,
     Item: replacement,
     ConditionExpression: "#countShard = :shard",
     ExpressionAttributeNames: { "#countShard": CONNECTION_ATTRIBUTES.countShard },
@@ -131,10 +131,10 @@ export async function removeCounted(
     ReturnValuesOnConditionCheckFailure: "ALL_OLD",
   };
   const update = {
-    TableName: caller.tableName,
+    TableName: client.tableName,
     ...decrement(Number(shard.N), numberOf(row, CONNECTION_ATTRIBUTES.liveUntil)),
   };
-  const failures = await transact(caller, attempts, [{ Put: put }, { Update: update }]);
+  const failures = await transact(client, retry, [{ Put: put }, { Update: update }]);
   // Where the row's own condition failed somebody else has removed it, and counted that.
   return failures !== undefined && failures[0] === undefined ? "uncounted" : "removed";
 }
@@ -232,6 +232,6 @@ function numberOf(item: Item, name: string): number {
   return Number(item[name]?.N ?? 0);
 }
 
-function busy(caller: RetryingClient): StoreError {
-  return new StoreError("STORE_UNAVAILABLE", `The count of ${caller.tableName} kept changing`);
+function busy(client: RetryingClient): StoreError {
+  return new StoreError("STORE_UNAVAILABLE", `The count of ${client.tableName} kept changing`);
 }

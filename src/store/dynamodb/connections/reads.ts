@@ -13,20 +13,20 @@ const BATCHES = 4;
 
 /** Items by their ids, those that there are. */
 export async function getAll(
-  caller: RetryingClient,
-  attempts: Retry,
+  client: RetryingClient,
+  retry: Retry,
   ids: readonly string[],
   { consistent }: { readonly consistent: boolean },
 ): Promise<Map<string, Item>> {
   const found = new Map<string, Item>();
   const fetchBatch = async (batch: readonly string[]) => {
     for (let keys = batch.map(keyOf); keys.length > 0; ) {
-      const request = { [caller.tableName]: { Keys: keys, ConsistentRead: consistent } };
-      const output = await caller.call(attempts, "BatchGetItem", { RequestItems: request });
-      for (const item of output.Responses?.[caller.tableName] ?? [])
+      const request = { [client.tableName]: { Keys: keys, ConsistentRead: consistent } };
+      const output = await client.call(retry, "BatchGetItem", { RequestItems: request });
+      for (const item of output.Responses?.[client.tableName] ?? [])
         found.set(item[CONNECTION_ATTRIBUTES.id]?.S ?? "", item);
-      keys = output.UnprocessedKeys?.[caller.tableName]?.Keys ?? [];
-      if (keys.length > 0 && !(await attempts.pause())) throw throttled(caller);
+      keys = output.UnprocessedKeys?.[client.tableName]?.Keys ?? [];
+      if (keys.length > 0 && !(await retry.pause())) throw throttled(client);
     }
   };
   const batches = Array.from({ length: Math.ceil(ids.length / BATCH_SIZE) }, (_, batch) =>
@@ -41,14 +41,14 @@ export async function getAll(
  * now. Each page has time of its own: nobody knows how long its rows are looked at.
  */
 export async function* itemsBy(
-  caller: RetryingClient,
+  client: RetryingClient,
   index: IndexDefinition,
   value: string,
 ): AsyncGenerator<Item> {
   let start: QueryInput["ExclusiveStartKey"];
   do {
-    const page = await caller.call(caller.startRetry(), "Query", {
-      TableName: caller.tableName,
+    const page = await client.call(client.startRetry(), "Query", {
+      TableName: client.tableName,
       IndexName: index.name,
       KeyConditionExpression: "#owner = :owner",
       ProjectionExpression: "#id",
@@ -59,7 +59,7 @@ export async function* itemsBy(
     const ids = (page.Items ?? []).map((item) => item[CONNECTION_ATTRIBUTES.id]?.S ?? "");
     for (let from = 0; from < ids.length; from += BATCH_SIZE * BATCHES) {
       const some = ids.slice(from, from + BATCH_SIZE * BATCHES);
-      const items = await getAll(caller, caller.startRetry(), some, { consistent: false });
+      const items = await getAll(client, client.startRetry(), some, { consistent: false });
       for (const id of some) {
         const item = items.get(id);
         if (item !== undefined) yield item;
@@ -69,6 +69,6 @@ export async function* itemsBy(
   } while (start !== undefined);
 }
 
-function throttled(caller: RetryingClient): StoreError {
-  return new StoreError("STORE_UNAVAILABLE", `BatchGetItem on ${caller.tableName} left keys unread`);
+function throttled(client: RetryingClient): StoreError {
+  return new StoreError("STORE_UNAVAILABLE", `BatchGetItem on ${client.tableName} left keys unread`);
 }

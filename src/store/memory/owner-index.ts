@@ -2,7 +2,7 @@
  * What belongs to whom: a user's connections, say, by their ids. It holds the things themselves, as a list that looked
  * each up by its id took twice as long.
  */
-export class IndexBy<Thing> {
+export class OwnerIndex<Thing> {
   readonly #owners = new Map<string, Map<string, Thing>>();
 
   /** Adds a thing, or puts it in the place of the one before. */
