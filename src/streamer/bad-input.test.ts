@@ -18,7 +18,7 @@ async function client(options: Partial<StreamerOptions> = {}) {
 }
 
 const request = (action: unknown, payload: unknown) => JSON.stringify({ id: "r1", action, payload });
-/** Each action that takes a channel, asked about this one. */
+/** Messages with each action that has a channel, for this channel. */
 const ASKED: { readonly [action: string]: (channel: string) => object } = {
   subscribe: (channel) => ({ channels: [{ channel }] }),
   unsubscribe: (channel) => ({ channels: [channel] }),
@@ -46,7 +46,7 @@ const BAD_NAMES = [
 const subscribe = (channel: unknown, position?: unknown) =>
   request("subscribe", { channels: [{ channel, position }] });
 
-describe("bad input is answered with an error, the request's id, and a code of the table", () => {
+describe("bad input receives an error with the request's ID and a documented code", () => {
   it.each<readonly [what: string, body: string, code: string]>([
     ["an unknown action", request("fly", {}), "NOT_FOUND"],
     ["an action that is a field of objects", request("constructor", {}), "NOT_FOUND"],
@@ -117,7 +117,7 @@ describe("bad input is answered with an error, the request's id, and a code of t
           "NOT_FOUND",
         ] as const,
     ),
-    // Whoever is in there may leave; nobody streams there.
+    // Members may always leave, and nobody streams in the channel.
     ...actionsBut("subscribe", "unsubscribe", "heartbeat", "stream_end").map(
       (action) =>
         [`${action} without the right`, request(action, ASKED[action]!("closed:a")), "FORBIDDEN"] as const,
@@ -140,9 +140,9 @@ describe("bad input is answered with an error, the request's id, and a code of t
   });
 
   it.each([
-    ["no right to it", "closed:a", "FORBIDDEN"],
-    ["a namespace nobody configured", "nowhere:a", "NOT_FOUND"],
-  ])("of one channel of several, for it alone: %s", async (_what, channel, code) => {
+    ["a forbidden channel", "closed:a", "FORBIDDEN"],
+    ["an unknown namespace", "nowhere:a", "NOT_FOUND"],
+  ])("subscribe refuses only the invalid one of several channels: %s", async (_what, channel, code) => {
     const { ask } = await client();
     const { data } = await ask("subscribe", { channels: [{ channel }, { channel: "room:a" }] });
     expect(data.channels).toMatchObject([
@@ -151,7 +151,7 @@ describe("bad input is answered with an error, the request's id, and a code of t
     ]);
   });
 
-  it("10,000 subscriptions of one connection, those past the limit each by its name", async () => {
+  it("subscribe refuses each of 10,000 channels past the limit by name", async () => {
     const { ask } = await client({ maxSubscriptions: 100 });
     const results = [];
     for (let n = 0; n < 100; n++) {
@@ -167,13 +167,13 @@ describe("bad input is answered with an error, the request's id, and a code of t
     );
   });
 
-  it("a heartbeat's channels that are nobody's or not the client's, by no word of them", async () => {
+  it("heartbeat reveals nothing about channels that are unknown or forbidden to the client", async () => {
     const { ask } = await client();
     const positions = { "nowhere:a": { epoch: "e", offset: 1 }, "closed:a": { epoch: "e", offset: 1 } };
     expect((await ask("heartbeat", { positions })).data).toEqual({ heads: {} });
   });
 
-  it("says where a message is wrong", async () => {
+  it("an error names the field that is invalid", async () => {
     const { send } = await client();
     const [{ error }] = await send(subscribe("room:a", { epoch: "e" }));
     expect(error.details).toEqual({
@@ -183,7 +183,7 @@ describe("bad input is answered with an error, the request's id, and a code of t
   });
 
   it.each([undefined, "", 7, "x".repeat(129), null, {}])(
-    "has the event's id where the request's is %j",
+    "an invalid request ID is replaced by the event's ID: %j",
     async (id) => {
       const { send } = await client();
       const [{ request_id, error }] = await send(JSON.stringify({ id, action: "fly" }));
@@ -193,7 +193,7 @@ describe("bad input is answered with an error, the request's id, and a code of t
   );
 });
 
-describe("another tenant's prefix is a name like any other", () => {
+describe("another tenant's prefix is an ordinary name", () => {
   const NAMES = ["room:other/room:a", 'room:","room:a', 'room:a"]', "room:other:a", 'room:["other"'];
 
   it.each(NAMES)("%s", async (channel) => {
@@ -211,7 +211,7 @@ describe("another tenant's prefix is a name like any other", () => {
   });
 });
 
-describe("a position that is not of the channel's past", () => {
+describe("a position outside the channel's past", () => {
   async function published() {
     const made = await client();
     const { position } = await made.streamer.publish("room:a", 1, { tenantId: "acme" });
@@ -219,11 +219,11 @@ describe("a position that is not of the channel's past", () => {
   }
 
   it.each([
-    ["from the future", (epoch: string) => ({ epoch, offset: 2 })],
-    ["from the far future", (epoch: string) => ({ epoch, offset: Number.MAX_SAFE_INTEGER })],
-    ["of another epoch", () => ({ epoch: "another", offset: 1 })],
-    ["of another epoch, at its beginning", () => ({ epoch: "another", offset: 0 })],
-  ])("%s is told to be none, and where the channel is", async (_what, of) => {
+    ["a future offset", (epoch: string) => ({ epoch, offset: 2 })],
+    ["a far future offset", (epoch: string) => ({ epoch, offset: Number.MAX_SAFE_INTEGER })],
+    ["an offset of another epoch", () => ({ epoch: "another", offset: 1 })],
+    ["the beginning of another epoch", () => ({ epoch: "another", offset: 0 })],
+  ])("%s recovers nothing and receives the channel's head", async (_what, of) => {
     const { ask, head } = await published();
     const position = of(head.epoch);
     const lost = { recovered: false, messages: [], position: head };
@@ -234,14 +234,14 @@ describe("a position that is not of the channel's past", () => {
     expect(heads).toEqual({ "room:a": head });
   });
 
-  it("is, backwards from the future, all that there is", async () => {
+  it("returns the whole history when read backwards from the future", async () => {
     const { ask } = await published();
     const { data } = await ask("history", { channel: "room:a", before: Number.MAX_SAFE_INTEGER });
     expect(data).toMatchObject({ messages: [{ data: 1 }], more: false });
   });
 });
 
-it("answers every message once, in the protocol's form, whatever it is", async () => {
+it("every message receives exactly one response in the protocol's form", async () => {
   const { send } = await client();
   const channel = fc.constantFrom("room:a", "room:b", "closed:a", "nowhere:a", "flash", "room:\u0000");
   const position = fc.record({ epoch: fc.string(), offset: fc.integer() });
@@ -288,13 +288,13 @@ it("answers every message once, in the protocol's form, whatever it is", async (
   );
 });
 
-it("shares Lift's codes with the protocol, and what a client is to do about them", () => {
+it("Lift and the protocol share error codes and their retry advice", () => {
   const shared = Object.entries(ERROR_CODES).filter(([, kind]) => !("internal" in kind));
   const retries = shared.map(([code, kind]) => [code, "retry" in kind]);
   expect(RETRY_BY_CODE).toMatchObject(Object.fromEntries(retries));
 });
 
-it("does nothing for a tenant whose id is too long for a store, and logs why", async () => {
+it("a tenant ID too long for the store fails the request and is logged", async () => {
   const { client, lines } = simulateStreamer({ channels: { room: OPEN } });
   const ada = await client("ada-1", { tenant: "t".repeat(1_020) });
   expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({
@@ -303,7 +303,7 @@ it("does nothing for a tenant whose id is too long for a store, and logs why", a
   expect(lines.join()).toContain("exceed 1024 bytes");
 });
 
-it("is asked of every action that takes a channel", () => {
+it("the bad-input cases cover every action with a channel", () => {
   expect(ACTIONS.filter((action) => !Object.hasOwn(ASKED, action)).sort()).toEqual([
     "message",
     "part",

@@ -3,7 +3,7 @@ import { connectEvent, lambdaContext, recordingConnections } from "../lift/testi
 import { memoryChannelStore, memoryConnectionStore } from "../store/memory/index.ts";
 import { createStreamer } from "./index.ts";
 
-/** The status of a connect with this query. */
+/** Connects with this query and returns the status. */
 async function statusOf(multiValueQueryStringParameters?: Record<string, string[]>): Promise<number> {
   let authenticated = false;
   const streamer = createStreamer({
@@ -30,13 +30,13 @@ async function statusOf(multiValueQueryStringParameters?: Record<string, string[
   return statusCode;
 }
 
-describe("a client that asks for a version of the protocol", () => {
+describe("the protocol version of a connection", () => {
   it.each([[["2"]], [["0"]], [["1.0"]], [[""]], [["1", "2"]], [["__proto__"]]])(
-    "is refused with 400 for %j, before anything else is asked",
+    "is refused with 400 for %j, before authentication",
     async (protocol) => expect(await statusOf({ protocol })).toBe(400),
   );
 
-  it("is let in for version 1, and without a version", async () => {
+  it("accepts version 1 and a missing version", async () => {
     expect(await statusOf({ protocol: ["1"] })).toBe(200);
     expect(await statusOf({ token: ["x"] })).toBe(200);
     expect(await statusOf()).toBe(200);

@@ -6,7 +6,7 @@ const ROOM = "room:lobby";
 
 const FORBIDDEN = [{ type: "error", error: { code: "FORBIDDEN", retry: false } }];
 
-/** An application that refuses an action by a route of its own. */
+/** Simulates an application whose own route refuses an action. */
 function simulate(action: string) {
   const { streamer, client, ...rest } = simulateStreamer({
     channels: { room: { ...OPEN, presence: true }, stream: OPEN },
@@ -17,7 +17,7 @@ function simulate(action: string) {
   return { streamer, client, ...rest };
 }
 
-async function sendInParts(client: SimulatedClient, message: { readonly id: string }): Promise<unknown[]> {
+async function sendInChunks(client: SimulatedClient, message: { readonly id: string }): Promise<unknown[]> {
   const text = JSON.stringify(message);
   const texts = [text.slice(0, 20), text.slice(20)];
   const sent = [];
@@ -28,20 +28,20 @@ async function sendInParts(client: SimulatedClient, message: { readonly id: stri
   return sent;
 }
 
-describe("an application's own publish", () => {
+describe("a custom publish route", () => {
   it.each([
     ["chat", ROOM],
     ["stream", "stream:s"],
-  ])("is not reached around by the first clients' message: %s", async (type, channel) => {
+  ])("is not bypassed by the legacy message: %s", async (type, channel) => {
     const { streamer, client } = simulate("publish");
     const ada = await client("ada-1", { user: "ada" });
     const message = { id: "1", action: "message", type, data: { channel, text: "unmoderated" } };
     expect(await ada.send(message)).toMatchObject(FORBIDDEN);
-    expect(await sendInParts(ada, message)).toMatchObject(FORBIDDEN);
+    expect(await sendInChunks(ada, message)).toMatchObject(FORBIDDEN);
     expect((await streamer.history(channel)).messages).toEqual([]);
   });
 
-  it("is not reached around by $default, where the deployed API has no such route", async () => {
+  it("is not bypassed through $default when the deployed API lacks the route", async () => {
     const { streamer, client } = simulate("publish");
     const ada = await client("ada-1", { user: "ada" });
     const answer = await ada.ask("publish", { channel: ROOM, data: 1 });
@@ -52,7 +52,7 @@ describe("an application's own publish", () => {
     expect((await streamer.history(ROOM)).messages).toEqual([]);
   });
 
-  it("leaves the other actions as they are", async () => {
+  it("does not affect other actions", async () => {
     const { client } = simulate("publish");
     const ada = await client("ada-1", { user: "ada" });
     const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM, state: 1 }] });
@@ -62,25 +62,25 @@ describe("an application's own publish", () => {
   });
 });
 
-describe("an application's own set_presence", () => {
-  it("is not reached around by the first clients' message", async () => {
+describe("a custom set_presence route", () => {
+  it("is not bypassed by the legacy message", async () => {
     const { streamer, client } = simulate("set_presence");
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
     const message = { id: "1", action: "message", type: "presence", data: { channel: ROOM, state: 1 } };
     expect(await ada.send(message)).toMatchObject(FORBIDDEN);
-    expect(await sendInParts(ada, message)).toMatchObject(FORBIDDEN);
+    expect(await sendInChunks(ada, message)).toMatchObject(FORBIDDEN);
     expect(await collect(streamer.presence(ROOM))).not.toContainEqual(expect.objectContaining({ state: 1 }));
   });
 
-  it.each(["whole", "in parts"])("is not reached around by a subscribe with a state, %s", async (how) => {
+  it.each(["in one frame", "in chunks"])("is not bypassed by a subscribe with a state, %s", async (how) => {
     const { streamer, client } = simulate("set_presence");
     const bob = await client("bob-1", { user: "bob" });
     await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
     const ada = await client("ada-1", { user: "ada" });
     const channels = [{ channel: ROOM, state: 1 }, { channel: "room:other" }];
     const message = { id: "1", action: "subscribe", payload: { channels } };
-    const sent = how === "whole" ? await ada.send(message) : await sendInParts(ada, message);
+    const sent = how === "in one frame" ? await ada.send(message) : await sendInChunks(ada, message);
     expect(sent).toMatchObject([
       { data: { channels: [{ channel: ROOM, error: { code: "FORBIDDEN" } }, { channel: "room:other" }] } },
       { type: "presence", channel: "room:other" },
@@ -89,7 +89,7 @@ describe("an application's own set_presence", () => {
     expect(await collect(streamer.presence(ROOM))).toMatchObject([{ user: "bob" }]);
   });
 
-  it("leaves a subscribe without a state as it is", async () => {
+  it("does not affect a subscribe without a state", async () => {
     const { client } = simulate("set_presence");
     const ada = await client("ada-1", { user: "ada" });
     const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -108,7 +108,7 @@ it.each([
   "heartbeat",
   "refresh",
   "unsubscribe",
-])("leaves %s, which has no other form, to the application's own route", async (action) => {
+])("Streamer leaves %s, which has no other form, to the custom route", async (action) => {
   const { client } = simulate(action);
   const ada = await client("ada-1", { user: "ada" });
   const message = {
@@ -117,5 +117,5 @@ it.each([
     payload: { channel: ROOM, channels: [ROOM], bytes: 1, blob: "b", token: "t" },
   };
   expect(await ada.send(message)).toMatchObject(FORBIDDEN);
-  expect(await sendInParts(ada, message)).toMatchObject([{ error: { code: "TOO_LARGE" } }]);
+  expect(await sendInChunks(ada, message)).toMatchObject([{ error: { code: "TOO_LARGE" } }]);
 });

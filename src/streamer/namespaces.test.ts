@@ -25,7 +25,7 @@ describe("options", () => {
     [{ channels: { __proto__: null, constructor: {}, "1": {} }, store }, "`channels`: invalid namespace `1`"],
     [{ channels: { room: null }, store }, "`channels.room` must be an object; got null"],
     [undefined, "Options must be an object; got nothing"],
-  ])("of a Streamer can't be %o", (options, message) => {
+  ])("createStreamer rejects %o", (options, message) => {
     expect(() => createStreamer(options as unknown as StreamerOptions)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),
     );
@@ -55,19 +55,25 @@ describe("options", () => {
     [{ maxBytes: 98_305 }, "`channels.room.maxBytes` must be an integer from 1 to 98304; got 98305"],
     [{ rate: 5 }, "`channels.room.rate` must be an object; got 5"],
     [{ rate: { limit: 0, windowMs: 1 } }, "`channels.room.rate`: `limit` must be an integer from 1; got 0"],
-    [{ rate: { limit: 1, windowMs: 0 } }, "`channels.room.rate`: `windowMs` must be a finite number of at least 1; got 0"],
+    [
+      { rate: { limit: 1, windowMs: 0 } },
+      "`channels.room.rate`: `windowMs` must be a finite number of at least 1; got 0",
+    ],
     [{ rate: { limiter: {} } }, "`channels.room.rate`: `limiter` must be an object with consume()"],
-    [{ rate: { by: "ip", limit: 1, windowMs: 1 } }, "`channels.room.rate`: Unknown option `by`; expected one of"],
+    [
+      { rate: { by: "ip", limit: 1, windowMs: 1 } },
+      "`channels.room.rate`: Unknown option `by`; expected one of",
+    ],
     [{ rate: { limit: 1 } }, "`channels.room.rate`: A rate requires either `limit` and `windowMs`, or"],
     [{ rate: {} }, "`channels.room.rate`: A rate requires either `limit` and `windowMs`, or `limiter`"],
-  ])("of a namespace can't be %o", (room, message) => {
+  ])("a namespace rejects %o", (room, message) => {
     const options = { channels: { room: room as NamespaceOptions }, store };
     expect(() => createStreamer(options)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),
     );
   });
 
-  it("can be the smallest and the largest of each", () => {
+  it("accept their minimum and maximum values", () => {
     const channels = {
       room: { history: { size: 0, ageMs: 0 }, maxBytes: 1 },
       topic: { maxBytes: 98_304, presence: false },
@@ -75,7 +81,7 @@ describe("options", () => {
     expect(createStreamer({ channels, store, maxSubscriptions: 1 }).app.routeKeys).toContain("$default");
   });
 
-  it("are described, with what holds where nothing is said", () => {
+  it("are described with their defaults", () => {
     const subscribe = () => true;
     const schema = z.string();
     const { namespaces, auth } = createStreamer({
@@ -111,7 +117,7 @@ describe("the rules of a namespace", () => {
     return error?.code ?? data?.channels?.[0]?.error?.code;
   };
 
-  it("let nobody do anything until one says so", async () => {
+  it("allow nobody by default", async () => {
     const { client } = simulateStreamer({ channels: { room: { presence: true } } });
     const ada = await client("ada-1", { user: "ada", tenant: "acme" });
     const channel = "room:a";
@@ -162,7 +168,7 @@ describe("the rules of a namespace", () => {
     ]);
   });
 
-  it("are asked with the identity and the channel, and only true is yes", async () => {
+  it("receive the identity and the channel, and allow only with true", async () => {
     const asked: unknown[] = [];
     let answer: unknown = true;
     const subscribe = (...args: unknown[]) => {
@@ -183,7 +189,7 @@ describe("the rules of a namespace", () => {
       expect(await history()).toBe("FORBIDDEN");
   });
 
-  it("know the roles and permissions of a token", async () => {
+  it("receive the roles and permissions of a token", async () => {
     const identities: Identity[] = [];
     const { client } = simulateStreamer({
       channels: { room: { subscribe: (identity) => identities.push(identity) > 0 } },
@@ -199,7 +205,7 @@ describe("the rules of a namespace", () => {
     ]);
   });
 
-  it("have user: be its user's alone, and tenant: its members', whatever more they ask", async () => {
+  it("restrict user: to its user and tenant: to its members, and can only narrow that", async () => {
     const { client } = simulateStreamer({
       channels: { user: {}, tenant: { subscribe: ({ userId }) => userId !== "eve", publish: () => true } },
     });
@@ -223,7 +229,7 @@ describe("the rules of a namespace", () => {
     expect(await codeOf(ada.ask("publish", { channel: "tenant:acme", data: 1 }))).toBeUndefined();
   });
 
-  it("answer with the code that they throw", async () => {
+  it("refuse with the code that they throw", async () => {
     const { client, lines } = simulateStreamer({
       channels: {
         room: {

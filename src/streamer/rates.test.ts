@@ -22,7 +22,7 @@ function simulate(rate: Rate) {
 const publish = (client: SimulatedClient, channel = ROOM) => client.ask("publish", { channel, data: 1 });
 const codeOf = ({ error }: { error?: { code: string } }) => error?.code;
 
-/** How many of three more publications are let through. */
+/** Publishes three messages and counts those that are accepted. */
 async function letThrough(client: SimulatedClient, channel = ROOM): Promise<number> {
   const answers = [];
   for (let i = 0; i < 3; i++) answers.push(await publish(client, channel));
@@ -30,7 +30,7 @@ async function letThrough(client: SimulatedClient, channel = ROOM): Promise<numb
 }
 
 describe("the rate of a namespace", () => {
-  it("refuses what is over it, says how long to wait, and stores nothing of it", async () => {
+  it("refuses publications above it with a wait time, and stores nothing", async () => {
     const { client, streamer, advance } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada" });
     await publish(ada);
@@ -51,12 +51,12 @@ describe("the rate of a namespace", () => {
     expect((await publish(ada)).data.position.offset).toBe(3);
   });
 
-  it("is counted here where the limiter is undefined", async () => {
+  it("is counted in memory when the limiter is undefined", async () => {
     const { client } = simulate({ ...TWO, limiter: undefined } as Rate);
     expect(await letThrough(await client("ada-1", { user: "ada" }))).toBe(2);
   });
 
-  it("is a user's of a tenant, whatever connections they have, and nobody else's", async () => {
+  it("counts a tenant's user across connections, and apart from other users", async () => {
     const { client } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada", tenant: "acme" });
     expect(await letThrough(ada)).toBe(2);
@@ -65,14 +65,14 @@ describe("the rate of a namespace", () => {
     expect(await letThrough(await client("bob-1", { user: "bob", tenant: "acme" }))).toBe(2);
   });
 
-  it("is each anonymous connection's own, also where a user has its id for a name", async () => {
+  it("counts each anonymous connection, also when a user has its ID as a name", async () => {
     const { client } = simulate(TWO);
     expect(await letThrough(await client("one"))).toBe(2);
     expect(await letThrough(await client("two"))).toBe(2);
     expect(await letThrough(await client("three", { user: "two" }))).toBe(2);
   });
 
-  it("is each channel's own, in one that keeps nothing too", async () => {
+  it("counts each channel, also at-most-once", async () => {
     const { client } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada" });
     expect([
@@ -82,20 +82,20 @@ describe("the rate of a namespace", () => {
     ]).toEqual([2, 2, 2]);
   });
 
-  it("is not the server's", async () => {
+  it("does not apply to server-side calls", async () => {
     const { client, streamer } = simulate(TWO);
     for (let i = 0; i < 3; i++) await streamer.publish(ROOM, i, { userId: "ada" });
     expect(await letThrough(await client("ada-1", { user: "ada" }))).toBe(2);
   });
 
-  it("is asked after the rules, so that who may not is told that", async () => {
+  it("is counted after the rules, so that a forbidden request stays FORBIDDEN", async () => {
     const room = { publish: () => false, rate: { limit: 1, windowMs: 1_000 } };
     const { client } = simulateStreamer({ channels: { room } });
     const ada = await client("ada-1", { user: "ada" });
     expect([codeOf(await publish(ada)), codeOf(await publish(ada))]).toEqual(["FORBIDDEN", "FORBIDDEN"]);
   });
 
-  it("holds for the first clients' messages too", async () => {
+  it("applies to legacy messages", async () => {
     const { client } = simulate(TWO);
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -107,7 +107,7 @@ describe("the rate of a namespace", () => {
     }
   });
 
-  it("counts states, streams and blobs, each apart from messages", async () => {
+  it("counts states, streams and blobs apart from messages", async () => {
     const { client } = simulate({ limit: 1, windowMs: 1_000 });
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -121,7 +121,7 @@ describe("the rate of a namespace", () => {
     await once(() => ada.ask("upload", { channel: ROOM, bytes: 1 }));
   });
 
-  it("counts a state that comes with a subscribe, the first one apart from the others", async () => {
+  it("counts the state of a first subscribe apart from later states", async () => {
     const { client, streamer } = simulate({ limit: 1, windowMs: 1_000 });
     const ada = await client("ada-1", { user: "ada" });
     const subscribe = async (state: number) =>
@@ -134,7 +134,7 @@ describe("the rate of a namespace", () => {
     }
   });
 
-  it("counts the states of a user who leaves and comes back", async () => {
+  it("counts the states of a user who leaves and returns", async () => {
     const { client, advance } = simulate({ limit: 1, windowMs: 60_000 });
     const bob = await client("bob-1", { user: "bob" });
     await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -154,15 +154,15 @@ describe("the rate of a namespace", () => {
   });
 });
 
-describe("a limiter that is handed in", () => {
-  it("counts for all processes that share it", async () => {
+describe("a custom limiter", () => {
+  it("counts across the processes that share it", async () => {
     const limiter = new RateLimiterMemory({ points: 2, duration: 60 });
     const one = await simulate({ limiter }).client("ada-1", { user: "ada" });
     const other = await simulate({ limiter }).client("ada-2", { user: "ada" });
     expect([await letThrough(one), await letThrough(other)]).toEqual([2, 0]);
   });
 
-  it("gets keys that a store takes, however long the names are", async () => {
+  it("receives keys of a bounded length for names of any length", async () => {
     const keys: string[] = [];
     const limiter = { consume: async (key: string) => keys.push(key) };
     const ada = await simulate({ limiter }).client("ada-1", {
@@ -177,10 +177,13 @@ describe("a limiter that is handed in", () => {
     [undefined, undefined],
     ["open", undefined],
     ["closed", "UNAVAILABLE"],
-  ] as const)("that fails is, where %s is asked for, answered %s", async (onStoreFailure, code) => {
-    const limiter = { consume: () => Promise.reject(new Error("no table")) };
-    const { client, lines } = simulate({ limiter, ...(onStoreFailure && { onStoreFailure }) });
-    expect(codeOf(await publish(await client("ada-1", { user: "ada" })))).toBe(code);
-    expect(lines.join()).toContain("no table");
-  });
+  ] as const)(
+    "lets requests pass or refuses them on failure: onStoreFailure %s gives %s",
+    async (onStoreFailure, code) => {
+      const limiter = { consume: () => Promise.reject(new Error("no table")) };
+      const { client, lines } = simulate({ limiter, ...(onStoreFailure && { onStoreFailure }) });
+      expect(codeOf(await publish(await client("ada-1", { user: "ada" })))).toBe(code);
+      expect(lines.join()).toContain("no table");
+    },
+  );
 });

@@ -11,7 +11,7 @@ const line = z.object({
   to: z.string().default("all"),
   on: z.string().pipe(z.coerce.date()).optional(),
 });
-/** Asks elsewhere, as it were. */
+/** Validates asynchronously. */
 const named = z.object({
   mood: z.string().refine(async (mood) => mood !== "bad"),
   pad: z
@@ -41,8 +41,8 @@ async function room() {
 const told = (client: { pushed(type: "message"): { data: unknown }[] }) =>
   client.pushed("message").map(({ data }) => data);
 
-describe("a schema of data", () => {
-  it.each([ROOM, FLASH])("refuses what does not fit, and says where: %s", async (channel) => {
+describe("a schema for data", () => {
+  it.each([ROOM, FLASH])("refuses invalid data with the path of each issue: %s", async (channel) => {
     const { ada, bob, stored } = await room();
     const { error } = await ada.ask("publish", { channel, data: { text: " ", to: 1 } });
     expect(error).toMatchObject({ code: "VALIDATION_ERROR", retry: false });
@@ -54,26 +54,26 @@ describe("a schema of data", () => {
     expect([told(bob), await stored()]).toEqual([[], []]);
   });
 
-  it("names the first issue and its path to the server, and where the data itself does not fit", async () => {
+  it("reports the first issue and its path to the server-side call", async () => {
     const { ada, streamer } = await room();
     await expect(streamer.publish(ROOM, { text: "" })).rejects.toThrow(/^Invalid `data\.text`: Too small/);
     const { error } = await ada.ask("publish", { channel: ROOM, data: "hi" });
     expect(error.message).toBe("Invalid `data`: Invalid input: expected object, received string");
   });
 
-  it.each([ROOM, FLASH])("has what it makes of it sent, as JSON: %s", async (channel) => {
+  it.each([ROOM, FLASH])("sends its output as JSON: %s", async (channel) => {
     const { ada, bob } = await room();
     await ada.ask("publish", { channel, data: { text: " hi ", on: "2026-01-01", more: 1 } });
     expect(told(bob)).toEqual([{ text: "hi", to: "all", on: "2026-01-01T00:00:00.000Z" }]);
   });
 
-  it("has it stored as well", async () => {
+  it("stores its output", async () => {
     const { ada, stored } = await room();
     await ada.ask("publish", { channel: ROOM, data: { text: " hi ", on: "2026-01-01" } });
     expect(await stored()).toEqual([{ text: "hi", to: "all", on: "2026-01-01T00:00:00.000Z" }]);
   });
 
-  it("holds for the first clients", async () => {
+  it("applies to legacy messages", async () => {
     const { ada, stored } = await room();
     const say = (text: unknown) =>
       ada.send({ action: "message", type: "chat", data: { channel: ROOM, text } });
@@ -82,7 +82,7 @@ describe("a schema of data", () => {
     expect(await stored()).toEqual([{ text: "hi", to: "all" }]);
   });
 
-  it("holds for the server", async () => {
+  it("applies to server-side calls", async () => {
     const { streamer, stored } = await room();
     await expect(streamer.publish(ROOM, { text: "" })).rejects.toMatchObject({
       code: "VALIDATION_ERROR",
@@ -92,7 +92,7 @@ describe("a schema of data", () => {
     expect(await stored()).toEqual([{ text: "hi", to: "all" }]);
   });
 
-  it("is not asked for who may not publish", async () => {
+  it("does not run for a client that may not publish", async () => {
     const { ada } = await room();
     const validate = vi.spyOn(line["~standard"], "validate");
     expect(await ada.ask("publish", { channel: "closed:a", data: 1 })).toMatchObject({
@@ -101,7 +101,7 @@ describe("a schema of data", () => {
     expect(validate).not.toHaveBeenCalled();
   });
 
-  it("is kept to maxBytes by what it is given, and by what it makes", async () => {
+  it("applies maxBytes to its input and its output", async () => {
     const { ada } = await room();
     const publish = async (data: Json) => (await ada.ask("publish", { channel: ROOM, data })).error?.code;
     expect(await publish({ text: "x".repeat(80 - '{"text":"","to":"all"}'.length) })).toBeUndefined();
@@ -111,9 +111,9 @@ describe("a schema of data", () => {
 
   it.each([
     ["throws", z.any().transform((): number => JSON.parse("secret"))],
-    ["makes what is no JSON", z.any().transform(() => 1n)],
-    ["makes nothing", z.any().transform(() => undefined)],
-  ])("that %s is the application's mistake", async (_what, schema) => {
+    ["returns a value that is not JSON", z.any().transform(() => 1n)],
+    ["returns undefined", z.any().transform(() => undefined)],
+  ])("that %s fails with an internal error", async (_what, schema) => {
     const { client, lines } = simulateStreamer({ channels: { room: { ...OPEN, schema } } });
     const ada = await client("ada-1");
     const { error } = await ada.ask("publish", { channel: ROOM, data: "secret" });
@@ -122,8 +122,8 @@ describe("a schema of data", () => {
   });
 });
 
-describe("a schema of state", () => {
-  it("is of what a subscription shows: refused for its channel alone", async () => {
+describe("a schema for state", () => {
+  it("refuses only the channel of a subscribe with an invalid state", async () => {
     const { client, present } = await room();
     const eve = await client("eve-1", { user: "eve" });
     const ask = async (state: Json) => {
@@ -142,7 +142,7 @@ describe("a schema of state", () => {
     expect(eve.pushed("presence")).toMatchObject([{ event: "join", state: { mood: "good", pad: "" } }]);
   });
 
-  it("is of what a user shows later", async () => {
+  it("applies to set_presence", async () => {
     const { ada, bob, present } = await room();
     const show = async (state: Json) => (await ada.ask("set_presence", { channel: ROOM, state })).error;
     expect(await show({ mood: "bad" })).toMatchObject({
@@ -157,7 +157,7 @@ describe("a schema of state", () => {
     expect(bob.pushed("presence").at(-1)).toMatchObject({ event: "update", user: "ada", state });
   });
 
-  it("is of what the first clients show", async () => {
+  it("applies to legacy messages", async () => {
     const { ada, present } = await room();
     const show = (mood: string) =>
       ada.send({ action: "message", type: "presence", data: { channel: ROOM, state: { mood } } });
@@ -168,7 +168,7 @@ describe("a schema of state", () => {
     );
   });
 
-  it("lets users show nothing any more", async () => {
+  it("allows users to clear their state", async () => {
     const { ada, present } = await room();
     await ada.ask("set_presence", { channel: ROOM, state: { mood: "good" } });
     expect((await ada.ask("set_presence", { channel: ROOM })).error).toBeUndefined();

@@ -154,7 +154,8 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   }
 
   /**
-   * Ends a channel's live stream, whoever owns it, and informs the members. Resolves to whether a stream was ended.
+   * Ends a channel's live stream, regardless of its owner, and informs the members. Resolves to whether a stream was
+   * ended.
    * @example
    * await streamer.endStream("show:evening");
    */

@@ -13,7 +13,7 @@ const CHANNELS = {
   flash: { ...open, delivery: "at-most-once" } as const,
 };
 
-/** A missing tenant, and names that would be others' if anything were put together carelessly. */
+/** A missing tenant, and names that would collide if keys were joined without escaping. */
 const TENANTS = [undefined, "null", "acme", '"acme"', "acme:room", '["acme"', 'acme","room:a'];
 const NAMES = ["room:a", 'room:a"]', "room:acme", "tenant:acme", "tenant:null", "flash:a"];
 const USERS_PER_TENANT = 2;
@@ -53,12 +53,12 @@ const step: fc.Arbitrary<Step> = fc.record({
   key: fc.boolean(),
 });
 
-/** What only a tenant's own clients may read: each name and each text of it has this. */
+/** Marks every name and text of a tenant. Only the tenant's own clients may receive it. */
 const mark = (tenant: number) => `<of tenant ${tenant}>`;
 
 async function play(client: SimulatedClient, tenant: number, one: Step, positions: readonly Position[]) {
   const { action, channel, key } = one;
-  // Of whichever tenant.
+  // The position may belong to either tenant.
   const position = positions[one.position % Math.max(positions.length, 1)];
   const at = position === undefined ? {} : { position };
   const metadata = { user_id: mark(1 - tenant), tenant_id: "acme", tenantId: "acme" };
@@ -76,7 +76,7 @@ async function play(client: SimulatedClient, tenant: number, one: Step, position
     await client.send({ id: mark(tenant), action, payload: { ...payloads[action], ...metadata }, metadata });
 }
 
-/** Every position in what a client has been sent. */
+/** Finds all positions in the messages sent to a client. */
 function positionsIn(text: string): Position[] {
   return [...text.matchAll(/\{"epoch":"([^"]+)","offset":(\d+)\}/g)].map(([, epoch, offset]) => ({
     epoch: epoch!,
@@ -84,7 +84,7 @@ function positionsIn(text: string): Position[] {
   }));
 }
 
-it("shows no tenant anything of another, whatever both do", async () => {
+it("tenants never receive each other's data", async () => {
   let read = 0;
   const run = async (tenants: readonly (string | undefined)[], steps: readonly Step[]) => {
     const simulation = simulateStreamer({ channels: CHANNELS });
@@ -121,8 +121,8 @@ it("shows no tenant anything of another, whatever both do", async () => {
   expect(read).toBeGreaterThan(1_000);
 });
 
-it("names no two channels of the stores alike, and each can be told from its key", () => {
-  // Not fast-check's own "binary", which takes seconds to be made on a busy machine.
+it("store keys are unique for each tenant and channel, and name their channel", () => {
+  // fast-check's own "binary" unit takes seconds to build on a busy machine.
   const code = fc.oneof(fc.nat(0x7f), fc.nat(0xd7ff), fc.integer({ min: 0xe000, max: 0x10ffff }));
   const unit = code.map((point) => String.fromCodePoint(point));
   const tenant = fc.option(fc.string({ unit, maxLength: 60 }), { nil: undefined });
@@ -135,7 +135,7 @@ it("names no two channels of the stores alike, and each can be told from its key
   );
 });
 
-it("takes a message that comes behind its connection's end for nobody's, not for one of no tenant", async () => {
+it("a message after its connection's end is refused instead of losing its tenant", async () => {
   const { client, streamer, connections } = simulateStreamer({ channels: CHANNELS });
   const nobody = await client("nobody");
   await nobody.ask("subscribe", { channels: [{ channel: "room:a" }] });

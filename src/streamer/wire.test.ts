@@ -1,11 +1,11 @@
-// Streamer's first clients, byte for byte: what they send, and what they read. Ids and epochs are the server's.
+// Legacy clients' messages, byte for byte: requests and the frames they receive. The server makes IDs and epochs.
 import { expect, it } from "vitest";
 import { OPEN, START, simulateStreamer } from "../../test/streamer/simulation.ts";
 import { webSocketAuth } from "../lift/middleware/auth/index.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 
-/** A client that has connected with `?Authorization=`, and the texts that it is sent. */
+/** Connects a client with `?Authorization=`, and returns the texts that it receives. */
 async function firstClient() {
   const { client, connections } = simulateStreamer({
     channels: { room: { ...OPEN, presence: true }, stream: OPEN },
@@ -20,12 +20,12 @@ async function firstClient() {
   };
 }
 
-/** UUIDs and epochs as `*`. */
+/** Replaces UUIDs and epochs by `*`. */
 function anonymized(text: string): string {
   return text.replace(/"(id|epoch)":"[^"]+"/g, '"$1":"*"');
 }
 
-it("answers what the first clients ask, as they read it", async () => {
+it("legacy requests receive responses in their form", async () => {
   const play = await firstClient();
   expect(
     await play(
@@ -40,16 +40,16 @@ it("answers what the first clients ask, as they read it", async () => {
 });
 
 it.each([
-  ["no JSON", "{", "MALFORMED_JSON", "The message is not JSON", ""],
+  ["a text that is not JSON", "{", "MALFORMED_JSON", "The message is not JSON", ""],
   [
-    "no action",
+    "a message without an action",
     '{"id":"r1"}',
     "VALIDATION_ERROR",
     "action must be text",
     ',"details":{"path":"action","message":"must be text"}',
   ],
-  ["an unknown one", '{"id":"r1","action":"fly"}', "NOT_FOUND", "There is no such action", ""],
-])("answers %s with an error of the old form", async (_what, text, code, message, details) => {
+  ["an unknown action", '{"id":"r1","action":"fly"}', "NOT_FOUND", "There is no such action", ""],
+])("%s receives an error in the legacy form", async (_what, text, code, message, details) => {
   const play = await firstClient();
   const id = text.includes("r1") ? "r1" : "Ti89OF32joEFbiA=";
   expect(await play(text)).toEqual([
@@ -57,7 +57,7 @@ it.each([
   ]);
 });
 
-it("takes the seed's message route: chat, presence and stream", async () => {
+it("accepts the legacy message route: chat, presence and stream", async () => {
   const play = await firstClient();
   await play('{"action":"subscribe","payload":{"channels":[{"channel":"room:a"},{"channel":"stream:s"}]}}');
   const message = (channel: string, data: string) =>

@@ -33,7 +33,7 @@ const png = { channel: ROOM, bytes: 1_000_000, contentType: "image/png" };
 const error = (code: string) => expect.objectContaining({ error: expect.objectContaining({ code }) });
 
 describe("upload", () => {
-  it("tells a publisher where to put so many bytes, and the name they are to have", async () => {
+  it("returns an upload URL and a blob ID to a publisher", async () => {
     const { client, asked } = simulate();
     const { data } = await (await client("ada-1", { user: "ada" })).ask("upload", png);
     const [{ key, ...rest } = { key: "" }] = asked;
@@ -47,7 +47,7 @@ describe("upload", () => {
     });
   });
 
-  it("gives each blob a name of its own, and takes bytes of any type", async () => {
+  it("gives each blob its own ID and accepts bytes of any type", async () => {
     const { client, asked } = simulate();
     const ada = await client("ada-1");
     for (let n = 0; n < 2; n++) await ada.ask("upload", { channel: ROOM, bytes: 1 });
@@ -56,12 +56,12 @@ describe("upload", () => {
   });
 
   it.each([
-    ["one that is larger than the namespace takes", { ...png, bytes: 1_000_001 }, "TOO_LARGE"],
-    ["one of nothing", { ...png, bytes: 0 }, "VALIDATION_ERROR"],
-    ["a type that would be more than one header", { ...png, contentType: "a/b\r\nx: y" }, "VALIDATION_ERROR"],
-    ["who may not publish", { ...png, channel: "reader:a", bytes: 1 }, "FORBIDDEN"],
-    ["a namespace that takes none", { ...png, channel: "plain:a", bytes: 1 }, "NOT_FOUND"],
-    ["a namespace that there is not", { ...png, channel: "nowhere:a" }, "NOT_FOUND"],
+    ["a blob larger than maxBlobBytes", { ...png, bytes: 1_000_001 }, "TOO_LARGE"],
+    ["an empty blob", { ...png, bytes: 0 }, "VALIDATION_ERROR"],
+    ["a content type with a second header", { ...png, contentType: "a/b\r\nx: y" }, "VALIDATION_ERROR"],
+    ["a client that may not publish", { ...png, channel: "reader:a", bytes: 1 }, "FORBIDDEN"],
+    ["a namespace without blobs", { ...png, channel: "plain:a", bytes: 1 }, "NOT_FOUND"],
+    ["an unknown namespace", { ...png, channel: "nowhere:a" }, "NOT_FOUND"],
   ])("refuses %s", async (_, payload, code) => {
     const { client, asked } = simulate();
     expect(await (await client("ada-1")).ask("upload", payload)).toEqual(error(code));
@@ -70,7 +70,7 @@ describe("upload", () => {
 });
 
 describe("download", () => {
-  it("tells a subscriber, and the server, where the blob is that was uploaded", async () => {
+  it("returns a URL of the uploaded blob to subscribers and server-side calls", async () => {
     const { client, streamer } = simulate();
     const ada = await client("ada-1", { tenant: "acme" });
     const { blob, url: put } = (await ada.ask("upload", png)).data;
@@ -79,7 +79,7 @@ describe("download", () => {
     expect(await streamer.download(ROOM, blob, { tenantId: "acme" })).toEqual(data);
   });
 
-  it("finds a blob in no other channel, and for no other tenant", async () => {
+  it("does not find a blob in another channel or tenant", async () => {
     const { client, asked } = simulate();
     const ada = await client("ada-1", { tenant: "acme" });
     const { blob } = (await ada.ask("upload", png)).data;
@@ -93,10 +93,14 @@ describe("download", () => {
   });
 
   it.each([
-    ["a URL", { channel: ROOM, blob: "https://evil.example.com/x" }, "VALIDATION_ERROR"],
-    ["a path", { channel: ROOM, blob: "../other/2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e" }, "VALIDATION_ERROR"],
-    ["who may not subscribe", { channel: "closed:a", blob: crypto.randomUUID() }, "FORBIDDEN"],
-    ["a namespace that has none", { channel: "plain:a", blob: crypto.randomUUID() }, "NOT_FOUND"],
+    ["a URL as the ID", { channel: ROOM, blob: "https://evil.example.com/x" }, "VALIDATION_ERROR"],
+    [
+      "a path as the ID",
+      { channel: ROOM, blob: "../other/2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e" },
+      "VALIDATION_ERROR",
+    ],
+    ["a client that may not subscribe", { channel: "closed:a", blob: crypto.randomUUID() }, "FORBIDDEN"],
+    ["a namespace without blobs", { channel: "plain:a", blob: crypto.randomUUID() }, "NOT_FOUND"],
   ])("refuses %s", async (_, payload, code) => {
     const { client, asked } = simulate();
     expect(await (await client("ada-1")).ask("download", payload)).toEqual(error(code));
@@ -104,7 +108,7 @@ describe("download", () => {
   });
 });
 
-it("answers STORE_FAILED where the blob store fails, and tells nobody why", async () => {
+it("a failing blob store answers STORE_FAILED and reveals no cause", async () => {
   const fail = () => Promise.reject(new Error("secret of the bucket"));
   const { client, lines } = simulate({ blobs: { createUpload: fail, createDownloadUrl: fail } });
   const ada = await client("ada-1");
@@ -119,7 +123,7 @@ it("answers STORE_FAILED where the blob store fails, and tells nobody why", asyn
   expect(lines.join()).toContain("secret of the bucket");
 });
 
-it("refuses namespaces with blobs where there is no store for them", () => {
+it("createStreamer rejects namespaces with blobs without a blob store", () => {
   const { store } = simulateStreamer();
   expect(() => createStreamer({ store, channels: { room: { maxBlobBytes: 1 } } })).toThrow(
     "`channels.room.maxBlobBytes` requires `blobs`",

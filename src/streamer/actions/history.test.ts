@@ -18,7 +18,7 @@ async function room(published: number, options: Parameters<typeof simulateStream
 }
 
 describe("history", () => {
-  it("gives the newest, and pages backwards and forwards", async () => {
+  it("returns the newest messages and pages in both directions", async () => {
     const { ask, data, head } = await room(5);
     const newest = await ask({ limit: 2 });
     expect([data(newest), newest.more, newest.position]).toEqual([[4, 5], true, head]);
@@ -42,7 +42,7 @@ describe("history", () => {
     expect(await ask({ after: { ...head, ...wrong } })).toEqual(answer);
   });
 
-  it("keeps to one frame: the newest of them, or the first behind a position", async () => {
+  it("fits the newest messages, or the first after a position, into one frame", async () => {
     const { ada, ask, streamer, connections } = await room(0, {
       channels: { room: { ...OPEN, maxBytes: 60_000 } },
     });
@@ -58,7 +58,7 @@ describe("history", () => {
     }
   });
 
-  it("needs the right to subscribe, asked at the time of the call", async () => {
+  it("requires the right to subscribe at the time of the call", async () => {
     let open = true;
     const { ada } = await room(1, { channels: { room: { subscribe: () => open, presence: true } } });
     const codes = async () =>
@@ -71,7 +71,7 @@ describe("history", () => {
     expect(await codes()).toEqual(["FORBIDDEN", "FORBIDDEN"]);
   });
 
-  it("is none of a channel that keeps none", async () => {
+  it("is not available in an at-most-once channel", async () => {
     const { ada, streamer } = await room(0);
     const code = "NOT_FOUND";
     expect(await ada.ask("history", { channel: "flash:a" })).toMatchObject({ error: { code } });
@@ -80,7 +80,7 @@ describe("history", () => {
 });
 
 describe("heartbeat", () => {
-  it("tells the heads that are elsewhere, and nothing of the others", async () => {
+  it("returns only the heads that differ from the client's positions", async () => {
     const { ada, head, streamer } = await room(3);
     const other = await streamer.publish("room:b", 1);
     const positions = {
@@ -94,7 +94,7 @@ describe("heartbeat", () => {
     expect((await ada.ask("heartbeat", { positions: lost })).data).toEqual({ heads: { [ROOM]: head } });
   });
 
-  it("tells nothing of a channel that the client may not subscribe to", async () => {
+  it("reveals nothing about a channel that the client may not subscribe to", async () => {
     const { ada } = await room(1, {
       channels: { room: { publish: () => true }, secret: { subscribe: async () => false } },
     });
@@ -104,12 +104,12 @@ describe("heartbeat", () => {
   });
 });
 
-describe("whether a history reaches back to a position", () => {
+describe("toRecovery", () => {
   const message = (offset: number): StoredMessage => ({ id: String(offset), data: null, at: 0, offset });
   const range = (from: number, to: number) =>
     Array.from({ length: Math.max(to - from + 1, 0) }, (_, n) => message(from + n));
 
-  it("is so exactly when what follows the position is there, or nothing does", () => {
+  it("recovers exactly when the messages after the position are complete", () => {
     const natural = fc.nat(30);
     fc.assert(
       fc.property(
@@ -136,7 +136,7 @@ describe("whether a history reaches back to a position", () => {
     );
   });
 
-  it("is asked again when the head may be of a message that came after the page was read", () => {
+  it("is undecided when the head may be newer than the page", () => {
     const page = { head: { epoch: "e", offset: 3 }, messages: [], more: false };
     expect(toRecovery(page, { epoch: "e", offset: 2 }, false)).toBeUndefined();
     expect(toRecovery(page, { epoch: "e", offset: 2 }, true)).toMatchObject({ recovered: false });

@@ -22,7 +22,7 @@ const codeOf = ({ error }: { error?: { code: string } }) => error?.code;
 const publish = async (client: SimulatedClient, channel = ROOM) =>
   codeOf(await client.ask("publish", { channel, data: 1 }));
 
-async function publishInParts(client: SimulatedClient): Promise<unknown> {
+async function publishInChunks(client: SimulatedClient): Promise<unknown> {
   const text = JSON.stringify({ id: "p", action: "publish", payload: { channel: ROOM, data: 1 } });
   const message = Number(client.received().length + 1);
   await client.send({
@@ -38,8 +38,8 @@ async function publishInParts(client: SimulatedClient): Promise<unknown> {
   return codeOf(answer);
 }
 
-describe("a limit of Streamer's action", () => {
-  it("counts it, and no other", async () => {
+describe("a rate limit for an action", () => {
+  it("counts only that action", async () => {
     const { client } = limited({ publish: ONE });
     const ada = await client("ada-1");
     expect([await publish(ada), await publish(ada), await publish(ada, "flash:a")]).toEqual([
@@ -51,19 +51,19 @@ describe("a limit of Streamer's action", () => {
     expect(codeOf(await ada.ask("heartbeat", {}))).toBeUndefined();
   });
 
-  it("counts it as the first clients send it, and in parts", async () => {
+  it("counts its legacy form and its chunked form", async () => {
     const { client } = limited({ publish: { ...ONE, limit: 2 }, set_presence: ONE });
     const ada = await client("ada-1");
     const legacy = (type: string) => ada.send({ action: "message", type, data: { channel: ROOM } });
     expect(codeOf((await legacy("chat"))[0])).toBeUndefined();
-    expect(await publishInParts(ada)).toBeUndefined();
-    expect(await publishInParts(ada)).toBe("RATE_LIMITED");
+    expect(await publishInChunks(ada)).toBeUndefined();
+    expect(await publishInChunks(ada)).toBe("RATE_LIMITED");
     expect(codeOf((await legacy("chat"))[0])).toBe("RATE_LIMITED");
     expect(codeOf((await legacy("presence"))[0])).toBe("UNAUTHORIZED");
     expect(codeOf((await legacy("presence"))[0])).toBe("RATE_LIMITED");
   });
 
-  it("counts it within a namespace", async () => {
+  it("counts a single namespace", async () => {
     const { client } = limited({ "publish:room": ONE, "subscribe:room": ONE });
     const ada = await client("ada-1");
     expect([await publish(ada), await publish(ada), await publish(ada, "flash:a")]).toEqual([
@@ -76,20 +76,23 @@ describe("a limit of Streamer's action", () => {
     expect(codeOf(await ada.ask("subscribe", both))).toBe("RATE_LIMITED");
   });
 
-  it("is one of all actions for $default", async () => {
+  it("counts all actions with the key $default", async () => {
     const { client } = limited({ $default: ONE });
     const ada = await client("ada-1");
     expect([await publish(ada), codeOf(await ada.ask("heartbeat", {}))]).toEqual([undefined, "RATE_LIMITED"]);
   });
 
-  it.each(["publsh", "publish:rom", "message:nobody"])("is refused where there is none: %s", async (key) => {
-    const { streamer } = limited({ [key]: ONE });
-    const handled = streamer.app.webSocketHandler()(connectEvent(), lambdaContext());
-    await expect(handled).rejects.toMatchObject({ code: "INVALID_OPTION" });
-  });
+  it.each(["publsh", "publish:rom", "message:nobody"])(
+    "is rejected for an unknown action: %s",
+    async (key) => {
+      const { streamer } = limited({ [key]: ONE });
+      const handled = streamer.app.webSocketHandler()(connectEvent(), lambdaContext());
+      await expect(handled).rejects.toMatchObject({ code: "INVALID_OPTION" });
+    },
+  );
 });
 
-describe("an observer of Streamer's messages", () => {
+describe("metrics, logs and traces of messages", () => {
   const exporter = new InMemorySpanExporter();
   const tracerProvider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
 
@@ -113,13 +116,13 @@ describe("an observer of Streamer's messages", () => {
   }
 
   it.each([
-    ["whole", publish],
-    ["in parts", publishInParts],
+    ["in one frame", publish],
+    ["in chunks", publishInChunks],
     [
-      "from the first clients",
+      "in the legacy form",
       (client: SimulatedClient) => client.send({ action: "message", type: "chat", data: { channel: ROOM } }),
     ],
-  ])("sees the action and the namespace of one that comes %s", async (_how, play) => {
+  ])("name the action and the namespace of a message %s", async (_how, play) => {
     const { metrics, line, span } = await observed(play);
     expect(metrics).toMatchObject({ Route: "publish", ChannelNamespace: "room" });
     expect(line).toMatchObject({
@@ -140,23 +143,23 @@ describe("an observer of Streamer's messages", () => {
 
   it.each<[string, unknown]>([
     ["an unknown action", { action: "made-up", payload: { channel: ROOM } }],
-    ["a text that is no JSON", "{"],
-    ["no action", {}],
-  ])("sees $default of %s", async (_what, message) => {
+    ["a text that is not JSON", "{"],
+    ["a message without an action", {}],
+  ])("name $default for %s", async (_what, message) => {
     const { metrics, line, span } = await observed((client) => client.send(message));
     expect(metrics).toMatchObject({ Route: "$default" });
     expect(line).not.toHaveProperty("action");
     expect(span.name).toBe("process $default");
   });
 
-  it("sees no namespace that a client made up", async () => {
+  it("name only configured namespaces", async () => {
     const { metrics } = await observed((client) => publish(client, "made-up:lobby"));
     expect(metrics).toMatchObject({ Route: "publish" });
     expect(metrics).not.toHaveProperty("ChannelNamespace");
   });
 });
 
-it("reads an action of the known names or none, whatever a client sends", () => {
+it("reads a known action or none from any message", () => {
   const actions = createActions(new Map([["room", {}]]));
   const channel = fc.oneof(
     fc.constantFrom("room:a", "other:a", "room"),

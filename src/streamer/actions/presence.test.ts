@@ -14,19 +14,19 @@ async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
     return client;
   };
   const watcher = await enter("watcher");
-  /** What the watcher has been told since it was asked last. */
+  /** Returns the presence events that the watcher received since the last call. */
   let seen = 0;
-  const told = () => {
+  const presenceEvents = () => {
     const events = watcher.pushed("presence").slice(seen);
     seen += events.length;
     return events.map(({ event, user, state }) => [event, user, ...(state === undefined ? [] : [state])]);
   };
-  return { ...simulation, enter, watcher, told };
+  return { ...simulation, enter, watcher, presenceEvents };
 }
 
-describe("who is in a channel", () => {
-  it("is told once per user, however many tabs", async () => {
-    const { enter, told, watcher } = await room();
+describe("presence", () => {
+  it("has one event per user, with any number of tabs", async () => {
+    const { enter, presenceEvents, watcher } = await room();
     const first = await enter("ada-1", "ada");
     expect(watcher.pushed("presence")).toEqual([
       { type: "presence", id: expect.any(String), channel: ROOM, event: "join", user: "ada", at: START },
@@ -34,25 +34,25 @@ describe("who is in a channel", () => {
     expect(first.pushed("presence")).toHaveLength(1);
     const second = await enter("ada-2", "ada");
     await first.leave();
-    expect(told()).toEqual([["join", "ada"]]);
+    expect(presenceEvents()).toEqual([["join", "ada"]]);
     await second.ask("unsubscribe", { channels: [ROOM] });
-    expect(told()).toEqual([["leave", "ada"]]);
+    expect(presenceEvents()).toEqual([["leave", "ada"]]);
   });
 
-  it("is nobody anonymous, and nothing where the namespace has no presence", async () => {
-    const { enter, told, client } = await room();
+  it("excludes anonymous users and namespaces without presence", async () => {
+    const { enter, presenceEvents, client } = await room();
     await enter("nobody");
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: "flash:a", state: 1 }] });
     expect(ada.pushed("presence")).toEqual([]);
-    expect(told()).toEqual([]);
+    expect(presenceEvents()).toEqual([]);
     expect(await ada.ask("presence", { channel: "flash:a" })).toMatchObject({ error: { code: "NOT_FOUND" } });
     expect(await ada.ask("set_presence", { channel: "flash:a" })).toMatchObject({
       error: { code: "NOT_FOUND" },
     });
   });
 
-  it("can be asked for, by a client and by the server", async () => {
+  it("is available to clients and server-side calls", async () => {
     const { enter, watcher, streamer, advance } = await room();
     await enter("ada-1", "ada", { state: { mood: "fine" } });
     advance(5);
@@ -69,7 +69,7 @@ describe("who is in a channel", () => {
     await expect(collect(streamer.presence("flash:a"))).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("fits into a frame, says when there are more, and goes on behind the last of them", async () => {
+  it("is paged by frames and continues after the last user", async () => {
     const { store, watcher, connections } = await room();
     const users = [];
     for (let n = 0; n < 300; n++) {
@@ -99,15 +99,15 @@ describe("who is in a channel", () => {
   });
 });
 
-describe("what a user shows", () => {
-  it("comes with the join, is told when it changes, and goes with nothing", async () => {
-    const { enter, told, watcher } = await room();
+describe("a presence state", () => {
+  it("arrives with the join, updates the members and can be cleared", async () => {
+    const { enter, presenceEvents, watcher } = await room();
     const ada = await enter("ada-1", "ada", { state: "here" });
     const answered = { type: "response", request_id: expect.any(String), success: true, data: {} };
     expect(await ada.ask("set_presence", { channel: ROOM, state: { typing: true } })).toEqual(answered);
     await enter("ada-2", "ada", { state: "again" });
     expect(await ada.ask("set_presence", { channel: ROOM })).toEqual(answered);
-    expect(told()).toEqual([
+    expect(presenceEvents()).toEqual([
       ["join", "ada", "here"],
       ["update", "ada", { typing: true }],
       ["update", "ada", "again"],
@@ -118,7 +118,7 @@ describe("what a user shows", () => {
     ]);
   });
 
-  it("is refused of who is not in the channel, who is anonymous, and who may not subscribe", async () => {
+  it("is refused for absent, anonymous and unauthorized users", async () => {
     const { client, watcher } = await room({
       channels: { room: { subscribe: ({ userId }) => userId !== "eve", presence: true } },
     });
@@ -131,20 +131,20 @@ describe("what a user shows", () => {
 });
 
 describe("leaving", () => {
-  it("is of every channel when the connection ends", async () => {
-    const { client, streamer, told, store } = await room();
+  it("removes an ended connection from all its channels", async () => {
+    const { client, streamer, presenceEvents, store } = await room();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", {
       channels: [{ channel: ROOM }, { channel: "room:b" }, { channel: "flash:c" }],
     });
-    told();
+    presenceEvents();
     expect(await ada.leave()).toEqual({ statusCode: 200 });
-    expect(told()).toEqual([["leave", "ada"]]);
+    expect(presenceEvents()).toEqual([["leave", "ada"]]);
     expect(await collect(store.members.listChannels("ada-1"))).toEqual([]);
     expect(await streamer.count("room:b")).toBe(0);
   });
 
-  it("leaves the other channels when the store fails for one, and has the event fail", async () => {
+  it("continues in other channels when the store fails in one, and fails the event", async () => {
     const { client, streamer, store, lines } = await room();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("subscribe", { channels: [{ channel: "room:bad" }, { channel: "room:good" }] });
@@ -158,17 +158,17 @@ describe("leaving", () => {
     expect(lines.join()).toMatch(/A connection was not removed from a channel.*throttled/);
   });
 
-  it("is of every channel, and told, when a send finds the connection gone", async () => {
-    const { enter, streamer, told, connections, advance } = await room();
+  it("removes and announces a connection that a send finds gone", async () => {
+    const { enter, streamer, presenceEvents, connections, advance } = await room();
     const ada = await enter("ada-1", "ada");
     const bob = await enter("bob-1", "bob");
     for (const client of [ada, bob]) await client.ask("subscribe", { channels: [{ channel: "room:b" }] });
-    told();
-    // Past the time in which a connection may still be connecting.
+    presenceEvents();
+    // A younger connection may still be connecting.
     advance(6 * 60_000);
     connections.gone("ada-1", "bob-1");
     await streamer.publish("room:b", 1);
-    expect(told().sort()).toEqual([
+    expect(presenceEvents().sort()).toEqual([
       ["leave", "ada"],
       ["leave", "bob"],
     ]);
@@ -176,31 +176,31 @@ describe("leaving", () => {
     expect(await streamer.count("room:b")).toBe(0);
   });
 
-  it("is found by what tells of another's leaving, too", async () => {
-    const { enter, told, connections, advance } = await room();
+  it("removes a connection that a leave event finds gone", async () => {
+    const { enter, presenceEvents, connections, advance } = await room();
     const ada = await enter("ada-1", "ada");
     await enter("bob-1", "bob");
-    told();
+    presenceEvents();
     advance(6 * 60_000);
     connections.gone("bob-1");
     await ada.leave();
-    expect(told()).toEqual([
+    expect(presenceEvents()).toEqual([
       ["leave", "ada"],
       ["leave", "bob"],
     ]);
   });
 
-  it("is not of who may still be connecting", async () => {
-    const { enter, streamer, told, connections } = await room();
+  it("spares a connection that may still be connecting", async () => {
+    const { enter, streamer, presenceEvents, connections } = await room();
     await enter("ada-1", "ada");
-    told();
+    presenceEvents();
     connections.gone("ada-1");
     await streamer.publish(ROOM, 1);
-    expect(told()).toEqual([]);
+    expect(presenceEvents()).toEqual([]);
     expect(await streamer.count(ROOM)).toBe(2);
   });
 
-  it("happens though nobody could be told of it", async () => {
+  it("happens even when the event can't be sent", async () => {
     const { enter, streamer, store, lines } = await room({ channels: { room: { ...OPEN, presence: true } } });
     const ada = await enter("ada-1", "ada");
     vi.spyOn(store.members, "listMembers").mockImplementation(() => {
@@ -212,8 +212,8 @@ describe("leaving", () => {
   });
 });
 
-describe("many who leave a room at once", () => {
-  it("let the event loop turn meanwhile, and are out of it before others are told", async () => {
+describe("a mass leave", () => {
+  it("yields to the event loop, and removes all before it sends the events", async () => {
     const { enter, connections, store, now } = await room();
     const clients = [];
     for (let n = 0; n < 300; n++) clients.push(await enter(`c${n}`, `u${n}`));
@@ -233,15 +233,15 @@ describe("many who leave a room at once", () => {
     vi.restoreAllMocks();
     expect(turns).toBeGreaterThan(30);
     const sends = broadcast.mock.calls.map(([ids]) => [...(ids as string[])].length);
-    // The watcher, 300 times, and few of those who leave: not each of them by each other one.
+    // The watcher receives 300 events, and few of the leaving members receive any.
     expect(sends.reduce((sum, length) => sum + length, 0)).toBeLessThan(600);
     expect(await store.members.count(KEY, now())).toBe(1);
   });
 });
 
-describe("a subscription that is refused", () => {
-  /** Ada subscribes, and one call of the store fails. */
-  async function refused(fail: (store: ChannelStore) => void, request: object = {}) {
+describe("a subscription that fails", () => {
+  /** Subscribes Ada while one store call fails. */
+  async function failSubscribe(fail: (store: ChannelStore) => void, request: object = {}) {
     const simulation = await room();
     const ada = await simulation.client("ada-1", { user: "ada" });
     fail(simulation.store);
@@ -262,16 +262,16 @@ describe("a subscription that is refused", () => {
     ["setState", ({ members }) => once(members, "setState"), { state: "x" }],
     ["head", ({ history }) => once(history, "readHead"), {}],
     ["history", ({ history }) => once(history, "read"), { recent: 5 }],
-  ])("where %s fails leaves no member, and the next try is a join", async (_what, fail, request) => {
-    const { ask, told, store, now } = await refused(fail, request);
+  ])("in %s leaves no member, and the next attempt is a join", async (_what, fail, request) => {
+    const { ask, presenceEvents, store, now } = await failSubscribe(fail, request);
     expect(await store.members.count(KEY, now())).toBe(1);
-    expect(told()).toEqual([]);
+    expect(presenceEvents()).toEqual([]);
     expect(await ask()).toBeUndefined();
-    expect(told()).toEqual([["join", "ada", ...("state" in request ? ["x"] : [])]]);
+    expect(presenceEvents()).toEqual([["join", "ada", ...("state" in request ? ["x"] : [])]]);
   });
 
-  it("where add fails after it has added leaves no member, and the next try is a join", async () => {
-    const { ask, told, store, now } = await refused(({ members }) => {
+  it("after the store has added the member leaves no member, and the next attempt is a join", async () => {
+    const { ask, presenceEvents, store, now } = await failSubscribe(({ members }) => {
       const add = members.add.bind(members);
       vi.spyOn(members, "add").mockImplementationOnce(async (...args) => {
         await add(...args);
@@ -280,23 +280,23 @@ describe("a subscription that is refused", () => {
     });
     expect(await store.members.count(KEY, now())).toBe(1);
     expect(await ask()).toBeUndefined();
-    expect(told()).toEqual([["join", "ada"]]);
+    expect(presenceEvents()).toEqual([["join", "ada"]]);
   });
 
-  it("and can't be taken back is a join to the others", async () => {
-    const { ask, told } = await refused(
+  it("and can't be reverted is a join to the other members", async () => {
+    const { ask, presenceEvents } = await failSubscribe(
       ({ members }) => {
         once(members, "setState");
         once(members, "remove");
       },
       { state: "x" },
     );
-    expect(told()).toEqual([["join", "ada"]]);
+    expect(presenceEvents()).toEqual([["join", "ada"]]);
     expect(await ask()).toBeUndefined();
-    expect(told()).toEqual([["update", "ada", "x"]]);
+    expect(presenceEvents()).toEqual([["update", "ada", "x"]]);
   });
 
-  it("is a join to the others where another tab of the user came meanwhile", async () => {
+  it("is a join to the other members when another tab of the user joined meanwhile", async () => {
     const simulation = await room();
     const [first, second] = [
       await simulation.client("ada-1", { user: "ada" }),
@@ -309,24 +309,24 @@ describe("a subscription that is refused", () => {
     const { data } = await first.ask("subscribe", { channels: [{ channel: ROOM }] });
     expect(data.channels[0].error.code).toBe("STORE_FAILED");
     expect(head).toHaveBeenCalledTimes(2);
-    expect(simulation.told()).toEqual([["join", "ada"]]);
+    expect(simulation.presenceEvents()).toEqual([["join", "ada"]]);
     await second.leave();
-    expect(simulation.told()).toEqual([["leave", "ada"]]);
+    expect(simulation.presenceEvents()).toEqual([["leave", "ada"]]);
   });
 
-  it("leaves in the channel a connection that was there before", async () => {
-    const { enter, told, store, now } = await room();
+  it("keeps a connection that was a member before", async () => {
+    const { enter, presenceEvents, store, now } = await room();
     const ada = await enter("ada-1", "ada");
     once(store.members, "setState");
     const { data } = await ada.ask("subscribe", { channels: [{ channel: ROOM, state: "x" }] });
     expect(data.channels[0].error.code).toBe("STORE_FAILED");
     expect(await store.members.count(KEY, now())).toBe(2);
-    expect(told()).toEqual([["join", "ada"]]);
+    expect(presenceEvents()).toEqual([["join", "ada"]]);
   });
 });
 
 describe("the times of presence events", () => {
-  it("tell that a user has left who closes as soon as the answer comes", async () => {
+  it("order the leave of a user who disconnects before the response", async () => {
     const { client, connections, watcher, advance } = await room();
     const ada = await client("ada-1", { user: "ada" });
     const post = connections.post.bind(connections);
@@ -345,7 +345,7 @@ describe("the times of presence events", () => {
     ]);
   });
 
-  it("rise from one event of a user to the next within a millisecond", async () => {
+  it("increase between events of a user within a millisecond", async () => {
     const { enter, watcher } = await room();
     for (let n = 0; n < 3; n++) {
       const ada = await enter(`ada-${n}`, "ada", { state: n });
@@ -363,21 +363,21 @@ describe("the times of presence events", () => {
     }
   });
 
-  it("tell that a user has left whose join was dated by a clock that is ahead", async () => {
-    const { enter, store, told, watcher, client } = await room();
+  it("order a leave after a join that was dated by a clock ahead", async () => {
+    const { enter, store, presenceEvents, watcher, client } = await room();
     const member = { connectionId: "ada-1", userId: "ada", endpoint: "https://x", expiresAt: START + 9_000 };
     await store.members.add(KEY, { ...member, joinedAt: START + 60 });
     const ada = await client("ada-1", { user: "ada" });
     await ada.leave();
     await enter("ada-2", "ada");
-    expect(told()).toEqual([
+    expect(presenceEvents()).toEqual([
       ["leave", "ada"],
       ["join", "ada"],
     ]);
     expect(watcher.pushed("presence").map(({ at }) => at)).toEqual([START + 61, START + 62]);
   });
 
-  it("are no later than the clock, once it has gone on", async () => {
+  it("do not exceed the clock once it has advanced", async () => {
     const { enter, watcher, advance } = await room();
     const ada = await enter("ada-1", "ada");
     await ada.leave();
@@ -386,12 +386,12 @@ describe("the times of presence events", () => {
     expect(watcher.pushed("presence").map(({ at }) => at)).toEqual([START, START + 1, START + 10]);
   });
 
-  it("tell a join also where nobody hears the answer, before the leave", async () => {
-    const { client, connections, told } = await room();
+  it("order a join before the leave when the client misses the response", async () => {
+    const { client, connections, presenceEvents } = await room();
     const ada = await client("ada-1", { user: "ada" });
     connections.gone("ada-1");
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
-    expect(told()).toEqual([
+    expect(presenceEvents()).toEqual([
       ["join", "ada"],
       ["leave", "ada"],
     ]);

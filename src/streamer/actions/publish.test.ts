@@ -18,8 +18,8 @@ async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
 const texts = (client: { pushed(type: "message"): { data: unknown }[] }) =>
   client.pushed("message").map(({ data }) => data);
 
-describe("publishing at-least-once", () => {
-  it("answers with the position, and sends to everyone, the publisher included", async () => {
+describe("an at-least-once publication", () => {
+  it("returns its position and reaches everyone, the publisher included", async () => {
     const { ada, bob } = await room();
     const { data } = await ada.ask("publish", { channel: ROOM, data: { text: "hi" } });
     expect(data).toEqual({ id: expect.any(String), position: { epoch: expect.any(String), offset: 1 } });
@@ -28,7 +28,7 @@ describe("publishing at-least-once", () => {
     expect(ada.pushed("message")).toEqual([message]);
   });
 
-  it("does it once for a key, which answers the same again", async () => {
+  it("is stored once per key, and returns the first result again", async () => {
     const { ada, bob, advance } = await room();
     const publish = (data: string) => ada.ask("publish", { channel: ROOM, data, key: "k" });
     const first = await publish("1");
@@ -38,7 +38,7 @@ describe("publishing at-least-once", () => {
     expect(texts(bob)).toEqual(["1", "3"]);
   });
 
-  it("takes a key for its user's own, and not for another's, nobody's, or the server's", async () => {
+  it("has a key scoped to its user, apart from other users and the server", async () => {
     const { ada, bob, client, streamer } = await room();
     const tab = await client("ada-2", { user: "ada" });
     const nobody = await client("nobody");
@@ -52,7 +52,7 @@ describe("publishing at-least-once", () => {
     expect(offsets).toEqual([1, 1, 2, 3, 4, 1, 5, 6]);
   });
 
-  it("takes a key of any characters, though a store's are short", async () => {
+  it("accepts a key of any characters", async () => {
     const { ada, store } = await room();
     const append = vi.spyOn(store.history, "append");
     const answer = await ada.ask("publish", { channel: ROOM, data: 1, key: "\u0000".repeat(128) });
@@ -60,7 +60,7 @@ describe("publishing at-least-once", () => {
     expect(append.mock.calls[0]?.[1].key?.length).toBeLessThanOrEqual(512);
   });
 
-  it("is stored before anyone gets it, and finished when everyone has", async () => {
+  it("is stored before it is sent, and marked as delivered after", async () => {
     const { ada, store, now } = await room();
     const finish = vi.spyOn(store.history, "markDelivered");
     await ada.ask("publish", { channel: ROOM, data: 1 });
@@ -68,7 +68,7 @@ describe("publishing at-least-once", () => {
     expect(await collect(store.history.listPendingFanOuts(now() + 1))).toEqual([]);
   });
 
-  it("answers STORE_FAILED, and sends nothing, when it could not be stored", async () => {
+  it("answers STORE_FAILED and sends nothing when it can't be stored", async () => {
     const { ada, bob, store, lines } = await room();
     vi.spyOn(store.history, "append").mockRejectedValue(new Error("disk full at /var/secret"));
     expect(await ada.ask("publish", { channel: ROOM, data: 1 })).toEqual({
@@ -80,7 +80,7 @@ describe("publishing at-least-once", () => {
     expect(lines.join()).toContain("disk full");
   });
 
-  it("answers that it is stored though the fan-out fails, which is left for resume", async () => {
+  it("succeeds when the fan-out fails, which stays pending for resume", async () => {
     const { ada, bob, store, streamer, lines, now } = await room();
     const pages = vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("throttled");
@@ -95,7 +95,7 @@ describe("publishing at-least-once", () => {
     expect(await streamer.resume({ storedBefore: now() + 1 })).toBe(0);
   });
 
-  it("goes on with the other recipients when one can't be reached", async () => {
+  it("reaches the other members when one fails", async () => {
     const { ada, bob, connections, store, now } = await room();
     connections.throttled("ada-1");
     await ada.send({ action: "publish", payload: { channel: ROOM, data: 1 } });
@@ -104,8 +104,8 @@ describe("publishing at-least-once", () => {
   });
 });
 
-describe("publishing at-most-once", () => {
-  it("sends without a position, and keeps nothing", async () => {
+describe("an at-most-once publication", () => {
+  it("has no position and is not stored", async () => {
     const { ada, bob, store } = await room();
     const append = vi.spyOn(store.history, "append");
     const { data } = await ada.ask("publish", { channel: FLASH, data: "now", key: "k" });
@@ -115,7 +115,7 @@ describe("publishing at-most-once", () => {
     expect(append).not.toHaveBeenCalled();
   });
 
-  it("has one id for a key, however often it is sent, whatever became of the first", async () => {
+  it("has one ID per key across repeated sends and failures", async () => {
     const { ada, bob, store, client } = await room();
     const tab = await client("ada-2", { user: "ada" });
     const publish = (who = ada) => who.ask("publish", { channel: FLASH, data: 1, key: "k" });
@@ -132,7 +132,7 @@ describe("publishing at-most-once", () => {
     expect(third.data).toEqual(second.data);
   });
 
-  it("has another id for another key, channel, user, tenant, or for the server", async () => {
+  it("has an ID that depends on the key, channel, user and tenant", async () => {
     const { ada, bob, client, streamer } = await room();
     const people = [
       bob,
@@ -154,13 +154,13 @@ describe("publishing at-most-once", () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it("has an id of its own without a key", async () => {
+  it("has a new ID without a key", async () => {
     const { ada, bob } = await room();
     for (let times = 0; times < 2; times++) await ada.ask("publish", { channel: FLASH, data: 1 });
     expect(new Set(bob.pushed("message").map(({ id }) => id)).size).toBe(2);
   });
 
-  it("answers STORE_FAILED when nobody could be sent to", async () => {
+  it("answers STORE_FAILED when it could be sent to nobody", async () => {
     const { ada, store } = await room();
     vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("throttled");
@@ -171,12 +171,12 @@ describe("publishing at-most-once", () => {
   });
 });
 
-describe("the largest data", () => {
+describe("maxBytes", () => {
   it.each([
     [{ room: { ...OPEN, maxBytes: 10 } }, "x".repeat(8), "x".repeat(9)],
     [{ room: { ...OPEN, maxBytes: 10 } }, "é".repeat(4), "é".repeat(5)],
     [{ room: OPEN }, "x".repeat(16_382), "x".repeat(16_383)],
-  ])("is the namespace's, in bytes of JSON", async (channels, fitting, larger) => {
+  ])("limits data in bytes of JSON", async (channels, fitting, larger) => {
     const { client, streamer } = simulateStreamer({ channels });
     const ada = await client("ada");
     expect(await ada.ask("publish", { channel: ROOM, data: fitting })).toMatchObject({ success: true });
@@ -186,7 +186,7 @@ describe("the largest data", () => {
     await expect(streamer.publish(ROOM, larger)).rejects.toMatchObject({ code: "TOO_LARGE" });
   });
 
-  it("is measured as it is sent on, not as it came: numbers can grow", async () => {
+  it("measures data as it is sent: numbers can grow", async () => {
     const { client } = simulateStreamer({ channels: { room: { ...OPEN, maxBytes: 20 } } });
     const ada = await client("ada");
     const [error] = await ada.send('{"action":"publish","payload":{"channel":"room:a","data":[1e20]}}');
@@ -195,7 +195,7 @@ describe("the largest data", () => {
 });
 
 describe("a fan-out of several pages", () => {
-  /** A channel of so many, all of them there. */
+  /** Simulates a channel with this many members. */
   async function hall(members: number) {
     const simulation = simulateStreamer();
     for (let n = 0; n < members; n++) {
@@ -209,7 +209,7 @@ describe("a fan-out of several pages", () => {
     return simulation;
   }
 
-  it("keeps its place between two pages, and none where there is one page", async () => {
+  it("stores its progress between pages, and not for a single page", async () => {
     const { streamer, store, connections } = await hall(MEMBERS_PER_PAGE * 2 + 1);
     const checkpoint = vi.spyOn(store.history, "checkpoint");
     await streamer.publish("room:hall", 1);
@@ -220,7 +220,7 @@ describe("a fan-out of several pages", () => {
     expect(checkpoint).not.toHaveBeenCalled();
   });
 
-  it("sends everyone the stored message, by whichever attempt", async () => {
+  it("sends the same stored message in every attempt", async () => {
     const { streamer, store, connections } = await hall(MEMBERS_PER_PAGE + 2);
     const broadcast = connections.broadcast.bind(connections);
     vi.spyOn(connections, "broadcast").mockImplementation(async (ids, ...rest) => {
@@ -229,7 +229,7 @@ describe("a fan-out of several pages", () => {
     });
     const { id, position } = await streamer.publish("room:hall", 1, { key: "k" });
     vi.mocked(connections.broadcast).mockRestore();
-    // The last page is sent twice: the end of the second attempt is not stored.
+    // The last page is sent twice, because the end of the second attempt is not stored.
     vi.spyOn(store.history, "markDelivered").mockRejectedValueOnce(new Error("throttled"));
     await streamer.resume({ storedBefore: START + 1 });
     await streamer.resume({ storedBefore: START + 1 });
@@ -240,7 +240,7 @@ describe("a fan-out of several pages", () => {
     expect((await streamer.publish("room:hall", 1, { key: "k" })).id).toBe(id);
   });
 
-  it("sends what was left at the next start, though it is dated in the future", async () => {
+  it("is resumed at the next start, though its message is dated in the future", async () => {
     const { streamer, store, connections, advance } = await hall(1);
     advance(900);
     vi.spyOn(store.history, "markDelivered").mockRejectedValueOnce(new Error("killed"));
@@ -250,7 +250,7 @@ describe("a fan-out of several pages", () => {
     expect(connections.sent).toHaveLength(2);
   });
 
-  it("goes on where it was when its process died", async () => {
+  it("is resumed after the last page when its process died", async () => {
     const { streamer, store, connections, lines } = await hall(MEMBERS_PER_PAGE + 2);
     const broadcast = connections.broadcast.bind(connections);
     vi.spyOn(connections, "broadcast").mockImplementation(async (ids, ...rest) => {
@@ -267,7 +267,7 @@ describe("a fan-out of several pages", () => {
     expect(await collect(store.history.listPendingFanOuts(START + 1))).toEqual([]);
   });
 
-  it("stops when the time is over, and goes on from the last page that was whole", async () => {
+  it("stops when time runs out, and is resumed after the last complete page", async () => {
     const { streamer, connections, lines } = await hall(MEMBERS_PER_PAGE + 1);
     let left = 29_000;
     const context = lambdaContext({ getRemainingTimeInMillis: () => left });
@@ -285,7 +285,7 @@ describe("a fan-out of several pages", () => {
     expect(connections.sent).toHaveLength(MEMBERS_PER_PAGE + 1);
   });
 
-  it("goes on though its place could not be kept", async () => {
+  it("continues when its progress can't be stored", async () => {
     const { streamer, store, connections } = await hall(MEMBERS_PER_PAGE + 1);
     vi.spyOn(store.history, "checkpoint").mockRejectedValue(new Error("throttled"));
     await streamer.publish("room:hall", 1);
@@ -293,7 +293,7 @@ describe("a fan-out of several pages", () => {
   });
 });
 
-it("reaches every member at the endpoint that it came by, from an event as from the server", async () => {
+it("a publication reaches each member at its own endpoint, from events and server-side calls", async () => {
   const sent: [string, string][] = [];
   const { client, streamer, store, connections } = simulateStreamer({
     connections: (endpoint) =>
@@ -320,8 +320,8 @@ it("reaches every member at the endpoint that it came by, from an event as from 
   expect(sent).toEqual(both);
 });
 
-describe("publishing from the server", () => {
-  it("needs no right, and says whose it is only when told", async () => {
+describe("a server-side publication", () => {
+  it("needs no right, and has a user only when given one", async () => {
     const { client, streamer } = simulateStreamer({ channels: { room: { subscribe: () => true } } });
     const ada = await client("ada", { tenant: "acme" });
     await ada.ask("subscribe", { channels: [{ channel: ROOM }] });
@@ -334,14 +334,14 @@ describe("publishing from the server", () => {
     ]);
   });
 
-  it("refuses what is no channel, no namespace, and nothing that can be sent", async () => {
+  it("rejects invalid channels, unknown namespaces and data that is not JSON", async () => {
     const { streamer } = simulateStreamer();
     await expect(streamer.publish("lobby", 1)).rejects.toMatchObject({ code: "VALIDATION_ERROR" });
     await expect(streamer.publish("nowhere:x", 1)).rejects.toMatchObject({ code: "NOT_FOUND" });
     await expect(streamer.publish(ROOM, undefined as never)).rejects.toMatchObject({ code: "NOT_JSON" });
   });
 
-  it("leaves the caller's data as it was", async () => {
+  it("does not change the caller's data", async () => {
     const { streamer } = simulateStreamer();
     const data = { list: [1] };
     await streamer.publish(ROOM, data);
@@ -350,8 +350,8 @@ describe("publishing from the server", () => {
   });
 });
 
-describe("publishing to others", () => {
-  it("reaches everyone but the connection that does, and the user's other tabs too", async () => {
+describe("a publication to others", () => {
+  it("reaches everyone except the publishing connection, including the user's other tabs", async () => {
     const { client, streamer } = simulateStreamer();
     const subscribed = async (connectionId: string, user: string) => {
       const one = await client(connectionId, { user });
@@ -374,7 +374,7 @@ describe("publishing to others", () => {
     ]);
   });
 
-  it("is refused where a message has a position, and nothing is stored", async () => {
+  it("is refused and not stored in an at-least-once namespace", async () => {
     const { client, streamer } = simulateStreamer();
     const ada = await client("ada-1", { user: "ada" });
     const { error } = await ada.ask("publish", { channel: "room:a", data: 1, others: true });

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { OPEN, START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { webSocketAuth } from "../../lift/middleware/auth/index.ts";
 
-/** Tokens say who, and until which minute. */
+/** Tokens hold the user and the minute of expiry. */
 function simulate() {
   let now = () => START;
   const auth = webSocketAuth({
@@ -17,7 +17,7 @@ function simulate() {
   return made;
 }
 
-it("takes a new token on the socket, and says until when it is good", async () => {
+it("refresh replaces the token and returns its expiry", async () => {
   const { client, advance } = simulate();
   const ada = await client("ada-1", { token: "ada.1" });
   expect(await ada.ask("refresh", { token: "ada.3" })).toEqual({
@@ -32,14 +32,14 @@ it("takes a new token on the socket, and says until when it is good", async () =
   expect(await ada.ask("history", { channel: "room:a" })).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
-it("closes the connection for another's token", async () => {
+it("refresh closes the connection for another user's token", async () => {
   const { client, connections } = simulate();
   const ada = await client("ada-1", { token: "ada.1" });
   expect(await ada.ask("refresh", { token: "eve.9" })).toMatchObject({ error: { code: "FORBIDDEN" } });
   expect(connections.disconnected).toEqual(["ada-1"]);
 });
 
-it("has nothing to refresh where there are no tokens", async () => {
+it("refresh is NOT_FOUND without authentication", async () => {
   const ada = await simulateStreamer().client("ada-1", { user: "ada" });
   expect(await ada.ask("refresh", { token: "ada.3" })).toMatchObject({ error: { code: "NOT_FOUND" } });
 });

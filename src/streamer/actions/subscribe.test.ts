@@ -6,7 +6,7 @@ import { LIMITS, utf8Length } from "../../protocol/index.ts";
 const ROOM = "room:lobby";
 const at = (offset: number, epoch = expect.any(String)) => ({ epoch, offset });
 
-/** A client in a room, and one that publishes into it. */
+/** Simulates a room with a subscriber and a publisher. */
 async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
   const simulation = simulateStreamer(options);
   const ada = await simulation.client("ada-1", { user: "ada" });
@@ -24,8 +24,8 @@ async function room(options: Parameters<typeof simulateStreamer>[0] = {}) {
   return { ...simulation, ada, say, subscribe, texts };
 }
 
-describe("subscribing", () => {
-  it("tells where the channel is, and sends what is published from then on", async () => {
+describe("subscribe", () => {
+  it("returns the channel's position, after which messages arrive", async () => {
     const { ada, say, subscribe } = await room();
     await say("before");
     expect(await subscribe()).toEqual({ channel: ROOM, position: at(1) });
@@ -42,7 +42,7 @@ describe("subscribing", () => {
     ]);
   });
 
-  it("gives the newest messages that are asked for, and the position of the last", async () => {
+  it("returns the newest messages on request, with the position of the last", async () => {
     const { say, subscribe, texts } = await room();
     await say("1", "2", "3");
     const answer = await subscribe({ recent: 2 });
@@ -51,7 +51,7 @@ describe("subscribing", () => {
     expect(answer).not.toHaveProperty("recovered");
   });
 
-  it("answers each channel for itself, in the order asked", async () => {
+  it("returns one result per channel, in the requested order", async () => {
     const { client } = simulateStreamer({
       channels: {
         room: OPEN,
@@ -90,7 +90,7 @@ describe("subscribing", () => {
     ]);
   });
 
-  it("has the connection a member before it reads where the channel is", async () => {
+  it("adds the connection before it reads the position", async () => {
     const { streamer, store, ada, subscribe } = await room();
     const head = store.history.readHead.bind(store.history);
     vi.spyOn(store.history, "readHead").mockImplementation(async (...args) => {
@@ -101,7 +101,7 @@ describe("subscribing", () => {
     expect(ada.pushed("message").map(({ data }) => data.text)).toEqual(["meanwhile"]);
   });
 
-  it("does not name a position past the messages that it gives", async () => {
+  it("returns no position past the returned messages", async () => {
     const { streamer, store, say, subscribe, texts } = await room();
     await say("1");
     const history = store.history.read.bind(store.history);
@@ -116,7 +116,7 @@ describe("subscribing", () => {
     expect([again.recovered, texts(again), again.position.offset]).toEqual([true, ["2"], 2]);
   });
 
-  it("keeps nothing of an at-most-once channel, so it says that nothing was recovered", async () => {
+  it("reports that an at-most-once channel recovers nothing", async () => {
     const { ada } = await room();
     const position = { epoch: "e", offset: 1 };
     const channels = [{ channel: "flash:a" }, { channel: "flash:b", position, recent: 5 }];
@@ -126,7 +126,7 @@ describe("subscribing", () => {
     ]);
   });
 
-  it("leaves a channel again whose subscriber was gone before the answer", async () => {
+  it("leaves the channel when the client disconnects before the response", async () => {
     const { ada, connections, streamer } = await room();
     connections.gone("ada-1");
     await ada.leave();
@@ -135,7 +135,7 @@ describe("subscribing", () => {
     expect(await collect(streamer.presence(ROOM))).toEqual([]);
   });
 
-  it("refuses one channel that the store fails for, and no other", async () => {
+  it("refuses only the channel in which the store fails", async () => {
     const { ada, store, lines } = await room();
     const add = store.members.add.bind(store.members);
     vi.spyOn(store.members, "add").mockImplementation(async (key, ...rest) => {
@@ -154,8 +154,8 @@ describe("subscribing", () => {
   });
 });
 
-describe("recovering", () => {
-  it("gives what came after the position", async () => {
+describe("recovery", () => {
+  it("returns the messages after the position", async () => {
     const { say, subscribe, texts } = await room();
     const { position } = await subscribe();
     await say("1", "2");
@@ -172,9 +172,9 @@ describe("recovering", () => {
 
   it.each([
     ["of another epoch", { epoch: "another", offset: 1 }],
-    ["from the future", { offset: 4 }],
-    ["that the history reaches back to no more, by one message", { offset: 0 }],
-  ])("says that nothing was recovered from a position %s", async (_what, wrong) => {
+    ["in the future", { offset: 4 }],
+    ["one message before the oldest stored one", { offset: 0 }],
+  ])("reports recovered: false for a position %s", async (_what, wrong) => {
     const { say, subscribe } = await room({ channels: { room: { ...OPEN, history: { size: 2 } } } });
     await say("1", "2", "3");
     const { position } = await subscribe();
@@ -187,7 +187,7 @@ describe("recovering", () => {
     });
   });
 
-  it("says so too when what was missed is too old, but not when nothing was", async () => {
+  it("reports recovered: false when missed messages are too old, and true when none were missed", async () => {
     const { say, subscribe, advance } = await room({
       channels: { room: { ...OPEN, history: { ageMs: 1_000 } } },
     });
@@ -198,7 +198,7 @@ describe("recovering", () => {
     expect(await subscribe({ position })).toMatchObject({ recovered: true, messages: [] });
   });
 
-  it("keeps the answer in one frame, and leaves the rest to history", async () => {
+  it("fits the response into one frame and leaves the rest to history", async () => {
     const { ada, streamer, connections, texts } = await room({
       channels: { room: { ...OPEN, maxBytes: 60_000 } },
     });
@@ -222,7 +222,7 @@ describe("recovering", () => {
     expect(texts(rest.data)).toEqual(["1", "2", "3"]);
   });
 
-  it("has the longest names and a hundred channels in one frame", async () => {
+  it("fits a hundred channels with the longest names into one frame", async () => {
     const { ada, streamer, connections } = await room();
     const channels = Array.from({ length: 100 }, (_, n) => ({
       channel: `room:${String(n).padEnd(200, '"')}`,
@@ -236,11 +236,11 @@ describe("recovering", () => {
   });
 });
 
-describe("the limit of subscriptions", () => {
+describe("maxSubscriptions", () => {
   const refused = (answer: { data: { channels: object[] } }) =>
     answer.data.channels.filter((channel) => "error" in channel);
 
-  it("refuses what is more, and takes again what was left or held already", async () => {
+  it("refuses further channels, and allows channels left or subscribed before", async () => {
     const { ada } = await room({ maxSubscriptions: 2 });
     const ask = (...names: string[]) =>
       ada.ask("subscribe", { channels: names.map((name) => ({ channel: `room:${name}` })) });
@@ -255,7 +255,7 @@ describe("the limit of subscriptions", () => {
     expect(refused(await ask("c", "b", "d"))).toEqual([{ channel: "room:d", error: limit }]);
   });
 
-  it("holds against ten thousand that are asked for at once", async () => {
+  it("holds for ten thousand requests at once", async () => {
     const { ada, store } = await room();
     const frame = (n: number) => Array.from({ length: 100 }, (_, i) => ({ channel: `room:${n}-${i}` }));
     await Promise.all(Array.from({ length: 100 }, (_, n) => ada.ask("subscribe", { channels: frame(n) })));
@@ -263,8 +263,8 @@ describe("the limit of subscriptions", () => {
   });
 });
 
-describe("unsubscribing", () => {
-  it("ends what the channel sends, and answers the same where there was nothing to end", async () => {
+describe("unsubscribe", () => {
+  it("stops the channel's messages, and succeeds without a subscription", async () => {
     const { ada, say, subscribe } = await room();
     await subscribe();
     const answered = { type: "response", request_id: expect.any(String), success: true, data: {} };
@@ -275,7 +275,7 @@ describe("unsubscribing", () => {
     expect(ada.pushed("message")).toEqual([]);
   });
 
-  it("leaves the others when the store fails for one, and says so", async () => {
+  it("leaves the other channels when the store fails in one, and reports the failure", async () => {
     const { ada, store, streamer } = await room();
     const channels = ["room:bad", "room:good"];
     await ada.ask("subscribe", { channels: channels.map((channel) => ({ channel })) });
@@ -288,7 +288,7 @@ describe("unsubscribing", () => {
     expect(await streamer.count("room:good")).toBe(0);
   });
 
-  it("takes effect after the subscription that was asked for before it", async () => {
+  it("runs after an earlier subscribe of the connection", async () => {
     const { ada, streamer } = await room();
     const subscribing = ada.send({ action: "subscribe", payload: { channels: [{ channel: ROOM }] } });
     await Promise.all([subscribing, ada.send({ action: "unsubscribe", payload: { channels: [ROOM] } })]);
@@ -296,7 +296,7 @@ describe("unsubscribing", () => {
   });
 });
 
-it("says in the log what it could not send, and goes on", async () => {
+it("a response that can't be sent is logged, and the subscription stays", async () => {
   const { ada, connections, lines, streamer } = await room();
   connections.throttled("ada-1");
   await ada.send({ action: "subscribe", payload: { channels: [{ channel: ROOM }] } }, lambdaContext());

@@ -10,7 +10,7 @@ const HALL = "room:hall";
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** A memory store that is told of as a table would be: an image is what was stored. */
+/** A memory store with the table stream of a database: an image is the stored message. */
 function streamedStore(now: () => number) {
   const store = memoryChannelStore({ now });
   const { history } = store;
@@ -36,7 +36,7 @@ function bound(history: ChannelStore["history"]) {
   return Object.fromEntries(names.map((name) => [name, history[name].bind(history)]));
 }
 
-/** Two in two rooms, and publications that are left as soon as they are stored. */
+/** Simulates two rooms whose publications are stored and not sent. */
 async function simulate() {
   let time = Date.UTC(2026, 0, 1);
   const { store, getPendingFanOut } = streamedStore(() => time);
@@ -80,8 +80,8 @@ const reported = (...numbers: string[]) => ({
   batchItemFailures: numbers.map((itemIdentifier) => ({ itemIdentifier })),
 });
 
-describe("the stream's function", () => {
-  it("sends everyone what its publisher has stored and left", async () => {
+describe("the fan-out handler", () => {
+  it("sends messages that their publisher stored and did not send", async () => {
     const { streamer, records, leave, advance, got, store } = await simulate();
     await leave(ROOM, 1);
     advance(3_000);
@@ -97,7 +97,7 @@ describe("the stream's function", () => {
     });
   });
 
-  it("sends each message by the id and the position that its publisher was answered with, each time", async () => {
+  it("sends each message with its original ID and position in every attempt", async () => {
     const { streamer, records, leave, advance, ada, published, store } = await simulate();
     for (const data of [1, 2]) await leave(ROOM, data);
     advance(3_000);
@@ -110,7 +110,7 @@ describe("the stream's function", () => {
     expect(sent).toEqual([...published, ...published]);
   });
 
-  it("costs a read for each message that is finished, and nothing for what is no message", async () => {
+  it("costs one read per delivered message and none for other records", async () => {
     const { streamer, records, leave, getPendingFanOut, store, advance, got } = await simulate();
     const [key, offset] = await leave(ROOM, 1);
     await store.history.markDelivered(key, offset ?? 0);
@@ -124,7 +124,7 @@ describe("the stream's function", () => {
     expect(got()).toEqual([[], []]);
   });
 
-  it("leaves a message to its publisher until its grace is over, and looks only then", async () => {
+  it("reads a message only after its grace period", async () => {
     const { streamer, records, leave, getPendingFanOut, advance } = await simulate();
     await leave(ROOM, 1);
     advance(2_000);
@@ -137,7 +137,7 @@ describe("the stream's function", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("waits no longer than the grace for a publisher whose clock is ahead", async () => {
+  it("waits no longer than the grace period for a publisher whose clock is ahead", async () => {
     const { streamer, records, leave, getPendingFanOut, advance } = await simulate();
     await leave(ROOM, 1);
     advance(-60_000);
@@ -147,7 +147,7 @@ describe("the stream's function", () => {
     await handled;
   });
 
-  it("reports, without a wait, what it has no time to wait for", async () => {
+  it("reports at once messages that it has no time to wait for", async () => {
     const { streamer, records, leave, getPendingFanOut } = await simulate();
     await leave(ROOM, 1);
     const context = lambdaContext({ getRemainingTimeInMillis: () => 3_999 });
@@ -156,7 +156,7 @@ describe("the stream's function", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  it("begins nothing in its last second, and reports it", async () => {
+  it("starts nothing in its last second, and reports it", async () => {
     const { streamer, records, leave, advance, got, store } = await simulate();
     for (const data of [1, 2]) await leave(ROOM, data);
     advance(3_000);
@@ -170,8 +170,8 @@ describe("the stream's function", () => {
     expect(got()).toEqual([[1], [1]]);
   });
 
-  it.each(["read", "sent", "finished"])(
-    "begins with no message of a channel before the one ahead of it is %s",
+  it.each(["read", "sent", "marked as delivered"])(
+    "starts a channel's next message only after the one before it is %s",
     async (step) => {
       const { streamer, records, leave, advance, got, getPendingFanOut, connections, store } =
         await simulate();
@@ -197,7 +197,7 @@ describe("the stream's function", () => {
         return broadcast(...args);
       });
       vi.spyOn(store.history, "markDelivered").mockImplementation(async (channel, offset, ...rest) => {
-        if (step === "finished" && channel.includes(ROOM) && offset === 1) await held;
+        if (step === "marked as delivered" && channel.includes(ROOM) && offset === 1) await held;
         return finish(channel, offset, ...rest);
       });
       const handled = streamer.fanOutHandler()({ Records: records }, lambdaContext());
@@ -211,7 +211,7 @@ describe("the stream's function", () => {
     },
   );
 
-  it("reports what could not be read or sent, and does the rest", async () => {
+  it("reports messages that failed, and sends the others", async () => {
     const { streamer, records, leave, advance, got, getPendingFanOut, lines } = await simulate();
     for (const [channel, data] of [
       [ROOM, 1],
@@ -231,7 +231,7 @@ describe("the stream's function", () => {
     ]);
   });
 
-  it("is held up by no record that it can't understand", async () => {
+  it("skips unreadable records", async () => {
     const { streamer, records, leave, advance, got, lines } = await simulate();
     records.push({ dynamodb: { NewImage: { bad: true }, SequenceNumber: "s1" } });
     await leave(ROOM, 1);
@@ -241,14 +241,14 @@ describe("the stream's function", () => {
     expect(lines.join()).toMatch(/A record of the table stream is unreadable.*BAD_ROW/);
   });
 
-  it("looks after so many channels at a time, and after all of them", async () => {
+  it("limits the channels in progress and completes all of them", async () => {
     const { streamer, records, leave, advance, getPendingFanOut } = await simulate();
     for (let n = 0; n < 40; n++) await leave(`room:${n}`, n);
     advance(3_000);
     let [running, most] = [0, 0];
     getPendingFanOut.mockImplementation(async () => {
       most = Math.max(most, ++running);
-      // Longer than it takes to begin with all of them.
+      // Long enough to start all of them.
       for (let turn = 0; turn < 1_000; turn++) await Promise.resolve();
       running--;
       return undefined;
@@ -258,7 +258,7 @@ describe("the stream's function", () => {
     expect(most).toBe(16);
   });
 
-  it("is refused where the store has no stream, and with options that it does not know", async () => {
+  it("is rejected without a table stream and with invalid options", async () => {
     const { streamer } = await simulate();
     const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
     expect(() => simulateStreamer().streamer.fanOutHandler()).toThrow(invalid);

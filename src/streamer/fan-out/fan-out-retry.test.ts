@@ -18,7 +18,7 @@ async function simulate(options: Parameters<typeof simulateStreamer>[0] = {}) {
     got: () => ada.pushed("message").map(({ data }) => data),
     left: async () =>
       (await collect(store.history.listPendingFanOuts(now() + 1))).map(({ message }) => message.data),
-    /** Ticks, so many ms later. */
+    /** Advances the clock by this many ms, then ticks. */
     tick: (ms: number, context = lambdaContext()) => {
       advance(ms);
       return streamer.app.tick({ context });
@@ -35,7 +35,7 @@ async function simulate(options: Parameters<typeof simulateStreamer>[0] = {}) {
   };
 }
 
-/** Keeps back what is sent until it is told to go on. */
+/** Holds all broadcasts until they are released. */
 function holdSending({ connections }: Awaited<ReturnType<typeof simulate>>) {
   const waiting: (() => void)[] = [];
   const broadcast = connections.broadcast.bind(connections);
@@ -52,8 +52,8 @@ function holdSending({ connections }: Awaited<ReturnType<typeof simulate>>) {
   };
 }
 
-describe("what a fan-out has left while its process runs", () => {
-  it("is sent by the tick after, not only at the next start", async () => {
+describe("a failed fan-out", () => {
+  it("is retried by the next tick", async () => {
     const { streamer, failOnce, got, left, tick, ada } = await simulate();
     failOnce("listMembers");
     const { id, position } = await streamer.publish(ROOM, "late");
@@ -65,18 +65,18 @@ describe("what a fan-out has left while its process runs", () => {
     expect(ada.pushed("message")).toMatchObject([{ id, position }]);
   });
 
-  it("is finished, where only that has failed", async () => {
+  it("is marked as delivered when only that had failed", async () => {
     const { streamer, failOnce, left, tick, ada } = await simulate();
     failOnce("markDelivered");
     const { id } = await streamer.publish(ROOM, 1);
     expect(await left()).toEqual([1]);
     await tick(1_000);
     expect(await left()).toEqual([]);
-    // It is sent a second time: a client drops that by the id.
+    // It is sent a second time; clients drop the duplicate by its ID.
     expect(ada.pushed("message").map((message) => message.id)).toEqual([id, id]);
   });
 
-  it("is tried again less and less often while it keeps failing", async () => {
+  it("is retried with backoff", async () => {
     const { streamer, store, got, tick, schedule } = await simulate();
     const pages = vi.spyOn(store.members, "listMembers").mockImplementation(() => {
       throw new Error("locked");
@@ -95,7 +95,7 @@ describe("what a fan-out has left while its process runs", () => {
     expect([got(), [...schedule.listAll!()]]).toEqual([["late"], []]);
   });
 
-  it("does not wait for longer because more is left meanwhile", async () => {
+  it("is not postponed by further failures", async () => {
     const { streamer, failOnce, got, tick, advance } = await simulate();
     for (const data of [1, 2, 3]) {
       failOnce("listMembers");
@@ -106,12 +106,12 @@ describe("what a fan-out has left while its process runs", () => {
     expect(got()).toEqual([1, 2, 3]);
   });
 
-  it("is looked for again though the clock is set back by an hour", async () => {
+  it("is retried after the clock was set back by an hour", async () => {
     const { streamer, failOnce, got, tick, advance, schedule } = await simulate();
     failOnce("listMembers");
     await streamer.publish(ROOM, 1);
     advance(-3_600_000);
-    // Taken by another process, whose time is over.
+    // Another process takes the item and runs out of time.
     for (const item of schedule.listAll!()) await schedule.delete(item);
     advance(12_000);
     failOnce("listMembers");
@@ -123,7 +123,7 @@ describe("what a fan-out has left while its process runs", () => {
     expect(got()).toEqual([1, 2, 3]);
   });
 
-  it("is looked for again where the schedule took nothing", async () => {
+  it("schedules its retry again after the schedule failed", async () => {
     const { streamer, schedule, failOnce, got, tick, lines } = await simulate();
     vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("full"));
     for (const data of [1, 2]) {
@@ -135,7 +135,7 @@ describe("what a fan-out has left while its process runs", () => {
     expect(got()).toEqual([1, 2]);
   });
 
-  it("is gone on with by the next tick where this one has no more time", async () => {
+  it("is continued by the next tick when this one runs out of time", async () => {
     const { streamer, failOnce, got, tick } = await simulate();
     failOnce("listMembers");
     await streamer.publish(ROOM, 1);
@@ -146,8 +146,8 @@ describe("what a fan-out has left while its process runs", () => {
   });
 });
 
-describe("what is under way", () => {
-  it("is not sent by a tick too", async () => {
+describe("a running fan-out", () => {
+  it("is not retried by a tick", async () => {
     const room = await simulate();
     const { streamer, failOnce, got, tick } = room;
     failOnce("listMembers");
@@ -164,11 +164,11 @@ describe("what is under way", () => {
     expect(got()).toEqual(["left", "slow"]);
   });
 
-  it("is not sent once more for having finished while the list is gone through", async () => {
+  it("is not retried when it completes while the pending ones are listed", async () => {
     const room = await simulate();
     const { streamer, store, failOnce, got, tick } = room;
     const unfinished = store.history.listPendingFanOuts.bind(store.history);
-    // A page of it at a time, as a database reads.
+    // Reads one page at a time, as a database does.
     vi.spyOn(store.history, "listPendingFanOuts").mockImplementation(async function* (...args) {
       yield* await collect(unfinished(...args));
     });
@@ -187,7 +187,7 @@ describe("what is under way", () => {
   });
 });
 
-it("is left to the table's stream where there is one", async () => {
+it("a failed fan-out is not retried when the store has a table stream", async () => {
   const { streamer, store, failOnce, schedule } = await simulate();
   Object.assign(store.history, {
     parseTableStreamImage: () => undefined,

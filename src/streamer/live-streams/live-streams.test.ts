@@ -9,7 +9,7 @@ const LOG = '[null,"show:ada","streams"]';
 
 const isNamed = ({ userId }: { userId?: string }) => userId !== undefined;
 
-/** A channel in which whoever has a name may stream, and a viewer. */
+/** Simulates a channel in which any user may stream, and a viewer. */
 async function show(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
   const simulation = simulateStreamer({
@@ -28,8 +28,8 @@ async function show(options: Partial<StreamerOptions> = {}) {
     return { ...viewer, live: data.channels[0].live };
   };
   const viewer = await watch("viewer");
-  /** What a client has been told of the stream, without how many watch. */
-  const told = (who = viewer) =>
+  /** Returns a client's stream messages, without viewer counts. */
+  const streamMessages = (who = viewer) =>
     who
       .received()
       .filter(({ type }) => type.startsWith("stream_"))
@@ -39,8 +39,8 @@ async function show(options: Partial<StreamerOptions> = {}) {
     schedule,
     watch,
     viewer,
-    told,
-    /** Moves the clock, second by second, as a process ticks. */
+    streamMessages,
+    /** Advances the clock second by second, with a tick each. */
     seconds: async (count: number) => {
       for (let at = 0; at < count; at++) {
         advance(1_000);
@@ -50,9 +50,9 @@ async function show(options: Partial<StreamerOptions> = {}) {
   };
 }
 
-describe("a stream", () => {
-  it("is told to the channel's members when it starts and ends, and to who comes later", async () => {
-    const { client, viewer, watch, told, advance, streamer } = await show();
+describe("a live stream", () => {
+  it("is announced when it starts and ends, and returned to later subscribers", async () => {
+    const { client, viewer, watch, streamMessages, advance, streamer } = await show();
     const ada = await client("ada-1", { user: "ada" });
     const started = await ada.ask("stream_start", { channel: SHOW, data: { title: "Bread" } });
     const live = { user: "ada", since: START, viewers: 1, data: { title: "Bread" } };
@@ -68,16 +68,16 @@ describe("a stream", () => {
     expect(viewer.pushed("stream_ended")).toEqual([{ ...ended, id: expect.any(String) }]);
     expect((await watch("later")).live).toBeUndefined();
     expect((await viewer.ask("stream", { channel: SHOW })).data).toEqual({});
-    expect(told()).toHaveLength(2);
+    expect(streamMessages()).toHaveLength(2);
   });
 
-  it("shows something else when its owner starts it again, and is as old as it was", async () => {
-    const { client, advance, told, viewer } = await show();
+  it("keeps its start time when its owner starts it again with other data", async () => {
+    const { client, advance, streamMessages, viewer } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW, data: 1 });
     advance(5_000);
     await ada.ask("stream_start", { channel: SHOW, data: 2 });
-    expect(told()).toEqual([
+    expect(streamMessages()).toEqual([
       ["stream_started", "ada", 1],
       ["stream_started", "ada", 2],
     ]);
@@ -87,8 +87,8 @@ describe("a stream", () => {
     });
   });
 
-  it("is its owner's alone, but for the server", async () => {
-    const { client, streamer, told } = await show();
+  it("can be changed only by its owner and the server", async () => {
+    const { client, streamer, streamMessages } = await show();
     const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
     await ada.ask("stream_start", { channel: SHOW });
     expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
@@ -96,18 +96,18 @@ describe("a stream", () => {
     expect(await streamer.endStream(SHOW)).toBe(true);
     expect(await streamer.endStream(SHOW)).toBe(false);
     expect((await bob.ask("stream_start", { channel: SHOW })).data.live.user).toBe("bob");
-    expect(told().map(([type, user]) => [type, user])).toEqual([
+    expect(streamMessages().map(([type, user]) => [type, user])).toEqual([
       ["stream_started", "ada"],
       ["stream_ended", "ada"],
       ["stream_started", "bob"],
     ]);
   });
 
-  it("is of one user, whoever starts at the same time, and ends once", async () => {
-    const { client, told, store } = await show();
+  it("has one owner when users start at once, and ends once", async () => {
+    const { client, streamMessages, store } = await show();
     const names = ["ada", "bob", "cyd", "dan"];
     const all = await Promise.all(names.map((user) => client(`${user}-1`, { user })));
-    // All of them decide before one writes.
+    // All of them decide before one of them writes.
     const history = store.history.read.bind(store.history);
     let waiting: (() => void)[] = [];
     const gate = vi.spyOn(store.history, "read").mockImplementation(async (...args) => {
@@ -117,25 +117,25 @@ describe("a stream", () => {
         if (waiting.length < names.length) return;
         for (const go of waiting) go();
         waiting = [];
-        if (told().length > 0) gate.mockRestore();
+        if (streamMessages().length > 0) gate.mockRestore();
       });
       return page;
     });
     const answers = all.map((who) => who.ask("stream_start", { channel: SHOW }));
-    await vi.waitFor(() => expect(told()).toHaveLength(1));
+    await vi.waitFor(() => expect(streamMessages()).toHaveLength(1));
     gate.mockRestore();
     for (const go of waiting) go();
     const results = await Promise.all(answers);
     expect(results.filter(({ error }) => error?.code === "FORBIDDEN")).toHaveLength(3);
     const [winner] = results.filter(({ data }) => data !== undefined);
-    expect(told()).toEqual([["stream_started", winner.data.live.user, undefined]]);
+    expect(streamMessages()).toEqual([["stream_started", winner.data.live.user, undefined]]);
     const owner = all[names.indexOf(winner.data.live.user)]!;
     await Promise.all([1, 2, 3].map(() => owner.ask("stream_end", { channel: SHOW })));
-    expect(told()).toHaveLength(2);
+    expect(streamMessages()).toHaveLength(2);
   });
 
-  it.each([101, 1_000])("is of one user when %i start at once, and its log has one entry", async (count) => {
-    const { client, told, store, streamer } = await show();
+  it.each([101, 1_000])("has one owner and one log entry when %i users start at once", async (count) => {
+    const { client, streamMessages, store, streamer } = await show();
     const users = Array.from({ length: count }, (_, n) => `u${n}`);
     const all = await Promise.all(users.map((user) => client(user, { user })));
     const answers = await Promise.all(all.map((who) => who.ask("stream_start", { channel: SHOW })));
@@ -143,11 +143,11 @@ describe("a stream", () => {
     expect(owners).toEqual([(await streamer.stream(SHOW))?.user]);
     expect(answers.filter(({ error }) => error?.code === "FORBIDDEN")).toHaveLength(count - 1);
     expect(await store.history.readHead(LOG)).toMatchObject({ offset: 1 });
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
   });
 
-  it("is read in a log in which an earlier version has left starts that lost", async () => {
-    const { client, store, streamer, told } = await show();
+  it("is read from a log in which an earlier version stored rejected starts", async () => {
+    const { client, store, streamer, streamMessages } = await show();
     const bounds = { size: 100, ageMs: 1e12 };
     const start = (user: string, after: number) =>
       store.history.append(
@@ -164,13 +164,13 @@ describe("a stream", () => {
     expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
     await ada.ask("stream_end", { channel: SHOW });
     expect((await bob.ask("stream_start", { channel: SHOW })).data.live.user).toBe("bob");
-    expect(told().map(([type, user]) => [type, user])).toEqual([
+    expect(streamMessages().map(([type, user]) => [type, user])).toEqual([
       ["stream_ended", "ada"],
       ["stream_started", "bob"],
     ]);
   });
 
-  it("is read on a second page where its entry came between the first one's messages and its head", async () => {
+  it("is read from a second page when its entry is newer than the first page's messages", async () => {
     const { client, store } = await show();
     const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
     await ada.ask("stream_start", { channel: SHOW });
@@ -182,7 +182,7 @@ describe("a stream", () => {
     expect((await bob.ask("stream_start", { channel: SHOW })).error.code).toBe("FORBIDDEN");
   });
 
-  it("takes a user, the right to publish, and a namespace that is live", async () => {
+  it("requires a user, the right to publish and a live namespace", async () => {
     const { client, viewer } = await show();
     const start = async (who: typeof viewer, channel: string) =>
       (await who.ask("stream_start", { channel })).error.code;
@@ -194,10 +194,10 @@ describe("a stream", () => {
     }
   });
 
-  it("is ended by its owner whatever they may by now, and is hidden from who may not publish", async () => {
+  it("can be ended by an owner who lost the right to publish, and is hidden from others without it", async () => {
     const live = new Set(["ada"]);
     const publish: Rule = ({ userId }) => live.has(userId ?? "");
-    const { client, told } = await show({ channels: { show: { ...OPEN, publish, live: true } } });
+    const { client, streamMessages } = await show({ channels: { show: { ...OPEN, publish, live: true } } });
     const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
     const end = async (who: typeof ada) => (await who.ask("stream_end", { channel: SHOW })).error?.code;
     expect(await end(bob)).toBe("FORBIDDEN");
@@ -205,7 +205,7 @@ describe("a stream", () => {
     expect(await end(bob)).toBe("FORBIDDEN");
     live.clear();
     expect(await end(ada)).toBeUndefined();
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "ended"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "ended"]);
   });
 
   it("belongs to its tenant", async () => {
@@ -219,19 +219,19 @@ describe("a stream", () => {
     expect(await streamer.endStream(SHOW, { tenantId: "other" })).toBe(false);
   });
 
-  it("is told though the process dies that has stored it", async () => {
-    const { client, store, streamer, told } = await show();
+  it("is announced when the process that stored it dies", async () => {
+    const { client, store, streamer, streamMessages } = await show();
     const ada = await client("ada-1", { user: "ada" });
     vi.spyOn(store.members, "listMembers").mockImplementationOnce(() => {
       throw new Error("killed");
     });
     await ada.ask("stream_start", { channel: SHOW });
-    expect(told()).toEqual([]);
+    expect(streamMessages()).toEqual([]);
     expect(await streamer.resume({ storedBefore: START + 1 })).toBe(1);
-    expect(told()).toEqual([["stream_started", "ada", undefined]]);
+    expect(streamMessages()).toEqual([["stream_started", "ada", undefined]]);
   });
 
-  it("leaves an answer within a frame, whatever streams show", async () => {
+  it("keeps responses within one frame", async () => {
     const { client, connections } = await show();
     const channels = Array.from({ length: 100 }, (_, n) => ({ channel: `show:${n}${"x".repeat(190)}` }));
     const ada = await client("ada-1", { user: "ada" });
@@ -250,37 +250,37 @@ describe("a stream", () => {
 });
 
 describe("an owner", () => {
-  it("who leaves and does not come back has their stream ended after the grace time", async () => {
-    const { client, seconds, told } = await show();
+  it("who does not return within the grace period loses the stream", async () => {
+    const { client, seconds, streamMessages } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
     await seconds(29);
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
     await seconds(1);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
     await seconds(60);
-    expect(told()).toHaveLength(2);
+    expect(streamMessages()).toHaveLength(2);
   });
 
-  it("may come back by any connection that subscribes", async () => {
-    const { client, seconds, told, watch } = await show();
+  it("may return with any connection that subscribes", async () => {
+    const { client, seconds, streamMessages, watch } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
     await seconds(29);
     const again = await watch("ada-2", "ada");
     await seconds(120);
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
     await again.ask("unsubscribe", { channels: [SHOW] });
     await seconds(29);
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
     await seconds(1);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("has it for as long as one of their tabs is there", async () => {
-    const { client, seconds, told, watch } = await show();
+  it("keeps the stream while one of their tabs is connected", async () => {
+    const { client, seconds, streamMessages, watch } = await show();
     const tab = await watch("ada-2", "ada");
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -288,37 +288,37 @@ describe("an owner", () => {
     await ada.leave();
     await tab.leave();
     await seconds(120);
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
     await third.leave();
     await seconds(30);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("who has vanished without a word is found, and the stream ended", async () => {
-    const { client, seconds, told, connections } = await show();
+  it("who vanishes is found, and the stream ends", async () => {
+    const { client, seconds, streamMessages, connections } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     connections.gone("ada-1");
     await seconds(600);
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
     await seconds(30);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("is looked for by who meets the stream, where nobody was told that they have left", async () => {
-    const { client, seconds, told, schedule, watch, store } = await show();
+  it("is checked when a client asks for the stream, if no check was scheduled", async () => {
+    const { client, seconds, streamMessages, schedule, watch, store } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
-    // Members and the schedule begin empty after a restart; the history does not.
+    // After a restart, members and the schedule are empty; the history is not.
     for (const item of [...(schedule.listAll?.() ?? [])]) await schedule.delete(item);
     await store.members.remove('[null,"show:ada","owners"]', "ada-1");
     expect((await watch("late")).live).toMatchObject({ user: "ada" });
     await seconds(30);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("is looked for by who meets the stream next, though the schedule failed when somebody met it", async () => {
-    const { client, seconds, told, schedule, watch, store } = await show();
+  it("is checked by the next request after the schedule failed", async () => {
+    const { client, seconds, streamMessages, schedule, watch, store } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     for (const item of [...(schedule.listAll?.() ?? [])]) await schedule.delete(item);
@@ -328,13 +328,13 @@ describe("an owner", () => {
     expect((await late.ask("stream", { channel: SHOW })).error.code).toBe("STORE_FAILED");
     expect((await watch("later")).live).toMatchObject({ user: "ada" });
     await seconds(30);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
   it.each(["leaves the channel", "is gone"])(
-    "who %s has left, though the store failed in it",
+    "who %s loses the stream, also when the store failed meanwhile",
     async (how) => {
-      const { connections, seconds, told, schedule, watch, viewer } = await show();
+      const { connections, seconds, streamMessages, schedule, watch, viewer } = await show();
       const ada = await watch("ada-1", "ada");
       await ada.ask("stream_start", { channel: SHOW });
       await viewer.ask("stream", { channel: SHOW });
@@ -353,44 +353,44 @@ describe("an owner", () => {
         expect((await leave()).data).toEqual({});
       }
       await seconds(31);
-      expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+      expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
     },
   );
 
-  it("without a grace time has left, though a tick looked while they were leaving", async () => {
-    const { client, streamer, store, watch, told } = await show();
+  it("without a grace period loses the stream when a tick ran while they were leaving", async () => {
+    const { client, streamer, store, watch, streamMessages } = await show();
     const channel = "short:a";
     const watcher = await watch("short-viewer", "bob", channel);
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel });
     const remove = store.members.remove.bind(store.members);
     vi.spyOn(store.members, "remove").mockImplementationOnce(async (...args) => {
-      // The first item is due, and ada is still there.
+      // The first item is due, and Ada is still connected.
       await streamer.app.tick();
       return remove(...args);
     });
     await ada.leave();
-    expect(told(watcher)).toHaveLength(1);
-    // Not asked for the stream before: that would look for its owner too.
+    expect(streamMessages(watcher)).toHaveLength(1);
+    // An earlier request for the stream would have checked its owner.
     await streamer.app.tick();
-    expect(told(watcher).at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages(watcher).at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("has the whole grace time, whenever a process has met the stream", async () => {
-    const { client, seconds, told, watch } = await show();
+  it("has the whole grace period, whenever a process sees the stream", async () => {
+    const { client, seconds, streamMessages, watch } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await watch("late");
     await seconds(20);
     await ada.leave();
     await seconds(29);
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
     await seconds(1);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("is not waited for longer because others' streams are asked for, however many", async () => {
-    const { client, seconds, told, viewer } = await show();
+  it("is not granted more time by requests for other streams", async () => {
+    const { client, seconds, streamMessages, viewer } = await show();
     const [ada, bob] = [await client("ada-1", { user: "ada" }), await client("bob-1", { user: "bob" })];
     await ada.ask("stream_start", { channel: SHOW });
     const others = Array.from({ length: 1_001 }, (_, n) => `show:${n}`);
@@ -403,11 +403,11 @@ describe("an owner", () => {
     await seconds(25);
     await askAll();
     await seconds(5);
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("keeps the stream when they came back, and left again, after a tick had read that they were gone", async () => {
-    const { client, advance, told, streamer, schedule, now } = await show();
+  it("who returns and leaves again before a tick acts keeps the stream", async () => {
+    const { client, advance, streamMessages, streamer, schedule, now } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
@@ -423,14 +423,14 @@ describe("an owner", () => {
       yield* read;
     });
     expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
     advance(29_000);
     await streamer.app.tick();
-    expect(told().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
+    expect(streamMessages().at(-1)).toEqual(["stream_ended", "ada", "owner_left"]);
   });
 
-  it("keeps the stream when they came back, and left again, while a tick looked after them", async () => {
-    const { client, advance, told, streamer, store } = await show();
+  it("who returns and leaves again during a tick's check keeps the stream", async () => {
+    const { client, advance, streamMessages, streamer, store } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
@@ -444,11 +444,11 @@ describe("an owner", () => {
       await again.leave();
     });
     expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
-    expect(told()).toHaveLength(1);
+    expect(streamMessages()).toHaveLength(1);
   });
 
-  it("is the one who was looked for: the stream of who comes next is not ended", async () => {
-    const { client, advance, told, streamer, store } = await show();
+  it("who returns no more does not end the next owner's stream", async () => {
+    const { client, advance, streamMessages, streamer, store } = await show();
     const ada = await client("ada-1", { user: "ada" });
     const bob = await client("bob-1", { user: "bob" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -462,14 +462,14 @@ describe("an owner", () => {
       await bob.leave();
     });
     expect(await streamer.app.tick()).toMatchObject({ failed: 0 });
-    expect(told().map(([type, user]) => [type, user])).toEqual([
+    expect(streamMessages().map(([type, user]) => [type, user])).toEqual([
       ["stream_started", "ada"],
       ["stream_ended", "ada"],
       ["stream_started", "bob"],
     ]);
   });
 
-  it("is nobody who only watches: what they do puts nothing into the schedule", async () => {
+  it("is checked, and viewers write nothing to the schedule", async () => {
     const { client, watch, schedule, seconds } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -481,17 +481,17 @@ describe("an owner", () => {
     expect(put.mock.calls.map(([{ kind }]) => kind)).not.toContain("streamer:stream.left");
   });
 
-  it("is told of once that they have left, by however many ticks at once", async () => {
-    const { client, advance, told, streamer } = await show();
+  it("is reported once as gone by simultaneous ticks", async () => {
+    const { client, advance, streamMessages, streamer } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
     await ada.leave();
     advance(30_000);
     await Promise.all([streamer.app.tick(), streamer.app.tick(), streamer.app.tick()]);
-    expect(told()).toHaveLength(2);
+    expect(streamMessages()).toHaveLength(2);
   });
 
-  it("takes no subscription of a connection's", async () => {
+  it("does not use up a subscription", async () => {
     const { client } = await show({ maxSubscriptions: 1 });
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -500,8 +500,8 @@ describe("an owner", () => {
   });
 });
 
-describe("viewers", () => {
-  it("are told how many they are, once a second at most, and the last of it by a tick", async () => {
+describe("viewer counts", () => {
+  it("are sent at most once a second, and the last one by a tick", async () => {
     const { client, watch, viewer, seconds } = await show();
     const counts = () => viewer.pushed("viewers").map(({ count }) => count);
     const ada = await client("ada-1", { user: "ada" });
@@ -519,7 +519,7 @@ describe("viewers", () => {
     expect(counts()).toEqual([2, 6, 5, 1]);
   });
 
-  it("are told how many they are, though the clock is set back by an hour", async () => {
+  it("are sent after the clock was set back by an hour", async () => {
     const { client, watch, viewer, seconds, advance } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -533,7 +533,7 @@ describe("viewers", () => {
     expect(live.viewers).toBe(4);
   });
 
-  it("are told the same number again, for another process may have told another", async () => {
+  it("are sent even when unchanged, because another process may have sent a different one", async () => {
     const { client, watch, viewer, seconds } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -545,7 +545,7 @@ describe("viewers", () => {
     expect(viewer.pushed("viewers").map(({ count }) => count)).toEqual([2, 2]);
   });
 
-  it("are counted for nobody while nobody streams", async () => {
+  it("are not counted without a stream", async () => {
     const { store, watch, seconds, viewer } = await show();
     const count = vi.spyOn(store.members, "count");
     await seconds(1);
@@ -554,7 +554,7 @@ describe("viewers", () => {
     expect([count.mock.calls, viewer.pushed("viewers")]).toEqual([[], []]);
   });
 
-  it("are found gone by what tells of them", async () => {
+  it("find viewers that are gone", async () => {
     const { client, watch, viewer, seconds, connections, streamer } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -567,7 +567,7 @@ describe("viewers", () => {
     expect(viewer.pushed("viewers").at(-1).count).toBe(2);
   });
 
-  it("are not told when the store fails, and everything else goes on", async () => {
+  it("are skipped when the store fails, and the rest continues", async () => {
     const { client, watch, store, lines, advance } = await show();
     const ada = await client("ada-1", { user: "ada" });
     await ada.ask("stream_start", { channel: SHOW });
@@ -592,12 +592,12 @@ describe("the option live", () => {
     [{ live: { graceMs: -1 } }, "`channels.show.live.graceMs` must be an integer from 0"],
     [{ live: { grace: 1 } }, "Unknown option `channels.show.live.grace`"],
     [{ live: true }, "`channels.show.live` requires a `schedule`"],
-  ])("can't be %o", (namespace, message) => {
+  ])("rejects %o", (namespace, message) => {
     const channels = { show: namespace } as unknown as StreamerOptions["channels"];
     expect(() => createStreamer({ channels, store })).toThrow(message);
   });
 
-  it("may have no grace", async () => {
+  it("accepts a grace period of 0", async () => {
     const { client, watch, seconds } = await show();
     const viewer = await watch("viewer-2", undefined, "short:a");
     const ada = await client("ada-1", { user: "ada" });
@@ -608,7 +608,7 @@ describe("the option live", () => {
   });
 });
 
-it("keeps what happened to streams apart from what was published", async () => {
+it("stream events do not appear in the channel's history", async () => {
   const { client, store, viewer } = await show();
   const ada = await client("ada-1", { user: "ada" });
   await ada.ask("stream_start", { channel: SHOW });

@@ -4,7 +4,7 @@ import { Channels } from "../channels.ts";
 import { ConnectionWatch } from "../membership/connection-watch.ts";
 import { StreamOwners } from "./stream-owners.ts";
 
-it("remembers a bounded number of streams, however many there are within an hour", {
+it("the number of known streams is bounded, also within an hour", {
   timeout: 60_000,
 }, async () => {
   const now = () => 0;

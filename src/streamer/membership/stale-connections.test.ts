@@ -6,14 +6,14 @@ import { createStreamer, type StreamerOptions } from "../index.ts";
 const ROOM = "room:lobby";
 const MINUTE = 60_000;
 
-/** A room with a watcher, whose clients may vanish without a word. */
+/** Simulates a room with a watcher, whose clients may vanish without a `$disconnect`. */
 async function room(options: Partial<StreamerOptions> = {}) {
   const schedule = memorySchedule();
   const simulation = simulateStreamer({ schedule, ...options });
   const { connections, streamer, now } = simulation;
   const active = new Map<string, number>();
   const get = connections.get.bind(connections);
-  const asked = vi.spyOn(connections, "get").mockImplementation(async (id) => {
+  const checked = vi.spyOn(connections, "get").mockImplementation(async (id) => {
     const info = await get(id);
     return info && { ...info, lastActiveAt: active.get(id) ?? 0 };
   });
@@ -28,13 +28,13 @@ async function room(options: Partial<StreamerOptions> = {}) {
     ...simulation,
     schedule,
     enter,
-    /** The connections that were asked after. */
-    asked: () => asked.mock.calls.map(([id]) => id),
-    /** They were active at this time. */
+    /** The IDs of connections that a tick has checked. */
+    checked: () => checked.mock.calls.map(([id]) => id),
+    /** Sets the last activity of connections. */
     touch: (...ids: string[]) => {
       for (const id of ids) active.set(id, now());
     },
-    /** A minute at a time, as Lambda's schedules ring. */
+    /** Advances the clock minute by minute with a tick each, as a Lambda schedule does. */
     minutes: async (count: number) => {
       for (let at = 0; at < count; at++) {
         simulation.advance(MINUTE);
@@ -51,28 +51,28 @@ async function room(options: Partial<StreamerOptions> = {}) {
   };
 }
 
-describe("a connection that has vanished", () => {
-  it("leaves within the idle limit and a tick, in every channel, though $disconnect never comes", async () => {
-    const { enter, connections, minutes, left, streamer, asked } = await room();
+describe("a vanished connection", () => {
+  it("leaves every channel within the idle limit and a tick, without a $disconnect", async () => {
+    const { enter, connections, minutes, left, streamer, checked } = await room();
     const ada = await enter("ada-1", "ada");
     await ada.ask("subscribe", { channels: [{ channel: "room:b" }, { channel: "flash:c" }] });
     connections.gone("ada-1");
     await minutes(9);
-    expect([left(), asked()]).toEqual([[], []]);
+    expect([left(), checked()]).toEqual([[], []]);
     await minutes(1);
-    expect([left(), asked()]).toEqual([["ada"], ["ada-1"]]);
+    expect([left(), checked()]).toEqual([["ada"], ["ada-1"]]);
     expect([await streamer.count("room:b"), await streamer.count("flash:c")]).toEqual([0, 0]);
     await minutes(30);
-    expect(asked()).toEqual(["ada-1"]);
+    expect(checked()).toEqual(["ada-1"]);
   });
 
-  it("is found as soon after its last sign of life as if it had given none", async () => {
-    const { enter, connections, minutes, left, touch, asked } = await room();
+  it("is found as soon after its last activity as without any", async () => {
+    const { enter, connections, minutes, left, touch, checked } = await room();
     await enter("ada-1", "ada");
     await minutes(8);
     touch("ada-1");
     await minutes(2);
-    expect(asked()).toEqual(["ada-1"]);
+    expect(checked()).toEqual(["ada-1"]);
     await minutes(7);
     connections.gone("ada-1");
     expect(left()).toEqual([]);
@@ -80,7 +80,7 @@ describe("a connection that has vanished", () => {
     expect(left()).toEqual(["ada"]);
   });
 
-  it("is told of once, by however many ticks at once", async () => {
+  it("is announced once by simultaneous ticks", async () => {
     const { enter, connections, advance, left, streamer } = await room();
     await enter("ada-1", "ada");
     connections.gone("ada-1");
@@ -90,7 +90,7 @@ describe("a connection that has vanished", () => {
     expect(left()).toEqual(["ada"]);
   });
 
-  it("keeps a user there who has another tab", async () => {
+  it("does not remove a user who has another tab", async () => {
     const { enter, connections, minutes, left, touch } = await room();
     await enter("ada-1", "ada");
     await enter("ada-2", "ada");
@@ -101,7 +101,7 @@ describe("a connection that has vanished", () => {
     expect(left()).toEqual([]);
   });
 
-  it("is tried again when a channel could not be left", async () => {
+  it("is retried when a channel could not be left", async () => {
     const { enter, connections, advance, left, streamer, store } = await room();
     await enter("ada-1", "ada");
     connections.gone("ada-1");
@@ -114,27 +114,27 @@ describe("a connection that has vanished", () => {
   });
 });
 
-describe("a viewer who has vanished", () => {
+describe("a vanished viewer", () => {
   const live = { channels: { room: OPEN, show: { ...OPEN, live: true } } };
 
-  it.each([undefined, "ada"])("is no viewer any more, as %s", async (user) => {
-    const { enter, connections, minutes, streamer, asked } = await room(live);
+  it.each([undefined, "ada"])("is not counted any more, as %s", async (user) => {
+    const { enter, connections, minutes, streamer, checked } = await room(live);
     const owner = await enter("owner", "owner", "show:a");
     await owner.ask("stream_start", { channel: "show:a" });
     await enter("viewer", user, "show:a");
-    // What is told of their coming is told, so that nothing more is sent.
+    // The messages about their joins have been sent, so that nothing more is.
     await minutes(1);
     connections.gone("viewer");
     await minutes(8);
     expect(await streamer.count("show:a")).toBe(2);
-    expect(asked()).toEqual([]);
+    expect(checked()).toEqual([]);
     await minutes(1);
-    expect(asked()).toEqual(expect.arrayContaining(["viewer", "owner"]));
+    expect(checked()).toEqual(expect.arrayContaining(["viewer", "owner"]));
     expect(await streamer.count("show:a")).toBe(1);
     expect(owner.pushed("viewers").at(-1)).toMatchObject({ count: 1 });
   });
 
-  it("costs a write when they come, and none in a channel without streams", async () => {
+  it("costs one write when they join, and none in a channel without live streams", async () => {
     const { enter, schedule } = await room(live);
     const put = vi.spyOn(schedule, "put");
     await enter("nobody", undefined, "room:b");
@@ -145,10 +145,10 @@ describe("a viewer who has vanished", () => {
   });
 });
 
-describe("a connection whose channels could not be left at its end", () => {
+describe("a connection whose removal failed at its end", () => {
   const plain = { channels: { room: OPEN } };
 
-  it("leaves them with the next tick, though nobody is seen there", async () => {
+  it("is removed by the next tick, also without presence", async () => {
     const { enter, connections, store, streamer, advance } = await room(plain);
     const ada = await enter("ada-1", "ada", "room:silent");
     vi.spyOn(store.members, "remove").mockRejectedValueOnce(new Error("throttled"));
@@ -160,7 +160,7 @@ describe("a connection whose channels could not be left at its end", () => {
     expect(await streamer.count("room:silent")).toBe(0);
   });
 
-  it("leaves them so too if it had ended before it became a member", async () => {
+  it("is removed likewise when it ended before it became a member", async () => {
     const { client, connections, store, streamer } = await room(plain);
     const ada = await client("ada-1", { user: "ada" });
     connections.gone("ada-1");
@@ -172,8 +172,8 @@ describe("a connection whose channels could not be left at its end", () => {
   });
 });
 
-describe("looking after connections", () => {
-  it("begins with the first channel where a user is seen, and writes nothing for what comes later", async () => {
+describe("watching connections", () => {
+  it("starts with the first channel with presence, and writes nothing for later ones", async () => {
     const { client, schedule, enter, advance, items } = await room({
       channels: { room: { ...OPEN, presence: true }, flash: { ...OPEN, delivery: "at-most-once" } },
     });
@@ -191,29 +191,29 @@ describe("looking after connections", () => {
     expect(items()).toEqual([["ada-1", 10 * MINUTE - 1]]);
   });
 
-  it("ends when the connection has left, without asking for it", async () => {
-    const { enter, minutes, asked, items } = await room();
+  it("stops when the connection has left, without a request to it", async () => {
+    const { enter, minutes, checked, items } = await room();
     await (await enter("ada-1", "ada")).leave();
     const bob = await enter("bob-1", "bob");
     await bob.ask("unsubscribe", { channels: [ROOM] });
     await minutes(10);
-    expect([asked(), items()]).toEqual([[], []]);
+    expect([checked(), items()]).toEqual([[], []]);
     await bob.ask("subscribe", { channels: [{ channel: ROOM }] });
     expect(items()).toEqual([["bob-1", 10 * MINUTE]]);
   });
 
-  it("ends with one look more where a user is in other channels still", async () => {
-    const { enter, minutes, asked, items, streamer } = await room({
+  it("stops after one more check when a user is only in other channels", async () => {
+    const { enter, minutes, checked, items, streamer } = await room({
       channels: { room: { ...OPEN, presence: true }, flash: { ...OPEN, delivery: "at-most-once" } },
     });
     const ada = await enter("ada-1", "ada");
     await ada.ask("subscribe", { channels: [{ channel: "flash:a" }] });
     await ada.ask("unsubscribe", { channels: [ROOM] });
     await minutes(30);
-    expect([asked(), items(), await streamer.count("flash:a")]).toEqual([["ada-1"], [], 1]);
+    expect([checked(), items(), await streamer.count("flash:a")]).toEqual([["ada-1"], [], 1]);
   });
 
-  it("refuses to let somebody in who could not be looked after", async () => {
+  it("fails the subscribe when the watch can't be scheduled", async () => {
     const { client, schedule, streamer } = await room();
     vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("throttled"));
     const ada = await client("ada-1", { user: "ada" });
@@ -224,7 +224,7 @@ describe("looking after connections", () => {
 });
 
 describe("with heartbeatMs", () => {
-  it("closes who has sent none for twice as long, however busy the channel is", async () => {
+  it("a connection without heartbeats is closed after two intervals, however busy the channel is", async () => {
     const { enter, advance, left, streamer, touch, connections } = await room({ heartbeatMs: 30_000 });
     const [ada] = [await enter("ada-1", "ada"), await enter("bob-1", "bob")];
     for (let second = 0; second < 59; second++) {
@@ -243,7 +243,7 @@ describe("with heartbeatMs", () => {
     ["a minute and a second", 61_000],
     ["an hour", 3_600_000],
     ["a year", 365 * 86_400_000],
-  ])("closes nobody who is there when the clock jumps ahead by %s", async (_, jump) => {
+  ])("an open connection survives a clock jump of %s", async (_, jump) => {
     const { enter, advance, streamer, connections } = await room({ heartbeatMs: 30_000 });
     const clients = await Promise.all(Array.from({ length: 20 }, (_, n) => enter(`c${n}`, `u${n}`)));
     advance(jump);
@@ -255,7 +255,7 @@ describe("with heartbeatMs", () => {
     expect(connections.disconnected).toEqual([]);
   });
 
-  it("closes nobody whose heartbeat another process hears while a tick looks", async () => {
+  it("a connection survives when another process receives its heartbeat during a tick", async () => {
     const { enter, advance, streamer, connections, schedule, now } = await room({ heartbeatMs: 30_000 });
     await enter("ada-1", "ada");
     advance(30_000);
@@ -274,7 +274,7 @@ describe("with heartbeatMs", () => {
     expect(connections.disconnected).toEqual([]);
   });
 
-  it("looks at a connection again within the idle limit, though its last activity is dated in the future", async () => {
+  it("a connection is checked within the idle limit though its last activity is in the future", async () => {
     const { enter, connections, minutes, left, touch, advance, now } = await room();
     await enter("ada-1", "ada");
     const before = now();
@@ -287,7 +287,7 @@ describe("with heartbeatMs", () => {
     expect(left()).toEqual(["ada"]);
   });
 
-  it("takes a write for each heartbeat, and one to begin with", async () => {
+  it("the watch writes once for the start and once per heartbeat", async () => {
     const { enter, schedule } = await room({ heartbeatMs: 30_000 });
     const put = vi.spyOn(schedule, "put");
     const ada = await enter("ada-1", "ada");
@@ -296,7 +296,7 @@ describe("with heartbeatMs", () => {
     expect(put).toHaveBeenCalledTimes(4);
   });
 
-  it("takes a schedule", () => {
+  it("a schedule is required", () => {
     const { store } = simulateStreamer();
     const options = { channels: { room: {} }, store, heartbeatMs: 1_000 };
     expect(() => createStreamer(options)).toThrow("`heartbeatMs` requires a `schedule`");

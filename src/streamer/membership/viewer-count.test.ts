@@ -4,7 +4,7 @@ import { FanOut } from "../fan-out/fan-out.ts";
 import { StreamLog } from "../live-streams/stream-log.ts";
 import { ViewerCounts } from "./viewer-count.ts";
 
-it("looks at few of the channels that it knows when it counts another, however many within a second", async () => {
+it("counting a channel looks at few of the known channels", async () => {
   const now = () => 1_000_000;
   const { history, members } = memoryChannelStore({ now });
   const streamLog = new StreamLog(history, now);
