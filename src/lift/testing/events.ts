@@ -13,30 +13,39 @@ import type {
   WebSocketEvent,
 } from "../../apigw/index.ts";
 
-/** What a test may say of an event; everything else is as the service sends it. */
+/** Fields that a test may set on any event. All others are as the service sends them. */
 export interface EventOverrides {
+  /** Default: a fixed id. */
   readonly connectionId?: string;
-  /** The authorizer's context, as every event of an authorized connection carries it. */
+  /** Context of an authorizer, which every event of an authorized connection has. Default: no authorizer. */
   readonly authorizer?: Partial<AuthorizerContext>;
+  /** Variables of the API's stage. Default: none. */
   readonly stageVariables?: StageVariables;
 }
 
+/** Fields that a test may set on a `$connect` event. */
 export interface ConnectOverrides extends EventOverrides {
-  /** The upgrade request's, besides those that every client sends. */
+  /** Headers of the upgrade request, besides those that every client sends. Default: none. */
   readonly headers?: Headers;
+  /** Query parameters of the upgrade request. Default: none. */
   readonly query?: { readonly [name: string]: string };
+  /** Fields of the request context. */
   readonly requestContext?: Partial<ConnectRequestContext>;
 }
 
+/** Fields that a test may set on a message event. */
 export interface MessageOverrides extends EventOverrides {
+  /** Fields of the request context. */
   readonly requestContext?: Partial<MessageRequestContext>;
 }
 
+/** Fields that a test may set on a `$disconnect` event. */
 export interface DisconnectOverrides extends EventOverrides {
-  /** Default 1000. */
+  /** Close code. Default 1000. */
   readonly code?: number;
-  /** Default "Connection Closed Normally". */
+  /** Close reason. Default "Connection Closed Normally". */
   readonly reason?: string;
+  /** Fields of the request context. */
   readonly requestContext?: Partial<DisconnectRequestContext>;
 }
 
@@ -44,7 +53,13 @@ const DOMAIN = "abcdef1234.execute-api.us-east-1.amazonaws.com";
 const CONNECTION_ID = "L0SM9cOFvHcCIhw=";
 const USER_AGENT = "lift-ws-test";
 
-/** The event that the service sends for a route: `$connect`, `$disconnect`, or a message with this body. */
+/**
+ * Returns the event that API Gateway sends for a route: `$connect`, `$disconnect`, or a message with a body.
+ * @param body text of the message; default empty
+ * @example
+ * const event = createTestWebSocketEvent("greet", "id-1", JSON.stringify({ name: "Ada" }));
+ * const result = await app.webSocketHandler()(event, lambdaContext());
+ */
 export function createTestWebSocketEvent(
   route: string,
   connectionId: string = CONNECTION_ID,
@@ -55,6 +70,11 @@ export function createTestWebSocketEvent(
   return messageEvent(route, body, { connectionId });
 }
 
+/**
+ * Returns a `$connect` event.
+ * @example
+ * const event = connectEvent({ headers: { Authorization: "Bearer token" } });
+ */
 export function connectEvent(overrides: ConnectOverrides = {}): ConnectEvent {
   const headers = {
     Host: DOMAIN,
@@ -82,7 +102,12 @@ export function connectEvent(overrides: ConnectOverrides = {}): ConnectEvent {
   };
 }
 
-/** A message; `body` goes in as it is when it is a string, else as JSON. */
+/**
+ * Returns a message event.
+ * @param body a string is used as it is; any other value is serialized as JSON
+ * @example
+ * const event = messageEvent("greet", { name: "Ada" });
+ */
 export function messageEvent(route: string, body: unknown, overrides: MessageOverrides = {}): MessageEvent {
   return {
     requestContext: {
@@ -98,6 +123,11 @@ export function messageEvent(route: string, body: unknown, overrides: MessageOve
   };
 }
 
+/**
+ * Returns a `$disconnect` event.
+ * @example
+ * const event = disconnectEvent({ code: 1001, reason: "Going away" });
+ */
 export function disconnectEvent(overrides: DisconnectOverrides = {}): DisconnectEvent {
   const headers = { Host: DOMAIN, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" };
   return {
@@ -116,7 +146,11 @@ export function disconnectEvent(overrides: DisconnectOverrides = {}): Disconnect
   };
 }
 
-/** What a REQUEST authorizer is given. Its own context is not in it yet. */
+/**
+ * Returns the event of a REQUEST authorizer. It has no authorizer context yet.
+ * @example
+ * const result = await authorizer(authorizerEvent({ query: { token: "token" } }));
+ */
 export function authorizerEvent(overrides: Omit<ConnectOverrides, "authorizer"> = {}): AuthorizerEvent {
   const event = connectEvent(overrides);
   const { apiId, stage } = event.requestContext;
@@ -127,7 +161,11 @@ export function authorizerEvent(overrides: Omit<ConnectOverrides, "authorizer"> 
   };
 }
 
-/** A Lambda's second argument, with 29 seconds left. */
+/**
+ * Returns the context that Lambda passes to a handler, with 29 seconds left.
+ * @example
+ * const context = lambdaContext({ getRemainingTimeInMillis: () => 500 });
+ */
 export function lambdaContext(overrides: Partial<LambdaContext> = {}): LambdaContext {
   return {
     callbackWaitsForEmptyEventLoop: true,
@@ -143,13 +181,13 @@ export function lambdaContext(overrides: Partial<LambdaContext> = {}): LambdaCon
   };
 }
 
-/** What the three events' contexts share. */
+/** Returns the fields that the request contexts of all events share. */
 function commonContext({ connectionId = CONNECTION_ID, authorizer }: EventOverrides) {
   const requestId = "Ti89OF32joEFbiA=";
   const requestTimeEpoch = Date.now();
   return {
     extendedRequestId: requestId,
-    requestTime: logTime(requestTimeEpoch),
+    requestTime: formatLogTime(requestTimeEpoch),
     messageDirection: "IN" as const,
     stage: "test",
     connectedAt: requestTimeEpoch,
@@ -163,14 +201,14 @@ function commonContext({ connectionId = CONNECTION_ID, authorizer }: EventOverri
   };
 }
 
-function authorizerContext(given: Partial<AuthorizerContext>): AuthorizerContext {
-  return { principalId: "user", integrationLatency: 1, ...given } as AuthorizerContext;
+function authorizerContext(fields: Partial<AuthorizerContext>): AuthorizerContext {
+  return { principalId: "user", integrationLatency: 1, ...fields } as AuthorizerContext;
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/** `31/Aug/2022:13:34:52 +0000` */
-function logTime(ms: number): string {
+/** Formats a time as `31/Aug/2022:13:34:52 +0000`. */
+function formatLogTime(ms: number): string {
   const [year, month, day, time] = new Date(ms).toISOString().split(/[-T.]/);
   return `${day}/${MONTHS[Number(month) - 1]}/${year}:${time} +0000`;
 }
