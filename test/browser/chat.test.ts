@@ -76,7 +76,7 @@ function textsIn(page: Page): Promise<string[]> {
 }
 
 describe("two windows", () => {
-  it("chat, and see each other come and go", async () => {
+  it("chat, and see each other join and leave", async () => {
     const ada = await enter("Ada");
     await ada.getByText("Only you are here").waitFor();
     const grace = await enter("Grace");
@@ -97,7 +97,7 @@ describe("two windows", () => {
     await ada.getByText("Only you are here").waitFor();
   });
 
-  it("in different rooms hear announcements, and nothing else of each other", async () => {
+  it("in different rooms receive announcements, and nothing else of each other", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await grace.getByLabel("Go to another room").fill("#tea");
@@ -128,7 +128,7 @@ describe("two windows", () => {
     expect(await ada.locator("#people").textContent()).toBe("Only you are here");
   });
 
-  it("show markup as the text it is", async () => {
+  it("show markup as text", async () => {
     const ada = await enter("Ada");
     const grace = await enter("<img src=x onerror=alert(1)>");
     const attack = `<script>alert(1)</script><img src=x onerror="alert(2)"><b>bold</b>`;
@@ -176,7 +176,7 @@ async function isAtDoor(page: Page): Promise<void> {
 }
 
 describe("the page", () => {
-  it("leads back to the door with a bad token, says why, and lets in by a good one", async () => {
+  it("returns to the sign-in with a bad token and its reason, and accepts a good one", async () => {
     const page = await openWindow();
     await paste(page, "eyJhbGciOiJub25lIn0.e30.");
     // Nobody can write before the server has let them in.
@@ -192,14 +192,14 @@ describe("the page", () => {
     await sees(page, "let in");
   });
 
-  it("leads back to the door when a token has expired", async () => {
+  it("returns to the sign-in when a token has expired", async () => {
     const page = await openWindow();
     await paste(page, await tokenOf(Date.now() / 1_000 - 60));
     await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
     await isAtDoor(page);
   });
 
-  it("leads back to the door when the token of an open connection expires", async () => {
+  it("returns to the sign-in when the token of an open connection expires", async () => {
     const page = await openWindow();
     const sockets: WebSocketRoute[] = [];
     await page.routeWebSocket(/./, (socket) => {
@@ -219,7 +219,7 @@ describe("the page", () => {
     await isOnline(page);
   });
 
-  it("comes in by a pasted token", async () => {
+  it("accepts a pasted token", async () => {
     const token = await mintDevelopmentToken({ sub: "ada", tenant: "math" }, join(directory, ".lift-ws"));
     const page = await openWindow();
     await page.getByRole("button", { name: "Use a token of your own" }).click();
@@ -230,7 +230,7 @@ describe("the page", () => {
     expect(await page.locator("#team").textContent()).toBe("math");
   });
 
-  it("keeps the token out of its address, its storage and its text", async () => {
+  it("keeps the token out of its address, storage and text", async () => {
     const minted: string[] = [];
     const page = await openWindow();
     page.on("response", async (response) => {
@@ -247,7 +247,7 @@ describe("the page", () => {
     expect(server.output()).not.toContain(token);
   });
 
-  it("is the same person in the same room after a reload", async () => {
+  it("keeps the user and room after a reload", async () => {
     const page = await enter("Ada");
     await page.getByRole("button", { name: "ideas" }).click();
     await page.getByText("Only you are here").waitFor();
@@ -257,7 +257,7 @@ describe("the page", () => {
     await page.getByText("Ada (you)").waitFor();
   });
 
-  it("changes between dark and light, and remembers it", async () => {
+  it("switches between dark and light, and remembers it", async () => {
     const page = await openWindow();
     const ground = "getComputedStyle(document.documentElement).backgroundColor";
     const toggle = page.getByRole("button", { name: "Dark theme" });
@@ -271,8 +271,8 @@ describe("the page", () => {
   });
 });
 
-describe.each(["SIGTERM", "SIGKILL"] as const)("a server that ends by %s and is started again", (signal) => {
-  it("has its people back in their room, chatting on", async () => {
+describe.each(["SIGTERM", "SIGKILL"] as const)("a server that ends by %s and restarts", (signal) => {
+  it("has its users back in their room", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     for (const page of [ada, grace]) await page.getByRole("button", { name: "ideas" }).click();

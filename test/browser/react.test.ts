@@ -106,7 +106,7 @@ it("keeps the page, the refused text and its reason when a publish is refused", 
   expect(faults).toEqual([]);
 });
 
-it("keeps the text that is half written when a publish resolves late", async () => {
+it("keeps a draft when a publish resolves late", async () => {
   const { open, store } = await room();
   const { page, faults } = await open("ann");
   const { promise: slow, resolve: answer } = Promise.withResolvers<void>();
@@ -125,7 +125,7 @@ it("keeps the text that is half written when a publish resolves late", async () 
   expect(faults).toEqual([]);
 });
 
-it("keeps what is written offline, and sends it once when the network is back", async () => {
+it("keeps messages written offline, and sends them once when the network is back", async () => {
   const { open } = await room();
   const { page, faults } = await open("ann");
   // A socket that is open stays so when Chromium is told to be offline.

@@ -97,7 +97,7 @@ function stored(page: Page): Promise<string[]> {
 }
 
 describe("two windows", () => {
-  it("chat, and see who is there, once however many tabs, and who writes", async () => {
+  it("chat, and see each user once across tabs, and who is typing", async () => {
     const ada = await enter("Ada");
     await ada.getByText("Only you are here").waitFor();
     const grace = await enter("Grace");
@@ -116,7 +116,7 @@ describe("two windows", () => {
     await ada.getByText("Only you are here").waitFor();
   });
 
-  it("count what is unread in another room, and load what was said before they came", async () => {
+  it("count unread messages in another room, and load earlier ones", async () => {
     const ada = await enter("Ada");
     const lines = Array.from({ length: 56 }, (_, n) => `line ${n + 1}`);
     await say(ada, ...lines);
@@ -145,7 +145,7 @@ describe("two windows", () => {
     expect(await ada.locator("#people").textContent()).toBe("Only you are here");
   });
 
-  it("show markup as the text it is", async () => {
+  it("show markup as text", async () => {
     const ada = await enter("Ada");
     const grace = await enter("<img src=x onerror=alert(1)>");
     const attack = `<script>alert(1)</script><img src=x onerror="alert(2)"><b>bold</b>`;
@@ -156,8 +156,8 @@ describe("two windows", () => {
   });
 });
 
-describe("a window that is cut off", () => {
-  it("keeps what is written, and catches up when it is back", async () => {
+describe("a disconnected window", () => {
+  it("keeps written messages, and catches up after reconnecting", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await say(ada, "before");
@@ -176,7 +176,7 @@ describe("a window that is cut off", () => {
     await ada.getByText("You and Grace").waitFor();
   });
 
-  it("keeps what is written through a reload", async () => {
+  it("keeps written messages through a reload", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await cut(grace);
@@ -186,7 +186,7 @@ describe("a window that is cut off", () => {
     await haveAll([ada, grace], ["written before the reload"]);
   });
 
-  it("says so when history does not reach", async () => {
+  it("reports when history does not reach", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await say(ada, "before");
@@ -204,8 +204,8 @@ describe("a window that is cut off", () => {
   });
 });
 
-describe("a server that is killed and started again on the same database", () => {
-  it("has lost and doubled no line, in either window, and knows who is there", async () => {
+describe("a server that is killed and restarted on the same database", () => {
+  it("loses and duplicates no message in either window, and knows the members", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await say(ada, "before the kill");
@@ -241,7 +241,7 @@ describe("a server that is killed and started again on the same database", () =>
 });
 
 describe("a live stream", () => {
-  it("is watched as it is drawn by whoever looks at the room, and counts them", async () => {
+  it("is seen by every viewer of the room as it is drawn, and counts viewers", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await goLive(ada);
@@ -271,7 +271,7 @@ describe("a live stream", () => {
     await ada.getByText("Radia’s sketch", { exact: true }).waitFor();
   });
 
-  it("goes on when its owner loads the page again, or is cut off for a moment", async () => {
+  it("continues when its owner reloads the page or is briefly disconnected", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await goLive(ada);
@@ -291,7 +291,7 @@ describe("a live stream", () => {
     await ada.getByText("Your sketch, in #lobby", { exact: true }).waitFor();
   });
 
-  it("is begun with a connection alone", async () => {
+  it("starts only with a connection", async () => {
     const ada = await enter("Ada");
     await cut(ada);
     await ada.locator("#go-live:disabled").waitFor();
@@ -299,7 +299,7 @@ describe("a live stream", () => {
     await goLive(ada);
   });
 
-  it("ends when its owner does not come back", async () => {
+  it("ends when its owner does not return", async () => {
     const ada = await enter("Ada");
     const grace = await enter("Grace");
     await goLive(ada);
@@ -358,7 +358,7 @@ async function isAtDoor(page: Page): Promise<void> {
 }
 
 describe("the page", () => {
-  it("leads back to the door with a bad token, says why, and lets in by a good one", async () => {
+  it("returns to the sign-in with a bad token and its reason, and accepts a good one", async () => {
     const page = await openWindow();
     await paste(page, "eyJhbGciOiJub25lIn0.e30.");
     // Nobody can write before the server has let them in.
@@ -374,14 +374,14 @@ describe("the page", () => {
     await haveAll([page], ["let in"]);
   });
 
-  it("leads back to the door when a token has expired", async () => {
+  it("returns to the sign-in when a token has expired", async () => {
     const page = await openWindow();
     await paste(page, await tokenOf(Date.now() / 1_000 - 60));
     await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
     await isAtDoor(page);
   });
 
-  it("leads back to the door when a token expires meanwhile, and keeps the lines that were not sent", async () => {
+  it("returns to the sign-in when a token expires, and keeps unsent messages", async () => {
     const page = await openWindow();
     await paste(page, await tokenOf("1h"));
     await isOnline(page);
@@ -397,7 +397,7 @@ describe("the page", () => {
     await haveAll([page], ["written while cut off"]);
   });
 
-  it("lets in by the token of a user without a tenant", async () => {
+  it("accepts the token of a user without a tenant", async () => {
     const page = await openWindow();
     await paste(page, await mintDevelopmentToken({ sub: "ada" }, join(directory, ".lift-ws")));
     await isOnline(page);
@@ -405,7 +405,7 @@ describe("the page", () => {
     await haveAll([page], ["alone"]);
   });
 
-  it("keeps the token out of its address, its storage and its text", async () => {
+  it("keeps the token out of its address, storage and text", async () => {
     const minted: string[] = [];
     const page = await openWindow();
     page.on("response", async (response) => {

@@ -26,11 +26,11 @@ const app = (store: string) => `
     connectionStore: dynamoDBConnectionStore({ tableName: "t" }),
   }).webSocketHandler();`;
 
-it("is nobody's package but this one where DynamoDB is reached without the AWS SDK", async () => {
+it("bundles no other package when DynamoDB is reached without the AWS SDK", async () => {
   expect(await packagesIn(app("lift-ws/store/dynamodb/no-sdk"))).toEqual([]);
 });
 
-it("is nobody's package where channels have a rate that is counted in memory", async () => {
+it("bundles no other package for channels with a rate limit in memory", async () => {
   const code = `
     import { memoryChannelStore } from "lift-ws/store/memory";
     import { createStreamer } from "lift-ws/streamer";
@@ -39,7 +39,7 @@ it("is nobody's package where channels have a rate that is counted in memory", a
   expect(await packagesIn(code)).toEqual([]);
 });
 
-it("is the AWS SDK's client for DynamoDB where that is asked for, and none for sending", async () => {
+it("bundles the AWS SDK's DynamoDB client on request, and none for sending", async () => {
   const packages = await packagesIn(app("lift-ws/store/dynamodb"));
   expect(packages).toContain("@aws-sdk/client-dynamodb");
   expect(packages).not.toContain("@aws-sdk/client-apigatewaymanagementapi");

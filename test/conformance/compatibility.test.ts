@@ -44,7 +44,7 @@ describe("COMPATIBILITY.md", () => {
   });
 
   it.each(rows.map((row) => [row[0]!, inBackticks(row.at(-1)!)] as const))(
-    "names tests that exist for: %s",
+    "names existing tests for: %s",
     (_behaviour, named) => {
       expect(named).not.toEqual([]);
       expect(named.filter((title) => !titles.has(title))).toEqual([]);
@@ -52,8 +52,8 @@ describe("COMPATIBILITY.md", () => {
   );
 });
 
-describe("the titles of tests", () => {
-  it("are read from every form of it and test, and from nothing else", () => {
+describe("testTitles", () => {
+  it("reads titles from every form of `it` and `test`, and nothing else", () => {
     const source = `
       it("plain", () => {});
       test(\`template\`, { timeout: 1 }, () => {});

@@ -125,7 +125,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     );
   });
 
-  it("coming and going", async () => {
+  it("subscribing and leaving", async () => {
     const { members } = store;
     await expectDocumented("a subscription: `add`, anonymous", () => members.add(CHANNEL, member("c1=")));
     await expectDocumented("… of a user", () => members.add(CHANNEL, member("c2=", "user-1")));
@@ -163,7 +163,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     );
   });
 
-  it("a message in parts", async () => {
+  it("a chunked message", async () => {
     const text = "x".repeat(32_000);
     const parts = [0, 1, 2, 3].map((index) => ({ message: 1, index, count: 4, text }));
     await expectDocumented("a message of 128 KB in four chunks: `add`, four times", async () => {
@@ -173,7 +173,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await expectDocumented("… incomplete and dropped: `abort`", () => store.chunks.abort("c1=", 2));
   });
 
-  it("nothing of a channel that was not measured", () => {
+  it("measured channel operations only", () => {
     expect(ROWS.map(([name]) => name).sort()).toEqual([...measured].sort());
   });
 });

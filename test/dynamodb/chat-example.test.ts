@@ -81,7 +81,7 @@ describe.each([
     await expect(project.connect(url + query)).rejects.toThrow("refused with 401");
   });
 
-  it("tells whoever joins where they are, and everyone who is where", async () => {
+  it("sends a new user their room, and everyone the members", async () => {
     team = randomUUID().slice(0, 8);
     const ada = await arrive("ada", team);
     ada.send({ action: "join", room: "tea" });
@@ -99,7 +99,7 @@ describe.each([
     expect(grace.frames).toEqual([{ ...joined, you: "grace" }, presence("ada", "grace")]);
   });
 
-  it("carries a message to the room, the sender included, and an announcement to the team", async () => {
+  it("delivers a message to the room with its sender, and an announcement to the team", async () => {
     const [ada, grace, linus] = (await gather(["ada", "tea"], ["grace", "tea"], ["linus", "ideas"])) as Three;
     ada.send({ action: "say", id: "m1", text: "  grüß dich 👋 " });
     const message = {
@@ -119,7 +119,7 @@ describe.each([
     expect(linus.frames).toEqual([announcement]);
   });
 
-  it("keeps teams apart", async () => {
+  it("isolates teams", async () => {
     const [spy] = (await gather(["ada", "tea"])) as [Person];
     const [ada] = (await gather(["ada", "tea"])) as [Person];
     ada.send({ action: "announce", id: "a1", text: "secret" });
@@ -130,7 +130,7 @@ describe.each([
     expect(spy.frames).toEqual([{ type: "pong" }]);
   });
 
-  it("answers what it can't do with a frame, to the sender alone", async () => {
+  it("sends errors as frames to the sender only", async () => {
     const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
     ada.send({ action: "say", id: "m1", text: "x".repeat(4097) });
     await ada.hears("error");
@@ -171,7 +171,7 @@ describe.each([
     expect(grace.frames).toEqual([presence]);
   });
 
-  it("tells those who stay that someone left", async () => {
+  it("notifies the others when a user leaves", async () => {
     const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
     await grace.leave();
     await ada.hears("presence");
@@ -180,7 +180,7 @@ describe.each([
     ]);
   });
 
-  it("loses none of what many say at the same time", async () => {
+  it("loses no message of concurrent senders", async () => {
     const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
     const ids = Array.from({ length: 8 }, (_, index) => `m${index}`);
     for (const id of ids) (id < "m4" ? ada : grace).send({ action: "say", id, text: "hi" });

@@ -122,12 +122,12 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await expectDocumented(EVENTS, "`ctx.update` adds", () => send("update", IDENTITY));
   });
 
-  it("a state that is asked for where the row has been read: nothing more", async () => {
+  it("a state read after the row was read: none", async () => {
     await connect(IDENTITY);
     expect(await unitsOf(() => send("get", ANONYMOUS))).toEqual({ reads: 1, writes: 0 });
   });
 
-  it("a connect and a disconnect that are counted", async () => {
+  it("a connect and a disconnect with a connection limit", async () => {
     // With a limit of one there is one shard; it is there once it has been written.
     run({ maxConnections: 1 });
     await connect(ANONYMOUS, "first=");
@@ -238,7 +238,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     expect(connections.disconnected).toEqual([kept.connectionId]);
   });
 
-  it("a thousand connections, listed and counted", async () => {
+  it("listing and counting a thousand connections", async () => {
     const LISTS = "What a list costs";
     const ids = Array.from({ length: 1_000 }, (_, n) => `L0SM9cOFvH${String(n).padStart(5, "0")}=`);
     for (let from = 0; from < ids.length; from += 50) {
@@ -254,7 +254,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await expectDocumented(LISTS, "`count`", async () => expect(await store.count()).toBe(1_000));
   });
 
-  it("nothing that was not measured", () => {
+  it("measured operations only", () => {
     const rows = ["What an event costs", "What a list costs"].flatMap((name) =>
       tableRows(sections(DOC).get(name) ?? ""),
     );

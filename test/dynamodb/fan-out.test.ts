@@ -76,8 +76,8 @@ const dataOf = (id: string) =>
 const pending = async () => (await world.readItems("messages")).filter((item) => item.Pending !== undefined);
 const finished = () => vi.waitFor(async () => expect(await pending()).toEqual([]));
 
-describe("what was stored and left", () => {
-  it("reaches everyone by the stream, in order, though all its publishers are gone", async () => {
+describe("stored messages without delivery", () => {
+  it("are delivered by the table stream, in order, after all publishers ended", async () => {
     await join(KEY, "a", "b");
     await feed(calling(container().streamer.fanOutHandler({ graceMs: 0 })));
     const published = [];
@@ -92,7 +92,7 @@ describe("what was stored and left", () => {
     );
   });
 
-  it("is not sent again when the publisher has lived to send it", async () => {
+  it("are not sent again when the publisher delivered them", async () => {
     await join(KEY, "a");
     const events: TableStreamEvent[] = [];
     const handler = container().streamer.fanOutHandler();
@@ -109,7 +109,7 @@ describe("what was stored and left", () => {
     expect(dataOf("a")).toEqual([1]);
   });
 
-  it("is sent twice, as the same, when its publisher was slow and not gone", async () => {
+  it("are sent twice with the same id when the publisher is slow", async () => {
     await join(KEY, "a");
     const slow = container();
     const { listMembers } = slow.store.members;
@@ -124,7 +124,7 @@ describe("what was stored and left", () => {
     expect(more).toEqual([]);
   });
 
-  it("is gone on with where the time was over, and who got it before gets it no more", async () => {
+  it("resume where the time ran out, without a second delivery to earlier recipients", async () => {
     const ids = Array.from({ length: 900 }, (_, n) => `c${n}`);
     await join(KEY, ...ids);
     await doomed().publish(ROOM, "large", { tenantId });
@@ -151,7 +151,7 @@ describe("what was stored and left", () => {
     expect(new Set(connections.sent.map(({ data }) => JSON.parse(data).id)).size).toBe(1);
   }, 60_000);
 
-  it("takes whoever is gone out of every channel", async () => {
+  it("remove gone connections from all channels", async () => {
     await join(KEY, "a", "b");
     await join(OTHER, "b");
     connections.gone("b");
@@ -164,7 +164,7 @@ describe("what was stored and left", () => {
     expect(dataOf("a")).toEqual([1]);
   });
 
-  it("comes again after the function itself has died", async () => {
+  it("are fanned out again after the function crashed", async () => {
     await join(KEY, "a");
     await doomed().publish(ROOM, 1, { tenantId });
     const handler = container().streamer.fanOutHandler({ graceMs: 0 });

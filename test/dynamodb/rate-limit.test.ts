@@ -79,10 +79,10 @@ function makeApp(connects: Partial<RateLimit> = {}) {
   };
 }
 
-describe("a key that is longer than DynamoDB takes", () => {
+describe("a key that exceeds DynamoDB's limit", () => {
   const room = "a".repeat(3_000);
 
-  it("is limited as every other", async () => {
+  it("is limited like others", async () => {
     const app = new Lift<object>({
       connections: recordingConnections(),
       logger: jsonLogger({ level: "silent" }),
@@ -99,15 +99,15 @@ describe("a key that is longer than DynamoDB takes", () => {
     expect(handled).toBe(2);
   });
 
-  it("is limited where an application counts it itself", async () => {
+  it("is limited when an application counts it", async () => {
     const own = limiter({ limit: 2 });
     expect(await passed(5, () => own.consume(room))).toBe(2);
     expect(await passed(5, () => own.consume(`${room}b`))).toBe(2);
   });
 });
 
-describe("the table that createTables makes for limits", () => {
-  it("has the key and the TTL that the limiter counts on, and no index", async () => {
+describe("the table of createTables for limits", () => {
+  it("has the key and TTL that the limiter needs, and no index", async () => {
     const named = { TableName: tables.rateLimitTableName };
     const { Table } = await client.send(new DescribeTableCommand(named));
     expect(Table).toMatchObject({
@@ -121,21 +121,21 @@ describe("the table that createTables makes for limits", () => {
 });
 
 describe("a limit in DynamoDB", () => {
-  it("lets exactly its limit through of 100 calls at once, on the first and any later ones", async () => {
+  it("allows exactly its limit of 100 concurrent calls, in each round", async () => {
     const one = limiter({ limit: 37 });
     expect(await passed(100, () => one.consume("a"))).toBe(37);
     expect(await passed(1, () => one.consume("a"))).toBe(0);
     expect(await passed(5, () => one.consume("b"))).toBe(5);
   });
 
-  it("is one limit for all containers", async () => {
+  it("is shared by all containers", async () => {
     const containers = Array.from({ length: 4 }, () => limiter({ limit: 37 }));
     let next = 0;
     const consume = () => containers[next++ % containers.length]!.consume("shared");
     expect(await passed(100, consume)).toBe(37);
   });
 
-  it("tells how long to wait, and opens again then", async () => {
+  it("reports the time to wait, and allows calls after it", async () => {
     const one = limiter({ limit: 1, windowMs: 300 });
     await one.consume("again");
     const refusal = (await one.consume("again").catch((thrown) => thrown)) as { msBeforeNext: number };
@@ -149,7 +149,7 @@ describe("a limit in DynamoDB", () => {
     );
   });
 
-  it("writes nothing for a key that this container knows to be over the limit", async () => {
+  it("writes nothing for a key that is over the limit in this container", async () => {
     const { client: counting, requests } = counted();
     const one = limiter({ limit: 2, client: counting });
     await passed(2, () => one.consume("flood"));
@@ -162,7 +162,7 @@ describe("a limit in DynamoDB", () => {
     ["is refused", THROTTLED],
     ["fails", INTERNAL_ERROR],
     ["is carried out, and the answer lost", RESPONSE_LOST],
-  ])("lets no more through when every request %s the first time", async (_what, fault) => {
+  ])("allows no more calls when every request %s the first time", async (_what, fault) => {
     const faulty = localClient(3);
     injectFaults(faulty, failFirstAttempts(fault));
     const one = limiter({ limit: 5, client: faulty });
@@ -170,7 +170,7 @@ describe("a limit in DynamoDB", () => {
     expect(await passed(20, () => one.consume(key))).toBeLessThanOrEqual(5);
   });
 
-  it("ends a window that a container has begun whose clock is ahead by an hour or a year", async () => {
+  it("ends a window that started on a clock ahead by an hour or a year", async () => {
     for (const [key, ahead] of [
       ["hour", 3_600],
       ["year", 365 * 86_400],
@@ -186,14 +186,14 @@ describe("a limit in DynamoDB", () => {
     }
   });
 
-  it("trusts a window that a container has begun whose clock is ahead by some seconds", async () => {
+  it("accepts a window that started on a clock ahead by some seconds", async () => {
     const expire = { N: String(Date.now() / 1_000 + 60 + 30) };
     const Item = { key: { S: "rlflx:seconds" }, points: { N: "1000" }, expire };
     await client.send(new PutItemCommand({ TableName: tables.rateLimitTableName, Item }));
     expect(await passed(5, () => limiter({ limit: 2 }).consume("seconds"))).toBe(0);
   });
 
-  it("locks nobody out for longer when the clock is set back", async () => {
+  it("does not extend a window when the clock is set back", async () => {
     vi.useFakeTimers({ toFake: ["Date", "performance"] });
     onTestFinished(() => void vi.useRealTimers());
     const one = limiter({ limit: 1 });
@@ -204,7 +204,7 @@ describe("a limit in DynamoDB", () => {
     expect(await passed(2, () => one.consume("back"))).toBe(1);
   });
 
-  it("leaves no timer behind", async () => {
+  it("leaves no timer", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
     onTestFinished(() => void vi.useRealTimers());
     const one = limiter({ limit: 1 });
@@ -214,7 +214,7 @@ describe("a limit in DynamoDB", () => {
 });
 
 describe("the default limits, with connects in DynamoDB", () => {
-  it("refuse an address's eleventh connect in a minute, in whatever container", async () => {
+  it("refuse an address's eleventh connect in a minute across containers", async () => {
     const containers = [makeApp(), makeApp()] as const;
     const statuses: number[] = [];
     for (let n = 0; n < 12; n++) statuses.push(await containers[n % 2]!.connect("198.51.100.1"));
@@ -222,7 +222,7 @@ describe("the default limits, with connects in DynamoDB", () => {
     expect(await containers[0].connect("198.51.100.2")).toBe(200);
   });
 
-  it("keep nothing of an address but its count, by the key of the limit", async () => {
+  it("store only the count of an address, under the key of the limit", async () => {
     const before = Date.now();
     await makeApp().connect("198.51.100.3");
     const after = Date.now();
@@ -239,7 +239,7 @@ describe("the default limits, with connects in DynamoDB", () => {
     expect(expiresAt).toBeLessThanOrEqual(after + 60_000);
   });
 
-  it("count messages in memory: no request is made for one", async () => {
+  it("count messages in memory without a request", async () => {
     const { client: counting, requests } = counted();
     const { say, connections } = makeApp({ limiter: limiter({ client: counting }) });
     for (let n = 0; n < 101; n++) await say();
@@ -249,7 +249,7 @@ describe("the default limits, with connects in DynamoDB", () => {
   });
 });
 
-describe("without DynamoDB", () => {
+describe("while DynamoDB is unavailable", () => {
   /** Takes connections, and never answers. */
   async function hanging(): Promise<DynamoDBClient> {
     const server = createServer().listen(0, "127.0.0.1");
@@ -264,13 +264,13 @@ describe("without DynamoDB", () => {
     return made;
   }
 
-  it("a connect is refused with 503 when DynamoDB hangs", async () => {
+  it("refuses a connect with 503 when DynamoDB hangs", async () => {
     const { connect, logged } = makeApp({ limiter: limiter({ client: await hanging(), timeoutMs: 100 }) });
     expect(await connect("198.51.100.4")).toBe(503);
     expect(logged).toMatchObject([{ fields: { code: "UNAVAILABLE" } }]);
   });
 
-  it("passes where the limit is open, and the log says so", async () => {
+  it("allows a connect when the limit fails open, and logs it", async () => {
     const { connect, logged } = makeApp({
       limiter: limiter({ client: await hanging(), timeoutMs: 50 }),
       onStoreFailure: "open",
@@ -279,14 +279,14 @@ describe("without DynamoDB", () => {
     expect(logged).toMatchObject([{ message: "The rate limit's store failed; the event passes" }]);
   });
 
-  it("is refused with 503 where the table is missing, and while it is throttled", async () => {
+  it("refuses a connect with 503 when the table is missing or throttled", async () => {
     expect(await makeApp({ limiter: limiter({ tableName: "missing" }) }).connect("198.51.100.6")).toBe(503);
     const throttled = localClient();
     injectFaults(throttled, () => THROTTLED);
     expect(await makeApp({ limiter: limiter({ client: throttled }) }).connect("198.51.100.6")).toBe(503);
   });
 
-  it("constructs, so that a process starts while DynamoDB is away", async () => {
+  it("constructs, so that a process can start", async () => {
     const rejections: unknown[] = [];
     const note = (reason: unknown) => void rejections.push(reason);
     process.on("unhandledRejection", note);
@@ -305,7 +305,7 @@ it.each([
   ["no time", { tableName: "t", timeoutMs: 0 }],
   ["a client that is none", { tableName: "t", client: {} }],
   ["an unknown option", { tableName: "t", points: 10 }],
-])("takes no options with %s", (_what, options) => {
+])("rejects options with %s", (_what, options) => {
   expect(() => dynamoDBRateLimiter(options as never)).toThrow(
     expect.objectContaining({ code: "INVALID_OPTION" }),
   );

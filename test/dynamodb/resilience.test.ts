@@ -122,7 +122,7 @@ function failing(choose: Parameters<typeof injectFaults>[1]) {
 }
 
 describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with the limit %o,", (limit) => {
-  it("outlasts 5 seconds of throttling in every event, and is none the worse for it", async () => {
+  it("survives 5 seconds of throttling in every event without lost state", async () => {
     let choose: () => Fault | undefined = () => undefined;
     const app = run({ ...limit, ...DEFAULT_TIMEOUT, client: failing(() => choose()) });
     for (const id of ["a", "b", "c", "e"]) expect(await app.connect(id)).toEqual(OK);
@@ -141,7 +141,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     await expectRowsOf("a", "b", "d", "e");
   });
 
-  it("tells whoever asks that it can't while the throttling lasts, in the time the function has", async () => {
+  it("returns an error in the function's time while throttling lasts", async () => {
     let choose: () => Fault | undefined = () => undefined;
     // The store would go on for an hour: only the function's time ends a call, or the test times out.
     const app = run({ ...limit, client: failing(() => choose()) });
@@ -163,7 +163,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     ["is refused", THROTTLED],
     ["fails", INTERNAL_ERROR],
     ["is carried out, and the answer lost", RESPONSE_LOST],
-  ])("does everything once when every call %s the first time", async (_what, fault) => {
+  ])("applies everything once when every call %s the first time", async (_what, fault) => {
     const app = run({ ...limit, client: failing(failFirstAttempts(fault)) });
     for (const id of ["a", "b"]) expect(await app.connect(id)).toEqual(OK);
     await Promise.all(Array.from({ length: 5 }, () => app.send("a", "add")));
@@ -176,7 +176,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     await expectRowsOf("a");
   });
 
-  it("changes nothing when $disconnect comes twice, or three times at once", async () => {
+  it("changes nothing when $disconnect arrives twice, or three times at once", async () => {
     const app = run(limit);
     await app.connect("a");
     expect([await app.disconnect("a"), await app.disconnect("a")]).toEqual([OK, OK]);
@@ -202,7 +202,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     await expectRowsOf();
   });
 
-  it("leaves no row of connections whose $connect and $disconnect run at once", async () => {
+  it("leaves no row when $connect and $disconnect run at once", async () => {
     const app = run(limit);
     const ids = Array.from({ length: 40 }, (_, n) => `id-${n}`);
     const both = ids.flatMap((id) => [app.connect(id), app.disconnect(id)]);
@@ -212,7 +212,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     await expectRowsOf();
   });
 
-  it("forgets a connection whose $disconnect never comes when its time is over", async () => {
+  it("expires a connection whose $disconnect never arrives", async () => {
     const app = run(limit);
     await app.connect("a");
     world.advance(ROW_MS - 1);
@@ -225,7 +225,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     await expectRowsOf();
   });
 
-  it.each([2, -2])("is one for all, on a function whose clock is %i minutes off too", async (minutes) => {
+  it.each([2, -2])("shares its limit with a function whose clock is %i minutes off", async (minutes) => {
     const off = run({ ...limit, now: () => world.now() + minutes * MINUTE });
     const app = run(limit);
     for (const id of ["a", "b", "c"]) expect(await off.connect(id)).toEqual(OK);
@@ -264,7 +264,7 @@ describe("a function that is killed", () => {
 
   const moments = ["before", "after"] as const;
 
-  it.each(moments)("%s the row is saved leaves none, or one whose time ends", async (moment) => {
+  it.each(moments)("%s saving the row leaves none, or one that expires", async (moment) => {
     await die({ event: connect("a"), operation: "PutItem", moment });
     // Its client got 502: API Gateway sends no $disconnect for it.
     await expectRowsOf(...(moment === "before" ? [] : ["a"]));
@@ -272,7 +272,7 @@ describe("a function that is killed", () => {
     await expectRowsOf("b");
   });
 
-  it.each(moments)("%s the row is saved and counted takes no place for ever", async (moment) => {
+  it.each(moments)("%s saving and counting the row does not use up the limit for ever", async (moment) => {
     const limit = { maxConnections: 1 };
     await die({ event: connect("a"), operation: "TransactWriteItems", moment, ...limit });
     expect(await world.readCount()).toBe(moment === "before" ? 0 : 1);
@@ -282,7 +282,7 @@ describe("a function that is killed", () => {
     expect(await world.readCount()).toBe(1);
   });
 
-  it.each(moments)("%s the state is written leaves all of it or nothing", async (moment) => {
+  it.each(moments)("%s writing the state leaves all of it or none", async (moment) => {
     const app = run();
     await app.connect("a");
     await app.send("a", "move", { room: "r1" });
@@ -294,7 +294,7 @@ describe("a function that is killed", () => {
     await expectRowsOf("a");
   });
 
-  it("in $disconnect leaves the row to its time, or to the next that finds it", async () => {
+  it("in $disconnect leaves the row until it expires or a send finds it gone", async () => {
     const app = run();
     for (const id of ["a", "b"]) await app.connect(id);
     const event = (connectionId: string) => disconnectEvent({ connectionId });
@@ -305,8 +305,8 @@ describe("a function that is killed", () => {
   });
 });
 
-describe("200 connections that are dropped at once", () => {
-  it("leave no row, those among them neither whose $connect was still under way", async () => {
+describe("200 connections that drop at once", () => {
+  it("leave no row, even when their $connect is still running", async () => {
     const connectionStore = world.store({ now: Date.now, maxConnections: 1_000 });
     const [begun, reports] = [new Queue<string>(), new Queue<EventReport>()];
     let held: Promise<void> = Promise.resolve();
@@ -356,7 +356,7 @@ describe("an issuer whose keys", () => {
     return claims.setProtectedHeader({ alg: "EdDSA", kid: "k1" }).sign(privateKey);
   }
 
-  it("never arrive lets nobody in, says so, and stops no connection that is open", async () => {
+  it("never arrive refuses connects, logs it, and keeps open connections working", async () => {
     const issuer = createServer().listen(0, "127.0.0.1");
     await once(issuer, "listening");
     const asked = Promise.withResolvers<void>();

@@ -75,7 +75,7 @@ const token = () =>
     .sign(secret);
 
 describe("the stack on DynamoDB", () => {
-  it("knows in every container whose connection it is, measures and traces its life", async () => {
+  it("identifies the connection's user in every container, measures and traces its events", async () => {
     const [first, second] = [startContainer(), startContainer()];
     expect(await first.connect(await token(), "a")).toBe(200);
     expect(await second.send("who", "a")).toEqual({ user: "ada", tenant: "acme", roles: ["member"] });
@@ -94,7 +94,7 @@ describe("the stack on DynamoDB", () => {
     );
   });
 
-  it("refuses, counts and traces a bad token, and past the limit a good one, in whatever container", async () => {
+  it("refuses, counts and traces a bad token, and a good one over the limit, across containers", async () => {
     const [first, second] = [startContainer(), startContainer()];
     expect(await first.connect("forged", "a")).toBe(401);
     expect(await second.connect("forged", "b")).toBe(401);

@@ -48,8 +48,8 @@ function recorder(answer: (records: readonly TableStreamRecord[]) => unknown = (
   return { got, handler, seen };
 }
 
-describe("a function on a table's stream", () => {
-  it("gets every change in order, as the service shapes it", async () => {
+describe("a function on a table stream", () => {
+  it("receives every change in order, in the service's format", async () => {
     await put("a", "1");
     await put("a", "1", { Epoch: { S: "x" }, Raw: { B: new Uint8Array([1]) } });
     await client.send(new DeleteItemCommand({ TableName, Key: key("a", "1") }));
@@ -76,7 +76,7 @@ describe("a function on a table's stream", () => {
     });
   });
 
-  it("gets what comes after it has its place, and nothing from before, where it is to", async () => {
+  it("receives only later changes when it starts at the latest record", async () => {
     await put("a", "before");
     const { handler, seen } = recorder();
     await poll({ handler, startingPosition: "LATEST" });
@@ -84,7 +84,7 @@ describe("a function on a table's stream", () => {
     await vi.waitFor(() => expect(seen()).toEqual(["INSERT a/after"]), 5_000);
   });
 
-  it("gets the changes of a key in order, through failures, each until it is done", async () => {
+  it("receives the changes of a key in order, with retries until success", async () => {
     let calls = 0;
     const done = new Map<string, number[]>();
     const { handler } = recorder((records) => {
@@ -107,7 +107,7 @@ describe("a function on a table's stream", () => {
     expect(calls).toBeGreaterThan(8);
   });
 
-  it("is not held up for ever by a record that it can't do", async () => {
+  it("is not blocked for ever by a failing record", async () => {
     for (const item of ["1", "2", "3", "4"]) await put("a", item);
     const given: unknown[] = [];
     const { handler, seen } = recorder((records) => {
@@ -124,7 +124,7 @@ describe("a function on a table's stream", () => {
     expect(given).toEqual([["RetryAttemptsExhausted", ["2"]]]);
   });
 
-  it("can't be on a table that has none", async () => {
+  it("cannot start on a table without a stream", async () => {
     const memberTableName = `members-${randomUUID()}`;
     await createTables({ client, memberTableName });
     const polled = poll({ handler: () => undefined, tableName: memberTableName });

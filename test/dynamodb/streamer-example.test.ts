@@ -64,8 +64,8 @@ async function arrive(sub: string, channel: string): Promise<Person> {
 
 const dataOf = (person: Person) => person.messages().map(({ data }) => data);
 
-describe("the lounge on Lambda bundles", () => {
-  it("has a function for each part, and tables for all of them", () => {
+describe("the streamer example on Lambda bundles", () => {
+  it("has a function for each task, and shared tables", () => {
     expect(lift.output).toMatch(
       /^Functions {2,}(?=.*connect)(?=.*disconnect)(?=.*router)(?=.*tick)(?=.*fanout)/m,
     );
@@ -74,7 +74,7 @@ describe("the lounge on Lambda bundles", () => {
     );
   });
 
-  it("carries a message, and a look at it afterwards sends it to nobody again", async () => {
+  it("delivers a message, and the table stream does not deliver it again", async () => {
     const [ada, bob] = [await arrive("ada", "room:tea"), await arrive("bob", "room:tea")];
     ada.send("publish", { channel: "room:tea", data: "hello" });
     await Promise.all([ada, bob].map((person) => person.hears(() => person.messages().length === 1)));
@@ -82,7 +82,7 @@ describe("the lounge on Lambda bundles", () => {
     expect([dataOf(ada), dataOf(bob)]).toEqual([["hello"], ["hello"]]);
   });
 
-  it("carries a message whose publisher was killed when it was stored", async () => {
+  it("delivers a message whose publisher was killed after storing it", async () => {
     const [ada, bob] = [await arrive("ada", "room:crash"), await arrive("bob", "room:crash")];
     ada.send("publish", { channel: "room:crash", data: "die" });
     await Promise.all([ada, bob].map((person) => person.hears(() => person.messages().length === 1)));
@@ -98,7 +98,7 @@ describe("the lounge on Lambda bundles", () => {
     expect(dataOf(ada)).toEqual(["die", "alive"]);
   });
 
-  it("lets only its owner draw", async () => {
+  it("lets only the owner draw", async () => {
     const [ada, bob] = [await arrive("ada", "ink:ada"), await arrive("bob", "ink:ada")];
     bob.send("publish", { channel: "ink:ada", data: "mine" });
     await bob.hears((frames) => frames.some(({ error }) => error?.code === "FORBIDDEN"));
@@ -107,7 +107,7 @@ describe("the lounge on Lambda bundles", () => {
     expect(dataOf(bob)).toEqual(["a stroke"]);
   });
 
-  it("has one live on a stage, for as many as look on, until they do not come back", async () => {
+  it("shows a live stream to all viewers until its owner does not return", async () => {
     const [ada, bob] = [await arrive("ada", "stage:tea"), await arrive("bob", "stage:tea")];
     ada.send("stream_start", { channel: "stage:tea", data: "Tea" });
     const live = { user: "ada", viewers: 2, data: "Tea" };
@@ -122,7 +122,7 @@ describe("the lounge on Lambda bundles", () => {
     expect(bob.frames.at(-1)).toMatchObject({ user: "ada", reason: "owner_left" });
   });
 
-  it("ends at once, with its stream", async () => {
+  it("ends the stream at once on request", async () => {
     lift.signal("SIGINT");
     expect(await lift.exited).toBe(0);
   });

@@ -94,7 +94,7 @@ async function playWithEnd(
   });
 }
 
-describe("a $disconnect that overlaps in another container", () => {
+describe("a $disconnect that runs at once in another container", () => {
   it.each(["room", "plain"] as const)(
     "leaves nobody of a subscribe to %s",
     { timeout: 120_000 },
@@ -110,7 +110,7 @@ describe("a $disconnect that overlaps in another container", () => {
     },
   );
 
-  it("ends the stream of a stream_start when its grace is over", { timeout: 120_000 }, async () => {
+  it("ends the stream of a stream_start after its grace period", { timeout: 120_000 }, async () => {
     const start = (name: string) => ({ channel: `show:${name}` });
     const played = await playWithEnd("stream_start", start, async (name, { streamer }) => {
       world.advance(2 * MINUTE);
@@ -121,7 +121,7 @@ describe("a $disconnect that overlaps in another container", () => {
   });
 });
 
-it("takes a member that nothing leads to out of the channel when a message finds it gone", async () => {
+it("removes an unreferenced member from the channel when a message finds it gone", async () => {
   const { container, connections } = lambdas("c1");
   const { streamer, connect } = container();
   await connect();

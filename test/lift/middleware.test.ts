@@ -44,8 +44,8 @@ async function startStack(options: GatewayOptions = {}, lift: LiftOptions<object
   return { gateway, measured };
 }
 
-describe("the stack on the gateway", () => {
-  it("refuses the upgrade without a good token, and past the limit with one", async () => {
+describe("the middleware stack on the gateway", () => {
+  it("refuses the upgrade without a valid token, and over the limit with one", async () => {
     const { gateway, measured } = await startStack({}, { connectionStore: memoryConnectionStore() });
     expect((await upgrade(gateway)).status).toBe(401);
     expect((await upgrade(gateway, "/dev?token=forged")).status).toBe(401);
@@ -53,7 +53,7 @@ describe("the stack on the gateway", () => {
     expect(measured.map(({ status }) => status)).toEqual(["4xx", "4xx", "4xx"]);
   });
 
-  it("opens a socket whose token came as a subprotocol, knows its user, and limits its messages", async () => {
+  it("accepts a token as a subprotocol, identifies its user, and limits its messages", async () => {
     const { gateway } = await startStack({}, { connectionStore: memoryConnectionStore() });
     const client = await connect(gateway, { protocols: ["bearer", await token(), "chat.v1"] });
     expect(client.socket.protocol).toBe("chat.v1");
@@ -67,7 +67,7 @@ describe("the stack on the gateway", () => {
     });
   });
 
-  it("limits a client by its address behind a proxy that adds a new port to each connection", async () => {
+  it("limits a client by its address behind a proxy that adds a port to it", async () => {
     const { gateway } = await startStack({ trustProxy: true }, { connectionStore: memoryConnectionStore() });
     const from = async (address: string) =>
       (await upgrade(gateway, `/dev?token=${await token()}`, { "X-Forwarded-For": address })).status;
@@ -76,7 +76,7 @@ describe("the stack on the gateway", () => {
     expect(await from("203.0.113.10:1")).toBe(101);
   });
 
-  it("reads a subprotocol list in two header lines as one", async () => {
+  it("joins subprotocols from two header lines", async () => {
     const { gateway } = await startStack({}, { connectionStore: memoryConnectionStore() });
     const lines = { "Sec-WebSocket-Protocol": ["chat.v1, bearer", await token()] };
     const { status, headers } = await upgrade(gateway, "/dev", lines);
@@ -85,13 +85,13 @@ describe("the stack on the gateway", () => {
     expect((await upgrade(behind.gateway, "/dev", lines)).status).toBe(101);
   });
 
-  it("finds a good token behind an empty one", async () => {
+  it("finds a valid token after an empty one", async () => {
     const { gateway } = await startStack({}, { connectionStore: memoryConnectionStore() });
     const path = `/dev?Authorization=&token=${await token()}`;
     expect((await upgrade(gateway, path, { Authorization: "" })).status).toBe(101);
   });
 
-  it("has its authentication done by an authorizer, and needs no store then", async () => {
+  it("authenticates by an authorizer, without a store", async () => {
     const { gateway } = await startStack({ authorizer: webSocketAuthorizer({ jwt }) });
     expect((await upgrade(gateway, "/dev?token=forged")).status).toBe(401);
     const client = await connect(gateway, { path: `?token=${await token()}` });
@@ -101,7 +101,7 @@ describe("the stack on the gateway", () => {
 });
 
 describe("a socket whose token expires", () => {
-  it("is told and closed by a tick, and put off by a refresh", async () => {
+  it("gets an error and a close from a tick, delayed by a refresh", async () => {
     const clock = new ManualClock();
     const now = () => clock.now();
     const app = new Lift<object>({

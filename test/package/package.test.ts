@@ -119,7 +119,7 @@ describe("the tarball", () => {
     expect(packed).toEqual(expect.arrayContaining(["LICENSE", "README.md", "CHANGELOG.md"]));
   });
 
-  it("has what is built, its source and its docs, and nothing of the tests", () => {
+  it("has the build, the source and the docs, and no tests", () => {
     const rest = packed.filter((path) => !/^(?:dist|src|docs)\//.test(path));
     const wanted = [
       "CHANGELOG.md",
@@ -133,7 +133,7 @@ describe("the tarball", () => {
     expect(packed.filter((path) => /\.test\.|(?:^|\/)test\//.test(path))).toEqual([]);
   });
 
-  it("has every file that package.json points to, whatever the condition", () => {
+  it("has every file that package.json points to, for each condition", () => {
     const targets = Object.values(manifest.exports).flatMap((target) =>
       typeof target === "string" ? [target] : Object.values(target),
     );
@@ -141,7 +141,7 @@ describe("the tarball", () => {
     expect(packed).toEqual(expect.arrayContaining(wanted));
   });
 
-  it("has what its docs link to, but for what only a clone has", () => {
+  it("has the targets of its docs' links, except those that only a clone has", () => {
     const linked = packed
       .filter((path) => path.endsWith(".md"))
       .flatMap((path) =>
@@ -168,13 +168,13 @@ describe("the tarball", () => {
     await execute(join(BIN, "publint"), ["run", tarball, "--strict"]);
   });
 
-  it("passes attw: types are found the way the code is", async () => {
+  it("passes attw: types resolve as the code does", async () => {
     await execute(join(BIN, "attw"), [tarball, "--profile", "esm-only", "--no-emoji"]);
   });
 });
 
 describe.each(Object.entries(NODES))("in %s", (version, node) => {
-  it("is the version meant", async () => {
+  it("is the expected version", async () => {
     const { stdout } = await execute(node, ["--version"]);
     expect(stdout).toMatch(version.replace("Node ", "v"));
   });
@@ -183,7 +183,7 @@ describe.each(Object.entries(NODES))("in %s", (version, node) => {
     expect(await importBy(node, subpath)).toEqual(["object", ""]);
   });
 
-  it.each(Object.entries(PEERS))("tells whoever imports %s that it needs %s", async (subpath, peer) => {
+  it.each(Object.entries(PEERS))("reports that %s needs %s", async (subpath, peer) => {
     await expect(importBy(node, subpath)).rejects.toThrow(`Cannot find package '${peer}'`);
   });
 
@@ -205,7 +205,7 @@ describe.each(Object.entries(NODES))("in %s", (version, node) => {
   });
 });
 
-it("says what to install when the command itself misses a package", async () => {
+it("names the package to install when the command misses one", async () => {
   const jose = join(consumer, "node_modules/jose");
   renameSync(jose, `${jose}-away`);
   const running = execute("node_modules/.bin/lift-ws", ["--version"], { cwd: consumer });
@@ -287,7 +287,7 @@ describe("examples copied out of the repository", () => {
   });
 });
 
-it("compiles in a strict project that checks our declarations too", async () => {
+it("compiles in a strict project that checks the declarations too", async () => {
   for (const types of ["@types/node", "@types/react", "@aws-sdk/client-s3"]) bring(types);
   const lines = MODULES.map((subpath, at) => `import * as module${at} from "${subpath}";`);
   const names = MODULES.map((_, at) => `module${at}`);

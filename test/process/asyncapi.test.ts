@@ -81,15 +81,15 @@ function everyKind(): AsyncApiDocument {
 }
 
 describe("the official parser", () => {
-  it("has nothing against a document with everything that there can be", async () => {
+  it("accepts a document with every feature", async () => {
     expect(await parser.errorsIn(everyKind())).toEqual([]);
   });
 
-  it("has nothing against one where clients may do nothing", async () => {
+  it("accepts a document in which clients may do nothing", async () => {
     expect(await parser.errorsIn(documentOf({ room: {} }))).toEqual([]);
   });
 
-  it("finds a broken document out", async () => {
+  it("rejects a broken document", async () => {
     const { channels, operations, components, ...rest } = everyKind();
     const { Position: _, ...schemas } = components.schemas;
     const broken = {
@@ -105,7 +105,7 @@ describe("the official parser", () => {
 });
 
 describe("lift-ws asyncapi", () => {
-  it("makes the document of examples/streamer, which the official parser takes", async () => {
+  it("creates the document of examples/streamer, which the official parser accepts", async () => {
     project = await Project.create({});
     const tables = { CONNECTIONS_TABLE: "c", SCHEDULE_TABLE: "s", MESSAGES_TABLE: "m", MEMBERS_TABLE: "p" };
     const lounge = join(ROOT, "examples/streamer/lambda/lounge.ts");
@@ -117,7 +117,7 @@ describe("lift-ws asyncapi", () => {
     expect(await parser.errorsIn(document)).toEqual([]);
   });
 
-  it("makes that of a module of TypeScript, as docs/how-to/asyncapi.md shows it", async () => {
+  it("creates the document of a TypeScript module, as in docs/how-to/asyncapi.md", async () => {
     const blocks = codeBlocks(readFileSync(join(ROOT, "docs/how-to/asyncapi.md"), "utf8"));
     const code = (info: string) => blocks.find((block) => block.info === info)?.code ?? "";
     project = await Project.create({
@@ -135,7 +135,7 @@ describe("lift-ws asyncapi", () => {
     expect(await parser.errorsIn(document)).toEqual([]);
   });
 
-  it("keeps what a module prints out of the document, and says what it does not know", async () => {
+  it("keeps a module's output out of the document, and reports unknown parts", async () => {
     project = await Project.create({
       "app.mjs": `import { createStreamer } from "lift-ws/streamer";
         import { memoryChannelStore } from "lift-ws/store/memory";
@@ -163,7 +163,7 @@ describe("lift-ws asyncapi", () => {
     ],
     [["broken.mjs"], 1, /^lift-ws: broken\.mjs cannot be loaded:\n.*no such luck/s],
     [["chat.mjs", "--out", "no/where.json"], 1, /^lift-ws: Can't write \S+\/no\/where\.json \(ENOENT\)\n$/],
-  ])("%j ends with %i, and says why", async (argv, code, told) => {
+  ])("%j exits with %i and a reason", async (argv, code, told) => {
     project = await Project.create({
       "app.mjs": "export const one = 1;",
       "broken.mjs": 'throw new Error("no such luck");',
@@ -194,13 +194,13 @@ describe("the schemas of requests", () => {
   const requests = pointers(document, isRequest);
   const examples = examplesIn("## Client to server");
 
-  it("take the examples of PROTOCOL.md", () => {
+  it("accept the examples of PROTOCOL.md", () => {
     const takes = parser.checkerOf(document);
     expect(examples.length).toBeGreaterThan(10);
     for (const example of examples) expect([example, takes(requests, example)]).toEqual([example, true]);
   });
 
-  it("take what is read, and nothing else, whatever is changed in an example", () => {
+  it("accept exactly the messages that the parser accepts, for every change of an example", () => {
     const takes = parser.checkerOf(document);
     const verdicts = { true: 0, false: 0 };
     const others: unknown[] = [];
@@ -220,7 +220,7 @@ describe("the schemas of requests", () => {
   });
 });
 
-it("the schemas of what servers send take the examples of PROTOCOL.md, and without a field what is read without it", () => {
+it("the schemas of server messages accept the examples of PROTOCOL.md, and miss a field only if the parser does", () => {
   const document = documentOf({ room: EVERYTHING, stream: EVERYTHING });
   const sent = pointers(document, (key) => !isRequest(key));
   const takes = parser.checkerOf(document);
@@ -238,7 +238,7 @@ it("the schemas of what servers send take the examples of PROTOCOL.md, and witho
   expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(10);
 });
 
-it("every frame of an application is as its document says, and every kind of frame comes", async () => {
+it("every frame of an application matches its document, and every kind of frame occurs", async () => {
   const auth = webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) });
   const line = z.object({ text: z.string().min(1), mentions: z.array(z.string()).default([]) });
   const channels = { room: { ...EVERYTHING, schema: line, stateSchema: z.boolean() }, stream: EVERYTHING };
@@ -288,7 +288,7 @@ it("every frame of an application is as its document says, and every kind of fra
   expect(seen).toEqual(new Set(expected.map((pointer) => pointer.split("/")[4])));
 });
 
-it("the example of docs/how-to/asyncapi.md runs, and refuses what its document does", async () => {
+it("the example of docs/how-to/asyncapi.md runs, and refuses the same messages as its document", async () => {
   const example = await Example.start("docs/how-to/asyncapi.md");
   onTestFinished(() => example.end());
   const socket = await example.connect("ann");

@@ -52,7 +52,7 @@ async function stored(store: SqliteChannelStore, channel: string) {
   return { epoch, ids };
 }
 
-it("loses no acknowledged append of a process that is killed, again and again, and leaves no gap", async () => {
+it("keeps every acknowledged append of processes that are killed, without a gap", async () => {
   const path = join(folder, "killed.db");
   const acknowledged: Acknowledged[] = [];
   for (let life = 1; life <= 3; life++) acknowledged.push(...(await writeUntilKilled(path, life)));
@@ -87,7 +87,7 @@ it("loses no acknowledged append of a process that is killed, again and again, a
   }
 });
 
-it("tells whoever opens a file that another process has", async () => {
+it("rejects a file that another process has open", async () => {
   const path = join(folder, "taken.db");
   const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WRITER, path, "1"], {
     stdio: ["ignore", "pipe", "inherit"],

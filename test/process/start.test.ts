@@ -89,7 +89,7 @@ async function ask(socket: WebSocket, body: object): Promise<string> {
 }
 
 describe("start", () => {
-  it("serves the app and tells where", async () => {
+  it("serves the app and prints its address", async () => {
     await serve();
     expect(lines).toEqual([
       expect.stringMatching(/^WebSocket +ws:\/\/127\.0\.0\.1:\d+\/dev$/),
@@ -99,7 +99,7 @@ describe("start", () => {
     expect(await ask(await connect(), { action: "echo", text: "hi" })).toBe(`{"echo":"hi"}`);
   });
 
-  it("hands its options to the gateway", async () => {
+  it("passes its options to the gateway", async () => {
     await serve({ OPTIONS: JSON.stringify({ stage: "prod", limits: { messageBytes: 50 } }) });
     expect(webSocketUrl()).toMatch(/\/prod$/);
     const socket = await connect();
@@ -108,7 +108,7 @@ describe("start", () => {
     expect((close as CloseEvent).code).toBe(1009);
   });
 
-  it("refuses foreign pages and foreign names, and says how to allow them", async () => {
+  it("refuses foreign pages and host names, and explains how to allow them", async () => {
     await serve({ OPTIONS: JSON.stringify({ allowedOrigins: ["https://app.example"] }) });
     const page = (origin: string) =>
       new Promise((resolve) => {
@@ -125,7 +125,7 @@ describe("start", () => {
     await untilErrorSays('To allow it: give start `allowedHosts: ["rebound.example"]`');
   });
 
-  it("ticks the app, in place of the scheduled function", async () => {
+  it("ticks the app, as the scheduled function does on AWS", async () => {
     await serve({ DUE: "tea" });
     while (!lines.includes("ticked tea")) await once(child.stdout!, "data");
   });
@@ -139,7 +139,7 @@ describe("start", () => {
   it.each([
     ["set PORT to another", (port: string) => ({ PORT: port })],
     ["give start another", (port: string) => ({ OPTIONS: `{ "port": ${port} }` })],
-  ])("says in one line that the port is taken, and to %s, and exits with 1", async (advice, env) => {
+  ])("reports in one line that the port is in use, and to %s, and exits with 1", async (advice, env) => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
     const { port } = taken.address() as AddressInfo;
@@ -149,13 +149,13 @@ describe("start", () => {
     expect(errors).toEqual([`Port ${port} of 127.0.0.1 is taken: stop what uses it, or ${advice}`]);
   });
 
-  it.each(["foo", "-1", "65536", "3001.5"])("says in one line that PORT can't be %s", async (PORT) => {
+  it.each(["foo", "-1", "65536", "3001.5"])("reports in one line that PORT cannot be %s", async (PORT) => {
     launch({ PORT });
     expect(await ended).toBe(1);
     expect(errors).toEqual([`PORT is "${PORT}": give 0 to 65535`]);
   });
 
-  it("says in one line that HOST is no address of this machine", async () => {
+  it("reports in one line that HOST is not an address of this machine", async () => {
     // TEST-NET-1, which no machine has: RFC 5737.
     launch({
       HOST: "192.0.2.1",
@@ -165,7 +165,7 @@ describe("start", () => {
     expect(errors).toEqual(["Can't listen on 192.0.2.1, port 0 (EADDRNOTAVAIL)"]);
   });
 
-  it("says in one line that beyond loopback it wants credentials", async () => {
+  it("reports in one line that it needs credentials beyond loopback", async () => {
     launch({ HOST: "0.0.0.0" });
     expect(await ended).toBe(1);
     expect(errors).toEqual([expect.stringMatching(/credentials/i)]);
@@ -173,7 +173,7 @@ describe("start", () => {
 });
 
 describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
-  it("stops it gracefully: sockets close with 1001, the exit code is 0", async () => {
+  it("stops gracefully: sockets close with 1001, the exit code is 0", async () => {
     await serve();
     const socket = await connect();
     const closed = once(socket, "close");
@@ -182,7 +182,7 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
     expect(await ended).toBe(0);
   });
 
-  it("delivered twice for one Ctrl-C is one", async () => {
+  it("counts once when one Ctrl-C delivers it twice", async () => {
     await serve({ TWICE: signal });
     const socket = await connect();
     const closed = once(socket, "close");
@@ -191,7 +191,7 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
     expect(await ended).toBe(0);
   });
 
-  it("ends it at once when it comes again while a handler is in flight", async () => {
+  it("exits at once when repeated during a handler", async () => {
     await serve();
     await ask(await connect(), { action: "hang" });
     const again = setInterval(() => child.kill(signal), 50);

@@ -29,23 +29,23 @@ describe("the search for secrets", () => {
     ["what signs tokens", "HS256 by a secret of thirty-two bytes, or more"],
     ["a token of the tests' own", '{"token":"c2lnbmF0dXJlLW9mLWFkYQ=="}'],
     ["an access key", "wJalrXUtnFEMI/K7MDENG"],
-  ])("finds %s, and does not repeat it", (_what, line) => {
+  ])("finds %s without repeating it", (_what, line) => {
     const [leak] = found("all is well", line);
     expect(leak).toMatch(/^\/tree\/a\.test\.ts: .*<here>/);
     expect(leak).not.toContain(line);
   });
 
-  it("lets a token pass that is printed to be used, but not once it is used", () => {
+  it("accepts a token that is printed for use, but not later uses of it", () => {
     expect(found(token)).toEqual([]);
     expect(found(token, `signed ${token.split(".").at(-1)}`)).toHaveLength(1);
   });
 
-  it("finds nothing where there is nothing", () => {
+  it("finds nothing in clean output", () => {
     expect(found('{"message":"The event failed","error":"[redacted]"}')).toEqual([]);
   });
 });
 
-describe("what is kept of a run", () => {
+describe("the recorded output of a run", () => {
   const folder = process.env.OUTPUT_FOLDER ?? "";
   const kept = () =>
     readdirSync(folder)
@@ -54,13 +54,13 @@ describe("what is kept of a run", () => {
   // Made here, so that no code of these lines has it.
   const unique = (name: string) => `${name}-${process.pid}-${Math.random().toString(36).slice(2)}`;
 
-  it("has what a test prints", () => {
+  it("has the output of tests", () => {
     const printed = unique("printed");
     console.debug("%s", printed);
     expect(kept()).toContain(printed);
   });
 
-  it("has what processes write, also where the test alone reads it", async () => {
+  it("has the output of processes, even when only the test reads it", async () => {
     const words = [unique("out"), unique("err")];
     const script = "process.stdout.write(process.argv[1]); process.stderr.write(process.argv[2])";
     const child = spawn(process.execPath, ["-e", script, ...words], { stdio: ["ignore", "pipe", "pipe"] });
@@ -70,7 +70,7 @@ describe("what is kept of a run", () => {
     for (const word of words) expect(kept()).toContain(word);
   });
 
-  it("has the lines of loggers that write elsewhere, an app's own among them", async () => {
+  it("has the lines of loggers with other targets, including an app's logger", async () => {
     const [own, ofApp] = [unique("own"), unique("app")];
     jsonLogger({ write: () => {} }).info(own);
     const silenced = vi.spyOn(console, "error").mockReturnValue();

@@ -60,7 +60,7 @@ it.each([
   ["an hour ahead", HOUR, 0],
   ["an hour back", -HOUR, 0],
   ["an hour ahead, when connections are 80 minutes old", HOUR, 80 * MINUTE],
-])("keeps everyone who is there when its clock is set %s", async (_, jump, ageMs) => {
+])("keeps all connections when its clock is set %s", async (_, jump, ageMs) => {
   const { streamer, gateway } = await startProcess();
   const people = [];
   for (let n = 0; n < CLIENTS; n++) people.push(await person(gateway, `user-${n}`));

@@ -72,7 +72,7 @@ const subscribe = async (who: Awaited<ReturnType<typeof person>>, position?: Pos
   return channels[0];
 };
 
-it("gives a subscriber that was cut off all that it has missed, and then what comes", async () => {
+it("gives a disconnected subscriber its missed messages, and then new ones", async () => {
   const { gateway, streamer } = await startProcess(databasePath());
   const [ada, bob] = await Promise.all([person(gateway, "ada"), person(gateway, "bob")]);
   await subscribe(ada);
@@ -92,7 +92,7 @@ it("gives a subscriber that was cut off all that it has missed, and then what co
   expect((await again.next("message")).position).toEqual({ ...position, offset: 4 });
 });
 
-it("goes on with its histories after a restart", async () => {
+it("continues its histories after a restart", async () => {
   const path = databasePath();
   const first = await startProcess(path);
   const ada = await person(first.gateway, "ada");

@@ -18,18 +18,18 @@ async function ordersOf(lengths: readonly number[], switches: number): Promise<s
 }
 
 describe("everyOrder", () => {
-  it("plays each order once", async () => {
+  it("runs each order once", async () => {
     expect(await ordersOf([2, 2], 9)).toEqual(["aabb", "abab", "abba", "baab", "baba", "bbaa"]);
     expect(new Set(await ordersOf([2, 2, 2], 9)).size).toBe(90);
     expect(await ordersOf([2, 2, 2], 9)).toHaveLength(90);
   });
 
-  it("interrupts a side that could go on as often as it may", async () => {
+  it("interrupts a side at most as often as allowed", async () => {
     expect(await ordersOf([2, 2], 0)).toEqual(["aabb", "bbaa"]);
     expect(await ordersOf([2, 2], 1)).toEqual(["aabb", "abba", "baab", "bbaa"]);
   });
 
-  it("waits for a side that pauses, and runs one step at a time", async () => {
+  it("waits for a pausing side, and runs one step at a time", async () => {
     let running = 0;
     let most = 0;
     const played = await runInEveryOrder({ sides: 2, switches: 9 }, async ([first, second]) => {
@@ -46,7 +46,7 @@ describe("everyOrder", () => {
     expect([played, most]).toEqual([3, 1]);
   });
 
-  it("says in which order a play has failed", async () => {
+  it("reports the order in which a scenario failed", async () => {
     const failing = runInEveryOrder({ sides: 2, switches: 9 }, async ([first, second]) => {
       const order: string[] = [];
       await Promise.all([first!(async () => order.push("a")), second!(async () => order.push("b"))]);

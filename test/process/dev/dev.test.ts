@@ -25,7 +25,7 @@ const WITH_SDK = `
 const WITH_ENVIRONMENT = WITH_SDK.replace(/\{ endpoint: .* \}/, "{}");
 
 describe("lift-ws dev", () => {
-  it("ticks every second what a module exports as tick beside its handler", async () => {
+  it("calls the exported tick of a module every second", async () => {
     project = await Project.create({
       "app.mjs": `
         import { Lift } from "lift-ws";
@@ -41,7 +41,7 @@ describe("lift-ws dev", () => {
     await lift.prints(/^noted a$/m);
   });
 
-  it("lets in pages of this machine, and those that --origin and --allowed-host name", async () => {
+  it("accepts pages of this machine, and those of --origin and --allowed-host", async () => {
     project = await Project.create({
       "app.mjs": "export const handler = async () => ({ statusCode: 200 });",
     });
@@ -64,14 +64,14 @@ describe("lift-ws dev", () => {
     await lift.prints(/To allow it: --allowed-host d\.example/);
   });
 
-  it("leads connections to the API's own names to the gateway, whatever client opens them", async () => {
+  it("redirects connections to the API's host names to the gateway, for every client", async () => {
     project = await Project.create({ "app.mjs": OWN_HOST_HANDLER });
     const lift = await project.dev(["app.mjs", "--api-id", "abc123"]);
     const socket = await project.connect(lift.url);
     for (const action of OWN_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
   });
 
-  it("takes the API's id from routes.json, and --api-id before it", async () => {
+  it("takes the API id from routes.json, and --api-id takes precedence", async () => {
     project = await Project.create({
       "id.mjs":
         "export const handler = async (event) => ({ statusCode: 200, body: event.requestContext.apiId });",
@@ -87,7 +87,7 @@ describe("lift-ws dev", () => {
     expect(await ask(await project.connect(flag.url), "{}")).toBe("fromflag");
   });
 
-  it("gives tickets on a path of their own, which open a connection once", async () => {
+  it("issues tickets on their own path, each for one connection", async () => {
     project = await Project.create({
       "app.mjs": `import { Lift } from "lift-ws";
         import { webSocketAuth } from "lift-ws/middleware/auth";
@@ -114,7 +114,7 @@ describe("lift-ws dev", () => {
     expect(lift.output).not.toContain(ticket);
   });
 
-  it("runs an ES module's handler for every route, a line per event", async () => {
+  it("runs an ES module's handler for every route and prints a line per event", async () => {
     project = await Project.create({
       "app.mjs": `export const handler = async (event, context) => {
         if (event.body) console.log("got", event.body, context.getRemainingTimeInMillis() > 0);
@@ -130,7 +130,7 @@ describe("lift-ws dev", () => {
     expect(lift.output).toMatch(/\$connect +200 .*\$default +200 .*\$disconnect +200 /s);
   });
 
-  it("runs the export that is named, of CommonJS and of TypeScript too", async () => {
+  it("runs a named export, of CommonJS and TypeScript too", async () => {
     project = await Project.create({
       "app.cjs": `exports.first = async () => ({ statusCode: 418 });`,
       "app.ts": `export const second = async (): Promise<{ statusCode: number }> => ({ statusCode: 404 });`,
@@ -141,7 +141,7 @@ describe("lift-ws dev", () => {
     await expect(project.connect(second.url)).rejects.toThrow("refused with 404");
   });
 
-  it("runs a handler that ends by its callback, and warns once", async () => {
+  it("runs a handler that calls its callback, and warns once", async () => {
     project = await Project.create({
       "app.js": `exports.handler = (event, context, callback) => {
         setImmediate(() => callback(null, { statusCode: 200 }));
@@ -155,7 +155,7 @@ describe("lift-ws dev", () => {
     expect(lift.output).toContain("Node 24 runtime has no callbacks");
   });
 
-  it("does not wait for a callback that a handler does not take", async () => {
+  it("does not wait for a callback that a handler does not declare", async () => {
     project = await Project.create({ "app.mjs": "export default () => {};" });
     const lift = await project.dev(["app.mjs"]);
     await expect(project.connect(lift.url)).rejects.toThrow("refused with 502");
@@ -194,7 +194,7 @@ describe("lift-ws dev", () => {
     expect(lift.output).not.toMatch(/guess-work|let-me-in/);
   });
 
-  it("runs a Lift app on the routes that it has, and sends for it without the SDK", async () => {
+  it("runs a Lift app on its routes, and sends for it without the SDK", async () => {
     project = await Project.create({
       "app.ts": `import { Lift } from "lift-ws";
         import { memoryConnectionStore } from "lift-ws/store/memory";
@@ -210,7 +210,7 @@ describe("lift-ws dev", () => {
     expect(await ask(socket, '{"action":"else"}')).toContain('{"message": "Forbidden"');
   });
 
-  it("runs a Lift app's own Lambda handler, which sends by the AWS SDK as on AWS", async () => {
+  it("runs a Lift app's Lambda handler, which sends by the AWS SDK as on AWS", async () => {
     project = await Project.create({
       "app.ts": `import { Lift } from "lift-ws";
         const app = new Lift();
@@ -229,7 +229,7 @@ describe("lift-ws dev", () => {
     expect(await ask(socket, "hello")).toBe("HELLO");
   });
 
-  it("names what a routes file says wrongly", async () => {
+  it("reports the invalid entry of a routes file", async () => {
     project = await Project.create({ "routes.json": '{ "routes": { "a": "./gone.js" } }' });
     const lift = project.run(["dev", "--routes", "routes.json", "--port", "0"]);
     expect(await lift.exited).toBe(2);
@@ -248,7 +248,7 @@ describe("lift-ws dev", () => {
     expect(await readFile(join(project.directory, ".lift-ws/.gitignore"), "utf8")).toBe("*\n");
   });
 
-  it("beyond loopback takes requests that the environment's keys have signed, and no others", async () => {
+  it("accepts only requests signed with the environment's keys beyond loopback", async () => {
     project = await Project.create({ "app.mjs": WITH_SDK, "anyone.mjs": WITH_ENVIRONMENT });
     const keys = { AWS_ACCESS_KEY_ID: "AKIAMINE", AWS_SECRET_ACCESS_KEY: "mine" };
     const lift = await project.dev(["app.mjs", "--host", "0.0.0.0"], keys);
@@ -286,7 +286,7 @@ describe("lift-ws dev", () => {
     },
   );
 
-  it("shows a handler's stack in the terminal, and nothing of it to the client", async () => {
+  it("prints a handler's stack in the terminal, and hides it from the client", async () => {
     project = await Project.create({
       "app.mjs": `export default async ({ body }) => {
         if (body) throw new Error("the table is gone");
@@ -301,7 +301,7 @@ describe("lift-ws dev", () => {
     await lift.prints(/Error: the table is gone\n {4}at .*app\.mjs:2:/);
   });
 
-  it("goes on when a handler throws outside its events", async () => {
+  it("keeps running when a handler throws outside its events", async () => {
     project = await Project.create({
       "app.mjs": `export default ({ body }) => {
         if (body) setImmediate(() => { throw new Error("too late"); });
@@ -328,7 +328,7 @@ describe("lift-ws dev", () => {
       { "app.mjs": "export const a = 1;" },
       /^lift-ws: app\.mjs exports no function .+\n$/,
     ],
-  ])("ends with what is wrong when the module %s", async (_, files, reason) => {
+  ])("exits with the reason when the module %s", async (_, files, reason) => {
     project = await Project.create(files);
     const lift = project.run(["dev", "app.mjs", "--port", "0"]);
     expect(await lift.exited).toBeGreaterThan(0);
@@ -339,7 +339,7 @@ describe("lift-ws dev", () => {
   it.each([
     ["imports", "app.mjs", 'import "@acme/not-there/part";\nexport default () => {};', "@acme/not-there"],
     ["requires", "app.cjs", 'require("not-there/part");', "not-there"],
-  ])("says what to install when a module %s what is not there", async (_, file, code, name) => {
+  ])("names the package to install when a module %s a missing package", async (_, file, code, name) => {
     project = await Project.create({ [file]: code });
     const lift = project.run(["dev", file, "--port", "0"]);
     expect(await lift.exited).toBe(1);
@@ -348,14 +348,14 @@ describe("lift-ws dev", () => {
     expect(cause).toMatch(/Cannot find (?:package|module) '/);
   });
 
-  it("names no package when a file of the project is what is not there", async () => {
+  it("names no package when a file of the project is missing", async () => {
     project = await Project.create({ "app.mjs": 'import "./part.mjs";' });
     const lift = project.run(["dev", "app.mjs", "--port", "0"]);
     expect(await lift.exited).toBe(1);
     expect(lift.output).toMatch(/^lift-ws: app\.mjs cannot be loaded:\n.*Cannot find module .*part\.mjs/);
   });
 
-  it("tells a taken port in one line", async () => {
+  it("reports a port in use in one line", async () => {
     project = await Project.create({ "app.mjs": "export default () => ({ statusCode: 200 });" });
     const other = createServer().listen(0, "127.0.0.1");
     await once(other, "listening");
@@ -388,7 +388,7 @@ describe("lift-ws dev", () => {
     },
   );
 
-  it("drains and ends when nobody reads its output any more", async () => {
+  it("drains and exits when its output is closed", async () => {
     project = await Project.create({
       "app.mjs": "export const handler = async () => ({ statusCode: 200 });",
     });
@@ -402,7 +402,7 @@ describe("lift-ws dev", () => {
     expect(await lift.exited).toBe(0);
   });
 
-  it("ends at once at the second Ctrl-C, however long an event takes", async () => {
+  it("exits at once at the second Ctrl-C, even during an event", async () => {
     project = await Project.create({
       "app.mjs": `export default ({ body }) => {
         console.log("runs", body);

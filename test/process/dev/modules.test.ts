@@ -35,7 +35,7 @@ describe("a TypeScript file whose types Node can't strip", () => {
     "folder/index.ts": 'export const folder: string = "found";',
   };
 
-  it("is compiled by the project's esbuild, with imports as TypeScript finds them", async () => {
+  it("is compiled by the project's esbuild, with TypeScript's import resolution", async () => {
     project = await Project.create(FILES);
     await project.install("esbuild");
     const lift = await project.dev(["app.ts"]);
@@ -57,7 +57,7 @@ describe("a TypeScript file whose types Node can't strip", () => {
     ["an enum", "export enum Level { Low }"],
     ["a decorator", "const d = (c: unknown) => {}; \n@d\nexport class Level {}"],
     ["a parameter property", "export class Level { constructor(private readonly a: string) {} }"],
-  ])("without esbuild is named in one line that says to install it: %s", async (_, code) => {
+  ])("without esbuild is reported in one line that says to install it: %s", async (_, code) => {
     project = await Project.create({
       "package.json": '{ "type": "module" }',
       "app.ts": `import { Level } from "./level.ts";\nexport const handler = () => ${OK};\nconsole.log(Level);`,
@@ -71,7 +71,7 @@ describe("a TypeScript file whose types Node can't strip", () => {
   });
 });
 
-it("a handler with three parameters that returns a promise is not warned of", async () => {
+it("a handler with three parameters that returns a promise causes no warning", async () => {
   project = await Project.create({
     "app.mjs": `export const handler = async (event, context, callback) => { console.log("ran"); return ${OK}; };`,
   });
@@ -94,7 +94,7 @@ describe("metrics in prom-client's shared registry", () => {
       return ${OK};
     };`.replaceAll("\\\\", "\\");
 
-  it("are registered anew after a save, and stay when what was saved is broken", async () => {
+  it("are registered again after a save, and stay when the saved code is broken", async () => {
     project = await Project.create({ "app.mjs": app("first") });
     await project.install("prom-client");
     const lift = await project.dev(["app.mjs", "--watch"]);
@@ -111,7 +111,7 @@ describe("metrics in prom-client's shared registry", () => {
   });
 });
 
-it("handlers are found as a template names them, in a folder with # in its name", async () => {
+it("handlers are resolved as in a template, in a folder with # in its name", async () => {
   project = await Project.create({
     "c#/routes.json": '{ "routes": { "$connect": "onconnect/app.handler", "x": "./x.mjs#other" } }',
     "c#/onconnect/app.js": `exports.handler = async () => { console.log("connects"); return ${OK}; };`,
@@ -124,7 +124,7 @@ it("handlers are found as a template names them, in a folder with # in its name"
   expect(lift.output).toMatch(/^connects$/m);
 });
 
-it("a Streamer is run as it is exported", async () => {
+it("an exported Streamer runs", async () => {
   project = await Project.create({
     "app.mjs": `
       import { createStreamer } from "lift-ws/streamer";
@@ -140,7 +140,7 @@ it("a Streamer is run as it is exported", async () => {
   expect(JSON.parse(await ask(socket, '{"type":"subscribe","id":"1","channel":"room:a"}'))).toBeTruthy();
 });
 
-it("the body of a refusal is in the log, without secrets", async () => {
+it("the log has the body of a refusal, without secrets", async () => {
   project = await Project.create({
     "app.mjs": `export const handler = async ({ requestContext: { eventType } }) => eventType === "CONNECT" ? ${OK}
       : { statusCode: 422, body: JSON.stringify({ error: "no such room", password: "SECRET123" }) };`,
@@ -155,7 +155,7 @@ it("the body of a refusal is in the log, without secrets", async () => {
 });
 
 describe("routes.json", () => {
-  it("gives each handler variables of its own, and the API stage variables and identity sources", async () => {
+  it("sets variables per handler, stage variables and identity sources", async () => {
     const handler = (name: string) => `
       const loadedWith = process.env.TABLE;
       export const handler = async ({ stageVariables }) => {

@@ -15,7 +15,7 @@ const ESM = `import { greeting } from "./greeting.mjs";
   export const handler = () => ({ statusCode: 200, body: greeting + " from version 1" });`;
 
 describe("lift-ws dev --watch", () => {
-  it("runs what was saved, with the modules it imports, while sockets stay open", async () => {
+  it("runs saved code and its imports while sockets stay open", async () => {
     project = await Project.create({
       "routes.json": ROUTES,
       "src/app.mjs": ESM,
@@ -37,7 +37,7 @@ describe("lift-ws dev --watch", () => {
     expect(socket.readyState).toBe(socket.OPEN);
   });
 
-  it("does what was scheduled before the save, though the app makes its memory schedule anew", async () => {
+  it("runs items scheduled before the save, although the app creates a new memory schedule", async () => {
     // To version 2 it is an hour later.
     const app = (version: number) => `import { Lift } from "lift-ws";
       import { memorySchedule } from "lift-ws/store/memory";
@@ -56,7 +56,7 @@ describe("lift-ws dev --watch", () => {
     await lift.prints(/Noted tea by version 2/, 1);
   });
 
-  it("leaves open connections who they are and what they keep, though the app makes its memory store anew", async () => {
+  it("keeps identity and state of open connections, although the app creates a new memory store", async () => {
     const app = (version: number) => `import { Lift } from "lift-ws";
       import { memoryConnectionStore } from "lift-ws/store/memory";
       const connectionStore = memoryConnectionStore();
@@ -86,7 +86,7 @@ describe("lift-ws dev --watch", () => {
     expect(await ask(ann, '{"action":"count"}')).toBe('[3,"ann",3,"ann"]');
   });
 
-  it("keeps the last good handler while what was saved is broken, and says where", async () => {
+  it("keeps the last working handler while the saved code is broken, and reports the place", async () => {
     project = await Project.create({
       "routes.json": ROUTES,
       "src/app.mjs": `export const handler = () => ({ statusCode: 200, body: "one" });`,
@@ -110,7 +110,7 @@ describe("lift-ws dev --watch", () => {
     expect(lift.output).not.toMatch(/lift-ws=\d|node:internal/);
   });
 
-  it("lets an event under way end on the handler that began it", async () => {
+  it("finishes an event on the handler that started it", async () => {
     const app = (version: number) => `export default async ({ body }) => {
       if (body === "wait") { console.log("waits"); await new Promise((resolve) => { globalThis.go = resolve; }); }
       if (body === "go") globalThis.go();
@@ -129,7 +129,7 @@ describe("lift-ws dev --watch", () => {
     expect(lift.output).toMatch(/^go ends in version 2$/m);
   });
 
-  it("takes routes that come and go, and says when only a restart will do", async () => {
+  it("applies added and removed routes, and reports changes that need a restart", async () => {
     const routes = (keys: string[]) => Object.fromEntries(keys.map((key) => [key, "./app.js"]));
     project = await Project.create({
       "routes.json": JSON.stringify({ routes: routes(["one"]) }),

@@ -55,7 +55,7 @@ describe("npm start", () => {
     ["is a folder", () => mkdirSync(join(folder, ".lift-ws/streamer.db"), { recursive: true })],
     ["is not a database", () => write("Dear diary, ".repeat(100))],
     ["is damaged", () => write("SQLite format 3\0".padEnd(200, "x"))],
-  ])("says in one line that its history's file %s", async (words, damage) => {
+  ])("reports in one line that its history file %s", async (words, damage) => {
     damage();
     const server = launch();
     expect(await server.exited).toBe(1);
@@ -63,7 +63,7 @@ describe("npm start", () => {
     expect(server.output).toMatch(words === "is damaged" ? /is damaged|is not a database/ : words);
   });
 
-  it("says in one line that it can't make its folder", async () => {
+  it("reports in one line that it cannot create its folder", async () => {
     writeFileSync(join(folder, ".lift-ws"), "");
     const server = launch();
     expect([await server.exited, server.output]).toEqual([
@@ -73,7 +73,7 @@ describe("npm start", () => {
   });
 });
 
-it("the chat says in one line that HOST lets others reach it without a sign-in", async () => {
+it("the chat reports in one line that HOST lets others reach it without a sign-in", async () => {
   const server = launch({ HOST: "0.0.0.0" }, "chat");
   expect([await server.exited, server.output]).toEqual([
     1,

@@ -23,7 +23,7 @@ const installed = () =>
   readdirSync(join(tree.folder, "node_modules")).filter((name) => !name.startsWith("."));
 
 describe("npm start in a fresh clone", () => {
-  it("says first what it installs and how long it takes, and installs the demo's packages only", async () => {
+  it("announces the installation and its duration, and installs the demo's packages only", async () => {
     const { code, stdout, stderr } = await tree.command(["start", "serve"]);
     expect(stderr).toMatch(
       /^Installing the demo's dependencies from the lockfile \(npm ci\), 4 packages, 6 MB\. This takes a few seconds \.\.\.\nInstalled in \d+ s\.\n$/,
@@ -41,20 +41,20 @@ describe("npm start in a fresh clone", () => {
     expect((await tree.command(["start", "serve"], {}, OLD_NODE)).stderr).toBe("");
   });
 
-  it("adds the pinned Node to a demo that a newer Node has installed", async () => {
+  it("adds the pinned Node to a demo that was installed with a newer Node", async () => {
     await tree.command(["start", "serve"]);
     expect((await tree.command(["start", "serve"], {}, OLD_NODE)).code).toBe(0);
     expect(tree.npmCalls).toEqual([DEMO_INSTALL, DEMO_INSTALL]);
     expect(installed()).toContain("node");
   });
 
-  it("installs once when two come at the same time", async () => {
+  it("installs once when two commands start together", async () => {
     const both = await Promise.all([tree.command(["start", "a"]), tree.command(["start", "b"])]);
     expect(both.map(({ code }) => code)).toEqual([0, 0]);
     expect(tree.npmCalls).toEqual([DEMO_INSTALL]);
   });
 
-  it("says in one line why npm failed, and leaves no lock and no half of an installation", async () => {
+  it("reports npm's failure in one line, and leaves no lock or partial installation", async () => {
     const { code, stderr } = await tree.command(["start"], { NPM_FAILS: "1" });
     expect([code, stderr.split("\n")[1]]).toEqual([
       1,
@@ -64,7 +64,7 @@ describe("npm start in a fresh clone", () => {
     expect((await tree.command(["start", "serve"])).code).toBe(0);
   });
 
-  it("takes the tree's npm settings along", async () => {
+  it("uses the tree's npm settings", async () => {
     tree.write(".npmrc", "audit=false\n");
     tree.write(
       "npm/npm-cli.js",
@@ -75,7 +75,7 @@ describe("npm start in a fresh clone", () => {
 });
 
 describe("npm start", () => {
-  it("installs again when one of the demo's packages changes, and not for another", async () => {
+  it("installs again only when a package of the demo changes", async () => {
     await tree.command(["start", "serve"]);
     tree.lock("node_modules/vitest", { version: "0.0.1", integrity: "sha512-another" });
     expect((await tree.command(["start", "serve"])).stderr).toBe("");
@@ -92,13 +92,13 @@ describe("npm start", () => {
     expect(installed()).toContain("node");
   });
 
-  it("installs nothing where everything is installed", async () => {
+  it("installs nothing when everything is installed", async () => {
     await tree.command(["bench", "a"]);
     expect((await tree.command(["start", "serve"])).stderr).toBe("");
     expect(tree.npmCalls).toEqual([FULL_INSTALL]);
   });
 
-  it("keeps the development tools: it installs everything where they are of another lockfile", async () => {
+  it("installs everything again when the development tools are outdated", async () => {
     await tree.command(["bench", "a"]);
     tree.lock("node_modules/ws", { version: "8.0.0", integrity: "sha512-another" });
     await tree.command(["start", "serve"]);
@@ -114,7 +114,7 @@ it("another command installs everything after npm start", async () => {
   expect(installed()).toContain("vitest");
 });
 
-it("npx lift-ws says in one line that the running Node is too old, where no other is installed", async () => {
+it("npx lift-ws reports in one line that the running Node is too old and no other is installed", async () => {
   await tree.command(["start", "serve"]);
   tree.write("tools/run.mjs", tree.read("tools/lift-ws.mjs"));
   const { code, stderr } = await tree.command(["--version"], {}, OLD_NODE);
@@ -125,7 +125,7 @@ it("npx lift-ws says in one line that the running Node is too old, where no othe
 });
 
 describe("the demo's packages", () => {
-  it("are those that the demo imports, and its page", async () => {
+  it("are those that the demo and its page import", async () => {
     const { metafile } = await build({
       entryPoints: ["examples/streamer/main.ts", "examples/streamer/page/main.ts"],
       absWorkingDir: ROOT,
@@ -146,7 +146,7 @@ describe("the demo's packages", () => {
     expect([...new Set(external)].sort()).toEqual(DEMO_PACKAGES);
   });
 
-  it("come as the lockfile says, with all that they depend on", () => {
+  it("match the lockfile, with all dependencies", () => {
     const { packages } = lockfileOf(lockfile as never, [...DEMO_PACKAGES, "node"]);
     const all: Record<string, object> = lockfile.packages;
     for (const [path, { version, integrity }] of Object.entries(packages)) {

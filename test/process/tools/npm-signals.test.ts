@@ -55,7 +55,7 @@ function run(...[program = "npm", ...args]: string[]): Command {
 
 // Not SIGINT: on it the shell waits for its child, and forwards nothing. A terminal's Ctrl-C reaches all of them.
 describe.each(SIGNALS.filter((signal) => signal !== "SIGINT"))("%s to npm", (signal) => {
-  it("drains the server of npm start, and leaves nothing", async () => {
+  it("drains the server of npm start, and leaves no process", async () => {
     const project = await createProject({ start: `${NODE} app.mjs` });
     const running = run("npm", "start");
     await running.prints(/^@connections/m);
@@ -69,7 +69,7 @@ describe.each(SIGNALS.filter((signal) => signal !== "SIGINT"))("%s to npm", (sig
   it.each([
     ["as it is published", PUBLISHED],
     ["in this tree", IN_THE_TREE],
-  ])("drains the server of npx lift-ws dev, %s, and leaves nothing", async (_, command) => {
+  ])("drains the server of npx lift-ws dev, %s, and leaves no process", async (_, command) => {
     const project = await createProject({}, command);
     const running = run("npx", "lift-ws", "dev", "handler.mjs");
     await running.prints(/^Routes/m);
@@ -83,7 +83,7 @@ describe.each(SIGNALS.filter((signal) => signal !== "SIGINT"))("%s to npm", (sig
 });
 
 describe.each(SIGNALS)("%s to npm", (signal) => {
-  it("reaches the demo, which ends in its own time", async () => {
+  it("reaches the demo, which ends gracefully", async () => {
     const tree = new ToolTree();
     [folder, remove] = [tree.folder, () => tree.remove()];
     // With the npm that only pretends: the real one finds everything installed.

@@ -33,14 +33,14 @@ beforeEach(() => {
   });
 });
 
-it("is content when both are on PATH", async () => {
+it("installs nothing when both are on PATH", async () => {
   program("java", JAVA);
   program("chromium", "");
   await ensurePrograms({ uid: 1000, osRelease });
   expect([findChromium(), findJava()]).toEqual([join(folder, "chromium"), join(folder, "java")]);
 });
 
-it("installs on Debian as root what is missing, and only that", async () => {
+it("installs only missing programs, on Debian as root", async () => {
   program("apt-get", APT_GET);
   program("java-to-be", JAVA);
   program("chromium", "");
@@ -52,7 +52,7 @@ it("installs on Debian as root what is missing, and only that", async () => {
   ]);
 });
 
-it("counts a Java that is too old, or only a placeholder, as missing", async () => {
+it("treats a Java that is too old or a placeholder as missing", async () => {
   program("chromium", "");
   program("java", JAVA.replace("17.0.1", "11.0.2"));
   await expect(ensurePrograms({ uid: 1000, osRelease })).rejects.toThrow(
@@ -67,7 +67,7 @@ it("counts a Java that is too old, or only a placeholder, as missing", async () 
 it.each([
   ["who is not root", 1000, "ID=debian\n"],
   ["on another system", 0, "ID=ubuntu\nID_LIKE=debian\n"],
-])("tells in one line what to install to one %s", async (_who, uid, release) => {
+])("names the packages to install in one line for a user %s", async (_who, uid, release) => {
   writeFileSync(osRelease, release);
   await expect(ensurePrograms({ uid, osRelease })).rejects.toThrow(
     "The tests need Chromium and a Java runtime (17 or later) on PATH. " +
@@ -75,7 +75,7 @@ it.each([
   );
 });
 
-it("tells in one line why apt-get failed", async () => {
+it("reports the failure of apt-get in one line", async () => {
   program(
     "apt-get",
     "#!/bin/sh\necho 'W: old list'\necho 'E: Unable to locate package chromium'\nexit 100\n",

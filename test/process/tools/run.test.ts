@@ -30,20 +30,20 @@ describe("the first command", () => {
     expect([code, stdout]).toEqual([3, 'exit ["3","--flag"] --conditions=@lift-ws/source\n']);
   });
 
-  it("installs once when two come at the same time", async () => {
+  it("installs once when two commands start together", async () => {
     const both = await Promise.all([tree.command(["bench", "a"]), tree.command(["bench", "b"])]);
     expect(both.map(({ code }) => code)).toEqual([0, 0]);
     expect(tree.npmCalls).toHaveLength(1);
   });
 
-  it("takes over from one that died while it was installing", async () => {
+  it("takes over from a command that died while installing", async () => {
     const dead = spawn(process.execPath, ["--version"]);
     await once(dead, "exit");
     tree.write(".lift-ws/install.lock", String(dead.pid));
     expect((await tree.command(["bench"])).code).toBe(0);
   });
 
-  it("says in one line why npm failed, and leaves no lock behind", async () => {
+  it("reports npm's failure in one line, and removes the lock", async () => {
     const { code, stderr } = await tree.command(["bench"], { NPM_FAILS: "1" });
     expect(code).toBe(1);
     expect(stderr.split("\n").slice(1)).toEqual([
@@ -55,13 +55,13 @@ describe("the first command", () => {
 });
 
 describe("a command", () => {
-  it("gets its arguments, runs on the source, and its exit code is kept", async () => {
+  it("receives its arguments, runs on the source, and keeps its exit code", async () => {
     const { code, stdout } = await tree.command(["start", "exit", "7", "--flag"]);
     expect(stdout).toBe('exit ["7","--flag"] --conditions=@lift-ws/source\n');
     expect(code).toBe(7);
   });
 
-  it.each(["SIGTERM", "SIGINT"] as const)("gets %s once, and ends in its own time", async (signal) => {
+  it.each(["SIGTERM", "SIGINT"] as const)("receives %s once, and ends gracefully", async (signal) => {
     const child = tree.launch(["start", "wait"]);
     const output = text(child.stdout!);
     await once(child.stdout!, "readable");
@@ -71,13 +71,13 @@ describe("a command", () => {
     expect((await output).split("\n").slice(1)).toEqual([`${signal} 1`, ""]);
   });
 
-  it.each(["start", "test", "check", "build"])("%s explains itself without installing", async (name) => {
+  it.each(["start", "test", "check", "build"])("%s prints its help without installing", async (name) => {
     const { code, stdout } = await tree.command([name, "--help"]);
     expect([code, stdout]).toEqual([0, expect.stringMatching(new RegExp(`^npm (run )?${name}`))]);
     expect(tree.npmCalls).toEqual([]);
   });
 
-  it("is refused when there is none of that name", async () => {
+  it("is refused when it is unknown", async () => {
     const { code, stderr } = await tree.command(["strat"]);
     expect([code, stderr]).toEqual([
       1,
