@@ -1,0 +1,60 @@
+// test/fixtures/sqlite-0.1.0.db was written by lift-ws 0.1.0, whose schema was version 1.
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type SqliteChannelStore, sqliteChannelStore } from "lift-ws/store/sqlite";
+import { afterAll, beforeAll, expect, it } from "vitest";
+
+const NOW = Date.UTC(2100, 0, 1);
+const RETENTION = { size: 100, ageMs: 300_000 };
+const CHANNEL = "room:lobby";
+const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-"));
+let store: SqliteChannelStore;
+
+beforeAll(() => {
+  // Opening migrates a file, so the tests work on a copy.
+  const path = join(folder, "channels.db");
+  copyFileSync(join(import.meta.dirname, "../fixtures/sqlite-0.1.0.db"), path);
+  store = sqliteChannelStore({ path, now: () => NOW });
+});
+
+afterAll(() => {
+  store.close();
+  rmSync(folder, { recursive: true });
+});
+
+it("reads the history of a file of 0.1", async () => {
+  const page = await store.history.read(CHANNEL, { limit: 10, retention: RETENTION, now: NOW });
+  expect(page).toEqual({
+    head: { epoch: "5hKvx-gY6FyN", offset: 3 },
+    messages: [
+      { id: "m1", data: { text: "hello é" }, userId: "ada", at: NOW, offset: 1 },
+      { id: "m2", data: null, at: NOW + 1, offset: 2 },
+      { id: "m3", data: ["x", 2.5], userId: "bob", at: NOW + 2, offset: 3 },
+    ],
+    more: false,
+  });
+});
+
+it("lists the pending fan-outs of a file of 0.1, with their checkpoints", async () => {
+  const pending: unknown[] = [];
+  for await (const { message, cursor } of store.history.listPendingFanOuts(NOW + 1_000)) {
+    pending.push([message.id, cursor]);
+  }
+  expect(pending).toEqual([
+    ["m2", "[3]"],
+    ["m3", undefined],
+  ]);
+});
+
+it("knows the idempotency keys of a file of 0.1, and continues its offsets", async () => {
+  const message = { id: "m4", data: 4, at: NOW + 3, key: "k1" };
+  expect(await store.history.append(CHANNEL, message, RETENTION)).toMatchObject({
+    duplicate: true,
+    message: { id: "m1", offset: 1 },
+  });
+  expect(await store.history.append(CHANNEL, { ...message, key: "k2" }, RETENTION)).toMatchObject({
+    duplicate: false,
+    message: { offset: 4 },
+  });
+});
