@@ -1,0 +1,32 @@
+/** Part of the product whose tests are judged together. */
+export interface Part {
+  /** Folders of product code, below the root. */
+  readonly sources: readonly string[];
+  /** Folders inside `sources` that are a part of their own. */
+  readonly except?: readonly string[];
+  /** Folders and files with the tests that may notice a mutant. */
+  readonly tests: readonly string[];
+  /** The tests need DynamoDB Local. Default: false */
+  readonly dynamodb?: boolean;
+}
+
+/** The parts of `npm run mutate -- <part>`. */
+export const PARTS: { readonly [name: string]: Part } = {
+  protocol: { sources: ["src/protocol"], tests: ["src/protocol", "src/streamer", "src/client"] },
+  streamer: { sources: ["src/streamer"], tests: ["src/streamer", "test/streamer"] },
+  "store-memory": { sources: ["src/store/memory"], tests: ["src/store/memory"] },
+  "store-sqlite": { sources: ["src/store/sqlite"], tests: ["src/store/sqlite"] },
+  "store-dynamodb": {
+    sources: ["src/store/dynamodb"],
+    tests: ["src/store/dynamodb", "test/dynamodb"],
+    dynamodb: true,
+  },
+  lift: {
+    sources: ["src/lift"],
+    except: ["src/lift/middleware"],
+    tests: ["src/lift", "test/middleware.test.ts"],
+  },
+  middleware: { sources: ["src/lift/middleware"], tests: ["src/lift/middleware", "test/middleware.test.ts"] },
+  gateway: { sources: ["src/gateway"], tests: ["src/gateway", "test/conformance"] },
+  client: { sources: ["src/client"], tests: ["src/client", "test/client"] },
+};

@@ -1,0 +1,113 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createVitest, type TestSpecification, type Vitest } from "vitest/node";
+import type { Mutant } from "./mutants.ts";
+import type { Part } from "./parts.ts";
+
+/** The run is over for a test that takes this long, in ms: the mutant keeps it waiting for ever. */
+const TEST_MS = 20_000;
+/** A mutant is called this many times as often as in the unchanged code before it counts as an endless loop. */
+const HIT_FACTOR = 100;
+/** Resolves `lift-ws` to the sources. */
+const SOURCE = { conditions: ["@lift-ws/source"] };
+
+export type Outcome = "killed" | "survived" | "not reached";
+
+interface TestFile {
+  readonly specification: TestSpecification;
+  /** ms that it takes with the unchanged code. */
+  readonly durationMs: number;
+  /** Calls of each mutant. */
+  readonly hits: { readonly [mutant: string]: number };
+}
+
+/** Runs the tests of a part in a tree whose sources are instrumented. */
+export class MutationRunner {
+  readonly #vitest: Vitest;
+  readonly #files: readonly TestFile[];
+
+  private constructor(vitest: Vitest, files: readonly TestFile[]) {
+    this.#vitest = vitest;
+    this.#files = files;
+  }
+
+  /** @throws {Error} when a test fails without any mutant */
+  static async start(root: string, part: Part): Promise<MutationRunner> {
+    const vitest = await createVitest(
+      "test",
+      {
+        root,
+        watch: false,
+        config: false,
+        include: part.tests.map((path) => (path.endsWith(".ts") ? path : `${path}/**/*.test.ts`)),
+        reporters: [{}],
+        maxWorkers: 2,
+        testTimeout: TEST_MS,
+        hookTimeout: TEST_MS,
+        teardownTimeout: TEST_MS,
+        expect: { poll: { timeout: 5_000 } },
+        globalSetup: ["test/secrets/folder.ts", ...(part.dynamodb ? ["test/dynamodb/engine.ts"] : [])],
+        setupFiles: ["test/secrets/record.ts", "test/deterministic.ts", "test/mutation/setup.ts"],
+      },
+      { resolve: SOURCE, ssr: { resolve: SOURCE } },
+    );
+    const coverage = mkdtempSync(join(tmpdir(), "lift-ws-mutation-"));
+    try {
+      const specifications = await vitest.globTestSpecifications();
+      vitest.provide("mutation", { coverage });
+      const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications, true);
+      const failed = testModules.filter((module) => !module.ok());
+      if (failed.length > 0 || unhandledErrors.length > 0) {
+        const names = failed.map(({ relativeModuleId }) => relativeModuleId).join(", ");
+        const errors = failed.flatMap((module) => [
+          ...module.errors(),
+          ...[...module.children.allTests("failed")].flatMap((test) => test.result().errors ?? []),
+        ]);
+        throw new Error(`Tests fail without a mutant: ${names}\n${errors[0]?.stack ?? unhandledErrors[0]}`);
+      }
+      const durations = new Map(testModules.map((module) => [module.moduleId, module.diagnostic().duration]));
+      const files = specifications.map((specification) => ({
+        specification,
+        durationMs: durations.get(specification.moduleId) ?? 0,
+        hits: JSON.parse(readFileSync(join(coverage, `${specification.moduleId}.json`), "utf8")),
+      }));
+      return new MutationRunner(
+        vitest,
+        files.sort((a, b) => a.durationMs - b.durationMs),
+      );
+    } catch (error) {
+      await vitest.close();
+      throw error;
+    } finally {
+      rmSync(coverage, { recursive: true, force: true });
+    }
+  }
+
+  /** Runs the test files that reach the mutant, fastest first, until one fails. */
+  async judge({ id }: Mutant): Promise<Outcome> {
+    const files = this.#files.filter(({ hits }) => hits[id] !== undefined);
+    if (files.length === 0) return "not reached";
+    const hitLimit = HIT_FACTOR * Math.max(...files.map(({ hits }) => hits[id] ?? 0));
+    this.#vitest.provide("mutation", { mutant: id, hitLimit });
+    for (const batch of batches(files)) {
+      const specifications = batch.map(({ specification }) => specification);
+      const { testModules, unhandledErrors } = await this.#vitest.runTestSpecifications(specifications);
+      if (unhandledErrors.length > 0 || testModules.some((module) => !module.ok())) return "killed";
+    }
+    return "survived";
+  }
+
+  async stop(): Promise<void> {
+    await this.#vitest.close();
+  }
+}
+
+/** Small batches first: most mutants are noticed by the first files, and the rest need not run. */
+function batches(files: readonly TestFile[]): TestFile[][] {
+  const result: TestFile[][] = [];
+  for (let start = 0, size = 4; start < files.length; start += size, size *= 2) {
+    result.push(files.slice(start, start + size));
+  }
+  return result;
+}
