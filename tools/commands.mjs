@@ -31,6 +31,11 @@ function checkHistory(root, args) {
 export { checkHistory as "check:history" };
 
 /** @type {Command} */
+export function mutate(root, args) {
+  return run(nodePath(root), [SOURCE, join("test", "mutation", "main.ts"), ...args], spawnOptions(root));
+}
+
+/** @type {Command} */
 export async function build(root) {
   const { code, output } = await compile(root, spawnOptions(root).env);
   process.stdout.write(output);

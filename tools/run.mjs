@@ -30,6 +30,11 @@ const COMMANDS = {
     usage: "npm run check:history [-- --help]",
     help: "",
   },
+  mutate: {
+    about: "change the code of a part, and count the changes that its tests notice",
+    usage: "npm run mutate -- <part>",
+    help: "",
+  },
   bench: {
     about: "measure, and compare with the targets",
     usage: "npm run bench -- <measure> [--json]",
@@ -48,7 +53,7 @@ const COMMANDS = {
 };
 
 /** These print their own help, which lists their measures and stores. */
-const WITH_OWN_HELP = ["bench", "check:history"];
+const WITH_OWN_HELP = ["bench", "check:history", "mutate"];
 
 async function main(/** @type {string[]} */ [name = "--help", ...args]) {
   if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {

@@ -24,9 +24,9 @@ export const PARTS: { readonly [name: string]: Part } = {
   lift: {
     sources: ["src/lift"],
     except: ["src/lift/middleware"],
-    tests: ["src/lift", "test/middleware.test.ts"],
+    tests: ["src/lift", "test/lift"],
   },
-  middleware: { sources: ["src/lift/middleware"], tests: ["src/lift/middleware", "test/middleware.test.ts"] },
+  middleware: { sources: ["src/lift/middleware"], tests: ["src/lift/middleware", "test/lift"] },
   gateway: { sources: ["src/gateway"], tests: ["src/gateway", "test/conformance"] },
   client: { sources: ["src/client"], tests: ["src/client", "test/client"] },
 };

@@ -47,8 +47,8 @@ export class MutationRunner {
         hookTimeout: TEST_MS,
         teardownTimeout: TEST_MS,
         expect: { poll: { timeout: 5_000 } },
-        globalSetup: ["test/secrets/folder.ts", ...(part.dynamodb ? ["test/dynamodb/engine.ts"] : [])],
-        setupFiles: ["test/secrets/record.ts", "test/deterministic.ts", "test/mutation/setup.ts"],
+        globalSetup: ["test/secrets/folder.ts", ...(part.dynamodb ? ["test/dynamodb/global-setup.ts"] : [])],
+        setupFiles: ["test/secrets/record.ts", "test/support/deterministic.ts", "test/mutation/setup.ts"],
       },
       { resolve: SOURCE, ssr: { resolve: SOURCE } },
     );
