@@ -1,4 +1,4 @@
-// Lists in the docs are held against the code both ways, examples against the compiler.
+// Compares lists in the docs with the code in both directions, and compiles the examples.
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import ts from "typescript";
@@ -9,7 +9,7 @@ import { codeBlocks, inBackticks, sections, tableRows } from "./support/markdown
 
 const ROOT = join(import.meta.dirname, "..");
 const DOCS = globSync(["*.md", "docs/**/*.md", "examples/*/README.md"], { cwd: ROOT }).filter(
-  // Made by changesets; what it says of a version stays, whatever comes after.
+  // Written by changesets. Its entries about old versions do not change.
   (name) => name !== "CHANGELOG.md",
 );
 const SUBPATHS = Object.keys(manifest.exports).filter((subpath) => subpath !== "./package.json");
@@ -17,21 +17,21 @@ const compilerOptions = readCompilerOptions();
 
 describe("examples in the docs", () => {
   const examples = new Map(
-    // An example's own README shows excerpts of the code beside it, which the compiler sees anyway.
+    // READMEs of examples show excerpts of code that is compiled anyway.
     DOCS.filter((doc) => !doc.startsWith("examples/")).flatMap((doc) =>
       codeBlocks(read(doc))
         .filter((block) => /^tsx?\b/.test(block.info))
         .map((block) => [`${doc}:${block.line}`, block] as const),
     ),
   );
-  // Below package.json, so that `lift-ws` in them is this package's source. One may import another of its document.
+  // The files are below package.json, so that `lift-ws` is this package's source. An example may import another of its page.
   const files = new Map(
     [...examples].map(([name, { info, code }], at) => {
       const [extension, , file = `example-${at}.${extension}`] = info.split(" ");
       const folder = name.replace(/:.*/, "").replaceAll(/\W/g, "-");
       return [
         join(ROOT, "shown", folder, file.includes(".") ? file : `example-${at}.${extension}`),
-        // A page's code runs in a browser.
+        // Code of a page runs in a browser.
         { name, code: extension === "tsx" ? `/// <reference lib="dom" />\n${code}` : code },
       ];
     }),
@@ -42,7 +42,7 @@ describe("examples in the docs", () => {
     expect(typeErrors(files)).toEqual([]);
   });
 
-  it("would be found out", () => {
+  it("fails on a wrong example", () => {
     const wrong = 'import { Lift } from "lift-ws";\nnew Lift().noSuchMethod();\n';
     const file = join(ROOT, "example-wrong.ts");
     expect(typeErrors(new Map([[file, { name: "wrong", code: wrong }]]))).toEqual([
@@ -59,7 +59,7 @@ describe("PROTOCOL.md's interfaces", () => {
   const names = [...shown.matchAll(/^interface (\w+)/gm)].map(([, name]) => name);
   const check = (written: string) => {
     const checks = names
-      // On the wire an object, read into a Map.
+      // An object on the wire, which the parser turns into a Map.
       .filter((name) => name !== "HeartbeatPayload")
       .map((name) => `export const as${name}: Same<Source.${name}, ${name}> = true;`);
     const code = `
@@ -71,12 +71,12 @@ describe("PROTOCOL.md's interfaces", () => {
     return typeErrors(new Map([[join(ROOT, "protocol-interfaces.ts"), { name: "PROTOCOL.md", code }]]));
   };
 
-  it("are those of src/protocol", () => {
+  it("match src/protocol", () => {
     expect(names).toEqual(expect.arrayContaining(["SubscribePayload", "ChannelMessage", "ErrorBody"]));
     expect(check(shown)).toEqual([]);
   });
 
-  it("would be found to differ", () => {
+  it("fails on a difference", () => {
     expect(check(shown.replace("key?: string", "key?: number"))).not.toEqual([]);
     expect(check(shown.replace("recent?: number;", ""))).not.toEqual([]);
   });
@@ -91,11 +91,11 @@ describe("docs/reference/errors.md", () => {
   );
   const exported = exportedErrorCodes();
 
-  it("has a section for every error class, and no other", () => {
+  it("has a section for each error class and no other", () => {
     expect([...documented.keys()].sort()).toEqual([...exported.keys()].sort());
   });
 
-  it.each([...exported])("lists the codes of %s, all of them and no others", (name, codes) => {
+  it.each([...exported])("lists exactly the codes of %s", (name, codes) => {
     expect(documented.get(name)?.toSorted()).toEqual([...codes].sort());
   });
 });
@@ -103,19 +103,19 @@ describe("docs/reference/errors.md", () => {
 describe("package.json's subpaths", () => {
   const names = SUBPATHS.map((subpath) => subpath.replace(".", manifest.name));
 
-  it("are the ones that docs/reference/imports.md lists", () => {
+  it("match the list in docs/reference/imports.md", () => {
     const listed = tableRows(read("docs/reference/imports.md")).map(([name]) => inBackticks(name ?? "")[0]);
     expect(listed.toSorted()).toEqual([...names].sort());
   });
 
-  it("are the only ones that the docs mention", () => {
+  it("include every one that the docs mention", () => {
     const mentioned = DOCS.flatMap((doc) => [...read(doc).matchAll(/["'`](lift-ws(?:\/[\w/-]+)?)["'`]/g)]);
     expect(names).toEqual(expect.arrayContaining(mentioned.map((match) => match[1])));
   });
 });
 
 describe("npm scripts", () => {
-  it("are the only ones that the docs mention", () => {
+  it("include every one that the docs mention", () => {
     const mentioned = DOCS.flatMap((doc) => [
       ...[...read(doc).matchAll(/npm run ([\w:-]+)/g)].map((match) => match[1]),
     ]);
@@ -142,7 +142,7 @@ describe("docs/operations/fan-out-recovery.md", () => {
   const written = (text: string) =>
     JSON.parse(codeBlocks(text).find(({ info }) => info === "json")?.code ?? "");
 
-  it("has the event source's settings as they are", () => {
+  it("has the settings of the event source", () => {
     const { startingPosition, batchSize, batchWindowSeconds, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
     expect(written(read("docs/operations/fan-out-recovery.md"))).toEqual({
       EventSourceArn: expect.any(String),
@@ -163,7 +163,7 @@ describe("links in the docs", () => {
     [...read(doc).matchAll(/\]\((?!https?:)([^)\s]+)[^)]*\)/g)].map((match) => [doc, match[1]!] as const),
   );
 
-  it.each(ours)("in %s: %s is there", (doc, link) => {
+  it.each(ours)("in %s: %s exists", (doc, link) => {
     const [path = "", anchor] = link.split("#");
     const target = path === "" ? doc : join(doc, "..", path);
     expect(existsSync(join(ROOT, target))).toBe(true);
@@ -183,7 +183,7 @@ describe("tables of options in the docs", () => {
   it.each([
     ["docs/guide/channels.md", "Namespaces", "src/streamer/index.ts", "NamespaceOptions"],
     ["docs/guide/react.md", "`useChannel(channel, options)`", "src/react/index.ts", "ChannelOptions"],
-  ])("%s, %s: has all of %s's %s", (doc, section, door, type) => {
+  ])("%s, %s: lists exactly the options of %s's %s", (doc, section, door, type) => {
     const text = sections(read(doc)).get(section) ?? "";
     const table = /^\| option \|.*\n(?:\|.*\n)+/m.exec(text)?.[0] ?? "";
     const listed = tableRows(table).map(([name]) => inBackticks(name ?? "")[0]);
@@ -197,13 +197,13 @@ function read(path: string): string {
 
 function readCompilerOptions(): ts.CompilerOptions {
   const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
-  // An example may have a value only to show it, or be of React.
+  // Examples may have unused values, and may use React.
   const loosened = { ...config.compilerOptions, noUnusedLocals: false, noUnusedParameters: false };
   const options = { ...loosened, jsx: "react-jsx" };
   return ts.parseJsonConfigFileContent({ compilerOptions: options, files: [] }, ts.sys, ROOT).options;
 }
 
-/** Compiles files that exist in memory only. */
+/** Compiles files in memory and returns the errors. */
 function typeErrors(files: ReadonlyMap<string, { name: string; code: string }>): string[] {
   const host = ts.createCompilerHost(compilerOptions);
   const { fileExists, readFile, getSourceFile } = host;
@@ -224,7 +224,7 @@ function typeErrors(files: ReadonlyMap<string, { name: string; code: string }>):
   });
 }
 
-/** As GitHub makes them of headings. */
+/** Returns the anchors that GitHub generates for headings. */
 function anchorsIn(markdown: string): string[] {
   return [...markdown.matchAll(/^#+ (.*)$/gm)].map((match) =>
     match[1]!
@@ -245,7 +245,7 @@ function propertiesOf(door: string, type: string): string[] {
     .map(({ name }) => name);
 }
 
-/** Of every `…ErrorCode` type that a subpath exports: its error class and its codes. */
+/** Returns the codes of each error class, from the `…ErrorCode` types that subpaths export. */
 function exportedErrorCodes(): Map<string, string[]> {
   const doors = Object.values(manifest.exports).flatMap((target) =>
     typeof target === "string" ? [] : [join(ROOT, target["@lift-ws/source"])],

@@ -58,7 +58,7 @@ beforeEach(() => {
 });
 
 /** Connects users, each connection named after its user, and joins a room of their tenant. */
-async function bring(room: string, ...tokens: string[]): Promise<void> {
+async function joinAs(room: string, ...tokens: string[]): Promise<void> {
   for (const token of tokens) {
     const [name = ""] = token.split("@");
     await chat.connect(name, { token });
@@ -70,9 +70,9 @@ function lastRooms(connectionId: string): unknown {
   return (chat.told(connectionId, "presence").at(-1) as { rooms: unknown } | undefined)?.rooms;
 }
 
-describe("the door", () => {
-  it("closes behind a connection whose token expires, and says so first", async () => {
-    await bring("lobby", "ada@acme");
+describe("connecting", () => {
+  it("sends an error and closes a connection whose token expires", async () => {
+    await joinAs("lobby", "ada@acme");
     await chat.pass(59 * MINUTE);
     expect(chat.told("ada", "error")).toEqual([]);
     await chat.pass(2 * MINUTE);
@@ -80,25 +80,28 @@ describe("the door", () => {
     expect(chat.connections.disconnected).toEqual(["ada"]);
   });
 
-  it.each(["token", "Authorization"])("lets in a token by the parameter %s", async (parameter) => {
+  it.each(["token", "Authorization"])("accepts a token in the parameter %s", async (parameter) => {
     expect((await chat.connect("1", { [parameter]: "ada@math" })).statusCode).toBe(200);
     expect(await chat.connectionStore.get("1")).toMatchObject({ userId: "ada", tenantId: "math" });
   });
 
-  it("takes a Bearer prefix, as clients that fill a header have it", async () => {
+  it("accepts a Bearer prefix, which clients use in headers", async () => {
     expect((await chat.connect("1", { Authorization: "Bearer ada@math" })).statusCode).toBe(200);
   });
 
-  it.each([{}, { token: "" }, { token: "forged" }])("refuses %j with 401 and keeps no row", async (query) => {
-    expect((await chat.connect("1", query)).statusCode).toBe(401);
-    expect(await chat.connectionStore.count()).toBe(0);
-  });
+  it.each([{}, { token: "" }, { token: "forged" }])(
+    "refuses %j with 401 and stores no row",
+    async (query) => {
+      expect((await chat.connect("1", query)).statusCode).toBe(401);
+      expect(await chat.connectionStore.count()).toBe(0);
+    },
+  );
 });
 
 describe("a room", () => {
-  it("tells who is where, to everyone in the tenant", async () => {
-    await bring("tea", "ada@math", "grace@math");
-    await bring("ideas", "linus@math");
+  it("sends its members to everyone in the tenant", async () => {
+    await joinAs("tea", "ada@math", "grace@math");
+    await joinAs("ideas", "linus@math");
     const rooms = [
       { room: "tea", people: ["ada", "grace"], count: 2 },
       { room: "ideas", people: ["linus"], count: 1 },
@@ -107,9 +110,9 @@ describe("a room", () => {
     expect(lastRooms("linus")).toEqual(rooms);
   });
 
-  it("hears what is said in it, the speaker included, and no other room does", async () => {
-    await bring("tea", "ada@math", "grace@math");
-    await bring("ideas", "linus@math");
+  it("receives its messages, including the sender, and no other room does", async () => {
+    await joinAs("tea", "ada@math", "grace@math");
+    await joinAs("ideas", "linus@math");
     await chat.send("ada", { action: "say", id: "m1", text: "hello" });
     const message = { type: "message", room: "tea", from: "ada", id: "m1", text: "hello" };
     expect(chat.told("ada", "message")).toEqual([expect.objectContaining(message)]);
@@ -117,8 +120,8 @@ describe("a room", () => {
     expect(chat.told("linus", "message")).toEqual([]);
   });
 
-  it("is left by going to another, and by leaving", async () => {
-    await bring("tea", "ada@math", "grace@math");
+  it("loses a member who joins another room or leaves", async () => {
+    await joinAs("tea", "ada@math", "grace@math");
     await chat.send("ada", { action: "join", room: "ideas" });
     await chat.send("grace", { action: "leave" });
     expect(lastRooms("grace")).toEqual([{ room: "ideas", people: ["ada"], count: 1 }]);
@@ -126,15 +129,15 @@ describe("a room", () => {
     expect(chat.told("grace", "message")).toEqual([]);
   });
 
-  it("learns that a connection ended", async () => {
-    await bring("tea", "ada@math", "grace@math");
+  it("loses a member whose connection ends", async () => {
+    await joinAs("tea", "ada@math", "grace@math");
     await chat.disconnect("ada");
     expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["grace"], count: 1 }]);
     expect(await chat.connectionStore.count()).toBe(1);
   });
 
-  it("counts a person with two windows once, until both are closed", async () => {
-    await bring("tea", "grace@math");
+  it("counts a user with two windows once, until both are closed", async () => {
+    await joinAs("tea", "grace@math");
     for (const id of ["1", "2"]) {
       await chat.connect(id, { token: "ada@math" });
       await chat.send(id, { action: "join", room: "tea" });
@@ -146,7 +149,7 @@ describe("a room", () => {
     expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["grace"], count: 1 }]);
   });
 
-  it("counts in all who join at the same moment", async () => {
+  it("counts all users who join at the same moment", async () => {
     const names = ["ada", "grace", "linus"];
     await Promise.all(names.map((name) => chat.connect(name, { token: `${name}@math` })));
     await Promise.all(names.map((room) => chat.send(room, { action: "join", room: "tea" })));
@@ -155,9 +158,9 @@ describe("a room", () => {
 });
 
 describe("an announcement", () => {
-  it("reaches the whole tenant, whichever room people are in, or none", async () => {
-    await bring("tea", "ada@math");
-    await bring("ideas", "grace@math");
+  it("reaches the whole tenant, in every room and in none", async () => {
+    await joinAs("tea", "ada@math");
+    await joinAs("ideas", "grace@math");
     await chat.connect("linus", { token: "linus@math" });
     await chat.send("ada", { action: "announce", id: "a1", text: "cake!" });
     for (const name of ["ada", "grace", "linus"]) {
@@ -169,8 +172,8 @@ describe("an announcement", () => {
 });
 
 describe("a user without a tenant", () => {
-  it("sees their own windows, and nobody else with no tenant or with one", async () => {
-    await bring("tea", "ada@", "bob@", "eve@math");
+  it("sees only their own windows", async () => {
+    await joinAs("tea", "ada@", "bob@", "eve@math");
     await chat.connect("ada-2", { token: "ada@" });
     await chat.send("ada-2", { action: "join", room: "tea" });
     await chat.connect("namesake", { token: "ada@math" });
@@ -189,8 +192,8 @@ describe("a user without a tenant", () => {
 });
 
 describe("two tenants", () => {
-  it("see nothing of each other, in rooms of one name and with people of one name", async () => {
-    await bring("tea", "ada@math");
+  it("see nothing of each other, with equal room and user names", async () => {
+    await joinAs("tea", "ada@math");
     await chat.connect("spy", { token: "ada@physics" });
     await chat.send("spy", { action: "join", room: "tea" });
     await chat.send("ada", { action: "say", id: "m1", text: "secret" });
@@ -206,8 +209,8 @@ describe("two tenants", () => {
     expect(chat.told("ada", "message")).toEqual([expect.objectContaining({ id: "m1" })]);
   });
 
-  it("are told apart by the token, whatever a message claims", async () => {
-    await bring("tea", "ada@math");
+  it("are distinguished by the token and not by the message", async () => {
+    await joinAs("tea", "ada@math");
     await chat.connect("spy", { token: "spy@physics" });
     await chat.send("spy", {
       action: "announce",
@@ -222,11 +225,11 @@ describe("two tenants", () => {
   });
 });
 
-describe("what is asked for badly", () => {
+describe("invalid requests", () => {
   const fits = "x".repeat(4096);
 
-  it("takes a message of 4 KB", async () => {
-    await bring("tea", "ada@math");
+  it("accepts a message of 4 KB", async () => {
+    await joinAs("tea", "ada@math");
     await chat.send("ada", { action: "say", id: "m1", text: fits });
     expect(chat.told("ada", "message")).toHaveLength(1);
   });
@@ -240,7 +243,7 @@ describe("what is asked for badly", () => {
     ["a room without a name", { action: "join", room: " " }],
     ["a room's name of 65 characters", { action: "join", room: "r".repeat(65) }],
   ])("answers %s with an error frame and tells nobody", async (_what, body) => {
-    await bring("tea", "ada@math", "grace@math");
+    await joinAs("tea", "ada@math", "grace@math");
     await chat.send("ada", body);
     expect(chat.told("ada", "error")).toEqual([
       expect.objectContaining({ error: expect.objectContaining({ code: "VALIDATION_ERROR" }) }),
@@ -249,7 +252,7 @@ describe("what is asked for badly", () => {
     expect(lastRooms("grace")).toEqual([{ room: "tea", people: ["ada", "grace"], count: 2 }]);
   });
 
-  it("answers whoever talks outside a room", async () => {
+  it("answers a message outside a room with an error", async () => {
     await chat.connect("ada", { token: "ada@math" });
     await chat.send("ada", { action: "say", id: "m1", text: "hello?" });
     expect(chat.told("ada", "error")).toEqual([
@@ -260,8 +263,8 @@ describe("what is asked for badly", () => {
     ]);
   });
 
-  it("tells nobody anything for a connection that is not in the store", async () => {
-    await bring("tea", "ada@math");
+  it("sends nothing for a connection that is not in the store", async () => {
+    await joinAs("tea", "ada@math");
     const before = chat.told("ada", "presence").length;
     await chat.send("ghost", { action: "announce", id: "a1", text: "boo" });
     await chat.disconnect("ghost");

@@ -46,7 +46,7 @@ async function ask(path: string, { method = "GET", headers = {}, body = "" }: As
 const ADA = { method: "POST", body: JSON.stringify({ name: "ada", tenant: "math" }) };
 
 describe("the page", () => {
-  it("consists of files that are there, each with its type", async () => {
+  it("consists of files that exist, each with its type", async () => {
     const { body, headers } = await ask("/");
     expect(headers["content-type"]).toBe("text/html; charset=utf-8");
     const files = [...body.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
@@ -59,7 +59,7 @@ describe("the page", () => {
     for (const file of [...files, ...scripts]) expect((await ask(`/${file}`)).status, file).toBe(200);
   });
 
-  it("takes nothing from elsewhere", async () => {
+  it("allows only its own resources", async () => {
     const { headers } = await ask("/?any=query");
     expect(headers["content-security-policy"]).toMatch(/^default-src 'self';/);
     expect(headers["x-content-type-options"]).toBe("nosniff");
@@ -72,14 +72,14 @@ describe("the page", () => {
     },
   );
 
-  it("is only to be read", async () => {
+  it("accepts only GET and HEAD", async () => {
     expect((await ask("/", { method: "DELETE" })).status).toBe(405);
     expect(await ask("/", { method: "HEAD" })).toMatchObject({ status: 200, body: "" });
   });
 });
 
 describe("POST /token", () => {
-  it("gives a token to its own page, and to a program on this machine", async () => {
+  it("creates a token for its own page and for local programs", async () => {
     const body = JSON.stringify({ token: "token of ada in math" });
     expect(await ask("/token", ADA)).toMatchObject({ status: 200, body });
     expect(await ask("/token", { ...ADA, headers: { origin: `http://${host}` } })).toMatchObject({
@@ -96,14 +96,14 @@ describe("POST /token", () => {
   );
 
   it.each(["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:3001", "a b"])(
-    "gives none to a page that reached it by the name %j",
+    "refuses a page that uses the host name %j",
     async (name) => {
       expect(await ask("/token", { ...ADA, headers: { host: name } })).toMatchObject({ status: 403 });
     },
   );
 
   it.each(["http://evil.example", "null", "https://127.0.0.1:3001", "http://127.0.0.1:1"])(
-    "gives none to a page of the origin %s",
+    "refuses a page of the origin %s",
     async (origin) => {
       expect(await ask("/token", { ...ADA, headers: { origin } })).toMatchObject({ status: 403 });
     },
@@ -112,7 +112,7 @@ describe("POST /token", () => {
   it.each([
     ["nothing", ""],
     ["a form", "name=ada"],
-    ["JSON that is no person", "null"],
+    ["JSON that is not a user", "null"],
     ["a name alone", `{"name":"ada"}`],
     ["a blank name", `{"name":" ","tenant":"math"}`],
     ["a list of names", `{"name":["ada"],"tenant":"math"}`],
@@ -122,11 +122,11 @@ describe("POST /token", () => {
     expect((await ask("/token", { method: "POST", body })).status).toBe(400);
   });
 
-  it("is no page", async () => {
+  it("is not a page", async () => {
     expect((await ask("/token")).status).toBe(405);
   });
 
-  it("gives nobody a token where the server does not mint", async () => {
+  it("refuses if the server creates no tokens", async () => {
     const minting = server;
     server = await serve(undefined);
     const answer = await ask("/token", ADA);

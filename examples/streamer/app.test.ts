@@ -36,7 +36,7 @@ beforeEach(async () => {
   };
 });
 
-it("lets anybody of a team talk in its rooms, and nobody else hear it", async () => {
+it("lets members of a team talk in its rooms, unheard by others", async () => {
   const line = { channel: "room:lobby", data: { id: "1", text: "hello" } };
   expect(await send("ada", "publish", line)).toMatchObject({ success: true });
   const lobby = { channel: "room:lobby" };
@@ -44,7 +44,7 @@ it("lets anybody of a team talk in its rooms, and nobody else hear it", async ()
   expect(await send("spy", "history", lobby)).toMatchObject({ data: { messages: [] } });
 });
 
-it("lets everybody watch what is drawn, and only its owner draw", async () => {
+it("lets everybody watch a drawing, and only its owner draw", async () => {
   const ink = { channel: "ink:ada", data: { ink: [1, 2, 3, 1] } };
   expect(await send("grace", "publish", ink)).toMatchObject({ error: { code: "FORBIDDEN" } });
   expect(await send("ada", "publish", ink)).toMatchObject({ success: true });
@@ -54,7 +54,7 @@ it("lets everybody watch what is drawn, and only its owner draw", async () => {
   });
 });
 
-it("has one stage in a room, for one at a time", async () => {
+it("has one stage per room, for one user at a time", async () => {
   const stage = { channel: "stage:lobby" };
   expect(await send("ada", "stream_start", stage)).toMatchObject({ data: { live: { user: "ada" } } });
   expect(await send("grace", "stream_start", stage)).toMatchObject({ error: { code: "FORBIDDEN" } });

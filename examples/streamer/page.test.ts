@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 describe("the page", () => {
-  it("consists of files that are there, each with its type", async () => {
+  it("consists of files that exist, each with its type", async () => {
     const html = await (await fetch(address)).text();
     const files = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1]!);
     expect(files).toContain("main.js");
@@ -31,7 +31,7 @@ describe("the page", () => {
     expect(script).not.toMatch(/^\s*(import|export)\b/m);
   });
 
-  it("has every element that its script asks for", async () => {
+  it("has every element that its script uses", async () => {
     const html = await (await fetch(address)).text();
     const script = await (await fetch(`${address}/main.js`)).text();
     const asked = new Set([...script.matchAll(/find\("([\w-]+)"\)/g)].map((match) => match[1]!));

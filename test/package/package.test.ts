@@ -1,4 +1,4 @@
-// The package as its users get it: built, packed, installed in an empty folder.
+// Builds, packs and installs the package in an empty folder, as users get it.
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -33,11 +33,11 @@ const NODES = {
 const SUBPATHS = Object.keys(manifest.exports).map((subpath) => subpath.replace(".", manifest.name));
 const MODULES = SUBPATHS.filter((subpath) => !subpath.endsWith(".json"));
 const FOR_BROWSERS = ["lift-ws/apigw", "lift-ws/client"];
-/** Gzipped, with everything in it. */
+/** Gzipped size of all exports. */
 const MAX_CLIENT_BYTES = 10_000;
-/** Gzipped, without React and the client. */
+/** Gzipped size without React and the client. */
 const MAX_REACT_BYTES = 3_000;
-/** What needs an optional peer as soon as it is imported; everything else is imported without any. */
+/** Subpaths that need an optional peer at import. All others import without one. */
 const PEERS = {
   "lift-ws/aws-sdk": "@aws-sdk/client-apigatewaymanagementapi",
   "lift-ws/middleware/tracing": "@opentelemetry/api",
@@ -49,9 +49,9 @@ const WITHOUT_PEERS = SUBPATHS.filter((subpath) => !Object.hasOwn(PEERS, subpath
 const execute = promisify(execFile);
 
 const temporary = mkdtempSync(join(tmpdir(), "lift-ws-package-"));
-/** A copy of what a release is made from, so that the tree's own dist stays as it is. */
+/** A copy of the release's sources, so that the repository's dist does not change. */
 const release = join(temporary, "release");
-/** A project of somebody who uses the package. */
+/** A project that uses the package. */
 const consumer = join(temporary, "consumer");
 const installed = join(consumer, "node_modules", manifest.name);
 let tarball: string;
@@ -88,7 +88,7 @@ beforeAll(async () => {
       cwd: consumer,
     },
   );
-  // What an application brings itself, for the subpath that can't be imported without it.
+  // A peer that the application installs.
   mkdirSync(join(consumer, "node_modules/@aws-sdk"));
   const peer = "node_modules/@aws-sdk/client-dynamodb";
   symlinkSync(join(ROOT, peer), join(consumer, peer));
@@ -96,15 +96,15 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
-/** What an application brings itself. */
-function bring(name: string): void {
+/** Installs a package as the application would. */
+function installPeer(name: string): void {
   const target = join(consumer, "node_modules", name);
   if (existsSync(target)) return;
   mkdirSync(dirname(target), { recursive: true });
   symlinkSync(join(ROOT, "node_modules", name), target);
 }
 
-/** What `typeof` says of an imported module, and what Node says besides. */
+/** Imports a subpath in a new process. @returns the `typeof` of the module, and Node's warnings */
 async function importBy(node: string, subpath: string): Promise<[string, string]> {
   const attributes = subpath.endsWith(".json") ? ', { with: { type: "json" } }' : "";
   const script = `console.log(typeof await import("${subpath}"${attributes}));`;
@@ -115,7 +115,7 @@ async function importBy(node: string, subpath: string): Promise<[string, string]
 }
 
 describe("the tarball", () => {
-  it("has the licence, the readme and the changelog", () => {
+  it("contains the licence, the readme and the changelog", () => {
     expect(packed).toEqual(expect.arrayContaining(["LICENSE", "README.md", "CHANGELOG.md"]));
   });
 
@@ -154,7 +154,7 @@ describe("the tarball", () => {
     expect([...new Set(missing)].sort()).toEqual(["CONTRIBUTING.md", "bench/README.md", "examples"]);
   });
 
-  it("has the source that every source map names", () => {
+  it("contains the sources of all source maps", () => {
     const maps = packed.filter((path) => path.endsWith(".map"));
     const sources = maps.flatMap((path) => {
       const map = JSON.parse(readFileSync(join(installed, path), "utf8")) as { sources: string[] };
@@ -218,7 +218,7 @@ it("names the package to install when the command misses one", async () => {
 
 describe("with the optional peers", () => {
   beforeAll(() => {
-    for (const peer of Object.values(PEERS)) bring(peer);
+    for (const peer of Object.values(PEERS)) installPeer(peer);
   });
 
   it.each(
@@ -235,7 +235,7 @@ it.each(Object.entries(NODES))(
   async (version, node) => {
     const folder = join(consumer, version.replace(" ", "-"));
     mkdirSync(folder);
-    // As `npm init` writes it.
+    // As `npm init` creates it.
     writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "commonjs" }));
     const readme = readFileSync(join(installed, "README.md"), "utf8");
     const example = codeBlocks(readme).find((block) => block.info === "ts run server.mts");
@@ -254,7 +254,7 @@ it.each(Object.entries(NODES))(
 
 describe("examples copied out of the repository", () => {
   beforeAll(() => {
-    for (const name of ["esbuild", "jose", "zod"]) bring(name);
+    for (const name of ["esbuild", "jose", "zod"]) installPeer(name);
   });
 
   it.each(["chat", "streamer"])("%s serves its page and accepts its tokens", async (name) => {
@@ -288,7 +288,7 @@ describe("examples copied out of the repository", () => {
 });
 
 it("compiles in a strict project that checks the declarations too", async () => {
-  for (const types of ["@types/node", "@types/react", "@aws-sdk/client-s3"]) bring(types);
+  for (const types of ["@types/node", "@types/react", "@aws-sdk/client-s3"]) installPeer(types);
   const lines = MODULES.map((subpath, at) => `import * as module${at} from "${subpath}";`);
   const names = MODULES.map((_, at) => `module${at}`);
   writeFileSync(

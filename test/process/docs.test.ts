@@ -7,7 +7,7 @@ let project: Project;
 
 afterEach(() => project.remove());
 
-/** The files that docs/how-to/run-locally.md shows: named after the fence, or in a comment on the first line. */
+/** The files in docs/how-to/run-locally.md, named after the fence or in a comment on the first line. */
 async function shownFiles(): Promise<Record<string, string>> {
   const text = await readFile(resolve(import.meta.dirname, "../../docs/how-to/run-locally.md"), "utf8");
   const blocks = text.matchAll(/```\w+(?: (?<name>[\w.]+))?\n(?<code>(?:\/\/ (?<comment>\S+)\n)?.*?)```/gs);
@@ -28,7 +28,7 @@ it("docs/how-to/run-locally.md shows handlers that run", async () => {
   expect(await ask(second, '{"action":"echo"}')).toBe('ann said {"action":"echo"}');
 });
 
-it("docs/how-to/run-locally.md shows an app that takes the tokens of lift-ws token, and nobody without one", async () => {
+it("docs/how-to/run-locally.md shows an app that accepts only tokens of lift-ws token", async () => {
   project = await Project.create(await shownFiles());
   const token = project.run(["token", "--sub", "ann", "--tenant", "acme"]);
   expect(await token.exited).toBe(0);
@@ -39,14 +39,14 @@ it("docs/how-to/run-locally.md shows an app that takes the tokens of lift-ws tok
   const socket = await project.connect(lift.url, bearer);
   expect(await ask(socket, '{"action":"who"}')).toBe('{"user":"ann","tenant":"acme"}');
 
-  // A secret that is set already stays.
+  // A variable that is already set stays.
   const other = await project.dev(["who.mjs"], {
     LIFT_WS_DEVELOPMENT_SECRET: "of another, as long as it must be",
   });
   await expect(project.connect(other.url, bearer)).rejects.toThrow("refused with 401");
 });
 
-it("gives no development secret to handlers that others can reach", async () => {
+it("gives handlers no development secret beyond loopback", async () => {
   project = await Project.create(await shownFiles());
   const keys = { AWS_ACCESS_KEY_ID: "AKIAMINE", AWS_SECRET_ACCESS_KEY: "mine" };
   const lift = project.run(["dev", "who.mjs", "--port", "0", "--host", "0.0.0.0"], keys);

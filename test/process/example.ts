@@ -7,19 +7,19 @@ import { text } from "node:stream/consumers";
 import { codeBlocks } from "../support/markdown.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-// Inside the tree, where `lift-ws` is this package.
+// Inside the repository, so that `lift-ws` is this package.
 const WORKSHOP = join(ROOT, ".lift-ws");
-/** What the documents say that a server's address is. */
+/** The server's address in the documents. */
 const SHOWN_HOST = "127.0.0.1:3001";
 
 export interface Script {
   readonly file: string;
   readonly code: string;
-  /** What the document says that it prints. */
+  /** The expected output. */
   readonly prints: string;
 }
 
-/** The scripts of a document that are marked to run: each is followed by what it prints. */
+/** Returns the scripts of a document that are marked to run. The block after each has its expected output. */
 export function scriptsIn(document: string): Script[] {
   const blocks = codeBlocks(readFileSync(join(ROOT, document), "utf8"));
   return blocks.flatMap(({ info, code }, at) => {
@@ -27,11 +27,11 @@ export function scriptsIn(document: string): Script[] {
     const { info: next, code: prints } = blocks[at + 1] ?? { info: "", code: "" };
     return file === "server.mts"
       ? []
-      : [{ file, code, prints: next === "text" ? prints : "nothing is said" }];
+      : [{ file, code, prints: next === "text" ? prints : "(no expected output)" }];
   });
 }
 
-/** The server of a document that is marked to run, as a process of its own on the gateway. */
+/** The server of a document that is marked to run, in a process of its own. */
 export class Example {
   readonly #folder: string;
   readonly server: ChildProcess;
@@ -59,7 +59,7 @@ export class Example {
     return socket;
   }
 
-  /** Runs a script against it, which has to end by itself. @returns what it printed */
+  /** Runs a script against the server until the script ends. @returns its output */
   async run({ file, code }: Script): Promise<string> {
     writeFileSync(join(this.#folder, file), code.replaceAll(SHOWN_HOST, new URL(this.address).host));
     const script = spawnIn(this.#folder, file);
@@ -81,12 +81,12 @@ function spawnIn(folder: string, file: string): ChildProcess {
   });
 }
 
-/** The one that it prints. */
+/** Returns the address that a server prints. */
 async function addressOf({ stdout, stderr }: ChildProcess): Promise<string> {
   const complaints = text(stderr!);
   for await (const line of createInterface(stdout!)) {
     const found = /ws:\/\/\S+/.exec(line)?.[0];
     if (found !== undefined) return found;
   }
-  throw new Error(`It printed no address: ${await complaints}`);
+  throw new Error(`The server printed no address: ${await complaints}`);
 }
