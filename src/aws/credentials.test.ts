@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type AwsCredentials, CredentialsSource } from "./credentials.ts";
+import { type AwsCredentials, CredentialsCache } from "./credentials.ts";
 
 const KEYS = { accessKeyId: "AKID", secretAccessKey: "secret" };
 
@@ -10,7 +10,7 @@ afterEach(() => {
 
 describe("credentials", () => {
   it("are a function's own by default, read from its environment each time", () => {
-    const source = new CredentialsSource(undefined);
+    const source = new CredentialsCache(undefined);
     vi.stubEnv("AWS_ACCESS_KEY_ID", KEYS.accessKeyId);
     vi.stubEnv("AWS_SECRET_ACCESS_KEY", KEYS.secretAccessKey);
     vi.stubEnv("AWS_SESSION_TOKEN", undefined);
@@ -22,13 +22,13 @@ describe("credentials", () => {
   });
 
   it("may be given as they are", () => {
-    expect(new CredentialsSource(KEYS).get()).toBe(KEYS);
+    expect(new CredentialsCache(KEYS).get()).toBe(KEYS);
   });
 
   it("are asked of a provider once, and anew a minute before they expire", async () => {
     vi.useFakeTimers({ toFake: ["Date"], now: 0 });
     const asked: AwsCredentials[] = [];
-    const source = new CredentialsSource(async () => {
+    const source = new CredentialsCache(async () => {
       const credentials = { ...KEYS, expiration: new Date(Date.now() + 3_600_000) };
       asked.push(credentials);
       return credentials;
@@ -44,7 +44,7 @@ describe("credentials", () => {
   it("are asked for anew in time, though the clock was set back", async () => {
     vi.useFakeTimers({ toFake: ["Date", "performance"], now: 3_600_000 });
     const provider = vi.fn(async () => ({ ...KEYS, expiration: new Date(Date.now() + 3_600_000) }));
-    const source = new CredentialsSource(provider);
+    const source = new CredentialsCache(provider);
     await source.get();
     vi.setSystemTime(0);
     vi.advanceTimersByTime(3_540_000);
@@ -65,7 +65,7 @@ describe("credentials", () => {
     ],
   ])("are asked for again when the provider has %s", async (_how, fail) => {
     let works = false;
-    const source = new CredentialsSource(() => (works ? Promise.resolve(KEYS) : fail()));
+    const source = new CredentialsCache(() => (works ? Promise.resolve(KEYS) : fail()));
     await expect(source.get()).rejects.toThrow("not now");
     works = true;
     expect(await source.get()).toBe(KEYS);

@@ -1,11 +1,11 @@
-/** What services of AWS call a failure that passes, and what it is when there was no answer. */
+/** Names of transient errors of AWS services, and of requests without an answer. */
 const TRANSIENT_EXCEPTIONS = new Set([
   "InternalServerError",
   "RequestLimitExceeded",
   "ServiceUnavailable",
   "ThrottlingException",
   "TooManyRequestsException",
-  // No answer: the attempt was given up, or the connection broke.
+  // Without an answer: the attempt timed out, or the connection broke.
   "AbortError",
   "TimeoutError",
 ]);
@@ -19,7 +19,7 @@ const TRANSIENT_SYSTEM_ERRORS = new Set([
   "ETIMEDOUT",
 ]);
 
-/** What is known of an error of the SDK, of our own requests, or of the network below them. */
+/** The known fields of errors from the SDK, from `AwsEndpoint`, and from the network. */
 interface Failure {
   readonly name?: string;
   readonly code?: unknown;
@@ -27,7 +27,7 @@ interface Failure {
   readonly $response?: { readonly statusCode?: number };
 }
 
-/** Whether the same call may succeed later: throttled, timed out, broken off, or a fault of the service's own. */
+/** Returns whether the same call may succeed later: it was throttled, timed out, was cut off, or the service failed. */
 export function isTransient(error: unknown): boolean {
   const { name = "", code } = error as Failure;
   if (TRANSIENT_EXCEPTIONS.has(name)) return true;
@@ -36,7 +36,7 @@ export function isTransient(error: unknown): boolean {
   return status !== undefined && (status >= 500 || status === 429);
 }
 
-/** The HTTP status that an error stands for, if there was an answer. */
+/** Returns the HTTP status of an error's response; `undefined` when there was no response. */
 export function getHttpStatus(error: unknown): number | undefined {
   const { $metadata, $response } = error as Failure;
   return $metadata?.httpStatusCode ?? $response?.statusCode;

@@ -4,37 +4,38 @@ import {
   AwsConfigurationError,
   type AwsCredentials,
   type AwsCredentialsProvider,
-  CredentialsSource,
+  CredentialsCache,
 } from "./credentials.ts";
 import { Signer } from "./sign.ts";
 
-// An import of `node:http` brings all of its exports, and with WebSocket all of undici: 25 ms of a cold start.
+// An import of `node:http` loads all of its exports, and undici with WebSocket: 25 ms of a cold start.
 const { Agent: HttpAgent, request: httpRequest } = process.getBuiltinModule("node:http");
 const { Agent: HttpsAgent, request: httpsRequest } = process.getBuiltinModule("node:https");
 
 export interface AwsEndpointOptions {
+  /** A URL; its path is prepended to each request's. */
   readonly endpoint: string;
   /** As signatures spell it: `execute-api`, `dynamodb`. */
   readonly service: string;
-  /** Default: the one that the endpoint names, else `AWS_REGION`. */
+  /** Default: the region in the endpoint, else `AWS_REGION`. */
   readonly region?: string | undefined;
   /** Default: those that Lambda sets in a function's environment. */
   readonly credentials?: AwsCredentials | AwsCredentialsProvider | undefined;
-  /** Requests under way at a time; more wait for a free socket. */
+  /** Maximum number of concurrent requests; others wait for a free socket. */
   readonly maxSockets: number;
 }
 
 export interface AwsRequest {
   readonly method: string;
-  /** Below the endpoint, from its slash on, percent-encoded. */
+  /** Relative to the endpoint, with a leading slash, percent-encoded. */
   readonly path: string;
-  /** To be signed; names in small letters. */
+  /** Signed headers, with lowercase names. */
   readonly headers?: { readonly [name: string]: string };
   readonly payload?: Payload;
   readonly signal: AbortSignal;
 }
 
-/** What is sent; one that is sent to many is hashed once. Text stays text: Node writes it together with the head. */
+/** A request body. It is hashed once, however often it is sent. Text stays text: Node writes it in one piece with the head. */
 export class Payload {
   readonly data: string | Uint8Array;
   readonly byteLength: number;
@@ -51,91 +52,91 @@ export class Payload {
   }
 }
 
-const NOTHING = new Payload("");
+const EMPTY = new Payload("");
 
-type Members = { readonly [member: string]: unknown };
+type Fields = { readonly [name: string]: unknown };
 
-/** An answer that is not 2xx. As with the SDK's exceptions, `name` is the service's. */
+/** A response other than 2xx. `name` is the service's exception, as with the SDK. */
 export class AwsServiceError extends Error {
   readonly $metadata: { readonly httpStatusCode: number };
-  /** Out of sight of whoever writes the error's fields to a log. */
-  readonly #members: Members;
+  /** Private, so that a logger that writes all fields of an error does not write them. */
+  readonly #fields: Fields;
 
-  constructor(status: number, name: string, members: Members) {
-    const said = members.message ?? members.Message;
-    // A signature that does not match is explained by the whole request, session token included.
-    const told = typeof said === "string" && !name.includes("Signature") ? `: ${said}` : "";
-    super(`${name} (${status})${told}`);
+  constructor(status: number, name: string, fields: Fields) {
+    const text = fields.message ?? fields.Message;
+    // For an invalid signature the service quotes the whole request, session token included.
+    const detail = typeof text === "string" && !name.includes("Signature") ? `: ${text}` : "";
+    super(`${name} (${status})${detail}`);
     this.name = name;
-    this.#members = members;
+    this.#fields = fields;
     this.$metadata = { httpStatusCode: status };
   }
 
-  /** What else the answer says under a name. */
+  /** Returns another field of the response body. */
   getField(name: string): unknown {
-    return this.#members[name];
+    return this.#fields[name];
   }
 }
 
 /** `abc.execute-api.eu-west-1.amazonaws.com`, `dynamodb.us-gov-west-1.api.aws`, `….us-east-1.vpce.amazonaws.com` */
 const REGION_IN_HOST = /\.([a-z]{2,}(?:-[a-z]+)+-\d)\.(?:vpce\.)?(?:amazonaws|api\.aws)\b/;
 
-/** The region of an endpoint of AWS; `undefined` for a domain of one's own. */
+/** Returns the region in an AWS endpoint's host name; `undefined` for a custom domain. */
 export function parseRegion(endpoint: string): string | undefined {
   return REGION_IN_HOST.exec(new URL(endpoint).hostname)?.[1];
 }
 
-/** Signed requests to one endpoint, over connections that are kept. One attempt each. */
+/** Sends signed requests to one endpoint, over connections that are kept alive. It does not retry. */
 export class AwsEndpoint {
   readonly #request: typeof httpRequest;
   readonly #target: RequestOptions;
   readonly #host: string;
   readonly #basePath: string;
   readonly #signer: Signer;
-  readonly #credentials: CredentialsSource;
+  readonly #credentials: CredentialsCache;
 
-  /** @throws {AwsConfigurationError} nobody says for which region to sign */
+  /** @throws {AwsConfigurationError} when the region is unknown */
   constructor({ endpoint, service, region, credentials, maxSockets }: AwsEndpointOptions) {
     const { protocol, hostname, port, host, pathname } = new URL(endpoint);
     const secure = protocol === "https:";
-    const signedFor = region ?? parseRegion(endpoint) ?? process.env.AWS_REGION;
-    if (signedFor === undefined) {
+    const signingRegion = region ?? parseRegion(endpoint) ?? process.env.AWS_REGION;
+    if (signingRegion === undefined) {
       throw new AwsConfigurationError(
-        `The region of ${endpoint} is not known: set AWS_REGION, or the option`,
+        `Unknown AWS region of ${endpoint}; set \`AWS_REGION\` or the option \`region\``,
       );
     }
     const agentOptions = { keepAlive: true, maxSockets };
     this.#request = secure ? httpsRequest : httpRequest;
     this.#target = {
-      // URLs write IPv6 in brackets, sockets do not.
+      // A URL has IPv6 addresses in brackets, a socket does not.
       host: hostname.replace(/^\[|\]$/g, ""),
       ...(port === "" ? {} : { port }),
       agent: secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
     };
     this.#host = host;
     this.#basePath = pathname.replace(/\/$/, "");
-    this.#signer = new Signer({ service, region: signedFor });
-    this.#credentials = new CredentialsSource(credentials);
+    this.#signer = new Signer({ service, region: signingRegion });
+    this.#credentials = new CredentialsCache(credentials);
   }
 
   /**
-   * The body of a 2xx.
-   * @throws {AwsServiceError} any other status
-   * @throws {AwsConfigurationError} no credentials
-   * @throws what the signal fired with
+   * Returns the body of a 2xx response.
+   * @throws {AwsServiceError} for any other status
+   * @throws {AwsConfigurationError} when credentials are missing
+   * @throws the signal's reason when it is aborted
    */
-  async send({ method, path, headers = {}, payload = NOTHING, signal }: AwsRequest): Promise<string> {
-    const found = this.#credentials.get();
-    const credentials = found instanceof Promise ? await found : found;
-    // Their provider may have taken all the time: nothing is sent after its caller was told that there is no answer.
+  async send({ method, path, headers = {}, payload = EMPTY, signal }: AwsRequest): Promise<string> {
+    const available = this.#credentials.get();
+    const credentials = available instanceof Promise ? await available : available;
+    // The provider may have taken all the time. Nothing may be sent after the caller has been rejected.
     signal.throwIfAborted();
-    const whole = this.#basePath + path;
+    const fullPath = this.#basePath + path;
     const signed = this.#signer.sign(
-      { method, path: whole, headers: { ...headers, host: this.#host }, payloadHash: payload.hash },
+      { method, path: fullPath, headers: { ...headers, host: this.#host }, payloadHash: payload.hash },
       credentials,
       Date.now(),
     );
-    return this.#exchange({ ...this.#target, method, path: whole, headers: signed }, payload.data, signal);
+    return this.#exchange({ ...this.#target, method, path: fullPath, headers: signed }, payload.data, signal);
   }
 
   #exchange(options: RequestOptions, data: string | Uint8Array, signal: AbortSignal): Promise<string> {
@@ -149,10 +150,10 @@ export class AwsEndpoint {
           const { statusCode = 0 } = response;
           const body = chunks.length === 0 ? "" : Buffer.concat(chunks).toString();
           if (statusCode >= 200 && statusCode < 300) resolve(body);
-          else reject(serviceError(response, body));
+          else reject(toServiceError(response, body));
         });
       });
-      // By hand: Node's own option for it takes a fifth of the time that a request takes.
+      // Not Node's `signal` option, which takes a fifth of the time of a request.
       const abort = () => request.destroy(signal.reason as Error);
       signal.addEventListener("abort", abort);
       request.on("error", reject);
@@ -161,16 +162,16 @@ export class AwsEndpoint {
   }
 }
 
-/** REST services name the exception in a header, JSON services in the body; a proxy between names none. */
-function serviceError({ statusCode = 0, headers }: IncomingMessage, body: string): AwsServiceError {
-  const members = parseObject(body);
-  const type = headers["x-amzn-errortype"] ?? members.__type ?? "UnknownError";
+/** REST services send the exception's name in a header, JSON services in the body; a proxy sends none. */
+function toServiceError({ statusCode = 0, headers }: IncomingMessage, body: string): AwsServiceError {
+  const fields = parseObject(body);
+  const type = headers["x-amzn-errortype"] ?? fields.__type ?? "UnknownError";
   // `com.amazonaws.dynamodb.v20120810#ThrottlingException`, `GoneException:http://…`
   const name = String(type).split(":")[0]!.split("#").at(-1)!;
-  return new AwsServiceError(statusCode, name, members);
+  return new AwsServiceError(statusCode, name, fields);
 }
 
-function parseObject(text: string): Members {
+function parseObject(text: string): Fields {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? { ...value } : {};

@@ -1,25 +1,26 @@
 import { elapsed } from "../internal/elapsed.ts";
 import { isTransient } from "./errors.ts";
 
-/** ms that one attempt may take, whatever is left: a hung connection must not cost the whole time. */
+/** Time limit of one attempt in ms, so that a hung connection does not take all of the time. */
 const ATTEMPT_MS = 3_000;
 const FIRST_PAUSE_MS = 25;
 const LONGEST_PAUSE_MS = 1_000;
 
 export interface RetryOptions {
-  /** Elapsed ms, by `elapsed`: a wall clock that jumps must neither end a call nor prolong it. */
+  /** In elapsed ms, as of `elapsed`: a wall clock that jumps must neither end a call nor prolong it. */
   readonly deadline: number;
-  /** Whether an error is worth another attempt. Default: what any service of AWS means by transient. */
+  /** Returns whether an error is worth another attempt. Default: the transient errors of any AWS service. */
   readonly isTransient?: (error: unknown) => boolean;
 }
 
-/** The attempts of one call, and the pauses between them: they share a deadline. */
+/** Retries calls with backoff, all within one deadline. */
 export class Retry {
+  /** Number of attempts so far. */
   attempts = 0;
   readonly #deadline: number;
   readonly #isTransient: (error: unknown) => boolean;
   #pauses = 0;
-  #cancelled = false;
+  #isCancelled = false;
   #attempt: AbortController | undefined;
   #wake: (() => void) | undefined;
 
@@ -29,51 +30,54 @@ export class Retry {
   }
 
   /**
-   * Tries until it succeeds, the error is not transient, or the time is over; then rejects with the last one that
-   * says more than that an attempt was given up, if there was one.
+   * Runs `attempt` until it succeeds, fails with an error that is not transient, or the time is over. Rejects with the
+   * last error that is not merely an attempt's timeout, if there was one.
    */
   async run<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
-    let telling: { readonly error: unknown } | undefined;
+    let reported: { readonly error: unknown } | undefined;
     for (;;) {
       try {
-        return await this.#one(attempt);
+        return await this.#runOnce(attempt);
       } catch (error) {
-        if (telling === undefined || !this.#attempt?.signal.aborted) telling = { error };
-        if (!this.#isTransient(error) || !(await this.pause())) throw telling.error;
+        if (reported === undefined || !this.#attempt?.signal.aborted) reported = { error };
+        if (!this.#isTransient(error) || !(await this.pause())) throw reported.error;
       }
     }
   }
 
-  /** Waits, longer each time and by chance, so that many who were refused at once do not all come back at once. */
+  /**
+   * Waits for a random time below a limit that doubles, so that many callers that failed together do not retry together.
+   * @returns `false` when the time is over, or after `cancel`
+   */
   async pause(longestMs = LONGEST_PAUSE_MS): Promise<boolean> {
     const longest = Math.min(longestMs, FIRST_PAUSE_MS * 2 ** this.#pauses++);
     const ms = Math.random() * longest;
-    if (this.#cancelled || elapsed() + ms >= this.#deadline) return false;
+    if (this.#isCancelled || elapsed() + ms >= this.#deadline) return false;
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       timer = setTimeout(resolve, ms);
     });
     clearTimeout(timer);
-    return !this.#cancelled;
+    return !this.#isCancelled;
   }
 
-  /** Aborts what is under way, and ends the wait for another attempt: `until` rejects. */
+  /** Aborts the running attempt and any pause: `run` rejects. */
   cancel(): void {
-    this.#cancelled = true;
+    this.#isCancelled = true;
     this.#attempt?.abort();
     this.#wake?.();
   }
 
   get isCancelled(): boolean {
-    return this.#cancelled;
+    return this.#isCancelled;
   }
 
   /**
-   * Ends with its time even where the attempt does not heed its signal: a provider of credentials is never told of it.
-   * The timer goes with the attempt: a function that is frozen in between must not find it afterwards.
+   * Rejects at the time limit even where the attempt ignores its signal: a credentials provider never gets one. Clears
+   * its timer with the attempt, because a timer would fire when a frozen Lambda function thaws.
    */
-  async #one<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
+  async #runOnce<Output>(attempt: (signal: AbortSignal) => Promise<Output>): Promise<Output> {
     this.attempts++;
     const controller = new AbortController();
     const { signal } = controller;
