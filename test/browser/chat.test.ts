@@ -11,7 +11,7 @@ import { type Server, startServer } from "./server.ts";
 let browser: Browser;
 let directory: string;
 let server: Server;
-/** What went wrong in the pages: a script that threw, or that the content policy stopped. */
+/** Errors of the pages: exceptions and violations of the content security policy. */
 let faults: string[];
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ afterEach(async () => {
   expect(faults).toEqual([]);
 });
 
-/** A window of its own: no cookie, storage or socket in common with another. */
+/** Opens a window that shares no cookies, storage or sockets with others. */
 async function openWindow(): Promise<Page> {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -66,7 +66,7 @@ async function say(page: Page, text: string): Promise<void> {
   await page.keyboard.press("Enter");
 }
 
-/** Waits until the room shows this, and shows that the server has it: what is under way is marked as pending. */
+/** Waits until the room shows the message without the mark of pending ones. */
 async function sees(page: Page, text: string): Promise<void> {
   await page.locator("li:not(.pending) > .text:visible", { hasText: text }).waitFor();
 }
@@ -120,7 +120,7 @@ describe("two windows", () => {
     await ada.getByRole("button", { name: "Announce" }).click();
     await say(ada, "our announcement");
     await sees(ada, "our announcement");
-    // Whatever of Ada's were on its way to the other team would be there before this.
+    // A message of Ada to the other team would arrive before this one.
     await say(spy, "hm");
     await sees(spy, "hm");
     expect(await textsIn(spy)).toEqual(["hm"]);
@@ -163,12 +163,12 @@ async function tokenOf(expiry: string | number): Promise<string> {
     .sign(new TextEncoder().encode(secret));
 }
 
-/** Lets the page believe that this much time has passed; its timers run on. */
+/** Advances the page's clock. Its timers keep running. */
 function later(page: Page, ms: number): Promise<void> {
   return page.clock.setFixedTime(Date.now() + ms);
 }
 
-/** The form to come in by another token, and no room behind it. */
+/** Checks that the page shows the sign-in form and no room. */
 async function isAtDoor(page: Page): Promise<void> {
   await page.getByLabel("Token").waitFor();
   expect(await page.getByLabel("Token").inputValue()).toBe("");
@@ -179,7 +179,7 @@ describe("the page", () => {
   it("returns to the sign-in with a bad token and its reason, and accepts a good one", async () => {
     const page = await openWindow();
     await paste(page, "eyJhbGciOiJub25lIn0.e30.");
-    // Nobody can write before the server has let them in.
+    // Users cannot write before the server accepts them.
     expect(await page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
     await page.locator("#door").getByRole("alert").getByText("it did not let you in").waitFor();
     await isAtDoor(page);

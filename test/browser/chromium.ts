@@ -1,4 +1,4 @@
-// Debian's own; npm test installs it where it can.
+// Debian's path. `npm test` installs it as root.
 export const CHROMIUM = process.env.CHROMIUM_PATH || "/usr/bin/chromium";
 
 export const FLAGS = [

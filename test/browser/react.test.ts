@@ -1,4 +1,4 @@
-// The first example of docs/guide/react.md, in a browser: nothing that a person writes is lost.
+// The first example of docs/guide/react.md in a browser: no written text is lost.
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
@@ -44,7 +44,7 @@ async function bundled(url: string): Promise<string> {
   return outputFiles[0]!.text;
 }
 
-/** An empty page, and the token of the user in the page's address. On loopback: Chromium lets no other reach the gateway. */
+/** An empty page and the token of the user in its address. On loopback, because Chromium blocks other pages. */
 async function servePage(): Promise<string> {
   const server = createServer(({ url, headers }, response) => {
     response.setHeader("Content-Type", "text/html");
@@ -57,7 +57,7 @@ async function servePage(): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** The example's page, and the server behind it. */
+/** The example's page and its server. */
 async function room() {
   const store = memoryChannelStore();
   const streamer = createStreamer({
@@ -128,7 +128,7 @@ it("keeps a draft when a publish resolves late", async () => {
 it("keeps messages written offline, and sends them once when the network is back", async () => {
   const { open } = await room();
   const { page, faults } = await open("ann");
-  // A socket that is open stays so when Chromium is told to be offline.
+  // Chromium keeps an open socket when it goes offline.
   await page.evaluate("globalThis.offline = WebSocket.prototype.send; WebSocket.prototype.send = () => {}");
   await send(page, "from nowhere");
   await page.getByText("from nowhere: sending…").waitFor();

@@ -4,10 +4,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 export interface Server {
-  /** Where the page is. */
+  /** URL of the page. */
   readonly page: string;
   readonly port: number;
-  /** What it has printed. */
+  /** Output of the server. */
   readonly output: () => string;
   /** Resolves to the exit code and signal once the process has ended. */
   readonly stop: (signal: NodeJS.Signals) => Promise<readonly [number | null, NodeJS.Signals | null]>;
@@ -16,14 +16,14 @@ export interface Server {
 export interface ServerOptions {
   /** Default `chat`. */
   readonly example?: "chat" | "streamer";
-  /** Where it keeps what it keeps: a server that is started again in the same folder honours its old tokens. */
+  /** Folder of its data. A server that restarts in the same folder accepts its old tokens. */
   readonly directory: string;
-  /** Default any free one. */
+  /** Default: a free port. */
   readonly port?: number;
   readonly host?: string;
 }
 
-/** Starts an example in a process of its own, as `npm start` does, and waits until it says where its page is. */
+/** Starts an example in its own process, as `npm start` does, and waits for the address of its page. */
 export async function startServer({
   example = "chat",
   directory,

@@ -11,7 +11,7 @@ import { type Server, startServer } from "./server.ts";
 let browser: Browser;
 let directory: string;
 let server: Server;
-/** What went wrong in the pages: a script that threw, or that the content policy stopped. */
+/** Errors of the pages: exceptions and violations of the content security policy. */
 let faults: string[];
 
 beforeAll(async () => {
@@ -35,7 +35,7 @@ afterEach(async () => {
   expect(faults).toEqual([]);
 });
 
-/** A window of its own: no cookie, storage or socket in common with another. */
+/** Opens a window that shares no cookies, storage or sockets with others. */
 async function openWindow(): Promise<Page> {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -82,7 +82,7 @@ async function say(page: Page, ...texts: string[]): Promise<void> {
   }
 }
 
-/** Waits until the room shows all of these, each stored and once, and nothing else, in an order that all pages share. */
+/** Waits until the room shows exactly these messages, each stored and once, in the same order on all pages. */
 async function haveAll(pages: readonly Page[], texts: readonly string[]): Promise<void> {
   for (const page of pages) {
     await expect.poll(async () => (await stored(page)).sort()).toEqual([...texts].sort());
@@ -212,7 +212,7 @@ describe("a server that is killed and restarted on the same database", () => {
     await haveAll([ada, grace], ["before the kill"]);
     await cut(grace);
     await say(grace, "cut off");
-    // Some of these are stored and not answered, some not stored: which, is chance.
+    // Some of these are stored without a response, others are not stored, at random.
     const burst = Array.from({ length: 12 }, (_, n) => `into the kill ${n}`);
     const saying = say(ada, ...burst);
     await ada.locator(".message:not(.pending) > .text", { hasText: "into the kill 3" }).waitFor();
@@ -345,12 +345,12 @@ async function tokenOf(expiry: string | number): Promise<string> {
     .sign(new TextEncoder().encode(secret));
 }
 
-/** Lets the page believe that this much time has passed; its timers run on. */
+/** Advances the page's clock. Its timers keep running. */
 function later(page: Page, ms: number): Promise<void> {
   return page.clock.setFixedTime(Date.now() + ms);
 }
 
-/** The form to come in by another token, and no room behind it. */
+/** Checks that the page shows the sign-in form and no room. */
 async function isAtDoor(page: Page): Promise<void> {
   await page.getByLabel("Token").waitFor();
   expect(await page.getByLabel("Token").inputValue()).toBe("");
@@ -361,7 +361,7 @@ describe("the page", () => {
   it("returns to the sign-in with a bad token and its reason, and accepts a good one", async () => {
     const page = await openWindow();
     await paste(page, "eyJhbGciOiJub25lIn0.e30.");
-    // Nobody can write before the server has let them in.
+    // Users cannot write before the server accepts them.
     expect(await page.getByLabel("Message", { exact: true }).isDisabled()).toBe(true);
     await page.locator("#door").getByRole("alert").getByText("it did not let you in").waitFor();
     await isAtDoor(page);

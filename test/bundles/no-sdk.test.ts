@@ -1,4 +1,4 @@
-// What a function of Lift and DynamoDB is made of, as esbuild would bundle it.
+// Packages in the bundle of a function with Lift and DynamoDB.
 import { join } from "node:path";
 import { build } from "esbuild";
 import { expect, it } from "vitest";

@@ -1,8 +1,8 @@
-// COMPATIBILITY.md: a table row per behaviour, and in its last column the titles of the tests that show it, each
-// in backticks, as they stand in the source: `refuses the upgrade with the handler's status`. A title counts when
-// an `it` or `test` in test/conformance or beside the code in src/gateway and src/apigw has it, verbatim;
-// of an `it.each` it is the template: `answers %i to %s`. In a cell, `|` is written `\|`.
-// What no test can show (the service has not been asked yet) is a list in that file, no table.
+// Checks COMPATIBILITY.md. Each row of its tables describes a behaviour and names its tests in the last column, by title
+// in backticks: `refuses the upgrade with the handler's status`. A title is valid when an `it` or `test` in
+// test/conformance, src/gateway or src/apigw has it, verbatim. Of an `it.each` it is the template: `answers %i to %s`.
+// In a cell, `|` is written `\|`. Behaviours that no test can show yet, because the service was not asked, are a list
+// in that file.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";

@@ -5,10 +5,10 @@ export interface AppState {
   added: number;
 }
 
-/** Where each connection belongs, so that one list shows all that are left. */
+/** Tenant of all connections, so that one list shows the remaining ones. */
 export const TENANT = "tenant-1";
 
-/** An application with one route for each way to a connection's row. */
+/** Creates an application with one route for each access to a connection's row. */
 export function createApp(options: LiftOptions<AppState>): Lift<AppState> {
   const app = new Lift<AppState>(options);
   app.webSocket("$connect", (ctx) => void ctx.setUserId(ctx.query("user") ?? "ada").setTenantId(TENANT));

@@ -38,13 +38,13 @@ beforeEach(async () => {
 
 function count({ operation, outcome, readUnits, writeUnits }: CallMetrics): void {
   expect(outcome).not.toBe("failed");
-  // A question that finds nothing costs a unit, of which DynamoDB Local says nothing.
+  // A query without results costs a unit, which DynamoDB Local does not report.
   units.reads += operation === "Query" ? Math.max(1, readUnits) : readUnits;
-  // Nor does it count writes of a transaction that are equal in size: they are counted by what is sent.
+  // It also omits transaction writes of equal size, so those are counted from the requests.
   if (operation !== "TransactWriteItems") units.writes += writeUnits;
 }
 
-/** Two for every KB of an item. */
+/** Write units of a transaction: two per KB of an item. */
 function transactionUnits({ TransactItems }: TransactWriteItemsInput): number {
   const sizes = (TransactItems ?? []).map(({ Put }) => sizeOf({ M: Put?.Item ?? {} }));
   return sizes.reduce((sum, size) => sum + 2 * Math.ceil(size / 1_024), 0);
@@ -96,7 +96,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     const { history } = store;
     const append = (n: number, overrides?: Partial<NewMessage>) =>
       history.append(CHANNEL, message(n, overrides), BOUNDS);
-    // Then it has a head.
+    // The channel has a head from then on.
     await append(0);
     await expectDocumented("a publication: `append`", () => append(1));
     await expectDocumented("… with a key", () => append(2, { key: "user-1:k1" }));
@@ -145,7 +145,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   it("a thousand members", async () => {
     const { members } = store;
     const ids = Array.from({ length: 1_000 }, (_, n) => `L0SM9cOFvH${String(n).padStart(5, "0")}=`);
-    // By a store that has time, on a machine that has none.
+    // With a long timeout, because the machine may be busy.
     const coming = world.store({ timeoutMs: 60_000 }).members;
     for (let from = 0; from < ids.length; from += 20) {
       const some = ids.slice(from, from + 20);

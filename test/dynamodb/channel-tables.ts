@@ -6,14 +6,14 @@ import { CALL_TIMEOUT_MS, localClient, noSdkTarget, type TransportName } from ".
 
 const HOUR = 60 * 60_000;
 
-/** A channel store's tables in the tests' DynamoDB Local, and a time that moves when it is told to. */
+/** Tables of a channel store in the tests' DynamoDB Local, with a manual clock. */
 export class ChannelTables {
   readonly messageTableName = `messages-${randomUUID()}`;
   readonly memberTableName = `members-${randomUUID()}`;
   readonly #transport: TransportName;
-  /** Sees the tables as they are, whatever befalls the stores' clients. */
+  /** Reads the tables without injected faults. */
   readonly #client = localClient();
-  /** Not in the past: the engine's own clock can't be moved, and its TTL would remove the items. */
+  /** Not in the past: the engine has its own clock, and its TTL would delete the items. */
   #time = Math.ceil(Date.now() / HOUR) * HOUR;
 
   private constructor(transport: TransportName) {
@@ -21,10 +21,10 @@ export class ChannelTables {
   }
 
   static async create(transport: TransportName = "AWS SDK"): Promise<ChannelTables> {
-    const world = new ChannelTables(transport);
-    const { messageTableName, memberTableName } = world;
-    await createTables({ client: world.#client, messageTableName, memberTableName });
-    return world;
+    const tables = new ChannelTables(transport);
+    const { messageTableName, memberTableName } = tables;
+    await createTables({ client: tables.#client, messageTableName, memberTableName });
+    return tables;
   }
 
   readonly now = (): number => this.#time;
@@ -40,7 +40,7 @@ export class ChannelTables {
     return dynamoDBChannelStore({ ...tables, client: localClient(), ...options });
   }
 
-  /** Deletes an item that was found in one of the tables. */
+  /** Deletes an item of one of the tables. */
   async removeItem(table: "messages" | "members", item: Record<string, AttributeValue>): Promise<void> {
     const [TableName, keys] =
       table === "messages"

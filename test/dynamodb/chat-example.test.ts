@@ -1,4 +1,4 @@
-// The chat from end to end, over real sockets: one suite, and two places that the app runs in.
+// The chat example from end to end over real sockets: one suite for two environments.
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -11,18 +11,18 @@ import { Project } from "../process/project.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** As `npm start` runs it. */
+/** Runs the example in this process, on the gateway. */
 async function inProcess(project: Project): Promise<string> {
   const server = await startServer({ directory: project.directory });
   stops.push(() => server.stop("SIGKILL"));
   return `ws://127.0.0.1:${server.port}/dev`;
 }
 
-/** As `lift-ws dev --lambda` runs what `npm run bundle` makes. */
+/** Runs the bundles of `npm run bundle`, as `lift-ws dev --lambda` does. */
 async function onBundles(project: Project): Promise<string> {
   const folder = join(project.directory, "functions");
   await bundleExample(ROOT, "chat", folder);
-  // A table of its own in the tests' DynamoDB Local.
+  // A new table in the tests' DynamoDB Local.
   const tables = `CONNECTIONS_TABLE=chat-${randomUUID()}\nSCHEDULE_TABLE=schedule-${randomUUID()}\n`;
   await project.save("functions.env", tables);
   const endpoint = ["--dynamodb-endpoint", inject("dynamoDBEndpoint")];
@@ -62,7 +62,7 @@ describe.each([
     return person;
   }
 
-  /** People in rooms of a new team, each told of those who came after them. */
+  /** Users in rooms of a new team, who have received all later joins. */
   async function gather(...rooms: readonly (readonly [name: string, room: string])[]): Promise<Person[]> {
     team = randomUUID().slice(0, 8);
     const gathered: Person[] = [];
@@ -70,7 +70,7 @@ describe.each([
       const person = await arrive(name, team);
       gathered.push(person);
       person.send({ action: "join", room });
-      // Each has heard of their own coming, and of all who came after.
+      // Each user received their own join, and all later joins.
       await Promise.all(gathered.map((it, index) => it.hears("presence", gathered.length - index)));
     }
     for (const person of gathered) person.frames.splice(0);
@@ -124,7 +124,7 @@ describe.each([
     const [ada] = (await gather(["ada", "tea"])) as [Person];
     ada.send({ action: "announce", id: "a1", text: "secret" });
     await ada.hears("announcement");
-    // Whatever of the other team were on its way would be there before this.
+    // A message of the other team would arrive before this one.
     spy.send({ action: "ping" });
     await spy.hears("pong");
     expect(spy.frames).toEqual([{ type: "pong" }]);
@@ -193,12 +193,12 @@ describe.each([
 
 type Three = [Person, Person, Person];
 
-/** Of those who are in a room, which stands first depends on the store. */
+/** Sorts members: their order depends on the store. */
 function sameNames(names: readonly string[]) {
   return (people: string[]) => people.toSorted().join() === names.toSorted().join();
 }
 
-/** A client, and the frames that it was sent, times blotted out. */
+/** A client and its received frames, without times. */
 class Person {
   readonly frames: unknown[] = [];
   readonly #socket: WebSocket;
@@ -223,7 +223,7 @@ class Person {
     this.#socket.send(text);
   }
 
-  /** Resolves when so many frames of a type are there. */
+  /** Resolves when `count` frames of a type have arrived. */
   async hears(type: string | undefined, times = 1): Promise<void> {
     const heard = () => this.frames.filter((frame) => (frame as { type?: string }).type === type).length;
     while (heard() < times) await once(this.#socket, "heard");

@@ -12,24 +12,24 @@ import { inject } from "vitest";
 export const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-/** More than a test may take: on a busy machine a call takes long. A test that waits for a call's end sets its own. */
+/** Longer than a test: calls are slow on a busy machine. Tests of timeouts set their own. */
 export const CALL_TIMEOUT_MS = HOUR;
 
-/** For a test of the timeout that a store has by default. */
+/** For tests of the store's default timeout. */
 export const DEFAULT_TIMEOUT = { timeoutMs: undefined as never };
 
-/** What a store reaches DynamoDB by. */
+/** Transports of a store. */
 export const TRANSPORTS = ["AWS SDK", "no SDK"] as const;
 
 export type TransportName = (typeof TRANSPORTS)[number];
 
-/** A table of its own in the tests' DynamoDB Local, and a time that moves when it is told to. */
+/** A connection table in the tests' DynamoDB Local, with a manual clock. */
 export class ConnectionTable {
   readonly tableName: string;
   readonly #transport: TransportName;
-  /** Sees the table as it is, whatever befalls the stores' clients. */
+  /** Reads the table without injected faults. */
   readonly #client = localClient();
-  /** Not in the past: the engine's own clock can't be moved, and its TTL would remove the rows. */
+  /** Not in the past: the engine has its own clock, and its TTL would delete the rows. */
   #time = Math.ceil(Date.now() / HOUR) * HOUR;
 
   private constructor(tableName: string, transport: TransportName) {
@@ -38,9 +38,9 @@ export class ConnectionTable {
   }
 
   static async create(transport: TransportName = "AWS SDK"): Promise<ConnectionTable> {
-    const world = new ConnectionTable(`connections-${randomUUID()}`, transport);
-    await createTables({ client: world.#client, tableName: world.tableName });
-    return world;
+    const tables = new ConnectionTable(`connections-${randomUUID()}`, transport);
+    await createTables({ client: tables.#client, tableName: tables.tableName });
+    return tables;
   }
 
   readonly now = (): number => this.#time;
@@ -76,7 +76,7 @@ export class ConnectionTable {
     return items;
   }
 
-  /** What the shards of the count hold, all together, and each span. */
+  /** Sum of the count's shards. Throws when a shard or a time span is negative. */
   async readCount(): Promise<number> {
     const shards = (await this.readItems()).filter((item) => item.Kind?.S === "shard");
     const numbers = shards.flatMap((shard) => Object.values(shard).map((value) => Number(value.N ?? 0)));
@@ -91,14 +91,14 @@ export class ConnectionTable {
   }
 }
 
-/** Where the transport without the SDK finds the tests' DynamoDB Local. */
+/** Options of the transport without the SDK for the tests' DynamoDB Local. */
 export function noSdkTarget() {
   return { endpoint: inject("dynamoDBEndpoint"), ...LOCAL };
 }
 
 export const LOCAL = { region: "us-east-1", credentials: { accessKeyId: "local", secretAccessKey: "local" } };
 
-/** A client that by default does not try again by itself: that is the store's to do. */
+/** A client without its own retries by default, because the store retries. */
 export function localClient(maxAttempts = 1): DynamoDBClient {
   return new DynamoDBClient({
     endpoint: inject("dynamoDBEndpoint"),

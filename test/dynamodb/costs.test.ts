@@ -47,7 +47,7 @@ let calls: CallMetrics[];
 let store: ReturnType<ConnectionTable["store"]>;
 let handler: WebSocketHandler;
 
-/** An app of which each route does one thing with the connection's state. */
+/** An app whose routes each access the connection's state in one way. */
 function run(options: Partial<DynamoDBConnectionStoreOptions> = {}): void {
   store = world.store({ ...options, enableMetrics: (measure) => void calls.push(measure) });
   const app = new Lift<{ room: string; seen: number }>({
@@ -70,7 +70,7 @@ const connect = (who: object, connectionId = ID) =>
 const send = (route: string, who: object) => handler(messageEvent(route, {}, who), lambdaContext());
 const disconnect = (who: object) => handler(disconnectEvent(who), lambdaContext());
 
-/** What one piece of work consumes, by DynamoDB's own account. */
+/** Units that `work` consumes, as DynamoDB reports them. */
 async function unitsOf(work: () => Promise<unknown>): Promise<Units> {
   calls.length = 0;
   await work();
@@ -79,7 +79,7 @@ async function unitsOf(work: () => Promise<unknown>): Promise<Units> {
   return { reads: sum("readUnits"), writes: sum("writeUnits") };
 }
 
-/** The row of a docs' table that is headed so. */
+/** The row of a documentation table with this heading. */
 function documented(section: string, name: string): Units {
   const row = tableRows(sections(DOC).get(section) ?? "").find(([first]) => first === name);
   if (row === undefined)
@@ -128,7 +128,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   });
 
   it("a connect and a disconnect with a connection limit", async () => {
-    // With a limit of one there is one shard; it is there once it has been written.
+    // With a limit of one there is one shard, which exists after its first write.
     run({ maxConnections: 1 });
     await connect(ANONYMOUS, "first=");
     await disconnect({ connectionId: "first=" });
@@ -143,7 +143,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     const client = localClient();
     await createTables({ client, tableName: world.tableName, rateLimitTableName: limits });
     let writes = 0;
-    // What it consumes is asked for; DynamoDB does not tell it of a write whose condition failed, but charges it.
+    // DynamoDB charges a write whose condition failed, but does not report its units.
     client.middlewareStack.add(
       (next) => async (args) => {
         Object.assign(args.input, { ReturnConsumedCapacity: "TOTAL" });
@@ -191,7 +191,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       const auth = webSocketAuth({ validateToken: token, tickets, now });
       return lift.use(auth).webSocket("auth.refresh", auth.refresh);
     };
-    // What the connection's own table costs stands in the rows above.
+    // The rows above have the cost of the connection table.
     const adding = app(world.store());
     const counting = app(store);
     const query = { token: "x" };

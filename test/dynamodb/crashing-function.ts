@@ -1,4 +1,4 @@
-// A function in a process of its own, that for ever stays where it is told to: there it is killed.
+// A function in its own process that hangs at a given request, where the test kills it.
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
 import { lambdaContext, recordingConnections } from "lift-ws/testing";
@@ -11,7 +11,7 @@ export interface CrashOptions {
   /** ms since the epoch. */
   readonly now: number;
   readonly event: object;
-  /** The request to DynamoDB at which it stays, `before` it is sent or `after` it is carried out. */
+  /** The DynamoDB request at which it hangs, `before` it is sent or `after` it took effect. */
   readonly operation: string;
   readonly moment: "before" | "after";
 }

@@ -1,4 +1,4 @@
-// The lounge's router, which is killed when "die" has been stored, and before anyone is told.
+// The router of the streamer example. It is killed after "die" is stored, before the message is delivered.
 import { lounge, store } from "../../examples/streamer/lambda/lounge.ts";
 
 const { history } = store;

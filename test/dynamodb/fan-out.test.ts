@@ -1,4 +1,4 @@
-// Stored means fanned out: publishers that leave their messages, and the function on the table's stream.
+// Recovery of stored messages after crashed publishers, by the function on the table stream.
 import { jsonLogger } from "lift-ws";
 import { createStreamer, type FanOutHandler } from "lift-ws/streamer";
 import { lambdaContext, type RecordingConnections, recordingConnections } from "lift-ws/testing";
@@ -31,7 +31,7 @@ afterEach(async () => {
   await Promise.all(pollers.splice(0).map((poller) => poller.stop()));
 });
 
-/** The application in a container of its own. */
+/** The application in its own container. */
 function container(using = connections) {
   const store = world.store();
   const logger = jsonLogger({ level: "silent" });
@@ -39,7 +39,7 @@ function container(using = connections) {
   return { store, streamer: createStreamer({ channels, store, connections: using, now: world.now, logger }) };
 }
 
-/** A container that is gone as soon as a message is stored. */
+/** A container that crashes as soon as a message is stored. */
 function doomed() {
   const { store, streamer } = container();
   vi.spyOn(store.members, "listMembers").mockImplementation(() => {
@@ -62,7 +62,7 @@ const member = (connectionId: string): Member => ({
   expiresAt: world.now() + 130 * MINUTE,
 });
 
-/** Calls a function from the messages' stream, as `lift-ws dev` does. */
+/** Invokes a function from the message table's stream, as `lift-ws dev` does. */
 async function feed(handler: (event: TableStreamEvent) => unknown): Promise<void> {
   const { batchWindowSeconds: _, maxRecordAgeSeconds: __, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
   const endpoint = inject("dynamoDBEndpoint");
@@ -104,7 +104,7 @@ describe("stored messages without delivery", () => {
     world.advance(3_000);
     await vi.waitFor(() => expect(events).toHaveLength(1));
     await Promise.all(pollers.splice(0).map((poller) => poller.stop()));
-    // The head, the key and the end of the fan-out are in the stream, and no function is called for them.
+    // The stream also has the head, the key and the end of the fan-out, for which no function is invoked.
     expect(events[0]?.Records).toHaveLength(1);
     expect(dataOf("a")).toEqual([1]);
   });
@@ -128,7 +128,7 @@ describe("stored messages without delivery", () => {
     const ids = Array.from({ length: 900 }, (_, n) => `c${n}`);
     await join(KEY, ...ids);
     await doomed().publish(ROOM, "large", { tenantId });
-    // Each call has time for a third of them.
+    // Each call has time for a third of the members.
     const handler = container(connections).streamer.fanOutHandler({ graceMs: 0 });
     const reports: number[] = [];
     await feed(async (event) => {
@@ -144,7 +144,7 @@ describe("stored messages without delivery", () => {
     expect(reports).toEqual([...reports.slice(0, -1).map(() => 1), 0]);
     const times = ids.map((id) => connections.sentTo(id).length);
     expect(Math.min(...times)).toBe(1);
-    // Only those of the page in which the time was over, and by the same id.
+    // Only members of the page in which the time ran out get it again, with the same id.
     const twice = ids.filter((_, at) => times[at] !== 1);
     expect(twice.length).toBeLessThan(400);
     expect(connections.sent.length).toBeLessThan(900 * 2);

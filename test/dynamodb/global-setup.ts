@@ -3,12 +3,12 @@ import { startDynamoDBLocal } from "../../src/lambda-emulator/index.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
-    /** Where Amazon's DynamoDB Local answers. */
+    /** URL of Amazon's DynamoDB Local. */
     dynamoDBEndpoint: string;
   }
 }
 
-/** One DynamoDB Local for all tests of the project; each test makes tables of its own in it. */
+/** Starts one DynamoDB Local for the whole project. Each test creates its own tables. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const { endpoint, stop } = await startDynamoDBLocal();
   project.provide("dynamoDBEndpoint", endpoint);

@@ -36,13 +36,13 @@ const limiter = (options: Partial<DynamoDBRateLimiterOptions> = {}) =>
     ...options,
   });
 
-/** How many of so many calls at once are let through. */
+/** Returns the number of allowed calls among concurrent ones. */
 async function passed(calls: number, consume: () => Promise<unknown>): Promise<number> {
   const outcomes = await Promise.allSettled(Array.from({ length: calls }, consume));
   return outcomes.filter(({ status }) => status === "fulfilled").length;
 }
 
-/** Lets through what the client sends, and counts it. */
+/** Counts the requests of a client. */
 function counted(): { client: DynamoDBClient; requests: () => number } {
   const counting = localClient();
   let requests = 0;
@@ -53,7 +53,7 @@ function counted(): { client: DynamoDBClient; requests: () => number } {
   return { client: counting, requests: () => requests };
 }
 
-/** An app as one container runs it, with connects limited in DynamoDB. */
+/** An app in one container, with a limit on connects in DynamoDB. */
 function makeApp(connects: Partial<RateLimit> = {}) {
   const logged: { message: string; fields: LogFields | undefined }[] = [];
   const log = (message: string, fields?: LogFields) => void logged.push({ message, fields });
@@ -234,7 +234,7 @@ describe("the default limits, with connects in DynamoDB", () => {
       expire: { N: expect.any(String) },
     });
     const expiresAt = Number(item?.expire?.N) * 1_000;
-    // The item has whole seconds.
+    // The TTL has a resolution of one second.
     expect(expiresAt).toBeGreaterThan(before + 59_000);
     expect(expiresAt).toBeLessThanOrEqual(after + 60_000);
   });
@@ -250,7 +250,7 @@ describe("the default limits, with connects in DynamoDB", () => {
 });
 
 describe("while DynamoDB is unavailable", () => {
-  /** Takes connections, and never answers. */
+  /** A server that accepts connections and never responds. */
   async function hanging(): Promise<DynamoDBClient> {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");

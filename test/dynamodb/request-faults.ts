@@ -1,14 +1,14 @@
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { onTestFinished, vi } from "vitest";
 
-/** What befalls one request on its way. */
+/** The fault of one request. */
 export interface Fault {
-  /** DynamoDB's exception. */
+  /** Name of DynamoDB's exception. */
   readonly exception: string;
   readonly status: number;
-  /** Members of the exception. */
+  /** Fields of the exception. */
   readonly members?: object;
-  /** The request is carried out, and only the answer replaced. */
+  /** The request takes effect, and only the response is replaced. */
   readonly afterwards?: true;
 }
 
@@ -21,7 +21,7 @@ export const TRANSACTION_CONFLICT: Fault = {
   members: { CancellationReasons: [{ Code: "TransactionConflict" }, { Code: "None" }] },
 };
 
-/** Lets the client's requests fail as `choose` says, with the bytes that DynamoDB would answer. */
+/** Makes a client's requests fail as `choose` decides, with DynamoDB's own response bytes. */
 export function injectFaults(
   client: DynamoDBClient,
   choose: (request: { readonly operation: string; readonly input: object }) => Fault | undefined,
@@ -36,7 +36,7 @@ export function injectFaults(
       if (fault.afterwards) await next(args);
       const answer = { __type: `com.amazonaws.dynamodb.v20120810#${fault.exception}`, ...fault.members };
       const body = new TextEncoder().encode(JSON.stringify(answer));
-      // Below the step that parses answers, so the whole of the SDK takes it for DynamoDB's own.
+      // Below the step that parses responses, so that the whole SDK handles it as DynamoDB's response.
       return { response: { statusCode: fault.status, headers: {}, body } } as unknown as Awaited<
         ReturnType<typeof next>
       >;
@@ -46,8 +46,8 @@ export function injectFaults(
 }
 
 /**
- * Throttles every request for `ms`. The process's monotonic clock stands still from here on, except that each throttled
- * request takes `requestMs` by it: how many are made does not depend on how fast the machine is.
+ * Throttles every request for `ms`. From then on the monotonic clock of the process stops, except that each throttled
+ * request takes `requestMs`: the number of requests does not depend on the speed of the machine.
  */
 export function throttleFor(ms: number, requestMs: number): () => Fault | undefined {
   vi.useFakeTimers({ toFake: ["performance"] });
@@ -60,7 +60,7 @@ export function throttleFor(ms: number, requestMs: number): () => Fault | undefi
   };
 }
 
-/** Each request fails the first time, however it is sent again: what tells requests apart is their content. */
+/** Fails the first attempt of each request. Requests with the same content are attempts of one request. */
 export function failFirstAttempts(
   fault: Fault,
 ): (request: { operation: string; input: object }) => Fault | undefined {

@@ -1,5 +1,5 @@
-// A whole application through faults. After each: every open connection has a row, no other has one for longer than
-// its time, and whoever asked for something that was not done has been told so.
+// A whole application under faults. Afterwards every open connection has a row, no other row outlives its expiry, and
+// every client whose request failed received an error.
 import { fork } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
@@ -35,11 +35,11 @@ import {
   throttleFor,
 } from "./request-faults.ts";
 
-/** From its connect on, how long a row may be read: the longest lifetime, and ten minutes. */
+/** Maximum age of a readable row: the lifetime limit plus ten minutes. */
 const ROW_MS = 130 * MINUTE;
 
 let world: ConnectionTable;
-/** Sees the rows as they are, whatever befalls the application's own. */
+/** Reads the rows without injected faults. */
 let witness: ConnectionStore;
 
 beforeEach(async () => {
@@ -51,14 +51,14 @@ interface Running {
   readonly connections: RecordingConnections;
   readonly logged: string[];
   connect(id: string, query?: { [name: string]: string }, time?: number): Promise<Answer>;
-  /** What the client is sent in answer. */
+  /** The messages that the client received. */
   send(id: string, route: string, body?: object, time?: number): Promise<unknown>;
   disconnect(id: string, time?: number): Promise<Answer>;
 }
 
 interface Answer {
   readonly status: number;
-  /** The code of the error that it was answered with. */
+  /** The error code of the response. */
   readonly code: string | undefined;
 }
 
@@ -102,7 +102,7 @@ const connect = (connectionId: string, query: { [name: string]: string } = {}) =
 const OK = { status: 200, code: undefined };
 const NOT_NOW = { type: "error", error: { code: "STORE_FAILED", retry: true } };
 
-/** Nothing is left but the rows of these; and when their time is over, nothing at all. */
+/** Checks that only these rows remain, and that none remains after they expired. */
 async function expectRowsOf(...open: string[]): Promise<void> {
   for (const id of open) expect((await witness.get(id))?.id).toBe(id);
   expect(await world.ids(witness.listByTenant(TENANT))).toEqual(open.toSorted());
@@ -143,7 +143,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
 
   it("returns an error in the function's time while throttling lasts", async () => {
     let choose: () => Fault | undefined = () => undefined;
-    // The store would go on for an hour: only the function's time ends a call, or the test times out.
+    // The store would retry for an hour, so only the function's deadline ends a call before the test times out.
     const app = run({ ...limit, client: failing(() => choose()) });
     for (const id of ["a", "b"]) await app.connect(id);
     choose = throttleFor(Number.POSITIVE_INFINITY, 5_000);
@@ -155,7 +155,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     );
     choose = () => undefined;
     expect(await app.send("a", "add")).toEqual({ added: 1 });
-    // The row of b, whose $disconnect could not remove it, waits for its time to be over.
+    // The row of b, which its $disconnect could not delete, remains until it expires.
     await expectRowsOf("a", "b");
   });
 
@@ -180,7 +180,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     const app = run(limit);
     await app.connect("a");
     expect([await app.disconnect("a"), await app.disconnect("a")]).toEqual([OK, OK]);
-    // As many as share the shards of the count with those that stay.
+    // Enough connections to share the shards of the count with the remaining ones.
     const ids = Array.from({ length: 60 }, (_, n) => `id-${n}`);
     await Promise.all(ids.map((id) => app.connect(id)));
     const [stay, go] = [ids.slice(30), ids.slice(0, 30)];
@@ -242,7 +242,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
 });
 
 describe("a function that is killed", () => {
-  /** Resolves when it has been killed where it was to be. */
+  /** Resolves after the function was killed at its request. */
   async function die(
     doom: Pick<CrashOptions, "event" | "operation" | "moment" | "maxConnections">,
   ): Promise<void> {
@@ -266,7 +266,7 @@ describe("a function that is killed", () => {
 
   it.each(moments)("%s saving the row leaves none, or one that expires", async (moment) => {
     await die({ event: connect("a"), operation: "PutItem", moment });
-    // Its client got 502: API Gateway sends no $disconnect for it.
+    // The client received 502, so API Gateway sends no $disconnect.
     await expectRowsOf(...(moment === "before" ? [] : ["a"]));
     expect(await run().connect("b")).toEqual(OK);
     await expectRowsOf("b");

@@ -1,4 +1,4 @@
-// The stack as the documents have it, authentication, rate limit, metrics, tracing, where all of it is in DynamoDB.
+// The documented stack of authentication, rate limit, metrics and tracing, with all state in DynamoDB.
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { SignJWT } from "jose";
 import { jsonLogger, Lift } from "lift-ws";
@@ -30,7 +30,7 @@ beforeEach(async () => {
   await createTables({ client: localClient(), tableName: world.tableName, rateLimitTableName: limits });
 });
 
-/** The application in one container; the tables are those of all. */
+/** The application in one container. All containers share the tables. */
 function startContainer() {
   const exporter = new InMemorySpanExporter();
   const tracerProvider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
@@ -101,7 +101,7 @@ describe("the stack on DynamoDB", () => {
     expect(await second.connect(await token(), "c")).toBe(200);
     expect(await first.connect(await token(), "d")).toBe(429);
     expect(first.measured.map(({ status }) => status)).toEqual(["4xx", "4xx"]);
-    // The refused one was not looked at further: no row was written, or read.
+    // A refused connect neither writes nor reads a row.
     expect(first.spans()).toEqual(["$connect", "$connect"]);
     expect(await world.ids(world.store().listByUser("ada"))).toEqual(["c"]);
   });

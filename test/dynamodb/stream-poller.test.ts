@@ -35,7 +35,7 @@ async function poll(
   pollers.push(await pollTableStream({ tableName: TableName, endpoint, ...LOCAL, pollMs: 20, ...options }));
 }
 
-/** A function that notes what it got, after `answer`. */
+/** A function that records its records after `answer`. */
 function recorder(answer: (records: readonly TableStreamRecord[]) => unknown = () => undefined) {
   const got: TableStreamRecord[] = [];
   const handler = async ({ Records }: TableStreamEvent) => {

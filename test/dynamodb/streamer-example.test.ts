@@ -1,4 +1,4 @@
-// Streamer as functions: bundles, as Lambda runs them, fed by the stream of the messages' table.
+// Streamer as bundled Lambda functions, with the table stream of the messages.
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
@@ -17,7 +17,7 @@ beforeAll(async () => {
   const folder = join(project.directory, "functions");
   await bundleExample(ROOT, "streamer", folder);
   await bundle(join(import.meta.dirname, "crashing-publisher.ts"), join(folder, "router"));
-  // Tables of their own in the tests' DynamoDB Local.
+  // New tables in the tests' DynamoDB Local.
   const tables = ["CONNECTIONS", "SCHEDULE", "MESSAGES", "MEMBERS"];
   await project.save(
     "functions.env",

@@ -1,4 +1,4 @@
-// One Streamer in several containers, whose events overlap at each request of DynamoDB.
+// One Streamer in several containers, whose events interleave at each DynamoDB request.
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { jsonLogger } from "lift-ws";
 import { memoryConnectionStore, memorySchedule } from "lift-ws/store/memory";
@@ -22,13 +22,13 @@ const schedule = memorySchedule();
 
 beforeEach(async () => {
   world = await ChannelTables.create();
-  // Pauses by chance end at once: an order is played in the same way again.
+  // Random delays are zero, so that an order can be repeated.
   vi.spyOn(Math, "random").mockReturnValue(0);
 });
 
 afterEach(() => void vi.restoreAllMocks());
 
-/** One connection, and containers that handle its events. */
+/** One connection and the containers that handle its events. */
 function lambdas(id: string) {
   const connectionStore = memoryConnectionStore({ now: world.now });
   const connections = recordingConnections();
@@ -73,7 +73,7 @@ function lambdas(id: string) {
   return { container, connections };
 }
 
-/** Plays something that a connection asks, and its end in another container, in every order of their requests. */
+/** Runs a request of a connection and its $disconnect in another container, in every order of their store requests. */
 async function playWithEnd(
   action: string,
   payload: (channel: string) => object,
@@ -132,7 +132,7 @@ it("removes an unreferenced member from the channel when a message finds it gone
     joinedAt: world.now(),
     expiresAt: world.now() + 130 * MINUTE,
   });
-  // As a version has left it that deleted the subscription while the others were still to be written.
+  // The state that an earlier version left when it deleted the subscription before the other writes.
   const ghost = (await world.readItems("members")).find(({ Group }) => Group?.S?.startsWith("connection"));
   await world.removeItem("members", ghost!);
   connections.gone("c1");

@@ -1,4 +1,4 @@
-// The middleware over real sockets: what the gateway, and a browser, make of its answers.
+// The middleware on the gateway, over real sockets.
 import { SignJWT } from "jose";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createGateway, type Gateway, type GatewayOptions, ManualClock } from "../../src/gateway/index.ts";
@@ -130,7 +130,7 @@ describe("a socket whose token expires", () => {
     expect(JSON.parse(await client.messages.next())).toMatchObject({ request_id: "r1", success: true });
     for (const ms of [70_000, 1_000, 59_000]) {
       clock.advance(ms);
-      // Its answer leaves the tick time to end, and shows that the socket is open.
+      // The response gives the tick time to end, and shows that the socket is open.
       client.send({ action: "nothing" });
       expect(JSON.parse(await client.messages.next())).toMatchObject({ message: "Forbidden" });
     }

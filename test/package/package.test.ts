@@ -349,7 +349,7 @@ it.each(FOR_BROWSERS)("bundles %s for browsers", async (subpath) => {
 it(`has a client under ${MAX_CLIENT_BYTES} bytes, with nothing of Node in it`, async () => {
   const { outputFiles, metafile } = await bundle({
     stdin: { contents: 'export * from "lift-ws/client";', resolveDir: consumer },
-    // Node's modules would not be found.
+    // Node's modules would not resolve.
     platform: "browser",
     target: "es2022",
     format: "esm",

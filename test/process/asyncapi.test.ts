@@ -1,4 +1,4 @@
-// The documents that `lift-ws asyncapi` makes, by the official parser, and against the frames that are really sent.
+// Checks documents of `lift-ws asyncapi` with the official parser and against frames of a running application.
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -63,7 +63,7 @@ const EVERYTHING = {
   maxBlobBytes: 1_000,
 };
 
-/** With all that a document can have. */
+/** A Streamer with all features of a document. */
 function everyKind(): AsyncApiDocument {
   const Comment = z.object({
     text: z.string(),
@@ -177,7 +177,7 @@ describe("lift-ws asyncapi", () => {
   });
 });
 
-/** Where a document's messages have their schemas, by what they are for. */
+/** Pointers to the schemas of a document's messages, by purpose. */
 function pointers(document: AsyncApiDocument, kind: (key: string) => boolean): string[] {
   const channels = Object.entries(document.channels) as [string, { messages: object }][];
   return channels.flatMap(([channel, { messages }]) =>
@@ -214,7 +214,7 @@ describe("the schemas of requests", () => {
         }
       }
     }
-    // Read as one that is missing; a document need not tell.
+    // The parser treats it as missing, which a document need not describe.
     expect(others).toEqual([[expect.objectContaining({ action: "heartbeat", payload: null }), true]]);
     expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(1_000);
   });
@@ -283,7 +283,7 @@ it("every frame of an application matches its document, and every kind of frame 
   await ada("message", { type: "stream", data: { channel: "stream:a" } });
   await ada("message", { type: "presence", data: { channel: "room:a", state: true } });
   await ada("unsubscribe", { payload: { channels: ["room:a"] } });
-  // That of a connection's end is not asked for.
+  // The close frame is not a request.
   const expected = pointers(document, (key) => key.includes(".") && key !== "error.event");
   expect(seen).toEqual(new Set(expected.map((pointer) => pointer.split("/")[4])));
 });

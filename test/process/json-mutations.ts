@@ -1,6 +1,6 @@
-// A message with one value of it changed.
+// Variants of a message with one changed value.
 
-/** What stands in the place of a value; `undefined`: nothing. */
+/** Replacement values. `undefined` removes the value. */
 export const VALUES = [
   undefined,
   null,
@@ -36,7 +36,7 @@ export const VALUES = [
 
 export type Path = readonly (string | number)[];
 
-/** Those of all values in it, and of fields that it might have. */
+/** Paths of all values in a message, and of fields that it might have. */
 export function listPaths(value: unknown, path: Path = []): Path[] {
   if (typeof value !== "object" || value === null) return [path];
   const names = Array.isArray(value) ? [...value.keys()] : [...Object.keys(value), ...UNKNOWN_FIELDS];

@@ -9,7 +9,7 @@ import WebSocket from "ws";
 const ROOT = resolve(import.meta.dirname, "../..");
 const MAIN = join(ROOT, "src/cli/main.ts");
 
-/** Someone's project: a folder of its own, with its files, and the packages it has installed. */
+/** A user's project in a temporary folder, with files and installed packages. */
 export class Project {
   readonly directory: string;
   readonly #running = new Set<Command>();
@@ -28,7 +28,7 @@ export class Project {
     return project;
   }
 
-  /** A package that is a development dependency of this tree. */
+  /** Installs a development dependency of this tree. */
   async install(name: string): Promise<void> {
     await symlink(join(ROOT, "node_modules", name), join(this.directory, "node_modules", name));
   }
@@ -39,7 +39,7 @@ export class Project {
     await writeFile(path, text);
   }
 
-  /** Runs the command line here, without this machine's own AWS settings. */
+  /** Runs the command line in the project, without this machine's AWS settings. */
   run(argv: readonly string[], env: Record<string, string> = {}): Command {
     const child = spawn(process.execPath, ["--conditions=@lift-ws/source", MAIN, ...argv], {
       cwd: this.directory,
@@ -57,7 +57,7 @@ export class Project {
     return lift;
   }
 
-  /** A client's open socket. Rejects with the status when it is refused. */
+  /** Opens a client's socket. Rejects with the status when it is refused. */
   async connect(url: string, options: WebSocket.ClientOptions = {}): Promise<WebSocket> {
     const socket = new WebSocket(url, options);
     this.#sockets.add(socket);
@@ -77,7 +77,7 @@ export class Project {
   }
 }
 
-/** A running command, and all it has printed. */
+/** A running command and its output. */
 export class Command {
   output = "";
   readonly exited: Promise<number | string>;
@@ -99,7 +99,7 @@ export class Command {
     return this.#child.pid!;
   }
 
-  /** Closes the pipes that its output goes to, as a terminal or a parent that ends does. */
+  /** Closes the pipes of its output, as a closed terminal or an ended parent does. */
   hangUp(): void {
     this.#child.stdout?.destroy();
     this.#child.stderr?.destroy();
@@ -129,13 +129,13 @@ export class Command {
   }
 }
 
-/** What the socket receives next, as text. */
+/** Resolves to the next message as text. */
 export async function received(socket: WebSocket): Promise<string> {
   const [data] = await once(socket, "message");
   return data.toString();
 }
 
-/** Sends, and resolves to what the socket receives next. */
+/** Sends a message and resolves to the next received message. */
 export async function ask(socket: WebSocket, text: string): Promise<string> {
   const answer = received(socket);
   socket.send(text);

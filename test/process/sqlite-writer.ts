@@ -1,4 +1,4 @@
-// Appends until it is killed, and tells of each append that was acknowledged: `node sqlite-writer.ts <path> <life>`.
+// Appends until it is killed, and prints each acknowledged append: `node sqlite-writer.ts <path> <process number>`.
 import { writeSync } from "node:fs";
 import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
 

@@ -1,4 +1,4 @@
-// What was acknowledged outlives the process, however it ends.
+// Acknowledged appends survive the end of the process.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -19,14 +19,14 @@ afterAll(() => rm(folder, { recursive: true }));
 
 type Acknowledged = readonly [channel: string, epoch: string, offset: number, id: string];
 
-/** Runs the writer and kills it in the middle of its work. Resolves to all that it was told is stored. */
+/** Runs the writer and kills it while it appends. Resolves to the acknowledged appends. */
 async function writeUntilKilled(path: string, life: number): Promise<Acknowledged[]> {
   const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WRITER, path, String(life)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = once(child, "exit");
   const acknowledged: Acknowledged[] = [];
-  // The pipe is read to its end: what was told before the kill counts too.
+  // Reads the pipe to its end, because acknowledgements before the kill count too.
   for await (const line of createInterface(child.stdout)) {
     acknowledged.push(JSON.parse(line));
     if (acknowledged.length === ACKNOWLEDGED_PER_LIFE) child.kill("SIGKILL");
@@ -70,7 +70,7 @@ it("keeps every acknowledged append of processes that are killed, without a gap"
       for (const [, ackEpoch, offset, id] of acknowledged.filter((each) => each[0] === channel)) {
         expect([ackEpoch, ids[offset - 1]]).toEqual([epoch, id]);
       }
-      // What the process could not say to be stored is stored and unfinished, or not at all.
+      // An append without an acknowledgement is either stored and pending, or not stored.
       const acknowledgedIds = new Set(acknowledged.map((each) => each[3]));
       for (const [n, id] of ids.entries()) {
         if (!acknowledgedIds.has(id)) expect(told).toContain(`${channel} ${n + 1} ${id}`);

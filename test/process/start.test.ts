@@ -11,7 +11,7 @@ import { WebSocket as Client } from "ws";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-// `hang` is in flight for as long as the gateway waits for it.
+// `hang` runs for as long as the gateway waits for it.
 const APP = `
   import { Lift } from "lift-ws";
   import { start } from "lift-ws/start";
@@ -32,7 +32,7 @@ const APP = `
 let child: ChildProcess;
 let lines: string[];
 let errors: string[];
-/** Its exit code, when it has ended and all it said has been read. */
+/** Resolves to the exit code after the end of the process and its output. */
 let ended: Promise<number | null>;
 
 afterEach(() => {
@@ -53,7 +53,7 @@ function launch(env: { readonly [name: string]: string }): void {
   createInterface({ input: child.stderr! }).on("line", (line) => errors.push(line));
 }
 
-/** Launches it and waits until it says that it serves. */
+/** Starts the process and waits until it serves. */
 async function serve(env: { readonly [name: string]: string } = {}): Promise<void> {
   launch(env);
   const dead = ended.then(() => Promise.reject(new Error(`It ended:\n${errors.join("\n")}`)));

@@ -1,5 +1,5 @@
-// Where test/secrets/record.ts keeps what a run writes, when it is not tools/commands.mjs that has it searched afterwards.
-// Made out here: vitest ends its workers by a signal, so they could not remove it.
+// Creates the folder for test/secrets/record.ts, unless tools/commands.mjs created one to search afterwards.
+// Created in the main process: vitest ends its workers by a signal, so they could not remove it.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Runs before each test file: keeps all that the tests, the loggers in them and the processes they start have written,
-// for tools/secrets.mjs to look through when the run is over. What a test catches is kept as well as what it shows.
+// Runs before each test file. Records all output of tests, their loggers and their processes, so that tools/secrets.mjs
+// can search it after the run. Output that a test captures is recorded too.
 import type { ChildProcess } from "node:child_process";
 import { subscribe } from "node:diagnostics_channel";
 import { appendFileSync } from "node:fs";
@@ -11,7 +11,7 @@ import type { JsonLoggerOptions } from "../../src/lift/logger.ts";
 
 vi.mock("../../src/lift/logger.ts", async (load) => {
   const logger = await load<typeof import("../../src/lift/logger.ts")>();
-  /** The same logger, whose lines are kept before anything else becomes of them. */
+  /** The same logger, with its lines recorded first. */
   const jsonLogger = (options: JsonLoggerOptions = {}) => {
     const { write = (level, line) => console[level](line) } = options;
     if (typeof write !== "function") return logger.jsonLogger(options);
@@ -21,7 +21,7 @@ vi.mock("../../src/lift/logger.ts", async (load) => {
 });
 
 const RECORDING = Symbol.for("lift-ws.recording");
-const world = globalThis as { [RECORDING]?: true };
+const recording = globalThis as { [RECORDING]?: true };
 
 const file = join(process.env.OUTPUT_FOLDER!, `${process.pid}.txt`);
 
@@ -48,27 +48,27 @@ function keepStream(stream: NodeJS.WriteStream): void {
   }) as typeof write;
 }
 
-/** Listening to it would let it flow before its test is ready to listen. */
+/** Wraps `push`: a listener would start the stream before the test listens. */
 function keepReadable(stream: Readable | null): void {
   if (stream === null) return;
   const push = stream.push;
   let text = "";
   stream.push = (chunk: Uint8Array | null, encoding?: BufferEncoding) => {
-    // Whole, at its end: a secret may come in two pieces.
+    // Recorded at the end as a whole, because a secret may be split between chunks.
     if (chunk === null) keep(text);
     else text += Buffer.from(chunk).toString();
     return push.call(stream, chunk, encoding);
   };
 }
 
-if (world[RECORDING] === undefined) {
-  world[RECORDING] = true;
+if (recording[RECORDING] === undefined) {
+  recording[RECORDING] = true;
   keepConsole();
   keepStream(process.stdout);
   keepStream(process.stderr);
   subscribe("child_process", (message) => {
     const child = (message as { process: ChildProcess }).process;
-    // Its streams are made after this.
+    // The streams of the process are created after this event.
     process.nextTick(() => {
       keepReadable(child.stdout);
       keepReadable(child.stderr);

@@ -1,4 +1,4 @@
-// That the search for secrets in the run's output finds what there is: see record.ts and tools/secrets.mjs.
+// Tests the search for secrets in the output of a run: see record.ts and tools/secrets.mjs.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ const token = await new SignJWT({ sub: "ada" })
   .setProtectedHeader({ alg: "HS256" })
   .sign(new TextEncoder().encode("some secret of thirty-two bytes, or more"));
 
-/** What is found in an output of such lines. */
+/** Finds the secrets in an output of these lines. */
 function found(...lines: string[]): string[] {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-secrets-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -51,7 +51,7 @@ describe("the recorded output of a run", () => {
     readdirSync(folder)
       .map((name) => readFileSync(join(folder, name), "utf8"))
       .join("\n");
-  // Made here, so that no code of these lines has it.
+  // Built at run time, so that the source does not contain it.
   const unique = (name: string) => `${name}-${process.pid}-${Math.random().toString(36).slice(2)}`;
 
   it("has the output of tests", () => {

@@ -1,4 +1,4 @@
-// A process whose wall clock is corrected: its sockets, rows, members and streams stay as they are.
+// Corrections of the wall clock must not change sockets, rows, members or streams.
 import { expect, it, onTestFinished, vi } from "vitest";
 import { createGateway, type Gateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
@@ -13,7 +13,7 @@ const HOUR = 60 * MINUTE;
 const CLIENTS = 20;
 const open = { subscribe: () => true, publish: () => true };
 
-/** Everything by the clocks that it has by default; no timer of its own runs. */
+/** Uses the default clocks. No timer runs by itself. */
 async function startProcess() {
   vi.useFakeTimers({ toFake: ["Date", "performance"] });
   onTestFinished(() => void vi.useRealTimers());
@@ -69,7 +69,7 @@ it.each([
   vi.advanceTimersByTime(ageMs);
   for (const one of people) await one.ask("heartbeat");
   vi.setSystemTime(Date.now() + jump);
-  // As long as two heartbeats of everyone, with a tick every second.
+  // Two heartbeat intervals, with a tick every second.
   for (let second = 0; second < 60; second++) {
     await streamer.app.tick();
     if (second % 25 === 10)

@@ -1,4 +1,4 @@
-// Channels over real sockets: a subscriber that is cut off, and a process that is restarted, miss nothing.
+// Channels over real sockets: disconnected subscribers and restarted processes lose no message.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { connect } from "../conformance/harness.ts";
 
 const ROOM = "room:lobby";
 
-/** A process, as far as what is kept in it goes: its histories are in a file, all else ends with it. */
+/** Simulates a process: histories are in a file, all other state ends with it. */
 async function startProcess(path: string) {
   const store = sqliteChannelStore({ path });
   const streamer = createStreamer({
@@ -38,7 +38,7 @@ async function startProcess(path: string) {
   return { gateway, streamer, stop };
 }
 
-/** A client that reads what it is sent in order, and asks one thing at a time. */
+/** A client that reads its messages in order and sends one request at a time. */
 async function person(gateway: Gateway, name: string) {
   const client = await connect(gateway, { path: `?token=${name}` });
   const next = async (isIt: (message: Message) => boolean): Promise<Message> => {

@@ -1,10 +1,10 @@
-// Runs before each test file. Makes its outcome independent of chance and of how busy the machine is.
+// Runs before each test file. Makes results independent of chance and of the machine's load.
 import { vi } from "vitest";
 
-/** Drawn anew, and printed, by `npm run check:properties`. */
+/** `npm run check:properties` draws and prints another seed. */
 const seed = Number(process.env.PROPERTY_SEED ?? 20_260_101);
 
-/** ms. A wait ends when its condition holds, so a long limit costs time only where a test fails. */
+/** Limit of a wait, in ms. A wait ends when its condition holds, so a long limit costs time only when a test fails. */
 const PATIENCE_MS = 60_000;
 
 vi.mock("fast-check", async (load) => {

@@ -12,13 +12,13 @@ export interface Credentials {
 
 interface PresignedRequest {
   readonly method: string;
-  /** As on the request line. */
+  /** The target of the request line. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
 }
 
 /**
- * Whether S3 would take a presigned request at that time, as its documentation has it.
+ * Whether S3 would accept a presigned request at that time, by its documentation.
  * Source: "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)" in S3's API reference.
  */
 export function isPresigned(request: PresignedRequest, credentials: Credentials, now: number): boolean {
@@ -55,7 +55,7 @@ export function isPresigned(request: PresignedRequest, credentials: Credentials,
   );
 }
 
-/** A bucket that is reached by its path, for whom nothing counts but presigned URLs: what S3 does with them. */
+/** A path-style S3 bucket that accepts presigned requests only. */
 export async function fakeBucket(credentials: Credentials, now: () => number) {
   const objects = new Map<string, { readonly body: Buffer; readonly type: string }>();
   const server = createServer(async (request, response) => {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { runInEveryOrder, type Step } from "./interleaving.ts";
 
-/** Plays sides that each say their name so many times; the orders in which they did. */
+/** Runs sides that each record their name `length` times. Returns the orders of the records. */
 async function ordersOf(lengths: readonly number[], switches: number): Promise<string[]> {
   const seen: string[] = [];
   const played = await runInEveryOrder({ sides: lengths.length, switches }, async (steps) => {

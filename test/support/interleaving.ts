@@ -1,31 +1,31 @@
-// Plays code that runs at once in every order of its steps: what chance finds once in a thousand runs is found each time.
+// Runs concurrent code in every order of its steps, so that rare races show in every run.
 import { setImmediate as macrotask, setTimeout as sleep } from "node:timers/promises";
 
-/** Makes one step of a side: `step` runs when the scheduler lets it, and no other step runs meanwhile. */
+/** Runs one step of a side when the scheduler allows it. No other step runs at the same time. */
 export type Step = <Result>(step: () => Promise<Result>) => Promise<Result>;
 
 export interface OrderOptions {
-  /** How many things run at once. */
+  /** Number of concurrent sides. */
   readonly sides: number;
   /**
-   * How often one side is interrupted by another at most, in one order. Two or three find nearly all faults, and
+   * Maximum number of interruptions of one side by another in one order. Two or three find nearly all faults, and
    * without a bound the number of orders explodes.
    */
   readonly switches: number;
 }
 
-/** Starts all sides, each with its own way to make steps; resolves when all are over and were checked. */
+/** Starts all sides, each with its own `Step`. Resolves when all have ended and were checked. */
 export type Scenario = (steps: readonly Step[]) => Promise<void>;
 
 interface Decision {
-  /** Sides that wait with a step. */
+  /** Sides with a waiting step. */
   readonly options: readonly number[];
   readonly chosen: number;
-  /** Interruptions until then. */
+  /** Number of interruptions before. */
   readonly switches: number;
 }
 
-/** @returns how many orders were played */
+/** @returns the number of orders that ran */
 export async function runInEveryOrder({ sides, switches }: OrderOptions, play: Scenario): Promise<number> {
   const unplayed: (readonly number[])[] = [[]];
   let played = 0;
@@ -43,7 +43,7 @@ export async function runInEveryOrder({ sides, switches }: OrderOptions, play: S
   return played;
 }
 
-/** The orders that differ from one that was played, for the first time behind what it was given. */
+/** Orders that differ from a completed one after its given prefix. */
 function alternatives(decisions: readonly Decision[], given: number, most: number): number[][] {
   const chosen = decisions.map((decision) => decision.chosen);
   return decisions.flatMap(({ options, ...decision }, at) => {
@@ -59,7 +59,7 @@ function alternatives(decisions: readonly Decision[], given: number, most: numbe
   });
 }
 
-/** Lets one step run at a time, in the order it was given; behind that each side goes on as long as it can. */
+/** Runs one step at a time in the given order. After it, each side continues as long as it can. */
 class Scheduler {
   readonly decisions: Decision[] = [];
   readonly #order: readonly number[];
@@ -78,7 +78,7 @@ class Scheduler {
       isOver = true;
       this.#wake();
     });
-    // The caller is told by the last line.
+    // The last line reports the error to the caller.
     over.catch(() => {});
     for (;;) {
       await untilIdle();
@@ -110,10 +110,10 @@ class Scheduler {
   }
 }
 
-/** Until every side waits with its next step, is over, or sleeps for longer than a millisecond. */
+/** Resolves when every side waits with a step, has ended, or sleeps for longer than a millisecond. */
 async function untilIdle(): Promise<void> {
   await macrotask();
-  // Behind the timers of sides that pause for no time: those of one length end in their order.
+  // After the timers of sides that pause for 0 ms: timers of equal length fire in order.
   await sleep(1);
   await macrotask();
 }

@@ -1,8 +1,8 @@
 export interface CodeBlock {
-  /** What stands after the backticks: `ts`, `ts run`. */
+  /** The text after the backticks: `ts`, `ts run`. */
   readonly info: string;
   readonly code: string;
-  /** Where the code begins in the file, from 1. */
+  /** First line of the code in the file, from 1. */
   readonly line: number;
 }
 
@@ -14,7 +14,7 @@ export function codeBlocks(markdown: string): CodeBlock[] {
   }));
 }
 
-/** The cells of every table's rows, heads and rulers left out. A `|` in a cell is written `\|`. */
+/** Returns the cells of all table rows, without headings. A `|` in a cell is written `\|`. */
 export function tableRows(markdown: string): string[][] {
   const lines = markdown.split("\n");
   return lines
@@ -29,12 +29,12 @@ export function tableRows(markdown: string): string[][] {
     });
 }
 
-/** What stands in backticks. */
+/** Returns the texts in backticks. */
 export function inBackticks(text: string): string[] {
   return [...text.matchAll(/`([^`]+)`/g)].map((match) => match[1]!);
 }
 
-/** Each `## heading` with the text under it. */
+/** Returns each `## heading` with its text. */
 export function sections(markdown: string): Map<string, string> {
   const [, ...parts] = markdown.split(/^## /m);
   return new Map(parts.map((part) => [part.split("\n", 1)[0]!.trim(), part]));

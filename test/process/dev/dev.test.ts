@@ -10,7 +10,7 @@ let project: Project;
 
 afterEach(() => project.remove());
 
-/** Replies by the @connections endpoint that it makes of the event, as handlers on AWS do. */
+/** Replies through the @connections endpoint built from the event, as handlers on AWS do. */
 const WITH_SDK = `
   import { ApiGatewayManagementApiClient, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
   export const handler = async ({ requestContext, body }) => {
@@ -21,7 +21,7 @@ const WITH_SDK = `
     return { statusCode: 200 };
   };`;
 
-/** The same, by the endpoint that the environment names. */
+/** Replies through the endpoint in the environment. */
 const WITH_ENVIRONMENT = WITH_SDK.replace(/\{ endpoint: .* \}/, "{}");
 
 describe("lift-ws dev", () => {
@@ -396,7 +396,7 @@ describe("lift-ws dev", () => {
     const socket = await project.connect(lift.url);
     const closed = once(socket, "close");
     lift.hangUp();
-    // The line of the event finds no reader.
+    // Nobody reads the line of the event.
     socket.send("hi");
     expect((await closed)[0]).toBe(1001);
     expect(await lift.exited).toBe(0);

@@ -16,7 +16,7 @@ afterEach(() => project.remove());
 
 const OK = "export const handler = async () => ({ statusCode: 200 });";
 
-/** Answers by @connections, at the endpoint that it makes of the event, what is in its environment and its table. */
+/** Replies with its environment and table, through the @connections endpoint built from the event. */
 const ROUTER = `
   import { ApiGatewayManagementApiClient, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
   import { DynamoDBClient, DescribeTableCommand } from "@aws-sdk/client-dynamodb";
@@ -33,7 +33,7 @@ const ROUTER = `
     return { statusCode: 200 };
   };`;
 
-/** The commands of the processes that `pid` has started, and they. */
+/** Commands of all descendants of the process `pid`. */
 function descendants(pid: number): string[] {
   const all = execFileSync("ps", ["-A", "-o", "pid=,ppid=,args="], { encoding: "utf8" })
     .split("\n")
@@ -157,7 +157,7 @@ describe("lift-ws dev --lambda", () => {
     const processes = descendants(lift.pid);
     expect(processes.length).toBeGreaterThanOrEqual(2);
     await lift.kill();
-    // What ends them is another process, which says nothing.
+    // Another process ends them, without output.
     await expect.poll(() => processes.filter(isRunning)).toEqual([]);
   });
 

@@ -1,4 +1,4 @@
-// `lift-ws dev` on modules as people have them.
+// `lift-ws dev` on common kinds of modules.
 import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { ask, Project } from "../project.ts";

@@ -1,5 +1,5 @@
 /**
- * A handler that answers by @connections at the API's own names, through the client that a message's `action` names. Any
+ * A handler that posts to @connections at the API's host names, with the client that a message's `action` names. Any
  * well-formed signature passes on loopback.
  */
 export const OWN_HOST_HANDLER = `

@@ -38,7 +38,7 @@ describe("lift-ws dev --watch", () => {
   });
 
   it("runs items scheduled before the save, although the app creates a new memory schedule", async () => {
-    // To version 2 it is an hour later.
+    // For version 2 the time is an hour later.
     const app = (version: number) => `import { Lift } from "lift-ws";
       import { memorySchedule } from "lift-ws/store/memory";
       const schedule = memorySchedule();

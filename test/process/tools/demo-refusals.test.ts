@@ -1,4 +1,4 @@
-// The demo's and the chat's servers where they can't serve.
+// Start-up errors of the demo and the chat.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

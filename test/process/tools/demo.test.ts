@@ -1,4 +1,4 @@
-// `npm start` in a tree of its own, with an npm that only pretends.
+// `npm start` in a copied tree with a fake npm.
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";

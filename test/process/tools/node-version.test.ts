@@ -6,7 +6,7 @@ import manifest from "../../../package.json" with { type: "json" };
 const MAIN = join(import.meta.dirname, "../../../src/cli/main.ts");
 const [, oldest] = /^>=(\d+\.\d+)$/.exec(manifest.engines.node)!;
 
-/** Runs the command on a Node that says it is of another version. */
+/** Runs the command on a Node that reports another version. */
 function onNode(version: string) {
   const pretend = `Object.defineProperty(process, "versions", { value: { node: "${version}" } })`;
   const args = [

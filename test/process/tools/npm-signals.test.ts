@@ -1,4 +1,4 @@
-// The real npm, which runs commands by a shell that forwards no signal. Each signal goes to npm alone.
+// The real npm, which runs commands in a shell that forwards no signals. Each signal goes to npm only.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod } from "node:fs/promises";
@@ -26,11 +26,11 @@ let group: number;
 afterEach(async () => {
   try {
     process.kill(-group, "SIGKILL");
-  } catch {} // All of it has ended.
+  } catch {} // The whole group has ended.
   await remove();
 });
 
-/** @param command its `lift-ws`, as a shell runs it */
+/** @param command the shell command of `lift-ws` */
 async function createProject(scripts: Record<string, string> = {}, command = PUBLISHED): Promise<Project> {
   const project = await Project.create({
     "package.json": JSON.stringify({ type: "module", scripts }),
@@ -44,7 +44,7 @@ async function createProject(scripts: Record<string, string> = {}, command = PUB
   return project;
 }
 
-/** Without the variables of the npm that runs this, and in a group of its own, to end all that is left of it. */
+/** Without npm's variables, and in its own process group, so that the test can end the whole group. */
 function run(...[program = "npm", ...args]: string[]): Command {
   const own = Object.entries(process.env).filter(([name]) => !name.toLowerCase().startsWith("npm_"));
   const env = { ...Object.fromEntries(own), PORT: "0" };
@@ -53,7 +53,7 @@ function run(...[program = "npm", ...args]: string[]): Command {
   return running;
 }
 
-// Not SIGINT: on it the shell waits for its child, and forwards nothing. A terminal's Ctrl-C reaches all of them.
+// Without SIGINT: the shell waits for its child and forwards nothing. Ctrl-C in a terminal reaches the whole group.
 describe.each(SIGNALS.filter((signal) => signal !== "SIGINT"))("%s to npm", (signal) => {
   it("drains the server of npm start, and leaves no process", async () => {
     const project = await createProject({ start: `${NODE} app.mjs` });
@@ -86,7 +86,7 @@ describe.each(SIGNALS)("%s to npm", (signal) => {
   it("reaches the demo, which ends gracefully", async () => {
     const tree = new ToolTree();
     [folder, remove] = [tree.folder, () => tree.remove()];
-    // With the npm that only pretends: the real one finds everything installed.
+    // With the fake npm, because the real one finds everything installed.
     await tree.command(["start", "serve"]);
     const running = run("npm", "start", "--", "wait");
     await running.prints(/^wait/m);

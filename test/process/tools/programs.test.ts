@@ -5,20 +5,20 @@ import { beforeEach, expect, it, onTestFinished, vi } from "vitest";
 import { ensurePrograms, findChromium, findJava } from "../../../tools/programs.mjs";
 
 const JAVA = "#!/bin/sh\necho 'openjdk version \"17.0.1\" 2021-10-19' >&2\n";
-/** Writes down what it is asked for, and puts it on PATH. */
+/** A fake apt-get that records its arguments and adds the packages to PATH. */
 const APT_GET = `#!/bin/sh
 folder=$(dirname "$0")
 echo "$@" >> "$folder/calls"
 case "$*" in *" install "*) cp "$folder/java-to-be" "$folder/java"; touch "$folder/chromium";; esac
 `;
 
-/** All that is on PATH beside the system's own tools. */
+/** The folder on PATH beside the system's tools. */
 let folder: string;
 let osRelease: string;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "lift-ws-programs-"));
-  // The shell scripts need these two; Chromium and Java may stand beside them.
+  // The shell scripts need these two. Chromium and Java may be in the same folder.
   for (const tool of ["cp", "touch", "dirname"])
     program(tool, `#!/bin/sh\nPATH=/usr/bin:/bin exec ${tool} "$@"\n`);
   vi.stubEnv("PATH", [folder, ""].join(delimiter));

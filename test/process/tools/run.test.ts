@@ -1,4 +1,4 @@
-// tools/run.mjs in a tree of its own, with an npm that only pretends.
+// tools/run.mjs in a copied tree with a fake npm.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";

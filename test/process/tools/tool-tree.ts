@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 
 const ROOT = join(import.meta.dirname, "../../..");
 
-/** Records each call, and "installs" the packages of the lockfile, with the Node that runs this. */
+/** A fake npm: records each call and creates the packages of the lockfile, with the running Node. */
 const NPM = `
 const { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } = require("node:fs");
 const { join, relative } = require("node:path");
@@ -31,7 +31,7 @@ setTimeout(() => {
   symlinkSync(process.execPath, "node_modules/node/bin/node");
 }, 100);`;
 
-/** Takes the place of the demo, a bench and the command line. */
+/** Replaces the entry points of the demo, the benches and the command line. */
 const MAIN = `
 const [mode, ...rest] = process.argv.slice(2);
 const tell = () => console.log(mode, JSON.stringify(rest), process.execArgv.join());
@@ -45,20 +45,20 @@ if (mode === "wait") {
   tell();
 }`;
 
-/** Makes `process.versions` name an older Node. */
+/** Node flags that make `process.versions` report an older Node. */
 export const OLD_NODE = [
   "--import",
   `data:text/javascript,Object.defineProperty(process, "versions", { value: { ...process.versions, node: "20.20.2" } })`,
 ];
 
-/** A copy of the tools in a tree of its own, with an npm that only pretends. */
+/** A copy of the tools in a temporary tree, with a fake npm. */
 export class ToolTree {
   readonly folder = mkdtempSync(join(tmpdir(), "lift-ws-run-"));
 
   constructor() {
     cpSync(join(ROOT, "tools"), join(this.folder, "tools"), {
       recursive: true,
-      // Not what is installed in there: of the parser's 170 packages the copies took two minutes.
+      // Without installed packages: copying the parser's 170 packages took two minutes.
       filter: (path) => !path.includes("node22") && !path.includes("node_modules"),
     });
     for (const name of ["package.json", "package-lock.json"])
@@ -89,7 +89,7 @@ export class ToolTree {
     return existsSync(join(this.folder, path));
   }
 
-  /** Where npm was called, and with which arguments. */
+  /** Folders and arguments of the npm calls. */
   get npmCalls(): string[] {
     return this.has("npm-calls") ? this.read("npm-calls").trim().split("\n") : [];
   }
