@@ -43,7 +43,7 @@ const codeOf = (action: () => unknown): string => {
 };
 
 describe("routes", () => {
-  it("runs the handler of the route that the event names", async () => {
+  it("runs the handler of the event's route", async () => {
     const { app, send } = makeApp();
     const seen: string[] = [];
     app.webSocket("a", () => void seen.push("a"));
@@ -71,7 +71,7 @@ describe("routes", () => {
   });
 
   it.each(["__proto__", "constructor", "toString", "$connect", "$disconnect", ""])(
-    "finds no route where a message names %j",
+    "rejects the route key %j with NOT_FOUND",
     async (key) => {
       const { app, send, errors } = makeApp();
       app.webSocket("$connect", () => {
@@ -88,7 +88,7 @@ describe("routes", () => {
     expect(await disconnect()).toEqual({ statusCode: 200 });
   });
 
-  it("refuses a key that is registered twice, in either pattern", () => {
+  it("rejects a key that is registered twice, in either form", () => {
     const { app } = makeApp();
     app.webSocket("a", () => {}).handle("CONNECT", "/connect", () => {});
     expect(codeOf(() => app.webSocket("a", () => {}))).toBe("ROUTE_EXISTS");
@@ -96,7 +96,7 @@ describe("routes", () => {
     expect(codeOf(() => app.webSocket("$connect", () => {}))).toBe("ROUTE_EXISTS");
   });
 
-  it("refuses routes that could never run", () => {
+  it("rejects routes that could never run", () => {
     const { app } = makeApp();
     const schema = z.object({});
     expect(codeOf(() => app.webSocket("", () => {}))).toBe("INVALID_ROUTE");
@@ -107,7 +107,7 @@ describe("routes", () => {
     expect(codeOf(() => app.handle("GET" as "MESSAGE", "/a", () => {}))).toBe("INVALID_ROUTE");
   });
 
-  it("is fixed from its first event on", async () => {
+  it("cannot change after its first event", async () => {
     const { app, connect } = makeApp();
     app.webSocket("a", () => {});
     await connect();
@@ -115,14 +115,14 @@ describe("routes", () => {
     expect(codeOf(() => app.use(() => {}))).toBe("APP_STARTED");
   });
 
-  it("names every key that a host must route here", () => {
+  it("lists every route key that the API must have", () => {
     const { app } = makeApp({ defaultHandler: () => {} });
     app.webSocket("chat", () => {}).webSocket("$connect", () => {});
     expect(app.routeKeys.sort()).toEqual(["$connect", "$default", "$disconnect", "chat"]);
     expect(new Lift().routeKeys).not.toContain("$default");
   });
 
-  it("understands the pattern from before", async () => {
+  it("supports the older form `handle`", async () => {
     const { app, connect, send, disconnect } = makeApp();
     const seen: string[] = [];
     app.handle("CONNECT", "/connect", (ctx) => void seen.push(ctx.routeKey));
@@ -134,14 +134,14 @@ describe("routes", () => {
     expect(seen).toEqual(["$connect", "message", "$disconnect"]);
   });
 
-  it("answers the seed's own test", async () => {
+  it("passes the test of the seed document", async () => {
     const { app, handler } = makeApp();
     app.webSocket("message", (ctx) => ctx.status(200).json({ received: ctx.body("data") }));
     const event = createTestWebSocketEvent("message", "conn123", '{"data":"test"}');
     expect(await handler(event, lambdaContext())).toEqual({ statusCode: 200, body: '{"received":"test"}' });
   });
 
-  it("rejects an event that is no WebSocket event", async () => {
+  it("rejects other events with NOT_WEBSOCKET", async () => {
     const { handler } = makeApp();
     for (const alien of [{}, null, "x", { httpMethod: "GET", requestContext: { stage: "dev" } }]) {
       await expect(handler(alien as never, lambdaContext())).rejects.toMatchObject({
@@ -153,7 +153,7 @@ describe("routes", () => {
 });
 
 describe("a handler", () => {
-  it("may return what ctx.reply resolves to, which is no result", async () => {
+  it("may return the outcome of ctx.reply, which is not a result", async () => {
     const { app, send, connections } = makeApp();
     app.webSocket("a", (ctx) => ctx.reply("hello"));
     expect(await send("a")).toEqual({ statusCode: 200 });
@@ -172,7 +172,7 @@ describe("middleware", () => {
       seen.push(`${name} out`);
     };
 
-  it("runs first to last, the handler, last to first; a route's own inside the app's", async () => {
+  it("runs in order around the handler, with a route's own inside the app's", async () => {
     const { app, send } = makeApp();
     const seen: string[] = [];
     app.use(tracing(seen, "1"), tracing(seen, "2"));
@@ -221,7 +221,7 @@ describe("middleware", () => {
     expect(errors()).toEqual([]);
   });
 
-  it.each([1, 3])("may not call next() twice, in an app of %i middleware", async (count) => {
+  it.each([1, 3])("cannot call next() twice, in an app with %i middleware", async (count) => {
     const { app, connect, send, errors } = makeApp();
     for (let n = 1; n < count; n++) app.use((_ctx, next) => next());
     let handled = 0;
@@ -250,7 +250,7 @@ describe("middleware", () => {
   };
 
   it.each(Object.keys(forgetful))(
-    "waits for next(), and answers its error, though %s forgot",
+    "waits for next() and reports its error when %s does not await it",
     async (what) => {
       for (const key of ["asynchronous", "checked"]) {
         const { app, send, errors } = makeApp();
@@ -268,7 +268,7 @@ describe("middleware", () => {
     },
   );
 
-  it("answers what a handler throws at once though an async middleware did not await next()", async () => {
+  it("reports a handler's synchronous error when an async middleware does not await next()", async () => {
     const { app, send, errors } = makeApp();
     app.use(async (_ctx, next) => void next());
     app.webSocket("a", () => {
@@ -278,7 +278,7 @@ describe("middleware", () => {
     expect(errors()).toEqual(["MINE"]);
   });
 
-  it("ends no process when next() fails while its middleware is busy with something else", async () => {
+  it("survives a next() that fails while its middleware awaits something else", async () => {
     const unhandled: unknown[] = [];
     const note = (error: unknown) => void unhandled.push(error);
     process.on("unhandledRejection", note);
@@ -320,7 +320,7 @@ describe("middleware", () => {
     }
   });
 
-  it("does not wait for a handler that its middleware has given up", async () => {
+  it("does not wait for a handler that its middleware has abandoned", async () => {
     const { app, send, errors } = makeApp();
     app.use((_ctx, next) => Promise.race([next(), Promise.reject(new LiftError("TIMEOUT"))]));
     app.webSocket("a", () => new Promise(() => {}));
@@ -328,7 +328,7 @@ describe("middleware", () => {
     expect(errors()).toEqual(["TIMEOUT"]);
   });
 
-  it("tells of a second next() that nobody awaited", async () => {
+  it("reports a second next() that nobody awaited", async () => {
     const logged: unknown[] = [];
     const logger = {
       ...quiet,
@@ -346,7 +346,7 @@ describe("middleware", () => {
     expect(logged).toEqual(["NEXT_CALLED_TWICE"]);
   });
 
-  it("waits for the handler though a middleware forgot to return next()", async () => {
+  it("waits for the handler when a middleware does not return next()", async () => {
     const { app, send, errors } = makeApp();
     let handled = 0;
     app.use((_ctx, next) => {
@@ -362,7 +362,7 @@ describe("middleware", () => {
     expect(errors()).toEqual(["TOO_LATE"]);
   });
 
-  it("keeps two events apart that overlap in one chain", async () => {
+  it("separates two events that overlap in one chain", async () => {
     const { app, send } = makeApp();
     const handled: unknown[] = [];
     app.use(async (ctx, next) => {
@@ -375,21 +375,21 @@ describe("middleware", () => {
     expect(handled.sort()).toEqual([1, 2]);
   });
 
-  it("refuses a client whose middleware neither went on nor answered", async () => {
+  it("refuses a client when a middleware neither calls next() nor sets a status", async () => {
     const { app, connect } = makeApp();
     app.use(() => ({ statusCode: 401 }));
     expect((await connect()).statusCode).toBe(500);
   });
 
-  it("refuses with the status of a middleware that went no further", async () => {
+  it("refuses with the status of a middleware that does not call next()", async () => {
     const { app, connect } = makeApp();
     app.use((ctx) => ctx.status(403).json({ error: "no" }));
     expect(await connect()).toEqual({ statusCode: 403, body: '{"error":"no"}' });
   });
 });
 
-describe("the handler's answer", () => {
-  it("decides on $connect, as ctx and as a raw result", async () => {
+describe("the handler's result", () => {
+  it("decides on $connect, as ctx or as a plain result", async () => {
     const asCtx = makeApp();
     asCtx.app.webSocket("$connect", (ctx) => ctx.status(401).json({ error: "Unauthorized" }));
     expect(await asCtx.connect()).toEqual({ statusCode: 401, body: '{"error":"Unauthorized"}' });
@@ -430,7 +430,7 @@ describe("the handler's answer", () => {
     expect(connections.sent).toEqual([]);
   });
 
-  it.each([0, 99, 600, 200.5, Number.NaN])("takes no status %d", async (status) => {
+  it.each([0, 99, 600, 200.5, Number.NaN])("rejects the status %d", async (status) => {
     const { app, connect } = makeApp();
     app.webSocket("$connect", (ctx) => ctx.status(status));
     expect((await connect()).statusCode).toBe(500);
@@ -456,7 +456,7 @@ describe("options", () => {
     expect(codeOf(() => new Lift({ lifetimeMs: 1, deadlineMarginMs: 0 }))).toBe("none");
   });
 
-  it("name the known ones when one is misspelt", () => {
+  it("are listed when one is misspelt", () => {
     expect(() => new Lift({ stor: 1 } as object)).toThrow(
       /Unknown option `stor`; expected one of connectionStore/,
     );
@@ -470,14 +470,14 @@ describe("types", () => {
     since: string;
   }
 
-  it("reach from the app to its handlers", () => {
+  it("carry over from the app to its handlers", () => {
     const app = new Lift<State>({ connectionStore: memoryConnectionStore() });
     app.webSocket("a", async (ctx) => {
       expectTypeOf(await ctx.get("seats")).toEqualTypeOf<number[] | undefined>();
       ctx.set("since", new Date());
-      // @ts-expect-error no such key
+      // @ts-expect-error unknown key
       ctx.set("rom", "r");
-      // @ts-expect-error not this key's type
+      // @ts-expect-error wrong type for the key
       ctx.set("seats", "one");
       await ctx.update("seats", (seats) => {
         expectTypeOf(seats).toEqualTypeOf<number[] | undefined>();
@@ -497,11 +497,11 @@ describe("types", () => {
     const helper = (ctx: Context<State>) => void ctx.requestId;
   });
 
-  it("let nothing but nothing, ctx and results be answered", () => {
+  it("allow only nothing, ctx and results as return values", () => {
     const app = new Lift();
-    // @ts-expect-error a string is no answer
+    // @ts-expect-error a string is not a result
     app.webSocket("a", () => "ok");
-    // @ts-expect-error nor is a body without a status
+    // @ts-expect-error a body without a status is not a result
     app.webSocket("b", async () => ({ body: "x" }));
     app.webSocket("c", () => ({ statusCode: 200 }));
     app.webSocket("d", async (ctx) => ctx.status(200));
@@ -509,7 +509,7 @@ describe("types", () => {
     new Lift<State>().use(anyMiddleware);
   });
 
-  it("fit hosts that are typed by others", () => {
+  it("fit the event types of other packages", () => {
     const handler = new Lift().webSocketHandler();
     expectTypeOf(handler).toExtend<APIGatewayProxyWebsocketHandlerV2>();
     expectTypeOf(handler).toExtend<LambdaHandler>();

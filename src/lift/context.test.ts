@@ -15,7 +15,7 @@ interface Frame {
   readonly error: { code: string; message: string; retry: boolean; details?: unknown };
 }
 
-/** Runs one message, or one connect, through a handler; tells what was sent and logged. */
+/** Runs one event through a handler and returns the result, the sent frames and the log. */
 async function run(handler: (ctx: Context) => unknown, event: unknown = messageEvent("a", {})) {
   const connections = recordingConnections();
   const logged: { level: string; message: string; fields: LogFields | undefined }[] = [];
@@ -28,7 +28,7 @@ async function run(handler: (ctx: Context) => unknown, event: unknown = messageE
     try {
       await handler(ctx);
     } catch (error) {
-      // The app would answer a failed expectation like any error, and the test would pass.
+      // The app would handle a failed expectation like any error, and the test would pass.
       if (error instanceof Error && error.name === "AssertionError") failed = error;
       throw error;
     }
@@ -39,7 +39,7 @@ async function run(handler: (ctx: Context) => unknown, event: unknown = messageE
   return { result, logged, connections, frames: connections.jsonSentTo(ID) as Frame[] };
 }
 
-/** What the handler makes of a message's text; the frame's code when it fails. */
+/** Returns the result of the handler for a message's text, or the code of the error frame. */
 async function reading(body: string, read: (ctx: Context) => unknown) {
   let value: unknown;
   const { frames } = await run(
@@ -51,10 +51,10 @@ async function reading(body: string, read: (ctx: Context) => unknown) {
   return frames[0]?.error.code ?? value;
 }
 
-describe("what came in", () => {
+describe("the event", () => {
   const event = connectEvent({ query: { token: "t" }, headers: { "X-Custom": "1" } });
 
-  it("is read by query and header, headers in any case", async () => {
+  it("has query parameters and case-insensitive headers", async () => {
     await run((ctx) => {
       expect(ctx.query("token")).toBe("t");
       expect(ctx.query("none")).toBeUndefined();
@@ -72,7 +72,7 @@ describe("what came in", () => {
     });
   });
 
-  it("arrives whole, with the authorizer's context and the identity", async () => {
+  it("is complete, with the authorizer's context and the identity", async () => {
     const authorized = connectEvent({ authorizer: { role: "admin" } });
     const { logged } = await run((ctx) => {
       expect(ctx.event).toBe(authorized);
@@ -87,7 +87,7 @@ describe("what came in", () => {
     expect(logged).toEqual([]);
   });
 
-  it("gives own fields only", async () => {
+  it("has own fields only", async () => {
     expect(await reading('{"a":{"b":1}}', (ctx) => ctx.body("a"))).toEqual({ b: 1 });
     const evil = '{"__proto__":{"admin":true},"constructor":{"prototype":{"admin":true}}}';
     for (const name of ["__proto__", "constructor", "toString", "hasOwnProperty", "admin"]) {
@@ -96,7 +96,7 @@ describe("what came in", () => {
     expect(({} as { admin?: boolean }).admin).toBeUndefined();
   });
 
-  it.each(["[1,2]", '"text"', "1", "null", "true"])("has no fields where it is %s", async (body) => {
+  it.each(["[1,2]", '"text"', "1", "null", "true"])("has no fields when the message is %s", async (body) => {
     expect(await reading(body, (ctx) => [ctx.body("length"), ctx.body("0")])).toEqual([undefined, undefined]);
   });
 
@@ -108,7 +108,7 @@ describe("what came in", () => {
     },
   );
 
-  it("never fails but by MALFORMED_JSON, whatever text a client sends", async () => {
+  it("fails only with MALFORMED_JSON, for any text", async () => {
     const text = fc.oneof(
       anyText,
       fc.json(),
@@ -147,7 +147,7 @@ describe("schemas", () => {
     expect(await reading('{"n":1}', (ctx) => ctx.bind(schema))).toEqual({ n: 1, list: [] });
   });
 
-  it("fail with the issues as details", async () => {
+  it("fail with the issues in the details", async () => {
     const { frames } = await run((ctx) => ctx.bind(schema), messageEvent("a", { n: 1, list: [{ x: 1 }] }));
     expect(frames[0]?.error).toMatchObject({
       code: "VALIDATION_ERROR",
@@ -173,7 +173,7 @@ describe("schemas", () => {
     expect(frames[0]?.error).toMatchObject({ code: "VALIDATION_ERROR", message });
   });
 
-  it("cut a client's own text in the message", async () => {
+  it("truncate a client's text in the message", async () => {
     const strict = z.record(z.string(), z.strictObject({}));
     const key = "k".repeat(20_000);
     const { frames } = await run((ctx) => ctx.bind(strict), messageEvent("a", { [key]: { [key]: 1 } }));
@@ -181,7 +181,7 @@ describe("schemas", () => {
     expect(frames[0]?.error.message.length).toBeLessThan(200);
   });
 
-  it("check a route's message after its middleware and before its handler", async () => {
+  it("validate a route's message after its middleware and before its handler", async () => {
     const connections = recordingConnections();
     const app = new Lift({ connections, logger: { debug() {}, info() {}, warn() {}, error() {} } });
     const seen: unknown[] = [];
@@ -216,7 +216,7 @@ describe("errors", () => {
     expect(frames[0]?.error).not.toHaveProperty("details");
   });
 
-  it("name the event where the client's id for its message is too long", async () => {
+  it("have the event's id when the client's message id is too long", async () => {
     const event = messageEvent("a", { id: "x".repeat(MAX_MESSAGE_BYTES - 100) });
     const fails = () => {
       throw new LiftError("MINE");
@@ -233,7 +233,7 @@ describe("errors", () => {
     ["undefined", undefined],
     ["an object", { secret }],
     ["a frozen Error", Object.freeze(new TypeError(secret))],
-  ])("that are %s tell the client nothing, and the log all", async (_what, thrown) => {
+  ])("that are %s are hidden from the client and logged in full", async (_what, thrown) => {
     const { frames, logged, result } = await run(
       () => Promise.reject(thrown),
       messageEvent("a", { id: "42" }),
@@ -284,7 +284,7 @@ describe("errors", () => {
     expect(failed.logged[0]?.fields).toHaveProperty("error.stack");
   });
 
-  it("are logged in samples with their count when a client goes on being refused", async () => {
+  it("are sampled in the log, with their count, when a client keeps being refused", async () => {
     const counts: unknown[] = [];
     const warn = (_message: string, fields?: LogFields) => void counts.push(fields?.count);
     const logger = { debug() {}, info() {}, warn, error() {} };
@@ -294,7 +294,7 @@ describe("errors", () => {
     expect(counts).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 100, 1_000]);
   });
 
-  it("answer though their details are no JSON", async () => {
+  it("are sent when their details are not JSON", async () => {
     const details: { self?: unknown } = {};
     details.self = details;
     const { frames } = await run(() => Promise.reject(new LiftError("X", { details })));
@@ -302,12 +302,12 @@ describe("errors", () => {
     expect(frames[0]?.error).not.toHaveProperty("details");
   });
 
-  it.each([1, null, { a: 1 }, ["x"]])("carry the request's id where the message's is %j", async (id) => {
+  it.each([1, null, { a: 1 }, ["x"]])("have the request's id when the message's id is %j", async (id) => {
     const { frames } = await run(() => Promise.reject(new Error()), messageEvent("a", { id }));
     expect(frames[0]?.request_id).toBe("Ti89OF32joEFbiA=");
   });
 
-  it("end 200 and are logged when they can't be sent", async () => {
+  it("end with 200 and are logged when they cannot be sent", async () => {
     const connections = recordingConnections().throttled(ID);
     const post = vi.spyOn(connections, "post");
     const logged: string[] = [];
@@ -316,12 +316,12 @@ describe("errors", () => {
     const result = await app.webSocketHandler()(messageEvent("nope", {}), lambdaContext());
     expect(result).toEqual({ statusCode: 200 });
     expect(logged).toEqual(["The event was refused", "The error frame was not sent"]);
-    // It is tried again no longer than the function has time.
+    // Retries end with the function's time.
     expect(post.mock.calls[0]?.[2]?.budget?.getRemainingTimeInMillis()).toBeGreaterThan(0);
   });
 });
 
-describe("values that are no JSON", () => {
+describe("values that are not JSON", () => {
   const circular: { self?: unknown } = {};
   circular.self = circular;
 
@@ -330,7 +330,7 @@ describe("values that are no JSON", () => {
     ["a BigInt", 1n],
     ["undefined", undefined],
     ["a function", () => 1],
-  ])("are refused by json and reply: %s", async (_what, value) => {
+  ])("are rejected by json and reply: %s", async (_what, value) => {
     for (const use of [(ctx: Context) => ctx.json(value), (ctx: Context) => ctx.reply(value)]) {
       const seen: unknown[] = [];
       await run(async (ctx) => {
@@ -346,7 +346,7 @@ describe("values that are no JSON", () => {
 });
 
 describe("the context", () => {
-  it("puts request, connection and route on what it logs", async () => {
+  it("adds request, connection and route to its log lines", async () => {
     const { logged } = await run((ctx) => {
       ctx.logger.info("hello", { n: 1 });
       ctx.logger.debug("a");
@@ -361,7 +361,7 @@ describe("the context", () => {
     expect(logged.map(({ level }) => level)).toEqual(["info", "debug", "warn", "error"]);
   });
 
-  it("keeps locals for its event, under any name", async () => {
+  it("has locals for its event, under any name", async () => {
     await run((ctx) => {
       expect(ctx.locals.toString).toBeUndefined();
       const name = "__proto__";
@@ -371,7 +371,7 @@ describe("the context", () => {
     });
   });
 
-  it("is no WebSocket's where the event is another", () => {
+  it("rejects asWebSocket() for other events", () => {
     const alien = new Context({ requestContext: {} } as never, lambdaContext(), {} as never);
     for (const use of [() => alien.asWebSocket(), () => alien.asWebSocketV2()]) {
       expect(use).toThrow(
@@ -380,7 +380,7 @@ describe("the context", () => {
     }
   });
 
-  it("is a WebSocket's by either name, and by one object", async () => {
+  it("returns one object from asWebSocket() and asWebSocketV2()", async () => {
     const { logged } = await run((ctx) => {
       expect(ctx.asWebSocket()).toBe(ctx.asWebSocketV2());
       expect(ctx.asWebSocket().connectionId).toBe(ID);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { clientError, ERROR_CODES, LiftError, type LiftErrorCode } from "./errors.ts";
 
 describe("LiftError", () => {
-  it("takes status, message and retry from its code", () => {
+  it("has the status, message and retry of its code", () => {
     expect(new LiftError("RATE_LIMITED")).toMatchObject({
       name: "LiftError",
       code: "RATE_LIMITED",
@@ -16,7 +16,7 @@ describe("LiftError", () => {
     });
   });
 
-  it("is a 500 that says nothing under an application's own code", () => {
+  it("is a 500 without details for an application's own code", () => {
     for (const code of ["MINE", "__proto__", "toString"]) {
       expect(new LiftError(code)).toMatchObject({
         code,
@@ -28,7 +28,7 @@ describe("LiftError", () => {
   });
 
   it.each([200, 101, 302, 399, 600, 400.5, Number.NaN, "200" as never])(
-    "is a 500 when its status is %s, which refuses nothing",
+    "is a 500 when its status is %s, which does not refuse",
     (status) => {
       expect(new LiftError("MINE", { status }).status).toBe(500);
     },
@@ -38,13 +38,13 @@ describe("LiftError", () => {
     expect(new LiftError("MINE", { status }).status).toBe(status);
   });
 
-  it("has a status that refuses under every code", () => {
+  it("has a refusing status for every code", () => {
     for (const kind of Object.values(ERROR_CODES)) expect(kind.status).toBeGreaterThanOrEqual(400);
   });
 });
 
 describe("clientError", () => {
-  it("hides mistakes in the application, and shows the rest", () => {
+  it("hides mistakes in the application and shows other errors", () => {
     for (const [code, kind] of Object.entries(ERROR_CODES)) {
       const thrown = new LiftError(code as LiftErrorCode);
       expect(clientError(thrown).code).toBe("internal" in kind ? "INTERNAL_ERROR" : code);

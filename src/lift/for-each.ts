@@ -37,7 +37,7 @@ interface Lane<Item> {
   failuresInARow: number;
 }
 
-export interface LaneOptions<Item> {
+interface LaneOptions<Item> {
   /** Returns the lane of an item. Lanes take turns, so a long or slow one does not delay the others. */
   readonly laneOf: (item: Item) => string;
   readonly concurrency: number;

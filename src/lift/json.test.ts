@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { copyJson, toJson } from "./json.ts";
 
 describe("toJson", () => {
-  it("makes of a value what JSON makes of it", () => {
+  it("converts a value as JSON does", () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         const asJson: unknown = JSON.parse(JSON.stringify(value));
@@ -13,7 +13,7 @@ describe("toJson", () => {
     );
   });
 
-  it("takes dates, URLs and class instances by their JSON, and leaves out what is undefined", () => {
+  it("uses toJSON of dates, URLs and class instances, and drops undefined properties", () => {
     class Point {
       readonly x = 1;
       readonly y = undefined;
@@ -23,7 +23,7 @@ describe("toJson", () => {
     ).toEqual({ at: "1970-01-01T00:00:00.000Z", url: "https://a.example/", point: { x: 1 }, list: [null] });
   });
 
-  it("keeps __proto__ as a key like any other", () => {
+  it("treats __proto__ as an ordinary key", () => {
     const value = toJson(JSON.parse('{"__proto__":{"admin":true}}'));
     expect(Object.keys(value as object)).toEqual(["__proto__"]);
     expect(Object.keys(copyJson(value) as object)).toEqual(["__proto__"]);
@@ -46,7 +46,7 @@ describe("toJson", () => {
     ["a Set", { set: new Set() }],
     ["a circle", circular],
     ["100,000 levels", deep],
-  ])("refuses %s, which JSON would change or can't write", (_what, value) => {
+  ])("rejects %s, which JSON would change or cannot write", (_what, value) => {
     expect(() => toJson(value)).toThrow(expect.objectContaining({ code: "STATE_NOT_JSON" }));
   });
 });

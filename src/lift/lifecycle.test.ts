@@ -16,7 +16,7 @@ const NOW = Date.UTC(2026, 0, 1);
 
 type State = { [key: string]: Json };
 
-/** An app on a memory store whose calls are counted. */
+/** Creates an app with a memory store whose calls are counted. */
 function makeApp(options: Partial<LiftOptions<State>> = {}) {
   const memory = memoryConnectionStore({ now: () => NOW });
   const calls: string[] = [];
@@ -61,7 +61,7 @@ describe("a logger that throws", () => {
   const logger: Logger = { debug: broken, info: broken, warn: broken, error: broken };
   const fails = () => Promise.reject(new LiftError("MINE"));
 
-  it("refuses no less, and answers a message all the same", async () => {
+  it("does not stop a refusal or an error frame", async () => {
     const { app, connect, send, errors, calls } = makeApp({ logger });
     app.webSocket("$connect", fails).webSocket("a", fails);
     expect((await connect()).statusCode).toBe(500);
@@ -70,7 +70,7 @@ describe("a logger that throws", () => {
     expect(calls).toEqual([]);
   });
 
-  it("keeps no row on $disconnect", async () => {
+  it("does not keep the row on $disconnect", async () => {
     const { app, connect, disconnect, memory } = makeApp({ logger });
     app.webSocket("$disconnect", fails);
     await connect();
@@ -80,7 +80,7 @@ describe("a logger that throws", () => {
 });
 
 describe("$connect", () => {
-  it("saves the whole row once the handler has accepted", async () => {
+  it("saves the whole row after the handler has accepted", async () => {
     const { app, connect, memory, calls } = makeApp();
     app.webSocket("$connect", async (ctx) => {
       ctx.setUserId("ada").setTenantId("acme").setMetadata({ device: "phone" });
@@ -106,7 +106,7 @@ describe("$connect", () => {
     expect(calls).toEqual(["save"]);
   });
 
-  it("saves an anonymous connection, and by a lifetime of its own choice", async () => {
+  it("saves an anonymous connection, with the option `lifetimeMs`", async () => {
     const { connect, memory } = makeApp({ lifetimeMs: 60_000 });
     await connect();
     const row = await memory.get(ID);
@@ -132,15 +132,12 @@ describe("$connect", () => {
   it.each([
     ["holds a circle", () => ({ statusCode: 200, headers: circle as never })],
     ["holds a BigInt", () => ({ statusCode: 200, x: 1n })],
-    [
-      "chooses a subprotocol that is no token",
-      (ctx: Context) => ctx.setHeader("Sec-WebSocket-Protocol", "a b"),
-    ],
+    ["chooses an invalid subprotocol", (ctx: Context) => ctx.setHeader("Sec-WebSocket-Protocol", "a b")],
     [
       "chooses one in a list",
       () => ({ statusCode: 200, multiValueHeaders: { "sec-websocket-protocol": ["a", ""] } }),
     ],
-  ] as const)("saves no row for a result that the service would not take: it %s", async (_what, handler) => {
+  ] as const)("saves no row for a result that the service rejects: it %s", async (_what, handler) => {
     const { app, connect, calls, logged } = makeApp();
     app.webSocket("$connect", handler);
     expect((await connect()).statusCode).toBe(500);
@@ -148,7 +145,7 @@ describe("$connect", () => {
     expect(calls).toEqual([]);
   });
 
-  it("saves the row beside a subprotocol and other headers", async () => {
+  it("saves the row with a subprotocol and other headers", async () => {
     const { app, connect, calls } = makeApp();
     app.webSocket("$connect", (ctx) =>
       ctx.setHeader("X-Any", "a b").setHeader("Sec-WebSocket-Protocol", "graphql-ws"),
@@ -157,14 +154,14 @@ describe("$connect", () => {
     expect(calls).toEqual(["save"]);
   });
 
-  it("saves no row when the time is over: the client has been refused", async () => {
+  it("saves no row after the deadline, when the client is already refused", async () => {
     const { connect, calls } = makeApp();
     const result = await connect(undefined, lambdaContext({ getRemainingTimeInMillis: () => 0 }));
     expect(result.statusCode).toBe(504);
     expect(calls).toEqual([]);
   });
 
-  it("takes the row away again when saving it has taken all the time", async () => {
+  it("removes the row when saving it took all the time", async () => {
     const { connect, calls, memory } = makeApp();
     let left = 10;
     const save = memory.save.bind(memory);
@@ -211,7 +208,7 @@ describe("$connect", () => {
     });
   });
 
-  it("refuses with 503 and a code when the store holds as many connections as it may", async () => {
+  it("refuses with 503 and a code when the store's connection limit is reached", async () => {
     const { connect, memory } = makeApp();
     memory.save = () => Promise.reject(new StoreError("TOO_MANY_CONNECTIONS", "table-1 holds 10"));
     const { statusCode, body } = await connect();
@@ -220,7 +217,7 @@ describe("$connect", () => {
     expect(body).not.toContain("table-1");
   });
 
-  it("lets nothing be sent to the connection itself, and says what to do", async () => {
+  it("rejects sends to the connection itself and says what to do", async () => {
     const { app, connect, connections } = makeApp();
     const attempts: unknown[] = [];
     app.webSocket("$connect", async (ctx) => {
@@ -255,7 +252,7 @@ describe("identity", () => {
     return seen;
   };
 
-  it("comes from the row, by one read that the state shares", async () => {
+  it("comes from the row, with one read that the state shares", async () => {
     const { app, connect, send, calls } = makeApp();
     app.webSocket("$connect", (ctx) => void ctx.setUserId("ada").setTenantId("acme").set("room", "r1"));
     const seen: unknown[] = [];
@@ -283,7 +280,7 @@ describe("identity", () => {
     expect(calls).toEqual(["save"]);
   });
 
-  it("is not the authorizer's principalId, which many set to a constant", async () => {
+  it("is not the authorizer's principalId, which is often a constant", async () => {
     const { app, connect, send } = makeApp();
     const seen = whoAmI(app);
     app.webSocket("$connect", (ctx) => void ctx.setUserId("from the row"));
@@ -292,7 +289,7 @@ describe("identity", () => {
     expect(seen).toEqual([{ user: "from the row", tenant: undefined }]);
   });
 
-  it("is read by the app's own rule", async () => {
+  it("is read by the option `identity`", async () => {
     const identity = (authorizer: AuthorizerContext) => ({
       userId: `${authorizer.realm}/${authorizer.name}`,
     });
@@ -302,7 +299,7 @@ describe("identity", () => {
     expect(seen).toEqual([{ user: "r/n", tenant: undefined }]);
   });
 
-  it("refuses the client, and answers a message, when the app's rule throws", async () => {
+  it("refuses the client, and sends an error frame, when the option throws", async () => {
     const identity = () => {
       throw new Error("broken rule");
     };
@@ -312,7 +309,7 @@ describe("identity", () => {
     expect(errors()).toEqual(["INTERNAL_ERROR"]);
   });
 
-  it("can't be changed by a message", async () => {
+  it("cannot be changed by a message", async () => {
     const { app, connect, send, errors, memory } = makeApp();
     app.webSocket("$connect", (ctx) => void ctx.setUserId("ada"));
     app.webSocket("user", (ctx) => void ctx.setUserId(String(ctx.body("userId"))));
@@ -327,7 +324,7 @@ describe("identity", () => {
     expect(await memory.get(ID)).toMatchObject({ userId: "ada", metadata: {} });
   });
 
-  it("can't be set otherwise than the authorizer has it, in whole or in part", async () => {
+  it("cannot differ from the authorizer's, in whole or in part", async () => {
     const { app, connect, calls } = makeApp();
     app.webSocket("$connect", (ctx) => void ctx.setUserId("ada").setTenantId("acme"));
     expect((await connect({ sub: "ada" })).statusCode).toBe(500);
@@ -335,7 +332,7 @@ describe("identity", () => {
     expect((await connect({ sub: "ada", tenant_id: "acme" })).statusCode).toBe(200);
   });
 
-  it("is nobody's when it is set to an empty string", async () => {
+  it("is anonymous when it is set to an empty string", async () => {
     const { app, connect, memory } = makeApp();
     app.webSocket("$connect", (ctx) => void ctx.setUserId("").setTenantId(""));
     await connect();
@@ -343,14 +340,14 @@ describe("identity", () => {
     expect(await memory.get(ID)).not.toHaveProperty("tenantId");
   });
 
-  it("is nobody's where there is no row", async () => {
+  it("is anonymous without a row", async () => {
     const { app, send } = makeApp();
     const seen = whoAmI(app);
     await send("who");
     expect(seen).toEqual([{ user: undefined, tenant: undefined }]);
   });
 
-  it("keeps a message from its handler when the row can't be read", async () => {
+  it("does not run a message's handler when the row cannot be read", async () => {
     const { app, send, memory, errors } = makeApp();
     const seen = whoAmI(app);
     memory.get = () => Promise.reject(new Error("down"));
@@ -361,13 +358,13 @@ describe("identity", () => {
 });
 
 describe("the store", () => {
-  it("is told how much time the function has left, on every call", async () => {
+  it("receives the function's remaining time on every call", async () => {
     const { app, connect, send, disconnect, memory } = makeApp();
     const budgets: unknown[] = [];
     for (const name of ["save", "get", "delete", "setState", "updateState"] as const) {
       const method = memory[name] as (...args: unknown[]) => unknown;
       const told = (...args: unknown[]) => {
-        // `get` has options after it.
+        // The call of `get` has options after the budget.
         const isBudget = (arg: unknown): arg is TimeBudget =>
           typeof (arg as Partial<TimeBudget>).getRemainingTimeInMillis === "function";
         budgets.push([name, args.find(isBudget)?.getRemainingTimeInMillis()]);
@@ -389,7 +386,7 @@ describe("the store", () => {
 });
 
 describe("state", () => {
-  it("is there in the connection's later events, $disconnect included", async () => {
+  it("is available in the connection's later events, $disconnect included", async () => {
     const { app, connect, send, disconnect } = makeApp();
     const seen: unknown[] = [];
     app.webSocket("join", (ctx) => void ctx.set("room", String(ctx.body("room"))));
@@ -402,7 +399,7 @@ describe("state", () => {
     expect(seen).toEqual(["r1", "r1"]);
   });
 
-  it("is written once, after the handler, and read over what was set", async () => {
+  it("is written once, after the handler; set values take precedence", async () => {
     const { app, connect, send, calls, memory } = makeApp();
     app.webSocket("a", async (ctx) => {
       ctx.set("x", 1).set("x", 2).set("y", [1]).set("z", undefined);
@@ -428,7 +425,7 @@ describe("state", () => {
     expect((await memory.get(ID))?.state).toEqual({});
   });
 
-  it("loses no key to an event that overlaps, nor with update an element", async () => {
+  it("loses no key to an overlapping event and, with update, no element", async () => {
     const { app, connect, send, memory } = makeApp();
     app.webSocket("a", async (ctx) => {
       const n = Number(ctx.body("n"));
@@ -442,7 +439,7 @@ describe("state", () => {
     expect(state.list.toSorted()).toEqual([0, 1, 2, 3, 4]);
   });
 
-  it("is updated in the buffer on $connect, and where this event has set the key", async () => {
+  it("is updated in the buffer on $connect, and when this event has set the key", async () => {
     const { app, connect, send, memory, calls } = makeApp();
     const increment = (n: Json | undefined) => Number(n ?? 0) + 1;
     app.webSocket("$connect", async (ctx) => {
@@ -459,7 +456,7 @@ describe("state", () => {
     expect(calls).not.toContain("updateState");
   });
 
-  it("shows an event what it has updated", async () => {
+  it("shows an event its own updates", async () => {
     const { app, connect, send } = makeApp();
     const seen: unknown[] = [];
     app.webSocket("a", async (ctx) => {
@@ -473,7 +470,7 @@ describe("state", () => {
     expect(seen).toEqual([1, undefined, undefined]);
   });
 
-  it("is handed out as a copy that may be changed", async () => {
+  it("is returned as a copy that may be changed", async () => {
     const { app, connect, send, memory, errors } = makeApp();
     app.webSocket("$connect", (ctx) => void ctx.set("list", [{ n: 1 }]));
     app.webSocket("a", async (ctx) => {
@@ -492,7 +489,7 @@ describe("state", () => {
     expect((await memory.get(ID))?.state).toEqual({ list: [{ n: 1 }, { n: 3 }] });
   });
 
-  it("does not see what happens to a value after it was set", async () => {
+  it("ignores changes to a value after it was set", async () => {
     const { app, connect, memory } = makeApp();
     app.webSocket("$connect", (ctx) => {
       const list = [1];
@@ -503,7 +500,7 @@ describe("state", () => {
     expect((await memory.get(ID))?.state).toEqual({ list: [1] });
   });
 
-  it("is answered with CONNECTION_CLOSED where the row is gone", async () => {
+  it("fails with CONNECTION_CLOSED when the row is gone", async () => {
     const { app, send, errors } = makeApp();
     app.webSocket("set", (ctx) => void ctx.set("a", 1));
     app.webSocket("update", async (ctx) => void (await ctx.update("a", () => 1)));
@@ -512,7 +509,7 @@ describe("state", () => {
     expect(errors()).toEqual(["CONNECTION_CLOSED", "CONNECTION_CLOSED"]);
   });
 
-  it("says that the store failed when it did", async () => {
+  it("fails with STORE_FAILED when the store does", async () => {
     const { app, connect, send, memory, errors } = makeApp();
     app.webSocket("set", (ctx) => void ctx.set("a", 1));
     app.webSocket("update", async (ctx) => void (await ctx.update("a", () => 1)));
@@ -524,7 +521,7 @@ describe("state", () => {
     expect(errors()).toEqual(["STORE_FAILED", "STORE_FAILED"]);
   });
 
-  it("needs a store, and says so", async () => {
+  it("requires a store, and says so", async () => {
     const app = new Lift();
     const seen: unknown[] = [];
     app.webSocket("a", async (ctx) => {
@@ -545,7 +542,7 @@ describe("state", () => {
 });
 
 describe("$disconnect", () => {
-  it("sees the connection as it was, with code and reason; then the row goes", async () => {
+  it("sees the connection with code and reason, then removes the row", async () => {
     const { app, connect, disconnect, memory } = makeApp();
     const seen: unknown[] = [];
     app.webSocket("$connect", (ctx) => void ctx.setUserId("ada").set("room", "r1"));
@@ -580,7 +577,7 @@ describe("$disconnect", () => {
     expect((await connect()).statusCode).toBe(410);
   });
 
-  it("runs the handler and removes the row though the row can't be read", async () => {
+  it("runs the handler and removes the row when the row cannot be read", async () => {
     const { app, connect, disconnect, memory, calls } = makeApp();
     let ran = false;
     app.webSocket("$disconnect", () => {
@@ -597,7 +594,7 @@ describe("$disconnect", () => {
     beforeEach(() => void vi.useFakeTimers());
     afterEach(() => void vi.useRealTimers());
 
-    it("gives a handler that hangs until a second before the deadline, then removes the row", async () => {
+    it("stops waiting for a handler a second before the deadline, then removes the row", async () => {
       const { app, connect, disconnect, memory } = makeApp();
       app.webSocket("$disconnect", () => new Promise<void>(() => {}));
       await connect();
@@ -610,7 +607,7 @@ describe("$disconnect", () => {
       expect(vi.getTimerCount()).toBe(0);
     });
 
-    it("leaves no timer behind a handler that ended in time", async () => {
+    it("leaves no timer after a handler that ended in time", async () => {
       const { app, disconnect } = makeApp();
       app.webSocket("$disconnect", async (ctx) => void ctx.signal);
       await disconnect();

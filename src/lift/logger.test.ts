@@ -8,7 +8,7 @@ describe("the default logger", () => {
     vi.unstubAllEnvs();
   });
 
-  it.each(["debug", "info", "warn", "error"] as const)("writes a JSON line by console.%s", (level) => {
+  it.each(["debug", "info", "warn", "error"] as const)("writes a JSON line with console.%s", (level) => {
     const write = vi.spyOn(console, level).mockReturnValue();
     jsonLogger({ level: "debug" })[level]("hello", { n: 1 });
     expect(JSON.parse(write.mock.calls[0]?.[0])).toEqual({
@@ -32,7 +32,7 @@ describe("the default logger", () => {
     });
   });
 
-  it("writes what it can of fields that are no JSON", () => {
+  it("writes the fields that are JSON and drops the others", () => {
     const write = vi.spyOn(console, "info").mockReturnValue();
     const circular: { self?: unknown } = {};
     circular.self = circular;
@@ -46,7 +46,7 @@ describe("the default logger", () => {
     expect(JSON.parse(write.mock.calls[1]?.[0])).toMatchObject({ n: "1" });
   });
 
-  it("writes a Map, a Set, and how long bytes are", () => {
+  it("writes a Map, a Set, and the length of bytes", () => {
     const fields = {
       map: new Map([["a", 1]]),
       set: new Set(["b"]),
@@ -59,7 +59,7 @@ describe("the default logger", () => {
     });
   });
 
-  it("throws at no field that can't be read, nor does the logger of an event", () => {
+  it("does not throw for a field that cannot be read, nor does an event's logger", () => {
     const fields = Object.defineProperty({ n: 1 }, "x", { enumerable: true, get: fails });
     const line = logs({}, (logger) => {
       logger.info("plain", fields);
@@ -75,7 +75,7 @@ describe("the default logger", () => {
     ["an error's getter that throws", Object.defineProperty(new Error("y"), "stack", { get: fails })],
     ["a toJSON that throws", { toJSON: fails }],
     ["a proxy that throws", new Proxy({}, { get: fails, ownKeys: fails })],
-  ])("leaves out a field that has %s, and no other", (_what, broken) => {
+  ])("drops a field with %s, and no other", (_what, broken) => {
     const line = logs({}, (logger) => logger.info("hello", { broken, connectionId: "c1" }));
     expect(JSON.parse(line)).toEqual({
       level: "info",
@@ -91,7 +91,7 @@ function fails(): never {
   throw new Error("no");
 }
 
-/** What a logger of these options writes, as one text. */
+/** Returns the lines of a logger with these options, as one text. */
 function logs(options: JsonLoggerOptions, log: (logger: Logger) => void): string {
   const lines: string[] = [];
   log(jsonLogger({ ...options, write: (_level, line) => lines.push(line) }));
@@ -108,7 +108,7 @@ describe("the level", () => {
       .filter((line) => line !== "")
       .map((line) => (JSON.parse(line) as { level: string }).level);
 
-  it("is info where nothing says otherwise", () => {
+  it("is info by default", () => {
     vi.stubEnv("LOG_LEVEL", undefined);
     vi.stubEnv("AWS_LAMBDA_LOG_LEVEL", undefined);
     expect(written()).toEqual(["info", "warn", "error"]);
@@ -125,13 +125,13 @@ describe("the level", () => {
     expect(written()).toEqual(levels);
   });
 
-  it("is the option's before the environment's", () => {
+  it("is the option's, which precedes the environment's", () => {
     vi.stubEnv("LOG_LEVEL", "debug");
     expect(written({ level: "error" })).toEqual(["error"]);
   });
 
   it.each([{ level: "loud" }, { redact: "token" }, { redacted: [] }, { maxTextLength: 63 }])(
-    "takes no %o",
+    "rejects %o",
     (options) => {
       expect(() => jsonLogger(options as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
     },
@@ -221,18 +221,18 @@ describe("redaction", () => {
       expect(line).not.toContain([...Buffer.from("SECRET")].join());
     });
 
-    it("shows none where it can't be read", () => {
+    it("shows none when it cannot be read", () => {
       expect(leaks({ error: unreadable, a: { unreadable } })).not.toMatch(/SECRET\d/);
     });
   });
 
-  it("hides it where the fields are no JSON too", () => {
+  it("hides it when the fields are not JSON, too", () => {
     const circular: { self?: unknown } = {};
     circular.self = circular;
     expect(leaks(circular, `it is ${JWT}`)).not.toContain("eyJ");
   });
 
-  it("cuts each text, and says how long it was", () => {
+  it("truncates each text and appends its length", () => {
     const text = "a".repeat(20_000);
     const fields = { text, list: [{ text }], error: new Error(text), [text]: 1 };
     const entry = JSON.parse(leaks(fields, text)) as Record<string, { [name: string]: unknown }>;
@@ -259,13 +259,13 @@ describe("redaction", () => {
     });
   });
 
-  it("hides what the application names", () => {
+  it("hides the names in the option `redact`", () => {
     expect(leaks({ Iban: "DE02", ok: 1 }, "hello", { redact: ["iban"] })).toMatch(
       /"Iban":"\[redacted\]","ok":1/,
     );
   });
 
-  it("leaves the rest as it is", () => {
+  it("leaves other values unchanged", () => {
     const fields = { connectionId: "L0SM9cOFvHcCIhw=", tokens: 3, n: null, url: "/x?page=2", list: [1, "b"] };
     expect(JSON.parse(leaks(fields))).toMatchObject({ ...fields, message: "hello" });
   });

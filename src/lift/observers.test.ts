@@ -55,7 +55,7 @@ const refuse = () => {
   throw new LiftError("UNAUTHORIZED");
 };
 
-/** A store in memory, one of whose methods fails. */
+/** Creates a memory store with a method that fails. */
 function failing(method: keyof ConnectionStore): ConnectionStore {
   const store = memoryConnectionStore();
   return new Proxy(store, {
@@ -68,7 +68,7 @@ function failing(method: keyof ConnectionStore): ConnectionStore {
 }
 
 describe("an observer", () => {
-  it("sees a refusal by a middleware that stands in front of it", async () => {
+  it("sees a refusal by a middleware that was added before it", async () => {
     const { app, record, outcomes, connect, send, disconnect } = makeApp();
     app.use(refuse, record).webSocket("greet", () => {});
     expect((await connect()).statusCode).toBe(401);
@@ -102,7 +102,7 @@ describe("an observer", () => {
   it.each([
     ["$connect", "save", "connect"],
     ["$disconnect", "delete", "disconnect"],
-  ] as const)("sees what fails after the handler of %s", async (route, method, event) => {
+  ] as const)("sees a failure after the handler of %s", async (route, method, event) => {
     const app = makeApp({ connectionStore: failing(method) });
     app.app.use(app.record);
     await app[event]();
@@ -127,7 +127,7 @@ describe("an observer", () => {
         await next();
       },
     ],
-  ])("changes nothing when it %s, and hides nothing from the others", async (_what, run) => {
+  ])("changes nothing for the event or other observers when it %s", async (_what, run) => {
     const { app, record, outcomes, send } = makeApp();
     let handled = 0;
     app.use(observer(run), record).webSocket("greet", () => {
@@ -139,7 +139,7 @@ describe("an observer", () => {
     expect(outcomes).toEqual([{ route: "greet", statusCode: 202 }]);
   });
 
-  it("fails for itself alone", async () => {
+  it("does not affect the event when it fails", async () => {
     const { app, record, outcomes, logged, send } = makeApp();
     const late = observer(async (_ctx, next) => {
       await next();
@@ -151,7 +151,7 @@ describe("an observer", () => {
     expect(logged).toEqual(["An observer failed"]);
   });
 
-  it("stands around one route where the route names it", async () => {
+  it("wraps one route when the route names it", async () => {
     const { app, record, outcomes, send } = makeApp();
     app.webSocket("watched", { middleware: [refuse, record] }, () => {}).webSocket("other", () => {});
     await send("other");
@@ -159,7 +159,7 @@ describe("an observer", () => {
     expect(outcomes.map(({ route }) => route)).toEqual(["watched"]);
   });
 
-  it("puts something around what the event sends and stores by, the error frame included", async () => {
+  it("wraps what the event sends and stores with, the error frame included", async () => {
     const store = memoryConnectionStore();
     const { app, connections, connect, send, disconnect } = makeApp({ connectionStore: store });
     const calls: string[] = [];
@@ -193,7 +193,7 @@ describe("an observer", () => {
 });
 
 describe("a guard", () => {
-  it("refuses before what stands in front of it, and before the row is read", async () => {
+  it("refuses before the middleware added before it, and before the row is read", async () => {
     const { app, record, outcomes, connect, send } = makeApp({ connectionStore: failing("get") });
     const ran: string[] = [];
     app.use((_ctx, next) => {
@@ -213,14 +213,14 @@ describe("a guard", () => {
     expect(outcomes.map(({ code }) => code)).toEqual(["RATE_LIMITED", "RATE_LIMITED"]);
   });
 
-  it("lets pass by next()", async () => {
+  it("passes an event with next()", async () => {
     const { app, send } = makeApp();
     app.use(guard((_ctx, next) => next())).webSocket("greet", () => ({ statusCode: 202 }));
     expect(await send("greet")).toEqual({ statusCode: 202 });
   });
 });
 
-it("takes several middleware as one, in an array", async () => {
+it("accepts several middleware in an array", async () => {
   const { app, send } = makeApp();
   const order: number[] = [];
   const mark = (n: number): Middleware => {

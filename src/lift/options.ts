@@ -116,7 +116,7 @@ export function readOptions<State extends object>(options: LiftOptions<State>): 
 }
 
 /** Reads the identity from the fields that authorizers commonly use. An empty string means none. */
-export function identityFromAuthorizer(authorizer: AuthorizerContext): ConnectionIdentity | undefined {
+function identityFromAuthorizer(authorizer: AuthorizerContext): ConnectionIdentity | undefined {
   const userId = nonEmpty(authorizer.sub) ?? nonEmpty(authorizer.userId);
   const tenantId = nonEmpty(authorizer.tenant_id) ?? nonEmpty(authorizer.tenantId);
   return userId === undefined && tenantId === undefined ? undefined : { userId, tenantId };

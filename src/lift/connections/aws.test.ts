@@ -19,10 +19,10 @@ const THROTTLED: Answer = { status: 429, type: "LimitExceededException", body: "
 const FORBIDDEN: Answer = { status: 403, type: "ForbiddenException", body: "{}" };
 const BROKEN: Answer = { status: 500 };
 
-/** A stand-in for the service: answers as it is told, and remembers what it was asked. */
+/** A fake of the service. It sends the given responses and records requests. */
 class Service {
   readonly requests: { method: string; path: string; body: string; signed: boolean }[] = [];
-  /** By connection id, in turn, the last one again and again; "hang up" answers nothing. 200 for the others. */
+  /** Responses by connection id, in order; the last one repeats. "hang up" closes the socket. Other ids get 200. */
   readonly answers = new Map<string, (Answer | "hang up")[]>();
   underWay = 0;
   mostUnderWay = 0;
@@ -40,7 +40,7 @@ class Service {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/dev`;
   }
 
-  /** From now on nothing is answered, until what it returns is called. */
+  /** Holds back all responses until the returned function is called. */
   hold(): () => void {
     let answer: () => void = () => {};
     this.#open = new Promise((resolve) => {
@@ -114,7 +114,7 @@ describe.each([
     ["ForbiddenException", 403, "FORBIDDEN"],
     ["PayloadTooLargeException", 413, "PAYLOAD_TOO_LARGE"],
     ["SomethingElse", 418, "UNAVAILABLE"],
-  ])("tell %s as what it is, at once", async (type, status, code) => {
+  ])("report %s at once", async (type, status, code) => {
     service.answers.set("x", [{ status, type, body: "{}" }]);
     const outcome = make()
       .post("x", "hi")
@@ -123,7 +123,7 @@ describe.each([
     expect(service.requests).toHaveLength(1);
   });
 
-  it("know gone in get and disconnect too", async () => {
+  it("report gone from get and disconnect, too", async () => {
     service.answers.set("x", [GONE]);
     expect(await make().get("x")).toBeUndefined();
     expect(await make().disconnect("x")).toBe(false);
@@ -131,7 +131,7 @@ describe.each([
     expect(await make().disconnect("y")).toBe(true);
   });
 
-  it("tell since when a connection stands", async () => {
+  it("return when a connection was opened", async () => {
     const info = (identity: object): Answer => ({
       status: 200,
       body: JSON.stringify({
@@ -157,7 +157,7 @@ describe.each([
     ["429", THROTTLED],
     ["5xx", BROKEN],
     ["a connection that breaks off", "hang up"],
-  ] as const)("try again after %s, once for each failure", async (_what, failure) => {
+  ] as const)("retry after %s, once per failure", async (_what, failure) => {
     service.answers.set("x", [failure, failure, SENT]);
     expect(await make().post("x", "hi")).toBe("sent");
     expect(service.requests).toHaveLength(3);
@@ -166,14 +166,14 @@ describe.each([
   it.each([
     [THROTTLED, "LIMIT_EXCEEDED"],
     [BROKEN, "UNAVAILABLE"],
-  ])("give up when the time is over: %o", async (failure, code) => {
+  ])("stop retrying when the time is over: %o", async (failure, code) => {
     service.answers.set("x", [failure]);
     await expect(make({ timeoutMs: 100 }).post("x", "hi")).rejects.toMatchObject({ code });
     const budget = { getRemainingTimeInMillis: () => 400 };
     await expect(make().post("x", "hi", { budget })).rejects.toMatchObject({ code });
   });
 
-  it("give up in time where the credentials do not come", async () => {
+  it("stop in time when the credentials do not resolve", async () => {
     const credentials = () => new Promise<never>(() => {});
     const late = make({ credentials, timeoutMs: 50 });
     await expect(late.post("x", "hi")).rejects.toMatchObject({ code: "UNAVAILABLE" });
@@ -183,7 +183,7 @@ describe.each([
     await expect(post).rejects.toBe(controller.signal.reason);
   });
 
-  it("broadcast a result for each, in order, so many at a time, on connections that are kept", async () => {
+  it("broadcast with a result per recipient, in order, with limited concurrency and reused sockets", async () => {
     service.answers.set("c3", [GONE]);
     service.answers.set("c5", [FORBIDDEN]);
     service.answers.set("c7", [THROTTLED, SENT]);
@@ -203,7 +203,7 @@ describe.each([
     expect(service.connections).toBeLessThanOrEqual(4);
   });
 
-  it("hand back what was under way when the time was over", async () => {
+  it("return the recipients in progress when the time is over", async () => {
     const answer = service.hold();
     const connections = make({ concurrency: 2 });
     const budget = { getRemainingTimeInMillis: () => 320 };
@@ -214,14 +214,14 @@ describe.each([
     expect(rest).toEqual({ sent: 3, gone: 0, connecting: 0, failed: 0 });
   });
 
-  it("refuse what is too large before anything is sent", async () => {
+  it("reject a message that is too large before anything is sent", async () => {
     const large = "ü".repeat(65_537);
     await expect(make().post("x", large)).rejects.toMatchObject({ code: "PAYLOAD_TOO_LARGE" });
     await expect(make().broadcast(["x"], large)).rejects.toMatchObject({ code: "PAYLOAD_TOO_LARGE" });
     expect(service.requests).toEqual([]);
   });
 
-  it("reject with the signal's reason, before and while they wait", async () => {
+  it("reject with the signal's reason, before and during a call", async () => {
     const signal = AbortSignal.abort(new Error("too late"));
     await expect(make().post("x", "hi", { signal })).rejects.toThrow("too late");
     expect(service.requests).toEqual([]);
@@ -233,7 +233,7 @@ describe.each([
     await expect(waiting).rejects.toThrow("no longer");
   });
 
-  it("take the credentials that they are given", async () => {
+  it("use the given credentials", async () => {
     const credentials = async () => ({ accessKeyId: "a", secretAccessKey: "b" });
     expect(await make({ credentials }).post("x", "hi")).toBe("sent");
     const failing = async () => {
@@ -245,7 +245,7 @@ describe.each([
 });
 
 describe("awsConnections", () => {
-  it("say what is missing to sign with, and send nothing", async () => {
+  it("report missing credentials and send nothing", async () => {
     const connections = awsConnections({ endpoint });
     vi.stubEnv("AWS_ACCESS_KEY_ID", "");
     await expect(connections.post("x", "hi")).rejects.toMatchObject({
@@ -265,7 +265,7 @@ describe("awsConnections", () => {
     [{ endpoint: "https://example.com", concurrency: 0 }, /concurrency/],
     [{ endpoint: "https://example.com", timeoutMs: 0 }, /timeoutMs/],
     [{ endpoint: "https://example.com", retries: 3 }, /Unknown option `retries`/],
-  ])("refuses %o", (options, message) => {
+  ])("rejects %o", (options, message) => {
     expect(() => awsConnections(options as AwsConnectionsOptions)).toThrow(message);
   });
 });
@@ -279,7 +279,7 @@ describe("an app's connections", () => {
     await handler(event, lambdaContext());
   };
 
-  it("go where AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI says, by default", async () => {
+  it("use AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI by default", async () => {
     vi.stubEnv("AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI", endpoint);
     await run(new Lift(), "redirected.example.com");
     expect(service.requests[0]).toMatchObject({
@@ -289,7 +289,7 @@ describe("an app's connections", () => {
     expect(service.connections).toBe(1);
   });
 
-  it("are asked for once for each endpoint that an event names", async () => {
+  it("are created once per endpoint", async () => {
     const asked: string[] = [];
     const connections = (at: string) => {
       asked.push(at);

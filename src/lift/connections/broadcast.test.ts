@@ -13,7 +13,7 @@ import {
 const ENDPOINT = "https://api.example.com/test";
 const OLD = Date.now() - 3_600_000;
 
-async function world(options: LiftOptions<object> = {}) {
+async function setUp(options: LiftOptions<object> = {}) {
   const connectionStore = memoryConnectionStore();
   const row: Connection = {
     id: "old",
@@ -29,9 +29,9 @@ async function world(options: LiftOptions<object> = {}) {
   return { connectionStore, app: new Lift<object>({ connectionStore, ...options }) };
 }
 
-it("broadcasts without an event, and tells the gone from those that are connecting", async () => {
+it("broadcasts without an event and separates gone from connecting recipients", async () => {
   const connections = recordingConnections().gone("old", "young");
-  const { app, connectionStore } = await world({ connections });
+  const { app, connectionStore } = await setUp({ connections });
   expect(await app.broadcast(ENDPOINT, ["a", "old", "young"], "x", { results: "unsent" })).toEqual({
     sent: 1,
     gone: 1,
@@ -46,9 +46,9 @@ it("broadcasts without an event, and tells the gone from those that are connecti
   expect(await connectionStore.get("young")).toBeDefined();
 });
 
-it("broadcasts at the endpoint that is named, unless the host delivers", async () => {
+it("broadcasts to the given endpoint, unless the handler has `connections`", async () => {
   const reached = new Map<string, RecordingConnections>();
-  const { app } = await world({
+  const { app } = await setUp({
     connections: (endpoint) => {
       reached.set(endpoint, recordingConnections());
       return reached.get(endpoint)!;
@@ -67,8 +67,8 @@ it("broadcasts at the endpoint that is named, unless the host delivers", async (
   expect(host.sentTo("c")).toEqual(["z"]);
 });
 
-it("leaves a broadcast that its context has no time for", async () => {
-  const { app } = await world({ connections: recordingConnections() });
+it("stops a broadcast when its context has no time left", async () => {
+  const { app } = await setUp({ connections: recordingConnections() });
   const context = lambdaContext({ getRemainingTimeInMillis: () => 1_200 });
   const { sent, remaining } = await app.broadcast(ENDPOINT, ["a", "b"], "x", { context });
   expect(sent).toBe(0);
@@ -77,8 +77,8 @@ it("leaves a broadcast that its context has no time for", async () => {
   expect(left.sort()).toEqual(["a", "b"]);
 });
 
-it("tells an event its API's endpoint and its connection's end, as the row has them", async () => {
-  const { app, connectionStore } = await world({ connections: recordingConnections(), lifetimeMs: 60_000 });
+it("has the endpoint and the expiry that the row has", async () => {
+  const { app, connectionStore } = await setUp({ connections: recordingConnections(), lifetimeMs: 60_000 });
   const told: object[] = [];
   app.webSocket("where", (ctx) => {
     const { endpoint, expiresAt } = ctx.asWebSocket();

@@ -4,7 +4,7 @@ import type { Settings } from "../settings.ts";
 import { connectionsAt } from "./by-endpoint.ts";
 
 /** Where a broadcast is sent from. */
-export interface BroadcastSource {
+interface BroadcastSource {
   /** The endpoint of the API that all recipients are connected to. */
   readonly endpoint: string;
   readonly settings: Settings;

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { recordingConnections } from "../testing/index.ts";
 import { memoizeByEndpoint } from "./by-endpoint.ts";
 
-it("asks once for each endpoint, and forgets those that were used longest ago", () => {
+it("creates one API per endpoint and evicts the least recently used", () => {
   const asked: string[] = [];
   const at = memoizeByEndpoint((endpoint) => {
     asked.push(endpoint);

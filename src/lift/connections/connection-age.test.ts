@@ -11,7 +11,7 @@ it.each([
   [0, true],
   [30_000 - 1, true],
   [30_000, false],
-])("judges a connection of the age %d ms as connecting: %s", (age, expected) => {
+])("counts a connection of the age %d ms as connecting: %s", (age, expected) => {
   const now = Date.UTC(2026, 0, 1);
   expect(mayBeConnecting(now - age, now, 30_000)).toBe(expected);
 });

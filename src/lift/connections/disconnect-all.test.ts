@@ -12,7 +12,7 @@ const ROWS: readonly Partial<Connection>[] = [
   { id: "anonymous" },
 ];
 
-async function world(options: Partial<LiftOptions<object>> = {}) {
+async function setUp(options: Partial<LiftOptions<object>> = {}) {
   const connectionStore = memoryConnectionStore();
   const connections = recordingConnections();
   const lines: string[] = [];
@@ -44,11 +44,11 @@ it.each([
   [{ tenantId: "" }, []],
   [{ userId: "ada", tenantId: "" }, []],
   [{} as { userId: string }, []],
-  // What a row without a user or without a tenant gives: nobody's name, and no wildcard.
+  // An id that is missing in a row matches no connection and is not a wildcard.
   [{ userId: undefined as never, tenantId: "acme" }, []],
   [{ userId: "ada", tenantId: undefined as never }, []],
-])("closes the connections of %o, each told first, and no others", async (whose, ids) => {
-  const { app, connections } = await world();
+])("closes the connections of %o after an error frame, and no others", async (whose, ids) => {
+  const { app, connections } = await setUp();
   expect(await app.disconnect(whose)).toEqual({
     closed: ids.length,
     gone: 0,
@@ -61,8 +61,8 @@ it.each([
   for (const id of ids) expect(connections.jsonSentTo(id)).toEqual([revoked]);
 });
 
-it("counts those that have gone and those that failed, and closes the rest", async () => {
-  const { app, connections, lines } = await world();
+it("counts gone and failed connections and closes the others", async () => {
+  const { app, connections, lines } = await setUp();
   connections.gone("ada-1");
   const disconnect = connections.disconnect.bind(connections);
   vi.spyOn(connections, "disconnect").mockImplementation((id, options) =>
@@ -74,10 +74,10 @@ it("counts those that have gone and those that failed, and closes the rest", asy
   expect(lines).toEqual([expect.stringMatching(/"connectionId":"ada-2".*no network/)]);
 });
 
-it("closes at a later tick what was connecting: it could not be reached, and was let in after all", async () => {
+it("closes connections that were still connecting at a later tick", async () => {
   let time = Date.now();
   const schedule = memorySchedule();
-  const { app, connections, save } = await world({ schedule, now: () => time });
+  const { app, connections, save } = await setUp({ schedule, now: () => time });
   await save({ id: "late", userId: "eve", connectedAt: time - 1_000 });
   const post = vi.spyOn(connections, "post").mockResolvedValueOnce("gone");
   expect(await app.disconnect({ userId: "eve" })).toMatchObject({ closed: 0, gone: 0, connecting: 1 });
@@ -90,14 +90,14 @@ it("closes at a later tick what was connecting: it could not be reached, and was
   expect(post).toHaveBeenCalledTimes(2);
 });
 
-it("closes one that reads too slowly to be told", async () => {
-  const { app, connections } = await world();
+it("closes a connection that reads too slowly to receive the frame", async () => {
+  const { app, connections } = await setUp();
   connections.throttled("bob");
   expect(await app.disconnect({ userId: "bob" })).toMatchObject({ closed: 1 });
 });
 
 it("closes thousands, 32 at a time", async () => {
-  const { app, connections, save } = await world();
+  const { app, connections, save } = await setUp();
   for (let n = 0; n < 3_000; n++) await save({ id: `many-${n}`, userId: "many" });
   let [closing, most] = [0, 0];
   vi.spyOn(connections, "disconnect").mockImplementation(async () => {
@@ -110,8 +110,8 @@ it("closes thousands, 32 at a time", async () => {
   expect(most).toBe(32);
 });
 
-it("ends before its deadline, and says that it has not seen all", async () => {
-  const { app, connections } = await world();
+it("ends before its deadline and reports that it is not complete", async () => {
+  const { app, connections } = await setUp();
   vi.spyOn(connections, "disconnect").mockImplementation(() => new Promise(() => {}));
   const context = lambdaContext({ getRemainingTimeInMillis: () => 1_010 });
   expect(await app.disconnect({ userId: "ada" }, { context })).toEqual({
@@ -123,16 +123,16 @@ it("ends before its deadline, and says that it has not seen all", async () => {
   });
 });
 
-it("sends through what it is given", async () => {
-  const { app, connections } = await world();
+it("sends with the option `connections`", async () => {
+  const { app, connections } = await setUp();
   const given = recordingConnections();
   await app.disconnect({ userId: "bob" }, { connections: given });
   expect(given.disconnected).toEqual(["bob"]);
   expect(connections.disconnected).toEqual([]);
 });
 
-it("sends through what the app's handler was given, where it is given nothing", async () => {
-  const { app, connections } = await world();
+it("sends with the handler's `connections` by default", async () => {
+  const { app, connections } = await setUp();
   const host = recordingConnections();
   app.webSocketHandler({ connections: host });
   await app.disconnect({ userId: "bob" });
@@ -140,6 +140,6 @@ it("sends through what the app's handler was given, where it is given nothing", 
   expect(connections.disconnected).toEqual([]);
 });
 
-it("needs a store", async () => {
+it("requires a store", async () => {
   await expect(new Lift().disconnect({ userId: "ada" })).rejects.toMatchObject({ code: "STORE_REQUIRED" });
 });

@@ -31,7 +31,7 @@ async function makeStore(): Promise<ConnectionStore> {
   return store;
 }
 
-/** An app whose routes send to x, and broadcast to x, y and one without a row: x is gone. */
+/** Creates an app whose routes send to x, which is gone, and broadcast to x, y and an id without a row. */
 function makeApp(store: ConnectionStore, connections: Connections, logger = quiet) {
   const app = new Lift({ connections, connectionStore: store, logger, now: () => now });
   app.webSocket("broadcast", async (ctx) => {
@@ -58,7 +58,7 @@ function gone(): RecordingConnections {
   return recordingConnections().gone("x", "nobody");
 }
 
-/** Counts the posts to x; from the second on it is there. */
+/** Counts the posts to x. From the second on, x is connected. */
 class Connecting {
   tried = 0;
   readonly recorded = recordingConnections();
@@ -91,7 +91,7 @@ describe("a connection that a send finds gone", () => {
     },
   );
 
-  it("keeps its row when it was asked for at another API's endpoint, whose table is the same", async () => {
+  it("keeps its row when it was sent to another API's endpoint with the same table", async () => {
     const store = await makeStore();
     const row = await store.get("x");
     await store.delete("x");
@@ -109,7 +109,7 @@ describe("a connection that a send finds gone", () => {
     expect((await store.get("z"))?.id).toBe("z");
   });
 
-  it("is seen as it was by a $disconnect that comes after the send", async () => {
+  it("is complete in a $disconnect that comes after the send", async () => {
     const store = await makeStore();
     await store.setState("x", { room: "r" });
     now += FIVE_MINUTES;
@@ -123,7 +123,7 @@ describe("a connection that a send finds gone", () => {
     expect(seen).toEqual(["r"]);
   });
 
-  it("is connecting, and keeps its row, while it is younger", async () => {
+  it("is connecting and keeps its row while the row is younger", async () => {
     const store = await makeStore();
     now += FIVE_MINUTES - 1;
     const run = makeApp(store, gone());
@@ -142,7 +142,7 @@ describe("a connection that a send finds gone", () => {
     expect((await store.get("x"))?.id).toBe("x");
   });
 
-  it("is tried once more first: its $connect may have finished meanwhile", async () => {
+  it("is retried once, because its $connect may have finished meanwhile", async () => {
     const store = await makeStore();
     const sent = new Connecting();
     expect(await makeApp(store, sent.connections)("send")).toBe("sent");
@@ -158,7 +158,7 @@ describe("a connection that a send finds gone", () => {
     expect(broadcast.tried).toBe(2);
   });
 
-  it("has failed when it is throttled the second time", async () => {
+  it("is failed when the second attempt is throttled", async () => {
     const store = await makeStore();
     const { connections } = new Connecting();
     const throttled = recordingConnections().throttled("x");
@@ -167,7 +167,7 @@ describe("a connection that a send finds gone", () => {
     expect(report).toMatchObject({ gone: 0, failed: 1, results: [{ error: { code: "LIMIT_EXCEEDED" } }] });
   });
 
-  it("is reported all the same when its row can't be removed, and the log is told", async () => {
+  it("is reported and logged when its row cannot be removed", async () => {
     const store = await makeStore();
     store.delete = () => Promise.reject(new Error("down"));
     const warned: string[] = [];

@@ -7,7 +7,7 @@ const ID = "L0SM9cOFvHcCIhw=";
 const NOW = Date.UTC(2026, 0, 1);
 const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Runs `use` in the handler of a message, and gives what it gave. */
+/** Runs `use` in the handler of a message and returns its result. */
 async function using<Value>(
   use: (ws: WebSocketContext) => Promise<Value>,
   connections = recordingConnections(),
@@ -49,7 +49,7 @@ describe("asWebSocket()", () => {
     expect(connections.sentTo(ID)).toEqual(["text", "bytes", '{"a":1}']);
   });
 
-  it("sends to any other by its id", async () => {
+  it("sends to any other connection by its id", async () => {
     const { value, connections } = await using(async (ws) => [
       await ws.sendMessageTo("b", "x"),
       await ws.sendJSONTo("b", [1]),
@@ -58,7 +58,7 @@ describe("asWebSocket()", () => {
     expect(connections.sentTo("b")).toEqual(["x", "[1]"]);
   });
 
-  it("broadcasts with a result for each, in order, over iterables and pages that arrive", async () => {
+  it("broadcasts with a result per recipient, in order, over iterables and async pages", async () => {
     const connections = recordingConnections().gone("old").throttled("b");
     const { value } = await using(
       (ws) => ws.broadcastJSON(pages("young", "old", "b", ID), { n: 1 }, { results: true }),
@@ -74,12 +74,12 @@ describe("asWebSocket()", () => {
     expect(connections.sentTo(ID)).toEqual(['{"n":1}']);
   });
 
-  it("broadcasts with counts alone, unless results are asked for", async () => {
+  it("broadcasts with counts only, unless results are requested", async () => {
     const { value } = await using((ws) => ws.broadcastMessage(new Set(["b"]), "x"));
     expect(value).toEqual({ sent: 1, gone: 0, connecting: 0, failed: 0 });
   });
 
-  it("stops a broadcast when its signal fires, and hands back who remains", async () => {
+  it("stops a broadcast when its signal aborts and returns the remaining ids", async () => {
     const controller = new AbortController();
     async function* ids() {
       yield* ["young", "b"];
@@ -97,7 +97,7 @@ describe("asWebSocket()", () => {
     expect(connections.sent.map(({ connectionId }) => connectionId)).toEqual(["young", "b", "old", "young"]);
   });
 
-  it("leaves a broadcast that the function has no time for", async () => {
+  it("stops a broadcast when the function has no time left", async () => {
     const short = lambdaContext({ getRemainingTimeInMillis: () => 1_200 });
     const { value, connections } = await using(
       (ws) => ws.broadcastMessage(["old", "b"], "x"),
@@ -110,7 +110,7 @@ describe("asWebSocket()", () => {
     expect(remaining).toEqual(["old", "b"]);
   });
 
-  it("refuses what is over 128 KB before it sends to anyone", async () => {
+  it("rejects a message over 128 KB before it sends anything", async () => {
     const connections = recordingConnections();
     const large = "x".repeat(131_073);
     await expect(using((ws) => ws.broadcastMessage(["b"], large), connections)).rejects.toMatchObject({
@@ -122,7 +122,7 @@ describe("asWebSocket()", () => {
     expect(connections.sent).toHaveLength(1);
   });
 
-  it("sends nothing once its signal has fired", async () => {
+  it("sends nothing after its signal has aborted", async () => {
     const connections = recordingConnections();
     const signal = AbortSignal.abort(new Error("too late"));
     await expect(using((ws) => ws.sendMessage("x", { signal }), connections)).rejects.toThrow("too late");
@@ -130,7 +130,7 @@ describe("asWebSocket()", () => {
     expect(connections.sent).toEqual([]);
   });
 
-  it("disconnects and asks, by default of its own connection", async () => {
+  it("disconnects and returns information, by default for its own connection", async () => {
     const { value, connections } = await using(async (ws) => [
       (await ws.getConnectionInfo())?.identity.sourceIp,
       await ws.disconnect(),

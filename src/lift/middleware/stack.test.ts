@@ -1,4 +1,4 @@
-// The middleware together, in the order of the documents: authentication, rate limit, metrics, tracing.
+// Tests all middleware together, in the documented order: authentication, rate limit, metrics, tracing.
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 import { SignJWT } from "jose";
 import { describe, expect, it, vi } from "vitest";
@@ -20,7 +20,7 @@ import { webSocketTracing } from "./tracing/index.ts";
 const ID = "L0SM9cOFvHcCIhw=";
 const SECRET = "a secret of thirty-two bytes, or more";
 
-/** @param sdk whether a tracing SDK listens: it sets timers of its own */
+/** @param sdk whether to register a tracing SDK, which sets its own timers */
 function makeStack(sdk = true) {
   const exporter = new InMemorySpanExporter();
   const tracerProvider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
@@ -101,7 +101,7 @@ describe("the stack", () => {
     );
   });
 
-  it("counts and traces a 401, though metrics and tracing stand behind the authentication", async () => {
+  it("counts and traces a 401 when metrics and tracing are added after the authentication", async () => {
     const { connect, metrics, spans, lines } = makeStack();
     expect(await connect({ token: "forged" })).toBe(401);
     expect(metrics()).toMatchObject([{ Status: "4xx", Refused: 1, Failed: 0 }]);
@@ -111,7 +111,7 @@ describe("the stack", () => {
     expect(lines.at(-1)).toContain('"status":401');
   });
 
-  it("limits connects by address before a token is looked at, though the limit stands behind", async () => {
+  it("limits connects by address before a token is verified, although it is added later", async () => {
     const { connect, metrics, verified } = makeStack();
     const good = await token();
     for (let n = 0; n < 10; n++) await connect({ token: good });
@@ -132,7 +132,7 @@ describe("the stack", () => {
     vi.useRealTimers();
   });
 
-  it("puts no token into any log line, metric, span or frame", async () => {
+  it("writes no token to any log line, metric, span or frame", async () => {
     const stack = makeStack();
     const good = await token();
     const stale = await token({ aud: "mail" });

@@ -10,7 +10,7 @@ const MINUTE = 60 * SECOND;
 
 afterEach(() => vi.restoreAllMocks());
 
-function world(options: Partial<LiftOptions<object>> = {}) {
+function setUp(options: Partial<LiftOptions<object>> = {}) {
   let time = NOW;
   const schedule = memorySchedule();
   const lines: string[] = [];
@@ -29,7 +29,7 @@ function world(options: Partial<LiftOptions<object>> = {}) {
     failures,
     put: (id: string, overrides: Partial<ScheduledItem> = {}) =>
       schedule.put({ kind: "note", id, dueAt: NOW, data: {}, ...overrides }),
-    /** ms from now until each item is due. */
+    /** Returns the time until each item is due, in ms. */
     waits: () => [...(schedule.listAll?.() ?? [])].map(({ dueAt }) => dueAt - time),
     dead: async () => {
       const letters: DeadLetter[] = [];
@@ -44,9 +44,9 @@ function world(options: Partial<LiftOptions<object>> = {}) {
 
 const refuse = () => Promise.reject(new Error("ENOTFOUND"));
 
-it("waits twice as long after each failure, up to the longest wait", async () => {
+it("doubles the delay after each failure, up to `longestMs`", async () => {
   vi.spyOn(Math, "random").mockReturnValue(1);
-  const { app, put, waits, advance } = world({ scheduleRetry: { longestMs: 10 * SECOND } });
+  const { app, put, waits, advance } = setUp({ scheduleRetry: { longestMs: 10 * SECOND } });
   app.scheduled("note", refuse);
   await put("a");
   const waited: number[] = [];
@@ -63,7 +63,7 @@ it("waits twice as long after each failure, up to the longest wait", async () =>
 it("spreads the retries of items that failed together", async () => {
   let chance = 0;
   vi.spyOn(Math, "random").mockImplementation(() => (chance = (chance + 0.01) % 1));
-  const { app, put, waits } = world({ scheduleRetry: { firstMs: 10 * SECOND } });
+  const { app, put, waits } = setUp({ scheduleRetry: { firstMs: 10 * SECOND } });
   app.scheduled("note", refuse);
   for (let n = 0; n < 50; n++) await put(`item-${n}`);
   await app.tick();
@@ -72,8 +72,8 @@ it("spreads the retries of items that failed together", async () => {
   expect(Math.max(...waits())).toBeLessThanOrEqual(10 * SECOND);
 });
 
-it("makes an item a dead letter with its cause after its last attempt, and tells the application each time", async () => {
-  const { app, put, dead, advance, failures, lines } = world({ scheduleRetry: { tries: 3 } });
+it("makes an item a dead letter with its cause after its last attempt, and calls `onScheduleFailure` each time", async () => {
+  const { app, put, dead, advance, failures, lines } = setUp({ scheduleRetry: { tries: 3 } });
   app.scheduled("note", refuse);
   await put("a", { data: { n: 1 } });
   for (let n = 0; n < 5; n++) {
@@ -101,8 +101,8 @@ it("makes an item a dead letter with its cause after its last attempt, and tells
   expect(lines.filter((line) => line.includes("for the last time"))).toHaveLength(1);
 });
 
-it("tries 20 times when the app says nothing else, within about an hour", async () => {
-  const { app, put, dead, advance, failures } = world();
+it("makes 20 attempts by default, within about an hour", async () => {
+  const { app, put, dead, advance, failures } = setUp();
   app.scheduled("note", refuse);
   await put("a");
   for (let minute = 0; minute < 75; minute++) {
@@ -113,8 +113,8 @@ it("tries 20 times when the app says nothing else, within about an hour", async 
   expect(await dead()).toHaveLength(1);
 });
 
-it("starts anew with a dead letter that is put again", async () => {
-  const { app, put, dead, failures } = world({ scheduleRetry: { tries: 1 } });
+it("starts over with a dead letter that is put again", async () => {
+  const { app, put, dead, failures } = setUp({ scheduleRetry: { tries: 1 } });
   let isBroken = true;
   app.scheduled("note", () => (isBroken ? refuse() : undefined));
   await put("a");
@@ -126,8 +126,8 @@ it("starts anew with a dead letter that is put again", async () => {
   expect(failures).toHaveLength(1);
 });
 
-it("goes on at the longest wait with a kind whose tries are infinite, until a week after it was due", async () => {
-  const { app, put, dead, advance, failures, schedule } = world({ scheduleRetry: { tries: 2 } });
+it("retries a kind with infinite tries at the longest delay, until a week after it was due", async () => {
+  const { app, put, dead, advance, failures, schedule } = setUp({ scheduleRetry: { tries: 2 } });
   app.scheduled("note", refuse, { tries: Number.POSITIVE_INFINITY });
   await put("a");
   for (let n = 0; n < 100; n++) {
@@ -140,8 +140,8 @@ it("goes on at the longest wait with a kind whose tries are infinite, until a we
   expect([...(schedule.listAll?.() ?? [])]).toEqual([]);
 });
 
-it("does what is due behind hundreds of items that fail, in the same tick", async () => {
-  const { app, put } = world({ deadlineMarginMs: 0 });
+it("handles items behind hundreds of failing ones in the same tick", async () => {
+  const { app, put } = setUp({ deadlineMarginMs: 0 });
   const done: string[] = [];
   let isOver = false;
   app.scheduled("dead", async () => {
@@ -163,8 +163,8 @@ it("does what is due behind hundreds of items that fail, in the same tick", asyn
   expect(await tick).toMatchObject({ done: 1, complete: false });
 });
 
-it("does what has never failed before what has", async () => {
-  const { app, put, advance } = world({ scheduleRetry: { firstMs: 1 } });
+it("handles first attempts before retries", async () => {
+  const { app, put, advance } = setUp({ scheduleRetry: { firstMs: 1 } });
   const seen: string[] = [];
   app.scheduled("note", async ({ id }) => {
     seen.push(id);
@@ -180,8 +180,8 @@ it("does what has never failed before what has", async () => {
   expect(seen.indexOf("good")).toBeLessThanOrEqual(33);
 });
 
-it("counts an action that is never over as a failure, so that it keeps no others from their turn", async () => {
-  const { app, put, advance, failures } = world({ deadlineMarginMs: MINUTE });
+it("counts an action that never ends as a failure, so that others get their turn", async () => {
+  const { app, put, advance, failures } = setUp({ deadlineMarginMs: MINUTE });
   const done: string[] = [];
   app.scheduled("note", ({ id }) => (id.startsWith("hangs") ? new Promise(() => {}) : void done.push(id)));
   for (let n = 0; n < 32; n++) await put(`hangs-${n}`);
@@ -195,8 +195,8 @@ it("counts an action that is never over as a failure, so that it keeps no others
   expect(done).toEqual(["z"]);
 });
 
-it("does not act on an item that was moved or deleted after it was read", async () => {
-  const { app, put, schedule } = world();
+it("ignores an item that was moved or deleted after it was read", async () => {
+  const { app, put, schedule } = setUp();
   const seen: string[] = [];
   app.scheduled("note", ({ id }) => void seen.push(id));
   for (const id of ["moved", "deleted", "due"]) await put(id);
@@ -211,8 +211,8 @@ it("does not act on an item that was moved or deleted after it was read", async 
   expect(seen).toEqual(["due"]);
 });
 
-it("leaves an item where it was moved to while its action failed", async () => {
-  const { app, put, waits } = world();
+it("keeps the new due time of an item that was moved while its action failed", async () => {
+  const { app, put, waits } = setUp();
   app.scheduled("note", async () => {
     await put("a", { dueAt: NOW + MINUTE });
     throw new Error("not today");
@@ -222,8 +222,8 @@ it("leaves an item where it was moved to while its action failed", async () => {
   expect(waits()).toEqual([MINUTE]);
 });
 
-it("keeps a failing hook, and a failing schedule, to the log", async () => {
-  const { app, put, schedule, lines } = world({
+it("logs a failing hook and a failing schedule", async () => {
+  const { app, put, schedule, lines } = setUp({
     onScheduleFailure: () => {
       throw new Error("the hook is broken");
     },
@@ -237,8 +237,8 @@ it("keeps a failing hook, and a failing schedule, to the log", async () => {
   expect([logged("the hook is broken"), logged("throttled"), logged("ENOTFOUND")]).toEqual([2, 1, 2]);
 });
 
-it("keeps no secret, and no long text, among its causes", async () => {
-  const { app, put, dead } = world({ scheduleRetry: { tries: 1 } });
+it("stores no secret and no long text in its causes", async () => {
+  const { app, put, dead } = setUp({ scheduleRetry: { tries: 1 } });
   app.scheduled("note", () => {
     throw new Error(`refused: Bearer abcdefghijklmnop ${"x".repeat(10_000)}`);
   });
@@ -257,7 +257,7 @@ it.each([
   { firstMs: 2_000, longestMs: 1_000 },
   { longestMs: Number.POSITIVE_INFINITY },
   { attempts: 3 },
-])("refuses the retry %j", (scheduleRetry) => {
+])("rejects the retry %j", (scheduleRetry) => {
   const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
   expect(() => new Lift({ scheduleRetry } as never)).toThrow(invalid);
   if ("tries" in scheduleRetry) {

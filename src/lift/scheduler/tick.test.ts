@@ -6,7 +6,7 @@ import { lambdaContext, messageEvent, recordingConnections } from "../testing/in
 
 const NOW = Date.UTC(2026, 0, 1);
 
-function world(options: Partial<LiftOptions<object>> = {}) {
+function setUp(options: Partial<LiftOptions<object>> = {}) {
   let time = NOW;
   const schedule = memorySchedule();
   const lines: string[] = [];
@@ -25,8 +25,8 @@ function world(options: Partial<LiftOptions<object>> = {}) {
   return { app, schedule, lines, put, left, advance };
 }
 
-it("does what is due, once it is, and once", async () => {
-  const { app, put, advance } = world();
+it("handles an item once, when it is due", async () => {
+  const { app, put, advance } = setUp();
   const seen: unknown[] = [];
   app.scheduled("note", (item) => void seen.push(item));
   await put("a", { data: { text: "hello" } });
@@ -38,8 +38,8 @@ it("does what is due, once it is, and once", async () => {
   expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
 });
 
-it("keeps what failed for a later tick, logs it, and does the rest", async () => {
-  const { app, put, left, lines, advance } = world();
+it("keeps a failed item for a later tick, logs it, and handles the others", async () => {
+  const { app, put, left, lines, advance } = setUp();
   let broken = true;
   app.scheduled("note", ({ id }) => {
     if (broken && id === "a") throw new Error("not today");
@@ -53,14 +53,14 @@ it("keeps what failed for a later tick, logs it, and does the rest", async () =>
   expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
 });
 
-it("ends what it has begun when the schedule breaks off, and tells of that", async () => {
+it("finishes started actions when the schedule fails, and reports the failure", async () => {
   const schedule = memorySchedule();
   const due = schedule.listDue.bind(schedule);
   schedule.listDue = async function* (now) {
     yield* due(now);
     throw new Error("a bad row");
   };
-  const { app } = world({ schedule });
+  const { app } = setUp({ schedule });
   const done: string[] = [];
   app.scheduled("note", async ({ id }) => {
     await new Promise(setImmediate);
@@ -71,20 +71,20 @@ it("ends what it has begun when the schedule breaks off, and tells of that", asy
   expect(done).toEqual(["a", "b"]);
 });
 
-it("is none the worse for a logger that throws", async () => {
+it("survives a logger that throws", async () => {
   const logger = jsonLogger({
     write: () => {
       throw new Error("the log is full");
     },
   });
-  const { app, put } = world({ logger });
+  const { app, put } = setUp({ logger });
   app.scheduled("note", () => Promise.reject(new Error("not today")));
   for (const id of ["a", "b"]) await put(id);
   expect(await app.tick()).toEqual({ done: 0, failed: 2, complete: true });
 });
 
-it("does what a middleware of one route, or of several, has scheduled", async () => {
-  const { app, put } = world();
+it("handles items that a middleware of one or several routes has scheduled", async () => {
+  const { app, put } = setUp();
   const seen: string[] = [];
   const note: Middleware = Object.assign((_ctx: unknown, next: () => unknown) => next(), {
     scheduled: { note: ({ id }: ScheduledItem) => void seen.push(id) },
@@ -95,16 +95,16 @@ it("does what a middleware of one route, or of several, has scheduled", async ()
   expect(seen).toEqual(["x"]);
 });
 
-it("keeps an item whose kind this app does not know", async () => {
-  const { app, put, left, lines } = world();
+it("keeps an item of an unknown kind", async () => {
+  const { app, put, left, lines } = setUp();
   await put("a", { kind: "of tomorrow's version" });
   expect(await app.tick()).toMatchObject({ done: 0, failed: 1 });
   expect(lines).toEqual([expect.stringContaining("of tomorrow's version")]);
   expect(await left()).toEqual(["a"]);
 });
 
-it("leaves an item that its action has put off", async () => {
-  const { app, schedule, put, advance } = world();
+it("keeps an item that its action has rescheduled", async () => {
+  const { app, schedule, put, advance } = setUp();
   const at: number[] = [];
   app.scheduled("note", async (item, { now }) => {
     at.push(now());
@@ -122,8 +122,8 @@ it("leaves an item that its action has put off", async () => {
   expect(at).toEqual([NOW, NOW + 5_000]);
 });
 
-it("does no harm when two ticks run at once", async () => {
-  const { app, put, left } = world();
+it("handles items once when two ticks run at once", async () => {
+  const { app, put, left } = setUp();
   app.scheduled("note", () => {});
   for (const id of ["a", "b", "c"]) await put(id);
   const reports = await Promise.all([app.tick(), app.tick()]);
@@ -131,8 +131,8 @@ it("does no harm when two ticks run at once", async () => {
   expect(await left()).toEqual([]);
 });
 
-it("ends before its deadline, and leaves what it had no time for", async () => {
-  const { app, put, left } = world({ deadlineMarginMs: 1_000 });
+it("ends before its deadline and leaves the other items", async () => {
+  const { app, put, left } = setUp({ deadlineMarginMs: 1_000 });
   let signal: AbortSignal | undefined;
   app.scheduled("note", (_item, tick) => {
     signal = tick.signal;
@@ -145,8 +145,8 @@ it("ends before its deadline, and leaves what it had no time for", async () => {
   expect(await left()).toHaveLength(40);
 });
 
-it("leaves no timer behind", async () => {
-  const { app, put } = world();
+it("leaves no timer", async () => {
+  const { app, put } = setUp();
   app.scheduled("note", () => {});
   await put("a");
   const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
@@ -155,8 +155,8 @@ it("leaves no timer behind", async () => {
   expect(timers()).toBe(before);
 });
 
-it("runs 32 actions at a time, and no more", async () => {
-  const { app, put } = world();
+it("runs at most 32 actions at a time", async () => {
+  const { app, put } = setUp();
   let running = 0;
   let most = 0;
   app.scheduled("note", async () => {
@@ -169,22 +169,22 @@ it("runs 32 actions at a time, and no more", async () => {
   expect(most).toBe(32);
 });
 
-it("rejects when the schedule can't be read", async () => {
+it("rejects when the schedule cannot be read", async () => {
   const broken = memorySchedule();
   broken.listDue = () => ({
     [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new Error("down")) }),
   });
-  const { app } = world({ schedule: broken });
+  const { app } = setUp({ schedule: broken });
   await expect(app.tick()).rejects.toMatchObject({ code: "STORE_FAILED" });
 });
 
-it("has nothing to do without a schedule", async () => {
+it("does nothing without a schedule", async () => {
   expect(await new Lift().tickHandler()({}, lambdaContext())).toEqual({ done: 0, failed: 0, complete: true });
 });
 
-it("gives an action @connections: the app's, or those that the tick was given", async () => {
+it("passes an action the app's connections, or the tick's", async () => {
   const [own, given] = [recordingConnections(), recordingConnections()];
-  const { app, put } = world({ connections: own });
+  const { app, put } = setUp({ connections: own });
   const post = ({ id }: ScheduledItem, { connectionsAt }: Tick) =>
     connectionsAt("https://api.example.com/test").post(id, "due");
   app.scheduled("note", post);
@@ -196,8 +196,8 @@ it("gives an action @connections: the app's, or those that the tick was given", 
   expect(given.sent).toEqual([{ connectionId: "b", data: "due" }]);
 });
 
-it("takes a middleware's actions from `use`, and one for each kind", async () => {
-  const { app, put } = world();
+it("registers a middleware's actions with `use`, one per kind", async () => {
+  const { app, put } = setUp();
   const seen: string[] = [];
   const pass: Middleware = (_ctx, next) => next();
   const middleware = Object.assign(pass, { scheduled: { note: ({ id }: ScheduledItem) => seen.push(id) } });
@@ -211,7 +211,7 @@ it("takes a middleware's actions from `use`, and one for each kind", async () =>
   expect(() => app.scheduled("other", () => {})).toThrow(expect.objectContaining({ code: "APP_STARTED" }));
 });
 
-it("refuses a schedule that is none", () => {
+it("rejects an invalid schedule", () => {
   expect(() => new Lift({ schedule: {} as never })).toThrow(
     expect.objectContaining({ code: "INVALID_OPTION" }),
   );

@@ -27,7 +27,7 @@ const EVERY_EVENT = [
 ];
 
 describe("createTestWebSocketEvent", () => {
-  it("makes what the service sends for a message", () => {
+  it("returns a message as the service sends it", () => {
     const event = createTestWebSocketEvent("chat", "conn123", '{"a":1}');
     expect(isMessageEvent(event)).toBe(true);
     expect(Object.keys(event).sort()).toEqual(["body", "isBase64Encoded", "requestContext"]);
@@ -38,7 +38,7 @@ describe("createTestWebSocketEvent", () => {
     });
   });
 
-  it("makes what the service sends for $connect, not a message", () => {
+  it("returns a $connect as the service sends it", () => {
     const event = createTestWebSocketEvent("$connect", "conn123");
     expect(isConnectEvent(event)).toBe(true);
     expect(Object.keys(event).sort()).toEqual([
@@ -50,7 +50,7 @@ describe("createTestWebSocketEvent", () => {
     expect(Object.keys(event.requestContext).sort()).toEqual(EVERY_EVENT);
   });
 
-  it("makes what the service sends for $disconnect", () => {
+  it("returns a $disconnect as the service sends it", () => {
     const event = createTestWebSocketEvent("$disconnect", "conn123");
     expect(isDisconnectEvent(event)).toBe(true);
     expect(Object.keys(event.requestContext).sort()).toEqual(
@@ -62,7 +62,7 @@ describe("createTestWebSocketEvent", () => {
 });
 
 describe("the event factories", () => {
-  it("take what a test has to say", () => {
+  it("accept overrides", () => {
     const query = { token: "t" };
     const event = connectEvent({
       query,
@@ -89,27 +89,27 @@ describe("the event factories", () => {
     });
   });
 
-  it("write the time as the service does", () => {
+  it("format the time as the service does", () => {
     expect(connectEvent().requestContext.requestTime).toMatch(
       /^\d\d\/[A-Z][a-z]{2}\/\d{4}:\d\d:\d\d:\d\d \+0000$/,
     );
   });
 
-  it("make an authorizer's input", () => {
+  it("return an authorizer's event", () => {
     const event = authorizerEvent({ query: { token: "t" } });
     expect(isAuthorizerEvent(event)).toBe(true);
     expect(event.methodArn).toBe("arn:aws:execute-api:us-east-1:123456789012:abcdef1234/test/$connect");
     expect(event.requestContext).not.toHaveProperty("authorizer");
   });
 
-  it("make a Lambda's context", () => {
+  it("return a Lambda context", () => {
     expect(lambdaContext().getRemainingTimeInMillis()).toBe(29_000);
     expect(lambdaContext({ functionName: "chat" }).functionName).toBe("chat");
   });
 });
 
 describe("recordingConnections", () => {
-  it("records what each connection was sent", async () => {
+  it("records the messages to each connection", async () => {
     const connections = recordingConnections();
     await connections.post("a", "1");
     await connections.broadcast(["a", "b"], Buffer.from("2"));
@@ -121,7 +121,7 @@ describe("recordingConnections", () => {
     expect(connections.jsonSentTo("a")).toEqual([1, 2]);
   });
 
-  it("can be told that some are gone or throttled", async () => {
+  it("marks connections as gone or throttled", async () => {
     const connections = recordingConnections().gone("a").throttled("b");
     expect(await connections.post("a", "x")).toBe("gone");
     expect(await connections.get("a")).toBeUndefined();
@@ -129,7 +129,7 @@ describe("recordingConnections", () => {
     await expect(connections.post("b", "x")).rejects.toMatchObject({ code: "LIMIT_EXCEEDED" });
   });
 
-  it("holds to 131,072 bytes, or to what it is told", async () => {
+  it("rejects messages over 131,072 bytes, or over its own limit", async () => {
     const connections = recordingConnections();
     expect(await connections.post("a", "x".repeat(131_072))).toBe("sent");
     await expect(connections.post("a", "x".repeat(131_073))).rejects.toMatchObject({
@@ -138,7 +138,7 @@ describe("recordingConnections", () => {
     await expect(connections.tooLarge().post("a", "x")).rejects.toMatchObject({ code: "PAYLOAD_TOO_LARGE" });
   });
 
-  it("lets a disconnected connection be gone", async () => {
+  it("marks a disconnected connection as gone", async () => {
     const connections = recordingConnections();
     expect(await connections.disconnect("a")).toBe(true);
     expect(await connections.post("a", "x")).toBe("gone");

@@ -7,13 +7,13 @@ import { connectEvent, lambdaContext } from "../../testing/index.ts";
 import { webSocketAuth } from "./index.ts";
 import type { JwtOptions } from "./jwt.ts";
 
-/** Long enough for every HMAC: no token is refused for the length of its key. */
+/** Long enough for every HMAC, so that no token is refused for the length of its key. */
 const SECRET = new Uint8Array(64).fill(7);
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
 const ed = generateKeyPairSync("ed25519");
 const curve = (namedCurve: string) => generateKeyPairSync("ec", { namedCurve });
 
-/** The keys that sign with each algorithm: the same one wherever the algorithm's family allows it. */
+/** Key pairs by algorithm. Algorithms of a family share one where possible. */
 const PAIRS: { readonly [algorithm: string]: { publicKey: KeyObject; privateKey: KeyObject } } = {
   RS256: rsa,
   RS384: rsa,
@@ -69,18 +69,18 @@ describe("webSocketAuth accepts only the listed algorithms", () => {
     },
   );
 
-  it.each(RSA)("by an RSA key in PEM: %s", async (allowed) => {
+  it.each(RSA)("with an RSA key in PEM: %s", async (allowed) => {
     const publicKey = rsa.publicKey.export({ type: "spki", format: "pem" }) as string;
     expect(await statuses({ publicKey }, [allowed], await signAll(RSA))).toEqual(only([allowed], RSA));
   });
 
-  it.each(["EdDSA", "Ed25519"])("by an Ed25519 key in PEM: %s", async (allowed) => {
+  it.each(["EdDSA", "Ed25519"])("with an Ed25519 key in PEM: %s", async (allowed) => {
     const publicKey = ed.publicKey.export({ type: "spki", format: "pem" }) as string;
     const both = ["EdDSA", "Ed25519"];
     expect(await statuses({ publicKey }, [allowed], await signAll(both))).toEqual(only([allowed], both));
   });
 
-  it.each(Object.keys(PAIRS))("by published keys of every family: %s", async (allowed) => {
+  it.each(Object.keys(PAIRS))("with published keys of every family: %s", async (allowed) => {
     const pairs = [...new Set(Object.values(PAIRS))];
     const keys = await Promise.all(pairs.map(({ publicKey }) => exportJWK(publicKey)));
     const jwks = { fetch: (async () => Response.json({ keys })) as typeof fetch };
@@ -89,7 +89,7 @@ describe("webSocketAuth accepts only the listed algorithms", () => {
     expect(answers).toEqual(only([allowed], Object.keys(PAIRS)));
   });
 
-  it("never by a public key's text as a secret", async () => {
+  it("never with a public key's text as a secret", async () => {
     const publicKey = rsa.publicKey.export({ type: "spki", format: "pem" }) as string;
     const tokens = await signAll(HMACS, new TextEncoder().encode(publicKey));
     expect(await statuses({ publicKey }, RSA, tokens)).toEqual(only([], HMACS));

@@ -105,7 +105,7 @@ describe("a token", () => {
     ["the header", bearer],
     ["the header in lower case", (token) => ({ headers: { authorization: `bearer ${token}` } })],
     ["the subprotocols", (token) => ({ headers: { "Sec-WebSocket-Protocol": `chat.v1, bearer, ${token}` } })],
-  ])("is taken from %s", async (_where, sent) => {
+  ])("is read from %s", async (_where, sent) => {
     const { connect, store } = makeApp();
     expect((await connect(sent(await sign()))).statusCode).toBe(200);
     expect(await store.get(ID)).toMatchObject({ userId: "ada", tenantId: "acme" });
@@ -117,7 +117,7 @@ describe("a token", () => {
     ["an empty parameter", { query: { token: "" } }],
     ["a marker and no token", { headers: { "Sec-WebSocket-Protocol": "bearer" } }],
     ["no JWT", { query: { token: "abc" } }],
-  ])("is missed in %s: 401, and no row", async (_what, sent) => {
+  ])("is missing in %s: 401 and no row", async (_what, sent) => {
     const { connect, store } = makeApp();
     expect(await connect(sent)).toMatchObject({ statusCode: 401 });
     expect(await store.get(ID)).toBeUndefined();
@@ -125,7 +125,7 @@ describe("a token", () => {
 });
 
 describe("whatever a client sends", () => {
-  it("is refused with 401 where it is no token", async () => {
+  it("is refused with 401 when it is not a token", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string(), fc.string(), fc.string(), async (query, header, protocols) => {
         const headers = { Authorization: header, "Sec-WebSocket-Protocol": `bearer, ${protocols}` };
@@ -135,7 +135,7 @@ describe("whatever a client sends", () => {
     );
   });
 
-  it("is answered by no subprotocol but one that it offered, and never by the token", () => {
+  it("gets only an offered subprotocol, and never the token", () => {
     const name = fc.stringMatching(/^[\w.-]{1,12}$/);
     fc.assert(
       fc.property(fc.array(name), name, fc.array(name), (before, token, after) => {
@@ -165,9 +165,9 @@ describe("a JWT", () => {
     ["for several audiences, ours among them", { aud: ["mail", AUDIENCE] }, 200],
     ["of nobody", { sub: undefined }, 401],
     ["of an empty user", { sub: "" }, 401],
-    ["of a user that is no text", { sub: 42 }, 401],
+    ["with a user that is not a string", { sub: 42 }, 401],
     ["without a tenant", { tenant_id: undefined }, 200],
-    ["whose tenant is no text", { tenant_id: 42 }, 401],
+    ["with a tenant that is not a string", { tenant_id: 42 }, 401],
     ["whose tenant is empty", { tenant_id: "" }, 401],
     ["whose permissions are no list", { permissions: { "chat:write": true } }, 401],
   ])("%s ends with its status", async (_what, claims, status) => {
@@ -175,7 +175,7 @@ describe("a JWT", () => {
     expect((await connect(bearer(await sign(claims)))).statusCode).toBe(status);
   });
 
-  it("is refused with a changed payload, another secret, another algorithm, or none", async () => {
+  it("is refused with a changed payload, or another or no secret or algorithm", async () => {
     const { connect } = makeApp();
     const token = await sign();
     const [header, , signature] = token.split(".");
@@ -194,17 +194,17 @@ describe("a JWT", () => {
     ["RS256", generateKeyPairSync("rsa", { modulusLength: 2048 })],
     ["ES256", generateKeyPairSync("ec", { namedCurve: "P-256" })],
     ["EdDSA", generateKeyPairSync("ed25519")],
-  ])("is checked by a public key in PEM: %s", async (algorithm, { publicKey, privateKey }) => {
+  ])("is verified with a public key in PEM: %s", async (algorithm, { publicKey, privateKey }) => {
     const pem = publicKey.export({ type: "spki", format: "pem" }) as string;
     const { secret: _, ...rest } = jwt;
     const { connect } = makeApp({ ...byJwt, jwt: { ...rest, algorithms: [algorithm], publicKey: pem } });
     expect((await connect(bearer(await sign({}, privateKey, algorithm)))).statusCode).toBe(200);
-    // The public key as an HMAC secret: the oldest forgery.
+    // Using the public key as an HMAC secret is a well-known forgery.
     const forged = await sign({}, new TextEncoder().encode(pem));
     expect((await connect(bearer(forged))).statusCode).toBe(401);
   });
 
-  it("may carry its identity in claims of other names", async () => {
+  it("may have its identity in custom claims", async () => {
     const identity = (claims: { [claim: string]: unknown }) => ({ userId: String(claims.uid) });
     const { connect, store } = makeApp({ ...byJwt, jwt: { ...jwt, identity } });
     await connect(bearer(await sign({ uid: "u1" })));
@@ -212,7 +212,7 @@ describe("a JWT", () => {
   });
 });
 
-it("fails, with the cause in the log, where the reading of good claims is broken", async () => {
+it("fails, with the cause in the log, when the option `identity` of good claims throws", async () => {
   const identity = () => {
     throw new TypeError("claims.org is undefined");
   };
@@ -229,12 +229,12 @@ describe("validateToken", () => {
     ["an empty user", "", 401],
     ["a malformed identity", { userId: "ada", roles: "admin" }, 401],
     ["one that has expired", { userId: "ada", expiresAt: NOW }, 401],
-  ] as const)("answers %s", async (_what, answer, status) => {
+  ] as const)("returns %s", async (_what, answer, status) => {
     const { connect } = makeApp({ validateToken: () => answer as never, now: () => NOW });
     expect((await connect(bearer("opaque"))).statusCode).toBe(status);
   });
 
-  it("refuses by throwing; its words do not quote the token in the log", async () => {
+  it("refuses by throwing; the log does not have the token", async () => {
     const { connect, lines } = makeApp({
       validateToken: (token) => {
         throw new Error(`${token} is unknown`);
@@ -245,14 +245,14 @@ describe("validateToken", () => {
     expect(lines.join()).not.toContain("opaque-token");
   });
 
-  it("may say that it could not be reached", async () => {
+  it("may report that it is unavailable", async () => {
     const down = () => Promise.reject(new LiftError("UNAVAILABLE"));
     expect((await makeApp({ validateToken: down }).connect(bearer("opaque"))).statusCode).toBe(503);
   });
 });
 
 describe("later events", () => {
-  it("know who it is, with roles and permissions, without the token", async () => {
+  it("have the identity, with roles and permissions, without the token", async () => {
     const { connect, send, seen } = makeApp();
     await connect(bearer(await sign()));
     expect(await send("chat")).toBeUndefined();
@@ -267,7 +267,7 @@ describe("later events", () => {
     ]);
   });
 
-  it("are refused where nobody has connected, but for those that need nobody", async () => {
+  it("are refused without an identity, except on skipped routes", async () => {
     const { send, seen, disconnect } = makeApp({ ...byJwt, skipRoutes: ["ping"] });
     expect(await send("chat")).toMatchObject({ code: "UNAUTHORIZED" });
     expect(await send("unknown")).toMatchObject({ code: "UNAUTHORIZED" });
@@ -276,7 +276,7 @@ describe("later events", () => {
     expect(seen).toEqual(["pong", ["gone", undefined]]);
   });
 
-  it("are refused once the token has expired, and $disconnect is not", async () => {
+  it("are refused after the token's expiry, except $disconnect", async () => {
     let now = NOW;
     const { connect, send, seen, disconnect } = makeApp({ ...byJwt, now: () => now });
     await connect(bearer(await sign()));
@@ -288,7 +288,7 @@ describe("later events", () => {
     expect(seen.at(-1)).toEqual(["gone", "ada"]);
   });
 
-  it("have the rights of the token, whatever metadata the application keeps", async () => {
+  it("have the permissions of the token, whatever the application's metadata", async () => {
     const { app, connect, send } = makeApp();
     app.webSocket("$connect", (ctx) => {
       ctx.setMetadata({ "lift:auth": { permissions: ["chat:write", "chat:delete"] }, device: "phone" });
@@ -297,7 +297,7 @@ describe("later events", () => {
     expect(await send("write")).toMatchObject({ code: "FORBIDDEN" });
   });
 
-  it("of anonymous connections are let through by no one's permission", async () => {
+  it("of anonymous connections have no permission", async () => {
     const { connect, send } = makeApp({ ...byJwt, skipRoutes: ["$connect", "write", "ping"] });
     expect((await connect()).statusCode).toBe(200);
     expect(await send("ping")).toBeUndefined();
@@ -318,14 +318,14 @@ describe("requirePermission", () => {
     expect((await send("moderate"))?.code).toBe(moderate);
   });
 
-  it("needs a name", () => {
+  it("requires a name", () => {
     expect(() => requirePermission()).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
     expect(() => requirePermission("")).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
   });
 });
 
 describe("onError", () => {
-  it("is told of a refusal, and can't lift it", async () => {
+  it("is called for a refusal and cannot revoke it", async () => {
     const told: unknown[] = [];
     const onError = (error: LiftError, ctx: AnyContext) => {
       told.push(error.code);
@@ -337,7 +337,7 @@ describe("onError", () => {
     expect(told).toEqual(["UNAUTHORIZED", "UNAUTHORIZED"]);
   });
 
-  it("may answer with another error, and is not told of the handler's", async () => {
+  it("may replace the error, and is not called for the handler's", async () => {
     let told = 0;
     const onError = () => {
       told++;
@@ -354,7 +354,7 @@ describe("onError", () => {
   });
 });
 
-describe("the subprotocol that is answered", () => {
+describe("the accepted subprotocol", () => {
   const protocolOf = async (offer: string, options: Partial<WebSocketAuthOptions> = {}, own?: string) => {
     const { app, connect } = makeApp({ ...byJwt, ...options });
     if (own)
@@ -367,7 +367,7 @@ describe("the subprotocol that is answered", () => {
     return headers;
   };
 
-  it("is the marker, or the application's own where it was offered", async () => {
+  it("is the marker, or the application's own if it was offered", async () => {
     expect(await protocolOf("bearer, TOKEN")).toEqual({ "Sec-WebSocket-Protocol": "bearer" });
     expect(await protocolOf("chat.v1, Bearer, TOKEN")).toEqual({ "Sec-WebSocket-Protocol": "Bearer" });
     const protocols = ["chat.v2", "chat.v1"];
@@ -376,11 +376,11 @@ describe("the subprotocol that is answered", () => {
     });
   });
 
-  it("is left to the handler where it has chosen", async () => {
+  it("is the handler's if it has chosen one", async () => {
     expect(await protocolOf("bearer, TOKEN, mine", {}, "mine")).toEqual({ "sec-websocket-protocol": "mine" });
   });
 
-  it("is none where no token came that way", async () => {
+  it("is none when no token was sent as a subprotocol", async () => {
     const { connect } = makeApp({ ...byJwt, protocols: ["chat.v1"] });
     const token = await sign();
     const result = await connect({ query: { token }, headers: { "Sec-WebSocket-Protocol": "chat.v1" } });
@@ -392,18 +392,18 @@ describe("the authorizer", () => {
   const options = { ...byJwt, skipRoutes: ["ping"] };
   const authorize = (sent: Sent, own: WebSocketAuthOptions = options): Promise<AuthorizerResult> =>
     webSocketAuthorizer(own)(authorizerEvent(sent));
-  /** As the service passes it on: scalars as texts. */
+  /** Returns the authorizer's context as the service passes it on, with scalars as strings. */
   const passedOn = ({ context = {} }: AuthorizerResult) =>
     Object.fromEntries(Object.entries(context).map(([name, value]) => [name, String(value)]));
 
-  it("refuses whom validateToken knows to have expired, as no later event can", async () => {
+  it("refuses an identity that validateToken returns as expired", async () => {
     const validateToken = async () => ({ userId: "ada", expiresAt: NOW - 1 });
     await expect(authorize({ query: { token: "t" } }, { validateToken, now: () => NOW })).rejects.toThrow(
       "Unauthorized",
     );
   });
 
-  it.each(["2020-01-01T00:00:00Z", "never"])("counts as over where its context says exp %s", async (exp) => {
+  it.each(["2020-01-01T00:00:00Z", "never"])("counts as expired when its context has exp %s", async (exp) => {
     const store = memoryConnectionStore({ now: () => NOW });
     const connections = recordingConnections();
     const logger = jsonLogger({ level: "silent" });
@@ -414,7 +414,7 @@ describe("the authorizer", () => {
     expect(connections.jsonSentTo(ID)).toMatchObject([{ error: { code: "TOKEN_EXPIRED" } }]);
   });
 
-  it("allows its connect, and its context carries the identity", async () => {
+  it("allows $connect, with the identity in its context", async () => {
     const result = await authorize({ query: { token: await sign() } });
     expect(result).toEqual({
       principalId: "ada",
@@ -442,13 +442,13 @@ describe("the authorizer", () => {
     ["none", undefined, SECONDS + 600],
     ["a later one", NOW + 3_600_000, SECONDS + 600],
     ["an earlier one", NOW + 60_000, SECONDS + 60],
-  ])("carries the token's expiry where the application's identity has %s", async (_what, expiresAt, exp) => {
+  ])("has the token's expiry when the application's identity has %s", async (_what, expiresAt, exp) => {
     const identity = () => ({ userId: "ada", ...(expiresAt !== undefined && { expiresAt }) });
     const result = await authorize(bearer(await sign()), { ...options, jwt: { ...jwt, identity } });
     expect(result.context).toEqual({ sub: "ada", exp });
   });
 
-  it("makes identity free in every event: no token is needed, no row is read, no store either", async () => {
+  it("provides the identity of every event without a token, a row or a store", async () => {
     const app = makeApp(options);
     const context = passedOn(await authorize(bearer(await sign())));
     const { app: _, ...bare } = makeApp(options, { connectionStore: undefined as never });
@@ -461,7 +461,7 @@ describe("the authorizer", () => {
     }
   });
 
-  it("is believed no longer than the token lasts", async () => {
+  it("is trusted until the token's expiry only", async () => {
     let now = NOW;
     const { send } = makeApp({ ...options, now: () => now });
     const context = passedOn(await authorize(bearer(await sign())));
@@ -478,29 +478,29 @@ describe("the authorizer", () => {
     },
   );
 
-  it.each(["[broken", "[1]", "", "{}"])("takes %s for no permission", async (permissions) => {
+  it.each(["[broken", "[1]", "", "{}"])("reads %s as no permission", async (permissions) => {
     const { send } = makeApp(options);
     expect(await send("write", { sub: "ada", permissions })).toMatchObject({ code: "FORBIDDEN" });
   });
 
-  it("refuses by the word that the service answers with 401", async () => {
+  it("refuses with the word to which the service responds with 401", async () => {
     await expect(authorize({})).rejects.toEqual(new Error("Unauthorized"));
     await expect(authorize(bearer("forged"))).rejects.toEqual(new Error("Unauthorized"));
   });
 
-  it("fails otherwise where the token could not be checked", async () => {
+  it("fails with another error when the token could not be verified", async () => {
     const down = { validateToken: () => Promise.reject(new LiftError("UNAVAILABLE")) };
     await expect(authorize(bearer("opaque"), down)).rejects.toMatchObject({ code: "UNAVAILABLE" });
   });
 
-  it("lets anybody in where $connect needs nobody", async () => {
+  it("allows everyone when $connect is skipped", async () => {
     expect(await authorize({}, { ...options, skipRoutes: ["$connect"] })).toMatchObject({
       principalId: "anonymous",
       context: {},
     });
   });
 
-  it("says that an identity is too large for the service", async () => {
+  it("reports an identity that is too large for the service", async () => {
     const permissions = Array.from({ length: 1_000 }, (_, n) => `permission:${n}`);
     await expect(authorize(bearer(await sign({ permissions })))).rejects.toMatchObject({
       code: "INVALID_RESULT",
@@ -508,7 +508,7 @@ describe("the authorizer", () => {
   });
 });
 
-it("says what is missing where later events could not know the identity", async () => {
+it("requires a store or an authorizer for later events", async () => {
   const { connect, lines } = makeApp(byJwt, { connectionStore: undefined as never });
   expect((await connect(bearer(await sign()))).statusCode).toBe(500);
   expect(lines.join()).toContain("`webSocketAuth` requires the option `connectionStore` or an authorizer");

@@ -28,8 +28,8 @@ const sign = (claims: Claims = {}) =>
     .setProtectedHeader({ alg: "HS256" })
     .sign(SECRET);
 
-/** An app whose clock stands still until it is moved, and a connection that comes and goes. */
-function world(options: Partial<WebSocketAuthOptions> = {}, lift: Partial<LiftOptions<object>> = {}) {
+/** Creates an app with a manual clock and a connection. */
+function setUp(options: Partial<WebSocketAuthOptions> = {}, lift: Partial<LiftOptions<object>> = {}) {
   let time = START;
   const now = () => time;
   const store = memoryConnectionStore({ now });
@@ -57,7 +57,7 @@ function world(options: Partial<WebSocketAuthOptions> = {}, lift: Partial<LiftOp
     schedule,
     connections,
     lines,
-    /** ms after the start: that late it becomes. */
+    /** Sets the clock to a time in ms after the start. */
     at: (ms: number) => {
       time = START + ms;
     },
@@ -66,7 +66,7 @@ function world(options: Partial<WebSocketAuthOptions> = {}, lift: Partial<LiftOp
     },
     connect: async (claims: Claims = {}) =>
       handler(connectEvent({ query: { token: await sign(claims) }, ...common() }), lambdaContext()),
-    /** The frame that answers a message. */
+    /** Returns the frame that responds to a message. */
     send: async (route: string, fields: { [name: string]: Json } = {}) => {
       const before = connections.sent.length;
       await handler(messageEvent(route, { id: "m1", ...fields }, common()), lambdaContext());
@@ -85,8 +85,8 @@ function world(options: Partial<WebSocketAuthOptions> = {}, lift: Partial<LiftOp
 const inSeconds = (ms: number) => (START + ms) / SECOND;
 const expired = { type: "error", error: expect.objectContaining({ code: "TOKEN_EXPIRED", retry: true }) };
 
-it("tells a connection whose token has expired, and closes it, at the first tick that it may", async () => {
-  const { app, at, connect, connections, scheduled } = world();
+it("sends an error frame to an expired connection and closes it at the first tick", async () => {
+  const { app, at, connect, connections, scheduled } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   at(MINUTE + TOLERANCE - 1);
   await app.tick();
@@ -98,9 +98,9 @@ it("tells a connection whose token has expired, and closes it, at the first tick
   expect(await scheduled()).toEqual([]);
 });
 
-it("closes at the expiry that validateToken tells, without a tolerance", async () => {
+it("closes at the expiry from validateToken, without tolerance", async () => {
   const validateToken = () => ({ userId: "ada", expiresAt: START + MINUTE });
-  const { app, at, connect, connections } = world({ validateToken });
+  const { app, at, connect, connections } = setUp({ validateToken });
   await connect();
   at(MINUTE - 1);
   await app.tick();
@@ -119,8 +119,8 @@ describe("an identity of the application's own", () => {
     ["no expiry", undefined, 2 * MINUTE],
     ["an expiry after the token's", START + 60 * MINUTE, 2 * MINUTE],
     ["an expiry before the token's", START + MINUTE, MINUTE],
-  ])("with %s ends the connection at the earlier of the two", async (_what, expiresAt, end) => {
-    const { app, at, connect, connections, send } = world(lasting(expiresAt));
+  ])("with %s closes the connection at the earlier expiry", async (_what, expiresAt, end) => {
+    const { app, at, connect, connections, send } = setUp(lasting(expiresAt));
     expect((await connect({ exp: inSeconds(2 * MINUTE) })).statusCode).toBe(200);
     at(end + TOLERANCE - 1);
     expect(await send("write")).toMatchObject({ error: { code: "FORBIDDEN" } });
@@ -132,8 +132,8 @@ describe("an identity of the application's own", () => {
     expect(connections.disconnected).toEqual([ID]);
   });
 
-  it("does not outlive the token of a refresh", async () => {
-    const { app, at, connect, connections, send } = world(lasting());
+  it("expires no later than the token of a refresh", async () => {
+    const { app, at, connect, connections, send } = setUp(lasting());
     await connect({ exp: inSeconds(MINUTE) });
     const token = await sign({ exp: inSeconds(3 * MINUTE) });
     expect(await send("auth.refresh", { token })).toMatchObject({ data: { expiresAt: START + 3 * MINUTE } });
@@ -142,9 +142,9 @@ describe("an identity of the application's own", () => {
     expect(connections.disconnected).toEqual([ID]);
   });
 
-  it("is read when it is given by a promise, or as a user's id alone", async () => {
+  it("may be a promise, or a user's id alone", async () => {
     for (const given of [Promise.resolve({ userId: "ada" }), "ada"]) {
-      const { connect, send } = world({ jwt: { ...jwt, identity: () => given as never } });
+      const { connect, send } = setUp({ jwt: { ...jwt, identity: () => given as never } });
       await connect({ exp: inSeconds(MINUTE) });
       expect(await send("who")).toMatchObject({ who: { userId: "ada", expiresAt: START + MINUTE } });
     }
@@ -154,18 +154,18 @@ describe("an identity of the application's own", () => {
     "with the expiry %s is refused",
     async (expiresAt) => {
       const identity = () => ({ userId: "ada", expiresAt: expiresAt as number });
-      const { connect } = world({ jwt: { ...jwt, identity } });
+      const { connect } = setUp({ jwt: { ...jwt, identity } });
       expect((await connect({ exp: inSeconds(MINUTE) })).statusCode).toBe(401);
     },
   );
 });
 
-it("refuses a token whose expiry is past all numbers", async () => {
-  expect((await world().connect({ exp: 1e308 })).statusCode).toBe(401);
+it("refuses a token with an infinite expiry", async () => {
+  expect((await setUp().connect({ exp: 1e308 })).statusCode).toBe(401);
 });
 
-it("is to reach a connection by the endpoint that it came by", async () => {
-  const { connect, scheduled } = world();
+it("closes a connection at the endpoint that it connected to", async () => {
+  const { connect, scheduled } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   const { domainName, stage } = connectEvent().requestContext;
   expect(await scheduled()).toEqual([
@@ -173,8 +173,8 @@ it("is to reach a connection by the endpoint that it came by", async () => {
   ]);
 });
 
-it("closes one that reads too slowly to be told", async () => {
-  const { app, at, connect, connections } = world();
+it("closes a connection that reads too slowly to receive the frame", async () => {
+  const { app, at, connect, connections } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   connections.throttled(ID);
   at(2 * MINUTE);
@@ -182,8 +182,8 @@ it("closes one that reads too slowly to be told", async () => {
   expect(connections.disconnected).toEqual([ID]);
 });
 
-it("tries again a moment later what could not be closed", async () => {
-  const { app, at, connect, connections } = world();
+it("retries a connection that could not be closed", async () => {
+  const { app, at, connect, connections } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   const disconnect = vi.spyOn(connections, "disconnect").mockRejectedValueOnce(new Error("no network"));
   at(2 * MINUTE);
@@ -194,8 +194,8 @@ it("tries again a moment later what could not be closed", async () => {
   expect(connections.disconnected).toEqual([ID]);
 });
 
-it("goes on trying to close a connection, however often that fails", async () => {
-  const { app, at, connect, connections, schedule } = world(
+it("keeps retrying to close a connection", async () => {
+  const { app, at, connect, connections, schedule } = setUp(
     {},
     { scheduleRetry: { tries: 1, longestMs: MINUTE } },
   );
@@ -209,8 +209,8 @@ it("goes on trying to close a connection, however often that fails", async () =>
   for await (const _ of schedule.listDeadLetters()) expect.unreachable();
 });
 
-it("does no harm when two ticks close at once, or one connection twice", async () => {
-  const { app, at, connect, connections } = world();
+it("may run in two ticks at once, or twice for one connection", async () => {
+  const { app, at, connect, connections } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   at(2 * MINUTE);
   const reports = await Promise.all([app.tick(), app.tick()]);
@@ -218,8 +218,8 @@ it("does no harm when two ticks close at once, or one connection twice", async (
   expect(connections.disconnected).toEqual([ID]);
 });
 
-it("waits for a connection whose $connect has not ended, and looks like one that has gone", async () => {
-  const { app, at, connect, connections, scheduled } = world();
+it("waits for a connection whose $connect has not finished, which looks gone", async () => {
+  const { app, at, connect, connections, scheduled } = setUp();
   await connect({ exp: inSeconds(SECOND) });
   const post = vi.spyOn(connections, "post").mockResolvedValueOnce("gone");
   at(SECOND + TOLERANCE);
@@ -233,8 +233,8 @@ it("waits for a connection whose $connect has not ended, and looks like one that
   expect(await scheduled()).toEqual([]);
 });
 
-it("lets go of a connection that has gone without a $disconnect", async () => {
-  const { app, at, connect, connections, scheduled } = world();
+it("drops a connection that is gone without a $disconnect", async () => {
+  const { app, at, connect, connections, scheduled } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   connections.gone(ID);
   at(2 * MINUTE);
@@ -242,16 +242,16 @@ it("lets go of a connection that has gone without a $disconnect", async () => {
   expect(await scheduled()).toEqual([]);
 });
 
-it("takes a connection that ends out of the schedule", async () => {
-  const { connect, disconnect, scheduled } = world();
+it("removes a closed connection from the schedule", async () => {
+  const { connect, disconnect, scheduled } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   expect(await scheduled()).toHaveLength(1);
   await disconnect();
   expect(await scheduled()).toEqual([]);
 });
 
-it("lets a connection end whose schedule can't be reached", async () => {
-  const { connect, disconnect, schedule, store, lines } = world();
+it("handles $disconnect when the schedule is unavailable", async () => {
+  const { connect, disconnect, schedule, store, lines } = setUp();
   await connect({ exp: inSeconds(MINUTE) });
   vi.spyOn(schedule, "delete").mockRejectedValue(new Error("throttled"));
   expect((await disconnect()).statusCode).toBe(200);
@@ -259,34 +259,34 @@ it("lets a connection end whose schedule can't be reached", async () => {
   expect(lines.join()).toContain("throttled");
 });
 
-it("refuses a connection whose end can't be scheduled, and keeps no row", async () => {
-  const { connect, schedule, store } = world();
+it("refuses a connection whose expiry cannot be scheduled, and keeps no row", async () => {
+  const { connect, schedule, store } = setUp();
   vi.spyOn(schedule, "put").mockRejectedValue(new Error("throttled"));
   expect((await connect({ exp: inSeconds(MINUTE) })).statusCode).toBe(503);
   expect(await store.get(ID)).toBeUndefined();
 });
 
-it("schedules nothing for who is refused, for a token that lasts, and for one that outlives the connection", async () => {
-  const refused = world();
+it("schedules nothing for a refused client, a token without expiry, or one that outlives the connection", async () => {
+  const refused = setUp();
   await refused.connect({ exp: inSeconds(-MINUTE) });
-  const lasting = world({ validateToken: () => "ada" });
+  const lasting = setUp({ validateToken: () => "ada" });
   await lasting.connect();
-  const long = world();
+  const long = setUp();
   await long.connect({ exp: inSeconds(120 * MINUTE) });
   for (const { scheduled } of [refused, lasting, long]) expect(await scheduled()).toEqual([]);
 });
 
-it("is not asked of an app without a schedule: its messages are refused all the same", async () => {
-  const { app, at, connect, send } = world({}, { schedule: undefined } as never);
+it("needs no schedule to refuse expired messages", async () => {
+  const { app, at, connect, send } = setUp({}, { schedule: undefined } as never);
   await connect({ exp: inSeconds(MINUTE) });
   at(2 * MINUTE);
   expect(await app.tick()).toMatchObject({ done: 0 });
   expect(await send("who")).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
-it("closes a connection that an authorizer let in, with a store or without", async () => {
+it("closes a connection that an authorizer accepted, with a store or without", async () => {
   for (const connectionStore of [memoryConnectionStore({ now: () => START }), undefined]) {
-    const it = world({}, { connectionStore } as never);
+    const it = setUp({}, { connectionStore } as never);
     it.authorizedBy({ sub: "ada", exp: String(inSeconds(MINUTE)) });
     await it.connect();
     it.at(2 * MINUTE);
@@ -295,12 +295,12 @@ it("closes a connection that an authorizer let in, with a store or without", asy
   }
 });
 
-// --- Refreshed on the socket
+// Refresh on the socket
 
 const minutes = (n: number) => ({ exp: inSeconds(n * MINUTE) });
 
-it("is put off by a new token on the socket, whose rights are the connection's from then on", async () => {
-  const { app, at, connect, connections, send, scheduled } = world();
+it("moves with a new token, whose permissions then apply to the connection", async () => {
+  const { app, at, connect, connections, send, scheduled } = setUp();
   await connect({ ...minutes(1), permissions: [] });
   expect(await send("write")).toMatchObject({ error: { code: "FORBIDDEN" } });
   const token = await sign({ ...minutes(3), permissions: ["write"] });
@@ -321,8 +321,8 @@ it("is put off by a new token on the socket, whose rights are the connection's f
   expect(connections.disconnected).toEqual([ID]);
 });
 
-it("takes rights away that the new token has no more, and the time too", async () => {
-  const { at, connect, send } = world();
+it("removes permissions that the new token lacks, and shortens the expiry", async () => {
+  const { at, connect, send } = setUp();
   await connect({ ...minutes(10), permissions: ["write"] });
   await send("auth.refresh", { token: await sign({ ...minutes(1), permissions: [] }) });
   expect(await send("write")).toMatchObject({ error: { code: "FORBIDDEN" } });
@@ -330,8 +330,8 @@ it("takes rights away that the new token has no more, and the time too", async (
   expect(await send("who")).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
-it("finds the new expiry on the row when the schedule could not be told of it", async () => {
-  const { app, at, connect, connections, send, schedule, scheduled } = world();
+it("reads the new expiry from the row when the schedule was not updated", async () => {
+  const { app, at, connect, connections, send, schedule, scheduled } = setUp();
   await connect(minutes(1));
   vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("throttled"));
   const token = await sign(minutes(3));
@@ -347,15 +347,15 @@ it("finds the new expiry on the row when the schedule could not be told of it", 
   expect(connections.disconnected).toEqual([ID]);
 });
 
-it("does not undo a refresh to a shorter token that comes while the tick puts the end off", async () => {
-  const { app, at, connect, connections, schedule, scheduled, send } = world();
+it("does not undo a refresh to a shorter token during a reschedule", async () => {
+  const { app, at, connect, connections, schedule, scheduled, send } = setUp();
   await connect(minutes(1));
   const put = schedule.put.bind(schedule);
   const spy = vi.spyOn(schedule, "put").mockRejectedValueOnce(new Error("throttled"));
   await send("auth.refresh", { token: await sign(minutes(60)) });
   at(2 * MINUTE);
   const tokens = [await sign(minutes(30)), await sign(minutes(3))];
-  // Before each of the tick's own writes.
+  // Runs before each write of the tick.
   spy.mockImplementation(async (item) => {
     const token = tokens.shift();
     spy.mockImplementationOnce(put);
@@ -370,10 +370,10 @@ it("does not undo a refresh to a shorter token that comes while the tick puts th
   expect(connections.disconnected).toEqual([ID]);
 });
 
-it("is over for a connection that was refreshed to a token that lasts", async () => {
+it("is dropped for a connection that was refreshed to a token without expiry", async () => {
   let expiresAt: number | undefined = START + MINUTE;
   const validateToken = () => ({ userId: "ada", tenantId: "acme", expiresAt });
-  const { app, at, connect, connections, send, scheduled } = world({ validateToken });
+  const { app, at, connect, connections, send, scheduled } = setUp({ validateToken });
   await connect();
   expiresAt = undefined;
   expect(await send("auth.refresh", { token: "new" })).toMatchObject({ success: true, data: {} });
@@ -383,8 +383,8 @@ it("is over for a connection that was refreshed to a token that lasts", async ()
   expect(await scheduled()).toEqual([]);
 });
 
-it("ends the schedule of a connection that was refreshed and left", async () => {
-  const { connect, send, disconnect, scheduled } = world();
+it("removes the item of a connection that was refreshed and disconnected", async () => {
+  const { connect, send, disconnect, scheduled } = setUp();
   await connect(minutes(1));
   await send("auth.refresh", { token: await sign(minutes(3)) });
   expect(await scheduled()).toHaveLength(1);
@@ -396,9 +396,9 @@ it.each([
   ["another user", { sub: "eve" }],
   ["another tenant", { tenant_id: "evil" }],
   ["no tenant", { tenant_id: undefined }],
-])("closes a connection whose new token is for %s, and gives it nothing", async (_whose, claims) => {
+])("closes a connection whose new token belongs to %s, and grants it nothing", async (_whose, claims) => {
   const told: string[] = [];
-  const { connect, connections, send, store } = world({ onError: ({ code }) => void told.push(code) });
+  const { connect, connections, send, store } = setUp({ onError: ({ code }) => void told.push(code) });
   await connect(minutes(1));
   const before = await store.get(ID);
   const token = await sign({ ...minutes(3), ...claims });
@@ -414,10 +414,10 @@ it.each([
 
 it.each<[string, { [name: string]: Json }, string]>([
   ["no token", {}, "VALIDATION_ERROR"],
-  ["a token that is no text", { token: 1 }, "VALIDATION_ERROR"],
+  ["a token that is not a string", { token: 1 }, "VALIDATION_ERROR"],
   ["a forged token", { token: "abc.def.ghi" }, "UNAUTHORIZED"],
-])("leaves a connection as it is that brings %s", async (_what, fields, code) => {
-  const { at, connect, connections, send } = world();
+])("leaves a connection unchanged that sends %s", async (_what, fields, code) => {
+  const { at, connect, connections, send } = setUp();
   await connect(minutes(1));
   expect(await send("auth.refresh", fields)).toMatchObject({ error: { code } });
   expect(await send("who")).toMatchObject({ who: { userId: "ada" } });
@@ -426,10 +426,10 @@ it.each<[string, { [name: string]: Json }, string]>([
   expect(await send("who")).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
-it("takes no token that has expired, nor a good one once the old has", async () => {
+it("rejects an expired token, and a valid one after the old has expired", async () => {
   let expiresAt = START + MINUTE;
   const validateToken = () => ({ userId: "ada", expiresAt });
-  const { at, connect, send } = world({ validateToken });
+  const { at, connect, send } = setUp({ validateToken });
   await connect();
   expiresAt = START;
   expect(await send("auth.refresh", { token: "old" })).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
@@ -438,17 +438,17 @@ it("takes no token that has expired, nor a good one once the old has", async () 
   expect(await send("auth.refresh", { token: "late" })).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
-it("takes none from a connection that is nobody's, has no row any more, or has no store", async () => {
-  const anonymous = world({ skipRoutes: ["$connect", "auth.refresh"] });
+it("rejects a refresh without an identity, a row or a store", async () => {
+  const anonymous = setUp({ skipRoutes: ["$connect", "auth.refresh"] });
   await anonymous.connect();
   const token = await sign(minutes(3));
   expect(await anonymous.send("auth.refresh", { token })).toMatchObject({ error: { code: "UNAUTHORIZED" } });
 
-  const left = world();
+  const left = setUp();
   left.authorizedBy({ sub: "ada", tenant_id: "acme", exp: String(inSeconds(MINUTE)) });
   expect(await left.send("auth.refresh", { token })).toMatchObject({ error: { code: "CONNECTION_CLOSED" } });
 
-  const storeless = world({}, { connectionStore: undefined } as never);
+  const storeless = setUp({}, { connectionStore: undefined } as never);
   storeless.authorizedBy({ sub: "ada", tenant_id: "acme" });
   expect(await storeless.send("auth.refresh", { token })).toMatchObject({
     error: { code: "INTERNAL_ERROR" },
@@ -456,8 +456,8 @@ it("takes none from a connection that is nobody's, has no row any more, or has n
   expect(storeless.lines.join()).toContain("STORE_REQUIRED");
 });
 
-it("is looked for on the row once the authorizer's word is past its expiry, and not before", async () => {
-  const { at, authorizedBy, connect, send, store } = world();
+it("is read from the row only after the authorizer's identity has expired", async () => {
+  const { at, authorizedBy, connect, send, store } = setUp();
   authorizedBy({ sub: "ada", tenant_id: "acme", exp: String(inSeconds(MINUTE)) });
   await connect();
   const get = vi.spyOn(store, "get");
@@ -471,8 +471,8 @@ it("is looked for on the row once the authorizer's word is past its expiry, and 
   expect(await send("write")).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
-it("can't be put off by a client that chooses the keys of its state", async () => {
-  const { app, at, connect, send, lines } = world();
+it("cannot be changed by a client that chooses keys of its state", async () => {
+  const { app, at, connect, send, lines } = setUp();
   app.webSocket("set", (ctx: AnyContext) => void ctx.set(String(ctx.body("key")), ctx.body("value")));
   app.webSocket("update", async (ctx: AnyContext) => {
     await ctx.update(String(ctx.body("key")), () => ctx.body("value"));
@@ -488,8 +488,8 @@ it("can't be put off by a client that chooses the keys of its state", async () =
   expect(await send("who")).toMatchObject({ error: { code: "TOKEN_EXPIRED" } });
 });
 
-it("leaves no token in the log", async () => {
-  const { app, at, connect, send, lines } = world();
+it("logs no token", async () => {
+  const { app, at, connect, send, lines } = setUp();
   const tokens = [await sign(minutes(1)), await sign(minutes(3)), await sign({ ...minutes(3), sub: "eve" })];
   await connect(minutes(1));
   for (const token of [...tokens, "not.a.token"]) await send("auth.refresh", { token });

@@ -23,7 +23,7 @@ function keySet(keys: { [kid: string]: KeyObject }): Promise<JWK[]> {
 
 type Answer = () => Response | Promise<Response>;
 
-/** An issuer on a clock that stands still, and an app that trusts it. */
+/** Creates an issuer with a manual clock, and an app that trusts it. */
 function makeIssuer(algorithm = "EdDSA") {
   let now = Date.UTC(2026, 0, 1);
   let answer: Answer = () => new Response("", { status: 503 });
@@ -76,7 +76,7 @@ function makeIssuer(algorithm = "EdDSA") {
 const down: Answer = () => Promise.reject(new TypeError("fetch failed"));
 
 describe("an issuer's keys", () => {
-  it("are fetched when first needed, once for all who wait, and kept", async () => {
+  it("are fetched on first use, once for all waiting callers, and cached", async () => {
     const { publish, connect, requests } = makeIssuer();
     await publish({ a: first.publicKey });
     expect(requests).toHaveLength(0);
@@ -85,7 +85,7 @@ describe("an issuer's keys", () => {
     expect(requests).toMatchObject([{ url: URI, init: { redirect: "manual" } }]);
   });
 
-  it("are fetched again when they are old", async () => {
+  it("are fetched again after `maxAgeMs`", async () => {
     const { publish, connect, requests, pass } = makeIssuer();
     await publish({ a: first.publicKey });
     await connect("a", first.privateKey);
@@ -99,7 +99,7 @@ describe("an issuer's keys", () => {
     expect(await connect("a", first.privateKey)).toBe(401);
   });
 
-  it("rotate: a key that is not among them is looked for, at most once in the cooldown", async () => {
+  it("rotate: an unknown key causes a fetch, at most one per cooldown", async () => {
     const { publish, connect, requests, pass } = makeIssuer();
     await publish({ a: first.publicKey });
     await connect("a", first.privateKey);
@@ -112,7 +112,7 @@ describe("an issuer's keys", () => {
     expect(requests).toHaveLength(2);
   });
 
-  it("are not asked for by every forged key", async () => {
+  it("are not fetched for every forged key", async () => {
     const { publish, connect, requests, pass } = makeIssuer();
     await publish({ a: first.publicKey });
     await connect("a", first.privateKey);
@@ -156,7 +156,7 @@ describe("an issuer's keys", () => {
   );
 });
 
-describe("keys that a token does not tell apart", () => {
+describe("keys that a token does not distinguish", () => {
   const pairs = Array.from({ length: 17 }, pair);
   const [one, two, three] = pairs as [typeof first, typeof first, typeof first];
   const withoutKid = (keys: readonly { publicKey: KeyObject }[]) =>
@@ -210,7 +210,7 @@ describe("keys that a token does not tell apart", () => {
     expect(await connect(undefined, good.privateKey)).toBe(200);
   });
 
-  it("refuse an expired token without asking the issuer again", async () => {
+  it("reject an expired token without another fetch", async () => {
     const { publishList, connect, requests, pass } = makeIssuer();
     publishList(await withoutKid([one, two]));
     await connect(undefined, one.privateKey);
@@ -222,7 +222,7 @@ describe("keys that a token does not tell apart", () => {
   it.each<[string, string | undefined]>([
     ["without a kid", undefined],
     ["under one kid", "a"],
-  ])("rotate %s, at most once in the cooldown", async (_how, kid) => {
+  ])("rotate %s, with at most one fetch per cooldown", async (_how, kid) => {
     const { publishList, connect, requests, pass } = makeIssuer();
     const named = kid === undefined ? {} : { kid };
     publishList([await jwk(one.publicKey, named)]);
@@ -236,7 +236,7 @@ describe("keys that a token does not tell apart", () => {
   });
 });
 
-it("refuses whatever a client names as its key, with one fetch a cooldown", async () => {
+it("rejects any key name of a client, with one fetch per cooldown", async () => {
   const { publishList, connectBy, requests } = makeIssuer();
   publishList([await jwk(first.publicKey), await jwk(second.publicKey, { kid: "b" })]);
   const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -266,7 +266,7 @@ describe("a clock that is set back by an hour", () => {
     expect(await connect(undefined, first.privateKey)).toBe(200);
   });
 
-  it("makes a set no older than it is, and no younger", async () => {
+  it("does not change the age of a set", async () => {
     const { publishList, connect, requests, pass } = makeIssuer();
     publishList([await jwk(first.publicKey, {})]);
     expect(await connect(undefined, first.privateKey)).toBe(200);
@@ -284,7 +284,7 @@ describe("a clock that is set back by an hour", () => {
 describe("an issuer that hangs", () => {
   afterEach(() => void vi.restoreAllMocks());
 
-  it("is given up after 5 s", async () => {
+  it("times out after 5 s", async () => {
     const deadline = new AbortController();
     const timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(deadline.signal);
     const { connect, fail, requests } = makeIssuer();

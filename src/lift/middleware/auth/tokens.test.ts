@@ -29,7 +29,7 @@ function makeApp(options: WebSocketAuthOptions) {
   return {
     connect: (sent: Sent) =>
       handler(connectEvent({ ...sent, requestContext: { connectedAt: NOW } }), lambdaContext()),
-    /** The frame that answers a refresh. */
+    /** Returns the frame that responds to a refresh. */
     refresh: async (token: unknown) => {
       const requestContext = { requestTimeEpoch: NOW };
       await handler(
@@ -62,7 +62,7 @@ describe("a spelling of a token", () => {
     "\tBearer\tTOKEN \n",
   ];
 
-  it.each(spellings)("%j is read alike on $connect, in a refresh and for a ticket", async (spelling) => {
+  it.each(spellings)("%j is read the same on $connect, in a refresh and for a ticket", async (spelling) => {
     const read: string[] = [];
     const validateToken = (token: string) => {
       read.push(token);
@@ -88,7 +88,7 @@ describe("a spelling of a token", () => {
   });
 
   it.each(["", " ", "Bearer", "bearer ", " Bearer  ", "Basic YTpi", "Bearer a b", "a b"])(
-    "%j is no token anywhere",
+    "%j is never a token",
     async (value) => {
       const auth = { validateToken: () => "ada", now: () => NOW };
       for (const sent of [
@@ -112,7 +112,7 @@ describe("a spelling of a token", () => {
   );
 
   it.each([undefined, null, 7, ["t0k.en"], { token: "t0k.en" }])(
-    "%j in a refresh is no token",
+    "%j is not a token in a refresh",
     async (value) => {
       const { connect, refresh } = makeApp({ validateToken: () => "ada", now: () => NOW });
       await connect({ query: { token: "t0k.en" } });
@@ -120,7 +120,7 @@ describe("a spelling of a token", () => {
     },
   );
 
-  it("is read alike wherever it stands, whatever it is", async () => {
+  it("is read the same from every source, for any text", async () => {
     const space = fc.constantFrom("", " ", "\t", "  ");
     const scheme = fc.constantFrom("", "Bearer ", "bearer  ", "Basic ");
     await fc.assert(
@@ -158,7 +158,7 @@ describe("an upgrade request", () => {
     multiValueQueryStringParameters: query,
   });
 
-  it.each(["", " ", "Bearer ", "Basic YTpi"])("shows its token beside a place that holds %j", (empty) => {
+  it.each(["", " ", "Bearer ", "Basic YTpi"])("has its token when another source has %j", (empty) => {
     const good = { token: ["good"] };
     const events = [
       event({ Authorization: [empty], ...good }),
@@ -175,12 +175,12 @@ describe("an upgrade request", () => {
     for (const each of events) expect(tokenFromRequest(each), JSON.stringify(each)).toBe("good");
   });
 
-  it("lets the last of several tokens count, as the event's single values do", () => {
+  it("uses the last of several tokens, as the event's single values do", () => {
     expect(tokenFromRequest(event({ token: ["first", "last"] }))).toBe("last");
     expect(tokenFromRequest(event({}, { authorization: ["Bearer first", "Bearer last"] }))).toBe("last");
   });
 
-  it("is read without the lists of values, and without a query", () => {
+  it("is read without multi-value lists and without a query", () => {
     const { multiValueHeaders: _, ...bare } = connectEvent({ headers: { Authorization: "Bearer good" } });
     expect(tokenFromRequest(bare as never)).toBe("good");
     const nothing = { ...connectEvent(), queryStringParameters: null, multiValueQueryStringParameters: null };

@@ -40,7 +40,7 @@ function makeApp(options: Parameters<typeof webSocketLogger>[0] = {}) {
 const IDS = { requestId: "Ti89OF32joEFbiA=", connectionId: "L0SM9cOFvHcCIhw=" };
 
 describe("the line of an event", () => {
-  it("tells who was refused, and how long it took", async () => {
+  it("has the address of a refused client and the duration", async () => {
     const { connect, last } = makeApp();
     await connect();
     expect(last()).toEqual({
@@ -55,27 +55,27 @@ describe("the line of an event", () => {
     });
   });
 
-  it("tells a message's size, never its text", async () => {
+  it("has a message's size, never its text", async () => {
     const { send, last, lines } = makeApp();
     await send("greet", "grüße");
     expect(last()).toMatchObject({ level: "info", message: "MESSAGE", status: 202, bytes: 7 });
     expect(lines.join()).not.toContain("grü");
   });
 
-  it("tells an error's code, beside the error's own line", async () => {
+  it("has an error's code, in addition to the error's own line", async () => {
     const { send, last, lines } = makeApp();
     await send("fail", "{}");
     expect(last()).toMatchObject({ level: "error", status: 503, code: "MINE" });
     expect(lines).toHaveLength(2);
   });
 
-  it("tells why a connection ended", async () => {
+  it("has the close code and reason", async () => {
     const { disconnect, last } = makeApp();
     await disconnect();
     expect(last()).toMatchObject({ message: "DISCONNECT", closeCode: 1001, reason: "Going away" });
   });
 
-  it("has no token in it, whatever the application adds", async () => {
+  it("has no token, whatever the application adds", async () => {
     const { connect, lines, last } = makeApp({
       fields: (ctx) => ({ event: ctx.event, url: "/?token=hunter2" }),
     });
@@ -85,7 +85,7 @@ describe("the line of an event", () => {
   });
 });
 
-it("takes no option that it does not know", () => {
+it("rejects an unknown option", () => {
   expect(() => webSocketLogger({ level: "info" } as never)).toThrow(
     expect.objectContaining({ code: "INVALID_OPTION" }),
   );

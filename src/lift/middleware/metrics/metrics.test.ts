@@ -53,8 +53,8 @@ function recorder() {
 
 const nothingSent = { sent: 0, gone: 0, failed: 0, sentBytes: 0 };
 
-describe("what is measured", () => {
-  it("counts a 401 of what stands in front as no success", async () => {
+describe("a measurement", () => {
+  it("does not count a 401 of an earlier middleware as a success", async () => {
     const collector = recorder();
     const { connect } = makeApp(collector);
     await connect({ token: "bad" });
@@ -66,7 +66,7 @@ describe("what is measured", () => {
     ]);
   });
 
-  it("tells a message's size and what the event sent", async () => {
+  it("has a message's size and the event's sends", async () => {
     const collector = recorder();
     const { send } = makeApp(collector);
     await send("echo", "grüße");
@@ -75,7 +75,7 @@ describe("what is measured", () => {
     ]);
   });
 
-  it("counts each recipient, and the error frame at last", async () => {
+  it("counts each recipient, and the error frame", async () => {
     const collector = recorder();
     const { send } = makeApp(collector);
     await send("fan");
@@ -91,13 +91,13 @@ describe("what is measured", () => {
     [4999, "4xxx"],
     [5000, "other"],
     [-1, "other"],
-  ])("calls the close code %i %s", async (code, closeCode) => {
+  ])("labels the close code %i as %s", async (code, closeCode) => {
     const collector = recorder();
     await makeApp(collector).disconnect(code);
     expect(collector.recorded).toMatchObject([{ event: "DISCONNECT", status: "2xx", closeCode }]);
   });
 
-  it("has only registered routes, whatever clients make up", async () => {
+  it("has registered routes only", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string(), async (route) => {
         const collector = recorder();
@@ -107,7 +107,7 @@ describe("what is measured", () => {
     );
   });
 
-  it("has no user and no tenant, unless asked", async () => {
+  it("has no user and no tenant by default", async () => {
     const collector = recorder();
     const labels = { tenant: (ctx: AnyContext) => ctx.query("tenant"), long: () => "x".repeat(2_000) };
     const { connect } = makeApp(collector, { labels });
@@ -144,7 +144,7 @@ describe("what is measured", () => {
       },
     ],
     ["flush rejects", { record: () => {}, flush: () => Promise.reject(new Error("unreachable")) }],
-  ])("fails no event when %s", async (_what, collector) => {
+  ])("does not fail an event when %s", async (_what, collector) => {
     expect((await makeApp(collector).connect()).statusCode).toBe(200);
   });
 
@@ -153,8 +153,8 @@ describe("what is measured", () => {
     ["a collector that is none", { collector: {} }],
     ["an unknown option", { collector: recorder(), dimensions: {} }],
     ["a label that CloudWatch would mistake", { collector: recorder(), labels: { Route: () => "x" } }],
-    ["a label that is no function", { collector: recorder(), labels: { tenant: "acme" } }],
-  ])("takes not %s", (_what, options) => {
+    ["a label that is not a function", { collector: recorder(), labels: { tenant: "acme" } }],
+  ])("rejects %s", (_what, options) => {
     expect(() => webSocketMetrics(options as never)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION" }),
     );
@@ -225,7 +225,7 @@ describe("the embedded metric format", () => {
     });
   });
 
-  it("has sends where something was sent, and labels where asked", async () => {
+  it("has sends when something was sent, and labels on request", async () => {
     const { lines, connect, send } = makeEmf({ labels: { tenant: () => "acme" } });
     await connect();
     await send("fan");
@@ -250,7 +250,7 @@ describe("the embedded metric format", () => {
     },
   );
 
-  it("goes to the log where nothing else is said, under a namespace of one's choice", async () => {
+  it("is written to the log by default, with the option `namespace`", async () => {
     const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
     await makeApp(emfCollector({ namespace: "My/App" })).connect();
     expect(write.mock.calls[0]?.[0]).toMatch(/^\{.*"Namespace":"My\/App".*\}\n$/);
@@ -285,7 +285,7 @@ describe("the Prometheus collector", () => {
     expect(page).toMatch(/^lift_websocket_sent_bytes_total \d+$/m);
   });
 
-  it("has the labels that both sides name, in a registry and under a prefix of one's choice", async () => {
+  it("has the labels that both options list, with the options `register` and `prefix`", async () => {
     const register = new Registry();
     const collector = prometheusCollector({ register, prefix: "chat_", labels: ["tenant", "other"] });
     const { connect } = makeApp(collector, { labels: { tenant: () => "acme", user: () => "ada" } });

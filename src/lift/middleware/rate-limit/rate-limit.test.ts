@@ -16,7 +16,7 @@ import { clientNetwork } from "./rate-limit-key.ts";
 
 const ID = "L0SM9cOFvHcCIhw=";
 
-/** An app on a clock that stands still, whose `$connect` takes user and tenant from the query. */
+/** Creates an app with a manual clock, whose `$connect` reads user and tenant from the query. */
 function makeApp(options?: RateLimitOptions) {
   let now = 0;
   const logged: { message: string; fields: LogFields | undefined }[] = [];
@@ -52,7 +52,7 @@ function makeApp(options?: RateLimitOptions) {
       const event = connectEvent({ query, connectionId, requestContext: { identity: { sourceIp } } });
       return (await handler(event, lambda)).statusCode;
     },
-    /** The error frame's error, or `undefined` when the message was let through. */
+    /** Returns the error of the error frame, or `undefined` when the message passed. */
     send: async (route = "chat", connectionId = ID) => {
       const before = connections.sent.length;
       await handler(messageEvent(route, { id: "m1" }, { connectionId }), lambda);
@@ -79,7 +79,7 @@ const refused = (retryAfterMs: number) => ({
 describe("the defaults", () => {
   afterEach(() => void vi.useRealTimers());
 
-  it("let an address connect 10 times a minute", async () => {
+  it("allow 10 connects per minute and address", async () => {
     vi.useFakeTimers({ toFake: ["Date", "performance"] });
     const { connect } = makeApp();
     expect(await times(11, connect)).toEqual([...Array(10).fill(200), 429]);
@@ -90,7 +90,7 @@ describe("the defaults", () => {
     expect(await connect()).toBe(200);
   });
 
-  it.each([3_600_000, -3_600_000])("hold for a minute when the wall clock is set by %d ms", async (jump) => {
+  it.each([3_600_000, -3_600_000])("last for a minute when the wall clock is set by %d ms", async (jump) => {
     vi.useFakeTimers({ toFake: ["Date", "performance"] });
     const { connect } = makeApp();
     await times(10, connect);
@@ -100,7 +100,7 @@ describe("the defaults", () => {
     expect(await connect()).toBe(200);
   });
 
-  it("let a connection send 100 messages a minute, of all routes together", async () => {
+  it("allow 100 messages per minute and connection, for all routes together", async () => {
     vi.useFakeTimers({ toFake: ["Date", "performance"] });
     const { send, connections } = makeApp();
     expect(await times(50, () => send("chat"))).toEqual(Array(50).fill(undefined));
@@ -111,13 +111,13 @@ describe("the defaults", () => {
 });
 
 describe("a limit by address or connection", () => {
-  it("refuses a connect before what stands in front of it has run", async () => {
+  it("refuses a connect before earlier middleware runs", async () => {
     const { connect, handled } = makeApp({ connects: { by: "ip", limit: 1, windowMs: 1_000 } });
     expect([await connect(), await connect()]).toEqual([200, 429]);
     expect(handled).toEqual(["$connect"]);
   });
 
-  it("tells how long to wait, and opens again then", async () => {
+  it("reports the wait, and passes events after it", async () => {
     const { send, pass } = makeApp({ messages: { by: "connection", limit: 1, windowMs: 1_000 } });
     expect(await send()).toBeUndefined();
     pass(300);
@@ -143,7 +143,7 @@ describe("a limit by address or connection", () => {
     expect(await connect({}, "unknown-2")).toBe(429);
   });
 
-  it("counts an IPv6 customer's addresses as one", async () => {
+  it("counts an IPv6 /64 as one client", async () => {
     const { connect } = makeApp({ connects: { by: "ip", limit: 1, windowMs: 1_000 } });
     expect(await connect({}, "2001:db8:1:2::1")).toBe(200);
     expect(await connect({}, "2001:db8:1:2:ffff::9")).toBe(429);
@@ -154,7 +154,7 @@ describe("a limit by address or connection", () => {
 describe("a limit by identity", () => {
   const limit = { limit: 1, windowMs: 1_000 };
 
-  it("counts a user's connections together, and keeps equal names of two tenants apart", async () => {
+  it("counts a user's connections together, separately per tenant", async () => {
     const { connect, send } = makeApp({ messages: { by: "user", ...limit } });
     await connect({ user: "ada", tenant: "a" }, "1.1.1.1", "one=");
     await connect({ user: "ada", tenant: "a" }, "1.1.1.1", "two=");
@@ -171,7 +171,7 @@ describe("a limit by identity", () => {
     expect(await connect({ user: "bob", tenant: "b" })).toBe(200);
   });
 
-  it("lets nobody share a key for having no identity", async () => {
+  it("counts clients without identity separately", async () => {
     const { connect, send } = makeApp({
       connects: { by: "user", ...limit },
       messages: { by: "tenant", ...limit },
@@ -184,7 +184,7 @@ describe("a limit by identity", () => {
     expect(await send("chat", "three=")).toMatchObject({ code: "RATE_LIMITED" });
   });
 
-  it("runs in its place, beside one by address that runs first", async () => {
+  it("runs in the order of `use`, after a limit by address", async () => {
     const { connect, handled } = makeApp({
       connects: { by: "ip", limit: 3, windowMs: 1_000 },
       messages: { by: "user", ...limit },
@@ -195,7 +195,7 @@ describe("a limit by identity", () => {
 });
 
 describe("a limit of one route", () => {
-  it("counts besides the limit of all messages", async () => {
+  it("counts in addition to the limit of all messages", async () => {
     const { send } = makeApp({
       messages: { by: "connection", limit: 3, windowMs: 1_000 },
       routes: { typing: { by: "connection", limit: 1, windowMs: 1_000 } },
@@ -206,7 +206,7 @@ describe("a limit of one route", () => {
     expect(await send("chat")).toMatchObject({ code: "RATE_LIMITED" });
   });
 
-  it("is counted once, by a function's key too", async () => {
+  it("is counted once, also with a function as key", async () => {
     const keys: string[] = [];
     const by = (ctx: AnyContext) => {
       keys.push(ctx.connectionId);
@@ -223,14 +223,14 @@ describe("a limit of one route", () => {
   });
 });
 
-describe("a limit of a route that the app does not have", () => {
+describe("a limit of a route that does not exist", () => {
   it.each([
     ["around the app", (app: Lift<object>, limits: Middleware[]) => app.use(limits)],
     [
       "around a route",
       (app: Lift<object>, middleware: Middleware[]) => app.webSocket("other", { middleware }, () => {}),
     ],
-  ])("is an error of the first event, %s", async (_where, add) => {
+  ])("fails the first event, %s", async (_where, add) => {
     const app = new Lift<object>({ connections: recordingConnections() });
     add(app, webSocketRateLimit({ routes: { typo: { by: "connection", limit: 1, windowMs: 1_000 } } }));
     app.webSocket("chat", () => {});
@@ -244,14 +244,14 @@ describe("a limit of a route that the app does not have", () => {
   });
 });
 
-describe("a connection that goes on being refused", () => {
+describe("a connection that keeps being refused", () => {
   const messages = { by: "connection", limit: 1, windowMs: 3_600_000 } as const;
   const answers = (count: number) =>
     Array(count).fill({ type: "error", request_id: "m1", error: refused(3_600_000) });
 
   afterEach(() => void vi.restoreAllMocks());
 
-  it("is closed at the first refusal past the most in a minute, after a frame that says why", async () => {
+  it("is closed at the first refusal over `maxRefusals` per minute, after an error frame", async () => {
     const { send, connections } = makeApp({ messages, maxRefusals: 3 });
     const disconnect = vi.spyOn(connections, "disconnect");
     await times(4, send);
@@ -276,7 +276,7 @@ describe("a connection that goes on being refused", () => {
     expect(connections.disconnected).toEqual([ID]);
   });
 
-  it("closes no other", async () => {
+  it("does not close others", async () => {
     const { send, connections } = makeApp({ messages, maxRefusals: 3 });
     for (let n = 0; n < 4; n++) for (const id of ["one=", "two="]) await send("chat", id);
     expect(connections.disconnected).toEqual([]);
@@ -286,7 +286,7 @@ describe("a connection that goes on being refused", () => {
     expect(connections.disconnected).toEqual(["one=", "two="]);
   });
 
-  it("starts afresh a minute after the first refusal", async () => {
+  it("starts over a minute after the first refusal", async () => {
     const { send, connections, pass } = makeApp({ messages, maxRefusals: 3 });
     await times(4, send);
     pass(60_000);
@@ -297,28 +297,28 @@ describe("a connection that goes on being refused", () => {
     expect(connections.disconnected).toEqual([ID]);
   });
 
-  it("is never closed where the most is Infinity", async () => {
+  it("is never closed when `maxRefusals` is Infinity", async () => {
     const { send, connections } = makeApp({ messages, maxRefusals: Number.POSITIVE_INFINITY });
     await times(1_500, send);
     expect(connections.disconnected).toEqual([]);
     expect(connections.sent).toHaveLength(1_499);
   });
 
-  it("has the refusals of all limits counted together, of those before and those after the authentication", async () => {
+  it("counts the refusals of all limits together, before and after the authentication", async () => {
     const { connect, send, connections } = makeApp({
       messages: { by: "connection", limit: 5, windowMs: 1_000 },
       routes: { chat: { by: "user", limit: 1, windowMs: 1_000 } },
       maxRefusals: 5,
     });
     await connect({ user: "ada", tenant: "a" });
-    // One passes, the limit of the user refuses four, and that of the connection one.
+    // One message passes, the user's limit refuses four, and the connection's limit one.
     await times(6, send);
     expect(connections.disconnected).toEqual([]);
     await send();
     expect(connections.disconnected).toEqual([ID]);
   });
 
-  it("is told that the message was refused where it can't be closed, and the log says so", async () => {
+  it("gets its error frame when it cannot be closed, which is logged", async () => {
     const { send, connections, logged } = makeApp({ messages, maxRefusals: 1 });
     await times(2, send);
     const cause = new Error("no route to host");
@@ -335,7 +335,7 @@ describe("a connection that goes on being refused", () => {
     expect(connections.disconnected).toEqual([ID]);
   });
 
-  it("is not closed for what else fails", async () => {
+  it("is not closed for other failures", async () => {
     const limiter = { consume: () => Promise.reject(new Error("no route to host")) };
     const { send, connections } = makeApp({
       messages: { by: "connection", limiter, onStoreFailure: "closed" },
@@ -345,7 +345,7 @@ describe("a connection that goes on being refused", () => {
     expect(connections.disconnected).toEqual([]);
   });
 
-  it("is not closed for a connect that is refused: there is none yet", async () => {
+  it("is not closed for a refused connect", async () => {
     const { connect, connections } = makeApp({
       connects: { by: "ip", limit: 1, windowMs: 1_000 },
       maxRefusals: 1,
@@ -356,7 +356,7 @@ describe("a connection that goes on being refused", () => {
 });
 
 describe("a long key", () => {
-  it("reaches the limiter as a hash, and is no other key's", async () => {
+  it("reaches the limiter as a unique hash", async () => {
     const keys: string[] = [];
     const limiter = { consume: async (key: string) => keys.push(key) };
     const by = (ctx: AnyContext) => String(ctx.body("room"));
@@ -407,17 +407,17 @@ describe("a limiter of rate-limiter-flexible", () => {
     expect(statuses.filter((status) => status === 200)).toHaveLength(37);
   });
 
-  it("may refuse by whatever has msBeforeNext", async () => {
+  it("may reject with any object that has msBeforeNext", async () => {
     const limiter = { consume: () => Promise.reject(new RateLimiterRes(0, 1_500.2)) };
     const { send } = makeApp({ messages: { by: "connection", limiter } });
     expect(await send()).toEqual(refused(1_501));
   });
 });
 
-describe("when the limiter's store is down", () => {
+describe("with an unavailable limiter store", () => {
   const limiter = { consume: () => Promise.reject(new Error("no route to host")) };
 
-  it("connects are refused with 503, and messages pass and are logged", async () => {
+  it("connects are refused with 503; messages pass and are logged", async () => {
     const { connect, send, logged } = makeApp({
       connects: { by: "ip", limiter },
       messages: { by: "connection", limiter },
@@ -430,7 +430,7 @@ describe("when the limiter's store is down", () => {
     ]);
   });
 
-  it("either is as the option says", async () => {
+  it("both follow the option `onStoreFailure`", async () => {
     const { connect, send } = makeApp({
       connects: { by: "ip", limiter, onStoreFailure: "open" },
       messages: { by: "connection", limiter, onStoreFailure: "closed" },
@@ -440,7 +440,7 @@ describe("when the limiter's store is down", () => {
   });
 });
 
-describe("what is no limit throws at construction", () => {
+describe("an invalid limit throws at construction", () => {
   const base = { by: "ip", limit: 1, windowMs: 1 };
   it.each([
     ["none at all", {}],
@@ -471,7 +471,7 @@ describe("what is no limit throws at construction", () => {
 });
 
 describe("the memory limiter", () => {
-  it("locks nobody out for longer when its clock is set back", async () => {
+  it("does not extend a window when its clock is set back", async () => {
     let now = 3_600_000;
     const limiter = new MemoryLimiter(1, 1_000, () => now);
     await limiter.consume("ada");
@@ -483,7 +483,7 @@ describe("the memory limiter", () => {
     await limiter.consume("ada");
   });
 
-  it("sets no timer, and forgets what has ended", async () => {
+  it("sets no timer and removes expired windows", async () => {
     vi.useFakeTimers();
     let now = 0;
     const limiter = new MemoryLimiter(1, 1_000, () => now);
@@ -518,7 +518,7 @@ describe("an address's network", () => {
     expect(clientNetwork(address)).toBe(expected);
   });
 
-  it("is the same however an address is written", () => {
+  it("is the same for every spelling of an address", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 0xffff }), { minLength: 8, maxLength: 8 }), (parts) => {
         const hex = parts.map((part) => part.toString(16));

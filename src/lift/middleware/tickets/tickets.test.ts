@@ -39,7 +39,7 @@ function urlEvent(method: string, headers: { [name: string]: string }): Function
   };
 }
 
-function world(options: Partial<TicketHandlerOptions> = {}) {
+function setUp(options: Partial<TicketHandlerOptions> = {}) {
   let time = START;
   const now = () => time;
   const tickets = memoryTicketStore();
@@ -70,8 +70,8 @@ function world(options: Partial<TicketHandlerOptions> = {}) {
   };
 }
 
-it("is given for a token, and opens a connection with the token's identity and expiry", async () => {
-  const { ask, connect, store } = world();
+it("is issued for a token and connects with the token's identity and expiry", async () => {
+  const { ask, connect, store } = setUp();
   const { statusCode, headers, body } = await ask({ authorization: `Bearer ${await sign()}` });
   expect(statusCode).toBe(200);
   expect(headers).toEqual({ "cache-control": "no-store", "content-type": "application/json" });
@@ -86,15 +86,15 @@ it("is given for a token, and opens a connection with the token's identity and e
   });
 });
 
-it("opens no connection that outlives the token, whatever identity the application reads from it", async () => {
-  const { ask, connect, store } = world({ jwt: { ...jwt, identity: () => ({ userId: "ada" }) } });
+it("does not let a connection outlive the token, whatever its identity", async () => {
+  const { ask, connect, store } = setUp({ jwt: { ...jwt, identity: () => ({ userId: "ada" }) } });
   const { body } = await ask({ authorization: `Bearer ${await sign()}` });
   await connect({ ticket: JSON.parse(body!).ticket });
   expect(await store.get(ID)).toMatchObject({ metadata: { "lift:auth": { expiresAt: START + 60_000 } } });
 });
 
-it("is good once, of a hundred that come at once too, and each is another", async () => {
-  const { mint, connect } = world();
+it("is unique and redeemed once, even by a hundred concurrent clients", async () => {
+  const { mint, connect } = setUp();
   const [{ ticket }, other] = [await mint(), await mint()];
   expect(other.ticket).not.toBe(ticket);
   const results = await Promise.all(Array.from({ length: 100 }, () => connect({ ticket })));
@@ -107,16 +107,16 @@ it.each([
   [5 * 60_000 + 1, 401],
   [3_600_000, 401],
   [365 * 86_400_000, 401],
-])("is redeemed %d ms before it was minted, as another clock says, with %d", async (ahead, status) => {
-  const { mint, connect, at } = world({ jwt: { ...jwt, clockToleranceSeconds: 300 } });
+])("redeemed %d ms before it was minted, by another clock, ends with %d", async (ahead, status) => {
+  const { mint, connect, at } = setUp({ jwt: { ...jwt, clockToleranceSeconds: 300 } });
   at(0);
   const { ticket } = await mint();
   at(-ahead);
   expect((await connect({ ticket })).statusCode).toBe(status);
 });
 
-it("is good for 30 seconds", async () => {
-  const { mint, connect, at } = world();
+it("is valid for 30 seconds", async () => {
+  const { mint, connect, at } = setUp();
   const [first, second] = [await mint(), await mint()];
   at(29_999);
   expect((await connect({ ticket: first.ticket })).statusCode).toBe(200);
@@ -124,15 +124,15 @@ it("is good for 30 seconds", async () => {
   expect((await connect({ ticket: second.ticket })).statusCode).toBe(401);
 });
 
-it("stands for nobody once the token behind it has expired", async () => {
-  const { ask, connect, at } = world();
+it("is refused after the token's expiry", async () => {
+  const { ask, connect, at } = setUp();
   const { body } = await ask({ authorization: `Bearer ${await sign({ exp: START / 1_000 + 1 })}` });
   at(10_000);
   expect((await connect(JSON.parse(body!))).statusCode).toBe(401);
 });
 
-it("is not helped by a token beside it, and is no token itself", async () => {
-  const { connect, mint } = world();
+it("is not replaced by a token beside it, and is not a token itself", async () => {
+  const { connect, mint } = setUp();
   const token = await sign();
   expect((await connect({ ticket: "made-up", token })).statusCode).toBe(401);
   expect((await connect({ ticket: "", token })).statusCode).toBe(401);
@@ -140,8 +140,8 @@ it("is not helped by a token beside it, and is no token itself", async () => {
   expect((await connect({ token })).statusCode).toBe(200);
 });
 
-it("is taken by the authorizer as well", async () => {
-  const { mint, tickets, now } = world();
+it("is accepted by the authorizer as well", async () => {
+  const { mint, tickets, now } = setUp();
   const authorize = webSocketAuthorizer({ jwt, tickets, now });
   const query = { ticket: (await mint()).ticket };
   expect((await authorize(authorizerEvent({ query }))).context).toMatchObject({
@@ -151,7 +151,7 @@ it("is taken by the authorizer as well", async () => {
   await expect(authorize(authorizerEvent({ query }))).rejects.toThrow("Unauthorized");
 });
 
-it("stands neither in the store nor in the log, nor does the token", async () => {
+it("is neither in the store nor in the log, nor is the token", async () => {
   const saved: unknown[] = [];
   const tickets = memoryTicketStore();
   const recording = {
@@ -161,7 +161,7 @@ it("stands neither in the store nor in the log, nor does the token", async () =>
     },
     take: (hash: string, at: number) => tickets.take(hash, at),
   };
-  const { mint, ask, connect, lines } = world({ tickets: recording });
+  const { mint, ask, connect, lines } = setUp({ tickets: recording });
   const { ticket } = await mint();
   expect(saved).toHaveLength(1);
   expect(JSON.stringify(saved)).not.toContain(ticket);
@@ -181,8 +181,8 @@ it.each<[string, () => Promise<{ [name: string]: string }>]>([
     "with an expired one",
     async () => ({ authorization: `Bearer ${await sign({ exp: START / 1_000 - 60 })}` }),
   ],
-])("is refused %s, by 401", async (_what, headers) => {
-  const { statusCode, headers: answered, body } = await world().ask(await headers());
+])("is refused %s, with 401", async (_what, headers) => {
+  const { statusCode, headers: answered, body } = await setUp().ask(await headers());
   expect(statusCode).toBe(401);
   expect(answered).toMatchObject({ "cache-control": "no-store", "www-authenticate": "Bearer" });
   expect(JSON.parse(body!)).toMatchObject({ error: { code: "UNAUTHORIZED" } });
@@ -199,27 +199,27 @@ it("is refused for an identity that has expired", async () => {
   expect(answer).toMatchObject({ statusCode: 401, body: expect.stringContaining("TOKEN_EXPIRED") });
 });
 
-it("is refused by 503 when it can't be stored, with the cause in the log alone", async () => {
+it("is refused with 503 when it cannot be stored, with the cause in the log only", async () => {
   const broken = {
     ...memoryTicketStore(),
     take: async () => undefined,
     save: () => Promise.reject(new Error("down")),
   };
-  const { ask, lines } = world({ tickets: broken });
+  const { ask, lines } = setUp({ tickets: broken });
   const { statusCode, body } = await ask({ authorization: `Bearer ${await sign()}` });
   expect(statusCode).toBe(503);
   expect(body).not.toContain("down");
   expect(lines.join()).toContain("down");
 });
 
-it.each(["GET", "PUT", "DELETE"])("is not given by %s", async (method) => {
-  const { ask } = world();
+it.each(["GET", "PUT", "DELETE"])("is not issued for %s", async (method) => {
+  const { ask } = setUp();
   const answer = await ask({ authorization: `Bearer ${await sign()}` }, method);
   expect(answer).toMatchObject({ statusCode: 405, headers: { allow: "POST" } });
 });
 
-it("may be asked for by the pages that `cors` names, and by no others", async () => {
-  const { ask } = world({ cors: { origins: [PAGE], maxAgeSeconds: 60 } });
+it("may be requested by pages of the origins in `cors` only", async () => {
+  const { ask } = setUp({ cors: { origins: [PAGE], maxAgeSeconds: 60 } });
   expect(await ask({ origin: PAGE }, "OPTIONS")).toEqual({
     statusCode: 204,
     headers: {
@@ -238,10 +238,10 @@ it("may be asked for by the pages that `cors` names, and by no others", async ()
     expect(answer.headers).not.toHaveProperty("access-control-allow-origin");
     expect(answer.headers).toMatchObject({ vary: "origin" });
   }
-  const any = world({ cors: { origins: ["*"] } });
+  const any = setUp({ cors: { origins: ["*"] } });
   const answered = await any.ask({ origin: "https://any.example" }, "OPTIONS");
   expect(answered.headers).toMatchObject({ "access-control-allow-origin": "https://any.example" });
-  const none = await world().ask({ origin: PAGE }, "OPTIONS");
+  const none = await setUp().ask({ origin: PAGE }, "OPTIONS");
   expect(none.headers).toEqual({ "cache-control": "no-store" });
 });
 
@@ -251,19 +251,19 @@ it.each([
   "tauri://localhost",
   "chrome-extension://abc",
   "null",
-])("may be asked for by pages of %s when it is listed", async (origin) => {
-  const { ask } = world({ cors: { origins: [PAGE, origin] } });
+])("may be requested by pages of %s when it is listed", async (origin) => {
+  const { ask } = setUp({ cors: { origins: [PAGE, origin] } });
   const answer = await ask({ origin }, "OPTIONS");
   expect(answer.headers).toMatchObject({ "access-control-allow-origin": origin });
 });
 
-it("may not be asked for by pages of null through *", async () => {
-  const { ask } = world({ cors: { origins: ["*"] } });
+it("may not be requested by pages of the origin null with *", async () => {
+  const { ask } = setUp({ cors: { origins: ["*"] } });
   const answer = await ask({ origin: "null" }, "OPTIONS");
   expect(answer.headers).not.toHaveProperty("access-control-allow-origin");
 });
 
-it("has its options checked", () => {
+it("rejects invalid options", () => {
   const tickets = memoryTicketStore();
   const wrong: object[] = [
     { jwt },

@@ -25,7 +25,7 @@ const SECRET = "c2lnbmF0dXJlLW9mLWFkYQ";
 const exporter = new InMemorySpanExporter();
 const tracerProvider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
 
-/** A store that answers by promises only, as those do that are not in this process. */
+/** Creates a store without `peek`, as stores outside of this process are. */
 function remoteStore(): ConnectionStore {
   const store = memoryConnectionStore();
   return new Proxy(store, {
@@ -69,7 +69,7 @@ afterEach(() => {
 });
 
 describe("an event's span", () => {
-  it("says what API Gateway and Lambda say of a connect", async () => {
+  it("has the fields of API Gateway and Lambda for a connect", async () => {
     await makeApp().connect();
     expect(named("$connect")).toMatchObject({
       kind: SpanKind.SERVER,
@@ -88,7 +88,7 @@ describe("an event's span", () => {
     });
   });
 
-  it("says what a message is", async () => {
+  it("has the fields of a message", async () => {
     const { app, send } = makeApp();
     app.webSocket("chat", () => {});
     await send("chat", "12345");
@@ -104,7 +104,7 @@ describe("an event's span", () => {
     });
   });
 
-  it("is of a disconnect too, and of $default for what a client makes up", async () => {
+  it("is recorded for a disconnect, and as $default for an unknown route key", async () => {
     const { send, disconnect } = makeApp();
     await send("made-up");
     await disconnect();
@@ -116,7 +116,7 @@ describe("an event's span", () => {
     ["a 401 by what stands in front", "$connect", 401, "UNAUTHORIZED", SpanStatusCode.UNSET],
     ["a failure", "process fail", 500, "INTERNAL_ERROR", SpanStatusCode.ERROR],
     ["a status without an error", "process gone", 410, "410", SpanStatusCode.UNSET],
-  ])("tells %s", async (_what, name, status, type, code) => {
+  ])("records %s", async (_what, name, status, type, code) => {
     const { app, connect, send } = makeApp();
     app.webSocket("fail", () => Promise.reject(new TypeError("broken")));
     app.webSocket("gone", (ctx) => ctx.status(410));
@@ -129,7 +129,7 @@ describe("an event's span", () => {
     });
   });
 
-  it("tells a failure's code without the secrets in it, cut where it is long", async () => {
+  it("records a failure's code, redacted and truncated", async () => {
     const { app, send } = makeApp();
     app.webSocket("fail", () => Promise.reject(new LiftError(`x?token=${SECRET}&${"a".repeat(200)}`)));
     await send("fail");
@@ -148,7 +148,7 @@ describe("an event's span", () => {
     expect(flushed).toBe(1);
   });
 
-  it("costs no event that no SDK listens to", async () => {
+  it("does not affect events without an SDK", async () => {
     const app = new Lift().use(webSocketTracing());
     const event = connectEvent();
     expect(await app.webSocketHandler()(event, lambdaContext())).toEqual({ statusCode: 200 });
@@ -164,7 +164,7 @@ describe.each([
     if (managed) context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   });
 
-  it("are one per call of the store and of @connections", async () => {
+  it("are one per call of the store and of the @connections API", async () => {
     const { app, connect, send, disconnect } = makeApp();
     app.webSocket("all", async (ctx: AnyContext) => {
       const ws = ctx.asWebSocket();
@@ -209,7 +209,7 @@ describe.each([
     });
   });
 
-  it("tell a failure by its kind", async () => {
+  it("record the kind of a failure", async () => {
     const { app, send } = makeApp();
     app.webSocket("slow", (ctx: AnyContext) =>
       ctx
@@ -224,7 +224,7 @@ describe.each([
     });
   });
 
-  it("are none for a look-up in memory", async () => {
+  it("are none for a read from memory", async () => {
     const { app, send } = makeApp({}, memoryConnectionStore());
     app.webSocket("chat", () => {});
     await send("chat");
@@ -235,7 +235,7 @@ describe.each([
 describe("the trace", () => {
   const parent = () => named("$connect")?.parentSpanContext;
 
-  it("goes on from Lambda's", async () => {
+  it("continues Lambda's", async () => {
     vi.stubEnv("_X_AMZN_TRACE_ID", XRAY);
     await makeApp().connect({}, { traceparent: `00-${"1".repeat(32)}-${"2".repeat(16)}-01` });
     expect(parent()).toMatchObject({ traceId: TRACE, spanId: SPAN, isRemote: true });
@@ -244,17 +244,17 @@ describe("the trace", () => {
   it.each([
     ["W3C", { traceparent: W3C, tracestate: "a=1,b=2" }],
     ["X-Ray", { "X-Amzn-Trace-Id": XRAY }],
-  ])("goes on from the client's, in the form of %s", async (_form, headers) => {
+  ])("continues the client's, in the format of %s", async (_form, headers) => {
     await makeApp().connect({}, headers);
     expect(parent()).toMatchObject({ traceId: TRACE, spanId: SPAN, isRemote: true });
   });
 
-  it("goes on from no client's where clients are not trusted", async () => {
+  it("does not continue a client's with `acceptClientContext: false`", async () => {
     await makeApp({ acceptClientContext: false }).connect({}, { traceparent: W3C });
     expect(parent()).toBeUndefined();
   });
 
-  it("goes on from a span that an instrumentation has begun", async () => {
+  it("continues the active span of an instrumentation", async () => {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     const outer = tracerProvider.getTracer("outer").startSpan("outer");
     vi.stubEnv("_X_AMZN_TRACE_ID", XRAY);
@@ -263,7 +263,7 @@ describe("the trace", () => {
     expect(parent()?.spanId).toBe(outer.spanContext().spanId);
   });
 
-  it.each([true, false])("goes out in both forms (a context manager: %s)", async (managed) => {
+  it.each([true, false])("is passed on in both formats (a context manager: %s)", async (managed) => {
     if (managed) context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     const { app, connect } = makeApp();
     let headers: object = {};
@@ -280,7 +280,7 @@ describe("the trace", () => {
   });
 });
 
-it("records nothing that a client sent: no query, token, header, message or reason, and no error's words", async () => {
+it("records no data from clients (query, token, header, message, reason) and no error messages", async () => {
   const { app, connect, send, disconnect } = makeApp();
   app.webSocket("chat", async (ctx: AnyContext) => {
     await ctx.reply({ echo: SECRET });
@@ -304,7 +304,7 @@ it("records nothing that a client sent: no query, token, header, message or reas
 });
 
 describe("trace headers", () => {
-  it("survive the way out and in", () => {
+  it("survive a round trip", () => {
     const hex = (length: number) =>
       fc
         .array(fc.constantFrom(..."0123456789abcdef"), { minLength: length, maxLength: length })
@@ -320,7 +320,7 @@ describe("trace headers", () => {
     );
   });
 
-  it("that are none are no parent, whatever a client sends", () => {
+  it("that are invalid set no parent, for any text", () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         expect(fromW3c(text, text)).toBeUndefined();
@@ -335,17 +335,17 @@ describe("trace headers", () => {
     [W3C.replace(SPAN, "0".repeat(16))],
     [W3C.toUpperCase()],
     [W3C.slice(1)],
-  ])("%s is no traceparent", (text) => {
+  ])("%s is not a traceparent", (text) => {
     expect(fromW3c(text, undefined)).toBeUndefined();
   });
 
-  it("of X-Ray without a parent name no span; of no span there are none", () => {
+  it("of X-Ray without `Parent` have no span; there are none without a span", () => {
     expect(fromXRay("Root=1-630f637c-74d9e0581d71eb9d0ca0b056")).toBeUndefined();
     expect(fromXRay(XRAY.replace("Sampled=1", "Sampled=?"))?.traceFlags).toBe(0);
     expect(toHeaders(undefined)).toEqual({});
   });
 
-  it("take no tracestate that is longer than allowed", () => {
+  it("drop a tracestate that is too long", () => {
     expect(fromW3c(W3C, `a=${"x".repeat(600)}`)?.traceState).toBeUndefined();
   });
 });
