@@ -55,6 +55,7 @@ export interface CallOptions {
   readonly context?: TimeBudget | undefined;
 }
 
+/** Options of `streamer.publish`. */
 export interface PublishOptions extends CallOptions {
   /** The user that the message is from. Default: none; the message is from the server. */
   readonly userId?: string | undefined;

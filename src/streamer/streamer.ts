@@ -82,23 +82,16 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * @example
    * await streamer.publish("room:lobby", { text: "Welcome" }, { tenantId: "acme" });
    */
-  async publish<Channel extends ChannelIn<Types>>(
-    channel: Channel,
-    data: TypesOf<Types, Channel>["dataInput"],
+  async publish<Name extends ChannelIn<Types>>(
+    channel: Name,
+    data: TypesOf<Types, Name>["dataInput"],
     { tenantId, userId, key, others, context }: PublishOptions = {},
   ): Promise<PublishResult> {
-    const publication = {
-      data: toJson(data),
-      userId,
-      key,
-      others,
-      publisher: ["server", userId ?? null] as const,
-    };
-    const { result, fanOut } = await this.#publisher.publish(
-      this.#channels.get(channel, tenantId),
-      publication,
-      this.#createContext(context),
-    );
+    const found = this.#channels.get(channel, tenantId);
+    const publisher = ["server", userId ?? null] as const;
+    const publication = { data: toJson(data), userId, key, others, publisher };
+    const call = this.#createContext(context);
+    const { result, fanOut } = await this.#publisher.publish(found, publication, call);
     await fanOut();
     return result;
   }
@@ -108,10 +101,10 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * @example
    * const { messages } = await streamer.history("room:lobby", { limit: 20 });
    */
-  async history<Channel extends ChannelIn<Types>>(
-    channel: Channel,
+  async history<Name extends ChannelIn<Types>>(
+    channel: Name,
     { tenantId, context, ...selection }: CallOptions & HistorySelection = {},
-  ): Promise<HistoryResult<TypesOf<Types, Channel>["data"]>> {
+  ): Promise<HistoryResult<TypesOf<Types, Name>["data"]>> {
     return this.#historyReader.read(this.#channels.get(channel, tenantId), selection, context);
   }
 
@@ -120,10 +113,10 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * @example
    * for await (const { user, state } of streamer.presence("room:lobby")) console.log(user, state);
    */
-  async *presence<Channel extends ChannelIn<Types>>(
-    channel: Channel,
+  async *presence<Name extends ChannelIn<Types>>(
+    channel: Name,
     { tenantId }: CallOptions = {},
-  ): AsyncGenerator<UserPresence<TypesOf<Types, Channel>["state"]>> {
+  ): AsyncGenerator<UserPresence<TypesOf<Types, Name>["state"]>> {
     const found = this.#channels.get(channel, tenantId);
     requirePresence(found);
     for await (const presence of this.#store.members.listPresence(found.key, this.#now())) {

@@ -15,7 +15,7 @@ import { toChannelMessages } from "../messages.ts";
 export type HistorySelection = Omit<HistoryPayload, "channel">;
 
 /** The messages after a position. */
-export interface Recovery {
+interface Recovery {
   /** `false`: the history does not reach back to the position, so messages are missing. */
   readonly recovered: boolean;
   /** The channel's last message at the time of the read. */

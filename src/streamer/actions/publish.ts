@@ -14,7 +14,7 @@ import { sendResponse } from "../responses.ts";
 import { validateData } from "../schemas.ts";
 
 /** A message to publish, and its publisher. */
-export interface Publication {
+interface Publication {
   readonly data: Json;
   readonly userId?: string | undefined;
   /** The scope of `key`: the kind of publisher and its user ID. */

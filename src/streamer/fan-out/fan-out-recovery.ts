@@ -21,6 +21,7 @@ export interface FanOutReport {
 /** A Lambda handler for the stream of the messages' table. */
 export type FanOutHandler = (event: TableStreamEvent, context: TimeBudget) => Promise<FanOutReport>;
 
+/** Options of `streamer.fanOutHandler`. */
 export interface FanOutOptions {
   /**
    * ms after a message's publication during which its publisher sends it. Choose longer than a fan-out to the largest

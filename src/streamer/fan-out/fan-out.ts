@@ -8,7 +8,7 @@ export interface FanOutResult {
   readonly gone: readonly string[];
 }
 
-export interface FanOutSendOptions {
+interface FanOutSendOptions {
   /** Continues after this page of members. Default: begins with the first page. */
   readonly cursor?: string | undefined;
   /** Called after each page except the last, with the cursor from which another process can continue. */

@@ -12,7 +12,7 @@ import { toSubChannelKey } from "../channel-keys.ts";
 import { awaitStore } from "../errors.ts";
 
 /** A change of a channel's live stream. */
-export type StreamEvent =
+type StreamEvent =
   | { readonly live: LiveStream }
   | { readonly ended: Pick<StreamEndedMessage, "user" | "reason"> };
 

@@ -7,7 +7,7 @@ import type { Channels } from "../channels.ts";
 import { awaitStore, collectFromStore } from "../errors.ts";
 import type { ConnectionWatch } from "../membership/connection-watch.ts";
 
-/** The kind of the scheduled item that ends a stream whose owner has not returned. The last item put stands. */
+/** The kind of the scheduled item that ends a stream whose owner has not returned. Putting it again replaces it. */
 export const CHECK_STREAM_OWNER = "streamer:stream.left";
 
 /** Above this number of streams, those not seen for an hour are forgotten. */

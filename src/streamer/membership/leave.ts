@@ -57,7 +57,10 @@ export class MemberRemover {
     await this.removeGone(await this.#events.send(key, event, change, context), context, [key]);
   }
 
-  /** Sends the members of a channel with live streams its viewer count, unless one was sent just now. Never rejects. */
+  /**
+   * Sends the members of a channel with live streams its viewer count. Within a second of the last count, it is scheduled
+   * instead. Never rejects.
+   */
   async announceViewers(key: string, context: CallContext): Promise<void> {
     await this.removeGone(await this.#sendViewerCount(key, context), context, [key]);
   }
@@ -110,8 +113,8 @@ export class MemberRemover {
     budget: TimeBudget | undefined,
   ): Promise<PresenceChange | undefined> {
     const requestedAt = this.#now();
-    const left = await awaitStore(this.#members.remove(key, connectionId, budget));
-    return left && { ...left, at: this.#order.leftAt(key, left, requestedAt) };
+    const presence = await awaitStore(this.#members.remove(key, connectionId, budget));
+    return presence && { ...presence, at: this.#order.leftAt(key, presence, requestedAt) };
   }
 
   /** Resolves to the IDs of members that it found gone. */
@@ -120,8 +123,8 @@ export class MemberRemover {
       await this.#owners.removeOwner(parentChannelKey(key), connectionId, context.budget);
       return [];
     }
-    const left = await this.remove(key, connectionId, context.budget);
-    const gone = left === undefined ? [] : await this.#events.send(key, "leave", left, context);
+    const change = await this.remove(key, connectionId, context.budget);
+    const gone = change === undefined ? [] : await this.#events.send(key, "leave", change, context);
     return [...gone, ...(await this.#sendViewerCount(key, context))];
   }
 

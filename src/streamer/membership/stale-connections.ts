@@ -70,7 +70,7 @@ export class StaleConnections {
     if (info !== undefined) {
       if (!this.#watch.isRequired(keys, true)) return;
       const next = this.#nextCheck(info.lastActiveAt, isSuspect);
-      // A heartbeat may have moved the item meanwhile; its item stands.
+      // A heartbeat may have moved the item meanwhile, which must not be overwritten.
       if (!(await tick.isStillDue(item))) return;
       if (next !== undefined) {
         const watched: WatchedConnection = { endpoint, ...(next.isSuspect && { isSuspect: true }) };
