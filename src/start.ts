@@ -10,10 +10,11 @@ import { networkUrls } from "./internal/network-urls.ts";
 import { waitForStop } from "./internal/stopping.ts";
 import type { Lift } from "./lift/index.ts";
 
+/** Options of {@link start}: those of the gateway, and where it listens. */
 export interface StartOptions extends Omit<GatewayOptions, "everySecond" | "handler" | "routes"> {
-  /** Default the environment's `PORT`, else 3001; 0 takes any free one. */
+  /** The port; 0 takes any free port. Default the environment variable `PORT`, or 3001. */
   readonly port?: number;
-  /** Default the environment's `HOST`, else `127.0.0.1`. Beyond loopback the gateway needs `credentials`. */
+  /** The host name or address. A host other than loopback requires `credentials`. Default the environment variable `HOST`, or `127.0.0.1`. */
   readonly host?: string;
 }
 
@@ -21,17 +22,21 @@ const DEFAULT_PORT = 3001;
 const DEFAULT_HOST = "127.0.0.1";
 const MAX_PORT = 65_535;
 
-const HOW_TO_ALLOW = {
-  Origin: 'give start `allowedOrigins: ["…"]`',
-  Host: 'give start `allowedHosts: ["…"]`',
+const REMEDIES = {
+  Origin: 'set the option `allowedOrigins: ["…"]` of start',
+  Host: 'set the option `allowedHosts: ["…"]` of start',
 };
 
 /**
- * Runs an app on this machine until SIGINT, SIGTERM or SIGHUP stops it gracefully, and a second one at once; the end of
- * the npm that has started it stops it too. Its `schedule` is ticked every second. An error of listening is printed in
- * one line and ends the process with 1.
- * @returns the running gateway; `undefined` in a Lambda and under `lift-ws dev`, which call the module's handler
+ * Runs an app on this machine. SIGINT, SIGTERM, SIGHUP, or the end of the npm that started it, stop it gracefully; a second
+ * signal stops it at once. The app's `schedule` runs every second. If the gateway cannot listen, `start` prints one line
+ * and exits with 1.
+ * @returns the running gateway; `undefined` in Lambda and under `lift-ws dev`, which call the module's handler
  * @throws {GatewayError} INVALID_OPTION
+ * @example
+ * const app = new Lift();
+ * app.webSocket("$default", (ctx) => ctx.reply({ echo: ctx.body() }));
+ * await start(app);
  */
 export async function start<State extends object>(
   app: Lift<State>,
@@ -44,12 +49,10 @@ export async function start<State extends object>(
     await gateway.listen({ port, host });
   } catch (error) {
     if (error instanceof GatewayError)
-      exitWithError(
-        addRemedy(error, options.port === undefined ? "set PORT to another" : "give start another"),
-      );
+      exitWithError(addRemedy(error, options.port === undefined ? "set another PORT" : "set another `port`"));
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    exitWithError(`Can't listen on ${host}, port ${port} (${code})`);
+    exitWithError(`Cannot listen on ${host}, port ${port} (${code})`);
   }
   void closeWhenStopped(gateway);
   console.log(`WebSocket     ${gateway.url}`);
@@ -58,20 +61,20 @@ export async function start<State extends object>(
   return gateway;
 }
 
-/** The app answers the gateway's events, and the gateway delivers what the app sends: no HTTP between the two. */
+/** Creates a gateway for an app. They call each other directly, without HTTP. */
 function createAppGateway<State extends object>(app: Lift<State>, options: GatewayOptions): Gateway {
-  const handler: LambdaHandler = (event, context) => answer(event, context);
+  const handler: LambdaHandler = (event, context) => handleEvent(event, context);
   const routes = new Map(app.routeKeys.map((key) => [key, handler]));
   const gateway: Gateway = createGateway({
     ownOrigins: true,
     allowedHosts: [],
-    onRefused: createRefusalLogger(console.error, HOW_TO_ALLOW),
+    onRefused: createRefusalLogger(console.error, REMEDIES),
     ...options,
     routes,
-    // In place of the scheduled function.
+    // Replaces the scheduled function of AWS.
     ...(app.schedule !== undefined && { everySecond: () => app.tick({ connections: gateway }) }),
   });
-  const answer = app.webSocketHandler({ connections: gateway });
+  const handleEvent = app.webSocketHandler({ connections: gateway });
   return gateway;
 }
 
@@ -80,17 +83,17 @@ function environmentPort(): number {
   if (!PORT) return DEFAULT_PORT;
   const port = Number(PORT);
   if (!/^\d+$/.test(PORT) || port > MAX_PORT)
-    exitWithError(`PORT is ${JSON.stringify(PORT)}: give 0 to ${MAX_PORT}`);
+    exitWithError(`PORT must be a number from 0 to ${MAX_PORT}; got ${JSON.stringify(PORT)}`);
   return port;
 }
 
 function addRemedy({ code, message }: GatewayError, otherPort: string): string {
-  return code === "ADDRESS_IN_USE" ? `${message}: stop what uses it, or ${otherPort}` : message;
+  return code === "ADDRESS_IN_USE" ? `${message}: stop the other program, or ${otherPort}` : message;
 }
 
 async function closeWhenStopped(gateway: Gateway): Promise<void> {
   const signal = await waitForStop((line) => console.error(line));
-  // Nothing of the gateway's keeps the process alive after this; the application's own handles may.
+  // After this, only the application's own handles keep the process alive.
   await gateway.close();
   if (signal === undefined) process.exit();
 }

@@ -1,21 +1,21 @@
-/** Elapsed time in ms, from an origin of its own. It never goes back. */
+/** Returns elapsed time in ms since any origin. It never decreases. */
 export type Elapsed = () => number;
 
-/** Elapsed time by the process's monotonic clock, which no correction of the wall clock moves. */
+/** Elapsed time of the process's monotonic clock, which ignores corrections of the wall clock. */
 export const elapsed: Elapsed = () => performance.now();
 
 /**
- * Elapsed time that goes with a wall clock: for `Date.now` that of the process's monotonic clock. For another one, such
- * as a test's, how far it has gone on; a step back counts as no time.
+ * Creates elapsed time for a wall clock. For `Date.now` it is the monotonic clock. For another clock, such as a test's, it
+ * is the sum of the forward steps.
  */
 export function createElapsed(now: () => number): Elapsed {
   if (now === Date.now) return elapsed;
   let last = now();
-  let passed = 0;
+  let total = 0;
   return () => {
     const time = now();
-    passed += Math.max(0, time - last);
+    total += Math.max(0, time - last);
     last = time;
-    return passed;
+    return total;
   };
 }

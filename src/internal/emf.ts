@@ -1,4 +1,4 @@
-/** Metrics that CloudWatch makes of one line, each for every set of dimensions. */
+/** Metrics that CloudWatch extracts from a line, each for every set of dimensions. */
 export interface EmfDirective {
   readonly namespace: string;
   readonly dimensions: readonly (readonly string[])[];
@@ -9,7 +9,7 @@ export interface EmfDirective {
  * Returns a line of CloudWatch's embedded metric format.
  * https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
  * @param timestamp ms since the epoch
- * @param members the values of the metrics and dimensions, and whatever else is to be found in the log
+ * @param members the values of the metrics and dimensions, and other fields for the log
  */
 export function emfLine(timestamp: number, directives: readonly EmfDirective[], members: object): string {
   const CloudWatchMetrics = directives.map(({ namespace, dimensions, units }) => ({
@@ -20,7 +20,10 @@ export function emfLine(timestamp: number, directives: readonly EmfDirective[], 
   return JSON.stringify({ _aws: { Timestamp: timestamp, CloudWatchMetrics }, ...members });
 }
 
-/** Not by the console: Lambda wraps its lines where the function's log format is JSON, and CloudWatch finds no metrics. */
+/**
+ * Writes a line to stdout. Not with `console.log`, because Lambda wraps console lines when the log format is JSON, and
+ * CloudWatch then finds no metrics.
+ */
 export function writeEmf(line: string): void {
   process.stdout.write(`${line}\n`);
 }

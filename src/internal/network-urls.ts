@@ -1,17 +1,17 @@
 import { networkInterfaces } from "node:os";
 
-/** The addresses that stand for all of this machine's. */
-const EVERY_ADDRESS = ["0.0.0.0", "::"];
+/** Wildcard addresses, which listen on all interfaces. */
+const WILDCARD_ADDRESSES = ["0.0.0.0", "::"];
 
 /**
- * A server's URLs for other machines. Empty when it listens on one address: the URL has that already.
- * @param url the server's, for this machine
- * @param host the address that it listens on
+ * Returns a server's URLs for other machines. Empty when it listens on one address, because its URL has that address.
+ * @param url the server's URL on this machine
+ * @param host the address that the server listens on
  */
 export function networkUrls(url: string, host: string, interfaces = networkInterfaces()): string[] {
-  if (!EVERY_ADDRESS.includes(host)) return [];
+  if (!WILDCARD_ADDRESSES.includes(host)) return [];
   const addresses = Object.values(interfaces).flatMap((each) => each ?? []);
-  // IPv6 addresses of one link want a zone, which no URL in a browser can have.
+  // Link-local IPv6 addresses need a zone, which URLs in browsers cannot have.
   const reachable = addresses.filter(
     ({ internal, family, address }) =>
       !internal && (family === "IPv4" || (host === "::" && !address.startsWith("fe80:"))),

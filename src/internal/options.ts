@@ -48,19 +48,24 @@ function kindOf(value: unknown): string {
   return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }
 
+/** Returns whether a value is an object and not an array. */
 export function isRecord(value: unknown): value is { readonly [name: string]: unknown } {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Accepts functions. */
 export const anyFunction: OptionCheck = {
   test: (value) => typeof value === "function",
   expected: "a function",
 };
+/** Accepts booleans. */
 export const boolean: OptionCheck = {
   test: (value) => typeof value === "boolean",
   expected: "true or false",
 };
+/** Accepts objects that are not arrays. */
 export const record: OptionCheck = { test: isRecord, expected: "an object" };
+/** Accepts non-empty strings. */
 export const text: OptionCheck = {
   test: (value) => typeof value === "string" && value !== "",
   expected: "a non-empty string",

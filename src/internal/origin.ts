@@ -1,6 +1,6 @@
 /**
- * Tells whether a text is an origin as browsers write it: `https://app.example`, `http://localhost:5173`, or one of
- * another scheme, such as `capacitor://localhost`, `tauri://localhost` and `chrome-extension://…`; `null` is one too.
+ * Returns whether a text is an origin as browsers send it, such as `https://app.example` or `http://localhost:5173`. Other
+ * schemes such as `capacitor://localhost`, `tauri://localhost` and `chrome-extension://…` are valid, and so is `null`.
  */
 export function isOrigin(text: unknown): text is string {
   if (text === "null") return true;

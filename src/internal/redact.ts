@@ -6,11 +6,11 @@ const REDACTED = "[redacted]";
 /** Characters of one text in a log line. CloudWatch takes 256 KB a line, and a client may send 128 KB. */
 export const MAX_LOGGED_TEXT = 8_192;
 
-/** A secret in the logged part is recognized within this multiple of its length, so the rest need not be read. */
+/** Multiple of `max` that is searched. Secrets in the logged part are recognized within it. */
 const LOOKAHEAD = 4;
 
 /**
- * Returns a value to log under a name: hidden by its name, or as `logText` where it is a text.
+ * Returns a value for a log: redacted when its name is secret; a text is passed to `logText`.
  * @param max characters of a text, default 8,192
  */
 export function redactField(name: string, value: unknown, max?: number): unknown {
@@ -19,14 +19,14 @@ export function redactField(name: string, value: unknown, max?: number): unknown
   return typeof value === "string" ? logText(value, max) : value;
 }
 
-/** Returns `redactText` of a text, cut to `max` characters; a cut text says how long it was. */
+/** Redacts a text and truncates it to `max` characters, with a note of its length. */
 export function logText(text: string, max = MAX_LOGGED_TEXT): string {
   const read = text.slice(0, max * LOOKAHEAD);
   const shown = redactText(read);
   return shown.length <= max && read.length === text.length ? shown : cut(shown, max, text.length);
 }
 
-/** Returns the first `max` characters of a longer text, and says how long it was. */
+/** Truncates a text to `max` characters, with a note of its length. */
 export function truncate(text: string, max: number): string {
   return text.length <= max ? text : cut(text, max, text.length);
 }
@@ -43,7 +43,7 @@ export function redactText(text: string): string {
   return hideValues(hideCredentials(hideInUrls(hideJwts(text))));
 }
 
-/** Signed or encrypted: base64url of `{"`, and a dot behind it. */
+/** JWTs, signed or encrypted, start with the base64url of `{"` and contain a dot. */
 function hideJwts(text: string): string {
   if (!text.includes("eyJ")) return text;
   return text.replace(/[\w.+/=-]+/g, (word) => {
@@ -59,7 +59,7 @@ function hideInUrls(text: string): string {
   });
 }
 
-/** Passwords with an unencoded `/`, `?` or `#` are found too, but `host:3001/@connections` has none. */
+/** User information in URLs, also with an unencoded `/`, `?` or `#`. `host:3001/@connections` has none. */
 const USER_INFORMATION = /^(?:[^/?#]*@|[^:/?#[\]]*:(?!\d{1,5}(?:[/?#]|$)).*@)/s;
 
 function hideInUrl(afterScheme: string): string {
@@ -68,7 +68,7 @@ function hideInUrl(afterScheme: string): string {
 
 const CREDENTIALS = /\b(bearer|basic)(\s+|(?:%20)+|\++|["'`]?\s*[,:]\s*["'`]?)([\w.~+/=-]+)/gi;
 
-/** The words that follow in sentences and in `WWW-Authenticate`. */
+/** Words that follow `bearer` or `basic` in sentences and in `WWW-Authenticate`. */
 const PROSE = /^(?:auth\w*|credentials?|error|header|is|realm|scheme|tokens?)[.=]*$/i;
 
 function hideCredentials(text: string): string {
@@ -78,7 +78,7 @@ function hideCredentials(text: string): string {
   });
 }
 
-/** A name, once per word, and what stands between it and its value. */
+/** A name, once per word, and the separator before its value. */
 const ASSIGNMENT = /(?<![\w-])([\w-]+)(\\*["'`]?(?:\]|%5D)?\s*(?:=>?|:|%3[AD])\s*)/gi;
 
 function hideValues(text: string): string {
@@ -86,7 +86,7 @@ function hideValues(text: string): string {
   let shown = "";
   let from = 0;
   for (let match = assignment.exec(text); match !== null; match = assignment.exec(text)) {
-    const [start, end] = secretIn(text, match, assignment.lastIndex);
+    const [start, end] = findSecret(text, match, assignment.lastIndex);
     if (end <= start || text.startsWith(REDACTED, start)) continue;
     shown += text.slice(from, start) + REDACTED;
     from = assignment.lastIndex = end;
@@ -99,7 +99,7 @@ const OPENING = /\\*["'`]/y;
 type Range = readonly [start: number, end: number];
 
 /** @returns an empty range where the assignment holds no secret */
-function secretIn(
+function findSecret(
   text: string,
   { 1: name = "", 2: separator = "", index }: RegExpExecArray,
   at: number,
@@ -121,15 +121,15 @@ function secretIn(
 function unquotedValue(name: string, separator: string, isParameter: boolean): RegExp {
   if (isParameter)
     return mayContainSpaces(name) ? /[^\r\n&"'`<>]*[^\r\n&"'`<>\\]/y : /[^\s&"'`<>]*[^\s&"'`<>\\]/y;
-  // JSON's number, or a word of inspect's: what follows is another field.
+  // A number in JSON, or a word of `inspect`. The next field follows.
   if (/^\\*["'`]/.test(separator)) return /[^\s,}\]]+/y;
-  // Errors are named so as well: "ExpiredToken: The provided token has expired".
+  // Error names look like assignments: "ExpiredToken: The provided token has expired".
   return mayContainSpaces(name) ? /[^\r\n]+/y : /(?!(?:an?|the|this|your) )\S+/iy;
 }
 
 const JOIN = /["'`]\s*\+\s*(?=\\*["'`])/y;
 
-/** @returns where the quotes close at the level of `opening`: JSON in JSON escapes them again at each level */
+/** @returns the end of the quotes at the level of `opening`. Nested JSON escapes its quotes at each level */
 function endOfQuoted(text: string, start: number, opening: string): number {
   let [from, open] = [start, opening];
   for (let at = text.indexOf(open.at(-1)!, from); at >= 0; at = text.indexOf(open.at(-1)!, from)) {
@@ -137,7 +137,7 @@ function endOfQuoted(text: string, start: number, opening: string): number {
       from = at + 1;
       continue;
     }
-    // inspect writes a text of several lines as 'one\n' + 'two'.
+    // `inspect` formats a text of several lines as 'one\n' + 'two'.
     const join = matchAt(JOIN, text, at);
     if (join === undefined) return at - (open.length - 1);
     open = matchAt(OPENING, text, at + join.length)!;
@@ -146,14 +146,14 @@ function endOfQuoted(text: string, start: number, opening: string): number {
   return text.length;
 }
 
-/** Nth level: 2^n - 1 backslashes before each quote. More of them escape a backslash or a quote within the text. */
+/** At level n, 2^n - 1 backslashes precede each quote. More backslashes escape a backslash or a quote in the text. */
 function closes(text: string, start: number, at: number, { length }: string): boolean {
   let backslashes = 0;
   while (at - backslashes > start && text[at - backslashes - 1] === "\\") backslashes++;
   return backslashes % 2 ** (Math.floor(Math.log2(length)) + 1) === length - 1;
 }
 
-/** @returns the index after the bracket that closes; the text's end where none does */
+/** @returns the index after the closing bracket, or the end of the text */
 function endOfBrackets(text: string, start: number): number {
   const token = /[[\]{}]|(?<!\\)\\*["'`]/g;
   token.lastIndex = start;
@@ -173,22 +173,22 @@ function matchAt(pattern: RegExp, text: string, at: number): string | undefined 
   return pattern.exec(text)?.[0];
 }
 
-/** Tested against a name in lower case without `-`, `_` and `.`: `sessionToken` and `session_token` are one name. */
+/** Secret names in lowercase without `-`, `_` and `.`, so that `sessionToken` and `session_token` match alike. */
 const SECRET =
   /secret|password|passwd|passphrase|secwebsocketprotocol$|(?:authorization|auth|cookies?|credentials|tokens?|ticket|jwt|signature|assertion)$|(?:api|access|auth|encryption|master|private|shared|signing|subscription)key$|^(?:(?:multivalue)?querystringparameters|rawquerystring|rawheaders)$/;
 
-/** Short words are secret alone or as the last word: `sig` and `urlSig`, but not `design`. */
+/** Short words that are secret alone or as the last word: `sig` and `urlSig`, but not `design`. */
 const SHORT = /(?:^|[^A-Za-z])(?:sig|pass|pwd|SIG|PASS|PWD)$|(?:^|[a-z\d])(?:Sig|Pass|Pwd)$/;
 
 const KEY = /(?:^|[^A-Za-z])key$/i;
 
-/** Query parameters are named more loosely than fields: `oauth_verifier`, `key1`, `token_value`. */
+/** Secret query parameters. Their names vary more than those of fields: `oauth_verifier`, `key1`, `token_value`. */
 const SECRET_PARAMETER = /auth|key|pass|secret|sig|ticket|token/i;
 
-/** Values that may contain spaces: in `authorization: Bearer abc` the secret is the rest of the line. */
+/** Names whose values may contain spaces: in `authorization: Bearer abc` the secret is the rest of the line. */
 const PHRASE = /auth|cookie|credentials|pass|pwd|protocol|secret/i;
 
-/** No name is longer. The end of a longer text decides, since most secret names are known by their last word. */
+/** Maximum length of a name. Only the end of a longer text is tested, because the last word usually decides. */
 const MAX_NAME_LENGTH = 128;
 
 /** Returns whether a field, header or variable of this name holds a secret. */
@@ -203,11 +203,12 @@ function isSecretParameter(name: string, inQuery: boolean): boolean {
   return isSecretName(end) || KEY.test(end) || /x-amz-/i.test(end) || (inQuery && SECRET_PARAMETER.test(end));
 }
 
-/** Returns whether the name counts tokens where its value is a number: `maxTokens: 3`. */
+/** Returns whether a number under this name is a count of tokens, such as `maxTokens: 3`. */
 function isTokenCount(name: string): boolean {
   return /tokens$/i.test(name);
 }
 
+/** Returns whether a value of this name may contain spaces. */
 function mayContainSpaces(name: string): boolean {
   return PHRASE.test(name.slice(-MAX_NAME_LENGTH));
 }

@@ -1,11 +1,11 @@
 import { elapsed } from "./elapsed.ts";
 
-/** So many pass for each key and window; after that only the 100th, the 1,000th, and so on. */
+/** Lines of each kind that pass in a window. After them, only the 100th, the 1,000th and so on pass. */
 const FIRST = 10;
 
 const WINDOW_MS = 10_000;
 
-/** Keys that are counted apart; all further ones share a count. */
+/** Kinds with a count of their own. Further kinds share one count. */
 const MAX_KEYS = 100;
 
 interface Window {
@@ -13,7 +13,7 @@ interface Window {
   count: number;
 }
 
-/** Thins out lines that a client can cause as fast as it sends: a flood writes a few of them, with their count. */
+/** Samples log lines that clients can cause, so that a flood writes only a few lines, with their count. */
 export class Sampler {
   readonly #windows = new Map<string, Window>();
   readonly #now: () => number;
@@ -24,8 +24,8 @@ export class Sampler {
   }
 
   /**
-   * Counts one line of a kind.
-   * @returns how many there were in the last ten seconds, this one included, when it is one to write; else `undefined`
+   * Counts a line.
+   * @returns the lines of this kind in the last ten seconds when this one should be written; otherwise `undefined`
    */
   count(kind: string): number | undefined {
     const window = this.#window(kind);

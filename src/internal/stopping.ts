@@ -3,18 +3,19 @@ import { constants } from "node:os";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** npm forwards a Ctrl-C that its child has had from the terminal already: one key press, two signals. */
+/** Time in which two signals are one key press, in ms: npm forwards a Ctrl-C that the terminal has already sent. */
 const SAME_KEY_PRESS_MS = 500;
 
 const LAUNCHER_CHECK_MS = 250;
 
-/** From npm down to this process there are a shell and few others: a tool that runs several commands, say. */
+/** Maximum number of processes between npm and this one: a shell, and tools that run several commands. */
 const MAX_ANCESTORS = 6;
 
 /**
- * Resolves at the first SIGINT, SIGTERM or SIGHUP, when npm or npx has started this process and has ended, or when
- * nobody reads its output any more; a later signal exits at once, with 128 and its number.
- * @returns the signal; `undefined`: the process is on its own, so nobody can send another
+ * Waits until the process should stop: at the first SIGINT, SIGTERM or SIGHUP, when the npm or npx that started it has
+ * ended, or when the reader of its output is gone. A later signal exits at once with 128 plus its number.
+ * @param say writes a line for the user
+ * @returns the signal; `undefined` when npm or the reader is gone, because then nobody can send another signal
  */
 export function waitForStop(say: (line: string) => void): Promise<NodeJS.Signals | undefined> {
   return new Promise((resolve) => {
@@ -23,15 +24,15 @@ export function waitForStop(say: (line: string) => void): Promise<NodeJS.Signals
       if (stoppedAt === undefined) {
         stoppedAt = performance.now();
         stopWatching();
-        say("\nStopping: events under way may end. Once more stops at once.");
+        say("\nStopping after running events have finished. Press Ctrl-C again to stop at once.");
         resolve(signal);
       } else if (signal !== undefined && performance.now() - stoppedAt > SAME_KEY_PRESS_MS) {
         process.exit(128 + constants.signals[signal]);
       }
     };
     for (const signal of SIGNALS) process.on(signal, stop);
-    // EPIPE or EIO: the reader of the log or the terminal has gone. Unhandled, it would end the process before its events,
-    // or come back as an uncaught exception that is logged again, for ever.
+    // EPIPE or EIO: the reader or the terminal is gone. Without a listener, the error would end the process before its
+    // events, or be logged as an uncaught exception in an endless loop.
     for (const stream of [process.stdout, process.stderr]) stream.on("error", () => stop(undefined));
     const stopWatching = isForeground(process.env.npm_lifecycle_script)
       ? watchLauncher(() => stop(undefined))
@@ -40,29 +41,29 @@ export function waitForStop(say: (line: string) => void): Promise<NodeJS.Signals
 }
 
 /**
- * Whether a script of package.json (npx makes one too) waits for this process. One that starts it in the background, or
- * by another script, may end and mean it to go on.
+ * Returns whether an npm script waits for this process; npx creates such a script too. A script that starts it in the
+ * background or by another script may end while the process continues.
  */
 export function isForeground(script = ""): boolean {
   return /\b(?:node|lift-ws)\b/.test(script) && !/(?:^|[^&>])&(?![&>])/.test(script);
 }
 
 /**
- * npm runs scripts by a shell. A signal to npm ends both, and the shell forwards none: this process then gets another
- * parent. When npm is killed the shell lives on, so its parent is watched as well; where there is no /proc, the shell
- * is replaced by the command or is not watched.
+ * Calls `onGone` when npm has ended. npm runs scripts in a shell. A signal to npm ends both, but the shell forwards no
+ * signal, so this process gets another parent. When npm is killed, the shell survives, so the shell's parent is watched
+ * too. Without /proc the shell is replaced by the command, or it is not watched.
  */
-function watchLauncher(gone: () => void): () => void {
+function watchLauncher(onGone: () => void): () => void {
   const parents = listParents();
   const timer = setInterval(() => {
-    if (isAdopted() || parents.some(([pid, parent]) => parentOf(pid) !== parent)) gone();
+    if (isAdopted() || parents.some(([pid, parent]) => readParent(pid) !== parent)) onGone();
   }, LAUNCHER_CHECK_MS).unref();
   return () => clearInterval(timer);
 }
 
-/** npm may have ended before this process began. In a container npm itself may be process 1. */
+/** Detects an npm that ended before this process started. In a container, npm itself may be process 1. */
 function isAdopted(): boolean {
-  return process.ppid === 1 && !/^(?:npm|node)/.test(statusOf(1)?.name ?? "");
+  return process.ppid === 1 && !/^(?:npm|node)/.test(readStatus(1)?.name ?? "");
 }
 
 type Parent = readonly [pid: number, parent: number | undefined];
@@ -70,9 +71,9 @@ type Parent = readonly [pid: number, parent: number | undefined];
 function listParents(): readonly Parent[] {
   const parents: Parent[] = [[process.pid, process.ppid]];
   for (let pid = process.ppid; parents.length < MAX_ANCESTORS; ) {
-    const status = statusOf(pid);
+    const status = readStatus(pid);
     if (status === undefined) break;
-    // npm calls itself `npm start`, `npm exec lift-ws`.
+    // The process title of npm is `npm start` or `npm exec lift-ws`.
     if (status.name.startsWith("npm")) return parents;
     parents.push([pid, status.parent]);
     pid = status.parent;
@@ -80,13 +81,13 @@ function listParents(): readonly Parent[] {
   return parents.slice(0, 1);
 }
 
-function parentOf(pid: number): number | undefined {
-  return pid === process.pid ? process.ppid : statusOf(pid)?.parent;
+function readParent(pid: number): number | undefined {
+  return pid === process.pid ? process.ppid : readStatus(pid)?.parent;
 }
 
-function statusOf(pid: number): { readonly name: string; readonly parent: number } | undefined {
+function readStatus(pid: number): { readonly name: string; readonly parent: number } | undefined {
   try {
-    // `7 (npm start) S 1 …`: the name may hold anything, parentheses too.
+    // `7 (npm start) S 1 …`: the name may contain any character, including parentheses.
     const [, name, parent] = /\((.*)\) \S (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? [];
     return { name: name!, parent: Number(parent) };
   } catch {

@@ -1,9 +1,11 @@
 import { canonicalAddress } from "./ip-address.ts";
 
 /**
- * Tells whether a host means this machine alone: `localhost` or a loopback address (127.0.0.0/8, `::1`), in any
- * spelling. All other names are not loopback, `a.localhost` included: a resolver may ask the network for them.
- * @param host a host without a port: an address to listen on, a URL's `hostname`, the host in a `Host` header
+ * Returns whether a host is this machine only: `localhost` or a loopback address (127.0.0.0/8, `::1`) in any spelling.
+ * Other names such as `a.localhost` are not loopback, because a resolver may query the network for them.
+ * @param host a host without a port: an address to listen on, a URL's `hostname`, or the name in a `Host` header
+ * @example
+ * isLoopback("127.0.0.1"); // true
  */
 export function isLoopback(host: string): boolean {
   const name = host.endsWith(".") ? host.slice(0, -1) : host;

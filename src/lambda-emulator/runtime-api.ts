@@ -3,30 +3,32 @@ import type { AddressInfo } from "node:net";
 import { MAX_LAMBDA_RESPONSE_BYTES } from "../apigw/index.ts";
 import type { FunctionErrorPayload } from "./errors.ts";
 
-/** An event on its way to the function. */
+/** An event for the function. */
 export interface Invocation {
   readonly requestId: string;
   /** The event, as JSON. */
   readonly event: string;
-  /** ms since the epoch. */
+  /** Deadline in ms since the epoch. */
   readonly deadline: number;
   readonly functionArn: string;
   readonly traceId: string;
 }
 
-/** The end of the API that hears what the process says. */
+/** Receives the requests of a function's process. */
 export interface RuntimeListener {
-  /** It is done with the last invocation and waits for another, which `give` hands to it. */
+  /** The process has finished its invocation and waits for another one, passed to `give`. */
   next(give: (invocation: Invocation) => void): void;
-  /** `false`: that invocation is not under way. */
+  /** The result of an invocation. Returns false when the invocation is not running. */
   response(requestId: string, body: string): boolean;
-  /** `false`: that invocation is not under way. */
+  /** The error of an invocation. Returns false when the invocation is not running. */
   error(requestId: string, fault: FunctionErrorPayload): boolean;
+  /** The error of the initialization. */
   initError(fault: FunctionErrorPayload): void;
 }
 
+/** A running Runtime API. */
 export interface RuntimeApi {
-  /** `127.0.0.1:9001`: the process's `AWS_LAMBDA_RUNTIME_API`. */
+  /** The process's `AWS_LAMBDA_RUNTIME_API`, such as `127.0.0.1:9001`. */
   readonly address: string;
   close(): void;
 }
@@ -36,18 +38,18 @@ const PATH = /^\/2018-06-01\/runtime\/(?:invocation\/(?:(next)|([\w-]+)\/(respon
 /** Serves the Lambda Runtime API to one process. https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html */
 export function serveRuntimeApi(listener: RuntimeListener): Promise<RuntimeApi> {
   const server = createServer((request, response) => {
-    // A connection that breaks is the process's end, which its owner hears of anyway.
-    answer(listener, request, response).catch(() => response.destroy());
+    // A broken connection means that the process has ended, which its owner detects itself.
+    respond(listener, request, response).catch(() => response.destroy());
   });
-  // The process waits for its next event as long as it takes.
+  // The process waits for its next event without a limit.
   Object.assign(server, { requestTimeout: 0, keepAliveTimeout: 0, headersTimeout: 0, timeout: 0 });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => resolve({ address: addressOf(server), close: () => close(server) }));
+    server.listen(0, "127.0.0.1", () => resolve({ address: toAddress(server), close: () => close(server) }));
   });
 }
 
-function addressOf(server: Server): string {
+function toAddress(server: Server): string {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
@@ -56,17 +58,17 @@ function close(server: Server): void {
   server.closeAllConnections();
 }
 
-async function answer(listener: RuntimeListener, request: IncomingMessage, response: ServerResponse) {
+async function respond(listener: RuntimeListener, request: IncomingMessage, response: ServerResponse) {
   const [, next, requestId, kind, init] = PATH.exec(request.url ?? "") ?? [];
   if (next && request.method === "GET") {
     listener.next((invocation) => give(invocation, response));
   } else if (requestId && request.method === "POST") {
-    await takeOutcome(listener, request, response, requestId, kind === "response");
+    await receiveOutcome(listener, request, response, requestId, kind === "response");
   } else if (init && request.method === "POST") {
-    listener.initError(readFault(await read(request)));
+    listener.initError(readFault(await readBody(request)));
     accept(response);
   } else {
-    refuse(response, 404, "NotFound", "There is no such resource");
+    refuse(response, 404, "NotFound", "Resource not found");
   }
 }
 
@@ -81,14 +83,14 @@ function give(invocation: Invocation, response: ServerResponse): void {
   response.end(invocation.event);
 }
 
-async function takeOutcome(
+async function receiveOutcome(
   listener: RuntimeListener,
   request: IncomingMessage,
   response: ServerResponse,
   requestId: string,
   succeeded: boolean,
 ): Promise<void> {
-  const body = await read(request);
+  const body = await readBody(request);
   const size = Buffer.byteLength(body);
   const isTooLarge = succeeded && size > MAX_LAMBDA_RESPONSE_BYTES;
   const known = isTooLarge
@@ -96,7 +98,7 @@ async function takeOutcome(
     : succeeded
       ? listener.response(requestId, body)
       : listener.error(requestId, readFault(body));
-  if (!known) refuse(response, 400, "InvalidRequestID", "That invocation is not under way");
+  if (!known) refuse(response, 400, "InvalidRequestID", "The invocation is not running");
   else if (isTooLarge) refuse(response, 413, "RequestEntityTooLarge", "The response is too large");
   else accept(response);
 }
@@ -117,13 +119,13 @@ function refuse(response: ServerResponse, status: number, errorType: string, err
   response.writeHead(status, { "content-type": "application/json" }).end(body);
 }
 
-async function read(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
 }
 
-/** Whatever the process sent: it may be any runtime. */
+/** Parses an error. The process may have any runtime, so every field is checked. */
 function readFault(body: string): FunctionErrorPayload {
   let fault: Record<string, unknown> = {};
   try {

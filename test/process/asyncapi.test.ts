@@ -159,7 +159,7 @@ describe("lift-ws asyncapi", () => {
     [
       ["app.mjs"],
       2,
-      /^lift-ws: app\.mjs exports no Streamer; it exports one: export what createStreamer made\n$/,
+      /^lift-ws: app\.mjs exports no Streamer; it exports one: export the result of createStreamer\n$/,
     ],
     [["broken.mjs"], 1, /^lift-ws: broken\.mjs cannot be loaded:\n.*no such luck/s],
     [["chat.mjs", "--out", "no/where.json"], 1, /^lift-ws: Can't write \S+\/no\/where\.json \(ENOENT\)\n$/],

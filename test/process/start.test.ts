@@ -117,12 +117,12 @@ describe("start", () => {
         socket.on("open", () => socket.terminate());
       });
     expect(await page("https://evil.example")).toBe("Unexpected server response: 403");
-    await untilErrorSays('To allow it: give start `allowedOrigins: ["https://evil.example"]`');
+    await untilErrorSays('To allow it: set the option `allowedOrigins: ["https://evil.example"]` of start');
     for (const origin of ["http://localhost:5173", "https://app.example"])
       expect(await page(origin)).toBe("open");
     const url = new URL("/healthz", webSocketUrl().replace("ws:", "http:"));
     expect(await statusFor(url, "rebound.example")).toBe(403);
-    await untilErrorSays('To allow it: give start `allowedHosts: ["rebound.example"]`');
+    await untilErrorSays('To allow it: set the option `allowedHosts: ["rebound.example"]` of start');
   });
 
   it("ticks the app, as the scheduled function does on AWS", async () => {
@@ -137,8 +137,8 @@ describe("start", () => {
   });
 
   it.each([
-    ["set PORT to another", (port: string) => ({ PORT: port })],
-    ["give start another", (port: string) => ({ OPTIONS: `{ "port": ${port} }` })],
+    ["set another PORT", (port: string) => ({ PORT: port })],
+    ["set another `port`", (port: string) => ({ OPTIONS: `{ "port": ${port} }` })],
   ])("reports in one line that the port is in use, and to %s, and exits with 1", async (advice, env) => {
     const taken = createServer().listen(0, "127.0.0.1");
     await once(taken, "listening");
@@ -146,13 +146,13 @@ describe("start", () => {
     launch(env(String(port)));
     expect(await ended).toBe(1);
     taken.close();
-    expect(errors).toEqual([`Port ${port} of 127.0.0.1 is taken: stop what uses it, or ${advice}`]);
+    expect(errors).toEqual([`Port ${port} on 127.0.0.1 is already in use: stop the other program, or ${advice}`]);
   });
 
   it.each(["foo", "-1", "65536", "3001.5"])("reports in one line that PORT cannot be %s", async (PORT) => {
     launch({ PORT });
     expect(await ended).toBe(1);
-    expect(errors).toEqual([`PORT is "${PORT}": give 0 to 65535`]);
+    expect(errors).toEqual([`PORT must be a number from 0 to 65535; got "${PORT}"`]);
   });
 
   it("reports in one line that HOST is not an address of this machine", async () => {
@@ -162,7 +162,7 @@ describe("start", () => {
       OPTIONS: JSON.stringify({ credentials: { accessKeyId: "a", secretAccessKey: "b" } }),
     });
     expect(await ended).toBe(1);
-    expect(errors).toEqual(["Can't listen on 192.0.2.1, port 0 (EADDRNOTAVAIL)"]);
+    expect(errors).toEqual(["Cannot listen on 192.0.2.1, port 0 (EADDRNOTAVAIL)"]);
   });
 
   it("reports in one line that it needs credentials beyond loopback", async () => {

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * What runs in a function's process, as Lambda's Node 24 runtime does: it loads the handler, asks for an event,
- * answers it, and asks for the next. JavaScript, and nothing of this package imported: whatever is loaded here, or
- * stripped of its types (50 ms), would count as the function's start.
+ * The runtime of a function's process, like Lambda's Node 24 runtime: it loads the handler, then gets and handles one event
+ * after the other. It is JavaScript and imports nothing of this package, because loading modules and stripping types (50
+ * ms) would count as the function's cold start.
  */
 import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
@@ -15,7 +15,7 @@ import { format } from "node:util";
  * @typedef {(event: unknown, context: LambdaContext) => unknown} Handler
  */
 
-// Imported, `node:http` would bring all its exports, and with WebSocket all of undici: 25 ms of a cold start.
+// An import of `node:http` would load all its exports, and with WebSocket all of undici: 25 ms of a cold start.
 const { Agent, request } = process.getBuiltinModule("node:http");
 const { env } = process;
 const [host = "", port = ""] = env.AWS_LAMBDA_RUNTIME_API?.split(":") ?? [];
@@ -23,7 +23,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 const EXTENSIONS = ["", ".js", ".mjs", ".cjs"];
 
 /**
- * The invocation that runs.
+ * The id of the running invocation.
  * @type {string | undefined}
  */
 let requestId;
@@ -67,10 +67,10 @@ function call(method, path, body, errorType) {
 }
 
 /**
- * Without whoever runs it a function has nothing to do.
+ * Exits when the Runtime API is gone.
  * @returns {never}
  */
-function abandoned() {
+function exitWithoutApi() {
   process.exit(0);
 }
 
@@ -82,7 +82,7 @@ async function load() {
     throw new RuntimeError("MalformedHandlerName", `Bad handler ${spelling}`);
   }
   const module = await importModule(join(dirname(spelling), file));
-  const handler = at(module, path) ?? at(module.default, path);
+  const handler = readExport(module, path) ?? readExport(module.default, path);
   if (typeof handler !== "function") {
     throw new RuntimeError("HandlerNotFound", `${spelling} is undefined or not exported`);
   }
@@ -94,7 +94,7 @@ async function load() {
 }
 
 /**
- * @param {string} name a file, most often without its extension
+ * @param {string} name a file, usually without its extension
  * @returns {Promise<{ readonly default?: unknown }>}
  */
 async function importModule(name) {
@@ -109,7 +109,7 @@ async function importModule(name) {
   }
 }
 
-function at(/** @type {unknown} */ exports, /** @type {string} */ path) {
+function readExport(/** @type {unknown} */ exports, /** @type {string} */ path) {
   return path.split(".").reduce((value, name) => Object(value)[name], exports);
 }
 
@@ -117,7 +117,7 @@ function at(/** @type {unknown} */ exports, /** @type {string} */ path) {
  * @param {Headers} headers
  * @returns {LambdaContext}
  */
-function contextOf(headers) {
+function createContext(headers) {
   const deadline = Number(headers["lambda-runtime-deadline-ms"]);
   return {
     callbackWaitsForEmptyEventLoop: true,
@@ -133,34 +133,34 @@ function contextOf(headers) {
 }
 
 async function runNext(/** @type {Handler} */ handler) {
-  const { headers, body } = await call("GET", "invocation/next").catch(abandoned);
+  const { headers, body } = await call("GET", "invocation/next").catch(exitWithoutApi);
   requestId = String(headers["lambda-runtime-aws-request-id"]);
   env._X_AMZN_TRACE_ID = String(headers["lambda-runtime-trace-id"]);
   let result;
   try {
-    result = JSON.stringify(await handler(JSON.parse(body), contextOf(headers))) ?? "null";
+    result = JSON.stringify(await handler(JSON.parse(body), createContext(headers))) ?? "null";
   } catch (error) {
     await report(error);
     return;
   }
-  await call("POST", `invocation/${requestId}/response`, result).catch(abandoned);
+  await call("POST", `invocation/${requestId}/response`, result).catch(exitWithoutApi);
 }
 
 async function report(/** @type {unknown} */ error) {
-  const fault = faultOf(error);
+  const fault = toFault(error);
   console.error(requestId === undefined ? "Init Error" : "Invoke Error", JSON.stringify(fault));
   const path = requestId === undefined ? "init/error" : `invocation/${requestId}/error`;
-  await call("POST", path, JSON.stringify(fault), fault.errorType).catch(abandoned);
+  await call("POST", path, JSON.stringify(fault), fault.errorType).catch(exitWithoutApi);
 }
 
-function faultOf(/** @type {unknown} */ error) {
+function toFault(/** @type {unknown} */ error) {
   if (!(error instanceof Error)) {
     return { errorType: typeof error, errorMessage: format(error), trace: [] };
   }
   return { errorType: error.name, errorMessage: error.message, trace: error.stack?.split("\n") ?? [] };
 }
 
-/** Lines as CloudWatch has them: the time, the request, the level, the text. */
+/** Formats console lines as in CloudWatch: time, request id, level and text. */
 function patchConsole() {
   for (const level of /** @type {const} */ (["trace", "debug", "info", "warn", "error"])) {
     console[level] = (/** @type {unknown[]} */ ...values) => {
@@ -171,19 +171,19 @@ function patchConsole() {
   console.log = console.info;
 }
 
-/** Ends the process by what nobody caught, with the runtime's own exit codes. */
-function endBy(/** @type {unknown} */ error, /** @type {number} */ code) {
+/** Reports an uncaught error and exits with the exit code of Lambda's runtime. */
+function exitWith(/** @type {unknown} */ error, /** @type {number} */ code) {
   report(error).then(() => process.exit(code));
 }
 
-/** The argument is this file's; a function has none on Lambda. */
+/** Remove this file's argument, because a function has none in Lambda. */
 const [ownHosts] = process.argv.splice(2);
 if (ownHosts !== undefined) (await import("./own-hosts.ts")).redirectApiHosts(JSON.parse(ownHosts));
 
 patchConsole();
-process.on("uncaughtException", (error) => endBy(error, 129));
+process.on("uncaughtException", (error) => exitWith(error, 129));
 process.on("unhandledRejection", (reason) => {
-  endBy(new RuntimeError("UnhandledPromiseRejection", format(reason)), 128);
+  exitWith(new RuntimeError("UnhandledPromiseRejection", format(reason)), 128);
 });
 try {
   const handler = await load();

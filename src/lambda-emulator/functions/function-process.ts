@@ -10,21 +10,23 @@ import { endLines, initLine, startLine } from "./log-lines.ts";
 import type { OrphanKiller } from "./orphan-killer.ts";
 import type { ApiHosts } from "./own-hosts.ts";
 
-/** As long as a function may take to load before its own timeout begins. */
+/** Lambda's limit of the initialization, in ms. The function's own timeout starts after it. */
 const INIT_MS = 10_000;
 
 const IS_POSIX = process.platform !== "win32";
 const BOOTSTRAP = fileURLToPath(new URL("./bootstrap.js", import.meta.url));
 
+/** Settings of all processes of a function. */
 export interface ProcessSettings extends FunctionDescription {
   readonly accountId: string;
   readonly environment: { readonly [name: string]: string };
   readonly timeoutMs: number;
   readonly log: (line: string) => void;
-  readonly guard: OrphanKiller;
+  readonly orphanKiller: OrphanKiller;
   readonly ownHosts: ApiHosts | undefined;
 }
 
+/** Receives the state changes of a process. */
 export interface ProcessOwner {
   idle(process: FunctionProcess): void;
   ended(process: FunctionProcess): void;
@@ -35,13 +37,13 @@ interface RunningInvocation {
   readonly event: string;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** Once the process has it. */
+  /** Set when the process has received the event. */
   startedAt?: number;
   settled: boolean;
   status?: "error" | "timeout";
 }
 
-/** A function's process: one event at a time, frozen between them. It begins with an event, as on Lambda. */
+/** A process of a function. It handles one event at a time and is frozen in between. Like in Lambda, an event starts it. */
 export class FunctionProcess implements RuntimeListener {
   readonly #settings: ProcessSettings;
   readonly #owner: ProcessOwner;
@@ -50,9 +52,9 @@ export class FunctionProcess implements RuntimeListener {
   #api: RuntimeApi | undefined;
   #child: ChildProcess | undefined;
   #give: ((invocation: Invocation) => void) | undefined;
-  #underWay: RunningInvocation | undefined;
+  #running: RunningInvocation | undefined;
   #initMs: number | undefined;
-  /** Of the invocation that waited for it. */
+  /** Duration of the initialization, until a REPORT line contains it. */
   #initToReport: number | undefined;
   #ended = false;
 
@@ -64,13 +66,13 @@ export class FunctionProcess implements RuntimeListener {
   }
 
   /**
-   * Hands it an event, as JSON. Only when it is new or idle.
+   * Runs an event, given as JSON. Call it only on a new or idle process.
    * @throws {LambdaEmulatorError} FUNCTION_FAILED
    */
   run(event: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#underWay = { requestId: randomUUID(), event, resolve, reject, settled: false };
-      this.#handOver();
+      this.#running = { requestId: randomUUID(), event, resolve, reject, settled: false };
+      this.#sendEvent();
     });
   }
 
@@ -86,8 +88,8 @@ export class FunctionProcess implements RuntimeListener {
       this.#finish();
     }
     this.#timer.clear();
-    if (this.#underWay !== undefined) {
-      this.#handOver();
+    if (this.#running !== undefined) {
+      this.#sendEvent();
     } else {
       this.#signal("SIGSTOP");
       this.#owner.idle(this);
@@ -114,13 +116,13 @@ export class FunctionProcess implements RuntimeListener {
     if (this.#initMs !== undefined) return;
     this.#initMs = performance.now() - this.#startedAt;
     this.#settings.log(initLine(this.#initMs, fault.errorType));
-    if (this.#underWay !== undefined) this.#fail(fault);
+    if (this.#running !== undefined) this.#fail(fault);
   }
 
   async #start(): Promise<void> {
-    const { directory, environment, guard, ownHosts } = this.#settings;
+    const { directory, environment, orphanKiller, ownHosts } = this.#settings;
     this.#api = await serveRuntimeApi(this);
-    // A group of its own: a Ctrl-C is not for it, and what it starts itself is frozen and ended with it.
+    // In a group of its own, so that Ctrl-C does not reach it, and its child processes are frozen and killed with it.
     const child = spawn(process.execPath, [BOOTSTRAP, ...(ownHosts ? [JSON.stringify(ownHosts)] : [])], {
       cwd: directory,
       env: createEnvironment(this.#settings, environment, this.#api.address),
@@ -128,23 +130,23 @@ export class FunctionProcess implements RuntimeListener {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
-    if (child.pid !== undefined) guard.add(child.pid);
+    if (child.pid !== undefined) orphanKiller.add(child.pid);
     for (const input of [child.stdout, child.stderr]) {
       createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY }).on("line", this.#settings.log);
     }
     child.once("error", (error) => this.#end(`Error: ${error.message}`));
-    // What it has started may hold its output open.
+    // Kill its child processes, which may keep its output open.
     child.once("exit", () => this.#signal("SIGKILL"));
     child.once("close", (code, signal) => this.#end(describeExit(code, signal)));
   }
 
-  #handOver(): void {
-    const [give, underWay] = [this.#give, this.#underWay];
-    if (give === undefined || underWay === undefined) return;
+  #sendEvent(): void {
+    const [give, running] = [this.#give, this.#running];
+    if (give === undefined || running === undefined) return;
     const { log, timeoutMs, region, accountId, name } = this.#settings;
-    const { requestId, event } = underWay;
+    const { requestId, event } = running;
     this.#give = undefined;
-    underWay.startedAt = performance.now();
+    running.startedAt = performance.now();
     this.#timer.set(timeoutMs);
     this.#signal("SIGCONT");
     log(startLine(requestId));
@@ -153,51 +155,51 @@ export class FunctionProcess implements RuntimeListener {
       event,
       deadline: Date.now() + timeoutMs,
       functionArn: `arn:aws:lambda:${region}:${accountId}:function:${name}`,
-      traceId: traceId(),
+      traceId: createTraceId(),
     });
   }
 
   #awaits(requestId: string): boolean {
-    return this.#underWay?.requestId === requestId && !this.#underWay.settled;
+    return this.#running?.requestId === requestId && !this.#running.settled;
   }
 
   #settle(): RunningInvocation {
-    const underWay = this.#underWay!;
-    underWay.settled = true;
-    return underWay;
+    const running = this.#running!;
+    running.settled = true;
+    return running;
   }
 
   #fail(fault: FunctionErrorPayload): void {
-    const underWay = this.#settle();
-    underWay.status ??= "error";
-    underWay.reject(new FunctionError(fault));
+    const running = this.#settle();
+    running.status ??= "error";
+    running.reject(new FunctionError(fault));
   }
 
-  /** Tells the log of an invocation that is over. */
+  /** Logs the end of an invocation. */
   #finish(): void {
-    const underWay = this.#underWay;
-    this.#underWay = undefined;
-    if (underWay?.startedAt === undefined) return;
-    const { requestId, startedAt, status } = underWay;
-    const span = {
+    const running = this.#running;
+    this.#running = undefined;
+    if (running?.startedAt === undefined) return;
+    const { requestId, startedAt, status } = running;
+    const report = {
       requestId,
       durationMs: performance.now() - startedAt,
       initMs: this.#initToReport,
       memoryMB: this.#settings.memoryMB,
-      usedMB: peakMemoryMB(this.#child?.pid),
+      usedMB: readPeakMemoryMB(this.#child?.pid),
       ...(status && { status }),
     };
     this.#initToReport = undefined;
-    for (const line of endLines(span)) this.#settings.log(line);
+    for (const line of endLines(report)) this.#settings.log(line);
   }
 
   #timeOut(): void {
-    const underWay = this.#underWay;
-    if (underWay !== undefined && !underWay.settled) {
+    const running = this.#running;
+    if (running !== undefined && !running.settled) {
       const message = `Task timed out after ${(this.#settings.timeoutMs / 1000).toFixed(2)} seconds`;
-      this.#settings.log(`${new Date().toISOString()} ${underWay.requestId} ${message}`);
-      underWay.status = "timeout";
-      this.#fail(errorOf(underWay, "Sandbox.Timedout", message));
+      this.#settings.log(`${new Date().toISOString()} ${running.requestId} ${message}`);
+      running.status = "timeout";
+      this.#fail(toPayload(running, "Sandbox.Timedout", message));
     }
     this.kill();
   }
@@ -210,11 +212,11 @@ export class FunctionProcess implements RuntimeListener {
     if (this.#initMs === undefined) {
       this.#settings.log(initLine(performance.now() - this.#startedAt, "Runtime.ExitError"));
     }
-    if (this.#underWay !== undefined && !this.#underWay.settled) {
-      this.#fail(errorOf(this.#underWay, "Runtime.ExitError", reason));
+    if (this.#running !== undefined && !this.#running.settled) {
+      this.#fail(toPayload(this.#running, "Runtime.ExitError", reason));
     }
     this.#finish();
-    if (this.#child?.pid !== undefined) this.#settings.guard.delete(this.#child.pid);
+    if (this.#child?.pid !== undefined) this.#settings.orphanKiller.delete(this.#child.pid);
     this.#owner.ended(this);
   }
 
@@ -225,24 +227,24 @@ export class FunctionProcess implements RuntimeListener {
       if (IS_POSIX) process.kill(-pid, signal);
       else if (signal === "SIGKILL") this.#child?.kill();
     } catch (error) {
-      // It has ended already.
+      // The process has already ended.
       if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
     }
   }
 }
 
-/** A timer that can be set anew. */
+/** A timer that can be restarted. */
 class ResettableTimer {
-  readonly #ring: () => void;
+  readonly #callback: () => void;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(ring: () => void) {
-    this.#ring = ring;
+  constructor(callback: () => void) {
+    this.#callback = callback;
   }
 
   set(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#ring, ms);
+    this.#timer = setTimeout(this.#callback, ms);
   }
 
   clear(): void {
@@ -250,7 +252,11 @@ class ResettableTimer {
   }
 }
 
-function errorOf({ requestId }: RunningInvocation, errorType: string, message: string): FunctionErrorPayload {
+function toPayload(
+  { requestId }: RunningInvocation,
+  errorType: string,
+  message: string,
+): FunctionErrorPayload {
   return { errorType, errorMessage: `RequestId: ${requestId} Error: ${message}` };
 }
 
@@ -261,15 +267,15 @@ function describeExit(code: number | null, signal: NodeJS.Signals | null): strin
     : `Runtime exited with error: exit status ${code}`;
 }
 
-/** As X-Ray spells it, not sampled. */
-function traceId(): string {
+/** Creates a trace id in X-Ray's form, not sampled. */
+function createTraceId(): string {
   const hex = (bytes: number) => randomBytes(bytes).toString("hex");
   const seconds = Math.floor(Date.now() / 1000).toString(16);
   return `Root=1-${seconds}-${hex(12)};Parent=${hex(8)};Sampled=0`;
 }
 
-/** Linux tells it, until the process has ended. */
-function peakMemoryMB(pid: number | undefined): number | undefined {
+/** Reads the peak memory of a running process. Linux only. */
+function readPeakMemoryMB(pid: number | undefined): number | undefined {
   try {
     const kilobytes = /^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
     return kilobytes === undefined ? undefined : Math.ceil(Number(kilobytes) / 1024);

@@ -366,15 +366,15 @@ it("leaves no process when its own is killed: neither a frozen one nor one in an
 });
 
 it.each([
-  [{ name: "" }, "name is invalid"],
-  [{ directory: undefined }, "directory is missing"],
-  [{ timeoutMs: 0 }, "timeoutMs is invalid"],
-  [{ timeoutMs: 900_001 }, "timeoutMs is invalid"],
-  [{ concurrency: 1.5 }, "concurrency is invalid"],
-  [{ memoryMB: 127 }, "memoryMB is invalid"],
-  [{ environment: { A: 1 } }, "environment is invalid"],
-  [{ memory: 128 }, "memory is none of"],
-])("refuses the options %j", (options, message) => {
+  [{ name: "" }, "`name` must be a non-empty string; got a string"],
+  [{ directory: undefined }, "`directory` is required"],
+  [{ timeoutMs: 0 }, "`timeoutMs` must be a number from 1 to 900000; got 0"],
+  [{ timeoutMs: 900_001 }, "`timeoutMs` must be a number from 1 to 900000; got 900001"],
+  [{ concurrency: 1.5 }, "`concurrency` must be an integer from 1; got 1.5"],
+  [{ memoryMB: 127 }, "`memoryMB` must be an integer from 128; got 127"],
+  [{ environment: { A: 1 } }, "`environment` must be an object of strings"],
+  [{ memory: 128 }, "Unknown option `memory`"],
+])("rejects the options %j", (options, message) => {
   const all = { name: "chat", directory: ".", ...options } as LambdaFunctionOptions;
   expect(() => new LambdaFunction(all)).toThrow(
     expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),

@@ -1,60 +1,80 @@
 import { resolve } from "node:path";
 import type { LambdaHandler } from "../../apigw/index.ts";
+import {
+  anyFunction,
+  findOptionFault,
+  integer,
+  isRecord,
+  type OptionChecks,
+  record,
+  text,
+} from "../../internal/options.ts";
 import { LambdaEmulatorError } from "../errors.ts";
 import { FunctionProcess, type ProcessSettings } from "./function-process.ts";
 import { OrphanKiller } from "./orphan-killer.ts";
 import type { ApiHosts } from "./own-hosts.ts";
 
+/** Options of {@link LambdaFunction}. `name` and `directory` are required. */
 export interface LambdaFunctionOptions {
+  /** The function's name. */
   readonly name: string;
-  /** The folder of its code: what would be uploaded. */
+  /** The folder of its code, which would be uploaded. */
   readonly directory: string;
-  /** A file in it and an export. Default `index.handler`. */
+  /** The file and the export of the handler. Default `index.handler`. */
   readonly handler?: string;
-  /** The function's variables. It gets Lambda's besides, and none of this process's. Default none. */
+  /** The function's environment variables, besides Lambda's. This process's variables are not passed. Default none. */
   readonly environment?: { readonly [name: string]: string };
-  /** ms that an invocation may take. Default 30,000; minimum 1. */
+  /** Time limit of an invocation, in ms. Default 30,000; 1 to 900,000. */
   readonly timeoutMs?: number;
-  /** Processes at a time; an event past it is refused with THROTTLED. Default 10; minimum 1. */
+  /** Maximum number of processes. More concurrent events fail with THROTTLED. Default 10; minimum 1. */
   readonly concurrency?: number;
-  /** What the log calls its size; nothing limits it here. Default 128; minimum 128. */
+  /** The memory size in the log, in MB. It is not enforced. Default 128; minimum 128. */
   readonly memoryMB?: number;
-  /** Default `us-east-1`. */
+  /** The AWS region. Default `us-east-1`. */
   readonly region?: string;
-  /** Default `000000000000`. */
+  /** The AWS account in the function's ARN. Default `000000000000`. */
   readonly accountId?: string;
-  /** Hosts whose connections are led to a gateway on this machine. Default none. */
+  /** Hosts whose connections are redirected to a gateway on this machine. Default none. */
   readonly ownHosts?: ApiHosts;
-  /** Takes the log, a line at a time: the function's own, START, END and REPORT. Default: nobody does. */
+  /** Receives each line of the log: the function's own lines, START, END and REPORT. Default none. */
   readonly log?: (line: string) => void;
 }
 
 const MAX_TIMEOUT_MS = 900_000;
 
-const CHECKS: { readonly [name in keyof Required<LambdaFunctionOptions>]: (value: unknown) => boolean } = {
-  name: isText,
-  directory: isText,
-  handler: isText,
-  environment: (value) => Object.values(Object(value)).every((text) => typeof text === "string"),
-  timeoutMs: (value) => isFrom(1, value) && Number(value) <= MAX_TIMEOUT_MS,
-  concurrency: (value) => isFrom(1, value) && Number.isInteger(value),
-  memoryMB: (value) => isFrom(128, value) && Number.isInteger(value),
-  region: isText,
-  accountId: isText,
-  ownHosts: (value) => typeof value === "object" && value !== null,
-  log: (value) => typeof value === "function",
+const CHECKS: OptionChecks<LambdaFunctionOptions> = {
+  name: text,
+  directory: text,
+  handler: text,
+  environment: {
+    test: (value) => isRecord(value) && Object.values(value).every((each) => typeof each === "string"),
+    expected: "an object of strings",
+  },
+  timeoutMs: {
+    test: (value) => typeof value === "number" && value >= 1 && value <= MAX_TIMEOUT_MS,
+    expected: `a number from 1 to ${MAX_TIMEOUT_MS}`,
+  },
+  concurrency: integer(1),
+  memoryMB: integer(128),
+  region: text,
+  accountId: text,
+  ownHosts: record,
+  log: anyFunction,
 };
 
 /**
- * A Lambda function on this machine: its bundle runs in Node processes of its own, under the Lambda Runtime API, one
- * event at a time in each, more of them as events overlap. A process is frozen while it has nothing to do.
+ * A Lambda function on this machine. Its bundle runs in Node processes of its own with the Lambda Runtime API. Each process
+ * handles one event at a time, so overlapping events start more processes. An idle process is frozen.
+ * @example
+ * const chat = new LambdaFunction({ name: "chat", directory: "dist/lambda/chat" });
+ * const gateway = createGateway({ handler: chat.handler });
  */
 export class LambdaFunction {
   readonly #settings: ProcessSettings;
   readonly #concurrency: number;
-  readonly #guard = new OrphanKiller();
+  readonly #orphanKiller = new OrphanKiller();
   readonly #processes = new Set<FunctionProcess>();
-  /** The one that was used last is taken first. */
+  /** A stack: the process that was used last is used first. */
   readonly #idle: FunctionProcess[] = [];
   #coldStarts = 0;
   #stopped: Promise<void> | undefined;
@@ -62,7 +82,8 @@ export class LambdaFunction {
 
   /** @throws {LambdaEmulatorError} INVALID_OPTION */
   constructor(options: LambdaFunctionOptions) {
-    checkOptions(options);
+    const fault = findOptionFault(options, CHECKS, { required: ["name", "directory"] });
+    if (fault !== undefined) throw new LambdaEmulatorError("INVALID_OPTION", fault);
     this.#concurrency = options.concurrency ?? 10;
     this.#settings = {
       name: options.name,
@@ -74,39 +95,43 @@ export class LambdaFunction {
       region: options.region ?? "us-east-1",
       accountId: options.accountId ?? "000000000000",
       log: options.log ?? (() => {}),
-      guard: this.#guard,
+      orphanKiller: this.#orphanKiller,
       ownHosts: options.ownHosts,
     };
   }
 
-  /** How many processes were started so far. */
+  /** Number of processes started so far. */
   get coldStarts(): number {
     return this.#coldStarts;
   }
 
-  /** How many there are now. */
+  /** Number of processes now. */
   get processes(): number {
     return this.#processes.size;
   }
 
-  /** For a gateway. The context that it hands over is not the function's: that one makes its own. */
+  /** The handler for a gateway. The gateway's context is ignored, because the process creates its own. */
   readonly handler: LambdaHandler<unknown> = (event) => this.invoke(event);
 
   /**
-   * Resolves to what the handler answers.
-   * @throws {FunctionError} what the function threw
+   * Runs an event and resolves to the handler's result.
+   * @throws {FunctionError} when the function throws, exits or times out
    * @throws {LambdaEmulatorError} THROTTLED, FUNCTION_STOPPED
    */
   async invoke(event: unknown): Promise<unknown> {
     if (this.#stopped)
-      throw new LambdaEmulatorError("FUNCTION_STOPPED", `${this.#settings.name} was stopped`);
+      throw new LambdaEmulatorError(
+        "FUNCTION_STOPPED",
+        `The function ${this.#settings.name} has been stopped`,
+      );
     const process = this.#idle.pop() ?? this.#start();
     return process.run(JSON.stringify(event));
   }
 
   /**
-   * Ends its processes: those that are idle at once, the others with their event, after `drainMs` at the latest, 5 s by
-   * default. Asked twice, it ends once, in the first one's time.
+   * Stops the function. Kills idle processes at once, and the others after their event or after `drainMs`. A second call
+   * waits for the first.
+   * @param drainMs time for running events, in ms; default 5,000
    */
   stop({ drainMs = 5_000 }: { readonly drainMs?: number } = {}): Promise<void> {
     this.#stopped ??= this.#end(drainMs);
@@ -119,12 +144,12 @@ export class LambdaFunction {
       for (const process of this.#processes) process.kill();
     }, drainMs);
     while (this.#processes.size > 0) {
-      await new Promise<void>((ended) => {
-        this.#onEnded = ended;
+      await new Promise<void>((resolve) => {
+        this.#onEnded = resolve;
       });
     }
     clearTimeout(timer);
-    await this.#guard.close();
+    await this.#orphanKiller.close();
   }
 
   #start(): FunctionProcess {
@@ -132,45 +157,22 @@ export class LambdaFunction {
     if (this.#processes.size >= this.#concurrency) {
       throw new LambdaEmulatorError(
         "THROTTLED",
-        `Rate Exceeded: ${name} has ${this.#concurrency} processes, all busy`,
+        `Rate Exceeded: all ${this.#concurrency} processes of ${name} are busy`,
       );
     }
     this.#coldStarts++;
     const process = new FunctionProcess(this.#settings, {
-      idle: (it) => (this.#stopped ? it.kill() : void this.#idle.push(it)),
-      ended: (it) => this.#forget(it),
+      idle: (idle) => (this.#stopped ? idle.kill() : void this.#idle.push(idle)),
+      ended: (ended) => this.#remove(ended),
     });
     this.#processes.add(process);
     return process;
   }
 
-  #forget(process: FunctionProcess): void {
+  #remove(process: FunctionProcess): void {
     this.#processes.delete(process);
     const index = this.#idle.indexOf(process);
     if (index !== -1) this.#idle.splice(index, 1);
     this.#onEnded?.();
   }
-}
-
-function checkOptions(options: LambdaFunctionOptions): void {
-  for (const name of ["name", "directory"] as const) {
-    if (options[name] === undefined) throw invalid(`${name} is missing`);
-  }
-  for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(CHECKS, name)) throw invalid(`${name} is none of ${Object.keys(CHECKS).join(", ")}`);
-    if (value !== undefined && !CHECKS[name as keyof typeof CHECKS](value))
-      throw invalid(`${name} is invalid`);
-  }
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === "string" && value !== "";
-}
-
-function isFrom(minimum: number, value: unknown): boolean {
-  return typeof value === "number" && value >= minimum && Number.isFinite(value);
-}
-
-function invalid(what: string): LambdaEmulatorError {
-  return new LambdaEmulatorError("INVALID_OPTION", `A function's option ${what}`);
 }

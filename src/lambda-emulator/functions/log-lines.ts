@@ -1,20 +1,22 @@
+/** Values of a REPORT line. */
 export interface InvocationReport {
   readonly requestId: string;
   readonly durationMs: number;
-  /** Of the first invocation of a process. */
+  /** Duration of the initialization, for the first invocation of a process. */
   readonly initMs: number | undefined;
   readonly memoryMB: number;
-  /** Where the platform tells. */
+  /** Peak memory, where the platform reports it. */
   readonly usedMB: number | undefined;
-  /** How it ended, if not well. */
+  /** The failure, if any. */
   readonly status?: "error" | "timeout";
 }
 
+/** Returns the START line. */
 export function startLine(requestId: string): string {
   return `START RequestId: ${requestId} Version: $LATEST`;
 }
 
-/** END and REPORT. Since August 2025 Lambda bills the initialization too. */
+/** Returns the END and REPORT lines. Since August 2025 Lambda bills the initialization too. */
 export function endLines({
   requestId,
   durationMs,
@@ -35,6 +37,7 @@ export function endLines({
   return [`END RequestId: ${requestId}`, fields.join("\t")];
 }
 
+/** Returns the INIT_REPORT line of a failed initialization. */
 export function initLine(initMs: number, errorType: string): string {
   return `INIT_REPORT Init Duration: ${initMs.toFixed(2)} ms\tPhase: init\tStatus: error\tError Type: ${errorType}`;
 }

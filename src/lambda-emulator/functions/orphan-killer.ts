@@ -3,29 +3,29 @@ import { once } from "node:events";
 
 const IS_POSIX = process.platform !== "win32";
 
-/** Keeps the last line it was told; at the end of its input, however that comes, it kills the groups in it. */
+/** Remembers the last line of its input. At the end of the input it kills the process groups in that line. */
 const SCRIPT =
   'groups=; while read -r line; do groups=$line; done; [ -z "$groups" ] || kill -s KILL -- $groups';
 
 /**
- * Ends processes when this one has ended, by SIGKILL too: a frozen process can't notice that itself. It is a shell
- * that sleeps until then. Windows has neither, and nothing is frozen there.
+ * Kills processes when this one has ended, also by SIGKILL, because a frozen process cannot detect that itself. A shell
+ * waits for it. Does nothing on Windows, which has no shell and where processes are not frozen.
  */
 export class OrphanKiller {
   readonly #groups = new Set<number>();
   #shell: ChildProcess | undefined;
 
-  /** @param pid of a process that leads a group of its own */
+  /** @param pid of the leader of a process group */
   add(pid: number): void {
     this.#groups.add(pid);
-    this.#tell();
+    this.#sendGroups();
   }
 
   delete(pid: number): void {
-    if (this.#groups.delete(pid)) this.#tell();
+    if (this.#groups.delete(pid)) this.#sendGroups();
   }
 
-  /** With nothing left to guard. Resolves when the shell is gone too. */
+  /** Ends the shell. Call it when no process is left. Resolves when the shell has ended. */
   async close(): Promise<void> {
     const shell = this.#shell;
     this.#shell = undefined;
@@ -36,7 +36,7 @@ export class OrphanKiller {
     await ended;
   }
 
-  #tell(): void {
+  #sendGroups(): void {
     if (!IS_POSIX) return;
     this.#shell ??= startShell();
     this.#shell.stdin?.write(`${[...this.#groups].map((pid) => `-${pid}`).join(" ")}\n`);
@@ -44,7 +44,7 @@ export class OrphanKiller {
 }
 
 function startShell(): ChildProcess {
-  // A group of its own: what ends this process's group must not end it.
+  // In a group of its own, so that a signal to this process's group does not end it.
   const shell = spawn("/bin/sh", ["-c", SCRIPT], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
   shell.stdin?.on("error", () => {});
   shell.on("error", () => {});

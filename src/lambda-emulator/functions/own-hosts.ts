@@ -1,11 +1,12 @@
-// Imports nothing: a function's process loads this before the function, and it counts as the function's start.
+// Imports nothing, because a function's process loads this file first, and that counts as the function's cold start.
 
-/** The names of an API, and the gateway that answers for them. */
+/** The host names of an API, and the gateway that serves them. */
 export interface ApiHosts {
-  /** Led to the gateway on every port. */
+  /** Names that are redirected on every port. */
   readonly names: readonly string[];
-  /** Led to the gateway on port 443 only. */
+  /** Names that are redirected on port 443 only. */
   readonly httpsNames: readonly string[];
+  /** The gateway's address. */
   readonly gateway: { readonly host: string; readonly port: number };
 }
 
@@ -17,16 +18,18 @@ interface ConnectOptions {
 
 const HTTPS_PORT = 443;
 
-/** The gateway's certificate always has this name. */
+/** A name that the gateway's certificate always has. */
 const CERTIFIED_NAME = "localhost";
 
 /**
- * Leads this process's connections to an API's own hosts to its gateway, whichever client opens them: all of Node's, TLS
- * and `fetch` included, end in `Socket.connect`. Nothing is looked up, and nothing goes to the network.
- * @returns undoes it
+ * Redirects this process's connections to an API's hosts to its gateway. It works for every client, TLS and `fetch`
+ * included, because all of them call `Socket.connect`. Redirected names are not looked up in DNS.
+ * @returns a function that ends the redirection
+ * @example
+ * const restore = redirectApiHosts({ names: ["api.example"], httpsNames: [], gateway: { host: "127.0.0.1", port: 3001 } });
  */
 export function redirectApiHosts({ names, httpsNames, gateway }: ApiHosts): () => void {
-  // Imported, `node:net` would bring all its exports: see bootstrap.js.
+  // An import of `node:net` would load all its exports: see bootstrap.js.
   const { prototype } = process.getBuiltinModule("node:net").Socket;
   const { connect } = prototype;
 
@@ -37,13 +40,13 @@ export function redirectApiHosts({ names, httpsNames, gateway }: ApiHosts): () =
   };
   const redirected = (options: ConnectOptions) => {
     const { checkServerIdentity: check } = options;
-    // A TLS socket reads this from the same object after the handshake.
+    // A TLS socket reads `checkServerIdentity` from this object after the handshake.
     if (check) options.checkServerIdentity = (_host, certificate) => check(CERTIFIED_NAME, certificate);
     return { ...options, ...gateway };
   };
   prototype.connect = function (this: unknown, ...args: unknown[]) {
     const [first, host] = args;
-    // `net.connect` passes an array that it has marked as its own.
+    // `net.connect` passes its arguments as one array.
     const list: unknown[] = Array.isArray(first) ? first : args;
     const options = list[0];
     if (typeof options === "object" && options !== null) {

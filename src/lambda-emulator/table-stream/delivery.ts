@@ -4,14 +4,17 @@ import type { TableStreamEvent, TableStreamRecord } from "./record.ts";
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 
-/** Records that a function will not get again. */
+/** Records that the function will not receive again. */
 export interface DiscardedRecords {
+  /** The reason, with the name that the service uses. */
   readonly condition: "RetryAttemptsExhausted" | "RecordAgeExceeded";
+  /** The discarded records. */
   readonly records: readonly TableStreamRecord[];
-  /** What the function threw last, where it did. */
+  /** The function's last error, if it threw one. */
   readonly error?: unknown;
 }
 
+/** Settings of the delivery to a function. */
 export interface DeliverySettings {
   readonly handler: (event: TableStreamEvent) => unknown;
   readonly maxRetries: number;
@@ -20,23 +23,23 @@ export interface DeliverySettings {
   readonly reportBatchItemFailures: boolean;
   readonly onFailure: (discarded: DiscardedRecords) => unknown;
   readonly onError: (error: unknown) => void;
-  /** ms since the epoch. */
+  /** Returns ms since the epoch. */
   readonly now: () => number;
 }
 
-/** What one call of the function came to. */
+/** The outcome of one call of the function. */
 interface CallOutcome {
-  /** Of the first record that it has not done; as many as there are: it has done all. */
+  /** Number of records that the function has processed, counted from the first. */
   readonly done: number;
   readonly error?: unknown;
 }
 
-/** Hands one shard's batches to the function, each until it is done, or too old, or was tried too often. */
+/** Delivers the batches of one shard. Retries each until it is processed, too old, or out of retries. */
 export class BatchDelivery {
   readonly #settings: DeliverySettings;
   readonly #signal: AbortSignal;
 
-  /** @param signal ends it, but for a call that is under way */
+  /** @param signal stops the delivery; a running call continues */
   constructor(settings: DeliverySettings, signal: AbortSignal) {
     this.#settings = settings;
     this.#signal = signal;
@@ -46,12 +49,12 @@ export class BatchDelivery {
     const { bisectOnError, maxRetries } = this.#settings;
     let records = batch;
     for (let retries = 0; !this.#signal.aborted; retries++) {
-      records = await this.#youngOf(records);
+      records = await this.#dropOld(records);
       if (records.length === 0) return;
       const { done, error } = await this.#call(records);
       if (done === records.length) return;
       records = records.slice(done);
-      // A record that is the first one only now was tried once.
+      // The first remaining record has been tried only once.
       if (done > 0) retries = 0;
       else if (bisectOnError && records.length > 1) return this.#deliverHalves(records);
       if (retries >= maxRetries) {
@@ -61,7 +64,7 @@ export class BatchDelivery {
     }
   }
 
-  /** No try of either half counts for the other, nor do those of the whole. */
+  /** Delivers each half with retries of its own. */
   async #deliverHalves(records: readonly TableStreamRecord[]): Promise<void> {
     const middle = Math.ceil(records.length / 2);
     await this.#pause(0);
@@ -71,10 +74,10 @@ export class BatchDelivery {
 
   async #call(records: readonly TableStreamRecord[]): Promise<CallOutcome> {
     try {
-      const answer = await this.#settings.handler({ Records: records });
+      const result = await this.#settings.handler({ Records: records });
       return {
         done: this.#settings.reportBatchItemFailures
-          ? countBeforeFirstFailure(answer, records)
+          ? countBeforeFirstFailure(result, records)
           : records.length,
       };
     } catch (error) {
@@ -82,8 +85,8 @@ export class BatchDelivery {
     }
   }
 
-  /** Without those that are past their age. */
-  async #youngOf(records: readonly TableStreamRecord[]): Promise<readonly TableStreamRecord[]> {
+  /** Discards the records that are too old, and returns the others. */
+  async #dropOld(records: readonly TableStreamRecord[]): Promise<readonly TableStreamRecord[]> {
     const oldest = this.#settings.now() - this.#settings.maxRecordAgeMs;
     const isOld = ({ dynamodb }: TableStreamRecord) => dynamodb.ApproximateCreationDateTime * 1_000 < oldest;
     const old = records.filter(isOld);
@@ -107,16 +110,16 @@ export class BatchDelivery {
 }
 
 /**
- * How many records come before the first that the function reports.
+ * Counts the records before the first one that the function reports as failed.
  * https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
  */
-function countBeforeFirstFailure(answer: unknown, records: readonly TableStreamRecord[]): number {
-  const failures = (answer as { batchItemFailures?: unknown } | null | undefined)?.batchItemFailures;
+function countBeforeFirstFailure(result: unknown, records: readonly TableStreamRecord[]): number {
+  const failures = (result as { batchItemFailures?: unknown } | null | undefined)?.batchItemFailures;
   if (!Array.isArray(failures) || failures.length === 0) return records.length;
   const reported = failures.map((failure) => {
     const identifier: unknown = (failure as { itemIdentifier?: unknown } | null)?.itemIdentifier;
     return records.findIndex(({ dynamodb }) => dynamodb.SequenceNumber === identifier);
   });
-  // What is no record of the batch fails all of it.
+  // An identifier that is not in the batch fails the whole batch.
   return Math.max(0, Math.min(...reported));
 }

@@ -1,7 +1,8 @@
+import { isRecord } from "../../internal/options.ts";
 import { LambdaEmulatorError } from "../errors.ts";
 import type { TableStreamRecord } from "./record.ts";
 
-/** What a value may be: one of the list, or `{ prefix }`, or, with `{ exists: false }`, not there. */
+/** A rule for a value: an equal value, `{ prefix }`, or `{ exists }`. */
 export type FilterRule =
   | string
   | number
@@ -10,12 +11,12 @@ export type FilterRule =
   | { readonly prefix: string }
   | { readonly exists: boolean };
 
-/** A pattern of an event source mapping's filter: of those operators that stand here. */
+/** A filter pattern of an event source mapping, with the operators of {@link FilterRule}. */
 export interface FilterPattern {
   readonly [field: string]: FilterPattern | readonly FilterRule[];
 }
 
-/** Tells the records that a function is to get. @throws {LambdaEmulatorError} INVALID_OPTION */
+/** Creates a function that tells whether a record matches. @throws {LambdaEmulatorError} INVALID_OPTION */
 export function createRecordFilter(pattern: FilterPattern): (record: TableStreamRecord) => boolean {
   assertPattern(pattern);
   return (record) => matchesPattern(pattern, record);
@@ -44,8 +45,8 @@ function assertPattern(pattern: unknown): void {
 
 function isRule(rule: unknown): boolean {
   if (!isRecord(rule)) return rule === null || ["string", "number", "boolean"].includes(typeof rule);
-  const [name, ...others] = Object.keys(rule);
-  if (others.length > 0) return false;
+  const [name, ...more] = Object.keys(rule);
+  if (more.length > 0) return false;
   return name === "prefix" ? typeof rule.prefix === "string" : typeof rule.exists === "boolean";
 }
 
@@ -53,14 +54,10 @@ function isRules(rules: FilterPattern | readonly FilterRule[]): rules is readonl
   return Array.isArray(rules);
 }
 
-function isRecord(value: unknown): value is { readonly [name: string]: unknown } {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function invalid(part: unknown): LambdaEmulatorError {
-  const takes = "a list of values, { prefix } or { exists } for each field";
+function invalid(value: unknown): LambdaEmulatorError {
+  const expected = "a list of values, { prefix } or { exists } for each field";
   return new LambdaEmulatorError(
     "INVALID_OPTION",
-    `A stream's filter takes ${takes}, not ${JSON.stringify(part)}`,
+    `\`filter\` must have ${expected}; got ${JSON.stringify(value)}`,
   );
 }

@@ -1,4 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import {
+  anyFunction,
+  boolean,
+  findOptionFault,
+  integer,
+  type OptionChecks,
+  record,
+} from "../../internal/options.ts";
 import { LambdaEmulatorError } from "../errors.ts";
 import { BatchDelivery, type DeliverySettings, type DiscardedRecords } from "./delivery.ts";
 import { createRecordFilter, type FilterPattern } from "./filter.ts";
@@ -6,81 +14,71 @@ import type { TableStreamEvent } from "./record.ts";
 import { ShardReader, type ShardSettings } from "./shard.ts";
 import { openTableStream, type ShardPosition, type TableStreamSource } from "./source.ts";
 
-/** How an event source mapping of the service is set; defaults, minima and maxima are the service's. */
+/** Settings of an event source mapping. Defaults and limits are those of the service. */
 export interface TableStreamPollerOptions {
-  /** What gets the batches: `(event) => lambdaFunction.invoke(event)`. What it throws fails all of its batch. */
+  /** Receives the batches: `(event) => lambdaFunction.invoke(event)`. An error fails the whole batch. */
   readonly handler: (event: TableStreamEvent) => unknown;
-  /** What is there before the start counts, or only what comes from now on. Default `TRIM_HORIZON`. */
+  /** Starts with the oldest record of the table stream, or with new records only. Default `TRIM_HORIZON`. */
   readonly startingPosition?: "TRIM_HORIZON" | "LATEST";
-  /** Records of a batch, of which 6 MB are the most. Default 100; 1 to 10,000. */
+  /** Maximum records of a batch. A batch has at most 6 MB. Default 100; 1 to 10,000. */
   readonly batchSize?: number;
-  /** ms to wait for more from a batch's first record on. Default 0; at most 300,000. */
+  /** Time to wait for more records after a batch's first one, in ms. Default 0; at most 300,000. */
   readonly batchWindowMs?: number;
-  /** Which records the function gets. Default: all. */
+  /** The records that the function receives. Default: all. */
   readonly filter?: FilterPattern;
-  /** After the first try. Default: until the record is too old. */
+  /** Retries after the first attempt. Default: until the record is too old. */
   readonly maxRetries?: number;
-  /** Default: none, but a stream keeps its records for 24 hours. Minimum 60,000. */
+  /** Maximum age of a record, in ms. Minimum 60,000. Default: none, but a table stream keeps records for 24 hours. */
   readonly maxRecordAgeMs?: number;
-  /** Whether a batch that failed is tried again in halves. Default false. */
+  /** Retries a failed batch in halves. Default false. */
   readonly bisectOnError?: boolean;
-  /** Whether the function's answer says from which record on it has failed. Default false: it is not looked at. */
+  /** Reads from the function's result which record failed first. Default false. */
   readonly reportBatchItemFailures?: boolean;
-  /** Hears of records that are given up. The service's destination gets their numbers, not the records. Default: nobody. */
+  /** Receives discarded records. The destination of the service gets only their sequence numbers. Default none. */
   readonly onFailure?: (discarded: DiscardedRecords) => unknown;
-  /** Hears of a stream that can't be read; it is tried again. Default: nobody. */
+  /** Receives read errors, which are retried. Default none. */
   readonly onError?: (error: unknown) => void;
-  /** ms between two looks at a shard without records, as the service's four a second. Default 250; minimum 1. */
+  /** Interval between reads of a shard without records, in ms. Default 250, as in the service; minimum 1. */
   readonly pollMs?: number;
 }
 
+/** Options of {@link pollTableStream}. `handler`, `tableName`, `endpoint` and `credentials` are required. */
 export interface TableStreamOptions extends TableStreamPollerOptions {
+  /** The table. */
   readonly tableName: string;
-  /** Of DynamoDB: `http://127.0.0.1:8000`. */
+  /** The DynamoDB endpoint, such as `http://127.0.0.1:8000`. */
   readonly endpoint: string;
-  /** Default `us-east-1`. The records name it, whatever DynamoDB Local calls itself. */
+  /** The region in records, because DynamoDB Local uses another name. Default `us-east-1`. */
   readonly region?: string;
-  /** DynamoDB Local takes any of letters and digits, and has tables for each unless it was told to share them. */
+  /** DynamoDB Local accepts letters and digits. Without `-sharedDb` it has separate tables for each access key. */
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
 }
 
-interface Check {
-  readonly test: (value: unknown) => boolean;
-  readonly takes: string;
-}
-
-const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER): Check => ({
-  test: (value: unknown) => Number.isInteger(value) && Number(value) >= minimum && Number(value) <= maximum,
-  takes: `an integer from ${minimum} to ${maximum}`,
-});
-const callback: Check = { test: (value: unknown) => typeof value === "function", takes: "a function" };
-const flag: Check = { test: (value: unknown) => typeof value === "boolean", takes: "true or false" };
-
-const CHECKS: { readonly [name in keyof Required<TableStreamPollerOptions>]: Check } = {
-  handler: callback,
+const CHECKS: OptionChecks<TableStreamPollerOptions> = {
+  handler: anyFunction,
   startingPosition: {
     test: (value) => value === "TRIM_HORIZON" || value === "LATEST",
-    takes: "TRIM_HORIZON or LATEST",
+    expected: "TRIM_HORIZON or LATEST",
   },
   batchSize: integer(1, 10_000),
   batchWindowMs: integer(0, 300_000),
-  filter: { test: (value) => typeof value === "object", takes: "a pattern" },
+  filter: record,
   maxRetries: integer(0),
   maxRecordAgeMs: integer(60_000),
-  bisectOnError: flag,
-  reportBatchItemFailures: flag,
-  onFailure: callback,
-  onError: callback,
+  bisectOnError: boolean,
+  reportBatchItemFailures: boolean,
+  onFailure: anyFunction,
+  onError: anyFunction,
   pollMs: integer(1),
 };
 
-/** New shards come every few hours, and when one has ended, which is looked for at once. */
+/** Interval between checks for new shards, in ms. New ones appear every few hours, and when a shard has ended. */
 const SHARDS_MS = 10_000;
 
 /**
- * Feeds a function from a table's stream, as the service's event source mapping does: every shard on its own, a parent
- * before its children, in a shard one batch after the other, each until it is done. So the changes of one item come in
- * order, and each at least once. Where it is, it keeps in memory.
+ * Delivers the records of a table stream to a function, like an event source mapping. Shards are read in parallel, a parent
+ * before its children. The batches of a shard are delivered one after the other, each until it is processed. So the changes
+ * of an item are delivered in order, each at least once. The position is kept in memory only.
  */
 export class TableStreamPoller {
   readonly #source: TableStreamSource;
@@ -99,16 +97,16 @@ export class TableStreamPoller {
     this.#positionOfNew = options.startingPosition ?? "TRIM_HORIZON";
   }
 
-  /** Resolves when it has its place: what is written from then on is delivered. */
+  /** Resolves when the positions are known. All later changes are delivered. */
   async start(): Promise<this> {
     await this.#startShards();
-    // What is new from now on has come after the start.
+    // Shards that appear later are read from their beginning.
     this.#positionOfNew = "TRIM_HORIZON";
-    this.#loop = this.#keepLooking();
+    this.#loop = this.#watchShards();
     return this;
   }
 
-  /** Resolves when a call that is under way has ended. What was not delivered is not. */
+  /** Stops polling. Resolves when the running call has ended. Remaining records are not delivered. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#loop;
@@ -116,7 +114,7 @@ export class TableStreamPoller {
     this.#source.close();
   }
 
-  async #keepLooking(): Promise<void> {
+  async #watchShards(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       const either = AbortSignal.any([signal, this.#shardEnded.signal]);
@@ -127,7 +125,7 @@ export class TableStreamPoller {
     }
   }
 
-  /** Every shard that is known, unless its parent is still read. */
+  /** Starts to read all known shards whose parents have been read. */
   async #startShards(): Promise<void> {
     const shards = await this.#source.shards();
     const known = new Set(shards.map(({ id }) => id));
@@ -139,7 +137,7 @@ export class TableStreamPoller {
       if (this.#done.has(id) || this.#running.has(id) || !isReady(parentId)) continue;
       await this.#startShard(id);
     }
-    // Of a shard that is no more there are no children to wait.
+    // Forget shards that no longer exist. No child waits for them.
     for (const id of this.#done) if (!known.has(id)) this.#done.delete(id);
   }
 
@@ -158,8 +156,10 @@ export class TableStreamPoller {
 }
 
 /**
- * Opens a table's stream, and feeds a function from it until `stop`.
+ * Polls a table stream and delivers its records to a function until `stop`.
  * @throws {LambdaEmulatorError} INVALID_OPTION, STREAM_UNAVAILABLE
+ * @example
+ * const poller = await pollTableStream({ tableName, endpoint, credentials, handler: (event) => fanOut.invoke(event) });
  */
 export async function pollTableStream(options: TableStreamOptions): Promise<TableStreamPoller> {
   const { tableName, endpoint, region = "us-east-1", credentials, ...polling } = options;
@@ -174,12 +174,8 @@ export async function pollTableStream(options: TableStreamOptions): Promise<Tabl
 }
 
 function readOptions(options: TableStreamPollerOptions): ShardSettings & DeliverySettings {
-  for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(CHECKS, name)) throw invalid(`${name} is none of ${Object.keys(CHECKS).join(", ")}`);
-    const { test, takes } = CHECKS[name as keyof typeof CHECKS];
-    if (value !== undefined && !test(value)) throw invalid(`${name} takes ${takes}`);
-  }
-  if (options.handler === undefined) throw invalid("handler is missing");
+  const fault = findOptionFault(options, CHECKS, { required: ["handler"] });
+  if (fault !== undefined) throw new LambdaEmulatorError("INVALID_OPTION", fault);
   return {
     handler: options.handler,
     batchSize: options.batchSize ?? 100,
@@ -194,8 +190,4 @@ function readOptions(options: TableStreamPollerOptions): ShardSettings & Deliver
     pollMs: options.pollMs ?? 250,
     now: Date.now,
   };
-}
-
-function invalid(what: string): LambdaEmulatorError {
-  return new LambdaEmulatorError("INVALID_OPTION", `A stream's option ${what}`);
 }

@@ -1,10 +1,11 @@
 import type { _Record as SdkRecord } from "@aws-sdk/client-dynamodb-streams";
 
-/** A value of an item in an event: bytes as base64, numbers as text. */
+/** An attribute value in an event. Bytes are base64, numbers are strings. */
 export type AttributeValue = { readonly [type: string]: unknown };
+/** The attributes of an item. */
 export type ItemImage = { readonly [attribute: string]: AttributeValue };
 
-/** A change to a table, as Lambda hands it to a function. */
+/** A change to a table, as Lambda passes it to a function. */
 export interface TableStreamRecord {
   readonly eventID: string;
   readonly eventName: "INSERT" | "MODIFY" | "REMOVE";
@@ -21,23 +22,24 @@ export interface TableStreamRecord {
     readonly SizeBytes: number;
     readonly StreamViewType: string;
   };
-  /** Of an item that TTL has removed. */
+  /** Present when TTL has deleted the item. */
   readonly userIdentity?: { readonly type: "Service"; readonly principalId: "dynamodb.amazonaws.com" };
   readonly eventSourceARN: string;
 }
 
+/** The event of a table stream. */
 export interface TableStreamEvent {
   readonly Records: readonly TableStreamRecord[];
 }
 
-/** What DynamoDB Local calls a removal by TTL. */
+/** The event name of DynamoDB Local for a deletion by TTL. */
 const LOCAL_EXPIRY = "UNKNOWN_TO_SDK_VERSION";
 
 const BY_TTL = { type: "Service", principalId: "dynamodb.amazonaws.com" } as const;
 
 /**
- * A record that was read, as an event has it.
- * @param region of the service that DynamoDB Local stands for: it calls its own `ddblocal`
+ * Converts a record of the SDK to a record of an event.
+ * @param region the region in the event, because DynamoDB Local names its own `ddblocal`
  */
 export function toTableStreamRecord(read: SdkRecord, streamArn: string, region: string): TableStreamRecord {
   const { dynamodb = {}, userIdentity } = read;

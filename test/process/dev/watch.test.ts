@@ -147,7 +147,7 @@ describe("lift-ws dev --watch", () => {
     await lift.prints(/^ran two$/m);
 
     await project.save("routes.json", JSON.stringify({ routes: routes(["two"]), routeResponses: ["two"] }));
-    await lift.prints(/restart to use it/);
+    await lift.prints(/restart to apply them/);
     socket.close();
     await once(socket, "close");
   });
