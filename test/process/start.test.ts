@@ -146,7 +146,9 @@ describe("start", () => {
     launch(env(String(port)));
     expect(await ended).toBe(1);
     taken.close();
-    expect(errors).toEqual([`Port ${port} on 127.0.0.1 is already in use: stop the other program, or ${advice}`]);
+    expect(errors).toEqual([
+      `Port ${port} on 127.0.0.1 is already in use: stop the other program, or ${advice}`,
+    ]);
   });
 
   it.each(["foo", "-1", "65536", "3001.5"])("reports in one line that PORT cannot be %s", async (PORT) => {

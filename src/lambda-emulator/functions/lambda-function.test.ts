@@ -145,7 +145,7 @@ describe("a function", () => {
     const both = Promise.all([chat.invoke({}), chat.invoke({})]);
     expect(await failureOf(chat.invoke({}))).toMatchObject({
       code: "THROTTLED",
-      message: "Rate Exceeded: chat has 2 processes, all busy",
+      message: "Rate Exceeded: all 2 processes of chat are busy",
     });
     expect(await both).toEqual([1, 1]);
   });
