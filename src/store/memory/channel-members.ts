@@ -5,18 +5,18 @@ import { frozenCopy } from "./freeze.ts";
 import { Lifetimes } from "./lifetimes.ts";
 import { OwnerIndex } from "./owner-index.ts";
 
-/** A fan-out can be given up, or cut short, between two pages. */
+/** A fan-out can be aborted between two pages. */
 export const MEMBERS_PER_PAGE = 500;
 
 interface MemberEntry {
   readonly member: Member;
-  /** Later ones are larger, in the whole store and for good: a cursor. */
+  /** Grows with each `add` in the whole store, so it serves as a cursor. */
   readonly number: number;
-  /** As `Lifetimes` measures it. */
+  /** Elapsed ms, as of `Lifetimes`. */
   readonly end: number;
 }
 
-/** A user in a channel: since when, what they show, and by which connections. */
+/** A user in a channel, with the connections that they are there with. */
 interface User {
   readonly since: number;
   state: Json | undefined;
@@ -24,23 +24,23 @@ interface User {
 }
 
 interface ChannelMembership {
-  /** By connection, in the order of their numbers. */
-  readonly seats: Map<string, MemberEntry>;
+  /** By connection id, in the order of their numbers. */
+  readonly entries: Map<string, MemberEntry>;
   readonly users: Map<string, User>;
 }
 
-/** Members in this process's memory. Every change is made in one turn of the event loop, so none is half seen. */
+/** Members in this process's memory. Each change is made in one turn of the event loop, so it is atomic. */
 export class MemoryMembers implements ChannelMembers {
   readonly #now: () => number;
   readonly #onEmpty: (channel: string) => void;
   readonly #lifetimes: Lifetimes;
-  readonly #rooms = new Map<string, ChannelMembership>();
+  readonly #memberships = new Map<string, ChannelMembership>();
   readonly #channels = new OwnerIndex<string>();
-  /** A cursor that another life of the process has left means nothing here. */
-  readonly #life = randomUUID();
+  /** Part of each cursor, so that a cursor of an earlier process is not taken for one of this store. */
+  readonly #storeId = randomUUID();
   #lastNumber = 0;
 
-  /** @param onEmpty called when the last member of a channel has left */
+  /** @param onEmpty called when the last member has left a channel */
   constructor(now: () => number, onEmpty: (channel: string) => void = () => {}) {
     this.#now = now;
     this.#onEmpty = onEmpty;
@@ -48,46 +48,50 @@ export class MemoryMembers implements ChannelMembers {
   }
 
   has(channel: string): boolean {
-    return this.#rooms.has(channel);
+    return this.#memberships.has(channel);
   }
 
   async add(channel: string, member: Member): Promise<boolean> {
-    const room = this.#rooms.get(channel) ?? newRoom();
-    this.#rooms.set(channel, room);
+    const membership = this.#memberships.get(channel) ?? createMembership();
+    this.#memberships.set(channel, membership);
     const { connectionId, userId } = member;
-    const seat = room.seats.get(connectionId);
-    if (seat !== undefined && this.#isLive(seat, this.#now())) return false;
-    const here = userId !== undefined && this.#isHere(room, userId);
-    room.seats.delete(connectionId);
-    const end = this.#lifetimes.endOf(member.expiresAt);
-    room.seats.set(connectionId, { member: Object.freeze({ ...member }), number: ++this.#lastNumber, end });
+    const entry = membership.entries.get(connectionId);
+    if (entry !== undefined && this.#isLive(entry, this.#now())) return false;
+    const wasPresent = userId !== undefined && this.#isPresentNow(membership, userId);
+    membership.entries.delete(connectionId);
+    const end = this.#lifetimes.toEnd(member.expiresAt);
+    membership.entries.set(connectionId, {
+      member: Object.freeze({ ...member }),
+      number: ++this.#lastNumber,
+      end,
+    });
     this.#channels.set(connectionId, channel, channel);
     if (userId === undefined) return false;
-    if (here) room.users.get(userId)?.connections.add(connectionId);
+    if (wasPresent) membership.users.get(userId)?.connections.add(connectionId);
     else {
       const connections = new Set([connectionId]);
-      room.users.set(userId, { since: member.joinedAt, state: undefined, connections });
+      membership.users.set(userId, { since: member.joinedAt, state: undefined, connections });
     }
-    return !here;
+    return !wasPresent;
   }
 
   async remove(channel: string, connectionId: string): Promise<Presence | undefined> {
-    const room = this.#rooms.get(channel);
-    const seat = room?.seats.get(connectionId);
-    if (room === undefined || seat === undefined) return undefined;
-    room.seats.delete(connectionId);
+    const membership = this.#memberships.get(channel);
+    const entry = membership?.entries.get(connectionId);
+    if (membership === undefined || entry === undefined) return undefined;
+    membership.entries.delete(connectionId);
     this.#channels.delete(connectionId, channel);
-    if (room.seats.size === 0) {
-      this.#rooms.delete(channel);
+    if (membership.entries.size === 0) {
+      this.#memberships.delete(channel);
       this.#onEmpty(channel);
     }
-    const { userId } = seat.member;
-    const user = userId === undefined ? undefined : room.users.get(userId);
+    const { userId } = entry.member;
+    const user = userId === undefined ? undefined : membership.users.get(userId);
     if (userId === undefined || !user?.connections.delete(connectionId)) return undefined;
-    if (this.#isHere(room, userId)) return undefined;
-    // With what is past its time of them: nobody tells twice that they have left.
-    room.users.delete(userId);
-    return presenceOf(userId, user);
+    if (this.#isPresentNow(membership, userId)) return undefined;
+    // Also removes the user's expired connections, so that the leave is reported once.
+    membership.users.delete(userId);
+    return toPresence(userId, user);
   }
 
   async *listChannels(connectionId: string): AsyncGenerator<string> {
@@ -98,16 +102,16 @@ export class MemoryMembers implements ChannelMembers {
     const last = this.#lastNumber;
     let members: Member[] = [];
     let page: MemberPage | undefined;
-    for (const seat of this.#behind(channel, cursor)) {
-      const { member, number } = seat;
-      // Whoever came meanwhile is not waited for: the pages would have no end where many come.
+    for (const entry of this.#entriesAfter(channel, cursor)) {
+      const { member, number } = entry;
+      // Skips members who joined meanwhile: where many join, the pages would never end.
       if (number > last) break;
-      if (!this.#isLive(seat, now)) continue;
-      // One page late, since whether it is the last one shows only by another member.
+      if (!this.#isLive(entry, now)) continue;
+      // Yields a page late: only another member shows that it is not the last page.
       if (page !== undefined && members.length === 0) yield page;
       members.push(member);
       if (members.length < MEMBERS_PER_PAGE) continue;
-      page = { members, cursor: `${this.#life}:${number}` };
+      page = { members, cursor: `${this.#storeId}:${number}` };
       members = [];
     }
     if (members.length > 0) yield { members };
@@ -116,61 +120,62 @@ export class MemoryMembers implements ChannelMembers {
 
   async count(channel: string, now: number): Promise<number> {
     let count = 0;
-    for (const seat of this.#seats(channel)) if (this.#isLive(seat, now)) count++;
+    for (const entry of this.#entries(channel)) if (this.#isLive(entry, now)) count++;
     return count;
   }
 
   async *listPresence(channel: string, now: number, after?: string): AsyncGenerator<Presence> {
-    const room = this.#rooms.get(channel);
-    if (room === undefined) return;
-    const behind = [...room.users].filter(([userId]) => after === undefined || userId > after);
-    // By name, for a place that one who has left had among them must still be known.
-    for (const [userId, user] of behind.sort(([a], [b]) => (a < b ? -1 : 1))) {
-      if (this.#isThere(room, user, now)) yield presenceOf(userId, user);
+    const membership = this.#memberships.get(channel);
+    if (membership === undefined) return;
+    const candidates = [...membership.users].filter(([userId]) => after === undefined || userId > after);
+    // Sorted by name, so that the position of a user who has left is still defined.
+    for (const [userId, user] of candidates.sort(([a], [b]) => (a < b ? -1 : 1))) {
+      if (this.#isPresent(membership, user, now)) yield toPresence(userId, user);
     }
   }
 
   async setState(channel: string, userId: string, state: Json | undefined): Promise<boolean> {
-    const room = this.#rooms.get(channel);
-    const user = room?.users.get(userId);
-    if (room === undefined || user === undefined || !this.#isThere(room, user, this.#now())) return false;
+    const membership = this.#memberships.get(channel);
+    const user = membership?.users.get(userId);
+    if (membership === undefined || user === undefined || !this.#isPresent(membership, user, this.#now()))
+      return false;
     user.state = state === undefined ? undefined : frozenCopy(state);
     return true;
   }
 
-  /** A `Map` may be changed while it is iterated: who is removed is left out, who is added comes at the end. */
-  #seats(channel: string): Iterable<MemberEntry> {
-    return this.#rooms.get(channel)?.seats.values() ?? [];
+  /** A `Map` may be changed during an iteration: removed entries are skipped, added ones come last. */
+  #entries(channel: string): Iterable<MemberEntry> {
+    return this.#memberships.get(channel)?.entries.values() ?? [];
   }
 
-  *#behind(channel: string, cursor: string | undefined): Generator<MemberEntry> {
-    const [life, number] = cursor?.split(":") ?? [];
-    const behind = life === this.#life ? Number(number) : 0;
-    for (const seat of this.#seats(channel)) if (seat.number > behind) yield seat;
+  *#entriesAfter(channel: string, cursor: string | undefined): Generator<MemberEntry> {
+    const [storeId, number] = cursor?.split(":") ?? [];
+    const position = storeId === this.#storeId ? Number(number) : 0;
+    for (const entry of this.#entries(channel)) if (entry.number > position) yield entry;
   }
 
-  #isHere(room: ChannelMembership, userId: string): boolean {
-    const user = room.users.get(userId);
-    return user !== undefined && this.#isThere(room, user, this.#now());
+  #isPresentNow(membership: ChannelMembership, userId: string): boolean {
+    const user = membership.users.get(userId);
+    return user !== undefined && this.#isPresent(membership, user, this.#now());
   }
 
-  #isThere(room: ChannelMembership, user: User, now: number): boolean {
+  #isPresent(membership: ChannelMembership, user: User, now: number): boolean {
     for (const connection of user.connections) {
-      const seat = room.seats.get(connection);
-      if (seat !== undefined && this.#isLive(seat, now)) return true;
+      const entry = membership.entries.get(connection);
+      if (entry !== undefined && this.#isLive(entry, now)) return true;
     }
     return false;
   }
 
   #isLive({ member, end }: MemberEntry, now: number): boolean {
-    return !this.#lifetimes.isOver(member.expiresAt, end, now);
+    return !this.#lifetimes.isExpired(member.expiresAt, end, now);
   }
 }
 
-function newRoom(): ChannelMembership {
-  return { seats: new Map(), users: new Map() };
+function createMembership(): ChannelMembership {
+  return { entries: new Map(), users: new Map() };
 }
 
-function presenceOf(userId: string, { since, state }: User): Presence {
+function toPresence(userId: string, { since, state }: User): Presence {
   return { userId, since, ...(state === undefined ? {} : { state }) };
 }

@@ -3,15 +3,17 @@ import { MemoryHistory } from "./channel-history.ts";
 import { MemoryMembers } from "./channel-members.ts";
 import { MemoryMessageChunks } from "./message-chunks.ts";
 
+/** Options of `memoryChannelStore`. */
 export interface MemoryChannelStoreOptions {
-  /** ms since the epoch. Default `Date.now`. */
+  /** Returns ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
 
 /**
- * Channels in this process's memory: for one process and as long as it lives. Another life has other epochs. What is
- * past the bounds goes with the appends that come, and so do channels that are idle past their history's age; no timer
- * is left.
+ * Creates a channel store in this process's memory. A restarted process has other epochs. Appends remove messages past
+ * the retention and idle channels, so it needs no timer.
+ * @example
+ * const streamer = createStreamer({ channels, store: memoryChannelStore() });
  */
 export function memoryChannelStore(options: MemoryChannelStoreOptions = {}): ChannelStore {
   const { now = Date.now } = options;

@@ -5,20 +5,23 @@ import { frozenCopy } from "./freeze.ts";
 import { Lifetimes } from "./lifetimes.ts";
 import { OwnerIndex } from "./owner-index.ts";
 
+/** Options of `memoryConnectionStore`. */
 export interface MemoryConnectionStoreOptions {
-  /** ms since the epoch. Default `Date.now`. */
+  /** Returns ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
 
-/** The longest that a Lambda runs: a save that started before a delete can't come later. */
+/** The longest that a Lambda runs, so no save that started before a delete arrives later. */
 const TOMBSTONE_MS = 15 * 60 * 1000;
 
-/** Rows looked at for expiry on each save: more than one, so that the dead never outgrow the living. */
+/** Rows checked for expiry on each save. More than one, so that expired rows never outnumber the live ones. */
 const SWEPT_PER_SAVE = 2;
 
 /**
- * Connections in this process's memory, for one process and as long as it lives. Rows are frozen and replaced
- * whole, so what `get` returns is a snapshot without a copy. Leaves no timer: what is past due is swept by and by.
+ * Creates a connection store in this process's memory. Rows are frozen and replaced as a whole, so `get` returns a
+ * snapshot without copying. It needs no timer: saves remove expired rows.
+ * @example
+ * const app = new Lift({ connectionStore: memoryConnectionStore() });
  */
 export function memoryConnectionStore(options: MemoryConnectionStoreOptions = {}): ConnectionStore {
   return new MemoryConnectionStore(options.now ?? Date.now);
@@ -28,13 +31,13 @@ class MemoryConnectionStore implements ConnectionStore {
   readonly #now: () => number;
   readonly #rows = new Map<string, Connection>();
   readonly #lifetimes: Lifetimes;
-  /** By id: the end of each row, as `Lifetimes` measures it. */
+  /** By id: when each row ends, in elapsed ms as of `Lifetimes`. */
   readonly #ends = new Map<string, number>();
   readonly #byUser = new OwnerIndex<Connection>();
   readonly #byTenant = new OwnerIndex<Connection>();
-  /** Until when a deleted id can't be saved, in ms; in order of deletion, so of expiry too. */
+  /** By id: ms since the epoch until which it can't be saved; in order of deletion, and so of expiry. */
   readonly #tombstones = new Map<string, number>();
-  /** Rows that were removed and kept; each goes with its tombstone. */
+  /** Rows that were deleted with `keep`; each is removed with its tombstone. */
   readonly #removed = new Map<string, Connection>();
   #sweeper: MapIterator<string> = this.#rows.keys();
 
@@ -47,9 +50,9 @@ class MemoryConnectionStore implements ConnectionStore {
     this.#sweep();
     const { id } = connection;
     if (this.#tombstones.has(id)) return false;
-    if (this.#live(id) !== undefined || connection.expiresAt <= this.#now()) return true;
-    this.#ends.set(id, this.#lifetimes.endOf(connection.expiresAt));
-    this.#put(frozenRow(connection));
+    if (this.#getLive(id) !== undefined || connection.expiresAt <= this.#now()) return true;
+    this.#ends.set(id, this.#lifetimes.toEnd(connection.expiresAt));
+    this.#put(freezeRow(connection));
     return true;
   }
 
@@ -58,7 +61,7 @@ class MemoryConnectionStore implements ConnectionStore {
     _budget?: TimeBudget,
     { removed = false }: { readonly removed?: boolean } = {},
   ): Promise<Connection | undefined> {
-    const row = this.#live(id);
+    const row = this.#getLive(id);
     if (row !== undefined || !removed) return row;
     this.#sweep();
     const kept = this.#removed.get(id);
@@ -67,7 +70,7 @@ class MemoryConnectionStore implements ConnectionStore {
 
   peek(id: string, now: number): Connection | undefined {
     const row = this.#rows.get(id);
-    return row === undefined || !this.#isOver(row, now) ? row : undefined;
+    return row === undefined || !this.#isExpired(row, now) ? row : undefined;
   }
 
   async delete(
@@ -76,7 +79,7 @@ class MemoryConnectionStore implements ConnectionStore {
     { keep = false }: { readonly keep?: boolean } = {},
   ): Promise<void> {
     this.#sweep();
-    const row = this.#live(id);
+    const row = this.#getLive(id);
     this.#remove(id);
     if (this.#tombstones.has(id)) return;
     this.#tombstones.set(id, this.#now() + TOMBSTONE_MS);
@@ -84,7 +87,7 @@ class MemoryConnectionStore implements ConnectionStore {
   }
 
   async setState(id: string, entries: { readonly [key: string]: Json | undefined }): Promise<boolean> {
-    const row = this.#live(id);
+    const row = this.#getLive(id);
     if (row === undefined) return false;
     this.#put(withState(row, entries));
     return true;
@@ -95,11 +98,11 @@ class MemoryConnectionStore implements ConnectionStore {
     key: string,
     change: (current: Json | undefined) => Json | undefined,
   ): Promise<Json | undefined> {
-    const row = this.#live(id);
+    const row = this.#getLive(id);
     if (row === undefined) return undefined;
-    const changed = withState(row, { [key]: change(stateOf(row, key)) });
+    const changed = withState(row, { [key]: change(getStateValue(row, key)) });
     this.#put(changed);
-    return stateOf(changed, key);
+    return getStateValue(changed, key);
   }
 
   listByUser(userId: string): AsyncIterable<Connection> {
@@ -111,11 +114,11 @@ class MemoryConnectionStore implements ConnectionStore {
   }
 
   async count(): Promise<number> {
-    for (const id of this.#rows.keys()) this.#live(id);
+    for (const id of this.#rows.keys()) this.#getLive(id);
     return this.#rows.size;
   }
 
-  /** An async generator would wait three times for each row; a broadcast lists thousands. */
+  /** Not an async generator, which awaits three times per row: a broadcast lists thousands. */
   #list(rows: readonly Connection[]): AsyncIterable<Connection> {
     return {
       [Symbol.asyncIterator]: () => {
@@ -128,7 +131,7 @@ class MemoryConnectionStore implements ConnectionStore {
   #nextLive(rows: IterableIterator<Connection>): IteratorResult<Connection, undefined> {
     const now = this.#now();
     let next = rows.next();
-    while (!next.done && this.#isOver(next.value, now)) next = rows.next();
+    while (!next.done && this.#isExpired(next.value, now)) next = rows.next();
     return next;
   }
 
@@ -139,14 +142,14 @@ class MemoryConnectionStore implements ConnectionStore {
     if (tenantId !== undefined) this.#byTenant.set(tenantId, id, row);
   }
 
-  #isOver({ id, expiresAt }: Connection, now: number): boolean {
-    return this.#lifetimes.isOver(expiresAt, this.#ends.get(id) ?? 0, now);
+  #isExpired({ id, expiresAt }: Connection, now: number): boolean {
+    return this.#lifetimes.isExpired(expiresAt, this.#ends.get(id) ?? 0, now);
   }
 
-  /** The row, unless its time is over; then it goes now. */
-  #live(id: string): Connection | undefined {
+  /** Returns a live row; removes an expired one. */
+  #getLive(id: string): Connection | undefined {
     const row = this.#rows.get(id);
-    if (row === undefined || !this.#isOver(row, this.#now())) return row;
+    if (row === undefined || !this.#isExpired(row, this.#now())) return row;
     this.#remove(id);
     return undefined;
   }
@@ -167,18 +170,18 @@ class MemoryConnectionStore implements ConnectionStore {
       this.#tombstones.delete(id);
       this.#removed.delete(id);
     }
-    for (let looked = 0; looked < SWEPT_PER_SAVE; looked++) {
+    for (let checked = 0; checked < SWEPT_PER_SAVE; checked++) {
       const next = this.#sweeper.next();
       if (next.done) {
         this.#sweeper = this.#rows.keys();
         return;
       }
-      this.#live(next.value);
+      this.#getLive(next.value);
     }
   }
 }
 
-/** Spreading defines own properties, so `__proto__` is a key like any other. Values that stay are frozen already. */
+/** Spreading defines own properties, so `__proto__` is a key like any other. Existing values are frozen already. */
 function withState(row: Connection, entries: { readonly [key: string]: Json | undefined }): Connection {
   const merged: [string, Json | undefined][] = Object.entries({ ...row.state, ...entries });
   const state = merged.flatMap(([key, value]): [string, Json][] => {
@@ -188,10 +191,10 @@ function withState(row: Connection, entries: { readonly [key: string]: Json | un
   return Object.freeze({ ...row, state: Object.freeze(Object.fromEntries(state)) });
 }
 
-function frozenRow(row: Connection): Connection {
+function freezeRow(row: Connection): Connection {
   return Object.freeze({ ...row, metadata: frozenCopy(row.metadata), state: frozenCopy(row.state) });
 }
 
-function stateOf(row: Connection, key: string): Json | undefined {
+function getStateValue(row: Connection, key: string): Json | undefined {
   return Object.hasOwn(row.state, key) ? row.state[key] : undefined;
 }

@@ -1,6 +1,6 @@
 import type { Json } from "../contracts/json.ts";
 
-/** A deep copy, frozen: nobody can change it, so it can be handed out as it is. */
+/** Returns a deeply frozen copy, which can be returned to callers without another copy. */
 export function frozenCopy<Value extends Json>(value: Value): Value {
   if (typeof value !== "object" || value === null) return value;
   const copy = Array.isArray(value)

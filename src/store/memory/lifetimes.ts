@@ -1,8 +1,8 @@
 import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
 
 /**
- * When what is kept in memory expires: by its date, but not before its time has elapsed in this process, so that a
- * wall clock that jumps ahead ends nothing early.
+ * Decides when entries in memory expire: by their date, but not before that time has elapsed in this process. So a wall
+ * clock that jumps ahead expires nothing early.
  */
 export class Lifetimes {
   readonly #now: () => number;
@@ -13,14 +13,14 @@ export class Lifetimes {
     this.#elapsed = createElapsed(now);
   }
 
-  /** The elapsed ms at which something expires that is kept from now on. @param expiresAt ms since the epoch */
-  endOf(expiresAt: number): number {
+  /** Returns the elapsed ms at which an entry expires. @param expiresAt ms since the epoch */
+  toEnd(expiresAt: number): number {
     return this.#elapsed() + expiresAt - this.#now();
   }
 
-  /** @param end as `endOf` gave it */
-  isOver(expiresAt: number, end: number, now = this.#now()): boolean {
-    // Most are not over by their date: then the other clock is not asked.
+  /** @param end the result of `toEnd` when the entry was stored */
+  isExpired(expiresAt: number, end: number, now = this.#now()): boolean {
+    // Most have not expired by their date, and reading the other clock costs time.
     return expiresAt <= now && end <= this.#elapsed();
   }
 }

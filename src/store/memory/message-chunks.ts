@@ -5,26 +5,26 @@ import {
   type MessageChunks,
 } from "../contracts/message-chunks.ts";
 
-/** Connections looked at with each part for what is over: more than one, so that silence costs no memory. */
-const SWEPT_PER_PART = 2;
+/** Connections checked for expired messages with each chunk. More than one, so that silent ones take no memory. */
+const SWEPT_PER_CHUNK = 2;
 
-/** Characters of all open messages: 512 of the largest. Beyond them the oldest is closed, and its client sends it again. */
+/** Characters of all open messages: 512 of the largest. Above it the oldest one is closed, and its client resends it. */
 const MAX_CHARACTERS = 64 * 1_024 * 1_024;
 
 interface Message {
   readonly number: number;
   readonly count: number;
   readonly expiresAt: number;
-  /** Those that have come, by index; none when it is open no more. */
+  /** Received texts by index; empty when the message is no longer open. */
   readonly texts: Map<number, string>;
   state: "open" | "whole" | "closed";
 }
 
-/** Parts in this process's memory. */
+/** Message chunks in this process's memory. */
 export class MemoryMessageChunks implements MessageChunks {
-  /** By connection, the first to be over first. */
+  /** By connection id, in order of expiry. */
   readonly #messages = new Map<string, Message>();
-  /** The first to be over first. */
+  /** In order of expiry. */
   readonly #open = new Set<Message>();
   readonly #maxCharacters: number;
   #characters = 0;
@@ -33,31 +33,32 @@ export class MemoryMessageChunks implements MessageChunks {
     this.#maxCharacters = maxCharacters;
   }
 
-  async add(connectionId: string, part: MessageChunk, now: number): Promise<ChunkResult> {
+  async add(connectionId: string, chunk: MessageChunk, now: number): Promise<ChunkResult> {
     this.#sweep(now);
-    const standing = this.#messages.get(connectionId);
-    if (standing === undefined || standing.number < part.message) return this.#begin(connectionId, part, now);
-    const isOf = standing.number === part.message && standing.count === part.count;
-    if (!isOf || standing.state === "closed" || standing.expiresAt <= now) return "closed";
-    if (standing.state === "whole") return "kept";
-    this.#keep(standing, part);
-    if (standing.texts.size < standing.count) return "kept";
-    const whole = Array.from({ length: standing.count }, (_, index) => standing.texts.get(index)).join("");
-    this.#end(standing, "whole");
+    const current = this.#messages.get(connectionId);
+    if (current === undefined || current.number < chunk.message)
+      return this.#openMessage(connectionId, chunk, now);
+    const isSameMessage = current.number === chunk.message && current.count === chunk.count;
+    if (!isSameMessage || current.state === "closed" || current.expiresAt <= now) return "closed";
+    if (current.state === "whole") return "kept";
+    this.#store(current, chunk);
+    if (current.texts.size < current.count) return "kept";
+    const whole = Array.from({ length: current.count }, (_, index) => current.texts.get(index)).join("");
+    this.#close(current, "whole");
     return { whole };
   }
 
   async abort(connectionId: string, number: number): Promise<boolean> {
     const message = this.#messages.get(connectionId);
     if (message?.number !== number || message.state !== "open") return false;
-    this.#end(message, "closed");
+    this.#close(message, "closed");
     return true;
   }
 
-  #begin(connectionId: string, part: MessageChunk, now: number): ChunkResult {
-    const before = this.#messages.get(connectionId);
-    if (before !== undefined) this.#end(before, "closed");
-    const { message: number, count } = part;
+  #openMessage(connectionId: string, chunk: MessageChunk, now: number): ChunkResult {
+    const previous = this.#messages.get(connectionId);
+    if (previous !== undefined) this.#close(previous, "closed");
+    const { message: number, count } = chunk;
     const message: Message = {
       number,
       count,
@@ -68,33 +69,33 @@ export class MemoryMessageChunks implements MessageChunks {
     this.#messages.delete(connectionId);
     this.#messages.set(connectionId, message);
     this.#open.add(message);
-    this.#keep(message, part);
+    this.#store(message, chunk);
     return "opened";
   }
 
-  #keep(message: Message, { index, text }: MessageChunk): void {
+  #store(message: Message, { index, text }: MessageChunk): void {
     this.#characters += text.length - (message.texts.get(index)?.length ?? 0);
     message.texts.set(index, text);
     for (const oldest of this.#open) {
       if (this.#characters <= this.#maxCharacters) return;
-      if (oldest !== message) this.#end(oldest, "closed");
+      if (oldest !== message) this.#close(oldest, "closed");
     }
   }
 
-  #end(message: Message, state: "whole" | "closed"): void {
+  #close(message: Message, state: "whole" | "closed"): void {
     for (const text of message.texts.values()) this.#characters -= text.length;
     message.texts.clear();
     message.state = state;
     this.#open.delete(message);
   }
 
-  /** What is over is remembered as long again: a part that comes late must not begin its message anew. */
+  /** Remembers expired messages for as long again, so that a late chunk does not reopen its message. */
   #sweep(now: number): void {
-    let left = SWEPT_PER_PART;
+    let remaining = SWEPT_PER_CHUNK;
     for (const [connectionId, message] of this.#messages) {
-      if (left-- === 0 || message.expiresAt > now) return;
+      if (remaining-- === 0 || message.expiresAt > now) return;
       if (message.expiresAt + CHUNKS_TIMEOUT_MS <= now) this.#messages.delete(connectionId);
-      else if (message.state === "open") this.#end(message, "closed");
+      else if (message.state === "open") this.#close(message, "closed");
     }
   }
 }

@@ -1,24 +1,24 @@
 /**
- * What belongs to whom: a user's connections, say, by their ids. It holds the things themselves, as a list that looked
- * each up by its id took twice as long.
+ * Indexes items by owner, such as connections by user. It holds the items themselves: a list that looked up each one by
+ * its id took twice as long.
  */
-export class OwnerIndex<Thing> {
-  readonly #owners = new Map<string, Map<string, Thing>>();
+export class OwnerIndex<Item> {
+  readonly #owners = new Map<string, Map<string, Item>>();
 
-  /** Adds a thing, or puts it in the place of the one before. */
-  set(owner: string, id: string, thing: Thing): void {
-    const things = this.#owners.get(owner);
-    if (things === undefined) this.#owners.set(owner, new Map([[id, thing]]));
-    else things.set(id, thing);
+  /** Adds or replaces an item. */
+  set(owner: string, id: string, item: Item): void {
+    const items = this.#owners.get(owner);
+    if (items === undefined) this.#owners.set(owner, new Map([[id, item]]));
+    else items.set(id, item);
   }
 
   delete(owner: string, id: string): void {
-    const things = this.#owners.get(owner);
-    if (things?.delete(id) && things.size === 0) this.#owners.delete(owner);
+    const items = this.#owners.get(owner);
+    if (items?.delete(id) && items.size === 0) this.#owners.delete(owner);
   }
 
-  /** In the order in which they came; a copy, so that it may be listed while others come and go. */
-  list(owner: string): Thing[] {
+  /** Returns a copy, in insertion order, so that items may be added and removed during an iteration. */
+  list(owner: string): Item[] {
     return [...(this.#owners.get(owner)?.values() ?? [])];
   }
 }

@@ -8,44 +8,48 @@ import {
 } from "../contracts/schedule.ts";
 import { frozenCopy } from "./freeze.ts";
 
-const KEPT_PAST_DUE_MS = 7 * 24 * 60 * 60 * 1000;
+const RETENTION_MS = 7 * 24 * 60 * 60 * 1000;
 
-interface Pending {
+interface Entry {
   readonly item: ScheduledItem;
   /** ms since the epoch. A failure does not move it. */
   readonly dropAt: number;
 }
 
-interface Dead {
+interface DeadEntry {
   readonly letter: DeadLetter;
   readonly dropAt: number;
 }
 
-/** What must happen later, in this process's memory: for one process and as long as it lives. */
+/**
+ * Creates a schedule in this process's memory.
+ * @example
+ * const app = new Lift({ schedule: memorySchedule() });
+ */
 export function memorySchedule(): Schedule {
   return new MemorySchedule();
 }
 
 class MemorySchedule implements Schedule {
-  readonly #items = new Map<string, Pending>();
-  readonly #dead = new Map<string, Dead>();
-  /** Nothing is due before it: who asks every second need not look at all items each time. */
+  readonly #items = new Map<string, Entry>();
+  readonly #dead = new Map<string, DeadEntry>();
+  /** Nothing is due before it, so that a tick every second does not check all items. */
   #earliest = Number.POSITIVE_INFINITY;
 
   async put({ kind, id, data, failures, ...item }: ScheduledItem): Promise<void> {
     const dueAt = parseDueTime(item.dueAt);
-    const failed = failures === undefined ? {} : { failures };
-    const key = keyOf(kind, id);
+    const optional = failures === undefined ? {} : { failures };
+    const key = scheduleKey(kind, id);
     this.#dead.delete(key);
-    this.#set(key, { kind, id, dueAt, data: frozenCopy(data), ...failed }, dueAt + KEPT_PAST_DUE_MS);
+    this.#set(key, { kind, id, dueAt, data: frozenCopy(data), ...optional }, dueAt + RETENTION_MS);
   }
 
   async *listDue(now: number): AsyncGenerator<ScheduledItem> {
-    yield* this.#take(now);
+    yield* this.#listDueNow(now);
   }
 
   async get({ kind, id }: Pick<ScheduledItem, "kind" | "id">): Promise<ScheduledItem | undefined> {
-    return this.#items.get(keyOf(kind, id))?.item;
+    return this.#items.get(scheduleKey(kind, id))?.item;
   }
 
   async recordFailure(
@@ -53,13 +57,13 @@ class MemorySchedule implements Schedule {
     { failures, cause, dueAt, at }: ItemFailure,
   ): Promise<void> {
     const next = dueAt === undefined ? undefined : parseDueTime(dueAt);
-    const key = keyOf(read.kind, read.id);
-    const pending = this.#items.get(key);
-    if (pending?.item.dueAt !== Math.ceil(read.dueAt)) return;
-    if (next !== undefined) return this.#set(key, { ...pending.item, dueAt: next, failures }, pending.dropAt);
+    const key = scheduleKey(read.kind, read.id);
+    const entry = this.#items.get(key);
+    if (entry?.item.dueAt !== Math.ceil(read.dueAt)) return;
+    if (next !== undefined) return this.#set(key, { ...entry.item, dueAt: next, failures }, entry.dropAt);
     this.#items.delete(key);
-    const letter = Object.freeze({ ...pending.item, failures, cause });
-    this.#dead.set(key, { letter, dropAt: at + KEPT_PAST_DUE_MS });
+    const letter = Object.freeze({ ...entry.item, failures, cause });
+    this.#dead.set(key, { letter, dropAt: at + RETENTION_MS });
   }
 
   async *listDeadLetters(): AsyncGenerator<DeadLetter> {
@@ -71,7 +75,7 @@ class MemorySchedule implements Schedule {
   }
 
   async delete({ kind, id, dueAt }: ScheduledItemVersion): Promise<void> {
-    const key = keyOf(kind, id);
+    const key = scheduleKey(kind, id);
     const due = Math.ceil(dueAt);
     if (this.#items.get(key)?.item.dueAt === due) this.#items.delete(key);
     if (this.#dead.get(key)?.letter.dueAt === due) this.#dead.delete(key);
@@ -82,9 +86,9 @@ class MemorySchedule implements Schedule {
     this.#earliest = Math.min(this.#earliest, item.dueAt);
   }
 
-  #take(now: number): ScheduledItem[] {
+  #listDueNow(now: number): ScheduledItem[] {
     for (const [key, { dropAt }] of this.#dead) {
-      // In order of their last failures.
+      // They are in the order of their last failures.
       if (dropAt > now) break;
       this.#dead.delete(key);
     }
@@ -103,7 +107,7 @@ class MemorySchedule implements Schedule {
   }
 }
 
-/** No two pairs share it. */
-function keyOf(kind: string, id: string): string {
+/** Returns a key that no other pair has. */
+function scheduleKey(kind: string, id: string): string {
   return JSON.stringify([kind, id]);
 }

@@ -7,20 +7,23 @@ interface Ticket {
   readonly expiresAt: number;
 }
 
+/** Options of `memoryTicketStore`. */
 export interface MemoryTicketStoreOptions {
-  /** ms since the epoch. Default `Date.now`. */
+  /** Returns ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
 }
 
-/** As many tickets are kept without a look at their expiry. */
+/** Up to this number of tickets, saves do not check for expired ones. */
 const SWEPT_ABOVE = 1_000;
 
-/** Tickets looked at for expiry on each save: more than one, so that expired ones never outgrow the others. */
+/** Tickets checked for expiry on each save. More than one, so that expired ones never outnumber the others. */
 const SWEPT_PER_SAVE = 2;
 
 /**
- * One-time tickets in this process's memory: for one process and as long as it lives. Saving removes expired tickets,
- * so that nobody fills the memory by asking for tickets that are never redeemed.
+ * Creates a store of one-time tickets in this process's memory. Saves remove expired tickets, so that tickets that are
+ * never redeemed cannot fill the memory.
+ * @example
+ * const tickets = memoryTicketStore();
  */
 export function memoryTicketStore(options: MemoryTicketStoreOptions = {}): TicketStore {
   return new MemoryTicketStore(options.now ?? Date.now);
@@ -35,7 +38,7 @@ export class MemoryTicketStore implements TicketStore {
     this.#now = now;
   }
 
-  /** Tickets in memory, expired ones included. */
+  /** Number of tickets in memory, expired ones included. */
   get size(): number {
     return this.#tickets.size;
   }
@@ -52,9 +55,9 @@ export class MemoryTicketStore implements TicketStore {
     return ticket !== undefined && ticket.expiresAt > now ? ticket.content : undefined;
   }
 
-  /** Round and round: a ticket that lives longer must not keep those behind it. */
+  /** Sweeps in rounds, so that a long-lived ticket does not block those after it. */
   #sweep(now: number): void {
-    for (let looked = 0; looked < SWEPT_PER_SAVE; looked++) {
+    for (let checked = 0; checked < SWEPT_PER_SAVE; checked++) {
       const next = this.#sweeper.next();
       if (next.done) {
         this.#sweeper = this.#tickets.entries();
