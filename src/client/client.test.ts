@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../test/client/setup.ts";
-import { tokenLifetime } from "./connection/token.ts";
+import { tokenLifetime } from "./connection/credentials.ts";
 import { type ClientOptions, createClient } from "./index.ts";
 import { parseMessage } from "./requests/parse-message.ts";
 

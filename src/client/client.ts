@@ -13,8 +13,8 @@ import { download, upload } from "./channels/blobs.ts";
 import { Channels } from "./channels/channels.ts";
 import { openStream, type Stream } from "./channels/live-stream.ts";
 import { type Members, openMembers } from "./channels/members.ts";
-import type { ClientState } from "./channels/state.ts";
 import type { SubscribeOptions, Subscription } from "./channels/subscription.ts";
+import type { ClientState } from "./connection/client-state.ts";
 import { ConnectionManager } from "./connection/connection-manager.ts";
 import { Emitter } from "./emitter.ts";
 import type { ClientError } from "./errors.ts";
@@ -23,38 +23,46 @@ import { Outbox, type PublishOptions } from "./outbox/outbox.ts";
 import { RequestQueue } from "./requests/request-queue.ts";
 import type { RequestOptions } from "./requests/timeouts.ts";
 
+/** Options of `presence`. */
 export interface PresenceOptions extends RequestOptions {
-  /** Those behind this user, who may have left. */
+  /** Returns the users after this user id, which may have left. Default: from the start. */
   readonly after?: string;
 }
 
+/** Options of `history`. Set at most one of `after` and `before`; without both it returns the newest messages. */
 export interface HistoryOptions extends RequestOptions {
-  /** Those after it. */
+  /** Returns messages after this position. */
   readonly after?: Position;
-  /** The newest of those before this offset. */
+  /** Returns the newest messages before this offset. */
   readonly before?: number;
-  /** 1 to 100; default 100. */
+  /** Maximum number of messages, 1 to 100. Default 100. */
   readonly limit?: number;
 }
 
 /**
- * An application's end of Streamer's protocol. What waits for an answer survives the connection.
- * `Types` says what the channels of each namespace carry.
+ * A client of a Streamer server. Pending requests survive a lost connection.
+ * `Types` are the payload types of each namespace.
  */
 export interface Client<Types extends Namespaces = JsonNamespaces> {
+  /** The state of the connection. */
   readonly state: ClientState;
-  /** @returns what ends it */
+  /** Calls the listener after every change of `state`. @returns a function that removes it */
   onState(listener: (state: ClientState) => void): () => void;
   /**
-   * What has no other place to be told: CONNECT_FAILED after five failures in a row, a loss or a refusal that no
-   * subscription takes, an outbox that can't be kept. @returns what ends it
+   * Calls the listener with errors that no call returns: CONNECT_FAILED after five failures in a row, a loss or a refusal
+   * without a listener on the subscription, a failure of the outbox storage. @returns a function that removes it
    */
   onError(listener: (error: ClientError) => void): () => void;
-  /** Connects, and stays connected. While it is, again, does nothing. */
+  /** Connects and stays connected. Does nothing when called again. */
   connect(): void;
-  /** Subscriptions and the outbox stay, for the next `connect`; other requests reject. */
+  /** Disconnects. Keeps subscriptions and the outbox for the next `connect`; other requests reject. */
   disconnect(): void;
-  /** Works before `connect` as well. @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION, NOT_JSON */
+  /**
+   * Subscribes to a channel, also before `connect`.
+   * @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION, NOT_JSON
+   * @example
+   * const subscription = client.subscribe("room:lobby", { recent: 20, onMessage: ({ data }) => render(data) });
+   */
   subscribe<Channel extends ChannelIn<Types>>(
     channel: Channel,
     options?: SubscribeOptions<
@@ -64,46 +72,54 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
     >,
   ): Subscription<TypesOf<Types, Channel>["data"]>;
   /**
-   * Resolves when the message is stored, once, however often it had to be sent. Offline it waits.
-   * Rejects with a ClientError: it is not stored after the server's, OUTBOX_FULL, TOO_LARGE and NOT_JSON, and may be after
-   * OUTCOME_UNKNOWN, TIMEOUT and ABORTED.
+   * Publishes a message. Resends it until the server has stored it, once; waits while offline.
+   * @throws {ClientError} not stored: the server's codes, OUTBOX_FULL, TOO_LARGE, NOT_JSON; possibly stored:
+   * OUTCOME_UNKNOWN, TIMEOUT, ABORTED
    */
   publish<Channel extends ChannelIn<Types>>(
     channel: Channel,
     data: TypesOf<Types, Channel>["dataInput"],
     options?: PublishOptions,
   ): Promise<PublishResult>;
+  /** Reads a page of the channel's history, oldest message first. @throws {ClientError} */
   history<Channel extends ChannelIn<Types>>(
     channel: Channel,
     options?: HistoryOptions,
   ): Promise<HistoryResult<TypesOf<Types, Channel>["data"]>>;
-  /** Who is in a channel now, as many as one frame takes. */
+  /** Reads a page of the users in a channel, as many as fit into one frame. @throws {ClientError} */
   presence<Channel extends ChannelIn<Types>>(
     channel: Channel,
     options?: PresenceOptions,
   ): Promise<PresenceResult<TypesOf<Types, Channel>["state"]>>;
-  /** What the user shows of themself in a channel that they are in; it is shown again after a reconnect. */
+  /** Sets the user's presence state in a channel that it is in. The client restores it after a reconnect. @throws {ClientError} */
   setPresence<Channel extends ChannelIn<Types>>(
     channel: Channel,
     state: TypesOf<Types, Channel>["stateInput"] | undefined,
     options?: RequestOptions,
   ): Promise<void>;
-  /** Who is in a channel, from now on. @throws {ClientError} INVALID_CHANNEL */
+  /** Watches the users in a channel. @throws {ClientError} INVALID_CHANNEL */
   members<Channel extends ChannelIn<Types>>(channel: Channel): Members<TypesOf<Types, Channel>["state"]>;
   /**
-   * Uploads what is too large for a message, to be published by its name, which this resolves to. `timeoutMs` is for the
-   * server's answer, `signal` for all of it. Rejects with a ClientError: the server's, TRANSFER_FAILED, ABORTED.
+   * Uploads a file that is too large for a message, and resolves with the blob's name, to publish. `timeoutMs` limits the
+   * server's response, `signal` the whole upload.
+   * @throws {ClientError} the server's codes, TRANSFER_FAILED, ABORTED
    */
   upload(channel: ChannelIn<Types>, file: Blob, options?: RequestOptions): Promise<string>;
-  /** Reads a blob of the channel. Rejects as `upload` does. */
+  /** Downloads a blob of the channel. @throws {ClientError} as `upload` */
   download(channel: ChannelIn<Types>, blob: string, options?: RequestOptions): Promise<Response>;
-  /** Who streams in a channel, from now on, and the user's own stream. @throws {ClientError} INVALID_CHANNEL */
+  /** Watches a channel's live stream, and starts or ends the user's own. @throws {ClientError} INVALID_CHANNEL */
   stream(channel: ChannelIn<Types>): Stream;
 }
 
 /**
- * `createClient<typeof streamer>` knows the server's channels, and what they carry, by its schemas; without it that is JSON.
+ * Creates a client. Connect it with `connect`. `createClient<typeof streamer>` has the server's channels and payload types;
+ * without the type argument, payloads are any JSON.
  * @throws {ClientError} INVALID_OPTION
+ * @example
+ * const client = createClient<typeof streamer>({ url: "wss://chat.example.com/prod", getToken });
+ * client.subscribe("room:lobby", { onMessage: ({ data }) => render(data) });
+ * client.connect();
+ * await client.publish("room:lobby", { text: "Hello" });
  */
 export function createClient<Server extends ServerTypes = ServerTypes<JsonNamespaces>>(
   options: ClientOptions,
@@ -124,7 +140,7 @@ function buildClient(settings: ResolvedOptions): Client {
     get state() {
       return link.state;
     },
-    // When a listener before this one has changed it, that was told first.
+    // Skips a stale state: an earlier listener has changed it, and this one got the newer state first.
     onState: (listener) => link.states.on((state) => void (state === link.state && listener(state))),
     onError: (listener) => errors.on(listener),
     connect: () => link.connect(),
@@ -137,12 +153,12 @@ function buildClient(settings: ResolvedOptions): Client {
     presence(channel, { signal, timeoutMs, ...query } = {}) {
       return requests.request("presence", { ...query, channel }, { signal, timeoutMs });
     },
-    async setPresence(channel, state, patience) {
-      await channels.setPresence(channel, state, patience);
+    async setPresence(channel, state, options) {
+      await channels.setPresence(channel, state, options);
     },
     members: (channel) => openMembers(channel, channels, requests, error),
-    upload: (channel, file, patience) => upload(clock, requests, channel, file, patience),
-    download: (channel, blob, patience) => download(clock, requests, channel, blob, patience),
+    upload: (channel, file, options) => upload(clock, requests, channel, file, options),
+    download: (channel, blob, options) => download(clock, requests, channel, blob, options),
     stream: (channel) => openStream(channel, channels, requests),
   };
 }

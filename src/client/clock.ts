@@ -1,15 +1,16 @@
-/** Time as the client sees it. Every timeout, age and deadline goes through one of these, so that a test can move it. */
+/** The client's source of time. Every timeout, age and deadline uses it, so that tests can control time. */
 export interface Clock {
-  /** ms since the epoch. It may jump when somebody sets the device's clock. */
+  /** ms since the epoch. May jump when the device's clock is set. */
   now(): number;
-  /** ms from any start, which never go back. Default: `now`. */
+  /** ms since an arbitrary start; never decreases. Default: `now`. */
   monotonic?(): number;
-  /** Calls `callback` once, `ms` from now. */
+  /** Calls `callback` once after `ms`. */
   setTimeout(callback: () => void, ms: number): Timer;
 }
 
+/** A pending timeout. */
 export interface Timer {
-  /** Twice, or after it rang, is no error. */
+  /** Cancels the timeout. Does nothing when it has fired or was cancelled. */
   cancel(): void;
 }
 
@@ -27,8 +28,8 @@ export function monotonicNow(clock: Clock): number {
 }
 
 /**
- * Measures an age, in ms. The clock that went further counts: a wall clock goes back when it is corrected, and in some
- * browsers a monotonic one stops while the device sleeps.
+ * Measures an age, in ms. Uses the clock that advanced further: a wall clock goes back when it is corrected, and in some
+ * browsers a monotonic clock stops while the device sleeps.
  * @param age the age at the start
  */
 export function stopwatch(clock: Clock, age = 0): () => number {

@@ -1,4 +1,4 @@
-/** Calls an application's function. What it throws is the application's: it is reported as uncaught, and stops nothing here. */
+/** Calls an application's listener. Reports its error as uncaught, so that it does not stop the client. */
 export function callListener<T>(listener: ((value: T) => void) | undefined, value: T): void {
   try {
     listener?.(value);
@@ -9,7 +9,7 @@ export function callListener<T>(listener: ((value: T) => void) | undefined, valu
   }
 }
 
-/** Tells many. */
+/** Calls many listeners. */
 export class Emitter<T> {
   readonly #listeners = new Set<(value: T) => void>();
 
@@ -17,15 +17,15 @@ export class Emitter<T> {
     return this.#listeners.size;
   }
 
-  /** @returns what ends it */
+  /** @returns a function that removes the listener */
   on(listener: (value: T) => void): () => void {
-    // A function of its own, so that the same one given twice is told twice.
-    const tell = (value: T) => callListener(listener, value);
-    this.#listeners.add(tell);
-    return () => this.#listeners.delete(tell);
+    // Wraps the listener, so that one added twice is called twice.
+    const wrapped = (value: T) => callListener(listener, value);
+    this.#listeners.add(wrapped);
+    return () => this.#listeners.delete(wrapped);
   }
 
   emit(value: T): void {
-    for (const tell of [...this.#listeners]) tell(value);
+    for (const listener of [...this.#listeners]) listener(value);
   }
 }

@@ -1,6 +1,6 @@
 import type { ErrorBody, Position } from "../protocol/index.ts";
 
-/** The client's own codes. What the server answers comes with its code: PROTOCOL.md, "Error codes". */
+/** The client's own error codes. Errors of the server keep their codes: PROTOCOL.md, "Error codes". */
 export type ClientErrorCode =
   | "INVALID_OPTION"
   | "INVALID_CHANNEL"
@@ -19,16 +19,16 @@ export type ClientErrorCode =
   | "HISTORY_LOST";
 
 export interface ClientErrorOptions {
-  /** Whether the same may succeed later. Default: false. */
+  /** Whether a retry may succeed. Default: false. */
   readonly retry?: boolean;
   readonly cause?: unknown;
-  /** What the server says beside its message. */
+  /** Details from the server. */
   readonly details?: unknown;
-  /** Of HISTORY_LOST: where the channel goes on. */
+  /** For HISTORY_LOST: the position from which the channel continues. */
   readonly position?: Position;
 }
 
-/** The one error of the client. Switch on `code`; `message` may change. */
+/** Every error of the client. Switch on `code`; `message` may change. */
 export class ClientError extends Error {
   override readonly name = "ClientError";
   declare readonly code: ClientErrorCode | (string & {});
@@ -46,7 +46,7 @@ export class ClientError extends Error {
   }
 }
 
-/** What the server answered. */
+/** Converts an error from the server. */
 export function toClientError(error: ErrorBody): ClientError {
   return new ClientError(error.code, error.message, error);
 }

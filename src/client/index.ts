@@ -17,7 +17,6 @@ export type {
 } from "../protocol/index.ts";
 export type { Stream } from "./channels/live-stream.ts";
 export type { Members } from "./channels/members.ts";
-export type { ClientState } from "./channels/state.ts";
 export type { SubscribeOptions, Subscription } from "./channels/subscription.ts";
 export {
   type Client,
@@ -26,7 +25,8 @@ export {
   type PresenceOptions,
 } from "./client.ts";
 export type { Clock, Timer } from "./clock.ts";
-export type { WebSocketConstructor, WebSocketLike } from "./connection/session.ts";
+export type { ClientState } from "./connection/client-state.ts";
+export type { WebSocketConstructor, WebSocketLike } from "./connection/websocket.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
 export type { ClientOptions } from "./options.ts";
 export type { PublishOptions } from "./outbox/outbox.ts";

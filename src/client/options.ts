@@ -1,53 +1,56 @@
 import { type Clock, systemClock } from "./clock.ts";
-import type { WebSocketConstructor } from "./connection/session.ts";
+import type { WebSocketConstructor } from "./connection/websocket.ts";
 import { ClientError } from "./errors.ts";
 import type { OutboxStorage } from "./outbox/outbox-storage.ts";
 import { MAX_TIMER_MS } from "./requests/timeouts.ts";
 
-/** Times are ms. */
+/** Options of `createClient`. Times are in ms. */
 export interface ClientOptions {
-  /** Where the application is: `ws:` or `wss:`. A query of its own is kept. */
+  /** The server's URL, `ws:` or `wss:`. Its query is kept. */
   readonly url: string;
-  /** Goes into the query as `token`. At most one of `token`, `getToken` and `getTicket`; none: anonymous. */
+  /** Sent as the query parameter `token`. Set at most one of `token`, `getToken`, `getTicket`. Default: anonymous. */
   readonly token?: string;
-  /** Asked before every connection, and before the token (a JWT) expires, to refresh it on the socket. */
+  /** Returns a token. Called before each connection, and before the token (a JWT) expires, to refresh it. Default: none. */
   readonly getToken?: () => string | Promise<string>;
-  /** A one-time ticket, asked for before every connection; goes into the query as `ticket`. */
+  /** Returns a one-time ticket, sent as the query parameter `ticket`. Called before each connection. Default: none. */
   readonly getTicket?: () => string | Promise<string>;
-  /** Default: the global one. */
+  /** The WebSocket implementation. Default: the global `WebSocket`. */
   readonly WebSocket?: WebSocketConstructor;
-  /** How long a connection, `getToken` included, may take to open. Default 10,000; minimum 1. */
+  /** Limit for opening a connection, and for `getToken` or `getTicket`. Default 10,000; minimum 1. */
   readonly connectTimeoutMs?: number;
-  /** How long an answer may take. Default 10,000; minimum 1. */
+  /** Limit for the response to a request. Default 10,000; minimum 1. */
   readonly requestTimeoutMs?: number;
-  /** The most before the first try to come back; doubled with each. Default 500; minimum 1. */
+  /** Maximum delay before the first reconnect; doubles with each failure. Default 500; minimum 1. */
   readonly reconnectBaseMs?: number;
-  /** The most before any. Default 30,000; minimum `reconnectBaseMs`. */
+  /** Maximum delay before any reconnect. Default 30,000; minimum `reconnectBaseMs`. */
   readonly reconnectMaxMs?: number;
-  /** Between heartbeats; up to a tenth less. API Gateway ends what is idle for 10 minutes. Default 300,000; minimum 1,000. */
+  /**
+   * Time between heartbeats, less up to 10 percent. API Gateway closes connections that are idle for 10 minutes.
+   * Default 300,000; minimum 1,000.
+   */
   readonly heartbeatMs?: number;
-  /** A socket that has not answered a heartbeat by then is taken for dead. Default 10,000; minimum 1. */
+  /** Closes a socket that has not answered a heartbeat after this time. Default 10,000; minimum 1. */
   readonly heartbeatTimeoutMs?: number;
   /**
-   * By then a new socket has taken over; up to a tenth earlier. API Gateway ends every connection after 2 hours.
+   * Replaces a socket after this time, less up to 10 percent. API Gateway closes every connection after 2 hours.
    * Default 6,900,000 (115 minutes); minimum 10,000.
    */
   readonly maxConnectionMs?: number;
-  /** How long a message that came out of order waits for those before it, until they are fetched. Default 200; minimum 0. */
+  /** How long to wait for a missing message before fetching it from history. Default 200; minimum 0. */
   readonly gapMs?: number;
-  /** The most publications that wait for their answer. Default 1,000; minimum 1. */
+  /** Maximum number of unacknowledged messages. Default 1,000; minimum 1. */
   readonly outboxMaxItems?: number;
-  /** Their size together, as bytes of JSON. Default 1,048,576; minimum 1. */
+  /** Maximum size of all unacknowledged messages, in bytes of JSON. Default 1,048,576; minimum 1. */
   readonly outboxMaxBytes?: number;
-  /** Keeps them across restarts. Default: in memory only. */
+  /** Keeps unacknowledged messages across restarts. Default: memory only. */
   readonly outboxStorage?: OutboxStorage;
-  /** Default: the system's. */
+  /** Source of time and timers, for tests. Default: the system's. */
   readonly clock?: Clock;
-  /** 0 to 1, for delays. Default: `Math.random`. */
+  /** Returns a number from 0 up to 1, for jitter. Default: `Math.random`. */
   readonly random?: () => number;
 }
 
-/** What each is; of a number its default and its minimum. */
+/** The type of each option; for a number its default and minimum. */
 const KINDS = {
   url: "string",
   token: "string",
@@ -71,10 +74,10 @@ const KINDS = {
 
 type Credential = "token" | "getToken" | "getTicket" | "outboxStorage";
 
-/** The same, with the defaults filled in. */
+/** Options with their defaults. */
 export type ResolvedOptions = Required<Omit<ClientOptions, Credential>> & Pick<ClientOptions, Credential>;
 
-/** @throws {ClientError} INVALID_OPTION */
+/** Checks the options and fills in the defaults. @throws {ClientError} INVALID_OPTION */
 export function resolveOptions(options: ClientOptions): ResolvedOptions {
   const { WebSocket } = globalThis;
   const settings: { [name: string]: unknown } = { WebSocket, clock: systemClock, random: Math.random };
@@ -89,11 +92,11 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
     else if (typeof value !== kind) throw invalid(`${name} must be of type ${kind}`);
     settings[name] = value;
   }
-  checkTogether(settings as unknown as ResolvedOptions);
+  checkCombination(settings as unknown as ResolvedOptions);
   return settings as unknown as ResolvedOptions;
 }
 
-function checkTogether(settings: ResolvedOptions): void {
+function checkCombination(settings: ResolvedOptions): void {
   const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs } = settings;
   if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("url must be ws: or wss:");
   if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {

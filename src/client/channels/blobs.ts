@@ -3,7 +3,7 @@ import { ClientError } from "../errors.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
 
-/** Sends a file that is too large for a message by HTTP, to where the server says. @returns the blob's name */
+/** Uploads a file by HTTP to the URL that the server returns. @returns the blob's name */
 export async function upload(
   clock: Clock,
   requests: RequestQueue,
@@ -11,12 +11,13 @@ export async function upload(
   file: Blob,
   patience: RequestOptions = {},
 ): Promise<string> {
-  const asked = { channel, bytes: file.size, contentType: file.type || undefined };
-  const { blob, url, headers } = await requests.request("upload", asked, patience);
+  const payload = { channel, bytes: file.size, contentType: file.type || undefined };
+  const { blob, url, headers } = await requests.request("upload", payload, patience);
   await transfer(clock, url, patience, { method: "PUT", headers, body: file });
   return blob;
 }
 
+/** Downloads a blob by HTTP from the URL that the server returns. */
 export async function download(
   clock: Clock,
   requests: RequestQueue,

@@ -7,40 +7,40 @@ import { LruMap } from "./lru-map.ts";
 import { MessageOrder } from "./message-order.ts";
 import { historyLost, type OpenSubscription } from "./subscription.ts";
 
-/** One channel, whoever listens to it in this client. */
+/** One channel, shared by all its subscriptions in this client. */
 export class Channel {
   readonly name: string;
   readonly order: MessageOrder;
   readonly subscriptions = new Set<OpenSubscription>();
-  /** What was told of who is there may not be all: the server has just taken it, or it is time to look again. */
-  readonly presenceStale = new Emitter<void>();
+  /** Emits when the list of members may be incomplete: after a subscription, and after each heartbeat. */
+  readonly stale = new Emitter<void>();
   readonly live = new LiveStreamState();
-  #liveAnswered = this.live.startFetch();
-  /** Ids of what has no position. */
+  #applyLive = this.live.startFetch();
+  /** Ids of messages without a position. */
   readonly #seen = new LruMap<true>();
-  /** What is asked for the first time. */
+  /** How many recent messages the first subscription asks for. */
   readonly recent: number;
-  /** What the user shows of themself. */
+  /** The user's presence state. */
   state: Json | undefined;
-  /** How often they have shown something else. */
-  stateVersion = 0;
-  /** The server has answered for it. */
-  isSubscribed = false;
-  /** Somebody asks for what is missing. */
-  isRepairing = false;
-  /** It comes back after a time without a connection. */
+  /** Counts changes of `state`. */
+  version = 0;
+  /** Whether the server has confirmed a subscription. */
+  confirmed = false;
+  /** Whether `repairGap` is running. */
+  repairing = false;
+  /** Whether the channel catches up after a lost connection. */
   #recovering = false;
 
-  /** @param unheard told what no subscription takes */
-  constructor(name: string, recent: number, unheard: (error: ClientError) => void) {
+  /** @param reportError called with errors that no subscription handles */
+  constructor(name: string, recent: number, reportError: (error: ClientError) => void) {
     this.name = name;
     this.recent = recent;
     this.order = new MessageOrder({
-      deliver: (message) => this.#handOn(message),
+      deliver: (message) => this.#deliver(message),
       lost: (position) => {
         this.#recovering = false;
-        this.#tell((subscription) => {
-          if (!subscription.lost(position)) unheard(historyLost(name, position));
+        this.#notify((subscription) => {
+          if (!subscription.lost(position)) reportError(historyLost(name, position));
         });
       },
     });
@@ -48,12 +48,12 @@ export class Channel {
 
   setState(state: Json | undefined): void {
     this.state = state;
-    this.stateVersion++;
+    this.version++;
   }
 
-  /** It is about to be asked for. */
+  /** Call before a `subscribe` request. @returns the position to send */
   startFetch(): MessageOrder["position"] {
-    this.#liveAnswered = this.live.startFetch();
+    this.#applyLive = this.live.startFetch();
     return this.order.startFetch();
   }
 
@@ -64,35 +64,35 @@ export class Channel {
     }
     if (this.#seen.has(message.id)) return;
     this.#seen.set(message.id, true);
-    if (message.type === "message") this.#handOn(message);
-    else if (message.type === "presence") this.#tell((subscription) => subscription.presence(message));
+    if (message.type === "message") this.#deliver(message);
+    else if (message.type === "presence") this.#notify((subscription) => subscription.presence(message));
     else this.live.apply(message);
   }
 
-  /** @param back after a time without a connection */
-  applySubscribed(asked: MessageOrder["position"], answer: Subscribed, back: boolean): void {
-    this.isSubscribed = true;
-    this.#recovering = back && !!asked;
-    this.order.applyPage(asked, answer);
-    this.#tell((subscription) => subscription.confirm());
-    this.#liveAnswered(answer);
-    this.presenceStale.emit();
-    this.reportRecovered();
+  /** @param reconnected whether the client had no connection before */
+  subscribed(from: MessageOrder["position"], result: Subscribed, reconnected: boolean): void {
+    this.confirmed = true;
+    this.#recovering = reconnected && !!from;
+    this.order.apply(from, result);
+    this.#notify((subscription) => subscription.confirm());
+    this.#applyLive(result);
+    this.stale.emit();
+    this.settle();
   }
 
-  /** Tells that nothing is missing any more, if it was. */
-  reportRecovered(): void {
+  /** Calls `onRecovered` once no message is missing after a reconnect. */
+  settle(): void {
     if (!this.#recovering || this.order.hasGap) return;
     this.#recovering = false;
-    this.#tell((subscription) => subscription.recovered());
+    this.#notify((subscription) => subscription.recovered());
   }
 
-  #handOn(message: ChannelMessage): void {
-    this.#tell((subscription) => subscription.deliver(message));
+  #deliver(message: ChannelMessage): void {
+    this.#notify((subscription) => subscription.deliver(message));
   }
 
-  /** Who ends meanwhile is told nothing more. */
-  #tell(what: (subscription: OpenSubscription) => void): void {
-    for (const subscription of [...this.subscriptions]) if (!subscription.ended) what(subscription);
+  /** Skips subscriptions that end meanwhile. */
+  #notify(notify: (subscription: OpenSubscription) => void): void {
+    for (const subscription of [...this.subscriptions]) if (!subscription.ended) notify(subscription);
   }
 }

@@ -18,28 +18,28 @@ import { type GapRepairEvents, repairGap } from "./gap-repair.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
 import { SubscriptionSync, type SubscriptionSyncEvents } from "./subscription-sync.ts";
 
-/** All channels, over whatever sessions there are. */
+/** All channels of a client, on one or two sessions: two while one replaces the other. */
 export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRepairEvents {
-  /** By name: all that somebody subscribes to. */
+  /** The channels that have subscriptions, by name. */
   readonly desired = new Map<string, Channel>();
   readonly #settings: ResolvedOptions;
   readonly #link: ConnectionManager;
   readonly #requests: RequestQueue;
-  readonly #error: (error: ClientError) => void;
-  readonly #rosters = new Map<Session, SubscriptionSync>();
+  readonly #reportError: (error: ClientError) => void;
+  readonly #syncs = new Map<Session, SubscriptionSync>();
   #syncing = false;
 
-  /** @param error told what no subscription takes */
+  /** @param reportError called with errors that no subscription handles */
   constructor(
     settings: ResolvedOptions,
     link: ConnectionManager,
     requests: RequestQueue,
-    error: (error: ClientError) => void,
+    reportError: (reportError: ClientError) => void,
   ) {
     this.#settings = settings;
     this.#link = link;
     this.#requests = requests;
-    this.#error = error;
+    this.#reportError = reportError;
   }
 
   session(): Session | undefined {
@@ -48,10 +48,10 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
 
   /** @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION, NOT_JSON */
   subscribe(name: string, options: SubscribeOptions = {}): OpenSubscription {
-    check(name, options);
+    checkSubscribe(name, options);
     const { recent = 0, state, signal } = options;
     const known = this.desired.get(name);
-    const channel = known ?? new Channel(name, recent, this.#error);
+    const channel = known ?? new Channel(name, recent, this.#reportError);
     this.desired.set(name, channel);
     const subscription = new OpenSubscription(name, options, (ended) => {
       channel.subscriptions.delete(ended);
@@ -59,11 +59,11 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     });
     channel.subscriptions.add(subscription);
     if (known && recent > 0) {
-      subscription.waitForHistory(() => void this.#past(channel, subscription, recent));
+      subscription.buffer(() => void this.#deliverHistory(channel, subscription, recent));
     }
-    if (channel.isSubscribed) subscription.confirm();
+    if (channel.confirmed) subscription.confirm();
     if (state !== undefined) {
-      if (channel.isSubscribed) this.setPresence(name, state).catch(this.#error);
+      if (channel.confirmed) this.setPresence(name, state).catch(this.#reportError);
       else channel.setState(state);
     }
     if (signal?.aborted) subscription.unsubscribe();
@@ -77,11 +77,11 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     this.desired.get(name)?.setState(state);
     return this.#requests.run(patience, async (session, signal) => {
       const channel = this.desired.get(name);
-      // Where the user is not, the server says so.
+      // The server refuses it for a channel that the user is not in.
       if (!channel) return session.request("set_presence", { channel: name, state }, { signal });
-      const roster = this.#rosters.get(session);
-      if (!roster) throw connectionClosed();
-      return roster.sendState(channel);
+      const sync = this.#syncs.get(session);
+      if (!sync) throw connectionClosed();
+      return sync.sendState(channel);
     });
   }
 
@@ -89,23 +89,23 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     const channel = this.desired.get(message.channel);
     if (!channel) return;
     channel.receive(message);
-    // Most of what comes out of order is put right by what comes next.
+    // The next messages close most gaps.
     this.#repair(channel, this.#settings.gapMs);
   }
 
   async attach(session: Session): Promise<boolean> {
-    const roster = new SubscriptionSync(session, this.#settings, this);
-    this.#rosters.set(session, roster);
-    await roster.sync();
-    return roster.isComplete;
+    const sync = new SubscriptionSync(session, this.#settings, this);
+    this.#syncs.set(session, sync);
+    await sync.sync();
+    return sync.complete;
   }
 
   detach(session: Session): void {
-    this.#rosters.get(session)?.stop();
-    this.#rosters.delete(session);
+    this.#syncs.get(session)?.stop();
+    this.#syncs.delete(session);
   }
 
-  /** Where the channels are, in frames. */
+  /** The channels' positions, split into frames. */
   positions(): { readonly [channel: string]: Position }[] {
     const known = [...this.desired.values()].flatMap(({ name, order: { position } }) =>
       position ? [[name, position] as const] : [],
@@ -122,11 +122,11 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     }
   }
 
-  heartbeatDone(): void {
-    for (const { name: channel, isSubscribed, presenceStale, live } of this.desired.values()) {
-      if (!isSubscribed) continue;
-      presenceStale.emit();
-      // A start or an end that was lost on its way is not told again. What fails is asked with the next heartbeat.
+  onHeartbeat(): void {
+    for (const { name: channel, confirmed, stale, live } of this.desired.values()) {
+      if (!confirmed) continue;
+      stale.emit();
+      // The server does not resend a lost start or end of a live stream. A failed request is retried with the next heartbeat.
       if (live.changes.size > 0) {
         this.#requests.request("stream", { channel }).then(live.startFetch(), () => {});
       }
@@ -134,40 +134,41 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
   }
 
   subscribed(channel: Channel, asked: Position | undefined, answer: Subscribed): void {
-    // With another session beside this one it was never away.
-    channel.applySubscribed(asked, answer, this.#rosters.size === 1);
+    // With a second session the client was connected all the time.
+    channel.subscribed(asked, answer, this.#syncs.size === 1);
     this.#repair(channel, 0);
   }
 
   refused(channel: Channel, error: ClientError): void {
     if (this.desired.get(channel.name) === channel) this.desired.delete(channel.name);
-    const heard = [...channel.subscriptions].map((subscription) => subscription.end(error));
-    if (heard.includes(false)) this.#error(error);
+    const handled = [...channel.subscriptions].map((subscription) => subscription.end(error));
+    if (handled.includes(false)) this.#reportError(error);
   }
 
   #repair(channel: Channel, waitMs: number): void {
     if (channel.order.hasGap) void repairGap(channel, waitMs, this.#settings, this);
   }
 
-  /** A second subscription's past: the first one's has been asked for with the channel. */
-  async #past(channel: Channel, subscription: OpenSubscription, limit: number): Promise<void> {
-    // Without a connection it waits, as the subscription does.
-    const ending = new AbortController();
-    subscription.ready.catch(() => ending.abort());
-    let past: readonly ChannelMessage[] = [];
+  /** Delivers recent messages to a later subscription. The first one gets them with the channel. */
+  async #deliverHistory(channel: Channel, subscription: OpenSubscription, limit: number): Promise<void> {
+    // Waits for a connection, as the subscription does.
+    const lifetime = new AbortController();
+    subscription.ready.catch(() => lifetime.abort());
+    let recent: readonly ChannelMessage[] = [];
     try {
       if (channel.order.position) {
-        const asked = { channel: channel.name, limit };
-        const sending = { signal: ending.signal, waitWhileIdle: true };
-        past = (await this.#requests.retry(sending, (session) => session.request("history", asked))).messages;
+        const payload = { channel: channel.name, limit };
+        const options = { signal: lifetime.signal, whileIdle: true };
+        recent = (await this.#requests.retry(options, (session) => session.request("history", payload)))
+          .messages;
       }
     } catch (error) {
-      if (!subscription.ended) this.#error(error as ClientError);
+      if (!subscription.ended) this.#reportError(error as ClientError);
     }
-    subscription.startAfter(past);
+    subscription.replay(recent);
   }
 
-  /** What is wanted has changed. What changes at the same time goes in one frame. */
+  /** Sends changed subscriptions to the sessions. Changes of the same turn share a frame. */
   #sync(): void {
     if (this.#syncing) return;
     this.#syncing = true;
@@ -176,12 +177,12 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
       for (const [name, { subscriptions }] of this.desired) {
         if (subscriptions.size === 0) this.desired.delete(name);
       }
-      for (const roster of this.#rosters.values()) void roster.sync();
+      for (const sync of this.#syncs.values()) void sync.sync();
     });
   }
 }
 
-function check(name: string, { recent = 0, bufferSize = 1, state }: SubscribeOptions): void {
+function checkSubscribe(name: string, { recent = 0, bufferSize = 1, state }: SubscribeOptions): void {
   checkChannel(name);
   checkInteger("recent", recent, 0, CLIENT_LIMITS.messages);
   checkInteger("bufferSize", bufferSize, 1);

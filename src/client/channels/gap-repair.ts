@@ -7,8 +7,8 @@ import { delay } from "../requests/timeouts.ts";
 import type { Channel } from "./channel.ts";
 import { isSamePosition } from "./message-order.ts";
 
-/** How often the server is asked for what it says that there is and does not give. */
-const FRUITLESS = 3;
+/** Gives up after this many pages in a row that bring nothing, though the server reports newer messages. */
+const MAX_EMPTY_PAGES = 3;
 
 export interface GapRepairEvents {
   session(): Session | undefined;
@@ -16,8 +16,8 @@ export interface GapRepairEvents {
 }
 
 /**
- * Fetches what a channel is missing, page by page, until it is at the head.
- * @param waitMs what is missing may come by itself meanwhile
+ * Fetches a channel's missing messages from history, page by page, up to its last message.
+ * @param waitMs the delay before the first page, in which missing messages may still arrive
  */
 export async function repairGap(
   channel: Channel,
@@ -25,23 +25,23 @@ export async function repairGap(
   settings: ResolvedOptions,
   events: GapRepairEvents,
 ): Promise<void> {
-  if (channel.isRepairing) return;
-  channel.isRepairing = true;
+  if (channel.repairing) return;
+  channel.repairing = true;
   const { order } = channel;
   let wait = waitMs;
   let failures = 0;
-  // Without a session there is nobody to ask: the next one begins with a subscription, which tells what is missing.
+  // Stops without a session: the next one subscribes first, which shows what is missing.
   for (let session = events.session(); session; session = events.session()) {
     try {
       if (wait > 0) await delay(settings.clock, wait, session.signal);
       if (!order.hasGap || channel.subscriptions.size === 0) {
-        channel.reportRecovered();
+        channel.settle();
         break;
       }
       const before = order.position;
       await fetchPage(channel, session);
       failures = isSamePosition(before, order.position) ? failures + 1 : 0;
-      if (failures === FRUITLESS) order.abandonGap();
+      if (failures === MAX_EMPTY_PAGES) order.skipGap();
     } catch (thrown) {
       order.markStale();
       const error = thrown as ClientError;
@@ -53,12 +53,12 @@ export async function repairGap(
     }
     wait = failures === 0 ? 0 : backoffDelay(settings, failures);
   }
-  channel.isRepairing = false;
+  channel.repairing = false;
 }
 
 async function fetchPage({ name, order }: Channel, session: Session): Promise<void> {
   const after = order.startFetch();
   if (!after) return;
   const payload = { channel: name, after, limit: CLIENT_LIMITS.messages };
-  order.applyPage(after, await session.request("history", payload));
+  order.apply(after, await session.request("history", payload));
 }

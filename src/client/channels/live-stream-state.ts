@@ -1,32 +1,32 @@
 import type { LiveStream, StreamEndedMessage, StreamMessage } from "../../protocol/index.ts";
 import { Emitter } from "../emitter.ts";
 
-/** Who streams in a channel: what the server answers, and what it tells meanwhile, put together by their times. */
+/** A channel's live stream. Merges the server's responses with its messages, by their times. */
 export class LiveStreamState {
   stream: LiveStream | undefined;
-  /** Why the last one has ended. */
+  /** Why the last live stream ended. */
   endReason: StreamEndedMessage["reason"] | undefined;
   readonly changes = new Emitter<void>();
-  /** When what is known of the stream happened. */
+  /** The time of the last applied start or end. */
   #at = 0;
-  /** The last count that was told, and when. */
+  /** The last number of viewers, and its time. */
   #count = 0;
   #countAt = 0;
-  /** What was told since the channel was asked for: it is newer than the answer may be. */
-  #isStreamTold = false;
-  #isCountTold = false;
-  #asked = 0;
+  /** Whether a message has arrived since the last request: it may be newer than the response. */
+  #hasStreamMessage = false;
+  #hasCountMessage = false;
+  #fetches = 0;
 
-  /** The server is asked. @returns what takes its answer, unless it has been asked again by then */
-  startFetch(): (answer: { readonly live?: LiveStream }) => void {
-    this.#isStreamTold = this.#isCountTold = false;
-    const asked = ++this.#asked;
+  /** Call before a request. @returns a function that applies its response, unless another request has started since */
+  startFetch(): (result: { readonly live?: LiveStream }) => void {
+    this.#hasStreamMessage = this.#hasCountMessage = false;
+    const fetch = ++this.#fetches;
     return ({ live }) => {
-      if (asked !== this.#asked) return;
+      if (fetch !== this.#fetches) return;
       const at = live?.since ?? 0;
-      if (!this.#isStreamTold || at > this.#at) {
+      if (!this.#hasStreamMessage || at > this.#at) {
         this.#at = at;
-        this.stream = live && this.#isCountTold ? { ...live, viewers: this.#count } : live;
+        this.stream = live && this.#hasCountMessage ? { ...live, viewers: this.#count } : live;
       }
       this.changes.emit();
     };
@@ -38,12 +38,12 @@ export class LiveStreamState {
       if (at < this.#countAt) return;
       this.#countAt = at;
       this.#count = message.count;
-      this.#isCountTold = true;
+      this.#hasCountMessage = true;
       this.stream &&= { ...this.stream, viewers: message.count };
     } else {
       if (at < this.#at) return;
       this.#at = at;
-      this.#isStreamTold = true;
+      this.#hasStreamMessage = true;
       const { live, reason }: { live?: LiveStream; reason?: StreamEndedMessage["reason"] } = message;
       this.stream = live;
       this.endReason = reason;

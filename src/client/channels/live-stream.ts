@@ -4,28 +4,29 @@ import type { RequestQueue } from "../requests/request-queue.ts";
 import type { RequestOptions } from "../requests/timeouts.ts";
 import type { Channels } from "./channels.ts";
 
-/** Who streams in a channel, kept up to date. It is listened to as long as this is open. */
+/** The live stream of a channel, kept up to date until `close`. */
 export interface Stream {
   readonly channel: string;
-  /** Whose, since when (ms since the epoch), how many watch, and what the owner shows. `undefined`: nobody streams. */
+  /** The owner, the start in ms since the epoch, the number of viewers and the owner's data. `undefined`: no live stream. */
   readonly live: LiveStream | undefined;
-  /** Why the last one has ended that was seen to. */
+  /** Why the last live stream ended, if this client saw it. */
   readonly endReason: StreamEndedMessage["reason"] | undefined;
-  /** Of the server's first answer. Rejects when the channel is refused, or this is closed before. */
+  /** Resolves with the server's first response. Rejects when the server refuses the channel, or after `close`. */
   readonly ready: Promise<void>;
-  /** Called after every change. @returns what ends it */
+  /** Calls the listener after every change. @returns a function that removes it */
   onChange(listener: (stream: Stream) => void): () => void;
   /**
-   * The user streams from now on, and shows up to 1,024 bytes; again: shows something else. It stays so through
-   * reconnects, until `end`, or until every tab of the user's has left for longer than the server waits.
+   * Starts the user's live stream with up to 1,024 bytes of data; while it runs, replaces the data. The stream survives
+   * reconnects. It ends with `end`, or when all tabs of the user are disconnected for longer than the server waits.
    */
   start(data?: Json, options?: RequestOptions): Promise<void>;
+  /** Ends the user's live stream. */
   end(options?: RequestOptions): Promise<void>;
-  /** Does not end the stream by itself. */
+  /** Stops watching. Does not end the user's own live stream. */
   close(): void;
 }
 
-/** @throws {ClientError} INVALID_CHANNEL */
+/** Watches a channel's live stream. @throws {ClientError} INVALID_CHANNEL */
 export function openStream(channel: string, channels: Channels, requests: RequestQueue): Stream {
   const subscription = channels.subscribe(channel);
   const { live } = channels.desired.get(channel)!;
@@ -41,11 +42,11 @@ export function openStream(channel: string, channels: Channels, requests: Reques
       return live.endReason;
     },
     onChange: (listener) => changes.on(listener),
-    async start(data, patience) {
-      await requests.request("stream_start", { channel, data }, patience);
+    async start(data, options) {
+      await requests.request("stream_start", { channel, data }, options);
     },
-    async end(patience) {
-      await requests.request("stream_end", { channel }, patience);
+    async end(options) {
+      await requests.request("stream_end", { channel }, options);
     },
     close() {
       stopListening();

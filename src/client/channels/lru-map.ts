@@ -1,7 +1,7 @@
-/** How many entries there are at most. */
+/** Maximum number of entries. */
 const MAX = 1_000;
 
-/** What was set lately: the oldest gives way. */
+/** A map of the entries set last: a new one evicts the oldest. */
 export class LruMap<Value> extends Map<string, Value> {
   override set(key: string, value: Value): this {
     this.delete(key);

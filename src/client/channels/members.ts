@@ -6,66 +6,67 @@ import type { Channels } from "./channels.ts";
 import { LruMap } from "./lru-map.ts";
 import { unsubscribed } from "./subscription.ts";
 
-/** Who is in a channel, kept up to date. It is listened to as long as this is open. */
+/** The users in a channel, kept up to date until `close`. */
 export interface Members<State = Json> extends Iterable<UserPresence<State>> {
   readonly channel: string;
-  /** By user id. */
+  /** The users by id. */
   readonly users: ReadonlyMap<string, UserPresence<State>>;
-  /** Of the server's first answer. Rejects when the channel is refused, or this is closed before. */
+  /** Resolves with the server's first response. Rejects when the server refuses the channel, or after `close`. */
   readonly ready: Promise<void>;
-  /** Called after every change. @returns what ends it */
+  /** Calls the listener after every change. @returns a function that removes it */
   onChange(listener: (members: Members<State>) => void): () => void;
+  /** Stops watching the channel. */
   close(): void;
 }
 
-/** @throws {ClientError} INVALID_CHANNEL */
+/** Watches the users in a channel. @throws {ClientError} INVALID_CHANNEL */
 export function openMembers(
   channel: string,
   channels: Channels,
   requests: RequestQueue,
-  tellError: (error: ClientError) => void,
+  reportError: (error: ClientError) => void,
 ): Members {
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
   const changes = new Emitter<Members>();
   const list = new MemberList();
-  let asked = 0;
-  let answered = 0;
-  /** What has come since the server was asked. */
-  let since: PresenceMessage[] = [];
+  let requested = 0;
+  let completed = 0;
+  /** Messages that arrived since the last request. */
+  let buffered: PresenceMessage[] = [];
 
-  const take = (message: PresenceMessage) => {
-    if (asked !== answered) since.push(message);
+  const apply = (message: PresenceMessage) => {
+    if (requested !== completed) buffered.push(message);
     if (list.apply(message)) changes.emit(members);
   };
-  const ask = async () => {
-    const turn = ++asked;
-    since = [];
+  const refresh = async () => {
+    const turn = ++requested;
+    buffered = [];
     try {
       const users: UserPresence[] = [];
-      for (let page = {}, more = true; more; ) {
-        const answer = await requests.request("presence", { channel, ...page });
-        if (turn !== asked) return;
-        users.push(...answer.users);
-        page = { after: users.at(-1)?.user };
-        more = answer.more && answer.users.length > 0;
+      for (let cursor = {}, more = true; more; ) {
+        const page = await requests.request("presence", { channel, ...cursor });
+        if (turn !== requested) return;
+        users.push(...page.users);
+        cursor = { after: users.at(-1)?.user };
+        more = page.more && page.users.length > 0;
       }
-      answered = turn;
+      completed = turn;
       list.replace(users);
-      for (const message of since) list.apply(message);
+      for (const message of buffered) list.apply(message);
       resolve();
       changes.emit(members);
     } catch (thrown) {
       const error = thrown as ClientError;
-      // Without a connection it is asked again when there is one.
-      if (turn !== asked || error.code === "CONNECTION_CLOSED") return;
+      // The next connection refreshes the list.
+      if (turn !== requested || error.code === "CONNECTION_CLOSED") return;
       reject(error);
-      tellError(error);
+      reportError(error);
     }
   };
 
-  const subscription = channels.subscribe(channel, { onPresence: take });
-  const { presenceStale, isSubscribed } = channels.desired.get(channel)!;
-  const stopListening = presenceStale.on(() => void ask());
+  const subscription = channels.subscribe(channel, { onPresence: apply });
+  const { stale, confirmed } = channels.desired.get(channel)!;
+  const stopListening = stale.on(() => void refresh());
   const members: Members = {
     channel,
     ready,
@@ -75,7 +76,7 @@ export function openMembers(
     [Symbol.iterator]: () => list.users.values(),
     onChange: (listener) => changes.on(listener),
     close() {
-      asked++;
+      requested++;
       stopListening();
       subscription.unsubscribe();
       reject(unsubscribed());
@@ -83,26 +84,26 @@ export function openMembers(
   };
   ready.catch(() => {});
   subscription.ready.catch(reject);
-  if (isSubscribed) void ask();
+  if (confirmed) void refresh();
   return members;
 }
 
-/** Who is there, by what is told of them. */
+/** The users in a channel, built from presence messages. */
 class MemberList {
   users = new Map<string, UserPresence>();
-  /** When each was last heard of, who has left as well, lest what comes late brings them back. */
-  readonly #heard = new LruMap<number>();
+  /** The time of each user's last message. Keeps users who left, so that a late message does not bring them back. */
+  readonly #lastSeen = new LruMap<number>();
 
   replace(users: readonly UserPresence[]): void {
     this.users = new Map(users.map((user) => [user.user, user]));
-    this.#heard.clear();
+    this.#lastSeen.clear();
   }
 
-  /** @returns whether it changes anything */
+  /** @returns whether the message changed the list */
   apply({ user, event, at, state }: PresenceMessage): boolean {
     const known = this.users.get(user);
-    if (at < (this.#heard.get(user) ?? known?.since ?? 0)) return false;
-    this.#heard.set(user, at);
+    if (at < (this.#lastSeen.get(user) ?? known?.since ?? 0)) return false;
+    this.#lastSeen.set(user, at);
     if (event === "leave") return this.users.delete(user);
     this.users.set(user, { user, since: known?.since ?? at, ...(state !== undefined && { state }) });
     return true;

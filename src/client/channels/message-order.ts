@@ -1,11 +1,11 @@
 import type { ChannelMessage, Position } from "../../protocol/index.ts";
 
-/** How many messages wait for those before them; what comes beyond is fetched with the gap. */
-const HELD_MAX = 1_000;
+/** How many messages wait for a missing one. Later messages are fetched from history with the gap. */
+const MAX_BUFFERED = 1_000;
 
-/** What an answer says of a channel: that of `subscribe`, or of `history`. */
+/** The part of a `subscribe` or `history` response that is about message order. */
 export interface HistoryPage {
-  /** Of the last message. */
+  /** The position of the channel's last message. */
   readonly position?: Position;
   readonly recovered?: boolean;
   readonly messages?: readonly ChannelMessage[];
@@ -13,111 +13,111 @@ export interface HistoryPage {
 
 export interface MessageOrderEvents {
   deliver(message: ChannelMessage): void;
-  /** What followed the last message can't be had any more; it goes on from here. */
+  /** Messages after the last delivered one are lost; the channel continues from `position`. */
   lost(position: Position): void;
 }
 
 /**
- * One channel's messages, put in order by their offsets: from anywhere, in any order, as often as they like to come;
- * each is handed on once, behind its predecessor. It only judges: who asks for what is missing is not its business.
+ * Orders one channel's messages by offset. Accepts messages in any order and more than once; delivers each once, after its
+ * predecessor. Sends no requests: `repairGap` fetches what is missing.
  */
 export class MessageOrder {
-  /** Of the last message handed on; `undefined` until the first answer. */
+  /** The position of the last delivered message; `undefined` before the first response. */
   position: Position | undefined;
   readonly #events: MessageOrderEvents;
-  readonly #held = new Map<number, ChannelMessage>();
-  /** The largest offset of the epoch that is known to exist. */
-  #target = 0;
-  /** What is there is not known: it has to be asked for. */
-  #doubtful = false;
+  readonly #buffer = new Map<number, ChannelMessage>();
+  /** The largest known offset of the epoch. */
+  #headOffset = 0;
+  /** Whether the channel may have messages that are not known here. */
+  #isStale = false;
 
   constructor(events: MessageOrderEvents) {
     this.#events = events;
   }
 
-  /** Something is missing. */
+  /** Whether messages are missing, or may be. */
   get hasGap(): boolean {
-    return !!this.position && (this.#doubtful || this.#target > this.position.offset);
+    return !!this.position && (this.#isStale || this.#headOffset > this.position.offset);
   }
 
-  /** A message that has arrived. */
+  /** Adds a message that has arrived. */
   add(message: ChannelMessage): void {
     const at = message.position;
     if (!at || isReached(at, this.position)) return;
-    // Another epoch may be the next or the last one: the server knows.
+    // Another epoch may be newer or older; only the server knows.
     if (this.position && at.epoch !== this.position.epoch) {
-      this.#doubtful = true;
+      this.#isStale = true;
       return;
     }
-    if (this.position) this.#target = Math.max(this.#target, at.offset);
-    const next = at.offset === (this.position?.offset ?? 0) + 1;
-    if (next || this.#held.size < HELD_MAX) this.#held.set(at.offset, message);
-    else this.#doubtful = true;
-    this.#release();
+    if (this.position) this.#headOffset = Math.max(this.#headOffset, at.offset);
+    const isNext = at.offset === (this.position?.offset ?? 0) + 1;
+    if (isNext || this.#buffer.size < MAX_BUFFERED) this.#buffer.set(at.offset, message);
+    else this.#isStale = true;
+    this.#flush();
   }
 
-  /** The channel's last message is said to be here. */
+  /** Notes the position of the channel's last message. */
   observeHead(head: Position): void {
     if (!this.position) return;
-    if (head.epoch === this.position.epoch) this.#target = Math.max(this.#target, head.offset);
-    if (!isSamePosition(head, this.position)) this.#doubtful = true;
+    if (head.epoch === this.position.epoch) this.#headOffset = Math.max(this.#headOffset, head.offset);
+    if (!isSamePosition(head, this.position)) this.#isStale = true;
   }
 
-  /** From here on an answer will say what is missing. @returns what to ask with */
+  /** Call before a request that returns missing messages. @returns the position to send */
   startFetch(): Position | undefined {
-    this.#doubtful = false;
+    this.#isStale = false;
     return this.position;
   }
 
-  /** The answer has not come. */
+  /** Call when such a request has failed. */
   markStale(): void {
-    this.#doubtful = true;
+    this.#isStale = true;
   }
 
-  /** An answer has come. @param asked the position that was asked with */
-  applyPage(asked: Position | undefined, { position: head, recovered, messages = [] }: HistoryPage): void {
+  /** Applies a response. @param from the position that its request sent */
+  apply(from: Position | undefined, { position: head, recovered, messages = [] }: HistoryPage): void {
     if (!head) return;
     if (!this.position) {
       const first = messages[0]?.position;
-      this.#goTo(first ? { epoch: first.epoch, offset: first.offset - 1 } : head);
-      this.#release();
+      this.#moveTo(first ? { epoch: first.epoch, offset: first.offset - 1 } : head);
+      this.#flush();
     } else if (recovered === false) {
-      // What is behind another position than the one it has by now is of no concern.
-      if (isSamePosition(asked, this.position)) this.#lose(head);
-      this.#doubtful = true;
+      // A loss after another position than the current one does not matter.
+      if (isSamePosition(from, this.position)) this.#skipTo(head);
+      this.#isStale = true;
     }
     for (const message of messages) this.add(message);
-    if (head.epoch === this.position?.epoch) this.#target = Math.max(this.#target, head.offset);
-    else this.#doubtful = true;
+    if (head.epoch === this.position?.epoch) this.#headOffset = Math.max(this.#headOffset, head.offset);
+    else this.#isStale = true;
   }
 
-  /** What is known to be there can't be had though the server says that nothing is lost: stops asking for it. */
-  abandonGap(): void {
-    this.#doubtful = false;
-    this.#target = 0;
-    this.#held.clear();
+  /** Stops waiting for messages that the server reports but does not return. */
+  skipGap(): void {
+    this.#isStale = false;
+    this.#headOffset = 0;
+    this.#buffer.clear();
   }
 
-  #lose(position: Position): void {
-    this.#goTo(position);
+  #skipTo(position: Position): void {
+    this.#moveTo(position);
     this.#events.lost(position);
-    this.#release();
+    this.#flush();
   }
 
-  #goTo(position: Position): void {
+  #moveTo(position: Position): void {
     this.position = position;
-    this.#target = position.offset;
-    for (const [offset, { position: at }] of this.#held) {
-      if (at?.epoch !== position.epoch || offset <= position.offset) this.#held.delete(offset);
-      else this.#target = Math.max(this.#target, offset);
+    this.#headOffset = position.offset;
+    for (const [offset, { position: at }] of this.#buffer) {
+      if (at?.epoch !== position.epoch || offset <= position.offset) this.#buffer.delete(offset);
+      else this.#headOffset = Math.max(this.#headOffset, offset);
     }
   }
 
-  #release(): void {
+  #flush(): void {
     while (this.position) {
-      const message = this.#held.get(this.position.offset + 1);
+      const message = this.#buffer.get(this.position.offset + 1);
       if (!message?.position) return;
-      this.#held.delete(message.position.offset);
+      this.#buffer.delete(message.position.offset);
       this.position = message.position;
       this.#events.deliver(message);
     }
@@ -128,7 +128,7 @@ export function isSamePosition(one: Position | undefined, other: Position | unde
   return one?.epoch === other?.epoch && one?.offset === other?.offset;
 }
 
-/** Whether somebody who is at `than` has it. */
+/** Whether a reader at `than` has the message at `at`. */
 export function isReached(at: Position | undefined, than: Position | undefined): boolean {
   return !!at && at.epoch === than?.epoch && at.offset <= than.offset;
 }

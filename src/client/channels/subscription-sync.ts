@@ -8,26 +8,26 @@ import { splitIntoFrames } from "../requests/chunking.ts";
 import type { Channel } from "./channel.ts";
 
 export interface SubscriptionSyncEvents {
-  /** The channels that are to be subscribed, by name. */
+  /** The channels to subscribe to, by name. */
   readonly desired: ReadonlyMap<string, Channel>;
-  subscribed(channel: Channel, asked: Position | undefined, answer: Subscribed): void;
-  /** For good. */
+  subscribed(channel: Channel, from: Position | undefined, result: Subscribed): void;
+  /** Called when the server refuses the channel and a retry would not help. */
   refused(channel: Channel, error: ClientError): void;
 }
 
 interface Entry {
   readonly channel: Channel;
   phase: "joining" | "in" | "leaving";
-  /** What the channel's user shows of themself, and its count, as far as the server has taken it. */
+  /** The user's state and its version, as last confirmed by the server. */
   state: Json | undefined;
-  stateVersion: number;
-  /** What the server is asked of it, one after the other. */
-  lastRequest: Promise<unknown>;
+  version: number;
+  /** Requests about the channel are sent one after the other; this is the last. */
+  last: Promise<unknown>;
 }
 
 /**
- * What one session is subscribed to, kept as it is wanted. Of one channel there is one request at a time, as requests
- * of a connection may overtake each other.
+ * Keeps the subscriptions of one session equal to the desired ones. Sends one request per channel at a time: the server may
+ * handle a connection's requests out of order.
  */
 export class SubscriptionSync {
   readonly #session: Session;
@@ -44,51 +44,53 @@ export class SubscriptionSync {
     this.#events = events;
   }
 
-  /** Everything that is wanted is there. */
-  get isComplete(): boolean {
+  /** Whether the session has every desired subscription. */
+  get complete(): boolean {
     return [...this.#events.desired.values()].every((channel) => {
       const entry = this.#entries.get(channel.name);
       return entry?.channel === channel && entry.phase === "in";
     });
   }
 
-  /** Asks for what is missing, and leaves what is not wanted any more. Resolves when there are answers. */
+  /** Subscribes to missing channels and leaves undesired ones. Resolves with the responses. */
   async sync(): Promise<void> {
     if (this.#stopped) return;
     const missing = [...this.#events.desired.values()].filter(({ name }) => !this.#entries.has(name));
-    const left = [...this.#entries.values()].filter(
+    const undesired = [...this.#entries.values()].filter(
       ({ phase, channel }) => phase === "in" && this.#events.desired.get(channel.name) !== channel,
     );
     await Promise.all([
-      ...splitIntoFrames(missing, toChannelRequest).map((channels) => this.#join(channels)),
-      ...splitIntoFrames(left, ({ channel }) => channel.name).map((entries) => this.#leave(entries)),
+      ...splitIntoFrames(missing, toChannelRequest).map((channels) => this.#subscribe(channels)),
+      ...splitIntoFrames(undesired, ({ channel }) => channel.name).map((entries) =>
+        this.#unsubscribe(entries),
+      ),
     ]);
   }
 
-  /** Shows what the channel's user shows by now, once it is taken, unless that has gone with it, or for another call. */
+  /** Sends the user's current state, unless the subscription or another call has sent it. */
   async sendState(channel: Channel): Promise<void> {
-    await this.#goOn();
+    await this.#syncAgain();
     const { name } = channel;
     const entry = this.#entries.get(name);
     if (!entry) throw noAnswer();
-    const turn = entry.lastRequest
+    const request = entry.last
       .catch(() => {})
       .then(async () => {
         if (this.#entries.get(name)?.channel !== channel) throw noAnswer();
-        const { state, stateVersion } = channel;
-        if (entry.stateVersion === stateVersion) return;
+        const { state, version } = channel;
+        if (entry.version === version) return;
         try {
           await this.#session.request("set_presence", { channel: name, state });
         } catch (error) {
-          // The next session would have the channel refused for it.
-          const isLast = channel.stateVersion === stateVersion && entry.lastRequest === turn;
+          // The server would refuse the channel to the next session with this state.
+          const isLast = channel.version === version && entry.last === request;
           if (isLast && !(error as ClientError).retry) channel.state = entry.state;
           throw error;
         }
-        Object.assign(entry, { state, stateVersion });
+        Object.assign(entry, { state, version });
       });
-    entry.lastRequest = turn;
-    await turn;
+    entry.last = request;
+    await request;
   }
 
   stop(): void {
@@ -96,69 +98,69 @@ export class SubscriptionSync {
     this.#retry?.cancel();
   }
 
-  async #join(channels: readonly Channel[]): Promise<void> {
+  async #subscribe(channels: readonly Channel[]): Promise<void> {
     const positions = channels.map((channel) => channel.startFetch());
-    const asking = this.#session.request("subscribe", { channels: channels.map(toChannelRequest) });
+    const request = this.#session.request("subscribe", { channels: channels.map(toChannelRequest) });
     const entries = channels.map((channel) => {
       const { state } = channel;
-      const stateVersion = state === undefined ? 0 : channel.stateVersion;
-      const entry: Entry = { channel, phase: "joining", state, stateVersion, lastRequest: asking };
+      const version = state === undefined ? 0 : channel.version;
+      const entry: Entry = { channel, phase: "joining", state, version, last: request };
       this.#entries.set(channel.name, entry);
       return entry;
     });
     try {
-      const answer = await asking;
+      const result = await request;
       this.#failures = 0;
-      // In the order asked: PROTOCOL.md, "subscribe".
+      // In the order of the request: PROTOCOL.md, "subscribe".
       entries.forEach((entry, at) => {
-        this.#joined(entry, positions[at], answer.channels[at]);
+        this.#onSubscribed(entry, positions[at], result.channels[at]);
       });
     } catch (error) {
-      for (const entry of entries) this.#notJoined(entry, error as ClientError);
+      for (const entry of entries) this.#onFailed(entry, error as ClientError);
     }
-    await this.#goOn();
+    await this.#syncAgain();
   }
 
-  #joined(entry: Entry, asked: Position | undefined, answer: Subscribed | Refused | undefined): void {
-    if (!answer || "error" in answer) {
-      this.#notJoined(entry, answer ? toClientError(answer.error) : noAnswer());
+  #onSubscribed(entry: Entry, from: Position | undefined, result: Subscribed | Refused | undefined): void {
+    if (!result || "error" in result) {
+      this.#onFailed(entry, result ? toClientError(result.error) : noAnswer());
     } else {
       entry.phase = "in";
-      if (!this.#stopped) this.#events.subscribed(entry.channel, asked, answer);
-      // What was shown meanwhile; who has said so is told by another call.
-      if (entry.stateVersion !== entry.channel.stateVersion) this.sendState(entry.channel).catch(() => {});
+      if (!this.#stopped) this.#events.subscribed(entry.channel, from, result);
+      // The state changed meanwhile. Ignores errors here: the caller of `setPresence` gets them.
+      if (entry.version !== entry.channel.version) this.sendState(entry.channel).catch(() => {});
     }
   }
 
-  #notJoined(entry: Entry, error: ClientError): void {
+  #onFailed(entry: Entry, error: ClientError): void {
     const { channel } = entry;
     channel.order.markStale();
     if (this.#stopped) return;
     if (channel.subscriptions.size > 0) this.#entries.delete(channel.name);
-    // The server may have taken it all the same: it is left.
+    // The server may have subscribed it anyway, so the next sync leaves it.
     else entry.phase = "in";
     if (error.retry) this.#retryLater();
     else this.#events.refused(channel, error);
   }
 
-  async #leave(entries: readonly Entry[]): Promise<void> {
+  async #unsubscribe(entries: readonly Entry[]): Promise<void> {
     for (const entry of entries) entry.phase = "leaving";
     const channels = entries.map(({ channel }) => channel.name);
     try {
       await this.#session.request("unsubscribe", { channels });
     } catch (error) {
-      // What is still there is left again; a refusal says that it is not there.
+      // Leaves again after an error that may pass. Any other error means that there is no subscription.
       if ((error as ClientError).retry) {
         for (const entry of entries) entry.phase = "in";
         return this.#retryLater();
       }
     }
     for (const name of channels) this.#entries.delete(name);
-    await this.#goOn();
+    await this.#syncAgain();
   }
 
-  /** What was wanted or left while an answer was awaited. What is to be tried again has its time. */
-  async #goOn(): Promise<void> {
+  /** Sends changes that arrived during a request. A scheduled retry sends them itself. */
+  async #syncAgain(): Promise<void> {
     if (!this.#retry) await this.sync();
   }
 
@@ -176,13 +178,7 @@ function noAnswer(): ClientError {
   return new ClientError("INTERNAL_ERROR", "No answer", { retry: true });
 }
 
-function toChannelRequest({
-  name,
-  order,
-  recent,
-  state,
-  isSubscribed,
-}: Channel): Serializable<ChannelRequest> {
+function toChannelRequest({ name, order, recent, state, confirmed }: Channel): Serializable<ChannelRequest> {
   const { position } = order;
-  return { channel: name, position, recent: (!position && !isSubscribed && recent) || undefined, state };
+  return { channel: name, position, recent: (!position && !confirmed && recent) || undefined, state };
 }

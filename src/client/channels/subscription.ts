@@ -3,37 +3,37 @@ import { callListener } from "../emitter.ts";
 import { ClientError } from "../errors.ts";
 import { isReached } from "./message-order.ts";
 
-/** What a subscription tells, and to whom. */
+/** Options of `subscribe`. */
 export interface SubscribeOptions<Data = Json, StateInput = Json, State = Json> {
-  /** As many of the newest messages first, 0 to 100. Default 0. */
+  /** How many of the newest messages to deliver first, 0 to 100. Default 0. */
   readonly recent?: number;
-  /** What the user shows of themself there from the start: see `setPresence`. */
+  /** The user's presence state from the start: see `setPresence`. Default: none. */
   readonly state?: StateInput;
-  /** In order, each once. */
+  /** Called with each message, once and in order. */
   readonly onMessage?: (message: ChannelMessage<Data>) => void;
-  /** After a time without a connection: nothing is missing, all of it has been handed on. */
+  /** Called after a lost connection, when every missed message has been delivered. */
   readonly onRecovered?: () => void;
-  /** What came after the last message can't be had any more: load the state anew; it goes on from `position`. */
+  /** Called when missed messages are no longer in history. Load the state anew; messages continue from `position`. */
   readonly onLost?: (position: Position) => void;
-  /** Somebody comes, goes, or shows something else. `client.members` keeps the list. */
+  /** Called when a user joins, leaves, or changes its state. `client.members` keeps the list. */
   readonly onPresence?: (message: PresenceMessage<State>) => void;
-  /** The server has refused it, or an iterator could not keep up: it has ended. */
+  /** Called when the subscription ends: refused by the server, or an iterator was too slow. */
   readonly onError?: (error: ClientError) => void;
-  /** Ends it. */
+  /** Unsubscribes when aborted. */
   readonly signal?: AbortSignal;
-  /** How many messages an iterator keeps for who is slow; past it, it throws BUFFER_FULL. Default 1,000; minimum 1. */
+  /** How many unread messages an iterator keeps before it throws BUFFER_FULL. Default 1,000; minimum 1. */
   readonly bufferSize?: number;
 }
 
-/** A channel that is listened to. Iterating begins with what comes from then on, and its end ends the subscription. */
+/** A subscription to a channel. An iterator starts with the next message, and leaving its loop unsubscribes. */
 export interface Subscription<Data = Json> extends AsyncIterable<ChannelMessage<Data>> {
   readonly channel: string;
   /**
-   * The server has taken it, and its `recent` messages have been handed on.
-   * Rejects when it has refused it, or the subscription ended before.
+   * Resolves when the server has confirmed the subscription and its `recent` messages are delivered.
+   * Rejects when the server refuses it, or the subscription ends first.
    */
   readonly ready: Promise<void>;
-  /** Twice is no error. */
+  /** Ends the subscription. Does nothing when it has ended. */
   unsubscribe(): void;
 }
 
@@ -55,20 +55,20 @@ export class OpenSubscription implements Subscription {
   readonly options: SubscribeOptions;
   readonly #ready = Promise.withResolvers<void>();
   readonly #iterators = new Set<MessageIterator>();
-  readonly #release: () => void;
-  /** What has come while its past is waited for; `undefined`: it is not. */
-  #waiting: ChannelMessage[] | undefined;
-  #askForPast: (() => void) | undefined;
-  /** The last one of its past. */
-  #past: Position | undefined;
+  readonly #onEnd: () => void;
+  /** Messages that arrive before the subscription's history; `undefined` when it waits for none. */
+  #buffered: ChannelMessage[] | undefined;
+  #fetchHistory: (() => void) | undefined;
+  /** The position of the last message from history. */
+  #historyEnd: Position | undefined;
   #ending: Ending | undefined;
 
-  /** @param release called once, when it ends */
-  constructor(channel: string, options: SubscribeOptions, release: (subscription: OpenSubscription) => void) {
+  /** @param onEnd called once, when the subscription ends */
+  constructor(channel: string, options: SubscribeOptions, onEnd: (subscription: OpenSubscription) => void) {
     this.channel = channel;
     this.options = options;
-    this.#release = () => release(this);
-    // Who does not wait for it is told otherwise.
+    this.#onEnd = () => onEnd(this);
+    // `onError` reports the same error, so an unhandled rejection would report it twice.
     this.ready.catch(() => {});
     options.signal?.addEventListener("abort", this.unsubscribe);
   }
@@ -85,31 +85,31 @@ export class OpenSubscription implements Subscription {
     this.end();
   };
 
-  /** @returns whether anybody was told of the error */
+  /** @returns whether a listener or an iterator got the error */
   end(error?: ClientError): boolean {
     if (this.#ending) return true;
     this.#ending = error ? { error } : {};
     this.options.signal?.removeEventListener("abort", this.unsubscribe);
     this.#ready.reject(error ?? unsubscribed());
-    this.#release();
+    this.#onEnd();
     for (const iterator of this.#iterators) iterator.end(this.#ending);
     if (error) callListener(this.options.onError, error);
     return this.#iterators.size > 0 || !!this.options.onError;
   }
 
-  /** Maybe again: with every connection. */
+  /** Called when the server confirms the channel, with every connection. */
   confirm(): void {
-    const ask = this.#askForPast;
-    this.#askForPast = undefined;
-    if (!this.#waiting) this.#ready.resolve();
-    else ask?.();
+    const fetchHistory = this.#fetchHistory;
+    this.#fetchHistory = undefined;
+    if (!this.#buffered) this.#ready.resolve();
+    else fetchHistory?.();
   }
 
   deliver(message: ChannelMessage): void {
     if (this.#ending) return;
-    if (this.#waiting) this.#waiting.push(message);
-    else if (!isReached(message.position, this.#past)) {
-      // One that is asked for meanwhile begins with the next.
+    if (this.#buffered) this.#buffered.push(message);
+    else if (!isReached(message.position, this.#historyEnd)) {
+      // An iterator created by the listener starts with the next message.
       const iterators = [...this.#iterators];
       callListener(this.options.onMessage, message);
       for (const iterator of iterators) iterator.take(message);
@@ -120,14 +120,14 @@ export class OpenSubscription implements Subscription {
     callListener<void>(this.options.onRecovered, undefined);
   }
 
-  /** @returns whether anybody was told */
+  /** @returns whether a listener or an iterator got the loss */
   lost(position: Position): boolean {
-    this.#waiting = this.#past = undefined;
+    this.#buffered = this.#historyEnd = undefined;
     if (this.options.onLost) {
       callListener(this.options.onLost, position);
       return true;
     }
-    // An iterator has no other way to tell that what it gives is not all.
+    // An iterator can report a loss only by throwing.
     return this.#iterators.size > 0 && this.end(historyLost(this.channel, position));
   }
 
@@ -135,21 +135,21 @@ export class OpenSubscription implements Subscription {
     callListener(this.options.onPresence, message);
   }
 
-  /** Keeps what comes until `begin`. @param ask called when the server has taken it */
-  waitForHistory(ask: () => void): void {
-    this.#waiting = [];
-    this.#askForPast = ask;
+  /** Buffers messages until `replay`. @param fetch called when the server confirms the channel */
+  buffer(fetch: () => void): void {
+    this.#buffered = [];
+    this.#fetchHistory = fetch;
   }
 
-  /** Hands on its past, then what has come meanwhile. */
-  startAfter(past: readonly ChannelMessage[]): void {
-    const waiting = this.#waiting;
-    // Else it was told of a loss meanwhile: its past is from before that.
-    if (waiting) {
-      this.#waiting = undefined;
-      for (const message of past) this.deliver(message);
-      this.#past = past.at(-1)?.position;
-      for (const message of waiting) this.deliver(message);
+  /** Delivers the history, then the buffered messages. */
+  replay(history: readonly ChannelMessage[]): void {
+    const buffered = this.#buffered;
+    // Skips the history after a loss: it is from before the loss.
+    if (buffered) {
+      this.#buffered = undefined;
+      for (const message of history) this.deliver(message);
+      this.#historyEnd = history.at(-1)?.position;
+      for (const message of buffered) this.deliver(message);
     }
     this.#ready.resolve();
   }
@@ -166,14 +166,14 @@ interface MessageIterator extends AsyncIterator<ChannelMessage, undefined> {
   end(ending: Ending): void;
 }
 
-/** Keeps what is not read yet, up to a bound. @param ending of a subscription that has ended */
+/** Creates an iterator with a bounded buffer. @param ending set for a subscription that has ended */
 function iterate(subscription: OpenSubscription, ending: Ending | undefined): MessageIterator {
   const { bufferSize = 1_000 } = subscription.options;
   const unread: ChannelMessage[] = [];
   const readers: PromiseWithResolvers<IteratorResult<ChannelMessage, undefined>>[] = [];
   let last = ending;
 
-  /** Messages first, then how it ended: an error once. */
+  /** Serves messages first, then the end; throws its error once. */
   const serve = () => {
     while (readers[0] && (unread[0] || last)) {
       const { resolve, reject } = readers.shift()!;

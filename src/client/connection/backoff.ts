@@ -1,9 +1,9 @@
 import type { ResolvedOptions } from "../options.ts";
 
 /**
- * How long to wait before trying again, in ms: anything between nothing and the most ("full jitter"), so that a thousand
- * clients that were cut off together do not come back together.
- * @param failures how often it has failed, 1 or more
+ * Returns the delay before a retry, in ms. Full jitter, from 0 to the maximum: clients that lost their connections at the
+ * same time do not reconnect at the same time.
+ * @param failures the number of failures in a row, at least 1
  */
 export function backoffDelay(
   { reconnectBaseMs, reconnectMaxMs, random }: ResolvedOptions,

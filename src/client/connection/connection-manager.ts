@@ -1,68 +1,68 @@
-import type { ClientState } from "../channels/state.ts";
 import type { Timer } from "../clock.ts";
 import { Emitter } from "../emitter.ts";
 import { ClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { abortable } from "../requests/timeouts.ts";
 import { backoffDelay } from "./backoff.ts";
+import type { ClientState } from "./client-state.ts";
 import { Credentials } from "./credentials.ts";
 import { Heartbeat, type HeartbeatEvents } from "./heartbeat.ts";
 import { connectFailed, connectionClosed, Session, type SessionEvents } from "./session.ts";
 import { onWake } from "./wake.ts";
 
-/** A connection that lasted so long counts as a success: the next failure is the first again. */
+/** A connection that lasted this long resets the count of failures. */
 const STABLE_MS = 10_000;
-/** The application is told once it has failed so often in a row. */
-const TELL_AFTER = 5;
-/** How long the old socket stays when a new one has taken over: what is under way on it arrives. */
+/** After this many failures in a row the application gets an error. */
+const REPORT_AFTER_FAILURES = 5;
+/** How long a replaced socket stays open, so that frames on their way still arrive. */
 const LINGER_MS = 5_000;
-/** Before a rotation that failed is tried again. */
-const ROTATE_AGAIN_MS = 30_000;
+/** Delay before a failed replacement is retried. */
+const REPLACE_RETRY_MS = 30_000;
 
 export interface ConnectionEvents extends HeartbeatEvents {
   message: SessionEvents["message"];
-  /** Subscribes on a session. @returns whether everything is there */
+  /** Subscribes on a session. @returns whether it has every subscription */
   attach(session: Session): Promise<boolean>;
   detach(session: Session): void;
 }
 
 /**
- * Keeps one session up. Connecting, coming back and rotating are the same: another session is opened, it takes over,
- * and the one before it, if there still is one, goes after a while.
+ * Keeps one session connected. Connecting, reconnecting and replacing a session before its lifetime ends work the same
+ * way: open a session, promote it, and close the previous one after a while.
  */
 export class ConnectionManager {
-  /** Whom it tells: set before `connect`. */
+  /** Set before `connect`. */
   events!: ConnectionEvents;
   readonly states = new Emitter<ClientState>();
   readonly #settings: ResolvedOptions;
-  readonly #error: (error: ClientError) => void;
+  readonly #reportError: (error: ClientError) => void;
   readonly #credentials: Credentials;
-  readonly #keeper: Heartbeat;
-  /** All that are open, or opening. */
+  readonly #heartbeat: Heartbeat;
+  /** Every session that is open or opening. */
   readonly #sessions = new Set<Session>();
   #state: ClientState = { status: "idle" };
   #current: Session | undefined;
-  /** The one that is to take over; `"asking"`: its token is asked for. */
+  /** The session to promote next; `"asking"` while it waits for its credentials. */
   #next: Session | "asking" | undefined;
   #failures = 0;
-  /** Of the next try, or of the next rotation. */
+  /** Fires for the next attempt, or to replace the session. */
   #timer: Timer | undefined;
-  /** Aborted by the end of what `connect` began. */
-  #life = new AbortController();
+  /** Aborted when the client disconnects. */
+  #lifetime = new AbortController();
 
-  /** @param error told that it keeps failing */
-  constructor(settings: ResolvedOptions, error: (error: ClientError) => void) {
+  /** @param reportError called when connecting keeps failing */
+  constructor(settings: ResolvedOptions, reportError: (error: ClientError) => void) {
     this.#settings = settings;
-    this.#error = error;
+    this.#reportError = reportError;
     this.#credentials = new Credentials(settings);
-    this.#keeper = new Heartbeat(settings, this.#credentials);
+    this.#heartbeat = new Heartbeat(settings, this.#credentials);
   }
 
   get state(): ClientState {
     return this.#state;
   }
 
-  /** The session to ask on. */
+  /** The session that takes requests. */
   get session(): Session | undefined {
     return this.#current;
   }
@@ -70,43 +70,43 @@ export class ConnectionManager {
   connect(): void {
     if (this.#state.status !== "idle" && this.#state.status !== "closed") return;
     this.#failures = 0;
-    this.#life = new AbortController();
-    onWake(this.#life.signal, () => this.#wake());
-    this.#become({ status: "connecting" });
+    this.#lifetime = new AbortController();
+    onWake(this.#lifetime.signal, () => this.#wake());
+    this.#setState({ status: "connecting" });
     void this.#open();
   }
 
   disconnect(): void {
     if (this.#state.status === "idle") return;
     this.#stop();
-    this.#become({ status: "idle" });
+    this.#setState({ status: "idle" });
   }
 
   /**
-   * The session, as soon as there is one. Rejects with the error that has ended the connection for good.
-   * @param waitWhileIdle whether to wait for `connect` as well, or else to reject with CONNECTION_CLOSED
+   * Resolves with the session, once connected. Rejects with the error of a closed client.
+   * @param whileIdle whether to wait for `connect`; otherwise an idle client rejects with CONNECTION_CLOSED
    */
-  whenConnected(signal: AbortSignal, waitWhileIdle = false): Promise<Session> {
+  whenConnected(signal: AbortSignal, whileIdle = false): Promise<Session> {
     return abortable(signal, (resolve, reject) => {
-      const look = () => {
+      const settle = () => {
         if (this.#current) resolve(this.#current);
         else if (this.#state.status === "closed") reject(this.#state.error);
-        else if (this.#state.status === "idle" && !waitWhileIdle) reject(connectionClosed());
+        else if (this.#state.status === "idle" && !whileIdle) reject(connectionClosed());
       };
-      look();
-      return this.states.on(look);
+      settle();
+      return this.states.on(settle);
     });
   }
 
-  /** Something was not answered: finds out whether the socket lives. */
-  checkLiveness(): void {
-    this.#keeper.checkLiveness();
+  /** Checks whether the socket still works, after a request without a response. */
+  probe(): void {
+    this.#heartbeat.probe();
   }
 
   #stop(): void {
-    this.#life.abort();
+    this.#lifetime.abort();
     this.#timer?.cancel();
-    this.#keeper.stop();
+    this.#heartbeat.stop();
     this.#current = this.#next = undefined;
     const sessions = [...this.#sessions];
     this.#sessions.clear();
@@ -117,7 +117,7 @@ export class ConnectionManager {
   }
 
   async #open(): Promise<void> {
-    const { signal } = this.#life;
+    const { signal } = this.#lifetime;
     this.#next = "asking";
     try {
       const url = await this.#credentials.url(signal);
@@ -131,23 +131,23 @@ export class ConnectionManager {
     } catch (error) {
       if (signal.aborted) return;
       this.#next = undefined;
-      // Else the WebSocket's constructor has thrown.
+      // Any other error comes from the WebSocket's constructor.
       this.#failed(error instanceof ClientError ? error : connectFailed(error));
     }
   }
 
   async #opened(session: Session): Promise<void> {
-    // Without another one it takes over at once; else it has to be where the other one is first.
-    if (!this.#current) this.#take(session);
-    // Who was told of it may have disconnected.
+    // Replaces a working session only when it has the same subscriptions.
+    if (!this.#current) this.#promote(session);
+    // A listener may have disconnected.
     if (session.ended) return;
     const complete = await this.events.attach(session);
     if (session.ended || this.#current === session) return;
-    if (complete) this.#take(session);
+    if (complete) this.#promote(session);
     else session.end();
   }
 
-  #take(session: Session): void {
+  #promote(session: Session): void {
     const old = this.#current;
     this.#current = session;
     this.#next = undefined;
@@ -155,69 +155,69 @@ export class ConnectionManager {
       this.events.detach(old);
       old.endAfter(LINGER_MS);
     }
-    this.#keeper.start(session, this.events);
+    this.#heartbeat.start(session, this.events);
     const { maxConnectionMs } = this.#settings;
-    this.#openIn(maxConnectionMs * (1 - this.#settings.random() / 10));
-    if (this.#state.status !== "connected") this.#become({ status: "connected" });
+    this.#openLater(maxConnectionMs * (1 - this.#settings.random() / 10));
+    if (this.#state.status !== "connected") this.#setState({ status: "connected" });
   }
 
-  #openIn(ms: number): void {
+  #openLater(ms: number): void {
     this.#timer?.cancel();
     this.#timer = this.#settings.clock.setTimeout(() => void this.#open(), ms);
   }
 
   #ended(session: Session, error: ClientError): void {
-    // Not one of these: the client itself has stopped.
+    // `#stop` has removed the session already.
     if (!this.#sessions.delete(session)) return;
     this.events.detach(session);
     if (session === this.#next) this.#next = undefined;
     else if (session !== this.#current && error.retry) return;
     if (session === this.#current) {
       this.#current = undefined;
-      this.#keeper.stop();
+      this.#heartbeat.stop();
       this.#timer?.cancel();
       if (session.openFor!() >= STABLE_MS) this.#failures = 0;
     }
     this.#failed(error);
   }
 
-  /** A session has ended, or did not open: what next? */
+  /** Decides what to do after a session ended or failed to open. */
   #failed(error: ClientError): void {
     const { getToken, getTicket } = this.#settings;
     if (!error.retry || (error.code === "TOKEN_EXPIRED" && !getToken && !getTicket)) {
       this.#stop();
-      this.#become({ status: "closed", error });
+      this.#setState({ status: "closed", error });
     } else if (this.#current) {
-      this.#openIn(ROTATE_AGAIN_MS);
+      this.#openLater(REPLACE_RETRY_MS);
     } else {
-      this.#comeBack(error);
+      this.#reconnect(error);
     }
   }
 
-  #comeBack(error: ClientError): void {
+  #reconnect(error: ClientError): void {
     this.#failures++;
     const now = this.#settings.clock.now();
-    // A rotation was under way: it brings the next session.
+    // The next session is opening already.
     const ms = this.#next ? 0 : backoffDelay(this.#settings, this.#failures);
-    this.#become({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
-    if (this.#failures === TELL_AFTER) this.#error(error);
-    // Who was told may have disconnected.
+    this.#setState({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
+    if (this.#failures === REPORT_AFTER_FAILURES) this.#reportError(error);
+    // A listener may have disconnected.
     if (this.#state.status !== "reconnecting") return;
-    if (!this.#next) this.#openIn(ms);
-    // What a rotation has brought does not wait for its subscriptions when the socket before it is gone.
-    else if (this.#next !== "asking" && this.#next.openFor) this.#take(this.#next);
+    if (!this.#next) this.#openLater(ms);
+    // An open session need not wait for its subscriptions once the previous one is gone.
+    else if (this.#next !== "asking" && this.#next.openFor) this.#promote(this.#next);
   }
 
   #wake(): void {
     if (this.#current) {
-      this.#keeper.checkLiveness();
+      this.#heartbeat.probe();
     } else if (this.#state.status === "reconnecting" && !this.#next) {
       this.#timer?.cancel();
       void this.#open();
     }
   }
 
-  #become(state: ClientState): void {
+  #setState(state: ClientState): void {
     this.#state = state;
     this.states.emit(state);
   }

@@ -6,30 +6,30 @@ import { MAX_TIMER_MS } from "../requests/timeouts.ts";
 import type { Credentials } from "./credentials.ts";
 import { connectionClosed, type Session } from "./session.ts";
 
-/** A socket that was heard so lately is not asked whether it lives when the tab is looked at. */
+/** A socket that received a frame this recently is not checked when the tab becomes visible. */
 const FRESH_MS = 10_000;
-/** A token is refreshed so long before it expires, at most. */
+/** Refreshes a token this long before it expires, at most. */
 const REFRESH_AHEAD_MS = 60_000;
 
 type Positions = { readonly [channel: string]: Position };
 
 export interface HeartbeatEvents {
-  /** Where the channels are, as many at a time as a heartbeat takes; nothing: one without positions. */
+  /** The positions of the channels, in groups that fit into a heartbeat each. */
   positions(): readonly Positions[];
-  /** Channels that are elsewhere by now. */
+  /** Called with the positions of channels that have newer messages. */
   observeHeads(heads: Positions): void;
-  /** A heartbeat is over. */
-  heartbeatDone(): void;
+  /** Called after each heartbeat. */
+  onHeartbeat(): void;
 }
 
-/** Keeps the current session alive, and finds out when it is not: heartbeats, and the refresh of its token. */
+/** Keeps the current session open with heartbeats, closes a dead one, and refreshes its token. */
 export class Heartbeat {
   readonly #settings: ResolvedOptions;
   readonly #credentials: Credentials;
   #session: Session | undefined;
   #events!: HeartbeatEvents;
-  /** Of the next heartbeat; `undefined`: one is under way. */
-  #beat: Timer | undefined;
+  /** Fires for the next heartbeat; `undefined` during one. */
+  #timer: Timer | undefined;
   #refresh: Timer | undefined;
 
   constructor(settings: ResolvedOptions, credentials: Credentials) {
@@ -41,70 +41,70 @@ export class Heartbeat {
     this.stop();
     this.#session = session;
     this.#events = events;
-    this.#beatLater(session);
-    this.#refreshLater(session);
+    this.#scheduleHeartbeat(session);
+    this.#scheduleRefresh(session);
   }
 
   stop(): void {
     this.#session = undefined;
-    this.#beat?.cancel();
+    this.#timer?.cancel();
     this.#refresh?.cancel();
   }
 
-  /** Something makes doubtful that the socket lives: asks now. */
-  checkLiveness(): void {
+  /** Sends a heartbeat now, unless the socket received a frame lately. */
+  probe(): void {
     const session = this.#session;
-    if (!session || !this.#beat || session.silentFor() < FRESH_MS) return;
-    this.#beat.cancel();
+    if (!session || !this.#timer || session.silentFor() < FRESH_MS) return;
+    this.#timer.cancel();
     void this.#heartbeat(session);
   }
 
-  #beatLater(session: Session): void {
+  #scheduleHeartbeat(session: Session): void {
     const { clock, heartbeatMs, random } = this.#settings;
-    this.#beat = clock.setTimeout(() => void this.#heartbeat(session), heartbeatMs * (1 - random() / 10));
+    this.#timer = clock.setTimeout(() => void this.#heartbeat(session), heartbeatMs * (1 - random() / 10));
   }
 
   async #heartbeat(session: Session): Promise<void> {
-    this.#beat = undefined;
+    this.#timer = undefined;
     const frames = this.#events.positions();
-    await Promise.all((frames[0] ? frames : [undefined]).map((positions) => this.#ask(session, positions)));
+    await Promise.all((frames[0] ? frames : [undefined]).map((positions) => this.#send(session, positions)));
     if (this.#session !== session) return;
-    this.#beatLater(session);
-    this.#events.heartbeatDone();
+    this.#scheduleHeartbeat(session);
+    this.#events.onHeartbeat();
   }
 
-  async #ask(session: Session, positions: Positions | undefined): Promise<void> {
+  async #send(session: Session, positions: Positions | undefined): Promise<void> {
     const { heartbeatTimeoutMs: timeoutMs } = this.#settings;
     try {
       const { heads } = await session.request("heartbeat", { positions }, { timeoutMs });
       this.#events.observeHeads(heads);
     } catch (error) {
-      // Any answer, an error as well, is a sign of life.
+      // Any response, even an error, shows that the socket works.
       if ((error as ClientError).code === "TIMEOUT") session.end(connectionClosed(error));
     }
   }
 
-  /** Before the token expires; when that fails again before it does, while there is time left. */
-  #refreshLater(session: Session): void {
+  /** Schedules a refresh before the token expires. After a failure it tries again while there is time. */
+  #scheduleRefresh(session: Session): void {
     const { clock, getToken } = this.#settings;
     if (this.#session !== session) return;
-    const left = this.#credentials.expiresAt - monotonicNow(clock);
-    const ms = left - Math.min(REFRESH_AHEAD_MS, left / 10);
-    // Under a second it was tried often enough: the server will say that the token has expired. NaN: it never does.
+    const remaining = this.#credentials.expiresAt - monotonicNow(clock);
+    const ms = remaining - Math.min(REFRESH_AHEAD_MS, remaining / 10);
+    // Stops trying in the last second: the server then reports TOKEN_EXPIRED. NaN: the token never expires.
     if (!(ms >= 1_000 && ms <= MAX_TIMER_MS && getToken)) return;
-    this.#refresh = clock.setTimeout(() => void this.#renew(session), ms);
+    this.#refresh = clock.setTimeout(() => void this.#refreshToken(session), ms);
   }
 
-  async #renew(session: Session): Promise<void> {
+  async #refreshToken(session: Session): Promise<void> {
     const before = this.#credentials.expiresAt;
     try {
       const token = await this.#credentials.token(session.signal);
       if (this.#session !== session) return;
       if (token !== undefined) await session.request("refresh", { token });
     } catch {
-      // The old token still holds.
+      // The old token is still valid.
       if (this.#session === session) this.#credentials.expiresAt = before;
     }
-    this.#refreshLater(session);
+    this.#scheduleRefresh(session);
   }
 }

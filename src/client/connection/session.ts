@@ -15,37 +15,27 @@ import type { ResolvedOptions } from "../options.ts";
 import { splitIntoChunks } from "../requests/chunking.ts";
 import { parseMessage } from "../requests/parse-message.ts";
 import { abortable, type RequestOptions, timeoutError } from "../requests/timeouts.ts";
+import type { WebSocketLike } from "./websocket.ts";
 
-/** What the client uses of a WebSocket: the browser's, Node's and `ws`'s all have it. */
-export interface WebSocketLike {
-  send(data: string): void;
-  close(code?: number, reason?: string): void;
-  // biome-ignore lint/suspicious/noExplicitAny: their events have types that nothing else fits all of
-  addEventListener(type: "open" | "message" | "close" | "error", listener: (event: any) => void): void;
-}
-
-export type WebSocketConstructor = new (url: string) => WebSocketLike;
-
-/** As it is before it is written: what is undefined is left out then. */
+/** A value before serialization, which leaves out `undefined` fields. */
 export type Serializable<T> = {
   readonly [Name in keyof T]: T[Name] | (Pick<T, Name> extends Required<Pick<T, Name>> ? never : undefined);
 };
 
-/** An action's payload. */
+/** The payload of an action. */
 export type Payload<A extends Action> = A extends "heartbeat"
   ? { readonly positions?: { readonly [channel: string]: unknown } | undefined }
   : A extends "subscribe"
     ? { readonly channels: readonly Serializable<ChannelRequest>[] }
     : Serializable<Payloads[A]>;
 
-/** What comes unasked. */
+/** A message that the server sends without a request. */
 export type PushedMessage = Exclude<ServerMessage, ResponseMessage | ErrorMessage>;
 
-/** Whom a session tells. */
 export interface SessionEvents {
   opened(session: Session): void;
   message(message: PushedMessage): void;
-  /** Once, whoever ended it; `error` says why, and its `retry` whether to come back. */
+  /** Called once, whichever side ends the session. `error.retry` says whether to reconnect. */
   ended(session: Session, error: ClientError): void;
 }
 
@@ -54,32 +44,31 @@ interface Pending {
   reject(error: ClientError): void;
 }
 
-/** One socket, and what was asked over it. */
+/** One socket, with its pending requests. */
 export class Session {
-  /** ms since it opened; `undefined`: it is not open yet. */
+  /** ms since the socket opened; `undefined` before that. */
   openFor: (() => number) | undefined;
-  /** ms since anything was read; set when it opens. */
+  /** ms since the last frame from the server; set when the socket opens. */
   silentFor!: () => number;
   readonly #socket: WebSocketLike;
   readonly #settings: ResolvedOptions;
   readonly #events: SessionEvents;
   #timer: Timer;
   readonly #pending = new Map<string, Pending>();
-  readonly #ending = new AbortController();
+  readonly #lifetime = new AbortController();
   #requests = 0;
-  /** Ends when the last message in parts that was asked for has its answer. */
-  #inParts: Promise<unknown> = Promise.resolve();
+  /** Settles when the last message in parts has its response. */
+  #chunkedRequest: Promise<unknown> = Promise.resolve();
 
-  /** @throws what the constructor of the WebSocket throws */
   constructor(socket: WebSocketLike, settings: ResolvedOptions, events: SessionEvents) {
     this.#socket = socket;
     this.#settings = settings;
     this.#events = events;
-    this.#timer = this.#settings.clock.setTimeout(() => this.#closed(), settings.connectTimeoutMs);
+    this.#timer = settings.clock.setTimeout(() => this.#closed(), settings.connectTimeoutMs);
     socket.addEventListener("open", () => this.#opened());
     socket.addEventListener("message", (event: { readonly data: unknown }) => this.#receive(event.data));
     socket.addEventListener("close", () => this.#closed());
-    // A close follows; without a listener some implementations throw.
+    // A close event follows. Without a listener some implementations throw.
     socket.addEventListener("error", () => {});
   }
 
@@ -87,12 +76,15 @@ export class Session {
     return this.signal.aborted;
   }
 
-  /** Aborted with its end. */
+  /** Aborted when the session ends. */
   get signal(): AbortSignal {
-    return this.#ending.signal;
+    return this.#lifetime.signal;
   }
 
-  /** @throws {ClientError} the server's; TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, NOT_JSON, or the signal's reason */
+  /**
+   * Sends a request and resolves with its response.
+   * @throws {ClientError} the server's codes, TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, NOT_JSON; or the signal's reason
+   */
   async request<A extends Action>(
     action: A,
     payload: Payload<A>,
@@ -102,15 +94,15 @@ export class Session {
     const frame = serialize({ id, action, payload });
     const bytes = utf8Length(frame);
     if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
-    if (bytes <= CLIENT_LIMITS.clientFrameBytes) return this.#exchange(id, [frame], options);
-    // A connection has one message in parts at a time.
-    const answer = this.#inParts.then(() => this.#exchange<A>(id, splitIntoChunks(id, frame), options));
-    this.#inParts = answer.catch(() => {});
+    if (bytes <= CLIENT_LIMITS.clientFrameBytes) return this.#send(id, [frame], options);
+    // The server takes one message in parts at a time from a connection.
+    const answer = this.#chunkedRequest.then(() => this.#send<A>(id, splitIntoChunks(id, frame), options));
+    this.#chunkedRequest = answer.catch(() => {});
     return answer;
   }
 
-  /** The server decides the shape of a response; PROTOCOL.md gives it by action. */
-  #exchange<A extends Action>(
+  /** Trusts the server for the shape of the response, which the action determines. */
+  #send<A extends Action>(
     id: string,
     frames: readonly string[],
     { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions,
@@ -127,18 +119,18 @@ export class Session {
     });
   }
 
-  /** Closes it; nothing is read from it any more. */
+  /** Closes the socket and ignores later frames. */
   end(error: ClientError = connectionClosed()): void {
     if (this.ended) return;
-    this.#ending.abort(connectionClosed(error));
+    this.#lifetime.abort(connectionClosed(error));
     this.#timer.cancel();
-    // 1000, as browsers let a page give no other of the standard codes.
+    // Browsers allow pages no standard close code but 1000.
     this.#socket.close(1000);
     for (const { reject } of this.#pending.values()) reject(connectionClosed(error));
     this.#events.ended(this, error);
   }
 
-  /** Ends it after a while, unless something else does. */
+  /** Ends the session after `ms`. */
   endAfter(ms: number): void {
     this.#timer = this.#settings.clock.setTimeout(() => this.end(), ms);
   }
@@ -161,7 +153,7 @@ export class Session {
     if (!message) return;
     if (message.type === "response") this.#pending.get(message.request_id)?.resolve(message.data);
     else if (message.type !== "error") this.#events.message(message);
-    // Without an id it is the connection's end.
+    // An error without an id ends the connection.
     else if (message.request_id === undefined) this.end(toClientError(message.error));
     else this.#pending.get(message.request_id)?.reject(toClientError(message.error));
   }
@@ -179,7 +171,7 @@ export function tooLarge(): ClientError {
   return new ClientError("TOO_LARGE", `The message is over ${CLIENT_LIMITS.frameBytes} bytes`);
 }
 
-/** @throws {ClientError} NOT_JSON */
+/** Serializes a message. @throws {ClientError} NOT_JSON */
 export function serialize(value: object): string {
   try {
     return JSON.stringify(value);

@@ -3,15 +3,15 @@ interface Target {
 }
 
 /**
- * Calls when the network is back or the tab is looked at again, where such things are: browsers and their workers.
- * @param signal ends it
+ * Calls `callback` when the network returns or the tab becomes visible: in browsers and their workers.
+ * @param signal removes the listeners
  */
 export function onWake(signal: AbortSignal, callback: () => void): void {
-  const world = globalThis as Target & { document?: Target & { visibilityState?: string } };
-  const { document } = world;
-  const look = () => {
+  const scope = globalThis as Target & { document?: Target & { visibilityState?: string } };
+  const { document } = scope;
+  const onVisibility = () => {
     if (document?.visibilityState === "visible") callback();
   };
-  world.addEventListener?.("online", callback, { signal });
-  document?.addEventListener?.("visibilitychange", look, { signal });
+  scope.addEventListener?.("online", callback, { signal });
+  document?.addEventListener?.("visibilitychange", onVisibility, { signal });
 }

@@ -12,44 +12,46 @@ import { ClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
-import { type OutboxItem, persistItems, type RestorableItems, type StoredItems } from "./outbox-storage.ts";
+import type { OutboxItem } from "./outbox-storage.ts";
+import { persistItems, type RestorableItems, type StoredItems } from "./persist-items.ts";
 
 /**
- * A key holds for 5 minutes: what was sent and not answered can be sent again as the same for so long, in ms; the rest
- * is for the way.
+ * How long an unacknowledged message may be resent under its key, in ms. The server remembers keys for 5 minutes; the
+ * rest is for the time on the network.
  */
 const KEY_LIFETIME_MS = 270_000;
-/** After these a publication may be stored: PROTOCOL.md, "Error codes". */
+/** After these codes a message may have been stored: PROTOCOL.md, "Error codes". */
 export const UNCERTAIN_CODES = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
 
+/** Options of `publish`. */
 export interface PublishOptions extends RequestOptions {
-  /** The same key within 5 minutes stores once; 1 to 128 bytes. Default: a random one. */
+  /** Messages with the same key within 5 minutes are stored once; 1 to 128 bytes. Default: a random key. */
   readonly key?: string;
-  /** Sent when those before it in the channel have their answers. Default: true. */
+  /** Whether to wait until the channel's earlier messages are acknowledged. Default: true. */
   readonly ordered?: boolean;
-  /** To everyone but this connection. In channels that are at-most-once; others refuse it. Default: false. */
+  /** Whether to skip this connection. Only at-most-once channels accept it. Default: false. */
   readonly others?: boolean;
-  /** Gives up waiting: it may be stored all the same. */
+  /** Stops waiting when aborted; the message may still be stored. Default: none. */
   readonly signal?: AbortSignal;
-  /** Gives up waiting after so many ms. Default: never. */
+  /** Stops waiting after this many ms; the message may still be stored. Default: waits without limit. */
   readonly timeoutMs?: number;
 }
 
 interface Item extends Omit<OutboxItem, "sentAt"> {
   readonly bytes: number;
-  /** ms since it was first sent without an answer. */
+  /** ms since the item was first sent without a response. */
   age?: () => number;
 }
 
-/** Holds every publication from when it is asked for until it is answered. */
+/** Holds each published message until the server acknowledges it. */
 export class Outbox implements RestorableItems {
   readonly #settings: ResolvedOptions;
   readonly #requests: RequestQueue;
   readonly #error: (error: ClientError) => void;
   readonly #items = new Set<Item>();
-  /** By channel: ends with the last publication's turn. */
+  /** By channel: settles when the last message in order has its response. */
   readonly #lanes = new Map<string, Promise<unknown>>();
-  /** Namespaces that keep no order. */
+  /** Namespaces without message order. */
   readonly #unordered = new Set<string>();
   readonly #stored: StoredItems | undefined;
   #bytes = 0;
@@ -62,7 +64,6 @@ export class Outbox implements RestorableItems {
     if (outboxStorage) this.#stored = persistItems(this, outboxStorage, settings, requests, error);
   }
 
-  /** As in `Items`. */
   list(): OutboxItem[] {
     const now = this.#settings.clock.now();
     return [...this.#items].map(({ bytes: _, age, ...item }) => ({
@@ -71,7 +72,6 @@ export class Outbox implements RestorableItems {
     }));
   }
 
-  /** As in `Items`. */
   restore(saved: OutboxItem): void {
     const { channel, key, sentAt } = saved;
     checkChannel(channel);
@@ -79,9 +79,9 @@ export class Outbox implements RestorableItems {
     const item = toItem(saved);
     const { clock } = this.#settings;
     const age = clock.now() - sentAt!;
-    // Sent in the future: the clock was corrected since, so the age is not known.
+    // A time in the future means that the clock was corrected, so the age is unknown.
     if (sentAt !== undefined) item.age = stopwatch(clock, age >= 0 ? age : KEY_LIFETIME_MS + 1);
-    // The publisher is gone: `onError` gets the errors that `publish` would reject with.
+    // No caller waits for a restored message, so `onError` gets its error.
     this.#deliver(item, true, {}).catch(this.#error);
   }
 
@@ -89,7 +89,7 @@ export class Outbox implements RestorableItems {
   async publish(
     channel: string,
     data: Json,
-    // Not `randomUUID`, which pages that came by plain HTTP do not have.
+    // Pages served over plain HTTP have no `randomUUID`.
     {
       key = crypto.getRandomValues(new Uint32Array(4)).join("-"),
       ordered = true,
@@ -123,10 +123,10 @@ export class Outbox implements RestorableItems {
     this.#stored?.save();
     try {
       return await withTimeout(this.#settings.clock, patience, async (signal) => {
-        // What was kept from before goes first.
+        // Restored messages go first.
         await loading;
         return ordered && !this.#unordered.has(parseChannelName(item.channel)!.namespace)
-          ? this.#inTurn(item, signal)
+          ? this.#sendInOrder(item, signal)
           : this.#send(item, signal);
       });
     } finally {
@@ -136,9 +136,9 @@ export class Outbox implements RestorableItems {
     }
   }
 
-  async #inTurn(item: Item, signal: AbortSignal): Promise<PublishResult> {
+  async #sendInOrder(item: Item, signal: AbortSignal): Promise<PublishResult> {
     const { channel } = item;
-    // A publication that was given up waits for its turn too: those behind it come behind those before it.
+    // An abandoned message keeps its turn, so that later messages stay behind earlier ones.
     const turn = this.#lanes.get(channel)?.then(() => this.#send(item, signal)) ?? this.#send(item, signal);
     const lane = turn.catch(() => {});
     this.#lanes.set(channel, lane);
@@ -154,7 +154,7 @@ export class Outbox implements RestorableItems {
     const sending = () => {
       item.age ??= stopwatch(this.#settings.clock);
       const age = item.age();
-      // Below 0 the clock went back, and nobody knows the age.
+      // A negative age means that the clock went back, so the age is unknown.
       if (!(age >= 0 && age <= KEY_LIFETIME_MS)) throw last;
       this.#stored?.save();
     };
@@ -165,7 +165,7 @@ export class Outbox implements RestorableItems {
     };
     try {
       const result = await this.#requests.retry(
-        { signal, waitWhileIdle: true, beforeAttempt: sending, onFailure: failed },
+        { signal, whileIdle: true, onAttempt: sending, onFailure: failed },
         (session) => session.request("publish", payload, { signal }),
       );
       if (!result.position) this.#unordered.add(parseChannelName(item.channel)!.namespace);
@@ -176,12 +176,12 @@ export class Outbox implements RestorableItems {
   }
 }
 
-/** As it is now, whatever the application does with it until it is sent. @throws {ClientError} NOT_JSON, TOO_LARGE */
+/** Copies the item, so that later changes by the application do not reach it. @throws {ClientError} NOT_JSON, TOO_LARGE */
 function toItem({ sentAt: _, ...given }: OutboxItem): Item {
   const frame = serialize({ action: "publish", payload: given });
   const { payload } = JSON.parse(frame);
   if (payload.data === undefined) throw notJson();
-  // 24 for the id.
+  // 24 bytes for the request's id.
   const bytes = utf8Length(frame) + 24;
   if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
   return { ...payload, bytes };

@@ -1,9 +1,9 @@
 import { CLIENT_LIMITS, utf8Length } from "../../protocol/index.ts";
 
-/** What a list, or a piece of a text, may take in a frame, in bytes; the rest of 32,768 is for what is around it. */
+/** The bytes in a frame for a list, or for a chunk of text. The rest of 32,768 is for the fields around it. */
 const MAX_BYTES = 32_000;
 
-/** Splits a list into such as fit into a frame each: 100 items, and as many bytes as a message may have. */
+/** Splits a list into lists that fit into a frame each: at most 100 items, and `MAX_BYTES`. */
 export function splitIntoFrames<T>(items: Iterable<T>, write: (item: T) => unknown): T[][] {
   const split: T[][] = [];
   let bytes = 0;
@@ -21,26 +21,26 @@ export function splitIntoFrames<T>(items: Iterable<T>, write: (item: T) => unkno
   return split;
 }
 
-/** Cuts a message that is larger than a frame into parts, between characters. @param text JSON, so without controls */
+/** Splits a message that is larger than a frame, between characters. @param text JSON, so without control characters */
 export function splitIntoChunks(id: string, text: string): string[] {
-  const pieces: string[] = [];
-  let piece = "";
+  const chunks: string[] = [];
+  let chunk = "";
   let bytes = 0;
-  // A few characters at a time: one by one takes ten times as long.
+  // 64 characters at a time: one by one takes ten times as long.
   for (const characters of text.match(/.{1,64}/gsu) ?? []) {
-    // As it stands in JSON once more.
+    // The chunk is serialized once more, inside a `part`.
     const size = utf8Length(JSON.stringify(characters)) - 2;
     if (bytes + size > MAX_BYTES) {
-      pieces.push(piece);
-      piece = "";
+      chunks.push(chunk);
+      chunk = "";
       bytes = 0;
     }
-    piece += characters;
+    chunk += characters;
     bytes += size;
   }
-  pieces.push(piece);
-  const count = pieces.length;
-  return pieces.map((piece, index) =>
-    JSON.stringify({ id, action: "part", payload: { message: +id, index, count, text: piece } }),
+  chunks.push(chunk);
+  const count = chunks.length;
+  return chunks.map((chunk, index) =>
+    JSON.stringify({ id, action: "part", payload: { message: +id, index, count, text: chunk } }),
   );
 }

@@ -1,42 +1,43 @@
 import type { ServerMessage } from "../../protocol/index.ts";
 
-/** The fields that there have to be, with what `typeof` says of them. */
+/** Required fields with their `typeof`. */
 interface Shape {
   readonly [field: string]: string | Shape;
 }
 
 const PUSHED = { id: "string", channel: "string", at: "number" };
+const BY_USER = { ...PUSHED, user: "string" };
 const SHAPES = new Map<unknown, Shape>(
   Object.entries({
     response: { request_id: "string", data: {} },
     error: { error: { code: "string", retry: "boolean" } },
     message: PUSHED,
-    presence: { ...PUSHED, user: "string" },
+    presence: BY_USER,
     stream_started: { ...PUSHED, live: {} },
-    stream_ended: { ...PUSHED, user: "string" },
+    stream_ended: BY_USER,
     viewers: { ...PUSHED, count: "number" },
   }),
 );
 const POSITION = { epoch: "string", offset: "number" };
 
 /**
- * Reads a server's message: as much of it as the client goes by. `undefined`: it is none, or of a type not known here;
- * the service itself sends such, of a function that has failed. The protocol's own reader checks every field of every
- * value, which a page would pay for in bytes and with every message.
+ * Parses a server's message. Checks only the fields that the client relies on: the protocol's parser checks every field, and
+ * costs a page more bytes and time. Returns `undefined` for invalid messages and unknown types; API Gateway itself sends such
+ * a message after a function has failed.
  */
 export function parseMessage(data: unknown): ServerMessage | undefined {
   try {
     const message = JSON.parse(data as string);
     const shape = SHAPES.get(message.type);
-    if (!shape || !fits(message, shape)) return undefined;
-    return message.position === undefined || fits(message.position, POSITION) ? message : undefined;
+    if (!shape || !matches(message, shape)) return undefined;
+    return message.position === undefined || matches(message.position, POSITION) ? message : undefined;
   } catch {
     return undefined;
   }
 }
 
-function fits(value: unknown, shape: string | Shape): boolean {
+function matches(value: unknown, shape: string | Shape): boolean {
   if (typeof shape === "string") return typeof value === shape;
   if (!(value instanceof Object)) return false;
-  return Object.entries(shape).every(([field, kind]) => fits(value[field as keyof typeof value], kind));
+  return Object.entries(shape).every(([field, kind]) => matches(value[field as keyof typeof value], kind));
 }

@@ -6,56 +6,60 @@ import type { ClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { delay, type RequestOptions, withTimeout } from "./timeouts.ts";
 
+/** Options of `retry`. */
 export interface RetryOptions {
   readonly signal: AbortSignal;
-  /** Whether it waits while the client is not asked to connect. Default: false. */
-  readonly waitWhileIdle?: boolean;
-  /** Before it is sent, each time. */
-  beforeAttempt?(): void;
-  /** It has failed: for good, or it is sent again if the error may pass. */
+  /** Whether to wait for `connect` while the client is idle. Default: false, which rejects. */
+  readonly whileIdle?: boolean;
+  /** Called before each attempt. */
+  onAttempt?(): void;
+  /** Called after each failed attempt. `error.retry` says whether another one follows. */
   onFailure?(error: ClientError): void;
 }
 
-/** Asks until there is an answer: on another session when one has ended, and again after errors that may pass. */
+/** Retries requests until they succeed: on the next session after a lost connection, with backoff after other errors. */
 export class RequestQueue {
   readonly #settings: ResolvedOptions;
-  readonly #link: ConnectionManager;
+  readonly #connection: ConnectionManager;
 
-  constructor(settings: ResolvedOptions, link: ConnectionManager) {
+  constructor(settings: ResolvedOptions, connection: ConnectionManager) {
     this.#settings = settings;
-    this.#link = link;
+    this.#connection = connection;
   }
 
-  /** For what may be asked twice. @throws {ClientError} */
-  request<A extends Action>(action: A, payload: Payload<A>, patience?: RequestOptions): Promise<Results[A]> {
-    return this.run(patience, (session, signal) => session.request(action, payload, { signal }));
+  /** Sends an idempotent request. @throws {ClientError} */
+  request<A extends Action>(action: A, payload: Payload<A>, options?: RequestOptions): Promise<Results[A]> {
+    return this.run(options, (session, signal) => session.request(action, payload, { signal }));
   }
 
-  /** As long as the patience lasts, in which the client stays connected. @throws {ClientError} */
+  /** Runs `send` with retries until the timeout. @throws {ClientError} */
   run<T>(
     { signal: given, timeoutMs = this.#settings.requestTimeoutMs }: RequestOptions = {},
-    ask: (session: Session, signal: AbortSignal) => Promise<T>,
+    send: (session: Session, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     return withTimeout(this.#settings.clock, { signal: given, timeoutMs }, (signal) =>
-      this.retry({ signal }, (session) => ask(session, signal)),
+      this.retry({ signal }, (session) => send(session, signal)),
     );
   }
 
-  /** @throws {ClientError} one that does not pass; that which has ended the connection for good; the signal's reason */
-  async retry<T>(sending: RetryOptions, ask: (session: Session) => Promise<T>): Promise<T> {
-    const { signal, waitWhileIdle } = sending;
+  /**
+   * Runs `send` until it succeeds.
+   * @throws {ClientError} an error without `retry`, or the error of a closed client; or the signal's reason
+   */
+  async retry<T>(options: RetryOptions, send: (session: Session) => Promise<T>): Promise<T> {
+    const { signal, whileIdle } = options;
     for (let failures = 1; ; failures++) {
-      const session = await this.#link.whenConnected(signal, waitWhileIdle);
-      sending.beforeAttempt?.();
+      const session = await this.#connection.whenConnected(signal, whileIdle);
+      options.onAttempt?.();
       try {
-        return await ask(session);
+        return await send(session);
       } catch (thrown) {
         const error = thrown as ClientError;
         if (signal.aborted) throw error;
-        sending.onFailure?.(error);
+        options.onFailure?.(error);
         if (!error.retry) throw error;
-        if (error.code === "TIMEOUT") this.#link.checkLiveness();
-        // A session that has ended is no reason to wait: there is another one, or there will be.
+        if (error.code === "TIMEOUT") this.#connection.probe();
+        // Ends the delay when the session ends: the next session needs no backoff.
         const ended = AbortSignal.any([signal, session.signal]);
         await delay(this.#settings.clock, backoffDelay(this.#settings, failures), ended).catch(() => {});
       }

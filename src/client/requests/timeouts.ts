@@ -1,33 +1,33 @@
 import type { Clock } from "../clock.ts";
 import { ClientError } from "../errors.ts";
 
-/** The longest that timers take: 2^31 - 1 ms, some 24 days. Past it they would ring at once. */
+/** The longest delay of a timer: 2^31 - 1 ms, about 24 days. A longer one fires at once. */
 export const MAX_TIMER_MS = 2_147_483_647;
 
 /**
- * A promise that also ends with a signal, by its reason.
- * @param begin may answer what undoes it, run however it ends
+ * Creates a promise that rejects with the signal's reason when the signal is aborted.
+ * @param start may return a cleanup function, called when the promise settles
  */
 export async function abortable<T>(
   signal: AbortSignal | undefined,
-  begin: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
+  start: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
 ): Promise<T> {
   signal?.throwIfAborted();
-  let undo: (() => void) | undefined;
+  let cleanup: (() => void) | undefined;
   let abort!: () => void;
   try {
     return await new Promise<T>((resolve, reject) => {
       abort = () => reject(signal?.reason);
       signal?.addEventListener("abort", abort);
-      undo = begin(resolve, reject);
+      cleanup = start(resolve, reject);
     });
   } finally {
     signal?.removeEventListener("abort", abort);
-    undo?.();
+    cleanup?.();
   }
 }
 
-/** Waits `ms`. */
+/** Resolves after `ms`. */
 export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return abortable<void>(signal, (resolve) => {
     const timer = clock.setTimeout(resolve, ms);
@@ -43,22 +43,25 @@ export interface RequestOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** Ends by a time or with a signal, whatever `run` does; hands it the one signal that says so. */
+/** Runs `run` with one signal for the timeout and the caller's signal. @throws {ClientError} TIMEOUT, ABORTED */
 export async function withTimeout<T>(
   clock: Clock,
   { signal, timeoutMs }: RequestOptions,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const ending = new AbortController();
-  const abort = () => ending.abort(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
+  const controller = new AbortController();
+  const abort = () => controller.abort(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
   const timer =
     timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
       ? undefined
-      : clock.setTimeout(() => ending.abort(timeoutError(timeoutMs)), timeoutMs);
+      : clock.setTimeout(() => controller.abort(timeoutError(timeoutMs)), timeoutMs);
   if (signal?.aborted) abort();
   signal?.addEventListener("abort", abort);
   try {
-    return await abortable(ending.signal, (resolve, reject) => void run(ending.signal).then(resolve, reject));
+    return await abortable(
+      controller.signal,
+      (resolve, reject) => void run(controller.signal).then(resolve, reject),
+    );
   } finally {
     timer?.cancel();
     signal?.removeEventListener("abort", abort);

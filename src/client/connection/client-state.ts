@@ -1,20 +1,20 @@
 import type { ClientError } from "../errors.ts";
 
-/** Where the connection is. Another object with every change. */
+/** The state of the connection. A new object with every change. */
 export type ClientState =
-  /** Not asked to connect, or told to disconnect. */
+  /** Before `connect`, and after `disconnect`. */
   | { readonly status: "idle" }
-  /** For the first time since it was asked to. */
+  /** The first connection since `connect`. */
   | { readonly status: "connecting" }
   | { readonly status: "connected" }
   | {
       readonly status: "reconnecting";
-      /** 1: the first try to come back. */
+      /** The number of the attempt; the first is 1. */
       readonly attempt: number;
-      /** When it is made, in ms since the epoch. */
+      /** When the attempt starts, in ms since the epoch. */
       readonly at: number;
-      /** Why. */
+      /** The reason. */
       readonly error: ClientError;
     }
-  /** Ended for good by the server. */
+  /** The server closed the connection and refuses another one. */
   | { readonly status: "closed"; readonly error: ClientError };
