@@ -122,7 +122,7 @@ it.each([
   ["the same the other way round", "gateway/app.ts", "../lift/index.ts", "gateway may not know lift"],
   ["a leaf that imports a part", "store/epoch.ts", "../apigw/index.ts", "store may not know apigw"],
   ["a part that the leaf may not know", "internal/a.ts", "../apigw/index.ts", "internal may not know apigw"],
-  ["the leaf in a browser's part", "protocol/read.ts", "../internal/a.ts", "protocol may not know internal"],
+  ["the leaf in a browser's part", "protocol/parse.ts", "../internal/a.ts", "protocol may not know internal"],
   ["a part that has no arrows yet", "newcomer/index.ts", "../apigw/index.ts", "newcomer may not know apigw"],
   ["a back door", "cli/main.ts", "../gateway/socket.ts", "gateway is entered by its index.ts"],
   ["a test from the product", "lift/app.ts", "./app.test.ts", "no file of the product"],

@@ -7,26 +7,32 @@ import type {
 } from "./connections.ts";
 import { Recipients } from "./recipients.ts";
 
-/** ms before the budget's end that nobody more is sent to, and then until those under way are given up. */
+/** Stops sending this many ms before the budget ends, then waits as long for the sends in progress. */
 const GRACE_MS = 300;
 
-/** The longest delay that setTimeout keeps. */
+/** The longest delay of `setTimeout`. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** What became of one recipient; `undefined`: nothing yet, so it remains. */
+/** The outcome for one recipient; `undefined`: not sent, so it remains. */
 export type SendOutcome = PostOutcome | ConnectionsError | undefined;
 
-/** How an implementation of the port sends to one. */
+/** Sends to one connection, for an implementation of `Connections`. */
 export interface Sender {
-  /** How many are under way at a time. */
+  /** The maximum number of sends in progress. */
   readonly concurrency: number;
-  /** Never rejects. */
+  /** Sends to one connection. Must not reject. */
   send(connectionId: string): SendOutcome | Promise<SendOutcome>;
-  /** The time is over: what is under way is of no use any more. */
+  /** Cancels the sends in progress, when time is over. */
   cancel?(): void;
 }
 
-/** What every `Connections.broadcast` does, whatever it sends by. */
+/**
+ * Runs a broadcast, for an implementation of `Connections.broadcast`. Sends to many connections in parallel, and stops at
+ * the signal or near the end of the budget; the report then has the remaining ids.
+ * @throws the signal's reason if it is aborted before the call, and errors of the source of ids
+ * @example
+ * return runBroadcast({ concurrency: 50, send: (id) => this.post(id, data) }, ids, options);
+ */
 export async function runBroadcast(
   sender: Sender,
   ids: Iterable<string> | AsyncIterable<string>,
@@ -37,10 +43,10 @@ export async function runBroadcast(
   const broadcast = new Broadcast(sender, ids, options.results);
   const stop = () => broadcast.stop();
   signal?.addEventListener("abort", stop, { once: true });
-  const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - GRACE_MS;
-  const timer = left < MAX_DELAY_MS ? setTimeout(stop, Math.max(left, 0)) : undefined;
+  const remainingMs = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - GRACE_MS;
+  const timer = remainingMs < MAX_DELAY_MS ? setTimeout(stop, Math.max(remainingMs, 0)) : undefined;
   try {
-    if (left <= 0) broadcast.stop();
+    if (remainingMs <= 0) broadcast.stop();
     return await broadcast.run();
   } finally {
     signal?.removeEventListener("abort", stop);
@@ -48,17 +54,17 @@ export async function runBroadcast(
   }
 }
 
-/** Workers that take from one source, until it ends or they are stopped. */
+/** Workers that take ids from one source, until it ends or they are stopped. */
 class Broadcast {
   readonly #sender: Sender;
   readonly #recipients: Recipients;
-  /** In the order of the ids; empty where one remains. */
+  /** In the order of the ids, with holes for those that remain. */
   readonly #results: BroadcastResult[] | undefined;
   readonly #unsentOnly: boolean;
   readonly #counts = { sent: 0, gone: 0, connecting: 0, failed: 0 };
-  readonly #underWay = new Map<number, string>();
-  readonly #givenUp: Promise<void>;
-  #giveUp: () => void = () => {};
+  readonly #inProgress = new Map<number, string>();
+  readonly #abandoned: Promise<void>;
+  #abandon: () => void = () => {};
   #taken = 0;
   #stopped = false;
   #closed = false;
@@ -74,23 +80,23 @@ class Broadcast {
     this.#recipients = new Recipients(ids);
     this.#results = results ? [] : undefined;
     this.#unsentOnly = results === "unsent";
-    this.#givenUp = new Promise((resolve) => {
-      this.#giveUp = resolve;
+    this.#abandoned = new Promise((resolve) => {
+      this.#abandon = resolve;
     });
   }
 
   async run(): Promise<BroadcastReport> {
     const workers = Array.from({ length: this.#sender.concurrency }, () => this.#work());
-    await Promise.race([Promise.all(workers), this.#givenUp]);
+    await Promise.race([Promise.all(workers), this.#abandoned]);
     clearTimeout(this.#timer);
     this.#closed = true;
     if (this.#failure !== undefined) throw this.#failure.error;
-    for (const id of this.#underWay.values()) this.#recipients.putBack(id);
+    for (const id of this.#inProgress.values()) this.#recipients.putBack(id);
     const remaining = this.#recipients.rest();
     return {
       ...this.#counts,
       ...(remaining === undefined ? {} : { remaining }),
-      // `filter` skips what is empty.
+      // `filter` skips the holes.
       ...(this.#results === undefined ? {} : { results: this.#results.filter(() => true) }),
     };
   }
@@ -100,7 +106,7 @@ class Broadcast {
     this.#stopped = true;
     this.#timer = setTimeout(() => {
       this.#sender.cancel?.();
-      this.#giveUp();
+      this.#abandon();
     }, GRACE_MS);
   }
 
@@ -114,14 +120,14 @@ class Broadcast {
         const index = this.#taken++;
         const sending = this.#sender.send(id);
         if (typeof sending === "string" || !(sending instanceof Promise)) {
-          this.#note(index, id, sending);
+          this.#record(index, id, sending);
           continue;
         }
-        this.#underWay.set(index, id);
+        this.#inProgress.set(index, id);
         const delivered = await sending;
         if (this.#closed) return;
-        this.#underWay.delete(index);
-        this.#note(index, id, delivered);
+        this.#inProgress.delete(index);
+        this.#record(index, id, delivered);
       }
     } catch (error) {
       this.#failure ??= { error };
@@ -129,7 +135,7 @@ class Broadcast {
     }
   }
 
-  #note(index: number, connectionId: string, delivered: SendOutcome): void {
+  #record(index: number, connectionId: string, delivered: SendOutcome): void {
     if (delivered === undefined) {
       this.#recipients.putBack(connectionId);
       return;

@@ -1,7 +1,7 @@
 import type { Identity } from "./events.ts";
 import type { LambdaContext } from "./lambda.ts";
 
-/** What `GET @connections/{id}` tells. */
+/** The response of `GET @connections/{id}`. */
 export interface ConnectionInfo {
   /** ms since the epoch. */
   readonly connectedAt: number;
@@ -11,56 +11,57 @@ export interface ConnectionInfo {
 }
 
 /**
- * Everyday values, no errors.
- * - `sent`: handed over, not received.
- * - `gone`: the connection has ended, never was, or its `$connect` has not finished.
- * - `connecting`: `gone`, twice, but so young that its `$connect` may be under way. An @connections API can't know:
- *   Lift says it, by the connection's row.
+ * The outcome of a post. None of these is an error.
+ * - `sent`: passed on to the connection, which does not prove that the client received it.
+ * - `gone`: the connection has ended, never existed, or its `$connect` has not finished.
+ * - `connecting`: `gone` twice, but so young that its `$connect` may still run. The @connections API cannot tell: Lift
+ *   derives it from the connection's row.
  */
 export type PostOutcome = "sent" | "gone" | "connecting";
 
-/** One recipient's share of a broadcast. */
+/** The outcome of a broadcast for one recipient. */
 export type BroadcastResult =
   | { readonly connectionId: string; readonly outcome: PostOutcome }
   | { readonly connectionId: string; readonly outcome: "failed"; readonly error: ConnectionsError };
 
-/** What a broadcast came to. The counts and what remains are all of its recipients. */
+/** The outcome of a broadcast. The counts and the remaining ids add up to all recipients. */
 export interface BroadcastReport {
   readonly sent: number;
   readonly gone: number;
   readonly connecting: number;
   readonly failed: number;
   /**
-   * The cursor of a broadcast that stopped early: the ids that nothing was told of, to hand to `broadcast` again.
-   * The source goes on where it was. Those that were under way are among them, so they may get it twice. Absent:
-   * nobody remains.
+   * The ids without an outcome, when the broadcast stopped early. Pass them to `broadcast` again: the source continues
+   * where it stopped. Sends that were in progress are among them, so a recipient may get the message twice. Absent when
+   * none remain.
    */
   readonly remaining?: AsyncIterable<string>;
-  /** On request: one for each, in the order of the ids, without those that remain. */
+  /** One result per recipient, in the order of the ids, without the remaining ones. Only with the option `results`. */
   readonly results?: readonly BroadcastResult[];
 }
 
+/** Options of each call to @connections. */
 export interface PostOptions {
+  /** Cancels the call. Default: none. */
   readonly signal?: AbortSignal;
-  /** How long the caller can wait; its retries end in time. A Lambda's context is one. Default: no end. */
+  /** Ends retries in time: pass a Lambda's context. Default: no limit. */
   readonly budget?: Pick<LambdaContext, "getRemainingTimeInMillis">;
 }
 
-/** Of a broadcast a signal that fires, and a budget that runs out, are no error: it stops and says what remains. */
+/** Options of `broadcast`. At the signal, or when the budget ends, a broadcast stops and reports the remaining ids. */
 export interface BroadcastOptions extends PostOptions {
-  /** Whether the report has `results`; `"unsent"`: without those that were sent to. Default false. */
+  /** Whether the report has `results`; `"unsent"` leaves out successful ones. Default: false. */
   readonly results?: boolean | "unsent";
 }
 
-/** Text goes out as a text frame; bytes too, as the service does, so they must be UTF-8. */
+/** A message to a client. Bytes go out as a text frame too, as the service does, so they must be UTF-8. */
 export type MessageData = string | Uint8Array;
 
 /**
- * The @connections API as a port: the gateway object is one, so are `awsConnections` and the recorder in
- * `lift-ws/testing`.
+ * The @connections API as a port. The gateway object, `awsConnections` and the recorder in `lift-ws/testing` implement it.
  *
- * - No order is promised between two posts that are in flight at the same time.
- * - A signal that is aborted before the call rejects with the signal's reason; what is on its way stays sent.
+ * - Two posts in flight at the same time may arrive in any order.
+ * - A signal that is aborted before the call rejects with its reason. Aborting later does not take back a message.
  */
 export interface Connections {
   /**
@@ -71,8 +72,8 @@ export interface Connections {
   post(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome>;
 
   /**
-   * Sends the same `data` to many; one recipient's failure is no other's. Ids are pulled from their source, one at
-   * a time, no faster than they are sent to. Rejects with what the source rejects with.
+   * Sends the same `data` to many connections; one failure does not affect other recipients. Pulls ids from their source
+   * one at a time, no faster than it sends. Rejects with the source's error.
    * @throws {ConnectionsError} PAYLOAD_TOO_LARGE, before anything is sent
    */
   broadcast(
@@ -81,13 +82,14 @@ export interface Connections {
     options?: BroadcastOptions,
   ): Promise<BroadcastReport>;
 
-  /** `undefined`: gone. */
+  /** Reads a connection. Returns `undefined` when it is gone. */
   get(connectionId: string, options?: PostOptions): Promise<ConnectionInfo | undefined>;
 
-  /** Closes the connection. `false`: it was gone already. The service takes no code and no reason. */
+  /** Closes a connection. Returns `false` when it is gone. The service accepts no close code or reason. */
   disconnect(connectionId: string, options?: PostOptions): Promise<boolean>;
 }
 
+/** The codes of `ConnectionsError`. */
 export type ConnectionsErrorCode =
   | "BAD_REQUEST"
   | "FORBIDDEN"
@@ -95,7 +97,7 @@ export type ConnectionsErrorCode =
   | "PAYLOAD_TOO_LARGE"
   | "UNAVAILABLE";
 
-/** Why an @connections call failed. Gone is not among the reasons: it is a value. */
+/** A failed @connections call. Switch on `code`. A gone connection is a value, not an error. */
 export class ConnectionsError extends Error {
   override readonly name = "ConnectionsError";
   readonly code: ConnectionsErrorCode;

@@ -5,7 +5,7 @@
 
 export type EventType = "CONNECT" | "MESSAGE" | "DISCONNECT";
 
-/** What an authorizer said of a connection: its principal and context. Context values arrive as strings. */
+/** An authorizer's result for a connection: its principal and context. Context values arrive as strings. */
 export type AuthorizerContext = {
   readonly principalId: string;
   /** How long the authorizer took, in ms. The only number in here. */
@@ -32,7 +32,7 @@ interface RequestContextBase {
   /** ms since the epoch. */
   readonly connectedAt: number;
   readonly identity: Identity;
-  /** With the stage it makes the @connections endpoint: `https://{domainName}/{stage}`. */
+  /** The host of the @connections endpoint, `https://{domainName}/{stage}`. */
   readonly domainName: string;
   /** 16 characters of base64url, the last one `=`. Opaque. */
   readonly connectionId: string;
@@ -64,7 +64,7 @@ export type MultiValueHeaders = { readonly [name: string]: readonly string[] };
 export type StageVariables = { readonly [name: string]: string };
 
 export interface ConnectEvent {
-  /** The client's, each name in the client's own case. A repeated header has its last value. */
+  /** The client's headers, each name in the client's own case. A repeated header has its last value. */
   readonly headers: Headers;
   readonly multiValueHeaders: MultiValueHeaders;
   /** Absent when the URL has no query. */
@@ -84,7 +84,7 @@ export interface MessageEvent {
 }
 
 export interface DisconnectEvent {
-  /** A stub: `Host`, and three empty ones. */
+  /** A stub: `Host`, and three empty headers. */
   readonly headers: Headers;
   readonly multiValueHeaders: MultiValueHeaders;
   readonly requestContext: DisconnectRequestContext;
@@ -94,7 +94,7 @@ export interface DisconnectEvent {
 
 export type WebSocketEvent = ConnectEvent | MessageEvent | DisconnectEvent;
 
-/** What a REQUEST authorizer is given: the CONNECT event and what it asks leave for. */
+/** The event of a REQUEST authorizer: the CONNECT event and the method to authorize. */
 export interface AuthorizerEvent extends ConnectEvent {
   readonly type: "REQUEST";
   /** `arn:aws:execute-api:{region}:{account}:{api}/{stage}/$connect` */
@@ -113,7 +113,7 @@ export function isDisconnectEvent(event: WebSocketEvent): event is DisconnectEve
   return event.requestContext.eventType === "DISCONNECT";
 }
 
-/** Whether a value of unknown origin (a Lambda's first argument, say) is one of the three events. */
+/** Whether an unknown value, such as a Lambda's first argument, is one of the three events. */
 export function isWebSocketEvent(value: unknown): value is WebSocketEvent {
   if (!isObject(value) || !isObject(value.requestContext)) return false;
   const { connectionId, eventType, routeKey } = value.requestContext;

@@ -1,8 +1,8 @@
-/** What a Lambda function URL calls its function with (payload format 2.0), as far as it is used here. */
+/** The event of a Lambda function URL (payload format 2.0): the fields used here. */
 export interface FunctionUrlEvent {
   readonly version: "2.0";
   readonly rawPath: string;
-  /** Without the `?`; empty when there is none. */
+  /** Without the `?`; empty without a query. */
   readonly rawQueryString: string;
   /** Names in lower case; the values of a repeated one joined by commas. */
   readonly headers: { readonly [name: string]: string };

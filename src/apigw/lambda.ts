@@ -14,10 +14,10 @@ export interface LambdaContext {
   getRemainingTimeInMillis(): number;
 }
 
-/** The third argument: older runtimes end an invocation by it. The Node 24 runtime has none. */
+/** The third argument of a handler: ends an invocation in older runtimes. The Node 24 runtime has none. */
 export type LambdaCallback = (error?: Error | string | null, result?: unknown) => void;
 
-/** Any Lambda behind a WebSocket API. What it answers is checked, not trusted. */
+/** Any Lambda behind a WebSocket API. Callers check its result. */
 export type LambdaHandler<Event = WebSocketEvent> = (
   event: Event,
   context: LambdaContext,

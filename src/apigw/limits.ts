@@ -9,16 +9,16 @@ export const MAX_FRAME_BYTES = 32 * 1024;
 /** A message, in either direction. Past it: close 1009 inbound, 413 on @connections. */
 export const MAX_MESSAGE_BYTES = 128 * 1024;
 
-/** A connection without a message for so long is closed with 1001. */
+/** A connection without a message for this time is closed with 1001. */
 export const IDLE_TIMEOUT_MS = 10 * 60 * 1000;
 
 /** No connection lives longer. */
 export const MAX_LIFETIME_MS = 2 * 60 * 60 * 1000;
 
-/** The longest that an integration may take. */
+/** The longest integration timeout. */
 export const MAX_INTEGRATION_TIMEOUT_MS = 29_000;
 
-/** The shortest integration timeout that the service lets one set. */
+/** The shortest integration timeout that the service accepts. */
 export const MIN_INTEGRATION_TIMEOUT_MS = 50;
 
 /** New connections per second and account. Past it the upgrade gets 429. */

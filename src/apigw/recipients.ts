@@ -1,4 +1,4 @@
-/** The ids of a broadcast, taken one by one: never two pulls from their source at a time, none ahead of need. */
+/** The ids of a broadcast. Pulls them from their source one at a time, and never ahead of need. */
 export class Recipients {
   readonly #sync: Iterator<string> | undefined;
   readonly #async: AsyncIterator<string> | undefined;
@@ -11,23 +11,23 @@ export class Recipients {
     else this.#async = ids[Symbol.asyncIterator]();
   }
 
-  /** The next one; `undefined` when there is none. No promise where the source needs none. */
+  /** Returns the next id, or `undefined` at the end. Returns no promise for a synchronous source. */
   take(): string | undefined | Promise<string | undefined> {
     if (this.#ended) return undefined;
-    if (this.#sync !== undefined) return this.#note(this.#sync.next());
+    if (this.#sync !== undefined) return this.#unwrap(this.#sync.next());
     const pull = this.#pulled.then(async () =>
-      this.#ended ? undefined : this.#note(await this.#async!.next()),
+      this.#ended ? undefined : this.#unwrap(await this.#async!.next()),
     );
     this.#pulled = pull.catch(() => {});
     return pull;
   }
 
-  /** What was taken and not sent. */
+  /** Returns an id that was taken and not sent. */
   putBack(id: string): void {
     this.#returned.push(id);
   }
 
-  /** All that were put back, then what the source still has. `undefined`: surely nobody. */
+  /** The ids that were put back, then those of the source. `undefined` when none can remain. */
   rest(): AsyncIterable<string> | undefined {
     const next = this.#sync === undefined ? undefined : (this.take() as string | undefined);
     if (next !== undefined) this.putBack(next);
@@ -42,7 +42,7 @@ export class Recipients {
     }
   }
 
-  #note(result: IteratorResult<string>): string | undefined {
+  #unwrap(result: IteratorResult<string>): string | undefined {
     if (!result.done) return result.value;
     this.#ended = true;
     return undefined;

@@ -4,7 +4,7 @@ export interface WebSocketResult {
   readonly statusCode: number;
   /** Reaches the client only from a message route that has a route response. */
   readonly body?: string;
-  /** Of these only `Sec-WebSocket-Protocol`, on `$connect`, reaches the client. */
+  /** Only `Sec-WebSocket-Protocol` on `$connect` reaches the client. */
   readonly headers?: { readonly [name: string]: string | number | boolean };
   readonly multiValueHeaders?: { readonly [name: string]: readonly (string | number | boolean)[] };
   readonly isBase64Encoded?: boolean;
@@ -21,7 +21,7 @@ export interface PolicyDocument {
   readonly Statement: PolicyStatement | readonly PolicyStatement[];
 }
 
-/** What a REQUEST authorizer answers. At most 8 KB as JSON. */
+/** The result of a REQUEST authorizer. At most 8 KB as JSON. */
 export interface AuthorizerResult {
   readonly principalId: string;
   readonly policyDocument: PolicyDocument;
@@ -41,13 +41,15 @@ const FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Reads a handler's answer as the service does: as JSON, with a `statusCode` from 100 to 599 and no field but a
- * result's. A `statusCode` of numeric text counts as its number, as in AWS's own samples.
- * @throws {TypeError} saying what is wrong. The service then answers 502 on `$connect` and sends the
+ * Parses a handler's result as the service does: as JSON, with a `statusCode` from 100 to 599 and no unknown field.
+ * Accepts a numeric string as `statusCode`, as in AWS's own samples.
+ * @throws {TypeError} for an invalid result. The service then responds with 502 on `$connect`, and sends the
  * "Internal server error" frame on a message route.
+ * @example
+ * parseWebSocketResult({ statusCode: "200" }); // { statusCode: 200 }
  */
-export function parseWebSocketResult(answer: unknown): WebSocketResult {
-  const result = isShort(answer) ? answer : asJson(answer);
+export function parseWebSocketResult(value: unknown): WebSocketResult {
+  const result = isPlainResult(value) ? value : asJson(value);
   if (typeof result !== "object" || result === null) throw malformed("is not an object");
   const { statusCode, body } = result as { statusCode?: unknown; body?: unknown };
   const status = parseStatusCode(statusCode);
@@ -61,7 +63,7 @@ export function parseWebSocketResult(answer: unknown): WebSocketResult {
   return (status === statusCode ? result : { ...result, statusCode: status }) as WebSocketResult;
 }
 
-/** The status that a result states, as a number or as numeric text; `undefined` when it states none. */
+/** Returns a result's status from a number or a numeric string; `undefined` for anything else. */
 export function parseStatusCode(statusCode: unknown): number | undefined {
   const isText = typeof statusCode === "string" && /^\d{3}$/.test(statusCode);
   const status = isText ? Number(statusCode) : statusCode;
@@ -69,21 +71,21 @@ export function parseStatusCode(statusCode: unknown): number | undefined {
   return status >= FIRST_STATUS && status <= LAST_STATUS ? status : undefined;
 }
 
-/** Whether JSON would leave the answer as it is. Nearly all answers are of this kind, and every message has one. */
-function isShort(answer: unknown): boolean {
-  if (typeof answer !== "object" || answer === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(answer);
+/** Whether serializing would not change the result. Nearly all results are of this kind, and every message has one. */
+function isPlainResult(result: unknown): boolean {
+  if (typeof result !== "object" || result === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(result);
   if (prototype !== Object.prototype && prototype !== null) return false;
-  for (const field in answer) {
+  for (const field in result) {
     if (field !== "statusCode" && field !== "body") return false;
   }
-  const { statusCode, body } = answer as { statusCode?: unknown; body?: unknown };
+  const { statusCode, body } = result as { statusCode?: unknown; body?: unknown };
   return typeof statusCode === "number" && (body === undefined || typeof body === "string");
 }
 
-function asJson(answer: unknown): unknown {
+function asJson(result: unknown): unknown {
   try {
-    return JSON.parse(JSON.stringify(answer) ?? "null");
+    return JSON.parse(JSON.stringify(result) ?? "null");
   } catch (cause) {
     throw new TypeError("The handler's result can't be written as JSON", { cause });
   }
@@ -93,7 +95,7 @@ function malformed(fault: string): TypeError {
   return new TypeError(`The handler's result ${fault}`);
 }
 
-/** 2xx: the only statuses that open a socket. */
+/** Whether a status is 2xx, the only ones that open a socket. */
 export function isSuccess(statusCode: number): boolean {
   return statusCode >= 200 && statusCode < 300;
 }

@@ -10,7 +10,7 @@ import { loadModule } from "./project/loaded-app.ts";
 import { type ModuleExports, ProjectModules } from "./project/modules.ts";
 import { pickStreamer } from "./project/streamers.ts";
 
-/** Where `lift-ws dev` serves an app unless it is told otherwise. */
+/** The default URL of `lift-ws dev`. */
 const DEFAULT_URL = "ws://127.0.0.1:3001/dev";
 const DEFAULT_REGION = "us-east-1";
 
@@ -19,14 +19,18 @@ const usage = {
   summary: "Print an AsyncAPI 3 document (JSON) of a Streamer: its messages, with their schemas.",
   forms: ["<module>[#export] [flags]"],
   flags: {
-    out: { type: "string", value: "<file>", help: "Write it to a file. Default: print it" },
+    out: { type: "string", value: "<file>", help: "Write the document to a file. Default: print it" },
     url: { type: "string", value: "<url>", help: `Where clients connect. Default ${DEFAULT_URL}` },
-    "env-file": { type: "string", value: "<file>", help: "Variables to set before anything is loaded" },
+    "env-file": {
+      type: "string",
+      value: "<file>",
+      help: "Environment variables to set before the module loads",
+    },
   },
   notes: [
-    "The module exports what createStreamer made; #export says which, when it exports several.",
-    "It is loaded as dev loads it, and nothing is served.",
-    "Title, version and description are those of the nearest package.json above the module.",
+    "The module exports a Streamer from createStreamer; #export selects one of several.",
+    "The command loads the module as dev does, and serves nothing.",
+    "Title, version and description come from the nearest package.json above the module.",
   ],
 } as const satisfies Usage;
 
@@ -35,7 +39,7 @@ export const asyncapi: Command = { usage, run };
 async function run(argv: readonly string[], terminal: Terminal): Promise<number> {
   const { flags, positionals } = readArguments(usage, argv);
   const [module, extra] = positionals;
-  if (module === undefined) throw usageError(usage, "Say whose document to make: a module");
+  if (module === undefined) throw usageError(usage, "Missing argument: the module that exports the Streamer");
   if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
   const url = readUrl(flags.url ?? DEFAULT_URL);
   const reference = parseReference(module, process.cwd());
@@ -56,16 +60,16 @@ function readUrl(text: string): URL {
   throw usageError(usage, "--url takes a ws:// or wss:// URL without a user, a query or a fragment");
 }
 
-/** Loads a module that is to serve nothing. */
+/** Loads a module without serving it. */
 async function load(reference: Reference, handler: string, url: URL): Promise<ModuleExports> {
   const { env } = process;
   const region = env.AWS_REGION || env.AWS_DEFAULT_REGION || DEFAULT_REGION;
-  // As in a Lambda `start` does nothing.
+  // In a Lambda's environment `start` does nothing.
   setLambdaEnvironment(env, { endpoint: url.href.replace(/^ws/, "http"), region, handler });
-  // Of what dev sets; nothing is ever checked with it here.
+  // `lift-ws dev` sets a secret; here it signs nothing.
   setDefaults(env, { LIFT_WS_DEVELOPMENT_SECRET: randomBytes(32).toString("base64url") });
   const { write } = process.stdout;
-  // What a module prints as it is loaded is no part of the document.
+  // Keeps the module's own output out of the document.
   process.stdout.write = process.stderr.write.bind(process.stderr);
   try {
     return await loadModule(reference, new ProjectModules());
@@ -74,7 +78,7 @@ async function load(reference: Reference, handler: string, url: URL): Promise<Mo
   }
 }
 
-/** By the nearest package.json that has a name. */
+/** Reads the nearest package.json that has a name. */
 function packageOf({ file }: Reference): Omit<DocumentOptions, "url"> {
   const folder = dirname(file);
   const { name, version, description } = nearestManifest(folder);
@@ -101,7 +105,7 @@ function readManifest(folder: string): Manifest {
   try {
     return JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) ?? {};
   } catch {
-    return {}; // none there, or none that can be read
+    return {}; // missing, or not readable
   }
 }
 

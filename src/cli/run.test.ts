@@ -129,7 +129,7 @@ describe("lift-ws", () => {
     [["token", "--sub", "u", "--tenant", "t", "--expires", "soon"], 'Invalid duration "soon"'],
     [["asyncapy"], "Unknown command asyncapy; did you mean asyncapi?"],
     [["asyncapi", "x.js", "--outt", "y"], "Unknown flag --outt; did you mean --out?"],
-    [["asyncapi"], "Say whose document to make: a module"],
+    [["asyncapi"], "Missing argument: the module that exports the Streamer"],
     [["asyncapi", "a.js", "b.js"], 'Unexpected argument "b.js"'],
     [["asyncapi", "no-such-module.js"], "Cannot find the module no-such-module.js"],
     [["asyncapi", "package.json"], "package.json is not a module"],

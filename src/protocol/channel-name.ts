@@ -1,5 +1,5 @@
-import { CLIENT_LIMITS } from "./client-limits.ts";
 import { utf8Length } from "./json.ts";
+import { MAX_CHANNEL_NAME_BYTES } from "./limits.ts";
 
 /** Refuses control characters and, because of the unicode mode, lone surrogates. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
@@ -14,5 +14,5 @@ export interface ChannelName {
 /** Splits a channel's name, `namespace:name`. Returns `undefined` for an invalid name. */
 export function parseChannelName(channel: string): ChannelName | undefined {
   const [, namespace = "", name = ""] = CHANNEL.exec(channel) ?? [];
-  return name === "" || utf8Length(name) > CLIENT_LIMITS.channelNameBytes ? undefined : { namespace, name };
+  return name === "" || utf8Length(name) > MAX_CHANNEL_NAME_BYTES ? undefined : { namespace, name };
 }

@@ -1,23 +1,23 @@
 import type { Json } from "./json.ts";
 
-/** What the channels of a namespace carry. */
+/** The payload types of a namespace's channels. */
 export interface ChannelTypes {
-  /** What publishers give. */
+  /** The data that publishers pass to `publish`. */
   readonly dataInput: unknown;
-  /** What everyone gets for it. */
+  /** The data of the messages that subscribers get. */
   readonly data: unknown;
-  /** What users give to show of themselves. */
+  /** The presence state that users set. */
   readonly stateInput: unknown;
-  /** What everyone sees of them. */
+  /** The presence state that members get. */
   readonly state: unknown;
 }
 
-/** Of each namespace. */
+/** The payload types of each namespace. */
 export interface Namespaces {
   readonly [namespace: string]: ChannelTypes;
 }
 
-/** Where nothing is said of them. */
+/** Payload types without schemas: any JSON. */
 export interface JsonNamespaces {
   readonly [namespace: string]: {
     readonly dataInput: Json;
@@ -27,17 +27,17 @@ export interface JsonNamespaces {
   };
 }
 
-/** A server by its channels. There is no such property: it brings the types to a client that knows nothing else of it. */
+/** The type of a server, by which a client gets its payload types. The property exists in types only. */
 export interface ServerTypes<Types extends Namespaces = Namespaces> {
   readonly "~channels"?: Types;
 }
 
-/** The channels that there can be. */
+/** The names of the channels in these namespaces. */
 export type ChannelIn<Types extends Namespaces> = string extends keyof Types
   ? string
   : `${keyof Types & string}:${string}`;
 
-/** What a channel carries. */
+/** The payload types of a channel. */
 export type TypesOf<
   Types extends Namespaces,
   Channel extends string,
@@ -47,7 +47,7 @@ export type TypesOf<
     : never
   : JsonNamespaces[string];
 
-/** What a value is when it has been sent: a `Date` its text. */
+/** The type of a value after it was serialized and parsed: a `Date` becomes a string. */
 export type Serialized<Value> = unknown extends Value
   ? Json
   : Value extends Json | undefined

@@ -1,4 +1,4 @@
-/** Whether a client sends the same again, after a while, by itself. PROTOCOL.md, "Error codes", has the reasons. */
+/** Whether a client resends the request by itself, after a delay. PROTOCOL.md, "Error codes", has the reasons. */
 export const RETRY_BY_CODE = {
   MALFORMED_JSON: false,
   VALIDATION_ERROR: false,
@@ -20,7 +20,7 @@ export const RETRY_BY_CODE = {
 
 export type ErrorCode = keyof typeof RETRY_BY_CODE;
 
-/** Where a message is not as PROTOCOL.md says: a path into it, and what stands there. */
+/** A field that does not match PROTOCOL.md: its path in the message, and the rule that it breaks. */
 export interface Issue {
   readonly path: string;
   readonly message: string;
@@ -28,13 +28,13 @@ export interface Issue {
 
 export type ProtocolErrorCode = "MALFORMED_JSON" | "VALIDATION_ERROR" | "NOT_FOUND";
 
-/** A message that is none. */
+/** An invalid message. Switch on `code`. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
   readonly code: ProtocolErrorCode;
-  /** The request's own, as far as it could be read. */
+  /** The request's `id`, if it is valid. */
   readonly requestId: string | undefined;
-  /** Of VALIDATION_ERROR. */
+  /** Set for VALIDATION_ERROR. */
   readonly issue: Issue | undefined;
 
   constructor(code: ProtocolErrorCode, message: string, requestId?: string, issue?: Issue) {

@@ -1,6 +1,6 @@
 export { type ChannelName, parseChannelName } from "./channel-name.ts";
 export type * from "./channel-types.ts";
-export { CLIENT_LIMITS } from "./client-limits.ts";
+
 export { type ErrorCode, type Issue, ProtocolError, type ProtocolErrorCode, RETRY_BY_CODE } from "./codes.ts";
 export { type Json, utf8Length } from "./json.ts";
 export {
@@ -10,7 +10,13 @@ export {
   namedJsonSchemas,
   toJsonSchema,
 } from "./json-schema.ts";
-export { LIMITS } from "./limits.ts";
+export {
+  LIMITS,
+  MAX_CHANNELS,
+  MAX_CLIENT_FRAME_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_MESSAGES,
+} from "./limits.ts";
 export { parseRequest } from "./parse-request.ts";
 export type { Position } from "./position.ts";
 export type * from "./requests.ts";

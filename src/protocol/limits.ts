@@ -1,20 +1,39 @@
-import { CLIENT_LIMITS } from "./client-limits.ts";
+// The limits that clients check are constants of their own: a bundler drops the others from a page.
+
+/** Of a channel's name after its namespace, in bytes of UTF-8. */
+export const MAX_CHANNEL_NAME_BYTES = 200;
+
+/** Channels in one `subscribe`, `unsubscribe` or `heartbeat`. */
+export const MAX_CHANNELS = 100;
+
+/** Messages in one page of history. */
+export const MAX_MESSAGES = 100;
+
+/** A message from a client in one frame, in bytes of UTF-8: API Gateway accepts no larger frame. */
+export const MAX_CLIENT_FRAME_BYTES = 32_768;
+
+/** A message to a client, or one from a client in parts, in bytes of UTF-8. */
+export const MAX_FRAME_BYTES = 131_072;
 
 /** The protocol's own limits: PROTOCOL.md, "Limits". Sizes are bytes of UTF-8. */
 export const LIMITS = {
-  ...CLIENT_LIMITS,
-  /** Of `id` and `key`. */
+  channelNameBytes: MAX_CHANNEL_NAME_BYTES,
+  channels: MAX_CHANNELS,
+  messages: MAX_MESSAGES,
+  clientFrameBytes: MAX_CLIENT_FRAME_BYTES,
+  frameBytes: MAX_FRAME_BYTES,
+  /** An `id` or a `key`. */
   idBytes: 128,
-  /** Of a user's id that `presence` goes on behind. */
+  /** A user id in `after` of `presence`. */
   userBytes: 1_024,
-  /** What a user shows of themself in a channel, as JSON. */
+  /** A user's presence state in a channel, as JSON. */
   stateBytes: 1_024,
-  /** What a stream's owner shows of it, as JSON. */
+  /** The data of a live stream, as JSON. */
   streamBytes: 1_024,
-  /** Of a message in parts: a text's characters take two bytes more in a part at the worst. */
+  /** Parts of a message. In a part, a character of JSON takes at most two bytes more. */
   parts: 16,
-  /** Levels of JSON in one another. */
+  /** Levels of nested JSON. */
   depth: 64,
-  /** What `refresh` takes. */
+  /** The token of a `refresh`. */
   tokenBytes: 16_384,
 } as const;

@@ -12,39 +12,45 @@ import {
 import { useClient } from "./context.ts";
 import { Store, useStore } from "./store.ts";
 
-/** When one of them changes, the channel is loaded anew. */
+/** Options of `useChannel`. A change of an option reloads the channel. */
 export interface ChannelOptions {
-  /** As many of the newest messages first, 0 to 100. Default 0. */
+  /** How many of the newest messages to load first, 0 to 100. Default 0. */
   readonly recent?: number;
-  /** How many of the newest are kept, and what `loadMore` has brought before them. Default 1,000; minimum 1. */
+  /** How many of the newest messages to keep, besides those that `loadMore` added. Default 1,000; minimum 1. */
   readonly maxMessages?: number;
 }
 
+/** The result of `useChannel`. */
 export interface ChannelState<Data = Json, DataInput = Json> {
-  /** Each once, the newest last. */
+  /** The messages, each once, the newest last. */
   readonly messages: readonly ChannelMessage<Data>[];
   /**
-   * - `loading`: the server has not answered yet; there are no messages.
-   * - `live`: nothing is missing, or will be there as soon as there is a connection: see `useConnectionState`.
-   * - `lost`: somewhere in `messages` some are missing, which are past the channel's history; it goes on.
-   * - `refused`: by the server, or for a channel or an option that can't be; it has ended.
+   * - `loading`: no response from the server yet, and no messages.
+   * - `live`: no message is missing, or the client fetches it once connected: see `useConnectionState`.
+   * - `lost`: some messages are missing, and no longer in the channel's history. New messages still arrive.
+   * - `refused`: by the server, or for an invalid channel or option. No more messages arrive.
    */
   readonly status: "loading" | "live" | "lost" | "refused";
-  /** Why it is `lost` or `refused`. */
+  /** The reason for `lost` or `refused`. */
   readonly error: ClientError | undefined;
-  /** There may be messages before the first one. */
+  /** Whether there may be messages before the first one. */
   readonly hasMore: boolean;
-  /** As `client.publish`. */
+  /** Publishes to the channel, as `client.publish`. */
   publish(data: DataInput, options?: PublishOptions): Promise<PublishResult>;
-  /** Puts up to 100 of the history before the first message; while that is under way, nothing more. Rejects as `client.history`. */
+  /**
+   * Loads up to 100 earlier messages. Calls during a load return the same promise.
+   * @throws {ClientError} as `client.history`
+   */
   loadMore(): Promise<void>;
-  /** Forgets everything, and subscribes anew: after `lost`, or when `refused` for a reason that is no more. */
+  /** Clears the messages and subscribes again, after `lost` or `refused`. */
   reload(): void;
 }
 
 /**
- * Listens to a channel while the component is mounted. It is another object with every change, and the same one until
- * then; its functions are the same as long as the channel and the options are.
+ * Subscribes to a channel while the component is mounted. Returns a new object with every change; its functions stay the same
+ * until the channel or an option changes.
+ * @example
+ * const { messages, status, publish, loadMore, hasMore } = useChannel("room:lobby", { recent: 50 });
  */
 export function useChannel(
   channel: string,
@@ -63,10 +69,10 @@ class ChannelStore extends Store<ChannelState> {
   readonly #channel: string;
   readonly #recent: number;
   readonly #maxMessages: number;
-  /** What has come while it is loading. */
+  /** Messages that arrive while loading. */
   #early: ChannelMessage[] = [];
-  /** How many messages are kept now. */
-  #room = 0;
+  /** The number of messages to keep now. */
+  #capacity = 0;
   #loadingMore: Promise<void> | undefined;
 
   constructor(client: Client, channel: string, recent: number, maxMessages: number) {
@@ -85,12 +91,12 @@ class ChannelStore extends Store<ChannelState> {
     this.#maxMessages = maxMessages;
   }
 
-  protected override begin(life: AbortSignal): void {
+  protected override start(life: AbortSignal): void {
     this.#early = [];
-    this.#room = this.#maxMessages;
+    this.#capacity = this.#maxMessages;
     const refused = (error: ClientError) => this.update({ status: "refused", error, hasMore: false });
     try {
-      check(this.#maxMessages);
+      checkMaxMessages(this.#maxMessages);
       const subscription = this.#client.subscribe(this.#channel, {
         recent: this.#recent,
         signal: life,
@@ -102,7 +108,7 @@ class ChannelStore extends Store<ChannelState> {
         () => {
           if (!life.aborted) this.#live();
         },
-        // `onError` has been told, or nobody listens any more.
+        // `onError` got the same error, or the component is unmounted.
         () => {},
       );
     } catch (error) {
@@ -111,33 +117,33 @@ class ChannelStore extends Store<ChannelState> {
   }
 
   #live(): void {
-    // It may have been told of a loss meanwhile.
+    // A loss may have been reported meanwhile.
     if (this.getSnapshot().status !== "loading") return;
     const messages = this.#early;
-    this.#show(messages, { status: "live", hasMore: messages.length >= this.#recent });
+    this.#setMessages(messages, { status: "live", hasMore: messages.length >= this.#recent });
   }
 
   #take(message: ChannelMessage): void {
     const { status, messages } = this.getSnapshot();
     if (status === "loading") this.#early.push(message);
-    // A page of history may have brought it already.
-    else if (!(ahead(messages.at(-1), message) >= 0)) this.#show([...messages, message]);
+    // A page of history may contain it already.
+    else if (!(offsetDifference(messages.at(-1), message) >= 0)) this.#setMessages([...messages, message]);
   }
 
   #lost(position: Position): void {
-    const message = `Messages of ${this.#channel} are missing that are past its history`;
+    const message = `Messages of ${this.#channel} are missing and no longer in its history`;
     const error = new ClientError("HISTORY_LOST", message, { position });
     this.#live();
     this.update({ status: "lost", error });
   }
 
-  /** As many of the newest as there is room for. */
-  #show(messages: readonly ChannelMessage[], change: Partial<ChannelState> = {}): void {
+  /** Sets the newest messages, up to the capacity. */
+  #setMessages(messages: readonly ChannelMessage[], change: Partial<ChannelState> = {}): void {
     const { hasMore } = { ...this.getSnapshot(), ...change };
-    const tooMany = messages.length > this.#room;
+    const tooMany = messages.length > this.#capacity;
     this.update({
       ...change,
-      messages: tooMany ? messages.slice(-this.#room) : messages,
+      messages: tooMany ? messages.slice(-this.#capacity) : messages,
       hasMore: hasMore || tooMany,
     });
   }
@@ -153,16 +159,16 @@ class ChannelStore extends Store<ChannelState> {
 
   async #loadPage(life: AbortSignal): Promise<void> {
     const before = this.getSnapshot().messages[0]?.position?.offset;
-    const room = this.#room;
-    // Were the first message dropped meanwhile, the page would not reach to the next one.
-    this.#room = Number.POSITIVE_INFINITY;
+    const capacity = this.#capacity;
+    // If the first message were dropped meanwhile, the page would not connect to the next one.
+    this.#capacity = Number.POSITIVE_INFINITY;
     try {
-      const asked = before === undefined ? {} : { before };
-      const page = await this.#client.history(this.#channel, { ...asked, signal: life });
+      const query = before === undefined ? {} : { before };
+      const page = await this.#client.history(this.#channel, { ...query, signal: life });
       if (!life.aborted) this.#prepend(page);
     } catch (error) {
       if (life.aborted) return;
-      this.#room = room;
+      this.#capacity = capacity;
       throw error;
     }
   }
@@ -170,20 +176,22 @@ class ChannelStore extends Store<ChannelState> {
   #prepend(page: HistoryResult): void {
     const { messages } = this.getSnapshot();
     const [first] = messages;
-    // Those of another epoch are of another history: nothing is before this one any more.
-    const older = page.messages.filter((message) => first === undefined || ahead(first, message) > 0);
-    this.#room = Math.max(this.#maxMessages, older.length + messages.length);
-    this.#show([...older, ...messages], { hasMore: page.more && older.length > 0 });
+    // Messages of another epoch belong to another history, so they cannot precede these.
+    const older = page.messages.filter(
+      (message) => first === undefined || offsetDifference(first, message) > 0,
+    );
+    this.#capacity = Math.max(this.#maxMessages, older.length + messages.length);
+    this.#setMessages([...older, ...messages], { hasMore: page.more && older.length > 0 });
   }
 }
 
-/** By how many messages; not a number where nobody can say. */
-function ahead(one: ChannelMessage | undefined, other: ChannelMessage): number {
+/** The distance between two messages; NaN when it is unknown. */
+function offsetDifference(one: ChannelMessage | undefined, other: ChannelMessage): number {
   const [a, b] = [one?.position, other.position];
   return a !== undefined && b !== undefined && a.epoch === b.epoch ? a.offset - b.offset : Number.NaN;
 }
 
-function check(maxMessages: number): void {
+function checkMaxMessages(maxMessages: number): void {
   if (Number.isInteger(maxMessages) && maxMessages >= 1) return;
-  throw new ClientError("INVALID_OPTION", "maxMessages must be an integer of at least 1");
+  throw new ClientError("INVALID_OPTION", "`maxMessages` must be an integer of at least 1");
 }

@@ -4,7 +4,11 @@ import { useClient } from "./context.ts";
 
 const IDLE: ClientState = { status: "idle" };
 
-/** Where the client's connection is; rendered on a server it is idle. */
+/**
+ * Returns the state of the client's connection: `idle` when rendered on a server.
+ * @example
+ * const { status } = useConnectionState();
+ */
 export function useConnectionState(): ClientState {
   const client = useClient();
   const subscribe = useCallback((listener: () => void) => client.onState(listener), [client]);

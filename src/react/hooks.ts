@@ -13,23 +13,30 @@ import { useConnectionState } from "./connection.ts";
 import { ClientProvider, useClient } from "./context.ts";
 import { type MembersState, useMembers } from "./members.ts";
 
-/** The hooks, and the provider above them, of a client by what its channels carry. */
+/** The hooks and their provider, with a server's channels and payload types. */
 export interface Hooks<Types extends Namespaces = JsonNamespaces> {
+  /** As `ClientProvider`, for a client of this server. */
   ClientProvider(props: { readonly client: Client<Types>; readonly children?: ReactNode }): ReactNode;
+  /** As `useClient`. */
   useClient(): Client<Types>;
+  /** As `useConnectionState`. */
   useConnectionState(): ClientState;
+  /** As `useChannel`, for a channel of this server. */
   useChannel<Channel extends ChannelIn<Types>>(
     channel: Channel,
     options?: ChannelOptions,
   ): ChannelState<TypesOf<Types, Channel>["data"], TypesOf<Types, Channel>["dataInput"]>;
+  /** As `useMembers`, for a channel of this server. */
   useMembers<Channel extends ChannelIn<Types>>(
     channel: Channel,
   ): MembersState<TypesOf<Types, Channel>["state"]>;
 }
 
 /**
- * The hooks by their types: `createHooks<typeof streamer>` knows the server's channels, and what they carry, by its
- * schemas. Called once, outside of components; they are the same functions as those without types.
+ * Returns the hooks with the types of a server: `createHooks<typeof streamer>` has its channels and payload types. The
+ * functions are those that `lift-ws/react` exports. Call it once, outside components.
+ * @example
+ * export const { ClientProvider, useChannel, useMembers } = createHooks<typeof streamer>();
  */
 export function createHooks<Server extends ServerTypes = ServerTypes<JsonNamespaces>>(): Hooks<
   NonNullable<Server["~channels"]>

@@ -3,14 +3,21 @@ import type { Client, ClientError, Json, UserPresence } from "../client/index.ts
 import { useClient } from "./context.ts";
 import { Store, useStore } from "./store.ts";
 
+/** The result of `useMembers`. */
 export interface MembersState<State = Json> {
+  /** The users in the channel, each once. */
   readonly users: readonly UserPresence<State>[];
-  /** `loading` until the server has answered; `refused`: it does not tell, and `error` says why. */
+  /** `loading` before the server's first response; `refused` when the server refuses the list, with `error`. */
   readonly status: "loading" | "live" | "refused";
+  /** The reason for `refused`. */
   readonly error: ClientError | undefined;
 }
 
-/** Who is in a channel, while the component is mounted. */
+/**
+ * Returns the users in a channel, kept up to date while the component is mounted.
+ * @example
+ * const { users } = useMembers("room:lobby");
+ */
 export function useMembers(channel: string): MembersState {
   const client = useClient();
   return useStore(useMemo(() => new MembersStore(client, channel), [client, channel]));
@@ -28,7 +35,7 @@ class MembersStore extends Store<MembersState> {
     this.#channel = channel;
   }
 
-  protected override begin(life: AbortSignal): void {
+  protected override start(life: AbortSignal): void {
     const update = (change: Partial<MembersState>) => {
       if (!life.aborted) this.update(change);
     };
@@ -40,7 +47,7 @@ class MembersStore extends Store<MembersState> {
       };
       members.ready.then(show, refuse);
       members.onChange(() => {
-        // Who comes before the server has told of the others is not everybody.
+        // Before the first response the list is incomplete.
         if (this.getSnapshot().status !== "loading") show();
       });
       life.addEventListener("abort", () => members.close());

@@ -1,8 +1,8 @@
 import { useSyncExternalStore } from "react";
 
 /**
- * Something that lives as long as a component listens to it. Making one has no effects, so React may make as many as it
- * likes, and render with one that is never listened to.
+ * A store that is active while a component subscribes to it. Creating one has no effects: React may create several and render
+ * with one that it never subscribes to.
  */
 export abstract class Store<Snapshot extends object> {
   readonly #initial: Snapshot;
@@ -14,51 +14,51 @@ export abstract class Store<Snapshot extends object> {
     this.#initial = this.#snapshot = initial;
   }
 
-  /** @param life aborted when nobody listens any more */
-  protected abstract begin(life: AbortSignal): void;
+  /** Starts the store. @param life aborted when the last listener leaves */
+  protected abstract start(life: AbortSignal): void;
 
-  /** The same object until something changes. */
+  /** Returns the same object until something changes. */
   readonly getSnapshot = (): Snapshot => this.#snapshot;
 
   readonly getInitial = (): Snapshot => this.#initial;
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
-    if (this.#life === undefined) this.#begin();
+    if (this.#life === undefined) this.#start();
     return () => {
       this.#listeners.delete(listener);
-      // StrictMode takes away every listener once and puts it back at once.
+      // StrictMode removes each listener once and adds it again at once.
       queueMicrotask(() => {
         if (this.#listeners.size === 0) this.#end();
       });
     };
   };
 
-  /** The one under way; `undefined`: nobody listens. */
+  /** Aborted when the last listener leaves; `undefined` without listeners. */
   protected get life(): AbortSignal | undefined {
     return this.#life?.signal;
   }
 
   protected update(change: Partial<Snapshot>): void {
     this.#snapshot = { ...this.#snapshot, ...change };
-    this.#tell();
+    this.#notify();
   }
 
-  /** Begins anew, if anybody listens. */
+  /** Ends and starts the store again, if it has listeners. */
   protected restart(): void {
     if (this.#life === undefined) return;
     this.#end();
-    this.#begin();
-    this.#tell();
+    this.#start();
+    this.#notify();
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of [...this.#listeners]) listener();
   }
 
-  #begin(): void {
+  #start(): void {
     this.#life = new AbortController();
-    this.begin(this.#life.signal);
+    this.start(this.#life.signal);
   }
 
   #end(): void {
@@ -68,6 +68,7 @@ export abstract class Store<Snapshot extends object> {
   }
 }
 
+/** Subscribes a component to a store. */
 export function useStore<Snapshot extends object>(store: Store<Snapshot>): Snapshot {
   return useSyncExternalStore(store.subscribe, store.getSnapshot, store.getInitial);
 }

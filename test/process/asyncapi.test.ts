@@ -149,8 +149,8 @@ describe("lift-ws asyncapi", () => {
     expect(await lift.exited).toBe(0);
     expect(lift.output.split("\n")).toEqual([
       "loaded ada",
-      "lift-ws: room.published is any JSON: acme gives no JSON Schema",
-      "lift-ws: room.data is any JSON: acme gives no JSON Schema",
+      "lift-ws: room.published is any JSON: acme has no JSON Schema",
+      "lift-ws: room.data is any JSON: acme has no JSON Schema",
       "",
     ]);
   });

@@ -1,12 +1,12 @@
 import {
   type Action,
   CHANNEL_REQUEST,
-  CLIENT_LIMITS,
   channelJsonSchema,
   type JsonSchema,
   type JsonSchemaOptions,
   LEGACY_DATA,
   type LegacyMessage,
+  MAX_CLIENT_FRAME_BYTES,
   SUBSCRIBED,
   toJsonSchema,
 } from "../../protocol/index.ts";
@@ -20,7 +20,7 @@ const SUMMARIES = {
   unsubscribe: "Leaves channels.",
   heartbeat: "Keeps an idle connection open, and asks which channels have newer messages.",
   refresh: "Replaces the connection's token. A token of another user or tenant closes the connection.",
-  part: `Sends a chunk of a message of more than ${CLIENT_LIMITS.clientFrameBytes} bytes. The whole message gets the response.`,
+  part: `Sends a chunk of a message of more than ${MAX_CLIENT_FRAME_BYTES} bytes. The whole message gets the response.`,
 } as const satisfies { readonly [Name in ConnectionAction]?: string };
 
 /**

@@ -15,7 +15,7 @@ import { asyncApiDocument } from "./index.ts";
 const everyone: Rule = () => true;
 const OPEN = { subscribe: everyone, publish: everyone };
 const EVERYTHING = { ...OPEN, presence: true, live: true, maxBlobBytes: 1_000 };
-/** Nobody asks it. */
+/** Never called. */
 const blobs: BlobStore = { createUpload: fail, createDownloadUrl: fail };
 
 function documented(channels: StreamerOptions["channels"], options: Partial<StreamerOptions> = {}) {
@@ -41,7 +41,7 @@ describe("a document", () => {
   const { document, missing } = documented({ room: EVERYTHING, cursor: {} }, { auth });
   const operations = Object.keys(document.operations);
 
-  it("has every action of the protocol, and no other", () => {
+  it("has exactly the actions of the protocol", () => {
     const received = Object.values(document.operations).filter(
       (operation) => (operation as { action: string }).action === "receive",
     );
@@ -51,7 +51,7 @@ describe("a document", () => {
     expect(actions.toSorted()).toEqual([...ACTIONS].sort());
   });
 
-  it("has a channel for the connection, and one for each namespace, at one address", () => {
+  it("has a channel for the connection and one per namespace, all at one address", () => {
     expect(document.channels).toEqual({
       webSocket: expect.objectContaining({ address: "/" }),
       room: expect.objectContaining({ address: "/", title: "room:{name}" }),
@@ -59,7 +59,7 @@ describe("a document", () => {
     });
   });
 
-  it("leaves out what is refused to everybody", () => {
+  it("leaves out actions that a namespace refuses to everyone", () => {
     expect(operations.filter((name) => name.startsWith("cursor."))).toEqual([]);
     expect(document.channels.cursor).toMatchObject({
       description: "No client may subscribe or publish.",
@@ -67,7 +67,7 @@ describe("a document", () => {
     });
   });
 
-  it("says where the server is, and which tokens it takes", () => {
+  it("has the server's address and security schemes", () => {
     expect(document.servers).toEqual({
       server: {
         host: "chat.example.com",
@@ -81,12 +81,12 @@ describe("a document", () => {
     });
   });
 
-  it("misses nothing where there is nothing to know", () => {
+  it("reports nothing missing without validators", () => {
     expect(missing).toEqual([]);
   });
 });
 
-it("has no tokens where there is no auth", () => {
+it("has no security schemes without auth", () => {
   const { document } = documented({ room: EVERYTHING });
   expect(document.operations).not.toHaveProperty(["webSocket.refresh"]);
   expect(document.servers).toEqual({ server: expect.not.objectContaining({ security: expect.anything() }) });
@@ -95,13 +95,13 @@ it("has no tokens where there is no auth", () => {
 it.each<[what: string, options: NamespaceOptions, possible: string[], name?: string]>([
   ["subscribe", { subscribe: everyone }, ["history", "events"]],
   ["publish", { publish: everyone }, ["publish"]],
-  ["nobody but the user themself", {}, ["history", "events"], "user"],
+  ["only the user itself", {}, ["history", "events"], "user"],
   ["at-most-once", { ...OPEN, delivery: "at-most-once" }, ["publish", "events"]],
   ["blobs", { ...OPEN, maxBlobBytes: 1 }, ["publish", "history", "upload", "download", "events"]],
   ["presence", { ...OPEN, presence: true }, ["publish", "history", "presence", "set_presence", "events"]],
   ["live", { ...OPEN, live: true }, ["publish", "history", "stream_start", "stream_end", "stream", "events"]],
 ] as const)(
-  "has of a namespace with %s what is possible there",
+  "has the possible operations of a namespace with %s",
   (_what, options, possible, name = "room") => {
     const { document } = documented({ [name]: options });
     const its = Object.keys(document.operations).filter((key) => key.startsWith(`${name}.`));
@@ -109,12 +109,12 @@ it.each<[what: string, options: NamespaceOptions, possible: string[], name?: str
   },
 );
 
-it("has no subscribe where nobody may", () => {
+it("has no `subscribe` if no namespace allows it", () => {
   const { operations } = documented({ room: { publish: everyone } }).document;
   expect(Object.keys(operations)).not.toContain("webSocket.subscribe");
 });
 
-it("has what a namespace takes, and what it makes of it, and tells what it does not know", () => {
+it("has the input and output schemas of a namespace, and reports missing ones", () => {
   const { document, missing } = documented({
     room: {
       ...OPEN,
@@ -129,6 +129,6 @@ it("has what a namespace takes, and what it makes of it, and tells what it does 
   expect(schemas["room.shown"]).not.toHaveProperty("required");
   expect(schemas["room.state"]).toMatchObject({ required: ["typing"] });
   expect(missing).toEqual([
-    "room.data is any JSON: zod gives no JSON Schema: Transforms cannot be represented in JSON Schema",
+    "room.data is any JSON: zod has no JSON Schema: Transforms cannot be represented in JSON Schema",
   ]);
 });

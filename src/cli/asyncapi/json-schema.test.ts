@@ -5,7 +5,7 @@ import { convert } from "./json-schema.ts";
 
 const AT = "#/components/schemas/room.data";
 
-/** A validator whose JSON Schema is this. */
+/** A validator with this JSON Schema. */
 function validator(jsonSchema: unknown, vendor = "acme"): StandardSchemaV1 {
   const standard = { version: 1, vendor, validate: (value: unknown) => ({ value }) } as const;
   return { "~standard": { ...standard, ...(jsonSchema !== undefined && { jsonSchema }) } };
@@ -17,13 +17,13 @@ const throwing = (thrown: unknown) => () => {
   throw thrown;
 };
 
-it("is what the validator takes for its input, and what it makes for its output", () => {
+it("describes the values that a validator accepts as input, and those it returns as output", () => {
   const line = z.object({ text: z.string(), mentions: z.array(z.string()).default([]) });
   expect(convert(line, "input", "room.data").schema).toMatchObject({ required: ["text"] });
   expect(convert(line, "output", "room.data").schema).toMatchObject({ required: ["text", "mentions"] });
 });
 
-it("asks for the JSON Schema that AsyncAPI has, and leaves out which one it is", () => {
+it("requests the dialect of AsyncAPI, and leaves out `$schema` and `$id`", () => {
   const asked: unknown[] = [];
   const input = (options: unknown) => {
     asked.push(options);
@@ -33,44 +33,44 @@ it("asks for the JSON Schema that AsyncAPI has, and leaves out which one it is",
   expect(asked).toEqual([{ target: "draft-07" }]);
 });
 
-it("is any JSON where there is no validator", () => {
+it("is any JSON without a validator", () => {
   expect(convert(undefined, "input", "room.data")).toEqual({ schema: { description: "Any JSON" } });
 });
 
 it.each([
-  ["knows nothing of JSON Schema", validator(undefined), "input", "acme gives no JSON Schema"],
-  [
-    "knows that of the other side only",
-    validator({ input: () => ({}) }),
-    "output",
-    "acme gives no JSON Schema",
-  ],
+  ["has no JSON Schema", validator(undefined), "input", "acme has no JSON Schema"],
+  ["has only the other side", validator({ input: () => ({}) }), "output", "acme has no JSON Schema"],
   [
     "throws",
     z.string().transform((text) => text.length),
     "output",
-    "zod gives no JSON Schema: Transforms cannot be represented in JSON Schema",
+    "zod has no JSON Schema: Transforms cannot be represented in JSON Schema",
   ],
-  ["throws text", validator({ input: throwing("no.\nmore") }), "input", /^acme gives no JSON Schema: no$/],
-  ["gives no object", giving([]), "input", "acme gives no JSON Schema: not an object"],
-  ["gives nothing", giving(undefined), "input", "acme gives no JSON Schema: not an object"],
-  ["gives what JSON has not", giving({ maximum: 1n }), "input", /^acme gives no JSON Schema: .*BigInt/],
+  ["throws text", validator({ input: throwing("no.\nmore") }), "input", /^acme has no JSON Schema: no$/],
+  ["returns a list", giving([]), "input", "acme has no JSON Schema: not an object"],
+  ["returns nothing", giving(undefined), "input", "acme has no JSON Schema: not an object"],
   [
-    "refers to elsewhere",
+    "returns a value that is not JSON",
+    giving({ maximum: 1n }),
+    "input",
+    /^acme has no JSON Schema: .*BigInt/,
+  ],
+  [
+    "refers to another document",
     giving({ items: { $ref: "https://example.com/a" } }),
     "input",
-    "acme gives no JSON Schema: it refers to https://example.com/a",
+    "acme has no JSON Schema: it refers to https://example.com/a",
   ],
-] as const)("is any JSON where the validator %s, and says so", (_what, schema, side, reason) => {
+] as const)("is any JSON, with the reason, if the validator %s", (_what, schema, side, reason) => {
   const { schema: any, missing } = convert(schema, side, "room.data");
   expect(missing).toMatch(reason);
   expect(any).toEqual({
-    description: `Any JSON, as far as this document knows: ${missing}. The server checks it all the same.`,
+    description: `Any JSON in this document: ${missing}. The server still validates it.`,
     "x-no-json-schema": missing,
   });
 });
 
-it("moves references to within itself along", () => {
+it("moves internal references to the new place", () => {
   const Node = z.object({
     name: z.string(),
     get children() {
@@ -89,7 +89,7 @@ it("moves references to within itself along", () => {
   });
 });
 
-it("leaves alone what only looks like a reference", () => {
+it("keeps values that only look like references", () => {
   const schema = {
     properties: { $ref: { type: "string" }, a: { const: { $ref: "#" }, default: { $ref: "#" } } },
     enum: [{ $ref: "#" }],
@@ -98,7 +98,7 @@ it("leaves alone what only looks like a reference", () => {
   expect(convert(giving(schema), "input", "room.data").schema).toEqual(schema);
 });
 
-it("keeps the definitions of a schema that is a reference itself", () => {
+it("keeps the definitions of a schema that is itself a reference", () => {
   const schema = { $ref: "#/definitions/A", definitions: { A: { type: "null" } } };
   expect(convert(giving(schema), "input", "room.data").schema).toEqual({
     allOf: [{ $ref: `${AT}/definitions/A` }],

@@ -24,8 +24,8 @@ export class Channel {
   state: Json | undefined;
   /** Counts changes of `state`. */
   version = 0;
-  /** Whether the server has confirmed a subscription. */
-  confirmed = false;
+  /** Whether the server has isSubscribed a subscription. */
+  isSubscribed = false;
   /** Whether `repairGap` is running. */
   repairing = false;
   /** Whether the channel catches up after a lost connection. */
@@ -71,7 +71,7 @@ export class Channel {
 
   /** @param reconnected whether the client had no connection before */
   subscribed(from: MessageOrder["position"], result: Subscribed, reconnected: boolean): void {
-    this.confirmed = true;
+    this.isSubscribed = true;
     this.#recovering = reconnected && !!from;
     this.order.apply(from, result);
     this.#notify((subscription) => subscription.confirm());

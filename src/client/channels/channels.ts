@@ -1,7 +1,7 @@
 import {
   type ChannelMessage,
-  CLIENT_LIMITS,
   type Json,
+  MAX_MESSAGES,
   type Position,
   parseChannelName,
   type Subscribed,
@@ -61,9 +61,9 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     if (known && recent > 0) {
       subscription.buffer(() => void this.#deliverHistory(channel, subscription, recent));
     }
-    if (channel.confirmed) subscription.confirm();
+    if (channel.isSubscribed) subscription.confirm();
     if (state !== undefined) {
-      if (channel.confirmed) this.setPresence(name, state).catch(this.#reportError);
+      if (channel.isSubscribed) this.setPresence(name, state).catch(this.#reportError);
       else channel.setState(state);
     }
     if (signal?.aborted) subscription.unsubscribe();
@@ -123,8 +123,8 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
   }
 
   onHeartbeat(): void {
-    for (const { name: channel, confirmed, stale, live } of this.desired.values()) {
-      if (!confirmed) continue;
+    for (const { name: channel, isSubscribed, stale, live } of this.desired.values()) {
+      if (!isSubscribed) continue;
       stale.emit();
       // The server does not resend a lost start or end of a live stream. A failed request is retried with the next heartbeat.
       if (live.changes.size > 0) {
@@ -184,7 +184,7 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
 
 function checkSubscribe(name: string, { recent = 0, bufferSize = 1, state }: SubscribeOptions): void {
   checkChannel(name);
-  checkInteger("recent", recent, 0, CLIENT_LIMITS.messages);
+  checkInteger("recent", recent, 0, MAX_MESSAGES);
   checkInteger("bufferSize", bufferSize, 1);
   serialize({ state });
 }

@@ -1,4 +1,4 @@
-import { CLIENT_LIMITS } from "../../protocol/index.ts";
+import { MAX_MESSAGES } from "../../protocol/index.ts";
 import { backoffDelay } from "../connection/backoff.ts";
 import type { Session } from "../connection/session.ts";
 import type { ClientError } from "../errors.ts";
@@ -59,6 +59,6 @@ export async function repairGap(
 async function fetchPage({ name, order }: Channel, session: Session): Promise<void> {
   const after = order.startFetch();
   if (!after) return;
-  const payload = { channel: name, after, limit: CLIENT_LIMITS.messages };
+  const payload = { channel: name, after, limit: MAX_MESSAGES };
   order.apply(after, await session.request("history", payload));
 }

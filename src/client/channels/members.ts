@@ -65,7 +65,7 @@ export function openMembers(
   };
 
   const subscription = channels.subscribe(channel, { onPresence: apply });
-  const { stale, confirmed } = channels.desired.get(channel)!;
+  const { stale, isSubscribed } = channels.desired.get(channel)!;
   const stopListening = stale.on(() => void refresh());
   const members: Members = {
     channel,
@@ -84,7 +84,7 @@ export function openMembers(
   };
   ready.catch(() => {});
   subscription.ready.catch(reject);
-  if (confirmed) void refresh();
+  if (isSubscribed) void refresh();
   return members;
 }
 

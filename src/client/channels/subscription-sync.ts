@@ -18,7 +18,7 @@ export interface SubscriptionSyncEvents {
 interface Entry {
   readonly channel: Channel;
   phase: "joining" | "in" | "leaving";
-  /** The user's state and its version, as last confirmed by the server. */
+  /** The user's state and its version, as last isSubscribed by the server. */
   state: Json | undefined;
   version: number;
   /** Requests about the channel are sent one after the other; this is the last. */
@@ -178,7 +178,13 @@ function noAnswer(): ClientError {
   return new ClientError("INTERNAL_ERROR", "No answer", { retry: true });
 }
 
-function toChannelRequest({ name, order, recent, state, confirmed }: Channel): Serializable<ChannelRequest> {
+function toChannelRequest({
+  name,
+  order,
+  recent,
+  state,
+  isSubscribed,
+}: Channel): Serializable<ChannelRequest> {
   const { position } = order;
-  return { channel: name, position, recent: (!position && !confirmed && recent) || undefined, state };
+  return { channel: name, position, recent: (!position && !isSubscribed && recent) || undefined, state };
 }

@@ -1,8 +1,9 @@
 import {
   type Action,
   type ChannelRequest,
-  CLIENT_LIMITS,
   type ErrorMessage,
+  MAX_CLIENT_FRAME_BYTES,
+  MAX_FRAME_BYTES,
   type Payloads,
   type ResponseMessage,
   type Results,
@@ -93,8 +94,8 @@ export class Session {
     const id = `${++this.#requests}`;
     const frame = serialize({ id, action, payload });
     const bytes = utf8Length(frame);
-    if (bytes > CLIENT_LIMITS.frameBytes) throw tooLarge();
-    if (bytes <= CLIENT_LIMITS.clientFrameBytes) return this.#send(id, [frame], options);
+    if (bytes > MAX_FRAME_BYTES) throw tooLarge();
+    if (bytes <= MAX_CLIENT_FRAME_BYTES) return this.#send(id, [frame], options);
     // The server takes one message in parts at a time from a connection.
     const answer = this.#chunkedRequest.then(() => this.#send<A>(id, splitIntoChunks(id, frame), options));
     this.#chunkedRequest = answer.catch(() => {});
@@ -168,7 +169,7 @@ export function connectFailed(cause?: unknown): ClientError {
 }
 
 export function tooLarge(): ClientError {
-  return new ClientError("TOO_LARGE", `The message is over ${CLIENT_LIMITS.frameBytes} bytes`);
+  return new ClientError("TOO_LARGE", `The message is over ${MAX_FRAME_BYTES} bytes`);
 }
 
 /** Serializes a message. @throws {ClientError} NOT_JSON */

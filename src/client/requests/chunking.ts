@@ -1,4 +1,4 @@
-import { CLIENT_LIMITS, utf8Length } from "../../protocol/index.ts";
+import { MAX_CHANNELS, utf8Length } from "../../protocol/index.ts";
 
 /** The bytes in a frame for a list, or for a chunk of text. The rest of 32,768 is for the fields around it. */
 const MAX_BYTES = 32_000;
@@ -10,7 +10,7 @@ export function splitIntoFrames<T>(items: Iterable<T>, write: (item: T) => unkno
   for (const item of items) {
     const size = utf8Length(JSON.stringify(write(item))) + 1;
     const last = split.at(-1);
-    if (last && last.length < CLIENT_LIMITS.channels && bytes + size <= MAX_BYTES) {
+    if (last && last.length < MAX_CHANNELS && bytes + size <= MAX_BYTES) {
       last.push(item);
       bytes += size;
     } else {
