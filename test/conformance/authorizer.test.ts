@@ -145,7 +145,7 @@ describe("a REQUEST authorizer", () => {
     expect((await answer).status).toBe(500);
   });
 
-  it("is asked on $connect only", async () => {
+  it("is called on $connect only", async () => {
     const api = await startWith(() => allow);
     const client = await connect(api.gateway);
     client.send("hello");
@@ -156,7 +156,7 @@ describe("a REQUEST authorizer", () => {
     expect(api.asked.size).toBe(0);
   });
 
-  it("is asked for each connection: its answer is cached never", async () => {
+  it("is called for each connection, without a cache", async () => {
     const api = await startWith(() => allow);
     await upgrade(api.gateway, "/dev?token=t");
     await upgrade(api.gateway, "/dev?token=t");
@@ -245,7 +245,7 @@ describe("the authorizer's result", () => {
 describe("identity sources", () => {
   const identitySources = ["route.request.header.Authorization", "route.request.querystring.tenant"];
 
-  it("that are all present let the authorizer be asked", async () => {
+  it("that are all present call the authorizer", async () => {
     const api = await startWith(() => allow, { identitySources });
     expect((await upgrade(api.gateway, "/dev?tenant=t", { authorization: "x" })).status).toBe(101);
   });
@@ -274,7 +274,7 @@ describe("identity sources", () => {
     expect((await upgrade(api.gateway, "/dev", { "Sec-WebSocket-Protocol": "token.t" })).status).toBe(101);
   });
 
-  it("are looked for among the request's own: __proto__ is no parameter", async () => {
+  it("are own properties of the request: __proto__ is not a parameter", async () => {
     const api = await startWith(() => allow, { identitySources: ["route.request.querystring.__proto__"] });
     expect((await upgrade(api.gateway)).status).toBe(401);
   });
@@ -286,7 +286,7 @@ describe("an authorizer's failure", () => {
     expect((await upgrade(api.gateway)).body).not.toMatch(/hunter2|at .*\.ts/);
   });
 
-  it("is told to the operator", async () => {
+  it("is reported to the operator", async () => {
     const error = new Error("no database");
     const api = await startWith(() => Promise.reject(error));
     await upgrade(api.gateway);

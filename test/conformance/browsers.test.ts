@@ -49,7 +49,7 @@ describe("with ownOrigins", () => {
     expect(api.connects.size).toBe(0);
   });
 
-  it("lets in the origin of the request's own host, whatever the scheme and the case", async () => {
+  it("allows the origin of the request's own host, with any scheme and case", async () => {
     const api = await start({ allowedHosts: ["app.example"] });
     const own = [
       ["app.example", "https://app.example"],

@@ -90,7 +90,7 @@ it("gives handlers whole milliseconds", async () => {
 });
 
 describe("a clock that tells no elapsed time", () => {
-  it("counts how far it has gone on, and a step back as no time", async () => {
+  it("adds up its forward steps and ignores a step back", async () => {
     const manual = new ManualClock();
     const clock = {
       now: () => manual.now(),

@@ -108,7 +108,7 @@ describe("the idle limit", () => {
     expect((await client.closed).code).toBe(1001);
   });
 
-  it("of one connection is no other's", async () => {
+  it("of one connection differs from all others", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const early = await connect(api.gateway);
@@ -240,7 +240,7 @@ describe("a client that breaks the protocol", () => {
     expect([await nextClose(client), await ending(api)]).toEqual([ended, ended]);
   });
 
-  it("is closed with 1007 when its text is no UTF-8", async () => {
+  it("is closed with 1007 when its text is not UTF-8", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.text, Buffer.from([0xc3, 0x28])));
@@ -270,7 +270,7 @@ describe("a client that breaks the protocol", () => {
 });
 
 describe("$disconnect", () => {
-  it("runs once, after the close: the connection is gone by then", async () => {
+  it("runs once, after the connection has closed", async () => {
     const outcomes: unknown[] = [];
     const api: Api = await startApi({}, async ({ requestContext: { eventType, connectionId } }) => {
       if (eventType === "DISCONNECT") {
@@ -305,7 +305,7 @@ describe("$disconnect", () => {
     expect((await api.disconnects.next()).requestContext.connectionId).toBe(other.id);
   });
 
-  it("that throws, or is missing, harms nobody", async () => {
+  it("that throws or is missing has no effect", async () => {
     const api = await startApi({ routes: { $disconnect: () => Promise.reject(new Error("oops")) } });
     const leaving = await connect(api.gateway);
     leaving.socket.close();

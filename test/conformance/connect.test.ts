@@ -270,7 +270,7 @@ describe("a subprotocol", () => {
     expect(client.socket.protocol).toBe("b");
   });
 
-  it("that is no token can't smuggle a header into the handshake", async () => {
+  it("that is not a token cannot inject a header into the handshake", async () => {
     const headers = { "Sec-WebSocket-Protocol": "a\r\nX-Smuggled: 1" };
     const api = await startApi(only$connect({ statusCode: 200, headers }));
     const answer = await upgrade(api.gateway, "/dev", { "Sec-WebSocket-Protocol": "a" });
@@ -325,7 +325,7 @@ describe("an upgrade that $connect never hears of", () => {
 });
 
 describe("@connections during $connect", () => {
-  it("answer gone: nothing can be sent before the handshake", async () => {
+  it("return gone, because nothing can be sent before the handshake", async () => {
     const outcomes: unknown[] = [];
     const api = await startApi({}, async (event) => {
       const { connectionId, eventType } = event.requestContext;

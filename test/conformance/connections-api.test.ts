@@ -236,7 +236,7 @@ describe("the payload of a post", () => {
 });
 
 describe("the answers of @connections", () => {
-  it("to a call for the gone: 410, empty, the error's type in a header", async () => {
+  it("to a call for a closed connection is an empty 410 with the error type in a header", async () => {
     const { status, headers, body } = await signed(await startApi(), callsTo(NOBODY));
     expect([status, headers["x-amzn-errortype"], body]).toEqual([410, "GoneException", ""]);
   });
@@ -402,13 +402,13 @@ describe("the signature", () => {
     expect([status, headers["x-amzn-errortype"], api.gateway.size]).toEqual([403, "ForbiddenException", 1]);
   });
 
-  it("is wanted on loopback without credentials too, though only its form is checked", async () => {
+  it("is required on loopback without credentials too, but only its form is checked", async () => {
     const api = await startApi();
     const unsigned = await http(api.gateway, callsTo(NOBODY));
     expect([unsigned.status, (await signed(api, callsTo(NOBODY))).status]).toEqual([403, 410]);
   });
 
-  it("is checked before the id: who may not ask learns nothing", async () => {
+  it("is checked before the id, so an unsigned call learns nothing", async () => {
     const api = await secured();
     const { id } = await connectWithId(api);
     const answers = [id, NOBODY, "malformed"].map((one) => http(api.gateway, callsTo(one)));
@@ -442,7 +442,7 @@ describe("the gateway object as the @connections port", () => {
     expect((await client.closed).code).toBe(1000);
   });
 
-  it("says gone by a value", async () => {
+  it("returns gone as a value", async () => {
     const { gateway } = await startApi();
     expect([
       await gateway.post(NOBODY, "x"),
@@ -475,7 +475,7 @@ describe("the gateway object as the @connections port", () => {
     expect([await a.client.messages.next(), await b.client.messages.next()]).toEqual(["to all", "to all"]);
   });
 
-  it("stops when it is told to: an aborted signal sends nothing", async () => {
+  it("sends nothing after its signal has aborted", async () => {
     const api = await startApi();
     const { client, id } = await connectWithId(api);
     const reason = new Error("enough");

@@ -34,15 +34,15 @@ async function fill(api: Api, id: string): Promise<number> {
   throw new Error("The buffer never was full");
 }
 
-describe("a client that reads too slowly", () => {
-  it("is posted to with 200 all the same, as long as its buffer has room: that is no receipt", async () => {
+describe("a slow client", () => {
+  it("gets 200 for a POST while its buffer has room, which is not a receipt", async () => {
     const { api, slow, slowId } = await startSlow();
     const command = new PostToConnectionCommand({ ConnectionId: slowId, Data: "x" });
     const { $metadata } = await sdk(api.gateway).send(command);
     expect([$metadata.httpStatusCode, slow.frames.size]).toEqual([200, 0]);
   });
 
-  it("brings the poster 429 LimitExceededException once its buffer is full", async () => {
+  it("gets 429 LimitExceededException for a POST when its buffer is full", async () => {
     const { api, slowId } = await startSlow();
     await fill(api, slowId);
     const command = new PostToConnectionCommand({ ConnectionId: slowId, Data: "x" });
@@ -57,14 +57,14 @@ describe("a client that reads too slowly", () => {
     expect((more - less) / (16 * 1024 * 1024)).toBeCloseTo(1, 0);
   });
 
-  it("is still there just before the grace time ends", async () => {
+  it("is still connected just before the grace period ends", async () => {
     const { api, clock, slowId } = await startSlow();
     await fill(api, slowId);
     clock.advance(GRACE_MS - 1);
     expect(await api.gateway.get(slowId)).toBeDefined();
   });
 
-  it("is cut off after the grace time, and $disconnect is told why", async () => {
+  it("is disconnected after the grace period, and $disconnect gets the reason", async () => {
     const { api, clock, slow, slowId } = await startSlow();
     await fill(api, slowId);
     clock.advance(GRACE_MS);
@@ -99,7 +99,7 @@ describe("a client that reads too slowly", () => {
     expect(await api.gateway.get(slowId)).toBeUndefined();
   });
 
-  it("is noticed by no other: they get every message of a broadcast, in time", async () => {
+  it("does not affect the others: they get every message of a broadcast in time", async () => {
     const { api, clock, slowId } = await startSlow();
     const { client, id } = await connectWithId(api);
     await fill(api, slowId);
@@ -112,7 +112,7 @@ describe("a client that reads too slowly", () => {
     expect(await client.messages.next()).toBe("afterwards");
   });
 
-  it("can't make the gateway hoard answers to its pings: it is cut off", async () => {
+  it("cannot make the gateway buffer pongs: it is disconnected", async () => {
     const { api, slow, slowId } = await startSlow();
     const pings = Buffer.concat(Array(4_096).fill(frame(OPCODE.ping, "p".repeat(125))));
     const flood = () => {
@@ -160,7 +160,7 @@ describe("a broadcast in one process", () => {
 });
 
 describe("a half-open client", () => {
-  it("that never finishes its request is nobody's connection", async () => {
+  it("that never finishes its request is not a connection", async () => {
     const api = await startApi();
     const client = new RawClient(api.gateway.port);
     client.socket.write("GET /dev HTTP/1.1\r\nHost: x\r\n");

@@ -284,7 +284,7 @@ describe("all three events", () => {
     }
   });
 
-  it("are a handler's own: what it writes into one is in no later one", async () => {
+  it("belong to one handler call: its changes are not in later events", async () => {
     const seen: WebSocketEvent[] = [];
     const scribble = (event: WebSocketEvent) => {
       seen.push(structuredClone(event));
@@ -329,13 +329,13 @@ describe("domainName and stage", () => {
 });
 
 describe("sourceIp", () => {
-  it("is the socket's own address, whatever the client claims", async () => {
+  it("is the socket's address, and client headers are ignored", async () => {
     const api = await startApi();
     await upgrade(api.gateway, "/dev", { "X-Forwarded-For": "93.193.144.114" });
     expect((await api.connects.next()).requestContext.identity.sourceIp).toBe("127.0.0.1");
   });
 
-  it("is what the nearest proxy says when proxies are trusted", async () => {
+  it("is the address that the nearest proxy reports when proxies are trusted", async () => {
     const api = await startApi({ trustProxy: true });
     for (const entry of ["93.193.144.114", "93.193.144.114:4711", '"[::ffff:5dc1:9072]:4711"']) {
       await upgrade(api.gateway, "/dev", { "X-Forwarded-For": `6.6.6.6, ${entry}` });

@@ -53,7 +53,7 @@ describe("the messages of one connection that are under way", () => {
 });
 
 describe("the message rate of one connection", () => {
-  it("is an option: past it the sender gets a frame, and nobody else does", async () => {
+  it("is an option: above it only the sender gets an error frame", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: { connectionMessagesPerSecond: 2 } });
     const client = await connect(api.gateway);
@@ -63,7 +63,7 @@ describe("the message rate of one connection", () => {
     expect((await api.messages.take(3)).map(({ body }) => body)).toEqual(["one", "two", "other"]);
   });
 
-  it("takes nothing of the rate that all share from what it refuses", async () => {
+  it("does not count refused messages towards the shared rate", async () => {
     const clock = new ManualClock();
     const limits = { connectionMessagesPerSecond: 1, requestsPerSecond: 4, requestBurst: 4 };
     const api = await startApi({ clock, limits });
@@ -75,7 +75,7 @@ describe("the message rate of one connection", () => {
   });
 });
 
-describe("a client that goes on being refused", () => {
+describe("a client with many refused messages", () => {
   const ended = { code: 1008, reason: "Too many refused messages" };
   const refusing: [string, Parameters<typeof startApi>[0], LambdaHandler?][] = [
     ["past its rate", { limits: { refusedMessages: 10, connectionMessagesPerSecond: 1 } }],

@@ -160,7 +160,7 @@ describe("the rate of new connections", () => {
     expect([statuses, api.connects.size]).toEqual([[403, 429], 501]);
   });
 
-  it("saves nothing up: a quiet hour lets no more through at once", async () => {
+  it("does not accumulate: after a quiet hour the burst is the same", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: { connectionsPerSecond: 2 } });
     clock.advance(3_600_000);
@@ -270,7 +270,7 @@ describe("every limit", () => {
     expect((await api.messages.next()).body).toHaveLength(200 * KB);
   });
 
-  it("of nought, of no number, or of no such name is an error at construction", () => {
+  it("that is zero, not a number or unknown throws at construction", () => {
     const make = (limits: object) => () => createGateway({ handler: () => ok, limits });
     expect(make({ idleMs: 0 })).toThrow("limits.idleMs");
     expect(make({ frameBytes: "32" })).toThrow("limits.frameBytes");

@@ -21,7 +21,7 @@ describe("onEvent", () => {
     expect(await api.reports.next()).toMatchObject({ routeKey: "leave", status: 403, durationMs: 0 });
   });
 
-  it("tells the status of an upgrade that no handler was asked about", async () => {
+  it("has the status of an upgrade that was refused without a handler", async () => {
     const api = await startApi({ allowedOrigins: ["https://app.example"] });
     await upgrade(api.gateway, "/dev", { Origin: "https://evil.example" });
     expect(await api.reports.next()).toMatchObject({ routeKey: "$connect", status: 403, durationMs: 0 });
@@ -41,7 +41,7 @@ describe("onEvent", () => {
     expect(await api.reports.next()).toMatchObject({ status: statusCode, body: "no such room" });
   });
 
-  it("has no body of a result that is no refusal", async () => {
+  it("has no body when the result is not a refusal", async () => {
     const api = await startApi({}, () => ({ statusCode: 200, body: "fine" }));
     await connect(api.gateway);
     expect(await api.reports.next()).not.toHaveProperty("body");

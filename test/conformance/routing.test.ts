@@ -209,7 +209,7 @@ describe("a handler that takes 29 seconds", () => {
     expect(await client.messages.next()).toBe("in time");
   });
 
-  it("is not heard any more when it answers after all", async () => {
+  it("is ignored when it ends later", async () => {
     const clock = new ManualClock();
     const { opened, open } = gate<WebSocketResult>();
     const api = await startApi({

@@ -47,7 +47,7 @@ describe.each(PORTS)("@connections by %s", (_name, port) => {
     });
   });
 
-  it("tells of a connection, closes it, and then it is gone", async () => {
+  it("describes a connection, closes it, and then returns 410", async () => {
     const { connections, client, id } = await start();
     const info = await connections.get(id);
     expect(info?.identity).toEqual({ sourceIp: "127.0.0.1" });

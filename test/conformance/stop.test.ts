@@ -116,7 +116,7 @@ describe("a graceful stop", () => {
     expect([ended, codes]).toEqual([3, [1001, 1001, 1001]]);
   });
 
-  it("lets a $connect in flight finish, and closes what it opened", async () => {
+  it("lets a running $connect finish, and closes its connection", async () => {
     const { opened, open } = gate<object>();
     const api = await startApi(
       {},
@@ -150,7 +150,7 @@ describe("a graceful stop", () => {
     await closing;
   });
 
-  it("closes with 1001 what a $connect opens after the drain", async () => {
+  it("closes a connection with 1001 that $connect opens after the drain", async () => {
     const clock = new ManualClock();
     const { opened, open } = gate<object>();
     const api = await startApi(
@@ -168,7 +168,7 @@ describe("a graceful stop", () => {
     await closing;
   });
 
-  it("waits for the $disconnect of what a $connect opens after the drain", async () => {
+  it("waits for the $disconnect of a connection that $connect opens after the drain", async () => {
     const clock = new ManualClock();
     const { opened, open } = gate<object>();
     const api = await startApi({ clock }, async ({ requestContext: { eventType } }) => {
@@ -208,7 +208,7 @@ describe("a graceful stop", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it("is not needed for the timers: none stays when the last connection has gone", async () => {
+  it("is not needed for timers: none remains after the last connection has closed", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const { client } = await connectWithId(api);
@@ -221,7 +221,7 @@ describe("a graceful stop", () => {
     expect([api.gateway.size, clock.pending]).toEqual([0, 0]);
   });
 
-  it("asked for twice is the same stop", async () => {
+  it("called twice stops once", async () => {
     const api = await startApi();
     await connect(api.gateway);
     await Promise.all([api.gateway.close({ spreadMs: 0 }), api.gateway.close()]);
@@ -229,7 +229,7 @@ describe("a graceful stop", () => {
     expect(api.disconnects.size).toBe(0);
   });
 
-  it("cuts short what still runs in the end, and hears nothing of it afterwards", async () => {
+  it("times out running handlers at the end, and ignores their outcomes", async () => {
     const clock = new ManualClock();
     const { opened, open } = gate<object>();
     const api = await startApi(
