@@ -95,7 +95,7 @@ afterEach(async () => {
 });
 
 describe.each([
-  ["lean", httpTransport],
+  ["HTTP", httpTransport],
   ["AWS SDK's", sdkTransport()],
 ])("connections by the %s transport", (_name, transport) => {
   const make = (options: Partial<AwsConnectionsOptions> = {}) =>

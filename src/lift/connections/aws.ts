@@ -90,7 +90,7 @@ class AwsConnections implements Connections {
   readonly #options: AwsConnectionsOptions;
   readonly #concurrency: number;
   readonly #timeoutMs: number;
-  #opened: ConnectionsTransport | undefined;
+  #openTransport: ConnectionsTransport | undefined;
 
   constructor(options: AwsConnectionsOptions) {
     this.#options = options;
@@ -112,22 +112,22 @@ class AwsConnections implements Connections {
     options?: BroadcastOptions,
   ): Promise<BroadcastReport> {
     const payload = toPayload(data);
-    const underWay = new Set<Retry>();
+    const running = new Set<Retry>();
     const send = async (id: string): Promise<SendOutcome> => {
-      const attempts = new Retry({ deadline: elapsed() + this.#timeoutMs });
-      underWay.add(attempts);
+      const retry = new Retry({ deadline: elapsed() + this.#timeoutMs });
+      running.add(retry);
       try {
-        await attempts.run((signal) => this.#transport().post(id, payload, signal));
+        await retry.run((signal) => this.#transport().post(id, payload, signal));
         return "sent";
       } catch (error) {
         if (isGone(error)) return "gone";
-        return attempts.isCancelled ? undefined : toConnectionsError(error);
+        return retry.isCancelled ? undefined : toConnectionsError(error);
       } finally {
-        underWay.delete(attempts);
+        running.delete(retry);
       }
     };
     const cancel = () => {
-      for (const attempts of underWay) attempts.cancel();
+      for (const retry of running) retry.cancel();
     };
     return runBroadcast({ concurrency: this.#concurrency, send, cancel }, ids, options);
   }
@@ -147,12 +147,12 @@ class AwsConnections implements Connections {
     call: (transport: ConnectionsTransport, signal: AbortSignal) => Promise<Output>,
   ): Promise<Output | typeof GONE> {
     signal?.throwIfAborted();
-    const left = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ERROR_MARGIN_MS;
-    const attempts = new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, left) });
-    const cancel = () => attempts.cancel();
+    const remaining = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ERROR_MARGIN_MS;
+    const retry = new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, remaining) });
+    const cancel = () => retry.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     try {
-      return await attempts.run((attemptSignal) => call(this.#transport(), attemptSignal));
+      return await retry.run((attemptSignal) => call(this.#transport(), attemptSignal));
     } catch (error) {
       if (isGone(error)) return GONE;
       signal?.throwIfAborted();
@@ -165,8 +165,8 @@ class AwsConnections implements Connections {
   /** Created on first use, because that reads the environment. */
   #transport(): ConnectionsTransport {
     const { endpoint, region, credentials, transport = httpTransport } = this.#options;
-    this.#opened ??= transport({ endpoint, region, credentials, sockets: this.#concurrency });
-    return this.#opened;
+    this.#openTransport ??= transport({ endpoint, region, credentials, sockets: this.#concurrency });
+    return this.#openTransport;
   }
 }
 

@@ -20,8 +20,8 @@ export async function broadcastFrom(
 ): Promise<BroadcastReport> {
   const { gone, deadlineMarginMs } = settings;
   const connections = connectionsAt(endpoint, settings);
-  const left = () => budget.getRemainingTimeInMillis() - deadlineMarginMs;
-  const timed = { budget: { getRemainingTimeInMillis: left }, ...options };
+  const remainingMs = () => budget.getRemainingTimeInMillis() - deadlineMarginMs;
+  const timed = { budget: { getRemainingTimeInMillis: remainingMs }, ...options };
   if (!gone.hasStore) return connections.broadcast(ids, data, timed);
   const report = await connections.broadcast(ids, data, { ...timed, results: options.results || "unsent" });
   const sendAgain = (id: string) => connections.post(id, data, timed);
