@@ -104,8 +104,14 @@ describe("lift-ws", () => {
     ],
     [["dev", "--routes", "r", "--lambda", "src"], "--routes and --lambda cannot be combined"],
     [["dev", "package.json", "--tick", "1"], "--tick requires --lambda"],
-    [["dev", "--lambda", "src", "--watch"], "--watch cannot be combined with --lambda; bundle again and restart"],
-    [["dev", "--lambda", "no-such-folder"], "Cannot find the folder no-such-folder; create the bundles first"],
+    [
+      ["dev", "--lambda", "src", "--watch"],
+      "--watch cannot be combined with --lambda; bundle again and restart",
+    ],
+    [
+      ["dev", "--lambda", "no-such-folder"],
+      "Cannot find the folder no-such-folder; create the bundles first",
+    ],
     [["dev", "--lambda", "src", "--tick", "0"], '--tick must be a whole number from 1 to 86400; got "0"'],
     [
       ["dev", "--lambda", "src", "--timeout", "901"],
@@ -120,10 +126,7 @@ describe("lift-ws", () => {
     [["dev", "vitest.config.ts", "--port", "70000"], '--port must be a number from 0 to 65535; got "70000"'],
     [["dev", "vitest.config.ts", "--port", "1e3"], '--port must be a number from 0 to 65535; got "1e3"'],
     [["dev", "vitest.config.ts", "--env-file", "no.env"], "Cannot read the --env-file"],
-    [
-      ["token", "--sub", "u", "--tenant", ""],
-      "--tenant is empty; omit it for a user without a tenant",
-    ],
+    [["token", "--sub", "u", "--tenant", ""], "--tenant is empty; omit it for a user without a tenant"],
     [["token", "--tenant", "t"], "--sub <user> is required"],
     [["token", "--sub", "u", "--tenant", "t", "x"], 'Unexpected argument "x"'],
     [["token", "--sub", "u", "--tenant", "t", "--expires", "soon"], 'Invalid duration "soon"'],

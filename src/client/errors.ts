@@ -31,9 +31,13 @@ export interface ClientErrorOptions {
 /** Every error of the client. Switch on `code`; `message` may change. */
 export class ClientError extends Error {
   override readonly name = "ClientError";
+  /** The reason, one of the client's or the server's codes. */
   declare readonly code: ClientErrorCode | (string & {});
+  /** Whether the same request may succeed later. */
   declare readonly retry: boolean;
+  /** Details of the error, such as the issues of VALIDATION_ERROR. */
   declare readonly details: unknown;
+  /** The position at which messages continue after HISTORY_LOST. */
   declare readonly position: Position | undefined;
 
   constructor(

@@ -25,6 +25,7 @@ import { type ConnectionIdentity, type Instruments, type Settings, withInstrumen
 export type AnyState = { [key: string]: Json };
 
 // biome-ignore lint/suspicious/noExplicitAny: code that treats all routes alike cannot know their state
+/** A context whose input type is not known. */
 export type AnyContext<State extends object = any> = Context<State, any>;
 
 /** Values that `set` accepts for a key of type `Value`: the value itself, or one that serializes to it, such as a Date. */

@@ -29,6 +29,7 @@ export interface JsonNamespaces {
 
 /** The type of a server, by which a client gets its payload types. The property exists in types only. */
 export interface ServerTypes<Types extends Namespaces = Namespaces> {
+  /** Carries the types of the namespaces. It does not exist at run time. */
   readonly "~channels"?: Types;
 }
 

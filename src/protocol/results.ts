@@ -66,16 +66,19 @@ export interface PublishResult extends Infer<typeof PUBLISH_RESULT> {}
 
 /** A page of a channel's history, oldest message first. */
 export interface HistoryResult<Data = Json> extends Omit<Infer<typeof RESULTS.history>, "messages"> {
+  /** The messages, ascending by offset. */
   readonly messages: readonly ChannelMessage<Data>[];
 }
 
 /** A user in a channel, since when (ms since the epoch), and its presence state. */
 export interface UserPresence<State = Json> extends Omit<Infer<typeof USER_PRESENCE>, "state"> {
+  /** The user's presence state. Absent if the user has set none. */
   readonly state?: State;
 }
 
 /** A page of a channel's users. */
 export interface PresenceResult<State = Json> extends Omit<Infer<typeof RESULTS.presence>, "users"> {
+  /** The users in the channel, each once. */
   readonly users: readonly UserPresence<State>[];
 }
 export interface HeartbeatResult extends Infer<typeof RESULTS.heartbeat> {}

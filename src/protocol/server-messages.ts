@@ -99,11 +99,13 @@ export interface ErrorMessage extends Infer<typeof SERVER_MESSAGES.error> {}
 
 /** A message published to a channel. */
 export interface ChannelMessage<Data = Json> extends Omit<Infer<typeof SERVER_MESSAGES.message>, "data"> {
+  /** The published data. */
   readonly data: Data;
 }
 
 /** A user joined or left a channel, or changed its presence state there. */
 export interface PresenceMessage<State = Json> extends Omit<Infer<typeof SERVER_MESSAGES.presence>, "state"> {
+  /** The user's presence state. Absent if the user has set none. */
   readonly state?: State;
 }
 

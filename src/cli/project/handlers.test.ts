@@ -19,7 +19,9 @@ describe("a reference", () => {
   });
 
   it("to no file is a mistake", () => {
-    expect(() => parseReference("./gone.ts#run", here)).toThrow("Cannot find the module src/cli/project/gone.ts");
+    expect(() => parseReference("./gone.ts#run", here)).toThrow(
+      "Cannot find the module src/cli/project/gone.ts",
+    );
   });
 });
 

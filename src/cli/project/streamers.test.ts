@@ -40,11 +40,7 @@ it.each([
     "app",
     "app.mjs#app is a Lift app, which does not describe its messages: export the result of createStreamer",
   ],
-  [
-    { make: () => streamer },
-    "make",
-    "app.mjs#make is a function: export the result of createStreamer",
-  ],
+  [{ make: () => streamer }, "make", "app.mjs#make is a function: export the result of createStreamer"],
   [
     { later: Promise.resolve(streamer) },
     "later",

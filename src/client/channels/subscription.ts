@@ -27,6 +27,7 @@ export interface SubscribeOptions<Data = Json, StateInput = Json, State = Json> 
 
 /** A subscription to a channel. An iterator starts with the next message, and leaving its loop unsubscribes. */
 export interface Subscription<Data = Json> extends AsyncIterable<ChannelMessage<Data>> {
+  /** The channel of the subscription. */
   readonly channel: string;
   /**
    * Resolves when the server has isSubscribed the subscription and its `recent` messages are delivered.

@@ -3,10 +3,13 @@ import { randomBytes } from "node:crypto";
 import type { BlobStore, BlobUpload } from "./blobs.ts";
 import { type TestRunner, withSetUp } from "./test-runner.ts";
 
+/** A blob store for one test. */
 export interface BlobStoreUnderTest {
+  /** The store, empty at first. */
   readonly store: BlobStore;
   /** What the store and whoever it signs for have for the time. */
   readonly clock: { now: number };
+  /** Stops the store after the test. */
   close(): Promise<void>;
 }
 
@@ -14,7 +17,11 @@ const GOOD_FOR_MS = 60_000;
 const KEY = "4Xb_-/2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e";
 const HTML = "text/html; charset=utf-8";
 
-/** Everything that `BlobStore` promises, for any backend that HTTP reaches. `create` gives an empty one. */
+/**
+ * Everything that `BlobStore` promises, for any backend that HTTP reaches. `create` gives an empty one.
+ * @example
+ * blobStoreCases({ describe, it }, "my blob store", createEmptyStore);
+ */
 export function blobStoreCases(
   runner: TestRunner,
   title: string,

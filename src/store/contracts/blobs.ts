@@ -2,6 +2,7 @@ import { StoreError } from "./errors.ts";
 
 /** The HTTP PUT request that uploads a blob. */
 export interface BlobUpload {
+  /** The URL that accepts the upload. */
   readonly url: string;
   /** Headers that the request must have. */
   readonly headers: { readonly [name: string]: string };

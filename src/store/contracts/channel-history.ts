@@ -3,6 +3,7 @@ import type { TimeBudget } from "./time-budget.ts";
 
 /** A position in a channel's history. Offsets have no gaps. A channel whose history was lost starts another epoch. */
 export interface Position {
+  /** The epoch of the channel's history. */
   readonly epoch: string;
   /** The number of messages so far; 0: none was published in this epoch. */
   readonly offset: number;
@@ -24,7 +25,9 @@ export interface Retention {
 
 /** A message to append. */
 export interface NewMessage {
+  /** The id of the message. */
   readonly id: string;
+  /** The data of the message. */
   readonly data: Json;
   /** The publisher. Absent: the server, or an anonymous user. */
   readonly userId?: string;
@@ -36,12 +39,15 @@ export interface NewMessage {
 
 /** A message of a channel's history. */
 export interface StoredMessage extends Omit<NewMessage, "key"> {
+  /** The offset of the message, from 1, without gaps. */
   readonly offset: number;
 }
 
 /** The result of an append. */
 export interface AppendResult {
+  /** The epoch of the channel's history. */
   readonly epoch: string;
+  /** The stored message; for a known key the first one. */
   readonly message: StoredMessage;
   /** The key was known. Nothing was stored, and `message` is the earlier one; its `data` may be lost (`null`). */
   readonly duplicate: boolean;
@@ -65,6 +71,7 @@ export interface HistoryQuery {
   readonly before?: number;
   /** Messages of the page; 1 to 1,000. */
   readonly limit: number;
+  /** How many messages the channel keeps, and for how long. */
   readonly retention: Retention;
   /** ms since the epoch. */
   readonly now: number;
@@ -72,8 +79,11 @@ export interface HistoryQuery {
 
 /** A stored message that has not been delivered to all members yet. */
 export interface PendingFanOut {
+  /** The key of the channel. */
   readonly channel: string;
+  /** The epoch of the channel's history. */
   readonly epoch: string;
+  /** The message whose fan-out is pending. */
   readonly message: StoredMessage;
   /** The last checkpoint of its fan-out: a cursor of `ChannelMembers.listMembers`. */
   readonly cursor?: string;

@@ -3,7 +3,9 @@ import type { TimeBudget } from "./time-budget.ts";
 
 /** A connection that has subscribed to a channel. */
 export interface Member {
+  /** The id of the connection. */
   readonly connectionId: string;
+  /** The user of the connection. Absent for anonymous connections. */
   readonly userId?: string;
   /** The connection's @connections endpoint. */
   readonly endpoint: string;
@@ -15,6 +17,7 @@ export interface Member {
 
 /** A user who is in a channel with at least one connection. */
 export interface Presence {
+  /** The user. */
   readonly userId: string;
   /** ms since the epoch: when the first of the user's connections joined. */
   readonly since: number;
@@ -24,6 +27,7 @@ export interface Presence {
 
 /** A page of a channel's members. */
 export interface MemberPage {
+  /** The members of this page. */
   readonly members: readonly Member[];
   /** Pass it to `listMembers` to continue after this page. Absent on the last page. */
   readonly cursor?: string;

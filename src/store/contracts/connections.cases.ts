@@ -3,7 +3,9 @@ import type { Connection, ConnectionStore } from "./connections.ts";
 import type { Json } from "./json.ts";
 import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 
+/** A connection store for one test. */
 export interface ConnectionStoreUnderTest {
+  /** The store, empty at first. */
   readonly store: ConnectionStore;
   /** Moves the store's time on. Where a backend's own clock can't be moved, its `now` option is. */
   advance(ms: number): void;
@@ -13,7 +15,11 @@ export interface ConnectionStoreUnderTest {
 
 const MINUTE = 60_000;
 
-/** Everything that `ConnectionStore` promises, for any backend. `create` gives an empty store. */
+/**
+ * Everything that `ConnectionStore` promises, for any backend. `create` gives an empty store.
+ * @example
+ * connectionStoreCases({ describe, it }, "my connection store", createEmptyStore);
+ */
 export function connectionStoreCases(
   runner: TestRunner,
   title: string,

@@ -23,6 +23,7 @@ export type StoreErrorCode = keyof typeof STORE_ERROR_CODES;
  */
 export class StoreError extends Error {
   override readonly name = "StoreError";
+  /** The reason for the failure. Stable across versions. */
   readonly code: StoreErrorCode;
 
   /** @param message default: the code's own */

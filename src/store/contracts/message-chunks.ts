@@ -11,6 +11,7 @@ export interface MessageChunk {
   readonly index: number;
   /** Number of chunks; 2 or more. */
   readonly count: number;
+  /** The text of the chunk. */
   readonly text: string;
 }
 

@@ -7,7 +7,11 @@ import { type TestRunner, withSetUp } from "./test-runner.ts";
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
 const DAY = 24 * 60 * 60 * 1000;
 
-/** Everything that `Schedule` promises, for any backend. `create` gives an empty one. */
+/**
+ * Everything that `Schedule` promises, for any backend. `create` gives an empty one.
+ * @example
+ * scheduleCases({ describe, it }, "my schedule", () => mySchedule());
+ */
 export function scheduleCases(
   runner: TestRunner,
   title: string,

@@ -5,7 +5,11 @@ import type { TicketStore } from "./tickets.ts";
 /** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
 
-/** Everything that `TicketStore` promises, for any backend. `create` gives an empty one. */
+/**
+ * Everything that `TicketStore` promises, for any backend. `create` gives an empty one.
+ * @example
+ * ticketStoreCases({ describe, it }, "my ticket store", () => myTicketStore());
+ */
 export function ticketStoreCases(
   runner: TestRunner,
   title: string,

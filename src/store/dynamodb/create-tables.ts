@@ -18,7 +18,9 @@ import {
   TICKET_TABLE,
 } from "./tables.ts";
 
+/** Options of `createTables`. A table is created for each name given. */
 export interface CreateTablesOptions {
+  /** The client that creates the tables. */
   readonly client: DynamoDBClient;
   /** For `dynamoDBConnectionStore`. */
   readonly tableName?: string;
@@ -28,6 +30,7 @@ export interface CreateTablesOptions {
   readonly ticketTableName?: string;
   /** For `dynamoDBChannelStore`, and the next. */
   readonly messageTableName?: string;
+  /** The table of members, for `dynamoDBChannelStore`. */
   readonly memberTableName?: string;
   /** For `dynamoDBRateLimiter`. */
   readonly rateLimitTableName?: string;
@@ -38,6 +41,8 @@ export interface CreateTablesOptions {
 /**
  * Creates the tables that are named, billed on demand, and waits until they are there. A table that exists is
  * left as it is. For development and tests; in production let an infrastructure stack do it.
+ * @example
+ * await createTables({ client: new DynamoDBClient(), tableName: "connections" });
  */
 export async function createTables(options: CreateTablesOptions): Promise<void> {
   const tables = [
@@ -69,7 +74,11 @@ async function createTable(
   await turnOnTimeToLive(client, name, table.timeToLive);
 }
 
-/** What `CreateTable` takes for a definition. */
+/**
+ * What `CreateTable` takes for a definition.
+ * @example
+ * await client.send(new CreateTableCommand(createTableInput("connections", CONNECTION_TABLE)));
+ */
 export function createTableInput(tableName: string, table: TableDefinition): CreateTableCommandInput {
   const { partitionKey, sortKey, indexes, tableStream } = table;
   const keys = new Set([partitionKey, ...indexes.flatMap((it) => [it.partitionKey, it.sortKey])]);

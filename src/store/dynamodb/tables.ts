@@ -32,36 +32,47 @@ export const CONNECTION_ATTRIBUTES = {
   countShard: "CountShard",
 } as const;
 
+/** A secondary index of a table. */
 export interface IndexDefinition {
+  /** The name of the index. */
   readonly name: string;
+  /** The attribute of the partition key. */
   readonly partitionKey: string;
+  /** The attribute of the sort key. */
   readonly sortKey: string;
 }
 
+/** A DynamoDB table: keys, indexes and TTL. */
 export interface TableDefinition {
   /** Keys are strings, all of them. */
   readonly partitionKey: string;
+  /** The attribute of the sort key. Absent if the table has none. */
   readonly sortKey?: string;
+  /** The secondary indexes. */
   readonly indexes: readonly IndexDefinition[];
   /** What every index holds besides its keys. */
   readonly projection: "KEYS_ONLY" | "ALL";
+  /** The attribute with the time, in seconds, after which DynamoDB deletes an item. */
   readonly timeToLive: string;
   /** What the table's stream tells of a change; absent: it has none. */
   readonly tableStream?: "NEW_IMAGE";
 }
 
+/** The index of `CONNECTION_TABLE` by tenant. */
 export const TENANT_INDEX: IndexDefinition = {
   name: "TenantIndex",
   partitionKey: CONNECTION_ATTRIBUTES.tenantId,
   sortKey: CONNECTION_ATTRIBUTES.id,
 };
 
+/** The index of `CONNECTION_TABLE` by user. */
 export const USER_INDEX: IndexDefinition = {
   name: "UserIndex",
   partitionKey: CONNECTION_ATTRIBUTES.userId,
   sortKey: CONNECTION_ATTRIBUTES.id,
 };
 
+/** The table of `dynamoDBConnectionStore`. */
 export const CONNECTION_TABLE: TableDefinition = {
   partitionKey: CONNECTION_ATTRIBUTES.id,
   indexes: [TENANT_INDEX, USER_INDEX],
@@ -80,6 +91,7 @@ export const TICKET_ATTRIBUTES = {
   expiresAt: "ExpiresAt",
 } as const;
 
+/** The table of `dynamoDBTicketStore`. */
 export const TICKET_TABLE: TableDefinition = {
   partitionKey: TICKET_ATTRIBUTES.hash,
   indexes: [],
@@ -111,12 +123,14 @@ export const SCHEDULE_ATTRIBUTES = {
   expiresAt: "ExpiresAt",
 } as const;
 
+/** The index of `SCHEDULE_TABLE` by the time at which items are due. */
 export const DUE_INDEX: IndexDefinition = {
   name: "DueIndex",
   partitionKey: SCHEDULE_ATTRIBUTES.shard,
   sortKey: SCHEDULE_ATTRIBUTES.dueAt,
 };
 
+/** The table of `dynamoDBSchedule`. */
 export const SCHEDULE_TABLE: TableDefinition = {
   partitionKey: SCHEDULE_ATTRIBUTES.key,
   indexes: [DUE_INDEX],
@@ -147,6 +161,7 @@ export const MESSAGE_ATTRIBUTES = {
   expiresAt: "ExpiresAt",
 } as const;
 
+/** The table of messages of `dynamoDBChannelStore`, with a stream. */
 export const MESSAGE_TABLE: TableDefinition = {
   partitionKey: MESSAGE_ATTRIBUTES.channel,
   sortKey: MESSAGE_ATTRIBUTES.item,
@@ -210,6 +225,7 @@ export const MEMBER_ATTRIBUTES = {
   expiresAt: "ExpiresAt",
 } as const;
 
+/** The table of members of `dynamoDBChannelStore`. */
 export const MEMBER_TABLE: TableDefinition = {
   partitionKey: MEMBER_ATTRIBUTES.group,
   sortKey: MEMBER_ATTRIBUTES.item,

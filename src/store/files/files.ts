@@ -35,6 +35,8 @@ export interface FileBlobStore extends BlobStore {
  * Nothing removes a blob, and nothing limits how many there are: that is up to whoever has the folder.
  * @throws {StoreError} INVALID_OPTION here; from its methods STORE_REFUSED: the key or the content type is none, the
  * folder can't be had, or it is closed
+ * @example
+ * const blobs = fileBlobStore({ folder: "blobs" });
  */
 export function fileBlobStore(options: FileBlobStoreOptions): FileBlobStore {
   const fault = findOptionFault(options, CHECKS, { required: ["folder"] });

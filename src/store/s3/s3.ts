@@ -45,6 +45,8 @@ const MAX_SECONDS = 7 * 24 * 60 * 60;
  * A URL is good for `expiresInMs` in whole seconds, but no longer than the credentials that it was signed with.
  * @throws {StoreError} INVALID_OPTION here; from its methods STORE_REFUSED, and STORE_UNAVAILABLE where the credentials
  * could not be had in time
+ * @example
+ * const blobs = s3BlobStore({ bucket: "chat-blobs", prefix: "blobs/" });
  */
 export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
   const fault = findOptionFault(options, CHECKS, { required: ["bucket"] });

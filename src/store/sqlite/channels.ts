@@ -31,6 +31,7 @@ const CHECKS: OptionChecks<SqliteChannelStoreOptions> = {
 /** The other process keeps the file until it ends, so waiting would only delay the error. */
 const DEFAULT_BUSY_TIMEOUT_MS = 0;
 
+/** A channel store in a SQLite file. */
 export interface SqliteChannelStore extends ChannelStore {
   /**
    * Writes what was asked, and lets go of the file when no other store of this process has it: then every later call
@@ -57,6 +58,8 @@ const openFiles = new Map<string, OpenFile>();
  * Every write waits for the disk in the process's own thread; those of one turn of its event loop wait together.
  * @throws {StoreError} INVALID_OPTION; STORE_UNAVAILABLE: another process has the file; STORE_REFUSED: it is no
  * database, another program's, or a later version's
+ * @example
+ * const store = sqliteChannelStore({ path: "channels.db" });
  */
 export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteChannelStore {
   const fault = findOptionFault(options, CHECKS, { required: ["path"] });

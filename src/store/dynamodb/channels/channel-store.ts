@@ -8,6 +8,7 @@ import { DynamoDBMessageChunks } from "./message-chunks.ts";
 
 /** A channel store in two tables: the messages' has a stream, in which changes of members must not appear. */
 export interface DynamoDBChannelStore extends ChannelStore {
+  /** The messages of the channels. */
   readonly history: DynamoDBChannelHistory;
 }
 

@@ -3,10 +3,13 @@ import type { Operation } from "./transport.ts";
 
 /** Metrics of one call to DynamoDB, when it has ended. */
 export interface CallMetrics {
+  /** The DynamoDB operation. */
   readonly operation: Operation;
+  /** The table. */
   readonly tableName: string;
   /** ms, pauses and retries included. */
   readonly durationMs: number;
+  /** The number of attempts, from 1. */
   readonly attempts: number;
   /** Read capacity units of the table and its indexes; 0 for a failed call. */
   readonly readUnits: number;

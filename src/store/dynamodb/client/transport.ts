@@ -29,6 +29,7 @@ export interface Operations {
   TransactWriteItems: { input: TransactWriteItemsInput; output: TransactWriteItemsOutput };
 }
 
+/** The name of a DynamoDB operation. */
 export type Operation = keyof Operations;
 
 /** One attempt at one operation. Rejects with an error that has DynamoDB's exception as its `name`. */
