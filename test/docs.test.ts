@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { MESSAGE_TABLE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
 import { codeBlocks, inBackticks, sections, tableRows } from "./support/markdown.ts";
+import { findUndocumented } from "./support/public-surface.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const DOCS = globSync(["*.md", "docs/**/*.md", "examples/*/README.md"], { cwd: ROOT }).filter(
@@ -114,6 +115,29 @@ describe("package.json's subpaths", () => {
   });
 });
 
+describe("the public surface", () => {
+  const undocumented = findUndocumented(
+    new Map(sourceEntries().map(([subpath, file]) => [subpath.replace(".", manifest.name), file])),
+    compilerOptions,
+  );
+
+  it("has a docstring on every export and on every member of an export", () => {
+    expect(undocumented.withoutDocstring).toEqual([]);
+  });
+
+  it("has an example on every function", () => {
+    expect(undocumented.withoutExample).toEqual([]);
+  });
+
+  it("fails on an export without a docstring", () => {
+    const file = join(import.meta.dirname, "support/undocumented.ts");
+    expect(findUndocumented(new Map([["undocumented", file]]), compilerOptions)).toEqual({
+      withoutDocstring: ["undocumented Options", "undocumented Options.size", "undocumented create"],
+      withoutExample: ["undocumented create"],
+    });
+  });
+});
+
 describe("npm scripts", () => {
   it("include every one that the docs mention", () => {
     const mentioned = DOCS.flatMap((doc) => [
@@ -191,6 +215,13 @@ describe("tables of options in the docs", () => {
   });
 });
 
+/** Returns the source file of each subpath. */
+function sourceEntries(): [subpath: string, file: string][] {
+  return Object.entries(manifest.exports).flatMap(([subpath, target]) =>
+    typeof target === "string" ? [] : [[subpath, join(ROOT, target["@lift-ws/source"])] as [string, string]],
+  );
+}
+
 function read(path: string): string {
   return readFileSync(join(ROOT, path), "utf8");
 }
@@ -247,14 +278,12 @@ function propertiesOf(door: string, type: string): string[] {
 
 /** Returns the codes of each error class, from the `…ErrorCode` types that subpaths export. */
 function exportedErrorCodes(): Map<string, string[]> {
-  const doors = Object.values(manifest.exports).flatMap((target) =>
-    typeof target === "string" ? [] : [join(ROOT, target["@lift-ws/source"])],
-  );
-  const program = ts.createProgram(doors, compilerOptions);
+  const entries = sourceEntries().map(([, file]) => file);
+  const program = ts.createProgram(entries, compilerOptions);
   const checker = program.getTypeChecker();
   const found = new Map<string, string[]>();
-  for (const door of doors) {
-    const module = checker.getSymbolAtLocation(program.getSourceFile(door)!);
+  for (const entry of entries) {
+    const module = checker.getSymbolAtLocation(program.getSourceFile(entry)!);
     for (const symbol of module ? checker.getExportsOfModule(module) : []) {
       if (!symbol.name.endsWith("ErrorCode")) continue;
       const type = checker.getDeclaredTypeOfSymbol(

@@ -7,6 +7,7 @@ export interface ConnectionInfo {
   readonly connectedAt: number;
   /** ms since the epoch. */
   readonly lastActiveAt: number;
+  /** The client's address and user agent. */
   readonly identity: Identity;
 }
 
@@ -26,9 +27,13 @@ export type BroadcastResult =
 
 /** The outcome of a broadcast. The counts and the remaining ids add up to all recipients. */
 export interface BroadcastReport {
+  /** The number of connections that the message was sent to. */
   readonly sent: number;
+  /** The number of connections that have ended. */
   readonly gone: number;
+  /** The number of connections whose `$connect` has not finished. */
   readonly connecting: number;
+  /** The number of connections that could not be sent to. */
   readonly failed: number;
   /**
    * The ids without an outcome, when the broadcast stopped early. Pass them to `broadcast` again: the source continues
@@ -100,6 +105,7 @@ export type ConnectionsErrorCode =
 /** A failed @connections call. Switch on `code`. A gone connection is a value, not an error. */
 export class ConnectionsError extends Error {
   override readonly name = "ConnectionsError";
+  /** The reason for the failure. Stable across versions. */
   readonly code: ConnectionsErrorCode;
 
   constructor(code: ConnectionsErrorCode, message: string, options?: ErrorOptions) {

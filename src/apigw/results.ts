@@ -6,24 +6,35 @@ export interface WebSocketResult {
   readonly body?: string;
   /** Only `Sec-WebSocket-Protocol` on `$connect` reaches the client. */
   readonly headers?: { readonly [name: string]: string | number | boolean };
+  /** Headers with several values. */
   readonly multiValueHeaders?: { readonly [name: string]: readonly (string | number | boolean)[] };
+  /** Whether `body` is encoded as base64. Default false. */
   readonly isBase64Encoded?: boolean;
 }
 
+/** One statement of a policy. */
 export interface PolicyStatement {
+  /** Whether the statement allows or denies. */
   readonly Effect: "Allow" | "Deny";
+  /** The actions that it applies to, such as `execute-api:Invoke`. */
   readonly Action: string | readonly string[];
+  /** The ARNs that it applies to, with `*` as a wildcard. */
   readonly Resource: string | readonly string[];
 }
 
+/** An IAM policy, as an authorizer returns it. */
 export interface PolicyDocument {
+  /** The version of the policy language, `2012-10-17`. */
   readonly Version?: string;
+  /** One statement or several. */
   readonly Statement: PolicyStatement | readonly PolicyStatement[];
 }
 
 /** The result of a REQUEST authorizer. At most 8 KB as JSON. */
 export interface AuthorizerResult {
+  /** The id of the caller, which later events contain. */
   readonly principalId: string;
+  /** The policy that decides about the connection. */
   readonly policyDocument: PolicyDocument;
   /** Scalars only; they arrive as strings in every later event of the connection. */
   readonly context?: { readonly [name: string]: string | number | boolean | null };
@@ -63,7 +74,11 @@ export function parseWebSocketResult(value: unknown): WebSocketResult {
   return (status === statusCode ? result : { ...result, statusCode: status }) as WebSocketResult;
 }
 
-/** Returns a result's status from a number or a numeric string; `undefined` for anything else. */
+/**
+ * Returns a result's status from a number or a numeric string; `undefined` for anything else.
+ * @example
+ * parseStatusCode("200"); // 200
+ */
 export function parseStatusCode(statusCode: unknown): number | undefined {
   const isText = typeof statusCode === "string" && /^\d{3}$/.test(statusCode);
   const status = isText ? Number(statusCode) : statusCode;
@@ -95,7 +110,11 @@ function malformed(fault: string): TypeError {
   return new TypeError(`The handler's result ${fault}`);
 }
 
-/** Whether a status is 2xx, the only ones that open a socket. */
+/**
+ * Whether a status is 2xx, the only ones that open a socket.
+ * @example
+ * isSuccess(204); // true
+ */
 export function isSuccess(statusCode: number): boolean {
   return statusCode >= 200 && statusCode < 300;
 }

@@ -24,8 +24,8 @@ import { type ConnectionIdentity, type Instruments, type Settings, withInstrumen
 /** Connection state of an app that does not declare its keys. */
 export type AnyState = { [key: string]: Json };
 
-// biome-ignore lint/suspicious/noExplicitAny: code that treats all routes alike cannot know their state
 /** A context whose input type is not known. */
+// biome-ignore lint/suspicious/noExplicitAny: code that treats all routes alike cannot know their state
 export type AnyContext<State extends object = any> = Context<State, any>;
 
 /** Values that `set` accepts for a key of type `Value`: the value itself, or one that serializes to it, such as a Date. */

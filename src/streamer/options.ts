@@ -81,6 +81,7 @@ export interface ResumeOptions {
 
 /** Describes a Streamer, for generated documentation. */
 export interface StreamerDescription {
+  /** The namespaces by name. */
   readonly namespaces: ReadonlyMap<string, NamespaceDescription>;
   /** Whether clients connect with a token and can refresh it. */
   readonly auth: boolean;

@@ -6,6 +6,7 @@ import type { Channels } from "./channels.ts";
 
 /** The live stream of a channel, kept up to date until `close`. */
 export interface Stream {
+  /** The channel of the stream. */
   readonly channel: string;
   /** The owner, the start in ms since the epoch, the number of viewers and the owner's data. `undefined`: no live stream. */
   readonly live: LiveStream | undefined;

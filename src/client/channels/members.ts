@@ -8,6 +8,7 @@ import { unsubscribed } from "./subscription.ts";
 
 /** The users in a channel, kept up to date until `close`. */
 export interface Members<State = Json> extends Iterable<UserPresence<State>> {
+  /** The channel of the members. */
   readonly channel: string;
   /** The users by id. */
   readonly users: ReadonlyMap<string, UserPresence<State>>;

@@ -2,7 +2,9 @@ import type { Json } from "../../protocol/index.ts";
 
 /** A message that has not been acknowledged yet. */
 export interface OutboxItem {
+  /** The channel of the publication. */
   readonly channel: string;
+  /** The data of the publication. */
   readonly data: Json;
   /** Identifies the message, so that the server stores it once. */
   readonly key: string;

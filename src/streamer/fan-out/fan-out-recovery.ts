@@ -8,6 +8,7 @@ import { hasTimeToSend, isStreamed, MIN_REMAINING_MS, type StoredFanOut } from "
 
 /** The event that a function receives from a table's stream, as far as it is read. */
 export interface TableStreamEvent {
+  /** The records of the batch, in order. */
   readonly Records: readonly {
     readonly dynamodb?: { readonly NewImage?: object; readonly SequenceNumber?: string };
   }[];
@@ -15,6 +16,7 @@ export interface TableStreamEvent {
 
 /** Lists the records to deliver again; the service continues from the first one. */
 export interface FanOutReport {
+  /** The failed records, by their sequence numbers. */
   readonly batchItemFailures: { itemIdentifier: string }[];
 }
 

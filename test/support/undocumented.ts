@@ -1,0 +1,7 @@
+export interface Options {
+  readonly size: number;
+}
+
+export function create(options: Options): number {
+  return options.size;
+}
