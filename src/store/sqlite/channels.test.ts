@@ -429,12 +429,12 @@ describe("opening a store of sqlite", () => {
 
   it("says that the folder is missing, and which one to make", () => {
     const missing = join(folder, "nowhere");
-    expect(() => open(join(missing, "a.db"))).toThrow(refused("STORE_REFUSED", `make the folder ${missing}`));
+    expect(() => open(join(missing, "a.db"))).toThrow(refused("STORE_REFUSED", `create ${missing}`));
   });
 
   it("says that the path is a folder", () => {
     expect(() => open(folder)).toThrow(
-      refused("STORE_REFUSED", `${folder} is a folder: give the path of a file`),
+      refused("STORE_REFUSED", `${folder} is a folder: use the path of a file`),
     );
   });
 
@@ -443,7 +443,7 @@ describe("opening a store of sqlite", () => {
     open(path).close();
     const bytes = readFileSync(path);
     writeFileSync(path, bytes.fill(0xff, 100, 2_000));
-    expect(() => open(path)).toThrow(refused("STORE_REFUSED", `${path} is damaged: restore a copy`));
+    expect(() => open(path)).toThrow(refused("STORE_REFUSED", `${path} is damaged: restore a backup`));
   });
 
   // Windows has no `seteuid`, by which the superuser becomes an ordinary user here.

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { anyFunction, findOptionFault, integer, type OptionChecks } from "../../internal/options.ts";
 import type { ChannelStore } from "../contracts/channels.ts";
 import { StoreError } from "../contracts/errors.ts";
-// Who is in a channel, and what they are about to say, dies with the process, whose sockets they are.
+// Members and message chunks are in memory: they end with the process, which has their sockets.
 import { MemoryMembers } from "../memory/channel-members.ts";
 import { MemoryMessageChunks } from "../memory/message-chunks.ts";
 import { openDatabase } from "./database.ts";
@@ -31,11 +31,11 @@ const CHECKS: OptionChecks<SqliteChannelStoreOptions> = {
 /** The other process keeps the file until it ends, so waiting would only delay the error. */
 const DEFAULT_BUSY_TIMEOUT_MS = 0;
 
-/** A channel store in a SQLite file. */
+/** A channel store whose history is in a file. */
 export interface SqliteChannelStore extends ChannelStore {
   /**
-   * Writes what was asked, and lets go of the file when no other store of this process has it: then every later call
-   * rejects. Closing twice is closing once.
+   * Commits pending writes, and closes the file unless another store of this process uses it; later calls then reject.
+   * A second `close` does nothing.
    */
   close(): void;
 }
@@ -47,17 +47,17 @@ interface OpenFile {
   stores: number;
 }
 
-/** By path. An app that is loaded again opens its file again, and goes on with the members that it had. */
+/** By path. An app that is reloaded opens its file again, and keeps its members. */
 const openFiles = new Map<string, OpenFile>();
 
 /**
- * Channels of one process, whose history outlives it: messages, epochs, heads, idempotency keys and unfinished
- * fan-outs are in a file, on the disk before `append` resolves. Members and presence are in memory, and begin empty.
- * Two stores of one path are one store, with the options of the first.
+ * Creates a channel store for one process, whose history survives restarts. Messages, epochs, offsets, idempotency keys
+ * and pending fan-outs are in a file, and on the disk before `append` resolves. Members and presence are in memory, and
+ * empty after a restart. Two stores with the same `path` share one file, with the options of the first.
  *
- * Every write waits for the disk in the process's own thread; those of one turn of its event loop wait together.
- * @throws {StoreError} INVALID_OPTION; STORE_UNAVAILABLE: another process has the file; STORE_REFUSED: it is no
- * database, another program's, or a later version's
+ * Writes block the event loop while they wait for the disk. All writes of one turn share one transaction.
+ * @throws {StoreError} INVALID_OPTION; STORE_UNAVAILABLE: another process uses the file; STORE_REFUSED: the file is not a
+ * database, or belongs to another program or to a later version
  * @example
  * const store = sqliteChannelStore({ path: "channels.db" });
  */

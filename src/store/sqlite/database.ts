@@ -3,13 +3,13 @@ import type { DatabaseSync } from "node:sqlite";
 import { StoreError } from "../contracts/errors.ts";
 import { toStoreError } from "./errors.ts";
 
-/** "Lift": a file of ours, whatever its name. */
+/** "Lift" in ASCII: identifies a file of this package. */
 const APPLICATION_ID = 0x4c696674;
 const VERSION = 2;
 
 /**
  * `name`, `key` and `cursor` are JSON texts: SQLite has no text that is not well-formed Unicode. `first` is the oldest
- * message without a gap behind it; older ones stay only until they are finished. `size` and `age_ms` are the bounds
+ * message without a gap behind it; older ones stay only until they are delivered. `size` and `age_ms` are the retention
  * of the last append. `used_at` is when it came, or when the last member left; `generation` is that of the channel's
  * epoch. A bucket's generation is that of the next epoch of its channels that have no row.
  */
@@ -47,7 +47,7 @@ const SCHEMA = `
   CREATE INDEX keys_by_time ON keys (at);
   PRAGMA application_id = ${APPLICATION_ID};`;
 
-/** Each brings a file from the version before it: the first one from 1 to 2. */
+/** Each one migrates a file from the version before it; the first one from 1 to 2. */
 const MIGRATIONS = [
   `ALTER TABLE channels ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
   ALTER TABLE channels ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
@@ -55,8 +55,8 @@ const MIGRATIONS = [
 ];
 
 /**
- * The database, for this process alone: members are in its memory, so another one's fan-outs would miss them.
- * @throws {StoreError} STORE_UNAVAILABLE: another process has it; STORE_REFUSED: it is no database of ours
+ * Opens the database for this process alone: its members are in memory, so fan-outs of another process would miss them.
+ * @throws {StoreError} STORE_UNAVAILABLE: another process uses it; STORE_REFUSED: it is not a database of this package
  */
 export function openDatabase(path: string, busyTimeoutMs: number): DatabaseSync {
   let database: DatabaseSync | undefined;
@@ -81,17 +81,17 @@ export function openDatabase(path: string, busyTimeoutMs: number): DatabaseSync 
   }
 }
 
-/** Before the first write: what is another program's stays as it is. */
+/** Runs before the first write, so that another program's file stays unchanged. */
 function refuseForeign(database: DatabaseSync, path: string): void {
   const application = numberOf(database, "application_id");
   const version = numberOf(database, "user_version");
   const { tables } = database.prepare("SELECT count(*) AS tables FROM sqlite_schema").get() ?? {};
   if (application === 0 && version === 0 && tables === 0) return;
   if (application !== APPLICATION_ID) {
-    throw new StoreError("STORE_REFUSED", `${path} is a database of another program: give another path`);
+    throw new StoreError("STORE_REFUSED", `${path} is a database of another program: use another \`path\``);
   }
   if (version > VERSION) {
-    const versions = `its schema is ${version}, this one knows ${VERSION}`;
+    const versions = `schema ${version}; this version supports up to ${VERSION}`;
     const remedy = `${path} was written by a later version of lift-ws (${versions}): update lift-ws`;
     throw new StoreError("STORE_REFUSED", remedy);
   }
@@ -101,7 +101,7 @@ function numberOf(database: DatabaseSync, pragma: string): number {
   return Number(database.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
 }
 
-/** Node 22 warns of it as soon as it is loaded. Whoever runs this has chosen it, so it is loaded late and in silence. */
+/** Loads SQLite late and without Node 22's warning that it is experimental. */
 function loadSqlite(): typeof import("node:sqlite") {
   const { emitWarning } = process;
   process.emitWarning = () => {};

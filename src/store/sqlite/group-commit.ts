@@ -3,11 +3,11 @@ import { StoreError } from "../contracts/errors.ts";
 import { toStoreError } from "./errors.ts";
 import type { FileIdentity } from "./file-identity.ts";
 
-/** Work that shares a transaction at most: others wait as long as it takes. */
+/** Maximum number of writes in a transaction, because others wait meanwhile. */
 const WORK_PER_COMMIT = 500;
 
 interface Work {
-  /** Throws before it has written anything, or SQLite's own error. */
+  /** Throws a `StoreError` before it writes anything, or SQLite's error. */
   run(): unknown;
   readonly durable: boolean;
   resolve(value: unknown): void;
@@ -15,8 +15,8 @@ interface Work {
 }
 
 /**
- * One transaction for all that is asked in a turn of the event loop: what makes a write slow is waiting for the disk,
- * and they wait together.
+ * Commits all writes of one turn of the event loop in one transaction. Waiting for the disk is what makes a write slow,
+ * and so they wait together.
  */
 export class GroupCommit {
   readonly #database: DatabaseSync;
@@ -33,8 +33,9 @@ export class GroupCommit {
   }
 
   /**
-   * Resolves when it is committed.
-   * @param options `durable`: and on the disk. Without: this process's death does not undo it, the machine's may.
+   * Resolves when the work is committed.
+   * @param options `durable`: waits for the disk. Without it a power failure may undo the work; a crash of the process does
+   * not.
    */
   run<Value>(work: () => Value, { durable }: { readonly durable: boolean }): Promise<Value> {
     return new Promise<Value>((resolve, reject) => {
@@ -43,7 +44,7 @@ export class GroupCommit {
     });
   }
 
-  /** Commits all that waits, now. */
+  /** Commits all waiting work now. */
   flush(): void {
     while (this.#waiting.length > 0) this.#commit(this.#waiting.splice(0, WORK_PER_COMMIT));
   }
@@ -51,7 +52,7 @@ export class GroupCommit {
   #schedule(): void {
     if (this.#scheduled || this.#waiting.length === 0) return;
     this.#scheduled = true;
-    // After all that has come over the sockets by now.
+    // After the sockets' events of this turn.
     setImmediate(() => {
       this.#scheduled = false;
       this.#commit(this.#waiting.splice(0, WORK_PER_COMMIT));
@@ -68,10 +69,10 @@ export class GroupCommit {
       const failure = toStoreError(error, this.#path);
       if (group.length === 1 || failure.code === "STORE_UNAVAILABLE") {
         for (const { reject } of group) reject(failure);
-      } else for (const alone of group) this.#commit([alone]); // Else one of them would fail all the others.
+      } else for (const alone of group) this.#commit([alone]); // Otherwise one of them would fail the others.
       return;
     }
-    for (const tell of done) tell();
+    for (const settle of done) settle();
   }
 
   #transact(group: readonly Work[], done: (() => void)[]): void {
@@ -90,7 +91,7 @@ export class GroupCommit {
     this.#database.exec("COMMIT");
   }
 
-  /** The next commit that does wait takes those before it to the disk too. */
+  /** The next commit that waits for the disk also flushes the ones before it. */
   #waitForDisk(waits: boolean): void {
     if (waits === this.#waitsForDisk) return;
     this.#database.exec(`PRAGMA synchronous = ${waits ? "FULL" : "NORMAL"}`);

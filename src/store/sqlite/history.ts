@@ -18,13 +18,21 @@ import { StoreError } from "../contracts/errors.ts";
 import { toStoreError } from "./errors.ts";
 import { FileIdentity } from "./file-identity.ts";
 import { GroupCommit } from "./group-commit.ts";
-import { badRow, bodyOf, type ChannelRow, channelOf, messageOf, stringOf, textOf } from "./rows.ts";
+import {
+  badRowError,
+  type ChannelRow,
+  encodeBody,
+  encodeText,
+  parseChannelRow,
+  parseMessage,
+  parseText,
+} from "./rows.ts";
 import { prepareAll, type Statements } from "./statements.ts";
 import { Trimmer } from "./trimmer.ts";
 
-const UNFINISHED_PER_PAGE = 100;
+const FAN_OUTS_PER_PAGE = 100;
 
-/** History in a database of SQLite. */
+/** History in a SQLite database. */
 export class SqliteHistory implements ChannelHistory {
   readonly #database: DatabaseSync;
   readonly #path: string;
@@ -33,7 +41,7 @@ export class SqliteHistory implements ChannelHistory {
   readonly #file: FileIdentity;
   readonly #commits: GroupCommit;
   readonly #trimmer: Trimmer;
-  readonly #life: string;
+  readonly #storeId: string;
 
   /**
    * @param hasMembers a channel with members is never forgotten
@@ -53,14 +61,14 @@ export class SqliteHistory implements ChannelHistory {
     this.#commits = new GroupCommit(database, path, this.#file);
     this.#trimmer = new Trimmer({ statements: this.#statements, hasMembers, openedAt: now() });
     const { token } = this.#statements.life.get() ?? {};
-    if (typeof token !== "string") throw badRow(`${path}: the row of life`);
-    this.#life = token;
+    if (typeof token !== "string") throw badRowError(`${path}: the row of table life`);
+    this.#storeId = token;
   }
 
   async append(channel: string, message: NewMessage, retention: Retention): Promise<AppendResult> {
     this.#refuseClosed();
-    // Now, before the caller can change it; and what is no JSON fails alone.
-    const body = bodyOf(message);
+    // Encoded now, before the caller can change the data; and data that is not JSON fails this call alone.
+    const body = encodeBody(message);
     return this.#commits.run(() => this.#append(channel, message, body, retention), { durable: true });
   }
 
@@ -71,7 +79,7 @@ export class SqliteHistory implements ChannelHistory {
     retention: Retention,
   ): Promise<AppendResult | undefined> {
     this.#refuseClosed();
-    const body = bodyOf(message);
+    const body = encodeBody(message);
     const appendIfLast = () => {
       const head = this.#position(channel, this.#find(channel));
       const isLast = head.epoch === epoch && head.offset === offset;
@@ -94,14 +102,14 @@ export class SqliteHistory implements ChannelHistory {
 
   async markDelivered(channel: string, offset: number): Promise<void> {
     this.#refuseClosed();
-    return this.#commits.run(() => this.#finish(channel, offset), { durable: false });
+    return this.#commits.run(() => this.#markDelivered(channel, offset), { durable: false });
   }
 
   async checkpoint(channel: string, offset: number, cursor: string): Promise<void> {
     this.#refuseClosed();
     const write = () => {
       const row = this.#find(channel);
-      if (row !== undefined) this.#statements.setCursor.run(row.id, offset, textOf(cursor));
+      if (row !== undefined) this.#statements.setCursor.run(row.id, offset, encodeText(cursor));
     };
     return this.#commits.run(write, { durable: false });
   }
@@ -109,31 +117,31 @@ export class SqliteHistory implements ChannelHistory {
   async *listPendingFanOuts(storedBefore: number): AsyncGenerator<PendingFanOut> {
     for (let id = 0, offset = 0; ; ) {
       const rows = this.#read(() =>
-        this.#statements.unfinished.all(id, offset, storedBefore, UNFINISHED_PER_PAGE),
+        this.#statements.unfinished.all(id, offset, storedBefore, FAN_OUTS_PER_PAGE),
       );
       for (const row of rows) {
-        const channel = stringOf(row.name ?? undefined, `Channel ${row.id}`);
-        const message = messageOf(row, channel);
-        const what = `The cursor of message ${message.offset} of channel ${textOf(channel)}`;
-        const cursor = row.cursor === null ? {} : { cursor: stringOf(row.cursor, what) };
+        const channel = parseText(row.name ?? undefined, `Channel ${row.id}`);
+        const message = parseMessage(row, channel);
+        const what = `The cursor of message ${message.offset} of channel ${encodeText(channel)}`;
+        const cursor = row.cursor === null ? {} : { cursor: parseText(row.cursor, what) };
         yield {
           channel,
-          epoch: deriveEpoch(this.#life, channel, Number(row.generation)),
+          epoch: deriveEpoch(this.#storeId, channel, Number(row.generation)),
           message,
           ...cursor,
         };
       }
-      if (rows.length < UNFINISHED_PER_PAGE) return;
+      if (rows.length < FAN_OUTS_PER_PAGE) return;
       id = Number(rows.at(-1)?.id);
       offset = Number(rows.at(-1)?.offset);
     }
   }
 
-  /** Starts the channel's idle time again. */
+  /** Restarts the channel's idle time. */
   touch(channel: string): void {
     if (!this.#database.isOpen) return;
-    const write = () => this.#statements.setUsed.run(textOf(channel), this.#now());
-    // Where it fails the idle time goes on from the last append.
+    const write = () => this.#statements.setUsed.run(encodeText(channel), this.#now());
+    // If this fails, the idle time counts from the last append.
     this.#commits.run(write, { durable: false }).catch(() => {});
   }
 
@@ -144,48 +152,54 @@ export class SqliteHistory implements ChannelHistory {
     this.#database.close();
   }
 
-  /** All reads come first: what one of them finds wrong fails this append alone, with nothing written. */
+  /** Reads before it writes: a malformed row then fails this append alone, with nothing written. */
   #append(channel: string, message: NewMessage, body: string, retention: Retention): AppendResult {
     const found = this.#find(channel);
     const generation = found?.generation ?? this.#nextGeneration(channel);
-    const epoch = deriveEpoch(this.#life, channel, generation);
-    // A publisher whose clock is ahead must neither forget keys nor remove what others have published.
+    const epoch = deriveEpoch(this.#storeId, channel, generation);
+    // A publisher whose clock is ahead must not expire keys or messages of others.
     const now = Math.min(message.at, this.#now());
-    const known = found && this.#known(found, message.key, now);
+    const known = found && this.#findDuplicate(found, message.key, now);
     if (known !== undefined) return { epoch, message: known, duplicate: true };
     const { addChannel, setHead, addMessage, addUnfinished, setKey } = this.#statements;
     const id =
       found?.id ??
-      Number(addChannel.run(textOf(channel), retention.size, retention.ageMs, generation).lastInsertRowid);
+      Number(
+        addChannel.run(encodeText(channel), retention.size, retention.ageMs, generation).lastInsertRowid,
+      );
     const { key, ...rest } = message;
     const offset = (found?.head ?? 0) + 1;
     addMessage.run(id, offset, message.at, body);
     addUnfinished.run(id, offset);
     const usedAt = this.#now();
     setHead.run(id, offset, retention.size, retention.ageMs, usedAt);
-    if (key !== undefined) setKey.run(id, textOf(key), message.at, offset, textOf(message.id));
+    if (key !== undefined) setKey.run(id, encodeText(key), message.at, offset, encodeText(message.id));
     const row = { id, head: offset, first: found?.first ?? 1, usedAt, generation, ...retention };
     this.#trimmer.afterAppend(row, now);
     return { epoch, message: { ...rest, offset }, duplicate: false };
   }
 
-  /** The message that its key stands for, as far as it is still there. */
-  #known({ id: channel, name }: ChannelRow, key: string | undefined, now: number): StoredMessage | undefined {
-    const row = key === undefined ? undefined : this.#statements.key.get(channel, textOf(key));
+  /** Returns the earlier message with this key; without its data where that was removed. */
+  #findDuplicate(
+    { id: channel, name }: ChannelRow,
+    key: string | undefined,
+    now: number,
+  ): StoredMessage | undefined {
+    const row = key === undefined ? undefined : this.#statements.key.get(channel, encodeText(key));
     if (row === undefined) return undefined;
     const { at, offset } = row;
-    const what = `The key of message ${offset} of channel ${textOf(name)}`;
-    if (typeof at !== "number" || typeof offset !== "number") throw badRow(what);
+    const what = `The key of message ${offset} of channel ${encodeText(name)}`;
+    if (typeof at !== "number" || typeof offset !== "number") throw badRowError(what);
     if (now - at >= IDEMPOTENCY_WINDOW_MS || at - now >= MAX_KEY_AHEAD_MS) return undefined;
     const kept = this.#statements.message.get(channel, offset);
-    return kept ? messageOf(kept, name) : { id: stringOf(row.id, what), data: null, at, offset };
+    return kept ? parseMessage(kept, name) : { id: parseText(row.id, what), data: null, at, offset };
   }
 
-  #finish(channel: string, offset: number): void {
+  #markDelivered(channel: string, offset: number): void {
     const row = this.#find(channel);
     if (row === undefined) return;
     this.#statements.removeUnfinished.run(row.id, offset);
-    // It was kept for this alone.
+    // It was kept only until its delivery.
     if (offset < row.first) this.#statements.removeMessage.run(row.id, offset);
   }
 
@@ -207,21 +221,23 @@ export class SqliteHistory implements ChannelHistory {
     const more = to - from > limit;
     if (more && after === undefined) from = to - limit;
     else if (more) to = from + limit;
-    const messages = this.#statements.messages.all(id, from, to).map((each) => messageOf(each, name));
-    // Gapless as it was written: a row that is not there was taken by somebody else.
+    const messages = this.#statements.messages.all(id, from, to).map((each) => parseMessage(each, name));
+    // Offsets are written without gaps, so a missing row was removed by another program.
     const gap = messages.findIndex(({ offset }, at) => offset !== from + at);
     if (messages.length === to - from && gap === -1) return { head, messages, more };
-    throw badRow(`Message ${from + (gap === -1 ? messages.length : gap)} of channel ${textOf(name)}`);
+    throw badRowError(
+      `Message ${from + (gap === -1 ? messages.length : gap)} of channel ${encodeText(name)}`,
+    );
   }
 
   #find(channel: string): ChannelRow | undefined {
-    const row = this.#statements.channel.get(textOf(channel));
-    return row && channelOf(row, channel);
+    const row = this.#statements.channel.get(encodeText(channel));
+    return row && parseChannelRow(row, channel);
   }
 
   #position(channel: string, row: ChannelRow | undefined): Position {
     const generation = row?.generation ?? this.#nextGeneration(channel);
-    return { epoch: deriveEpoch(this.#life, channel, generation), offset: row?.head ?? 0 };
+    return { epoch: deriveEpoch(this.#storeId, channel, generation), offset: row?.head ?? 0 };
   }
 
   #nextGeneration(channel: string): number {
@@ -239,6 +255,6 @@ export class SqliteHistory implements ChannelHistory {
   }
 
   #refuseClosed(): void {
-    if (!this.#database.isOpen) throw new StoreError("STORE_REFUSED", `${this.#path} was closed`);
+    if (!this.#database.isOpen) throw new StoreError("STORE_REFUSED", `${this.#path} is closed`);
   }
 }

@@ -5,7 +5,7 @@ import type { Json } from "../contracts/json.ts";
 
 type Row = Record<string, SQLOutputValue>;
 
-/** A channel's row. Offsets of what is kept are `first` to `head`. */
+/** A channel's row. The stored messages have the offsets `first` to `head`. */
 export interface ChannelRow {
   readonly id: number;
   readonly name: string;
@@ -15,61 +15,62 @@ export interface ChannelRow {
   readonly ageMs: number;
   /** ms since the epoch. */
   readonly usedAt: number;
-  /** The epoch's: how often the bucket had lost a channel when this one was made. */
+  /** Generation of the channel's epoch: number of channels that its bucket had lost when it was created. */
   readonly generation: number;
 }
 
-/** What a name, a key or a cursor is in the database: SQLite has no text that is not well-formed Unicode. */
-export function textOf(value: string): string {
+/** Encodes a name, a key or a cursor. As JSON, because SQLite requires well-formed Unicode. */
+export function encodeText(value: string): string {
   return JSON.stringify(value);
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function channelOf(row: Row, channel: string): ChannelRow {
+export function parseChannelRow(row: Row, channel: string): ChannelRow {
   const { id, head, first, size, ageMs, usedAt, generation } = row;
   const own = { id, head, first, size, ageMs, usedAt, generation, name: channel } as ChannelRow;
   const numbers = [id, head, first, size, ageMs, usedAt, generation].every(
     (each) => typeof each === "number",
   );
-  // The table sees to the types, nothing but us to the rest.
-  if (!numbers || own.first < 1 || own.first > own.head + 1) throw badRow(`Channel ${textOf(channel)}`);
+  // The table checks the types only.
+  if (!numbers || own.first < 1 || own.first > own.head + 1)
+    throw badRowError(`Channel ${encodeText(channel)}`);
   return own;
 }
 
-export function bodyOf({ id, data, userId }: NewMessage): string {
+export function encodeBody({ id, data, userId }: NewMessage): string {
   return JSON.stringify({ id, data, userId });
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function messageOf(row: Row, channel: string): StoredMessage {
+export function parseMessage(row: Row, channel: string): StoredMessage {
   const { offset, at, body } = row;
-  const parts = typeof body === "string" ? parsed(body) : undefined;
+  const parts = typeof body === "string" ? parseJson(body) : undefined;
   if (!isBody(parts) || typeof offset !== "number" || typeof at !== "number") {
-    throw badRow(`Message ${offset} of channel ${textOf(channel)}`);
+    throw badRowError(`Message ${offset} of channel ${encodeText(channel)}`);
   }
   const { id, data, userId } = parts;
   return { id, data, ...(userId === undefined ? {} : { userId }), at, offset };
 }
 
-/** Returns the name that `textOf` has made a text of; `undefined` when the text is malformed. */
-export function nameOfText(text: string): string | undefined {
-  const name = parsed(text);
+/** Decodes a text of `encodeText`; `undefined` when it is malformed. */
+export function decodeText(text: string): string | undefined {
+  const name = parseJson(text);
   return typeof name === "string" ? name : undefined;
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function stringOf(value: SQLOutputValue | undefined, what: string): string {
-  const text = typeof value === "string" ? parsed(value) : undefined;
-  if (typeof text !== "string") throw badRow(what);
+export function parseText(value: SQLOutputValue | undefined, what: string): string {
+  const text = typeof value === "string" ? parseJson(value) : undefined;
+  if (typeof text !== "string") throw badRowError(what);
   return text;
 }
 
-/** Names the row, never what it holds: that is the application's, and this goes to a log. */
-export function badRow(what: string): StoreError {
+/** Names the row but not its content, because the message goes to a log. */
+export function badRowError(what: string): StoreError {
   return new StoreError("BAD_ROW", `${what} is missing or malformed`);
 }
 
-function parsed(text: string): Json | undefined {
+function parseJson(text: string): Json | undefined {
   try {
     return JSON.parse(text) as Json;
   } catch {

@@ -1,27 +1,27 @@
 import { getIdleTimeoutMs, getMaxAheadMs, IDEMPOTENCY_WINDOW_MS } from "../contracts/channel-history.ts";
 import { getEpochBucket } from "../contracts/epoch.ts";
-import { type ChannelRow, nameOfText } from "./rows.ts";
+import { type ChannelRow, decodeText } from "./rows.ts";
 import type { Statements } from "./statements.ts";
 
-/** Messages go in batches: a statement for each append would cost more than the few that stay longer. */
+/** Messages are removed in batches: a statement per append would cost more than keeping a few longer. */
 export const APPENDS_PER_TRIM = 64;
-/** Other channels looked at each time, so that a silent one and its messages go too. */
+/** Other channels checked each time, so that silent channels and their messages are removed too. */
 const CHANNELS_PER_TRIM = 32;
-/** More than come meanwhile, and few enough not to keep appends waiting. */
+/** More than are added meanwhile, and few enough not to delay appends. */
 const MESSAGES_PER_TRIM = 1_000;
 const KEYS_PER_TRIM = 4 * APPENDS_PER_TRIM;
 
-type Kept = Omit<ChannelRow, "name">;
+type StoredChannel = Omit<ChannelRow, "name">;
 
 export interface TrimmerOptions {
   readonly statements: Statements;
   /** A channel with members is never forgotten. */
   readonly hasMembers: (channel: string) => boolean;
-  /** ms since the epoch. Before that nobody could be a member, so idle times begin there at the earliest. */
+  /** ms since the epoch. Nobody could be a member before, so idle times start then at the earliest. */
   readonly openedAt: number;
 }
 
-/** Removes what is past its bounds or its time, as a part of appends. */
+/** Removes messages, keys and channels past their retention, as a part of appends. */
 export class Trimmer {
   readonly #statements: Statements;
   readonly #hasMembers: (channel: string) => boolean;
@@ -36,15 +36,15 @@ export class Trimmer {
   }
 
   /** @param now ms since the epoch */
-  afterAppend(channel: Kept, now: number): void {
+  afterAppend(channel: StoredChannel, now: number): void {
     if (channel.head % APPENDS_PER_TRIM === 0) this.#trim(channel, now);
     if (++this.#appends % APPENDS_PER_TRIM !== 0) return;
     this.#statements.removeKeys.run(now - IDEMPOTENCY_WINDOW_MS, KEYS_PER_TRIM);
-    // Their types are the table's: nothing is wrong with them that would fail an append to another channel.
+    // Not parsed: the table checks the types, and a malformed row must not fail an append to another channel.
     const others = this.#statements.nextChannels.all(
       this.#lastChannel,
       CHANNELS_PER_TRIM,
-    ) as unknown as (Kept & { readonly name: string })[];
+    ) as unknown as (StoredChannel & { readonly name: string })[];
     for (const other of others) {
       const first = this.#trim(other, now);
       if (other.id !== channel.id && this.#isIdle({ ...other, first }, now)) this.#forget(other);
@@ -54,19 +54,19 @@ export class Trimmer {
 
   #isIdle({ id, name, head, first, usedAt, ...retention }: ChannelRow, now: number): boolean {
     if (first <= head || now - Math.max(usedAt, this.#openedAt) < getIdleTimeoutMs(retention)) return false;
-    const channel = nameOfText(name);
+    const channel = decodeText(name);
     return channel !== undefined && !this.#hasMembers(channel) && !this.#statements.hasUnfinished.get(id);
   }
 
-  /** Ids are given again, so nothing may be left under this one. */
+  /** SQLite reuses ids, so nothing may remain under this one. */
   #forget({ id, name }: Pick<ChannelRow, "id" | "name">): void {
-    this.#statements.addGeneration.run(getEpochBucket(nameOfText(name)!));
+    this.#statements.addGeneration.run(getEpochBucket(decodeText(name)!));
     this.#statements.removeKeysOf.run(id);
     this.#statements.removeChannel.run(id);
   }
 
-  /** Returns the first offset that is left; behind the head when there is none. */
-  #trim({ id, head, first, size, ageMs }: Kept, now: number): number {
+  /** Returns the first remaining offset; head + 1 when there is none. */
+  #trim({ id, head, first, size, ageMs }: StoredChannel, now: number): number {
     const bySize = Math.max(first, head - size + 1);
     const within = this.#statements.firstWithin.get(id, bySize, now - ageMs, now + getMaxAheadMs(ageMs));
     const next = Math.min(Number(within?.offset ?? head + 1), first + MESSAGES_PER_TRIM);
