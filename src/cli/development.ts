@@ -49,7 +49,7 @@ export async function developmentSecret(directory: string = privateDirectory()):
 
 /**
  * Returns the environment variable with which handlers verify development tokens. Returns none when other machines can
- * reach the server, because a development token is no proof of identity.
+ * reach the server, because a development token does not prove an identity.
  * @param host the host that the server listens on
  * @throws {CliError} FAILED, as {@link developmentSecret}
  */

@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 describe("the development certificate", () => {
-  it("names this machine, signs itself, and is no authority", async () => {
+  it("names this machine, signs itself, and is not an authority", async () => {
     const certificate = new X509Certificate((await developmentCertificate("127.0.0.1", directory)).cert);
     expect(certificate.subjectAltName).toBe(
       "DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1",

@@ -25,7 +25,7 @@ describe("a reference", () => {
   });
 });
 
-describe("a reference to what is no module", () => {
+describe("a reference to a file that is not a module", () => {
   it.each(["../../../README.md", "../../../package.json", "../project"])("is a mistake: %s", (path) => {
     expect(() => parseReference(path, here)).toThrow("is not a module; expected a .js");
   });
@@ -35,7 +35,7 @@ describe("of a module's exports", () => {
   it.each([
     ["the first of the names", { default: handler, handler: other }, ["default", "handler"], handler],
     ["the next when that is missing", { handler: other }, ["default", "handler"], other],
-    ["the next when that is no function", { default: { a: 1 }, handler }, ["default", "handler"], handler],
+    ["the next when that is not a function", { default: { a: 1 }, handler }, ["default", "handler"], handler],
     ["a Lift app", { default: app }, ["default", "handler"], app],
     ["what CommonJS exports by name", { default: { handler } }, ["default", "handler"], handler],
     ["the function that CommonJS exports", { default: handler }, ["default", "handler"], handler],
@@ -84,7 +84,7 @@ describe("a handler as a template names it", () => {
     expect(parseReference(text, folder)).toEqual({ file: join(folder, file), exportName });
   });
 
-  it.each(["gone.handler", "app.js", "gone.mjs"])("%s is a mistake where there is no such file", (text) => {
+  it.each(["gone.handler", "app.js", "gone.mjs"])("%s is rejected when the file does not exist", (text) => {
     expect(() => parseReference(text, folder)).toThrow("Cannot find the module");
   });
 

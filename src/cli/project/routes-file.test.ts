@@ -62,7 +62,7 @@ describe("a routes file", () => {
     });
   });
 
-  it("that is no JSON is named, with the place", async () => {
+  it("that is not JSON is reported with its location", async () => {
     const path = join(directory, "routes.json");
     await writeFile(path, '{ "routes": }');
     await expect(readRoutesFile(path)).rejects.toMatchObject({ code: "USAGE" });

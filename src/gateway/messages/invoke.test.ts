@@ -12,7 +12,7 @@ function setUp(limits = {}) {
   return { clock, invoker, run };
 }
 
-/** What the contexts of the runtimes before Node 24 have besides. */
+/** Members that contexts had before Node 24. */
 interface OldContext {
   done(error?: unknown, value?: unknown): void;
   succeed(value?: unknown): void;

@@ -76,7 +76,7 @@ function readFrames(bytes: Buffer) {
   return frames;
 }
 
-/** What a socket writes of it. */
+/** Returns the bytes that a socket writes. */
 const bytes = (frame: Frame) => (typeof frame === "string" ? Buffer.from(frame, "latin1") : frame);
 
 describe("textFrame", () => {

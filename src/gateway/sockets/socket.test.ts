@@ -10,7 +10,7 @@ import { type ClientSocket, LiveConnection } from "./socket.ts";
 
 const GRACE_MS = 10_000;
 
-/** A transport that takes bytes only when it is told to, one write after the other. */
+/** A transport that accepts one write at a time, on request. */
 class SlowTransport extends Writable {
   #taken: (() => void) | undefined;
 

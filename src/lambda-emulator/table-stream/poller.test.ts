@@ -198,7 +198,7 @@ describe("a stream's batches", () => {
     expect(batches.slice(0, 4)).toEqual([[1], [1], [1], [2]]);
   });
 
-  it("go on behind the last record when an iterator is no good any more", async () => {
+  it("continue after the last record when an iterator has expired", async () => {
     const stream = new FakeStream();
     const shard = stream.shard("s1", [1]);
     const errors: unknown[] = [];
