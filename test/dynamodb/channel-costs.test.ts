@@ -9,7 +9,7 @@ import { ChannelTables } from "./channel-tables.ts";
 import { localClient, MINUTE } from "./connection-table.ts";
 
 const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
-const SECTION = "What a channel costs";
+const SECTION = "Cost of channels";
 const ROWS = tableRows(sections(DOC).get(SECTION) ?? "");
 
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };

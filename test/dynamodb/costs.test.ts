@@ -101,7 +101,7 @@ beforeEach(async () => {
 });
 
 describe("docs/operations/dynamodb-costs.md lists the units of", () => {
-  const EVENTS = "What an event costs";
+  const EVENTS = "Cost of events";
 
   it("a connect and a disconnect", async () => {
     await expectDocumented(EVENTS, "connect, anonymous", () => connect(ANONYMOUS));
@@ -239,7 +239,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   });
 
   it("listing and counting a thousand connections", async () => {
-    const LISTS = "What a list costs";
+    const LISTS = "Cost of lists";
     const ids = Array.from({ length: 1_000 }, (_, n) => `L0SM9cOFvH${String(n).padStart(5, "0")}=`);
     for (let from = 0; from < ids.length; from += 50) {
       const some = ids.slice(from, from + 50);
@@ -255,7 +255,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   });
 
   it("measured operations only", () => {
-    const rows = ["What an event costs", "What a list costs"].flatMap((name) =>
+    const rows = ["Cost of events", "Cost of lists"].flatMap((name) =>
       tableRows(sections(DOC).get(name) ?? ""),
     );
     expect(rows.map(([name]) => name).sort()).toEqual([...measured].sort());

@@ -4,8 +4,8 @@ export interface WebSocketLike {
   send(data: string): void;
   /** Closes the connection. */
   close(code?: number, reason?: string): void;
-  // biome-ignore lint/suspicious/noExplicitAny: no other type fits the events of all implementations
   /** Adds a listener for an event. */
+  // biome-ignore lint/suspicious/noExplicitAny: no other type fits the events of all implementations
   addEventListener(type: "open" | "message" | "close" | "error", listener: (event: any) => void): void;
 }
 
