@@ -52,7 +52,7 @@ const always = (delivered: SendOutcome): Sender => ({ concurrency: 1, send: () =
 const counts = { sent: 0, gone: 0, connecting: 0, failed: 0 };
 
 describe("a broadcast", () => {
-  it("has so many under way at a time, and no more", async () => {
+  it("has at most `concurrency` sends in progress", async () => {
     const sender = new Manual(2);
     const done = runBroadcast(sender, IDS);
     expect(sender.started).toEqual(["a", "b"]);
@@ -75,7 +75,7 @@ describe("a broadcast", () => {
     expect(await done).toEqual({ ...counts, sent: 5 });
   });
 
-  it("asks its source for one at a time", async () => {
+  it("pulls one id at a time", async () => {
     let asked = 0;
     let left = 3;
     const source = {
@@ -93,7 +93,7 @@ describe("a broadcast", () => {
     expect(report.sent).toBe(3);
   });
 
-  it("counts each outcome, and on request tells them in the order of the ids", async () => {
+  it("counts each outcome, and returns them in the order of the ids with `results`", async () => {
     const sender = new Manual(3);
     const error = new ConnectionsError("LIMIT_EXCEEDED", "no");
     const done = runBroadcast(sender, ["a", "b", "c"], { results: true });
@@ -113,7 +113,7 @@ describe("a broadcast", () => {
     });
   });
 
-  it("tells on request of those alone that were not sent to", async () => {
+  it('returns only unsent results with "unsent"', async () => {
     const sender: Sender = { concurrency: 1, send: (id) => (id === "b" ? "gone" : "sent") };
     expect(await runBroadcast(sender, ["a", "b", "c"], { results: "unsent" })).toEqual({
       ...counts,
@@ -123,13 +123,13 @@ describe("a broadcast", () => {
     });
   });
 
-  it("of nobody is done", async () => {
+  it("is done at once without ids", async () => {
     expect(await runBroadcast(always("sent"), [])).toEqual(counts);
     async function* nobody() {}
     expect(await runBroadcast(new Manual(4), nobody())).toEqual(counts);
   });
 
-  it("rejects with what its source rejects with, when all that is under way has ended", async () => {
+  it("rejects with its source's error, after the sends in progress", async () => {
     const sender = new Manual(2);
     async function* broken() {
       yield "a";
@@ -148,14 +148,14 @@ describe("a broadcast", () => {
 });
 
 describe("a broadcast that is stopped", () => {
-  it("sends nothing when its signal has fired before", async () => {
+  it("sends nothing with an aborted signal", async () => {
     const sender = new Manual(1);
     const signal = AbortSignal.abort(new Error("too late"));
     await expect(runBroadcast(sender, IDS, { signal })).rejects.toThrow("too late");
     expect(sender.started).toEqual([]);
   });
 
-  it("lets those under way end, and hands back the others", async () => {
+  it("finishes the sends in progress, and returns the remaining ids", async () => {
     const sender = new Manual(2);
     const controller = new AbortController();
     const done = runBroadcast(sender, IDS, { signal: controller.signal });
@@ -168,7 +168,7 @@ describe("a broadcast that is stopped", () => {
     expect(sender.cancelled).toBe(0);
   });
 
-  it("hands back those that did not end in time, and hears no more of them", async () => {
+  it("returns the ids of sends that did not finish in time, and ignores their outcomes", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       const sender = new Manual(2);
@@ -193,7 +193,7 @@ describe("a broadcast that is stopped", () => {
     }
   });
 
-  it("does not wait for a page that does not come: it is the first of what remains", async () => {
+  it("does not wait for a slow page: its ids come first among the remaining ones", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       let arrive: () => void = () => {};
@@ -217,7 +217,7 @@ describe("a broadcast that is stopped", () => {
     }
   });
 
-  it("hands back a sender's cancelled ones, and says nothing remains when nothing does", async () => {
+  it("returns cancelled ids, and reports no remaining ids when there are none", async () => {
     expect(await listed(await runBroadcast(always(undefined), ["a", "b"]))).toEqual(["a", "b"]);
     const controller = new AbortController();
     const sender = new Manual(5);

@@ -17,7 +17,7 @@ describe("parseWebSocketResult", () => {
     expect(() => parseWebSocketResult(answer)).toThrow(`unknown field ${name}`);
   });
 
-  it("reads what JSON leaves of a result", () => {
+  it("parses a result as JSON leaves it", () => {
     const own = { statusCode: 200, Data: undefined, log: () => {} };
     expect(parseWebSocketResult(own)).toEqual({ statusCode: 200 });
     const written = { toJSON: () => ({ statusCode: 201 }) };
@@ -25,7 +25,7 @@ describe("parseWebSocketResult", () => {
     expect(() => parseWebSocketResult(Object.create({ statusCode: 200 }))).toThrow("statusCode");
   });
 
-  it.each(["100", "200", "599"])("reads the status %j as its number", (statusCode) => {
+  it.each(["100", "200", "599"])("parses the status %j as a number", (statusCode) => {
     expect(parseWebSocketResult({ statusCode, body: "x" })).toEqual({
       statusCode: Number(statusCode),
       body: "x",
@@ -39,7 +39,7 @@ describe("parseWebSocketResult", () => {
     },
   );
 
-  it("throws nothing but a TypeError, and returns only results", () => {
+  it("throws only a TypeError, and returns only valid results", () => {
     const answer = fc.oneof(
       fc.anything(),
       fc.record({

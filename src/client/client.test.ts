@@ -6,7 +6,7 @@ import { type ClientOptions, createClient } from "./index.ts";
 import { parseMessage } from "./requests/parse-message.ts";
 
 describe("requests", () => {
-  it("answers with a page of history", async () => {
+  it("returns a page of history", async () => {
     const { client, clock, server } = await connected();
     for (const data of [1, 2, 3]) server.publish("room:a", data);
     const page = client.history("room:a", { before: 3, limit: 1 });
@@ -14,7 +14,7 @@ describe("requests", () => {
     expect(await page).toMatchObject({ messages: [{ data: 2 }], more: true, position: { offset: 3 } });
   });
 
-  it("answers with who is there", async () => {
+  it("returns the users in a channel", async () => {
     const { client, clock } = await connected({ url: "ws://model/?user=ada" });
     client.subscribe("room:a");
     await clock.pass(10);
@@ -23,7 +23,7 @@ describe("requests", () => {
     expect(await present).toMatchObject({ users: [{ user: "ada" }], more: false });
   });
 
-  it("answers with who is there behind somebody", async () => {
+  it("returns the users after a user id", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     client.subscribe("room:a");
     createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock }).connect();
@@ -33,7 +33,7 @@ describe("requests", () => {
     expect(await present).toMatchObject({ users: [], more: false });
   });
 
-  it("asks on the next socket what the last one did not answer", async () => {
+  it("resends an unanswered request on the next socket", async () => {
     const { client, clock, server } = await connected();
     server.publish("room:a", 1);
     server.opened[0]!.stalled = true;
@@ -44,7 +44,7 @@ describe("requests", () => {
     expect(await page).toMatchObject({ messages: [{ data: 1 }] });
   });
 
-  it("gives up after its time or with its signal, and leaves no timer", async () => {
+  it("rejects after its timeout or with its signal, and leaves no timer", async () => {
     const { client, clock, server } = await connected();
     const before = clock.pending;
     server.opened[0]!.stalled = true;
@@ -72,7 +72,7 @@ describe("requests", () => {
     await expect(client.history("room:a")).rejects.toMatchObject({ code: "CONNECTION_CLOSED" });
   });
 
-  it("passes on what the server refuses", async () => {
+  it("rejects with the server's error", async () => {
     const { client, clock, server } = await connected();
     server.intercept = ({ action }) => (action === "history" ? "FORBIDDEN" : undefined);
     const refused = expect(client.history("room:a")).rejects.toMatchObject({
@@ -85,7 +85,7 @@ describe("requests", () => {
 });
 
 describe("presence", () => {
-  it("keeps who is in a channel, with their states, through joins, updates and leaves", async () => {
+  it("keeps a channel's users and their states through joins, updates and leaves", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const members = client.members("room:a");
     const counts: number[] = [];
@@ -107,7 +107,7 @@ describe("presence", () => {
     expect(counts).toEqual([2, 2, 1]);
   });
 
-  it("has everybody, where they are more than a frame takes", async () => {
+  it("lists all users when they need more than one frame", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const names = ["bea", "cy", "dan", "eve"];
     const others = names.map((name) => {
@@ -131,7 +131,7 @@ describe("presence", () => {
     expect([...members.users.keys()]).toEqual(["ada", "cy", "dan", "eve"]);
   });
 
-  it("is right again after a time without a connection", async () => {
+  it("is correct again after a lost connection", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const bea = createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock });
     bea.connect();
@@ -146,7 +146,7 @@ describe("presence", () => {
     expect([...members.users.keys()]).toEqual(["ada"]);
   });
 
-  it("is right again with the next heartbeat when somebody came, and it was not told", async () => {
+  it("is correct again with the next heartbeat after a lost join message", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada", heartbeatMs: 10_000 });
     const members = client.members("room:a");
     await clock.pass(10);
@@ -161,7 +161,7 @@ describe("presence", () => {
     expect([...members.users.keys()].sort()).toEqual(["ada", "bea"]);
   });
 
-  it("is not misled by what comes late, or while it asks", async () => {
+  it("ignores late messages, and applies those that arrive during a request", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const members = client.members("room:a");
     await clock.pass(10);
@@ -186,7 +186,7 @@ describe("presence", () => {
     expect([...members.users.keys()]).toEqual(["ada", "cy"]);
   });
 
-  it("shows the same again after a reconnect, and nothing more when it is closed", async () => {
+  it("keeps its list over a reconnect, and stops changing after close", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const members = client.members("room:a");
     // Before the server has taken the channel: it goes with it, or waits for it.
@@ -202,7 +202,7 @@ describe("presence", () => {
     expect(server.actions.at(-1)).toBe("unsubscribe");
   });
 
-  it("rejects when the channel is refused", async () => {
+  it("rejects when the server refuses the channel", async () => {
     const { client, clock } = await connected();
     const refused = expect(client.members("secret:a").ready).rejects.toMatchObject({ code: "FORBIDDEN" });
     await clock.pass(10);
@@ -210,7 +210,7 @@ describe("presence", () => {
   });
 });
 
-describe("what a user shows", () => {
+describe("a user's presence state", () => {
   const joined = async (options = {}) => {
     const all = await connected({ url: "ws://model/?user=ada", ...options });
     all.client.subscribe("room:a");
@@ -226,7 +226,7 @@ describe("what a user shows", () => {
     server.faults.latency = [1, 1];
   };
 
-  it("waits for the channel on the next socket, and is sent once, the newest of it", async () => {
+  it("waits for the channel on the next socket, and sends only the latest state, once", async () => {
     const all = await joined();
     const { client, clock, server } = all;
     server.opened[0]!.cut();
@@ -240,7 +240,7 @@ describe("what a user shows", () => {
     ]);
   });
 
-  it("goes with the subscription of the next socket", async () => {
+  it("is part of the subscription on the next socket", async () => {
     const { client, clock, server } = await joined();
     server.opened[0]!.cut();
     await clock.pass(5);
@@ -251,7 +251,7 @@ describe("what a user shows", () => {
     expect(server.states.get("ada")).toBe("away");
   });
 
-  it("is the newest also where a socket that takes over has subscribed with what was shown before", async () => {
+  it("is the latest even if a replacing socket subscribed with an earlier state", async () => {
     const all = await joined({ maxConnectionMs: 10_000 });
     const { client, clock, server } = all;
     const before = client.setPresence("room:a", "here");
@@ -267,7 +267,7 @@ describe("what a user shows", () => {
     expect(server.states.get("ada")).toBe("away");
   });
 
-  it("is taken away from the next socket on as well", async () => {
+  it("stays cleared on the next socket", async () => {
     const { client, clock, server } = await joined();
     void client.setPresence("room:a", "here");
     await clock.pass(10);
@@ -279,7 +279,7 @@ describe("what a user shows", () => {
     expect(server.states.get("ada")).toBeUndefined();
   });
 
-  it("is of a second subscription that comes while the first is asked for", async () => {
+  it("comes from a second subscription made while the first is pending", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     client.subscribe("room:a");
     await Promise.resolve();
@@ -288,7 +288,7 @@ describe("what a user shows", () => {
     expect(server.states.get("ada")).toBe("here");
   });
 
-  it("is not refused for what was shown before it", async () => {
+  it("is not refused because of an earlier state", async () => {
     const { client, clock, server } = await joined();
     server.intercept = ({ action, payload }) =>
       action === "set_presence" && payload.state === "bad" ? "VALIDATION_ERROR" : undefined;
@@ -302,7 +302,7 @@ describe("what a user shows", () => {
     expect(server.states.get("ada")).toBe("good");
   });
 
-  it("is what it was where the server refuses another, also with the next socket", async () => {
+  it("keeps its last accepted value when the server refuses a new one, also on the next socket", async () => {
     const { client, clock, server } = await joined();
     const before = client.setPresence("room:a", "here");
     await clock.pass(10);
@@ -321,7 +321,7 @@ describe("what a user shows", () => {
     });
   });
 
-  it("is refused where it is no JSON, and keeps no channel from coming back", async () => {
+  it("rejects a state that is not JSON, and still resubscribes the channel", async () => {
     const { client, clock, server } = await joined();
     const notJson = { code: "NOT_JSON", retry: false };
     await expect(client.setPresence("room:a", 1n as never)).rejects.toMatchObject(notJson);
@@ -333,7 +333,7 @@ describe("what a user shows", () => {
     expect(server.opened[1]!.channels).toEqual(new Set(["room:a"]));
   });
 
-  it("is refused by the server where the user is not", async () => {
+  it("is refused by the server in a channel that the user is not in", async () => {
     const { client, clock } = await joined();
     const refused = expect(client.setPresence("room:b", "here")).rejects.toMatchObject({ code: "FORBIDDEN" });
     await clock.pass(10);
@@ -360,15 +360,15 @@ describe("options", () => {
     );
   });
 
-  it("takes undefined for absent", () => {
+  it("treats undefined as absent", () => {
     const { WebSocket } = setup().server;
     const options = { url: "ws://model/", WebSocket, heartbeatMs: undefined, clock: undefined };
     expect(() => createClient(options as never)).not.toThrow();
   });
 });
 
-describe("what a server sends", () => {
-  it("never makes the reader throw, and is a message only when its fields are there", () => {
+describe("a server's message", () => {
+  it("never makes the parser throw, and needs its required fields", () => {
     const field = fc.oneof(
       fc.constantFrom("response", "error", "message", "presence"),
       fc.jsonValue(),
@@ -387,7 +387,7 @@ describe("what a server sends", () => {
     expect(parseMessage(new Blob(["{}"]))).toBeUndefined();
   });
 
-  it("is ignored when it is no message of the protocol", async () => {
+  it("is ignored when it is not a message of the protocol", async () => {
     const { client, clock, server } = await connected();
     const seen: unknown[] = [];
     client.subscribe("room:a", { onMessage: ({ data }) => seen.push(data) });
@@ -407,7 +407,7 @@ describe("a token's lifetime", () => {
   const exp = 1_800_000_000;
   const expiry = exp * 1_000;
 
-  it("is read from a JWT, and from nothing else", () => {
+  it("is read from a JWT only", () => {
     expect(tokenLifetime(jwt({ exp, name: "Zoë ~~~???" }), expiry - 7_000)).toBe(7_000);
     for (const token of [undefined, "", "a.b.c", "opaque", jwt({ exp: "soon" }), jwt({}), jwt(null)]) {
       expect(tokenLifetime(token, expiry)).toBeNaN();
@@ -423,7 +423,7 @@ describe("a token's lifetime", () => {
     expect(tokenLifetime(jwt({ iat: exp - 300, exp }), expiry + now)).toBe(lifetime);
   });
 
-  it("is what is left, where `iat` is no use", () => {
+  it("is the remaining time when `iat` is unusable", () => {
     expect(tokenLifetime(jwt({ iat: expiry, exp }), expiry - 60_000)).toBe(60_000);
     expect(tokenLifetime(jwt({ iat: "now", exp }), expiry - 60_000)).toBe(60_000);
   });

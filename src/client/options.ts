@@ -85,7 +85,7 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
     if (typeof kind !== "string") settings[name] = kind[0];
   }
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(KINDS, name)) throw invalid(`unknown option ${name}`);
+    if (!Object.hasOwn(KINDS, name)) throw invalid(`Unknown option ${name}`);
     if (value === undefined) continue;
     const kind = KINDS[name as keyof ClientOptions];
     if (typeof kind !== "string") checkInteger(name, value, kind[1]);
@@ -98,12 +98,12 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
 
 function checkCombination(settings: ResolvedOptions): void {
   const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs } = settings;
-  if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("url must be ws: or wss:");
+  if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("`url` must be ws: or wss:");
   if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {
-    throw invalid("only one of token, getToken, getTicket");
+    throw invalid("Set only one of token, getToken, getTicket");
   }
-  if (!WebSocket) throw invalid("no WebSocket");
-  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs < reconnectBaseMs");
+  if (!WebSocket) throw invalid("Set `WebSocket`");
+  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs is less than reconnectBaseMs");
 }
 
 /** @throws {ClientError} INVALID_OPTION */

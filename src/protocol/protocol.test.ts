@@ -43,24 +43,24 @@ describe("PROTOCOL.md", () => {
   const clientChapter = chapter("## Client to server");
   const serverChapter = chapter("## Server to client");
 
-  it("describes the actions that are read, and no others", () => {
+  it("describes exactly the actions that the parser accepts", () => {
     const headings = [...clientChapter.matchAll(/^### `(.+)`$/gm)].map(([, name]) => name);
     expect(headings.sort()).toEqual([...ACTIONS].sort());
   });
 
-  it("has an example of each action, which is read as what it says", () => {
+  it("has a valid example of each action", () => {
     const read = examplesIn(clientChapter).map((example) => parseRequest(example).action);
     expect(read.sort()).toEqual([...ACTIONS].sort());
   });
 
-  it("has an example of each message to clients, which is read as it stands", () => {
+  it("has a valid example of each message to clients", () => {
     const headings = [...serverChapter.matchAll(/^### `(.+)`$/gm)].map(([, name]) => name);
     const examples = examplesIn(serverChapter);
     for (const example of examples) expect(parseServerMessage(example)).toEqual(JSON.parse(example));
     expect(examples.map((example) => JSON.parse(example).type)).toEqual(headings);
   });
 
-  it("lists the codes with whether a client retries", () => {
+  it("lists each code, with whether a client retries", () => {
     const rows = [...chapter("## Error codes").matchAll(/^\| `(\w+)` \| (yes|no) \|/gm)];
     expect(Object.fromEntries(rows.map(([, code, retry]) => [code, retry === "yes"]))).toEqual(RETRY_BY_CODE);
   });
@@ -84,7 +84,7 @@ describe("PROTOCOL.md", () => {
 });
 
 describe("parseRequest", () => {
-  it("gives a request its id, its action and what it carries, and leaves out what it does not know", () => {
+  it("returns id, action and payload, without unknown fields", () => {
     expect(
       parseRequest(
         request({
@@ -103,11 +103,11 @@ describe("parseRequest", () => {
     });
   });
 
-  it("takes a request without an id or a payload", () => {
+  it("accepts a request without an id or a payload", () => {
     expect(parseRequest('{"action":"heartbeat"}')).toEqual({ action: "heartbeat", payload: {} });
   });
 
-  it("reads what the first clients send", () => {
+  it("parses the first clients' messages", () => {
     expect(
       parseRequest('{"action":"message","type":"chat","data":{"channel":"room:a","text":"hi"}}'),
     ).toEqual({
@@ -152,26 +152,26 @@ describe("parseRequest", () => {
     expect(refusal(message).code).toBe(code);
   });
 
-  it("says where a message is wrong, under the id of the request", () => {
+  it("reports the path of the invalid field, with the request's id", () => {
     const error = refusal(subscribe({ channel: "room:a" }, { channel: "room:b", position: { epoch: "e" } }));
     expect(error).toMatchObject({ code: "VALIDATION_ERROR", requestId: "1" });
     expect(error.issue?.path).toBe("payload.channels[1].position.offset");
   });
 
-  it.each([-1, 0.5, 2 ** 53, "1", null])("takes no offset %s", (offset) => {
+  it.each([-1, 0.5, 2 ** 53, "1", null])("rejects the offset %s", (offset) => {
     expect(refusal(subscribe({ channel: "room:a", position: { epoch: "e", offset } })).code).toBe(
       "VALIDATION_ERROR",
     );
   });
 
-  it("takes as many channels as it may, and no more", () => {
+  it("accepts channels up to the limit", () => {
     const channels = (count: number) => Array.from({ length: count }, (_, i) => ({ channel: `room:${i}` }));
     expect(parseRequest(subscribe(...channels(LIMITS.channels)))).toMatchObject({ action: "subscribe" });
     expect(refusal(subscribe(...channels(LIMITS.channels + 1))).code).toBe("VALIDATION_ERROR");
     expect(refusal(subscribe()).code).toBe("VALIDATION_ERROR");
   });
 
-  it("takes data as deep as it may be, and no deeper", () => {
+  it("accepts nesting up to the limit", () => {
     const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
     const publish = (depth: number) =>
       `{"action":"publish","payload":{"channel":"room:a","data":${nested(depth)}}}`;
@@ -180,7 +180,7 @@ describe("parseRequest", () => {
     expect(refusal(publish(60_000)).code).toBe("VALIDATION_ERROR");
   });
 
-  it("refuses a channel that is asked for twice", () => {
+  it("rejects a channel that is named twice", () => {
     expect(
       refusal(subscribe({ channel: "room:a" }, { channel: "room:b" }, { channel: "room:a" })),
     ).toMatchObject({
@@ -189,7 +189,7 @@ describe("parseRequest", () => {
     });
   });
 
-  it("takes a state of as many bytes as it may have, and no more", () => {
+  it("accepts a state up to its limit in bytes", () => {
     const set = (bytes: number) =>
       request({ action: "set_presence", payload: { channel: "room:a", state: "é".repeat((bytes - 2) / 2) } });
     expect(parseRequest(set(LIMITS.stateBytes))).toMatchObject({ action: "set_presence" });
@@ -214,7 +214,7 @@ describe("parseRequest", () => {
     });
   });
 
-  it("takes a stream's data of as many bytes as it may have, and no more", () => {
+  it("accepts a live stream's data up to its limit in bytes", () => {
     const start = (bytes: number) =>
       request({
         action: "stream_start",
@@ -224,7 +224,7 @@ describe("parseRequest", () => {
     expect(refusal(start(LIMITS.streamBytes + 2)).code).toBe("VALIDATION_ERROR");
   });
 
-  it("gives a request or a ProtocolError, whatever comes", () => {
+  it("returns a request or throws a ProtocolError, for any input", () => {
     const json = fc.json({ maxDepth: 4 });
     const near = fc
       .record(
@@ -269,7 +269,7 @@ describe("parseRequest", () => {
 });
 
 describe("parseServerMessage", () => {
-  it("knows nothing of a type that it does not know", () => {
+  it("returns undefined for an unknown type", () => {
     expect(parseServerMessage('{"type":"weather"}')).toBeUndefined();
     expect(parseServerMessage('{"type":"__proto__"}')).toBeUndefined();
     expect(parseServerMessage("{}")).toBeUndefined();
@@ -282,7 +282,7 @@ describe("parseServerMessage", () => {
     },
   );
 
-  it("gives a message, nothing, or a ProtocolError, whatever comes", () => {
+  it("returns a message or undefined, or throws a ProtocolError, for any input", () => {
     const types = fc.constantFrom(
       "response",
       "error",
@@ -341,7 +341,7 @@ describe("a channel's name", () => {
   });
 });
 
-it("counts the bytes that a text has on the wire", () => {
+it("counts the bytes of a text on the wire", () => {
   fc.assert(
     fc.property(anyText, (text) => {
       expect(utf8Length(text)).toBe(Buffer.byteLength(text));

@@ -28,7 +28,7 @@ async function mounted(data: readonly number[], props: Props, options: MountOpti
 const numbers = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
 
 describe("useChannel", () => {
-  it("is loading, then live with the newest messages, then with what comes", async () => {
+  it("is loading, then live with recent messages, then with new ones", async () => {
     const shown = await mounted([1, 2, 3], { channel: "room:a", recent: 2 });
     await shown.does(() => shown.server.publish("room:a", 4));
     await shown.pass(10);
@@ -61,7 +61,7 @@ describe("useChannel", () => {
     expect(seen(shown.now)).toEqual(["live", [1], false]);
   });
 
-  it("gives the same object until something changes, and the same functions after it", async () => {
+  it("returns the same object until something changes, and always the same functions", async () => {
     const shown = await mounted([1], { channel: "room:a", recent: 5 });
     const before = shown.now;
     await shown.render({ channel: "room:a", recent: 5 });
@@ -73,12 +73,12 @@ describe("useChannel", () => {
     expect(shown.now).toMatchObject({ publish, loadMore, reload });
   });
 
-  it("renders once for messages that come together", async () => {
+  it("renders once for messages that arrive together", async () => {
     const shown = await mounted(numbers(1, 50), { channel: "room:a", recent: 50 }, { strict: false });
     expect(shown.renders).toHaveLength(2);
   });
 
-  it("shows nothing of a channel when it has gone on to another", async () => {
+  it("shows no messages of the previous channel", async () => {
     const shown = await mounted([1], { channel: "room:a", recent: 5 });
     shown.server.publish("room:b", "b");
     const before = shown.renders.length;
@@ -92,7 +92,7 @@ describe("useChannel", () => {
     expect([...socket!.channels]).toEqual(["room:b"]);
   });
 
-  it("begins anew with other options", async () => {
+  it("reloads when options change", async () => {
     const shown = await mounted([1, 2, 3], { channel: "room:a", recent: 1 });
     await shown.render({ channel: "room:a", recent: 2 });
     expect(seen(shown.now)).toEqual(["loading", [], false]);
@@ -100,7 +100,7 @@ describe("useChannel", () => {
     expect(seen(shown.now)).toEqual(["live", [2, 3], true]);
   });
 
-  it("gives each of two components its own messages, and the second none before its past is there", async () => {
+  it("gives each of two components its own messages, and the second none before its history", async () => {
     const shown = await mount(
       () => [useMembers("room:a"), useChannel("room:a", { recent: 2 }), useChannel("room:a")] as const,
       undefined,
@@ -121,7 +121,7 @@ describe("useChannel", () => {
     expect(early).toEqual([]);
   });
 
-  it("loses and doubles nothing when the connection is cut", async () => {
+  it("neither loses nor duplicates messages when the connection is cut", async () => {
     const shown = await mounted([1], { channel: "room:a", recent: 5 });
     await shown.does(() => {
       for (const socket of shown.server.sockets) socket.cut();
@@ -133,7 +133,7 @@ describe("useChannel", () => {
     expect(seen(shown.now)).toEqual(["live", [1, 2, 3], false]);
   });
 
-  it("says that messages are lost, goes on, and begins anew when it is told to", async () => {
+  it("reports lost messages, continues, and starts afresh on reload", async () => {
     const shown = await mounted([1], { channel: "room:a", recent: 5 });
     await shown.does(() => {
       for (const socket of shown.server.sockets) socket.cut();
@@ -152,7 +152,7 @@ describe("useChannel", () => {
     expect([shown.now.error, shown.errors]).toEqual([undefined, []]);
   });
 
-  it("says that messages are lost while it is loading", async () => {
+  it("reports lost messages while loading", async () => {
     const all = await connected();
     all.server.publish("room:a", 1);
     all.client.subscribe("room:a", { onLost: () => {} });
@@ -166,7 +166,7 @@ describe("useChannel", () => {
     expect([...seen(shown.now), shown.now.error?.code]).toEqual(["lost", [], false, "HISTORY_LOST"]);
   });
 
-  it("keeps what it has when it is refused later", async () => {
+  it("keeps its messages when it is refused later", async () => {
     const shown = await mounted([1, 2], { channel: "room:a", recent: 1 });
     shown.server.intercept = ({ action }) => (action === "subscribe" ? "FORBIDDEN" : undefined);
     await shown.does(() => {
@@ -176,7 +176,7 @@ describe("useChannel", () => {
     expect([...seen(shown.now), shown.now.error?.code]).toEqual(["refused", [2], false, "FORBIDDEN"]);
   });
 
-  it("is not live by an answer to what was before reload", async () => {
+  it("ignores a response to a request from before reload", async () => {
     const all = setup();
     for (const one of [1, 2]) all.server.publish("room:a", one);
     const first = all.client.subscribe("room:0");
@@ -188,7 +188,7 @@ describe("useChannel", () => {
     expect(seen(shown.now)).toEqual(["live", [1, 2], true]);
   });
 
-  it("leaves the channel while it is hidden, and begins anew when it is shown", async () => {
+  it("leaves the channel while hidden, and starts afresh when shown", async () => {
     const shown = await mounted([1], { channel: "room:a", recent: 2 });
     await shown.hide(true);
     for (const one of [2, 3]) shown.server.publish("room:a", one);
@@ -201,7 +201,7 @@ describe("useChannel", () => {
     expect(seen(shown.now)).toEqual(["live", [2, 3], true]);
   });
 
-  it("says why it is refused, and is let in when it is told to try again", async () => {
+  it("reports why it is refused, and succeeds after reload", async () => {
     const shown = await mountChannel({ channel: "room:a" });
     let closed = true;
     shown.server.intercept = ({ action }) => (closed && action === "subscribe" ? "FORBIDDEN" : undefined);
@@ -248,12 +248,12 @@ describe("maxMessages", () => {
     expect(seen(shown.now)).toEqual(["live", [2, 3, 4], true]);
   });
 
-  it("keeps the newest of what comes first", async () => {
+  it("keeps the newest of the first messages", async () => {
     const shown = await mounted([1, 2, 3], { channel: "room:a", recent: 5, maxMessages: 2 });
     expect(seen(shown.now)).toEqual(["live", [2, 3], true]);
   });
 
-  it("makes room for what loadMore brings, and no more", async () => {
+  it("makes room for the messages of loadMore only", async () => {
     const shown = await mounted(numbers(1, 4), { channel: "room:a", recent: 2, maxMessages: 2 });
     await shown.does(() => void shown.now.loadMore());
     await shown.pass(10);
@@ -270,7 +270,7 @@ describe("maxMessages", () => {
 });
 
 describe("loadMore", () => {
-  it("puts page after page of history before the first message", async () => {
+  it("adds pages of history before the first message", async () => {
     const all = await connected();
     all.server.pageSize = 3;
     const shown = await mounted(numbers(1, 8), { channel: "room:a", recent: 2 }, { setup: all });
@@ -288,7 +288,7 @@ describe("loadMore", () => {
     expect(shown.server.actions.filter((action) => action === "history")).toHaveLength(2);
   });
 
-  it("asks once when it is called twice", async () => {
+  it("sends one request for two calls", async () => {
     const shown = await mounted(numbers(1, 4), { channel: "room:a", recent: 2 });
     await shown.does(() => {
       expect(shown.now.loadMore()).toBe(shown.now.loadMore());
@@ -297,7 +297,7 @@ describe("loadMore", () => {
     expect(seen(shown.now)).toEqual(["live", numbers(1, 4), false]);
   });
 
-  it("doubles nothing that comes at the same time, and leaves no hole where messages are dropped", async () => {
+  it("duplicates no message that arrives meanwhile, and leaves no gap where messages are dropped", async () => {
     const shown = await mounted(numbers(1, 4), { channel: "room:a", recent: 2, maxMessages: 2 });
     await shown.does(() => {
       void shown.now.loadMore();
@@ -331,7 +331,7 @@ describe("loadMore", () => {
     },
   );
 
-  it("takes nothing of another history", async () => {
+  it("ignores messages of another epoch", async () => {
     const all = await connected();
     const shown = await mounted(numbers(1, 5), { channel: "room:a", recent: 2 }, { setup: all });
     await shown.does(() => {
@@ -347,7 +347,7 @@ describe("loadMore", () => {
     expect([shown.now.status, shown.now.hasMore]).toEqual(["lost", false]);
   });
 
-  it("rejects with what the server answers, and can be tried again", async () => {
+  it("rejects with the server's error, and can be retried", async () => {
     const shown = await mounted(numbers(1, 3), { channel: "room:a", recent: 2, maxMessages: 2 });
     let closed = true;
     shown.server.intercept = ({ action }) => (closed && action === "history" ? "FORBIDDEN" : undefined);
@@ -363,7 +363,7 @@ describe("loadMore", () => {
     expect(seen(shown.now)).toEqual(["live", [1, 2, 3, 4], false]);
   });
 
-  it("brings nothing to the channel that comes after, and rejects nowhere", async () => {
+  it("adds nothing to the next channel, and does not reject", async () => {
     const uncaught = vi.fn();
     process.on("unhandledRejection", uncaught);
     const shown = await mounted(numbers(1, 3), { channel: "room:a", recent: 1 });
@@ -381,7 +381,7 @@ describe("loadMore", () => {
     expect(uncaught).not.toHaveBeenCalled();
   });
 
-  it("gives up its request, and takes no page, when it begins anew", async () => {
+  it("aborts its request, and adds no page, on reload", async () => {
     const all = await connected();
     const asked: (AbortSignal | undefined)[] = [];
     const pages: ((page: HistoryResult) => void)[] = [];

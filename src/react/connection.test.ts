@@ -6,7 +6,7 @@ import { connected, setup } from "../../test/client/setup.ts";
 import { mount, providing } from "../../test/react/mount.ts";
 import { useChannel, useClient, useConnectionState, useMembers } from "./index.ts";
 
-it("tells where the connection is", async () => {
+it("returns the state of the connection", async () => {
   const shown = await mount(useConnectionState, undefined, { setup: setup(), strict: false });
   await shown.does(() => shown.client.connect());
   await shown.pass(10);
@@ -23,7 +23,7 @@ it("tells where the connection is", async () => {
   ]);
 });
 
-it("gives the client, and says what is missing where there is none", async () => {
+it("returns the client, and throws without a provider", async () => {
   const shown = await mount(useClient, undefined);
   expect(shown.now).toBe(shown.client);
   const Lonely = () => void useClient();
@@ -32,7 +32,7 @@ it("gives the client, and says what is missing where there is none", async () =>
   );
 });
 
-it("goes over to another client", async () => {
+it("switches to another client", async () => {
   const [one, other] = [await connected(), await connected()];
   one.server.publish("room:a", "one");
   other.server.publish("room:a", "other");
@@ -50,7 +50,7 @@ it("goes over to another client", async () => {
   expect(shown.now[0].status).toBe("idle");
 });
 
-it("renders on a server what is there before anything is known, and begins there in the browser", async () => {
+it("renders the initial state on a server, and hydrates from it", async () => {
   const all = await connected();
   all.server.publish("room:a", 1);
   const everything = () => ({

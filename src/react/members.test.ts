@@ -13,7 +13,7 @@ async function mounted(channel = "room:a") {
   return mount(useMembers, channel, { setup });
 }
 
-it("is loading, then everybody at once, then whoever comes and goes", async () => {
+it("is loading, then lists all users, then follows joins and leaves", async () => {
   const shown = await mounted();
   const { server, clock } = shown;
   const other = createClient({ url: "ws://model/?user=bob", WebSocket: server.WebSocket, clock });
@@ -30,7 +30,7 @@ it("is loading, then everybody at once, then whoever comes and goes", async () =
   ]);
 });
 
-it("gives the same object until something changes", async () => {
+it("returns the same object until something changes", async () => {
   const shown = await mounted();
   await shown.pass(10);
   const before = shown.now;
@@ -41,7 +41,7 @@ it("gives the same object until something changes", async () => {
   expect(shown.now.users).toMatchObject([{ user: "ada", state: { typing: true } }]);
 });
 
-it("shows nobody of a channel when it has gone on to another, and leaves it", async () => {
+it("shows no users of the previous channel, and leaves it", async () => {
   const shown = await mounted();
   await shown.pass(10);
   const before = shown.renders.length;
@@ -56,7 +56,7 @@ it("shows nobody of a channel when it has gone on to another, and leaves it", as
   expect([...socket!.channels]).toEqual([]);
 });
 
-it("leaves the channel while it is hidden, and begins anew when it is shown", async () => {
+it("leaves the channel while hidden, and starts afresh when shown", async () => {
   const shown = await mounted();
   await shown.hide(true);
   await shown.pass(10);
@@ -80,7 +80,7 @@ it.each([
   expect(seen(shown.now)).toEqual(["refused", [], code]);
 });
 
-it("is live when the server tells after all", async () => {
+it("is live when the server responds after all", async () => {
   const shown = await mounted();
   let closed = true;
   shown.server.intercept = ({ action }) => (closed && action === "presence" ? "NOT_FOUND" : undefined);

@@ -1,4 +1,4 @@
-// Whatever the network does: every message once and in order, or the loss is told, and only when there is one.
+// On any network, the client delivers every message once and in order, or reports a loss exactly when there is one.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Client, createClient, type Position } from "../../src/client/index.ts";
@@ -29,7 +29,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
 
 const EVENTS = fc.array(event, { minLength: 30, maxLength: 120 });
 
-/** Judges what the client hands on, knowing only what the server has. */
+/** Checks the delivered messages against the server's history. */
 class Judge {
   readonly server: ModelServer;
   readonly violations: string[] = [];
@@ -67,7 +67,7 @@ class Judge {
   }
 }
 
-/** A generator of numbers that a seed decides. */
+/** A seeded random number generator. */
 function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -133,7 +133,7 @@ async function run(seed: number, rotates: boolean, events: readonly Event[]): Pr
     clock,
     random,
     heartbeatMs: 20_000,
-    // A rotation mends much: without any, everything else has to.
+    // Replacing sockets repairs much, so it is off: the other mechanisms must suffice.
     maxConnectionMs: rotates ? 55_000 : 7_200_000,
   });
   const result: Run = { clock, server, client, judge, sent: [] };
@@ -143,12 +143,12 @@ async function run(seed: number, rotates: boolean, events: readonly Event[]): Pr
   Object.assign(server.faults, { latency: [1, 400], drop: 0.1, duplicate: 0.1 });
   for (const [at, one] of events.entries()) await play(result, one, at);
   Object.assign(server.faults, { latency: [1, 1], drop: 0, duplicate: 0 });
-  // A heartbeat, its timeout, and the longest way back.
+  // A heartbeat, its timeout, and the longest reconnect.
   await clock.pass(90_000);
   return result;
 }
 
-it("hands on every message once and in order, or tells of a loss exactly when there is one", async () => {
+it("delivers every message once and in order, or reports a loss exactly when there is one", async () => {
   const counts = { handed: 0, lost: 0, sockets: 0, sent: 0 };
   await fc.assert(
     fc.asyncProperty(fc.integer(), fc.boolean(), EVENTS, async (seed, rotates, events) => {

@@ -1,4 +1,4 @@
-// A server by PROTOCOL.md, small enough to be read at a glance, and as unreliable as a test wants it.
+// A small server of PROTOCOL.md, as unreliable as a test wants.
 import type { WebSocketConstructor } from "../../src/client/index.ts";
 import {
   type ChannelMessage,
@@ -18,9 +18,9 @@ import { ModelSocket } from "./model-socket.ts";
 import type { TestClock } from "./test-clock.ts";
 
 export interface Faults {
-  /** ms on the way: at least, and at most. What is sent later may arrive earlier. */
+  /** Minimum and maximum latency, in ms. Later frames may arrive earlier. */
   latency: readonly [number, number];
-  /** Chances, 0 to 1, of a frame to the client. */
+  /** Probabilities, 0 to 1, for a frame to the client. */
   drop: number;
   duplicate: number;
 }
@@ -31,7 +31,7 @@ type StreamFields = StreamMessage extends infer One
     : never
   : never;
 
-/** An answer, or an error's code. */
+/** A result, or an error's code. */
 type Answer = Results[keyof Results] | ErrorCode;
 type Handler = (request: Request, socket: ModelSocket) => Answer | undefined;
 
@@ -45,7 +45,7 @@ export class ModelChannel {
     return { epoch: this.epoch, offset: this.offset };
   }
 
-  /** Whether what follows a position is all there. */
+  /** Whether history has every message after a position. */
   covers(position: Position): boolean {
     if (position.epoch !== this.epoch || position.offset > this.offset) return false;
     return position.offset === this.offset || this.messages[0]!.position!.offset <= position.offset + 1;
@@ -56,27 +56,27 @@ export class ModelServer {
   readonly clock: TestClock;
   readonly random: () => number;
   readonly faults: Faults = { latency: [1, 1], drop: 0, duplicate: 0 };
-  /** Open ones. */
+  /** Open sockets. */
   readonly sockets = new Set<ModelSocket>();
-  /** Every socket there ever was. */
+  /** Every socket so far. */
   readonly opened: ModelSocket[] = [];
-  /** Everything that was asked. */
+  /** Every request so far. */
   readonly requests: Request[] = [];
-  /** The data of every publication that was taken, whatever became of it. */
+  /** The data of every accepted message, even if its response was lost. */
   readonly stored: Json[] = [];
-  /** Who streams, by channel. */
+  /** Live streams, by channel. */
   readonly streams = new Map<string, LiveStream>();
   readonly states = new Map<string, Json | undefined>();
   readonly WebSocket: WebSocketConstructor;
-  /** Messages that a channel keeps, and an answer holds. */
+  /** Messages in a channel's history, and in a page. */
   historySize = 100;
   pageSize = 100;
-  /** What becomes of an upgrade. */
+  /** Decides whether an upgrade succeeds. */
   upgrade: (url: URL) => boolean = () => true;
-  /** Takes a request's answer into its own hands; `undefined` leaves it to the model. */
+  /** Overrides a response; `undefined` leaves it to the model. */
   intercept: Handler = () => undefined;
   readonly #channels = new Map<string, ModelChannel>();
-  /** The message in parts that each has open. */
+  /** The unfinished message in parts of each socket. */
   readonly #open = new Map<ModelSocket, { readonly message: number; readonly texts: string[] }>();
   #ids = 0;
 
@@ -99,7 +99,7 @@ export class ModelServer {
     return channel;
   }
 
-  /** The action names of what was asked. */
+  /** The actions of the requests. */
   get actions(): string[] {
     return this.requests.map(({ action }) => action);
   }
@@ -127,13 +127,13 @@ export class ModelServer {
     return result;
   }
 
-  /** Forgets all but the newest. */
+  /** Drops all but the newest messages. */
   trim(name: string, size: number): void {
     const { messages } = this.channel(name);
     messages.splice(0, Math.max(0, messages.length - size));
   }
 
-  /** The history is lost. */
+  /** Drops the history. */
   loseHistory(name: string): void {
     const channel = this.channel(name);
     channel.epoch += "x";
@@ -141,7 +141,7 @@ export class ModelServer {
     channel.messages.length = 0;
   }
 
-  /** Tells the members of a channel of its stream. */
+  /** Sends a live stream's message to the channel's members. */
   tell(name: string, message: StreamFields): void {
     const head = { id: `s${++this.#ids}`, channel: name, at: this.clock.now() };
     this.broadcast(name, { ...head, ...message } as StreamMessage);
@@ -151,7 +151,7 @@ export class ModelServer {
     for (const socket of this.sockets) if (socket.channels.has(name)) socket.deliver(message);
   }
 
-  /** What a client has sent. */
+  /** Handles a client's frame. */
   receive(socket: ModelSocket, frame: string): void {
     const request = parseRequest(frame);
     this.requests.push(request);

@@ -6,11 +6,11 @@ type Listener = (event: object) => void;
 /** Both ends of one connection: to the client it is a WebSocket. */
 export class ModelSocket {
   readonly url: URL;
-  /** Those that it has subscribed to. */
+  /** The subscribed channels. */
   readonly channels = new Set<string>();
-  /** As the query says. */
+  /** The user from the query. */
   readonly user: string | undefined;
-  /** Nothing arrives any more, and nobody is told. */
+  /** Drops all frames without closing. */
   stalled = false;
   #state: "connecting" | "open" | "closed" = "connecting";
   readonly #server: ModelServer;
@@ -49,7 +49,7 @@ export class ModelSocket {
     this.cut();
   }
 
-  /** The connection is gone. */
+  /** Cuts the connection. */
   cut(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
@@ -58,7 +58,7 @@ export class ModelSocket {
     this.#later(() => this.#emit("close", {}));
   }
 
-  /** Sends to the client, as well as the faults let it. */
+  /** Sends to the client, subject to faults. */
   deliver(message: ServerMessage): void {
     const { random, faults } = this.#server;
     if (random() < faults.drop) return;
@@ -71,7 +71,7 @@ export class ModelSocket {
     }
   }
 
-  /** The server ends it, and says why. */
+  /** Closes the connection with an error. */
   end(code: string, retry: boolean): void {
     const error: ErrorBody = { code, message: code, retry };
     this.#emit("message", { data: JSON.stringify({ type: "error", error }) });

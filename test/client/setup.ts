@@ -6,13 +6,13 @@ export interface Setup {
   readonly clock: TestClock;
   readonly server: ModelServer;
   readonly client: Client;
-  /** What `onError` was told. */
+  /** The errors of `onError`. */
   readonly errors: ClientError[];
-  /** Every status there was. */
+  /** Every status so far. */
   readonly statuses: string[];
 }
 
-/** A client of a model server, not connected. Whatever is random is always in the middle. */
+/** A client of a model server, not connected. Random numbers are always 0.5. */
 export function setup(options: Partial<ClientOptions> = {}): Setup {
   const clock = new TestClock();
   const server = new ModelServer(clock);
@@ -33,7 +33,7 @@ export async function connected(options: Partial<ClientOptions> = {}): Promise<S
   return all;
 }
 
-/** A token that expires then, and was issued then; ms since the epoch. */
+/** A token with these times, in ms since the epoch. */
 export function jwt(expiresAt: number, issuedAt?: number): string {
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   return `${encode({ alg: "none" })}.${encode({ sub: "ada", exp: expiresAt / 1_000, ...(issuedAt && { iat: issuedAt / 1_000 }) })}.signature`;

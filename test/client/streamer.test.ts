@@ -86,7 +86,7 @@ async function listener(server: Server, options: Partial<ClientOptions> = {}, ch
   return { client, told };
 }
 
-it("hands on what others publish, and resolves when it is stored", async () => {
+it("delivers other clients' messages, and resolves when a message is stored", async () => {
   const server = await startServer();
   const { told } = await listener(server);
   // Any WebSocket will do: the others here are Node's own.
@@ -97,7 +97,7 @@ it("hands on what others publish, and resolves when it is stored", async () => {
   await eventually(() => expect(told).toEqual(texts));
 });
 
-it("publishes what no frame takes, in two channels at once, and refuses what is over 128 KB", async () => {
+it("publishes messages larger than a frame, in two channels at once, and rejects those over 128 KB", async () => {
   const server = await startServer();
   const { told } = await listener(server);
   const ada = server.person("ada");
@@ -117,7 +117,7 @@ it("publishes what no frame takes, in two channels at once, and refuses what is 
   });
 });
 
-it("publishes what a schema takes, and hands on what it makes", async () => {
+it("publishes a schema's input, and delivers its output", async () => {
   const server = await startServer();
   const ada = server.person("ada");
   const told: string[] = [];
@@ -130,7 +130,7 @@ it("publishes what a schema takes, and hands on what it makes", async () => {
   await eventually(() => expect(told).toEqual(["hi"]));
 });
 
-it("has all that was missed when the server has cut it off", async () => {
+it("gets all missed messages after the server cut the connection", async () => {
   const server = await startServer();
   const { client, told } = await listener(server);
   await server.publish("1");
@@ -146,7 +146,7 @@ it("has all that was missed when the server has cut it off", async () => {
   expect(told.filter((one) => one !== "recovered")).toEqual(["1", "2", "3", "4"]);
 });
 
-it("tells of a loss when the history does not reach, and goes on", async () => {
+it("reports a loss when history does not reach back, and continues", async () => {
   const server = await startServer({ size: 2, ageMs: 60_000 });
   const { client, told } = await listener(server);
   client.disconnect();
@@ -157,7 +157,7 @@ it("tells of a loss when the history does not reach, and goes on", async () => {
   await eventually(() => expect(told).toEqual(["lost to 3", "4"]));
 });
 
-it("loses and doubles nothing when a second socket takes over", async () => {
+it("neither loses nor duplicates messages when a second socket takes over", async () => {
   const server = await startServer();
   const clock = new TestClock();
   // Its time jumps: no answer of a real server would be there in time.
@@ -185,7 +185,7 @@ it("loses and doubles nothing when a second socket takes over", async () => {
   await eventually(() => expect([...flash.told].sort()).toEqual([...texts].sort()));
 });
 
-describe("an at-most-once message that its publisher had to send again", () => {
+describe("an at-most-once message that its publisher resent", () => {
   const FLASH = "flash:a";
 
   /** Lets `fail` follow the first hand-over, when every member was sent to. */
@@ -221,7 +221,7 @@ describe("an at-most-once message that its publisher had to send again", () => {
   });
 });
 
-it("names the missing rule and the first thing wrong with the data to whom it refuses", async () => {
+it("names the missing rule, and the first fault in the data, in its refusal", async () => {
   const server = await startServer();
   const ada = server.person("ada");
   await expect(ada.publish("quiet:a", 1)).rejects.toMatchObject({
@@ -235,7 +235,7 @@ it("names the missing rule and the first thing wrong with the data to whom it re
   });
 });
 
-it("keeps who is there, with what they show", async () => {
+it("keeps the users of a channel and their states", async () => {
   const server = await startServer();
   const members = server.person("ada").members(ROOM);
   await members.ready;
@@ -251,7 +251,7 @@ it("keeps who is there, with what they show", async () => {
   await eventually(() => expect([...members.users.keys()]).toEqual(["ada"]));
 });
 
-it("keeps a stream whose owner is cut off and comes back, and ends it when they leave", async () => {
+it("keeps a live stream whose owner reconnects, and ends it when the owner leaves", async () => {
   const server = await startServer();
   const viewer = server.person("bob").stream("show:ada");
   const ada = server.person("ada");

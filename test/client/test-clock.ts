@@ -5,10 +5,10 @@ interface Alarm {
   readonly ring: () => void;
 }
 
-/** Time that a test moves, for code that waits in promises: whatever follows from an alarm happens before the next. */
+/** A clock that a test moves. Runs all promise callbacks of a timer before the next timer fires. */
 export class TestClock implements Clock {
   #now = Date.UTC(2026, 0, 1);
-  /** ms by which somebody has set the wall clock ahead. */
+  /** The offset of the wall clock, in ms. */
   #ahead = 0;
   readonly #alarms = new Set<Alarm>();
 
@@ -20,7 +20,7 @@ export class TestClock implements Clock {
     return this.#now;
   }
 
-  /** Sets the wall clock ahead, or back. Timers do not notice. */
+  /** Moves the wall clock only. Timers do not change. */
   jump(ms: number): void {
     this.#ahead += ms;
   }
@@ -31,7 +31,7 @@ export class TestClock implements Clock {
     return { cancel: () => this.#alarms.delete(alarm) };
   }
 
-  /** How many timers are set. */
+  /** The number of pending timers. */
   get pending(): number {
     return this.#alarms.size;
   }
@@ -57,7 +57,7 @@ export class TestClock implements Clock {
   }
 }
 
-/** Everything that promises have set off is done. */
+/** Resolves when all promise callbacks have run. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

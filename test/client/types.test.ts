@@ -49,7 +49,7 @@ function compiled(_calls: () => unknown): void {
 }
 
 describe("the server's calls", () => {
-  it("take what the namespace's schema takes", () =>
+  it("accept the input of the namespace's schema", () =>
     compiled(() => {
       const name: string = "lobby";
       void streamer.publish("room:lobby", { text: "hi", on: "2026-01-01" });
@@ -82,7 +82,7 @@ describe("the server's calls", () => {
       void streamer.count(name);
     }));
 
-  it("give what the schema makes, as JSON", () =>
+  it("return the output of the schema, as JSON", () =>
     compiled(async () => {
       const { messages } = await streamer.history("room:lobby");
       expectTypeOf(messages[0]!.data).toEqualTypeOf<Got>();
@@ -93,7 +93,7 @@ describe("the server's calls", () => {
       }
     }));
 
-  it("are of JSON where the namespaces are not known", () =>
+  it("use JSON where the namespaces are unknown", () =>
     compiled(async () => {
       const options = {} as StreamerOptions;
       const any = createStreamer(options);
@@ -103,7 +103,7 @@ describe("the server's calls", () => {
       expectTypeOf((await any.history(name)).messages[0]!.data).toEqualTypeOf<Json>();
     }));
 
-  it("come from options whose names are right", () =>
+  it("check the names of the options", () =>
     compiled(() => {
       const store = memoryChannelStore();
       const schema = z.string();
@@ -119,7 +119,7 @@ describe("the server's calls", () => {
 describe("the client's calls", () => {
   const make = () => createClient<typeof streamer>({ url: "ws://127.0.0.1" });
 
-  it("take what the namespace's schema takes", () =>
+  it("accept the input of the namespace's schema", () =>
     compiled(() => {
       const client = make();
       void client.publish("room:lobby", { text: "hi", on: "2026-01-01" }, { ordered: false });
@@ -155,7 +155,7 @@ describe("the client's calls", () => {
       client.members("rooms:lobby");
     }));
 
-  it("give what the schema makes, as JSON", () =>
+  it("return the output of the schema, as JSON", () =>
     compiled(async () => {
       const client = make();
       const room = client.subscribe("room:lobby", {
@@ -173,7 +173,7 @@ describe("the client's calls", () => {
       });
     }));
 
-  it("are of JSON without the server's type", () =>
+  it("use JSON without the server's type", () =>
     compiled(async () => {
       const client = createClient({ url: "ws://127.0.0.1" });
       expectTypeOf(client).toEqualTypeOf<Client>();
@@ -187,7 +187,7 @@ describe("the client's calls", () => {
     }));
 });
 
-it("goes through functions of any server and any client", () =>
+it("works in functions generic over servers and clients", () =>
   compiled(() => {
     const client = createClient<typeof streamer>({ url: "ws://127.0.0.1" });
     const texts = <Types extends Namespaces, Channel extends ChannelIn<Types>>(

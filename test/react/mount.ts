@@ -6,31 +6,31 @@ import { ClientProvider } from "../../src/react/index.ts";
 import { connected, type Setup } from "../client/setup.ts";
 
 export interface Mounted<Props, Result> extends Setup {
-  /** What the hook has given, render by render. */
+  /** The hook's results, one per render. */
   readonly renders: readonly Result[];
-  /** The last of them. */
+  /** The last result. */
   readonly now: Result;
   /** @param other another client than the first one */
   render(props: Props, other?: Setup): Promise<void>;
-  /** Hides it, its state kept, or shows it again. */
+  /** Hides the component and keeps its state, or shows it again. */
   hide(hidden: boolean): Promise<void>;
   unmount(): Promise<void>;
-  /** Lets time pass, as React sees it. */
+  /** Passes time, inside `act`. */
   pass(ms: number): Promise<void>;
-  /** Does something, as React sees it. */
+  /** Runs an action, inside `act`. */
   does(something: () => unknown): Promise<void>;
 }
 
 export interface MountOptions {
   /** Default: connected. */
   readonly setup?: Setup;
-  /** As React renders while developing: twice, and every effect once more. Default: true. */
+  /** Whether to use StrictMode, which renders twice and repeats effects. Default: true. */
   readonly strict?: boolean;
-  /** What a server has rendered. */
+  /** HTML from the server. */
   readonly html?: string;
 }
 
-/** In a test whose environment is happy-dom: a component that uses a hook, and shows what the hook gives as JSON. */
+/** Mounts a component that shows a hook's result as JSON. Needs the environment happy-dom. */
 export async function mount<Props, Result>(
   hook: (props: Props) => Result,
   first: Props,
@@ -44,7 +44,7 @@ export async function mount<Props, Result>(
   const rendered = () => {
     const [props, { client }] = given;
     const shown = providing(client, hook, props, (result) => renders.push(result));
-    // A server's page would have to have been rendered within it as well.
+    // Hydration would need the same wrapper in the server's HTML.
     const element = html === undefined ? createElement(Activity, { mode } as ActivityProps, shown) : shown;
     return strict ? createElement(StrictMode, undefined, element) : element;
   };
@@ -80,7 +80,7 @@ export async function mount<Props, Result>(
   };
 }
 
-/** The component with the client above it. */
+/** The component inside its provider. */
 export function providing<Props, Result>(
   client: Client,
   hook: (props: Props) => Result,

@@ -38,7 +38,7 @@ it("are the same functions as those without types", () => {
 });
 
 describe("typed hooks", () => {
-  it("give what the schema makes, as JSON", () =>
+  it("return the output of the schema, as JSON", () =>
     compiled(() => {
       const { messages } = hooks.useChannel("room:lobby", { recent: 50 });
       expectTypeOf(messages[0]!.data).toEqualTypeOf<{ text: string; to: string }>();
@@ -81,7 +81,7 @@ describe("typed hooks", () => {
     }));
 });
 
-it("are of JSON without the server's type", () =>
+it("use JSON without the server's type", () =>
   compiled(() => {
     expectTypeOf(createHooks()).toEqualTypeOf<Hooks>();
     const { messages, publish } = createHooks().useChannel("room:lobby");

@@ -24,7 +24,7 @@ function asked({ server }: Setup, action: string): unknown[] {
 }
 
 describe("subscribing", () => {
-  it("asks for all that is subscribed at the same time in one frame", async () => {
+  it("subscribes to channels of the same turn in one frame", async () => {
     const all = setup();
     listen(all, "room:a", { recent: 5, state: { typing: true } });
     listen(all, "topic:b");
@@ -35,7 +35,7 @@ describe("subscribing", () => {
     ]);
   });
 
-  it("hands on the newest messages first, then what comes", async () => {
+  it("delivers recent messages first, then new ones", async () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);
     const { told } = listen(all, "room:a", { recent: 2 });
@@ -45,7 +45,7 @@ describe("subscribing", () => {
     expect(told).toEqual([2, 3, 4]);
   });
 
-  it("gives a second subscription of the channel its own past, without asking for the channel again", async () => {
+  it("delivers recent messages to a second subscription without subscribing again", async () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);
     const first = listen(all, "room:a", { recent: 1 });
@@ -64,7 +64,7 @@ describe("subscribing", () => {
     expect(asked(all, "subscribe")).toHaveLength(1);
   });
 
-  it("gives a second subscription its own past also when it takes long to come back, or it is connected later", async () => {
+  it("delivers recent messages to a second subscription also after a slow reconnect or a late connect", async () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);
     listen(all, "room:a");
@@ -85,7 +85,7 @@ describe("subscribing", () => {
     expect(asked(all, "history")).toHaveLength(1);
   });
 
-  it("is ready when its past has been handed on, and in a channel without a history at once", async () => {
+  it("is ready after its recent messages, and at once in a channel without history", async () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);
     const found: unknown[] = [];
@@ -101,7 +101,7 @@ describe("subscribing", () => {
     expect(found).toEqual([["room:a", 3], ["topic:b"], ["topic:b"], ["room:a", 2, 3], ["room:a", 1, 2, 3]]);
   });
 
-  it("is ready when its past is lost while it is asked for", async () => {
+  it("is ready when its history is lost during the request", async () => {
     const all = await connected();
     publish(all, "room:a", 1);
     listen(all, "room:a", { recent: 1 });
@@ -114,7 +114,7 @@ describe("subscribing", () => {
     expect(told).toEqual(["lost to e1x:0"]);
   });
 
-  it("leaves the channel with the last subscription, and comes back only when it has left", async () => {
+  it("leaves the channel with the last subscription, and resubscribes only after leaving", async () => {
     const all = await connected();
     const first = listen(all, "room:a");
     const second = listen(all, "room:a");
@@ -132,7 +132,7 @@ describe("subscribing", () => {
     expect([first.told, second.told, third.told]).toEqual([[], [], [1]]);
   });
 
-  it("leaves what was not answered and is not wanted any more, as the server may have taken it", async () => {
+  it("leaves an unanswered channel that is no longer desired, because the server may have subscribed it", async () => {
     const all = await connected();
     all.server.faults.drop = 1;
     const { subscription } = listen(all, "room:a");
@@ -146,7 +146,7 @@ describe("subscribing", () => {
     expect(asked(all, "subscribe")).toHaveLength(2);
   });
 
-  it("does not say that it leaves when it comes back at once", async () => {
+  it("sends no unsubscribe when it resubscribes at once", async () => {
     const all = await connected();
     listen(all, "room:a").subscription.unsubscribe();
     const { told } = listen(all, "room:a");
@@ -169,7 +169,7 @@ describe("subscribing", () => {
     await expect(late.subscription.ready).rejects.toMatchObject({ code: "ABORTED" });
   });
 
-  it("tells of a refusal, and goes on with the other channels", async () => {
+  it("reports a refusal, and keeps the other channels", async () => {
     const all = await connected();
     const refused = listen(all, "secret:a");
     const taken = listen(all, "room:a");
@@ -181,14 +181,14 @@ describe("subscribing", () => {
     expect(asked(all, "subscribe")).toHaveLength(1);
   });
 
-  it("tells of a refusal that no subscription takes", async () => {
+  it("reports a refusal that no subscription handles to the client", async () => {
     const { client, clock, errors } = await connected();
     client.subscribe("secret:a");
     await clock.pass(10);
     expect(errors.map(({ code }) => code)).toEqual(["FORBIDDEN"]);
   });
 
-  it.each(["RATE_LIMITED", "STORE_FAILED"] as const)("tries again after %s", async (code) => {
+  it.each(["RATE_LIMITED", "STORE_FAILED"] as const)("retries after %s", async (code) => {
     const all = await connected();
     let failures = 3;
     all.server.intercept = ({ action }) => (action === "subscribe" && failures-- > 0 ? code : undefined);
@@ -200,7 +200,7 @@ describe("subscribing", () => {
     expect([told, asked(all, "subscribe").length]).toEqual([[1], 4]);
   });
 
-  it("splits what does not fit into one frame: 100 channels, and 32,768 bytes", async () => {
+  it("splits subscriptions into frames of 100 channels and 32,768 bytes", async () => {
     const all = await connected();
     const names = Array.from({ length: 250 }, (_, at) => `room:${at}`);
     // Escaped, each is twice as long.
@@ -243,7 +243,7 @@ describe("order", () => {
     all.server.faults.drop = 0;
   }
 
-  it("holds back what comes too early, and asks for nothing when the rest comes soon", async () => {
+  it("buffers early messages, and requests nothing when the missing ones arrive soon", async () => {
     const all = await connected();
     const { told } = listen(all, "room:a");
     await all.clock.pass(10);
@@ -256,7 +256,7 @@ describe("order", () => {
     expect(all.server.actions).toEqual(["subscribe"]);
   });
 
-  it("fetches what does not come, page by page", async () => {
+  it("fetches missing messages page by page", async () => {
     const all = await connected();
     all.server.pageSize = 3;
     const { told } = listen(all, "room:a");
@@ -270,7 +270,7 @@ describe("order", () => {
     expect(asked(all, "history")).toHaveLength(3);
   });
 
-  it("finds a lost tail by its heartbeat", async () => {
+  it("detects lost last messages with its heartbeat", async () => {
     const all = await connected({ heartbeatMs: 10_000 });
     const { told } = listen(all, "room:a");
     await all.clock.pass(10);
@@ -279,7 +279,7 @@ describe("order", () => {
     expect(told).toEqual([1]);
   });
 
-  it("goes on asking when the server fails", async () => {
+  it("keeps requesting after server errors", async () => {
     const all = await connected();
     let failures = 3;
     all.server.intercept = ({ action }) =>
@@ -292,7 +292,7 @@ describe("order", () => {
     expect(told).toEqual([1, 2]);
   });
 
-  it("ends when the right to the history is gone", async () => {
+  it("ends when the server no longer allows the history", async () => {
     const all = await connected();
     all.server.intercept = ({ action }) => (action === "history" ? "FORBIDDEN" : undefined);
     const { told } = listen(all, "room:a");
@@ -303,7 +303,7 @@ describe("order", () => {
     expect(told).toEqual(["FORBIDDEN"]);
   });
 
-  it("does not ask for ever for what is said to be there and is not given", async () => {
+  it("stops requesting messages that the server reports but does not return", async () => {
     const all = await connected();
     const { told } = listen(all, "room:a");
     await all.clock.pass(10);
@@ -315,7 +315,7 @@ describe("order", () => {
     expect(asked(all, "history").length).toBeLessThan(6);
   });
 
-  it("asks the server when a message of another epoch comes", async () => {
+  it("asks the server after a message of another epoch", async () => {
     const all = await connected();
     const { told } = listen(all, "room:a");
     publish(all, "room:a", 1);
@@ -336,7 +336,7 @@ describe("recovering", () => {
     await all.clock.pass(5_000);
   }
 
-  it("comes back to all channels in one frame with their positions, and has what was missed", async () => {
+  it("resubscribes all channels in one frame with their positions, and gets the missed messages", async () => {
     const all = await connected();
     const one = listen(all, "room:a", { recent: 10 });
     const two = listen(all, "topic:b", { recent: 10 });
@@ -352,7 +352,7 @@ describe("recovering", () => {
     expect([one.told, two.told]).toEqual([[1, 2, 3, "recovered"], [9]]);
   });
 
-  it("fetches page by page what one frame does not take, and then says that it has recovered", async () => {
+  it("fetches missed messages page by page, then reports recovery", async () => {
     const all = await connected();
     all.server.pageSize = 2;
     const { told } = listen(all, "room:a");
@@ -361,7 +361,7 @@ describe("recovering", () => {
     expect(told).toEqual([1, 2, 3, 4, 5, "recovered"]);
   });
 
-  it("tells of a loss with the new position, and goes on from there", async () => {
+  it("reports a loss with the new position, and continues from there", async () => {
     const all = await connected();
     const { told } = listen(all, "room:a");
     await all.clock.pass(10);
@@ -374,7 +374,7 @@ describe("recovering", () => {
     expect(told).toEqual(["lost to e1:3", 4]);
   });
 
-  it("tells the client of a loss that no subscription takes", async () => {
+  it("reports a loss that no subscription handles to the client", async () => {
     const all = await connected();
     all.client.subscribe("room:a", { onMessage: () => {} });
     await all.clock.pass(10);
@@ -384,7 +384,7 @@ describe("recovering", () => {
 });
 
 describe("iterating", () => {
-  it("gives the messages in order, until it is broken off: then the subscription ends", async () => {
+  it("yields messages in order, and ends the subscription when the loop breaks", async () => {
     const { client, clock, server } = await connected();
     const read = (async () => {
       const seen: unknown[] = [];
@@ -402,7 +402,7 @@ describe("iterating", () => {
     expect(server.actions).toEqual(["subscribe", "unsubscribe"]);
   });
 
-  it("ends when the subscription is ended, with what has come before", async () => {
+  it("yields earlier messages, then ends with the subscription", async () => {
     const { client, clock, server } = await connected();
     const subscription = client.subscribe("room:a");
     const messages = subscription[Symbol.asyncIterator]();
@@ -415,7 +415,7 @@ describe("iterating", () => {
     expect(await subscription[Symbol.asyncIterator]().next()).toEqual({ done: true, value: undefined });
   });
 
-  it("throws what refuses the channel", async () => {
+  it("throws the error that refuses the channel", async () => {
     const { client, clock, errors } = await connected();
     const next = client.subscribe("secret:a")[Symbol.asyncIterator]().next();
     const refused = expect(next).rejects.toMatchObject({ code: "FORBIDDEN" });
@@ -424,7 +424,7 @@ describe("iterating", () => {
     expect(errors).toEqual([]);
   });
 
-  it("throws when its buffer is full, behind what is in it", async () => {
+  it("throws after its buffered messages when the buffer is full", async () => {
     const { client, clock, server } = await connected();
     const messages = client.subscribe("room:a", { bufferSize: 2 })[Symbol.asyncIterator]();
     await clock.pass(10);
@@ -436,7 +436,7 @@ describe("iterating", () => {
     expect(await messages.next()).toEqual({ done: true, value: undefined });
   });
 
-  it("throws a loss that nobody else takes", async () => {
+  it("throws a loss that no listener handles", async () => {
     const { client, clock, server } = await connected();
     const caught = (async () => {
       for await (const _ of client.subscribe("room:a"));
@@ -449,7 +449,7 @@ describe("iterating", () => {
   });
 });
 
-it("reports what a listener throws, and goes on", async () => {
+it("reports a listener's error as uncaught, and continues", async () => {
   const all = await connected();
   const uncaught: unknown[] = [];
   const listeners = process.listeners("uncaughtException");

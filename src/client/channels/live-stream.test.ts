@@ -6,7 +6,7 @@ import { LiveStreamState } from "./live-stream-state.ts";
 const SHOW = "show:ada";
 const URL = "ws://model/?user=ada";
 
-describe("a stream", () => {
+describe("a live stream", () => {
   it("is started, watched and ended", async () => {
     const { client, server, clock } = await connected({ url: URL });
     const stream = client.stream(SHOW);
@@ -29,7 +29,7 @@ describe("a stream", () => {
     expect(seen).toEqual([undefined, { title: "Bread" }, { title: "Bread" }, "ended"]);
   });
 
-  it("is known to who comes later, and right again after a time without a connection", async () => {
+  it("is known to later subscribers, and correct again after a lost connection", async () => {
     const { client, server, clock } = await connected();
     const live: LiveStream = { user: "ada", since: 1, viewers: 3 };
     server.streams.set(SHOW, live);
@@ -42,7 +42,7 @@ describe("a stream", () => {
     expect([client.state.status, stream.live]).toEqual(["connected", undefined]);
   });
 
-  it("is right again with the next heartbeat when its start or its end was not told", async () => {
+  it("is correct again with the next heartbeat after a lost start or end", async () => {
     const { client, server, clock } = await connected({ heartbeatMs: 10_000 });
     const stream = client.stream(SHOW);
     await clock.pass(10);
@@ -60,7 +60,7 @@ describe("a stream", () => {
     expect(server.actions.filter((action) => action === "stream")).toHaveLength(asked);
   });
 
-  it("waits for a connection to be started, and is started once it is there", async () => {
+  it("starts once the client is connected", async () => {
     const { client, server, clock } = setup({ url: URL });
     const stream = client.stream(SHOW);
     client.connect();
@@ -70,7 +70,7 @@ describe("a stream", () => {
     expect(server.streams.get(SHOW)).toMatchObject({ user: "ada" });
   });
 
-  it("goes on when nobody listens any more, and tells nobody", async () => {
+  it("continues without watchers, and notifies none", async () => {
     const { client, server, clock } = await connected({ url: URL });
     const stream = client.stream(SHOW);
     const started = stream.start();
@@ -88,7 +88,7 @@ describe("a stream", () => {
     expect(server.actions.at(-1)).toBe("unsubscribe");
   });
 
-  it("shows it to several who listen, and starts anew when the channel was left", async () => {
+  it("notifies several watchers, and starts afresh after the channel was left", async () => {
     const { client, server, clock } = await connected();
     const [one, two] = [client.stream(SHOW), client.stream(SHOW)];
     await clock.pass(10);
@@ -103,7 +103,7 @@ describe("a stream", () => {
     expect(three.live).toBeUndefined();
   });
 
-  it("rejects when the channel is refused", async () => {
+  it("rejects when the server refuses the channel", async () => {
     const { client, clock } = await connected();
     const stream = client.stream("secret:a");
     await clock.pass(10);
@@ -111,7 +111,7 @@ describe("a stream", () => {
   });
 });
 
-describe("what is known of a stream", () => {
+describe("the state of a live stream", () => {
   const ada = (since: number): LiveStream => ({ user: "ada", since, viewers: 1 });
   const head = { id: "1", channel: SHOW };
   const started = (at: number): StreamMessage => ({ ...head, type: "stream_started", at, live: ada(at) });
@@ -151,7 +151,7 @@ describe("what is known of a stream", () => {
     expect(live.stream).toEqual(known);
   });
 
-  it("is what the server was asked for last, whichever answer comes last", () => {
+  it("is the response to the last request, in whatever order responses arrive", () => {
     const live = new LiveStreamState();
     const [first, second] = [live.startFetch(), live.startFetch()];
     second({ live: ada(20) });
