@@ -51,5 +51,5 @@ it("gives handlers no development secret beyond loopback", async () => {
   const keys = { AWS_ACCESS_KEY_ID: "AKIAMINE", AWS_SECRET_ACCESS_KEY: "mine" };
   const lift = project.run(["dev", "who.mjs", "--port", "0", "--host", "0.0.0.0"], keys);
   expect(await lift.exited).toBe(1);
-  expect(lift.output).toContain("jwt.secret is empty: set the variable it comes from");
+  expect(lift.output).toContain("`jwt.secret` is empty; set the variable it comes from");
 });
