@@ -1,13 +1,14 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, normalize } from "node:path";
+import { basename, dirname, join, normalize, relative } from "node:path";
 import ts from "typescript";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 
-/** The leaf of small things that several parts share: no drawer, so each of its files is a door. */
+/** Shared small things. It has no `index.ts`: each of its files may be imported. */
 const LEAF = "internal";
-/** The arrows: which other parts a part may import. `start` and `cli` join all of them, so they may anything. */
-const ARROWS: { readonly [part: string]: readonly string[] } = {
+
+/** The parts that each part may import. */
+const PARTS: Arrows = {
   [LEAF]: [],
   apigw: [],
   protocol: [],
@@ -15,30 +16,86 @@ const ARROWS: { readonly [part: string]: readonly string[] } = {
   store: [LEAF, "aws"],
   lift: [LEAF, "apigw", "aws", "store"],
   gateway: [LEAF, "apigw", "aws"],
-  "lambda-emulator": [LEAF, "apigw", "gateway"],
+  "lambda-emulator": [LEAF, "apigw", "aws", "gateway"],
   client: ["protocol"],
   react: ["client"],
   streamer: [LEAF, "protocol", "store", "lift"],
 };
+/** These join the parts, so they may import any of them. */
 const JOINING_PARTS = ["start", "cli"];
-/** They run in browsers too. */
+
+/**
+ * The sibling rooms that each folder inside a part may import. Files outside of the rooms may import them and be
+ * imported by them, as far as no cycle comes of it.
+ */
+const ROOMS: { readonly [parent: string]: Arrows } = {
+  store: {
+    contracts: [],
+    memory: ["contracts"],
+    // Members and chunks of messages live as long as the process, so they are in memory.
+    sqlite: ["contracts", "memory"],
+    files: ["contracts"],
+    s3: ["contracts"],
+    dynamodb: ["contracts"],
+  },
+  "store/dynamodb": { client: [], connections: ["client"], channels: ["client"] },
+  lift: {
+    connections: ["scheduler"],
+    scheduler: ["connections"],
+    middleware: ["connections", "scheduler"],
+    testing: [],
+  },
+  "lift/middleware": { auth: [], logger: [], metrics: [], "rate-limit": [], tickets: ["auth"], tracing: [] },
+  gateway: {
+    sockets: [],
+    messages: ["sockets"],
+    upgrade: ["sockets", "messages"],
+    "connections-api": ["sockets"],
+  },
+  streamer: {
+    "fan-out": ["live-streams", "membership"],
+    "live-streams": ["fan-out", "membership"],
+    membership: ["fan-out", "live-streams"],
+    actions: ["fan-out", "live-streams", "membership"],
+  },
+  client: {
+    connection: ["requests"],
+    requests: ["connection"],
+    channels: ["connection", "requests"],
+    outbox: ["channels", "connection", "requests"],
+  },
+  "lambda-emulator": { functions: [], "table-stream": [] },
+  cli: {
+    asyncapi: [],
+    certificate: [],
+    project: [],
+    lambda: ["certificate", "project"],
+    dev: ["certificate", "lambda", "project"],
+  },
+};
+/** Files beside tests that a folder may have. Most have fewer than 15. */
+const MAX_FILES = 20;
+
+/** These parts run in browsers too. */
 const WITHOUT_NODE = ["apigw", "protocol", "client", "react"];
 
-/** What users get with the package, or bring themselves. */
+/** Packages that users install with this one, or beside it. */
 const PACKAGES = Object.keys({
   ...manifest.dependencies,
   ...(manifest as { peerDependencies?: object }).peerDependencies,
 });
-/** A part is entered by its index.ts and by what package.json exports, a subpath each. */
+/** The files that package.json exports. Other parts may import these and a part's `index.ts` only. */
 const DOORS = Object.values(manifest.exports).map((target) =>
   typeof target === "string" ? target : target["@lift-ws/source"].replace("./src/", ""),
 );
 
-/** Files, relative to src, and what each imports, as written. */
+/** For each name, the names that it may import. */
+type Arrows = { readonly [name: string]: readonly string[] };
+
+/** Files, relative to src, and the specifiers that each imports, of types too. */
 type Imports = ReadonlyMap<string, readonly string[]>;
 
-/** Types may refer to each other in a circle, so cycles are looked for in what is left when types are gone. */
-function violations(imports: Imports, withoutTypes: Imports = imports): string[] {
+function violations(imports: Imports): string[] {
   const found: string[] = [];
   for (const [file, specifiers] of imports) {
     for (const specifier of specifiers) {
@@ -48,17 +105,28 @@ function violations(imports: Imports, withoutTypes: Imports = imports): string[]
       if (fault) found.push(`${file} imports ${specifier}: ${fault}`);
     }
   }
-  return [...found, ...cycles(withoutTypes)];
+  return [...found, ...cycles(imports)];
 }
 
 function faultOfFile(from: string, to: string, imports: Imports): string | undefined {
   const [part, other] = [partOf(from), partOf(to)];
   if (!imports.has(to)) return "no file of the product";
-  if (part === other) return undefined;
-  if (!JOINING_PARTS.includes(part) && !ARROWS[part]?.includes(other)) return `${part} may not know ${other}`;
+  if (part === other) return faultOfRooms(from, to);
+  if (!JOINING_PARTS.includes(part) && !PARTS[part]?.includes(other))
+    return `${part} may not import ${other}`;
   if (other === LEAF) return undefined;
   if (to !== `${other}/index.ts` && !DOORS.includes(to)) return `${other} is entered by its index.ts`;
   return undefined;
+}
+
+/** Compares the folders of two files where their paths part. */
+function faultOfRooms(from: string, to: string): string | undefined {
+  const [path, target] = [dirname(from).split("/"), dirname(to).split("/")];
+  const at = path.findIndex((folder, depth) => folder !== target[depth]);
+  const [room, other] = [path[at], target[at]];
+  if (room === undefined || other === undefined) return undefined;
+  const parent = path.slice(0, at).join("/");
+  return ROOMS[parent]?.[room]?.includes(other) ? undefined : `${parent}/${room} may not import ${other}`;
 }
 
 function faultOfPackage(from: string, specifier: string): string | undefined {
@@ -104,57 +172,152 @@ function importsOf(source: string): string[] {
   return ts.preProcessFile(source, true, true).importedFiles.map(({ fileName }) => fileName);
 }
 
-function withoutTypes(source: string): string {
-  const compilerOptions = { target: ts.ScriptTarget.ESNext, verbatimModuleSyntax: true };
-  return ts.transpileModule(source, { compilerOptions }).outputText;
+/** Folders under src, each with its files and folders. Tests and their fixtures do not count. */
+function readFolders(folder: string): ReadonlyMap<string, readonly string[]> {
+  const names = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const parents = names
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
+  return new Map(
+    parents.map((parent) => [
+      relative(folder, parent),
+      names
+        .filter((entry) => entry.parentPath === parent && !/\.(?:test|cases)\.ts$/.test(entry.name))
+        .map(({ name }) => name),
+    ]),
+  );
 }
 
-it("keeps the arrows between the parts", () => {
-  const sources = [...readSources(join(import.meta.dirname, "../src"))];
-  const imports = new Map(sources.map(([file, source]) => [file, importsOf(source)]));
-  const atRunTime = new Map(sources.map(([file, source]) => [file, importsOf(withoutTypes(source))]));
-  expect(imports.get("gateway/gateway.ts")).toContain("../apigw/index.ts");
-  expect(violations(imports, atRunTime)).toEqual([]);
+const SRC = join(import.meta.dirname, "../src");
+
+describe("src", () => {
+  const imports = new Map([...readSources(SRC)].map(([file, source]) => [file, importsOf(source)]));
+  const folders = readFolders(SRC);
+  const foldersIn = (parent: string) =>
+    (folders.get(parent) ?? readdirSync(SRC)).filter((name) => folders.has(join(parent, name)));
+
+  it("has no import against the arrows and no cycle, types included", () => {
+    expect(imports.get("gateway/gateway.ts")).toContain("../apigw/index.ts");
+    expect(violations(imports)).toEqual([]);
+  });
+
+  it("has the parts and rooms that the arrows name, and no others", () => {
+    expect(foldersIn("").sort()).toEqual([...Object.keys(PARTS), "cli"].sort());
+    const rooms = [...folders.keys()].filter(
+      (folder) => folder.includes("/") && foldersIn(dirname(folder)).length > 0,
+    );
+    const named = Object.entries(ROOMS).flatMap(([parent, names]) =>
+      Object.keys(names).map((room) => `${parent}/${room}`),
+    );
+    expect(rooms.sort()).toEqual(named.sort());
+  });
+
+  it("has an index.ts for parts and public subpaths only", () => {
+    const indexes = [...imports.keys()].filter((file) => basename(file) === "index.ts");
+    expect(indexes.filter((file) => file.split("/").length > 2 && !DOORS.includes(file))).toEqual([]);
+  });
+
+  it(`has at most ${MAX_FILES} files in a folder beside tests`, () => {
+    const crowded = [...folders].map(([folder, names]) => ({
+      folder,
+      files: names.filter((name) => /\.[jt]s$/.test(name)).length,
+    }));
+    expect(crowded.filter(({ files }) => files > MAX_FILES)).toEqual([]);
+  });
 });
 
 it.each([
-  ["a part that may not know another", "lift/app.ts", "../gateway/index.ts", "lift may not know gateway"],
-  ["the same the other way round", "gateway/app.ts", "../lift/index.ts", "gateway may not know lift"],
-  ["a leaf that imports a part", "store/epoch.ts", "../apigw/index.ts", "store may not know apigw"],
-  ["a part that the leaf may not know", "internal/a.ts", "../apigw/index.ts", "internal may not know apigw"],
-  ["the leaf in a browser's part", "protocol/parse.ts", "../internal/a.ts", "protocol may not know internal"],
-  ["a part that has no arrows yet", "newcomer/index.ts", "../apigw/index.ts", "newcomer may not know apigw"],
-  ["a back door", "cli/main.ts", "../gateway/socket.ts", "gateway is entered by its index.ts"],
-  ["a test from the product", "lift/app.ts", "./app.test.ts", "no file of the product"],
+  [
+    "an import between parts against the arrows",
+    "lift/app.ts",
+    "../gateway/index.ts",
+    "lift may not import gateway",
+  ],
+  [
+    "the same import the other way round",
+    "gateway/app.ts",
+    "../lift/index.ts",
+    "gateway may not import lift",
+  ],
+  ["a leaf that imports a part", "store/epoch.ts", "../apigw/index.ts", "store may not import apigw"],
+  [
+    "a part that is imported by the leaf",
+    "internal/a.ts",
+    "../apigw/index.ts",
+    "internal may not import apigw",
+  ],
+  [
+    "the leaf in a part that runs in browsers",
+    "protocol/read.ts",
+    "../internal/a.ts",
+    "protocol may not import internal",
+  ],
+  ["a part without arrows", "newcomer/index.ts", "../apigw/index.ts", "newcomer may not import apigw"],
+  [
+    "an import of another part's inner file",
+    "cli/main.ts",
+    "../gateway/socket.ts",
+    "gateway is entered by its index.ts",
+  ],
+  ["an import of a test", "lift/app.ts", "./app.test.ts", "no file of the product"],
   ["a development dependency", "lift/app.ts", "zod", "neither a dependency nor a peer"],
-  ["one with a scope and a path", "lift/app.ts", "@biomejs/biome/x", "neither a dependency nor a peer"],
+  [
+    "a development dependency with a scope and a path",
+    "lift/app.ts",
+    "@biomejs/biome/x",
+    "neither a dependency nor a peer",
+  ],
   ["a built-in module without its prefix", "lift/app.ts", "fs", "neither a dependency nor a peer"],
   ["Node in a browser", "apigw/limits.ts", "node:buffer", "apigw runs in browsers"],
-])("finds %s", (_what, file, specifier, fault) => {
+  [
+    "an import between rooms against the arrows",
+    "streamer/fan-out/a.ts",
+    "../actions/a.ts",
+    "streamer/fan-out may not import actions",
+  ],
+  [
+    "a room without arrows",
+    "streamer/newcomer/a.ts",
+    "../actions/a.ts",
+    "streamer/newcomer may not import actions",
+  ],
+  [
+    "a room that enters another one by a deeper folder",
+    "lift/middleware/auth/a.ts",
+    "../tracing/a.ts",
+    "lift/middleware/auth may not import tracing",
+  ],
+])("finds %s", (_name, file, specifier, fault) => {
   const fixture = new Map([
     ["apigw/index.ts", []],
     ["lift/index.ts", []],
     ["gateway/index.ts", []],
     ["gateway/socket.ts", []],
     ["internal/a.ts", []],
+    ["streamer/actions/a.ts", []],
+    ["lift/middleware/tracing/a.ts", []],
     [file, [specifier]],
   ]);
   expect(violations(fixture)).toEqual([`${file} imports ${specifier}: ${fault}`]);
 });
 
-it("lets through what the arrows allow", () => {
+it("accepts imports that the arrows allow", () => {
   const fixture = new Map([
     ["apigw/index.ts", []],
     ["gateway/index.ts", ["./socket.ts"]],
     ["gateway/socket.ts", ["ws", "node:net", "../apigw/index.ts"]],
     ["internal/a.ts", ["node:net"]],
-    ["lift/testing/index.ts", ["../apigw/index.ts", "../internal/a.ts"]],
+    ["lift/testing/index.ts", ["../../apigw/index.ts", "../../internal/a.ts"]],
     ["start.ts", ["./gateway/index.ts", "./lift/testing/index.ts"]],
+    ["streamer/messages.ts", []],
+    ["streamer/fan-out/a.ts", ["../messages.ts"]],
+    ["streamer/actions/a.ts", ["../fan-out/a.ts", "../messages.ts"]],
+    ["streamer/streamer.ts", ["./actions/a.ts"]],
   ]);
   expect(violations(fixture)).toEqual([]);
 });
 
-it("reads every kind of import, and tells types from the rest", () => {
+it("reads every kind of import, of types too", () => {
   const source = `
     import type { A } from "./a.ts";
     import { type B } from "./b.ts";
@@ -163,7 +326,6 @@ it("reads every kind of import, and tells types from the rest", () => {
     import "./e.ts";
     const f: import("./f.ts").F = await import("./g.ts");`;
   expect(importsOf(source)).toEqual(["./a.ts", "./b.ts", "./c.ts", "./d.ts", "./e.ts", "./f.ts", "./g.ts"]);
-  expect(importsOf(withoutTypes(source))).toEqual(["./b.ts", "./d.ts", "./e.ts", "./g.ts"]);
 });
 
 it("finds a cycle between files", () => {

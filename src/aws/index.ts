@@ -2,4 +2,4 @@ export { AwsConfigurationError, type AwsCredentials, type AwsCredentialsProvider
 export { getHttpStatus, isTransient } from "./errors.ts";
 export { AwsEndpoint, AwsServiceError, Payload, parseRegion } from "./http.ts";
 export { Retry } from "./retry.ts";
-export { isSigned, type SignedRequest } from "./verify.ts";
+export { isSigned } from "./verify.ts";

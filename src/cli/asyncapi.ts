@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
-import { asyncApiDocument, type DocumentOptions } from "./asyncapi/index.ts";
+import { asyncApiDocument, type DocumentOptions } from "./asyncapi/document.ts";
 import { loadEnvFile, setDefaults, setLambdaEnvironment } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import { parseReference, type Reference } from "./project/handlers.ts";

@@ -21,9 +21,9 @@ import type { GatewayOptions, GatewaySettings } from "./options.ts";
 import { readOptions } from "./read-options.ts";
 import { CLOSE_REASONS } from "./sockets/close-codes.ts";
 import { ConnectionRegistry } from "./sockets/registry.ts";
+import { Throttle } from "./throttle.ts";
 import { warnUnhandled } from "./unhandled-errors.ts";
 import { BrowserAccess } from "./upgrade/browser-access.ts";
-import { Throttle } from "./upgrade/throttle.ts";
 import { isServicePath, UpgradeHandler } from "./upgrade/upgrade.ts";
 
 /** Options of `Gateway.listen`. */

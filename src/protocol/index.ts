@@ -1,7 +1,7 @@
 export { type ChannelName, parseChannelName } from "./channel-name.ts";
 export type * from "./channel-types.ts";
 
-export { type ErrorCode, type Issue, ProtocolError, type ProtocolErrorCode, RETRY_BY_CODE } from "./codes.ts";
+export { type ErrorCode, ProtocolError, RETRY_BY_CODE } from "./codes.ts";
 export { type Json, utf8Length } from "./json.ts";
 export {
   channelJsonSchema,
@@ -20,7 +20,7 @@ export {
 export { parseRequest } from "./parse-request.ts";
 export type { Position } from "./position.ts";
 export type * from "./requests.ts";
-export { ACTIONS, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, LEGACY_TYPE, REQUESTS } from "./requests.ts";
+export { ACTIONS, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, REQUESTS } from "./requests.ts";
 export type * from "./results.ts";
 export { RESULTS, SUBSCRIBED } from "./results.ts";
 export type * from "./server-messages.ts";

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
-import { type AsyncApiDocument, asyncApiDocument } from "../../src/cli/asyncapi/index.ts";
+import { type AsyncApiDocument, asyncApiDocument } from "../../src/cli/asyncapi/document.ts";
 import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import { type Action, parseRequest } from "../../src/protocol/index.ts";
 import type { BlobStore } from "../../src/store/index.ts";

@@ -130,7 +130,7 @@ export class Command {
 }
 
 /** Resolves to the next message as text. */
-export async function received(socket: WebSocket): Promise<string> {
+async function received(socket: WebSocket): Promise<string> {
   const [data] = await once(socket, "message");
   return data.toString();
 }

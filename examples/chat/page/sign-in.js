@@ -48,11 +48,6 @@ export function showSignIn(signIn, problem = takeProblem()) {
   };
 }
 
-/** Has the door opened with this problem after the page is loaded again. @param {string} problem */
-export function keepProblem(problem) {
-  sessionStorage.setItem("problem", problem);
-}
-
 function takeProblem() {
   const problem = sessionStorage.getItem("problem") ?? "";
   sessionStorage.removeItem("problem");
@@ -111,7 +106,7 @@ function pastedTokenSource(pasted) {
  * Reads a token's claims without verifying them; only the server can.
  * @param {string} token @returns {{ readonly sub?: string, readonly tenant_id?: string, readonly exp?: number }}
  */
-export function claimsOf(token) {
+function claimsOf(token) {
   try {
     const payload = atob((token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/"));
     const bytes = Uint8Array.from(payload, (character) => character.charCodeAt(0));

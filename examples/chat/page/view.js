@@ -44,7 +44,7 @@ function hue(name) {
 }
 
 /** @template {HTMLElement} T @param {T} node @param {string} name */
-export function colour(node, name) {
+function colour(node, name) {
   node.style.setProperty("--hue", hue(name));
   return node;
 }

@@ -10,7 +10,7 @@ import {
   type Rule,
   type StreamerOptions,
 } from "../../streamer/index.ts";
-import { asyncApiDocument } from "./index.ts";
+import { asyncApiDocument } from "./document.ts";
 
 const everyone: Rule = () => true;
 const OPEN = { subscribe: everyone, publish: everyone };

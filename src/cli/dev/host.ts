@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../gateway/index.ts";
 import { CliError } from "../errors.ts";
+import { serveFunctionUrl } from "../project/function-url.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
-import { serveFunctionUrl } from "./function-url.ts";
 import { ReloadedConnections, ReloadedSchedule } from "./reloaded-state.ts";
 
 type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler" | "routes">;

@@ -2,8 +2,8 @@ import type { RequestListener } from "node:http";
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
-import type { FunctionUrlHandler } from "../dev/function-url.ts";
 import { CliError } from "../errors.ts";
+import type { FunctionUrlHandler } from "./function-url.ts";
 import {
   displayPath,
   isLiftApp,

@@ -16,7 +16,7 @@ import { byteLength, type Frame, textFrame, textFrameOnce } from "../sockets/fra
 import { isConnectionId } from "../sockets/ids.ts";
 import type { ConnectionRegistry } from "../sockets/registry.ts";
 import type { LiveConnection } from "../sockets/socket.ts";
-import type { Throttle } from "../upgrade/throttle.ts";
+import type { Throttle } from "../throttle.ts";
 
 const SENT = Promise.resolve<PostOutcome>("sent");
 const GONE = Promise.resolve<PostOutcome>("gone");

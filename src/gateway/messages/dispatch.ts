@@ -6,7 +6,7 @@ import { byteLength, textFrameOnce } from "../sockets/frames.ts";
 import { createId, createTransientId } from "../sockets/ids.ts";
 import type { ConnectionRegistry } from "../sockets/registry.ts";
 import type { ConnectionListener, LiveConnection } from "../sockets/socket.ts";
-import type { Throttle } from "../upgrade/throttle.ts";
+import type { Throttle } from "../throttle.ts";
 import { createDisconnectEvent, createMessageEvent } from "./events.ts";
 import { checkResult, type Invoker, type Outcome, outcomeStatus, type RouteOutcome } from "./invoke.ts";
 import { compileRouteSelector, type RouteSelector } from "./route.ts";

@@ -1,27 +1,14 @@
 import type { IncomingMessage } from "node:http";
 import type {
-  AuthorizerContext,
   AuthorizerEvent,
   ConnectEvent,
   DisconnectEvent,
   Identity,
   MessageEvent,
 } from "../../apigw/index.ts";
+import type { ConnectionDetails } from "../connection-details.ts";
 import type { GatewaySettings } from "../options.ts";
 import { createId, createTransientId } from "../sockets/ids.ts";
-
-/** Details of a connection that all its events contain. */
-export interface ConnectionDetails {
-  readonly connectionId: string;
-  /** ms since the epoch. */
-  readonly connectedAt: number;
-  /** Start of the connection in elapsed ms. Its age is measured from here. */
-  readonly startedAt: number;
-  readonly sourceIp: string;
-  readonly userAgent: string | undefined;
-  readonly domainName: string;
-  readonly authorizer: AuthorizerContext | undefined;
-}
 
 /** Every client sends these two headers, but the service's CONNECT events lack them. They have all other headers. */
 const DROPPED_HEADERS: ReadonlySet<string> = new Set(["connection", "upgrade"]);
@@ -166,7 +153,7 @@ let formattedSecond = Number.NaN;
 let formatted = "";
 
 /** Formats a time in common log format and UTC: `31/Aug/2022:13:34:52 +0000`. Cached for a second. */
-export function formatRequestTime(ms: number): string {
+function formatRequestTime(ms: number): string {
   const second = Math.floor(ms / 1000);
   if (second === formattedSecond) return formatted;
   const date = new Date(second * 1000);

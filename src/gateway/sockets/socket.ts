@@ -1,9 +1,9 @@
 import type { Socket } from "node:net";
 import { WebSocket } from "ws";
 import type { Timer } from "../clock.ts";
-import type { ConnectionDetails } from "../messages/events.ts";
+import type { ConnectionDetails } from "../connection-details.ts";
 import type { GatewaySettings } from "../options.ts";
-import { Throttle } from "../upgrade/throttle.ts";
+import { Throttle } from "../throttle.ts";
 import {
   CLOSE_REASONS,
   type CloseReason,

@@ -3,9 +3,9 @@ import type { Socket } from "node:net";
 import { WebSocketServer } from "ws";
 import { type AuthorizerContext, isSuccess, type WebSocketResult } from "../../apigw/index.ts";
 import { isHttpToken } from "../../internal/http-token.ts";
+import type { ConnectionDetails } from "../connection-details.ts";
 import { type Dispatcher, errorText } from "../messages/dispatch.ts";
 import {
-  type ConnectionDetails,
   connectArn,
   createAuthorizerEvent,
   createConnectEvent,
@@ -18,10 +18,10 @@ import { CLOSE_REASONS } from "../sockets/close-codes.ts";
 import { createId } from "../sockets/ids.ts";
 import type { ConnectionRegistry } from "../sockets/registry.ts";
 import { ClientSocket, LiveConnection } from "../sockets/socket.ts";
+import type { Throttle } from "../throttle.ts";
 import { evaluatePolicy, hasIdentity } from "./authorizer.ts";
 import type { BrowserAccess } from "./browser-access.ts";
 import { readSourceIp } from "./source-ip.ts";
-import type { Throttle } from "./throttle.ts";
 
 /** Time for a peer to answer a close frame before its transport is destroyed, in ms. Nothing else waits for it. */
 const CLOSE_HANDSHAKE_MS = 5_000;

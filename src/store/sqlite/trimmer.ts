@@ -4,7 +4,7 @@ import { type ChannelRow, decodeText } from "./rows.ts";
 import type { Statements } from "./statements.ts";
 
 /** Messages are removed in batches: a statement per append would cost more than keeping a few longer. */
-export const APPENDS_PER_TRIM = 64;
+const APPENDS_PER_TRIM = 64;
 /** Other channels checked each time, so that silent channels and their messages are removed too. */
 const CHANNELS_PER_TRIM = 32;
 /** More than are added meanwhile, and few enough not to delay appends. */

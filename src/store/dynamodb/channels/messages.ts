@@ -69,7 +69,7 @@ export function messageKey(channel: string, offset: number): Item {
 }
 
 /** The key in a hash: it may be longer than DynamoDB takes. */
-export function idempotencyKey(channel: string, key: string): Item {
+function idempotencyKey(channel: string, key: string): Item {
   return itemKey(channel, KEY_PREFIX + createHash("sha256").update(key).digest("base64url"));
 }
 

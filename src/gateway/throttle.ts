@@ -1,4 +1,4 @@
-import type { SteadyClock } from "../clock.ts";
+import type { SteadyClock } from "./clock.ts";
 
 /** A token bucket: holds up to `burst` tokens and refills `rate` tokens per second. */
 export class Throttle {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ManualClock } from "../clock.ts";
+import { ManualClock } from "./clock.ts";
 import { Throttle } from "./throttle.ts";
 
 const takeAll = (throttle: Throttle) => {

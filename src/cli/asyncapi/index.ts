@@ -1,6 +1,0 @@
-export {
-  type AsyncApiDocument,
-  type AsyncApiResult,
-  asyncApiDocument,
-  type DocumentOptions,
-} from "./document.ts";
