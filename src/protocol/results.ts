@@ -81,12 +81,6 @@ export interface PresenceResult<State = Json> extends Omit<Infer<typeof RESULTS.
   /** The users in the channel, each once. */
   readonly users: readonly UserPresence<State>[];
 }
-export interface SubscribeResult extends Infer<typeof RESULTS.subscribe> {}
-export interface StreamStartResult extends Infer<typeof RESULTS.stream_start> {}
-export interface StreamResult extends Infer<typeof RESULTS.stream> {}
-export interface RefreshResult extends Infer<typeof RESULTS.refresh> {}
-export interface HeartbeatResult extends Infer<typeof RESULTS.heartbeat> {}
-export interface UploadResult extends Infer<typeof RESULTS.upload> {}
 export interface DownloadResult extends Infer<typeof RESULTS.download> {}
 
 /** The `data` of the `response` to each action. */

@@ -58,6 +58,6 @@ export class TestClock implements Clock {
 }
 
 /** Resolves when all promise callbacks have run. */
-export function settle(): Promise<void> {
+function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
