@@ -98,7 +98,7 @@ export class Dispatcher {
   ): Promise<void> {
     const message = await this.#actions.assembler.add(payload, id, request);
     if (message === undefined) return;
-    // The application's route has checks of its own, and assembler must not bypass them.
+    // The application's route has checks of its own, and a message in chunks must not bypass them.
     if (this.#customRoutes.has(message.action)) {
       throw new LiftError("TOO_LARGE", {
         status: 413,

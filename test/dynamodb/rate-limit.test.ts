@@ -276,7 +276,7 @@ describe("while DynamoDB is unavailable", () => {
       onStoreFailure: "open",
     });
     expect(await connect("198.51.100.5")).toBe(200);
-    expect(logged).toMatchObject([{ message: "The rate limit's store failed; the event passes" }]);
+    expect(logged).toMatchObject([{ message: "The store of the rate limit failed; the event passes" }]);
   });
 
   it("refuses a connect with 503 when the table is missing or throttled", async () => {
