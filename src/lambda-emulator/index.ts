@@ -1,6 +1,6 @@
 export { startDynamoDBLocal } from "./dynamodb-local.ts";
 export { LambdaEmulatorError } from "./errors.ts";
+export { type ApiHosts, redirectApiHosts } from "./functions/api-hosts.ts";
 export { LambdaFunction } from "./functions/lambda-function.ts";
-export { type ApiHosts, redirectApiHosts } from "./functions/own-hosts.ts";
 export { pollTableStream, type TableStreamOptions, type TableStreamPoller } from "./table-stream/poller.ts";
 export type { TableStreamEvent, TableStreamRecord } from "./table-stream/record.ts";

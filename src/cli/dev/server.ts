@@ -79,10 +79,10 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
   const tls = await developmentCertificate(host);
   trustCertificate(tls.cert);
   const apiId = settings.apiId ?? (await readRoutesApiId(settings.run)) ?? createApiId();
-  const ownHosts = toApiHosts({ host, port }, apiId, region);
-  const api = { endpoint: toEndpoint(host, port, stage), host, region, credentials, ownHosts };
+  const apiHosts = toApiHosts({ host, port }, apiId, region);
+  const api = { endpoint: toEndpoint(host, port, stage), host, region, credentials, apiHosts };
   // Redirect before handlers are loaded, because a module may keep a reference to `connect`.
-  redirectApiHosts(ownHosts);
+  redirectApiHosts(apiHosts);
   const source = await openSource(settings, api, terminal);
   try {
     const running = createHost(

@@ -14,7 +14,7 @@ export interface FunctionSettings {
   readonly region: string;
   readonly timeoutMs: number;
   readonly concurrency: number;
-  readonly ownHosts: ApiHosts;
+  readonly apiHosts: ApiHosts;
   readonly log: (functionName: string, line: string) => void;
 }
 
@@ -106,7 +106,7 @@ export class FunctionFolder {
     const known = this.#functions.get(key);
     if (known !== undefined) return known;
     const code = path.slice(name.length + 1).replace(/\.[cm]?js$/, "");
-    const { environment, region, timeoutMs, concurrency, ownHosts, log } = this.#settings;
+    const { environment, region, timeoutMs, concurrency, apiHosts, log } = this.#settings;
     const created = new LambdaFunction({
       name,
       directory: join(this.#folder, name),
@@ -115,7 +115,7 @@ export class FunctionFolder {
       region,
       timeoutMs,
       concurrency,
-      ownHosts,
+      apiHosts,
       log: (line) => log(name, line),
     });
     this.#functions.set(key, created);

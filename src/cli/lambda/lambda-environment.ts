@@ -36,7 +36,7 @@ export interface ApiDescription {
   readonly endpoint: string;
   readonly host: string;
   readonly region: string;
-  readonly ownHosts: ApiHosts;
+  readonly apiHosts: ApiHosts;
   /** The key pair that @connections verifies, if any. */
   readonly credentials: Credentials | undefined;
 }
@@ -64,7 +64,7 @@ export async function startLambdaEnvironment(
     region: api.region,
     timeoutMs: settings.timeoutMs,
     concurrency: settings.concurrency,
-    ownHosts: api.ownHosts,
+    apiHosts: api.apiHosts,
     log: (name, line) => logFunction(name, line, terminal),
   });
   let stopTicking = () => {};

@@ -176,9 +176,9 @@ function exitWith(/** @type {unknown} */ error, /** @type {number} */ code) {
   report(error).then(() => process.exit(code));
 }
 
-/** Remove this file's argument, because a function has none in Lambda. */
-const [ownHosts] = process.argv.splice(2);
-if (ownHosts !== undefined) (await import("./own-hosts.ts")).redirectApiHosts(JSON.parse(ownHosts));
+// Remove this file's argument, because a function has no arguments in Lambda.
+const [apiHosts] = process.argv.splice(2);
+if (apiHosts !== undefined) (await import("./api-hosts.ts")).redirectApiHosts(JSON.parse(apiHosts));
 
 patchConsole();
 process.on("uncaughtException", (error) => exitWith(error, 129));

@@ -5,10 +5,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { FunctionError, type FunctionErrorPayload } from "../errors.ts";
 import { type Invocation, type RuntimeApi, type RuntimeListener, serveRuntimeApi } from "../runtime-api.ts";
+import type { ApiHosts } from "./api-hosts.ts";
 import { createEnvironment, type FunctionDescription } from "./environment.ts";
 import { endLines, initLine, startLine } from "./log-lines.ts";
 import type { OrphanKiller } from "./orphan-killer.ts";
-import type { ApiHosts } from "./own-hosts.ts";
 
 /** Lambda's limit of the initialization, in ms. The function's own timeout starts after it. */
 const INIT_MS = 10_000;
@@ -23,7 +23,7 @@ export interface ProcessSettings extends FunctionDescription {
   readonly timeoutMs: number;
   readonly log: (line: string) => void;
   readonly orphanKiller: OrphanKiller;
-  readonly ownHosts: ApiHosts | undefined;
+  readonly apiHosts: ApiHosts | undefined;
 }
 
 /** Receives the state changes of a process. */
@@ -120,10 +120,10 @@ export class FunctionProcess implements RuntimeListener {
   }
 
   async #start(): Promise<void> {
-    const { directory, environment, orphanKiller, ownHosts } = this.#settings;
+    const { directory, environment, orphanKiller, apiHosts } = this.#settings;
     this.#api = await serveRuntimeApi(this);
     // In a group of its own, so that Ctrl-C does not reach it, and its child processes are frozen and killed with it.
-    const child = spawn(process.execPath, [BOOTSTRAP, ...(ownHosts ? [JSON.stringify(ownHosts)] : [])], {
+    const child = spawn(process.execPath, [BOOTSTRAP, ...(apiHosts ? [JSON.stringify(apiHosts)] : [])], {
       cwd: directory,
       env: createEnvironment(this.#settings, environment, this.#api.address),
       detached: IS_POSIX,

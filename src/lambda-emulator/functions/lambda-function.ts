@@ -10,9 +10,9 @@ import {
   text,
 } from "../../internal/options.ts";
 import { LambdaEmulatorError } from "../errors.ts";
+import type { ApiHosts } from "./api-hosts.ts";
 import { FunctionProcess, type ProcessSettings } from "./function-process.ts";
 import { OrphanKiller } from "./orphan-killer.ts";
-import type { ApiHosts } from "./own-hosts.ts";
 
 /** Options of {@link LambdaFunction}. `name` and `directory` are required. */
 export interface LambdaFunctionOptions {
@@ -35,7 +35,7 @@ export interface LambdaFunctionOptions {
   /** The AWS account in the function's ARN. Default `000000000000`. */
   readonly accountId?: string;
   /** Hosts whose connections are redirected to a gateway on this machine. Default none. */
-  readonly ownHosts?: ApiHosts;
+  readonly apiHosts?: ApiHosts;
   /** Receives each line of the log: the function's own lines, START, END and REPORT. Default none. */
   readonly log?: (line: string) => void;
 }
@@ -58,7 +58,7 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
   memoryMB: integer(128),
   region: text,
   accountId: text,
-  ownHosts: record,
+  apiHosts: record,
   log: anyFunction,
 };
 
@@ -96,7 +96,7 @@ export class LambdaFunction {
       accountId: options.accountId ?? "000000000000",
       log: options.log ?? (() => {}),
       orphanKiller: this.#orphanKiller,
-      ownHosts: options.ownHosts,
+      apiHosts: options.apiHosts,
     };
   }
 

@@ -33,7 +33,7 @@ export function redirectApiHosts({ names, httpsNames, gateway }: ApiHosts): () =
   const { prototype } = process.getBuiltinModule("node:net").Socket;
   const { connect } = prototype;
 
-  const isOwn = (host: unknown, port: unknown): boolean => {
+  const isRedirected = (host: unknown, port: unknown): boolean => {
     if (typeof host !== "string") return false;
     const name = host.toLowerCase().replace(/\.$/, "");
     return names.includes(name) || (Number(port) === HTTPS_PORT && httpsNames.includes(name));
@@ -51,8 +51,8 @@ export function redirectApiHosts({ names, httpsNames, gateway }: ApiHosts): () =
     const options = list[0];
     if (typeof options === "object" && options !== null) {
       const { host: toHost, port } = options as ConnectOptions;
-      if (isOwn(toHost, port)) list[0] = redirected(options);
-    } else if (isOwn(host, first)) {
+      if (isRedirected(toHost, port)) list[0] = redirected(options);
+    } else if (isRedirected(host, first)) {
       args.splice(0, 2, gateway.port, gateway.host);
     }
     return Reflect.apply(connect, this, args);

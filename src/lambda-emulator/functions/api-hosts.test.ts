@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { type ApiHosts, redirectApiHosts } from "./own-hosts.ts";
+import { type ApiHosts, redirectApiHosts } from "./api-hosts.ts";
 
 const NAME = "abc123.execute-api.eu-west-1.amazonaws.com";
 
