@@ -1,8 +1,6 @@
 import { type PostOutcome, parseWebSocketResult, type WebSocketResult } from "../apigw/index.ts";
+import { isHttpToken } from "../internal/http-token.ts";
 import { LiftError } from "./errors.ts";
-
-/** The characters of a subprotocol's name: RFC 9110's `token`. */
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** Short handlers return the outcome of `ctx.reply(…)`, which is not a result. */
 export function isPostOutcome(returned: unknown): returned is PostOutcome {
@@ -39,7 +37,7 @@ export function validateConnectResult(result: WebSocketResult): void {
   for (const [name, value] of fields) {
     if (name.toLowerCase() !== "sec-websocket-protocol") continue;
     for (const protocol of Array.isArray(value) ? value : [value]) {
-      if (!TOKEN.test(String(protocol))) {
+      if (!isHttpToken(String(protocol))) {
         throw invalidResult("The `Sec-WebSocket-Protocol` header is not a valid subprotocol name");
       }
     }
