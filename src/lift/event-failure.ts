@@ -1,9 +1,9 @@
 import { ConnectionsError, type WebSocketResult } from "../apigw/index.ts";
+import { logSafely } from "../internal/log-safely.ts";
 import { connectionsOf } from "./connections/by-endpoint.ts";
 import { errorBody, errorFrame } from "./connections/error-frames.ts";
 import { type AnyContext, contextInternals } from "./context.ts";
 import { clientError, type LiftError, refusalStatus, withoutStack } from "./errors.ts";
-import { logSafely } from "./logger.ts";
 
 /** Returns the result that refuses `$connect`, or reports a failed `$disconnect`. */
 export function refuse(ctx: AnyContext, thrown: unknown): WebSocketResult {

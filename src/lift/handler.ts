@@ -7,6 +7,7 @@ import {
   type WebSocketEvent,
   type WebSocketResult,
 } from "../apigw/index.ts";
+import { logSafely } from "../internal/log-safely.ts";
 import type { Connection, ConnectionStore } from "../store/index.ts";
 import type { Step } from "./compose.ts";
 import { endpointOf } from "./connections/by-endpoint.ts";
@@ -16,7 +17,6 @@ import { untilDeadline } from "./deadline.ts";
 import { LiftError } from "./errors.ts";
 import { postError, refuse } from "./event-failure.ts";
 import { fromStore } from "./event-state.ts";
-import { logSafely } from "./logger.ts";
 import { invalidResult, validateConnectResult } from "./result.ts";
 import type { Chain, Routes } from "./router.ts";
 import type { Settings } from "./settings.ts";

@@ -75,13 +75,6 @@ function toConsole(level: Exclude<LogLevel, "silent">, text: string): void {
   console[level](text);
 }
 
-/** Logs for Lift itself. A logger that throws does not affect the event. */
-export function logSafely(logger: Logger, level: "warn" | "error", message: string, fields: LogFields): void {
-  try {
-    logger[level](message, fields);
-  } catch {}
-}
-
 /** Adds the same fields to every line. It reads them when it writes a line, because most events write none. */
 export class FieldLogger implements Logger {
   readonly #logger: Logger;

@@ -1,5 +1,6 @@
+import { logSafely } from "../internal/log-safely.ts";
 import { findOptionFault, type OptionCheck } from "../internal/options.ts";
-import { clientError, LiftError, type LogFields, type Logger } from "../lift/index.ts";
+import { clientError, LiftError, type Logger } from "../lift/index.ts";
 import { type ErrorBody, ProtocolError } from "../protocol/index.ts";
 
 /** Characters of an error message in a response that lists several errors, so that all of them fit into one frame. */
@@ -36,13 +37,6 @@ export function toErrorBody(thrown: unknown, logger: Logger): ErrorBody {
   const error = clientError(thrown);
   if (error.status >= 500) logSafely(logger, "error", "A channel's request failed", { error: thrown });
   return { code: error.code, message: error.message.slice(0, MAX_MESSAGE_LENGTH), retry: error.retry };
-}
-
-/** Logs, and ignores a logger that throws: its failure must not change the event's result. */
-export function logSafely(logger: Logger, level: "warn" | "error", message: string, fields: LogFields): void {
-  try {
-    logger[level](message, fields);
-  } catch {}
 }
 
 export function invalidOption(message: string): LiftError {

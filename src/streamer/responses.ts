@@ -1,6 +1,6 @@
+import { logSafely } from "../internal/log-safely.ts";
 import { type Json, LIMITS, type ResponseMessage, type Results } from "../protocol/index.ts";
 import type { ClientRequest } from "./call-context.ts";
-import { logSafely } from "./errors.ts";
 import { jsonBytes } from "./messages.ts";
 
 export function createResponse(requestId: string, data: Results[keyof Results]): ResponseMessage {

@@ -1,9 +1,9 @@
+import { logSafely } from "../../internal/log-safely.ts";
 import type { Connection, ConnectionStore, TimeBudget } from "../../store/index.ts";
 import { Deadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
 import { forEachConcurrently } from "../for-each.ts";
-import { logSafely } from "../logger.ts";
 import type { ScheduledAction } from "../scheduler/scheduled-action.ts";
 import type { Settings } from "../settings.ts";
 import { connectionsAt } from "./by-endpoint.ts";

@@ -6,8 +6,9 @@ import {
   type PostOutcome,
   runBroadcast,
 } from "../../apigw/index.ts";
+import { logSafely } from "../../internal/log-safely.ts";
 import type { ConnectionStore, TimeBudget } from "../../store/index.ts";
-import { type Logger, logSafely } from "../logger.ts";
+import type { Logger } from "../logger.ts";
 import { mayBeConnecting } from "./connection-age.ts";
 
 /**

@@ -1,3 +1,4 @@
+import { logSafely } from "../../internal/log-safely.ts";
 import { logText } from "../../internal/redact.ts";
 import type { ItemFailure, Schedule, ScheduledItem, TimeBudget } from "../../store/index.ts";
 import { connectionsAt } from "../connections/by-endpoint.ts";
@@ -5,7 +6,6 @@ import { Deadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
 import { forEachInLanes } from "../for-each.ts";
-import { logSafely } from "../logger.ts";
 import type { Settings } from "../settings.ts";
 import type { ScheduledEntry, ScheduleRetry, Tick, TickReport } from "./scheduled-action.ts";
 

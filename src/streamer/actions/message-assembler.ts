@@ -1,3 +1,4 @@
+import { logSafely } from "../../internal/log-safely.ts";
 import { LiftError } from "../../lift/index.ts";
 import {
   type ErrorMessage,
@@ -14,7 +15,7 @@ import {
   type ScheduledItem,
 } from "../../store/index.ts";
 import type { CallContext, ClientRequest } from "../call-context.ts";
-import { awaitStore, logSafely } from "../errors.ts";
+import { awaitStore } from "../errors.ts";
 
 /** The kind of the scheduled item that aborts a message whose chunks are incomplete. */
 export const ABORT_MESSAGE = "streamer:parts";

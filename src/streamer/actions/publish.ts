@@ -1,11 +1,12 @@
 import { hash, randomUUID } from "node:crypto";
+import { logSafely } from "../../internal/log-safely.ts";
 import { LiftError } from "../../lift/index.ts";
 import type { ChannelMessage, PublishPayload, PublishResult } from "../../protocol/index.ts";
 import type { ChannelHistory, Json, NewMessage, Retention } from "../../store/index.ts";
 import { authorize } from "../access.ts";
 import type { CallContext, ClientRequest } from "../call-context.ts";
 import type { Channel, Channels } from "../channels.ts";
-import { awaitStore, logSafely } from "../errors.ts";
+import { awaitStore } from "../errors.ts";
 import type { FanOut } from "../fan-out/fan-out.ts";
 import type { StoredFanOut } from "../fan-out/stored-fan-out.ts";
 import type { MemberRemover } from "../membership/leave.ts";

@@ -1,9 +1,10 @@
 import { KeyedQueue } from "../../internal/keyed-queue.ts";
+import { logSafely } from "../../internal/log-safely.ts";
 import { integer, type OptionChecks } from "../../internal/options.ts";
 import { Semaphore } from "../../internal/semaphore.ts";
 import type { ChannelHistory, PendingFanOut, TableStreamHistory, TimeBudget } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
-import { assertOptions, awaitStore, invalidOption, logSafely } from "../errors.ts";
+import { assertOptions, awaitStore, invalidOption } from "../errors.ts";
 import { hasTimeToSend, isStreamed, MIN_REMAINING_MS, type StoredFanOut } from "./stored-fan-out.ts";
 
 /** The event that a function receives from a table's stream, as far as it is read. */

@@ -1,7 +1,8 @@
 import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
+import { logSafely } from "../../internal/log-safely.ts";
 import type { Schedule } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
-import { awaitStore, logSafely } from "../errors.ts";
+import { awaitStore } from "../errors.ts";
 
 /** The kind of the scheduled item that retries incomplete fan-outs. */
 export const RETRY_FAN_OUT = "streamer:fan-out";

@@ -1,8 +1,8 @@
 import { KeyedQueue } from "../../internal/keyed-queue.ts";
+import { logSafely } from "../../internal/log-safely.ts";
 import type { AppendResult, ChannelHistory, TableStreamHistory, TimeBudget } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import { channelFromKey, parentChannelKey, subChannelFromKey } from "../channel-keys.ts";
-import { logSafely } from "../errors.ts";
 import { toStreamMessage } from "../live-streams/stream-log.ts";
 import type { MemberRemover } from "../membership/leave.ts";
 import { toChannelMessage } from "../messages.ts";

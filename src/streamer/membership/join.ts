@@ -1,3 +1,4 @@
+import { logSafely } from "../../internal/log-safely.ts";
 import { LiftError } from "../../lift/index.ts";
 import type { ChannelRequest, Refused } from "../../protocol/index.ts";
 import type { ChannelMembers, Json } from "../../store/index.ts";
@@ -6,7 +7,7 @@ import type { ClientRequest } from "../call-context.ts";
 import { subChannelFromKey } from "../channel-keys.ts";
 import type { Channel, Channels } from "../channels.ts";
 import type { CustomRoutes } from "../custom-routes.ts";
-import { awaitStore, collectFromStore, logSafely, toErrorBody } from "../errors.ts";
+import { awaitStore, collectFromStore, toErrorBody } from "../errors.ts";
 import { enforceRate } from "../rates.ts";
 import { validateState } from "../schemas.ts";
 import type { ConnectionWatch } from "./connection-watch.ts";

@@ -1,10 +1,11 @@
+import { logSafely } from "../../internal/log-safely.ts";
 import type { TimeSlices } from "../../internal/time-slices.ts";
 import type { PresenceMessage } from "../../protocol/index.ts";
 import type { ChannelMembers, TimeBudget } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import { parentChannelKey, subChannelFromKey } from "../channel-keys.ts";
 import type { Channels } from "../channels.ts";
-import { awaitStore, collectFromStore, logSafely } from "../errors.ts";
+import { awaitStore, collectFromStore } from "../errors.ts";
 import type { StreamOwners } from "../live-streams/stream-owners.ts";
 import type { PresenceChange, PresenceEvents } from "./presence-events.ts";
 import type { PresenceOrder } from "./presence-order.ts";

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { logSafely } from "../../internal/log-safely.ts";
 import type { TimeSlices } from "../../internal/time-slices.ts";
 import type { PresenceMessage } from "../../protocol/index.ts";
 import type { Json } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import { channelFromKey } from "../channel-keys.ts";
-import { logSafely } from "../errors.ts";
 import type { FanOut } from "../fan-out/fan-out.ts";
 
 /** A user whose presence has changed. */

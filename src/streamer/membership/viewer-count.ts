@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { createElapsed, type Elapsed } from "../../internal/elapsed.ts";
+import { logSafely } from "../../internal/log-safely.ts";
 import type { ViewersMessage } from "../../protocol/index.ts";
 import type { ChannelMembers, Schedule } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import { channelFromKey } from "../channel-keys.ts";
-import { awaitStore, logSafely } from "../errors.ts";
+import { awaitStore } from "../errors.ts";
 import type { FanOut } from "../fan-out/fan-out.ts";
 import type { StreamLog } from "../live-streams/stream-log.ts";
 

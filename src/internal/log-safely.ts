@@ -1,0 +1,16 @@
+interface LogWriter {
+  warn(message: string, fields: { readonly [name: string]: unknown }): void;
+  error(message: string, fields: { readonly [name: string]: unknown }): void;
+}
+
+/** Logs, and ignores a logger that throws: its failure must not change the event's result. */
+export function logSafely(
+  logger: LogWriter,
+  level: "warn" | "error",
+  message: string,
+  fields: { readonly [name: string]: unknown },
+): void {
+  try {
+    logger[level](message, fields);
+  } catch {}
+}
