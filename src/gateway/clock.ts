@@ -123,7 +123,7 @@ export class ManualClock implements SteadyClock {
 }
 
 /**
- * Calls `task` again and again until it is cancelled. Calls never overlap.
+ * Calls `task` repeatedly until it is cancelled. Calls never overlap.
  * @param ms time from the end of one call to the start of the next
  * @param task must not reject
  */

@@ -14,7 +14,7 @@ export type GatewayErrorCode =
 /** The error that the gateway throws for a wrong option or a wrong call. */
 export class GatewayError extends Error {
   override readonly name = "GatewayError";
-  /** Says what went wrong. */
+  /** The kind of error. */
   readonly code: GatewayErrorCode;
 
   constructor(code: GatewayErrorCode, message: string, options?: ErrorOptions) {

