@@ -24,7 +24,7 @@ async function startWith(authorizer: (event: AuthorizerEvent) => unknown, option
 }
 
 describe("a REQUEST authorizer", () => {
-  it("is given the three headers of the documented input beside the client's", async () => {
+  it("receives the three headers of the documented input in addition to the client's", async () => {
     const api = await startWith(() => allow);
     await upgrade(api.gateway, "/dev", { HeaderAuth1: "headerValue1" });
     const { headers, multiValueHeaders } = await api.asked.next();
@@ -38,7 +38,7 @@ describe("a REQUEST authorizer", () => {
     expect((await api.connects.next()).headers).not.toHaveProperty("content-length");
   });
 
-  it("reads a header by the client's own spelling, as the documented authorizer does", async () => {
+  it("can read a header by the client's spelling, as the documented authorizer does", async () => {
     const { gateway } = await startWith(({ headers }) => {
       if (headers.HeaderAuth1 === "headerValue1") return allow;
       throw new Error("Unauthorized");
@@ -46,7 +46,7 @@ describe("a REQUEST authorizer", () => {
     expect((await upgrade(gateway, "/dev", { HeaderAuth1: "headerValue1" })).status).toBe(101);
   });
 
-  it("is given the CONNECT event, type, methodArn and the stage's variables", async () => {
+  it("receives the CONNECT event, type, methodArn and the stage variables", async () => {
     const api = await startWith(() => allow, {
       region: "eu-west-1",
       accountId: "123456789012",
@@ -78,12 +78,12 @@ describe("a REQUEST authorizer", () => {
     expect(authorizer).toBeDefined();
   });
 
-  it("lets in whom its policy allows", async () => {
+  it("accepts a client that its policy allows", async () => {
     const { gateway } = await startWith(() => allow);
     expect((await upgrade(gateway)).status).toBe(101);
   });
 
-  it("refuses with 403 whom its policy denies, and $connect does not run", async () => {
+  it("refuses a client that its policy denies with 403, and $connect does not run", async () => {
     const api = await startWith(() => ({ ...allow, policyDocument: policy("Deny") }));
     expect((await upgrade(api.gateway)).status).toBe(403);
     expect(api.connects.size).toBe(0);
@@ -93,20 +93,20 @@ describe("a REQUEST authorizer", () => {
     ["another route's", "arn:aws:execute-api:us-east-1:000000000000:abc/dev/other"],
     ["another stage's", "arn:aws:execute-api:us-east-1:000000000000:abc/prod/$connect"],
     ["another API's", "arn:aws:execute-api:us-east-1:000000000000:xyz/dev/$connect"],
-  ])("refuses with 403 whom its policy allows %s ARN only", async (_whose, arn) => {
+  ])("refuses a client with 403 when its policy allows %s ARN only", async (_whose, arn) => {
     const { gateway } = await startWith(() => ({ ...allow, policyDocument: policy("Allow", arn) }), {
       apiId: "abc",
     });
     expect((await upgrade(gateway)).status).toBe(403);
   });
 
-  it("lets a Deny win over an Allow", async () => {
+  it("refuses a client that its policy both allows and denies", async () => {
     const Statement = [...policy("Allow").Statement, ...policy("Deny").Statement];
     const { gateway } = await startWith(() => ({ ...allow, policyDocument: { Statement } }));
     expect((await upgrade(gateway)).status).toBe(403);
   });
 
-  it("lets in whom it allows the methodArn that it was given", async () => {
+  it("accepts a client when its policy allows the received methodArn", async () => {
     const { gateway } = await startWith((event) => ({
       ...allow,
       policyDocument: policy("Allow", [event.methodArn]),
@@ -124,12 +124,12 @@ describe("a REQUEST authorizer", () => {
   });
 
   it.each([
-    ["throws anything else", () => Promise.reject(new Error("no database"))],
-    ["answers nothing", () => undefined],
-    ["answers no policy", () => ({ principalId: "user" })],
-    ["answers no principal", () => ({ policyDocument: policy("Allow") })],
-    ["answers a policy without a known effect", () => ({ ...allow, policyDocument: policy("Perhaps") })],
-    ["answers a context that is nested", () => ({ ...allow, context: { user: { id: 1 } } })],
+    ["throws another error", () => Promise.reject(new Error("no database"))],
+    ["returns nothing", () => undefined],
+    ["returns no policy", () => ({ principalId: "user" })],
+    ["returns no principal", () => ({ policyDocument: policy("Allow") })],
+    ["returns a policy with an unknown effect", () => ({ ...allow, policyDocument: policy("Perhaps") })],
+    ["returns a nested context", () => ({ ...allow, context: { user: { id: 1 } } })],
   ])("refuses with 500 when it %s", async (_what, authorizer) => {
     const api = await startWith(authorizer);
     expect((await upgrade(api.gateway)).status).toBe(500);
@@ -170,7 +170,7 @@ describe("a REQUEST authorizer", () => {
 });
 
 describe("the authorizer's context", () => {
-  it("arrives as strings in every later event, with the principal and the latency", async () => {
+  it("is in every later event as strings, with the principal and the latency", async () => {
     const clock = new ManualClock();
     const context = { userId: "u1", level: 7, admin: true };
     const api = await startWith(
@@ -201,7 +201,7 @@ describe("the authorizer's context", () => {
     expect((await api.connects.next()).requestContext).not.toHaveProperty("authorizer");
   });
 
-  it("travels as JSON: absent values stay absent, dates become text", async () => {
+  it("is serialized as JSON: absent values stay absent, dates become text", async () => {
     const context = { sub: "ada", tenant_id: undefined, log: () => {}, since: new Date(0) };
     const api = await startWith(() => ({ ...allow, context }), { clock: new ManualClock() });
     await upgrade(api.gateway);
@@ -213,7 +213,7 @@ describe("the authorizer's context", () => {
     });
   });
 
-  it("can't replace the principal or the latency", async () => {
+  it("cannot replace the principal or the latency", async () => {
     const context = { principalId: "root", integrationLatency: "fast" };
     const api = await startWith(() => ({ ...allow, context }), { clock: new ManualClock() });
     await upgrade(api.gateway);
@@ -225,7 +225,7 @@ describe("the authorizer's context", () => {
 });
 
 describe("the authorizer's result", () => {
-  /** An allowing result of so many bytes as JSON. */
+  /** Returns a result that allows, with this size as JSON. */
   const ofBytes = (bytes: number) => {
     const empty = JSON.stringify({ ...allow, context: { fill: "" } }).length;
     return { ...allow, context: { fill: "x".repeat(bytes - empty) } };
@@ -236,7 +236,7 @@ describe("the authorizer's result", () => {
     expect((await upgrade(gateway)).status).toBe(101);
   });
 
-  it("of 8,193 bytes refuses with 500", async () => {
+  it("causes a refusal with 500 at 8,193 bytes", async () => {
     const { gateway } = await startWith(() => ofBytes(8_193));
     expect((await upgrade(gateway)).status).toBe(500);
   });
@@ -245,7 +245,7 @@ describe("the authorizer's result", () => {
 describe("identity sources", () => {
   const identitySources = ["route.request.header.Authorization", "route.request.querystring.tenant"];
 
-  it("that are all present call the authorizer", async () => {
+  it("call the authorizer when all are present", async () => {
     const api = await startWith(() => allow, { identitySources });
     expect((await upgrade(api.gateway, "/dev?tenant=t", { authorization: "x" })).status).toBe(101);
   });
@@ -254,7 +254,7 @@ describe("identity sources", () => {
     ["one is missing", "/dev?tenant=t", {}],
     ["one is empty", "/dev?tenant=", { authorization: "x" }],
     ["all are missing", "/dev", {}],
-  ])("refuse with 401 when %s, without a call", async (_what, path, headers) => {
+  ])("refuse with 401, without a call of the authorizer, when %s", async (_what, path, headers) => {
     const api = await startWith(() => allow, { identitySources });
     expect((await upgrade(api.gateway, path, headers)).status).toBe(401);
     expect([api.asked.size, api.connects.size]).toEqual([0, 0]);
@@ -266,7 +266,7 @@ describe("identity sources", () => {
     expect((await upgrade(api.gateway)).status).toBe(101);
   });
 
-  it("that are none let the authorizer find the token where it likes", async () => {
+  it("are optional: without them the authorizer may read the token from any place", async () => {
     const api = await startWith((event) => {
       if (event.headers["Sec-WebSocket-Protocol"] !== "token.t") throw new Error("Unauthorized");
       return allow;
@@ -274,14 +274,14 @@ describe("identity sources", () => {
     expect((await upgrade(api.gateway, "/dev", { "Sec-WebSocket-Protocol": "token.t" })).status).toBe(101);
   });
 
-  it("are own properties of the request: __proto__ is not a parameter", async () => {
+  it("are own properties of the request, so __proto__ is not a parameter", async () => {
     const api = await startWith(() => allow, { identitySources: ["route.request.querystring.__proto__"] });
     expect((await upgrade(api.gateway)).status).toBe(401);
   });
 });
 
 describe("an authorizer's failure", () => {
-  it("tells the client nothing of its cause", async () => {
+  it("does not reveal its cause to the client", async () => {
     const api = await startWith(() => Promise.reject(new Error("password=hunter2")));
     expect((await upgrade(api.gateway)).body).not.toMatch(/hunter2|at .*\.ts/);
   });

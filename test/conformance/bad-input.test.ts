@@ -14,7 +14,7 @@ import {
 } from "./harness.ts";
 import { frame, nextClose, OPCODE, RawClient, rawConnect } from "./raw-client.ts";
 
-/** The process still serves: a new client's message arrives and is answered. */
+/** Checks that the gateway still works: a new client's message gets a response. */
 async function expectAlive(api: Api) {
   const client = await connect(api.gateway);
   client.send({ action: "alive" });
@@ -26,7 +26,7 @@ async function expectAlive(api: Api) {
 
 const alive = { $connect: () => ok, alive: () => ok };
 
-/** The route key of a message where only `$default` is there to take it. */
+/** Returns the route key of a message when `$default` is the only route. */
 async function keyOf(text: string) {
   const api = await startApi({ routes: { $default: () => ok } });
   const client = await connect(api.gateway);
@@ -36,20 +36,20 @@ async function keyOf(text: string) {
 
 describe("malformed messages", () => {
   it.each([
-    ["half of some JSON", '{"action":'],
+    ["truncated JSON", '{"action":'],
     ["a lone bracket", "["],
     ["a NUL", "\0"],
     ["a lone surrogate in an escape", '{"action":"\\ud800"}'],
     ["JSON with a byte order mark", '\ufeff{"action":"alive"}'],
     ["an enormous number", '{"action":1e999}'],
-  ])("with %s go to $default as they came", async (_what, text) => {
+  ])("with %s go to $default unchanged", async (_what, text) => {
     const api = await startApi({ routes: { ...alive, $default: () => ok } });
     const client = await connect(api.gateway);
     client.send(text);
     expect(await api.messages.next()).toMatchObject({ requestContext: { routeKey: "$default" }, body: text });
   });
 
-  it("of no UTF-8 close the one connection with 1007, and no other", async () => {
+  it("that are not UTF-8 close their own connection only, with 1007", async () => {
     const api = await startApi({ routes: alive });
     const other = await connect(api.gateway);
     const client = await rawConnect(api.gateway);
@@ -59,7 +59,7 @@ describe("malformed messages", () => {
     expect((await api.messages.next()).requestContext.routeKey).toBe("alive");
   });
 
-  it("of 128 KB and one byte close the one connection with 1009, and no other", async () => {
+  it("of 128 KB and one byte close their own connection only, with 1009", async () => {
     const api = await startApi({ routes: alive });
     const client = await connect(api.gateway);
     client.sendInFrames([...Array(4).fill(32_768), 1]);
@@ -67,7 +67,7 @@ describe("malformed messages", () => {
     await expectAlive(api);
   });
 
-  it("with a frame of 32 KB and one byte close the one connection with 1009, and no other", async () => {
+  it("with a frame of 32 KB and one byte close their own connection only, with 1009", async () => {
     const api = await startApi({ routes: alive });
     const client = await connect(api.gateway);
     client.sendInFrames([32_769]);
@@ -79,7 +79,7 @@ describe("malformed messages", () => {
     ["arrays", `${"[".repeat(60_000)}${"]".repeat(60_000)}`],
     ["objects", `${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}`],
     ["the selected field", `{"action":${"[".repeat(60_000)}${"]".repeat(60_000)}}`],
-  ])("nested as deep as a message can be, in %s, go to $default", async (_where, text) => {
+  ])("with the deepest possible nesting in %s go to $default", async (_where, text) => {
     const api = await startApi({ routes: { ...alive, $default: () => ok } });
     const client = await connect(api.gateway);
     const middle = 32_000;
@@ -92,16 +92,16 @@ describe("malformed messages", () => {
   });
 });
 
-describe("names that objects have of their own", () => {
+describe("names of Object's properties", () => {
   it.each(["__proto__", "constructor", "toString", "hasOwnProperty"])(
-    "%s as a route that is not there goes to $default",
+    "%s without a route of that name goes to $default",
     async (action) => {
       expect(await keyOf(`{"action":"${action}"}`)).toBe("$default");
     },
   );
 
   it.each(["__proto__", "constructor", "toString"])(
-    "%s as a route that is not there, without $default, gets the Forbidden frame",
+    "%s without a route of that name and without $default gets the Forbidden frame",
     async (action) => {
       const api = await startApi({ routes: alive });
       const { client, id } = await connectWithId(api);
@@ -111,7 +111,7 @@ describe("names that objects have of their own", () => {
     },
   );
 
-  it.each(["__proto__", "constructor"])("%s as a route that is there is a route", async (action) => {
+  it.each(["__proto__", "constructor"])("%s can be the name of a route", async (action) => {
     const routes = Object.fromEntries([[action, () => ok]]);
     const api = await startApi({ routes });
     const client = await connect(api.gateway);
@@ -122,7 +122,7 @@ describe("names that objects have of their own", () => {
   it.each(["__proto__", "constructor", "constructor.name", "toString"])(
     "%s as the selected field is read from the message only",
     async (path) => {
-      // A handler takes every key that is not empty: whatever is found would be the routeKey.
+      // `handler` accepts every key that is not empty, so an inherited property would become the routeKey.
       const api = await startApi({ routeSelectionExpression: `$request.body.${path}` });
       const client = await connect(api.gateway);
       client.send("{}");
@@ -130,12 +130,12 @@ describe("names that objects have of their own", () => {
     },
   );
 
-  it("pollute nothing: a message with __proto__ leaves other objects as they are", async () => {
+  it("do not pollute prototypes: a message with __proto__ changes no other object", async () => {
     await keyOf('{"__proto__":{"polluted":true},"action":"x"}');
     expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
   });
 
-  it("are headers and parameters like any other", async () => {
+  it("can be names of headers and parameters", async () => {
     const api = await startApi();
     await upgrade(api.gateway, "/dev?__proto__=q&constructor=c", { __proto__header: "h", constructor: "k" });
     const event = await api.connects.next();
@@ -147,25 +147,25 @@ describe("names that objects have of their own", () => {
   });
 });
 
-describe("requests out of proportion", () => {
-  /** So many headers in all: Host and those of the upgrade are five of them. */
+describe("oversized and malformed requests", () => {
+  /** Returns headers for a request with `count` headers: Host and the upgrade headers are five of them. */
   const headers = (count: number, value = "v") =>
     Object.fromEntries(Array.from({ length: count - 5 }, (_, n) => [`X-${n}`, value]));
 
-  it("with a thousand headers arrive whole", async () => {
+  it("with 1,000 headers arrive complete", async () => {
     const api = await startApi();
     expect((await upgrade(api.gateway, "/dev", headers(1_000))).status).toBe(101);
     const names = Object.keys((await api.connects.next()).headers);
     expect(names.filter((name) => /^X-\d+$/.test(name))).toHaveLength(995);
   });
 
-  it("with one header more are refused with 431: Node's own limit", async () => {
+  it("with 1,001 headers are refused with 431, because of Node's limit", async () => {
     const api = await startApi({ routes: alive });
     expect((await upgrade(api.gateway, "/dev", headers(1_001))).status).toBe(431);
     await expectAlive(api);
   });
 
-  it("with a thousand headers too long to hold are refused with 431", async () => {
+  it("with 100 KB of headers are refused with 431", async () => {
     const api = await startApi({ routes: alive });
     expect((await upgrade(api.gateway, "/dev", headers(1_000, "v".repeat(100)))).status).toBe(431);
     await expectAlive(api);
@@ -178,7 +178,7 @@ describe("requests out of proportion", () => {
   });
 
   it.each(["/%", "/dev/%E0%A4%A", "/dev/@connections/%", "/%/@connections/x", "//", "/dev?%", "*"])(
-    "to the path %s are answered, and nothing stops",
+    "to the path %s get a 4xx response",
     async (path) => {
       const api = await startApi({ routes: alive });
       const { status } = await http(api.gateway, path);
@@ -188,7 +188,7 @@ describe("requests out of proportion", () => {
     },
   );
 
-  it("that are no HTTP are answered 400", async () => {
+  it("that are not HTTP get a response with 400", async () => {
     const api = await startApi({ routes: alive });
     const client = new RawClient(api.gateway.port);
     client.socket.write("\x00\xff\xfe not HTTP \r\n\r\n");
@@ -196,7 +196,7 @@ describe("requests out of proportion", () => {
     await expectAlive(api);
   });
 
-  it("that break off in the middle of the handshake stop nothing", async () => {
+  it("that end in the middle of the handshake do not affect the gateway", async () => {
     const api = await startApi({ routes: alive });
     const client = new RawClient(api.gateway.port);
     client.socket.end("GET /dev HTTP/1.1\r\nUpgrade: webso");
@@ -206,7 +206,7 @@ describe("requests out of proportion", () => {
 });
 
 describe("an unknown route", () => {
-  it("gets the Forbidden frame and stops nothing", async () => {
+  it("gets the Forbidden frame, and the connection stays open", async () => {
     const api = await startApi({ routes: alive });
     const { client, id } = await connectWithId(api);
     client.send({ action: "no such route" });
@@ -240,7 +240,7 @@ const bad: [string, LambdaHandler][] = [
   [
     "returns a thenable that throws",
     () => ({
-      // biome-ignore lint/suspicious/noThenProperty: a then that is none is what is tested
+      // biome-ignore lint/suspicious/noThenProperty: the test needs a `then` that is not a function
       get then() {
         return throwNow(new Error("secret"));
       },
@@ -249,9 +249,9 @@ const bad: [string, LambdaHandler][] = [
   ["returns a status out of range", () => ({ statusCode: 1_000 })],
 ];
 
-describe("a handler that misbehaves on a message", () => {
+describe("a faulty message handler", () => {
   it.each(bad)(
-    "and %s gets the sender an error frame without a stack, and stops nothing",
+    "that %s causes an error frame without a stack, and the gateway continues",
     async (_what, handler) => {
       const api = await startApi({ routes: { ...alive, bad: handler } });
       const { client, id } = await connectWithId(api);
@@ -263,7 +263,7 @@ describe("a handler that misbehaves on a message", () => {
     },
   );
 
-  it("and never returns gets the sender the timeout frame, and stops nothing", async () => {
+  it("that never returns causes the timeout frame, and the gateway continues", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, routes: { ...alive, bad: () => new Promise(() => {}) } });
     const { client, id } = await connectWithId(api);
@@ -275,9 +275,9 @@ describe("a handler that misbehaves on a message", () => {
   });
 });
 
-describe("a handler that misbehaves on $connect", () => {
+describe("a faulty $connect handler", () => {
   it.each(bad)(
-    "and %s refuses the upgrade with 502, without a stack, and stops nothing",
+    "that %s causes a refusal with 502 and without a stack, and the gateway continues",
     async (_what, handler) => {
       let first = true;
       const $connect: LambdaHandler = (...args) => {
@@ -293,9 +293,9 @@ describe("a handler that misbehaves on $connect", () => {
   );
 });
 
-describe("a handler that misbehaves on $disconnect", () => {
+describe("a faulty $disconnect handler", () => {
   it.each([...bad, ["never returns", () => new Promise(() => {})] as [string, LambdaHandler]])(
-    "and %s stops nothing",
+    "that %s does not affect the gateway",
     async (_what, $disconnect) => {
       const api = await startApi({ routes: { ...alive, $disconnect } });
       const client = await connect(api.gateway);
@@ -307,8 +307,8 @@ describe("a handler that misbehaves on $disconnect", () => {
   );
 });
 
-describe("an authorizer that misbehaves", () => {
-  it.each(bad)("and %s refuses the upgrade with 500, without a stack", async (_what, authorizer) => {
+describe("a faulty authorizer", () => {
+  it.each(bad)("that %s causes a refusal with 500 and without a stack", async (_what, authorizer) => {
     const api = await startApi({ authorizer: authorizer as never });
     const { status, body } = await upgrade(api.gateway);
     expect([status, body.includes("secret")]).toEqual([500, false]);

@@ -28,7 +28,7 @@ describe("with ownOrigins", () => {
     { Origin: "https://localhost" },
     { Origin: "http://127.0.0.1:8080" },
     { Origin: "http://[::1]:3000" },
-  ])("lets in %j", async (headers) => {
+  ])("allows %j", async (headers) => {
     expect(await upgradeStatus(await start(), headers)).toBe(101);
   });
 
@@ -64,7 +64,7 @@ describe("with ownOrigins", () => {
   });
 
   it.each(["https://app.example", "capacitor://localhost", "null"])(
-    "lets in %s when it is listed",
+    "allows %s when `allowedOrigins` has it",
     async (origin) => {
       const api = await start({ allowedOrigins: [origin] });
       expect(await upgradeStatus(api, { Origin: origin })).toBe(101);
@@ -73,7 +73,7 @@ describe("with ownOrigins", () => {
     },
   );
 
-  it("lets in any origin but null by *", async () => {
+  it("allows any origin except null by *", async () => {
     const api = await start({ allowedOrigins: ["*"] });
     expect(await upgradeStatus(api, { Origin: "https://any.example" })).toBe(101);
     expect(await upgradeStatus(api, { Origin: "null" })).toBe(403);
@@ -83,7 +83,7 @@ describe("with ownOrigins", () => {
 describe("the Host of a request to a gateway on loopback", () => {
   const paths = ["/", "/healthz", "/tickets", "/dev/@connections/L0SM9cOFvHcCIhw=", "/dev"];
 
-  it.each(paths)("is refused with 403 on %s when it is a foreign name", async (path) => {
+  it.each(paths)("is refused with 403 on %s when it is another name", async (path) => {
     const api = await start({ http: (_request, response) => response.end("page") });
     const { status, body } = await http(api.gateway, path, { headers: { Host: "rebound.example:3001" } });
     expect([status, body]).toEqual([403, '{"message":"Forbidden"}']);
@@ -96,7 +96,7 @@ describe("the Host of a request to a gateway on loopback", () => {
     "127.evil.example",
     "evil.example#localhost",
     "0.0.0.0",
-  ])("refuses an upgrade as %s, though its origin is the same", async (host) => {
+  ])("causes a refusal as %s, even with the same origin", async (host) => {
     const api = await start();
     expect(await upgradeStatus(api, { Host: host, Origin: `http://${host}` })).toBe(403);
   });
@@ -112,7 +112,7 @@ describe("the Host of a request to a gateway on loopback", () => {
     expect(await upgradeStatus(api, { Host: "b.app.example" })).toBe(403);
   });
 
-  it("may be the API's own name on AWS, or its domainName", async () => {
+  it("may be the API's name on AWS, or its domainName", async () => {
     const api = await start({ apiId: "abc123", region: "eu-west-1", domainName: "ws.example.com:8443" });
     const aws = "abc123.execute-api.eu-west-1.amazonaws.com";
     for (const Host of [aws, `${aws.toUpperCase()}:443`, `${aws}.`, "ws.example.com"]) {
@@ -121,12 +121,12 @@ describe("the Host of a request to a gateway on loopback", () => {
     expect(await upgradeStatus(api, { Host: "other.execute-api.eu-west-1.amazonaws.com" })).toBe(403);
   });
 
-  it("passes without allowedHosts", async () => {
+  it("may be any name without allowedHosts", async () => {
     const { gateway } = await startApi();
     expect((await http(gateway, "/healthz", { headers: { Host: "any.example" } })).status).toBe(200);
   });
 
-  it("passes beyond loopback, where a name is resolved by others anyway", async () => {
+  it("may be any name when the gateway does not listen on loopback", async () => {
     const api = await startApi({ allowedHosts: [], credentials: KEYS }, undefined, "0.0.0.0");
     expect((await http(api.gateway, "/healthz", { headers: { Host: "any.example" } })).status).toBe(200);
   });
@@ -135,7 +135,7 @@ describe("the Host of a request to a gateway on loopback", () => {
 describe("createRefusalLogger", () => {
   const how = { Origin: "--origin …", Host: "--allowed-host …" };
 
-  it("says how to allow an origin or a host", () => {
+  it("logs how to allow an origin or a host", () => {
     const lines: string[] = [];
     const log = createRefusalLogger((line) => lines.push(line), how);
     log({ header: "Origin", value: "https://$&.example" });
@@ -146,7 +146,7 @@ describe("createRefusalLogger", () => {
     ]);
   });
 
-  it("writes few lines of many, each of bounded length", () => {
+  it("samples many refusals, and limits the length of a line", () => {
     const lines: string[] = [];
     const log = createRefusalLogger((line) => lines.push(line), how);
     for (let n = 0; n < 1_000; n++) log({ header: "Origin", value: "x".repeat(10_000) });

@@ -6,10 +6,10 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
 describe.each([
-  ["ahead", HOUR],
+  ["forward", HOUR],
   ["back", -HOUR],
-])("a wall clock that is set %s by an hour", (_, jump) => {
-  it("closes no connection, and moves neither the idle limit nor the lifetime", async () => {
+])("a wall clock that jumps %s by an hour", (_, jump) => {
+  it("closes no connection, and changes neither the idle limit nor the lifetime limit", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: { lifetimeMs: 15 * MINUTE } });
     const { client, id } = await connectWithId(api);
@@ -24,7 +24,7 @@ describe.each([
     expect(await client.closed).toMatchObject({ code: 1001 });
   });
 
-  it("leaves the idle limit at ten minutes", async () => {
+  it("does not change the idle limit of ten minutes", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const { client, id } = await connectWithId(api);
@@ -35,16 +35,16 @@ describe.each([
     expect(await client.closed).toMatchObject({ code: 1001 });
   });
 
-  it("ends no handler early, and none late", async () => {
+  it("does not change the timeout of handlers", async () => {
     const clock = new ManualClock();
     let answer = (_: object) => {};
-    const left: number[] = [];
+    const remaining: number[] = [];
     const started = Promise.withResolvers<void>();
     const api = await startApi({ clock }, (_event, context) => {
       started.resolve();
-      left.push(context.getRemainingTimeInMillis());
+      remaining.push(context.getRemainingTimeInMillis());
       clock.jump(jump);
-      left.push(context.getRemainingTimeInMillis());
+      remaining.push(context.getRemainingTimeInMillis());
       return new Promise((resolve) => {
         answer = resolve;
       });
@@ -54,10 +54,10 @@ describe.each([
     clock.advance(28_999);
     answer(ok);
     await opened;
-    expect(left).toEqual([29_000, 29_000]);
+    expect(remaining).toEqual([29_000, 29_000]);
   });
 
-  it("takes no tokens of the request rate away, and gives none", async () => {
+  it("does not change the tokens of the request rate", async () => {
     const clock = new ManualClock();
     const { gateway } = await startApi({ clock, limits: { requestsPerSecond: 1, requestBurst: 1 } });
     await gateway.get("Xux7aeaAFiACHZQ=");
@@ -67,7 +67,7 @@ describe.each([
     expect(await gateway.get("Xux7aeaAFiACHZQ=")).toBeUndefined();
   });
 
-  it("dates the last activity by the clock as it is now", async () => {
+  it("moves the date of the last activity with it", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const { id } = await connectWithId(api);
@@ -77,20 +77,20 @@ describe.each([
   });
 });
 
-it("gives handlers whole milliseconds", async () => {
+it("returns whole milliseconds of remaining time to handlers", async () => {
   const clock = new ManualClock();
-  const left: number[] = [];
+  const remaining: number[] = [];
   const api = await startApi({ clock }, (_event, context) => {
     clock.advance(0.4);
-    left.push(context.getRemainingTimeInMillis());
+    remaining.push(context.getRemainingTimeInMillis());
     return ok;
   });
   await connect(api.gateway);
-  expect(left).toEqual([28_999]);
+  expect(remaining).toEqual([28_999]);
 });
 
-describe("a clock that tells no elapsed time", () => {
-  it("adds up its forward steps and ignores a step back", async () => {
+describe("a clock without elapsed time", () => {
+  it("derives it from forward steps, and ignores a step back", async () => {
     const manual = new ManualClock();
     const clock = {
       now: () => manual.now(),
@@ -107,7 +107,7 @@ describe("a clock that tells no elapsed time", () => {
     expect(await client.closed).toMatchObject({ code: 1001 });
   });
 
-  it("must tell it by a function, if at all", () => {
+  it("must not have an `elapsed` that is not a function", () => {
     const clock = { now: () => 0, setTimeout: () => ({ cancel: () => {} }), elapsed: 5 };
     expect(() => createGateway({ handler: () => ok, clock: clock as never })).toThrow("clock");
   });

@@ -6,12 +6,12 @@ import { closePayload, frame, nextClose, OPCODE, rawConnect } from "./raw-client
 const IDLE_MS = 600_000;
 const LIFETIME_MS = 7_200_000;
 
-/** A frame of one long message, which never ends. */
+/** A frame of one long message without a last frame. */
 function piece(at: number, payload: string): Buffer {
   return frame(at === 0 ? OPCODE.text : OPCODE.continuation, payload, { fin: false });
 }
 
-/** What `$disconnect` is told. */
+/** Returns the code and reason in the `$disconnect` event. */
 async function ending(api: Api) {
   const { disconnectStatusCode: code, disconnectReason: reason } = (await api.disconnects.next())
     .requestContext;
@@ -42,7 +42,7 @@ describe("a close by DELETE @connections", () => {
 });
 
 describe("the idle limit", () => {
-  it("leaves a connection open at 599,999 ms", async () => {
+  it("keeps a connection open at 599,999 ms", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const client = await connect(api.gateway);
@@ -60,7 +60,7 @@ describe("the idle limit", () => {
     expect([await client.closed, await ending(api)]).toEqual([goingAway, goingAway]);
   });
 
-  it("starts again with a message from the client", async () => {
+  it("restarts with a message from the client", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const client = await connect(api.gateway);
@@ -74,7 +74,7 @@ describe("the idle limit", () => {
     expect((await client.closed).code).toBe(1001);
   });
 
-  it("starts again with a message to the client", async () => {
+  it("restarts with a message to the client", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const { client, id } = await connectWithId(api);
@@ -84,7 +84,7 @@ describe("the idle limit", () => {
     expect([api.gateway.size, await client.messages.next()]).toEqual([1, "news"]);
   });
 
-  it("is not put off by a ping", async () => {
+  it("is not reset by a ping", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const client = await connect(api.gateway);
@@ -95,7 +95,7 @@ describe("the idle limit", () => {
     expect((await client.closed).code).toBe(1001);
   });
 
-  it("is put off by a ping with pingResetsIdle", async () => {
+  it("is reset by a ping with pingResetsIdle", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, pingResetsIdle: true });
     const client = await connect(api.gateway);
@@ -108,7 +108,7 @@ describe("the idle limit", () => {
     expect((await client.closed).code).toBe(1001);
   });
 
-  it("of one connection differs from all others", async () => {
+  it("applies to each connection separately", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const early = await connect(api.gateway);
@@ -120,7 +120,7 @@ describe("the idle limit", () => {
 });
 
 describe("the lifetime limit", () => {
-  /** Lives with a message every nine minutes until `ms` have passed. */
+  /** Sends a message every nine minutes until `ms` have passed. */
   async function live(ms: number) {
     const clock = new ManualClock();
     const api = await startApi({ clock });
@@ -133,7 +133,7 @@ describe("the lifetime limit", () => {
     return { api, client };
   }
 
-  it("leaves a busy connection open at 7,199,999 ms", async () => {
+  it("keeps a busy connection open at 7,199,999 ms", async () => {
     const { api } = await live(LIFETIME_MS - 1);
     expect(api.gateway.size).toBe(1);
   });
@@ -177,14 +177,14 @@ describe("a close by the client", () => {
     [1001, "tab closed"],
     [3000, "registered"],
     [4999, "ends with ü"],
-  ])("with %i %s arrives as it is", async (code, reason) => {
+  ])("with %i %s is in $disconnect unchanged", async (code, reason) => {
     const api = await startApi();
     const client = await connect(api.gateway);
     client.socket.close(code, reason);
     expect(await ending(api)).toEqual({ code, reason });
   });
 
-  it("is answered with the same code", async () => {
+  it("gets a close frame with the same code", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.close, closePayload(4001, "bye")));
@@ -192,7 +192,7 @@ describe("a close by the client", () => {
   });
 });
 
-describe("a peer that vanishes", () => {
+describe("a peer that disappears", () => {
   it("is 1006 when its connection breaks", async () => {
     const api = await startApi();
     const client = await connect(api.gateway);
@@ -214,7 +214,7 @@ describe("a peer that vanishes", () => {
     expect((await ending(api)).code).toBe(1006);
   });
 
-  it("in the middle of a frame is 1006, and the frame's half reaches no handler", async () => {
+  it("in the middle of a frame is 1006, and no handler gets the incomplete message", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.text, "hello").subarray(0, 8));
@@ -226,12 +226,12 @@ describe("a peer that vanishes", () => {
 describe("a client that breaks the protocol", () => {
   it.each([
     ["does not mask", frame(OPCODE.text, "x", { masked: false })],
-    ["continues what it has not begun", frame(OPCODE.continuation, "x")],
+    ["sends a continuation without a first frame", frame(OPCODE.continuation, "x")],
     ["uses a reserved opcode", frame(3, "x")],
     ["sends a control frame in pieces", frame(OPCODE.ping, "x", { fin: false })],
     ["sends a control frame of 126 bytes", frame(OPCODE.ping, "x".repeat(126))],
-    ["closes with a code that may not be sent", frame(OPCODE.close, closePayload(1005))],
-    ["closes with half a code", frame(OPCODE.close, Buffer.from([3]))],
+    ["closes with a reserved code", frame(OPCODE.close, closePayload(1005))],
+    ["closes with a code of one byte", frame(OPCODE.close, Buffer.from([3]))],
   ])("is closed with 1002 when it %s", async (_what, bytes) => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
@@ -250,10 +250,10 @@ describe("a client that breaks the protocol", () => {
 
   it.each([
     ["a frame is too long", [frame(OPCODE.text, "x".repeat(32_769))]],
-    ["a header claims too much", [frame(OPCODE.text, "", { length: 1_000_000 })]],
+    ["a header has too large a length", [frame(OPCODE.text, "", { length: 1_000_000 })]],
     ["a message is too long", Array.from({ length: 5 }, (_, at) => piece(at, "x".repeat(32_000)))],
     ["a message has too many frames", Array.from({ length: 16_386 }, (_, at) => piece(at, "x"))],
-  ])("is told the reason of 1009 when %s", async (_what, frames) => {
+  ])("gets the reason of 1009 when %s", async (_what, frames) => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(Buffer.concat(frames));
@@ -261,7 +261,7 @@ describe("a client that breaks the protocol", () => {
     expect([await nextClose(client), await ending(api)]).toEqual([ended, ended]);
   });
 
-  it("gets its own close back as it sent it, without a reason of the gateway's", async () => {
+  it("gets its own close code back, without a reason of the gateway", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.close, closePayload(1002)));
@@ -293,19 +293,19 @@ describe("$disconnect", () => {
     expect((await ending(api)).code).toBe(1000);
   });
 
-  it("is not run again when the peer answers the close frame", async () => {
+  it("does not run again when the peer answers the close frame", async () => {
     const api = await startApi();
     const { client, id } = await connectWithId(api);
     await api.gateway.disconnect(id);
     await client.closed;
     await api.disconnects.next();
-    // A second one would come before this connection's own.
+    // A second `$disconnect` of the first connection would arrive before the one of this connection.
     const other = await connectWithId(api);
     other.client.socket.close();
     expect((await api.disconnects.next()).requestContext.connectionId).toBe(other.id);
   });
 
-  it("that throws or is missing has no effect", async () => {
+  it("has no effect when it throws or is missing", async () => {
     const api = await startApi({ routes: { $disconnect: () => Promise.reject(new Error("oops")) } });
     const leaving = await connect(api.gateway);
     leaving.socket.close();
@@ -324,7 +324,7 @@ describe("a ping", () => {
     expect([opcode, payload.toString()]).toEqual([OPCODE.pong, "are you there?"]);
   });
 
-  it("and a pong without one reach no handler", async () => {
+  it("reaches no handler, and neither does a pong without a ping", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.ping), frame(OPCODE.pong), frame(OPCODE.text, "after them"));

@@ -1,8 +1,8 @@
 // Checks COMPATIBILITY.md. Each row of its tables describes a behaviour and names its tests in the last column, by title
 // in backticks: `refuses the upgrade with the handler's status`. A title is valid when an `it` or `test` in
-// test/conformance, src/gateway or src/apigw has it, verbatim. Of an `it.each` it is the template: `answers %i to %s`.
-// In a cell, `|` is written `\|`. Behaviours that no test can show yet, because the service was not asked, are a list
-// in that file.
+// test/conformance, src/gateway or src/apigw has it, verbatim. The title of an `it.each` is its template:
+// `answers %i to %s`. In a cell, `|` is written `\|`. A list in that file has the behaviours that no test can show yet,
+// because nobody has asked the service.
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";

@@ -28,7 +28,7 @@ describe("the upgrade", () => {
     });
     client.upgrade();
     await api.connects.next();
-    // Any answer that was written before now has a whole round trip to arrive.
+    // A response written before now has a whole round trip to arrive.
     await http(api.gateway, "/healthz");
     expect(answered).toBe(false);
     open(ok);
@@ -54,7 +54,7 @@ describe("the upgrade", () => {
     expect((await api.messages.next()).body).toBe("hello");
   });
 
-  it.each([200, 201, 204, 299])("opens when $connect answers %i", async (statusCode) => {
+  it.each([200, 201, 204, 299])("opens when $connect returns %i", async (statusCode) => {
     const api = await startApi(only$connect({ statusCode }));
     expect((await upgrade(api.gateway)).status).toBe(101);
   });
@@ -62,13 +62,13 @@ describe("the upgrade", () => {
   it.each([
     ["200", 101],
     ["403", 403],
-  ])("takes the status %j that $connect answers in text for its number", async (statusCode, status) => {
+  ])("accepts the status %j of $connect as text", async (statusCode, status) => {
     const api = await startApi(only$connect({ statusCode }));
     expect((await upgrade(api.gateway)).status).toBe(status);
   });
 
   it.each([302, 400, 401, 403, 404, 409, 418, 429, 500, 503, 599])(
-    "is refused with %i when $connect answers it",
+    "is refused with %i when $connect returns it",
     async (statusCode) => {
       const api = await startApi(only$connect({ statusCode }));
       expect((await upgrade(api.gateway)).status).toBe(statusCode);
@@ -83,11 +83,11 @@ describe("the upgrade", () => {
   it.each([
     ["nothing", undefined],
     ["no statusCode", { body: "hi" }],
-    ["a statusCode that is no number", { statusCode: "ok" }],
-    ["a status that ends no request", { statusCode: 101 }],
+    ["a statusCode that is not a number", { statusCode: "ok" }],
+    ["an informational status", { statusCode: 101 }],
     ["a string", "200"],
-    ["a field that is no result's", { statusCode: 200, Data: "x" }],
-  ])("is refused with 502 when $connect answers %s", async (_what, answer) => {
+    ["an unknown field", { statusCode: 200, Data: "x" }],
+  ])("is refused with 502 when $connect returns %s", async (_what, answer) => {
     const api = await startApi(only$connect(answer));
     expect((await upgrade(api.gateway)).status).toBe(502);
   });
@@ -112,7 +112,7 @@ describe("the upgrade", () => {
     expect((await answer).status).toBe(101);
   });
 
-  it("is refused, not opened and closed: the client sees an HTTP status and never an open socket", async () => {
+  it("is refused with an HTTP status, and the client never sees an open socket", async () => {
     const api = await startApi(only$connect({ statusCode: 401 }));
     const { socket } = dial(api.gateway);
     const opened = gate<string>();
@@ -121,7 +121,7 @@ describe("the upgrade", () => {
     expect(await opened.opened).toBe("401");
   });
 
-  it("that was refused leaves no connection and brings no $disconnect", async () => {
+  it("creates no connection and no $disconnect when it is refused", async () => {
     const api = await startApi({}, () => ({ statusCode: 403 }));
     await upgrade(api.gateway);
     await api.reports.next();
@@ -129,7 +129,7 @@ describe("the upgrade", () => {
     expect([api.gateway.size, api.disconnects.size]).toEqual([0, 0]);
   });
 
-  it("whose client leaves while $connect runs ends in a $disconnect with 1006, once $connect has let it in", async () => {
+  it("causes a $disconnect with 1006 when $connect accepts a client that has left meanwhile", async () => {
     const { opened, open } = gate<object>();
     const api = await startApi({}, (event) => (event.requestContext.eventType === "CONNECT" ? opened : ok));
     const client = new RawClient(api.gateway.port);
@@ -146,11 +146,11 @@ describe("the upgrade", () => {
   });
 });
 
-describe("a $connect that lets in, without a connection coming of it", () => {
+describe("a $connect that accepts a client whose connection does not open", () => {
   const connectWith = (answer: unknown) => (event: WebSocketEvent) =>
     event.requestContext.eventType === "CONNECT" ? answer : ok;
 
-  it("after 29 seconds ends in a $disconnect with 1006", async () => {
+  it("causes a $disconnect with 1006 when it returns after 29 seconds", async () => {
     const clock = new ManualClock();
     const { opened, open } = gate<object>();
     const api = await startApi({ clock }, connectWith(opened));
@@ -167,7 +167,7 @@ describe("a $connect that lets in, without a connection coming of it", () => {
   it.each([
     ["refuses", async () => ({ statusCode: 403 })],
     ["throws", () => Promise.reject(new Error("late"))],
-  ])("hears of no end if it %s after 29 seconds", async (_how, end) => {
+  ])("causes no $disconnect when it %s after 29 seconds", async (_how, end) => {
     const clock = new ManualClock();
     const { opened, open } = gate();
     const api = await startApi({ clock }, connectWith(opened.then(end)));
@@ -184,12 +184,12 @@ describe("a $connect that lets in, without a connection coming of it", () => {
   circular.self = circular;
 
   it.each([
-    ["a subprotocol that is no token", { headers: { "Sec-WebSocket-Protocol": "a b" } }],
-    ["a subprotocol that is no text", { headers: { "Sec-WebSocket-Protocol": { toString: 1 } } }],
-    ["multiValueHeaders that are no lists", { multiValueHeaders: { "Sec-WebSocket-Protocol": {} } }],
-    ["headers that JSON can't carry", { headers: circular }],
-    ["a field that JSON can't carry", { x: 1n }],
-  ])("for %s is refused with 502, and ends in a $disconnect with 1006", async (_what, answer) => {
+    ["a subprotocol that is not a token", { headers: { "Sec-WebSocket-Protocol": "a b" } }],
+    ["a subprotocol that is not a string", { headers: { "Sec-WebSocket-Protocol": { toString: 1 } } }],
+    ["multiValueHeaders that are not lists", { multiValueHeaders: { "Sec-WebSocket-Protocol": {} } }],
+    ["headers that JSON cannot represent", { headers: circular }],
+    ["a field that JSON cannot represent", { x: 1n }],
+  ])("causes a refusal with 502 and a $disconnect with 1006 for %s", async (_what, answer) => {
     const api = await startApi({}, connectWith({ statusCode: 200, ...answer }));
     expect((await upgrade(api.gateway)).status).toBe(502);
     const { connectionId } = (await api.connects.next()).requestContext;
@@ -200,8 +200,8 @@ describe("a $connect that lets in, without a connection coming of it", () => {
   });
 });
 
-describe("what the client's upgrade request gets", () => {
-  it("has nothing of the handler's body and headers in a refusal", async () => {
+describe("the response to an upgrade request", () => {
+  it("has neither the handler's body nor its headers when refused", async () => {
     const api = await startApi(
       only$connect({
         statusCode: 401,
@@ -215,7 +215,7 @@ describe("what the client's upgrade request gets", () => {
     expect(body).not.toContain("secret");
   });
 
-  it("has nothing of the handler's headers in the handshake but the subprotocol", async () => {
+  it("has only the subprotocol of the handler's headers when accepted", async () => {
     const api = await startApi(
       only$connect({
         statusCode: 200,
@@ -232,7 +232,7 @@ describe("what the client's upgrade request gets", () => {
     ]);
   });
 
-  it("carries the service's request ids in a refusal", async () => {
+  it("has the service's request ids when refused", async () => {
     const api = await startApi(only$connect({ statusCode: 401 }));
     expect((await upgrade(api.gateway)).headers).toMatchObject({
       "x-amzn-requestid": expect.stringMatching(/^[0-9a-f-]{36}$/),
@@ -240,7 +240,7 @@ describe("what the client's upgrade request gets", () => {
     });
   });
 
-  it("shows no stack when $connect throws", async () => {
+  it("has no stack when $connect throws", async () => {
     const api = await startApi({}, () => Promise.reject(new Error("secret")));
     const { body } = await upgrade(api.gateway);
     expect(body).not.toMatch(/secret|at .*\.ts/);
@@ -248,13 +248,13 @@ describe("what the client's upgrade request gets", () => {
 });
 
 describe("a subprotocol", () => {
-  it("is not echoed unless $connect returns it", async () => {
+  it("is not returned unless $connect returns it", async () => {
     const api = await startApi();
     const { headers } = await upgrade(api.gateway, "/dev", { "Sec-WebSocket-Protocol": "a, b" });
     expect(headers).not.toHaveProperty("sec-websocket-protocol");
   });
 
-  it("offered by the client stands in the CONNECT event's headers", async () => {
+  it("is in the CONNECT event's headers when the client offers it", async () => {
     const api = await startApi();
     await upgrade(api.gateway, "/dev", { "Sec-WebSocket-Protocol": "a, b" });
     expect((await api.connects.next()).headers["Sec-WebSocket-Protocol"]).toBe("a, b");
@@ -270,7 +270,7 @@ describe("a subprotocol", () => {
     expect(client.socket.protocol).toBe("b");
   });
 
-  it("that is not a token cannot inject a header into the handshake", async () => {
+  it("cannot inject a header into the handshake when it is not a token", async () => {
     const headers = { "Sec-WebSocket-Protocol": "a\r\nX-Smuggled: 1" };
     const api = await startApi(only$connect({ statusCode: 200, headers }));
     const answer = await upgrade(api.gateway, "/dev", { "Sec-WebSocket-Protocol": "a" });
@@ -278,7 +278,7 @@ describe("a subprotocol", () => {
   });
 });
 
-describe("requests that are no upgrade", () => {
+describe("requests without an upgrade", () => {
   it.each(["/dev", "/dev/", "/dev?token=1"])("get 426 on %s", async (path) => {
     const api = await startApi();
     const { status, headers } = await http(api.gateway, path);
@@ -293,9 +293,9 @@ describe("requests that are no upgrade", () => {
   });
 });
 
-describe("an upgrade that $connect never hears of", () => {
+describe("an upgrade that is refused before $connect", () => {
   it.each(["/", "/prod", "/dev/more", "/DEV"])(
-    "is refused with 403 on %s, which is not the stage",
+    "is refused with 403 on %s, which is not the stage's path",
     async (path) => {
       const api = await startApi();
       expect((await upgrade(api.gateway, path)).status).toBe(403);
@@ -307,7 +307,7 @@ describe("an upgrade that $connect never hears of", () => {
     ["no key", { "Sec-WebSocket-Key": "" }, 400],
     ["a key of the wrong length", { "Sec-WebSocket-Key": "c2hvcnQ=" }, 400],
     ["another version", { "Sec-WebSocket-Version": "12" }, 426],
-    ["another protocol to upgrade to", { Upgrade: "h2c" }, 426],
+    ["an upgrade to another protocol", { Upgrade: "h2c" }, 426],
   ])("is refused with %s", async (_what, headers, status) => {
     const api = await startApi();
     expect((await upgrade(api.gateway, "/dev", headers)).status).toBe(status);
@@ -325,7 +325,7 @@ describe("an upgrade that $connect never hears of", () => {
 });
 
 describe("@connections during $connect", () => {
-  it("return gone, because nothing can be sent before the handshake", async () => {
+  it("returns gone, because nothing can be sent before the handshake", async () => {
     const outcomes: unknown[] = [];
     const api = await startApi({}, async (event) => {
       const { connectionId, eventType } = event.requestContext;
@@ -339,7 +339,7 @@ describe("@connections during $connect", () => {
 });
 
 describe("the Lambda context of $connect", () => {
-  it("tells how much of the 29 seconds remains", async () => {
+  it("has the remaining time of the 29 seconds", async () => {
     const remaining: number[] = [];
     const api = await startApi({ clock: new ManualClock() }, (_event, context: LambdaContext) => {
       remaining.push(context.getRemainingTimeInMillis());

@@ -24,7 +24,7 @@ import {
   startApi,
 } from "./harness.ts";
 
-/** Well-formed, and nobody's. */
+/** A well-formed id without a connection. */
 const NOBODY = "Xux7aeaAFiACHZQ=";
 
 const post = (ConnectionId: string, Data: string | Uint8Array) =>
@@ -40,7 +40,7 @@ const calls: [name: string, call: Call][] = [
   ["DeleteConnection", (client, id) => client.send(del(id))],
 ];
 
-/** The form of a signature, which is all that a gateway without credentials asks for. */
+/** A header in the form of a signature: a gateway without credentials checks no more. */
 const SIGNED = {
   Authorization:
     `AWS4-HMAC-SHA256 Credential=${KEYS.accessKeyId}/20260101/us-east-1/execute-api/aws4_request, ` +
@@ -68,14 +68,14 @@ describe("PostToConnection", () => {
     expect(await client.frames.next()).toEqual({ data: Buffer.from('{"a":1}'), isBinary: false });
   });
 
-  it("is answered 200, empty, as application/json", async () => {
+  it("gets 200 with an empty body as application/json", async () => {
     const api = await startApi();
     const { id } = await connectWithId(api);
     const { status, headers, body } = await signed(api, callsTo(id), { method: "POST", body: "x" });
     expect([status, headers["content-type"], body]).toEqual([200, "application/json", ""]);
   });
 
-  it("in turn arrives in turn", async () => {
+  it("delivers sequential messages in order", async () => {
     const api = await startApi();
     const { client, id } = await connectWithId(api);
     const management = sdk(api.gateway);
@@ -94,7 +94,7 @@ describe("PostToConnection", () => {
     expect(await client.messages.next()).toBe("from the handler");
   });
 
-  it("before $connect has finished is a GoneException", async () => {
+  it("fails with GoneException before $connect has finished", async () => {
     const { opened, open } = gate<object>();
     const api = await startApi({}, () => opened);
     const connecting = connect(api.gateway);
@@ -106,7 +106,7 @@ describe("PostToConnection", () => {
 });
 
 describe("GetConnection", () => {
-  it("tells the address, the user agent, and both times as dates", async () => {
+  it("returns the address, the user agent, and both times as dates", async () => {
     const clock = new ManualClock(Date.UTC(2020, 10, 15, 12, 23, 14, 726));
     const api = await startApi({ clock });
     const { client, id } = await connectWithId(api, { headers: { "User-Agent": "Mozilla/5.0" } });
@@ -121,7 +121,7 @@ describe("GetConnection", () => {
     });
   });
 
-  it("is answered 200 with the service's JSON, field by field", async () => {
+  it("gets 200 with the service's JSON, field by field", async () => {
     const api = await startApi({ clock: new ManualClock(Date.UTC(2020, 10, 15, 12, 23, 14, 726)) });
     const { id } = await connectWithId(api, { headers: { "User-Agent": "Mozilla/5.0" } });
     const { status, headers, body } = await signed(api, callsTo(id));
@@ -145,14 +145,14 @@ describe("DeleteConnection", () => {
     expect((await client.closed).code).toBe(1000);
   });
 
-  it("is answered 204", async () => {
+  it("gets 204", async () => {
     const api = await startApi();
     const { id } = await connectWithId(api);
     const { status, body } = await signed(api, callsTo(id), { method: "DELETE" });
     expect([status, body]).toEqual([204, ""]);
   });
 
-  it("twice is a GoneException", async () => {
+  it("fails with GoneException the second time", async () => {
     const api = await startApi();
     const { id } = await connectWithId(api);
     const management = sdk(api.gateway);
@@ -160,7 +160,7 @@ describe("DeleteConnection", () => {
     expect(await rejection(management.send(del(id)))).toBeInstanceOf(GoneException);
   });
 
-  it("takes no close code or reason", async () => {
+  it("accepts no close code or reason", async () => {
     const api = await startApi();
     const { client, id } = await connectWithId(api);
     await signed(api, `${callsTo(id)}?code=4000&reason=bye`, { method: "DELETE", body: '{"code":4000}' });
@@ -169,7 +169,7 @@ describe("DeleteConnection", () => {
 });
 
 describe.each(calls)("%s", (_name, call) => {
-  it("of a connection that has ended is a GoneException", async () => {
+  it("fails with GoneException for a closed connection", async () => {
     const api = await startApi();
     const { client, id } = await connectWithId(api);
     client.socket.close();
@@ -178,13 +178,13 @@ describe.each(calls)("%s", (_name, call) => {
     expect([error, error.name]).toEqual([expect.any(GoneException), "GoneException"]);
   });
 
-  it("of a well-formed id that never was is a GoneException", async () => {
+  it("fails with GoneException for a well-formed id that never existed", async () => {
     const api = await startApi();
     expect(await rejection(call(sdk(api.gateway), NOBODY))).toBeInstanceOf(GoneException);
   });
 
   it.each(["x", "no-such-connection-id", "d2c1a6e0-5c1e-4f0e-9f5f-0a3f1f0c7b11", "Xux7aeaAFiACHZ=="])(
-    "of the malformed id %s is a BadRequestException",
+    "fails with BadRequestException for the malformed id %s",
     async (id) => {
       const api = await startApi();
       expect(await rejection(call(sdk(api.gateway), id))).toMatchObject({
@@ -195,7 +195,7 @@ describe.each(calls)("%s", (_name, call) => {
     },
   );
 
-  it("past the request rate is a LimitExceededException", async () => {
+  it("fails with LimitExceededException over the request rate", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: { requestsPerSecond: 1, requestBurst: 1 } });
     await api.gateway.get(NOBODY);
@@ -213,21 +213,21 @@ describe("the payload of a post", () => {
     expect(await client.messages.next()).toBe(text);
   });
 
-  it("of 131,073 bytes is a PayloadTooLargeException", async () => {
+  it("fails with PayloadTooLargeException at 131,073 bytes", async () => {
     const api = await startApi();
     const { id } = await connectWithId(api);
     const error = await rejection(sdk(api.gateway).send(post(id, "x".repeat(131_073))));
     expect([error, error.name]).toEqual([expect.any(PayloadTooLargeException), "PayloadTooLargeException"]);
   });
 
-  it("of eight megabytes is a PayloadTooLargeException too, and no broken pipe", async () => {
+  it("fails with PayloadTooLargeException at 8 MB too, and not with a broken pipe", async () => {
     const api = await startApi();
     const { id } = await connectWithId(api);
     const error = await rejection(sdk(api.gateway).send(post(id, new Uint8Array(8 * 1024 * 1024))));
     expect(error).toBeInstanceOf(PayloadTooLargeException);
   });
 
-  it("counts in bytes, not characters", async () => {
+  it("is measured in bytes, not characters", async () => {
     const api = await startApi();
     const { id } = await connectWithId(api);
     const text = "ü".repeat(65_537);
@@ -235,13 +235,13 @@ describe("the payload of a post", () => {
   });
 });
 
-describe("the answers of @connections", () => {
-  it("to a call for a closed connection is an empty 410 with the error type in a header", async () => {
+describe("the responses of @connections", () => {
+  it("for a closed connection is 410 without a body, with the error type in a header", async () => {
     const { status, headers, body } = await signed(await startApi(), callsTo(NOBODY));
     expect([status, headers["x-amzn-errortype"], body]).toEqual([410, "GoneException", ""]);
   });
 
-  it("to a call for a malformed id: 400, the type in a header, the message in the body", async () => {
+  it("for a malformed id is 400 with the error type in a header and the message in the body", async () => {
     const { status, headers, body } = await signed(await startApi(), callsTo("nope"));
     expect([status, headers["x-amzn-errortype"], body]).toEqual([
       400,
@@ -250,14 +250,14 @@ describe("the answers of @connections", () => {
     ]);
   });
 
-  it("to too large a body: 413, the type in a header", async () => {
+  it("for too large a body is 413 with the error type in a header", async () => {
     const api = await startApi();
     const body = "x".repeat(131_073);
     const { status, headers } = await signed(api, callsTo(NOBODY), { method: "POST", body });
     expect([status, headers["x-amzn-errortype"]]).toEqual([413, "PayloadTooLargeException"]);
   });
 
-  it("past the request rate: 429, the type in a header", async () => {
+  it("over the request rate is 429 with the error type in a header", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: { requestsPerSecond: 1, requestBurst: 1 } });
     await api.gateway.get(NOBODY);
@@ -269,7 +269,7 @@ describe("the answers of @connections", () => {
     ["POST", 200],
     ["GET", 200],
     ["DELETE", 204],
-  ])("to %s carry the service's request ids, whether it went well or not", async (method, status) => {
+  ])("to %s have the service's request ids, for successes and errors", async (method, status) => {
     const api = await startApi();
     const { id } = await connectWithId(api);
     const answers = [
@@ -285,7 +285,7 @@ describe("the answers of @connections", () => {
     }
   });
 
-  it.each(["PUT", "PATCH", "OPTIONS"])("to the method %s: 403", async (method) => {
+  it.each(["PUT", "PATCH", "OPTIONS"])("to the method %s is 403", async (method) => {
     expect((await signed(await startApi(), callsTo(NOBODY), { method })).status).toBe(403);
   });
 });
@@ -314,7 +314,7 @@ describe("the path of @connections", () => {
     expect([status, headers["x-amzn-errortype"]]).toEqual([403, "ForbiddenException"]);
   });
 
-  it("with the wrong stage is a ForbiddenException", async () => {
+  it("is refused with ForbiddenException when it has the wrong stage", async () => {
     const api = await startApi({ stage: "dev" });
     const { id } = await connectWithId(api);
     const endpoint = `http://127.0.0.1:${api.gateway.port}/prod`;
@@ -322,7 +322,7 @@ describe("the path of @connections", () => {
     expect([error, error.name]).toEqual([expect.any(ForbiddenException), "ForbiddenException"]);
   });
 
-  it("has a custom domain's base path in place of the stage", async () => {
+  it("may have a custom domain's base path in place of the stage", async () => {
     const api = await startApi({ stage: "prod", basePath: "chat.v1", credentials: KEYS });
     const { client, id } = await connectWithId(api);
     await sdk(api.gateway).send(post(id, "hi"));
@@ -340,13 +340,13 @@ describe("the signature", () => {
   const getBy = async (api: Api, config: Parameters<typeof sdk>[1]) =>
     rejection(sdk(api.gateway, config).send(get(NOBODY)));
 
-  it.each(calls)("of the right credentials is accepted for %s", async (_name, call) => {
+  it.each(calls)("with the right credentials is accepted for %s", async (_name, call) => {
     const api = await secured();
     const { id } = await connectWithId(api);
     expect(await call(sdk(api.gateway), id)).toBeDefined();
   });
 
-  it("of any of several credentials is accepted", async () => {
+  it("with any of several credentials is accepted", async () => {
     const second = { accessKeyId: "AKIDSECOND", secretAccessKey: "another" };
     const api = await startApi({ credentials: [KEYS, second] });
     expect(await getBy(api, { credentials: second })).toBeInstanceOf(GoneException);
@@ -355,25 +355,25 @@ describe("the signature", () => {
   it.each([
     ["the wrong secret", { credentials: { ...KEYS, secretAccessKey: "wrong" } }],
     ["an unknown key", { credentials: { ...KEYS, accessKeyId: "AKIDUNKNOWN" } }],
-    ["six minutes ago", { systemClockOffset: -360_000 }],
-    ["six minutes from now", { systemClockOffset: 360_000 }],
+    ["a time six minutes ago", { systemClockOffset: -360_000 }],
+    ["a time six minutes ahead", { systemClockOffset: 360_000 }],
     ["another region", { region: "eu-west-1" }],
-  ])("of %s is a ForbiddenException", async (_what, config) => {
+  ])("with %s is refused with ForbiddenException", async (_what, config) => {
     const error = await getBy(await secured(), config);
     expect([error, error.name]).toEqual([expect.any(ForbiddenException), "ForbiddenException"]);
   });
 
-  it("of the API's own region is accepted", async () => {
+  it("with the API's region is accepted", async () => {
     const api = await startApi({ credentials: KEYS, region: "eu-west-1" });
     expect(await getBy(api, { region: "eu-west-1" })).toBeInstanceOf(GoneException);
     expect(await getBy(api, { region: "us-east-1" })).toBeInstanceOf(ForbiddenException);
   });
 
-  it("four minutes old is accepted", async () => {
+  it("is accepted after four minutes", async () => {
     expect(await getBy(await secured(), { systemClockOffset: -240_000 })).toBeInstanceOf(GoneException);
   });
 
-  it("covers the body: another one is refused", async () => {
+  it("covers the body, so another body is refused", async () => {
     const api = await secured();
     const { client, id } = await connectWithId(api);
     const management = sdk(api.gateway);
@@ -382,7 +382,7 @@ describe("the signature", () => {
         (args.request as { body: unknown }).body = "other";
         return next(args);
       },
-      // After the signature.
+      // Change the body after it was signed.
       { step: "finalizeRequest", priority: "low" },
     );
     expect(await rejection(management.send(post(id, "right")))).toBeInstanceOf(ForbiddenException);
@@ -395,20 +395,20 @@ describe("the signature", () => {
     expect(await getBy(await secured(), { credentials })).toBeInstanceOf(GoneException);
   });
 
-  it.each(["POST", "GET", "DELETE"])("missing from %s is 403 ForbiddenException", async (method) => {
+  it.each(["POST", "GET", "DELETE"])("is required for %s, else 403 ForbiddenException", async (method) => {
     const api = await secured();
     const { id } = await connectWithId(api);
     const { status, headers } = await http(api.gateway, callsTo(id), { method });
     expect([status, headers["x-amzn-errortype"], api.gateway.size]).toEqual([403, "ForbiddenException", 1]);
   });
 
-  it("is required on loopback without credentials too, but only its form is checked", async () => {
+  it("is required on loopback without credentials too, where only its form is checked", async () => {
     const api = await startApi();
     const unsigned = await http(api.gateway, callsTo(NOBODY));
     expect([unsigned.status, (await signed(api, callsTo(NOBODY))).status]).toEqual([403, 410]);
   });
 
-  it("is checked before the id, so an unsigned call learns nothing", async () => {
+  it("is checked before the id, so an unsigned call does not reveal connections", async () => {
     const api = await secured();
     const { id } = await connectWithId(api);
     const answers = [id, NOBODY, "malformed"].map((one) => http(api.gateway, callsTo(one)));
@@ -428,7 +428,7 @@ describe("beyond loopback", () => {
 });
 
 describe("the gateway object as the @connections port", () => {
-  it("delivers, tells and closes as the HTTP API does", async () => {
+  it("sends, describes and closes like the HTTP API", async () => {
     const api = await startApi({ clock: new ManualClock(1_000) });
     const { client, id } = await connectWithId(api);
     expect(await api.gateway.post(id, "hi")).toBe("sent");
@@ -459,7 +459,7 @@ describe("the gateway object as the @connections port", () => {
     expect(await rejection(gateway.post(id, data))).toMatchObject({ name: "ConnectionsError", code });
   });
 
-  it("broadcasts to each, with a result per recipient in the order of the ids", async () => {
+  it("broadcasts with a result per recipient, in the order of the ids", async () => {
     const api = await startApi();
     const a = await connectWithId(api);
     const b = await connectWithId(api);

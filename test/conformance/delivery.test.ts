@@ -19,10 +19,10 @@ async function startSlow(limits: Partial<GatewayLimits> = {}, routes?: { [key: s
   return { api, clock, slow, slowId };
 }
 
-/** More than any buffer here, the system's included. */
+/** More than all buffers of these tests, including the system's. */
 const FAR_TOO_MUCH = 64 * 1024 * 1024;
 
-/** Posts until the client's buffer, the system's included, is full. Tells how many bytes went. */
+/** Posts until the client's buffer and the system's are full. Resolves to the number of bytes sent. */
 async function fill(api: Api, id: string): Promise<number> {
   for (let bytes = 0; bytes < FAR_TOO_MUCH; bytes += CHUNK.length) {
     try {
@@ -35,25 +35,25 @@ async function fill(api: Api, id: string): Promise<number> {
 }
 
 describe("a slow client", () => {
-  it("gets 200 for a POST while its buffer has room, which is not a receipt", async () => {
+  it("returns 200 for a POST while its buffer has room, before it receives the message", async () => {
     const { api, slow, slowId } = await startSlow();
     const command = new PostToConnectionCommand({ ConnectionId: slowId, Data: "x" });
     const { $metadata } = await sdk(api.gateway).send(command);
     expect([$metadata.httpStatusCode, slow.frames.size]).toEqual([200, 0]);
   });
 
-  it("gets 429 LimitExceededException for a POST when its buffer is full", async () => {
+  it("returns 429 LimitExceededException for a POST when its buffer is full", async () => {
     const { api, slowId } = await startSlow();
     await fill(api, slowId);
     const command = new PostToConnectionCommand({ ConnectionId: slowId, Data: "x" });
     expect(await rejection(sdk(api.gateway).send(command))).toBeInstanceOf(LimitExceededException);
   });
 
-  it("costs bounded memory: bufferBytes and the message that crossed it", async () => {
+  it("uses limited memory: bufferBytes and one more message", async () => {
     const small = await startSlow({ bufferBytes: 64 * 1024 });
     const large = await startSlow({ bufferBytes: 16 * 1024 * 1024 });
     const [less, more] = [await fill(small.api, small.slowId), await fill(large.api, large.slowId)];
-    // What the system holds for a socket is the same for both, give or take a few messages.
+    // The system buffers the same for both sockets, except for a few messages.
     expect((more - less) / (16 * 1024 * 1024)).toBeCloseTo(1, 0);
   });
 
@@ -75,7 +75,7 @@ describe("a slow client", () => {
     await slow.ended;
   });
 
-  it("is spared when it catches up in time", async () => {
+  it("stays connected when it catches up in time", async () => {
     const { api, clock, slow, slowId } = await startSlow();
     const sent = (await fill(api, slowId)) / CHUNK.length;
     slow.socket.resume();
@@ -85,7 +85,7 @@ describe("a slow client", () => {
     expect(await api.gateway.post(slowId, "still here")).toBe("sent");
   });
 
-  it("has grace again when it falls behind again", async () => {
+  it("has a new grace period when it falls behind again", async () => {
     const { api, clock, slow, slowId } = await startSlow();
     const sent = (await fill(api, slowId)) / CHUNK.length;
     slow.socket.resume();
@@ -126,7 +126,7 @@ describe("a slow client", () => {
     });
   });
 
-  it("can't make the gateway hoard error frames: past its buffer they are dropped", async () => {
+  it("cannot make the gateway buffer error frames: they are dropped when its buffer is full", async () => {
     const { api, slow, slowId } = await startSlow({}, { $connect: () => ok, seen: () => ok });
     const sent = (await fill(api, slowId)) / CHUNK.length;
     slow.write(...Array(1_000).fill(frame(OPCODE.text, "no route takes this")));
@@ -150,7 +150,7 @@ describe("a broadcast in one process", () => {
     expect(await client.messages.next()).toBe("from afar");
   });
 
-  it("of more than 128 KB sends nothing to anybody", async () => {
+  it("sends nothing when it has more than 128 KB", async () => {
     const api = await startApi();
     const { client, id } = await connectWithId(api);
     const error = await rejection(api.gateway.broadcast([id], `${CHUNK}x`));
@@ -160,7 +160,7 @@ describe("a broadcast in one process", () => {
 });
 
 describe("a half-open client", () => {
-  it("that never finishes its request is not a connection", async () => {
+  it("is not a connection before it finishes its request", async () => {
     const api = await startApi();
     const client = new RawClient(api.gateway.port);
     client.socket.write("GET /dev HTTP/1.1\r\nHost: x\r\n");
@@ -168,7 +168,7 @@ describe("a half-open client", () => {
     expect([api.gateway.size, api.connects.size]).toEqual([0, 0]);
   });
 
-  it("that never reads its close frame does not stay open", async () => {
+  it("does not stay open when it never reads its close frame", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const client = await rawConnect(api.gateway);

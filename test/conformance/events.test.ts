@@ -16,7 +16,7 @@ const AUTHORIZED = {
   }),
 } as const;
 
-/** One whole life: connects, says hello, leaves with 4001 "bye". */
+/** Runs a whole connection: connects, sends "hello" and closes with 4001 "bye". */
 async function life(api: Api, headers: Record<string, string> = { "User-Agent": USER_AGENT }) {
   const client = await connect(api.gateway, { headers });
   const connected = await api.connects.next();
@@ -54,7 +54,7 @@ describe("the CONNECT event", () => {
     });
   });
 
-  it("carries the client's headers in the client's own case", async () => {
+  it("has the client's headers in the client's spelling", async () => {
     const api = await startApi();
     const sent = { HeaderAuth1: "a", token: "b", "x-tenant-id": "t1", AUTHORIZATION: "Bearer x" };
     await upgrade(api.gateway, "/dev", sent);
@@ -63,7 +63,7 @@ describe("the CONNECT event", () => {
     expect(Object.keys(headers)).not.toContain("Token");
   });
 
-  it("carries every header but Connection and Upgrade", async () => {
+  it("has every header except Connection and Upgrade", async () => {
     const api = await startApi();
     const client = new RawClient(api.gateway.port);
     const sent = {
@@ -90,7 +90,7 @@ describe("the CONNECT event", () => {
     });
   });
 
-  it("keeps the first spelling of a header that comes in several", async () => {
+  it("has the first spelling of a header that was sent in several", async () => {
     const api = await startApi();
     const client = new RawClient(api.gateway.port);
     client.request({ Host: "127.0.0.1", ...UPGRADE_HEADERS, "x-one": "a", "X-ONE": "b" });
@@ -100,7 +100,7 @@ describe("the CONNECT event", () => {
     expect(headers).not.toHaveProperty("X-ONE");
   });
 
-  it("lets no client forge the load balancer's headers by another case", async () => {
+  it("replaces headers that a client forges in another spelling", async () => {
     const api = await startApi();
     await upgrade(api.gateway, "/dev", { "x-forwarded-proto": "https", "x-forwarded-for": "6.6.6.6" });
     const { headers } = await api.connects.next();
@@ -108,7 +108,7 @@ describe("the CONNECT event", () => {
     expect(Object.keys(headers).filter((name) => name.startsWith("x-forwarded"))).toEqual([]);
   });
 
-  it("adds the load balancer's headers: trace id, forwarded address, port and protocol", async () => {
+  it("has the load balancer's headers: trace id, forwarded address, port and protocol", async () => {
     const api = await startApi();
     await upgrade(api.gateway);
     expect((await api.connects.next()).headers).toMatchObject({
@@ -119,7 +119,7 @@ describe("the CONNECT event", () => {
     });
   });
 
-  it("does not carry the hop's own headers", async () => {
+  it("does not have hop-by-hop headers", async () => {
     const api = await startApi();
     await upgrade(api.gateway);
     const { headers, multiValueHeaders } = await api.connects.next();
@@ -129,7 +129,7 @@ describe("the CONNECT event", () => {
     }
   });
 
-  it("carries every value of a repeated header in multiValueHeaders, the last one in headers", async () => {
+  it("has every value of a repeated header in multiValueHeaders, and the last one in headers", async () => {
     const api = await startApi();
     await upgrade(api.gateway, "/dev", { "X-One": ["a", "b"] });
     const { headers, multiValueHeaders } = await api.connects.next();
@@ -145,7 +145,7 @@ describe("the CONNECT event", () => {
     );
   });
 
-  it("carries the query, decoded, with every value of a repeated parameter", async () => {
+  it("has the decoded query, with every value of a repeated parameter", async () => {
     const api = await startApi();
     await upgrade(api.gateway, "/dev?room=a%20b&tag=1&tag=2&empty=");
     const event = await api.connects.next();
@@ -188,7 +188,7 @@ describe("the MESSAGE event", () => {
     });
   });
 
-  it("has the message's text as it came, JSON or not", async () => {
+  it("has the message's text unchanged, JSON or not", async () => {
     const api = await startApi();
     const client = await connect(api.gateway);
     const text = ' {"action" : "x",\n"n":1.0, "emoji":"👋🏽"} ';
@@ -196,7 +196,7 @@ describe("the MESSAGE event", () => {
     expect((await api.messages.next()).body).toBe(text);
   });
 
-  it("tells the time of the message, and of the connection beside it", async () => {
+  it("has the time of the message and of the connection", async () => {
     const clock = new ManualClock(START);
     const api = await startApi({ clock });
     const client = await connect(api.gateway);
@@ -245,13 +245,13 @@ describe("the DISCONNECT event", () => {
 });
 
 describe("all three events", () => {
-  it("say the same connectionId", async () => {
+  it("have the same connectionId", async () => {
     const { connected, message, disconnected } = await life(await startApi());
     const ids = new Set([connected, message, disconnected].map((event) => event.requestContext.connectionId));
     expect(ids.size).toBe(1);
   });
 
-  it("have a requestId each, the same as extendedRequestId", async () => {
+  it("have different requestIds, each equal to extendedRequestId", async () => {
     const { connected, message, disconnected } = await life(await startApi());
     const contexts = [connected, message, disconnected].map((event) => event.requestContext);
     expect(contexts.map(({ extendedRequestId }) => extendedRequestId)).toEqual(
@@ -267,7 +267,7 @@ describe("all three events", () => {
     }
   });
 
-  it("carry the authorizer's context when one is configured", async () => {
+  it("have the authorizer's context when one is configured", async () => {
     const { connected, message, disconnected } = await life(await startApi(AUTHORIZED));
     for (const event of [connected, message, disconnected]) {
       expect(event.requestContext.authorizer).toEqual({
@@ -277,14 +277,14 @@ describe("all three events", () => {
     }
   });
 
-  it("carry the stage's variables when it has any", async () => {
+  it("have the stage variables when the stage has any", async () => {
     const stageVariables = { table: "connections" };
     for (const event of Object.values(await life(await startApi({ stageVariables })))) {
       expect(event.stageVariables).toEqual(stageVariables);
     }
   });
 
-  it("belong to one handler call: its changes are not in later events", async () => {
+  it("are copies, so a handler's changes are not in later events", async () => {
     const seen: WebSocketEvent[] = [];
     const scribble = (event: WebSocketEvent) => {
       seen.push(structuredClone(event));
@@ -303,13 +303,13 @@ describe("all three events", () => {
 });
 
 describe("connection ids", () => {
-  it("are 16 characters of base64url, the last one =, as 11 bytes make", async () => {
+  it("are 16 characters: 11 bytes in base64url and one =", async () => {
     const { id } = await connectWithId(await startApi());
     expect(id).toMatch(ID);
     expect(Buffer.from(id, "base64url")).toHaveLength(11);
   });
 
-  it("are unlike each other", async () => {
+  it("are unique", async () => {
     const api = await startApi();
     await Promise.all([connect(api.gateway), connect(api.gateway)]);
     const [a, b] = await api.connects.take(2);
@@ -318,7 +318,7 @@ describe("connection ids", () => {
 });
 
 describe("domainName and stage", () => {
-  it("make an endpoint that the SDK reaches: the domain has the port", async () => {
+  it("form an endpoint that the SDK reaches, because the domain includes the port", async () => {
     const api = await startApi({ stage: "prod" });
     const client = await connect(api.gateway);
     const { domainName, stage, connectionId } = (await api.connects.next()).requestContext;
@@ -343,7 +343,7 @@ describe("sourceIp", () => {
     }
   });
 
-  it("is the proxy's own address when the trusted proxy names none", async () => {
+  it("is the proxy's own address when the trusted proxy reports none", async () => {
     const api = await startApi({ trustProxy: true });
     await upgrade(api.gateway, "/dev", { "X-Forwarded-For": "6.6.6.6, unknown" });
     expect((await api.connects.next()).requestContext.identity.sourceIp).toBe("127.0.0.1");

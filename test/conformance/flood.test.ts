@@ -7,27 +7,27 @@ import { frame, nextClose, OPCODE, rawConnect } from "./raw-client.ts";
 const hello = frame(OPCODE.text, "hello");
 const hellos = (count: number) => Buffer.concat(Array(count).fill(hello));
 
-describe("the messages of one connection that are under way", () => {
-  it("are bounded: the next waits, unread, until one has ended", async () => {
+describe("running messages of one connection", () => {
+  it("are limited: the next one is not read until one has ended", async () => {
     const gates = Array.from({ length: 4 }, () => gate<object>());
-    let begun = 0;
+    let started = 0;
     const api = await startApi({ limits: { messagesInFlight: 2 } }, (event) =>
-      event.requestContext.eventType === "MESSAGE" ? gates[begun++]!.opened : ok,
+      event.requestContext.eventType === "MESSAGE" ? gates[started++]!.opened : ok,
     );
     const client = await rawConnect(api.gateway);
     client.write(hellos(4));
     await api.messages.take(2);
-    // A round trip later still no more of them has begun.
+    // No further message has started after another round trip.
     await http(api.gateway, "/healthz");
-    expect(begun).toBe(2);
+    expect(started).toBe(2);
     gates[1]!.open(ok);
     await api.messages.next();
-    expect(begun).toBe(3);
+    expect(started).toBe(3);
     for (const { open } of gates) open(ok);
     await api.messages.next();
   });
 
-  it("hold up no other connection", async () => {
+  it("do not delay other connections", async () => {
     const api = await startApi({ limits: { messagesInFlight: 1 } }, (event) =>
       "body" in event && event.body === "hello" ? new Promise(() => {}) : ok,
     );
@@ -38,7 +38,7 @@ describe("the messages of one connection that are under way", () => {
     expect((await api.messages.next()).body).toBe("other");
   });
 
-  it("are handled before $disconnect, when the client closes behind them", async () => {
+  it("are handled before $disconnect when the client closes after sending them", async () => {
     const seen: string[] = [];
     const record: LambdaHandler = ({ requestContext }) => {
       seen.push(requestContext.eventType);
@@ -78,8 +78,8 @@ describe("the message rate of one connection", () => {
 describe("a client with many refused messages", () => {
   const ended = { code: 1008, reason: "Too many refused messages" };
   const refusing: [string, Parameters<typeof startApi>[0], LambdaHandler?][] = [
-    ["past its rate", { limits: { refusedMessages: 10, connectionMessagesPerSecond: 1 } }],
-    ["past the API's rate", { limits: { refusedMessages: 10, requestsPerSecond: 1, requestBurst: 1 } }],
+    ["over its rate", { limits: { refusedMessages: 10, connectionMessagesPerSecond: 1 } }],
+    ["over the API's rate", { limits: { refusedMessages: 10, requestsPerSecond: 1, requestBurst: 1 } }],
     ["without a route", { limits: { refusedMessages: 10 }, routes: {} }],
     ["by its route's 4xx", { limits: { refusedMessages: 10 } }, () => ({ statusCode: 429 })],
   ];
@@ -102,7 +102,7 @@ describe("a client with many refused messages", () => {
     },
   );
 
-  it("only now and then stays connected", async () => {
+  it("stays connected when they are few", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: { refusedMessages: 10 }, routes: { $connect: () => ok } });
     const { client } = await connectWithId(api);

@@ -18,13 +18,13 @@ import { Queue } from "./queue.ts";
 
 export const KEYS = { accessKeyId: "AKIDCONFORMANCE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG" };
 
-/** A gateway that listens, and what its handler was given. */
+/** A listening gateway, and the events of its handlers. */
 export interface Api {
   readonly gateway: Gateway;
   readonly connects: Queue<ConnectEvent>;
   readonly messages: Queue<MessageEvent>;
   readonly disconnects: Queue<DisconnectEvent>;
-  /** One for each invocation that ended. What it sends to the client is on its way by then. */
+  /** A report for each ended invocation. Its frames to the client have been written by then. */
   readonly reports: Queue<EventReport>;
 }
 
@@ -70,7 +70,7 @@ export async function startApi(
   return { gateway, connects, messages, disconnects, reports };
 }
 
-/** Closes a gateway without grace, also one whose clock stands still. */
+/** Closes a gateway at once, even if its clock is a `ManualClock`. */
 export async function stopNow(gateway: Gateway, clock?: ManualClock): Promise<void> {
   let closed = false;
   const closing = gateway.close({ drainMs: 1, spreadMs: 1 }).then(() => {
@@ -83,25 +83,25 @@ export async function stopNow(gateway: Gateway, clock?: ManualClock): Promise<vo
   await closing;
 }
 
-/** Lets everything that is due in this turn of the event loop happen. */
+/** Resolves after everything that is due in this turn of the event loop. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
 export interface ClientOptions {
-  /** After the base path: a query, say. */
+  /** The rest of the URL after the base path, such as a query. */
   readonly path?: string;
   readonly protocols?: string[];
   readonly headers?: Record<string, string>;
   readonly ca?: string;
 }
 
-/** A well-behaved client. */
+/** A client that follows the protocol. */
 export class Client {
   readonly messages = new Queue<string>();
   readonly closed: Promise<{ code: number; reason: string }>;
   readonly socket: WebSocket;
-  /** The bytes and type of each message, where the text alone says too little. */
+  /** The bytes and type of each message, for tests that need more than the text. */
   readonly frames = new Queue<{ data: Buffer; isBinary: boolean }>();
 
   constructor(socket: WebSocket) {
@@ -113,7 +113,7 @@ export class Client {
     this.closed = new Promise((resolve) => {
       socket.on("close", (code, reason) => resolve({ code, reason: reason.toString() }));
     });
-    // A close follows every error.
+    // A `close` event follows every error.
     socket.on("error", () => {});
   }
 
@@ -121,7 +121,7 @@ export class Client {
     this.socket.send(typeof data === "string" ? data : JSON.stringify(data));
   }
 
-  /** Sends one message in frames of the sizes given. */
+  /** Sends one message in frames of these sizes. */
   sendInFrames(sizes: readonly number[]): void {
     sizes.forEach((size, at) => {
       this.socket.send("x".repeat(size), { fin: at === sizes.length - 1, binary: false });
@@ -129,7 +129,7 @@ export class Client {
   }
 }
 
-/** Starts to connect; `opened` and `closed` tell how it went. */
+/** Starts to connect. `opened` and `closed` have the outcome. */
 export function dial(gateway: Gateway, { path = "", protocols = [], headers, ca }: ClientOptions = {}) {
   const url = ca === undefined ? gateway.url : gateway.url.replace("ws:", "wss:");
   const socket = new WebSocket(url + path, protocols, {
@@ -151,7 +151,7 @@ export async function connect(gateway: Gateway, options?: ClientOptions): Promis
   return client;
 }
 
-/** Connects, and tells the connection's id as well. */
+/** Connects, and resolves to the client and the connection's id. */
 export async function connectWithId(api: Api, options?: ClientOptions) {
   const client = await connect(api.gateway, options);
   const { requestContext } = await api.connects.next();
@@ -171,7 +171,7 @@ export interface HttpOptions {
   readonly ca?: string;
 }
 
-/** One plain HTTP request to a path of the gateway. A 101 counts as an answer too; its socket is dropped. */
+/** Sends a plain HTTP request to a path of the gateway. A 101 is a response too; its socket is destroyed. */
 export async function http(gateway: Gateway, path: string, options: HttpOptions = {}): Promise<HttpAnswer> {
   const { method = "GET", headers = {}, body, ca } = options;
   const common = { host: "127.0.0.1", port: gateway.port, path, method, headers, agent: false as const };
@@ -202,7 +202,7 @@ export const UPGRADE_HEADERS = {
   "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 };
 
-/** What an upgrade request gets: 101, or the status that refuses it. */
+/** Sends an upgrade request and resolves to its response: 101, or the status of the refusal. */
 export function upgrade(
   gateway: Gateway,
   path = "/dev",
@@ -211,7 +211,7 @@ export function upgrade(
   return http(gateway, path, { headers: { ...UPGRADE_HEADERS, ...headers } });
 }
 
-/** The real SDK's client. It asks once: its retries would hide the answer. */
+/** Creates the AWS SDK's client. It does not retry, because retries would hide the first response. */
 export function sdk(gateway: Gateway, config: ApiGatewayManagementApiClientConfig = {}) {
   const client = new ApiGatewayManagementApiClient({
     endpoint: gateway.endpoint,
@@ -224,7 +224,7 @@ export function sdk(gateway: Gateway, config: ApiGatewayManagementApiClientConfi
   return client;
 }
 
-/** The error that a promise rejects with. */
+/** Resolves to the error that a promise rejects with. */
 export async function rejection(promise: Promise<unknown>): Promise<Error & Record<string, unknown>> {
   return promise.then(
     () => {
@@ -234,12 +234,12 @@ export async function rejection(promise: Promise<unknown>): Promise<Error & Reco
   );
 }
 
-/** The service's error frame, to the letter. */
+/** Returns the service's exact error frame. */
 export function errorFrame(message: string, connectionId: string, requestId: string): string {
   return `{"message": "${message}", "connectionId":"${connectionId}", "requestId":"${requestId}"}`;
 }
 
-/** A promise that a test resolves when it sees fit. */
+/** Creates a promise that a test resolves. */
 export function gate<T = void>() {
   let open!: (value: T) => void;
   const opened = new Promise<T>((resolve) => {

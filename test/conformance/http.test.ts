@@ -10,7 +10,7 @@ describe("/healthz", () => {
     expect([status, JSON.parse(body)]).toEqual([200, { status: "ok" }]);
   });
 
-  it("is 503 while it stops", async () => {
+  it("is 503 while the gateway stops", async () => {
     const { opened, open } = gate<object>();
     const api = await startApi({}, ({ requestContext }) =>
       requestContext.eventType === "MESSAGE" ? opened : ok,
@@ -24,19 +24,19 @@ describe("/healthz", () => {
     await closing;
   });
 
-  it("is answered to a client that offers to upgrade to HTTP/2", async () => {
+  it("answers a client that offers to upgrade to HTTP/2", async () => {
     const { gateway } = await startApi();
     const headers = { Connection: "Upgrade, HTTP2-Settings", Upgrade: "h2c", "HTTP2-Settings": "AAMAAABk" };
     expect((await http(gateway, "/healthz", { headers })).status).toBe(200);
   });
 
-  it("can't be a base path", () => {
+  it("cannot be a base path", () => {
     expect(() => createGateway({ handler: () => ok, basePath: "healthz" })).toThrow(/healthz/);
   });
 });
 
 describe("the application's own pages", () => {
-  it("stand outside the service's paths", async () => {
+  it("are outside the service's paths", async () => {
     const api = await startApi({ http: (request, response) => void response.end(`page ${request.url}`) });
     expect((await http(api.gateway, "/token?x=1")).body).toBe("page /token?x=1");
   });
@@ -50,7 +50,7 @@ describe("the application's own pages", () => {
     "/dev/%40connections/x",
     `/prod/@connections/${NOBODY}`,
     `/@connections/${NOBODY}`,
-  ])("are never asked for %s, which is the service's", async (path) => {
+  ])("are not called for %s, which belongs to the service", async (path) => {
     let asked = 0;
     const api = await startApi({
       http: (_request, response) => {
@@ -62,14 +62,14 @@ describe("the application's own pages", () => {
     expect(asked).toBe(0);
   });
 
-  it("that are none are 404", async () => {
+  it("get 404 when they are not configured", async () => {
     expect((await http((await startApi()).gateway, "/")).status).toBe(404);
   });
 });
 
 describe("below the service's path", () => {
   it.each(["/dev/healthz", "/dev/token", "/dev/connections"])(
-    "%s is 403, as the service says of what it has not",
+    "%s is 403, as on the service",
     async (path) => {
       expect((await http((await startApi()).gateway, path)).status).toBe(403);
     },

@@ -18,7 +18,7 @@ const KB = 1024;
 const NOBODY = "Xux7aeaAFiACHZQ=";
 
 describe("the frame limit", () => {
-  it("lets a frame of 32,768 bytes through", async () => {
+  it("accepts a frame of 32,768 bytes", async () => {
     const api = await startApi();
     const client = await connect(api.gateway);
     client.send("x".repeat(32 * KB));
@@ -33,21 +33,21 @@ describe("the frame limit", () => {
     expect([(await client.closed).code, disconnectStatusCode, api.messages.size]).toEqual([1009, 1009, 0]);
   });
 
-  it("holds for the second frame of a message too", async () => {
+  it("applies to the second frame of a message too", async () => {
     const api = await startApi();
     const client = await connect(api.gateway);
     client.sendInFrames([1, 32 * KB + 1]);
     expect((await client.closed).code).toBe(1009);
   });
 
-  it("closes on a frame's header, before its payload has come", async () => {
+  it("closes on a frame's header, before its payload arrives", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.text, "", { length: 32 * KB + 1 }));
     expect((await nextClose(client)).code).toBe(1009);
   });
 
-  it("closes on a frame that claims more bytes than there are numbers for", async () => {
+  it("closes on a frame with a length above the largest safe integer", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(frame(OPCODE.text, "", { length: 2 ** 60 }));
@@ -72,7 +72,7 @@ describe("the frame limit", () => {
 });
 
 describe("the message limit", () => {
-  it("lets 131,072 bytes through in frames of 32 KB", async () => {
+  it("accepts 131,072 bytes in frames of 32 KB", async () => {
     const api = await startApi();
     const client = await connect(api.gateway);
     client.sendInFrames(Array(4).fill(32 * KB));
@@ -87,7 +87,7 @@ describe("the message limit", () => {
     expect([(await client.closed).code, disconnectStatusCode, api.messages.size]).toEqual([1009, 1009, 0]);
   });
 
-  it("is whole again with each message: frames of the last one do not count", async () => {
+  it("starts again with each message: frames of the previous one do not count", async () => {
     const api = await startApi();
     const client = await connect(api.gateway);
     client.sendInFrames(Array(4).fill(32 * KB));
@@ -95,7 +95,7 @@ describe("the message limit", () => {
     expect(await api.messages.take(2)).toHaveLength(2);
   });
 
-  it("lets control frames come between the frames of a message", async () => {
+  it("accepts control frames between the frames of a message", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     client.write(
@@ -108,7 +108,7 @@ describe("the message limit", () => {
 });
 
 describe("a message to the client over 32 KB", () => {
-  it("goes out in frames of 32 KB, the last one final", async () => {
+  it("is sent in frames of 32 KB, the last one final", async () => {
     const api = await startApi();
     const client = await rawConnect(api.gateway);
     const { connectionId } = (await api.connects.next()).requestContext;
@@ -134,7 +134,7 @@ describe("a message to the client over 32 KB", () => {
 describe("the URL limit", () => {
   const ofLength = (length: number) => `/dev?q=${"x".repeat(length - "/dev?q=".length)}`;
 
-  it("lets 4,096 characters through", async () => {
+  it("accepts 4,096 characters", async () => {
     const { gateway } = await startApi();
     expect((await upgrade(gateway, ofLength(4_096))).status).toBe(101);
   });
@@ -150,8 +150,8 @@ describe("the rate of new connections", () => {
   it("is 500 per second: the 501st gets 429, and one more after 2 ms", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock }, () => ({ statusCode: 403 }));
-    // Refused by $connect, they leave no socket; they count all the same.
-    for (let begun = 0; begun < 500; begun += 50) {
+    // $connect refuses them, so no socket stays open, but they count.
+    for (let started = 0; started < 500; started += 50) {
       await Promise.all(Array.from({ length: 50 }, () => upgrade(api.gateway)));
     }
     expect((await upgrade(api.gateway)).status).toBe(429);
@@ -169,7 +169,7 @@ describe("the rate of new connections", () => {
     expect(statuses).toEqual([101, 101, 429]);
   });
 
-  it("past it the client sees the refusal, not an open socket", async () => {
+  it("is enforced by a refused upgrade, not by an open socket that closes", async () => {
     const api = await startApi({ clock: new ManualClock(), limits: { connectionsPerSecond: 1 } });
     await connect(api.gateway);
     const { socket } = dial(api.gateway);
@@ -201,7 +201,7 @@ describe("the rate of requests", () => {
     expect(await rejection(gateway.get(NOBODY))).toMatchObject({ code: "LIMIT_EXCEEDED" });
   });
 
-  it("covers messages: past it the sender gets a frame, and its socket stays open", async () => {
+  it("applies to messages: over it the sender gets a frame, and its socket stays open", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock, limits: few });
     const { client, id } = await connectWithId(api);
@@ -214,14 +214,14 @@ describe("the rate of requests", () => {
     expect((await api.messages.take(2)).map((event) => event.body)).toEqual(["one", "three"]);
   });
 
-  it("covers connects: past it they get 429", async () => {
+  it("applies to connects: over it they get 429", async () => {
     const { gateway } = await startApi({ clock: new ManualClock(), limits: few });
     await gateway.get(NOBODY);
     await gateway.get(NOBODY);
     expect((await upgrade(gateway)).status).toBe(429);
   });
 
-  it("covers each recipient of a broadcast", async () => {
+  it("applies to each recipient of a broadcast", async () => {
     const { gateway } = await startApi({ clock: new ManualClock(), limits: few });
     const report = await gateway.broadcast([NOBODY, NOBODY, NOBODY], "x");
     expect(report).toEqual({ sent: 0, gone: 2, connecting: 0, failed: 1 });
@@ -270,7 +270,7 @@ describe("every limit", () => {
     expect((await api.messages.next()).body).toHaveLength(200 * KB);
   });
 
-  it("that is zero, not a number or unknown throws at construction", () => {
+  it("throws at construction when it is zero, not a number or unknown", () => {
     const make = (limits: object) => () => createGateway({ handler: () => ok, limits });
     expect(make({ idleMs: 0 })).toThrow("limits.idleMs");
     expect(make({ frameBytes: "32" })).toThrow("limits.frameBytes");

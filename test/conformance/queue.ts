@@ -1,4 +1,4 @@
-/** Keeps what arrives until a test asks for it, one by one. */
+/** Queues items until a test takes them, one at a time. */
 export class Queue<T> {
   readonly #items: T[] = [];
   readonly #waiting: ((item: T) => void)[] = [];
@@ -9,7 +9,7 @@ export class Queue<T> {
     else this.#items.push(item);
   }
 
-  /** The oldest item that nobody has taken yet. */
+  /** Resolves to the oldest item that was not taken yet. */
   next(): Promise<T> {
     if (this.#items.length > 0) return Promise.resolve(this.#items.shift()!);
     return new Promise((resolve) => this.#waiting.push(resolve));
@@ -21,7 +21,7 @@ export class Queue<T> {
     return items;
   }
 
-  /** How many wait to be taken. */
+  /** Number of items that were not taken yet. */
   get size(): number {
     return this.#items.length;
   }

@@ -14,13 +14,13 @@ export interface RawFrame {
 
 interface FrameOptions {
   readonly fin?: boolean;
-  /** A client must mask; this one can forget it. */
+  /** Clients must mask. False omits the mask. */
   readonly masked?: boolean;
-  /** What the header claims, where it is not the payload's own length. */
+  /** The length in the header, if it differs from the payload's. */
   readonly length?: number;
 }
 
-/** A client's frame, or something like one. */
+/** Encodes a client's frame, valid or not. */
 export function frame(opcode: number, payload: string | Uint8Array = "", options: FrameOptions = {}): Buffer {
   const data = Buffer.from(payload as string);
   const { fin = true, masked = true, length = data.length } = options;
@@ -33,7 +33,7 @@ export function frame(opcode: number, payload: string | Uint8Array = "", options
     long.writeBigUInt64BE(BigInt(length));
     header.push(mask | 127, ...long);
   }
-  // A mask of zeros leaves the payload as it is.
+  // A mask of zeros does not change the payload.
   return Buffer.concat([Buffer.from(header), Buffer.alloc(masked ? 4 : 0), data]);
 }
 
@@ -41,11 +41,11 @@ export function closePayload(code: number, reason = ""): Buffer {
   return Buffer.concat([Buffer.from([code >> 8, code & 0xff]), Buffer.from(reason)]);
 }
 
-/** A client that speaks WebSocket byte by byte, and may therefore misbehave. */
+/** A WebSocket client that writes raw bytes, so that tests can violate the protocol. */
 export class RawClient {
   readonly frames = new Queue<RawFrame>();
   readonly socket: Socket;
-  /** When the transport has ended, from whichever side. */
+  /** Resolves when either side has ended the transport. */
   readonly ended: Promise<void>;
   readonly #head = gate<string>();
   #bytes: Buffer = Buffer.alloc(0);
@@ -61,7 +61,7 @@ export class RawClient {
     });
   }
 
-  /** The response's head, once it is here. */
+  /** Resolves to the response's head. */
   get head(): Promise<string> {
     return this.#head.opened;
   }
@@ -71,7 +71,7 @@ export class RawClient {
     this.request({ Host: "127.0.0.1", ...UPGRADE_HEADERS }, `GET ${path} HTTP/1.1`, after);
   }
 
-  /** Sends a request line and these header lines, to the letter. */
+  /** Sends a request line and these header lines unchanged. */
   request(
     headers: Readonly<Record<string, string>>,
     line = "GET /dev HTTP/1.1",
@@ -82,7 +82,7 @@ export class RawClient {
   }
 
   write(...frames: readonly Uint8Array[]): void {
-    for (const one of frames) this.socket.write(one);
+    for (const bytes of frames) this.socket.write(bytes);
   }
 
   #read(chunk: Buffer): void {
@@ -94,7 +94,7 @@ export class RawClient {
       this.#head.open(this.#bytes.subarray(0, end).toString());
       this.#bytes = this.#bytes.subarray(end + 4);
     }
-    for (let one = this.#frame(); one; one = this.#frame()) this.frames.push(one);
+    for (let next = this.#frame(); next; next = this.#frame()) this.frames.push(next);
   }
 
   #frame(): RawFrame | undefined {
@@ -122,7 +122,7 @@ export async function rawConnect(gateway: Gateway): Promise<RawClient> {
   return client;
 }
 
-/** The code and reason in the close frame that comes next. */
+/** Resolves to the code and reason in the next close frame. */
 export async function nextClose(client: RawClient): Promise<{ code: number; reason: string }> {
   for (;;) {
     const { opcode, payload } = await client.frames.next();

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { connect, ok, startApi, upgrade } from "./harness.ts";
 import { Queue } from "./queue.ts";
 
-/** The codes of the process's warnings, while the test runs. */
+/** Collects the codes of the process's warnings while the test runs. */
 function warnings(): Queue<string | undefined> {
   const codes = new Queue<string | undefined>();
   const hear = ({ code }: Error & { code?: string }) => codes.push(code);
@@ -14,20 +14,20 @@ function warnings(): Queue<string | undefined> {
 }
 
 describe("onEvent", () => {
-  it("tells the status of a message that selects no route, with the key it selected in vain", async () => {
+  it("gets the status of a message without a route, with the key that it selected", async () => {
     const api = await startApi({ routes: { join: () => ok } });
     const client = await connect(api.gateway);
     client.socket.send('{"action":"leave"}');
     expect(await api.reports.next()).toMatchObject({ routeKey: "leave", status: 403, durationMs: 0 });
   });
 
-  it("has the status of an upgrade that was refused without a handler", async () => {
+  it("gets the status of an upgrade that was refused without a handler", async () => {
     const api = await startApi({ allowedOrigins: ["https://app.example"] });
     await upgrade(api.gateway, "/dev", { Origin: "https://evil.example" });
     expect(await api.reports.next()).toMatchObject({ routeKey: "$connect", status: 403, durationMs: 0 });
   });
 
-  it("tells of a refused $connect once", async () => {
+  it("gets a refused $connect once", async () => {
     const api = await startApi({}, () => ({ statusCode: 401 }));
     await upgrade(api.gateway, "/dev");
     await upgrade(api.gateway, "/elsewhere");
@@ -35,13 +35,13 @@ describe("onEvent", () => {
     expect(statuses).toEqual([401, 403]);
   });
 
-  it.each([400, 401, 500])("has the body of a result with status %i", async (statusCode) => {
+  it.each([400, 401, 500])("gets the body of a result with status %i", async (statusCode) => {
     const api = await startApi({}, () => ({ statusCode, body: "no such room" }));
     await upgrade(api.gateway, "/dev");
     expect(await api.reports.next()).toMatchObject({ status: statusCode, body: "no such room" });
   });
 
-  it("has no body when the result is not a refusal", async () => {
+  it("gets no body when the result is not a refusal", async () => {
     const api = await startApi({}, () => ({ statusCode: 200, body: "fine" }));
     await connect(api.gateway);
     expect(await api.reports.next()).not.toHaveProperty("body");
@@ -56,7 +56,7 @@ describe("onEvent", () => {
     ],
     ["rejects", () => Promise.reject(new Error("report"))],
   ])("that %s harms nobody, and becomes a warning each time", async (_how, onEvent) => {
-    const heard = warnings();
+    const warned = warnings();
     const api = await startApi({
       routes: { echo: async () => ({ statusCode: 200, body: "echo" }) },
       routeResponses: ["echo"],
@@ -69,7 +69,7 @@ describe("onEvent", () => {
     expect(await client.messages.next()).toContain("Forbidden");
     client.send({ action: "echo" });
     expect(await client.messages.next()).toBe("echo");
-    const codes = [await heard.next(), await heard.next(), await heard.next()];
+    const codes = [await warned.next(), await warned.next(), await warned.next()];
     expect(codes).toEqual(Array(3).fill("LIFT_WS_GATEWAY"));
   });
 });

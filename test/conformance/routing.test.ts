@@ -5,7 +5,7 @@ import { type Api, connectWithId, errorFrame, gate, ok, startApi } from "./harne
 
 const answer200: LambdaHandler = () => ok;
 
-/** Sends each text to an API with these routes, and tells the route keys that their events have. */
+/** Sends each text to an API with these routes, and resolves to the route keys of the events. */
 async function routeKeys(routes: string[], texts: string[], options: GatewayOptions = {}) {
   const api = await startApi({
     ...options,
@@ -23,7 +23,7 @@ async function selectedKey(expression: string, body: unknown, routes: string[]) 
   return key;
 }
 
-/** What reaches the client after one message: everything up to a mark that is posted when its handler has ended. */
+/** Resolves to the frames that the client gets after one message, up to a mark posted when its handler has ended. */
 async function framesAfter(handler: LambdaHandler, options: GatewayOptions = {}): Promise<string[]> {
   const api = await startApi({ ...options, routes: { $connect: answer200, act: handler } });
   const { client, id } = await connectWithId(api);
@@ -38,7 +38,7 @@ async function framesAfter(handler: LambdaHandler, options: GatewayOptions = {})
   return frames;
 }
 
-/** The frame that a message gets, and the ids that should be in it. */
+/** Sends a message and resolves to the frame that it gets, with the connection's id. */
 async function errorFor(api: Api, text: string) {
   const { client, id } = await connectWithId(api);
   client.send(text);
@@ -66,11 +66,11 @@ describe("the route selection expression", () => {
     ["a boolean", true, "true"],
     ["an object", { a: 1 }, '{"a":1}'],
     ["an array", ["a", 2], '["a",2]'],
-  ])("makes %s a string before it is matched", async (_what, action, key) => {
+  ])("converts %s to a string before it matches", async (_what, action, key) => {
     expect(await selectedKey("$request.body.action", { action }, [key])).toBe(key);
   });
 
-  it("takes a missing path for an empty string", async () => {
+  it("treats a missing path as an empty string", async () => {
     expect(await selectedKey("${request.body.a}.${request.body.b}", { a: "x" }, ["x."])).toBe("x.");
   });
 
@@ -79,7 +79,7 @@ describe("the route selection expression", () => {
     expect(await selectedKey("$request.body.action", body, ["admin"])).toBe("$default");
   });
 
-  it("matches exactly: case and spaces count", async () => {
+  it("matches exactly, with case and spaces", async () => {
     const texts = ["join", "Join", "join ", "joi"].map((action) => JSON.stringify({ action }));
     expect(await routeKeys(["join", "$default"], texts)).toEqual([
       "join",
@@ -96,18 +96,18 @@ describe("the route selection expression", () => {
 
 describe("$default", () => {
   it.each([
-    ["no JSON", "hello"],
+    ["text that is not JSON", "hello"],
     ["an empty message", ""],
-    ["half of some JSON", '{"action":"join"'],
+    ["truncated JSON", '{"action":"join"'],
     ["a value that matches no route", '{"action":"nowhere"}'],
     ["a message without the field", "{}"],
-    ["JSON that is no object", "[1]"],
+    ["JSON that is not an object", "[1]"],
     ["null", "null"],
-  ])("takes %s, and routeKey says $default", async (_what, text) => {
+  ])("receives %s, and routeKey is $default", async (_what, text) => {
     expect(await routeKeys(["join", "$default"], [text])).toEqual(["$default"]);
   });
 
-  it.each(["$connect", "$disconnect"])("takes a message that selects %s", async (action) => {
+  it.each(["$connect", "$disconnect"])("receives a message that selects %s", async (action) => {
     expect(await routeKeys(["$disconnect", "$default"], [JSON.stringify({ action })])).toEqual(["$default"]);
   });
 
@@ -119,16 +119,16 @@ describe("$default", () => {
 describe("a message that no route matches, without $default", () => {
   it.each([
     ["names an unknown route", '{"action":"nowhere"}'],
-    ["is no JSON", "hello"],
+    ["is not JSON", "hello"],
     ["selects $connect", '{"action":"$connect"}'],
     ["selects $disconnect", '{"action":"$disconnect"}'],
-  ])("gets the Forbidden frame to the letter when it %s", async (_what, text) => {
+  ])("gets the exact Forbidden frame when it %s", async (_what, text) => {
     const api = await startApi({ routes: { $connect: answer200, $disconnect: answer200, join: answer200 } });
     const { frame, id } = await errorFor(api, text);
     expect(frame).toBe(errorFrame("Forbidden", id, JSON.parse(frame).requestId));
   });
 
-  it("gets a request id of its own each time", async () => {
+  it("gets a different request id each time", async () => {
     const api = await startApi({ routes: { $connect: answer200 } });
     const { frame, client } = await errorFor(api, "one");
     client.send("two");
@@ -136,7 +136,7 @@ describe("a message that no route matches, without $default", () => {
     expect([new Set(ids).size, ids[0]]).toEqual([2, expect.stringMatching(/^[\w-]{15}=$/)]);
   });
 
-  it("leaves the socket open", async () => {
+  it("does not close the socket", async () => {
     const api = await startApi({ routes: { $connect: answer200, join: answer200 } });
     const { client } = await errorFor(api, "nowhere");
     client.send({ action: "join" });
@@ -152,23 +152,20 @@ describe("a handler that fails on a message", () => {
     ["returns nothing", () => undefined],
     ["returns null", () => null],
     ["returns no statusCode", () => ({ body: "x" })],
-    ["returns a statusCode that is no number", () => ({ statusCode: "OK" })],
-    ["returns a body that is no string", () => ({ statusCode: 200, body: { a: 1 } })],
+    ["returns a statusCode that is not a number", () => ({ statusCode: "OK" })],
+    ["returns a body that is not a string", () => ({ statusCode: 200, body: { a: 1 } })],
     ["returns fields of a post", () => ({ statusCode: 200, Data: "x", ConnectionId: "x" })],
     ["returns another unknown field", () => ({ statusCode: 200, data: "x" })],
   ];
 
-  it.each(failures)(
-    "gets the sender the Internal server error frame to the letter when it %s",
-    async (_what, handler) => {
-      const api = await startApi({ routes: { $connect: answer200, $default: handler } });
-      const { frame, id } = await errorFor(api, "x");
-      const { requestId } = (await api.messages.next()).requestContext;
-      expect(frame).toBe(errorFrame("Internal server error", id, requestId));
-    },
-  );
+  it.each(failures)("causes the exact Internal server error frame when it %s", async (_what, handler) => {
+    const api = await startApi({ routes: { $connect: answer200, $default: handler } });
+    const { frame, id } = await errorFor(api, "x");
+    const { requestId } = (await api.messages.next()).requestContext;
+    expect(frame).toBe(errorFrame("Internal server error", id, requestId));
+  });
 
-  it("leaves the socket open, and is not tried again", async () => {
+  it("does not close the socket, and is not retried", async () => {
     const api = await startApi({
       routes: { $connect: answer200, $default: () => throwNow("once"), join: answer200 },
     });
@@ -180,7 +177,7 @@ describe("a handler that fails on a message", () => {
 });
 
 describe("a handler that takes 29 seconds", () => {
-  it("gets the sender the Endpoint request timed out frame to the letter", async () => {
+  it("causes the exact Endpoint request timed out frame", async () => {
     const clock = new ManualClock();
     const api = await startApi({
       clock,
@@ -193,7 +190,7 @@ describe("a handler that takes 29 seconds", () => {
     expect(await client.messages.next()).toBe(errorFrame("Endpoint request timed out", id, requestId));
   });
 
-  it("is still waited for at 28,999 ms", async () => {
+  it("may still return at 28,999 ms", async () => {
     const clock = new ManualClock();
     const { opened, open } = gate<WebSocketResult>();
     const api = await startApi({
@@ -228,7 +225,7 @@ describe("a handler that takes 29 seconds", () => {
     expect(await client.messages.next()).toBe("mark");
   });
 
-  it("leaves the socket open", async () => {
+  it("does not close the socket", async () => {
     const clock = new ManualClock();
     const api = await startApi({
       clock,
@@ -249,44 +246,44 @@ describe("a well-formed result on a message route", () => {
     expect(await framesAfter(() => ({ statusCode, body: "not for the client" }))).toEqual([]);
   });
 
-  it("has its body sent where the route has a route response", async () => {
+  it("sends its body when the route has a route response", async () => {
     const frames = await framesAfter(() => ({ statusCode: 200, body: "welcome" }), {
       routeResponses: ["act"],
     });
     expect(frames).toEqual(["welcome"]);
   });
 
-  it("has its body discarded where another route has a route response", async () => {
+  it("discards its body when only another route has a route response", async () => {
     const frames = await framesAfter(() => ({ statusCode: 200, body: "x" }), { routeResponses: ["other"] });
     expect(frames).toEqual([]);
   });
 
   it.each([undefined, null])(
-    "with the body %j sends nothing where the route has a route response",
+    "with the body %j sends nothing when the route has a route response",
     async (body) => {
       const handler = () => ({ statusCode: 200, body });
       expect(await framesAfter(handler, { routeResponses: ["act"] })).toEqual([]);
     },
   );
 
-  it("with an empty body sends an empty message where the route has a route response", async () => {
+  it("with an empty body sends an empty message when the route has a route response", async () => {
     const frames = await framesAfter(() => ({ statusCode: 200, body: "" }), { routeResponses: ["act"] });
     expect(frames).toEqual([""]);
   });
 
-  it("may state its status in numeric text", async () => {
+  it("may have its status as numeric text", async () => {
     const handler = () => ({ statusCode: "200", body: "welcome" });
     expect(await framesAfter(handler, { routeResponses: ["act"] })).toEqual(["welcome"]);
   });
 
-  it("may have headers, with a number for a value", async () => {
+  it("may have headers with a number as the value", async () => {
     const handler = () => ({ statusCode: 200, headers: { "X-N": 1 }, isBase64Encoded: false });
     expect(await framesAfter(handler)).toEqual([]);
   });
 });
 
 describe("messages of one connection", () => {
-  it("are handled at the same time: a slow one holds nothing up", async () => {
+  it("are handled concurrently, so a slow one does not delay the next", async () => {
     const { opened, open } = gate<WebSocketResult>();
     const api = await startApi({
       routes: {

@@ -1,11 +1,11 @@
-// Lift's @connections against the gateway: over HTTP by both transports, signatures verified, and in process.
+// Tests Lift's @connections against the gateway: over HTTP by both transports with verified signatures, and in process.
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Connections } from "../../src/apigw/index.ts";
 import { sdkTransport } from "../../src/lift/connections/aws-sdk.ts";
 import { awsConnections } from "../../src/lift/index.ts";
 import { type Api, connectWithId, KEYS, startApi } from "./harness.ts";
 
-/** Well-formed, and nobody's. */
+/** A well-formed id without a connection. */
 const NOBODY = "Xux7aeaAFiACHZQ=";
 
 beforeEach(() => {
@@ -38,7 +38,7 @@ describe.each(PORTS)("@connections by %s", (_name, port) => {
     expect(await client.messages.take(2)).toEqual(["grüße", "bytes"]);
   });
 
-  it("sends 128 KB, and not a byte more", async () => {
+  it("sends 128 KB, and refuses one byte more", async () => {
     const { connections, client, id } = await start();
     expect(await connections.post(id, "x".repeat(131_072))).toBe("sent");
     expect((await client.messages.next()).length).toBe(131_072);
@@ -83,7 +83,7 @@ describe.each(PORTS)("@connections by %s", (_name, port) => {
 });
 
 describe.each(PORTS.slice(0, 2))("the signature by %s", (_name, port) => {
-  it("is refused when the secret is another", async () => {
+  it("is refused with another secret", async () => {
     const api = await startApi({ credentials: { ...KEYS, secretAccessKey: "another" } });
     await expect(port(api).post(NOBODY, "x")).rejects.toMatchObject({ code: "FORBIDDEN" });
   });

@@ -25,7 +25,7 @@ describe("a graceful stop", () => {
     await closing;
   });
 
-  it("lets the invocations in flight finish: their answers reach the client before the close", async () => {
+  it("waits for running handlers, whose results reach the client before the close", async () => {
     const { opened, open } = gate<WebSocketResult>();
     const api = await startApi(
       { routeResponses: ["$default"] },
@@ -40,7 +40,7 @@ describe("a graceful stop", () => {
     await closing;
   });
 
-  it("lets a handler in flight post to its client", async () => {
+  it("lets a running handler post to its client", async () => {
     const { opened, open } = gate();
     const api = await startApi({}, async ({ requestContext: { eventType, connectionId } }) => {
       if (eventType !== "MESSAGE") return ok;
@@ -57,7 +57,7 @@ describe("a graceful stop", () => {
     await closing;
   });
 
-  it("waits for them no longer than drainMs", async () => {
+  it("waits for running handlers at most drainMs", async () => {
     const clock = new ManualClock();
     const api = await startApi(
       { clock },
@@ -84,7 +84,7 @@ describe("a graceful stop", () => {
     expect(closes).toEqual(Array(3).fill({ code: 1001, reason: "Going away" }));
   });
 
-  it("closes them spread over time, so that their clients do not all come back at once", async () => {
+  it("spreads the closes over time, so that clients do not all reconnect at once", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     await Promise.all(Array.from({ length: 10 }, () => connect(api.gateway)));
@@ -101,7 +101,7 @@ describe("a graceful stop", () => {
     await closing;
   });
 
-  it("runs $disconnect with 1001 for each, and waits for them", async () => {
+  it("runs $disconnect with 1001 for each socket, and waits for it", async () => {
     let ended = 0;
     const api = await startApi({}, async ({ requestContext: { eventType } }) => {
       if (eventType === "DISCONNECT") {
@@ -116,7 +116,7 @@ describe("a graceful stop", () => {
     expect([ended, codes]).toEqual([3, [1001, 1001, 1001]]);
   });
 
-  it("lets a running $connect finish, and closes its connection", async () => {
+  it("waits for a running $connect, and closes its connection", async () => {
     const { opened, open } = gate<object>();
     const api = await startApi(
       {},
@@ -130,7 +130,7 @@ describe("a graceful stop", () => {
     expect([(await client.closed).code, api.disconnects.size]).toEqual([1001, 1]);
   });
 
-  it("runs no $connect for whom the authorizer lets in too late: the upgrade gets 503", async () => {
+  it("refuses the upgrade with 503 when the authorizer allows it too late", async () => {
     const { opened, open } = gate<object>();
     const asked = gate();
     const api = await startApi({
@@ -183,7 +183,7 @@ describe("a graceful stop", () => {
     await turn();
     open(ok);
     await closing;
-    // Not waited for, it would have been given up as one that timed out.
+    // Without the wait, the handler would have timed out.
     const statuses = (await api.reports.take(2)).map(({ routeKey, status }) => [routeKey, status]);
     expect(statuses).toEqual([
       ["$connect", 200],
@@ -199,7 +199,7 @@ describe("a graceful stop", () => {
     expect((await api.disconnects.next()).requestContext.disconnectStatusCode).toBe(1001);
   });
 
-  it("stops to listen, and leaves no timer behind", async () => {
+  it("stops listening, and leaves no timer", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     await connect(api.gateway);
@@ -208,7 +208,7 @@ describe("a graceful stop", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it("is not needed for timers: none remains after the last connection has closed", async () => {
+  it("is not needed to clear timers: none remains after the last connection has closed", async () => {
     const clock = new ManualClock();
     const api = await startApi({ clock });
     const { client } = await connectWithId(api);
@@ -216,12 +216,12 @@ describe("a graceful stop", () => {
     client.socket.close();
     await client.closed;
     await api.reports.take(2);
-    // One timer watches over all that runs; it rings once more, and is not set again.
+    // One timer covers all running handlers. It fires once more and is not set again.
     clock.advance(29_000);
     expect([api.gateway.size, clock.pending]).toEqual([0, 0]);
   });
 
-  it("called twice stops once", async () => {
+  it("stops once when called twice", async () => {
     const api = await startApi();
     await connect(api.gateway);
     await Promise.all([api.gateway.close({ spreadMs: 0 }), api.gateway.close()]);
@@ -229,7 +229,7 @@ describe("a graceful stop", () => {
     expect(api.disconnects.size).toBe(0);
   });
 
-  it("times out running handlers at the end, and ignores their outcomes", async () => {
+  it("times out running handlers at the end, and ignores their results", async () => {
     const clock = new ManualClock();
     const { opened, open } = gate<object>();
     const api = await startApi(

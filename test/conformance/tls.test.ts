@@ -17,7 +17,7 @@ const tls = createSelfSigned(
 const ca = tls.cert;
 
 describe("a port with a certificate", () => {
-  it("answers the SDK over TLS at the endpoint that an event names, signatures and all", async () => {
+  it("answers the SDK over TLS at the endpoint in an event, with verified signatures", async () => {
     const api = await startApi({ tls, credentials: KEYS });
     const client = await connect(api.gateway, { ca });
     const { domainName, stage, connectionId } = (await api.connects.next()).requestContext;
@@ -29,7 +29,7 @@ describe("a port with a certificate", () => {
     expect(await client.messages.next()).toBe("over TLS");
   });
 
-  it("tells $connect that it was reached over https", async () => {
+  it("passes https to $connect as the protocol", async () => {
     const api = await startApi({ tls });
     await connect(api.gateway, { ca });
     expect((await api.connects.next()).headers["X-Forwarded-Proto"]).toBe("https");
@@ -42,7 +42,7 @@ describe("a port with a certificate", () => {
     expect(await client.messages.next()).toBe("in the clear");
   });
 
-  it("answers /healthz either way", async () => {
+  it("answers /healthz with and without TLS", async () => {
     const { gateway } = await startApi({ tls });
     const answers = [await http(gateway, "/healthz"), await http(gateway, "/healthz", { ca })];
     expect(answers.map(({ status }) => status)).toEqual([200, 200]);
@@ -57,14 +57,14 @@ describe("a port with a certificate", () => {
     });
   });
 
-  it("closes with 1009 on a frame of 32,769 bytes, as without", async () => {
+  it("closes with 1009 on a frame of 32,769 bytes, as without TLS", async () => {
     const api = await startApi({ tls });
     const client = await connect(api.gateway, { ca });
     client.send("x".repeat(32_769));
     expect((await client.closed).code).toBe(1009);
   });
 
-  it("gives up a client that never says a word", async () => {
+  it("disconnects a client that never sends a byte", async () => {
     const none = () => {};
     const listener = new Listener(none, none, tls, { firstByte: 20 });
     const port = await listener.listen(0, "127.0.0.1");
@@ -72,7 +72,7 @@ describe("a port with a certificate", () => {
     await once(connectTcp({ port }).resume(), "close");
   });
 
-  it("closes a connection whose request does not come to the end of its headers", async () => {
+  it("closes a connection whose request headers never end", async () => {
     const none = () => {};
     const timeouts = { firstByte: 10_000, headersTimeout: 20, connectionsCheckingInterval: 20 };
     const listener = new Listener(none, none, tls, timeouts);
@@ -81,7 +81,7 @@ describe("a port with a certificate", () => {
     const plain = connectTcp({ port });
     const secure = connectTls({ port, ca });
     for (const socket of [plain, secure]) {
-      // The end after the answer may be a reset; one that comes before it still fails the wait for it.
+      // The connection may end with a reset after the response. A reset before it still fails the test.
       socket.on("error", none);
       socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n");
       const [answer] = await once(socket, "data");

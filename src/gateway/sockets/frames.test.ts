@@ -21,19 +21,22 @@ const chunked = (bytes: Buffer, cuts: number[]) => {
 };
 
 describe("FrameMeter", () => {
-  it.each([0, 1, 125, 126, 32_767, 32_768])("lets a frame of %i bytes pass a limit of 32,768", (length) => {
-    expect(new FrameMeter(32_768).exceeds(clientFrame(length))).toBe(false);
-  });
+  it.each([0, 1, 125, 126, 32_767, 32_768])(
+    "accepts a frame of %i bytes with a limit of 32,768",
+    (length) => {
+      expect(new FrameMeter(32_768).exceeds(clientFrame(length))).toBe(false);
+    },
+  );
 
-  it.each([32_769, 65_535, 65_536, 1_000_000])("stops a frame of %i bytes", (length) => {
+  it.each([32_769, 65_535, 65_536, 1_000_000])("detects a frame of %i bytes", (length) => {
     expect(new FrameMeter(32_768).exceeds(clientFrame(length))).toBe(true);
   });
 
-  it("stops a long frame by its header, before the payload has come", () => {
+  it("detects a long frame by its header, before its payload arrives", () => {
     expect(new FrameMeter(1_000).exceeds(clientFrame(1_001).subarray(0, 4))).toBe(true);
   });
 
-  it("finds exactly the streams with a frame over the limit, however the bytes are split", () => {
+  it("detects exactly the inputs with a frame over the limit, for any split of the bytes", () => {
     const lengths = fc.array(fc.integer({ min: 0, max: 300 }), { minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(lengths, fc.array(fc.nat(), { maxLength: 12 }), fc.boolean(), (lengths, cuts, masked) => {
@@ -55,7 +58,7 @@ describe("FrameMeter", () => {
   });
 });
 
-/** Reads server frames back: opcode, FIN and payload of each. */
+/** Decodes server frames: opcode, FIN and payload of each. */
 function readFrames(bytes: Buffer) {
   const frames: { fin: boolean; opcode: number; payload: Buffer }[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -80,7 +83,7 @@ function readFrames(bytes: Buffer) {
 const bytes = (frame: Frame) => (typeof frame === "string" ? Buffer.from(frame, "latin1") : frame);
 
 describe("textFrame", () => {
-  it("carries any text in frames of at most the limit, the last one final", () => {
+  it("encodes any text in frames of at most the limit, the last one final", () => {
     fc.assert(
       fc.property(
         fc.string({ unit: "grapheme", maxLength: 300 }),
@@ -103,11 +106,11 @@ describe("textFrame", () => {
     expect(frame?.payload.length).toBe(length);
   });
 
-  it("makes the same frame of text and of its bytes", () => {
+  it("encodes a text and its bytes as the same frame", () => {
     expect(textFrame(Buffer.from("grüße"), 100)).toEqual(textFrame("grüße", 100));
   });
 
-  it("makes the same bytes for one recipient as for many", () => {
+  it("encodes the same bytes for one recipient as for many", () => {
     const ascii = [0, 125, 126, 32_768, 65_535, 65_536].map((length) => "x".repeat(length));
     for (const text of [...ascii, "grüße", "\u007f", "\u0080", "\ud800", Buffer.from("bytes")]) {
       for (const limit of [100, 32_768, Number.POSITIVE_INFINITY]) {
@@ -116,7 +119,7 @@ describe("textFrame", () => {
     }
   });
 
-  it("replaces bytes that are no UTF-8, which a text frame may not carry", () => {
+  it("replaces bytes that are not UTF-8, because a text frame must be UTF-8", () => {
     const [frame] = readFrames(textFrame(Uint8Array.of(0x61, 0xff), 100));
     expect(frame?.payload.toString()).toBe("a\ufffd");
   });
