@@ -1,6 +1,7 @@
 // Runs before each test file of a mutation run: switches one mutant on, and reports which mutants the file reaches.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { afterAll, expect, inject, vi } from "vitest";
 
 declare module "vitest" {
@@ -27,6 +28,8 @@ interface StrykerNamespace {
 }
 
 const WAIT_MS = 5_000;
+/** A test file that takes longer is in an endless loop that does not pass the mutant. */
+const FILE_MS = 90_000;
 
 const run = inject("mutation");
 const namespace: StrykerNamespace = {};
@@ -41,11 +44,19 @@ if (run.mutant !== undefined) {
   vi.waitUntil = (check, options) => waitUntil(check, impatient(options));
 }
 
+/** Ends this process from another thread, because a loop leaves its own no turn. Vitest reports the lost worker. */
+const watchdog =
+  run.mutant === undefined
+    ? undefined
+    : new Worker(`setTimeout(() => process.kill(process.pid, "SIGKILL"), ${FILE_MS})`, { eval: true });
+watchdog?.unref();
+
 function impatient<Options extends { timeout?: number }>(options: number | Options | undefined) {
   return { ...(typeof options === "object" ? options : undefined), timeout: WAIT_MS };
 }
 
 afterAll(() => {
+  void watchdog?.terminate();
   if (run.coverage === undefined) return;
   const file = join(run.coverage, `${expect.getState().testPath ?? "unknown"}.json`);
   mkdirSync(dirname(file), { recursive: true });
