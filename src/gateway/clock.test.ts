@@ -69,7 +69,7 @@ describe("repeat", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it("can be cancelled between two calls", () => {
+  it("can be cancelled between calls", () => {
     const clock = new ManualClock();
     const timer = repeat(clock, 1_000, () => expect.unreachable());
     timer.cancel();

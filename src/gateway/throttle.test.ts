@@ -9,11 +9,11 @@ const takeAll = (throttle: Throttle) => {
 };
 
 describe("Throttle", () => {
-  it("lets the burst through at once, and no more", () => {
+  it("allows the burst at once, and no more", () => {
     expect(takeAll(new Throttle(10, 5, new ManualClock()))).toBe(5);
   });
 
-  it("fills at its rate", () => {
+  it("refills at its rate", () => {
     const clock = new ManualClock();
     const throttle = new Throttle(10, 5, clock);
     takeAll(throttle);
@@ -21,14 +21,14 @@ describe("Throttle", () => {
     expect(takeAll(throttle)).toBe(3);
   });
 
-  it("never holds more than the burst", () => {
+  it("never has more tokens than the burst", () => {
     const clock = new ManualClock();
     const throttle = new Throttle(10, 5, clock);
     clock.advance(60_000);
     expect(takeAll(throttle)).toBe(5);
   });
 
-  it("is no limit when its rate is infinite", () => {
+  it("has no limit when its rate is infinite", () => {
     expect(takeAll(new Throttle(Number.POSITIVE_INFINITY, 1, new ManualClock()))).toBe(100_000);
   });
 });

@@ -3,7 +3,7 @@ import { guardListener, warnUnhandled } from "./unhandled-errors.ts";
 
 afterEach(() => void vi.restoreAllMocks());
 
-it("warns of an error without its secrets, and truncates it", () => {
+it("warns about an error without its secrets, and truncates it", () => {
   const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
   warnUnhandled(new Error("GET /?token=opaque-credential failed"));
   warnUnhandled({ authorization: "opaque-credential" });

@@ -55,7 +55,7 @@ describe("onEvent", () => {
       },
     ],
     ["rejects", () => Promise.reject(new Error("report"))],
-  ])("that %s harms nobody, and becomes a warning each time", async (_how, onEvent) => {
+  ])("that %s does not affect events, and causes a warning each time", async (_how, onEvent) => {
     const warned = warnings();
     const api = await startApi({
       routes: { echo: async () => ({ statusCode: 200, body: "echo" }) },

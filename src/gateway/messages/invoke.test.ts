@@ -12,7 +12,7 @@ function setUp(limits = {}) {
   return { clock, invoker, run };
 }
 
-/** Members that contexts had before Node 24. */
+/** The context's members of the runtimes before Node 24. */
 interface OldContext {
   done(error?: unknown, value?: unknown): void;
   succeed(value?: unknown): void;
@@ -21,7 +21,7 @@ interface OldContext {
 
 const old = (context: LambdaContext) => context as unknown as OldContext;
 
-/** Calls it once the handler has returned; returns nothing, as such handlers do. */
+/** Calls it when the handler has returned. Returns nothing, like handlers with a callback. */
 function later<Args extends unknown[]>(call: (...args: Args) => void, ...args: Args): void {
   setImmediate(() => call(...args));
 }
@@ -35,9 +35,9 @@ describe("Invoker", () => {
     ["calls back", (_event, _context, callback) => callback(null, 1)],
     ["calls back later", (_event, _context, callback) => setImmediate(callback, null, 1)],
     ["calls context.succeed", (_event, context) => old(context).succeed(1)],
-    ["calls context.succeed that it took out", (_event, context) => later(old(context).succeed, 1)],
-    ["calls context.done that it took out", (_event, context) => later(old(context).done, null, 1)],
-  ])("answers with what a handler %s", async (_name, handler) => {
+    ["calls a destructured context.succeed", (_event, context) => later(old(context).succeed, 1)],
+    ["calls a destructured context.done", (_event, context) => later(old(context).done, null, 1)],
+  ])("has the value that a handler %s as its outcome", async (_name, handler) => {
     expect(await setUp().run(handler)).toEqual({ kind: "answered", value: 1 });
   });
 
@@ -50,12 +50,12 @@ describe("Invoker", () => {
     ],
     ["rejects", () => Promise.reject("text")],
     ["calls back an error", (_event, _context, callback) => callback("text")],
-    ["calls context.fail that it took out", (_event, context) => later(old(context).fail, "text")],
-  ])("fails with what a handler %s", async (_name, handler) => {
+    ["calls a destructured context.fail", (_event, context) => later(old(context).fail, "text")],
+  ])("fails with the error that a handler %s", async (_name, handler) => {
     expect(await setUp().run(handler)).toEqual({ kind: "failed", error: "text" });
   });
 
-  it("times out a handler that never ends, at 29 seconds and not before", async () => {
+  it("times out a handler that never ends at exactly 29 seconds", async () => {
     const { clock, invoker } = setUp();
     const settle = vi.fn();
     invoker.run(never, "event", "fn", settle);
@@ -65,7 +65,7 @@ describe("Invoker", () => {
     expect(settle).toHaveBeenCalledExactlyOnceWith({ kind: "timed out" });
   });
 
-  it("times each invocation from its own start", () => {
+  it("measures each invocation from its own start", () => {
     const { clock, invoker } = setUp();
     const first = vi.fn();
     const second = vi.fn();
@@ -79,7 +79,7 @@ describe("Invoker", () => {
     expect(second).toHaveBeenCalledOnce();
   });
 
-  it("does not hear an answer after the timeout, nor a second one", async () => {
+  it("ignores a result after the timeout, and a second result", async () => {
     const { clock, invoker } = setUp();
     const settle = vi.fn();
     let answerLate: (value: unknown) => void = () => {};
@@ -98,7 +98,7 @@ describe("Invoker", () => {
     expect(settle).toHaveBeenCalledOnce();
   });
 
-  it("gives the whole Lambda context, its remaining time on the gateway's clock", async () => {
+  it("passes the complete Lambda context, with the remaining time by the gateway's clock", async () => {
     const { clock, run } = setUp();
     let seen: LambdaContext | undefined;
     await run((_event, context) => {
@@ -118,7 +118,7 @@ describe("Invoker", () => {
     expect(seen?.logStreamName).toMatch(/^2026\/01\/01\/\[\$LATEST\][0-9a-f]{32}$/);
   });
 
-  it("gives a context that can be taken apart and copied, and written as JSON", async () => {
+  it("passes a context that can be destructured, copied and serialized", async () => {
     let seen: LambdaContext | undefined;
     await setUp().run((_event, context) => {
       const { getRemainingTimeInMillis } = context;
@@ -136,7 +136,7 @@ describe("Invoker", () => {
     expect(JSON.parse(JSON.stringify(seen))).toMatchObject(names);
   });
 
-  it("gives each invocation its own awsRequestId, and all the same log stream", async () => {
+  it("gives each invocation its own awsRequestId, and all one log stream", async () => {
     const { run } = setUp();
     const contexts: LambdaContext[] = [];
     for (let i = 0; i < 600; i++) {
@@ -148,7 +148,7 @@ describe("Invoker", () => {
     expect(new Set(contexts.map(({ logStreamName }) => logStreamName)).size).toBe(1);
   });
 
-  it("drains: resolves when what runs has ended", async () => {
+  it("drains: resolves when the running handlers have ended", async () => {
     const { invoker } = setUp();
     let finish: (value: unknown) => void = () => {};
     invoker.run(
@@ -165,7 +165,7 @@ describe("Invoker", () => {
     await expect(drained).resolves.toBeUndefined();
   });
 
-  it("drains no longer than it is told", async () => {
+  it("drains no longer than the given time", async () => {
     const { clock, invoker } = setUp();
     invoker.run(never, "event", "fn", () => {});
     const drained = invoker.drain(5_000);
@@ -173,7 +173,7 @@ describe("Invoker", () => {
     await expect(drained).resolves.toBeUndefined();
   });
 
-  it("leaves no timer behind when it stops", () => {
+  it("leaves no timer when it stops", () => {
     const { clock, invoker } = setUp();
     invoker.run(never, "event", "fn", () => {});
     invoker.stop();
@@ -192,7 +192,7 @@ describe("checkResult", () => {
     { statusCode: 500, body: null },
     { statusCode: 200, headers: { "X-N": 1 }, multiValueHeaders: { a: ["b"] }, isBase64Encoded: false },
     { statusCode: 200, ConnectionId: undefined },
-  ])("takes %j", (value) => expect(check(value)).toBe("answered"));
+  ])("accepts %j", (value) => expect(check(value)).toBe("answered"));
 
   it.each([
     undefined,
@@ -205,9 +205,9 @@ describe("checkResult", () => {
     { statusCode: 2.5 },
     { statusCode: 99 },
     { statusCode: 200, body: {} },
-  ])("finds %j malformed", (value) => expect(check(value)).toBe("failed"));
+  ])("rejects %j as malformed", (value) => expect(check(value)).toBe("failed"));
 
-  it("finds a circular answer malformed: it could not leave a Lambda", () => {
+  it("rejects a circular result as malformed, because it is not JSON", () => {
     expect(check(circular)).toBe("failed");
     expect(check({ statusCode: 200, body: circular })).toBe("failed");
   });

@@ -27,7 +27,7 @@ describe("compileRouteSelector", () => {
     [null, "null"],
     [{ b: 1 }, '{"b":1}'],
     [["x"], '["x"]'],
-  ])("makes the value %j a string", (value, key) => {
+  ])("converts the value %j to a string", (value, key) => {
     expect(select("$request.body.action", { action: value })).toBe(key);
   });
 
@@ -35,7 +35,7 @@ describe("compileRouteSelector", () => {
     expect(select("$request.body.action", body)).toBe("");
   });
 
-  it("selects nothing from text that is no JSON", () => {
+  it("selects nothing from text that is not JSON", () => {
     expect(compileRouteSelector("$request.body.action")("{action: join}")).toBeUndefined();
   });
 
@@ -47,7 +47,7 @@ describe("compileRouteSelector", () => {
     },
   );
 
-  it("finds a field that the message itself calls __proto__", () => {
+  it("finds a message's own field __proto__", () => {
     expect(compileRouteSelector("$request.body.__proto__")('{"__proto__":"mine"}')).toBe("mine");
   });
 
@@ -71,7 +71,7 @@ describe("compileRouteSelector", () => {
     );
   });
 
-  it("answers any text with a string or undefined, and never throws", () => {
+  it("returns a string or undefined for any text, and never throws", () => {
     const selectors = ["$request.body.action", "${request.body.a[0].b}-x", "$request.body.__proto__.x"].map(
       compileRouteSelector,
     );
@@ -82,7 +82,7 @@ describe("compileRouteSelector", () => {
     );
   });
 
-  it("finds what JSON.parse finds, for any object", () => {
+  it("finds the same values as JSON.parse, in any object", () => {
     fc.assert(
       fc.property(
         fc.dictionary(fc.stringMatching(/^[a-z]{1,3}$/), fc.string()),
@@ -94,7 +94,7 @@ describe("compileRouteSelector", () => {
     );
   });
 
-  it("survives nesting too deep to be written out", () => {
+  it("returns an empty key for a value nested too deeply to serialize", () => {
     const depth = 60_000;
     expect(
       typeof compileRouteSelector("$request.body.a")(`{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`),

@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import { createId, createTransientId, isConnectionId } from "./ids.ts";
 
 describe.each([
-  ["newId", createId],
-  ["newTransientId", createTransientId],
+  ["createId", createId],
+  ["createTransientId", createTransientId],
 ])("%s", (_name, newId) => {
-  it("makes 16 characters of base64url for 11 bytes, the last one =", () => {
+  it("returns 11 bytes as 16 characters: base64url and one =", () => {
     for (let i = 0; i < 1_000; i++) {
       const id = newId();
       expect(isConnectionId(id)).toBe(true);
@@ -13,7 +13,7 @@ describe.each([
     }
   });
 
-  it("makes no id twice, across refills of its pool", () => {
+  it("returns no id twice, across refills of its pool", () => {
     expect(new Set(Array.from({ length: 10_000 }, () => newId())).size).toBe(10_000);
   });
 });
@@ -26,5 +26,5 @@ describe("isConnectionId", () => {
     "L0SM9cOFvHcCIhw==",
     "L0SM9cOFvHcCIh!=",
     "6f8460cf-5196-42dc-925a-ed2c00000000",
-  ])("does not take %j", (id) => expect(isConnectionId(id)).toBe(false));
+  ])("rejects %j", (id) => expect(isConnectionId(id)).toBe(false));
 });

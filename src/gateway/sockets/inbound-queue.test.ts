@@ -17,13 +17,13 @@ function setUp(messagesInFlight: number) {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("InboundQueue", () => {
-  it("begins no more messages than may be under way, and stops reading", () => {
+  it("starts no more messages than its limit, and stops reading", () => {
     const { queue, started, isReading } = setUp(2);
     for (const text of ["a", "b", "c", "d"]) queue.push(text);
     expect([started, isReading]).toEqual([["a", "b"], [false]]);
   });
 
-  it("begins the next in order when one has ended, and reads on when none waits", async () => {
+  it("starts the next one in order when one has ended, and resumes reading when none waits", async () => {
     const { queue, started, isReading, endOne } = setUp(2);
     for (const text of ["a", "b", "c"]) queue.push(text);
     endOne();
@@ -34,7 +34,7 @@ describe("InboundQueue", () => {
     expect(isReading).toEqual([false, true]);
   });
 
-  it("begins 16 in one turn of the event loop, though each ends at once", async () => {
+  it("starts 16 in one turn of the event loop, even if each ends at once", async () => {
     const started: string[] = [];
     const source = { pause: () => {}, resume: () => {} };
     const queue = new InboundQueue({ messagesInFlight: 100 }, source, (text, done) => {
@@ -50,7 +50,7 @@ describe("InboundQueue", () => {
     expect(counts).toEqual([16, 32, 40]);
   });
 
-  it("says that it is empty only after the last message has started", async () => {
+  it("reports that it is empty only after the last message has started", async () => {
     const { queue, started, endOne } = setUp(1);
     let empty = false;
     queue.push("a");
@@ -64,7 +64,7 @@ describe("InboundQueue", () => {
     expect([started, empty]).toEqual([["a", "b"], true]);
   });
 
-  it("begins nothing more once it is cleared", async () => {
+  it("starts nothing after it is cleared", async () => {
     const { queue, started, endOne } = setUp(1);
     queue.push("a");
     queue.push("b");
@@ -74,7 +74,7 @@ describe("InboundQueue", () => {
     expect(started).toEqual(["a"]);
   });
 
-  it("begins every message once and in order, within its bound, however they come and end", async () => {
+  it("starts every message once, in order and within its limit, for any sequence of arrivals and ends", async () => {
     const steps = fc.array(fc.constantFrom("push", "end", "turn"), { maxLength: 60 });
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 4 }), steps, async (limit, all) => {

@@ -56,7 +56,7 @@ function connect() {
 }
 
 describe("LiveConnection", () => {
-  it("ends a client that stays over its buffer for the grace time", () => {
+  it("disconnects a client that stays over its buffer for the grace period", () => {
     const { clock, post, endings } = connect();
     expect([post(), post(), post()]).toEqual(["sent", "sent", "full"]);
     clock.advance(GRACE_MS - 1);
@@ -65,7 +65,7 @@ describe("LiveConnection", () => {
     expect(endings).toEqual([expect.objectContaining({ code: 1008 })]);
   });
 
-  it("spares a client that is below its buffer again, though it has not caught up", async () => {
+  it("keeps a client that is below its buffer again, even if it has not caught up", async () => {
     const { clock, transport, post, endings } = connect();
     post();
     post();
@@ -74,7 +74,7 @@ describe("LiveConnection", () => {
     expect([endings, transport.writableLength]).toEqual([[], 60]);
   });
 
-  it("gives the whole grace time again to a client that falls behind again", async () => {
+  it("starts a new grace period when a client falls behind again", async () => {
     const { clock, transport, post, endings } = connect();
     post();
     post();

@@ -22,7 +22,7 @@ function fail(): never {
 
 const decide = (outcome: Parameters<typeof evaluatePolicy>[0]) => evaluatePolicy(outcome, ARN, 8192, 7);
 
-describe("judge", () => {
+describe("evaluatePolicy", () => {
   it.each([
     ["the ARN itself", statement("Allow")],
     ["one statement in a list", [statement("Allow")]],
@@ -52,7 +52,7 @@ describe("judge", () => {
   it.each([
     ["another error", { kind: "failed" as const, error: new Error("no database") }],
     ["a timeout", { kind: "timed out" as const }],
-    ["no answer", { kind: "answered" as const, value: undefined }],
+    ["no result", { kind: "answered" as const, value: undefined }],
     ["no principal", answer(statement("Allow"), { principalId: undefined })],
     ["no policy", answer(statement("Allow"), { policyDocument: {} })],
     ["an unknown effect", answer(statement("Maybe"))],
@@ -62,7 +62,7 @@ describe("judge", () => {
     expect(decide(outcome)).toMatchObject({ allowed: false, status: 500 });
   });
 
-  it("hands the context on as strings, with the principal and the latency", () => {
+  it("returns the context as strings, with the principal and the latency", () => {
     const context = { tenant: "t1", level: 3, admin: true, principalId: "forged" };
     expect(decide(answer(statement("Allow"), { context }))).toEqual({
       allowed: true,
@@ -70,7 +70,7 @@ describe("judge", () => {
     });
   });
 
-  it("reads the context as JSON carries it", () => {
+  it("reads the context as JSON", () => {
     class Claims {
       readonly sub = "ada";
       readonly tenant_id = undefined;
@@ -115,7 +115,7 @@ describe("judge", () => {
     expect(decide(answer(statement("Allow"), { context }))).toMatchObject({ allowed: false, status: 500 });
   });
 
-  it("refuses with 500 on an answer that refers to itself, or is a function or a list", () => {
+  it("refuses with 500 on a result that is circular, a function or a list", () => {
     const circular: { [name: string]: unknown } = { ...answer(statement("Allow")).value };
     circular.context = circular;
     for (const value of [circular, () => ({}), [answer(statement("Allow")).value], Symbol("s"), 1n]) {
@@ -123,7 +123,7 @@ describe("judge", () => {
     }
   });
 
-  it("reads any context as the same answer is read from JSON", () => {
+  it("reads any context like the same result parsed from JSON", () => {
     fc.assert(
       fc.property(fc.object({ withBigInt: true, withDate: true, withMap: true }), (context) => {
         const value = answer(statement("Allow"), { context });
@@ -140,7 +140,7 @@ describe("judge", () => {
     );
   });
 
-  it("matches wildcards as the regular expression of the same meaning does", () => {
+  it("matches wildcards like the equivalent regular expression", () => {
     const pattern = fc.stringMatching(/^[ab*?]{0,8}$/);
     const suffix = fc.stringMatching(/^[ab]{0,8}$/);
     fc.assert(
@@ -170,7 +170,7 @@ describe("hasIdentity", () => {
     [["route.request.header.Missing"], false],
     [["route.request.querystring.token", "route.request.querystring.missing"], false],
     [["route.request.querystring.constructor"], false],
-  ])("of %j says %s", (sources, expected) => {
+  ])("returns for %j: %s", (sources, expected) => {
     expect(hasIdentity(sources, event)).toBe(expected);
   });
 });

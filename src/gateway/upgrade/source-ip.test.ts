@@ -74,13 +74,13 @@ describe("sourceIp", () => {
     expect(sourceOf(["6.6.6.6", "7.7.7.7, 203.0.113.9:1"])).toBe("203.0.113.9");
   });
 
-  it("reads the socket's address alone where no proxy is trusted", () => {
+  it("reads only the socket's address when no proxy is trusted", () => {
     expect(sourceOf("203.0.113.9", false)).toBe(PROXY);
     expect(sourceOf(undefined, false, "::ffff:10.0.0.1")).toBe(PROXY);
     expect(sourceOf(undefined, true, "::ffff:a00:1")).toBe(PROXY);
   });
 
-  it("is one address however a proxy writes it, and an address whatever a client writes", () => {
+  it("is the same for each spelling of a proxy, and an address for any text of a client", () => {
     const anyIp = fc.oneof(fc.ipV4(), fc.ipV6());
     fc.assert(
       fc.property(anyIp, fc.integer({ min: 1, max: 65_535 }), fc.string(), (ip, port, junk) => {

@@ -33,9 +33,9 @@ describe("redirectApiHosts", () => {
     ["the name on 80", NAME, 80],
     ["the name on any port", NAME, 8443],
     ["the name in capitals", NAME.toUpperCase(), 443],
-    ["the name with a dot behind it", `${NAME}.`, 443],
+    ["the name with a trailing dot", `${NAME}.`, 443],
     ["the domainName on 443", "127.0.0.1", 443],
-  ])("leads %s to the gateway, in every form of connect", async (_what, host, toPort) => {
+  ])("redirects %s to the gateway, in every form of connect", async (_what, host, toPort) => {
     redirect();
     expect(await read(connect({ host, port: toPort }))).toBe("gateway");
     expect(await read(connect(toPort, host))).toBe("gateway");
@@ -43,7 +43,7 @@ describe("redirectApiHosts", () => {
     expect(await read(new Socket().connect(toPort, host))).toBe("gateway");
   });
 
-  it("looks up nothing", async () => {
+  it("does no DNS lookup", async () => {
     redirect();
     const lookup = vi.fn();
     expect(await read(connect({ host: NAME, port: 443, lookup }))).toBe("gateway");
@@ -52,9 +52,9 @@ describe("redirectApiHosts", () => {
 
   it.each([
     ["another API's name", "other.execute-api.eu-west-1.amazonaws.com"],
-    ["a name that begins alike", `${NAME}.evil.example`],
+    ["a name with the same beginning", `${NAME}.evil.example`],
     ["another service's name", "dynamodb.eu-west-1.amazonaws.com"],
-  ])("leaves %s alone", async (_what, host) => {
+  ])("does not redirect %s", async (_what, host) => {
     redirect();
     const lookup = vi.fn((_host, _options, callback) => callback(new Error("looked up")));
     const socket = connect({ host, port: 443, lookup });
@@ -62,7 +62,7 @@ describe("redirectApiHosts", () => {
     expect([error.message, lookup.mock.calls[0]?.[0]]).toEqual(["looked up", host]);
   });
 
-  it("leaves the domainName's host alone on other ports", async () => {
+  it("does not redirect the domainName's host on other ports", async () => {
     redirect();
     const other = createServer((socket) => socket.end("other")).listen(0, "127.0.0.1");
     await once(other, "listening");
@@ -70,7 +70,7 @@ describe("redirectApiHosts", () => {
     expect(await read(connect((other.address() as AddressInfo).port, "127.0.0.1"))).toBe("other");
   });
 
-  it("is undone by what it returns", () => {
+  it("ends with the function that it returns", () => {
     const { connect: before } = Socket.prototype;
     redirectApiHosts({ names: [], httpsNames: [], gateway: { host: "127.0.0.1", port } })();
     expect(Socket.prototype.connect).toBe(before);

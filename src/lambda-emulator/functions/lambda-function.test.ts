@@ -26,7 +26,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true });
 });
 
-/** A function whose module is `code`. */
+/** Creates a function with this module. */
 async function make(code: string, options: Partial<LambdaFunctionOptions> = {}): Promise<LambdaFunction> {
   await writeFile(join(directory, "index.mjs"), code);
   const log = (line: string) => {
@@ -38,7 +38,7 @@ async function make(code: string, options: Partial<LambdaFunctionOptions> = {}):
   return made;
 }
 
-/** Resolves when so many lines match: at the REPORT of an invocation its process is free for the next one. */
+/** Resolves when this number of lines match. After the REPORT of an invocation its process is idle. */
 async function logs(pattern: RegExp, times = 1): Promise<void> {
   while (lines.filter((line) => pattern.test(line)).length < times) await once(logged, "line");
 }
@@ -65,7 +65,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe("a function", () => {
-  it("answers an event in a process of its own, with the runtime's context", async () => {
+  it("handles an event in its own process, with the runtime's context", async () => {
     const chat = await make(
       `export const handler = async (event, context) => ({
         event, context, left: context.getRemainingTimeInMillis(), pid: process.pid, trace: process.env._X_AMZN_TRACE_ID,
@@ -92,7 +92,7 @@ describe("a function", () => {
     expect(answer.pid).not.toBe(process.pid);
   });
 
-  it("has Lambda's environment and its own, and none of this process's", async () => {
+  it("has Lambda's environment variables and its own, and none of this process", async () => {
     vi.stubEnv("SOME_SECRET", "hush");
     const code = `export const handler = async () => ({ ...process.env, cwd: process.cwd(), hour: new Date(0).getHours() });`;
     const chat = await make(code, { environment: { TABLE: "rows", AWS_ACCESS_KEY_ID: "local" } });
@@ -122,7 +122,7 @@ describe("a function", () => {
     });
   });
 
-  it("runs one event after another in the same process, and overlapping ones in processes of their own", async () => {
+  it("runs sequential events in one process, and overlapping events in several", async () => {
     const chat = await make(
       `let runs = 0;
       export const handler = async (event) => {
@@ -140,7 +140,7 @@ describe("a function", () => {
     expect([chat.coldStarts, chat.processes]).toEqual([2, 2]);
   });
 
-  it("is throttled past its concurrency", async () => {
+  it("is throttled over its concurrency", async () => {
     const chat = await make("export const handler = async () => 1;", { concurrency: 2 });
     const both = Promise.all([chat.invoke({}), chat.invoke({})]);
     expect(await failureOf(chat.invoke({}))).toMatchObject({
@@ -154,18 +154,18 @@ describe("a function", () => {
     const chat = await make("export const handler = async () => process.pid;");
     const pid = (await chat.invoke({})) as number;
     await logs(/^REPORT/);
-    // The signal has been sent; it takes effect when the process is next scheduled.
+    // The signal has been sent, but takes effect only when the system schedules the process.
     const state = () => execFileSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" });
     await expect.poll(state).toMatch(/^T/);
     expect(await chat.invoke({})).toBe(pid);
   });
 
-  it("answers null for what JSON does not have", async () => {
+  it("returns null for values that JSON does not have", async () => {
     const chat = await make("export const handler = async () => {};");
     expect(await chat.invoke({})).toBeNull();
   });
 
-  it("is loaded from CommonJS, and from a nested export", async () => {
+  it("can be a CommonJS module or a nested export", async () => {
     const chat = await make("", { handler: "code/app.api.main" });
     await mkdir(join(directory, "code"));
     await writeFile(join(directory, "code/app.cjs"), "exports.api = { main: async () => 'here' };");
@@ -197,7 +197,7 @@ describe("the log", () => {
 });
 
 describe("a failure", () => {
-  it("of the handler is the invocation's, with its stack; the process goes on", async () => {
+  it("of the handler rejects the invocation with its stack, and the process continues", async () => {
     const chat = await make(
       "export const handler = async (event) => { if (event) throw new TypeError('no such room'); return process.pid; };",
     );
@@ -213,7 +213,7 @@ describe("a failure", () => {
     ["throws", "throw new RangeError('broken')", "RangeError: broken"],
     ["has a syntax error", "export const = 1", /^Runtime.UserCodeSyntaxError: SyntaxError: /],
     [
-      "has no handler",
+      "exports no handler",
       "export const other = 1",
       "Runtime.HandlerNotFound: index.handler is undefined or not exported",
     ],
@@ -227,16 +227,19 @@ describe("a failure", () => {
       "process.exit(7)",
       /^Runtime.ExitError: RequestId: .* Error: Runtime exited with error: exit status 7$/,
     ],
-  ])("of a module that %s is the invocation's, and is tried anew", async (_what, code, message) => {
-    const chat = await make(code);
-    for (const attempt of [1, 2]) {
-      expect(await faultOf(chat.invoke({}))).toMatch(message);
-      await logs(/^INIT_REPORT Init Duration: .*\tPhase: init\tStatus: error\tError Type: \w+/, attempt);
-    }
-    expect(chat.coldStarts).toBe(2);
-  });
+  ])(
+    "of a module that %s rejects the invocation, and the next event loads it again",
+    async (_what, code, message) => {
+      const chat = await make(code);
+      for (const attempt of [1, 2]) {
+        expect(await faultOf(chat.invoke({}))).toMatch(message);
+        await logs(/^INIT_REPORT Init Duration: .*\tPhase: init\tStatus: error\tError Type: \w+/, attempt);
+      }
+      expect(chat.coldStarts).toBe(2);
+    },
+  );
 
-  it("of a missing file says which", async () => {
+  it("of a missing file names the file", async () => {
     const chat = await make("", { handler: "missing.handler" });
     expect(await faultOf(chat.invoke({}))).toBe(
       "Runtime.ImportModuleError: Error: Cannot find module 'missing'",
@@ -257,13 +260,13 @@ describe("a failure", () => {
   });
 
   it.each([
-    ["an error that nobody caught", "setImmediate(() => { throw new Error('loose') })", "Error: loose"],
+    ["an uncaught error", "setImmediate(() => { throw new Error('loose') })", "Error: loose"],
     [
-      "a rejection that nobody caught",
+      "an unhandled rejection",
       "void Promise.reject(new Error('loose'))",
       /^Runtime\.UnhandledPromiseRejection: Error: loose/,
     ],
-  ])("by %s is the invocation's, and ends the process", async (_what, loose, message) => {
+  ])("by %s rejects the invocation, and ends the process", async (_what, loose, message) => {
     const chat = await make(
       `export const handler = (event) => event ? new Promise(() => { ${loose} }) : Promise.resolve(1);`,
     );
@@ -273,7 +276,7 @@ describe("a failure", () => {
     expect(chat.coldStarts).toBe(2);
   });
 
-  it("by its timeout kills the process, whatever it is at", async () => {
+  it("by its timeout kills the process, even in an endless loop", async () => {
     const chat = await make(
       "export const handler = async (event) => { while (event); return process.pid; };",
       {
@@ -293,7 +296,7 @@ describe("a failure", () => {
     expect(await chat.invoke(false)).not.toBe(pid);
   });
 
-  it("by too large an answer leaves the process as it is", async () => {
+  it("by too large a result does not end the process", async () => {
     const chat = await make("export const handler = async (length) => 'x'.repeat(length);");
     const limit = 6 * 1024 * 1024;
     expect(await chat.invoke(limit - 2)).toHaveLength(limit - 2);
@@ -308,7 +311,7 @@ describe("a failure", () => {
 });
 
 describe("a stop", () => {
-  it("lets what runs end, leaves no process, and takes no more events", async () => {
+  it("waits for running events, leaves no process, and refuses further events", async () => {
     const chat = await make(
       "export const handler = async (ms) => { await new Promise((done) => setTimeout(done, ms)); return process.pid; };",
     );
@@ -323,7 +326,7 @@ describe("a stop", () => {
     expect(await failureOf(chat.invoke(0))).toMatchObject({ code: "FUNCTION_STOPPED" });
   });
 
-  it("waits no longer than it was told", async () => {
+  it("waits at most `drainMs`", async () => {
     const chat = await make("export const handler = async () => { for (;;); };");
     const endless = failureOf(chat.invoke({}));
     await logs(/^START/);
@@ -332,13 +335,13 @@ describe("a stop", () => {
   });
 });
 
-it("leaves no process when its own is killed: neither a frozen one nor one in an endless loop", async () => {
+it("leaves neither a frozen process nor one in an endless loop when the parent is killed", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   const sockets: Socket[] = [];
   server.on("connection", (socket) => sockets.push(socket.on("error", () => {})));
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  // Its end of the socket closes with the process.
+  // The process's end of the socket closes when the process ends.
   await make(`import { connect } from "node:net";
     const socket = connect(${port}, "127.0.0.1");
     await new Promise((connected) => socket.on("connect", connected));

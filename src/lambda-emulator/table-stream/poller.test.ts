@@ -26,7 +26,7 @@ function record(number: number, createdAt = Date.now()): TableStreamRecord {
 const numbersIn = ({ records }: { readonly records: readonly TableStreamRecord[] }) =>
   records.map(({ dynamodb }) => Number(dynamodb.SequenceNumber));
 
-/** A stream in memory, whose iterators are a shard and a place in it. */
+/** A table stream in memory. Its iterators are a shard and an index. */
 class FakeStream implements TableStreamSource {
   readonly arn = ARN;
   readonly list: { id: string; parentId?: string; closed: boolean; records: TableStreamRecord[] }[] = [];
@@ -61,7 +61,7 @@ class FakeStream implements TableStreamSource {
     this.reads++;
     if (this.broken > 0) {
       this.broken--;
-      throw Object.assign(new Error("The iterator is no good"), { name: this.fault });
+      throw Object.assign(new Error("The iterator has expired"), { name: this.fault });
     }
     const [id = "", from] = iterator.split("@");
     const { records, closed } = this.#find(id);
@@ -77,7 +77,7 @@ class FakeStream implements TableStreamSource {
   }
 }
 
-/** A function that notes its batches, and answers what `answer` does. */
+/** A function that records its batches and returns the result of `answer`. */
 function recorder(answer: (numbers: number[]) => unknown = () => undefined) {
   const batches: number[][] = [];
   const handler = async ({ Records }: TableStreamEvent) => {
@@ -99,8 +99,8 @@ const failing = (...failed: number[]) => ({
   batchItemFailures: failed.map((number) => ({ itemIdentifier: String(number).padStart(21, "0") })),
 });
 
-describe("a stream's batches", () => {
-  it("have the records in order, as many as the size says, and never two of a shard at once", async () => {
+describe("the batches of a table stream", () => {
+  it("have `batchSize` records in order, one batch of a shard at a time", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2, 3, 4, 5]);
     let [running, most] = [0, 0];
@@ -114,7 +114,7 @@ describe("a stream's batches", () => {
     expect(most).toBe(1);
   });
 
-  it("wait for more until they are full", async () => {
+  it("wait for more records until they are full", async () => {
     const stream = new FakeStream();
     const shard = stream.shard("s1");
     const { batches, handler } = recorder();
@@ -127,7 +127,7 @@ describe("a stream's batches", () => {
     await until(() => expect(batches).toEqual([[1, 2]]));
   });
 
-  it("wait for more no longer than their window", async () => {
+  it("wait for more records no longer than their window", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1]);
     const { batches, handler } = recorder();
@@ -150,7 +150,7 @@ describe("a stream's batches", () => {
     await until(() => expect(batches).toEqual([[1, 2], [3]]));
   });
 
-  it("have only what the filter lets through", async () => {
+  it("have only records that match the filter", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2, 3]);
     const { batches, handler } = recorder();
@@ -161,7 +161,7 @@ describe("a stream's batches", () => {
     await until(() => expect(batches).toEqual([[1, 3]]));
   });
 
-  it("begin with what comes, where they are to", async () => {
+  it("start with new records at LATEST", async () => {
     const stream = new FakeStream();
     const closed = stream.shard("s1", [1]);
     closed.closed = true;
@@ -174,7 +174,7 @@ describe("a stream's batches", () => {
     await until(() => expect(batches.flat()).toEqual([3, 4]));
   });
 
-  it("come of a parent before its children, whatever the list's order", async () => {
+  it("of a parent shard come before those of its children, for any order of the list", async () => {
     const stream = new FakeStream();
     stream.shard("s3", [5, 6], "s1");
     stream.shard("s2", [3, 4], "s1");
@@ -211,7 +211,7 @@ describe("a stream's batches", () => {
     expect(errors).toHaveLength(2);
   });
 
-  it("go on with the oldest that is there when their place is gone", async () => {
+  it("continue with the oldest record when their position was trimmed", async () => {
     const stream = new FakeStream();
     const shard = stream.shard("s1");
     const errors: unknown[] = [];
@@ -225,8 +225,8 @@ describe("a stream's batches", () => {
   });
 });
 
-describe("a batch that failed", () => {
-  it("comes again until it is done, before what is behind it", async () => {
+describe("a failed batch", () => {
+  it("is retried until it is processed, before later batches", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2, 3]);
     let fails = 3;
@@ -237,7 +237,7 @@ describe("a batch that failed", () => {
     await until(() => expect(batches).toEqual([[1, 2], [1, 2], [1, 2], [1, 2], [3]]));
   });
 
-  it("comes again from the first record that was reported", async () => {
+  it("is retried from the first reported record", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2, 3, 4]);
     const answers = [failing(4, 2), failing(3), failing()];
@@ -254,10 +254,10 @@ describe("a batch that failed", () => {
 
   it.each([
     ["an empty identifier", { batchItemFailures: [{ itemIdentifier: "" }] }],
-    ["none", { batchItemFailures: [{ itemIdentifier: null }] }],
-    ["another name", { batchItemFailures: [{ id: "000000000000000000002" }] }],
-    ["one of another batch beside its own", failing(2, 9)],
-  ])("comes again whole when what was reported has %s", async (_what, answer) => {
+    ["a null identifier", { batchItemFailures: [{ itemIdentifier: null }] }],
+    ["another field name", { batchItemFailures: [{ id: "000000000000000000002" }] }],
+    ["an identifier of another batch beside its own", failing(2, 9)],
+  ])("is retried completely when the report has %s", async (_what, answer) => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2]);
     const answers: unknown[] = [answer];
@@ -271,7 +271,7 @@ describe("a batch that failed", () => {
   });
 
   it.each([[{}], [null], [{ batchItemFailures: null }], [{ batchItemFailures: [] }]])(
-    "is none when the answer is %j",
+    "is not assumed when the result is %j",
     async (answer) => {
       const stream = new FakeStream();
       stream.shard("s1", [1, 2]);
@@ -281,7 +281,7 @@ describe("a batch that failed", () => {
     },
   );
 
-  it("is none when reports are not asked for", async () => {
+  it("is not assumed from a report without `reportBatchItemFailures`", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2]);
     const { batches, handler } = recorder(() => failing(1));
@@ -289,7 +289,7 @@ describe("a batch that failed", () => {
     await until(() => expect(batches).toEqual([[1], [2]]));
   });
 
-  it("is given up after so many tries, and told of", async () => {
+  it("is discarded and reported after `maxRetries`", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2]);
     const discarded: DiscardedRecords[] = [];
@@ -304,7 +304,7 @@ describe("a batch that failed", () => {
     ]);
   });
 
-  it("is halved until the poison is alone, where that is asked for", async () => {
+  it("is halved down to the failing record with `bisectOnError`", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2, 3, 4]);
     const discarded: DiscardedRecords[] = [];
@@ -317,7 +317,7 @@ describe("a batch that failed", () => {
     expect(discarded.map(numbersIn)).toEqual([[3]]);
   });
 
-  it("loses the records that are too old, and no others", async () => {
+  it("loses only the records that are too old", async () => {
     const stream = new FakeStream();
     const shard = stream.shard("s1");
     shard.records.push(record(1, Date.now() - 120_000), record(2));
@@ -334,7 +334,7 @@ describe("a batch that failed", () => {
 });
 
 describe("stop", () => {
-  it("waits for the call that is under way, makes no other, and closes the stream", async () => {
+  it("waits for the running call, starts no other, and closes the source", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1, 2, 3]);
     let end = () => {};
@@ -353,7 +353,7 @@ describe("stop", () => {
     expect(stream.closed).toBe(true);
   });
 
-  it("ends the pause before another try", async () => {
+  it("ends the pause before a retry", async () => {
     const stream = new FakeStream();
     stream.shard("s1", [1]);
     const { batches, handler } = recorder(() => {
@@ -361,7 +361,7 @@ describe("stop", () => {
     });
     const poller = await poll(stream, { handler });
     await until(() => expect(batches.length).toBe(4));
-    // The fourth try is followed by a pause of 800 ms.
+    // A pause of 800 ms follows the fourth attempt.
     const inPause = sleep(500, "still paused");
     expect(await Promise.race([poller.stop().then(() => "stopped"), inPause])).toBe("stopped");
   });
@@ -396,7 +396,7 @@ describe("a record", () => {
       ARN,
       "eu-west-1",
     );
-    // The types that handlers are written with take it.
+    // The event must be assignable to the types that handlers use.
     const event: DynamoDBStreamEvent = { Records: [made as DynamoDBStreamEvent["Records"][number]] };
     expect(event.Records[0]).toEqual({
       eventID: "4a355d62",
@@ -431,7 +431,7 @@ describe("a record", () => {
         userIdentity: { Type: "Service", PrincipalId: "dynamodb.amazonaws.com" },
       },
     ],
-  ])("of what TTL has removed says so, of %s too", (_where, told) => {
+  ])("of an item removed by TTL has the service's userIdentity, from %s", (_where, told) => {
     expect(toTableStreamRecord({ ...read, ...told }, ARN, "eu-west-1")).toMatchObject({
       eventName: "REMOVE",
       userIdentity: { type: "Service", principalId: "dynamodb.amazonaws.com" },
@@ -443,15 +443,15 @@ describe("options", () => {
   const handler = () => undefined;
 
   it.each([
-    ["nothing to call", {}],
+    ["no handler", {}],
     ["an unknown name", { handler, retries: 1 }],
     ["an empty batch", { handler, batchSize: 0 }],
-    ["a batch too large", { handler, batchSize: 10_001 }],
-    ["a window past 300 s", { handler, batchWindowMs: 300_001 }],
+    ["too large a batch", { handler, batchSize: 10_001 }],
+    ["a window over 300 s", { handler, batchWindowMs: 300_001 }],
     ["an age below a minute", { handler, maxRecordAgeMs: 59_999 }],
     ["another position", { handler, startingPosition: "AT_TIMESTAMP" }],
-    ["a rule that is not known", { handler, filter: { eventName: [{ "anything-but": "REMOVE" }] } }],
-    ["no rule", { handler, filter: { eventName: [] } }],
+    ["an unknown rule", { handler, filter: { eventName: [{ "anything-but": "REMOVE" }] } }],
+    ["no rules", { handler, filter: { eventName: [] } }],
     ["a bare value", { handler, filter: { eventName: "INSERT" } }],
   ])("are refused with %s", (_what, options) => {
     expect(() => new TableStreamPoller(new FakeStream(), options as TableStreamPollerOptions)).toThrow(

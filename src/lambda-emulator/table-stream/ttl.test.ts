@@ -15,8 +15,8 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-/** With an engine of its own: one that has many tables comes round to each of them late. */
-it("tells of what TTL has removed as the service does", async () => {
+// Use a separate engine: one with many tables checks each table's TTL late.
+it("delivers items that TTL removed in the service's form", async () => {
   const { endpoint, stop } = await startDynamoDBLocal();
   stops.push(stop);
   const access = {
