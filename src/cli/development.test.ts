@@ -19,33 +19,33 @@ afterEach(async () => {
 });
 
 describe("the development secret", () => {
-  it("is 32 bytes in base64url that stay the same", async () => {
+  it("is 32 constant bytes in base64url", async () => {
     const first = await developmentSecret(directory);
     expect(first).toMatch(/^[\w-]{43}$/);
     expect(Buffer.from(first, "base64url")).toEqual(await readFile(join(directory, "secret")));
     expect(await developmentSecret(directory)).toEqual(first);
   });
 
-  it("is its owner's alone, in a folder that git ignores", async () => {
+  it("is in a file that only its owner can read, in a folder that git ignores", async () => {
     await developmentSecret(directory);
     expect((await stat(join(directory, "secret"))).mode & 0o777).toBe(0o600);
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
     expect(await readFile(join(directory, ".gitignore"), "utf8")).toBe("*\n");
   });
 
-  it("is taken back from others who could read it", async () => {
+  it("removes other users' permissions from its file", async () => {
     await developmentSecret(directory);
     await chmod(join(directory, "secret"), 0o644);
     await developmentSecret(directory);
     expect((await stat(join(directory, "secret"))).mode & 0o777).toBe(0o600);
   });
 
-  it("is the same for all who make it at once", async () => {
+  it("is the same for concurrent calls", async () => {
     const secrets = await Promise.all(Array.from({ length: 20 }, () => developmentSecret(directory)));
     expect(new Set(secrets).size).toBe(1);
   });
 
-  it("is the same for two processes that make it at once", async () => {
+  it("is the same for two processes that create it at once", async () => {
     const script = `import { developmentSecret } from ${JSON.stringify(new URL("./development.ts", import.meta.url))};
       console.log(await developmentSecret(process.argv[1]));`;
     const run = () => promisify(execFile)(process.execPath, ["--input-type=module", "-e", script, directory]);
@@ -54,7 +54,7 @@ describe("the development secret", () => {
     expect(two.stdout).toBe(one.stdout);
   });
 
-  it("refuses a damaged file and says what to do", async () => {
+  it("throws for a damaged file, with the remedy", async () => {
     await developmentSecret(directory);
     await writeFile(join(directory, "secret"), "short");
     await expect(developmentSecret(directory)).rejects.toThrow(/secret is damaged: delete it/);
@@ -62,7 +62,7 @@ describe("the development secret", () => {
 });
 
 describe("a development token", () => {
-  it("carries the user, the tenant and its end", async () => {
+  it("has the user, the tenant and its expiry", async () => {
     const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme", expiresIn: "2h" }, directory);
     const { iat, exp, ...claims } = decodeJwt(token);
     expect(claims).toEqual({
@@ -79,7 +79,7 @@ describe("a development token", () => {
     });
   });
 
-  it("lasts an hour unless told otherwise, and not a second longer", async () => {
+  it("expires after exactly an hour by default", async () => {
     vi.useFakeTimers({ toFake: ["Date"], now: Date.UTC(2026, 0, 1) });
     const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme" }, directory);
     vi.setSystemTime(Date.UTC(2026, 0, 1, 0, 59, 59));
@@ -89,21 +89,21 @@ describe("a development token", () => {
   });
 
   it.each(["", "1", "h", "0h", "-1h", "1.5h", "1 week", "soon"])(
-    "refuses %j as its duration",
+    "cannot have the duration %j",
     async (text) => {
       const minting = mintDevelopmentToken({ sub: "ann", tenant: "acme", expiresIn: text }, directory);
       await expect(minting).rejects.toMatchObject({ code: "USAGE" });
     },
   );
 
-  it("without a tenant has no such claim, and is accepted", async () => {
+  it("has no tenant claim without a tenant, and is accepted", async () => {
     const token = await mintDevelopmentToken({ sub: "ann" }, directory);
     expect(decodeJwt(token)).not.toHaveProperty("tenant_id");
     const identity = await verifyDevelopmentToken(token, directory);
     expect([identity.sub, identity.tenant]).toEqual(["ann", undefined]);
   });
 
-  it("of another checkout is refused", async () => {
+  it("is refused when another checkout created it", async () => {
     const token = await mintDevelopmentToken({ sub: "ann", tenant: "acme" }, join(directory, "other"));
     await expect(verifyDevelopmentToken(token, directory)).rejects.toMatchObject({
       code: "ERR_JWS_SIGNATURE_VERIFICATION_FAILED",
@@ -112,7 +112,7 @@ describe("a development token", () => {
 
   it.each([
     [
-      "without an end",
+      "without an expiry",
       { sub: "ann", tenant_id: "acme", iss: "lift-ws-development", aud: "lift-ws-development" },
     ],
     [
@@ -124,7 +124,7 @@ describe("a development token", () => {
       "without a user",
       { tenant_id: "acme", iss: "lift-ws-development", aud: "lift-ws-development", exp: 2e9 },
     ],
-  ])("%s is refused though the secret signed it", async (_, claims) => {
+  ])("%s is refused, even if the secret signed it", async (_, claims) => {
     const token = await new SignJWT(claims)
       .setProtectedHeader({ alg: "HS256" })
       .sign(new TextEncoder().encode(await developmentSecret(directory)));
@@ -133,7 +133,7 @@ describe("a development token", () => {
     });
   });
 
-  it.each(["HS384", "HS512"])("is refused when the secret signed it by %s", async (alg) => {
+  it.each(["HS384", "HS512"])("is refused when the secret signed it with %s", async (alg) => {
     const claims = { sub: "ann", tenant_id: "acme", iss: "lift-ws-development", aud: "lift-ws-development" };
     const token = await new SignJWT(claims)
       .setProtectedHeader({ alg })
@@ -144,7 +144,7 @@ describe("a development token", () => {
     });
   });
 
-  it("without a signature is refused", async () => {
+  it("is refused without a signature", async () => {
     const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
     const token = `${encode({ alg: "none" })}.${encode({ sub: "ann", tenant_id: "acme", exp: 2e9 })}.`;
     await expect(verifyDevelopmentToken(token, directory)).rejects.toThrow();

@@ -25,7 +25,7 @@ function lambdaEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 }
 
 describe("a handler's environment", () => {
-  it("has what Lambda's has, and where @connections answers", () => {
+  it("has Lambda's variables and the endpoint of @connections", () => {
     const env = lambdaEnvironment({});
     expect(env).toMatchObject({
       AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: "http://127.0.0.1:3001/dev",
@@ -42,7 +42,7 @@ describe("a handler's environment", () => {
     expect(readCredentials(env)).toBeDefined();
   });
 
-  it("keeps what is set already, except the endpoint", () => {
+  it("keeps variables that are already set, except the endpoint", () => {
     const own = { AWS_REGION: "us-west-2", TZ: "Asia/Tokyo", AWS_LAMBDA_FUNCTION_NAME: "mine" };
     const endpoint = { AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: "https://elsewhere.example" };
     expect(lambdaEnvironment({ ...own, ...endpoint })).toMatchObject({
@@ -51,13 +51,13 @@ describe("a handler's environment", () => {
     });
   });
 
-  it("keeps its owner's key pair", () => {
+  it("keeps the user's key pair", () => {
     const keys = { AWS_ACCESS_KEY_ID: "AKIAMINE", AWS_SECRET_ACCESS_KEY: "mine" };
     expect(lambdaEnvironment(keys)).toMatchObject(keys);
     expect(readCredentials(keys)).toEqual({ accessKeyId: "AKIAMINE", secretAccessKey: "mine" });
   });
 
-  it("gets no made-up keys in front of a profile or a role", () => {
+  it("gets no dummy keys when it has a profile or a role", () => {
     for (const name of ["AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI"]) {
       expect(readCredentials(lambdaEnvironment({ [name]: "x" }))).toBeUndefined();
     }
@@ -66,12 +66,12 @@ describe("a handler's environment", () => {
   it.each([
     ["credentials", "[default]\naws_access_key_id = AKIAX\n"],
     ["config", "[default]\nsso_session = mine\n"],
-  ])("gets no made-up keys in front of the default profile in %s", (name, content) => {
+  ])("gets no dummy keys when %s has a default profile", (name, content) => {
     writeFileSync(join(directory, name), content);
     expect(readCredentials(lambdaEnvironment({}))).toBeUndefined();
   });
 
-  it("gets them when the profile says no more than a region", () => {
+  it("gets dummy keys when the profile has only a region", () => {
     writeFileSync(join(directory, "config"), "[default]\nregion = eu-west-1\n");
     expect(readCredentials(lambdaEnvironment({}))).toBeDefined();
   });

@@ -25,7 +25,7 @@ async function logged(changes: Partial<EventReport>) {
 }
 
 describe("an event's line", () => {
-  it("has the time, the route, the status, how long it took, and the connection in short", async () => {
+  it("has the time, the route, the status, the duration, and a short connection id", async () => {
     const { stdout, stderr } = await logged({});
     expect(stdout).toMatch(/^\d\d:\d\d:\d\d {2}sendmessage {5}200 {5}12 ms {2}Xux7aeaA\n$/);
     expect(stderr).toBe("");
@@ -39,7 +39,7 @@ describe("an event's line", () => {
     expect(stderr).toMatch(/\[cause\]: TypeError: no network\n/);
   });
 
-  it("is followed by the body of a refusal: in one line, without secrets, and cut", async () => {
+  it("is followed by the body of a refusal: in one line, without secrets, and truncated", async () => {
     const { stdout } = await logged({
       status: 400,
       body: '{"error":"no room\u001b[2J","token":"SECRET123"}',
@@ -50,11 +50,11 @@ describe("an event's line", () => {
     expect(long.stdout).toMatch(/\n {2}first\\u000asecondx{900,}… \(5012 characters\)\n$/);
   });
 
-  it("has no colours where it goes to no terminal", async () => {
+  it("has no colours when the output is not a terminal", async () => {
     expect((await logged({ status: 502 })).stdout).not.toContain("\u001b");
   });
 
-  it("stays one line that moves no cursor, whatever key a client chose", async () => {
+  it("is one line without control characters, for any key of a client", async () => {
     await fc.assert(
       fc.asyncProperty(anyText, async (routeKey) => {
         const { stdout } = await logged({ routeKey });
@@ -78,19 +78,19 @@ describe("an error's text", () => {
     ],
     ["host:x\nx-amz-security-token:a/b==\n\nhost", "host:x\nx-amz-security-token:[redacted]\n\nhost"],
     ["AWS4-HMAC-SHA256 Credential=a, Signature=abc", "AWS4-HMAC-SHA256 Credential=a, Signature=[redacted]"],
-  ])("leaves out the secrets of %s", (message, expected) => {
+  ])("omits the secrets of %s", (message, expected) => {
     expect(describeError(new Error(message))).toContain(`Error: ${expected}`);
     expect(describeError(message)).toBe(expected);
   });
 
-  it("is cut where a line or the whole is long, and keeps its stack", () => {
+  it("is truncated when a line or the whole is long, and keeps its stack", () => {
     const text = describeError(new Error(`Unrecognized key: "${"eyJ-".repeat(30_000)}"`));
     expect(text).toMatch(/… \(120027 characters\)\n {4}at .+log\.test\.ts/);
     expect(text.length).toBeLessThan(5_000);
     expect(describeError("a\n".repeat(20_000))).toMatch(/^(?:a\n){10000}… \(40000 characters\)$/);
   });
 
-  it("leaves out the secrets that an error has in its fields", () => {
+  it("omits the secrets in an error's fields", () => {
     const error = Object.assign(new Error("refused"), {
       headers: { cookie: ["sid=opaque-credential"], "x-api-key": "opaque-credential" },
       credentials: {
@@ -103,7 +103,7 @@ describe("an error's text", () => {
     expect(describeError(error)).not.toMatch(/opaque-credential|b3BhcXVl/);
   });
 
-  it("leaves out Node's own frames and the marks of reloading", () => {
+  it("omits Node's own frames and the query of reloaded modules", () => {
     const error = new Error("x");
     error.stack = [
       "Error: x",
@@ -114,7 +114,7 @@ describe("an error's text", () => {
     expect(describeError(error)).toBe("Error: x\n    at f (file:///p/a.mjs:1:2)");
   });
 
-  it("is there for whatever is thrown", () => {
+  it("exists for any thrown value", () => {
     for (const thrown of [undefined, null, "words", 1, { a: 1 }, Symbol("s")]) {
       expect(describeError(thrown)).not.toBe("");
     }
@@ -124,18 +124,18 @@ describe("an error's text", () => {
 function lines(reports: readonly EventReport[]): string[] {
   const stdout = new PassThrough();
   const log = createEventLog({ stdout, stderr: new PassThrough() }, new Sampler(() => 0));
-  for (const one of reports) log(one);
+  for (const each of reports) log(each);
   return String(stdout.read() ?? "")
     .split("\n")
     .slice(0, -1);
 }
 
-describe("eventLog", () => {
-  it("writes a line for each event that a handler was asked about", () => {
+describe("createEventLog", () => {
+  it("writes a line for each event that had a handler", () => {
     expect(lines(Array(50).fill(report))).toHaveLength(50);
   });
 
-  it("writes few lines of many refused messages, with their count", () => {
+  it("samples many refused messages, and writes their count", () => {
     const written = lines(Array(10_000).fill({ ...report, status: 429, durationMs: 0 }));
     expect(written.length).toBeLessThan(20);
     expect(written.at(-1)).toContain("10000 refused with 429");

@@ -38,17 +38,17 @@ describe("lift-ws", () => {
     expect(stdout).toMatch(/^ {2}dev .+\n {2}token .+\n {2}asyncapi /m);
   });
 
-  it("without a command lists them too, as a mistake", async () => {
+  it("without a command lists them too, with an error code", async () => {
     expect(await lift()).toMatchObject({ code: 2, stdout: expect.stringContaining("Commands:") });
   });
 
-  it("--version prints the package's", async () => {
+  it("--version prints the version of the package", async () => {
     const { default: manifest } = await import("../../package.json", { with: { type: "json" } });
     expect(await lift("--version")).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
   });
 
   it.each(["dev", "token", "asyncapi"])(
-    "%s --help tells its flags, whatever else is there",
+    "%s --help lists its flags, beside any other argument",
     async (command) => {
       const { code, stdout } = await lift(command, "--nonsense", "--help");
       expect(code).toBe(0);
@@ -58,7 +58,7 @@ describe("lift-ws", () => {
   );
 
   it.each(["dev", "token", "asyncapi"])(
-    "%s has the flags in its help that docs/reference/cli.md has",
+    "%s has the same flags in its help as docs/reference/cli.md",
     async (command) => {
       const docs = await readFile(join(import.meta.dirname, "../../docs/reference/cli.md"), "utf8");
       const section = docs.split(/^## /m).find((part) => part.startsWith(`lift-ws ${command}\n`)) ?? "";
@@ -69,7 +69,7 @@ describe("lift-ws", () => {
     },
   );
 
-  it("marks the flags of dev that are for --lambda only, and those of token that must be there", async () => {
+  it("marks the flags of dev that require --lambda, and the required flags of token", async () => {
     const marked = async (command: string, mark: string) => {
       const { stdout } = await lift(command, "--help");
       return [...stdout.matchAll(/^ {2}--([\w-]+) .*? {2,}(.*)$/gm)]
@@ -141,21 +141,21 @@ describe("lift-ws", () => {
     [["asyncapi", "x.js", "--url", "wss://example.com/dev?a=1"], "without a user, a query or a fragment"],
     [["asyncapi", "x.js", "--url", "wss://ada@example.com/dev"], "without a user, a query or a fragment"],
     [["asyncapi", "vitest.config.ts", "--env-file", "no.env"], "Cannot read the --env-file"],
-  ])("%j is a mistake, told in one line: %s", async (argv, reason) => {
+  ])("%j is a usage error in one line: %s", async (argv, reason) => {
     const { code, stdout, stderr } = await lift(...argv);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toMatch(/^lift-ws: .+\n$/);
     expect(stderr).toContain(reason);
   });
 
-  it("takes PORT for a mistake as well", async () => {
+  it("reports an invalid PORT too", async () => {
     vi.stubEnv("PORT", "http");
     const { code, stderr } = await lift("dev", "vitest.config.ts");
     expect(code).toBe(2);
     expect(stderr).toContain('PORT must be a number from 0 to 65535; got "http"');
   });
 
-  it("dev beyond loopback asks for the key pair that @connections will check", async () => {
+  it("dev requires a key pair for @connections when the host is not loopback", async () => {
     vi.stubEnv("AWS_ACCESS_KEY_ID", "");
     const { code, stderr } = await lift("dev", "vitest.config.ts", "--host", "0.0.0.0");
     expect(code).toBe(1);
@@ -164,7 +164,7 @@ describe("lift-ws", () => {
 });
 
 describe("lift-ws token", () => {
-  it("prints a token, and nothing else, that this checkout verifies", async () => {
+  it("prints only a token, which this checkout verifies", async () => {
     vi.spyOn(process, "cwd").mockReturnValue(directory);
     const secrets = join(directory, ".lift-ws");
     const { code, stdout, stderr } = await lift(
@@ -183,7 +183,7 @@ describe("lift-ws token", () => {
     expect(identity.expiresAt - Date.now()).toBeLessThanOrEqual(5 * 60_000);
   });
 
-  it("prints the token of a user without a tenant", async () => {
+  it("prints a token for a user without a tenant", async () => {
     vi.spyOn(process, "cwd").mockReturnValue(directory);
     const { code, stdout, stderr } = await lift("token", "--sub", "ann");
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -194,7 +194,7 @@ describe("lift-ws token", () => {
   it.each([
     ["HOST", "0.0.0.0", []],
     ["--host", "", ["--host", "192.168.1.2"]],
-  ])("refuses when %s says that others can reach the server", async (_, host, argv) => {
+  ])("refuses when other machines can reach the address in %s", async (_, host, argv) => {
     vi.stubEnv("HOST", host);
     const { code, stdout, stderr } = await lift("token", "--sub", "ann", "--tenant", "acme", ...argv);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });

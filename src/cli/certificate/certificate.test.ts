@@ -32,20 +32,20 @@ describe("the development certificate", () => {
     expect(certificate.validFromDate.getTime()).toBeLessThan(Date.now());
   });
 
-  it("is kept in one file, its owner's alone, in a folder that git ignores", async () => {
+  it("is in one file that only its owner can read, in a folder that git ignores", async () => {
     await developmentCertificate("127.0.0.1", directory);
     expect((await stat(join(directory, "localhost.pem"))).mode & 0o777).toBe(0o600);
     expect(await readFile(join(directory, ".gitignore"), "utf8")).toBe("*\n");
   });
 
-  it("is used again, and its file taken back from others who could read it", async () => {
+  it("is reused, and other users' permissions are removed from its file", async () => {
     const first = await developmentCertificate("127.0.0.1", directory);
     await chmod(join(directory, "localhost.pem"), 0o644);
     expect(await developmentCertificate("localhost", directory)).toEqual(first);
     expect((await stat(join(directory, "localhost.pem"))).mode & 0o777).toBe(0o600);
   });
 
-  it("is renewed in its last 30 days, and not before", async () => {
+  it("is renewed only in its last 30 days", async () => {
     const start = Date.UTC(2026, 0, 1);
     vi.useFakeTimers({ toFake: ["Date"], now: start });
     const first = await developmentCertificate("127.0.0.1", directory);
@@ -57,7 +57,7 @@ describe("the development certificate", () => {
     expect(await developmentCertificate("127.0.0.1", directory)).toEqual(second);
   });
 
-  it("is made anew for a host that it does not name", async () => {
+  it("is replaced for a host that it does not name", async () => {
     const first = await developmentCertificate("127.0.0.1", directory);
     const second = await developmentCertificate("192.168.7.9", directory);
     expect(second).not.toEqual(first);
@@ -65,7 +65,7 @@ describe("the development certificate", () => {
   });
 
   it.each(["", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])(
-    "is made anew when its file is damaged: %j",
+    "is replaced when its file is damaged: %j",
     async (damage) => {
       const { key, cert } = await developmentCertificate("127.0.0.1", directory);
       await writeFile(join(directory, "localhost.pem"), damage === "" ? cert : key + damage);
@@ -79,14 +79,14 @@ describe("the development certificate", () => {
 describe("a self-signed certificate", () => {
   const day = new Date("2026-03-04T05:06:07Z");
 
-  it("says its time to the second, on both sides of the year 2050", () => {
+  it("has its validity to the second, before and after the year 2050", () => {
     const { cert } = createSelfSigned(["localhost"], day, new Date("2051-12-31T23:59:58Z"));
     const { validFromDate, validToDate } = new X509Certificate(cert);
     expect(validFromDate.toISOString()).toBe("2026-03-04T05:06:07.000Z");
     expect(validToDate.toISOString()).toBe("2051-12-31T23:59:58.000Z");
   });
 
-  it("holds for whatever addresses and names it is made for, and for no others", () => {
+  it("is valid for exactly the addresses and names that it was created for", () => {
     const name = fc.domain({ size: "small" });
     fc.assert(
       fc.property(fc.ipV6(), fc.ipV4(), fc.uniqueArray(name, { maxLength: 12 }), (v6, v4, domains) => {

@@ -13,7 +13,7 @@ function untilEmpty(work: () => void): Promise<void> {
   });
 }
 
-it("waits for timers, immediates and files, and for what these begin", async () => {
+it("waits for timers, immediates and files, and for work that these start", async () => {
   const done: string[] = [];
   await untilEmpty(() => {
     setTimeout(() => setImmediate(() => readFile(import.meta.filename, () => done.push("file"))), 5);
@@ -34,14 +34,14 @@ it("waits for a socket until it is closed", async () => {
   server.close();
 });
 
-it("does not wait for what others began, nor for what lets the process end", async () => {
-  const others = setInterval(() => {}, 1_000);
+it("does not wait for work of other invocations, nor for unreferenced timers", async () => {
+  const foreignTimer = setInterval(() => {}, 1_000);
   let own: NodeJS.Timeout | undefined;
   await untilEmpty(() => {
     own = setInterval(() => {}, 1_000).unref();
   });
   clearInterval(own);
-  clearInterval(others);
+  clearInterval(foreignTimer);
 });
 
 it("does not wait for a timer that is cleared", async () => {

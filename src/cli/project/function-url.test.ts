@@ -8,7 +8,7 @@ it.each([
   ["192.0.2.1", "192.0.2.1"],
   ["2001:db8::1", "2001:db8::1"],
   [undefined, ""],
-])("gives a function URL's handler the address %s as %s", async (remoteAddress, sourceIp) => {
+])("passes the address %s to a function URL handler as %s", async (remoteAddress, sourceIp) => {
   const request = { method: "POST", url: "/?a=1", headers: {}, socket: { remoteAddress } };
   const response = { writeHead: () => {}, end: () => {} };
   let given: FunctionUrlEvent | undefined;
@@ -24,7 +24,7 @@ it.each([
   expect(given?.requestContext.http).toEqual({ method: "POST", path: "/", sourceIp });
 });
 
-it("answers with a result as JSON carries it", async () => {
+it("responds with the result as JSON would transfer it", async () => {
   const request = { method: "POST", url: "/", headers: {}, socket: {} };
   const written: unknown[] = [];
   const response = {

@@ -11,14 +11,14 @@ const other = () => ({ statusCode: 201 });
 const app = { routeKeys: ["$connect"], webSocketHandler: () => handler };
 
 describe("a reference", () => {
-  it("is a path from where it was written, and the export after #", () => {
+  it("is a path relative to its base, with an export after #", () => {
     const file = join(here, "modules.ts");
     expect(parseReference("./modules.ts", here)).toEqual({ file, exportName: undefined });
     expect(parseReference("../project/modules.ts#run", here)).toEqual({ file, exportName: "run" });
     expect(parseReference(`${file}#run`, "/")).toEqual({ file, exportName: "run" });
   });
 
-  it("to no file is a mistake", () => {
+  it("to a missing file is an error", () => {
     expect(() => parseReference("./gone.ts#run", here)).toThrow(
       "Cannot find the module src/cli/project/gone.ts",
     );
@@ -26,25 +26,25 @@ describe("a reference", () => {
 });
 
 describe("a reference to a file that is not a module", () => {
-  it.each(["../../../README.md", "../../../package.json", "../project"])("is a mistake: %s", (path) => {
+  it.each(["../../../README.md", "../../../package.json", "../project"])("is an error: %s", (path) => {
     expect(() => parseReference(path, here)).toThrow("is not a module; expected a .js");
   });
 });
 
-describe("of a module's exports", () => {
+describe("pickExport", () => {
   it.each([
     ["the first of the names", { default: handler, handler: other }, ["default", "handler"], handler],
     ["the next when that is missing", { handler: other }, ["default", "handler"], other],
     ["the next when that is not a function", { default: { a: 1 }, handler }, ["default", "handler"], handler],
     ["a Lift app", { default: app }, ["default", "handler"], app],
-    ["what CommonJS exports by name", { default: { handler } }, ["default", "handler"], handler],
+    ["a named export of CommonJS", { default: { handler } }, ["default", "handler"], handler],
     ["the function that CommonJS exports", { default: handler }, ["default", "handler"], handler],
     ["a compiled module's default", { default: { default: handler } }, ["default", "handler"], handler],
-  ])("%s is picked", (_, exports, names, expected) => {
+  ])("returns %s", (_, exports, names, expected) => {
     expect(pickExport(exports, reference, names)).toBe(expected);
   });
 
-  it("the one that is asked for is picked, and no other", () => {
+  it("returns the named export, and no other", () => {
     const asked = { ...reference, exportName: "other" };
     expect(pickExport({ default: handler, other }, asked, ["default"])).toBe(other);
     expect(() => pickExport({ default: handler, handler }, asked, ["default"])).toThrow(
@@ -52,7 +52,7 @@ describe("of a module's exports", () => {
     );
   });
 
-  it("none is picked when there is none, and the message says what there is", () => {
+  it("throws when the module has no handler, and lists its exports", () => {
     expect(() => pickExport({}, reference, ["default", "handler"])).toThrow(
       "exports no function or Lift app as default or handler; it exports nothing",
     );
@@ -61,14 +61,14 @@ describe("of a module's exports", () => {
 
 describe("isLiftApp", () => {
   it.each([undefined, null, 1, {}, handler, { webSocketHandler: handler }, { ...app, routeKeys: undefined }])(
-    "says no to %j",
+    "returns false for %j",
     (value) => {
       expect(isLiftApp(value)).toBe(false);
     },
   );
 });
 
-describe("a handler as a template names it", () => {
+describe("a handler in the form of a template", () => {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-c#-"));
   for (const name of ["app.mjs", "two.dots.mjs", "mod.ts"]) writeFileSync(join(folder, name), "");
   afterAll(() => rmSync(folder, { recursive: true }));
@@ -88,20 +88,20 @@ describe("a handler as a template names it", () => {
     expect(() => parseReference(text, folder)).toThrow("Cannot find the module");
   });
 
-  it("names an export in an object", () => {
+  it("can name an export in an object", () => {
     const api = { get: handler };
     expect(pickExport({ api }, { ...reference, exportName: "api.get" }, [])).toBe(handler);
   });
 });
 
-it("a Streamer's app is what is run", () => {
+it("runs a Streamer's app", () => {
   expect(pickExport({ default: { app, describe: () => ({}) } }, reference, ["default"])).toBe(app);
 });
 
-describe("a module that can't be loaded", () => {
+describe("a module that cannot be loaded", () => {
   const reference = { file: "/project/app.ts", exportName: undefined };
 
-  it("is one line with the remedy when a store could not be opened", () => {
+  it("causes an error of one line, with the remedy, when a store could not be opened", () => {
     const cause = Object.assign(new Error("/data/chat.db is in use by another process: stop that one"), {
       name: "StoreError",
     });
@@ -112,7 +112,7 @@ describe("a module that can't be loaded", () => {
     expect(error.cause).toBeUndefined();
   });
 
-  it("has every other error as its cause", () => {
+  it("causes an error with any other error as its cause", () => {
     const cause = new Error("broken");
     expect(loadError(reference, cause)).toMatchObject({
       message: "/project/app.ts cannot be loaded:",

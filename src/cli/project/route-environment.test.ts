@@ -11,7 +11,7 @@ afterEach(() => {
   process.env = env;
 });
 
-it("has each route's variables in what its events go on to do, while others run", async () => {
+it("sets each route's variables in the asynchronous work of its events, while others run", async () => {
   const read = async () => {
     await sleep(1);
     return [process.env.TABLE, process.env.SHARED];
@@ -24,7 +24,7 @@ it("has each route's variables in what its events go on to do, while others run"
   ]);
 });
 
-it("lists them with the others", () => {
+it("lists the route's variables with the others", () => {
   withEnvironment({ TABLE: "a", OWN: "x" }, () => {
     expect({ ...process.env }).toEqual({ SHARED: "shared", TABLE: "a", OWN: "x" });
     expect("OWN" in process.env).toBe(true);

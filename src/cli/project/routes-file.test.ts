@@ -7,7 +7,7 @@ import { parseRoutes, readRoutesFile } from "./routes-file.ts";
 const routes = { $connect: "./connect.mjs#handler", sendmessage: "./send.js" };
 
 describe("routes.json", () => {
-  it("gives a handler for each route, and the rest when it is there", () => {
+  it("has a handler for each route, and the optional fields", () => {
     const rest = {
       authorizer: "./auth.mjs",
       routeSelectionExpression: "$request.body.type",
@@ -17,7 +17,7 @@ describe("routes.json", () => {
     expect(parseRoutes({ routes })).toEqual({ routes: new Map(Object.entries(routes)) });
   });
 
-  it("may have routes named like parts of every object", () => {
+  it("may have routes with the names of Object's properties", () => {
     const parsed = parseRoutes(JSON.parse('{"routes":{"__proto__":"./a.js","constructor":"./b.js"}}'));
     expect([...parsed.routes]).toEqual([
       ["__proto__", "./a.js"],
@@ -40,7 +40,7 @@ describe("routes.json", () => {
     [{ routes, routeResponses: [1] }, "`routeResponses` has 1, which is not a key of `routes`"],
     [[], "the file must be an object"],
     [null, "the file must be an object"],
-  ])("%j is refused: %s", (value, reason) => {
+  ])("is refused when it is %j: %s", (value, reason) => {
     expect(() => parseRoutes(value)).toThrow(reason);
   });
 });
@@ -54,7 +54,7 @@ describe("a routes file", () => {
 
   afterEach(() => rm(directory, { recursive: true }));
 
-  it("that is not there is named", async () => {
+  it("is named in the error when it is missing", async () => {
     const path = join(directory, "routes.json");
     await expect(readRoutesFile(path)).rejects.toMatchObject({
       code: "USAGE",
@@ -62,7 +62,7 @@ describe("a routes file", () => {
     });
   });
 
-  it("that is not JSON is reported with its location", async () => {
+  it("is reported with the location of a JSON error", async () => {
     const path = join(directory, "routes.json");
     await writeFile(path, '{ "routes": }');
     await expect(readRoutesFile(path)).rejects.toMatchObject({ code: "USAGE" });
@@ -70,8 +70,8 @@ describe("a routes file", () => {
   });
 });
 
-describe("a routes file with more than paths", () => {
-  it("has variables of single handlers, identity sources and stage variables", () => {
+describe("a routes file with more than handlers", () => {
+  it("has variables of handlers, identity sources and stage variables", () => {
     const file = {
       routes: { $connect: "./a.mjs", echo: { handler: "./b.mjs", environment: { TABLE: "b" } } },
       authorizer: "./c.mjs",

@@ -18,7 +18,7 @@ it.each([
   ["the one that is named", { a: other, b: streamer }, "b"],
   ["that of a CommonJS module", { default: { streamer } }, undefined],
   ["that of a CommonJS module, named", { default: { a: other, streamer } }, "streamer"],
-])("takes %s", (_what, exports, name) => {
+])("returns %s", (_what, exports, name) => {
   expect(pick(exports, name)).toBe(streamer);
 });
 
@@ -47,6 +47,6 @@ it.each([
     "app.mjs#later is a promise: export the result of createStreamer",
   ],
   [{ one: 1 }, "one", "app.mjs#one is not a Streamer: export the result of createStreamer"],
-])("says what to do about %o, of which %s is meant", (exports, name, message) => {
+])("throws with the remedy for %o and the export %s", (exports, name, message) => {
   expect(() => pick(exports, name)).toThrow(expect.objectContaining({ code: "USAGE", message }));
 });
