@@ -1,4 +1,4 @@
-/** Fan-outs written by hand on the AWS SDK. */
+/** Handwritten fan-outs with the AWS SDK. */
 import {
   ApiGatewayManagementApiClient,
   type ApiGatewayManagementApiClientConfig,

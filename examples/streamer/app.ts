@@ -30,7 +30,7 @@ export function createLounge({ auth, ...rest }: LoungeOptions) {
         history: { size: 1_000, ageMs: 30 * 24 * HOUR_MS },
         maxBytes: 4_096,
       },
-      // Who is live in a room, and the number of viewers.
+      // The live user of a room, and the number of viewers.
       stage: {
         subscribe: signedIn,
         publish: signedIn,

@@ -6,7 +6,7 @@ afterEach(() => void vi.useRealTimers());
 
 const never = () => new Promise<never>(() => {});
 
-/** What has become of it, as soon as that is known. */
+/** Returns an object that gets the promise's outcome. */
 function fate(promise: Promise<unknown>): { outcome: string } {
   const known = { outcome: "pending" };
   promise.then(

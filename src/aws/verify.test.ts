@@ -15,7 +15,7 @@ const CREDENTIALS = {
 };
 const ID = "L0SM9cOFvHcCIhw=";
 
-/** What the AWS SDK would have sent. */
+/** Returns the request that the AWS SDK would send. */
 async function signedBySdk(
   command: PostToConnectionCommand | GetConnectionCommand = new PostToConnectionCommand({
     ConnectionId: ID,
@@ -49,7 +49,7 @@ async function signedBySdk(
 }
 
 /**
- * As the IAM user guide has it, without the SDK, which signs the host whatever it is asked.
+ * Signs as the IAM user guide describes, without the SDK, because the SDK always signs the host.
  * @param names the signed headers
  * @param changed headers that are sent otherwise than signed
  */

@@ -1,6 +1,6 @@
-// The limits that clients check are constants of their own: a bundler drops the others from a page.
+// The limits that clients check are separate constants, so that a bundler drops the others from a page.
 
-/** Of a channel's name after its namespace, in bytes of UTF-8. */
+/** Maximum size of a channel's name after its namespace, in bytes of UTF-8. */
 export const MAX_CHANNEL_NAME_BYTES = 200;
 
 /** Channels in one `subscribe`, `unsubscribe` or `heartbeat`. */

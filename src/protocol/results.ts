@@ -24,7 +24,7 @@ export const PUBLISH_RESULT = named("PublishResult", object({ id: text(), positi
 /** A channel that the connection is subscribed to now. */
 export const SUBSCRIBED = object({
   channel,
-  position: optional(described("Of the channel's last message", POSITION)),
+  position: optional(described("Position of the channel's last message", POSITION)),
   recovered: optional(described("Whether `messages` holds everything that was missed", boolean)),
   messages: optional(list(SERVER_MESSAGES.message)),
   more: optional(described("The rest is in history, after the last of these messages", boolean)),

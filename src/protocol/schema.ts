@@ -53,9 +53,9 @@ export interface BooleanSchema extends Documented {
 /** Any JSON value. */
 export interface JsonValueSchema extends Documented {
   readonly kind: "json";
-  /** The payload that it is, where each namespace sets its schema. */
+  /** The kind of payload, if each namespace sets its schema. */
   readonly slot: Slot | undefined;
-  /** Of the value when serialized. */
+  /** Maximum size of the serialized value, in bytes. */
   readonly maxBytes: number | undefined;
 }
 

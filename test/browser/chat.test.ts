@@ -288,7 +288,7 @@ describe.each(["SIGTERM", "SIGKILL"] as const)("a server that ends by %s and res
     server = await startServer({ directory, port: server.port });
     for (const page of [ada, grace]) await isOnline(page);
     await ada.getByText("You and Grace").waitFor();
-    await ada.getByText("What was said meanwhile isn’t kept").waitFor();
+    await ada.getByText("Messages sent meanwhile are not stored").waitFor();
     await ada.getByRole("button", { name: "Send", exact: true }).click();
     await sees(grace, "typed meanwhile");
     await say(grace, "after");

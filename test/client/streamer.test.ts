@@ -1,4 +1,4 @@
-// The client and the real Streamer over real sockets: what the model server stands for elsewhere.
+// Tests the client with the real Streamer over real sockets. Other tests use the model server instead.
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
@@ -12,7 +12,7 @@ import { createStreamer } from "../../src/streamer/index.ts";
 import { TestClock } from "./test-clock.ts";
 
 const ROOM = "room:lobby";
-/** Of namespaces without a schema. */
+/** Channels of the namespaces without a schema. */
 type Plain = `${"room" | "flash"}:${string}`;
 const open = { subscribe: () => true, publish: () => true };
 
@@ -67,46 +67,46 @@ async function startServer(history: Retention = { size: 100, ageMs: 60_000 }) {
   };
 }
 
-// A machine that does much else is slow.
+// A busy machine is slow.
 const eventually = (check: () => unknown) => vi.waitFor(check);
 vi.setConfig({ testTimeout: 20_000 });
 
 type Server = Awaited<ReturnType<typeof startServer>>;
 
-/** A subscriber in the room, and what is handed on to them. */
+/** A subscriber in the room, and the messages that it received. */
 async function listener(server: Server, options: Partial<ClientOptions> = {}, channel: Plain = ROOM) {
   const client = server.person("bob", options);
-  const told: unknown[] = [];
+  const received: unknown[] = [];
   const subscription: Subscription = client.subscribe(channel, {
-    onMessage: ({ data }) => told.push(data),
-    onRecovered: () => told.push("recovered"),
-    onLost: ({ offset }) => told.push(`lost to ${offset}`),
+    onMessage: ({ data }) => received.push(data),
+    onRecovered: () => received.push("recovered"),
+    onLost: ({ offset }) => received.push(`lost to ${offset}`),
   });
   await subscription.ready;
-  return { client, told };
+  return { client, received };
 }
 
 it("delivers other clients' messages, and resolves when a message is stored", async () => {
   const server = await startServer();
-  const { told } = await listener(server);
-  // Any WebSocket will do: the others here are Node's own.
+  const { received } = await listener(server);
+  // Uses the WebSocket of `ws`; the other clients use Node's.
   const ada = server.person("ada", { WebSocket });
   const texts = Array.from({ length: 50 }, (_, at) => `${at}`);
   const stored = await Promise.all(texts.map((text) => ada.publish(ROOM, text)));
   expect(stored.map(({ position }) => position?.offset)).toEqual(texts.map((_, at) => at + 1));
-  await eventually(() => expect(told).toEqual(texts));
+  await eventually(() => expect(received).toEqual(texts));
 });
 
 it("publishes messages larger than a frame, in two channels at once, and rejects those over 128 KB", async () => {
   const server = await startServer();
-  const { told } = await listener(server);
+  const { received } = await listener(server);
   const ada = server.person("ada");
   const texts = ['"\\\u{1F600}é'.repeat(9_000), "b".repeat(90_000)];
   await Promise.all([
     ...texts.map((text) => ada.publish(ROOM, text)),
     ada.publish("room:other", "c".repeat(90_000)),
   ]);
-  await eventually(() => expect(told).toEqual(texts));
+  await eventually(() => expect(received).toEqual(texts));
   await expect(ada.publish(ROOM, "d".repeat(100_000))).rejects.toMatchObject({
     code: "TOO_LARGE",
     message: "`data` has 100002 bytes; the namespace accepts at most 98304",
@@ -120,21 +120,21 @@ it("publishes messages larger than a frame, in two channels at once, and rejects
 it("publishes a schema's input, and delivers its output", async () => {
   const server = await startServer();
   const ada = server.person("ada");
-  const told: string[] = [];
-  await ada.subscribe("line:a", { onMessage: ({ data: { text } }) => told.push(text) }).ready;
+  const received: string[] = [];
+  await ada.subscribe("line:a", { onMessage: ({ data: { text } }) => received.push(text) }).ready;
   await expect(ada.publish("line:a", { text: " " })).rejects.toMatchObject({
     code: "VALIDATION_ERROR",
     details: [{ path: ["text"], message: expect.any(String) }],
   });
   await ada.publish("line:a", { text: " hi " });
-  await eventually(() => expect(told).toEqual(["hi"]));
+  await eventually(() => expect(received).toEqual(["hi"]));
 });
 
 it("gets all missed messages after the server cut the connection", async () => {
   const server = await startServer();
-  const { client, told } = await listener(server);
+  const { client, received } = await listener(server);
   await server.publish("1");
-  await eventually(() => expect(told).toEqual(["1"]));
+  await eventually(() => expect(received).toEqual(["1"]));
   const back = new Promise<void>((resolve) => {
     client.onState(({ status }) => status === "connected" && resolve());
   });
@@ -142,19 +142,19 @@ it("gets all missed messages after the server cut the connection", async () => {
   for (const text of ["2", "3"]) await server.publish(text);
   await back;
   await server.publish("4");
-  await eventually(() => expect(told).toEqual(expect.arrayContaining(["4", "recovered"])));
-  expect(told.filter((one) => one !== "recovered")).toEqual(["1", "2", "3", "4"]);
+  await eventually(() => expect(received).toEqual(expect.arrayContaining(["4", "recovered"])));
+  expect(received.filter((one) => one !== "recovered")).toEqual(["1", "2", "3", "4"]);
 });
 
 it("reports a loss when history does not reach back, and continues", async () => {
   const server = await startServer({ size: 2, ageMs: 60_000 });
-  const { client, told } = await listener(server);
+  const { client, received } = await listener(server);
   client.disconnect();
   for (const text of ["1", "2", "3"]) await server.publish(text);
   client.connect();
-  await eventually(() => expect(told).toEqual(["lost to 3"]));
+  await eventually(() => expect(received).toEqual(["lost to 3"]));
   await server.publish("4");
-  await eventually(() => expect(told).toEqual(["lost to 3", "4"]));
+  await eventually(() => expect(received).toEqual(["lost to 3", "4"]));
 });
 
 it("neither loses nor duplicates messages when a second socket takes over", async () => {
@@ -181,8 +181,8 @@ it("neither loses nor duplicates messages when a second socket takes over", asyn
   });
   expect((await server.connections()).filter((id) => before.includes(id))).toEqual([]);
   await server.publish("end");
-  await eventually(() => expect(room.told).toEqual([...texts, "end"]));
-  await eventually(() => expect([...flash.told].sort()).toEqual([...texts].sort()));
+  await eventually(() => expect(room.received).toEqual([...texts, "end"]));
+  await eventually(() => expect([...flash.received].sort()).toEqual([...texts].sort()));
 });
 
 describe("an at-most-once message that its publisher resent", () => {
@@ -202,7 +202,7 @@ describe("an at-most-once message that its publisher resent", () => {
     ["the store failed on a later page of members", () => Promise.reject(new Error("throttled"))],
   ])("is delivered once: %s", async (_why, fail) => {
     const server = await startServer();
-    const { told } = await listener(server, {}, FLASH);
+    const { received } = await listener(server, {}, FLASH);
     const ada = server.person("ada");
     const own: unknown[] = [];
     await ada.subscribe(FLASH, { onMessage: ({ data }) => own.push(data) }).ready;
@@ -212,9 +212,9 @@ describe("an at-most-once message that its publisher resent", () => {
     expect(broadcast.mock.calls.filter(([, data]) => String(data).includes("fire!"))).toHaveLength(2);
     // A socket delivers in order: with the next message, all before it have come.
     await server.publish("next", FLASH);
-    await eventually(() => expect(told.at(-1)).toBe("next"));
+    await eventually(() => expect(received.at(-1)).toBe("next"));
     await eventually(() => expect(own.at(-1)).toBe("next"));
-    expect([told, own]).toEqual([
+    expect([received, own]).toEqual([
       ["fire!", "next"],
       ["fire!", "next"],
     ]);

@@ -14,7 +14,7 @@ import { localClient } from "./connection-table.ts";
 const ROOT = join(import.meta.dirname, "../..");
 const WORKSHOP = join(ROOT, ".lift-ws");
 const SECRET = "a secret of thirty-two bytes, or more";
-/** What an application does to have its spans: here they are printed. */
+/** An application's setup of tracing, which prints the spans here. */
 const TRACING = `
 import { trace } from "@opentelemetry/api";
 import { SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";

@@ -19,7 +19,7 @@ export interface InstrumentedMutant {
   };
 }
 
-/** What this runner uses of `Instrumenter` in `@stryker-mutator/instrumenter`. */
+/** The part of `Instrumenter` in `@stryker-mutator/instrumenter` that this runner uses. */
 export interface Instrumenter {
   instrument(
     files: readonly { readonly name: string; readonly mutate: boolean; readonly content: string }[],

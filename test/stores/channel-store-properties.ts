@@ -76,7 +76,7 @@ export function channelStoreProperties(title: string, create: CreateChannelStore
       );
     });
 
-    describe("whoever comes and goes, alone or all at once", () => {
+    describe("joins and leaves, sequential or concurrent", () => {
       const OWNERS = { c1: "ada", c2: "ada", c3: "ada", c4: "bob", c5: "bob", c6: undefined } as const;
       const CONNECTIONS = Object.keys(OWNERS) as (keyof typeof OWNERS)[];
       const move = fc.record({ connection: fc.constantFrom(...CONNECTIONS), comes: fc.boolean() });

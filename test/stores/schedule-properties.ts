@@ -27,7 +27,7 @@ export function scheduleProperties(title: string, create: () => Promise<Schedule
         const model = new Map<string, number>();
         for (const { id, dueAt, remove } of changes) {
           if (remove) {
-            // Of what stands, or of a time that it is not at.
+            // Deletes a scheduled item, or one with another time.
             if (model.get(id) === dueAt) model.delete(id);
             await own.delete({ kind: "test", id, dueAt });
           } else {

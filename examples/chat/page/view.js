@@ -105,7 +105,7 @@ export class Log {
   closeGap() {
     if (this.awaySince !== undefined && !this.isEmpty) {
       const away = inWords(Date.now() - this.awaySince);
-      this.note(`Back after ${away}. What was said meanwhile isn’t kept.`, "note gap");
+      this.note(`Back after ${away}. Messages sent meanwhile are not stored.`, "note gap");
     }
     this.awaySince = undefined;
   }

@@ -235,7 +235,7 @@ export class Stage {
     this.#canvas.classList.toggle("own", this.#pen.isDown);
     this.#canvas.ariaLabel = this.#pen.isDown
       ? "Your drawing: draw with the pointer"
-      : `What ${artist} draws`;
+      : `The drawing of ${artist}`;
   }
 
   #badge(state: "live" | "away" | "done"): void {
