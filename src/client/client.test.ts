@@ -110,7 +110,7 @@ describe("presence", () => {
   it("lists all users when they need more than one frame", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const names = ["bea", "cy", "dan", "eve"];
-    const others = names.map((name) => {
+    const clients = names.map((name) => {
       const url = `ws://model/?user=${name}`;
       const other = createClient({ url, WebSocket: server.WebSocket, clock });
       other.subscribe("room:a");
@@ -121,8 +121,8 @@ describe("presence", () => {
     server.pageSize = 2;
     let asked = 0;
     server.intercept = ({ action }) => {
-      // Who was on the page that is there already has gone before the next is asked for.
-      if (action === "presence" && ++asked === 2) others[0]!.disconnect();
+      // A user of the first page leaves before the client requests the second page.
+      if (action === "presence" && ++asked === 2) clients[0]!.disconnect();
       return undefined;
     };
     const members = client.members("room:a");
@@ -175,7 +175,7 @@ describe("presence", () => {
     event("3", "join", 2_000_000_000_001);
     await clock.pass(10);
     expect([...members.users.keys()]).toEqual(["ada", "cy"]);
-    // The answer says that nobody else is there, and is older than what is told before it comes.
+    // The response has no other users, but is older than the event that arrives before it.
     server.faults.latency = [100, 100];
     server.opened[0]!.cut();
     server.intercept = ({ action }) => {
@@ -189,7 +189,7 @@ describe("presence", () => {
   it("keeps its list over a reconnect, and stops changing after close", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     const members = client.members("room:a");
-    // Before the server has taken the channel: it goes with it, or waits for it.
+    // Set it before the server has confirmed the channel: it is part of the subscription or waits for it.
     const set = client.setPresence("room:a", "here");
     await clock.pass(10);
     await set;
@@ -217,7 +217,7 @@ describe("a user's presence state", () => {
     await all.clock.pass(10);
     return all;
   };
-  /** Lets the subscription of the next socket take its time, and what is asked meanwhile overtake it. */
+  /** Delays the subscription of the next socket, so that other requests overtake it. */
   const subscribing = async ({ clock, server, client }: Awaited<ReturnType<typeof joined>>) => {
     const sockets = server.opened.length;
     server.faults.latency = [50, 50];
@@ -343,14 +343,14 @@ describe("a user's presence state", () => {
 
 describe("options", () => {
   const wrong: { [what: string]: object } = {
-    "an unknown one": { tokens: "a" },
-    "a url that is none": { url: "/ws" },
-    "a url of another kind": { url: "https://example.com" },
+    "an unknown option": { tokens: "a" },
+    "an invalid url": { url: "/ws" },
+    "a url of another protocol": { url: "https://example.com" },
     "two credentials": { token: "opaque-credential", getToken: () => "opaque-credential" },
-    "a function that is none": { getToken: "opaque-credential" },
-    "a time that is no integer": { heartbeatMs: 1_500.5 },
-    "a time that is too short": { heartbeatMs: 999 },
-    "a time that no timer takes": { maxConnectionMs: 2 ** 31 },
+    "a getToken that is not a function": { getToken: "opaque-credential" },
+    "a time that is not an integer": { heartbeatMs: 1_500.5 },
+    "too short a time": { heartbeatMs: 999 },
+    "a time over the limit of timers": { maxConnectionMs: 2 ** 31 },
     "a cap below its base": { reconnectBaseMs: 1_000, reconnectMaxMs: 999 },
   };
 
@@ -415,10 +415,10 @@ describe("a token's lifetime", () => {
   });
 
   it.each([
-    ["what is left of it, by a clock that may be right", -60_000, 60_000],
-    ["all of it, by a clock that is an hour behind", -3_900_000, 300_000],
-    ["all of it, by a clock that is an hour ahead", 3_300_000, 300_000],
-    ["all of it, at the moment of its expiry", 0, 300_000],
+    ["the remaining time, by a clock that may be right", -60_000, 60_000],
+    ["the whole lifetime, by a clock that is an hour behind", -3_900_000, 300_000],
+    ["the whole lifetime, by a clock that is an hour ahead", 3_300_000, 300_000],
+    ["the whole lifetime, at its expiry", 0, 300_000],
   ])("is %s", (_what, now, lifetime) => {
     expect(tokenLifetime(jwt({ iat: exp - 300, exp }), expiry + now)).toBe(lifetime);
   });

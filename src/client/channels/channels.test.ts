@@ -2,21 +2,21 @@ import { describe, expect, it } from "vitest";
 import { connected, type Setup, setup } from "../../../test/client/setup.ts";
 import type { ClientError, SubscribeOptions } from "../index.ts";
 
-/** Subscribes, and keeps what it is told. */
+/** Subscribes, and records the calls of its listeners. */
 function listen({ client }: Setup, channel: string, options: SubscribeOptions = {}) {
-  const told: unknown[] = [];
+  const calls: unknown[] = [];
   const subscription = client.subscribe(channel, {
-    onMessage: ({ data }) => told.push(data),
-    onRecovered: () => told.push("recovered"),
-    onLost: ({ epoch, offset }) => told.push(`lost to ${epoch}:${offset}`),
-    onError: ({ code }) => told.push(code),
+    onMessage: ({ data }) => calls.push(data),
+    onRecovered: () => calls.push("recovered"),
+    onLost: ({ epoch, offset }) => calls.push(`lost to ${epoch}:${offset}`),
+    onError: ({ code }) => calls.push(code),
     ...options,
   });
-  return { told, subscription };
+  return { calls, subscription };
 }
 
 function publish({ server }: Setup, channel: string, ...data: number[]): void {
-  for (const one of data) server.publish(channel, one);
+  for (const item of data) server.publish(channel, item);
 }
 
 function asked({ server }: Setup, action: string): unknown[] {
@@ -38,11 +38,11 @@ describe("subscribing", () => {
   it("delivers recent messages first, then new ones", async () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);
-    const { told } = listen(all, "room:a", { recent: 2 });
+    const { calls } = listen(all, "room:a", { recent: 2 });
     await all.clock.pass(10);
     publish(all, "room:a", 4);
     await all.clock.pass(10);
-    expect(told).toEqual([2, 3, 4]);
+    expect(calls).toEqual([2, 3, 4]);
   });
 
   it("delivers recent messages to a second subscription without subscribing again", async () => {
@@ -56,7 +56,7 @@ describe("subscribing", () => {
     await all.clock.pass(10);
     publish(all, "room:a", 5);
     await all.clock.pass(10);
-    expect([first.told, second.told, third.told]).toEqual([
+    expect([first.calls, second.calls, third.calls]).toEqual([
       [3, 4, 5],
       [2, 3, 4, 5],
       [4, 5],
@@ -80,7 +80,7 @@ describe("subscribing", () => {
     await all.clock.pass(10);
     all.client.connect();
     await all.clock.pass(10);
-    expect([second!.told, left!.told]).toEqual([["recovered", 2, 3], []]);
+    expect([second!.calls, left!.calls]).toEqual([["recovered", 2, 3], []]);
     expect(all.errors).toMatchObject([{ code: "CONNECT_FAILED" }]);
     expect(asked(all, "history")).toHaveLength(1);
   });
@@ -89,8 +89,8 @@ describe("subscribing", () => {
     const all = await connected();
     publish(all, "room:a", 1, 2, 3);
     const found: unknown[] = [];
-    const look = ({ told, subscription }: ReturnType<typeof listen>) =>
-      subscription.ready.then(() => found.push([subscription.channel, ...told]));
+    const look = ({ calls, subscription }: ReturnType<typeof listen>) =>
+      subscription.ready.then(() => found.push([subscription.channel, ...calls]));
     for (const channel of ["room:a", "topic:b"]) {
       void look(listen(all, channel, { recent: 1 }));
       void look(listen(all, channel, { recent: 2 }));
@@ -106,12 +106,12 @@ describe("subscribing", () => {
     publish(all, "room:a", 1);
     listen(all, "room:a", { recent: 1 });
     await all.clock.pass(10);
-    const { told, subscription } = listen(all, "room:a", { recent: 1 });
+    const { calls, subscription } = listen(all, "room:a", { recent: 1 });
     all.server.loseHistory("room:a");
     for (const socket of all.server.sockets) socket.cut();
     await all.clock.pass(1_000);
     await subscription.ready;
-    expect(told).toEqual(["lost to e1x:0"]);
+    expect(calls).toEqual(["lost to e1x:0"]);
   });
 
   it("leaves the channel with the last subscription, and resubscribes only after leaving", async () => {
@@ -129,7 +129,7 @@ describe("subscribing", () => {
     publish(all, "room:a", 1);
     await all.clock.pass(10);
     expect(all.server.actions).toEqual(["subscribe", "unsubscribe", "subscribe"]);
-    expect([first.told, second.told, third.told]).toEqual([[], [], [1]]);
+    expect([first.calls, second.calls, third.calls]).toEqual([[], [], [1]]);
   });
 
   it("leaves an unanswered channel that is no longer desired, because the server may have subscribed it", async () => {
@@ -149,11 +149,11 @@ describe("subscribing", () => {
   it("sends no unsubscribe when it resubscribes at once", async () => {
     const all = await connected();
     listen(all, "room:a").subscription.unsubscribe();
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     publish(all, "room:a", 1);
     await all.clock.pass(10);
-    expect([all.server.actions, told]).toEqual([["subscribe"], [1]]);
+    expect([all.server.actions, calls]).toEqual([["subscribe"], [1]]);
   });
 
   it("ends with its signal", async () => {
@@ -176,7 +176,7 @@ describe("subscribing", () => {
     await all.clock.pass(10);
     publish(all, "room:a", 1);
     await all.clock.pass(60_000);
-    expect([refused.told, taken.told]).toEqual([["FORBIDDEN"], [1]]);
+    expect([refused.calls, taken.calls]).toEqual([["FORBIDDEN"], [1]]);
     await expect(refused.subscription.ready).rejects.toMatchObject({ code: "FORBIDDEN" });
     expect(asked(all, "subscribe")).toHaveLength(1);
   });
@@ -192,18 +192,18 @@ describe("subscribing", () => {
     const all = await connected();
     let failures = 3;
     all.server.intercept = ({ action }) => (action === "subscribe" && failures-- > 0 ? code : undefined);
-    const { told, subscription } = listen(all, "room:a");
+    const { calls, subscription } = listen(all, "room:a");
     await all.clock.pass(10_000);
     await subscription.ready;
     publish(all, "room:a", 1);
     await all.clock.pass(10);
-    expect([told, asked(all, "subscribe").length]).toEqual([[1], 4]);
+    expect([calls, asked(all, "subscribe").length]).toEqual([[1], 4]);
   });
 
   it("splits subscriptions into frames of 100 channels and 32,768 bytes", async () => {
     const all = await connected();
     const names = Array.from({ length: 250 }, (_, at) => `room:${at}`);
-    // Escaped, each is twice as long.
+    // Each character is twice as long when escaped.
     const long = Array.from({ length: 150 }, (_, at) => `room:${'"'.repeat(190)}${at}`);
     for (const name of [...names, ...long]) listen(all, name);
     await all.clock.pass(10);
@@ -232,11 +232,11 @@ describe("subscribing", () => {
 });
 
 describe("order", () => {
-  /** Sends a stored message to whoever listens. */
+  /** Sends a stored message to all subscribers. */
   const resend = ({ server }: Setup, offset: number) =>
     server.broadcast("room:a", server.channel("room:a").messages[offset - 1]!);
 
-  /** Stores messages that reach nobody by themselves. */
+  /** Stores messages without delivering them. */
   function store(all: Setup, ...data: number[]): void {
     all.server.faults.drop = 1;
     publish(all, "room:a", ...data);
@@ -245,38 +245,38 @@ describe("order", () => {
 
   it("buffers early messages, and requests nothing when the missing ones arrive soon", async () => {
     const all = await connected();
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     store(all, 1, 2, 3);
     for (const offset of [3, 2, 2, 1, 3]) {
       resend(all, offset);
       await all.clock.pass(10);
     }
-    expect(told).toEqual([1, 2, 3]);
+    expect(calls).toEqual([1, 2, 3]);
     expect(all.server.actions).toEqual(["subscribe"]);
   });
 
   it("fetches missing messages page by page", async () => {
     const all = await connected();
     all.server.pageSize = 3;
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     store(all, 1, 2, 3, 4, 5, 6, 7, 8);
     resend(all, 8);
     await all.clock.pass(100);
-    expect(told).toEqual([]);
+    expect(calls).toEqual([]);
     await all.clock.pass(200);
-    expect(told).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(calls).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(asked(all, "history")).toHaveLength(3);
   });
 
   it("detects lost last messages with its heartbeat", async () => {
     const all = await connected({ heartbeatMs: 10_000 });
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     store(all, 1);
     await all.clock.pass(10_000);
-    expect(told).toEqual([1]);
+    expect(calls).toEqual([1]);
   });
 
   it("keeps requesting after server errors", async () => {
@@ -284,40 +284,40 @@ describe("order", () => {
     let failures = 3;
     all.server.intercept = ({ action }) =>
       action === "history" && failures-- > 0 ? "STORE_FAILED" : undefined;
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     store(all, 1, 2);
     resend(all, 2);
     await all.clock.pass(10_000);
-    expect(told).toEqual([1, 2]);
+    expect(calls).toEqual([1, 2]);
   });
 
   it("ends when the server no longer allows the history", async () => {
     const all = await connected();
     all.server.intercept = ({ action }) => (action === "history" ? "FORBIDDEN" : undefined);
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     store(all, 1, 2);
     resend(all, 2);
     await all.clock.pass(1_000);
-    expect(told).toEqual(["FORBIDDEN"]);
+    expect(calls).toEqual(["FORBIDDEN"]);
   });
 
   it("stops requesting messages that the server reports but does not return", async () => {
     const all = await connected();
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     store(all, 1);
     const [message] = all.server.channel("room:a").messages;
     all.server.broadcast("room:a", { ...message!, id: "m9", position: { epoch: "e1", offset: 9 } });
     await all.clock.pass(60_000);
-    expect(told).toEqual([1]);
+    expect(calls).toEqual([1]);
     expect(asked(all, "history").length).toBeLessThan(6);
   });
 
   it("asks the server after a message of another epoch", async () => {
     const all = await connected();
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     publish(all, "room:a", 1);
     await all.clock.pass(10);
     all.server.loseHistory("room:a");
@@ -325,7 +325,7 @@ describe("order", () => {
     await all.clock.pass(1_000);
     publish(all, "room:a", 3);
     await all.clock.pass(1_000);
-    expect(told).toEqual(["lost to e1x:1", 3]);
+    expect(calls).toEqual(["lost to e1x:1", 3]);
   });
 });
 
@@ -338,8 +338,8 @@ describe("recovering", () => {
 
   it("resubscribes all channels in one frame with their positions, and gets the missed messages", async () => {
     const all = await connected();
-    const one = listen(all, "room:a", { recent: 10 });
-    const two = listen(all, "topic:b", { recent: 10 });
+    const roomA = listen(all, "room:a", { recent: 10 });
+    const topicB = listen(all, "topic:b", { recent: 10 });
     await all.clock.pass(10);
     publish(all, "room:a", 1);
     await all.clock.pass(10);
@@ -349,21 +349,21 @@ describe("recovering", () => {
     expect(asked(all, "subscribe")[1]).toEqual({
       channels: [{ channel: "room:a", position: { epoch: "e1", offset: 1 } }, { channel: "topic:b" }],
     });
-    expect([one.told, two.told]).toEqual([[1, 2, 3, "recovered"], [9]]);
+    expect([roomA.calls, topicB.calls]).toEqual([[1, 2, 3, "recovered"], [9]]);
   });
 
   it("fetches missed messages page by page, then reports recovery", async () => {
     const all = await connected();
     all.server.pageSize = 2;
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     await cut(all, () => publish(all, "room:a", 1, 2, 3, 4, 5));
-    expect(told).toEqual([1, 2, 3, 4, 5, "recovered"]);
+    expect(calls).toEqual([1, 2, 3, 4, 5, "recovered"]);
   });
 
   it("reports a loss with the new position, and continues from there", async () => {
     const all = await connected();
-    const { told } = listen(all, "room:a");
+    const { calls } = listen(all, "room:a");
     await all.clock.pass(10);
     await cut(all, () => {
       publish(all, "room:a", 1, 2, 3);
@@ -371,7 +371,7 @@ describe("recovering", () => {
     });
     publish(all, "room:a", 4);
     await all.clock.pass(10);
-    expect(told).toEqual(["lost to e1:3", 4]);
+    expect(calls).toEqual(["lost to e1:3", 4]);
   });
 
   it("reports a loss that no subscription handles to the client", async () => {
@@ -461,10 +461,10 @@ it("reports a listener's error as uncaught, and continues", async () => {
       throw failure;
     },
   });
-  const { told } = listen(all, "room:a");
+  const { calls } = listen(all, "room:a");
   await all.clock.pass(10);
   publish(all, "room:a", 1);
   await all.clock.pass(10);
   for (const listener of listeners) process.on("uncaughtException", listener);
-  expect([told, uncaught]).toEqual([[1], [failure]]);
+  expect([calls, uncaught]).toEqual([[1], [failure]]);
 });

@@ -125,11 +125,11 @@ describe("the state of a live stream", () => {
   const viewers = (at: number, count: number): StreamMessage => ({ ...head, type: "viewers", at, count });
 
   it.each([
-    ["an end that comes before its start", [started(20), ended(10)], ada(20)],
-    ["a start that comes after its end", [ended(20), started(10)], undefined],
-    ["a count that comes late", [started(10), viewers(30, 5), viewers(20, 9)], { ...ada(10), viewers: 5 }],
-    ["a count of what has ended", [started(10), ended(20), viewers(30, 5)], undefined],
-    ["an end before a count that came first", [started(10), viewers(30, 5), ended(20)], undefined],
+    ["an end that arrives before its start", [started(20), ended(10)], ada(20)],
+    ["a start that arrives after its end", [ended(20), started(10)], undefined],
+    ["a late count", [started(10), viewers(30, 5), viewers(20, 9)], { ...ada(10), viewers: 5 }],
+    ["a count of an ended stream", [started(10), ended(20), viewers(30, 5)], undefined],
+    ["an end before an earlier count", [started(10), viewers(30, 5), ended(20)], undefined],
   ])("is not misled by %s", (_what, messages, known) => {
     const live = new LiveStreamState();
     live.startFetch()({});
@@ -138,11 +138,11 @@ describe("the state of a live stream", () => {
   });
 
   it.each([
-    ["an answer from before an end", [ended(20)], ada(10), undefined],
-    ["an answer from before a start", [started(20)], undefined, ada(20)],
-    ["an end from before the stream that is answered", [ended(10)], ada(20), ada(20)],
-    ["a count from before an answer", [viewers(30, 5)], ada(10), { ...ada(10), viewers: 5 }],
-  ])("while the server is asked, is not misled by %s", (_what, messages, answer, known) => {
+    ["a response from before an end", [ended(20)], ada(10), undefined],
+    ["a response from before a start", [started(20)], undefined, ada(20)],
+    ["an end from before the stream in the response", [ended(10)], ada(20), ada(20)],
+    ["a count from before a response", [viewers(30, 5)], ada(10), { ...ada(10), viewers: 5 }],
+  ])("is not misled by %s during a request", (_what, messages, answer, known) => {
     const live = new LiveStreamState();
     live.apply(viewers(1, 99));
     const answered = live.startFetch();

@@ -17,12 +17,12 @@ describe("connecting", () => {
     expect(statuses).toEqual(["connecting", "connected"]);
   });
 
-  it("puts the token into the query, beside what is there", async () => {
+  it("adds the token to the query of the URL", async () => {
     const { server } = await connected({ url: "wss://model/dev?v=1", token: "opaque-credential" });
     expect(server.opened[0]!.url.search).toBe("?v=1&token=opaque-credential");
   });
 
-  it("puts a ticket into the query, a new one for every connection", async () => {
+  it("adds a new ticket to the query for every connection", async () => {
     let tickets = 0;
     const { server, clock } = await connected({ getTicket: async () => `t${++tickets}` });
     server.opened[0]!.cut();
@@ -30,7 +30,7 @@ describe("connecting", () => {
     expect(server.opened.map(({ url }) => url.search)).toEqual(["?ticket=t1", "?ticket=t2"]);
   });
 
-  it("leaves no timer and no socket behind when it disconnects, whatever it was doing", async () => {
+  it("leaves no timer and no socket when it disconnects", async () => {
     const { client, clock, server, statuses } = await connected();
     client.subscribe("room:a");
     await clock.pass(10);
@@ -43,7 +43,7 @@ describe("connecting", () => {
     expect([clock.pending, server.sockets.size]).toEqual([0, 0]);
   });
 
-  it("leaves nothing behind when it disconnects as soon as it is connected, or while a token is asked for", async () => {
+  it("leaves nothing when it disconnects at once after connecting, or while getToken runs", async () => {
     const early = setup();
     early.client.onState(({ status }) => status === "connected" && early.client.disconnect());
     early.client.subscribe("room:a");
@@ -58,7 +58,7 @@ describe("connecting", () => {
     expect([asking.clock.pending, asking.errors, asking.statuses]).toEqual([0, [], ["connecting", "idle"]]);
   });
 
-  it("connects again after it disconnected, with its subscriptions", async () => {
+  it("connects again after a disconnect, with its subscriptions", async () => {
     const { client, clock, server } = await connected();
     const seen: unknown[] = [];
     client.subscribe("room:a", { onMessage: ({ data }) => seen.push(data) });
@@ -70,7 +70,7 @@ describe("connecting", () => {
     expect(seen).toEqual([1]);
   });
 
-  it("gives a socket up that does not open in time", async () => {
+  it("replaces a socket that does not open in time", async () => {
     const { client, clock, server } = setup({ connectTimeoutMs: 1_000 });
     client.connect();
     await clock.pass(0);
@@ -81,8 +81,8 @@ describe("connecting", () => {
   });
 });
 
-describe("coming back", () => {
-  it("tells everybody last of the state it is in, also when one of them has changed it", async () => {
+describe("reconnecting", () => {
+  it("passes the current state last to every listener, even if one of them changed it", async () => {
     const { client, clock, server, statuses } = await connected();
     const after: string[] = [];
     client.onState(({ status }) => {
@@ -94,7 +94,7 @@ describe("coming back", () => {
     expect([statuses.slice(-2), after]).toEqual([["reconnecting", "idle"], ["idle"]]);
   });
 
-  it("waits a random part of a doubled and capped time, and says when it tries", async () => {
+  it("waits a random part of a doubled and capped time, and reports the time of the next attempt", async () => {
     const { client, clock, server } = await connected({ reconnectBaseMs: 100, reconnectMaxMs: 1_000 });
     server.upgrade = () => false;
     const waits: number[] = [];
@@ -111,30 +111,27 @@ describe("coming back", () => {
     [0, [0, 0, 0, 0]],
     [0.2, [20, 40, 80, 160]],
     [0.9, [90, 180, 360, 720]],
-  ])(
-    "does not wait as long as other clients that were cut off with it: by the chance %d",
-    async (chance, expected) => {
-      const random = () => chance;
-      const { client, clock, server } = await connected({
-        reconnectBaseMs: 100,
-        reconnectMaxMs: 1_000,
-        random,
-      });
-      server.upgrade = () => false;
-      const waits: number[] = [];
-      client.onState((state) => {
-        if (state.status === "reconnecting") waits.push(Math.round(state.at - clock.now()));
-      });
-      server.opened[0]!.cut();
-      await clock.pass(5_000);
-      expect(waits.slice(0, 4)).toEqual(expected);
-    },
-  );
+  ])("waits a different time than other clients, with the random number %d", async (chance, expected) => {
+    const random = () => chance;
+    const { client, clock, server } = await connected({
+      reconnectBaseMs: 100,
+      reconnectMaxMs: 1_000,
+      random,
+    });
+    server.upgrade = () => false;
+    const waits: number[] = [];
+    client.onState((state) => {
+      if (state.status === "reconnecting") waits.push(Math.round(state.at - clock.now()));
+    });
+    server.opened[0]!.cut();
+    await clock.pass(5_000);
+    expect(waits.slice(0, 4)).toEqual(expected);
+  });
 
   it.each([
     [0, 20_000],
     [1, 18_000],
-  ])("renews a connection before its time by a part of it: by the chance %d", async (chance, after) => {
+  ])("rotates a connection early by a random part, with the random number %d", async (chance, after) => {
     const { clock, server } = await connected({ maxConnectionMs: 20_000, random: () => chance });
     await clock.pass(after - 20);
     expect(server.opened).toHaveLength(1);
@@ -145,7 +142,7 @@ describe("coming back", () => {
   it.each([
     [0, 10_000],
     [1, 9_000],
-  ])("sends a heartbeat before its time by a part of it: by the chance %d", async (chance, after) => {
+  ])("sends a heartbeat early by a random part, with the random number %d", async (chance, after) => {
     const { clock, server } = await connected({ heartbeatMs: 10_000, random: () => chance });
     const beats = () => server.requests.filter(({ action }) => action === "heartbeat").length;
     await clock.pass(after - 20);
@@ -154,7 +151,7 @@ describe("coming back", () => {
     expect(beats()).toBe(1);
   });
 
-  it("begins from the first wait again only after a connection that lasted", async () => {
+  it("resets its backoff only after a connection of 10 s", async () => {
     const { client, clock, server } = await connected();
     const attempts: number[] = [];
     client.onState((state) => state.status === "reconnecting" && attempts.push(state.attempt));
@@ -166,7 +163,7 @@ describe("coming back", () => {
     expect(attempts).toEqual([1, 2, 1, 2]);
   });
 
-  it("asks for a token each time, and tells the application after five failures, once", async () => {
+  it("calls getToken for each attempt, and reports an error once after five failures", async () => {
     let asked = 0;
     const { client, clock, server, errors } = setup({ getToken: () => `token ${++asked}` });
     server.upgrade = ({ searchParams }) => searchParams.get("token") === "token 8";
@@ -177,7 +174,7 @@ describe("coming back", () => {
     expect(client.state.status).toBe("connected");
   });
 
-  it("backs off when getToken fails, or does not answer", async () => {
+  it("backs off when getToken rejects or does not resolve", async () => {
     const answers = [() => Promise.reject(new Error("down")), () => new Promise<string>(() => {})];
     const { client, clock } = setup({ getToken: () => answers.shift()?.() ?? "token" });
     const reasons: string[] = [];
@@ -188,7 +185,7 @@ describe("coming back", () => {
     expect(client.state.status).toBe("connected");
   });
 
-  it("stays away for good when the server says so", async () => {
+  it("closes permanently when the server's error forbids a retry", async () => {
     const { client, clock, server } = await connected();
     const published = client.publish("room:a", 1, { key: "k" });
     server.opened[0]!.end("REVOKED", false);
@@ -199,7 +196,7 @@ describe("coming back", () => {
     await expect(client.history("room:a")).rejects.toMatchObject({ code: "REVOKED" });
   });
 
-  it("comes back with a new token when its token has expired", async () => {
+  it("reconnects with a new token when its token has expired", async () => {
     let asked = 0;
     const { client, clock, server } = await connected({ getToken: () => `token ${++asked}` });
     server.opened[0]!.end("TOKEN_EXPIRED", true);
@@ -208,39 +205,39 @@ describe("coming back", () => {
     expect(server.opened[1]!.url.searchParams.get("token")).toBe("token 2");
   });
 
-  it("does not come back with the same expired token when there is no other", async () => {
+  it("closes when its token has expired and there is no other", async () => {
     const { client, clock, server } = await connected({ token: "opaque-credential" });
     server.opened[0]!.end("TOKEN_EXPIRED", true);
     await clock.pass(MINUTE);
     expect(client.state).toMatchObject({ status: "closed", error: { code: "TOKEN_EXPIRED" } });
   });
 
-  it.each(["online", "visibilitychange"])("does so at once on %s", async (type) => {
-    const world = new EventTarget();
-    vi.stubGlobal("addEventListener", world.addEventListener.bind(world));
-    vi.stubGlobal("document", Object.assign(world, { visibilityState: "visible" }));
+  it.each(["online", "visibilitychange"])("reconnects at once on %s", async (type) => {
+    const page = new EventTarget();
+    vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
+    vi.stubGlobal("document", Object.assign(page, { visibilityState: "visible" }));
     const { client, clock, server } = await connected({ reconnectBaseMs: 30_000 });
     server.opened[0]!.cut();
     await clock.pass(10);
     expect(client.state.status).toBe("reconnecting");
-    world.dispatchEvent(new Event(type));
+    page.dispatchEvent(new Event(type));
     await clock.pass(10);
     expect(client.state.status).toBe("connected");
   });
 
-  it("does not hear what wakes others when it is disconnected", async () => {
-    const world = new EventTarget();
-    vi.stubGlobal("addEventListener", world.addEventListener.bind(world));
-    vi.stubGlobal("removeEventListener", world.removeEventListener.bind(world));
+  it("ignores wake events when it is disconnected", async () => {
+    const page = new EventTarget();
+    vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
+    vi.stubGlobal("removeEventListener", page.removeEventListener.bind(page));
     const { client, clock, server } = await connected();
     client.disconnect();
-    world.dispatchEvent(new Event("online"));
+    page.dispatchEvent(new Event("online"));
     await clock.pass(1_000);
     expect(server.opened).toHaveLength(1);
   });
 });
 
-describe("staying", () => {
+describe("a live connection", () => {
   it("sends a heartbeat within 5 minutes, with its positions", async () => {
     const { client, clock, server } = await connected();
     server.publish("room:a", 1);
@@ -253,7 +250,7 @@ describe("staying", () => {
     ]);
   });
 
-  it("takes a socket that does not answer a heartbeat in 10 s for dead", async () => {
+  it("replaces a socket that does not answer a heartbeat within 10 s", async () => {
     const { clock, server, statuses } = await connected();
     server.opened[0]!.stalled = true;
     await clock.pass(5 * MINUTE);
@@ -261,7 +258,7 @@ describe("staying", () => {
     expect(statuses).toEqual(["connecting", "connected", "reconnecting", "connected"]);
   });
 
-  it("finds out that a socket is dead when something is not answered on it", async () => {
+  it("replaces a socket that does not answer a request", async () => {
     const { client, clock, server } = await connected();
     server.opened[0]!.stalled = true;
     const published = client.publish("room:a", 1);
@@ -270,24 +267,24 @@ describe("staying", () => {
     expect(server.opened).toHaveLength(2);
   });
 
-  it("asks a silent socket whether it lives when the tab is looked at", async () => {
-    const world = new EventTarget();
-    vi.stubGlobal("document", Object.assign(world, { visibilityState: "visible" }));
+  it("sends a heartbeat on a silent socket when the tab becomes visible", async () => {
+    const page = new EventTarget();
+    vi.stubGlobal("document", Object.assign(page, { visibilityState: "visible" }));
     const { clock, server } = await connected();
-    world.dispatchEvent(new Event("visibilitychange"));
+    page.dispatchEvent(new Event("visibilitychange"));
     await clock.pass(11_000);
     expect(server.actions).toEqual([]);
-    world.dispatchEvent(new Event("visibilitychange"));
+    page.dispatchEvent(new Event("visibilitychange"));
     await clock.pass(10);
     expect(server.actions).toEqual(["heartbeat"]);
   });
 
-  it("asks once when several things make it doubtful at the same time, and goes on with one heartbeat", async () => {
-    const world = new EventTarget();
-    vi.stubGlobal("addEventListener", world.addEventListener.bind(world));
+  it("sends one heartbeat for several wake events, and keeps one heartbeat timer", async () => {
+    const page = new EventTarget();
+    vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
     const { client, clock, server } = await connected();
     await clock.pass(MINUTE);
-    for (let times = 0; times < 3; times++) world.dispatchEvent(new Event("online"));
+    for (let times = 0; times < 3; times++) page.dispatchEvent(new Event("online"));
     await clock.pass(10);
     expect(server.actions).toEqual(["heartbeat"]);
     await clock.pass(5 * MINUTE);
@@ -314,7 +311,7 @@ describe("staying", () => {
     expect(server.actions.filter((action) => action === "refresh")).toHaveLength(2);
   });
 
-  it("tries a refresh again that has failed, as long as there is time", async () => {
+  it("retries a failed refresh until the token expires", async () => {
     const expiry = Date.UTC(2026, 0, 1) + 10 * MINUTE;
     let asked = 0;
     const getToken = () => {
@@ -328,7 +325,7 @@ describe("staying", () => {
 });
 
 describe.each([60 * MINUTE, -60 * MINUTE])("a wall clock that jumps by %d ms", (ms) => {
-  it("changes nothing for a live connection: heartbeats, rotation, what is told", async () => {
+  it("does not change heartbeats, rotation and states of a live connection", async () => {
     const { client, clock, server, statuses, errors } = await connected({ heartbeatMs: MINUTE });
     client.subscribe("room:a");
     await clock.pass(30_000);
@@ -340,18 +337,18 @@ describe.each([60 * MINUTE, -60 * MINUTE])("a wall clock that jumps by %d ms", (
     expect([server.opened.length, statuses, errors]).toEqual([2, ["connecting", "connected"], []]);
   });
 
-  it("does not keep a dead socket from being found when the tab is looked at", async () => {
-    const world = new EventTarget();
-    vi.stubGlobal("document", Object.assign(world, { visibilityState: "visible" }));
+  it("does not prevent a heartbeat when the tab becomes visible", async () => {
+    const page = new EventTarget();
+    vi.stubGlobal("document", Object.assign(page, { visibilityState: "visible" }));
     const { clock, server } = await connected();
     clock.jump(ms);
     await clock.pass(11_000);
-    world.dispatchEvent(new Event("visibilitychange"));
+    page.dispatchEvent(new Event("visibilitychange"));
     await clock.pass(10);
     expect(server.actions).toEqual(["heartbeat"]);
   });
 
-  it("counts a connection that lasted as a success", async () => {
+  it("does not prevent the reset of the backoff", async () => {
     const { client, clock, server } = await connected();
     const attempts: number[] = [];
     client.onState((state) => state.status === "reconnecting" && attempts.push(state.attempt));
@@ -365,17 +362,17 @@ describe.each([60 * MINUTE, -60 * MINUTE])("a wall clock that jumps by %d ms", (
   });
 
   it.each([
-    ["before it has a token", 0],
-    ["while it has one", 5 * MINUTE],
-  ])("does not keep it from refreshing its token in time: %s", async (_when, after) => {
-    const world = setup({
+    ["before the first token", 0],
+    ["after the first token", 5 * MINUTE],
+  ])("does not delay the refresh of a token: %s", async (_when, after) => {
+    const all = setup({
       getToken: () => {
         // The server's clock is right.
         const now = clock.monotonic();
         return jwt(now + 10 * MINUTE, now);
       },
     });
-    const { client, clock, server } = world;
+    const { client, clock, server } = all;
     const jumps = async () => clock.jump(ms);
     if (after === 0) await jumps();
     client.connect();
@@ -388,7 +385,7 @@ describe.each([60 * MINUTE, -60 * MINUTE])("a wall clock that jumps by %d ms", (
 });
 
 describe("rotation", () => {
-  it("has the new socket subscribed before the old one goes, without a word to the application", async () => {
+  it("subscribes the new socket before it closes the old one, without a state change", async () => {
     const { client, clock, server, statuses } = await connected();
     const seen: unknown[] = [];
     client.subscribe("room:a", { onMessage: ({ data }) => seen.push(data) });
@@ -405,7 +402,7 @@ describe("rotation", () => {
     expect(statuses).toEqual(["connecting", "connected"]);
   });
 
-  it("loses and doubles nothing of what is published while there are two sockets", async () => {
+  it("neither loses nor duplicates messages while there are two sockets", async () => {
     const { client, clock, server } = await connected({ maxConnectionMs: 20_000 });
     const seen: unknown[] = [];
     client.subscribe("room:a", { onMessage: ({ data }) => seen.push(data) });
@@ -427,7 +424,7 @@ describe("rotation", () => {
     expect(together).toBeGreaterThan(100);
   });
 
-  it("keeps the old socket when the new one does not come, and tries again", async () => {
+  it("keeps the old socket when the new one does not open, and retries", async () => {
     const { clock, server, statuses } = await connected({ maxConnectionMs: 60_000 });
     server.upgrade = () => false;
     await clock.pass(60_000);
@@ -438,7 +435,7 @@ describe("rotation", () => {
     expect(statuses).toEqual(["connecting", "connected"]);
   });
 
-  it("goes on with the new socket when the old one ends meanwhile", async () => {
+  it("continues with the new socket when the old one ends meanwhile", async () => {
     const { client, clock, server, statuses } = await connected({ maxConnectionMs: 60_000 });
     client.subscribe("room:a");
     await clock.pass(10);
@@ -451,7 +448,7 @@ describe("rotation", () => {
     expect(statuses).toEqual(["connecting", "connected", "reconnecting", "connected"]);
   });
 
-  it("sends again on the new socket what the old one did not answer", async () => {
+  it("resends requests on the new socket that the old one did not answer", async () => {
     const { client, clock, server } = await connected({ maxConnectionMs: 60_000 });
     server.faults.latency = [0, 0];
     await clock.pass(56_900);

@@ -9,14 +9,14 @@ import { UNCERTAIN_CODES } from "./outbox.ts";
 const MINUTE = 60_000;
 
 describe("publishing", () => {
-  it("resolves with the id and the position of what is stored", async () => {
+  it("resolves with the id and the position of the stored message", async () => {
     const { client, clock } = await connected();
     const published = client.publish("room:a", { text: "hi" });
     await clock.pass(10);
     expect(await published).toEqual({ id: "m1", position: { epoch: "e1", offset: 1 } });
   });
 
-  it("holds what is published offline, and sends it in order", async () => {
+  it("queues offline messages, and sends them in order", async () => {
     const { client, clock, server } = setup();
     const answers = [1, 2, 3].map((data) => client.publish("room:a", data));
     await clock.pass(60 * MINUTE);
@@ -26,7 +26,7 @@ describe("publishing", () => {
     expect(server.stored).toEqual([1, 2, 3]);
   });
 
-  it("stores once what it had to send again", async () => {
+  it("stores a resent message once", async () => {
     const { client, clock, server } = await connected();
     server.faults.drop = 1;
     const published = client.publish("room:a", 1);
@@ -39,7 +39,7 @@ describe("publishing", () => {
     expect([server.stored, server.actions]).toEqual([[1], ["publish", "publish"]]);
   });
 
-  it("sends again on the same socket what is not answered in time", async () => {
+  it("resends an unanswered message on the same socket after a timeout", async () => {
     const { client, clock, server } = await connected();
     server.faults.drop = 1;
     const published = client.publish("room:a", 1);
@@ -50,7 +50,7 @@ describe("publishing", () => {
     expect([server.stored, server.opened.length]).toEqual([[1], 1]);
   });
 
-  it("keeps the order of a channel, also when one has to be tried again; other channels do not wait", async () => {
+  it("keeps the order of a channel during retries, and does not delay other channels", async () => {
     const { client, clock, server } = await connected();
     let failures = 2;
     server.intercept = ({ action, payload }) =>
@@ -62,7 +62,7 @@ describe("publishing", () => {
     expect(server.stored).toEqual([3, 4, 1, 2]);
   });
 
-  it("does not wait for answers where a channel has no order", async () => {
+  it("does not wait for responses in a channel without order", async () => {
     const { client, clock, server } = await connected();
     server.faults.latency = [100, 100];
     const first = client.publish("topic:a", 0);
@@ -74,7 +74,7 @@ describe("publishing", () => {
     expect(server.stored).toEqual([0, 1, 2, 3]);
   });
 
-  it("rejects with the server's error when it is one that stays, and goes on with the next", async () => {
+  it("rejects with a permanent server error, and continues with the next message", async () => {
     const { client, clock, server } = await connected();
     server.intercept = ({ action, payload }) =>
       action === "publish" && payload.data === 1 ? "FORBIDDEN" : undefined;
@@ -86,7 +86,7 @@ describe("publishing", () => {
     expect(await next).toMatchObject({ id: "m1" });
   });
 
-  it("says that it does not know after a failure of the server's that may have stored it", async () => {
+  it("rejects with OUTCOME_UNKNOWN after a server error that may have stored the message", async () => {
     const { client, clock, server } = await connected();
     server.intercept = ({ action }) => {
       if (action !== "publish") return undefined;
@@ -103,13 +103,13 @@ describe("publishing", () => {
     expect(server.actions).toEqual(["publish"]);
   });
 
-  it("knows after which answers it may be stored", () => {
+  it("has the error codes of PROTOCOL.md after which a message may be stored", () => {
     const protocol = readFileSync(join(import.meta.dirname, "../../../PROTOCOL.md"), "utf8");
     const rows = protocol.matchAll(/^\| `([A-Z_]+)` \|.*may have been carried out/gm);
     expect(UNCERTAIN_CODES.toSorted()).toEqual([...rows].map(([, code]) => code).toSorted());
   });
 
-  it("says that it does not know when it is refused after it may have been stored", async () => {
+  it("rejects with OUTCOME_UNKNOWN when a retry is refused after the message may have been stored", async () => {
     const { client, clock, server } = await connected();
     const answers = ["STORE_FAILED", "FORBIDDEN"] as const;
     server.intercept = () => answers[server.requests.length - 1];
@@ -122,7 +122,7 @@ describe("publishing", () => {
     await check;
   });
 
-  it("knows when it is refused after an answer by which it was not stored", async () => {
+  it("rejects with the refusal of a retry when the first attempt stored nothing", async () => {
     const { client, clock, server } = await connected();
     const answers = ["RATE_LIMITED", "FORBIDDEN"] as const;
     server.intercept = () => answers[server.requests.length - 1];
@@ -131,7 +131,7 @@ describe("publishing", () => {
     await check;
   });
 
-  it("says that it does not know when a key no longer holds", async () => {
+  it("rejects with OUTCOME_UNKNOWN when the key of a sent message has expired", async () => {
     const { client, clock, server } = await connected();
     server.faults.drop = 1;
     const sent = client.publish("room:a", 1);
@@ -150,7 +150,7 @@ describe("publishing", () => {
     expect(server.stored).toEqual([1, 2]);
   });
 
-  it("knows that what was refused for a while is not stored", async () => {
+  it("retries a rate-limited message even after its key has expired", async () => {
     const { client, clock, server } = await connected();
     let limited = true;
     server.intercept = ({ action }) => (action === "publish" && limited ? "RATE_LIMITED" : undefined);
@@ -161,7 +161,7 @@ describe("publishing", () => {
     expect(await published).toMatchObject({ id: "m1" });
   });
 
-  it("gives up with its signal or after its time; what is behind goes on", async () => {
+  it("rejects with its signal or after its timeout, and continues with the next message", async () => {
     const { client, clock, server } = setup();
     const controller = new AbortController();
     const aborted = expect(client.publish("room:a", 1, { signal: controller.signal })).rejects.toMatchObject({
@@ -170,17 +170,17 @@ describe("publishing", () => {
     const late = expect(client.publish("room:a", 2, { timeoutMs: 1_000 })).rejects.toMatchObject({
       code: "TIMEOUT",
     });
-    const kept = client.publish("room:a", 3);
+    const third = client.publish("room:a", 3);
     controller.abort();
     await clock.pass(2_000);
     await Promise.all([aborted, late]);
     client.connect();
     await clock.pass(100);
-    await kept;
+    await third;
     expect(server.stored).toEqual([3]);
   });
 
-  it("takes the data as it is when it is given", async () => {
+  it("sends the data as it was at the call", async () => {
     const { client, clock, server } = setup();
     const data = { text: "before" };
     void client.publish("room:a", data);
@@ -190,7 +190,7 @@ describe("publishing", () => {
     expect(server.stored).toEqual([{ text: "before" }]);
   });
 
-  it("refuses what is too large for a frame, in bytes, and sends what is not", async () => {
+  it("refuses messages over the size limit in bytes, and sends smaller ones", async () => {
     const { client, clock, server } = await connected();
     await expect(client.publish("room:a", "é".repeat(65_536))).rejects.toMatchObject({ code: "TOO_LARGE" });
     const largest = client.publish("room:a", "é".repeat(16_270));
@@ -199,18 +199,18 @@ describe("publishing", () => {
     expect(server.stored).toHaveLength(1);
   });
 
-  it.each([[undefined], [1n], [() => {}]])("refuses what JSON can't hold: %s", async (data) => {
+  it.each([[undefined], [1n], [() => {}]])("refuses data that is not JSON: %s", async (data) => {
     const { client } = setup();
     await expect(client.publish("room:a", data as never)).rejects.toMatchObject({ code: "NOT_JSON" });
   });
 
-  it("refuses what is no channel", async () => {
+  it("refuses an invalid channel name", async () => {
     await expect(setup().client.publish("lobby", 1)).rejects.toMatchObject({ code: "INVALID_CHANNEL" });
   });
 });
 
-describe("a publication that was not answered, when the clock jumps", () => {
-  /** Sent, not answered, and offline. */
+describe("an unanswered publish when the clock jumps", () => {
+  /** Returns a client that is offline after it sent a message and got no response. */
   async function unanswered() {
     const all = await connected();
     all.server.faults.drop = 1;
@@ -221,12 +221,12 @@ describe("a publication that was not answered, when the clock jumps", () => {
     all.server.upgrade = () => false;
     all.server.opened[0]!.cut();
     await all.clock.pass(10);
-    // The key is over: the server would store it again.
+    // The server has forgotten the key, so it would store the message again.
     const expire = () => all.server.channel("room:a").keys.clear();
     return { ...all, published, expire };
   }
 
-  it.each([60 * MINUTE, -60 * MINUTE])("by %d ms, is not sent when its key no longer holds", async (ms) => {
+  it.each([60 * MINUTE, -60 * MINUTE])("by %d ms, is not resent when its key has expired", async (ms) => {
     const { clock, server, published, expire } = await unanswered();
     clock.jump(ms);
     await clock.pass(6 * MINUTE);
@@ -237,7 +237,7 @@ describe("a publication that was not answered, when the clock jumps", () => {
     expect(server.stored).toEqual([1]);
   });
 
-  it("back, is sent again while its key holds", async () => {
+  it("back, is resent while its key is valid", async () => {
     const { clock, server, published } = await unanswered();
     clock.jump(-60 * MINUTE);
     await clock.pass(MINUTE);
@@ -247,7 +247,7 @@ describe("a publication that was not answered, when the clock jumps", () => {
     expect(server.stored).toEqual([1]);
   });
 
-  it("ahead, is not sent: a device that slept has no other sign of it", async () => {
+  it("ahead, is not resent, because a device that slept cannot detect it otherwise", async () => {
     const { clock, server, published, expire } = await unanswered();
     clock.jump(60 * MINUTE);
     expire();
@@ -257,7 +257,7 @@ describe("a publication that was not answered, when the clock jumps", () => {
     expect(server.stored).toEqual([1]);
   });
 
-  it("back, is not sent by a client whose clock has no monotonic time", async () => {
+  it("back, is not resent by a client without a monotonic clock", async () => {
     const { clock, ...all } = await unanswered();
     const { server } = all;
     Object.assign(clock, { monotonic: undefined });
@@ -268,14 +268,14 @@ describe("a publication that was not answered, when the clock jumps", () => {
   });
 });
 
-/** Whether it can be sent. */
+/** Returns whether an item can be sent. */
 function isItem(value: unknown): boolean {
   const { channel, data, key } = (value ?? {}) as OutboxItem;
   return typeof channel === "string" && data !== undefined && typeof key === "string";
 }
 
 describe("the outbox", () => {
-  it("takes no more than it may, by number and by size, and more when there is room again", async () => {
+  it("refuses items over its number and size limits, and accepts more when items are sent", async () => {
     const { client, clock } = setup({ outboxMaxItems: 2 });
     const small = setup({ outboxMaxBytes: 1_000 });
     const first = [client.publish("room:a", 1), client.publish("room:a", 2)];
@@ -308,34 +308,34 @@ describe("the outbox", () => {
     return { port, items: () => items, most: () => most };
   }
 
-  it("is kept by a storage, and sent by the next client before anything else, under the same keys", async () => {
-    const kept = storage();
-    const first = setup({ outboxStorage: kept.port });
+  it("is saved in a storage, and the next client sends it first, with the same keys", async () => {
+    const disk = storage();
+    const first = setup({ outboxStorage: disk.port });
     void first.client.publish("room:a", 1, { key: "k1" });
     void first.client.publish("room:a", 2, { key: "k2" });
     await first.clock.pass(10);
-    expect(kept.items()).toEqual([
+    expect(disk.items()).toEqual([
       { channel: "room:a", data: 1, key: "k1" },
       { channel: "room:a", data: 2, key: "k2" },
     ]);
-    const second = setup({ outboxStorage: kept.port });
+    const second = setup({ outboxStorage: disk.port });
     const third = second.client.publish("room:a", 3);
     second.client.connect();
     await second.clock.pass(100);
     await third;
     expect(second.server.stored).toEqual([1, 2, 3]);
     expect([...second.server.channel("room:a").keys.keys()].slice(0, 2)).toEqual(["k1", "k2"]);
-    expect([kept.items(), kept.most()]).toEqual([[], 1]);
+    expect([disk.items(), disk.most()]).toEqual([[], 1]);
   });
 
-  it("keeps when something was sent, so that its key is not trusted for too long", async () => {
-    const kept = storage();
-    const first = await connected({ outboxStorage: kept.port });
+  it("saves when an item was sent, so that its key expires in time", async () => {
+    const disk = storage();
+    const first = await connected({ outboxStorage: disk.port });
     first.server.faults.drop = 1;
     void first.client.publish("room:a", 1);
     await first.clock.pass(10);
-    expect(kept.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
-    const second = setup({ outboxStorage: kept.port });
+    expect(disk.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
+    const second = setup({ outboxStorage: disk.port });
     await second.clock.pass(6 * MINUTE);
     second.client.connect();
     await second.clock.pass(100);
@@ -343,13 +343,13 @@ describe("the outbox", () => {
     expect(second.server.stored).toEqual([]);
   });
 
-  it("keeps whom something is for", async () => {
-    const kept = storage();
-    const first = setup({ outboxStorage: kept.port });
+  it("saves the recipients of an item", async () => {
+    const disk = storage();
+    const first = setup({ outboxStorage: disk.port });
     void first.client.publish("flash:a", 1, { key: "k1", others: true });
     void first.client.publish("flash:a", 2, { key: "k2", others: false });
     await first.clock.pass(10);
-    const { client, clock, server } = setup({ outboxStorage: kept.port });
+    const { client, clock, server } = setup({ outboxStorage: disk.port });
     client.connect();
     await clock.pass(100);
     expect(server.requests.map(({ payload }) => payload)).toEqual([
@@ -358,38 +358,38 @@ describe("the outbox", () => {
     ]);
   });
 
-  /** A storage that is blocked so many times before it can be loaded. */
+  /** Creates a storage whose first `times` loads fail. */
   function blocked(times: number, saved: readonly OutboxItem[]) {
-    const kept = storage(saved);
+    const disk = storage(saved);
     let loads = 0;
     const load = () => {
       if (loads++ < times) throw new Error("blocked");
-      return kept.port.load();
+      return disk.port.load();
     };
-    return { ...kept, port: { ...kept.port, load } };
+    return { ...disk, port: { ...disk.port, load } };
   }
 
   const OLD: OutboxItem = { channel: "room:a", data: "old", key: "k0" };
 
-  it.each([1, 2, 5])("is loaded with the connection when that failed %d times before", async (times) => {
-    const kept = blocked(times, [OLD]);
-    const { client, clock, server, errors } = setup({ outboxStorage: kept.port });
+  it.each([1, 2, 5])("is loaded after a connect when loading failed %d times before", async (times) => {
+    const disk = blocked(times, [OLD]);
+    const { client, clock, server, errors } = setup({ outboxStorage: disk.port });
     client.connect();
     await clock.pass(MINUTE);
-    expect([server.stored, kept.items()]).toEqual([["old"], []]);
+    expect([server.stored, disk.items()]).toEqual([["old"], []]);
     expect(errors).toMatchObject(
       Array(times).fill({ code: "STORAGE_FAILED", message: "Loading the outbox failed" }),
     );
   });
 
-  it("is loaded again, before anything is saved over it, when something is published offline", async () => {
-    const kept = blocked(1, [OLD]);
-    const { client, clock, server } = setup({ outboxStorage: kept.port });
+  it("is loaded again before a save replaces it, when a message is published offline", async () => {
+    const disk = blocked(1, [OLD]);
+    const { client, clock, server } = setup({ outboxStorage: disk.port });
     await clock.pass(10);
     void client.publish("room:b", "new", { key: "k1" });
     await clock.pass(10);
     expect(
-      kept
+      disk
         .items()
         .map(({ data }) => data)
         .sort(),
@@ -402,11 +402,11 @@ describe("the outbox", () => {
   it.each([
     ["throws", () => JSON.parse("{")],
     ["rejects", () => Promise.reject(new Error("blocked"))],
-    ["never answers", () => new Promise(() => {})],
-    ["gives a text", () => "[]"],
-    ["gives an object", () => ({ length: 1 })],
-    ["gives a number", () => 7],
-  ])("is not saved over a storage whose load %s, and sends what is published", async (_what, load) => {
+    ["never resolves", () => new Promise(() => {})],
+    ["returns a string", () => "[]"],
+    ["returns an object", () => ({ length: 1 })],
+    ["returns a number", () => 7],
+  ])("is not saved over a storage whose load %s, and sends published messages", async (_what, load) => {
     const saves: unknown[] = [];
     const outboxStorage = {
       load: load as OutboxStorage["load"],
@@ -425,12 +425,12 @@ describe("the outbox", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it.each([undefined, null])("begins empty with a storage that gives %s", async (nothing) => {
-    const kept = storage(nothing as never);
-    const { client, clock, errors } = setup({ outboxStorage: kept.port });
+  it.each([undefined, null])("starts empty with a storage that returns %s", async (nothing) => {
+    const disk = storage(nothing as never);
+    const { client, clock, errors } = setup({ outboxStorage: disk.port });
     void client.publish("room:a", 1, { key: "k1" });
     await clock.pass(10);
-    expect([kept.items(), errors]).toEqual([[{ channel: "room:a", data: 1, key: "k1" }], []]);
+    expect([disk.items(), errors]).toEqual([[{ channel: "room:a", data: 1, key: "k1" }], []]);
   });
 
   const circular: unknown[] = [];
@@ -454,19 +454,19 @@ describe("the outbox", () => {
   ].map((item) => item as unknown as OutboxItem);
 
   it.each(BAD)(
-    "reports an item that it can't read, leaves it in the storage, and sends the others: %o",
+    "reports an unreadable item, keeps it in the storage, and sends the others: %o",
     async (bad) => {
-      const kept = storage([OLD, bad, { channel: "room:a", data: "behind it", key: "k1" }]);
-      const { client, clock, server, errors } = setup({ outboxStorage: kept.port });
+      const disk = storage([OLD, bad, { channel: "room:a", data: "behind it", key: "k1" }]);
+      const { client, clock, server, errors } = setup({ outboxStorage: disk.port });
       client.connect();
       await clock.pass(100);
-      expect([server.stored, kept.items()]).toEqual([["old", "behind it"], [bad]]);
+      expect([server.stored, disk.items()]).toEqual([["old", "behind it"], [bad]]);
       expect(errors).toMatchObject([{ code: "STORAGE_FAILED", cause: expect.any(Error) }]);
       expect(errors[0]!.details).toBe(bad);
     },
   );
 
-  it("sends every good item and keeps every bad one, whatever is among them", async () => {
+  it("sends every valid item and keeps every invalid one, in any order", async () => {
     const good = fc.record({
       channel: fc.constantFrom("room:a", "room:b"),
       data: fc.jsonValue(),
@@ -500,40 +500,40 @@ describe("the outbox", () => {
     });
   });
 
-  it("counts an item that was sent in the future as expired", async () => {
-    const kept = storage();
-    const first = await connected({ outboxStorage: kept.port });
+  it("treats an item that was sent in the future as expired", async () => {
+    const disk = storage();
+    const first = await connected({ outboxStorage: disk.port });
     first.clock.jump(60 * MINUTE);
     first.server.faults.drop = 1;
     void first.client.publish("room:a", 1);
     await first.clock.pass(10);
-    expect(kept.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
-    // The clock is right again; nobody knows how long ago it was sent.
-    const second = setup({ outboxStorage: kept.port });
+    expect(disk.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
+    // The clock is correct again, so the time since the item was sent is unknown.
+    const second = setup({ outboxStorage: disk.port });
     void second.client.publish("room:b", 2);
     await second.clock.pass(MINUTE);
     second.client.connect();
     await second.clock.pass(100);
     expect(second.errors.map(({ code }) => code)).toEqual(["OUTCOME_UNKNOWN"]);
-    expect([second.server.stored, kept.items()]).toEqual([[2], []]);
+    expect([second.server.stored, disk.items()]).toEqual([[2], []]);
   });
 
-  it("stays expired through restarts", async () => {
-    const kept = storage([{ ...OLD, sentAt: Date.UTC(2027, 0, 1) }]);
-    const first = setup({ outboxStorage: kept.port });
+  it("has expired items also after a restart", async () => {
+    const disk = storage([{ ...OLD, sentAt: Date.UTC(2027, 0, 1) }]);
+    const first = setup({ outboxStorage: disk.port });
     void first.client.publish("room:b", 2, { key: "k2" });
     await first.clock.pass(10);
-    expect(kept.items()).toHaveLength(2);
-    const second = setup({ outboxStorage: kept.port });
+    expect(disk.items()).toHaveLength(2);
+    const second = setup({ outboxStorage: disk.port });
     second.client.connect();
     await second.clock.pass(100);
     expect(second.errors.map(({ code }) => code)).toEqual(["OUTCOME_UNKNOWN"]);
     expect(second.server.stored).toEqual([2]);
   });
 
-  it("keeps when something was sent by the corrected clock", async () => {
-    const kept = storage();
-    const { client, clock, server } = await connected({ outboxStorage: kept.port });
+  it("saves the time of sending by the corrected clock", async () => {
+    const disk = storage();
+    const { client, clock, server } = await connected({ outboxStorage: disk.port });
     clock.jump(60 * MINUTE);
     server.faults.drop = 1;
     void client.publish("room:a", 1);
@@ -541,10 +541,10 @@ describe("the outbox", () => {
     clock.jump(-60 * MINUTE);
     void client.publish("room:b", 2);
     await clock.pass(10);
-    expect(kept.items()[0]).toMatchObject({ data: 1, sentAt: clock.now() - MINUTE / 2 - 10 });
+    expect(disk.items()[0]).toMatchObject({ data: 1, sentAt: clock.now() - MINUTE / 2 - 10 });
   });
 
-  it("goes on without a storage that fails, and says so", async () => {
+  it("works without a storage that fails, and reports the failure", async () => {
     const fails = () => Promise.reject(new Error("full"));
     const { client, clock, errors } = setup({ outboxStorage: { load: fails, save: fails } });
     client.connect();

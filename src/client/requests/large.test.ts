@@ -11,12 +11,12 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-describe("parts", () => {
+describe("splitIntoChunks", () => {
   const payloads = (id: string, text: string) =>
     splitIntoChunks(id, text).map((frame) => {
       expect(Buffer.byteLength(frame)).toBeLessThanOrEqual(LIMITS.clientFrameBytes);
       const request = parseRequest(frame);
-      if (request.action !== "part") throw new Error(`It is ${request.action}`);
+      if (request.action !== "part") throw new Error(`Expected a part; got ${request.action}`);
       expect(request.id).toBe(id);
       return request.payload;
     });
@@ -29,7 +29,7 @@ describe("parts", () => {
     return all.length;
   };
 
-  it("are the message, in frames that the service takes, whatever is in it", () => {
+  it("returns the message in frames within the service's limit, for any content", () => {
     const pieces = fc.constantFrom('"', "\\", "a", "é", "\u{1F600}", "日", "\n", "\u0000", "\ud800");
     fc.assert(
       fc.property(fc.array(pieces, { minLength: 1, maxLength: 20 }), fc.nat(6_000), (some, times) => {
@@ -40,15 +40,15 @@ describe("parts", () => {
     );
   });
 
-  it("are no more than a message has, at the worst", () => {
+  it("returns no more chunks than the protocol allows", () => {
     const quotes = JSON.stringify('"'.repeat(LIMITS.frameBytes / 2 - 1));
     expect(Buffer.byteLength(quotes)).toBe(LIMITS.frameBytes);
     expect(expectWhole(quotes)).toBeLessThanOrEqual(LIMITS.parts);
   });
 });
 
-describe("a message of more than a frame", () => {
-  it("goes in parts, and has its answer", async () => {
+describe("a message larger than a frame", () => {
+  it("is sent in chunks, and gets one response", async () => {
     const { client, server, clock } = await connected();
     const publishing = client.publish(ROOM, large);
     await clock.pass(10);
@@ -57,7 +57,7 @@ describe("a message of more than a frame", () => {
     expect(server.actions).toEqual(["part", "part", "part", "part"]);
   });
 
-  it("is refused where it is more than the protocol takes, before anything is sent", async () => {
+  it("is refused over the protocol's limit before anything is sent", async () => {
     const { client, server } = await connected();
     const tooLarge = { code: "TOO_LARGE", message: "The message is over 131072 bytes", retry: false };
     await expect(client.publish(ROOM, "x".repeat(LIMITS.frameBytes))).rejects.toMatchObject(tooLarge);
@@ -65,7 +65,7 @@ describe("a message of more than a frame", () => {
     expect(server.actions).toEqual([]);
   });
 
-  it("waits for the one before it, which is another channel's, and nothing small waits", async () => {
+  it("waits for the previous large message of another channel, and does not delay small ones", async () => {
     const { client, server, clock } = await connected();
     const all = [client.publish(ROOM, large), client.publish("room:b", large), client.publish("room:c", 1)];
     await clock.pass(2);
@@ -75,24 +75,24 @@ describe("a message of more than a frame", () => {
     expect(server.stored).toEqual([1, large, large]);
   });
 
-  it("does not wait for one that was given up", async () => {
+  it("does not wait for an aborted one", async () => {
     const { client, server, clock } = await connected();
     server.intercept = ({ action }, socket) => {
       if (action === "publish") socket.deliver = () => {};
       return undefined;
     };
-    const gaveUp = new AbortController();
-    const first = client.publish(ROOM, large, { signal: gaveUp.signal });
+    const controller = new AbortController();
+    const first = client.publish(ROOM, large, { signal: controller.signal });
     const failed = expect(first).rejects.toMatchObject({ code: "ABORTED" });
     await clock.pass(10);
-    gaveUp.abort();
+    controller.abort();
     await failed;
     void client.publish("room:b", large);
     await clock.pass(10);
     expect(server.stored).toEqual([large, large]);
   });
 
-  it("is stored once where the connection ends before its answer, or between its parts", async () => {
+  it("is stored once when the connection ends between its chunks or before its response", async () => {
     const { client, server, clock } = await connected();
     let cuts = 0;
     const receive = server.receive.bind(server);
@@ -115,7 +115,7 @@ describe("a message of more than a frame", () => {
 describe("blobs", () => {
   const blob = "2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e";
   const url = "https://blobs.example.com/b";
-  const world = async (fetched: () => Promise<Response>) => {
+  const connectWithFetch = async (fetched: () => Promise<Response>) => {
     const all = await connected();
     all.server.intercept = ({ action }) => {
       if (action === "upload") return { blob, url, headers: { "content-type": "image/png" }, expiresAt: 1 };
@@ -127,8 +127,8 @@ describe("blobs", () => {
   };
   const file = new Blob(["png"], { type: "image/png" });
 
-  it("go where the server says, and resolve to its name for them", async () => {
-    const { client, clock, server, fetch } = await world(async () => new Response());
+  it("are uploaded to the server's URL, and get the server's id", async () => {
+    const { client, clock, server, fetch } = await connectWithFetch(async () => new Response());
     const uploading = client.upload(ROOM, file);
     await clock.pass(10);
     expect(await uploading).toBe(blob);
@@ -139,8 +139,8 @@ describe("blobs", () => {
     ]);
   });
 
-  it("come from where the server says", async () => {
-    const { client, clock, server } = await world(async () => new Response("png"));
+  it("are downloaded from the server's URL", async () => {
+    const { client, clock, server } = await connectWithFetch(async () => new Response("png"));
     const downloading = client.download(ROOM, blob);
     await clock.pass(10);
     expect(await (await downloading).text()).toBe("png");
@@ -148,10 +148,10 @@ describe("blobs", () => {
   });
 
   it.each([
-    ["the store refuses", async () => new Response("", { status: 403 })],
+    ["the storage refuses", async () => new Response("", { status: 403 })],
     ["the network fails", () => Promise.reject(new TypeError("no network"))],
-  ])("that %s are TRANSFER_FAILED", async (_, fetched) => {
-    const { client, clock } = await world(fetched);
+  ])("fail with TRANSFER_FAILED when %s", async (_, fetched) => {
+    const { client, clock } = await connectWithFetch(fetched);
     const failed = { code: "TRANSFER_FAILED", cause: expect.anything() };
     const both = [
       expect(client.upload(ROOM, file)).rejects.toMatchObject(failed),
@@ -161,13 +161,13 @@ describe("blobs", () => {
     await Promise.all(both);
   });
 
-  it("end with their signal, whatever they wait for", async () => {
-    const { client, clock, fetch } = await world(() => new Promise(() => {}));
-    const gaveUp = new AbortController();
-    const uploading = client.upload(ROOM, file, { signal: gaveUp.signal });
+  it("end with their signal, even during a transfer", async () => {
+    const { client, clock, fetch } = await connectWithFetch(() => new Promise(() => {}));
+    const controller = new AbortController();
+    const uploading = client.upload(ROOM, file, { signal: controller.signal });
     const failed = expect(uploading).rejects.toMatchObject({ code: "ABORTED" });
     await clock.pass(10);
-    gaveUp.abort();
+    controller.abort();
     await failed;
     expect((fetch.mock.calls as unknown[][])[0]?.[1]).toMatchObject({ signal: { aborted: true } });
   });
