@@ -29,7 +29,7 @@ async function enter(name: string): Promise<Page> {
   const page = await (await browser.newContext()).newPage();
   await page.goto(lift.url.replace(/^ws(.*)dev$/, "http$1"));
   await page.getByLabel("Your name").fill(name);
-  await page.getByRole("button", { name: "Come in", exact: true }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("status").getByText("Online", { exact: true }).waitFor();
   return page;
 }

@@ -51,7 +51,7 @@ async function enter(name: string, team = "demo"): Promise<Page> {
   const page = await openWindow();
   await page.getByLabel("Your name").fill(name);
   await page.getByLabel("Team").fill(team);
-  await page.getByRole("button", { name: "Come in", exact: true }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await isOnline(page);
   return page;
 }
@@ -331,7 +331,7 @@ async function watching(page: Page, text: string): Promise<void> {
 async function paste(page: Page, token: string): Promise<void> {
   await page.getByRole("button", { name: "Use a token of your own" }).click();
   await page.getByLabel("Token").fill(token);
-  await page.getByRole("button", { name: "Come in", exact: true }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
 }
 
 async function tokenOf(expiry: string | number): Promise<string> {
@@ -367,7 +367,7 @@ describe("the page", () => {
     await isAtDoor(page);
 
     await page.getByLabel("Token").fill(await tokenOf("1h"));
-    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await isOnline(page);
     expect(await page.locator("#door-problem").isVisible()).toBe(false);
     await say(page, "let in");
@@ -393,7 +393,7 @@ describe("the page", () => {
     await page.locator("#door").getByRole("alert").getByText("The token has expired").waitFor();
     await isAtDoor(page);
     await page.getByLabel("Token").fill(await tokenOf("1h"));
-    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await haveAll([page], ["written while cut off"]);
   });
 
@@ -411,7 +411,7 @@ describe("the page", () => {
     page.on("response", async (response) => {
       if (response.url().endsWith("/token")) minted.push((await response.json()).token);
     });
-    await page.getByRole("button", { name: "Come in", exact: true }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await isOnline(page);
     const [token = ""] = minted;
     expect(token).toMatch(/^eyJ/);

@@ -141,7 +141,7 @@ function show(problem = "") {
   find("door-pasted").hidden = !isPasting;
   name.required = tenant.required = !isPasting;
   token.required = isPasting;
-  find("door-switch").textContent = isPasting ? "Come in by name" : "Use a token of your own";
+  find("door-switch").textContent = isPasting ? "Use a name" : "Use a token of your own";
   const first = isPasting ? token : name;
   first.focus();
   first.select();
