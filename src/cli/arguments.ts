@@ -112,7 +112,7 @@ function flagForm(name: string, flag: Flag): string {
 
 /**
  * Finds the candidate with the smallest edit distance to a word. The first one wins a tie.
- * @returns `undefined` when the distance is more than half of the word's length, because then it is another word
+ * @returns `undefined` when the distance is more than half of the word's length, so that it is hardly a typo
  */
 export function findNearest(word: string, candidates: readonly string[]): string | undefined {
   let best: { readonly candidate: string; readonly distance: number } | undefined;

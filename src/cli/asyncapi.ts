@@ -66,7 +66,7 @@ async function load(reference: Reference, handler: string, url: URL): Promise<Mo
   const region = env.AWS_REGION || env.AWS_DEFAULT_REGION || DEFAULT_REGION;
   // In a Lambda's environment `start` does nothing.
   setLambdaEnvironment(env, { endpoint: url.href.replace(/^ws/, "http"), region, handler });
-  // `lift-ws dev` sets a secret; here it signs nothing.
+  // `lift-ws dev` sets a secret. This one signs nothing.
   setDefaults(env, { LIFT_WS_DEVELOPMENT_SECRET: randomBytes(32).toString("base64url") });
   const { write } = process.stdout;
   // Keeps the module's own output out of the document.

@@ -50,7 +50,7 @@ function anyOf(schemas: readonly JsonSchema[]): JsonSchema {
   return schemas.length === 1 ? schemas[0]! : { anyOf: schemas };
 }
 
-/** The first clients' `message` has its fields beside the action, and the channel inside the data. */
+/** Describes `message`, the request of the first clients: its fields are beside `action`, and the channel is in `data`. */
 function legacyExchange(options: JsonSchemaOptions): Exchange {
   const frame = (types: readonly LegacyMessage["type"][], channel: JsonSchema) => {
     const fields = {

@@ -30,7 +30,7 @@ export interface LambdaSettings {
   readonly concurrency: number;
 }
 
-/** The API, as its functions need to know it. */
+/** The settings of the API that its functions need. */
 export interface ApiDescription {
   /** The @connections endpoint. */
   readonly endpoint: string;

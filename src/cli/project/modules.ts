@@ -100,7 +100,7 @@ function isUnresolved(error: unknown): boolean {
 
 /**
  * Adds its location to the syntax error of an ES module. Node prints the location only when the error ends the process, so
- * this runs `node --check` for each file, the last one first.
+ * this runs `node --check` for each file, in reverse load order.
  */
 async function withLocation(error: unknown, files: ReadonlySet<string>): Promise<unknown> {
   if (!(error instanceof SyntaxError) || !error.stack?.startsWith("SyntaxError")) return error;
