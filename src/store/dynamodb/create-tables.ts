@@ -22,25 +22,25 @@ import {
 export interface CreateTablesOptions {
   /** The client that creates the tables. */
   readonly client: DynamoDBClient;
-  /** For `dynamoDBConnectionStore`. */
+  /** Name of the table for `dynamoDBConnectionStore`. */
   readonly tableName?: string;
-  /** For `dynamoDBSchedule`. */
+  /** Name of the table for `dynamoDBSchedule`. */
   readonly scheduleTableName?: string;
-  /** For `dynamoDBTicketStore`. */
+  /** Name of the table for `dynamoDBTicketStore`. */
   readonly ticketTableName?: string;
-  /** For `dynamoDBChannelStore`, and the next. */
+  /** Name of the table of messages for `dynamoDBChannelStore`. The store also needs `memberTableName`. */
   readonly messageTableName?: string;
-  /** The table of members, for `dynamoDBChannelStore`. */
+  /** Name of the table of members for `dynamoDBChannelStore`. */
   readonly memberTableName?: string;
-  /** For `dynamoDBRateLimiter`. */
+  /** Name of the table for `dynamoDBRateLimiter`. */
   readonly rateLimitTableName?: string;
   /** Seconds to wait for a table to become active. Default 120. */
   readonly maxWaitSeconds?: number;
 }
 
 /**
- * Creates the tables that are named, billed on demand, and waits until they are there. A table that exists is
- * left as it is. For development and tests; in production let an infrastructure stack do it.
+ * Creates a table for each name given, billed on demand, and waits until it is active. An existing table is left
+ * unchanged. Use it for development and tests; in production use an infrastructure stack.
  * @example
  * await createTables({ client: new DynamoDBClient(), tableName: "connections" });
  */
@@ -75,7 +75,7 @@ async function createTable(
 }
 
 /**
- * What `CreateTable` takes for a definition.
+ * Returns the input of `CreateTable` for a table definition.
  * @example
  * await client.send(new CreateTableCommand(createTableInput("connections", CONNECTION_TABLE)));
  */
@@ -91,7 +91,7 @@ export function createTableInput(tableName: string, table: TableDefinition): Cre
       ...(sortKey === undefined ? [] : [{ AttributeName: sortKey, KeyType: "RANGE" as const }]),
     ],
     AttributeDefinitions: [...keys].map((name) => ({ AttributeName: name, AttributeType: "S" })),
-    // DynamoDB refuses an empty list.
+    // DynamoDB rejects an empty list.
     ...(indexes.length > 0 && { GlobalSecondaryIndexes: indexes.map(indexInput) }),
     ...(tableStream && { StreamSpecification: { StreamEnabled: true, StreamViewType: tableStream } }),
   };
@@ -108,7 +108,7 @@ export function createTableInput(tableName: string, table: TableDefinition): Cre
   }
 }
 
-/** Asked first: turning it on twice is an error to DynamoDB. */
+/** Checks the status first, because DynamoDB rejects enabling TTL twice. */
 async function turnOnTimeToLive(client: DynamoDBClient, tableName: string, attribute: string): Promise<void> {
   const described = await client.send(new DescribeTimeToLiveCommand({ TableName: tableName }));
   const status = described.TimeToLiveDescription?.TimeToLiveStatus;

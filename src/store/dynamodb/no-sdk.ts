@@ -41,7 +41,7 @@ const NO_SDK: TransportSource<NoSdkOptions> = {
 };
 
 /**
- * Creates a connection store in DynamoDB without the AWS SDK. It reads and writes the same table as the one of
+ * Creates a connection store in DynamoDB without the AWS SDK. It uses the same table format as
  * `lift-ws/store/dynamodb`.
  * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW; `save` also
  * TOO_MANY_CONNECTIONS
@@ -53,7 +53,7 @@ export function dynamoDBConnectionStore(options: NoSdkConnectionStoreOptions): C
 }
 
 /**
- * Creates a schedule in DynamoDB without the AWS SDK, in the same table as the one of `lift-ws/store/dynamodb`.
+ * Creates a schedule in DynamoDB without the AWS SDK. It uses the same table format as `lift-ws/store/dynamodb`.
  * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  * @example
  * const app = new Lift({ schedule: dynamoDBSchedule({ tableName: "schedule" }) });
@@ -63,7 +63,7 @@ export function dynamoDBSchedule(options: NoSdkDynamoDBOptions): Schedule {
 }
 
 /**
- * Creates a store of one-time tickets in DynamoDB without the AWS SDK, in the same table as the one of
+ * Creates a store of one-time tickets in DynamoDB without the AWS SDK. It uses the same table format as
  * `lift-ws/store/dynamodb`.
  * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED
  * @example
@@ -74,7 +74,8 @@ export function dynamoDBTicketStore(options: NoSdkDynamoDBOptions): TicketStore 
 }
 
 /**
- * Creates a channel store in DynamoDB without the AWS SDK, in the same tables as the one of `lift-ws/store/dynamodb`.
+ * Creates a channel store in DynamoDB without the AWS SDK. It uses the same table formats as
+ * `lift-ws/store/dynamodb`.
  * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  * @example
  * const store = dynamoDBChannelStore({ messageTableName: "messages", memberTableName: "members" });

@@ -26,18 +26,21 @@ export interface CallOptions {
 
 /** Options of stores with one table. */
 export interface TableOptions extends CallOptions {
-  /** The name of a table with the store's definition, such as one that `createTables` made. */
+  /** Name of a table with the store's definition, such as one created by `createTables`. */
   readonly tableName: string;
 }
 
 /** Options of the connection store. */
 export interface StoreOptions extends TableOptions {
   /**
-   * Hours after the connect at which DynamoDB removes a row whose `$disconnect` never came; more than 0. A row is never
-   * removed before it expires, and never read afterwards. Default: removed as soon as it has expired.
+   * Hours after the connect until DynamoDB may remove the row if `$disconnect` never arrived; more than 0. A row is
+   * never removed before it expires, and never returned afterwards. Default: removable as soon as it has expired.
    */
   readonly ttlHours?: number;
-  /** Maximum number of connections; minimum 1. Others are refused with TOO_MANY_CONNECTIONS. Default: no limit, no cost. */
+  /**
+   * Maximum number of connections; minimum 1. `save` rejects further ones with TOO_MANY_CONNECTIONS. Default: no
+   * limit; then counting costs nothing.
+   */
   readonly maxConnections?: number;
   /** Returns ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
@@ -45,13 +48,13 @@ export interface StoreOptions extends TableOptions {
 
 /** Options of the channel store. */
 export interface ChannelOptions extends CallOptions {
-  /** The name of the table of messages, defined by `MESSAGE_TABLE`. */
+  /** Name of the table of messages, defined by `MESSAGE_TABLE`. */
   readonly messageTableName: string;
-  /** The name of the table of members, defined by `MEMBER_TABLE`. */
+  /** Name of the table of members, defined by `MEMBER_TABLE`. */
   readonly memberTableName: string;
   /**
-   * Members of a page, after which a fan-out saves its progress and can be aborted. Pages have between half of it (except
-   * the last) and one and a half times of it. Default 500; 2 to 1,000.
+   * Members per page. After each page a fan-out saves its progress and can be aborted. A page has 50% to 150% of this
+   * number; the last may have fewer. Default 500; minimum 2, maximum 1,000.
    */
   readonly membersPerPage?: number;
   /** Returns ms since the epoch, to decide whether a user's other connections are open. Default `Date.now`. */
@@ -60,15 +63,15 @@ export interface ChannelOptions extends CallOptions {
 
 /** Options of stores that use the AWS SDK. */
 export interface SdkOptions {
-  /** A client of the AWS SDK. Default: one of the store's own. `region` does not apply to it. */
+  /** AWS SDK client. Default: a client of the store's own. `region` does not apply to a given client. */
   readonly client?: DynamoDBClient;
 }
 
 /** Options of stores without the AWS SDK. */
 export interface NoSdkOptions {
-  /** A URL. Default: `AWS_ENDPOINT_URL_DYNAMODB`, or the region's endpoint. */
+  /** Endpoint URL. Default: `AWS_ENDPOINT_URL_DYNAMODB`, or the region's endpoint. */
   readonly endpoint?: string;
-  /** Default: those that Lambda sets in a function's environment. */
+  /** Credentials, or a function that returns them. Default: those in Lambda's environment variables. */
   readonly credentials?: AwsCredentials | AwsCredentialsProvider;
 }
 

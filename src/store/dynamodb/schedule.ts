@@ -16,20 +16,23 @@ import { boundedKey, MAX_PARTITION_KEY_BYTES } from "./client/key-text.ts";
 import type { RetryingClient } from "./client/retrying-client.ts";
 import { DUE_INDEX, SCHEDULE_ATTRIBUTES as NAMES } from "./tables.ts";
 
-/** A partition of the index takes 1,000 writes a second, so all of them 16,000; each costs a tick half a unit. */
+/**
+ * A partition of the index takes 1,000 writes per second, so all of them take 16,000. Each costs a tick half a read
+ * unit.
+ */
 const SHARDS = 16;
 
-/** The partition of the index that dead letters are in. */
-const DEAD = "dead";
+/** The index partition of dead letters. */
+const DEAD_LETTERS = "dead";
 
-const KEPT_PAST_DUE_SECONDS = 7 * 24 * 60 * 60;
+const RETENTION_SECONDS = 7 * 24 * 60 * 60;
 
-/** As many as the largest time has. */
+/** The digits of the largest time in ms. */
 const TIME_DIGITS = 16;
 
 /**
- * What must happen later, in DynamoDB. A call that DynamoDB throttles or does not answer is repeated until
- * `timeoutMs`, or its caller's budget, is over.
+ * A schedule in DynamoDB. Calls are retried with backoff while throttled or unanswered, until `timeoutMs` or the
+ * caller's budget is over.
  */
 export class DynamoDBSchedule implements Schedule {
   readonly #client: RetryingClient;
@@ -40,38 +43,38 @@ export class DynamoDBSchedule implements Schedule {
 
   async put(item: ScheduledItem, budget?: TimeBudget): Promise<void> {
     const TableName = this.#client.tableName;
-    await this.#client.call(this.#client.startRetry(budget), "PutItem", { TableName, Item: itemOf(item) });
+    await this.#client.call(this.#client.startRetry(budget), "PutItem", { TableName, Item: toItem(item) });
   }
 
-  /** Not always the same shard first: a tick that has no time for all of them must not leave the same ones. */
+  /** Starts at a random shard, so that a tick without time for all shards does not always skip the same ones. */
   async *listDue(now: number): AsyncGenerator<ScheduledItem> {
     const first = Math.floor(Math.random() * SHARDS);
-    let bad: StoreError | undefined;
+    let firstError: StoreError | undefined;
     for (let shard = 0; shard < SHARDS; shard++) {
-      for await (const item of this.#dueIn((first + shard) % SHARDS, now)) {
-        const read = scheduledItem(item);
-        if (read instanceof StoreError) bad ??= read;
-        else yield read;
+      for await (const item of this.#dueItems((first + shard) % SHARDS, now)) {
+        const parsed = parseItem(item);
+        if (parsed instanceof StoreError) firstError ??= parsed;
+        else yield parsed;
       }
     }
-    // Loudly, but last: one bad item must not keep the others from being acted on.
-    if (bad !== undefined) throw bad;
+    // Throws at the end, so that a malformed item does not hide the others.
+    if (firstError !== undefined) throw firstError;
   }
 
-  /** Consistently: an item that was read in the index may have moved since. */
+  /** Reads consistently, because an item from the index may have been rescheduled since. */
   async get(
     item: Pick<ScheduledItem, "kind" | "id">,
     budget?: TimeBudget,
   ): Promise<ScheduledItem | undefined> {
     const { Item: found } = await this.#client.call(this.#client.startRetry(budget), "GetItem", {
       TableName: this.#client.tableName,
-      Key: { [NAMES.key]: { S: tableKeyOf(item) } },
+      Key: { [NAMES.key]: { S: tableKey(item) } },
       ConsistentRead: true,
     });
-    if (found === undefined || found[NAMES.shard]?.S === DEAD) return undefined;
-    const read = scheduledItem(found);
-    if (read instanceof StoreError) throw read;
-    return read;
+    if (found === undefined || found[NAMES.shard]?.S === DEAD_LETTERS) return undefined;
+    const parsed = parseItem(found);
+    if (parsed instanceof StoreError) throw parsed;
+    return parsed;
   }
 
   async recordFailure(
@@ -79,13 +82,13 @@ export class DynamoDBSchedule implements Schedule {
     { failures, cause, dueAt, at }: ItemFailure,
     budget?: TimeBudget,
   ): Promise<void> {
-    const kept = { failures: { N: String(failures) }, cause: { S: cause } };
-    const moved =
+    const failureValues = { failures: { N: String(failures) }, cause: { S: cause } };
+    const scheduleValues =
       dueAt === undefined
-        ? { shard: { S: DEAD }, expiresAt: { N: String(Math.ceil(at / 1_000) + KEPT_PAST_DUE_SECONDS) } }
-        : { dueAt: { S: timeText(parseDueTime(dueAt)) } };
-    const changes = Object.entries({ ...kept, ...moved });
-    await this.#unlessMoved(item, budget, "UpdateItem", {
+        ? { shard: { S: DEAD_LETTERS }, expiresAt: { N: String(Math.ceil(at / 1_000) + RETENTION_SECONDS) } }
+        : { dueAt: { S: formatTime(parseDueTime(dueAt)) } };
+    const changes = Object.entries({ ...failureValues, ...scheduleValues });
+    await this.#writeUnlessRescheduled(item, budget, "UpdateItem", {
       UpdateExpression: `SET ${changes.map(([name]) => `#${name} = :new_${name}`).join(", ")}`,
       names: Object.fromEntries(changes.map(([name]) => [`#${name}`, NAMES[name as keyof typeof NAMES]])),
       values: Object.fromEntries(changes.map(([name, value]) => [`:new_${name}`, value])),
@@ -93,18 +96,18 @@ export class DynamoDBSchedule implements Schedule {
   }
 
   async *listDeadLetters(): AsyncGenerator<DeadLetter> {
-    for await (const item of this.#itemsIn(DEAD)) {
-      const read = scheduledItem(item);
-      if (read instanceof StoreError) throw read;
-      yield { ...read, failures: read.failures ?? 0, cause: item[NAMES.cause]?.S ?? "" };
+    for await (const item of this.#itemsIn(DEAD_LETTERS)) {
+      const parsed = parseItem(item);
+      if (parsed instanceof StoreError) throw parsed;
+      yield { ...parsed, failures: parsed.failures ?? 0, cause: item[NAMES.cause]?.S ?? "" };
     }
   }
 
   async delete(item: ScheduledItemVersion, budget?: TimeBudget): Promise<void> {
-    await this.#unlessMoved(item, budget, "DeleteItem", {});
+    await this.#writeUnlessRescheduled(item, budget, "DeleteItem", {});
   }
 
-  async #unlessMoved(
+  async #writeUnlessRescheduled(
     item: ScheduledItemVersion,
     budget: TimeBudget | undefined,
     operation: "UpdateItem" | "DeleteItem",
@@ -116,11 +119,11 @@ export class DynamoDBSchedule implements Schedule {
   ): Promise<void> {
     const changed = this.#client.call(this.#client.startRetry(budget), operation, {
       TableName: this.#client.tableName,
-      Key: { [NAMES.key]: { S: tableKeyOf(item) } },
+      Key: { [NAMES.key]: { S: tableKey(item) } },
       ...change,
       ConditionExpression: "#dueAt = :dueAt",
       ExpressionAttributeNames: { ...names, "#dueAt": NAMES.dueAt },
-      ExpressionAttributeValues: { ...values, ":dueAt": { S: timeText(Math.ceil(item.dueAt)) } },
+      ExpressionAttributeValues: { ...values, ":dueAt": { S: formatTime(Math.ceil(item.dueAt)) } },
     });
     try {
       await changed;
@@ -129,21 +132,21 @@ export class DynamoDBSchedule implements Schedule {
     }
   }
 
-  #dueIn(shard: number, now: number): AsyncGenerator<Item> {
-    return this.#itemsIn(String(shard), timeText(Math.floor(now)));
+  #dueItems(shard: number, now: number): AsyncGenerator<Item> {
+    return this.#itemsIn(String(shard), formatTime(Math.floor(now)));
   }
 
   async *#itemsIn(shard: string, until?: string): AsyncGenerator<Item> {
-    const bounded = until !== undefined;
+    const isBounded = until !== undefined;
     let start: QueryInput["ExclusiveStartKey"];
     do {
-      // Each page has time of its own: nobody knows how long its items are looked at.
+      // Each page has its own deadline, because the caller decides how long it processes a page.
       const page = await this.#client.call(this.#client.startRetry(), "Query", {
         TableName: this.#client.tableName,
         IndexName: DUE_INDEX.name,
-        KeyConditionExpression: `#shard = :shard${bounded ? " AND #dueAt <= :until" : ""}`,
-        ExpressionAttributeNames: { "#shard": NAMES.shard, ...(bounded && { "#dueAt": NAMES.dueAt }) },
-        ExpressionAttributeValues: { ":shard": { S: shard }, ...(bounded && { ":until": { S: until } }) },
+        KeyConditionExpression: `#shard = :shard${isBounded ? " AND #dueAt <= :until" : ""}`,
+        ExpressionAttributeNames: { "#shard": NAMES.shard, ...(isBounded && { "#dueAt": NAMES.dueAt }) },
+        ExpressionAttributeValues: { ":shard": { S: shard }, ...(isBounded && { ":until": { S: until } }) },
         ExclusiveStartKey: start,
       });
       yield* page.Items ?? [];
@@ -152,36 +155,36 @@ export class DynamoDBSchedule implements Schedule {
   }
 }
 
-/** No two pairs share it. */
-function keyOf({ kind, id }: Pick<ScheduledItem, "kind" | "id">): string {
+/** Returns a text that differs for every pair of kind and id. */
+function scheduleKey({ kind, id }: Pick<ScheduledItem, "kind" | "id">): string {
   return JSON.stringify([kind, id]);
 }
 
-function tableKeyOf(item: Pick<ScheduledItem, "kind" | "id">): string {
-  return boundedKey(keyOf(item), MAX_PARTITION_KEY_BYTES);
+function tableKey(item: Pick<ScheduledItem, "kind" | "id">): string {
+  return boundedKey(scheduleKey(item), MAX_PARTITION_KEY_BYTES);
 }
 
-/** Whole ms as text that sorts as they do. */
-function timeText(ms: number): string {
+/** Formats ms as text that sorts in numeric order. */
+function formatTime(ms: number): string {
   return String(ms).padStart(TIME_DIGITS, "0");
 }
 
-function itemOf(item: ScheduledItem): Item {
-  const key = keyOf(item);
+function toItem(item: ScheduledItem): Item {
+  const key = scheduleKey(item);
   const dueAt = parseDueTime(item.dueAt);
   const shard = createHash("sha256").update(key).digest().readUInt32BE() % SHARDS;
   return {
-    [NAMES.key]: { S: tableKeyOf(item) },
-    ...(tableKeyOf(item) === key ? {} : { [NAMES.longKey]: { S: key } }),
+    [NAMES.key]: { S: tableKey(item) },
+    ...(tableKey(item) === key ? {} : { [NAMES.longKey]: { S: key } }),
     [NAMES.shard]: { S: String(shard) },
-    [NAMES.dueAt]: { S: timeText(dueAt) },
+    [NAMES.dueAt]: { S: formatTime(dueAt) },
     [NAMES.data]: { S: JSON.stringify(item.data) },
     ...(item.failures === undefined ? {} : { [NAMES.failures]: { N: String(item.failures) } }),
-    [NAMES.expiresAt]: { N: String(Math.ceil(dueAt / 1_000) + KEPT_PAST_DUE_SECONDS) },
+    [NAMES.expiresAt]: { N: String(Math.ceil(dueAt / 1_000) + RETENTION_SECONDS) },
   };
 }
 
-function scheduledItem(item: Item): ScheduledItem | StoreError {
+function parseItem(item: Item): ScheduledItem | StoreError {
   const text = (name: string) => item[name]?.S ?? "";
   try {
     const [kind, id] = JSON.parse(text(NAMES.longKey) || text(NAMES.key)) as [string, string];
@@ -197,6 +200,8 @@ function scheduledItem(item: Item): ScheduledItem | StoreError {
       ...(failures === undefined ? {} : { failures: Number(failures) }),
     };
   } catch (cause) {
-    return new StoreError("BAD_ROW", `Scheduled item ${text(NAMES.key)} is malformed`, { cause });
+    return new StoreError("BAD_ROW", `Scheduled item ${text(NAMES.key)} is malformed; delete or repair it`, {
+      cause,
+    });
   }
 }

@@ -20,8 +20,8 @@ import { DynamoDBSchedule } from "./schedule.ts";
 import { DynamoDBTicketStore } from "./tickets.ts";
 
 /**
- * A way to reach DynamoDB, with its own options: the AWS SDK, or signed HTTP. Each store has a function here rather than
- * all in one, so that a bundle has only the stores that it uses.
+ * A transport to DynamoDB and the checks of its options: the AWS SDK or signed HTTP. Each store has its own function
+ * here, so that a bundle contains only the stores that it uses.
  */
 export interface TransportSource<Options extends object> {
   readonly checks: OptionChecks<Options>;

@@ -1,34 +1,34 @@
 /**
- * The one definition of the tables' names: the stores read and write by it, `createTables` and an
- * infrastructure stack make the tables from it.
+ * Definitions of the tables: names, keys and indexes. The stores read and write by them; `createTables` and
+ * infrastructure stacks create tables from them.
  */
 
-/** What the attributes of a connection's row are called. */
+/** Attribute names of a connection's row. */
 export const CONNECTION_ATTRIBUTES = {
   id: "ConnectionID",
   userId: "UserID",
   tenantId: "TenantID",
-  /** The whole ids, where they are longer than an index takes and `userId` and `tenantId` have their hashes. */
+  /** The full ids, if an index's key limit requires hashes in `userId` and `tenantId`. */
   longUserId: "LongUserID",
   longTenantId: "LongTenantID",
   metadata: "Metadata",
   state: "State",
-  /** Which updates wrote a key of the state last: see state.ts. */
+  /** Ids of the latest updates of each state key: see state.ts. */
   updates: "Updates",
   sourceIp: "SourceIP",
   userAgent: "UserAgent",
   endpoint: "Endpoint",
   /** ms since the epoch. */
   connectedAt: "ConnectedAt",
-  /** ms since the epoch: past it the item is dead, removed or not. */
+  /** ms since the epoch. The item expires then, even if not yet removed. */
   liveUntil: "LiveUntil",
   /** Seconds since the epoch: when DynamoDB may remove the item. */
   expiresAt: "ExpiresAt",
-  /** On what is no connection: a tombstone, or a shard of the count. */
+  /** `tombstone` or `shard` (of the count); absent on connections. */
   kind: "Kind",
-  /** On a tombstone: the row, where it is kept for a `$disconnect` that is still to come. */
+  /** On a tombstone: the deleted row, if it is kept for a later `$disconnect`. */
   removed: "Removed",
-  /** Where the row is counted, if it is. */
+  /** The count's shard that includes the row, if it is counted. */
   countShard: "CountShard",
 } as const;
 
@@ -44,17 +44,17 @@ export interface IndexDefinition {
 
 /** A DynamoDB table: keys, indexes and TTL. */
 export interface TableDefinition {
-  /** Keys are strings, all of them. */
+  /** The attribute of the partition key. All keys are strings. */
   readonly partitionKey: string;
   /** The attribute of the sort key. Absent if the table has none. */
   readonly sortKey?: string;
   /** The secondary indexes. */
   readonly indexes: readonly IndexDefinition[];
-  /** What every index holds besides its keys. */
+  /** Attributes that the indexes copy: keys only, or all. */
   readonly projection: "KEYS_ONLY" | "ALL";
   /** The attribute with the time, in seconds, after which DynamoDB deletes an item. */
   readonly timeToLive: string;
-  /** What the table's stream tells of a change; absent: it has none. */
+  /** View type of the table's stream. Absent if the table has no stream. */
   readonly tableStream?: "NEW_IMAGE";
 }
 
@@ -76,18 +76,18 @@ export const USER_INDEX: IndexDefinition = {
 export const CONNECTION_TABLE: TableDefinition = {
   partitionKey: CONNECTION_ATTRIBUTES.id,
   indexes: [TENANT_INDEX, USER_INDEX],
-  // So a write to a row's state is no write to its indexes.
+  // Writes to a row's state then do not write to the indexes.
   projection: "KEYS_ONLY",
   timeToLive: CONNECTION_ATTRIBUTES.expiresAt,
 };
 
-/** What the attributes of a ticket are called. */
+/** Attribute names of a ticket. */
 export const TICKET_ATTRIBUTES = {
   hash: "TicketHash",
   content: "Content",
-  /** ms since the epoch: from then on the ticket is no good. */
+  /** ms since the epoch: when the ticket expires. */
   goodUntil: "GoodUntil",
-  /** Seconds since the epoch: when DynamoDB may remove it. */
+  /** Seconds since the epoch: when DynamoDB may remove the item. */
   expiresAt: "ExpiresAt",
 } as const;
 
@@ -99,24 +99,25 @@ export const TICKET_TABLE: TableDefinition = {
   timeToLive: TICKET_ATTRIBUTES.expiresAt,
 };
 
-/** What `dynamoDBRateLimiter` counts in: the names are those of `rate-limiter-flexible`. */
+/** The table of `dynamoDBRateLimiter`, with the attribute names of `rate-limiter-flexible`. */
 export const RATE_LIMIT_TABLE: TableDefinition = {
   partitionKey: "key",
   indexes: [],
   projection: "KEYS_ONLY",
   timeToLive: "expire",
 };
-/** What the attributes of a scheduled item are called. */
+
+/** Attribute names of a scheduled item. */
 export const SCHEDULE_ATTRIBUTES = {
-  /** Its kind and its id, as a list in JSON. */
+  /** Kind and id, as a JSON list. */
   key: "ItemKey",
-  /** The whole key, where it is longer than a table takes and `key` has its hash. */
+  /** The full key, if DynamoDB's key limit requires a hash in `key`. */
   longKey: "LongKey",
   shard: "Shard",
-  /** ms since the epoch, with leading zeros: as text in order of time. */
+  /** ms since the epoch, with leading zeros, so that text sorts by time. */
   dueAt: "DueAt",
   data: "Data",
-  /** How often its action has failed, and the last error in a line. */
+  /** Number of failed attempts, and the last error in one line. */
   failures: "Failures",
   cause: "Cause",
   /** Seconds since the epoch: when DynamoDB may remove the item. */
@@ -134,30 +135,30 @@ export const DUE_INDEX: IndexDefinition = {
 export const SCHEDULE_TABLE: TableDefinition = {
   partitionKey: SCHEDULE_ATTRIBUTES.key,
   indexes: [DUE_INDEX],
-  // Items are read by the index alone: a read for each would cost more than the copies.
+  // Due items are read from the index alone: reading each from the table would cost more than the copies.
   projection: "ALL",
   timeToLive: SCHEDULE_ATTRIBUTES.expiresAt,
 };
 
-/** What the attributes of what was published are called. */
+/** Attribute names of the table of messages. */
 export const MESSAGE_ATTRIBUTES = {
   channel: "Channel",
-  /** What it is of its channel: see messages.ts. */
+  /** The kind of item within its channel, such as head or message: see messages.ts. */
   item: "Item",
   epoch: "Epoch",
   offset: "Offset",
   /** JSON. */
   message: "Message",
-  /** ms since the epoch: when the message was published, and when the one before it; never one before the other. */
+  /** Publish dates of this message and of the previous one, in ms since the epoch. They never decrease. */
   at: "PublishedAt",
   previousAt: "PreviousAt",
-  /** Not everybody has been sent it yet. */
+  /** Present while the fan-out is pending. */
   pending: "Pending",
-  /** Where its fan-out is. */
+  /** The fan-out's cursor in the channel's members. */
   cursor: "Cursor",
-  /** ms since the epoch: from then on the key is free again. */
+  /** ms since the epoch: when the idempotency key expires. */
   goodUntil: "GoodUntil",
-  /** Seconds since the epoch: when DynamoDB may remove the item. A head has none. */
+  /** Seconds since the epoch: when DynamoDB may remove the item. A channel's head has none. */
   expiresAt: "ExpiresAt",
 } as const;
 
@@ -171,16 +172,16 @@ export const MESSAGE_TABLE: TableDefinition = {
   tableStream: "NEW_IMAGE",
 };
 
-/** How Lambda is to feed the function that fans out what was left, by the stream of the messages' table. */
+/** Event source settings for the Lambda function that recovers fan-outs from the messages' table stream. */
 export const MESSAGE_TABLE_STREAM_SOURCE = {
   startingPosition: "TRIM_HORIZON",
   batchSize: 100,
   batchWindowSeconds: 2,
-  /** A message may be gone by then. */
+  /** Messages may be removed after an hour. */
   maxRecordAgeSeconds: 3_600,
   bisectOnError: true,
   reportBatchItemFailures: true,
-  /** Messages when they are stored: not their checkpoints, nor heads and keys. */
+  /** Only new messages: no checkpoints, heads or idempotency keys. */
   filter: {
     dynamodb: {
       NewImage: {
@@ -191,35 +192,35 @@ export const MESSAGE_TABLE_STREAM_SOURCE = {
   },
 } as const;
 
-/** What the attributes of who is in a channel are called. */
+/** Attribute names of the table of members. */
 export const MEMBER_ATTRIBUTES = {
-  /** A shard of a channel, a connection, or its parts: see member-items.ts and message-parts.ts. */
+  /** A shard of a channel, a connection, or its message chunks: see member-items.ts and message-chunks.ts. */
   group: "Group",
   item: "Item",
   channel: "Channel",
   /** JSON. */
   member: "Member",
   userId: "UserID",
-  /** In a subscription: the `add` that has written it last, and whether a `remove` came before that was done. */
+  /** In a subscription: the id of the `add` that wrote it last, and the time at which a `remove` found it unfinished. */
   joinId: "JoinID",
   leaving: "Leaving",
-  /** In a user's item: each connection's end, in ms since the epoch; the fraction is the `add` that has written it. */
+  /** In a user's item: each connection's expiry in ms since the epoch, with the id of its `add` as the fraction. */
   connections: "Connections",
   since: "Since",
   /** JSON. */
   state: "State",
-  /** Which writes the item has seen last: see presence.ts. */
+  /** Ids of the latest writes: see presence.ts. */
   updates: "Updates",
-  /** Of a message that comes in parts: its number, how many parts, which have come, and by which write the last did. */
+  /** In a chunked message's head: message number, number of chunks, arrived indexes, and the id of the latest write. */
   message: "Message",
   count: "Count",
   arrived: "Arrived",
   lastBy: "LastBy",
-  /** It is put together no more. */
+  /** Present once the message is aborted. */
   closed: "Closed",
-  /** Of a part. */
+  /** The text of a chunk. */
   text: "Text",
-  /** ms since the epoch: past it the item is dead, removed or not. Of a member the fraction is its `add`. */
+  /** ms since the epoch. The item expires then, even if not yet removed. A member's fraction is the id of its `add`. */
   liveUntil: "LiveUntil",
   /** Seconds since the epoch: when DynamoDB may remove the item. */
   expiresAt: "ExpiresAt",

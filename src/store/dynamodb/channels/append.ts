@@ -15,32 +15,40 @@ import type { Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { transact } from "../client/transact.ts";
 import { MESSAGE_ATTRIBUTES as NAMES } from "../tables.ts";
-import { type Head, headItem, keyItem, knownKeyOf, messageItem, rowOf, stored } from "./messages.ts";
+import {
+  type Head,
+  headItem,
+  idempotencyItem,
+  messageItem,
+  parseIdempotencyItem,
+  parseMessageRow,
+  toStoredMessage,
+} from "./messages.ts";
 
-/** Those who append to one channel at once wait for each other no longer than this at a time, in ms. */
+/** Longest pause between two attempts while others append to the same channel, in ms. */
 const CONTENTION_PAUSE_MS = 100;
 
-/** A message on its way into its channel. */
+/** A message to append. */
 export interface Publication {
   readonly channel: string;
   readonly message: NewMessage;
   readonly retention: Retention;
 }
 
-/** A message that is appended only behind one position. */
+/** A message to append only if the channel's head is at `after`. */
 interface ConditionalPublication extends Publication {
   readonly after: Position;
 }
 
-/** `left`: the channel's head as far as it is known, for the next one in this process. */
-interface Outcome<Result> {
+/** Result of an append. `head` is the channel's head if it is known, for the next append in this process. */
+export interface AppendOutcome<Result> {
   readonly result: Result;
-  readonly left: Head | undefined;
+  readonly head: Head | undefined;
 }
 
 /**
- * The next offset, the message and its key in one transaction, or nothing of them.
- * @param hint the channel's head, when it is known; `readHead` asks for it
+ * Appends a message: one transaction writes the next offset, the message and its idempotency key.
+ * @param hint the channel's head, if it is known; otherwise `readHead` reads it
  * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  */
 export async function append(
@@ -49,7 +57,7 @@ export async function append(
   publication: Publication,
   hint: Head | undefined,
   readHead: () => Promise<Head>,
-): Promise<Outcome<AppendResult>> {
+): Promise<AppendOutcome<AppendResult>> {
   for (let head = hint ?? (await readHead()); ; head = await readHead()) {
     const outcome = await tryAppend(client, retry, publication, head);
     if (outcome !== undefined) return outcome;
@@ -58,7 +66,7 @@ export async function append(
 }
 
 /**
- * As `append`, if the channel's head is at a position; else `result` is undefined.
+ * Appends only if the channel's head is at `publication.after`; otherwise `result` is undefined.
  * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED, BAD_ROW
  */
 export async function appendAfter(
@@ -67,14 +75,15 @@ export async function appendAfter(
   publication: ConditionalPublication,
   hint: Head | undefined,
   readHead: () => Promise<Head>,
-): Promise<Outcome<AppendResult | undefined>> {
+): Promise<AppendOutcome<AppendResult | undefined>> {
   const { epoch, offset } = publication.after;
-  // Another process may have written behind the hint. A hint further on is enough: an offset is never taken twice.
+  // Ignores an older hint, because another process may have appended since. A newer hint is enough: no offset is used
+  // twice.
   const known = hint?.epoch === epoch && hint.offset >= offset ? hint : undefined;
   for (let head = known ?? (await readHead()); ; head = await readHead()) {
     if (head.epoch !== epoch || head.offset !== offset) {
-      // A head that is no item says nothing of the table as it is by the next call: it may have been made anew.
-      return { result: undefined, left: head.offset > 0 ? head : undefined };
+      // A head without an item is not passed on: the table may be created anew before the next call.
+      return { result: undefined, head: head.offset > 0 ? head : undefined };
     }
     const outcome = await tryAppend(client, retry, publication, head);
     if (outcome !== undefined) return outcome;
@@ -82,67 +91,76 @@ export async function appendAfter(
   }
 }
 
-/** `undefined`: another message has taken the offset, and nothing was stored. */
+/** Returns `undefined` if another message has the offset; then nothing was stored. */
 async function tryAppend(
   client: RetryingClient,
   retry: Retry,
   publication: Publication,
   head: Head,
-): Promise<Outcome<AppendResult> | undefined> {
+): Promise<AppendOutcome<AppendResult> | undefined> {
   const { message } = publication;
   const { epoch } = head;
-  const next: Head = { epoch, offset: head.offset + 1, at: dateAfter(head, publication) };
-  const writes = transaction(client.tableName, publication, head, next);
-  // One token for all retry at this offset: one that was carried out, but not answered, is not made again.
+  const next: Head = { epoch, offset: head.offset + 1, at: retentionDate(head, publication) };
+  const writes = createWrites(client.tableName, publication, head, next);
+  // All retries at this offset share one token, so that DynamoDB does not repeat a write whose response was lost.
   const failures = await transact(client, retry, writes, randomUUID());
   if (failures === undefined) {
-    return { result: { epoch, message: stored(message, next.offset), duplicate: false }, left: next };
+    return {
+      result: { epoch, message: toStoredMessage(message, next.offset), duplicate: false },
+      head: next,
+    };
   }
-  const result = appendedBefore(publication, failures);
-  return result && { result, left: undefined };
+  const result = findEarlierAppend(publication, failures);
+  return result && { result, head: undefined };
 }
 
 /**
- * The date that decides how long a message stays: no earlier than that of the one before, so that a slow clock cuts
- * nothing off. A date that is a whole age ahead is not trusted, or all later messages would stay as long as it does.
+ * Returns the date that decides how long the message is retained. It is never earlier than the previous message's, so
+ * that a slow clock does not evict messages. A date at least one retention age ahead is not trusted: it would retain
+ * all later messages as long as itself.
  */
-function dateAfter(head: Head, { message, retention }: Publication): number {
+function retentionDate(head: Head, { message, retention }: Publication): number {
   return head.at - message.at >= getMaxAheadMs(retention.ageMs) ? message.at : Math.max(head.at, message.at);
 }
 
 async function pause(retry: Retry, { channel }: Publication): Promise<void> {
   if (await retry.pause(CONTENTION_PAUSE_MS)) return;
-  throw new StoreError("STORE_UNAVAILABLE", `Others kept appending to ${JSON.stringify(channel)}`);
+  throw new StoreError(
+    "STORE_UNAVAILABLE",
+    `Append to ${JSON.stringify(channel)} timed out: concurrent appends kept taking the offset`,
+  );
 }
 
-function transaction(
+function createWrites(
   tableName: string,
   { channel, message, retention }: Publication,
   head: Head,
   next: Head,
 ): TransactWriteItem[] {
   const { epoch, offset, at } = next;
-  const row = { epoch, message: stored(message, offset), at, previousAt: head.at };
+  const row = { epoch, message: toStoredMessage(message, offset), at, previousAt: head.at };
   const overLostEpoch = "attribute_not_exists(#item) OR #epoch <> :epoch";
   const puts = [
-    put(tableName, headItem(channel, next), ...headIs(head)),
-    put(tableName, messageItem(channel, row, retention.ageMs), overLostEpoch, { ":epoch": { S: epoch } }),
+    createPut(tableName, headItem(channel, next), ...headCondition(head)),
+    createPut(tableName, messageItem(channel, row, retention.ageMs), overLostEpoch, {
+      ":epoch": { S: epoch },
+    }),
   ];
   if (message.key !== undefined) {
-    const item = keyItem(channel, message.key, epoch, row.message);
-    const isFree = `${overLostEpoch} OR #goodUntil <= :at OR #goodUntil >= :ahead`;
+    const item = idempotencyItem(channel, message.key, epoch, row.message);
+    const keyIsFree = `${overLostEpoch} OR #goodUntil <= :at OR #goodUntil >= :ahead`;
     const values = {
       ":at": { N: String(message.at) },
       ":ahead": { N: String(message.at + MAX_KEY_AHEAD_MS + IDEMPOTENCY_WINDOW_MS) },
       ":epoch": { S: epoch },
     };
-    puts.push(put(tableName, item, isFree, values));
+    puts.push(createPut(tableName, item, keyIsFree, values));
   }
   return puts.map((each) => ({ Put: each }));
 }
 
-/** An item from its first message on. */
-function headIs(head: Head): [condition: string, values?: Item] {
+/** A channel has a head item from its first message on. */
+function headCondition(head: Head): [condition: string, values?: Item] {
   if (head.offset === 0) return ["attribute_not_exists(#item)"];
   const values = { ":epoch": { S: head.epoch }, ":offset": { N: String(head.offset) } };
   return ["#epoch = :epoch AND #offset = :offset", values];
@@ -155,7 +173,7 @@ const CONDITION_NAMES = {
   "#goodUntil": NAMES.goodUntil,
 };
 
-function put(tableName: string, item: Item, condition: string, values?: Item): Put {
+function createPut(tableName: string, item: Item, condition: string, values?: Item): Put {
   const used = Object.entries(CONDITION_NAMES).filter(([name]) => condition.includes(name));
   return {
     TableName: tableName,
@@ -168,20 +186,21 @@ function put(tableName: string, item: Item, condition: string, values?: Item): P
 }
 
 /**
- * What stands in the transaction's way, if it is the message itself: under its key, or at its offset, where an attempt
- * has put it whose answer was lost for longer than DynamoDB knows its token.
+ * Returns the earlier append that made the transaction fail: another message with the same key, or this message
+ * itself. The message itself is found under its key or at its offset, if an earlier attempt stored it and the
+ * response was lost for longer than DynamoDB remembers the token.
  */
-function appendedBefore(
+function findEarlierAppend(
   { message }: Publication,
   [, atOffset, atKey]: readonly (Item | undefined)[],
 ): AppendResult | undefined {
-  const standing = atKey && isThere(atKey) ? knownKeyOf(atKey) : undefined;
-  if (standing !== undefined && standing.message.id !== message.id) return { ...standing, duplicate: true };
-  const own = standing ?? (atOffset && isThere(atOffset) ? rowOf(atOffset) : undefined);
+  const keyed = atKey && itemExists(atKey) ? parseIdempotencyItem(atKey) : undefined;
+  if (keyed !== undefined && keyed.message.id !== message.id) return { ...keyed, duplicate: true };
+  const own = keyed ?? (atOffset && itemExists(atOffset) ? parseMessageRow(atOffset) : undefined);
   if (own?.message.id !== message.id) return undefined;
-  return { epoch: own.epoch, message: stored(message, own.message.offset), duplicate: false };
+  return { epoch: own.epoch, message: toStoredMessage(message, own.message.offset), duplicate: false };
 }
 
-function isThere(item: Item): boolean {
+function itemExists(item: Item): boolean {
   return Object.keys(item).length > 0;
 }

@@ -6,13 +6,16 @@ import { DynamoDBChannelHistory } from "./history.ts";
 import { DynamoDBChannelMembers } from "./members.ts";
 import { DynamoDBMessageChunks } from "./message-chunks.ts";
 
-/** A channel store in two tables: the messages' has a stream, in which changes of members must not appear. */
+/**
+ * A channel store in two tables. The messages have their own table, because its stream must not contain changes of
+ * members.
+ */
 export interface DynamoDBChannelStore extends ChannelStore {
-  /** The messages of the channels. */
+  /** Stored messages. */
   readonly history: DynamoDBChannelHistory;
 }
 
-/** Composes the three parts of a channel store over one transport. */
+/** Composes a channel store from its history, members and message chunks. */
 export function composeChannelStore(transport: Transport, options: ChannelOptions): DynamoDBChannelStore {
   const { messageTableName, memberTableName, membersPerPage = 500, now = Date.now, ...calls } = options;
   const createClient = (tableName: string) => createRetryingClient(transport, { ...calls, tableName });

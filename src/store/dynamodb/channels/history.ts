@@ -18,27 +18,26 @@ import { getConditionFailure, type Item } from "../client/errors.ts";
 import { keyText } from "../client/key-text.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { MESSAGE_ATTRIBUTES as NAMES } from "../tables.ts";
-import { append, appendAfter } from "./append.ts";
+import { type AppendOutcome, append, appendAfter } from "./append.ts";
 import {
   type Head,
   headKey,
-  headOf,
-  lifeItem,
-  lifeKey,
-  lifeOf,
+  type MessageRow,
   messageKey,
-  messageName,
-  type Row,
-  rowOf,
-  unfinishedMessage,
+  messageSortKey,
+  parseHead,
+  parseMessageRow,
+  parsePendingFanOut,
+  parseStoreId,
+  storeIdItem,
+  storeIdKey,
 } from "./messages.ts";
-import { hasUnsettledGap, type Span, shownOf, spanOf } from "./retention.ts";
-import { HeadQueue } from "./turns.ts";
+import { hasUnsettledGap, type Span, selectMessages, toSpan } from "./retention.ts";
 
-/** What was published, in DynamoDB. */
+/** Channel history in DynamoDB. */
 export class DynamoDBChannelHistory implements TableStreamHistory {
   readonly #client: RetryingClient;
-  readonly #turns = new HeadQueue<Head | undefined>();
+  readonly #appends = new HeadQueue();
 
   constructor(client: RetryingClient) {
     this.#client = client;
@@ -52,9 +51,9 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
   ): Promise<AppendResult> {
     const retry = this.#client.startRetry(budget);
     const readHead = () => this.#head(retry, channel);
-    // Only the one just before in this process knows the head well enough to try without a look: a look costs a unit,
-    // an attempt that fails six.
-    return this.#turns.take(channel, retry, (head) =>
+    // Only the previous append in this process passes its head on. Reading the head costs one unit, a failed attempt
+    // six.
+    return this.#appends.run(channel, retry, (head) =>
       append(this.#client, retry, { channel, message, retention }, head, readHead),
     );
   }
@@ -68,7 +67,7 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
   ): Promise<AppendResult | undefined> {
     const retry = this.#client.startRetry(budget);
     const readHead = () => this.#head(retry, channel);
-    return this.#turns.take(channel, retry, (head) =>
+    return this.#appends.run(channel, retry, (head) =>
       appendAfter(this.#client, retry, { channel, message, retention, after }, head, readHead),
     );
   }
@@ -76,11 +75,11 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
   async read(channel: string, query: HistoryQuery, budget?: TimeBudget): Promise<HistoryPage> {
     const retry = this.#client.startRetry(budget);
     const { epoch, offset, at } = await this.#head(retry, channel);
-    const span = spanOf(offset, query);
+    const span = toSpan(offset, query);
     for (;;) {
       const read = await this.#read(retry, channel, epoch, span, query);
       if (!hasUnsettledGap(read, span, { offset, at }, query)) {
-        return { head: { epoch, offset }, ...shownOf(read, span, query) };
+        return { head: { epoch, offset }, ...selectMessages(read, span, query) };
       }
       if (!(await retry.pause())) {
         throw new StoreError(
@@ -97,26 +96,26 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
   }
 
   async markDelivered(channel: string, offset: number, budget?: TimeBudget): Promise<void> {
-    await this.#mark(channel, offset, budget, {
+    await this.#updatePending(channel, offset, budget, {
       UpdateExpression: "REMOVE #pending, #cursor",
       ExpressionAttributeNames: { "#pending": NAMES.pending, "#cursor": NAMES.cursor },
     });
   }
 
   async checkpoint(channel: string, offset: number, cursor: string, budget?: TimeBudget): Promise<void> {
-    await this.#mark(channel, offset, budget, {
+    await this.#updatePending(channel, offset, budget, {
       UpdateExpression: "SET #cursor = :cursor",
       ExpressionAttributeNames: { "#pending": NAMES.pending, "#cursor": NAMES.cursor },
       ExpressionAttributeValues: { ":cursor": { S: cursor } },
     });
   }
 
-  /** Empty: the table's stream tells. */
+  /** Yields nothing: the table's stream reports new messages. */
   async *listPendingFanOuts(): AsyncGenerator<PendingFanOut> {}
 
-  /** One that has been sent to some already tells of a checkpoint, not of a message that was stored now. */
+  /** Ignores a message with a cursor: its image reports a checkpoint, not a new message. */
   parseTableStreamImage(image: object): PendingFanOut | undefined {
-    const stored = unfinishedMessage(image as Item);
+    const stored = parsePendingFanOut(image as Item);
     return stored?.cursor === undefined ? stored : undefined;
   }
 
@@ -126,35 +125,46 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     budget?: TimeBudget,
   ): Promise<PendingFanOut | undefined> {
     const item = await this.#item(this.#client.startRetry(budget), messageKey(channel, offset));
-    return item === undefined ? undefined : unfinishedMessage(item);
+    return item === undefined ? undefined : parsePendingFanOut(item);
   }
 
-  /** Nothing where the message is finished already, or gone. */
-  async #mark(
+  /** Does nothing if the message is already delivered or removed. */
+  async #updatePending(
     channel: string,
     offset: number,
     budget: TimeBudget | undefined,
     update: object,
   ): Promise<void> {
-    const marked = this.#client.call(this.#client.startRetry(budget), "UpdateItem", {
+    const updated = this.#client.call(this.#client.startRetry(budget), "UpdateItem", {
       TableName: this.#client.tableName,
       Key: messageKey(channel, offset),
       ConditionExpression: "attribute_exists(#pending)",
       ...update,
     });
     try {
-      await marked;
+      await updated;
     } catch (error) {
       if (getConditionFailure(error) === undefined) throw error;
     }
   }
 
-  /** Those of the span, the oldest first: with `after` from its beginning, else up to one more than the newest. */
-  async #read(retry: Retry, channel: string, epoch: string, span: Span, query: HistoryQuery): Promise<Row[]> {
-    const rows: Row[] = [];
+  /**
+   * Reads messages of the span, oldest first. With `query.after` it reads from the beginning of the span; otherwise
+   * it reads the newest, up to one more than the limit.
+   */
+  async #read(
+    retry: Retry,
+    channel: string,
+    epoch: string,
+    span: Span,
+    query: HistoryQuery,
+  ): Promise<MessageRow[]> {
+    const rows: MessageRow[] = [];
     const ascending = query.after !== undefined;
     const isEnough = () =>
-      ascending ? shownOf(rows, span, query).messages.length >= query.limit : rows.length > query.limit;
+      ascending
+        ? selectMessages(rows, span, query).messages.length >= query.limit
+        : rows.length > query.limit;
     let start: QueryInput["ExclusiveStartKey"];
     if (span.first > span.last) return rows;
     do {
@@ -164,16 +174,16 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
         ExpressionAttributeNames: { "#channel": NAMES.channel, "#item": NAMES.item },
         ExpressionAttributeValues: {
           ":channel": { S: keyText(channel) },
-          ":first": { S: messageName(span.first) },
-          ":last": { S: messageName(span.last) },
+          ":first": { S: messageSortKey(span.first) },
+          ":last": { S: messageSortKey(span.last) },
         },
         ScanIndexForward: ascending,
         ConsistentRead: true,
         Limit: query.limit + 1,
         ExclusiveStartKey: start,
       });
-      // What an epoch that was lost has left is none of this one.
-      const found = (page.Items ?? []).map(rowOf).filter((row) => row.epoch === epoch);
+      // Skips messages of an earlier epoch whose head was lost.
+      const found = (page.Items ?? []).map(parseMessageRow).filter((row) => row.epoch === epoch);
       if (ascending) rows.push(...found);
       else rows.unshift(...found.reverse());
       start = page.LastEvaluatedKey;
@@ -181,36 +191,80 @@ export class DynamoDBChannelHistory implements TableStreamHistory {
     return rows;
   }
 
-  /** A channel that is only read, by a name that anybody may make up, takes no room: it has no item. */
+  /**
+   * Returns the channel's head. A channel without messages has no item: anyone may read any name, and this must not
+   * use storage.
+   */
   async #head(retry: Retry, channel: string): Promise<Head> {
     const item = await this.#item(retry, headKey(channel));
-    if (item !== undefined) return headOf(item);
-    // Each time: the table may have been made anew, or restored, since this process read it last.
-    return { epoch: deriveEpoch(await this.#readLife(retry), channel), offset: 0, at: 0 };
+    if (item !== undefined) return parseHead(item);
+    // Not cached: the table may have been created anew or restored since the last read.
+    return { epoch: deriveEpoch(await this.#readOrCreateStoreId(retry), channel), offset: 0, at: 0 };
   }
 
-  async #readLife(retry: Retry): Promise<string> {
-    const item = await this.#item(retry, lifeKey());
-    if (item !== undefined) return lifeOf(item);
-    const life = randomUUID();
+  async #readOrCreateStoreId(retry: Retry): Promise<string> {
+    const item = await this.#item(retry, storeIdKey());
+    if (item !== undefined) return parseStoreId(item);
+    const storeId = randomUUID();
     try {
       await this.#client.call(retry, "PutItem", {
         TableName: this.#client.tableName,
-        Item: lifeItem(life),
+        Item: storeIdItem(storeId),
         ConditionExpression: "attribute_not_exists(#item)",
         ExpressionAttributeNames: { "#item": NAMES.item },
         ReturnValuesOnConditionCheckFailure: "ALL_OLD",
       });
-      return life;
+      return storeId;
     } catch (error) {
-      const standing = getConditionFailure(error);
-      if (standing === undefined) throw error;
-      return lifeOf(standing);
+      const existing = getConditionFailure(error);
+      if (existing === undefined) throw error;
+      return parseStoreId(existing);
     }
   }
 
   async #item(retry: Retry, key: Item): Promise<Item | undefined> {
     const input = { TableName: this.#client.tableName, Key: key, ConsistentRead: true };
     return (await this.#client.call(retry, "GetItem", input)).Item;
+  }
+}
+
+/**
+ * Runs appends to one channel one after the other within this process: concurrent ones would only fail each other's
+ * conditions. Each append receives the head that the one directly before it left.
+ */
+class HeadQueue {
+  readonly #last = new Map<string, Promise<Head | undefined>>();
+
+  /**
+   * @param operation receives the head of the append directly before, if there was one and it succeeded
+   * @throws {StoreError} STORE_UNAVAILABLE if the deadline of the retry passes before `operation` starts
+   */
+  async run<Result>(
+    channel: string,
+    retry: Retry,
+    operation: (head: Head | undefined) => Promise<AppendOutcome<Result>>,
+  ): Promise<Result> {
+    const previous = this.#last.get(channel);
+    const current = previous === undefined ? operation(undefined) : waitFor(previous, retry).then(operation);
+    const settled = current.then(
+      ({ head }) => head,
+      () => undefined,
+    );
+    this.#last.set(channel, settled);
+    try {
+      return (await current).result;
+    } finally {
+      if (this.#last.get(channel) === settled) this.#last.delete(channel);
+    }
+  }
+}
+
+async function waitFor<Result>(previous: Promise<Result>, retry: Retry): Promise<Result> {
+  try {
+    return await retry.run(() => previous);
+  } catch (cause) {
+    throw new StoreError("STORE_UNAVAILABLE", "Append timed out behind other appends of this process", {
+      cause,
+    });
   }
 }

@@ -9,20 +9,20 @@ import type { RetryingClient } from "../client/retrying-client.ts";
 import { shardOf } from "../client/shards.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
 import {
-  channelOf,
+  channelFromSubscription,
   connectionGroup,
-  groupOf,
-  hasLeft,
+  isPastLeaving,
   MEMBER_PREFIX,
-  memberOf,
+  parseMember,
   SHARDS,
+  shardGroup,
   USER_PREFIX,
   userKey,
 } from "./member-items.ts";
 import { Memberships } from "./memberships.ts";
-import { isThere, parsePresenceRecord, presenceOf } from "./presence.ts";
+import { isPresent, parsePresenceRecord, toPresence } from "./presence.ts";
 
-/** Members and presence, in DynamoDB: `Memberships` writes them, here they are read. */
+/** Channel members and presence in DynamoDB. `Memberships` writes them; this class reads them. */
 export class DynamoDBChannelMembers implements ChannelMembers {
   readonly #client: RetryingClient;
   readonly #memberships: Memberships;
@@ -59,28 +59,28 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     do {
       const page = await this.#query(this.#client.startRetry(budget), group, { start });
       const now = this.#now();
-      yield* (page.Items ?? []).filter((item) => !hasLeft(item, now)).map(channelOf);
+      yield* (page.Items ?? []).filter((item) => !isPastLeaving(item, now)).map(channelFromSubscription);
       start = page.LastEvaluatedKey;
     } while (start !== undefined);
   }
 
   async *listMembers(channel: string, now: number, cursor?: string): AsyncGenerator<MemberPage> {
-    const from = cursor === undefined ? { shard: 0 } : placeOf(cursor, channel);
+    const from = cursor === undefined ? { shard: 0 } : parseCursor(cursor, channel);
     let members: Member[] = [];
-    let behind: Place | undefined;
+    let nextPosition: ShardPosition | undefined;
     for await (const { items, next } of this.#shards(channel, from, {
       prefix: MEMBER_PREFIX,
       limit: this.#pageSize,
     })) {
-      const live = items.map(memberOf).filter(({ expiresAt }) => expiresAt > now);
+      const live = items.map(parseMember).filter(({ expiresAt }) => expiresAt > now);
       if (live.length === 0) continue;
-      if (behind !== undefined) {
-        // One page late, since whether it is the last one shows only by another member.
-        yield { members, cursor: cursorOf(behind) };
+      if (nextPosition !== undefined) {
+        // Each page waits for the next live member, because only then it is known that it is not the last page.
+        yield { members, cursor: formatCursor(nextPosition) };
         members = [];
       }
       members.push(...live);
-      behind = members.length < this.#pageSize / 2 ? undefined : next;
+      nextPosition = members.length < this.#pageSize / 2 ? undefined : next;
     }
     if (members.length > 0) yield { members };
   }
@@ -99,37 +99,42 @@ export class DynamoDBChannelMembers implements ChannelMembers {
       prefix: USER_PREFIX,
       limit: this.#pageSize,
     })) {
-      const there = items.map(parsePresenceRecord).filter((attendance) => isThere(attendance, now));
-      yield* there.map(presenceOf);
+      const records = items.map(parsePresenceRecord).filter((record) => isPresent(record, now));
+      yield* records.map(toPresence);
     }
   }
 
-  /** A channel's items, shard by shard and page by page. The first pages of all shards are asked for at once. */
-  async *#shards(channel: string, from: Place, query: GroupQuery): AsyncGenerator<ShardPage> {
+  /**
+   * Yields a channel's items, shard by shard and page by page. The first pages of all shards are read in parallel.
+   */
+  async *#shards(channel: string, from: ShardPosition, query: GroupQuery): AsyncGenerator<ShardPage> {
     const shards = Array.from({ length: SHARDS - from.shard }, (_, index) => from.shard + index);
-    const firsts = shards.map((shard) => {
+    const firstPages = shards.map((shard) => {
       const retry = this.#client.startRetry();
       const start = shard === from.shard ? from.start : undefined;
-      const page = this.#query(retry, groupOf(channel, shard), { ...query, start });
-      // Whether it fails is told when it is its turn.
+      const page = this.#query(retry, shardGroup(channel, shard), { ...query, start });
+      // A failure is thrown when the shard is read below.
       page.catch(() => {});
       return { shard, page, retry };
     });
     try {
-      for (const { shard, page: first } of firsts) {
+      for (const { shard, page: first } of firstPages) {
         let page = await first;
         for (;;) {
           const start = page.LastEvaluatedKey;
-          const following = shard + 1 < SHARDS ? { shard: shard + 1 } : undefined;
-          const next = start === undefined ? following : { shard, start };
+          const nextShard = shard + 1 < SHARDS ? { shard: shard + 1 } : undefined;
+          const next = start === undefined ? nextShard : { shard, start };
           yield { items: page.Items ?? [], count: page.Count ?? 0, next };
           if (start === undefined) break;
-          // Each page has time of its own: nobody knows how long its members are looked at.
-          page = await this.#query(this.#client.startRetry(), groupOf(channel, shard), { ...query, start });
+          // Each page has its own deadline, because the caller decides how long it processes a page.
+          page = await this.#query(this.#client.startRetry(), shardGroup(channel, shard), {
+            ...query,
+            start,
+          });
         }
       }
     } finally {
-      for (const { retry } of firsts) retry.cancel();
+      for (const { retry } of firstPages) retry.cancel();
     }
   }
 
@@ -138,16 +143,16 @@ export class DynamoDBChannelMembers implements ChannelMembers {
     group: string,
     { prefix, limit, start, countAfter }: GroupQuery & { readonly start: QueryInput["ExclusiveStartKey"] },
   ): Promise<QueryOutput> {
-    const counting = {
+    const countQuery = {
       Select: "COUNT" as const,
-      // The fraction of a member's end is not time: it is the id of the `add`.
+      // The fraction of a member's expiry is the id of its `add`, not time.
       FilterExpression: "#liveUntil >= :end",
     };
     return this.#client.call(retry, "Query", {
       TableName: this.#client.tableName,
       KeyConditionExpression:
         prefix === undefined ? "#group = :group" : "#group = :group AND begins_with(#item, :prefix)",
-      ...(countAfter === undefined ? {} : counting),
+      ...(countAfter === undefined ? {} : countQuery),
       ExpressionAttributeNames: {
         "#group": NAMES.group,
         ...(prefix === undefined ? {} : { "#item": NAMES.item }),
@@ -165,41 +170,45 @@ export class DynamoDBChannelMembers implements ChannelMembers {
   }
 }
 
-/** Where the walk over a channel's shards goes on. */
-interface Place {
+/** A position in the pages of a channel's shards. */
+interface ShardPosition {
   readonly shard: number;
-  /** The key that it goes on behind. */
+  /** The last key that was read. Absent: the beginning of the shard. */
   readonly start?: Item;
 }
 
 interface ShardPage {
   readonly items: readonly Item[];
   readonly count: number;
-  /** Absent: it was the last one. */
-  readonly next: Place | undefined;
+  /** Absent after the last page. */
+  readonly next: ShardPosition | undefined;
 }
 
 interface GroupQuery {
   readonly prefix?: string;
-  /** Items of a page. Default: as many as are in 1 MB. */
+  /** Maximum items per page. Default: DynamoDB's limit of 1 MB. */
   readonly limit?: number;
-  /** ms since the epoch: only counts what lives longer. */
+  /** Counts only items that expire after this time, in ms since the epoch. */
   readonly countAfter?: number;
 }
 
-function cursorOf({ shard, start }: Place): string {
+function formatCursor({ shard, start }: ShardPosition): string {
   const item = start?.[NAMES.item]?.S;
   return JSON.stringify(item === undefined ? [shard] : [shard, item]);
 }
 
 /** @throws {StoreError} STORE_REFUSED */
-function placeOf(cursor: string, channel: string): Place {
+function parseCursor(cursor: string, channel: string): ShardPosition {
   try {
     const [shard, item] = JSON.parse(cursor) as [number, string?];
-    if (!Number.isInteger(shard) || shard < 0 || shard >= SHARDS) throw new TypeError("No such shard");
+    if (!Number.isInteger(shard) || shard < 0 || shard >= SHARDS) throw new TypeError("Shard out of range");
     if (item === undefined) return { shard };
-    return { shard, start: { [NAMES.group]: { S: groupOf(channel, shard) }, [NAMES.item]: { S: item } } };
+    return { shard, start: { [NAMES.group]: { S: shardGroup(channel, shard) }, [NAMES.item]: { S: item } } };
   } catch (cause) {
-    throw new StoreError("STORE_REFUSED", "The cursor is not one of this store's", { cause });
+    throw new StoreError(
+      "STORE_REFUSED",
+      "Invalid members cursor; pass one that `listMembers` returned for this table",
+      { cause },
+    );
   }
 }

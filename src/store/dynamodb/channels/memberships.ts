@@ -7,54 +7,55 @@ import { getConditionFailure, type Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
 import {
-  type End,
-  endOf,
+  createJoinId,
+  createLeavingValues,
   isLeaving,
-  joinIdOf,
-  leavingValues,
+  joinIdFromSubscription,
+  type MemberEntry,
   memberItem,
   memberKey,
-  memberOf,
-  newJoinId,
-  subscriberOf,
+  parseMember,
+  parseMemberEntry,
   subscriptionItem,
   subscriptionKey,
+  userIdFromSubscription,
   userKey,
 } from "./member-items.ts";
 import {
-  type Change,
-  joined,
-  left,
+  addConnection,
+  type PresenceChange,
   type PresenceRecord,
   parsePresenceRecord,
   readWriteIds,
-  shown,
+  removeConnection,
+  replaceState,
   toPresenceAttributes,
 } from "./presence.ts";
 
-/** Processes that write one item at once wait for each other no longer than this at a time, in ms. */
+/** Longest pause between two attempts while other processes write the same item, in ms. */
 const CONTENTION_PAUSE_MS = 100;
-const MARK_BYTES = 6;
+const WRITE_ID_BYTES = 6;
 
 /** The items of one connection in one channel, as they were read. */
-interface Seen {
+interface MembershipItems {
   readonly userId: string | undefined;
   readonly subscription: Item | undefined;
   readonly member: Item | undefined;
-  /** The user's item, and the connection's end in it. */
+  /** The user's item, and the connection's entry in it. */
   readonly user: Item | undefined;
-  readonly end: End | undefined;
+  readonly entry: MemberEntry | undefined;
 }
 
 /**
- * Writes a membership: the connection's subscription first, then the member, then the connection's entry in the user's
- * item. A `remove` deletes the subscription last. So it leads to the other two however a call breaks off.
+ * Writes memberships. An `add` writes the connection's subscription first, then the member, then the connection's
+ * entry in the user's item. A `remove` deletes the subscription last. So the subscription leads to the other two
+ * items, even if a call fails halfway.
  *
  * Calls for one connection may overlap in any order, because each `add` writes its own id into the three items:
  * - A `remove` deletes the items of the `add` that it found, never those of a later one.
  * - A `remove` that finds an unfinished `add` marks the subscription, before it deletes anything, and keeps it.
- * - An `add` reads the subscription at the end. It writes everything again if it finds the mark, another id, or nothing:
- *   then it comes after the `remove`.
+ * - An `add` reads the subscription at the end. It writes everything again if it finds the mark, another id, or
+ *   nothing: then it comes after the `remove`.
  */
 export class Memberships {
   readonly #client: RetryingClient;
@@ -65,118 +66,126 @@ export class Memberships {
     this.#now = now;
   }
 
-  /** @returns whether the user was not there before */
+  /** @returns whether the user was absent before */
   async add(retry: Retry, channel: string, member: Member): Promise<boolean> {
     const key = subscriptionKey(channel, member.connectionId);
     for (let isFirst = false; ; ) {
-      const joinId = newJoinId();
+      const joinId = createJoinId();
       if (await this.#write(retry, channel, member, joinId)) isFirst = true;
       const subscription = await this.#item(retry, key);
-      if (subscription !== undefined && joinIdOf(subscription) === joinId && !isLeaving(subscription)) {
+      if (
+        subscription !== undefined &&
+        joinIdFromSubscription(subscription) === joinId &&
+        !isLeaving(subscription)
+      ) {
         return isFirst;
       }
-      await this.#pause(retry, "A connection kept coming and going");
+      await this.#pause(retry, "Add member timed out: other calls kept changing the connection's membership");
     }
   }
 
-  /** @returns the user, if it was their last connection */
+  /** @returns the user's presence, if this was the user's last connection */
   async remove(retry: Retry, channel: string, connectionId: string): Promise<Presence | undefined> {
-    let seen = await this.#read(retry, channel, connectionId);
-    while (seen.subscription !== undefined && !isWritten(seen) && !isLeaving(seen.subscription)) {
-      await this.#markLeaving(retry, seen.subscription);
-      // Removes the writes so far; later writes find the mark.
-      seen = await this.#read(retry, channel, connectionId);
+    let items = await this.#read(retry, channel, connectionId);
+    while (items.subscription !== undefined && !isAddComplete(items) && !isLeaving(items.subscription)) {
+      await this.#markLeaving(retry, items.subscription);
+      // This read sees all writes before the mark; later writes find the mark.
+      items = await this.#read(retry, channel, connectionId);
     }
-    const { subscription, member } = seen;
+    const { subscription, member } = items;
     const [presence] = await Promise.all([
-      this.#leave(retry, channel, connectionId, seen),
+      this.#leave(retry, channel, connectionId, items),
       this.#delete(retry, member, NAMES.liveUntil),
     ]);
-    // An add that is under way still writes the other items, and may break off: the subscription must lead to them.
-    if (isWritten(seen)) await this.#delete(retry, subscription, NAMES.joinId);
+    // An unfinished `add` may still write the other items and then fail, so the subscription must keep leading to
+    // them.
+    if (isAddComplete(items)) await this.#delete(retry, subscription, NAMES.joinId);
     return presence;
   }
 
-  /** @returns `false`: the user is not there */
+  /** @returns `false` if the user is absent */
   async setState(retry: Retry, channel: string, userId: string, state: Json | undefined): Promise<boolean> {
     const now = this.#now();
     const key = userKey(channel, userId);
-    return this.#change(retry, key, await this.#item(retry, key), (current) => shown(current, state, now));
+    return this.#change(retry, key, await this.#item(retry, key), (current) =>
+      replaceState(current, state, now),
+    );
   }
 
   async #write(retry: Retry, channel: string, member: Member, joinId: string): Promise<boolean> {
     const { userId } = member;
     const key = userId === undefined ? undefined : userKey(channel, userId);
-    const [standing] = await Promise.all([
+    const [userItem] = await Promise.all([
       key && this.#item(retry, key),
       this.#put(retry, subscriptionItem(channel, member, joinId)),
     ]);
     await this.#put(retry, memberItem(channel, member, joinId));
     if (userId === undefined || key === undefined) return false;
     const joining = { ...member, userId, joinId };
-    return this.#change(retry, key, standing, (current) => joined(current, joining));
+    return this.#change(retry, key, userItem, (current) => addConnection(current, joining));
   }
 
   /**
-   * The items as they were at one time. The reads are no snapshot: but where all items are of one `add` none of them is
-   * newer than another, and otherwise two readings that agree are one.
+   * Reads a consistent view of the items, although the reads are no snapshot. Items that were all written by one
+   * `add` are consistent; otherwise two equal readings in a row are.
    */
-  async #read(retry: Retry, channel: string, connectionId: string): Promise<Seen> {
-    let seen = await this.#readOnce(retry, channel, connectionId);
+  async #read(retry: Retry, channel: string, connectionId: string): Promise<MembershipItems> {
+    let items = await this.#readOnce(retry, channel, connectionId);
     for (;;) {
-      if (isWhole(seen) || isNothing(seen)) return seen;
+      if (isConsistent(items) || isEmpty(items)) return items;
       const again = await this.#readOnce(retry, channel, connectionId);
-      if (joinIdsOf(again).join() === joinIdsOf(seen).join()) return again;
-      seen = again;
+      if (listJoinIds(again).join() === listJoinIds(items).join()) return again;
+      items = again;
     }
   }
 
-  async #readOnce(retry: Retry, channel: string, connectionId: string): Promise<Seen> {
+  async #readOnce(retry: Retry, channel: string, connectionId: string): Promise<MembershipItems> {
     const [subscription, member] = await Promise.all([
       this.#item(retry, subscriptionKey(channel, connectionId)),
       this.#item(retry, memberKey(channel, connectionId)),
     ]);
-    const userId = (subscription && subscriberOf(subscription)) ?? (member && memberOf(member).userId);
+    const userId =
+      (subscription && userIdFromSubscription(subscription)) ?? (member && parseMember(member).userId);
     const user = userId === undefined ? undefined : await this.#item(retry, userKey(channel, userId));
-    const end = user && parsePresenceRecord(user).connections.get(connectionId);
-    return { userId, subscription, member, user, end };
+    const entry = user && parsePresenceRecord(user).connections.get(connectionId);
+    return { userId, subscription, member, user, entry };
   }
 
   async #leave(
     retry: Retry,
     channel: string,
     connectionId: string,
-    { userId, user, end }: Seen,
+    { userId, user, entry }: MembershipItems,
   ): Promise<Presence | undefined> {
-    if (userId === undefined || end === undefined) return undefined;
+    if (userId === undefined || entry === undefined) return undefined;
     const now = this.#now();
     return this.#change(retry, userKey(channel, userId), user, (current) =>
-      left(current, connectionId, end.joinId, now),
+      removeConnection(current, connectionId, entry.joinId, now),
     );
   }
 
   async #markLeaving(retry: Retry, subscription: Item): Promise<void> {
-    const { names, values, condition } = unchanged(subscription, NAMES.joinId);
-    await unlessChanged(
+    const { names, values, condition } = unchangedCondition(subscription, NAMES.joinId);
+    await ignoreConditionFailure(
       this.#client.call(retry, "UpdateItem", {
         TableName: this.#client.tableName,
-        Key: keyOf(subscription),
+        Key: primaryKeyFromItem(subscription),
         UpdateExpression: "SET #leaving = :now, #expiresAt = :expiresAt",
         ConditionExpression: condition,
         ExpressionAttributeNames: { ...names, "#leaving": NAMES.leaving, "#expiresAt": NAMES.expiresAt },
-        ExpressionAttributeValues: { ...values, ...leavingValues(this.#now()) },
+        ExpressionAttributeValues: { ...values, ...createLeavingValues(this.#now()) },
       }),
     );
   }
 
-  /** Deletes an item, if the attribute that each `add` changes is what it was. */
-  async #delete(retry: Retry, seen: Item | undefined, attribute: string): Promise<void> {
-    if (seen === undefined) return;
-    const { names, values, condition } = unchanged(seen, attribute);
-    await unlessChanged(
+  /** Deletes an item if the attribute that every `add` changes has not changed since the read. */
+  async #delete(retry: Retry, previous: Item | undefined, attribute: string): Promise<void> {
+    if (previous === undefined) return;
+    const { names, values, condition } = unchangedCondition(previous, attribute);
+    await ignoreConditionFailure(
       this.#client.call(retry, "DeleteItem", {
         TableName: this.#client.tableName,
-        Key: keyOf(seen),
+        Key: primaryKeyFromItem(previous),
         ConditionExpression: condition,
         ExpressionAttributeNames: names,
         ...(values && { ExpressionAttributeValues: values }),
@@ -184,47 +193,54 @@ export class Memberships {
     );
   }
 
-  /** Reads, changes, and writes if nobody else has written meanwhile; else once more. */
-  async #change<Told>(
+  /** Applies a change to a user's item. Retries with the current item if another process wrote it meanwhile. */
+  async #change<Result>(
     retry: Retry,
     key: Item,
-    standing: Item | undefined,
-    change: (current: PresenceRecord | undefined) => Change<Told>,
-  ): Promise<Told> {
-    for (let seen = standing; ; ) {
-      const { next, told } = change(seen && parsePresenceRecord(seen));
-      if (next === undefined) return told;
-      const mark = randomBytes(MARK_BYTES).toString("base64url");
-      const item = { ...key, ...toPresenceAttributes(next, mark, this.#now()) };
-      const found = await this.#replace(retry, seen, item);
-      if (found === "written") return told;
-      // Written by an attempt whose answer was lost.
-      if (found !== undefined && parsePresenceRecord(found).writeIds.includes(mark)) return told;
-      await this.#pause(retry, "A user's presence kept changing while it was updated");
-      seen = found;
+    initial: Item | undefined,
+    change: (current: PresenceRecord | undefined) => PresenceChange<Result>,
+  ): Promise<Result> {
+    for (let previous = initial; ; ) {
+      const { next, result } = change(previous && parsePresenceRecord(previous));
+      if (next === undefined) return result;
+      const writeId = randomBytes(WRITE_ID_BYTES).toString("base64url");
+      const item = { ...key, ...toPresenceAttributes(next, writeId, this.#now()) };
+      const existing = await this.#replace(retry, previous, item);
+      if (existing === "written") return result;
+      // An earlier attempt wrote it, and the response was lost.
+      if (existing !== undefined && parsePresenceRecord(existing).writeIds.includes(writeId)) return result;
+      await this.#pause(retry, "Presence update timed out: other calls kept changing the user's presence");
+      previous = existing;
     }
   }
 
-  /** Otherwise resolves to what stands there instead, if anything does. */
-  async #replace(retry: Retry, seen: Item | undefined, item: Item): Promise<"written" | Item | undefined> {
+  /**
+   * Replaces an item if it has not changed since the read. Otherwise resolves to the current item, or `undefined` if
+   * there is none.
+   */
+  async #replace(
+    retry: Retry,
+    previous: Item | undefined,
+    item: Item,
+  ): Promise<"written" | Item | undefined> {
     try {
       await this.#client.call(retry, "PutItem", {
         TableName: this.#client.tableName,
         Item: item,
         ExpressionAttributeNames: { "#updates": NAMES.updates },
-        ...(seen === undefined
+        ...(previous === undefined
           ? { ConditionExpression: "attribute_not_exists(#updates)" }
           : {
               ConditionExpression: "#updates = :updates",
-              ExpressionAttributeValues: { ":updates": { S: readWriteIds(seen) } },
+              ExpressionAttributeValues: { ":updates": { S: readWriteIds(previous) } },
             }),
         ReturnValuesOnConditionCheckFailure: "ALL_OLD",
       });
       return "written";
     } catch (error) {
-      const standing = getConditionFailure(error);
-      if (standing === undefined) throw error;
-      return Object.keys(standing).length === 0 ? undefined : standing;
+      const existing = getConditionFailure(error);
+      if (existing === undefined) throw error;
+      return Object.keys(existing).length === 0 ? undefined : existing;
     }
   }
 
@@ -242,34 +258,38 @@ export class Memberships {
   }
 }
 
-/** Which `add` has written the subscription, the member, and the connection's end in the user's item. */
-function joinIdsOf({ subscription, member, end }: Seen): readonly (string | undefined)[] {
-  const memberId = member && endOf(member[NAMES.liveUntil]?.N).joinId;
-  return [subscription && joinIdOf(subscription), memberId, end?.joinId];
+/**
+ * Returns the ids of the `add`s that wrote the subscription, the member, and the connection's entry in the user's
+ * item.
+ */
+function listJoinIds({ subscription, member, entry }: MembershipItems): readonly (string | undefined)[] {
+  const memberId = member && parseMemberEntry(member[NAMES.liveUntil]?.N).joinId;
+  return [subscription && joinIdFromSubscription(subscription), memberId, entry?.joinId];
 }
 
-function isNothing({ subscription, member }: Seen): boolean {
+function isEmpty({ subscription, member }: MembershipItems): boolean {
   return subscription === undefined && member === undefined;
 }
 
-/** Whether one `add` has written all of it. */
-function isWhole(seen: Seen): boolean {
-  const [subscriptionId, memberId, endId] = joinIdsOf(seen);
+/** Whether a single `add` wrote all items. */
+function isConsistent(items: MembershipItems): boolean {
+  const [subscriptionId, memberId, entryId] = listJoinIds(items);
   if (subscriptionId === undefined || memberId !== subscriptionId) return false;
-  return seen.userId === undefined || endId === subscriptionId;
+  return items.userId === undefined || entryId === subscriptionId;
 }
 
-/** Whether the last write of the `add` is there, so that none is still to come. The member may be deleted already. */
-function isWritten(seen: Seen): boolean {
-  const [subscriptionId, memberId, endId] = joinIdsOf(seen);
+/** Whether the `add` has made its last write, so that none can follow. The member may already be deleted. */
+function isAddComplete(items: MembershipItems): boolean {
+  const [subscriptionId, memberId, entryId] = listJoinIds(items);
   return (
-    isWhole(seen) || (subscriptionId !== undefined && memberId === undefined && endId === subscriptionId)
+    isConsistent(items) ||
+    (subscriptionId !== undefined && memberId === undefined && entryId === subscriptionId)
   );
 }
 
-/** The condition that an item is there and an attribute is as it was read. */
-function unchanged(seen: Item, attribute: string) {
-  const value = seen[attribute];
+/** Returns the condition that an item exists and its attribute has not changed. */
+function unchangedCondition(previous: Item, attribute: string) {
+  const value = previous[attribute];
   if (value !== undefined) {
     return { condition: "#it = :it", names: { "#it": attribute }, values: { ":it": value } };
   }
@@ -277,7 +297,7 @@ function unchanged(seen: Item, attribute: string) {
   return { condition, names: { "#it": attribute, "#item": NAMES.item }, values: undefined };
 }
 
-async function unlessChanged(call: Promise<unknown>): Promise<void> {
+async function ignoreConditionFailure(call: Promise<unknown>): Promise<void> {
   try {
     await call;
   } catch (error) {
@@ -285,6 +305,6 @@ async function unlessChanged(call: Promise<unknown>): Promise<void> {
   }
 }
 
-function keyOf(item: Item): Item {
+function primaryKeyFromItem(item: Item): Item {
   return { [NAMES.group]: item[NAMES.group]!, [NAMES.item]: item[NAMES.item]! };
 }

@@ -11,16 +11,21 @@ import { getConditionFailure, type Item } from "../client/errors.ts";
 import { keyText } from "../client/key-text.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
-import { bad } from "./member-items.ts";
+import { createBadRowError } from "./member-items.ts";
 
-/** DynamoDB removes what is left of a message so long after it was begun: a part that comes later begins it anew. */
-const REMOVED_AFTER_MS = 15 * 60_000;
-const MARK_BYTES = 6;
+/**
+ * DynamoDB may remove an incomplete message this long after its first chunk. A later chunk starts the message anew.
+ */
+const EXPIRES_AFTER_MS = 15 * 60_000;
+const WRITE_ID_BYTES = 6;
 
-/** Beside the parts: it says which of them have come. In no part's place, whose name begins with a number. */
+/**
+ * Sort key of the head item, which records the chunks that have arrived. It cannot collide with a chunk's key, which
+ * begins with a number.
+ */
 const HEAD = "head";
 
-/** Everything that the conditions and updates of a head name. */
+/** All attribute names of a head's conditions and updates. */
 const HEAD_NAMES = {
   "#message": NAMES.message,
   "#count": NAMES.count,
@@ -32,8 +37,8 @@ const HEAD_NAMES = {
 } as const;
 
 /**
- * Parts in DynamoDB: an item each, and a head that is changed by one conditional write for each part. The write that makes
- * the head complete is the one whose part came last.
+ * Message chunks in DynamoDB. Each chunk has its own item, and each is recorded by one conditional write to a head
+ * item. The write that completes the head belongs to the last chunk, which returns the whole message.
  */
 export class DynamoDBMessageChunks implements MessageChunks {
   readonly #client: RetryingClient;
@@ -44,26 +49,27 @@ export class DynamoDBMessageChunks implements MessageChunks {
 
   async add(
     connectionId: string,
-    part: MessageChunk,
+    chunk: MessageChunk,
     now: number,
     budget?: TimeBudget,
   ): Promise<ChunkResult> {
     const retry = this.#client.startRetry(budget);
-    // First, so that whoever completes the head finds it.
+    // Before the head, so that the call that completes the head finds all chunks.
     await this.#client.call(retry, "PutItem", {
       TableName: this.#client.tableName,
-      Item: { ...partKey(connectionId, part), [NAMES.text]: { S: part.text }, ...expiry(now) },
+      Item: { ...chunkKey(connectionId, chunk), [NAMES.text]: { S: chunk.text }, ...expiry(now) },
     });
-    const mark = randomBytes(MARK_BYTES).toString("base64url");
-    // Most of a message's parts find a head; the first one is there before the others as a rule.
-    const first = part.index === 0 ? this.#begin : this.#join;
+    const writeId = randomBytes(WRITE_ID_BYTES).toString("base64url");
+    // The first chunk usually arrives first, so it creates the head, and the others expect to find one.
+    const first = chunk.index === 0 ? this.#createHead : this.#addToHead;
     for (let write = first; ; ) {
-      const { head, written } = await write.call(this, retry, connectionId, part, mark, now);
-      const step = written ? "written" : next(head, part, mark, now);
-      if (step === "begin" || step === "join") write = step === "begin" ? this.#begin : this.#join;
+      const { head, written } = await write.call(this, retry, connectionId, chunk, writeId, now);
+      const step = written ? "written" : findNextStep(head, chunk, writeId, now);
+      if (step === "create-head" || step === "add-to-head")
+        write = step === "create-head" ? this.#createHead : this.#addToHead;
       else if (step === "kept" || step === "closed") return step;
-      else if (isComplete(head)) return { whole: await this.#read(retry, connectionId, part) };
-      else return arrivedOf(head).length === 1 ? "opened" : "kept";
+      else if (isComplete(head)) return { whole: await this.#read(retry, connectionId, chunk) };
+      else return arrivedIndexes(head).length === 1 ? "opened" : "kept";
     }
   }
 
@@ -77,52 +83,52 @@ export class DynamoDBMessageChunks implements MessageChunks {
     return written;
   }
 
-  /** The first part of a message, where no message stands or an earlier one. */
-  #begin(retry: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
+  /** Creates the head, if there is none or the one of an earlier message. */
+  #createHead(retry: Retry, connectionId: string, chunk: MessageChunk, writeId: string, now: number) {
     const update = [
-      "SET #message = :message, #count = :count, #arrived = :arrived, #lastBy = :mark",
+      "SET #message = :message, #count = :count, #arrived = :arrived, #lastBy = :writeId",
       "#liveUntil = :liveUntil, #expiresAt = :expiresAt REMOVE #closed",
     ];
     return this.#update(retry, connectionId, {
       UpdateExpression: update.join(", "),
       ConditionExpression: "attribute_not_exists(#message) OR #message < :message",
       values: {
-        ":message": { N: String(part.message) },
-        ":count": { N: String(part.count) },
-        ":arrived": { NS: [String(part.index)] },
-        ":mark": { S: mark },
+        ":message": { N: String(chunk.message) },
+        ":count": { N: String(chunk.count) },
+        ":arrived": { NS: [String(chunk.index)] },
+        ":writeId": { S: writeId },
         ":liveUntil": { N: String(now + CHUNKS_TIMEOUT_MS) },
         ":expiresAt": expiry(now)[NAMES.expiresAt]!,
       },
     });
   }
 
-  /** One of the others. */
-  #join(retry: Retry, connectionId: string, part: MessageChunk, mark: string, now: number) {
+  /** Adds a chunk to an existing head. */
+  #addToHead(retry: Retry, connectionId: string, chunk: MessageChunk, writeId: string, now: number) {
     return this.#update(retry, connectionId, {
-      UpdateExpression: "SET #lastBy = :mark ADD #arrived :arrived",
+      UpdateExpression: "SET #lastBy = :writeId ADD #arrived :arrived",
       ConditionExpression:
         "#message = :message AND #count = :count AND #liveUntil > :now " +
         "AND attribute_not_exists(#closed) AND NOT contains(#arrived, :index)",
       values: {
-        ":message": { N: String(part.message) },
-        ":count": { N: String(part.count) },
-        ":arrived": { NS: [String(part.index)] },
-        ":index": { N: String(part.index) },
-        ":mark": { S: mark },
+        ":message": { N: String(chunk.message) },
+        ":count": { N: String(chunk.count) },
+        ":arrived": { NS: [String(chunk.index)] },
+        ":index": { N: String(chunk.index) },
+        ":writeId": { S: writeId },
         ":now": { N: String(now) },
       },
     });
   }
 
-  /** @returns the head as it is now: after the write, or as it stood in its way */
+  /** @returns the head after the write, or the head that made the condition fail */
   async #update(
     retry: Retry,
     connectionId: string,
     { values, ...update }: HeadUpdate,
   ): Promise<{ readonly head: Item | undefined; readonly written: boolean }> {
-    const named = `${update.UpdateExpression} ${update.ConditionExpression}`;
-    const names = Object.entries(HEAD_NAMES).filter(([name]) => named.includes(name));
+    const expressions = `${update.UpdateExpression} ${update.ConditionExpression}`;
+    const names = Object.entries(HEAD_NAMES).filter(([name]) => expressions.includes(name));
     try {
       const { Attributes } = await this.#client.call(retry, "UpdateItem", {
         TableName: this.#client.tableName,
@@ -135,9 +141,9 @@ export class DynamoDBMessageChunks implements MessageChunks {
       });
       return { head: Attributes, written: true };
     } catch (error) {
-      const standing = getConditionFailure(error);
-      if (standing === undefined) throw error;
-      return { head: Object.keys(standing).length === 0 ? undefined : standing, written: false };
+      const existing = getConditionFailure(error);
+      if (existing === undefined) throw error;
+      return { head: Object.keys(existing).length === 0 ? undefined : existing, written: false };
     }
   }
 
@@ -147,13 +153,13 @@ export class DynamoDBMessageChunks implements MessageChunks {
       KeyConditionExpression: "#group = :group AND begins_with(#item, :message)",
       ExpressionAttributeNames: { "#group": NAMES.group, "#item": NAMES.item },
       ExpressionAttributeValues: {
-        ":group": { S: groupOf(connectionId) },
+        ":group": { S: chunkGroup(connectionId) },
         ":message": { S: `${message}:` },
       },
       ConsistentRead: true,
     });
     const texts = (page.Items ?? []).map((item) => item[NAMES.text]?.S ?? "");
-    if (texts.length !== count) throw bad(itemKey(connectionId, `${message}:`));
+    if (texts.length !== count) throw createBadRowError(itemKey(connectionId, `${message}:`));
     return texts.join("");
   }
 }
@@ -164,43 +170,44 @@ interface HeadUpdate {
   readonly values: Item;
 }
 
-/** What a part does that found a head in its way. */
-function next(
+/** Returns the next step of a chunk whose write failed on the current head. */
+function findNextStep(
   head: Item | undefined,
-  part: MessageChunk,
-  mark: string,
+  chunk: MessageChunk,
+  writeId: string,
   now: number,
-): "begin" | "join" | "kept" | "closed" | "written" {
+): "create-head" | "add-to-head" | "kept" | "closed" | "written" {
   const number = Number(head?.[NAMES.message]?.N ?? 0);
-  if (head === undefined || number < part.message) return "begin";
-  if (number > part.message || Number(head[NAMES.count]?.N) !== part.count) return "closed";
-  // Written by an attempt whose answer was lost; another that has come since is the last one instead.
-  if (head[NAMES.lastBy]?.S === mark) return "written";
+  if (head === undefined || number < chunk.message) return "create-head";
+  if (number > chunk.message || Number(head[NAMES.count]?.N) !== chunk.count) return "closed";
+  // An earlier attempt wrote it, and the response was lost. If another chunk has arrived since, that one is the last
+  // instead.
+  if (head[NAMES.lastBy]?.S === writeId) return "written";
   if (head[NAMES.closed] !== undefined || Number(head[NAMES.liveUntil]?.N) <= now) return "closed";
-  return arrivedOf(head).includes(String(part.index)) ? "kept" : "join";
+  return arrivedIndexes(head).includes(String(chunk.index)) ? "kept" : "add-to-head";
 }
 
 function isComplete(head: Item | undefined): boolean {
-  return arrivedOf(head).length === Number(head?.[NAMES.count]?.N);
+  return arrivedIndexes(head).length === Number(head?.[NAMES.count]?.N);
 }
 
-function arrivedOf(head: Item | undefined): string[] {
+function arrivedIndexes(head: Item | undefined): string[] {
   return head?.[NAMES.arrived]?.NS ?? [];
 }
 
-function groupOf(connectionId: string): string {
+function chunkGroup(connectionId: string): string {
   return `parts${keyText(connectionId)}`;
 }
 
-function partKey(connectionId: string, { message, index }: MessageChunk): Item {
-  // In order as text.
+function chunkKey(connectionId: string, { message, index }: MessageChunk): Item {
+  // Padded, so that chunks sort by index.
   return itemKey(connectionId, `${message}:${String(index).padStart(4, "0")}`);
 }
 
 function itemKey(connectionId: string, item: string): Item {
-  return { [NAMES.group]: { S: groupOf(connectionId) }, [NAMES.item]: { S: item } };
+  return { [NAMES.group]: { S: chunkGroup(connectionId) }, [NAMES.item]: { S: item } };
 }
 
 function expiry(now: number): Item {
-  return { [NAMES.expiresAt]: { N: String(Math.ceil((now + REMOVED_AFTER_MS) / 1_000)) } };
+  return { [NAMES.expiresAt]: { N: String(Math.ceil((now + EXPIRES_AFTER_MS) / 1_000)) } };
 }

@@ -12,37 +12,41 @@ import { keyText, textOfKey } from "../client/key-text.ts";
 import { MESSAGE_ATTRIBUTES as NAMES } from "../tables.ts";
 
 const HEAD = "head";
-const LIFE = "life";
+const STORE_ID = "life";
 const MESSAGE_PREFIX = "message/";
 const KEY_PREFIX = "key/";
 
-/** As many as the largest offset has: as text they sort as numbers do. */
+/** The digits of the largest offset. Padded, offsets sort as text in numeric order. */
 const OFFSET_DIGITS = 16;
 
-/** A fan-out that failed is tried again for a while, and keeps where it is on its message. */
-const KEPT_MS = 60 * 60 * 1000;
+/**
+ * Minimum time that a message is kept: a failed fan-out is retried for an hour and stores its cursor on the message.
+ */
+const MIN_LIFETIME_MS = 60 * 60 * 1000;
 
-/** A channel's last message. */
+/** The position of a channel's last message. */
 export interface Head extends Position {
-  /** ms since the epoch: when it was published, or one before it by a faster clock; 0 where there is none. */
+  /**
+   * Date of the last message, or of an earlier one from a faster clock, in ms since the epoch. 0 in an empty channel.
+   */
   readonly at: number;
 }
 
-/** A message as it is stored. */
-export interface Row {
+/** A message as stored. */
+export interface MessageRow {
   readonly epoch: string;
   readonly message: StoredMessage;
-  /** ms since the epoch: what its head had when it was the last one, and the head before. */
+  /** Dates of the head with this message, and of the head before it, in ms since the epoch. */
   readonly at: number;
   readonly previousAt: number;
   readonly pending: boolean;
   readonly cursor?: string;
 }
 
-/** What a key stands for. */
-export interface KnownKey {
+/** The message that was stored with an idempotency key. */
+export interface IdempotentMessage {
   readonly epoch: string;
-  /** Its `data` is not kept. */
+  /** Its `data` is `null`: the item does not store it. */
   readonly message: StoredMessage;
 }
 
@@ -50,30 +54,33 @@ export function headKey(channel: string): Item {
   return itemKey(channel, HEAD);
 }
 
-/** Of what all epochs of the table come from. No channel has it: their keys begin otherwise. */
-export function lifeKey(): Item {
-  return { [NAMES.channel]: { S: LIFE }, [NAMES.item]: { S: LIFE } };
+/**
+ * Returns the key of the store's id, from which all epochs of the table derive. It differs from every channel's key,
+ * because those begin with `:` or `!`.
+ */
+export function storeIdKey(): Item {
+  return { [NAMES.channel]: { S: STORE_ID }, [NAMES.item]: { S: STORE_ID } };
 }
 
-export function lifeItem(life: string): Item {
-  return { ...lifeKey(), [NAMES.epoch]: { S: life } };
+export function storeIdItem(storeId: string): Item {
+  return { ...storeIdKey(), [NAMES.epoch]: { S: storeId } };
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function lifeOf(item: Item): string {
-  return item[NAMES.epoch]?.S ?? bad(item);
+export function parseStoreId(item: Item): string {
+  return item[NAMES.epoch]?.S ?? throwBadRow(item);
 }
 
 export function messageKey(channel: string, offset: number): Item {
-  return itemKey(channel, messageName(offset));
+  return itemKey(channel, messageSortKey(offset));
 }
 
-/** The key in a hash: it may be longer than DynamoDB takes. */
+/** Hashes the idempotency key, which may be longer than a sort key. */
 function idempotencyKey(channel: string, key: string): Item {
   return itemKey(channel, KEY_PREFIX + createHash("sha256").update(key).digest("base64url"));
 }
 
-export function messageName(offset: number): string {
+export function messageSortKey(offset: number): string {
   return MESSAGE_PREFIX + String(offset).padStart(OFFSET_DIGITS, "0");
 }
 
@@ -88,7 +95,7 @@ export function headItem(channel: string, head: Head): Item {
 
 export function messageItem(
   channel: string,
-  { epoch, message, at, previousAt }: Omit<Row, "pending" | "cursor">,
+  { epoch, message, at, previousAt }: Omit<MessageRow, "pending" | "cursor">,
   ageMs: number,
 ): Item {
   return {
@@ -98,11 +105,11 @@ export function messageItem(
     [NAMES.at]: { N: String(at) },
     [NAMES.previousAt]: { N: String(previousAt) },
     [NAMES.pending]: { BOOL: true },
-    ...expiry(at + Math.max(ageMs, KEPT_MS)),
+    ...expiry(at + Math.max(ageMs, MIN_LIFETIME_MS)),
   };
 }
 
-export function keyItem(channel: string, key: string, epoch: string, message: StoredMessage): Item {
+export function idempotencyItem(channel: string, key: string, epoch: string, message: StoredMessage): Item {
   const goodUntil = message.at + IDEMPOTENCY_WINDOW_MS;
   return {
     ...idempotencyKey(channel, key),
@@ -113,51 +120,51 @@ export function keyItem(channel: string, key: string, epoch: string, message: St
   };
 }
 
-export function stored({ id, data, userId, at }: NewMessage, offset: number): StoredMessage {
+export function toStoredMessage({ id, data, userId, at }: NewMessage, offset: number): StoredMessage {
   return { id, offset, data, ...(userId === undefined ? {} : { userId }), at };
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function headOf(item: Item): Head {
+export function parseHead(item: Item): Head {
   return {
-    epoch: item[NAMES.epoch]?.S ?? bad(item),
-    offset: numberOf(item, NAMES.offset),
-    at: numberOf(item, NAMES.at),
+    epoch: item[NAMES.epoch]?.S ?? throwBadRow(item),
+    offset: parseNumber(item, NAMES.offset),
+    at: parseNumber(item, NAMES.at),
   };
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function rowOf(item: Item): Row {
+export function parseMessageRow(item: Item): MessageRow {
   const cursor = item[NAMES.cursor]?.S;
   return {
-    ...knownKeyOf(item),
-    at: numberOf(item, NAMES.at),
-    previousAt: numberOf(item, NAMES.previousAt),
+    ...parseIdempotencyItem(item),
+    at: parseNumber(item, NAMES.at),
+    previousAt: parseNumber(item, NAMES.previousAt),
     pending: item[NAMES.pending] !== undefined,
     ...(cursor === undefined ? {} : { cursor }),
   };
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function knownKeyOf(item: Item): KnownKey {
+export function parseIdempotencyItem(item: Item): IdempotentMessage {
   try {
     const message = JSON.parse(item[NAMES.message]?.S ?? "") as StoredMessage;
-    return { epoch: item[NAMES.epoch]?.S ?? bad(item), message };
+    return { epoch: item[NAMES.epoch]?.S ?? throwBadRow(item), message };
   } catch (cause) {
-    throw cause instanceof StoreError ? cause : bad(item, cause);
+    throw cause instanceof StoreError ? cause : throwBadRow(item, cause);
   }
 }
 
 /**
- * The message that an item of the table is (such as the new image of a record in its stream), if it has not reached
- * everybody.
+ * Parses an item of the table, such as a record's new image from the table's stream. Returns `undefined` unless it is
+ * a message whose fan-out is pending.
  * @throws {StoreError} BAD_ROW
  */
-export function unfinishedMessage(image: Item): PendingFanOut | undefined {
+export function parsePendingFanOut(image: Item): PendingFanOut | undefined {
   if (!image[NAMES.item]?.S?.startsWith(MESSAGE_PREFIX)) return undefined;
-  const { epoch, message, pending, cursor } = rowOf(image);
+  const { epoch, message, pending, cursor } = parseMessageRow(image);
   if (!pending) return undefined;
-  const channel = textOfKey(image[NAMES.channel]?.S ?? bad(image));
+  const channel = textOfKey(image[NAMES.channel]?.S ?? throwBadRow(image));
   return { channel, epoch, message, ...(cursor === undefined ? {} : { cursor }) };
 }
 
@@ -165,20 +172,20 @@ function itemKey(channel: string, item: string): Item {
   return { [NAMES.channel]: { S: keyText(channel) }, [NAMES.item]: { S: item } };
 }
 
-/** Nothing for a time that never comes. */
+/** Returns no attribute if the time is not finite: then the item never expires. */
 function expiry(ms: number): Item {
   const seconds = Math.ceil(ms / 1_000);
   return Number.isSafeInteger(seconds) ? { [NAMES.expiresAt]: { N: String(seconds) } } : {};
 }
 
-function numberOf(item: Item, name: string): number {
+function parseNumber(item: Item, name: string): number {
   const number = Number(item[name]?.N ?? Number.NaN);
-  return Number.isFinite(number) ? number : bad(item);
+  return Number.isFinite(number) ? number : throwBadRow(item);
 }
 
-/** Names the row, never what it holds: that is the application's, and this goes to a log. */
-function bad(item: Item, cause?: unknown): never {
+/** Names the item, never its content: the content belongs to the application, and the message goes to logs. */
+function throwBadRow(item: Item, cause?: unknown): never {
   const key = [item[NAMES.channel]?.S, item[NAMES.item]?.S];
-  const message = `Item ${JSON.stringify(key)} is malformed`;
+  const message = `Item ${JSON.stringify(key)} is malformed; delete or repair it`;
   throw new StoreError("BAD_ROW", message, cause === undefined ? undefined : { cause });
 }

@@ -3,29 +3,32 @@ import type { Json } from "../../contracts/json.ts";
 import type { Item } from "../client/errors.ts";
 import { keyText, textOfKey } from "../client/key-text.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
-import { bad, type End, endOf, endText } from "./member-items.ts";
+import { createBadRowError, formatMemberEntry, type MemberEntry, parseMemberEntry } from "./member-items.ts";
 
-/** How many of its last writes an item remembers: as many can come between a write and its lost answer. */
+/**
+ * Number of latest writes that an item remembers. A write recognizes itself after a lost response if at most this
+ * many followed.
+ */
 const REMEMBERED_WRITES = 8;
 
-/** What stays of a user who has left is there for as long as a lost answer may be asked for again. */
+/** How long a departed user's item stays, in ms. A call whose response was lost may be retried in that time. */
 const TOMBSTONE_MS = 20 * 60 * 1000;
 
-/** The end of a connection that has left. */
-const LEFT = 0;
+/** The `expiresAt` of a connection that left. */
+const LEFT_AT = 0;
 
-/** A user in a channel. Without open connections: one who has left. */
+/** A user in a channel. The user has left if no connection is open. */
 export interface PresenceRecord {
   readonly userId: string;
   readonly since: number;
   readonly state?: Json;
-  /** By connection. */
-  readonly connections: ReadonlyMap<string, End>;
-  /** The marks of the last writes, the newest first. */
+  /** Entries by connection id. */
+  readonly connections: ReadonlyMap<string, MemberEntry>;
+  /** Ids of the latest writes, newest first. */
   readonly writeIds: readonly string[];
 }
 
-export interface Joining {
+export interface JoiningConnection {
   readonly userId: string;
   readonly connectionId: string;
   readonly joinedAt: number;
@@ -33,79 +36,89 @@ export interface Joining {
   readonly joinId: string;
 }
 
-/** What becomes of a user, and what is told of it; without `next` nothing does. */
-export interface Change<Told> {
+/** A change of a user's record and its result. Without `next` the record does not change. */
+export interface PresenceChange<Result> {
   readonly next?: PresenceRecord;
-  readonly told: Told;
+  readonly result: Result;
 }
 
-/** @returns `told`: whether the user was not there before */
-export function joined(current: PresenceRecord | undefined, joining: Joining): Change<boolean> {
+/** @returns as `result` whether the user was absent before */
+export function addConnection(
+  current: PresenceRecord | undefined,
+  joining: JoiningConnection,
+): PresenceChange<boolean> {
   const { userId, connectionId, joinedAt, expiresAt, joinId } = joining;
-  const open = openAt(current, joinedAt);
-  const isFirst = open.size === 0;
-  // Also where it is there already: a remove that is under way takes that one out, not this.
-  const connections = new Map(open).set(connectionId, { expiresAt, joinId });
+  const openEntries = openConnections(current, joinedAt);
+  const isFirst = openEntries.size === 0;
+  // Also if the connection is already present: a concurrent `remove` then deletes that entry, and not this one.
+  const connections = new Map(openEntries).set(connectionId, { expiresAt, joinId });
   const writeIds = current?.writeIds ?? [];
   if (isFirst || current === undefined) {
-    return { next: { userId, since: joinedAt, connections, writeIds }, told: true };
+    return { next: { userId, since: joinedAt, connections, writeIds }, result: true };
   }
-  return { next: { ...current, connections }, told: false };
+  return { next: { ...current, connections }, result: false };
 }
 
 /**
- * @param joinId of the `add` that is undone: what a later one has written stays
- * @returns `told`: the user, if it was their last connection
+ * @param joinId id of the `add` to undo; entries of a later one stay
+ * @returns as `result` the user's presence, if this was the last connection
  */
-export function left(
+export function removeConnection(
   current: PresenceRecord | undefined,
   connectionId: string,
   joinId: string,
   now: number,
-): Change<Presence | undefined> {
-  const end = current?.connections.get(connectionId);
-  if (current === undefined || end?.joinId !== joinId || end.expiresAt === LEFT) return { told: undefined };
-  const open = new Map(openAt(current, now));
-  open.delete(connectionId);
-  // The entry stays until the next tab's write, and says that no write of this `add` is still to come: a `remove` that
-  // breaks off here leaves items that are not taken for those of an unfinished `add`.
-  const connections = new Map(open).set(connectionId, { expiresAt: LEFT, joinId });
-  return { next: { ...current, connections }, told: open.size === 0 ? presenceOf(current) : undefined };
+): PresenceChange<Presence | undefined> {
+  const entry = current?.connections.get(connectionId);
+  if (current === undefined || entry?.joinId !== joinId || entry.expiresAt === LEFT_AT)
+    return { result: undefined };
+  const openEntries = new Map(openConnections(current, now));
+  openEntries.delete(connectionId);
+  // The entry stays until the user's next write. It shows that the `add` has no write to come, so a `remove` that
+  // fails here does not leave items that look like those of an unfinished `add`.
+  const connections = new Map(openEntries).set(connectionId, { expiresAt: LEFT_AT, joinId });
+  return {
+    next: { ...current, connections },
+    result: openEntries.size === 0 ? toPresence(current) : undefined,
+  };
 }
 
-/** @returns `told`: whether the user is there */
-export function shown(
+/** @returns as `result` whether the user is present */
+export function replaceState(
   current: PresenceRecord | undefined,
   state: Json | undefined,
   now: number,
-): Change<boolean> {
-  if (current === undefined || !isThere(current, now)) return { told: false };
+): PresenceChange<boolean> {
+  if (current === undefined || !isPresent(current, now)) return { result: false };
   const { state: _, ...stateless } = current;
-  return { next: state === undefined ? stateless : { ...stateless, state }, told: true };
+  return { next: state === undefined ? stateless : { ...stateless, state }, result: true };
 }
 
-export function isThere(attendance: PresenceRecord, now: number): boolean {
-  return openAt(attendance, now).size > 0;
+export function isPresent(record: PresenceRecord, now: number): boolean {
+  return openConnections(record, now).size > 0;
 }
 
-export function presenceOf({ userId, since, state }: PresenceRecord): Presence {
+export function toPresence({ userId, since, state }: PresenceRecord): Presence {
   return { userId, since, ...(state === undefined ? {} : { state }) };
 }
 
-/** The attributes besides its key. @param mark of the write */
-export function toPresenceAttributes(attendance: PresenceRecord, mark: string, now: number): Item {
-  const { userId, since, state, connections, writeIds } = attendance;
-  const ends = [...connections].map(
-    ([id, { expiresAt, joinId }]) => [keyText(id), { N: endText(expiresAt, joinId) }] as const,
+/**
+ * Returns the attributes of a user's item, without its key.
+ * @param writeId id of this write
+ */
+export function toPresenceAttributes(record: PresenceRecord, writeId: string, now: number): Item {
+  const { userId, since, state, connections, writeIds } = record;
+  const entries = [...connections].map(
+    ([id, { expiresAt, joinId }]) => [keyText(id), { N: formatMemberEntry(expiresAt, joinId) }] as const,
   );
-  const end = Math.max(now + TOMBSTONE_MS, ...[...connections.values()].map(({ expiresAt }) => expiresAt));
+  const endsAt = Math.max(now + TOMBSTONE_MS, ...[...connections.values()].map(({ expiresAt }) => expiresAt));
   return {
     [NAMES.userId]: { S: keyText(userId) },
     [NAMES.since]: { N: String(since) },
     ...(state === undefined ? {} : { [NAMES.state]: { S: JSON.stringify(state) } }),
-    [NAMES.connections]: { M: Object.fromEntries(ends) },
-    [NAMES.updates]: { S: [mark, ...writeIds].slice(0, REMEMBERED_WRITES).join(" ") },
-    [NAMES.expiresAt]: { N: String(Math.ceil(end / 1_000)) },
+    [NAMES.connections]: { M: Object.fromEntries(entries) },
+    [NAMES.updates]: { S: [writeId, ...writeIds].slice(0, REMEMBERED_WRITES).join(" ") },
+    [NAMES.expiresAt]: { N: String(Math.ceil(endsAt / 1_000)) },
   };
 }
 
@@ -113,28 +126,30 @@ export function toPresenceAttributes(attendance: PresenceRecord, mark: string, n
 export function parsePresenceRecord(item: Item): PresenceRecord {
   try {
     const state = item[NAMES.state]?.S;
-    const ends = Object.entries(item[NAMES.connections]?.M ?? failing());
+    const entries = Object.entries(item[NAMES.connections]?.M ?? throwMissingAttribute());
     return {
-      userId: textOfKey(item[NAMES.userId]?.S ?? failing()),
-      since: Number(item[NAMES.since]?.N ?? failing()),
+      userId: textOfKey(item[NAMES.userId]?.S ?? throwMissingAttribute()),
+      since: Number(item[NAMES.since]?.N ?? throwMissingAttribute()),
       ...(state === undefined ? {} : { state: JSON.parse(state) as Json }),
-      connections: new Map(ends.map(([id, end]) => [textOfKey(id), endOf(end.N ?? failing())])),
+      connections: new Map(
+        entries.map(([id, entry]) => [textOfKey(id), parseMemberEntry(entry.N ?? throwMissingAttribute())]),
+      ),
       writeIds: readWriteIds(item).split(" "),
     };
   } catch (cause) {
-    throw bad(item, cause);
+    throw createBadRowError(item, cause);
   }
 }
 
-/** What every write changes: the marks as they are stored. */
+/** Returns the ids of the latest writes as stored. Every write changes them. */
 export function readWriteIds(item: Item): string {
-  return item[NAMES.updates]?.S ?? failing();
+  return item[NAMES.updates]?.S ?? throwMissingAttribute();
 }
 
-function failing(): never {
-  throw new TypeError("An attribute is missing");
+function throwMissingAttribute(): never {
+  throw new TypeError("Missing attribute");
 }
 
-function openAt(attendance: PresenceRecord | undefined, now: number): ReadonlyMap<string, End> {
-  return new Map([...(attendance?.connections ?? [])].filter(([, { expiresAt }]) => expiresAt > now));
+function openConnections(record: PresenceRecord | undefined, now: number): ReadonlyMap<string, MemberEntry> {
+  return new Map([...(record?.connections ?? [])].filter(([, { expiresAt }]) => expiresAt > now));
 }

@@ -1,42 +1,44 @@
 import { getMaxAheadMs, type HistoryQuery, type StoredMessage } from "../../contracts/channel-history.ts";
-import type { Head, Row } from "./messages.ts";
+import type { Head, MessageRow } from "./messages.ts";
 
-/** A transaction's writes become visible one by one, but not this much later, in ms. */
+/** Writes of one transaction become visible one by one, within this time in ms. */
 const SETTLING_MS = 10_000;
 
-/** Offsets, both included; none when `first` is past `last`. */
+/** A range of offsets, both included. Empty if `first` is greater than `last`. */
 export interface Span {
   readonly first: number;
   readonly last: number;
 }
 
-/** The part of a history that was asked for, and that its size has not cut off. */
-export function spanOf(head: number, { after = 0, before = head + 1, retention }: HistoryQuery): Span {
+/** Returns the offsets that the query asks for and that the retention size still holds. */
+export function toSpan(head: number, { after = 0, before = head + 1, retention }: HistoryQuery): Span {
   return { first: Math.max(after, head - retention.size, 0) + 1, last: Math.min(before - 1, head) };
 }
 
 /**
- * What of the rows that were read, the oldest first, history shows: no more than was asked for, and nothing that its
- * age has cut off, nor what is older than something missing.
+ * Selects the messages of a page, from rows in ascending order. It drops rows past their age, rows older than a gap,
+ * and rows over the limit.
  */
-export function shownOf(
-  rows: readonly Row[],
+export function selectMessages(
+  rows: readonly MessageRow[],
   span: Span,
   { after, limit, retention, now }: HistoryQuery,
 ): { readonly messages: readonly StoredMessage[]; readonly more: boolean } {
   let from = 0;
   for (const [index, { message, at, previousAt }] of rows.entries()) {
     const before = rows[index - 1];
-    // A date too far ahead is not trusted: its message stays as long as the one before it.
-    const isAhead = (date: number) => date - now >= getMaxAheadMs(retention.ageMs);
+    // A date too far ahead is not trusted: its message is retained as long as the one before it.
+    const isTooFarAhead = (date: number) => date - now >= getMaxAheadMs(retention.ageMs);
     const isYoung = (date: number) => now - date < retention.ageMs;
-    const isKept = isAhead(at) ? from < index || (isYoung(previousAt) && !isAhead(previousAt)) : isYoung(at);
-    if (!isKept) from = index + 1;
+    const isRetained = isTooFarAhead(at)
+      ? from < index || (isYoung(previousAt) && !isTooFarAhead(previousAt))
+      : isYoung(at);
+    if (!isRetained) from = index + 1;
     else if (index > from && before?.message.offset !== message.offset - 1) from = index;
   }
-  const kept = rows.slice(from).map(({ message }) => message);
-  if (after === undefined) return { messages: kept.slice(-limit), more: kept.length > limit };
-  const messages = kept.slice(0, limit);
+  const retained = rows.slice(from).map(({ message }) => message);
+  if (after === undefined) return { messages: retained.slice(-limit), more: retained.length > limit };
+  const messages = retained.slice(0, limit);
   return { messages, more: messages.length === limit && (messages.at(-1)?.offset ?? 0) < span.last };
 }
 
@@ -45,11 +47,11 @@ function isWithin(ms: number, at: number, now: number): boolean {
 }
 
 /**
- * Whether a message is missing that was published so lately that it can only be on its way: a reader may see a head
- * before the message that it counts, and one message before the one below it.
+ * Whether a missing message was published so recently that its write may still become visible. A reader may see a
+ * head before its message, and a message before the one below it.
  */
 export function hasUnsettledGap(
-  rows: readonly Row[],
+  rows: readonly MessageRow[],
   span: Span,
   head: Pick<Head, "offset" | "at">,
   query: HistoryQuery,
@@ -62,6 +64,6 @@ export function hasUnsettledGap(
     if (message.offset !== expected && isLate(previousAt)) return true;
     expected = message.offset + 1;
   }
-  const isReadToTheEnd = !ascending || shownOf(rows, span, query).messages.length < query.limit;
-  return isReadToTheEnd && expected <= span.last && span.last === head.offset && isLate(head.at);
+  const hasReadAll = !ascending || selectMessages(rows, span, query).messages.length < query.limit;
+  return hasReadAll && expected <= span.last && span.last === head.offset && isLate(head.at);
 }

@@ -1,7 +1,7 @@
 import type { AttributeValue, CancellationReason } from "@aws-sdk/client-dynamodb";
 import { isTransient as isTransientAnywhere } from "../../../aws/index.ts";
 
-/** An item as DynamoDB hands it out. */
+/** An item in DynamoDB's format. */
 export type Item = Record<string, AttributeValue>;
 
 const TRANSIENT_EXCEPTIONS = new Set([
@@ -11,14 +11,14 @@ const TRANSIENT_EXCEPTIONS = new Set([
   "TransactionInProgressException",
 ]);
 
-/** Why DynamoDB cancels a transaction that may well succeed the next time. */
+/** Cancellation reasons of a transaction that may succeed when retried. */
 const TRANSIENT_REASONS = new Set([
   "ProvisionedThroughputExceeded",
   "ThrottlingError",
   "TransactionConflict",
 ]);
 
-/** What DynamoDB's errors carry beside their name. */
+/** Fields of DynamoDB's errors. */
 interface Failure {
   readonly name?: string;
   readonly CancellationReasons?: readonly CancellationReason[];
@@ -26,8 +26,8 @@ interface Failure {
 }
 
 /**
- * Whether the same call may succeed later: throttled, timed out, broken off, or a fault of the service's own. A
- * transaction is transient only when nothing but transience has cancelled it.
+ * Whether a retry of the call may succeed: after throttling, a timeout, a lost connection, or a service error. A
+ * canceled transaction is transient only if all its reasons are.
  */
 export function isTransient(error: unknown): boolean {
   const { name = "", CancellationReasons } = error as Failure;
@@ -38,15 +38,17 @@ export function isTransient(error: unknown): boolean {
   return TRANSIENT_EXCEPTIONS.has(name) || isTransientAnywhere(error);
 }
 
-/** The item that stood in a condition's way: `{}` when there was none; `undefined` when it is another error. */
+/**
+ * Returns the item that made a condition fail, or `{}` if there was none. Returns `undefined` for any other error.
+ */
 export function getConditionFailure(error: unknown): Item | undefined {
   const { name, Item } = error as Failure;
   return name === "ConditionalCheckFailedException" ? (Item ?? {}) : undefined;
 }
 
 /**
- * The same for each write of a transaction, in order; `undefined` where a write's own condition held, and for
- * the whole when it is another error.
+ * Returns the items that made conditions of a transaction fail, one per write in order. An element is `undefined` if
+ * the write's condition held. Returns `undefined` for any other error.
  */
 export function getTransactionConditionFailures(error: unknown): (Item | undefined)[] | undefined {
   const reasons = (error as Failure).CancellationReasons;

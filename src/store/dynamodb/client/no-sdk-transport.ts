@@ -8,13 +8,13 @@ type NoSdkTarget = Pick<CallOptions, "region"> & NoSdkOptions;
 const MAX_SOCKETS = 50;
 
 /**
- * Calls DynamoDB by signed requests over Node's HTTP. Input and output are the SDK's as JSON, because the stores use texts,
- * numbers, maps and lists only; binary values would have to be encoded.
+ * Calls DynamoDB with signed requests over Node's HTTP. Input and output are the SDK's types as JSON. The stores use
+ * only strings, numbers, maps and lists; binary values would need an encoding.
  */
 export function createNoSdkTransport(target: NoSdkTarget): Transport {
   let api: AwsEndpoint | undefined;
   return async (operation, input, signal) => {
-    // On the first call, because this reads the environment.
+    // Deferred to the first call, because it reads the environment.
     api ??= open(target);
     const headers = {
       "content-type": "application/x-amz-json-1.0",
@@ -29,7 +29,7 @@ export function createNoSdkTransport(target: NoSdkTarget): Transport {
   };
 }
 
-/** Copies the reasons of a failed condition or transaction into the error, where the SDK has them. */
+/** Copies the reasons of a failed condition or transaction to where the SDK's errors have them. */
 function withFailureReasons(error: AwsServiceError): AwsServiceError {
   for (const name of ["Item", "CancellationReasons"]) {
     const value = error.getField(name);

@@ -9,7 +9,7 @@ import { type CallMetrics, logMetrics } from "./metrics.ts";
 import type { Operation, Operations, Transport } from "./transport.ts";
 
 /** The part of a caller's budget that it keeps for reporting a failure, in ms. */
-const ANSWER_MS = 300;
+const RESPONSE_MS = 300;
 const DEFAULT_TIMEOUT_MS = 10_000;
 
 export interface RetryingClientOptions {
@@ -35,12 +35,12 @@ export class RetryingClient {
 
   /** Starts the deadline that all DynamoDB calls of one store call share. */
   startRetry(budget?: TimeBudget): Retry {
-    const remaining = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - ANSWER_MS;
+    const remaining = (budget?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY) - RESPONSE_MS;
     return new Retry({ deadline: elapsed() + Math.min(this.#timeoutMs, remaining), isTransient });
   }
 
   /**
-   * Rejects with DynamoDB's own error when a condition did not hold.
+   * Calls an operation. Rejects with DynamoDB's own error if a condition failed.
    * @throws {StoreError} STORE_UNAVAILABLE, STORE_REFUSED
    */
   async call<Name extends Operation>(
@@ -77,7 +77,7 @@ export class RetryingClient {
   }
 
   #toStoreError(operation: Operation, cause: unknown): StoreError {
-    const name = cause instanceof Error ? cause.name : "an error";
+    const name = cause instanceof Error ? cause.name : "unknown error";
     const code = isTransient(cause) ? "STORE_UNAVAILABLE" : "STORE_REFUSED";
     return new StoreError(code, `${operation} on ${this.tableName} failed: ${name}`, { cause });
   }

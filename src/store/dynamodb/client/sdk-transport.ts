@@ -22,10 +22,10 @@ const COMMANDS = {
   TransactWriteItems: TransactWriteItemsCommand,
 };
 
-/** Through the AWS SDK's client. */
+/** Calls DynamoDB through the AWS SDK's client. */
 export function createSdkTransport(client: DynamoDBClient): Transport {
   return (operation, input, abortSignal) => {
-    // The type can't say that a command's input and output follow from its name.
+    // The types cannot express that a command's input and output follow from its name.
     const Command = COMMANDS[operation] as unknown as new (input: unknown) => GetItemCommand;
     return client.send(new Command(input), { abortSignal });
   };

@@ -1,4 +1,4 @@
-/** FNV-1a. Ids are random, so any hash spreads them; the same id always has the same shard. */
+/** Returns the shard of an id, always the same one. Any hash spreads random ids; this is FNV-1a. */
 export function shardOf(id: string, shards: number): number {
   let value = 0x811c9dc5;
   for (let index = 0; index < id.length; index++) {

@@ -4,8 +4,9 @@ import { getTransactionConditionFailures, type Item } from "./errors.ts";
 import type { RetryingClient } from "./retrying-client.ts";
 
 /**
- * All writes or none: then what stood in each one's way. Sent again after its answer was lost, it fails on what it has
- * written itself, unless it has a token: by that DynamoDB knows it for 10 minutes, and says again that it was done.
+ * Makes all writes or none. Resolves to `undefined`, or to the items that made each write's condition fail.
+ * @param token makes retries idempotent for 10 minutes. Without it, a retry after a lost response fails on its own
+ * writes.
  */
 export async function transact(
   client: RetryingClient,

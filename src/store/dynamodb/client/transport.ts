@@ -17,7 +17,7 @@ import type {
   UpdateItemOutput,
 } from "@aws-sdk/client-dynamodb";
 
-/** What the store asks of DynamoDB: the names and shapes of its API. */
+/** DynamoDB's operations that the stores use, with their input and output. */
 export interface Operations {
   GetItem: { input: GetItemInput; output: GetItemOutput };
   PutItem: { input: PutItemInput; output: PutItemOutput };
@@ -32,7 +32,7 @@ export interface Operations {
 /** The name of a DynamoDB operation. */
 export type Operation = keyof Operations;
 
-/** One attempt at one operation. Rejects with an error that has DynamoDB's exception as its `name`. */
+/** Makes one attempt at an operation. Rejects with an error whose `name` is DynamoDB's exception. */
 export type Transport = <Name extends Operation>(
   operation: Name,
   input: Operations[Name]["input"],

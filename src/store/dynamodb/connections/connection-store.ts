@@ -9,28 +9,35 @@ import type { RetryingClient } from "../client/retrying-client.ts";
 import type { StoreOptions } from "../options.ts";
 import { CONNECTION_ATTRIBUTES, type IndexDefinition, TENANT_INDEX, USER_INDEX } from "../tables.ts";
 import { ConnectionCount, removeCounted } from "./count.ts";
-import { itemsBy } from "./reads.ts";
-import { indexKey, itemOf, keyOf, liveConnection, removedRow, tombstoneOf } from "./rows.ts";
+import { listItemsByOwner } from "./reads.ts";
 import {
-  conditionalUpdate,
+  connectionItem,
+  connectionKey,
+  getRemovedRow,
+  indexKey,
+  parseLiveConnection,
+  tombstoneItem,
+} from "./rows.ts";
+import {
+  createConditionalUpdate,
+  createStateUpdate,
   createWriteId,
   KEYS_PER_UPDATE,
   readStoredValue,
-  stateUpdate,
   wasApplied,
 } from "./state.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 
-/** The longest that a Lambda runs, and what two machines' clocks may differ by. */
+/** Lambda's maximum of 15 minutes plus 5 minutes of clock skew. */
 const TOMBSTONE_MS = 15 * 60 * 1000 + 5 * 60 * 1000;
 
-/** Those who change one key at once wait for each other no longer than this at a time, in ms. */
+/** Longest pause between two attempts while others change the same state key, in ms. */
 const CONTENTION_PAUSE_MS = 100;
 
 /**
- * Connections in DynamoDB. A call that DynamoDB throttles or does not answer is repeated until `timeoutMs`, or
- * its caller's budget, is over; each may be sent twice without harm.
+ * Connections in DynamoDB. Calls are retried with backoff while throttled or unanswered, until `timeoutMs` or the
+ * caller's budget is over. Every call may safely be sent twice.
  */
 export class DynamoDBConnectionStore implements ConnectionStore {
   readonly #client: RetryingClient;
@@ -49,13 +56,13 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     const now = this.#now();
     const { id, connectedAt, expiresAt } = connection;
     if (expiresAt <= now) return true;
-    const item = itemOf(connection, Math.max(expiresAt, connectedAt + this.#ttlMs));
+    const item = connectionItem(connection, Math.max(expiresAt, connectedAt + this.#ttlMs));
     const put = this.#put(item, "attribute_not_exists(#id) OR #liveUntil <= :now", now);
     const retry = this.#client.startRetry(budget);
-    const standing = await (this.#count === undefined
+    const existing = await (this.#count === undefined
       ? this.#write(retry, put)
       : this.#count.add(retry, { id, liveUntil: expiresAt, put }, now));
-    return standing === undefined || standing[CONNECTION_ATTRIBUTES.kind] === undefined;
+    return existing === undefined || existing[CONNECTION_ATTRIBUTES.kind] === undefined;
   }
 
   async get(
@@ -64,7 +71,7 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     { removed = false }: { readonly removed?: boolean } = {},
   ): Promise<Connection | undefined> {
     const item = await this.#item(this.#client.startRetry(budget), id);
-    return liveConnection((removed ? removedRow(item) : undefined) ?? item, this.#now());
+    return parseLiveConnection((removed ? getRemovedRow(item) : undefined) ?? item, this.#now());
   }
 
   async delete(
@@ -75,16 +82,16 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     const now = this.#now();
     const retry = this.#client.startRetry(budget);
     const removable = "(attribute_not_exists(#kind) OR #liveUntil <= :now)";
-    // Where rows are counted a look costs less than the write that would fail.
-    let standing = this.#count === undefined && !keep ? undefined : await this.#item(retry, id);
-    const kept = keep && liveConnection(standing, now) !== undefined ? standing : undefined;
-    const tombstone = tombstoneOf(id, now + TOMBSTONE_MS, kept);
-    if (!isCounted(standing)) {
+    // With counted rows, a read costs less than a write that fails.
+    let existing = this.#count === undefined && !keep ? undefined : await this.#item(retry, id);
+    const keptRow = keep && parseLiveConnection(existing, now) !== undefined ? existing : undefined;
+    const tombstone = tombstoneItem(id, now + TOMBSTONE_MS, keptRow);
+    if (!isCounted(existing)) {
       const uncounted = `${removable} AND attribute_not_exists(#countShard)`;
-      standing = await this.#write(retry, this.#put(tombstone, uncounted, now));
+      existing = await this.#write(retry, this.#put(tombstone, uncounted, now));
     }
-    if (!isCounted(standing)) return;
-    if ((await removeCounted(this.#client, retry, standing, tombstone)) === "removed") return;
+    if (!isCounted(existing)) return;
+    if ((await removeCounted(this.#client, retry, existing, tombstone)) === "removed") return;
     await this.#write(retry, this.#put(tombstone, removable, now));
   }
 
@@ -98,13 +105,13 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     const retry = this.#client.startRetry(budget);
     for (let from = 0; from < all.length; from += KEYS_PER_UPDATE) {
       const now = this.#now();
-      const standing = await this.#update(
+      const existing = await this.#update(
         retry,
         id,
-        stateUpdate(all.slice(from, from + KEYS_PER_UPDATE), now),
+        createStateUpdate(all.slice(from, from + KEYS_PER_UPDATE), now),
       );
-      if (standing === undefined) continue;
-      liveConnection(standing, now);
+      if (existing === undefined) continue;
+      parseLiveConnection(existing, now);
       return false;
     }
     return true;
@@ -120,15 +127,18 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     let item = await this.#item(retry, id);
     for (;;) {
       const now = this.#now();
-      const connection = liveConnection(item, now);
+      const connection = parseLiveConnection(item, now);
       if (item === undefined || connection === undefined) return undefined;
-      const held = readStoredValue(item, key);
-      const next = change(held.text === undefined ? undefined : (JSON.parse(held.text) as Json));
-      const mark = createWriteId();
-      item = await this.#update(retry, id, conditionalUpdate(key, held, next, mark, now));
-      if (item === undefined || wasApplied(mark, readStoredValue(item, key))) return next;
+      const stored = readStoredValue(item, key);
+      const next = change(stored.text === undefined ? undefined : (JSON.parse(stored.text) as Json));
+      const writeId = createWriteId();
+      item = await this.#update(retry, id, createConditionalUpdate(key, stored, next, writeId, now));
+      if (item === undefined || wasApplied(writeId, readStoredValue(item, key))) return next;
       if (!(await retry.pause(CONTENTION_PAUSE_MS))) {
-        throw new StoreError("STORE_UNAVAILABLE", "A key of the state kept changing while it was updated");
+        throw new StoreError(
+          "STORE_UNAVAILABLE",
+          "State update timed out: other calls kept changing the same key",
+        );
       }
     }
   }
@@ -162,22 +172,22 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     return live;
   }
 
-  /** An index may lag behind its rows, so each is asked whose it is. */
+  /** Lists by an index. Checks each row's owner, because the index lags behind the rows. */
   async *#list(
     index: IndexDefinition,
     owner: string,
     ownerOf: (connection: Connection) => string | undefined,
   ): AsyncGenerator<Connection> {
-    // An index has no empty keys, and DynamoDB takes no question for one.
+    // Indexes have no empty keys, and DynamoDB rejects a query for one.
     if (owner === "") return;
-    for await (const item of itemsBy(this.#client, index, indexKey(owner))) {
-      const connection = liveConnection(item, this.#now());
+    for await (const item of listItemsByOwner(this.#client, index, indexKey(owner))) {
+      const connection = parseLiveConnection(item, this.#now());
       if (connection !== undefined && ownerOf(connection) === owner) yield connection;
     }
   }
 
   async #item(retry: Retry, id: string): Promise<Item | undefined> {
-    const input = { TableName: this.#client.tableName, Key: keyOf(id), ConsistentRead: true };
+    const input = { TableName: this.#client.tableName, Key: connectionKey(id), ConsistentRead: true };
     return (await this.#client.call(retry, "GetItem", input)).Item;
   }
 
@@ -199,17 +209,17 @@ export class DynamoDBConnectionStore implements ConnectionStore {
     };
   }
 
-  /** Resolves to the item that stood in its condition's way. */
+  /** Resolves to the item that made the condition fail. */
   #write(retry: Retry, put: Put): Promise<Item | undefined> {
-    return unlessCondition(this.#client.call(retry, "PutItem", put));
+    return resolveConditionFailure(this.#client.call(retry, "PutItem", put));
   }
 
-  /** Resolves to the item whose state was not updated, as it is. */
+  /** Resolves to the current item if its state was not updated. */
   #update(retry: Retry, id: string, update: object): Promise<Item | undefined> {
-    return unlessCondition(
+    return resolveConditionFailure(
       this.#client.call(retry, "UpdateItem", {
         TableName: this.#client.tableName,
-        Key: keyOf(id),
+        Key: connectionKey(id),
         ...update,
         ReturnValuesOnConditionCheckFailure: "ALL_OLD",
       }),
@@ -217,14 +227,14 @@ export class DynamoDBConnectionStore implements ConnectionStore {
   }
 }
 
-async function unlessCondition(call: Promise<unknown>): Promise<Item | undefined> {
+async function resolveConditionFailure(call: Promise<unknown>): Promise<Item | undefined> {
   try {
     await call;
     return undefined;
   } catch (error) {
-    const standing = getConditionFailure(error);
-    if (standing === undefined) throw error;
-    return standing;
+    const existing = getConditionFailure(error);
+    if (existing === undefined) throw error;
+    return existing;
   }
 }
 

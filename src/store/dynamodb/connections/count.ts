@@ -6,40 +6,40 @@ import type { RetryingClient } from "../client/retrying-client.ts";
 import { shardOf } from "../client/shards.ts";
 import { transact } from "../client/transact.ts";
 import { CONNECTION_ATTRIBUTES } from "../tables.ts";
-import { getAll } from "./reads.ts";
-import { type Kind, keyOf } from "./rows.ts";
+import { batchGetItems } from "./reads.ts";
+import { connectionKey, type ItemKind } from "./rows.ts";
 
-/** More than sixteen, so that chance puts no sixteenth of the writes on one of them. */
+/** 64 shards rather than 16, so that chance does not put a sixteenth of all writes on one shard. */
 const SHARDS = 64;
 
 /**
- * A shard counts its connections by when they end, in spans of so many ms. A span that is over goes as a whole:
- * with it goes every connection that nobody took leave of.
+ * A shard counts connections by their expiry, in spans of this length in ms. An expired span is dropped as a whole,
+ * with all connections that were never deleted.
  */
 const SPAN_MS = 10 * 60 * 1000;
 
-/** Spans that one update settles: DynamoDB takes an expression of 4 KB. */
+/** Maximum spans that one update drops: DynamoDB limits an expression to 4 KB. */
 const SPANS_PER_UPDATE = 100;
 
 const TOTAL = "Total";
-/** The last span that the total is without. */
-const SETTLED = "Settled";
+/** The last span that has been dropped from the total. */
+const LAST_DROPPED = "Settled";
 const SPAN_PREFIX = "Span";
 
-/** A row to be written with its entry in the count. */
-export interface Entry {
+/** A row to write and count. */
+export interface CountedRow {
   readonly id: string;
   /** ms since the epoch. */
   readonly liveUntil: number;
-  /** The row. Its condition decides whether there is anything to count. */
+  /** Writes the row. Its condition decides whether there is anything to count. */
   readonly put: Put & { readonly Item: Item };
 }
 
-type Added = { readonly standing: Item | undefined } | "full";
+type AddResult = { readonly existing: Item | undefined } | "full";
 
 /**
- * The number of counted connections, in shards, each with a share of the limit. A shard changes in one
- * transaction with the row that is counted, so neither a crash nor a call that comes twice can part them.
+ * The number of connections, in shards, each with a share of the limit. A row and its shard change in one
+ * transaction, so neither a crash nor a repeated call makes them disagree.
  */
 export class ConnectionCount {
   readonly #client: RetryingClient;
@@ -51,59 +51,65 @@ export class ConnectionCount {
   }
 
   /**
-   * Writes the row and counts it. Resolves to the item whose place it would have taken, if its condition failed.
+   * Writes the row and counts it. If the row's condition fails, resolves to the item that made it fail.
    * @throws {StoreError} TOO_MANY_CONNECTIONS
    */
-  async add(retry: Retry, entry: Entry, now: number): Promise<Item | undefined> {
-    const home = shardOf(entry.id, Math.min(SHARDS, this.#limit));
-    const added = await this.#addTo(home, retry, entry, now);
-    if (added !== "full") return added.standing;
-    for (const shard of await this.#shardsWithRoom(retry, now)) {
-      const elsewhere = await this.#addTo(shard, retry, entry, now);
-      if (elsewhere !== "full") return elsewhere.standing;
+  async add(retry: Retry, counted: CountedRow, now: number): Promise<Item | undefined> {
+    const ownShard = shardOf(counted.id, Math.min(SHARDS, this.#limit));
+    const added = await this.#addTo(ownShard, retry, counted, now);
+    if (added !== "full") return added.existing;
+    for (const shard of await this.#shardsBelowLimit(retry, now)) {
+      const retried = await this.#addTo(shard, retry, counted, now);
+      if (retried !== "full") return retried.existing;
     }
     throw new StoreError(
       "TOO_MANY_CONNECTIONS",
-      `${this.#client.tableName} holds ${this.#limit} connections`,
+      `Table ${this.#client.tableName} has reached its limit of ${this.#limit} connections; raise \`maxConnections\` or close some`,
     );
   }
 
-  async #addTo(shard: number, retry: Retry, entry: Entry, now: number): Promise<Added> {
-    const ended = lastEndedSpan(now);
-    const row = { ...entry.put.Item, [CONNECTION_ATTRIBUTES.countShard]: { N: String(shard) } };
-    const share = shareOf(shard, this.#limit);
-    const update = { TableName: this.#client.tableName, ...increment(shard, entry.liveUntil, ended, share) };
+  async #addTo(shard: number, retry: Retry, counted: CountedRow, now: number): Promise<AddResult> {
+    const lastExpired = lastExpiredSpan(now);
+    const row = { ...counted.put.Item, [CONNECTION_ATTRIBUTES.countShard]: { N: String(shard) } };
+    const shardMax = shardLimit(shard, this.#limit);
+    const update = {
+      TableName: this.#client.tableName,
+      ...increment(shard, counted.liveUntil, lastExpired, shardMax),
+    };
     for (;;) {
       const failures = await transact(this.#client, retry, [
-        { Put: { ...entry.put, Item: row } },
+        { Put: { ...counted.put, Item: row } },
         { Update: update },
       ]);
-      if (failures === undefined) return { standing: undefined };
-      const [standing, counted] = failures;
-      if (standing !== undefined) return { standing };
-      if (counted === undefined || numberOf(counted, SETTLED) >= ended) return "full";
-      await this.#settle(shard, retry, counted, ended);
+      if (failures === undefined) return { existing: undefined };
+      const [existing, shardItem] = failures;
+      if (existing !== undefined) return { existing };
+      if (shardItem === undefined || readNumber(shardItem, LAST_DROPPED) >= lastExpired) return "full";
+      await this.#dropExpired(shard, retry, shardItem, lastExpired);
     }
   }
 
-  /** Takes the spans that are over off the total, if the shard still is as it was. */
-  async #settle(shard: number, retry: Retry, seen: Item, ended: number): Promise<void> {
-    const update = { TableName: this.#client.tableName, ...settlement(shard, seen, ended) };
+  /** Subtracts expired spans from the total, unless the shard has changed since the read. */
+  async #dropExpired(shard: number, retry: Retry, shardItem: Item, lastExpired: number): Promise<void> {
+    const update = { TableName: this.#client.tableName, ...dropExpiredUpdate(shard, shardItem, lastExpired) };
     try {
       await this.#client.call(retry, "UpdateItem", update);
     } catch (error) {
       if (getConditionFailure(error) === undefined) throw error;
-      if (!(await retry.pause())) throw busy(this.#client);
+      if (!(await retry.pause())) throw createTimeoutError(this.#client);
     }
   }
 
-  /** In any order, so that those who look at the same time do not all take the same. */
-  async #shardsWithRoom(retry: Retry, now: number): Promise<number[]> {
+  /** Returns shards below their limit in random order, so that concurrent calls do not all pick the same one. */
+  async #shardsBelowLimit(retry: Retry, now: number): Promise<number[]> {
     const ids = Array.from({ length: SHARDS }, (_, shard) => shardId(shard));
-    const items = await getAll(this.#client, retry, ids, { consistent: true });
-    const ended = lastEndedSpan(now);
+    const items = await batchGetItems(this.#client, retry, ids, { consistent: true });
+    const lastExpired = lastExpiredSpan(now);
     return ids
-      .map((id, shard) => ({ shard, room: shareOf(shard, this.#limit) - openIn(items.get(id) ?? {}, ended) }))
+      .map((id, shard) => ({
+        shard,
+        room: shardLimit(shard, this.#limit) - countOpen(items.get(id) ?? {}, lastExpired),
+      }))
       .filter(({ room }) => room > 0)
       .map(({ shard }) => ({ shard, order: Math.random() }))
       .sort((a, b) => a.order - b.order)
@@ -112,8 +118,8 @@ export class ConnectionCount {
 }
 
 /**
- * Writes what takes a counted row's place, and takes the row off the count. `uncounted` when the count has
- * settled the row's span already: then nothing is written.
+ * Replaces a counted row and subtracts it from the count. Resolves to `uncounted`, and writes nothing, if the count
+ * has already dropped the row's span.
  */
 export async function removeCounted(
   client: RetryingClient,
@@ -132,41 +138,42 @@ export async function removeCounted(
   };
   const update = {
     TableName: client.tableName,
-    ...decrement(Number(shard.N), numberOf(row, CONNECTION_ATTRIBUTES.liveUntil)),
+    ...decrement(Number(shard.N), readNumber(row, CONNECTION_ATTRIBUTES.liveUntil)),
   };
   const failures = await transact(client, retry, [{ Put: put }, { Update: update }]);
-  // Where the row's own condition failed somebody else has removed it, and counted that.
+  // If the row's own condition failed, another call has already removed and counted it.
   return failures !== undefined && failures[0] === undefined ? "uncounted" : "removed";
 }
 
 type ShardUpdate = Omit<Update, "TableName" | "UpdateExpression"> & { UpdateExpression: string };
 
-function increment(shard: number, liveUntil: number, ended: number, share: number): ShardUpdate {
+function increment(shard: number, liveUntil: number, lastExpired: number, shardMax: number): ShardUpdate {
   return {
-    Key: keyOf(shardId(shard)),
+    Key: connectionKey(shardId(shard)),
     UpdateExpression:
-      "SET #kind = :kind, #settled = if_not_exists(#settled, :ended) ADD #total :one, #span :one",
-    ConditionExpression: "attribute_not_exists(#total) OR (#settled >= :ended AND #total < :share)",
+      "SET #kind = :kind, #lastDropped = if_not_exists(#lastDropped, :lastExpired) ADD #total :one, #span :one",
+    ConditionExpression:
+      "attribute_not_exists(#total) OR (#lastDropped >= :lastExpired AND #total < :shardMax)",
     ExpressionAttributeNames: {
       "#kind": CONNECTION_ATTRIBUTES.kind,
-      "#settled": SETTLED,
+      "#lastDropped": LAST_DROPPED,
       "#total": TOTAL,
       "#span": spanName(liveUntil),
     },
     ExpressionAttributeValues: {
-      ":kind": { S: "shard" satisfies Kind },
-      ":ended": { N: String(ended) },
-      ":share": { N: String(share) },
+      ":kind": { S: "shard" satisfies ItemKind },
+      ":lastExpired": { N: String(lastExpired) },
+      ":shardMax": { N: String(shardMax) },
       ":one": { N: "1" },
     },
     ReturnValuesOnConditionCheckFailure: "ALL_OLD",
   };
 }
 
-/** Never below zero: a span that holds nobody is left alone. */
+/** The condition keeps the count from becoming negative. */
 function decrement(shard: number, liveUntil: number): ShardUpdate {
   return {
-    Key: keyOf(shardId(shard)),
+    Key: connectionKey(shardId(shard)),
     UpdateExpression: "ADD #total :less, #span :less",
     ConditionExpression: "#span >= :one",
     ExpressionAttributeNames: { "#total": TOTAL, "#span": spanName(liveUntil) },
@@ -175,52 +182,53 @@ function decrement(shard: number, liveUntil: number): ShardUpdate {
   };
 }
 
-function settlement(shard: number, seen: Item, ended: number): ShardUpdate {
-  const over = spansOver(seen, ended);
-  const taken = over.slice(0, SPANS_PER_UPDATE);
-  const sum = taken.reduce((total, [, count]) => total + count, 0);
-  const settled = numberOf(seen, SETTLED);
-  const names = taken.map(([name], index) => [`#s${index}`, name]);
-  const counts = taken.map(([, count], index) => [`:n${index}`, { N: String(count) }]);
+function dropExpiredUpdate(shard: number, shardItem: Item, lastExpired: number): ShardUpdate {
+  const expired = expiredSpans(shardItem, lastExpired);
+  const dropped = expired.slice(0, SPANS_PER_UPDATE);
+  const sum = dropped.reduce((total, [, count]) => total + count, 0);
+  const lastDropped = readNumber(shardItem, LAST_DROPPED);
+  const names = dropped.map(([name], index) => [`#s${index}`, name]);
+  const counts = dropped.map(([, count], index) => [`:n${index}`, { N: String(count) }]);
   const removal = names.length > 0 ? ` REMOVE ${names.map(([placeholder]) => placeholder).join(", ")}` : "";
   return {
-    Key: keyOf(shardId(shard)),
-    UpdateExpression: `SET #settled = :ended, #total = #total - :sum${removal}`,
-    ConditionExpression: ["#settled = :was", ...taken.map((_, index) => `#s${index} = :n${index}`)].join(
-      " AND ",
-    ),
-    ExpressionAttributeNames: { "#settled": SETTLED, "#total": TOTAL, ...Object.fromEntries(names) },
+    Key: connectionKey(shardId(shard)),
+    UpdateExpression: `SET #lastDropped = :lastExpired, #total = #total - :sum${removal}`,
+    ConditionExpression: [
+      "#lastDropped = :was",
+      ...dropped.map((_, index) => `#s${index} = :n${index}`),
+    ].join(" AND "),
+    ExpressionAttributeNames: { "#lastDropped": LAST_DROPPED, "#total": TOTAL, ...Object.fromEntries(names) },
     ExpressionAttributeValues: {
-      ":ended": { N: String(taken.length === over.length ? ended : settled) },
-      ":was": { N: String(settled) },
+      ":lastExpired": { N: String(dropped.length === expired.length ? lastExpired : lastDropped) },
+      ":was": { N: String(lastDropped) },
       ":sum": { N: String(sum) },
       ...Object.fromEntries(counts),
     },
   };
 }
 
-/** Those of a shard that may still be open. */
-function openIn(item: Item, ended: number): number {
-  return spansOver(item, ended).reduce((open, [, count]) => open - count, numberOf(item, TOTAL));
+/** Returns the number of a shard's connections that may still be open. */
+function countOpen(item: Item, lastExpired: number): number {
+  return expiredSpans(item, lastExpired).reduce((open, [, count]) => open - count, readNumber(item, TOTAL));
 }
 
-function spansOver(item: Item, ended: number): [name: string, count: number][] {
+function expiredSpans(item: Item, lastExpired: number): [name: string, count: number][] {
   return Object.keys(item)
-    .filter((name) => name.startsWith(SPAN_PREFIX) && Number(name.slice(SPAN_PREFIX.length)) <= ended)
-    .map((name) => [name, numberOf(item, name)]);
+    .filter((name) => name.startsWith(SPAN_PREFIX) && Number(name.slice(SPAN_PREFIX.length)) <= lastExpired)
+    .map((name) => [name, readNumber(item, name)]);
 }
 
-/** The span is named by its end. */
+/** Names a span by its end. */
 function spanName(liveUntil: number): string {
   return `${SPAN_PREFIX}${Math.ceil(liveUntil / SPAN_MS)}`;
 }
 
-function lastEndedSpan(now: number): number {
+function lastExpiredSpan(now: number): number {
   return Math.floor(now / SPAN_MS);
 }
 
-/** The limit in equal parts; what is left over goes to the first shards, one each. */
-function shareOf(shard: number, limit: number): number {
+/** Divides the limit equally; the remainder goes to the first shards, one each. */
+function shardLimit(shard: number, limit: number): number {
   return Math.floor(limit / SHARDS) + (shard < limit % SHARDS ? 1 : 0);
 }
 
@@ -228,10 +236,13 @@ function shardId(shard: number): string {
   return `#count-${shard}`;
 }
 
-function numberOf(item: Item, name: string): number {
+function readNumber(item: Item, name: string): number {
   return Number(item[name]?.N ?? 0);
 }
 
-function busy(client: RetryingClient): StoreError {
-  return new StoreError("STORE_UNAVAILABLE", `The count of ${client.tableName} kept changing`);
+function createTimeoutError(client: RetryingClient): StoreError {
+  return new StoreError(
+    "STORE_UNAVAILABLE",
+    `Count of ${client.tableName} timed out: other calls kept changing it`,
+  );
 }

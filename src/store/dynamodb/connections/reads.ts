@@ -4,15 +4,15 @@ import { StoreError } from "../../contracts/errors.ts";
 import type { Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { CONNECTION_ATTRIBUTES, type IndexDefinition } from "../tables.ts";
-import { keyOf } from "./rows.ts";
+import { connectionKey } from "./rows.ts";
 
-/** Keys of one `BatchGetItem`: DynamoDB takes no more. */
+/** Maximum keys per `BatchGetItem`, a limit of DynamoDB. */
 const BATCH_SIZE = 100;
-/** Batches under way at a time. */
+/** Concurrent batches. */
 const BATCHES = 4;
 
-/** Items by their ids, those that there are. */
-export async function getAll(
+/** Reads items by id. The map has only those that exist. */
+export async function batchGetItems(
   client: RetryingClient,
   retry: Retry,
   ids: readonly string[],
@@ -20,13 +20,13 @@ export async function getAll(
 ): Promise<Map<string, Item>> {
   const found = new Map<string, Item>();
   const fetchBatch = async (batch: readonly string[]) => {
-    for (let keys = batch.map(keyOf); keys.length > 0; ) {
+    for (let keys = batch.map(connectionKey); keys.length > 0; ) {
       const request = { [client.tableName]: { Keys: keys, ConsistentRead: consistent } };
       const output = await client.call(retry, "BatchGetItem", { RequestItems: request });
       for (const item of output.Responses?.[client.tableName] ?? [])
         found.set(item[CONNECTION_ATTRIBUTES.id]?.S ?? "", item);
       keys = output.UnprocessedKeys?.[client.tableName]?.Keys ?? [];
-      if (keys.length > 0 && !(await retry.pause())) throw throttled(client);
+      if (keys.length > 0 && !(await retry.pause())) throw createTimeoutError(client);
     }
   };
   const batches = Array.from({ length: Math.ceil(ids.length / BATCH_SIZE) }, (_, batch) =>
@@ -37,10 +37,10 @@ export async function getAll(
 }
 
 /**
- * Items by an index, to its last page. Its keys lead to the rows themselves, so what is listed is as they are
- * now. Each page has time of its own: nobody knows how long its rows are looked at.
+ * Yields all items of an owner by an index. The index yields keys, by which each row is read as it is now. Each page
+ * has its own deadline, because the caller decides how long it processes a page.
  */
-export async function* itemsBy(
+export async function* listItemsByOwner(
   client: RetryingClient,
   index: IndexDefinition,
   value: string,
@@ -58,9 +58,9 @@ export async function* itemsBy(
     });
     const ids = (page.Items ?? []).map((item) => item[CONNECTION_ATTRIBUTES.id]?.S ?? "");
     for (let from = 0; from < ids.length; from += BATCH_SIZE * BATCHES) {
-      const some = ids.slice(from, from + BATCH_SIZE * BATCHES);
-      const items = await getAll(client, client.startRetry(), some, { consistent: false });
-      for (const id of some) {
+      const batch = ids.slice(from, from + BATCH_SIZE * BATCHES);
+      const items = await batchGetItems(client, client.startRetry(), batch, { consistent: false });
+      for (const id of batch) {
         const item = items.get(id);
         if (item !== undefined) yield item;
       }
@@ -69,6 +69,9 @@ export async function* itemsBy(
   } while (start !== undefined);
 }
 
-function throttled(client: RetryingClient): StoreError {
-  return new StoreError("STORE_UNAVAILABLE", `BatchGetItem on ${client.tableName} left keys unread`);
+function createTimeoutError(client: RetryingClient): StoreError {
+  return new StoreError(
+    "STORE_UNAVAILABLE",
+    `BatchGetItem on ${client.tableName} timed out: DynamoDB kept returning unprocessed keys`,
+  );
 }

@@ -6,26 +6,31 @@ import type { Item } from "../client/errors.ts";
 import { boundedKey, MAX_PARTITION_KEY_BYTES } from "../client/key-text.ts";
 import { CONNECTION_ATTRIBUTES } from "../tables.ts";
 
-/** What an item is when it is no connection. */
-export type Kind = "tombstone" | "shard";
+/** Kinds of items other than connections. */
+export type ItemKind = "tombstone" | "shard";
 
-export function keyOf(id: string): Item {
+export function connectionKey(id: string): Item {
   return { [CONNECTION_ATTRIBUTES.id]: { S: id } };
 }
 
-/** @param removableAt ms since the epoch: when DynamoDB may remove the row */
-export function itemOf(connection: Connection, removableAt: number): Item {
+/**
+ * Builds a connection's row.
+ * @param removableAt when DynamoDB may remove the row, in ms since the epoch
+ */
+export function connectionItem(connection: Connection, removableAt: number): Item {
   const { userId, tenantId, userAgent, state } = connection;
   return {
-    ...keyOf(connection.id),
-    // An index takes no empty key: "" is nobody, and no tenant.
+    ...connectionKey(connection.id),
+    // Indexes reject empty keys: "" means no user and no tenant.
     ...(userId ? indexedId(CONNECTION_ATTRIBUTES.userId, CONNECTION_ATTRIBUTES.longUserId, userId) : {}),
     ...(tenantId
       ? indexedId(CONNECTION_ATTRIBUTES.tenantId, CONNECTION_ATTRIBUTES.longTenantId, tenantId)
       : {}),
-    [CONNECTION_ATTRIBUTES.metadata]: jsonText(connection.metadata),
+    [CONNECTION_ATTRIBUTES.metadata]: toJsonAttribute(connection.metadata),
     [CONNECTION_ATTRIBUTES.state]: {
-      M: Object.fromEntries(Object.entries(state).map(([k, v]) => [nameOf(k), jsonText(v)])),
+      M: Object.fromEntries(
+        Object.entries(state).map(([k, v]) => [stateAttributeName(k), toJsonAttribute(v)]),
+      ),
     },
     [CONNECTION_ATTRIBUTES.updates]: { M: {} },
     [CONNECTION_ATTRIBUTES.sourceIp]: { S: connection.sourceIp },
@@ -37,7 +42,7 @@ export function itemOf(connection: Connection, removableAt: number): Item {
   };
 }
 
-/** A user or tenant as an index's partition key. */
+/** Returns a user's or tenant's id as an index's partition key. */
 export function indexKey(id: string): string {
   return boundedKey(id, MAX_PARTITION_KEY_BYTES);
 }
@@ -48,40 +53,41 @@ function indexedId(name: string, longName: string, id: string): Item {
 }
 
 /**
- * What stands in a deleted row's place until `liveUntil`, in ms since the epoch.
- * @param row what it keeps
+ * Builds the tombstone that replaces a deleted row.
+ * @param liveUntil when it expires, in ms since the epoch
+ * @param row the deleted row, to keep it readable
  */
-export function tombstoneOf(id: string, liveUntil: number, row?: Item): Item {
+export function tombstoneItem(id: string, liveUntil: number, row?: Item): Item {
   return {
-    ...keyOf(id),
+    ...connectionKey(id),
     ...(row === undefined ? {} : { [CONNECTION_ATTRIBUTES.removed]: { M: row } }),
-    [CONNECTION_ATTRIBUTES.kind]: { S: "tombstone" satisfies Kind },
+    [CONNECTION_ATTRIBUTES.kind]: { S: "tombstone" satisfies ItemKind },
     [CONNECTION_ATTRIBUTES.liveUntil]: { N: String(liveUntil) },
     [CONNECTION_ATTRIBUTES.expiresAt]: { N: String(Math.ceil(liveUntil / 1000)) },
   };
 }
 
 /**
- * The connection that an item is; `undefined` when it is none any more, or never was one.
+ * Parses a live connection. Returns `undefined` if the item is missing, expired, or of another kind.
  * @throws {StoreError} BAD_ROW
  */
-export function liveConnection(item: Item | undefined, now: number): Connection | undefined {
+export function parseLiveConnection(item: Item | undefined, now: number): Connection | undefined {
   if (
     item === undefined ||
     !(CONNECTION_ATTRIBUTES.id in item) ||
     item[CONNECTION_ATTRIBUTES.kind] !== undefined
   )
     return undefined;
-  const connection = connectionOf(item);
+  const connection = parseConnection(item);
   return connection.expiresAt > now ? connection : undefined;
 }
 
-/** The row that a tombstone keeps. */
-export function removedRow(item: Item | undefined): Item | undefined {
+/** Returns the deleted row that a tombstone keeps. */
+export function getRemovedRow(item: Item | undefined): Item | undefined {
   return item?.[CONNECTION_ATTRIBUTES.removed]?.M;
 }
 
-function connectionOf(item: Item): Connection {
+function parseConnection(item: Item): Connection {
   const read = new RowReader(item);
   const userId =
     read.optionalText(CONNECTION_ATTRIBUTES.longUserId) ?? read.optionalText(CONNECTION_ATTRIBUTES.userId);
@@ -103,7 +109,7 @@ function connectionOf(item: Item): Connection {
   };
 }
 
-/** Reads a row's attributes, and says which one is bad, and in which row. */
+/** Reads a row's attributes. Errors name the row and the malformed attribute. */
 class RowReader {
   readonly #item: Item;
 
@@ -112,32 +118,32 @@ class RowReader {
   }
 
   text(name: string): string {
-    return this.optionalText(name) ?? this.#bad(name);
+    return this.optionalText(name) ?? this.#throwBadRow(name);
   }
 
   optionalText(name: string): string | undefined {
     const value = this.#item[name];
-    return value === undefined ? undefined : (value.S ?? this.#bad(name));
+    return value === undefined ? undefined : (value.S ?? this.#throwBadRow(name));
   }
 
   number(name: string): number {
     const number = Number(this.#item[name]?.N ?? Number.NaN);
-    return Number.isFinite(number) ? number : this.#bad(name);
+    return Number.isFinite(number) ? number : this.#throwBadRow(name);
   }
 
   object(name: string): JsonObject {
     const value = this.#parse(name, this.#item[name]);
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as JsonObject)
-      : this.#bad(name);
+      : this.#throwBadRow(name);
   }
 
-  /** `fromEntries` defines own properties, so `__proto__` is a key like any other. */
+  /** `fromEntries` defines own properties, so `__proto__` is a normal key. */
   state(): JsonObject {
-    const keys = this.#item[CONNECTION_ATTRIBUTES.state]?.M ?? this.#bad(CONNECTION_ATTRIBUTES.state);
+    const keys = this.#item[CONNECTION_ATTRIBUTES.state]?.M ?? this.#throwBadRow(CONNECTION_ATTRIBUTES.state);
     const entries = Object.entries(keys).map(([name, value]): [string, Json] => {
       return [
-        this.#attempt(name, () => stateKeyOf(name)),
+        this.#attempt(name, () => stateKeyFromAttribute(name)),
         this.#parse(`${CONNECTION_ATTRIBUTES.state}.${name}`, value),
       ];
     });
@@ -145,42 +151,44 @@ class RowReader {
   }
 
   #parse(name: string, value: AttributeValue | undefined): Json {
-    return this.#attempt(name, () => JSON.parse(value?.S ?? this.#bad(name)) as Json);
+    return this.#attempt(name, () => JSON.parse(value?.S ?? this.#throwBadRow(name)) as Json);
   }
 
   #attempt<Value>(name: string, read: () => Value): Value {
     try {
       return read();
     } catch (cause) {
-      throw cause instanceof StoreError ? cause : this.#bad(name, cause);
+      throw cause instanceof StoreError ? cause : this.#throwBadRow(name, cause);
     }
   }
 
-  /** Names the row and the attribute, never the value: that is the application's, and this goes to a log. */
-  #bad(name: string, cause?: unknown): never {
-    const id = this.#item[CONNECTION_ATTRIBUTES.id]?.S ?? "without an id";
-    const message = `Row ${JSON.stringify(id)}: its ${name} is missing or malformed`;
+  /**
+   * Names the row and the attribute, never the value: it belongs to the application, and the message goes to logs.
+   */
+  #throwBadRow(name: string, cause?: unknown): never {
+    const id = this.#item[CONNECTION_ATTRIBUTES.id]?.S ?? "(no id)";
+    const message = `Row ${JSON.stringify(id)}: \`${name}\` is missing or malformed; delete or repair the row`;
     throw new StoreError("BAD_ROW", message, cause === undefined ? undefined : { cause });
   }
 }
 
 /**
- * Values are stored as JSON text: DynamoDB's own types have no number past 1e125, no empty name, 32 levels, and
- * no text that is not well-formed Unicode.
+ * Stores values as JSON text. DynamoDB's own types cannot hold numbers beyond 1e125, empty names, more than 32
+ * levels, or text that is not well-formed Unicode.
  */
-export function jsonText(value: Json): AttributeValue.SMember {
+export function toJsonAttribute(value: Json): AttributeValue.SMember {
   return { S: JSON.stringify(value) };
 }
 
 /**
- * A key of the state as an attribute's name. Quoted is what can't be one (or gets lost on its way: the SDK
- * assigns names to plain objects), and what looks quoted.
+ * Encodes a state key as an attribute name. It quotes keys that cannot be names, keys that the SDK loses by assigning
+ * to plain objects, and keys that already look quoted.
  */
-export function nameOf(key: string): string {
+export function stateAttributeName(key: string): string {
   const quoted = key === "" || key === "__proto__" || key.startsWith('"') || /\p{Surrogate}/u.test(key);
   return quoted ? JSON.stringify(key) : key;
 }
 
-function stateKeyOf(name: string): string {
+function stateKeyFromAttribute(name: string): string {
   return name.startsWith('"') ? (JSON.parse(name) as string) : name;
 }

@@ -3,37 +3,43 @@ import type { UpdateItemInput } from "@aws-sdk/client-dynamodb";
 import type { Json } from "../../contracts/json.ts";
 import type { Item } from "../client/errors.ts";
 import { CONNECTION_ATTRIBUTES } from "../tables.ts";
-import { jsonText, nameOf } from "./rows.ts";
+import { stateAttributeName, toJsonAttribute } from "./rows.ts";
 
-/** Everything of an `UpdateItem` but the table and the key. */
+/** The input of an `UpdateItem` without table and key. */
 type Update = Pick<
   UpdateItemInput,
   "UpdateExpression" | "ConditionExpression" | "ExpressionAttributeNames" | "ExpressionAttributeValues"
 >;
 
-/** A tombstone has no state, so it is no row; nor is what is past its time. */
+/** Excludes tombstones, which have no state, and expired rows. */
 const IS_LIVE = "attribute_exists(#state) AND #liveUntil > :now";
 const LIVE_NAMES = { "#state": CONNECTION_ATTRIBUTES.state, "#liveUntil": CONNECTION_ATTRIBUTES.liveUntil };
 
-/** How many of a key's last updates the row remembers: as many can come between a write and its lost answer. */
+/**
+ * Number of latest updates that a row remembers per key. An update recognizes itself after a lost response if at most
+ * this many followed.
+ */
 const REMEMBERED_UPDATES = 8;
-const MARK_BYTES = 6;
+const WRITE_ID_BYTES = 6;
 
-/** Keys of one call: DynamoDB takes an expression of 4 KB. */
+/** Maximum keys per update: DynamoDB limits an expression to 4 KB. */
 export const KEYS_PER_UPDATE = 100;
 
-/** Writes some keys, each on its own, whatever they hold. */
-export function stateUpdate(entries: readonly (readonly [string, Json | undefined])[], now: number): Update {
+/** Returns the update that sets or removes keys independently of their current values. */
+export function createStateUpdate(
+  entries: readonly (readonly [string, Json | undefined])[],
+  now: number,
+): Update {
   const names: Record<string, string> = { ...LIVE_NAMES };
   const values: Item = { ":now": { N: String(now) } };
   const sets: string[] = [];
   const removes: string[] = [];
   for (const [index, [key, value]] of entries.entries()) {
-    names[`#k${index}`] = nameOf(key);
+    names[`#k${index}`] = stateAttributeName(key);
     if (value === undefined) {
       removes.push(`#state.#k${index}`);
     } else {
-      values[`:v${index}`] = jsonText(value);
+      values[`:v${index}`] = toJsonAttribute(value);
       sets.push(`#state.#k${index} = :v${index}`);
     }
   }
@@ -49,14 +55,14 @@ export function stateUpdate(entries: readonly (readonly [string, Json | undefine
   };
 }
 
-/** What an item holds of one key: the value as it is stored, and which updates wrote it last. */
+/** The stored text of one state key, and the ids of its latest updates. */
 export interface StoredValue {
   readonly text: string | undefined;
   readonly writeIds: string | undefined;
 }
 
 export function readStoredValue(item: Item, key: string): StoredValue {
-  const name = nameOf(key);
+  const name = stateAttributeName(key);
   const own = (map: Item | undefined) => (map && Object.hasOwn(map, name) ? map[name]?.S : undefined);
   return {
     text: own(item[CONNECTION_ATTRIBUTES.state]?.M),
@@ -64,46 +70,50 @@ export function readStoredValue(item: Item, key: string): StoredValue {
   };
 }
 
-/** Tells one update from all others. */
+/** Creates the id of an update. */
 export function createWriteId(): string {
-  return randomBytes(MARK_BYTES).toString("base64url");
+  return randomBytes(WRITE_ID_BYTES).toString("base64url");
 }
 
 /**
- * Whether the update is among those that the row remembers. An answer that was lost on its way leaves its
- * update applied but refused when it is tried again; without the mark it would be made twice.
+ * Whether the row remembers the update. If a response was lost, the update is applied, but its retry fails on its
+ * condition. Without the id the update would be made twice.
  */
-export function wasApplied(mark: string, held: StoredValue): boolean {
-  return held.writeIds?.split(" ").includes(mark) ?? false;
+export function wasApplied(writeId: string, stored: StoredValue): boolean {
+  return stored.writeIds?.split(" ").includes(writeId) ?? false;
 }
 
-/** Writes one key if it still is what it was, and leaves the update's mark. */
-export function conditionalUpdate(
+/** Returns the update that writes one key if it has not changed since the read, and records the update's id. */
+export function createConditionalUpdate(
   key: string,
-  held: StoredValue,
+  stored: StoredValue,
   next: Json | undefined,
-  mark: string,
+  writeId: string,
   now: number,
 ): Update {
-  const marks = [mark, ...(held.writeIds?.split(" ") ?? [])].slice(0, REMEMBERED_UPDATES).join(" ");
+  const writeIds = [writeId, ...(stored.writeIds?.split(" ") ?? [])].slice(0, REMEMBERED_UPDATES).join(" ");
   const write =
     next === undefined
-      ? "SET #updates.#k = :marks REMOVE #state.#k"
-      : "SET #updates.#k = :marks, #state.#k = :next";
+      ? "SET #updates.#k = :writeIds REMOVE #state.#k"
+      : "SET #updates.#k = :writeIds, #state.#k = :next";
   return {
     UpdateExpression: write,
     ConditionExpression: [
       IS_LIVE,
-      held.text === undefined ? "attribute_not_exists(#state.#k)" : "#state.#k = :text",
-      held.writeIds === undefined ? "attribute_not_exists(#updates.#k)" : "#updates.#k = :held",
+      stored.text === undefined ? "attribute_not_exists(#state.#k)" : "#state.#k = :text",
+      stored.writeIds === undefined ? "attribute_not_exists(#updates.#k)" : "#updates.#k = :stored",
     ].join(" AND "),
-    ExpressionAttributeNames: { ...LIVE_NAMES, "#updates": CONNECTION_ATTRIBUTES.updates, "#k": nameOf(key) },
+    ExpressionAttributeNames: {
+      ...LIVE_NAMES,
+      "#updates": CONNECTION_ATTRIBUTES.updates,
+      "#k": stateAttributeName(key),
+    },
     ExpressionAttributeValues: {
       ":now": { N: String(now) },
-      ":marks": { S: marks },
-      ...(next === undefined ? {} : { ":next": jsonText(next) }),
-      ...(held.text === undefined ? {} : { ":text": { S: held.text } }),
-      ...(held.writeIds === undefined ? {} : { ":held": { S: held.writeIds } }),
+      ":writeIds": { S: writeIds },
+      ...(next === undefined ? {} : { ":next": toJsonAttribute(next) }),
+      ...(stored.text === undefined ? {} : { ":text": { S: stored.text } }),
+      ...(stored.writeIds === undefined ? {} : { ":stored": { S: stored.writeIds } }),
     },
   };
 }
