@@ -112,8 +112,9 @@ export interface ChannelHistory {
   ): Promise<AppendResult>;
 
   /**
-   * Appends only if `after` is the channel's head. Of concurrent calls with the same head exactly one appends.
-   * @returns `undefined` when the head is another one; then nothing is stored
+   * Appends only if `after` is the channel's head. Exactly one of several concurrent calls with the same head
+   * appends.
+   * @returns `undefined` if the head is another one; then nothing is stored
    */
   appendAfter(
     channel: string,

@@ -37,10 +37,10 @@ export interface MemberPage {
  * Stores the members of channels. Every implementation guarantees:
  *
  * - Every call may be repeated; the second one changes nothing.
- * - `listMembers` sees every member whose `add` resolved before the call. So a message that is stored after somebody
- *   subscribed is sent to them.
- * - Of concurrent calls exactly one `add` reports that a user has joined, and exactly one `remove` that they have left.
- *   So presence has one event for each, however many tabs a user has.
+ * - `listMembers` sees every member whose `add` resolved before the call. So a message that is stored after a connection
+ *   subscribed is sent to it.
+ * - Exactly one of several concurrent `add`s reports that a user joined, and exactly one `remove` that they left. So
+ *   presence has one event for each, even if the user has many tabs.
  */
 export interface ChannelMembers {
   /** @returns whether the user was absent before; always `false` for a member without a user */

@@ -6,7 +6,10 @@ import type { ChannelStore } from "./channels.ts";
 export interface ChannelStoreUnderTest {
   /** Empty at first. */
   readonly store: ChannelStore;
-  /** Moves the store's clock forward. Where the backend's own clock can't be moved, its `now` option is. */
+  /**
+   * Moves the store's clock forward. If the backend's own clock cannot be moved, it moves the one of the `now`
+   * option.
+   */
   advance(ms: number): void;
   /** Returns the store's time, in ms since the epoch. */
   now(): number;

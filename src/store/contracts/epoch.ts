@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 
-/** Limits the room that generations take: they are counted per bucket of channels. */
+/** Limits the storage of generations, which are counted per bucket of channels. */
 const BUCKETS = 65_536;
 
 /**
  * Derives the epoch of a channel. It is the same as long as the store exists and has not forgotten the channel. Because it
- * is derived, a channel that is only read takes no room; anybody may make up such a name.
+ * is derived, a channel that is only read needs no storage; anyone may read any name.
  * @param storeId an id that no other store has, nor the same store after it lost its data
  * @param generation how often the store has forgotten a channel of this one's bucket; default 0
  */

@@ -28,7 +28,7 @@ export type ChunkResult = "opened" | "kept" | "closed" | { readonly whole: strin
  * Assembles messages from chunks: one message of a connection at a time, for `CHUNKS_TIMEOUT_MS` from its first chunk.
  * Every implementation guarantees:
  *
- * - Of concurrent calls exactly one resolves to the whole message.
+ * - Exactly one of several concurrent calls resolves to the whole message.
  * - A repeated chunk counts once, also after its message was completed.
  * - An incomplete message is dropped when it is aborted, by the connection's next message, or by later chunks of any
  *   connection.

@@ -4,8 +4,8 @@ import type { TimeBudget } from "./time-budget.ts";
 /**
  * Stores one-time tickets by their hashes, so that a reader of the store cannot use them. Every implementation guarantees:
  *
- * - Of concurrent calls that take the same ticket, exactly one gets its content.
- * - A repeated `take`, after its answer was lost, may get nothing. So a ticket may be wasted but is never used twice.
+ * - Exactly one of several concurrent calls that take the same ticket gets its content.
+ * - A repeated `take`, after its response was lost, may get nothing. So a ticket may be wasted but is never used twice.
  */
 export interface TicketStore {
   /** @param expiresAt ms since the epoch: the ticket is invalid from then on */

@@ -1,5 +1,5 @@
-/** The time that a caller can wait for an answer. A Lambda context is one. */
+/** The time that a caller can wait for a response. A Lambda context is one. */
 export interface TimeBudget {
-  /** Returns the ms that are left; a store call rejects before they are over. */
+  /** Returns the remaining ms. A store call rejects before they are over. */
   getRemainingTimeInMillis(): number;
 }

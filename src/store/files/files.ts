@@ -8,7 +8,7 @@ import { BlobServer, REQUEST_MS } from "./server.ts";
 
 /** Options of `fileBlobStore`. */
 export interface FileBlobStoreOptions {
-  /** The folder of the blobs, one file each; created when missing. Nothing else should be in it. */
+  /** Folder of the blobs, one file each. Created if missing; it should contain nothing else. */
   readonly folder: string;
   /** Returns ms since the epoch. Default `Date.now`. */
   readonly now?: () => number;
@@ -24,17 +24,17 @@ const CHECKS: OptionChecks<FileBlobStoreOptions> = {
 
 /** A blob store in a folder. */
 export interface FileBlobStore extends BlobStore {
-  /** Breaks off what is under way, and ends its server. Every later call rejects; what is in the folder stays. */
+  /** Aborts transfers and stops the server. Every later call rejects; files stay in the folder. */
   close(): Promise<void>;
 }
 
 /**
- * Blobs in a folder, for development, on one machine: a server of its own on 127.0.0.1 takes them and gives them back.
- * It listens from the first call on, and keeps no process alive. The URLs end with the process, the blobs do not.
+ * Creates a blob store in a folder, for development on one machine. It serves uploads and downloads on 127.0.0.1. The
+ * server starts with the first call, and does not keep the process alive. URLs end with the process; blobs stay.
  *
- * Nothing removes a blob, and nothing limits how many there are: that is up to whoever has the folder.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_REFUSED: the key or the content type is none, the
- * folder can't be had, or it is closed
+ * The store removes no blobs and does not limit their number.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_REFUSED for an invalid key or content type, an
+ * unusable folder, or a closed store
  * @example
  * const blobs = fileBlobStore({ folder: "blobs" });
  */
@@ -55,23 +55,30 @@ export function fileBlobStore(options: FileBlobStoreOptions): FileBlobStore {
 
   const urlOf = async (grant: Grant, expiresInMs: number): Promise<string> => {
     assertBlobKey(grant.key);
-    if (closing !== undefined) throw new StoreError("STORE_REFUSED", "The store is closed");
+    if (closing !== undefined) throw new StoreError("STORE_REFUSED", "Blob store is closed");
     origin ??= listen();
     try {
       return `${await origin}${grants.pathOf(grant, expiresInMs)}`;
     } catch (cause) {
       origin = undefined;
-      throw new StoreError("STORE_REFUSED", "The blobs' folder can't be had", { cause });
+      throw new StoreError(
+        "STORE_REFUSED",
+        "Cannot use the folder of the blob store; check `folder` and its permissions",
+        { cause },
+      );
     }
   };
 
   return {
     createUpload: async (key, { bytes, contentType }, expiresInMs) => {
       if (!isContentType(contentType)) {
-        throw new StoreError("STORE_REFUSED", "A content type has 1 to 255 printable characters");
+        throw new StoreError(
+          "STORE_REFUSED",
+          "Invalid `contentType`; expected 1 to 255 printable ASCII characters",
+        );
       }
       const url = await urlOf({ method: "PUT", key, bytes, contentType }, expiresInMs);
-      // Whoever sends the bytes sets content-length by them; a browser lets nobody else.
+      // `content-length` follows from the body; browsers do not let pages set it.
       return { url, headers: { "content-type": contentType } };
     },
     createDownloadUrl: (key, expiresInMs) => urlOf({ method: "GET", key }, expiresInMs),

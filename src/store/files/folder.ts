@@ -6,19 +6,19 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 
 const UNFINISHED = ".unfinished";
-/** A content type, and the line's end. */
+/** Maximum length of a file's first line: the content type and its line end. */
 const HEAD_BYTES = 256;
 
 export interface OpenBlob {
   readonly contentType: string;
   readonly bytes: number;
-  /** To be destroyed, or read to its end. */
+  /** The caller must read this to its end or destroy it. */
   readonly content: Readable;
 }
 
 /**
- * Blobs as files: a line with the content type, then the bytes. A file's name is a hash of the key, as no key can lead
- * out of the folder then, nor two keys to one file where a disk takes `A` for `a`.
+ * Stores blobs as files: a line with the content type, then the bytes. A file's name is a hash of its key. So no key
+ * leads out of the folder, and keys that differ only in case stay separate on every disk.
  */
 export class Folder {
   readonly #path: string;
@@ -27,19 +27,22 @@ export class Folder {
     this.#path = path;
   }
 
-  /** Makes it, and removes what a process that was killed has left. @param olderThanMs no upload takes so long */
+  /**
+   * Creates the folder and removes unfinished files of killed processes.
+   * @param olderThanMs age from which a file is removed; no upload takes longer
+   */
   async open(olderThanMs: number): Promise<void> {
     await mkdir(this.#path, { recursive: true });
     for (const name of await readdir(this.#path)) {
       if (!name.endsWith(UNFINISHED)) continue;
       const path = join(this.#path, name);
-      // Another process may be here, and what it writes is not ours to remove.
+      // A newer file may be one that another process is writing.
       const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
       if (Date.now() - mtimeMs > olderThanMs) await rm(path, { force: true });
     }
   }
 
-  /** A blob is there when all of it is, and not before. */
+  /** Writes a blob. Readers see it only when it is complete. */
   async write(key: string, contentType: string, content: Readable): Promise<void> {
     const path = join(this.#path, `${randomUUID()}${UNFINISHED}`);
     begin(path);
@@ -56,7 +59,7 @@ export class Folder {
     }
   }
 
-  /** `undefined`: there is none. */
+  /** Opens a blob. Resolves to `undefined` if it does not exist. */
   async read(key: string): Promise<OpenBlob | undefined> {
     const file = await open(this.#pathOf(key)).catch((error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT") return undefined;
@@ -79,7 +82,7 @@ export class Folder {
   }
 }
 
-/** What this process is writing, removed at once when it ends. */
+/** Files that this process is writing. They are removed when the process exits. */
 const unfinished = new Set<string>();
 
 function begin(path: string): void {
@@ -99,11 +102,11 @@ function removeUnfinished(): void {
 async function readHead(file: FileHandle): Promise<string> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
   const end = buffer.subarray(0, bytesRead).indexOf("\n");
-  if (end === -1) throw new Error("A file in the blobs' folder is no blob");
+  if (end === -1) throw new Error("Malformed blob file: no content type in its first line");
   return buffer.toString("latin1", 0, end);
 }
 
-/** Whether it can stand in a file's head, and in a header. */
+/** Whether the text fits in a file's first line and in an HTTP header. */
 export function isContentType(text: string): boolean {
   return /^[\x20-\x7e]{1,255}$/.test(text);
 }

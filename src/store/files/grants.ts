@@ -1,11 +1,11 @@
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 
-/** What whoever has its URL may do, until its time is over. */
+/** The right that a signed URL gives until it expires. */
 export type Grant =
   | { readonly method: "PUT"; readonly key: string; readonly bytes: number; readonly contentType: string }
   | { readonly method: "GET"; readonly key: string };
 
-/** Grants as paths with a query, signed by a secret that ends with the process. */
+/** Signs grants as paths with a query. The secret ends with the process. */
 export class Grants {
   readonly #secret = randomBytes(32);
   readonly #now: () => number;
@@ -24,7 +24,7 @@ export class Grants {
     return `/${grant.key}?${query}`;
   }
 
-  /** What the path grants with this method now, if anything. */
+  /** Returns the grant of a path, or `undefined` if its signature is invalid for the method, or it has expired. */
   read(method: "PUT" | "GET", path: string): Grant | undefined {
     const end = path.indexOf("?");
     const key = path.slice(1, end);

@@ -5,12 +5,12 @@ import { pipeline } from "node:stream/promises";
 import type { Folder } from "./folder.ts";
 import type { Grant, Grants } from "./grants.ts";
 
-/** At a time; more are turned away. */
+/** Maximum number of connections; further ones are closed. */
 const MAX_CONNECTIONS = 100;
-/** Of a request, its body included. */
+/** Time limit of a request with its body, in ms. */
 export const REQUEST_MS = 300_000;
 
-/** Any page may send and read what it has a URL for: the URL is the right to. */
+/** Any page may use a URL that it has: the signed URL is the authorization. */
 const CORS = {
   "access-control-allow-origin": "*",
   "access-control-allow-methods": "GET, PUT",
@@ -18,10 +18,10 @@ const CORS = {
   "access-control-max-age": "600",
 };
 
-/** A user may have uploaded a page: opened, it must not run, as this origin has others' blobs. */
+/** Downloads never open as pages: an uploaded page would run on this origin, which has the blobs of other users. */
 const INERT = { "content-disposition": "attachment", "x-content-type-options": "nosniff" };
 
-/** PUT and GET of blobs on 127.0.0.1, for whoever has a URL. It keeps no process alive. */
+/** Serves PUT and GET of blobs with signed URLs on 127.0.0.1. It does not keep the process alive. */
 export class BlobServer {
   readonly #folder: Folder;
   readonly #grants: Grants;
@@ -39,14 +39,14 @@ export class BlobServer {
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
-  /** Resolves to the origin. */
+  /** Starts the server. Resolves to its origin. */
   async listen(): Promise<string> {
     await once(this.#server.listen(0, "127.0.0.1"), "listening");
     this.#server.unref();
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Breaks off what is under way. */
+  /** Aborts transfers and stops the server. */
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
@@ -57,9 +57,9 @@ export class BlobServer {
     const { method, url = "" } = request;
     if (method === "OPTIONS") return end(response, 204);
     if (method !== "PUT" && method !== "GET")
-      return end(response, 405, "There are GET and PUT", { allow: "GET, PUT" });
+      return end(response, 405, "Method not allowed; use GET or PUT", { allow: "GET, PUT" });
     const grant = this.#grants.read(method, url);
-    if (grant === undefined) return end(response, 403, "The URL is not signed for that, or its time is over");
+    if (grant === undefined) return end(response, 403, "Invalid or expired URL; request a new one");
     return grant.method === "PUT" ? this.#put(grant, request, response) : this.#get(grant, response);
   }
 
@@ -69,22 +69,24 @@ export class BlobServer {
     response: ServerResponse,
   ): Promise<void> {
     const { "content-length": length, "content-type": type } = request.headers;
-    // Node reads no more than that, and breaks off what ends before.
-    if (length === undefined) return end(response, 411, "A blob is sent with its Content-Length");
-    if (length !== String(bytes)) return end(response, 403, `The blob has to be of ${bytes} bytes`);
-    if (type !== contentType) return end(response, 403, `The blob has to be ${contentType}`);
+    // Node reads at most this many bytes, and aborts a request that ends earlier.
+    if (length === undefined) return end(response, 411, "Missing Content-Length");
+    if (length !== String(bytes))
+      return end(response, 403, `Wrong size; the URL is signed for ${bytes} bytes`);
+    if (type !== contentType)
+      return end(response, 403, `Wrong content type; the URL is signed for ${contentType}`);
     try {
       await this.#folder.write(key, contentType, request);
     } catch {
-      return end(response, 500, "The blob could not be kept");
+      return end(response, 500, "Blob could not be stored");
     }
     end(response, 200);
   }
 
   async #get({ key }: Grant, response: ServerResponse): Promise<void> {
     const blob = await this.#folder.read(key).catch(() => "unreadable" as const);
-    if (blob === "unreadable") return end(response, 500, "The blob could not be read");
-    if (blob === undefined) return end(response, 404, "There is no such blob");
+    if (blob === "unreadable") return end(response, 500, "Blob could not be read");
+    if (blob === undefined) return end(response, 404, "Blob not found");
     const { contentType, bytes, content } = blob;
     const headers = { ...CORS, ...INERT, "content-type": contentType, "content-length": bytes };
     response.writeHead(200, headers);

@@ -35,16 +35,17 @@ const CHECKS: OptionChecks<S3BlobStoreOptions> = {
   now: anyFunction,
 };
 
-/** S3 takes no URL that is to be good for longer. */
+/** S3's maximum lifetime of a signed URL. */
 const MAX_SECONDS = 7 * 24 * 60 * 60;
 
 /**
- * Blobs in a bucket of S3, or of a service like it: URLs that are signed here, without a call to it. The AWS SDK is
- * loaded when the first is asked for.
+ * Creates a blob store in an S3 bucket, or in a compatible service. It signs URLs locally, without a call to S3. The
+ * AWS SDK is loaded with the first URL.
  *
- * A URL is good for `expiresInMs` in whole seconds, but no longer than the credentials that it was signed with.
- * @throws {StoreError} INVALID_OPTION here; from its methods STORE_REFUSED, and STORE_UNAVAILABLE where the credentials
- * could not be had in time
+ * A URL is valid for `expiresInMs` in whole seconds, at most 7 days, and no longer than the credentials that signed
+ * it.
+ * @throws {StoreError} INVALID_OPTION here. Its methods: STORE_REFUSED, and STORE_UNAVAILABLE if credentials could
+ * not be loaded in time
  * @example
  * const blobs = s3BlobStore({ bucket: "chat-blobs", prefix: "blobs/" });
  */
@@ -54,7 +55,7 @@ export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
   const { bucket, prefix = "", region, now = Date.now } = options;
   let { client } = options;
 
-  /** A cold start does not pay for the SDK, nor does a container in which nobody asks for a blob. */
+  /** Loads the SDK on first use, so that cold starts without blobs do not pay for it. */
   const load = async () => {
     const [s3, presigner] = await Promise.all([
       import("@aws-sdk/client-s3"),
@@ -81,7 +82,7 @@ export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
         withoutChecksum(command);
         const signableHeaders = new Set(["host", "content-length", "content-type"]);
         const url = await getSignedUrl(client, command, { ...terms(expiresInMs), signableHeaders });
-        // Whoever sends the bytes sets content-length by them; a browser lets nobody else.
+        // `content-length` follows from the body; browsers do not let pages set it.
         return { url, headers: { "content-type": contentType } };
       }),
 
@@ -89,7 +90,8 @@ export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
       orStoreError(async () => {
         assertBlobKey(key);
         const { getSignedUrl, GetObjectCommand, client } = await load();
-        // A user may have uploaded a page: opened, it would run on the bucket's origin, with what else is there.
+        // Downloads never open as pages: an uploaded page would run on the bucket's origin and reach its other
+        // objects.
         const input = { ...target(key), ResponseContentDisposition: "attachment" };
         return getSignedUrl(client, new GetObjectCommand(input), terms(expiresInMs));
       }),
@@ -97,9 +99,9 @@ export function s3BlobStore(options: S3BlobStoreOptions): BlobStore {
 }
 
 /**
- * By default the SDK signs the checksum of the body that it knows, which is none; services hold what is put against it,
- * and refuse it. Not by an option of the client, which may be the application's.
- * Seen: https://github.com/seaweedfs/seaweedfs/issues/10216
+ * Removes the checksum headers. By default the SDK signs the checksum of an empty body, and services reject any other
+ * upload. This does not change the client's own setting, because the client may be the application's.
+ * Seen in https://github.com/seaweedfs/seaweedfs/issues/10216.
  */
 function withoutChecksum(command: PutObjectCommand): void {
   command.middlewareStack.add(
@@ -120,6 +122,6 @@ async function orStoreError<Result>(sign: () => Promise<Result>): Promise<Result
   } catch (cause) {
     if (cause instanceof StoreError) throw cause;
     const code = isTransient(cause) ? "STORE_UNAVAILABLE" : "STORE_REFUSED";
-    throw new StoreError(code, "A blob's URL could not be signed", { cause });
+    throw new StoreError(code, "Signing the blob's URL failed; check the credentials", { cause });
   }
 }

@@ -2,7 +2,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 
 const CHANNEL = "id, head, first, size, age_ms AS ageMs, used_at AS usedAt, generation";
 
-/** Prepared once. Numbered parameters are in the order in which callers have them. */
+/** SQL of the prepared statements. Numbered parameters follow the order of the callers' arguments. */
 const SQL = {
   life: "SELECT token FROM life",
   channel: `SELECT ${CHANNEL} FROM channels WHERE name = ?`,
