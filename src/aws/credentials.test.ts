@@ -9,7 +9,7 @@ afterEach(() => {
 });
 
 describe("credentials", () => {
-  it("are a function's own by default, read from its environment each time", () => {
+  it("default to the environment variables, read each time", () => {
     const source = new CredentialsCache(undefined);
     vi.stubEnv("AWS_ACCESS_KEY_ID", KEYS.accessKeyId);
     vi.stubEnv("AWS_SECRET_ACCESS_KEY", KEYS.secretAccessKey);
@@ -21,11 +21,11 @@ describe("credentials", () => {
     expect(() => source.get()).toThrow(/AWS_SECRET_ACCESS_KEY/);
   });
 
-  it("may be given as they are", () => {
+  it("may be given as an object", () => {
     expect(new CredentialsCache(KEYS).get()).toBe(KEYS);
   });
 
-  it("are asked of a provider once, and anew a minute before they expire", async () => {
+  it("are requested from a provider once, and again a minute before they expire", async () => {
     vi.useFakeTimers({ toFake: ["Date"], now: 0 });
     const asked: AwsCredentials[] = [];
     const source = new CredentialsCache(async () => {
@@ -41,7 +41,7 @@ describe("credentials", () => {
     expect(asked).toHaveLength(2);
   });
 
-  it("are asked for anew in time, though the clock was set back", async () => {
+  it("are requested again in time, though the clock was set back", async () => {
     vi.useFakeTimers({ toFake: ["Date", "performance"], now: 3_600_000 });
     const provider = vi.fn(async () => ({ ...KEYS, expiration: new Date(Date.now() + 3_600_000) }));
     const source = new CredentialsCache(provider);
@@ -63,7 +63,7 @@ describe("credentials", () => {
         throw new Error("not now");
       },
     ],
-  ])("are asked for again when the provider has %s", async (_how, fail) => {
+  ])("are requested again when the provider has %s", async (_how, fail) => {
     let works = false;
     const source = new CredentialsCache(() => (works ? Promise.resolve(KEYS) : fail()));
     await expect(source.get()).rejects.toThrow("not now");

@@ -19,7 +19,7 @@ describe("the region of an endpoint", () => {
     expect(parseRegion(endpoint)).toBe(region);
   });
 
-  it("has to be known", () => {
+  it("is required", () => {
     vi.stubEnv("AWS_REGION", undefined);
     const options = { service: "execute-api", maxSockets: 1 };
     expect(() => new AwsEndpoint({ ...options, endpoint: "https://ws.example.com" })).toThrow(/AWS_REGION/);
@@ -31,7 +31,7 @@ describe("the region of an endpoint", () => {
 });
 
 describe("a request", () => {
-  it("is not sent any more once its time is over, when its credentials come at last", async () => {
+  it("is not sent when its credentials arrive past its deadline", async () => {
     const asked: unknown[] = [];
     const server = createServer((request, response) => {
       asked.push(request.url);
@@ -60,8 +60,8 @@ describe("a request", () => {
   });
 });
 
-describe("an answer that is not 2xx", () => {
-  it("says what the service says", () => {
+describe("a response that is not 2xx", () => {
+  it("throws an error with the service's message", () => {
     const error = new AwsServiceError(400, "ValidationException", { message: "too long" });
     expect(error).toMatchObject({
       message: "ValidationException (400): too long",
@@ -70,7 +70,7 @@ describe("an answer that is not 2xx", () => {
   });
 
   it.each(["InvalidSignatureException", "SignatureDoesNotMatch"])(
-    "shows nothing of the request that the service quotes in %s",
+    "omits the request that the service quotes in %s",
     (name) => {
       const message = "The Canonical String should have been 'POST\nx-amz-security-token:c2Vzc2lvbg\n\nhost'";
       const error = new AwsServiceError(403, name, { message, other: message });

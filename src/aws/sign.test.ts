@@ -17,7 +17,7 @@ const sign = (signer: Signer, at = NOON, credentials: Parameters<Signer["sign"]>
 
 describe("Signer", () => {
   // Source: "get-vanilla" of AWS's own Signature Version 4 test suite.
-  it("signs as AWS's test suite says", () => {
+  it("passes AWS's test suite", () => {
     expect(sign(new Signer({ service: "service", region: "us-east-1" }))).toEqual({
       host: "example.amazonaws.com",
       "x-amz-date": "20150830T123600Z",
@@ -28,7 +28,7 @@ describe("Signer", () => {
     });
   });
 
-  it("keeps no key past its day, or its secret", () => {
+  it("derives a new key for another day or secret", () => {
     const options = { service: "service", region: "us-east-1" };
     const kept = new Signer(options);
     const anew = (...more: [number, Parameters<Signer["sign"]>[1]?]) => sign(new Signer(options), ...more);
@@ -39,7 +39,7 @@ describe("Signer", () => {
     expect(sign(kept)).toEqual(anew(NOON));
   });
 
-  it("sends and signs the session's token", () => {
+  it("sends and signs the session token", () => {
     const signer = new Signer({ service: "service", region: "us-east-1" });
     const headers = sign(signer, NOON, { ...CREDENTIALS, sessionToken: "token" });
     expect(headers["x-amz-security-token"]).toBe("token");

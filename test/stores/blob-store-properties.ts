@@ -5,7 +5,7 @@ import type { BlobStoreUnderTest } from "../../src/store/contracts/cases.ts";
 
 /** Properties of `BlobStore` that random calls check, for any backend. `create` returns an empty one. */
 export function blobStoreProperties(title: string, create: () => Promise<BlobStoreUnderTest>): void {
-  it(`${title} refuse every invalid key`, async () => {
+  it(`${title} reject every invalid key`, async () => {
     const { store, close } = await create();
     const foreign = fc
       .integer({ min: 0, max: 0xffff })

@@ -13,7 +13,7 @@ it("runs the documented cases of a custom store under node:test", async () => {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ["--conditions=@lift-ws/source", "--input-type=module-typescript", "--eval", example],
-    // Within a worker of a test runner, node:test would report in another format.
+    // In a test runner's worker, node:test would report in another format.
     { cwd: root, env: { ...process.env, NODE_TEST_CONTEXT: undefined, NODE_OPTIONS: "", NO_COLOR: "1" } },
   );
   expect(stdout).toMatch(/pass [1-9]\d/);

@@ -7,7 +7,7 @@ import { type TestRunner, withSetUp } from "./test-runner.ts";
 export interface BlobStoreUnderTest {
   /** The store, empty at first. */
   readonly store: BlobStore;
-  /** What the store and whoever it signs for have for the time. */
+  /** The clock of the store and of the service that it signs URLs for. */
   readonly clock: { now: number };
   /** Stops the store after the test. */
   close(): Promise<void>;
@@ -18,7 +18,8 @@ const KEY = "4Xb_-/2b6f0cc9-04d7-4b9e-9c2f-6f6d1a5f2f0e";
 const HTML = "text/html; charset=utf-8";
 
 /**
- * Everything that `BlobStore` promises, for any backend that HTTP reaches. `create` gives an empty one.
+ * Defines a test for every guarantee of `BlobStore`, for any backend reachable over HTTP.
+ * @param create creates an empty store for each test
  * @example
  * blobStoreCases({ describe, it }, "my blob store", createEmptyStore);
  */
@@ -45,7 +46,7 @@ export function blobStoreCases(
     const get = async (key = KEY) => fetch(await store.createDownloadUrl(key, GOOD_FOR_MS));
 
     for (const bytes of [1, 1_000_000]) {
-      it(`returns ${bytes} bytes as they were put, with their type`, async () => {
+      it(`returns ${bytes} bytes unchanged, with their content type`, async () => {
         const content = randomBytes(bytes);
         const answer = await put(await uploadOf(bytes), content);
         assert.equal(answer.status, 200);
@@ -55,12 +56,12 @@ export function blobStoreCases(
       });
     }
 
-    it("gives it as an attachment, which no browser shows on the store's origin", async () => {
+    it("serves a blob as an attachment, which browsers do not show on the store's origin", async () => {
       await put(await uploadOf(8), "<script>");
       assert.equal((await get()).headers.get("content-disposition"), "attachment");
     });
 
-    it("has no blob before it was put", async () => {
+    it("returns 404 before the upload", async () => {
       await uploadOf(3);
       assert.equal((await get()).status, 404);
     });
@@ -70,19 +71,19 @@ export function blobStoreCases(
       ["a longer blob", "abcd"],
       ["an empty blob", ""],
     ] as const) {
-      it(`refuses ${kind} than was signed`, async () => {
+      it(`rejects ${kind} than was signed`, async () => {
         assert.equal((await put(await uploadOf(3), content)).ok, false);
         assert.equal((await get()).status, 404);
       });
     }
 
-    it("refuses a blob of another type than was signed", async () => {
+    it("rejects another content type than was signed", async () => {
       const { url } = await uploadOf(3, { contentType: "image/png" });
       assert.equal((await put({ url, headers: { "content-type": HTML } }, "abc")).status, 403);
       assert.equal((await get()).status, 404);
     });
 
-    it("lets an upload put, and nothing else", async () => {
+    it("allows only PUT with an upload URL", async () => {
       const upload = await uploadOf(3);
       await put(upload, "abc");
       for (const method of ["GET", "DELETE", "POST"]) {
@@ -91,7 +92,7 @@ export function blobStoreCases(
       assert.equal(await (await get()).text(), "abc");
     });
 
-    it("lets a download get, and nothing else", async () => {
+    it("allows only GET with a download URL", async () => {
       await put(await uploadOf(3), "abc");
       const url = await store.createDownloadUrl(KEY, GOOD_FOR_MS);
       for (const method of ["PUT", "DELETE", "POST"]) {
@@ -100,7 +101,7 @@ export function blobStoreCases(
       assert.equal(await (await get()).text(), "abc");
     });
 
-    it("takes what was signed until its time is over", async () => {
+    it("accepts a signed URL until it expires", async () => {
       const upload = await uploadOf(3);
       const url = await store.createDownloadUrl(KEY, GOOD_FOR_MS);
       underTest.clock.now += GOOD_FOR_MS - 1_000;
@@ -112,7 +113,7 @@ export function blobStoreCases(
       assert.equal(await (await get()).text(), "abc");
     });
 
-    it("takes no URL in which anything was changed", async () => {
+    it("rejects a changed URL", async () => {
       await put(await uploadOf(3, { key: "other" }), "abc");
       const upload = await uploadOf(3);
       const urls = [upload.url, await store.createDownloadUrl(KEY, GOOD_FOR_MS)];
@@ -125,13 +126,13 @@ export function blobStoreCases(
       assert.equal((await get()).status, 404);
     });
 
-    it("keeps apart what differs in a letter's case, or in a slash", async () => {
+    it("separates keys that differ in a letter's case or in a slash", async () => {
       const keys = ["a", "A", "a/a", "a/A", "a//a", "a/", "-", "_", "x".repeat(200)];
       for (const key of keys) await put(await uploadOf(key.length, { key }), key);
       for (const key of keys) assert.equal(await (await get(key)).text(), key);
     });
 
-    it("refuses invalid keys with STORE_REFUSED", async () => {
+    it("rejects invalid keys with STORE_REFUSED", async () => {
       for (const key of ["", "..", "../a", "a/../../b", "a\n", "a%2e", "a?b", "a".repeat(201)]) {
         await assert.rejects(uploadOf(3, { key }), { code: "STORE_REFUSED" });
         await assert.rejects(store.createDownloadUrl(key, GOOD_FOR_MS), { code: "STORE_REFUSED" });
@@ -144,7 +145,7 @@ function put({ url, headers }: BlobUpload, body: string | Buffer<ArrayBuffer>): 
   return fetch(url, { method: "PUT", headers, body });
 }
 
-/** The URL with another key, and with each of its parameters changed, and left out. */
+/** Returns the URL with another key, and with each of its parameters changed and removed. */
 function changes(url: URL, [key, other]: readonly [string, string]): string[] {
   const otherKey = url.href.replace(key, other);
   const others = [...url.searchParams.keys()].flatMap((name) => {

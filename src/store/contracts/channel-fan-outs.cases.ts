@@ -9,7 +9,7 @@ import {
 } from "./channel-store-under-test.ts";
 import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 
-/** What `ChannelHistory` promises of what has not reached everybody yet. */
+/** Defines a test for every guarantee of `ChannelHistory` about pending fan-outs. */
 export function fanOutCases(
   runner: TestRunner,
   create: CreateChannelStore,
@@ -24,7 +24,7 @@ export function fanOutCases(
     history = underTest.store.history;
   });
 
-  /** The message, as a second attempt of its fan-out gets it. */
+  /** Returns the message as a second attempt of its fan-out reads it. */
   async function left(channel: string, offset: number): Promise<PendingFanOut | undefined> {
     if ("getPendingFanOut" in history)
       return (history as TableStreamHistory).getPendingFanOut(channel, offset);
@@ -32,7 +32,7 @@ export function fanOutCases(
   }
 
   runner.describe("a fan-out", () => {
-    it("may be finished and kept the place of twice, or when there is no such message", async () => {
+    it("accepts repeated calls of markDelivered and checkpoint, also for a missing message", async () => {
       await append("a", "m1");
       for (let times = 0; times < 2; times++) await history.checkpoint("a", 1, "here");
       for (let times = 0; times < 2; times++) await history.markDelivered("a", 1);
@@ -50,7 +50,7 @@ export function fanOutCases(
       assert.deepEqual(ids(await read("a")), ["m1"]);
     });
 
-    it("has the stored message, by its stored id, at every attempt", async () => {
+    it("returns the stored message with its id at every attempt", async () => {
       const { epoch, message } = await append("a", "m1", { userId: "ada", key: "k" });
       assert.equal(message.id, "m1");
       assert.deepEqual(await left("a", 1), { channel: "a", epoch, message });
@@ -68,14 +68,14 @@ export function fanOutCases(
     });
 
     if (pendingFanOutsReportedBy !== undefined) {
-      it(`is told by ${pendingFanOutsReportedBy} when it is not finished`, async () => {
+      it(`is reported by ${pendingFanOutsReportedBy} while it is pending`, async () => {
         await append("a", "m1");
         assert.deepEqual(await pendingFanOuts(), []);
       });
       return;
     }
 
-    it("is unfinished until it is finished, with the whole message and its place", async () => {
+    it("is pending, with message and cursor, until it is marked as delivered", async () => {
       const { epoch, message } = await append("a", "m1", { userId: "ada", data: ["x"] });
       assert.deepEqual(await pendingFanOuts(), [{ channel: "a", epoch, message }]);
       await history.checkpoint("a", 1, "first");
@@ -89,7 +89,7 @@ export function fanOutCases(
       );
     });
 
-    it("is told of when its message was stored before the time asked", async () => {
+    it("is listed if its message was stored before the given time", async () => {
       await append("a", "m1");
       underTest.advance(5);
       await append("b", "m2");
@@ -98,14 +98,14 @@ export function fanOutCases(
       assert.equal((await pendingFanOuts(underTest.now() + 1)).length, 2);
     });
 
-    it("is not begun by a repeated key", async () => {
+    it("does not start for a duplicate message", async () => {
       await append("a", "m1", { key: "k" });
       await history.markDelivered("a", 1);
       await append("a", "m2", { key: "k" });
       assert.deepEqual(await pendingFanOuts(), []);
     });
 
-    it("is told of with its message, also when that is past the retention", async () => {
+    it("is listed with its message, even past the retention", async () => {
       const retention = { size: 1, ageMs: 1 };
       await append("a", "kept", {}, retention);
       for (let n = 2; n <= 200; n++) {
@@ -118,7 +118,7 @@ export function fanOutCases(
       assert.deepEqual(await pendingFanOuts(), []);
     });
 
-    it("may be finished while they are told of", async () => {
+    it("can be marked as delivered while pending fan-outs are listed", async () => {
       for (let n = 1; n <= 30; n++) await append(`c${n % 3}`, `m${n}`);
       const seen: string[] = [];
       for await (const { channel, message } of history.listPendingFanOuts(underTest.now() + 1)) {

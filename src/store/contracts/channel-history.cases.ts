@@ -19,7 +19,7 @@ import {
 import type { Json } from "./json.ts";
 import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 
-/** What `ChannelHistory` promises of what is appended. */
+/** Defines a test for every guarantee of `ChannelHistory` about appends. */
 export function historyCases(
   runner: TestRunner,
   create: CreateChannelStore,
@@ -35,14 +35,14 @@ export function historyCases(
   });
 
   runner.describe("append", () => {
-    it("gives the offsets of an epoch from 1 on, each channel its own", async () => {
+    it("assigns offsets from 1, separately per channel", async () => {
       const offsets: number[] = [];
       for (const id of ["m1", "m2", "m3"]) offsets.push((await append("a", id)).message.offset);
       assert.deepEqual(offsets, [1, 2, 3]);
       assert.equal((await append("b", "m1")).message.offset, 1);
     });
 
-    it("leaves no offset out and gives none twice to fifty at once", async () => {
+    it("assigns unique, gapless offsets to fifty concurrent appends", async () => {
       const ids = Array.from({ length: 50 }, (_, n) => `m${n}`);
       const appended = await Promise.all(ids.map((id) => append("a", id)));
       const offsets = appended.map(({ message }) => message.offset);
@@ -58,7 +58,7 @@ export function historyCases(
       );
     });
 
-    it("gives back every field of a message, also of one without a user", async () => {
+    it("stores every field of a message, with and without a user", async () => {
       const data: Json = {
         text: 'é\u{1F600}\u0000\uD83D"\\',
         deep: [1, 2.5, -1e300, null, true, "", { on: [] }],
@@ -89,7 +89,7 @@ export function historyCases(
       });
     }
 
-    it("does not see what its caller does to the data afterwards", async () => {
+    it("copies the data, so that later changes by the caller have no effect", async () => {
       const list: Json[] = ["x"];
       await append("a", "m1", { data: { list } });
       list.push("y");
@@ -101,7 +101,7 @@ export function historyCases(
     const appendAfter = (head: Position, id: string) =>
       history.appendAfter("a", head, message(id, { data: id }), RETENTION);
 
-    it("appends behind the head, with every field of the message", async () => {
+    it("appends after the head, with every field of the message", async () => {
       const head = await history.readHead("a");
       const first = await history.appendAfter("a", head, message("m1", { userId: "ada" }), RETENTION);
       const stored = { ...message("m1", { userId: "ada" }), offset: 1 };
@@ -112,7 +112,7 @@ export function historyCases(
       assertMatches((await read("a")).messages, [{ id: "m1" }, { id: "m2" }]);
     });
 
-    it("stores nothing behind an older head, a later one, or one of another epoch", async () => {
+    it("stores nothing after an older head, a later head, or one of another epoch", async () => {
       const unused = await history.readHead("a");
       for (const id of ["m1", "m2"]) await append("a", id);
       const { epoch } = unused;
@@ -123,12 +123,12 @@ export function historyCases(
       assertMatches(await append("a", "m3"), { message: { offset: 3 } });
     });
 
-    it("stores nothing in an unused channel behind the head of another epoch", async () => {
+    it("stores nothing in an unused channel after a head of another epoch", async () => {
       assert.equal(await appendAfter({ epoch: "another", offset: 0 }, "late"), undefined);
       assertMatches(await history.readHead("a"), { offset: 0 });
     });
 
-    it("stores one of a thousand that come at once, among plain appends too", async () => {
+    it("stores one of a thousand concurrent calls, also among plain appends", async () => {
       for (const round of [0, 1]) {
         const head = await history.readHead("a");
         const tries = Array.from({ length: 1_000 }, (_, n) => appendAfter(head, `${round}-${n}`));
@@ -153,15 +153,15 @@ export function historyCases(
     }, 120_000);
   });
 
-  runner.describe("a key", () => {
-    it("is known after the clock was set back by an hour", async () => {
+  runner.describe("an idempotency key", () => {
+    it("is remembered after the clock was set back by an hour", async () => {
       const now = underTest.now();
       await append("a", "m1", { key: "k", at: now + 60 * MINUTE });
       const again = await append("a", "m2", { key: "k", at: now });
       assertMatches(again, { duplicate: true, message: { id: "m1" } });
     });
 
-    it("is free again when a publisher a year ahead has used it", async () => {
+    it("can be reused if a publisher a year ahead used it", async () => {
       const now = underTest.now();
       await append("a", "m1", { key: "k", at: now + 365 * 24 * 60 * MINUTE });
       assertMatches(await append("a", "m2", { key: "k", at: now }), { duplicate: false });
@@ -169,7 +169,7 @@ export function historyCases(
       assertMatches(again, { duplicate: true, message: { id: "m2" } });
     });
 
-    it("is known to a publisher whose clock is behind, and not forgotten for one that is ahead in between", async () => {
+    it("is remembered for publishers with clocks behind and ahead", async () => {
       await append("a", "m1", { key: "k" });
       for (let n = 0; n < 200; n++) {
         await append("b", `n${n}`, { key: `k${n}`, at: underTest.now() + 365 * 24 * 60 * MINUTE });
@@ -179,7 +179,7 @@ export function historyCases(
       assertMatches(await append("a", "m3", { key: "k" }), { duplicate: true, message: { id: "m1" } });
     });
 
-    it("stores once, and answers with the first one's id and offset", async () => {
+    it("stores a repeated message once, and returns the first id and offset", async () => {
       const first = await append("a", "m1", { key: "k" });
       assertMatches(first, { duplicate: false, message: { id: "m1", offset: 1 } });
       await append("a", "m2");
@@ -189,12 +189,12 @@ export function historyCases(
       assert.equal((await append("a", "m4")).message.offset, 3);
     });
 
-    it("is no part of the message", async () => {
+    it("does not appear in the stored message", async () => {
       assert.ok(!Object.hasOwn((await append("a", "m1", { key: "k" })).message ?? {}, "key"));
       assert.ok(!Object.hasOwn((await read("a")).messages[0] ?? {}, "key"));
     });
 
-    it("stores again when it is another one, or another channel's", async () => {
+    it("does not match other keys or other channels", async () => {
       await append("a", "m1", { key: "k" });
       for (const key of ["K", "k ", "k\u0000", "__proto__", '"k"', "x".repeat(512)]) {
         assert.equal((await append("a", `m-${key.length}`, { key })).duplicate, false);
@@ -215,7 +215,7 @@ export function historyCases(
       }
     });
 
-    it("stores again after five minutes, and not before", async () => {
+    it("expires after five minutes", async () => {
       await append("a", "m1", { key: "k" });
       underTest.advance(IDEMPOTENCY_WINDOW_MS - 1);
       assertMatches(await append("a", "m2", { key: "k" }), { duplicate: true, message: { id: "m1" } });
@@ -228,7 +228,7 @@ export function historyCases(
       assertMatches(await append("a", "m4", { key: "k" }), { duplicate: true, message: { id: "m3" } });
     });
 
-    it("stores once when many come at once", async () => {
+    it("stores concurrent messages with the same key once", async () => {
       const appended = await Promise.all(
         Array.from({ length: 20 }, (_, n) => append("a", `m${n}`, { key: "k" })),
       );
@@ -241,7 +241,7 @@ export function historyCases(
       assert.equal((await read("a")).messages.length, 1);
     });
 
-    it("is remembered when its message is past the retention", async () => {
+    it("is remembered even if its message is past the retention", async () => {
       const retention = { size: 1, ageMs: 1 };
       await append("a", "m1", { key: "k" }, retention);
       underTest.advance(MINUTE);
@@ -254,7 +254,7 @@ export function historyCases(
   });
 
   runner.describe("an epoch", () => {
-    it("is given to a channel that nobody has used by reading it, and kept by appends", async () => {
+    it("is assigned by reading an unused channel, and kept by appends", async () => {
       const { epoch, offset } = await history.readHead("a");
       assert.notEqual(epoch, "");
       assert.equal(offset, 0);
@@ -263,7 +263,7 @@ export function historyCases(
       assert.deepEqual(await history.readHead("a"), { epoch, offset: 1 });
     });
 
-    it("is given once to many who come at once", async () => {
+    it("is the same for concurrent first calls", async () => {
       const epochs = await Promise.all([
         ...Array.from({ length: 5 }, async (_, n) => (await append("a", `m${n}`)).epoch),
         ...Array.from({ length: 5 }, async () => (await history.readHead("a")).epoch),
@@ -272,17 +272,17 @@ export function historyCases(
       assert.equal(new Set(epochs).size, 1);
     });
 
-    it("is another in another channel, and in a store that has lost its history", async () => {
+    it("differs per channel, and in a store that lost its history", async () => {
       const other = (await create()).store.history;
       const epochs = await Promise.all([history.readHead("a"), history.readHead("b"), other.readHead("a")]);
       assert.equal(new Set(epochs.map(({ epoch }) => epoch)).size, 3);
     });
   });
 
-  it("keeps channels apart, whatever they are called", async () => {
+  it("separates channels with any names", async () => {
     const heads = await Promise.all(AWKWARD_NAMES.map((name) => history.readHead(name)));
     for (const [n, name] of AWKWARD_NAMES.entries()) {
-      // As many as no other has.
+      // A different number of messages per channel.
       for (let times = 0; times <= n % 3; times++) await append(name, `${n}-${times}`, { key: `k${times}` });
     }
     for (const [n, name] of AWKWARD_NAMES.entries()) {

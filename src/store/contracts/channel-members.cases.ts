@@ -10,7 +10,7 @@ import {
 import type { Json } from "./json.ts";
 import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 
-/** Everything that `ChannelMembers` promises. */
+/** Defines a test for every guarantee of `ChannelMembers`. */
 export function membersCases(runner: TestRunner, create: CreateChannelStore): void {
   let underTest: ChannelStoreUnderTest;
   let members: ChannelMembers;
@@ -28,7 +28,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
   };
 
   runner.describe("add and remove", () => {
-    it("give back every field of a member, also of one without a user", async () => {
+    it("store every field of a member, with and without a user", async () => {
       const full = member("c1", 'ada"\u0000é\u{1F600}', { joinedAt: underTest.now() - 7 });
       const bare = member("c2");
       await members.add("a", full);
@@ -37,7 +37,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(found, [full, bare]);
     });
 
-    it("change nothing the second time", async () => {
+    it("are idempotent", async () => {
       const own = member("c1", "ada");
       assert.equal(await members.add("a", own), true);
       assert.equal(await members.add("a", own), false);
@@ -49,7 +49,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.equal(await members.count("a", underTest.now()), 0);
     });
 
-    it("take a connection that was never there, and one that comes back", async () => {
+    it("accept a connection that was never added, and one that returns", async () => {
       assert.equal(await members.remove("a", "nobody"), undefined);
       await add("a", "c1", "ada");
       await members.remove("a", "c1");
@@ -58,7 +58,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await present("a"), [{ userId: "ada", since: underTest.now() }]);
     });
 
-    it("tell of a user's tabs once that they have come, and once that they have left", async () => {
+    it("report a user's first tab once, and the last tab once", async () => {
       const since = underTest.now();
       assert.equal(await add("a", "c1", "ada"), true);
       underTest.advance(5);
@@ -73,7 +73,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await users("a"), ["bob"]);
     });
 
-    it("tell it once when a user's tabs come, or leave, all at once", async () => {
+    it("report a user once when all tabs join or leave concurrently", async () => {
       const tabs = Array.from({ length: 12 }, (_, n) => `c${n}`);
       const joined = await Promise.all(tabs.map((tab) => add("a", tab, "ada")));
       assert.equal(joined.filter(Boolean).length, 1);
@@ -87,7 +87,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await users("a"), []);
     });
 
-    it("put members without a user in no presence", async () => {
+    it("ignore members without a user in presence", async () => {
       assert.equal(await add("a", "c1"), false);
       assert.equal(await add("a", "c2"), false);
       assert.deepEqual(await users("a"), []);
@@ -96,7 +96,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.equal(await members.remove("a", "c2"), undefined);
     });
 
-    it("concern one channel, of however many the connection is in", async () => {
+    it("change only the given channel", async () => {
       assert.equal(await add("a", "c1", "ada"), true);
       assert.equal(await add("b", "c1", "ada"), true);
       assertMatches(await members.remove("a", "c1"), { userId: "ada" });
@@ -105,8 +105,8 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
     });
   });
 
-  runner.describe("a member past its time", () => {
-    it("is in no page, no count and no presence", async () => {
+  runner.describe("an expired member", () => {
+    it("is absent from pages, count and presence", async () => {
       await add("a", "old", "ada", { expiresAt: underTest.now() + MINUTE });
       await add("a", "new", "bob");
       underTest.advance(MINUTE - 1);
@@ -119,7 +119,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.equal(await members.setState("a", "ada", "here"), false);
     });
 
-    it("leaves its user there by another tab", async () => {
+    it("does not end its user's presence in another tab", async () => {
       await add("a", "old", "ada", { expiresAt: underTest.now() + MINUTE });
       await add("a", "new", "ada");
       underTest.advance(MINUTE);
@@ -129,7 +129,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assertMatches(await members.remove("a", "new"), { userId: "ada" });
     });
 
-    it("does not keep its user from coming anew", async () => {
+    it("does not prevent its user from joining again", async () => {
       await add("a", "old", "ada", { expiresAt: underTest.now() + MINUTE });
       underTest.advance(MINUTE);
       assert.equal(await add("a", "new", "ada"), true);
@@ -138,7 +138,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
   });
 
   runner.describe("pages", () => {
-    /** More than two pages of members. */
+    /** Adds more than two pages of members. */
     const crowd = async (length = 2 * underTest.membersPerPage + 3): Promise<string[]> => {
       const ids = Array.from({ length }, (_, n) => `c${n}`);
       for (let at = 0; at < ids.length; at += 50) {
@@ -147,7 +147,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       return ids;
     };
 
-    it("give everyone once, and a cursor with each but the last", async () => {
+    it("list every member once, each but the last page with a cursor", async () => {
       const all = await crowd();
       const seen: string[] = [];
       const cursors: (string | undefined)[] = [];
@@ -164,7 +164,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.equal(await members.count("a", underTest.now()), all.length);
     });
 
-    it("go on behind each cursor with those who come next", async () => {
+    it("continue after each cursor", async () => {
       await crowd();
       const all: Member[] = [];
       const behind = new Map<string, number>();
@@ -182,17 +182,17 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       }
     });
 
-    it("give everyone where they fill their pages", async () => {
+    it("list every member when all pages are full", async () => {
       const all = await crowd(2 * underTest.membersPerPage);
       assert.deepEqual(await connections("a"), all.toSorted());
     });
 
-    it("go on behind a cursor, also when those before it have left", async () => {
+    it("continue after a cursor when the members before it have left", async () => {
       const all = await crowd();
       const seen: string[] = [];
       let cursor: string | undefined;
       do {
-        // As another process does, that knows nothing but the cursor.
+        // Continues as another process would, which has only the cursor.
         for await (const page of members.listMembers("a", underTest.now(), cursor)) {
           seen.push(...page.members.map(({ connectionId }) => connectionId));
           await Promise.all(page.members.map(({ connectionId }) => members.remove("a", connectionId)));
@@ -204,7 +204,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await connections("a"), []);
     });
 
-    it("see everyone who was added before, while others come and go", async () => {
+    it("list every earlier member while others join and leave", async () => {
       const all = await crowd();
       const seen = new Set<string>();
       let pages = 0;
@@ -221,7 +221,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.ok(pages <= 10);
     });
 
-    it("see a member as soon as it was added", async () => {
+    it("list a member immediately after it was added", async () => {
       for (let n = 0; n < 20; n++) {
         const adding = [add("a", `c${n}`, "ada"), add("b", `c${n}`)];
         await adding[0];
@@ -230,14 +230,14 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       }
     });
 
-    it("may be none at all in a channel without members", async () => {
+    it("are empty in a channel without members", async () => {
       assert.deepEqual(await everyone("nobody"), []);
       assert.equal(await members.count("nobody", underTest.now()), 0);
       assert.deepEqual(await users("nobody"), []);
     });
   });
 
-  it("tells the channels of a connection", async () => {
+  it("lists the channels of a connection", async () => {
     for (const channel of ["a", "b", "c"]) await add(channel, "c1", "ada");
     await add("d", "c2", "ada");
     assert.deepEqual(await channelsOf("c1"), ["a", "b", "c"]);
@@ -250,7 +250,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
   });
 
   runner.describe("state", () => {
-    it("is what the user shows, until it is taken back", async () => {
+    it("is stored until it is cleared", async () => {
       await add("a", "c1", "ada");
       assert.deepEqual(await present("a"), [{ userId: "ada", since: underTest.now() }]);
       const state: Json = { typing: true, ["__proto__"]: [null, "\u{1F600}"] };
@@ -263,7 +263,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await present("a"), [{ userId: "ada", since: underTest.now(), state: null }]);
     });
 
-    it("is written only where the user is", async () => {
+    it("is stored only while the user is present", async () => {
       await add("a", "c1", "ada");
       await add("a", "c2");
       assert.equal(await members.setState("a", "bob", "here"), false);
@@ -273,7 +273,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await present("a"), []);
     });
 
-    it("stays with one of two tabs, and goes with the last, which tells it", async () => {
+    it("stays until the last tab leaves, which returns it", async () => {
       await add("a", "c1", "ada");
       await members.setState("a", "ada", "here");
       await add("a", "c2", "ada");
@@ -284,7 +284,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await present("a"), [{ userId: "ada", since: underTest.now() }]);
     });
 
-    it("does not see what its caller does to it afterwards", async () => {
+    it("is copied, so that later changes by the caller have no effect", async () => {
       const list: Json[] = ["x"];
       await add("a", "c1", "ada");
       await members.setState("a", "ada", { list });
@@ -293,7 +293,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
     });
   });
 
-  runner.describe("those who are present", () => {
+  runner.describe("present users", () => {
     const page = async (after: string | undefined, size: number): Promise<string[]> => {
       const found: string[] = [];
       for await (const { userId } of members.listPresence("a", underTest.now(), after)) {
@@ -304,7 +304,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
     };
     const USERS = Array.from({ length: 20 }, (_, n) => `user-${n}`);
 
-    it("are there once each, page by page behind the last of one", async () => {
+    it("are listed once each, page by page after a given user", async () => {
       for (const name of [...USERS, ...AWKWARD_NAMES]) await add("a", `c-${name}`, name);
       const found: string[] = [];
       for (let next = await page(undefined, 3); next.length > 0; next = await page(found.at(-1), 3)) {
@@ -313,7 +313,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(found.sort(), [...USERS, ...AWKWARD_NAMES].sort());
     });
 
-    it("keep their order, whoever comes and goes between the pages, the one it goes on behind too", async () => {
+    it("keep their order while users join and leave between pages, including the last user of a page", async () => {
       for (const name of USERS) await add("a", `c-${name}`, name);
       const all = await page(undefined, USERS.length);
       const first = await page(undefined, 5);
@@ -329,7 +329,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.deepEqual(await page(first[4], USERS.length), rest);
     });
 
-    it("are none behind the last, nor where nobody is", async () => {
+    it("are empty after the last user, and in an empty channel", async () => {
       await add("a", "c1", "ada");
       assert.deepEqual(await page("ada", 1), []);
       await members.remove("a", "c1");
@@ -337,7 +337,7 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
     });
   });
 
-  it("keeps channels and users apart, whatever they are called", async () => {
+  it("separates channels and users with any names", async () => {
     for (const [n, name] of AWKWARD_NAMES.entries()) {
       assert.equal(await add(name, `c${n}`, `u${n}`), true);
       assert.equal(await add("users", `c${n}`, name), true);
@@ -356,8 +356,8 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
     }
   });
 
-  it("takes users whose names are long", async () => {
-    // A sort key of DynamoDB's has 1,024 bytes.
+  it("accepts users with long names", async () => {
+    // DynamoDB limits a sort key to 1,024 bytes.
     const names = [
       "a".repeat(1_019),
       "a".repeat(1_020),

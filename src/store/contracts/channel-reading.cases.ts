@@ -11,7 +11,7 @@ import {
 } from "./channel-store-under-test.ts";
 import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 
-/** What `ChannelHistory` promises of what is read. */
+/** Defines a test for every guarantee of `ChannelHistory` about reads. */
 export function historyReadingCases(runner: TestRunner, create: CreateChannelStore): void {
   let underTest: ChannelStoreUnderTest;
   let history: ChannelHistory;
@@ -23,7 +23,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
   });
 
   runner.describe("reading", () => {
-    it("gives the newest, those after an offset, those before one, and those between two", async () => {
+    it("returns the newest messages, and those after, before and between offsets", async () => {
       await fill("a", 9);
       assert.deepEqual(offsets(await read("a", { limit: 3 })), [7, 8, 9]);
       assert.deepEqual(offsets(await read("a", { limit: 3, after: 2 })), [3, 4, 5]);
@@ -33,7 +33,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.equal(offsets(await read("a", { limit: 1_000, after: 0 })).length, 9);
     });
 
-    it("tells whether there is more in the direction asked", async () => {
+    it("returns whether there are more messages in the direction of the query", async () => {
       await fill("a", 5);
       assert.equal((await read("a", { limit: 4 })).more, true);
       assert.equal((await read("a", { limit: 5 })).more, false);
@@ -45,7 +45,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.equal((await read("a", { limit: 3, after: 1, before: 5 })).more, false);
     });
 
-    it("gives nothing of what is not there, and the head all the same", async () => {
+    it("returns the head without messages for an empty range", async () => {
       await fill("a", 2);
       const { head } = await read("a");
       for (const query of [
@@ -60,7 +60,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
     });
 
     for (const limit of [1, 4, 25, 100]) {
-      it(`pages in both directions by ${limit}, each message once`, async () => {
+      it(`pages in both directions by ${limit}, with each message once`, async () => {
         await fill("a", 25);
         const all = Array.from({ length: 25 }, (_, n) => n + 1);
         const forward: number[] = [];
@@ -80,7 +80,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       });
     }
 
-    it("sees what was appended before it asked, and no message past its head while others append", async () => {
+    it("returns all earlier messages, and none past its head during concurrent appends", async () => {
       const reads: Promise<void>[] = [];
       for (let n = 1; n <= 20; n++) {
         const appending = append("a", `m${n}`);
@@ -102,7 +102,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
   });
 
   runner.describe("retention", () => {
-    it("give as many as the size, also where more are kept", async () => {
+    it("returns at most the size, even if more are stored", async () => {
       await fill("a", 5);
       const retention = { ...RETENTION, size: 3 };
       assert.deepEqual(offsets(await read("a", { retention })), [3, 4, 5]);
@@ -115,7 +115,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.deepEqual((await read("a", { retention: { ...RETENTION, size: 0 } })).messages, []);
     });
 
-    it("give what is younger than the age", async () => {
+    it("returns messages younger than the age", async () => {
       await append("a", "old");
       underTest.advance(MINUTE);
       await append("a", "new");
@@ -134,7 +134,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       });
     });
 
-    it("both hold", async () => {
+    it("applies size and age together", async () => {
       await fill("a", 3);
       underTest.advance(MINUTE);
       await append("a", "m4");
@@ -142,7 +142,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.deepEqual(offsets(await read("a", { retention: { size: 2, ageMs: MINUTE } })), [4]);
     });
 
-    it("leave no gaps where clocks differ", async () => {
+    it("leaves no gaps when clocks differ", async () => {
       const start = underTest.now();
       for (const late of [20, 10, 20, 0, 30]) await append("a", `m${late}`, { at: start + late });
       for (const age of [0, 5, 15, 25, 30]) {
@@ -170,7 +170,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       });
     }
 
-    it("keep no message that is behind one of a publisher a year ahead for longer, and none for less", async () => {
+    it("keeps messages after one of a publisher a year ahead for their normal age", async () => {
       await append("a", "before");
       await append("a", "ahead", { at: underTest.now() + 365 * 24 * 60 * MINUTE });
       underTest.advance(MINUTE);
@@ -187,7 +187,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.deepEqual(ids(await read("a")), ["new"]);
     });
 
-    it("are not applied by the date of a publication that was under way for longer than the age", async () => {
+    it("ignores the date of a publication that took longer than the age", async () => {
       const retention = { size: 100, ageMs: 700 };
       const late = { at: underTest.now() - 5_000 };
       for (let n = 0; n < 3; n++) await append("a", `m${n}`, {}, retention);
@@ -198,7 +198,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.deepEqual(ids(await read("a", { retention, after: 0 })).slice(0, 3), ["m0", "m1", "m2"]);
     });
 
-    it("are not applied by the clock of a publisher a year ahead to what others have published", async () => {
+    it("does not apply the clock of a publisher a year ahead to other messages", async () => {
       await fill("a", 3);
       await fill("b", 3);
       for (let n = 0; n < 200; n++) {
@@ -209,7 +209,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.deepEqual(ids(await read("b")), ["m1", "m2", "m3"]);
     });
 
-    it("never take the head, however long the channel was silent", async () => {
+    it("never evicts the head of a silent channel", async () => {
       const retention = { size: 2, ageMs: MINUTE };
       await fill("a", 7, retention);
       const head = await history.readHead("a");
@@ -233,7 +233,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       expiresAt: Number.MAX_SAFE_INTEGER,
     };
 
-    /** Appends, and marks as delivered. */
+    /** Appends a message and marks it as delivered. */
     const deliver = async (channel: string, count: number) => {
       for (let n = 0; n < count; n++) {
         const { message: stored } = await append(
@@ -246,7 +246,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       }
     };
 
-    it("goes on in its epoch, or begins another one", async () => {
+    it("keeps its epoch, or starts another one", async () => {
       const epochs = new Set<string>();
       for (let round = 0; round < 3; round++) {
         await deliver("a", 3);
@@ -264,7 +264,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       }
     });
 
-    it("goes on in its epoch while it has a member, and for its idle time after the last one has left", async () => {
+    it("keeps its epoch while it has a member, and for its idle time after the last one left", async () => {
       await deliver("a", 3);
       const head = await history.readHead("a");
       await underTest.store.members.add("a", member);
@@ -276,7 +276,7 @@ export function historyReadingCases(runner: TestRunner, create: CreateChannelSto
       assert.deepEqual(await history.readHead("a"), head);
     });
 
-    it("goes on in its epoch while a message of it is not delivered", async () => {
+    it("keeps its epoch while a message is not delivered", async () => {
       await deliver("a", 3);
       await append("a", "pending", {}, retention);
       const head = await history.readHead("a");

@@ -7,16 +7,20 @@ import { assertMatches, type TestRunner, withSetUp } from "./test-runner.ts";
 export interface ConnectionStoreUnderTest {
   /** The store, empty at first. */
   readonly store: ConnectionStore;
-  /** Moves the store's time on. Where a backend's own clock can't be moved, its `now` option is. */
+  /**
+   * Moves the store's clock forward. If the backend's own clock cannot be moved, it moves the one of the `now`
+   * option.
+   */
   advance(ms: number): void;
-  /** ms since the epoch, by that time. */
+  /** Returns the store's time, in ms since the epoch. */
   now(): number;
 }
 
 const MINUTE = 60_000;
 
 /**
- * Everything that `ConnectionStore` promises, for any backend. `create` gives an empty store.
+ * Defines a test for every guarantee of `ConnectionStore`.
+ * @param create creates an empty store for each test
  * @example
  * connectionStoreCases({ describe, it }, "my connection store", createEmptyStore);
  */
@@ -46,7 +50,7 @@ export function connectionStoreCases(
     });
 
     runner.describe("save, get and delete", () => {
-      it("gives back every field of a row", async () => {
+      it("stores every field of a row", async () => {
         const full = row("a", {
           userId: "user",
           tenantId: "tenant",
@@ -58,7 +62,7 @@ export function connectionStoreCases(
         assert.deepEqual(await store.get("a"), full);
       });
 
-      it("keeps an anonymous connection without inventing a user or a tenant", async () => {
+      it("stores an anonymous connection without user and tenant", async () => {
         await store.save(row("a"));
         const found = await store.get("a");
         assert.deepEqual(found, row("a"));
@@ -66,12 +70,12 @@ export function connectionStoreCases(
         assert.ok(!Object.hasOwn(found ?? {}, "tenantId"));
       });
 
-      it("has no row of an id that was never saved", async () => {
+      it("returns no row for an unknown id", async () => {
         assert.equal(await store.get("nobody"), undefined);
         assert.equal(await store.get("__proto__"), undefined);
       });
 
-      it("keeps the state written since when the same connection is saved again", async () => {
+      it("keeps the current state when the same connection is saved again", async () => {
         const first = row("a", { state: { room: "r1", seat: 1 } });
         await store.save(first);
         await store.setState("a", { room: "r2", seat: undefined, extra: true });
@@ -89,7 +93,7 @@ export function connectionStoreCases(
         assert.equal(await store.count(), 0);
       });
 
-      it("changes nothing when a row is deleted twice", async () => {
+      it("accepts a repeated delete", async () => {
         await store.save(row("a"));
         await store.save(row("b"));
         await store.delete("a");
@@ -97,7 +101,7 @@ export function connectionStoreCases(
         assert.equal(await store.count(), 1);
       });
 
-      it("refuses a save that comes after the delete", async () => {
+      it("rejects a save after the delete", async () => {
         await store.delete("late");
         assert.equal(await store.save(row("late")), false);
         assert.equal(await store.get("late"), undefined);
@@ -107,7 +111,7 @@ export function connectionStoreCases(
         assert.equal(await store.save(row("a")), false);
       });
 
-      it("keeps what a row held when it is told to, for who asks for it, and in no list", async () => {
+      it("keeps a deleted row with `keep`, returns it only with `removed`, and does not list it", async () => {
         const held = row("a", { userId: "u", tenantId: "t", state: { room: "r" } });
         await store.save(held);
         await store.delete("a", undefined, { keep: true });
@@ -124,7 +128,7 @@ export function connectionStoreCases(
         assert.equal(await store.get("a", undefined, { removed: true }), undefined);
       });
 
-      it("keeps nothing of a row that is deleted for good, and of none", async () => {
+      it("keeps nothing of a row deleted without `keep`, or of a missing row", async () => {
         await store.save(row("a"));
         await store.delete("a");
         await store.delete("a", undefined, { keep: true });
@@ -133,21 +137,21 @@ export function connectionStoreCases(
         assert.equal(await store.get("nobody", undefined, { removed: true }), undefined);
       });
 
-      it("gives snapshots: later writes do not change what was read", async () => {
+      it("returns snapshots that later writes do not change", async () => {
         await store.save(row("a", { state: { list: ["x"] } }));
         const before = await store.get("a");
         await store.setState("a", { list: ["x", "y"] });
         assert.deepEqual(before?.state, { list: ["x"] });
       });
 
-      it("does not see what its caller does to the row after the save", async () => {
+      it("copies the row, so that later changes by the caller have no effect", async () => {
         const list: Json[] = ["x"];
         await store.save(row("a", { state: { list } }));
         list.push("y");
         assert.deepEqual((await store.get("a"))?.state, { list: ["x"] });
       });
 
-      it("answers peek, where there is one, as get", async () => {
+      it("returns the same from `peek`, if it exists, as from `get`", async () => {
         await store.save(row("a", { expiresAt: underTest.now() + MINUTE }));
         if (store.peek !== undefined)
           assert.deepEqual(store.peek("a", underTest.now()), await store.get("a"));
@@ -157,7 +161,7 @@ export function connectionStoreCases(
     });
 
     runner.describe("state", () => {
-      it("writes each key on its own", async () => {
+      it("writes keys independently", async () => {
         await store.save(row("a", { state: { kept: 1 } }));
         const writes = Array.from({ length: 20 }, (_, n) => store.setState("a", { [`key${n}`]: n }));
         assert.deepEqual(
@@ -175,7 +179,7 @@ export function connectionStoreCases(
         assert.deepEqual((await store.get("a"))?.state, { kept: 2 });
       });
 
-      it("takes any string as a key", async () => {
+      it("accepts any string as a key", async () => {
         const names = ["__proto__", "constructor", "a.b", "a b", "#", "ключ", "toString"];
         await store.save(row("a"));
         for (const name of names) await store.setState("a", { [name]: name });
@@ -183,7 +187,7 @@ export function connectionStoreCases(
         assert.deepEqual(new Map(Object.entries(state)), new Map(names.map((name) => [name, name])));
       });
 
-      it("writes nothing where there is no row", async () => {
+      it("writes nothing if there is no row", async () => {
         assert.equal(await store.setState("nobody", { a: 1 }), false);
         await store.save(row("a"));
         await store.delete("a");
@@ -191,7 +195,7 @@ export function connectionStoreCases(
         assert.equal(await store.get("a"), undefined);
       });
 
-      it("loses no update of a key that many change at once", async () => {
+      it("loses no concurrent update of a key", async () => {
         await store.save(row("a", { state: { count: 0, list: [] } }));
         const count = (current: Json | undefined) => Number(current) + 1;
         const append = (n: number) => (current: Json | undefined) => [...(current as Json[]), n];
@@ -208,24 +212,24 @@ export function connectionStoreCases(
         assertMatches(state, { other0: 0, other9: 9 });
       });
 
-      it("resolves an update to what it wrote, and starts from undefined", async () => {
+      it("resolves an update to the new value, and starts from undefined", async () => {
         await store.save(row("a"));
         assert.equal(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2)), 1);
         assert.equal(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2)), 2);
       });
 
-      it("removes a key whose update gives undefined", async () => {
+      it("removes a key whose update returns undefined", async () => {
         await store.save(row("a", { state: { n: 1, kept: 2 } }));
         assert.equal(await store.updateState("a", "n", () => undefined), undefined);
         assert.deepEqual((await store.get("a"))?.state, { kept: 2 });
       });
 
-      it("updates nothing where there is no row", async () => {
+      it("updates nothing if there is no row", async () => {
         assert.equal(await store.updateState("nobody", "n", () => 1), undefined);
         assert.equal(await store.get("nobody"), undefined);
       });
 
-      it("leaves the state alone when an update throws", async () => {
+      it("keeps the state when an update throws", async () => {
         await store.save(row("a", { state: { n: 1 } }));
         const broken = store.updateState("a", "n", () => {
           throw new Error("broken");
@@ -272,13 +276,13 @@ export function connectionStoreCases(
         assert.deepEqual(await idsOf(store.listByUser("x".repeat(2_049))), []);
       });
 
-      it("puts a connection without a tenant in no tenant's list", async () => {
+      it("lists a connection without a tenant under no tenant", async () => {
         await store.save(row("a", { userId: "u" }));
         assert.deepEqual(await idsOf(store.listByTenant("")), []);
         assert.deepEqual(await idsOf(store.listByTenant("undefined")), []);
       });
 
-      it("survives connections that come and go while it lists", async () => {
+      it("lists while connections are saved and deleted", async () => {
         for (const id of ["a", "b", "c"]) await store.save(row(id, { tenantId: "t" }));
         const seen: string[] = [];
         for await (const { id } of store.listByTenant("t")) {

@@ -12,7 +12,7 @@ import {
 } from "./message-chunks.ts";
 import { type TestRunner, withSetUp } from "./test-runner.ts";
 
-/** Everything that `MessageChunks` promises. */
+/** Defines a test for every guarantee of `MessageChunks`. */
 export function messageChunksCases(runner: TestRunner, create: CreateChannelStore): void {
   let underTest: ChannelStoreUnderTest;
   let chunks: MessageChunks;
@@ -27,14 +27,14 @@ export function messageChunksCases(runner: TestRunner, create: CreateChannelStor
   const add = (chunk: MessageChunk | undefined, connectionId = "c1"): Promise<ChunkResult> =>
     chunks.add(connectionId, chunk!, underTest.now());
 
-  it("put a message together in the order of its chunks, in whatever order they come", async () => {
+  it("assemble a message from chunks in any order", async () => {
     const [a, b, c] = split(1, "one ", 'tw"o\u0000 ', "\u{1F600}é");
     assert.equal(await add(c), "opened");
     assert.equal(await add(a), "kept");
     assert.deepEqual(await add(b), { whole: 'one tw"o\u0000 \u{1F600}é' });
   });
 
-  it("take as much as 16 frames hold", async () => {
+  it("hold up to 16 frames", async () => {
     const texts = Array.from({ length: 16 }, (_, n) => String.fromCharCode(97 + n).repeat(32_000));
     const joined = await Promise.all(split(1, ...texts).map((chunk) => add(chunk)));
     assert.deepEqual(
@@ -43,7 +43,7 @@ export function messageChunksCases(runner: TestRunner, create: CreateChannelStor
     );
   });
 
-  it("have a part that comes twice once, also when its message is whole", async () => {
+  it("ignore a repeated chunk, even of a complete message", async () => {
     const [a, b] = split(1, "a", "b");
     assert.equal(await add(a), "opened");
     assert.equal(await add(a), "kept");
@@ -52,7 +52,7 @@ export function messageChunksCases(runner: TestRunner, create: CreateChannelStor
     assert.equal(await add(b), "kept");
   });
 
-  it("let a later message of the connection take the place of one that is open, and no earlier one", async () => {
+  it("replace an open message with a later one of the same connection, and never with an earlier one", async () => {
     const [a, b] = split(1, "a", "b");
     const [c, d] = split(12, "c", "d");
     await add(a);
@@ -65,14 +65,14 @@ export function messageChunksCases(runner: TestRunner, create: CreateChannelStor
     assert.deepEqual(await add(e), { whole: "ef" });
   });
 
-  it("refuse a part that says otherwise how many there are", async () => {
+  it("reject a chunk with another count", async () => {
     const [a, b] = split(1, "a", "b");
     await add(a);
     assert.equal(await add({ ...b!, count: 3 }), "closed");
     assert.deepEqual(await add(b), { whole: "ab" });
   });
 
-  it("put nothing together past its time, and everything within it", async () => {
+  it("assemble messages only until they expire", async () => {
     const [a, b] = split(1, "a", "b");
     await add(a);
     underTest.advance(CHUNKS_TIMEOUT_MS - 1);
@@ -84,7 +84,7 @@ export function messageChunksCases(runner: TestRunner, create: CreateChannelStor
   });
 
   runner.describe("abort", () => {
-    it("closes a message of which chunks are missing, once, and no other one", async () => {
+    it("closes only the given incomplete message, and only once", async () => {
       const [a, b, c] = split(3, "a", "b", "c");
       await add(a);
       await add(b);
@@ -98,7 +98,7 @@ export function messageChunksCases(runner: TestRunner, create: CreateChannelStor
       assert.deepEqual(await add(d), { whole: "de" });
     });
 
-    it("leaves a whole one as it is", async () => {
+    it("does not affect a complete message", async () => {
       const [a, b] = split(1, "a", "b");
       await add(a);
       await add(b);
@@ -107,7 +107,7 @@ export function messageChunksCases(runner: TestRunner, create: CreateChannelStor
     });
   });
 
-  it("keep connections apart, whatever their ids look like", async () => {
+  it("separate connections with any ids", async () => {
     const ids = AWKWARD_NAMES.filter((id) => Buffer.byteLength(id) <= 128);
     const halves = (n: number) => split(1, `${n}`, "!");
     for (const [n, id] of ids.entries()) assert.equal(await add(halves(n)[0], id), "opened");

@@ -3,12 +3,13 @@ import type { JsonObject } from "./json.ts";
 import type { DeadLetter, Schedule, ScheduledItem } from "./schedule.ts";
 import { type TestRunner, withSetUp } from "./test-runner.ts";
 
-/** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
+/** In the future, because the clock of DynamoDB Local cannot be moved, and its TTL would remove earlier items. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
 const DAY = 24 * 60 * 60 * 1000;
 
 /**
- * Everything that `Schedule` promises, for any backend. `create` gives an empty one.
+ * Defines a test for every guarantee of `Schedule`.
+ * @param create creates an empty schedule for each test
  * @example
  * scheduleCases({ describe, it }, "my schedule", () => mySchedule());
  */
@@ -32,14 +33,14 @@ export function scheduleCases(
       ...overrides,
     });
 
-    it("gives back every field of an item", async () => {
+    it("stores every field of an item", async () => {
       const data: JsonObject = { text: "", deep: [1, 2.5, null, { on: true }], ["__proto__"]: "own" };
       const full = item("a", { data });
       await schedule.put(full);
       assert.deepEqual(await dueAt(schedule, NOW), [full]);
     });
 
-    it("tells what is due, and nothing before its time", async () => {
+    it("lists items when they are due, and not before", async () => {
       await schedule.put(item("a", { dueAt: NOW }));
       await schedule.put(item("b", { dueAt: NOW + 1 }));
       assert.deepEqual(await idsDueAt(schedule, NOW - 1), []);
@@ -47,7 +48,7 @@ export function scheduleCases(
       assert.deepEqual(await idsDueAt(schedule, NOW + 1), ["a", "b"]);
     });
 
-    it("rounds a time up to the next millisecond, and a moment down", async () => {
+    it("rounds `dueAt` up to the next millisecond, and the current time down", async () => {
       await schedule.put(item("a", { dueAt: NOW + 0.25 }));
       assert.deepEqual(await dueAt(schedule, NOW + 0.75), []);
       assert.deepEqual(await dueAt(schedule, NOW + 1.5), [item("a", { dueAt: NOW + 1 })]);
@@ -56,7 +57,7 @@ export function scheduleCases(
     });
 
     for (const never of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, -0.5, 1e300]) {
-      it(`rejects an item due at ${never}, and keeps the one before`, async () => {
+      it(`rejects an item due at ${never}, and keeps the previous one`, async () => {
         await schedule.put(item("a"));
         await assert.rejects(schedule.put(item("a", { dueAt: never })), {
           code: "STORE_REFUSED",
@@ -65,7 +66,7 @@ export function scheduleCases(
       });
     }
 
-    it("tells it again until it is deleted", async () => {
+    it("lists a due item again until it is deleted", async () => {
       await schedule.put(item("a"));
       assert.deepEqual(await idsDueAt(schedule, NOW), ["a"]);
       assert.deepEqual(await idsDueAt(schedule, NOW), ["a"]);
@@ -73,7 +74,7 @@ export function scheduleCases(
       assert.deepEqual(await idsDueAt(schedule, NOW), []);
     });
 
-    it("moves an item that is put again, to a later time or an earlier one", async () => {
+    it("reschedules an item that is put again, to a later or an earlier time", async () => {
       await schedule.put(item("a", { data: { n: 1 } }));
       await schedule.put(item("a", { dueAt: NOW + DAY, data: { n: 2 } }));
       assert.deepEqual(await dueAt(schedule, NOW + DAY - 1), []);
@@ -82,7 +83,7 @@ export function scheduleCases(
       assert.deepEqual(await dueAt(schedule, NOW + DAY), [item("a", { dueAt: NOW - 1 })]);
     });
 
-    it("leaves an item that has moved since it was read where it is", async () => {
+    it("does not delete an item that was rescheduled since it was read", async () => {
       await schedule.put(item("a"));
       const [read] = await dueAt(schedule, NOW);
       await schedule.put(item("a", { dueAt: NOW + 1 }));
@@ -90,7 +91,7 @@ export function scheduleCases(
       assert.deepEqual(await idsDueAt(schedule, NOW + 1), ["a"]);
     });
 
-    it("changes nothing when an item is put or deleted twice, or was never there", async () => {
+    it("accepts repeated puts and deletes, and deletes of missing items", async () => {
       await schedule.put(item("a"));
       await schedule.put(item("a"));
       assert.deepEqual(await idsDueAt(schedule, NOW), ["a"]);
@@ -100,7 +101,7 @@ export function scheduleCases(
       assert.deepEqual(await idsDueAt(schedule, NOW), []);
     });
 
-    it("keeps apart what has the same id and another kind, whatever the two are called", async () => {
+    it("separates items by kind and id, with any names", async () => {
       const pairs = [
         ["a", "b"],
         ["b", "a"],
@@ -122,8 +123,8 @@ export function scheduleCases(
       );
     });
 
-    it("takes ids that are long", async () => {
-      // A partition key of DynamoDB's has 2,048 bytes.
+    it("accepts long ids", async () => {
+      // DynamoDB limits a partition key to 2,048 bytes.
       const ids = ["a".repeat(2_100), `${"a".repeat(2_100)}b`, '"'.repeat(2_000)].sort();
       for (const id of ids) await schedule.put(item(id));
       assert.deepEqual((await idsDueAt(schedule, NOW)).sort(), ids);
@@ -134,7 +135,7 @@ export function scheduleCases(
       assert.deepEqual(await idsDueAt(schedule, NOW + 1), [ids[0]]);
     });
 
-    it("gives an item as it is now, whatever has been read of it before", async () => {
+    it("returns an item's current version", async () => {
       assert.equal(await schedule.get(item("a")), undefined);
       await schedule.put(item("a"));
       assert.deepEqual(await schedule.get({ kind: "test", id: "a" }), item("a"));
@@ -145,7 +146,7 @@ export function scheduleCases(
       assert.equal(await schedule.get(item("a")), undefined);
     });
 
-    it("moves an item whose action failed, and counts the failures", async () => {
+    it("reschedules a failed item, and counts its failures", async () => {
       await schedule.put(item("a", { data: { n: 1 } }));
       const failure = { failures: 1, cause: "Error: no", at: NOW, dueAt: NOW + 500.5 };
       await schedule.recordFailure(item("a"), failure);
@@ -162,7 +163,7 @@ export function scheduleCases(
       assert.deepEqual(await dueAt(schedule, NOW), [item("a")]);
     });
 
-    it("keeps no failure of an item that was moved, deleted, or never there", async () => {
+    it("records no failure of an item that was rescheduled, deleted or missing", async () => {
       const failure = { failures: 1, cause: "Error: no", at: NOW };
       await schedule.put(item("moved", { dueAt: NOW + 1 }));
       for (const id of ["moved", "nobody"]) {
@@ -173,7 +174,7 @@ export function scheduleCases(
       assert.deepEqual(await deadLetters(schedule), []);
     });
 
-    it("keeps what has failed for the last time as a dead letter, which is not due", async () => {
+    it("keeps an item after its last failure as a dead letter, which is never due", async () => {
       await schedule.put(item("a", { data: { n: 1 } }));
       const failure = { failures: 3, cause: 'Error: \u00e9 "no"', at: NOW };
       await schedule.recordFailure(item("a"), failure);
@@ -186,7 +187,7 @@ export function scheduleCases(
       assert.deepEqual([await deadLetters(schedule), await idsDueAt(schedule, NOW)], [[], ["a"]]);
     });
 
-    it("removes a dead letter that is deleted", async () => {
+    it("deletes a dead letter", async () => {
       for (const id of ["a", "b"]) {
         await schedule.put(item(id));
         await schedule.recordFailure(item(id), { failures: 1, cause: "", at: NOW });
@@ -196,7 +197,7 @@ export function scheduleCases(
       assert.equal((await deadLetters(schedule)).length, 1);
     });
 
-    it("rejects a failure that is due at no time, and leaves what was there", async () => {
+    it("rejects a failure with an invalid `dueAt`, and keeps the item", async () => {
       await schedule.put(item("a"));
       const failed = schedule.recordFailure(item("a"), {
         failures: 1,
@@ -208,7 +209,7 @@ export function scheduleCases(
       assert.deepEqual(await dueAt(schedule, NOW), [item("a")]);
     });
 
-    it("gives all that is due to everyone who asks at once", async () => {
+    it("lists all due items to every concurrent caller", async () => {
       const ids = Array.from({ length: 40 }, (_, n) => `item-${String(n).padStart(2, "0")}`);
       await Promise.all(ids.map((id) => schedule.put(item(id))));
       const takers = await Promise.all([1, 2, 3].map(() => idsDueAt(schedule, NOW)));
@@ -217,7 +218,7 @@ export function scheduleCases(
       assert.deepEqual(await idsDueAt(schedule, NOW), []);
     });
 
-    it("may be changed while it is read", async () => {
+    it("allows changes while items are listed", async () => {
       const ids = Array.from({ length: 20 }, (_, n) => `item-${String(n).padStart(2, "0")}`);
       for (const id of ids) await schedule.put(item(id));
       const seen: string[] = [];

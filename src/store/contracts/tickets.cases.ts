@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { type TestRunner, withSetUp } from "./test-runner.ts";
 import type { TicketStore } from "./tickets.ts";
 
-/** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
+/** In the future, because the clock of DynamoDB Local cannot be moved, and its TTL would remove earlier items. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
 
 /**
- * Everything that `TicketStore` promises, for any backend. `create` gives an empty one.
+ * Defines a test for every guarantee of `TicketStore`.
+ * @param create creates an empty store for each test
  * @example
  * ticketStoreCases({ describe, it }, "my ticket store", () => myTicketStore());
  */
@@ -22,14 +23,14 @@ export function ticketStoreCases(
       tickets = await create();
     });
 
-    it("gives what a ticket stands for once", async () => {
+    it("returns a ticket's content once", async () => {
       const content = { userId: "ada", list: ["", { deep: null }], ["__proto__"]: "own" };
       await tickets.save("a", content, NOW + 1);
       assert.deepEqual(await tickets.take("a", NOW), content);
       assert.equal(await tickets.take("a", NOW), undefined);
     });
 
-    it("gives it to one of a hundred that take it at once", async () => {
+    it("returns it to one of a hundred concurrent calls", async () => {
       await tickets.save("a", { n: 1 }, NOW + 1);
       const taken = await Promise.all(Array.from({ length: 100 }, () => tickets.take("a", NOW)));
       assert.deepEqual(
@@ -38,7 +39,7 @@ export function ticketStoreCases(
       );
     });
 
-    it("gives nothing for a ticket whose time is over, or that never was", async () => {
+    it("returns undefined for an expired or unknown ticket", async () => {
       await tickets.save("a", {}, NOW);
       await tickets.save("b", {}, NOW + 1);
       assert.equal(await tickets.take("a", NOW), undefined);
@@ -46,7 +47,7 @@ export function ticketStoreCases(
       assert.equal(await tickets.take("__proto__", NOW), undefined);
     });
 
-    it("keeps one ticket when another is taken", async () => {
+    it("keeps other tickets when one is taken", async () => {
       await tickets.save("a", { n: 1 }, NOW + 1);
       await tickets.save("b", { n: 2 }, NOW + 1);
       await tickets.take("a", NOW);

@@ -29,7 +29,7 @@ beforeEach(async () => {
   world = await ConnectionTable.create();
 });
 
-/** A store whose client's requests fail as `choose` says. */
+/** Creates a store with the faults that `choose` selects. */
 function failing(
   choose: Parameters<typeof injectFaults>[1],
   options: Partial<DynamoDBConnectionStoreOptions> = {},
@@ -61,14 +61,14 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
     expect(await world.readCount()).toBe(limit.maxConnections === undefined ? 0 : 1);
   });
 
-  it("outlasts 5 seconds of throttling", async () => {
+  it("survives 5 seconds of throttling", async () => {
     const store = failing(throttleFor(5_000, 1_000), { ...limit, ...DEFAULT_TIMEOUT });
     await expect(store.save(world.createRow("a"))).resolves.toBe(true);
     expect(performance.now()).toBeGreaterThanOrEqual(5_000);
     expect((await store.get("a"))?.id).toBe("a");
   });
 
-  it("says STORE_UNAVAILABLE when the throttling outlasts it, and has written nothing", async () => {
+  it("throws STORE_UNAVAILABLE and writes nothing if throttling lasts past the deadline", async () => {
     const store = failing(throttleFor(Number.POSITIVE_INFINITY, 2_500), { ...limit, ...DEFAULT_TIMEOUT });
     const unavailable = {
       code: "STORE_UNAVAILABLE",
@@ -84,7 +84,7 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
     expect(await world.store().get("b")).toEqual(world.createRow("b", { tenantId: "t" }));
   });
 
-  it("refuses a save after the delete by a clock two minutes off, either way", async () => {
+  it("rejects a save after the delete by a clock two minutes off, either way", async () => {
     for (const [id, minutes] of [
       ["fast", 2],
       ["slow", -2],
@@ -100,7 +100,7 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
     expect(await world.readCount()).toBe(0);
   });
 
-  it("leaves no row of 200 connections dropped at once, each twice, some before their save", async () => {
+  it("leaves no row after deleting 200 connections at once, each twice, some before their save", async () => {
     const store = world.store(limit.maxConnections === undefined ? {} : { maxConnections: 1_000 });
     const ids = Array.from({ length: 200 }, (_, n) => `id-${n}`);
     await Promise.all(
@@ -115,7 +115,7 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
 });
 
 describe("DynamoDB store", () => {
-  it("tries again a transaction that met another", async () => {
+  it("retries a transaction after a conflict", async () => {
     let conflicts = 3;
     const store = failing(
       ({ operation }) =>
@@ -127,7 +127,7 @@ describe("DynamoDB store", () => {
     expect(await world.readCount()).toBe(1);
   });
 
-  it("rejects before its caller's time is over, on every call that an event makes", async () => {
+  it("rejects before its caller's deadline, on every call that an event makes", async () => {
     const store = failing(() => THROTTLED);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
@@ -143,7 +143,7 @@ describe("DynamoDB store", () => {
     expect(outcomes).toMatchObject(calls.map(() => unavailable));
   });
 
-  it("does not try again what DynamoDB would refuse again", async () => {
+  it("does not retry permanent errors", async () => {
     let calls = 0;
     const store = failing(
       () => {
@@ -159,7 +159,7 @@ describe("DynamoDB store", () => {
     await expect(world.store().save(tooLarge)).rejects.toMatchObject({ code: "STORE_REFUSED" });
   });
 
-  it("gives a key of the state up that never stays the same", async () => {
+  it("stops updating a state key that keeps changing", async () => {
     const other = world.store();
     await other.save(world.createRow("a", { state: { n: 0 } }));
     let n = 0;
@@ -178,7 +178,7 @@ describe("DynamoDB store", () => {
     );
     const update = racing.updateState("a", "n", () => "mine");
     await expect(update).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
-    // It may have been given up while another write was under way.
+    // The deadline may have passed during another write.
     await writing;
     expect((await other.get("a"))?.state).toEqual({ n });
   });
@@ -197,7 +197,7 @@ describe("DynamoDB store without DynamoDB", () => {
     return world.store({ client, timeoutMs: 300 });
   }
 
-  it("does not wait for an answer that never comes", async () => {
+  it("stops waiting for a response that never arrives", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     closing.push(() => server.close());
     await once(server, "listening");
@@ -205,7 +205,7 @@ describe("DynamoDB store without DynamoDB", () => {
     await expect(store.get("a")).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   });
 
-  it("says STORE_UNAVAILABLE where nobody listens", async () => {
+  it("throws STORE_UNAVAILABLE if the connection is refused", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
     const { port } = server.address() as AddressInfo;

@@ -29,7 +29,7 @@ const TOMBSTONE = { ConnectionID: { S: "a" }, Kind: { S: "tombstone" }, LiveUnti
 let server: Server;
 let endpoint: string;
 let asked: { headers: IncomingHttpHeaders; body: unknown }[];
-/** In turn; an empty object, as for a write that was done, when there are no more. */
+/** Responses in order; afterwards an empty object, the response to a successful write. */
 let answers: Answer[];
 
 beforeEach(async () => {
@@ -60,7 +60,7 @@ const make = (options: Partial<NoSdkConnectionStoreOptions> = {}) =>
   dynamoDBConnectionStore({ tableName: "t", endpoint, ...options });
 
 describe("the store without the AWS SDK", () => {
-  it("signs what it asks, by the function's environment", async () => {
+  it("signs requests with credentials from the function's environment", async () => {
     vi.stubEnv("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
     await dynamoDBConnectionStore({ tableName: "t" }).get("a");
     expect(asked).toMatchObject([
@@ -79,16 +79,16 @@ describe("the store without the AWS SDK", () => {
   });
 
   it.each([
-    ["is throttled", THROTTLED],
+    ["throttles it", THROTTLED],
     ["fails", { status: 500, body: "" }],
     ["fails in front of the service", { status: 502, body: "<html>" }],
-  ])("asks again when DynamoDB %s", async (_what, answer) => {
+  ])("retries when DynamoDB %s", async (_what, answer) => {
     answers = [answer, answer];
     expect(await make().save(ROW)).toBe(true);
     expect(asked).toHaveLength(3);
   });
 
-  it("says why it gave up", async () => {
+  it("reports why it stopped retrying", async () => {
     answers = Array(1_000).fill(THROTTLED);
     vi.useFakeTimers({ toFake: ["performance"] });
     onTestFinished(() => void vi.useRealTimers());
@@ -106,7 +106,7 @@ describe("the store without the AWS SDK", () => {
       { message: "The request was: c2Vzc2lvbg" },
       /^InvalidSignatureException \(400\)$/,
     ],
-  ])("takes %s for an answer, and repeats no secret", async (name, members, message) => {
+  ])("does not retry %s, and repeats no secret", async (name, members, message) => {
     answers = [exception(name, members)];
     const error = await make()
       .save(ROW)
@@ -119,7 +119,7 @@ describe("the store without the AWS SDK", () => {
     expect(asked).toHaveLength(1);
   });
 
-  it("reads what stands in a condition's way, and in a transaction's", async () => {
+  it("reads the items that failed a condition and a transaction", async () => {
     answers = [exception("ConditionalCheckFailedException", { Item: TOMBSTONE })];
     expect(await make().save(ROW)).toBe(false);
     const reasons = [{ Code: "ConditionalCheckFailed", Item: TOMBSTONE }, { Code: "None" }];
@@ -127,7 +127,7 @@ describe("the store without the AWS SDK", () => {
     expect(await make({ maxConnections: 10 }).save(ROW)).toBe(false);
   });
 
-  it("says what is missing to sign with", async () => {
+  it("names a missing signing credential", async () => {
     vi.stubEnv("AWS_SECRET_ACCESS_KEY", undefined);
     const missing = { code: "STORE_REFUSED", cause: { name: "AwsConfigurationError" } };
     await expect(make().get("a")).rejects.toMatchObject(missing);
@@ -141,7 +141,7 @@ describe("the store without the AWS SDK", () => {
     [{ endpoint: "nope" }, /endpoint/],
     [{ credentials: "AKID:secret" }, /^`credentials` must be .*; got a string$/],
     [{ client: {} }, /Unknown option `client`/],
-  ])("refuses the options %o", (options, message) => {
+  ])("rejects the options %o", (options, message) => {
     expect(() => make(options as never)).toThrow(message);
   });
 });

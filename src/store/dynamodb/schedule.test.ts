@@ -9,7 +9,7 @@ import type { Schedule } from "../contracts/schedule.ts";
 import { createTableInput, createTables, dynamoDBSchedule, SCHEDULE_TABLE } from "./index.ts";
 import { dynamoDBSchedule as noSdkSchedule } from "./no-sdk.ts";
 
-/** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
+/** In the future, because the clock of DynamoDB Local cannot be moved, and its TTL would remove earlier items. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
 const client = localClient();
 
@@ -56,7 +56,7 @@ describe("DynamoDB schedule", () => {
     return found;
   };
 
-  it("has a table as its definition says", async () => {
+  it("creates its table as defined", async () => {
     const { Table } = await client.send(new DescribeTableCommand({ TableName: tableName }));
     const wanted = createTableInput(tableName, SCHEDULE_TABLE);
     expect(Table?.KeySchema).toEqual(wanted.KeySchema);
@@ -65,10 +65,10 @@ describe("DynamoDB schedule", () => {
     ]);
   });
 
-  it("spreads its items over the shards, and pages through all of a shard", async () => {
+  it("spreads items over the shards, and reads all pages of a shard", async () => {
     const data = { filling: "x".repeat(40_000) };
     const all = Array.from({ length: 600 }, (_, n) => `item-${String(n).padStart(3, "0")}`);
-    // In one shard alone 40 KB each would be 24 MB: a page has 1 MB at most.
+    // Items of 40 KB each: a single shard would hold 24 MB, and a page at most 1 MB.
     for (let from = 0; from < all.length; from += 60) {
       const some = all.slice(from, from + 60);
       await Promise.all(some.map((id) => schedule.put({ kind: "test", id, dueAt: NOW, data })));
@@ -82,13 +82,13 @@ describe("DynamoDB schedule", () => {
     expect(Math.max(...counts.values())).toBeLessThan(all.length / 8);
   });
 
-  it("lets DynamoDB remove an item a week after it was due", async () => {
+  it("expires an item a week after it was due", async () => {
     await schedule.put({ kind: "ttl", id: "a", dueAt: NOW + 1, data: {} });
     const week = 7 * 24 * 60 * 60;
     expect((await items("ttl"))[0]?.ExpiresAt).toEqual({ N: String(NOW / 1_000 + 1 + week) });
   });
 
-  it("lets DynamoDB remove a failed item at the time that it had, and a dead letter a week after", async () => {
+  it("keeps a failed item's expiry, and expires a dead letter a week after its failure", async () => {
     const item = { kind: "failing", id: "a", dueAt: NOW, data: {} };
     const expiresAt = async () => Number((await items("failing"))[0]?.ExpiresAt?.N);
     await schedule.put(item);
@@ -101,7 +101,7 @@ describe("DynamoDB schedule", () => {
     await schedule.delete({ ...item, dueAt: at });
   });
 
-  it("tries again what was throttled", async () => {
+  it("retries throttled calls", async () => {
     const throttled = localClient();
     injectFaults(throttled, failFirstAttempts(THROTTLED));
     const own = dynamoDBSchedule({
@@ -118,7 +118,7 @@ describe("DynamoDB schedule", () => {
     for await (const _ of own.listDue(NOW)) expect.unreachable();
   });
 
-  it("names an item that is malformed, after all the others", async () => {
+  it("names a malformed item after listing all others", async () => {
     const own = await makeTable();
     for (const shard of ["0", "15"]) {
       const Item = {
@@ -141,14 +141,14 @@ describe("DynamoDB schedule", () => {
     expect(seen.sort()).toEqual(all.sort());
   });
 
-  it("says what is wrong where there is no table", async () => {
+  it("reports a missing table", async () => {
     const lost = dynamoDBSchedule({ tableName: "nowhere", client });
     await expect(lost.put({ kind: "a", id: "b", dueAt: 0, data: {} })).rejects.toMatchObject({
       code: "STORE_REFUSED",
     });
   });
 
-  it("refuses options that it does not know, or that are wrong", () => {
+  it("rejects unknown and invalid options", () => {
     const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
     expect(() => dynamoDBSchedule({} as never)).toThrow(invalid);
     expect(() => dynamoDBSchedule({ tableName: "t", ttlHours: 1 } as never)).toThrow(invalid);

@@ -7,7 +7,7 @@ import { ticketStoreCases } from "../contracts/cases.ts";
 import { createTables, dynamoDBTicketStore } from "./index.ts";
 import { dynamoDBTicketStore as noSdkTicketStore } from "./no-sdk.ts";
 
-/** Not in the past: DynamoDB Local's clock can't be moved, and its TTL would remove what is over. */
+/** In the future, because the clock of DynamoDB Local cannot be moved, and its TTL would remove earlier items. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
 const client = localClient();
 
@@ -26,14 +26,14 @@ ticketStoreCases({ describe, it }, "DynamoDB tickets without the SDK", async () 
 );
 
 describe("DynamoDB tickets", () => {
-  it("are removed by DynamoDB once their time is over", async () => {
+  it("have a TTL from which DynamoDB removes them", async () => {
     const tableName = await makeTable();
     await dynamoDBTicketStore({ tableName, client, timeoutMs: CALL_TIMEOUT_MS }).save("a", {}, NOW + 1);
     const { Items } = await client.send(new ScanCommand({ TableName: tableName }));
     expect(Items).toEqual([expect.objectContaining({ ExpiresAt: { N: String(NOW / 1_000 + 1) } })]);
   });
 
-  it("are used up, not used twice, when the answer is lost", async () => {
+  it("are used up, not used twice, after a lost response", async () => {
     const lossy = localClient();
     const tickets = dynamoDBTicketStore({
       tableName: await makeTable(),
@@ -45,7 +45,7 @@ describe("DynamoDB tickets", () => {
     expect(await tickets.take("a", NOW)).toBeUndefined();
   });
 
-  it("refuse options that they do not know", () => {
+  it("reject unknown options", () => {
     const invalid = expect.objectContaining({ code: "INVALID_OPTION" });
     expect(() => dynamoDBTicketStore({ tableName: "t", ttlHours: 1 } as never)).toThrow(invalid);
   });

@@ -20,7 +20,7 @@ import { blobStoreCases } from "../contracts/cases.ts";
 import { type FileBlobStore, type FileBlobStoreOptions, fileBlobStore } from "./index.ts";
 
 const GOOD_FOR_MS = 60_000;
-/** Longer than anything takes here, on a machine that is busy. */
+/** Longer than any step takes on a busy machine. */
 const SOON = { interval: 5 };
 const PNG = { bytes: 3, contentType: "image/png" };
 
@@ -57,7 +57,7 @@ describe("fileBlobStore", () => {
     return fetch(url, { method: "PUT", headers, body: "abc" });
   };
 
-  /** A PUT of so many bytes, of which one has been sent. */
+  /** Starts a PUT with the given Content-Length, and sends one byte. */
   const begin = async (bytes = 3) => {
     const { url } = await store.createUpload("a", { ...PNG, bytes }, GOOD_FOR_MS);
     const { port, pathname, search } = new URL(url);
@@ -76,13 +76,13 @@ describe("fileBlobStore", () => {
 
   const isEmpty = () => vi.waitFor(() => expect(readdirSync(folder)).toEqual([]), SOON);
 
-  it("listens on loopback alone, and touches no disk before it is asked", async () => {
+  it("listens only on loopback, and touches no disk before the first call", async () => {
     expect(existsSync(folder)).toBe(false);
     expect(await store.createDownloadUrl("a", GOOD_FOR_MS)).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/a\?/);
     expect(existsSync(folder)).toBe(true);
   });
 
-  it("lets pages of any origin put and get, and tells browsers to take no page for one", async () => {
+  it("allows pages of any origin, and serves nothing that browsers open as a page", async () => {
     const { url } = await store.createUpload("a", PNG, GOOD_FOR_MS);
     const asked = { "access-control-request-method": "PUT", origin: "http://localhost:5173" };
     const preflight = await fetch(url, { method: "OPTIONS", headers: asked });
@@ -99,7 +99,7 @@ describe("fileBlobStore", () => {
     }
   });
 
-  it("keeps blobs when it is closed and opened again, but none of its URLs", async () => {
+  it("keeps blobs, but no URLs, when it is closed and opened again", async () => {
     await putABC();
     const old = new URL(await store.createDownloadUrl("a", GOOD_FOR_MS));
     await store.close();
@@ -110,7 +110,7 @@ describe("fileBlobStore", () => {
     expect((await fetch(old)).status).toBe(403);
   });
 
-  it("refuses a blob without its size", async () => {
+  it("rejects an upload without Content-Length", async () => {
     const { url, headers } = await store.createUpload("a", PNG, GOOD_FOR_MS);
     const body = new Blob(["abc"]).stream();
     const init = { method: "PUT", headers, body, duplex: "half" };
@@ -118,14 +118,14 @@ describe("fileBlobStore", () => {
     await isEmpty();
   });
 
-  it("keeps nothing of a blob that is broken off", async () => {
+  it("stores nothing of an aborted upload", async () => {
     const socket = await begin();
     socket.end();
     await isEmpty();
     expect((await fetch(await store.createDownloadUrl("a", GOOD_FOR_MS))).status).toBe(404);
   });
 
-  it("gives the blob that was whole before while another takes its place", async () => {
+  it("serves the previous blob while another replaces it", async () => {
     await putABC();
     const { url } = await store.createUpload("a", { ...PNG, bytes: 100_000 }, GOOD_FOR_MS);
     const put = request(url, {
@@ -141,7 +141,7 @@ describe("fileBlobStore", () => {
     expect(await get()).toBe("x".repeat(100_000));
   });
 
-  it("breaks off what is under way when it is closed, and keeps nothing of it", async () => {
+  it("aborts uploads on close, and stores nothing of them", async () => {
     const socket = await begin();
     const closed = once(socket, "close");
     await store.close();
@@ -150,7 +150,7 @@ describe("fileBlobStore", () => {
     await expect(store.createDownloadUrl("a", GOOD_FOR_MS)).rejects.toMatchObject({ code: "STORE_REFUSED" });
   });
 
-  it("removes what a killed process has left, not what another is writing", async () => {
+  it("removes unfinished files of a killed process, but not those of a running one", async () => {
     mkdirSync(folder, { recursive: true });
     for (const name of ["old.unfinished", "new.unfinished", "note.txt"])
       writeFileSync(join(folder, name), "");
@@ -160,7 +160,7 @@ describe("fileBlobStore", () => {
     expect(readdirSync(folder).sort()).toEqual(["new.unfinished", "note.txt"]);
   });
 
-  it("answers any request that it has not signed with a refusal, and no file", async () => {
+  it("rejects every unsigned request", async () => {
     await putABC();
     const secret = join(parent, "secret");
     writeFileSync(secret, "secret");
@@ -215,7 +215,7 @@ describe("fileBlobStore", () => {
     expect(readFileSync(secret, "utf8")).toBe("secret");
   });
 
-  it("tells of a folder that can't be had, and has it once it can", async () => {
+  it("reports an unusable folder, and works once it is usable", async () => {
     writeFileSync(join(parent, "made"), "a file");
     const failed = { name: "StoreError", code: "STORE_REFUSED", cause: { code: "ENOTDIR" } };
     await expect(store.createDownloadUrl("a", GOOD_FOR_MS)).rejects.toMatchObject(failed);
@@ -223,7 +223,7 @@ describe("fileBlobStore", () => {
     expect((await putABC()).status).toBe(200);
   });
 
-  it("answers 500 where a file is no blob, or can't be written", async () => {
+  it("returns 500 for a malformed or unwritable file", async () => {
     await putABC();
     const [name = ""] = readdirSync(folder);
     writeFileSync(join(folder, name), "abc");
@@ -234,7 +234,7 @@ describe("fileBlobStore", () => {
   });
 
   it.each(["", "a\nb", "a\r\nx: y", "ä", "x".repeat(256)])(
-    "refuses %j for a content type",
+    "rejects the content type %j",
     async (contentType) => {
       const asked = store.createUpload("a", { bytes: 3, contentType }, GOOD_FOR_MS);
       await expect(asked).rejects.toMatchObject({ code: "STORE_REFUSED" });
@@ -247,7 +247,7 @@ describe("fileBlobStore", () => {
     [{ folder: "a\0b" }, "`folder` must be"],
     [{ folder: "a", now: 0 }, "`now` must be"],
     [{ folder: "a", host: "0.0.0.0" }, "Unknown option `host`"],
-  ])("refuses the options %o", (options, message) => {
+  ])("rejects the options %o", (options, message) => {
     const made = () => fileBlobStore(options as FileBlobStoreOptions);
     expect(made).toThrow(expect.objectContaining({ name: "StoreError", code: "INVALID_OPTION" }));
     expect(made).toThrow(message);

@@ -30,14 +30,14 @@ describe("memory channels", () => {
     expiresAt: Number.MAX_SAFE_INTEGER,
     ...overrides,
   });
-  /** What is kept, by bounds that everything is within. */
+  /** A retention that nothing exceeds. */
   const kept = async ({ history }: ChannelStore, channel: string) => {
     const retention = { size: 1_000, ageMs: Number.MAX_SAFE_INTEGER };
     const { messages } = await history.read(channel, { after: 0, limit: 1_000, retention, now: 0 });
     return messages.map(({ offset }) => offset);
   };
 
-  it("lets go of what is past the size or the age with the append that comes", async () => {
+  it("evicts messages past the size or the age on append", async () => {
     const { store } = make();
     for (let n = 1; n <= 5; n++)
       await store.history.append("a", message(`m${n}`, n), { size: 3, ageMs: MINUTE });
@@ -46,7 +46,7 @@ describe("memory channels", () => {
     expect(await kept(store, "a")).toEqual([5, 6]);
   });
 
-  it("keeps by the retention of the last append", async () => {
+  it("applies the retention of the last append", async () => {
     const { store } = make();
     for (let n = 1; n <= 5; n++)
       await store.history.append("a", message(`m${n}`, n), { size: 5, ageMs: MINUTE });
@@ -57,7 +57,7 @@ describe("memory channels", () => {
     expect(await kept(store, "a")).toEqual([6, 7, 8, 9]);
   });
 
-  it("forgets channels that are idle past their history's age, and gives each another epoch", async () => {
+  it("drops channels that are idle past their history's age, and starts another epoch", async () => {
     let time = Date.UTC(2026, 0, 1);
     const history = new MemoryHistory(() => time);
     const retention = { size: 10, ageMs: 10 * MINUTE };
@@ -82,18 +82,18 @@ describe("memory channels", () => {
     expect(await Promise.all(names.map(deliver))).toEqual(heads.map(({ epoch }) => epoch));
   });
 
-  it("lets go of a key that is over with the append that comes", async () => {
+  it("evicts expired keys on append", async () => {
     const { history } = make().store;
     const retention = { size: 1, ageMs: MINUTE };
     await history.append("a", { ...message("m1", 0), key: "k" }, retention);
     await history.append("b", message("m2", 5 * MINUTE), retention);
-    // By the first one's time it would still stand.
+    // By the date of this publication, the key would still be valid.
     expect(await history.append("a", { ...message("m3", 0), key: "k" }, retention)).toMatchObject({
       duplicate: false,
     });
   });
 
-  it("lets go of what a silent channel has with the appends to others", async () => {
+  it("evicts messages of a silent channel on appends to others", async () => {
     const { store } = make();
     const retention = { size: 10, ageMs: MINUTE };
     for (let n = 0; n < 20; n++) await store.history.append(`silent${n}`, message("m", 0), retention);
@@ -101,7 +101,7 @@ describe("memory channels", () => {
     for (let n = 0; n < 20; n++) expect(await kept(store, `silent${n}`)).toEqual([]);
   });
 
-  it("hands out messages and members that nobody can change", async () => {
+  it("returns immutable messages and members", async () => {
     const { history, members } = make().store;
     const { message: stored } = await history.append("a", message("m", 0), { size: 1, ageMs: MINUTE });
     expect(() => (stored.data as { list: string[] }).list.push("x")).toThrow(TypeError);
@@ -112,7 +112,7 @@ describe("memory channels", () => {
     }
   });
 
-  it("tells once that a user has left whose other tab is past its time", async () => {
+  it("reports once that a user left whose other tab has expired", async () => {
     const { store, advance, now } = make();
     await store.members.add("a", member("old", { expiresAt: now() + MINUTE }));
     await store.members.add("a", member("new"));
@@ -121,14 +121,14 @@ describe("memory channels", () => {
     expect(await store.members.remove("a", "old")).toBeUndefined();
   });
 
-  it("tells that a user has left whose only tab was past its time", async () => {
+  it("reports that a user left whose only tab had expired", async () => {
     const { store, advance, now } = make();
     await store.members.add("a", member("old", { expiresAt: now() + MINUTE }));
     advance(MINUTE);
     expect(await store.members.remove("a", "old")).toMatchObject({ userId: "ada" });
   });
 
-  it("takes a connection again that was past its time", async () => {
+  it("accepts a connection again after it expired", async () => {
     const { store, advance, now } = make();
     await store.members.add("a", member("c1", { expiresAt: now() + MINUTE }));
     advance(MINUTE);
@@ -136,7 +136,7 @@ describe("memory channels", () => {
     expect(await store.members.count("a", now())).toBe(1);
   });
 
-  it("comes to an end of the pages, however many come meanwhile", async () => {
+  it("ends the pages while members keep joining", async () => {
     const { members } = make().store;
     let last = 0;
     const addPage = async () => {
@@ -153,7 +153,7 @@ describe("memory channels", () => {
     expect(pages).toBe(2);
   });
 
-  it("begins at the first page with a cursor of another life", async () => {
+  it("starts at the first page with a cursor of an earlier process", async () => {
     const { members } = make().store;
     for (let n = 0; n <= MEMBERS_PER_PAGE; n++) await members.add("a", member(`c${n}`));
     const pages = members.listMembers("a", 0)[Symbol.asyncIterator]();

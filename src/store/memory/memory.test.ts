@@ -25,7 +25,7 @@ describe("memory store", () => {
     expiresAt: Number.MAX_SAFE_INTEGER,
   };
 
-  it("hands out rows that nobody can change", async () => {
+  it("returns immutable rows", async () => {
     const { store } = make();
     await store.save(row);
     await store.setState("a", { more: { deep: [1] } });
@@ -37,25 +37,25 @@ describe("memory store", () => {
     expect(() => Object.assign(found, { id: "b" })).toThrow(TypeError);
   });
 
-  it("removes the rows that are past due with the saves that come, so that they never outgrow the others", async () => {
+  it("evicts expired rows on save, so that they never outnumber live rows", async () => {
     const { store, now, advance } = make();
     const dead = Array.from({ length: 20 }, (_, n) => `dead-${n}`);
     for (const id of dead) await store.save({ ...row, id, expiresAt: now() + 1 });
     advance(1);
     for (let n = 0; n < 2 * dead.length; n++) await store.save({ ...row, id: `live-${n}` });
-    // Whatever is still there is alive by this clock.
+    // Every remaining row is live by this clock.
     advance(-1);
     for (const id of dead) expect(await store.get(id)).toBeUndefined();
     expect(await store.count()).toBe(2 * dead.length);
   });
 
-  it("leaves its caller's own objects changeable", async () => {
+  it("does not freeze the caller's objects", async () => {
     const { store } = make();
     await store.save(row);
     expect(Object.isFrozen(row.metadata.device)).toBe(false);
   });
 
-  it("forgets a deleted id after 15 minutes", async () => {
+  it("drops a deleted id after 15 minutes", async () => {
     const { store, advance } = make();
     await store.delete("a");
     advance(15 * 60_000 - 1);

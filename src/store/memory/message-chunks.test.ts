@@ -3,8 +3,8 @@ import { MemoryMessageChunks } from "./message-chunks.ts";
 
 const part = (message: number, index: number, text: string) => ({ message, index, count: 3, text });
 
-describe("parts in memory", () => {
-  it("close the oldest open messages beyond their limit of characters", async () => {
+describe("message chunks in memory", () => {
+  it("close the oldest open messages beyond the limit of characters", async () => {
     const parts = new MemoryMessageChunks(100);
     for (const id of ["a", "b", "c"])
       expect(await parts.add(id, part(1, 0, "x".repeat(30)), 0)).toBe("opened");
@@ -18,7 +18,7 @@ describe("parts in memory", () => {
     expect(await parts.add("a", part(2, 0, "x".repeat(30)), 0)).toBe("opened");
   });
 
-  it("take one message that is larger than the limit", async () => {
+  it("accept a single message larger than the limit", async () => {
     const parts = new MemoryMessageChunks(10);
     const texts = ["x".repeat(10), "y".repeat(10), "z".repeat(10)];
     expect(await parts.add("a", part(1, 0, texts[0]!), 0)).toBe("opened");
@@ -26,7 +26,7 @@ describe("parts in memory", () => {
     expect(await parts.add("a", part(1, 2, texts[2]!), 0)).toEqual({ whole: texts.join("") });
   });
 
-  it("count no characters of messages that are whole, given up, replaced or past their time", async () => {
+  it("do not count complete, aborted, replaced or expired messages", async () => {
     const parts = new MemoryMessageChunks(50);
     const text = "x".repeat(40);
     for (let number = 1; number < 10; number++) await parts.add("a", part(number, 0, text), 0);

@@ -17,7 +17,7 @@ describe("memory schedule", () => {
     return items;
   }
 
-  it("drops what nobody could act on a week after it was due", async () => {
+  it("drops an item a week after it was due", async () => {
     const schedule = memorySchedule();
     await schedule.put(item);
     expect(await dueAt(schedule, item.dueAt + WEEK - 1)).toHaveLength(1);
@@ -25,7 +25,7 @@ describe("memory schedule", () => {
     expect(await dueAt(schedule, item.dueAt)).toEqual([]);
   });
 
-  it("drops an item a week after it was due, however often it has failed, and a dead letter a week after that", async () => {
+  it("drops a failed item a week after it was due, and a dead letter a week later", async () => {
     const schedule = memorySchedule();
     await schedule.put(item);
     await schedule.put({ ...item, id: "b" });
@@ -43,13 +43,13 @@ describe("memory schedule", () => {
     expect([await dueAt(schedule, at + WEEK), await letters()]).toEqual([[], []]);
   });
 
-  it("tells the oldest first", async () => {
+  it("lists the oldest item first", async () => {
     const schedule = memorySchedule();
     for (const dueAt of [3, 1, 2]) await schedule.put({ ...item, id: String(dueAt), dueAt });
     expect((await dueAt(schedule, 3)).map(({ id }) => id)).toEqual(["1", "2", "3"]);
   });
 
-  it("hands out items that nobody can change, and leaves its caller's own objects alone", async () => {
+  it("returns immutable items, and does not freeze the caller's objects", async () => {
     const schedule = memorySchedule();
     const own = { ...item, data: { list: [1] } };
     await schedule.put(own);

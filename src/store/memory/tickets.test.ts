@@ -7,7 +7,7 @@ const NOW = Date.UTC(2026, 0, 1);
 
 ticketStoreCases({ describe, it }, "memory tickets", memoryTicketStore);
 
-it("removes tickets that nobody redeemed while others are saved", async () => {
+it("evicts expired tickets on save", async () => {
   let now = NOW;
   const tickets = new MemoryTicketStore(() => now);
   await tickets.save("long", { n: 1 }, NOW + 3_600_000);
@@ -17,7 +17,7 @@ it("removes tickets that nobody redeemed while others are saved", async () => {
   expect(await tickets.take("h19999", now)).toEqual({});
 });
 
-it("removes no ticket that has not expired", async () => {
+it("keeps unexpired tickets", async () => {
   const tickets = new MemoryTicketStore(() => NOW);
   for (let n = 0; n < 3_000; n++) await tickets.save(`h${n}`, { n }, NOW + 1);
   expect(tickets.size).toBe(3_000);

@@ -6,7 +6,7 @@ import { blobStoreCases } from "../contracts/cases.ts";
 import { s3BlobStore } from "./index.ts";
 
 const START = Date.UTC(2026, 0, 2, 3, 4, 5);
-// Amazon's own, of its documentation.
+// Credentials of Amazon's documentation.
 const CREDENTIALS: Credentials = {
   accessKeyId: "AKIAIOSFODNN7EXAMPLE",
   secretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
@@ -28,7 +28,7 @@ async function createStoreUnderTest() {
 blobStoreCases({ describe, it }, "blobs in a bucket", createStoreUnderTest);
 blobStoreProperties("blobs in a bucket", createStoreUnderTest);
 
-describe("the bucket of these tests", () => {
+describe("the test bucket", () => {
   const url =
     "/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request" +
     "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host" +
@@ -36,7 +36,7 @@ describe("the bucket of these tests", () => {
   const request = { method: "GET", url, headers: { host: "examplebucket.s3.amazonaws.com" } };
   const at = Date.UTC(2013, 4, 24);
 
-  it("takes the presigned URL of Amazon's documentation, within its day and from its host", () => {
+  it("accepts the presigned URL of Amazon's documentation, only within its day and from its host", () => {
     expect(isPresigned(request, CREDENTIALS, at + 86_400_000)).toBe(true);
     expect(isPresigned(request, CREDENTIALS, at + 86_400_001)).toBe(false);
     expect(isPresigned({ ...request, headers: { host: "other" } }, CREDENTIALS, at)).toBe(false);
@@ -54,7 +54,7 @@ describe("s3BlobStore", () => {
   });
   afterEach(() => void vi.unstubAllEnvs());
 
-  it("signs an upload's key, type and exact size for as many whole seconds as it is good", async () => {
+  it("signs an upload's key, type and exact size for its lifetime in whole seconds", async () => {
     const upload = await store.createUpload("a/b", { bytes: 482_113, contentType: "image/png" }, 900_999);
     const { host, origin, pathname, search, searchParams } = new URL(upload.url);
     expect(origin).toBe("https://chat-blobs.s3.eu-central-1.amazonaws.com");
@@ -87,7 +87,7 @@ describe("s3BlobStore", () => {
     expect(searchParams.get("X-Amz-SignedHeaders")).toBe("host");
   });
 
-  it("tells what it could not sign with", async () => {
+  it("reports why signing failed", async () => {
     const credentials = () => Promise.reject(new Error("no role"));
     const client = new S3Client({ region: "eu-west-1", credentials });
     const refused = { name: "StoreError", code: "STORE_REFUSED", cause: { message: "no role" } };
@@ -110,7 +110,7 @@ describe("s3BlobStore", () => {
     [{ bucket: "b", client: {} }, "`client` must be"],
     [{ bucket: "b", now: 0 }, "`now` must be"],
     [{ bucket: "b", acl: "public-read" }, "Unknown option `acl`"],
-  ])("refuses the options %o", (options, message) => {
+  ])("rejects the options %o", (options, message) => {
     const made = () => s3BlobStore(options as never);
     expect(made).toThrow(expect.objectContaining({ name: "StoreError", code: "INVALID_OPTION" }));
     expect(made).toThrow(message);

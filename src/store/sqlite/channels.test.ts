@@ -18,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-"));
 const opened: SqliteChannelStore[] = [];
 let files = 0;
 
-/** A file as version 0.1 of the package wrote it, with one message. */
+/** A file with one message, as version 0.1 of the package wrote it. */
 const VERSION_1 = `
   CREATE TABLE life (token TEXT NOT NULL) STRICT;
   CREATE TABLE channels (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, head INTEGER NOT NULL,
@@ -44,7 +44,7 @@ function open(path: string, options: Partial<SqliteChannelStoreOptions> = {}): S
   return store;
 }
 
-/** What somebody else does to the file, while no store has it. */
+/** Changes the file while no store has it open. */
 function meddle<Value>(path: string, work: (database: DatabaseSync) => Value): Value {
   const database = new DatabaseSync(path);
   try {
@@ -54,7 +54,7 @@ function meddle<Value>(path: string, work: (database: DatabaseSync) => Value): V
   }
 }
 
-/** The superuser may write everything. */
+/** The superuser can write everything. */
 function asOrdinaryUser(work: () => void): void {
   const isSuperuser = process.geteuid!() === 0;
   if (isSuperuser) process.seteuid!(65_534);
@@ -98,8 +98,8 @@ async function unfinished(history: ChannelHistory): Promise<PendingFanOut[]> {
   return found;
 }
 
-describe("a store of sqlite that is opened again", () => {
-  it("has its messages, epochs, heads, keys, unfinished fan-outs and their places", async () => {
+describe("a SQLite store that is opened again", () => {
+  it("restores messages, epochs, heads, keys, pending fan-outs and their cursors", async () => {
     const path = newPath();
     const first = open(path);
     for (let n = 1; n <= 3; n++) {
@@ -127,7 +127,7 @@ describe("a store of sqlite that is opened again", () => {
     });
   });
 
-  it("begins other epochs when somebody has given the file another life", async () => {
+  it("starts new epochs when the file has another store id", async () => {
     const path = newPath();
     const first = open(path);
     const { epoch } = await first.history.append("a", message("m1"), BOUNDS);
@@ -151,7 +151,7 @@ describe("a store of sqlite that is opened again", () => {
     expect(await members.add("a", member)).toBe(true);
   });
 
-  it("has what was asked before it was closed, and takes nothing afterwards", async () => {
+  it("finishes calls made before it was closed, and rejects later ones", async () => {
     const path = newPath();
     const first = open(path);
     const asked = [first.history.append("a", message("m1"), BOUNDS), first.history.markDelivered("a", 1)];
@@ -174,8 +174,8 @@ describe("a store of sqlite that is opened again", () => {
   });
 });
 
-describe("a store of sqlite", () => {
-  it("removes what is past its retention as others come, a silent channel's too, and keeps what is unfinished", async () => {
+describe("a SQLite store", () => {
+  it("evicts messages past their retention on append, also of silent channels, and keeps pending fan-outs", async () => {
     const path = newPath();
     const { history, close } = open(path);
     const retention = { size: 10, ageMs: MINUTE };
@@ -203,7 +203,7 @@ describe("a store of sqlite", () => {
     expect(rows("SELECT offset FROM messages WHERE channel = 1")).toEqual([]);
   });
 
-  it("forgets channels that are idle past their history's age, and gives each another epoch, also when opened again", async () => {
+  it("drops channels that are idle past their history's age, and starts another epoch, also when opened again", async () => {
     const path = newPath();
     let time = START;
     const now = () => time;
@@ -237,7 +237,7 @@ describe("a store of sqlite", () => {
     expect((await again.append("room0", message("m"), retention)).epoch).toBe(heads[0]!.epoch);
   });
 
-  it("counts no time before it was opened as idle: members had no chance to come back", async () => {
+  it("does not count time while closed as idle, because members could not return", async () => {
     const path = newPath();
     const retention = { size: 10, ageMs: MINUTE };
     const first = open(path, { now: () => START });
@@ -251,7 +251,7 @@ describe("a store of sqlite", () => {
     expect(await history.readHead("a")).toEqual({ epoch, offset: 1 });
   });
 
-  it("opens a file of version 1, whose channels go on in their epochs", async () => {
+  it("opens a file of version 1, whose channels keep their epochs", async () => {
     const path = newPath();
     meddle(path, (database) => database.exec(VERSION_1));
     const { history } = open(path, { now: () => START });
@@ -267,7 +267,7 @@ describe("a store of sqlite", () => {
     expect([epoch, stored.offset]).toEqual([deriveEpoch("life-token", "a"), 2]);
   });
 
-  it("removes what a channel that never rests has past its retention, however many others there are", async () => {
+  it("evicts messages of a busy channel among many others", async () => {
     const path = newPath();
     const { history, close } = open(path);
     const retention = { size: 10, ageMs: MINUTE };
@@ -284,7 +284,7 @@ describe("a store of sqlite", () => {
     expect(row?.kept).toBeLessThanOrEqual(10 + 64);
   });
 
-  it("fails what can't be written alone, not what came with it", async () => {
+  it("rejects only the append that cannot be written, not others of its commit", async () => {
     const path = newPath();
     const first = open(path);
     await first.history.append("broken", message("m1"), BOUNDS);
@@ -302,7 +302,7 @@ describe("a store of sqlite", () => {
     expect(await history.readHead("broken")).toMatchObject({ offset: 1 });
   });
 
-  it("refuses data that is no JSON, alone", async () => {
+  it("rejects only the append whose data is not JSON", async () => {
     const { history } = open(newPath());
     const circle: { self?: object } = {};
     circle.self = circle;
@@ -350,7 +350,7 @@ describe("a store of sqlite", () => {
     });
   });
 
-  it("tells of more unfinished fan-outs than a page of them", async () => {
+  it("lists more pending fan-outs than one page", async () => {
     const { history } = open(newPath());
     const ids = Array.from({ length: 250 }, (_, n) => `m${n}`);
     await Promise.all(ids.map((id, n) => history.append(`c${n % 7}`, message(id), BOUNDS)));
@@ -358,17 +358,17 @@ describe("a store of sqlite", () => {
   });
 });
 
-describe("opening a store of sqlite", () => {
+describe("opening a SQLite store", () => {
   const refused = (code: string, words: string) =>
     expect.objectContaining({ name: "StoreError", code, message: expect.stringContaining(words) });
 
-  it("refuses a file that is no database, and leaves it alone", () => {
+  it("rejects a file that is not a database, and does not change it", () => {
     const path = newPath();
     writeFileSync(path, "Dear diary, ".repeat(100));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "is not a database"));
   });
 
-  it("refuses another program's database, and leaves it alone", () => {
+  it("rejects another program's database, and does not change it", () => {
     const path = newPath();
     meddle(path, (database) => database.exec("CREATE TABLE theirs (a)"));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "another program"));
@@ -376,14 +376,14 @@ describe("opening a store of sqlite", () => {
     expect(tables).toEqual([{ name: "theirs" }]);
   });
 
-  it("refuses a database of a later version", () => {
+  it("rejects a database of a later version", () => {
     const path = newPath();
     open(path).close();
     meddle(path, (database) => database.exec("PRAGMA user_version = 3"));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "later version"));
   });
 
-  it("refuses a file that somebody else has, and takes it when they are done", () => {
+  it("rejects a file that another process has open, and opens it afterwards", () => {
     const path = newPath();
     open(path).close();
     meddle(path, (database) => {
@@ -393,7 +393,7 @@ describe("opening a store of sqlite", () => {
     open(path);
   });
 
-  it("gives one store to two who open a path, until both have closed it", async () => {
+  it("shares one store per path until all callers have closed it", async () => {
     const path = newPath();
     const [first, second] = [open(path), open(join(folder, "..", basename(folder), basename(path)))];
     await first.history.append("a", message("m1"), BOUNDS);
@@ -408,7 +408,7 @@ describe("opening a store of sqlite", () => {
     expect(await open(path).history.readHead("a")).toMatchObject({ offset: 2 });
   });
 
-  it("says at once that another process has the file", () => {
+  it("reports immediately that another process has the file open", () => {
     const path = newPath();
     open(path).close();
     meddle(path, (database) => {
@@ -427,18 +427,18 @@ describe("opening a store of sqlite", () => {
     });
   });
 
-  it("says that the folder is missing, and which one to make", () => {
+  it("names the missing folder to create", () => {
     const missing = join(folder, "nowhere");
     expect(() => open(join(missing, "a.db"))).toThrow(refused("STORE_REFUSED", `create ${missing}`));
   });
 
-  it("says that the path is a folder", () => {
+  it("reports a path that is a folder", () => {
     expect(() => open(folder)).toThrow(
       refused("STORE_REFUSED", `${folder} is a folder: use the path of a file`),
     );
   });
 
-  it("says that the file is damaged", () => {
+  it("reports a damaged file", () => {
     const path = newPath();
     open(path).close();
     const bytes = readFileSync(path);
@@ -446,7 +446,7 @@ describe("opening a store of sqlite", () => {
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", `${path} is damaged: restore a backup`));
   });
 
-  // Windows has no `seteuid`, by which the superuser becomes an ordinary user here.
+  // Windows has no `seteuid`, which turns the superuser into an ordinary user here.
   it.skipIf(process.platform === "win32")("says what to make writable", () => {
     chmodSync(folder, 0o755);
     const file = newPath();
@@ -484,11 +484,11 @@ describe("opening a store of sqlite", () => {
     [{ path: "a", busyTimeoutMs: -1 }, "`busyTimeoutMs` must be"],
     [{ path: "a", now: 0 }, "`now` must be"],
     [{ path: "a", file: "b" }, "Unknown option `file`"],
-  ])("refuses %j", (options, words) => {
+  ])("rejects the options %j", (options, words) => {
     expect(() => sqliteChannelStore(options as never)).toThrow(refused("INVALID_OPTION", words));
   });
 
-  it("says nothing of what is experimental in it, and lets others be warned", () => {
+  it("hides only its own experimental warning", () => {
     const { emitWarning } = process;
     open(newPath());
     expect(process.emitWarning).toBe(emitWarning);

@@ -1,4 +1,4 @@
-// A crash of the machine can't be had in a test, so these look at what SQLite is asked at each COMMIT.
+// Tests cannot crash the machine, so these check SQLite's settings at each COMMIT.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A store, and what its database's settings are at each COMMIT. */
+/** Creates a store, and records its database's settings at each COMMIT. */
 function open() {
   const commits: { readonly synchronous: number; readonly journal: string }[] = [];
   const exec = DatabaseSync.prototype.exec;
@@ -44,7 +44,7 @@ function open() {
 }
 
 describe("a commit of SQLite", () => {
-  it("of an append waits for the disk, and that of a finished fan-out alone does not", async () => {
+  it("waits for the disk after an append, but not after markDelivered alone", async () => {
     const { history, append, commits, close } = open();
     await append("m1");
     await history.markDelivered("a", 1);
@@ -57,7 +57,7 @@ describe("a commit of SQLite", () => {
     close();
   });
 
-  it("of an append behind a head waits for the disk", async () => {
+  it("waits for the disk after appendAfter", async () => {
     const { history, commits, close } = open();
     const head = await history.readHead("a");
     await history.markDelivered("a", 1);
@@ -66,7 +66,7 @@ describe("a commit of SQLite", () => {
     close();
   });
 
-  it("is over before an append resolves", async () => {
+  it("ends before an append resolves", async () => {
     const { append, onCommit, close } = open();
     const order: string[] = [];
     onCommit.run = () => {
@@ -77,23 +77,20 @@ describe("a commit of SQLite", () => {
     close();
   });
 
-  it.each([13, 10])(
-    "that fails with SQLite's code %i rejects its appends, and none is stored",
-    async (errcode) => {
-      const { append, ids, onCommit, close } = open();
-      await append("m1");
-      onCommit.run = () => fail(errcode);
-      const outcomes = await Promise.allSettled([append("m2"), append("m3")]);
-      onCommit.run = () => {};
-      const rejected = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
-      expect(outcomes).toMatchObject([rejected, rejected]);
-      expect(await ids()).toEqual(["m1"]);
-      expect(await append("m4")).toMatchObject({ message: { offset: 2 } });
-      close();
-    },
-  );
+  it.each([13, 10])("rejects its appends and stores none after SQLite's error %i", async (errcode) => {
+    const { append, ids, onCommit, close } = open();
+    await append("m1");
+    onCommit.run = () => fail(errcode);
+    const outcomes = await Promise.allSettled([append("m2"), append("m3")]);
+    onCommit.run = () => {};
+    const rejected = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
+    expect(outcomes).toMatchObject([rejected, rejected]);
+    expect(await ids()).toEqual(["m1"]);
+    expect(await append("m4")).toMatchObject({ message: { offset: 2 } });
+    close();
+  });
 
-  it("that SQLite refuses is tried again, each append alone", async () => {
+  it("retries each append alone after SQLite refuses the commit", async () => {
     const { append, ids, onCommit, commits, close } = open();
     onCommit.run = () => {
       onCommit.run = () => {};

@@ -49,7 +49,7 @@ async function ids({ history }: SqliteChannelStore): Promise<string[]> {
   return messages.map(({ id }) => id);
 }
 
-/** A store whose file has a backup, and one message more in its log. */
+/** Creates a store with a backup of its file, and one more message in its log. */
 async function openWithBackup(): Promise<SqliteChannelStore> {
   const before = open();
   await append(before, "m1");
@@ -77,25 +77,25 @@ const CALLS: readonly ((history: ChannelHistory) => Promise<unknown>)[] = [
 ];
 
 async function expectEveryCallRefused(store: SqliteChannelStore): Promise<void> {
-  const remedy = "restart this process, it then begins with what is there now";
+  const remedy = "restart this process to continue with the current file";
   const reason = {
     name: "StoreError",
     code: "STORE_REFUSED",
-    message: `${path} was replaced or deleted while it was open: ${remedy}`,
+    message: `${path} was replaced or deleted while open: ${remedy}`,
   };
   const outcomes = await Promise.allSettled(CALLS.map((call) => call(store.history)));
   expect(outcomes).toMatchObject(CALLS.map(() => ({ status: "rejected", reason })));
   for (const call of CALLS) await expect(call(store.history)).rejects.toMatchObject(reason);
 }
 
-// Windows lets nobody delete or replace an open file.
+// Windows does not allow deleting or replacing an open file.
 describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
   it.each<[string, () => void]>([
     ["deleted", () => rmSync(path)],
     ["moved away", () => renameSync(path, `${path}.old`)],
     ["replaced by rename", replace],
     [
-      "deleted and made anew",
+      "deleted and created anew",
       () => {
         rmSync(path);
         copyFileSync(backup, path);
@@ -109,13 +109,13 @@ describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
       },
     ],
     ["left without its log", () => rmSync(`${path}-wal`)],
-  ])("refuses every call once it was %s", async (_how, lose) => {
+  ])("rejects every call after the file was %s", async (_how, lose) => {
     const store = await openWithBackup();
     lose();
     await expectEveryCallRefused(store);
   });
 
-  it("refuses every call once the link to it names another file", async () => {
+  it("rejects every call after the link to it names another file", async () => {
     symlinkSync(join(folder, "real.db"), path);
     const store = await openWithBackup();
     symlinkSync(backup, join(folder, "link"));
@@ -123,14 +123,14 @@ describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
     await expectEveryCallRefused(store);
   });
 
-  it("refuses every call once the log of the file behind a link was deleted", async () => {
+  it("rejects every call after the log of a linked file was deleted", async () => {
     symlinkSync(join(folder, "real.db"), path);
     const store = await openWithBackup();
     rmSync(join(folder, "real.db-wal"));
     await expectEveryCallRefused(store);
   });
 
-  it("rejects appends that wait when it is deleted", async () => {
+  it("rejects waiting appends when the file is deleted", async () => {
     const store = await openWithBackup();
     const waiting = Promise.allSettled([append(store, "m3"), append(store, "m4")]);
     rmSync(path);
@@ -138,7 +138,7 @@ describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
     expect(await waiting).toMatchObject([rejected, rejected]);
   });
 
-  it("stays refused after it was put back", async () => {
+  it("keeps rejecting calls after the file was restored", async () => {
     const store = await openWithBackup();
     renameSync(path, `${path}.old`);
     await expect(append(store, "m3")).rejects.toMatchObject({ code: "STORE_REFUSED" });
@@ -148,7 +148,7 @@ describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
     expect(await ids(open())).toEqual(["m1", "m2"]);
   });
 
-  it("goes on while other files come and go beside it", async () => {
+  it("works while other files beside it are created and deleted", async () => {
     const store = await openWithBackup();
     rmSync(backup);
     expect(await append(store, "m3")).toMatchObject({ message: { offset: 3 } });
@@ -158,18 +158,18 @@ describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
   it.each([
     ["by a call", (store: SqliteChannelStore) => append(store, "m3").catch(() => {})],
     ["at its close", async (store: SqliteChannelStore) => store.close()],
-  ])("leaves another file that took its place as it is, noticed %s", async (_when, notice) => {
+  ])("does not change a file that replaced it, noticed %s", async (_when, notice) => {
     const store = await openWithBackup();
     replace();
     await notice(store);
-    // As after a kill: the log keeps its name.
+    // As after a kill, the log keeps its name.
     expect(statSync(`${path}-wal`).size).toBe(0);
     store.close();
     expect(readFileSync(path)).toEqual(readFileSync(backup));
     expect(await ids(open())).toEqual(["m1"]);
   });
 
-  it("is another history, in another epoch, when it was deleted and the store is opened again", async () => {
+  it("starts another epoch when the file was deleted and the store is opened again", async () => {
     const store = await openWithBackup();
     const { epoch } = await store.history.readHead("a");
     rmSync(path);
@@ -179,14 +179,14 @@ describe.skipIf(process.platform === "win32")("an open file of SQLite", () => {
     expect(head.epoch).not.toBe(epoch);
   });
 
-  it("has all acknowledged messages where it was moved to", async () => {
+  it("has all acknowledged messages at the path that it was moved to", async () => {
     const store = await openWithBackup();
     renameSync(path, join(folder, "moved.db"));
     store.close();
     expect(await ids(open(join(folder, "moved.db")))).toEqual(["m1", "m2"]);
   });
 
-  it("leaves the log of another process alone when it closes", async () => {
+  it("does not change another process's log on close", async () => {
     const store = await openWithBackup();
     replace();
     rmSync(`${path}-wal`);
@@ -232,7 +232,7 @@ describe("a file of SQLite that was restored as documented", () => {
     expect(await append(after, "m3")).toMatchObject({ epoch, message: { offset: 2 } });
   });
 
-  it("answers `recovered: false` to a client with an older position", async () => {
+  it("returns `recovered: false` to a client with an older position", async () => {
     const subscribeTo = async (store: SqliteChannelStore, position?: unknown) => {
       const { client, streamer } = simulateStreamer({ store });
       for (let n = 1; n <= 5; n++) await streamer.publish("room:a", { n });

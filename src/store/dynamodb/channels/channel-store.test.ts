@@ -21,12 +21,12 @@ for (const transport of TRANSPORTS) {
     };
   };
   channelStoreCases({ describe, it }, title, create, { pendingFanOutsReportedBy: "the table's stream" });
-  // DynamoDB Local is slow, and the properties run often enough in memory and SQLite.
+  // Few runs, because DynamoDB Local is slow; memory and SQLite run the properties often enough.
   channelStoreProperties(title, create, 4);
 }
 
 describe("DynamoDB channels", () => {
-  it("have tables as their definitions say, that of the messages with a stream", async () => {
+  it("create their tables as defined, the table of messages with a stream", async () => {
     const world = await ChannelTables.create();
     const describeTable = async (TableName: string) =>
       (await localClient().send(new DescribeTableCommand({ TableName }))).Table;
@@ -39,7 +39,7 @@ describe("DynamoDB channels", () => {
     expect(members?.LatestStreamArn).toBeUndefined();
   });
 
-  it("refuse options that they do not know, or that are wrong", () => {
+  it("reject unknown and invalid options", () => {
     const invalid = (option: string) =>
       expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(option) });
     const tables = { messageTableName: "m", memberTableName: "n" };

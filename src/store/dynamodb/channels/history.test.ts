@@ -32,7 +32,7 @@ const message = (id: string, overrides: Partial<NewMessage> = {}): NewMessage =>
 const historyBy = (client: DynamoDBClient, options: Partial<DynamoDBChannelStoreOptions> = {}) =>
   world.store({ client, ...options }).history;
 
-/** A history whose client's requests fail as `choose` says. */
+/** Creates a history with the faults that `choose` selects. */
 function failing(choose: Parameters<typeof injectFaults>[1]) {
   const client = localClient();
   injectFaults(client, choose);
@@ -72,7 +72,7 @@ describe("history in DynamoDB", () => {
   });
 
   it.each([{}, { key: "k" }])(
-    "finds a message %o again whose answer was lost so long ago that its token is forgotten",
+    "finds a stored message %o after a lost response, even when its token has expired",
     async (key) => {
       const client = localClient();
       const isLost = failFirstAttempts(RESPONSE_LOST);
@@ -95,7 +95,7 @@ describe("history in DynamoDB", () => {
     },
   );
 
-  it("sends a transaction again under its token, and each other one under its own", async () => {
+  it("retries a transaction with its token, and gives every other one its own", async () => {
     const tokens: (string | undefined)[] = [];
     const isLost = failFirstAttempts(RESPONSE_LOST);
     const history = failing(({ operation, input }) => {
@@ -111,7 +111,7 @@ describe("history in DynamoDB", () => {
     expect(tokens[2]).not.toBe(tokens[0]);
   });
 
-  it("tries again a transaction that met another", async () => {
+  it("retries a transaction after a conflict", async () => {
     let conflicts = 3;
     const history = failing(({ operation }) =>
       operation === "TransactWriteItems" && conflicts-- > 0 ? TRANSACTION_CONFLICT : undefined,
@@ -122,7 +122,7 @@ describe("history in DynamoDB", () => {
     expect(conflicts).toBeLessThan(0);
   });
 
-  it("appends behind a head for one of many processes at once, though calls fail or lose their answers", async () => {
+  it("appendAfter succeeds for one of many concurrent processes, though calls fail or lose their responses", async () => {
     const processes = [
       ...Array.from({ length: 4 }, () => world.store().history),
       failing(failFirstAttempts(RESPONSE_LOST)),
@@ -139,7 +139,7 @@ describe("history in DynamoDB", () => {
     expect(await ids()).toEqual([appended[0]?.message.id]);
   });
 
-  it("appends behind a head to which another process has moved on between two calls of this one", async () => {
+  it("appendAfter accepts a head that another process wrote between two calls of this one", async () => {
     const other = world.store().history;
     const { epoch } = await other.readHead("a");
     const client = localClient();
@@ -162,7 +162,7 @@ describe("history in DynamoDB", () => {
     expect((await second)?.message.offset).toBe(3);
   });
 
-  it("says that it has appended behind a head when the answer to it was lost", async () => {
+  it("appendAfter reports its append after a lost response", async () => {
     const history = failing(failFirstAttempts(RESPONSE_LOST));
     const head = await history.readHead("a");
     expect(await history.appendAfter("a", head, message("m1"), BOUNDS)).toMatchObject({
@@ -172,7 +172,7 @@ describe("history in DynamoDB", () => {
     expect(await history.appendAfter("a", head, message("m2"), BOUNDS)).toBeUndefined();
   });
 
-  it("leaves no offset out where processes append at once", async () => {
+  it("skips no offset when processes append concurrently", async () => {
     const processes = Array.from({ length: 6 }, () => world.store().history);
     const appended = await Promise.all(
       processes.flatMap((history, n) =>
@@ -184,7 +184,7 @@ describe("history in DynamoDB", () => {
     expect(new Set(await ids()).size).toBe(30);
   });
 
-  it("looks for the head once where one process appends many at once", async () => {
+  it("reads the head once when one process appends many messages concurrently", async () => {
     let reads = 0;
     const history = failing(({ operation }) => {
       if (operation === "GetItem") reads++;
@@ -198,7 +198,7 @@ describe("history in DynamoDB", () => {
     expect(reads).toBe(2);
   });
 
-  it("waits for others in its process no longer than its caller can", async () => {
+  it("waits for other appends of its process only until the caller's deadline", async () => {
     let isHung = true;
     const history = failing(({ operation }) =>
       isHung && operation === "TransactWriteItems" ? THROTTLED : undefined,
@@ -212,7 +212,7 @@ describe("history in DynamoDB", () => {
     expect((await first).message.offset).toBe(1);
   });
 
-  it("rejects before its caller's time is over, on every call, and has written nothing", async () => {
+  it("rejects before its caller's deadline, on every call, and writes nothing", async () => {
     const history = failing(() => THROTTLED);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
@@ -228,7 +228,7 @@ describe("history in DynamoDB", () => {
     expect(await world.readItems("messages")).toEqual([]);
   });
 
-  it("says STORE_UNAVAILABLE when others keep coming first", async () => {
+  it("throws STORE_UNAVAILABLE when other appends keep taking the offset", async () => {
     const other = world.store().history;
     const client = localClient();
     let n = 0;
@@ -248,7 +248,7 @@ describe("history in DynamoDB", () => {
     expect(await ids()).not.toContain("mine");
   });
 
-  it("takes no room for a channel that is only read", async () => {
+  it("stores nothing for a channel that is only read", async () => {
     const { history } = world.store();
     for (const channel of all(20)) await history.readHead(channel);
     expect(await world.readItems("messages")).toHaveLength(1);
@@ -256,8 +256,11 @@ describe("history in DynamoDB", () => {
   });
 });
 
-describe("a message on its way", () => {
-  /** A history that the first `times` queries hide the messages from: as a transaction is seen that has begun to show. */
+describe("a message that is still being written", () => {
+  /**
+   * Creates a history whose first `times` queries do not return the hidden messages, like a transaction whose writes
+   * are becoming visible.
+   */
   function hiding(hidden: readonly string[], times = 1, options: Partial<DynamoDBChannelStoreOptions> = {}) {
     const client = localClient();
     const seen = { queries: 0 };
@@ -296,14 +299,14 @@ describe("a message on its way", () => {
     expect(seen.queries).toBe(2);
   });
 
-  it("is not passed over when it does not come in time", async () => {
+  it("is not skipped when it stays invisible until the deadline", async () => {
     await fill();
     const { history } = hiding(["m3"], Number.POSITIVE_INFINITY, { timeoutMs: 500 });
     const asked = { after: 2, limit: 100, retention: BOUNDS, now: world.now() };
     await expect(history.read("a", asked)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   });
 
-  it("is told from one that is gone: that is not waited for", async () => {
+  it("differs from a removed message, which is not waited for", async () => {
     await fill();
     world.advance(MINUTE);
     await world.store().history.append("a", message("m6"), BOUNDS);
@@ -316,7 +319,7 @@ describe("a message on its way", () => {
     expect(seen.queries).toBe(1);
   });
 
-  it("is not looked for where the query had no place for it", async () => {
+  it("is ignored outside the query's range", async () => {
     await fill();
     const { history, seen } = hiding([]);
     const asked = { retention: BOUNDS, now: world.now() };
@@ -329,7 +332,7 @@ describe("a message on its way", () => {
   });
 });
 
-describe("what is kept", () => {
+describe("retention of history in DynamoDB", () => {
   it("reads more than one page of DynamoDB", async () => {
     const { history } = world.store();
     const data = "x".repeat(300_000);
@@ -341,7 +344,7 @@ describe("what is kept", () => {
     expect(await offsets({ after: 0 })).toEqual([1, 2, 3, 4, 5, 6]);
   });
 
-  it("keeps a message that a slow clock made older as long as the one before it", async () => {
+  it("keeps a message from a slow clock as long as the one before it", async () => {
     const { history } = world.store();
     const start = world.now();
     for (const [n, late] of [20, 10, 30].entries()) {
@@ -355,7 +358,7 @@ describe("what is kept", () => {
     expect(await kept(start + BOUNDS.ageMs + 20)).toEqual([30]);
   });
 
-  it("lets DynamoDB remove messages and keys in time, and never a head", async () => {
+  it("gives messages and keys a TTL, and never a head", async () => {
     const { history } = world.store();
     const at = world.now();
     await history.append("a", message("m1", { key: "k" }), BOUNDS);
@@ -375,7 +378,7 @@ describe("what is kept", () => {
     });
   });
 
-  it("tells of a message by its item as it was stored, and how far it is now", async () => {
+  it("parses a pending fan-out from the stored item, and its current cursor", async () => {
     const { history } = world.store();
     const channel = '["t","room:a"]';
     const { epoch, message: stored } = await history.append(channel, message("m1", { key: "k" }), BOUNDS);
@@ -395,7 +398,7 @@ describe("what is kept", () => {
 
   it.each<[string, () => Promise<unknown>]>([
     [
-      "was made anew",
+      "was created anew",
       async () => {
         const { messageTableName } = world;
         const client = localClient();
@@ -416,31 +419,28 @@ describe("what is kept", () => {
         await Promise.all(lost.map(remove));
       },
     ],
-  ])(
-    "begins other epochs for processes that run on, and for new ones, when its table %s",
-    async (_how, lose) => {
-      const running = world.store().history;
-      const idle = world.store().history;
-      const before = [];
-      for (const id of all(5)) before.push(await running.append("a", message(id, { key: id }), BOUNDS));
-      const { epoch: unused } = await idle.readHead("b");
-      await lose();
-      const first = await running.append("a", message("after", { key: "m1" }), BOUNDS);
-      expect(first).toMatchObject({ duplicate: false, message: { offset: 1 } });
-      expect(first.epoch).not.toBe(before[0]?.epoch);
-      const heads = [idle, running, world.store().history].map((history) => history.readHead("a"));
-      for (const head of await Promise.all(heads)) expect(head).toEqual({ epoch: first.epoch, offset: 1 });
-      const epochs = [idle, running, world.store().history].map(
-        async (history) => (await history.readHead("b")).epoch,
-      );
-      const others = new Set(await Promise.all(epochs));
-      expect(others.size).toBe(1);
-      expect(others).not.toContain(unused);
-      expect(await ids()).toEqual(["after"]);
-    },
-  );
+  ])("starts new epochs for running and new processes when its table %s", async (_how, lose) => {
+    const running = world.store().history;
+    const idle = world.store().history;
+    const before = [];
+    for (const id of all(5)) before.push(await running.append("a", message(id, { key: id }), BOUNDS));
+    const { epoch: unused } = await idle.readHead("b");
+    await lose();
+    const first = await running.append("a", message("after", { key: "m1" }), BOUNDS);
+    expect(first).toMatchObject({ duplicate: false, message: { offset: 1 } });
+    expect(first.epoch).not.toBe(before[0]?.epoch);
+    const heads = [idle, running, world.store().history].map((history) => history.readHead("a"));
+    for (const head of await Promise.all(heads)) expect(head).toEqual({ epoch: first.epoch, offset: 1 });
+    const epochs = [idle, running, world.store().history].map(
+      async (history) => (await history.readHead("b")).epoch,
+    );
+    const others = new Set(await Promise.all(epochs));
+    expect(others.size).toBe(1);
+    expect(others).not.toContain(unused);
+    expect(await ids()).toEqual(["after"]);
+  });
 
-  it("reads the head anew behind an append that was not made because a head was none", async () => {
+  it("reads the head again after an append that failed on a missing head", async () => {
     const running = world.store().history;
     const { epoch } = await running.readHead("a");
     const client = localClient();
@@ -468,7 +468,7 @@ describe("what is kept", () => {
     expect((await made).epoch).not.toBe(epoch);
   });
 
-  it("shows nothing of an epoch that was lost, and is not stopped by it", async () => {
+  it("ignores messages of a lost epoch", async () => {
     const { history } = world.store();
     for (const id of all(3)) await history.append("a", message(id, { key: id }), BOUNDS);
     const head = { Channel: { S: ":a" }, Item: { S: "head" }, Epoch: { S: "new" }, Offset: { N: "1" } };
@@ -482,12 +482,12 @@ describe("what is kept", () => {
     expect(await ids()).toEqual(["next"]);
   });
 
-  it("says which item is malformed, and not what is in it", async () => {
+  it("names the malformed item, but not its content", async () => {
     const Item = { Channel: { S: ":a" }, Item: { S: "head" }, Epoch: { S: "secret" } };
     await localClient().send(new PutItemCommand({ TableName: world.messageTableName, Item }));
     await expect(world.store().history.readHead("a")).rejects.toMatchObject({
       code: "BAD_ROW",
-      message: 'Item [":a","head"] is malformed',
+      message: 'Item [":a","head"] is malformed; delete or repair it',
     });
   });
 });

@@ -30,10 +30,10 @@ const member = (connectionId: string, overrides: Partial<Member> = {}): Member =
   ...overrides,
 });
 
-/** Members whose client's requests fail as `choose` says. */
-/** The store would go on for an hour: only the budget of the caller ends a call, or the test times out. */
+/** A timeout of an hour, so that only the caller's budget ends a call, or the test times out. */
 const PATIENT = { timeoutMs: 3_600_000 };
 
+/** Creates members with the faults that `choose` selects. */
 function failing(
   choose: Parameters<typeof injectFaults>[1],
   options: Partial<DynamoDBChannelStoreOptions> = {},
@@ -82,9 +82,9 @@ describe("members in DynamoDB", () => {
     expect(await channelsOf("c1")).toEqual([]);
   });
 
-  it("tell of a user once where processes add and remove the tabs at once, all answers lost", async () => {
+  it("report a user once when processes add and remove tabs concurrently, with all responses lost", async () => {
     const tabs = Array.from({ length: 6 }, (_, n) => `c${n}`);
-    // Long enough for the pauses of all who wait for each other, however busy the machine is.
+    // Long enough for all pauses of the concurrent calls, even on a busy machine.
     const by = Array.from({ length: 6 }, () =>
       failing(failFirstAttempts(RESPONSE_LOST), { timeoutMs: 50_000 }),
     );
@@ -95,7 +95,7 @@ describe("members in DynamoDB", () => {
     expect(await connections()).toEqual([]);
   });
 
-  /** Lets so many writes through, and has the others refused: at once, however long the call may take. */
+  /** Lets the given number of writes succeed and all later ones fail, regardless of time. */
   const refusedAfter = (writes: number) => {
     let done = 0;
     return ({ operation }: { operation: string }) =>
@@ -131,7 +131,7 @@ describe("members in DynamoDB", () => {
     expect(await present()).toEqual([]);
   });
 
-  it("take one off that only a page leads to", async () => {
+  it("remove a member that only a page leads to", async () => {
     const { members } = world.store();
     await members.add("a", member("c1"));
     const lost = failing(({ input }) =>
@@ -141,7 +141,7 @@ describe("members in DynamoDB", () => {
     expect(await members.remove("a", "c1")).toMatchObject({ userId: "ada" });
   });
 
-  it("reject before their caller's time is over, on every call that writes", async () => {
+  it("reject before their caller's deadline, on every call that writes", async () => {
     const members = failing(() => THROTTLED, PATIENT);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
@@ -155,7 +155,7 @@ describe("members in DynamoDB", () => {
     expect(await world.readItems("members")).toEqual([]);
   });
 
-  it("say that a shard can't be read, however many others can", async () => {
+  it("fail if a single shard cannot be read", async () => {
     await world.store().members.add("a", member("c1"));
     const blocked = ({ input }: { input: object }) =>
       JSON.stringify(input).includes('"7:a"') ? THROTTLED : undefined;
@@ -166,7 +166,7 @@ describe("members in DynamoDB", () => {
     await expect(present(members)).rejects.toMatchObject(unavailable);
   });
 
-  it("give up what they have asked for ahead when nobody reads on", async () => {
+  it("cancel pages read ahead when the caller stops reading", async () => {
     const { members } = world.store();
     for (let n = 0; n < 20; n++) await members.add("a", member(`c${n}`, { userId: `u${n}` }));
     const ended: string[] = [];
@@ -203,7 +203,7 @@ describe("members in DynamoDB", () => {
     expect(largest).toBeLessThan(groups.length / 4);
   });
 
-  it("go from the table when their connection is over", async () => {
+  it("expire from the table with their connection", async () => {
     const expiresAt = world.now() + 130 * MINUTE;
     await world.store().members.add("a", member("c1", { expiresAt }));
     const items = await world.readItems("members");
@@ -221,14 +221,17 @@ describe("members in DynamoDB", () => {
     await expect(connections(undefined, cursor)).rejects.toMatchObject({ code: "STORE_REFUSED" });
   });
 
-  it("say which item is malformed, and not what is in it", async () => {
+  it("name the malformed item, but not its content", async () => {
     const { members } = world.store();
     const put = (Item: Record<string, { S: string }>) =>
       localClient().send(new PutItemCommand({ TableName: world.memberTableName, Item }));
     await put({ Group: { S: "0:a" }, Item: { S: "member:c1" }, Member: { S: "secret" } });
     await put({ Group: { S: "0:a" }, Item: { S: "user:ada" }, State: { S: "secret" } });
     await put({ Group: { S: "connection:c1" }, Item: { S: "x" } });
-    const bad = (name: string) => ({ code: "BAD_ROW", message: `Item ${name} is malformed` });
+    const bad = (name: string) => ({
+      code: "BAD_ROW",
+      message: `Item ${name} is malformed; delete or repair it`,
+    });
     await expect(connections()).rejects.toMatchObject(bad('["0:a","member:c1"]'));
     await expect(present(members)).rejects.toMatchObject(bad('["0:a","user:ada"]'));
     await expect(channelsOf("c1")).rejects.toMatchObject(bad('["connection:c1","x"]'));

@@ -6,7 +6,7 @@ import { withSteps } from "../../../../test/dynamodb/steps.ts";
 import { runInEveryOrder, type Step } from "../../../../test/support/interleaving.ts";
 import type { ChannelMembers, Presence } from "../../contracts/channel-members.ts";
 
-/** DynamoDB would refuse it again, so the call breaks off at once. */
+/** A permanent error, so the call fails immediately. */
 const REFUSED: Fault = { exception: "ValidationException", status: 400 };
 
 let world: ChannelTables;
@@ -17,7 +17,7 @@ beforeEach(async () => {
   world = await ChannelTables.create();
   plain = world.store().members;
   channels = 0;
-  // Pauses by chance end at once: an order is played in the same way again.
+  // Random pauses end immediately, so that an order can be replayed.
   vi.spyOn(Math, "random").mockReturnValue(0);
 });
 
@@ -27,10 +27,10 @@ type Call = readonly ["add" | "remove", connectionId: string];
 
 interface Scene {
   readonly userId?: string | undefined;
-  /** Connections whose `add` has ended. */
+  /** Connections whose `add` has resolved. */
   readonly before?: readonly string[];
   readonly calls: readonly Call[];
-  /** The call that breaks off, behind so many requests. */
+  /** The call that fails, after a number of requests. */
   readonly broken?: { readonly call: number; readonly after: number };
 }
 
@@ -53,7 +53,7 @@ async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
   return found;
 }
 
-/** The members of a channel, as a fan-out, a list of users, and the end of a connection find them. */
+/** Reads a channel's members, users, and the channels of a connection. */
 async function stateOf(channel: string, ids: readonly string[]) {
   const [pages, users, listed] = await Promise.all([
     all(plain.listMembers(channel, world.now())),
@@ -68,13 +68,13 @@ async function stateOf(channel: string, ids: readonly string[]) {
   };
 }
 
-/** Plays calls that overlap in every order; what has become of each is judged, and everyone removed behind it. */
+/** Runs overlapping calls in every order. Checks each result, and then removes every connection. */
 async function playAll(
   { userId, before = [], calls, broken }: Scene,
   judge: (state: Awaited<ReturnType<typeof stateOf>>, results: readonly unknown[]) => void,
 ): Promise<number> {
   const ids = [...new Set([...before, ...calls.map(([, id]) => id)])];
-  // One switch finds each fault that was planted in what is tested; two take ten times as long.
+  // One switch finds every fault that was seeded in the code; two switches take ten times as long.
   return runInEveryOrder({ sides: calls.length, switches: 1 }, async (steps) => {
     const channel = `a${channels++}`;
     for (const id of before) await plain.add(channel, member(id, userId));
@@ -89,7 +89,7 @@ async function playAll(
       await stateOf(channel, ids),
       results.map((result) => (result.status === "fulfilled" ? result.value : "failed")),
     );
-    // As the end of a connection does: by the list alone.
+    // Like a disconnect: by the list of channels alone.
     for (const id of ids) {
       if ((await all(plain.listChannels(id))).includes(channel)) await plain.remove(channel, id);
     }
@@ -192,8 +192,8 @@ describe.each([undefined, "ada"])("calls for the connections of user %s that ove
   });
 });
 
-describe("the user of tabs that overlap", () => {
-  it("comes once and leaves once", async () => {
+describe("a user with overlapping calls for tabs", () => {
+  it("joins once and leaves once", async () => {
     const twoTabs: Scene = {
       userId: "ada",
       calls: [

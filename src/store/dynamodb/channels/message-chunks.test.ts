@@ -25,12 +25,12 @@ function failing(choose: Parameters<typeof injectFaults>[1]): MessageChunks {
   return world.store({ client }).chunks;
 }
 
-describe("parts, each request of which", () => {
+describe("message chunks, when each request", () => {
   it.each([
-    ["is carried out, and the answer lost", RESPONSE_LOST],
+    ["succeeds but its response is lost", RESPONSE_LOST],
     ["is throttled", THROTTLED],
     ["fails", INTERNAL_ERROR],
-  ])("%s the first time, give the whole once", async (_, fault) => {
+  ])("%s the first time, return the whole message once", async (_, fault) => {
     const parts = failing(failFirstAttempts(fault));
     const one = async () => {
       const joined = [];
@@ -44,10 +44,10 @@ describe("parts, each request of which", () => {
   });
 });
 
-it("has a message that is given up closed, though the answer is lost", async () => {
+it("closes an aborted message, though the response is lost", async () => {
   const parts = failing(failFirstAttempts(RESPONSE_LOST));
   await parts.add("c1", PARTS[0]!, world.now());
-  // Of its own write it can't tell: what it answers then keeps an error from being told, and no message.
+  // A retry cannot recognize its own write, so it returns false: an error stays unreported, but no message is lost.
   await parts.abort("c1", 1);
   expect(await world.store().chunks.add("c1", PARTS[1]!, world.now())).toBe("closed");
 });

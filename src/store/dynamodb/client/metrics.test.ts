@@ -17,7 +17,7 @@ beforeEach(async () => {
 afterEach(() => void vi.restoreAllMocks());
 
 describe("enableMetrics", () => {
-  it("tells of each call: what it consumed, how often it was tried, how it ended", async () => {
+  it("reports each call's capacity units, attempts and outcome", async () => {
     const calls: CallMetrics[] = [];
     const client = localClient();
     injectFaults(client, failFirstAttempts(RESPONSE_LOST));
@@ -25,14 +25,14 @@ describe("enableMetrics", () => {
     await store.save(world.createRow("a", { userId: "u" }));
     await store.get("a");
     expect(calls).toMatchObject([
-      // The first attempt wrote the row, the second found it.
+      // The first attempt wrote the row; the second found it.
       { operation: "PutItem", tableName: world.tableName, attempts: 2, outcome: "condition", writeUnits: 0 },
       { operation: "GetItem", attempts: 2, outcome: "ok", readUnits: 1, writeUnits: 0 },
     ]);
     expect(calls.every(({ durationMs }) => durationMs > 0)).toBe(true);
   });
 
-  it("tells of a call that failed", async () => {
+  it("reports a failed call", async () => {
     const calls: CallMetrics[] = [];
     const client = localClient();
     injectFaults(client, () => THROTTLED);
@@ -45,9 +45,9 @@ describe("enableMetrics", () => {
     expect(calls).toMatchObject([{ operation: "Scan", outcome: "failed", readUnits: 0 }]);
   });
 
-  it("writes CloudWatch's embedded metric format when it is true, with no row's content", async () => {
+  it("writes CloudWatch's embedded metric format when `true`, without any row's content", async () => {
     const lines: string[] = [];
-    // The console would not do: Lambda wraps its lines where the function's log format is JSON.
+    // Not `console`, because Lambda wraps its lines if the function's log format is JSON.
     vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0);
     await world.store({ enableMetrics: true }).save(world.createRow("secret-id", { userId: "secret-user" }));
     expect(lines).toEqual([expect.stringMatching(/^\{"_aws":.*\}\n$/)]);
@@ -69,7 +69,7 @@ describe("enableMetrics", () => {
     });
   });
 
-  it("is silent by default", async () => {
+  it("reports nothing by default", async () => {
     const write = vi.spyOn(process.stdout, "write");
     await world.store().save(world.createRow("a"));
     expect(write).not.toHaveBeenCalled();

@@ -37,10 +37,10 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     store = world.store();
   });
 
-  it("lists past a page of the index and a batch of rows", async () => {
+  it("lists more than one page of the index and one batch of rows", async () => {
     const ids = Array.from({ length: 450 }, (_, n) => `id-${String(n).padStart(4, "0")}`);
     const large = { metadata: { text: "x".repeat(40_000) } };
-    // As many as a client has sockets. More would wait for one, and be given up before they are sent.
+    // At most as many as a client has sockets; further calls would wait for one and time out.
     for (let from = 0; from < ids.length; from += 50) {
       const some = ids.slice(from, from + 50);
       await Promise.all(
@@ -53,12 +53,12 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     expect(await store.count()).toBe(450);
   });
 
-  it("takes an empty user or tenant for none", async () => {
+  it("treats an empty user or tenant as none", async () => {
     await store.save(world.createRow("a", { userId: "", tenantId: "" }));
     expect(await store.get("a")).toEqual(world.createRow("a"));
   });
 
-  it("keeps values and keys that DynamoDB's own types would change", async () => {
+  it("preserves values and keys that DynamoDB's own types would change", async () => {
     const state = {
       numbers: [1e300, 5e-324, 0.1, Number.MAX_SAFE_INTEGER],
       names: { "": 1 },
@@ -75,20 +75,20 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     expect((await store.get("a"))?.state).toEqual({ ...state, '"': 1, "\udfff": 2 });
   });
 
-  it("writes more keys than one expression takes", async () => {
+  it("writes more keys than one expression holds", async () => {
     const entries = Object.fromEntries(Array.from({ length: 250 }, (_, n) => [`key-${n}`, n]));
     await store.save(world.createRow("a"));
     expect(await store.setState("a", entries)).toBe(true);
     expect((await store.get("a"))?.state).toEqual(entries);
   });
 
-  it("says whether there is a row when no key is written", async () => {
+  it("returns whether the row exists when no key is written", async () => {
     await store.save(world.createRow("a"));
     expect(await store.setState("a", {})).toBe(true);
     expect(await store.setState("nobody", {})).toBe(false);
   });
 
-  it("lets DynamoDB remove a row when it has expired, or ttlHours after its connect", async () => {
+  it("sets a row's TTL to its expiry, or to `ttlHours` after its connect", async () => {
     const later = world.store({ ttlHours: 24 });
     const sooner = world.store({ ttlHours: 0.5 });
     await store.save(world.createRow("default"));
@@ -105,7 +105,7 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     expect(await later.get("later")).toBeUndefined();
   });
 
-  it("leaves nothing of a deleted row but a tombstone that DynamoDB may remove", async () => {
+  it("replaces a deleted row with a tombstone that has a TTL", async () => {
     await store.save(world.createRow("a", { userId: "u", tenantId: "t", state: { secret: 1 } }));
     await store.delete("a");
     const until = world.now() + 20 * MINUTE;
@@ -129,21 +129,24 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     ["State.room", { State: { M: { room: { N: "1" } } } }],
     ["LiveUntil", { LiveUntil: { S: "soon" } }],
     ["UserID", { UserID: { S: "u" }, TenantID: { S: "t" }, UserAgent: { N: "1" } }],
-  ])("names the row and the attribute when %s is bad", async (attribute, damage) => {
+  ])("names the row and the attribute when %s is malformed", async (attribute, damage) => {
     await store.save(world.createRow("good", { tenantId: "t" }));
     const [good] = await world.readItems();
     const bad = { ...good, ConnectionID: { S: "bad" }, ...damage };
     const item = Object.fromEntries(Object.entries(bad).filter(([, value]) => value !== undefined));
     await localClient().send(new PutItemCommand({ TableName: world.tableName, Item: item as never }));
     const named = attribute === "UserID" ? "UserAgent" : attribute;
-    const error = { code: "BAD_ROW", message: `Row "bad": its ${named} is missing or malformed` };
+    const error = {
+      code: "BAD_ROW",
+      message: `Row "bad": \`${named}\` is missing or malformed; delete or repair the row`,
+    };
     await expect(store.get("bad")).rejects.toMatchObject(error);
     await expect(world.ids(store.listByTenant("t"))).rejects.toMatchObject(error);
     await store.delete("bad");
     expect(await world.ids(store.listByTenant("t"))).toEqual(["good"]);
   });
 
-  it("does not tell a bad row's values", async () => {
+  it("does not reveal a malformed row's values", async () => {
     await store.save(world.createRow("a"));
     const token = "secret-token";
     await localClient().send(
@@ -160,7 +163,7 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
 });
 
 describe("createTables", () => {
-  it("makes the seed schema: keys, indexes and TTL; and leaves a table that is there alone", async () => {
+  it("creates keys, indexes and TTL of the schema, and leaves an existing table unchanged", async () => {
     const client = localClient();
     const { tableName } = await ConnectionTable.create();
     await createTables({ client, tableName });
@@ -186,10 +189,10 @@ describe("dynamoDBConnectionStore", () => {
     ["an unknown option", { tableName: "t", ttlHour: 1 }, /Unknown option `ttlHour`/],
     ["a lifetime of nothing", { tableName: "t", ttlHours: 0 }, /ttlHours/],
     ["a limit of nothing", { tableName: "t", maxConnections: 0 }, /maxConnections/],
-    ["a limit that is no whole number", { tableName: "t", maxConnections: 1.5 }, /maxConnections/],
+    ["a fractional limit", { tableName: "t", maxConnections: 1.5 }, /maxConnections/],
     ["no client", { tableName: "t", client: {} }, /client/],
     ["no time", { tableName: "t", timeoutMs: 0 }, /timeoutMs/],
-  ])("takes no options with %s", (_what, options, message) => {
+  ])("rejects options with %s", (_what, options, message) => {
     expect(() => dynamoDBConnectionStore(options as never)).toThrow(message);
   });
 });

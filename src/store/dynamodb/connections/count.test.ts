@@ -15,7 +15,7 @@ let world: ConnectionTable;
 
 const ids = (count: number, prefix = "id") => Array.from({ length: count }, (_, n) => `${prefix}-${n}`);
 
-/** Saves all at once; the codes of those that were refused. */
+/** Saves rows concurrently. Resolves to the codes of rejected saves. */
 async function saveAll(store: ConnectionStore, names: readonly string[]): Promise<string[]> {
   const results = await Promise.allSettled(names.map((id) => store.save(world.createRow(id))));
   return results.flatMap((result) => (result.status === "rejected" ? [result.reason.code] : []));
@@ -33,7 +33,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(await store.count()).toBe(maxConnections);
   });
 
-  it("leaves no row of a refused connection", async () => {
+  it("stores no row of a rejected connection", async () => {
     const store = world.store({ maxConnections: 1 });
     await store.save(world.createRow("a"));
     await expect(store.save(world.createRow("b"))).rejects.toMatchObject(FULL);
@@ -41,7 +41,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(await store.setState("b", { x: 1 })).toBe(false);
   });
 
-  it("takes another when one has gone", async () => {
+  it("accepts another connection after one was deleted", async () => {
     const store = world.store({ maxConnections: 3 });
     await saveAll(store, ids(3));
     await store.delete("id-1");
@@ -49,7 +49,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
   });
 
-  it("counts nothing twice: not a save, not a delete, not both at once", async () => {
+  it("counts nothing twice, neither repeated nor concurrent saves and deletes", async () => {
     const store = world.store({ maxConnections: 10 });
     await Promise.all(Array.from({ length: 5 }, () => saveAll(store, ids(3))));
     expect(await world.readCount()).toBe(3);
@@ -60,7 +60,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(await world.readCount()).toBe(0);
   });
 
-  it("says yes to a connection that is there already when there is no room", async () => {
+  it("accepts a connection that is already stored when the limit is reached", async () => {
     const store = world.store({ maxConnections: 1 });
     await store.save(world.createRow("a"));
     expect(await store.save(world.createRow("a"))).toBe(true);
@@ -68,12 +68,12 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(await store.save(world.createRow("a"))).toBe(false);
   });
 
-  it("heals by itself when connections end that nobody took leave of", async () => {
+  it("drops expired connections that were never deleted", async () => {
     const store = world.store({ maxConnections: 20 });
     world.advance(5 * MINUTE);
     await saveAll(store, ids(20));
     world.advance(134 * MINUTE);
-    // The rows are over, but not the ten minutes in which they ended; nor does the count ask what TTL has removed.
+    // The rows have expired, but not their ten-minute span. The count does not depend on rows removed by TTL.
     expect(await store.count()).toBe(0);
     await expect(store.save(world.createRow("early"))).rejects.toMatchObject(FULL);
     world.advance(MINUTE);
@@ -83,7 +83,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(await world.readCount()).toBe(20);
   });
 
-  it("is not disturbed by a delete that comes when the count has forgotten the row", async () => {
+  it("ignores a delete after the count has dropped the row", async () => {
     const store = world.store({ maxConnections: 1 });
     await store.save(world.createRow("old"));
     world.advance(140 * MINUTE);
@@ -95,7 +95,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(await world.readCount()).toBe(0);
   });
 
-  it("keeps no trace of the time that is over", async () => {
+  it("removes expired spans from the shards", async () => {
     const store = world.store({ maxConnections: 1 });
     for (let n = 0; n < 30; n++) {
       await store.save(world.createRow(`id-${n}`));
@@ -106,7 +106,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(Object.keys(shard ?? {}).filter((name) => name.startsWith("Span"))).toHaveLength(1);
   });
 
-  it("settles more spans than one update takes", async () => {
+  it("drops more expired spans than one update holds", async () => {
     const store = world.store({ maxConnections: 1 });
     for (let n = 0; n < 130; n++) {
       await store.save(world.createRow(`id-${n}`, { expiresAt: world.now() + (n + 1) * 10 * MINUTE }));
@@ -118,13 +118,13 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     expect(await world.readCount()).toBe(1);
   });
 
-  it("takes a counted row off the count by a store that has no limit", async () => {
+  it("subtracts a counted row when a store without limit deletes it", async () => {
     await world.store({ maxConnections: 1 }).save(world.createRow("a"));
     await world.store().delete("a");
     expect(await world.store({ maxConnections: 1 }).save(world.createRow("b"))).toBe(true);
   });
 
-  it("closes nobody when the limit is lowered, and waits until there is room", async () => {
+  it("keeps connections when the limit is lowered, and accepts new ones below it", async () => {
     await saveAll(world.store({ maxConnections: 128 }), ids(128));
     const store = world.store({ maxConnections: 64 });
     await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
@@ -134,14 +134,14 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
 });
 
 describe("a counted row", () => {
-  /** More than one connection has room in a shard. */
+  /** A limit that gives each shard more than one connection. */
   const maxConnections = 640;
-  /** All of one shard, so that a row too many that is taken off is another one's. */
+  /** All in one shard, so that subtracting a row twice would affect another row. */
   const neighbours = ids(2_000)
     .filter((id) => shardOf(id, 64) === 7)
     .slice(0, 3);
 
-  /** A store whose transactions wait until as many stores have one ready as there are. */
+  /** Creates stores whose transactions wait until every store has one ready. */
   function meeting(stores: number): ConnectionStore[] {
     const ready: (() => void)[] = [];
     return Array.from({ length: stores }, () => {
@@ -166,14 +166,14 @@ describe("a counted row", () => {
     world = await ConnectionTable.create();
   });
 
-  it("is taken off once by all who have found it counted", async () => {
+  it("is subtracted once by concurrent deletes", async () => {
     await saveAll(world.store({ maxConnections }), neighbours);
     expect(await world.readCount()).toBe(3);
     await Promise.all(meeting(4).map((store) => store.delete(neighbours[0]!)));
     expect(await world.readCount()).toBe(2);
   });
 
-  it("is not taken off again once its tombstone is over", async () => {
+  it("is not subtracted again after its tombstone expired", async () => {
     const store = world.store({ maxConnections });
     await saveAll(store, neighbours);
     await store.delete(neighbours[0]!);
@@ -183,7 +183,7 @@ describe("a counted row", () => {
     expect(await world.readCount()).toBe(2);
   });
 
-  it("goes once though its shard has gone, and leaves no count below zero", async () => {
+  it("is deleted once though its shard is missing, and no count becomes negative", async () => {
     const store = world.store({ maxConnections });
     await saveAll(store, neighbours);
     const Key = { ConnectionID: { S: "#count-7" } };
@@ -198,7 +198,7 @@ describe("a counted row", () => {
 });
 
 describe("the shards of the count", () => {
-  it("take no more than a sixteenth of its writes each", async () => {
+  it("take at most a sixteenth of the writes each", async () => {
     world = await ConnectionTable.create();
     const client = localClient();
     const writes = new Map<string, number>();
