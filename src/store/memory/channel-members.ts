@@ -104,10 +104,10 @@ export class MemoryMembers implements ChannelMembers {
     let page: MemberPage | undefined;
     for (const entry of this.#entriesAfter(channel, cursor)) {
       const { member, number } = entry;
-      // Skips members who joined meanwhile: where many join, the pages would never end.
+      // Skips members who joined meanwhile; otherwise the pages might never end.
       if (number > last) break;
       if (!this.#isLive(entry, now)) continue;
-      // Yields a page late: only another member shows that it is not the last page.
+      // Each page waits for the next live member, because only then it is known that it is not the last page.
       if (page !== undefined && members.length === 0) yield page;
       members.push(member);
       if (members.length < MEMBERS_PER_PAGE) continue;

@@ -35,7 +35,10 @@ class MemoryConnectionStore implements ConnectionStore {
   readonly #ends = new Map<string, number>();
   readonly #byUser = new OwnerIndex<Connection>();
   readonly #byTenant = new OwnerIndex<Connection>();
-  /** By id: ms since the epoch until which it can't be saved; in order of deletion, and so of expiry. */
+  /**
+   * By id: end of the time in which the row cannot be saved again, in ms since the epoch. In order of deletion, and
+   * so of expiry.
+   */
   readonly #tombstones = new Map<string, number>();
   /** Rows that were deleted with `keep`; each is removed with its tombstone. */
   readonly #removed = new Map<string, Connection>();

@@ -89,7 +89,7 @@ export class MemoryMessageChunks implements MessageChunks {
     this.#open.delete(message);
   }
 
-  /** Remembers expired messages for as long again, so that a late chunk does not reopen its message. */
+  /** Remembers expired messages for another `CHUNKS_TIMEOUT_MS`, so that a late chunk does not reopen its message. */
   #sweep(now: number): void {
     let remaining = SWEPT_PER_CHUNK;
     for (const [connectionId, message] of this.#messages) {

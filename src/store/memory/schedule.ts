@@ -33,7 +33,7 @@ export function memorySchedule(): Schedule {
 class MemorySchedule implements Schedule {
   readonly #items = new Map<string, Entry>();
   readonly #dead = new Map<string, DeadEntry>();
-  /** Nothing is due before it, so that a tick every second does not check all items. */
+  /** No item is due before this time, so that a tick every second does not check all items. */
   #earliest = Number.POSITIVE_INFINITY;
 
   async put({ kind, id, data, failures, ...item }: ScheduledItem): Promise<void> {
@@ -88,7 +88,7 @@ class MemorySchedule implements Schedule {
 
   #listDueNow(now: number): ScheduledItem[] {
     for (const [key, { dropAt }] of this.#dead) {
-      // They are in the order of their last failures.
+      // Dead letters are in the order of their last failures.
       if (dropAt > now) break;
       this.#dead.delete(key);
     }

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { anyFunction, findOptionFault, integer, type OptionChecks } from "../../internal/options.ts";
 import type { ChannelStore } from "../contracts/channels.ts";
 import { StoreError } from "../contracts/errors.ts";
-// Members and message chunks are in memory: they end with the process, which has their sockets.
+// Members and message chunks stay in memory: they end with the process, which has their sockets.
 import { MemoryMembers } from "../memory/channel-members.ts";
 import { MemoryMessageChunks } from "../memory/message-chunks.ts";
 import { openDatabase } from "./database.ts";
@@ -28,7 +28,9 @@ const CHECKS: OptionChecks<SqliteChannelStoreOptions> = {
   now: anyFunction,
 };
 
-/** The other process keeps the file until it ends, so waiting would only delay the error. */
+/**
+ * Does not wait by default: the other process keeps the file until it ends, so waiting would only delay the error.
+ */
 const DEFAULT_BUSY_TIMEOUT_MS = 0;
 
 /** A channel store whose history is in a file. */
@@ -47,7 +49,7 @@ interface OpenFile {
   stores: number;
 }
 
-/** By path. An app that is reloaded opens its file again, and keeps its members. */
+/** Open stores by path, so that a reloaded app shares the file and keeps its members. */
 const openFiles = new Map<string, OpenFile>();
 
 /**

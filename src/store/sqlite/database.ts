@@ -8,10 +8,11 @@ const APPLICATION_ID = 0x4c696674;
 const VERSION = 2;
 
 /**
- * `name`, `key` and `cursor` are JSON texts: SQLite has no text that is not well-formed Unicode. `first` is the oldest
- * message without a gap behind it; older ones stay only until they are delivered. `size` and `age_ms` are the retention
- * of the last append. `used_at` is when it came, or when the last member left; `generation` is that of the channel's
- * epoch. A bucket's generation is that of the next epoch of its channels that have no row.
+ * `name`, `key` and `cursor` are JSON texts, because SQLite cannot store text that is not well-formed Unicode.
+ * `first` is the oldest message without a gap after it; older ones stay only until they are delivered. `size` and
+ * `age_ms` are the retention of the last append. `used_at` is the time of the last append, or when the last member
+ * left; `generation` belongs to the channel's epoch. A bucket's generation is that of the next epoch of its channels
+ * that have no row.
  */
 const SCHEMA = `
   CREATE TABLE life (token TEXT NOT NULL) STRICT;
@@ -47,7 +48,7 @@ const SCHEMA = `
   CREATE INDEX keys_by_time ON keys (at);
   PRAGMA application_id = ${APPLICATION_ID};`;
 
-/** Each one migrates a file from the version before it; the first one from 1 to 2. */
+/** Migrations, each from one version to the next; the first one from 1 to 2. */
 const MIGRATIONS = [
   `ALTER TABLE channels ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
   ALTER TABLE channels ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
@@ -101,7 +102,7 @@ function numberOf(database: DatabaseSync, pragma: string): number {
   return Number(database.prepare(`PRAGMA ${pragma}`).get()?.[pragma]);
 }
 
-/** Loads SQLite late and without Node 22's warning that it is experimental. */
+/** Loads SQLite on first use, and hides Node 22's warning that it is experimental. */
 function loadSqlite(): typeof import("node:sqlite") {
   const { emitWarning } = process;
   process.emitWarning = () => {};

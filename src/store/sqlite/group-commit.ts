@@ -14,10 +14,7 @@ interface Work {
   reject(error: StoreError): void;
 }
 
-/**
- * Commits all writes of one turn of the event loop in one transaction. Waiting for the disk is what makes a write slow,
- * and so they wait together.
- */
+/** Commits all writes of one turn of the event loop in one transaction, so that they wait for the disk only once. */
 export class GroupCommit {
   readonly #database: DatabaseSync;
   readonly #path: string;

@@ -60,7 +60,7 @@ export class SqliteHistory implements ChannelHistory {
     this.#file = new FileIdentity(database, path);
     this.#commits = new GroupCommit(database, path, this.#file);
     this.#trimmer = new Trimmer({ statements: this.#statements, hasMembers, openedAt: now() });
-    const { token } = this.#statements.life.get() ?? {};
+    const { token } = this.#statements.storeId.get() ?? {};
     if (typeof token !== "string") throw badRowError(`${path}: the row of table life`);
     this.#storeId = token;
   }
@@ -117,13 +117,13 @@ export class SqliteHistory implements ChannelHistory {
   async *listPendingFanOuts(storedBefore: number): AsyncGenerator<PendingFanOut> {
     for (let id = 0, offset = 0; ; ) {
       const rows = this.#read(() =>
-        this.#statements.unfinished.all(id, offset, storedBefore, FAN_OUTS_PER_PAGE),
+        this.#statements.pendingFanOuts.all(id, offset, storedBefore, FAN_OUTS_PER_PAGE),
       );
       for (const row of rows) {
         const channel = parseText(row.name ?? undefined, `Channel ${row.id}`);
         const message = parseMessage(row, channel);
-        const what = `The cursor of message ${message.offset} of channel ${encodeText(channel)}`;
-        const cursor = row.cursor === null ? {} : { cursor: parseText(row.cursor, what) };
+        const subject = `The cursor of message ${message.offset} of channel ${encodeText(channel)}`;
+        const cursor = row.cursor === null ? {} : { cursor: parseText(row.cursor, subject) };
         yield {
           channel,
           epoch: deriveEpoch(this.#storeId, channel, Number(row.generation)),
@@ -161,7 +161,7 @@ export class SqliteHistory implements ChannelHistory {
     const now = Math.min(message.at, this.#now());
     const known = found && this.#findDuplicate(found, message.key, now);
     if (known !== undefined) return { epoch, message: known, duplicate: true };
-    const { addChannel, setHead, addMessage, addUnfinished, setKey } = this.#statements;
+    const { addChannel, setHead, addMessage, addPendingFanOut, setKey } = this.#statements;
     const id =
       found?.id ??
       Number(
@@ -170,7 +170,7 @@ export class SqliteHistory implements ChannelHistory {
     const { key, ...rest } = message;
     const offset = (found?.head ?? 0) + 1;
     addMessage.run(id, offset, message.at, body);
-    addUnfinished.run(id, offset);
+    addPendingFanOut.run(id, offset);
     const usedAt = this.#now();
     setHead.run(id, offset, retention.size, retention.ageMs, usedAt);
     if (key !== undefined) setKey.run(id, encodeText(key), message.at, offset, encodeText(message.id));
@@ -179,7 +179,7 @@ export class SqliteHistory implements ChannelHistory {
     return { epoch, message: { ...rest, offset }, duplicate: false };
   }
 
-  /** Returns the earlier message with this key; without its data where that was removed. */
+  /** Returns the earlier message with this key. Its data is `null` if the message was removed. */
   #findDuplicate(
     { id: channel, name }: ChannelRow,
     key: string | undefined,
@@ -188,18 +188,18 @@ export class SqliteHistory implements ChannelHistory {
     const row = key === undefined ? undefined : this.#statements.key.get(channel, encodeText(key));
     if (row === undefined) return undefined;
     const { at, offset } = row;
-    const what = `The key of message ${offset} of channel ${encodeText(name)}`;
-    if (typeof at !== "number" || typeof offset !== "number") throw badRowError(what);
+    const subject = `The key of message ${offset} of channel ${encodeText(name)}`;
+    if (typeof at !== "number" || typeof offset !== "number") throw badRowError(subject);
     if (now - at >= IDEMPOTENCY_WINDOW_MS || at - now >= MAX_KEY_AHEAD_MS) return undefined;
     const kept = this.#statements.message.get(channel, offset);
-    return kept ? parseMessage(kept, name) : { id: parseText(row.id, what), data: null, at, offset };
+    return kept ? parseMessage(kept, name) : { id: parseText(row.id, subject), data: null, at, offset };
   }
 
   #markDelivered(channel: string, offset: number): void {
     const row = this.#find(channel);
     if (row === undefined) return;
-    this.#statements.removeUnfinished.run(row.id, offset);
-    // It was kept only until its delivery.
+    this.#statements.removePendingFanOut.run(row.id, offset);
+    // The message was kept only until its delivery.
     if (offset < row.first) this.#statements.removeMessage.run(row.id, offset);
   }
 

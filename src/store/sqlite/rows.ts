@@ -59,15 +59,15 @@ export function decodeText(text: string): string | undefined {
 }
 
 /** @throws {StoreError} BAD_ROW */
-export function parseText(value: SQLOutputValue | undefined, what: string): string {
+export function parseText(value: SQLOutputValue | undefined, subject: string): string {
   const text = typeof value === "string" ? parseJson(value) : undefined;
-  if (typeof text !== "string") throw badRowError(what);
+  if (typeof text !== "string") throw badRowError(subject);
   return text;
 }
 
 /** Names the row but not its content, because the message goes to a log. */
-export function badRowError(what: string): StoreError {
-  return new StoreError("BAD_ROW", `${what} is missing or malformed`);
+export function badRowError(subject: string): StoreError {
+  return new StoreError("BAD_ROW", `${subject} is missing or malformed`);
 }
 
 function parseJson(text: string): Json | undefined {

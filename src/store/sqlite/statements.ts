@@ -4,7 +4,7 @@ const CHANNEL = "id, head, first, size, age_ms AS ageMs, used_at AS usedAt, gene
 
 /** SQL of the prepared statements. Numbered parameters follow the order of the callers' arguments. */
 const SQL = {
-  life: "SELECT token FROM life",
+  storeId: "SELECT token FROM life",
   channel: `SELECT ${CHANNEL} FROM channels WHERE name = ?`,
   nextChannels: `SELECT ${CHANNEL}, name FROM channels WHERE id > ? ORDER BY id LIMIT ?`,
   addChannel: "INSERT INTO channels (name, head, first, size, age_ms, generation) VALUES (?, 0, 1, ?, ?, ?)",
@@ -24,11 +24,11 @@ const SQL = {
   removeMessage: "DELETE FROM messages WHERE channel = ? AND offset = ?",
   removeMessages: `DELETE FROM messages WHERE channel = ?1 AND offset >= ?2 AND offset < ?3
     AND NOT EXISTS (SELECT 1 FROM unfinished WHERE channel = ?1 AND offset = messages.offset)`,
-  addUnfinished: "INSERT INTO unfinished (channel, offset) VALUES (?, ?)",
+  addPendingFanOut: "INSERT INTO unfinished (channel, offset) VALUES (?, ?)",
   setCursor: "UPDATE unfinished SET cursor = ?3 WHERE channel = ?1 AND offset = ?2",
-  removeUnfinished: "DELETE FROM unfinished WHERE channel = ? AND offset = ?",
-  hasUnfinished: "SELECT 1 FROM unfinished WHERE channel = ? LIMIT 1",
-  unfinished: `SELECT unfinished.channel AS id, unfinished.offset AS offset, name, generation, cursor, at, body
+  removePendingFanOut: "DELETE FROM unfinished WHERE channel = ? AND offset = ?",
+  hasPendingFanOut: "SELECT 1 FROM unfinished WHERE channel = ? LIMIT 1",
+  pendingFanOuts: `SELECT unfinished.channel AS id, unfinished.offset AS offset, name, generation, cursor, at, body
     FROM unfinished
     LEFT JOIN channels ON channels.id = unfinished.channel
     LEFT JOIN messages ON messages.channel = unfinished.channel AND messages.offset = unfinished.offset

@@ -3,11 +3,11 @@ import { getEpochBucket } from "../contracts/epoch.ts";
 import { type ChannelRow, decodeText } from "./rows.ts";
 import type { Statements } from "./statements.ts";
 
-/** Messages are removed in batches: a statement per append would cost more than keeping a few longer. */
+/** Appends between two trims. Removing messages in batches costs less than one statement per append. */
 const APPENDS_PER_TRIM = 64;
 /** Other channels checked each time, so that silent channels and their messages are removed too. */
 const CHANNELS_PER_TRIM = 32;
-/** More than are added meanwhile, and few enough not to delay appends. */
+/** More than appends add between two trims, but few enough not to delay appends. */
 const MESSAGES_PER_TRIM = 1_000;
 const KEYS_PER_TRIM = 4 * APPENDS_PER_TRIM;
 
@@ -17,7 +17,10 @@ export interface TrimmerOptions {
   readonly statements: Statements;
   /** A channel with members is never forgotten. */
   readonly hasMembers: (channel: string) => boolean;
-  /** ms since the epoch. Nobody could be a member before, so idle times start then at the earliest. */
+  /**
+   * When the file was opened, in ms since the epoch. Idle times start then at the earliest, because members could not
+   * join before.
+   */
   readonly openedAt: number;
 }
 
@@ -55,10 +58,10 @@ export class Trimmer {
   #isIdle({ id, name, head, first, usedAt, ...retention }: ChannelRow, now: number): boolean {
     if (first <= head || now - Math.max(usedAt, this.#openedAt) < getIdleTimeoutMs(retention)) return false;
     const channel = decodeText(name);
-    return channel !== undefined && !this.#hasMembers(channel) && !this.#statements.hasUnfinished.get(id);
+    return channel !== undefined && !this.#hasMembers(channel) && !this.#statements.hasPendingFanOut.get(id);
   }
 
-  /** SQLite reuses ids, so nothing may remain under this one. */
+  /** Deletes everything under the id, because SQLite reuses ids. */
   #forget({ id, name }: Pick<ChannelRow, "id" | "name">): void {
     this.#statements.addGeneration.run(getEpochBucket(decodeText(name)!));
     this.#statements.removeKeysOf.run(id);

@@ -51,18 +51,18 @@ export function createJoinId(): string {
  * Formats an entry: the expiry, with the id of the `add` as its fraction. A separate attribute would make a fan-out
  * read 8 bytes more per member, and earlier versions could not read it in a user's item.
  */
-export function formatMemberEntry(expiresAt: number, joinId: string): string {
+export function formatConnectionEntry(expiresAt: number, joinId: string): string {
   return joinId === "" ? String(expiresAt) : `${Math.ceil(expiresAt)}.${joinId}`;
 }
 
 /** A connection's expiry and the `add` that wrote it. `joinId` is empty if an earlier version wrote the entry. */
-export interface MemberEntry {
+export interface ConnectionEntry {
   readonly expiresAt: number;
   readonly joinId: string;
 }
 
 /** Parses an entry. `expiresAt` is NaN if the text is missing. */
-export function parseMemberEntry(text: string | undefined): MemberEntry {
+export function parseConnectionEntry(text: string | undefined): ConnectionEntry {
   const [time = "NaN", joinId = ""] = text?.split(".") ?? [];
   return { expiresAt: Number(time), joinId };
 }
@@ -75,7 +75,7 @@ export function memberItem(channel: string, member: Member, joinId: string): Ite
   return {
     ...memberKey(channel, connectionId),
     [NAMES.member]: { S: JSON.stringify(rest) },
-    [NAMES.liveUntil]: { N: formatMemberEntry(expiresAt, joinId) },
+    [NAMES.liveUntil]: { N: formatConnectionEntry(expiresAt, joinId) },
     ...expiry(member),
   };
 }
@@ -121,7 +121,7 @@ export function parseMember(item: Item): Member {
   try {
     const rest = JSON.parse(item[NAMES.member]?.S ?? "") as Omit<Member, "connectionId" | "expiresAt">;
     const connectionId = textOfKey((item[NAMES.item]?.S ?? "").slice(MEMBER_PREFIX.length));
-    return { connectionId, ...rest, expiresAt: parseMemberEntry(item[NAMES.liveUntil]?.N).expiresAt };
+    return { connectionId, ...rest, expiresAt: parseConnectionEntry(item[NAMES.liveUntil]?.N).expiresAt };
   } catch (cause) {
     throw createBadRowError(item, cause);
   }

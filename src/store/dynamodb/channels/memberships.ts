@@ -7,15 +7,15 @@ import { getConditionFailure, type Item } from "../client/errors.ts";
 import type { RetryingClient } from "../client/retrying-client.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
 import {
+  type ConnectionEntry,
   createJoinId,
   createLeavingValues,
   isLeaving,
   joinIdFromSubscription,
-  type MemberEntry,
   memberItem,
   memberKey,
+  parseConnectionEntry,
   parseMember,
-  parseMemberEntry,
   subscriptionItem,
   subscriptionKey,
   userIdFromSubscription,
@@ -43,7 +43,7 @@ interface MembershipItems {
   readonly member: Item | undefined;
   /** The user's item, and the connection's entry in it. */
   readonly user: Item | undefined;
-  readonly entry: MemberEntry | undefined;
+  readonly entry: ConnectionEntry | undefined;
 }
 
 /**
@@ -263,7 +263,7 @@ export class Memberships {
  * item.
  */
 function listJoinIds({ subscription, member, entry }: MembershipItems): readonly (string | undefined)[] {
-  const memberId = member && parseMemberEntry(member[NAMES.liveUntil]?.N).joinId;
+  const memberId = member && parseConnectionEntry(member[NAMES.liveUntil]?.N).joinId;
   return [subscription && joinIdFromSubscription(subscription), memberId, entry?.joinId];
 }
 

@@ -3,7 +3,12 @@ import type { Json } from "../../contracts/json.ts";
 import type { Item } from "../client/errors.ts";
 import { keyText, textOfKey } from "../client/key-text.ts";
 import { MEMBER_ATTRIBUTES as NAMES } from "../tables.ts";
-import { createBadRowError, formatMemberEntry, type MemberEntry, parseMemberEntry } from "./member-items.ts";
+import {
+  type ConnectionEntry,
+  createBadRowError,
+  formatConnectionEntry,
+  parseConnectionEntry,
+} from "./member-items.ts";
 
 /**
  * Number of latest writes that an item remembers. A write recognizes itself after a lost response if at most this
@@ -23,7 +28,7 @@ export interface PresenceRecord {
   readonly since: number;
   readonly state?: Json;
   /** Entries by connection id. */
-  readonly connections: ReadonlyMap<string, MemberEntry>;
+  readonly connections: ReadonlyMap<string, ConnectionEntry>;
   /** Ids of the latest writes, newest first. */
   readonly writeIds: readonly string[];
 }
@@ -109,7 +114,7 @@ export function toPresence({ userId, since, state }: PresenceRecord): Presence {
 export function toPresenceAttributes(record: PresenceRecord, writeId: string, now: number): Item {
   const { userId, since, state, connections, writeIds } = record;
   const entries = [...connections].map(
-    ([id, { expiresAt, joinId }]) => [keyText(id), { N: formatMemberEntry(expiresAt, joinId) }] as const,
+    ([id, { expiresAt, joinId }]) => [keyText(id), { N: formatConnectionEntry(expiresAt, joinId) }] as const,
   );
   const endsAt = Math.max(now + TOMBSTONE_MS, ...[...connections.values()].map(({ expiresAt }) => expiresAt));
   return {
@@ -132,7 +137,10 @@ export function parsePresenceRecord(item: Item): PresenceRecord {
       since: Number(item[NAMES.since]?.N ?? throwMissingAttribute()),
       ...(state === undefined ? {} : { state: JSON.parse(state) as Json }),
       connections: new Map(
-        entries.map(([id, entry]) => [textOfKey(id), parseMemberEntry(entry.N ?? throwMissingAttribute())]),
+        entries.map(([id, entry]) => [
+          textOfKey(id),
+          parseConnectionEntry(entry.N ?? throwMissingAttribute()),
+        ]),
       ),
       writeIds: readWriteIds(item).split(" "),
     };
@@ -150,6 +158,9 @@ function throwMissingAttribute(): never {
   throw new TypeError("Missing attribute");
 }
 
-function openConnections(record: PresenceRecord | undefined, now: number): ReadonlyMap<string, MemberEntry> {
+function openConnections(
+  record: PresenceRecord | undefined,
+  now: number,
+): ReadonlyMap<string, ConnectionEntry> {
   return new Map([...(record?.connections ?? [])].filter(([, { expiresAt }]) => expiresAt > now));
 }
