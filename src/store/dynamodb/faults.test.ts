@@ -41,10 +41,10 @@ function failing(
 
 describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
   it.each<[string, Fault]>([
-    ["is refused", THROTTLED],
+    ["is throttled", THROTTLED],
     ["fails", INTERNAL_ERROR],
-    ["is carried out, and the answer lost", RESPONSE_LOST],
-  ])("does what it is asked, once, when every call %s the first time", async (_what, fault) => {
+    ["succeeds but loses its response", RESPONSE_LOST],
+  ])("makes each change once when every call %s the first time", async (_what, fault) => {
     const store = failing(failFirstAttempts(fault), limit);
     const row = world.createRow("a", { userId: "u", tenantId: "t", state: { count: 0 } });
     expect(await store.save(row)).toBe(true);
@@ -184,7 +184,7 @@ describe("DynamoDB store", () => {
   });
 });
 
-describe("DynamoDB store without DynamoDB", () => {
+describe("DynamoDB store without a reachable DynamoDB", () => {
   const closing: (() => void)[] = [];
   afterEach(() => {
     for (const close of closing.splice(0)) close();

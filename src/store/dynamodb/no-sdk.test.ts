@@ -59,7 +59,7 @@ afterEach(() => {
 const make = (options: Partial<NoSdkConnectionStoreOptions> = {}) =>
   dynamoDBConnectionStore({ tableName: "t", endpoint, ...options });
 
-describe("the store without the AWS SDK", () => {
+describe("DynamoDB store without the AWS SDK", () => {
   it("signs requests with credentials from the function's environment", async () => {
     vi.stubEnv("AWS_ENDPOINT_URL_DYNAMODB", endpoint);
     await dynamoDBConnectionStore({ tableName: "t" }).get("a");

@@ -48,9 +48,9 @@ const all = (length: number) => Array.from({ length }, (_, n) => `m${n + 1}`);
 
 describe("history in DynamoDB", () => {
   it.each<[string, Fault]>([
-    ["is refused", THROTTLED],
+    ["is throttled", THROTTLED],
     ["fails", INTERNAL_ERROR],
-    ["is carried out, and the answer lost", RESPONSE_LOST],
+    ["succeeds but loses its response", RESPONSE_LOST],
   ])("stores each message once when every call %s the first time", async (_what, fault) => {
     const history = failing(failFirstAttempts(fault));
     for (const [n, id] of all(3).entries()) {
@@ -291,7 +291,7 @@ describe("a message that is still being written", () => {
     ["the next", ["m3", "m4"], { after: 2 }],
     ["the oldest", ["m1"], {}],
     ["all", all(5), {}],
-  ])("is waited for: %s", async (_which, hidden, query) => {
+  ])("is awaited: %s", async (_which, hidden, query) => {
     await fill();
     const { history, seen } = hiding(hidden);
     const asked = { limit: 100, retention: BOUNDS, now: world.now(), ...query };

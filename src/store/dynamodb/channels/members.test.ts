@@ -65,10 +65,10 @@ async function channelsOf(connectionId: string): Promise<string[]> {
 
 describe("members in DynamoDB", () => {
   it.each<[string, Fault]>([
-    ["is refused", THROTTLED],
+    ["is throttled", THROTTLED],
     ["fails", INTERNAL_ERROR],
-    ["is carried out, and the answer lost", RESPONSE_LOST],
-  ])("tell of a user once when every call %s the first time", async (_what, fault) => {
+    ["succeeds but loses its response", RESPONSE_LOST],
+  ])("report a user once when every call %s the first time", async (_what, fault) => {
     const members = failing(failFirstAttempts(fault));
     expect(await members.add("a", member("c1"))).toBe(true);
     expect(await members.add("a", member("c2"))).toBe(false);
@@ -102,7 +102,7 @@ describe("members in DynamoDB", () => {
       operation !== "GetItem" && ++done > writes ? REFUSED : undefined;
   };
 
-  it.each([0, 1, 2])("forget one whose add was broken off after %i writes", async (writes) => {
+  it.each([0, 1, 2])("remove a member whose `add` failed after %i writes", async (writes) => {
     const broken = failing(refusedAfter(writes));
     await expect(broken.add("a", member("c1"))).rejects.toMatchObject({ code: "STORE_REFUSED" });
     const { members } = world.store();
@@ -113,13 +113,13 @@ describe("members in DynamoDB", () => {
     expect(await members.add("a", member("c1"))).toBe(true);
   });
 
-  it.each([0, 1, 2])("find one again whose add was broken off after %i writes", async (writes) => {
+  it.each([0, 1, 2])("add a member whose first `add` failed after %i writes", async (writes) => {
     const broken = failing(refusedAfter(writes));
     await expect(broken.add("a", member("c1"))).rejects.toMatchObject({ code: "STORE_REFUSED" });
     expect(await world.store().members.add("a", member("c1"))).toBe(true);
   });
 
-  it.each([0, 1, 2])("lead to one whose remove was broken off after %i writes", async (writes) => {
+  it.each([0, 1, 2])("lead to a member whose `remove` failed after %i writes", async (writes) => {
     const { members } = world.store();
     await members.add("a", member("c1"));
     const broken = failing(refusedAfter(writes));
@@ -217,7 +217,7 @@ describe("members in DynamoDB", () => {
     });
   });
 
-  it.each(["", "8", "[8]", "[-1]", "[0.5]", "null", "nonsense"])("refuse %j for a cursor", async (cursor) => {
+  it.each(["", "8", "[8]", "[-1]", "[0.5]", "null", "nonsense"])("reject the cursor %j", async (cursor) => {
     await expect(connections(undefined, cursor)).rejects.toMatchObject({ code: "STORE_REFUSED" });
   });
 

@@ -97,7 +97,7 @@ async function playAll(
   });
 }
 
-describe.each([undefined, "ada"])("calls for the connections of user %s that overlap", (userId) => {
+describe.each([undefined, "ada"])("overlapping calls for connections of user %s", (userId) => {
   it.each<[string, Scene]>([
     [
       "an add and a remove",
@@ -157,7 +157,7 @@ describe.each([undefined, "ada"])("calls for the connections of user %s that ove
         ],
       },
     ],
-  ])("leave a whole membership or none: %s", async (_name, scene) => {
+  ])("leave a complete membership or none: %s", async (_name, scene) => {
     const played = await playAll({ ...scene, userId }, ({ members, users, listed }) => {
       expect(listed).toEqual(members);
       expect(users).toEqual(userId !== undefined && members.length > 0 ? [userId] : []);
@@ -165,7 +165,7 @@ describe.each([undefined, "ada"])("calls for the connections of user %s that ove
     expect(played).toBeGreaterThanOrEqual(5);
   });
 
-  it.each([1, 2, 3, 4])("leave nobody unlisted where an add breaks off after %i requests", async (after) => {
+  it.each([1, 2, 3, 4])("leave no member unlisted when an `add` fails after %i requests", async (after) => {
     const broken = { call: 0, after };
     const calls: Call[] = [
       ["add", "c1"],
@@ -178,7 +178,7 @@ describe.each([undefined, "ada"])("calls for the connections of user %s that ove
     }
   });
 
-  it.each([3, 5])("leave nobody unlisted where a remove breaks off after %i requests", async (after) => {
+  it.each([3, 5])("leave no member unlisted when a `remove` fails after %i requests", async (after) => {
     const broken = { call: 1, after };
     const calls: Call[] = [
       ["add", "c1"],

@@ -26,7 +26,7 @@ describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
     world = await ConnectionTable.create(transport);
   });
 
-  it.each([1, 10, 70])("takes exactly %i of the many that come at once", async (maxConnections) => {
+  it.each([1, 10, 70])("accepts exactly %i of many concurrent connections", async (maxConnections) => {
     const store = world.store({ maxConnections });
     const refused = await saveAll(store, ids(maxConnections + 30));
     expect(refused).toEqual(Array(30).fill("TOO_MANY_CONNECTIONS"));
