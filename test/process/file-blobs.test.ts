@@ -11,7 +11,7 @@ const SCRIPT = `
   import { fileBlobStore } from "lift-ws/store/files";
 
   const [, how, folder] = process.argv;
-  const { url } = await fileBlobStore({ folder }).upload("a", { bytes: 3, contentType: "image/png" }, 60_000);
+  const { url } = await fileBlobStore({ folder }).createUpload("a", { bytes: 3, contentType: "image/png" }, 60_000);
   if (how === "exit") {
     const headers = { "content-type": "image/png", "content-length": 3 };
     request(url, { method: "PUT", headers }).on("error", () => {}).write("a");
