@@ -36,14 +36,14 @@ describe("the pauses between attempts", () => {
 
   afterEach(() => void vi.restoreAllMocks());
 
-  it("are anything up to a bound that doubles, so that callers who failed together do not come back together", async () => {
+  it("are random up to a limit that doubles, so that callers that failed together do not retry together", async () => {
     expect(await attemptTimes(0.4)).toEqual([10, 20, 40, 80, 160]);
     expect(await attemptTimes(0.8)).toEqual([20, 40, 80, 160]);
   });
 });
 
-describe("an attempt that does not heed its signal", () => {
-  it("ends with the time of its call", async () => {
+describe("an attempt that ignores its signal", () => {
+  it("ends with its call's timeout", async () => {
     const call = fate(new Retry({ deadline: 500 }).run(never));
     await vi.advanceTimersByTimeAsync(499);
     expect(call.outcome).toBe("pending");
@@ -51,7 +51,7 @@ describe("an attempt that does not heed its signal", () => {
     expect(call.outcome).toBe("AbortError");
   });
 
-  it("is given up for another after three seconds", async () => {
+  it("is replaced by another attempt after three seconds", async () => {
     const attempt = vi
       .fn(never)
       .mockReturnValueOnce(never())
@@ -65,7 +65,7 @@ describe("an attempt that does not heed its signal", () => {
   });
 
   it.each([3_600_000, -3_600_000])(
-    "ends with the time of its call, though the wall clock is set by %d ms",
+    "ends with its call's timeout, even if the wall clock jumps by %d ms",
     async (jump) => {
       const attempts = new Retry({ deadline: 5_000, isTransient: () => true });
       const attempt = vi.fn(async () => Promise.reject(new Error("throttled")));

@@ -51,7 +51,7 @@ async function signedBySdk(
 /**
  * Signs as the IAM user guide describes, without the SDK, because the SDK always signs the host.
  * @param names the signed headers
- * @param changed headers that are sent otherwise than signed
+ * @param changed headers that are sent with other values than signed
  */
 function signedByHand(names: string, changed: { readonly [header: string]: string } = {}): SignedRequest {
   const time = new Date().toISOString().replace(/[:-]|\.\d+/g, "");
@@ -77,17 +77,17 @@ const sha256 = (text: string) => createHash("sha256").update(text).digest("hex")
 const isValid = (request: SignedRequest, now = Date.now()) => isSigned(request, [CREDENTIALS], now);
 
 describe("isSigned", () => {
-  it("accepts what the AWS SDK signs", async () => {
+  it("accepts requests that the AWS SDK signs", async () => {
     expect(isValid(await signedBySdk())).toBe(true);
     expect(isValid(await signedBySdk(new GetConnectionCommand({ ConnectionId: ID })))).toBe(true);
   });
 
-  it("refuses a signature by another secret", async () => {
+  it("refuses a signature with another secret", async () => {
     const request = await signedBySdk();
     expect(isSigned(request, [{ ...CREDENTIALS, secretAccessKey: "other" }], Date.now())).toBe(false);
   });
 
-  it("refuses an access key that it does not know", async () => {
+  it("refuses an unknown access key", async () => {
     const request = await signedBySdk();
     expect(isSigned(request, [{ ...CREDENTIALS, accessKeyId: "AKIDOTHER" }], Date.now())).toBe(false);
   });
@@ -113,13 +113,13 @@ describe("isSigned", () => {
     expect(isValid(request, Date.now() - 6 * 60_000)).toBe(false);
   });
 
-  it("asks for the form of a signature only when it has no credentials", async () => {
+  it("checks only the form of a signature without credentials", async () => {
     const request = await signedBySdk();
     expect(isSigned({ ...request, body: Buffer.from("changed") }, [], 0)).toBe(true);
     expect(isSigned({ ...request, headers: {} }, [], 0)).toBe(false);
   });
 
-  it("refuses a signature that does not cover the host, which could be another's", () => {
+  it("refuses a signature that does not cover the host", () => {
     const signedFor = "host;x-amz-date";
     expect(isValid(signedByHand(signedFor))).toBe(true);
     expect(isValid(signedByHand(signedFor, { host: "evil.example" }))).toBe(false);
@@ -148,7 +148,7 @@ describe("isSigned", () => {
     );
   });
 
-  it("refuses every signature but the right one", async () => {
+  it("refuses every signature except the correct one", async () => {
     const request = await signedBySdk();
     fc.assert(
       fc.property(fc.stringMatching(/^[0-9a-f]{64}$/), (signature) => {

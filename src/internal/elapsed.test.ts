@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished, vi } from "vitest";
 import { createElapsed, elapsed } from "./elapsed.ts";
 
-it("counts what a clock goes on by, and a step back as no time", () => {
+it("adds up the forward steps of a clock, and ignores steps back", () => {
   let now = 1_000;
   const passed = createElapsed(() => now);
   const readings = [1_000, 1_500, 1_200, 1_300, 500, 600].map((time) => {
@@ -11,7 +11,7 @@ it("counts what a clock goes on by, and a step back as no time", () => {
   expect(readings).toEqual([0, 500, 500, 600, 600, 700]);
 });
 
-it("is the process's own for the system's wall clock, which may jump", () => {
+it("is the process's monotonic time for the system clock, which may jump", () => {
   const passed = createElapsed(Date.now);
   vi.useFakeTimers();
   onTestFinished(() => void vi.useRealTimers());

@@ -3,7 +3,7 @@ import { emfLine, writeEmf } from "./emf.ts";
 
 afterEach(() => void vi.restoreAllMocks());
 
-it("is a line that CloudWatch understands", () => {
+it("is a line that CloudWatch can parse", () => {
   const directive = { namespace: "My/App", dimensions: [["Stage"]], units: { Events: "Count" } };
   const line = emfLine(1_700_000_000_000, [directive], { Stage: "test", Events: 1 });
   expect(JSON.parse(line)).toEqual({
@@ -18,9 +18,9 @@ it("is a line that CloudWatch understands", () => {
   });
 });
 
-it("goes to standard output as it is, where a console wraps its lines", () => {
+it("is written to standard output unchanged, even if the console wraps its lines", () => {
   const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
-  // As Lambda's runtime does for the log format JSON.
+  // Lambda's runtime wraps lines like this for the log format JSON.
   const log = vi.spyOn(console, "log").mockImplementation((message) => {
     process.stdout.write(`${JSON.stringify({ level: "INFO", message })}\n`);
   });

@@ -19,7 +19,7 @@ describe("canonicalAddress", () => {
     ["0:0:0:0:0:0:0:1", "::1"],
     ["::", "::"],
     ["::ffff:0:192.0.2.1", "::ffff:0:c000:201"],
-  ])("spells %s as %s", (text, address) => {
+  ])("returns %s as %s", (text, address) => {
     expect(canonicalAddress(text)).toBe(address);
   });
 
@@ -41,11 +41,11 @@ describe("canonicalAddress", () => {
     "1:2:3:4:5:6:7:8:9",
     "localhost",
     "unknown",
-  ])("takes %j for no address", (text) => {
+  ])("returns undefined for %j", (text) => {
     expect(canonicalAddress(text)).toBeUndefined();
   });
 
-  it("spells every spelling of one address alike", () => {
+  it("returns the same text for every spelling of an address", () => {
     const group = fc.integer({ min: 0, max: 0xffff });
     fc.assert(
       fc.property(fc.array(group, { minLength: 8, maxLength: 8 }), (groups) => {
@@ -60,7 +60,7 @@ describe("canonicalAddress", () => {
     );
   });
 
-  it("returns an address or nothing, whatever the text", () => {
+  it("returns an address or undefined for any text", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.stringMatching(/^[[\]:.%0-9a-f]{0,40}$/)), (text) => {
         const address = canonicalAddress(text);

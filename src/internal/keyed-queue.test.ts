@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { KeyedQueue } from "./keyed-queue.ts";
 
-it("runs operations with one key in order, also after a failure, and other keys at once", async () => {
+it("runs operations with one key in order, even after a failure, and other keys in parallel", async () => {
   const queue = new KeyedQueue();
   const done: string[] = [];
   const gate = Promise.withResolvers<void>();

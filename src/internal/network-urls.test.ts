@@ -15,6 +15,6 @@ it.each([
   ["::", ["ws://192.0.2.7:3001/dev", "ws://[2001:db8::7]:3001/dev"]],
   ["127.0.0.1", []],
   ["192.0.2.7", []],
-])("a server on %s is reached at %j", (host, urls) => {
+])("returns the URLs of a server on %s: %j", (host, urls) => {
   expect(networkUrls("ws://127.0.0.1:3001/dev", host, INTERFACES)).toEqual(urls);
 });

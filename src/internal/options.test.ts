@@ -40,7 +40,7 @@ describe("findOptionFault", () => {
   });
 
   it.each([{ limit: "a secret" }, { limit: { key: "a secret" } }, { limit: ["a secret"] }])(
-    "leaves the value out of the message: %j",
+    "omits the value from the message: %j",
     (options) => {
       expect(findOptionFault(options, checks)).not.toContain("secret");
     },
@@ -58,7 +58,7 @@ it.each<[string, OptionCheck, readonly unknown[], readonly unknown[]]>([
   ["arrayOf", arrayOf((item) => item === 1, "ones"), [[], [1, 1]], [[1, 2], 1]],
   ["withMethods", withMethods("get", "set"), [new Map()], [new Set(), null, () => 1]],
   ["either", either(text, integer(1)), ["a", 1], ["", 0]],
-])("%s accepts and refuses the right values", (_name, check, good, bad) => {
+])("%s accepts valid and refuses invalid values", (_name, check, good, bad) => {
   expect(good.filter((value) => !check.test(value))).toEqual([]);
   expect(bad.filter((value) => check.test(value))).toEqual([]);
 });

@@ -15,7 +15,7 @@ describe("isOrigin", () => {
     "app://obsidian.md",
     "file://",
     "null",
-  ])("takes %s", (text) => expect(isOrigin(text)).toBe(true));
+  ])("accepts %s", (text) => expect(isOrigin(text)).toBe(true));
 
   it.each([
     "",

@@ -8,12 +8,12 @@ const SECRET = "c2lnbmF0dXJlLW9mLWFkYQ";
 const PAYLOAD = "eyJzdWIiOiJhZGEifQ";
 const JWT = `eyJhbGciOiJIUzI1NiJ9.${PAYLOAD}.${SECRET}`;
 
-describe("redaction of a text", () => {
+describe("redactText", () => {
   it.each<[string, string, string]>([
     ["a JWT", `the token ${JWT} is bad`, "the token [redacted] is bad"],
     ["a JWT without a signature", `x ${JWT.replace(/\.[^.]*$/, ".")} y`, "x [redacted] y"],
-    ["a JWT that is cut", `x ${JWT.slice(0, 35)}`, "x [redacted]"],
-    ["a JWT behind a word", `jwt-${JWT}`, "jwt-[redacted]"],
+    ["a truncated JWT", `x ${JWT.slice(0, 35)}`, "x [redacted]"],
+    ["a JWT after a word", `jwt-${JWT}`, "jwt-[redacted]"],
     ["an encrypted JWT", `x eyJh.${SECRET}.${SECRET}.${SECRET}.${SECRET} y`, "x [redacted] y"],
     ["a bearer token", `Bearer ${SECRET}== failed`, "Bearer [redacted] failed"],
     ["a short bearer token", "bearer hunter2", "bearer [redacted]"],
@@ -143,7 +143,7 @@ describe("redaction of a text", () => {
     (_name, value) => `https://ada:${value}@h/#${value}`,
   );
 
-  it("shows no secret, whatever stands around it", { timeout: 60_000 }, () => {
+  it("hides a secret in any surrounding text", { timeout: 60_000 }, () => {
     fc.assert(
       fc.property(plain, name, secret, written, plain, (before, name, secret, write, after) => {
         expect(redactText(`${before} ${write(name, secret)} ${after}`)).not.toContain(secret);
@@ -152,7 +152,7 @@ describe("redaction of a text", () => {
     );
   });
 
-  it("takes every text, and leaves the shown text as it is", { timeout: 60_000 }, () => {
+  it("accepts any text, and does not change other text", { timeout: 60_000 }, () => {
     const piece = fc.constantFrom(
       '"',
       "'",
@@ -188,11 +188,11 @@ describe("redaction of a text", () => {
   });
 });
 
-describe("the time of redaction", () => {
+describe("the duration of redaction", () => {
   const KB = 1_024;
   const ALLOWED_MS = 500;
 
-  /** CPU time of this thread, the least of two runs: other work on the machine does not count. */
+  /** Returns the CPU time of this thread, the minimum of two runs, because other work on the machine must not count. */
   function cpuMs(text: string): number {
     const runs = [1, 2].map(() => {
       const before = process.threadCpuUsage();
@@ -237,21 +237,21 @@ describe("the time of redaction", () => {
     "bearer +",
     "basic,",
     "eyJ.://",
-  ])("grows with the size alone, of %j", { timeout: 60_000 }, (unit) => {
+  ])("grows linearly with the size of %j", { timeout: 60_000 }, (unit) => {
     const small = cpuMs(unit.repeat((32 * KB) / unit.length));
     const large = cpuMs(unit.repeat((256 * KB) / unit.length));
-    // Eight times the size. Quadratic work is 64 times as much: 40 s for `/\\beyJ[\\w-]+\\./g`.
+    // With eight times the size, quadratic work takes 64 times as long: 40 s for `/\\beyJ[\\w-]+\\./g`.
     expect(large).toBeLessThan(Math.max(small * 24, ALLOWED_MS));
   });
 
-  it("does not grow with a text that is cut", () => {
+  it("does not grow with a truncated text", () => {
     const text = "eyJ- token=".repeat(400_000);
     expect(logText(text)).toHaveLength(MAX_LOGGED_TEXT + `… (${text.length} characters)`.length);
   });
 });
 
-describe("a logged text", () => {
-  it("is whole up to the limit, and cut above it", () => {
+describe("logText", () => {
+  it("keeps a text up to the limit, and truncates a longer one", () => {
     expect(logText("ab".repeat(5), 10)).toBe("ababababab");
     expect(logText("ab".repeat(6), 10)).toBe("ababababab… (12 characters)");
     expect(logText("a".repeat(MAX_LOGGED_TEXT))).toHaveLength(MAX_LOGGED_TEXT);
@@ -259,7 +259,7 @@ describe("a logged text", () => {
     expect(truncate("abcd", 3)).toBe("abc… (4 characters)");
   });
 
-  it("shows no part of a secret where it is cut", () => {
+  it("shows no part of a secret at the end of a truncated text", () => {
     for (const text of [`${"x ".repeat(30)}redis://:${SECRET}@h`, `${"x ".repeat(30)}${JWT}`]) {
       for (let max = 60; max < text.length; max++) {
         expect(logText(text, max)).not.toMatch(/c2lnbm|eyJzdW/);
@@ -268,7 +268,7 @@ describe("a logged text", () => {
   });
 });
 
-describe("a logged field", () => {
+describe("a log field", () => {
   it.each([
     "authorization",
     "Proxy-Authorization",

@@ -12,13 +12,13 @@ describe("Sampler", () => {
     ]);
   });
 
-  it("counts each kind apart", () => {
+  it("counts each kind separately", () => {
     const sampler = new Sampler(() => 0);
     times(sampler, "a", 50);
     expect(sampler.count("b")).toBe(1);
   });
 
-  it("begins anew after ten seconds", () => {
+  it("starts again after ten seconds", () => {
     let now = 0;
     const sampler = new Sampler(() => now);
     times(sampler, "a", 50);
@@ -28,7 +28,7 @@ describe("Sampler", () => {
     expect(sampler.count("a")).toBe(1);
   });
 
-  it("keeps no more than 100 kinds apart", () => {
+  it("counts at most 100 kinds separately", () => {
     const sampler = new Sampler(() => 0);
     for (let n = 0; n < 200; n++) sampler.count(String(n));
     expect([sampler.count("99"), sampler.count("500")]).toEqual([2, undefined]);

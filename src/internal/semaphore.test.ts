@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { Semaphore } from "./semaphore.ts";
 
-it("runs at most so many operations at once, and starts the next when one fails", async () => {
+it("limits concurrent operations, and starts the next one when one fails", async () => {
   const semaphore = new Semaphore(2);
   const gates = [1, 2, 3].map(() => Promise.withResolvers<void>());
   const started: number[] = [];

@@ -23,7 +23,7 @@ describe("isLoopback", () => {
     "::ffff:7f00:1",
     "[::ffff:7f00:1]",
     "0:0:0:0:0:ffff:7f00:1",
-  ])("says yes to %s", (host) => {
+  ])("returns true for %s", (host) => {
     expect(isLoopback(host)).toBe(true);
   });
 
@@ -63,11 +63,11 @@ describe("isLoopback", () => {
     "128.0.0.0",
     "192.168.1.2",
     "example.com",
-  ])("says no to %j", (host) => {
+  ])("returns false for %j", (host) => {
     expect(isLoopback(host)).toBe(false);
   });
 
-  it("says yes to every address of 127.0.0.0/8, and to no name that begins like one", () => {
+  it("returns true for every address of 127.0.0.0/8, and false for names that start like one", () => {
     const byte = fc.nat(255);
     const label = fc.stringMatching(/^[a-z][a-z0-9-]{0,8}[a-z0-9]$/);
     fc.assert(

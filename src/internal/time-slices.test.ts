@@ -3,7 +3,7 @@ import { TimeSlices } from "./time-slices.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
-/** A clock on which nothing but the work itself takes time. */
+/** A clock on which only the work takes time. */
 function clock() {
   let ms = 0;
   vi.spyOn(performance, "now").mockImplementation(() => ms);
@@ -33,8 +33,8 @@ function turns() {
   };
 }
 
-describe("time slices", () => {
-  it("let the event loop turn after 10 ms of work, and keep the order", async () => {
+describe("TimeSlices", () => {
+  it("yields to the event loop after 10 ms of work, and keeps the order", async () => {
     const { work } = clock();
     const slices = new TimeSlices();
     const loop = turns();
@@ -52,7 +52,7 @@ describe("time slices", () => {
     }
   });
 
-  it("keep nobody waiting who comes alone, or after a turn", async () => {
+  it("does not delay single calls, nor calls after a turn", async () => {
     const { work } = clock();
     const slices = new TimeSlices();
     for (let n = 0; n < 3; n++) {
@@ -61,7 +61,7 @@ describe("time slices", () => {
       expect(loop.count).toBe(0);
       loop.stop();
       work(50);
-      // Work that takes that long lets the next one wait for a turn of the event loop, and only for that.
+      // After work of that duration the next call waits for one turn of the event loop only.
       await slices.next();
       expect(loop.count).toBeGreaterThan(0);
       await new Promise((resolve) => setImmediate(resolve));

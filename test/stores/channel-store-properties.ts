@@ -40,7 +40,7 @@ export function channelStoreProperties(title: string, create: CreateChannelStore
     const addChunk = (chunk: MessageChunk): Promise<ChunkResult> =>
       underTest.store.chunks.add("c1", chunk, underTest.now());
 
-    it("agrees with a list that is searched, whatever is appended and asked", async () => {
+    it("equals a searched list for any appends and queries", async () => {
       const step = fc.record({
         channel: fc.constantFrom("a", "b"),
         waitMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 2 * MINUTE })),
@@ -83,7 +83,7 @@ export function channelStoreProperties(title: string, create: CreateChannelStore
       const userOf = (connection: keyof typeof OWNERS) => OWNERS[connection];
       let run = 0;
 
-      it("agree with a set, one by one", async () => {
+      it("equal a set when they are sequential", async () => {
         await fc.assert(
           fc.asyncProperty(fc.array(move, { maxLength: 20 }), async (moves) => {
             const channel = `one-${run++}`;
@@ -109,7 +109,7 @@ export function channelStoreProperties(title: string, create: CreateChannelStore
         );
       });
 
-      it("have a leave for every join, all at once", async () => {
+      it("have a leave for every join when they are concurrent", async () => {
         const round = fc.uniqueArray(move, { selector: ({ connection }) => connection, maxLength: 6 });
         await fc.assert(
           fc.asyncProperty(fc.array(round, { minLength: 1, maxLength: 4 }), async (rounds) => {
@@ -148,7 +148,7 @@ export function channelStoreProperties(title: string, create: CreateChannelStore
       });
     });
 
-    it("give the whole to one of all who come at once", async () => {
+    it("return the complete message to one of several concurrent calls", async () => {
       const property = async (texts: string[], message: number) => {
         const all = split(message, ...texts);
         const joined = await Promise.all([...all, ...all].map((chunk) => addChunk(chunk)));
@@ -170,7 +170,7 @@ export function channelStoreProperties(title: string, create: CreateChannelStore
   });
 }
 
-/** A channel as simple as it can be: all of its messages, and a search. */
+/** The simplest channel: a list of all messages, and a search. */
 class ModelChannel {
   readonly messages: StoredMessage[] = [];
   readonly #keys = new Map<string, StoredMessage>();

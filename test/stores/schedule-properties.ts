@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { it } from "vitest";
 import type { Schedule, ScheduledItem } from "../../src/store/index.ts";
 
-/** In the future: DynamoDB Local's clock can't be moved, and its TTL would remove expired items. */
+/** A future time, because DynamoDB Local's clock cannot be moved and its TTL would remove expired items. */
 const NOW = Math.ceil(Date.now() / 3_600_000) * 3_600_000;
 const DAY = 24 * 60 * 60 * 1000;
 
@@ -18,7 +18,7 @@ export function scheduleProperties(title: string, create: () => Promise<Schedule
   });
 
   it(`${title} agrees with a searched list after any puts, moves and deletes`, async () => {
-    // Within a week, so that nothing is dropped.
+    // Stay within a week, so that no item is dropped.
     const time = fc.integer({ min: NOW, max: NOW + 6 * DAY });
     const change = fc.record({ id: fc.constantFrom("a", "b", "c"), dueAt: time, remove: fc.boolean() });
     await fc.assert(

@@ -47,7 +47,7 @@ it("lists the pending fan-outs of a file of 0.1, with their checkpoints", async 
   ]);
 });
 
-it("knows the idempotency keys of a file of 0.1, and continues its offsets", async () => {
+it("has the idempotency keys of a file of 0.1, and continues its offsets", async () => {
   const message = { id: "m4", data: 4, at: NOW + 3, key: "k1" };
   expect(await store.history.append(CHANNEL, message, RETENTION)).toMatchObject({
     duplicate: true,

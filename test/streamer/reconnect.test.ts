@@ -72,7 +72,7 @@ const subscribe = async (who: Awaited<ReturnType<typeof person>>, position?: Pos
   return channels[0];
 };
 
-it("gives a disconnected subscriber its missed messages, and then new ones", async () => {
+it("delivers missed messages to a disconnected subscriber, and then new ones", async () => {
   const { gateway, streamer } = await startProcess(databasePath());
   const [ada, bob] = await Promise.all([person(gateway, "ada"), person(gateway, "bob")]);
   await subscribe(ada);
