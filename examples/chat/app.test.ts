@@ -242,7 +242,7 @@ describe("invalid requests", () => {
     ["a text that is none", { action: "announce", id: "m1", text: { html: "<b>" } }],
     ["a room without a name", { action: "join", room: " " }],
     ["a room's name of 65 characters", { action: "join", room: "r".repeat(65) }],
-  ])("answers %s with an error frame and tells nobody", async (_what, body) => {
+  ])("answers %s with an error frame and notifies nobody", async (_what, body) => {
     await joinAs("tea", "ada@math", "grace@math");
     await chat.send("ada", body);
     expect(chat.told("ada", "error")).toEqual([

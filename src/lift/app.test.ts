@@ -398,7 +398,7 @@ describe("the handler's result", () => {
     expect(await raw.connect()).toEqual({ statusCode: 401, body: "no" });
   });
 
-  it("carries the subprotocol", async () => {
+  it("sets the subprotocol", async () => {
     const { app, connect } = makeApp();
     app.webSocket("$connect", (ctx) => ctx.setHeader("Sec-WebSocket-Protocol", "chat"));
     expect(await connect()).toEqual({ statusCode: 200, headers: { "Sec-WebSocket-Protocol": "chat" } });

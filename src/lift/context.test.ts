@@ -206,13 +206,13 @@ describe("errors", () => {
   it.each([
     ["details", { details: "x".repeat(MAX_MESSAGE_BYTES) }, "The message fails"],
     ["a message", { message: "x".repeat(MAX_MESSAGE_BYTES) }, "is too long to be sent"],
-  ])("reach the client without %s too long for a frame", async (_what, options, told) => {
+  ])("reach the client without %s too long for a frame", async (_what, options, expected) => {
     const fails = () => {
       throw new LiftError("MINE", { message: "The message fails", ...options });
     };
     const { frames } = await run(fails, messageEvent("a", { id: "7" }));
     expect(frames[0]).toMatchObject({ request_id: "7", error: { code: "MINE" } });
-    expect(frames[0]?.error.message).toContain(told);
+    expect(frames[0]?.error.message).toContain(expected);
     expect(frames[0]?.error).not.toHaveProperty("details");
   });
 

@@ -363,14 +363,14 @@ describe("the store", () => {
     const budgets: unknown[] = [];
     for (const name of ["save", "get", "delete", "setState", "updateState"] as const) {
       const method = memory[name] as (...args: unknown[]) => unknown;
-      const told = (...args: unknown[]) => {
+      const record = (...args: unknown[]) => {
         // The call of `get` has options after the budget.
         const isBudget = (arg: unknown): arg is TimeBudget =>
           typeof (arg as Partial<TimeBudget>).getRemainingTimeInMillis === "function";
         budgets.push([name, args.find(isBudget)?.getRemainingTimeInMillis()]);
         return method.apply(memory, args);
       };
-      Object.assign(memory, { [name]: told });
+      Object.assign(memory, { [name]: record });
     }
     app.webSocket("set", (ctx) => void ctx.set("a", 1));
     app.webSocket("update", async (ctx) => void (await ctx.update("b", () => 1)));

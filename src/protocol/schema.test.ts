@@ -84,7 +84,7 @@ it("gives an object with the client's keys a schema for them", () => {
   });
 });
 
-it("takes the schema of a payload from its namespace", () => {
+it("reads the schema of a payload from its namespace", () => {
   const schema = object({ data: slot("data"), other: optional(json()) });
   const properties = (slots: object) => toJsonSchema(schema, { ...OPTIONS, slots }).properties;
   expect(properties({ data: { type: "null" } })).toEqual({ data: { type: "null" }, other: {} });

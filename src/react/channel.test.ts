@@ -311,7 +311,7 @@ describe("loadMore", () => {
     [1, 20],
     [20, 1],
   ])(
-    "brings the newest where there are none, whatever comes first: history after %s ms, messages after %s",
+    "loads the newest messages when there are none, in any order: history after %s ms, messages after %s",
     async (history, messages) => {
       const shown = await mounted(numbers(1, 3), { channel: "room:a" });
       const { faults } = shown.server;

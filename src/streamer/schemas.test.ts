@@ -38,7 +38,7 @@ async function room() {
   return { ...simulation, ada, bob, stored, present };
 }
 
-const told = (client: { pushed(type: "message"): { data: unknown }[] }) =>
+const receivedData = (client: { pushed(type: "message"): { data: unknown }[] }) =>
   client.pushed("message").map(({ data }) => data);
 
 describe("a schema for data", () => {
@@ -51,7 +51,7 @@ describe("a schema for data", () => {
       { path: ["to"], message: expect.any(String) },
     ]);
     expect(error.message).toMatch(/^Invalid `data\.text`: Too small.* \(2 issues\)$/);
-    expect([told(bob), await stored()]).toEqual([[], []]);
+    expect([receivedData(bob), await stored()]).toEqual([[], []]);
   });
 
   it("reports the first issue and its path to the server-side call", async () => {
@@ -64,7 +64,7 @@ describe("a schema for data", () => {
   it.each([ROOM, FLASH])("sends its output as JSON: %s", async (channel) => {
     const { ada, bob } = await room();
     await ada.ask("publish", { channel, data: { text: " hi ", on: "2026-01-01", more: 1 } });
-    expect(told(bob)).toEqual([{ text: "hi", to: "all", on: "2026-01-01T00:00:00.000Z" }]);
+    expect(receivedData(bob)).toEqual([{ text: "hi", to: "all", on: "2026-01-01T00:00:00.000Z" }]);
   });
 
   it("stores its output", async () => {

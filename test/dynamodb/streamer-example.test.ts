@@ -98,7 +98,7 @@ describe("the streamer example on Lambda bundles", () => {
     expect(dataOf(ada)).toEqual(["die", "alive"]);
   });
 
-  it("lets only the owner draw", async () => {
+  it("allows only the owner to draw", async () => {
     const [ada, bob] = [await arrive("ada", "ink:ada"), await arrive("bob", "ink:ada")];
     bob.send("publish", { channel: "ink:ada", data: "mine" });
     await bob.hears((frames) => frames.some(({ error }) => error?.code === "FORBIDDEN"));

@@ -93,7 +93,7 @@ it("reads the schedule of a table of 0.1", async () => {
   ]);
 });
 
-it("takes the tickets of a table of 0.1", async () => {
+it("accepts the tickets of a table of 0.1", async () => {
   const tickets = dynamoDBTicketStore({ ...calls, tableName: names.tickets });
   expect(await tickets.take("hash", NOW)).toEqual({ userId: "ada" });
 });

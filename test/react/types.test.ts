@@ -47,7 +47,7 @@ describe("typed hooks", () => {
       expectTypeOf(hooks.useMembers("room:lobby").users[0]!.state).toEqualTypeOf<Mood | undefined>();
     }));
 
-  it("publish what the schema takes", () =>
+  it("publish what the schema accepts", () =>
     compiled(() => {
       const { publish } = hooks.useChannel("room:lobby");
       void publish({ text: "hi" });
@@ -70,7 +70,7 @@ describe("typed hooks", () => {
       hooks.useChannel(name);
     }));
 
-  it("have the client by its types, and take no other", () =>
+  it("have the client by its types, and accept no other", () =>
     compiled(() => {
       const client = createClient<typeof streamer>({ url: "ws://127.0.0.1" });
       expectTypeOf(hooks.useClient()).toEqualTypeOf(client);

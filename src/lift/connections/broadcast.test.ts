@@ -79,15 +79,15 @@ it("stops a broadcast when its context has no time left", async () => {
 
 it("has the endpoint and the expiry that the row has", async () => {
   const { app, connectionStore } = await setUp({ connections: recordingConnections(), lifetimeMs: 60_000 });
-  const told: object[] = [];
+  const created: object[] = [];
   app.webSocket("where", (ctx) => {
     const { endpoint, expiresAt } = ctx.asWebSocket();
-    told.push({ endpoint, expiresAt });
+    created.push({ endpoint, expiresAt });
   });
   const handler = app.webSocketHandler();
   const requestContext = { domainName: "ws.example.com", stage: "live", connectedAt: Date.now() };
   await handler(connectEvent({ requestContext }), lambdaContext());
   await handler(messageEvent("where", {}, { requestContext }), lambdaContext());
-  expect(await connectionStore.get(connectEvent().requestContext.connectionId)).toMatchObject(told[0]!);
-  expect(told).toEqual([{ endpoint: "https://ws.example.com/live", expiresAt: expect.any(Number) }]);
+  expect(await connectionStore.get(connectEvent().requestContext.connectionId)).toMatchObject(created[0]!);
+  expect(created).toEqual([{ endpoint: "https://ws.example.com/live", expiresAt: expect.any(Number) }]);
 });

@@ -124,7 +124,7 @@ describe("a token", () => {
   });
 });
 
-describe("whatever a client sends", () => {
+describe("any text that a client sends", () => {
   it("is refused with 401 when it is not a token", async () => {
     await fc.assert(
       fc.asyncProperty(fc.string(), fc.string(), fc.string(), async (query, header, protocols) => {
@@ -326,21 +326,21 @@ describe("requirePermission", () => {
 
 describe("onError", () => {
   it("is called for a refusal and cannot revoke it", async () => {
-    const told: unknown[] = [];
+    const codes: unknown[] = [];
     const onError = (error: LiftError, ctx: AnyContext) => {
-      told.push(error.code);
+      codes.push(error.code);
       ctx.status(200);
     };
     const { connect, send } = makeApp({ ...byJwt, onError });
     expect((await connect()).statusCode).toBe(401);
     expect(await send("chat")).toMatchObject({ code: "UNAUTHORIZED" });
-    expect(told).toEqual(["UNAUTHORIZED", "UNAUTHORIZED"]);
+    expect(codes).toEqual(["UNAUTHORIZED", "UNAUTHORIZED"]);
   });
 
   it("may replace the error, and is not called for the handler's", async () => {
-    let told = 0;
+    let calls = 0;
     const onError = () => {
-      told++;
+      calls++;
       throw new LiftError("PAYMENT_REQUIRED", { status: 402 });
     };
     const { app, connect, send } = makeApp({ ...byJwt, onError });
@@ -350,7 +350,7 @@ describe("onError", () => {
     expect((await connect()).statusCode).toBe(402);
     await connect(bearer(await sign()));
     expect(await send("fail")).toMatchObject({ code: "MINE" });
-    expect(told).toBe(1);
+    expect(calls).toBe(1);
   });
 });
 
@@ -471,7 +471,7 @@ describe("the authorizer", () => {
   });
 
   it.each(["chat:write,chat:delete", "chat:write chat:delete", '["chat:write", "chat:delete"]'])(
-    "may be another that writes permissions as %s",
+    "may be another authorizer that writes permissions as %s",
     async (permissions) => {
       const { send } = makeApp(options);
       expect(await send("moderate", { sub: "ada", permissions })).toBeUndefined();
@@ -573,7 +573,7 @@ describe("options that throw at construction", () => {
     ["", "`jwt.secret` is empty; set the variable it comes from. HS256 requires at least 32 bytes"],
     [undefined, "`jwt.secret` is empty; set the variable it comes from. HS256 requires at least 32 bytes"],
     ["short", "`jwt.secret` has 5 bytes. HS256 requires at least 32 bytes (openssl rand -base64 32)"],
-  ])("say what to do about the secret %j", (secret, message) => {
+  ])("include the secret %j, with the remedy in the message", (secret, message) => {
     expect(() => webSocketAuth({ jwt: { ...jwt, secret } as never })).toThrow(message);
   });
 });

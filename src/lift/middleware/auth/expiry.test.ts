@@ -397,8 +397,8 @@ it.each([
   ["another tenant", { tenant_id: "evil" }],
   ["no tenant", { tenant_id: undefined }],
 ])("closes a connection whose new token belongs to %s, and grants it nothing", async (_whose, claims) => {
-  const told: string[] = [];
-  const { connect, connections, send, store } = setUp({ onError: ({ code }) => void told.push(code) });
+  const codes: string[] = [];
+  const { connect, connections, send, store } = setUp({ onError: ({ code }) => void codes.push(code) });
   await connect(minutes(1));
   const before = await store.get(ID);
   const token = await sign({ ...minutes(3), ...claims });
@@ -409,7 +409,7 @@ it.each([
   expect(connections.disconnected).toEqual([ID]);
   expect(connections.sent).toHaveLength(1);
   expect(await store.get(ID)).toEqual(before);
-  expect(told).toEqual(["FORBIDDEN"]);
+  expect(codes).toEqual(["FORBIDDEN"]);
 });
 
 it.each<[string, { [name: string]: Json }, string]>([

@@ -142,7 +142,7 @@ describe("an issuer's keys", () => {
     ["answers no JSON", () => new Response("<html>")],
     ["answers no keys", () => Response.json({ keys: "none" })],
   ])(
-    "that were never had refuse with 503 when the issuer %s, and soon are asked for again",
+    "cause a refusal with 503 when the issuer %s before the first fetch, and are soon requested again",
     async (_what, answer) => {
       const { publish, connect, requests, pass, fail } = makeIssuer();
       fail(answer);
@@ -197,7 +197,7 @@ describe("keys that a token does not distinguish", () => {
     expect(await connect(undefined, pairs[16]!.privateKey)).toBe(401);
   });
 
-  it("are tried past one that cannot be used", async () => {
+  it("are tried after one that cannot be used", async () => {
     const rsa = (modulusLength: number) => generateKeyPairSync("rsa", { modulusLength });
     const [short, good] = [rsa(1_024), rsa(2_048)];
     const { publishList, connect } = makeIssuer("RS256");

@@ -236,7 +236,7 @@ describe("the embedded metric format", () => {
   });
 
   it.each(["Stage", "Event", "Route", "Status", "CloseCode", "Duration", "Disconnects", "_aws"])(
-    "takes no label that would overwrite its own: %s",
+    "rejects a label that would overwrite its own: %s",
     (name) => {
       const write = vi.fn();
       const metrics: EventMetrics = {
@@ -311,7 +311,7 @@ describe("the Prometheus collector", () => {
     { labels: "tenant" },
     { register: {} },
     { buckets: [] },
-  ])("takes no %o", (options) => {
+  ])("rejects %o", (options) => {
     expect(() => prometheusCollector(options as never)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION" }),
     );

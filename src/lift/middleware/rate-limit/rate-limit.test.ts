@@ -324,8 +324,8 @@ describe("a connection that keeps being refused", () => {
     const cause = new Error("no route to host");
     vi.spyOn(connections, "disconnect").mockRejectedValue(cause);
     await send();
-    const told = connections.jsonSentTo(ID);
-    expect(told).toEqual([...answers(1), { type: "error", error: refused(3_600_000) }, ...answers(1)]);
+    const frames = connections.jsonSentTo(ID);
+    expect(frames).toEqual([...answers(1), { type: "error", error: refused(3_600_000) }, ...answers(1)]);
     expect(logged).toContainEqual({
       message: "A connection over its rate limit was not closed",
       fields: expect.objectContaining({ error: cause }),
@@ -387,7 +387,7 @@ describe("a long key", () => {
 });
 
 describe("a limiter of rate-limiter-flexible", () => {
-  it("counts in its own store, each limit apart", async () => {
+  it("counts in its own store, each limit separately", async () => {
     const limiter = new RateLimiterMemory({ points: 1, duration: 5 });
     const { connect, send } = makeApp({
       connects: { by: "connection", limiter },
@@ -401,7 +401,7 @@ describe("a limiter of rate-limiter-flexible", () => {
     for (const key of [`connects:connection:${ID}`, `messages:connection:${ID}`]) await limiter.delete(key);
   });
 
-  it("lets exactly its limit through of 100 calls at once", async () => {
+  it("allows exactly its limit of 100 concurrent calls", async () => {
     const { connect } = makeApp({ connects: { by: "ip", limit: 37, windowMs: 60_000 } });
     const statuses = await Promise.all(Array.from({ length: 100 }, () => connect()));
     expect(statuses.filter((status) => status === 200)).toHaveLength(37);

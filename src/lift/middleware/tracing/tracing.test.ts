@@ -351,7 +351,7 @@ describe("trace headers", () => {
 });
 
 it.each([{ tracerProvider: {} }, { flush: true }, { acceptClientContext: "no" }, { spans: 1 }])(
-  "takes no %o",
+  "rejects %o",
   (options) => {
     expect(() => webSocketTracing(options as never)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION" }),
