@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ask, Project } from "../project.ts";
-import { OWN_HOST_CLIENTS, OWN_HOST_HANDLER } from "./own-hosts.ts";
+import { API_HOST_CLIENTS, API_HOST_HANDLER } from "./api-hosts.ts";
 
 let project: Project;
 
@@ -65,10 +65,10 @@ describe("lift-ws dev", () => {
   });
 
   it("redirects connections to the API's host names to the gateway, for every client", async () => {
-    project = await Project.create({ "app.mjs": OWN_HOST_HANDLER });
+    project = await Project.create({ "app.mjs": API_HOST_HANDLER });
     const lift = await project.dev(["app.mjs", "--api-id", "abc123"]);
     const socket = await project.connect(lift.url);
-    for (const action of OWN_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
+    for (const action of API_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
   });
 
   it("takes the API id from routes.json, and --api-id takes precedence", async () => {

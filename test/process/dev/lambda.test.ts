@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ask, Project } from "../project.ts";
-import { OWN_HOST_CLIENTS, OWN_HOST_HANDLER } from "./own-hosts.ts";
+import { API_HOST_CLIENTS, API_HOST_HANDLER } from "./api-hosts.ts";
 
 let project: Project;
 
@@ -57,10 +57,10 @@ function isRunning(process: string): boolean {
 
 describe("lift-ws dev --lambda", () => {
   it("redirects a function's connections to the API's host names to the gateway", async () => {
-    await project.save("functions/router/index.mjs", OWN_HOST_HANDLER);
+    await project.save("functions/router/index.mjs", API_HOST_HANDLER);
     const lift = await project.dev(["--lambda", "functions", "--api-id", "abc123"]);
     const socket = await project.connect(lift.url);
-    for (const action of OWN_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
+    for (const action of API_HOST_CLIENTS) expect(await ask(socket, JSON.stringify({ action }))).toBe(action);
   });
 
   it("runs a folder of functions on DynamoDB Local, calls tick, and leaves no process", async () => {

@@ -2,7 +2,7 @@
  * A handler that posts to @connections at the API's host names, with the client that a message's `action` names. Any
  * well-formed signature passes on loopback.
  */
-export const OWN_HOST_HANDLER = `
+export const API_HOST_HANDLER = `
   import { ApiGatewayManagementApiClient, PostToConnectionCommand } from "@aws-sdk/client-apigatewaymanagementapi";
   import { request as httpRequest } from "node:http";
   import { request as httpsRequest } from "node:https";
@@ -48,7 +48,7 @@ export const OWN_HOST_HANDLER = `
     return { statusCode: 200 };
   };`;
 
-export const OWN_HOST_CLIENTS = [
+export const API_HOST_CLIENTS = [
   "sdk",
   "fetch",
   "upper",
