@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Middleware } from "../lift/index.ts";
 import { connectEvent, lambdaContext, recordingConnections } from "../lift/testing/index.ts";
 import { memoryChannelStore, memoryConnectionStore } from "../store/memory/index.ts";
 import { createStreamer } from "./index.ts";
@@ -6,16 +7,15 @@ import { createStreamer } from "./index.ts";
 /** Connects with this query and returns the status. */
 async function statusOf(multiValueQueryStringParameters?: Record<string, string[]>): Promise<number> {
   let authenticated = false;
+  const authenticate: Middleware = (_ctx, next) => {
+    authenticated = true;
+    return next();
+  };
   const streamer = createStreamer({
     channels: { room: { subscribe: () => true } },
     store: memoryChannelStore(),
     connectionStore: memoryConnectionStore(),
-    middleware: [
-      (_ctx, next) => {
-        authenticated = true;
-        return next();
-      },
-    ],
+    middleware: [Object.assign(authenticate, { phase: "guard" as const })],
     logger: { debug() {}, info() {}, warn() {}, error() {} },
     connections: recordingConnections(),
   });
@@ -32,7 +32,7 @@ async function statusOf(multiValueQueryStringParameters?: Record<string, string[
 
 describe("the protocol version of a connection", () => {
   it.each([[["2"]], [["0"]], [["1.0"]], [[""]], [["1", "2"]], [["__proto__"]]])(
-    "is refused with 400 for %j, before authentication",
+    "is refused with 400 for %j, before any other guard",
     async (protocol) => expect(await statusOf({ protocol })).toBe(400),
   );
 

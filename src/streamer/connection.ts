@@ -5,6 +5,9 @@ import type { Identity } from "./access.ts";
 /** PROTOCOL.md, "Versions". */
 const VERSION = "1";
 
+/** Fails to compile when the property is misspelt, which `Object.assign` alone accepts. */
+type InPhase = Pick<Middleware, "phase">;
+
 const check: Middleware = ({ event }, next) => {
   // Only $connect has a query.
   const query = "multiValueQueryStringParameters" in event ? event.multiValueQueryStringParameters : {};
@@ -17,7 +20,7 @@ const check: Middleware = ({ event }, next) => {
 };
 
 /** Refuses a connection with 400 when its query asks for another version of the protocol. */
-export const checkProtocolVersion: Middleware = Object.assign(check, { place: "guard" as const });
+export const checkProtocolVersion: Middleware = Object.assign(check, { phase: "guard" } satisfies InPhase);
 
 /**
  * Refuses a message that arrives after its connection has ended. Without its row, the message would have no user and no

@@ -38,7 +38,7 @@ export function webSocketLogger(options: WebSocketLoggerOptions = {}): Middlewar
       ...fields?.(ctx),
     });
   };
-  return Object.assign(log, { phase: "observer" as const });
+  return Object.assign(log, { phase: "observer" } satisfies Pick<Middleware, "phase">);
 }
 
 function levelOf(statusCode: number): "info" | "warn" | "error" {

@@ -100,7 +100,7 @@ export function webSocketMetrics(options: WebSocketMetricsOptions): Middleware {
     });
     await collector.flush?.();
   };
-  return Object.assign(measure, { phase: "observer" as const });
+  return Object.assign(measure, { phase: "observer" } satisfies Pick<Middleware, "phase">);
 }
 
 function eventSizes(event: WebSocketEvent): Pick<EventMetrics, "messageBytes" | "closeCode"> {

@@ -92,7 +92,9 @@ export function webSocketRateLimit(options: RateLimitOptions = defaultRateLimits
   const early = filterCounters(all, ({ by }) => needsNoIdentity(by));
   const late = filterCounters(all, ({ by }) => !needsNoIdentity(by));
   return [
-    ...(early === undefined ? [] : [Object.assign(createLimit(early), { phase: "guard" as const })]),
+    ...(early === undefined
+      ? []
+      : [Object.assign(createLimit(early), { phase: "guard" } satisfies Pick<Middleware, "phase">)]),
     ...(late === undefined ? [] : [createLimit(late)]),
   ];
 }

@@ -68,7 +68,7 @@ export function webSocketTracing(options: WebSocketTracingOptions = {}): Middlew
     }
     await flush?.();
   };
-  return Object.assign(observe, { phase: "observer" as const });
+  return Object.assign(observe, { phase: "observer" } satisfies Pick<Middleware, "phase">);
 }
 
 /**
