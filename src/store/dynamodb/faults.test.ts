@@ -23,10 +23,10 @@ import type { DynamoDBConnectionStoreOptions } from "./index.ts";
 
 const LIMITS = [{}, { maxConnections: 100 }];
 
-let world: ConnectionTable;
+let table: ConnectionTable;
 
 beforeEach(async () => {
-  world = await ConnectionTable.create();
+  table = await ConnectionTable.create();
 });
 
 /** Creates a store with the faults that `choose` selects. */
@@ -36,7 +36,7 @@ function failing(
 ) {
   const client = localClient();
   injectFaults(client, choose);
-  return world.store({ client, ...options });
+  return table.store({ client, ...options });
 }
 
 describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
@@ -46,24 +46,24 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
     ["succeeds but loses its response", RESPONSE_LOST],
   ])("makes each change once when every call %s the first time", async (_what, fault) => {
     const store = failing(failFirstAttempts(fault), limit);
-    const row = world.createRow("a", { userId: "u", tenantId: "t", state: { count: 0 } });
+    const row = table.createRow("a", { userId: "u", tenantId: "t", state: { count: 0 } });
     expect(await store.save(row)).toBe(true);
-    expect(await store.save(world.createRow("b", { tenantId: "t" }))).toBe(true);
+    expect(await store.save(table.createRow("b", { tenantId: "t" }))).toBe(true);
     const add = (current: Json | undefined) => Number(current) + 1;
     const updates = Array.from({ length: 5 }, () => store.updateState("a", "count", add));
     expect(new Set(await Promise.all(updates))).toEqual(new Set([1, 2, 3, 4, 5]));
     expect(await store.setState("a", { room: "r" })).toBe(true);
     expect(await store.get("a")).toEqual({ ...row, state: { count: 5, room: "r" } });
-    expect(await world.ids(store.listByTenant("t"))).toEqual(["a", "b"]);
+    expect(await table.ids(store.listByTenant("t"))).toEqual(["a", "b"]);
     await store.delete("a");
     expect(await store.save(row)).toBe(false);
     expect(await store.count()).toBe(1);
-    expect(await world.readCount()).toBe(limit.maxConnections === undefined ? 0 : 1);
+    expect(await table.readCount()).toBe(limit.maxConnections === undefined ? 0 : 1);
   });
 
   it("survives 5 seconds of throttling", async () => {
     const store = failing(throttleFor(5_000, 1_000), { ...limit, ...DEFAULT_TIMEOUT });
-    await expect(store.save(world.createRow("a"))).resolves.toBe(true);
+    await expect(store.save(table.createRow("a"))).resolves.toBe(true);
     expect(performance.now()).toBeGreaterThanOrEqual(5_000);
     expect((await store.get("a"))?.id).toBe("a");
   });
@@ -74,14 +74,14 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
       code: "STORE_UNAVAILABLE",
       cause: { name: "ProvisionedThroughputExceededException" },
     };
-    await expect(store.save(world.createRow("a"))).rejects.toMatchObject(unavailable);
-    expect(await world.readItems()).toEqual([]);
-    await world.store(limit).save(world.createRow("b", { tenantId: "t" }));
+    await expect(store.save(table.createRow("a"))).rejects.toMatchObject(unavailable);
+    expect(await table.readItems()).toEqual([]);
+    await table.store(limit).save(table.createRow("b", { tenantId: "t" }));
     await expect(store.delete("b")).rejects.toMatchObject(unavailable);
     await expect(store.updateState("b", "n", () => 1)).rejects.toMatchObject(unavailable);
     await expect(store.count()).rejects.toMatchObject(unavailable);
-    await expect(world.ids(store.listByTenant("t"))).rejects.toMatchObject(unavailable);
-    expect(await world.store().get("b")).toEqual(world.createRow("b", { tenantId: "t" }));
+    await expect(table.ids(store.listByTenant("t"))).rejects.toMatchObject(unavailable);
+    expect(await table.store().get("b")).toEqual(table.createRow("b", { tenantId: "t" }));
   });
 
   it("rejects a save after the delete by a clock two minutes off, either way", async () => {
@@ -89,28 +89,28 @@ describe.each(LIMITS)("DynamoDB store with the limit %o", (limit) => {
       ["fast", 2],
       ["slow", -2],
     ] as const) {
-      const off = world.store({ ...limit, now: () => world.now() + minutes * MINUTE });
-      expect(await off.save(world.createRow(id))).toBe(true);
-      expect((await world.store(limit).get(id))?.id).toBe(id);
+      const off = table.store({ ...limit, now: () => table.now() + minutes * MINUTE });
+      expect(await off.save(table.createRow(id))).toBe(true);
+      expect((await table.store(limit).get(id))?.id).toBe(id);
       await off.delete(id);
-      expect(await world.store(limit).save(world.createRow(id))).toBe(false);
-      world.advance(14 * MINUTE);
-      expect(await off.save(world.createRow(id))).toBe(false);
+      expect(await table.store(limit).save(table.createRow(id))).toBe(false);
+      table.advance(14 * MINUTE);
+      expect(await off.save(table.createRow(id))).toBe(false);
     }
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
   });
 
   it("leaves no row after deleting 200 connections at once, each twice, some before their save", async () => {
-    const store = world.store(limit.maxConnections === undefined ? {} : { maxConnections: 1_000 });
+    const store = table.store(limit.maxConnections === undefined ? {} : { maxConnections: 1_000 });
     const ids = Array.from({ length: 200 }, (_, n) => `id-${n}`);
     await Promise.all(
-      ids.slice(50).map((id) => store.save(world.createRow(id, { userId: "u", tenantId: "t" }))),
+      ids.slice(50).map((id) => store.save(table.createRow(id, { userId: "u", tenantId: "t" }))),
     );
-    const late = ids.slice(0, 50).map((id) => store.save(world.createRow(id, { tenantId: "t" })));
+    const late = ids.slice(0, 50).map((id) => store.save(table.createRow(id, { tenantId: "t" })));
     await Promise.all([...late, ...ids.map((id) => store.delete(id)), ...ids.map((id) => store.delete(id))]);
     expect(await store.count()).toBe(0);
-    expect(await world.ids(store.listByTenant("t"))).toEqual([]);
-    expect(await world.readCount()).toBe(0);
+    expect(await table.ids(store.listByTenant("t"))).toEqual([]);
+    expect(await table.readCount()).toBe(0);
   });
 });
 
@@ -122,16 +122,16 @@ describe("DynamoDB store", () => {
         operation === "TransactWriteItems" && conflicts-- > 0 ? TRANSACTION_CONFLICT : undefined,
       { maxConnections: 10 },
     );
-    expect(await store.save(world.createRow("a"))).toBe(true);
+    expect(await store.save(table.createRow("a"))).toBe(true);
     expect(conflicts).toBeLessThan(0);
-    expect(await world.readCount()).toBe(1);
+    expect(await table.readCount()).toBe(1);
   });
 
   it("rejects before its caller's deadline, on every call that an event makes", async () => {
     const store = failing(() => THROTTLED);
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
-      store.save(world.createRow("a"), budget),
+      store.save(table.createRow("a"), budget),
       store.get("a", budget),
       store.delete("a", budget),
       store.setState("a", { n: 1 }, budget),
@@ -155,17 +155,17 @@ describe("DynamoDB store", () => {
     const refused = { code: "STORE_REFUSED", cause: { name: "ResourceNotFoundException" } };
     await expect(store.get("a")).rejects.toMatchObject(refused);
     expect(calls).toBe(1);
-    const tooLarge = world.createRow("a", { metadata: { text: "x".repeat(410_000) } });
-    await expect(world.store().save(tooLarge)).rejects.toMatchObject({ code: "STORE_REFUSED" });
+    const tooLarge = table.createRow("a", { metadata: { text: "x".repeat(410_000) } });
+    await expect(table.store().save(tooLarge)).rejects.toMatchObject({ code: "STORE_REFUSED" });
   });
 
   it("stops updating a state key that keeps changing", async () => {
-    const other = world.store();
-    await other.save(world.createRow("a", { state: { n: 0 } }));
+    const other = table.store();
+    await other.save(table.createRow("a", { state: { n: 0 } }));
     let n = 0;
     let writing: Promise<unknown> | undefined;
     const client = localClient();
-    const racing = world.store({ client, timeoutMs: 400 });
+    const racing = table.store({ client, timeoutMs: 400 });
     client.middlewareStack.add(
       (next, context) => async (args) => {
         if (context.commandName === "UpdateItemCommand") {
@@ -194,7 +194,7 @@ describe("DynamoDB store without a reachable DynamoDB", () => {
     const credentials = { accessKeyId: "local", secretAccessKey: "local" };
     const client = new DynamoDBClient({ endpoint, region: "us-east-1", credentials });
     closing.push(() => client.destroy());
-    return world.store({ client, timeoutMs: 300 });
+    return table.store({ client, timeoutMs: 300 });
   }
 
   it("stops waiting for a response that never arrives", async () => {

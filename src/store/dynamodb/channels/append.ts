@@ -139,16 +139,16 @@ function createWrites(
 ): TransactWriteItem[] {
   const { epoch, offset, at } = next;
   const row = { epoch, message: toStoredMessage(message, offset), at, previousAt: head.at };
-  const overLostEpoch = "attribute_not_exists(#item) OR #epoch <> :epoch";
+  const itemIsFree = "attribute_not_exists(#item) OR #epoch <> :epoch";
   const puts = [
     createPut(tableName, headItem(channel, next), ...headCondition(head)),
-    createPut(tableName, messageItem(channel, row, retention.ageMs), overLostEpoch, {
+    createPut(tableName, messageItem(channel, row, retention.ageMs), itemIsFree, {
       ":epoch": { S: epoch },
     }),
   ];
   if (message.key !== undefined) {
     const item = idempotencyItem(channel, message.key, epoch, row.message);
-    const keyIsFree = `${overLostEpoch} OR #goodUntil <= :at OR #goodUntil >= :ahead`;
+    const keyIsFree = `${itemIsFree} OR #goodUntil <= :at OR #goodUntil >= :ahead`;
     const values = {
       ":at": { N: String(message.at) },
       ":ahead": { N: String(message.at + MAX_KEY_AHEAD_MS + IDEMPOTENCY_WINDOW_MS) },

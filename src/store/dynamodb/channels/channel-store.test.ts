@@ -10,13 +10,13 @@ import { dynamoDBChannelStore as noSdkChannelStore } from "../no-sdk.ts";
 for (const transport of TRANSPORTS) {
   const title = `DynamoDB channels by ${transport}`;
   const create = async () => {
-    const world = await ChannelTables.create(transport);
+    const tables = await ChannelTables.create(transport);
     // Small, so that a few members fill several pages.
     const membersPerPage = 50;
     return {
-      store: world.store({ membersPerPage }),
-      now: world.now,
-      advance: world.advance,
+      store: tables.store({ membersPerPage }),
+      now: tables.now,
+      advance: tables.advance,
       membersPerPage,
     };
   };
@@ -27,14 +27,14 @@ for (const transport of TRANSPORTS) {
 
 describe("DynamoDB channels", () => {
   it("create their tables as defined, the table of messages with a stream", async () => {
-    const world = await ChannelTables.create();
+    const tables = await ChannelTables.create();
     const describeTable = async (TableName: string) =>
       (await localClient().send(new DescribeTableCommand({ TableName }))).Table;
-    const messages = await describeTable(world.messageTableName);
+    const messages = await describeTable(tables.messageTableName);
     expect(messages?.KeySchema).toEqual(createTableInput("", MESSAGE_TABLE).KeySchema);
     expect(messages?.StreamSpecification).toEqual({ StreamEnabled: true, StreamViewType: "NEW_IMAGE" });
     expect(messages?.LatestStreamArn).toEqual(expect.any(String));
-    const members = await describeTable(world.memberTableName);
+    const members = await describeTable(tables.memberTableName);
     expect(members?.KeySchema).toEqual(createTableInput("", MEMBER_TABLE).KeySchema);
     expect(members?.LatestStreamArn).toBeUndefined();
   });

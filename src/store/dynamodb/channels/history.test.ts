@@ -17,20 +17,20 @@ import { createTables, type DynamoDBChannelStoreOptions } from "../index.ts";
 
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
 
-let world: ChannelTables;
+let tables: ChannelTables;
 
 beforeEach(async () => {
-  world = await ChannelTables.create();
+  tables = await ChannelTables.create();
 });
 
 const message = (id: string, overrides: Partial<NewMessage> = {}): NewMessage => ({
   id,
   data: { id },
-  at: world.now(),
+  at: tables.now(),
   ...overrides,
 });
 const historyBy = (client: DynamoDBClient, options: Partial<DynamoDBChannelStoreOptions> = {}) =>
-  world.store({ client, ...options }).history;
+  tables.store({ client, ...options }).history;
 
 /** Creates a history with the faults that `choose` selects. */
 function failing(choose: Parameters<typeof injectFaults>[1]) {
@@ -39,8 +39,8 @@ function failing(choose: Parameters<typeof injectFaults>[1]) {
   return historyBy(client);
 }
 
-async function ids(channel = "a", history = world.store().history): Promise<string[]> {
-  const page = await history.read(channel, { after: 0, limit: 1_000, retention: BOUNDS, now: world.now() });
+async function ids(channel = "a", history = tables.store().history): Promise<string[]> {
+  const page = await history.read(channel, { after: 0, limit: 1_000, retention: BOUNDS, now: tables.now() });
   return page.messages.map(({ id }) => id);
 }
 
@@ -124,7 +124,7 @@ describe("history in DynamoDB", () => {
 
   it("appendAfter succeeds for one of many concurrent processes, though calls fail or lose their responses", async () => {
     const processes = [
-      ...Array.from({ length: 4 }, () => world.store().history),
+      ...Array.from({ length: 4 }, () => tables.store().history),
       failing(failFirstAttempts(RESPONSE_LOST)),
       failing(failFirstAttempts(THROTTLED)),
     ];
@@ -140,7 +140,7 @@ describe("history in DynamoDB", () => {
   });
 
   it("appendAfter accepts a head that another process wrote between two calls of this one", async () => {
-    const other = world.store().history;
+    const other = tables.store().history;
     const { epoch } = await other.readHead("a");
     const client = localClient();
     let isFirst = true;
@@ -173,7 +173,7 @@ describe("history in DynamoDB", () => {
   });
 
   it("skips no offset when processes append concurrently", async () => {
-    const processes = Array.from({ length: 6 }, () => world.store().history);
+    const processes = Array.from({ length: 6 }, () => tables.store().history);
     const appended = await Promise.all(
       processes.flatMap((history, n) =>
         Array.from({ length: 5 }, (_, k) => history.append("a", message(`m${n}-${k}`), BOUNDS)),
@@ -217,7 +217,7 @@ describe("history in DynamoDB", () => {
     const budget = { getRemainingTimeInMillis: () => 500 };
     const calls = [
       history.append("a", message("m1"), BOUNDS, budget),
-      history.read("a", { limit: 1, retention: BOUNDS, now: world.now() }, budget),
+      history.read("a", { limit: 1, retention: BOUNDS, now: tables.now() }, budget),
       history.readHead("a", budget),
       history.markDelivered("a", 1, budget),
       history.checkpoint("a", 1, "here", budget),
@@ -225,11 +225,11 @@ describe("history in DynamoDB", () => {
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
-    expect(await world.readItems("messages")).toEqual([]);
+    expect(await tables.readItems("messages")).toEqual([]);
   });
 
   it("throws STORE_UNAVAILABLE when other appends keep taking the offset", async () => {
-    const other = world.store().history;
+    const other = tables.store().history;
     const client = localClient();
     let n = 0;
     client.middlewareStack.add(
@@ -249,10 +249,10 @@ describe("history in DynamoDB", () => {
   });
 
   it("stores nothing for a channel that is only read", async () => {
-    const { history } = world.store();
+    const { history } = tables.store();
     for (const channel of all(20)) await history.readHead(channel);
-    expect(await world.readItems("messages")).toHaveLength(1);
-    expect(await world.store().history.readHead("m1")).toEqual(await history.readHead("m1"));
+    expect(await tables.readItems("messages")).toHaveLength(1);
+    expect(await tables.store().history.readHead("m1")).toEqual(await history.readHead("m1"));
   });
 });
 
@@ -279,7 +279,7 @@ describe("a message that is still being written", () => {
   }
 
   const fill = async () => {
-    const { history } = world.store();
+    const { history } = tables.store();
     for (const id of all(5)) await history.append("a", message(id), BOUNDS);
   };
 
@@ -294,24 +294,24 @@ describe("a message that is still being written", () => {
   ])("is awaited: %s", async (_which, hidden, query) => {
     await fill();
     const { history, seen } = hiding(hidden);
-    const asked = { limit: 100, retention: BOUNDS, now: world.now(), ...query };
-    expect(await history.read("a", asked)).toEqual(await world.store().history.read("a", asked));
+    const asked = { limit: 100, retention: BOUNDS, now: tables.now(), ...query };
+    expect(await history.read("a", asked)).toEqual(await tables.store().history.read("a", asked));
     expect(seen.queries).toBe(2);
   });
 
   it("is not skipped when it stays invisible until the deadline", async () => {
     await fill();
     const { history } = hiding(["m3"], Number.POSITIVE_INFINITY, { timeoutMs: 500 });
-    const asked = { after: 2, limit: 100, retention: BOUNDS, now: world.now() };
+    const asked = { after: 2, limit: 100, retention: BOUNDS, now: tables.now() };
     await expect(history.read("a", asked)).rejects.toMatchObject({ code: "STORE_UNAVAILABLE" });
   });
 
   it("differs from a removed message, which is not waited for", async () => {
     await fill();
-    world.advance(MINUTE);
-    await world.store().history.append("a", message("m6"), BOUNDS);
+    tables.advance(MINUTE);
+    await tables.store().history.append("a", message("m6"), BOUNDS);
     const { history, seen } = hiding(all(5), 1_000);
-    const asked = { after: 2, limit: 100, retention: BOUNDS, now: world.now() };
+    const asked = { after: 2, limit: 100, retention: BOUNDS, now: tables.now() };
     expect(await history.read("a", asked)).toMatchObject({
       head: { offset: 6 },
       messages: [{ id: "m6" }],
@@ -322,7 +322,7 @@ describe("a message that is still being written", () => {
   it("is ignored outside the query's range", async () => {
     await fill();
     const { history, seen } = hiding([]);
-    const asked = { retention: BOUNDS, now: world.now() };
+    const asked = { retention: BOUNDS, now: tables.now() };
     for (const query of [{ limit: 2 }, { limit: 2, after: 1 }, { limit: 2, before: 5 }]) {
       await history.read("a", { ...asked, ...query });
     }
@@ -334,10 +334,10 @@ describe("a message that is still being written", () => {
 
 describe("retention of history in DynamoDB", () => {
   it("reads more than one page of DynamoDB", async () => {
-    const { history } = world.store();
+    const { history } = tables.store();
     const data = "x".repeat(300_000);
     for (const id of all(7)) await history.append("a", message(id, { data }), BOUNDS);
-    const asked = { retention: BOUNDS, now: world.now() };
+    const asked = { retention: BOUNDS, now: tables.now() };
     const offsets = async (query: object) =>
       (await history.read("a", { ...asked, limit: 6, ...query })).messages.map(({ offset }) => offset);
     expect(await offsets({})).toEqual([2, 3, 4, 5, 6, 7]);
@@ -345,8 +345,8 @@ describe("retention of history in DynamoDB", () => {
   });
 
   it("keeps a message from a slow clock as long as the one before it", async () => {
-    const { history } = world.store();
-    const start = world.now();
+    const { history } = tables.store();
+    const start = tables.now();
     for (const [n, late] of [20, 10, 30].entries()) {
       await history.append("a", message(`m${n + 1}`, { at: start + late }), BOUNDS);
     }
@@ -359,12 +359,12 @@ describe("retention of history in DynamoDB", () => {
   });
 
   it("gives messages and keys a TTL, and never a head", async () => {
-    const { history } = world.store();
-    const at = world.now();
+    const { history } = tables.store();
+    const at = tables.now();
     await history.append("a", message("m1", { key: "k" }), BOUNDS);
     await history.append("a", message("m2"), { size: 1, ageMs: 24 * 60 * MINUTE });
     await history.append("a", message("m3"), { size: 1, ageMs: Number.POSITIVE_INFINITY });
-    const expiries = (await world.readItems("messages")).map(({ Item, ExpiresAt }) => [
+    const expiries = (await tables.readItems("messages")).map(({ Item, ExpiresAt }) => [
       Item?.S?.replace(/(?<=^key\/).*/, ""),
       ExpiresAt && (Number(ExpiresAt.N) - at / 1_000) / 60,
     ]);
@@ -379,11 +379,11 @@ describe("retention of history in DynamoDB", () => {
   });
 
   it("parses a pending fan-out from the stored item, and its current cursor", async () => {
-    const { history } = world.store();
+    const { history } = tables.store();
     const channel = '["t","room:a"]';
     const { epoch, message: stored } = await history.append(channel, message("m1", { key: "k" }), BOUNDS);
     const told = async () =>
-      (await world.readItems("messages")).flatMap((item) => history.parseTableStreamImage(item) ?? []);
+      (await tables.readItems("messages")).flatMap((item) => history.parseTableStreamImage(item) ?? []);
     const unfinished = { channel, epoch, message: stored };
     expect(await told()).toEqual([unfinished]);
     expect(await history.getPendingFanOut(channel, 1)).toEqual(unfinished);
@@ -400,7 +400,7 @@ describe("retention of history in DynamoDB", () => {
     [
       "was created anew",
       async () => {
-        const { messageTableName } = world;
+        const { messageTableName } = tables;
         const client = localClient();
         await client.send(new DeleteTableCommand({ TableName: messageTableName }));
         await createTables({ client, messageTableName });
@@ -409,19 +409,19 @@ describe("retention of history in DynamoDB", () => {
     [
       "was restored as documented",
       async () => {
-        const items = await world.readItems("messages");
+        const items = await tables.readItems("messages");
         const lost = items.filter(({ Item }) => Item?.S === "head" || Item?.S === "life");
         const client = localClient();
         const remove = ({ Channel, Item }: (typeof items)[number]) => {
           const Key = { Channel: Channel!, Item: Item! };
-          return client.send(new DeleteItemCommand({ TableName: world.messageTableName, Key }));
+          return client.send(new DeleteItemCommand({ TableName: tables.messageTableName, Key }));
         };
         await Promise.all(lost.map(remove));
       },
     ],
   ])("starts new epochs for running and new processes when its table %s", async (_how, lose) => {
-    const running = world.store().history;
-    const idle = world.store().history;
+    const running = tables.store().history;
+    const idle = tables.store().history;
     const before = [];
     for (const id of all(5)) before.push(await running.append("a", message(id, { key: id }), BOUNDS));
     const { epoch: unused } = await idle.readHead("b");
@@ -429,9 +429,9 @@ describe("retention of history in DynamoDB", () => {
     const first = await running.append("a", message("after", { key: "m1" }), BOUNDS);
     expect(first).toMatchObject({ duplicate: false, message: { offset: 1 } });
     expect(first.epoch).not.toBe(before[0]?.epoch);
-    const heads = [idle, running, world.store().history].map((history) => history.readHead("a"));
+    const heads = [idle, running, tables.store().history].map((history) => history.readHead("a"));
     for (const head of await Promise.all(heads)) expect(head).toEqual({ epoch: first.epoch, offset: 1 });
-    const epochs = [idle, running, world.store().history].map(
+    const epochs = [idle, running, tables.store().history].map(
       async (history) => (await history.readHead("b")).epoch,
     );
     const others = new Set(await Promise.all(epochs));
@@ -441,7 +441,7 @@ describe("retention of history in DynamoDB", () => {
   });
 
   it("reads the head again after an append that failed on a missing head", async () => {
-    const running = world.store().history;
+    const running = tables.store().history;
     const { epoch } = await running.readHead("a");
     const client = localClient();
     let isFirst = true;
@@ -456,7 +456,7 @@ describe("retention of history in DynamoDB", () => {
           JSON.stringify(args.input).includes('"life"')
         ) {
           isFirst = false;
-          await localClient().send(new DeleteItemCommand({ TableName: world.messageTableName, Key }));
+          await localClient().send(new DeleteItemCommand({ TableName: tables.messageTableName, Key }));
         }
         return output;
       },
@@ -469,11 +469,11 @@ describe("retention of history in DynamoDB", () => {
   });
 
   it("ignores messages of a lost epoch", async () => {
-    const { history } = world.store();
+    const { history } = tables.store();
     for (const id of all(3)) await history.append("a", message(id, { key: id }), BOUNDS);
     const head = { Channel: { S: ":a" }, Item: { S: "head" }, Epoch: { S: "new" }, Offset: { N: "1" } };
-    const Item = { ...head, PublishedAt: { N: String(world.now() - MINUTE) } };
-    await localClient().send(new PutItemCommand({ TableName: world.messageTableName, Item }));
+    const Item = { ...head, PublishedAt: { N: String(tables.now() - MINUTE) } };
+    await localClient().send(new PutItemCommand({ TableName: tables.messageTableName, Item }));
     expect(await history.append("a", message("next", { key: "m1" }), BOUNDS)).toMatchObject({
       epoch: "new",
       duplicate: false,
@@ -484,8 +484,8 @@ describe("retention of history in DynamoDB", () => {
 
   it("names the malformed item, but not its content", async () => {
     const Item = { Channel: { S: ":a" }, Item: { S: "head" }, Epoch: { S: "secret" } };
-    await localClient().send(new PutItemCommand({ TableName: world.messageTableName, Item }));
-    await expect(world.store().history.readHead("a")).rejects.toMatchObject({
+    await localClient().send(new PutItemCommand({ TableName: tables.messageTableName, Item }));
+    await expect(tables.store().history.readHead("a")).rejects.toMatchObject({
       code: "BAD_ROW",
       message: 'Item [":a","head"] is malformed; delete or repair it',
     });

@@ -15,18 +15,18 @@ import type { DynamoDBChannelStoreOptions } from "../index.ts";
 
 const REFUSED: Fault = { exception: "ValidationException", status: 400 };
 
-let world: ChannelTables;
+let tables: ChannelTables;
 
 beforeEach(async () => {
-  world = await ChannelTables.create();
+  tables = await ChannelTables.create();
 });
 
 const member = (connectionId: string, overrides: Partial<Member> = {}): Member => ({
   connectionId,
   userId: "ada",
   endpoint: "https://api.example.com/test",
-  joinedAt: world.now(),
-  expiresAt: world.now() + 130 * MINUTE,
+  joinedAt: tables.now(),
+  expiresAt: tables.now() + 130 * MINUTE,
   ...overrides,
 });
 
@@ -40,18 +40,18 @@ function failing(
 ): ChannelMembers {
   const client = localClient();
   injectFaults(client, choose);
-  return world.store({ client, ...options }).members;
+  return tables.store({ client, ...options }).members;
 }
 
-async function present(members = world.store().members): Promise<Presence[]> {
+async function present(members = tables.store().members): Promise<Presence[]> {
   const found: Presence[] = [];
-  for await (const each of members.listPresence("a", world.now())) found.push(each);
+  for await (const each of members.listPresence("a", tables.now())) found.push(each);
   return found;
 }
 
-async function connections(members = world.store().members, cursor?: string): Promise<string[]> {
+async function connections(members = tables.store().members, cursor?: string): Promise<string[]> {
   const found: string[] = [];
-  for await (const page of members.listMembers("a", world.now(), cursor)) {
+  for await (const page of members.listMembers("a", tables.now(), cursor)) {
     found.push(...page.members.map(({ connectionId }) => connectionId));
   }
   return found.sort();
@@ -59,7 +59,7 @@ async function connections(members = world.store().members, cursor?: string): Pr
 
 async function channelsOf(connectionId: string): Promise<string[]> {
   const found: string[] = [];
-  for await (const channel of world.store().members.listChannels(connectionId)) found.push(channel);
+  for await (const channel of tables.store().members.listChannels(connectionId)) found.push(channel);
   return found;
 }
 
@@ -74,7 +74,7 @@ describe("members in DynamoDB", () => {
     expect(await members.add("a", member("c2"))).toBe(false);
     expect(await members.setState("a", "ada", "here")).toBe(true);
     expect(await connections(members)).toEqual(["c1", "c2"]);
-    expect(await members.count("a", world.now())).toBe(2);
+    expect(await members.count("a", tables.now())).toBe(2);
     expect(await members.remove("a", "c1")).toBeUndefined();
     expect(await present(members)).toMatchObject([{ userId: "ada", state: "here" }]);
     expect(await members.remove("a", "c2")).toMatchObject({ userId: "ada", state: "here" });
@@ -105,7 +105,7 @@ describe("members in DynamoDB", () => {
   it.each([0, 1, 2])("remove a member whose `add` failed after %i writes", async (writes) => {
     const broken = failing(refusedAfter(writes));
     await expect(broken.add("a", member("c1"))).rejects.toMatchObject({ code: "STORE_REFUSED" });
-    const { members } = world.store();
+    const { members } = tables.store();
     expect(await channelsOf("c1")).toEqual(writes > 0 ? ["a"] : []);
     for await (const channel of members.listChannels("c1")) await members.remove(channel, "c1");
     expect(await connections()).toEqual([]);
@@ -116,11 +116,11 @@ describe("members in DynamoDB", () => {
   it.each([0, 1, 2])("add a member whose first `add` failed after %i writes", async (writes) => {
     const broken = failing(refusedAfter(writes));
     await expect(broken.add("a", member("c1"))).rejects.toMatchObject({ code: "STORE_REFUSED" });
-    expect(await world.store().members.add("a", member("c1"))).toBe(true);
+    expect(await tables.store().members.add("a", member("c1"))).toBe(true);
   });
 
   it.each([0, 1, 2])("lead to a member whose `remove` failed after %i writes", async (writes) => {
-    const { members } = world.store();
+    const { members } = tables.store();
     await members.add("a", member("c1"));
     const broken = failing(refusedAfter(writes));
     await expect(broken.remove("a", "c1")).rejects.toMatchObject({ code: "STORE_REFUSED" });
@@ -132,7 +132,7 @@ describe("members in DynamoDB", () => {
   });
 
   it("remove a member that only a page leads to", async () => {
-    const { members } = world.store();
+    const { members } = tables.store();
     await members.add("a", member("c1"));
     const lost = failing(({ input }) =>
       JSON.stringify(input).includes('"connection:c1"') ? THROTTLED : undefined,
@@ -152,22 +152,22 @@ describe("members in DynamoDB", () => {
     ];
     const unavailable = { status: "rejected", reason: { code: "STORE_UNAVAILABLE" } };
     expect(await Promise.allSettled(calls)).toMatchObject(calls.map(() => unavailable));
-    expect(await world.readItems("members")).toEqual([]);
+    expect(await tables.readItems("members")).toEqual([]);
   });
 
   it("fail if a single shard cannot be read", async () => {
-    await world.store().members.add("a", member("c1"));
+    await tables.store().members.add("a", member("c1"));
     const blocked = ({ input }: { input: object }) =>
       JSON.stringify(input).includes('"7:a"') ? THROTTLED : undefined;
     const members = failing(blocked, { timeoutMs: 200 });
     const unavailable = { code: "STORE_UNAVAILABLE" };
     await expect(connections(members)).rejects.toMatchObject(unavailable);
-    await expect(members.count("a", world.now())).rejects.toMatchObject(unavailable);
+    await expect(members.count("a", tables.now())).rejects.toMatchObject(unavailable);
     await expect(present(members)).rejects.toMatchObject(unavailable);
   });
 
   it("cancel pages read ahead when the caller stops reading", async () => {
-    const { members } = world.store();
+    const { members } = tables.store();
     for (let n = 0; n < 20; n++) await members.add("a", member(`c${n}`, { userId: `u${n}` }));
     const ended: string[] = [];
     let tell = () => {};
@@ -181,19 +181,19 @@ describe("members in DynamoDB", () => {
         if (outcome === "failed") tell();
       },
     });
-    for await (const _ of slow.listPresence("a", world.now())) break;
+    for await (const _ of slow.listPresence("a", tables.now())) break;
     await givenUp;
     expect(ended).toHaveLength(8);
   });
 
   it("are spread over the shards of a channel", async () => {
-    const { members } = world.store();
+    const { members } = tables.store();
     const ids = Array.from({ length: 200 }, (_, n) => `L0SM9cOFvH${n}=`);
     for (let at = 0; at < ids.length; at += 50) {
       const some = ids.slice(at, at + 50);
       await Promise.all(some.map((id) => members.add("a", member(id, { userId: `user-${id}` }))));
     }
-    const groups = (await world.readItems("members")).flatMap(({ Group }) =>
+    const groups = (await tables.readItems("members")).flatMap(({ Group }) =>
       /^\d:/.test(Group!.S!) ? Group!.S! : [],
     );
     expect(new Set(groups).size).toBe(8);
@@ -204,15 +204,15 @@ describe("members in DynamoDB", () => {
   });
 
   it("expire from the table with their connection", async () => {
-    const expiresAt = world.now() + 130 * MINUTE;
-    await world.store().members.add("a", member("c1", { expiresAt }));
-    const items = await world.readItems("members");
+    const expiresAt = tables.now() + 130 * MINUTE;
+    await tables.store().members.add("a", member("c1", { expiresAt }));
+    const items = await tables.readItems("members");
     expect(items.map(({ ExpiresAt }) => Number(ExpiresAt?.N))).toEqual(Array(3).fill(expiresAt / 1_000));
-    await world.store().members.remove("a", "c1");
-    const [left, ...others] = await world.readItems("members");
+    await tables.store().members.remove("a", "c1");
+    const [left, ...others] = await tables.readItems("members");
     expect(others).toEqual([]);
     expect(left).toMatchObject({
-      ExpiresAt: { N: String(world.now() / 1_000 + 20 * 60) },
+      ExpiresAt: { N: String(tables.now() / 1_000 + 20 * 60) },
       Connections: { M: {} },
     });
   });
@@ -222,9 +222,9 @@ describe("members in DynamoDB", () => {
   });
 
   it("name the malformed item, but not its content", async () => {
-    const { members } = world.store();
+    const { members } = tables.store();
     const put = (Item: Record<string, { S: string }>) =>
-      localClient().send(new PutItemCommand({ TableName: world.memberTableName, Item }));
+      localClient().send(new PutItemCommand({ TableName: tables.memberTableName, Item }));
     await put({ Group: { S: "0:a" }, Item: { S: "member:c1" }, Member: { S: "secret" } });
     await put({ Group: { S: "0:a" }, Item: { S: "user:ada" }, State: { S: "secret" } });
     await put({ Group: { S: "connection:c1" }, Item: { S: "x" } });

@@ -9,13 +9,13 @@ import type { ChannelMembers, Presence } from "../../contracts/channel-members.t
 /** A permanent error, so the call fails immediately. */
 const REFUSED: Fault = { exception: "ValidationException", status: 400 };
 
-let world: ChannelTables;
+let tables: ChannelTables;
 let plain: ChannelMembers;
 let channels: number;
 
 beforeEach(async () => {
-  world = await ChannelTables.create();
-  plain = world.store().members;
+  tables = await ChannelTables.create();
+  plain = tables.store().members;
   channels = 0;
   // Random pauses end immediately, so that an order can be replayed.
   vi.spyOn(Math, "random").mockReturnValue(0);
@@ -35,7 +35,7 @@ interface Scene {
 }
 
 function member(connectionId: string, userId: string | undefined) {
-  const [joinedAt, expiresAt] = [world.now(), world.now() + 130 * MINUTE];
+  const [joinedAt, expiresAt] = [tables.now(), tables.now() + 130 * MINUTE];
   const user = userId === undefined ? {} : { userId };
   return { connectionId, ...user, endpoint: "https://api.example.com/test", joinedAt, expiresAt };
 }
@@ -44,7 +44,7 @@ function membersIn(step: Step, breaksAfter = Number.POSITIVE_INFINITY): ChannelM
   const client = withSteps(localClient(), step);
   let requests = 0;
   injectFaults(client, () => (++requests > breaksAfter ? REFUSED : undefined));
-  return world.store({ client }).members;
+  return tables.store({ client }).members;
 }
 
 async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
@@ -56,8 +56,8 @@ async function all<T>(source: AsyncIterable<T>): Promise<T[]> {
 /** Reads a channel's members, users, and the channels of a connection. */
 async function stateOf(channel: string, ids: readonly string[]) {
   const [pages, users, listed] = await Promise.all([
-    all(plain.listMembers(channel, world.now())),
-    all(plain.listPresence(channel, world.now())),
+    all(plain.listMembers(channel, tables.now())),
+    all(plain.listPresence(channel, tables.now())),
     Promise.all(ids.map((id) => all(plain.listChannels(id)))),
   ]);
   const members = pages.flatMap((page) => page.members.map(({ connectionId }) => connectionId));

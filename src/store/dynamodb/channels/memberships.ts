@@ -133,9 +133,9 @@ export class Memberships {
     let items = await this.#readOnce(retry, channel, connectionId);
     for (;;) {
       if (isConsistent(items) || isEmpty(items)) return items;
-      const again = await this.#readOnce(retry, channel, connectionId);
-      if (listJoinIds(again).join() === listJoinIds(items).join()) return again;
-      items = again;
+      const reread = await this.#readOnce(retry, channel, connectionId);
+      if (listJoinIds(reread).join() === listJoinIds(items).join()) return reread;
+      items = reread;
     }
   }
 

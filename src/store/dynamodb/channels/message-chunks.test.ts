@@ -10,10 +10,10 @@ import {
 } from "../../../../test/dynamodb/request-faults.ts";
 import type { MessageChunks } from "../../contracts/message-chunks.ts";
 
-let world: ChannelTables;
+let tables: ChannelTables;
 
 beforeEach(async () => {
-  world = await ChannelTables.create();
+  tables = await ChannelTables.create();
 });
 
 const TEXTS = ["a", "b", "c", "d", "e"];
@@ -22,7 +22,7 @@ const PARTS = TEXTS.map((text, index) => ({ message: 1, index, count: TEXTS.leng
 function failing(choose: Parameters<typeof injectFaults>[1]): MessageChunks {
   const client = localClient();
   injectFaults(client, choose);
-  return world.store({ client }).chunks;
+  return tables.store({ client }).chunks;
 }
 
 describe("message chunks, when each request", () => {
@@ -34,11 +34,11 @@ describe("message chunks, when each request", () => {
     const parts = failing(failFirstAttempts(fault));
     const one = async () => {
       const joined = [];
-      for (const part of PARTS) joined.push(await parts.add("c1", part, world.now()));
+      for (const part of PARTS) joined.push(await parts.add("c1", part, tables.now()));
       return joined;
     };
     expect(await one()).toEqual(["opened", "kept", "kept", "kept", { whole: "abcde" }]);
-    const atOnce = PARTS.map((part) => parts.add("c2", { ...part, message: 2 }, world.now()));
+    const atOnce = PARTS.map((part) => parts.add("c2", { ...part, message: 2 }, tables.now()));
     const wholes = (await Promise.all(atOnce)).filter((joined) => typeof joined === "object");
     expect(wholes).toEqual([{ whole: "abcde" }]);
   });
@@ -46,8 +46,8 @@ describe("message chunks, when each request", () => {
 
 it("closes an aborted message, though the response is lost", async () => {
   const parts = failing(failFirstAttempts(RESPONSE_LOST));
-  await parts.add("c1", PARTS[0]!, world.now());
+  await parts.add("c1", PARTS[0]!, tables.now());
   // A retry cannot recognize its own write, so it returns false: an error stays unreported, but no message is lost.
   await parts.abort("c1", 1);
-  expect(await world.store().chunks.add("c1", PARTS[1]!, world.now())).toBe("closed");
+  expect(await tables.store().chunks.add("c1", PARTS[1]!, tables.now())).toBe("closed");
 });

@@ -8,10 +8,10 @@ import {
 } from "../../../../test/dynamodb/request-faults.ts";
 import type { CallMetrics } from "../index.ts";
 
-let world: ConnectionTable;
+let table: ConnectionTable;
 
 beforeEach(async () => {
-  world = await ConnectionTable.create();
+  table = await ConnectionTable.create();
 });
 
 afterEach(() => void vi.restoreAllMocks());
@@ -21,12 +21,12 @@ describe("enableMetrics", () => {
     const calls: CallMetrics[] = [];
     const client = localClient();
     injectFaults(client, failFirstAttempts(RESPONSE_LOST));
-    const store = world.store({ client, enableMetrics: (measure) => void calls.push(measure) });
-    await store.save(world.createRow("a", { userId: "u" }));
+    const store = table.store({ client, enableMetrics: (measure) => void calls.push(measure) });
+    await store.save(table.createRow("a", { userId: "u" }));
     await store.get("a");
     expect(calls).toMatchObject([
       // The first attempt wrote the row; the second found it.
-      { operation: "PutItem", tableName: world.tableName, attempts: 2, outcome: "condition", writeUnits: 0 },
+      { operation: "PutItem", tableName: table.tableName, attempts: 2, outcome: "condition", writeUnits: 0 },
       { operation: "GetItem", attempts: 2, outcome: "ok", readUnits: 1, writeUnits: 0 },
     ]);
     expect(calls.every(({ durationMs }) => durationMs > 0)).toBe(true);
@@ -36,7 +36,7 @@ describe("enableMetrics", () => {
     const calls: CallMetrics[] = [];
     const client = localClient();
     injectFaults(client, () => THROTTLED);
-    const store = world.store({
+    const store = table.store({
       client,
       timeoutMs: 50,
       enableMetrics: (measure) => void calls.push(measure),
@@ -49,7 +49,7 @@ describe("enableMetrics", () => {
     const lines: string[] = [];
     // Not `console`, because Lambda wraps its lines if the function's log format is JSON.
     vi.spyOn(process.stdout, "write").mockImplementation((line) => lines.push(String(line)) > 0);
-    await world.store({ enableMetrics: true }).save(world.createRow("secret-id", { userId: "secret-user" }));
+    await table.store({ enableMetrics: true }).save(table.createRow("secret-id", { userId: "secret-user" }));
     expect(lines).toEqual([expect.stringMatching(/^\{"_aws":.*\}\n$/)]);
     expect(lines[0]).not.toContain("secret");
     const line = JSON.parse(lines[0] ?? "");
@@ -71,7 +71,7 @@ describe("enableMetrics", () => {
 
   it("reports nothing by default", async () => {
     const write = vi.spyOn(process.stdout, "write");
-    await world.store().save(world.createRow("a"));
+    await table.store().save(table.createRow("a"));
     expect(write).not.toHaveBeenCalled();
   });
 });

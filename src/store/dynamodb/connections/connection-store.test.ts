@@ -17,8 +17,8 @@ import type { ConnectionStore } from "../../contracts/connections.ts";
 import { createTables, dynamoDBConnectionStore } from "../index.ts";
 
 async function underTest(transport: TransportName, options: { maxConnections?: number } = {}) {
-  const world = await ConnectionTable.create(transport);
-  return { store: world.store(options), now: world.now, advance: world.advance };
+  const table = await ConnectionTable.create(transport);
+  return { store: table.store(options), now: table.now, advance: table.advance };
 }
 
 for (const transport of TRANSPORTS) {
@@ -29,12 +29,12 @@ for (const transport of TRANSPORTS) {
 }
 
 describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
-  let world: ConnectionTable;
+  let table: ConnectionTable;
   let store: ConnectionStore;
 
   beforeEach(async () => {
-    world = await ConnectionTable.create(transport);
-    store = world.store();
+    table = await ConnectionTable.create(transport);
+    store = table.store();
   });
 
   it("lists more than one page of the index and one batch of rows", async () => {
@@ -45,17 +45,17 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
       const some = ids.slice(from, from + 50);
       await Promise.all(
         some.map((id) =>
-          store.save(world.createRow(id, { tenantId: "t", ...(id < "id-0120" ? large : {}) })),
+          store.save(table.createRow(id, { tenantId: "t", ...(id < "id-0120" ? large : {}) })),
         ),
       );
     }
-    expect(await world.ids(store.listByTenant("t"))).toEqual(ids);
+    expect(await table.ids(store.listByTenant("t"))).toEqual(ids);
     expect(await store.count()).toBe(450);
   });
 
   it("treats an empty user or tenant as none", async () => {
-    await store.save(world.createRow("a", { userId: "", tenantId: "" }));
-    expect(await store.get("a")).toEqual(world.createRow("a"));
+    await store.save(table.createRow("a", { userId: "", tenantId: "" }));
+    expect(await store.get("a")).toEqual(table.createRow("a"));
   });
 
   it("preserves values and keys that DynamoDB's own types would change", async () => {
@@ -70,46 +70,46 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
       '"quoted"': "quoted",
       "\ud800": "\ud800",
     };
-    await store.save(world.createRow("a", { state }));
+    await store.save(table.createRow("a", { state }));
     await store.setState("a", { '"': 1, "\udfff": 2 });
     expect((await store.get("a"))?.state).toEqual({ ...state, '"': 1, "\udfff": 2 });
   });
 
   it("writes more keys than one expression holds", async () => {
     const entries = Object.fromEntries(Array.from({ length: 250 }, (_, n) => [`key-${n}`, n]));
-    await store.save(world.createRow("a"));
+    await store.save(table.createRow("a"));
     expect(await store.setState("a", entries)).toBe(true);
     expect((await store.get("a"))?.state).toEqual(entries);
   });
 
   it("returns whether the row exists when no key is written", async () => {
-    await store.save(world.createRow("a"));
+    await store.save(table.createRow("a"));
     expect(await store.setState("a", {})).toBe(true);
     expect(await store.setState("nobody", {})).toBe(false);
   });
 
   it("sets a row's TTL to its expiry, or to `ttlHours` after its connect", async () => {
-    const later = world.store({ ttlHours: 24 });
-    const sooner = world.store({ ttlHours: 0.5 });
-    await store.save(world.createRow("default"));
-    await later.save(world.createRow("later"));
-    await sooner.save(world.createRow("sooner"));
+    const later = table.store({ ttlHours: 24 });
+    const sooner = table.store({ ttlHours: 0.5 });
+    await store.save(table.createRow("default"));
+    await later.save(table.createRow("later"));
+    await sooner.save(table.createRow("sooner"));
     const removal = new Map(
-      (await world.readItems()).map((item) => [item.ConnectionID?.S, Number(item.ExpiresAt?.N)]),
+      (await table.readItems()).map((item) => [item.ConnectionID?.S, Number(item.ExpiresAt?.N)]),
     );
-    const connectedAt = world.now() / 1000;
+    const connectedAt = table.now() / 1000;
     expect(removal.get("default")).toBe(connectedAt + 130 * 60);
     expect(removal.get("later")).toBe(connectedAt + 24 * 3600);
     expect(removal.get("sooner")).toBe(connectedAt + 130 * 60);
-    world.advance(130 * MINUTE);
+    table.advance(130 * MINUTE);
     expect(await later.get("later")).toBeUndefined();
   });
 
   it("replaces a deleted row with a tombstone that has a TTL", async () => {
-    await store.save(world.createRow("a", { userId: "u", tenantId: "t", state: { secret: 1 } }));
+    await store.save(table.createRow("a", { userId: "u", tenantId: "t", state: { secret: 1 } }));
     await store.delete("a");
-    const until = world.now() + 20 * MINUTE;
-    expect(await world.readItems()).toEqual([
+    const until = table.now() + 20 * MINUTE;
+    expect(await table.readItems()).toEqual([
       {
         ConnectionID: { S: "a" },
         Kind: { S: "tombstone" },
@@ -117,8 +117,8 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
         ExpiresAt: { N: String(until / 1000) },
       },
     ]);
-    world.advance(20 * MINUTE);
-    expect(await store.save(world.createRow("a"))).toBe(true);
+    table.advance(20 * MINUTE);
+    expect(await store.save(table.createRow("a"))).toBe(true);
   });
 
   it.each([
@@ -130,28 +130,28 @@ describe.each(TRANSPORTS)("DynamoDB store by %s", (transport) => {
     ["LiveUntil", { LiveUntil: { S: "soon" } }],
     ["UserID", { UserID: { S: "u" }, TenantID: { S: "t" }, UserAgent: { N: "1" } }],
   ])("names the row and the attribute when %s is malformed", async (attribute, damage) => {
-    await store.save(world.createRow("good", { tenantId: "t" }));
-    const [good] = await world.readItems();
+    await store.save(table.createRow("good", { tenantId: "t" }));
+    const [good] = await table.readItems();
     const bad = { ...good, ConnectionID: { S: "bad" }, ...damage };
     const item = Object.fromEntries(Object.entries(bad).filter(([, value]) => value !== undefined));
-    await localClient().send(new PutItemCommand({ TableName: world.tableName, Item: item as never }));
+    await localClient().send(new PutItemCommand({ TableName: table.tableName, Item: item as never }));
     const named = attribute === "UserID" ? "UserAgent" : attribute;
     const error = {
       code: "BAD_ROW",
       message: `Row "bad": \`${named}\` is missing or malformed; delete or repair the row`,
     };
     await expect(store.get("bad")).rejects.toMatchObject(error);
-    await expect(world.ids(store.listByTenant("t"))).rejects.toMatchObject(error);
+    await expect(table.ids(store.listByTenant("t"))).rejects.toMatchObject(error);
     await store.delete("bad");
-    expect(await world.ids(store.listByTenant("t"))).toEqual(["good"]);
+    expect(await table.ids(store.listByTenant("t"))).toEqual(["good"]);
   });
 
   it("does not reveal a malformed row's values", async () => {
-    await store.save(world.createRow("a"));
+    await store.save(table.createRow("a"));
     const token = "secret-token";
     await localClient().send(
       new UpdateItemCommand({
-        TableName: world.tableName,
+        TableName: table.tableName,
         Key: { ConnectionID: { S: "a" } },
         UpdateExpression: "SET Metadata = :bad",
         ExpressionAttributeValues: { ":bad": { S: token } },

@@ -11,123 +11,123 @@ import { shardOf } from "../client/shards.ts";
 
 const FULL = { code: "TOO_MANY_CONNECTIONS" };
 
-let world: ConnectionTable;
+let table: ConnectionTable;
 
 const ids = (count: number, prefix = "id") => Array.from({ length: count }, (_, n) => `${prefix}-${n}`);
 
 /** Saves rows concurrently. Resolves to the codes of rejected saves. */
 async function saveAll(store: ConnectionStore, names: readonly string[]): Promise<string[]> {
-  const results = await Promise.allSettled(names.map((id) => store.save(world.createRow(id))));
+  const results = await Promise.allSettled(names.map((id) => store.save(table.createRow(id))));
   return results.flatMap((result) => (result.status === "rejected" ? [result.reason.code] : []));
 }
 
 describe.each(TRANSPORTS)("maxConnections by %s", (transport) => {
   beforeEach(async () => {
-    world = await ConnectionTable.create(transport);
+    table = await ConnectionTable.create(transport);
   });
 
   it.each([1, 10, 70])("accepts exactly %i of many concurrent connections", async (maxConnections) => {
-    const store = world.store({ maxConnections });
+    const store = table.store({ maxConnections });
     const refused = await saveAll(store, ids(maxConnections + 30));
     expect(refused).toEqual(Array(30).fill("TOO_MANY_CONNECTIONS"));
     expect(await store.count()).toBe(maxConnections);
   });
 
   it("stores no row of a rejected connection", async () => {
-    const store = world.store({ maxConnections: 1 });
-    await store.save(world.createRow("a"));
-    await expect(store.save(world.createRow("b"))).rejects.toMatchObject(FULL);
+    const store = table.store({ maxConnections: 1 });
+    await store.save(table.createRow("a"));
+    await expect(store.save(table.createRow("b"))).rejects.toMatchObject(FULL);
     expect(await store.get("b")).toBeUndefined();
     expect(await store.setState("b", { x: 1 })).toBe(false);
   });
 
   it("accepts another connection after one was deleted", async () => {
-    const store = world.store({ maxConnections: 3 });
+    const store = table.store({ maxConnections: 3 });
     await saveAll(store, ids(3));
     await store.delete("id-1");
-    expect(await store.save(world.createRow("next"))).toBe(true);
-    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
+    expect(await store.save(table.createRow("next"))).toBe(true);
+    await expect(store.save(table.createRow("over"))).rejects.toMatchObject(FULL);
   });
 
   it("counts nothing twice, neither repeated nor concurrent saves and deletes", async () => {
-    const store = world.store({ maxConnections: 10 });
+    const store = table.store({ maxConnections: 10 });
     await Promise.all(Array.from({ length: 5 }, () => saveAll(store, ids(3))));
-    expect(await world.readCount()).toBe(3);
+    expect(await table.readCount()).toBe(3);
     await Promise.all(Array.from({ length: 5 }, () => ids(3).map((id) => store.delete(id))).flat());
     await Promise.all(ids(3).map((id) => store.delete(id)));
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
     await store.delete("never");
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
   });
 
   it("accepts a connection that is already stored when the limit is reached", async () => {
-    const store = world.store({ maxConnections: 1 });
-    await store.save(world.createRow("a"));
-    expect(await store.save(world.createRow("a"))).toBe(true);
+    const store = table.store({ maxConnections: 1 });
+    await store.save(table.createRow("a"));
+    expect(await store.save(table.createRow("a"))).toBe(true);
     await store.delete("a");
-    expect(await store.save(world.createRow("a"))).toBe(false);
+    expect(await store.save(table.createRow("a"))).toBe(false);
   });
 
   it("drops expired connections that were never deleted", async () => {
-    const store = world.store({ maxConnections: 20 });
-    world.advance(5 * MINUTE);
+    const store = table.store({ maxConnections: 20 });
+    table.advance(5 * MINUTE);
     await saveAll(store, ids(20));
-    world.advance(134 * MINUTE);
+    table.advance(134 * MINUTE);
     // The rows have expired, but not their ten-minute span. The count does not depend on rows removed by TTL.
     expect(await store.count()).toBe(0);
-    await expect(store.save(world.createRow("early"))).rejects.toMatchObject(FULL);
-    world.advance(MINUTE);
+    await expect(store.save(table.createRow("early"))).rejects.toMatchObject(FULL);
+    table.advance(MINUTE);
     expect(await saveAll(store, ids(20, "next"))).toEqual([]);
-    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
+    await expect(store.save(table.createRow("over"))).rejects.toMatchObject(FULL);
     expect(await store.count()).toBe(20);
-    expect(await world.readCount()).toBe(20);
+    expect(await table.readCount()).toBe(20);
   });
 
   it("ignores a delete after the count has dropped the row", async () => {
-    const store = world.store({ maxConnections: 1 });
-    await store.save(world.createRow("old"));
-    world.advance(140 * MINUTE);
-    await store.save(world.createRow("new"));
+    const store = table.store({ maxConnections: 1 });
+    await store.save(table.createRow("old"));
+    table.advance(140 * MINUTE);
+    await store.save(table.createRow("new"));
     await store.delete("old");
-    expect(await world.readCount()).toBe(1);
-    expect(await store.save(world.createRow("old"))).toBe(false);
+    expect(await table.readCount()).toBe(1);
+    expect(await store.save(table.createRow("old"))).toBe(false);
     await store.delete("new");
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
   });
 
   it("removes expired spans from the shards", async () => {
-    const store = world.store({ maxConnections: 1 });
+    const store = table.store({ maxConnections: 1 });
     for (let n = 0; n < 30; n++) {
-      await store.save(world.createRow(`id-${n}`));
-      world.advance(140 * MINUTE);
+      await store.save(table.createRow(`id-${n}`));
+      table.advance(140 * MINUTE);
     }
-    await store.save(world.createRow("last"));
-    const shard = (await world.readItems()).find((item) => item.Kind?.S === "shard");
+    await store.save(table.createRow("last"));
+    const shard = (await table.readItems()).find((item) => item.Kind?.S === "shard");
     expect(Object.keys(shard ?? {}).filter((name) => name.startsWith("Span"))).toHaveLength(1);
   });
 
   it("drops more expired spans than one update holds", async () => {
-    const store = world.store({ maxConnections: 1 });
+    const store = table.store({ maxConnections: 1 });
     for (let n = 0; n < 130; n++) {
-      await store.save(world.createRow(`id-${n}`, { expiresAt: world.now() + (n + 1) * 10 * MINUTE }));
+      await store.save(table.createRow(`id-${n}`, { expiresAt: table.now() + (n + 1) * 10 * MINUTE }));
       if (n < 129) await store.delete(`id-${n}`);
     }
-    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
-    world.advance(131 * 10 * MINUTE);
-    expect(await store.save(world.createRow("next"))).toBe(true);
-    expect(await world.readCount()).toBe(1);
+    await expect(store.save(table.createRow("over"))).rejects.toMatchObject(FULL);
+    table.advance(131 * 10 * MINUTE);
+    expect(await store.save(table.createRow("next"))).toBe(true);
+    expect(await table.readCount()).toBe(1);
   });
 
   it("subtracts a counted row when a store without limit deletes it", async () => {
-    await world.store({ maxConnections: 1 }).save(world.createRow("a"));
-    await world.store().delete("a");
-    expect(await world.store({ maxConnections: 1 }).save(world.createRow("b"))).toBe(true);
+    await table.store({ maxConnections: 1 }).save(table.createRow("a"));
+    await table.store().delete("a");
+    expect(await table.store({ maxConnections: 1 }).save(table.createRow("b"))).toBe(true);
   });
 
   it("keeps connections when the limit is lowered, and accepts new ones below it", async () => {
-    await saveAll(world.store({ maxConnections: 128 }), ids(128));
-    const store = world.store({ maxConnections: 64 });
-    await expect(store.save(world.createRow("over"))).rejects.toMatchObject(FULL);
+    await saveAll(table.store({ maxConnections: 128 }), ids(128));
+    const store = table.store({ maxConnections: 64 });
+    await expect(store.save(table.createRow("over"))).rejects.toMatchObject(FULL);
     await Promise.all(ids(128).map((id) => store.delete(id)));
     expect(await saveAll(store, ids(70, "next"))).toHaveLength(6);
   });
@@ -158,48 +158,48 @@ describe("a counted row", () => {
         },
         { step: "initialize" },
       );
-      return world.store({ client, maxConnections });
+      return table.store({ client, maxConnections });
     });
   }
 
   beforeEach(async () => {
-    world = await ConnectionTable.create();
+    table = await ConnectionTable.create();
   });
 
   it("is subtracted once by concurrent deletes", async () => {
-    await saveAll(world.store({ maxConnections }), neighbours);
-    expect(await world.readCount()).toBe(3);
+    await saveAll(table.store({ maxConnections }), neighbours);
+    expect(await table.readCount()).toBe(3);
     await Promise.all(meeting(4).map((store) => store.delete(neighbours[0]!)));
-    expect(await world.readCount()).toBe(2);
+    expect(await table.readCount()).toBe(2);
   });
 
   it("is not subtracted again after its tombstone expired", async () => {
-    const store = world.store({ maxConnections });
+    const store = table.store({ maxConnections });
     await saveAll(store, neighbours);
     await store.delete(neighbours[0]!);
-    world.advance(21 * MINUTE);
+    table.advance(21 * MINUTE);
     await store.delete(neighbours[0]!);
-    await world.store().delete(neighbours[0]!);
-    expect(await world.readCount()).toBe(2);
+    await table.store().delete(neighbours[0]!);
+    expect(await table.readCount()).toBe(2);
   });
 
   it("is deleted once though its shard is missing, and no count becomes negative", async () => {
-    const store = world.store({ maxConnections });
+    const store = table.store({ maxConnections });
     await saveAll(store, neighbours);
     const Key = { ConnectionID: { S: "#count-7" } };
-    await localClient().send(new DeleteItemCommand({ TableName: world.tableName, Key }));
+    await localClient().send(new DeleteItemCommand({ TableName: table.tableName, Key }));
     await Promise.all(meeting(2).map((each) => each.delete(neighbours[0]!)));
     expect(await store.get(neighbours[0]!)).toBeUndefined();
-    expect(await store.save(world.createRow(neighbours[0]!))).toBe(false);
-    expect(await world.readCount()).toBe(0);
-    await store.save(world.createRow("next"));
-    expect(await world.readCount()).toBe(1);
+    expect(await store.save(table.createRow(neighbours[0]!))).toBe(false);
+    expect(await table.readCount()).toBe(0);
+    await store.save(table.createRow("next"));
+    expect(await table.readCount()).toBe(1);
   });
 });
 
 describe("the shards of the count", () => {
   it("take at most a sixteenth of the writes each", async () => {
-    world = await ConnectionTable.create();
+    table = await ConnectionTable.create();
     const client = localClient();
     const writes = new Map<string, number>();
     client.middlewareStack.add(
@@ -214,7 +214,7 @@ describe("the shards of the count", () => {
       },
       { step: "initialize" },
     );
-    const store = world.store({ client, maxConnections: 1_000 });
+    const store = table.store({ client, maxConnections: 1_000 });
     const all = ids(640, "L0SM9cOFvHcCIh");
     for (let from = 0; from < all.length; from += 64) await saveAll(store, all.slice(from, from + 64));
     for (let from = 0; from < all.length; from += 64) {
@@ -223,6 +223,6 @@ describe("the shards of the count", () => {
     const total = [...writes.values()].reduce((sum, count) => sum + count, 0);
     expect(total).toBeGreaterThanOrEqual(1_280);
     expect(Math.max(...writes.values())).toBeLessThanOrEqual(total / 16);
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
   });
 });
