@@ -79,7 +79,7 @@ export function removeConnection(
     return { result: undefined };
   const openEntries = new Map(openConnections(current, now));
   openEntries.delete(connectionId);
-  // The entry stays until the user's next write. It shows that the `add` has no write to come, so a `remove` that
+  // The entry stays until another `add` or `remove`. It shows that the `add` has no write to come, so a `remove` that
   // fails here does not leave items that look like those of an unfinished `add`.
   const connections = new Map(openEntries).set(connectionId, { expiresAt: LEFT_AT, joinId });
   return {
