@@ -14,7 +14,7 @@ export {
   LIMITS,
   MAX_CHANNELS,
   MAX_CLIENT_FRAME_BYTES,
-  MAX_FRAME_BYTES,
+  MAX_MESSAGE_BYTES,
   MAX_MESSAGES,
 } from "./limits.ts";
 export { parseRequest } from "./parse-request.ts";

@@ -12,8 +12,8 @@ export const MAX_MESSAGES = 100;
 /** A message from a client in one frame, in bytes of UTF-8: API Gateway accepts no larger frame. */
 export const MAX_CLIENT_FRAME_BYTES = 32_768;
 
-/** A message to a client, or one from a client in parts, in bytes of UTF-8. */
-export const MAX_FRAME_BYTES = 131_072;
+/** A message to a client, or one from a client in parts, in bytes of UTF-8: API Gateway's limit for a message. */
+export const MAX_MESSAGE_BYTES = 131_072;
 
 /** The protocol's own limits: PROTOCOL.md, "Limits". Sizes are bytes of UTF-8. */
 export const LIMITS = {
@@ -21,7 +21,7 @@ export const LIMITS = {
   channels: MAX_CHANNELS,
   messages: MAX_MESSAGES,
   clientFrameBytes: MAX_CLIENT_FRAME_BYTES,
-  frameBytes: MAX_FRAME_BYTES,
+  messageBytes: MAX_MESSAGE_BYTES,
   /** An `id` or a `key`. */
   idBytes: 128,
   /** A user id in `after` of `presence`. */

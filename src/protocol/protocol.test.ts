@@ -68,9 +68,9 @@ describe("PROTOCOL.md", () => {
   it("lists the limits", () => {
     const limits = chapter("## Limits");
     for (const row of [
-      `| a message from a client | ${LIMITS.clientFrameBytes.toLocaleString("en")} bytes in one frame, ${LIMITS.frameBytes.toLocaleString("en")} in parts |`,
+      `| a message from a client | ${LIMITS.clientFrameBytes.toLocaleString("en")} bytes in one frame, ${LIMITS.messageBytes.toLocaleString("en")} in parts |`,
       `| parts of a message | ${LIMITS.parts}, within ${CHUNKS_TIMEOUT_MS / 1_000} s |`,
-      `| a message to a client | ${LIMITS.frameBytes.toLocaleString("en")} bytes |`,
+      `| a message to a client | ${LIMITS.messageBytes.toLocaleString("en")} bytes |`,
       `| \`id\` and \`key\` | ${LIMITS.idBytes} bytes |`,
       `| channels in a \`subscribe\`, \`unsubscribe\` or \`heartbeat\` | ${LIMITS.channels} |`,
       `| \`after\`, of \`presence\` | ${LIMITS.userBytes.toLocaleString("en")} bytes |`,

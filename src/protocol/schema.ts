@@ -18,7 +18,7 @@ export type Schema =
   | ObjectSchema
   | UnionSchema;
 
-/** A payload whose schema each namespace sets: see `ChannelTypes`. */
+/** A place for a payload whose schema each namespace sets. The names are those of `ChannelTypes` in `channel-types.ts`. */
 export type Slot = "dataInput" | "data" | "stateInput" | "state";
 
 interface Documented {
@@ -53,7 +53,7 @@ export interface BooleanSchema extends Documented {
 /** Any JSON value. */
 export interface JsonValueSchema extends Documented {
   readonly kind: "json";
-  /** The kind of payload, if each namespace sets its schema. */
+  /** The payload that each namespace's own schema describes. `undefined`: no namespace sets a schema for this value. */
   readonly slot: Slot | undefined;
   /** Maximum size of the serialized value, in bytes. */
   readonly maxBytes: number | undefined;
@@ -78,7 +78,7 @@ export interface ListSchema<Item extends Schema = Schema> extends Documented {
   readonly uniqueBy: string | undefined;
 }
 
-/** An object whose keys are the client's choice; parsed into a `Map`, which has no prototype. */
+/** An object whose keys are the client's choice. It is parsed into a `Map`, where a key such as `__proto__` is harmless. */
 export interface MapSchema<Value extends Schema = Schema> extends Documented {
   readonly kind: "map";
   readonly keys: Schema;
@@ -92,6 +92,7 @@ export interface RecordSchema<Value extends Schema = Schema> extends Documented 
   readonly values: Value;
 }
 
+/** A field of an object that may be missing. */
 export interface Optional<Value extends Schema = Schema> {
   readonly kind: "optional";
   readonly schema: Value;
@@ -112,7 +113,7 @@ export interface ObjectRules {
 export interface ObjectSchema<Shape extends Fields = Fields> extends ObjectRules, Documented {
   readonly kind: "object";
   readonly fields: Shape;
-  /** Its definition in a document, where it has one. */
+  /** The name of the object's own definition in JSON Schema. Absent: it is written inline. */
   readonly name?: string;
 }
 
@@ -164,9 +165,9 @@ type InferObject<Shape> = keyof Shape extends never
 /** An intersection as one object type, so that editors show its fields. */
 type Flat<Value> = { [Name in keyof Value]: Value[Name] };
 
-/** Text of `min` to `max` bytes of UTF-8; without them of any length. */
-export function text(min?: number, max?: number): TextSchema {
-  return { kind: "text", ...(min !== undefined && max !== undefined && { bytes: [min, max] }) };
+/** Text of `min` to `max` bytes of UTF-8. Without a range: of any length. */
+export function text(...range: [] | [min: number, max: number]): TextSchema {
+  return { kind: "text", ...(range.length === 2 && { bytes: range }) };
 }
 
 export const channel: ChannelSchema = { kind: "channel" };
@@ -182,7 +183,7 @@ export function json(maxBytes?: number): JsonValueSchema {
   return { kind: "json", slot: undefined, maxBytes };
 }
 
-/** A JSON value whose schema each namespace sets. */
+/** A JSON value whose schema each namespace sets, of at most `maxBytes` when serialized. */
 export function slot(name: Slot, maxBytes?: number): JsonValueSchema {
   return { kind: "json", slot: name, maxBytes };
 }
@@ -230,7 +231,7 @@ export function described<S extends Schema>(description: string, schema: S): S {
   return { ...schema, description };
 }
 
-/** Gives an object its own definition in a document, which others refer to. */
+/** Gives an object its own definition in JSON Schema, so that other definitions refer to it by name. */
 export function named<Shape extends Fields>(name: string, schema: ObjectSchema<Shape>): ObjectSchema<Shape> {
   return { ...schema, name };
 }

@@ -91,7 +91,7 @@ export interface Namespace {
 export type NamespaceDescription = Omit<Namespace, "rate">;
 
 /** Leaves 32 KiB of a frame for the other fields of a message. */
-const MAX_DATA_BYTES = LIMITS.frameBytes - 32_768;
+const MAX_DATA_BYTES = LIMITS.messageBytes - 32_768;
 
 /** Default of `live.graceMs`. */
 const GRACE_MS = 30_000;

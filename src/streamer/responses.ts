@@ -35,7 +35,7 @@ export class ByteBudget {
 
   /** @param envelope the response without the items */
   constructor(envelope: unknown) {
-    this.#bytes = LIMITS.frameBytes - jsonBytes(envelope);
+    this.#bytes = LIMITS.messageBytes - jsonBytes(envelope);
   }
 
   get isSpent(): boolean {

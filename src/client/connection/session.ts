@@ -3,7 +3,7 @@ import {
   type ChannelRequest,
   type ErrorMessage,
   MAX_CLIENT_FRAME_BYTES,
-  MAX_FRAME_BYTES,
+  MAX_MESSAGE_BYTES,
   type Payloads,
   type ResponseMessage,
   type Results,
@@ -94,7 +94,7 @@ export class Session {
     const id = `${++this.#requests}`;
     const frame = serialize({ id, action, payload });
     const bytes = utf8Length(frame);
-    if (bytes > MAX_FRAME_BYTES) throw tooLarge();
+    if (bytes > MAX_MESSAGE_BYTES) throw tooLarge();
     if (bytes <= MAX_CLIENT_FRAME_BYTES) return this.#send(id, [frame], options);
     // The server takes one message in parts at a time from a connection.
     const answer = this.#chunkedRequest.then(() => this.#send<A>(id, splitIntoChunks(id, frame), options));
@@ -169,7 +169,7 @@ export function connectFailed(cause?: unknown): ClientError {
 }
 
 export function tooLarge(): ClientError {
-  return new ClientError("TOO_LARGE", `The message is over ${MAX_FRAME_BYTES} bytes`);
+  return new ClientError("TOO_LARGE", `The message is over ${MAX_MESSAGE_BYTES} bytes`);
 }
 
 /** Serializes a message. @throws {ClientError} NOT_JSON */

@@ -1,6 +1,6 @@
 import {
   type Json,
-  MAX_FRAME_BYTES,
+  MAX_MESSAGE_BYTES,
   type PublishResult,
   parseChannelName,
   utf8Length,
@@ -183,6 +183,6 @@ function toItem({ sentAt: _, ...given }: OutboxItem): Item {
   if (payload.data === undefined) throw notJson();
   // 24 bytes for the request's id.
   const bytes = utf8Length(frame) + 24;
-  if (bytes > MAX_FRAME_BYTES) throw tooLarge();
+  if (bytes > MAX_MESSAGE_BYTES) throw tooLarge();
   return { ...payload, bytes };
 }

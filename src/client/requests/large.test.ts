@@ -34,15 +34,15 @@ describe("splitIntoChunks", () => {
     fc.assert(
       fc.property(fc.array(pieces, { minLength: 1, maxLength: 20 }), fc.nat(6_000), (some, times) => {
         const text = JSON.stringify([some.join("").repeat(times), "x".repeat(LIMITS.clientFrameBytes)]);
-        if (Buffer.byteLength(text) <= LIMITS.frameBytes) expectWhole(text);
+        if (Buffer.byteLength(text) <= LIMITS.messageBytes) expectWhole(text);
       }),
       { numRuns: 50 },
     );
   });
 
   it("returns no more chunks than the protocol allows", () => {
-    const quotes = JSON.stringify('"'.repeat(LIMITS.frameBytes / 2 - 1));
-    expect(Buffer.byteLength(quotes)).toBe(LIMITS.frameBytes);
+    const quotes = JSON.stringify('"'.repeat(LIMITS.messageBytes / 2 - 1));
+    expect(Buffer.byteLength(quotes)).toBe(LIMITS.messageBytes);
     expect(expectWhole(quotes)).toBeLessThanOrEqual(LIMITS.parts);
   });
 });
@@ -60,8 +60,8 @@ describe("a message larger than a frame", () => {
   it("is refused over the protocol's limit before anything is sent", async () => {
     const { client, server } = await connected();
     const tooLarge = { code: "TOO_LARGE", message: "The message is over 131072 bytes", retry: false };
-    await expect(client.publish(ROOM, "x".repeat(LIMITS.frameBytes))).rejects.toMatchObject(tooLarge);
-    await expect(client.setPresence(ROOM, "x".repeat(LIMITS.frameBytes))).rejects.toMatchObject(tooLarge);
+    await expect(client.publish(ROOM, "x".repeat(LIMITS.messageBytes))).rejects.toMatchObject(tooLarge);
+    await expect(client.setPresence(ROOM, "x".repeat(LIMITS.messageBytes))).rejects.toMatchObject(tooLarge);
     expect(server.actions).toEqual([]);
   });
 

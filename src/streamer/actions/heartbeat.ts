@@ -8,7 +8,10 @@ import { awaitStore } from "../errors.ts";
 import type { ConnectionWatch } from "../membership/connection-watch.ts";
 import { sendResponse } from "../responses.ts";
 
-/** Handles `heartbeat`: reports the channels whose heads differ from the client's positions. */
+/**
+ * Handles `heartbeat`. It keeps the connection's presence alive, and it answers with the heads of channels that differ from
+ * the client's positions. A head is the position of a channel's newest message, so a client without it has missed messages.
+ */
 export class HeartbeatAction {
   readonly #channels: Channels;
   readonly #history: ChannelHistory;
@@ -21,17 +24,20 @@ export class HeartbeatAction {
   }
 
   async run({ positions = new Map() }: HeartbeatPayload, request: ClientRequest): Promise<void> {
-    const checks = [...positions].map(async ([name, position]: [string, Position]) => {
+    const changed = new Map<string, Position>();
+    const checks = [...positions].map(async ([name, position]) => {
       const head = await this.#readHead(name, request);
-      const isCurrent =
-        head === undefined || (head.epoch === position.epoch && head.offset === position.offset);
-      return isCurrent ? [] : [[name, head] as const];
+      if (head === undefined) return;
+      if (head.epoch !== position.epoch || head.offset !== position.offset) changed.set(name, head);
     });
-    const [changed] = await Promise.all([Promise.all(checks), this.#watch.onHeartbeat(request)]);
-    await sendResponse<"heartbeat">(request, { heads: Object.fromEntries(changed.flat()) });
+    await Promise.all([...checks, this.#watch.onHeartbeat(request)]);
+    await sendResponse<"heartbeat">(request, { heads: Object.fromEntries(changed) });
   }
 
-  /** Returns `undefined` for a channel without history and for one that the client may not read. */
+  /**
+   * Returns `undefined` for a channel without history, and for one that is unknown or that the client may not read any more:
+   * an error for one channel would refuse the heartbeat for all of them.
+   */
   async #readHead(name: string, { identity, budget }: ClientRequest): Promise<Position | undefined> {
     try {
       const channel = this.#channels.get(name, identity.tenantId);

@@ -54,7 +54,7 @@ describe("history", () => {
     const first = await ask({ after: { ...newest.position, offset: 0 } });
     expect([numbers(first), first.more, first.recovered]).toEqual([[1, 2, 3], true, true]);
     for (const frame of connections.sentTo(ada.connectionId)) {
-      expect(utf8Length(frame)).toBeLessThanOrEqual(LIMITS.frameBytes);
+      expect(utf8Length(frame)).toBeLessThanOrEqual(LIMITS.messageBytes);
     }
   });
 

@@ -58,8 +58,8 @@ export class MessageAssembler {
     if (result === "opened") await this.#scheduleAbort(chunk.message, request);
     if (typeof result === "string") return undefined;
     const bytes = utf8Length(result.whole);
-    if (bytes > LIMITS.frameBytes) {
-      const message = `The message has ${bytes} bytes; the maximum is ${LIMITS.frameBytes}`;
+    if (bytes > LIMITS.messageBytes) {
+      const message = `The message has ${bytes} bytes; the maximum is ${LIMITS.messageBytes}`;
       throw new LiftError("TOO_LARGE", { status: 413, message });
     }
     const reassembled = parseRequest(result.whole);

@@ -88,7 +88,7 @@ describe("presence", () => {
     const { data } = await watcher.ask("presence", { channel: ROOM });
     expect(data.more).toBe(true);
     expect(data.users.length).toBeGreaterThan(100);
-    expect(utf8Length(connections.sentTo("watcher").at(-1)!)).toBeLessThanOrEqual(LIMITS.frameBytes);
+    expect(utf8Length(connections.sentTo("watcher").at(-1)!)).toBeLessThanOrEqual(LIMITS.messageBytes);
     const found = [...data.users];
     for (let more = true; more; ) {
       const next = (await watcher.ask("presence", { channel: ROOM, after: found.at(-1).user })).data;

@@ -209,7 +209,7 @@ describe("recovery", () => {
         await streamer.publish(channel, { text: String(n), pad: "é".repeat(20_000) });
     }
     const { data } = await ada.ask("subscribe", { channels: subscribed });
-    expect(utf8Length(connections.sentTo("ada-1").at(-1)!)).toBeLessThanOrEqual(LIMITS.frameBytes);
+    expect(utf8Length(connections.sentTo("ada-1").at(-1)!)).toBeLessThanOrEqual(LIMITS.messageBytes);
     expect(data.channels.map(texts)).toEqual([["1", "2", "3"], [], []]);
     expect(
       data.channels.map(({ more, recovered }: { more?: boolean; recovered: boolean }) => [more, recovered]),
@@ -231,7 +231,7 @@ describe("recovery", () => {
     for (const { channel } of channels) await streamer.publish(channel, "x".repeat(10_000));
     await ada.ask("subscribe", { channels });
     const answer = connections.sentTo("ada-1").find((text) => text.startsWith('{"type":"response"'));
-    expect(utf8Length(answer!)).toBeLessThanOrEqual(LIMITS.frameBytes);
+    expect(utf8Length(answer!)).toBeLessThanOrEqual(LIMITS.messageBytes);
     expect(ada.received().find(({ type }) => type === "response").data.channels).toHaveLength(100);
   });
 });

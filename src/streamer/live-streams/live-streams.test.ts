@@ -245,7 +245,7 @@ describe("a live stream", () => {
     expect(lives[0].data).toBeDefined();
     expect(lives.at(-1).data).toBeUndefined();
     const sizes = connections.sentTo("late").map((frame) => utf8Length(frame));
-    expect(Math.max(...sizes)).toBeLessThanOrEqual(LIMITS.frameBytes);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(LIMITS.messageBytes);
   });
 });
 
