@@ -6,8 +6,8 @@ export interface Flag {
   readonly type: "boolean" | "string";
   /** The flag is repeatable, and its value is a list. */
   readonly multiple?: true;
-  /** Placeholder of the value in the help, such as `<number>`. */
-  readonly value?: string;
+  /** Placeholder of the value in the help, such as `<number>`. Default: `<value>`. */
+  readonly placeholder?: string;
   readonly help: string;
 }
 
@@ -49,7 +49,8 @@ export interface Arguments<F extends Flags> {
 }
 
 /**
- * Parses the arguments of a command.
+ * Parses the arguments of a command. Accepts `--help` and `-h` in every command and does not act on them: `run.ts` shows
+ * the help before it runs the command.
  * @throws {CliError} USAGE for an unknown flag, a missing value, or a value for a flag that takes none
  */
 export function readArguments<F extends Flags>(usage: Usage<F>, argv: readonly string[]): Arguments<F> {
@@ -68,6 +69,10 @@ export function readArguments<F extends Flags>(usage: Usage<F>, argv: readonly s
   }
 }
 
+/**
+ * Rejects the first unknown flag, with the nearest known one as a hint. Parses the line without rules first, because the
+ * strict parser stops at an unknown flag and suggests none.
+ */
 function rejectUnknown(usage: Usage, options: ParseArgsOptionsConfig, argv: readonly string[]): void {
   const { tokens } = parseArgs({
     args: [...argv],
@@ -107,12 +112,13 @@ export function formatHelp(usage: Usage): string {
 }
 
 function flagForm(name: string, flag: Flag): string {
-  return flag.type === "string" ? `--${name} ${flag.value ?? "<value>"}` : `--${name}`;
+  return flag.type === "string" ? `--${name} ${flag.placeholder ?? "<value>"}` : `--${name}`;
 }
 
 /**
- * Finds the candidate with the smallest edit distance to a word. The first one wins a tie.
- * @returns `undefined` when the distance is more than half of the word's length, so that it is hardly a typo
+ * Finds the candidate with the smallest edit distance to a mistyped flag, command or key of `routes.json`. Of several at
+ * the same distance it returns the first.
+ * @returns `undefined` when the distance is more than half of the word's length: such a word is hardly a typo
  */
 export function findNearest(word: string, candidates: readonly string[]): string | undefined {
   let best: { readonly candidate: string; readonly distance: number } | undefined;

@@ -19,11 +19,11 @@ const usage = {
   summary: "Print an AsyncAPI 3 document (JSON) of a Streamer: its messages, with their schemas.",
   forms: ["<module>[#export] [flags]"],
   flags: {
-    out: { type: "string", value: "<file>", help: "Write the document to a file. Default: print it" },
-    url: { type: "string", value: "<url>", help: `Where clients connect. Default ${DEFAULT_URL}` },
+    out: { type: "string", placeholder: "<file>", help: "Write the document to a file. Default: print it" },
+    url: { type: "string", placeholder: "<url>", help: `Where clients connect. Default ${DEFAULT_URL}` },
     "env-file": {
       type: "string",
-      value: "<file>",
+      placeholder: "<file>",
       help: "Environment variables to set before the module loads",
     },
   },

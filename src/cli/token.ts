@@ -8,16 +8,16 @@ const usage = {
   summary: "Print a development token (a JWT) for a user, signed with the secret of this checkout.",
   forms: ["--sub <user> [--tenant <tenant>] [flags]"],
   flags: {
-    sub: { type: "string", value: "<user>", help: "Required. The user: the claim sub" },
+    sub: { type: "string", placeholder: "<user>", help: "Required. The user: the claim sub" },
     tenant: {
       type: "string",
-      value: "<tenant>",
+      placeholder: "<tenant>",
       help: "The user's tenant: the claim tenant_id. Default: none",
     },
-    expires: { type: "string", value: "<duration>", help: "Lifetime: 30s, 15m, 1h, 7d. Default 1h" },
+    expires: { type: "string", placeholder: "<duration>", help: "Lifetime: 30s, 15m, 1h, 7d. Default 1h" },
     host: {
       type: "string",
-      value: "<address>",
+      placeholder: "<address>",
       help: "The address that the server listens on. Default HOST, or 127.0.0.1",
     },
   },

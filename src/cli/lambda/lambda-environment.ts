@@ -21,7 +21,7 @@ import { createTables, startTableStream } from "./tables.ts";
 export interface LambdaSettings {
   /** The folder of bundles, with a subfolder for each function. */
   readonly folder: string;
-  /** Environment variables of the functions. They win over the variables set here. */
+  /** Environment variables of the functions. They override those that `startLambdaEnvironment` sets. */
   readonly environment: { readonly [name: string]: string };
   /** Default: DynamoDB Local is started. */
   readonly dynamoDBEndpoint: string | undefined;
@@ -41,7 +41,7 @@ export interface ApiDescription {
   readonly credentials: Credentials | undefined;
 }
 
-/** Functions, their database and their schedule. */
+/** Running functions with their database, table stream and schedule. */
 export interface LambdaEnvironment {
   readonly app: LoadedApp;
   readonly functionNames: readonly string[];
@@ -50,7 +50,11 @@ export interface LambdaEnvironment {
   close(): Promise<void>;
 }
 
-/** Starts functions, DynamoDB, the table stream and the schedule. @throws {CliError} */
+/**
+ * Loads the functions, and starts DynamoDB, the table stream and the schedule. A function's process starts with its first
+ * event.
+ * @throws {CliError}
+ */
 export async function startLambdaEnvironment(
   settings: LambdaSettings,
   api: ApiDescription,
@@ -77,7 +81,7 @@ export async function startLambdaEnvironment(
   const close = async () => {
     closing = true;
     stopTicking();
-    // In parallel, because the poller waits for an invocation that `functions.stop` ends in time.
+    // In parallel: the poller waits for its invocation, which `functions.stop` ends.
     await Promise.all([poller?.stop(), functions.stop()]);
     await dynamoDB?.stop();
   };

@@ -8,22 +8,22 @@ export interface OutboxItem {
   readonly data: Json;
   /** Identifies the message, so that the server stores it once. */
   readonly key: string;
-  /** Whether to skip this connection. Default: false. */
+  /** Whether the publishing connection does not receive the message. Default: false. */
   readonly others?: boolean;
-  /** When it was first sent without a response, in ms since the epoch. */
+  /** Time of the first attempt whose outcome is unknown, in ms since the epoch. Absent: there was no such attempt. */
   readonly sentAt?: number;
 }
 
 /** Stores the outbox, for example in localStorage, IndexedDB or a file. Each client needs its own storage. */
 export interface OutboxStorage {
   /**
-   * Returns the items saved last, or an empty list. If it throws, or takes longer than `requestTimeoutMs`, the client
-   * calls it again, and does not call `save` until it succeeds.
+   * Returns the list that was passed to the last `save`, or an empty list. If `load` throws or takes longer than
+   * `requestTimeoutMs`, the client calls it again. The client does not call `save` before a `load` has succeeded.
    */
   load(): readonly OutboxItem[] | Promise<readonly OutboxItem[]>;
   /**
-   * Saves all items, after every change. The list includes items that the client could not read. The client waits for
-   * one `save` before it calls the next.
+   * Replaces the saved list. The client calls it after changes; changes of the same turn of the event loop share a call.
+   * The list includes items that the client could not read. The client waits for one `save` before it calls the next.
    */
   save(items: readonly OutboxItem[]): void | Promise<void>;
 }

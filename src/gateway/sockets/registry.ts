@@ -3,7 +3,10 @@ import type { GatewayLimits } from "../options.ts";
 import { CLOSE_REASONS } from "./close-codes.ts";
 import type { LiveConnection } from "./socket.ts";
 
-/** Maximum of the minimum time between two sweeps, in ms. With many connections, one sweep covers a second. */
+/**
+ * Two sweeps are at least this many ms apart, or a tenth of the shorter timeout if that is less. A sweep looks at every
+ * connection, so one per deadline would be too many.
+ */
 const MAX_SWEEP_GAP_MS = 1000;
 
 /** The open connections by id. Closes those that are idle or have reached their lifetime limit. */
@@ -43,7 +46,7 @@ export class ConnectionRegistry {
     if (this.#connections.size === 0) this.stop();
   }
 
-  /** Stops sweeping. Open connections stay open. */
+  /** Cancels the next sweep. Open connections stay open. A connection that is added later starts the sweeps again. */
   stop(): void {
     this.#sweep?.cancel();
     this.#sweep = undefined;

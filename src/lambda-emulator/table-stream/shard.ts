@@ -3,19 +3,23 @@ import type { BatchDelivery } from "./delivery.ts";
 import type { TableStreamRecord } from "./record.ts";
 import type { ShardPosition, TableStreamSource } from "./source.ts";
 
-/** Lambda's limit of an event. */
+/** Maximum size of an event, in bytes: Lambda's limit for the payload of an invocation. */
 const MAX_EVENT_BYTES = 6 * 1024 * 1024;
 
-/** Settings of the reading of shards. */
+/** Settings of a `ShardReader`. */
 export interface ShardSettings {
+  /** Maximum number of records in a batch. */
   readonly batchSize: number;
+  /** Maximum time in ms from the first record of a batch to its delivery. */
   readonly batchWindowMs: number;
+  /** Time in ms to wait after a read that returned no records. */
   readonly pollMs: number;
+  /** Records for which it returns false are skipped. */
   readonly filter: (record: TableStreamRecord) => boolean;
   readonly onError: (error: unknown) => void;
 }
 
-/** Reads one shard to its end, one batch after the other. Each is delivered before the next one is gathered. */
+/** Reads one shard to its end, in batches. Delivers each batch before it gathers the next. */
 export class ShardReader {
   readonly #source: TableStreamSource;
   readonly #shardId: string;
@@ -23,7 +27,7 @@ export class ShardReader {
   readonly #signal: AbortSignal;
   /** Records that were read but are in no batch yet. */
   readonly #waiting: TableStreamRecord[] = [];
-  /** Absent when a new iterator is needed. */
+  /** Absent before the first read, after an error, and at the end of the shard. */
   #iterator: string | undefined;
   #position: ShardPosition;
   #ended = false;
@@ -42,7 +46,10 @@ export class ShardReader {
     this.#signal = signal;
   }
 
-  /** Gets an iterator. All records that are written from now on will be read. */
+  /**
+   * Gets an iterator at the reader's position. Records that are written after that are read from any position; older ones
+   * only from `TRIM_HORIZON` or after a given record.
+   */
   async begin(): Promise<void> {
     this.#iterator = await this.#source.iterator(this.#shardId, this.#position);
   }
@@ -77,7 +84,7 @@ export class ShardReader {
     return [];
   }
 
-  /** Reads records and resolves to their number. */
+  /** Reads records, and resolves to their number before the filter. */
   async #read(): Promise<number> {
     try {
       if (this.#iterator === undefined) await this.begin();

@@ -1,3 +1,5 @@
+/** The test cases for stores: the public import `lift-ws/testing/stores`. */
+
 export { type BlobStoreUnderTest, blobStoreCases } from "./blobs.cases.ts";
 export type {
   ChannelStoreCasesOptions,

@@ -12,7 +12,10 @@ import type { Connection, ConnectionStore, Json, TimeBudget } from "../../../sto
 /** Starts a child of the active span. */
 export type StartSpan = (name: string, kind: SpanKind, attributes: Attributes) => Span;
 
-/** Runs a call in its own span. Only the code or name of an error is recorded, because its message may hold anything. */
+/**
+ * Runs a call, and ends its span with the outcome. Records the code or name of an error, but not its message, which may
+ * contain secrets.
+ */
 async function inSpan<Value>(
   span: Span,
   call: () => Promise<Value>,
@@ -36,7 +39,7 @@ function markFailed(span: Span, error: unknown): void {
   span.setAttribute("error.type", errorType(kind)).setStatus({ code: SpanStatusCode.ERROR });
 }
 
-/** Truncates and redacts a code or name, because errors of other libraries and of applications may hold anything there. */
+/** Truncates and redacts a code or name: errors of other libraries and of applications may have secrets there too. */
 export function errorType(kind: string): string {
   return logText(kind, 100);
 }
@@ -78,6 +81,7 @@ export class TracedConnections implements Connections {
   }
 }
 
+/** Leaves out `connecting`: Lift derives it from the report of this API, in which such recipients are `gone`. */
 function outcomes({ sent, gone, failed }: BroadcastReport): Attributes {
   return {
     "messaging.batch.message_count": sent + gone + failed,

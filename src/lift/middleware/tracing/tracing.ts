@@ -17,7 +17,7 @@ import type { Middleware } from "../../compose.ts";
 import type { AnyContext } from "../../context.ts";
 import { checkOptions } from "../../errors.ts";
 import { fromW3c, fromXRay, type TraceHeaders, toHeaders } from "./trace-context.ts";
-import { errorType, type StartSpan, TracedConnections, TracedStore } from "./traced-ports.ts";
+import { errorType, type StartSpan, TracedConnections, TracedStore } from "./traced-calls.ts";
 
 /** Options of `webSocketTracing`. */
 export interface WebSocketTracingOptions {
