@@ -118,7 +118,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await expectDocumented(EVENTS, "message, identity from the authorizer", () => send("who", IDENTITY));
     await expectDocumented(EVENTS, "message, identity from the row", () => send("who", ANONYMOUS));
     await expectDocumented(EVENTS, "`ctx.get` adds", () => send("get", IDENTITY));
-    await expectDocumented(EVENTS, "`ctx.set` adds, however many keys", () => send("set", IDENTITY));
+    await expectDocumented(EVENTS, "`ctx.set` adds, for up to a hundred keys", () => send("set", IDENTITY));
     await expectDocumented(EVENTS, "`ctx.update` adds", () => send("update", IDENTITY));
   });
 
@@ -168,7 +168,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     const consume = written(() => limiter.consume("connects:ip:203.0.113.9"));
     await expectDocumented(EVENTS, "a limit of connects adds, in DynamoDB", consume);
     await expectDocumented(EVENTS, "… for the next connect from that address", consume);
-    await expectDocumented(EVENTS, "… for one over the limit", consume);
+    await expectDocumented(EVENTS, "… for one that the container knows to be over the limit", consume);
   });
 
   it("a token's expiry, a refresh and a ticket", async () => {

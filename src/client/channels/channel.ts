@@ -24,7 +24,7 @@ export class Channel {
   state: Json | undefined;
   /** Counts changes of `state`. */
   version = 0;
-  /** Whether the server has isSubscribed a subscription. */
+  /** Whether the server has confirmed a subscription. */
   isSubscribed = false;
   /** Whether `repairGap` is running. */
   repairing = false;
