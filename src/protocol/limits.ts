@@ -12,7 +12,7 @@ export const MAX_MESSAGES = 100;
 /** A message from a client in one frame, in bytes of UTF-8: API Gateway accepts no larger frame. */
 export const MAX_CLIENT_FRAME_BYTES = 32_768;
 
-/** A message to a client, or one from a client in parts, in bytes of UTF-8: API Gateway's limit for a message. */
+/** A message to a client, or one from a client in chunks, in bytes of UTF-8: API Gateway's limit for a message. */
 export const MAX_MESSAGE_BYTES = 131_072;
 
 /** The protocol's own limits: PROTOCOL.md, "Limits". Sizes are bytes of UTF-8. */

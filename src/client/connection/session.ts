@@ -58,7 +58,7 @@ export class Session {
   readonly #pending = new Map<string, Pending>();
   readonly #lifetime = new AbortController();
   #requests = 0;
-  /** Settles when the last message in parts has its response. */
+  /** Settles when the last message in chunks has its response. */
   #chunkedRequest: Promise<unknown> = Promise.resolve();
 
   constructor(socket: WebSocketLike, settings: ResolvedOptions, events: SessionEvents) {
@@ -96,7 +96,7 @@ export class Session {
     const bytes = utf8Length(frame);
     if (bytes > MAX_MESSAGE_BYTES) throw tooLarge();
     if (bytes <= MAX_CLIENT_FRAME_BYTES) return this.#send(id, [frame], options);
-    // The server takes one message in parts at a time from a connection.
+    // The server takes one message in chunks at a time from a connection.
     const answer = this.#chunkedRequest.then(() => this.#send<A>(id, splitIntoChunks(id, frame), options));
     this.#chunkedRequest = answer.catch(() => {});
     return answer;

@@ -4,7 +4,7 @@ import type { Schedule } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import { awaitStore } from "../errors.ts";
 
-/** The kind of the scheduled item that retries incomplete fan-outs. */
+/** The kind of the scheduled item that retries pending fan-outs. */
 export const RETRY_FAN_OUT = "streamer:fan-out";
 
 /** ms until the first retry; the delay doubles with each retry that fails, up to the maximum. */
