@@ -1,10 +1,10 @@
 import { networkInterfaces } from "node:os";
 
-/** Wildcard addresses, which listen on all interfaces. */
+/** A server on one of these addresses listens on all interfaces. */
 const WILDCARD_ADDRESSES = ["0.0.0.0", "::"];
 
 /**
- * Returns a server's URLs for other machines. Empty when it listens on one address, because its URL has that address.
+ * Returns a server's URLs for other machines. Empty when it listens on one address, because `url` names it already.
  * @param url the server's URL on this machine
  * @param host the address that the server listens on
  */

@@ -2,7 +2,7 @@ import { type AnyContext, contextInternals } from "./context.ts";
 import { LiftError } from "./errors.ts";
 import type { ScheduledAction, ScheduledEntry } from "./scheduler/scheduled-action.ts";
 
-/** Runs the rest of the chain. A middleware may call it once and must await it. */
+/** Runs the rest of the chain. A middleware may call it once, and should await it. */
 export type Next = () => Promise<void>;
 
 /**
@@ -30,8 +30,8 @@ export interface Middleware<State extends object = any> {
  * Phase of a middleware that does not run around the handler.
  * - `observer`: outside of all others. Its `next()` never rejects, and afterwards `ctx.outcome` has what the client got.
  *   It cannot change the outcome: an error that it throws is logged, and the event continues.
- * - `guard`: before all others, and before a message's row is read. It rejects an event by throwing, when that takes no
- *   identity.
+ * - `guard`: inside the observers, before all other middleware and before a message's row is read. It rejects an event by
+ *   throwing. Use it for checks that do not need the user.
  */
 export type Phase = "observer" | "guard";
 
@@ -39,8 +39,8 @@ export type Phase = "observer" | "guard";
 export type Step = (ctx: AnyContext) => unknown;
 
 /**
- * Nests `middleware` around `inner`, the first one outermost. It runs once per route, so that an event only walks the
- * chain.
+ * Nests `middleware` around `inner`, the first one outermost. The router calls it when it compiles the app, so that an
+ * event only walks the chain.
  * @param isHandler whether `inner` is a route's handler, which reports its own errors
  */
 export function compose(middleware: readonly Middleware[], inner: Step, isHandler = false): Step {

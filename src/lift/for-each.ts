@@ -1,5 +1,6 @@
 /**
- * Runs `work`, which must not reject, for each item. Rejects as `items` does, after all started work has ended.
+ * Runs `work`, which must not reject, for each item. Rejects with the error of `items`, after all started work
+ * has ended.
  * @returns `false` when `signal` aborted first; then no further work starts, and running work is not awaited
  */
 export function forEachConcurrently<Item>(
@@ -26,7 +27,7 @@ export function forEachConcurrently<Item>(
   return untilAborted(signal, runAll());
 }
 
-/** Most waiting items of a lane. Reading pauses while a lane is full. */
+/** Maximum number of waiting items in a lane. Reading pauses while a lane is full. */
 const MAX_WAITING = 1_000;
 
 /** Failures in a row after which a full lane no longer pauses reading. */
@@ -45,8 +46,8 @@ interface LaneOptions<Item> {
 }
 
 /**
- * Runs `work` for each item. Skips items of a lane that is full and keeps failing. Rejects as `items` does, after all
- * started work has ended.
+ * Runs `work` for each item. Skips items of a lane that is full and has failed 32 times in a row; a later call
+ * may list them again. Rejects with the error of `items`, after all started work has ended.
  * @param work must not reject; it resolves to whether it has succeeded
  * @returns `false` when items were skipped or `signal` aborted first; after an abort no further work starts, and running
  * work is not awaited

@@ -53,7 +53,7 @@ export interface NamespaceOptions<Data = unknown, State = unknown> {
   readonly rate?: Rate;
   /**
    * Any Standard Schema for `data`, applied to clients' and server-side messages. Its output is stored and sent.
-   * Default: any JSON.
+   * Default: any JSON. The type parameter is intersected so that TypeScript infers it from the schema.
    */
   readonly schema?: Data & StandardSchemaV1;
   /** Any Standard Schema for users' presence states. Its output is stored. Requires `presence`. Default: any JSON. */
@@ -69,10 +69,10 @@ export type ChannelsOptions<Data, State> = {
 
 /** The options of a namespace with their defaults. */
 export interface Namespace {
-  /** Absent: at-most-once. */
+  /** `undefined`: at-most-once. */
   readonly retention: Retention | undefined;
   readonly presence: boolean;
-  /** Absent: the namespace has no live streams. `graceMs` is in ms. */
+  /** `undefined`: the namespace has no live streams. `graceMs` is in ms. */
   readonly live: { readonly graceMs: number } | undefined;
   /** A client may subscribe when all of these rules allow it. An empty list allows nobody. */
   readonly subscribe: readonly Rule[];

@@ -10,8 +10,8 @@ type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler"
 
 const TICKETS_PATH = "/tickets";
 
-/** Time limit of a scheduled function on AWS, where it runs every minute. */
-const TICK_MS = 60_000;
+/** Time limit of one run of the scheduled function, as on AWS. */
+const TICK_TIMEOUT_MS = 60_000;
 
 /** A gateway and the loaded app, which can be replaced while sockets are open. */
 export class DevHost {
@@ -72,10 +72,11 @@ export class DevHost {
 
   #fillRoutes(loaded: LoadedApp): void {
     this.#routes.clear();
-    for (const [key, handler] of this.#handlers(loaded)) this.#routes.set(key, handler);
+    for (const [key, handler] of this.#activate(loaded)) this.#routes.set(key, handler);
   }
 
-  #handlers(loaded: LoadedApp): Iterable<readonly [string, LambdaHandler]> {
+  /** Moves connections and scheduled items to the app, and returns its handlers. */
+  #activate(loaded: LoadedApp): Iterable<readonly [string, LambdaHandler]> {
     if (loaded.kind === "handler") return [];
     if (loaded.kind === "routes") return loaded.handlers;
     const { app } = loaded;
@@ -116,7 +117,7 @@ export class DevHost {
   /** Runs every second, in place of the scheduled function. */
   async #tick(): Promise<void> {
     if (this.#loaded.kind === "handler") {
-      const deadline = performance.now() + TICK_MS;
+      const deadline = performance.now() + TICK_TIMEOUT_MS;
       await this.#loaded.tick?.(
         {},
         { getRemainingTimeInMillis: () => Math.max(0, deadline - performance.now()) },

@@ -43,7 +43,7 @@ export interface DeadLetter extends ScheduledItem {
  * guarantees:
  *
  * - Listing changes nothing: an item stays due, for every caller, until it is deleted. So a process that dies loses no
- *   item. An action must therefore tolerate to run twice, also concurrently.
+ *   item. An action must tolerate being run twice, even concurrently.
  * - A due item may be listed seconds late, and once more just after it was moved or deleted.
  * - `get` sees every `put`, `recordFailure` and `delete` that was acknowledged before it.
  * - Every call may be repeated; the second one changes nothing.
@@ -58,7 +58,7 @@ export interface Schedule {
   put(item: ScheduledItem, budget?: TimeBudget): Promise<void>;
 
   /**
-   * Lists all items that are due, the oldest of a shard first.
+   * Lists all items that are due, the oldest first within each of the store's partitions.
    * @param now ms since the epoch
    */
   listDue(now: number): AsyncIterable<ScheduledItem>;
@@ -74,7 +74,10 @@ export interface Schedule {
   /** Lists all dead letters. `put` schedules one again; `delete` removes it. */
   listDeadLetters(): AsyncIterable<DeadLetter>;
 
-  /** Lists all items, due or not, without dead letters. Optional: only for stores in this process's memory. */
+  /**
+   * Lists all items, due or not, without dead letters. Optional: only for stores in this process's memory.
+   * `lift-ws dev` moves the items with it when it reloads the app.
+   */
   listAll?(): Iterable<ScheduledItem>;
 
   /** Removes an item. Does nothing when the item was rescheduled since it was read. */

@@ -39,8 +39,8 @@ export interface CreateTablesOptions {
 }
 
 /**
- * Creates a table for each name given, billed on demand, and waits until it is active. An existing table is left
- * unchanged. Use it for development and tests; in production use an infrastructure stack.
+ * Creates a table for each name given, billed on demand, and waits until it is active. An existing table keeps
+ * its definition; only its TTL is turned on if it is off. Use it for development and tests; in production use an infrastructure stack.
  * @example
  * await createTables({ client: new DynamoDBClient(), tableName: "connections" });
  */

@@ -59,7 +59,7 @@ export class MemoryMembers implements ChannelMembers {
     if (entry !== undefined && this.#isLive(entry, this.#now())) return false;
     const wasPresent = userId !== undefined && this.#isPresentNow(membership, userId);
     membership.entries.delete(connectionId);
-    const end = this.#lifetimes.toEnd(member.expiresAt);
+    const end = this.#lifetimes.elapsedEnd(member.expiresAt);
     membership.entries.set(connectionId, {
       member: Object.freeze({ ...member }),
       number: ++this.#lastNumber,

@@ -10,13 +10,14 @@ export interface MemoryChannelStoreOptions {
 }
 
 /**
- * Creates a channel store in this process's memory. A restarted process has other epochs. Appends remove messages past
- * the retention and idle channels, so it needs no timer.
+ * Creates a channel store in this process's memory. A restarted process has other epochs. It needs no timer:
+ * an append removes expired messages and idle channels, and a new chunk removes expired chunks.
  * @example
  * const streamer = createStreamer({ channels, store: memoryChannelStore() });
  */
 export function memoryChannelStore(options: MemoryChannelStoreOptions = {}): ChannelStore {
   const { now = Date.now } = options;
+  // `history` is read only when the function is called.
   const members = new MemoryMembers(now, (channel) => history.touch(channel));
   const history = new MemoryHistory(now, (channel) => members.has(channel));
   return { history, members, chunks: new MemoryMessageChunks() };

@@ -54,7 +54,7 @@ class MemoryConnectionStore implements ConnectionStore {
     const { id } = connection;
     if (this.#tombstones.has(id)) return false;
     if (this.#getLive(id) !== undefined || connection.expiresAt <= this.#now()) return true;
-    this.#ends.set(id, this.#lifetimes.toEnd(connection.expiresAt));
+    this.#ends.set(id, this.#lifetimes.elapsedEnd(connection.expiresAt));
     this.#put(freezeRow(connection));
     return true;
   }

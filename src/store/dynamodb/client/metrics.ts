@@ -11,15 +11,15 @@ export interface CallMetrics {
   readonly durationMs: number;
   /** The number of attempts, from 1. */
   readonly attempts: number;
-  /** Read capacity units of the table and its indexes; 0 for a failed call. */
+  /** Read capacity units of the table and its indexes; 0 unless the outcome is `ok`. */
   readonly readUnits: number;
-  /** Write capacity units of the table and its indexes; 0 for a failed call. */
+  /** Write capacity units of the table and its indexes; 0 unless the outcome is `ok`. */
   readonly writeUnits: number;
   /** `condition`: a condition did not hold, which is an expected outcome. */
   readonly outcome: "ok" | "condition" | "failed";
 }
 
-const UNITS = {
+const METRIC_UNITS = {
   Latency: "Milliseconds",
   Attempts: "Count",
   ReadUnits: "Count",
@@ -29,14 +29,18 @@ const UNITS = {
 
 /** Writes a call's metrics for CloudWatch, by table and operation. */
 export function logMetrics(metrics: CallMetrics): void {
-  const values: { [name in keyof typeof UNITS]: number } = {
+  const values: { [name in keyof typeof METRIC_UNITS]: number } = {
     Latency: metrics.durationMs,
     Attempts: metrics.attempts,
     ReadUnits: metrics.readUnits,
     WriteUnits: metrics.writeUnits,
     Failures: metrics.outcome === "failed" ? 1 : 0,
   };
-  const directive = { namespace: "LiftWs/Store", dimensions: [["TableName", "Operation"]], units: UNITS };
+  const directive = {
+    namespace: "LiftWs/Store",
+    dimensions: [["TableName", "Operation"]],
+    units: METRIC_UNITS,
+  };
   const dimensions = { TableName: metrics.tableName, Operation: metrics.operation };
   writeEmf(emfLine(Date.now(), [directive], { ...dimensions, ...values }));
 }
