@@ -116,8 +116,8 @@ function flagForm(name: string, flag: Flag): string {
 }
 
 /**
- * Finds the candidate with the smallest edit distance to a mistyped flag, command or key of `routes.json`. Of several at
- * the same distance it returns the first.
+ * Finds the candidate with the smallest edit distance to a mistyped flag, command or key of `routes.json`. Among
+ * equally distant ones it returns the first.
  * @returns `undefined` when the distance is more than half of the word's length: such a word is hardly a typo
  */
 export function findNearest(word: string, candidates: readonly string[]): string | undefined {
