@@ -30,7 +30,7 @@ export class TimeSlices {
       if (performance.now() - startedAt >= SLICE_MS) break;
       this.#waiting.delete(start);
       start();
-      // Let the started operation run before the time is read again.
+      // Lets the operation run to its first await before the time is read again.
       await undefined;
     }
     this.#isStarting = false;

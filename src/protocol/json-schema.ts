@@ -14,7 +14,7 @@ export interface JsonSchemaOptions {
   readonly channel: JsonSchema;
   /** The schemas of payloads that a namespace sets. Default: any JSON. */
   readonly slots?: { readonly [Name in Slot]?: JsonSchema };
-  /** Replaces a schema wherever it stands. */
+  /** Used in place of these schema objects, such as the data of a response. */
   readonly replace?: ReadonlyMap<Schema, JsonSchema>;
   /** Where the named definitions are: `#/…/{name}`. */
   readonly pointer: (name: string) => string;
@@ -129,7 +129,7 @@ function objectSchema({ fields, notBoth }: ObjectSchema, options: JsonSchemaOpti
   };
 }
 
-/** The pattern of the names of channels in these namespaces. */
+/** Returns the JSON Schema of a channel's name in one of these namespaces. */
 export function channelJsonSchema(namespaces: readonly string[]): JsonSchema {
   const namespace = namespaces.length === 1 ? namespaces[0] : `(?:${namespaces.join("|")})`;
   return {

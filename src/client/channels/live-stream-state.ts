@@ -4,10 +4,10 @@ import { Emitter } from "../emitter.ts";
 /** A channel's live stream. Merges the server's responses with its messages, by their times. */
 export class LiveStreamState {
   stream: LiveStream | undefined;
-  /** Why the last live stream ended. */
+  /** Why the last live stream ended; `undefined` while one is live, and when its end was missed. */
   endReason: StreamEndedMessage["reason"] | undefined;
   readonly changes = new Emitter<void>();
-  /** The time of the last applied start or end. */
+  /** The time of the newest known start or end; 0 after a response without a stream. */
   #at = 0;
   /** The last number of viewers, and its time. */
   #count = 0;
@@ -26,6 +26,8 @@ export class LiveStreamState {
       const at = live?.since ?? 0;
       if (!this.#hasStreamMessage || at > this.#at) {
         this.#at = at;
+        // A response gives no reason, and the reason of an earlier stream would be wrong.
+        if (live || this.stream) this.endReason = undefined;
         this.stream = live && this.#hasCountMessage ? { ...live, viewers: this.#count } : live;
       }
       this.changes.emit();

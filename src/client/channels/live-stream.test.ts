@@ -124,6 +124,18 @@ describe("the state of a live stream", () => {
   });
   const viewers = (at: number, count: number): StreamMessage => ({ ...head, type: "viewers", at, count });
 
+  it("has no end reason of an earlier stream when a later one's start and end were missed", () => {
+    const state = new LiveStreamState();
+    state.apply(started(1));
+    state.apply(ended(2));
+    expect(state.endReason).toBe("ended");
+    state.startFetch()({});
+    expect(state.endReason).toBe("ended");
+    state.startFetch()({ live: ada(3) });
+    state.startFetch()({});
+    expect([state.stream, state.endReason]).toEqual([undefined, undefined]);
+  });
+
   it.each([
     ["an end that arrives before its start", [started(20), ended(10)], ada(20)],
     ["a start that arrives after its end", [ended(20), started(10)], undefined],

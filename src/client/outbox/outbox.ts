@@ -43,7 +43,7 @@ interface Item extends Omit<OutboxItem, "sentAt"> {
   age?: () => number;
 }
 
-/** Holds each published message until the server acknowledges it. */
+/** Holds each published message until its `publish` settles. */
 export class Outbox implements RestorableItems {
   readonly #settings: ResolvedOptions;
   readonly #requests: RequestQueue;

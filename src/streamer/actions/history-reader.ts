@@ -16,9 +16,9 @@ export type HistorySelection = Omit<HistoryPayload, "channel">;
 
 /** The messages after a position. */
 interface Recovery {
-  /** `false`: the history does not reach back to the position, so messages are missing. */
+  /** `false`: messages may be missing: too old, of another epoch, or the position is ahead of the head. */
   readonly recovered: boolean;
-  /** The channel's last message at the time of the read. */
+  /** Where the client stands afterwards: the last of `messages`, or the head if it is not given all of them. */
   readonly position: Position;
   readonly messages: readonly StoredMessage[];
   /** More messages follow `messages`. */

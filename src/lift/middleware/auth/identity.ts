@@ -28,8 +28,8 @@ export function setAuthIdentity(ctx: AnyContext, identity: AuthIdentity): void {
 }
 
 /**
- * Returns the identity of an event's connection: from `webSocketAuth` on `$connect`, later from the authorizer or the
- * connection's row. Returns `undefined` for an anonymous connection.
+ * Returns the identity of an event's connection: from the authorizer if there is one, otherwise from `webSocketAuth` on
+ * `$connect` and later from the connection's row. Returns `undefined` for an anonymous connection.
  * @example
  * const roles = authIdentity(ctx)?.roles ?? [];
  */
@@ -41,7 +41,7 @@ export function authIdentity(ctx: AnyContext): AuthIdentity | undefined {
     authorizer !== undefined && contextInternals.settingsOf(ctx).identity(authorizer)?.userId !== undefined;
   const rest = authorized ? fromAuthorizer(authorizer) : fromRow(contextInternals.rowOf(ctx));
   const identity = { userId: ctx.userId, tenantId: ctx.tenantId, ...rest };
-  // On $connect another middleware may still change it.
+  // Not cached on $connect, because another middleware may still set the user or the tenant.
   if (!isConnectEvent(ctx.event)) identities.set(ctx, identity);
   return identity;
 }

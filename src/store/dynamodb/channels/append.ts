@@ -91,7 +91,7 @@ export async function appendAfter(
   }
 }
 
-/** Returns `undefined` if another message has the offset; then nothing was stored. */
+/** Returns `undefined` if the head has moved or the offset is taken; then nothing was stored. */
 async function tryAppend(
   client: RetryingClient,
   retry: Retry,
