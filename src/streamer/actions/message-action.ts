@@ -20,7 +20,7 @@ export function createActions(namespaces: ReadonlyMap<string, unknown>): Actions
       const isLegacy = name === "message";
       const payload = ctx.body(isLegacy ? "data" : "payload");
       const action = isLegacy ? toAction(ctx.body("type")) : (name as Action);
-      return { name: action, namespaces: readNamespaces(payload, namespaces) };
+      return { name: action, namespaces: findNamespaces(payload, namespaces) };
     },
   };
 }
@@ -32,7 +32,7 @@ export function readAction({ action, payload }: Request): Action {
 
 /** @param namespaces the configured ones */
 export function toMessageAction(request: Request, namespaces: ReadonlyMap<string, unknown>): MessageAction {
-  return { name: readAction(request), namespaces: readNamespaces(request.payload, namespaces) };
+  return { name: readAction(request), namespaces: findNamespaces(request.payload, namespaces) };
 }
 
 function toAction(legacyType: unknown): Action {
@@ -41,17 +41,17 @@ function toAction(legacyType: unknown): Action {
 }
 
 /** Reads an unchecked payload. Only configured namespaces count, because names become labels of metrics. */
-function readNamespaces(payload: unknown, configured: ReadonlyMap<string, unknown>): readonly string[] {
+function findNamespaces(payload: unknown, configured: ReadonlyMap<string, unknown>): readonly string[] {
   if (typeof payload !== "object" || payload === null) return [];
   const { channel, channels } = payload as { readonly channel?: unknown; readonly channels?: unknown };
   const all: readonly unknown[] = Array.isArray(channels) ? channels : [channel];
   const found = all
-    .map((each) => readNamespace(each))
+    .map((each) => findNamespace(each))
     .filter((name) => name !== undefined && configured.has(name));
   return [...new Set(found as string[])];
 }
 
-function readNamespace(channel: unknown): string | undefined {
+function findNamespace(channel: unknown): string | undefined {
   const name =
     typeof channel === "object" && channel !== null ? (channel as { channel?: unknown }).channel : channel;
   return typeof name === "string" ? parseChannelName(name)?.namespace : undefined;
