@@ -1,5 +1,6 @@
 // @ts-check
-import { basename } from "node:path";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { capture, SetupError } from "./child.mjs";
 
 /**
@@ -17,6 +18,22 @@ export async function npmCi(folder, flags = []) {
     throw new SetupError(`npm did not start (${error.code ?? error.message}). Check that it is installed.`);
   });
   if (code !== 0) throw new SetupError(`npm ci failed: ${failureReason(output) || `exit code ${code}`}`);
+}
+
+/**
+ * Installs a package of this repository that has a lockfile of its own, unless that lockfile is installed.
+ * @param {string} folder
+ * @param {string} [about] what is installed, printed before an installation
+ * @throws {SetupError}
+ */
+export async function installOwnPackage(folder, about) {
+  const wanted = readFileSync(join(folder, "package-lock.json"), "utf8");
+  // A copy of the installed lockfile.
+  const stamp = join(folder, "node_modules", ".installed-lock.json");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
+  if (about !== undefined) process.stdout.write(`Installing ${about} (npm ci) ...\n`);
+  await npmCi(folder, ["--prefer-offline"]);
+  writeFileSync(stamp, wanted);
 }
 
 /** Shortens the `npm error` lines to one: the code, the reason and the path of the log. */

@@ -1,11 +1,5 @@
 // Stryker's instrumenter, from a package of its own that is installed when it is first needed.
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { capture } from "../../tools/child.mjs";
-
-const FOLDER = import.meta.dirname;
-/** A copy of the lockfile that was installed last. */
-const STAMP = join(FOLDER, "node_modules", ".installed-lock.json");
+import { installOwnPackage } from "../../tools/npm.mjs";
 
 /** A mutant as Stryker describes it. Lines and columns count from 0. */
 export interface InstrumentedMutant {
@@ -30,16 +24,9 @@ export interface Instrumenter {
   }>;
 }
 
-/** @throws {Error} when npm cannot install it */
+/** @throws {SetupError} when npm cannot install it */
 export async function loadInstrumenter(): Promise<Instrumenter> {
-  const lockfile = readFileSync(join(FOLDER, "package-lock.json"), "utf8");
-  if (!existsSync(STAMP) || readFileSync(STAMP, "utf8") !== lockfile) {
-    process.stdout.write("Installing Stryker's instrumenter (npm ci), 78 packages ...\n");
-    const args = ["ci", "--prefer-offline", "--loglevel=error"];
-    const { code, output } = await capture("npm", args, { cwd: FOLDER });
-    if (code !== 0) throw new Error(`npm ci in ${FOLDER} ended with ${code}:\n${output}`);
-    writeFileSync(STAMP, lockfile);
-  }
+  await installOwnPackage(import.meta.dirname, "Stryker's instrumenter, 78 packages");
   // Not a literal: the package is not there when the tree is type-checked.
   const name: string = "@stryker-mutator/instrumenter";
   const { Instrumenter } = await import(name);
