@@ -82,7 +82,9 @@ async function check(store: StoreName, { seed, seconds, keep, bug }: Arguments):
   mkdirSync(folder, { recursive: true });
   console.log(`${store}: ${seconds} s with seed ${seed}`);
   const { storeConfig, close } = await prepareStore(store, folder);
-  const { violations, counts, file } = await run({ seed, seconds, storeConfig, folder, bug }).finally(close);
+  const report = (line: string) => console.error(`  ${line}`);
+  const options = { seed, seconds, storeConfig, folder, bug, report };
+  const { violations, counts, file } = await run(options).finally(close);
   const shortfalls = violations.length > 0 ? [] : counts.shortfalls(seconds * 1_000 - CALM_MS - SETTLE_MS);
   const failed = violations.length + shortfalls.length > 0;
   for (const line of counts.lines()) console.log(line);

@@ -32,6 +32,8 @@ const NOTICE_MS = 200;
 /** Limit of the extra time for events that have not happened yet: a busy machine may run at a tenth of the speed. */
 const MAX_SLOWDOWN = 10;
 const EXTRA_MS = 90_000;
+/** Interval of the progress lines. */
+const PROGRESS_MS = 30_000;
 
 /** Unanswered publications that a client may have. */
 const MAX_OUTSTANDING = 20;
@@ -44,6 +46,8 @@ export interface RunOptions {
   readonly folder: string;
   /** Name of a bug in seeded-bugs.ts. */
   readonly bug?: string | undefined;
+  /** Takes a line on the progress every 30 s. Default: none. */
+  readonly report?: ((line: string) => void) | undefined;
 }
 
 export interface RunResult {
@@ -54,7 +58,14 @@ export interface RunResult {
 }
 
 /** Runs the simulation and checks its log as it grows. The first violation ends the run. */
-export async function run({ seed, seconds, storeConfig, folder, bug }: RunOptions): Promise<RunResult> {
+export async function run({
+  seed,
+  seconds,
+  storeConfig,
+  folder,
+  bug,
+  report,
+}: RunOptions): Promise<RunResult> {
   const random = new Random(seed);
   const file = join(folder, "history.jsonl");
   const output = createWriteStream(file);
@@ -81,10 +92,12 @@ export async function run({ seed, seconds, storeConfig, folder, bug }: RunOption
     users: USERS,
   });
   const simulation = new Simulation({ storeConfig, folder, random: random.fork(), log, bug });
+  const faultMs = seconds * 1_000 - CALM_MS - SETTLE_MS;
+  let progress: NodeJS.Timeout | undefined;
   try {
     await simulation.start();
-    const faultMs = seconds * 1_000 - CALM_MS - SETTLE_MS;
     const since = Date.now();
+    progress = setInterval(() => report?.(progressLine(Date.now() - since, faultMs, counts)), PROGRESS_MS);
     // On a busy machine some events happen late, so the run is extended.
     const maxMs = bug === undefined ? MAX_SLOWDOWN * faultMs + EXTRA_MS : faultMs;
     const isOver = () => {
@@ -96,11 +109,18 @@ export async function run({ seed, seconds, storeConfig, folder, bug }: RunOption
   } catch (error) {
     if (!stop.signal.aborted) throw error;
   } finally {
+    clearInterval(progress);
     stop.abort();
     await simulation.stop();
     await new Promise((resolve) => output.end(resolve));
   }
   return { violations, counts, file };
+}
+
+/** Once the time is over, it says what the run still waits for. */
+function progressLine(passedMs: number, faultMs: number, counts: EventCounts): string {
+  const passed = `${Math.round(passedMs / 1_000)} s: ${counts.count("published")} published`;
+  return passedMs < faultMs ? passed : [passed, ...counts.shortfalls(faultMs)].join("; ");
 }
 
 async function runPhases(
