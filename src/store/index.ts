@@ -6,6 +6,7 @@ export * from "./contracts/connections.ts";
 export * from "./contracts/errors.ts";
 export * from "./contracts/json.ts";
 export * from "./contracts/message-chunks.ts";
+export * from "./contracts/requests.ts";
 export * from "./contracts/schedule.ts";
 export * from "./contracts/tickets.ts";
 export * from "./contracts/time-budget.ts";

@@ -1,8 +1,9 @@
 import type { ChannelHistory } from "./channel-history.ts";
 import type { ChannelMembers } from "./channel-members.ts";
 import type { MessageChunks } from "./message-chunks.ts";
+import type { RequestStore } from "./requests.ts";
 
-/** Everything that Streamer stores of its channels. */
+/** Everything that Streamer stores: its channels and its long requests. */
 export interface ChannelStore {
   /** The messages of the channels. */
   readonly history: ChannelHistory;
@@ -10,4 +11,6 @@ export interface ChannelStore {
   readonly members: ChannelMembers;
   /** The chunks of incomplete messages. */
   readonly chunks: MessageChunks;
+  /** Long requests. Absent: the store has none, and requests are answered in place. */
+  readonly requests?: RequestStore;
 }
