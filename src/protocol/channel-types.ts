@@ -27,10 +27,32 @@ export interface JsonNamespaces {
   };
 }
 
-/** The type of a server, by which a client gets its payload types. The property exists in types only. */
-export interface ServerTypes<Types extends Namespaces = Namespaces> {
+/** The types of one of the application's own actions. */
+export interface RequestTypes {
+  /** The input that clients pass to `request`. */
+  readonly input: unknown;
+  /** The result that clients get. */
+  readonly result: unknown;
+  /** The details of its progress. */
+  readonly progress: unknown;
+}
+
+/** The types of each of the application's own actions. */
+export interface Requests {
+  readonly [action: string]: RequestTypes;
+}
+
+/** Actions without schemas: any JSON. */
+export interface JsonRequests {
+  readonly [action: string]: { readonly input: Json; readonly result: Json; readonly progress: Json };
+}
+
+/** The type of a server, by which a client gets its payload types. The properties exist in types only. */
+export interface ServerTypes<Types extends Namespaces = Namespaces, Actions extends Requests = Requests> {
   /** Carries the types of the namespaces. It does not exist at run time. */
   readonly "~channels"?: Types;
+  /** Carries the types of the application's own actions. It does not exist at run time. */
+  readonly "~requests"?: Actions;
 }
 
 /** The names of the channels in these namespaces. */

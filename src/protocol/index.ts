@@ -17,11 +17,11 @@ export {
   MAX_MESSAGE_BYTES,
   MAX_MESSAGES,
 } from "./limits.ts";
-export { parseRequest } from "./parse-request.ts";
+export { parseCall, parseRequest } from "./parse-request.ts";
 export type { Position } from "./position.ts";
 export type * from "./requests.ts";
 export { ACTIONS, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, REQUESTS } from "./requests.ts";
 export type * from "./results.ts";
-export { RESULTS, SUBSCRIBED } from "./results.ts";
+export { REQUEST_INFO, RESULTS, SUBSCRIBED } from "./results.ts";
 export type * from "./server-messages.ts";
 export { RESPONSE_DATA, SERVER_MESSAGES } from "./server-messages.ts";

@@ -66,7 +66,8 @@ function convert(schema: Schema, options: JsonSchemaOptions): JsonSchema {
     case "channel":
       return options.channel;
     case "integer":
-      return { type: "integer", minimum: schema.min, maximum: schema.max };
+    case "number":
+      return { type: schema.kind, minimum: schema.min, maximum: schema.max };
     case "boolean":
       return { type: "boolean" };
     case "json": {

@@ -3,6 +3,8 @@ import { ProtocolError } from "./codes.ts";
 import { LIMITS } from "./limits.ts";
 import { parseAs, parseObject, parseValue, toProtocolError, ValidationError } from "./parse.ts";
 import {
+  CALL,
+  type Call,
   IDENTIFIER,
   LEGACY_DATA,
   LEGACY_TYPE,
@@ -11,6 +13,9 @@ import {
   type Request,
 } from "./requests.ts";
 import { json, object, optional } from "./schema.ts";
+
+/** The form of the first clients' requests: the id has another name. */
+const ID_NAMES = ["id", "request_id"] as const;
 
 const ANY_JSON = json();
 const LEGACY_STATE = object({ state: optional(json(LIMITS.stateBytes)) });
@@ -21,18 +26,32 @@ const LEGACY_STATE = object({ state: optional(json(LIMITS.stateBytes)) });
  * is valid
  */
 export function parseRequest(message: string): Request {
-  const fields = parseObject(message);
-  const own = (name: string) => (Object.hasOwn(fields, name) ? fields[name] : undefined);
-  const id = own("id");
-  const requestId = id === undefined ? undefined : parseAs(IDENTIFIER, id, "id");
-  const action = parseAs(IDENTIFIER, own("action"), "action", requestId);
-  const head = { action, ...(requestId === undefined ? {} : { id: requestId }) };
+  const { fields, own, head } = parseHead(message);
+  const { action, id: requestId } = head;
   if (action === "message") return { ...head, payload: parseLegacy(fields, requestId) } as Request;
   if (!Object.hasOwn(REQUESTS, action)) {
     throw new ProtocolError("NOT_FOUND", "There is no such action", requestId);
   }
   const schema = REQUESTS[action as keyof typeof REQUESTS];
   return { ...head, payload: parseValue(schema, own("payload") ?? {}, "payload", requestId) } as Request;
+}
+
+/**
+ * Parses a call of one of the application's own actions, whose payload the application's schema describes.
+ * @throws {ProtocolError} as `parseRequest`
+ */
+export function parseCall(message: string): Call {
+  const { fields, head } = parseHead(message);
+  return { ...head, ...parseAs(CALL, fields, "", head.id) };
+}
+
+function parseHead(message: string) {
+  const fields = parseObject(message);
+  const own = (name: string) => (Object.hasOwn(fields, name) ? fields[name] : undefined);
+  const idName = ID_NAMES.find((name) => own(name) !== undefined);
+  const id = idName === undefined ? undefined : parseAs(IDENTIFIER, own(idName), idName);
+  const action = parseAs(IDENTIFIER, own("action"), "action", id);
+  return { fields, own, head: { action, ...(id === undefined ? {} : { id }) } };
 }
 
 function parseLegacy(

@@ -4,10 +4,10 @@ import { LONE_SURROGATE, utf8Length } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import type {
   Infer,
-  IntegerSchema,
   JsonValueSchema,
   ListSchema,
   MapSchema,
+  NumberSchema,
   ObjectSchema,
   RecordSchema,
   Schema,
@@ -82,7 +82,8 @@ function parse(schema: Schema, value: unknown, path: string): unknown {
       if (typeof value === "string" && parseChannelName(value) !== undefined) return value;
       throw new ValidationError(path, "must be a channel, namespace:name");
     case "integer":
-      return parseInteger(schema, value, path);
+    case "number":
+      return parseNumber(schema, value, path);
     case "boolean":
       if (typeof value === "boolean") return value;
       throw new ValidationError(path, "must be true or false");
@@ -121,9 +122,13 @@ function parseText({ bytes, wellFormed, format }: TextSchema, value: unknown, pa
   return value;
 }
 
-function parseInteger({ min, max }: IntegerSchema, value: unknown, path: string): number {
-  if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return value as number;
-  throw new ValidationError(path, `must be an integer from ${min} to ${max}`);
+function parseNumber({ kind, min, max }: NumberSchema, value: unknown, path: string): number {
+  const isOfKind = kind === "integer" ? Number.isInteger(value) : typeof value === "number";
+  if (isOfKind && (value as number) >= min && (value as number) <= max) return value as number;
+  throw new ValidationError(
+    path,
+    `must be ${kind === "integer" ? "an integer" : "a number"} from ${min} to ${max}`,
+  );
 }
 
 /** Limits depth first: `JSON.stringify` overflows the stack on JSON that is nested too deep. */

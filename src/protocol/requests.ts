@@ -38,6 +38,19 @@ const CONTENT_TYPE = {
   },
 };
 
+/** A call of one of the application's own actions: the fields beside its action and payload, and in a `resend`. */
+const CALL_OPTIONS = {
+  background: optional(
+    described("Stored, and answered with an acknowledgment, however short it is", boolean),
+  ),
+  startAt: optional(
+    described("ms since the epoch; the request is stored, and starts no earlier", integer(0)),
+  ),
+};
+
+/** The fields of a call beside its `id` and `action`. */
+export const CALL = object({ payload: optional(json()), ...CALL_OPTIONS });
+
 /** The payload of each action except `message`, whose fields stand beside the action. */
 export const REQUESTS = {
   // Each channel once: the server announces a member to the channel, and would announce it twice.
@@ -67,6 +80,17 @@ export const REQUESTS = {
   refresh: object({ token: text(1, LIMITS.tokenBytes) }),
   upload: object({ channel, bytes: integer(1), contentType: optional(CONTENT_TYPE) }),
   download: object({ channel, blob: IDENTIFIER }),
+  request: object({ request: IDENTIFIER }),
+  result: object({
+    request: IDENTIFIER,
+    from: optional(described("Where in the result's JSON text to begin, in UTF-16 code units", integer(0))),
+  }),
+  requests: object({
+    after: optional(text(1, LIMITS.userBytes)),
+    limit: optional(integer(1, LIMITS.requests)),
+  }),
+  cancel: object({ request: IDENTIFIER }),
+  resend: object({ action: IDENTIFIER, payload: optional(json()), ...CALL_OPTIONS }),
   part: object(
     {
       message: described("Larger than that of this connection's earlier messages in parts", integer(1)),
@@ -96,6 +120,11 @@ export interface HeartbeatPayload extends Infer<typeof REQUESTS.heartbeat> {}
 export interface RefreshPayload extends Infer<typeof REQUESTS.refresh> {}
 export interface UploadPayload extends Infer<typeof REQUESTS.upload> {}
 export interface DownloadPayload extends Infer<typeof REQUESTS.download> {}
+export interface RequestPayload extends Infer<typeof REQUESTS.request> {}
+export interface ResultPayload extends Infer<typeof REQUESTS.result> {}
+export interface RequestsPayload extends Infer<typeof REQUESTS.requests> {}
+export interface CancelPayload extends Infer<typeof REQUESTS.cancel> {}
+export interface ResendPayload extends Infer<typeof REQUESTS.resend> {}
 export interface PartPayload extends Infer<typeof REQUESTS.part> {}
 
 /** A `message` of the first clients, parsed. */
@@ -114,6 +143,12 @@ export type Payloads = { readonly [Name in keyof typeof REQUESTS]: Infer<(typeof
 export type Action = keyof Payloads;
 
 export const ACTIONS: readonly Action[] = [...(Object.keys(REQUESTS) as Action[]), "message"];
+
+/** A call of one of the application's own actions, parsed. */
+export interface Call extends Infer<typeof CALL> {
+  readonly action: string;
+  readonly id?: string;
+}
 
 /** A client's message, parsed: switch on `action`. */
 export type Request = {

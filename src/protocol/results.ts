@@ -6,16 +6,27 @@ import {
   channel,
   described,
   type Infer,
+  integer,
+  json,
   list,
   named,
   object,
+  oneOf,
   optional,
   record,
   slot,
   text,
   union,
 } from "./schema.ts";
-import { type ChannelMessage, ERROR_BODY, LIVE_STREAM, SERVER_MESSAGES, TIME } from "./server-messages.ts";
+import {
+  type ChannelMessage,
+  ERROR_BODY,
+  LIVE_STREAM,
+  OUTPUT,
+  PERCENTAGE,
+  SERVER_MESSAGES,
+  TIME,
+} from "./server-messages.ts";
 
 const NOTHING = object({});
 
@@ -34,6 +45,35 @@ export const SUBSCRIBED = object({
 const REFUSED = object({ channel: text(), error: ERROR_BODY });
 
 const USER_PRESENCE = object({ user: text(), since: TIME, state: optional(slot("state")) });
+
+const REQUEST_STATE = oneOf("PENDING", "PROCESSING", "RETRYING", "COMPLETED", "FAILED", "CANCELLED");
+
+const REQUEST_FIELDS = {
+  id: text(),
+  action: text(),
+  state: REQUEST_STATE,
+  attempt: described("0 before the first", integer(0)),
+  createdAt: TIME,
+  updatedAt: TIME,
+  progress: optional(
+    object({ percentage: PERCENTAGE, message: optional(text()), details: optional(json()) }),
+  ),
+  error: optional(described("Of the last attempt, while RETRYING or FAILED", ERROR_BODY)),
+};
+
+/** A long request, as lists show it. */
+export const REQUEST_SUMMARY = named("RequestSummary", object(REQUEST_FIELDS));
+
+/** A long request with its end. */
+export const REQUEST_INFO = named(
+  "RequestInfo",
+  object({
+    ...REQUEST_FIELDS,
+    result: optional(described("When COMPLETED", json())),
+    result_bytes: optional(described("In place of a result that is larger than a frame", integer(0))),
+    output: OUTPUT,
+  }),
+);
 
 /** The `data` of the `response` to each action. A `part` has none: the whole message is answered. */
 export const RESULTS = {
@@ -55,6 +95,10 @@ export const RESULTS = {
   refresh: object({ expiresAt: optional(TIME) }),
   upload: object({ blob: text(), url: text(), headers: record(text()), expiresAt: TIME }),
   download: object({ url: text(), expiresAt: TIME }),
+  request: REQUEST_INFO,
+  result: object({ text: text(), more: boolean }),
+  requests: object({ requests: list(REQUEST_SUMMARY), next: optional(text()) }),
+  cancel: object({ state: REQUEST_STATE }),
   message: union(PUBLISH_RESULT, NOTHING),
 };
 
@@ -81,6 +125,15 @@ export interface PresenceResult<State = Json> extends Omit<Infer<typeof RESULTS.
   /** The users in the channel, each once. */
   readonly users: readonly UserPresence<State>[];
 }
+/** A long request: its state, progress, and its error or result. Times are in ms since the epoch. */
+export interface RequestInfo<Result = Json> extends Omit<Infer<typeof REQUEST_INFO>, "result"> {
+  /** The result, when it is COMPLETED and fits into a frame. */
+  readonly result?: Result;
+}
+
+/** A long request in a list. */
+export interface RequestSummary extends Infer<typeof REQUEST_SUMMARY> {}
+
 export interface DownloadResult extends Infer<typeof RESULTS.download> {}
 
 /** The `data` of the `response` to each action. */

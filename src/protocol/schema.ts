@@ -7,7 +7,7 @@ import type { Json } from "./json.ts";
 export type Schema =
   | TextSchema
   | ChannelSchema
-  | IntegerSchema
+  | NumberSchema
   | BooleanSchema
   | JsonValueSchema
   | ConstantSchema
@@ -40,8 +40,8 @@ export interface ChannelSchema extends Documented {
   readonly kind: "channel";
 }
 
-export interface IntegerSchema extends Documented {
-  readonly kind: "integer";
+export interface NumberSchema extends Documented {
+  readonly kind: "integer" | "number";
   readonly min: number;
   readonly max: number;
 }
@@ -125,7 +125,7 @@ export interface UnionSchema<Options extends readonly Schema[] = readonly Schema
 /** The type of the values that a schema describes. */
 export type Infer<S> = S extends { readonly kind: "text" | "channel" }
   ? string
-  : S extends { readonly kind: "integer" }
+  : S extends { readonly kind: "integer" | "number" }
     ? number
     : S extends { readonly kind: "boolean" }
       ? boolean
@@ -174,8 +174,12 @@ export const channel: ChannelSchema = { kind: "channel" };
 
 export const boolean: BooleanSchema = { kind: "boolean" };
 
-export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): IntegerSchema {
+export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): NumberSchema {
   return { kind: "integer", min, max };
+}
+
+export function number(min: number, max: number): NumberSchema {
+  return { kind: "number", min, max };
 }
 
 /** Any JSON value, of at most `maxBytes` when serialized. */

@@ -10,10 +10,10 @@ import {
   integer,
   json,
   named,
+  number,
   object,
   oneOf,
   optional,
-  record,
   slot,
   text,
 } from "./schema.ts";
@@ -38,8 +38,14 @@ export const LIVE_STREAM = described(
   named("LiveStream", object({ user: text(), since: TIME, viewers: integer(0), data: optional(json()) })),
 );
 
-/** The fields of a `response` that depend on its request's action: see `RESULTS`. */
-export const RESPONSE_DATA = record(json());
+/** The part of a `response` that depends on its request's action: see `RESULTS`. Any JSON for the application's actions. */
+export const RESPONSE_DATA = json();
+
+/** How far a request is, in percent. */
+export const PERCENTAGE = number(0, 100);
+
+/** The end of a request's output. */
+export const OUTPUT = described("Offset of the last message of its output; 0: none", integer(0));
 
 /** Every message that a server sends, by its `type`. */
 export const SERVER_MESSAGES = {
@@ -55,8 +61,31 @@ export const SERVER_MESSAGES = {
       type: constant("error"),
       request_id: optional(described("Absent: the server is about to close the connection", text())),
       error: ERROR_BODY,
+      output: optional(OUTPUT),
     }),
   ),
+  acknowledgment: object({
+    type: constant("acknowledgment"),
+    request_id: text(),
+    status: constant("queued"),
+    message: described("For people", text()),
+  }),
+  progress: object({
+    type: constant("progress"),
+    request_id: text(),
+    percentage: PERCENTAGE,
+    message: text(),
+    metadata: optional(json()),
+    attempt: integer(1),
+  }),
+  complete: object({
+    type: constant("complete"),
+    request_id: text(),
+    success: constant(true),
+    result: optional(json()),
+    result_bytes: optional(described("In place of a result that is larger than a frame", integer(0))),
+    output: OUTPUT,
+  }),
   message: object({
     type: constant("message"),
     id: described("A message may arrive twice, with the same id", text()),
@@ -65,6 +94,9 @@ export const SERVER_MESSAGES = {
     at: TIME,
     user: optional(described("Absent: published by the server or by an anonymous user", text())),
     position: optional(described("At-least-once only", POSITION)),
+    from: optional(
+      described("The first offset that the message stands for, of a request's output", integer(1)),
+    ),
   }),
   presence: object({
     type: constant("presence"),
@@ -97,6 +129,13 @@ export interface ErrorBody extends Infer<typeof ERROR_BODY> {}
 export interface ResponseMessage extends Infer<typeof SERVER_MESSAGES.response> {}
 export interface ErrorMessage extends Infer<typeof SERVER_MESSAGES.error> {}
 
+export interface AcknowledgmentMessage extends Infer<typeof SERVER_MESSAGES.acknowledgment> {}
+export interface ProgressMessage extends Infer<typeof SERVER_MESSAGES.progress> {}
+export interface CompleteMessage extends Infer<typeof SERVER_MESSAGES.complete> {}
+
+/** A message about a long request, to whoever made or watches it. */
+export type RequestMessage = AcknowledgmentMessage | ProgressMessage | CompleteMessage;
+
 /** A message published to a channel. */
 export interface ChannelMessage<Data = Json> extends Omit<Infer<typeof SERVER_MESSAGES.message>, "data"> {
   /** The published data. */
@@ -119,4 +158,10 @@ export interface ViewersMessage extends Infer<typeof SERVER_MESSAGES.viewers> {}
 export type StreamMessage = StreamStartedMessage | StreamEndedMessage | ViewersMessage;
 
 /** A server's message, parsed: switch on `type`. */
-export type ServerMessage = ResponseMessage | ErrorMessage | ChannelMessage | PresenceMessage | StreamMessage;
+export type ServerMessage =
+  | ResponseMessage
+  | ErrorMessage
+  | RequestMessage
+  | ChannelMessage
+  | PresenceMessage
+  | StreamMessage;

@@ -83,6 +83,8 @@ export interface ResumeOptions {
 export interface StreamerDescription {
   /** The namespaces by name. */
   readonly namespaces: ReadonlyMap<string, NamespaceDescription>;
+  /** The application's own actions by name. */
+  readonly requests: ReadonlyMap<string, unknown>;
   /** Whether clients connect with a token and can refresh it. */
   readonly auth: boolean;
 }

@@ -206,7 +206,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * const { namespaces } = streamer.describe();
    */
   describe(): StreamerDescription {
-    return { namespaces: this.#channels.namespaces, auth: this.#hasAuth };
+    return { namespaces: this.#channels.namespaces, requests: new Map(), auth: this.#hasAuth };
   }
 
   #withLiveStreams(name: string, tenantId: string | undefined): Channel {

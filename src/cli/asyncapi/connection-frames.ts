@@ -20,6 +20,11 @@ const SUMMARIES = {
   unsubscribe: "Leaves channels.",
   heartbeat: "Keeps an idle connection open, and asks which channels have newer messages.",
   refresh: "Replaces the connection's token. A token of another user or tenant closes the connection.",
+  request: "Reads the state of a long request, with its progress, and its result or error.",
+  result: "Reads a piece of a result that is larger than a frame.",
+  requests: "Lists the user's own long requests, the newest first.",
+  cancel: "Cancels a long request.",
+  resend: "Sends a call again that had no answer. It gets the answer of the call.",
   part: `Sends a chunk of a message of more than ${MAX_CLIENT_FRAME_BYTES} bytes. The whole message gets the response.`,
 } as const satisfies { readonly [Name in ConnectionAction]?: string };
 

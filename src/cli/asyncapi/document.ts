@@ -55,7 +55,7 @@ const SECURITY_SCHEMES = {
 
 /** Builds an AsyncAPI 3 document of a Streamer, from the server's side: it receives the clients' requests. */
 export function asyncApiDocument(
-  { namespaces, auth }: StreamerDescription,
+  { namespaces, requests, auth }: StreamerDescription,
   { title, version, description, url }: DocumentOptions,
 ): AsyncApiResult {
   const definitions = new Definitions();
@@ -71,7 +71,7 @@ export function asyncApiDocument(
     connectionChannel(
       subscribable.map(({ schemas }) => schemas),
       anyChannel,
-      auth,
+      { auth, requests: requests.size > 0 },
     ),
     ...described.map(({ name, namespace, schemas }) => namespaceChannel(name, namespace, schemas)),
   ];
@@ -107,7 +107,7 @@ function serverAt(url: URL, auth: boolean): object {
 function connectionChannel(
   subscribable: readonly JsonSchemaOptions[],
   anyChannel: JsonSchema,
-  auth: boolean,
+  { auth, requests }: { readonly auth: boolean; readonly requests: boolean },
 ): DocumentChannel {
   const options = { channel: anyChannel, pointer: Definitions.pointer };
   const channel = new DocumentChannel(CONNECTION, {
@@ -119,6 +119,11 @@ function connectionChannel(
     unsubscribe: subscribable.length > 0,
     heartbeat: true,
     refresh: auth,
+    request: requests,
+    result: requests,
+    requests,
+    cancel: requests,
+    resend: requests,
     part: true,
     message: true,
   };

@@ -26,7 +26,8 @@ export function toExchange(
 ): Exchange {
   const payload = toJsonSchema(REQUESTS[action], options);
   const request = requestFrame(action, { payload }, "required" in payload ? ["payload"] : [], options);
-  return { summary, request, ...(action !== "part" && { response: toResponse(action, options) }) };
+  const hasResponse = action !== "part" && action !== "resend";
+  return { summary, request, ...(hasResponse && { response: toResponse(action, options) }) };
 }
 
 /** A request's frame, with these fields beside `id` and `action`. */

@@ -5,6 +5,7 @@ import {
   MAX_CLIENT_FRAME_BYTES,
   MAX_MESSAGE_BYTES,
   type Payloads,
+  type RequestMessage,
   type ResponseMessage,
   type Results,
   type ServerMessage,
@@ -31,7 +32,7 @@ export type Payload<A extends Action> = A extends "heartbeat"
     : Serializable<Payloads[A]>;
 
 /** A message that the server sends without a request. */
-export type PushedMessage = Exclude<ServerMessage, ResponseMessage | ErrorMessage>;
+export type PushedMessage = Exclude<ServerMessage, ResponseMessage | ErrorMessage | RequestMessage>;
 
 export interface SessionEvents {
   opened(session: Session): void;
@@ -153,7 +154,7 @@ export class Session {
     const message = parseMessage(data);
     if (!message) return;
     if (message.type === "response") this.#pending.get(message.request_id)?.resolve(message.data);
-    else if (message.type !== "error") this.#events.message(message);
+    else if (message.type !== "error") this.#events.message(message as PushedMessage);
     // An error without an id ends the connection.
     else if (message.request_id === undefined) this.end(toClientError(message.error));
     else this.#pending.get(message.request_id)?.reject(toClientError(message.error));
