@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { loadInstrumenter } from "./instrumenter.ts";
 import { drawMutants, instrument, type Mutant } from "./mutants.ts";
 import { PARTS, type Part } from "./parts.ts";
-import { MutationRunner, type Outcome } from "./runner.ts";
+import { type Judgement, MutationRunner } from "./runner.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SEED = 20_261_128;
@@ -24,9 +24,7 @@ Changes the code of a part in one place at a time, and runs its tests: the ones 
   --json   also writes each mutant and its outcome to a file
 `;
 
-interface Judged extends Mutant {
-  readonly outcome: Outcome;
-}
+interface Judged extends Mutant, Judgement {}
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -87,7 +85,7 @@ async function judgeAll(root: string, part: Part, mutants: readonly Mutant[]): P
     const judged: Judged[] = [];
     const start = performance.now();
     for (const mutant of mutants) {
-      judged.push({ ...mutant, outcome: await runner.judge(mutant) });
+      judged.push({ ...mutant, ...(await runner.judge(mutant)) });
       const seconds = Math.round((performance.now() - start) / 1000);
       process.stdout.write(`${judged.length}/${mutants.length} ${judged.at(-1)!.outcome} ${seconds} s\n`);
     }
@@ -98,11 +96,12 @@ async function judgeAll(root: string, part: Part, mutants: readonly Mutant[]): P
 }
 
 function print(judged: readonly Judged[]): void {
-  const survivors = judged.filter(({ outcome }) => outcome !== "killed");
-  for (const { id, file, line, mutator, original, replacement, outcome } of survivors) {
+  for (const { id, file, line, mutator, original, replacement, outcome, failure = "" } of judged) {
+    if (outcome === "killed") continue;
     process.stdout.write(`\n${id} ${outcome} ${file}:${line} ${mutator}\n- ${original}\n+ ${replacement}\n`);
+    if (failure !== "") process.stdout.write(`  ${failure}\n`);
   }
-  const killed = judged.length - survivors.length;
+  const killed = judged.filter(({ outcome }) => outcome === "killed" || outcome === "timed out").length;
   const score = ((100 * killed) / judged.length).toFixed(1);
   process.stdout.write(`\n${killed} of ${judged.length} killed: ${score} %\n`);
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createVitest, type TestSpecification, type Vitest } from "vitest/node";
+import { createVitest, type TestRunResult, type TestSpecification, type Vitest } from "vitest/node";
 import type { Mutant } from "./mutants.ts";
 import type { Part } from "./parts.ts";
 
@@ -9,10 +9,19 @@ import type { Part } from "./parts.ts";
 const TEST_MS = 20_000;
 /** A mutant is called this many times as often as in the unchanged code before it counts as an endless loop. */
 const HIT_FACTOR = 100;
+/** Errors of a test that takes too long, of a wait in it, and of the process that the watchdog kills. */
+const TIMEOUT = /timed out in|did not end|\[vitest-pool\]/i;
 /** Resolves `lift-ws` to the sources. */
 const SOURCE = { conditions: ["@lift-ws/source"] };
 
-export type Outcome = "killed" | "survived" | "not reached";
+/** A mutant that times out is found as well, but slowly, and a busy machine may be the reason. */
+export type Outcome = "killed" | "timed out" | "survived" | "not reached";
+
+export interface Judgement {
+  readonly outcome: Outcome;
+  /** The first failure: the test and its error. */
+  readonly failure?: string;
+}
 
 interface TestFile {
   readonly specification: TestSpecification;
@@ -56,16 +65,10 @@ export class MutationRunner {
     try {
       const specifications = await vitest.globTestSpecifications();
       vitest.provide("mutation", { coverage });
-      const { testModules, unhandledErrors } = await vitest.runTestSpecifications(specifications, true);
-      const failed = testModules.filter((module) => !module.ok());
-      if (failed.length > 0 || unhandledErrors.length > 0) {
-        const names = failed.map(({ relativeModuleId }) => relativeModuleId).join(", ");
-        const errors = failed.flatMap((module) => [
-          ...module.errors(),
-          ...[...module.children.allTests("failed")].flatMap((test) => test.result().errors ?? []),
-        ]);
-        throw new Error(`Tests fail without a mutant: ${names}\n${errors[0]?.stack ?? unhandledErrors[0]}`);
-      }
+      const result = await vitest.runTestSpecifications(specifications, true);
+      const failures = failuresOf(result);
+      if (failures.length > 0) throw new Error(`Tests fail without a mutant:\n${failures.join("\n")}`);
+      const { testModules } = result;
       const durations = new Map(testModules.map((module) => [module.moduleId, module.diagnostic().duration]));
       const files = specifications.map((specification) => ({
         specification,
@@ -85,22 +88,51 @@ export class MutationRunner {
   }
 
   /** Runs the test files that reach the mutant, fastest first, until one fails. */
-  async judge({ id }: Mutant): Promise<Outcome> {
+  async judge({ id }: Mutant): Promise<Judgement> {
     const files = this.#files.filter(({ hits }) => hits[id] !== undefined);
-    if (files.length === 0) return "not reached";
+    if (files.length === 0) return { outcome: "not reached" };
     const hitLimit = HIT_FACTOR * Math.max(...files.map(({ hits }) => hits[id] ?? 0));
     this.#vitest.provide("mutation", { mutant: id, hitLimit });
     for (const batch of batches(files)) {
       const specifications = batch.map(({ specification }) => specification);
-      const { testModules, unhandledErrors } = await this.#vitest.runTestSpecifications(specifications);
-      if (unhandledErrors.length > 0 || testModules.some((module) => !module.ok())) return "killed";
+      let failure = await this.#firstFailure(specifications);
+      // The machine may have been busy, so a timeout counts when it happens again.
+      if (failure !== undefined && TIMEOUT.test(failure)) failure = await this.#firstFailure(specifications);
+      if (failure !== undefined) return { outcome: TIMEOUT.test(failure) ? "timed out" : "killed", failure };
     }
-    return "survived";
+    return { outcome: "survived" };
+  }
+
+  async #firstFailure(specifications: TestSpecification[]): Promise<string | undefined> {
+    const failures = failuresOf(await this.#vitest.runTestSpecifications(specifications));
+    return failures.find((failure) => !TIMEOUT.test(failure)) ?? failures[0];
   }
 
   async stop(): Promise<void> {
     await this.#vitest.close();
   }
+}
+
+/** Describes each failure: the file, the test and the first line of the error. */
+function failuresOf({ testModules, unhandledErrors }: TestRunResult): string[] {
+  const line = (error: unknown): string => {
+    const { message = String(error), cause } = (error ?? {}) as Partial<Error>;
+    return `${message.split("\n")[0]}${cause === undefined ? "" : ` ${line(cause)}`}`;
+  };
+  return testModules
+    .filter((module) => !module.ok())
+    .flatMap((module) => {
+      const tests = [...module.children.allTests("failed")];
+      const failures = [
+        ...module.errors().map((error) => line(error)),
+        ...[...module.children.allSuites()].flatMap((suite) => suite.errors().map((error) => line(error))),
+        ...tests.map((test) => `${test.fullName}: ${line(test.result().errors?.[0])}`),
+      ];
+      return (failures.length > 0 ? failures : ["did not end"]).map(
+        (failure) => `${module.relativeModuleId}: ${failure}`,
+      );
+    })
+    .concat(unhandledErrors.map((error) => `outside a test: ${line(error)}`));
 }
 
 /** Small batches first: most mutants are noticed by the first files, and the rest need not run. */
