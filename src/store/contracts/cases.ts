@@ -8,6 +8,8 @@ export type {
 } from "./channel-store-under-test.ts";
 export { channelStoreCases } from "./channels.cases.ts";
 export { type ConnectionStoreUnderTest, connectionStoreCases } from "./connections.cases.ts";
+export type { CreateRequestStore, RequestStoreUnderTest } from "./request-store-under-test.ts";
+export { requestStoreCases } from "./requests.cases.ts";
 export { scheduleCases } from "./schedule.cases.ts";
 export type { TestRunner } from "./test-runner.ts";
 export { ticketStoreCases } from "./tickets.cases.ts";

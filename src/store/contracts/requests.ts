@@ -17,7 +17,9 @@ export interface RequestKey {
 
 /** The connection that made a request. It is sent the request's progress and result without being a watcher. */
 export interface Requester {
+  /** The connection's id. */
   readonly connectionId: string;
+  /** The URL of the @connections API that reaches it. */
   readonly endpoint: string;
 }
 
@@ -25,11 +27,13 @@ export interface Requester {
 export interface NewRequest extends RequestKey {
   /** The name of its handler. */
   readonly action: string;
+  /** The input of its handler. */
   readonly input: Json;
   /** Whose limits it counts against, beside its owner's: any text of at most 1,024 bytes. */
   readonly tenant: string;
   /** The identity that its handler gets. */
   readonly identity: JsonObject;
+  /** The connection that made it. */
   readonly requester?: Requester;
   /** An integer; larger ones start first. */
   readonly priority: number;
@@ -41,8 +45,11 @@ export interface NewRequest extends RequestKey {
 
 /** Why an attempt failed, as the client receives it. */
 export interface RequestFailure {
+  /** The error's code. */
   readonly code: string;
+  /** Says what failed. */
   readonly message: string;
+  /** More about the failure, such as the issues of an invalid input. */
   readonly details?: Json;
 }
 
@@ -50,7 +57,9 @@ export interface RequestFailure {
 export interface RequestProgress {
   /** 0 to 100. */
   readonly percentage: number;
+  /** Says what the handler does now. */
   readonly message?: string;
+  /** The handler's own data. */
   readonly details?: Json;
 }
 
@@ -62,6 +71,7 @@ export interface RequestLease extends RequestKey {
 
 /** A stored request, without its input, checkpoint, output and result. */
 export interface StoredRequest extends Omit<NewRequest, "input"> {
+  /** The current state. */
   readonly state: RequestState;
   /** Number of claims since it was created or redriven; a hand-over does not count. */
   readonly attempt: number;
@@ -78,8 +88,8 @@ export interface StoredRequest extends Omit<NewRequest, "input"> {
 /** The result of `create`. */
 export interface CreatedRequest {
   /**
-   * `created`: it is stored now. `exists`: it was stored before, with the same action and input. `conflict`: its id belongs
-   * to a request with another action or input; nothing was stored.
+   * `created`: it is stored now. `exists`: it was stored before, with the same action and input; the order of an object's
+   * keys makes no difference. `conflict`: its id belongs to a request with another action or input; nothing was stored.
    */
   readonly outcome: "created" | "exists" | "conflict";
   /** The stored request; with `conflict` the other one. */
@@ -88,7 +98,9 @@ export interface CreatedRequest {
 
 /** A claimed request. */
 export interface ClaimedRequest {
+  /** The request, PROCESSING. */
   readonly request: StoredRequest;
+  /** The input of its handler. */
   readonly input: Json;
   /** The last one that an earlier attempt saved. */
   readonly checkpoint: Json | undefined;
@@ -131,6 +143,7 @@ export interface OutputHead {
 
 /** A page of a request's output. */
 export interface OutputPage {
+  /** The end of the whole output. */
   readonly head: OutputHead;
   /** Ascending, without gaps. */
   readonly items: readonly OutputItem[];
@@ -140,6 +153,7 @@ export interface OutputPage {
 
 /** A page of an owner's requests, the newest first. */
 export interface RequestPage {
+  /** At most `limit` requests. */
   readonly requests: readonly StoredRequest[];
   /** Pass it as `after` for the next page. Absent: this is the last page. */
   readonly next?: string;
@@ -159,14 +173,20 @@ export interface RequestPage {
  *   succeeds again.
  */
 export interface RequestStore {
+  /** Stores a request, unless its owner has one with this id that has not expired. */
   create(request: NewRequest, budget?: TimeBudget): Promise<CreatedRequest>;
 
+  /** Reads a request. @returns `undefined` when there is none, or it has expired */
   get(key: RequestKey, budget?: TimeBudget): Promise<StoredRequest | undefined>;
 
-  /** @returns `undefined` unless the request is COMPLETED */
+  /** Reads a result. @returns `undefined` unless the request is COMPLETED */
   readResult(key: RequestKey, budget?: TimeBudget): Promise<{ readonly result: Json } | undefined>;
 
-  /** Lists an owner's requests, the newest first. @param limit 1 to 100 */
+  /**
+   * Lists an owner's requests by `createdAt`, the newest first.
+   * @param page `after`: the `next` of the page before; `limit`: 1 to 100
+   * @throws {StoreError} STORE_REFUSED: `after` is not the `next` of a page
+   */
   list(
     owner: string,
     page: { readonly after?: string | undefined; readonly limit: number },
@@ -184,8 +204,10 @@ export interface RequestStore {
   ): Promise<number>;
 
   /**
-   * Lists the requests that a worker may claim: those whose `dueAt` or `leaseUntil` has passed, the highest priority first,
-   * then the oldest. Tenants take turns, so that one with many requests does not delay the others.
+   * Lists the requests that a worker may claim: those whose `dueAt`, or while PROCESSING `leaseUntil`, is not after `now`.
+   * The highest priority comes first. Within a priority the tenants take turns, so that one with many requests does not delay
+   * the others; each tenant's oldest request comes first. Requests may change while they are listed. A malformed one is
+   * left out.
    * @param now ms since the epoch
    */
   listDue(now: number): AsyncIterable<StoredRequest>;
@@ -194,7 +216,8 @@ export interface RequestStore {
   listOpen?(): AsyncIterable<StoredRequest>;
 
   /**
-   * Claims a request that is due, for a worker.
+   * Claims a request that is due, for a worker. The worker that has claimed it may repeat the call, which counts no further
+   * attempt.
    * @param claim `now` and `leaseUntil` in ms since the epoch
    * @returns `undefined` when it is not due, final, or claimed by another worker whose lease has not expired
    */
@@ -204,7 +227,11 @@ export interface RequestStore {
     budget?: TimeBudget,
   ): Promise<ClaimedRequest | undefined>;
 
-  /** Extends the lease, and stores the progress if there is one. @returns whether the token is still valid */
+  /**
+   * Extends the lease, and stores the progress if there is one. A worker whose lease has expired keeps its token until
+   * another one claims the request.
+   * @returns whether the token is still valid
+   */
   renew(
     lease: RequestLease,
     renewal: { readonly leaseUntil: number; readonly progress?: RequestProgress },
@@ -215,12 +242,15 @@ export interface RequestStore {
   saveCheckpoint(lease: RequestLease, checkpoint: Json, budget?: TimeBudget): Promise<boolean>;
 
   /**
-   * Appends an item to the output.
+   * Appends an item to the output. The worker may repeat its last append, with the same item.
    * @returns `false` when the token is not valid any more, or the item is not the next one; then nothing was stored
    */
   append(lease: RequestLease, item: OutputItem, budget?: TimeBudget): Promise<boolean>;
 
-  /** Reads the items after an offset, the oldest first. @param limit 1 to 1,000 */
+  /**
+   * Reads the items after an offset, the oldest first. An output that does not exist, or has expired, is empty.
+   * @param page `after`: an offset, or 0; `limit`: 1 to 1,000
+   */
   readOutput(
     key: RequestKey,
     page: { readonly after: number; readonly limit: number },
@@ -228,9 +258,9 @@ export interface RequestStore {
   ): Promise<OutputPage>;
 
   /**
-   * Ends the attempt.
+   * Ends the attempt. The worker may repeat the call; the first outcome counts.
    * @param now ms since the epoch
-   * @returns whether the token was still valid
+   * @returns whether the request has this state by this worker
    */
   finish(lease: RequestLease, outcome: AttemptOutcome, now: number, budget?: TimeBudget): Promise<boolean>;
 
