@@ -104,7 +104,13 @@ export class MutationRunner {
   }
 
   async #firstFailure(specifications: TestSpecification[]): Promise<string | undefined> {
-    const failures = failuresOf(await this.#vitest.runTestSpecifications(specifications));
+    const { testModules, unhandledErrors } = await this.#vitest.runTestSpecifications(specifications);
+    // Vitest returns every module that it knows, so also failures of earlier mutants.
+    const hasRun = new Set(specifications.map(({ moduleId }) => moduleId));
+    const failures = failuresOf({
+      testModules: testModules.filter(({ moduleId }) => hasRun.has(moduleId)),
+      unhandledErrors,
+    });
     return failures.find((failure) => !TIMEOUT.test(failure)) ?? failures[0];
   }
 
