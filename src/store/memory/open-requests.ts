@@ -27,22 +27,19 @@ export class OpenRequests {
   #added = 0;
 
   /**
-   * Adds a request, or changes the time from which it may be claimed.
+   * Adds a request, or changes the time from which it may be claimed. If it cannot be claimed any more, a worker has done so,
+   * and it is the next tenant's turn.
    * @param claimableAt ms since the epoch
    * @param now ms since the epoch
    */
   set(request: OpenRequest, claimableAt: number, now: number): void {
     const name = requestMapKey(request);
     const entry = this.#entries.get(name) ?? this.#add(name, request);
+    const wasReady = entry.ready;
     this.#remove(entry);
     entry.claimableAt = claimableAt;
     this.#insert(entry, now);
-  }
-
-  /** As `set`, for a request that a worker has claimed: it is the next tenant's turn. */
-  setClaimed(request: OpenRequest, leaseUntil: number, now: number): void {
-    this.set(request, leaseUntil, now);
-    this.#queue.endTurn(request);
+    if (wasReady && !entry.ready) this.#queue.endTurn(entry);
   }
 
   delete(key: RequestKey): void {

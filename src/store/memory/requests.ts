@@ -219,11 +219,9 @@ export class MemoryRequests implements RequestStore {
   }
 
   #set(entry: Entry, record: RequestRecord): StoredRequest {
-    const isClaim = record.token !== entry.record.token && record.request.state === "PROCESSING";
     const request = Object.freeze(record.request);
     entry.record = record;
     if (isFinal(request.state)) this.#open.delete(request);
-    else if (isClaim) this.#open.setClaimed(request, getClaimableAt(request), this.#now());
     else this.#open.set(request, getClaimableAt(request), this.#now());
     if (request.state === "COMPLETED" || request.state === "CANCELLED") {
       delete entry.input;

@@ -379,7 +379,7 @@ describe("opening a SQLite store", () => {
   it("rejects a database of a later version", () => {
     const path = newPath();
     open(path).close();
-    meddle(path, (database) => database.exec("PRAGMA user_version = 3"));
+    meddle(path, (database) => database.exec("PRAGMA user_version = 4"));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "later version"));
   });
 

@@ -2,11 +2,13 @@ import { resolve } from "node:path";
 import { anyFunction, findOptionFault, integer, type OptionChecks } from "../../internal/options.ts";
 import type { ChannelStore } from "../contracts/channels.ts";
 import { StoreError } from "../contracts/errors.ts";
+import type { RequestStore } from "../contracts/requests.ts";
 // Members and message chunks stay in memory: they end with the process, which has their sockets.
 import { MemoryMembers } from "../memory/channel-members.ts";
 import { MemoryMessageChunks } from "../memory/message-chunks.ts";
-import { openDatabase } from "./database.ts";
+import { DatabaseFile } from "./database-file.ts";
 import { SqliteHistory } from "./history.ts";
+import { SqliteRequests } from "./requests.ts";
 
 /** Options of `sqliteChannelStore`. */
 export interface SqliteChannelStoreOptions {
@@ -33,8 +35,10 @@ const CHECKS: OptionChecks<SqliteChannelStoreOptions> = {
  */
 const DEFAULT_BUSY_TIMEOUT_MS = 0;
 
-/** A channel store whose history is in a file. */
+/** A channel store whose history and requests are in a file. */
 export interface SqliteChannelStore extends ChannelStore {
+  /** Long requests. */
+  readonly requests: RequestStore;
   /**
    * Commits pending writes, and closes the file unless another store of this process uses it; later calls then reject.
    * A second `close` does nothing.
@@ -43,9 +47,9 @@ export interface SqliteChannelStore extends ChannelStore {
 }
 
 interface OpenFile {
-  readonly history: SqliteHistory;
-  readonly members: MemoryMembers;
-  readonly parts: MemoryMessageChunks;
+  readonly file: DatabaseFile;
+  readonly store: Omit<SqliteChannelStore, "close">;
+  /** Number of stores that use the file. */
   stores: number;
 }
 
@@ -53,9 +57,10 @@ interface OpenFile {
 const openFiles = new Map<string, OpenFile>();
 
 /**
- * Creates a channel store for one process, whose history survives restarts. Messages, epochs, offsets, idempotency keys
- * and pending fan-outs are in a file, and on the disk before `append` resolves. Members and presence are in memory, and
- * empty after a restart. Two stores with the same `path` share one file, with the options of the first.
+ * Creates a channel store for one process, whose history and requests survive restarts. Messages, epochs, offsets,
+ * idempotency keys and pending fan-outs are in a file, and on the disk before `append` resolves; so are requests, their
+ * output and results. Members and presence are in memory, and empty after a restart. Two stores with the same `path` share
+ * one file, with the options of the first.
  *
  * Writes block the event loop while they wait for the disk. All writes of one turn share one transaction.
  * @throws {StoreError} INVALID_OPTION; STORE_UNAVAILABLE: another process uses the file; STORE_REFUSED: the file is not a
@@ -67,24 +72,34 @@ export function sqliteChannelStore(options: SqliteChannelStoreOptions): SqliteCh
   const fault = findOptionFault(options, CHECKS, { required: ["path"] });
   if (fault !== undefined) throw new StoreError("INVALID_OPTION", fault);
   const path = resolve(options.path);
-  const file = openFiles.get(path) ?? openFile(path, options);
-  openFiles.set(path, file);
-  file.stores++;
+  const open = openFiles.get(path) ?? openFile(path, options);
+  openFiles.set(path, open);
+  open.stores++;
   let closed = false;
   const close = (): void => {
     if (closed) return;
     closed = true;
-    if (--file.stores > 0) return;
+    if (--open.stores > 0) return;
     openFiles.delete(path);
-    file.history.close();
+    open.file.close();
   };
-  return { history: file.history, members: file.members, chunks: file.parts, close };
+  return { ...open.store, close };
 }
 
 function openFile(path: string, options: SqliteChannelStoreOptions): OpenFile {
   const { busyTimeoutMs = DEFAULT_BUSY_TIMEOUT_MS, now = Date.now } = options;
+  const file = new DatabaseFile(path, busyTimeoutMs);
+  try {
+    return { file, store: createPorts(file, now), stores: 0 };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function createPorts(file: DatabaseFile, now: () => number): Omit<SqliteChannelStore, "close"> {
+  // `history` is read only when the function is called.
   const members = new MemoryMembers(now, (channel) => history.touch(channel));
-  const database = openDatabase(path, busyTimeoutMs);
-  const history = new SqliteHistory(database, path, now, (channel) => members.has(channel));
-  return { history, members, parts: new MemoryMessageChunks(), stores: 0 };
+  const history = new SqliteHistory(file, now, (channel) => members.has(channel));
+  return { history, members, chunks: new MemoryMessageChunks(), requests: new SqliteRequests(file, now) };
 }

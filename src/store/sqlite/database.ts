@@ -5,7 +5,7 @@ import { toStoreError } from "./errors.ts";
 
 /** "Lift" in ASCII: identifies a file of this package. */
 const APPLICATION_ID = 0x4c696674;
-const VERSION = 2;
+const VERSION = 3;
 
 /**
  * `name`, `key` and `cursor` are JSON texts, because SQLite cannot store text that is not well-formed Unicode.
@@ -48,11 +48,62 @@ const SCHEMA = `
   CREATE INDEX keys_by_time ON keys (at);
   PRAGMA application_id = ${APPLICATION_ID};`;
 
+/**
+ * `owner`, `id`, `tenant` and `token` are JSON texts, as a channel's `name`; `details` is an object of the fields that no
+ * statement needs. `lease_until` is set while PROCESSING, and `expires_at` once the request is final. Inputs, checkpoints and
+ * results have tables of their own, because each can be large and a transition must not rewrite them.
+ */
+const REQUESTS = `
+  CREATE TABLE requests (
+    key INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    id TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    details TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    updated_at REAL NOT NULL,
+    due_at REAL NOT NULL,
+    lease_until REAL,
+    token TEXT,
+    progress TEXT,
+    failure TEXT,
+    expires_at REAL,
+    UNIQUE (owner, id)
+  ) STRICT;
+  CREATE INDEX requests_by_age ON requests (owner, created_at, id);
+  CREATE INDEX requests_by_expiry ON requests (expires_at);
+  CREATE INDEX requests_failed ON requests (state) WHERE state = 'FAILED';
+  CREATE TABLE request_inputs (
+    request INTEGER PRIMARY KEY REFERENCES requests (key) ON DELETE CASCADE,
+    json TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE request_checkpoints (
+    request INTEGER PRIMARY KEY REFERENCES requests (key) ON DELETE CASCADE,
+    json TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE request_results (
+    request INTEGER PRIMARY KEY REFERENCES requests (key) ON DELETE CASCADE,
+    json TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE request_output (
+    request INTEGER NOT NULL REFERENCES requests (key) ON DELETE CASCADE,
+    offset INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    at REAL NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (request, offset)
+  ) STRICT, WITHOUT ROWID;`;
+
 /** Migrations, each from one version to the next; the first one from 1 to 2. */
 const MIGRATIONS = [
   `ALTER TABLE channels ADD COLUMN used_at REAL NOT NULL DEFAULT 0;
   ALTER TABLE channels ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
   CREATE TABLE generations (bucket INTEGER PRIMARY KEY, generation INTEGER NOT NULL) STRICT;`,
+  REQUESTS,
 ];
 
 /**

@@ -1,4 +1,3 @@
-import type { DatabaseSync } from "node:sqlite";
 import {
   type AppendResult,
   type ChannelHistory,
@@ -14,10 +13,7 @@ import {
   type StoredMessage,
 } from "../contracts/channel-history.ts";
 import { deriveEpoch, getEpochBucket } from "../contracts/epoch.ts";
-import { StoreError } from "../contracts/errors.ts";
-import { toStoreError } from "./errors.ts";
-import { FileIdentity } from "./file-identity.ts";
-import { GroupCommit } from "./group-commit.ts";
+import type { DatabaseFile } from "./database-file.ts";
 import {
   badRowError,
   type ChannelRow,
@@ -27,19 +23,16 @@ import {
   parseMessage,
   parseText,
 } from "./rows.ts";
-import { prepareAll, type Statements } from "./statements.ts";
+import { prepareStatements, type Statements } from "./statements.ts";
 import { Trimmer } from "./trimmer.ts";
 
 const FAN_OUTS_PER_PAGE = 100;
 
 /** History in a SQLite database. */
 export class SqliteHistory implements ChannelHistory {
-  readonly #database: DatabaseSync;
-  readonly #path: string;
+  readonly #file: DatabaseFile;
   readonly #now: () => number;
   readonly #statements: Statements;
-  readonly #file: FileIdentity;
-  readonly #commits: GroupCommit;
   readonly #trimmer: Trimmer;
   readonly #storeId: string;
 
@@ -47,29 +40,20 @@ export class SqliteHistory implements ChannelHistory {
    * @param hasMembers a channel with members is never forgotten
    * @throws {StoreError} BAD_ROW
    */
-  constructor(
-    database: DatabaseSync,
-    path: string,
-    now: () => number,
-    hasMembers: (channel: string) => boolean,
-  ) {
+  constructor(file: DatabaseFile, now: () => number, hasMembers: (channel: string) => boolean) {
+    this.#file = file;
     this.#now = now;
-    this.#database = database;
-    this.#path = path;
-    this.#statements = prepareAll(database);
-    this.#file = new FileIdentity(database, path);
-    this.#commits = new GroupCommit(database, path, this.#file);
+    this.#statements = prepareStatements(file.database);
     this.#trimmer = new Trimmer({ statements: this.#statements, hasMembers, openedAt: now() });
     const { token } = this.#statements.storeId.get() ?? {};
-    if (typeof token !== "string") throw badRowError(`${path}: the row of table life`);
+    if (typeof token !== "string") throw badRowError(`${file.path}: the row of table life`);
     this.#storeId = token;
   }
 
   async append(channel: string, message: NewMessage, retention: Retention): Promise<AppendResult> {
-    this.#refuseClosed();
     // Encoded now, before the caller can change the data; and data that is not JSON fails this call alone.
     const body = encodeBody(message);
-    return this.#commits.run(() => this.#append(channel, message, body, retention), { durable: true });
+    return this.#file.write(() => this.#append(channel, message, body, retention), { durable: true });
   }
 
   async appendAfter(
@@ -78,18 +62,17 @@ export class SqliteHistory implements ChannelHistory {
     message: Omit<NewMessage, "key">,
     retention: Retention,
   ): Promise<AppendResult | undefined> {
-    this.#refuseClosed();
     const body = encodeBody(message);
     const appendIfLast = () => {
       const head = this.#position(channel, this.#find(channel));
       const isLast = head.epoch === epoch && head.offset === offset;
       return isLast ? this.#append(channel, message, body, retention) : undefined;
     };
-    return this.#commits.run(appendIfLast, { durable: true });
+    return this.#file.write(appendIfLast, { durable: true });
   }
 
   async read(channel: string, query: HistoryQuery): Promise<HistoryPage> {
-    return this.#read(() => {
+    return this.#file.read(() => {
       const row = this.#find(channel);
       const head = this.#position(channel, row);
       return row === undefined ? { head, messages: [], more: false } : this.#page(row, head, query);
@@ -97,26 +80,24 @@ export class SqliteHistory implements ChannelHistory {
   }
 
   async readHead(channel: string): Promise<Position> {
-    return this.#read(() => this.#position(channel, this.#find(channel)));
+    return this.#file.read(() => this.#position(channel, this.#find(channel)));
   }
 
   async markDelivered(channel: string, offset: number): Promise<void> {
-    this.#refuseClosed();
-    return this.#commits.run(() => this.#markDelivered(channel, offset), { durable: false });
+    return this.#file.write(() => this.#markDelivered(channel, offset), { durable: false });
   }
 
   async checkpoint(channel: string, offset: number, cursor: string): Promise<void> {
-    this.#refuseClosed();
     const write = () => {
       const row = this.#find(channel);
       if (row !== undefined) this.#statements.setCursor.run(row.id, offset, encodeText(cursor));
     };
-    return this.#commits.run(write, { durable: false });
+    return this.#file.write(write, { durable: false });
   }
 
   async *listPendingFanOuts(storedBefore: number): AsyncGenerator<PendingFanOut> {
     for (let id = 0, offset = 0; ; ) {
-      const rows = this.#read(() =>
+      const rows = this.#file.read(() =>
         this.#statements.pendingFanOuts.all(id, offset, storedBefore, FAN_OUTS_PER_PAGE),
       );
       for (const row of rows) {
@@ -139,17 +120,10 @@ export class SqliteHistory implements ChannelHistory {
 
   /** Restarts the channel's idle time. */
   touch(channel: string): void {
-    if (!this.#database.isOpen) return;
+    if (!this.#file.isOpen) return;
     const write = () => this.#statements.setUsed.run(encodeText(channel), this.#now());
     // If this fails, the idle time counts from the last append.
-    this.#commits.run(write, { durable: false }).catch(() => {});
-  }
-
-  close(): void {
-    if (!this.#database.isOpen) return;
-    this.#commits.flush();
-    this.#file.isLost(); // Empties the log of a lost file before another process can replay it.
-    this.#database.close();
+    this.#file.write(write, { durable: false }).catch(() => {});
   }
 
   /** Reads before it writes: a malformed row then fails this append alone, with nothing written. */
@@ -242,19 +216,5 @@ export class SqliteHistory implements ChannelHistory {
 
   #nextGeneration(channel: string): number {
     return Number(this.#statements.generation.get(getEpochBucket(channel))?.generation ?? 0);
-  }
-
-  #read<Value>(read: () => Value): Value {
-    this.#refuseClosed();
-    this.#file.check();
-    try {
-      return read();
-    } catch (error) {
-      throw toStoreError(error, this.#path);
-    }
-  }
-
-  #refuseClosed(): void {
-    if (!this.#database.isOpen) throw new StoreError("STORE_REFUSED", `${this.#path} is closed`);
   }
 }

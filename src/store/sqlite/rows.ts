@@ -3,7 +3,7 @@ import type { NewMessage, StoredMessage } from "../contracts/channel-history.ts"
 import { StoreError } from "../contracts/errors.ts";
 import type { Json } from "../contracts/json.ts";
 
-type Row = Record<string, SQLOutputValue>;
+export type Row = Record<string, SQLOutputValue>;
 
 /** A channel's row. The stored messages have the offsets `first` to `head`. */
 export interface ChannelRow {
@@ -70,7 +70,8 @@ export function badRowError(subject: string): StoreError {
   return new StoreError("BAD_ROW", `${subject} is missing or malformed`);
 }
 
-function parseJson(text: string): Json | undefined {
+/** Returns `undefined` when the text is malformed. */
+export function parseJson(text: string): Json | undefined {
   try {
     return JSON.parse(text) as Json;
   } catch {

@@ -2,7 +2,7 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 
 const CHANNEL = "id, head, first, size, age_ms AS ageMs, used_at AS usedAt, generation";
 
-/** SQL of the prepared statements. Numbered parameters follow the order of the callers' arguments. */
+/** SQL of the history's prepared statements. Numbered parameters follow the order of the callers' arguments. */
 const SQL = {
   storeId: "SELECT token FROM life",
   channel: `SELECT ${CHANNEL} FROM channels WHERE name = ?`,
@@ -43,7 +43,15 @@ const SQL = {
 
 export type Statements = { readonly [name in keyof typeof SQL]: StatementSync };
 
-export function prepareAll(database: DatabaseSync): Statements {
-  const prepared = Object.entries(SQL).map(([name, sql]) => [name, database.prepare(sql)]);
-  return Object.fromEntries(prepared) as Statements;
+export function prepareStatements(database: DatabaseSync): Statements {
+  return prepareAll(database, SQL);
+}
+
+/** @param sql by name */
+export function prepareAll<Name extends string>(
+  database: DatabaseSync,
+  sql: { readonly [name in Name]: string },
+): { readonly [name in Name]: StatementSync } {
+  const prepared = Object.entries<string>(sql).map(([name, text]) => [name, database.prepare(text)]);
+  return Object.fromEntries(prepared) as { readonly [name in Name]: StatementSync };
 }
