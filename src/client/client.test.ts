@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { connected, setup } from "../../test/client/setup.ts";
+import { connected, FEATURES, setup } from "../../test/client/setup.ts";
 import { tokenLifetime } from "./connection/credentials.ts";
-import { type ClientOptions, createClient } from "./index.ts";
-import { parseMessage } from "./requests/parse-message.ts";
+import { blobs, type Client, type ClientOptions, createClient, outbox, presence } from "./index.ts";
+import { MESSAGE, MessageHandlers } from "./requests/message-handlers.ts";
 
 describe("requests", () => {
   it("returns a page of history", async () => {
@@ -26,7 +26,12 @@ describe("requests", () => {
   it("returns the users after a user id", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
     client.subscribe("room:a");
-    createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock }).connect();
+    createClient({
+      url: "ws://model/?user=bea",
+      WebSocket: server.WebSocket,
+      clock,
+      use: FEATURES,
+    }).connect();
     await clock.pass(10);
     const present = client.presence("room:a", { after: "ada" });
     await clock.pass(10);
@@ -92,7 +97,12 @@ describe("presence", () => {
     await clock.pass(10);
     await members.ready;
     members.onChange(({ users }) => counts.push(users.size));
-    const bea = createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock });
+    const bea = createClient({
+      url: "ws://model/?user=bea",
+      WebSocket: server.WebSocket,
+      clock,
+      use: FEATURES,
+    });
     bea.subscribe("room:a", { state: { typing: false } });
     bea.connect();
     await clock.pass(10);
@@ -112,7 +122,7 @@ describe("presence", () => {
     const names = ["bea", "cy", "dan", "eve"];
     const clients = names.map((name) => {
       const url = `ws://model/?user=${name}`;
-      const other = createClient({ url, WebSocket: server.WebSocket, clock });
+      const other = createClient({ url, WebSocket: server.WebSocket, clock, use: FEATURES });
       other.subscribe("room:a");
       other.connect();
       return other;
@@ -133,7 +143,12 @@ describe("presence", () => {
 
   it("is correct again after a lost connection", async () => {
     const { client, clock, server } = await connected({ url: "ws://model/?user=ada" });
-    const bea = createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock });
+    const bea = createClient({
+      url: "ws://model/?user=bea",
+      WebSocket: server.WebSocket,
+      clock,
+      use: FEATURES,
+    });
     bea.connect();
     bea.subscribe("room:a");
     await clock.pass(10);
@@ -151,7 +166,12 @@ describe("presence", () => {
     const members = client.members("room:a");
     await clock.pass(10);
     server.faults.drop = 1;
-    const bea = createClient({ url: "ws://model/?user=bea", WebSocket: server.WebSocket, clock });
+    const bea = createClient({
+      url: "ws://model/?user=bea",
+      WebSocket: server.WebSocket,
+      clock,
+      use: FEATURES,
+    });
     bea.connect();
     bea.subscribe("room:a");
     await clock.pass(10);
@@ -351,6 +371,8 @@ describe("options", () => {
     "a time that is not an integer": { heartbeatMs: 1_500.5 },
     "too short a time": { heartbeatMs: 999 },
     "a time over the limit of timers": { maxConnectionMs: 2 ** 31 },
+    "a feature that is not called": { use: [blobs] },
+    "features that are not a list": { use: blobs() },
     "a cap below its base": { reconnectBaseMs: 1_000, reconnectMaxMs: 999 },
   };
 
@@ -367,6 +389,63 @@ describe("options", () => {
   });
 });
 
+describe("a feature", () => {
+  it.each([
+    ["members", "presence", (client: Client) => client.members("room:a")],
+    ["presence", "presence", (client: Client) => client.presence("room:a")],
+    ["setPresence", "presence", (client: Client) => client.setPresence("room:a", 1)],
+    ["onPresence", "presence", (client: Client) => client.subscribe("room:a", { onPresence() {} })],
+    ["state", "presence", (client: Client) => client.subscribe("room:a", { state: null })],
+    ["stream", "streams", (client: Client) => client.stream("room:a")],
+    ["upload", "blobs", (client: Client) => client.upload("room:a", new Blob([]))],
+    ["download", "blobs", (client: Client) => client.download("room:a", "b")],
+  ])("is named by %s, which needs it: %s", (name, feature, call) => {
+    const { client } = setup({ use: [] });
+    const message = `\`${name}\` needs createClient({ use: [${feature}()] })`;
+    expect(() => call(client)).toThrow(expect.objectContaining({ code: "FEATURE_MISSING", message }));
+  });
+
+  it("leaves out only its own methods", async () => {
+    const { client, clock } = await connected({ use: [presence()] });
+    expect(() => client.stream("room:a")).toThrow("streams()");
+    const members = client.members("room:a");
+    await clock.pass(10);
+    await expect(members.ready).resolves.toBeUndefined();
+  });
+
+  it("may be used by several clients", async () => {
+    const use = [presence()];
+    const [one, other] = [await connected({ use }), await connected({ use })];
+    one.server.states.set("ada", 1);
+    const members = other.client.members("room:a");
+    await other.clock.pass(10);
+    await members.ready;
+    expect([one.server.actions, other.server.actions]).toEqual([[], ["subscribe", "presence"]]);
+  });
+
+  it.each([undefined, {}, { load: () => [] }])("refuses a storage without `load` and `save`", (storage) => {
+    expect(() => outbox(storage as never)).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+  });
+
+  it("ignores the messages of one that is missing", async () => {
+    const { client, clock, server } = await connected({ use: [] });
+    const subscription = client.subscribe("room:a");
+    await clock.pass(10);
+    server.tell("room:a", { type: "viewers", count: 1 });
+    server.broadcast("room:a", {
+      type: "presence",
+      id: "p1",
+      channel: "room:a",
+      event: "join",
+      user: "bea",
+      at: 1,
+    });
+    await clock.pass(10);
+    await subscription.ready;
+    expect(client.state.status).toBe("connected");
+  });
+});
+
 describe("a server's message", () => {
   it("never makes the parser throw, and needs its required fields", () => {
     const field = fc.oneof(
@@ -374,17 +453,19 @@ describe("a server's message", () => {
       fc.jsonValue(),
       fc.record({ code: fc.string(), retry: fc.boolean(), epoch: fc.string(), offset: fc.integer() }),
     );
+    const handlers = new MessageHandlers();
+    handlers.on("message", MESSAGE, () => {});
     const names = ["type", "request_id", "data", "error", "id", "channel", "at", "position", "user"];
     const fields = fc.dictionary(fc.constantFrom(...names), field).map((value) => JSON.stringify(value));
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json(), fields), (data) => {
-        const message = parseMessage(data);
+        const message = handlers.parse(data);
         if (message?.type === "response") expect(typeof message.request_id).toBe("string");
         if (message?.type === "error") expect(typeof message.error.retry).toBe("boolean");
         if (message?.type === "message") expect([message.id, message.channel].join()).toBeTypeOf("string");
       }),
     );
-    expect(parseMessage(new Blob(["{}"]))).toBeUndefined();
+    expect(handlers.parse(new Blob(["{}"]))).toBeUndefined();
   });
 
   it("is ignored when it is not a message of the protocol", async () => {

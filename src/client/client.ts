@@ -4,30 +4,24 @@ import type {
   JsonNamespaces,
   Namespaces,
   Position,
-  PresenceResult,
   PublishResult,
   ServerTypes,
   TypesOf,
 } from "../protocol/index.ts";
-import { download, upload } from "./channels/blobs.ts";
+import type { BlobMethods } from "./channels/blobs.ts";
 import { Channels } from "./channels/channels.ts";
-import { openStream, type Stream } from "./channels/live-stream.ts";
-import { type Members, openMembers } from "./channels/members.ts";
+import type { StreamMethods } from "./channels/live-stream.ts";
+import type { PresenceMethods } from "./channels/presence.ts";
 import type { SubscribeOptions, Subscription } from "./channels/subscription.ts";
 import type { ClientState } from "./connection/client-state.ts";
 import { ConnectionManager } from "./connection/connection-manager.ts";
+import type { ClientCore } from "./core.ts";
 import { Emitter } from "./emitter.ts";
-import type { ClientError } from "./errors.ts";
+import { type ClientError, featureMissing } from "./errors.ts";
 import { type ClientOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { Outbox, type PublishOptions } from "./outbox/outbox.ts";
 import { RequestQueue } from "./requests/request-queue.ts";
 import type { RequestOptions } from "./requests/timeouts.ts";
-
-/** Options of `presence`. */
-export interface PresenceOptions extends RequestOptions {
-  /** Returns the users after this user id, which may have left. Default: from the start. */
-  readonly after?: string;
-}
 
 /** Options of `history`. Set at most one of `after` and `before`; without both it returns the newest messages. */
 export interface HistoryOptions extends RequestOptions {
@@ -40,10 +34,13 @@ export interface HistoryOptions extends RequestOptions {
 }
 
 /**
- * A client of a Streamer server. Pending requests survive a lost connection.
- * `Types` are the payload types of each namespace.
+ * A client of a Streamer server. Pending requests survive a lost connection. A method of a feature throws FEATURE_MISSING
+ * unless the option `use` has that feature. `Types` are the payload types of each namespace.
  */
-export interface Client<Types extends Namespaces = JsonNamespaces> {
+export interface Client<Types extends Namespaces = JsonNamespaces>
+  extends PresenceMethods<Types>,
+    StreamMethods<Types>,
+    BlobMethods<Types> {
   /** The state of the connection. */
   readonly state: ClientState;
   /** Calls the listener after every change of `state`. @returns a function that removes it */
@@ -86,29 +83,6 @@ export interface Client<Types extends Namespaces = JsonNamespaces> {
     channel: Channel,
     options?: HistoryOptions,
   ): Promise<HistoryResult<TypesOf<Types, Channel>["data"]>>;
-  /** Reads a page of the users in a channel, as many as fit into one frame. @throws {ClientError} */
-  presence<Channel extends ChannelIn<Types>>(
-    channel: Channel,
-    options?: PresenceOptions,
-  ): Promise<PresenceResult<TypesOf<Types, Channel>["state"]>>;
-  /** Sets the user's presence state in a channel that it is in. The client restores it after a reconnect. @throws {ClientError} */
-  setPresence<Channel extends ChannelIn<Types>>(
-    channel: Channel,
-    state: TypesOf<Types, Channel>["stateInput"] | undefined,
-    options?: RequestOptions,
-  ): Promise<void>;
-  /** Watches the users in a channel. @throws {ClientError} INVALID_CHANNEL */
-  members<Channel extends ChannelIn<Types>>(channel: Channel): Members<TypesOf<Types, Channel>["state"]>;
-  /**
-   * Uploads a file that is too large for a message, and resolves with the blob's name, to publish. `timeoutMs` limits the
-   * server's response, `signal` the whole upload.
-   * @throws {ClientError} the server's codes, TRANSFER_FAILED, ABORTED
-   */
-  upload(channel: ChannelIn<Types>, file: Blob, options?: RequestOptions): Promise<string>;
-  /** Downloads a blob of the channel. @throws {ClientError} as `upload` */
-  download(channel: ChannelIn<Types>, blob: string, options?: RequestOptions): Promise<Response>;
-  /** Watches a channel's live stream, and starts or ends the user's own. @throws {ClientError} INVALID_CHANNEL */
-  stream(channel: ChannelIn<Types>): Stream;
 }
 
 /**
@@ -127,16 +101,26 @@ export function createClient<Server extends ServerTypes = ServerTypes<JsonNamesp
   return buildClient(resolveOptions(options)) as Client<NonNullable<Server["~channels"]>>;
 }
 
+/** The methods that a feature implements. */
+const FEATURES = {
+  members: "presence",
+  presence: "presence",
+  setPresence: "presence",
+  stream: "streams",
+  upload: "blobs",
+  download: "blobs",
+} as const;
+
 function buildClient(settings: ResolvedOptions): Client {
-  const { clock } = settings;
   const errors = new Emitter<ClientError>();
-  const error = (value: ClientError) => errors.emit(value);
-  const link = new ConnectionManager(settings, error);
+  const reportError = (value: ClientError) => errors.emit(value);
+  const link = new ConnectionManager(settings, reportError);
   const requests = new RequestQueue(settings, link);
-  const channels = new Channels(settings, link, requests, error);
-  const outbox = new Outbox(settings, requests, error);
+  const channels = new Channels(settings, link, requests, reportError);
+  const outbox = new Outbox(settings, requests);
   link.events = channels;
-  return {
+  const core: ClientCore = { settings, requests, channels, outbox, reportError };
+  const basics: Omit<Client, keyof typeof FEATURES> = {
     get state() {
       return link.state;
     },
@@ -147,18 +131,15 @@ function buildClient(settings: ResolvedOptions): Client {
     disconnect: () => link.disconnect(),
     subscribe: (channel, given) => channels.subscribe(channel, given),
     publish: (channel, data, given) => outbox.publish(channel, data, given),
-    history(channel, { signal, timeoutMs, ...query } = {}) {
-      return requests.request("history", { ...query, channel }, { signal, timeoutMs });
-    },
-    presence(channel, { signal, timeoutMs, ...query } = {}) {
-      return requests.request("presence", { ...query, channel }, { signal, timeoutMs });
-    },
-    async setPresence(channel, state, options) {
-      await channels.setPresence(channel, state, options);
-    },
-    members: (channel) => openMembers(channel, channels, requests, error),
-    upload: (channel, file, options) => upload(clock, requests, channel, file, options),
-    download: (channel, blob, options) => download(clock, requests, channel, blob, options),
-    stream: (channel) => openStream(channel, channels, requests),
+    history: (channel, { signal, timeoutMs, ...query } = {}) =>
+      requests.request("history", { ...query, channel }, { signal, timeoutMs }),
   };
+  const client = basics as Client;
+  for (const [method, feature] of Object.entries(FEATURES)) {
+    client[method as keyof typeof FEATURES] = () => {
+      throw featureMissing(method, feature);
+    };
+  }
+  for (const feature of settings.use) Object.assign(client, feature.install(core as never));
+  return client;
 }

@@ -3,6 +3,7 @@ import type { ErrorBody, Position } from "../protocol/index.ts";
 /** The client's own error codes. Errors of the server keep their codes: PROTOCOL.md, "Error codes". */
 export type ClientErrorCode =
   | "INVALID_OPTION"
+  | "FEATURE_MISSING"
   | "INVALID_CHANNEL"
   | "NOT_JSON"
   | "TOO_LARGE"
@@ -48,6 +49,11 @@ export class ClientError extends Error {
     super(message, cause === undefined ? {} : { cause });
     Object.assign(this, { code, retry, details, position });
   }
+}
+
+/** @param feature the function that makes the feature, such as `blobs` */
+export function featureMissing(name: string, feature: string): ClientError {
+  return new ClientError("FEATURE_MISSING", `\`${name}\` needs createClient({ use: [${feature}()] })`);
 }
 
 /** Converts an error from the server. */

@@ -15,20 +15,23 @@ export type {
   TypesOf,
   UserPresence,
 } from "../protocol/index.ts";
-export type { Stream } from "./channels/live-stream.ts";
+export { type BlobMethods, blobs } from "./channels/blobs.ts";
+export { type Stream, type StreamMethods, streams } from "./channels/live-stream.ts";
 export type { Members } from "./channels/members.ts";
+export { type PresenceMethods, type PresenceOptions, presence } from "./channels/presence.ts";
 export type { SubscribeOptions, Subscription } from "./channels/subscription.ts";
 export {
   type Client,
   createClient,
   type HistoryOptions,
-  type PresenceOptions,
 } from "./client.ts";
 export type { Clock, Timer } from "./clock.ts";
 export type { ClientState } from "./connection/client-state.ts";
 export type { WebSocketConstructor, WebSocketLike } from "./connection/websocket.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
+export type { ClientFeature } from "./feature.ts";
 export type { ClientOptions } from "./options.ts";
 export type { PublishOptions } from "./outbox/outbox.ts";
 export type { OutboxItem, OutboxStorage } from "./outbox/outbox-storage.ts";
+export { outbox } from "./outbox/stored-outbox.ts";
 export type { RequestOptions } from "./requests/timeouts.ts";

@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from "./clock.ts";
 import type { WebSocketConstructor } from "./connection/websocket.ts";
 import { ClientError } from "./errors.ts";
-import type { OutboxStorage } from "./outbox/outbox-storage.ts";
+import type { ClientFeature } from "./feature.ts";
 import { MAX_TIMER_MS } from "./requests/timeouts.ts";
 
 /** Options of `createClient`. Times are in ms. */
@@ -42,8 +42,8 @@ export interface ClientOptions {
   readonly outboxMaxItems?: number;
   /** Maximum size of all unacknowledged messages, in bytes of JSON. Default 1,048,576; minimum 1. */
   readonly outboxMaxBytes?: number;
-  /** Keeps unacknowledged messages across restarts. Default: memory only. */
-  readonly outboxStorage?: OutboxStorage;
+  /** Features beyond channels, messages and history: `[presence(), blobs()]`. Default: none. */
+  readonly use?: readonly ClientFeature[];
   /** Source of time and timers, for tests. Default: the system's. */
   readonly clock?: Clock;
   /** Returns a number from 0 up to 1, for jitter. Default: `Math.random`. */
@@ -67,12 +67,12 @@ const KINDS = {
   gapMs: [200, 0],
   outboxMaxItems: [1_000, 1],
   outboxMaxBytes: [1_048_576, 1],
-  outboxStorage: "object",
+  use: "object",
   clock: "object",
   random: "function",
 } as const satisfies { readonly [name in keyof ClientOptions]-?: string | readonly [number, number] };
 
-type Credential = "token" | "getToken" | "getTicket" | "outboxStorage";
+type Credential = "token" | "getToken" | "getTicket";
 
 /** Options with their defaults. */
 export type ResolvedOptions = Required<Omit<ClientOptions, Credential>> & Pick<ClientOptions, Credential>;
@@ -80,16 +80,21 @@ export type ResolvedOptions = Required<Omit<ClientOptions, Credential>> & Pick<C
 /** Checks the options and fills in the defaults. @throws {ClientError} INVALID_OPTION */
 export function resolveOptions(options: ClientOptions): ResolvedOptions {
   const { WebSocket } = globalThis;
-  const settings: { [name: string]: unknown } = { WebSocket, clock: systemClock, random: Math.random };
+  const settings: { [name: string]: unknown } = {
+    WebSocket,
+    clock: systemClock,
+    random: Math.random,
+    use: [],
+  };
   for (const [name, kind] of Object.entries(KINDS)) {
     if (typeof kind !== "string") settings[name] = kind[0];
   }
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(KINDS, name)) throw invalid(`Unknown option ${name}`);
+    if (!Object.hasOwn(KINDS, name)) throw invalidOption(`Unknown option ${name}`);
     if (value === undefined) continue;
     const kind = KINDS[name as keyof ClientOptions];
     if (typeof kind !== "string") checkInteger(name, value, kind[1]);
-    else if (typeof value !== kind) throw invalid(`${name} must be of type ${kind}`);
+    else if (typeof value !== kind) throw invalidOption(`${name} must be of type ${kind}`);
     settings[name] = value;
   }
   checkCombination(settings as unknown as ResolvedOptions);
@@ -97,21 +102,24 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
 }
 
 function checkCombination(settings: ResolvedOptions): void {
-  const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs } = settings;
-  if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalid("`url` must be ws: or wss:");
+  const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs, use } = settings;
+  if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalidOption("`url` must be ws: or wss:");
   if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {
-    throw invalid("Set only one of token, getToken, getTicket");
+    throw invalidOption("Set only one of token, getToken, getTicket");
   }
-  if (!WebSocket) throw invalid("Set `WebSocket`");
-  if (reconnectMaxMs < reconnectBaseMs) throw invalid("reconnectMaxMs is less than reconnectBaseMs");
+  if (!Array.isArray(use) || use.some((feature) => typeof feature?.install !== "function")) {
+    throw invalidOption("`use` takes features, such as blobs()");
+  }
+  if (!WebSocket) throw invalidOption("Set `WebSocket`");
+  if (reconnectMaxMs < reconnectBaseMs) throw invalidOption("reconnectMaxMs is less than reconnectBaseMs");
 }
 
 /** @throws {ClientError} INVALID_OPTION */
 export function checkInteger(name: string, value: unknown, min: number, max = MAX_TIMER_MS): void {
   if (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) return;
-  throw invalid(`${name} must be an integer from ${min} to ${max}`);
+  throw invalidOption(`${name} must be an integer from ${min} to ${max}`);
 }
 
-function invalid(message: string): ClientError {
+export function invalidOption(message: string): ClientError {
   return new ClientError("INVALID_OPTION", message);
 }

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { expect, it } from "vitest";
-import { connected } from "../../test/client/setup.ts";
+import { connected, FEATURES } from "../../test/client/setup.ts";
 import { mount } from "../../test/react/mount.ts";
 import { createClient } from "../client/index.ts";
 import { type MembersState, useMembers } from "./index.ts";
@@ -16,7 +16,12 @@ async function mounted(channel = "room:a") {
 it("is loading, then lists all users, then follows joins and leaves", async () => {
   const shown = await mounted();
   const { server, clock } = shown;
-  const other = createClient({ url: "ws://model/?user=bob", WebSocket: server.WebSocket, clock });
+  const other = createClient({
+    url: "ws://model/?user=bob",
+    WebSocket: server.WebSocket,
+    clock,
+    use: FEATURES,
+  });
   other.subscribe("room:a");
   other.connect();
   await shown.pass(10);

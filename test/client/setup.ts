@@ -1,4 +1,12 @@
-import { type Client, type ClientError, type ClientOptions, createClient } from "../../src/client/index.ts";
+import {
+  blobs,
+  type Client,
+  type ClientError,
+  type ClientOptions,
+  createClient,
+  presence,
+  streams,
+} from "../../src/client/index.ts";
 import { ModelServer } from "./model-server.ts";
 import { TestClock } from "./test-clock.ts";
 
@@ -12,12 +20,22 @@ export interface Setup {
   readonly statuses: string[];
 }
 
+/** Every feature without options. */
+export const FEATURES = [presence(), streams(), blobs()];
+
 /** A client of a model server, not connected. Random numbers are always 0.5. */
 export function setup(options: Partial<ClientOptions> = {}): Setup {
   const clock = new TestClock();
   const server = new ModelServer(clock);
   const { WebSocket } = server;
-  const client = createClient({ url: "ws://model/", WebSocket, clock, random: () => 0.5, ...options });
+  const client = createClient({
+    url: "ws://model/",
+    WebSocket,
+    clock,
+    random: () => 0.5,
+    use: FEATURES,
+    ...options,
+  });
   const errors: ClientError[] = [];
   const statuses: string[] = [];
   client.onError((error) => errors.push(error));

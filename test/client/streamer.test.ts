@@ -9,6 +9,7 @@ import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import type { Retention } from "../../src/store/index.ts";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
 import { createStreamer } from "../../src/streamer/index.ts";
+import { FEATURES } from "./setup.ts";
 import { TestClock } from "./test-clock.ts";
 
 const ROOM = "room:lobby";
@@ -56,6 +57,7 @@ async function startServer(history: Retention = { size: 100, ageMs: 60_000 }) {
     person: (name: string, options: Partial<ClientOptions> = {}) => {
       const client = createClient<typeof streamer>({
         url: gateway.url,
+        use: FEATURES,
         getToken: () => name,
         reconnectBaseMs: 10,
         ...options,

@@ -4,8 +4,10 @@ import {
   ClientError,
   createClient,
   type Members,
+  presence,
   type Stream,
   type Subscription,
+  streams,
 } from "../../src/client/index.ts";
 import { FastClock } from "./fast-clock.ts";
 import type { LoadProfile } from "./load-profile.ts";
@@ -85,6 +87,7 @@ export class SimulatedClient {
     this.#clock = new FastClock(1);
     this.#client = createClient({
       url: `ws://127.0.0.1:${port}/dev?${new URLSearchParams({ user, tenant })}`,
+      use: [presence(), streams()],
       WebSocket: this.#wire.WebSocket,
       clock: this.#clock,
       random: random.next,

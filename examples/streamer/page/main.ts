@@ -1,7 +1,7 @@
 // The page: sign-in, rooms, and the network's state.
 
 import "./theme.js";
-import { type Client, createClient } from "lift-ws/client";
+import { type Client, createClient, outbox, presence, streams } from "lift-ws/client";
 import { allowWriting, focusComposer, onSay } from "./composer.ts";
 import { Connection } from "./connection.ts";
 import { Network } from "./network.ts";
@@ -50,7 +50,7 @@ async function signIn(getToken: GetToken, isKnown: boolean): Promise<void> {
     WebSocket: network.WebSocket,
     reconnectMaxMs: 8_000,
     heartbeatMs: 20_000,
-    outboxStorage: outboxStorage((lines) => connection.waiting(lines)),
+    use: [presence(), streams(), outbox(outboxStorage((lines) => connection.waiting(lines)))],
   });
   const connection = new Connection(client, network, {
     onDisconnect: () => {

@@ -1,10 +1,39 @@
+import type { ChannelIn, JsonNamespaces, Namespaces } from "../../protocol/index.ts";
 import type { Clock } from "../clock.ts";
+import type { ClientCore } from "../core.ts";
 import { ClientError } from "../errors.ts";
+import type { ClientFeature } from "../feature.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
 
+/** The methods of the feature `blobs`. */
+export interface BlobMethods<Types extends Namespaces = JsonNamespaces> {
+  /**
+   * Uploads a file that is too large for a message, and resolves with the blob's name, to publish. `timeoutMs` limits the
+   * server's response, `signal` the whole upload.
+   * @throws {ClientError} the server's codes, TRANSFER_FAILED, ABORTED
+   */
+  upload(channel: ChannelIn<Types>, file: Blob, options?: RequestOptions): Promise<string>;
+  /** Downloads a blob of the channel. @throws {ClientError} as `upload` */
+  download(channel: ChannelIn<Types>, blob: string, options?: RequestOptions): Promise<Response>;
+}
+
+/**
+ * Files that are too large for a message: `upload`, `download`.
+ * @example
+ * const client = createClient({ url, use: [blobs()] });
+ */
+export function blobs(): ClientFeature {
+  return {
+    install: ({ settings: { clock }, requests }: ClientCore): BlobMethods => ({
+      upload: (channel, file, options) => upload(clock, requests, channel, file, options),
+      download: (channel, blob, options) => download(clock, requests, channel, blob, options),
+    }),
+  };
+}
+
 /** Uploads a file by HTTP to the URL that the server returns. @returns the blob's name */
-export async function upload(
+async function upload(
   clock: Clock,
   requests: RequestQueue,
   channel: string,
@@ -18,7 +47,7 @@ export async function upload(
 }
 
 /** Downloads a blob by HTTP from the URL that the server returns. */
-export async function download(
+async function download(
   clock: Clock,
   requests: RequestQueue,
   channel: string,

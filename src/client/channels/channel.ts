@@ -1,8 +1,6 @@
-import type { ChannelMessage, Json, Subscribed } from "../../protocol/index.ts";
-import type { PushedMessage } from "../connection/session.ts";
+import type { ChannelMessage, Json, PresenceMessage, Subscribed } from "../../protocol/index.ts";
 import { Emitter } from "../emitter.ts";
 import type { ClientError } from "../errors.ts";
-import { LiveStreamState } from "./live-stream-state.ts";
 import { LruMap } from "./lru-map.ts";
 import { MessageOrder } from "./message-order.ts";
 import { historyLost, type OpenSubscription } from "./subscription.ts";
@@ -12,10 +10,13 @@ export class Channel {
   readonly name: string;
   readonly order: MessageOrder;
   readonly subscriptions = new Set<OpenSubscription>();
-  /** Emits when the list of members may be incomplete: after a subscription, and after each heartbeat. */
-  readonly stale = new Emitter<void>();
-  readonly live = new LiveStreamState();
-  #applyLive = this.live.startFetch();
+  /** Emits before each `subscribe` request. */
+  readonly subscribing = new Emitter<void>();
+  /**
+   * Emits when messages without a position may have been missed: after a subscription, with the server's response, and after
+   * each heartbeat.
+   */
+  readonly stale = new Emitter<Subscribed | undefined>();
   /** Ids of messages without a position. */
   readonly #seen = new LruMap<true>();
   /** How many recent messages the first subscription asks for. */
@@ -53,20 +54,24 @@ export class Channel {
 
   /** Call before a `subscribe` request. @returns the position to send */
   startFetch(): MessageOrder["position"] {
-    this.#applyLive = this.live.startFetch();
+    this.subscribing.emit();
     return this.order.startFetch();
   }
 
-  receive(message: PushedMessage): void {
-    if (message.type === "message" && message.position) {
-      this.order.add(message);
-      return;
-    }
-    if (this.#seen.has(message.id)) return;
-    this.#seen.set(message.id, true);
-    if (message.type === "message") this.#deliver(message);
-    else if (message.type === "presence") this.#notify((subscription) => subscription.presence(message));
-    else this.live.apply(message);
+  receive(message: ChannelMessage): void {
+    if (message.position) this.order.add(message);
+    else if (this.isNew(message)) this.#deliver(message);
+  }
+
+  /** Whether a message without a position arrives for the first time. */
+  isNew({ id }: { readonly id: string }): boolean {
+    const isNew = !this.#seen.has(id);
+    if (isNew) this.#seen.set(id, true);
+    return isNew;
+  }
+
+  presence(message: PresenceMessage): void {
+    this.#notify((subscription) => subscription.presence(message));
   }
 
   /** @param reconnected whether the client had no connection before */
@@ -75,8 +80,7 @@ export class Channel {
     this.#recovering = reconnected && !!from;
     this.order.apply(from, result);
     this.#notify((subscription) => subscription.confirm());
-    this.#applyLive(result);
-    this.stale.emit();
+    this.stale.emit(result);
     this.settle();
   }
 

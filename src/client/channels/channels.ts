@@ -4,29 +4,38 @@ import {
   MAX_MESSAGES,
   type Position,
   parseChannelName,
+  type RequestMessage,
   type Subscribed,
 } from "../../protocol/index.ts";
 import type { ConnectionEvents, ConnectionManager } from "../connection/connection-manager.ts";
-import { connectionClosed, type PushedMessage, type Session, serialize } from "../connection/session.ts";
-import { ClientError } from "../errors.ts";
+import { type Session, serialize } from "../connection/session.ts";
+import { Emitter } from "../emitter.ts";
+import { ClientError, featureMissing } from "../errors.ts";
 import { checkInteger, type ResolvedOptions } from "../options.ts";
 import { splitIntoFrames } from "../requests/chunking.ts";
+import { MESSAGE, type PushedMessage, type Shape } from "../requests/message-handlers.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
-import type { RequestOptions } from "../requests/timeouts.ts";
 import { Channel } from "./channel.ts";
 import { type GapRepairEvents, repairGap } from "./gap-repair.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
 import { SubscriptionSync, type SubscriptionSyncEvents } from "./subscription-sync.ts";
 
+/** A message that belongs to a channel. */
+type PushedToChannel = Exclude<PushedMessage, RequestMessage>;
+
 /** All channels of a client, on one or two sessions: two while one replaces the other. */
 export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRepairEvents {
   /** The channels that have subscriptions, by name. */
   readonly desired = new Map<string, Channel>();
+  /** Emits each new channel. */
+  readonly created = new Emitter<Channel>();
+  /** Sets the user's state with a subscription. `undefined` without the feature `presence`. */
+  setState: ((channel: Channel, state: Json) => void) | undefined;
   readonly #settings: ResolvedOptions;
   readonly #link: ConnectionManager;
   readonly #requests: RequestQueue;
   readonly #reportError: (error: ClientError) => void;
-  readonly #syncs = new Map<Session, SubscriptionSync>();
+  readonly syncs = new Map<Session, SubscriptionSync>();
   #syncing = false;
 
   /** @param reportError called with errors that no subscription handles */
@@ -40,6 +49,23 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     this.#link = link;
     this.#requests = requests;
     this.#reportError = reportError;
+    this.on("message", MESSAGE, (channel, message) => channel.receive(message));
+  }
+
+  /** Handles the messages of a type that belong to a channel with subscriptions. */
+  on<Type extends PushedToChannel["type"]>(
+    type: Type,
+    shape: Shape,
+    handle: (channel: Channel, message: Extract<PushedToChannel, { type: Type }>) => void,
+  ): void {
+    this.#link.handlers.on(type, shape, (message) => {
+      const pushed = message as Extract<PushedToChannel, { type: Type }>;
+      const channel = this.desired.get(pushed.channel);
+      if (!channel) return;
+      handle(channel, pushed);
+      // The next messages close most gaps.
+      this.#repair(channel, this.#settings.gapMs);
+    });
   }
 
   session(): Session | undefined {
@@ -49,10 +75,16 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
   /** @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION, NOT_JSON */
   subscribe(name: string, options: SubscribeOptions = {}): OpenSubscription {
     checkSubscribe(name, options);
-    const { recent = 0, state, signal } = options;
+    const { recent = 0, state, signal, onPresence } = options;
+    if (!this.setState && (onPresence || state !== undefined)) {
+      throw featureMissing(onPresence ? "onPresence" : "state", "presence");
+    }
     const known = this.desired.get(name);
     const channel = known ?? new Channel(name, recent, this.#reportError);
-    this.desired.set(name, channel);
+    if (!known) {
+      this.desired.set(name, channel);
+      this.created.emit(channel);
+    }
     const subscription = new OpenSubscription(name, options, (ended) => {
       channel.subscriptions.delete(ended);
       this.#sync();
@@ -62,47 +94,22 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
       subscription.buffer(() => void this.#deliverHistory(channel, subscription, recent));
     }
     if (channel.isSubscribed) subscription.confirm();
-    if (state !== undefined) {
-      if (channel.isSubscribed) this.setPresence(name, state).catch(this.#reportError);
-      else channel.setState(state);
-    }
+    if (state !== undefined) this.setState?.(channel, state);
     if (signal?.aborted) subscription.unsubscribe();
     this.#sync();
     return subscription;
   }
 
-  /** @throws {ClientError} NOT_JSON */
-  setPresence(name: string, state: Json | undefined, patience?: RequestOptions): Promise<unknown> {
-    serialize({ state });
-    this.desired.get(name)?.setState(state);
-    return this.#requests.run(patience, async (session, signal) => {
-      const channel = this.desired.get(name);
-      // The server refuses it for a channel that the user is not in.
-      if (!channel) return session.request("set_presence", { channel: name, state }, { signal });
-      const sync = this.#syncs.get(session);
-      if (!sync) throw connectionClosed();
-      return sync.sendState(channel);
-    });
-  }
-
-  message(message: PushedMessage): void {
-    const channel = this.desired.get(message.channel);
-    if (!channel) return;
-    channel.receive(message);
-    // The next messages close most gaps.
-    this.#repair(channel, this.#settings.gapMs);
-  }
-
   async attach(session: Session): Promise<boolean> {
     const sync = new SubscriptionSync(session, this.#settings, this);
-    this.#syncs.set(session, sync);
+    this.syncs.set(session, sync);
     await sync.sync();
     return sync.complete;
   }
 
   detach(session: Session): void {
-    this.#syncs.get(session)?.stop();
-    this.#syncs.delete(session);
+    this.syncs.get(session)?.stop();
+    this.syncs.delete(session);
   }
 
   /** The channels' positions, split into frames. */
@@ -123,19 +130,12 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
   }
 
   onHeartbeat(): void {
-    for (const { name: channel, isSubscribed, stale, live } of this.desired.values()) {
-      if (!isSubscribed) continue;
-      stale.emit();
-      // The server does not resend a lost start or end of a live stream. A failed request is retried with the next heartbeat.
-      if (live.changes.size > 0) {
-        this.#requests.request("stream", { channel }).then(live.startFetch(), () => {});
-      }
-    }
+    for (const { isSubscribed, stale } of this.desired.values()) if (isSubscribed) stale.emit(undefined);
   }
 
   subscribed(channel: Channel, asked: Position | undefined, answer: Subscribed): void {
     // With a second session the client was connected all the time.
-    channel.subscribed(asked, answer, this.#syncs.size === 1);
+    channel.subscribed(asked, answer, this.syncs.size === 1);
     this.#repair(channel, 0);
   }
 
@@ -177,7 +177,7 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
       for (const [name, { subscriptions }] of this.desired) {
         if (subscriptions.size === 0) this.desired.delete(name);
       }
-      for (const sync of this.#syncs.values()) void sync.sync();
+      for (const sync of this.syncs.values()) void sync.sync();
     });
   }
 }

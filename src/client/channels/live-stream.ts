@@ -1,8 +1,21 @@
-import type { Json, LiveStream, StreamEndedMessage } from "../../protocol/index.ts";
+import type {
+  ChannelIn,
+  Json,
+  JsonNamespaces,
+  LiveStream,
+  Namespaces,
+  StreamEndedMessage,
+  StreamMessage,
+} from "../../protocol/index.ts";
+import type { ClientCore } from "../core.ts";
 import { Emitter } from "../emitter.ts";
+import type { ClientFeature } from "../feature.ts";
+import { BY_USER, PUSHED } from "../requests/message-handlers.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import type { RequestOptions } from "../requests/timeouts.ts";
+import type { Channel } from "./channel.ts";
 import type { Channels } from "./channels.ts";
+import { LiveStreamState } from "./live-stream-state.ts";
 
 /** The live stream of a channel, kept up to date until `close`. */
 export interface Stream {
@@ -27,10 +40,55 @@ export interface Stream {
   close(): void;
 }
 
-/** Watches a channel's live stream. @throws {ClientError} INVALID_CHANNEL */
-export function openStream(channel: string, channels: Channels, requests: RequestQueue): Stream {
+/** The methods of the feature `streams`. */
+export interface StreamMethods<Types extends Namespaces = JsonNamespaces> {
+  /** Watches a channel's live stream, and starts or ends the user's own. @throws {ClientError} INVALID_CHANNEL */
+  stream(channel: ChannelIn<Types>): Stream;
+}
+
+/**
+ * Live streams: `stream`.
+ * @example
+ * const client = createClient({ url, use: [streams()] });
+ */
+export function streams(): ClientFeature {
+  return { install: installStreams };
+}
+
+function installStreams({ channels, requests }: ClientCore): StreamMethods {
+  const states = new WeakMap<Channel, LiveStreamState>();
+  const take = (channel: Channel, message: StreamMessage) => {
+    if (channel.isNew(message)) states.get(channel)!.apply(message);
+  };
+  channels.on("stream_started", { ...PUSHED, live: {} }, take);
+  channels.on("stream_ended", BY_USER, take);
+  channels.on("viewers", { ...PUSHED, count: "number" }, take);
+  channels.created.on((channel) => {
+    const live = new LiveStreamState();
+    states.set(channel, live);
+    let apply = live.startFetch();
+    channel.subscribing.on(() => {
+      apply = live.startFetch();
+    });
+    channel.stale.on((subscribed) => {
+      if (subscribed) return apply(subscribed);
+      // The server does not resend a lost start or end. A failed request is retried with the next heartbeat.
+      if (live.changes.size > 0) {
+        requests.request("stream", { channel: channel.name }).then(live.startFetch(), () => {});
+      }
+    });
+  });
+  return { stream: (channel) => openStream(channel, channels, requests, states) };
+}
+
+function openStream(
+  channel: string,
+  channels: Channels,
+  requests: RequestQueue,
+  states: WeakMap<Channel, LiveStreamState>,
+): Stream {
   const subscription = channels.subscribe(channel);
-  const { live } = channels.desired.get(channel)!;
+  const live = states.get(channels.desired.get(channel)!)!;
   const changes = new Emitter<Stream>();
   const stopListening = live.changes.on(() => changes.emit(stream));
   const stream: Stream = {

@@ -15,10 +15,10 @@ export interface SubscriptionSyncEvents {
   refused(channel: Channel, error: ClientError): void;
 }
 
-interface Entry {
+export interface Entry {
   readonly channel: Channel;
   phase: "joining" | "in" | "leaving";
-  /** The user's state and its version, as last isSubscribed by the server. */
+  /** The user's state and its version, as last confirmed by the server. */
   state: Json | undefined;
   version: number;
   /** Requests about the channel are sent one after the other; this is the last. */
@@ -30,16 +30,16 @@ interface Entry {
  * handle a connection's requests out of order.
  */
 export class SubscriptionSync {
-  readonly #session: Session;
+  readonly session: Session;
   readonly #settings: ResolvedOptions;
   readonly #events: SubscriptionSyncEvents;
-  readonly #entries = new Map<string, Entry>();
+  readonly entries = new Map<string, Entry>();
   #failures = 0;
   #retry: Timer | undefined;
   #stopped = false;
 
   constructor(session: Session, settings: ResolvedOptions, events: SubscriptionSyncEvents) {
-    this.#session = session;
+    this.session = session;
     this.#settings = settings;
     this.#events = events;
   }
@@ -47,7 +47,7 @@ export class SubscriptionSync {
   /** Whether the session has every desired subscription. */
   get complete(): boolean {
     return [...this.#events.desired.values()].every((channel) => {
-      const entry = this.#entries.get(channel.name);
+      const entry = this.entries.get(channel.name);
       return entry?.channel === channel && entry.phase === "in";
     });
   }
@@ -55,8 +55,8 @@ export class SubscriptionSync {
   /** Subscribes to missing channels and leaves undesired ones. Resolves with the responses. */
   async sync(): Promise<void> {
     if (this.#stopped) return;
-    const missing = [...this.#events.desired.values()].filter(({ name }) => !this.#entries.has(name));
-    const undesired = [...this.#entries.values()].filter(
+    const missing = [...this.#events.desired.values()].filter(({ name }) => !this.entries.has(name));
+    const undesired = [...this.entries.values()].filter(
       ({ phase, channel }) => phase === "in" && this.#events.desired.get(channel.name) !== channel,
     );
     await Promise.all([
@@ -67,32 +67,6 @@ export class SubscriptionSync {
     ]);
   }
 
-  /** Sends the user's current state, unless the subscription or another call has sent it. */
-  async sendState(channel: Channel): Promise<void> {
-    await this.#syncAgain();
-    const { name } = channel;
-    const entry = this.#entries.get(name);
-    if (!entry) throw noAnswer();
-    const request = entry.last
-      .catch(() => {})
-      .then(async () => {
-        if (this.#entries.get(name)?.channel !== channel) throw noAnswer();
-        const { state, version } = channel;
-        if (entry.version === version) return;
-        try {
-          await this.#session.request("set_presence", { channel: name, state });
-        } catch (error) {
-          // The server would refuse the channel to the next session with this state.
-          const isLast = channel.version === version && entry.last === request;
-          if (isLast && !(error as ClientError).retry) channel.state = entry.state;
-          throw error;
-        }
-        Object.assign(entry, { state, version });
-      });
-    entry.last = request;
-    await request;
-  }
-
   stop(): void {
     this.#stopped = true;
     this.#retry?.cancel();
@@ -100,12 +74,12 @@ export class SubscriptionSync {
 
   async #subscribe(channels: readonly Channel[]): Promise<void> {
     const positions = channels.map((channel) => channel.startFetch());
-    const request = this.#session.request("subscribe", { channels: channels.map(toChannelRequest) });
+    const request = this.session.request("subscribe", { channels: channels.map(toChannelRequest) });
     const entries = channels.map((channel) => {
       const { state } = channel;
       const version = state === undefined ? 0 : channel.version;
       const entry: Entry = { channel, phase: "joining", state, version, last: request };
-      this.#entries.set(channel.name, entry);
+      this.entries.set(channel.name, entry);
       return entry;
     });
     try {
@@ -118,7 +92,7 @@ export class SubscriptionSync {
     } catch (error) {
       for (const entry of entries) this.#onFailed(entry, error as ClientError);
     }
-    await this.#syncAgain();
+    await this.syncAgain();
   }
 
   #onSubscribed(entry: Entry, from: Position | undefined, result: Subscribed | Refused | undefined): void {
@@ -127,8 +101,6 @@ export class SubscriptionSync {
     } else {
       entry.phase = "in";
       if (!this.#stopped) this.#events.subscribed(entry.channel, from, result);
-      // The state changed meanwhile. Ignores errors here: the caller of `setPresence` gets them.
-      if (entry.version !== entry.channel.version) this.sendState(entry.channel).catch(() => {});
     }
   }
 
@@ -136,7 +108,7 @@ export class SubscriptionSync {
     const { channel } = entry;
     channel.order.markStale();
     if (this.#stopped) return;
-    if (channel.subscriptions.size > 0) this.#entries.delete(channel.name);
+    if (channel.subscriptions.size > 0) this.entries.delete(channel.name);
     // The server may have subscribed it anyway, so the next sync leaves it.
     else entry.phase = "in";
     if (error.retry) this.#retryLater();
@@ -147,7 +119,7 @@ export class SubscriptionSync {
     for (const entry of entries) entry.phase = "leaving";
     const channels = entries.map(({ channel }) => channel.name);
     try {
-      await this.#session.request("unsubscribe", { channels });
+      await this.session.request("unsubscribe", { channels });
     } catch (error) {
       // Leaves again after an error that may pass. Any other error means that there is no subscription.
       if ((error as ClientError).retry) {
@@ -155,12 +127,12 @@ export class SubscriptionSync {
         return this.#retryLater();
       }
     }
-    for (const name of channels) this.#entries.delete(name);
-    await this.#syncAgain();
+    for (const name of channels) this.entries.delete(name);
+    await this.syncAgain();
   }
 
   /** Sends changes that arrived during a request. A scheduled retry sends them itself. */
-  async #syncAgain(): Promise<void> {
+  async syncAgain(): Promise<void> {
     if (!this.#retry) await this.sync();
   }
 
@@ -174,7 +146,7 @@ export class SubscriptionSync {
   }
 }
 
-function noAnswer(): ClientError {
+export function noAnswer(): ClientError {
   return new ClientError("INTERNAL_ERROR", "No answer", { retry: true });
 }
 

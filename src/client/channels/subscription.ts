@@ -30,7 +30,7 @@ export interface Subscription<Data = Json> extends AsyncIterable<ChannelMessage<
   /** The channel of the subscription. */
   readonly channel: string;
   /**
-   * Resolves when the server has isSubscribed the subscription and its `recent` messages are delivered.
+   * Resolves when the server has confirmed the subscription and its `recent` messages are delivered.
    * Rejects when the server refuses it, or the subscription ends first.
    */
   readonly ready: Promise<void>;

@@ -2,12 +2,13 @@ import type { Timer } from "../clock.ts";
 import { Emitter } from "../emitter.ts";
 import { ClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
+import { MessageHandlers } from "../requests/message-handlers.ts";
 import { abortable } from "../requests/timeouts.ts";
 import { backoffDelay } from "./backoff.ts";
 import type { ClientState } from "./client-state.ts";
 import { Credentials } from "./credentials.ts";
 import { Heartbeat, type HeartbeatEvents } from "./heartbeat.ts";
-import { connectFailed, connectionClosed, Session, type SessionEvents } from "./session.ts";
+import { connectFailed, connectionClosed, Session } from "./session.ts";
 import { onWake } from "./wake.ts";
 
 /** A connection that lasted this long resets the count of failures. */
@@ -20,7 +21,6 @@ const LINGER_MS = 5_000;
 const REPLACE_RETRY_MS = 30_000;
 
 export interface ConnectionEvents extends HeartbeatEvents {
-  message: SessionEvents["message"];
   /** Subscribes on a session. @returns whether it has every subscription */
   attach(session: Session): Promise<boolean>;
   detach(session: Session): void;
@@ -34,6 +34,7 @@ export class ConnectionManager {
   /** Set before `connect`. */
   events!: ConnectionEvents;
   readonly states = new Emitter<ClientState>();
+  readonly handlers = new MessageHandlers();
   readonly #settings: ResolvedOptions;
   readonly #reportError: (error: ClientError) => void;
   readonly #credentials: Credentials;
@@ -124,7 +125,7 @@ export class ConnectionManager {
       if (signal.aborted) return;
       this.#next = new Session(new this.#settings.WebSocket(url), this.#settings, {
         opened: (session) => void this.#opened(session),
-        message: (message) => this.events.message(message),
+        handlers: this.handlers,
         ended: (session, error) => this.#ended(session, error),
       });
       this.#sessions.add(this.#next);

@@ -1,21 +1,17 @@
 import {
   type Action,
   type ChannelRequest,
-  type ErrorMessage,
   MAX_CLIENT_FRAME_BYTES,
   MAX_MESSAGE_BYTES,
   type Payloads,
-  type RequestMessage,
-  type ResponseMessage,
   type Results,
-  type ServerMessage,
   utf8Length,
 } from "../../protocol/index.ts";
 import { stopwatch, type Timer } from "../clock.ts";
 import { ClientError, toClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { splitIntoChunks } from "../requests/chunking.ts";
-import { parseMessage } from "../requests/parse-message.ts";
+import type { MessageHandlers } from "../requests/message-handlers.ts";
 import { abortable, type RequestOptions, timeoutError } from "../requests/timeouts.ts";
 import type { WebSocketLike } from "./websocket.ts";
 
@@ -31,12 +27,10 @@ export type Payload<A extends Action> = A extends "heartbeat"
     ? { readonly channels: readonly Serializable<ChannelRequest>[] }
     : Serializable<Payloads[A]>;
 
-/** A message that the server sends without a request. */
-export type PushedMessage = Exclude<ServerMessage, ResponseMessage | ErrorMessage | RequestMessage>;
-
 export interface SessionEvents {
   opened(session: Session): void;
-  message(message: PushedMessage): void;
+  /** Of the messages that the server sends without a request. */
+  readonly handlers: MessageHandlers;
   /** Called once, whichever side ends the session. `error.retry` says whether to reconnect. */
   ended(session: Session, error: ClientError): void;
 }
@@ -151,10 +145,11 @@ export class Session {
   #receive(data: unknown): void {
     if (this.ended || typeof data !== "string") return;
     this.silentFor = stopwatch(this.#settings.clock);
-    const message = parseMessage(data);
+    const { handlers } = this.#events;
+    const message = handlers.parse(data);
     if (!message) return;
     if (message.type === "response") this.#pending.get(message.request_id)?.resolve(message.data);
-    else if (message.type !== "error") this.#events.message(message as PushedMessage);
+    else if (message.type !== "error") handlers.handle(message);
     // An error without an id ends the connection.
     else if (message.request_id === undefined) this.end(toClientError(message.error));
     else this.#pending.get(message.request_id)?.reject(toClientError(message.error));

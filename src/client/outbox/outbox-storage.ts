@@ -27,3 +27,11 @@ export interface OutboxStorage {
    */
   save(items: readonly OutboxItem[]): void | Promise<void>;
 }
+
+/** The saved items of an outbox. */
+export interface StoredItems {
+  /** Set while the saved items load. May reject. */
+  readonly loading: Promise<void> | undefined;
+  /** Saves the items, after a change. */
+  save(): void;
+}

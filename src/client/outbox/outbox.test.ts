@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../../test/client/setup.ts";
-import type { OutboxItem, OutboxStorage } from "../index.ts";
+import { type OutboxItem, type OutboxStorage, outbox } from "../index.ts";
 import { UNCERTAIN_CODES } from "./outbox.ts";
 
 const MINUTE = 60_000;
@@ -310,7 +310,7 @@ describe("the outbox", () => {
 
   it("is saved in a storage, and the next client sends it first, with the same keys", async () => {
     const disk = storage();
-    const first = setup({ outboxStorage: disk.port });
+    const first = setup({ use: [outbox(disk.port)] });
     void first.client.publish("room:a", 1, { key: "k1" });
     void first.client.publish("room:a", 2, { key: "k2" });
     await first.clock.pass(10);
@@ -318,7 +318,7 @@ describe("the outbox", () => {
       { channel: "room:a", data: 1, key: "k1" },
       { channel: "room:a", data: 2, key: "k2" },
     ]);
-    const second = setup({ outboxStorage: disk.port });
+    const second = setup({ use: [outbox(disk.port)] });
     const third = second.client.publish("room:a", 3);
     second.client.connect();
     await second.clock.pass(100);
@@ -330,12 +330,12 @@ describe("the outbox", () => {
 
   it("saves when an item was sent, so that its key expires in time", async () => {
     const disk = storage();
-    const first = await connected({ outboxStorage: disk.port });
+    const first = await connected({ use: [outbox(disk.port)] });
     first.server.faults.drop = 1;
     void first.client.publish("room:a", 1);
     await first.clock.pass(10);
     expect(disk.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
-    const second = setup({ outboxStorage: disk.port });
+    const second = setup({ use: [outbox(disk.port)] });
     await second.clock.pass(6 * MINUTE);
     second.client.connect();
     await second.clock.pass(100);
@@ -345,11 +345,11 @@ describe("the outbox", () => {
 
   it("saves the recipients of an item", async () => {
     const disk = storage();
-    const first = setup({ outboxStorage: disk.port });
+    const first = setup({ use: [outbox(disk.port)] });
     void first.client.publish("flash:a", 1, { key: "k1", others: true });
     void first.client.publish("flash:a", 2, { key: "k2", others: false });
     await first.clock.pass(10);
-    const { client, clock, server } = setup({ outboxStorage: disk.port });
+    const { client, clock, server } = setup({ use: [outbox(disk.port)] });
     client.connect();
     await clock.pass(100);
     expect(server.requests.map(({ payload }) => payload)).toEqual([
@@ -373,7 +373,7 @@ describe("the outbox", () => {
 
   it.each([1, 2, 5])("is loaded after a connect when loading failed %d times before", async (times) => {
     const disk = blocked(times, [OLD]);
-    const { client, clock, server, errors } = setup({ outboxStorage: disk.port });
+    const { client, clock, server, errors } = setup({ use: [outbox(disk.port)] });
     client.connect();
     await clock.pass(MINUTE);
     expect([server.stored, disk.items()]).toEqual([["old"], []]);
@@ -384,7 +384,7 @@ describe("the outbox", () => {
 
   it("is loaded again before a save replaces it, when a message is published offline", async () => {
     const disk = blocked(1, [OLD]);
-    const { client, clock, server } = setup({ outboxStorage: disk.port });
+    const { client, clock, server } = setup({ use: [outbox(disk.port)] });
     await clock.pass(10);
     void client.publish("room:b", "new", { key: "k1" });
     await clock.pass(10);
@@ -408,11 +408,11 @@ describe("the outbox", () => {
     ["returns a number", () => 7],
   ])("is not saved over a storage whose load %s, and sends published messages", async (_what, load) => {
     const saves: unknown[] = [];
-    const outboxStorage = {
+    const storage = {
       load: load as OutboxStorage["load"],
       save: (items: unknown) => void saves.push(items),
     };
-    const { client, clock, server, errors } = setup({ outboxStorage });
+    const { client, clock, server, errors } = setup({ use: [outbox(storage)] });
     client.connect();
     const published = client.publish("room:a", 1);
     await clock.pass(MINUTE);
@@ -427,7 +427,7 @@ describe("the outbox", () => {
 
   it.each([undefined, null])("starts empty with a storage that returns %s", async (nothing) => {
     const disk = storage(nothing as never);
-    const { client, clock, errors } = setup({ outboxStorage: disk.port });
+    const { client, clock, errors } = setup({ use: [outbox(disk.port)] });
     void client.publish("room:a", 1, { key: "k1" });
     await clock.pass(10);
     expect([disk.items(), errors]).toEqual([[{ channel: "room:a", data: 1, key: "k1" }], []]);
@@ -457,7 +457,7 @@ describe("the outbox", () => {
     "reports an unreadable item, keeps it in the storage, and sends the others: %o",
     async (bad) => {
       const disk = storage([OLD, bad, { channel: "room:a", data: "behind it", key: "k1" }]);
-      const { client, clock, server, errors } = setup({ outboxStorage: disk.port });
+      const { client, clock, server, errors } = setup({ use: [outbox(disk.port)] });
       client.connect();
       await clock.pass(100);
       expect([server.stored, disk.items()]).toEqual([["old", "behind it"], [bad]]);
@@ -480,13 +480,13 @@ describe("the outbox", () => {
     type Entry = { readonly item: OutboxItem; readonly isGood: boolean };
     const check = async (entries: readonly Entry[]) => {
       let saved: readonly OutboxItem[] = entries.map(({ item }) => item);
-      const outboxStorage = {
+      const storage = {
         load: () => saved,
         save: (items: readonly OutboxItem[]) => {
           saved = items;
         },
       };
-      const { client, clock, server, errors } = setup({ outboxStorage });
+      const { client, clock, server, errors } = setup({ use: [outbox(storage)] });
       client.connect();
       await clock.pass(1_000);
       const [sent, left] = [true, false].map((good) => entries.filter(({ isGood }) => isGood === good));
@@ -502,14 +502,14 @@ describe("the outbox", () => {
 
   it("treats an item that was sent in the future as expired", async () => {
     const disk = storage();
-    const first = await connected({ outboxStorage: disk.port });
+    const first = await connected({ use: [outbox(disk.port)] });
     first.clock.jump(60 * MINUTE);
     first.server.faults.drop = 1;
     void first.client.publish("room:a", 1);
     await first.clock.pass(10);
     expect(disk.items()).toMatchObject([{ sentAt: first.clock.now() - 10 }]);
     // The clock is correct again, so the time since the item was sent is unknown.
-    const second = setup({ outboxStorage: disk.port });
+    const second = setup({ use: [outbox(disk.port)] });
     void second.client.publish("room:b", 2);
     await second.clock.pass(MINUTE);
     second.client.connect();
@@ -520,11 +520,11 @@ describe("the outbox", () => {
 
   it("has expired items also after a restart", async () => {
     const disk = storage([{ ...OLD, sentAt: Date.UTC(2027, 0, 1) }]);
-    const first = setup({ outboxStorage: disk.port });
+    const first = setup({ use: [outbox(disk.port)] });
     void first.client.publish("room:b", 2, { key: "k2" });
     await first.clock.pass(10);
     expect(disk.items()).toHaveLength(2);
-    const second = setup({ outboxStorage: disk.port });
+    const second = setup({ use: [outbox(disk.port)] });
     second.client.connect();
     await second.clock.pass(100);
     expect(second.errors.map(({ code }) => code)).toEqual(["OUTCOME_UNKNOWN"]);
@@ -533,7 +533,7 @@ describe("the outbox", () => {
 
   it("saves the time of sending by the corrected clock", async () => {
     const disk = storage();
-    const { client, clock, server } = await connected({ outboxStorage: disk.port });
+    const { client, clock, server } = await connected({ use: [outbox(disk.port)] });
     clock.jump(60 * MINUTE);
     server.faults.drop = 1;
     void client.publish("room:a", 1);
@@ -546,7 +546,7 @@ describe("the outbox", () => {
 
   it("works without a storage that fails, and reports the failure", async () => {
     const fails = () => Promise.reject(new Error("full"));
-    const { client, clock, errors } = setup({ outboxStorage: { load: fails, save: fails } });
+    const { client, clock, errors } = setup({ use: [outbox({ load: fails, save: fails })] });
     client.connect();
     const published = client.publish("room:a", 1);
     await clock.pass(100);

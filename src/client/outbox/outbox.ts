@@ -12,16 +12,21 @@ import { ClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
-import type { OutboxItem } from "./outbox-storage.ts";
-import { persistItems, type RestorableItems, type StoredItems } from "./persist-items.ts";
+import type { OutboxItem, StoredItems } from "./outbox-storage.ts";
 
 /**
  * How long an unacknowledged message may be resent under its key, in ms. The server remembers keys for 5 minutes; the
  * rest is for the time on the network.
  */
-const KEY_LIFETIME_MS = 270_000;
+export const KEY_LIFETIME_MS = 270_000;
 /** After these codes a message may have been stored: PROTOCOL.md, "Error codes". */
-export const UNCERTAIN_CODES = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
+export const UNCERTAIN_CODES = [
+  "STORE_FAILED",
+  "TIMEOUT",
+  "CONNECTION_CLOSED",
+  "INTERNAL_ERROR",
+  "OUTCOME_UNKNOWN",
+];
 
 /** Options of `publish`. */
 export interface PublishOptions extends RequestOptions {
@@ -37,52 +42,28 @@ export interface PublishOptions extends RequestOptions {
   readonly timeoutMs?: number;
 }
 
-interface Item extends Omit<OutboxItem, "sentAt"> {
+export interface Item extends Omit<OutboxItem, "sentAt"> {
   readonly bytes: number;
   /** ms since the item was first sent without a response. */
   age?: () => number;
 }
 
 /** Holds each published message until its `publish` settles. */
-export class Outbox implements RestorableItems {
+export class Outbox {
   readonly #settings: ResolvedOptions;
   readonly #requests: RequestQueue;
-  readonly #error: (error: ClientError) => void;
-  readonly #items = new Set<Item>();
+  readonly items = new Set<Item>();
   /** By channel: settles when the last message in order has its response. */
   readonly #lanes = new Map<string, Promise<unknown>>();
   /** Namespaces without message order. */
   readonly #unordered = new Set<string>();
-  readonly #stored: StoredItems | undefined;
+  /** Set by the feature `outbox`. */
+  stored: StoredItems | undefined;
   #bytes = 0;
 
-  constructor(settings: ResolvedOptions, requests: RequestQueue, error: (error: ClientError) => void) {
+  constructor(settings: ResolvedOptions, requests: RequestQueue) {
     this.#settings = settings;
     this.#requests = requests;
-    this.#error = error;
-    const { outboxStorage } = settings;
-    if (outboxStorage) this.#stored = persistItems(this, outboxStorage, settings, requests, error);
-  }
-
-  list(): OutboxItem[] {
-    const now = this.#settings.clock.now();
-    return [...this.#items].map(({ bytes: _, age, ...item }) => ({
-      ...item,
-      ...(age && { sentAt: now - age() }),
-    }));
-  }
-
-  restore(saved: OutboxItem): void {
-    const { channel, key, sentAt } = saved;
-    checkChannel(channel);
-    if (!key || typeof key !== "string") throw new TypeError("key");
-    const item = toItem(saved);
-    const { clock } = this.#settings;
-    const age = clock.now() - sentAt!;
-    // A time in the future means that the clock was corrected, so the age is unknown.
-    if (sentAt !== undefined) item.age = stopwatch(clock, age >= 0 ? age : KEY_LIFETIME_MS + 1);
-    // No caller waits for a restored message, so `onError` gets its error.
-    this.#deliver(item, true, {}).catch(this.#error);
   }
 
   /** @throws {ClientError} */
@@ -101,26 +82,26 @@ export class Outbox implements RestorableItems {
     checkChannel(channel);
     const item = toItem({ channel, data, key, ...(others && { others }) });
     const { outboxMaxItems, outboxMaxBytes } = this.#settings;
-    if (this.#items.size >= outboxMaxItems || this.#bytes + item.bytes > outboxMaxBytes) {
+    if (this.items.size >= outboxMaxItems || this.#bytes + item.bytes > outboxMaxBytes) {
       throw new ClientError("OUTBOX_FULL", "The outbox is full", { retry: true });
     }
-    return this.#deliver(
+    return this.deliver(
       item,
       ordered,
       { signal, timeoutMs },
-      this.#stored?.loading?.catch(() => {}),
+      this.stored?.loading?.catch(() => {}),
     );
   }
 
-  async #deliver(
+  async deliver(
     item: Item,
     ordered: boolean,
     patience: RequestOptions,
     loading?: Promise<void>,
   ): Promise<PublishResult> {
-    this.#items.add(item);
+    this.items.add(item);
     this.#bytes += item.bytes;
-    this.#stored?.save();
+    this.stored?.save();
     try {
       return await withTimeout(this.#settings.clock, patience, async (signal) => {
         // Restored messages go first.
@@ -130,9 +111,9 @@ export class Outbox implements RestorableItems {
           : this.#send(item, signal);
       });
     } finally {
-      this.#items.delete(item);
+      this.items.delete(item);
       this.#bytes -= item.bytes;
-      this.#stored?.save();
+      this.stored?.save();
     }
   }
 
@@ -156,7 +137,7 @@ export class Outbox implements RestorableItems {
       const age = item.age();
       // A negative age means that the clock went back, so the age is unknown.
       if (!(age >= 0 && age <= KEY_LIFETIME_MS)) throw last;
-      this.#stored?.save();
+      this.stored?.save();
     };
     const failed = (error: ClientError) => {
       last = error;
@@ -177,7 +158,7 @@ export class Outbox implements RestorableItems {
 }
 
 /** Copies the item, so that later changes by the application do not reach it. @throws {ClientError} NOT_JSON, TOO_LARGE */
-function toItem({ sentAt: _, ...given }: OutboxItem): Item {
+export function toItem(given: Omit<OutboxItem, "sentAt">): Item {
   const frame = serialize({ action: "publish", payload: given });
   const { payload } = JSON.parse(frame);
   if (payload.data === undefined) throw notJson();

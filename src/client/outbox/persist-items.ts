@@ -2,7 +2,7 @@ import { ClientError, type ClientErrorOptions } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { withTimeout } from "../requests/timeouts.ts";
-import type { OutboxItem, OutboxStorage } from "./outbox-storage.ts";
+import type { OutboxItem, OutboxStorage, StoredItems } from "./outbox-storage.ts";
 
 /** The items that `persistItems` saves and restores. */
 export interface RestorableItems {
@@ -10,13 +10,6 @@ export interface RestorableItems {
   list(): OutboxItem[];
   /** Adds a saved item. @throws when the item is invalid */
   restore(item: OutboxItem): void;
-}
-
-export interface StoredItems {
-  /** Set while the saved items load. May reject. */
-  readonly loading: Promise<void> | undefined;
-  /** Saves the items, after a change. */
-  save(): void;
 }
 
 /**
