@@ -52,7 +52,7 @@ async function main(): Promise<number> {
   process.stdout.write(`${all.length} mutants, ${drawn.length} drawn with seed ${values.seed}\n`);
   const judged = await judgeAll(copy, part, drawn);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(judged, undefined, 2)}\n`);
-  print(judged);
+  printScore(judged);
   return 0;
 }
 
@@ -85,9 +85,11 @@ async function judgeAll(root: string, part: Part, mutants: readonly Mutant[]): P
     const judged: Judged[] = [];
     const start = performance.now();
     for (const mutant of mutants) {
-      judged.push({ ...mutant, ...(await runner.judge(mutant)) });
+      const one = { ...mutant, ...(await runner.judge(mutant)) };
+      judged.push(one);
       const seconds = Math.round((performance.now() - start) / 1000);
-      process.stdout.write(`${judged.length}/${mutants.length} ${judged.at(-1)!.outcome} ${seconds} s\n`);
+      process.stdout.write(`${judged.length}/${mutants.length} ${one.outcome} ${seconds} s\n`);
+      if (one.outcome !== "killed") print(one);
     }
     return judged;
   } finally {
@@ -95,15 +97,15 @@ async function judgeAll(root: string, part: Part, mutants: readonly Mutant[]): P
   }
 }
 
-function print(judged: readonly Judged[]): void {
-  for (const { id, file, line, mutator, original, replacement, outcome, failure = "" } of judged) {
-    if (outcome === "killed") continue;
-    process.stdout.write(`\n${id} ${outcome} ${file}:${line} ${mutator}\n- ${original}\n+ ${replacement}\n`);
-    if (failure !== "") process.stdout.write(`  ${failure}\n`);
-  }
+function print({ id, file, line, mutator, original, replacement, outcome, failure }: Judged): void {
+  process.stdout.write(`\n${id} ${outcome} ${file}:${line} ${mutator}\n- ${original}\n+ ${replacement}\n`);
+  process.stdout.write(failure === undefined ? "\n" : `  ${failure}\n\n`);
+}
+
+function printScore(judged: readonly Judged[]): void {
   const killed = judged.filter(({ outcome }) => outcome === "killed" || outcome === "timed out").length;
   const score = ((100 * killed) / judged.length).toFixed(1);
-  process.stdout.write(`\n${killed} of ${judged.length} killed: ${score} %\n`);
+  process.stdout.write(`${killed} of ${judged.length} killed: ${score} %\n`);
 }
 
 process.exitCode = await main();
