@@ -8,9 +8,14 @@ import {
 } from "./credentials.ts";
 import { Signer } from "./sign.ts";
 
-// An import of `node:http` loads all of its exports, and undici with WebSocket: 25 ms of a cold start.
-const { Agent: HttpAgent, request: httpRequest } = process.getBuiltinModule("node:http");
-const { Agent: HttpsAgent, request: httpsRequest } = process.getBuiltinModule("node:https");
+/**
+ * Returns Node's HTTP or HTTPS client for a URL. An import of `node:http` would load all of its exports, and undici with
+ * WebSocket: 25 ms of a cold start. `node:https` loads TLS: 5 ms. Call it early if requests will follow: while Lambda
+ * starts a function, the function has a whole CPU.
+ */
+export function loadHttpClient(url: string): Pick<typeof import("node:http"), "Agent" | "request"> {
+  return process.getBuiltinModule(url.startsWith("http:") ? "node:http" : "node:https");
+}
 
 export interface AwsEndpointOptions {
   /** A URL; its path is prepended to each request's. */
@@ -88,7 +93,7 @@ export function parseRegion(endpoint: string): string | undefined {
 
 /** Sends signed requests to one endpoint, over connections that are kept alive. It does not retry. */
 export class AwsEndpoint {
-  readonly #request: typeof httpRequest;
+  readonly #request: ReturnType<typeof loadHttpClient>["request"];
   readonly #target: RequestOptions;
   readonly #host: string;
   readonly #basePath: string;
@@ -97,21 +102,20 @@ export class AwsEndpoint {
 
   /** @throws {AwsConfigurationError} when the region is unknown */
   constructor({ endpoint, service, region, credentials, maxSockets }: AwsEndpointOptions) {
-    const { protocol, hostname, port, host, pathname } = new URL(endpoint);
-    const secure = protocol === "https:";
+    const { hostname, port, host, pathname, href } = new URL(endpoint);
+    const { Agent, request } = loadHttpClient(href);
     const signingRegion = region ?? parseRegion(endpoint) ?? process.env.AWS_REGION;
     if (signingRegion === undefined) {
       throw new AwsConfigurationError(
         `Unknown AWS region of ${endpoint}; set \`AWS_REGION\` or the option \`region\``,
       );
     }
-    const agentOptions = { keepAlive: true, maxSockets };
-    this.#request = secure ? httpsRequest : httpRequest;
+    this.#request = request;
     this.#target = {
       // A URL has IPv6 addresses in brackets, a socket does not.
       host: hostname.replace(/^\[|\]$/g, ""),
       ...(port === "" ? {} : { port }),
-      agent: secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions),
+      agent: new Agent({ keepAlive: true, maxSockets }),
     };
     this.#host = host;
     this.#basePath = pathname.replace(/\/$/, "");

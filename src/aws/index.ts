@@ -1,5 +1,5 @@
 export { AwsConfigurationError, type AwsCredentials, type AwsCredentialsProvider } from "./credentials.ts";
 export { getHttpStatus, isTransient } from "./errors.ts";
-export { AwsEndpoint, AwsServiceError, Payload, parseRegion } from "./http.ts";
+export { AwsEndpoint, AwsServiceError, loadHttpClient, Payload, parseRegion } from "./http.ts";
 export { Retry } from "./retry.ts";
 export { isSigned } from "./verify.ts";

@@ -145,3 +145,18 @@ describe("DynamoDB store without the AWS SDK", () => {
     expect(() => make(options as never)).toThrow(message);
   });
 });
+
+// Lambda gives a function a whole CPU while it starts, and TLS takes 5 ms of it.
+it.each([
+  ["https, which AWS speaks, by default", undefined, "node:https"],
+  ["http for an endpoint on this machine", "http://127.0.0.1:8000", "node:http"],
+])("loads the client for %s, before the first call", (_title, url, module) => {
+  vi.stubEnv("AWS_ENDPOINT_URL_DYNAMODB", url);
+  const load = vi.spyOn(process, "getBuiltinModule");
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+    load.mockRestore();
+  });
+  dynamoDBConnectionStore({ tableName: "rows" });
+  expect(load.mock.calls).toEqual([[module]]);
+});

@@ -1,4 +1,10 @@
-import { AwsConfigurationError, AwsEndpoint, AwsServiceError, Payload } from "../../../aws/index.ts";
+import {
+  AwsConfigurationError,
+  AwsEndpoint,
+  AwsServiceError,
+  loadHttpClient,
+  Payload,
+} from "../../../aws/index.ts";
 import type { CallOptions, NoSdkOptions } from "../options.ts";
 import type { Transport } from "./transport.ts";
 
@@ -13,6 +19,8 @@ const MAX_SOCKETS = 50;
  */
 export function createNoSdkTransport(target: NoSdkTarget): Transport {
   let api: AwsEndpoint | undefined;
+  // Before the first call, so that Lambda loads TLS while it starts the function.
+  loadHttpClient(target.endpoint ?? process.env.AWS_ENDPOINT_URL_DYNAMODB ?? "https:");
   return async (operation, input, signal) => {
     // Deferred to the first call, because it reads the environment.
     api ??= open(target);
