@@ -1,6 +1,6 @@
 // The chat's connect function without the AWS SDK.
 import { dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb/no-sdk";
-import { createChat } from "../../examples/chat/app.ts";
+import { createConnect } from "../../examples/chat/connect.ts";
 import { tokenVerifier } from "../../examples/chat/token.ts";
 
 const {
@@ -11,7 +11,7 @@ const {
   TOKEN_AUDIENCE = "",
 } = process.env;
 
-export const handler = createChat({
+export const handler = createConnect({
   verify: tokenVerifier({
     secret: Buffer.from(TOKEN_SECRET, "base64url"),
     issuer: TOKEN_ISSUER,

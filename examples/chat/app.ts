@@ -1,28 +1,7 @@
-import { type Context, Lift, LiftError } from "lift-ws";
-import { webSocketAuth } from "lift-ws/middleware/auth";
-import type { Connection, ConnectionStore, Schedule } from "lift-ws/store";
+import { type Context, type Lift, LiftError } from "lift-ws";
+import type { Connection } from "lift-ws/store";
 import * as z from "zod/mini";
-
-export interface ChatOptions {
-  /** Verifies a token. Rejects if it is forged, expired, or for another audience. */
-  readonly verify: (token: string) => Promise<ChatIdentity>;
-  readonly connectionStore: ConnectionStore;
-  /** Closes connections whose token expires. */
-  readonly schedule: Schedule;
-  /** ms since the epoch. Default `Date.now`. */
-  readonly now?: () => number;
-}
-
-export interface ChatIdentity {
-  readonly sub: string;
-  /** Absent for a user without a tenant, who sees no other user. */
-  readonly tenant?: string | undefined;
-  /** ms since the epoch. */
-  readonly expiresAt: number;
-}
-
-/** The state of a connection between its events. */
-type State = { room: string };
+import { type ChatOptions, createConnect, type State } from "./connect.ts";
 
 const MAX_TEXT_BYTES = 4096;
 /** Keeps a presence frame far below the message limit of 128 KB. */
@@ -45,15 +24,8 @@ const Say = z.object({
  * Creates a chat. A user is in one room of their tenant at a time, sees the members of all rooms, talks to the room,
  * and can send announcements to the tenant. With a DynamoDB connection store it runs on AWS unchanged.
  */
-export function createChat({ verify, connectionStore, schedule, now = Date.now }: ChatOptions): Lift<State> {
-  const app = new Lift<State>({ connectionStore, schedule, now });
-
-  // A refused connection has no socket and no row. When its token expires, a connection gets an error and is closed.
-  const validateToken = async (token: string) => {
-    const { sub, tenant, expiresAt } = await verify(token);
-    return { userId: sub, tenantId: tenant, expiresAt };
-  };
-  app.use(webSocketAuth({ validateToken, now }));
+export function createChat(options: ChatOptions): Lift<State> {
+  const app = createConnect(options);
 
   app.webSocket("$disconnect", async (ctx) => {
     // The connection's row still exists, so leave it out of the presence frame.

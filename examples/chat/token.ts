@@ -1,5 +1,5 @@
 import { jwtVerify } from "jose";
-import type { ChatOptions } from "./app.ts";
+import type { ChatOptions } from "./connect.ts";
 
 export interface TokenRules {
   /** The HS256 key of the tokens. */

@@ -1,3 +1,4 @@
-import { chat } from "./chat.ts";
+import { createConnect } from "../connect.ts";
+import { options } from "./options.ts";
 
-export const handler = chat.webSocketHandler();
+export const handler = createConnect(options).webSocketHandler();

@@ -1,3 +1,4 @@
-import { chat } from "./chat.ts";
+import { createChat } from "../app.ts";
+import { options } from "./options.ts";
 
-export const handler = chat.webSocketHandler();
+export const handler = createChat(options).webSocketHandler();

@@ -1,12 +1,12 @@
 import { dynamoDBConnectionStore, dynamoDBSchedule } from "lift-ws/store/dynamodb";
-import { createChat } from "../app.ts";
+import type { ChatOptions } from "../connect.ts";
 import { tokenVerifier } from "../token.ts";
 
 const { CONNECTIONS_TABLE, SCHEDULE_TABLE, TOKEN_SECRET, LIFT_WS_DEVELOPMENT_SECRET } = process.env;
 const DEVELOPMENT = "lift-ws-development";
 
-/** The chat for Lambda, configured by environment variables. */
-export const chat = createChat({
+/** The chat's options for Lambda, from environment variables. */
+export const options: ChatOptions = {
   verify: tokenVerifier({
     // On this machine `lift-ws dev` provides the key of development tokens.
     secret: TOKEN_SECRET
@@ -17,7 +17,7 @@ export const chat = createChat({
   }),
   connectionStore: dynamoDBConnectionStore({ tableName: required("CONNECTIONS_TABLE", CONNECTIONS_TABLE) }),
   schedule: dynamoDBSchedule({ tableName: required("SCHEDULE_TABLE", SCHEDULE_TABLE) }),
-});
+};
 
 function required(name: string, value: string | undefined): string {
   if (!value) throw new Error(`Set ${name} in the function's environment`);
