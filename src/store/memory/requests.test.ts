@@ -1,5 +1,7 @@
-import { describe, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { requestStoreProperties } from "../../../test/stores/request-store-properties.ts";
 import { requestStoreCases } from "../contracts/cases.ts";
+import { memoryChannelStore } from "./index.ts";
 import { MemoryRequests } from "./requests.ts";
 
 function createStoreUnderTest() {
@@ -12,3 +14,35 @@ function createStoreUnderTest() {
 }
 
 requestStoreCases({ describe, it }, "memory requests", createStoreUnderTest);
+requestStoreProperties("memory requests", createStoreUnderTest, 300);
+
+describe("memory requests", () => {
+  const request = (id: string, now: number) => ({
+    ...{ owner: "ada", id, action: "report", input: { id }, tenant: "acme", identity: {} },
+    ...{ priority: 0, createdAt: now, dueAt: now },
+  });
+
+  it("removes expired requests as others are created, and keeps those that are open", async () => {
+    const { store, now, advance } = createStoreUnderTest();
+    const key = { owner: "ada", id: "open" };
+    await store.create(request("open", now()));
+    for (let n = 0; n < 1_000; n++) {
+      await store.create(request(`r${n}`, now()));
+      await store.cancel({ owner: "ada", id: `r${n}` }, { now: now(), expiresAt: now() + 100 });
+      advance(10);
+    }
+    // 10 have not expired, and a sweep of twice as many takes half as many creates.
+    expect(store.size).toBeLessThan(40);
+    expect(await store.get(key)).toMatchObject({ state: "PENDING" });
+  });
+
+  it("are the requests of a memory channel store, with its clock", async () => {
+    const { requests } = memoryChannelStore({ now: () => 5 });
+    await requests!.create(request("r1", 0));
+    await requests!.cancel({ owner: "ada", id: "r1" }, { now: 1, expiresAt: 6 });
+    expect(await requests!.get({ owner: "ada", id: "r1" })).toMatchObject({ state: "CANCELLED" });
+    await requests!.create(request("r2", 0));
+    await requests!.cancel({ owner: "ada", id: "r2" }, { now: 1, expiresAt: 5 });
+    expect(await requests!.get({ owner: "ada", id: "r2" })).toBeUndefined();
+  });
+});

@@ -66,6 +66,48 @@ describe("a commit of SQLite", () => {
     close();
   });
 
+  it("waits for the disk after each write of a request that must survive, but not after claims and renewals", async () => {
+    const { requests, commits, close } = open();
+    const key = { owner: "ada", id: "r1" };
+    const lease = { ...key, token: "t1" };
+    const claim = { now: 1, leaseUntil: 2 };
+    const fields = { action: "report", input: 1, tenant: "acme", identity: {}, priority: 0 };
+    const failure = { code: "INTERNAL_ERROR", message: "no" };
+    const calls: readonly (readonly [number, () => Promise<unknown>])[] = [
+      [FULL, () => requests.create({ ...key, ...fields, createdAt: 1, dueAt: 1 })],
+      [NORMAL, () => requests.claim(lease, claim)],
+      [FULL, () => requests.append(lease, { offset: 1, data: { text: "one" }, chunks: 1, at: 1 })],
+      [NORMAL, () => requests.renew(lease, claim)],
+      [FULL, () => requests.saveCheckpoint(lease, 1)],
+      [NORMAL, () => requests.renew(lease, claim)],
+      [FULL, () => requests.finish(lease, { state: "FAILED", failure, expiresAt: 1e15 }, 1)],
+      [NORMAL, () => requests.renew(lease, claim)],
+      [FULL, () => requests.redrive(key, 1)],
+      [NORMAL, () => requests.claim({ ...lease, token: "t2" }, claim)],
+      [FULL, () => requests.cancel(key, { now: 1, expiresAt: 1e15 })],
+    ];
+    for (const [, call] of calls) expect(await call()).not.toBeUndefined();
+    expect(commits.map(({ synchronous }) => synchronous)).toEqual(calls.map(([setting]) => setting));
+    close();
+  });
+
+  it("counts and lists no request whose commit failed", async () => {
+    const { requests, onCommit, close } = open();
+    const fields = { owner: "ada", action: "report", input: 1, tenant: "acme", identity: {}, priority: 0 };
+    const create = (id: string) => requests.create({ ...fields, id, createdAt: 1, dueAt: 1 });
+    await create("r1");
+    onCommit.run = () => fail(13);
+    const lease = { owner: "ada", id: "r1", token: "t1" };
+    const refused = [create("r2"), requests.claim(lease, { now: 1, leaseUntil: 1e15 })];
+    for (const { status } of await Promise.allSettled(refused)) expect(status).toBe("rejected");
+    onCommit.run = () => {};
+    expect(await requests.countOpen({ owner: "ada" }, 9)).toBe(1);
+    const due: string[] = [];
+    for await (const { id } of requests.listDue(1)) due.push(id);
+    expect(due).toEqual(["r1"]);
+    close();
+  });
+
   it("ends before an append resolves", async () => {
     const { append, onCommit, close } = open();
     const order: string[] = [];

@@ -16,7 +16,6 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { START, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { codeBlocks } from "../../../test/support/markdown.ts";
-import type { ChannelHistory } from "../index.ts";
 import { type SqliteChannelStore, sqliteChannelStore } from "./index.ts";
 
 const BOUNDS = { size: 100, ageMs: 1e15 };
@@ -65,15 +64,23 @@ function replace(): void {
   renameSync(join(folder, "copy.db"), path);
 }
 
-const CALLS: readonly ((history: ChannelHistory) => Promise<unknown>)[] = [
-  (history) => history.append("a", { id: "m3", data: 1, at: 1 }, BOUNDS),
-  (history) => history.append("b", { id: "m4", data: 1, at: 1 }, BOUNDS),
-  (history) => history.appendAfter("b", { epoch: "", offset: 0 }, { id: "m5", data: 1, at: 1 }, BOUNDS),
-  (history) => history.read("a", { limit: 1, retention: BOUNDS, now: 1 }),
-  (history) => history.readHead("a"),
-  (history) => history.markDelivered("a", 1),
-  (history) => history.checkpoint("a", 1, "here"),
-  (history) => history.listPendingFanOuts(1e15)[Symbol.asyncIterator]().next(),
+const KEY = { owner: "ada", id: "r1" };
+const FIELDS = { action: "x", input: 1, tenant: "", identity: {}, priority: 0, createdAt: 1, dueAt: 1 };
+
+const CALLS: readonly ((store: SqliteChannelStore) => Promise<unknown>)[] = [
+  ({ history }) => history.append("a", { id: "m3", data: 1, at: 1 }, BOUNDS),
+  ({ history }) => history.append("b", { id: "m4", data: 1, at: 1 }, BOUNDS),
+  ({ history }) => history.appendAfter("b", { epoch: "", offset: 0 }, { id: "m5", data: 1, at: 1 }, BOUNDS),
+  ({ history }) => history.read("a", { limit: 1, retention: BOUNDS, now: 1 }),
+  ({ history }) => history.readHead("a"),
+  ({ history }) => history.markDelivered("a", 1),
+  ({ history }) => history.checkpoint("a", 1, "here"),
+  ({ history }) => history.listPendingFanOuts(1e15)[Symbol.asyncIterator]().next(),
+  ({ requests }) => requests.create({ ...KEY, ...FIELDS }),
+  ({ requests }) => requests.get(KEY),
+  ({ requests }) => requests.countOpen({ owner: "ada" }, 1),
+  ({ requests }) => requests.listDue(1)[Symbol.asyncIterator]().next(),
+  ({ requests }) => requests.claim({ ...KEY, token: "t" }, { now: 1, leaseUntil: 2 }),
 ];
 
 async function expectEveryCallRefused(store: SqliteChannelStore): Promise<void> {
@@ -83,9 +90,9 @@ async function expectEveryCallRefused(store: SqliteChannelStore): Promise<void> 
     code: "STORE_REFUSED",
     message: `${path} was replaced or deleted while open: ${remedy}`,
   };
-  const outcomes = await Promise.allSettled(CALLS.map((call) => call(store.history)));
+  const outcomes = await Promise.allSettled(CALLS.map((call) => call(store)));
   expect(outcomes).toMatchObject(CALLS.map(() => ({ status: "rejected", reason })));
-  for (const call of CALLS) await expect(call(store.history)).rejects.toMatchObject(reason);
+  for (const call of CALLS) await expect(call(store)).rejects.toMatchObject(reason);
 }
 
 // Windows does not allow deleting or replacing an open file.

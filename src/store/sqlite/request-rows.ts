@@ -94,7 +94,9 @@ export function parseRequestJson(json: SQLOutputValue | undefined, subject: stri
 /** @throws {StoreError} BAD_ROW */
 export function parseOutputItem(row: Row, key: RequestKey): OutputItem {
   const { offset, chunks, at } = row;
-  const data = parseRequestJson(row.data ?? undefined, `output item ${offset}`, key);
+  const subject = `output item ${offset}`;
+  const data = parseRequestJson(row.data, subject, key);
+  if (!isObject(data)) throw badRowError(`The ${subject} of ${describeRequest(key)}`);
   return { offset, data, chunks, at } as unknown as OutputItem;
 }
 

@@ -5,13 +5,13 @@ const REQUEST = `key, owner, id, tenant, priority, created_at AS createdAt, deta
   updated_at AS updatedAt, due_at AS dueAt, lease_until AS leaseUntil, token, progress, failure, expires_at AS expiresAt`;
 
 /** SQL of the requests' prepared statements. Numbered parameters follow the order of the callers' arguments. */
-const SQL = {
+export const REQUEST_SQL = {
   request: `SELECT ${REQUEST} FROM requests WHERE owner = ? AND id = ?`,
   addRequest: `INSERT INTO requests (owner, id, tenant, priority, created_at, details, fingerprint, state, attempt,
     updated_at, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   setRequest: `UPDATE requests SET state = ?2, attempt = ?3, updated_at = ?4, due_at = ?5, lease_until = ?6, token = ?7,
     progress = ?8, failure = ?9, expires_at = ?10 WHERE key = ?1`,
-  removeRequest: "DELETE FROM requests WHERE owner = ? AND id = ?",
+  removeRequest: "DELETE FROM requests WHERE key = ?",
   removeExpired: `DELETE FROM requests WHERE key IN
     (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,
   openRequests: `SELECT owner, id, tenant, priority, created_at AS createdAt, state, due_at AS dueAt,
@@ -34,8 +34,8 @@ const SQL = {
   items: `SELECT offset, chunks, at, data FROM request_output WHERE request = ? AND offset > ? ORDER BY offset LIMIT ?`,
 } as const;
 
-export type RequestStatements = { readonly [name in keyof typeof SQL]: StatementSync };
+export type RequestStatements = { readonly [name in keyof typeof REQUEST_SQL]: StatementSync };
 
 export function prepareRequestStatements(database: DatabaseSync): RequestStatements {
-  return prepareAll(database, SQL);
+  return prepareAll(database, REQUEST_SQL);
 }

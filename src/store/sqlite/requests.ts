@@ -81,8 +81,11 @@ export class SqliteRequests implements RequestStore {
     const record = newRecord(request);
     const texts = { input: JSON.stringify(request.input), details: encodeDetails(record.request) };
     return this.#write((): Written<CreatedRequest> => {
-      const found = this.#find(request);
+      const stored = this.#findStored(request);
+      const found = stored && this.#unlessExpired(stored);
       if (found === undefined) {
+        if (stored !== undefined) this.#statements.removeRequest.run(stored.key);
+        this.#sweep();
         this.#add(record, texts);
         return { value: { outcome: "created", request: record.request }, record };
       }
@@ -280,10 +283,17 @@ export class SqliteRequests implements RequestStore {
   }
 
   #find(key: RequestKey): RequestRow | undefined {
+    const stored = this.#findStored(key);
+    return stored && this.#unlessExpired(stored);
+  }
+
+  #findStored(key: RequestKey): RequestRow | undefined {
     const row = this.#statements.request.get(encodeText(key.owner), encodeText(key.id));
-    const found = row && parseRequestRow(row, key);
-    const expired = found?.expiresAt !== undefined && found.expiresAt <= this.#now();
-    return expired ? undefined : found;
+    return row && parseRequestRow(row, key);
+  }
+
+  #unlessExpired(row: RequestRow): RequestRow | undefined {
+    return row.expiresAt !== undefined && row.expiresAt <= this.#now() ? undefined : row;
   }
 
   #findHeld(lease: RequestLease): RequestRow | undefined {
@@ -318,7 +328,6 @@ export class SqliteRequests implements RequestStore {
     texts: { readonly input: string; readonly details: string },
   ): void {
     const { owner, id, tenant, priority, createdAt, state, attempt, updatedAt, dueAt } = request;
-    this.#removeExpired(request);
     const { lastInsertRowid } = this.#statements.addRequest.run(
       ...[encodeText(owner), encodeText(id), encodeText(tenant), priority, createdAt, texts.details],
       ...[fingerprint, state, attempt, updatedAt, dueAt],
@@ -326,9 +335,7 @@ export class SqliteRequests implements RequestStore {
     this.#statements.addInput.run(lastInsertRowid, texts.input);
   }
 
-  /** Removes the row with the key of a new request too, which must have expired. */
-  #removeExpired({ owner, id }: RequestKey): void {
-    this.#statements.removeRequest.run(encodeText(owner), encodeText(id));
+  #sweep(): void {
     if (++this.#creates % CREATES_PER_SWEEP !== 0) return;
     this.#statements.removeExpired.run(this.#now(), REMOVED_PER_SWEEP);
   }
