@@ -72,7 +72,7 @@ function createAppGateway<State extends object>(app: Lift<State>, options: Gatew
     ...options,
     routes,
     // Replaces the scheduled function of AWS.
-    ...(app.schedule !== undefined && { everySecond: () => app.tick({ connections: gateway }) }),
+    everySecond: () => app.tick({ connections: gateway }),
   });
   const handleEvent = app.webSocketHandler({ connections: gateway });
   return gateway;

@@ -57,6 +57,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     "live-streams": ["fan-out", "membership"],
     membership: ["fan-out", "live-streams"],
     actions: ["fan-out", "live-streams", "membership"],
+    requests: ["fan-out", "membership"],
   },
   client: {
     connection: ["requests"],

@@ -111,3 +111,11 @@ export function either(first: OptionCheck, second: OptionCheck): OptionCheck {
     expected: `${first.expected}, or ${second.expected}`,
   };
 }
+
+/** Accepts a Standard Schema. */
+export const standardSchema: OptionCheck = {
+  // Some validators are functions.
+  test: (value) =>
+    Object(value) === value && isRecord((value as { readonly "~standard"?: unknown })["~standard"]),
+  expected: "a Standard Schema",
+};

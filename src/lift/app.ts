@@ -8,6 +8,7 @@ import type {
   WebSocketEvent,
   WebSocketResult,
 } from "../apigw/index.ts";
+import { logSafely } from "../internal/log-safely.ts";
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
 import type { Middleware } from "./compose.ts";
 import { broadcastFrom } from "./connections/broadcast.ts";
@@ -21,6 +22,7 @@ import {
 import type { AnyState } from "./context.ts";
 import { checkOptions, LiftError } from "./errors.ts";
 import { handleEvent, identifyFirst } from "./handler.ts";
+import type { Logger } from "./logger.ts";
 import { attemptCount, type LiftOptions, readOptions } from "./options.ts";
 import { type Actions, type Handler, handlerStep, isLifecycle, Router, type Routes } from "./router.ts";
 import type {
@@ -102,6 +104,7 @@ export class Lift<State extends object = AnyState> {
   readonly #defaultHandler: Handler<State> | undefined;
   readonly #router = new Router();
   readonly #messageActions: Actions | undefined;
+  readonly #tickActions: (() => unknown)[] = [];
   readonly #scheduled = new Map<string, ScheduledEntry>([
     [REVOCATION, { action: closeRevoked, tries: Number.POSITIVE_INFINITY }],
   ]);
@@ -127,7 +130,7 @@ export class Lift<State extends object = AnyState> {
     return this.#settings.store;
   }
 
-  /** The option `schedule`. Without it `tick` does nothing. */
+  /** The option `schedule`. Without it `tick` runs the actions of `everyTick` only. */
   get schedule(): Schedule | undefined {
     return this.#settings.schedule;
   }
@@ -159,6 +162,18 @@ export class Lift<State extends object = AnyState> {
       throw new LiftError("ACTION_EXISTS", { message: `The kind \`${kind}\` already has an action` });
     }
     this.#scheduled.set(kind, { ...options, action });
+    return this;
+  }
+
+  /**
+   * Registers an action that runs on every `tick`, before the items that are due. Its error is logged.
+   * @throws {LiftError} APP_STARTED
+   * @example
+   * app.everyTick(() => queue.startWhatIsDue());
+   */
+  everyTick(action: () => unknown): this {
+    this.#assertOpen();
+    this.#tickActions.push(action);
     return this;
   }
 
@@ -247,6 +262,7 @@ export class Lift<State extends object = AnyState> {
    */
   async tick(options: TickOptions = {}): Promise<TickReport> {
     const settings = this.#settingsFor({ ...this.#handlerOptions, ...options });
+    await Promise.all(this.#tickActions.map((action) => runTickAction(action, settings.logger)));
     if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
     return runTick(settings.schedule, this.#scheduled, settings, options.context ?? timeBudget(TICK_MS));
   }
@@ -305,6 +321,14 @@ export class Lift<State extends object = AnyState> {
 
   #assertOpen(): void {
     if (this.#routes !== undefined) throw new LiftError("APP_STARTED");
+  }
+}
+
+async function runTickAction(action: () => unknown, logger: Logger): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    logSafely(logger, "error", "An action of the tick failed", { error });
   }
 }
 

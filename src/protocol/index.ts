@@ -17,7 +17,7 @@ export {
   MAX_MESSAGE_BYTES,
   MAX_MESSAGES,
 } from "./limits.ts";
-export { parseCall, parseRequest } from "./parse-request.ts";
+export { parseMessage, parseRequest } from "./parse-request.ts";
 export type { Position } from "./position.ts";
 export type * from "./requests.ts";
 export { ACTIONS, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, REQUESTS } from "./requests.ts";

@@ -4,7 +4,7 @@ import { LIMITS } from "./limits.ts";
 import { parseAs, parseObject, parseValue, toProtocolError, ValidationError } from "./parse.ts";
 import {
   CALL,
-  type Call,
+  type CallMessage,
   IDENTIFIER,
   LEGACY_DATA,
   LEGACY_TYPE,
@@ -37,12 +37,15 @@ export function parseRequest(message: string): Request {
 }
 
 /**
- * Parses a call of one of the application's own actions, whose payload the application's schema describes.
+ * Parses a client's message: a request of the protocol, or a call of one of the application's own actions.
+ * @param isCall whether the application has registered an action
  * @throws {ProtocolError} as `parseRequest`
  */
-export function parseCall(message: string): Call {
+export function parseMessage(message: string, isCall: (action: string) => boolean): Request | CallMessage {
   const { fields, head } = parseHead(message);
-  return { ...head, ...parseAs(CALL, fields, "", head.id) };
+  const { id, action } = head;
+  if (!isCall(action)) return parseRequest(message);
+  return { ...head, action: "call", payload: { action, ...parseAs(CALL, fields, "", id) } };
 }
 
 function parseHead(message: string) {

@@ -146,8 +146,15 @@ export const ACTIONS: readonly Action[] = [...(Object.keys(REQUESTS) as Action[]
 
 /** A call of one of the application's own actions, parsed. */
 export interface Call extends Infer<typeof CALL> {
-  readonly action: string;
   readonly id?: string;
+  readonly action: string;
+}
+
+/** A call as a message. Its own `action` is not one of the protocol's. */
+export interface CallMessage {
+  readonly action: "call";
+  readonly id?: string;
+  readonly payload: Call;
 }
 
 /** A client's message, parsed: switch on `action`. */

@@ -309,8 +309,13 @@ it("a tenant ID too long for the store fails the request and is logged", async (
 
 it("the bad-input cases cover every action with a channel", () => {
   expect(ACTIONS.filter((action) => !Object.hasOwn(ASKED, action)).sort()).toEqual([
+    "cancel",
     "message",
     "part",
     "refresh",
+    "request",
+    "requests",
+    "resend",
+    "result",
   ]);
 });

@@ -1,7 +1,7 @@
 import { LiftError } from "../lift/index.ts";
 import { type ChannelName, parseChannelName } from "../protocol/index.ts";
 import type { Retention } from "../store/index.ts";
-import { channelFromKey, toChannelKey } from "./channel-keys.ts";
+import { channelFromKey, REQUEST_NAMESPACE, type Scope, toChannelKey } from "./channel-keys.ts";
 import type { Namespace } from "./namespaces.ts";
 
 /** One channel of one tenant. */
@@ -16,28 +16,36 @@ export interface Channel {
 
 /** Finds channels and their namespaces by name. */
 export class Channels {
+  /** Those that the application has configured. */
   readonly namespaces: ReadonlyMap<string, Namespace>;
+  readonly #requests: Namespace | undefined;
 
-  constructor(namespaces: ReadonlyMap<string, Namespace>) {
+  /** @param requests the reserved namespace of long requests. Absent: there are none */
+  constructor(namespaces: ReadonlyMap<string, Namespace>, requests?: Namespace) {
     this.namespaces = namespaces;
+    this.#requests = requests;
   }
 
   /** @throws {LiftError} VALIDATION_ERROR, NOT_FOUND */
-  get(name: string, tenantId: string | undefined): Channel {
+  get(name: string, scope: Scope): Channel {
     const parsedName = parseChannelName(name);
     if (parsedName === undefined) {
       throw new LiftError("VALIDATION_ERROR", { message: "Invalid channel name; expected `namespace:name`" });
     }
-    const namespace = this.namespaces.get(parsedName.namespace);
+    const namespace = this.#find(parsedName.namespace);
     if (namespace === undefined) {
       throw new LiftError("NOT_FOUND", { message: `Unknown namespace \`${parsedName.namespace}\`` });
     }
-    return { name, parsedName, key: toChannelKey(tenantId, name), namespace };
+    return { name, parsedName, key: toChannelKey(scope, name), namespace };
   }
 
   /** Returns the namespace of a channel's or sub-channel's key; `undefined` when it is not configured any more. */
   namespaceOf(key: string): Namespace | undefined {
-    return this.namespaces.get(parseChannelName(channelFromKey(key))?.namespace ?? "");
+    return this.#find(parseChannelName(channelFromKey(key))?.namespace ?? "");
+  }
+
+  #find(namespace: string): Namespace | undefined {
+    return namespace === REQUEST_NAMESPACE ? this.#requests : this.namespaces.get(namespace);
   }
 }
 

@@ -9,7 +9,7 @@ import {
   type Tick,
 } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth/index.ts";
-import { parseRequest } from "../protocol/index.ts";
+import { parseMessage } from "../protocol/index.ts";
 import type { ScheduledItem } from "../store/index.ts";
 import { BlobActions } from "./actions/blobs.ts";
 import { CatchUp } from "./actions/catch-up.ts";
@@ -23,7 +23,12 @@ import { PresenceActions } from "./actions/presence.ts";
 import { PublishAction, Publisher } from "./actions/publish.ts";
 import { SubscribeAction } from "./actions/subscribe.ts";
 import { UnsubscribeAction } from "./actions/unsubscribe.ts";
-import { type CallContext, createEventContext, createTickContext } from "./call-context.ts";
+import {
+  type CallContext,
+  createEventContext,
+  createServerContext,
+  createTickContext,
+} from "./call-context.ts";
 import { Channels } from "./channels.ts";
 import { assertConnectionOpen, checkProtocolVersion, readIdentity } from "./connection.ts";
 import { CustomRoutes } from "./custom-routes.ts";
@@ -44,6 +49,8 @@ import { StaleConnections } from "./membership/stale-connections.ts";
 import { SEND_VIEWER_COUNT, ViewerCounts } from "./membership/viewer-count.ts";
 import { readNamespaces } from "./namespaces.ts";
 import { checkNamespaceStores, checkStreamerOptions, type StreamerOptions } from "./options.ts";
+import { createRequests, requestNamespace } from "./requests/create-requests.ts";
+import { OutputHistory } from "./requests/output-history.ts";
 import type { SchemaTypes } from "./schemas.ts";
 import { Streamer } from "./streamer.ts";
 
@@ -63,10 +70,13 @@ export function createStreamer<Data, State>(
 ): Streamer<SchemaTypes<Data, State>> {
   checkStreamerOptions(options);
   const { channels: namespaces, store, blobs: blobStore, auth, middleware = [], ...others } = options;
-  const { maxSubscriptions = 100, heartbeatMs, ...lift } = others;
+  const { maxSubscriptions = 100, heartbeatMs, requests: requestsOptions, ...lift } = others;
   const { schedule, logger = jsonLogger(), now = Date.now } = lift;
   const { history, members } = store;
-  const channels = new Channels(readNamespaces(namespaces, now));
+  const channels = new Channels(
+    readNamespaces(namespaces, now),
+    store.requests && requestNamespace(store.requests),
+  );
   checkNamespaceStores(channels.namespaces, options);
 
   // One queue and one set of time slices for the process.
@@ -95,10 +105,21 @@ export function createStreamer<Data, State>(
   const storedFanOut = new StoredFanOut(history, fanOut, remover, new FanOutRetry(schedule, now));
   const publisher = new Publisher({ history, fanOut, storedFanOut, remover, now });
   const liveStreams = new LiveStreams({ streamLog, owners, viewers, storedFanOut, now });
-  const historyReader = new HistoryReader(history, now);
-  const catchUp = new CatchUp({ history, reader: historyReader, liveStreams, owners });
+  const requests = createRequests({
+    store: store.requests,
+    options: requestsOptions,
+    fanOut,
+    remover,
+    customRoutes,
+    readRouteKeys: () => app.routeKeys,
+    createContext: () => createServerContext(undefined, app, logger),
+    now,
+  });
+  const readable = store.requests === undefined ? history : new OutputHistory(history, store.requests);
+  const historyReader = new HistoryReader(readable, now);
+  const catchUp = new CatchUp({ history: readable, reader: historyReader, liveStreams, owners });
   const blobs = new BlobActions(channels, blobStore, now);
-  const assembler = new MessageAssembler(store.chunks, schedule, now);
+  const assembler = new MessageAssembler(store.chunks, schedule, now, requests.isCall);
 
   const dispatcher = new Dispatcher(
     {
@@ -108,9 +129,11 @@ export function createStreamer<Data, State>(
       history: new HistoryAction(channels, historyReader),
       presence: new PresenceActions({ channels, members, order, remover, now }),
       liveStreams: new LiveStreamActions({ channels, liveStreams, streamLog, owners, staleConnections }),
-      heartbeat: new HeartbeatAction(channels, history, watch),
+      heartbeat: new HeartbeatAction(channels, readable, watch),
       blobs,
       assembler,
+      calls: requests.calls,
+      requests: requests.actions,
       refresh: auth?.refresh,
     },
     customRoutes,
@@ -119,11 +142,12 @@ export function createStreamer<Data, State>(
   const app: Lift = new Lift({
     ...lift,
     logger,
-    actions: createActions(channels.namespaces),
-    defaultHandler: (ctx) => handleMessage(ctx, app, auth, dispatcher),
+    actions: createActions(channels.namespaces, requests.registry.definitions),
+    defaultHandler: (ctx) => handleMessage(ctx, app, auth, dispatcher, requests.isCall),
   });
   app.use(checkProtocolVersion, auth === undefined ? [] : [auth], ...middleware);
   app.webSocket("$disconnect", (ctx) => handleDisconnect(ctx, app, staleConnections, queue));
+  app.everyTick(() => requests.processor?.onTick());
   registerScheduled(app, { assembler, liveStreams, remover, staleConnections, storedFanOut, viewers });
   return new Streamer({
     app,
@@ -134,6 +158,7 @@ export function createStreamer<Data, State>(
     liveStreams,
     blobs,
     storedFanOut,
+    requests,
     logger,
     now,
     hasAuth: auth !== undefined,
@@ -145,10 +170,11 @@ async function handleMessage(
   app: Lift,
   auth: WebSocketAuth | undefined,
   dispatcher: Dispatcher,
+  isCall: (action: string) => boolean,
 ): Promise<void> {
   try {
     await assertConnectionOpen(ctx, app);
-    const message = parseRequest("body" in ctx.event ? ctx.event.body : "");
+    const message = parseMessage("body" in ctx.event ? ctx.event.body : "", isCall);
     const identity = readIdentity(ctx, auth);
     const requestId = message.id ?? ctx.requestId;
     await dispatcher.dispatch(message, { ...createEventContext(ctx, app), ctx, identity, requestId });

@@ -1,5 +1,4 @@
 import { LiftError } from "../lift/index.ts";
-import type { Action } from "../protocol/index.ts";
 
 /** Actions of the protocol for which the application has registered a route of its own. */
 export class CustomRoutes {
@@ -22,7 +21,7 @@ export class CustomRoutes {
    * API lacks the route.
    * @throws {LiftError} FORBIDDEN
    */
-  refuse(action: Action): void {
+  refuse(action: string): void {
     if (!this.has(action)) return;
     const message = `The application handles \`${action}\` with a route of its own; send the action \`${action}\``;
     throw new LiftError("FORBIDDEN", { message });

@@ -1,5 +1,5 @@
 import { type AnyContext, LiftError } from "../lift/index.ts";
-import type { LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
+import type { CallMessage, LegacyMessage, RefreshPayload, Request } from "../protocol/index.ts";
 import type { BlobActions } from "./actions/blobs.ts";
 import type { HeartbeatAction } from "./actions/heartbeat.ts";
 import type { HistoryAction } from "./actions/history.ts";
@@ -13,6 +13,8 @@ import type { UnsubscribeAction } from "./actions/unsubscribe.ts";
 import type { ClientRequest } from "./call-context.ts";
 import type { CustomRoutes } from "./custom-routes.ts";
 import type { Namespace } from "./namespaces.ts";
+import type { RequestCalls } from "./requests/calls.ts";
+import type { RequestActions } from "./requests/request-actions.ts";
 
 /** The actions of the protocol. */
 interface Actions {
@@ -25,6 +27,9 @@ interface Actions {
   readonly heartbeat: HeartbeatAction;
   readonly blobs: BlobActions;
   readonly assembler: MessageAssembler;
+  readonly calls: RequestCalls;
+  /** Absent when the store keeps no requests. */
+  readonly requests: RequestActions | undefined;
   /** Replaces the connection's token. Absent without authentication. */
   readonly refresh: ((ctx: AnyContext, token: string) => Promise<void>) | undefined;
 }
@@ -45,7 +50,7 @@ export class Dispatcher {
    * Runs the action and sends its response.
    * @throws {LiftError} before any response is sent; FORBIDDEN when the application has a route for the action
    */
-  async dispatch(message: Request, request: ClientRequest): Promise<void> {
+  async dispatch(message: Request | CallMessage, request: ClientRequest): Promise<void> {
     this.#customRoutes.refuse(readAction(message));
     const actions = this.#actions;
     switch (message.action) {
@@ -73,6 +78,18 @@ export class Dispatcher {
         return actions.blobs.upload(message.payload, request);
       case "download":
         return actions.blobs.download(message.payload, request);
+      case "call":
+        return actions.calls.call(message.payload, request);
+      case "resend":
+        return actions.calls.resend(message.payload, request);
+      case "request":
+        return this.#requests.read(message.payload, request);
+      case "result":
+        return this.#requests.result(message.payload, request);
+      case "requests":
+        return this.#requests.list(message.payload, request);
+      case "cancel":
+        return this.#requests.cancel(message.payload, request);
       case "refresh":
         return this.#refresh(message.payload, request);
       case "part":
@@ -80,6 +97,12 @@ export class Dispatcher {
       case "message":
         return this.#runLegacy(message.payload, request);
     }
+  }
+
+  get #requests(): RequestActions {
+    const { requests } = this.#actions;
+    if (requests !== undefined) return requests;
+    throw new LiftError("NOT_FOUND", { message: "The server stores no requests: its `store` has none" });
   }
 
   async #refresh({ token }: RefreshPayload, { ctx }: ClientRequest): Promise<void> {

@@ -14,5 +14,15 @@ export type {
   StreamerDescription,
   StreamerOptions,
 } from "./options.ts";
+export type {
+  Checkpoint,
+  RequestContext,
+  RequestHandler,
+  RequestLimits,
+  RequestOptions,
+  RequestRetry,
+  RequestsOptions,
+} from "./requests/options.ts";
+export type { RequestOutput } from "./requests/output.ts";
 export type { SchemaTypes } from "./schemas.ts";
 export type { Streamer } from "./streamer.ts";

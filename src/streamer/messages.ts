@@ -1,5 +1,6 @@
 import { type ChannelMessage, utf8Length } from "../protocol/index.ts";
 import type { StoredMessage } from "../store/index.ts";
+import { firstOffsetOf } from "./readable-history.ts";
 
 /** Converts a stored message to the form that clients receive. */
 export function toChannelMessage(channel: string, epoch: string, message: StoredMessage): ChannelMessage {
@@ -12,6 +13,7 @@ export function toChannelMessage(channel: string, epoch: string, message: Stored
     at,
     ...(userId === undefined ? {} : { user: userId }),
     position: { epoch, offset },
+    ...(firstOffsetOf(message) === offset ? {} : { from: firstOffsetOf(message) }),
   };
 }
 

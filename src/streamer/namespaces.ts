@@ -4,14 +4,15 @@ import {
   boolean,
   integer,
   isRecord,
-  type OptionCheck,
   type OptionChecks,
   record,
+  standardSchema,
 } from "../internal/options.ts";
 import { type Rate, RateCounter } from "../lift/middleware/rate-limit/index.ts";
 import { LIMITS, parseChannelName } from "../protocol/index.ts";
 import type { Retention } from "../store/index.ts";
 import { RESERVED_RULES, type Rule } from "./access.ts";
+import { REQUEST_NAMESPACE } from "./channel-keys.ts";
 import { assertOptions, invalidOption } from "./errors.ts";
 
 /** Options of a namespace; they hold for all of its channels. `Data` and `State` are the types of its schemas. */
@@ -96,13 +97,6 @@ const MAX_DATA_BYTES = LIMITS.messageBytes - 32_768;
 /** Default of `live.graceMs`. */
 const GRACE_MS = 30_000;
 
-const standardSchema: OptionCheck = {
-  // Some validators are functions.
-  test: (value) =>
-    Object(value) === value && isRecord((value as { readonly "~standard"?: unknown })["~standard"]),
-  expected: "a Standard Schema",
-};
-
 const CHECKS: OptionChecks<NamespaceOptions> = {
   delivery: {
     test: (value) => value === "at-most-once" || value === "at-least-once",
@@ -136,6 +130,9 @@ export function readNamespaces(
 ): ReadonlyMap<string, Namespace> {
   const names = Object.keys(options);
   if (names.length === 0) throw invalidOption("`channels` must have at least one namespace");
+  if (names.includes(REQUEST_NAMESPACE)) {
+    throw invalidOption(`\`channels\`: the namespace \`${REQUEST_NAMESPACE}\` is reserved for long requests`);
+  }
   const invalidName = names.find((name) => parseChannelName(`${name}:x`)?.namespace !== name);
   if (invalidName !== undefined) throw invalidOption(`\`channels\`: invalid namespace \`${invalidName}\``);
   return new Map(

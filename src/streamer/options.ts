@@ -11,6 +11,7 @@ import type {
 } from "../store/index.ts";
 import { assertOptions, invalidOption } from "./errors.ts";
 import type { ChannelsOptions, Namespace, NamespaceDescription } from "./namespaces.ts";
+import type { RequestDefinition, RequestsOptions } from "./requests/options.ts";
 
 /** Schemas of any namespaces. */
 interface AnySchemas {
@@ -45,6 +46,8 @@ export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
    * minutes.
    */
   readonly heartbeatMs?: number;
+  /** The application's own actions that `streamer.request` registers: workers, leases and limits. */
+  readonly requests?: RequestsOptions;
 }
 
 /** Options of a server-side call about one channel. */
@@ -79,12 +82,15 @@ export interface ResumeOptions {
   readonly context?: TimeBudget | undefined;
 }
 
+/** One of the application's own actions, for generated documentation. */
+export type RequestDescription = Omit<RequestDefinition, "handler" | "retry" | "concurrency" | "priority">;
+
 /** Describes a Streamer, for generated documentation. */
 export interface StreamerDescription {
   /** The namespaces by name. */
   readonly namespaces: ReadonlyMap<string, NamespaceDescription>;
   /** The application's own actions by name. */
-  readonly requests: ReadonlyMap<string, unknown>;
+  readonly requests: ReadonlyMap<string, RequestDescription>;
   /** Whether clients connect with a token and can refresh it. */
   readonly auth: boolean;
 }
@@ -106,6 +112,7 @@ const CHECKS: OptionChecks<StreamerOptions> = {
   middleware: { test: isMiddleware, expected: "an array of middleware" },
   maxSubscriptions: integer(1),
   heartbeatMs: integer(1_000),
+  requests: record,
   connectionStore: checkedByLift,
   schedule: checkedByLift,
   scheduleRetry: checkedByLift,

@@ -3,12 +3,13 @@ import { type Json, LIMITS, type ResponseMessage, type Results } from "../protoc
 import type { ClientRequest } from "./call-context.ts";
 import { jsonBytes } from "./messages.ts";
 
-export function createResponse(requestId: string, data: Results[keyof Results]): ResponseMessage {
+/** @param data for one of the application's own actions any JSON */
+export function createResponse(requestId: string, data: Results[keyof Results] | Json): ResponseMessage {
   return {
     type: "response",
     request_id: requestId,
     success: true,
-    data: data as unknown as { readonly [name: string]: Json },
+    data: data as Json,
   };
 }
 

@@ -7,6 +7,7 @@ import type {
   LiveStream,
   Namespaces,
   PublishResult,
+  Requests,
   ServerTypes,
   TypesOf,
   UserPresence,
@@ -23,7 +24,20 @@ import { createFanOutHandler, type FanOutHandler, type FanOutOptions } from "./f
 import type { StoredFanOut } from "./fan-out/stored-fan-out.ts";
 import type { LiveStreams } from "./live-streams/live-streams.ts";
 import type { CallOptions, PublishOptions, ResumeOptions, StreamerDescription } from "./options.ts";
+import type { RequestCollaborators } from "./requests/create-requests.ts";
+import {
+  defineRequest,
+  type HandlerInput,
+  type HandlerResult,
+  type RequestHandler,
+  type RequestOptions,
+  type SchemaInput,
+  type SchemaOutput,
+} from "./requests/options.ts";
 import { toJson } from "./schemas.ts";
+
+/** The types of a streamer without actions of its own. */
+type NoRequests = Record<never, never>;
 
 /** The collaborators of the server-side calls. */
 interface StreamerCollaborators {
@@ -35,6 +49,7 @@ interface StreamerCollaborators {
   readonly liveStreams: LiveStreams;
   readonly blobs: BlobActions;
   readonly storedFanOut: StoredFanOut;
+  readonly requests: RequestCollaborators;
   readonly logger: Logger;
   /** ms since the epoch. */
   readonly now: () => number;
@@ -46,9 +61,13 @@ interface StreamerCollaborators {
  * reject with a `LiftError`: VALIDATION_ERROR (invalid channel name, or data that the schema refuses), NOT_FOUND (unknown
  * namespace, or one without the feature), TOO_LARGE or STORE_FAILED.
  */
-export class Streamer<Types extends Namespaces = JsonNamespaces> implements ServerTypes<Types> {
+export class Streamer<Types extends Namespaces = JsonNamespaces, Actions extends Requests = NoRequests>
+  implements ServerTypes<Types, Actions>
+{
   /** Carries the types of the channels for the client; never set. */
   declare readonly "~channels"?: Types;
+  /** Carries the types of the application's own actions for the client; never set. */
+  declare readonly "~requests"?: Actions;
   /** The Lift app to run: pass it to `start`, or export its `webSocketHandler()`. Register your own routes on it. */
   readonly app: Lift;
   readonly #channels: Channels;
@@ -58,6 +77,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
   readonly #liveStreams: LiveStreams;
   readonly #blobs: BlobActions;
   readonly #storedFanOut: StoredFanOut;
+  readonly #requests: RequestCollaborators;
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #hasAuth: boolean;
@@ -71,9 +91,44 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     this.#liveStreams = collaborators.liveStreams;
     this.#blobs = collaborators.blobs;
     this.#storedFanOut = collaborators.storedFanOut;
+    this.#requests = collaborators.requests;
     this.#logger = collaborators.logger;
     this.#now = collaborators.now;
     this.#hasAuth = collaborators.hasAuth;
+  }
+
+  /**
+   * Registers one of the application's own actions, which clients call with `client.request`. A short one is answered in
+   * place. A long one is stored before it is acknowledged: it survives the connection and the process, reports progress,
+   * writes output that can be read again, and is retried and cancelled.
+   * @returns this streamer, with the action's types for `createClient<typeof streamer>`
+   * @throws {LiftError} INVALID_OPTION; ROUTE_EXISTS when the name is taken
+   * @example
+   * const streamer = createStreamer(options).request(
+   *   "count",
+   *   { input: z.object({ to: z.number() }), estimatedMs: 60_000 },
+   *   async ({ to }, { output, signal }) => {
+   *     for (let n = output.written + 1; n <= to && !signal.aborted; n++) await output.write(`${n} `);
+   *     return { counted: to };
+   *   },
+   * );
+   */
+  request<Name extends string, Input, Result, Progress>(
+    name: Name,
+    options: RequestOptions<Input, Result, Progress>,
+    handler: RequestHandler<HandlerInput<Input>, HandlerResult<Result>>,
+  ): Streamer<
+    Types,
+    Actions & {
+      readonly [Action in Name]: {
+        readonly input: SchemaInput<Input>;
+        readonly result: SchemaOutput<Result>;
+        readonly progress: SchemaOutput<Progress>;
+      };
+    }
+  > {
+    this.#requests.registry.add(defineRequest(name, options, handler as RequestHandler));
+    return this as never;
   }
 
   /**
@@ -87,7 +142,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     data: TypesOf<Types, Name>["dataInput"],
     { tenantId, userId, key, others, context }: PublishOptions = {},
   ): Promise<PublishResult> {
-    const found = this.#channels.get(channel, tenantId);
+    const found = this.#channels.get(channel, { tenantId });
     const publisher = ["server", userId ?? null] as const;
     const publication = { data: toJson(data), userId, key, others, publisher };
     const call = this.#createContext(context);
@@ -105,7 +160,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     channel: Name,
     { tenantId, context, ...selection }: CallOptions & HistorySelection = {},
   ): Promise<HistoryResult<TypesOf<Types, Name>["data"]>> {
-    return this.#historyReader.read(this.#channels.get(channel, tenantId), selection, context);
+    return this.#historyReader.read(this.#channels.get(channel, { tenantId }), selection, context);
   }
 
   /**
@@ -117,7 +172,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     channel: Name,
     { tenantId }: CallOptions = {},
   ): AsyncGenerator<UserPresence<TypesOf<Types, Name>["state"]>> {
-    const found = this.#channels.get(channel, tenantId);
+    const found = this.#channels.get(channel, { tenantId });
     requirePresence(found);
     for await (const presence of this.#store.members.listPresence(found.key, this.#now())) {
       yield toUserPresence(presence);
@@ -130,7 +185,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * const connections = await streamer.count("room:lobby");
    */
   async count(channel: ChannelIn<Types>, { tenantId }: CallOptions = {}): Promise<number> {
-    const { key } = this.#channels.get(channel, tenantId);
+    const { key } = this.#channels.get(channel, { tenantId });
     return awaitStore(this.#store.members.count(key, this.#now()));
   }
 
@@ -168,17 +223,18 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
     blob: string,
     { tenantId }: Omit<CallOptions, "context"> = {},
   ): Promise<DownloadResult> {
-    return this.#blobs.downloadUrl(this.#channels.get(channel, tenantId), blob);
+    return this.#blobs.downloadUrl(this.#channels.get(channel, { tenantId }), blob);
   }
 
   /**
-   * Resumes the fan-out of stored messages whose process died before it had sent them to all members. Call it when a
-   * process starts. Resolves to the number of completed fan-outs; the log has the reasons of those that failed, which
+   * Resumes what a process that died has left: the fan-out of stored messages that it had not sent to all members, and
+   * stored requests. Call it when a process starts. Resolves to the number of completed fan-outs; the log has the reasons of those that failed, which
    * stay pending.
    * @example
    * await streamer.resume();
    */
   async resume({ storedBefore = Number.MAX_SAFE_INTEGER, context }: ResumeOptions = {}): Promise<number> {
+    await awaitStore(this.#requests.processor?.load() ?? Promise.resolve());
     return this.#storedFanOut.resumeFanOuts(storedBefore, this.#createContext(context));
   }
 
@@ -206,11 +262,15 @@ export class Streamer<Types extends Namespaces = JsonNamespaces> implements Serv
    * const { namespaces } = streamer.describe();
    */
   describe(): StreamerDescription {
-    return { namespaces: this.#channels.namespaces, requests: new Map(), auth: this.#hasAuth };
+    return {
+      namespaces: this.#channels.namespaces,
+      requests: this.#requests.registry.definitions,
+      auth: this.#hasAuth,
+    };
   }
 
   #withLiveStreams(name: string, tenantId: string | undefined): Channel {
-    const channel = this.#channels.get(name, tenantId);
+    const channel = this.#channels.get(name, { tenantId });
     requireLiveStreams(channel);
     return channel;
   }

@@ -129,8 +129,8 @@ it("store keys are unique for each tenant and channel, and name their channel", 
   const name = fc.string({ unit, maxLength: 60 });
   fc.assert(
     fc.property(tenant, name, tenant, name, (a, x, b, y) => {
-      expect(toChannelKey(a, x) === toChannelKey(b, y)).toBe(a === b && x === y);
-      expect(channelFromKey(toChannelKey(a, x))).toBe(x);
+      expect(toChannelKey({ tenantId: a }, x) === toChannelKey({ tenantId: b }, y)).toBe(a === b && x === y);
+      expect(channelFromKey(toChannelKey({ tenantId: a }, x))).toBe(x);
     }),
   );
 });

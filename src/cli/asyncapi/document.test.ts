@@ -28,6 +28,7 @@ function documented(channels: StreamerOptions["channels"], options: Partial<Stre
     ...options,
   });
   const url = new URL("wss://chat.example.com/prod");
+  streamer.request("report", { estimatedMs: 60_000 }, () => 1);
   return asyncApiDocument(streamer.describe(), { title: "Chat", version: "1.2.3", url });
 }
 

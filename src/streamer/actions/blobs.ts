@@ -30,7 +30,7 @@ export class BlobActions {
   async upload(payload: UploadPayload, request: ClientRequest): Promise<void> {
     const { identity } = request;
     const { bytes, contentType = "application/octet-stream" } = payload;
-    const channel = this.#channels.get(payload.channel, identity.tenantId);
+    const channel = this.#channels.get(payload.channel, identity);
     await authorize("publish", identity, channel);
     const store = this.#requireStore(channel);
     const { maxBlobBytes } = channel.namespace;
@@ -49,7 +49,7 @@ export class BlobActions {
 
   async download({ channel: name, blob }: DownloadPayload, request: ClientRequest): Promise<void> {
     const { identity } = request;
-    const channel = this.#channels.get(name, identity.tenantId);
+    const channel = this.#channels.get(name, identity);
     await authorize("subscribe", identity, channel);
     await sendResponse<"download">(request, await this.downloadUrl(channel, blob));
   }

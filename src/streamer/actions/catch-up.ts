@@ -5,7 +5,6 @@ import {
   type Refused,
   type Subscribed,
 } from "../../protocol/index.ts";
-import type { ChannelHistory } from "../../store/index.ts";
 import type { ClientRequest } from "../call-context.ts";
 import type { Channel } from "../channels.ts";
 import { awaitStore, toErrorBody } from "../errors.ts";
@@ -13,6 +12,7 @@ import type { LiveStreams } from "../live-streams/live-streams.ts";
 import type { StreamOwners } from "../live-streams/stream-owners.ts";
 import type { SubscribeAttempt } from "../membership/join.ts";
 import { toChannelMessages } from "../messages.ts";
+import type { ReadableHistory } from "../readable-history.ts";
 import { ByteBudget, createResponse } from "../responses.ts";
 import type { HistoryReader } from "./history-reader.ts";
 
@@ -24,7 +24,7 @@ const BYTES_PER_CHANNEL = 320;
 const PADDING = " ".repeat(BYTES_PER_CHANNEL);
 
 interface CatchUpOptions {
-  readonly history: ChannelHistory;
+  readonly history: ReadableHistory;
   readonly reader: HistoryReader;
   readonly liveStreams: LiveStreams;
   readonly owners: StreamOwners;
@@ -32,7 +32,7 @@ interface CatchUpOptions {
 
 /** Builds the response of a `subscribe`: missed messages and live streams, as much as one frame holds. */
 export class CatchUp {
-  readonly #history: ChannelHistory;
+  readonly #history: ReadableHistory;
   readonly #reader: HistoryReader;
   readonly #liveStreams: LiveStreams;
   readonly #owners: StreamOwners;

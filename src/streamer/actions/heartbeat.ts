@@ -1,11 +1,11 @@
 import { LiftError } from "../../lift/index.ts";
 import type { HeartbeatPayload, Position } from "../../protocol/index.ts";
-import type { ChannelHistory } from "../../store/index.ts";
 import { authorize } from "../access.ts";
 import type { ClientRequest } from "../call-context.ts";
 import type { Channels } from "../channels.ts";
 import { awaitStore } from "../errors.ts";
 import type { ConnectionWatch } from "../membership/connection-watch.ts";
+import type { ReadableHistory } from "../readable-history.ts";
 import { sendResponse } from "../responses.ts";
 
 /**
@@ -14,10 +14,10 @@ import { sendResponse } from "../responses.ts";
  */
 export class HeartbeatAction {
   readonly #channels: Channels;
-  readonly #history: ChannelHistory;
+  readonly #history: ReadableHistory;
   readonly #watch: ConnectionWatch;
 
-  constructor(channels: Channels, history: ChannelHistory, watch: ConnectionWatch) {
+  constructor(channels: Channels, history: ReadableHistory, watch: ConnectionWatch) {
     this.#channels = channels;
     this.#history = history;
     this.#watch = watch;
@@ -40,7 +40,7 @@ export class HeartbeatAction {
    */
   async #readHead(name: string, { identity, budget }: ClientRequest): Promise<Position | undefined> {
     try {
-      const channel = this.#channels.get(name, identity.tenantId);
+      const channel = this.#channels.get(name, identity);
       await authorize("subscribe", identity, channel);
       if (channel.namespace.retention === undefined) return undefined;
       return await awaitStore(this.#history.readHead(channel.key, budget));

@@ -1,15 +1,9 @@
 import { type HistoryPayload, type HistoryResult, LIMITS } from "../../protocol/index.ts";
-import type {
-  ChannelHistory,
-  HistoryPage,
-  HistoryQuery,
-  Position,
-  StoredMessage,
-  TimeBudget,
-} from "../../store/index.ts";
+import type { HistoryPage, HistoryQuery, Position, StoredMessage, TimeBudget } from "../../store/index.ts";
 import { type Channel, requireHistory } from "../channels.ts";
 import { awaitStore } from "../errors.ts";
 import { toChannelMessages } from "../messages.ts";
+import { firstOffsetOf, type ReadableHistory } from "../readable-history.ts";
 
 /** Selects a part of a history. */
 export type HistorySelection = Omit<HistoryPayload, "channel">;
@@ -27,10 +21,10 @@ interface Recovery {
 
 /** Reads the stored messages of channels. Its methods throw NOT_FOUND (the namespace has no history) and STORE_FAILED. */
 export class HistoryReader {
-  readonly #history: ChannelHistory;
+  readonly #history: ReadableHistory;
   readonly #now: () => number;
 
-  constructor(history: ChannelHistory, now: () => number) {
+  constructor(history: ReadableHistory, now: () => number) {
     this.#history = history;
     this.#now = now;
   }
@@ -83,7 +77,7 @@ export function toRecovery(page: HistoryPage, after: Position, isSecond: boolean
   const [first] = messages;
   // The second page was requested after the first page's head existed, so it includes that message if it is stored.
   if (first === undefined && after.offset < head.offset) return isSecond ? lost : undefined;
-  if (first !== undefined && first.offset !== after.offset + 1) return lost;
+  if (first !== undefined && firstOffsetOf(first) !== after.offset + 1) return lost;
   const last = { epoch: head.epoch, offset: messages.at(-1)?.offset ?? after.offset };
   // A later position would let the client drop the messages up to it, which it receives as a member.
   return { recovered: true, position: more ? head : last, messages, more };

@@ -16,7 +16,7 @@ export class HistoryAction {
   }
 
   async run({ channel: name, ...selection }: HistoryPayload, request: ClientRequest): Promise<void> {
-    const channel = this.#channels.get(name, request.identity.tenantId);
+    const channel = this.#channels.get(name, request.identity);
     await authorize("subscribe", request.identity, channel);
     const { messages, ...rest } = await this.#reader.read(channel, selection, request.budget);
     const bytes = new ByteBudget(createResponse(request.requestId, { ...rest, messages: [] }));

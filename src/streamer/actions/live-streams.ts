@@ -37,7 +37,7 @@ export class LiveStreamActions {
 
   async start({ channel: name, data }: StreamStartPayload, request: ClientRequest): Promise<void> {
     const { identity, budget } = request;
-    const channel = this.#channels.get(name, identity.tenantId);
+    const channel = this.#channels.get(name, identity);
     await authorize("publish", identity, channel);
     requireLiveStreams(channel);
     const { key } = channel;
@@ -56,7 +56,7 @@ export class LiveStreamActions {
 
   async end({ channel: name }: StreamEndPayload, request: ClientRequest): Promise<void> {
     const { identity, budget } = request;
-    const channel = this.#channels.get(name, identity.tenantId);
+    const channel = this.#channels.get(name, identity);
     requireLiveStreams(channel);
     const live = await this.#streamLog.live(channel.key, budget);
     // The owner may end the stream even after losing the right to publish. For all others the right is checked first, so
@@ -70,7 +70,7 @@ export class LiveStreamActions {
   }
 
   async get({ channel: name }: StreamPayload, request: ClientRequest): Promise<void> {
-    const channel = this.#channels.get(name, request.identity.tenantId);
+    const channel = this.#channels.get(name, request.identity);
     await authorize("subscribe", request.identity, channel);
     requireLiveStreams(channel);
     const live = await this.#liveStreams.get(channel, request.budget);

@@ -160,14 +160,14 @@ describe("metrics, logs and traces of messages", () => {
 });
 
 it("reads a known action or none from any message", () => {
-  const actions = createActions(new Map([["room", {}]]));
+  const actions = createActions(new Map([["room", {}]]), new Map([["report", {}]]));
   const channel = fc.oneof(
     fc.constantFrom("room:a", "other:a", "room"),
     fc.json().map((text) => JSON.parse(text)),
   );
   const body = fc.record({
     action: fc.oneof(
-      fc.constantFrom("publish", "message", "subscribe", "constructor", "__proto__"),
+      fc.constantFrom("publish", "message", "subscribe", "report", "constructor", "__proto__"),
       fc.anything(),
     ),
     type: fc.oneof(fc.constantFrom("chat", "presence"), fc.anything()),

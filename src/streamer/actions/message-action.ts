@@ -1,21 +1,34 @@
 import type { Actions, MessageAction } from "../../lift/index.ts";
-import { ACTIONS, type Action, parseChannelName, type Request } from "../../protocol/index.ts";
+import {
+  ACTIONS,
+  type Action,
+  type CallMessage,
+  parseChannelName,
+  type Request,
+} from "../../protocol/index.ts";
 
 const NAMES: ReadonlySet<unknown> = new Set(ACTIONS);
 
 /**
  * Names the actions of messages for Lift, so that rate limits, metrics, traces and logs tell them apart instead of using
  * `$default`.
+ * @param calls the application's own actions
  */
-export function createActions(namespaces: ReadonlyMap<string, unknown>): Actions {
-  const names = ACTIONS.flatMap((action) => [
+export function createActions(
+  namespaces: ReadonlyMap<string, unknown>,
+  calls: ReadonlyMap<string, unknown>,
+): Actions {
+  const ofProtocol = ACTIONS.flatMap((action) => [
     action,
     ...[...namespaces.keys()].map((namespace) => `${action}:${namespace}`),
   ]);
   return {
-    names,
+    get names() {
+      return [...ofProtocol, ...calls.keys()];
+    },
     read(ctx) {
       const name = ctx.body("action");
+      if (typeof name === "string" && calls.has(name)) return { name, namespaces: [] };
       if (!NAMES.has(name)) return undefined;
       const isLegacy = name === "message";
       const payload = ctx.body(isLegacy ? "data" : "payload");
@@ -26,13 +39,18 @@ export function createActions(namespaces: ReadonlyMap<string, unknown>): Actions
 }
 
 /** Returns the action of a request. The legacy `message` is either a `publish` or a `set_presence`. */
-export function readAction({ action, payload }: Request): Action {
+export function readAction({ action, payload }: Request | CallMessage): string {
+  if (action === "call") return payload.action;
   return action === "message" ? toAction(payload.type) : action;
 }
 
 /** @param namespaces the configured ones */
-export function toMessageAction(request: Request, namespaces: ReadonlyMap<string, unknown>): MessageAction {
-  return { name: readAction(request), namespaces: findNamespaces(request.payload, namespaces) };
+export function toMessageAction(
+  request: Request | CallMessage,
+  namespaces: ReadonlyMap<string, unknown>,
+): MessageAction {
+  const payload = request.action === "call" ? undefined : request.payload;
+  return { name: readAction(request), namespaces: findNamespaces(payload, namespaces) };
 }
 
 function toAction(legacyType: unknown): Action {

@@ -1,10 +1,11 @@
 import { logSafely } from "../../internal/log-safely.ts";
 import { LiftError } from "../../lift/index.ts";
 import {
+  type CallMessage,
   type ErrorMessage,
   LIMITS,
   type PartPayload,
-  parseRequest,
+  parseMessage,
   type Request,
   utf8Length,
 } from "../../protocol/index.ts";
@@ -34,8 +35,16 @@ export class MessageAssembler {
   readonly #chunks: MessageChunks;
   readonly #schedule: Schedule | undefined;
   readonly #now: () => number;
+  readonly #isCall: (action: string) => boolean;
 
-  constructor(chunks: MessageChunks, schedule: Schedule | undefined, now: () => number) {
+  /** @param isCall whether the application has registered an action */
+  constructor(
+    chunks: MessageChunks,
+    schedule: Schedule | undefined,
+    now: () => number,
+    isCall: (action: string) => boolean,
+  ) {
+    this.#isCall = isCall;
     this.#chunks = chunks;
     this.#schedule = schedule;
     this.#now = now;
@@ -51,7 +60,7 @@ export class MessageAssembler {
     chunk: PartPayload,
     id: string | undefined,
     request: ClientRequest,
-  ): Promise<Request | undefined> {
+  ): Promise<Request | CallMessage | undefined> {
     const { ctx, budget } = request;
     const result = await awaitStore(this.#chunks.add(ctx.connectionId, chunk, this.#now(), budget));
     if (result === "closed") throw new LiftError("TIMEOUT", { message: ABORTED });
@@ -62,7 +71,7 @@ export class MessageAssembler {
       const message = `The message has ${bytes} bytes; the maximum is ${LIMITS.messageBytes}`;
       throw new LiftError("TOO_LARGE", { status: 413, message });
     }
-    const reassembled = parseRequest(result.whole);
+    const reassembled = parseMessage(result.whole, this.#isCall);
     if (reassembled.id === id && reassembled.action !== "part") return reassembled;
     throw new LiftError("VALIDATION_ERROR", {
       message: "The reassembled message must have the `id` of its chunks and an action other than `part`",

@@ -38,7 +38,7 @@ export class PresenceActions {
 
   /** Sends as many users as fit into one frame. */
   async list({ channel: name, after }: PresencePayload, request: ClientRequest): Promise<void> {
-    const channel = this.#channels.get(name, request.identity.tenantId);
+    const channel = this.#channels.get(name, request.identity);
     await authorize("subscribe", request.identity, channel);
     requirePresence(channel);
     const bytes = new ByteBudget(createResponse(request.requestId, { users: [], more: false }));
@@ -47,7 +47,7 @@ export class PresenceActions {
 
   async setState({ channel: name, state: input }: SetPresencePayload, request: ClientRequest): Promise<void> {
     const { identity, budget } = request;
-    const channel = this.#channels.get(name, identity.tenantId);
+    const channel = this.#channels.get(name, identity);
     await authorize("subscribe", identity, channel);
     requirePresence(channel);
     const { userId } = identity;

@@ -126,7 +126,7 @@ export class PublishAction {
 
   async run(payload: PublishPayload, request: ClientRequest): Promise<void> {
     const { identity } = request;
-    const channel = this.#channels.get(payload.channel, identity.tenantId);
+    const channel = this.#channels.get(payload.channel, identity);
     await authorize("publish", identity, channel);
     await enforceRate("publish", channel, request);
     const { data, key } = payload;

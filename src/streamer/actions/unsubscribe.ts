@@ -37,7 +37,7 @@ export class UnsubscribeAction {
 
   async run({ channels }: UnsubscribePayload, request: ClientRequest): Promise<void> {
     // The namespace is not looked up: members of a namespace that is not configured any more can leave too.
-    const keys = channels.map((name) => toChannelKey(request.identity.tenantId, name));
+    const keys = channels.map((name) => toChannelKey(request.identity, name));
     const removals = await this.#queue.run(request.ctx.connectionId, () => this.#remove(keys, request));
     const failed = removals.find((removal) => removal.status === "rejected");
     const announcements = removals.map(async (removal, index) => {

@@ -142,7 +142,7 @@ export class MemberAdder {
   async #authorize(subscription: ChannelRequest, request: ClientRequest): Promise<SubscribeAttempt> {
     const { identity } = request;
     try {
-      const channel = this.#channels.get(subscription.channel, identity.tenantId);
+      const channel = this.#channels.get(subscription.channel, identity);
       await authorize("subscribe", identity, channel);
       if (subscription.state !== undefined) this.#customRoutes.refuse("set_presence");
       const state = await validateState(channel, subscription.state);

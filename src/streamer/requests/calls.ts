@@ -1,0 +1,183 @@
+import { logSafely } from "../../internal/log-safely.ts";
+import { LiftError, validate } from "../../lift/index.ts";
+import {
+  type AcknowledgmentMessage,
+  type Call,
+  type Json,
+  LIMITS,
+  parseChannelName,
+  type ServerMessage,
+  utf8Length,
+} from "../../protocol/index.ts";
+import type { JsonObject, NewRequest, RequestStore, StoredRequest } from "../../store/index.ts";
+import type { ClientRequest } from "../call-context.ts";
+import type { CustomRoutes } from "../custom-routes.ts";
+import { awaitStore } from "../errors.ts";
+import { createResponse } from "../responses.ts";
+import { runInPlace } from "./in-place.ts";
+import type { RequestDefinition, RequestSettings } from "./options.ts";
+import type { Processor } from "./processor.ts";
+import type { RequestRegistry } from "./registry.ts";
+import type { RequestActions } from "./request-actions.ts";
+import { toRequestChannel, toRequestKey, toTenantKey } from "./request-keys.ts";
+
+interface RequestCallsOptions {
+  readonly registry: RequestRegistry;
+  /** Absent: no request can be stored. */
+  readonly stored:
+    | { readonly store: RequestStore; readonly processor: Processor; readonly actions: RequestActions }
+    | undefined;
+  readonly settings: RequestSettings;
+  readonly customRoutes: CustomRoutes;
+  /** ms since the epoch. */
+  readonly now: () => number;
+}
+
+/** Takes the calls of the application's own actions: answers them in place, or stores them. */
+export class RequestCalls {
+  readonly #options: RequestCallsOptions;
+
+  constructor(options: RequestCallsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the application has registered this action. */
+  has(action: unknown): boolean {
+    return typeof action === "string" && this.#options.registry.get(action) !== undefined;
+  }
+
+  /** @throws {LiftError} before any answer is sent */
+  async call(call: Call, request: ClientRequest): Promise<void> {
+    const definition = this.#require(call.action);
+    await this.#admit(definition, call, request);
+    if (this.#isStored(definition, call)) return this.#store(definition, call, request);
+    await this.#answer(definition, call, request);
+  }
+
+  /** Takes a call whose connection ended before its answer. @throws {LiftError} also OUTCOME_UNKNOWN */
+  async resend(call: Call, request: ClientRequest): Promise<void> {
+    if (this.#options.customRoutes.has(call.action)) throw outcomeUnknown();
+    const definition = this.#require(call.action);
+    await this.#admit(definition, call, request);
+    if (this.#isStored(definition, call)) return this.#store(definition, call, request);
+    if (!definition.idempotent) throw outcomeUnknown();
+    await this.#answer(definition, call, request);
+  }
+
+  #require(action: string): RequestDefinition {
+    const definition = this.#options.registry.get(action);
+    if (definition !== undefined) return definition;
+    throw new LiftError("NOT_FOUND", { message: "There is no such action" });
+  }
+
+  /** @throws {LiftError} FORBIDDEN, VALIDATION_ERROR */
+  async #admit(
+    { permission, input }: RequestDefinition,
+    { payload = null }: Call,
+    { identity }: ClientRequest,
+  ): Promise<void> {
+    if (permission !== undefined && !identity.permissions.includes(permission)) {
+      throw new LiftError("FORBIDDEN", { message: `It requires the permission \`${permission}\`` });
+    }
+    // A stored request is validated again when it runs, because the schema's output need not be JSON.
+    if (input !== undefined) await validate(input, payload, ["payload"]);
+  }
+
+  #isStored(definition: RequestDefinition, { background = false, startAt }: Call): boolean {
+    return this.#options.registry.isLong(definition) || background || startAt !== undefined;
+  }
+
+  async #answer(definition: RequestDefinition, call: Call, request: ClientRequest): Promise<void> {
+    const { settings, now } = this.#options;
+    const result = await runInPlace(definition, call.payload ?? null, request, settings, now);
+    await reply(request, createResponse(request.requestId, result));
+  }
+
+  async #store(definition: RequestDefinition, call: Call, request: ClientRequest): Promise<void> {
+    const { stored } = this.#options;
+    if (stored === undefined) {
+      throw new LiftError("NOT_FOUND", { message: "The server stores no requests: its `store` has none" });
+    }
+    const { store, processor, actions } = stored;
+    const created = this.#toNewRequest(definition, call, request);
+    await this.#assertWithinLimits(created, store, request);
+    const { outcome, request: found } = await awaitStore(store.create(created, request.budget));
+    if (outcome === "conflict") {
+      throw new LiftError("CONFLICT", { status: 409, message: "The `id` belongs to another request" });
+    }
+    const end = outcome === "exists" ? await actions.readEnd(found, request.budget) : undefined;
+    await reply(request, end ?? acknowledgment(found));
+    processor.add(found);
+  }
+
+  /** @throws {LiftError} VALIDATION_ERROR */
+  #toNewRequest(
+    { name, priority }: RequestDefinition,
+    { payload = null, startAt }: Call,
+    { ctx, identity, requestId: id }: ClientRequest,
+  ): NewRequest {
+    assertId(id, identity.userId);
+    const createdAt = this.#options.now();
+    const { endpoint } = ctx.asWebSocket();
+    return {
+      ...toRequestKey(identity, id),
+      action: name,
+      input: payload as Json,
+      tenant: toTenantKey(identity),
+      identity: { ...identity } as unknown as JsonObject,
+      requester: { connectionId: ctx.connectionId, endpoint },
+      priority,
+      createdAt,
+      dueAt: Math.max(createdAt, startAt ?? 0),
+    };
+  }
+
+  /** A request that is stored already takes no place of its own. @throws {LiftError} RATE_LIMITED */
+  async #assertWithinLimits(
+    { owner, id, tenant }: NewRequest,
+    store: RequestStore,
+    { budget }: ClientRequest,
+  ): Promise<void> {
+    const { limits } = this.#options.settings;
+    const [ofOwner, ofTenant] = await Promise.all([
+      awaitStore(store.countOpen({ owner }, limits.user, budget)),
+      awaitStore(store.countOpen({ tenant }, limits.tenant, budget)),
+    ]);
+    const [whose, limit] = ofOwner >= limits.user ? ["user", limits.user] : ["tenant", limits.tenant];
+    if (ofOwner < limits.user && ofTenant < limits.tenant) return;
+    if ((await awaitStore(store.get({ owner, id }, budget))) !== undefined) return;
+    throw new LiftError("RATE_LIMITED", { message: `The ${whose} has ${limit} requests that wait or run` });
+  }
+}
+
+/** @throws {LiftError} VALIDATION_ERROR */
+function assertId(id: string, userId: string | undefined): void {
+  if (parseChannelName(toRequestChannel(id)) === undefined) {
+    throw new LiftError("VALIDATION_ERROR", {
+      message: "The `id` of a stored request has no control characters",
+    });
+  }
+  if (userId !== undefined || utf8Length(id) >= LIMITS.anonymousIdBytes) return;
+  const message = `The \`id\` of an anonymous client's stored request has at least ${LIMITS.anonymousIdBytes} bytes`;
+  throw new LiftError("VALIDATION_ERROR", { message });
+}
+
+function acknowledgment({ id }: StoredRequest): AcknowledgmentMessage {
+  return { type: "acknowledgment", request_id: id, status: "queued", message: "The request is stored" };
+}
+
+/** The call has been carried out by now, so a failure to send is logged and not thrown. */
+async function reply({ ctx, logger }: ClientRequest, message: ServerMessage): Promise<void> {
+  try {
+    await ctx.reply(message);
+  } catch (error) {
+    logSafely(logger, "warn", "A response was not sent", { error });
+  }
+}
+
+function outcomeUnknown(): LiftError {
+  return new LiftError("OUTCOME_UNKNOWN", {
+    status: 409,
+    message: "The request may have been carried out, and is not run again",
+  });
+}

@@ -1,0 +1,98 @@
+import { LiftError, validate } from "../../lift/index.ts";
+import type { Json } from "../../protocol/index.ts";
+import type { ClientRequest } from "../call-context.ts";
+import { toJson } from "../schemas.ts";
+import { outputMessage, progressMessage } from "./messages.ts";
+import type { Checkpoint, RequestContext, RequestDefinition, RequestSettings } from "./options.ts";
+import { OutputWriter } from "./output-writer.ts";
+import { ProgressReporter } from "./progress-reporter.ts";
+import { toResult } from "./request-run.ts";
+
+/** API Gateway waits 29 s for an answer. */
+const MAX_MS = 25_000;
+/** ms that are kept for the answer. */
+const ANSWER_MS = 500;
+
+/** Runs a handler within the event. Nothing is stored. @throws {LiftError} TIMEOUT, or what the handler throws */
+export async function runInPlace(
+  definition: RequestDefinition,
+  payload: Json,
+  request: ClientRequest,
+  { gatherMs, limits }: RequestSettings,
+  now: () => number,
+): Promise<Json> {
+  const { ctx, requestId: id, identity, logger } = request;
+  const remainingMs = (request.budget?.getRemainingTimeInMillis() ?? MAX_MS) - ANSWER_MS;
+  const timeoutMs = Math.max(1, Math.min(definition.timeoutMs ?? MAX_MS, MAX_MS, remainingMs));
+  const stop = new AbortController();
+  const send = (message: object) => ctx.reply(message).catch(() => {});
+  const progress = new ProgressReporter({
+    schema: definition.progress,
+    logger,
+    send: (reported) => send(progressMessage({ id, attempt: 1 }, reported)),
+    store: async () => {},
+  });
+  const output = new OutputWriter({
+    head: { offset: 0, chunks: 0 },
+    gatherMs,
+    maxBytes: limits.outputBytes,
+    signal: stop.signal,
+    now,
+    append: async () => {},
+    send: async (item) => void (await send(outputMessage(id, item))),
+  });
+  const checkpoint: { -readonly [Name in keyof Checkpoint]: Checkpoint[Name] } = {
+    value: undefined,
+    save: async (value) => {
+      checkpoint.value = toJson(value);
+    },
+  };
+  const context: RequestContext = {
+    id,
+    identity,
+    attempt: 1,
+    signal: stop.signal,
+    logger,
+    output,
+    checkpoint,
+    progress: (percentage, message, details) => progress.report(percentage, message, details),
+  };
+  const handle = async () => {
+    const { input, handler } = definition;
+    const result = await handler(
+      input === undefined ? payload : ((await validate(input, payload)) as Json),
+      context,
+    );
+    await output.end();
+    return toResult(result, definition);
+  };
+  try {
+    const result = await withTimeout(handle(), timeoutMs, stop);
+    await progress.close();
+    return result;
+  } finally {
+    progress.cancel();
+    output.cancel();
+    stop.abort(new LiftError("CANCELLED", { status: 409, message: "The request has ended" }));
+  }
+}
+
+/** A handler that does not heed its signal is left behind. */
+async function withTimeout<T>(running: Promise<T>, ms: number, stop: AbortController): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const error = new LiftError("TIMEOUT", {
+        message: `The request took longer than ${ms} ms`,
+        retry: false,
+      });
+      stop.abort(error);
+      reject(error);
+    }, ms);
+  });
+  try {
+    return await Promise.race([running, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,209 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { LiftError } from "../../lift/index.ts";
+import { type Json, utf8Length } from "../../protocol/index.ts";
+import type { OutputHead, OutputItem } from "../../store/index.ts";
+import { toJson } from "../schemas.ts";
+import { isText, isValues, MAX_CHUNK_BYTES, type OutputData, type RequestOutput } from "./output.ts";
+
+/** An item is stored before its time once it has this many bytes. */
+const ITEM_BYTES = 4_096;
+/** The largest item. */
+const MAX_ITEM_BYTES = MAX_CHUNK_BYTES;
+/** `write` waits while more than this many bytes wait to be stored. */
+const MAX_WAITING_BYTES = 65_536;
+
+interface OutputWriterOptions {
+  /** The end of what earlier attempts have written. */
+  readonly head: OutputHead;
+  readonly gatherMs: number;
+  /** The bytes that the output may still have. */
+  readonly maxBytes: number;
+  /** Aborts with a `LiftError` when nothing more may be written. */
+  readonly signal: AbortSignal;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** Stores an item; rejects with a `LiftError`. */
+  readonly append: (item: OutputItem) => Promise<void>;
+  /** Sends a stored item. Never rejects. */
+  readonly send: (item: OutputItem) => Promise<void>;
+}
+
+interface Gathered {
+  readonly data: { text: string } | { values: Json[] };
+  bytes: number;
+  chunks: number;
+}
+
+/** Gathers chunks into items, and stores the items one after the other. */
+export class OutputWriter implements RequestOutput {
+  readonly written: number;
+  readonly #options: OutputWriterOptions;
+  readonly #waiting: Gathered[] = [];
+  #waitingBytes = 0;
+  #bytes = 0;
+  #head: OutputHead;
+  #timer: NodeJS.Timeout | undefined;
+  #storing: Promise<void> | undefined;
+  /** Sends in order. */
+  #sending: Promise<void> = Promise.resolve();
+  #error: unknown;
+
+  constructor(options: OutputWriterOptions) {
+    this.#options = options;
+    this.#head = options.head;
+    this.written = options.head.chunks;
+  }
+
+  /** The offset of the last stored item. */
+  get offset(): number {
+    return this.#head.offset;
+  }
+
+  async write(chunk: unknown): Promise<void> {
+    this.#assertOpen();
+    const value = typeof chunk === "string" ? chunk : toJson(chunk);
+    const bytes = utf8Length(JSON.stringify(value));
+    if (bytes > MAX_CHUNK_BYTES) {
+      const message = `The chunk has ${bytes} bytes; an output accepts at most ${MAX_CHUNK_BYTES}`;
+      throw new LiftError("TOO_LARGE", { status: 413, message });
+    }
+    if (this.#bytes + bytes > this.#options.maxBytes) {
+      const message = `The output exceeds ${this.#options.maxBytes} bytes`;
+      throw new LiftError("RATE_LIMITED", { message, retry: false });
+    }
+    this.#bytes += bytes;
+    this.#gather(value, bytes);
+    this.#waitingBytes += bytes;
+    this.#schedule();
+    while (this.#waitingBytes > MAX_WAITING_BYTES) {
+      await this.#store();
+      this.#assertOpen();
+    }
+  }
+
+  async from(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of source) {
+      await this.write(chunk instanceof Uint8Array ? decoder.decode(chunk, { stream: true }) : chunk);
+    }
+    const rest = decoder.decode();
+    if (rest !== "") await this.write(rest);
+  }
+
+  /** Stores and sends everything that was written. @throws {LiftError} */
+  async end(): Promise<void> {
+    while (this.#waiting.length > 0 || this.#storing !== undefined) {
+      this.#assertOpen();
+      await this.#store();
+    }
+    this.#assertOpen();
+    await this.#sending;
+  }
+
+  /** Drops what is not stored yet. */
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#waiting.length = 0;
+    this.#waitingBytes = 0;
+  }
+
+  #assertOpen(): void {
+    this.#options.signal.throwIfAborted();
+    if (this.#error !== undefined) throw this.#error;
+  }
+
+  #gather(value: Json, bytes: number): void {
+    const last = this.#waiting.at(-1);
+    // The first item may be on its way to the store.
+    const isOpen = last !== undefined && (this.#waiting.length > 1 || this.#storing === undefined);
+    const fits = isOpen && last.bytes + bytes <= MAX_ITEM_BYTES;
+    if (fits && append(last.data, value)) {
+      last.bytes += bytes;
+      last.chunks++;
+    } else {
+      const data = typeof value === "string" ? { text: value } : { values: [value] };
+      this.#waiting.push({ data, bytes, chunks: 1 });
+    }
+  }
+
+  #schedule(): void {
+    if (this.#waitingBytes >= ITEM_BYTES || this.#options.gatherMs === 0) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      this.#store().catch(() => {});
+    } else {
+      this.#timer ??= setTimeout(() => {
+        this.#timer = undefined;
+        this.#store().catch(() => {});
+      }, this.#options.gatherMs);
+    }
+  }
+
+  /** Stores all items that wait now. Its error is thrown by every later call too. */
+  #store(): Promise<void> {
+    this.#storing ??= this.#storeAll().finally(() => {
+      this.#storing = undefined;
+    });
+    return this.#storing;
+  }
+
+  async #storeAll(): Promise<void> {
+    try {
+      for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+        const item: OutputItem = {
+          offset: this.#head.offset + 1,
+          data: next.data,
+          chunks: this.#head.chunks + next.chunks,
+          at: this.#options.now(),
+        };
+        await this.#options.append(item);
+        this.#head = item;
+        this.#waitingBytes -= next.bytes;
+        this.#waiting.shift();
+        this.#sending = this.#sending.then(() => this.#options.send(item));
+      }
+    } catch (error) {
+      this.#error = error;
+      this.cancel();
+      throw error;
+    }
+  }
+}
+
+/** Adds a value to data of its kind. @returns whether it is of its kind */
+function append(data: Gathered["data"], value: Json): boolean {
+  if (typeof value === "string" && "text" in data) data.text += value;
+  else if (typeof value !== "string" && "values" in data) data.values.push(value);
+  else return false;
+  return true;
+}
+
+/** Joins items of the same kind, so that a late reader gets few messages. `chunks` and `at` are those of the last one. */
+export function compactOutput(items: readonly OutputItem[], maxBytes: number): CompactItem[] {
+  const compact: (CompactItem & { bytes: number })[] = [];
+  for (const item of items) {
+    const bytes = utf8Length(JSON.stringify(item.data));
+    const last = compact.at(-1);
+    const data = last && last.bytes + bytes <= maxBytes ? join(last.data, item.data) : undefined;
+    if (last === undefined || data === undefined) compact.push({ ...item, from: item.offset, bytes });
+    else compact[compact.length - 1] = { ...item, data, from: last.from, bytes: last.bytes + bytes };
+  }
+  return compact.map(({ bytes: _, ...item }) => item);
+}
+
+/** An item that stands for those from the offset `from`. */
+export interface CompactItem extends OutputItem {
+  readonly from: number;
+}
+
+function join(one: OutputData, other: OutputData): OutputData | undefined {
+  if (isText(one) && isText(other)) return { text: one.text + other.text };
+  if (isValues(one) && isValues(other)) return { values: [...one.values, ...other.values] };
+  if (!isText(other) && !isValues(other)) return one;
+  return isText(one) || isValues(one) ? undefined : other;
+}
+
+/** Waits before a write is tried again. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return sleep(ms, undefined, { signal, ref: false }).catch(() => {});
+}

@@ -1,0 +1,151 @@
+import { LiftError } from "../../lift/index.ts";
+import type {
+  CancelPayload,
+  CompleteMessage,
+  ErrorMessage,
+  RequestInfo,
+  RequestPayload,
+  RequestSummary,
+  RequestsPayload,
+  ResultPayload,
+} from "../../protocol/index.ts";
+import type { RequestStore, StoredRequest, TimeBudget } from "../../store/index.ts";
+import type { Identity } from "../access.ts";
+import type { CallContext, ClientRequest } from "../call-context.ts";
+import { awaitStore } from "../errors.ts";
+import { sendResponse } from "../responses.ts";
+import { completeMessage, failureBody, failureMessage, resultFields } from "./messages.ts";
+import type { Processor } from "./processor.ts";
+import { keyOf, toRequestKey, toWatched } from "./request-keys.ts";
+import type { Watchers } from "./watchers.ts";
+
+/** UTF-16 code units of a result in one piece: at most 3 bytes each, and twice as much as JSON in JSON. */
+const PIECE_LENGTH = 20_000;
+const PAGE_SIZE = 20;
+
+const CANCELLED = { code: "CANCELLED", message: "The request was cancelled" };
+
+interface RequestActionsOptions {
+  readonly store: RequestStore;
+  readonly processor: Processor;
+  readonly watchers: Watchers;
+  readonly keepMs: number;
+  /** ms since the epoch. */
+  readonly now: () => number;
+}
+
+/** Handles `request`, `result`, `requests` and `cancel`: what a user does with stored requests. */
+export class RequestActions {
+  readonly #options: RequestActionsOptions;
+
+  constructor(options: RequestActionsOptions) {
+    this.#options = options;
+  }
+
+  async read({ request: id }: RequestPayload, request: ClientRequest): Promise<void> {
+    await sendResponse<"request">(
+      request,
+      await this.#readInfo(await this.#get(id, request), request.budget),
+    );
+  }
+
+  async result({ request: id, from = 0 }: ResultPayload, request: ClientRequest): Promise<void> {
+    const found = await awaitStore(
+      this.#options.store.readResult(toRequestKey(request.identity, id), request.budget),
+    );
+    if (found === undefined) throw notFound();
+    const text = JSON.stringify(found.result);
+    let end = from + PIECE_LENGTH;
+    // A piece does not end within a character.
+    if (/[\ud800-\udbff]/.test(text.charAt(end - 1))) end++;
+    await sendResponse<"result">(request, { text: text.slice(from, end), more: end < text.length });
+  }
+
+  async list({ after, limit = PAGE_SIZE }: RequestsPayload, request: ClientRequest): Promise<void> {
+    const { identity, budget } = request;
+    if (identity.userId === undefined) {
+      throw new LiftError("FORBIDDEN", { message: "Anonymous clients have no list of requests" });
+    }
+    const { owner } = toRequestKey(identity, "");
+    const page = await awaitStore(this.#options.store.list(owner, { after, limit }, budget));
+    const { next } = page;
+    await sendResponse<"requests">(request, {
+      requests: page.requests.map(toSummary),
+      ...(next === undefined ? {} : { next }),
+    });
+  }
+
+  async cancel({ request: id }: CancelPayload, request: ClientRequest): Promise<void> {
+    const { state } = await this.cancelRequest(request.identity, id, request);
+    await sendResponse<"cancel">(request, { state });
+  }
+
+  /** @throws {LiftError} NOT_FOUND, STORE_FAILED */
+  async cancelRequest(
+    identity: Pick<Identity, "tenantId" | "userId">,
+    id: string,
+    context: CallContext,
+  ): Promise<StoredRequest> {
+    const { store, processor, watchers, keepMs, now } = this.#options;
+    const key = toRequestKey(identity, id);
+    const at = now();
+    const found = await awaitStore(store.cancel(key, { now: at, expiresAt: at + keepMs }, context.budget));
+    if (found === undefined) throw notFound();
+    if (found.state === "CANCELLED") {
+      processor.cancel(keyOf(key));
+      const end = await this.readEnd(found, context.budget);
+      if (end !== undefined) await watchers.send(toWatched(found), end, context);
+    }
+    return found;
+  }
+
+  /** Returns the message that ends a request; `undefined` unless it has ended. @throws {LiftError} STORE_FAILED */
+  async readEnd(
+    request: StoredRequest,
+    budget: TimeBudget | undefined,
+  ): Promise<CompleteMessage | ErrorMessage | undefined> {
+    const { id, state } = request;
+    if (!["COMPLETED", "FAILED", "CANCELLED"].includes(state)) return undefined;
+    const output = await this.#readOutputEnd(request, budget);
+    if (state !== "COMPLETED") return failureMessage(id, request.failure ?? CANCELLED, output);
+    const found = await awaitStore(this.#options.store.readResult(request, budget));
+    return completeMessage(id, found?.result ?? null, output);
+  }
+
+  async #get(id: string, { identity, budget }: ClientRequest): Promise<StoredRequest> {
+    const found = await awaitStore(this.#options.store.get(toRequestKey(identity, id), budget));
+    if (found === undefined) throw notFound();
+    return found;
+  }
+
+  async #readInfo(request: StoredRequest, budget: TimeBudget | undefined): Promise<RequestInfo> {
+    const [output, found] = await Promise.all([
+      this.#readOutputEnd(request, budget),
+      request.state === "COMPLETED" ? awaitStore(this.#options.store.readResult(request, budget)) : undefined,
+    ]);
+    return { ...toSummary(request), ...(found === undefined ? {} : resultFields(found.result)), output };
+  }
+
+  async #readOutputEnd(request: StoredRequest, budget: TimeBudget | undefined): Promise<number> {
+    const page = { after: Number.MAX_SAFE_INTEGER, limit: 1 };
+    return (await awaitStore(this.#options.store.readOutput(request, page, budget))).head.offset;
+  }
+}
+
+function toSummary(request: StoredRequest): RequestSummary {
+  const { id, action, state, attempt, createdAt, updatedAt, progress, failure } = request;
+  return {
+    id,
+    action,
+    state,
+    attempt,
+    createdAt,
+    updatedAt,
+    ...(progress === undefined ? {} : { progress }),
+    ...(failure === undefined ? {} : { error: failureBody(failure) }),
+  };
+}
+
+function notFound(): LiftError {
+  return new LiftError("NOT_FOUND", { message: "There is no such request" });
+}

@@ -1,0 +1,320 @@
+import { elapsed } from "../../internal/elapsed.ts";
+import { logSafely } from "../../internal/log-safely.ts";
+import { clientError, LiftError, type Logger, validate } from "../../lift/index.ts";
+import { type ServerMessage, utf8Length } from "../../protocol/index.ts";
+import {
+  type AttemptOutcome,
+  type ClaimedRequest,
+  type Json,
+  MAX_CHECKPOINT_BYTES,
+  MAX_RESULT_BYTES,
+  type OutputItem,
+  type RequestFailure,
+  type RequestLease,
+  type RequestProgress,
+  type RequestStore,
+  StoreError,
+} from "../../store/index.ts";
+import type { CallContext } from "../call-context.ts";
+import { awaitStore } from "../errors.ts";
+import { toJson } from "../schemas.ts";
+import { completeMessage, failureMessage, outputMessage, progressMessage } from "./messages.ts";
+import type { RequestContext, RequestDefinition, RequestSettings } from "./options.ts";
+import { OutputWriter, pause } from "./output-writer.ts";
+import { ProgressReporter } from "./progress-reporter.ts";
+import { identityOf, toWatched, type Watched } from "./request-keys.ts";
+import type { Watchers } from "./watchers.ts";
+
+/** Default of `timeoutMs` for stored requests. */
+const TIMEOUT_MS = 15 * 60_000;
+/** Delay before a write that the store has not answered is tried again, in ms. */
+const RETRY_MS = 250;
+
+export interface RunCollaborators {
+  readonly store: RequestStore;
+  readonly watchers: Watchers;
+  readonly settings: RequestSettings;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** From 0 to 1, below 1. */
+  readonly random: () => number;
+}
+
+/** How a run ended. */
+export type RunEnd =
+  | "completed"
+  | "failed"
+  /** Another attempt is due at that time, in ms since the epoch. */
+  | { readonly retryAt: number }
+  /** Another worker continues. */
+  | "handed over"
+  /** The request was cancelled, or another worker has it. */
+  | "lost";
+
+/** One attempt at a claimed request: runs its handler, and stores and sends what comes of it. */
+export class RequestRun {
+  readonly #definition: RequestDefinition;
+  readonly #claimed: ClaimedRequest;
+  readonly #lease: RequestLease;
+  readonly #context: CallContext;
+  readonly #collaborators: RunCollaborators;
+  readonly #stop = new AbortController();
+  readonly #logger: Logger;
+  readonly #output: OutputWriter;
+  readonly #progress: ProgressReporter;
+  #watched: Watched;
+  /** When the lease ends by this process's own monotonic clock. */
+  #leaseEnd: number;
+
+  constructor(
+    definition: RequestDefinition,
+    claimed: ClaimedRequest,
+    lease: RequestLease,
+    context: CallContext,
+    collaborators: RunCollaborators,
+  ) {
+    this.#definition = definition;
+    this.#claimed = claimed;
+    this.#lease = lease;
+    this.#context = context;
+    this.#collaborators = collaborators;
+    const { request, output: head } = claimed;
+    const { settings, now } = collaborators;
+    this.#watched = toWatched(request);
+    this.#leaseEnd = elapsed() + settings.leaseMs;
+    this.#logger = withFields(context.logger, { requestId: request.id, action: request.action });
+    this.#output = new OutputWriter({
+      head,
+      gatherMs: settings.gatherMs,
+      maxBytes: settings.limits.outputBytes,
+      signal: this.#stop.signal,
+      now,
+      append: (item) => this.#append(item),
+      send: async (item) => void (await this.#send(outputMessage(request.id, item))),
+    });
+    this.#progress = new ProgressReporter({
+      schema: definition.progress,
+      logger: this.#logger,
+      send: (progress) => this.#send(progressMessage(request, progress)),
+      store: (progress) => this.#renew(progress),
+    });
+  }
+
+  /** Stops the handler: the request was cancelled in this process. */
+  cancel(): void {
+    this.#stop.abort(cancelled());
+  }
+
+  /** Never rejects. */
+  async run(): Promise<RunEnd> {
+    const { settings } = this.#collaborators;
+    const timeoutMs = Math.min(this.#definition.timeoutMs ?? TIMEOUT_MS, 2 ** 31 - 1);
+    const timeout = setTimeout(() => this.#stop.abort(timedOut(timeoutMs)), timeoutMs);
+    const renewing = setInterval(() => void this.#renew(), settings.leaseMs / 3);
+    timeout.unref();
+    renewing.unref();
+    try {
+      const result = await this.#untilStopped(this.#handle());
+      await this.#progress.close();
+      return await this.#complete(result);
+    } catch (error) {
+      this.#stop.abort(error);
+      this.#output.cancel();
+      return await this.#fail(error);
+    } finally {
+      clearTimeout(timeout);
+      clearInterval(renewing);
+      this.#progress.cancel();
+      // Nothing that the handler still does counts from now on.
+      this.#stop.abort(cancelled());
+    }
+  }
+
+  /** Returns the result as it is stored. */
+  async #handle(): Promise<Json> {
+    const { input: schema, handler } = this.#definition;
+    const { input } = this.#claimed;
+    const validated = schema === undefined ? input : await validate(schema, input, ["payload"]);
+    const result = await handler(validated as Json, this.#createContext());
+    await this.#output.end();
+    return toResult(result, this.#definition);
+  }
+
+  #createContext(): RequestContext {
+    const { request, checkpoint } = this.#claimed;
+    const saved = {
+      value: checkpoint,
+      save: async (value: unknown) => {
+        saved.value = await this.#saveCheckpoint(value);
+      },
+    };
+    return {
+      id: request.id,
+      identity: identityOf(request),
+      attempt: request.attempt,
+      signal: this.#stop.signal,
+      logger: this.#logger,
+      output: this.#output,
+      checkpoint: saved,
+      progress: (percentage, message, details) => this.#progress.report(percentage, message, details),
+    };
+  }
+
+  /** A handler that does not heed its signal is left behind: the store takes nothing more from it. */
+  #untilStopped<T>(running: Promise<T>): Promise<T> {
+    const { signal } = this.#stop;
+    return new Promise<T>((resolve, reject) => {
+      const stop = () => reject(signal.reason);
+      signal.addEventListener("abort", stop, { once: true });
+      running.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    });
+  }
+
+  async #complete(result: Json): Promise<RunEnd> {
+    const { settings, now } = this.#collaborators;
+    const expiresAt = now() + settings.keepMs;
+    const isStored = await this.#finish({ state: "COMPLETED", result, expiresAt });
+    if (!isStored) return "lost";
+    await this.#send(completeMessage(this.#lease.id, result, this.#output.offset));
+    return "completed";
+  }
+
+  async #fail(error: unknown): Promise<RunEnd> {
+    const { request } = this.#claimed;
+    if (error instanceof LiftError && error.code === "CANCELLED") return "lost";
+    const { settings, now, random } = this.#collaborators;
+    const { attempts, firstMs, longestMs } = this.#definition.retry;
+    const failure = toFailure(error);
+    const isFinal = !isRetryable(error) || request.attempt >= attempts;
+    logSafely(this.#logger, isFinal ? "error" : "warn", "A request failed", {
+      attempt: request.attempt,
+      error: error as Error,
+    });
+    const delayMs = random() * Math.min(longestMs, firstMs * 2 ** Math.min(request.attempt - 1, 30));
+    const retryAt = Math.ceil(now() + delayMs);
+    const outcome: AttemptOutcome = isFinal
+      ? { state: "FAILED", failure, expiresAt: now() + settings.keepMs }
+      : { state: "RETRYING", failure, dueAt: retryAt };
+    await this.#progress.close();
+    const isStored = await this.#finish(outcome).catch(() => false);
+    if (!isStored) return "lost";
+    if (!isFinal) {
+      await this.#send(progressMessage({ ...request, attempt: request.attempt + 1 }, { percentage: 0 }));
+      return { retryAt };
+    }
+    await this.#send(failureMessage(this.#lease.id, failure, this.#output.offset));
+    return "failed";
+  }
+
+  async #append(item: OutputItem): Promise<void> {
+    if (await this.#untilStored(() => this.#collaborators.store.append(this.#lease, item))) return;
+    this.#stop.abort(cancelled());
+    throw cancelled();
+  }
+
+  #finish(outcome: AttemptOutcome): Promise<boolean> {
+    const { store, now } = this.#collaborators;
+    return this.#untilStored(() => store.finish(this.#lease, outcome, now()));
+  }
+
+  /** Repeats a write until the store has answered, as long as the lease lasts. */
+  async #untilStored(write: () => Promise<boolean>): Promise<boolean> {
+    for (;;) {
+      try {
+        const isStored = await write();
+        // Another worker may have the request since then, so this one may not tell anybody.
+        return isStored && elapsed() < this.#leaseEnd;
+      } catch (cause) {
+        const mayPass = cause instanceof StoreError && cause.code === "STORE_UNAVAILABLE";
+        if (mayPass && elapsed() + RETRY_MS < this.#leaseEnd) await pause(RETRY_MS, this.#stop.signal);
+        else throw new LiftError("STORE_FAILED", { message: "The store did not answer", cause });
+      }
+    }
+  }
+
+  /** Returns the checkpoint as it is stored. */
+  async #saveCheckpoint(value: unknown): Promise<Json> {
+    const json = toJson(value);
+    assertSize(json, MAX_CHECKPOINT_BYTES, "checkpoint");
+    const isValid = await awaitStore(this.#collaborators.store.saveCheckpoint(this.#lease, json));
+    if (isValid) return json;
+    this.#stop.abort(cancelled());
+    throw cancelled();
+  }
+
+  async #renew(progress?: RequestProgress): Promise<void> {
+    const { store, settings, now } = this.#collaborators;
+    const startedAt = elapsed();
+    const renewal = {
+      leaseUntil: now() + settings.leaseMs,
+      ...(progress === undefined ? {} : { progress }),
+    };
+    try {
+      if (await store.renew(this.#lease, renewal)) this.#leaseEnd = startedAt + settings.leaseMs;
+      else this.#stop.abort(cancelled());
+    } catch (error) {
+      logSafely(this.#logger, "warn", "A request's lease was not renewed", { error });
+      if (elapsed() >= this.#leaseEnd) this.#stop.abort(cancelled());
+    }
+  }
+
+  async #send(message: ServerMessage): Promise<void> {
+    const isOpen = await this.#collaborators.watchers.send(this.#watched, message, this.#context);
+    if (!isOpen) this.#watched = { ...this.#watched, requester: undefined };
+  }
+}
+
+/** Validates a handler's result and returns it as JSON. @throws {LiftError} INTERNAL_ERROR, NOT_JSON, TOO_LARGE */
+export async function toResult(result: unknown, { output, name }: RequestDefinition): Promise<Json> {
+  const json = toJson((output === undefined ? result : await validateResult(output, result, name)) ?? null);
+  assertSize(json, MAX_RESULT_BYTES, "result");
+  return json;
+}
+
+/** A result that does not match its schema is the handler's fault, not the client's. */
+async function validateResult(
+  schema: NonNullable<RequestDefinition["output"]>,
+  result: unknown,
+  name: string,
+): Promise<unknown> {
+  try {
+    return await validate(schema, result, ["result"]);
+  } catch (cause) {
+    throw new LiftError("INTERNAL_ERROR", {
+      cause: `The result of \`${name}\` is invalid: ${String(cause)}`,
+    });
+  }
+}
+
+function assertSize(value: Json, maxBytes: number, subject: string): void {
+  const bytes = utf8Length(JSON.stringify(value));
+  if (bytes <= maxBytes) return;
+  throw new LiftError("TOO_LARGE", {
+    status: 413,
+    message: `The ${subject} has ${bytes} bytes; at most ${maxBytes} are kept`,
+  });
+}
+
+function toFailure(thrown: unknown): RequestFailure {
+  const { code, message, details } = clientError(thrown);
+  return { code, message, ...(details === undefined ? {} : { details: toJson(details) }) };
+}
+
+/** Errors of unknown kind may pass. A `LiftError` says so itself. */
+function isRetryable(thrown: unknown): boolean {
+  return !(thrown instanceof LiftError) || thrown.retry;
+}
+
+function cancelled(): LiftError {
+  return new LiftError("CANCELLED", { status: 409, message: "The request was cancelled" });
+}
+
+function timedOut(ms: number): LiftError {
+  return new LiftError("TIMEOUT", { message: `The request took longer than ${ms} ms` });
+}
+
+function withFields(logger: Logger, fields: object): Logger {
+  const log = (level: keyof Logger) => (message: string, more?: object) =>
+    logger[level](message, { ...fields, ...more });
+  return { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") } as Logger;
+}

@@ -1,0 +1,565 @@
+import { describe, expect, it, vi } from "vitest";
+import * as z from "zod";
+import { OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
+import { LiftError } from "../../lift/index.ts";
+import type { Streamer } from "../streamer.ts";
+import type { RequestContext, RequestHandler, RequestsOptions } from "./options.ts";
+
+const LONG = { estimatedMs: 60_000 };
+const ADA = { user: "ada", tenant: "acme" };
+
+function simulate(requests: RequestsOptions = {}) {
+  const simulation = simulateStreamer({ channels: { room: OPEN }, requests: { gatherMs: 0, ...requests } });
+  // biome-ignore lint/suspicious/noExplicitAny: the actions differ from test to test
+  const streamer = simulation.streamer as unknown as Streamer<any, any>;
+  return { ...simulation, streamer };
+}
+
+/** A handler that waits until the test lets it go on. */
+function heldHandler(then: RequestHandler = () => "done") {
+  const runs: { readonly context: RequestContext; finish: () => void }[] = [];
+  const handler: RequestHandler = async (input, context) => {
+    await new Promise<void>((resolve) => runs.push({ context, finish: resolve }));
+    return then(input, context);
+  };
+  return { handler, runs, started: (count = 1) => vi.waitUntil(() => runs.length >= count) };
+}
+
+const framesOf = (client: SimulatedClient, id: string) =>
+  client.received().filter(({ request_id }) => request_id === id);
+
+async function ended(client: SimulatedClient, id: string) {
+  const isEnd = ({ type, output }: { type: string; output?: number }) =>
+    type === "complete" || (type === "error" && output !== undefined);
+  return vi.waitUntil(() => framesOf(client, id).find(isEnd), { timeout: 10_000 });
+}
+
+/** The output that a client has received, in the order of the offsets. */
+function outputOf(client: SimulatedClient, id: string): string {
+  const messages = client.pushed("message").filter(({ channel }) => channel === `request:${id}`);
+  const byOffset = new Map(messages.map(({ position, data }) => [position.offset, data.text ?? ""]));
+  return [...byOffset]
+    .sort(([one], [other]) => one - other)
+    .map(([, text]) => text)
+    .join("");
+}
+
+describe("a request in place", () => {
+  it("is answered with its handler's result", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("double", { input: z.object({ n: z.number() }) }, ({ n }) => n * 2);
+    const ada = await client("a", ADA);
+    expect(await ada.send({ id: "1", action: "double", payload: { n: 21 } })).toEqual([
+      { type: "response", request_id: "1", success: true, data: 42 },
+    ]);
+  });
+
+  it("lists all issues of an input that does not match its schema", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("double", { input: z.object({ n: z.number(), m: z.number() }) }, () => 0);
+    const ada = await client("a", ADA);
+    const [answer] = await ada.send({ id: "1", action: "double", payload: { n: "x" } });
+    expect(answer).toMatchObject({ request_id: "1", error: { code: "VALIDATION_ERROR" } });
+    expect(answer.error.details.map(({ path }: { path: string[] }) => path)).toEqual([["n"], ["m"]]);
+  });
+
+  it.each([
+    [
+      "a LiftError",
+      () => {
+        throw new LiftError("FULL", { message: "The room is full" });
+      },
+      "FULL",
+    ],
+    [
+      "an Error",
+      () => {
+        throw new Error("secret");
+      },
+      "INTERNAL_ERROR",
+    ],
+    [
+      "undefined",
+      () => {
+        throw undefined;
+      },
+      "INTERNAL_ERROR",
+    ],
+    [
+      "a circular result",
+      () => {
+        const a: { a?: unknown } = {};
+        a.a = a;
+        return a;
+      },
+      "INTERNAL_ERROR",
+    ],
+    ["a result over 300 KB", () => "x".repeat(400_000), "TOO_LARGE"],
+  ])("answers with an error when its handler gives %s", async (_, handler, code) => {
+    const { streamer, client } = simulate();
+    streamer.request("fail", {}, handler);
+    const ada = await client("a", ADA);
+    const [answer] = await ada.send({ id: "1", action: "fail" });
+    expect(answer).toMatchObject({ type: "error", request_id: "1", error: { code } });
+    expect(JSON.stringify(answer)).not.toContain("secret");
+  });
+
+  it("is answered with TIMEOUT when it overruns, and its signal aborts", async () => {
+    const { streamer, client } = simulate();
+    const { handler, runs } = heldHandler();
+    streamer.request("slow", { timeoutMs: 5 }, handler);
+    const ada = await client("a", ADA);
+    const [answer] = await ada.send({ id: "1", action: "slow" });
+    expect(answer).toMatchObject({ request_id: "1", error: { code: "TIMEOUT", retry: false } });
+    expect(runs[0]!.context.signal.aborted).toBe(true);
+  });
+
+  it("sends its progress and output to its client, before the answer", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("count", {}, async (_, { progress, output }) => {
+      progress(50, "half");
+      await output.write("one ");
+      await output.write("two");
+      progress(100);
+      return 2;
+    });
+    const ada = await client("a", ADA);
+    const sent = await ada.send({ id: "1", action: "count" });
+    expect(sent.at(-1)).toMatchObject({ type: "response", data: 2 });
+    expect(sent.filter(({ type }) => type === "progress").map(({ percentage }) => percentage)).toEqual([
+      50, 100,
+    ]);
+    expect(outputOf(ada, "1")).toBe("one two");
+  });
+
+  it("that is resent runs again only when it is idempotent", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("pay", {}, () => "paid").request("look", { idempotent: true }, () => "seen");
+    streamer.app.webSocket("own", () => {});
+    const ada = await client("a", ADA);
+    const resend = async (action: string) =>
+      (await ada.send({ id: "1", action: "resend", payload: { action } }))[0];
+    expect(await resend("pay")).toMatchObject({
+      request_id: "1",
+      error: { code: "OUTCOME_UNKNOWN", retry: false },
+    });
+    expect(await resend("own")).toMatchObject({ error: { code: "OUTCOME_UNKNOWN" } });
+    expect(await resend("look")).toMatchObject({ request_id: "1", data: "seen" });
+    expect(await resend("nothing")).toMatchObject({ error: { code: "NOT_FOUND" } });
+  });
+
+  it("requires its permission", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("admin", { permission: "admin" }, () => "done");
+    const ada = await client("a", ADA);
+    expect((await ada.send({ id: "1", action: "admin" }))[0]).toMatchObject({ error: { code: "FORBIDDEN" } });
+  });
+});
+
+describe("a stored request", () => {
+  it("is acknowledged, and its result arrives", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("report", LONG, async (input, { progress }) => {
+      progress(40, "Reading", { rows: 3 });
+      return { input };
+    });
+    const ada = await client("a", ADA);
+    const [answer] = await ada.send({ id: "r1", action: "report", payload: { year: 2026 } });
+    expect(answer).toMatchObject({ type: "acknowledgment", request_id: "r1", status: "queued" });
+    expect(await ended(ada, "r1")).toEqual({
+      type: "complete",
+      request_id: "r1",
+      success: true,
+      result: { input: { year: 2026 } },
+      output: 0,
+    });
+    expect(framesOf(ada, "r1").map(({ type }) => type)).toEqual(["acknowledgment", "progress", "complete"]);
+    expect(framesOf(ada, "r1")[1]).toMatchObject({
+      percentage: 40,
+      message: "Reading",
+      metadata: { rows: 3 },
+      attempt: 1,
+    });
+    expect(await ada.ask("request", { request: "r1" })).toMatchObject({
+      data: {
+        id: "r1",
+        action: "report",
+        state: "COMPLETED",
+        attempt: 1,
+        result: { input: { year: 2026 } },
+        output: 0,
+      },
+    });
+  });
+
+  it("is stored at its client's wish, however short it is", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("quick", {}, () => 1);
+    const ada = await client("a", ADA);
+    const [answer] = await ada.send({ id: "r1", action: "quick", background: true });
+    expect(answer).toMatchObject({ type: "acknowledgment" });
+    expect(await ended(ada, "r1")).toMatchObject({ result: 1 });
+  });
+
+  it("runs once, however often it is sent; with another payload it is a CONFLICT", async () => {
+    const { streamer, client } = simulate();
+    let runs = 0;
+    streamer.request("report", LONG, () => ++runs);
+    const ada = await client("a", ADA);
+    const call = { id: "r1", action: "report", payload: [1] };
+    await ada.send(call);
+    await ended(ada, "r1");
+    expect((await ada.send(call))[0]).toMatchObject({ type: "complete", result: 1 });
+    expect(
+      (await ada.send({ id: "r1", action: "resend", payload: { action: "report", payload: [1] } }))[0],
+    ).toMatchObject({
+      type: "complete",
+      result: 1,
+    });
+    expect((await ada.send({ ...call, payload: [2] }))[0]).toMatchObject({ error: { code: "CONFLICT" } });
+    expect(runs).toBe(1);
+  });
+
+  it("is retried after an error that may pass, and fails for good after the last attempt", async () => {
+    const { streamer, client } = simulate();
+    const attempts: number[] = [];
+    streamer.request(
+      "flaky",
+      { ...LONG, retry: { attempts: 3, firstMs: 0, longestMs: 0 } },
+      (_, { attempt }) => {
+        attempts.push(attempt);
+        throw new LiftError("UPSTREAM_DOWN", { retry: true, message: "Try later" });
+      },
+    );
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "flaky" });
+    expect(await ended(ada, "r1")).toMatchObject({
+      error: { code: "UPSTREAM_DOWN", retry: false },
+      output: 0,
+    });
+    expect(attempts).toEqual([1, 2, 3]);
+    expect(
+      framesOf(ada, "r1")
+        .filter(({ type }) => type === "progress")
+        .map(({ attempt }) => attempt),
+    ).toEqual([2, 3]);
+    expect(await ada.ask("request", { request: "r1" })).toMatchObject({
+      data: { state: "FAILED", attempt: 3, error: { code: "UPSTREAM_DOWN" } },
+    });
+  });
+
+  it("is not retried after an error that cannot pass", async () => {
+    const { streamer, client } = simulate();
+    let runs = 0;
+    streamer.request("wrong", LONG, () => {
+      runs++;
+      throw new LiftError("NO_SUCH_YEAR", { message: "There is no such year" });
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "wrong" });
+    expect(await ended(ada, "r1")).toMatchObject({ error: { code: "NO_SUCH_YEAR" } });
+    expect(runs).toBe(1);
+  });
+
+  it("goes on from its last checkpoint, and from the output that it has written", async () => {
+    const { streamer, client } = simulate();
+    const from: unknown[] = [];
+    const retry = { attempts: 3, firstMs: 0, longestMs: 0 };
+    streamer.request("staged", { ...LONG, retry }, async (_, { checkpoint, output, attempt }) => {
+      from.push([checkpoint.value, output.written]);
+      const start = (checkpoint.value as number | undefined) ?? 0;
+      for (let n = output.written; n < start + 2; n++) await output.write(`${n} `);
+      await checkpoint.save(start + 2);
+      if (attempt < 3) throw new Error("It broke");
+      return start + 2;
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "staged" });
+    expect(await ended(ada, "r1")).toMatchObject({ result: 6 });
+    expect(from.map((each) => (each as unknown[])[0])).toEqual([undefined, 2, 4]);
+    expect(outputOf(ada, "r1")).toBe("0 1 2 3 4 5 ");
+  });
+
+  it("is cancelled by its user, from another device, and its handler stops", async () => {
+    const { streamer, client } = simulate();
+    const { handler, runs, started } = heldHandler();
+    streamer.request("report", LONG, handler);
+    const [desk, phone] = [await client("desk", ADA), await client("phone", ADA)];
+    await desk.send({ id: "r1", action: "report" });
+    await started();
+    expect(await phone.ask("cancel", { request: "r1" })).toMatchObject({ data: { state: "CANCELLED" } });
+    const { context, finish } = runs[0]!;
+    expect(context.signal.aborted).toBe(true);
+    await expect(context.output.write("late")).rejects.toMatchObject({ code: "CANCELLED" });
+    context.progress(99);
+    finish();
+    expect(await ended(desk, "r1")).toMatchObject({ error: { code: "CANCELLED" } });
+    expect(await phone.ask("request", { request: "r1" })).toMatchObject({
+      data: { state: "CANCELLED", output: 0 },
+    });
+    expect(await phone.ask("cancel", { request: "r1" })).toMatchObject({ data: { state: "CANCELLED" } });
+    expect(framesOf(desk, "r1").filter(({ type }) => type === "progress")).toEqual([]);
+  });
+
+  it("starts no earlier than its client asks", async () => {
+    const { streamer, client, now, advance } = simulate();
+    const { handler, runs, started } = heldHandler();
+    streamer.request("later", {}, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "later", startAt: now() + 60_000 });
+    await streamer.app.tick();
+    expect(runs).toEqual([]);
+    advance(60_000);
+    await streamer.app.tick();
+    await started();
+    runs[0]!.finish();
+    await ended(ada, "r1");
+  });
+
+  it("can be read, watched, listed and cancelled by its user only", async () => {
+    const { streamer, client } = simulate();
+    const { handler, runs, started } = heldHandler(() => "secret");
+    streamer.request("report", LONG, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await started();
+    const others = [
+      await client("b", { user: "bob", tenant: "acme" }),
+      await client("c", { user: "ada", tenant: "evil" }),
+      await client("d", { tenant: "acme" }),
+      await client("e"),
+    ];
+    for (const other of others) {
+      expect(await other.ask("request", { request: "r1" })).toMatchObject({ error: { code: "NOT_FOUND" } });
+      expect(await other.ask("cancel", { request: "r1" })).toMatchObject({ error: { code: "NOT_FOUND" } });
+      expect(await other.ask("result", { request: "r1" })).toMatchObject({ error: { code: "NOT_FOUND" } });
+      expect(await other.ask("subscribe", { channels: [{ channel: "request:r1" }] })).toMatchObject({
+        data: { channels: [{ error: { code: "NOT_FOUND" } }] },
+      });
+      expect(await other.ask("history", { channel: "request:r1" })).toMatchObject({
+        error: { code: "NOT_FOUND" },
+      });
+    }
+    runs[0]!.finish();
+    await ended(ada, "r1");
+    expect(await ada.ask("requests", {})).toMatchObject({
+      data: { requests: [{ id: "r1", state: "COMPLETED" }] },
+    });
+    expect(await others[0]!.ask("requests", {})).toMatchObject({ data: { requests: [] } });
+    expect(await others[3]!.ask("requests", {})).toMatchObject({ error: { code: "FORBIDDEN" } });
+    for (const other of others) expect(JSON.stringify(other.received())).not.toContain("secret");
+  });
+
+  it("of an anonymous client needs an id that nobody can guess", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("report", LONG, () => 1);
+    const nobody = await client("n");
+    expect((await nobody.send({ id: "short", action: "report" }))[0]).toMatchObject({
+      error: { code: "VALIDATION_ERROR" },
+    });
+    const id = "0123456789abcdef";
+    await nobody.send({ id, action: "report" });
+    expect(await ended(nobody, id)).toMatchObject({ result: 1 });
+  });
+
+  it("is refused past the limits of its user and tenant, but not again for one that is stored", async () => {
+    const { streamer, client } = simulate({ limits: { user: 2, tenant: 3 } });
+    const { handler } = heldHandler();
+    streamer.request("report", LONG, handler);
+    const [ada, bob] = [await client("a", ADA), await client("b", { user: "bob", tenant: "acme" })];
+    const outcome = async (from: SimulatedClient, id: string) => {
+      const [answer] = await from.send({ id, action: "report" });
+      return answer.error?.code ?? answer.type;
+    };
+    expect([await outcome(ada, "1"), await outcome(ada, "2"), await outcome(ada, "3")]).toEqual([
+      "acknowledgment",
+      "acknowledgment",
+      "RATE_LIMITED",
+    ]);
+    expect(await outcome(ada, "2")).toBe("acknowledgment");
+    expect([await outcome(bob, "1"), await outcome(bob, "2")]).toEqual(["acknowledgment", "RATE_LIMITED"]);
+  });
+
+  it("reads a large result in pieces", async () => {
+    const { streamer, client } = simulate();
+    const result = '\u{1F600}ü"\\'.repeat(12_000);
+    streamer.request("report", LONG, () => result);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    const { result_bytes: bytes } = await ended(ada, "r1");
+    expect(bytes).toBe(Buffer.byteLength(JSON.stringify(result)));
+    let text = "";
+    for (let more = true; more; ) {
+      const { data } = await ada.ask("result", { request: "r1", from: text.length });
+      text += data.text;
+      more = data.more;
+    }
+    expect(JSON.parse(text)).toBe(result);
+  });
+
+  it("gets a message of several parts", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("length", LONG, (input) => (input as string).length);
+    const ada = await client("a", ADA);
+    const text = JSON.stringify({ id: "7", action: "length", payload: "x".repeat(40_000) });
+    const half = Math.ceil(text.length / 2);
+    for (const [index, part] of [text.slice(0, half), text.slice(half)].entries()) {
+      await ada.send({ id: "7", action: "part", payload: { message: 7, index, count: 2, text: part } });
+    }
+    expect(await ended(ada, "7")).toMatchObject({ result: 40_000 });
+  });
+});
+
+describe("the output of a stored request", () => {
+  it("reaches its client, and is read whole in one message later", async () => {
+    const { streamer, client } = simulate();
+    const words = Array.from({ length: 400 }, (_, n) => `word${n} `);
+    streamer.request("answer", LONG, async (_, { output }) => {
+      for (const word of words) {
+        await output.write(word);
+        // Lets the store take each one alone.
+        if (output.written === 0) await new Promise(setImmediate);
+      }
+    });
+    const [desk, phone] = [await client("desk", ADA), await client("phone", ADA)];
+    await desk.send({ id: "r1", action: "answer" });
+    const { output, result } = await ended(desk, "r1");
+    expect(result).toBeNull();
+    expect(output).toBeGreaterThan(100);
+    expect(outputOf(desk, "r1")).toBe(words.join(""));
+    const position = { epoch: "output", offset: 0 };
+    const answer = await phone.ask("subscribe", { channels: [{ channel: "request:r1", position }] });
+    expect(answer.data.channels[0]).toMatchObject({
+      recovered: true,
+      position: { epoch: "output", offset: output },
+      messages: [{ data: { text: words.join("") }, position: { offset: output }, from: 1 }],
+    });
+  });
+
+  it("reaches every watcher in order, also one that comes late", async () => {
+    const { streamer, client } = simulate();
+    const { handler, runs, started } = heldHandler(async (_, { output }) => {
+      await output.write({ second: 2 });
+    });
+    streamer.request("answer", LONG, async (input, context) => {
+      await context.output.write("first");
+      await handler(input, context);
+    });
+    const [desk, phone] = [await client("desk", ADA), await client("phone", ADA)];
+    await desk.send({ id: "r1", action: "answer" });
+    await started();
+    const from = { channel: "request:r1", position: { epoch: "output", offset: 0 } };
+    const { data } = await phone.ask("subscribe", { channels: [from] });
+    expect(data.channels[0].messages.map((message: { data: unknown }) => message.data)).toEqual([
+      { text: "first" },
+    ]);
+    runs[0]!.finish();
+    await ended(phone, "r1");
+    expect(phone.pushed("message").map(({ data, position }) => [data, position.offset])).toEqual([
+      [{ values: [{ second: 2 }] }, 2],
+    ]);
+    expect(desk.pushed("message")).toHaveLength(2);
+    expect(
+      await phone.ask("heartbeat", { positions: { "request:r1": { epoch: "output", offset: 1 } } }),
+    ).toMatchObject({
+      data: { heads: { "request:r1": { epoch: "output", offset: 2 } } },
+    });
+    await phone.leave();
+  });
+
+  it("takes streams of bytes and text, and ends at its limit", async () => {
+    const { streamer, client } = simulate({ limits: { outputBytes: 40 } });
+    const euro = new TextEncoder().encode("€");
+    streamer.request("answer", LONG, async (_, { output }) => {
+      await output.from([euro.slice(0, 1), euro.slice(1), "uro"]);
+      await output.write("x".repeat(100));
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "answer" });
+    expect(await ended(ada, "r1")).toMatchObject({ error: { code: "RATE_LIMITED" } });
+    expect(outputOf(ada, "r1")).toBe("€uro");
+  });
+});
+
+describe("the workers", () => {
+  it("run as many requests as there are, and as an action allows", async () => {
+    const { streamer, client } = simulate({ workers: 3 });
+    const [one, other] = [heldHandler(), heldHandler()];
+    streamer.request("one", { ...LONG, concurrency: 1 }, one.handler).request("other", LONG, other.handler);
+    const ada = await client("a", ADA);
+    for (const id of ["1", "2", "3"]) await ada.send({ id: `one-${id}`, action: "one" });
+    for (const id of ["1", "2", "3"]) await ada.send({ id: `other-${id}`, action: "other" });
+    await Promise.all([one.started(1), other.started(2)]);
+    expect([one.runs.length, other.runs.length]).toEqual([1, 2]);
+    one.runs[0]!.finish();
+    await one.started(2);
+    other.runs[0]!.finish();
+    await other.started(3);
+  });
+
+  it("start the highest priority first, and let tenants take turns", async () => {
+    const { streamer, client } = simulate({ workers: 1 });
+    const order: unknown[] = [];
+    const first = heldHandler();
+    streamer
+      .request("first", LONG, first.handler)
+      .request("low", LONG, (input) => void order.push(input))
+      .request("high", { ...LONG, priority: 1 }, (input) => void order.push(input));
+    const [ada, bob] = [await client("a", ADA), await client("b", { user: "bob", tenant: "math" })];
+    await ada.send({ id: "0", action: "first" });
+    await first.started();
+    for (const n of [1, 2, 3]) await ada.send({ id: `low-${n}`, action: "low", payload: `ada low ${n}` });
+    await ada.send({ id: "high", action: "high", payload: "ada high" });
+    await bob.send({ id: "low", action: "low", payload: "bob low" });
+    first.runs[0]!.finish();
+    await ended(ada, "low-3");
+    expect(order).toEqual(
+      ["bob low", "ada high", "ada low 1", "ada low 2", "ada low 3"].sort(
+        (x, y) => order.indexOf(x) - order.indexOf(y),
+      ),
+    );
+    expect(order.indexOf("bob low")).toBeLessThan(2);
+    expect(order.indexOf("ada high")).toBeLessThan(2);
+  });
+
+  it("take over what an earlier process has left", async () => {
+    const before = simulate();
+    const held = heldHandler();
+    before.streamer.request("report", LONG, held.handler);
+    const ada = await before.client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await held.started();
+    // Another process over the same store.
+    const after = simulateStreamer({
+      channels: { room: OPEN },
+      store: before.store,
+      connectionStore: before.connectionStore,
+      connections: before.connections,
+      now: before.now,
+    });
+    let taken: number | undefined;
+    after.streamer.request("report", LONG, (_, { attempt }) => {
+      taken = attempt;
+      return "taken over";
+    });
+    await after.streamer.resume();
+    expect(taken).toBeUndefined();
+    before.advance(30_001);
+    await after.streamer.app.tick();
+    expect(await ended(ada, "r1")).toMatchObject({ result: "taken over" });
+    expect(taken).toBe(2);
+    held.runs[0]!.finish();
+    await vi.waitUntil(() => held.runs[0]!.context.signal.aborted);
+    expect(framesOf(ada, "r1").filter(({ type }) => type === "complete")).toHaveLength(1);
+  });
+});
+
+it("refuses names that are taken", () => {
+  const { streamer } = simulate();
+  streamer.app.webSocket("own", () => {});
+  streamer.request("report", {}, () => 1);
+  for (const name of ["subscribe", "request", "message", "own", "report", ""]) {
+    expect(() => streamer.request(name, {}, () => 1), name).toThrow();
+  }
+  expect(() => simulateStreamer({ channels: { request: OPEN } })).toThrow("reserved");
+});
