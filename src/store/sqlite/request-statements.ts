@@ -11,6 +11,7 @@ export const REQUEST_SQL = {
     updated_at, due_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   setRequest: `UPDATE requests SET state = ?2, attempt = ?3, updated_at = ?4, due_at = ?5, lease_until = ?6, token = ?7,
     progress = ?8, failure = ?9, expires_at = ?10 WHERE key = ?1`,
+  expireLeases: "UPDATE requests SET lease_until = 0 WHERE expires_at IS NULL AND lease_until > 0",
   removeRequest: "DELETE FROM requests WHERE key = ?",
   removeExpired: `DELETE FROM requests WHERE key IN
     (SELECT key FROM requests WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)`,

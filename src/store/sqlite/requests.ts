@@ -71,6 +71,8 @@ export class SqliteRequests implements RequestStore {
     this.#file = file;
     this.#now = now;
     this.#statements = prepareRequestStatements(file.database);
+    // The file belongs to one process at a time, so the workers of an earlier one are dead.
+    this.#statements.expireLeases.run();
     file.read(() => {
       for (const row of this.#statements.openRequests.iterate()) this.#load(row);
     });
