@@ -38,7 +38,12 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     s3: ["contracts"],
     dynamodb: ["contracts"],
   },
-  "store/dynamodb": { client: [], connections: ["client"], channels: ["client"] },
+  "store/dynamodb": {
+    client: [],
+    connections: ["client"],
+    channels: ["client", "requests"],
+    requests: ["client"],
+  },
   lift: {
     connections: ["scheduler"],
     scheduler: ["connections"],

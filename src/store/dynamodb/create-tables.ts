@@ -13,6 +13,7 @@ import {
   MEMBER_TABLE,
   MESSAGE_TABLE,
   RATE_LIMIT_TABLE,
+  REQUEST_TABLE,
   SCHEDULE_TABLE,
   type TableDefinition,
   TICKET_TABLE,
@@ -32,6 +33,8 @@ export interface CreateTablesOptions {
   readonly messageTableName?: string;
   /** Name of the table of members for `dynamoDBChannelStore`. */
   readonly memberTableName?: string;
+  /** Name of the table of requests for `dynamoDBChannelStore`. */
+  readonly requestTableName?: string;
   /** Name of the table for `dynamoDBRateLimiter`. */
   readonly rateLimitTableName?: string;
   /** Seconds to wait for a table to become active. Default 120. */
@@ -51,6 +54,7 @@ export async function createTables(options: CreateTablesOptions): Promise<void> 
     [options.ticketTableName, TICKET_TABLE],
     [options.messageTableName, MESSAGE_TABLE],
     [options.memberTableName, MEMBER_TABLE],
+    [options.requestTableName, REQUEST_TABLE],
     [options.rateLimitTableName, RATE_LIMIT_TABLE],
   ] as const;
   for (const [name, table] of tables) if (name !== undefined) await createTable(options, name, table);

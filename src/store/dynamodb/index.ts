@@ -11,6 +11,7 @@ export type {
   StoreOptions,
   TableOptions,
 } from "./options.ts";
+export type { DynamoDBRequestStore } from "./requests/request-store.ts";
 export {
   type DynamoDBChannelStore,
   dynamoDBChannelStore,
@@ -28,7 +29,12 @@ export {
   MESSAGE_ATTRIBUTES,
   MESSAGE_TABLE,
   MESSAGE_TABLE_STREAM_SOURCE,
+  OPEN_INDEX,
+  OWNER_INDEX,
   RATE_LIMIT_TABLE,
+  REQUEST_ATTRIBUTES,
+  REQUEST_TABLE,
+  REQUEST_TABLE_STREAM_SOURCE,
   SCHEDULE_ATTRIBUTES,
   SCHEDULE_TABLE,
   type TableDefinition,

@@ -52,12 +52,17 @@ export interface ChannelOptions extends CallOptions {
   readonly messageTableName: string;
   /** Name of the table of members, defined by `MEMBER_TABLE`. */
   readonly memberTableName: string;
+  /** Name of the table of long requests, defined by `REQUEST_TABLE`. Default: none; requests are answered in place. */
+  readonly requestTableName?: string;
   /**
    * Members per page. After each page a fan-out saves its progress and can be aborted. A page has 50% to 150% of this
    * number; the last may have fewer. Default 500; minimum 2, maximum 1,000.
    */
   readonly membersPerPage?: number;
-  /** Returns ms since the epoch, to decide whether a user's other connections are open. Default `Date.now`. */
+  /**
+   * Returns ms since the epoch, to decide whether a user's other connections are open, and whether a request has expired.
+   * Default `Date.now`.
+   */
   readonly now?: () => number;
 }
 
@@ -111,6 +116,7 @@ export const CONNECTION_STORE_CHECKS: OptionChecks<StoreOptions> = {
 export const CHANNEL_STORE_CHECKS: OptionChecks<ChannelOptions> = {
   messageTableName: text,
   memberTableName: text,
+  requestTableName: text,
   ...CALL_CHECKS,
   membersPerPage: integer(2, 1_000),
   now: anyFunction,
