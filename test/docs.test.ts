@@ -1,10 +1,11 @@
 // Compares lists in the docs with the code in both directions, and compiles the examples.
 import { existsSync, globSync, readFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
 import { MESSAGE_TABLE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
+import { Compilation, type MemoryFile } from "./support/compilation.ts";
 import { codeBlocks, inBackticks, sections, tableRows } from "./support/markdown.ts";
 import { findUndocumented } from "./support/public-surface.ts";
 
@@ -14,75 +15,56 @@ const DOCS = globSync(["*.md", "docs/**/*.md", "examples/*/README.md"], { cwd: R
   (name) => name !== "CHANGELOG.md",
 );
 const SUBPATHS = Object.keys(manifest.exports).filter((subpath) => subpath !== "./package.json");
-const compilerOptions = readCompilerOptions();
+/** The source file of each subpath. */
+const SOURCE_ENTRIES = new Map(
+  Object.entries(manifest.exports).flatMap(([subpath, target]) =>
+    typeof target === "string" ? [] : [[subpath, join(ROOT, target["@lift-ws/source"])] as const],
+  ),
+);
+const UNDOCUMENTED = join(import.meta.dirname, "support/undocumented.ts");
+/** Sources whose types are looked up, besides the subpaths'. */
+const DOORS = ["src/streamer/index.ts", "src/react/index.ts"].map((door) => join(ROOT, door));
+
+const examples = docExamples();
+const WRONG_EXAMPLE = join(ROOT, "example-wrong.ts");
+const protocol = protocolChecks();
+// One program for all tests: parsing and checking the sources takes seconds.
+const { program, errorsIn } = new Compilation({
+  root: ROOT,
+  sources: [...SOURCE_ENTRIES.values(), UNDOCUMENTED, ...DOORS],
+  memory: new Map([
+    ...examples,
+    [WRONG_EXAMPLE, { name: "wrong", code: 'import { Lift } from "lift-ws";\nnew Lift().noSuchMethod();\n' }],
+    ...protocol.files,
+  ]),
+  // Examples may have unused values, and may use React.
+  options: { noUnusedLocals: false, noUnusedParameters: false, jsx: ts.JsxEmit.ReactJSX },
+});
+const checker = program.getTypeChecker();
 
 describe("examples in the docs", () => {
-  const examples = new Map(
-    // READMEs of examples show excerpts of code that is compiled anyway.
-    DOCS.filter((doc) => !doc.startsWith("examples/")).flatMap((doc) =>
-      codeBlocks(read(doc))
-        .filter((block) => /^tsx?\b/.test(block.info))
-        .map((block) => [`${doc}:${block.line}`, block] as const),
-    ),
-  );
-  // The files are below package.json, so that `lift-ws` is this package's source. An example may import another of its page.
-  const files = new Map(
-    [...examples].map(([name, { info, code }], at) => {
-      const [extension, , file = `example-${at}.${extension}`] = info.split(" ");
-      const folder = name.replace(/:.*/, "").replaceAll(/\W/g, "-");
-      return [
-        join(ROOT, "shown", folder, file.includes(".") ? file : `example-${at}.${extension}`),
-        // Code of a page runs in a browser.
-        { name, code: extension === "tsx" ? `/// <reference lib="dom" />\n${code}` : code },
-      ];
-    }),
-  );
-
   it("type-check against the source", () => {
     expect(examples.size).toBeGreaterThan(0);
-    expect(typeErrors(files)).toEqual([]);
+    expect(errorsIn(examples.keys())).toEqual([]);
   });
 
   it("fails on a wrong example", () => {
-    const wrong = 'import { Lift } from "lift-ws";\nnew Lift().noSuchMethod();\n';
-    const file = join(ROOT, "example-wrong.ts");
-    expect(typeErrors(new Map([[file, { name: "wrong", code: wrong }]]))).toEqual([
+    expect(errorsIn([WRONG_EXAMPLE])).toEqual([
       expect.stringContaining("wrong: Property 'noSuchMethod' does not exist"),
     ]);
   });
 });
 
 describe("PROTOCOL.md's interfaces", () => {
-  const shown = codeBlocks(read("PROTOCOL.md"))
-    .filter(({ info }) => info === "typescript")
-    .map(({ code }) => code)
-    .join("\n");
-  const names = [...shown.matchAll(/^interface (\w+)/gm)].map(([, name]) => name);
-  /** Results without a type of their own are found by their action. */
-  const sourceName = (name = "") =>
-    ({ StreamResult: 'Results["stream"]', UploadResult: 'Results["upload"]' })[name] ?? name;
-  const check = (written: string) => {
-    const checks = names
-      // An object on the wire, which the parser turns into a Map.
-      .filter((name) => name !== "HeartbeatPayload")
-      .map((name) => `export const as${name}: Same<Source.${sourceName(name)}, ${name}> = true;`);
-    const code = `
-      import type * as Source from "./src/protocol/index.ts";
-      import type { Json } from "./src/protocol/index.ts";
-      type Same<A, B> = B extends A ? (keyof A extends keyof B ? (keyof B extends keyof A ? true : never) : never) : never;
-      ${written}
-      ${checks.join("\n")}`;
-    return typeErrors(new Map([[join(ROOT, "protocol-interfaces.ts"), { name: "PROTOCOL.md", code }]]));
-  };
-
   it("match src/protocol", () => {
-    expect(names).toEqual(expect.arrayContaining(["SubscribePayload", "ChannelMessage", "ErrorBody"]));
-    expect(check(shown)).toEqual([]);
+    expect(protocol.names).toEqual(
+      expect.arrayContaining(["SubscribePayload", "ChannelMessage", "ErrorBody"]),
+    );
+    expect(errorsIn([protocol.shown])).toEqual([]);
   });
 
   it("fails on a difference", () => {
-    expect(check(shown.replace("key?: string", "key?: number"))).not.toEqual([]);
-    expect(check(shown.replace("recent?: number;", ""))).not.toEqual([]);
+    for (const changed of protocol.changed) expect(errorsIn([changed])).not.toEqual([]);
   });
 });
 
@@ -120,8 +102,8 @@ describe("package.json's subpaths", () => {
 
 describe("the public surface", () => {
   const undocumented = findUndocumented(
-    new Map(sourceEntries().map(([subpath, file]) => [subpath.replace(".", manifest.name), file])),
-    compilerOptions,
+    program,
+    new Map([...SOURCE_ENTRIES].map(([subpath, file]) => [subpath.replace(".", manifest.name), file])),
   );
 
   it("has a docstring on every export and on every member of an export", () => {
@@ -133,8 +115,7 @@ describe("the public surface", () => {
   });
 
   it("fails on an export without a docstring", () => {
-    const file = join(import.meta.dirname, "support/undocumented.ts");
-    expect(findUndocumented(new Map([["undocumented", file]]), compilerOptions)).toEqual({
+    expect(findUndocumented(program, new Map([["undocumented", UNDOCUMENTED]]))).toEqual({
       withoutDocstring: ["undocumented Options", "undocumented Options.size", "undocumented create"],
       withoutExample: ["undocumented create"],
     });
@@ -218,44 +199,73 @@ describe("tables of options in the docs", () => {
   });
 });
 
-/** Returns the source file of each subpath. */
-function sourceEntries(): [subpath: string, file: string][] {
-  return Object.entries(manifest.exports).flatMap(([subpath, target]) =>
-    typeof target === "string" ? [] : [[subpath, join(ROOT, target["@lift-ws/source"])] as [string, string]],
+/** The examples of the docs, as files in memory. */
+function docExamples(): Map<string, MemoryFile> {
+  // READMEs of examples show excerpts of code that is compiled anyway.
+  const blocks = DOCS.filter((doc) => !doc.startsWith("examples/")).flatMap((doc) =>
+    codeBlocks(read(doc))
+      .filter((block) => /^tsx?\b/.test(block.info))
+      .map((block) => [doc, block] as const),
   );
+  // The files are below package.json, so that `lift-ws` is this package's source. An example may import another of its page.
+  return new Map(
+    blocks.map(([doc, { info, code, line }], at) => {
+      const [extension, , file = `example-${at}.${extension}`] = info.split(" ");
+      return [
+        join(
+          ROOT,
+          "shown",
+          doc.replaceAll(/\W/g, "-"),
+          file.includes(".") ? file : `example-${at}.${extension}`,
+        ),
+        {
+          name: `${doc}:${line}`,
+          // Code of a page runs in a browser.
+          code: extension === "tsx" ? `/// <reference lib="dom" />\n${code}` : code,
+        },
+      ];
+    }),
+  );
+}
+
+/** Comparisons of PROTOCOL.md's interfaces with src/protocol, as files in memory. */
+function protocolChecks() {
+  const interfaces = codeBlocks(read("PROTOCOL.md"))
+    .filter(({ info }) => info === "typescript")
+    .map(({ code }) => code)
+    .join("\n");
+  const names = [...interfaces.matchAll(/^interface (\w+)/gm)].map(([, name]) => name);
+  /** Results without a type of their own are found by their action. */
+  const sourceName = (name = "") =>
+    ({ StreamResult: 'Results["stream"]', UploadResult: 'Results["upload"]' })[name] ?? name;
+  const checks = names
+    // An object on the wire, which the parser turns into a Map.
+    .filter((name) => name !== "HeartbeatPayload")
+    .map((name) => `export const as${name}: Same<Source.${sourceName(name)}, ${name}> = true;`);
+  const check = (written: string) => ({
+    name: "PROTOCOL.md",
+    code: `
+      import type * as Source from "./src/protocol/index.ts";
+      import type { Json } from "./src/protocol/index.ts";
+      type Same<A, B> = B extends A ? (keyof A extends keyof B ? (keyof B extends keyof A ? true : never) : never) : never;
+      ${written}
+      ${checks.join("\n")}`,
+  });
+  const changes: readonly (readonly [string, string])[] = [
+    ["key?: string", "key?: number"],
+    ["recent?: number;", ""],
+  ];
+  const shown = join(ROOT, "protocol-interfaces.ts");
+  const changed = changes.map((_, at) => join(ROOT, `protocol-interfaces-changed-${at}.ts`));
+  const files = new Map([
+    [shown, check(interfaces)],
+    ...changes.map(([from, to], at) => [changed[at]!, check(interfaces.replace(from, to))] as const),
+  ]);
+  return { names, files, shown, changed };
 }
 
 function read(path: string): string {
   return readFileSync(join(ROOT, path), "utf8");
-}
-
-function readCompilerOptions(): ts.CompilerOptions {
-  const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
-  // Examples may have unused values, and may use React.
-  const loosened = { ...config.compilerOptions, noUnusedLocals: false, noUnusedParameters: false };
-  const options = { ...loosened, jsx: "react-jsx" };
-  return ts.parseJsonConfigFileContent({ compilerOptions: options, files: [] }, ts.sys, ROOT).options;
-}
-
-/** Compiles files in memory and returns the errors. */
-function typeErrors(files: ReadonlyMap<string, { name: string; code: string }>): string[] {
-  const host = ts.createCompilerHost(compilerOptions);
-  const { fileExists, readFile, getSourceFile } = host;
-  const folders = new Set([...files.keys()].flatMap((file) => [dirname(file), dirname(dirname(file))]));
-  host.directoryExists = (folder) => folders.has(folder) || existsSync(folder);
-  host.fileExists = (file) => files.has(file) || fileExists(file);
-  host.readFile = (file) => files.get(file)?.code ?? readFile(file);
-  host.getSourceFile = (file, language, ...rest) => {
-    const code = files.get(file)?.code;
-    return code === undefined
-      ? getSourceFile(file, language, ...rest)
-      : ts.createSourceFile(file, code, language);
-  };
-  const program = ts.createProgram([...files.keys()], compilerOptions, host);
-  return ts.getPreEmitDiagnostics(program).map(({ file, messageText }) => {
-    const name = files.get(file?.fileName ?? "")?.name ?? basename(file?.fileName ?? "options");
-    return `${name}: ${ts.flattenDiagnosticMessageText(messageText, "\n")}`;
-  });
 }
 
 /** Returns the anchors that GitHub generates for headings. */
@@ -269,8 +279,6 @@ function anchorsIn(markdown: string): string[] {
 }
 
 function propertiesOf(door: string, type: string): string[] {
-  const program = ts.createProgram([door], compilerOptions);
-  const checker = program.getTypeChecker();
   const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(door)!)!);
   const symbol = exported.find(({ name }) => name === type)!;
   return checker
@@ -281,11 +289,8 @@ function propertiesOf(door: string, type: string): string[] {
 
 /** Returns the codes of each error class, from the `…ErrorCode` types that subpaths export. */
 function exportedErrorCodes(): Map<string, string[]> {
-  const entries = sourceEntries().map(([, file]) => file);
-  const program = ts.createProgram(entries, compilerOptions);
-  const checker = program.getTypeChecker();
   const found = new Map<string, string[]>();
-  for (const entry of entries) {
+  for (const entry of SOURCE_ENTRIES.values()) {
     const module = checker.getSymbolAtLocation(program.getSourceFile(entry)!);
     for (const symbol of module ? checker.getExportsOfModule(module) : []) {
       if (!symbol.name.endsWith("ErrorCode")) continue;

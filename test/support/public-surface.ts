@@ -9,13 +9,10 @@ export interface Undocumented {
 
 /**
  * Finds exports, and members of exported interfaces and classes, that lack documentation.
+ * @param program has the entries
  * @param entries the source file of each subpath, by the subpath's name
  */
-export function findUndocumented(
-  entries: ReadonlyMap<string, string>,
-  options: ts.CompilerOptions,
-): Undocumented {
-  const program = ts.createProgram([...entries.values()], options);
+export function findUndocumented(program: ts.Program, entries: ReadonlyMap<string, string>): Undocumented {
   const checker = program.getTypeChecker();
   const withoutDocstring = new Set<string>();
   const withoutExample = new Set<string>();
