@@ -1,6 +1,7 @@
 import { type WebSocketAuthOptions, webSocketAuth } from "lift-ws/middleware/auth";
 import type { ConnectionStore, Schedule } from "lift-ws/store";
 import { createStreamer, type Rule, type StreamerOptions } from "lift-ws/streamer";
+import { echo, generateReport, processData, processInput, reportInput } from "./jobs.ts";
 
 export interface LoungeOptions extends Pick<StreamerOptions, "logger" | "middleware" | "store"> {
   /** How to verify tokens, which name a user and a tenant. */
@@ -8,6 +9,8 @@ export interface LoungeOptions extends Pick<StreamerOptions, "logger" | "middlew
   readonly connectionStore: ConnectionStore;
   /** Closes connections whose token expires, and ends streams whose owner has left. */
   readonly schedule: Schedule;
+  /** How long the jobs take for each step, in ms. Default 1,000. */
+  readonly stepMs?: number;
 }
 
 const HOUR_MS = 3_600_000;
@@ -17,8 +20,14 @@ const signedIn: Rule = ({ userId }) => userId !== undefined;
 /** A channel of ink is named after the user who draws. */
 const itsOwner: Rule = ({ userId }, { name }) => userId === name;
 
-/** Creates rooms for a team. Each has a stage on which one user draws live while the others watch. */
-export function createLounge({ auth, ...rest }: LoungeOptions) {
+/**
+ * Creates rooms for a team. Each has a stage on which one user draws live while the others watch. Users have long work done:
+ * a report, and data that is processed in stages.
+ */
+export function createLounge({ auth, stepMs = 1_000, ...rest }: LoungeOptions) {
+  const pace = { stepMs };
+  // Without a store for requests they are answered in place, within API Gateway's time.
+  const long = rest.store.requests === undefined ? {} : { estimatedMs: 60_000 };
   return createStreamer({
     ...rest,
     auth: webSocketAuth(auth),
@@ -46,5 +55,12 @@ export function createLounge({ auth, ...rest }: LoungeOptions) {
         maxBytes: 4_096,
       },
     },
-  });
+  })
+    .request("echo", {}, echo)
+    .request("generate_report", { ...long, input: reportInput }, (input, context) =>
+      generateReport(input, context, pace),
+    )
+    .request("process_data", { ...long, input: processInput }, (input, context) =>
+      processData(input, context, pace),
+    );
 }

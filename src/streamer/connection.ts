@@ -1,6 +1,7 @@
 import { type AnyContext, type Lift, LiftError, type Middleware } from "../lift/index.ts";
 import type { WebSocketAuth } from "../lift/middleware/auth/index.ts";
 import type { Identity } from "./access.ts";
+import { rememberLegacyClient } from "./legacy-clients.ts";
 
 /** PROTOCOL.md, "Versions". */
 const VERSION = "1";
@@ -8,7 +9,8 @@ const VERSION = "1";
 /** Fails to compile when the property is misspelt, which `Object.assign` alone accepts. */
 type InPhase = Pick<Middleware, "phase">;
 
-const check: Middleware = ({ event }, next) => {
+const check: Middleware = (ctx, next) => {
+  const { event } = ctx;
   // Only $connect has a query.
   const query = "multiValueQueryStringParameters" in event ? event.multiValueQueryStringParameters : {};
   if (query?.protocol?.some((version) => version !== VERSION)) {
@@ -16,6 +18,7 @@ const check: Middleware = ({ event }, next) => {
       message: `Unsupported protocol version; this server supports version ${VERSION}`,
     });
   }
+  if ("multiValueQueryStringParameters" in event) rememberLegacyClient(ctx);
   return next();
 };
 

@@ -37,6 +37,7 @@ import { toLiftError } from "./errors.ts";
 import { FanOut } from "./fan-out/fan-out.ts";
 import { FanOutRetry, RETRY_FAN_OUT } from "./fan-out/fan-out-retry.ts";
 import { StoredFanOut } from "./fan-out/stored-fan-out.ts";
+import { toLegacyError } from "./legacy-clients.ts";
 import { LiveStreams } from "./live-streams/live-streams.ts";
 import { StreamLog } from "./live-streams/stream-log.ts";
 import { CHECK_STREAM_OWNER, StreamOwners } from "./live-streams/stream-owners.ts";
@@ -179,7 +180,7 @@ async function handleMessage(
     const requestId = message.id ?? ctx.requestId;
     await dispatcher.dispatch(message, { ...createEventContext(ctx, app), ctx, identity, requestId });
   } catch (thrown) {
-    throw toLiftError(thrown);
+    throw toLiftError(await toLegacyError(ctx, thrown));
   }
 }
 

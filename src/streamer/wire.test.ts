@@ -40,7 +40,7 @@ it("legacy requests receive responses in their form", async () => {
 });
 
 it.each([
-  ["a text that is not JSON", "{", "MALFORMED_JSON", "The message is not JSON", ""],
+  ["a text that is not JSON", "{", "VALIDATION_ERROR", "The message is not JSON", ""],
   [
     "a message without an action",
     '{"id":"r1"}',
@@ -48,7 +48,7 @@ it.each([
     "action must be text",
     ',"details":{"path":"action","message":"must be text"}',
   ],
-  ["an unknown action", '{"id":"r1","action":"fly"}', "NOT_FOUND", "There is no such action", ""],
+  ["an unknown action", '{"id":"r1","action":"fly"}', "INVALID_ACTION", "There is no such action", ""],
 ])("%s receives an error in the legacy form", async (_what, text, code, message, details) => {
   const play = await firstClient();
   const id = text.includes("r1") ? "r1" : "Ti89OF32joEFbiA=";

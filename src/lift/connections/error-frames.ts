@@ -53,10 +53,13 @@ function ifFits(write: () => string): string | undefined {
   }
 }
 
-/** Returns the id for a response or an error frame: the one in the client's message, else the event's. */
+/**
+ * Returns the id for a response or an error frame: the one in the client's message, else the event's. The first clients of
+ * Streamer call it `request_id`.
+ */
 export function requestIdOf(ctx: AnyContext): string {
   try {
-    const id = ctx.body("id");
+    const id = ctx.body("id") ?? ctx.body("request_id");
     return typeof id === "string" && id !== "" && id.length <= MAX_ID_LENGTH ? id : ctx.requestId;
   } catch {
     return ctx.requestId;

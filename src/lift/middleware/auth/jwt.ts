@@ -3,6 +3,7 @@ import { errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose"
 import {
   anyFunction,
   atLeast,
+  boolean,
   either,
   integer,
   type OptionCheck,
@@ -23,6 +24,11 @@ export interface JwtOptions {
   readonly issuer: string | readonly string[];
   /** Values of which the claim `aud` must have at least one. Required. */
   readonly audience: string | readonly string[];
+  /**
+   * Whether to accept tokens without the claim `aud`, which the issuer may have made for another service. For issuers that
+   * set none; a process warns once. A token with an audience must still have one of `audience`. Default false.
+   */
+  readonly allowMissingAudience?: boolean;
   /** Secret shared with the issuer, at least as long as the hash: 32 bytes for HS256. */
   readonly secret?: string | Uint8Array;
   /** Public key or certificate in PEM. */
@@ -58,6 +64,7 @@ const OPTIONS: OptionChecks<JwtOptions> = {
   algorithms: texts,
   issuer: either(text, texts),
   audience: either(text, texts),
+  allowMissingAudience: boolean,
   secret: {
     test: (value) => typeof value === "string" || value instanceof Uint8Array,
     expected: "a string or a Uint8Array",
@@ -95,19 +102,29 @@ export function createJwtVerifier(
     algorithms,
     issuer,
     audience,
+    allowMissingAudience = false,
     clockToleranceSeconds = DEFAULT_CLOCK_TOLERANCE,
     identity = identityFromClaims,
   } = options;
   const verify = createVerify(options, now);
+  if (allowMissingAudience) {
+    process.emitWarning("`jwt.allowMissingAudience` accepts tokens that the issuer made for other services", {
+      code: "LIFT_MISSING_AUDIENCE",
+    });
+  }
+  const accepted = [audience].flat();
   const checks = {
     algorithms: [...algorithms],
     issuer: typeof issuer === "string" ? issuer : [...issuer],
-    audience: typeof audience === "string" ? audience : [...audience],
+    ...(allowMissingAudience ? {} : { audience: accepted }),
     clockTolerance: clockToleranceSeconds,
     requiredClaims: ["exp"],
   };
   return async (token) => {
     const claims = await verifyClaims(verify, token, { ...checks, currentDate: new Date(now()) });
+    if (claims.aud !== undefined && ![claims.aud].flat().some((each) => accepted.includes(each))) {
+      throw new LiftError("UNAUTHORIZED", { cause: "The token is for another audience" });
+    }
     const own = validateIdentity(await identity(claims));
     // `exp` is a required claim, and jose has verified that it is a number.
     const end = claims.exp! * 1_000;
