@@ -155,6 +155,9 @@ export function requestLeaseCases(runner: TestRunner, createStore: CreateRequest
     assert.deepEqual(await store().get(key("r1")), before);
     assert.deepEqual(await texts("r1"), ["one"]);
     assert.deepEqual((await takeOver("r1", "t3")).checkpoint, "early");
+    assert.equal(await complete("r1", "t3", "third"), true);
+    assert.equal(await complete("r1", "t1", "first"), false);
+    assert.deepEqual(await store().readResult(key("r1")), { result: "third" });
   });
 
   it("appends to an output item by item", async () => {

@@ -58,6 +58,8 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
 
   it("reports a conflict for another action or input, and keeps the request", async () => {
     const { request: stored } = await create("r1");
+    await create("r2", { input: [1, 2] });
+    assertMatches(await create("r2", { input: [2, 1] }), { outcome: "conflict" });
     const others: Partial<NewRequest>[] = [{ action: "other" }, { input: { pages: 4 } }, { input: null }];
     for (const other of others) {
       assert.deepEqual(await create("r1", other), { outcome: "conflict", request: stored });
@@ -264,6 +266,7 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
     assert.equal(redriven?.failure, undefined);
     assert.deepEqual(await store().get(key("r1")), redriven);
     assert.equal(await fail("r1", "t1"), false);
+    assert.equal(await finish("r1", "t1", { state: "PENDING" }), false);
     assert.deepEqual(await due(), ["r1"]);
     const claimed = await claim("r1", "t2");
     assertMatches(claimed, {
@@ -304,10 +307,10 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
       underTest.advance(remaining - 1);
       assert.equal(await stateOf("r1"), state);
       underTest.advance(1);
+      assert.deepEqual((await store().list("ada", { limit: 10 })).requests, []);
       assert.equal(await store().get(key("r1")), undefined);
       assert.equal(await store().readResult(key("r1")), undefined);
       assertMatches(await readAll("r1"), { head: { offset: 0, chunks: 0 }, items: [] });
-      assert.deepEqual((await store().list("ada", { limit: 10 })).requests, []);
       assert.equal(await cancel("r1"), undefined);
       assert.equal(await store().redrive(key("r1"), underTest.now()), undefined);
       assertMatches(await create("r1", { input: "another" }), {

@@ -108,7 +108,7 @@ export function finishRecord(
 
 /** Returns `undefined` when the request is final. */
 export function cancelRecord(
-  { token: _, ...record }: RequestRecord,
+  record: RequestRecord,
   { now, expiresAt }: { readonly now: number; readonly expiresAt: number },
 ): RequestRecord | undefined {
   if (isFinal(record.request.state)) return undefined;

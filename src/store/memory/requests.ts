@@ -7,7 +7,6 @@ import {
   finishRecord,
   getClaimableAt,
   holdsLease,
-  isClaimable,
   isFinal,
   isFinishedBy,
   newRecord,
@@ -112,7 +111,7 @@ export class MemoryRequests implements RequestStore {
   async *listDue(now: number): AsyncGenerator<StoredRequest> {
     for (const key of this.#open.due(now)) {
       const request = this.#find(key)?.record.request;
-      if (request !== undefined && isClaimable(request, now)) yield request;
+      if (request !== undefined) yield request;
     }
   }
 
@@ -213,9 +212,7 @@ export class MemoryRequests implements RequestStore {
 
   #find(key: RequestKey): Entry | undefined {
     const entry = this.#entries.get(requestMapKey(key));
-    if (entry === undefined || !this.#isExpired(entry.record)) return entry;
-    this.#remove(entry);
-    return undefined;
+    return entry === undefined || this.#isExpired(entry.record) ? undefined : entry;
   }
 
   #set(entry: Entry, record: RequestRecord): StoredRequest {
