@@ -42,6 +42,32 @@ const codeOf = (action: () => unknown): string => {
   return "none";
 };
 
+describe("a route that answers", () => {
+  const [input, output] = [z.object({ n: z.number() }), z.object({ double: z.number() })];
+  const payload = { n: 21 };
+
+  it("sends what its handler returns as the response, under the message's id", async () => {
+    const { app, send, connections } = makeApp();
+    app.webSocket("double", { input, output }, ({ input: { n } }) => ({ double: 2 * n, secret: 1 }));
+    expect(await send("double", { id: "r1", action: "double", payload })).toEqual({ statusCode: 200 });
+    expect(connections.jsonSentTo(SENDER)).toEqual([
+      { type: "response", request_id: "r1", success: true, data: { double: 42 } },
+    ]);
+  });
+
+  it("refuses a payload that does not match, and hides a result that does not", async () => {
+    const { app, send, errors } = makeApp();
+    app.webSocket("double", { input, output }, () => ({ double: "42" as unknown as number }));
+    await send("double", { id: "r1", payload: { n: "x" } });
+    await send("double", { id: "r2", payload });
+    expect(errors()).toEqual(["VALIDATION_ERROR", "INTERNAL_ERROR"]);
+    expect(codeOf(() => app.webSocket("$connect", { output }, () => ({ double: 1 })))).toBe("APP_STARTED");
+    expect(codeOf(() => new Lift().webSocket("$connect", { output }, () => ({ double: 1 })))).toBe(
+      "INVALID_ROUTE",
+    );
+  });
+});
+
 describe("routes", () => {
   it("runs the handler of the event's route", async () => {
     const { app, send } = makeApp();
@@ -495,6 +521,17 @@ describe("types", () => {
       helper(ctx);
     });
     const helper = (ctx: Context<State>) => void ctx.requestId;
+  });
+
+  it("give a route that answers its typed input and result", () => {
+    const app = new Lift<State>();
+    const [input, output] = [z.object({ n: z.string().transform(Number) }), z.object({ sum: z.number() })];
+    app.webSocket("a", { input, output }, (ctx) => {
+      expectTypeOf(ctx.input).toEqualTypeOf<{ n: number }>();
+      return { sum: ctx.input.n };
+    });
+    // @ts-expect-error the result does not match the schema
+    app.webSocket("b", { output }, () => ({ sum: "1" }));
   });
 
   it("allow only nothing, ctx and results as return values", () => {

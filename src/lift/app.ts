@@ -19,12 +19,21 @@ import {
   disconnectAll,
   REVOCATION,
 } from "./connections/disconnect-all.ts";
-import type { AnyState } from "./context.ts";
+import type { AnyState, Context } from "./context.ts";
 import { checkOptions, LiftError } from "./errors.ts";
 import { handleEvent, identifyFirst } from "./handler.ts";
 import type { Logger } from "./logger.ts";
 import { attemptCount, type LiftOptions, readOptions } from "./options.ts";
-import { type Actions, type Handler, handlerStep, isLifecycle, Router, type Routes } from "./router.ts";
+import {
+  type Actions,
+  callStep,
+  type Handler,
+  handlerStep,
+  isLifecycle,
+  Router,
+  type Routes,
+} from "./router.ts";
+import { type DetachedWork, runWork } from "./scheduler/detached-work.ts";
 import type {
   ScheduledAction,
   ScheduledEntry,
@@ -86,8 +95,28 @@ export interface SchemaRouteOptions<Schema extends StandardSchemaV1> extends Rou
   readonly schema: Schema;
 }
 
+/** Options of a route that answers: what its handler returns is the response. */
+export interface CallRouteOptions<Input extends StandardSchemaV1, Output extends StandardSchemaV1>
+  extends RouteOptions {
+  /** Validates the message's `payload`. The handler reads the output as `ctx.input`. Default: any JSON. */
+  readonly input?: Input;
+  /** Validates what the handler returns. The sender gets its output as `data` of a `response`, under the message's `id`. */
+  readonly output: Output;
+}
+
 /** Default time of a tick, in ms. EventBridge's finest schedule is once a minute. */
 const TICK_MS = 60_000;
+
+/** Handles the messages of a route that answers. @returns the `data` of the response */
+export type CallHandler<State extends object, Input, Result> = (
+  ctx: Context<State, Input>,
+) => Result | Promise<Result>;
+
+interface AnyRouteOptions extends RouteOptions {
+  readonly schema?: StandardSchemaV1;
+  readonly input?: StandardSchemaV1;
+  readonly output?: StandardSchemaV1;
+}
 
 /** Event types of `Lift.handle`. */
 export type EventMethod = "CONNECT" | "MESSAGE" | "DISCONNECT";
@@ -191,11 +220,16 @@ export class Lift<State extends object = AnyState> {
     options: SchemaRouteOptions<Schema>,
     handler: Handler<State, StandardSchemaV1.InferOutput<Schema>>,
   ): this;
+  webSocket<Output extends StandardSchemaV1, Input extends StandardSchemaV1 = StandardSchemaV1>(
+    key: string,
+    options: CallRouteOptions<Input, Output>,
+    handler: CallHandler<State, StandardSchemaV1.InferOutput<Input>, StandardSchemaV1.InferInput<Output>>,
+  ): this;
   webSocket(key: string, options: RouteOptions, handler: Handler<State>): this;
   webSocket(
     key: string,
-    optionsOrHandler: Handler<State> | (RouteOptions & { schema?: StandardSchemaV1 }),
-    handler?: Handler<State>,
+    optionsOrHandler: Handler<State> | AnyRouteOptions,
+    handler?: Handler<State> | CallHandler<State, unknown, unknown>,
   ): this {
     this.#assertOpen();
     const options = typeof optionsOrHandler === "function" ? {} : optionsOrHandler;
@@ -203,16 +237,17 @@ export class Lift<State extends object = AnyState> {
     if (typeof routeHandler !== "function") {
       throw new LiftError("INVALID_ROUTE", { message: `The route \`${key}\` has no handler` });
     }
-    if (options.schema !== undefined && isLifecycle(key)) {
+    const { schema, input, output } = options;
+    const named = Object.entries({ schema, input, output }).find(([, value]) => value !== undefined)?.[0];
+    if (named !== undefined && isLifecycle(key)) {
       throw new LiftError("INVALID_ROUTE", {
-        message: `\`${key}\` cannot have a \`schema\`, because it has no message`,
+        message: `\`${key}\` cannot have \`${named}\`, because it has no message`,
       });
     }
     const middleware = options.middleware?.flat() ?? [];
-    this.#router.add(key, {
-      middleware,
-      handler: handlerStep(routeHandler as unknown as Handler, options.schema),
-    });
+    const anyHandler = routeHandler as unknown as Handler;
+    const step = output === undefined ? handlerStep(anyHandler, schema) : callStep(anyHandler, input, output);
+    this.#router.add(key, { middleware, handler: step });
     return this.#registerScheduled(middleware);
   }
 
@@ -297,6 +332,19 @@ export class Lift<State extends object = AnyState> {
   ): Promise<BroadcastReport> {
     const settings = this.#settingsFor(connections === undefined ? this.#handlerOptions : { connections });
     return broadcastFrom({ endpoint, settings, budget: context }, ids, data, options);
+  }
+
+  /**
+   * Runs work for a stored message inside middleware: observers, and those around the handler, without guards.
+   * @example
+   * await app.runDetached([webSocketMetrics()], { id, action, userId, tenantId, connectionId, endpoint, budget }, work);
+   */
+  runDetached<Result>(
+    middleware: readonly Middleware[],
+    detached: DetachedWork,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    return runWork(middleware, this.#settingsFor(this.#handlerOptions), detached, work);
   }
 
   #registerScheduled(middleware: readonly Middleware[]): this {

@@ -20,6 +20,7 @@ import { type ActionListener, EventAction, type MessageAction } from "./message-
 import { NextTracker } from "./next-tracker.ts";
 import { invalidResult, isPostOutcome, readResult } from "./result.ts";
 import { type ConnectionIdentity, type Instruments, type Settings, withInstruments } from "./settings.ts";
+import { validate } from "./validate.ts";
 
 /** Connection state of an app that does not declare its keys. */
 export type AnyState = { [key: string]: Json };
@@ -57,9 +58,11 @@ interface ContextInternals {
   adoptAuthorizer(ctx: AnyContext): boolean;
   /** Takes the connection's row: its state, and its identity unless the authorizer has set one. */
   adoptRow(ctx: AnyContext, row: Connection | undefined): void;
+  /** Sets the identity of a message whose event is over. */
+  adoptIdentity(ctx: AnyContext, identity: ConnectionIdentity): void;
   /** The connection's row, if this event has read it. */
   rowOf(ctx: AnyContext): Connection | undefined;
-  setInput(ctx: AnyContext, schema: StandardSchemaV1): Promise<void>;
+  setInput(ctx: AnyContext, schema: StandardSchemaV1, field?: string): Promise<void>;
   /** Tracks `next()` calls. Created on first use, because events without middleware need none. */
   nextTracker(ctx: AnyContext): NextTracker;
   /** See `NextTracker.unfinished`. */
@@ -410,13 +413,20 @@ export class Context<State extends object = AnyState, Input = unknown> extends E
         ctx.#isIdentityFixed = true;
         return true;
       },
+      adoptIdentity: (ctx, identity) => {
+        ctx.#identity = identity;
+        ctx.#isIdentityFixed = true;
+        ctx.#row = null;
+      },
       adoptRow: (ctx, row) => {
         ctx.#row = row ?? null;
         ctx.#identity ??= row;
       },
       rowOf: (ctx) => ctx.#row ?? undefined,
-      setInput: async (ctx, schema) => {
-        ctx.#input = await ctx.bind(schema);
+      setInput: async (ctx, schema, field) => {
+        ctx.#input = await (field === undefined
+          ? ctx.bind(schema)
+          : validate(schema, ctx.body(field) ?? null, [field]));
       },
       nextTracker: (ctx) => {
         ctx.#nextTracker ??= new NextTracker();

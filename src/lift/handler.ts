@@ -9,12 +9,12 @@ import {
 } from "../apigw/index.ts";
 import { logSafely } from "../internal/log-safely.ts";
 import type { Connection, ConnectionStore } from "../store/index.ts";
-import type { Step } from "./compose.ts";
+import type { Middleware, Step } from "./compose.ts";
 import { endpointOf } from "./connections/by-endpoint.ts";
 import { rowExpiry } from "./connections/connection-age.ts";
 import { type AnyContext, Context, contextInternals } from "./context.ts";
 import { untilDeadline } from "./deadline.ts";
-import { LiftError } from "./errors.ts";
+import { clientError, LiftError } from "./errors.ts";
 import { postError, refuse } from "./event-failure.ts";
 import { fromStore } from "./event-state.ts";
 import { invalidResult, validateConnectResult } from "./result.ts";
@@ -46,12 +46,43 @@ function run(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
   return message(ctx, step);
 }
 
-/** Runs an event inside its observers. An observer that fails or does not call `next()` does not affect the event. */
-async function runObserved(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
-  const observe = async (index: number): Promise<WebSocketResult> => {
+/**
+ * Runs work of a stored request inside middleware, as an event's handler runs inside it. Its failure is the outcome that
+ * observers see, and rejects; nothing is sent.
+ */
+export async function runDetached(
+  ctx: AnyContext,
+  observers: readonly Middleware[],
+  step: Step,
+): Promise<void> {
+  let failure: { readonly thrown: unknown } | undefined;
+  await observeAll(ctx, observers, async () => {
+    try {
+      await runToEnd(ctx, step);
+    } catch (thrown) {
+      failure = { thrown };
+      contextInternals.recordFailure(ctx, clientError(thrown));
+    } finally {
+      contextInternals.release(ctx);
+    }
+  });
+  if (failure !== undefined) throw failure.thrown;
+}
+
+function runObserved(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
+  return observeAll(ctx, observers, () => run(ctx, step));
+}
+
+/** Runs `work` inside observers. An observer that fails or does not call `next()` does not affect it. */
+async function observeAll<Result>(
+  ctx: AnyContext,
+  observers: readonly Middleware[],
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const observe = async (index: number): Promise<Result> => {
     const observer = observers[index];
-    if (observer === undefined) return run(ctx, step);
-    let inside: Promise<WebSocketResult> | undefined;
+    if (observer === undefined) return work();
+    let inside: Promise<Result> | undefined;
     const next = () => {
       inside ??= observe(index + 1);
       return inside;

@@ -1,6 +1,8 @@
 export type { BroadcastReport } from "../apigw/index.ts";
 export {
   type AppBroadcastOptions,
+  type CallHandler,
+  type CallRouteOptions,
   type DisconnectOptions,
   type EventMethod,
   type HandlerOptions,
@@ -24,6 +26,7 @@ export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type L
 export type { MessageAction } from "./message-action.ts";
 export type { LiftOptions } from "./options.ts";
 export type { Actions, Handler, HandlerResult } from "./router.ts";
+export type { DetachedWork } from "./scheduler/detached-work.ts";
 export type {
   ScheduledAction,
   ScheduledEntry,

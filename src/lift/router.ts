@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { PostOutcome, WebSocketResult } from "../apigw/index.ts";
 import { compose, isThenable, type Middleware, type Phase, type Step } from "./compose.ts";
+import { requestIdOf } from "./connections/error-frames.ts";
 import {
   type AnyContext,
   type AnyState,
@@ -10,6 +11,7 @@ import {
 } from "./context.ts";
 import { invalidOption, LiftError } from "./errors.ts";
 import type { MessageAction } from "./message-action.ts";
+import { validate } from "./validate.ts";
 
 /**
  * Return value of a handler: nothing, the context (`return ctx.status(401).json(…)`), a result as any Lambda returns it,
@@ -130,18 +132,41 @@ export function isLifecycle(key: string): boolean {
 }
 
 /** Returns the innermost step: it validates the message if there is a schema, runs the handler and takes its result. */
-export function handlerStep(handler: Handler<AnyState>, schema?: StandardSchemaV1): Step {
+export function handlerStep(handler: Handler<AnyState>, schema?: StandardSchemaV1, field?: string): Step {
   if (schema !== undefined) {
     return (ctx) =>
       setResultLater(
         ctx,
-        contextInternals.setInput(ctx, schema).then(() => handler(ctx)),
+        contextInternals.setInput(ctx, schema, field).then(() => handler(ctx)),
       );
   }
   return (ctx) => {
     const returned = handler(ctx);
     if (isThenable(returned)) return setResultLater(ctx, returned);
     contextInternals.setResult(ctx, returned);
+  };
+}
+
+/** Returns the innermost step of a route that answers: what its handler returns is sent as the response. */
+export function callStep(
+  handler: (ctx: AnyContext) => unknown,
+  input: StandardSchemaV1 | undefined,
+  output: StandardSchemaV1,
+): Step {
+  return handlerStep(respondWith(handler, output), input, "payload");
+}
+
+/** A result that does not match its schema is the application's fault, not the client's. */
+function respondWith(handler: (ctx: AnyContext) => unknown, output: StandardSchemaV1): Handler<AnyState> {
+  return async (ctx) => {
+    const returned = await handler(ctx);
+    let data: unknown;
+    try {
+      data = await validate(output, returned);
+    } catch (cause) {
+      throw new LiftError("INTERNAL_ERROR", { cause });
+    }
+    await ctx.reply({ type: "response", request_id: requestIdOf(ctx), success: true, data: data ?? null });
   };
 }
 

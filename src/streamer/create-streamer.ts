@@ -52,6 +52,7 @@ import { readNamespaces } from "./namespaces.ts";
 import { checkNamespaceStores, checkStreamerOptions, type StreamerOptions } from "./options.ts";
 import { createRequests, requestNamespace } from "./requests/create-requests.ts";
 import { OutputHistory } from "./requests/output-history.ts";
+import { identityOf } from "./requests/request-keys.ts";
 import type { SchemaTypes } from "./schemas.ts";
 import { Streamer } from "./streamer.ts";
 
@@ -114,6 +115,13 @@ export function createStreamer<Data, State>(
     customRoutes,
     readRouteKeys: () => app.routeKeys,
     createContext: () => createServerContext(undefined, app, logger),
+    runInMiddleware: (request, budget, attempt) => {
+      const { id, action, requester } = request;
+      const { userId, tenantId } = identityOf(request);
+      const { connectionId = "", endpoint = "https://localhost/stage" } = requester ?? {};
+      const work = { id, action, userId, tenantId, connectionId, endpoint, budget };
+      return app.runDetached(middleware.flat(), work, attempt);
+    },
     now,
   });
   const readable = store.requests === undefined ? history : new OutputHistory(history, store.requests);

@@ -35,7 +35,10 @@ export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
    * Default: none; an authorizer or a middleware on `$connect` sets the identity.
    */
   readonly auth?: WebSocketAuth;
-  /** Middleware around every event; the first one is outermost. Default: none. */
+  /**
+   * Middleware around every event, and around every attempt of a stored request, where guards do not run; the first one is
+   * outermost. Default: none.
+   */
   readonly middleware?: readonly (Middleware | readonly Middleware[])[];
   /** Subscriptions per connection. Default 100, minimum 1. */
   readonly maxSubscriptions?: number;

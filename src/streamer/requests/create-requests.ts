@@ -12,6 +12,7 @@ import { Processor } from "./processor.ts";
 import { RequestRegistry } from "./registry.ts";
 import { RequestActions } from "./request-actions.ts";
 import { toRequestKey } from "./request-keys.ts";
+import type { RunCollaborators } from "./request-run.ts";
 import { Watchers } from "./watchers.ts";
 
 interface CreateRequestsOptions {
@@ -23,6 +24,7 @@ interface CreateRequestsOptions {
   readonly customRoutes: CustomRoutes;
   readonly readRouteKeys: () => Iterable<string>;
   readonly createContext: () => CallContext;
+  readonly runInMiddleware: RunCollaborators["runInMiddleware"];
   /** ms since the epoch. */
   readonly now: () => number;
 }
@@ -40,7 +42,7 @@ export interface RequestCollaborators {
 
 /** @throws {LiftError} INVALID_OPTION */
 export function createRequests({ store, options, ...rest }: CreateRequestsOptions): RequestCollaborators {
-  const { fanOut, remover, customRoutes, readRouteKeys, createContext, now } = rest;
+  const { fanOut, remover, customRoutes, readRouteKeys, createContext, runInMiddleware, now } = rest;
   const settings = readRequestSettings(options);
   const registry = new RequestRegistry(settings, store !== undefined, readRouteKeys);
   const isCall = (action: string) => registry.get(action) !== undefined;
@@ -50,7 +52,8 @@ export function createRequests({ store, options, ...rest }: CreateRequestsOption
   }
   const watchers = new Watchers(fanOut, remover);
   const random = Math.random;
-  const processor = new Processor({ store, registry, watchers, settings, createContext, now, random });
+  const run = { store, watchers, settings, runInMiddleware, now, random };
+  const processor = new Processor({ ...run, registry, createContext });
   const actions = new RequestActions({ store, processor, watchers, keepMs: settings.keepMs, now });
   const stored = { store, processor, actions };
   const calls = new RequestCalls({ registry, stored, settings, customRoutes, now });

@@ -13,7 +13,9 @@ import {
   type RequestLease,
   type RequestProgress,
   type RequestStore,
+  type StoredRequest,
   StoreError,
+  type TimeBudget,
 } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import { awaitStore } from "../errors.ts";
@@ -38,6 +40,12 @@ export interface RunCollaborators {
   readonly now: () => number;
   /** From 0 to 1, below 1. */
   readonly random: () => number;
+  /** Runs an attempt inside the application's middleware. */
+  readonly runInMiddleware: <Result>(
+    request: StoredRequest,
+    budget: TimeBudget,
+    attempt: () => Promise<Result>,
+  ) => Promise<Result>;
 }
 
 /** How a run ended. */
@@ -114,7 +122,11 @@ export class RequestRun {
     timeout.unref();
     renewing.unref();
     try {
-      const result = await this.#untilStopped(this.#handle());
+      const result = await this.#untilStopped(
+        this.#collaborators.runInMiddleware(this.#claimed.request, this.#budget(timeoutMs), () =>
+          this.#handle(),
+        ),
+      );
       await this.#progress.close();
       return await this.#complete(result);
     } catch (error) {
@@ -128,6 +140,11 @@ export class RequestRun {
       // Nothing that the handler still does counts from now on.
       this.#stop.abort(cancelled());
     }
+  }
+
+  #budget(timeoutMs: number): TimeBudget {
+    const end = elapsed() + timeoutMs;
+    return this.#context.budget ?? { getRemainingTimeInMillis: () => end - elapsed() };
   }
 
   /** Returns the result as it is stored. */

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import * as z from "zod";
 import { OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
-import { LiftError } from "../../lift/index.ts";
+import { type AnyContext, LiftError, type Middleware } from "../../lift/index.ts";
 import type { Streamer } from "../streamer.ts";
 import type { RequestContext, RequestHandler, RequestsOptions } from "./options.ts";
 
@@ -478,6 +478,68 @@ describe("the output of a stored request", () => {
     await ada.send({ id: "r1", action: "answer" });
     expect(await ended(ada, "r1")).toMatchObject({ error: { code: "RATE_LIMITED" } });
     expect(outputOf(ada, "r1")).toBe("€uro");
+  });
+});
+
+describe("middleware", () => {
+  it("wraps requests in place and each attempt of a stored one, without its guards", async () => {
+    const seen: unknown[] = [];
+    const record = (name: string, phase?: "guard" | "observer"): Middleware =>
+      Object.assign(async (ctx: AnyContext, next: () => Promise<void>) => {
+        const { route, action, userId, tenantId } = ctx;
+        if (route === "$default") seen.push([`${name} before`, action, userId, tenantId]);
+        await next();
+        if (route === "$default") seen.push([`${name} after`, ctx.outcome.code]);
+      }, phase && { phase });
+    const identify: Middleware = (ctx, next) => {
+      if (ctx.query("user") !== undefined) ctx.setUserId("ada").setTenantId("acme");
+      return next();
+    };
+    const middleware = [identify, record("observer", "observer"), record("guard", "guard"), record("around")];
+    const { client, streamer } = simulateStreamer({ channels: { room: OPEN }, middleware });
+    streamer
+      .request("quick", {}, () => seen.push("run"))
+      .request("report", { ...LONG, retry: { attempts: 1 } }, () => {
+        seen.push("run");
+        throw new LiftError("FULL", { message: "Full" });
+      });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "1", action: "quick" });
+    const inPlace = seen.splice(0);
+    await ada.send({ id: "2", action: "report" });
+    await ended(ada, "2");
+    expect(inPlace.map((each) => (Array.isArray(each) ? each[0] : each))).toEqual([
+      "observer before",
+      "guard before",
+      "around before",
+      "run",
+      "around after",
+      "guard after",
+      "observer after",
+    ]);
+    // Of a stored request, the event that accepts it and its attempt.
+    const before = seen.filter((each) => String(each).includes(" before")) as unknown[][];
+    expect(before.map(([name, action]) => [name, action])).toEqual([
+      ["observer before", "report"],
+      ["guard before", "report"],
+      ["around before", "report"],
+      ["observer before", "report"],
+      ["around before", "report"],
+    ]);
+    expect(before.at(-1)).toEqual(["around before", "report", "ada", "acme"]);
+    expect(seen).toContainEqual(["observer after", "FULL"]);
+  });
+
+  it("that does not call next() fails the attempt", async () => {
+    let attempts = 0;
+    const refuse: Middleware = (ctx, next) =>
+      ctx.action === "report" && ++attempts > 1 ? undefined : next();
+    const { client, streamer } = simulateStreamer({ channels: { room: OPEN }, middleware: [refuse] });
+    streamer.request("report", { ...LONG, retry: { attempts: 1 } }, () => 1);
+    const nobody = await client("n");
+    const id = "0123456789abcdef";
+    await nobody.send({ id, action: "report" });
+    expect(await ended(nobody, id)).toMatchObject({ error: { code: "INTERNAL_ERROR" } });
   });
 });
 
