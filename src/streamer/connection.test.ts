@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Middleware } from "../lift/index.ts";
+import { Lift, type Middleware } from "../lift/index.ts";
 import { connectEvent, lambdaContext, recordingConnections } from "../lift/testing/index.ts";
 import { memoryChannelStore, memoryConnectionStore } from "../store/memory/index.ts";
-import { createStreamer } from "./index.ts";
+import { checkProtocolVersion, createStreamer } from "./index.ts";
 
 /** Connects with this query and returns the status. */
 async function statusOf(multiValueQueryStringParameters?: Record<string, string[]>): Promise<number> {
@@ -35,6 +35,18 @@ describe("the protocol version of a connection", () => {
     "is refused with 400 for %j, before any other guard",
     async (protocol) => expect(await statusOf({ protocol })).toBe(400),
   );
+
+  it("is checked in a function for $connect alone, which has no channels", async () => {
+    const logger = { debug() {}, info() {}, warn() {}, error() {} };
+    const handler = new Lift({ logger }).use(checkProtocolVersion).webSocketHandler();
+    const connect = (version: string) =>
+      handler(
+        { ...connectEvent(), multiValueQueryStringParameters: { protocol: [version] } },
+        lambdaContext(),
+      );
+    expect(await connect("1")).toMatchObject({ statusCode: 200 });
+    expect(await connect("2")).toMatchObject({ statusCode: 400 });
+  });
 
   it("accepts version 1 and a missing version", async () => {
     expect(await statusOf({ protocol: ["1"] })).toBe(200);

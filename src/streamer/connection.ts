@@ -22,7 +22,13 @@ const check: Middleware = (ctx, next) => {
   return next();
 };
 
-/** Refuses a connection with 400 when its query asks for another version of the protocol. */
+/**
+ * Refuses a connection with 400 when its query asks for another version of the protocol. `createStreamer` uses it itself; use
+ * it in the app of a function for `$connect` alone.
+ * @example
+ * const app = new Lift({ connectionStore, schedule }).use(checkProtocolVersion, webSocketAuth({ jwt }));
+ * export const handler = app.webSocketHandler();
+ */
 export const checkProtocolVersion: Middleware = Object.assign(check, { phase: "guard" } satisfies InPhase);
 
 /**

@@ -1,4 +1,5 @@
 export type { Identity, Rule } from "./access.ts";
+export { checkProtocolVersion } from "./connection.ts";
 export { createStreamer } from "./create-streamer.ts";
 export type {
   FanOutHandler,

@@ -1,3 +1,9 @@
-import { lounge } from "./lounge.ts";
+import { Lift } from "lift-ws";
+import { webSocketAuth } from "lift-ws/middleware/auth";
+import { checkProtocolVersion } from "lift-ws/streamer";
+import { auth, connectionStore, schedule } from "./options.ts";
 
-export const handler = lounge.app.webSocketHandler();
+// A connection joins channels later, by messages. Without channels, this function's bundle is half as large.
+const app = new Lift({ connectionStore, schedule }).use(checkProtocolVersion, webSocketAuth(auth));
+
+export const handler = app.webSocketHandler();
