@@ -9,7 +9,7 @@ export const EXAMPLES = ["chat", "streamer"];
 const FUNCTIONS = ["connect", "disconnect", "router", "fanout", "tick"];
 
 /** esbuild options of all bundles, of the benches too. */
-const OPTIONS = {
+export const OPTIONS = {
   bundle: true,
   // Dynamic imports stay in files of their own, which load only when needed.
   splitting: true,
