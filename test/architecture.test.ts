@@ -39,6 +39,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     dynamodb: ["contracts"],
   },
   "store/dynamodb": {
+    tables: [],
     client: [],
     connections: ["client"],
     channels: ["client", "requests"],

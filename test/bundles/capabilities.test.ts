@@ -97,7 +97,7 @@ describe("an app pays in addition for", () => {
   it.each([
     [
       "connections in DynamoDB",
-      19.5,
+      18.2,
       "lift-ws/store/dynamodb/no-sdk",
       "dynamoDBConnectionStore",
       lift('connectionStore: it({ tableName: "t" })'),
@@ -105,7 +105,7 @@ describe("an app pays in addition for", () => {
     ],
     [
       "a schedule in DynamoDB",
-      10.5,
+      8.6,
       "lift-ws/store/dynamodb/no-sdk",
       "dynamoDBSchedule",
       lift('schedule: it({ tableName: "t" })'),
