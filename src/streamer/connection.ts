@@ -23,8 +23,8 @@ const check: Middleware = (ctx, next) => {
 };
 
 /**
- * Refuses a connection with 400 when its query asks for another version of the protocol. `createStreamer` uses it itself; use
- * it in the app of a function for `$connect` alone.
+ * Refuses a connection with 400 when its query asks for another version of the protocol, and recognizes the first clients.
+ * `createStreamer` uses it itself; use it in the app of a function for `$connect` alone.
  * @example
  * const app = new Lift({ connectionStore, schedule }).use(checkProtocolVersion, webSocketAuth({ jwt }));
  * export const handler = app.webSocketHandler();
