@@ -75,7 +75,7 @@ describe("an app without options", () => {
     [
       "scheduled work and revocation",
       /lift\/(scheduler\/|for-each|connections\/(disconnect-all|close-with-error))/,
-      5.2,
+      6.3,
     ],
     ["logs without secrets", /lift\/logger\.|internal\/(redact|log-safely|sampler)\./, 6.5],
   ];
