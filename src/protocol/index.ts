@@ -20,7 +20,7 @@ export {
 export { parseMessage, parseRequest } from "./parse-request.ts";
 export type { Position } from "./position.ts";
 export type * from "./requests.ts";
-export { ACTIONS, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, REQUESTS } from "./requests.ts";
+export { ACTIONS, CALL, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, REQUESTS } from "./requests.ts";
 export type * from "./results.ts";
 export { REQUEST_INFO, RESULTS, SUBSCRIBED } from "./results.ts";
 export type * from "./server-messages.ts";

@@ -1,6 +1,6 @@
 import { LIMITS } from "./limits.ts";
 import { POSITION } from "./position.ts";
-import { PUBLISH_RESULT } from "./results.ts";
+import { PUBLISH_RESULT, REQUEST_INFO, REQUEST_SUMMARY } from "./results.ts";
 import type { ObjectSchema, Optional, Schema, Slot, TextSchema } from "./schema.ts";
 import { ERROR_BODY, LIVE_STREAM, SERVER_MESSAGES } from "./server-messages.ts";
 
@@ -24,6 +24,8 @@ const NAMED: readonly ObjectSchema[] = [
   POSITION,
   LIVE_STREAM,
   PUBLISH_RESULT,
+  REQUEST_INFO,
+  REQUEST_SUMMARY,
   ERROR_BODY,
   SERVER_MESSAGES.error,
 ];

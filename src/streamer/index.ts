@@ -18,6 +18,7 @@ export type {
 export type {
   Checkpoint,
   RequestContext,
+  RequestDescription,
   RequestHandler,
   RequestLimits,
   RequestOptions,

@@ -11,7 +11,7 @@ import type {
 } from "../store/index.ts";
 import { assertOptions, invalidOption } from "./errors.ts";
 import type { ChannelsOptions, Namespace, NamespaceDescription } from "./namespaces.ts";
-import type { RequestDefinition, RequestsOptions } from "./requests/options.ts";
+import type { RequestDescription, RequestsOptions } from "./requests/options.ts";
 
 /** Schemas of any namespaces. */
 interface AnySchemas {
@@ -84,9 +84,6 @@ export interface ResumeOptions {
   /** A Lambda context: the call ends before the function's time does. Default: 60 s for each step of the call. */
   readonly context?: TimeBudget | undefined;
 }
-
-/** One of the application's own actions, for generated documentation. */
-export type RequestDescription = Omit<RequestDefinition, "handler" | "retry" | "concurrency" | "priority">;
 
 /** Describes a Streamer, for generated documentation. */
 export interface StreamerDescription {

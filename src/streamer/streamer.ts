@@ -264,7 +264,7 @@ export class Streamer<Types extends Namespaces = JsonNamespaces, Actions extends
   describe(): StreamerDescription {
     return {
       namespaces: this.#channels.namespaces,
-      requests: this.#requests.registry.definitions,
+      requests: this.#requests.registry.describe(),
       auth: this.#hasAuth,
     };
   }

@@ -28,7 +28,9 @@ function documented(channels: StreamerOptions["channels"], options: Partial<Stre
     ...options,
   });
   const url = new URL("wss://chat.example.com/prod");
-  streamer.request("report", { estimatedMs: 60_000 }, () => 1);
+  streamer
+    .request("report", { estimatedMs: 60_000, input: z.object({ year: z.int() }) }, () => 1)
+    .request("double", { output: z.number() }, () => 2);
   return asyncApiDocument(streamer.describe(), { title: "Chat", version: "1.2.3", url });
 }
 
@@ -49,7 +51,29 @@ describe("a document", () => {
     const actions = received.map(({ messages }: { messages?: { $ref: string }[] }) =>
       messages?.[0]?.$ref.split("/").at(-1),
     );
-    expect(actions.toSorted()).toEqual([...ACTIONS].sort());
+    expect(actions.toSorted()).toEqual([...ACTIONS, "double", "report"].sort());
+  });
+
+  it("has the application's own actions with their schemas, and what follows a long one", () => {
+    const { messages } = document.channels.applicationActions as {
+      messages: Record<string, { payload: object }>;
+    };
+    expect(messages.report?.payload).toMatchObject({
+      properties: { action: { const: "report" }, payload: { $ref: "#/components/schemas/report.input" } },
+      required: ["action"],
+    });
+    expect(messages["double.response"]?.payload).toMatchObject({
+      properties: { data: { $ref: "#/components/schemas/double.result" } },
+    });
+    expect(Object.keys(messages)).toEqual(
+      expect.arrayContaining([
+        "report.response",
+        "report.progress.event",
+        "report.complete.event",
+        "report.failed.event",
+      ]),
+    );
+    expect(Object.keys(messages)).not.toContain("double.complete.event");
   });
 
   it("has a channel for the connection and one per namespace, all at one address", () => {
@@ -57,6 +81,7 @@ describe("a document", () => {
       webSocket: expect.objectContaining({ address: "/" }),
       room: expect.objectContaining({ address: "/", title: "room:{name}" }),
       cursor: expect.objectContaining({ address: "/", title: "cursor:{name}" }),
+      applicationActions: expect.objectContaining({ address: "/" }),
     });
   });
 

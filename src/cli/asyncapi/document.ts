@@ -6,6 +6,7 @@ import {
   toJsonSchema,
 } from "../../protocol/index.ts";
 import type { StreamerDescription } from "../../streamer/index.ts";
+import { callsChannel } from "./calls.ts";
 import { type ConnectionAction, connectionExchanges } from "./connection-frames.ts";
 import { Definitions } from "./definitions.ts";
 import { CORRELATION_IDS, DocumentChannel } from "./document-channel.ts";
@@ -71,9 +72,10 @@ export function asyncApiDocument(
     connectionChannel(
       subscribable.map(({ schemas }) => schemas),
       anyChannel,
-      { auth, requests: requests.size > 0 },
+      { auth, requests: [...requests.values()].some(({ isStored }) => isStored) },
     ),
     ...described.map(({ name, namespace, schemas }) => namespaceChannel(name, namespace, schemas)),
+    ...(requests.size > 0 ? [callsChannel(requests, definitions, missing)] : []),
   ];
   const document: AsyncApiDocument = {
     asyncapi: "3.0.0",

@@ -1,5 +1,6 @@
 import {
   type Action,
+  CALL,
   IDENTIFIER,
   type JsonSchema,
   type JsonSchemaOptions,
@@ -45,8 +46,19 @@ export function requestFrame(
   };
 }
 
+/** The frame of a call of one of the application's own actions. */
+export function callFrame(action: string, payload: JsonSchema, options: JsonSchemaOptions): JsonSchema {
+  const { properties, ...rest } = toJsonSchema(CALL, options) as { readonly properties: object };
+  const fields = { id: toJsonSchema(IDENTIFIER, options), action: { type: "string", const: action } };
+  return { ...rest, properties: { ...fields, ...properties, payload }, required: ["action"] };
+}
+
 /** The frame of an action's response. */
 export function toResponse(action: keyof typeof RESULTS, options: JsonSchemaOptions): JsonSchema {
-  const data = toJsonSchema(RESULTS[action], options);
+  return responseFrame(toJsonSchema(RESULTS[action], options), options);
+}
+
+/** The frame of a response with this data. */
+export function responseFrame(data: JsonSchema, options: JsonSchemaOptions): JsonSchema {
   return toJsonSchema(SERVER_MESSAGES.response, { ...options, replace: new Map([[RESPONSE_DATA, data]]) });
 }

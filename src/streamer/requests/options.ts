@@ -139,6 +139,12 @@ export interface RequestDefinition
   readonly permission: string | undefined;
 }
 
+/** One of the application's own actions, for generated documentation. */
+export interface RequestDescription extends Pick<RequestDefinition, "input" | "output" | "progress"> {
+  /** Whether it is stored; otherwise it is answered in place, unless its client asks for the background. */
+  readonly isStored: boolean;
+}
+
 /** Limits of a user's, or a tenant's, stored requests. */
 export interface RequestLimits {
   /** A user's requests that wait or run. Default 100; minimum 1. */
@@ -175,6 +181,8 @@ export interface RequestsOptions {
 export interface RequestSettings extends Required<Omit<RequestsOptions, "limits">> {
   readonly limits: Required<RequestLimits>;
 }
+
+const NAME = /^[A-Za-z0-9_.-]{1,128}$/;
 
 const CHECKS: OptionChecks<RequestOptions> = {
   input: standardSchema,
@@ -217,8 +225,8 @@ export function defineRequest(
   handler: RequestHandler,
 ): RequestDefinition {
   const where = `request \`${name}\``;
-  if (typeof name !== "string" || name === "" || Buffer.byteLength(name) > 128) {
-    throw invalidOption("The name of a request must be a text of 1 to 128 bytes");
+  if (typeof name !== "string" || !NAME.test(name)) {
+    throw invalidOption("The name of a request has 1 to 128 characters: letters, digits, `_`, `-` and `.`");
   }
   if (Object.hasOwn(REQUESTS, name) || name === "message") {
     throw invalidOption(`The ${where} has the name of one of the protocol's actions: choose another`);

@@ -1,6 +1,6 @@
 import { LiftError } from "../../lift/index.ts";
 import { invalidOption } from "../errors.ts";
-import type { RequestDefinition, RequestSettings } from "./options.ts";
+import type { RequestDefinition, RequestDescription, RequestSettings } from "./options.ts";
 
 /** The application's own actions. */
 export class RequestRegistry {
@@ -17,6 +17,15 @@ export class RequestRegistry {
 
   get definitions(): ReadonlyMap<string, RequestDefinition> {
     return this.#definitions;
+  }
+
+  /** Describes the actions, for generated documentation. */
+  describe(): Map<string, RequestDescription> {
+    const describe = (definition: RequestDefinition): RequestDescription => {
+      const { input, output, progress } = definition;
+      return { input, output, progress, isStored: this.isLong(definition) };
+    };
+    return new Map([...this.#definitions].map(([name, definition]) => [name, describe(definition)]));
   }
 
   get(action: string): RequestDefinition | undefined {
