@@ -20,13 +20,7 @@ import type { OutboxItem, StoredItems } from "./outbox-storage.ts";
  */
 export const KEY_LIFETIME_MS = 270_000;
 /** After these codes a message may have been stored: PROTOCOL.md, "Error codes". */
-export const UNCERTAIN_CODES = [
-  "STORE_FAILED",
-  "TIMEOUT",
-  "CONNECTION_CLOSED",
-  "INTERNAL_ERROR",
-  "OUTCOME_UNKNOWN",
-];
+export const UNCERTAIN_CODES = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
 
 /** Options of `publish`. */
 export interface PublishOptions extends RequestOptions {
