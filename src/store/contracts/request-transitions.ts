@@ -11,7 +11,7 @@ import type {
 /** The row of a request in a store whose calls are atomic, so that a transition may read before it writes. */
 export interface RequestRecord {
   readonly request: StoredRequest;
-  /** Of the action and the input. */
+  /** The fingerprint of the action and the input. */
   readonly fingerprint: string;
   /** The token of the last claim. It is valid while the request is PROCESSING. */
   readonly token?: string;

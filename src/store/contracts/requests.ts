@@ -9,7 +9,7 @@ export type RequestState = "PENDING" | "PROCESSING" | "RETRYING" | "COMPLETED" |
 
 /** Identifies a request: ids of different owners never collide. */
 export interface RequestKey {
-  /** Whose request it is: any text of at most 1,024 bytes. */
+  /** The user that the request belongs to: any text of at most 1,024 bytes. */
   readonly owner: string;
   /** 1 to 128 bytes. */
   readonly id: string;
@@ -29,7 +29,7 @@ export interface NewRequest extends RequestKey {
   readonly action: string;
   /** The input of its handler. */
   readonly input: Json;
-  /** Whose limits it counts against, beside its owner's: any text of at most 1,024 bytes. */
+  /** The tenant whose limits it counts against, beside its owner's: any text of at most 1,024 bytes. */
   readonly tenant: string;
   /** The identity that its handler gets. */
   readonly identity: JsonObject;
@@ -81,7 +81,7 @@ export interface StoredRequest extends Omit<NewRequest, "input"> {
   readonly leaseUntil?: number;
   /** The last stored one. */
   readonly progress?: RequestProgress;
-  /** Of the last attempt, while RETRYING or FAILED. */
+  /** The failure of the last attempt, while RETRYING or FAILED. */
   readonly failure?: RequestFailure;
 }
 

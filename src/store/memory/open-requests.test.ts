@@ -68,7 +68,7 @@ describe("open requests", () => {
     expect(due(open, NOW)).toEqual(["r2", "r3"]);
   });
 
-  it("list a higher priority first, whoever waits", () => {
+  it("list a higher priority first, before older ones", () => {
     const open = createOpenRequests(
       request("low", { priority: -1 }),
       request("normal"),

@@ -7,7 +7,6 @@ import {
   finishRecord,
   getClaimableAt,
   holdsLease,
-  isClaimable,
   isFinal,
   isFinishedBy,
   newRecord,
@@ -71,9 +70,9 @@ export class SqliteRequests implements RequestStore {
     this.#file = file;
     this.#now = now;
     this.#statements = prepareRequestStatements(file.database);
-    // The file belongs to one process at a time, so the workers of an earlier one are dead.
-    this.#statements.expireLeases.run();
     file.read(() => {
+      // The file belongs to one process at a time, so the workers of an earlier one are dead.
+      this.#statements.expireLeases.run();
       for (const row of this.#statements.openRequests.iterate()) this.#load(row);
     });
   }
@@ -133,7 +132,7 @@ export class SqliteRequests implements RequestStore {
 
   async *listDue(now: number): AsyncGenerator<StoredRequest> {
     for (const key of this.#file.read(() => this.#open.due(now))) {
-      for (const request of this.#readWellFormed(key)) if (isClaimable(request, now)) yield request;
+      yield* this.#readWellFormed(key);
     }
   }
 
@@ -206,10 +205,9 @@ export class SqliteRequests implements RequestStore {
       const head = this.#readHead(row);
       const rows = this.#statements.items.all(row.key, after, limit);
       const items = rows.map((each) => parseOutputItem(each, key));
-      const expected = Math.max(0, Math.min(limit, head.offset - after));
-      const gap = items.findIndex(({ offset }, at) => offset !== after + 1 + at);
       // Offsets are written without gaps, so a missing row was removed by another program.
-      if (items.length !== expected || gap !== -1) throw badRowError(`The output of ${describeRequest(key)}`);
+      const gap = items.some(({ offset }, at) => offset !== after + 1 + at);
+      if (gap) throw badRowError(`The output of ${describeRequest(key)}`);
       return { head, items, more: after + items.length < head.offset };
     });
   }
