@@ -1,18 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
 import { asyncApiDocument, type DocumentOptions } from "./asyncapi/document.ts";
-import { loadEnvFile, setDefaults, setLambdaEnvironment } from "./environment.ts";
+import { loadEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import { parseReference, type Reference } from "./project/handlers.ts";
-import { loadModule } from "./project/loaded-app.ts";
-import { type ModuleExports, ProjectModules } from "./project/modules.ts";
+import { DEFAULT_URL, loadQuietly } from "./project/load-quietly.ts";
 import { pickStreamer } from "./project/streamers.ts";
-
-/** The default URL of `lift-ws dev`. */
-const DEFAULT_URL = "ws://127.0.0.1:3001/dev";
-const DEFAULT_REGION = "us-east-1";
 
 const usage = {
   name: "asyncapi",
@@ -44,7 +38,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   const url = readUrl(flags.url ?? DEFAULT_URL);
   const reference = parseReference(module, process.cwd());
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
-  const streamer = pickStreamer(await load(reference, module, url), reference);
+  const streamer = pickStreamer(await loadQuietly(reference, module, url), reference);
   const { document, missing } = asyncApiDocument(streamer.describe(), { ...packageOf(reference), url });
   const json = `${JSON.stringify(document, null, 2)}\n`;
   if (flags.out === undefined) terminal.stdout.write(json);
@@ -58,24 +52,6 @@ function readUrl(text: string): URL {
   const isPlain = url !== undefined && url.href === `${url.protocol}//${url.host}${url.pathname}`;
   if (isPlain && /^wss?:$/.test(url.protocol)) return url;
   throw usageError(usage, "--url takes a ws:// or wss:// URL without a user, a query or a fragment");
-}
-
-/** Loads a module without serving it. */
-async function load(reference: Reference, handler: string, url: URL): Promise<ModuleExports> {
-  const { env } = process;
-  const region = env.AWS_REGION || env.AWS_DEFAULT_REGION || DEFAULT_REGION;
-  // In a Lambda's environment `start` does nothing.
-  setLambdaEnvironment(env, { endpoint: url.href.replace(/^ws/, "http"), region, handler });
-  // `lift-ws dev` sets a secret. This one signs nothing.
-  setDefaults(env, { LIFT_WS_DEVELOPMENT_SECRET: randomBytes(32).toString("base64url") });
-  const { write } = process.stdout;
-  // Keeps the module's own output out of the document.
-  process.stdout.write = process.stderr.write.bind(process.stderr);
-  try {
-    return await loadModule(reference, new ProjectModules());
-  } finally {
-    process.stdout.write = write;
-  }
 }
 
 /** Reads the nearest package.json that has a name. */

@@ -4,9 +4,10 @@ import { asyncapi } from "./asyncapi.ts";
 import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
 import { logFailure } from "./log.ts";
+import { requests } from "./requests.ts";
 import { token } from "./token.ts";
 
-const COMMANDS: readonly Command[] = [dev, token, asyncapi];
+const COMMANDS: readonly Command[] = [dev, token, asyncapi, requests];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 

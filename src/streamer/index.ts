@@ -26,5 +26,11 @@ export type {
   RequestsOptions,
 } from "./requests/options.ts";
 export type { RequestOutput } from "./requests/output.ts";
+export type {
+  OwnedRequest,
+  OwnedRequestPage,
+  RequestOwner,
+  StoredRequests,
+} from "./requests/stored-requests.ts";
 export type { SchemaTypes } from "./schemas.ts";
 export type { Streamer } from "./streamer.ts";

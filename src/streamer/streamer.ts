@@ -34,6 +34,7 @@ import {
   type SchemaInput,
   type SchemaOutput,
 } from "./requests/options.ts";
+import type { StoredRequests } from "./requests/stored-requests.ts";
 import { toJson } from "./schemas.ts";
 
 /** The types of a streamer without actions of its own. */
@@ -95,6 +96,11 @@ export class Streamer<Types extends Namespaces = JsonNamespaces, Actions extends
     this.#logger = collaborators.logger;
     this.#now = collaborators.now;
     this.#hasAuth = collaborators.hasAuth;
+  }
+
+  /** The stored requests, for server code. `undefined` when the store keeps none. */
+  get requests(): StoredRequests | undefined {
+    return this.#requests.stored;
   }
 
   /**

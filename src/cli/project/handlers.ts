@@ -2,7 +2,7 @@ import { statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import type { Connections, LambdaContext, LambdaHandler, WebSocketEvent } from "../../apigw/index.ts";
 import type { ConnectionStore, Schedule } from "../../store/index.ts";
-import type { StreamerDescription } from "../../streamer/index.ts";
+import type { StoredRequests, StreamerDescription } from "../../streamer/index.ts";
 import { CliError } from "../errors.ts";
 import { findMissingPackage, installHint } from "../missing-package.ts";
 import type { ModuleExports } from "./modules.ts";
@@ -121,6 +121,7 @@ function readNested(place: Record<string, unknown>, name: string): unknown {
 export interface DescribedStreamer {
   readonly app: LiftApp;
   describe(): StreamerDescription;
+  readonly requests?: StoredRequests | undefined;
 }
 
 export function isStreamer(value: unknown): value is DescribedStreamer {

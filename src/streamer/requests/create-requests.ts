@@ -13,6 +13,7 @@ import { RequestRegistry } from "./registry.ts";
 import { RequestActions } from "./request-actions.ts";
 import { toRequestKey } from "./request-keys.ts";
 import type { RunCollaborators } from "./request-run.ts";
+import { StoredRequests } from "./stored-requests.ts";
 import { Watchers } from "./watchers.ts";
 
 interface CreateRequestsOptions {
@@ -36,6 +37,7 @@ export interface RequestCollaborators {
   /** Absent when the store keeps no requests. */
   readonly actions: RequestActions | undefined;
   readonly processor: Processor | undefined;
+  readonly stored: StoredRequests | undefined;
   /** Whether the application has registered an action. */
   readonly isCall: (action: string) => boolean;
 }
@@ -48,16 +50,17 @@ export function createRequests({ store, options, ...rest }: CreateRequestsOption
   const isCall = (action: string) => registry.get(action) !== undefined;
   if (store === undefined) {
     const calls = new RequestCalls({ registry, stored: undefined, settings, customRoutes, now });
-    return { registry, calls, actions: undefined, processor: undefined, isCall };
+    return { registry, calls, actions: undefined, processor: undefined, stored: undefined, isCall };
   }
   const watchers = new Watchers(fanOut, remover);
   const random = Math.random;
   const run = { store, watchers, settings, runInMiddleware, now, random };
   const processor = new Processor({ ...run, registry, createContext });
   const actions = new RequestActions({ store, processor, watchers, keepMs: settings.keepMs, now });
-  const stored = { store, processor, actions };
-  const calls = new RequestCalls({ registry, stored, settings, customRoutes, now });
-  return { registry, calls, actions, processor, isCall };
+  const collaborators = { store, processor, actions };
+  const calls = new RequestCalls({ registry, stored: collaborators, settings, customRoutes, now });
+  const stored = new StoredRequests({ ...collaborators, createContext, now });
+  return { registry, calls, actions, processor, stored, isCall };
 }
 
 /** The reserved namespace of requests: only who made a request may read its channel, and nobody may publish. */

@@ -10,8 +10,8 @@ import type {
   ResultPayload,
 } from "../../protocol/index.ts";
 import type { RequestStore, StoredRequest, TimeBudget } from "../../store/index.ts";
-import type { Identity } from "../access.ts";
 import type { CallContext, ClientRequest } from "../call-context.ts";
+import type { Scope } from "../channel-keys.ts";
 import { awaitStore } from "../errors.ts";
 import { sendResponse } from "../responses.ts";
 import { completeMessage, failureBody, failureMessage, resultFields } from "./messages.ts";
@@ -43,10 +43,7 @@ export class RequestActions {
   }
 
   async read({ request: id }: RequestPayload, request: ClientRequest): Promise<void> {
-    await sendResponse<"request">(
-      request,
-      await this.#readInfo(await this.#get(id, request), request.budget),
-    );
+    await sendResponse<"request">(request, await this.readInfo(await this.#get(id, request), request.budget));
   }
 
   async result({ request: id, from = 0 }: ResultPayload, request: ClientRequest): Promise<void> {
@@ -81,13 +78,9 @@ export class RequestActions {
   }
 
   /** @throws {LiftError} NOT_FOUND, STORE_FAILED */
-  async cancelRequest(
-    identity: Pick<Identity, "tenantId" | "userId">,
-    id: string,
-    context: CallContext,
-  ): Promise<StoredRequest> {
+  async cancelRequest(scope: Scope, id: string, context: CallContext): Promise<StoredRequest> {
     const { store, processor, watchers, keepMs, now } = this.#options;
-    const key = toRequestKey(identity, id);
+    const key = toRequestKey(scope, id);
     const at = now();
     const found = await awaitStore(store.cancel(key, { now: at, expiresAt: at + keepMs }, context.budget));
     if (found === undefined) throw notFound();
@@ -118,7 +111,8 @@ export class RequestActions {
     return found;
   }
 
-  async #readInfo(request: StoredRequest, budget: TimeBudget | undefined): Promise<RequestInfo> {
+  /** @throws {LiftError} STORE_FAILED */
+  async readInfo(request: StoredRequest, budget: TimeBudget | undefined): Promise<RequestInfo> {
     const [output, found] = await Promise.all([
       this.#readOutputEnd(request, budget),
       request.state === "COMPLETED" ? awaitStore(this.#options.store.readResult(request, budget)) : undefined,
@@ -132,7 +126,7 @@ export class RequestActions {
   }
 }
 
-function toSummary(request: StoredRequest): RequestSummary {
+export function toSummary(request: StoredRequest): RequestSummary {
   const { id, action, state, attempt, createdAt, updatedAt, progress, failure } = request;
   return {
     id,

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import * as z from "zod";
-import { OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
+import { collect, OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { type AnyContext, LiftError, type Middleware } from "../../lift/index.ts";
 import type { Streamer } from "../streamer.ts";
 import type { RequestContext, RequestHandler, RequestsOptions } from "./options.ts";
@@ -478,6 +478,46 @@ describe("the output of a stored request", () => {
     await ada.send({ id: "r1", action: "answer" });
     expect(await ended(ada, "r1")).toMatchObject({ error: { code: "RATE_LIMITED" } });
     expect(outputOf(ada, "r1")).toBe("€uro");
+  });
+});
+
+describe("server code", () => {
+  it("lists, reads, cancels and redrives the requests of any user", async () => {
+    const { streamer, client } = simulate();
+    const held = heldHandler();
+    let isBroken = true;
+    streamer
+      .request("report", LONG, (_, { checkpoint }) => {
+        if (isBroken) throw new LiftError("BROKEN", { message: "It is broken" });
+        return { from: checkpoint.value ?? "the start" };
+      })
+      .request("hold", LONG, held.handler);
+    const requests = streamer.requests!;
+    const owner = { userId: "ada", tenantId: "acme" };
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await ended(ada, "r1");
+    expect(await collect(requests.failed())).toMatchObject([
+      { id: "r1", action: "report", state: "FAILED", ...owner, error: { code: "BROKEN" } },
+    ]);
+    isBroken = false;
+    await expect(requests.redrive("r1", { userId: "bob" })).rejects.toMatchObject({ code: "NOT_FOUND" });
+    expect(await requests.redrive("r1", owner)).toMatchObject({ state: "PENDING", attempt: 0 });
+    await vi.waitUntil(() => framesOf(ada, "r1").some(({ type }) => type === "complete"));
+    expect(await requests.get("r1", owner)).toMatchObject({
+      state: "COMPLETED",
+      result: { from: "the start" },
+    });
+    expect(await collect(requests.failed())).toEqual([]);
+    await ada.send({ id: "r2", action: "hold" });
+    await held.started();
+    expect(await requests.cancel("r2", owner)).toMatchObject({ id: "r2", state: "CANCELLED" });
+    expect(await ended(ada, "r2")).toMatchObject({ error: { code: "CANCELLED" } });
+    expect((await requests.list(owner)).requests.map(({ state }) => state).sort()).toEqual([
+      "CANCELLED",
+      "COMPLETED",
+    ]);
+    await expect(requests.get("r3", owner)).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 });
 
