@@ -6,7 +6,6 @@ import {
   claimRecord,
   finishRecord,
   getClaimableAt,
-  holdsLease,
   isFinal,
   isFinishedBy,
   newRecord,
@@ -19,7 +18,6 @@ import type {
   ClaimedRequest,
   CreatedRequest,
   NewRequest,
-  OutputHead,
   OutputItem,
   OutputPage,
   RequestKey,
@@ -36,19 +34,14 @@ import {
   encodeDetails,
   parseOutputItem,
   parseRequestJson,
-  parseRequestRow,
   parseWellFormed,
-  type RequestRow,
 } from "./request-rows.ts";
 import { prepareRequestStatements, type RequestStatements } from "./request-statements.ts";
+import { NO_OUTPUT, RequestTable } from "./request-table.ts";
 import { badRowError, decodeText, encodeText, type Row } from "./rows.ts";
 
 const DURABLE = { durable: true };
 const NOT_DURABLE = { durable: false };
-/** Creates between two removals of expired requests. Removing them in batches costs less than one statement per create. */
-const CREATES_PER_SWEEP = 16;
-/** More than creates add between two sweeps. */
-const REMOVED_PER_SWEEP = 4 * CREATES_PER_SWEEP;
 const FAILED_PER_PAGE = 100;
 
 /** The result of a write, with the record that it stored. */
@@ -61,15 +54,16 @@ interface Written<Value> {
 export class SqliteRequests implements RequestStore {
   readonly #file: DatabaseFile;
   readonly #now: () => number;
+  readonly #table: RequestTable;
   readonly #statements: RequestStatements;
   /** In memory, because only this process changes the file. It follows the commits. */
   readonly #open = new OpenRequests();
-  #creates = 0;
 
   constructor(file: DatabaseFile, now: () => number) {
     this.#file = file;
     this.#now = now;
     this.#statements = prepareRequestStatements(file.database);
+    this.#table = new RequestTable(this.#statements, now);
     file.read(() => {
       // The file belongs to one process at a time, so the workers of an earlier one are dead.
       this.#statements.expireLeases.run();
@@ -82,12 +76,11 @@ export class SqliteRequests implements RequestStore {
     const record = newRecord(request);
     const texts = { input: JSON.stringify(request.input), details: encodeDetails(record.request) };
     return this.#write((): Written<CreatedRequest> => {
-      const stored = this.#findStored(request);
-      const found = stored && this.#unlessExpired(stored);
+      const stored = this.#table.findStored(request);
+      const found = stored && this.#table.unlessExpired(stored);
       if (found === undefined) {
         if (stored !== undefined) this.#statements.removeRequest.run(stored.key);
-        this.#sweep();
-        this.#add(record, texts);
+        this.#table.add(record, texts);
         return { value: { outcome: "created", request: record.request }, record };
       }
       const outcome = found.fingerprint === record.fingerprint ? "exists" : "conflict";
@@ -96,12 +89,12 @@ export class SqliteRequests implements RequestStore {
   }
 
   async get(key: RequestKey): Promise<StoredRequest | undefined> {
-    return this.#file.read(() => this.#find(key)?.request);
+    return this.#file.read(() => this.#table.find(key)?.request);
   }
 
   async readResult(key: RequestKey): Promise<{ readonly result: Json } | undefined> {
     return this.#file.read(() => {
-      const row = this.#find(key);
+      const row = this.#table.find(key);
       if (row?.request.state !== "COMPLETED") return undefined;
       return { result: parseRequestJson(this.#statements.result.get(row.key)?.json, "result", key) };
     });
@@ -148,11 +141,11 @@ export class SqliteRequests implements RequestStore {
     claim: { readonly now: number; readonly leaseUntil: number },
   ): Promise<ClaimedRequest | undefined> {
     return this.#write(() => {
-      const row = this.#find(lease);
+      const row = this.#table.find(lease);
       const record = row && claimRecord(row, lease, claim);
       if (row === undefined || record === undefined) return { value: undefined };
-      const value = { request: record.request, ...this.#readWork(row) };
-      this.#set(row, record);
+      const value = { request: record.request, ...this.#table.readWork(row) };
+      this.#table.set(row, record);
       return { value, record };
     }, NOT_DURABLE);
   }
@@ -164,10 +157,10 @@ export class SqliteRequests implements RequestStore {
   ): Promise<boolean> {
     const own = structuredClone(renewal);
     return this.#write(() => {
-      const row = this.#find(lease);
+      const row = this.#table.find(lease);
       const record = row && renewRecord(row, lease, own);
       if (row === undefined || record === undefined) return { value: false };
-      this.#set(row, record);
+      this.#table.set(row, record);
       return { value: true, record };
     }, NOT_DURABLE);
   }
@@ -175,7 +168,7 @@ export class SqliteRequests implements RequestStore {
   async saveCheckpoint(lease: RequestLease, checkpoint: Json): Promise<boolean> {
     const json = JSON.stringify(checkpoint);
     return this.#file.write(() => {
-      const row = this.#findHeld(lease);
+      const row = this.#table.findHeld(lease);
       if (row !== undefined) this.#statements.setCheckpoint.run(row.key, json);
       return row !== undefined;
     }, DURABLE);
@@ -185,7 +178,7 @@ export class SqliteRequests implements RequestStore {
     const { offset, chunks, at } = item;
     const data = JSON.stringify(item.data);
     return this.#file.write(() => {
-      const row = this.#findHeld(lease);
+      const row = this.#table.findHeld(lease);
       if (row === undefined) return false;
       const last = this.#statements.lastItem.get(row.key);
       if (offset === last?.offset) return isDeepStrictEqual({ ...last }, { offset, chunks, at, data });
@@ -200,9 +193,9 @@ export class SqliteRequests implements RequestStore {
     { after, limit }: { readonly after: number; readonly limit: number },
   ): Promise<OutputPage> {
     return this.#file.read(() => {
-      const row = this.#find(key);
+      const row = this.#table.find(key);
       if (row === undefined) return { head: NO_OUTPUT, items: [], more: false };
-      const head = this.#readHead(row);
+      const head = this.#table.readHead(row);
       const rows = this.#statements.items.all(row.key, after, limit);
       const items = rows.map((each) => parseOutputItem(each, key));
       // Offsets are written without gaps, so a missing row was removed by another program.
@@ -216,11 +209,11 @@ export class SqliteRequests implements RequestStore {
     const result = outcome.state === "COMPLETED" ? JSON.stringify(outcome.result) : undefined;
     const own = outcome.state === "COMPLETED" ? { ...outcome, result: null } : structuredClone(outcome);
     return this.#write(() => {
-      const row = this.#find(lease);
+      const row = this.#table.find(lease);
       if (row === undefined) return { value: false };
       const record = finishRecord(row, lease, own, now);
       if (record === undefined) return { value: isFinishedBy(row, lease, own) };
-      this.#set(row, record);
+      this.#table.set(row, record);
       if (result !== undefined) this.#statements.addResult.run(row.key, result);
       return { value: true, record };
     }, DURABLE);
@@ -231,10 +224,10 @@ export class SqliteRequests implements RequestStore {
     at: { readonly now: number; readonly expiresAt: number },
   ): Promise<StoredRequest | undefined> {
     return this.#write(() => {
-      const row = this.#find(key);
+      const row = this.#table.find(key);
       const record = row && cancelRecord(row, at);
       if (row === undefined || record === undefined) return { value: row?.request };
-      this.#set(row, record);
+      this.#table.set(row, record);
       return { value: record.request, record };
     }, DURABLE);
   }
@@ -252,10 +245,10 @@ export class SqliteRequests implements RequestStore {
 
   async redrive(key: RequestKey, now: number): Promise<StoredRequest | undefined> {
     return this.#write(() => {
-      const row = this.#find(key);
+      const row = this.#table.find(key);
       const record = row && redriveRecord(row, now);
       if (row === undefined || record === undefined) return { value: undefined };
-      this.#set(row, record);
+      this.#table.set(row, record);
       return { value: record.request, record };
     }, DURABLE);
   }
@@ -282,79 +275,10 @@ export class SqliteRequests implements RequestStore {
     );
   }
 
-  #find(key: RequestKey): RequestRow | undefined {
-    const stored = this.#findStored(key);
-    return stored && this.#unlessExpired(stored);
-  }
-
-  #findStored(key: RequestKey): RequestRow | undefined {
-    const row = this.#statements.request.get(encodeText(key.owner), encodeText(key.id));
-    return row && parseRequestRow(row, key);
-  }
-
-  #unlessExpired(row: RequestRow): RequestRow | undefined {
-    return row.expiresAt !== undefined && row.expiresAt <= this.#now() ? undefined : row;
-  }
-
-  #findHeld(lease: RequestLease): RequestRow | undefined {
-    const row = this.#find(lease);
-    return row !== undefined && holdsLease(row, lease) ? row : undefined;
-  }
-
   #readWellFormed(key: RequestKey): StoredRequest[] {
     const row = this.#file.read(() =>
       this.#statements.request.get(encodeText(key.owner), encodeText(key.id)),
     );
     return row === undefined ? [] : parseWellFormed(row);
   }
-
-  #readWork({ key, request }: RequestRow): Omit<ClaimedRequest, "request"> {
-    const { input, checkpoint = null } = this.#statements.input.get(key) ?? {};
-    return {
-      input: parseRequestJson(input, "input", request),
-      checkpoint: checkpoint === null ? undefined : parseRequestJson(checkpoint, "checkpoint", request),
-      output: this.#readHead({ key, request }),
-    };
-  }
-
-  #readHead({ key }: Pick<RequestRow, "key" | "request">): OutputHead {
-    const last = this.#statements.lastItem.get(key);
-    // The table checks the types.
-    return last === undefined ? NO_OUTPUT : { offset: Number(last.offset), chunks: Number(last.chunks) };
-  }
-
-  #add(
-    { request, fingerprint }: RequestRecord,
-    texts: { readonly input: string; readonly details: string },
-  ): void {
-    const { owner, id, tenant, priority, createdAt, state, attempt, updatedAt, dueAt } = request;
-    const { lastInsertRowid } = this.#statements.addRequest.run(
-      ...[encodeText(owner), encodeText(id), encodeText(tenant), priority, createdAt, texts.details],
-      ...[fingerprint, state, attempt, updatedAt, dueAt],
-    );
-    this.#statements.addInput.run(lastInsertRowid, texts.input);
-  }
-
-  #sweep(): void {
-    if (++this.#creates % CREATES_PER_SWEEP !== 0) return;
-    this.#statements.removeExpired.run(this.#now(), REMOVED_PER_SWEEP);
-  }
-
-  #set({ key }: RequestRow, { request, token, expiresAt }: RequestRecord): void {
-    const { state, attempt, updatedAt, dueAt, leaseUntil, progress, failure } = request;
-    this.#statements.setRequest.run(
-      ...[key, state, attempt, updatedAt, dueAt, leaseUntil ?? null, encodeOptional(token)],
-      ...[encodeOptional(progress), encodeOptional(failure), expiresAt ?? null],
-    );
-    // A FAILED request may be redriven.
-    if (state !== "COMPLETED" && state !== "CANCELLED") return;
-    this.#statements.removeInput.run(key);
-    this.#statements.removeCheckpoint.run(key);
-  }
-}
-
-const NO_OUTPUT: OutputHead = { offset: 0, chunks: 0 };
-
-function encodeOptional(value: unknown): string | null {
-  return value === undefined ? null : JSON.stringify(value);
 }
