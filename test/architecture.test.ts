@@ -70,6 +70,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     requests: ["connection"],
     channels: ["connection", "requests"],
     outbox: ["channels", "connection", "requests"],
+    jobs: ["channels", "connection", "requests"],
   },
   "lambda-emulator": { functions: [], "table-stream": [] },
   cli: {

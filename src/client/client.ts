@@ -2,9 +2,12 @@ import type {
   ChannelIn,
   HistoryResult,
   JsonNamespaces,
+  JsonRequests,
   Namespaces,
   Position,
   PublishResult,
+  Requests,
+  RequestsOf,
   ServerTypes,
   TypesOf,
 } from "../protocol/index.ts";
@@ -18,6 +21,7 @@ import { ConnectionManager } from "./connection/connection-manager.ts";
 import type { ClientCore } from "./core.ts";
 import { Emitter } from "./emitter.ts";
 import { type ClientError, featureMissing } from "./errors.ts";
+import type { RequestMethods } from "./jobs/requests.ts";
 import { type ClientOptions, type ResolvedOptions, resolveOptions } from "./options.ts";
 import { Outbox, type PublishOptions } from "./outbox/outbox.ts";
 import { RequestQueue } from "./requests/request-queue.ts";
@@ -35,10 +39,12 @@ export interface HistoryOptions extends RequestOptions {
 
 /**
  * A client of a Streamer server. Pending requests survive a lost connection. A method of a feature throws FEATURE_MISSING
- * unless the option `use` has that feature. `Types` are the payload types of each namespace.
+ * unless the option `use` has that feature. `Types` are the payload types of each namespace, `Actions` those of the
+ * application's own actions.
  */
-export interface Client<Types extends Namespaces = JsonNamespaces>
-  extends PresenceMethods<Types>,
+export interface Client<Types extends Namespaces = JsonNamespaces, Actions extends Requests = JsonRequests>
+  extends RequestMethods<Actions>,
+    PresenceMethods<Types>,
     StreamMethods<Types>,
     BlobMethods<Types> {
   /** The state of the connection. */
@@ -95,21 +101,21 @@ export interface Client<Types extends Namespaces = JsonNamespaces>
  * client.connect();
  * await client.publish("room:lobby", { text: "Hello" });
  */
-export function createClient<Server extends ServerTypes = ServerTypes<JsonNamespaces>>(
+export function createClient<Server extends ServerTypes = ServerTypes<JsonNamespaces, JsonRequests>>(
   options: ClientOptions,
-): Client<NonNullable<Server["~channels"]>> {
-  return buildClient(resolveOptions(options)) as Client<NonNullable<Server["~channels"]>>;
+): Client<NonNullable<Server["~channels"]>, RequestsOf<Server>> {
+  return buildClient(resolveOptions(options)) as Client<NonNullable<Server["~channels"]>, RequestsOf<Server>>;
 }
 
-/** The methods that a feature implements. */
-const FEATURES = {
-  members: "presence",
-  presence: "presence",
-  setPresence: "presence",
-  stream: "streams",
-  upload: "blobs",
-  download: "blobs",
-} as const;
+type FeatureMethods = RequestMethods & PresenceMethods & StreamMethods & BlobMethods;
+
+/** The methods of each feature. */
+const FEATURES: { readonly [feature: string]: readonly (keyof FeatureMethods)[] } = {
+  requests: ["request", "attach", "requests"],
+  presence: ["presence", "setPresence", "members"],
+  streams: ["stream"],
+  blobs: ["upload", "download"],
+};
 
 function buildClient(settings: ResolvedOptions): Client {
   const errors = new Emitter<ClientError>();
@@ -119,8 +125,8 @@ function buildClient(settings: ResolvedOptions): Client {
   const channels = new Channels(settings, link, requests, reportError);
   const outbox = new Outbox(settings, requests);
   link.events = channels;
-  const core: ClientCore = { settings, requests, channels, outbox, reportError };
-  const basics: Omit<Client, keyof typeof FEATURES> = {
+  const core: ClientCore = { settings, link, requests, channels, outbox, reportError };
+  const basics: Omit<Client, keyof FeatureMethods> = {
     get state() {
       return link.state;
     },
@@ -135,10 +141,12 @@ function buildClient(settings: ResolvedOptions): Client {
       requests.request("history", { ...query, channel }, { signal, timeoutMs }),
   };
   const client = basics as Client;
-  for (const [method, feature] of Object.entries(FEATURES)) {
-    client[method as keyof typeof FEATURES] = () => {
-      throw featureMissing(method, feature);
-    };
+  for (const [feature, methods] of Object.entries(FEATURES)) {
+    for (const method of methods) {
+      client[method] = () => {
+        throw featureMissing(method, feature);
+      };
+    }
   }
   for (const feature of settings.use) Object.assign(client, feature.install(core as never));
   return client;

@@ -56,6 +56,11 @@ export function featureMissing(name: string, feature: string): ClientError {
   return new ClientError("FEATURE_MISSING", `\`${name}\` needs createClient({ use: [${feature}()] })`);
 }
 
+/** @param cause the last error */
+export function outcomeUnknown(cause: unknown): ClientError {
+  return new ClientError("OUTCOME_UNKNOWN", "It may have been carried out", { cause });
+}
+
 /** Converts an error from the server. */
 export function toClientError(error: ErrorBody): ClientError {
   return new ClientError(error.code, error.message, error);

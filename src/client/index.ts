@@ -5,12 +5,18 @@ export type {
   HistoryResult,
   Json,
   JsonNamespaces,
+  JsonRequests,
   LiveStream,
   Namespaces,
   Position,
   PresenceMessage,
   PresenceResult,
   PublishResult,
+  RequestInfo,
+  RequestSummary,
+  Requests,
+  RequestsOf,
+  RequestTypes,
   ServerTypes,
   TypesOf,
   UserPresence,
@@ -30,6 +36,8 @@ export type { ClientState } from "./connection/client-state.ts";
 export type { WebSocketConstructor, WebSocketLike } from "./connection/websocket.ts";
 export { ClientError, type ClientErrorCode } from "./errors.ts";
 export type { ClientFeature } from "./feature.ts";
+export type { CallOptions, Job, Progress, WatchOptions } from "./jobs/job-types.ts";
+export { type RequestMethods, type RequestsOptions, requests } from "./jobs/requests.ts";
 export type { ClientOptions } from "./options.ts";
 export type { PublishOptions } from "./outbox/outbox.ts";
 export type { OutboxItem, OutboxStorage } from "./outbox/outbox-storage.ts";

@@ -55,6 +55,11 @@ export interface ServerTypes<Types extends Namespaces = Namespaces, Actions exte
   readonly "~requests"?: Actions;
 }
 
+/** The types of a server's own actions: any JSON if its type does not have them. */
+export type RequestsOf<Server extends ServerTypes> = unknown extends Server["~requests"]
+  ? JsonRequests
+  : NonNullable<Server["~requests"]>;
+
 /** The names of the channels in these namespaces. */
 export type ChannelIn<Types extends Namespaces> = string extends keyof Types
   ? string

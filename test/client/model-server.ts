@@ -1,6 +1,7 @@
 // A small server of PROTOCOL.md, as unreliable as a test wants.
 import type { WebSocketConstructor } from "../../src/client/index.ts";
 import {
+  ACTIONS,
   type ChannelMessage,
   type ErrorCode,
   type Json,
@@ -8,12 +9,14 @@ import {
   type PartPayload,
   type Position,
   type PresenceMessage,
+  parseCall,
   parseRequest,
   RETRY_BY_CODE,
   type Request,
   type Results,
   type StreamMessage,
 } from "../../src/protocol/index.ts";
+import { isStored, ModelRequests } from "./model-requests.ts";
 import { ModelSocket } from "./model-socket.ts";
 import type { TestClock } from "./test-clock.ts";
 
@@ -48,8 +51,17 @@ export class ModelChannel {
   /** Whether history has every message after a position. */
   covers(position: Position): boolean {
     if (position.epoch !== this.epoch || position.offset > this.offset) return false;
-    return position.offset === this.offset || this.messages[0]!.position!.offset <= position.offset + 1;
+    return position.offset === this.offset || firstOffset(this.messages[0]!) <= position.offset + 1;
   }
+}
+
+/** Whether a message has an action of the protocol, not of the application. */
+function isProtocol(message: string): boolean {
+  return ACTIONS.includes(JSON.parse(message).action);
+}
+
+function firstOffset({ from, position }: ChannelMessage): number {
+  return from ?? position!.offset;
 }
 
 export class ModelServer {
@@ -67,6 +79,7 @@ export class ModelServer {
   /** Live streams, by channel. */
   readonly streams = new Map<string, LiveStream>();
   readonly states = new Map<string, Json | undefined>();
+  readonly jobs = new ModelRequests(this);
   readonly WebSocket: WebSocketConstructor;
   /** Messages in a channel's history, and in a page. */
   historySize = 100;
@@ -110,7 +123,7 @@ export class ModelServer {
     if (known !== undefined) return known;
     this.stored.push(data);
     const id = `m${++this.#ids}`;
-    const kept = name.startsWith("room:");
+    const kept = isStored(name);
     const result = kept ? { id, position: { epoch: channel.epoch, offset: ++channel.offset } } : { id };
     const message: ChannelMessage = {
       type: "message",
@@ -153,6 +166,10 @@ export class ModelServer {
 
   /** Handles a client's frame. */
   receive(socket: ModelSocket, frame: string): void {
+    if (!isProtocol(frame)) {
+      this.jobs.call(parseCall(frame), socket);
+      return;
+    }
     const request = parseRequest(frame);
     this.requests.push(request);
     if (request.action === "part") this.#part(request.payload, socket);
@@ -165,11 +182,15 @@ export class ModelServer {
     const texts = standing?.message === message ? standing.texts : [];
     this.#open.set(socket, { message, texts });
     texts[index] = text;
-    if (Object.keys(texts).length === count) this.#take(parseRequest(texts.join("")), socket);
+    if (Object.keys(texts).length !== count) return;
+    const whole = texts.join("");
+    if (isProtocol(whole)) this.#take(parseRequest(whole), socket);
+    else this.jobs.call(parseCall(whole), socket);
   }
 
   #take(request: Request, socket: ModelSocket): void {
     const answer = this.intercept(request, socket) ?? this.#answer(request, socket);
+    if (answer === undefined) return;
     if (typeof answer === "string") {
       const error = { code: answer, message: answer, retry: RETRY_BY_CODE[answer] };
       socket.deliver({ type: "error", request_id: request.id!, error });
@@ -189,7 +210,7 @@ export class ModelServer {
     return [...new Set(there.flatMap(({ user }) => (user === undefined ? [] : [user])))];
   }
 
-  #answer(request: Request, socket: ModelSocket): Answer {
+  #answer(request: Request, socket: ModelSocket): Answer | undefined {
     switch (request.action) {
       case "subscribe":
         return { channels: request.payload.channels.map((one) => this.#subscribe(one, socket)) };
@@ -243,6 +264,12 @@ export class ModelServer {
       }
       case "heartbeat":
         return { heads: this.#heads(request.payload.positions ?? new Map()) };
+      case "request":
+      case "result":
+      case "requests":
+      case "cancel":
+      case "resend":
+        return this.jobs.handle(request, socket) as Answer | undefined;
       default:
         return {};
     }
@@ -279,7 +306,10 @@ export class ModelServer {
     if (joins) this.#tell(name, user, "join");
     const stream = this.streams.get(name);
     const live = stream === undefined ? {} : { live: stream };
-    if (!name.startsWith("room:")) return { channel: name, ...live };
+    if (name.startsWith("request:") && !this.jobs.stored.has(name.slice(8))) {
+      return { channel: name, error: { code: "NOT_FOUND", message: "No", retry: false } };
+    }
+    if (!isStored(name)) return { channel: name, ...live };
     const channel = this.channel(name);
     if (position === undefined) {
       const messages = recent === 0 ? [] : channel.messages.slice(-recent);

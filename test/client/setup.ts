@@ -5,6 +5,7 @@ import {
   type ClientOptions,
   createClient,
   presence,
+  requests,
   streams,
 } from "../../src/client/index.ts";
 import { ModelServer } from "./model-server.ts";
@@ -21,7 +22,7 @@ export interface Setup {
 }
 
 /** Every feature without options. */
-export const FEATURES = [presence(), streams(), blobs()];
+export const FEATURES = [requests(), presence(), streams(), blobs()];
 
 /** A client of a model server, not connected. Random numbers are always 0.5. */
 export function setup(options: Partial<ClientOptions> = {}): Setup {

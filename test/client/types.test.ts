@@ -1,7 +1,14 @@
 // One definition of the channels types the server's calls and the client's.
 import { describe, expect, expectTypeOf, it } from "vitest";
 import { z } from "zod";
-import { type ChannelIn, type Client, createClient, type Namespaces } from "../../src/client/index.ts";
+import {
+  type ChannelIn,
+  type Client,
+  createClient,
+  type Job,
+  type JsonNamespaces,
+  type Namespaces,
+} from "../../src/client/index.ts";
 import type { Json } from "../../src/protocol/index.ts";
 import { memoryChannelStore } from "../../src/store/memory/index.ts";
 import { createStreamer, type Streamer, type StreamerOptions } from "../../src/streamer/index.ts";
@@ -184,6 +191,48 @@ describe("the client's calls", () => {
       for await (const { data } of client.subscribe(name)) expectTypeOf(data).toEqualTypeOf<Json>();
       // @ts-expect-error no server
       createClient<string>({ url: "ws://127.0.0.1" });
+    }));
+});
+
+describe("requests", () => {
+  interface Report {
+    input: { year: number };
+    result: { rows: number };
+    progress: { step: string };
+  }
+  interface Server {
+    readonly "~channels"?: { readonly room: JsonNamespaces[string] };
+    readonly "~requests"?: {
+      readonly report: Report;
+      readonly ping: { input: null; result: "pong"; progress: never };
+    };
+  }
+
+  it("accept the input of their action, and return its result and progress", () =>
+    compiled(async () => {
+      const client = createClient<Server>({ url: "ws://127.0.0.1" });
+      const job = client.request("report", { year: 2026 }, { onProgress: ({ details }) => details?.step });
+      expectTypeOf(await job).toEqualTypeOf<{ rows: number }>();
+      for await (const { details } of job.progress)
+        expectTypeOf(details).toEqualTypeOf<{ step: string } | undefined>();
+      for await (const chunk of job.output) expectTypeOf(chunk).toEqualTypeOf<Json>();
+      expectTypeOf(client.request("ping", null)).resolves.toEqualTypeOf<"pong">();
+      expectTypeOf(client.attach<"report">("id")).resolves.toEqualTypeOf<{ rows: number }>();
+      expectTypeOf(client.attach("id")).resolves.toEqualTypeOf<{ rows: number } | "pong">();
+      // @ts-expect-error the year is a number
+      client.request("report", { year: "2026" });
+      // @ts-expect-error no such action
+      client.request("reports", { year: 2026 });
+    }));
+
+  it("use JSON without the server's type, and for a server whose type has none", () =>
+    compiled(() => {
+      const client = createClient({ url: "ws://127.0.0.1" });
+      expectTypeOf(client.request("anything", [1])).toEqualTypeOf<Job>();
+      const other = createClient<{ readonly "~channels"?: JsonNamespaces }>({ url: "ws://127.0.0.1" });
+      expectTypeOf(other.request("anything", { a: 1 })).toEqualTypeOf<Job>();
+      // @ts-expect-error no JSON
+      client.request("anything", () => {});
     }));
 });
 

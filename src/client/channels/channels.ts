@@ -1,10 +1,13 @@
 import {
   type ChannelMessage,
+  type ErrorMessage,
   type Json,
   MAX_MESSAGES,
   type Position,
   parseChannelName,
   type RequestMessage,
+  type ResponseMessage,
+  type ServerMessage,
   type Subscribed,
 } from "../../protocol/index.ts";
 import type { ConnectionEvents, ConnectionManager } from "../connection/connection-manager.ts";
@@ -13,7 +16,7 @@ import { Emitter } from "../emitter.ts";
 import { ClientError, featureMissing } from "../errors.ts";
 import { checkInteger, type ResolvedOptions } from "../options.ts";
 import { splitIntoFrames } from "../requests/chunking.ts";
-import { MESSAGE, type PushedMessage, type Shape } from "../requests/message-handlers.ts";
+import { MESSAGE, type Shape } from "../requests/message-handlers.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { Channel } from "./channel.ts";
 import { type GapRepairEvents, repairGap } from "./gap-repair.ts";
@@ -21,12 +24,14 @@ import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
 import { SubscriptionSync, type SubscriptionSyncEvents } from "./subscription-sync.ts";
 
 /** A message that belongs to a channel. */
-type PushedToChannel = Exclude<PushedMessage, RequestMessage>;
+type PushedToChannel = Exclude<ServerMessage, ResponseMessage | ErrorMessage | RequestMessage>;
 
 /** All channels of a client, on one or two sessions: two while one replaces the other. */
-export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRepairEvents {
+export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRepairEvents<Channel> {
   /** The channels that have subscriptions, by name. */
   readonly desired = new Map<string, Channel>();
+  /** Emits after each heartbeat. */
+  readonly heartbeats = new Emitter<void>();
   /** Emits each new channel. */
   readonly created = new Emitter<Channel>();
   /** Sets the user's state with a subscription. `undefined` without the feature `presence`. */
@@ -130,6 +135,7 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
   }
 
   onHeartbeat(): void {
+    this.heartbeats.emit();
     for (const { isSubscribed, stale } of this.desired.values()) if (isSubscribed) stale.emit(undefined);
   }
 

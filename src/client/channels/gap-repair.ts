@@ -10,20 +10,28 @@ import { isSamePosition } from "./message-order.ts";
 /** Gives up after this many pages in a row that bring nothing, though the server reports newer messages. */
 const MAX_EMPTY_PAGES = 3;
 
-export interface GapRepairEvents {
+/** The messages of a channel in order, for one reader or all. */
+export interface Repairable extends Pick<Channel, "name" | "order" | "repairing"> {
+  /** The readers. */
+  readonly subscriptions: { readonly size: number };
+  /** Called once no message is missing. */
+  settle(): void;
+}
+
+export interface GapRepairEvents<Repaired extends Repairable> {
   session(): Session | undefined;
-  refused(channel: Channel, error: ClientError): void;
+  refused(channel: Repaired, error: ClientError): void;
 }
 
 /**
  * Fetches a channel's missing messages from history, page by page, up to its last message.
  * @param waitMs the delay before the first page, in which missing messages may still arrive
  */
-export async function repairGap(
-  channel: Channel,
+export async function repairGap<Repaired extends Repairable>(
+  channel: Repaired,
   waitMs: number,
   settings: ResolvedOptions,
-  events: GapRepairEvents,
+  events: GapRepairEvents<Repaired>,
 ): Promise<void> {
   if (channel.repairing) return;
   channel.repairing = true;
@@ -56,7 +64,7 @@ export async function repairGap(
   channel.repairing = false;
 }
 
-async function fetchPage({ name, order }: Channel, session: Session): Promise<void> {
+async function fetchPage({ name, order }: Repairable, session: Session): Promise<void> {
   const after = order.startFetch();
   if (!after) return;
   const payload = { channel: name, after, limit: MAX_MESSAGES };

@@ -25,6 +25,7 @@ export class MessageOrder {
   /** The position of the last delivered message; `undefined` before the first response. */
   position: Position | undefined;
   readonly #events: MessageOrderEvents;
+  /** By the first offset of each message. */
   readonly #buffer = new Map<number, ChannelMessage>();
   /** The largest known offset of the epoch. */
   #headOffset = 0;
@@ -50,8 +51,10 @@ export class MessageOrder {
       return;
     }
     if (this.position) this.#headOffset = Math.max(this.#headOffset, at.offset);
-    const isNext = at.offset === (this.position?.offset ?? 0) + 1;
-    if (isNext || this.#buffer.size < MAX_BUFFERED) this.#buffer.set(at.offset, message);
+    const { from = at.offset } = message;
+    const next = (this.position?.offset ?? 0) + 1;
+    // A message that repeats delivered ones leaves a gap: history returns the rest.
+    if (from === next || (from > next && this.#buffer.size < MAX_BUFFERED)) this.#buffer.set(from, message);
     else this.#isStale = true;
     this.#flush();
   }
@@ -60,7 +63,7 @@ export class MessageOrder {
   observeHead(head: Position): void {
     if (!this.position) return;
     if (head.epoch === this.position.epoch) this.#headOffset = Math.max(this.#headOffset, head.offset);
-    if (!isSamePosition(head, this.position)) this.#isStale = true;
+    if (head.epoch !== this.position.epoch || head.offset < this.position.offset) this.#isStale = true;
   }
 
   /** Call before a request that returns missing messages. @returns the position to send */
@@ -113,12 +116,18 @@ export class MessageOrder {
     }
   }
 
+  #dropReached({ offset }: Position): void {
+    for (const first of this.#buffer.keys()) if (first <= offset) this.#buffer.delete(first);
+  }
+
   #flush(): void {
     while (this.position) {
       const message = this.#buffer.get(this.position.offset + 1);
       if (!message?.position) return;
-      this.#buffer.delete(message.position.offset);
+      this.#buffer.delete(this.position.offset + 1);
       this.position = message.position;
+      // A message for several offsets replaces the buffered ones among them.
+      if (message.from !== undefined) this.#dropReached(message.position);
       this.#events.deliver(message);
     }
   }

@@ -1,6 +1,7 @@
 import type { ChannelMessage, Json, Position, PresenceMessage } from "../../protocol/index.ts";
 import { callListener } from "../emitter.ts";
 import { ClientError } from "../errors.ts";
+import { Feed } from "../feed.ts";
 import { isReached } from "./message-order.ts";
 
 /** Options of `subscribe`. */
@@ -47,28 +48,30 @@ export function unsubscribed(): ClientError {
   return new ClientError("ABORTED", "Unsubscribed");
 }
 
-interface Ending {
-  readonly error?: ClientError;
-}
-
 export class OpenSubscription implements Subscription {
   readonly channel: string;
   readonly options: SubscribeOptions;
   readonly #ready = Promise.withResolvers<void>();
-  readonly #iterators = new Set<MessageIterator>();
+  readonly #feed: Feed<ChannelMessage>;
   readonly #onEnd: () => void;
   /** Messages that arrive before the subscription's history; `undefined` when it waits for none. */
   #buffered: ChannelMessage[] | undefined;
   #fetchHistory: (() => void) | undefined;
   /** The position of the last message from history. */
   #historyEnd: Position | undefined;
-  #ending: Ending | undefined;
+  ended = false;
 
   /** @param onEnd called once, when the subscription ends */
   constructor(channel: string, options: SubscribeOptions, onEnd: (subscription: OpenSubscription) => void) {
     this.channel = channel;
     this.options = options;
     this.#onEnd = () => onEnd(this);
+    const { bufferSize: size = 1_000 } = options;
+    this.#feed = new Feed({
+      size,
+      onFull: () => this.end(new ClientError("BUFFER_FULL", `Over ${size} unread messages`)),
+      onLeave: this.unsubscribe,
+    });
     // `onError` reports the same error, so an unhandled rejection would report it twice.
     this.ready.catch(() => {});
     options.signal?.addEventListener("abort", this.unsubscribe);
@@ -78,24 +81,20 @@ export class OpenSubscription implements Subscription {
     return this.#ready.promise;
   }
 
-  get ended(): boolean {
-    return !!this.#ending;
-  }
-
   readonly unsubscribe = (): void => {
     this.end();
   };
 
   /** @returns whether a listener or an iterator got the error */
   end(error?: ClientError): boolean {
-    if (this.#ending) return true;
-    this.#ending = error ? { error } : {};
+    if (this.ended) return true;
+    this.ended = true;
     this.options.signal?.removeEventListener("abort", this.unsubscribe);
     this.#ready.reject(error ?? unsubscribed());
     this.#onEnd();
-    for (const iterator of this.#iterators) iterator.end(this.#ending);
+    this.#feed.end(error);
     if (error) callListener(this.options.onError, error);
-    return this.#iterators.size > 0 || !!this.options.onError;
+    return this.#feed.isRead || !!this.options.onError;
   }
 
   /** Called when the server confirms the channel, with every connection. */
@@ -107,13 +106,12 @@ export class OpenSubscription implements Subscription {
   }
 
   deliver(message: ChannelMessage): void {
-    if (this.#ending) return;
+    if (this.ended) return;
     if (this.#buffered) this.#buffered.push(message);
     else if (!isReached(message.position, this.#historyEnd)) {
-      // An iterator created by the listener starts with the next message.
-      const iterators = [...this.#iterators];
+      // Before the listener: an iterator that it creates starts with the next message.
+      this.#feed.push(message);
       callListener(this.options.onMessage, message);
-      for (const iterator of iterators) iterator.take(message);
     }
   }
 
@@ -129,7 +127,7 @@ export class OpenSubscription implements Subscription {
       return true;
     }
     // An iterator can report a loss only by throwing.
-    return this.#iterators.size > 0 && this.end(historyLost(this.channel, position));
+    return this.#feed.isRead && this.end(historyLost(this.channel, position));
   }
 
   presence(message: PresenceMessage): void {
@@ -156,56 +154,6 @@ export class OpenSubscription implements Subscription {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<ChannelMessage, undefined> {
-    const iterator = iterate(this, this.#ending);
-    this.#iterators.add(iterator);
-    return iterator;
+    return this.#feed[Symbol.asyncIterator]();
   }
-}
-
-interface MessageIterator extends AsyncIterator<ChannelMessage, undefined> {
-  take(message: ChannelMessage): void;
-  end(ending: Ending): void;
-}
-
-/** Creates an iterator with a bounded buffer. @param ending set for a subscription that has ended */
-function iterate(subscription: OpenSubscription, ending: Ending | undefined): MessageIterator {
-  const { bufferSize = 1_000 } = subscription.options;
-  const unread: ChannelMessage[] = [];
-  const readers: PromiseWithResolvers<IteratorResult<ChannelMessage, undefined>>[] = [];
-  let last = ending;
-
-  /** Serves messages first, then the end; throws its error once. */
-  const serve = () => {
-    while (readers[0] && (unread[0] || last)) {
-      const { resolve, reject } = readers.shift()!;
-      const value = unread.shift();
-      if (value) resolve({ done: false, value });
-      else if (last?.error) reject(last.error);
-      else resolve({ done: true, value });
-      if (!value) last = {};
-    }
-  };
-  return {
-    next() {
-      const reader = Promise.withResolvers<IteratorResult<ChannelMessage, undefined>>();
-      readers.push(reader);
-      serve();
-      return reader.promise;
-    },
-    async return() {
-      unread.length = 0;
-      subscription.unsubscribe();
-      return { done: true, value: undefined };
-    },
-    take(message) {
-      if (last) return;
-      if (unread.length < bufferSize) unread.push(message);
-      else subscription.end(new ClientError("BUFFER_FULL", `Over ${bufferSize} unread messages`));
-      serve();
-    },
-    end(how) {
-      last ??= how;
-      serve();
-    },
-  };
 }

@@ -27,6 +27,13 @@ export type Payload<A extends Action> = A extends "heartbeat"
     ? { readonly channels: readonly Serializable<ChannelRequest>[] }
     : Serializable<Payloads[A]>;
 
+/** A message to the server. */
+export interface ClientMessage {
+  readonly id: string;
+  readonly action: string;
+  readonly [field: string]: unknown;
+}
+
 export interface SessionEvents {
   opened(session: Session): void;
   /** Of the messages that the server sends without a request. */
@@ -53,6 +60,7 @@ export class Session {
   readonly #pending = new Map<string, Pending>();
   readonly #lifetime = new AbortController();
   #requests = 0;
+  #chunked = 0;
   /** Settles when the last message in chunks has its response. */
   #chunkedRequest: Promise<unknown> = Promise.resolve();
 
@@ -81,38 +89,47 @@ export class Session {
    * Sends a request and resolves with its response.
    * @throws {ClientError} the server's codes, TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, NOT_JSON; or the signal's reason
    */
-  async request<A extends Action>(
+  request<A extends Action>(
     action: A,
     payload: Payload<A>,
-    options: RequestOptions = {},
+    { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions = {},
   ): Promise<Results[A]> {
-    const id = `${++this.#requests}`;
-    const frame = serialize({ id, action, payload });
-    const bytes = utf8Length(frame);
-    if (bytes > MAX_MESSAGE_BYTES) throw tooLarge();
-    if (bytes <= MAX_CLIENT_FRAME_BYTES) return this.#send(id, [frame], options);
-    // The server takes one message in chunks at a time from a connection.
-    const answer = this.#chunkedRequest.then(() => this.#send<A>(id, splitIntoChunks(id, frame), options));
-    this.#chunkedRequest = answer.catch(() => {});
-    return answer;
+    // The application chooses the ids of its own requests, so these must differ from them.
+    const id = `~${++this.#requests}`;
+    return this.exchange({ id, action, payload }, (send) =>
+      // Trusts the server for the shape of the response, which the action determines.
+      abortable(signal, (resolve, reject) => {
+        send();
+        const timer = this.#settings.clock.setTimeout(() => reject(timeoutError(timeoutMs)), timeoutMs);
+        this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
+        return () => {
+          timer.cancel();
+          this.#pending.delete(id);
+        };
+      }),
+    );
   }
 
-  /** Trusts the server for the shape of the response, which the action determines. */
-  #send<A extends Action>(
-    id: string,
-    frames: readonly string[],
-    { timeoutMs = this.#settings.requestTimeoutMs, signal }: RequestOptions,
-  ): Promise<Results[A]> {
-    return abortable(signal, (resolve, reject) => {
+  /**
+   * Sends a message, in chunks if it is large.
+   * @param run sends it by calling `send`, and settles with its answer
+   * @throws {ClientError} TOO_LARGE, NOT_JSON, CONNECTION_CLOSED; or the error of `run`
+   */
+  async exchange<T>(message: ClientMessage, run: (send: () => void) => Promise<T>): Promise<T> {
+    const text = serialize(message);
+    const bytes = utf8Length(text);
+    if (bytes > MAX_MESSAGE_BYTES) throw tooLarge();
+    const isLarge = bytes > MAX_CLIENT_FRAME_BYTES;
+    const frames = isLarge ? splitIntoChunks(message.id, ++this.#chunked, text) : [text];
+    const send = () => {
       if (this.ended) throw connectionClosed();
-      const timer = this.#settings.clock.setTimeout(() => reject(timeoutError(timeoutMs)), timeoutMs);
-      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
       for (const frame of frames) this.#socket.send(frame);
-      return () => {
-        timer.cancel();
-        this.#pending.delete(id);
-      };
-    });
+    };
+    if (!isLarge) return run(send);
+    // The server takes one message in chunks at a time from a connection.
+    const answer = this.#chunkedRequest.then(() => run(send));
+    this.#chunkedRequest = answer.catch(() => {});
+    return answer;
   }
 
   /** Closes the socket and ignores later frames. */
@@ -148,11 +165,13 @@ export class Session {
     const { handlers } = this.#events;
     const message = handlers.parse(data);
     if (!message) return;
-    if (message.type === "response") this.#pending.get(message.request_id)?.resolve(message.data);
-    else if (message.type !== "error") handlers.handle(message);
+    const id = "request_id" in message ? message.request_id : undefined;
+    const pending = this.#pending.get(id!);
     // An error without an id ends the connection.
-    else if (message.request_id === undefined) this.end(toClientError(message.error));
-    else this.#pending.get(message.request_id)?.reject(toClientError(message.error));
+    if (message.type === "error" && id === undefined) this.end(toClientError(message.error));
+    else if (!pending) handlers.handle(message);
+    else if (message.type === "error") pending.reject(toClientError(message.error));
+    else if (message.type === "response" && message.data instanceof Object) pending.resolve(message.data);
   }
 }
 
@@ -166,6 +185,12 @@ export function connectFailed(cause?: unknown): ClientError {
 
 export function tooLarge(): ClientError {
   return new ClientError("TOO_LARGE", `The message is over ${MAX_MESSAGE_BYTES} bytes`);
+}
+
+/** Returns an id that no other client uses. */
+export function randomId(): string {
+  // Pages served over plain HTTP have no `randomUUID`.
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /** Serializes a message. @throws {ClientError} NOT_JSON */

@@ -7,8 +7,8 @@ import {
 } from "../../protocol/index.ts";
 import { checkChannel } from "../channels/channels.ts";
 import { stopwatch } from "../clock.ts";
-import { notJson, serialize, tooLarge } from "../connection/session.ts";
-import { ClientError } from "../errors.ts";
+import { notJson, randomId, serialize, tooLarge } from "../connection/session.ts";
+import { ClientError, outcomeUnknown } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
@@ -64,14 +64,7 @@ export class Outbox {
   async publish(
     channel: string,
     data: Json,
-    // Pages served over plain HTTP have no `randomUUID`.
-    {
-      key = crypto.getRandomValues(new Uint32Array(4)).join("-"),
-      ordered = true,
-      others,
-      signal,
-      timeoutMs,
-    }: PublishOptions = {},
+    { key = randomId(), ordered = true, others, signal, timeoutMs }: PublishOptions = {},
   ): Promise<PublishResult> {
     checkChannel(channel);
     const item = toItem({ channel, data, key, ...(others && { others }) });
@@ -146,7 +139,7 @@ export class Outbox {
       if (!result.position) this.#unordered.add(parseChannelName(item.channel)!.namespace);
       return result;
     } catch (cause) {
-      throw mayBeStored ? new ClientError("OUTCOME_UNKNOWN", "It may have been stored", { cause }) : cause;
+      throw mayBeStored ? outcomeUnknown(cause) : cause;
     }
   }
 }

@@ -21,8 +21,12 @@ export function splitIntoFrames<T>(items: Iterable<T>, write: (item: T) => unkno
   return split;
 }
 
-/** Splits a message that is larger than a frame, between characters. @param text JSON, so without control characters */
-export function splitIntoChunks(id: string, text: string): string[] {
+/**
+ * Splits a message that is larger than a frame, between characters.
+ * @param message its number among the connection's messages in chunks
+ * @param text JSON, so without control characters
+ */
+export function splitIntoChunks(id: string, message: number, text: string): string[] {
   const chunks: string[] = [];
   let chunk = "";
   let bytes = 0;
@@ -41,6 +45,6 @@ export function splitIntoChunks(id: string, text: string): string[] {
   chunks.push(chunk);
   const count = chunks.length;
   return chunks.map((chunk, index) =>
-    JSON.stringify({ id, action: "part", payload: { message: +id, index, count, text: chunk } }),
+    JSON.stringify({ id, action: "part", payload: { message, index, count, text: chunk } }),
   );
 }

@@ -13,7 +13,7 @@ afterEach(() => {
 
 describe("splitIntoChunks", () => {
   const payloads = (id: string, text: string) =>
-    splitIntoChunks(id, text).map((frame) => {
+    splitIntoChunks(id, 12, text).map((frame) => {
       expect(Buffer.byteLength(frame)).toBeLessThanOrEqual(LIMITS.clientFrameBytes);
       const request = parseRequest(frame);
       if (request.action !== "part") throw new Error(`Expected a part; got ${request.action}`);

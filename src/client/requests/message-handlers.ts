@@ -1,4 +1,4 @@
-import type { ErrorMessage, ResponseMessage, ServerMessage } from "../../protocol/index.ts";
+import type { ServerMessage } from "../../protocol/index.ts";
 
 /** A value's `typeof`, its required fields, or in a list an optional value. */
 export type Shape = string | readonly [Shape] | { readonly [field: string]: Shape };
@@ -9,30 +9,28 @@ export const PUSHED = { id: "string", channel: "string", at: "number" } as const
 export const BY_USER = { ...PUSHED, user: "string" } as const;
 export const MESSAGE: Shape = { ...PUSHED, position: [{ epoch: "string", offset: "number" }] };
 
-const ANSWERS = new Map<string, Shape>([
-  ["response", { request_id: "string", data: {} }],
-  ["error", { error: { code: "string", retry: "boolean" } }],
+/** The shapes of answers. The `data` of a response is any JSON. */
+export const ANSWERS: ReadonlyMap<string, Shape> = new Map<string, Shape>([
+  ["response", { request_id: "string" }],
+  ["error", { request_id: ["string"], error: { code: "string", retry: "boolean" } }],
 ]);
 
-/** A message other than the answer to a request. */
-export type PushedMessage = Exclude<ServerMessage, ResponseMessage | ErrorMessage>;
-
-/** Handles the messages of each type. Features add theirs. */
+/** Handles the messages of each type, except the answers to the client's own requests. Features add theirs. */
 export class MessageHandlers {
   readonly #shapes = new Map<string, Shape>(ANSWERS);
   readonly #handlers = new Map<string, (message: never) => void>();
 
   /** @param shape the fields that the handler relies on */
-  on<Type extends PushedMessage["type"]>(
+  on<Type extends ServerMessage["type"]>(
     type: Type,
     shape: Shape,
-    handle: (message: Extract<PushedMessage, { type: Type }>) => void,
+    handle: (message: Extract<ServerMessage, { type: Type }>) => void,
   ): void {
     this.#shapes.set(type, shape);
     this.#handlers.set(type, handle);
   }
 
-  handle(message: PushedMessage): void {
+  handle(message: ServerMessage): void {
     this.#handlers.get(message.type)?.(message as never);
   }
 
@@ -54,12 +52,7 @@ export class MessageHandlers {
 
 function matches(value: unknown, shape: Shape): boolean {
   if (typeof shape === "string") return typeof value === shape;
-  if (isOptional(shape)) return value === undefined || matches(value, shape[0]);
+  if (Array.isArray(shape)) return value === undefined || matches(value, shape[0]);
   if (!(value instanceof Object)) return false;
   return Object.entries(shape).every(([field, kind]) => matches(value[field as keyof typeof value], kind));
-}
-
-/** `Array.isArray` does not narrow a readonly list. */
-function isOptional(shape: Exclude<Shape, string>): shape is readonly [Shape] {
-  return Array.isArray(shape);
 }

@@ -1,0 +1,62 @@
+import type { Json } from "../../protocol/index.ts";
+import type { RequestOptions } from "../requests/timeouts.ts";
+
+/** How far a request is. */
+export interface Progress<Details = Json> {
+  /** 0 to 100. */
+  readonly percentage: number;
+  /** A text for people; may be empty. */
+  readonly message: string;
+  /** Details from the handler. */
+  readonly details?: Details | undefined;
+  /** The number of the attempt, from 1; grows with each retry. */
+  readonly attempt: number;
+}
+
+/** Options of `attach`. */
+export interface WatchOptions<Details = Json> {
+  /** Called with each progress; a newer one may replace earlier ones. */
+  readonly onProgress?: (progress: Progress<Details>) => void;
+  /** Called with each piece of the output, once and in order: a string of a text, or a JSON value. */
+  readonly onOutput?: (chunk: Json) => void;
+  /** Stops watching when aborted. The request itself continues: see `cancel`. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of `request`. */
+export interface CallOptions<Details = Json> extends WatchOptions<Details> {
+  /** Limits the wait for the first answer, in ms. A stored request may take longer. Default: `requestTimeoutMs`. */
+  readonly timeoutMs?: number;
+  /**
+   * Identifies the request, for `attach`; 1 to 128 bytes. The same id, action and input are the same request.
+   * Default: a random id.
+   */
+  readonly id?: string;
+  /** Whether to store the request, however short it is. Default: the server decides. */
+  readonly background?: boolean;
+  /** Starts the request no earlier than this time, in ms since the epoch. It is stored until then. Default: at once. */
+  readonly startAt?: number;
+  /**
+   * Whether the action may be carried out twice. The client then sends an unanswered request again after a lost connection,
+   * where it would reject with OUTCOME_UNKNOWN. Default: the server decides by its handler.
+   */
+  readonly idempotent?: boolean;
+}
+
+/**
+ * A request: a promise of its result. A lost connection does not end it.
+ * @throws {ClientError} the codes of the server and of the handler, OUTCOME_UNKNOWN, CANCELLED, TIMEOUT, ABORTED
+ */
+export interface Job<Result = Json, Details = Json> extends Promise<Result> {
+  /** The id of the request. */
+  readonly id: string;
+  /** Iterates over the progress: always the newest, and the last one before the end. Ends with the request. */
+  readonly progress: AsyncIterable<Progress<Details>>;
+  /**
+   * Iterates over the output, each piece once and in order: strings of a text, or JSON values. The first iterator gets it
+   * from the start. Ends with the request, and throws its error.
+   */
+  readonly output: AsyncIterable<Json>;
+  /** Cancels the request, from any device of its user. Does nothing when it has ended. @throws {ClientError} */
+  cancel(options?: RequestOptions): Promise<void>;
+}

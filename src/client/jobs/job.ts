@@ -1,0 +1,282 @@
+import type {
+  AcknowledgmentMessage,
+  ChannelMessage,
+  CompleteMessage,
+  ErrorMessage,
+  Json,
+  Position,
+  ProgressMessage,
+  RequestInfo,
+  ResponseMessage,
+} from "../../protocol/index.ts";
+import type { Channel } from "../channels/channel.ts";
+import { type Repairable, repairGap } from "../channels/gap-repair.ts";
+import { MessageOrder } from "../channels/message-order.ts";
+import { historyLost } from "../channels/subscription.ts";
+import type { ClientCore } from "../core.ts";
+import { callListener } from "../emitter.ts";
+import { ClientError, outcomeUnknown, toClientError } from "../errors.ts";
+import { Feed } from "../feed.ts";
+import type { RequestOptions } from "../requests/timeouts.ts";
+import type { Progress, WatchOptions } from "./job-types.ts";
+
+/** A server's message about a request. */
+export type JobMessage =
+  | ResponseMessage
+  | ErrorMessage
+  | AcknowledgmentMessage
+  | ProgressMessage
+  | CompleteMessage;
+
+/** Before the first output. The epoch of every output: PROTOCOL.md, "Requests". */
+const START: Position = { epoch: "output", offset: 0 };
+
+/** The message that reports a final state. */
+const FINAL_TYPES: { readonly [state: string]: JobMessage["type"] } = {
+  COMPLETED: "complete",
+  FAILED: "error",
+  CANCELLED: "error",
+};
+
+/** One request, from its first answer to its end. Orders its output for itself: others may read the same channel. */
+export class RequestJob implements Repairable {
+  readonly id: string;
+  /** The channel of the request. */
+  readonly name: string;
+  readonly result = Promise.withResolvers<Json>();
+  /** Resolves with the first message about the request, or when it ends. */
+  readonly answered = Promise.withResolvers<void>();
+  /** A newer progress replaces an unread one. */
+  readonly progress = new Feed<Progress>({
+    size: 1,
+    onFull: (unread) => unread.pop(),
+    onOpen: (reader) => this.#progress && reader.take(this.#progress),
+  });
+  readonly output = new Feed<Json>({ onOpen: () => this.#readOutput() });
+  readonly order = new MessageOrder({
+    deliver: (message) => this.#deliver(message),
+    lost: (position) => this.fail(historyLost(this.name, position)),
+  });
+  readonly subscriptions = { size: 1 };
+  repairing = false;
+  /** Whether the request is stored, so that it survives its connection. */
+  isStored = false;
+  /** Whether the last message was a `resend`. */
+  isResent = false;
+  readonly #core: ClientCore;
+  readonly #options: WatchOptions;
+  readonly #lifetime = new AbortController();
+  #channel: Channel | undefined;
+  #progress: Progress | undefined;
+  #hasOutput = false;
+  /** The result or the error, once known; and the offset of the last output before it. */
+  #outcome: Promise<Json> | undefined;
+  #outputEnd = 0;
+
+  constructor(core: ClientCore, id: string, options: WatchOptions) {
+    this.#core = core;
+    this.id = id;
+    this.name = `request:${id}`;
+    this.#options = options;
+    this.order.position = START;
+    const { signal, onOutput } = options;
+    if (onOutput) this.#hasOutput = true;
+    const abort = () => this.fail(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { signal: this.signal });
+  }
+
+  /** Aborted when the job ends. */
+  get signal(): AbortSignal {
+    return this.#lifetime.signal;
+  }
+
+  take(message: JobMessage): void {
+    if (message.type === "response") {
+      this.#end(Promise.resolve(message.data), 0);
+    } else if (message.type === "error") {
+      const error = toClientError(message.error);
+      // The action was known before, so only `resend` can be unknown to the server.
+      const isUnknown = this.isResent && !this.isStored && error.code === "NOT_FOUND";
+      this.#end(Promise.reject(isUnknown ? outcomeUnknown(error) : error), message.output);
+    } else {
+      this.isStored = true;
+      if (message.type === "complete") {
+        this.#end(this.#readResult(message.result, message.result_bytes), message.output);
+      } else if (message.type === "progress") {
+        const { percentage, message: text, metadata, attempt } = message;
+        this.#setProgress({ percentage, message: text, details: metadata, attempt });
+      }
+      if (this.#hasOutput) this.watch();
+    }
+    this.answered.resolve();
+  }
+
+  /** Subscribes to the request. Does nothing if it is subscribed, or has ended. */
+  readonly watch = (): void => {
+    if (this.#channel || this.signal.aborted || !this.isStored) return;
+    const { channels } = this.#core;
+    try {
+      channels.subscribe(this.name, {
+        signal: this.signal,
+        onMessage: (message) => {
+          if (!this.#hasOutput) return;
+          this.order.add(message);
+          this.#catchUp();
+        },
+        onLost: (position) => {
+          if (this.#hasOutput) this.fail(historyLost(this.name, position));
+        },
+        onError: (error) => this.fail(error),
+      });
+    } catch (error) {
+      this.fail(error as ClientError);
+      return;
+    }
+    const channel = channels.desired.get(this.name)!;
+    this.#channel = channel;
+    this.#catchUp();
+    this.signal.addEventListener(
+      "abort",
+      channel.stale.on((subscribed) => subscribed && this.refresh()),
+    );
+    if (channel.isSubscribed) this.refresh();
+  };
+
+  /** Reads the state of a stored request, in case a message was lost. */
+  readonly refresh = (): void => {
+    if (this.isStored && !this.#outcome) void this.#readState();
+    this.#catchUp();
+  };
+
+  async cancel(options?: RequestOptions): Promise<void> {
+    await this.answered.promise;
+    if (this.#outcome) return;
+    await this.#core.requests.request("cancel", { request: this.id }, options);
+    await this.#readState();
+  }
+
+  /** Ends the job at once, without the rest of the output. */
+  fail(error: ClientError): void {
+    if (!this.signal.aborted) this.#close(Promise.reject(error), error);
+  }
+
+  /** Called when no output is missing. */
+  settle(): void {
+    const outcome = this.#outcome;
+    if (!outcome || this.signal.aborted || (this.#hasOutput && this.order.hasGap)) return;
+    // The server reported output that its history does not have.
+    const position = this.order.position!;
+    if (this.#hasOutput && position.offset < this.#outputEnd) this.fail(historyLost(this.name, position));
+    else {
+      outcome.then(
+        () => this.#close(outcome),
+        (error: ClientError) => this.#close(outcome, error),
+      );
+    }
+  }
+
+  async #readState(): Promise<void> {
+    const before = this.#progress;
+    try {
+      const options = { signal: this.signal };
+      const info = await this.#core.requests.request("request", { request: this.id }, options);
+      const { state, progress } = info;
+      const error = info.error ?? { code: state, message: state, retry: false };
+      const type = FINAL_TYPES[state] ?? (before === this.#progress ? progress && "progress" : undefined);
+      // The state of a request has the fields of the messages that it stands in for.
+      const message = { message: "", ...info, ...progress, metadata: progress?.details, error, type };
+      if (type) this.take(message as JobMessage & RequestInfo);
+    } catch (error) {
+      // The next connection or heartbeat reads it again.
+      if (!(error as ClientError).retry) this.fail(error as ClientError);
+    }
+  }
+
+  async #readResult(result: Json | undefined, bytes: number | undefined): Promise<Json> {
+    if (bytes === undefined) return result as Json;
+    try {
+      let text = "";
+      for (let more = true; more && text.length < bytes; ) {
+        const payload = { request: this.id, from: text.length };
+        const piece = await this.#core.requests.request("result", payload, { signal: this.signal });
+        text += piece.text;
+        more = piece.more && piece.text !== "";
+      }
+      return JSON.parse(text);
+    } catch (cause) {
+      throw cause instanceof ClientError
+        ? cause
+        : new ClientError("INTERNAL_ERROR", "Invalid result", { cause });
+    }
+  }
+
+  #setProgress(progress: Progress): void {
+    if (this.#outcome || JSON.stringify(progress) === JSON.stringify(this.#progress)) return;
+    this.#progress = progress;
+    callListener(this.#options.onProgress, progress);
+    this.progress.push(progress);
+  }
+
+  #readOutput(): void {
+    this.#hasOutput = true;
+    this.watch();
+    this.#catchUp();
+  }
+
+  #deliver({ data }: ChannelMessage): void {
+    const { text, values } = Object(data) as { readonly text?: unknown; readonly values?: unknown };
+    const chunks: Json[] = typeof text === "string" ? [text] : Array.isArray(values) ? values : [];
+    for (const chunk of chunks) {
+      callListener(this.#options.onOutput, chunk);
+      this.output.push(chunk);
+    }
+    this.settle();
+  }
+
+  /** Fetches output that the channel has delivered before this job read it, or that the channel does not get. */
+  #catchUp(): void {
+    const { order } = this;
+    const channel = this.#channel;
+    if (!channel || !this.#hasOutput || this.signal.aborted) return;
+    // The response to the subscription itself has the output.
+    if (!channel.isSubscribed) channel.order.position ??= order.position;
+    const head = channel.order.position!;
+    if (head.offset > order.position!.offset) order.observeHead(head);
+    if (!order.hasGap || channel.order.hasGap || !channel.isSubscribed) return;
+    const { settings, link } = this.#core;
+    void repairGap(this, 0, settings, {
+      session: () => (this.signal.aborted ? undefined : link.session),
+      refused: (_, error) => this.fail(error),
+    });
+  }
+
+  #end(outcome: Promise<Json>, output: number | undefined): void {
+    // The caller of `settle` gets the error.
+    outcome.catch(() => {});
+    if (this.#outcome) return;
+    this.#outcome = outcome;
+    this.#outputEnd = Number(output) || 0;
+    if (this.#hasOutput && this.#outputEnd > 0) {
+      this.isStored = true;
+      this.watch();
+      const end = { ...START, offset: this.#outputEnd };
+      this.order.observeHead(end);
+      if (this.#channel?.isSubscribed) this.#core.channels.observeHeads({ [this.name]: end });
+      this.#catchUp();
+    }
+    this.settle();
+  }
+
+  #close(outcome: Promise<Json>, error?: ClientError): void {
+    this.#outcome ??= outcome;
+    this.subscriptions.size = 0;
+    // Whoever reads the output gets the error from it.
+    if (this.output.isRead) this.result.promise.catch(() => {});
+    this.#lifetime.abort();
+    this.progress.end();
+    this.output.end(error);
+    this.result.resolve(outcome);
+    this.answered.resolve();
+  }
+}

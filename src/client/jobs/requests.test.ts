@@ -1,0 +1,684 @@
+import { describe, expect, it } from "vitest";
+import { connected, FEATURES, type Setup, setup } from "../../../test/client/setup.ts";
+import type { Json } from "../../protocol/index.ts";
+import { type CallOptions, createClient, type Job, type Progress } from "../index.ts";
+
+const ID = "r-0123456789abcdef";
+
+/** How a job ended, once it has. */
+function ending(job: Job): { readonly value?: Json; readonly code?: string } {
+  const seen: { value?: Json; code?: string } = {};
+  job.then(
+    (value) => Object.assign(seen, { value }),
+    ({ code }) => Object.assign(seen, { code }),
+  );
+  return seen;
+}
+
+/** Reads an iterable to its end. */
+function reading<T>(values: AsyncIterable<T>): { readonly all: T[]; end?: string } {
+  const read: { all: T[]; end?: string } = { all: [] };
+  void (async () => {
+    try {
+      for await (const value of values) read.all.push(value);
+      read.end = "ended";
+    } catch (error) {
+      read.end = (error as { code: string }).code;
+    }
+  })();
+  return read;
+}
+
+/** A request that the server has stored. */
+async function stored(options: CallOptions = {}): Promise<Setup & { readonly job: Job }> {
+  const all = await connected();
+  const job = all.client.request("report", { year: 2026 }, { id: ID, ...options });
+  await all.clock.pass(10);
+  return { ...all, job };
+}
+
+const texts = (count: number, from = 1) => Array.from({ length: count }, (_, at) => `t${from + at} `);
+
+/** Cuts the connection, and waits for the next one. */
+async function reconnect({ server, clock }: Setup, meanwhile = () => {}): Promise<void> {
+  for (const socket of server.sockets) socket.cut();
+  meanwhile();
+  await clock.pass(1_000);
+}
+
+describe("a request in place", () => {
+  it("resolves with the response, which may be any JSON", async () => {
+    for (const data of [{ ok: true }, null, 0, "text", [1]]) {
+      const { client, clock, server } = await connected();
+      server.jobs.answer = () => ({ data });
+      const job = client.request("echo", { text: "hi" });
+      const output = reading(job.output);
+      const end = ending(job);
+      await clock.pass(10);
+      expect(end).toEqual({ value: data });
+      expect(output).toEqual({ all: [], end: "ended" });
+      expect(server.jobs.calls).toEqual([{ id: job.id, action: "echo", payload: { text: "hi" } }]);
+      expect(server.actions).toEqual([]);
+    }
+  });
+
+  it("rejects with the server's error", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => ({ code: "VALIDATION_ERROR" });
+    const end = ending(client.request("echo", {}));
+    await clock.pass(10);
+    expect(end).toEqual({ code: "VALIDATION_ERROR" });
+  });
+
+  it("has a random id of at least 16 bytes", async () => {
+    const { client } = await connected();
+    const [one, other] = [client.request("echo", 1), client.request("echo", 1)];
+    for (const job of [one, other]) job.catch(() => {});
+    expect(one.id.length).toBeGreaterThanOrEqual(16);
+    expect(one.id).not.toBe(other.id);
+    client.disconnect();
+  });
+
+  it("may have the id of any request of the client's own", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => ({ data: "mine" });
+    const page = client.history("room:a");
+    const end = ending(client.request("echo", 1, { id: "1" }));
+    await clock.pass(10);
+    expect(await page).toMatchObject({ messages: [] });
+    expect(end).toEqual({ value: "mine" });
+  });
+
+  it("rejects at once without a connection, and was not sent", async () => {
+    const { client, clock, server } = setup();
+    const end = ending(client.request("echo", 1));
+    await clock.pass(0);
+    expect(end).toEqual({ code: "CONNECTION_CLOSED" });
+    expect(server.jobs.calls).toEqual([]);
+  });
+
+  it("waits for the connection that is being opened", async () => {
+    const { client, clock, server } = setup();
+    server.jobs.answer = () => ({ data: 1 });
+    client.connect();
+    const end = ending(client.request("echo", 1));
+    await clock.pass(10);
+    expect(end).toEqual({ value: 1 });
+  });
+
+  it("rejects with TIMEOUT when no answer comes, and leaves no timer", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => "silent";
+    const before = clock.pending;
+    const end = ending(client.request("echo", 1, { timeoutMs: 500 }));
+    await clock.pass(600);
+    expect(end).toEqual({ code: "TIMEOUT" });
+    expect(clock.pending).toBe(before);
+  });
+
+  it("rejects with ABORTED, and is not sent when its signal was aborted before", async () => {
+    const { client, clock, server } = await connected();
+    const end = ending(client.request("echo", 1, { signal: AbortSignal.abort() }));
+    await clock.pass(10);
+    expect(end).toEqual({ code: "ABORTED" });
+    expect(server.jobs.calls).toEqual([]);
+  });
+
+  it("rejects input that is not JSON or too large, before it is sent", async () => {
+    const { client, clock, server } = await connected();
+    const cycle: Json[] = [];
+    cycle.push(cycle);
+    const ends = [ending(client.request("echo", cycle)), ending(client.request("echo", "x".repeat(140_000)))];
+    await clock.pass(10);
+    expect(ends).toEqual([{ code: "NOT_JSON" }, { code: "TOO_LARGE" }]);
+    expect(server.jobs.calls).toEqual([]);
+  });
+
+  it("is sent in parts when it is larger than a frame", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = ({ payload }) => ({ data: (payload as string).length });
+    const [large, other] = [
+      ending(client.request("echo", "x".repeat(90_000))),
+      client.publish("room:a", "y".repeat(40_000)),
+    ];
+    await clock.pass(20);
+    expect(large).toEqual({ value: 90_000 });
+    expect(await other).toMatchObject({ id: "m1" });
+  });
+});
+
+describe("a request without an answer", () => {
+  it("is resent as such on the next connection, and rejects when it may have been carried out", async () => {
+    const all = await connected();
+    all.server.jobs.answer = () => "silent";
+    const end = ending(all.client.request("pay", { amount: 5 }, { background: false, startAt: 7 }));
+    await all.clock.pass(10);
+    all.server.jobs.answer = () => ({ data: 1 });
+    await reconnect(all);
+    expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
+    expect(all.server.requests).toMatchObject([
+      { action: "resend", payload: { action: "pay", payload: { amount: 5 }, background: false, startAt: 7 } },
+    ]);
+    const [call, resent] = all.server.jobs.calls;
+    expect(resent).toEqual(call);
+  });
+
+  it("is the same stored request after a resend", async () => {
+    const all = await connected();
+    all.server.jobs.answer = () => "silent";
+    const end = ending(all.client.request("report", 1, { id: ID }));
+    await all.clock.pass(10);
+    all.server.jobs.answer = () => "stored";
+    await reconnect(all);
+    all.server.jobs.complete(ID, "done");
+    await all.clock.pass(10);
+    expect(end).toEqual({ value: "done" });
+  });
+
+  it.each(["complete", "fail"] as const)("gets its end from a resend: %s", async (how) => {
+    const all = await connected();
+    all.server.jobs.answer = () => "silent";
+    const end = ending(all.client.request("report", 1, { id: ID }));
+    await all.clock.pass(10);
+    await reconnect(all, () => {
+      all.server.jobs.store(ID);
+      if (how === "complete") all.server.jobs.complete(ID, "done");
+      else all.server.jobs.fail(ID, "FORBIDDEN");
+    });
+    expect(end).toEqual(how === "complete" ? { value: "done" } : { code: "FORBIDDEN" });
+  });
+
+  it("rejects with OUTCOME_UNKNOWN when the server knows no resend", async () => {
+    const all = await connected();
+    all.server.jobs.answer = () => "silent";
+    const end = ending(all.client.request("pay", 1));
+    await all.clock.pass(10);
+    all.server.intercept = ({ action }) => (action === "resend" ? "NOT_FOUND" : undefined);
+    await reconnect(all);
+    expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
+  });
+
+  it("is sent again itself when it is idempotent", async () => {
+    const all = await connected();
+    all.server.jobs.answer = () => "silent";
+    const end = ending(all.client.request("read", 1, { idempotent: true }));
+    await all.clock.pass(10);
+    all.server.jobs.answer = () => ({ data: 5 });
+    await reconnect(all);
+    expect(end).toEqual({ value: 5 });
+    expect(all.server.actions).toEqual([]);
+  });
+
+  it("rejects with OUTCOME_UNKNOWN when the client disconnects, or the server ends the connection for good", async () => {
+    for (const how of ["disconnect", "revoke"]) {
+      const { client, clock, server } = await connected();
+      server.jobs.answer = () => "silent";
+      const end = ending(client.request("pay", 1));
+      await clock.pass(10);
+      if (how === "disconnect") client.disconnect();
+      else server.opened[0]!.end("REVOKED", false);
+      await clock.pass(10);
+      expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
+    }
+  });
+
+  it("takes its answer from a socket that was replaced meanwhile", async () => {
+    const { client, clock, server } = await connected({ maxConnectionMs: 10_000 });
+    server.jobs.answer = () => "silent";
+    const end = ending(client.request("pay", 1, { id: ID, timeoutMs: 60_000 }));
+    await clock.pass(10_010);
+    expect(server.opened).toHaveLength(2);
+    server.opened[0]!.deliver({ type: "response", request_id: ID, success: true, data: 3 });
+    await clock.pass(10);
+    expect(end).toEqual({ value: 3 });
+    expect(server.jobs.calls).toHaveLength(1);
+  });
+});
+
+describe("a stored request", () => {
+  it("reports progress and resolves with its result, without a subscription", async () => {
+    const seen: Progress[] = [];
+    const { job, clock, server } = await stored({ onProgress: (progress) => seen.push(progress) });
+    const end = ending(job);
+    server.jobs.progress(ID, 10, "Reading");
+    server.jobs.progress(ID, 60);
+    await clock.pass(10);
+    expect(end).toEqual({});
+    server.jobs.complete(ID, { rows: 3 });
+    await clock.pass(10);
+    expect(end).toEqual({ value: { rows: 3 } });
+    expect(seen).toMatchObject([
+      { percentage: 10, message: "Reading", attempt: 1 },
+      { percentage: 60, message: "", attempt: 1 },
+    ]);
+    expect(server.actions).toEqual([]);
+  });
+
+  it("outlasts the timeout of its first answer", async () => {
+    const { job, clock, server } = await stored({ timeoutMs: 500 });
+    const end = ending(job);
+    await clock.pass(60_000);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    expect(end).toEqual({ value: 1 });
+  });
+
+  it("is stored when its progress overtakes the acknowledgment", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => "silent";
+    const end = ending(client.request("report", 1, { id: ID, timeoutMs: 500 }));
+    await clock.pass(10);
+    server.opened[0]!.deliver({ type: "progress", request_id: ID, percentage: 1, message: "", attempt: 1 });
+    await clock.pass(1_000);
+    server.opened[0]!.deliver({ type: "complete", request_id: ID, success: true, result: 4, output: 0 });
+    await clock.pass(10);
+    expect(end).toEqual({ value: 4 });
+  });
+
+  it("rejects with its error, and its readers end", async () => {
+    const { job, clock, server } = await stored();
+    const end = ending(job);
+    const [progress, output] = [reading(job.progress), reading(job.output)];
+    await clock.pass(10);
+    server.jobs.fail(ID, "INTERNAL_ERROR");
+    await clock.pass(10);
+    expect([end, progress, output]).toEqual([
+      { code: "INTERNAL_ERROR" },
+      { all: [], end: "ended" },
+      { all: [], end: "INTERNAL_ERROR" },
+    ]);
+  });
+
+  it("ignores what arrives after its end", async () => {
+    const seen: number[] = [];
+    const { job, clock, server } = await stored({ onProgress: ({ percentage }) => seen.push(percentage) });
+    const end = ending(job);
+    server.jobs.complete(ID, 1);
+    server.jobs.progress(ID, 50);
+    server.jobs.complete(ID, 2);
+    await clock.pass(10);
+    expect([end, seen]).toEqual([{ value: 1 }, []]);
+  });
+
+  it("gets progress and its end after a reconnect, also those that it missed", async () => {
+    const seen: number[] = [];
+    const all = await stored({ onProgress: ({ percentage }) => seen.push(percentage) });
+    const end = ending(all.job);
+    await reconnect(all, () => all.server.jobs.progress(ID, 40));
+    expect(seen).toEqual([40]);
+    expect(all.server.actions).toEqual(["subscribe", "request"]);
+    all.server.jobs.progress(ID, 70);
+    await all.clock.pass(10);
+    await reconnect(all, () => all.server.jobs.complete(ID, "done"));
+    expect([seen, end]).toEqual([[40, 70], { value: "done" }]);
+    const [socket] = all.server.sockets;
+    expect([...socket!.channels]).toEqual([]);
+  });
+
+  it("watches on the next socket when its own was replaced", async () => {
+    const { client, clock, server } = await connected({ maxConnectionMs: 10_000 });
+    const end = ending(client.request("report", 1, { id: ID }));
+    await clock.pass(16_000);
+    expect(server.actions).toEqual(["subscribe", "request"]);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    expect(end).toEqual({ value: 1 });
+  });
+
+  it("notices with the next heartbeat that its end was lost", async () => {
+    const all = await connected({ heartbeatMs: 10_000 });
+    const end = ending(all.client.request("report", 1, { id: ID }));
+    await all.clock.pass(10);
+    all.server.faults.drop = 1;
+    all.server.jobs.complete(ID, "done");
+    await all.clock.pass(10);
+    all.server.faults.drop = 0;
+    await all.clock.pass(10_000);
+    expect(end).toEqual({ value: "done" });
+  });
+
+  it("survives `disconnect`, and continues with the next `connect`", async () => {
+    const { client, clock, server, job } = await stored();
+    const end = ending(job);
+    client.disconnect();
+    await clock.pass(10);
+    server.jobs.complete(ID, 1);
+    client.connect();
+    await clock.pass(10);
+    expect(end).toEqual({ value: 1 });
+  });
+
+  it("reads a large result in pieces", async () => {
+    const { job, clock, server } = await stored();
+    const end = ending(job);
+    const result = { text: "é".repeat(5_000) };
+    server.jobs.complete(ID, result);
+    await clock.pass(100);
+    expect(end).toEqual({ value: result });
+    const pieces = server.requests.filter(({ action }) => action === "result");
+    expect(pieces.map(({ payload }) => (payload as { from: number }).from)).toEqual([
+      0, 1_000, 2_000, 3_000, 4_000, 5_000,
+    ]);
+  });
+
+  it("rejects when the pieces of its result are invalid", async () => {
+    const { job, clock, server } = await stored();
+    const end = ending(job);
+    server.intercept = ({ action }) => (action === "result" ? { text: "", more: true } : undefined) as never;
+    server.jobs.complete(ID, "x".repeat(5_000));
+    await clock.pass(100);
+    expect(end).toEqual({ code: "INTERNAL_ERROR" });
+  });
+});
+
+describe("cancel", () => {
+  it("cancels the request, which rejects with CANCELLED", async () => {
+    const { job, clock, server } = await stored();
+    const end = ending(job);
+    const cancelled = job.cancel();
+    await clock.pass(10);
+    await cancelled;
+    expect(end).toEqual({ code: "CANCELLED" });
+    expect(server.jobs.stored.get(ID)).toMatchObject({ state: "CANCELLED" });
+    await job.cancel();
+    expect(server.actions.filter((action) => action === "cancel")).toHaveLength(1);
+  });
+
+  it("waits until the request is stored, and needs no message about the end", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => "silent";
+    const job = client.request("report", 1, { id: ID });
+    const end = ending(job);
+    const cancelled = job.cancel();
+    await clock.pass(10);
+    expect(server.actions).toEqual([]);
+    server.jobs.store(ID);
+    server.opened[0]!.deliver({ type: "acknowledgment", request_id: ID, status: "queued", message: "" });
+    await clock.pass(10);
+    await cancelled;
+    expect(end).toEqual({ code: "CANCELLED" });
+  });
+
+  it("is not what a signal does: it only stops watching", async () => {
+    const controller = new AbortController();
+    const { job, clock, server } = await stored({ signal: controller.signal, onOutput() {} });
+    const [end, output] = [ending(job), reading(job.output)];
+    const [socket] = server.sockets;
+    expect([...socket!.channels]).toEqual([`request:${ID}`]);
+    controller.abort();
+    await clock.pass(10);
+    expect([end, output.end]).toEqual([{ code: "ABORTED" }, "ABORTED"]);
+    expect(server.jobs.stored.get(ID)!.state).toBe("PENDING");
+    expect([...socket!.channels]).toEqual([]);
+  });
+});
+
+describe("progress", () => {
+  it("iterates over the newest only, and never drops the last", async () => {
+    const { job, clock, server } = await stored();
+    const progress = job.progress[Symbol.asyncIterator]();
+    const values: unknown[] = [];
+    for (const percentage of [1, 2, 3]) server.jobs.progress(ID, percentage);
+    await clock.pass(10);
+    values.push((await progress.next()).value?.percentage);
+    for (const percentage of [98, 99]) server.jobs.progress(ID, percentage);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    values.push((await progress.next()).value?.percentage, (await progress.next()).done);
+    expect(values).toEqual([3, 99, true]);
+  });
+
+  it("starts a later iterator with the newest, and repeats it to no other", async () => {
+    const { job, clock, server } = await stored();
+    const first = reading(job.progress);
+    server.jobs.progress(ID, 5);
+    await clock.pass(10);
+    const second = reading(job.progress);
+    await clock.pass(10);
+    expect([first, second].map(({ all }) => all.map(({ percentage }) => percentage))).toEqual([[5], [5]]);
+  });
+});
+
+describe("output", () => {
+  it("arrives once and in order, as texts and values, and the result waits for the last of it", async () => {
+    const chunks: Json[] = [];
+    const { job, clock, server } = await stored({ onOutput: (chunk) => chunks.push(chunk) });
+    const [end, read] = [ending(job), reading(job.output)];
+    await clock.pass(10);
+    server.jobs.write(ID, { text: "Hello" });
+    server.jobs.write(ID, { values: [1, { a: 2 }, null] });
+    server.jobs.write(ID, {});
+    server.jobs.write(ID, { text: "!" });
+    server.jobs.complete(ID, "done");
+    await clock.pass(10);
+    expect(chunks).toEqual(["Hello", 1, { a: 2 }, null, "!"]);
+    expect(read).toEqual({ all: chunks, end: "ended" });
+    expect(end).toEqual({ value: "done" });
+    expect([...[...server.sockets][0]!.channels]).toEqual([]);
+  });
+
+  it.each(["complete", "fail"] as const)(
+    "comes before the end, also when that overtakes it: %s",
+    async (how) => {
+      const { job, clock, server } = await stored();
+      const [end, read] = [ending(job), reading(job.output)];
+      await clock.pass(10);
+      server.faults.drop = 1;
+      for (const text of texts(3)) server.jobs.write(ID, { text });
+      await clock.pass(10);
+      server.faults.drop = 0;
+      if (how === "complete") server.jobs.complete(ID, "done");
+      else server.jobs.fail(ID, "INTERNAL_ERROR");
+      await clock.pass(1);
+      expect([end, read.all]).toEqual([{}, []]);
+      await clock.pass(100);
+      expect(read).toEqual({ all: texts(3), end: how === "complete" ? "ended" : "INTERNAL_ERROR" });
+      expect(end).toEqual(how === "complete" ? { value: "done" } : { code: "INTERNAL_ERROR" });
+    },
+  );
+
+  it("is whole across reconnects and compacted pages", async () => {
+    const all = await stored();
+    const [end, read] = [ending(all.job), reading(all.job.output)];
+    const { server, clock } = all;
+    await clock.pass(10);
+    for (const text of texts(3)) server.jobs.write(ID, { text });
+    await clock.pass(10);
+    server.trim(`request:${ID}`, 0);
+    await reconnect(all, () => {
+      for (const text of texts(4, 4)) server.jobs.write(ID, { text });
+      server.jobs.compact(ID);
+    });
+    for (const text of texts(2, 8)) server.jobs.write(ID, { text });
+    await clock.pass(10);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    expect(read.all.join("")).toBe(texts(9).join(""));
+    expect(read.all).toContain(texts(4, 4).join(""));
+    expect(end).toEqual({ value: 1 });
+  });
+
+  it("repeats no text when a compacted message overlaps what has arrived", async () => {
+    const { job, clock, server } = await stored();
+    const read = reading(job.output);
+    await clock.pass(10);
+    for (const text of texts(2)) server.jobs.write(ID, { text });
+    await clock.pass(10);
+    const name = `request:${ID}`;
+    const last = server.channel(name).messages[1]!;
+    server.faults.drop = 1;
+    server.jobs.write(ID, { text: "t3 " });
+    server.faults.drop = 0;
+    server.broadcast(name, {
+      ...last,
+      data: { text: texts(3).join("") },
+      from: 1,
+      position: { epoch: "output", offset: 3 },
+    });
+    await clock.pass(1_000);
+    expect(read.all.join("")).toBe(texts(3).join(""));
+  });
+
+  it("is read from its start, also by a reader that comes late", async () => {
+    const { job, clock, server } = await stored();
+    for (const text of texts(3)) server.jobs.write(ID, { text });
+    await clock.pass(10);
+    expect(server.actions).toEqual([]);
+    const read = reading(job.output);
+    await clock.pass(10);
+    server.jobs.write(ID, { text: "t4 " });
+    await clock.pass(10);
+    expect(read.all).toEqual(texts(4));
+  });
+
+  it("is read from its start by each of several jobs of one request", async () => {
+    const { client, job, clock, server } = await stored();
+    const first = reading(job.output);
+    await clock.pass(10);
+    for (const text of texts(3)) server.jobs.write(ID, { text });
+    await clock.pass(10);
+    const second = reading(client.attach(ID).output);
+    await clock.pass(10);
+    server.jobs.write(ID, { text: "t4 " });
+    server.jobs.complete(ID, 1);
+    await clock.pass(100);
+    expect([first, second]).toEqual(Array(2).fill({ all: texts(4), end: "ended" }));
+  });
+
+  it("rejects with HISTORY_LOST when the server has no more of it", async () => {
+    const { job, clock, server } = await stored();
+    const [end, read] = [ending(job), reading(job.output)];
+    await clock.pass(10);
+    server.faults.drop = 1;
+    for (const text of texts(3)) server.jobs.write(ID, { text });
+    await clock.pass(10);
+    server.faults.drop = 0;
+    server.trim(`request:${ID}`, 1);
+    server.jobs.complete(ID, 1);
+    await clock.pass(60_000);
+    expect([end, read.end]).toEqual([{ code: "HISTORY_LOST" }, "HISTORY_LOST"]);
+  });
+});
+
+describe("attach", () => {
+  it("gets a finished request whole: its output in one round trip, and its result", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.store(ID);
+    for (const text of texts(50)) server.jobs.write(ID, { text });
+    server.jobs.compact(ID);
+    server.jobs.complete(ID, "done");
+    const job = client.attach(ID);
+    const [end, read] = [ending(job), reading(job.output)];
+    await clock.pass(2);
+    expect(read.all).toEqual([texts(50).join("")]);
+    await clock.pass(10);
+    expect([end, read.end]).toEqual([{ value: "done" }, "ended"]);
+    expect(server.actions.slice(0, 2)).toEqual(["subscribe", "request"]);
+  });
+
+  it("gets a running request's progress, then its end", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.store(ID);
+    server.jobs.progress(ID, 30, "Reading");
+    const job = client.attach(ID);
+    const [end, progress] = [ending(job), reading(job.progress)];
+    await clock.pass(10);
+    server.jobs.progress(ID, 40);
+    await clock.pass(10);
+    server.jobs.complete(ID, 1);
+    await clock.pass(10);
+    expect(progress.all).toMatchObject([{ percentage: 30, message: "Reading" }, { percentage: 40 }]);
+    expect(end).toEqual({ value: 1 });
+  });
+
+  it.each([
+    ["INTERNAL_ERROR", "FAILED"],
+    ["CANCELLED", "CANCELLED"],
+  ] as const)("rejects with %s for one that has %s", async (code, state) => {
+    const { client, clock, server } = await connected();
+    server.jobs.store(ID);
+    server.jobs.fail(ID, code, state);
+    const end = ending(client.attach(ID));
+    await clock.pass(10);
+    expect(end).toEqual({ code });
+  });
+
+  it("rejects with NOT_FOUND for an unknown request, and with INVALID_CHANNEL for an impossible id", async () => {
+    const { client, clock, errors } = await connected();
+    const ends = [ending(client.attach("unknown")), ending(client.attach("a\nb"))];
+    await clock.pass(10);
+    expect(ends).toEqual([{ code: "NOT_FOUND" }, { code: "INVALID_CHANNEL" }]);
+    expect(errors).toEqual([]);
+  });
+
+  it("waits for `connect`", async () => {
+    const { client, clock, server } = setup();
+    server.jobs.store(ID);
+    server.jobs.complete(ID, 1);
+    const end = ending(client.attach(ID));
+    await clock.pass(10);
+    client.connect();
+    await clock.pass(10);
+    expect(end).toEqual({ value: 1 });
+  });
+
+  it("shows one request on two devices, and either cancels it", async () => {
+    const one = await stored();
+    const { WebSocket } = one.server;
+    const phone = createClient({ url: "ws://model/", WebSocket, clock: one.clock, use: FEATURES });
+    phone.connect();
+    await one.clock.pass(10);
+    const other = phone.attach(ID);
+    const [ends, outputs] = [
+      [ending(one.job), ending(other)],
+      [reading(one.job.output), reading(other.output)],
+    ];
+    await one.clock.pass(10);
+    for (const text of texts(3)) one.server.jobs.write(ID, { text });
+    await one.clock.pass(10);
+    void other.cancel();
+    await one.clock.pass(100);
+    expect(outputs).toEqual(Array(2).fill({ all: texts(3), end: "CANCELLED" }));
+    expect(ends).toEqual([{ code: "CANCELLED" }, { code: "CANCELLED" }]);
+  });
+});
+
+it("lists the user's own requests", async () => {
+  const { client, clock, server } = await stored();
+  server.jobs.store("other", "export");
+  const page = client.requests({ limit: 10 });
+  await clock.pass(10);
+  expect((await page).requests).toMatchObject([
+    { id: "other", action: "export", state: "PENDING" },
+    { id: ID, action: "report" },
+  ]);
+  expect(server.requests.at(-1)).toMatchObject({ action: "requests", payload: { limit: 10 } });
+});
+
+it("survives invalid messages", async () => {
+  const all = await stored({ onOutput() {} });
+  const { job, clock, server } = all;
+  const end = ending(job);
+  const head = { request_id: ID };
+  const broken: object[] = [
+    { ...head, type: "progress", percentage: "9" },
+    { ...head, type: "progress" },
+    { type: "complete" },
+    { ...head, type: "error" },
+    { ...head, type: "error", error: null },
+    { type: "acknowledgment", request_id: 5 },
+    { type: "response", request_id: null },
+    ...[null, 5, "x", { text: 5 }, { values: "x" }].map((data, at) => ({
+      ...{ type: "message", id: `m${at}`, channel: `request:${ID}`, at: 1, data },
+      position: { epoch: "output", offset: at + 1 },
+    })),
+  ];
+  for (const message of broken) server.opened[0]!.deliver(message as never);
+  await clock.pass(10);
+  server.intercept = ({ action }) => (action === "request" ? { state: 5, error: 3 } : undefined) as never;
+  server.channel(`request:${ID}`).offset = 5;
+  await reconnect(all);
+  server.opened.at(-1)!.deliver({ ...head, type: "complete", result: 1, output: "x" } as never);
+  await clock.pass(10);
+  expect(end).toEqual({ value: 1 });
+});

@@ -1,0 +1,147 @@
+import type { Json, JsonRequests, Requests, Results } from "../../protocol/index.ts";
+import { randomId } from "../connection/session.ts";
+import type { ClientCore } from "../core.ts";
+import { type ClientError, outcomeUnknown } from "../errors.ts";
+import type { ClientFeature } from "../feature.ts";
+import { ANSWERS } from "../requests/message-handlers.ts";
+import { abortable, type RequestOptions, withTimeout } from "../requests/timeouts.ts";
+import { type JobMessage, RequestJob } from "./job.ts";
+import type { CallOptions, Job, WatchOptions } from "./job-types.ts";
+
+/** Options of `requests`. */
+export interface RequestsOptions extends RequestOptions {
+  /** The `next` of the page before. Default: from the newest request. */
+  readonly after?: string;
+  /** Maximum number of requests, 1 to 100. Default 20. */
+  readonly limit?: number;
+}
+
+/** The methods of the feature `requests`. */
+export interface RequestMethods<Actions extends Requests = JsonRequests> {
+  /**
+   * Sends a request to one of the application's own actions. A stored request continues without its client; a short one is
+   * answered at once.
+   * @example
+   * const job = client.request("generate_report", { year: 2026 }, { onProgress: ({ percentage }) => show(percentage) });
+   * const report = await job;
+   */
+  request<Action extends keyof Actions & string>(
+    action: Action,
+    input: Actions[Action]["input"],
+    options?: CallOptions<Actions[Action]["progress"]>,
+  ): Job<Actions[Action]["result"], Actions[Action]["progress"]>;
+  /** Watches a stored request of the user, after a reload or on another device. */
+  attach<Action extends keyof Actions & string>(
+    requestId: string,
+    options?: WatchOptions<Actions[Action]["progress"]>,
+  ): Job<Actions[Action]["result"], Actions[Action]["progress"]>;
+  /** Reads a page of the user's own stored requests, the newest first. @throws {ClientError} */
+  requests(options?: RequestsOptions): Promise<Results["requests"]>;
+}
+
+/**
+ * Requests to the application's own actions: `request`, `attach`, `requests`.
+ * @example
+ * const client = createClient({ url, use: [requests()] });
+ */
+export function requests(): ClientFeature {
+  return { install: installRequests };
+}
+
+/** The required fields of the messages about a request. */
+const SHAPES = [
+  ...ANSWERS,
+  ["acknowledgment", { request_id: "string" }],
+  ["progress", { request_id: "string", percentage: "number", message: "string", attempt: "number" }],
+  ["complete", { request_id: "string" }],
+] as const;
+
+function installRequests(core: ClientCore): RequestMethods {
+  const { link, channels, requests } = core;
+  const jobs = new Set<RequestJob>();
+  for (const [type, shape] of SHAPES) {
+    link.handlers.on(type as JobMessage["type"], shape, (message: JobMessage) => {
+      for (const job of jobs) if (job.id === message.request_id) job.take(message);
+    });
+  }
+  channels.heartbeats.on(() => {
+    for (const job of jobs) job.refresh();
+  });
+  const open = (id: string, options: WatchOptions): RequestJob => {
+    const job = new RequestJob(core, id, options);
+    if (job.signal.aborted) return job;
+    jobs.add(job);
+    job.signal.addEventListener("abort", () => jobs.delete(job));
+    return job;
+  };
+  return {
+    request(action, input, options = {}) {
+      const { id = randomId() } = options;
+      const job = open(id, options);
+      void send(core, job, action, input, options);
+      return toPublic(job);
+    },
+    attach(id, options = {}) {
+      const job = open(id, options);
+      job.isStored = true;
+      job.answered.resolve();
+      job.watch();
+      return toPublic(job);
+    },
+    requests: ({ signal, timeoutMs, ...query } = {}) =>
+      requests.request("requests", query, { signal, timeoutMs }),
+  };
+}
+
+function toPublic(job: RequestJob): Job {
+  const { id, progress, output, result } = job;
+  return Object.assign(result.promise, {
+    id,
+    progress,
+    output,
+    cancel: (options?: RequestOptions) => job.cancel(options),
+  });
+}
+
+/** Sends the request until it is answered, on the next session after a lost one. */
+async function send(
+  { settings: { clock, requestTimeoutMs }, link }: ClientCore,
+  job: RequestJob,
+  action: string,
+  payload: Json,
+  { timeoutMs = requestTimeoutMs, background, startAt, idempotent }: CallOptions,
+): Promise<void> {
+  const { id, answered } = job;
+  const call = { action, payload, background, startAt };
+  let isSent = false;
+  try {
+    await withTimeout(clock, { signal: job.signal, timeoutMs }, async (signal) => {
+      let isAnswered = false;
+      answered.promise.then(() => {
+        isAnswered = true;
+      });
+      while (!isAnswered) {
+        const session = await link.whenConnected(signal);
+        // Its own connection gets its messages; any other one has to subscribe.
+        session.signal.addEventListener("abort", job.watch, { signal: job.signal });
+        job.isResent = isSent && !idempotent;
+        const message = job.isResent ? { id, action: "resend", payload: call } : { id, ...call };
+        const ended = AbortSignal.any([signal, session.signal]);
+        await session
+          .exchange(message, (write) => {
+            write();
+            isSent = true;
+            return abortable<void>(ended, (resolve) => void answered.promise.then(resolve));
+          })
+          .catch((error) => {
+            if (signal.aborted || !session.ended) throw error;
+          });
+      }
+    });
+  } catch (error) {
+    const { code } = error as ClientError;
+    if (code === "TIMEOUT") link.probe();
+    const isKnown = !isSent || code === "TIMEOUT" || code === "ABORTED";
+    job.fail(isKnown ? (error as ClientError) : outcomeUnknown(error));
+  }
+}
