@@ -4,7 +4,10 @@ import type {
   Client,
   ClientState,
   JsonNamespaces,
+  JsonRequests,
   Namespaces,
+  Requests,
+  RequestsOf,
   ServerTypes,
   TypesOf,
 } from "../client/index.ts";
@@ -14,11 +17,14 @@ import { ClientProvider, useClient } from "./context.ts";
 import { type MembersState, useMembers } from "./members.ts";
 
 /** The hooks and their provider, with a server's channels and payload types. */
-export interface Hooks<Types extends Namespaces = JsonNamespaces> {
+export interface Hooks<Types extends Namespaces = JsonNamespaces, Actions extends Requests = JsonRequests> {
   /** As `ClientProvider`, for a client of this server. */
-  ClientProvider(props: { readonly client: Client<Types>; readonly children?: ReactNode }): ReactNode;
+  ClientProvider(props: {
+    readonly client: Client<Types, Actions>;
+    readonly children?: ReactNode;
+  }): ReactNode;
   /** As `useClient`. */
-  useClient(): Client<Types>;
+  useClient(): Client<Types, Actions>;
   /** As `useConnectionState`. */
   useConnectionState(): ClientState;
   /** As `useChannel`, for a channel of this server. */
@@ -38,9 +44,10 @@ export interface Hooks<Types extends Namespaces = JsonNamespaces> {
  * @example
  * export const { ClientProvider, useChannel, useMembers } = createHooks<typeof streamer>();
  */
-export function createHooks<Server extends ServerTypes = ServerTypes<JsonNamespaces>>(): Hooks<
-  NonNullable<Server["~channels"]>
+export function createHooks<Server extends ServerTypes = ServerTypes<JsonNamespaces, JsonRequests>>(): Hooks<
+  NonNullable<Server["~channels"]>,
+  RequestsOf<Server>
 > {
   const hooks: Hooks = { ClientProvider, useClient, useConnectionState, useChannel, useMembers };
-  return hooks as Hooks<NonNullable<Server["~channels"]>>;
+  return hooks as Hooks<NonNullable<Server["~channels"]>, RequestsOf<Server>>;
 }

@@ -1,6 +1,5 @@
 // The stored requests of the model server.
 import type {
-  Call,
   ErrorCode,
   ErrorMessage,
   Json,
@@ -11,6 +10,15 @@ import type {
 import { RETRY_BY_CODE } from "../../src/protocol/index.ts";
 import type { ModelServer } from "./model-server.ts";
 import type { ModelSocket } from "./model-socket.ts";
+
+/** A call of one of the application's actions. */
+interface Call {
+  readonly id: string;
+  readonly action: string;
+  readonly payload?: Json;
+  readonly background?: boolean;
+  readonly startAt?: number;
+}
 
 type Stored = { -readonly [Field in keyof RequestInfo]: RequestInfo[Field] };
 
@@ -34,7 +42,7 @@ export class ModelRequests {
 
   call(call: Call, socket: ModelSocket, isResent = false): void {
     this.calls.push(call);
-    const id = call.id!;
+    const { id } = call;
     const known = this.stored.get(id);
     const answer = known ? "stored" : this.answer(call);
     if (answer === "silent") return;

@@ -9,8 +9,7 @@ import {
   type PartPayload,
   type Position,
   type PresenceMessage,
-  parseCall,
-  parseRequest,
+  parseMessage,
   RETRY_BY_CODE,
   type Request,
   type Results,
@@ -55,9 +54,9 @@ export class ModelChannel {
   }
 }
 
-/** Whether a message has an action of the protocol, not of the application. */
-function isProtocol(message: string): boolean {
-  return ACTIONS.includes(JSON.parse(message).action);
+/** Parses a client's message. Every action that is not the protocol's is one of the application. */
+function parse(message: string) {
+  return parseMessage(message, (action) => !(ACTIONS as readonly string[]).includes(action));
 }
 
 function firstOffset({ from, position }: ChannelMessage): number {
@@ -166,11 +165,11 @@ export class ModelServer {
 
   /** Handles a client's frame. */
   receive(socket: ModelSocket, frame: string): void {
-    if (!isProtocol(frame)) {
-      this.jobs.call(parseCall(frame), socket);
+    const request = parse(frame);
+    if (request.action === "call") {
+      this.jobs.call({ id: request.id!, ...request.payload }, socket);
       return;
     }
-    const request = parseRequest(frame);
     this.requests.push(request);
     if (request.action === "part") this.#part(request.payload, socket);
     else this.#take(request, socket);
@@ -183,9 +182,9 @@ export class ModelServer {
     this.#open.set(socket, { message, texts });
     texts[index] = text;
     if (Object.keys(texts).length !== count) return;
-    const whole = texts.join("");
-    if (isProtocol(whole)) this.#take(parseRequest(whole), socket);
-    else this.jobs.call(parseCall(whole), socket);
+    const whole = parse(texts.join(""));
+    if (whole.action === "call") this.jobs.call({ id: whole.id!, ...whole.payload }, socket);
+    else this.#take(whole, socket);
   }
 
   #take(request: Request, socket: ModelSocket): void {
