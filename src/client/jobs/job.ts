@@ -102,7 +102,9 @@ export class RequestJob implements Repairable {
     } else {
       this.isStored = true;
       if (message.type === "complete") {
-        this.#end(this.#readResult(message.result, message.result_bytes), message.output);
+        const { result, result_bytes: bytes, output } = message;
+        if (bytes === undefined) this.#end(Promise.resolve(result as Json), output);
+        else void this.#readResult(bytes, output);
       } else if (message.type === "progress") {
         const { percentage, message: text, metadata, attempt } = message;
         this.#setProgress({ percentage, message: text, details: metadata, attempt });
@@ -193,8 +195,8 @@ export class RequestJob implements Repairable {
     }
   }
 
-  async #readResult(result: Json | undefined, bytes: number | undefined): Promise<Json> {
-    if (bytes === undefined) return result as Json;
+  /** Reads a result that is larger than a frame. After a lost connection, `refresh` begins again. */
+  async #readResult(bytes: number, output: number): Promise<void> {
     try {
       let text = "";
       for (let more = true; more && text.length < bytes; ) {
@@ -203,11 +205,10 @@ export class RequestJob implements Repairable {
         text += piece.text;
         more = piece.more && piece.text !== "";
       }
-      return JSON.parse(text);
+      this.#end(Promise.resolve(JSON.parse(text)), output);
     } catch (cause) {
-      throw cause instanceof ClientError
-        ? cause
-        : new ClientError("INTERNAL_ERROR", "Invalid result", { cause });
+      const error = cause instanceof ClientError ? cause : undefined;
+      if (!error?.retry) this.fail(error ?? new ClientError("INTERNAL_ERROR", "Invalid result", { cause }));
     }
   }
 

@@ -361,6 +361,20 @@ describe("a stored request", () => {
     ]);
   });
 
+  it("reads a large result again when the client disconnected meanwhile", async () => {
+    const { client, job, clock, server } = await stored();
+    const end = ending(job);
+    server.jobs.complete(ID, "x".repeat(5_000));
+    await clock.pass(4);
+    client.disconnect();
+    await clock.pass(10);
+    expect(server.actions).toContain("result");
+    expect(end).toEqual({});
+    client.connect();
+    await clock.pass(100);
+    expect(end).toEqual({ value: "x".repeat(5_000) });
+  });
+
   it("rejects when the pieces of its result are invalid", async () => {
     const { job, clock, server } = await stored();
     const end = ending(job);
