@@ -33,7 +33,6 @@ import {
   Router,
   type Routes,
 } from "./router.ts";
-import { type DetachedWork, runWork } from "./scheduler/detached-work.ts";
 import type {
   ScheduledAction,
   ScheduledEntry,
@@ -104,6 +103,9 @@ export interface CallRouteOptions<Input extends StandardSchemaV1, Output extends
   readonly output: Output;
 }
 
+/** Returns an app's settings outside of an event: for functions of this part, which only some apps load. */
+export let settingsOf: (app: Lift) => Settings;
+
 /** Default time of a tick, in ms. EventBridge's finest schedule is once a minute. */
 const TICK_MS = 60_000;
 
@@ -140,6 +142,10 @@ export class Lift<State extends object = AnyState> {
   /** Options of the last handler. They apply outside of events too. */
   #handlerOptions: HandlerOptions = {};
   #routes: Routes | undefined;
+
+  static {
+    settingsOf = (app) => app.#settingsFor(app.#handlerOptions);
+  }
 
   /** @throws {LiftError} INVALID_OPTION for an unknown or invalid option */
   constructor(options: LiftOptions<State> = {}) {
@@ -332,19 +338,6 @@ export class Lift<State extends object = AnyState> {
   ): Promise<BroadcastReport> {
     const settings = this.#settingsFor(connections === undefined ? this.#handlerOptions : { connections });
     return broadcastFrom({ endpoint, settings, budget: context }, ids, data, options);
-  }
-
-  /**
-   * Runs work for a stored message inside middleware: observers, and those around the handler, without guards.
-   * @example
-   * await app.runDetached([webSocketMetrics()], { id, action, userId, tenantId, connectionId, endpoint, budget }, work);
-   */
-  runDetached<Result>(
-    middleware: readonly Middleware[],
-    detached: DetachedWork,
-    work: () => Promise<Result>,
-  ): Promise<Result> {
-    return runWork(middleware, this.#settingsFor(this.#handlerOptions), detached, work);
   }
 
   #registerScheduled(middleware: readonly Middleware[]): this {

@@ -26,7 +26,7 @@ export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type L
 export type { MessageAction } from "./message-action.ts";
 export type { LiftOptions } from "./options.ts";
 export type { Actions, Handler, HandlerResult } from "./router.ts";
-export type { DetachedWork } from "./scheduler/detached-work.ts";
+export { type DetachedWork, runDetachedWork } from "./scheduler/detached-work.ts";
 export type {
   ScheduledAction,
   ScheduledEntry,

@@ -5,6 +5,7 @@ import {
   jsonLogger,
   Lift,
   LiftError,
+  runDetachedWork,
   type ScheduledOptions,
   type Tick,
 } from "../lift/index.ts";
@@ -120,7 +121,7 @@ export function createStreamer<Data, State>(
       const { userId, tenantId } = identityOf(request);
       const { connectionId = "", endpoint = "https://localhost/stage" } = requester ?? {};
       const work = { id, action, userId, tenantId, connectionId, endpoint, budget };
-      return app.runDetached(middleware.flat(), work, attempt);
+      return runDetachedWork(app, middleware.flat(), work, attempt);
     },
     now,
   });

@@ -1,9 +1,9 @@
 import type { LambdaContext, MessageEvent } from "../../apigw/index.ts";
 import type { TimeBudget } from "../../store/index.ts";
+import { type Lift, settingsOf } from "../app.ts";
 import { compose, type Middleware } from "../compose.ts";
 import { type AnyContext, Context, contextInternals } from "../context.ts";
 import { runDetached } from "../handler.ts";
-import type { Settings } from "../settings.ts";
 
 /** Work for a message that has been stored, which runs when its event is long over. */
 export interface DetachedWork {
@@ -25,14 +25,18 @@ export interface DetachedWork {
 
 /**
  * Runs `work` inside middleware: observers, and those around the handler. Guards do not run, because the message has
- * passed them. The context has the identity of the message's connection.
+ * passed them. The context has the identity of the message's connection. Not a method, so that other apps do not load it.
+ * @example
+ * const work = { id, action, userId, tenantId, connectionId, endpoint, budget };
+ * const result = await runDetachedWork(app, [webSocketMetrics()], work, () => writeReport());
  */
-export async function runWork<Result>(
+export async function runDetachedWork<Result>(
+  app: Lift,
   middleware: readonly Middleware[],
-  settings: Settings,
   detached: DetachedWork,
   work: () => Promise<Result>,
 ): Promise<Result> {
+  const settings = settingsOf(app);
   const { action, userId, tenantId, budget } = detached;
   const observers = middleware.filter(({ phase }) => phase === "observer");
   const around = middleware.filter(({ phase }) => phase === undefined);

@@ -107,7 +107,7 @@ export class RequestCalls {
     }
     const end = outcome === "exists" ? await actions.readEnd(found, request.budget) : undefined;
     await reply(request, end ?? acknowledgment(found));
-    processor.add(found);
+    if (end === undefined) processor.add(found);
   }
 
   /** @throws {LiftError} VALIDATION_ERROR */

@@ -24,7 +24,7 @@ export class Processor {
   readonly #options: ProcessorOptions;
   readonly #queue: RunQueue;
   /** By owner and id. */
-  readonly #running = new Map<string, RequestRun>();
+  readonly #running = new Map<string, { cancel(): void }>();
   #timer: NodeJS.Timeout | undefined;
   #loading: Promise<void> | undefined;
   #isStopped = false;
@@ -105,8 +105,7 @@ export class Processor {
   /** Never rejects. */
   async #start(request: StoredRequest): Promise<void> {
     const key = keyOf(request);
-    const reserved = { cancel() {} } as RequestRun;
-    this.#running.set(key, reserved);
+    this.#running.set(key, { cancel() {} });
     let end: RunEnd = "lost";
     const context = this.#options.createContext();
     try {

@@ -9,7 +9,13 @@ import type {
   RequestsPayload,
   ResultPayload,
 } from "../../protocol/index.ts";
-import type { RequestStore, StoredRequest, TimeBudget } from "../../store/index.ts";
+import {
+  type RequestPage,
+  type RequestStore,
+  type StoredRequest,
+  StoreError,
+  type TimeBudget,
+} from "../../store/index.ts";
 import type { CallContext, ClientRequest } from "../call-context.ts";
 import type { Scope } from "../channel-keys.ts";
 import { awaitStore } from "../errors.ts";
@@ -64,12 +70,22 @@ export class RequestActions {
       throw new LiftError("FORBIDDEN", { message: "Anonymous clients have no list of requests" });
     }
     const { owner } = toRequestKey(identity, "");
-    const page = await awaitStore(this.#options.store.list(owner, { after, limit }, budget));
+    const page = await this.#readPage(owner, { after, limit }, budget);
     const { next } = page;
     await sendResponse<"requests">(request, {
       requests: page.requests.map(toSummary),
       ...(next === undefined ? {} : { next }),
     });
+  }
+
+  async #readPage(...page: Parameters<RequestStore["list"]>): Promise<RequestPage> {
+    try {
+      return await this.#options.store.list(...page);
+    } catch (cause) {
+      const isMalformed = cause instanceof StoreError && cause.code === "STORE_REFUSED";
+      if (isMalformed) throw new LiftError("VALIDATION_ERROR", { message: "Invalid `after`", cause });
+      throw new LiftError("STORE_FAILED", { message: "The store did not answer", cause });
+    }
   }
 
   async cancel({ request: id }: CancelPayload, request: ClientRequest): Promise<void> {

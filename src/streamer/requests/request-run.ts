@@ -110,7 +110,7 @@ export class RequestRun {
 
   /** Stops the handler: the request was cancelled in this process. */
   cancel(): void {
-    this.#stop.abort(cancelled());
+    this.#stop.abort(new RequestLost());
   }
 
   /** Never rejects. */
@@ -138,7 +138,7 @@ export class RequestRun {
       clearInterval(renewing);
       this.#progress.cancel();
       // Nothing that the handler still does counts from now on.
-      this.#stop.abort(cancelled());
+      this.#stop.abort(new RequestLost());
     }
   }
 
@@ -198,7 +198,7 @@ export class RequestRun {
 
   async #fail(error: unknown): Promise<RunEnd> {
     const { request } = this.#claimed;
-    if (error instanceof LiftError && error.code === "CANCELLED") return "lost";
+    if (error instanceof RequestLost) return "lost";
     const { settings, now, random } = this.#collaborators;
     const { attempts, firstMs, longestMs } = this.#definition.retry;
     const failure = toFailure(error);
@@ -225,8 +225,8 @@ export class RequestRun {
 
   async #append(item: OutputItem): Promise<void> {
     if (await this.#untilStored(() => this.#collaborators.store.append(this.#lease, item))) return;
-    this.#stop.abort(cancelled());
-    throw cancelled();
+    this.#stop.abort(new RequestLost());
+    throw new RequestLost();
   }
 
   #finish(outcome: AttemptOutcome): Promise<boolean> {
@@ -238,9 +238,7 @@ export class RequestRun {
   async #untilStored(write: () => Promise<boolean>): Promise<boolean> {
     for (;;) {
       try {
-        const isStored = await write();
-        // Another worker may have the request since then, so this one may not tell anybody.
-        return isStored && elapsed() < this.#leaseEnd;
+        return await write();
       } catch (cause) {
         const mayPass = cause instanceof StoreError && cause.code === "STORE_UNAVAILABLE";
         if (mayPass && elapsed() + RETRY_MS < this.#leaseEnd) await pause(RETRY_MS, this.#stop.signal);
@@ -255,8 +253,8 @@ export class RequestRun {
     assertSize(json, MAX_CHECKPOINT_BYTES, "checkpoint");
     const isValid = await awaitStore(this.#collaborators.store.saveCheckpoint(this.#lease, json));
     if (isValid) return json;
-    this.#stop.abort(cancelled());
-    throw cancelled();
+    this.#stop.abort(new RequestLost());
+    throw new RequestLost();
   }
 
   async #renew(progress?: RequestProgress): Promise<void> {
@@ -268,10 +266,10 @@ export class RequestRun {
     };
     try {
       if (await store.renew(this.#lease, renewal)) this.#leaseEnd = startedAt + settings.leaseMs;
-      else this.#stop.abort(cancelled());
+      else this.#stop.abort(new RequestLost());
     } catch (error) {
       logSafely(this.#logger, "warn", "A request's lease was not renewed", { error });
-      if (elapsed() >= this.#leaseEnd) this.#stop.abort(cancelled());
+      if (elapsed() >= this.#leaseEnd) this.#stop.abort(new RequestLost());
     }
   }
 
@@ -322,8 +320,11 @@ function isRetryable(thrown: unknown): boolean {
   return !(thrown instanceof LiftError) || thrown.retry;
 }
 
-function cancelled(): LiftError {
-  return new LiftError("CANCELLED", { status: 409, message: "The request was cancelled" });
+/** The request was cancelled, or another worker has it: nothing more can be stored. */
+class RequestLost extends LiftError {
+  constructor() {
+    super("CANCELLED", { status: 409, message: "The request was cancelled" });
+  }
 }
 
 function timedOut(ms: number): LiftError {

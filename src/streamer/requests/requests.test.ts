@@ -345,6 +345,9 @@ describe("a stored request", () => {
     expect(await ada.ask("requests", {})).toMatchObject({
       data: { requests: [{ id: "r1", state: "COMPLETED" }] },
     });
+    expect(await ada.ask("requests", { after: "nonsense" })).toMatchObject({
+      error: { code: "VALIDATION_ERROR" },
+    });
     expect(await others[0]!.ask("requests", {})).toMatchObject({ data: { requests: [] } });
     expect(await others[3]!.ask("requests", {})).toMatchObject({ error: { code: "FORBIDDEN" } });
     for (const other of others) expect(JSON.stringify(other.received())).not.toContain("secret");
