@@ -1,7 +1,7 @@
 import { type WebSocketAuthOptions, webSocketAuth } from "lift-ws/middleware/auth";
 import type { ConnectionStore, Schedule } from "lift-ws/store";
 import { createStreamer, type Rule, type StreamerOptions } from "lift-ws/streamer";
-import { echo, generateReport, processData, processInput, reportInput } from "./jobs.ts";
+import { echo, generateReport, processData, processInput, reportInput, tellStory } from "./jobs.ts";
 
 export interface LoungeOptions extends Pick<StreamerOptions, "logger" | "middleware" | "store"> {
   /** How to verify tokens, which name a user and a tenant. */
@@ -46,6 +46,8 @@ export function createLounge({ auth, stepMs = 1_000, ...rest }: LoungeOptions) {
         // Long enough to reload the page, short enough to watch it end.
         live: { graceMs: 10_000 },
       },
+      // Tells a user's windows of each other's jobs. By its name, only that user may subscribe.
+      user: { delivery: "at-most-once", subscribe: signedIn, publish: itsOwner, maxBytes: 1_024 },
       // The drawings.
       ink: {
         subscribe: signedIn,
@@ -60,6 +62,7 @@ export function createLounge({ auth, stepMs = 1_000, ...rest }: LoungeOptions) {
     .request("generate_report", { ...long, input: reportInput }, (input, context) =>
       generateReport(input, context, pace),
     )
+    .request("tell_story", long, (input, context) => tellStory(input, context, pace))
     .request("process_data", { ...long, input: processInput }, (input, context) =>
       processData(input, context, pace),
     );

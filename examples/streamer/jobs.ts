@@ -71,6 +71,27 @@ function toLine(type: string, date: Date): string {
   return `${date.toISOString().slice(0, 10)},${orders},${(orders * 19.9).toFixed(2)}`;
 }
 
+const STORY =
+  "A message set out across a bad line. It was cut off twice, and each time it came back and went on with the next word, " +
+  "because somebody had written down how far it had got. Nobody who listened heard a word twice, and nobody missed one. " +
+  "Those who came late were told the beginning at once, and then they listened with the others to the end.";
+
+/** Tells a story word by word. One that is taken over goes on after the last word that was stored. */
+export async function tellStory(
+  _input: unknown,
+  { output, progress, signal }: RequestContext,
+  { stepMs }: Pace,
+) {
+  const words = STORY.match(/\S+\s*/g) ?? [];
+  for (const [index, word] of words.entries()) {
+    if (index < output.written) continue;
+    await wait(stepMs / 5, undefined, { signal });
+    await output.write(word);
+    progress((index / words.length) * 100);
+  }
+  return { words: words.length };
+}
+
 const PROCESS_STAGES = ["Loading", "Cleaning", "Joining", "Computing", "Storing"];
 
 /** Works through five stages. Each is saved, so that a process that dies repeats at most one. */

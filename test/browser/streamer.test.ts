@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignJWT } from "jose";
@@ -312,6 +312,61 @@ describe("a live stream", () => {
     await ada.getByText("You were away for too long").waitFor();
     await badge(ada, "Ended");
     await ada.getByRole("button", { name: "Go live" }).waitFor();
+  });
+});
+
+describe("long work", () => {
+  const STORY_END = "they listened with the others to the end.";
+
+  function job(page: Page, name: string) {
+    return page.locator(".job", { has: page.getByText(name, { exact: true }) });
+  }
+
+  const storyOf = async (page: Page) => (await job(page, "Story").locator("pre").textContent()) ?? "";
+
+  it("a report survives a kill of the process and a reload of the page, and is downloaded", async () => {
+    const ada = await enter("Ada");
+    await ada.getByRole("button", { name: "Report" }).click();
+    await job(ada, "Report").getByText("Adding them up").waitFor();
+    expect(await server.stop("SIGKILL")).toEqual([null, "SIGKILL"]);
+    await ada.getByRole("status").getByText("Reconnecting").waitFor();
+    server = await startServer({ example: "streamer", directory, port: server.port });
+    await isOnline(ada);
+    await job(ada, "Report").getByText("attempt 2").waitFor();
+    await ada.reload();
+    await isOnline(ada);
+    const downloading = ada.waitForEvent("download");
+    await job(ada, "Report").getByRole("link", { name: "sales.csv" }).click();
+    const file = await readFile(await (await downloading).path(), "utf8");
+    expect(file.split("\n")[0]).toBe("day,orders,total");
+    expect(file.trim().split("\n")).toHaveLength(31);
+  });
+
+  it("a story is read in two windows, through a kill, and cancelled from the other", async () => {
+    const desk = await enter("Ada");
+    const phone = await enter("Ada");
+    await desk.getByRole("button", { name: "Story" }).click();
+    await expect.poll(() => storyOf(phone)).toMatch(/^A message set out across/);
+    await server.stop("SIGKILL");
+    server = await startServer({ example: "streamer", directory, port: server.port });
+    for (const page of [desk, phone]) await isOnline(page);
+    await phone.reload();
+    await isOnline(phone);
+    await expect.poll(() => storyOf(phone)).toContain("with the next word, because");
+    await expect.poll(() => storyOf(desk)).toContain("with the next word, because");
+    await phone.getByRole("button", { name: "Cancel" }).click();
+    for (const page of [desk, phone]) await job(page, "Story").getByText("Cancelled").waitFor();
+    const [one, other] = [await storyOf(desk), await storyOf(phone)];
+    expect(one).toBe(other);
+    // Each word once, in order, and none after the cancellation.
+    expect(
+      one.startsWith("A message set out across a bad line. It was cut off twice, and each time it came back"),
+    ).toBe(true);
+    expect(one).not.toContain(STORY_END);
+    const late = await enter("Ada");
+    await job(late, "Story").getByText("Cancelled").waitFor();
+    const eve = await enter("Eve");
+    expect(await eve.locator(".job").count()).toBe(0);
   });
 });
 

@@ -1,7 +1,7 @@
 // The page: sign-in, rooms, and the network's state.
 
 import "./theme.js";
-import { type Client, createClient, outbox, presence, streams } from "lift-ws/client";
+import { type Client, createClient, outbox, presence, requests, streams } from "lift-ws/client";
 import { allowWriting, focusComposer, onSay } from "./composer.ts";
 import { Connection } from "./connection.ts";
 import { Network } from "./network.ts";
@@ -11,6 +11,7 @@ import { goToEnd, isAtEnd, keepEnd, keepPlace, onTop } from "./scrolling.ts";
 import { claimsOf, type GetToken, keepProblem, restoreSignIn, showSignIn } from "./sign-in.js";
 import { Stage } from "./stage.ts";
 import { describeMembers, element, find, person } from "./view.js";
+import { Work } from "./work.ts";
 
 const ROOMS = ["lobby", "ideas", "help"];
 const TITLE = document.title;
@@ -18,6 +19,7 @@ const network = new Network();
 const rooms = new Map<string, Room>();
 let client: Client;
 let stage: Stage;
+let work: Work;
 let room: Room;
 let you = "";
 
@@ -50,7 +52,7 @@ async function signIn(getToken: GetToken, isKnown: boolean): Promise<void> {
     WebSocket: network.WebSocket,
     reconnectMaxMs: 8_000,
     heartbeatMs: 20_000,
-    use: [presence(), streams(), outbox(outboxStorage((lines) => connection.waiting(lines)))],
+    use: [presence(), streams(), requests(), outbox(outboxStorage((lines) => connection.waiting(lines)))],
   });
   const connection = new Connection(client, network, {
     onDisconnect: () => {
@@ -60,6 +62,7 @@ async function signIn(getToken: GetToken, isKnown: boolean): Promise<void> {
     },
     onReconnect: () => {
       allowWriting(true);
+      void work.load();
       stage.onReconnect();
       show();
     },
@@ -78,6 +81,7 @@ async function signIn(getToken: GetToken, isKnown: boolean): Promise<void> {
     changed: () => show(),
     refused: ({ message }) => showError(message),
   });
+  work = new Work(client, you, find("work-starts"), find("work"));
   goTo(first);
   client.connect();
 }
