@@ -191,6 +191,12 @@ describe("tables of options in the docs", () => {
   it.each([
     ["docs/guide/channels.md", "Namespaces", "src/streamer/index.ts", "NamespaceOptions"],
     ["docs/guide/react.md", "`useChannel(channel, options)`", "src/react/index.ts", "ChannelOptions"],
+    [
+      "docs/guide/react.md",
+      "`useRequest(action, options)` and `useRequests(limit)`",
+      "src/react/index.ts",
+      "UseRequestOptions",
+    ],
   ])("%s, %s: lists exactly the options of %s's %s", (doc, section, door, type) => {
     const text = sections(read(doc)).get(section) ?? "";
     const table = /^\| option \|.*\n(?:\|.*\n)+/m.exec(text)?.[0] ?? "";

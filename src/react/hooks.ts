@@ -15,6 +15,8 @@ import { type ChannelOptions, type ChannelState, useChannel } from "./channel.ts
 import { useConnectionState } from "./connection.ts";
 import { ClientProvider, useClient } from "./context.ts";
 import { type MembersState, useMembers } from "./members.ts";
+import { type RequestState, type UseRequestOptions, useRequest } from "./request.ts";
+import { type RequestsState, useRequests } from "./requests.ts";
 
 /** The hooks and their provider, with a server's channels and payload types. */
 export interface Hooks<Types extends Namespaces = JsonNamespaces, Actions extends Requests = JsonRequests> {
@@ -36,6 +38,13 @@ export interface Hooks<Types extends Namespaces = JsonNamespaces, Actions extend
   useMembers<Channel extends ChannelIn<Types>>(
     channel: Channel,
   ): MembersState<TypesOf<Types, Channel>["state"]>;
+  /** As `useRequest`, for an action of this server. */
+  useRequest<Action extends keyof Actions & string>(
+    action: Action,
+    options?: UseRequestOptions,
+  ): RequestState<Actions[Action]["input"], Actions[Action]["result"], Actions[Action]["progress"]>;
+  /** As `useRequests`. */
+  useRequests(limit?: number): RequestsState;
 }
 
 /**
@@ -48,6 +57,14 @@ export function createHooks<Server extends ServerTypes = ServerTypes<JsonNamespa
   NonNullable<Server["~channels"]>,
   RequestsOf<Server>
 > {
-  const hooks: Hooks = { ClientProvider, useClient, useConnectionState, useChannel, useMembers };
+  const hooks: Hooks = {
+    ClientProvider,
+    useClient,
+    useConnectionState,
+    useChannel,
+    useMembers,
+    useRequest,
+    useRequests,
+  };
   return hooks as Hooks<NonNullable<Server["~channels"]>, RequestsOf<Server>>;
 }

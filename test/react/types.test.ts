@@ -34,7 +34,16 @@ function compiled(_calls: () => unknown): void {
 
 it("are the same functions as those without types", () => {
   const { ClientProvider, useClient, useConnectionState, useChannel, useMembers } = untyped;
-  expect(hooks).toEqual({ ClientProvider, useClient, useConnectionState, useChannel, useMembers });
+  const { useRequest, useRequests } = untyped;
+  expect(hooks).toEqual({
+    ClientProvider,
+    useClient,
+    useConnectionState,
+    useChannel,
+    useMembers,
+    useRequest,
+    useRequests,
+  });
 });
 
 describe("typed hooks", () => {
@@ -80,6 +89,24 @@ describe("typed hooks", () => {
       hooks.ClientProvider({ client: other });
     }));
 });
+
+it("know the actions, their input and their result", () =>
+  compiled(() => {
+    interface Server {
+      readonly "~requests"?: {
+        readonly report: { input: { year: number }; result: { rows: number }; progress: { step: string } };
+      };
+    }
+    const { useRequest } = createHooks<Server>();
+    const { start, result, progress } = useRequest("report");
+    expectTypeOf(result).toEqualTypeOf<{ rows: number } | undefined>();
+    expectTypeOf(progress!.details).toEqualTypeOf<{ step: string } | undefined>();
+    expectTypeOf(start({ year: 2026 })).resolves.toEqualTypeOf<{ rows: number }>();
+    // @ts-expect-error the year is a number
+    start({ year: "2026" });
+    // @ts-expect-error no such action
+    useRequest("reports");
+  }));
 
 it("use JSON without the server's type", () =>
   compiled(() => {
