@@ -51,6 +51,7 @@ import { StaleConnections } from "./membership/stale-connections.ts";
 import { SEND_VIEWER_COUNT, ViewerCounts } from "./membership/viewer-count.ts";
 import { readNamespaces } from "./namespaces.ts";
 import { checkNamespaceStores, checkStreamerOptions, type StreamerOptions } from "./options.ts";
+import type { RequestCalls } from "./requests/calls.ts";
 import { createRequests, requestNamespace } from "./requests/create-requests.ts";
 import { OutputHistory } from "./requests/output-history.ts";
 import { identityOf } from "./requests/request-keys.ts";
@@ -156,7 +157,7 @@ export function createStreamer<Data, State>(
     defaultHandler: (ctx) => handleMessage(ctx, app, auth, dispatcher, requests.isCall),
   });
   app.use(checkProtocolVersion, auth === undefined ? [] : [auth], ...middleware);
-  app.webSocket("$disconnect", (ctx) => handleDisconnect(ctx, app, staleConnections, queue));
+  app.webSocket("$disconnect", (ctx) => handleDisconnect(ctx, app, staleConnections, requests.calls, queue));
   app.everyTick(() => requests.processor?.onTick());
   registerScheduled(app, { assembler, liveStreams, remover, staleConnections, storedFanOut, viewers });
   return new Streamer({
@@ -197,10 +198,15 @@ async function handleDisconnect(
   ctx: AnyContext,
   app: Lift,
   staleConnections: StaleConnections,
+  calls: RequestCalls,
   queue: KeyedQueue,
 ): Promise<void> {
   const request = { ...createEventContext(ctx, app), ctx };
-  const isComplete = await queue.run(ctx.connectionId, () => staleConnections.removeEnded(request));
+  const { connectionId, userId, tenantId } = ctx;
+  const [isComplete] = await Promise.all([
+    queue.run(connectionId, () => staleConnections.removeEnded(request)),
+    calls.onDisconnect(connectionId, { userId, tenantId }, request),
+  ]);
   if (isComplete) return;
   throw new LiftError("STORE_FAILED", {
     cause: "The connection was not removed from all channels; see the log",

@@ -10,7 +10,8 @@ import {
   utf8Length,
 } from "../../protocol/index.ts";
 import type { JsonObject, NewRequest, RequestStore, StoredRequest } from "../../store/index.ts";
-import type { ClientRequest } from "../call-context.ts";
+import type { CallContext, ClientRequest } from "../call-context.ts";
+import type { Scope } from "../channel-keys.ts";
 import type { CustomRoutes } from "../custom-routes.ts";
 import { awaitStore } from "../errors.ts";
 import { createResponse } from "../responses.ts";
@@ -62,6 +63,18 @@ export class RequestCalls {
     if (this.#isStored(definition, call)) return this.#store(definition, call, request);
     if (!definition.idempotent) throw outcomeUnknown();
     await this.#answer(definition, call, request);
+  }
+
+  /** Cancels what a connection has asked for, where its end cancels it. @throws {LiftError} STORE_FAILED */
+  async onDisconnect(connectionId: string, scope: Scope, context: CallContext): Promise<void> {
+    const { stored, registry } = this.#options;
+    const ends = [...registry.definitions.values()].filter(({ cancelOnDisconnect }) => cancelOnDisconnect);
+    if (stored === undefined || ends.length === 0) return;
+    const actions = new Set(ends.map(({ name }) => name));
+    for await (const request of stored.actions.listOpen(scope, context.budget)) {
+      const isIts = request.requester?.connectionId === connectionId && actions.has(request.action);
+      if (isIts) await stored.actions.cancelRequest(scope, request.id, context);
+    }
   }
 
   #require(action: string): RequestDefinition {

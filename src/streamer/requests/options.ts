@@ -58,6 +58,11 @@ export interface RequestOptions<Input = unknown, Result = unknown, Progress = un
    * otherwise gets OUTCOME_UNKNOWN. Default false.
    */
   readonly idempotent?: boolean;
+  /**
+   * Whether a stored request is cancelled when the connection that made it ends: for work that is of no use to others.
+   * Default false: it goes on.
+   */
+  readonly cancelOnDisconnect?: boolean;
 }
 
 /** The last checkpoint of a request, and how to save the next one. */
@@ -127,7 +132,7 @@ export type HandlerResult<Schema> = Schema extends StandardSchemaV1
 
 /** An action of the application with its options and their defaults. */
 export interface RequestDefinition
-  extends Required<Pick<RequestOptions, "estimatedMs" | "priority" | "idempotent">> {
+  extends Required<Pick<RequestOptions, "estimatedMs" | "priority" | "idempotent" | "cancelOnDisconnect">> {
   readonly name: string;
   readonly handler: RequestHandler;
   readonly input: StandardSchemaV1 | undefined;
@@ -195,6 +200,7 @@ const CHECKS: OptionChecks<RequestOptions> = {
   permission: text,
   priority: integer(-(2 ** 31), 2 ** 31),
   idempotent: boolean,
+  cancelOnDisconnect: boolean,
 };
 
 const RETRY_CHECKS: OptionChecks<RequestRetry> = {
@@ -251,6 +257,7 @@ export function defineRequest(
     permission: options.permission,
     priority: options.priority ?? 0,
     idempotent: options.idempotent ?? false,
+    cancelOnDisconnect: options.cancelOnDisconnect ?? false,
   };
 }
 

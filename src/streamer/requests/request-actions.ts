@@ -1,16 +1,18 @@
 import { LiftError } from "../../lift/index.ts";
-import type {
-  CancelPayload,
-  CompleteMessage,
-  ErrorMessage,
-  RequestInfo,
-  RequestPayload,
-  RequestSummary,
-  RequestsPayload,
-  ResultPayload,
+import {
+  type CancelPayload,
+  type CompleteMessage,
+  type ErrorMessage,
+  LIMITS,
+  type RequestInfo,
+  type RequestPayload,
+  type RequestSummary,
+  type RequestsPayload,
+  type ResultPayload,
 } from "../../protocol/index.ts";
 import {
   type RequestPage,
+  type RequestState,
   type RequestStore,
   type StoredRequest,
   StoreError,
@@ -28,6 +30,8 @@ import type { Watchers } from "./watchers.ts";
 /** UTF-16 code units of a result in one piece: at most 3 bytes each, and twice as much as JSON in JSON. */
 const PIECE_LENGTH = 20_000;
 const PAGE_SIZE = 20;
+
+const FINAL_STATES: ReadonlySet<RequestState> = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
 
 const CANCELLED = { code: "CANCELLED", message: "The request was cancelled" };
 
@@ -108,13 +112,24 @@ export class RequestActions {
     return found;
   }
 
+  /** Lists a user's requests that have not ended. @throws {LiftError} STORE_FAILED */
+  async *listOpen(scope: Scope, budget: TimeBudget | undefined): AsyncGenerator<StoredRequest> {
+    const { owner } = toRequestKey(scope, "");
+    let after: string | undefined;
+    do {
+      const page = await this.#readPage(owner, { after, limit: LIMITS.requests }, budget);
+      yield* page.requests.filter(({ state }) => !FINAL_STATES.has(state));
+      after = page.next;
+    } while (after !== undefined);
+  }
+
   /** Returns the message that ends a request; `undefined` unless it has ended. @throws {LiftError} STORE_FAILED */
   async readEnd(
     request: StoredRequest,
     budget: TimeBudget | undefined,
   ): Promise<CompleteMessage | ErrorMessage | undefined> {
     const { id, state } = request;
-    if (!["COMPLETED", "FAILED", "CANCELLED"].includes(state)) return undefined;
+    if (!FINAL_STATES.has(state)) return undefined;
     const output = await this.#readOutputEnd(request, budget);
     if (state !== "COMPLETED") return failureMessage(id, request.failure ?? CANCELLED, output);
     const found = await awaitStore(this.#options.store.readResult(request, budget));

@@ -301,6 +301,26 @@ describe("a stored request", () => {
     expect(framesOf(desk, "r1").filter(({ type }) => type === "progress")).toEqual([]);
   });
 
+  it("is cancelled by the end of its connection only if its action says so", async () => {
+    const { streamer, client } = simulate();
+    const [kept, ends] = [heldHandler(), heldHandler()];
+    streamer
+      .request("kept", LONG, kept.handler)
+      .request("ends", { ...LONG, cancelOnDisconnect: true }, ends.handler);
+    const [desk, phone] = [await client("desk", ADA), await client("phone", ADA)];
+    await desk.send({ id: "r1", action: "kept" });
+    await desk.send({ id: "r2", action: "ends" });
+    await phone.send({ id: "r3", action: "ends" });
+    await Promise.all([kept.started(), ends.started(2)]);
+    await desk.leave();
+    expect(kept.runs[0]!.context.signal.aborted).toBe(false);
+    expect(ends.runs.map(({ context }) => context.signal.aborted)).toEqual([true, false]);
+    const { data } = await phone.ask("requests", {});
+    expect(
+      data.requests.map(({ id, state }: { id: string; state: string }) => `${id} ${state}`).sort(),
+    ).toEqual(["r1 PROCESSING", "r2 CANCELLED", "r3 PROCESSING"]);
+  });
+
   it("starts no earlier than its client asks", async () => {
     const { streamer, client, now, advance } = simulate();
     const { handler, runs, started } = heldHandler();
