@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import {
   type ChannelHistory,
   IDEMPOTENCY_WINDOW_MS,
+  MAX_KEY_AHEAD_MS,
   type Position,
   type StoredMessage,
 } from "./channel-history.ts";
@@ -161,6 +163,14 @@ export function historyCases(
       assertMatches(again, { duplicate: true, message: { id: "m1" } });
     });
 
+    it("is remembered if it is dated less than a day ahead", async () => {
+      const now = underTest.now();
+      await append("a", "m1", { key: "less", at: now + MAX_KEY_AHEAD_MS - 1 });
+      await append("a", "m2", { key: "day", at: now + MAX_KEY_AHEAD_MS });
+      assert.equal((await append("a", "m3", { key: "less", at: now })).duplicate, true);
+      assert.equal((await append("a", "m4", { key: "day", at: now })).duplicate, false);
+    });
+
     it("can be reused if a publisher a year ahead used it", async () => {
       const now = underTest.now();
       await append("a", "m1", { key: "k", at: now + 365 * 24 * 60 * MINUTE });
@@ -185,6 +195,7 @@ export function historyCases(
       await append("a", "m2");
       const second = await append("a", "m3", { key: "k", data: "other" });
       assertMatches(second, { epoch: first.epoch, duplicate: true, message: { id: "m1", offset: 1 } });
+      assert.ok([null, first.message.data].some((data) => isDeepStrictEqual(data, second.message.data)));
       assert.deepEqual(ids(await read("a")), ["m1", "m2"]);
       assert.equal((await append("a", "m4")).message.offset, 3);
     });

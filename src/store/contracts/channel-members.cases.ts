@@ -221,6 +221,20 @@ export function membersCases(runner: TestRunner, create: CreateChannelStore): vo
       assert.ok(pages <= 10);
     });
 
+    it("list every other member while an expired one returns", async () => {
+      const before = await crowd(underTest.membersPerPage + 1);
+      await add("a", "brief", undefined, { expiresAt: underTest.now() + MINUTE });
+      const after = Array.from({ length: 3 }, (_, n) => `after-${n}`);
+      for (const id of after) await add("a", id);
+      underTest.advance(MINUTE);
+      const seen: string[] = [];
+      for await (const page of members.listMembers("a", underTest.now())) {
+        seen.push(...page.members.map(({ connectionId }) => connectionId));
+        await add("a", "brief");
+      }
+      assert.deepEqual(seen.filter((id) => id !== "brief").sort(), [...before, ...after].sort());
+    });
+
     it("list a member immediately after it was added", async () => {
       for (let n = 0; n < 20; n++) {
         const adding = [add("a", `c${n}`, "ada"), add("b", `c${n}`)];

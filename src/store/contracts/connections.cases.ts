@@ -128,6 +128,15 @@ export function connectionStoreCases(
         assert.equal(await store.get("a", undefined, { removed: true }), undefined);
       });
 
+      it("does not return a kept row past its expiresAt", async () => {
+        await store.save(row("a", { expiresAt: underTest.now() + MINUTE }));
+        await store.delete("a", undefined, { keep: true });
+        underTest.advance(MINUTE - 1);
+        assert.equal((await store.get("a", undefined, { removed: true }))?.id, "a");
+        underTest.advance(1);
+        assert.equal(await store.get("a", undefined, { removed: true }), undefined);
+      });
+
       it("keeps nothing of a row deleted without `keep`, or of a missing row", async () => {
         await store.save(row("a"));
         await store.delete("a");
@@ -216,6 +225,13 @@ export function connectionStoreCases(
         await store.save(row("a"));
         assert.equal(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2)), 1);
         assert.equal(await store.updateState("a", "n", (current) => (current === undefined ? 1 : 2)), 2);
+      });
+
+      it("starts an update of a key that every object inherits from undefined", async () => {
+        await store.save(row("a"));
+        for (const key of ["constructor", "toString", "__proto__"]) {
+          assert.equal(await store.updateState("a", key, (current) => (current === undefined ? 1 : 2)), 1);
+        }
       });
 
       it("removes a key whose update returns undefined", async () => {

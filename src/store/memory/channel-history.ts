@@ -181,7 +181,7 @@ function trim({ head, messages, retention }: Channel, now: number): void {
     if (offset > head - retention.size && isWithin(retention.ageMs, at, now)) break;
     past++;
   }
-  if (past > 0) messages.splice(0, past);
+  messages.splice(0, past);
 }
 
 /** Returns whether a message is neither too old nor dated too far ahead to be trusted. */

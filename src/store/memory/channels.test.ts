@@ -93,6 +93,65 @@ describe("memory channels", () => {
     });
   });
 
+  it("evicts expired keys after one that was used again", async () => {
+    const { history } = make().store;
+    const retention = { size: 1, ageMs: MINUTE };
+    await history.append("a", { ...message("m1", 0), key: "again" }, retention);
+    await history.append("a", { ...message("m2", 1), key: "k" }, retention);
+    await history.append("a", { ...message("m3", 5 * MINUTE), key: "again" }, retention);
+    await history.append("b", message("m4", 5 * MINUTE + 1), retention);
+    expect(await history.append("a", { ...message("m5", 1), key: "k" }, retention)).toMatchObject({
+      duplicate: false,
+    });
+  });
+
+  it("returns the data of a duplicate while its message is kept", async () => {
+    const { history } = make().store;
+    const append = (id: string, key?: string) =>
+      history.append(
+        "a",
+        { ...message(id, 0), ...(key === undefined ? {} : { key }) },
+        { size: 2, ageMs: MINUTE },
+      );
+    await append("m1");
+    const { message: stored } = await append("m2", "k");
+    await append("m3");
+    expect((await append("again", "k")).message).toEqual(stored);
+    await append("m4");
+    expect((await append("again", "k")).message).toEqual({ ...stored, data: null });
+  });
+
+  it("checks two channels per append, so that the cost of an append is bounded", async () => {
+    let time = Date.UTC(2026, 0, 1);
+    const history = new MemoryHistory(() => time);
+    const append = async (channel: string) => {
+      const { message: stored } = await history.append(channel, message("m", time), { size: 1, ageMs: 1 });
+      await history.markDelivered(channel, stored.offset);
+    };
+    for (let n = 0; n < 6; n++) await append(`idle${n}`);
+    time += 5 * MINUTE;
+    await append("other");
+    await append("other");
+    expect(history.size).toBe(5);
+  });
+
+  it("drops an idle channel after its last member has left", async () => {
+    const { store, advance, now } = make();
+    const deliver = async (channel: string) => {
+      const { message: stored } = await store.history.append(channel, message("m", now()), {
+        size: 1,
+        ageMs: 1,
+      });
+      await store.history.markDelivered(channel, stored.offset);
+    };
+    await deliver("a");
+    await store.members.add("a", member("c1"));
+    await store.members.remove("a", "c1");
+    advance(5 * MINUTE);
+    for (let n = 0; n < 4; n++) await deliver("other");
+    expect(await store.history.readHead("a")).toMatchObject({ offset: 0 });
+  });
+
   it("evicts messages of a silent channel on appends to others", async () => {
     const { store } = make();
     const retention = { size: 10, ageMs: MINUTE };

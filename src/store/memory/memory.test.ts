@@ -49,6 +49,24 @@ describe("memory store", () => {
     expect(await store.count()).toBe(2 * dead.length);
   });
 
+  it("checks two rows for expiry per save, so that the cost of a save is bounded", async () => {
+    const { store, now, advance } = make();
+    for (let n = 0; n < 20; n++) await store.save({ ...row, id: `dead-${n}`, expiresAt: now() + 1 });
+    advance(1);
+    await store.save(row);
+    // Every remaining row is live by this clock.
+    advance(-1);
+    expect(await store.count()).toBe(19);
+  });
+
+  it("lists no connection under a missing user or tenant", async () => {
+    const { store } = make();
+    await store.save(row);
+    for (const list of [store.listByUser(undefined as never), store.listByTenant(undefined as never)]) {
+      for await (const found of list) expect(found).toBeUndefined();
+    }
+  });
+
   it("does not freeze the caller's objects", async () => {
     const { store } = make();
     await store.save(row);
@@ -58,10 +76,30 @@ describe("memory store", () => {
   it("drops a deleted id after 15 minutes", async () => {
     const { store, advance } = make();
     await store.delete("a");
-    advance(15 * 60_000 - 1);
+    advance(10 * 60_000);
+    await store.delete("a");
+    advance(5 * 60_000 - 1);
     expect(await store.save(row)).toBe(false);
     advance(1);
     expect(await store.save(row)).toBe(true);
+  });
+
+  it("keeps a deleted row for 15 minutes", async () => {
+    const { store, advance } = make();
+    await store.save(row);
+    await store.delete("a", undefined, { keep: true });
+    advance(15 * 60_000 - 1);
+    expect(await store.get("a", undefined, { removed: true })).toEqual(row);
+    advance(1);
+    expect(await store.get("a", undefined, { removed: true })).toBeUndefined();
+  });
+
+  it("does not store a row that has expired", async () => {
+    const { store, now, advance } = make();
+    expect(await store.save({ ...row, expiresAt: now() })).toBe(true);
+    // The row would be live by this clock.
+    advance(-1);
+    expect(await store.get("a")).toBeUndefined();
   });
 
   it("uses the system's time by default", async () => {

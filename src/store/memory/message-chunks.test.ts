@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { CHUNKS_TIMEOUT_MS } from "../contracts/message-chunks.ts";
 import { MemoryMessageChunks } from "./message-chunks.ts";
 
 const part = (message: number, index: number, text: string) => ({ message, index, count: 3, text });
@@ -24,6 +25,31 @@ describe("message chunks in memory", () => {
     expect(await parts.add("a", part(1, 0, texts[0]!), 0)).toBe("opened");
     expect(await parts.add("a", part(1, 1, texts[1]!), 0)).toBe("kept");
     expect(await parts.add("a", part(1, 2, texts[2]!), 0)).toEqual({ whole: texts.join("") });
+  });
+
+  it("forget a message one timeout after it has expired", async () => {
+    const parts = new MemoryMessageChunks();
+    await parts.add("a", part(1, 0, "x"), 0);
+    expect(await parts.add("a", part(1, 1, "x"), 2 * CHUNKS_TIMEOUT_MS - 1)).toBe("closed");
+    expect(await parts.add("a", part(1, 1, "x"), 2 * CHUNKS_TIMEOUT_MS)).toBe("opened");
+  });
+
+  it("drop the texts of two expired messages with each chunk", async () => {
+    const parts = new MemoryMessageChunks();
+    for (const id of ["a", "b", "c"]) await parts.add(id, part(1, 0, "xy"), 0);
+    await parts.add("d", part(1, 0, "x"), CHUNKS_TIMEOUT_MS - 1);
+    expect(parts.characters).toBe(7);
+    await parts.add("d", part(1, 1, "x"), CHUNKS_TIMEOUT_MS);
+    expect(parts.characters).toBe(4);
+  });
+
+  it("drop expired messages also after an older connection has begun another message", async () => {
+    const parts = new MemoryMessageChunks();
+    await parts.add("a", part(1, 0, "xy"), 0);
+    await parts.add("b", part(1, 0, "xy"), 1);
+    await parts.add("a", part(2, 0, "x"), 2);
+    await parts.add("c", part(1, 0, "x"), 1 + CHUNKS_TIMEOUT_MS);
+    expect(parts.characters).toBe(2);
   });
 
   it("do not count complete, aborted, replaced or expired messages", async () => {

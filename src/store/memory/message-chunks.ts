@@ -33,6 +33,11 @@ export class MemoryMessageChunks implements MessageChunks {
     this.#maxCharacters = maxCharacters;
   }
 
+  /** Characters of all open messages. */
+  get characters(): number {
+    return this.#characters;
+  }
+
   async add(connectionId: string, chunk: MessageChunk, now: number): Promise<ChunkResult> {
     this.#sweep(now);
     const current = this.#messages.get(connectionId);

@@ -17,6 +17,21 @@ it("evicts expired tickets on save", async () => {
   expect(await tickets.take("h19999", now)).toEqual({});
 });
 
+it("checks two tickets per save, and none up to a thousand tickets", async () => {
+  const tickets = new MemoryTicketStore(() => NOW);
+  for (let n = 0; n < 1_000; n++) await tickets.save(`h${n}`, {}, NOW);
+  expect(tickets.size).toBe(1_000);
+  await tickets.save("last", {}, NOW + 1);
+  expect(tickets.size).toBe(999);
+});
+
+it("evicts two expired tickets on take", async () => {
+  const tickets = new MemoryTicketStore(() => NOW);
+  for (const hash of ["a", "b", "c", "d"]) await tickets.save(hash, {}, NOW);
+  await tickets.take("d", NOW);
+  expect(tickets.size).toBe(1);
+});
+
 it("keeps unexpired tickets", async () => {
   const tickets = new MemoryTicketStore(() => NOW);
   for (let n = 0; n < 3_000; n++) await tickets.save(`h${n}`, { n }, NOW + 1);
