@@ -19,6 +19,14 @@ describe("ManualClock", () => {
     expect(clock.now()).toBe(30);
   });
 
+  it("fires timers of the same time in the order of their starts", () => {
+    const clock = new ManualClock(0);
+    const fired: string[] = [];
+    for (const name of ["a", "b", "c"]) clock.setTimeout(() => fired.push(name), 10);
+    clock.advance(10);
+    expect(fired).toEqual(["a", "b", "c"]);
+  });
+
   it("moves its wall clock without elapsed time", () => {
     const clock = new ManualClock(1_000);
     clock.setTimeout(() => expect.unreachable(), 10);

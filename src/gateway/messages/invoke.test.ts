@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { LambdaContext, LambdaHandler } from "../../apigw/index.ts";
 import { ManualClock } from "../clock.ts";
 import { readOptions } from "../read-options.ts";
-import { checkResult, Invoker, type Outcome } from "./invoke.ts";
+import { acceptsConnection, checkResult, Invoker, type Outcome } from "./invoke.ts";
 
 function setUp(limits = {}) {
   const clock = new ManualClock();
@@ -33,12 +33,17 @@ describe("Invoker", () => {
     ["returns", () => 1],
     ["resolves", async () => 1],
     ["calls back", (_event, _context, callback) => callback(null, 1)],
+    ["calls back without an error", (_event, _context, callback) => callback(undefined, 1)],
     ["calls back later", (_event, _context, callback) => setImmediate(callback, null, 1)],
     ["calls context.succeed", (_event, context) => old(context).succeed(1)],
     ["calls a destructured context.succeed", (_event, context) => later(old(context).succeed, 1)],
     ["calls a destructured context.done", (_event, context) => later(old(context).done, null, 1)],
   ])("has the value that a handler %s as its outcome", async (_name, handler) => {
     expect(await setUp().run(handler)).toEqual({ kind: "answered", value: 1 });
+  });
+
+  it("accepts null as a handler's result", async () => {
+    expect(await setUp().run(() => null)).toEqual({ kind: "answered", value: null });
   });
 
   it.each<[string, LambdaHandler<string>]>([
@@ -98,6 +103,47 @@ describe("Invoker", () => {
     expect(settle).toHaveBeenCalledOnce();
   });
 
+  it.each([0, 1, 2])("times out the other invocations after the end of number %i of three", async (index) => {
+    const { clock, invoker } = setUp();
+    const ends: ((value: unknown) => void)[] = [];
+    const outcomes: string[] = [];
+    for (let n = 0; n < 3; n++) {
+      invoker.run(
+        () => new Promise((resolve) => ends.push(resolve)),
+        "event",
+        "fn",
+        ({ kind }) => outcomes.push(`${n} ${kind}`),
+      );
+    }
+    ends[index]?.("value");
+    await vi.waitFor(() => expect(outcomes).toEqual([`${index} answered`]));
+    expect(invoker.isBusy).toBe(true);
+    clock.advance(29_000);
+    const others = [0, 1, 2].filter((n) => n !== index).map((n) => `${n} timed out`);
+    expect(outcomes.slice(1)).toEqual(others);
+    expect(invoker.isBusy).toBe(false);
+  });
+
+  it("starts no timer without a timeout", () => {
+    const { clock, invoker } = setUp({ integrationTimeoutMs: Number.POSITIVE_INFINITY });
+    invoker.run(never, "event", "fn", () => {});
+    expect(clock.pending).toBe(0);
+  });
+
+  it("reports the end of a handler after its timeout once, and no second result", () => {
+    const { clock, invoker } = setUp();
+    const late = vi.fn();
+    const calls: ((error: null, value: unknown) => void)[] = [];
+    const handler: LambdaHandler<string> = (_event, _context, callback) => {
+      calls.push(callback);
+    };
+    for (let n = 0; n < 2; n++) invoker.run(handler, "event", "fn", () => {}, late);
+    for (const value of ["in time", "again"]) calls[0]?.(null, value);
+    clock.advance(29_000);
+    for (const value of ["late", "again"]) calls[1]?.(null, value);
+    expect(late).toHaveBeenCalledExactlyOnceWith({ kind: "answered", value: "late" });
+  });
+
   it("passes the complete Lambda context, with the remaining time by the gateway's clock", async () => {
     const { clock, run } = setUp();
     let seen: LambdaContext | undefined;
@@ -149,7 +195,7 @@ describe("Invoker", () => {
   });
 
   it("drains: resolves when the running handlers have ended", async () => {
-    const { invoker } = setUp();
+    const { clock, invoker } = setUp();
     let finish: (value: unknown) => void = () => {};
     invoker.run(
       () =>
@@ -160,9 +206,11 @@ describe("Invoker", () => {
       "fn",
       () => {},
     );
+    const timers = clock.pending;
     const drained = invoker.drain(5_000);
     finish(1);
     await expect(drained).resolves.toBeUndefined();
+    expect(clock.pending).toBe(timers);
   });
 
   it("drains no longer than the given time", async () => {
@@ -173,11 +221,13 @@ describe("Invoker", () => {
     await expect(drained).resolves.toBeUndefined();
   });
 
-  it("leaves no timer when it stops", () => {
+  it("times out the running handlers and leaves no timer when it stops", () => {
     const { clock, invoker } = setUp();
-    invoker.run(never, "event", "fn", () => {});
+    const settle = vi.fn();
+    invoker.run(never, "event", "fn", settle);
     invoker.stop();
     expect(clock.pending).toBe(0);
+    expect(settle).toHaveBeenCalledExactlyOnceWith({ kind: "timed out" });
   });
 });
 
@@ -210,5 +260,26 @@ describe("checkResult", () => {
   it("rejects a circular result as malformed, because it is not JSON", () => {
     expect(check(circular)).toBe("failed");
     expect(check({ statusCode: 200, body: circular })).toBe("failed");
+  });
+});
+
+describe("acceptsConnection", () => {
+  it.each([{ statusCode: 200 }, { statusCode: 299 }, { statusCode: "200" }, { statusCode: 204, body: {} }])(
+    "accepts %j",
+    (result) => expect(acceptsConnection(result)).toBe(true),
+  );
+
+  it.each([undefined, null, "200", {}, { statusCode: 199 }, { statusCode: 300 }, { statusCode: 403 }])(
+    "rejects %j",
+    (result) => expect(acceptsConnection(result)).toBe(false),
+  );
+
+  it("rejects a result that throws when it is read", () => {
+    const result = {
+      get statusCode() {
+        throw new Error("no status");
+      },
+    };
+    expect(acceptsConnection(result)).toBe(false);
   });
 });

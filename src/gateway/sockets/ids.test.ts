@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createId, createTransientId, isConnectionId } from "./ids.ts";
+import { createApiId, createId, createTransientId, isConnectionId } from "./ids.ts";
 
 describe.each([
   ["createId", createId],
@@ -18,6 +18,12 @@ describe.each([
   });
 });
 
+it("createApiId returns ten lowercase letters and digits", () => {
+  const ids = Array.from({ length: 100 }, createApiId);
+  for (const id of ids) expect(id).toMatch(/^[a-z0-9]{10}$/);
+  expect(new Set(ids).size).toBe(100);
+});
+
 describe("isConnectionId", () => {
   it.each([
     "",
@@ -25,6 +31,8 @@ describe("isConnectionId", () => {
     "0123456789abcdef",
     "L0SM9cOFvHcCIhw==",
     "L0SM9cOFvHcCIh!=",
+    "-L0SM9cOFvHcCIhw=",
+    "L0SM9cOFvHcCIhw=-",
     "6f8460cf-5196-42dc-925a-ed2c00000000",
   ])("rejects %j", (id) => expect(isConnectionId(id)).toBe(false));
 });

@@ -74,6 +74,23 @@ describe("InboundQueue", () => {
     expect(started).toEqual(["a"]);
   });
 
+  it("starts no message after one that closes the connection and so clears the queue", async () => {
+    const started: string[] = [];
+    const ends: (() => void)[] = [];
+    const source = { pause: () => {}, resume: () => {} };
+    const queue = new InboundQueue({ messagesInFlight: 1 }, source, (text, done) => {
+      started.push(text);
+      if (text === "first") return void ends.push(done);
+      queue.clear();
+      done();
+    });
+    for (const text of ["first", "refused", "dropped"]) queue.push(text);
+    ends[0]?.();
+    await turn();
+    await turn();
+    expect(started).toEqual(["first", "refused"]);
+  });
+
   it("starts every message once, in order and within its limit, for any sequence of arrivals and ends", async () => {
     const steps = fc.array(fc.constantFrom("push", "end", "turn"), { maxLength: 60 });
     await fc.assert(

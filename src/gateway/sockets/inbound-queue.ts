@@ -88,9 +88,11 @@ export class InboundQueue {
     this.#startedInTurn = 0;
     const waiting = this.#waiting;
     let next = 0;
-    while (next < waiting.length && this.#isFree) this.#start(waiting[next++]!);
-    // A handled message may have closed the connection, and so have cleared the queue.
-    if (waiting !== this.#waiting) return;
+    while (next < waiting.length && this.#isFree) {
+      this.#start(waiting[next++]!);
+      // The message may have closed the connection, and so have cleared the queue.
+      if (waiting !== this.#waiting) return;
+    }
     waiting.splice(0, next);
     if (waiting.length > 0) return;
     this.#onEmpty?.();

@@ -51,7 +51,7 @@ function connect() {
     transport,
     connection,
     endings,
-    post: () => connection.send(textFrame("x".repeat(58), 100)),
+    post: (bytes = 60) => connection.send(textFrame("x".repeat(bytes - 2), 100)),
   };
 }
 
@@ -63,6 +63,22 @@ describe("LiveConnection", () => {
     expect(endings).toEqual([]);
     clock.advance(1);
     expect(endings).toEqual([expect.objectContaining({ code: 1008 })]);
+  });
+
+  it("treats a buffer at exactly its limit as full", () => {
+    const { clock, post, endings } = connect();
+    expect([post(50), post(50), post(50)]).toEqual(["sent", "sent", "full"]);
+    clock.advance(GRACE_MS);
+    expect(endings).toHaveLength(1);
+  });
+
+  it("leaves no timer when it closes", () => {
+    const { clock, connection, post } = connect();
+    post();
+    post();
+    expect(clock.pending).toBe(1);
+    connection.close({ code: 1001, reason: "Going away" } as CloseReason);
+    expect(clock.pending).toBe(0);
   });
 
   it("keeps a client that is below its buffer again, even if it has not caught up", async () => {
