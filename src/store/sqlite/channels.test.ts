@@ -237,6 +237,41 @@ describe("a SQLite store", () => {
     expect((await again.append("room0", message("m"), retention)).epoch).toBe(heads[0]!.epoch);
   });
 
+  it("drops an idle channel after its last member has left", async () => {
+    let time = START;
+    const { history, members } = open(newPath(), { now: () => time });
+    const deliver = async (channel: string) => {
+      const sent = message("m", { at: time });
+      const { message: stored } = await history.append(channel, sent, { size: 1, ageMs: 1 });
+      await history.markDelivered(channel, stored.offset);
+    };
+    await deliver("a");
+    const member = { connectionId: "c1", endpoint: "https://x", joinedAt: START, expiresAt: 1e15 };
+    await members.add("a", member);
+    await members.remove("a", "c1");
+    // Commits the time at which the member left.
+    await history.markDelivered("a", 1);
+    time += 5 * MINUTE;
+    for (let n = 0; n < 64; n++) await deliver("other");
+    expect(await history.readHead("a")).toMatchObject({ offset: 0 });
+  });
+
+  it("returns the data of a duplicate while its message is kept", async () => {
+    const { history } = open(newPath());
+    const retention = { size: 1, ageMs: MINUTE };
+    const first = message("m1", { key: "k" });
+    const { message: stored } = await history.append("a", first, retention);
+    expect((await history.append("a", message("again", { key: "k" }), retention)).message).toEqual(stored);
+    await history.markDelivered("a", 1);
+    for (let n = 2; n <= 64; n++) await history.append("a", message(`m${n}`), retention);
+    expect((await history.append("a", message("again", { key: "k" }), retention)).message).toEqual({
+      id: "m1",
+      data: null,
+      at: START,
+      offset: 1,
+    });
+  });
+
   it("does not count time while closed as idle, because members could not return", async () => {
     const path = newPath();
     const retention = { size: 10, ageMs: MINUTE };
