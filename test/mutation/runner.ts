@@ -52,6 +52,8 @@ export class MutationRunner {
         include: part.tests.map((path) => (path.endsWith(".ts") ? path : `${path}/**/*.test.ts`)),
         reporters: [{}],
         maxWorkers: 2,
+        // The first failure decides.
+        bail: 1,
         testTimeout: TEST_MS,
         hookTimeout: TEST_MS,
         teardownTimeout: TEST_MS,
