@@ -10,6 +10,7 @@ import { flood } from "./flood.ts";
 import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
 import { recover } from "./recover.ts";
+import { requests } from "./requests.ts";
 import { store } from "./store.ts";
 
 interface Measure {
@@ -34,6 +35,7 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     { run: channels, runs: 11, about: "publications stored and delivered, beside ws and socket.io" },
   ],
   ["flood", { run: flood, runs: 3, about: "a client that sends as fast as it can, beside a normal one" }],
+  ["requests", { run: requests, runs: 7, about: "long requests stored and run, their progress and output" }],
   ["recover", { run: recover, runs: 5, about: "1,000 clients that reconnect and recover missed messages" }],
   [
     "disconnect",
@@ -41,7 +43,7 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
   ],
 ]);
 
-const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect"]);
+const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "requests", "flood", "disconnect"]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
 
