@@ -43,7 +43,7 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
   ],
 ]);
 
-const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "requests", "flood", "disconnect"]);
+const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect"]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
 

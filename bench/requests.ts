@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { OutputResult, Throughput } from "./children/requests-client.ts";
 import { type Child, CLIENT_CORE, cpuShare, SERVER_CORE, startChild } from "./lib/children.ts";
 import type { Memory, Usage } from "./lib/control.ts";
+import { hasRedis, type Redis, startRedis } from "./lib/redis.ts";
 import { atLeast, atMost, type Findings, none, type Row } from "./lib/report.ts";
 import { LIMITS_OFF } from "./lib/sides.ts";
 import { median, spread } from "./lib/stats.ts";
@@ -21,7 +22,11 @@ const WATCHERS = 3;
 const GATHER_MS = 200;
 const ANSWER = 4_000;
 
+/** BullMQ beside SQLite's durability, and with up to a second that a crash of the machine may lose. */
+const QUEUES = ["always", "everysec"] as const;
+
 interface Samples {
+  readonly queues: ReadonlyMap<string, number[]>;
   readonly requests: number[];
   readonly publishes: number[];
   readonly acknowledged: number[];
@@ -36,7 +41,9 @@ export async function requests(runs: number, progress: (line: string) => void): 
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-bench-"));
   const server = startChild("children/requests-server.ts", SERVER_CORE, [join(folder, "requests.db")]);
   const client = startChild("children/requests-client.ts", CLIENT_CORE);
+  const queues: { readonly fsync: string; readonly redis: Redis; readonly child: Child }[] = [];
   const samples: Samples = {
+    queues: new Map(QUEUES.map((fsync) => [fsync, []])),
     requests: [],
     publishes: [],
     acknowledged: [],
@@ -49,13 +56,29 @@ export async function requests(runs: number, progress: (line: string) => void): 
   try {
     const [port] = await Promise.all([server.ready, client.ready]);
     await client.ask("open", { to: port, count: LONG * (1 + WATCHERS) });
+    for (const fsync of hasRedis ? QUEUES : []) {
+      const redis = await startRedis(fsync);
+      const child = startChild("rivals/bullmq.mjs", SERVER_CORE, [String(redis.port)]);
+      queues.push({ fsync, redis, child });
+      await child.ready;
+      await child.ask("throughput", { ms: WARM_UP_MS, inFlight: IN_FLIGHT });
+    }
     for (const what of ["publish", "requests"]) {
       await client.ask("throughput", { ms: WARM_UP_MS, inFlight: IN_FLIGHT, what });
     }
     for (let run = 1; run <= runs; run++) {
       progress(`requests: sample ${run} of ${runs}`);
       await throughput(client, samples);
+      for (const { fsync, child } of queues) {
+        const { perSecond } = await child.ask<Throughput>("throughput", {
+          ms: SAMPLE_MS,
+          inFlight: IN_FLIGHT,
+        });
+        samples.queues.get(fsync)!.push(perSecond);
+      }
     }
+    // They would take their share of the cores from what follows.
+    await Promise.all(queues.splice(0).map(stopQueue));
     for (let run = 1; run <= Math.min(runs, 3); run++) {
       progress(`requests: latency, progress and output, ${run} of ${Math.min(runs, 3)}`);
       await rest(server, client, samples);
@@ -66,9 +89,14 @@ export async function requests(runs: number, progress: (line: string) => void): 
     const { heap } = await server.ask<Memory>("memory");
     return judge(samples, (heap - before.heap) / 2 ** 20, runs);
   } finally {
-    await Promise.all([server.stop(), client.stop()]);
+    await Promise.all([server.stop(), client.stop(), ...queues.map(stopQueue)]);
     rmSync(folder, { recursive: true });
   }
+}
+
+async function stopQueue({ redis, child }: { readonly redis: Redis; readonly child: Child }): Promise<void> {
+  await child.stop();
+  await redis.stop();
 }
 
 async function throughput(client: Child, samples: Samples): Promise<void> {
@@ -111,6 +139,8 @@ function judge(samples: Samples, waitingMB: number, runs: number): Findings {
     "per second": median(values),
     "± %": spread(values),
   });
+  const queues = [...samples.queues].filter(([, values]) => values.length > 0);
+  const always = samples.queues.get("always")!;
   const ratios = samples.requests.map((perSecond, at) => perSecond / samples.publishes[at]!);
   const outputP99 = median(samples.output.map((one) => one.p99));
   return {
@@ -119,9 +149,19 @@ function judge(samples: Samples, waitingMB: number, runs: number): Findings {
     rows: [
       row("requests accepted and completed", samples.requests),
       row("publications stored", samples.publishes),
+      ...queues.map(([fsync, values]) => row(`BullMQ, ${fsync}`, values)),
     ],
     targets: [
       atLeast("requests, of the publications of the same run", 0.4, median(ratios)),
+      ...(always.length > 0
+        ? [
+            atLeast(
+              "requests, of BullMQ's jobs at equal durability",
+              1,
+              median(samples.requests) / median(always),
+            ),
+          ]
+        : []),
       atMost(`p99 from call to acknowledgment at ${PACE}/s`, 10, median(samples.acknowledged), " ms"),
       atMost("p99 from call to the handler's start", 20, median(samples.started), " ms"),
       atMost(`CPU of ${LONG} requests that report 20 times a second`, 30, median(samples.reportsCpu), " %"),
@@ -147,6 +187,9 @@ function judge(samples: Samples, waitingMB: number, runs: number): Findings {
     notes: [
       LIMITS_OFF,
       `SQLite (WAL, synchronous FULL). ${IN_FLIGHT} in flight: a request is stored, acknowledged, claimed, run and completed.`,
+      hasRedis
+        ? "BullMQ: jobs added and completed by one process on Redis, `appendfsync` always and everysec, without a client."
+        : "BullMQ was not measured: redis-server is not installed (apt-get install redis-server).",
       `Output is gathered for ${GATHER_MS} ms. CPU is that of the server, in percent of a core.`,
     ],
   };
