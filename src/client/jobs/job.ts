@@ -263,7 +263,6 @@ export class RequestJob implements Repairable {
       this.watch();
       const end = { ...START, offset: this.#outputEnd };
       this.order.observeHead(end);
-      if (this.#channel?.isSubscribed) this.#core.channels.observeHeads({ [this.name]: end });
       this.#catchUp();
     }
     this.settle();

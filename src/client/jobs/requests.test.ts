@@ -81,12 +81,12 @@ describe("a request in place", () => {
 
   it("may have the id of any request of the client's own", async () => {
     const { client, clock, server } = await connected();
-    server.jobs.answer = () => ({ data: "mine" });
+    server.jobs.answer = () => ({ data: { messages: "mine" } });
     const page = client.history("room:a");
     const end = ending(client.request("echo", 1, { id: "1" }));
     await clock.pass(10);
     expect(await page).toMatchObject({ messages: [] });
-    expect(end).toEqual({ value: "mine" });
+    expect(end).toEqual({ value: { messages: "mine" } });
   });
 
   it("rejects at once without a connection, and was not sent", async () => {
@@ -114,6 +114,15 @@ describe("a request in place", () => {
     await clock.pass(600);
     expect(end).toEqual({ code: "TIMEOUT" });
     expect(clock.pending).toBe(before);
+  });
+
+  it("checks the connection after a TIMEOUT", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => "silent";
+    const end = ending(client.request("echo", 1, { timeoutMs: 11_000 }));
+    await clock.pass(11_010);
+    expect(end).toEqual({ code: "TIMEOUT" });
+    expect(server.actions).toEqual(["heartbeat"]);
   });
 
   it("rejects with ABORTED, and is not sent when its signal was aborted before", async () => {
@@ -337,6 +346,25 @@ describe("a stored request", () => {
     expect(end).toEqual({ value: "done" });
   });
 
+  it("repeats no progress when its state is read, and shows none older than the newest", async () => {
+    const seen: number[] = [];
+    const all = await connected({ heartbeatMs: 10_000 });
+    const onProgress = ({ percentage }: Progress) => seen.push(percentage);
+    all.client.request("report", 1, { id: ID, onProgress }).catch(() => {});
+    await all.clock.pass(10);
+    all.server.jobs.progress(ID, 40);
+    await all.clock.pass(10_000);
+    expect(all.server.actions).toContain("request");
+    expect(seen).toEqual([40]);
+    all.server.intercept = ({ action }, socket) => {
+      const newer = { percentage: 70, message: "", attempt: 1 };
+      if (action === "request") socket.deliver({ type: "progress", request_id: ID, ...newer });
+      return undefined;
+    };
+    await all.clock.pass(10_000);
+    expect(seen).toEqual([40, 70]);
+  });
+
   it("survives `disconnect`, and continues with the next `connect`", async () => {
     const { client, clock, server, job } = await stored();
     const end = ending(job);
@@ -553,10 +581,20 @@ describe("output", () => {
     await clock.pass(10);
     const second = reading(client.attach(ID).output);
     await clock.pass(10);
+    expect(second.all).toEqual(texts(3));
     server.jobs.write(ID, { text: "t4 " });
     server.jobs.complete(ID, 1);
     await clock.pass(100);
     expect([first, second]).toEqual(Array(2).fill({ all: texts(4), end: "ended" }));
+  });
+
+  it("throws the error, so that a job whose output is read needs no handler of its own", async () => {
+    const { job, clock, server } = await stored();
+    const read = reading(job.output);
+    await clock.pass(10);
+    server.jobs.fail(ID, "INTERNAL_ERROR");
+    await clock.pass(10);
+    expect(read.end).toBe("INTERNAL_ERROR");
   });
 
   it("rejects with HISTORY_LOST when the server has no more of it", async () => {
@@ -623,6 +661,17 @@ describe("attach", () => {
     await clock.pass(10);
     expect(ends).toEqual([{ code: "NOT_FOUND" }, { code: "INVALID_CHANNEL" }]);
     expect(errors).toEqual([]);
+  });
+
+  it("reads the state, also when another job has subscribed before", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.store(ID);
+    client.attach(ID).catch(() => {});
+    await clock.pass(10);
+    Object.assign(server.jobs.stored.get(ID)!, { state: "COMPLETED", result: 1 });
+    const end = ending(client.attach(ID));
+    await clock.pass(10);
+    expect(end).toEqual({ value: 1 });
   });
 
   it("waits for `connect`", async () => {
