@@ -82,8 +82,9 @@ describe("a request in place", () => {
   it("may have the id of any request of the client's own", async () => {
     const { client, clock, server } = await connected();
     server.jobs.answer = () => ({ data: { messages: "mine" } });
-    const page = client.history("room:a");
     const end = ending(client.request("echo", 1, { id: "1" }));
+    await clock.pass(0);
+    const page = client.history("room:a");
     await clock.pass(10);
     expect(await page).toMatchObject({ messages: [] });
     expect(end).toEqual({ value: { messages: "mine" } });
