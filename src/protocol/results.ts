@@ -77,7 +77,7 @@ export const REQUEST_INFO = named(
 
 /** The `data` of the `response` to each action. A `part` has none: the whole message is answered. */
 export const RESULTS = {
-  subscribe: object({ channels: list(union(SUBSCRIBED, REFUSED)) }),
+  subscribe: object({ channels: list(union(REFUSED, SUBSCRIBED)) }),
   unsubscribe: NOTHING,
   publish: PUBLISH_RESULT,
   history: object({
