@@ -30,6 +30,18 @@ describe("toJson", () => {
     expect((value as { admin?: boolean }).admin).toBeUndefined();
   });
 
+  it("keeps a field named toJSON that is not a function", () => {
+    expect(toJson({ toJSON: 1 })).toEqual({ toJSON: 1 });
+  });
+
+  it.each([
+    [Number.NaN, "it contains NaN"],
+    [[() => 1], "it contains a function"],
+    [new Set(), "it contains a Map or a Set"],
+  ])("names the reason for a refusal", (value, reason) => {
+    expect(() => toJson(value)).toThrow(`A connection's state must be JSON: ${reason}`);
+  });
+
   const circular: unknown[] = [];
   circular.push({ circular });
   let deep: unknown = 1;
