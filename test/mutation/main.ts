@@ -84,8 +84,7 @@ async function judgeAll(root: string, part: Part, mutants: readonly Mutant[]): P
   try {
     const judged: Judged[] = [];
     const start = performance.now();
-    for (const mutant of mutants) {
-      const one = { ...mutant, ...(await runner.judge(mutant)) };
+    for await (const one of runner.judge(mutants)) {
       judged.push(one);
       const seconds = Math.round((performance.now() - start) / 1000);
       process.stdout.write(`${judged.length}/${mutants.length} ${one.outcome} ${seconds} s\n`);

@@ -1,20 +1,21 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { createVitest, type TestRunResult, type TestSpecification, type Vitest } from "vitest/node";
+import { type Coverage, type Finding, type MutationRun, TIMEOUT } from "./findings.ts";
 import type { Mutant } from "./mutants.ts";
 import type { Part } from "./parts.ts";
 
-/** The run is over for a test that takes this long, in ms: the mutant keeps it waiting for ever. */
+/** A test that takes this long, in ms, and longer than any of the unchanged code, waits for ever. */
 const TEST_MS = 20_000;
+/** Limit of a test of the unchanged code, in ms. */
+const UNCHANGED_TEST_MS = 300_000;
 /** A mutant is called this many times as often as in the unchanged code before it counts as an endless loop. */
 const HIT_FACTOR = 100;
-/** Errors of a test that takes too long, of a wait in it, and of the process that the watchdog kills. */
-const TIMEOUT = /timed out in|did not end|\[vitest-pool\]/i;
 /** Resolves `lift-ws` to the sources. */
 const SOURCE = { conditions: ["@lift-ws/source"] };
 
-/** A mutant that times out is found as well, but slowly, and a busy machine may be the reason. */
+/** A mutant that times out is found as well, but slowly. */
 export type Outcome = "killed" | "timed out" | "survived" | "not reached";
 
 export interface Judgement {
@@ -27,18 +28,22 @@ interface TestFile {
   readonly specification: TestSpecification;
   /** ms that it takes with the unchanged code. */
   readonly durationMs: number;
-  /** Calls of each mutant. */
-  readonly hits: { readonly [mutant: string]: number };
+  readonly coverage: Coverage;
 }
 
 /** Runs the tests of a part in a tree whose sources are instrumented. */
 export class MutationRunner {
   readonly #vitest: Vitest;
+  readonly #folder: string;
+  /** Quickest first. */
   readonly #files: readonly TestFile[];
+  readonly #testMs: number;
 
-  private constructor(vitest: Vitest, files: readonly TestFile[]) {
+  private constructor(vitest: Vitest, folder: string, files: readonly TestFile[], testMs: number) {
+    this.#testMs = testMs;
     this.#vitest = vitest;
-    this.#files = files;
+    this.#folder = folder;
+    this.#files = files.toSorted((a, b) => a.durationMs - b.durationMs);
   }
 
   /** @throws {Error} when a test fails without any mutant */
@@ -52,10 +57,8 @@ export class MutationRunner {
         include: part.tests.map((path) => (path.endsWith(".ts") ? path : `${path}/**/*.test.ts`)),
         reporters: [{}],
         maxWorkers: 2,
-        // The first failure decides.
-        bail: 1,
-        testTimeout: TEST_MS,
-        hookTimeout: TEST_MS,
+        testTimeout: UNCHANGED_TEST_MS,
+        hookTimeout: UNCHANGED_TEST_MS,
         teardownTimeout: TEST_MS,
         expect: { poll: { timeout: 5_000 } },
         globalSetup: ["test/secrets/folder.ts", ...(part.dynamodb ? ["test/dynamodb/global-setup.ts"] : [])],
@@ -63,52 +66,122 @@ export class MutationRunner {
       },
       { resolve: SOURCE, ssr: { resolve: SOURCE } },
     );
-    const coverage = mkdtempSync(join(tmpdir(), "lift-ws-mutation-"));
+    const folder = mkdtempSync(join(tmpdir(), "lift-ws-mutation-"));
     try {
       const specifications = await vitest.globTestSpecifications();
-      vitest.provide("mutation", { coverage });
+      vitest.provide("mutation", { folder });
       const result = await vitest.runTestSpecifications(specifications, true);
       const failures = failuresOf(result);
       if (failures.length > 0) throw new Error(`Tests fail without a mutant:\n${failures.join("\n")}`);
-      const { testModules } = result;
-      const durations = new Map(testModules.map((module) => [module.moduleId, module.diagnostic().duration]));
+      const durations = new Map(
+        result.testModules.map((module) => [module.moduleId, module.diagnostic().duration]),
+      );
       const files = specifications.map((specification) => ({
         specification,
         durationMs: durations.get(specification.moduleId) ?? 0,
-        hits: JSON.parse(readFileSync(join(coverage, `${specification.moduleId}.json`), "utf8")),
+        coverage: takeCoverage(join(folder, `${specification.moduleId}.json`)),
       }));
-      return new MutationRunner(
-        vitest,
-        files.sort((a, b) => a.durationMs - b.durationMs),
-      );
+      const tests = result.testModules.flatMap((module) => [...module.children.allTests()]);
+      const longest = Math.max(...tests.map((test) => test.diagnostic()?.duration ?? 0));
+      return new MutationRunner(vitest, folder, files, Math.max(TEST_MS, 3 * longest));
     } catch (error) {
       await vitest.close();
       throw error;
-    } finally {
-      rmSync(coverage, { recursive: true, force: true });
     }
   }
 
-  /** Runs the test files that reach the mutant, fastest first, until one fails. */
-  async judge({ id }: Mutant): Promise<Judgement> {
-    const files = this.#files.filter(({ hits }) => hits[id] !== undefined);
-    if (files.length === 0) return { outcome: "not reached" };
-    const hitLimit = HIT_FACTOR * Math.max(...files.map(({ hits }) => hits[id] ?? 0));
-    this.#vitest.provide("mutation", { mutant: id, hitLimit });
+  /** Yields the mutants as they are decided. */
+  async *judge(mutants: readonly Mutant[]): AsyncGenerator<Mutant & Judgement> {
+    const found = await this.#tryInTests(mutants);
+    const undecided: { readonly mutant: Mutant; readonly files: readonly TestFile[] }[] = [];
+    for (const mutant of mutants) {
+      const { killed, suspectIn } = found.get(mutant.id)!;
+      if (killed !== undefined) yield { ...mutant, outcome: "killed", failure: killed };
+      else {
+        const isLeft = (file: TestFile) =>
+          file.coverage.static[mutant.id] !== undefined || suspectIn.includes(file);
+        undecided.push({ mutant, files: this.#files.filter(isLeft) });
+      }
+    }
+    for (const { mutant, files } of undecided.toSorted((a, b) => a.files.length - b.files.length)) {
+      const isReached = this.#files.some((file) => isReachedBy(file, mutant.id));
+      yield {
+        ...mutant,
+        ...(isReached ? await this.#judgeAlone(mutant, files) : { outcome: "not reached" }),
+      };
+    }
+  }
+
+  async stop(): Promise<void> {
+    rmSync(this.#folder, { recursive: true, force: true });
+    await this.#vitest.close();
+  }
+
+  /**
+   * Tries many mutants in one run of each test file, because a process and its modules take longer to load than most
+   * tests. This decides mutants that only tests reach, and not modules while they load.
+   */
+  async #tryInTests(mutants: readonly Mutant[]) {
+    const found = new Map<string, { killed?: string; suspectIn: TestFile[] }>(
+      mutants.map(({ id }) => [id, { suspectIn: [] }]),
+    );
+    const half = Math.ceil(this.#files.length / 2);
+    for (const files of [this.#files.slice(0, half), this.#files.slice(half)]) {
+      for (let pending = files; pending.length > 0; ) {
+        const tries = new Map(pending.map((file) => [file, planTries(file, found)]));
+        pending = pending.filter((file) => Object.keys(tries.get(file) ?? {}).length > 0);
+        if (pending.length === 0) break;
+        await this.#run(pending, { tries: Object.assign({}, ...tries.values()) });
+        const lost: TestFile[] = [];
+        for (const file of pending) {
+          const findings = this.#readFindings(file);
+          for (const finding of findings) {
+            if ("killed" in finding)
+              found.get(finding.killed)!.killed ??=
+                `${relative(this.#vitest.config.root, file.specification.moduleId)}: ${finding.failure}`;
+            else if ("suspect" in finding) found.get(finding.suspect)?.suspectIn.push(file);
+          }
+          if (findings.some((finding) => "done" in finding)) continue;
+          if (findings.some((finding) => "isLost" in finding)) lost.push(file);
+          else
+            for (const id of Object.values(tries.get(file) ?? {}).flat()) found.get(id)!.suspectIn.push(file);
+        }
+        pending = lost;
+      }
+    }
+    return found;
+  }
+
+  #readFindings({ specification }: TestFile): Finding[] {
+    const path = join(this.#folder, `${specification.moduleId}.json`);
+    const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean) : [];
+    rmSync(path, { force: true });
+    return lines.map((line) => JSON.parse(line));
+  }
+
+  /** Runs test files with the mutant switched on from the start, until one fails. */
+  async #judgeAlone({ id }: Mutant, files: readonly TestFile[]): Promise<Judgement> {
     for (const batch of batches(files)) {
-      const specifications = batch.map(({ specification }) => specification);
-      let failure = await this.#firstFailure(specifications);
+      let failure = await this.#run(batch, { mutant: id });
       // The machine may have been busy, so a timeout counts when it happens again.
-      if (failure !== undefined && TIMEOUT.test(failure)) failure = await this.#firstFailure(specifications);
+      if (failure !== undefined && TIMEOUT.test(failure)) failure = await this.#run(batch, { mutant: id });
       if (failure !== undefined) return { outcome: TIMEOUT.test(failure) ? "timed out" : "killed", failure };
     }
     return { outcome: "survived" };
   }
 
-  async #firstFailure(specifications: TestSpecification[]): Promise<string | undefined> {
-    const { testModules, unhandledErrors } = await this.#vitest.runTestSpecifications(specifications);
+  /** @returns the first failure */
+  async #run(
+    files: readonly TestFile[],
+    run: Pick<MutationRun, "mutant" | "tries">,
+  ): Promise<string | undefined> {
+    const common = { folder: this.#folder, hitLimits: this.#hitLimits(), testMs: this.#testMs };
+    this.#vitest.provide("mutation", { ...common, ...run });
+    const { testModules, unhandledErrors } = await this.#vitest.runTestSpecifications(
+      files.map(({ specification }) => specification),
+    );
     // Vitest returns every module that it knows, so also failures of earlier mutants.
-    const hasRun = new Set(specifications.map(({ moduleId }) => moduleId));
+    const hasRun = new Set(files.map(({ specification }) => specification.moduleId));
     const failures = failuresOf({
       testModules: testModules.filter(({ moduleId }) => hasRun.has(moduleId)),
       unhandledErrors,
@@ -116,9 +189,41 @@ export class MutationRunner {
     return failures.find((failure) => !TIMEOUT.test(failure)) ?? failures[0];
   }
 
-  async stop(): Promise<void> {
-    await this.#vitest.close();
+  #hitLimits() {
+    const limits: { [mutant: string]: number } = {};
+    for (const { coverage } of this.#files) {
+      for (const hits of [coverage.static, ...Object.values(coverage.perTest)]) {
+        for (const [id, count] of Object.entries(hits))
+          limits[id] = Math.max(limits[id] ?? 0, count * HIT_FACTOR);
+      }
+    }
+    return limits;
   }
+}
+
+function takeCoverage(path: string): Coverage {
+  const coverage = JSON.parse(readFileSync(path, "utf8"));
+  rmSync(path);
+  return coverage;
+}
+
+function isReachedBy({ coverage }: TestFile, id: string): boolean {
+  return [coverage.static, ...Object.values(coverage.perTest)].some((hits) => hits[id] !== undefined);
+}
+
+/** The undecided mutants to try in each test of a file: those that the file reaches in tests only. */
+function planTries(
+  file: TestFile,
+  found: ReadonlyMap<string, { killed?: string; suspectIn: TestFile[] }>,
+): { [test: string]: string[] } {
+  const undecided = [...found].filter(
+    ([id, { killed, suspectIn }]) =>
+      killed === undefined && !suspectIn.includes(file) && file.coverage.static[id] === undefined,
+  );
+  const tries = Object.entries(file.coverage.perTest).map(
+    ([test, hits]) => [test, undecided.map(([id]) => id).filter((id) => hits[id] !== undefined)] as const,
+  );
+  return Object.fromEntries(tries.filter(([, ids]) => ids.length > 0).map(([test, ids]) => [test, [...ids]]));
 }
 
 /** Describes each failure: the file, the test and the first line of the error. */
@@ -146,7 +251,7 @@ function failuresOf({ testModules, unhandledErrors }: TestRunResult): string[] {
 /** Small batches first: most mutants are noticed by the first files, and the rest need not run. */
 function batches(files: readonly TestFile[]): TestFile[][] {
   const result: TestFile[][] = [];
-  for (let start = 0, size = 4; start < files.length; start += size, size *= 2) {
+  for (let start = 0, size = 2; start < files.length; start += size, size *= 2) {
     result.push(files.slice(start, start + size));
   }
   return result;
