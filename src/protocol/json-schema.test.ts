@@ -11,6 +11,7 @@ import {
   json,
   list,
   map,
+  named,
   object,
   oneOf,
   optional,
@@ -86,9 +87,10 @@ describe("toJsonSchema", () => {
       },
     ],
     ["a union", union(text(), boolean), { anyOf: [{ type: "string" }, { type: "boolean" }] }],
+    ["a named object", named("Other", object({})), { $ref: "#/definitions/Other" }],
     ["a description", described("Whether", boolean), { type: "boolean", description: "Whether" }],
   ])("describes %s", (_, schema, expected) => {
-    expect(toJsonSchema(schema, OPTIONS)).toEqual(expected);
+    expect(toJsonSchema(schema, OPTIONS)).toStrictEqual(expected);
   });
 
   it("uses a replacement instead of a schema, also inside others", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { LIMITS, ProtocolError, parseRequest } from "./index.ts";
+import { LIMITS, ProtocolError, parseMessage, parseRequest } from "./index.ts";
 import { parseAs, parseObject, parseValue, toProtocolError, ValidationError } from "./parse.ts";
 import {
   boolean,
@@ -102,6 +102,13 @@ describe("parseAs", () => {
       "JSON nested too deep",
       json(),
       nested(LIMITS.depth + 1),
+      "",
+      "must not be nested deeper than 64 levels",
+    ],
+    [
+      "JSON nested too deep behind a shallow value",
+      json(),
+      [1, nested(LIMITS.depth)],
       "",
       "must not be nested deeper than 64 levels",
     ],
@@ -216,6 +223,38 @@ describe("parseRequest", () => {
       requestId: "1",
       message: "data.channel must be a channel of the namespace stream",
     });
+  });
+});
+
+describe("parseMessage", () => {
+  const parse = (message: object) => parseMessage(JSON.stringify(message), (action) => action === "report");
+
+  it("parses a call of an action that the application has registered", () => {
+    const options = { payload: { year: 2026 }, background: true, startAt: 5 };
+    expect(parse({ id: "1", action: "report", ...options, more: 1 })).toStrictEqual({
+      id: "1",
+      action: "call",
+      payload: { action: "report", ...options },
+    });
+    expect(parse({ action: "report" })).toStrictEqual({ action: "call", payload: { action: "report" } });
+  });
+
+  it("reads the id under its older name", () => {
+    expect(parse({ request_id: "1", action: "report" })).toMatchObject({ id: "1" });
+    expect(parse({ id: "1", request_id: "2", action: "report" })).toMatchObject({ id: "1" });
+  });
+
+  it("rejects a wrong option of a call, with the request's id", () => {
+    expect(refusal(() => parse({ id: "1", action: "report", startAt: -1 }))).toMatchObject({
+      code: "VALIDATION_ERROR",
+      requestId: "1",
+      issue: { path: "startAt" },
+    });
+  });
+
+  it("parses a request of the protocol, without an id that it does not have", () => {
+    expect(parse({ action: "heartbeat" })).toStrictEqual({ action: "heartbeat", payload: {} });
+    expect(refusal(() => parse({ action: "unknown" })).code).toBe("NOT_FOUND");
   });
 });
 
