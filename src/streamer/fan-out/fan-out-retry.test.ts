@@ -2,6 +2,8 @@ import { describe, expect, it, vi } from "vitest";
 import { collect, OPEN, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { lambdaContext } from "../../lift/testing/index.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
+import type { CallContext } from "../call-context.ts";
+import { FanOutRetry } from "./fan-out-retry.ts";
 
 const ROOM = "room:lobby";
 
@@ -196,4 +198,48 @@ it("a failed fan-out is not retried when the store has a table stream", async ()
   failOnce("listMembers");
   await streamer.publish(ROOM, 1);
   expect([...schedule.listAll!()]).toEqual([]);
+});
+
+describe("the delay of a retry", () => {
+  function setUp() {
+    let time = 0;
+    const schedule = memorySchedule();
+    const retry = new FanOutRetry(schedule, () => time);
+    const context = {} as CallContext;
+    return {
+      retry,
+      schedule: () => retry.schedule(context),
+      /** Runs the due retry, whose fan-out fails again. */
+      failAgain: () => retry.run(() => retry.schedule(context)),
+      advance: (ms: number) => {
+        time += ms;
+      },
+      delays: () => [...(schedule.listAll?.() ?? [])].map(({ dueAt }) => dueAt - time),
+    };
+  }
+
+  it("doubles with each failure up to 30 s, and is reset by a success", async () => {
+    const { retry, schedule, failAgain, delays } = setUp();
+    await schedule();
+    const seen = [...delays()];
+    for (let times = 0; times < 5; times++) {
+      await failAgain();
+      seen.push(...delays());
+    }
+    expect(seen).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 30_000]);
+    await retry.run(async () => {});
+    await schedule();
+    expect(delays()).toEqual([1_000]);
+  });
+
+  it("begins anew when the retry is overdue by 10 s, because another process may have taken it", async () => {
+    const { schedule, advance, delays } = setUp();
+    await schedule();
+    advance(1_000 + 9_999);
+    await schedule();
+    expect(delays()).toEqual([-9_999]);
+    advance(1);
+    await schedule();
+    expect(delays()).toEqual([2_000]);
+  });
 });
