@@ -34,13 +34,19 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     "channels",
     { run: channels, runs: 11, about: "publications stored and delivered, beside ws and socket.io" },
   ],
-  ["flood", { run: flood, runs: 3, about: "a client that sends as fast as it can, beside a normal one" }],
   ["requests", { run: requests, runs: 7, about: "long requests stored and run, their progress and output" }],
+  ["flood", { run: flood, runs: 3, about: "a client that sends as fast as it can, beside 1,000 quiet ones" }],
   ["recover", { run: recover, runs: 5, about: "1,000 clients that reconnect and recover missed messages" }],
   [
     "disconnect",
-    { run: disconnect, runs: 3, about: "10,000 and more connections that drop at once, with presence" },
+    { run: disconnect, runs: 3, about: "10,000 and 20,000 connections that drop at once, with presence" },
   ],
+]);
+
+/** Measures that run under one name. */
+const GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
+  ["storm", ["flood", "disconnect"]],
+  ["all", [...MEASURES.keys()]],
 ]);
 
 const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect"]);
@@ -48,6 +54,7 @@ const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood"
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
 
 ${[...MEASURES].map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`).join("\n")}
+  storm      flood and disconnect
   all        each of them (the default)
 
   --runs n   samples per side (default ${[...MEASURES].map(([name, { runs }]) => `${name} ${runs}`).join(", ")})
@@ -80,9 +87,9 @@ function readArguments(args: readonly string[]): Wanted {
   }
   const [measure = "all", ...more] = positionals;
   if (more.length > 0) throw new UsageError(`expected one measure or all; got ${positionals.join(" ")}`);
-  if (measure !== "all" && !MEASURES.has(measure)) {
+  if (!MEASURES.has(measure) && !GROUPS.has(measure)) {
     throw new UsageError(
-      `unknown measure ${measure}; expected one of ${[...MEASURES.keys()].join(", ")}, all`,
+      `unknown measure ${measure}; expected one of ${[...MEASURES.keys(), ...GROUPS.keys()].join(", ")}`,
     );
   }
   // Without a value the option is `true`, which `Number` would accept.
@@ -103,10 +110,12 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  if (!WITHOUT_RIVALS.has(measure)) await installRivals(progress);
+  const names = GROUPS.get(measure) ?? [measure];
+  if (!names.every((name) => WITHOUT_RIVALS.has(name))) await installRivals(progress);
   const all: Findings[] = [];
-  for (const [name, wanted] of MEASURES) {
-    if (measure === "all" || measure === name) all.push(await wanted.run(runs ?? wanted.runs, progress));
+  for (const name of names) {
+    const { run, runs: byDefault } = MEASURES.get(name)!;
+    all.push(await run(runs ?? byDefault, progress));
   }
   if (json) printJson(measure, all);
   else printTables(all);

@@ -1,4 +1,4 @@
-/** The clients of `flood`: one sends as fast as its socket accepts, the other publishes at intervals. */
+/** The clients of `flood`: one connection that sends as fast as its socket accepts, and many that publish rarely. */
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Endpoint, open } from "../lib/connect.ts";
@@ -14,7 +14,7 @@ export interface FloodResult {
   readonly isExplained: boolean;
 }
 
-export interface PoliteResult {
+export interface QuietResult {
   /** Times from a publication to its response, in ms. */
   readonly answers: readonly number[];
   /** Response times of `/healthz`, in ms. */
@@ -22,10 +22,20 @@ export interface PoliteResult {
   readonly lost: number;
 }
 
+export interface QuietRequest {
+  readonly endpoint: Endpoint;
+  /** Number of connections. They take turns. */
+  readonly count: number;
+  readonly ms: number;
+}
+
 /** A request of 43 bytes that Streamer refuses, until a rate limit does. */
 const FLOOD = '{"id":"12","action":"publish","payload":{}}';
 const FLOOD_FRAMES = Buffer.concat(Array<Buffer>(1_000).fill(clientFrame(FLOOD)));
-const BETWEEN_MS = 40;
+/** Time between two publications of all quiet connections together. */
+const BETWEEN_MS = 5;
+const BETWEEN_PROBES_MS = 40;
+const OPENERS = 20;
 const LOST_AFTER_MS = 5_000;
 const CLOSE_OPCODE = 0x88;
 const POLICY_VIOLATION = 1008;
@@ -71,40 +81,68 @@ function closeCode(buffer: Buffer, length: number): number | undefined {
   return buffer.readUInt16BE(at + 2);
 }
 
-answer("polite", async ({ endpoint, ms }: { endpoint: Endpoint; ms: number }): Promise<PoliteResult> => {
-  const waiting = new Map<string, number>();
-  const answers: number[] = [];
-  const reader = new FrameReader((bytes, from, to) => {
-    const { request_id: id, type } = JSON.parse(bytes.toString("utf8", from, to));
-    const sentAt = waiting.get(id);
-    if (sentAt === undefined || type !== "response") return;
-    waiting.delete(id);
-    answers.push(performance.now() - sentAt);
-  });
-  const socket = await open(endpoint, (length, buffer) => reader.take(length, buffer));
-  socket.removeAllListeners("close").on("error", () => {});
+const quiet: Socket[] = [];
+const waiting = new Map<string, number>();
+let answers: number[] = [];
+
+/** Opens the connections on the first call. Then publishes from one after the other, and probes `/healthz`. */
+answer("quiet", async ({ endpoint, count, ms }: QuietRequest): Promise<QuietResult> => {
+  await openQuiet(endpoint, count);
+  answers = [];
   const health: number[] = [];
-  const end = performance.now() + ms;
-  const probing = probeHealth(endpoint.port, end, health);
-  for (let n = 0; performance.now() < end; n++) {
-    waiting.set(`p${n}`, performance.now());
-    const publish = { id: `p${n}`, action: "publish", payload: { channel: "room:polite", data: n } };
-    socket.write(clientFrame(JSON.stringify(publish)));
-    await sleep(BETWEEN_MS);
+  const start = performance.now();
+  const probing = probeHealth(endpoint.port, start + ms, health);
+  // The pace is fixed: a late turn sends everything that is due.
+  let sent = 0;
+  for (let at = start; at < start + ms; at = performance.now()) {
+    for (; start + sent * BETWEEN_MS <= at; sent++) publish(sent);
+    await sleep(1);
   }
   await probing;
   const until = performance.now() + LOST_AFTER_MS;
   while (waiting.size > 0 && performance.now() < until) await sleep(BETWEEN_MS);
-  socket.destroy();
-  return { answers, health, lost: waiting.size };
+  const lost = waiting.size;
+  waiting.clear();
+  return { answers, health, lost };
 });
+
+function publish(n: number): void {
+  const id = `p${n}`;
+  waiting.set(id, performance.now());
+  const publication = { id, action: "publish", payload: { channel: "room:quiet", data: n } };
+  quiet[n % quiet.length]!.write(clientFrame(JSON.stringify(publication)));
+}
+
+/** Tries again when the gateway's limit on new connections refuses one. */
+async function openQuiet(endpoint: Endpoint, count: number): Promise<void> {
+  const opener = async () => {
+    while (quiet.length < count) {
+      const reader = new FrameReader(receive);
+      const socket = await open(endpoint, (length, buffer) => reader.take(length, buffer)).catch(
+        () => undefined,
+      );
+      if (socket === undefined) await sleep(100 * Math.random());
+      else if (quiet.length === count) socket.destroy();
+      else quiet.push(socket.removeAllListeners("close").on("error", () => {}));
+    }
+  };
+  await Promise.all(Array.from({ length: OPENERS }, opener));
+}
+
+function receive(bytes: Buffer, from: number, to: number): void {
+  const { request_id: id, type } = JSON.parse(bytes.toString("utf8", from, to));
+  const sentAt = waiting.get(id);
+  if (sentAt === undefined || type !== "response") return;
+  waiting.delete(id);
+  answers.push(performance.now() - sentAt);
+}
 
 async function probeHealth(port: number, end: number, into: number[]): Promise<void> {
   while (performance.now() < end) {
     const start = performance.now();
     await (await fetch(`http://127.0.0.1:${port}/healthz`)).text();
     into.push(performance.now() - start);
-    await sleep(BETWEEN_MS);
+    await sleep(BETWEEN_PROBES_MS);
   }
 }
 

@@ -29,10 +29,14 @@ export function describeMachine(): Machine {
   };
 }
 
-/** Checks the hard limit only: Node raises its soft limit to it. */
-export function requireFileLimit(wanted: number): void {
+/** The hard limit on open files of a process: Node raises its soft limit to it. */
+export function fileLimit(): number {
   const limits = process.platform === "linux" ? readFileSync("/proc/self/limits", "utf8") : "";
-  const hard = Number(/^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
+  return Number(/^Max open files\s+\S+\s+(\d+)/m.exec(limits)?.[1] ?? Infinity);
+}
+
+export function requireFileLimit(wanted: number): void {
+  const hard = fileLimit();
   if (hard >= wanted) return;
   throw new Error(`A process can open ${hard} files and needs ${wanted}. Run \`ulimit -Hn 65536\` as root.`);
 }
