@@ -9,7 +9,7 @@ import {
 } from "../apigw/index.ts";
 import { logSafely } from "../internal/log-safely.ts";
 import type { Connection, ConnectionStore } from "../store/index.ts";
-import type { Middleware, Step } from "./compose.ts";
+import { isThenable, type Middleware, type Step } from "./compose.ts";
 import { endpointOf } from "./connections/by-endpoint.ts";
 import { rowExpiry } from "./connections/connection-age.ts";
 import { type AnyContext, Context, contextInternals } from "./context.ts";
@@ -31,7 +31,7 @@ export function handleEvent(
   if (!isWebSocketEvent(event)) return Promise.reject(new LiftError("NOT_WEBSOCKET"));
   const chain = selectChain(event, routes);
   const ctx: AnyContext = new Context(event, lambda, settings, chain.key, chain.readAction);
-  return chain.observers.length === 0 ? run(ctx, chain.step) : runObserved(ctx, chain);
+  return chain.observers.length === 0 ? run(ctx, chain) : runObserved(ctx, chain);
 }
 
 function selectChain(event: WebSocketEvent, routes: Routes): Chain {
@@ -40,10 +40,10 @@ function selectChain(event: WebSocketEvent, routes: Routes): Chain {
   return routes.message(event.requestContext.routeKey);
 }
 
-function run(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
-  if (isConnectEvent(ctx.event)) return connect(ctx, step);
-  if (isDisconnectEvent(ctx.event)) return disconnect(ctx, step);
-  return message(ctx, step);
+function run(ctx: AnyContext, chain: Chain): Promise<WebSocketResult> {
+  if (isConnectEvent(ctx.event)) return connect(ctx, chain.step);
+  if (isDisconnectEvent(ctx.event)) return disconnect(ctx, chain.step);
+  return message(ctx, chain);
 }
 
 /**
@@ -69,8 +69,8 @@ export async function runDetached(
   if (failure !== undefined) throw failure.thrown;
 }
 
-function runObserved(ctx: AnyContext, { observers, step }: Chain): Promise<WebSocketResult> {
-  return observeAll(ctx, observers, () => run(ctx, step));
+function runObserved(ctx: AnyContext, chain: Chain): Promise<WebSocketResult> {
+  return observeAll(ctx, chain.observers, () => run(ctx, chain));
 }
 
 /** Runs `work` inside observers. An observer that fails or does not call `next()` does not affect it. */
@@ -164,10 +164,11 @@ async function identifyFromStore(ctx: AnyContext, store: ConnectionStore, inner:
   return inner(ctx);
 }
 
-async function message(ctx: AnyContext, step: Step): Promise<WebSocketResult> {
+async function message(ctx: AnyContext, { step, returnsResult }: Chain): Promise<WebSocketResult> {
   try {
-    const outcome = step(ctx);
-    if (outcome !== undefined) await outcome;
+    const returned = step(ctx);
+    const result = isThenable(returned) ? await returned : returned;
+    if (returnsResult) contextInternals.setResult(ctx, result);
     const unfinished = contextInternals.unfinishedNext(ctx);
     if (unfinished !== undefined) await unfinished;
     const state = contextInternals.stateOf(ctx);

@@ -49,6 +49,8 @@ export interface Chain {
   readonly observers: readonly Middleware[];
   /** The guards, the other middleware and the handler. */
   readonly step: Step;
+  /** Whether `step` returns the handler's result, which the caller sets. Otherwise a middleware needs it set earlier. */
+  readonly returnsResult: boolean;
   /** Set for `$default` in an app with `actions`. */
   readonly readAction: ReadAction | undefined;
 }
@@ -100,10 +102,17 @@ export class Router {
       const route = this.#routes.get(key) ?? { middleware: [], handler: fallback };
       const all = [...this.#middleware, ...route.middleware];
       const inPhase = (phase?: Phase) => all.filter((middleware) => middleware.phase === phase);
-      const inner = compose(inPhase(), route.handler, true);
-      const step = compose(inPhase("guard"), isLifecycle(key) ? inner : identify(inner));
-      const isDefault = key === "$default";
-      return { key, observers: inPhase("observer"), step, readAction: isDefault ? readAction : undefined };
+      const [around, guards, observers] = [inPhase(), inPhase("guard"), inPhase("observer")];
+      const returnsResult = !isLifecycle(key) && around.length + guards.length === 0;
+      const inner = compose(around, returnsResult ? route.handler : setResultOf(route.handler), true);
+      const step = compose(guards, isLifecycle(key) ? inner : identify(inner));
+      return {
+        key,
+        observers,
+        step,
+        returnsResult,
+        readAction: key === "$default" ? readAction : undefined,
+      };
     };
     const connect = chain("$connect", accept);
     const disconnect = chain("$disconnect", accept);
@@ -131,15 +140,14 @@ export function isLifecycle(key: string): boolean {
   return key === "$connect" || key === "$disconnect";
 }
 
-/** Returns the innermost step: it validates the message if there is a schema, runs the handler and takes its result. */
+/** Returns the innermost step: it validates the message if there is a schema, and returns the handler's result. */
 export function handlerStep(handler: Handler<AnyState>, schema?: StandardSchemaV1, field?: string): Step {
-  if (schema !== undefined) {
-    return (ctx) =>
-      setResultLater(
-        ctx,
-        contextInternals.setInput(ctx, schema, field).then(() => handler(ctx)),
-      );
-  }
+  if (schema === undefined) return handler;
+  return (ctx) => contextInternals.setInput(ctx, schema, field).then(() => handler(ctx));
+}
+
+/** Returns a step that runs a handler and sets its result, for chains with middleware. */
+function setResultOf(handler: Step): Step {
   return (ctx) => {
     const returned = handler(ctx);
     if (isThenable(returned)) return setResultLater(ctx, returned);
@@ -170,7 +178,7 @@ function respondWith(handler: (ctx: AnyContext) => unknown, output: StandardSche
   };
 }
 
-async function setResultLater(ctx: AnyContext, returned: PromiseLike<HandlerResult>): Promise<void> {
+async function setResultLater(ctx: AnyContext, returned: PromiseLike<unknown>): Promise<void> {
   try {
     contextInternals.setResult(ctx, await returned);
   } catch (thrown) {
@@ -180,9 +188,7 @@ async function setResultLater(ctx: AnyContext, returned: PromiseLike<HandlerResu
 }
 
 /** `$connect` and `$disconnect` are optional, as they are on the service. */
-function accept(ctx: AnyContext): void {
-  contextInternals.setResult(ctx, undefined);
-}
+function accept(): void {}
 
 function notFound(): never {
   throw new LiftError("NOT_FOUND");

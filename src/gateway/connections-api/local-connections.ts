@@ -10,6 +10,7 @@ import {
   runBroadcast,
   type SendOutcome,
 } from "../../apigw/index.ts";
+import { SENT } from "../../internal/sent.ts";
 import type { GatewaySettings } from "../options.ts";
 import { CLOSE_REASONS } from "../sockets/close-codes.ts";
 import { byteLength, type Frame, textFrame, textFrameOnce } from "../sockets/frames.ts";
@@ -18,7 +19,6 @@ import type { ConnectionRegistry } from "../sockets/registry.ts";
 import type { LiveConnection } from "../sockets/socket.ts";
 import type { Throttle } from "../throttle.ts";
 
-const SENT = Promise.resolve<PostOutcome>("sent");
 const GONE = Promise.resolve<PostOutcome>("gone");
 
 /** The @connections port for the sockets of this process: no HTTP, no signature, and one frame for all recipients. */

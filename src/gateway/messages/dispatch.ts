@@ -57,9 +57,13 @@ export class Dispatcher implements ConnectionListener {
       this.#settings.clock.now(),
       this.#settings,
     );
-    this.invoke(handler, event, (outcome) => {
+    // Not by `invoke`: one closure less for every message.
+    const startedAt = this.#startTime();
+    this.#invoker.run(handler, event, routeKey, (raw) => {
+      const outcome = checkResult(raw);
       this.#respond(connection, routeKey, requestId, outcome);
       done();
+      this.#report(event, outcome, startedAt);
     });
   }
 
@@ -97,23 +101,33 @@ export class Dispatcher implements ConnectionListener {
     settle: (outcome: RouteOutcome) => void,
     late?: (outcome: Outcome) => void,
   ): void {
-    const { onEvent, clock } = this.#settings;
-    const { routeKey, connectionId, requestId } = event.requestContext;
-    const startedAt = onEvent ? clock.elapsed() : 0;
+    const startedAt = this.#startTime();
     const onEnd = (raw: Outcome) => {
       const outcome = checkResult(raw);
       settle(outcome);
-      onEvent?.({
-        routeKey,
-        connectionId,
-        requestId,
-        status: outcomeStatus(outcome),
-        durationMs: Math.round(clock.elapsed() - startedAt),
-        ...(outcome.kind === "failed" && { error: outcome.error }),
-        ...refusalBody(outcome),
-      });
+      this.#report(event, outcome, startedAt);
     };
-    this.#invoker.run(handler, event, routeKey, onEnd, late);
+    this.#invoker.run(handler, event, event.requestContext.routeKey, onEnd, late);
+  }
+
+  #startTime(): number {
+    const { onEvent, clock } = this.#settings;
+    return onEvent ? clock.elapsed() : 0;
+  }
+
+  #report({ requestContext }: WebSocketEvent, outcome: RouteOutcome, startedAt: number): void {
+    const { onEvent, clock } = this.#settings;
+    if (!onEvent) return;
+    const { routeKey, connectionId, requestId } = requestContext;
+    onEvent({
+      routeKey,
+      connectionId,
+      requestId,
+      status: outcomeStatus(outcome),
+      durationMs: Math.round(clock.elapsed() - startedAt),
+      ...(outcome.kind === "failed" && { error: outcome.error }),
+      ...refusalBody(outcome),
+    });
   }
 
   /** Selects the route of a message. Messages cannot select `$connect` and `$disconnect`. */

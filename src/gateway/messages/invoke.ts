@@ -50,11 +50,7 @@ export class Invoker {
     late?: Settle | undefined,
   ): void {
     const deadline = this.#clock.elapsed() + this.#timeoutMs;
-    const onEnd: Settle = (outcome) => {
-      this.#inFlight.delete(invocation);
-      settle(outcome);
-    };
-    const invocation = new Invocation(deadline, onEnd, late);
+    const invocation = new Invocation(deadline, this.#inFlight, settle, late);
     this.#inFlight.add(invocation);
     if (this.#timer === undefined && this.#timeoutMs !== Number.POSITIVE_INFINITY) this.#arm(this.#timeoutMs);
     invocation.start(handler, event, this.#contexts.create(name, deadline, invocation.callback));
@@ -131,6 +127,7 @@ class Invocation {
   readonly deadline: number;
   earlier: Invocation | undefined;
   later: Invocation | undefined;
+  readonly #inFlight: InFlightInvocations;
   readonly #settle: Settle;
   #late: Settle | undefined;
   #outcome: Outcome | undefined;
@@ -141,8 +138,9 @@ class Invocation {
     else this.#succeed(value);
   };
 
-  constructor(deadline: number, settle: Settle, late: Settle | undefined) {
+  constructor(deadline: number, inFlight: InFlightInvocations, settle: Settle, late: Settle | undefined) {
     this.deadline = deadline;
+    this.#inFlight = inFlight;
     this.#settle = settle;
     this.#late = late;
   }
@@ -181,6 +179,7 @@ class Invocation {
       return;
     }
     this.#outcome = outcome;
+    this.#inFlight.delete(this);
     this.#settle(outcome);
     this.#onEnd?.();
   }

@@ -9,12 +9,21 @@ const LOG_GROUP = "/aws/lambda/";
 /** Precomputed last two digits of ids. */
 const BYTES = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+/** The fields of a context that depend on the function only. */
+interface FunctionFields {
+  readonly name: string;
+  readonly arn: string;
+  readonly logGroupName: string;
+}
+
 /** Creates a Lambda context for each invocation. It runs for every message, so it computes as much as possible before. */
 export class LambdaContextFactory {
   readonly #clock: SteadyClock;
   readonly #arnPrefix: string;
   /** Shared by all contexts, like in one Lambda instance. */
   readonly #logStreamName: string;
+  /** Of the last function. No more are kept, because clients choose the names of routes that one handler serves. */
+  #last: FunctionFields = { name: "", arn: "", logGroupName: "" };
   #idStart = "";
   #ids = 0;
 
@@ -26,9 +35,12 @@ export class LambdaContextFactory {
   }
 
   create(functionName: string, deadline: number, callback: LambdaCallback): NodeLambdaContext {
+    if (functionName !== this.#last.name) {
+      const [arn, logGroupName] = [this.#arnPrefix + functionName, LOG_GROUP + functionName];
+      this.#last = { name: functionName, arn, logGroupName };
+    }
     return new NodeLambdaContext(
-      functionName,
-      this.#arnPrefix + functionName,
+      this.#last,
       this.#logStreamName,
       this.#requestId(),
       deadline,
@@ -61,18 +73,17 @@ export class NodeLambdaContext implements LambdaContext {
   #isAnsweredByCallback = false;
 
   constructor(
-    functionName: string,
-    arn: string,
+    { name, arn, logGroupName }: FunctionFields,
     logStreamName: string,
     awsRequestId: string,
     deadline: number,
     clock: SteadyClock,
     callback: LambdaCallback,
   ) {
-    this.functionName = functionName;
+    this.functionName = name;
     this.invokedFunctionArn = arn;
     this.awsRequestId = awsRequestId;
-    this.logGroupName = LOG_GROUP + functionName;
+    this.logGroupName = logGroupName;
     this.logStreamName = logStreamName;
     // Lambda returns whole ms; elapsed time has fractions.
     this.getRemainingTimeInMillis = () => Math.max(0, Math.floor(deadline - clock.elapsed()));

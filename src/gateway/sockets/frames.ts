@@ -41,8 +41,11 @@ export function textFrameOnce(
   return textFrame(data, frameBytes, length);
 }
 
+/** Headers of messages with a length of one byte. */
+const SHORT_HEADERS = Array.from({ length: 126 }, (_, length) => String.fromCharCode(FIN | TEXT, length));
+
 function asciiHeader(length: number): string {
-  if (length < 126) return String.fromCharCode(FIN | TEXT, length);
+  if (length < 126) return SHORT_HEADERS[length]!;
   return String.fromCharCode(FIN | TEXT, 126, length >> 8, length & 0xff);
 }
 

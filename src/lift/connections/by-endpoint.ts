@@ -17,7 +17,7 @@ export function endpointOf(event: WebSocketEvent): string {
 }
 
 export function connectionsOf(event: WebSocketEvent, source: ConnectionsSource): Connections {
-  return connectionsAt(endpointOf(event), source);
+  return source.connections ?? connectionsAt(endpointOf(event), source);
 }
 
 /** @param endpoint as `endpointOf` returns it, or as a connection's row has it */

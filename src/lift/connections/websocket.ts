@@ -10,6 +10,7 @@ import {
   type PostOutcome,
   type WebSocketEvent,
 } from "../../apigw/index.ts";
+import { SENT } from "../../internal/sent.ts";
 import { LiftError } from "../errors.ts";
 import { stringify } from "../json.ts";
 import type { Settings } from "../settings.ts";
@@ -70,10 +71,26 @@ export class WebSocketContext {
    * @example
    * if ((await ws.sendMessageTo(id, "hello")) === "gone") members.delete(id);
    */
-  async sendMessageTo(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
-    const connections = this.#connectionsFor(connectionId);
-    const timed = this.#timed(options);
-    const outcome = await connections.post(connectionId, data, timed);
+  sendMessageTo(connectionId: string, data: MessageData, options?: PostOptions): Promise<PostOutcome> {
+    // Not async, because that would add a promise to each reply.
+    try {
+      const connections = this.#connectionsFor(connectionId);
+      const timed = this.#timed(options);
+      const posted = connections.post(connectionId, data, timed);
+      return posted === SENT ? posted : this.#settleGone(posted, connections, connectionId, data, timed);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #settleGone(
+    posted: Promise<PostOutcome>,
+    connections: Connections,
+    connectionId: string,
+    data: MessageData,
+    timed: PostOptions,
+  ): Promise<PostOutcome> {
+    const outcome = await posted;
     if (outcome !== "gone") return outcome;
     const sendAgain = () => connections.post(connectionId, data, timed);
     return this.#settings.gone.settle(connectionId, this.endpoint, sendAgain, this.#lambda);
@@ -81,7 +98,7 @@ export class WebSocketContext {
 
   /** Sends a value as JSON; see `sendMessageTo`. @throws {LiftError} also NOT_JSON */
   sendJSONTo(connectionId: string, value: unknown, options?: PostOptions): Promise<PostOutcome> {
-    // Not async, because that would add a promise to each reply.
+    // Not async either; see `sendMessageTo`.
     try {
       return this.sendMessageTo(connectionId, stringify(value), options);
     } catch (notJson) {
