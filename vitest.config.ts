@@ -31,6 +31,9 @@ export default defineConfig({
           name: "fast",
           include: ["{src,test,examples}/**/*.test.ts"],
           exclude: [...slow, ...dynamodb],
+          // A worker runs many files: a process for each would load the same modules again.
+          isolate: false,
+          setupFiles: ["test/support/leaks.ts"],
         },
       },
       { extends: true, test: { name: "slow", include: slow } },
