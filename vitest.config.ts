@@ -18,7 +18,7 @@ export default defineConfig({
   test: {
     // By default one core is left for a page that shows the tests; here nobody looks at one.
     maxWorkers: "100%",
-    globalSetup: ["test/secrets/folder.ts"],
+    globalSetup: ["test/secrets/folder.ts", "test/support/compile-cache.ts"],
     setupFiles: ["test/secrets/record.ts", "test/support/deterministic.ts"],
     // A limit tells a hang from a slow machine, so it is far from what a test takes.
     testTimeout: 120_000,

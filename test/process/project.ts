@@ -41,9 +41,10 @@ export class Project {
 
   /** Runs the command line in the project, without this machine's AWS settings. */
   run(argv: readonly string[], env: Record<string, string> = {}): Command {
+    const { PATH, NODE_COMPILE_CACHE } = process.env;
     const child = spawn(process.execPath, ["--conditions=@lift-ws/source", MAIN, ...argv], {
       cwd: this.directory,
-      env: { PATH: process.env.PATH, HOME: this.directory, ...env },
+      env: { PATH, NODE_COMPILE_CACHE, HOME: this.directory, ...env },
     });
     const lift = new Command(child);
     this.#running.add(lift);
