@@ -103,6 +103,21 @@ describe("a live stream", () => {
     ]);
   });
 
+  it("dates each start and end after the one before, also from a process whose clock is behind", async () => {
+    const { client, viewer, streamer, store, schedule, connections } = await show();
+    const ada = await client("ada-1", { user: "ada" });
+    await ada.ask("stream_start", { channel: SHOW });
+    const channels = { show: { ...OPEN, live: true } };
+    const behind = createStreamer({ channels, store, schedule, connections, now: () => START - 5_000 });
+    await behind.endStream(SHOW);
+    await ada.ask("stream_start", { channel: SHOW });
+    await streamer.endStream(SHOW);
+    const dates = viewer
+      .received()
+      .flatMap(({ type, at }) => (type.startsWith("stream_") ? [at - START] : []));
+    expect(dates).toEqual([0, 1, 2, 3]);
+  });
+
   it("has one owner when users start at once, and ends once", async () => {
     const { client, streamMessages, store } = await show();
     const names = ["ada", "bob", "cyd", "dan"];

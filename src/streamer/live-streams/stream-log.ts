@@ -53,18 +53,20 @@ export class StreamLog {
   ): Promise<{ readonly event: Event; readonly stored: AppendResult } | undefined> {
     const logKey = toSubChannelKey(key, "streams");
     for (;;) {
-      const { live, head } = await this.#readLatest(logKey, budget);
+      const { live, head, at: lastAt } = await this.#readLatest(logKey, budget);
       const event = decide(live);
       if (event === undefined) return undefined;
       const data = { ...event, after: head.offset } as unknown as Json;
-      const message = { id: randomUUID(), data, at: this.#now() };
+      // Later than the entry before, even if another process stored that one in the same ms or has a clock that is ahead:
+      // clients receive entries in any order, and keep the latest.
+      const message = { id: randomUUID(), data, at: Math.max(this.#now(), lastAt + 1) };
       const stored = await awaitStore(this.#history.appendAfter(logKey, head, message, RETENTION, budget));
       if (stored !== undefined) return { event, stored };
     }
   }
 
   async #readLatest(logKey: string, budget: TimeBudget | undefined) {
-    let latest: { live: LiveStream | undefined; head: Position };
+    let latest: { live: LiveStream | undefined; head: Position; at: number };
     // One message is enough, with two exceptions: logs of a version that also stored entries that lost, and an entry
     // that was appended between the read of the messages and the read of the head. The second page covers both.
     for (const limit of [1, RETENTION.size]) {
@@ -72,7 +74,8 @@ export class StreamLog {
       const { messages, head } = await awaitStore(this.#history.read(logKey, query, budget));
       const entry = messages.map(toLogEntry).findLast((candidate) => candidate !== undefined);
       const live = entry !== undefined && "live" in entry ? entry.live : undefined;
-      latest = { live, head: { epoch: head.epoch, offset: messages.at(-1)?.offset ?? head.offset } };
+      const { offset = head.offset, at = 0 } = messages.at(-1) ?? {};
+      latest = { live, head: { epoch: head.epoch, offset }, at };
       if (entry !== undefined || head.offset === 0) break;
     }
     return latest!;
