@@ -12,7 +12,7 @@ import type { TicketStore, TimeBudget } from "../../../store/index.ts";
 import type { Middleware } from "../../compose.ts";
 import { type AnyContext, contextInternals } from "../../context.ts";
 import { checkOptions, clientError, LiftError } from "../../errors.ts";
-import { closeExpired, EXPIRY, expiryTime, scheduleExpiry, unscheduleExpiry } from "./expiry.ts";
+import { closeExpired, EXPIRY, scheduleExpiry, unscheduleExpiry } from "./expiry.ts";
 import {
   type AuthIdentity,
   authIdentity,
@@ -110,7 +110,7 @@ export function webSocketAuth(options: WebSocketAuthOptions): WebSocketAuth {
       if (!auth.isCurrent(identity)) throw new LiftError("TOKEN_EXPIRED");
       return identity;
     },
-    expiryTime: ({ expiresAt }) => expiryTime(expiresAt, toleranceMs),
+    toleranceMs,
   });
   return Object.assign(middleware, {
     refresh: async (ctx: AnyContext, token?: string) => {
@@ -203,7 +203,7 @@ async function completeConnect(ctx: AnyContext, event: ConnectEvent, auth: Auth)
   if (identity !== undefined) ctx.setMetadata(toRow(identity));
   acceptProtocol(ctx, event, auth);
   // Before the row is saved: a needless item in the schedule is harmless, a missing one is not.
-  await scheduleExpiry(ctx, expiryTime(identity?.expiresAt, auth.toleranceMs));
+  await scheduleExpiry(ctx, identity?.expiresAt, auth.toleranceMs);
 }
 
 function acceptProtocol(ctx: AnyContext, event: ConnectEvent, { protocols }: Auth): void {

@@ -370,6 +370,21 @@ it("does not undo a refresh to a shorter token during a reschedule", async () =>
   expect(connections.disconnected).toEqual([ID]);
 });
 
+it("does not undo a simultaneous refresh to a shorter token", async () => {
+  const { app, at, connect, connections, schedule, send } = setUp();
+  await connect(minutes(1));
+  const put = schedule.put.bind(schedule);
+  const shorter = await sign(minutes(3));
+  vi.spyOn(schedule, "put").mockImplementationOnce(async (item) => {
+    await send("auth.refresh", { token: shorter });
+    await put(item);
+  });
+  await send("auth.refresh", { token: await sign(minutes(30)) });
+  at(4 * MINUTE);
+  await app.tick();
+  expect(connections.disconnected).toEqual([ID]);
+});
+
 it("is dropped for a connection that was refreshed to a token without expiry", async () => {
   let expiresAt: number | undefined = START + MINUTE;
   const validateToken = () => ({ userId: "ada", tenantId: "acme", expiresAt });
@@ -460,8 +475,8 @@ it("is read from the row only after the authorizer's identity has expired", asyn
   const { at, authorizedBy, connect, send, store } = setUp();
   authorizedBy({ sub: "ada", tenant_id: "acme", exp: String(inSeconds(MINUTE)) });
   await connect();
-  const get = vi.spyOn(store, "get");
   await send("auth.refresh", { token: await sign({ ...minutes(3), permissions: ["write"] }) });
+  const get = vi.spyOn(store, "get");
   expect(await send("who")).toMatchObject({ who: { userId: "ada", permissions: [] } });
   expect(get).not.toHaveBeenCalled();
   at(2 * MINUTE);

@@ -1,24 +1,38 @@
-import type { Connection, ScheduledItem } from "../../../store/index.ts";
+import { isConnectEvent } from "../../../apigw/index.ts";
+import type {
+  Connection,
+  ConnectionStore,
+  Schedule,
+  ScheduledItem,
+  TimeBudget,
+} from "../../../store/index.ts";
 import { endpointOf } from "../../connections/by-endpoint.ts";
 import { closeWithError } from "../../connections/close-with-error.ts";
 import { CONNECT_TIMEOUT_MS, connectDeadline, mayBeConnecting } from "../../connections/connection-age.ts";
 import { type AnyContext, contextInternals } from "../../context.ts";
 import { LiftError } from "../../errors.ts";
 import { fromStore } from "../../event-state.ts";
-import type { ScheduledAction, Tick } from "../../scheduler/scheduled-action.ts";
+import type { ScheduledAction } from "../../scheduler/scheduled-action.ts";
 import { expiryFromRow } from "./identity.ts";
 
 /** Kind of the scheduled items that close expired connections. */
 export const EXPIRY = "lift:auth.expiry";
 
-/** Schedules the close of this event's connection at its expiry, unless its lifetime ends before. */
-export async function scheduleExpiry(ctx: AnyContext, end: number | undefined): Promise<void> {
-  const { schedule, lifetimeMs } = contextInternals.settingsOf(ctx);
+/** Schedules the close of this event's connection at the expiry of its token, unless its lifetime ends before. */
+export async function scheduleExpiry(
+  ctx: AnyContext,
+  expiresAt: number | undefined,
+  toleranceMs: number,
+): Promise<void> {
+  const { schedule, store, lifetimeMs } = contextInternals.settingsOf(ctx);
   const { connectedAt } = ctx.event.requestContext;
-  if (schedule === undefined || end === undefined || end > connectedAt + lifetimeMs) return;
+  const dueAt = expiryTime(expiresAt, toleranceMs);
+  if (schedule === undefined || dueAt === undefined || dueAt > connectedAt + lifetimeMs) return;
   const data = { endpoint: endpointOf(ctx.event), connectedAt };
-  const item = { kind: EXPIRY, id: ctx.connectionId, dueAt: end, data };
-  await fromStore(schedule.put(item, ctx.lambda));
+  const item = { kind: EXPIRY, id: ctx.connectionId, dueAt, data };
+  // On $connect there is no row yet, and no refresh.
+  if (isConnectEvent(ctx.event)) await fromStore(schedule.put(item, ctx.lambda));
+  else await putUnlessEarlier(item, toleranceMs, { schedule, store }, ctx.lambda);
 }
 
 /** Removes the scheduled close on `$disconnect`. A failure is harmless, because the tick ignores closed connections. */
@@ -38,11 +52,11 @@ export async function unscheduleExpiry(ctx: AnyContext, toleranceMs: number): Pr
 /** Returns the action that closes a connection whose token has expired, unless it was refreshed since. */
 export function closeExpired(toleranceMs: number): ScheduledAction {
   return async (item, tick) => {
-    const row = await readRow(item, tick);
+    const row = await readRow(item, tick.store, tick);
     if (row !== undefined) {
       const end = expiryTime(expiryFromRow(row), toleranceMs);
       if (end === undefined) return;
-      if (end > tick.now()) return reschedule(item, end, toleranceMs, tick);
+      if (end > tick.now()) return putUnlessEarlier({ ...item, dueAt: end }, toleranceMs, tick, tick);
     }
     const { endpoint, connectedAt } = item.data as { endpoint: string; connectedAt: number };
     const options = { signal: tick.signal };
@@ -55,21 +69,35 @@ export function closeExpired(toleranceMs: number): ScheduledAction {
   };
 }
 
+interface Stores {
+  readonly schedule: Schedule;
+  readonly store: ConnectionStore | undefined;
+}
+
 /**
- * Reschedules, then reads the row again, because a refresh may have shortened the expiry in between. The loop ends because
- * each due time is earlier than the one before.
+ * Puts an item, then reads the row, because another refresh may have shortened the expiry in between. The loop ends
+ * because each due time is earlier than the one before.
  */
-async function reschedule(item: ScheduledItem, end: number, toleranceMs: number, tick: Tick): Promise<void> {
-  for (let dueAt: number | undefined = end; dueAt !== undefined; ) {
-    await tick.schedule.put({ ...item, dueAt }, tick);
-    const row = await readRow(item, tick);
+async function putUnlessEarlier(
+  item: ScheduledItem,
+  toleranceMs: number,
+  { schedule, store }: Stores,
+  budget: TimeBudget,
+): Promise<void> {
+  for (let dueAt: number | undefined = item.dueAt; dueAt !== undefined; ) {
+    await fromStore(schedule.put({ ...item, dueAt }, budget));
+    const row = await readRow(item, store, budget);
     const latest: number | undefined = row && expiryTime(expiryFromRow(row), toleranceMs);
     dueAt = latest !== undefined && latest < dueAt ? latest : undefined;
   }
 }
 
-async function readRow({ id }: ScheduledItem, tick: Tick): Promise<Connection | undefined> {
-  return tick.store && fromStore(tick.store.get(id, tick));
+async function readRow(
+  { id }: ScheduledItem,
+  store: ConnectionStore | undefined,
+  budget: TimeBudget,
+): Promise<Connection | undefined> {
+  return store && fromStore(store.get(id, budget));
 }
 
 /** Returns the time from which a token is no longer accepted, in ms since the epoch. */

@@ -9,14 +9,14 @@ import { readToken } from "./tokens.ts";
 
 interface RefreshOptions {
   readonly verify: (token: string, event: MessageEvent) => Promise<AuthIdentity>;
-  /** Returns the time from which an identity is expired, in ms since the epoch; `undefined` when it does not expire. */
-  readonly expiryTime: (identity: AuthIdentity) => number | undefined;
+  /** Time after its expiry for which a token is still accepted, in ms. */
+  readonly toleranceMs: number;
 }
 
 /** Returns the handler that replaces a connection's identity by the one in a new token. */
 export function createRefresh({
   verify,
-  expiryTime,
+  toleranceMs,
 }: RefreshOptions): (ctx: AnyContext, given: unknown) => Promise<void> {
   return async (ctx, given) => {
     const token = readToken(given);
@@ -31,7 +31,7 @@ export function createRefresh({
     if (!(await fromStore(written))) throw new LiftError("CONNECTION_CLOSED");
     setAuthIdentity(ctx, identity);
     // After the row is written: an item that is due before it is moved then finds the new expiry there.
-    await scheduleExpiry(ctx, expiryTime(identity));
+    await scheduleExpiry(ctx, identity.expiresAt, toleranceMs);
     const data = identity.expiresAt === undefined ? {} : { expiresAt: identity.expiresAt };
     await ctx.reply({ type: "response", request_id: requestIdOf(ctx), success: true, data });
   };
