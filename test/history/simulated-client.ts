@@ -10,13 +10,14 @@ import {
   streams,
 } from "../../src/client/index.ts";
 import { FastClock } from "./fast-clock.ts";
+import { seenMessage } from "./frame-log.ts";
 import type { LoadProfile } from "./load-profile.ts";
 import type { LogEvent } from "./log.ts";
 import { STAGE } from "./namespaces.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import { handlerWithBug } from "./seeded-bugs.ts";
-import { seenMessage, WireRecorder } from "./wire-recorder.ts";
+import { WireRecorder } from "./wire-recorder.ts";
 
 export interface SimulatedClientOptions {
   /** Same in both tenants, as are the idempotency keys made of it. */
@@ -80,7 +81,7 @@ export class SimulatedClient {
     this.#log = log;
     const { name, user, tenant, rotates, profile } = options;
     this.client = `${tenant}-${name}`;
-    this.#wire = new WireRecorder({ client: this.client, tenant, user }, log, () => {
+    this.#wire = new WireRecorder({ client: this.client, tenant, user, log }, () => {
       // A socket that opens beside a connected one is a rotation.
       if (this.isConnected) log({ kind: "rotated", client: this.client });
     });

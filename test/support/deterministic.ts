@@ -1,15 +1,13 @@
 // Runs before each test file. Makes results independent of chance and of the machine's load.
 import { vi } from "vitest";
-
-/** `npm run check:properties` draws and prints another seed. */
-const seed = Number(process.env.PROPERTY_SEED ?? 20_260_101);
+import { SEED } from "./seed.ts";
 
 /** Limit of a wait, in ms. A wait ends when its condition holds, so a long limit costs time only when a test fails. */
 const PATIENCE_MS = 60_000;
 
 vi.mock("fast-check", async (load) => {
   const fastCheck = await load<typeof import("fast-check")>();
-  fastCheck.configureGlobal({ ...fastCheck.readConfigureGlobal(), seed });
+  fastCheck.configureGlobal({ ...fastCheck.readConfigureGlobal(), seed: SEED });
   return fastCheck;
 });
 

@@ -1,21 +1,30 @@
-// Runs concurrent code in every order of its steps, so that rare races show in every run.
+// Runs concurrent code in many orders of its steps, so that rare races show in every run.
 import { setImmediate as macrotask, setTimeout as sleep } from "node:timers/promises";
+import { Random } from "../history/random.ts";
+import { SEED } from "./seed.ts";
 
 /** Runs one step of a side when the scheduler allows it. No other step runs at the same time. */
 export type Step = <Result>(step: () => Promise<Result>) => Promise<Result>;
 
 export interface OrderOptions {
-  /** Number of concurrent sides. */
-  readonly sides: number;
   /**
-   * Maximum number of interruptions of one side by another in one order. Two or three find nearly all faults, and
-   * without a bound the number of orders explodes.
+   * Plays every order in which the sides interrupt each other at most this many times. Two or three find nearly all
+   * faults, and without a bound the number of orders explodes.
    */
   readonly switches: number;
+  /** Maximum number of these orders, those with the fewest interruptions first. Default: all. */
+  readonly most?: number;
+  /** Number of further orders, drawn at random with any number of interruptions. Default: 0. */
+  readonly random?: number;
 }
 
-/** Starts all sides, each with its own `Step`. Resolves when all have ended and were checked. */
-export type Scenario = (steps: readonly Step[]) => Promise<void>;
+/** Concurrent sides, and the check of what they did. */
+export interface Overlap<Result> {
+  /** Each side does the same in each run, as long as the others do. */
+  readonly sides: readonly ((step: Step) => Promise<Result>)[];
+  /** Called with the results of the sides when all have ended. */
+  readonly judge: (results: readonly Result[]) => Promise<void> | void;
+}
 
 interface Decision {
   /** Sides with a waiting step. */
@@ -25,69 +34,124 @@ interface Decision {
   readonly switches: number;
 }
 
-/** @returns the number of orders that ran */
-export async function runInEveryOrder({ sides, switches }: OrderOptions, play: Scenario): Promise<number> {
-  const unplayed: (readonly number[])[] = [[]];
+/** Chooses the side that continues. @param current the side that ran the last step, if it has another one */
+type Choose = (options: readonly number[], current: number | undefined, index: number) => number;
+
+/**
+ * Plays all orders with few interruptions, and then random ones.
+ * @param prepare called for each order
+ * @returns the number of orders that ran
+ */
+export async function runInEveryOrder<Result>(
+  { switches, most = Number.POSITIVE_INFINITY, random = 0 }: OrderOptions,
+  prepare: () => Promise<Overlap<Result>>,
+): Promise<number> {
+  /** By number of interruptions. */
+  const unplayed = Array.from({ length: switches + 1 }, (): (readonly number[])[] => []);
+  unplayed[0]!.push([]);
   let played = 0;
-  for (let order = unplayed.pop(); order !== undefined; order = unplayed.pop()) {
-    const scheduler = new Scheduler(sides, order);
-    try {
-      await scheduler.run(play);
-    } catch (error) {
-      const taken = scheduler.decisions.map(({ chosen }) => chosen).join("");
-      throw new Error(`In the order ${taken}: ${(error as Error).message}`, { cause: error });
+  for (const orders of unplayed) {
+    for (let order = orders.pop(); order !== undefined && played < most; order = orders.pop()) {
+      const decisions = await playOrder(prepare, inOrder(order));
+      played++;
+      for (const other of alternatives(decisions, order.length)) {
+        unplayed[other.switches]?.push(other.order);
+      }
     }
-    played++;
-    unplayed.push(...alternatives(scheduler.decisions, order.length, switches));
   }
-  return played;
+  const source = new Random(SEED);
+  for (let drawn = 0; drawn < random; drawn++) await playOrder(prepare, atRandom(source.fork()));
+  return played + random;
+}
+
+async function playOrder<Result>(
+  prepare: () => Promise<Overlap<Result>>,
+  choose: Choose,
+): Promise<readonly Decision[]> {
+  const { sides, judge } = await prepare();
+  const scheduler = new Scheduler(sides.length, choose);
+  try {
+    await judge(await scheduler.run(sides));
+  } catch (error) {
+    const taken = scheduler.decisions.map(({ chosen }) => chosen).join("");
+    throw new Error(`In the order ${taken}: ${(error as Error).message}`, { cause: error });
+  }
+  return scheduler.decisions;
+}
+
+/** Follows an order. After it, each side continues as long as it can. */
+function inOrder(order: readonly number[]): Choose {
+  return (options, current, index) => {
+    const chosen = order[index] ?? current ?? options[0]!;
+    if (!options.includes(chosen)) throw new Error("The sides did not do again what they did before");
+    return chosen;
+  };
+}
+
+/** Draws how often the sides interrupt each other too, because some faults need many interruptions and others few. */
+function atRandom(random: Random): Choose {
+  const probability = random.between(0.1, 1);
+  return (options, current) =>
+    current === undefined || random.chance(probability) ? random.pick(options) : current;
+}
+
+interface Alternative {
+  readonly order: readonly number[];
+  readonly switches: number;
 }
 
 /** Orders that differ from a completed one after its given prefix. */
-function alternatives(decisions: readonly Decision[], given: number, most: number): number[][] {
+function alternatives(decisions: readonly Decision[], given: number): Alternative[] {
   const chosen = decisions.map((decision) => decision.chosen);
-  return decisions.flatMap(({ options, ...decision }, at) => {
+  return decisions.flatMap(({ options, chosen: taken, switches }, at) => {
     if (at < given) return [];
     const before = chosen[at - 1];
-    const others = options.filter((side) => side !== decision.chosen);
-    const allowed = others.filter((side) => {
-      const isSwitch = before !== undefined && options.includes(before) && side !== before;
-      const wasSwitch = before !== undefined && options.includes(before) && decision.chosen !== before;
-      return decision.switches - Number(wasSwitch) + Number(isSwitch) <= most;
-    });
-    return allowed.map((side) => [...chosen.slice(0, at), side]);
+    /** Whether the choice of a side interrupts the side before. */
+    const interrupts = (side: number) => before !== undefined && options.includes(before) && side !== before;
+    return options
+      .filter((side) => side !== taken)
+      .map((side) => ({
+        order: [...chosen.slice(0, at), side],
+        switches: switches - Number(interrupts(taken)) + Number(interrupts(side)),
+      }));
   });
 }
 
-/** Runs one step at a time in the given order. After it, each side continues as long as it can. */
+/** Runs the steps of the sides, one at a time. */
 class Scheduler {
   readonly decisions: Decision[] = [];
-  readonly #order: readonly number[];
+  readonly #choose: Choose;
   readonly #waiting: (() => Promise<void>)[][];
+  /** Sides that have ended. */
+  readonly #ended = new Set<number>();
   #wake = () => {};
 
-  constructor(sides: number, order: readonly number[]) {
-    this.#order = order;
+  constructor(sides: number, choose: Choose) {
+    this.#choose = choose;
     this.#waiting = Array.from({ length: sides }, () => []);
   }
 
-  async run(play: Scenario): Promise<void> {
-    let isOver = false;
-    const playing = play(this.#waiting.map((_, side) => (step) => this.#queue(side, step)));
-    const over = playing.finally(() => {
-      isOver = true;
-      this.#wake();
-    });
+  async run<Result>(sides: Overlap<Result>["sides"]): Promise<Result[]> {
+    const results = Promise.all(sides.map((side, index) => this.#start(side, index)));
     // The last line reports the error to the caller.
-    over.catch(() => {});
+    results.catch(() => {});
     for (;;) {
-      await untilIdle();
+      await this.#untilIdle();
       const next = this.#next();
       if (next !== undefined) await next();
-      else if (isOver) break;
+      else if (this.#ended.size === sides.length) break;
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
-    await over;
+    return results;
+  }
+
+  async #start<Result>(side: (step: Step) => Promise<Result>, index: number): Promise<Result> {
+    try {
+      return await side((step) => this.#queue(index, step));
+    } finally {
+      this.#ended.add(index);
+      this.#wake();
+    }
   }
 
   #queue<Result>(side: number, step: () => Promise<Result>): Promise<Result> {
@@ -102,18 +166,20 @@ class Scheduler {
     if (options.length === 0) return undefined;
     const last = this.decisions.at(-1);
     const current = last !== undefined && options.includes(last.chosen) ? last.chosen : undefined;
-    const chosen = this.#order[this.decisions.length] ?? current ?? options[0]!;
-    if (!options.includes(chosen)) throw new Error("The sides did not do again what they did before");
+    const chosen = this.#choose(options, current, this.decisions.length);
     const switches = (last?.switches ?? 0) + Number(current !== undefined && chosen !== current);
     this.decisions.push({ options, chosen, switches });
     return this.#waiting[chosen]!.shift()!;
   }
-}
 
-/** Resolves when every side waits with a step, has ended, or sleeps for longer than a millisecond. */
-async function untilIdle(): Promise<void> {
-  await macrotask();
-  // After the timers of sides that pause for 0 ms: timers of equal length fire in order.
-  await sleep(1);
-  await macrotask();
+  /** Resolves when every side waits with a step, has ended, or sleeps for longer than a millisecond. */
+  async #untilIdle(): Promise<void> {
+    // Work that yields to the event loop between two steps does so once or twice.
+    for (let turn = 0; turn < 3; turn++) await macrotask();
+    const isIdle = this.#waiting.every((steps, side) => steps.length > 0 || this.#ended.has(side));
+    if (isIdle) return;
+    // After the timers of sides that pause for 0 ms: timers of equal length fire in order.
+    await sleep(1);
+    await macrotask();
+  }
 }

@@ -90,7 +90,7 @@ export function openMembers(
 }
 
 /** The users in a channel, built from presence messages. */
-class MemberList {
+export class MemberList {
   users = new Map<string, UserPresence>();
   /** The time of each user's last message. Keeps users who left, so that a late message does not bring them back. */
   readonly #lastSeen = new LruMap<number>();

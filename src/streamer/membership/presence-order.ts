@@ -2,8 +2,9 @@
 const MAX_DATES = 10_000;
 
 /**
- * Dates presence events so that their times order a user's joins, updates and leaves, even within one millisecond or
- * across processes whose clocks differ.
+ * Dates presence events so that their times order a user's joins, updates and leaves, even within one millisecond. A leave
+ * is later than its join, also across processes whose clocks differ. A join may be dated before an overlapping leave of
+ * another process: clients then miss the user until their next heartbeat.
  */
 export class PresenceOrder {
   readonly #now: () => number;
