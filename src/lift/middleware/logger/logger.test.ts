@@ -23,6 +23,7 @@ function makeApp(options: Parameters<typeof webSocketLogger>[0] = {}) {
     ctx.status(ctx.query("token") === undefined ? 401 : 200);
   });
   app.webSocket("greet", (ctx) => void ctx.status(202));
+  app.webSocket("status", (ctx) => void ctx.status(Number(ctx.body("status"))));
   app.webSocket("fail", () => {
     throw new LiftError("MINE", { status: 503 });
   });
@@ -30,6 +31,7 @@ function makeApp(options: Parameters<typeof webSocketLogger>[0] = {}) {
   const lambda = lambdaContext();
   return {
     lines,
+    handler,
     connect: (query: { [name: string]: string } = {}) => handler(connectEvent({ query }), lambda),
     send: (route: string, body: string) => handler(messageEvent(route, body), lambda),
     disconnect: () => handler(disconnectEvent({ code: 1001, reason: "Going away" }), lambda),
@@ -60,6 +62,18 @@ describe("the line of an event", () => {
     await send("greet", "grüße");
     expect(last()).toMatchObject({ level: "info", message: "MESSAGE", status: 202, bytes: 7 });
     expect(lines.join()).not.toContain("grü");
+  });
+
+  it.each([
+    [200, "info"],
+    [399, "info"],
+    [400, "warn"],
+    [499, "warn"],
+    [500, "error"],
+  ])("has for status %i the level %s", async (status, level) => {
+    const { handler, last } = makeApp();
+    await handler(messageEvent("status", { status }), lambdaContext());
+    expect(last()).toMatchObject({ level, status });
   });
 
   it("has an error's code, in addition to the error's own line", async () => {

@@ -83,10 +83,12 @@ describe("a measurement", () => {
   });
 
   it.each([
+    [999, "other"],
     [1000, "1000"],
     [1006, "1006"],
     [1015, "1015"],
     [1016, "other"],
+    [2999, "other"],
     [3000, "3xxx"],
     [4999, "4xxx"],
     [5000, "other"],
@@ -148,12 +150,17 @@ describe("a measurement", () => {
     expect((await makeApp(collector).connect()).statusCode).toBe(200);
   });
 
-  it.each([
+  it.each<[string, object]>([
     ["no collector", {}],
     ["a collector that is none", { collector: {} }],
     ["an unknown option", { collector: recorder(), dimensions: {} }],
     ["a label that CloudWatch would mistake", { collector: recorder(), labels: { Route: () => "x" } }],
     ["a label that is not a function", { collector: recorder(), labels: { tenant: "acme" } }],
+    ["labels that are null", { collector: recorder(), labels: null }],
+    ["labels that are text", { collector: recorder(), labels: "tenant" }],
+    ["a label with a hyphen", { collector: recorder(), labels: { "a-b": () => "x" } }],
+    ["a label that begins with _", { collector: recorder(), labels: { _a: () => "x" } }],
+    ["a label of 64 characters", { collector: recorder(), labels: { ["a".repeat(64)]: () => "x" } }],
   ])("rejects %s", (_what, options) => {
     expect(() => webSocketMetrics(options as never)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION" }),
@@ -192,6 +199,70 @@ describe("the embedded metric format", () => {
         expect(Math.max(...Dimensions.map((set) => set.length))).toBeLessThanOrEqual(30);
       }
     }
+  });
+
+  const measured: EventMetrics = {
+    ...{ event: "MESSAGE", route: "chat", status: "2xx", stage: "test", durationMs: 1.5 },
+    ...{ sent: 0, gone: 0, failed: 0, sentBytes: 0, labels: {} },
+  };
+  const record = (metrics: Partial<EventMetrics>) => {
+    const write = vi.fn<(line: string) => void>();
+    emfCollector({ write, now: () => 5 }).record({ ...measured, ...metrics });
+    return JSON.parse(write.mock.calls[0]![0]) as Emf;
+  };
+
+  it("has every metric with its unit", () => {
+    const line = record({
+      ...{ messageBytes: 7, sent: 1, gone: 2, failed: 3, sentBytes: 4, namespace: "room" },
+      labels: { tenant: "acme" },
+    });
+    expect(line).toEqual({
+      _aws: {
+        Timestamp: 5,
+        CloudWatchMetrics: [
+          {
+            Namespace: "LiftWebSocket",
+            Dimensions: [
+              ["Stage"],
+              ["Stage", "Event", "Route", "Status"],
+              ["Stage", "Event", "Route", "Status", "tenant"],
+            ],
+            Metrics: [
+              { Name: "Events", Unit: "Count" },
+              { Name: "Refused", Unit: "Count" },
+              { Name: "Failed", Unit: "Count" },
+              { Name: "Duration", Unit: "Milliseconds" },
+              { Name: "MessageBytes", Unit: "Bytes" },
+              { Name: "Sends", Unit: "Count" },
+              { Name: "Gone", Unit: "Count" },
+              { Name: "FailedSends", Unit: "Count" },
+              { Name: "SentBytes", Unit: "Bytes" },
+            ],
+          },
+        ],
+      },
+      ...{ Stage: "test", Event: "MESSAGE", Route: "chat", Status: "2xx", ChannelNamespace: "room" },
+      ...{ Events: 1, Refused: 0, Failed: 0, Duration: 1.5, MessageBytes: 7 },
+      ...{ Sends: 1, Gone: 2, FailedSends: 3, SentBytes: 4, tenant: "acme" },
+    });
+  });
+
+  it("has sends also when all were gone, or all failed", () => {
+    expect(record({ gone: 1 })).toMatchObject({ Sends: 0, Gone: 1 });
+    expect(record({ failed: 1 })).toMatchObject({ Sends: 0, FailedSends: 1 });
+    expect(record({})).not.toHaveProperty("Gone");
+  });
+
+  it("has connects only of accepted connections", () => {
+    expect(record({ event: "CONNECT" })).toMatchObject({ Connects: 1 });
+    expect(record({ event: "CONNECT", status: "4xx" })).not.toHaveProperty("Connects");
+    expect(record({})).not.toHaveProperty("Connects");
+  });
+
+  it.each(["", "a b", "a!", "x".repeat(256), 5])("rejects the namespace %j", (namespace) => {
+    expect(() => emfCollector({ namespace: namespace as string })).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
   });
 
   it("has a refused connect by stage, and by event, route and status", async () => {
@@ -293,6 +364,58 @@ describe("the Prometheus collector", () => {
     expect(await register.metrics()).toContain('chat_connects_total{tenant="acme",other="none"} 1');
   });
 
+  it("has no sends, sizes and disconnects of events without them", async () => {
+    const collector = prometheusCollector();
+    await makeApp(collector).connect({ token: "bad" });
+    const page = await collector.register.metrics();
+    for (const name of ["sends_total{", "message_bytes_count", "disconnects_total{", "connects_total 1"]) {
+      expect(page).not.toContain(`lift_websocket_${name}`);
+    }
+    expect(page).toContain("lift_websocket_sent_bytes_total 0\n");
+  });
+
+  it("has buckets from 1 ms to 29 s and from 64 B to 128 KB, or the given ones", async () => {
+    const bounds = async (collector: ReturnType<typeof prometheusCollector>, name: string) => {
+      await makeApp(collector).send("echo");
+      const page = await collector.register.metrics();
+      return [...page.matchAll(new RegExp(`${name}_bucket\\{le="([^"]+)"`, "g"))].map(([, le]) => le);
+    };
+    const [durations, sizes] = ["event_duration_seconds", "message_bytes"] as const;
+    expect(await bounds(prometheusCollector(), durations)).toEqual([
+      "0.001",
+      "0.0025",
+      "0.005",
+      "0.01",
+      "0.025",
+      "0.05",
+      "0.1",
+      "0.25",
+      "0.5",
+      "1",
+      "5",
+      "29",
+      "+Inf",
+    ]);
+    expect(await bounds(prometheusCollector(), sizes)).toEqual([
+      "64",
+      "256",
+      "1024",
+      "4096",
+      "8192",
+      "16384",
+      "32768",
+      "65536",
+      "131072",
+      "+Inf",
+    ]);
+    expect(await bounds(prometheusCollector({ durationBuckets: [0.5] }), durations)).toEqual(["0.5", "+Inf"]);
+    expect(await bounds(prometheusCollector({ sizeBuckets: [1, 2] }), sizes)).toEqual(["1", "2", "+Inf"]);
+  });
+
+  it.each([{ prefix: "_a1_" }, { labels: ["_a", "B1"] }])("accepts %o", (options) => {
+    expect(() => prometheusCollector(options)).not.toThrow();
+  });
+
   it("sets no timer", async () => {
     vi.useFakeTimers();
     await makeApp(prometheusCollector()).connect();
@@ -305,7 +428,16 @@ describe("the Prometheus collector", () => {
     { labels: ["tenant", "tenant"] },
     { labels: ["a-b"] },
     { labels: ["__name"] },
+    { labels: ["a b"] },
+    { labels: ["1a"] },
+    { labels: [5] },
     { prefix: "my-app" },
+    { prefix: "1a" },
+    { prefix: "" },
+    { prefix: 5 },
+    { durationBuckets: [0, 1] },
+    { durationBuckets: [2, 1] },
+    { durationBuckets: 5 },
     { durationBuckets: [1, 1] },
     { sizeBuckets: [] },
     { labels: "tenant" },
