@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { sqliteChannelStore } from "./index.ts";
 
@@ -116,6 +117,24 @@ describe("a commit of SQLite", () => {
     };
     await append("m1").then(() => order.push("resolved"));
     expect(order).toEqual(["commit", "resolved"]);
+    close();
+  });
+
+  it("leaves the log as it is while nothing has replaced the file", async () => {
+    const { append, ids, close } = open();
+    const { calls } = vi.mocked(DatabaseSync.prototype.exec).mock;
+    await append("m1");
+    await ids();
+    expect(calls.filter(([sql]) => sql.includes("wal_checkpoint"))).toEqual([]);
+    close();
+  });
+
+  it("is scheduled once per turn with writes, and never without", async () => {
+    const { append, close } = open();
+    const immediates = vi.spyOn(globalThis, "setImmediate");
+    await Promise.all([append("m1"), append("m2")]);
+    for (let turns = 0; turns < 3; turns++) await turn();
+    expect(immediates).toHaveBeenCalledTimes(1);
     close();
   });
 
