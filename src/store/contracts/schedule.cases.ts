@@ -187,12 +187,14 @@ export function scheduleCases(
       assert.deepEqual([await deadLetters(schedule), await idsDueAt(schedule, NOW)], [[], ["a"]]);
     });
 
-    it("deletes a dead letter", async () => {
+    it("deletes a dead letter, but not an earlier or later one of the item", async () => {
       for (const id of ["a", "b"]) {
         await schedule.put(item(id));
         await schedule.recordFailure(item(id), { failures: 1, cause: "", at: NOW });
       }
       const [first] = await deadLetters(schedule);
+      await schedule.delete({ ...first!, dueAt: first!.dueAt + 1 });
+      assert.equal((await deadLetters(schedule)).length, 2);
       await schedule.delete(first!);
       assert.equal((await deadLetters(schedule)).length, 1);
     });

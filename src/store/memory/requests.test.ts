@@ -36,6 +36,19 @@ describe("memory requests", () => {
     expect(await store.get(key)).toMatchObject({ state: "PENDING" });
   });
 
+  it("are not listed as open when they end or expire during the listing", async () => {
+    const { store, now, advance } = createStoreUnderTest();
+    for (const id of ["first", "cancelled", "expired", "last"]) await store.create(request(id, now()));
+    const listed: string[] = [];
+    for await (const { id } of store.listOpen()) {
+      listed.push(id);
+      await store.cancel({ owner: "ada", id: "cancelled" }, { now: now(), expiresAt: now() + 1_000 });
+      await store.cancel({ owner: "ada", id: "expired" }, { now: now(), expiresAt: now() + 1 });
+      advance(1);
+    }
+    expect(listed).toEqual(["first", "last"]);
+  });
+
   it("are the requests of a memory channel store, with its clock", async () => {
     const { requests } = memoryChannelStore({ now: () => 5 });
     await requests!.create(request("r1", 0));
