@@ -13,12 +13,17 @@ interface ProcessorOptions extends RunCollaborators {
   readonly createContext: () => CallContext;
 }
 
+/** How often a process looks for what the others have left, while a worker's lease lasts. */
+const RELOADS_PER_LEASE = 3;
+
+const FINAL: readonly StoredRequest["state"][] = ["COMPLETED", "FAILED", "CANCELLED"];
+
 /** The longest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Runs stored requests in this process. A new request wakes it; it polls nothing. When it begins, it takes over what an
- * earlier process has left.
+ * earlier process has left. With a store that several processes share, it looks for what they have left on ticks too.
  */
 export class Processor {
   readonly #options: ProcessorOptions;
@@ -27,6 +32,8 @@ export class Processor {
   readonly #running = new Map<string, { cancel(): void }>();
   #timer: NodeJS.Timeout | undefined;
   #loading: Promise<void> | undefined;
+  /** ms since the epoch. */
+  #loadedAt = 0;
   #isStopped = false;
 
   constructor(options: ProcessorOptions) {
@@ -38,11 +45,13 @@ export class Processor {
   add(request: StoredRequest): void {
     if (this.#options.settings.workers === 0) return;
     this.load().catch(() => {});
+    // A client that sends its request again must not replace the run that `cancel` has to find.
+    if (this.#running.has(keyOf(request))) return;
     this.#queue.add(request, request.dueAt, this.#options.now());
     this.#startNext();
   }
 
-  /** Takes over the requests that an earlier process has left. Does it once; rejects when the store does. */
+  /** Takes over the requests that an earlier process has left. Does it once until a tick; rejects when the store does. */
   load(): Promise<void> {
     if (this.#options.settings.workers === 0) return Promise.resolve();
     this.#loading ??= this.#load().catch((error: unknown) => {
@@ -54,7 +63,11 @@ export class Processor {
 
   /** Starts what has become due. Call it on every tick. */
   onTick(): void {
-    if (this.#options.settings.workers === 0) return;
+    const { settings, store, now } = this.#options;
+    if (settings.workers === 0) return;
+    // Other processes share this store, and what they leave is not known here.
+    const isShared = store.listOpen === undefined;
+    if (isShared && now() - this.#loadedAt >= settings.leaseMs / RELOADS_PER_LEASE) this.#loading = undefined;
     this.load().catch((error: unknown) => {
       logSafely(this.#options.createContext().logger, "error", "Stored requests were not read", { error });
     });
@@ -76,9 +89,15 @@ export class Processor {
   async #load(): Promise<void> {
     const { store, now } = this.#options;
     const open = store.listOpen?.() ?? store.listDue(now());
-    for await (const request of open) {
-      if (this.#running.has(keyOf(request))) continue;
-      this.#queue.add(request, request.leaseUntil ?? request.dueAt, now());
+    // A load that takes long is not repeated before its end.
+    this.#loadedAt = Number.POSITIVE_INFINITY;
+    try {
+      for await (const request of open) {
+        if (this.#running.has(keyOf(request))) continue;
+        this.#queue.add(request, request.leaseUntil ?? request.dueAt, now());
+      }
+    } finally {
+      this.#loadedAt = now();
     }
     this.#startNext();
   }
@@ -110,6 +129,7 @@ export class Processor {
     const context = this.#options.createContext();
     try {
       end = await this.#run(request, context);
+      if (end === "lost") end = await this.#findNextClaim(request);
     } catch (error) {
       logSafely(context.logger, "error", "A stored request could not be started", {
         requestId: request.id,
@@ -123,11 +143,18 @@ export class Processor {
     this.#startNext();
   }
 
+  /** A worker that has a request may die, also this one: the store may not have taken how its attempt ended. */
+  async #findNextClaim({ owner, id }: StoredRequest): Promise<RunEnd> {
+    const found = await this.#options.store.get({ owner, id });
+    if (found === undefined || FINAL.includes(found.state)) return "lost";
+    return { retryAt: found.leaseUntil ?? found.dueAt };
+  }
+
   async #run({ owner, id, action }: StoredRequest, context: CallContext): Promise<RunEnd> {
     const { store, registry, settings, now } = this.#options;
     const definition = registry.get(action);
     // Another version of the application may know it.
-    if (definition === undefined) return "lost";
+    if (definition === undefined) return "handed over";
     const lease = { owner, id, token: randomUUID() };
     const at = now();
     const claimed = await store.claim(lease, { now: at, leaseUntil: at + settings.leaseMs });

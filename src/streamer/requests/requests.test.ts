@@ -677,6 +677,70 @@ describe("the workers", () => {
     await vi.waitUntil(() => held.runs[0]!.context.signal.aborted);
     expect(framesOf(ada, "r1").filter(({ type }) => type === "complete")).toHaveLength(1);
   });
+
+  it("run a request again when the store did not take its end", async () => {
+    const { streamer, client, store, advance } = simulate();
+    vi.spyOn(store.requests!, "finish").mockRejectedValueOnce(new Error()).mockRejectedValueOnce(new Error());
+    streamer.request("report", LONG, (_, { attempt }) => attempt);
+    const ada = await client("a", ADA);
+    const get = vi.spyOn(store.requests!, "get");
+    await ada.send({ id: "r1", action: "report" });
+    await vi.waitUntil(() => get.mock.calls.length > 0);
+    await get.mock.results[0]!.value;
+    advance(30_001);
+    await streamer.app.tick();
+    expect(await ended(ada, "r1")).toMatchObject({ result: 2 });
+  });
+
+  it("run a request whose worker elsewhere has died, although they had it before", async () => {
+    const { streamer, client, store, now, advance } = simulate();
+    const { handler, runs, started } = heldHandler((_, { attempt }) => attempt);
+    streamer.request("report", LONG, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await started();
+    const stray = { owner: '["acme","ada"]', id: "r1", token: "stray" };
+    await store.requests!.claim(stray, { now: now() + 60_000, leaseUntil: now() + 90_000 });
+    runs[0]!.finish();
+    const get = vi.spyOn(store.requests!, "get");
+    await vi.waitUntil(() => get.mock.calls.length > 0);
+    await get.mock.results[0]!.value;
+    advance(90_000);
+    await streamer.app.tick();
+    await started(2);
+    runs[1]!.finish();
+    expect(await ended(ada, "r1")).toMatchObject({ result: 3 });
+  });
+
+  it("look on ticks for what others have left in a shared store", async () => {
+    const { streamer, client, store, now, advance } = simulate();
+    // Without a list of what is not due yet, as on DynamoDB.
+    Object.assign(store.requests!, { listOpen: undefined });
+    streamer.request("report", LONG, () => "done");
+    const ada = await client("a", ADA);
+    await streamer.resume();
+    const { owner, tenant } = { owner: '["acme","ada"]', tenant: '"acme"' };
+    const left = { id: "r1", action: "report", input: null, priority: 0, createdAt: now(), dueAt: now() };
+    const identity = { tenantId: "acme", userId: "ada", permissions: [] };
+    await store.requests!.create({ ...left, owner, tenant, identity });
+    await streamer.app.tick();
+    expect(await ada.ask("request", { request: "r1" })).toMatchObject({ data: { state: "PENDING" } });
+    advance(10_000);
+    await streamer.app.tick();
+    await vi.waitUntil(async () => (await store.requests!.readResult({ owner, id: "r1" })) !== undefined);
+  });
+
+  it("cancel a request whose client has sent it again meanwhile", async () => {
+    const { streamer, client } = simulate();
+    const { handler, runs, started } = heldHandler();
+    streamer.request("report", LONG, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await started();
+    await ada.send({ id: "r1", action: "resend", payload: { action: "report" } });
+    await ada.ask("cancel", { request: "r1" });
+    expect(runs[0]!.context.signal.aborted).toBe(true);
+  });
 });
 
 it("refuses names that are taken", () => {
