@@ -27,6 +27,7 @@ export type { MessageAction } from "./message-action.ts";
 export type { LiftOptions } from "./options.ts";
 export type { Actions, Handler, HandlerResult } from "./router.ts";
 export { type DetachedWork, runDetachedWork } from "./scheduler/detached-work.ts";
+export { type LambdaInvokerOptions, lambdaInvoker } from "./scheduler/lambda-invoker.ts";
 export type {
   ScheduledAction,
   ScheduledEntry,

@@ -16,6 +16,12 @@ export type {
   StreamerOptions,
 } from "./options.ts";
 export type {
+  DispatchEvent,
+  DispatchHandler,
+  DispatchOptions,
+  DispatchReport,
+} from "./requests/dispatch.ts";
+export type {
   Checkpoint,
   RequestContext,
   RequestDescription,
@@ -26,11 +32,13 @@ export type {
   RequestsOptions,
 } from "./requests/options.ts";
 export type { RequestOutput } from "./requests/output.ts";
+export type { RunLimits, WorkerEvent } from "./requests/starter.ts";
 export type {
   OwnedRequest,
   OwnedRequestPage,
   RequestOwner,
   StoredRequests,
 } from "./requests/stored-requests.ts";
+export type { WorkerHandler, WorkerOptions } from "./requests/worker.ts";
 export type { SchemaTypes } from "./schemas.ts";
 export type { Streamer } from "./streamer.ts";

@@ -19,12 +19,13 @@ import { toUserPresence } from "./actions/presence.ts";
 import type { Publisher } from "./actions/publish.ts";
 import { type CallContext, createServerContext } from "./call-context.ts";
 import { type Channel, type Channels, requireLiveStreams, requirePresence } from "./channels.ts";
-import { awaitStore } from "./errors.ts";
+import { awaitStore, invalidOption } from "./errors.ts";
 import { createFanOutHandler, type FanOutHandler, type FanOutOptions } from "./fan-out/fan-out-recovery.ts";
 import type { StoredFanOut } from "./fan-out/stored-fan-out.ts";
 import type { LiveStreams } from "./live-streams/live-streams.ts";
 import type { CallOptions, PublishOptions, ResumeOptions, StreamerDescription } from "./options.ts";
 import type { RequestCollaborators } from "./requests/create-requests.ts";
+import { type DispatchHandler, type DispatchOptions, RequestDispatcher } from "./requests/dispatch.ts";
 import {
   defineRequest,
   type HandlerInput,
@@ -35,6 +36,7 @@ import {
   type SchemaOutput,
 } from "./requests/options.ts";
 import type { StoredRequests } from "./requests/stored-requests.ts";
+import { createWorkerHandler, type WorkerHandler, type WorkerOptions } from "./requests/worker.ts";
 import { toJson } from "./schemas.ts";
 
 /** The types of a streamer without actions of its own. */
@@ -263,6 +265,36 @@ export class Streamer<Types extends Namespaces = JsonNamespaces, Actions extends
   }
 
   /**
+   * Creates a Lambda handler that starts stored requests in a worker function. Give it two event sources: the stream of the
+   * requests' table, with `ReportBatchItemFailures`, and a schedule of one minute, which starts delayed requests, retries
+   * and those whose worker has died.
+   * @throws {LiftError} INVALID_OPTION, also when the store has no table stream
+   * @example
+   * export const handler = streamer.dispatchHandler({
+   *   invoke: lambdaInvoker({ functionName: "worker" }),
+   *   limits: { all: 100, tenant: 10 },
+   * });
+   */
+  dispatchHandler(options: DispatchOptions): DispatchHandler {
+    return new RequestDispatcher(this.#requireRuns(), options).handle;
+  }
+
+  /**
+   * Creates a Lambda handler that runs one stored request, and then starts the next one that waits. It hands a request over
+   * to another invocation when its own time ends.
+   * @throws {LiftError} INVALID_OPTION, also when the store has no table stream
+   * @example
+   * export const handler = streamer.workerHandler({
+   *   invoke: lambdaInvoker({ functionName: "worker" }),
+   *   limits: { all: 100, tenant: 10 },
+   * });
+   */
+  workerHandler(options: WorkerOptions): WorkerHandler {
+    const { registry } = this.#requests;
+    return createWorkerHandler({ ...this.#requireRuns(), registry }, options);
+  }
+
+  /**
    * Describes the namespaces and the authentication, for generated documentation.
    * @example
    * const { namespaces } = streamer.describe();
@@ -279,6 +311,13 @@ export class Streamer<Types extends Namespaces = JsonNamespaces, Actions extends
     const channel = this.#channels.get(name, { tenantId });
     requireLiveStreams(channel);
     return channel;
+  }
+
+  /** @throws {LiftError} INVALID_OPTION */
+  #requireRuns() {
+    const { run } = this.#requests;
+    if (run === undefined) throw invalidOption("The `store` has no `requests`");
+    return { ...run, createContext: (budget: TimeBudget) => this.#createContext(budget) };
   }
 
   #createContext(budget: TimeBudget | undefined): CallContext {

@@ -286,6 +286,44 @@ export interface RequestStore {
   redrive(key: RequestKey, now: number, budget?: TimeBudget): Promise<StoredRequest | undefined>;
 }
 
+/**
+ * Stores requests in a table with a stream, so that a function on the stream can start each request in a worker function.
+ */
+export interface TableStreamRequests extends RequestStore {
+  /**
+   * Returns the request if the new image of a stream record shows that one waits for a worker.
+   * @throws {StoreError} BAD_ROW
+   */
+  parseTableStreamImage(image: object): StoredRequest | undefined;
+
+  /** @param claim `countFor`: the request's tenant; `countRunning` counts the request until its attempt ends */
+  claim(
+    lease: RequestLease,
+    claim: { readonly now: number; readonly leaseUntil: number; readonly countFor?: string },
+    budget?: TimeBudget,
+  ): Promise<ClaimedRequest | undefined>;
+
+  /**
+   * Counts requests that were claimed with `countFor`, up to `limit`. It may lag by seconds.
+   * @param of `tenant`: whose requests are counted, default all; `except`: a request that is not counted
+   */
+  countRunning(
+    of: { readonly tenant?: string | undefined; readonly except?: RequestKey | undefined },
+    limit: number,
+    budget?: TimeBudget,
+  ): Promise<number>;
+
+  /**
+   * Lists due requests in the order of `listDue`, without delayed ones, retries, and those that were claimed with
+   * `countFor`.
+   * @param full tenants whose requests are left out; the caller may add some while it reads
+   */
+  listWaiting(now: number, full: ReadonlySet<string>): AsyncIterable<StoredRequest>;
+
+  /** Lists the due requests that `listWaiting` leaves out, the oldest first. */
+  listOverdue(now: number): AsyncIterable<StoredRequest>;
+}
+
 /** The largest result that a store keeps, in bytes of JSON. DynamoDB's limit for an item is 400 KB. */
 export const MAX_RESULT_BYTES = 300 * 1_024;
 

@@ -38,6 +38,8 @@ export interface RequestCollaborators {
   readonly actions: RequestActions | undefined;
   readonly processor: Processor | undefined;
   readonly stored: StoredRequests | undefined;
+  /** What a run needs; absent when the store keeps no requests. */
+  readonly run: RunCollaborators | undefined;
   /** Whether the application has registered an action. */
   readonly isCall: (action: string) => boolean;
 }
@@ -50,7 +52,15 @@ export function createRequests({ store, options, ...rest }: CreateRequestsOption
   const isCall = (action: string) => registry.get(action) !== undefined;
   if (store === undefined) {
     const calls = new RequestCalls({ registry, stored: undefined, settings, customRoutes, now });
-    return { registry, calls, actions: undefined, processor: undefined, stored: undefined, isCall };
+    return {
+      registry,
+      calls,
+      actions: undefined,
+      processor: undefined,
+      stored: undefined,
+      run: undefined,
+      isCall,
+    };
   }
   const watchers = new Watchers(fanOut, remover);
   const random = Math.random;
@@ -60,7 +70,7 @@ export function createRequests({ store, options, ...rest }: CreateRequestsOption
   const collaborators = { store, processor, actions };
   const calls = new RequestCalls({ registry, stored: collaborators, settings, customRoutes, now });
   const stored = new StoredRequests({ ...collaborators, createContext, now });
-  return { registry, calls, actions, processor, stored, isCall };
+  return { registry, calls, actions, processor, stored, run, isCall };
 }
 
 /** The reserved namespace of requests: only who made a request may read its channel, and nobody may publish. */

@@ -71,6 +71,9 @@ export class RequestRun {
   readonly #output: OutputWriter;
   readonly #progress: ProgressReporter;
   #watched: Watched;
+  /** Whether this attempt has saved a checkpoint or written output. */
+  #hasSaved = false;
+  #isHandedOver = false;
   /** When the lease ends by this process's own monotonic clock. */
   #leaseEnd: number;
 
@@ -111,6 +114,15 @@ export class RequestRun {
   /** Stops the handler: the request was cancelled in this process. */
   cancel(): void {
     this.#stop.abort(new RequestLost());
+  }
+
+  /**
+   * Stops the handler, so that another process continues from its checkpoint. An attempt that has neither saved one nor
+   * written output fails instead: it would do the same again and again.
+   */
+  handOver(): void {
+    if (this.#hasSaved) this.#isHandedOver = true;
+    this.#stop.abort(new LiftError("TIMEOUT", { message: "The function's time is over" }));
   }
 
   /** Never rejects. */
@@ -183,6 +195,8 @@ export class RequestRun {
     return new Promise<T>((resolve, reject) => {
       const stop = () => reject(signal.reason);
       signal.addEventListener("abort", stop, { once: true });
+      // It may have been stopped before the handler's first pause.
+      if (signal.aborted) stop();
       running.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
     });
   }
@@ -199,6 +213,11 @@ export class RequestRun {
   async #fail(error: unknown): Promise<RunEnd> {
     const { request } = this.#claimed;
     if (error instanceof RequestLost) return "lost";
+    if (this.#isHandedOver) {
+      await this.#progress.close();
+      const isStored = await this.#finish({ state: "PENDING" }).catch(() => false);
+      return isStored ? "handed over" : "lost";
+    }
     const { settings, now, random } = this.#collaborators;
     const { attempts, firstMs, longestMs } = this.#definition.retry;
     const failure = toFailure(error);
@@ -224,7 +243,10 @@ export class RequestRun {
   }
 
   async #append(item: OutputItem): Promise<void> {
-    if (await this.#untilStored(() => this.#collaborators.store.append(this.#lease, item))) return;
+    if (await this.#untilStored(() => this.#collaborators.store.append(this.#lease, item))) {
+      this.#hasSaved = true;
+      return;
+    }
     this.#stop.abort(new RequestLost());
     throw new RequestLost();
   }
@@ -252,7 +274,10 @@ export class RequestRun {
     const json = toJson(value);
     assertSize(json, MAX_CHECKPOINT_BYTES, "checkpoint");
     const isValid = await awaitStore(this.#collaborators.store.saveCheckpoint(this.#lease, json));
-    if (isValid) return json;
+    if (isValid) {
+      this.#hasSaved = true;
+      return json;
+    }
     this.#stop.abort(new RequestLost());
     throw new RequestLost();
   }

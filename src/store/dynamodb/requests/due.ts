@@ -25,9 +25,20 @@ export class DueRequests {
     this.#table = table;
   }
 
-  /** @param all with delayed and retried requests, and those whose lease has expired */
-  async *list(now: number, all: boolean): AsyncGenerator<StoredRequest> {
-    const others = all ? await this.#listOthers(now) : [];
+  async *list(now: number): AsyncGenerator<StoredRequest> {
+    yield* this.#listByPriority(now, await this.listOverdue(now), new Set());
+  }
+
+  /** @param full tenants whose requests are left out */
+  listWaiting(now: number, full: ReadonlySet<string>): AsyncGenerator<StoredRequest> {
+    return this.#listByPriority(now, [], full);
+  }
+
+  async *#listByPriority(
+    now: number,
+    others: readonly StoredRequest[],
+    full: ReadonlySet<string>,
+  ): AsyncGenerator<StoredRequest> {
     const ranks = new Set(others.map(({ priority }) => formatRank(priority)));
     for (let after: string = open; ; ) {
       const order = await this.#findFirst(after, open + LAST);
@@ -37,7 +48,7 @@ export class DueRequests {
       ranks.delete(next);
       after = `${open}${next}/${LAST}`;
       const same = others.filter(({ priority }) => formatRank(priority) === next);
-      yield* this.#takeTurns(`${open}${next}/`, same, now);
+      yield* this.#takeTurns(`${open}${next}/`, same, now, full);
     }
   }
 
@@ -46,27 +57,28 @@ export class DueRequests {
     prefix: string,
     others: readonly StoredRequest[],
     now: number,
+    full: ReadonlySet<string>,
   ): AsyncGenerator<StoredRequest> {
     const byTenant = new Map<string, StoredRequest[]>();
     for (const other of others) {
       const hash = tenantHash(other.tenant);
       byTenant.set(hash, [...(byTenant.get(hash) ?? []), other]);
     }
-    const waiting: AsyncIterator<StoredRequest>[] = [];
-    const start = async function* (list: AsyncIterator<StoredRequest>) {
-      const first = await list.next();
-      if (first.done) return;
-      waiting.push(list);
-      yield first.value;
+    const waiting: { readonly tenant: string; readonly list: AsyncIterator<StoredRequest> }[] = [];
+    const takeOne = async function* (list: AsyncIterator<StoredRequest>) {
+      const { done, value } = await list.next();
+      if (done || full.has(value.tenant)) return;
+      waiting.push({ tenant: value.tenant, list });
+      yield value;
     };
     for await (const tenant of this.#listTenants(prefix)) {
       const requests = this.#listTenant(`${prefix}${tenant}/`, now);
-      yield* start(mergeByAge(requests, byTenant.get(tenant) ?? []));
+      yield* takeOne(mergeByAge(requests, byTenant.get(tenant) ?? []));
       byTenant.delete(tenant);
     }
-    for (const list of byTenant.values()) yield* start(mergeByAge(empty(), list));
+    for (const list of byTenant.values()) yield* takeOne(mergeByAge(empty(), list));
     while (waiting.length > 0) {
-      for (const list of waiting.splice(0)) yield* start(list);
+      for (const { tenant, list } of waiting.splice(0)) if (!full.has(tenant)) yield* takeOne(list);
     }
   }
 
@@ -100,7 +112,8 @@ export class DueRequests {
     yield* await this.#readDue(keys, now);
   }
 
-  async #listOthers(now: number): Promise<StoredRequest[]> {
+  /** Lists delayed and retried requests that are due, and counted ones whose lease has expired. */
+  async listOverdue(now: number): Promise<StoredRequest[]> {
     const ranges = [
       [delayed, delayed + formatTime(now) + LAST],
       [running, running + LAST],

@@ -3,7 +3,7 @@ import {
   encodeRequestCursor,
   type RequestCursor,
 } from "../../contracts/request-cursor.ts";
-import type { RequestPage, StoredRequest } from "../../contracts/requests.ts";
+import type { RequestKey, RequestPage, StoredRequest } from "../../contracts/requests.ts";
 import type { TimeBudget } from "../../contracts/time-budget.ts";
 import type { Item } from "../client/errors.ts";
 import { REQUEST_ATTRIBUTES as NAMES, OPEN_INDEX, OWNER_INDEX } from "../tables.ts";
@@ -14,6 +14,8 @@ import {
   openShard,
   ownerKey,
   ownerPrefix,
+  partitionKey,
+  runningOrder,
   SHARD_NAMES,
   tableKey,
   tenantHash,
@@ -77,12 +79,22 @@ export class RequestLists {
     const shards = "owner" in of ? [openShard(of.owner)] : SHARD_NAMES;
     const isCounted =
       "owner" in of
-        ? (item: Item) => item[NAMES.request]?.S?.startsWith(ownerPrefix(of.owner))
-        : (item: Item) => item[NAMES.openOrder]?.S?.includes(tenantHash(of.tenant));
+        ? (item: Item) => item[NAMES.request]?.S?.startsWith(ownerPrefix(of.owner)) === true
+        : (item: Item) => item[NAMES.openOrder]?.S?.includes(tenantHash(of.tenant)) === true;
+    return this.#count(shards, OPEN_VALUES, isCounted, limit, budget);
+  }
+
+  async #count(
+    shards: readonly string[],
+    range: Item,
+    isCounted: (item: Item) => boolean,
+    limit: number,
+    budget: TimeBudget | undefined,
+  ): Promise<number> {
     const counts = await Promise.all(
       shards.map(async (shard) => {
         let count = 0;
-        for await (const item of this.#openItems(shard, budget)) {
+        for await (const item of this.#openItems(shard, range, budget)) {
           if (isCounted(item) && ++count >= limit) break;
         }
         return count;
@@ -95,7 +107,26 @@ export class RequestLists {
   }
 
   listDue(now: number): AsyncIterable<StoredRequest> {
-    return this.#due.list(now, true);
+    return this.#due.list(now);
+  }
+
+  listWaiting(now: number, full: ReadonlySet<string>): AsyncIterable<StoredRequest> {
+    return this.#due.listWaiting(now, full);
+  }
+
+  async *listOverdue(now: number): AsyncGenerator<StoredRequest> {
+    yield* await this.#due.listOverdue(now);
+  }
+
+  async countRunning(
+    { tenant, except }: { readonly tenant?: string | undefined; readonly except?: RequestKey | undefined },
+    limit: number,
+    budget?: TimeBudget,
+  ): Promise<number> {
+    const prefix = tenant === undefined ? OPEN_CLASSES.running : runningOrder(tenant);
+    const isCounted = (item: Item) => except === undefined || item[NAMES.request]?.S !== partitionKey(except);
+    const range = { ":first": { S: prefix }, ":last": { S: `${prefix}~` } };
+    return this.#count(SHARD_NAMES, range, isCounted, limit, budget);
   }
 
   async *listFailed(): AsyncGenerator<StoredRequest> {
@@ -118,13 +149,13 @@ export class RequestLists {
     }
   }
 
-  async *#openItems(shard: string, budget: TimeBudget | undefined): AsyncGenerator<Item> {
+  async *#openItems(shard: string, range: Item, budget: TimeBudget | undefined): AsyncGenerator<Item> {
     let start: Item | undefined;
     do {
       const page = await this.#table.query(
         this.#table.client.startRetry(budget),
         OPEN_RANGE,
-        { ":shard": { S: shard }, ...OPEN_VALUES },
+        { ":shard": { S: shard }, ...range },
         { IndexName: OPEN_INDEX.name, ExclusiveStartKey: start },
       );
       yield* page.items;

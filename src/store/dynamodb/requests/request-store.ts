@@ -12,8 +12,8 @@ import type {
   RequestLease,
   RequestPage,
   RequestProgress,
-  RequestStore,
   StoredRequest,
+  TableStreamRequests,
 } from "../../contracts/requests.ts";
 import type { TimeBudget } from "../../contracts/time-budget.ts";
 import type { Item } from "../client/errors.ts";
@@ -30,6 +30,7 @@ import {
   partitionKey,
   resultKey,
   runningOrder,
+  STATE,
 } from "./keys.ts";
 import { type HeldLease, Leases } from "./leases.ts";
 import { RequestLists } from "./lists.ts";
@@ -61,7 +62,7 @@ const EXPIRY_NAMES = [NAMES.goodUntil, NAMES.expiresAt];
  * Long requests in DynamoDB. The state is one small item, and each transition one conditional write to it. Input, checkpoint
  * and result are stored in it while they are small, otherwise in items of their own.
  */
-export class DynamoDBRequestStore implements RequestStore {
+export class DynamoDBRequestStore implements TableStreamRequests {
   readonly #client: RetryingClient;
   readonly #table: RequestTable;
   readonly #output: RequestOutput;
@@ -120,16 +121,38 @@ export class DynamoDBRequestStore implements RequestStore {
     return this.#lists.listDue(now);
   }
 
+  listWaiting(now: number, full: ReadonlySet<string>): AsyncIterable<StoredRequest> {
+    return this.#lists.listWaiting(now, full);
+  }
+
+  listOverdue(now: number): AsyncIterable<StoredRequest> {
+    return this.#lists.listOverdue(now);
+  }
+
+  countRunning(
+    of: { readonly tenant?: string | undefined; readonly except?: RequestKey | undefined },
+    limit: number,
+    budget?: TimeBudget,
+  ): Promise<number> {
+    return this.#lists.countRunning(of, limit, budget);
+  }
+
+  parseTableStreamImage(image: object): StoredRequest | undefined {
+    const item = image as Item;
+    if (item[NAMES.item]?.S !== STATE || item[NAMES.state]?.S !== "PENDING") return undefined;
+    return parseState(item).request;
+  }
+
   listFailed(): AsyncIterable<StoredRequest> {
     return this.#lists.listFailed();
   }
 
   async claim(
     lease: RequestLease,
-    claim: { readonly now: number; readonly leaseUntil: number; readonly runningFor?: string },
+    claim: { readonly now: number; readonly leaseUntil: number; readonly countFor?: string },
     budget?: TimeBudget,
   ): Promise<ClaimedRequest | undefined> {
-    const { now, leaseUntil, runningFor } = claim;
+    const { now, leaseUntil, countFor } = claim;
     const retry = this.#client.startRetry(budget);
     const isDue = "#State IN (:pending, :retrying) AND #DueAt <= :now";
     const isAbandoned = "#State = :processing AND #LeaseUntil <= :now AND #Token <> :token";
@@ -140,7 +163,7 @@ export class DynamoDBRequestStore implements RequestStore {
         [NAMES.token]: { S: lease.token },
         [NAMES.leaseUntil]: number(leaseUntil),
         [NAMES.updatedAt]: number(now),
-        ...(runningFor === undefined ? {} : { [NAMES.openOrder]: { S: runningOrder(runningFor) } }),
+        ...(countFor === undefined ? {} : { [NAMES.openOrder]: { S: runningOrder(countFor) } }),
       },
       assign: "#Attempt = #Attempt + :one",
       remove: [NAMES.failure],

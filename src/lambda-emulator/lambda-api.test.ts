@@ -1,0 +1,171 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { lambdaInvoker } from "../lift/index.ts";
+import { type FailedInvocation, type LambdaApi, LambdaFunction, serveLambdaApi } from "./index.ts";
+
+/** Counts its invocations in this process's file, and fails, waits or returns as the event says. */
+const CODE = `
+  import { appendFileSync, readFileSync } from "node:fs";
+  export const handler = async (event, context) => {
+    appendFileSync(process.env.CALLS, JSON.stringify(event) + "\\n");
+    const calls = readFileSync(process.env.CALLS, "utf8").trim().split("\\n").length;
+    if (calls <= (event.failures ?? 0)) throw new TypeError("no " + calls);
+    if (event.exit) process.exit(1);
+    return { calls };
+  };`;
+
+let directory: string;
+let worker: LambdaFunction;
+let api: LambdaApi;
+let failed: FailedInvocation[];
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "lift-ws-api-"));
+  await writeFile(join(directory, "index.mjs"), CODE);
+  failed = [];
+  worker = new LambdaFunction({
+    name: "worker",
+    directory,
+    environment: { CALLS: join(directory, "calls") },
+  });
+  await serve({ retryDelaysMs: [1, 1] });
+});
+
+afterEach(async () => {
+  await api.stop();
+  await worker.stop();
+  await rm(directory, { recursive: true });
+});
+
+async function serve(options: {
+  retryDelaysMs?: number[];
+  throttledDelayMs?: number;
+  maxEventAgeMs?: number;
+}) {
+  await api?.stop();
+  api = await serveLambdaApi({
+    getFunction: (name) => (name === "worker" ? worker : undefined),
+    onFailure: (failure) => failed.push(failure),
+    ...options,
+  });
+}
+
+const calls = async () => {
+  const { readFile } = await import("node:fs/promises");
+  const text = await readFile(join(directory, "calls"), "utf8").catch(() => "");
+  return text.split("\n").filter((line) => line !== "");
+};
+
+function send(body: string, headers: Record<string, string> = {}, name = "worker"): Promise<Response> {
+  return fetch(`${api.endpoint}/2015-03-31/functions/${encodeURIComponent(name)}/invocations`, {
+    method: "POST",
+    headers: { authorization: "AWS4-HMAC-SHA256 Credential=x", ...headers },
+    body,
+  });
+}
+
+const invoke = (event: object) =>
+  lambdaInvoker({
+    functionName: "worker",
+    region: "us-east-1",
+    endpoint: api.endpoint,
+    credentials: { accessKeyId: "local", secretAccessKey: "local" },
+  })(event);
+
+it("accepts an event before the function has handled it", async () => {
+  const response = await send('{"n":1}', { "x-amz-invocation-type": "Event" });
+  expect([response.status, await response.text()]).toEqual([202, ""]);
+  await vi.waitFor(async () => expect(await calls()).toEqual(['{"n":1}']));
+});
+
+it("retries a failed event twice, and then sends it to the destination", async () => {
+  await invoke({ failures: 2 });
+  await vi.waitFor(async () => expect(await calls()).toHaveLength(3));
+  expect(failed).toEqual([]);
+  await invoke({ failures: 9 });
+  await vi.waitFor(() => expect(failed).toHaveLength(1));
+  expect(await calls()).toHaveLength(6);
+  expect(failed[0]).toMatchObject({
+    requestContext: { condition: "RetriesExhausted", approximateInvokeCount: 3 },
+    requestPayload: { failures: 9 },
+    responsePayload: { errorType: "TypeError", errorMessage: "no 6" },
+  });
+});
+
+it("retries an event whose process ended", async () => {
+  await invoke({ exit: true });
+  await vi.waitFor(() => expect(failed).toHaveLength(1));
+  expect(await calls()).toHaveLength(3);
+  expect(failed[0]?.responsePayload.errorType).toBe("Runtime.ExitError");
+});
+
+it("waits a minute and then two before the retries by default", async () => {
+  await serve({});
+  const timers = vi.spyOn(globalThis, "setTimeout");
+  await invoke({ failures: 9 });
+  const delays = () =>
+    timers.mock.calls.map(([, ms]) => ms).filter((ms) => Number(ms) >= 60_000 && ms !== 90_000);
+  await vi.waitFor(() => expect(delays()).toEqual([60_000]));
+  timers.mock.calls.find(([, ms]) => ms === 60_000)![0]();
+  await vi.waitFor(() => expect(delays()).toEqual([60_000, 120_000]));
+  timers.mockRestore();
+});
+
+it("retries throttled events without counting them, until they are too old", async () => {
+  await worker.stop();
+  const environment = { CALLS: join(directory, "calls") };
+  worker = new LambdaFunction({ name: "worker", directory, environment, concurrency: 1 });
+  await serve({ retryDelaysMs: [], throttledDelayMs: 10 });
+  await Promise.all([1, 2, 3, 4].map((n) => invoke({ n })));
+  await vi.waitFor(async () => expect(await calls()).toHaveLength(4));
+  expect(failed).toEqual([]);
+  await worker.stop();
+  await serve({ throttledDelayMs: 10, maxEventAgeMs: 15 });
+  await invoke({ n: 5 });
+  await vi.waitFor(() => expect(failed).toHaveLength(1));
+  expect(failed[0]?.requestContext.condition).toBe("EventAgeExceeded");
+});
+
+it("invokes synchronously, by name, by ARN and with a version", async () => {
+  const arn = "arn:aws:lambda:us-east-1:000000000000:function:worker";
+  for (const [n, name] of [
+    "worker",
+    "worker:1",
+    "000000000000:function:worker",
+    arn,
+    `${arn}:live`,
+  ].entries()) {
+    const response = await send("{}", {}, name);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({ calls: n + 1 });
+  }
+  const failure = await send('{"failures":9}');
+  expect([failure.status, failure.headers.get("x-amz-function-error")]).toEqual([200, "Unhandled"]);
+  expect(await failure.json()).toEqual({ errorType: "TypeError", errorMessage: "no 6" });
+});
+
+it("refuses what the service refuses", async () => {
+  const typeOf = async (response: Promise<Response>) => {
+    const { status, headers } = await response;
+    return [status, headers.get("x-amzn-errortype")];
+  };
+  const event = { "x-amz-invocation-type": "Event" };
+  expect(await typeOf(send("{}", event, "other"))).toEqual([404, "ResourceNotFoundException"]);
+  expect(await typeOf(send("{", event))).toEqual([400, "InvalidRequestContentException"]);
+  expect(await typeOf(send(`"${"x".repeat(1_048_575)}"`, event))).toEqual([413, "RequestTooLargeException"]);
+  expect(await typeOf(send("{}", { "x-amz-invocation-type": "DryRun" }))).toEqual([
+    400,
+    "InvalidParameterValueException",
+  ]);
+  expect(await typeOf(send("{}", { authorization: "" }))).toEqual([
+    403,
+    "MissingAuthenticationTokenException",
+  ]);
+  expect(await typeOf(fetch(`${api.endpoint}/2015-03-31/functions`))).toEqual([
+    404,
+    "UnknownOperationException",
+  ]);
+  expect(await calls()).toEqual([]);
+});
