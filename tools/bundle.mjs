@@ -6,7 +6,7 @@ import { nodePath, SOURCE } from "./install.mjs";
 
 /** Examples with Lambda functions: each function is a file in the example's `lambda` folder. */
 export const EXAMPLES = ["chat", "streamer"];
-const FUNCTIONS = ["connect", "disconnect", "router", "fanout", "tick"];
+const FUNCTIONS = ["connect", "disconnect", "router", "fanout", "dispatch", "worker", "tick"];
 
 /** esbuild options of all bundles, of the benches too. */
 export const OPTIONS = {

@@ -3,7 +3,7 @@ import type { ConnectionStore, Schedule } from "lift-ws/store";
 import { createStreamer, type Rule, type StreamerOptions } from "lift-ws/streamer";
 import { echo, generateReport, processData, processInput, reportInput, tellStory } from "./jobs.ts";
 
-export interface LoungeOptions extends Pick<StreamerOptions, "logger" | "middleware" | "store"> {
+export interface LoungeOptions extends Pick<StreamerOptions, "logger" | "middleware" | "requests" | "store"> {
   /** How to verify tokens, which name a user and a tenant. */
   readonly auth: WebSocketAuthOptions;
   readonly connectionStore: ConnectionStore;

@@ -20,11 +20,13 @@ let directory: string;
 let worker: LambdaFunction;
 let api: LambdaApi;
 let failed: FailedInvocation[];
+let errors: Error[];
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), "lift-ws-api-"));
   await writeFile(join(directory, "index.mjs"), CODE);
   failed = [];
+  errors = [];
   worker = new LambdaFunction({
     name: "worker",
     directory,
@@ -47,6 +49,7 @@ async function serve(options: {
   await api?.stop();
   api = await serveLambdaApi({
     getFunction: (name) => (name === "worker" ? worker : undefined),
+    onError: (error) => errors.push(error),
     onFailure: (failure) => failed.push(failure),
     ...options,
   });
@@ -87,6 +90,7 @@ it("retries a failed event twice, and then sends it to the destination", async (
   await invoke({ failures: 9 });
   await vi.waitFor(() => expect(failed).toHaveLength(1));
   expect(await calls()).toHaveLength(6);
+  expect(errors.map(({ message }) => message)).toEqual([1, 2, 4, 5, 6].map((n) => `no ${n}`));
   expect(failed[0]).toMatchObject({
     requestContext: { condition: "RetriesExhausted", approximateInvokeCount: 3 },
     requestPayload: { failures: 9 },

@@ -107,6 +107,15 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await expectDocumented("`finish` with a result of 800 bytes", () => complete("x".repeat(800)));
   });
 
+  it("a claim with limits", async () => {
+    await store.create(request());
+    const counted = { now: world.now(), leaseUntil: world.now() + MINUTE, countFor: "tenant-1" };
+    await expectDocumented("… `claim`, with limits of running requests", () => store.claim(lease(), counted));
+    units.writes = 0;
+    await complete("x".repeat(250));
+    expect(units.writes).toBe(documentedUnits("… `finish`, completed").writes);
+  });
+
   it("a request that is retried, fails and is redriven", async () => {
     await store.create(request());
     await claim();

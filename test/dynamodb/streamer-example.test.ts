@@ -18,7 +18,7 @@ beforeAll(async () => {
   await bundleExample(ROOT, "streamer", folder);
   await bundle(join(import.meta.dirname, "crashing-publisher.ts"), join(folder, "router"));
   // New tables in the tests' DynamoDB Local.
-  const tables = ["CONNECTIONS", "SCHEDULE", "MESSAGES", "MEMBERS"];
+  const tables = ["CONNECTIONS", "SCHEDULE", "MESSAGES", "MEMBERS", "REQUESTS"];
   await project.save(
     "functions.env",
     tables.map((name) => `${name}_TABLE=${name}-${randomUUID()}\n`).join(""),
@@ -67,10 +67,10 @@ const dataOf = (person: Person) => person.messages().map(({ data }) => data);
 describe("the streamer example on Lambda bundles", () => {
   it("has a function for each task, and shared tables", () => {
     expect(lift.output).toMatch(
-      /^Functions {2,}(?=.*connect)(?=.*disconnect)(?=.*router)(?=.*tick)(?=.*fanout)/m,
+      /^Functions {2,}(?=.*connect)(?=.*disconnect)(?=.*router)(?=.*tick)(?=.*fanout)(?=.*dispatch)/m,
     );
     expect(lift.output).toMatch(
-      /^DynamoDB .*\(CONNECTIONS-\S+ {2}SCHEDULE-\S+ {2}MESSAGES-\S+ {2}MEMBERS-\S+\)$/m,
+      /^DynamoDB .*\(CONNECTIONS-\S+ {2}SCHEDULE-\S+ {2}MESSAGES-\S+ {2}MEMBERS-\S+ {2}REQUESTS-\S+\)$/m,
     );
   });
 

@@ -41,12 +41,22 @@ export class FunctionFolder {
 
   /** The scheduled function, if the folder has one. */
   get tick(): LambdaFunction | undefined {
-    return this.#has("tick") ? this.#inFolder("tick") : undefined;
+    return this.find("tick");
   }
 
   /** The function for the stream of the message table, if the folder has one. */
   get fanOut(): LambdaFunction | undefined {
-    return this.#has("fanout") ? this.#inFolder("fanout") : undefined;
+    return this.find("fanout");
+  }
+
+  /** The function for the stream of the request table, if the folder has one. The schedule calls it too. */
+  get dispatch(): LambdaFunction | undefined {
+    return this.find("dispatch");
+  }
+
+  /** Returns the function with a name, if the folder has one. */
+  find(name: string): LambdaFunction | undefined {
+    return this.#has(name) ? this.#inFolder(name) : undefined;
   }
 
   async stop(): Promise<void> {

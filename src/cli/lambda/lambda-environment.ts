@@ -4,6 +4,7 @@ import {
   type ApiHosts,
   LambdaEmulatorError,
   type LambdaFunction,
+  serveLambdaApi,
   startDynamoDBLocal,
   type TableStreamPoller,
 } from "../../lambda-emulator/index.ts";
@@ -15,7 +16,7 @@ import { CliError } from "../errors.ts";
 import { logError, logFunction } from "../log.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
 import { FunctionFolder } from "./functions.ts";
-import { createTables, startTableStream } from "./tables.ts";
+import { createTables, startMessageStream, startRequestStream } from "./tables.ts";
 
 /** Settings of `--lambda`. */
 export interface LambdaSettings {
@@ -62,7 +63,19 @@ export async function startLambdaEnvironment(
 ): Promise<LambdaEnvironment> {
   const dynamoDB = settings.dynamoDBEndpoint === undefined ? await localDynamoDB() : undefined;
   const dynamoDBEndpoint = dynamoDB?.endpoint ?? settings.dynamoDBEndpoint!;
-  const environment = await createFunctionEnvironment(api, dynamoDBEndpoint, settings.environment);
+  const lambdaApi = await serveLambdaApi({
+    getFunction: (name) => functions.find(name),
+    onError: (error) => logError(error, terminal.stderr),
+    onFailure: ({ requestContext, responsePayload }) =>
+      logError(
+        `Discarded an event: ${requestContext.condition}: ${responsePayload.errorMessage}`,
+        terminal.stderr,
+      ),
+  });
+  const environment = {
+    AWS_ENDPOINT_URL_LAMBDA: lambdaApi.endpoint,
+    ...(await createFunctionEnvironment(api, dynamoDBEndpoint, settings.environment)),
+  };
   const functions = new FunctionFolder(settings.folder, {
     environment,
     region: api.region,
@@ -72,7 +85,7 @@ export async function startLambdaEnvironment(
     log: (name, line) => logFunction(name, line, terminal),
   });
   let stopTicking = () => {};
-  let poller: TableStreamPoller | undefined;
+  const pollers: TableStreamPoller[] = [];
   let closing = false;
   void dynamoDB?.ended.then(() => {
     if (closing) return;
@@ -82,15 +95,20 @@ export async function startLambdaEnvironment(
     closing = true;
     stopTicking();
     // In parallel: the poller waits for its invocation, which `functions.stop` ends.
-    await Promise.all([poller?.stop(), functions.stop()]);
+    await Promise.all([...pollers.map((poller) => poller.stop()), lambdaApi.stop(), functions.stop()]);
     await dynamoDB?.stop();
   };
   try {
-    const { tick, fanOut } = functions;
-    const tables = await createTables(environment, api.region, fanOut !== undefined);
+    const { tick, fanOut, dispatch } = functions;
+    const uses = { channels: fanOut !== undefined, requests: dispatch !== undefined };
+    const tables = await createTables(environment, api.region, uses);
     const app = await functions.load();
-    if (fanOut !== undefined) poller = await startTableStream(fanOut, environment, api.region, terminal);
-    if (tick !== undefined) stopTicking = callEvery(settings.tickMs, tick, api.region, terminal);
+    const { region } = api;
+    if (fanOut !== undefined) pollers.push(await startMessageStream(fanOut, environment, region, terminal));
+    if (dispatch !== undefined)
+      pollers.push(await startRequestStream(dispatch, environment, region, terminal));
+    const scheduled = [tick, dispatch].filter((it) => it !== undefined);
+    stopTicking = callEvery(settings.tickMs, scheduled, region, terminal);
     return { app, functionNames: functions.names, dynamoDBEndpoint, tables, close };
   } catch (error) {
     await close();
@@ -123,6 +141,7 @@ async function createFunctionEnvironment(
     SCHEDULE_TABLE: "schedule",
     MESSAGES_TABLE: "messages",
     MEMBERS_TABLE: "members",
+    REQUESTS_TABLE: "requests",
     // Handlers that build the endpoint from the event use HTTPS, which the gateway's port accepts.
     NODE_EXTRA_CA_CERTS: certificatePath(),
     ...(await developmentEnvironment(host)),
@@ -130,10 +149,17 @@ async function createFunctionEnvironment(
   };
 }
 
-/** Calls the scheduled function like EventBridge: calls may overlap. */
-function callEvery(ms: number, tick: LambdaFunction, region: string, terminal: Terminal): () => void {
+/** Calls the scheduled functions like EventBridge: calls may overlap. */
+function callEvery(
+  ms: number,
+  functions: readonly LambdaFunction[],
+  region: string,
+  terminal: Terminal,
+): () => void {
   const timer = setInterval(() => {
-    tick.invoke(createScheduledEvent(region)).catch((error: unknown) => logError(error, terminal.stderr));
+    for (const each of functions) {
+      each.invoke(createScheduledEvent(region)).catch((error: unknown) => logError(error, terminal.stderr));
+    }
   }, ms);
   return () => clearInterval(timer);
 }

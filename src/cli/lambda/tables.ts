@@ -4,6 +4,7 @@ import {
   pollTableStream,
   type TableStreamPoller,
 } from "../../lambda-emulator/index.ts";
+import type { MESSAGE_TABLE_STREAM_SOURCE, REQUEST_TABLE_STREAM_SOURCE } from "../../store/dynamodb/index.ts";
 import type { Terminal } from "../arguments.ts";
 import { CliError } from "../errors.ts";
 import { logError } from "../log.ts";
@@ -13,19 +14,23 @@ type Environment = { readonly [name: string]: string };
 
 /**
  * Creates the missing tables that the environment names.
- * @param withChannels creates the tables of channels too
+ * @param uses creates the tables of channels, and of requests, too
  * @returns the names of the tables
  * @throws {CliError} FAILED
  */
 export async function createTables(
   environment: Environment,
   region: string,
-  withChannels: boolean,
+  uses: { readonly channels: boolean; readonly requests: boolean },
 ): Promise<string[]> {
   const { CONNECTIONS_TABLE: tableName = "", SCHEDULE_TABLE: scheduleTableName = "" } = environment;
   const { MESSAGES_TABLE: messageTableName = "", MEMBERS_TABLE: memberTableName = "" } = environment;
-  const channels = withChannels ? { messageTableName, memberTableName } : {};
-  const names = { tableName, scheduleTableName, ...channels };
+  const { REQUESTS_TABLE: requestTableName = "" } = environment;
+  const names = {
+    ...{ tableName, scheduleTableName },
+    ...(uses.channels && { messageTableName, memberTableName }),
+    ...(uses.requests && { requestTableName }),
+  };
   const sdk = await import("@aws-sdk/client-dynamodb").catch((cause: unknown) => {
     throw new CliError("FAILED", "--lambda needs the AWS SDK: npm install @aws-sdk/client-dynamodb", {
       cause,
@@ -45,25 +50,50 @@ export async function createTables(
   }
 }
 
+/** A table whose stream a function receives, with the settings of its event source. */
+interface TableStreamSettings {
+  readonly tableName: string | undefined;
+  readonly source: typeof MESSAGE_TABLE_STREAM_SOURCE | typeof REQUEST_TABLE_STREAM_SOURCE;
+}
+
 /** Passes stored messages to a function, like its event source on AWS. @throws {CliError} FAILED */
-export async function startTableStream(
+export async function startMessageStream(
   fanOut: LambdaFunction,
+  environment: Environment,
+  ...rest: readonly [region: string, terminal: Terminal]
+): Promise<TableStreamPoller> {
+  const { MESSAGE_TABLE_STREAM_SOURCE: source } = await import("../../store/dynamodb/index.ts");
+  return startTableStream({ tableName: environment.MESSAGES_TABLE, source }, fanOut, environment, ...rest);
+}
+
+/** Passes stored requests to a function, like its event source on AWS. @throws {CliError} FAILED */
+export async function startRequestStream(
+  dispatch: LambdaFunction,
+  environment: Environment,
+  ...rest: readonly [region: string, terminal: Terminal]
+): Promise<TableStreamPoller> {
+  const { REQUEST_TABLE_STREAM_SOURCE: source } = await import("../../store/dynamodb/index.ts");
+  return startTableStream({ tableName: environment.REQUESTS_TABLE, source }, dispatch, environment, ...rest);
+}
+
+async function startTableStream(
+  { tableName = "", source }: TableStreamSettings,
+  lambdaFunction: LambdaFunction,
   environment: Environment,
   region: string,
   terminal: Terminal,
 ): Promise<TableStreamPoller> {
-  const { MESSAGE_TABLE_STREAM_SOURCE } = await import("../../store/dynamodb/index.ts");
-  const { batchWindowSeconds, maxRecordAgeSeconds, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
+  const { batchWindowSeconds, maxRecordAgeSeconds, ...settings } = source;
   const log = (error: unknown) => logError(error, terminal.stderr);
   try {
     return await pollTableStream({
-      ...source,
+      ...settings,
       batchWindowMs: 1000 * batchWindowSeconds,
       maxRecordAgeMs: 1000 * maxRecordAgeSeconds,
-      tableName: environment.MESSAGES_TABLE ?? "",
+      tableName,
       region,
       ...readAccess(environment),
-      handler: (event) => fanOut.invoke(event).catch(logAndRethrow(log)),
+      handler: (event) => lambdaFunction.invoke(event).catch(logAndRethrow(log)),
       onFailure: ({ condition, records }) => log(`Discarded ${records.length} records: ${condition}`),
       onError: log,
     });

@@ -25,6 +25,8 @@ export interface AsyncInvocationOptions {
   readonly throttledDelayMs?: number;
   /** Age after which a throttled event is discarded, in ms. Default 6 hours. */
   readonly maxEventAgeMs?: number;
+  /** Receives the error of each invocation that failed. Default none. */
+  readonly onError?: (error: Error) => void;
   /** The destination of discarded events. Default none. */
   readonly onFailure?: (failed: FailedInvocation) => unknown;
 }
@@ -46,7 +48,7 @@ interface QueuedEvent {
  */
 export class AsyncInvocations {
   readonly #function: LambdaFunction;
-  readonly #options: Required<Omit<AsyncInvocationOptions, "onFailure">> & AsyncInvocationOptions;
+  readonly #options: Required<Omit<AsyncInvocationOptions, "onError" | "onFailure">> & AsyncInvocationOptions;
   readonly #timers = new Set<NodeJS.Timeout>();
   #isStopped = false;
 
@@ -92,6 +94,7 @@ export class AsyncInvocations {
       else this.#runAfter(delayMs, queued);
       return;
     }
+    this.#options.onError?.(error);
     const delayMs = retryDelaysMs[queued.failures++];
     if (delayMs === undefined) this.#discard(queued, "RetriesExhausted", error);
     else this.#runAfter(delayMs, queued);
