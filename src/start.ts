@@ -54,7 +54,7 @@ export async function start<State extends object>(
     if (code === undefined) throw error;
     exitWithError(`Cannot listen on ${host}, port ${port} (${code})`);
   }
-  void closeWhenStopped(gateway);
+  void closeWhenStopped(gateway, app);
   console.log(`WebSocket     ${gateway.url}`);
   for (const url of networkUrls(gateway.url, host)) console.log(`Network       ${url}`);
   console.log(`@connections  ${gateway.endpoint}/@connections/{id}`);
@@ -91,10 +91,11 @@ function addRemedy({ code, message }: GatewayError, otherPort: string): string {
   return code === "ADDRESS_IN_USE" ? `${message}: stop the other program, or ${otherPort}` : message;
 }
 
-async function closeWhenStopped(gateway: Gateway): Promise<void> {
+async function closeWhenStopped(gateway: Gateway, app: Pick<Lift, "stop">): Promise<void> {
   const signal = await waitForStop((line) => console.error(line));
   // After this, only the application's own handles keep the process alive.
   await gateway.close();
+  await app.stop();
   if (signal === undefined) process.exit();
 }
 

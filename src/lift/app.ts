@@ -136,6 +136,7 @@ export class Lift<State extends object = AnyState> {
   readonly #router = new Router();
   readonly #messageActions: Actions | undefined;
   readonly #tickActions: (() => unknown)[] = [];
+  readonly #stopActions: (() => unknown)[] = [];
   readonly #scheduled = new Map<string, ScheduledEntry>([
     [REVOCATION, { action: closeRevoked, tries: Number.POSITIVE_INFINITY }],
   ]);
@@ -210,6 +211,23 @@ export class Lift<State extends object = AnyState> {
     this.#assertOpen();
     this.#tickActions.push(action);
     return this;
+  }
+
+  /**
+   * Registers an action for `stop`, such as closing a database.
+   * @throws {LiftError} APP_STARTED
+   * @example
+   * app.onStop(() => database.close());
+   */
+  onStop(action: () => unknown): this {
+    this.#assertOpen();
+    this.#stopActions.push(action);
+    return this;
+  }
+
+  /** Runs the actions of `onStop`. `start` and `lift-ws dev` call it at the end, when all sockets are closed. Never rejects. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#stopActions.map((action) => runSafely(action, this.#settings.logger)));
   }
 
   /**
@@ -303,7 +321,7 @@ export class Lift<State extends object = AnyState> {
    */
   async tick(options: TickOptions = {}): Promise<TickReport> {
     const settings = this.#settingsFor({ ...this.#handlerOptions, ...options });
-    await Promise.all(this.#tickActions.map((action) => runTickAction(action, settings.logger)));
+    await Promise.all(this.#tickActions.map((action) => runSafely(action, settings.logger)));
     if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
     return runTick(settings.schedule, this.#scheduled, settings, options.context ?? timeBudget(TICK_MS));
   }
@@ -365,11 +383,11 @@ export class Lift<State extends object = AnyState> {
   }
 }
 
-async function runTickAction(action: () => unknown, logger: Logger): Promise<void> {
+async function runSafely(action: () => unknown, logger: Logger): Promise<void> {
   try {
     await action();
   } catch (error) {
-    logSafely(logger, "error", "An action of the tick failed", { error });
+    logSafely(logger, "error", "An action of `everyTick` or `onStop` failed", { error });
   }
 }
 

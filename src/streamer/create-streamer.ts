@@ -159,6 +159,7 @@ export function createStreamer<Data, State>(
   app.use(checkProtocolVersion, auth === undefined ? [] : [auth], ...middleware);
   app.webSocket("$disconnect", (ctx) => handleDisconnect(ctx, app, staleConnections, requests.calls, queue));
   app.everyTick(() => requests.processor?.onTick());
+  app.onStop(() => requests.processor?.stop());
   registerScheduled(app, { assembler, liveStreams, remover, staleConnections, storedFanOut, viewers });
   return new Streamer({
     app,

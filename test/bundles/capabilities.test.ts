@@ -69,7 +69,7 @@ describe("an app without options", () => {
     ["connection state", /lift\/(event-state|json)\.|src\/store\/contracts\//, 3.5],
     [
       "sending",
-      /lift\/connections\/(aws|transport|websocket|broadcast|by-endpoint|gone|connection-age)\.|apigw\/(broadcast|recipients|connections)\.|src\/aws\/|elapsed/,
+      /lift\/connections\/(aws|transport|websocket|broadcast|by-endpoint|gone|connection-age)\.|apigw\/(broadcast|recipients|connections)\.|src\/aws\/|internal\/(elapsed|sent)\./,
       15,
     ],
     [

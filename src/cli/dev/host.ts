@@ -47,6 +47,7 @@ export class DevHost {
     if (fixedSettings(loaded) !== fixedSettings(this.#loaded)) {
       throw new CliError("FAILED", "The API settings have changed; restart to apply them");
     }
+    void this.stop();
     this.#loaded = loaded;
     this.#fillRoutes(loaded);
   }
@@ -108,6 +109,11 @@ export class DevHost {
     });
   }
 
+  /** Lets the app end what it still does. */
+  async stop(): Promise<void> {
+    if (this.#loaded.kind === "app") await this.#loaded.app.stop?.();
+  }
+
   /** Whether the app has a scheduled function. */
   get hasTick(): boolean {
     if (this.#loaded.kind === "handler") return this.#loaded.tick !== undefined;
@@ -126,7 +132,7 @@ export class DevHost {
     if (this.#loaded.kind !== "app") return;
     const { app } = this.#loaded;
     await this.#schedule.moveItems();
-    if (app.schedule !== undefined) await app.tick?.({ connections: this.gateway });
+    await app.tick?.({ connections: this.gateway });
   }
 
   #handler(): LambdaHandler {

@@ -112,6 +112,7 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
       async close() {
         watcher?.close();
         await running.gateway.close({ spreadMs: 0 });
+        await running.stop();
         await source.close();
       },
     };

@@ -21,6 +21,7 @@ export interface LiftApp {
   readonly routeKeys: Iterable<string>;
   readonly connectionStore?: ConnectionStore | undefined;
   readonly schedule?: Schedule | undefined;
+  stop?(): Promise<void>;
   tick?(options: { readonly connections: Connections }): Promise<unknown>;
   webSocketHandler(options: {
     readonly connections: Connections;

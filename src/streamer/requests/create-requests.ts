@@ -47,7 +47,7 @@ export interface RequestCollaborators {
 /** @throws {LiftError} INVALID_OPTION */
 export function createRequests({ store, options, ...rest }: CreateRequestsOptions): RequestCollaborators {
   const { fanOut, remover, customRoutes, readRouteKeys, createContext, runInMiddleware, now } = rest;
-  const settings = readRequestSettings(options);
+  const settings = readRequestSettings(options, store);
   const registry = new RequestRegistry(settings, store !== undefined, readRouteKeys);
   const isCall = (action: string) => registry.get(action) !== undefined;
   if (store === undefined) {

@@ -10,6 +10,7 @@ import {
 } from "../../internal/options.ts";
 import type { Logger } from "../../lift/index.ts";
 import { type Json, REQUESTS, type Serialized } from "../../protocol/index.ts";
+import type { RequestStore } from "../../store/index.ts";
 import type { Identity } from "../access.ts";
 import { assertOptions, invalidOption } from "../errors.ts";
 import type { RequestOutput } from "./output.ts";
@@ -164,7 +165,7 @@ export interface RequestLimits {
 export interface RequestsOptions {
   /**
    * Stored requests that run in this process at the same time. 0: none, because functions of their own run them, as on AWS.
-   * Default: 0 in Lambda, and 16 elsewhere.
+   * Default: 0 in Lambda with a store that processes share, and 16 otherwise.
    */
   readonly workers?: number;
   /** Requests that are estimated longer than this are stored, in ms. Default 5,000; from 0 to 25,000. */
@@ -263,12 +264,18 @@ export function defineRequest(
 
 const DAY_MS = 24 * 60 * 60_000;
 
-/** @throws {LiftError} INVALID_OPTION */
-export function readRequestSettings(options: RequestsOptions = {}): RequestSettings {
+/**
+ * @param store a store that one process has for itself has no functions that run its requests, so the process does
+ * @throws {LiftError} INVALID_OPTION
+ */
+export function readRequestSettings(
+  options: RequestsOptions = {},
+  store: RequestStore | undefined,
+): RequestSettings {
   assertOptions(options, SETTINGS_CHECKS, { prefix: "requests." });
   const { limits = {} } = options;
   assertOptions(limits, LIMITS_CHECKS, { prefix: "requests.limits." });
-  const isLambda = process.env.AWS_LAMBDA_FUNCTION_NAME !== undefined;
+  const isLambda = process.env.AWS_LAMBDA_FUNCTION_NAME !== undefined && store?.listOpen === undefined;
   return {
     workers: options.workers ?? (isLambda ? 0 : 16),
     inPlaceMs: options.inPlaceMs ?? 5_000,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { logSafely } from "../../internal/log-safely.ts";
 import type { StoredRequest } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
@@ -18,6 +19,14 @@ const RELOADS_PER_LEASE = 3;
 
 const FINAL: readonly StoredRequest["state"][] = ["COMPLETED", "FAILED", "CANCELLED"];
 
+type Running = Pick<RequestRun, "cancel" | "handOver">;
+
+/** Stands for a run until its request is claimed. A cancelled request can't be. */
+const NOT_YET_CLAIMED: Running = { cancel() {}, handOver() {} };
+
+/** How long `stop` waits, in ms. */
+const STOP_MS = 5_000;
+
 /** The longest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -29,7 +38,8 @@ export class Processor {
   readonly #options: ProcessorOptions;
   readonly #queue: RunQueue;
   /** By owner and id. */
-  readonly #running = new Map<string, { cancel(): void }>();
+  readonly #running = new Map<string, Running>();
+  readonly #runs = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #loading: Promise<void> | undefined;
   /** ms since the epoch. */
@@ -43,7 +53,7 @@ export class Processor {
 
   /** Takes a request that has just been stored. */
   add(request: StoredRequest): void {
-    if (this.#options.settings.workers === 0) return;
+    if (this.#options.settings.workers === 0 || this.#isStopped) return;
     this.load().catch(() => {});
     // A client that sends its request again must not replace the run that `cancel` has to find.
     if (this.#running.has(keyOf(request))) return;
@@ -64,7 +74,7 @@ export class Processor {
   /** Starts what has become due. Call it on every tick. */
   onTick(): void {
     const { settings, store, now } = this.#options;
-    if (settings.workers === 0) return;
+    if (settings.workers === 0 || this.#isStopped) return;
     // Other processes share this store, and what they leave is not known here.
     const isShared = store.listOpen === undefined;
     if (isShared && now() - this.#loadedAt >= settings.leaseMs / RELOADS_PER_LEASE) this.#loading = undefined;
@@ -80,10 +90,16 @@ export class Processor {
     this.#running.get(key)?.cancel();
   }
 
-  /** Starts nothing more. What runs goes on. */
-  stop(): void {
+  /**
+   * Starts nothing more, and hands over what runs: the next process goes on with it at once. Resolves when it is handed
+   * over, or after the time that a store may take.
+   */
+  async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
+    for (const run of this.#running.values()) run.handOver({ isForced: true });
+    const ended = Promise.all(this.#runs).then(() => {});
+    await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })]);
   }
 
   async #load(): Promise<void> {
@@ -107,7 +123,8 @@ export class Processor {
     while (!this.#isStopped && this.#running.size < settings.workers) {
       const next = this.#queue.take(now());
       if (next === undefined) break;
-      void this.#start(next);
+      const run: Promise<void> = this.#start(next).finally(() => this.#runs.delete(run));
+      this.#runs.add(run);
     }
     this.#setTimer();
   }
@@ -124,7 +141,7 @@ export class Processor {
   /** Never rejects. */
   async #start(request: StoredRequest): Promise<void> {
     const key = keyOf(request);
-    this.#running.set(key, { cancel() {} });
+    this.#running.set(key, NOT_YET_CLAIMED);
     let end: RunEnd = "lost";
     const context = this.#options.createContext();
     try {

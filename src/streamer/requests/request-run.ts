@@ -118,10 +118,10 @@ export class RequestRun {
 
   /**
    * Stops the handler, so that another process continues from its checkpoint. An attempt that has neither saved one nor
-   * written output fails instead: it would do the same again and again.
+   * written output fails instead, unless it is forced: it would do the same again and again.
    */
-  handOver(): void {
-    if (this.#hasSaved) this.#isHandedOver = true;
+  handOver({ isForced = false } = {}): void {
+    if (this.#hasSaved || isForced) this.#isHandedOver = true;
     this.#stop.abort(new LiftError("TIMEOUT", { message: "The function's time is over" }));
   }
 

@@ -1,4 +1,4 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import * as z from "zod";
 import { collect, OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { type AnyContext, LiftError, type Middleware } from "../../lift/index.ts";
@@ -607,6 +607,16 @@ describe("middleware", () => {
 });
 
 describe("the workers", () => {
+  it("run in a Lambda's environment too, as `lift-ws dev` has it, when the store is the process's own", async () => {
+    vi.stubEnv("AWS_LAMBDA_FUNCTION_NAME", "router");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const { streamer, client } = simulate();
+    streamer.request("report", LONG, () => 1);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    expect(await ended(ada, "r1")).toMatchObject({ result: 1 });
+  });
+
   it("run as many requests as there are, and as an action allows", async () => {
     const { streamer, client } = simulate({ workers: 3 });
     const [one, other] = [heldHandler(), heldHandler()];
@@ -645,6 +655,31 @@ describe("the workers", () => {
     );
     expect(order.indexOf("bob low")).toBeLessThan(2);
     expect(order.indexOf("ada high")).toBeLessThan(2);
+  });
+
+  it("hand over what runs when the app stops, and the next process goes on at once", async () => {
+    const before = simulate();
+    const held = heldHandler();
+    const first = before.streamer.request("report", LONG, async (input, context) => {
+      await context.checkpoint.save("half");
+      return held.handler(input, context);
+    });
+    const ada = await before.client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await held.started();
+    await first.app.stop();
+    expect(held.runs[0]!.context.signal.aborted).toBe(true);
+    await ada.send({ id: "r2", action: "report" });
+    const { store, connectionStore, connections, now } = before;
+    const after = simulateStreamer({ channels: { room: OPEN }, store, connectionStore, connections, now });
+    after.streamer.request("report", LONG, (_, { attempt, checkpoint }) => [
+      attempt,
+      checkpoint.value ?? null,
+    ]);
+    await after.streamer.resume();
+    expect(await ended(ada, "r1")).toMatchObject({ result: [1, "half"] });
+    expect(await ended(ada, "r2")).toMatchObject({ result: [1, null] });
+    expect(held.runs).toHaveLength(1);
   });
 
   it("take over what an earlier process has left", async () => {
