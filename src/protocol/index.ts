@@ -22,6 +22,6 @@ export type { Position } from "./position.ts";
 export type * from "./requests.ts";
 export { ACTIONS, CALL, CHANNEL_REQUEST, IDENTIFIER, LEGACY_DATA, REQUESTS } from "./requests.ts";
 export type * from "./results.ts";
-export { REQUEST_INFO, RESULTS, SUBSCRIBED } from "./results.ts";
+export { RESULTS, SUBSCRIBED } from "./results.ts";
 export type * from "./server-messages.ts";
 export { RESPONSE_DATA, SERVER_MESSAGES } from "./server-messages.ts";

@@ -1,4 +1,4 @@
-import type { Json, OutputItem, RequestFailure } from "../../store/index.ts";
+import type { Json, OutputItem } from "../../store/index.ts";
 
 /** The output of a request, as its handler writes it. Chunks are gathered, stored, and only then sent. */
 export interface RequestOutput {
@@ -39,6 +39,3 @@ export function isText(data: OutputData): data is { readonly text: string } {
 export function isValues(data: OutputData): data is { readonly values: readonly Json[] } {
   return "values" in data;
 }
-
-/** Why a request's handler must stop. */
-export type StopReason = Pick<RequestFailure, "code" | "message">;

@@ -35,7 +35,7 @@ const CLAIM_BYTES = 80;
  * How long a part with an item of its own exists: those of a request that is final cannot all be written again with the
  * time at which it expires. So a request also expires this long after it started.
  */
-export const MAX_LIFETIME_MS = 90 * 24 * 60 * 60_000;
+const MAX_LIFETIME_MS = 90 * 24 * 60 * 60_000;
 
 /** The fields that never change. */
 interface Content {
