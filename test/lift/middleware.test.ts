@@ -128,14 +128,23 @@ describe("a socket whose token expires", () => {
     const client = await connect(gateway, { path: `?token=${await until(60_000)}` });
     client.send({ action: "auth.refresh", id: "r1", token: await until(120_000) });
     expect(JSON.parse(await client.messages.next())).toMatchObject({ request_id: "r1", success: true });
-    for (const ms of [70_000, 1_000, 59_000]) {
+    // The first token has expired by then, and the second one is within its tolerance of 5 s.
+    for (const ms of [70_000, 1_000, 52_000]) {
       clock.advance(ms);
-      // The response gives the tick time to end, and shows that the socket is open.
       client.send({ action: "nothing" });
       expect(JSON.parse(await client.messages.next())).toMatchObject({ message: "Forbidden" });
     }
-    clock.advance(1_000);
-    expect(JSON.parse(await client.messages.next())).toEqual({
+    const next = client.messages.next();
+    let hasCome = false;
+    void next.then(() => {
+      hasCome = true;
+    });
+    // A tick that is still running when the next one is due takes its place.
+    while (!hasCome) {
+      clock.advance(1_000);
+      await new Promise(setImmediate);
+    }
+    expect(JSON.parse(await next)).toEqual({
       type: "error",
       error: { code: "TOKEN_EXPIRED", message: expect.any(String), retry: true },
     });
