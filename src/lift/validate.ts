@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
+import { takeParsed } from "../internal/parsed-message.ts";
 import { ERROR_CODES, LiftError } from "./errors.ts";
 
 /** Most issues that the sender receives: a small message can have thousands. */
@@ -9,6 +10,8 @@ const MAX_SUMMARY_LENGTH = 80;
 
 /** @throws {LiftError} MALFORMED_JSON */
 export function parseBody(body: string): unknown {
+  const parsed = takeParsed(body);
+  if (parsed !== undefined) return parsed;
   try {
     return JSON.parse(body);
   } catch (cause) {

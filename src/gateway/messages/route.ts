@@ -1,3 +1,4 @@
+import { keepParsed } from "../../internal/parsed-message.ts";
 import { GatewayError } from "../errors.ts";
 
 /** Reads the route key from a message. Returns `undefined` when the message is not JSON. */
@@ -19,6 +20,7 @@ export function compileRouteSelector(expression: string): RouteSelector {
     } catch {
       return undefined;
     }
+    keepParsed(text, body);
     let key = "";
     for (const piece of pieces) key += typeof piece === "string" ? piece : toRouteKey(readPath(body, piece));
     return key;

@@ -36,6 +36,14 @@ describe("FrameMeter", () => {
     expect(new FrameMeter(1_000).exceeds(clientFrame(1_001).subarray(0, 4))).toBe(true);
   });
 
+  it.each<[string, number, Buffer]>([
+    ["the only frame of a chunk", 100, clientFrame(101)],
+    ["a frame that starts as a short one of 126 bytes would", 200, clientFrame(2_000).subarray(0, 132)],
+    ["an unmasked frame by its header", 100, clientFrame(124, { masked: false }).subarray(0, 2)],
+  ])("detects %s, over a limit of %i", (_, limit, chunk) => {
+    expect(new FrameMeter(limit).exceeds(chunk)).toBe(true);
+  });
+
   it("detects exactly the inputs with a frame over the limit, for any split of the bytes", () => {
     const lengths = fc.array(fc.integer({ min: 0, max: 300 }), { minLength: 1, maxLength: 6 });
     fc.assert(

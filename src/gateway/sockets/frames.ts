@@ -4,6 +4,9 @@ import type { MessageData } from "../../apigw/index.ts";
 const FIN = 0x80;
 const TEXT = 0x01;
 const CONTINUATION = 0x00;
+const MASKED = 0x80;
+/** Header and mask of a client's frame whose length is in the second byte. */
+const SHORT_HEADER_BYTES = 6;
 
 /** A message as bytes for the wire. In a string, each character is one byte (latin1). */
 export type Frame = Buffer | string;
@@ -106,6 +109,9 @@ export class FrameMeter {
 
   /** Returns whether a frame longer than the limit starts in `chunk`. */
   exceeds(chunk: Uint8Array): boolean {
+    if (this.#skip === 0 && this.#seen === 0 && isShortFrame(chunk)) {
+      return chunk.length - SHORT_HEADER_BYTES > this.#limit;
+    }
     let at = 0;
     while (at < chunk.length) {
       if (this.#skip > 0) {
@@ -137,4 +143,10 @@ export class FrameMeter {
     this.#seen = 0;
     return true;
   }
+}
+
+/** Returns whether a chunk, which starts with a header, is one whole masked frame of at most 125 bytes, as most are. */
+function isShortFrame(chunk: Uint8Array): boolean {
+  const length = chunk.length - SHORT_HEADER_BYTES;
+  return length >= 0 && length < 126 && chunk[1] === MASKED + length;
 }
