@@ -18,6 +18,8 @@ export type SignedHeaders = { [name: string]: string };
 /** Signs requests to one service. The key is derived once a day per secret, so a request costs two hashes and an HMAC. */
 export class Signer {
   readonly #options: Omit<SigningScope, "date">;
+  #second = Number.NaN;
+  #time = "";
   #cached: { readonly secret: string; readonly date: string; readonly key: SigningKey } | undefined;
 
   constructor(options: Omit<SigningScope, "date">) {
@@ -27,7 +29,7 @@ export class Signer {
   /** @param now ms since the epoch */
   sign(request: UnsignedRequest, credentials: AwsCredentials, now: number): SignedHeaders {
     const { accessKeyId, secretAccessKey, sessionToken } = credentials;
-    const time = new Date(now).toISOString().replace(/[-:]|\.\d+/g, "");
+    const time = this.#timestamp(now);
     const headers: SignedHeaders = { ...request.headers, "x-amz-date": time };
     if (sessionToken !== undefined) headers["x-amz-security-token"] = sessionToken;
     const names = Object.keys(headers).sort();
@@ -38,6 +40,16 @@ export class Signer {
     const credential = `Credential=${accessKeyId}/${key.scope}`;
     headers.authorization = `${ALGORITHM} ${credential}, SignedHeaders=${names.join(";")}, Signature=${signature}`;
     return headers;
+  }
+
+  /** Cached for a second, because formatting a date takes longer than a hash. */
+  #timestamp(now: number): string {
+    const second = Math.floor(now / 1_000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#time = new Date(now).toISOString().replace(/[-:]|\.\d+/g, "");
+    }
+    return this.#time;
   }
 
   #getKey(secret: string, date: string): SigningKey {

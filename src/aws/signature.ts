@@ -42,25 +42,23 @@ export class SigningKey {
    * @param time the `x-amz-date` header, such as `20260102T030405Z`
    */
   sign(request: SignableRequest, time: string): Buffer {
-    const canonicalRequest = [
-      request.method,
-      encodePath(request.path),
-      request.query ?? "",
-      ...request.headers.map(([name, value]) => `${name}:${value}`),
-      "",
-      request.headers.map(([name]) => name).join(";"),
-      request.payloadHash,
-    ].join("\n");
+    const { method, path, query = "", headers, payloadHash } = request;
+    let lines = "";
+    let names = "";
+    for (const [name, value] of headers) {
+      lines += `${name}:${value}\n`;
+      names += names === "" ? name : `;${name}`;
+    }
+    const canonicalRequest = `${method}\n${encodePath(path)}\n${query}\n${lines}\n${names}\n${payloadHash}`;
     return this.#key.sign(`${ALGORITHM}\n${time}\n${this.scope}\n${hash("sha256", canonicalRequest)}`);
   }
 }
 
-/** Every service but S3 signs the path encoded once more than it is sent. */
+/** Every service but S3 signs the path encoded once more than it is sent. A `%2F` in it becomes `%252F`, so it stays. */
 function encodePath(path: string): string {
-  return path
-    .split("/")
-    .map((segment) => encodeURIComponent(segment).replace(/[!'()*]/g, percentEncode))
-    .join("/");
+  return encodeURIComponent(path)
+    .replaceAll("%2F", "/")
+    .replace(/[!'()*]/g, percentEncode);
 }
 
 function percentEncode(char: string): string {
@@ -69,6 +67,8 @@ function percentEncode(char: string): string {
 
 /** Block size of SHA-256, in bytes. */
 const BLOCK = 64;
+/** Length of a SHA-256 hash, in bytes. */
+const HASH = 32;
 
 /**
  * HMAC-SHA256 by two hashes. Each Hmac of node:crypto is an object outside of the heap; collecting ten thousand of them
@@ -76,7 +76,8 @@ const BLOCK = 64;
  */
 class HmacKey {
   readonly #inner = Buffer.alloc(BLOCK, 0x36);
-  readonly #outer = Buffer.alloc(BLOCK, 0x5c);
+  /** Ends with the inner hash. */
+  readonly #outer = Buffer.alloc(BLOCK + HASH, 0x5c);
 
   constructor(key: Buffer) {
     const short = key.length > BLOCK ? hash("sha256", key, "buffer") : key;
@@ -87,7 +88,10 @@ class HmacKey {
   }
 
   sign(text: string): Buffer {
-    const inside = hash("sha256", Buffer.concat([this.#inner, Buffer.from(text)]), "buffer");
-    return hash("sha256", Buffer.concat([this.#outer, inside]), "buffer");
+    const inside = Buffer.allocUnsafe(BLOCK + Buffer.byteLength(text));
+    inside.set(this.#inner);
+    inside.write(text, BLOCK);
+    this.#outer.set(hash("sha256", inside, "buffer"), BLOCK);
+    return hash("sha256", this.#outer, "buffer");
   }
 }
