@@ -58,7 +58,7 @@ const REQUEST_FIELDS = {
   progress: optional(
     object({ percentage: PERCENTAGE, message: optional(text()), details: optional(json()) }),
   ),
-  error: optional(described("Of the last attempt, while RETRYING or FAILED", ERROR_BODY)),
+  error: optional(described("The error of the last attempt, while RETRYING or FAILED", ERROR_BODY)),
 };
 
 /** A long request, as lists show it. */
