@@ -16,7 +16,11 @@ const usage = {
     "cancel <module>[#export] <id> [flags]",
   ],
   flags: {
-    user: { type: "string", placeholder: "<user>", help: "Whose requests. Default: an anonymous client's" },
+    user: {
+      type: "string",
+      placeholder: "<user>",
+      help: "The user who made the requests. Default: an anonymous client's",
+    },
     tenant: { type: "string", placeholder: "<tenant>", help: "The user's tenant. Default: none" },
     json: { type: "boolean", help: "Print one JSON object per line" },
     "env-file": {

@@ -36,7 +36,7 @@ export const LIMITS = {
   depth: 64,
   /** The token of a `refresh`. */
   tokenBytes: 16_384,
-  /** The `id` of a long request without a user: whoever knows it can read the request, so it must be random. */
+  /** The `id` of a long request without a user: everyone who knows it can read the request, so it must be random. */
   anonymousIdBytes: 16,
   /** The JSON of a result in one message; a larger one is read in pieces. */
   resultBytes: 98_304,

@@ -124,6 +124,7 @@ export interface RequestPayload extends Infer<typeof REQUESTS.request> {}
 export interface ResultPayload extends Infer<typeof REQUESTS.result> {}
 export interface RequestsPayload extends Infer<typeof REQUESTS.requests> {}
 export interface CancelPayload extends Infer<typeof REQUESTS.cancel> {}
+export interface ResendPayload extends Infer<typeof REQUESTS.resend> {}
 export interface PartPayload extends Infer<typeof REQUESTS.part> {}
 
 /** A `message` of the first clients, parsed. */

@@ -94,9 +94,7 @@ export const SERVER_MESSAGES = {
     at: TIME,
     user: optional(described("Absent: published by the server or by an anonymous user", text())),
     position: optional(described("At-least-once only", POSITION)),
-    from: optional(
-      described("The first offset that the message stands for, of a request's output", integer(1)),
-    ),
+    from: optional(described("In a request's output: the first offset that the message covers", integer(1))),
   }),
   presence: object({
     type: constant("presence"),
@@ -133,7 +131,7 @@ export interface AcknowledgmentMessage extends Infer<typeof SERVER_MESSAGES.ackn
 export interface ProgressMessage extends Infer<typeof SERVER_MESSAGES.progress> {}
 export interface CompleteMessage extends Infer<typeof SERVER_MESSAGES.complete> {}
 
-/** A message about a long request, to whoever made or watches it. */
+/** A message about a long request, for the connections that made or watch it. */
 export type RequestMessage = AcknowledgmentMessage | ProgressMessage | CompleteMessage;
 
 /** A message published to a channel. */

@@ -7,14 +7,14 @@ const MAX_KEY_BYTES = 1_024;
 /** The reserved namespace of long requests: the channel of a request has its watchers and its output. */
 export const REQUEST_NAMESPACE = "request";
 
-/** Whose channel a name means. The members of a tenant share its channels, except those of requests. */
+/** The tenant and the user to whom a channel's name refers. The members of a tenant share its channels, except those of requests. */
 export interface Scope {
   readonly tenantId?: string | undefined;
   readonly userId?: string | undefined;
 }
 
 /**
- * What the third part of a key says. Data that a store keeps beside a channel, under a key of its own: `streams` is the
+ * The meaning of a key's third part. Data that a store keeps beside a channel, under a key of its own: `streams` is the
  * log of the channel's live streams, `owners` lists the connections of the users who own one. `request` is the channel of
  * a request, and the fourth part its user, because the users of a tenant may choose the same id.
  */

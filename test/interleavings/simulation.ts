@@ -155,7 +155,7 @@ export class Simulation {
   }
 }
 
-/** What happens at once, in a world of its own. Resolves when the sides can start. */
+/** Concurrent sides, in a simulation of their own. Resolves when the sides can start. */
 export type Scenario = (simulation: Simulation) => Promise<Overlap<unknown>>;
 
 /** Scenarios by title. */

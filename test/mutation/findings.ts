@@ -1,4 +1,4 @@
-// What the runner and the setup file of its tests tell each other.
+// Messages between the runner and the setup file of its tests.
 
 export interface MutationRun {
   /** Folder for what each test file reports. */

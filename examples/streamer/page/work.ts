@@ -53,7 +53,7 @@ export class Work {
     client.subscribe(this.#windows, { onMessage: () => void this.load() });
   }
 
-  /** Shows the user's newest work, whoever started it. */
+  /** Shows the user's newest work, from all windows. */
   async load(): Promise<void> {
     try {
       const { requests } = await this.#client.requests({ limit: MOST });

@@ -47,7 +47,11 @@ export function callsChannel(
         : responseFrame(result, OPTIONS),
     });
     if (isStored)
-      channel.addPushes(`${action}.events`, `What follows a \`${action}\`.`, pushes(action, result, details));
+      channel.addPushes(
+        `${action}.events`,
+        `The messages that follow a \`${action}\`.`,
+        pushes(action, result, details),
+      );
   }
   return channel;
 }

@@ -36,7 +36,7 @@ export interface ClientMessage {
 
 export interface SessionEvents {
   opened(session: Session): void;
-  /** Of the messages that the server sends without a request. */
+  /** The messages that the server sends without a request. */
   readonly handlers: MessageHandlers;
   /** Called once, whichever side ends the session. `error.retry` says whether to reconnect. */
   ended(session: Session, error: ClientError): void;

@@ -271,7 +271,7 @@ export class RequestJob implements Repairable {
   #close(outcome: Promise<Json>, error?: ClientError): void {
     this.#outcome ??= outcome;
     this.subscriptions.size = 0;
-    // Whoever reads the output gets the error from it.
+    // The readers of the output get the error from it.
     if (this.output.isRead) this.result.promise.catch(() => {});
     this.#lifetime.abort();
     this.progress.end();

@@ -22,7 +22,7 @@ export class LambdaContextFactory {
   readonly #arnPrefix: string;
   /** Shared by all contexts, like in one Lambda instance. */
   readonly #logStreamName: string;
-  /** Of the last function. No more are kept, because clients choose the names of routes that one handler serves. */
+  /** The last function's. No more are kept, because clients choose the names of routes that one handler serves. */
   #last: FunctionFields = { name: "", arn: "", logGroupName: "" };
   #idStart = "";
   #ids = 0;

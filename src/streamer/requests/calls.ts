@@ -6,6 +6,7 @@ import {
   type Json,
   LIMITS,
   parseChannelName,
+  type ResendPayload,
   type ServerMessage,
   utf8Length,
 } from "../../protocol/index.ts";
@@ -56,7 +57,7 @@ export class RequestCalls {
   }
 
   /** Takes a call whose connection ended before its answer. @throws {LiftError} also OUTCOME_UNKNOWN */
-  async resend(call: Call, request: ClientRequest): Promise<void> {
+  async resend(call: ResendPayload, request: ClientRequest): Promise<void> {
     if (this.#options.customRoutes.has(call.action)) throw outcomeUnknown();
     const definition = this.#require(call.action);
     await this.#admit(definition, call, request);

@@ -38,7 +38,7 @@ export interface RequestCollaborators {
   readonly actions: RequestActions | undefined;
   readonly processor: Processor | undefined;
   readonly stored: StoredRequests | undefined;
-  /** What a run needs; absent when the store keeps no requests. */
+  /** The collaborators of a run; absent when the store keeps no requests. */
   readonly run: RunCollaborators | undefined;
   /** Whether the application has registered an action. */
   readonly isCall: (action: string) => boolean;

@@ -77,7 +77,7 @@ export async function runInPlace(
   }
 }
 
-/** A handler that does not heed its signal is left behind. */
+/** Does not wait for a handler that ignores its signal. */
 async function withTimeout<T>(running: Promise<T>, ms: number, stop: AbortController): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {

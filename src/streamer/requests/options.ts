@@ -68,7 +68,7 @@ export interface RequestOptions<Input = unknown, Result = unknown, Progress = un
 
 /** The last checkpoint of a request, and how to save the next one. */
 export interface Checkpoint {
-  /** What an earlier attempt saved last. `undefined`: nothing. */
+  /** The value that an earlier attempt saved last. `undefined`: none. */
   readonly value: Json | undefined;
   /**
    * Saves where the next attempt begins: any JSON of at most 307,200 bytes. In place it only sets `value`.
@@ -77,17 +77,17 @@ export interface Checkpoint {
   save(value: unknown): Promise<void>;
 }
 
-/** What a request's handler works with. */
+/** The second argument of a request's handler. */
 export interface RequestContext {
   /** The request's id. */
   readonly id: string;
-  /** Who made the request. */
+  /** The user who made the request. */
   readonly identity: Identity;
   /** From 1; grows with each retry. */
   readonly attempt: number;
   /**
-   * Aborts when the request is cancelled, or runs out of time, or another process has taken it over. What the handler does
-   * afterwards is neither stored nor sent.
+   * Aborts when the request is cancelled, or runs out of time, or another process has taken it over. Its output and
+   * result are then neither stored nor sent.
    */
   readonly signal: AbortSignal;
   /** Writes log lines with the request's id and action. */

@@ -13,7 +13,7 @@ import { requestFromChannelKey } from "./request-keys.ts";
 
 /** Items read from the store at a time. */
 const ITEMS_PER_READ = 1_000;
-/** The largest message that stands for several items; a frame holds it with the fields around it. */
+/** The largest message that covers several items; a frame holds it with the fields around it. */
 const MAX_COMPACT_BYTES = 98_304;
 
 /** Reads the outputs of requests as the histories of their channels, and all other channels from the store. */

@@ -191,7 +191,7 @@ export function compactOutput(items: readonly OutputItem[], maxBytes: number): C
   return compact.map(({ bytes: _, ...item }) => item);
 }
 
-/** An item that stands for those from the offset `from`. */
+/** An item that covers those from the offset `from`. */
 export interface CompactItem extends OutputItem {
   readonly from: number;
 }

@@ -21,7 +21,7 @@ const FINAL: readonly StoredRequest["state"][] = ["COMPLETED", "FAILED", "CANCEL
 
 type Running = Pick<RequestRun, "cancel" | "handOver">;
 
-/** Stands for a run until its request is claimed. A cancelled request can't be. */
+/** Takes the place of a run until its request is claimed. A cancelled request is not claimed. */
 const NOT_YET_CLAIMED: Running = { cancel() {}, handOver() {} };
 
 /** How long `stop` waits, in ms. */
@@ -91,7 +91,7 @@ export class Processor {
   }
 
   /**
-   * Starts nothing more, and hands over what runs: the next process goes on with it at once. Resolves when it is handed
+   * Starts nothing more, and hands over what runs: the next process continues it at once. Resolves when it is handed
    * over, or after the time that a store may take.
    */
   async stop(): Promise<void> {

@@ -35,7 +35,7 @@ export class ProgressReporter {
     this.#storing = new Throttle(STORE_INTERVAL_MS, options.store);
   }
 
-  /** A percentage that is no number leaves the last one. */
+  /** Keeps the last percentage if the new one is not a number. */
   report(percentage: number, message?: string, details?: unknown): void {
     if (this.#isClosed) return;
     if (typeof percentage === "number" && !Number.isNaN(percentage)) {

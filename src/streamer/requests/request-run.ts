@@ -189,7 +189,7 @@ export class RequestRun {
     };
   }
 
-  /** A handler that does not heed its signal is left behind: the store takes nothing more from it. */
+  /** Does not wait for a handler that ignores its signal: the store takes nothing more from it. */
   #untilStopped<T>(running: Promise<T>): Promise<T> {
     const { signal } = this.#stop;
     return new Promise<T>((resolve, reject) => {

@@ -580,7 +580,7 @@ describe("middleware", () => {
       "guard after",
       "observer after",
     ]);
-    // Of a stored request, the event that accepts it and its attempt.
+    // The event that accepts a stored request, and its attempt.
     const before = seen.filter((each) => String(each).includes(" before")) as unknown[][];
     expect(before.map(([name, action]) => [name, action])).toEqual([
       ["observer before", "report"],

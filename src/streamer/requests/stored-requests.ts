@@ -7,7 +7,7 @@ import type { Processor } from "./processor.ts";
 import { type RequestActions, toSummary } from "./request-actions.ts";
 import { identityOf, toRequestKey } from "./request-keys.ts";
 
-/** Whose request it is. */
+/** The owner of a request. */
 export interface RequestOwner {
   /** Default: the scope of connections without a tenant. */
   readonly tenantId?: string | undefined;

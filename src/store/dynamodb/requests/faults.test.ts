@@ -18,7 +18,7 @@ const LARGE = "x".repeat(2_000);
 const KEY = { owner: "ada", id: "r1" };
 
 let table: RequestTableUnderTest;
-/** Each stands for a process. */
+/** Each represents a process. */
 let [one, two]: DynamoDBRequestStore[] = [];
 
 beforeEach(async () => {

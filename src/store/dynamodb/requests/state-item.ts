@@ -52,7 +52,7 @@ interface Content {
 export interface StateRow {
   readonly request: StoredRequest;
   readonly inputHash: string;
-  /** Of the last claim. */
+  /** The token of the last claim. */
   readonly token: string | undefined;
   readonly hasOutput: boolean;
   /** The offset at which the worker has ended the output. */
