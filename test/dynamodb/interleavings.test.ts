@@ -19,7 +19,7 @@ const RACY = [
 
 /** Requests take milliseconds, so most scenarios draw a single order. */
 function ordersOf(title: string): OrderOptions {
-  if (RACY.includes(title)) return { switches: 1 };
+  if (RACY.includes(title)) return { switches: 1, most: 25, random: 5 };
   return SHORT.includes(title) ? { switches: 1, most: 6, random: 2 } : { switches: 0, most: 0, random: 1 };
 }
 
