@@ -26,7 +26,11 @@ export const PARTS: { readonly [name: string]: Part } = {
     except: ["src/lift/middleware"],
     tests: ["src/lift", "test/lift"],
   },
-  middleware: { sources: ["src/lift/middleware"], tests: ["src/lift/middleware", "test/lift"] },
+  middleware: {
+    sources: ["src/lift/middleware"],
+    tests: ["src/lift/middleware", "test/lift", "test/dynamodb/rate-limit.test.ts"],
+    dynamodb: true,
+  },
   gateway: { sources: ["src/gateway"], tests: ["src/gateway", "test/conformance"] },
   // Without test/client/chaos.test.ts, which takes too long to be repeated for each mutant.
   client: { sources: ["src/client"], tests: ["src/client", "test/client/streamer.test.ts"] },

@@ -527,6 +527,7 @@ describe("options that throw at construction", () => {
     ["the algorithm none", { jwt: { ...jwt, algorithms: ["none"] } }],
     ["a public key's algorithm with a secret", { jwt: { ...jwt, algorithms: ["HS256", "RS256"] } }],
     ["a secret's algorithm with a public key", { jwt: { ...keyless, publicKey: pem } }],
+    ["an algorithm that is no text", { jwt: { ...jwt, algorithms: ["HS256", 1] } }],
     ["no issuer", { jwt: { ...jwt, issuer: undefined } }],
     ["no audience", { jwt: { ...jwt, audience: [] } }],
     ["no key", { jwt: keyless }],
@@ -559,6 +560,10 @@ describe("options that throw at construction", () => {
     }
     expect(thrown).toMatchObject({ code: "INVALID_OPTION" });
     expect(String(thrown)).not.toContain(SECRET);
+  });
+
+  it.each([0, 300])("do not include a tolerance of %s s", (clockToleranceSeconds) => {
+    expect(() => webSocketAuth({ jwt: { ...jwt, clockToleranceSeconds } })).not.toThrow();
   });
 
   it.each(["localhost", "LOCALHOST.", "127.8.9.10", "[::1]", "[::ffff:127.0.0.1]"])(
