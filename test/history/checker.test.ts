@@ -4,6 +4,9 @@ import { checkLog } from "./checker.ts";
 import type { LogEntry } from "./log.ts";
 import { type ReferenceLogOptions, referenceLog } from "./reference-log.ts";
 import { SEEDED_LOG_BUGS } from "./seeded-log-bugs.ts";
+import { SEEDED_REQUEST_LOG_BUGS } from "./seeded-request-log-bugs.ts";
+
+const BUGS = { ...SEEDED_LOG_BUGS, ...SEEDED_REQUEST_LOG_BUGS };
 
 const SEEDS = fc.integer({ min: 0, max: 2 ** 31 });
 
@@ -30,7 +33,7 @@ describe("the checker", () => {
     expect(Math.min(counts.delivered / 10, counts.lost, counts.recovered)).toBeGreaterThan(50);
   });
 
-  it.each(Object.entries(SEEDED_LOG_BUGS))("finds %s", (_name, { seed: seedBug, expected }) => {
+  it.each(Object.entries(BUGS))("finds %s", (_name, { seed: seedBug, expected }) => {
     let seeded = 0;
     fc.assert(
       fc.property(SEEDS, fc.boolean(), fc.nat(), (seed, durable, where) => {

@@ -4,6 +4,7 @@ import { ChannelHistories, channelName, formatPosition } from "./channel-histori
 import { LiveStreamChecker } from "./live-stream-checker.ts";
 import type { ClientSubscription, LogEntry, LogEvent, SeenMessage, TenantChannel } from "./log.ts";
 import { PresenceChecker } from "./presence-checker.ts";
+import { RequestChecker } from "./request-checker.ts";
 
 type Of<Kind extends LogEvent["kind"]> = Extract<LogEntry, { readonly kind: Kind }>;
 
@@ -30,6 +31,7 @@ export class Checker {
   #histories = new ChannelHistories(true, {});
   #presence = new PresenceChecker({}, {});
   #streams = new LiveStreamChecker({});
+  #requests = new RequestChecker(true);
   readonly #subscriptions = new Map<string, SubscriptionState>();
   readonly #publications = new Map<string, "open" | "accepted" | "refused" | "unknown">();
   readonly #pendingLosses: PendingLoss[] = [];
@@ -52,8 +54,10 @@ export class Checker {
         this.#histories = new ChannelHistories(entry.durable, entry.namespaces);
         this.#presence = new PresenceChecker(entry.users, entry.namespaces);
         this.#streams = new LiveStreamChecker(entry.namespaces);
+        this.#requests = new RequestChecker(entry.durable);
         return;
       case "started":
+        this.#requests.started();
         return this.#histories.started();
       case "crashed":
         yield "The server process ended by itself";
@@ -103,6 +107,18 @@ export class Checker {
       case "stream_ended":
       case "live":
         return yield* this.#streams.take(entry);
+      case "request_made":
+      case "request_cancelled":
+      case "request_accepted":
+      case "request_output":
+      case "request_end":
+      case "request_stored":
+      case "request_read":
+      case "job_started":
+      case "job_left":
+      case "job_output":
+      case "job_ended":
+        return yield* this.#requests.take(entry);
       case "end":
         this.#ended = true;
         return yield* this.#end();
@@ -217,6 +233,7 @@ export class Checker {
     for (const state of this.#subscriptions.values()) yield* this.#checkEnd(state);
     yield* this.#presence.end();
     yield* this.#streams.end();
+    yield* this.#requests.end();
   }
 
   *#checkEnd({ subscription, position, starts }: SubscriptionState): Generator<string> {

@@ -1,6 +1,6 @@
-import { FAULT_KINDS } from "./faults.ts";
+import { FAULT_KINDS, THROTTLED } from "./faults.ts";
 import { LOAD_PROFILES } from "./load-profile.ts";
-import type { LogEntry } from "./log.ts";
+import type { LogEntry, StoredFact } from "./log.ts";
 import type { StoreName } from "./stores.ts";
 
 /** Events of live streams that a run must have. */
@@ -11,6 +11,17 @@ const STREAM_EVENTS = [
   "streams kept for their owner",
 ];
 
+/** Events of long requests that a run must have, as shares of the requests made. */
+const REQUEST_EVENTS = {
+  "requests accepted": 0.5,
+  "requests completed": 0.3,
+  "requests failed": 0.03,
+  "requests cancelled": 0.03,
+  "cancels after the end": 0.002,
+  "attempts repeated": 0.1,
+  "outputs read": 1,
+};
+
 const CHUNKED = "published in chunks";
 
 /** Counts the events and faults of a run. */
@@ -18,7 +29,7 @@ export class EventCounts {
   readonly counts = new Map<string, number>();
   readonly faults = new Map<string, number>();
   #isDurable = false;
-  #minimums = { published: 1, delivered: 1, faults: 1 };
+  #minimums = { published: 1, delivered: 1, requests: 1, faults: 1 };
   /** Ends of streams by tenant and time: all members receive the same end, which counts once. */
   readonly #ends = new Set<string>();
 
@@ -64,6 +75,13 @@ export class EventCounts {
         this.#isDurable ? seconds * this.#minimums.faults : 0,
       ],
       ["losses reported", this.count("losses reported"), seconds / 10],
+      ["requests made", this.count("requests made"), seconds * this.#minimums.requests],
+      ...Object.entries(REQUEST_EVENTS).map(([name, share]): [string, number, number] => [
+        name,
+        this.count(name),
+        seconds * this.#minimums.requests * share,
+      ]),
+      [THROTTLED, this.faults.get(THROTTLED) ?? 0, Math.floor(seconds / 70)],
       ...STREAM_EVENTS.map((name): [string, number, number] => [
         name,
         this.count(name),
@@ -121,6 +139,14 @@ function eventName(entry: LogEntry): string | undefined {
       return "presence events";
     case "present":
       return "presence lists";
+    case "request_made":
+      return "requests made";
+    case "request_accepted":
+      return "requests accepted";
+    case "request_stored":
+      return storedName(entry);
+    case "job_ended":
+      return "outputs read";
     case "answered":
       if (entry.after === undefined) return undefined;
       if (entry.recovered !== true) return "answered recovered: false";
@@ -128,4 +154,11 @@ function eventName(entry: LogEntry): string | undefined {
     default:
       return undefined;
   }
+}
+
+function storedName({ call, state, attempt = 1 }: StoredFact): string | undefined {
+  if (call === "claim") return attempt > 1 ? "attempts repeated" : undefined;
+  if (call === "cancel") return state === "CANCELLED" ? "requests cancelled" : "cancels after the end";
+  if (call !== "finish") return undefined;
+  return state === "COMPLETED" ? "requests completed" : state === "FAILED" ? "requests failed" : undefined;
 }

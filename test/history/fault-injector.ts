@@ -1,4 +1,4 @@
-import { type FaultRates, NO_FAULTS } from "./process-messages.ts";
+import { type Crash, type FaultRates, NO_FAULTS } from "./process-messages.ts";
 import type { Random } from "./random.ts";
 
 /** Names of the faults in the log. */
@@ -7,6 +7,7 @@ export const FAULT_NAMES: { readonly [Name in keyof FaultRates]: string } = {
   storeFailsAfter: "store failed after",
   storeSlow: "store slow",
   storeThrottled: "store throttled",
+  requestsThrottled: "request store throttled",
   invocationLate: "invocation late",
   handlerCrashesBefore: "handler crashed before the store",
   handlerCrashesAfter: "handler crashed after the store",
@@ -21,15 +22,13 @@ export class FaultInjector {
   readonly random: Random;
   readonly #log: (fault: string) => void;
   rates: FaultRates = NO_FAULTS;
-  /** Where to end the process at the next message that is stored. */
-  crashAt: "before the store" | "after the store" | undefined;
+  crash: Crash | undefined;
 
   constructor(random: Random, log: (fault: string) => void) {
     this.random = random;
     this.#log = log;
   }
 
-  /** Draws whether a fault happens now, and logs it. */
   /** Draws whether a fault happens now, and logs it. */
   inject(fault: keyof FaultRates): boolean {
     if (!this.random.chance(this.rates[fault])) return false;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { FAULT_NAMES } from "./fault-injector.ts";
-import { type FaultRates, NO_FAULTS } from "./process-messages.ts";
+import { CUT_AT_MESSAGE } from "./long-requests.ts";
+import { type Crash, type FaultRates, NO_FAULTS } from "./process-messages.ts";
 import type { Random } from "./random.ts";
 import type { SimulatedClient } from "./simulated-client.ts";
 import type { Simulation } from "./simulation.ts";
@@ -11,6 +12,7 @@ const BASE_RATES: FaultRates = {
   storeFailsAfter: 0.004,
   storeSlow: 0.01,
   storeThrottled: 0.005,
+  requestsThrottled: 0.005,
   invocationLate: 0.03,
   handlerCrashesBefore: 0.005,
   handlerCrashesAfter: 0.005,
@@ -45,7 +47,20 @@ const PROCESS_FAULTS: { readonly [name: string]: Fault } = {
   killed: (simulation) => untilRestarted(simulation, () => simulation.server.kill()),
   "killed before the store": (simulation) => killAt(simulation, "before the store"),
   "killed after the store": (simulation) => killAt(simulation, "after the store"),
+  "killed before a request's call": (simulation, random) =>
+    killAt(simulation, "before the store", random.integer(0, MAX_CALLS)),
+  "killed after a request's call": (simulation, random) =>
+    killAt(simulation, "after the store", random.integer(0, MAX_CALLS)),
 };
+
+const EARLY_WORKER = "early worker";
+/** It takes so long that it happens between rounds of the other faults, and rarely. */
+export const THROTTLED = "request store throttled for 10 s";
+
+/** Calls about requests that a killed process still makes. */
+const MAX_CALLS = 8;
+const THROTTLED_MS = 10_000;
+const THROTTLED_EVERY_MS = 40_000;
 
 /** A client unsubscribes and subscribes again. */
 const LEAVING = "channel left";
@@ -55,6 +70,7 @@ const FAULTS: readonly (readonly [name: string, Fault])[] = [
   ...Object.entries(NETWORK_FAULTS),
   ...Object.entries(FAULT_NAMES).map(([fault, name]) => [name, burst(fault as keyof FaultRates)] as const),
   [LEAVING, resubscribe],
+  [EARLY_WORKER, startEarlyWorker],
 ];
 
 /** Faults that come from the clocks of the gateway and the clients. */
@@ -62,6 +78,7 @@ const CLOCK_FAULTS = ["idle limit", "lifetime limit"];
 
 /** Faults that must happen for a run to count. */
 export const FAULT_KINDS: readonly string[] = [
+  CUT_AT_MESSAGE,
   ...FAULTS.map(([name]) => name),
   ...Object.keys(PROCESS_FAULTS),
   ...CLOCK_FAULTS,
@@ -74,10 +91,17 @@ export async function injectFaults(
   signal: AbortSignal,
 ): Promise<void> {
   simulation.server.faultRates = BASE_RATES;
+  let throttledAt = Date.now() - THROTTLED_EVERY_MS / 2;
   while (!signal.aborted) {
+    if (Date.now() - throttledAt > THROTTLED_EVERY_MS) {
+      throttledAt = Date.now();
+      await throttleRequests(simulation, signal);
+    }
     // Process faults come last, so that connections get old first.
     for (const [name, fault] of [
       ...random.shuffled(FAULTS),
+      // Twice in each round: it needs requests that run.
+      [EARLY_WORKER, startEarlyWorker] as const,
       ...random.shuffled(Object.entries(PROCESS_FAULTS)),
     ]) {
       if (signal.aborted) break;
@@ -107,10 +131,23 @@ function burst(fault: keyof FaultRates): Fault {
   };
 }
 
-function killAt(simulation: Simulation, when: "before the store" | "after the store"): Promise<void> {
+async function throttleRequests(simulation: Simulation, signal: AbortSignal): Promise<void> {
+  simulation.fault(THROTTLED);
+  simulation.server.faultRates = { ...BASE_RATES, requestsThrottled: 1 };
+  await sleep(THROTTLED_MS, undefined, { signal }).catch(() => {});
+  simulation.server.faultRates = BASE_RATES;
+}
+
+function killAt(simulation: Simulation, when: Crash["when"], requestCalls?: number): Promise<void> {
+  const place = requestCalls === undefined ? "the store" : "a request's call";
   return untilRestarted(simulation, () => {
-    if (simulation.server.send({ type: "crash", when })) simulation.killReason = `killed ${when}`;
+    if (simulation.server.send({ type: "crash", when, requestCalls }))
+      simulation.killReason = `killed ${when.replace("the store", place)}`;
   });
+}
+
+function startEarlyWorker(simulation: Simulation): void {
+  if (simulation.server.send({ type: "start early worker" })) simulation.fault(EARLY_WORKER);
 }
 
 /** Kills the process and waits for the next one. */
@@ -118,7 +155,13 @@ async function untilRestarted(simulation: Simulation, kill: () => void): Promise
   const { starts } = simulation.server;
   const timeout = AbortSignal.timeout(KILL_TIMEOUT_MS);
   kill();
-  await until(() => simulation.server.starts > starts && simulation.server.isListening, timeout);
+  const isRestarted = () => simulation.server.starts > starts && simulation.server.isListening;
+  await until(isRestarted, timeout);
+  if (simulation.server.starts > starts) return;
+  // The call did not come, and must not come later.
+  simulation.killReason = "killed";
+  simulation.server.kill();
+  await until(isRestarted, AbortSignal.timeout(KILL_TIMEOUT_MS));
 }
 
 async function until(holds: () => boolean, signal: AbortSignal): Promise<void> {

@@ -1,20 +1,38 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ChannelStore, type Schedule, type ScheduledItem, StoreError } from "../../src/store/index.ts";
+import {
+  type ChannelStore,
+  type RequestStore,
+  type Schedule,
+  type ScheduledItem,
+  StoreError,
+} from "../../src/store/index.ts";
 import type { FaultInjector } from "./fault-injector.ts";
 
 /** The event that the current code handles. */
 export const invocations = new AsyncLocalStorage<{ readonly crash: () => void }>();
 
-const ITERATIONS: readonly unknown[] = ["listChannels", "listMembers", "listPresence", "listPendingFanOuts"];
+const ITERATIONS: readonly unknown[] = [
+  "listChannels",
+  "listMembers",
+  "listPresence",
+  "listPendingFanOuts",
+  "listDue",
+  "listOpen",
+  "listFailed",
+];
 /** Methods without a call to the store. */
 const SYNCHRONOUS: readonly unknown[] = ["parseTableStreamImage", "close"];
 const APPENDS: readonly unknown[] = ["append", "appendAfter"];
 const SLOW_MS = [50, 600] as const;
 
 /** Fails and delays calls, and crashes the handler or the process before or after a message is stored. */
-export function faultyStore({ history, members, chunks }: ChannelStore, faults: FaultInjector): ChannelStore {
+export function faultyStore(
+  { history, members, chunks, requests }: ChannelStore,
+  faults: FaultInjector,
+): ChannelStore {
   return {
+    ...(requests && { requests: withRequestFaults(requests, faults) }),
     history: withFaults(history, faults),
     members: withFaults(members, faults),
     chunks: withFaults(chunks, faults),
@@ -23,7 +41,7 @@ export function faultyStore({ history, members, chunks }: ChannelStore, faults: 
 
 /** Rejects some calls with STORE_UNAVAILABLE. */
 export function withThrottling(
-  { history, members, chunks }: ChannelStore,
+  { history, members, chunks, requests }: ChannelStore,
   faults: FaultInjector,
 ): ChannelStore {
   const before = () => {
@@ -33,6 +51,7 @@ export function withThrottling(
     history: withCheck(history, before),
     members: withCheck(members, before),
     chunks: withCheck(chunks, before),
+    ...(requests && { requests: withCheck(requests, before) }),
   };
 }
 
@@ -56,7 +75,15 @@ export function withEarlierItems(schedule: Schedule, kind: string, factor: numbe
 
 type Method = (...args: unknown[]) => unknown;
 
-function withFaults<Port extends object>(port: Port, faults: FaultInjector): Port {
+/** A worker outlives its invocation, so it ends with the process only. */
+function withRequestFaults(requests: RequestStore, faults: FaultInjector): RequestStore {
+  const before = () => {
+    if (faults.inject("requestsThrottled")) throw new StoreError("STORE_UNAVAILABLE", "Simulated throttling");
+  };
+  return withCheck(withFaults(requests, faults, true), before);
+}
+
+function withFaults<Port extends object>(port: Port, faults: FaultInjector, isRequests = false): Port {
   return new Proxy(port, {
     get(target, name) {
       const method = Reflect.get(target, name);
@@ -65,7 +92,10 @@ function withFaults<Port extends object>(port: Port, faults: FaultInjector): Por
       if (SYNCHRONOUS.includes(name)) return inner;
       return ITERATIONS.includes(name)
         ? (...args: unknown[]) => iterate(inner, args, faults)
-        : (...args: unknown[]) => call(inner, args, APPENDS.includes(name), faults);
+        : (...args: unknown[]) =>
+            isRequests
+              ? callRequests(inner, args, faults)
+              : call(inner, args, APPENDS.includes(name), faults);
     },
   });
 }
@@ -109,6 +139,17 @@ async function call(
   return result;
 }
 
+async function callRequests(inner: Method, args: unknown[], faults: FaultInjector): Promise<unknown> {
+  const { crash } = faults;
+  const crashes = crash?.requestCalls !== undefined && crash.requestCalls-- <= 0 ? crash.when : undefined;
+  if (crashes === "before the store") process.kill(process.pid, "SIGKILL");
+  await delayOrFail(faults);
+  const result = await inner(...args);
+  if (crashes === "after the store") process.kill(process.pid, "SIGKILL");
+  if (faults.inject("storeFailsAfter")) throw new Error("Simulated failure after the call");
+  return result;
+}
+
 async function delayOrFail(faults: FaultInjector): Promise<void> {
   if (faults.inject("storeSlow")) await sleep(faults.random.between(...SLOW_MS));
   if (faults.inject("storeFails")) throw new Error("Simulated failure of the store");
@@ -120,7 +161,8 @@ async function maybeCrash(
   fault: "handlerCrashesBefore" | "handlerCrashesAfter",
   faults: FaultInjector,
 ): Promise<void> {
-  if (faults.crashAt === when) process.kill(process.pid, "SIGKILL");
+  if (faults.crash?.when === when && faults.crash.requestCalls === undefined)
+    process.kill(process.pid, "SIGKILL");
   const invocation = invocations.getStore();
   if (invocation === undefined || !faults.inject(fault)) return;
   invocation.crash();

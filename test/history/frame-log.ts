@@ -6,6 +6,7 @@ import type {
   Subscribed,
 } from "../../src/protocol/index.ts";
 import type { LogEvent, SeenMessage, TenantChannel } from "./log.ts";
+import { isRequestChannel, RequestFrames, type RequestFramesOptions } from "./request-frames.ts";
 
 /** A request that a client sent. */
 interface SentRequest {
@@ -15,11 +16,7 @@ interface SentRequest {
   readonly t: number;
 }
 
-export interface FrameLogOptions {
-  readonly client: string;
-  readonly tenant: string;
-  readonly user: string;
-  readonly log: (event: LogEvent) => void;
+export interface FrameLogOptions extends RequestFramesOptions {
   /** ms since the epoch. */
   readonly now: () => number;
 }
@@ -31,11 +28,14 @@ export class FrameLog {
   readonly #user: string;
   readonly #log: (event: LogEvent) => void;
   readonly #now: () => number;
+  readonly #requests: RequestFrames;
   readonly #asked = new Map<string, SentRequest>();
   /** Channels in which the connection holds the user's stream, with the start times. */
   readonly #holds = new Map<string, number>();
 
-  constructor({ client, tenant, user, log, now }: FrameLogOptions) {
+  constructor(options: FrameLogOptions) {
+    const { client, tenant, user, log, now } = options;
+    this.#requests = new RequestFrames(options);
     this.#client = client;
     this.#tenant = tenant;
     this.#user = user;
@@ -51,6 +51,7 @@ export class FrameLog {
 
   /** @returns the channels to which a response has subscribed the connection */
   received(message: ServerMessage): string[] {
+    if (this.#requests.received(message)) return [];
     const target = { client: this.#client, tenant: this.#tenant };
     if (message.type === "message") this.#log({ kind: "received", ...target, ...this.#seen(message) });
     else if (message.type === "presence") {
@@ -93,7 +94,9 @@ export class FrameLog {
 
   // biome-ignore lint/suspicious/noExplicitAny: the shape depends on the action
   #answered({ action, payload, t }: SentRequest, data: any): string[] {
-    if (action === "history" && payload.after !== undefined) {
+    if (action === "history" && isRequestChannel(payload.channel)) {
+      for (const message of data.messages) this.#requests.output(message);
+    } else if (action === "history" && payload.after !== undefined) {
       this.#answer(action, t, payload.after, { ...data, channel: payload.channel });
     }
     if (action !== "subscribe") return [];
@@ -101,6 +104,10 @@ export class FrameLog {
     for (const answer of data.channels) {
       if ("error" in answer) continue;
       subscribed.push(answer.channel);
+      if (isRequestChannel(answer.channel)) {
+        for (const message of answer.messages ?? []) this.#requests.output(message);
+        continue;
+      }
       const request = payload.channels.find(({ channel }: { channel: string }) => channel === answer.channel);
       this.#answer(action, t, request?.position, answer);
     }

@@ -18,10 +18,17 @@ export interface LoadProfile {
   readonly faultIntervalMs: readonly [min: number, max: number];
   /** Share of publications that are larger than a frame. */
   readonly chunkedShare: number;
+  /** Long requests that each tenant's user has at a time, and the lease of a worker. */
+  readonly requests: { readonly outstanding: number; readonly leaseMs: number };
   /** Duration of a burst of one fault. */
   readonly burstMs: readonly [min: number, max: number];
-  /** Rates per second that a run must reach: publications, deliveries, and faults of each kind. */
-  readonly minimums: { readonly published: number; readonly delivered: number; readonly faults: number };
+  /** Rates per second that a run must reach: publications, deliveries, long requests, and faults of each kind. */
+  readonly minimums: {
+    readonly published: number;
+    readonly delivered: number;
+    readonly requests: number;
+    readonly faults: number;
+  };
 }
 
 /** The lifetime limit is at least 10 s: the client's shortest rotation. */
@@ -35,7 +42,8 @@ const EMBEDDED: LoadProfile = {
   chunkedShare: 0.02,
   faultIntervalMs: [40, 160],
   burstMs: [100, 400],
-  minimums: { published: 10, delivered: 30, faults: 1 / 15 },
+  requests: { outstanding: 4, leaseMs: 3_000 },
+  minimums: { published: 10, delivered: 30, requests: 1, faults: 1 / 15 },
 };
 
 /**
@@ -52,7 +60,8 @@ const DYNAMODB: LoadProfile = {
   chunkedShare: 0.04,
   faultIntervalMs: [200, 500],
   burstMs: [300, 800],
-  minimums: { published: 5, delivered: 12, faults: 1 / 25 },
+  requests: { outstanding: 1, leaseMs: 6_000 },
+  minimums: { published: 5, delivered: 12, requests: 1 / 5, faults: 1 / 25 },
 };
 
 export const LOAD_PROFILES: { readonly [Store in StoreName]: LoadProfile } = {

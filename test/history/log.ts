@@ -34,6 +34,36 @@ export interface SeenMessage {
   readonly at: number;
 }
 
+/** What a request's handler must write, for its result a digest. */
+export interface ExpectedRequest {
+  readonly output: string;
+  readonly end: RequestEnd;
+}
+
+/** The end of a request: a digest of its result, or the code of its error. */
+export type RequestEnd = { readonly result: string } | { readonly code: string };
+
+/** A call that the store of requests carried out. Times in ms since the epoch. */
+export interface StoredFact {
+  /** Tenant, user and id. */
+  readonly request: string;
+  readonly call: "claim" | "renew" | "saveCheckpoint" | "append" | "finish" | "cancel";
+  /** When the call began. */
+  readonly from: number;
+  /** When it had been carried out. */
+  readonly until: number;
+  /** The worker's. */
+  readonly token?: string | undefined;
+  /** The state after `finish` and `cancel`. */
+  readonly state?: string | undefined;
+  readonly attempt?: number | undefined;
+  /** The stage of a checkpoint: saved, or the last one for a claim. */
+  readonly stage?: number | undefined;
+  /** The end of the output: appended, or the last one for a claim. */
+  readonly offset?: number | undefined;
+  readonly chunks?: number | undefined;
+}
+
 export type LogEvent =
   | {
       readonly kind: "run";
@@ -144,6 +174,50 @@ export type LogEvent =
       readonly user?: string | undefined;
       readonly since?: number | undefined;
     } & TenantChannel)
+  // Long requests. `request` has the tenant, the user and the id.
+  | { readonly kind: "request_made"; readonly request: string; readonly expected: ExpectedRequest }
+  | { readonly kind: "request_cancelled"; readonly request: string }
+  /** A client received the acknowledgment. */
+  | { readonly kind: "request_accepted"; readonly client: string; readonly request: string }
+  /** A client received a message with output. */
+  | {
+      readonly kind: "request_output";
+      readonly client: string;
+      readonly request: string;
+      readonly offset: number;
+    }
+  /** A client received the end, with the offset of the last output. */
+  | {
+      readonly kind: "request_end";
+      readonly client: string;
+      readonly request: string;
+      readonly type: "complete" | "error";
+      readonly output: number;
+    }
+  | ({ readonly kind: "request_stored" } & StoredFact)
+  // Jobs of the client. Each has a name of its own.
+  | {
+      readonly kind: "job_started";
+      readonly job: string;
+      readonly request: string;
+      /** Whether it only watches. */
+      readonly attached: boolean;
+    }
+  /** The client does not watch any more. */
+  | { readonly kind: "job_left"; readonly job: string }
+  | { readonly kind: "job_output"; readonly job: string; readonly text: string }
+  | { readonly kind: "job_ended"; readonly job: string; readonly end: RequestEnd }
+  /** A client asked for a request, at the end of the run. */
+  | {
+      readonly kind: "request_read";
+      readonly client: string;
+      readonly request: string;
+      /** Whether the request is the client's. */
+      readonly owned: boolean;
+      /** Absent when the request was refused with `code`. */
+      readonly state?: string | undefined;
+      readonly code?: string | undefined;
+    }
   | { readonly kind: "end" };
 
 export type LogEntry = LogEvent & {

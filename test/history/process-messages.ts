@@ -4,6 +4,7 @@ import type { TableStreamEvent } from "../../src/lambda-emulator/index.ts";
 import type { Position } from "../../src/protocol/index.ts";
 import type { FanOutReport } from "../../src/streamer/index.ts";
 import type { LoadProfile } from "./load-profile.ts";
+import type { StoredFact } from "./log.ts";
 import type { StoreConfig } from "./stores.ts";
 
 /** Start-up configuration of the server process. */
@@ -23,6 +24,8 @@ export interface FaultRates {
   readonly storeFailsAfter: number;
   readonly storeSlow: number;
   readonly storeThrottled: number;
+  /** Throttles the store of requests alone, because the others have to keep up. */
+  readonly requestsThrottled: number;
   /** A message or disconnect is handled after later events. */
   readonly invocationLate: number;
   readonly handlerCrashesBefore: number;
@@ -39,6 +42,7 @@ export const NO_FAULTS: FaultRates = {
   storeFailsAfter: 0,
   storeSlow: 0,
   storeThrottled: 0,
+  requestsThrottled: 0,
   invocationLate: 0,
   handlerCrashesBefore: 0,
   handlerCrashesAfter: 0,
@@ -47,6 +51,13 @@ export const NO_FAULTS: FaultRates = {
   deliveryTwice: 0,
   deliveryLate: 0,
 };
+
+/** Where to end the process: at the next message that is stored, or at a call about a request. */
+export interface Crash {
+  readonly when: "before the store" | "after the store";
+  /** How many calls about requests still pass. Absent: at a message. */
+  requestCalls?: number | undefined;
+}
 
 export interface ServerPublication {
   readonly uid: string;
@@ -57,8 +68,9 @@ export interface ServerPublication {
 
 export type ToServer =
   | { readonly type: "fault rates"; readonly rates: FaultRates }
-  /** Ends the process at the next message that is stored. */
-  | { readonly type: "crash"; readonly when: "before the store" | "after the store" }
+  | ({ readonly type: "crash" } & Crash)
+  /** Starts a worker with a clock that is a minute ahead: it takes requests whose leases have not expired. */
+  | { readonly type: "start early worker" }
   | { readonly type: "speed"; readonly speed: number }
   | { readonly type: "publish"; readonly publication: ServerPublication }
   | { readonly type: "get live stream"; readonly tenant: string; readonly channel: string }
@@ -69,6 +81,8 @@ export type FromServer =
   | { readonly type: "listening"; readonly port: number }
   | { readonly type: "fault"; readonly fault: string }
   | { readonly type: "ticked" }
+  /** The store carried out a call about a request. */
+  | { readonly type: "stored"; readonly fact: StoredFact }
   /** Messages that another process stored and did not deliver were fanned out. */
   | { readonly type: "resumed"; readonly count: number }
   | {

@@ -2,6 +2,7 @@
 import type { Position } from "../../src/protocol/index.ts";
 import type { LogEntry, LogEvent, NamespaceRules, SeenMessage, TenantChannel } from "./log.ts";
 import { Random } from "./random.ts";
+import { referenceRequests } from "./reference-requests.ts";
 
 export interface ReferenceLogOptions {
   readonly seed: number;
@@ -182,6 +183,9 @@ class ReferenceRun {
 
   #end(): void {
     for (const listener of this.#listeners) this.#reconnect(listener);
+    for (const tenant of TENANTS) {
+      for (const event of referenceRequests(tenant, this.#now)) this.#write(event);
+    }
     this.#write({ kind: "calm" });
     for (const channel of this.#channels) this.#publish(channel);
     for (const { client, channel } of this.#listeners) {

@@ -6,6 +6,7 @@ import { EventCounts } from "./event-counts.ts";
 import { injectFaults } from "./faults.ts";
 import { LOAD_PROFILES } from "./load-profile.ts";
 import type { LogEntry, LogEvent } from "./log.ts";
+import { checkRequests, runRequests } from "./long-requests.ts";
 import { namespacesWith } from "./namespaces.ts";
 import { NO_FAULTS } from "./process-messages.ts";
 import { Random } from "./random.ts";
@@ -135,10 +136,14 @@ async function runPhases(
   const publishing = simulation.clients.map((client) =>
     publish(simulation, client, random.fork(), faultSignal),
   );
+  const requesting = TENANTS.map((tenant) => runRequests(simulation, tenant, random.fork(), faultSignal));
   const streaming = simulation.owners.map((owner) => runOwner(simulation, owner, random.fork(), faultSignal));
   await injectFaults(simulation, random.fork(), faultSignal);
   clearInterval(timer);
-  await Promise.all([...publishing, ...streaming]);
+  await Promise.all([...publishing, ...streaming, ...requesting]);
+  simulation.speed = 1;
+  // It takes longer than the calm, in which connections are young.
+  await checkRequests(simulation, signal);
   await settle(simulation, signal);
   simulation.log({ kind: "calm" });
   // The server detects lost connections when it sends to them, or by their silence.
@@ -153,7 +158,6 @@ async function runPhases(
 
 /** Renews all connections, so that none reaches its limit in the calm. One client of each tenant vanishes. */
 async function settle(simulation: Simulation, signal: AbortSignal): Promise<void> {
-  simulation.speed = 1;
   await allReady(simulation, signal);
   const timeout = AbortSignal.any([signal, AbortSignal.timeout(RECONNECT_TIMEOUT_MS)]);
   const wait = (ms: number) => sleep(ms, undefined, { signal: timeout }).catch(() => {});

@@ -1,6 +1,7 @@
 // Bugs for the running simulation. The checker must find each of them.
 import type { ChannelMessage } from "../../src/client/index.ts";
 import type { ChannelHistory, ChannelMembers, ChannelStore } from "../../src/store/index.ts";
+import { REQUEST_BUGS } from "./seeded-request-bugs.ts";
 
 /** A bug affects one message in this many. */
 const INTERVAL = 20;
@@ -91,7 +92,11 @@ const CLIENT_BUGS: { readonly [name: string]: (handler: MessageHandler) => Messa
   },
 };
 
-export const SEEDED_BUGS: readonly string[] = [...Object.keys(STORE_BUGS), ...Object.keys(CLIENT_BUGS)];
+export const SEEDED_BUGS: readonly string[] = [
+  ...Object.keys(STORE_BUGS),
+  ...Object.keys(CLIENT_BUGS),
+  ...Object.keys(REQUEST_BUGS),
+];
 
 /** Violations that each bug may cause. */
 export const EXPECTED_VIOLATIONS: { readonly [bug: string]: RegExp } = {
@@ -104,16 +109,25 @@ export const EXPECTED_VIOLATIONS: { readonly [bug: string]: RegExp } = {
   "message dropped": /missing or out of order/,
   "message doubled": /twice or out of order/,
   "messages swapped": /missing or out of order/,
+  "lost completion": /after it had ended|has not ended|read \S+ as (PROCESSING|PENDING|RETRYING)/,
+  "request run twice": /ended twice|stale write/,
+  "chunk dropped at take-over": /the output has a gap/,
+  "write under an expired lease": /stale write/,
+  "result for another tenant": /could read \S+ of another user/,
 };
 
 export function storeWithBug(store: ChannelStore, bug: string | undefined): ChannelStore {
-  const bugs = bug === undefined ? undefined : STORE_BUGS[bug]?.(store);
+  const requestBug = REQUEST_BUGS[bug ?? ""];
+  if (requestBug !== undefined && store.requests !== undefined) {
+    return { ...store, requests: withMethods(store.requests, requestBug(store.requests)) };
+  }
+  const bugs = STORE_BUGS[bug ?? ""]?.(store);
   if (bugs === undefined) return store;
-  const { history, members, chunks } = store;
+  const { history, members, ...others } = store;
   return {
     history: withMethods(history, bugs.history),
     members: withMethods(members, bugs.members),
-    chunks,
+    ...others,
   };
 }
 

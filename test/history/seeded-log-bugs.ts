@@ -5,7 +5,7 @@ import { GRACE_MS } from "./reference-log.ts";
 
 type Of<Kind extends LogEvent["kind"]> = Extract<LogEntry, { readonly kind: Kind }>;
 
-interface LogBug {
+export interface LogBug {
   /** @returns `undefined` when the log has no entry for the bug */
   seed(log: readonly LogEntry[], where: number): readonly LogEntry[] | undefined;
   /** The violation that the checker reports. */
@@ -15,7 +15,7 @@ interface LogBug {
 type JoinOrLeave = Extract<LogEntry, { readonly kind: "joins" | "leaves" }>;
 
 /** Replaces one entry of a kind with others. */
-function change<Kind extends LogEvent["kind"]>(
+export function change<Kind extends LogEvent["kind"]>(
   kind: Kind,
   into: (entry: Of<Kind>) => readonly LogEntry[],
   suits: (entry: Of<Kind>) => boolean = () => true,

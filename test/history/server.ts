@@ -6,7 +6,12 @@ import { createGateway } from "../../src/gateway/index.ts";
 import { type AnyContext, jsonLogger } from "../../src/lift/index.ts";
 import type { ChannelStore, TableStreamHistory } from "../../src/store/index.ts";
 import { memoryConnectionStore } from "../../src/store/memory/index.ts";
-import { createStreamer, type Streamer, type TableStreamEvent } from "../../src/streamer/index.ts";
+import {
+  createStreamer,
+  type Streamer,
+  type StreamerOptions,
+  type TableStreamEvent,
+} from "../../src/streamer/index.ts";
 import { FastClock } from "./fast-clock.ts";
 import { FaultInjector } from "./fault-injector.ts";
 import { FaultyConnections } from "./faulty-connections.ts";
@@ -14,6 +19,8 @@ import { faultyStore, invocations, withEarlierItems } from "./faulty-store.ts";
 import { namespacesWith } from "./namespaces.ts";
 import type { FromServer, ServerConfig, ServerPublication, ToServer } from "./process-messages.ts";
 import { Random } from "./random.ts";
+import { recordRequests } from "./request-recorder.ts";
+import { registerWork } from "./request-script.ts";
 import { storeWithBug, withMethods } from "./seeded-bugs.ts";
 import { openStore } from "./stores.ts";
 
@@ -24,6 +31,10 @@ const LATE_MS = [5, 150] as const;
 const STALE_CONNECTIONS = "streamer:sweep";
 const IDLE_MS = 600_000;
 const FUNCTION_MS = 30_000;
+const WORKERS = 8;
+const EARLY_WORKERS = 2;
+const CLOCK_SKEW_MS = 60_000;
+const GATHER_MS = 40;
 
 const config: ServerConfig = JSON.parse(process.argv[2] ?? "");
 const send = (message: FromServer) => void process.send?.(message);
@@ -33,8 +44,8 @@ const everyone = () => true;
 const { profile } = config;
 const { store, schedule } = openStore(config.storeConfig, faults);
 const storeWithBugs = storeWithBug(reportingResumed(store), config.bug);
-
-const streamer = createStreamer({
+const connectionStore = memoryConnectionStore();
+const options = {
   channels: Object.fromEntries(
     Object.entries(namespacesWith(profile.graceMs)).map(([name, { size, ageMs, presence, graceMs }]) => [
       name,
@@ -48,14 +59,17 @@ const streamer = createStreamer({
       },
     ]),
   ),
-  store: faultyStore(storeWithBugs, faults),
+  store: faultyStore(recording(storeWithBugs), faults),
   schedule: withEarlierItems(schedule, STALE_CONNECTIONS, IDLE_MS / (profile.limits.idleMs / profile.speed)),
-  connectionStore: memoryConnectionStore(),
+  connectionStore,
+  requests: { workers: WORKERS, leaseMs: profile.requests.leaseMs, gatherMs: GATHER_MS },
   // Runs are short, so the delays between attempts are short too.
   scheduleRetry: { firstMs: 500, longestMs: 2_000 },
   logger: jsonLogger({ level: "warn" }),
   middleware: [identifyByQuery],
-});
+} satisfies StreamerOptions;
+const streamer = createStreamer(options);
+registerWork(streamer);
 
 const gateway = createGateway({
   handler: (event: WebSocketEvent, context) =>
@@ -77,7 +91,8 @@ const fanOut = isStreamed(store.history) ? streamer.fanOutHandler() : undefined;
 
 process.on("message", (message: ToServer) => {
   if (message.type === "fault rates") faults.rates = message.rates;
-  else if (message.type === "crash") faults.crashAt = message.when;
+  else if (message.type === "crash") faults.crash = message;
+  else if (message.type === "start early worker") void startEarlyWorker();
   else if (message.type === "speed") clock.speed = message.speed;
   else if (message.type === "fan out") void runFanOut(message.call, message.event);
   else if (message.type === "get live stream") void sendLiveStream(message.tenant, message.channel);
@@ -136,6 +151,23 @@ async function tick(): Promise<void> {
   await streamer.app.tick({ connections }).catch(() => {});
   isTicking = false;
   send({ type: "ticked" });
+}
+
+/** Takes over all requests that are open now, although the other workers' leases have not expired. */
+async function startEarlyWorker(): Promise<void> {
+  const early = createStreamer({
+    ...options,
+    requests: { ...options.requests, workers: EARLY_WORKERS },
+    now: () => Date.now() + CLOCK_SKEW_MS,
+  });
+  registerWork(early);
+  early.app.webSocketHandler({ connections });
+  await early.resume({ storedBefore: 0 }).catch(() => {});
+}
+
+function recording(store: ChannelStore): ChannelStore {
+  const requests = recordRequests(store.requests!, (fact) => send({ type: "stored", fact }));
+  return { ...store, requests };
 }
 
 /** Runs the fan-out function that the table stream invokes. Unlike on AWS, it ends with this process. */

@@ -5,6 +5,7 @@ import {
   createClient,
   type Members,
   presence,
+  requests,
   type Stream,
   type Subscription,
   streams,
@@ -16,6 +17,7 @@ import type { LogEvent } from "./log.ts";
 import { STAGE } from "./namespaces.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
+import { RequestUser } from "./request-user.ts";
 import { handlerWithBug } from "./seeded-bugs.ts";
 import { WireRecorder } from "./wire-recorder.ts";
 
@@ -54,6 +56,8 @@ export class SimulatedClient {
   readonly options: SimulatedClientOptions;
   readonly network: Network;
   readonly client: string;
+  /** Makes and watches long requests. */
+  readonly requests: RequestUser;
   readonly #client: Client;
   readonly #wire: WireRecorder;
   readonly #clock: FastClock;
@@ -88,7 +92,7 @@ export class SimulatedClient {
     this.#clock = new FastClock(1);
     this.#client = createClient({
       url: `ws://127.0.0.1:${port}/dev?${new URLSearchParams({ user, tenant })}`,
-      use: [presence(), streams()],
+      use: [presence(), streams(), requests()],
       WebSocket: this.#wire.WebSocket,
       clock: this.#clock,
       random: random.next,
@@ -100,6 +104,7 @@ export class SimulatedClient {
       reconnectMaxMs: 2_000,
       ...(rotates ? { maxConnectionMs: 10_000 } : {}),
     });
+    this.requests = new RequestUser(this.#client, { client: this.client, tenant, user }, this.#wire, log);
     this.#client.onState(({ status }) => {
       if (status === "connected" || status === "reconnecting") log({ kind: status, client: this.client });
     });

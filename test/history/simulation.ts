@@ -28,6 +28,8 @@ interface Role {
   readonly channels: readonly string[];
   /** Channels in a reduced load profile. The client is left out when there are none. */
   readonly reducedChannels?: readonly string[];
+  /** Makes long requests, and needs no channels. */
+  readonly asks?: boolean;
   readonly rotates: boolean;
 }
 
@@ -51,6 +53,9 @@ const ROLES: readonly Role[] = [
   { name: "owner", user: "sue", channels: [STAGE], rotates: true },
   // In a silent channel only the idle limit detects a lost connection.
   { name: "hermit", user: "hal", channels: [SILENT_CHANNEL], rotates: false },
+  // Two devices of a user with long requests.
+  { name: "asker1", user: "dot", channels: [], asks: true, rotates: true },
+  { name: "asker2", user: "dot", channels: [], asks: true, rotates: false },
   { name: "leaver", user: "gus", channels: [SILENT_CHANNEL, "room:side"], rotates: false },
 ];
 
@@ -84,6 +89,8 @@ export class Simulation {
   ticks = 0;
   /** Ends of streams that viewers received, by tenant. */
   readonly streamEnds = new Map<string, number>();
+  /** The long requests that clients have made. */
+  readonly requested: { readonly tenant: string; readonly id: string }[] = [];
   /** The name in the log for the next kill. */
   killReason = "killed";
 
@@ -111,9 +118,9 @@ export class Simulation {
   async start(): Promise<void> {
     const { storeConfig, log, random, bug } = this.#options;
     for (const tenant of TENANTS) {
-      for (const { user, reducedChannels, channels: all, ...client } of ROLES) {
+      for (const { user, reducedChannels, channels: all, asks, ...client } of ROLES) {
         const channels = this.profile.isReduced ? (reducedChannels ?? all) : all;
-        if (channels.length === 0) continue;
+        if (channels.length === 0 && !asks) continue;
         const network = new Network((fault) => this.fault(fault));
         const port = await network.listen();
         const options: SimulatedClientOptions = {
@@ -205,6 +212,7 @@ export class Simulation {
 
   #onMessage(message: FromServer): void {
     if (message.type === "fault") this.fault(message.fault);
+    if (message.type === "stored") this.log({ kind: "request_stored", ...message.fact });
     if (message.type === "ticked") this.ticks++;
     if (message.type === "resumed" && message.count > 0) this.log({ kind: "resumed", count: message.count });
     if (message.type === "live stream") {

@@ -32,6 +32,7 @@ export interface PreparedStore {
 interface Tables {
   readonly messageTableName: string;
   readonly memberTableName: string;
+  readonly requestTableName: string;
   readonly scheduleTableName: string;
 }
 
@@ -52,6 +53,7 @@ async function createStoreTables(endpoint: string): Promise<StoreConfig> {
   const tables = {
     messageTableName: `messages-${id}`,
     memberTableName: `members-${id}`,
+    requestTableName: `requests-${id}`,
     scheduleTableName: `schedule-${id}`,
   };
   const client = clientAt(endpoint);

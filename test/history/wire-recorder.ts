@@ -8,9 +8,11 @@ export class WireRecorder {
   readonly #sockets = new Set<WebSocket>();
   /** Channels that the newest socket is subscribed to. */
   #subscribed = new Set<string>();
+  /** Called after each message about a long request. */
+  onRequestMessage: ((id: string) => void) | undefined;
 
   /** @param opened called for each socket that opens */
-  constructor(options: Omit<FrameLogOptions, "now">, opened: () => void) {
+  constructor(options: Omit<FrameLogOptions, "now" | "onRequest">, opened: () => void) {
     const open = (socket: WebSocket) => {
       this.#keep(socket);
       socket.on("open", () => {
@@ -18,9 +20,10 @@ export class WireRecorder {
         opened();
       });
     };
+    const onRequest = (id: string) => this.onRequestMessage?.(id);
     const onSubscribed = (channel: string) => this.#subscribed.add(channel);
     this.WebSocket = class extends WebSocket {
-      readonly #frames = new FrameLog({ ...options, now: Date.now });
+      readonly #frames = new FrameLog({ ...options, onRequest, now: Date.now });
 
       constructor(url: string) {
         super(url, { perMessageDeflate: false });
