@@ -119,7 +119,9 @@ export class RequestCalls {
     if (outcome === "conflict") {
       throw new LiftError("CONFLICT", { status: 409, message: "The `id` belongs to another request" });
     }
-    const end = outcome === "exists" ? await actions.readEnd(found, request.budget) : undefined;
+    // A client that is told of the request reads its end, so a failure to read it here refuses nothing.
+    const end =
+      outcome === "exists" ? await actions.readEnd(found, request.budget).catch(() => undefined) : undefined;
     await reply(request, end ?? acknowledgment(found));
     if (end === undefined) processor.add(found);
   }

@@ -765,6 +765,18 @@ describe("the workers", () => {
     await vi.waitUntil(async () => (await store.requests!.readResult({ owner, id: "r1" })) !== undefined);
   });
 
+  it("acknowledge a request that was sent again when its end cannot be read", async () => {
+    const { streamer, client, store } = simulate();
+    streamer.request("report", LONG, () => "done");
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await ended(ada, "r1");
+    vi.spyOn(store.requests!, "readResult").mockRejectedValueOnce(new Error());
+    const again = { id: "r1", action: "resend", payload: { action: "report" } };
+    expect(await ada.send(again)).toMatchObject([{ type: "acknowledgment", request_id: "r1" }]);
+    expect(await ada.send(again)).toMatchObject([{ type: "complete", result: "done" }]);
+  });
+
   it("cancel a request whose client has sent it again meanwhile", async () => {
     const { streamer, client } = simulate();
     const { handler, runs, started } = heldHandler();
