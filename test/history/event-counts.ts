@@ -13,13 +13,13 @@ const STREAM_EVENTS = [
 
 /** Events of long requests that a run must have, as shares of the requests made. */
 const REQUEST_EVENTS = {
-  "requests accepted": 0.5,
-  "requests completed": 0.3,
+  "requests accepted": 0.25,
+  "requests completed": 0.15,
   "requests failed": 0.03,
   "requests cancelled": 0.03,
   "cancels after the end": 0.002,
   "attempts repeated": 0.1,
-  "outputs read": 1,
+  "outputs read": 0.5,
 };
 
 const CHUNKED = "published in chunks";

@@ -105,7 +105,10 @@ export async function injectFaults(
       ...random.shuffled(Object.entries(PROCESS_FAULTS)),
     ]) {
       if (signal.aborted) break;
-      await until(() => simulation.connected.length > 0, signal);
+      const isKill = Object.hasOwn(PROCESS_FAULTS, name);
+      // A process that ends before its clients are back proves little.
+      const needed = isKill ? Math.floor(simulation.present.length / 2) : 1;
+      await until(() => simulation.connected.length >= needed, signal);
       if (name === LEAVING) simulation.fault(name);
       await fault(simulation, random);
       await sleep(random.between(...simulation.profile.faultIntervalMs), undefined, { signal }).catch(

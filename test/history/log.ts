@@ -198,6 +198,7 @@ export type LogEvent =
   // Jobs of the client. Each has a name of its own.
   | {
       readonly kind: "job_started";
+      readonly client: string;
       readonly job: string;
       readonly request: string;
       /** Whether it only watches. */

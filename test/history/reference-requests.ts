@@ -32,7 +32,7 @@ function* referenceRequest(
   const stages = state === "COMPLETED" ? STAGES : STAGES - 1;
   const jobs = [`first of ${request}`, `second of ${request}`];
   yield { kind: "request_made", request, expected: { output: texts.join(""), end: expected } };
-  for (const job of jobs) yield { kind: "job_started", job, request, attached: false };
+  for (const job of jobs) yield { kind: "job_started", client, job, request, attached: false };
   yield { kind: "request_accepted", client, request };
   for (let stage = 1; stage <= stages; stage++) {
     const token = `${request} worker ${stage}`;

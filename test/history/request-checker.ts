@@ -38,7 +38,8 @@ interface StoredState {
 
 interface KnownRequest {
   readonly expected: ExpectedRequest;
-  isAccepted: boolean;
+  /** The clients that know that it is stored. */
+  readonly acceptedBy: Set<string>;
   isCancelled: boolean;
   /** Its store ended with its process. */
   isForgotten: boolean;
@@ -53,6 +54,7 @@ interface KnownRequest {
 }
 
 interface Job {
+  readonly client: string;
   readonly request: string;
   /** It watched a request that was perhaps not stored yet. */
   readonly isEarly: boolean;
@@ -103,12 +105,14 @@ export class RequestChecker {
         known.isCancelled = true;
         return;
       case "request_accepted":
-        known.isAccepted = true;
+        known.acceptedBy.add(entry.client);
         return;
       case "request_output":
+        known.acceptedBy.add(entry.client);
         if (entry.offset > known.output.offset) known.output = entry;
         return yield* checkOutputEnd(entry.request, known);
       case "request_end":
+        known.acceptedBy.add(entry.client);
         known.outputEnd = entry.output;
         return yield* checkOutputEnd(entry.request, known);
       case "request_stored":
@@ -122,8 +126,8 @@ export class RequestChecker {
     for (const [name, { request, end, hasLeft }] of this.#jobs) {
       if (end === undefined && !hasLeft) yield `${name} waits for the end of ${request}`;
     }
-    for (const [request, { isAccepted, isForgotten, state }] of this.#requests) {
-      if (isAccepted && !isForgotten && !FINAL.includes(state ?? "")) {
+    for (const [request, { acceptedBy, isForgotten, state }] of this.#requests) {
+      if (acceptedBy.size > 0 && !isForgotten && !FINAL.includes(state ?? "")) {
         yield `${request} was accepted and has not ended: it is ${state ?? "unread"}`;
       }
     }
@@ -133,9 +137,9 @@ export class RequestChecker {
   *#takeJob(entry: JobEntry): Generator<string> {
     const name = entry.job;
     if (entry.kind === "job_started") {
-      const { request, attached } = entry;
-      const isEarly = attached && this.#requests.get(request)?.isAccepted !== true;
-      this.#jobs.set(name, { request, isEarly, text: "", end: undefined, hasLeft: false });
+      const { client, request, attached } = entry;
+      const isEarly = attached && this.#requests.get(request)?.acceptedBy.size === 0;
+      this.#jobs.set(name, { client, request, isEarly, text: "", end: undefined, hasLeft: false });
       return;
     }
     const job = this.#jobs.get(name)!;
@@ -153,7 +157,7 @@ export class RequestChecker {
     const seen = new Map<string, { readonly name: string; readonly text: string }>();
     for (const [name, { request, text, end, hasLeft }] of this.#jobs) {
       const known = this.#requests.get(request)!;
-      if (end === undefined || hasLeft || known.isForgotten || !known.isAccepted) continue;
+      if (end === undefined || hasLeft || known.isForgotten) continue;
       const other = seen.get(request);
       if (other === undefined) seen.set(request, { name, text });
       else if (other.text !== text)
@@ -165,7 +169,7 @@ export class RequestChecker {
 function newRequest(expected: ExpectedRequest): KnownRequest {
   return {
     expected,
-    isAccepted: false,
+    acceptedBy: new Set(),
     isCancelled: false,
     isForgotten: false,
     stored: NOTHING_STORED,
@@ -219,8 +223,8 @@ function* checkStored(fact: StoredFact, known: KnownRequest): Generator<string> 
 }
 
 /** Whether a request is stored is unknown to a client without its acknowledgment. */
-function isKnownEnd(end: RequestEnd, { isEarly }: Job, { isAccepted }: KnownRequest): boolean {
-  return "result" in end || (isAccepted && !(isEarly && end.code === "NOT_FOUND"));
+function isKnownEnd(end: RequestEnd, { client, isEarly }: Job, { acceptedBy }: KnownRequest): boolean {
+  return "result" in end || (acceptedBy.has(client) && !(isEarly && end.code === "NOT_FOUND"));
 }
 
 function isSameEnd({ call, state, token }: StoredFact, ended: NonNullable<StoredState["ended"]>): boolean {
@@ -289,7 +293,7 @@ function* checkRead(entry: Of<"request_read">, known: KnownRequest): Generator<s
     return;
   }
   known.state = state;
-  if (known.isAccepted && !known.isForgotten && state === undefined)
+  if (known.acceptedBy.size > 0 && !known.isForgotten && state === undefined)
     yield `${client} could not read its request ${request}: ${code}`;
   const { end } = known;
   if (end === undefined || known.isForgotten) return;

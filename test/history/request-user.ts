@@ -37,6 +37,7 @@ export class RequestUser {
   readonly #log: (fact: LogEvent) => void;
   readonly #cuts = new Map<string, { messages: number; readonly cut: () => void }>();
   readonly #open = new Set<Promise<void>>();
+  readonly #known = new Set<string>();
   #jobs = 0;
 
   constructor(
@@ -54,6 +55,11 @@ export class RequestUser {
   /** Jobs that have not ended. */
   get open(): readonly Promise<void>[] {
     return [...this.#open];
+  }
+
+  /** Whether the client knows that the request is stored. */
+  knows(id: string): boolean {
+    return this.#known.has(id);
   }
 
   nameOf(id: string): RequestName {
@@ -109,9 +115,10 @@ export class RequestUser {
     start: (options: { readonly signal: AbortSignal; readonly onOutput: (chunk: unknown) => void }) => Job,
   ): LoggedJob {
     const request = formatRequest(this.nameOf(id));
-    const job = `${this.#options.client} job ${++this.#jobs}`;
+    const { client } = this.#options;
+    const job = `${client} job ${++this.#jobs}`;
     const left = new AbortController();
-    this.#log({ kind: "job_started", job, request, attached });
+    this.#log({ kind: "job_started", client, job, request, attached });
     const onOutput = (chunk: unknown) => this.#log({ kind: "job_output", job, text: formatChunk(chunk) });
     const watched = start({ signal: left.signal, onOutput });
     const ended: Promise<void> = watched
@@ -137,6 +144,7 @@ export class RequestUser {
   }
 
   #countMessage(id: string): void {
+    this.#known.add(id);
     const waiting = this.#cuts.get(id);
     if (waiting === undefined || --waiting.messages > 0) return;
     this.#cuts.delete(id);
