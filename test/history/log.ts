@@ -34,7 +34,7 @@ export interface SeenMessage {
   readonly at: number;
 }
 
-/** What a request's handler must write, for its result a digest. */
+/** The output that a request's handler must write; a digest of its result. */
 export interface ExpectedRequest {
   readonly output: string;
   readonly end: RequestEnd;

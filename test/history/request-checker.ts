@@ -23,7 +23,7 @@ interface Claim {
   readonly until: number;
 }
 
-/** What the store has carried out for one request. */
+/** The writes of the store for one request. */
 interface StoredState {
   /** The last claim, with those that overlapped it. */
   claims: Claim[];

@@ -108,7 +108,13 @@ describe("the official parser", () => {
 describe("lift-ws asyncapi", () => {
   it("creates the document of examples/streamer, which the official parser accepts", async () => {
     project = await Project.create({});
-    const tables = { CONNECTIONS_TABLE: "c", SCHEDULE_TABLE: "s", MESSAGES_TABLE: "m", MEMBERS_TABLE: "p" };
+    const tables = {
+      CONNECTIONS_TABLE: "c",
+      SCHEDULE_TABLE: "s",
+      MESSAGES_TABLE: "m",
+      MEMBERS_TABLE: "p",
+      REQUESTS_TABLE: "r",
+    };
     const lounge = join(ROOT, "examples/streamer/lambda/lounge.ts");
     const lift = project.run(["asyncapi", lounge], tables);
     expect(await lift.exited).toBe(0);

@@ -119,7 +119,7 @@ export class RequestCalls {
     if (outcome === "conflict") {
       throw new LiftError("CONFLICT", { status: 409, message: "The `id` belongs to another request" });
     }
-    // A client that is told of the request reads its end, so a failure to read it here refuses nothing.
+    // A client that gets the acknowledgment reads its end, so a failure to read it here refuses nothing.
     const end =
       outcome === "exists" ? await actions.readEnd(found, request.budget).catch(() => undefined) : undefined;
     await reply(request, end ?? acknowledgment(found));

@@ -527,7 +527,7 @@ describe("options that throw at construction", () => {
     ["the algorithm none", { jwt: { ...jwt, algorithms: ["none"] } }],
     ["a public key's algorithm with a secret", { jwt: { ...jwt, algorithms: ["HS256", "RS256"] } }],
     ["a secret's algorithm with a public key", { jwt: { ...keyless, publicKey: pem } }],
-    ["an algorithm that is no text", { jwt: { ...jwt, algorithms: ["HS256", 1] } }],
+    ["an algorithm that is a number", { jwt: { ...jwt, algorithms: ["HS256", 1] } }],
     ["no issuer", { jwt: { ...jwt, issuer: undefined } }],
     ["no audience", { jwt: { ...jwt, audience: [] } }],
     ["no key", { jwt: keyless }],
