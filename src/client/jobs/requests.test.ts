@@ -614,6 +614,20 @@ describe("output", () => {
 });
 
 describe("attach", () => {
+  it("waits for the answer to the client's own request with that id", async () => {
+    const all = await connected();
+    const { client, clock, server } = all;
+    server.jobs.answer = () => "silent";
+    const [asked, watched] = [ending(client.request("report", 1, { id: ID })), ending(client.attach(ID))];
+    await clock.pass(10);
+    expect([asked, watched]).toEqual([{}, {}]);
+    server.jobs.answer = () => "stored";
+    await reconnect(all);
+    server.jobs.complete(ID, 7);
+    await clock.pass(10);
+    expect([asked, watched]).toEqual([{ value: 7 }, { value: 7 }]);
+  });
+
   it("gets a finished request whole: its output in one round trip, and its result", async () => {
     const { client, clock, server } = await connected();
     server.jobs.store(ID);

@@ -82,10 +82,16 @@ function installRequests(core: ClientCore): RequestMethods {
       return toPublic(job);
     },
     attach(id, options = {}) {
+      const asked = [...jobs].find((each) => each.id === id && !each.isStored);
       const job = open(id, options);
-      job.isStored = true;
-      job.answered.resolve();
-      job.watch();
+      const watch = () => {
+        job.isStored = true;
+        job.answered.resolve();
+        job.watch();
+      };
+      // The server may not know the request yet.
+      if (asked) void asked.answered.promise.then(watch);
+      else watch();
       return toPublic(job);
     },
     requests: ({ signal, timeoutMs, ...query } = {}) =>
