@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import fc from "fast-check";
 import { SignJWT } from "jose";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { AuthorizerContext, AuthorizerResult } from "../../../apigw/index.ts";
 import { memoryConnectionStore } from "../../../store/memory/index.ts";
 import { type AnyContext, jsonLogger, Lift, LiftError, type LiftOptions } from "../../index.ts";
@@ -173,6 +173,21 @@ describe("a JWT", () => {
   ])("%s ends with its status", async (_what, claims, status) => {
     const { connect } = makeApp();
     expect((await connect(bearer(await sign(claims)))).statusCode).toBe(status);
+  });
+
+  it.each<[string, { [claim: string]: unknown }, number]>([
+    ["for no audience", { aud: undefined }, 200],
+    ["for the audience", {}, 200],
+    ["for several audiences, ours among them", { aud: ["mail", AUDIENCE] }, 200],
+    ["for another audience", { aud: "mail" }, 401],
+    ["for other audiences", { aud: ["mail", "files"] }, 401],
+  ])("%s ends with its status, where tokens may lack an audience", async (_what, claims, status) => {
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    onTestFinished(() => warn.mockRestore());
+    const { connect } = makeApp({ jwt: { ...jwt, allowMissingAudience: true }, now: () => NOW });
+    expect((await connect(bearer(await sign(claims)))).statusCode).toBe(status);
+    const code = { code: "LIFT_MISSING_AUDIENCE" };
+    expect(warn.mock.calls).toEqual([[expect.stringContaining("allowMissingAudience"), code]]);
   });
 
   it("is refused with a changed payload, or another or no secret or algorithm", async () => {
@@ -529,6 +544,7 @@ describe("options that throw at construction", () => {
     ["a secret's algorithm with a public key", { jwt: { ...keyless, publicKey: pem } }],
     ["an algorithm that is a number", { jwt: { ...jwt, algorithms: ["HS256", 1] } }],
     ["no issuer", { jwt: { ...jwt, issuer: undefined } }],
+    ["an issuer that is a number", { jwt: { ...jwt, issuer: [ISSUER, 1] } }],
     ["no audience", { jwt: { ...jwt, audience: [] } }],
     ["no key", { jwt: keyless }],
     ["two keys", { jwt: { ...jwt, publicKey: pem } }],
