@@ -2,6 +2,7 @@
 import { Lift } from "lift-ws";
 import { createGateway } from "lift-ws/gateway";
 import { memoryConnectionStore } from "lift-ws/store/memory";
+import { UNLIMITED } from "../lib/unlimited.ts";
 
 const app = new Lift({ connectionStore: memoryConnectionStore() });
 
@@ -23,12 +24,7 @@ app.webSocket("broadcast", async (ctx) => {
 
 const gateway = createGateway({
   handler: (event, context) => handler(event, context),
-  limits: {
-    connectionsPerSecond: Number.POSITIVE_INFINITY,
-    connectionMessagesPerSecond: Number.POSITIVE_INFINITY,
-    requestsPerSecond: Number.POSITIVE_INFINITY,
-    requestBurst: Number.POSITIVE_INFINITY,
-  },
+  limits: UNLIMITED,
 });
 const handler = app.webSocketHandler({ connections: gateway });
 

@@ -4,6 +4,7 @@ import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "lift-
 import { createStreamer } from "lift-ws/streamer";
 import { answer } from "../lib/control.ts";
 import { TurnWatch } from "../lib/turns.ts";
+import { UNLIMITED } from "../lib/unlimited.ts";
 
 const everyone = () => true;
 
@@ -24,11 +25,7 @@ const streamer = createStreamer({
 const gateway = createGateway({
   handler: (event, context) => handler(event, context),
   everySecond: () => streamer.app.tick().then(() => {}),
-  limits: {
-    connectionsPerSecond: Number.POSITIVE_INFINITY,
-    requestsPerSecond: Number.POSITIVE_INFINITY,
-    requestBurst: Number.POSITIVE_INFINITY,
-  },
+  limits: UNLIMITED,
 });
 const handler = streamer.app.webSocketHandler({ connections: gateway });
 

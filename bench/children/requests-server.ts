@@ -5,6 +5,7 @@ import { memoryConnectionStore } from "lift-ws/store/memory";
 import { sqliteChannelStore } from "lift-ws/store/sqlite";
 import { createStreamer } from "lift-ws/streamer";
 import { answer } from "../lib/control.ts";
+import { UNLIMITED } from "../lib/unlimited.ts";
 
 const [, , path = ""] = process.argv;
 const everyone = () => true;
@@ -44,12 +45,7 @@ const streamer = createStreamer({
 
 const gateway = createGateway({
   handler: (event, context) => handler(event, context),
-  limits: {
-    connectionsPerSecond: Number.POSITIVE_INFINITY,
-    connectionMessagesPerSecond: Number.POSITIVE_INFINITY,
-    requestsPerSecond: Number.POSITIVE_INFINITY,
-    requestBurst: Number.POSITIVE_INFINITY,
-  },
+  limits: UNLIMITED,
 });
 const handler = streamer.app.webSocketHandler({ connections: gateway });
 

@@ -3,6 +3,7 @@ import { createGateway } from "lift-ws/gateway";
 import { memoryConnectionStore } from "lift-ws/store/memory";
 import { sqliteChannelStore } from "lift-ws/store/sqlite";
 import { createStreamer } from "lift-ws/streamer";
+import { UNLIMITED } from "../lib/unlimited.ts";
 
 const [, , path = ""] = process.argv;
 const everyone = () => true;
@@ -15,12 +16,7 @@ const streamer = createStreamer({
 
 const gateway = createGateway({
   handler: (event, context) => handler(event, context),
-  limits: {
-    connectionsPerSecond: Number.POSITIVE_INFINITY,
-    connectionMessagesPerSecond: Number.POSITIVE_INFINITY,
-    requestsPerSecond: Number.POSITIVE_INFINITY,
-    requestBurst: Number.POSITIVE_INFINITY,
-  },
+  limits: UNLIMITED,
 });
 const handler = streamer.app.webSocketHandler({ connections: gateway });
 

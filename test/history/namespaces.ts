@@ -1,3 +1,4 @@
+import type { ChannelsOptions } from "../../src/streamer/index.ts";
 import type { NamespaceRules } from "./log.ts";
 
 const HOUR_MS = 3_600_000;

@@ -1,22 +1,20 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { channelStoreProperties } from "../../../test/stores/channel-store-properties.ts";
+import { sqliteFiles } from "../../../test/stores/sqlite-files.ts";
 import { channelStoreCases } from "../contracts/cases.ts";
 import { deriveEpoch } from "../contracts/epoch.ts";
 import type { ChannelHistory, NewMessage, PendingFanOut, Retention } from "../index.ts";
 import { MEMBERS_PER_PAGE } from "../memory/channel-members.ts";
 import { toStoreError } from "./errors.ts";
-import { type SqliteChannelStore, type SqliteChannelStoreOptions, sqliteChannelStore } from "./index.ts";
+import { sqliteChannelStore } from "./index.ts";
 
 const START = Date.UTC(2026, 0, 1);
 const MINUTE = 60_000;
 const BOUNDS: Retention = { size: 100, ageMs: 5 * MINUTE };
-const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-"));
-const opened: SqliteChannelStore[] = [];
-let files = 0;
+const { folder, newPath, open, edit } = sqliteFiles();
 
 /** A file with one message, as version 0.1 of the package wrote it. */
 const VERSION_1 = `
@@ -36,24 +34,6 @@ const VERSION_1 = `
   INSERT INTO channels VALUES (1, '"a"', 1, 1, 100, 300000);
   INSERT INTO messages VALUES (1, 1, ${START}, '{"id":"m1","data":"kept"}');`;
 
-const newPath = () => join(folder, `${files++}.db`);
-
-function open(path: string, options: Partial<SqliteChannelStoreOptions> = {}): SqliteChannelStore {
-  const store = sqliteChannelStore({ path, busyTimeoutMs: 0, ...options });
-  opened.push(store);
-  return store;
-}
-
-/** Changes the file while no store has it open. */
-function meddle<Value>(path: string, work: (database: DatabaseSync) => Value): Value {
-  const database = new DatabaseSync(path);
-  try {
-    return work(database);
-  } finally {
-    database.close();
-  }
-}
-
 /** The superuser can write everything. */
 function asOrdinaryUser(work: () => void): void {
   const isSuperuser = process.geteuid!() === 0;
@@ -64,11 +44,6 @@ function asOrdinaryUser(work: () => void): void {
     if (isSuperuser) process.seteuid!(0);
   }
 }
-
-afterEach(() => {
-  for (const store of opened.splice(0)) store.close();
-});
-afterAll(() => rmSync(folder, { recursive: true }));
 
 function createStoreUnderTest() {
   let time = START;
@@ -132,7 +107,7 @@ describe("a SQLite store that is opened again", () => {
     const first = open(path);
     const { epoch } = await first.history.append("a", message("m1"), BOUNDS);
     first.close();
-    meddle(path, (database) => database.exec("UPDATE life SET token = 'another'"));
+    edit(path, (database) => database.exec("UPDATE life SET token = 'another'"));
     const { history } = open(path);
     const head = await history.readHead("a");
     expect(head).toMatchObject({ offset: 1 });
@@ -191,7 +166,7 @@ describe("a SQLite store", () => {
       await history.markDelivered("a", n);
     }
     close();
-    const rows = (sql: string) => meddle(path, (database) => database.prepare(sql).all());
+    const rows = (sql: string) => edit(path, (database) => database.prepare(sql).all());
     expect(
       rows("SELECT name, offset FROM messages JOIN channels ON id = channel WHERE name <> '\"a\"'"),
     ).toEqual([{ name: '"silent0"', offset: 1 }]);
@@ -199,13 +174,13 @@ describe("a SQLite store", () => {
       Array.from({ length: 10 }, (_, n) => 247 + n),
     );
     expect(rows("SELECT key FROM keys")).toEqual([]);
-    const again = open(path).history;
+    const { history: again, close: closeAgain } = open(path);
     expect(await read(again, "silent0", { size: 10, ageMs: 1e15 })).toMatchObject({
       messages: [],
       head: { offset: 1 },
     });
     await again.markDelivered("silent0", 1);
-    opened.at(-1)!.close();
+    closeAgain();
     expect(rows("SELECT offset FROM messages WHERE channel = 1")).toEqual([]);
   });
 
@@ -236,7 +211,7 @@ describe("a SQLite store", () => {
       expect(offset).toBe(0);
     }
     close();
-    const [count] = meddle(path, (database) => database.prepare("SELECT count(*) AS n FROM channels").all());
+    const [count] = edit(path, (database) => database.prepare("SELECT count(*) AS n FROM channels").all());
     expect(count?.n).toBe(1);
     const again = open(path, { now }).history;
     expect(await Promise.all(names.map((name) => again.readHead(name)))).toEqual(heads);
@@ -294,7 +269,7 @@ describe("a SQLite store", () => {
 
   it("opens a file of version 1, whose channels keep their epochs", async () => {
     const path = newPath();
-    meddle(path, (database) => database.exec(VERSION_1));
+    edit(path, (database) => database.exec(VERSION_1));
     const { history } = open(path, { now: () => START });
     expect(await read(history, "a", { size: 100, ageMs: 1e15 })).toMatchObject({
       head: { epoch: deriveEpoch("life-token", "a"), offset: 1 },
@@ -319,7 +294,7 @@ describe("a SQLite store", () => {
       await history.markDelivered("hot", n);
     }
     close();
-    const [row] = meddle(path, (database) =>
+    const [row] = edit(path, (database) =>
       database.prepare("SELECT count(*) AS kept FROM messages WHERE channel = 41").all(),
     );
     expect(row?.kept).toBeLessThanOrEqual(10 + 64);
@@ -330,7 +305,7 @@ describe("a SQLite store", () => {
     const first = open(path);
     await first.history.append("broken", message("m1"), BOUNDS);
     first.close();
-    meddle(path, (database) => database.exec("INSERT INTO messages VALUES (1, 2, 0, '{}')"));
+    edit(path, (database) => database.exec("INSERT INTO messages VALUES (1, 2, 0, '{}')"));
     const { history } = open(path);
     const asked = await Promise.allSettled(
       ["a", "broken", "b"].map((channel) => history.append(channel, message("m"), BOUNDS)),
@@ -367,7 +342,7 @@ describe("a SQLite store", () => {
     const first = open(path);
     for (let n = 1; n <= 3; n++) await first.history.append("a", message(`m${n}`), BOUNDS);
     first.close();
-    meddle(path, (database) => database.exec(sql));
+    edit(path, (database) => database.exec(sql));
     const { history } = open(path);
     await expect(read(history, "a")).rejects.toMatchObject({
       name: "StoreError",
@@ -385,7 +360,7 @@ describe("a SQLite store", () => {
     const first = open(path);
     await first.history.append("a", message("m1"), BOUNDS);
     first.close();
-    meddle(path, (database) => database.exec(sql));
+    edit(path, (database) => database.exec(sql));
     await expect(unfinished(open(path).history)).rejects.toMatchObject({
       code: "BAD_ROW",
       message: `${row} is missing or malformed`,
@@ -412,23 +387,23 @@ describe("opening a SQLite store", () => {
 
   it("rejects another program's database, and does not change it", () => {
     const path = newPath();
-    meddle(path, (database) => database.exec("CREATE TABLE theirs (a)"));
+    edit(path, (database) => database.exec("CREATE TABLE theirs (a)"));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "another program"));
-    const tables = meddle(path, (database) => database.prepare("SELECT name FROM sqlite_schema").all());
+    const tables = edit(path, (database) => database.prepare("SELECT name FROM sqlite_schema").all());
     expect(tables).toEqual([{ name: "theirs" }]);
   });
 
   it("rejects a database of a later version", () => {
     const path = newPath();
     open(path).close();
-    meddle(path, (database) => database.exec("PRAGMA user_version = 4"));
+    edit(path, (database) => database.exec("PRAGMA user_version = 4"));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "later version"));
   });
 
   it("rejects a file that another process has open, and opens it afterwards", () => {
     const path = newPath();
     open(path).close();
-    meddle(path, (database) => {
+    edit(path, (database) => {
       database.exec("BEGIN EXCLUSIVE");
       expect(() => open(path)).toThrow(refused("STORE_UNAVAILABLE", "in use by another process"));
     });
@@ -453,7 +428,7 @@ describe("opening a SQLite store", () => {
   it("reports immediately that another process has the file open", () => {
     const path = newPath();
     open(path).close();
-    meddle(path, (database) => {
+    edit(path, (database) => {
       database.exec("BEGIN EXCLUSIVE");
       const waits = vi.fn();
       class Waiting extends DatabaseSync {

@@ -1,18 +1,13 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { requestStoreProperties } from "../../../test/stores/request-store-properties.ts";
+import { sqliteFiles } from "../../../test/stores/sqlite-files.ts";
 import { requestStoreCases } from "../contracts/cases.ts";
 import type { NewRequest, RequestStore, StoredRequest } from "../index.ts";
-import { type SqliteChannelStore, sqliteChannelStore } from "./index.ts";
 import { REQUEST_SQL } from "./request-statements.ts";
 
 const START = Date.UTC(2026, 0, 1);
-const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-requests-"));
-const opened: SqliteChannelStore[] = [];
-let files = 0;
+const { newPath, edit, open: openAt } = sqliteFiles();
+const open = (path: string, now = () => START) => openAt(path, { now });
 
 /** A file with one message, as the schema was before requests. */
 const VERSION_2 = `
@@ -34,24 +29,6 @@ const VERSION_2 = `
   INSERT INTO channels VALUES (1, '"a"', 1, 1, 100, 300000, ${START}, 0);
   INSERT INTO messages VALUES (1, 1, ${START}, '{"id":"m1","data":"kept"}');`;
 
-const newPath = () => join(folder, `${files++}.db`);
-
-function open(path: string, now: () => number = () => START): SqliteChannelStore {
-  const store = sqliteChannelStore({ path, now });
-  opened.push(store);
-  return store;
-}
-
-/** Changes the file while no store has it open. */
-function meddle<Value>(path: string, work: (database: DatabaseSync) => Value): Value {
-  const database = new DatabaseSync(path);
-  try {
-    return work(database);
-  } finally {
-    database.close();
-  }
-}
-
 function request(id: string, overrides: Partial<NewRequest> = {}): NewRequest {
   return {
     ...{ owner: "ada", id, action: "report", input: { id }, tenant: "acme", identity: { userId: "ada" } },
@@ -71,12 +48,6 @@ async function collect(requests: AsyncIterable<StoredRequest>): Promise<StoredRe
 
 const due = async (store: RequestStore, now = START) =>
   (await collect(store.listDue(now))).map(({ id }) => id);
-
-afterEach(() => {
-  for (const store of opened.splice(0)) store.close();
-});
-
-afterAll(() => rmSync(folder, { recursive: true }));
 
 function createStoreUnderTest() {
   let time = START;
@@ -136,7 +107,7 @@ describe("SQLite requests in a file that is opened again", () => {
 
   it("share the file of version 2 with the channels that it has", async () => {
     const path = newPath();
-    meddle(path, (database) => database.exec(VERSION_2));
+    edit(path, (database) => database.exec(VERSION_2));
     const { requests, history, close } = open(path);
     await requests.create(request("r1"));
     const query = { after: 0, limit: 10, retention: { size: 100, ageMs: 1e15 }, now: START };
@@ -170,7 +141,7 @@ describe("SQLite requests", () => {
     await first.requests.create(request("bad"));
     await arrange(first.requests);
     first.close();
-    meddle(path, (database) => database.exec(sql));
+    edit(path, (database) => database.exec(sql));
     return open(path).requests;
   }
 
@@ -293,7 +264,7 @@ describe("SQLite requests", () => {
     for (let n = 0; n < 16; n++) await requests.create(request(`new${n}`));
     close();
     const rows = (table: string) =>
-      meddle(path, (database) => database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n);
+      edit(path, (database) => database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n);
     const tables = ["requests", "request_inputs", "request_checkpoints", "request_results", "request_output"];
     expect(tables.map(rows)).toEqual([18, 18, 0, 0, 0]);
   });
@@ -311,7 +282,7 @@ describe("SQLite requests", () => {
     await requests.finish(lease("failed"), { state: "FAILED", failure, expiresAt: 1e15 }, START);
     close();
     for (const table of ["request_inputs", "request_checkpoints"]) {
-      const rows = meddle(path, (database) => database.prepare(`SELECT request FROM ${table}`).all());
+      const rows = edit(path, (database) => database.prepare(`SELECT request FROM ${table}`).all());
       expect(rows).toEqual([{ request: 3 }]);
     }
   });
@@ -330,7 +301,7 @@ describe("SQLite requests", () => {
   it("are found by an index in every statement", () => {
     const path = newPath();
     open(path).close();
-    meddle(path, (database) => {
+    edit(path, (database) => {
       for (const [name, sql] of Object.entries(REQUEST_SQL)) {
         const plan = database
           .prepare(`EXPLAIN QUERY PLAN ${sql}`)
