@@ -1,4 +1,4 @@
-import type { ChannelsOptions } from "../../src/streamer/index.ts";
+import type { NamespaceOptions } from "../../src/streamer/index.ts";
 import type { NamespaceRules } from "./log.ts";
 
 const HOUR_MS = 3_600_000;
@@ -22,3 +22,24 @@ export function namespacesWith(graceMs: number): { readonly [name: string]: Name
 
 /** The channel of the live streams. */
 export const STAGE = "show:stage";
+
+/** The options of a Streamer whose channels have these rules, and are open to everyone. */
+export function openChannels(
+  namespaces: { readonly [name: string]: NamespaceRules },
+  options: NamespaceOptions = {},
+): { readonly [name: string]: NamespaceOptions } {
+  const everyone = () => true;
+  return Object.fromEntries(
+    Object.entries(namespaces).map(([name, { size, ageMs, presence, graceMs }]) => [
+      name,
+      {
+        history: { size, ageMs },
+        presence,
+        live: graceMs === undefined ? false : { graceMs },
+        subscribe: everyone,
+        publish: everyone,
+        ...options,
+      },
+    ]),
+  );
+}

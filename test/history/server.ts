@@ -16,7 +16,7 @@ import { FastClock } from "./fast-clock.ts";
 import { FaultInjector } from "./fault-injector.ts";
 import { FaultyConnections } from "./faulty-connections.ts";
 import { faultyStore, invocations, withEarlierItems } from "./faulty-store.ts";
-import { namespacesWith } from "./namespaces.ts";
+import { namespacesWith, openChannels } from "./namespaces.ts";
 import type { FromServer, ServerConfig, ServerPublication, ToServer } from "./process-messages.ts";
 import { Random } from "./random.ts";
 import { recordRequests } from "./request-recorder.ts";
@@ -40,25 +40,12 @@ const config: ServerConfig = JSON.parse(process.argv[2] ?? "");
 const send = (message: FromServer) => void process.send?.(message);
 const faults = new FaultInjector(new Random(config.seed), (fault) => send({ type: "fault", fault }));
 const clock = new FastClock(config.speed);
-const everyone = () => true;
 const { profile } = config;
 const { store, schedule } = openStore(config.storeConfig, faults);
 const storeWithBugs = storeWithBug(reportingResumed(store), config.bug);
 const connectionStore = memoryConnectionStore();
 const options = {
-  channels: Object.fromEntries(
-    Object.entries(namespacesWith(profile.graceMs)).map(([name, { size, ageMs, presence, graceMs }]) => [
-      name,
-      {
-        history: { size, ageMs },
-        presence,
-        live: graceMs === undefined ? false : { graceMs },
-        subscribe: everyone,
-        publish: everyone,
-        maxBytes: 98_304,
-      },
-    ]),
-  ),
+  channels: openChannels(namespacesWith(profile.graceMs), { maxBytes: 98_304 }),
   store: faultyStore(recording(storeWithBugs), faults),
   schedule: withEarlierItems(schedule, STALE_CONNECTIONS, IDLE_MS / (profile.limits.idleMs / profile.speed)),
   connectionStore,

@@ -3,6 +3,7 @@ import { type AnyContext, jsonLogger, type TickReport, type WebSocketHandler } f
 import type { WebSocketAuth } from "../../src/lift/middleware/auth/index.ts";
 import { connectEvent, disconnectEvent, lambdaContext, messageEvent } from "../../src/lift/testing/index.ts";
 import { createStreamer, type Streamer } from "../../src/streamer/index.ts";
+import { openChannels } from "../history/namespaces.ts";
 import type { Stores } from "./backend.ts";
 import { MINUTE, NAMESPACES } from "./namespaces.ts";
 import { type SimulatedClient, TENANT } from "./simulated-client.ts";
@@ -28,8 +29,6 @@ export interface ContainerOptions extends ContainerSettings {
   readonly startedAt: number;
 }
 
-const everyone = () => true;
-
 /** One process with a Streamer of its own, such as a Lambda container. */
 export class Container {
   readonly streamer: Streamer;
@@ -47,18 +46,7 @@ export class Container {
     this.#connectedAt = startedAt - ageMs;
     this.streamer = createStreamer({
       ...stores,
-      channels: Object.fromEntries(
-        Object.entries(NAMESPACES).map(([name, { size, ageMs, presence, graceMs }]) => [
-          name,
-          {
-            history: { size, ageMs },
-            presence,
-            live: graceMs === undefined ? false : { graceMs },
-            subscribe: everyone,
-            publish: everyone,
-          },
-        ]),
-      ),
+      channels: openChannels(NAMESPACES),
       connections,
       now,
       logger: jsonLogger({ level: "silent" }),
