@@ -23,6 +23,8 @@ export default defineConfig({
     // A limit tells a hang from a slow machine, so it is far from what a test takes.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // Spies end with their test.
+    restoreMocks: true,
     expect: { poll: { timeout: 60_000 } },
     projects: [
       {

@@ -34,8 +34,6 @@ describe("the pauses between attempts", () => {
     return times.map((time, index) => time - (times[index - 1] ?? time)).slice(1);
   };
 
-  afterEach(() => void vi.restoreAllMocks());
-
   it("are random up to a limit that doubles, so that callers that failed together do not retry together", async () => {
     expect(await attemptTimes(0.4)).toEqual([10, 20, 40, 80, 160]);
     expect(await attemptTimes(0.8)).toEqual([20, 40, 80, 160]);

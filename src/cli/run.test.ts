@@ -18,7 +18,6 @@ beforeEach(async () => {
 
 afterEach(async () => {
   vi.unstubAllEnvs();
-  vi.restoreAllMocks();
   await rm(directory, { recursive: true });
 });
 

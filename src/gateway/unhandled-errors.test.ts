@@ -1,7 +1,5 @@
-import { afterEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { guardListener, warnUnhandled } from "./unhandled-errors.ts";
-
-afterEach(() => void vi.restoreAllMocks());
 
 it("warns about an error without its secrets, and truncates it", () => {
   const warn = vi.spyOn(process, "emitWarning").mockReturnValue();

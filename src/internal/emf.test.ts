@@ -1,7 +1,5 @@
-import { afterEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { emfLine, writeEmf } from "./emf.ts";
-
-afterEach(() => void vi.restoreAllMocks());
 
 it("is a line that CloudWatch can parse", () => {
   const directive = { namespace: "My/App", dimensions: [["Stage"]], units: { Events: "Count" } };

@@ -1,7 +1,5 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { TimeSlices } from "./time-slices.ts";
-
-afterEach(() => vi.restoreAllMocks());
 
 /** A clock on which only the work takes time. */
 function clock() {

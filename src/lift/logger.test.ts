@@ -3,10 +3,7 @@ import { LiftError } from "./errors.ts";
 import { FieldLogger, type JsonLoggerOptions, jsonLogger, type LogFields, type Logger } from "./logger.ts";
 
 describe("the default logger", () => {
-  afterEach(() => {
-    vi.restoreAllMocks();
-    vi.unstubAllEnvs();
-  });
+  afterEach(() => void vi.unstubAllEnvs());
 
   it.each(["debug", "info", "warn", "error"] as const)("writes a JSON line with console.%s", (level) => {
     const write = vi.spyOn(console, level).mockReturnValue();

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Backend } from "../interleavings/backend.ts";
 import { CONNECTIONS } from "../interleavings/connection.scenarios.ts";
 import { dynamoDBBackend } from "../interleavings/dynamodb-backend.ts";
@@ -32,7 +32,6 @@ describe("On DynamoDB, the promises hold in orders of", () => {
 
   // Random pauses are zero, so that an order can be played again.
   beforeEach(() => void vi.spyOn(Math, "random").mockReturnValue(0));
-  afterEach(() => void vi.restoreAllMocks());
 
   it.each(Object.entries(SCENARIOS))("%s", async (title, scenario) => {
     const orders = ordersOf(title);

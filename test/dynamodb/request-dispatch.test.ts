@@ -4,7 +4,7 @@ import type { NewRequest } from "lift-ws/store";
 import { REQUEST_TABLE_STREAM_SOURCE } from "lift-ws/store/dynamodb";
 import { createStreamer, type RequestHandler, type WorkerEvent } from "lift-ws/streamer";
 import { lambdaContext, recordingConnections } from "lift-ws/testing";
-import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
 import {
   pollTableStream,
   type TableStreamEvent,
@@ -72,7 +72,6 @@ async function feed(handler: (event: TableStreamEvent) => unknown): Promise<void
 /** Returns a function that ends the latest timer of this delay. A worker with 29 s left hands over after 19. */
 function onTimer(ms: number): () => void {
   const timers = vi.spyOn(globalThis, "setTimeout");
-  onTestFinished(() => timers.mockRestore());
   return () => timers.mock.calls.findLast(([, delay]) => delay === ms)?.[0]();
 }
 
@@ -317,7 +316,6 @@ describe("the worker", () => {
     await tick();
     await run();
     expect(await get("r1")).toMatchObject({ state: "FAILED", attempt: 2 });
-    vi.restoreAllMocks();
   });
 
   it("hands over through the checkpoint when the function's time ends, as often as needed", async () => {

@@ -60,6 +60,7 @@ export class MutationRunner {
         testTimeout: UNCHANGED_TEST_MS,
         hookTimeout: UNCHANGED_TEST_MS,
         teardownTimeout: TEST_MS,
+        restoreMocks: true,
         expect: { poll: { timeout: 5_000 } },
         globalSetup: ["test/secrets/folder.ts", ...(part.dynamodb ? ["test/dynamodb/global-setup.ts"] : [])],
         setupFiles: ["test/secrets/record.ts", "test/support/deterministic.ts", "test/mutation/setup.ts"],

@@ -73,8 +73,7 @@ describe("the recorded output of a run", () => {
   it("has the lines of loggers with other targets, including an app's logger", async () => {
     const [own, ofApp] = [unique("own"), unique("app")];
     jsonLogger({ write: () => {} }).info(own);
-    const silenced = vi.spyOn(console, "error").mockReturnValue();
-    onTestFinished(() => silenced.mockRestore());
+    vi.spyOn(console, "error").mockReturnValue();
     const app = new Lift({ connections: recordingConnections() });
     app.webSocket("$connect", () => {
       throw new LiftError("MINE", { message: ofApp, status: 500 });

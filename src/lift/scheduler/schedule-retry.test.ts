@@ -1,4 +1,4 @@
-import { afterEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { DeadLetter, ScheduledItem } from "../../store/index.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
 import { jsonLogger, Lift, type LiftOptions, type ScheduleFailure } from "../index.ts";
@@ -7,8 +7,6 @@ import { lambdaContext } from "../testing/index.ts";
 const NOW = Date.UTC(2026, 0, 1);
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
-
-afterEach(() => vi.restoreAllMocks());
 
 function setUp(options: Partial<LiftOptions<object>> = {}) {
   let time = NOW;

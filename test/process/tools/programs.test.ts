@@ -27,7 +27,6 @@ beforeEach(() => {
   osRelease = join(folder, "os-release");
   writeFileSync(osRelease, 'NAME="Debian GNU/Linux"\nID=debian\n');
   onTestFinished(() => {
-    vi.restoreAllMocks();
     vi.unstubAllEnvs();
     rmSync(folder, { recursive: true, force: true });
   });

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import fc from "fast-check";
 import { SignJWT } from "jose";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { AuthorizerContext, AuthorizerResult } from "../../../apigw/index.ts";
 import { memoryConnectionStore } from "../../../store/memory/index.ts";
 import { type AnyContext, jsonLogger, Lift, LiftError, type LiftOptions } from "../../index.ts";
@@ -183,7 +183,6 @@ describe("a JWT", () => {
     ["for other audiences", { aud: ["mail", "files"] }, 401],
   ])("%s ends with its status, where tokens may lack an audience", async (_what, claims, status) => {
     const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
-    onTestFinished(() => warn.mockRestore());
     const { connect } = makeApp({ jwt: { ...jwt, allowMissingAudience: true }, now: () => NOW });
     expect((await connect(bearer(await sign(claims)))).statusCode).toBe(status);
     const code = { code: "LIFT_MISSING_AUDIENCE" };

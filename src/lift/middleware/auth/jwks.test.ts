@@ -1,7 +1,7 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import fc from "fast-check";
 import { exportJWK, type JWK, SignJWT } from "jose";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { memoryConnectionStore } from "../../../store/memory/index.ts";
 import { jsonLogger, Lift } from "../../index.ts";
 import { connectEvent, lambdaContext } from "../../testing/index.ts";
@@ -282,8 +282,6 @@ describe("a clock that is set back by an hour", () => {
 });
 
 describe("an issuer that hangs", () => {
-  afterEach(() => void vi.restoreAllMocks());
-
   it("times out after 5 s", async () => {
     const deadline = new AbortController();
     const timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(deadline.signal);

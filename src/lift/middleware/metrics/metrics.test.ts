@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { Registry } from "prom-client";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type AnyContext, Lift, LiftError, type LiftOptions } from "../../index.ts";
 import {
   connectEvent,
@@ -172,8 +172,6 @@ type Directive = { Namespace: string; Dimensions: string[][]; Metrics: { Name: s
 type Emf = { _aws: { Timestamp: number; CloudWatchMetrics: Directive[] } } & { [name: string]: unknown };
 
 describe("the embedded metric format", () => {
-  afterEach(() => void vi.restoreAllMocks());
-
   function makeEmf(options: Partial<WebSocketMetricsOptions> = {}) {
     const lines: Emf[] = [];
     const write = (line: string) => void lines.push(JSON.parse(line) as Emf);

@@ -249,8 +249,6 @@ describe("a connection that keeps being refused", () => {
   const answers = (count: number) =>
     Array(count).fill({ type: "error", request_id: "m1", error: refused(3_600_000) });
 
-  afterEach(() => void vi.restoreAllMocks());
-
   it("is closed at the first refusal over `maxRefusals` per minute, after an error frame", async () => {
     const { send, connections } = makeApp({ messages, maxRefusals: 3 });
     const disconnect = vi.spyOn(connections, "disconnect");

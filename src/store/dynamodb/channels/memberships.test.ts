@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { ChannelTables } from "../../../../test/dynamodb/channel-tables.ts";
 import { localClient, MINUTE } from "../../../../test/dynamodb/connection-table.ts";
 import { type Fault, injectFaults } from "../../../../test/dynamodb/request-faults.ts";
@@ -20,8 +20,6 @@ beforeEach(async () => {
   // Random pauses end immediately, so that an order can be replayed.
   vi.spyOn(Math, "random").mockReturnValue(0);
 });
-
-afterEach(() => void vi.restoreAllMocks());
 
 type Call = readonly ["add" | "remove", connectionId: string];
 

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { ConnectionTable, localClient } from "../../../../test/dynamodb/connection-table.ts";
 import {
   failFirstAttempts,
@@ -13,8 +13,6 @@ let table: ConnectionTable;
 beforeEach(async () => {
   table = await ConnectionTable.create();
 });
-
-afterEach(() => void vi.restoreAllMocks());
 
 describe("enableMetrics", () => {
   it("reports each call's capacity units, attempts and outcome", async () => {
