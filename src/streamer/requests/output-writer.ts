@@ -3,12 +3,21 @@ import { LiftError } from "../../lift/index.ts";
 import { type Json, utf8Length } from "../../protocol/index.ts";
 import type { OutputHead, OutputItem } from "../../store/index.ts";
 import { toJson } from "../schemas.ts";
-import { isText, isValues, MAX_CHUNK_BYTES, type OutputData, type RequestOutput } from "./output.ts";
+import {
+  endOfPiece,
+  isText,
+  isValues,
+  MAX_CHUNK_BYTES,
+  type OutputData,
+  type RequestOutput,
+} from "./output.ts";
 
 /** An item is stored before its time once it has this many bytes. */
 const ITEM_BYTES = 4_096;
 /** The largest item. */
 const MAX_ITEM_BYTES = MAX_CHUNK_BYTES;
+/** The longest text that `from` writes as one chunk, in UTF-16 code units. Each takes at most 6 bytes of JSON. */
+const MAX_TEXT_LENGTH = 10_000;
 /** `write` waits while more than this many bytes wait to be stored. */
 const MAX_WAITING_BYTES = 65_536;
 
@@ -84,10 +93,10 @@ export class OutputWriter implements RequestOutput {
   async from(source: AsyncIterable<unknown> | Iterable<unknown>): Promise<void> {
     const decoder = new TextDecoder();
     for await (const chunk of source) {
-      await this.write(chunk instanceof Uint8Array ? decoder.decode(chunk, { stream: true }) : chunk);
+      const value = chunk instanceof Uint8Array ? decoder.decode(chunk, { stream: true }) : chunk;
+      await (typeof value === "string" ? this.#writeText(value) : this.write(value));
     }
-    const rest = decoder.decode();
-    if (rest !== "") await this.write(rest);
+    await this.#writeText(decoder.decode());
   }
 
   /** Stores and sends everything that was written. @throws {LiftError} */
@@ -105,6 +114,13 @@ export class OutputWriter implements RequestOutput {
     clearTimeout(this.#timer);
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
+  }
+
+  async #writeText(text: string): Promise<void> {
+    for (let start = 0, end = 0; start < text.length; start = end) {
+      end = endOfPiece(text, start, MAX_TEXT_LENGTH);
+      await this.write(text.slice(start, end));
+    }
   }
 
   #assertOpen(): void {

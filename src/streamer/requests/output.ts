@@ -18,8 +18,8 @@ export interface RequestOutput {
    */
   write(chunk: unknown): Promise<void>;
   /**
-   * Writes everything that a source yields: a stream of Node or the web, or any iterable. Bytes are decoded as UTF-8. Stops
-   * when the request's `signal` aborts.
+   * Writes everything that a source yields: a stream of Node or the web, or any iterable. Bytes are decoded as UTF-8. Splits
+   * text into chunks of about 10,000 UTF-16 code units, and skips empty text. Stops when the request's `signal` aborts.
    * @example
    * await output.from(response.body);
    */
@@ -28,6 +28,12 @@ export interface RequestOutput {
 
 /** The largest chunk, in bytes of JSON. */
 export const MAX_CHUNK_BYTES = 65_536;
+
+/** Returns where a piece of a text ends: after `length` UTF-16 code units, and never within a character. */
+export function endOfPiece(text: string, start: number, length: number): number {
+  const end = start + length;
+  return /[\ud800-\udbff]/.test(text.charAt(end - 1)) ? end + 1 : end;
+}
 
 /** The data of an item of an output. */
 export type OutputData = OutputItem["data"];

@@ -23,11 +23,12 @@ import type { Scope } from "../channel-keys.ts";
 import { awaitStore } from "../errors.ts";
 import { sendResponse } from "../responses.ts";
 import { completeMessage, failureBody, failureMessage, resultFields } from "./messages.ts";
+import { endOfPiece } from "./output.ts";
 import type { Processor } from "./processor.ts";
 import { keyOf, toRequestKey, toWatched } from "./request-keys.ts";
 import type { Watchers } from "./watchers.ts";
 
-/** UTF-16 code units of a result in one piece: at most 3 bytes each, and twice as much as JSON in JSON. */
+/** 20,000 UTF-16 units take at most 60,000 bytes, 120,000 after escaping, so a piece fits into a 128 KiB message. */
 const PIECE_LENGTH = 20_000;
 const PAGE_SIZE = 20;
 
@@ -62,9 +63,7 @@ export class RequestActions {
     );
     if (found === undefined) throw notFound();
     const text = JSON.stringify(found.result);
-    let end = from + PIECE_LENGTH;
-    // A piece does not end within a character.
-    if (/[\ud800-\udbff]/.test(text.charAt(end - 1))) end++;
+    const end = endOfPiece(text, from, PIECE_LENGTH);
     await sendResponse<"result">(request, { text: text.slice(from, end), more: end < text.length });
   }
 
