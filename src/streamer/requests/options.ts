@@ -48,7 +48,10 @@ export interface RequestOptions<Input = unknown, Result = unknown, Progress = un
   readonly timeoutMs?: number;
   /** Retries of stored requests. A `LiftError` with `retry: false` is final at once; other errors are retried. */
   readonly retry?: RequestRetry;
-  /** Attempts of this action that run in one process at the same time. Default: no limit of its own; minimum 1. */
+  /**
+   * Stored requests only: attempts of this action at the same time in one process. Does not apply in place or in worker
+   * functions. Default: no limit of its own; minimum 1.
+   */
   readonly concurrency?: number;
   /** A permission that the client's token must have. Default: none is needed. */
   readonly permission?: string;
@@ -179,7 +182,7 @@ export interface RequestsOptions {
   readonly keepMs?: number;
   /** How long chunks of output are gathered before they are stored and sent, in ms. Default 200; from 0 to 10,000. */
   readonly gatherMs?: number;
-  /** Past them a request is refused with RATE_LIMITED. */
+  /** Requests beyond these limits are refused with RATE_LIMITED. */
   readonly limits?: RequestLimits;
 }
 
