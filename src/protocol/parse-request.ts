@@ -14,7 +14,7 @@ import {
 } from "./requests.ts";
 import { json, object, optional } from "./schema.ts";
 
-/** The form of the first clients' requests: the id has another name. */
+/** First clients send the id as `request_id`. */
 const ID_NAMES = ["id", "request_id"] as const;
 
 const ANY_JSON = json();
@@ -26,14 +26,7 @@ const LEGACY_STATE = object({ state: optional(json(LIMITS.stateBytes)) });
  * is valid
  */
 export function parseRequest(message: string): Request {
-  const { fields, own, head } = parseHead(message);
-  const { action, id: requestId } = head;
-  if (action === "message") return { ...head, payload: parseLegacy(fields, requestId) } as Request;
-  if (!Object.hasOwn(REQUESTS, action)) {
-    throw new ProtocolError("NOT_FOUND", "There is no such action", requestId);
-  }
-  const schema = REQUESTS[action as keyof typeof REQUESTS];
-  return { ...head, payload: parseValue(schema, own("payload") ?? {}, "payload", requestId) } as Request;
+  return toRequest(parseHead(message));
 }
 
 /**
@@ -42,10 +35,21 @@ export function parseRequest(message: string): Request {
  * @throws {ProtocolError} as `parseRequest`
  */
 export function parseMessage(message: string, isCall: (action: string) => boolean): Request | CallMessage {
-  const { fields, head } = parseHead(message);
+  const parsed = parseHead(message);
+  const { fields, head } = parsed;
   const { id, action } = head;
-  if (!isCall(action)) return parseRequest(message);
+  if (!isCall(action)) return toRequest(parsed);
   return { ...head, action: "call", payload: { action, ...parseAs(CALL, fields, "", id) } };
+}
+
+function toRequest({ fields, own, head }: ReturnType<typeof parseHead>): Request {
+  const { action, id: requestId } = head;
+  if (action === "message") return { ...head, payload: parseLegacy(fields, requestId) } as Request;
+  if (!Object.hasOwn(REQUESTS, action)) {
+    throw new ProtocolError("NOT_FOUND", "There is no such action", requestId);
+  }
+  const schema = REQUESTS[action as keyof typeof REQUESTS];
+  return { ...head, payload: parseValue(schema, own("payload") ?? {}, "payload", requestId) } as Request;
 }
 
 function parseHead(message: string) {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { LIMITS, ProtocolError, parseMessage, parseRequest } from "./index.ts";
 import { parseAs, parseObject, parseValue, toProtocolError, ValidationError } from "./parse.ts";
 import {
@@ -255,6 +255,13 @@ describe("parseMessage", () => {
   it("parses a request of the protocol, without an id that it does not have", () => {
     expect(parse({ action: "heartbeat" })).toStrictEqual({ action: "heartbeat", payload: {} });
     expect(refusal(() => parse({ action: "unknown" })).code).toBe("NOT_FOUND");
+  });
+
+  it("reads the JSON of a message once", () => {
+    const spy = vi.spyOn(JSON, "parse");
+    parse({ action: "heartbeat" });
+    expect(spy).toHaveBeenCalledTimes(1);
+    spy.mockRestore();
   });
 });
 
