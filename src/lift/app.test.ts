@@ -133,6 +133,22 @@ describe("routes", () => {
     expect(codeOf(() => app.handle("GET" as "MESSAGE", "/a", () => {}))).toBe("INVALID_ROUTE");
   });
 
+  it.each<[string, string, object]>([
+    ["`schema` must be a Standard Schema; got an object", "a", { schema: {} }],
+    ["`input` must be a Standard Schema; got a function", "a", { input: () => true, output: z.object({}) }],
+    ["`output` must be a Standard Schema; got true", "a", { output: true }],
+    ["`input` needs `output`", "a", { input: z.object({}) }],
+    ["`schema` and `output` cannot be combined", "a", { schema: z.object({}), output: z.object({}) }],
+    ["it has no message to validate", "$disconnect", { input: z.object({}) }],
+    ["`middleware` must be an array of middleware; got a function", "a", { middleware: () => {} }],
+    ["Unknown option `ouput`", "a", { ouput: z.object({}) }],
+    ["Options must be an object; got null", "a", null as never],
+  ])("rejects options that a route cannot have: %s", (fault, key, options) => {
+    const register = () => new Lift().webSocket(key, options, () => {});
+    expect(register).toThrow(`Route \`${key}\`: ${fault}`);
+    expect(codeOf(register)).toBe("INVALID_ROUTE");
+  });
+
   it("cannot change after its first event", async () => {
     const { app, connect } = makeApp();
     app.webSocket("a", () => {});

@@ -26,10 +26,13 @@ import type { Logger } from "./logger.ts";
 import { attemptCount, type LiftOptions, readOptions } from "./options.ts";
 import {
   type Actions,
+  type AnyRouteOptions,
   callStep,
+  checkRouteOptions,
   type Handler,
   handlerStep,
   isLifecycle,
+  type RouteOptions,
   Router,
   type Routes,
 } from "./router.ts";
@@ -82,12 +85,6 @@ export interface AppBroadcastOptions extends TickOptions, Pick<BroadcastOptions,
 /** A Lambda handler for a scheduled event. It ignores the event. */
 export type TickHandler = (event: unknown, context: TimeBudget) => Promise<TickReport>;
 
-/** Options of a route. */
-export interface RouteOptions {
-  /** Middleware of this route, outermost first. It runs inside the app's own. Default: none. */
-  readonly middleware?: readonly (Middleware | readonly Middleware[])[];
-}
-
 /** Options of a route with a schema. */
 export interface SchemaRouteOptions<Schema extends StandardSchemaV1> extends RouteOptions {
   /** Validates the message after the middleware. The handler reads the output as `ctx.input`. */
@@ -113,12 +110,6 @@ const TICK_MS = 60_000;
 export type CallHandler<State extends object, Input, Result> = (
   ctx: Context<State, Input>,
 ) => Result | Promise<Result>;
-
-interface AnyRouteOptions extends RouteOptions {
-  readonly schema?: StandardSchemaV1;
-  readonly input?: StandardSchemaV1;
-  readonly output?: StandardSchemaV1;
-}
 
 /** Event types of `Lift.handle`. */
 export type EventMethod = "CONNECT" | "MESSAGE" | "DISCONNECT";
@@ -261,13 +252,8 @@ export class Lift<State extends object = AnyState> {
     if (typeof routeHandler !== "function") {
       throw new LiftError("INVALID_ROUTE", { message: `The route \`${key}\` has no handler` });
     }
+    checkRouteOptions(key, options);
     const { schema, input, output } = options;
-    const named = Object.entries({ schema, input, output }).find(([, value]) => value !== undefined)?.[0];
-    if (named !== undefined && isLifecycle(key)) {
-      throw new LiftError("INVALID_ROUTE", {
-        message: `\`${key}\` cannot have \`${named}\`, because it has no message`,
-      });
-    }
     const middleware = options.middleware?.flat() ?? [];
     const anyHandler = routeHandler as unknown as Handler;
     const step = output === undefined ? handlerStep(anyHandler, schema) : callStep(anyHandler, input, output);

@@ -37,7 +37,7 @@ export const ERROR_CODES = {
   TIMEOUT: { status: 504, message: "The request timed out", retry: true },
 
   INVALID_OPTION: { status: 500, message: "An option is unknown or invalid", internal: true },
-  INVALID_ROUTE: { status: 500, message: "A route key or pattern is invalid", internal: true },
+  INVALID_ROUTE: { status: 500, message: "A route's key, pattern or options are invalid", internal: true },
   ROUTE_EXISTS: { status: 500, message: "A route is already registered", internal: true },
   ACTION_EXISTS: { status: 500, message: "A kind of scheduled items already has an action", internal: true },
   APP_STARTED: { status: 500, message: "The app cannot change after its first event", internal: true },

@@ -8,7 +8,6 @@ export {
   type HandlerOptions,
   type IncomingEvent,
   Lift,
-  type RouteOptions,
   type SchemaRouteOptions,
   type TickHandler,
   type TickOptions,
@@ -25,7 +24,7 @@ export { clientError, ERROR_CODES, LiftError, type LiftErrorCode, type LiftError
 export { type JsonLoggerOptions, jsonLogger, type LogFields, type Logger, type LogLevel } from "./logger.ts";
 export type { MessageAction } from "./message-action.ts";
 export type { LiftOptions } from "./options.ts";
-export type { Actions, Handler, HandlerResult } from "./router.ts";
+export type { Actions, Handler, HandlerResult, RouteOptions } from "./router.ts";
 export { type DetachedWork, runDetachedWork } from "./scheduler/detached-work.ts";
 export { type LambdaInvokerOptions, lambdaInvoker } from "./scheduler/lambda-invoker.ts";
 export type {

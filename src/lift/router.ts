@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec";
 import type { PostOutcome, WebSocketResult } from "../apigw/index.ts";
+import { findOptionFault, type OptionChecks, standardSchema } from "../internal/options.ts";
 import { compose, isThenable, type Middleware, type Phase, type Step } from "./compose.ts";
 import { requestIdOf } from "./connections/error-frames.ts";
 import {
@@ -36,6 +37,26 @@ export interface Actions {
   /** Reads the action from a message that is not validated. `undefined`, or an error, means that it names none. */
   read(ctx: AnyContext): MessageAction | undefined;
 }
+
+/** Options of a route. */
+export interface RouteOptions {
+  /** Middleware of this route, outermost first. It runs inside the app's own. Default: none. */
+  readonly middleware?: readonly (Middleware | readonly Middleware[])[];
+}
+
+/** The options of all forms of a route. */
+export interface AnyRouteOptions extends RouteOptions {
+  readonly schema?: StandardSchemaV1;
+  readonly input?: StandardSchemaV1;
+  readonly output?: StandardSchemaV1;
+}
+
+const ROUTE_OPTIONS: OptionChecks<AnyRouteOptions> = {
+  middleware: { test: Array.isArray, expected: "an array of middleware" },
+  schema: standardSchema,
+  input: standardSchema,
+  output: standardSchema,
+};
 
 interface Route {
   readonly middleware: readonly Middleware[];
@@ -138,6 +159,19 @@ export class Router {
 /** Returns whether a key belongs to the connection's lifecycle, so that no message can select it. */
 export function isLifecycle(key: string): boolean {
   return key === "$connect" || key === "$disconnect";
+}
+
+/** @throws {LiftError} INVALID_ROUTE */
+export function checkRouteOptions(key: string, options: AnyRouteOptions): void {
+  const fault = findOptionFault(options, ROUTE_OPTIONS) ?? findContradiction(key, options);
+  if (fault !== undefined) throw new LiftError("INVALID_ROUTE", { message: `Route \`${key}\`: ${fault}` });
+}
+
+function findContradiction(key: string, { schema, input, output }: AnyRouteOptions): string | undefined {
+  if (isLifecycle(key) && (schema ?? input ?? output) !== undefined) return "it has no message to validate";
+  if (input !== undefined && output === undefined) return "`input` needs `output`";
+  if (schema !== undefined && output !== undefined) return "`schema` and `output` cannot be combined";
+  return undefined;
 }
 
 /** Returns the innermost step: it validates the message if there is a schema, and returns the handler's result. */
