@@ -20,6 +20,7 @@ import {
   REVOCATION,
 } from "./connections/disconnect-all.ts";
 import type { AnyState, Context } from "./context.ts";
+import { untilDeadline } from "./deadline.ts";
 import { checkOptions, LiftError } from "./errors.ts";
 import { handleEvent, identifyFirst } from "./handler.ts";
 import type { Logger } from "./logger.ts";
@@ -100,7 +101,10 @@ export interface CallRouteOptions<Input extends StandardSchemaV1, Output extends
   readonly output: Output;
 }
 
-/** Returns an app's settings outside of an event: for functions of this part, which only some apps load. */
+/**
+ * Internal: gives `runDetachedWork` the app's private settings. Not a method, so that apps without stored requests do not
+ * bundle it.
+ */
 export let settingsOf: (app: Lift) => Settings;
 
 /** Default time of a tick, in ms. EventBridge's finest schedule is once a minute. */
@@ -193,7 +197,8 @@ export class Lift<State extends object = AnyState> {
   }
 
   /**
-   * Registers an action that runs on every `tick`, before the items that are due. Its error is logged.
+   * Registers an action that runs on every `tick`, in parallel with the due items and the other actions. `tick` waits for it
+   * until its time ends. An error is logged.
    * @throws {LiftError} APP_STARTED
    * @example
    * app.everyTick(() => queue.startWhatIsDue());
@@ -205,7 +210,7 @@ export class Lift<State extends object = AnyState> {
   }
 
   /**
-   * Registers an action for `stop`, such as closing a database.
+   * Registers an action that `stop` runs, such as closing a database. An error is logged.
    * @throws {LiftError} APP_STARTED
    * @example
    * app.onStop(() => database.close());
@@ -216,9 +221,12 @@ export class Lift<State extends object = AnyState> {
     return this;
   }
 
-  /** Runs the actions of `onStop`. `start` and `lift-ws dev` call it at the end, when all sockets are closed. Never rejects. */
+  /**
+   * Runs the actions of `onStop`, in parallel. `start` and `lift-ws dev` call it when all sockets are closed. After a reload,
+   * `lift-ws dev` calls it on the previous app when its running events have ended. Lambda stops no app. Never rejects.
+   */
   async stop(): Promise<void> {
-    await Promise.all(this.#stopActions.map((action) => runSafely(action, this.#settings.logger)));
+    await Promise.all(this.#stopActions.map((action) => runSafely(action, "onStop", this.#settings.logger)));
   }
 
   /**
@@ -307,9 +315,14 @@ export class Lift<State extends object = AnyState> {
    */
   async tick(options: TickOptions = {}): Promise<TickReport> {
     const settings = this.#settingsFor({ ...this.#handlerOptions, ...options });
-    await Promise.all(this.#tickActions.map((action) => runSafely(action, settings.logger)));
-    if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
-    return runTick(settings.schedule, this.#scheduled, settings, options.context ?? timeBudget(TICK_MS));
+    const budget = options.context ?? timeBudget(TICK_MS);
+    const actions = Promise.all(this.#tickActions.map((action) => runOnTick(action, settings, budget)));
+    try {
+      if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
+      return await runTick(settings.schedule, this.#scheduled, settings, budget);
+    } finally {
+      await actions;
+    }
   }
 
   /**
@@ -369,11 +382,24 @@ export class Lift<State extends object = AnyState> {
   }
 }
 
-async function runSafely(action: () => unknown, logger: Logger): Promise<void> {
+/** Runs an action of `everyTick`, and waits for it until the deadline. An error after the deadline is logged too. */
+async function runOnTick(
+  action: () => unknown,
+  { logger, deadlineMarginMs }: Settings,
+  budget: TimeBudget,
+): Promise<void> {
+  try {
+    await untilDeadline(runSafely(action, "everyTick", logger), budget, deadlineMarginMs);
+  } catch {
+    logSafely(logger, "error", "An `everyTick` action did not end before the end of the tick", {});
+  }
+}
+
+async function runSafely(action: () => unknown, kind: "everyTick" | "onStop", logger: Logger): Promise<void> {
   try {
     await action();
   } catch (error) {
-    logSafely(logger, "error", "An action of `everyTick` or `onStop` failed", { error });
+    logSafely(logger, "error", `An \`${kind}\` action failed`, { error });
   }
 }
 

@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import type { ScheduledItem } from "../../store/index.ts";
 import { memorySchedule } from "../../store/memory/index.ts";
 import { jsonLogger, Lift, type LiftOptions, type Middleware, type Tick } from "../index.ts";
@@ -215,4 +215,87 @@ it("rejects an invalid schedule", () => {
   expect(() => new Lift({ schedule: {} as never })).toThrow(
     expect.objectContaining({ code: "INVALID_OPTION" }),
   );
+});
+
+describe("everyTick", () => {
+  it("runs an action on each tick, also without a schedule", async () => {
+    const app = new Lift();
+    let runs = 0;
+    app.everyTick(() => runs++);
+    expect(await app.tick()).toEqual({ done: 0, failed: 0, complete: true });
+    await app.tick();
+    expect(runs).toBe(2);
+  });
+
+  it("logs an action that fails, and runs the others and the due items", async () => {
+    const { app, put, lines } = setUp();
+    const ran: string[] = [];
+    app.everyTick(() => Promise.reject(new Error("not today")));
+    app.everyTick(() => {
+      throw new Error("nor now");
+    });
+    app.everyTick(() => void ran.push("action"));
+    app.scheduled("note", ({ id }) => void ran.push(id));
+    await put("a");
+    expect(await app.tick()).toEqual({ done: 1, failed: 0, complete: true });
+    expect(ran.sort()).toEqual(["a", "action"]);
+    expect(
+      lines.map((line) => /An `everyTick` action failed.*(not today|nor now)/.exec(line)?.[1]).sort(),
+    ).toEqual(["nor now", "not today"]);
+  });
+
+  it("runs the due items beside a slow action, and logs that it is late and how it fails", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { app, put, left, lines } = setUp();
+    let fail = () => {};
+    app.everyTick(() => new Promise((_resolve, reject) => (fail = () => reject(new Error("too late")))));
+    app.scheduled("note", () => {});
+    await put("a");
+    const tick = app.tick({ context: lambdaContext({ getRemainingTimeInMillis: () => 60_000 }) });
+    while ((await left()).length > 0) await new Promise(setImmediate);
+    expect(lines).toEqual([]);
+    vi.advanceTimersByTime(59_000);
+    expect(await tick).toEqual({ done: 1, failed: 0, complete: true });
+    expect(lines).toEqual([expect.stringContaining("did not end before the end of the tick")]);
+    fail();
+    while (lines.length < 2) await new Promise(setImmediate);
+    expect(lines[1]).toMatch(/An `everyTick` action failed.*too late/);
+  });
+
+  it("waits for its actions when the schedule cannot be read", async () => {
+    const schedule = memorySchedule();
+    schedule.listDue = () => {
+      throw new Error("down");
+    };
+    const { app } = setUp({ schedule });
+    let hasEnded = false;
+    app.everyTick(async () => {
+      await new Promise(setImmediate);
+      hasEnded = true;
+    });
+    await expect(app.tick()).rejects.toThrow();
+    expect(hasEnded).toBe(true);
+  });
+});
+
+describe("stop", () => {
+  it("runs all actions of `onStop` although some fail, and waits for them", async () => {
+    const { app, lines } = setUp();
+    const ran: string[] = [];
+    app.onStop(() => {
+      throw new Error("no database");
+    });
+    app.onStop(() => Promise.reject(new Error("no file")));
+    app.onStop(async () => {
+      await new Promise(setImmediate);
+      ran.push("last");
+    });
+    await app.stop();
+    expect(ran).toEqual(["last"]);
+    expect(lines.map((line) => /An `onStop` action failed.*(no \w+)/.exec(line)?.[1]).sort()).toEqual([
+      "no database",
+      "no file",
+    ]);
+  });
 });
