@@ -15,7 +15,6 @@ import type { CallContext, ClientRequest } from "../call-context.ts";
 import type { Scope } from "../channel-keys.ts";
 import type { CustomRoutes } from "../custom-routes.ts";
 import { awaitStore } from "../errors.ts";
-import { createResponse } from "../responses.ts";
 import { runInPlace } from "./in-place.ts";
 import type { RequestDefinition, RequestSettings } from "./options.ts";
 import type { Processor } from "./processor.ts";
@@ -51,19 +50,19 @@ export class RequestCalls {
   /** @throws {LiftError} before any answer is sent */
   async call(call: Call, request: ClientRequest): Promise<void> {
     const definition = this.#require(call.action);
-    await this.#admit(definition, call, request);
+    const input = await this.#admit(definition, call, request);
     if (this.#isStored(definition, call)) return this.#store(definition, call, request);
-    await this.#answer(definition, call, request);
+    await this.#answer(definition, input, request);
   }
 
   /** Takes a call whose connection ended before its answer. @throws {LiftError} also OUTCOME_UNKNOWN */
   async resend(call: ResendPayload, request: ClientRequest): Promise<void> {
     if (this.#options.customRoutes.has(call.action)) throw outcomeUnknown();
     const definition = this.#require(call.action);
-    await this.#admit(definition, call, request);
+    const input = await this.#admit(definition, call, request);
     if (this.#isStored(definition, call)) return this.#store(definition, call, request);
     if (!definition.idempotent) throw outcomeUnknown();
-    await this.#answer(definition, call, request);
+    await this.#answer(definition, input, request);
   }
 
   /** Cancels what a connection has asked for, where its end cancels it. @throws {LiftError} STORE_FAILED */
@@ -84,27 +83,26 @@ export class RequestCalls {
     throw new LiftError("NOT_FOUND", { message: "There is no such action" });
   }
 
-  /** @throws {LiftError} FORBIDDEN, VALIDATION_ERROR */
+  /** Returns the input for a handler in place. @throws {LiftError} FORBIDDEN, VALIDATION_ERROR */
   async #admit(
     { permission, input }: RequestDefinition,
     { payload = null }: Call,
     { identity }: ClientRequest,
-  ): Promise<void> {
+  ): Promise<Json> {
     if (permission !== undefined && !identity.permissions.includes(permission)) {
       throw new LiftError("FORBIDDEN", { message: `It requires the permission \`${permission}\`` });
     }
     // A stored request is validated again when it runs, because the schema's output need not be JSON.
-    if (input !== undefined) await validate(input, payload, ["payload"]);
+    return (input === undefined ? payload : await validate(input, payload, ["payload"])) as Json;
   }
 
   #isStored(definition: RequestDefinition, { background = false, startAt }: Call): boolean {
     return this.#options.registry.isLong(definition) || background || startAt !== undefined;
   }
 
-  async #answer(definition: RequestDefinition, call: Call, request: ClientRequest): Promise<void> {
+  async #answer(definition: RequestDefinition, input: Json, request: ClientRequest): Promise<void> {
     const { settings, now } = this.#options;
-    const result = await runInPlace(definition, call.payload ?? null, request, settings, now);
-    await reply(request, createResponse(request.requestId, result));
+    await reply(request, await runInPlace(definition, input, request, settings, now));
   }
 
   async #store(definition: RequestDefinition, call: Call, request: ClientRequest): Promise<void> {

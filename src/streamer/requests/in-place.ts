@@ -1,26 +1,30 @@
-import { LiftError, validate } from "../../lift/index.ts";
-import type { Json } from "../../protocol/index.ts";
+import { LiftError } from "../../lift/index.ts";
+import { type Json, LIMITS, type ResponseMessage } from "../../protocol/index.ts";
 import type { ClientRequest } from "../call-context.ts";
+import { createResponse } from "../responses.ts";
 import { toJson } from "../schemas.ts";
 import { outputMessage, progressMessage } from "./messages.ts";
 import type { Checkpoint, RequestContext, RequestDefinition, RequestSettings } from "./options.ts";
 import { OutputWriter } from "./output-writer.ts";
 import { ProgressReporter } from "./progress-reporter.ts";
-import { toResult } from "./request-run.ts";
+import { assertSize, toResult } from "./request-run.ts";
 
 /** API Gateway waits 29 s for an answer. */
 const MAX_MS = 25_000;
 /** ms that are kept for the answer. */
 const ANSWER_MS = 500;
 
-/** Runs a handler within the event. Nothing is stored. @throws {LiftError} TIMEOUT, or what the handler throws */
+/**
+ * Runs a handler within the event, and returns the response. Nothing is stored.
+ * @throws {LiftError} TIMEOUT; TOO_LARGE when the response exceeds a frame; or the handler's error
+ */
 export async function runInPlace(
   definition: RequestDefinition,
-  payload: Json,
+  input: Json,
   request: ClientRequest,
   { gatherMs, limits }: RequestSettings,
   now: () => number,
-): Promise<Json> {
+): Promise<ResponseMessage> {
   const { ctx, requestId: id, identity, logger } = request;
   const remainingMs = (request.budget?.getRemainingTimeInMillis() ?? MAX_MS) - ANSWER_MS;
   const timeoutMs = Math.max(1, Math.min(definition.timeoutMs ?? MAX_MS, MAX_MS, remainingMs));
@@ -58,18 +62,16 @@ export async function runInPlace(
     progress: (percentage, message, details) => progress.report(percentage, message, details),
   };
   const handle = async () => {
-    const { input, handler } = definition;
-    const result = await handler(
-      input === undefined ? payload : ((await validate(input, payload)) as Json),
-      context,
-    );
+    const result = await definition.handler(input, context);
     await output.end();
-    return toResult(result, definition);
+    const response = createResponse(id, await toResult(result, definition));
+    assertSize(response, LIMITS.messageBytes, "response");
+    return response;
   };
   try {
-    const result = await withTimeout(handle(), timeoutMs, stop);
+    const response = await withTimeout(handle(), timeoutMs, stop);
     await progress.close();
-    return result;
+    return response;
   } finally {
     progress.cancel();
     output.cancel();

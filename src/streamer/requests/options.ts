@@ -110,7 +110,8 @@ export interface RequestContext {
 
 /**
  * Handles a request. It may run again after a failure, so what it does elsewhere should be idempotent.
- * @returns the result, any JSON of at most 307,200 bytes
+ * @returns the result: any JSON of at most 307,200 bytes. In place, its response has at most 131,072 bytes; a larger one
+ * fails with TOO_LARGE
  */
 export type RequestHandler<Input = Json, Result = unknown> = (
   input: Input,

@@ -166,7 +166,9 @@ export class RequestRun {
     const validated = schema === undefined ? input : await validate(schema, input, ["payload"]);
     const result = await handler(validated as Json, this.#createContext());
     await this.#output.end();
-    return toResult(result, this.#definition);
+    const json = await toResult(result, this.#definition);
+    assertSize(json, MAX_RESULT_BYTES, "result");
+    return json;
   }
 
   #createContext(): RequestContext {
@@ -304,11 +306,9 @@ export class RequestRun {
   }
 }
 
-/** Validates a handler's result and returns it as JSON. @throws {LiftError} INTERNAL_ERROR, NOT_JSON, TOO_LARGE */
+/** Validates a handler's result and returns it as JSON. @throws {LiftError} INTERNAL_ERROR, NOT_JSON */
 export async function toResult(result: unknown, { output, name }: RequestDefinition): Promise<Json> {
-  const json = toJson((output === undefined ? result : await validateResult(output, result, name)) ?? null);
-  assertSize(json, MAX_RESULT_BYTES, "result");
-  return json;
+  return toJson((output === undefined ? result : await validateResult(output, result, name)) ?? null);
 }
 
 /** A result that does not match its schema is the handler's fault, not the client's. */
@@ -326,12 +326,13 @@ async function validateResult(
   }
 }
 
-function assertSize(value: Json, maxBytes: number, subject: string): void {
+/** @throws {LiftError} TOO_LARGE */
+export function assertSize(value: unknown, maxBytes: number, subject: string): void {
   const bytes = utf8Length(JSON.stringify(value));
   if (bytes <= maxBytes) return;
   throw new LiftError("TOO_LARGE", {
     status: 413,
-    message: `The ${subject} has ${bytes} bytes; at most ${maxBytes} are kept`,
+    message: `The ${subject} has ${bytes} bytes; the limit is ${maxBytes}`,
   });
 }
 

@@ -94,7 +94,7 @@ describe("a request in place", () => {
       },
       "INTERNAL_ERROR",
     ],
-    ["a result over 300 KB", () => "x".repeat(400_000), "TOO_LARGE"],
+    ["a result of 200,000 bytes", () => "x".repeat(200_000), "TOO_LARGE"],
   ])("answers with an error when its handler gives %s", async (_, handler, code) => {
     const { streamer, client } = simulate();
     streamer.request("fail", {}, handler);
@@ -102,6 +102,26 @@ describe("a request in place", () => {
     const [answer] = await ada.send({ id: "1", action: "fail" });
     expect(answer).toMatchObject({ type: "error", request_id: "1", error: { code } });
     expect(JSON.stringify(answer)).not.toContain("secret");
+  });
+
+  it.each([
+    ["is answered when its response has 131,072 bytes", 131_072, "response"],
+    ["is answered with TOO_LARGE when its response has 131,073 bytes", 131_073, "error"],
+  ])("%s", async (_, bytes, type) => {
+    const { streamer, client } = simulate();
+    const envelope = JSON.stringify({ type: "response", request_id: "1", success: true, data: "" });
+    streamer.request("large", {}, () => "x".repeat(bytes - envelope.length));
+    const ada = await client("a", ADA);
+    expect(await ada.send({ id: "1", action: "large" })).toMatchObject([{ type, request_id: "1" }]);
+  });
+
+  it("validates its input once", async () => {
+    const { streamer, client } = simulate();
+    const read = vi.fn((text: string) => text.length);
+    streamer.request("length", { input: z.string().transform(read) }, (length) => length);
+    const ada = await client("a", ADA);
+    expect(await ada.send({ id: "1", action: "length", payload: "text" })).toMatchObject([{ data: 4 }]);
+    expect(read).toHaveBeenCalledTimes(1);
   });
 
   it("is answered with TIMEOUT when it overruns, and its signal aborts", async () => {
@@ -418,6 +438,17 @@ describe("a stored request", () => {
       more = data.more;
     }
     expect(JSON.parse(text)).toBe(result);
+  });
+
+  it.each([
+    ["completes with a result of 307,200 bytes", 307_200, { result_bytes: 307_200 }],
+    ["fails with TOO_LARGE for a result of 307,201 bytes", 307_201, { error: { code: "TOO_LARGE" } }],
+  ])("%s", async (_, bytes, end) => {
+    const { streamer, client } = simulate();
+    streamer.request("report", LONG, () => "x".repeat(bytes - 2));
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    expect(await ended(ada, "r1")).toMatchObject(end);
   });
 
   it("gets a message of several parts", async () => {
