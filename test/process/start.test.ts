@@ -18,7 +18,7 @@ const APP = `
   import { memorySchedule } from "lift-ws/store/memory";
   const schedule = memorySchedule();
   const app = new Lift({ schedule });
-  app.scheduled("note", ({ id }) => console.log("ticked", id));
+  app.scheduled("note", ({ id }) => console.log("ticked", id)).onStop(() => console.log("stopped"));
   const { DUE } = process.env;
   if (DUE) await schedule.put({ kind: "note", id: DUE, dueAt: Date.now(), data: {} });
   app.webSocket("echo", (ctx) => ctx.reply({ echo: ctx.body("text") }));
@@ -175,13 +175,14 @@ describe("start", () => {
 });
 
 describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
-  it("stops gracefully: sockets close with 1001, the exit code is 0", async () => {
+  it("stops gracefully: sockets close with 1001, the app stops once, the exit code is 0", async () => {
     await serve();
     const socket = await connect();
     const closed = once(socket, "close");
     child.kill(signal);
     expect(((await closed)[0] as CloseEvent).code).toBe(1001);
     expect(await ended).toBe(0);
+    expect(lines.filter((line) => line === "stopped")).toHaveLength(1);
   });
 
   it("counts once when one Ctrl-C delivers it twice", async () => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
 import { createGateway, type Gateway, type GatewayOptions } from "../../gateway/index.ts";
 import { CliError } from "../errors.ts";
@@ -10,7 +11,7 @@ type HostOptions = Omit<GatewayOptions, "authorizer" | "everySecond" | "handler"
 
 const TICKETS_PATH = "/tickets";
 
-/** Time limit of one run of the scheduled function, as on AWS. */
+/** Time limit of one run of the scheduled function, as on AWS. No event may take longer. */
 const TICK_TIMEOUT_MS = 60_000;
 
 /** A gateway and the loaded app, which can be replaced while sockets are open. */
@@ -20,7 +21,12 @@ export class DevHost {
   readonly #connections = new ReloadedConnections();
   readonly #schedule = new ReloadedSchedule();
   readonly #onError: (error: unknown) => void;
+  readonly #closing = new AbortController();
   #loaded: LoadedApp;
+  /** Events and ticks of the current app that have not ended. */
+  #running = new Set<Promise<unknown>>();
+  /** Resolves when the previous apps have stopped. */
+  #previous: Promise<unknown> = Promise.resolve();
 
   /** @throws {GatewayError} INVALID_OPTION */
   constructor(loaded: LoadedApp, options: HostOptions, onError: (error: unknown) => void) {
@@ -29,7 +35,7 @@ export class DevHost {
     this.gateway = createGateway({
       ...options,
       ...this.#integrations(loaded),
-      everySecond: () => this.#tick(),
+      everySecond: () => this.#track(this.#tick()),
       http: (request, response) => this.#http(request, response, options.http),
     });
     this.#fillRoutes(loaded);
@@ -40,14 +46,15 @@ export class DevHost {
   }
 
   /**
-   * Uses another app from the next event on. Running events end in the previous app.
+   * Uses another app from the next event on. Running events end in the previous app, which then stops.
    * @throws {CliError} FAILED when the gateway settings differ, because they are fixed at the start
    */
   replace(loaded: LoadedApp): void {
     if (fixedSettings(loaded) !== fixedSettings(this.#loaded)) {
       throw new CliError("FAILED", "The API settings have changed; restart to apply them");
     }
-    void this.stop();
+    this.#previous = Promise.all([this.#previous, this.#stopLater(this.#loaded, this.#running)]);
+    this.#running = new Set();
     this.#loaded = loaded;
     this.#fillRoutes(loaded);
   }
@@ -85,7 +92,8 @@ export class DevHost {
     this.#connections.moveTo(app.connectionStore);
     void this.#schedule.moveTo(app.schedule);
     const watched = this.#connections.watch(handler, app.connectionStore);
-    return [...app.routeKeys].map((key) => [key, watched] as const);
+    const tracked: LambdaHandler = (...event) => this.#track(Promise.resolve(watched(...event)));
+    return [...app.routeKeys].map((key) => [key, tracked] as const);
   }
 
   /** The URL of the ticket handler; `undefined` without one. */
@@ -102,16 +110,35 @@ export class DevHost {
       else other(request, response);
       return;
     }
-    serveFunctionUrl(tickets, request, response).catch((error) => {
+    this.#track(serveFunctionUrl(tickets, request, response)).catch((error) => {
       if (response.headersSent) response.destroy();
       else response.writeHead(502, { "content-length": 0 }).end();
       this.#onError(error);
     });
   }
 
-  /** Lets the app end what it still does. */
+  /**
+   * Runs the app's `onStop` actions. Call it when the gateway is closed. After a reload, the previous app's actions run when
+   * its running events have ended, and now at the latest.
+   */
   async stop(): Promise<void> {
-    if (this.#loaded.kind === "app") await this.#loaded.app.stop?.();
+    this.#closing.abort();
+    await Promise.all([this.#previous, stopApp(this.#loaded)]);
+  }
+
+  async #stopLater(loaded: LoadedApp, running: Iterable<Promise<unknown>>): Promise<void> {
+    const { signal } = this.#closing;
+    const limit = sleep(TICK_TIMEOUT_MS, undefined, { ref: false, signal }).catch(() => {});
+    await Promise.race([Promise.allSettled(running), limit]);
+    await stopApp(loaded);
+  }
+
+  #track<Result>(work: Promise<Result>): Promise<Result> {
+    const running = this.#running;
+    const end = () => running.delete(work);
+    running.add(work);
+    work.then(end, end);
+    return work;
   }
 
   /** Whether the app has a scheduled function. */
@@ -142,6 +169,10 @@ export class DevHost {
   #authorizer(): LambdaAuthorizer {
     return (this.#loaded as Extract<LoadedApp, { kind: "routes" }>).authorizer!;
   }
+}
+
+async function stopApp(loaded: LoadedApp): Promise<void> {
+  if (loaded.kind === "app") await loaded.app.stop?.();
 }
 
 /** Returns the settings that a gateway cannot change, in a form to compare. */
