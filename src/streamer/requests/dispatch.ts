@@ -109,13 +109,13 @@ export class RequestDispatcher {
   ): Promise<DispatchReport> {
     const semaphore = new Semaphore(CONCURRENCY);
     const starts: Promise<string | undefined>[] = [];
-    const room = await this.#starter.readRoom(context.budget);
+    const free = await this.#starter.readFreeSlots(context.budget);
     for (const { dynamodb: { NewImage, SequenceNumber: sequenceNumber = "" } = {} } of records) {
       const request = NewImage && this.#parse(NewImage, sequenceNumber, context);
       // The schedule starts a delayed request.
       if (request === undefined || request.dueAt > this.#options.now()) continue;
       // A request beyond the limits waits until another one ends.
-      if (!(await room.take(request.tenant))) continue;
+      if (!(await free.take(request.tenant))) continue;
       const start = semaphore.use(() => this.#start(request, context));
       starts.push(start.then((isStarted) => (isStarted ? undefined : sequenceNumber)));
     }
@@ -135,11 +135,11 @@ export class RequestDispatcher {
 
   /** Starts what no record of the stream reports: delayed requests, retries, expired leases, and lost records. */
   async #startDue(context: CallContext): Promise<void> {
-    const room = await this.#starter.readRoom(context.budget);
+    const free = await this.#starter.readFreeSlots(context.budget);
     for await (const request of this.#store.listOverdue(this.#options.now())) {
       if (!hasTime(context)) return;
       // The place of a worker that has died is still counted.
-      if (request.state !== "PROCESSING" && !(await room.take(request.tenant))) continue;
+      if (request.state !== "PROCESSING" && !(await free.take(request.tenant))) continue;
       await this.#start(request, context);
     }
     await this.#startWaiting(context, { minAgeMs: MIN_AGE_MS, most: Number.POSITIVE_INFINITY });
@@ -154,13 +154,13 @@ export class RequestDispatcher {
     }: { readonly minAgeMs: number; readonly most: number; readonly ended?: RequestKey },
   ): Promise<void> {
     const now = this.#options.now();
-    const room = await this.#starter.readRoom(context.budget, ended);
+    const free = await this.#starter.readFreeSlots(context.budget, ended);
     let left = most;
-    for await (const request of this.#store.listWaiting(now, room.full)) {
-      if (!hasTime(context) || room.isFull || left <= 0) return;
+    for await (const request of this.#store.listWaiting(now, free.full)) {
+      if (!hasTime(context) || free.isFull || left <= 0) return;
       const since = Math.max(request.updatedAt, request.dueAt);
       if (this.#starter.hasStarted(request) || now - since < minAgeMs) continue;
-      if (!(await room.take(request.tenant))) continue;
+      if (!(await free.take(request.tenant))) continue;
       if (await this.#start(request, context)) left--;
     }
   }

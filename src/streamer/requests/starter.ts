@@ -64,8 +64,8 @@ export class RequestStarter {
   }
 
   /** Reads how many more requests may start now. @param ended a request that has just ended, which is not counted */
-  async readRoom(budget: TimeBudget | undefined, ended?: RequestKey): Promise<Room> {
-    if (!this.isLimited) return new Room({}, async () => 0);
+  async readFreeSlots(budget: TimeBudget | undefined, ended?: RequestKey): Promise<FreeSlots> {
+    if (!this.isLimited) return new FreeSlots({}, async () => 0);
     await this.#forgetClaimed(budget);
     const count = async (tenant: string | undefined, limit: number) => {
       const of = { tenant, except: ended };
@@ -75,7 +75,7 @@ export class RequestStarter {
       );
       return running + started.length;
     };
-    return new Room(this.#options.limits, count);
+    return new FreeSlots(this.#options.limits, count);
   }
 
   async #forgetClaimed(budget: TimeBudget | undefined): Promise<void> {
@@ -90,9 +90,9 @@ export class RequestStarter {
   }
 }
 
-/** The places that are left for requests, as of one reading. */
-export class Room {
-  /** Tenants without a place. */
+/** How many more requests may start, as of one reading. */
+export class FreeSlots {
+  /** Tenants at their limit. */
   readonly full = new Set<string>();
   readonly #limits: RunLimits;
   readonly #count: (tenant: string | undefined, limit: number) => Promise<number>;
@@ -104,12 +104,12 @@ export class Room {
     this.#count = count;
   }
 
-  /** Whether no tenant has a place. */
+  /** Whether no request of any tenant may start. */
   get isFull(): boolean {
     return this.#left !== undefined && this.#left <= 0;
   }
 
-  /** Takes a place if there is one. */
+  /** Takes a slot if there is one. */
   async take(tenant: string): Promise<boolean> {
     const { all = Number.POSITIVE_INFINITY, tenant: each = Number.POSITIVE_INFINITY } = this.#limits;
     this.#left ??= await this.#countLeft(undefined, all);

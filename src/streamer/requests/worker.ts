@@ -75,7 +75,7 @@ async function runOne(
   // The event came twice, or the request was cancelled.
   if (claimed === undefined) return;
   const run = new RequestRun(definition, claimed, lease, context, collaborators);
-  // The timer also keeps the process from ending while the handler waits for something that does not.
+  // The timer also keeps the event loop alive, if the handler waits for something that does not.
   const timer = setTimeout(() => run.handOver(), Math.max(0, lambda.getRemainingTimeInMillis() - handOverMs));
   try {
     await run.run();
