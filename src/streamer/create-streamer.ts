@@ -203,11 +203,13 @@ async function handleDisconnect(
   queue: KeyedQueue,
 ): Promise<void> {
   const request = { ...createEventContext(ctx, app), ctx };
-  const { connectionId, userId, tenantId } = ctx;
-  const [isComplete] = await Promise.all([
-    queue.run(connectionId, () => staleConnections.removeEnded(request)),
-    calls.onDisconnect(connectionId, { userId, tenantId }, request),
-  ]);
+  const work = [
+    queue.run(ctx.connectionId, () => staleConnections.removeEnded(request)),
+    calls.onDisconnect(request),
+  ] as const;
+  // A failure of one must not end the function while the other runs.
+  await Promise.allSettled(work);
+  const [isComplete] = await Promise.all(work);
   if (isComplete) return;
   throw new LiftError("STORE_FAILED", {
     cause: "The connection was not removed from all channels; see the log",

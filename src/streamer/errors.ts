@@ -11,8 +11,12 @@ export async function awaitStore<T>(call: Promise<T>): Promise<T> {
   try {
     return await call;
   } catch (cause) {
-    throw new LiftError("STORE_FAILED", { message: "The store did not answer", cause });
+    throw storeFailed(cause);
   }
+}
+
+export function storeFailed(cause: unknown): LiftError {
+  return new LiftError("STORE_FAILED", { message: "The store did not answer", cause });
 }
 
 /** Collects all items of a store's list. @throws {LiftError} STORE_FAILED */

@@ -1,5 +1,11 @@
 import { logSafely } from "../internal/log-safely.ts";
-import { type Json, LIMITS, type ResponseMessage, type Results } from "../protocol/index.ts";
+import {
+  type Json,
+  LIMITS,
+  type ResponseMessage,
+  type Results,
+  type ServerMessage,
+} from "../protocol/index.ts";
 import type { ClientRequest } from "./call-context.ts";
 import { jsonBytes } from "./messages.ts";
 
@@ -13,17 +19,22 @@ export function createResponse(requestId: string, data: Results[keyof Results] |
   };
 }
 
-/**
- * Sends the response of a request. The action has succeeded by now, so a failure to send is logged and not thrown.
- * @returns `false` when the client has disconnected
- */
-export async function sendResponse<Action extends keyof Results>(
-  { ctx, requestId, logger }: ClientRequest,
+/** Sends the response of a request, as `sendAnswer` does. */
+export function sendResponse<Action extends keyof Results>(
+  request: ClientRequest,
   data: Results[Action],
 ): Promise<boolean> {
+  return sendAnswer(request, createResponse(request.requestId, data));
+}
+
+/**
+ * Sends the answer to a request. The action has succeeded by now, so a failure to send is logged and not thrown.
+ * @returns `false` when the client has disconnected
+ */
+export async function sendAnswer({ ctx, logger }: ClientRequest, message: ServerMessage): Promise<boolean> {
   try {
     // A message arrives only after `$connect` has finished, so a connection that does not exist now has ended.
-    return (await ctx.reply(createResponse(requestId, data))) === "sent";
+    return (await ctx.reply(message)) === "sent";
   } catch (error) {
     logSafely(logger, "warn", "A response was not sent", { error });
     return true;

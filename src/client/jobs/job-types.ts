@@ -34,7 +34,10 @@ export interface CallOptions<Details = Json> extends WatchOptions<Details> {
   readonly id?: string;
   /** Whether to store the request, however short it is. Default: the server decides. */
   readonly background?: boolean;
-  /** Starts the request no earlier than this time, in ms since the epoch. It is stored until then. Default: at once. */
+  /**
+   * Starts the request no earlier than this time, in ms since the epoch: at most 90 days ahead, and not for anonymous clients.
+   * It is stored until then. Default: at once.
+   */
   readonly startAt?: number;
   /**
    * Whether the action may be carried out twice. The client then sends an unanswered request again after a lost connection,

@@ -1,5 +1,4 @@
-import { logSafely } from "../../internal/log-safely.ts";
-import { LiftError, validate } from "../../lift/index.ts";
+import { type AnyContext, LiftError, validate } from "../../lift/index.ts";
 import {
   type AcknowledgmentMessage,
   type Call,
@@ -7,20 +6,25 @@ import {
   LIMITS,
   parseChannelName,
   type ResendPayload,
-  type ServerMessage,
   utf8Length,
 } from "../../protocol/index.ts";
 import type { JsonObject, NewRequest, RequestStore, StoredRequest } from "../../store/index.ts";
 import type { CallContext, ClientRequest } from "../call-context.ts";
-import type { Scope } from "../channel-keys.ts";
 import type { CustomRoutes } from "../custom-routes.ts";
 import { awaitStore } from "../errors.ts";
+import { sendAnswer } from "../responses.ts";
 import { runInPlace } from "./in-place.ts";
 import type { RequestDefinition, RequestSettings } from "./options.ts";
 import type { Processor } from "./processor.ts";
 import type { RequestRegistry } from "./registry.ts";
 import type { RequestActions } from "./request-actions.ts";
 import { toRequestChannel, toRequestKey, toTenantKey } from "./request-keys.ts";
+
+/** How far a request's `startAt` may be ahead. */
+const MAX_DELAY_MS = 90 * 24 * 60 * 60_000;
+
+/** How far this process's clock may be behind that of the gateway. */
+const MAX_CLOCK_DIFFERENCE_MS = 60_000;
 
 interface RequestCallsOptions {
   readonly registry: RequestRegistry;
@@ -66,12 +70,15 @@ export class RequestCalls {
   }
 
   /** Cancels what a connection has asked for, where its end cancels it. @throws {LiftError} STORE_FAILED */
-  async onDisconnect(connectionId: string, scope: Scope, context: CallContext): Promise<void> {
+  async onDisconnect(context: CallContext & { readonly ctx: AnyContext }): Promise<void> {
+    const { connectionId, userId, tenantId, event } = context.ctx;
     const { stored, registry } = this.#options;
     const ends = [...registry.definitions.values()].filter(({ cancelOnDisconnect }) => cancelOnDisconnect);
     if (stored === undefined || ends.length === 0) return;
     const actions = new Set(ends.map(({ name }) => name));
-    for await (const request of stored.actions.listOpen(scope, context.budget)) {
+    const scope = { userId, tenantId };
+    const since = event.requestContext.connectedAt - MAX_CLOCK_DIFFERENCE_MS;
+    for await (const request of stored.actions.listOpen(scope, since, context.budget)) {
       const isIts = request.requester?.connectionId === connectionId && actions.has(request.action);
       if (isIts) await stored.actions.cancelRequest(scope, request.id, context);
     }
@@ -85,12 +92,14 @@ export class RequestCalls {
 
   /** Returns the input for a handler in place. @throws {LiftError} FORBIDDEN, VALIDATION_ERROR */
   async #admit(
-    { permission, input }: RequestDefinition,
+    { name, permission, input }: RequestDefinition,
     { payload = null }: Call,
     { identity }: ClientRequest,
   ): Promise<Json> {
     if (permission !== undefined && !identity.permissions.includes(permission)) {
-      throw new LiftError("FORBIDDEN", { message: `It requires the permission \`${permission}\`` });
+      throw new LiftError("FORBIDDEN", {
+        message: `The action \`${name}\` requires the permission \`${permission}\``,
+      });
     }
     // A stored request is validated again when it runs, because the schema's output need not be JSON.
     return (input === undefined ? payload : await validate(input, payload, ["payload"])) as Json;
@@ -102,7 +111,7 @@ export class RequestCalls {
 
   async #answer(definition: RequestDefinition, input: Json, request: ClientRequest): Promise<void> {
     const { settings, now } = this.#options;
-    await reply(request, await runInPlace(definition, input, request, settings, now));
+    await sendAnswer(request, await runInPlace(definition, input, request, settings, now));
   }
 
   async #store(definition: RequestDefinition, call: Call, request: ClientRequest): Promise<void> {
@@ -120,7 +129,7 @@ export class RequestCalls {
     // A client that gets the acknowledgment reads its end, so a failure to read it here refuses nothing.
     const end =
       outcome === "exists" ? await actions.readEnd(found, request.budget).catch(() => undefined) : undefined;
-    await reply(request, end ?? acknowledgment(found));
+    await sendAnswer(request, end ?? acknowledgment(found));
     if (end === undefined) processor.add(found);
   }
 
@@ -132,6 +141,7 @@ export class RequestCalls {
   ): NewRequest {
     assertId(id, identity.userId);
     const createdAt = this.#options.now();
+    assertStartAt(startAt, createdAt, identity.userId);
     const { endpoint } = ctx.asWebSocket();
     return {
       ...toRequestKey(identity, id),
@@ -176,17 +186,22 @@ function assertId(id: string, userId: string | undefined): void {
   throw new LiftError("VALIDATION_ERROR", { message });
 }
 
-function acknowledgment({ id }: StoredRequest): AcknowledgmentMessage {
-  return { type: "acknowledgment", request_id: id, status: "queued", message: "The request is stored" };
+/**
+ * A delayed request counts against its user's limit until it has ended. Anonymous clients share one limit, which none of them
+ * may use up for days.
+ * @throws {LiftError} VALIDATION_ERROR, FORBIDDEN
+ */
+function assertStartAt(startAt: number | undefined, now: number, userId: string | undefined): void {
+  if (startAt === undefined) return;
+  if (userId === undefined) {
+    throw new LiftError("FORBIDDEN", { message: "Anonymous clients cannot set `startAt`" });
+  }
+  if (startAt - now <= MAX_DELAY_MS) return;
+  throw new LiftError("VALIDATION_ERROR", { message: "`startAt` is at most 90 days ahead" });
 }
 
-/** The call has been carried out by now, so a failure to send is logged and not thrown. */
-async function reply({ ctx, logger }: ClientRequest, message: ServerMessage): Promise<void> {
-  try {
-    await ctx.reply(message);
-  } catch (error) {
-    logSafely(logger, "warn", "A response was not sent", { error });
-  }
+function acknowledgment({ id }: StoredRequest): AcknowledgmentMessage {
+  return { type: "acknowledgment", request_id: id, status: "queued", message: "The request is stored" };
 }
 
 function outcomeUnknown(): LiftError {

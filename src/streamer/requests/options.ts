@@ -17,7 +17,7 @@ import type { RequestOutput } from "./output.ts";
 
 /** How often a request is tried, and how long it waits in between. */
 export interface RequestRetry {
-  /** Attempts in all. Default 4; minimum 1. */
+  /** Attempts in all, those whose process died included. Default 4; minimum 1. */
   readonly attempts?: number;
   /**
    * The longest delay before the second attempt, in ms; it doubles with each further one. The actual delay is random, from
@@ -157,7 +157,7 @@ export interface RequestDescription extends Pick<RequestDefinition, "input" | "o
 
 /** Limits of a user's, or a tenant's, stored requests. */
 export interface RequestLimits {
-  /** A user's requests that wait or run. Default 100; minimum 1. */
+  /** A user's requests that wait or run. All anonymous clients of a tenant count as one. Default 100; minimum 1. */
   readonly user?: number;
   /** A tenant's requests that wait or run. Default 10,000; minimum 1. */
   readonly tenant?: number;

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { LiftError } from "../../lift/index.ts";
 import { type Json, utf8Length } from "../../protocol/index.ts";
 import type { OutputHead, OutputItem } from "../../store/index.ts";
@@ -217,9 +216,4 @@ function join(one: OutputData, other: OutputData): OutputData | undefined {
   if (isValues(one) && isValues(other)) return { values: [...one.values, ...other.values] };
   if (!isText(other) && !isValues(other)) return one;
   return isText(one) || isValues(one) ? undefined : other;
-}
-
-/** Waits before a write is tried again. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return sleep(ms, undefined, { signal, ref: false }).catch(() => {});
 }

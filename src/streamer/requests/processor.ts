@@ -4,7 +4,7 @@ import { logSafely } from "../../internal/log-safely.ts";
 import type { StoredRequest } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import type { RequestRegistry } from "./registry.ts";
-import { keyOf } from "./request-keys.ts";
+import { isFinal, keyOf } from "./request-keys.ts";
 import { RequestRun, type RunCollaborators, type RunEnd } from "./request-run.ts";
 import { RunQueue } from "./run-queue.ts";
 
@@ -14,15 +14,27 @@ interface ProcessorOptions extends RunCollaborators {
   readonly createContext: () => CallContext;
 }
 
-/** How often a process looks for what the others have left, while a worker's lease lasts. */
+/** How often a process reads a shared store for what others have left, within the time of a lease. */
 const RELOADS_PER_LEASE = 3;
 
-const FINAL: readonly StoredRequest["state"][] = ["COMPLETED", "FAILED", "CANCELLED"];
+/** A request that this process claims or runs. */
+interface Running {
+  /** Absent until the request is claimed. */
+  run?: RequestRun;
+  /** Whether the request was cancelled before it was claimed here. */
+  isCancelled?: boolean;
+  /** Whether it was added again meanwhile: it may have been redriven, or be another one with its id. */
+  isAddedAgain?: boolean;
+}
 
-type Running = Pick<RequestRun, "cancel" | "handOver">;
+/** A request that runs here again, and when: in ms since the epoch. */
+interface NextRun {
+  readonly request: StoredRequest;
+  readonly at: number;
+}
 
-/** Takes the place of a run until its request is claimed. A cancelled request is not claimed. */
-const NOT_YET_CLAIMED: Running = { cancel() {}, handOver() {} };
+/** Delay before a request is tried again after the store has failed, in ms. */
+const RESTART_MS = 1_000;
 
 /** How long `stop` waits, in ms. */
 const STOP_MS = 5_000;
@@ -55,8 +67,11 @@ export class Processor {
   add(request: StoredRequest): void {
     if (this.#options.settings.workers === 0 || this.#isStopped) return;
     this.load().catch(() => {});
-    // A client that sends its request again must not replace the run that `cancel` has to find.
-    if (this.#running.has(keyOf(request))) return;
+    const running = this.#running.get(keyOf(request));
+    if (running !== undefined) {
+      running.isAddedAgain = true;
+      return;
+    }
     this.#queue.add(request, request.dueAt, this.#options.now());
     this.#startNext();
   }
@@ -87,7 +102,10 @@ export class Processor {
   /** Stops the handler of a request that was cancelled, if it runs here. */
   cancel(key: string): void {
     this.#queue.delete(key);
-    this.#running.get(key)?.cancel();
+    const running = this.#running.get(key);
+    if (running === undefined) return;
+    running.isCancelled = true;
+    running.run?.cancel();
   }
 
   /**
@@ -97,7 +115,7 @@ export class Processor {
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
-    for (const run of this.#running.values()) run.handOver({ isForced: true });
+    for (const { run } of this.#running.values()) run?.handOver({ isForced: true });
     const ended = Promise.all(this.#runs).then(() => {});
     await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })]);
   }
@@ -141,33 +159,39 @@ export class Processor {
   /** Never rejects. */
   async #start(request: StoredRequest): Promise<void> {
     const key = keyOf(request);
-    this.#running.set(key, NOT_YET_CLAIMED);
-    let end: RunEnd = "lost";
+    const running: Running = {};
+    this.#running.set(key, running);
     const context = this.#options.createContext();
+    let next: NextRun | undefined;
     try {
-      end = await this.#run(request, context);
-      if (end === "lost") end = await this.#findNextClaim(request);
+      const end = await this.#run(request, running, context);
+      if (typeof end === "object") next = { request, at: end.retryAt };
+      else if (end === "lost") running.isAddedAgain = true;
+      while (running.isAddedAgain) {
+        running.isAddedAgain = false;
+        next = await this.#findNextRun(request);
+      }
     } catch (error) {
       logSafely(context.logger, "error", "A stored request could not be started", {
         requestId: request.id,
         error,
       });
-      end = { retryAt: this.#options.now() + 1_000 };
+      next = { request, at: this.#options.now() + RESTART_MS };
     }
     this.#running.delete(key);
     this.#queue.release(request);
-    if (typeof end === "object") this.#queue.add(request, end.retryAt, this.#options.now());
+    if (next !== undefined) this.#queue.add(next.request, next.at, this.#options.now());
     this.#startNext();
   }
 
   /** A worker that has a request may die, also this one: the store may not have taken how its attempt ended. */
-  async #findNextClaim({ owner, id }: StoredRequest): Promise<RunEnd> {
-    const found = await this.#options.store.get({ owner, id });
-    if (found === undefined || FINAL.includes(found.state)) return "lost";
-    return { retryAt: found.leaseUntil ?? found.dueAt };
+  async #findNextRun({ owner, id }: StoredRequest): Promise<NextRun | undefined> {
+    const request = await this.#options.store.get({ owner, id });
+    if (request === undefined || isFinal(request)) return undefined;
+    return { request, at: request.leaseUntil ?? request.dueAt };
   }
 
-  async #run({ owner, id, action }: StoredRequest, context: CallContext): Promise<RunEnd> {
+  async #run({ owner, id, action }: StoredRequest, running: Running, context: CallContext): Promise<RunEnd> {
     const { store, registry, settings, now } = this.#options;
     const definition = registry.get(action);
     // Another version of the application may know it.
@@ -177,7 +201,9 @@ export class Processor {
     const claimed = await store.claim(lease, { now: at, leaseUntil: at + settings.leaseMs });
     if (claimed === undefined) return "lost";
     const run = new RequestRun(definition, claimed, lease, context, this.#options);
-    this.#running.set(keyOf(lease), run);
+    running.run = run;
+    if (running.isCancelled) run.cancel();
+    if (this.#isStopped) run.handOver({ isForced: true });
     return run.run();
   }
 }

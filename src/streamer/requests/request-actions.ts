@@ -12,7 +12,6 @@ import {
 } from "../../protocol/index.ts";
 import {
   type RequestPage,
-  type RequestState,
   type RequestStore,
   type StoredRequest,
   StoreError,
@@ -20,19 +19,17 @@ import {
 } from "../../store/index.ts";
 import type { CallContext, ClientRequest } from "../call-context.ts";
 import type { Scope } from "../channel-keys.ts";
-import { awaitStore } from "../errors.ts";
+import { awaitStore, storeFailed } from "../errors.ts";
 import { sendResponse } from "../responses.ts";
 import { completeMessage, failureBody, failureMessage, resultFields } from "./messages.ts";
 import { endOfPiece } from "./output.ts";
 import type { Processor } from "./processor.ts";
-import { keyOf, toRequestKey, toWatched } from "./request-keys.ts";
+import { isFinal, keyOf, toRequestKey, toWatched } from "./request-keys.ts";
 import type { Watchers } from "./watchers.ts";
 
 /** 20,000 UTF-16 units take at most 60,000 bytes, 120,000 after escaping, so a piece fits into a 128 KiB message. */
 const PIECE_LENGTH = 20_000;
 const PAGE_SIZE = 20;
-
-const FINAL_STATES: ReadonlySet<RequestState> = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
 
 const CANCELLED = { code: "CANCELLED", message: "The request was cancelled" };
 
@@ -87,7 +84,7 @@ export class RequestActions {
     } catch (cause) {
       const isMalformed = cause instanceof StoreError && cause.code === "STORE_REFUSED";
       if (isMalformed) throw new LiftError("VALIDATION_ERROR", { message: "Invalid `after`", cause });
-      throw new LiftError("STORE_FAILED", { message: "The store did not answer", cause });
+      throw storeFailed(cause);
     }
   }
 
@@ -111,14 +108,23 @@ export class RequestActions {
     return found;
   }
 
-  /** Lists a user's requests that have not ended. @throws {LiftError} STORE_FAILED */
-  async *listOpen(scope: Scope, budget: TimeBudget | undefined): AsyncGenerator<StoredRequest> {
+  /**
+   * Lists a user's requests that have not ended, and were made since a time in ms since the epoch.
+   * @throws {LiftError} STORE_FAILED
+   */
+  async *listOpen(
+    scope: Scope,
+    since: number,
+    budget: TimeBudget | undefined,
+  ): AsyncGenerator<StoredRequest> {
     const { owner } = toRequestKey(scope, "");
     let after: string | undefined;
     do {
-      const page = await this.#readPage(owner, { after, limit: LIMITS.requests }, budget);
-      yield* page.requests.filter(({ state }) => !FINAL_STATES.has(state));
-      after = page.next;
+      const { requests, next } = await this.#readPage(owner, { after, limit: LIMITS.requests }, budget);
+      // The newest come first.
+      const recent = requests.filter(({ createdAt }) => createdAt >= since);
+      yield* recent.filter((request) => !isFinal(request));
+      after = recent.length < requests.length ? undefined : next;
     } while (after !== undefined);
   }
 
@@ -128,7 +134,7 @@ export class RequestActions {
     budget: TimeBudget | undefined,
   ): Promise<CompleteMessage | ErrorMessage | undefined> {
     const { id, state } = request;
-    if (!FINAL_STATES.has(state)) return undefined;
+    if (!isFinal(request)) return undefined;
     const output = await this.#readOutputEnd(request, budget);
     if (state !== "COMPLETED") return failureMessage(id, request.failure ?? CANCELLED, output);
     const found = await awaitStore(this.#options.store.readResult(request, budget));
@@ -170,6 +176,6 @@ export function toSummary(request: StoredRequest): RequestSummary {
   };
 }
 
-function notFound(): LiftError {
+export function notFound(): LiftError {
   return new LiftError("NOT_FOUND", { message: "There is no such request" });
 }

@@ -39,6 +39,11 @@ export function requestFromChannelKey(key: string): RequestKey | undefined {
   return toRequestKey({ tenantId: tenantId ?? undefined, userId: userId ?? undefined }, id);
 }
 
+/** Whether a request has ended: it stays as it is, unless it is redriven. */
+export function isFinal({ state }: Pick<StoredRequest, "state">): boolean {
+  return state === "COMPLETED" || state === "FAILED" || state === "CANCELLED";
+}
+
 export function identityOf({ identity }: Pick<StoredRequest, "identity">): Identity {
   return identity as unknown as Identity;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { elapsed } from "../../internal/elapsed.ts";
 import { logSafely } from "../../internal/log-safely.ts";
 import { clientError, LiftError, type Logger, validate } from "../../lift/index.ts";
@@ -18,11 +19,11 @@ import {
   type TimeBudget,
 } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
-import { awaitStore } from "../errors.ts";
+import { awaitStore, storeFailed } from "../errors.ts";
 import { toJson } from "../schemas.ts";
 import { completeMessage, failureMessage, outputMessage, progressMessage } from "./messages.ts";
 import type { RequestContext, RequestDefinition, RequestSettings } from "./options.ts";
-import { OutputWriter, pause } from "./output-writer.ts";
+import { OutputWriter } from "./output-writer.ts";
 import { ProgressReporter } from "./progress-reporter.ts";
 import { identityOf, toWatched, type Watched } from "./request-keys.ts";
 import type { Watchers } from "./watchers.ts";
@@ -31,6 +32,10 @@ import type { Watchers } from "./watchers.ts";
 const TIMEOUT_MS = 15 * 60_000;
 /** Delay before a write that the store has not answered is tried again, in ms. */
 const RETRY_MS = 250;
+
+/** The longest message of a failure that is stored, in UTF-16 code units, and its largest details, in bytes of JSON. */
+const MAX_MESSAGE_LENGTH = 2_048;
+const MAX_DETAILS_BYTES = 8_192;
 
 export interface RunCollaborators {
   readonly store: RequestStore;
@@ -134,6 +139,9 @@ export class RequestRun {
     timeout.unref();
     renewing.unref();
     try {
+      // It may have been cancelled or handed over while it was claimed.
+      this.#stop.signal.throwIfAborted();
+      this.#assertAttemptsLeft();
       const result = await this.#untilStopped(
         this.#collaborators.runInMiddleware(this.#claimed.request, this.#budget(timeoutMs), () =>
           this.#handle(),
@@ -152,6 +160,15 @@ export class RequestRun {
       // Nothing that the handler still does counts from now on.
       this.#stop.abort(new RequestLost());
     }
+  }
+
+  /** An attempt whose worker dies is counted, but nothing fails it. @throws {LiftError} INTERNAL_ERROR */
+  #assertAttemptsLeft(): void {
+    const { attempts } = this.#definition.retry;
+    if (this.#claimed.request.attempt <= attempts) return;
+    throw new LiftError("INTERNAL_ERROR", {
+      message: `Each of the ${attempts} attempts ended with its worker`,
+    });
   }
 
   #budget(timeoutMs: number): TimeBudget {
@@ -265,8 +282,8 @@ export class RequestRun {
         return await write();
       } catch (cause) {
         const mayPass = cause instanceof StoreError && cause.code === "STORE_UNAVAILABLE";
-        if (mayPass && elapsed() + RETRY_MS < this.#leaseEnd) await pause(RETRY_MS, this.#stop.signal);
-        else throw new LiftError("STORE_FAILED", { message: "The store did not answer", cause });
+        if (!mayPass || elapsed() + RETRY_MS >= this.#leaseEnd) throw storeFailed(cause);
+        await sleep(RETRY_MS, undefined, { ref: false });
       }
     }
   }
@@ -336,9 +353,17 @@ export function assertSize(value: unknown, maxBytes: number, subject: string): v
   });
 }
 
+/** Returns what a store can keep of an error. Details that are no JSON, or too large, are left out. */
 function toFailure(thrown: unknown): RequestFailure {
   const { code, message, details } = clientError(thrown);
-  return { code, message, ...(details === undefined ? {} : { details: toJson(details) }) };
+  const failure = { code, message: message.slice(0, MAX_MESSAGE_LENGTH) };
+  try {
+    const json = details === undefined ? undefined : toJson(details);
+    const fits = json !== undefined && utf8Length(JSON.stringify(json)) <= MAX_DETAILS_BYTES;
+    return fits ? { ...failure, details: json } : failure;
+  } catch {
+    return failure;
+  }
 }
 
 /** Errors of unknown kind may pass. A `LiftError` says so itself. */

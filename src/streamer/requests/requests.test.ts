@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished, vi } from "vitest";
 import * as z from "zod";
 import { collect, OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { type AnyContext, LiftError, type Middleware } from "../../lift/index.ts";
+import { type Presence, StoreError } from "../../store/index.ts";
 import type { Streamer } from "../streamer.ts";
 import type { RequestContext, RequestHandler, RequestsOptions } from "./options.ts";
 
@@ -341,6 +342,41 @@ describe("a stored request", () => {
     ).toEqual(["r1 PROCESSING", "r2 CANCELLED", "r3 PROCESSING"]);
   });
 
+  it("is not looked for at a disconnect if it is older than the connection", async () => {
+    const { streamer, client, store, advance, now } = simulate();
+    const held = heldHandler();
+    streamer.request("ends", { ...LONG, cancelOnDisconnect: true }, held.handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "new", action: "ends" });
+    await held.started();
+    const owner = '["acme","ada"]';
+    const createdAt = now() - 120_000;
+    const old = { action: "ends", input: null, tenant: '"acme"', identity: {}, priority: 0, createdAt };
+    for (let n = 0; n < 150; n++) {
+      await store.requests!.create({ ...old, owner, id: `old-${n}`, dueAt: now() + 1e9 });
+    }
+    const list = vi.spyOn(store.requests!, "list");
+    await ada.leave();
+    expect(list).toHaveBeenCalledTimes(1);
+    advance(1);
+    expect(held.runs[0]!.context.signal.aborted).toBe(true);
+  });
+
+  it("that cannot be read at a disconnect does not end the function before members are removed", async () => {
+    const { streamer, client, store } = simulate();
+    streamer.request("ends", { ...LONG, cancelOnDisconnect: true }, () => 1);
+    const ada = await client("a", ADA);
+    await ada.ask("subscribe", { channels: [{ channel: "room:a" }] });
+    vi.spyOn(store.requests!, "list").mockRejectedValue(new Error("The table is throttled"));
+    const remove = store.members.remove.bind(store.members);
+    vi.spyOn(store.members, "remove").mockImplementation(async (...member): Promise<Presence | undefined> => {
+      await new Promise(setImmediate);
+      return remove(...member);
+    });
+    await ada.leave();
+    expect(await streamer.count("room:a", { tenantId: "acme" })).toBe(0);
+  });
+
   it("starts no earlier than its client asks", async () => {
     const { streamer, client, now, advance } = simulate();
     const { handler, runs, started } = heldHandler();
@@ -354,6 +390,35 @@ describe("a stored request", () => {
     await started();
     runs[0]!.finish();
     await ended(ada, "r1");
+  });
+
+  it("starts within 90 days, and at once if its client is anonymous", async () => {
+    const { streamer, client, now } = simulate();
+    streamer.request("later", LONG, () => 1);
+    const [ada, nobody] = [await client("a", ADA), await client("n")];
+    const call = { id: "0123456789abcdef", action: "later" };
+    const at = (ms: number) => ({ ...call, startAt: now() + ms });
+    const [tooLate] = await ada.send(at(90 * 86_400_000 + 1));
+    expect(tooLate).toMatchObject({ error: { code: "VALIDATION_ERROR" } });
+    expect(await ada.send(at(90 * 86_400_000))).toMatchObject([{ type: "acknowledgment" }]);
+    expect(await nobody.send(at(1))).toMatchObject([{ error: { code: "FORBIDDEN" } }]);
+    await nobody.send(call);
+    expect(await ended(nobody, call.id)).toMatchObject({ result: 1 });
+  });
+
+  it("keeps of an error what can be stored", async () => {
+    const { streamer, client } = simulate();
+    const faults = [{ n: 1n }, { text: "x".repeat(8_192) }, { reason: "full" }];
+    streamer.request("report", LONG, (n) => {
+      throw new LiftError("FULL", { message: "x".repeat(3_000), details: faults[Number(n)] });
+    });
+    const ada = await client("a", ADA);
+    const errors = faults.map(async (_, n) => {
+      await ada.send({ id: `r${n}`, action: "report", payload: n });
+      return (await ended(ada, `r${n}`)).error;
+    });
+    const error = { code: "FULL", message: "x".repeat(2_048), retry: false };
+    expect(await Promise.all(errors)).toEqual([error, error, { ...error, details: { reason: "full" } }]);
   });
 
   it("can be read, watched, listed and cancelled by its user only", async () => {
@@ -541,7 +606,8 @@ describe("server code", () => {
     const held = heldHandler();
     let isBroken = true;
     streamer
-      .request("report", LONG, (_, { checkpoint }) => {
+      .request("report", LONG, async (_, { checkpoint }) => {
+        if (isBroken) await checkpoint.save("half way");
         if (isBroken) throw new LiftError("BROKEN", { message: "It is broken" });
         return { from: checkpoint.value ?? "the start" };
       })
@@ -560,7 +626,7 @@ describe("server code", () => {
     await vi.waitUntil(() => framesOf(ada, "r1").some(({ type }) => type === "complete"));
     expect(await requests.get("r1", owner)).toMatchObject({
       state: "COMPLETED",
-      result: { from: "the start" },
+      result: { from: "half way" },
     });
     expect(await collect(requests.failed())).toEqual([]);
     await ada.send({ id: "r2", action: "hold" });
@@ -679,13 +745,7 @@ describe("the workers", () => {
     await bob.send({ id: "low", action: "low", payload: "bob low" });
     first.runs[0]!.finish();
     await ended(ada, "low-3");
-    expect(order).toEqual(
-      ["bob low", "ada high", "ada low 1", "ada low 2", "ada low 3"].sort(
-        (x, y) => order.indexOf(x) - order.indexOf(y),
-      ),
-    );
-    expect(order.indexOf("bob low")).toBeLessThan(2);
-    expect(order.indexOf("ada high")).toBeLessThan(2);
+    expect(order).toEqual(["ada high", "ada low 1", "bob low", "ada low 2", "ada low 3"]);
   });
 
   it("hand over what runs when the app stops, and the next process goes on at once", async () => {
@@ -756,6 +816,90 @@ describe("the workers", () => {
     advance(30_001);
     await streamer.app.tick();
     expect(await ended(ada, "r1")).toMatchObject({ result: 2 });
+  });
+
+  it("fail a request whose every worker has died", async () => {
+    const before = simulate({ workers: 0 });
+    const definition = { ...LONG, retry: { attempts: 2 } };
+    before.streamer.request("report", definition, () => 1);
+    const ada = await before.client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    const { store, connectionStore, connections, now, advance } = before;
+    for (const token of ["first", "second"]) {
+      const lease = { owner: '["acme","ada"]', id: "r1", token };
+      expect(await store.requests!.claim(lease, { now: now(), leaseUntil: now() + 1 })).toBeDefined();
+      advance(1);
+    }
+    const after = simulateStreamer({ channels: { room: OPEN }, store, connectionStore, connections, now });
+    const handler = vi.fn();
+    after.streamer.request("report", definition, handler);
+    await after.streamer.resume();
+    expect(await ended(ada, "r1")).toMatchObject({ error: { code: "INTERNAL_ERROR" } });
+    expect(handler).not.toHaveBeenCalled();
+    expect(await collect(after.streamer.requests!.failed())).toMatchObject([{ id: "r1", attempt: 3 }]);
+  });
+
+  it("pause before they store the end of an attempt again", async () => {
+    const { streamer, client, store } = simulate();
+    streamer.request("report", LONG, () => {
+      throw new LiftError("BROKEN", { message: "It is broken" });
+    });
+    const finish = store.requests!.finish.bind(store.requests);
+    const start = performance.now();
+    const spy = vi
+      .spyOn(store.requests!, "finish")
+      .mockImplementation(async (...attempt): Promise<boolean> => {
+        if (performance.now() - start < 400) throw new StoreError("STORE_UNAVAILABLE", "throttled");
+        return finish(...attempt);
+      });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    expect(await ended(ada, "r1")).toMatchObject({ error: { code: "BROKEN" } });
+    expect(spy.mock.calls.length).toBeLessThanOrEqual(4);
+  });
+
+  it("run a request that is redriven before its failure is sent", async () => {
+    const { streamer, client, store } = simulate();
+    streamer.request("report", LONG, (_, { attempt, checkpoint }) => {
+      if (runs.push(attempt) === 1) throw new LiftError("BROKEN", { message: "It is broken" });
+      return checkpoint.value ?? "done";
+    });
+    const runs: number[] = [];
+    const finish = store.requests!.finish.bind(store.requests);
+    vi.spyOn(store.requests!, "finish").mockImplementation(async (lease, outcome, at): Promise<boolean> => {
+      const isStored = await finish(lease, outcome, at);
+      if (outcome.state === "FAILED")
+        await streamer.requests!.redrive("r1", { userId: "ada", tenantId: "acme" });
+      return isStored;
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await vi.waitUntil(() => framesOf(ada, "r1").some(({ type }) => type === "complete"));
+    expect(runs).toEqual([1, 1]);
+  });
+
+  it.each([
+    ["stops", { state: "PENDING", attempt: 0 }],
+    ["cancels it", { state: "CANCELLED" }],
+  ])("do not run a request that is claimed while the process %s", async (event, end) => {
+    const { streamer, client, store } = simulate();
+    const handler = vi.fn();
+    streamer.request("report", LONG, handler);
+    const claim = store.requests!.claim.bind(store.requests);
+    vi.spyOn(store.requests!, "claim").mockImplementation(async (...options) => {
+      const claimed = await claim(...options);
+      if (event === "stops") void streamer.app.stop();
+      else await streamer.requests!.cancel("r1", { userId: "ada", tenantId: "acme" });
+      return claimed;
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await vi.waitFor(async () => {
+      const found = await store.requests!.get({ owner: '["acme","ada"]', id: "r1" });
+      expect(found).toMatchObject(end);
+    });
+    await streamer.app.stop();
+    expect(handler).not.toHaveBeenCalled();
   });
 
   it("run a request whose worker elsewhere has died, although they had it before", async () => {

@@ -33,6 +33,27 @@ it("takes the highest priority first, then the oldest", () => {
   expect(takeAll(queue)).toEqual(["2", "1", "4", "3"]);
 });
 
+it("takes every tenant's high priority first, and a tenant's oldest of all actions", () => {
+  const queue = queueOf([
+    request("a1"),
+    request("b1", { tenant: "b" }),
+    request("a2", { action: "other" }),
+    request("a3"),
+    request("b2", { tenant: "b", priority: 1 }),
+    request("a4", { priority: 1 }),
+    request("b3", { tenant: "b", priority: 1 }),
+  ]);
+  expect(takeAll(queue)).toEqual(["b2", "a4", "b3", "a1", "b1", "a2", "a3"]);
+});
+
+it("gives out a request as it was added last", () => {
+  const queue = queueOf([request("1")]);
+  queue.delete(keyOf(request("1")));
+  queue.add(request("1", { action: "other" }), NOW, NOW);
+  expect(queue.take(NOW)).toMatchObject({ action: "other" });
+  expect(queue.take(NOW)).toBeUndefined();
+});
+
 it("lets tenants take turns, however many requests one has", () => {
   const many = Array.from({ length: 10_000 }, (_, n) => request(`a${n}`));
   const queue = queueOf([...many, request("b1", { tenant: "b" }), request("b2", { tenant: "b" })]);

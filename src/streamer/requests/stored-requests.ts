@@ -1,10 +1,9 @@
-import { LiftError } from "../../lift/index.ts";
 import type { RequestInfo, RequestSummary } from "../../protocol/index.ts";
 import type { RequestStore, StoredRequest } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
-import { awaitStore } from "../errors.ts";
+import { awaitStore, storeFailed } from "../errors.ts";
 import type { Processor } from "./processor.ts";
-import { type RequestActions, toSummary } from "./request-actions.ts";
+import { notFound, type RequestActions, toSummary } from "./request-actions.ts";
 import { identityOf, toRequestKey } from "./request-keys.ts";
 
 /** The owner of a request. */
@@ -47,12 +46,16 @@ export class StoredRequests {
   }
 
   /**
-   * Lists the requests that failed for good: the dead letters, with their causes.
+   * Lists the FAILED requests of all users, the dead letters, with their causes.
    * @example
    * for await (const { id, error } of streamer.requests.failed()) console.log(id, error?.message);
    */
   async *failed(): AsyncGenerator<OwnedRequest> {
-    for await (const request of this.#options.store.listFailed()) yield toOwned(request);
+    try {
+      for await (const request of this.#options.store.listFailed()) yield toOwned(request);
+    } catch (cause) {
+      throw storeFailed(cause);
+    }
   }
 
   /** Lists a user's requests, the newest first. `limit` is from 1 to 100, 20 by default. */
@@ -95,8 +98,4 @@ function toOwned(request: StoredRequest): OwnedRequest {
     ...(tenantId === undefined ? {} : { tenantId }),
     ...(userId === undefined ? {} : { userId }),
   };
-}
-
-function notFound(): LiftError {
-  return new LiftError("NOT_FOUND", { message: "There is no such request" });
 }
