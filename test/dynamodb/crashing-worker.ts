@@ -1,4 +1,7 @@
-// The worker of the streamer example. Its first attempt is killed once it has saved two checkpoints.
+// The worker of the streamer example. Its first attempt is killed once it has saved two checkpoints, and no request
+// completes while the file `HOLD_FILE` exists.
+import { existsSync } from "node:fs";
+import { setTimeout as wait } from "node:timers/promises";
 import { createLounge } from "../../examples/streamer/app.ts";
 import { store, workers } from "../../examples/streamer/lambda/lounge.ts";
 import { auth, connectionStore, schedule } from "../../examples/streamer/lambda/options.ts";
@@ -7,6 +10,7 @@ const { requests } = store;
 if (requests === undefined) throw new Error("The store has no requests");
 const claim = requests.claim.bind(requests);
 const saveCheckpoint = requests.saveCheckpoint.bind(requests);
+const finish = requests.finish.bind(requests);
 let [attempt, saved] = [0, 0];
 requests.claim = async (...options) => {
   const claimed = await claim(...options);
@@ -17,6 +21,10 @@ requests.saveCheckpoint = async (...options) => {
   const isSaved = await saveCheckpoint(...options);
   if (attempt === 1 && ++saved === 2) process.kill(process.pid, "SIGKILL");
   return isSaved;
+};
+requests.finish = async (...options) => {
+  while (existsSync(process.env.HOLD_FILE ?? "")) await wait(20);
+  return finish(...options);
 };
 
 // A short lease, which the tick finds expired soon after the end of the process.

@@ -1,6 +1,6 @@
 // Streamer as bundled Lambda functions, with the table stream of the messages.
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { type Person, StreamerFunctions } from "./streamer-functions.ts";
+import { type Connection, StreamerFunctions } from "./streamer-functions.ts";
 
 let functions: StreamerFunctions;
 
@@ -10,18 +10,22 @@ beforeAll(async () => {
 
 afterAll(() => functions?.stop());
 
-async function arrive(sub: string, channel: string): Promise<Person> {
-  const person = await functions.connect(sub);
-  person.send("subscribe", "subscribe", { channels: [{ channel }] });
-  await person.hearsAbout("subscribe", "response");
-  return person;
+async function connect(sub: string, channel: string): Promise<Connection> {
+  const connection = await functions.connect(sub);
+  connection.send("subscribe", "subscribe", { channels: [{ channel }] });
+  await connection.receiveFor("subscribe", "response");
+  return connection;
 }
 
-/** Waits until each person has received that many messages. */
-const haveHeard = (people: readonly Person[], count: number) =>
-  vi.waitFor(() => expect(people.map((person) => person.messages().length)).toEqual(people.map(() => count)));
+/** Waits until each connection has received that many messages. */
+const haveReceived = (connections: readonly Connection[], count: number) =>
+  vi.waitFor(() =>
+    expect(connections.map((connection) => connection.messages().length)).toEqual(
+      connections.map(() => count),
+    ),
+  );
 
-const dataOf = (person: Person) => person.messages().map(({ data }) => data);
+const dataOf = (connection: Connection) => connection.messages().map(({ data }) => data);
 
 describe("the streamer example on Lambda bundles", () => {
   it("has a function for each task, and shared tables", () => {
@@ -34,17 +38,17 @@ describe("the streamer example on Lambda bundles", () => {
   });
 
   it("delivers a message, and the table stream does not deliver it again", async () => {
-    const [ada, bob] = [await arrive("ada", "room:tea"), await arrive("bob", "room:tea")];
+    const [ada, bob] = [await connect("ada", "room:tea"), await connect("bob", "room:tea")];
     ada.send("publish", "publish", { channel: "room:tea", data: "hello" });
-    await haveHeard([ada, bob], 1);
+    await haveReceived([ada, bob], 1);
     await functions.lift.prints(/^fanout +REPORT/m);
     expect([dataOf(ada), dataOf(bob)]).toEqual([["hello"], ["hello"]]);
   });
 
   it("delivers a message whose publisher was killed after storing it", async () => {
-    const [ada, bob] = [await arrive("ada", "room:crash"), await arrive("bob", "room:crash")];
+    const [ada, bob] = [await connect("ada", "room:crash"), await connect("bob", "room:crash")];
     ada.send("publish", "publish", { channel: "room:crash", data: "die" });
-    await haveHeard([ada, bob], 1);
+    await haveReceived([ada, bob], 1);
     expect(functions.lift.output).toMatch(/Runtime\.ExitError.*signal: SIGKILL/);
     expect(bob.messages()[0]).toMatchObject({
       channel: "room:crash",
@@ -53,30 +57,30 @@ describe("the streamer example on Lambda bundles", () => {
       position: { offset: 1 },
     });
     bob.send("publish", "publish", { channel: "room:crash", data: "alive" });
-    await haveHeard([ada], 2);
+    await haveReceived([ada], 2);
     expect(dataOf(ada)).toEqual(["die", "alive"]);
   });
 
   it("allows only the owner to draw", async () => {
-    const [ada, bob] = [await arrive("ada", "ink:ada"), await arrive("bob", "ink:ada")];
+    const [ada, bob] = [await connect("ada", "ink:ada"), await connect("bob", "ink:ada")];
     bob.send("publish", "publish", { channel: "ink:ada", data: "mine" });
-    await bob.hears(({ error }) => error?.code === "FORBIDDEN");
+    await bob.receive(({ error }) => error?.code === "FORBIDDEN");
     ada.send("publish", "publish", { channel: "ink:ada", data: "a stroke" });
-    await haveHeard([bob], 1);
+    await haveReceived([bob], 1);
     expect(dataOf(bob)).toEqual(["a stroke"]);
   });
 
   it("shows a live stream to all viewers until its owner does not return", async () => {
-    const [ada, bob] = [await arrive("ada", "stage:tea"), await arrive("bob", "stage:tea")];
+    const [ada, bob] = [await connect("ada", "stage:tea"), await connect("bob", "stage:tea")];
     ada.send("stream_start", "stream_start", { channel: "stage:tea", data: "Tea" });
     const live = { user: "ada", viewers: 2, data: "Tea" };
-    expect(await bob.hears(({ type }) => type === "stream_started")).toMatchObject({ live });
-    const late = await arrive("late", "stage:tea");
+    expect(await bob.receive(({ type }) => type === "stream_started")).toMatchObject({ live });
+    const late = await connect("late", "stage:tea");
     const { channels } = late.frames.find(({ request_id }) => request_id === "subscribe").data;
     expect(channels[0].live).toMatchObject({ user: "ada", data: "Tea" });
-    await bob.hears(({ type, count }) => type === "viewers" && count === 3);
+    await bob.receive(({ type, count }) => type === "viewers" && count === 3);
     ada.socket.close();
-    await bob.hears(({ type }) => type === "stream_ended");
+    await bob.receive(({ type }) => type === "stream_ended");
     expect(bob.frames.at(-1)).toMatchObject({ user: "ada", reason: "owner_left" });
   });
 

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, inject, vi } from "vitest";
 import type WebSocket from "ws";
@@ -8,6 +9,7 @@ import { type Command, Project } from "../process/project.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const TABLES = ["CONNECTIONS", "SCHEDULE", "MESSAGES", "MEMBERS", "REQUESTS"];
+const HOLD_FILE = "hold";
 
 // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape of the frames that it reads
 export type Frame = any;
@@ -29,7 +31,8 @@ export class StreamerFunctions {
     await bundleExample(ROOT, "streamer", folder);
     await bundle(join(import.meta.dirname, crashing), join(folder, replaced));
     const names = TABLES.map((name) => `${name}_TABLE=${name}-${randomUUID()}\n`);
-    await project.save("functions.env", names.join(""));
+    const hold = `HOLD_FILE=${join(project.directory, HOLD_FILE)}\n`;
+    await project.save("functions.env", [...names, hold].join(""));
     const endpoint = ["--dynamodb-endpoint", inject("dynamoDBEndpoint")];
     const lift = await project.dev([
       ...["--lambda", folder, "--env-file", "functions.env", "--tick", "1", ...endpoint],
@@ -38,10 +41,19 @@ export class StreamerFunctions {
   }
 
   /** Connects a user. */
-  async connect(sub: string): Promise<Person> {
+  async connect(sub: string): Promise<Connection> {
     const { directory } = this.#project;
     const token = await mintDevelopmentToken({ sub, tenant: "acme" }, join(directory, ".lift-ws"));
-    return new Person(await this.#project.connect(`${this.lift.url}?token=${token}`));
+    return new Connection(await this.#project.connect(`${this.lift.url}?token=${token}`));
+  }
+
+  /** Holds requests before they complete. Needs `crashing-worker.ts`. */
+  hold(): Promise<void> {
+    return this.#project.save(HOLD_FILE, "");
+  }
+
+  release(): Promise<void> {
+    return rm(join(this.#project.directory, HOLD_FILE));
   }
 
   stop(): Promise<void> {
@@ -50,7 +62,7 @@ export class StreamerFunctions {
 }
 
 /** A user's connection, and the frames that it received. */
-export class Person {
+export class Connection {
   readonly frames: Frame[] = [];
   readonly socket: WebSocket;
 
@@ -64,15 +76,15 @@ export class Person {
   }
 
   /** Resolves to the first frame that fits. */
-  async hears(fits: (frame: Frame) => boolean): Promise<Frame> {
+  async receive(fits: (frame: Frame) => boolean): Promise<Frame> {
     const find = () => this.frames.find(fits);
     await vi.waitFor(() => expect(find(), JSON.stringify(this.frames)).toBeDefined());
     return find();
   }
 
   /** Resolves to the first frame of a type that answers a message. */
-  hearsAbout(id: string, type: string): Promise<Frame> {
-    return this.hears((frame) => frame.type === type && frame.request_id === id);
+  receiveFor(id: string, type: string): Promise<Frame> {
+    return this.receive((frame) => frame.type === type && frame.request_id === id);
   }
 
   messages(): Frame[] {
