@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -13,6 +15,7 @@ const CODE = `
     const calls = readFileSync(process.env.CALLS, "utf8").trim().split("\\n").length;
     if (calls <= (event.failures ?? 0)) throw new TypeError("no " + calls);
     if (event.exit) process.exit(1);
+    if (event.hang) await new Promise((resolve) => setTimeout(resolve, 60_000));
     return { calls };
   };`;
 
@@ -45,6 +48,7 @@ async function serve(options: {
   retryDelaysMs?: number[];
   throttledDelayMs?: number;
   maxEventAgeMs?: number;
+  onFailure?: () => unknown;
 }) {
   await api?.stop();
   api = await serveLambdaApi({
@@ -125,11 +129,33 @@ it("retries throttled events without counting them, until they are too old", asy
   await Promise.all([1, 2, 3, 4].map((n) => invoke({ n })));
   await vi.waitFor(async () => expect(await calls()).toHaveLength(4));
   expect(failed).toEqual([]);
-  await worker.stop();
   await serve({ throttledDelayMs: 10, maxEventAgeMs: 15 });
+  const hanging = worker.invoke({ hang: true });
   await invoke({ n: 5 });
   await vi.waitFor(() => expect(failed).toHaveLength(1));
-  expect(failed[0]?.requestContext.condition).toBe("EventAgeExceeded");
+  expect(failed[0]?.requestContext).toMatchObject({
+    condition: "EventAgeExceeded",
+    approximateInvokeCount: 0,
+  });
+  expect(errors).toEqual([]);
+  await Promise.all([expect(hanging).rejects.toThrow("SIGKILL"), worker.stop({ drainMs: 0 })]);
+});
+
+it("counts the attempts at a stopped function, and discards the event", async () => {
+  await worker.stop();
+  await invoke({ n: 1 });
+  await vi.waitFor(() => expect(failed).toHaveLength(1));
+  expect(failed[0]?.requestContext).toMatchObject({
+    condition: "RetriesExhausted",
+    approximateInvokeCount: 3,
+  });
+  expect(errors).toHaveLength(3);
+});
+
+it("reports a destination that fails", async () => {
+  await serve({ retryDelaysMs: [], onFailure: () => Promise.reject(new Error("no destination")) });
+  await invoke({ failures: 9 });
+  await vi.waitFor(() => expect(errors.map(({ message }) => message)).toEqual(["no 1", "no destination"]));
 });
 
 it("invokes synchronously, by name, by ARN and with a version", async () => {
@@ -172,4 +198,27 @@ it("refuses what the service refuses", async () => {
     "UnknownOperationException",
   ]);
   expect(await calls()).toEqual([]);
+});
+
+it("accepts an event of the largest size", async () => {
+  const response = await send(`"${"x".repeat(1_048_574)}"`, { "x-amz-invocation-type": "Event" });
+  expect(response.status).toBe(202);
+  await vi.waitFor(async () => expect(await calls()).toHaveLength(1));
+});
+
+it("refuses a request before its body has ended", async () => {
+  const unfinished = async (method: string, path: string, body: string) => {
+    const sent = request(`${api.endpoint}/2015-03-31/functions/${path}`, {
+      method,
+      headers: { authorization: "AWS4-HMAC-SHA256 Credential=x", "x-amz-invocation-type": "Event" },
+    });
+    sent.on("error", () => {}).write(body);
+    const [response] = (await once(sent, "response")) as [IncomingMessage];
+    sent.destroy();
+    return response.statusCode;
+  };
+  expect(await unfinished("POST", "worker/invocations", "x".repeat(1_048_577))).toBe(413);
+  expect(await unfinished("PUT", "worker/invocations", "{")).toBe(404);
+  expect(await unfinished("POST", "worker/configuration", "{")).toBe(404);
+  expect(await unfinished("POST", "other/invocations", "{")).toBe(404);
 });

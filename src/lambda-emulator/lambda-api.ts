@@ -59,7 +59,6 @@ async function invoke(
   getFunction: LambdaApiOptions["getFunction"],
   queueOf: (found: LambdaFunction) => AsyncInvocations,
 ): Promise<void> {
-  const body = await readBody(request);
   const [, encoded] = PATH.exec(request.url ?? "") ?? [];
   if (encoded === undefined || request.method !== "POST") {
     return refuse(response, 404, "UnknownOperationException", "Only `Invoke` is supported");
@@ -76,8 +75,9 @@ async function invoke(
   if (type !== "Event" && type !== "RequestResponse") {
     return refuse(response, 400, "InvalidParameterValueException", `Unsupported invocation type: ${type}`);
   }
-  if (body.length > MAX_EVENT_BYTES[type]) {
-    const message = `${body.length} byte payload is too large for the ${type} invocation type (limit ${MAX_EVENT_BYTES[type]} bytes)`;
+  const body = await readBody(request, MAX_EVENT_BYTES[type]);
+  if (body === undefined) {
+    const message = `The payload exceeds ${MAX_EVENT_BYTES[type]} bytes, the limit of the ${type} invocation type`;
     return refuse(response, 413, "RequestTooLargeException", message);
   }
   const event = parseJson(body.toString());
@@ -130,8 +130,15 @@ function parseJson(text: string): { readonly value: unknown } | undefined {
   }
 }
 
-async function readBody(request: IncomingMessage): Promise<Buffer> {
+/** Reads the body. Returns undefined, and leaves the rest unread, when it is larger than `maxBytes`. */
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
-  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  let length = 0;
+  // Keep the socket open when the body is too large: the response is sent on it.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    length += chunk.length;
+    if (length > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
   return Buffer.concat(chunks);
 }

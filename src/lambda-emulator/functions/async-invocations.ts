@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { FunctionError, LambdaEmulatorError } from "../errors.ts";
+import { LambdaEmulatorError } from "../errors.ts";
 import type { LambdaFunction } from "./lambda-function.ts";
 
-/** The record of an event that the function will not receive again, as the service sends it to a destination. */
+/** Failure record of a discarded event, as the service sends it to a destination. */
 export interface FailedInvocation {
   readonly version: "1.0";
   readonly timestamp: string;
@@ -25,7 +25,7 @@ export interface AsyncInvocationOptions {
   readonly throttledDelayMs?: number;
   /** Age after which a throttled event is discarded, in ms. Default 6 hours. */
   readonly maxEventAgeMs?: number;
-  /** Receives the error of each invocation that failed. Default none. */
+  /** Receives the error of each failed invocation, and of a failed `onFailure`. Default none. */
   readonly onError?: (error: Error) => void;
   /** The destination of discarded events. Default none. */
   readonly onFailure?: (failed: FailedInvocation) => unknown;
@@ -80,23 +80,22 @@ export class AsyncInvocations {
     try {
       await this.#function.invoke(queued.event);
     } catch (error) {
-      if (!this.#isStopped) this.#retry(queued, error as Error);
+      if (!this.#isStopped) await this.#retry(queued, error as Error);
     }
   }
 
-  #retry(queued: QueuedEvent, error: Error): void {
+  async #retry(queued: QueuedEvent, error: Error): Promise<void> {
     const { retryDelaysMs, throttledDelayMs, maxEventAgeMs } = this.#options;
-    const isThrottled = !(error instanceof FunctionError) && error instanceof LambdaEmulatorError;
-    if (isThrottled) {
+    if (error instanceof LambdaEmulatorError && error.code === "THROTTLED") {
       const delayMs = Math.min(LONGEST_THROTTLED_MS, throttledDelayMs * 2 ** queued.throttled++);
       const ageMs = performance.now() - queued.acceptedAt + delayMs;
-      if (ageMs > maxEventAgeMs) this.#discard(queued, "EventAgeExceeded", error);
+      if (ageMs > maxEventAgeMs) await this.#discard(queued, "EventAgeExceeded", error);
       else this.#runAfter(delayMs, queued);
       return;
     }
     this.#options.onError?.(error);
     const delayMs = retryDelaysMs[queued.failures++];
-    if (delayMs === undefined) this.#discard(queued, "RetriesExhausted", error);
+    if (delayMs === undefined) await this.#discard(queued, "RetriesExhausted", error);
     else this.#runAfter(delayMs, queued);
   }
 
@@ -108,17 +107,21 @@ export class AsyncInvocations {
     this.#timers.add(timer);
   }
 
-  #discard(
+  async #discard(
     { id, event, failures }: QueuedEvent,
     condition: FailedInvocation["requestContext"]["condition"],
     { name, message }: Error,
-  ): void {
-    this.#options.onFailure?.({
-      version: "1.0",
-      timestamp: new Date().toISOString(),
-      requestContext: { requestId: id, condition, approximateInvokeCount: failures },
-      requestPayload: event,
-      responsePayload: { errorType: name, errorMessage: message },
-    });
+  ): Promise<void> {
+    try {
+      await this.#options.onFailure?.({
+        version: "1.0",
+        timestamp: new Date().toISOString(),
+        requestContext: { requestId: id, condition, approximateInvokeCount: failures },
+        requestPayload: event,
+        responsePayload: { errorType: name, errorMessage: message },
+      });
+    } catch (error) {
+      this.#options.onError?.(error as Error);
+    }
   }
 }
