@@ -194,14 +194,17 @@ function append(data: Gathered["data"], value: Json): boolean {
 }
 
 /** Joins items of the same kind, so that a late reader gets few messages. `chunks` and `at` are those of the last one. */
-export function compactOutput(items: readonly OutputItem[], maxBytes: number): CompactItem[] {
-  const compact: (CompactItem & { bytes: number })[] = [];
+export function compactOutput(items: readonly (OutputItem | CompactItem)[], maxBytes: number): CompactItem[] {
+  const compact: (CompactItem & { readonly data: Joined; readonly bytes: number })[] = [];
   for (const item of items) {
     const bytes = utf8Length(JSON.stringify(item.data));
     const last = compact.at(-1);
     const data = last && last.bytes + bytes <= maxBytes ? join(last.data, item.data) : undefined;
-    if (last === undefined || data === undefined) compact.push({ ...item, from: item.offset, bytes });
-    else compact[compact.length - 1] = { ...item, data, from: last.from, bytes: last.bytes + bytes };
+    if (last !== undefined && data !== undefined) {
+      compact[compact.length - 1] = { ...item, data, from: last.from, bytes: last.bytes + bytes };
+    } else {
+      compact.push({ from: item.offset, ...item, data: join({}, item.data)!, bytes });
+    }
   }
   return compact.map(({ bytes: _, ...item }) => item);
 }
@@ -211,9 +214,14 @@ export interface CompactItem extends OutputItem {
   readonly from: number;
 }
 
-function join(one: OutputData, other: OutputData): OutputData | undefined {
-  if (isText(one) && isText(other)) return { text: one.text + other.text };
-  if (isValues(one) && isValues(other)) return { values: [...one.values, ...other.values] };
+type Joined = Gathered["data"] | { readonly [none: string]: never };
+
+/** Appends to `one.values` in place: copies would take quadratic time. @returns `undefined`: they are of different kinds */
+function join(one: Joined, other: OutputData): Joined | undefined {
   if (!isText(other) && !isValues(other)) return one;
-  return isText(one) || isValues(one) ? undefined : other;
+  if (isText(other)) return isValues(one) ? undefined : { text: (isText(one) ? one.text : "") + other.text };
+  if (isText(one)) return undefined;
+  if (!isValues(one)) return { values: [...other.values] };
+  for (const value of other.values) one.values.push(value);
+  return one;
 }
