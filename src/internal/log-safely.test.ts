@@ -1,5 +1,5 @@
 import { expect, it, vi } from "vitest";
-import { logSafely } from "./log-safely.ts";
+import { logSafely, runSafely } from "./log-safely.ts";
 
 it("passes the message and its fields to the logger's method", () => {
   const logger = { warn: vi.fn(), error: vi.fn() };
@@ -13,4 +13,18 @@ it("ignores a logger that throws", () => {
     throw new Error("disk full");
   };
   expect(() => logSafely({ warn, error: warn }, "warn", "A send failed", {})).not.toThrow();
+});
+
+it("logs the error of an action, thrown or rejected", async () => {
+  const logger = { warn: vi.fn(), error: vi.fn() };
+  const error = new Error("locked");
+  await runSafely(() => Promise.reject(error), logger, "An action failed");
+  await runSafely(
+    () => {
+      throw error;
+    },
+    logger,
+    "An action failed",
+  );
+  expect(logger.error.mock.calls).toEqual(Array(2).fill(["An action failed", { error }]));
 });

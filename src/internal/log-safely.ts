@@ -14,3 +14,12 @@ export function logSafely(
     logger[level](message, fields);
   } catch {}
 }
+
+/** Runs an action, and logs its error. Never rejects. */
+export async function runSafely(action: () => unknown, logger: LogWriter, message: string): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    logSafely(logger, "error", message, { error });
+  }
+}

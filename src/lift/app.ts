@@ -8,7 +8,7 @@ import type {
   WebSocketEvent,
   WebSocketResult,
 } from "../apigw/index.ts";
-import { logSafely } from "../internal/log-safely.ts";
+import { runSafely } from "../internal/log-safely.ts";
 import type { ConnectionStore, Schedule, TimeBudget } from "../store/index.ts";
 import type { Middleware } from "./compose.ts";
 import { broadcastFrom } from "./connections/broadcast.ts";
@@ -20,11 +20,9 @@ import {
   REVOCATION,
 } from "./connections/disconnect-all.ts";
 import type { AnyState, Context } from "./context.ts";
-import { untilDeadline } from "./deadline.ts";
 import { checkOptions, LiftError } from "./errors.ts";
 import { handleEvent, identifyFirst } from "./handler.ts";
-import type { Logger } from "./logger.ts";
-import { attemptCount, type LiftOptions, readOptions } from "./options.ts";
+import { type LiftOptions, readOptions } from "./options.ts";
 import {
   type Actions,
   type AnyRouteOptions,
@@ -37,6 +35,7 @@ import {
   Router,
   type Routes,
 } from "./router.ts";
+import { attemptCount } from "./scheduler/schedule-retry.ts";
 import type {
   ScheduledAction,
   ScheduledEntry,
@@ -226,7 +225,10 @@ export class Lift<State extends object = AnyState> {
    * `lift-ws dev` calls it on the previous app when its running events have ended. Lambda stops no app. Never rejects.
    */
   async stop(): Promise<void> {
-    await Promise.all(this.#stopActions.map((action) => runSafely(action, "onStop", this.#settings.logger)));
+    const { logger } = this.#settings;
+    await Promise.all(
+      this.#stopActions.map((action) => runSafely(action, logger, "An `onStop` action failed")),
+    );
   }
 
   /**
@@ -315,14 +317,7 @@ export class Lift<State extends object = AnyState> {
    */
   async tick(options: TickOptions = {}): Promise<TickReport> {
     const settings = this.#settingsFor({ ...this.#handlerOptions, ...options });
-    const budget = options.context ?? timeBudget(TICK_MS);
-    const actions = Promise.all(this.#tickActions.map((action) => runOnTick(action, settings, budget)));
-    try {
-      if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
-      return await runTick(settings.schedule, this.#scheduled, settings, budget);
-    } finally {
-      await actions;
-    }
+    return runTick(this.#scheduled, this.#tickActions, settings, options.context ?? timeBudget(TICK_MS));
   }
 
   /**
@@ -379,27 +374,6 @@ export class Lift<State extends object = AnyState> {
 
   #assertOpen(): void {
     if (this.#routes !== undefined) throw new LiftError("APP_STARTED");
-  }
-}
-
-/** Runs an action of `everyTick`, and waits for it until the deadline. An error after the deadline is logged too. */
-async function runOnTick(
-  action: () => unknown,
-  { logger, deadlineMarginMs }: Settings,
-  budget: TimeBudget,
-): Promise<void> {
-  try {
-    await untilDeadline(runSafely(action, "everyTick", logger), budget, deadlineMarginMs);
-  } catch {
-    logSafely(logger, "error", "An `everyTick` action did not end before the end of the tick", {});
-  }
-}
-
-async function runSafely(action: () => unknown, kind: "everyTick" | "onStop", logger: Logger): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    logSafely(logger, "error", `An \`${kind}\` action failed`, { error });
   }
 }
 

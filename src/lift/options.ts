@@ -1,20 +1,13 @@
 import { type AuthorizerContext, type Connections, MAX_LIFETIME_MS } from "../apigw/index.ts";
-import {
-  anyFunction,
-  atLeast,
-  either,
-  type OptionCheck,
-  type OptionChecks,
-  record,
-  withMethods,
-} from "../internal/options.ts";
+import { anyFunction, atLeast, either, type OptionChecks, record, withMethods } from "../internal/options.ts";
 import { Sampler } from "../internal/sampler.ts";
 import type { ConnectionStore, Schedule } from "../store/index.ts";
 import { awsConnectionsAt, type ConnectionsAt, memoizeByEndpoint } from "./connections/by-endpoint.ts";
 import { GoneConnections } from "./connections/gone.ts";
-import { checkOptions, invalidOption } from "./errors.ts";
+import { checkOptions } from "./errors.ts";
 import { jsonLogger, type Logger } from "./logger.ts";
 import type { Actions, Handler } from "./router.ts";
+import { readScheduleRetry } from "./scheduler/schedule-retry.ts";
 import type { ScheduleFailure, ScheduleRetry } from "./scheduler/scheduled-action.ts";
 import type { ConnectionIdentity, Settings } from "./settings.ts";
 
@@ -56,12 +49,6 @@ export interface LiftOptions<State extends object> {
   readonly deadlineMarginMs?: number;
 }
 
-/** Accepts a number of attempts. */
-export const attemptCount: OptionCheck = {
-  test: (value) => value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && Number(value) >= 1),
-  expected: "an integer from 1, or `Infinity`",
-};
-
 const CHECKS: OptionChecks<LiftOptions<object>> = {
   connectionStore: withMethods("save", "get", "delete", "setState", "updateState"),
   schedule: withMethods("put", "listDue", "get", "recordFailure", "listDeadLetters", "delete"),
@@ -76,23 +63,6 @@ const CHECKS: OptionChecks<LiftOptions<object>> = {
   lifetimeMs: atLeast(1),
   deadlineMarginMs: atLeast(0),
 };
-
-const RETRY_CHECKS: OptionChecks<ScheduleRetry> = {
-  tries: attemptCount,
-  firstMs: atLeast(1),
-  longestMs: atLeast(1),
-};
-
-const SCHEDULE_RETRY: Required<ScheduleRetry> = { tries: 20, firstMs: 1_000, longestMs: 300_000 };
-
-/** @throws {LiftError} INVALID_OPTION */
-function readScheduleRetry(given: ScheduleRetry): Required<ScheduleRetry> {
-  checkOptions(given, RETRY_CHECKS, { prefix: "scheduleRetry." });
-  const { tries = SCHEDULE_RETRY.tries, firstMs = SCHEDULE_RETRY.firstMs } = given;
-  const longestMs = given.longestMs ?? Math.max(SCHEDULE_RETRY.longestMs, firstMs);
-  if (longestMs >= firstMs && Number.isFinite(longestMs)) return { tries, firstMs, longestMs };
-  throw invalidOption("`scheduleRetry.longestMs` must be finite and at least `firstMs`");
-}
 
 /** @throws {LiftError} INVALID_OPTION */
 export function readOptions<State extends object>(options: LiftOptions<State>): Settings {

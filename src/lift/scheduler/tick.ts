@@ -1,13 +1,14 @@
-import { logSafely } from "../../internal/log-safely.ts";
+import { logSafely, runSafely } from "../../internal/log-safely.ts";
 import { logText } from "../../internal/redact.ts";
 import type { ItemFailure, Schedule, ScheduledItem, TimeBudget } from "../../store/index.ts";
 import { connectionsAt } from "../connections/by-endpoint.ts";
-import { Deadline } from "../deadline.ts";
+import { Deadline, untilDeadline } from "../deadline.ts";
 import { LiftError } from "../errors.ts";
 import { fromStore } from "../event-state.ts";
 import { forEachInLanes } from "../for-each.ts";
 import type { Settings } from "../settings.ts";
-import type { ScheduledEntry, ScheduleRetry, Tick, TickReport } from "./scheduled-action.ts";
+import { backoffMs } from "./schedule-retry.ts";
+import type { ScheduledEntry, Tick, TickReport } from "./scheduled-action.ts";
 
 /** Actions that run concurrently. */
 const CONCURRENCY = 32;
@@ -15,11 +16,40 @@ const CONCURRENCY = 32;
 /** Most characters of an error that are stored with its item. */
 const CAUSE_LENGTH = 300;
 
-/** Longest exponent of the backoff, so that it stays finite. */
-const MAX_DOUBLINGS = 30;
-
-/** Runs the actions of all due items. @throws {LiftError} STORE_FAILED when the schedule cannot be read */
+/**
+ * Runs the actions of all due items, in parallel with the actions of `everyTick`.
+ * @throws {LiftError} STORE_FAILED when the schedule cannot be read
+ */
 export async function runTick(
+  actions: ReadonlyMap<string, ScheduledEntry>,
+  everyTick: readonly (() => unknown)[],
+  settings: Settings,
+  budget: TimeBudget,
+): Promise<TickReport> {
+  const running = Promise.all(everyTick.map((action) => runEveryTick(action, settings, budget)));
+  try {
+    if (settings.schedule === undefined) return { done: 0, failed: 0, complete: true };
+    return await runDueItems(settings.schedule, actions, settings, budget);
+  } finally {
+    await running;
+  }
+}
+
+/** Runs an action of `everyTick`, and waits for it until the deadline. An error after the deadline is logged too. */
+async function runEveryTick(
+  action: () => unknown,
+  { logger, deadlineMarginMs }: Settings,
+  budget: TimeBudget,
+): Promise<void> {
+  try {
+    const run = runSafely(action, logger, "An `everyTick` action failed");
+    await untilDeadline(run, budget, deadlineMarginMs);
+  } catch {
+    logSafely(logger, "error", "An `everyTick` action did not end before the end of the tick", {});
+  }
+}
+
+async function runDueItems(
   schedule: Schedule,
   actions: ReadonlyMap<string, ScheduledEntry>,
   settings: Settings,
@@ -161,14 +191,4 @@ function describeError(error: unknown): string {
   const { cause } = error instanceof LiftError ? error : {};
   const text = cause === undefined ? String(error) : `${String(error)}: ${String(cause)}`;
   return logText(text, CAUSE_LENGTH);
-}
-
-/**
- * Returns the delay before the next attempt, in ms. It doubles with each failure, and half of it is random, so that items
- * that failed together are not due together.
- * @param failures 1 or more
- */
-function backoffMs({ firstMs, longestMs }: Required<ScheduleRetry>, failures: number): number {
-  const longest = Math.min(longestMs, firstMs * 2 ** Math.min(failures - 1, MAX_DOUBLINGS));
-  return (longest * (1 + Math.random())) / 2;
 }
