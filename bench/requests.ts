@@ -38,6 +38,7 @@ interface Samples {
 }
 
 export async function requests(runs: number, progress: (line: string) => void): Promise<Findings> {
+  const redisIsInstalled = hasRedis();
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-bench-"));
   const server = startChild("children/requests-server.ts", SERVER_CORE, [join(folder, "requests.db")]);
   const client = startChild("children/requests-client.ts", CLIENT_CORE);
@@ -56,7 +57,7 @@ export async function requests(runs: number, progress: (line: string) => void): 
   try {
     const [port] = await Promise.all([server.ready, client.ready]);
     await client.ask("open", { to: port, count: LONG * (1 + WATCHERS) });
-    for (const fsync of hasRedis ? QUEUES : []) {
+    for (const fsync of redisIsInstalled ? QUEUES : []) {
       const redis = await startRedis(fsync);
       const child = startChild("rivals/bullmq.mjs", SERVER_CORE, [String(redis.port)]);
       queues.push({ fsync, redis, child });
@@ -81,13 +82,13 @@ export async function requests(runs: number, progress: (line: string) => void): 
     await Promise.all(queues.splice(0).map(stopQueue));
     for (let run = 1; run <= Math.min(runs, 3); run++) {
       progress(`requests: latency, progress and output, ${run} of ${Math.min(runs, 3)}`);
-      await rest(server, client, samples);
+      await measureLatencyAndOutput(server, client, samples);
     }
     progress(`requests: ${WAITING} that wait`);
     const before = await server.ask<Memory>("memory");
     await client.ask("store", WAITING);
     const { heap } = await server.ask<Memory>("memory");
-    return judge(samples, (heap - before.heap) / 2 ** 20, runs);
+    return judge(samples, (heap - before.heap) / 2 ** 20, redisIsInstalled, runs);
   } finally {
     await Promise.all([server.stop(), client.stop(), ...queues.map(stopQueue)]);
     rmSync(folder, { recursive: true });
@@ -107,10 +108,10 @@ async function throughput(client: Child, samples: Samples): Promise<void> {
   samples.requests.push(accepted.perSecond);
 }
 
-async function rest(server: Child, client: Child, samples: Samples): Promise<void> {
-  await server.ask("started");
-  samples.acknowledged.push(p99(await client.ask<number[]>("pace", { ms: PACED_MS, perSecond: PACE })));
-  samples.started.push(p99(await server.ask<number[]>("started")));
+async function measureLatencyAndOutput(server: Child, client: Child, samples: Samples): Promise<void> {
+  const acknowledged = await client.ask<number[]>("pace", { ms: PACED_MS, perSecond: PACE });
+  samples.acknowledged.push(p99(acknowledged));
+  samples.started.push(p99(await server.ask<number[]>("started", acknowledged.length)));
   const reports = { count: LONG, action: "reports", payload: { ms: LONG_MS, perSecond: 20 } };
   samples.reportsCpu.push(await cpuDuring(server, () => client.ask("run", reports)));
   const output = { answers: LONG, watchers: WATCHERS, count: 250, perSecond: 50 };
@@ -133,7 +134,7 @@ function p99(values: readonly number[]): number {
   return sorted[Math.ceil(0.99 * sorted.length) - 1] ?? Number.POSITIVE_INFINITY;
 }
 
-function judge(samples: Samples, waitingMB: number, runs: number): Findings {
+function judge(samples: Samples, waitingMB: number, redisIsInstalled: boolean, runs: number): Findings {
   const row = (what: string, values: readonly number[]): Row => ({
     what,
     "per second": median(values),
@@ -187,7 +188,7 @@ function judge(samples: Samples, waitingMB: number, runs: number): Findings {
     notes: [
       LIMITS_OFF,
       `SQLite (WAL, synchronous FULL). ${IN_FLIGHT} in flight: a request is stored, acknowledged, claimed, run and completed.`,
-      hasRedis
+      redisIsInstalled
         ? "BullMQ: jobs added and completed by one process on Redis, `appendfsync` always and everysec, without a client."
         : "BullMQ was not measured: redis-server is not installed (apt-get install redis-server).",
       `Output is gathered for ${GATHER_MS} ms. CPU is that of the server, in percent of a core.`,

@@ -1,6 +1,7 @@
 /** The server of `requests`: long requests in SQLite, on the gateway. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { createGateway } from "lift-ws/gateway";
+import { webSocketAuth } from "lift-ws/middleware/auth";
 import { memoryConnectionStore } from "lift-ws/store/memory";
 import { sqliteChannelStore } from "lift-ws/store/sqlite";
 import { createStreamer } from "lift-ws/streamer";
@@ -13,6 +14,8 @@ const long = { estimatedMs: 60_000 };
 const started: number[] = [];
 
 const streamer = createStreamer({
+  // Anonymous clients cannot set `startAt`.
+  auth: webSocketAuth({ validateToken: async (userId) => ({ userId }) }),
   channels: { room: { subscribe: everyone, publish: everyone } },
   store: sqliteChannelStore({ path }),
   connectionStore: memoryConnectionStore(),
@@ -49,6 +52,10 @@ const gateway = createGateway({
 });
 const handler = streamer.app.webSocketHandler({ connections: gateway });
 
-answer("started", () => started.splice(0));
+/** Takes the samples once there are `count`. */
+answer("started", async (count: number) => {
+  while (started.length < count) await sleep(10);
+  return started.splice(0);
+});
 await gateway.listen({ port: 0 });
 console.log(`ready ${gateway.port}`);

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Answer, Usage } from "./control.ts";
 import { canPin } from "./machine.ts";
@@ -28,6 +29,9 @@ export interface Child {
 export const SERVER_CORE = 0;
 export const CLIENT_CORE = 1;
 
+/** Limit of one command, in ms. Far from what any takes, so that only a lost frame or a hang reaches it. */
+const COMMAND_MS = 5 * 60_000;
+
 /** Starts `file` (relative to `bench/`) as a Node process on one core. */
 export function startChild(file: string, core: number, args: readonly string[] = []): Child {
   const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
@@ -44,7 +48,7 @@ export function startChild(file: string, core: number, args: readonly string[] =
   });
   ended.catch(() => {});
   return {
-    ask: asker(child, ended),
+    ask: asker(file, child, ended),
     ready: Promise.race([output.ready, ended]),
     stop: async () => {
       child.kill("SIGKILL");
@@ -58,7 +62,7 @@ export function cpuShare(before: Usage, after: Usage): number {
   return (100 * (after.cpu - before.cpu)) / (after.at - before.at);
 }
 
-function asker(child: ChildProcess, ended: Promise<never>): Child["ask"] {
+function asker(file: string, child: ChildProcess, ended: Promise<never>): Child["ask"] {
   const waiting = new Map<number, (answer: Answer) => void>();
   let last = 0;
   child.on("message", (answer: Answer) => {
@@ -69,10 +73,15 @@ function asker(child: ChildProcess, ended: Promise<never>): Child["ask"] {
     const id = ++last;
     const answered = new Promise<Answer>((resolve) => waiting.set(id, resolve));
     child.send({ id, command, argument });
-    const answer = await Promise.race([answered, ended]);
+    const answer = await Promise.race([answered, ended, timeout(file, command)]);
     if (answer.error !== undefined) throw new Error(answer.error);
     return answer.result as Result;
   };
+}
+
+async function timeout(file: string, command: string): Promise<never> {
+  await sleep(COMMAND_MS, undefined, { ref: false });
+  throw new Error(`${file} has not finished "${command}" in ${COMMAND_MS / 60_000} minutes`);
 }
 
 function collect(child: ChildProcess): { ready: Promise<number>; tail: () => string } {

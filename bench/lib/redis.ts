@@ -11,9 +11,11 @@ export interface Redis {
   stop(): Promise<void>;
 }
 
-export const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
+export function hasRedis(): boolean {
+  return spawnSync("redis-server", ["--version"]).status === 0;
+}
 
-/** Starts Debian's Redis with an append-only file. @param fsync when it waits for the disk */
+/** Starts `redis-server` with an append-only file. @param fsync when it waits for the disk */
 export async function startRedis(fsync: "always" | "everysec"): Promise<Redis> {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-redis-"));
   const port = await freePort();
