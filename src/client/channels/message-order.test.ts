@@ -90,6 +90,30 @@ describe("a message for several offsets", () => {
     order.add(merged(3, 4));
     expect([delivered, order.position]).toEqual([[4], at(4)]);
   });
+
+  it("is delivered as the first of the first response", () => {
+    const { order, delivered } = ordered(null);
+    order.apply(undefined, { position: at(5), messages: [merged(2, 4), message(5)] });
+    expect([delivered, order.position, order.hasGap]).toEqual([[4, 5], at(5), false]);
+  });
+
+  it("leaves a gap when the first response ends inside it", () => {
+    const { order, delivered } = ordered(null);
+    order.add(merged(3, 8));
+    order.apply(undefined, { position: at(5) });
+    expect([delivered, order.position, order.hasGap]).toEqual([[], at(5), true]);
+    order.apply(order.startFetch(), { position: at(8), messages: [merged(6, 8)] });
+    expect([delivered, order.position, order.hasGap]).toEqual([[8], at(8), false]);
+  });
+
+  it("leaves no gap when the first response ends at or after its end", () => {
+    for (const offset of [8, 9]) {
+      const { order, delivered } = ordered(null);
+      order.add(merged(3, 8));
+      order.apply(undefined, { position: at(offset) });
+      expect([delivered, order.position, order.hasGap]).toEqual([[], at(offset), false]);
+    }
+  });
 });
 
 describe("the head of the channel", () => {

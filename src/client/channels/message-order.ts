@@ -81,8 +81,9 @@ export class MessageOrder {
   apply(from: Position | undefined, { position: head, recovered, messages = [] }: HistoryPage): void {
     if (!head) return;
     if (!this.position) {
-      const first = messages[0]?.position;
-      this.#moveTo(first ? { epoch: first.epoch, offset: first.offset - 1 } : head);
+      const [first] = messages;
+      const at = first?.position;
+      this.#moveTo(at ? { ...at, offset: (first.from ?? at.offset) - 1 } : head);
       this.#flush();
     } else if (recovered === false) {
       // A loss after another position than the current one does not matter.
@@ -110,14 +111,17 @@ export class MessageOrder {
   #moveTo(position: Position): void {
     this.position = position;
     this.#headOffset = position.offset;
-    for (const [offset, { position: at }] of this.#buffer) {
-      if (at?.epoch !== position.epoch || offset <= position.offset) this.#buffer.delete(offset);
-      else this.#headOffset = Math.max(this.#headOffset, offset);
+    for (const { position: at } of this.#buffer.values()) {
+      if (at?.epoch === position.epoch) this.#headOffset = Math.max(this.#headOffset, at.offset);
     }
+    this.#dropReached(position);
   }
 
-  #dropReached({ offset }: Position): void {
-    for (const first of this.#buffer.keys()) if (first <= offset) this.#buffer.delete(first);
+  /** A message that repeats delivered ones leaves a gap, because its last offset counts as known. */
+  #dropReached({ epoch, offset }: Position): void {
+    for (const [first, { position: at }] of this.#buffer) {
+      if (first <= offset || at?.epoch !== epoch) this.#buffer.delete(first);
+    }
   }
 
   #flush(): void {
