@@ -83,6 +83,8 @@ function createReader<Value>(
     },
     async return() {
       unread.length = 0;
+      last = {};
+      serve();
       leave();
       onLeave?.();
       return { done: true, value: undefined };

@@ -415,6 +415,14 @@ describe("iterating", () => {
     expect(await subscription[Symbol.asyncIterator]().next()).toEqual({ done: true, value: undefined });
   });
 
+  it("ends for reads that wait, and for later ones, when the loop is left", async () => {
+    const { client } = await connected();
+    const messages = client.subscribe("room:a")[Symbol.asyncIterator]();
+    const waiting = messages.next();
+    await messages.return!();
+    expect(await Promise.all([waiting, messages.next()])).toEqual(Array(2).fill({ done: true }));
+  });
+
   it("throws the error that refuses the channel", async () => {
     const { client, clock, errors } = await connected();
     const next = client.subscribe("secret:a")[Symbol.asyncIterator]().next();

@@ -414,6 +414,17 @@ describe("a stored request", () => {
   });
 });
 
+it.each(["output", "progress"] as const)(
+  "ends `%s` for reads that wait, and for later ones, when the loop is left",
+  async (name) => {
+    const { job } = await stored();
+    const values: AsyncIterator<unknown> = job[name][Symbol.asyncIterator]();
+    const waiting = values.next();
+    await values.return!();
+    expect(await Promise.all([waiting, values.next()])).toEqual(Array(2).fill({ done: true }));
+  },
+);
+
 describe("cancel", () => {
   it("cancels the request, which rejects with CANCELLED", async () => {
     const { job, clock, server } = await stored();
