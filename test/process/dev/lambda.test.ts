@@ -93,7 +93,7 @@ describe("lift-ws dev --lambda", () => {
       pid: expect.any(Number),
     });
     await lift.prints(/^router +REPORT RequestId: \S+\tDuration: .*\tInit Duration: /m);
-    expect(lift.output).toMatch(/^router +\S+Z\t\S+\tINFO\ttold at http:\/\/127\.0\.0\.1:\d+\/dev$/m);
+    await lift.prints(/^router +\S+Z\t\S+\tINFO\ttold at http:\/\/127\.0\.0\.1:\d+\/dev$/m);
     await lift.prints(/^tick +\S+\t\S+\tINFO\tticked by aws\.events Scheduled Event$/m, 2);
 
     const processes = descendants(lift.pid);
@@ -136,8 +136,8 @@ describe("lift-ws dev --lambda", () => {
     const lift = await project.dev(["--lambda", "functions"]);
     await expect(project.connect(lift.url)).rejects.toThrow("refused with 502");
     await lift.prints(/^\S+ +\$connect +502/m);
-    expect(lift.output).toMatch(/^connect +INIT_REPORT .*Error Type: Error$/m);
-    expect(lift.output).toMatch(/^FunctionError: no table\n +at file:.*functions\/connect\/index\.mjs:1:7/m);
+    await lift.prints(/^connect +INIT_REPORT .*Error Type: Error$/m);
+    await lift.prints(/^FunctionError: no table\n +at file:.*functions\/connect\/index\.mjs:1:7/m);
   });
 
   it("waits for a slow function no longer than its timeout", async () => {

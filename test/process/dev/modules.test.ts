@@ -78,6 +78,8 @@ it("a handler with three parameters that returns a promise causes no warning", a
   const lift = await project.dev(["app.mjs"]);
   await project.connect(lift.url);
   await lift.prints(/\$connect/);
+  lift.signal("SIGTERM");
+  await lift.exited;
   expect(lift.output).not.toContain("Warning");
 });
 
