@@ -187,6 +187,26 @@ describe("links in the docs", () => {
   });
 });
 
+describe("docs/guide/requests.md", () => {
+  const [server = "", ...clients] = codeBlocks(read("docs/guide/requests.md"))
+    .filter(({ info }) => info.startsWith("ts run"))
+    .map(({ code }) => code);
+  const handlers = server.match(/^streamer\.request\(.*?^}\);\n/gms) ?? [];
+
+  it.each([
+    ["a long request", 0, 15],
+    ["resumable output", 1, 20],
+  ])("shows %s in few lines, server and client together", (_what, at, most) => {
+    expect(handlers).toHaveLength(clients.length);
+    const shown = handlers.reduce(
+      (code, handler, other) => (other === at ? code : code.replace(handler, "")),
+      server,
+    );
+    const lines = `${shown}${clients[at]}`.split("\n").filter((line) => line.trim() !== "");
+    expect(lines.length).toBeLessThanOrEqual(most);
+  });
+});
+
 describe("tables of options in the docs", () => {
   it.each([
     ["docs/guide/channels.md", "Namespaces", "src/streamer/index.ts", "NamespaceOptions"],
@@ -197,6 +217,10 @@ describe("tables of options in the docs", () => {
       "src/react/index.ts",
       "UseRequestOptions",
     ],
+    ["docs/guide/requests.md", "Request options", "src/streamer/index.ts", "RequestOptions"],
+    ["docs/guide/requests.md", "Retry options", "src/streamer/index.ts", "RequestRetry"],
+    ["docs/guide/requests.md", "Server options", "src/streamer/index.ts", "RequestsOptions"],
+    ["docs/guide/requests.md", "Limits", "src/streamer/index.ts", "RequestLimits"],
   ])("%s, %s: lists exactly the options of %s's %s", (doc, section, door, type) => {
     const text = sections(read(doc)).get(section) ?? "";
     const table = /^\| option \|.*\n(?:\|.*\n)+/m.exec(text)?.[0] ?? "";
