@@ -6,7 +6,6 @@ import {
   type LambdaFunction,
   serveLambdaApi,
   startDynamoDBLocal,
-  type TableStreamPoller,
 } from "../../lambda-emulator/index.ts";
 import type { Terminal } from "../arguments.ts";
 import { certificatePath } from "../certificate/certificate.ts";
@@ -16,7 +15,7 @@ import { CliError } from "../errors.ts";
 import { logError, logFunction } from "../log.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
 import { FunctionFolder } from "./functions.ts";
-import { createTables, startMessageStream, startRequestStream } from "./tables.ts";
+import { createTables, startTableStream } from "./tables.ts";
 
 /** Settings of `--lambda`. */
 export interface LambdaSettings {
@@ -63,57 +62,76 @@ export async function startLambdaEnvironment(
 ): Promise<LambdaEnvironment> {
   const dynamoDB = settings.dynamoDBEndpoint === undefined ? await localDynamoDB() : undefined;
   const dynamoDBEndpoint = dynamoDB?.endpoint ?? settings.dynamoDBEndpoint!;
-  const lambdaApi = await serveLambdaApi({
-    getFunction: (name) => functions.find(name),
-    onError: (error) => logError(error, terminal.stderr),
-    onFailure: ({ requestContext, responsePayload }) =>
-      logError(
-        `Discarded an event: ${requestContext.condition}: ${responsePayload.errorMessage}`,
-        terminal.stderr,
-      ),
+  let closing = false;
+  void dynamoDB?.ended.then(() => {
+    if (closing) return;
+    logError("DynamoDB Local has ended and its tables are lost; restart the server", terminal.stderr);
   });
+  const stops: (() => unknown)[] = [];
+  const close = async () => {
+    closing = true;
+    // In parallel: a poller waits for its invocation, which the stop of the functions ends.
+    await Promise.all(stops.map((stop) => stop()));
+    await dynamoDB?.stop();
+  };
+  try {
+    const started = await startFunctions(settings, api, dynamoDBEndpoint, terminal, stops);
+    return { ...started, dynamoDBEndpoint, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** @param stops receives a function for each started part, also when the start fails */
+async function startFunctions(
+  settings: LambdaSettings,
+  api: ApiDescription,
+  dynamoDBEndpoint: string,
+  terminal: Terminal,
+  stops: (() => unknown)[],
+): Promise<Pick<LambdaEnvironment, "app" | "functionNames" | "tables">> {
+  const { region } = api;
+  const lambdaApi = await startLambdaApi((name) => functions.find(name), terminal);
+  stops.push(() => lambdaApi.stop());
   const environment = {
     AWS_ENDPOINT_URL_LAMBDA: lambdaApi.endpoint,
     ...(await createFunctionEnvironment(api, dynamoDBEndpoint, settings.environment)),
   };
   const functions = new FunctionFolder(settings.folder, {
     environment,
-    region: api.region,
+    region,
     timeoutMs: settings.timeoutMs,
     concurrency: settings.concurrency,
     apiHosts: api.apiHosts,
     log: (name, line) => logFunction(name, line, terminal),
   });
-  let stopTicking = () => {};
-  const pollers: TableStreamPoller[] = [];
-  let closing = false;
-  void dynamoDB?.ended.then(() => {
-    if (closing) return;
-    logError("DynamoDB Local has ended and its tables are lost; restart the server", terminal.stderr);
-  });
-  const close = async () => {
-    closing = true;
-    stopTicking();
-    // In parallel: the poller waits for its invocation, which `functions.stop` ends.
-    await Promise.all([...pollers.map((poller) => poller.stop()), lambdaApi.stop(), functions.stop()]);
-    await dynamoDB?.stop();
-  };
-  try {
-    const { tick, fanOut, dispatch } = functions;
-    const uses = { channels: fanOut !== undefined, requests: dispatch !== undefined };
-    const tables = await createTables(environment, api.region, uses);
-    const app = await functions.load();
-    const { region } = api;
-    if (fanOut !== undefined) pollers.push(await startMessageStream(fanOut, environment, region, terminal));
-    if (dispatch !== undefined)
-      pollers.push(await startRequestStream(dispatch, environment, region, terminal));
-    const scheduled = [tick, dispatch].filter((it) => it !== undefined);
-    stopTicking = callEvery(settings.tickMs, scheduled, region, terminal);
-    return { app, functionNames: functions.names, dynamoDBEndpoint, tables, close };
-  } catch (error) {
-    await close();
-    throw error;
+  stops.push(() => functions.stop());
+  const { tick, fanOut, dispatch } = functions;
+  const uses = { channels: fanOut !== undefined, requests: dispatch !== undefined };
+  const tables = await createTables(environment, region, uses);
+  const app = await functions.load();
+  for (const [stream, receiver] of [
+    ["messages", fanOut],
+    ["requests", dispatch],
+  ] as const) {
+    if (receiver === undefined) continue;
+    const poller = await startTableStream(stream, receiver, environment, region, terminal);
+    stops.push(() => poller.stop());
   }
+  const scheduled = [tick, dispatch].filter((it) => it !== undefined);
+  stops.push(callEvery(settings.tickMs, scheduled, region, terminal));
+  return { app, functionNames: functions.names, tables };
+}
+
+function startLambdaApi(getFunction: (name: string) => LambdaFunction | undefined, terminal: Terminal) {
+  const log = (error: Error | string) => logError(error, terminal.stderr);
+  return serveLambdaApi({
+    getFunction,
+    onError: log,
+    onFailure: ({ requestContext, responsePayload }) =>
+      log(`Discarded an event: ${requestContext.condition}: ${responsePayload.errorMessage}`),
+  });
 }
 
 async function localDynamoDB() {

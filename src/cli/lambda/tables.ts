@@ -4,7 +4,6 @@ import {
   pollTableStream,
   type TableStreamPoller,
 } from "../../lambda-emulator/index.ts";
-import type { MESSAGE_TABLE_STREAM_SOURCE, REQUEST_TABLE_STREAM_SOURCE } from "../../store/dynamodb/index.ts";
 import type { Terminal } from "../arguments.ts";
 import { CliError } from "../errors.ts";
 import { logError } from "../log.ts";
@@ -50,39 +49,22 @@ export async function createTables(
   }
 }
 
-/** A table whose stream a function receives, with the settings of its event source. */
-interface TableStreamSettings {
-  readonly tableName: string | undefined;
-  readonly source: typeof MESSAGE_TABLE_STREAM_SOURCE | typeof REQUEST_TABLE_STREAM_SOURCE;
-}
+/** The variables of the tables whose streams functions receive, and the settings of their event sources. */
+const STREAMS = {
+  messages: ["MESSAGES_TABLE", "MESSAGE_TABLE_STREAM_SOURCE"],
+  requests: ["REQUESTS_TABLE", "REQUEST_TABLE_STREAM_SOURCE"],
+} as const;
 
-/** Passes stored messages to a function, like its event source on AWS. @throws {CliError} FAILED */
-export async function startMessageStream(
-  fanOut: LambdaFunction,
-  environment: Environment,
-  ...rest: readonly [region: string, terminal: Terminal]
-): Promise<TableStreamPoller> {
-  const { MESSAGE_TABLE_STREAM_SOURCE: source } = await import("../../store/dynamodb/index.ts");
-  return startTableStream({ tableName: environment.MESSAGES_TABLE, source }, fanOut, environment, ...rest);
-}
-
-/** Passes stored requests to a function, like its event source on AWS. @throws {CliError} FAILED */
-export async function startRequestStream(
-  dispatch: LambdaFunction,
-  environment: Environment,
-  ...rest: readonly [region: string, terminal: Terminal]
-): Promise<TableStreamPoller> {
-  const { REQUEST_TABLE_STREAM_SOURCE: source } = await import("../../store/dynamodb/index.ts");
-  return startTableStream({ tableName: environment.REQUESTS_TABLE, source }, dispatch, environment, ...rest);
-}
-
-async function startTableStream(
-  { tableName = "", source }: TableStreamSettings,
+/** Passes stored messages or requests to a function, like its event source on AWS. @throws {CliError} FAILED */
+export async function startTableStream(
+  stream: keyof typeof STREAMS,
   lambdaFunction: LambdaFunction,
   environment: Environment,
   region: string,
   terminal: Terminal,
 ): Promise<TableStreamPoller> {
+  const [tableVariable, sourceName] = STREAMS[stream];
+  const { [sourceName]: source } = await import("../../store/dynamodb/index.ts");
   const { batchWindowSeconds, maxRecordAgeSeconds, ...settings } = source;
   const log = (error: unknown) => logError(error, terminal.stderr);
   try {
@@ -90,7 +72,7 @@ async function startTableStream(
       ...settings,
       batchWindowMs: 1000 * batchWindowSeconds,
       maxRecordAgeMs: 1000 * maxRecordAgeSeconds,
-      tableName,
+      tableName: environment[tableVariable] ?? "",
       region,
       ...readAccess(environment),
       handler: (event) => lambdaFunction.invoke(event).catch(logAndRethrow(log)),
