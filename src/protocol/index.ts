@@ -14,6 +14,7 @@ export {
   LIMITS,
   MAX_CHANNELS,
   MAX_CLIENT_FRAME_BYTES,
+  MAX_ID_BYTES,
   MAX_MESSAGE_BYTES,
   MAX_MESSAGES,
 } from "./limits.ts";

@@ -6,6 +6,9 @@ export const MAX_CHANNEL_NAME_BYTES = 200;
 /** Channels in one `subscribe`, `unsubscribe` or `heartbeat`. */
 export const MAX_CHANNELS = 100;
 
+/** An `id` or a `key`, in bytes of UTF-8. */
+export const MAX_ID_BYTES = 128;
+
 /** Messages in one page of history. */
 export const MAX_MESSAGES = 100;
 
@@ -22,8 +25,7 @@ export const LIMITS = {
   messages: MAX_MESSAGES,
   clientFrameBytes: MAX_CLIENT_FRAME_BYTES,
   messageBytes: MAX_MESSAGE_BYTES,
-  /** An `id` or a `key`. */
-  idBytes: 128,
+  idBytes: MAX_ID_BYTES,
   /** A user id in `after` of `presence`. */
   userBytes: 1_024,
   /** A user's presence state in a channel, as JSON. */

@@ -28,7 +28,8 @@ export interface CallOptions<Details = Json> extends WatchOptions<Details> {
   /** Limits the wait for the first answer, in ms. A stored request may take longer. Default: `requestTimeoutMs`. */
   readonly timeoutMs?: number;
   /**
-   * Identifies the request, for `attach`; 1 to 128 bytes. The same id, action and input are the same request.
+   * Identifies the request, for `attach`: 1 to 128 bytes, no control characters, no `~` at the start. The same id, action and
+   * input are the same request.
    * Default: a random id.
    */
   readonly id?: string;
@@ -48,7 +49,8 @@ export interface CallOptions<Details = Json> extends WatchOptions<Details> {
 
 /**
  * A request: a promise of its result. A lost connection does not end it.
- * @throws {ClientError} the codes of the server and of the handler, OUTCOME_UNKNOWN, CANCELLED, TIMEOUT, ABORTED
+ * @throws {ClientError} the codes of the server and of the handler, INVALID_OPTION, OUTCOME_UNKNOWN, CANCELLED, TIMEOUT,
+ * ABORTED
  */
 export interface Job<Result = Json, Details = Json> extends Promise<Result> {
   /** The id of the request. */

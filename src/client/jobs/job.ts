@@ -1,13 +1,16 @@
-import type {
-  AcknowledgmentMessage,
-  ChannelMessage,
-  CompleteMessage,
-  ErrorMessage,
-  Json,
-  Position,
-  ProgressMessage,
-  RequestInfo,
-  ResponseMessage,
+import {
+  type AcknowledgmentMessage,
+  type ChannelMessage,
+  type CompleteMessage,
+  type ErrorMessage,
+  type Json,
+  MAX_ID_BYTES,
+  type Position,
+  type ProgressMessage,
+  parseChannelName,
+  type RequestInfo,
+  type ResponseMessage,
+  utf8Length,
 } from "../../protocol/index.ts";
 import type { Channel } from "../channels/channel.ts";
 import { type Repairable, repairGap } from "../channels/gap-repair.ts";
@@ -17,6 +20,7 @@ import type { ClientCore } from "../core.ts";
 import { callListener } from "../emitter.ts";
 import { ClientError, outcomeUnknown, toClientError } from "../errors.ts";
 import { Feed } from "../feed.ts";
+import { invalidOption } from "../options.ts";
 import type { RequestOptions } from "../requests/timeouts.ts";
 import type { Progress, WatchOptions } from "./job-types.ts";
 
@@ -79,6 +83,11 @@ export class RequestJob implements Repairable {
     this.name = `request:${id}`;
     this.#options = options;
     this.order.position = START;
+    if (!isRequestId(id)) {
+      this.fail(
+        invalidOption("`id` must be 1 to 128 bytes without control characters, and not start with `~`"),
+      );
+    }
     const { signal, onOutput } = options;
     if (onOutput) this.#hasOutput = true;
     const abort = () => this.fail(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
@@ -118,23 +127,18 @@ export class RequestJob implements Repairable {
   readonly watch = (): void => {
     if (this.#channel || this.signal.aborted || !this.isStored) return;
     const { channels } = this.#core;
-    try {
-      channels.subscribe(this.name, {
-        signal: this.signal,
-        onMessage: (message) => {
-          if (!this.#hasOutput) return;
-          this.order.add(message);
-          this.#catchUp();
-        },
-        onLost: (position) => {
-          if (this.#hasOutput) this.fail(historyLost(this.name, position));
-        },
-        onError: (error) => this.fail(error),
-      });
-    } catch (error) {
-      this.fail(error as ClientError);
-      return;
-    }
+    channels.subscribe(this.name, {
+      signal: this.signal,
+      onMessage: (message) => {
+        if (!this.#hasOutput) return;
+        this.order.add(message);
+        this.#catchUp();
+      },
+      onLost: (position) => {
+        if (this.#hasOutput) this.fail(historyLost(this.name, position));
+      },
+      onError: (error) => this.fail(error),
+    });
     const channel = channels.desired.get(this.name)!;
     this.#channel = channel;
     this.#catchUp();
@@ -279,4 +283,13 @@ export class RequestJob implements Repairable {
     this.result.resolve(outcome);
     this.answered.resolve();
   }
+}
+
+/**
+ * `~` starts the ids of the client's own requests. The server answers any other invalid id with an error without an id, which
+ * would end the connection.
+ */
+function isRequestId(id: unknown): boolean {
+  if (typeof id !== "string" || id.startsWith("~") || utf8Length(id) > MAX_ID_BYTES) return false;
+  return parseChannelName(`request:${id}`) !== undefined;
 }

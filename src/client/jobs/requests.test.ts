@@ -79,6 +79,20 @@ describe("a request in place", () => {
     client.disconnect();
   });
 
+  it("rejects an invalid id with INVALID_OPTION, and sends nothing", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => ({ data: 1 });
+    const request = (id: unknown) => ending(client.request("echo", 1, { id: id as string }));
+    const invalid = ["", "~1", "a\nb", "a\u007f", "\ud800", "é".repeat(65), 5, null];
+    const ends = [...invalid.map(request), ...["~1", ""].map((id) => ending(client.attach(id)))];
+    const longest = request("é".repeat(64));
+    await clock.pass(10);
+    expect(ends).toEqual(ends.map(() => ({ code: "INVALID_OPTION" })));
+    expect(longest).toEqual({ value: 1 });
+    expect(server.jobs.calls).toHaveLength(1);
+    expect([server.actions, server.opened.length]).toEqual([[], 1]);
+  });
+
   it("may have the id of any request of the client's own", async () => {
     const { client, clock, server } = await connected();
     server.jobs.answer = () => ({ data: { messages: "mine" } });
@@ -681,11 +695,11 @@ describe("attach", () => {
     expect(end).toEqual({ code });
   });
 
-  it("rejects with NOT_FOUND for an unknown request, and with INVALID_CHANNEL for an impossible id", async () => {
+  it("rejects with NOT_FOUND for an unknown request", async () => {
     const { client, clock, errors } = await connected();
-    const ends = [ending(client.attach("unknown")), ending(client.attach("a\nb"))];
+    const end = ending(client.attach("unknown"));
     await clock.pass(10);
-    expect(ends).toEqual([{ code: "NOT_FOUND" }, { code: "INVALID_CHANNEL" }]);
+    expect(end).toEqual({ code: "NOT_FOUND" });
     expect(errors).toEqual([]);
   });
 
