@@ -78,6 +78,7 @@ const append = (offset: number) =>
     offset,
     data: { text: "The weather is fine today, and tomorrow too. " },
     chunks: 10 * offset,
+    bytes: 65 * offset,
     at: world.now(),
   });
 

@@ -44,8 +44,8 @@ export const REQUEST_BUGS: { readonly [name: string]: RequestBug } = {
     claim: async (...given) => {
       const claimed = await store.claim(...given);
       if (claimed === undefined || claimed.request.attempt === 1) return claimed;
-      const { offset, chunks } = claimed.output;
-      return { ...claimed, output: { offset, chunks: chunks + 1 } };
+      const { output } = claimed;
+      return { ...claimed, output: { ...output, chunks: output.chunks + 1 } };
     },
   }),
   "write under an expired lease": (store) => {

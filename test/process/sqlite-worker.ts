@@ -20,7 +20,13 @@ async function work(worker: number): Promise<never> {
     const lease = { owner, id, token: `${id} ${worker}` };
     await requests.claim(lease, { now, leaseUntil: now + 1 });
     for (let offset = 1; offset <= next % 4; offset++) {
-      await requests.append(lease, { offset, data: { text: `${id} ${offset}` }, chunks: offset, at: now });
+      await requests.append(lease, {
+        offset,
+        data: { text: `${id} ${offset}` },
+        chunks: offset,
+        bytes: offset,
+        at: now,
+      });
       acknowledge(id, "appended", offset);
     }
     await requests.saveCheckpoint(lease, { id });

@@ -114,7 +114,8 @@ class Simulation {
       Array.from({ length: head.offset }, (_, n) => n + 1),
     );
     const texts = items.flatMap(({ data }) => ("text" in data ? [data.text] : []));
-    assert.deepEqual([texts, head.chunks], [model?.texts ?? [], model?.texts.length ?? 0]);
+    const expected = model?.texts ?? [];
+    assert.deepEqual([texts, head.chunks, head.bytes], [expected, expected.length, 3 * expected.length]);
     const result = await store.readResult({ owner: "ada", id });
     assert.deepEqual(result, model?.state === "COMPLETED" ? { result: model.token } : undefined);
     const due = (await collect(store.listDue(now))).map((each) => each.id);
@@ -170,7 +171,8 @@ class Simulation {
     Object.assign(model, changes);
     const { input, checkpoint, output } = claimed;
     assert.deepEqual([input, checkpoint], [model.input, model.checkpoint]);
-    assert.equal(output.chunks, model.texts.length);
+    const written = model.texts.length;
+    assert.deepEqual([output.chunks, output.bytes], [written, 3 * written]);
     this.#workers.set(name, { token, offset: output.offset, last: undefined });
   }
 
@@ -186,7 +188,13 @@ class Simulation {
     const offset = repeated?.offset ?? worker.offset + 1;
     // A repeated item has the count of the first time.
     const chunks = model === undefined ? offset : model.texts.length + (repeated === undefined ? 1 : 0);
-    const stored = await this.#underTest.store.append(lease, { offset, data: { text }, chunks, at: 5 });
+    const stored = await this.#underTest.store.append(lease, {
+      offset,
+      data: { text },
+      chunks,
+      bytes: 3 * chunks,
+      at: 5,
+    });
     assert.equal(stored, model !== undefined);
     if (model === undefined || repeated !== undefined) return;
     model.texts.push(text);

@@ -26,7 +26,11 @@ export function requestLeaseCases(runner: TestRunner, createStore: CreateRequest
     const claimed = await claim("r1", "t1");
     const leaseUntil = underTest.now() + LEASE_MS;
     const expected = { state: "PROCESSING", attempt: 1, updatedAt: underTest.now(), leaseUntil };
-    assertMatches(claimed, { request: expected, input: { pages: 3 }, output: { chunks: 0 } });
+    assertMatches(claimed, {
+      request: expected,
+      input: { pages: 3 },
+      output: { offset: 0, chunks: 0, bytes: 0 },
+    });
     assert.equal(claimed?.checkpoint, undefined);
     assert.deepEqual(await store().get(key("r1")), claimed?.request);
   });
@@ -136,6 +140,7 @@ export function requestLeaseCases(runner: TestRunner, createStore: CreateRequest
     await store().saveCheckpoint(lease("r1", "t1"), "early");
     await append("r1", "t1", item(1, "one"));
     const { output } = await takeOver("r1", "t2");
+    assertMatches(output, { chunks: 1, bytes: 10 });
     const before = await store().get(key("r1"));
     for (const token of ["t1", "never"]) {
       const stale = lease("r1", token);
@@ -164,11 +169,17 @@ export function requestLeaseCases(runner: TestRunner, createStore: CreateRequest
     await start("r1", "t1");
     const items = [
       item(1, "\u00e9\uD83D\u0000", 2),
-      { offset: 2, data: { values: [null, { ["__proto__"]: 1 }, [2.5]] }, chunks: 5, at: underTest.now() },
+      {
+        offset: 2,
+        data: { values: [null, { ["__proto__"]: 1 }, [2.5]] },
+        chunks: 5,
+        bytes: 50,
+        at: underTest.now(),
+      },
       item(3, "", 6),
     ];
     for (const each of items) assert.equal(await append("r1", "t1", each), true);
-    assert.deepEqual(await readAll("r1"), { head: { offset: 3, chunks: 6 }, items, more: false });
+    assert.deepEqual(await readAll("r1"), { head: { offset: 3, chunks: 6, bytes: 60 }, items, more: false });
   });
 
   it("appends the next item only", async () => {
@@ -186,7 +197,7 @@ export function requestLeaseCases(runner: TestRunner, createStore: CreateRequest
     assert.equal(await append("r1", "t1", item(2, "two")), true);
     assert.equal(await append("r1", "t1", item(2, "two")), true);
     assert.deepEqual(await texts("r1"), ["one", "two"]);
-    assertMatches(await readAll("r1"), { head: { offset: 2, chunks: 2 } });
+    assertMatches(await readAll("r1"), { head: { offset: 2, chunks: 2, bytes: 20 } });
   });
 
   it("stores one of concurrent appends of different workers", async () => {
@@ -247,7 +258,7 @@ export function requestLeaseCases(runner: TestRunner, createStore: CreateRequest
     const all = Array.from({ length: 7 }, (_, n) => item(n + 1, `text ${n + 1}`));
     for (const each of all.slice(0, 5)) await append("r1", "t1", each);
     const read = (after: number, limit: number) => store().readOutput(key("r1"), { after, limit });
-    const head = { offset: 5, chunks: 5 };
+    const head = { offset: 5, chunks: 5, bytes: 50 };
     assert.deepEqual(await read(0, 2), { head, items: all.slice(0, 2), more: true });
     assert.deepEqual(await read(2, 3), { head, items: all.slice(2, 5), more: false });
     assert.deepEqual(await read(4, 1_000), { head, items: all.slice(4, 5), more: false });

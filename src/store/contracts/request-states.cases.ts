@@ -44,7 +44,11 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
     assert.equal(await cancel("r2"), undefined);
     assert.equal(await store().redrive(key("r2"), underTest.now()), undefined);
     assert.equal(await store().readResult(key("r2")), undefined);
-    assert.deepEqual(await readAll("r2"), { head: { offset: 0, chunks: 0 }, items: [], more: false });
+    assert.deepEqual(await readAll("r2"), {
+      head: { offset: 0, chunks: 0, bytes: 0 },
+      items: [],
+      more: false,
+    });
     for (const write of workerWrites("r2", "t1")) assert.equal(await write(), false);
   });
 
@@ -115,7 +119,7 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
     for (const { owner, id } of AWKWARD_KEYS) {
       assertMatches(await store().get({ owner, id }), { owner, id, state: "PENDING" });
       assertMatches(await claim(id, "t", owner), { request: { owner, id }, input: [owner, id] });
-      const written = { offset: 1, data: { values: [owner, id] }, chunks: 1, at: underTest.now() };
+      const written = { offset: 1, data: { values: [owner, id] }, chunks: 1, bytes: 9, at: underTest.now() };
       assert.equal(await store().append(lease(id, "t", owner), written), true);
     }
     for (const { owner, id } of AWKWARD_KEYS) {
@@ -273,7 +277,7 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
       request: { attempt: 1 },
       input: { pages: 3 },
       checkpoint: { done: 2 },
-      output: { chunks: 4 },
+      output: { chunks: 4, bytes: 40 },
     });
     const { offset } = claimed!.output;
     assert.equal(await append("r1", "t2", item(offset + 1, "two", 5)), true);
@@ -310,7 +314,7 @@ export function requestStateCases(runner: TestRunner, createStore: CreateRequest
       assert.deepEqual((await store().list("ada", { limit: 10 })).requests, []);
       assert.equal(await store().get(key("r1")), undefined);
       assert.equal(await store().readResult(key("r1")), undefined);
-      assertMatches(await readAll("r1"), { head: { offset: 0, chunks: 0 }, items: [] });
+      assertMatches(await readAll("r1"), { head: { offset: 0, chunks: 0, bytes: 0 }, items: [] });
       assert.equal(await cancel("r1"), undefined);
       assert.equal(await store().redrive(key("r1"), underTest.now()), undefined);
       assertMatches(await create("r1", { input: "another" }), {

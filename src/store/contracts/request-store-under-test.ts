@@ -119,6 +119,7 @@ export function requestDriver(underTest: () => RequestStoreUnderTest) {
     offset,
     data: { text },
     chunks,
+    bytes: 10 * chunks,
     at: now(),
   });
   const append = (id: string, token: string, next: OutputItem) => store().append(lease(id, token), next);

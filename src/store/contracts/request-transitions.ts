@@ -2,6 +2,7 @@ import { fingerprintRequest } from "./request-fingerprint.ts";
 import type {
   AttemptOutcome,
   NewRequest,
+  OutputHead,
   RequestLease,
   RequestProgress,
   RequestState,
@@ -18,6 +19,9 @@ export interface RequestRecord {
   /** ms since the epoch. A request that is not final does not expire. */
   readonly expiresAt?: number;
 }
+
+/** The end of an empty output. */
+export const NO_OUTPUT: OutputHead = { offset: 0, chunks: 0, bytes: 0 };
 
 type Changes = Pick<StoredRequest, "state" | "updatedAt"> & Partial<StoredRequest>;
 

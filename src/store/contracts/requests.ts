@@ -129,6 +129,8 @@ export interface OutputItem {
     | { readonly [none: string]: never };
   /** How many chunks the handler has written so far, those of this item included. */
   readonly chunks: number;
+  /** Bytes of JSON of all these chunks. Their limit holds for all attempts together. */
+  readonly bytes: number;
   /** ms since the epoch. */
   readonly at: number;
 }
@@ -139,6 +141,8 @@ export interface OutputHead {
   readonly offset: number;
   /** Chunks written so far. */
   readonly chunks: number;
+  /** Bytes of JSON of these chunks. */
+  readonly bytes: number;
 }
 
 /** A page of a request's output. */

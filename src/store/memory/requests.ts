@@ -9,6 +9,7 @@ import {
   holdsLease,
   isFinal,
   isFinishedBy,
+  NO_OUTPUT,
   newRecord,
   type RequestRecord,
   redriveRecord,
@@ -171,7 +172,7 @@ export class MemoryRequests implements RequestStore {
     { after, limit }: { readonly after: number; readonly limit: number },
   ): Promise<OutputPage> {
     const entry = this.#find(key);
-    if (entry === undefined) return { head: { offset: 0, chunks: 0 }, items: [], more: false };
+    if (entry === undefined) return { head: NO_OUTPUT, items: [], more: false };
     const { output } = entry;
     const items = output.slice(after, after + limit);
     return { head: headOf(entry), items, more: after + items.length < output.length };
@@ -251,8 +252,8 @@ export class MemoryRequests implements RequestStore {
 }
 
 function headOf({ output }: Entry): OutputHead {
-  const { offset, chunks } = output.at(-1) ?? { offset: 0, chunks: 0 };
-  return { offset, chunks };
+  const { offset, chunks, bytes } = output.at(-1) ?? NO_OUTPUT;
+  return { offset, chunks, bytes };
 }
 
 /** Requests of the same time are in the order of their ids, so that a page can begin between them. */

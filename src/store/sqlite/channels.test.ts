@@ -396,7 +396,7 @@ describe("opening a SQLite store", () => {
   it("rejects a database of a later version", () => {
     const path = newPath();
     open(path).close();
-    edit(path, (database) => database.exec("PRAGMA user_version = 4"));
+    edit(path, (database) => database.exec("PRAGMA user_version = 5"));
     expect(() => open(path)).toThrow(refused("STORE_REFUSED", "later version"));
   });
 

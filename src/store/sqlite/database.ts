@@ -5,7 +5,7 @@ import { toStoreError } from "./errors.ts";
 
 /** "Lift" in ASCII: identifies a file of this package. */
 const APPLICATION_ID = 0x4c696674;
-const VERSION = 3;
+const VERSION = 4;
 
 /**
  * `name`, `key` and `cursor` are JSON texts, because SQLite cannot store text that is not well-formed Unicode.
@@ -104,6 +104,7 @@ const MIGRATIONS = [
   ALTER TABLE channels ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;
   CREATE TABLE generations (bucket INTEGER PRIMARY KEY, generation INTEGER NOT NULL) STRICT;`,
   REQUESTS,
+  "ALTER TABLE request_output ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /**

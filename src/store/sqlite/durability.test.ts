@@ -74,7 +74,7 @@ describe("a commit of SQLite", () => {
     const calls: readonly (readonly [number, () => Promise<unknown>])[] = [
       [FULL, () => requests.create({ ...key, ...fields, createdAt: 1, dueAt: 1 })],
       [NORMAL, () => requests.claim(lease, claim)],
-      [FULL, () => requests.append(lease, { offset: 1, data: { text: "one" }, chunks: 1, at: 1 })],
+      [FULL, () => requests.append(lease, { offset: 1, data: { text: "one" }, chunks: 1, bytes: 5, at: 1 })],
       [NORMAL, () => requests.renew(lease, claim)],
       [FULL, () => requests.saveCheckpoint(lease, 1)],
       [NORMAL, () => requests.renew(lease, claim)],

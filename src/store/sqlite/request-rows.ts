@@ -93,11 +93,11 @@ export function parseRequestJson(json: SQLOutputValue | undefined, subject: stri
 
 /** @throws {StoreError} BAD_ROW */
 export function parseOutputItem(row: Row, key: RequestKey): OutputItem {
-  const { offset, chunks, at } = row;
+  const { offset, chunks, bytes, at } = row;
   const subject = `output item ${offset}`;
   const data = parseRequestJson(row.data, subject, key);
   if (!isObject(data)) throw badRowError(`The ${subject} of ${describeRequest(key)}`);
-  return { offset, data, chunks, at } as unknown as OutputItem;
+  return { offset, data, chunks, bytes, at } as unknown as OutputItem;
 }
 
 /** A text that is not what the column should have. */

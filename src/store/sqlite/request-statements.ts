@@ -29,10 +29,10 @@ export const REQUEST_SQL = {
     LEFT JOIN request_checkpoints USING (request) WHERE request_inputs.request = ?`,
   addResult: "INSERT INTO request_results (request, json) VALUES (?, ?)",
   result: "SELECT json FROM request_results WHERE request = ?",
-  addItem: "INSERT INTO request_output (request, offset, chunks, at, data) VALUES (?, ?, ?, ?, ?)",
+  addItem: "INSERT INTO request_output (request, offset, chunks, bytes, at, data) VALUES (?, ?, ?, ?, ?, ?)",
   lastItem:
-    "SELECT offset, chunks, at, data FROM request_output WHERE request = ? ORDER BY offset DESC LIMIT 1",
-  items: `SELECT offset, chunks, at, data FROM request_output WHERE request = ? AND offset > ? ORDER BY offset LIMIT ?`,
+    "SELECT offset, chunks, bytes, at, data FROM request_output WHERE request = ? ORDER BY offset DESC LIMIT 1",
+  items: `SELECT offset, chunks, bytes, at, data FROM request_output WHERE request = ? AND offset > ? ORDER BY offset LIMIT ?`,
 } as const;
 
 export type RequestStatements = { readonly [name in keyof typeof REQUEST_SQL]: StatementSync };

@@ -1,4 +1,4 @@
-import { holdsLease, type RequestRecord } from "../contracts/request-transitions.ts";
+import { holdsLease, NO_OUTPUT, type RequestRecord } from "../contracts/request-transitions.ts";
 import type { ClaimedRequest, OutputHead, RequestKey, RequestLease } from "../contracts/requests.ts";
 import { parseRequestJson, parseRequestRow, type RequestRow } from "./request-rows.ts";
 import type { RequestStatements } from "./request-statements.ts";
@@ -8,8 +8,6 @@ import { encodeText } from "./rows.ts";
 const CREATES_PER_SWEEP = 16;
 /** More than creates add between two sweeps. */
 const REMOVED_PER_SWEEP = 4 * CREATES_PER_SWEEP;
-
-export const NO_OUTPUT: OutputHead = { offset: 0, chunks: 0 };
 
 /** The rows of the requests. Its methods run within a transaction, or read only. */
 export class RequestTable {
@@ -56,9 +54,9 @@ export class RequestTable {
   }
 
   readHead({ key }: Pick<RequestRow, "key" | "request">): OutputHead {
-    const last = this.#statements.lastItem.get(key);
+    const { offset, chunks, bytes } = this.#statements.lastItem.get(key) ?? NO_OUTPUT;
     // The table checks the types.
-    return last === undefined ? NO_OUTPUT : { offset: Number(last.offset), chunks: Number(last.chunks) };
+    return { offset: Number(offset), chunks: Number(chunks), bytes: Number(bytes) };
   }
 
   /** Adds a row. Sometimes removes expired ones, too. */

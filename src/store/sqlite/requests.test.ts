@@ -38,7 +38,9 @@ function request(id: string, overrides: Partial<NewRequest> = {}): NewRequest {
 
 const LEASE = { now: START, leaseUntil: START + 1_000 };
 const lease = (id: string, token = "t") => ({ owner: "ada", id, token });
-const item = (offset: number) => ({ offset, data: { text: `text ${offset}` }, chunks: offset, at: START });
+const item = (offset: number) => ({
+  ...{ offset, data: { text: `text ${offset}` }, chunks: offset, bytes: 8 * offset, at: START },
+});
 
 async function collect(requests: AsyncIterable<StoredRequest>): Promise<StoredRequest[]> {
   const found: StoredRequest[] = [];
@@ -101,7 +103,28 @@ describe("SQLite requests in a file that is opened again", () => {
       request: { attempt: 2, progress: { percentage: 50 } },
       input: { id: "running" },
       checkpoint: { done: 1 },
-      output: { offset: 2, chunks: 2 },
+      output: { offset: 2, chunks: 2, bytes: 16 },
+    });
+  });
+
+  it("continue an output of version 3, which did not count its bytes", async () => {
+    const path = newPath();
+    const { requests, close } = open(path);
+    await requests.create(request("r1"));
+    await requests.claim(lease("r1"), LEASE);
+    await requests.append(lease("r1"), item(1));
+    close();
+    edit(path, (database) =>
+      database.exec("ALTER TABLE request_output DROP COLUMN bytes; PRAGMA user_version = 3"),
+    );
+    const again = open(path).requests;
+    const claimed = await again.claim(lease("r1", "t2"), LEASE);
+    expect(claimed).toMatchObject({ output: { offset: 1, chunks: 1, bytes: 0 } });
+    expect(await again.append(lease("r1", "t2"), item(2))).toBe(true);
+    expect(await again.readOutput(lease("r1"), { after: 0, limit: 10 })).toEqual({
+      head: { offset: 2, chunks: 2, bytes: 16 },
+      items: [{ ...item(1), bytes: 0 }, item(2)],
+      more: false,
     });
   });
 

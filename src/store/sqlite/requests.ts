@@ -8,6 +8,7 @@ import {
   getClaimableAt,
   isFinal,
   isFinishedBy,
+  NO_OUTPUT,
   newRecord,
   type RequestRecord,
   redriveRecord,
@@ -37,7 +38,7 @@ import {
   parseWellFormed,
 } from "./request-rows.ts";
 import { prepareRequestStatements, type RequestStatements } from "./request-statements.ts";
-import { NO_OUTPUT, RequestTable } from "./request-table.ts";
+import { RequestTable } from "./request-table.ts";
 import { badRowError, decodeText, encodeText, type Row } from "./rows.ts";
 
 const DURABLE = { durable: true };
@@ -175,15 +176,15 @@ export class SqliteRequests implements RequestStore {
   }
 
   async append(lease: RequestLease, item: OutputItem): Promise<boolean> {
-    const { offset, chunks, at } = item;
+    const { offset, chunks, bytes, at } = item;
     const data = JSON.stringify(item.data);
     return this.#file.write(() => {
       const row = this.#table.findHeld(lease);
       if (row === undefined) return false;
       const last = this.#statements.lastItem.get(row.key);
-      if (offset === last?.offset) return isDeepStrictEqual({ ...last }, { offset, chunks, at, data });
+      if (offset === last?.offset) return isDeepStrictEqual({ ...last }, { offset, chunks, bytes, at, data });
       if (offset !== Number(last?.offset ?? 0) + 1) return false;
-      this.#statements.addItem.run(row.key, offset, chunks, at, data);
+      this.#statements.addItem.run(row.key, offset, chunks, bytes, at, data);
       return true;
     }, DURABLE);
   }

@@ -37,7 +37,7 @@ export async function runInPlace(
     store: async () => {},
   });
   const output = new OutputWriter({
-    head: { offset: 0, chunks: 0 },
+    head: { offset: 0, chunks: 0, bytes: 0 },
     gatherMs,
     maxBytes: limits.outputBytes,
     signal: stop.signal,

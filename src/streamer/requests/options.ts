@@ -161,7 +161,7 @@ export interface RequestLimits {
   readonly user?: number;
   /** A tenant's requests that wait or run. Default 10,000; minimum 1. */
   readonly tenant?: number;
-  /** Bytes of one request's output. Default 16 MiB; minimum 1. */
+  /** Bytes of JSON of the chunks that all attempts of one request write. Default 16 MiB; minimum 1. */
   readonly outputBytes?: number;
 }
 

@@ -20,7 +20,7 @@ async function output(items: number, dataAt: (offset: number) => OutputItem["dat
   });
   await requests!.claim(lease, { now: at, leaseUntil: at });
   for (let offset = 1; offset <= items; offset++) {
-    await requests!.append(lease, { offset, data: dataAt(offset), chunks: offset, at });
+    await requests!.append(lease, { offset, data: dataAt(offset), chunks: offset, bytes: 10 * offset, at });
   }
   const readOutput = vi.spyOn(requests!, "readOutput");
   const reader = new OutputHistory(history, requests!);

@@ -5,7 +5,7 @@ import { OutputWriter } from "./output-writer.ts";
 function writer() {
   const items: OutputItem[] = [];
   const output = new OutputWriter({
-    head: { offset: 0, chunks: 0 },
+    head: { offset: 0, chunks: 0, bytes: 0 },
     gatherMs: 200,
     maxBytes: 16 * 1_024 * 1_024,
     signal: new AbortController().signal,

@@ -24,7 +24,7 @@ interface OutputWriterOptions {
   /** The end of what earlier attempts have written. */
   readonly head: OutputHead;
   readonly gatherMs: number;
-  /** The bytes that the output may still have. */
+  /** The largest output, with what earlier attempts have written. */
   readonly maxBytes: number;
   /** Aborts with a `LiftError` when nothing more may be written. */
   readonly signal: AbortSignal;
@@ -48,7 +48,8 @@ export class OutputWriter implements RequestOutput {
   readonly #options: OutputWriterOptions;
   readonly #waiting: Gathered[] = [];
   #waitingBytes = 0;
-  #bytes = 0;
+  /** Written so far, with what waits to be stored. */
+  #bytes: number;
   #head: OutputHead;
   #timer: NodeJS.Timeout | undefined;
   #storing: Promise<void> | undefined;
@@ -59,6 +60,7 @@ export class OutputWriter implements RequestOutput {
   constructor(options: OutputWriterOptions) {
     this.#options = options;
     this.#head = options.head;
+    this.#bytes = options.head.bytes;
     this.written = options.head.chunks;
   }
 
@@ -169,6 +171,7 @@ export class OutputWriter implements RequestOutput {
           offset: this.#head.offset + 1,
           data: next.data,
           chunks: this.#head.chunks + next.chunks,
+          bytes: this.#head.bytes + next.bytes,
           at: this.#options.now(),
         };
         await this.#options.append(item);
@@ -193,20 +196,20 @@ function append(data: Gathered["data"], value: Json): boolean {
   return true;
 }
 
-/** Joins items of the same kind, so that a late reader gets few messages. `chunks` and `at` are those of the last one. */
+/** Joins items of the same kind, so that a late reader gets few messages. `chunks`, `bytes` and `at` are those of the last one. */
 export function compactOutput(items: readonly (OutputItem | CompactItem)[], maxBytes: number): CompactItem[] {
-  const compact: (CompactItem & { readonly data: Joined; readonly bytes: number })[] = [];
+  const compact: (CompactItem & { readonly data: Joined; readonly size: number })[] = [];
   for (const item of items) {
-    const bytes = utf8Length(JSON.stringify(item.data));
+    const size = utf8Length(JSON.stringify(item.data));
     const last = compact.at(-1);
-    const data = last && last.bytes + bytes <= maxBytes ? join(last.data, item.data) : undefined;
+    const data = last && last.size + size <= maxBytes ? join(last.data, item.data) : undefined;
     if (last !== undefined && data !== undefined) {
-      compact[compact.length - 1] = { ...item, data, from: last.from, bytes: last.bytes + bytes };
+      compact[compact.length - 1] = { ...item, data, from: last.from, size: last.size + size };
     } else {
-      compact.push({ from: item.offset, ...item, data: join({}, item.data)!, bytes });
+      compact.push({ from: item.offset, ...item, data: join({}, item.data)!, size });
     }
   }
-  return compact.map(({ bytes: _, ...item }) => item);
+  return compact.map(({ size: _, ...item }) => item);
 }
 
 /** An item that covers those from the offset `from`. */

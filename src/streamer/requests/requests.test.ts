@@ -598,6 +598,20 @@ describe("the output of a stored request", () => {
     expect(await ended(ada, "r1")).toMatchObject({ error: { code: "RATE_LIMITED" } });
     expect(outputOf(ada, "r1")).toBe("€uro");
   });
+
+  it("counts the output of earlier attempts against its limit", async () => {
+    const { streamer, client } = simulate({ limits: { outputBytes: 40 } });
+    const retry = { attempts: 5, firstMs: 0, longestMs: 0 };
+    streamer.request("answer", { ...LONG, retry }, async (_, { attempt, output }) => {
+      // 10 bytes of JSON.
+      await output.write(`${attempt}       `);
+      throw new Error("broken");
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "answer" });
+    expect(await ended(ada, "r1")).toMatchObject({ error: { code: "RATE_LIMITED" } });
+    expect(outputOf(ada, "r1").split(/ +/)).toEqual(["1", "2", "3", "4", ""]);
+  });
 });
 
 describe("server code", () => {

@@ -44,6 +44,7 @@ const item = (offset: number, text: string): OutputItem => ({
   offset,
   data: { text },
   chunks: offset,
+  bytes: 10 * offset,
   at: table.now(),
 });
 const append = (token: string, offset: number, text: string, store = one!) =>
@@ -99,7 +100,7 @@ describe("DynamoDB requests", () => {
     expect(await claim("t2", store)).toMatchObject({
       request: { attempt: 2 },
       checkpoint: LARGE,
-      output: { offset: 4, chunks: 3 },
+      output: { offset: 4, chunks: 3, bytes: 30 },
     });
     expect(await store.finish(lease("t2"), { state: "PENDING" }, table.now())).toBe(true);
     expect(await claim("t3", store)).toMatchObject({ request: { attempt: 2 } });
@@ -113,7 +114,7 @@ describe("DynamoDB requests", () => {
     await claim("t1");
     await append("t1", 1, "early");
     table.advance(MINUTE);
-    expect(await claim("t2", two)).toMatchObject({ output: { offset: 2, chunks: 1 } });
+    expect(await claim("t2", two)).toMatchObject({ output: { offset: 2, chunks: 1, bytes: 10 } });
     expect(await append("t1", 2, "late")).toBe(false);
     expect(await append("t1", 3, "late")).toBe(false);
     expect(await append("t2", 3, "next", two)).toBe(true);

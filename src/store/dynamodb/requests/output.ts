@@ -1,4 +1,5 @@
 import type { Retry } from "../../../aws/index.ts";
+import { NO_OUTPUT } from "../../contracts/request-transitions.ts";
 import type { OutputHead, OutputItem, OutputPage } from "../../contracts/requests.ts";
 import type { Item } from "../client/errors.ts";
 import { REQUEST_ATTRIBUTES as NAMES } from "../tables.ts";
@@ -25,8 +26,6 @@ interface OutputRow {
   readonly item: OutputItem;
   readonly token: string;
 }
-
-const NOTHING: OutputHead = { offset: 0, chunks: 0 };
 
 /**
  * The output of requests. An item is stored only where its offset is free: that alone keeps an earlier worker from
@@ -87,7 +86,7 @@ export class RequestOutput {
       const last = await this.#readLast(retry, name);
       const head = toHead(last);
       if (last?.token === token) return head;
-      const item: OutputItem = { offset: head.offset + 1, data: {}, chunks: head.chunks, at };
+      const item: OutputItem = { ...head, offset: head.offset + 1, data: {}, at };
       const row = toItem(name, token, item);
       const { written } = await this.#table.putIf(retry, row, "attribute_not_exists(#Item)");
       if (written) return toHead({ item, token });
@@ -139,11 +138,11 @@ function range(partition: string, createdAt: string, first: number, last: number
 }
 
 function toItem({ partition, createdAt }: OutputName, token: string, item: OutputItem): Item {
-  const { offset, data, chunks, at } = item;
+  const { offset, data, chunks, bytes, at } = item;
   const row = partItem(
     partition,
     outputKey(createdAt, offset),
-    { S: JSON.stringify({ data, chunks, at }) },
+    { S: JSON.stringify({ data, chunks, bytes, at }) },
     at,
   );
   return { ...row, [NAMES.token]: { S: token } };
@@ -160,5 +159,6 @@ function parseItem(item: Item): OutputRow {
 }
 
 function toHead(last: OutputRow | undefined): OutputHead {
-  return last === undefined ? NOTHING : { offset: last.item.offset, chunks: last.item.chunks };
+  const { offset, chunks, bytes } = last?.item ?? NO_OUTPUT;
+  return { offset, chunks, bytes };
 }

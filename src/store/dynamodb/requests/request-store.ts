@@ -1,6 +1,6 @@
 import type { Retry } from "../../../aws/index.ts";
 import type { Json } from "../../contracts/json.ts";
-import { isFinal } from "../../contracts/request-transitions.ts";
+import { isFinal, NO_OUTPUT } from "../../contracts/request-transitions.ts";
 import type {
   AttemptOutcome,
   ClaimedRequest,
@@ -215,7 +215,7 @@ export class DynamoDBRequestStore implements TableStreamRequests {
     }
     const appended = await this.#output.append(retry, outputName(held.row), lease.token, item);
     if (!appended) this.#leases.delete(lease);
-    else held.head = { offset: item.offset, chunks: item.chunks };
+    else held.head = { offset: item.offset, chunks: item.chunks, bytes: item.bytes };
     return appended;
   }
 
@@ -227,7 +227,7 @@ export class DynamoDBRequestStore implements TableStreamRequests {
     const retry = this.#client.startRetry(budget);
     const row = await this.#read(retry, key);
     if (row === undefined || !row.hasOutput) {
-      return { head: { offset: 0, chunks: 0 }, items: [], more: false };
+      return { head: NO_OUTPUT, items: [], more: false };
     }
     return this.#output.read(retry, outputName(row), page, getOutputEnd(row));
   }
@@ -311,7 +311,7 @@ export class DynamoDBRequestStore implements TableStreamRequests {
     const [output, input, checkpoint] = await Promise.all([
       row.hasOutput
         ? this.#output.takeOver(retry, outputName(row), lease.token, now)
-        : Promise.resolve({ offset: 0, chunks: 0 }),
+        : Promise.resolve(NO_OUTPUT),
       this.#readPart(retry, row, NAMES.input, inputKey(row.inputHash)),
       hasCheckpoint ? this.#readPart(retry, row, NAMES.checkpoint, checkpointItem ?? "") : undefined,
     ]);
