@@ -497,6 +497,12 @@ describe("the authorizer", () => {
     expect(await send("write", { sub: "ada", permissions })).toMatchObject({ code: "FORBIDDEN" });
   });
 
+  it("leaves the identity to the token when its context has no user", async () => {
+    const { connect, store } = makeApp();
+    expect((await connect(bearer(await sign()), { plan: "free" })).statusCode).toBe(200);
+    expect(await store.get(ID)).toMatchObject({ userId: "ada" });
+  });
+
   it("refuses with the word to which the service responds with 401", async () => {
     await expect(authorize({})).rejects.toEqual(new Error("Unauthorized"));
     await expect(authorize(bearer("forged"))).rejects.toEqual(new Error("Unauthorized"));

@@ -98,6 +98,13 @@ it("sends an error frame to an expired connection and closes it at the first tic
   expect(await scheduled()).toEqual([]);
 });
 
+it("schedules and removes nothing without a `schedule`", async () => {
+  const { connect, disconnect, lines } = setUp({}, { schedule: undefined as never });
+  await connect({ exp: inSeconds(MINUTE) });
+  await disconnect();
+  expect(lines.join()).not.toContain("was not removed");
+});
+
 it("closes at the expiry from validateToken, without tolerance", async () => {
   const validateToken = () => ({ userId: "ada", expiresAt: START + MINUTE });
   const { app, at, connect, connections } = setUp({ validateToken });

@@ -116,13 +116,14 @@ describe("an event's span", () => {
     ["a 401 by what stands in front", "$connect", 401, "UNAUTHORIZED", SpanStatusCode.UNSET],
     ["a failure", "process fail", 500, "INTERNAL_ERROR", SpanStatusCode.ERROR],
     ["a status without an error", "process gone", 410, "410", SpanStatusCode.UNSET],
+    ["the lowest status of an error", "process odd", 400, "400", SpanStatusCode.UNSET],
   ])("records %s", async (_what, name, status, type, code) => {
     const { app, connect, send } = makeApp();
     app.webSocket("fail", () => Promise.reject(new TypeError("broken")));
     app.webSocket("gone", (ctx) => ctx.status(410));
+    app.webSocket("odd", (ctx) => ctx.status(400));
     await connect({ token: "bad" });
-    await send("fail");
-    await send("gone");
+    for (const route of ["fail", "gone", "odd"]) await send(route);
     expect(named(name)).toMatchObject({
       status: { code },
       attributes: { "http.response.status_code": status, "error.type": type },
@@ -343,6 +344,10 @@ describe("trace headers", () => {
     expect(fromXRay("Root=1-630f637c-74d9e0581d71eb9d0ca0b056")).toBeUndefined();
     expect(fromXRay(XRAY.replace("Sampled=1", "Sampled=?"))?.traceFlags).toBe(0);
     expect(toHeaders(undefined)).toEqual({});
+  });
+
+  it("of X-Ray may have a space before each field", () => {
+    expect(fromXRay(`Self=1-1; ${XRAY.replaceAll(";", "; ")}`)).toEqual(fromXRay(XRAY));
   });
 
   it("drop a tracestate that is too long", () => {
