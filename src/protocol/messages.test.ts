@@ -186,6 +186,6 @@ describe("limits of requests", () => {
   });
 });
 
-it("the answer to a first client's message may be empty", () => {
+it("the answer to a legacy client's message may be empty", () => {
   expect(parseAs(RESULTS.message, {}, "data")).toEqual({});
 });

@@ -14,7 +14,7 @@ import {
 } from "./requests.ts";
 import { json, object, optional } from "./schema.ts";
 
-/** First clients send the id as `request_id`. */
+/** Legacy clients send the id as `request_id`. */
 const ID_NAMES = ["id", "request_id"] as const;
 
 const ANY_JSON = json();

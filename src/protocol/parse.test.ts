@@ -199,7 +199,7 @@ describe("parseRequest", () => {
     });
   });
 
-  it("limits the state of the first clients' presence, and of no other type", () => {
+  it("limits the state of legacy clients' presence, and of no other type", () => {
     const message = (type: string, bytes: number) =>
       JSON.stringify({
         action: "message",
@@ -214,7 +214,7 @@ describe("parseRequest", () => {
     expect(parseRequest(message("stream", LIMITS.stateBytes + 1))).toMatchObject({ action: "message" });
   });
 
-  it("accepts the first clients' streams in the namespace stream only", () => {
+  it("accepts legacy clients' streams in the namespace stream only", () => {
     const message = (type: string, name: string) =>
       JSON.stringify({ id: "1", action: "message", type, data: { channel: name } });
     expect(parseRequest(message("stream", "stream:a"))).toMatchObject({ id: "1", action: "message" });

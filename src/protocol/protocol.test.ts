@@ -107,7 +107,7 @@ describe("parseRequest", () => {
     expect(parseRequest('{"action":"heartbeat"}')).toEqual({ action: "heartbeat", payload: {} });
   });
 
-  it("parses the first clients' messages", () => {
+  it("parses legacy clients' messages", () => {
     expect(
       parseRequest('{"action":"message","type":"chat","data":{"channel":"room:a","text":"hi"}}'),
     ).toEqual({

@@ -102,7 +102,7 @@ export const REQUESTS = {
   ),
 };
 
-/** The first clients' `message`: its `type` and `data` stand beside the action, and the channel inside the data. */
+/** Legacy clients' `message`: its `type` and `data` stand beside the action, and the channel inside the data. */
 export const LEGACY_TYPE = oneOf("chat", "presence", "stream");
 export const LEGACY_DATA = object({ channel, state: optional(json()) });
 
@@ -127,7 +127,7 @@ export interface CancelPayload extends Infer<typeof REQUESTS.cancel> {}
 export interface ResendPayload extends Infer<typeof REQUESTS.resend> {}
 export interface PartPayload extends Infer<typeof REQUESTS.part> {}
 
-/** A `message` of the first clients, parsed. */
+/** A `message` of legacy clients, parsed. */
 export interface LegacyMessage {
   readonly type: Infer<typeof LEGACY_TYPE>;
   readonly channel: string;

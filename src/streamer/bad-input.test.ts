@@ -102,12 +102,12 @@ describe("bad input receives an error with the request's ID and a documented cod
       "VALIDATION_ERROR",
     ],
     [
-      "a first client's message of no kind",
+      "a legacy client's message of no kind",
       JSON.stringify({ id: "r1", action: "message" }),
       "VALIDATION_ERROR",
     ],
     [
-      "a first client's message to no channel",
+      "a legacy client's message to no channel",
       JSON.stringify({ id: "r1", action: "message", type: "chat", data: {} }),
       "VALIDATION_ERROR",
     ],

@@ -23,7 +23,7 @@ const check: Middleware = (ctx, next) => {
 };
 
 /**
- * Refuses a connection with 400 when its query asks for another version of the protocol, and recognizes the first clients.
+ * Refuses a connection with 400 when its query asks for another version of the protocol, and recognizes legacy clients.
  * `createStreamer` uses it itself; use it in the app of a function for `$connect` alone.
  * @example
  * const app = new Lift({ connectionStore, schedule }).use(checkProtocolVersion, webSocketAuth({ jwt }));

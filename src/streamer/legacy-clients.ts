@@ -1,16 +1,16 @@
 import { type AnyContext, LiftError } from "../lift/index.ts";
 import { ProtocolError } from "../protocol/index.ts";
 
-/** Fields of a message that only the first clients send. */
+/** Fields of a message that only legacy clients send. */
 const LEGACY_FIELDS = ["request_id", "connection_id", "metadata"];
 
-/** The codes that the first clients know, where this protocol has others: PROTOCOL.md, "The first clients". */
+/** Codes of this protocol, and the codes that legacy clients know instead. See PROTOCOL.md, "Legacy clients". */
 const LEGACY_CODES: ReadonlyMap<string, string> = new Map([
   ["NOT_FOUND", "INVALID_ACTION"],
   ["MALFORMED_JSON", "VALIDATION_ERROR"],
 ]);
 
-/** Remembers a connection of the first clients: they connect with their token in the query parameter `Authorization`. */
+/** Marks a connection of a legacy client, which sends its token in the query parameter `Authorization`. */
 export function rememberLegacyClient(ctx: AnyContext): void {
   if (ctx.query("Authorization") !== undefined) ctx.setMetadata({ legacyClient: true });
 }

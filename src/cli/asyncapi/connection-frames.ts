@@ -55,7 +55,7 @@ function anyOf(schemas: readonly JsonSchema[]): JsonSchema {
   return schemas.length === 1 ? schemas[0]! : { anyOf: schemas };
 }
 
-/** Describes `message`, the request of the first clients: its fields are beside `action`, and the channel is in `data`. */
+/** Describes `message`, the request of legacy clients: its fields are beside `action`, and the channel is in `data`. */
 function legacyExchange(options: JsonSchemaOptions): Exchange {
   const frame = (types: readonly LegacyMessage["type"][], channel: JsonSchema) => {
     const fields = {
@@ -65,7 +65,7 @@ function legacyExchange(options: JsonSchemaOptions): Exchange {
     return requestFrame("message", fields, ["type", "data"], options);
   };
   return {
-    summary: "Publishes all of `data`, or sets the user's state: the request of the first clients.",
+    summary: "Publishes all of `data`, or sets the user's state: the request of legacy clients.",
     request: {
       anyOf: [frame(["chat", "presence"], options.channel), frame(["stream"], channelJsonSchema(["stream"]))],
     },

@@ -54,7 +54,7 @@ function ifFits(write: () => string): string | undefined {
 }
 
 /**
- * Returns the id for a response or an error frame: the one in the client's message, else the event's. The first clients of
+ * Returns the id for a response or an error frame: the one in the client's message, else the event's. Legacy clients of
  * Streamer call it `request_id`.
  */
 export function requestIdOf(ctx: AnyContext): string {

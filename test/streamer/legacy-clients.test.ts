@@ -1,4 +1,4 @@
-// Plays the conversation of the first Streamer's demo client, byte for byte: no change is required of it.
+// Plays the conversation of the legacy demo client, byte for byte.
 import { generateKeyPairSync } from "node:crypto";
 import { SignJWT } from "jose";
 import { expect, it, onTestFinished } from "vitest";
@@ -48,7 +48,7 @@ async function startDemo() {
   return { gateway, token };
 }
 
-async function firstClient(gateway: Gateway, token: string) {
+async function legacyClient(gateway: Gateway, token: string) {
   const client = await connect(gateway, { path: `?Authorization=${token}` });
   const next = async (): Promise<Frame> => JSON.parse(await client.messages.next());
   return {
@@ -61,7 +61,7 @@ async function firstClient(gateway: Gateway, token: string) {
       const frames: Frame[] = [];
       for (;;) {
         const frame = await next();
-        // The first clients ignore types that they do not know.
+        // Legacy clients ignore types that they do not know.
         if (frame.type === "message") continue;
         frames.push(frame);
         if (["response", "complete", "error"].includes(frame.type)) return frames;
@@ -70,9 +70,9 @@ async function firstClient(gateway: Gateway, token: string) {
   };
 }
 
-it("answers each action of the first demo client", async () => {
+it("answers each action of the legacy demo client", async () => {
   const { gateway, token } = await startDemo();
-  const client = await firstClient(gateway, await token());
+  const client = await legacyClient(gateway, await token());
 
   expect(await client.ask("echo", { message: "Hello" })).toEqual([
     { type: "response", request_id: "req_echo", success: true, data: { echo: { message: "Hello" } } },
@@ -106,9 +106,9 @@ it("answers each action of the first demo client", async () => {
   expect(processed.at(-1)).toMatchObject({ type: "complete", result: { dataset_id: "d42", value: 45 } });
 });
 
-it("gives the first clients the codes that they know", async () => {
+it("gives legacy clients the codes that they know", async () => {
   const { gateway, token } = await startDemo();
-  const client = await firstClient(gateway, await token());
+  const client = await legacyClient(gateway, await token());
   const codeOf = (frames: readonly Frame[]) => (frames.at(-1)!.error as { code: string }).code;
   expect(codeOf(await client.ask("echo_later", {}))).toBe("INVALID_ACTION");
   expect(codeOf(await client.ask("generate_report", { start_date: "soon" }))).toBe("VALIDATION_ERROR");
@@ -122,6 +122,6 @@ it("gives the first clients the codes that they know", async () => {
 
 it("refuses a token for another audience", async () => {
   const { gateway, token } = await startDemo();
-  await expect(firstClient(gateway, await token({ aud: "mail" }))).rejects.toThrow("401");
-  await firstClient(gateway, await token({ aud: "streamer-api" }));
+  await expect(legacyClient(gateway, await token({ aud: "mail" }))).rejects.toThrow("401");
+  await legacyClient(gateway, await token({ aud: "streamer-api" }));
 });
