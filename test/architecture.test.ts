@@ -72,7 +72,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     outbox: ["channels", "connection", "requests"],
     jobs: ["channels", "connection", "requests"],
   },
-  "lambda-emulator": { functions: [], "table-stream": [] },
+  "lambda-emulator": { functions: [], "table-stream": [], template: [] },
   cli: {
     asyncapi: [],
     certificate: [],
