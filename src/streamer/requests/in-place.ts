@@ -69,13 +69,11 @@ export async function runInPlace(
     return response;
   };
   try {
-    const response = await withTimeout(handle(), timeoutMs, stop);
-    await progress.close();
-    return response;
+    return await withTimeout(handle(), timeoutMs, stop);
   } finally {
-    progress.cancel();
     output.cancel();
     stop.abort(new LiftError("CANCELLED", { status: 409, message: "The request has ended" }));
+    await progress.close();
   }
 }
 

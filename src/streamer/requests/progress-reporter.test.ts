@@ -49,6 +49,34 @@ it("sends the last one before its end, and nothing after it", async () => {
   expect(percentages(sent)).toEqual([10, 30]);
 });
 
+it("has sent and stored the last one when it ends, however long that takes", async () => {
+  const waiting: (() => void)[] = [];
+  const [sent, stored]: RequestProgress[][] = [[], []];
+  const takeSlowly = (taken: RequestProgress[] | undefined) => async (progress: RequestProgress) => {
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    taken!.push(progress);
+  };
+  const options = { schema: undefined, logger };
+  const progress = new ProgressReporter({ ...options, send: takeSlowly(sent), store: takeSlowly(stored) });
+  progress.report(10);
+  progress.report(50);
+  let isClosed = false;
+  const closed = progress.close().then(() => {
+    isClosed = true;
+  });
+  for (let pass = 0; pass < 2; pass++) {
+    // Longer than each interval.
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(isClosed).toBe(false);
+    for (const finish of waiting.splice(0)) finish();
+  }
+  await closed;
+  expect([percentages(sent!), percentages(stored!)]).toEqual([
+    [10, 50],
+    [10, 50],
+  ]);
+});
+
 it("sends nothing more once it is cancelled", async () => {
   const { progress, sent, stored } = reporter();
   progress.report(10);

@@ -51,11 +51,10 @@ export class ProgressReporter {
     this.#storing.push(progress);
   }
 
-  /** Sends what was reported last, and nothing more. */
+  /** Sends and stores the last progress, and nothing more. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#storing.cancel();
-    await this.#sending.flush();
+    await Promise.all([this.#sending.flush(), this.#storing.flush()]);
   }
 
   /** Ends without sending anything more. */
@@ -104,21 +103,16 @@ class Throttle<Value> {
   }
 
   async flush(): Promise<void> {
-    clearTimeout(this.#timer);
-    await this.#passing;
-    const { waiting } = this.#take();
-    if (waiting !== undefined) await this.#pass(waiting.value);
+    // The end of one pass may have started the next one.
+    while (this.#passing !== undefined || this.#waiting !== undefined) {
+      if (this.#passing === undefined) this.#run();
+      await this.#passing;
+    }
   }
 
   cancel(): void {
     clearTimeout(this.#timer);
     this.#waiting = undefined;
-  }
-
-  #take() {
-    const waiting = this.#waiting;
-    this.#waiting = undefined;
-    return { waiting };
   }
 
   #schedule(): void {
@@ -133,9 +127,11 @@ class Throttle<Value> {
   }
 
   #run(): void {
+    clearTimeout(this.#timer);
     this.#timer = undefined;
-    const { waiting } = this.#take();
+    const waiting = this.#waiting;
     if (waiting === undefined) return;
+    this.#waiting = undefined;
     this.#passedAt = elapsed();
     this.#passing = this.#pass(waiting.value).finally(() => {
       this.#passing = undefined;

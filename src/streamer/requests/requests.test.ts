@@ -153,6 +153,21 @@ describe("a request in place", () => {
     expect(outputOf(ada, "1")).toBe("one two");
   });
 
+  it("sends its last progress before its error", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("fail", {}, async (_, { progress }) => {
+      progress(10);
+      progress(60);
+      throw new LiftError("FULL", { message: "The room is full" });
+    });
+    const ada = await client("a", ADA);
+    expect(await ada.send({ id: "1", action: "fail" })).toMatchObject([
+      { type: "progress", percentage: 10 },
+      { type: "progress", percentage: 60 },
+      { type: "error", error: { code: "FULL" } },
+    ]);
+  });
+
   it("that is resent runs again only when it is idempotent", async () => {
     const { streamer, client } = simulate();
     streamer.request("pay", {}, () => "paid").request("look", { idempotent: true }, () => "seen");
@@ -266,6 +281,29 @@ describe("a stored request", () => {
     ).toEqual([2, 3]);
     expect(await ada.ask("request", { request: "r1" })).toMatchObject({
       data: { state: "FAILED", attempt: 3, error: { code: "UPSTREAM_DOWN" } },
+    });
+  });
+
+  it.each([
+    ["COMPLETED", () => "done"],
+    [
+      "FAILED",
+      () => {
+        throw new LiftError("FULL", { message: "The room is full" });
+      },
+    ],
+  ])("keeps its last progress when it is %s", async (state, end) => {
+    const { streamer, client } = simulate();
+    streamer.request("report", LONG, (_, { progress }) => {
+      progress(10);
+      progress(60, "Writing");
+      return end();
+    });
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await ended(ada, "r1");
+    expect(await ada.ask("request", { request: "r1" })).toMatchObject({
+      data: { state, progress: { percentage: 60, message: "Writing" } },
     });
   });
 
