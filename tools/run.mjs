@@ -26,7 +26,7 @@ const COMMANDS = {
     help: "Draws a random seed for the property tests and prints it. `npm test` always uses the same seed.",
   },
   "check:history": {
-    about: "check channels under faults for lost, duplicated and reordered messages",
+    about: "check channels and long requests under faults for lost, duplicated and reordered data",
     usage: "npm run check:history [-- --help]",
     help: "",
   },

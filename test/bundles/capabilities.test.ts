@@ -147,6 +147,28 @@ describe("an app pays in addition for", () => {
   });
 });
 
+describe("a bundle", () => {
+  it("has no other package for channels with a rate limit in memory", async () => {
+    const code = `
+      import { memoryChannelStore } from "lift-ws/store/memory";
+      import { createStreamer } from "lift-ws/streamer";
+      const channels = { room: { rate: { limit: 1, windowMs: 1_000 } } };
+      export const handler = createStreamer({ channels, store: memoryChannelStore() }).app.webSocketHandler();`;
+    expect(packagesIn(await filesOf({ code }))).toEqual([]);
+  });
+
+  it("has the AWS SDK's DynamoDB client on request, and none for sending", async () => {
+    const code = `
+      import { Lift } from "lift-ws";
+      import { dynamoDBConnectionStore } from "lift-ws/store/dynamodb";
+      const connectionStore = dynamoDBConnectionStore({ tableName: "t" });
+      export const handler = new Lift({ connectionStore }).webSocketHandler();`;
+    const packages = packagesIn(await filesOf({ code }));
+    expect(packages).toContain("@aws-sdk/client-dynamodb");
+    expect(packages).not.toContain("@aws-sdk/client-apigatewaymanagementapi");
+  });
+});
+
 describe("the function for $connect", () => {
   it.each(["chat", "streamer"])("of the %s has no route, schema or channel", async (example) => {
     const files = await filesOf({ entry: `examples/${example}/lambda/connect.ts` });

@@ -13,8 +13,9 @@ const MAX_RUNS = 3;
 
 const HELP = `npm run check:history -- [--seed n] [--seconds s] [--store ${STORES.join("|")}]
 
-Runs clients that publish and subscribe while connections are cut, the server is killed, and its store and deliveries
-fail. Then checks the log for messages that were lost, duplicated, out of order or delivered to another tenant.
+Runs clients that publish, subscribe and make long requests while connections are cut, the server is killed, and its
+store and deliveries fail. Then checks the log for messages, outputs and results that were lost, duplicated, out of order
+or delivered to another tenant.
 
   --seed n      seed of the faults (default: random)
   --seconds s   duration for each store, at least ${MIN_SECONDS} (default 60)
