@@ -122,6 +122,17 @@ export class ManualClock implements SteadyClock {
   }
 }
 
+/** Waits for `work`, which must not reject, at most `ms`. */
+export function waitAtMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.setTimeout(resolve, ms);
+    void work.then(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
+}
+
 /**
  * Calls `task` repeatedly until it is cancelled. Calls never overlap.
  * @param ms time from the end of one call to the start of the next

@@ -10,7 +10,7 @@ import type {
   PostOutcome,
 } from "../apigw/index.ts";
 import { isLoopback } from "../internal/this-machine.ts";
-import { type Clock, repeat, type Timer } from "./clock.ts";
+import { type Clock, repeat, type Timer, waitAtMost } from "./clock.ts";
 import { ConnectionsApi, parseConnectionsPath, respondForbidden } from "./connections-api/connections-api.ts";
 import { LocalConnections } from "./connections-api/local-connections.ts";
 import { GatewayError } from "./errors.ts";
@@ -36,7 +36,7 @@ export interface ListenOptions {
 
 /** Options of `Gateway.close`. */
 export interface StopOptions {
-  /** Time for running handlers to finish, in ms. Default 5,000. */
+  /** Time for running handlers and the running call of `everySecond` to finish, in ms. Default 5,000. */
   readonly drainMs?: number;
   /** Time over which open sockets are closed, in ms, so that clients do not reconnect all at once. Default 2,000. */
   readonly spreadMs?: number;
@@ -50,8 +50,8 @@ export interface Gateway extends Connections {
    */
   listen(options?: ListenOptions): Promise<void>;
   /**
-   * Stops gracefully: refuses upgrades, waits for running handlers, closes every socket with 1001 and runs its
-   * `$disconnect`. A second call waits for the first.
+   * Stops gracefully: refuses upgrades, waits for running handlers and the running call of `everySecond`, closes every socket
+   * with 1001 and runs its `$disconnect`. A second call waits for the first.
    */
   close(options?: StopOptions): Promise<void>;
   /** The URL for clients: `ws://127.0.0.1:3001/dev`. Throws NOT_LISTENING before `listen`. */
@@ -96,6 +96,8 @@ class LocalGateway implements Gateway {
   #address: { readonly host: string; readonly port: number } | undefined;
   #closing: Promise<void> | undefined;
   #everySecond: Timer | undefined;
+  /** The last call of `everySecond`. */
+  #lastSecond: Promise<void> = Promise.resolve();
 
   constructor(settings: GatewaySettings) {
     const { clock, limits } = settings;
@@ -138,12 +140,9 @@ class LocalGateway implements Gateway {
     this.#address = { host, port: await this.#listener.listen(port, host) };
     const { clock, everySecond } = this.#settings;
     if (everySecond === undefined || this.#closing) return;
-    this.#everySecond = repeat(clock, SECOND_MS, async () => {
-      try {
-        await everySecond();
-      } catch (error) {
-        warnUnhandled(error);
-      }
+    this.#everySecond = repeat(clock, SECOND_MS, () => {
+      this.#lastSecond = callSafely(everySecond);
+      return this.#lastSecond;
     });
   }
 
@@ -238,7 +237,7 @@ class LocalGateway implements Gateway {
     const { clock } = this.#settings;
     this.#everySecond?.cancel();
     this.#upgradeHandler.stop();
-    await this.#invoker.drain(drainMs);
+    await Promise.all([this.#invoker.drain(drainMs), waitAtMost(clock, drainMs, this.#lastSecond)]);
     this.#upgradeHandler.startClosing();
     const connections = [...this.#registry.values()];
     const steps = Math.min(CLOSE_STEPS, connections.length);
@@ -256,6 +255,14 @@ class LocalGateway implements Gateway {
     this.#invoker.stop();
     this.#registry.stop();
     if (this.#address) await this.#listener.close();
+  }
+}
+
+async function callSafely(call: () => unknown): Promise<void> {
+  try {
+    await call();
+  } catch (error) {
+    warnUnhandled(error);
   }
 }
 

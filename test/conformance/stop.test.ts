@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { LambdaHandler, WebSocketResult } from "../../src/apigw/index.ts";
 import { ManualClock } from "../../src/gateway/index.ts";
 import { connect, connectWithId, dial, gate, http, ok, startApi, stopNow, turn, upgrade } from "./harness.ts";
@@ -74,6 +74,30 @@ describe("a graceful stop", () => {
     expect((await client.closed).code).toBe(1001);
     clock.advance(3_000);
     await closing;
+  });
+
+  it("waits for the running call of everySecond at most drainMs, and starts no other", async () => {
+    const clock = new ManualClock();
+    const { opened, open } = gate();
+    const everySecond = vi.fn(() => opened);
+    const [ending, hanging] = [
+      await startApi({ clock, everySecond }),
+      await startApi({ clock, everySecond: () => new Promise(() => {}) }),
+    ];
+    const clients = [await connect(ending.gateway), await connect(hanging.gateway)];
+    clock.advance(1_000);
+    const closing = [ending, hanging].map(({ gateway }) => gateway.close({ drainMs: 3_000, spreadMs: 0 }));
+    clock.advance(2_999);
+    await turn();
+    expect([ending.gateway.size, hanging.gateway.size]).toEqual([1, 1]);
+    open();
+    expect((await clients[0]!.closed).code).toBe(1001);
+    expect(hanging.gateway.size).toBe(1);
+    clock.advance(1);
+    expect((await clients[1]!.closed).code).toBe(1001);
+    await Promise.all(closing);
+    clock.advance(10_000);
+    expect(everySecond).toHaveBeenCalledOnce();
   });
 
   it('closes each socket with 1001 "Going away"', async () => {

@@ -13,12 +13,19 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 // `hang` runs for as long as the gateway waits for it.
 const APP = `
+  import { once } from "node:events";
   import { Lift } from "lift-ws";
   import { start } from "lift-ws/start";
   import { memorySchedule } from "lift-ws/store/memory";
   const schedule = memorySchedule();
   const app = new Lift({ schedule });
   app.scheduled("note", ({ id }) => console.log("ticked", id)).onStop(() => console.log("stopped"));
+  if (process.env.SLOW_TICK) app.everyTick(async () => {
+    console.log("tick starts");
+    await once(process, process.env.SLOW_TICK);
+    for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+    console.log("tick ends");
+  });
   const { DUE } = process.env;
   if (DUE) await schedule.put({ kind: "note", id: DUE, dueAt: Date.now(), data: {} });
   app.webSocket("echo", (ctx) => ctx.reply({ echo: ctx.body("text") }));
@@ -183,6 +190,14 @@ describe.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s", (signal) => {
     expect(((await closed)[0] as CloseEvent).code).toBe(1001);
     expect(await ended).toBe(0);
     expect(lines.filter((line) => line === "stopped")).toHaveLength(1);
+  });
+
+  it("stops the app when its running tick has ended", async () => {
+    await serve({ SLOW_TICK: signal });
+    while (!lines.includes("tick starts")) await once(child.stdout!, "data");
+    child.kill(signal);
+    expect(await ended).toBe(0);
+    expect(lines.slice(-3)).toEqual(["tick starts", "tick ends", "stopped"]);
   });
 
   it("counts once when one Ctrl-C delivers it twice", async () => {

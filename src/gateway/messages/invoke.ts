@@ -5,7 +5,7 @@ import {
   parseWebSocketResult,
   type WebSocketResult,
 } from "../../apigw/index.ts";
-import type { SteadyClock, Timer } from "../clock.ts";
+import { type SteadyClock, type Timer, waitAtMost } from "../clock.ts";
 import type { GatewaySettings } from "../options.ts";
 import { LambdaContextFactory, type NodeLambdaContext } from "./lambda-context.ts";
 
@@ -64,13 +64,7 @@ export class Invoker {
   async drain(ms: number): Promise<void> {
     if (!this.isBusy) return;
     const ended = Promise.all(this.#inFlight.all().map((invocation) => invocation.ended));
-    await new Promise<void>((resolve) => {
-      const timer = this.#clock.setTimeout(resolve, ms);
-      void ended.then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
+    await waitAtMost(this.#clock, ms, ended);
   }
 
   /** Times out the running handlers and stops the timer. */

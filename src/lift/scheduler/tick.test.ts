@@ -208,7 +208,13 @@ it("registers a middleware's actions with `use`, one per kind", async () => {
   const twice = expect.objectContaining({ code: "ACTION_EXISTS" });
   expect(() => app.scheduled("note", () => {})).toThrow(twice);
   await app.webSocketHandler()(messageEvent("x", {}), lambdaContext());
-  expect(() => app.scheduled("other", () => {})).toThrow(expect.objectContaining({ code: "APP_STARTED" }));
+  for (const register of [
+    () => app.scheduled("other", () => {}),
+    () => app.everyTick(() => {}),
+    () => app.onStop(() => {}),
+  ]) {
+    expect(register).toThrow(expect.objectContaining({ code: "APP_STARTED" }));
+  }
 });
 
 it("rejects an invalid schedule", () => {

@@ -56,6 +56,24 @@ describe("lift-ws dev --watch", () => {
     await lift.prints(/Noted tea by version 2/, 1);
   });
 
+  it("runs the everyTick actions of the saved app, and stops each app", async () => {
+    const app = (version: number) => `import { Lift } from "lift-ws";
+      export default new Lift()
+        .everyTick(() => console.log("version ${version} ticks"))
+        .onStop(() => console.log("version ${version} stops"));`;
+    project = await Project.create({ "app.mjs": app(1) });
+    const lift = await project.dev(["app.mjs", "--watch"]);
+    await lift.prints(/^version 1 ticks$/m);
+    await project.save("app.mjs", app(2));
+    await lift.prints(/^version 1 stops$/m);
+    await lift.prints(/^version 2 ticks$/m);
+    lift.signal("SIGTERM");
+    expect(await lift.exited).toBe(0);
+    const lines = lift.output.split("\n");
+    expect(lines.filter((line) => line.endsWith("stops"))).toEqual(["version 1 stops", "version 2 stops"]);
+    expect(lines.indexOf("version 1 stops")).toBeGreaterThan(lines.lastIndexOf("version 1 ticks"));
+  });
+
   it("keeps identity and state of open connections, although the app creates a new memory store", async () => {
     const app = (version: number) => `import { Lift } from "lift-ws";
       import { memoryConnectionStore } from "lift-ws/store/memory";
