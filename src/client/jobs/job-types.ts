@@ -41,8 +41,9 @@ export interface CallOptions<Details = Json> extends WatchOptions<Details> {
    */
   readonly startAt?: number;
   /**
-   * Whether the action may be carried out twice. The client then sends an unanswered request again after a lost connection,
-   * where it would reject with OUTCOME_UNKNOWN. Default: the server decides by its handler.
+   * Whether the server may run the action twice. The client sends a call without an answer again: with `true` as a new call,
+   * otherwise as a `resend`. The server runs a resend again only if its handler is declared `idempotent`; the job of any other
+   * request in place rejects with OUTCOME_UNKNOWN. Default: false.
    */
   readonly idempotent?: boolean;
 }

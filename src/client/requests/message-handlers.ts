@@ -1,6 +1,6 @@
 import type { ServerMessage } from "../../protocol/index.ts";
 
-/** A value's `typeof`, its required fields, or in a list an optional value. */
+/** The shape of a JSON value: the name of its `typeof`, an object with its required fields, or `[shape]` if it is optional. */
 export type Shape = string | readonly [Shape] | { readonly [field: string]: Shape };
 
 /** The fields of every message of a channel. */
