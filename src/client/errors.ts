@@ -56,9 +56,12 @@ export function featureMissing(name: string, feature: string): ClientError {
   return new ClientError("FEATURE_MISSING", `\`${name}\` needs createClient({ use: [${feature}()] })`);
 }
 
+/** After these codes the server may have carried out the request: PROTOCOL.md, "Error codes". */
+export const UNCERTAIN_CODES = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
+
 /** @param cause the last error */
 export function outcomeUnknown(cause: unknown): ClientError {
-  return new ClientError("OUTCOME_UNKNOWN", "It may have been carried out", { cause });
+  return new ClientError("OUTCOME_UNKNOWN", "The request may have been carried out", { cause });
 }
 
 /** Converts an error from the server. */

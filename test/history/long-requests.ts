@@ -52,11 +52,9 @@ async function runRequest(
   });
   const acts = [
     () => other.requests.attach(id),
-    // Before, the refusal of its subscription would be that of the first job too.
-    () => maker.requests.knows(id) && maker.requests.attach(id),
+    () => maker.requests.attach(id),
     () => random.pick([job, other.requests.attach(id)]).cancel(),
     () => {
-      if (!maker.requests.knows(id)) return;
       job.leave();
       maker.requests.attach(id);
     },

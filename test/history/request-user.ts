@@ -37,7 +37,6 @@ export class RequestUser {
   readonly #log: (fact: LogEvent) => void;
   readonly #cuts = new Map<string, { messages: number; readonly cut: () => void }>();
   readonly #open = new Set<Promise<void>>();
-  readonly #known = new Set<string>();
   #jobs = 0;
 
   constructor(
@@ -55,11 +54,6 @@ export class RequestUser {
   /** Jobs that have not ended. */
   get open(): readonly Promise<void>[] {
     return [...this.#open];
-  }
-
-  /** Whether the client knows that the request is stored. */
-  knows(id: string): boolean {
-    return this.#known.has(id);
   }
 
   nameOf(id: string): RequestName {
@@ -144,7 +138,6 @@ export class RequestUser {
   }
 
   #countMessage(id: string): void {
-    this.#known.add(id);
     const waiting = this.#cuts.get(id);
     if (waiting === undefined || --waiting.messages > 0) return;
     this.#cuts.delete(id);

@@ -18,7 +18,7 @@ import { MessageOrder } from "../channels/message-order.ts";
 import { historyLost } from "../channels/subscription.ts";
 import type { ClientCore } from "../core.ts";
 import { callListener } from "../emitter.ts";
-import { ClientError, outcomeUnknown, toClientError } from "../errors.ts";
+import { ClientError, outcomeUnknown, toClientError, UNCERTAIN_CODES } from "../errors.ts";
 import { Feed } from "../feed.ts";
 import { invalidOption } from "../options.ts";
 import type { RequestOptions } from "../requests/timeouts.ts";
@@ -67,6 +67,8 @@ export class RequestJob implements Repairable {
   isStored = false;
   /** Whether the last message was a `resend`. */
   isResent = false;
+  /** Called with an error that does not say whether the request is stored. */
+  onUncertain: ((error: ClientError) => void) | undefined;
   readonly #core: ClientCore;
   readonly #options: WatchOptions;
   readonly #lifetime = new AbortController();
@@ -105,6 +107,13 @@ export class RequestJob implements Repairable {
       this.#end(Promise.resolve(message.data), 0);
     } else if (message.type === "error") {
       const error = toClientError(message.error);
+      // Only the end of a stored request has `output`: any other error is an answer to the call.
+      const mayBeStored = this.isResent || UNCERTAIN_CODES.includes(error.code);
+      if (message.output === undefined && error.retry && mayBeStored) {
+        if (this.isStored) void this.#readState(error);
+        else this.onUncertain?.(error);
+        return;
+      }
       // The action was known before, so only `resend` can be unknown to the server.
       const isUnknown = this.isResent && !this.isStored && error.code === "NOT_FOUND";
       this.#end(Promise.reject(isUnknown ? outcomeUnknown(error) : error), message.output);
@@ -182,7 +191,8 @@ export class RequestJob implements Repairable {
     }
   }
 
-  async #readState(): Promise<void> {
+  /** @param uncertain an error to end with when the request is not stored */
+  async #readState(uncertain?: ClientError): Promise<void> {
     const before = this.#progress;
     try {
       const options = { signal: this.signal };
@@ -195,7 +205,7 @@ export class RequestJob implements Repairable {
       if (type) this.take(message as JobMessage & RequestInfo);
     } catch (error) {
       // The next connection or heartbeat reads it again.
-      if (!(error as ClientError).retry) this.fail(error as ClientError);
+      if (!(error as ClientError).retry) this.fail(uncertain ?? (error as ClientError));
     }
   }
 

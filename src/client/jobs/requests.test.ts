@@ -222,6 +222,40 @@ describe("a request without an answer", () => {
     expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
   });
 
+  it.each(["STORE_FAILED", "RATE_LIMITED"] as const)(
+    "is resent after a pause when a resend gets %s",
+    async (code) => {
+      const all = await connected();
+      all.server.jobs.answer = () => "silent";
+      const end = ending(all.client.request("report", 1, { id: ID }));
+      await all.clock.pass(10);
+      let refusals = 2;
+      all.server.intercept = ({ action }) => (action === "resend" && refusals-- > 0 ? code : undefined);
+      await reconnect(all, () => {
+        all.server.jobs.store(ID);
+        all.server.jobs.complete(ID, "done");
+      });
+      await all.clock.pass(5_000);
+      expect(end).toEqual({ value: "done" });
+      expect(all.server.actions).toEqual(["resend", "resend", "resend"]);
+    },
+  );
+
+  it("rejects with OUTCOME_UNKNOWN when no resend gets a certain answer until the timeout", async () => {
+    const all = await connected();
+    all.server.jobs.answer = () => "silent";
+    const before = all.clock.pending;
+    const end = ending(all.client.request("report", 1, { timeoutMs: 5_000 }));
+    await all.clock.pass(10);
+    all.server.intercept = ({ action }) => (action === "resend" ? "STORE_FAILED" : undefined);
+    await reconnect(all);
+    await all.clock.pass(3_900);
+    expect(end).toEqual({});
+    await all.clock.pass(200);
+    expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
+    expect(all.clock.pending).toBe(before);
+  });
+
   it("is sent again itself when it is idempotent", async () => {
     const all = await connected();
     all.server.jobs.answer = () => "silent";
@@ -256,6 +290,69 @@ describe("a request without an answer", () => {
     await clock.pass(10);
     expect(end).toEqual({ value: 3 });
     expect(server.jobs.calls).toHaveLength(1);
+  });
+});
+
+describe("a call that may be stored, by its answer", () => {
+  it.each(["STORE_FAILED", "CONNECTION_CLOSED", "TIMEOUT"] as const)(
+    "is resent after a pause: %s",
+    async (code) => {
+      const { client, clock, server } = await connected();
+      server.jobs.answer = () => ({ code });
+      const end = ending(client.request("report", 1, { id: ID }));
+      await clock.pass(10);
+      expect([server.actions, end]).toEqual([[], {}]);
+      server.jobs.answer = () => "stored";
+      await clock.pass(1_000);
+      server.jobs.complete(ID, "done");
+      await clock.pass(10);
+      expect([server.actions, end]).toEqual([["resend"], { value: "done" }]);
+    },
+  );
+
+  it("rejects with OUTCOME_UNKNOWN when it is not stored", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => ({ code: "STORE_FAILED" });
+    const end = ending(client.request("pay", 1));
+    await clock.pass(1_000);
+    expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
+  });
+
+  it("is sent again itself when it is idempotent", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => ({ code: "STORE_FAILED" });
+    const end = ending(client.request("read", 1, { idempotent: true }));
+    await clock.pass(10);
+    server.jobs.answer = () => ({ data: 5 });
+    await clock.pass(1_000);
+    expect([server.actions, end]).toEqual([[], { value: 5 }]);
+  });
+
+  it("is not resent when a message about the stored request arrives in the pause", async () => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => ({ code: "STORE_FAILED" });
+    const end = ending(client.request("report", 1, { id: ID, timeoutMs: 5_000 }));
+    await clock.pass(10);
+    server.opened[0]!.deliver({ type: "progress", request_id: ID, percentage: 1, message: "", attempt: 1 });
+    await clock.pass(10_000);
+    expect([server.actions, end]).toEqual([[], {}]);
+    server.opened[0]!.deliver({ type: "complete", request_id: ID, success: true, result: 4, output: 0 });
+    await clock.pass(10);
+    expect(end).toEqual({ value: 4 });
+  });
+
+  it.each([true, false])("has its state read when its progress came before. Stored: %s", async (isStored) => {
+    const { client, clock, server } = await connected();
+    server.jobs.answer = () => "silent";
+    const end = ending(client.request("report", 1, { id: ID }));
+    await clock.pass(10);
+    const [socket] = server.opened;
+    socket!.deliver({ type: "progress", request_id: ID, percentage: 1, message: "", attempt: 1 });
+    if (isStored) server.jobs.store(ID);
+    const error = { code: "STORE_FAILED", message: "", retry: true } as const;
+    socket!.deliver({ type: "error", request_id: ID, error });
+    await clock.pass(10);
+    expect([server.actions, end]).toEqual([["request"], isStored ? {} : { code: "STORE_FAILED" }]);
   });
 });
 

@@ -4,7 +4,7 @@ import type { ClientCore } from "../core.ts";
 import { type ClientError, outcomeUnknown } from "../errors.ts";
 import type { ClientFeature } from "../feature.ts";
 import { ANSWERS } from "../requests/message-handlers.ts";
-import { abortable, type RequestOptions, withTimeout } from "../requests/timeouts.ts";
+import { abortable, type RequestOptions } from "../requests/timeouts.ts";
 import { type JobMessage, RequestJob } from "./job.ts";
 import type { CallOptions, Job, WatchOptions } from "./job-types.ts";
 
@@ -109,45 +109,46 @@ function toPublic(job: RequestJob): Job {
   });
 }
 
-/** Sends the request until it is answered, on the next session after a lost one. */
+/** Sends the request until it is answered: on the next session after a lost one, and after an uncertain answer. */
 async function send(
-  { settings: { clock, requestTimeoutMs }, link }: ClientCore,
+  { requests, link }: ClientCore,
   job: RequestJob,
   action: string,
   payload: Json,
-  { timeoutMs = requestTimeoutMs, background, startAt, idempotent }: CallOptions,
+  { timeoutMs, background, startAt, idempotent }: CallOptions,
 ): Promise<void> {
   const { id, answered } = job;
   const call = { action, payload, background, startAt };
   let isSent = false;
+  let isAnswered = false;
+  let uncertain: ClientError | undefined;
+  void answered.promise.then(() => {
+    isAnswered = true;
+  });
   try {
-    await withTimeout(clock, { signal: job.signal, timeoutMs }, async (signal) => {
-      let isAnswered = false;
-      answered.promise.then(() => {
-        isAnswered = true;
+    await requests.run({ signal: job.signal, timeoutMs }, async (session, signal) => {
+      if (isAnswered) return;
+      // Its own connection gets its messages; any other one has to subscribe.
+      session.signal.addEventListener("abort", job.watch, { signal: job.signal });
+      job.isResent = isSent && !idempotent;
+      const message = job.isResent ? { id, action: "resend", payload: call } : { id, ...call };
+      await session.exchange(message, (write) => {
+        write();
+        isSent = true;
+        return abortable<void>(AbortSignal.any([signal, session.signal]), (resolve, reject) => {
+          job.onUncertain = (error) => {
+            uncertain = error;
+            reject(error);
+          };
+          void answered.promise.then(resolve);
+        });
       });
-      while (!isAnswered) {
-        const session = await link.whenConnected(signal);
-        // Its own connection gets its messages; any other one has to subscribe.
-        session.signal.addEventListener("abort", job.watch, { signal: job.signal });
-        job.isResent = isSent && !idempotent;
-        const message = job.isResent ? { id, action: "resend", payload: call } : { id, ...call };
-        const ended = AbortSignal.any([signal, session.signal]);
-        await session
-          .exchange(message, (write) => {
-            write();
-            isSent = true;
-            return abortable<void>(ended, (resolve) => void answered.promise.then(resolve));
-          })
-          .catch((error) => {
-            if (signal.aborted || !session.ended) throw error;
-          });
-      }
     });
   } catch (error) {
-    const { code } = error as ClientError;
-    if (code === "TIMEOUT") link.probe();
-    const isKnown = !isSent || code === "TIMEOUT" || code === "ABORTED";
-    job.fail(isKnown ? (error as ClientError) : outcomeUnknown(error));
+    if (isAnswered) return;
+    const isTimeout = (error as ClientError).code === "TIMEOUT";
+    if (isTimeout) link.probe();
+    const isKnown = !isSent || (isTimeout && !uncertain);
+    job.fail(isKnown ? (error as ClientError) : outcomeUnknown(uncertain ?? error));
   }
 }

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { connected, setup } from "../../../test/client/setup.ts";
+import { UNCERTAIN_CODES } from "../errors.ts";
 import { type OutboxItem, type OutboxStorage, outbox } from "../index.ts";
-import { UNCERTAIN_CODES } from "./outbox.ts";
 
 const MINUTE = 60_000;
 

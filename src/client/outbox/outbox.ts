@@ -8,7 +8,7 @@ import {
 import { checkChannel } from "../channels/channels.ts";
 import { stopwatch } from "../clock.ts";
 import { notJson, randomId, serialize, tooLarge } from "../connection/session.ts";
-import { ClientError, outcomeUnknown } from "../errors.ts";
+import { ClientError, outcomeUnknown, UNCERTAIN_CODES } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
@@ -19,8 +19,6 @@ import type { OutboxItem, StoredItems } from "./outbox-storage.ts";
  * rest is for the time on the network.
  */
 export const KEY_LIFETIME_MS = 270_000;
-/** After these codes a message may have been stored: PROTOCOL.md, "Error codes". */
-export const UNCERTAIN_CODES = ["STORE_FAILED", "TIMEOUT", "CONNECTION_CLOSED", "INTERNAL_ERROR"];
 
 /** Options of `publish`. */
 export interface PublishOptions extends RequestOptions {
