@@ -75,6 +75,7 @@ export class RequestJob implements Repairable {
   #channel: Channel | undefined;
   #progress: Progress | undefined;
   #hasOutput = false;
+  #isReadingResult = false;
   /** The result or the error, once known; and the offset of the last output before it. */
   #outcome: Promise<Json> | undefined;
   #outputEnd = 0;
@@ -211,6 +212,8 @@ export class RequestJob implements Repairable {
 
   /** Reads a result that is larger than a frame. After a lost connection, `refresh` begins again. */
   async #readResult(bytes: number, output: number): Promise<void> {
+    if (this.#isReadingResult) return;
+    this.#isReadingResult = true;
     try {
       let text = "";
       for (let more = true; more && text.length < bytes; ) {
@@ -224,6 +227,7 @@ export class RequestJob implements Repairable {
       const error = cause instanceof ClientError ? cause : undefined;
       if (!error?.retry) this.fail(error ?? new ClientError("INTERNAL_ERROR", "Invalid result", { cause }));
     }
+    this.#isReadingResult = false;
   }
 
   #setProgress(progress: Progress): void {

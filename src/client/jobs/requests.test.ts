@@ -501,6 +501,16 @@ describe("a stored request", () => {
     ]);
   });
 
+  it("reads a large result once when its end arrives twice", async () => {
+    const { job, clock, server } = await stored();
+    const end = ending(job);
+    server.jobs.complete(ID, "x".repeat(3_500));
+    server.jobs.complete(ID, "x".repeat(3_500));
+    await clock.pass(100);
+    expect(end).toEqual({ value: "x".repeat(3_500) });
+    expect(server.actions).toEqual(Array(4).fill("result"));
+  });
+
   it("reads a large result again when the client disconnected meanwhile", async () => {
     const { client, job, clock, server } = await stored();
     const end = ending(job);
