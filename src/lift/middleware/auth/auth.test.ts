@@ -181,12 +181,24 @@ describe("a JWT", () => {
     ["for several audiences, ours among them", { aud: ["mail", AUDIENCE] }, 200],
     ["for another audience", { aud: "mail" }, 401],
     ["for other audiences", { aud: ["mail", "files"] }, 401],
+    ["for an empty list of audiences", { aud: [] }, 401],
+    ["for an audience that is null", { aud: null }, 401],
   ])("%s ends with its status, where tokens may lack an audience", async (_what, claims, status) => {
-    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    vi.spyOn(process, "emitWarning").mockReturnValue();
     const { connect } = makeApp({ jwt: { ...jwt, allowMissingAudience: true }, now: () => NOW });
     expect((await connect(bearer(await sign(claims)))).statusCode).toBe(status);
+  });
+
+  it("that may lack an audience causes a warning at the set-up, not at each token", async () => {
+    const warn = vi.spyOn(process, "emitWarning").mockReturnValue();
+    makeApp();
+    expect(warn).not.toHaveBeenCalled();
+    const { connect } = makeApp({ jwt: { ...jwt, allowMissingAudience: true }, now: () => NOW });
     const code = { code: "LIFT_MISSING_AUDIENCE" };
-    expect(warn.mock.calls).toEqual([[expect.stringContaining("allowMissingAudience"), code]]);
+    const calls = [[expect.stringContaining("allowMissingAudience"), code]];
+    expect(warn.mock.calls).toEqual(calls);
+    for (const aud of [undefined, AUDIENCE]) await connect(bearer(await sign({ aud })));
+    expect(warn.mock.calls).toEqual(calls);
   });
 
   it("is refused with a changed payload, or another or no secret or algorithm", async () => {

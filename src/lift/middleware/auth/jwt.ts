@@ -26,7 +26,7 @@ export interface JwtOptions {
   readonly audience: string | readonly string[];
   /**
    * Whether to accept tokens without the claim `aud`, which the issuer may have made for another service. For issuers that
-   * set none; a process warns once. A token with an audience must still have one of `audience`. Default false.
+   * set none. A token with an audience must still have one of `audience`. The set-up emits a process warning. Default false.
    */
   readonly allowMissingAudience?: boolean;
   /** Secret shared with the issuer, at least as long as the hash: 32 bytes for HS256. */
@@ -122,7 +122,8 @@ export function createJwtVerifier(
   };
   return async (token) => {
     const claims = await verifyClaims(verify, token, { ...checks, currentDate: new Date(now()) });
-    if (claims.aud !== undefined && ![claims.aud].flat().some((each) => accepted.includes(each))) {
+    // Otherwise jose has checked it.
+    if (allowMissingAudience && !isMissingOrAmong(claims.aud, accepted)) {
       throw new LiftError("UNAUTHORIZED", { cause: "The token is for another audience" });
     }
     const own = validateIdentity(await identity(claims));
@@ -130,6 +131,10 @@ export function createJwtVerifier(
     const end = claims.exp! * 1_000;
     return validateIdentity({ ...own, expiresAt: Math.min(own.expiresAt ?? end, end) });
   };
+}
+
+function isMissingOrAmong(audience: JWTPayload["aud"], accepted: readonly string[]): boolean {
+  return audience === undefined || [audience].flat().some((each) => accepted.includes(each));
 }
 
 /** @throws {LiftError} UNAUTHORIZED, UNAVAILABLE */
