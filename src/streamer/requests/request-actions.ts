@@ -27,7 +27,7 @@ import type { Processor } from "./processor.ts";
 import { isFinal, keyOf, toRequestKey, toWatched } from "./request-keys.ts";
 import type { Watchers } from "./watchers.ts";
 
-/** 20,000 UTF-16 units take at most 60,000 bytes, 120,000 after escaping, so a piece fits into a 128 KiB message. */
+/** JSON has no raw control characters, so in a 128 KiB message a piece of it takes at most 3 bytes per UTF-16 unit. */
 const PIECE_LENGTH = 20_000;
 const PAGE_SIZE = 20;
 
@@ -42,7 +42,7 @@ interface RequestActionsOptions {
   readonly now: () => number;
 }
 
-/** Handles `request`, `result`, `requests` and `cancel`: what a user does with stored requests. */
+/** Handles `request`, `result`, `requests` and `cancel`: the actions of users on stored requests. */
 export class RequestActions {
   readonly #options: RequestActionsOptions;
 

@@ -307,6 +307,18 @@ describe("a stored request", () => {
     });
   });
 
+  it("completes for a user whose ID is too long for its channel", async () => {
+    const { streamer, client } = simulate();
+    streamer.request("report", LONG, (_, { progress }) => {
+      progress(50);
+      return "done";
+    });
+    const ada = await client("a", { ...ADA, user: "u".repeat(1_024) });
+    await ada.send({ id: "r1", action: "report" });
+    expect(await ended(ada, "r1")).toMatchObject({ type: "complete", result: "done" });
+    expect(framesOf(ada, "r1").map(({ type }) => type)).toEqual(["acknowledgment", "progress", "complete"]);
+  });
+
   it("is not retried after an error that cannot pass", async () => {
     const { streamer, client } = simulate();
     let runs = 0;

@@ -5,7 +5,7 @@ import type { FanOut } from "../fan-out/fan-out.ts";
 import type { MemberRemover } from "../membership/leave.ts";
 import { toRequestChannelKey, type Watched } from "./request-keys.ts";
 
-/** Sends messages to those who watch a request: the connection that made it, and the members of its channel. */
+/** Sends messages about a request to the connection that made it and to the members of its channel. */
 export class Watchers {
   readonly #fanOut: FanOut;
   readonly #remover: MemberRemover;
@@ -16,19 +16,17 @@ export class Watchers {
   }
 
   /**
-   * Never rejects: who misses a message finds the request's state and output in the store.
+   * Never rejects: a client that misses a message reads the request's state and output from the store.
    * @returns whether the connection that made the request is still open
    */
   async send(watched: Watched, message: ServerMessage, context: CallContext): Promise<boolean> {
     const { id, requester } = watched;
-    const key = toRequestChannelKey(watched, id);
     const frame = JSON.stringify(message);
     try {
-      const [isOpen, { gone }] = await Promise.all([
+      const [isOpen] = await Promise.all([
         this.#sendToRequester(requester, frame, context),
-        this.#fanOut.send(key, frame, context, { others: requester?.connectionId }),
+        this.#sendToMembers(watched, frame, context),
       ]);
-      await this.#remover.removeGone(gone, context, [key]);
       return isOpen;
     } catch (error) {
       logSafely(context.logger, "warn", "A message about a request was not sent", { requestId: id, error });
@@ -45,5 +43,13 @@ export class Watchers {
     const { endpoint, connectionId } = requester;
     const { results = [] } = await context.broadcast(endpoint, [connectionId], frame);
     return !results.some(({ outcome }) => outcome === "gone");
+  }
+
+  /** @throws {LiftError} INTERNAL_ERROR when the channel's key is too long */
+  async #sendToMembers(watched: Watched, frame: string, context: CallContext): Promise<void> {
+    const key = toRequestChannelKey(watched, watched.id);
+    const others = watched.requester?.connectionId;
+    const { gone } = await this.#fanOut.send(key, frame, context, { others });
+    await this.#remover.removeGone(gone, context, [key]);
   }
 }
