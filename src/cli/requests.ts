@@ -10,7 +10,7 @@ const usage = {
   name: "requests",
   summary: "List, show, cancel and run again the stored requests of a Streamer.",
   forms: [
-    "list <module>[#export] [--user <user>] [flags]",
+    "list <module>[#export] [--user <user> [--tenant <tenant>]] [flags]",
     "show <module>[#export] <id> [flags]",
     "redrive <module>[#export] <id> [flags]",
     "cancel <module>[#export] <id> [flags]",
@@ -19,7 +19,7 @@ const usage = {
     user: {
       type: "string",
       placeholder: "<user>",
-      help: "The user who made the requests. Default: an anonymous client's",
+      help: "The user who made the requests. Default: an anonymous client; for list, all users",
     },
     tenant: { type: "string", placeholder: "<tenant>", help: "The user's tenant. Default: none" },
     json: { type: "boolean", help: "Print one JSON object per line" },
@@ -31,7 +31,7 @@ const usage = {
   },
   notes: [
     "The module exports a Streamer from createStreamer; #export selects one of several. Nothing is served.",
-    "list without --user lists the requests that failed for good, of all users.",
+    "list without --user lists the dead letters: the requests that failed and are not retried.",
     "redrive runs a failed request again, from its last checkpoint.",
     "A SQLite file belongs to one process: stop the server first.",
   ],
@@ -47,23 +47,29 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   if (!VERBS.includes(verb)) throw usageError(usage, `Expected one of ${VERBS.join(", ")}`);
   if (module === undefined) throw usageError(usage, "Missing argument: the module that exports the Streamer");
   if (verb === "list" ? id !== undefined : id === undefined || extra !== undefined) {
-    throw usageError(usage, verb === "list" ? `Unexpected argument "${id}"` : "Expected one request's id");
+    throw usageError(
+      usage,
+      verb === "list" ? `Unexpected argument "${id}"` : "Expected the id of one request",
+    );
+  }
+  if (verb === "list" && flags.user === undefined && flags.tenant !== undefined) {
+    throw usageError(usage, "list with --tenant requires --user");
   }
   const reference = parseReference(module, process.cwd());
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
   const streamer = pickStreamer(await loadQuietly(reference, module), reference);
   const { requests: stored } = streamer;
-  if (stored === undefined) throw new CliError("FAILED", "The Streamer's store keeps no requests");
+  if (stored === undefined) throw new CliError("FAILED", "The Streamer's store does not support requests");
   const owner: RequestOwner = { userId: flags.user, tenantId: flags.tenant };
   const print = (request: object) =>
     terminal.stdout.write(
       flags.json ? `${JSON.stringify(request)}\n` : `${format(request as OwnedRequest)}\n`,
     );
-  await act(verb, id ?? "", owner, stored, print);
+  await runVerb(verb, id ?? "", owner, stored, print);
   return 0;
 }
 
-async function act(
+async function runVerb(
   verb: string,
   id: string,
   owner: RequestOwner,
@@ -71,7 +77,7 @@ async function act(
   print: (request: object) => void,
 ): Promise<void> {
   try {
-    if (verb === "list") for await (const request of listed(owner, stored)) print(request);
+    if (verb === "list") for await (const request of listRequests(owner, stored)) print(request);
     else if (verb === "show") print({ ...owner, ...(await stored.get(id, owner)) });
     else if (verb === "redrive") print(await stored.redrive(id, owner));
     else print(await stored.cancel(id, owner));
@@ -83,7 +89,7 @@ async function act(
   }
 }
 
-async function* listed(owner: RequestOwner, stored: StoredRequests): AsyncGenerator<OwnedRequest> {
+async function* listRequests(owner: RequestOwner, stored: StoredRequests): AsyncGenerator<OwnedRequest> {
   if (owner.userId === undefined) {
     yield* stored.failed();
     return;
@@ -99,7 +105,7 @@ async function* listed(owner: RequestOwner, stored: StoredRequests): AsyncGenera
   }
 }
 
-/** One line for people; the result, which may be long, on a second one. */
+/** Formats a request as one line, and its result, which may be long, as a second one. */
 function format(request: OwnedRequest & { readonly result?: unknown }): string {
   const { id, action, state, attempt, updatedAt, tenantId, userId, progress, error, result } = request;
   const fields = [

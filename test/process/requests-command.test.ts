@@ -64,7 +64,10 @@ it.each([
     "There is no request nothing of this user: check --user and --tenant",
   ],
   [["redrive", "app.mjs", "waiting", ...ADA], 1, "There is no failed request waiting of this user"],
-  [["show", "app.mjs"], 2, "Expected one request's id"],
+  [["show", "app.mjs"], 2, "Expected the id of one request"],
+  [["show", "app.mjs", "a", "b"], 2, "Expected the id of one request"],
+  [["list", "app.mjs", "a"], 2, 'Unexpected argument "a"'],
+  [["list", "app.mjs", "--tenant", "acme"], 2, "list with --tenant requires --user"],
   [["lists", "app.mjs"], 2, "Expected one of list, show, redrive, cancel"],
   [["list"], 2, "Missing argument"],
 ])("%j exits with %i and a reason", async (argv, code, reason) => {
