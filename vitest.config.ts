@@ -5,6 +5,7 @@ const source = { conditions: ["@lift-ws/source"] };
 // Fast tests run in memory or on loopback sockets; slow ones need a browser, a build or processes of their own.
 const slow = [
   "src/lambda-emulator/{*,functions/*,table-stream/*}.test.ts",
+  "test/cdk/**/*.test.ts",
   "test/browser/**/*.test.ts",
   "test/package/**/*.test.ts",
   "test/process/**/*.test.ts",

@@ -17,6 +17,7 @@ const PARTS: Arrows = {
   lift: [LEAF, "apigw", "aws", "store"],
   gateway: [LEAF, "apigw", "aws"],
   "lambda-emulator": [LEAF, "apigw", "aws", "gateway"],
+  cdk: ["store"],
   client: ["protocol"],
   react: ["client"],
   streamer: [LEAF, "protocol", "store", "lift"],
@@ -93,9 +94,13 @@ const PACKAGES = Object.keys({
   ...(manifest as { peerDependencies?: object }).peerDependencies,
 });
 /** The files that package.json exports. Other parts may import these and a part's `index.ts` only. */
-const DOORS = Object.values(manifest.exports).map((target) =>
-  typeof target === "string" ? target : target["@lift-ws/source"].replace("./src/", ""),
-);
+const DOORS = [
+  ...Object.values(manifest.exports).map((target) =>
+    typeof target === "string" ? target : target["@lift-ws/source"].replace("./src/", ""),
+  ),
+  // The definitions of the tables, without the AWS SDK.
+  "store/dynamodb/tables.ts",
+];
 
 /** For each name, the names that it may import. */
 type Arrows = { readonly [name: string]: readonly string[] };

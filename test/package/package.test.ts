@@ -42,6 +42,7 @@ const MAX_REACT_BYTES = 3_000;
 /** Subpaths that need an optional peer at import. All others import without one. */
 const PEERS = {
   "lift-ws/aws-sdk": "@aws-sdk/client-apigatewaymanagementapi",
+  "lift-ws/cdk": "aws-cdk-lib",
   "lift-ws/middleware/tracing": "@opentelemetry/api",
   "lift-ws/middleware/prometheus": "prom-client",
   "lift-ws/middleware/rate-limit-dynamodb": "rate-limiter-flexible",

@@ -17,8 +17,10 @@ export {
   dynamoDBChannelStore,
   dynamoDBConnectionStore,
   dynamoDBSchedule,
+  dynamoDBStores,
   dynamoDBTicketStore,
 } from "./sdk.ts";
+export type { DynamoDBStores } from "./stores.ts";
 export {
   CONNECTION_ATTRIBUTES,
   CONNECTION_TABLE,

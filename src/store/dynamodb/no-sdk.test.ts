@@ -3,7 +3,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
-import { dynamoDBConnectionStore, type NoSdkConnectionStoreOptions } from "./no-sdk.ts";
+import { dynamoDBConnectionStore, dynamoDBStores, type NoSdkConnectionStoreOptions } from "./no-sdk.ts";
 
 interface Answer {
   readonly status: number;
@@ -159,4 +159,24 @@ it.each([
   });
   dynamoDBConnectionStore({ tableName: "rows" });
   expect(load.mock.calls).toEqual([[module]]);
+});
+
+describe("the stores of an environment", () => {
+  const tables = {
+    CONNECTIONS_TABLE: "connections",
+    SCHEDULE_TABLE: "schedule",
+    MESSAGES_TABLE: "messages",
+    MEMBERS_TABLE: "members",
+  };
+
+  it("have requests if their table is named", () => {
+    expect(dynamoDBStores(tables).store.requests).toBeUndefined();
+    expect(dynamoDBStores({ ...tables, REQUESTS_TABLE: "requests" }).store.requests).toBeDefined();
+  });
+
+  it.each(Object.keys(tables))("name a missing variable: %s", (name) => {
+    expect(() => dynamoDBStores({ ...tables, [name]: "" })).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(name) }),
+    );
+  });
 });

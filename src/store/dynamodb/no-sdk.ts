@@ -14,7 +14,9 @@ import {
   createChannelStore,
   createConnectionStore,
   createSchedule,
+  createStores,
   createTicketStore,
+  type DynamoDBStores,
   type TransportSource,
 } from "./stores.ts";
 
@@ -25,6 +27,7 @@ export type {
   NoSdkConnectionStoreOptions,
   NoSdkDynamoDBOptions,
 } from "./options.ts";
+export type { DynamoDBStores } from "./stores.ts";
 
 const url: OptionCheck = {
   test: (value) => typeof value === "string" && URL.canParse(value),
@@ -82,4 +85,18 @@ export function dynamoDBTicketStore(options: NoSdkDynamoDBOptions): TicketStore 
  */
 export function dynamoDBChannelStore(options: NoSdkChannelStoreOptions): DynamoDBChannelStore {
   return createChannelStore(NO_SDK, options);
+}
+
+/**
+ * Creates all stores of a Streamer without the AWS SDK. The names of their tables are in the environment, where `lift-ws/cdk` puts
+ * them: `CONNECTIONS_TABLE`, `SCHEDULE_TABLE`, `MESSAGES_TABLE`, `MEMBERS_TABLE` and, for long requests, `REQUESTS_TABLE`.
+ * @param environment Default `process.env`
+ * @throws {StoreError} INVALID_OPTION, also when a name is missing
+ * @example
+ * export const streamer = createStreamer({ channels: { room: {} }, ...dynamoDBStores() });
+ */
+export function dynamoDBStores(
+  environment: { readonly [name: string]: string | undefined } = process.env,
+): DynamoDBStores {
+  return createStores(NO_SDK, {}, environment);
 }

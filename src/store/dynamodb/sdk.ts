@@ -15,7 +15,9 @@ import {
   createChannelStore,
   createConnectionStore,
   createSchedule,
+  createStores,
   createTicketStore,
+  type DynamoDBStores,
   type TransportSource,
 } from "./stores.ts";
 
@@ -66,4 +68,18 @@ export function dynamoDBTicketStore(options: DynamoDBOptions): TicketStore {
  */
 export function dynamoDBChannelStore(options: DynamoDBChannelStoreOptions): DynamoDBChannelStore {
   return createChannelStore(SDK, options);
+}
+
+/**
+ * Creates all stores of a Streamer that use the AWS SDK. The names of their tables are in the environment, where `lift-ws/cdk` puts
+ * them: `CONNECTIONS_TABLE`, `SCHEDULE_TABLE`, `MESSAGES_TABLE`, `MEMBERS_TABLE` and, for long requests, `REQUESTS_TABLE`.
+ * @param environment Default `process.env`
+ * @throws {StoreError} INVALID_OPTION, also when a name is missing
+ * @example
+ * export const streamer = createStreamer({ channels: { room: {} }, ...dynamoDBStores() });
+ */
+export function dynamoDBStores(
+  environment: { readonly [name: string]: string | undefined } = process.env,
+): DynamoDBStores {
+  return createStores(SDK, {}, environment);
 }

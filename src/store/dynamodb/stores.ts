@@ -64,6 +64,40 @@ export function createChannelStore<Options extends object>(
   return composeChannelStore(source.open(options), options);
 }
 
+/** The stores of a Streamer. */
+export interface DynamoDBStores {
+  /** Channels and, with a table for them, long requests. */
+  readonly store: DynamoDBChannelStore;
+  /** Connections. */
+  readonly connectionStore: ConnectionStore;
+  /** Work that is due later. */
+  readonly schedule: Schedule;
+}
+
+/** @throws {StoreError} INVALID_OPTION */
+export function createStores<Options extends object>(
+  source: TransportSource<Options>,
+  options: Options,
+  environment: { readonly [name: string]: string | undefined },
+): DynamoDBStores {
+  const read = (name: string): string => {
+    const value = environment[name];
+    if (value) return value;
+    throw new StoreError("INVALID_OPTION", `Set ${name} in the environment to the name of a table`);
+  };
+  const { REQUESTS_TABLE: requestTableName } = environment;
+  return {
+    store: createChannelStore(source, {
+      ...options,
+      messageTableName: read("MESSAGES_TABLE"),
+      memberTableName: read("MEMBERS_TABLE"),
+      ...(requestTableName && { requestTableName }),
+    }),
+    connectionStore: createConnectionStore(source, { ...options, tableName: read("CONNECTIONS_TABLE") }),
+    schedule: createSchedule(source, { ...options, tableName: read("SCHEDULE_TABLE") }),
+  };
+}
+
 function check<Options extends object>(
   options: Options,
   checks: OptionChecks<Options>,

@@ -1,0 +1,253 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { App, RemovalPolicy, Stack, Validations } from "aws-cdk-lib";
+import { Match, Template } from "aws-cdk-lib/assertions";
+import { AwsSolutionsChecks } from "cdk-nag";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Streamer, type StreamerProps } from "../../src/cdk/index.ts";
+import {
+  CONNECTION_TABLE,
+  createTableInput,
+  MEMBER_TABLE,
+  MESSAGE_TABLE,
+  MESSAGE_TABLE_STREAM_SOURCE,
+  REQUEST_TABLE,
+  REQUEST_TABLE_STREAM_SOURCE,
+  SCHEDULE_TABLE,
+} from "../../src/store/dynamodb/index.ts";
+
+const TABLES = {
+  Connections: CONNECTION_TABLE,
+  Schedule: SCHEDULE_TABLE,
+  Messages: MESSAGE_TABLE,
+  Members: MEMBER_TABLE,
+  Requests: REQUEST_TABLE,
+};
+const FUNCTIONS = ["Connect", "Disconnect", "Router", "Fanout", "Dispatch", "Worker", "Tick"];
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "lift-ws-cdk-"));
+  writeFileSync(join(folder, "app.ts"), "export const streamer: any = { app: {} };\n");
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+// biome-ignore lint/suspicious/noExplicitAny: CloudFormation's properties are not typed
+type Properties = any;
+
+/** Synthesizes a stack with a Streamer. cdk-nag's findings fail the synthesis. */
+function synthesize(props: Partial<StreamerProps> = {}) {
+  const app = new App({ outdir: mkdtempSync(join(folder, "out-")) });
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  const stack = new Stack(app, "Chat");
+  const streamer = new Streamer(stack, "S", {
+    entry: join(folder, "app.ts"),
+    bundling: { conditions: ["@lift-ws/source"] },
+    ...props,
+  });
+  const { directory } = app.synth();
+  const template = Template.fromStack(stack);
+  /** Returns the properties of the one resource of a type whose id starts with a name. */
+  const find = (type: string, name = ""): Properties => {
+    const found = Object.entries(template.findResources(type)).filter(([id]) => id.startsWith(`S${name}`));
+    expect(found.map(([id]) => id)).toHaveLength(1);
+    return found[0]![1].Properties;
+  };
+  return { streamer, template, find, directory };
+}
+
+let defaults: ReturnType<typeof synthesize>;
+beforeAll(() => {
+  defaults = synthesize();
+});
+
+describe("the tables", () => {
+  it.each(Object.entries(TABLES))("are those of the stores: %s", (name, definition) => {
+    const {
+      TableName: _,
+      AttributeDefinitions,
+      StreamSpecification,
+      ...input
+    } = createTableInput("", definition);
+    const { StreamViewType } = StreamSpecification ?? {};
+    const table = defaults.find("AWS::DynamoDB::Table", name);
+    expect(table).toMatchObject({
+      ...input,
+      ...(StreamViewType && { StreamSpecification: { StreamViewType } }),
+      TimeToLiveSpecification: { AttributeName: definition.timeToLive, Enabled: true },
+      PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+      DeletionProtectionEnabled: true,
+    });
+    expect(new Set(table.AttributeDefinitions)).toEqual(new Set(AttributeDefinitions));
+  });
+
+  it("are deleted with the stack if it is asked for", () => {
+    const { template } = synthesize({ removalPolicy: RemovalPolicy.DESTROY });
+    const types = ["AWS::DynamoDB::Table", "AWS::Logs::LogGroup"];
+    const kept = types.flatMap((type) =>
+      Object.values(template.findResources(type, { DeletionPolicy: "Retain" })),
+    );
+    expect(kept).toEqual([]);
+    template.allResourcesProperties("AWS::DynamoDB::Table", { DeletionProtectionEnabled: false });
+  });
+});
+
+describe("the functions", () => {
+  it("run on Node 24 and arm64, with the names of the tables", () => {
+    const { template } = defaults;
+    template.resourceCountIs("AWS::Lambda::Function", FUNCTIONS.length);
+    template.allResourcesProperties("AWS::Lambda::Function", {
+      Runtime: "nodejs24.x",
+      Architectures: ["arm64"],
+      Environment: {
+        Variables: Match.objectLike(
+          Object.fromEntries(
+            Object.keys(TABLES).map((name) => [`${name.toUpperCase()}_TABLE`, Match.anyValue()]),
+          ),
+        ),
+      },
+    });
+  });
+
+  it("may do this and nothing else", () => {
+    expect(grants(defaults.template)).toMatchSnapshot();
+  });
+
+  it("have settings of their own", () => {
+    const { find, template } = synthesize({
+      environment: { LEVEL: "info" },
+      functions: {
+        connect: { provisionedConcurrentExecutions: 2, memorySize: 1_024, environment: { LEVEL: "warn" } },
+      },
+    });
+    expect(find("AWS::Lambda::Function", "Connect")).toMatchObject({
+      MemorySize: 1_024,
+      Environment: { Variables: { LEVEL: "warn" } },
+    });
+    expect(find("AWS::Lambda::Function", "Router").Environment.Variables.LEVEL).toBe("info");
+    const alias = Object.keys(template.findResources("AWS::Lambda::Alias"));
+    expect(JSON.stringify(find("AWS::ApiGatewayV2::Integration", "Apiconnect"))).toContain(alias[0]);
+  });
+
+  it("are bundled from the entry, and `$connect` from an entry of its own", () => {
+    writeFileSync(join(folder, "connect.ts"), 'export const handler = () => "a small bundle";\n');
+    const { directory } = synthesize({ connectEntry: join(folder, "connect.ts") });
+    const bundles = readdirSync(directory)
+      .filter((name) => name.startsWith("asset."))
+      .map((name) => readFileSync(join(directory, name, "index.mjs"), "utf8"));
+    const counts = [
+      "a small bundle",
+      "webSocketHandler",
+      "fanOutHandler",
+      "dispatchHandler",
+      "workerHandler",
+      "tickHandler",
+    ].map((text) => [text, bundles.filter((bundle) => bundle.includes(text)).length]);
+    expect(counts).toEqual(counts.map(([text]) => [text, 1]));
+  });
+
+  it("fail to bundle an entry that does not exist, and the error names it", () => {
+    expect(() => synthesize({ entry: join(folder, "nowhere.ts") })).toThrow(/nowhere\.ts/);
+  });
+});
+
+describe("the event sources", () => {
+  it.each([
+    ["Fanout", MESSAGE_TABLE_STREAM_SOURCE],
+    ["Dispatch", REQUEST_TABLE_STREAM_SOURCE],
+  ])("have the settings of the store: %s", (name, source) => {
+    expect(defaults.find("AWS::Lambda::EventSourceMapping", name)).toMatchObject({
+      StartingPosition: source.startingPosition,
+      BatchSize: source.batchSize,
+      MaximumBatchingWindowInSeconds: source.batchWindowSeconds,
+      MaximumRecordAgeInSeconds: source.maxRecordAgeSeconds,
+      BisectBatchOnFunctionError: source.bisectOnError,
+      FunctionResponseTypes: ["ReportBatchItemFailures"],
+      FilterCriteria: { Filters: [{ Pattern: JSON.stringify(source.filter) }] },
+      DestinationConfig: { OnFailure: { Destination: expect.anything() } },
+    });
+  });
+
+  it("call the scheduled functions every minute", () => {
+    for (const name of ["Tick", "Dispatch"]) {
+      expect(defaults.find("AWS::Events::Rule", name)).toMatchObject({
+        ScheduleExpression: "rate(1 minute)",
+      });
+    }
+  });
+});
+
+describe("the API", () => {
+  it("routes connects, disconnects and all messages", () => {
+    const routes = Object.values(defaults.template.findResources("AWS::ApiGatewayV2::Route"));
+    expect(routes.map(({ Properties }) => Properties.RouteKey)).toEqual([
+      "$connect",
+      "$disconnect",
+      "$default",
+    ]);
+  });
+
+  it("logs no path, query or header, which may have a token", () => {
+    const { AccessLogSettings } = defaults.find("AWS::ApiGatewayV2::Stage");
+    const variables = Object.values(JSON.parse(AccessLogSettings.Format) as Record<string, string>);
+    expect(
+      variables.filter((each) => /path|query|header|messageId|authorizer\.(?!error)/i.test(each)),
+    ).toEqual([]);
+  });
+});
+
+describe("the alarms", () => {
+  it("each have an action, and a dashboard beside them", () => {
+    const { template, streamer } = defaults;
+    const topic = Object.keys(template.findResources("AWS::SNS::Topic"))[0];
+    template.allResourcesProperties("AWS::CloudWatch::Alarm", { AlarmActions: [{ Ref: topic }] });
+    template.resourceCountIs("AWS::CloudWatch::Alarm", streamer.monitoring!.alarms.length);
+    template.resourceCountIs("AWS::CloudWatch::Dashboard", 1);
+  });
+
+  it("are left out if it is asked for", () => {
+    const { template } = synthesize({ monitoring: false });
+    for (const type of ["Alarm", "Dashboard"]) template.resourceCountIs(`AWS::CloudWatch::${type}`, 0);
+    template.resourceCountIs("AWS::SNS::Topic", 0);
+  });
+});
+
+it("gives a bucket for blobs to the functions that run the application", () => {
+  const { find, template } = synthesize({ blobs: true });
+  const { Roles } = find("AWS::IAM::Policy", "UseBlobs");
+  expect(Roles.map(({ Ref }: { Ref: string }) => Ref.replace(/Role.*/, ""))).toEqual(["SRouter", "SWorker"]);
+  template.allResourcesProperties("AWS::Lambda::Function", {
+    Environment: { Variables: Match.objectLike({ BLOB_BUCKET: Match.anyValue() }) },
+  });
+});
+
+/** Returns what each role may do: its actions, by resource. */
+function grants(template: Template): Record<string, Record<string, string>> {
+  const found: Record<string, Record<string, string>> = {};
+  const add = (role: string, statements: Properties[]) => {
+    const name = /^S([A-Z][a-z]+)Role/.exec(role)![1]!;
+    for (const { Effect, Action, Resource } of statements) {
+      const resources = [Resource].flat().map((it) => nameOf(it));
+      found[name] = { ...found[name], [resources.join(" ")]: `${Effect} ${[Action].flat().join(" ")}` };
+    }
+  };
+  for (const [id, { Properties }] of Object.entries(template.findResources("AWS::IAM::Role"))) {
+    for (const { PolicyDocument } of Properties.Policies ?? []) add(id, PolicyDocument.Statement);
+  }
+  for (const { Properties } of Object.values(template.findResources("AWS::IAM::Policy"))) {
+    for (const { Ref } of Properties.Roles) add(Ref, Properties.PolicyDocument.Statement);
+  }
+  return found;
+}
+
+/** Returns an ARN in the template as text, without CDK's hashes. */
+function nameOf(value: Properties): string {
+  if (typeof value === "string") return value;
+  if (value.Ref) return `{${value.Ref.replace(/[0-9A-F]{8}$/, "")}}`;
+  if (value["Fn::GetAtt"])
+    return `{${value["Fn::GetAtt"][0].replace(/[0-9A-F]{8}$/, "")}.${value["Fn::GetAtt"][1]}}`;
+  return value["Fn::Join"][1].map(nameOf).join(value["Fn::Join"][0]);
+}
