@@ -101,10 +101,10 @@ export interface CallRouteOptions<Input extends StandardSchemaV1, Output extends
 }
 
 /**
- * Internal: gives `runDetachedWork` the app's private settings. Not a method, so that apps without stored requests do not
- * bundle it.
+ * Internal: returns an app's private settings, for `runDetachedWork`. That function is not a method of the app, so that
+ * apps without stored requests do not bundle it.
  */
-export let settingsOf: (app: Lift) => Settings;
+export let appSettings: (app: Lift) => Settings;
 
 /** Default time of a tick, in ms. EventBridge's finest schedule is once a minute. */
 const TICK_MS = 60_000;
@@ -139,7 +139,7 @@ export class Lift<State extends object = AnyState> {
   #routes: Routes | undefined;
 
   static {
-    settingsOf = (app) => app.#settingsFor(app.#handlerOptions);
+    appSettings = (app) => app.#settingsFor(app.#handlerOptions);
   }
 
   /** @throws {LiftError} INVALID_OPTION for an unknown or invalid option */

@@ -21,7 +21,7 @@ const ANY_JSON = json();
 const LEGACY_STATE = object({ state: optional(json(LIMITS.stateBytes)) });
 
 /**
- * Parses a client's message. Anything that is not a valid request throws.
+ * Parses a client's message as a request of the protocol.
  * @throws {ProtocolError} MALFORMED_JSON, VALIDATION_ERROR, NOT_FOUND (unknown action), with the request's id if the id
  * is valid
  */
@@ -30,8 +30,8 @@ export function parseRequest(message: string): Request {
 }
 
 /**
- * Parses a client's message: a request of the protocol, or a call of one of the application's own actions.
- * @param isCall whether the application has registered an action
+ * Parses a client's message as a request of the protocol, or as a call of an action that the application has registered.
+ * @param isCall returns whether the application has registered an action
  * @throws {ProtocolError} as `parseRequest`
  */
 export function parseMessage(message: string, isCall: (action: string) => boolean): Request | CallMessage {
@@ -52,6 +52,7 @@ function toRequest({ fields, own, head }: ReturnType<typeof parseHead>): Request
   return { ...head, payload: parseValue(schema, own("payload") ?? {}, "payload", requestId) } as Request;
 }
 
+/** Parses the fields that all messages have. `own` reads a field that is not inherited. */
 function parseHead(message: string) {
   const fields = parseObject(message);
   const own = (name: string) => (Object.hasOwn(fields, name) ? fields[name] : undefined);

@@ -1,6 +1,6 @@
 import type { LambdaContext, MessageEvent } from "../../apigw/index.ts";
 import type { TimeBudget } from "../../store/index.ts";
-import { type Lift, settingsOf } from "../app.ts";
+import { appSettings, type Lift } from "../app.ts";
 import { compose, type Middleware } from "../compose.ts";
 import { type AnyContext, Context, contextInternals } from "../context.ts";
 import { runDetached } from "../handler.ts";
@@ -36,7 +36,7 @@ export async function runDetachedWork<Result>(
   detached: DetachedWork,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  const settings = settingsOf(app);
+  const settings = appSettings(app);
   const { action, userId, tenantId, budget } = detached;
   const observers = middleware.filter(({ phase }) => phase === "observer");
   const around = middleware.filter(({ phase }) => phase === undefined);

@@ -32,7 +32,7 @@ export async function scheduleExpiry(
   const item = { kind: EXPIRY, id: ctx.connectionId, dueAt, data };
   // On $connect there is no row yet, and no refresh.
   if (isConnectEvent(ctx.event)) await fromStore(schedule.put(item, ctx.lambda));
-  else await putUnlessEarlier(item, toleranceMs, { schedule, store }, ctx.lambda);
+  else await scheduleEarliest(item, toleranceMs, { schedule, store }, ctx.lambda);
 }
 
 /** Removes the scheduled close on `$disconnect`. A failure is harmless, because the tick ignores closed connections. */
@@ -56,7 +56,7 @@ export function closeExpired(toleranceMs: number): ScheduledAction {
     if (row !== undefined) {
       const end = expiryTime(expiryFromRow(row), toleranceMs);
       if (end === undefined) return;
-      if (end > tick.now()) return putUnlessEarlier({ ...item, dueAt: end }, toleranceMs, tick, tick);
+      if (end > tick.now()) return scheduleEarliest({ ...item, dueAt: end }, toleranceMs, tick, tick);
     }
     const { endpoint, connectedAt } = item.data as { endpoint: string; connectedAt: number };
     const options = { signal: tick.signal };
@@ -75,10 +75,10 @@ interface Stores {
 }
 
 /**
- * Puts an item, then reads the row, because another refresh may have shortened the expiry in between. The loop ends
- * because each due time is earlier than the one before.
+ * Schedules an item at its due time, or at the row's expiry when that is earlier: another refresh may have shortened it
+ * meanwhile. The loop ends because each due time is earlier than the one before.
  */
-async function putUnlessEarlier(
+async function scheduleEarliest(
   item: ScheduledItem,
   toleranceMs: number,
   { schedule, store }: Stores,
