@@ -1,9 +1,7 @@
 import type { ChannelIn, JsonNamespaces, Namespaces } from "../../protocol/index.ts";
-import type { Clock } from "../clock.ts";
 import type { ClientCore } from "../core.ts";
 import { ClientError } from "../errors.ts";
 import type { ClientFeature } from "../feature.ts";
-import type { RequestQueue } from "../requests/request-queue.ts";
 import { type RequestOptions, withTimeout } from "../requests/timeouts.ts";
 
 /** The methods of the feature `blobs`. */
@@ -24,49 +22,28 @@ export interface BlobMethods<Types extends Namespaces = JsonNamespaces> {
  * const client = createClient({ url, use: [blobs()] });
  */
 export function blobs(): ClientFeature {
-  return {
-    install: ({ settings: { clock }, requests }: ClientCore): BlobMethods => ({
-      upload: (channel, file, options) => upload(clock, requests, channel, file, options),
-      download: (channel, blob, options) => download(clock, requests, channel, blob, options),
-    }),
+  return { install: installBlobs };
+}
+
+function installBlobs({ settings: { clock }, requests }: ClientCore): BlobMethods {
+  /** Sends an HTTP request to a URL from the server. @throws {ClientError} TRANSFER_FAILED, ABORTED */
+  const transfer = async (url: string, { signal }: RequestOptions, init?: RequestInit) => {
+    const response = await withTimeout(clock, { signal }, (ending) =>
+      fetch(url, { ...init, signal: ending }).catch((cause: unknown) => cause),
+    );
+    if (response instanceof Response && response.ok) return response;
+    throw new ClientError("TRANSFER_FAILED", "The transfer failed", { cause: response });
   };
-}
-
-/** Uploads a file by HTTP to the URL that the server returns. @returns the blob's name */
-async function upload(
-  clock: Clock,
-  requests: RequestQueue,
-  channel: string,
-  file: Blob,
-  patience: RequestOptions = {},
-): Promise<string> {
-  const payload = { channel, bytes: file.size, contentType: file.type || undefined };
-  const { blob, url, headers } = await requests.request("upload", payload, patience);
-  await transfer(clock, url, patience, { method: "PUT", headers, body: file });
-  return blob;
-}
-
-/** Downloads a blob by HTTP from the URL that the server returns. */
-async function download(
-  clock: Clock,
-  requests: RequestQueue,
-  channel: string,
-  blob: string,
-  patience: RequestOptions = {},
-): Promise<Response> {
-  const { url } = await requests.request("download", { channel, blob }, patience);
-  return transfer(clock, url, patience);
-}
-
-async function transfer(
-  clock: Clock,
-  url: string,
-  { signal }: RequestOptions,
-  init?: RequestInit,
-): Promise<Response> {
-  const response = await withTimeout(clock, { signal }, (ending) =>
-    fetch(url, { ...init, signal: ending }).catch((cause: unknown) => cause),
-  );
-  if (response instanceof Response && response.ok) return response;
-  throw new ClientError("TRANSFER_FAILED", "The transfer failed", { cause: response });
+  return {
+    async upload(channel, file, options = {}) {
+      const payload = { channel, bytes: file.size, contentType: file.type || undefined };
+      const { blob, url, headers } = await requests.request("upload", payload, options);
+      await transfer(url, options, { method: "PUT", headers, body: file });
+      return blob;
+    },
+    async download(channel, blob, options = {}) {
+      const { url } = await requests.request("download", { channel, blob }, options);
+      return transfer(url, options);
+    },
+  };
 }

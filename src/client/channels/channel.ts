@@ -1,5 +1,5 @@
 import type { ChannelMessage, Json, PresenceMessage, Subscribed } from "../../protocol/index.ts";
-import { Emitter } from "../emitter.ts";
+import { callListener, Emitter } from "../emitter.ts";
 import type { ClientError } from "../errors.ts";
 import { LruMap } from "./lru-map.ts";
 import { MessageOrder } from "./message-order.ts";
@@ -47,6 +47,11 @@ export class Channel {
     });
   }
 
+  /** Whether it has subscriptions. */
+  get isRead(): boolean {
+    return this.subscriptions.size > 0;
+  }
+
   setState(state: Json | undefined): void {
     this.state = state;
     this.version++;
@@ -71,7 +76,7 @@ export class Channel {
   }
 
   presence(message: PresenceMessage): void {
-    this.#notify((subscription) => subscription.presence(message));
+    this.#notify(({ options }) => callListener(options.onPresence, message));
   }
 
   /** @param reconnected whether the client had no connection before */
@@ -88,7 +93,7 @@ export class Channel {
   settle(): void {
     if (!this.#recovering || this.order.hasGap) return;
     this.#recovering = false;
-    this.#notify((subscription) => subscription.recovered());
+    this.#notify(({ options }) => callListener<void>(options.onRecovered, undefined));
   }
 
   #deliver(message: ChannelMessage): void {

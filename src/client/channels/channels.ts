@@ -19,7 +19,7 @@ import { splitIntoFrames } from "../requests/chunking.ts";
 import { MESSAGE, type Shape } from "../requests/message-handlers.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
 import { Channel } from "./channel.ts";
-import { type GapRepairEvents, repairGap } from "./gap-repair.ts";
+import { repairGap } from "./gap-repair.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
 import { SubscriptionSync, type SubscriptionSyncEvents } from "./subscription-sync.ts";
 
@@ -27,7 +27,7 @@ import { SubscriptionSync, type SubscriptionSyncEvents } from "./subscription-sy
 type PushedToChannel = Exclude<ServerMessage, ResponseMessage | ErrorMessage | RequestMessage>;
 
 /** All channels of a client, on one or two sessions: two while one replaces the other. */
-export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRepairEvents<Channel> {
+export class Channels implements ConnectionEvents, SubscriptionSyncEvents {
   /** The channels that have subscriptions, by name. */
   readonly desired = new Map<string, Channel>();
   /** Emits after each heartbeat. */
@@ -73,14 +73,13 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     });
   }
 
-  session(): Session | undefined {
-    return this.#link.session;
-  }
-
   /** @throws {ClientError} INVALID_CHANNEL, INVALID_OPTION, NOT_JSON */
   subscribe(name: string, options: SubscribeOptions = {}): OpenSubscription {
-    checkSubscribe(name, options);
-    const { recent = 0, state, signal, onPresence } = options;
+    const { recent = 0, bufferSize = 1, state, signal, onPresence } = options;
+    checkChannel(name);
+    checkInteger("recent", recent, 0, MAX_MESSAGES);
+    checkInteger("bufferSize", bufferSize, 1);
+    serialize({ state });
     if (!this.setState && (onPresence || state !== undefined)) {
       throw featureMissing(onPresence ? "onPresence" : "state", "presence");
     }
@@ -152,7 +151,8 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
   }
 
   #repair(channel: Channel, waitMs: number): void {
-    if (channel.order.hasGap) void repairGap(channel, waitMs, this.#settings, this);
+    if (!channel.order.hasGap) return;
+    void repairGap(channel, waitMs, this.#settings, this.#link, (error) => this.refused(channel, error));
   }
 
   /** Delivers recent messages to a later subscription. The first one gets them with the channel. */
@@ -180,19 +180,10 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents, GapRe
     this.#syncing = true;
     queueMicrotask(() => {
       this.#syncing = false;
-      for (const [name, { subscriptions }] of this.desired) {
-        if (subscriptions.size === 0) this.desired.delete(name);
-      }
+      for (const [name, { isRead }] of this.desired) if (!isRead) this.desired.delete(name);
       for (const sync of this.syncs.values()) void sync.sync();
     });
   }
-}
-
-function checkSubscribe(name: string, { recent = 0, bufferSize = 1, state }: SubscribeOptions): void {
-  checkChannel(name);
-  checkInteger("recent", recent, 0, MAX_MESSAGES);
-  checkInteger("bufferSize", bufferSize, 1);
-  serialize({ state });
 }
 
 /** @throws {ClientError} INVALID_CHANNEL */

@@ -1,5 +1,6 @@
 import { MAX_MESSAGES } from "../../protocol/index.ts";
 import { backoffDelay } from "../connection/backoff.ts";
+import type { ConnectionManager } from "../connection/connection-manager.ts";
 import type { Session } from "../connection/session.ts";
 import type { ClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
@@ -11,38 +12,32 @@ import { isSamePosition } from "./message-order.ts";
 const MAX_EMPTY_PAGES = 3;
 
 /** The messages of a channel in order, for one reader or all. */
-export interface Repairable extends Pick<Channel, "name" | "order" | "repairing"> {
-  /** The readers. */
-  readonly subscriptions: { readonly size: number };
+export interface Repairable extends Pick<Channel, "name" | "order" | "isRead" | "repairing"> {
   /** Called once no message is missing. */
   settle(): void;
 }
 
-export interface GapRepairEvents<Repaired extends Repairable> {
-  session(): Session | undefined;
-  refused(channel: Repaired, error: ClientError): void;
-}
-
 /**
  * Fetches a channel's missing messages from history, page by page, up to its last message.
- * @param waitMs the delay before the first page, in which missing messages may still arrive
+ * @param wait the delay in ms before the first page, in which missing messages may still arrive
+ * @param onRefused called when the server refuses the channel
  */
-export async function repairGap<Repaired extends Repairable>(
-  channel: Repaired,
-  waitMs: number,
+export async function repairGap(
+  channel: Repairable,
+  wait: number,
   settings: ResolvedOptions,
-  events: GapRepairEvents<Repaired>,
+  link: ConnectionManager,
+  onRefused: (error: ClientError) => void,
 ): Promise<void> {
   if (channel.repairing) return;
   channel.repairing = true;
   const { order } = channel;
-  let wait = waitMs;
   let failures = 0;
   // Stops without a session: the next one subscribes first, which shows what is missing.
-  for (let session = events.session(); session; session = events.session()) {
+  for (let session = link.session; session; session = link.session) {
     try {
       if (wait > 0) await delay(settings.clock, wait, session.signal);
-      if (!order.hasGap || channel.subscriptions.size === 0) {
+      if (!order.hasGap || !channel.isRead) {
         channel.settle();
         break;
       }
@@ -54,7 +49,7 @@ export async function repairGap<Repaired extends Repairable>(
       order.markStale();
       const error = thrown as ClientError;
       if (!error.retry) {
-        events.refused(channel, error);
+        onRefused(error);
         break;
       }
       failures = session.ended ? 0 : failures + 1;

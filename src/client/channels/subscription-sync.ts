@@ -108,7 +108,7 @@ export class SubscriptionSync {
     const { channel } = entry;
     channel.order.markStale();
     if (this.#stopped) return;
-    if (channel.subscriptions.size > 0) this.entries.delete(channel.name);
+    if (channel.isRead) this.entries.delete(channel.name);
     // The server may have subscribed it anyway, so the next sync leaves it.
     else entry.phase = "in";
     if (error.retry) this.#retryLater();

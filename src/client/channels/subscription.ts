@@ -115,10 +115,6 @@ export class OpenSubscription implements Subscription {
     }
   }
 
-  recovered(): void {
-    callListener<void>(this.options.onRecovered, undefined);
-  }
-
   /** @returns whether a listener or an iterator got the loss */
   lost(position: Position): boolean {
     this.#buffered = this.#historyEnd = undefined;
@@ -128,10 +124,6 @@ export class OpenSubscription implements Subscription {
     }
     // An iterator can report a loss only by throwing.
     return this.#feed.isRead && this.end(historyLost(this.channel, position));
-  }
-
-  presence(message: PresenceMessage): void {
-    callListener(this.options.onPresence, message);
   }
 
   /** Buffers messages until `replay`. @param fetch called when the server confirms the channel */

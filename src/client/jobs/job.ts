@@ -32,6 +32,12 @@ export type JobMessage =
   | ProgressMessage
   | CompleteMessage;
 
+/** The end of a request. */
+interface Outcome {
+  readonly result?: Json | undefined;
+  readonly error?: ClientError;
+}
+
 /** Before the first output. The epoch of every output: PROTOCOL.md, "Requests". */
 const START: Position = { epoch: "output", offset: 0 };
 
@@ -61,7 +67,6 @@ export class RequestJob implements Repairable {
     deliver: (message) => this.#deliver(message),
     lost: (position) => this.fail(historyLost(this.name, position)),
   });
-  readonly subscriptions = { size: 1 };
   repairing = false;
   /** Whether the request is stored, so that it survives its connection. */
   isStored = false;
@@ -76,8 +81,8 @@ export class RequestJob implements Repairable {
   #progress: Progress | undefined;
   #hasOutput = false;
   #isReadingResult = false;
-  /** The result or the error, once known; and the offset of the last output before it. */
-  #outcome: Promise<Json> | undefined;
+  /** Set once known, with the offset of the last output before it. */
+  #outcome: Outcome | undefined;
   #outputEnd = 0;
 
   constructor(core: ClientCore, id: string, options: WatchOptions) {
@@ -103,9 +108,13 @@ export class RequestJob implements Repairable {
     return this.#lifetime.signal;
   }
 
+  get isRead(): boolean {
+    return !this.signal.aborted;
+  }
+
   take(message: JobMessage): void {
     if (message.type === "response") {
-      this.#end(Promise.resolve(message.data), 0);
+      this.#end({ result: message.data }, 0);
     } else if (message.type === "error") {
       const error = toClientError(message.error);
       // Only the end of a stored request has `output`: any other error is an answer to the call.
@@ -117,12 +126,12 @@ export class RequestJob implements Repairable {
       }
       // The action was known before, so only `resend` can be unknown to the server.
       const isUnknown = this.isResent && !this.isStored && error.code === "NOT_FOUND";
-      this.#end(Promise.reject(isUnknown ? outcomeUnknown(error) : error), message.output);
+      this.#end({ error: isUnknown ? outcomeUnknown(error) : error }, message.output);
     } else {
       this.isStored = true;
       if (message.type === "complete") {
         const { result, result_bytes: bytes, output } = message;
-        if (bytes === undefined) this.#end(Promise.resolve(result as Json), output);
+        if (bytes === undefined) this.#end({ result }, output);
         else void this.#readResult(bytes, output);
       } else if (message.type === "progress") {
         const { percentage, message: text, metadata, attempt } = message;
@@ -147,7 +156,7 @@ export class RequestJob implements Repairable {
       onLost: (position) => {
         if (this.#hasOutput) this.fail(historyLost(this.name, position));
       },
-      onError: (error) => this.fail(error),
+      onError: this.fail,
     });
     const channel = channels.desired.get(this.name)!;
     this.#channel = channel;
@@ -173,9 +182,9 @@ export class RequestJob implements Repairable {
   }
 
   /** Ends the job at once, without the rest of the output. */
-  fail(error: ClientError): void {
-    if (!this.signal.aborted) this.#close(Promise.reject(error), error);
-  }
+  readonly fail = (error: ClientError): void => {
+    if (!this.signal.aborted) this.#close({ error });
+  };
 
   /** Called when no output is missing. */
   settle(): void {
@@ -184,12 +193,7 @@ export class RequestJob implements Repairable {
     // The server reported output that its history does not have.
     const position = this.order.position!;
     if (this.#hasOutput && position.offset < this.#outputEnd) this.fail(historyLost(this.name, position));
-    else {
-      outcome.then(
-        () => this.#close(outcome),
-        (error: ClientError) => this.#close(outcome, error),
-      );
-    }
+    else this.#close(outcome);
   }
 
   /** @param uncertain an error to end with when the request is not stored */
@@ -222,7 +226,7 @@ export class RequestJob implements Repairable {
         text += piece.text;
         more = piece.more && piece.text !== "";
       }
-      this.#end(Promise.resolve(JSON.parse(text)), output);
+      this.#end({ result: JSON.parse(text) }, output);
     } catch (cause) {
       const error = cause instanceof ClientError ? cause : undefined;
       if (!error?.retry) this.fail(error ?? new ClientError("INTERNAL_ERROR", "Invalid result", { cause }));
@@ -264,15 +268,10 @@ export class RequestJob implements Repairable {
     if (head.offset > order.position!.offset) order.observeHead(head);
     if (!order.hasGap || channel.order.hasGap || !channel.isSubscribed) return;
     const { settings, link } = this.#core;
-    void repairGap(this, 0, settings, {
-      session: () => (this.signal.aborted ? undefined : link.session),
-      refused: (_, error) => this.fail(error),
-    });
+    void repairGap(this, 0, settings, link, this.fail);
   }
 
-  #end(outcome: Promise<Json>, output: number | undefined): void {
-    // The caller of `settle` gets the error.
-    outcome.catch(() => {});
+  #end(outcome: Outcome, output: number | undefined): void {
     if (this.#outcome) return;
     this.#outcome = outcome;
     this.#outputEnd = Number(output) || 0;
@@ -286,15 +285,16 @@ export class RequestJob implements Repairable {
     this.settle();
   }
 
-  #close(outcome: Promise<Json>, error?: ClientError): void {
+  #close(outcome: Outcome): void {
+    const { result, error } = outcome;
     this.#outcome ??= outcome;
-    this.subscriptions.size = 0;
     // The readers of the output get the error from it.
     if (this.output.isRead) this.result.promise.catch(() => {});
     this.#lifetime.abort();
     this.progress.end();
     this.output.end(error);
-    this.result.resolve(outcome);
+    if (error) this.result.reject(error);
+    else this.result.resolve(result as Json);
     this.answered.resolve();
   }
 }

@@ -44,28 +44,26 @@ export interface RequestOptions {
 }
 
 /** Runs `run` with one signal for the timeout and the caller's signal. @throws {ClientError} TIMEOUT, ABORTED */
-export async function withTimeout<T>(
+export function withTimeout<T>(
   clock: Clock,
   { signal, timeoutMs }: RequestOptions,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
   const abort = () => controller.abort(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
-  const timer =
-    timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
-      ? undefined
-      : clock.setTimeout(() => controller.abort(timeoutError(timeoutMs)), timeoutMs);
   if (signal?.aborted) abort();
-  signal?.addEventListener("abort", abort);
-  try {
-    return await abortable(
-      controller.signal,
-      (resolve, reject) => void run(controller.signal).then(resolve, reject),
-    );
-  } finally {
-    timer?.cancel();
-    signal?.removeEventListener("abort", abort);
-  }
+  return abortable(controller.signal, (resolve, reject) => {
+    signal?.addEventListener("abort", abort);
+    const timer =
+      timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
+        ? undefined
+        : clock.setTimeout(() => controller.abort(timeoutError(timeoutMs)), timeoutMs);
+    run(controller.signal).then(resolve, reject);
+    return () => {
+      timer?.cancel();
+      signal?.removeEventListener("abort", abort);
+    };
+  });
 }
 
 export function timeoutError(ms: number): ClientError {
