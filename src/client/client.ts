@@ -137,8 +137,7 @@ function buildClient(settings: ResolvedOptions): Client {
     disconnect: () => link.disconnect(),
     subscribe: (channel, given) => channels.subscribe(channel, given),
     publish: (channel, data, given) => outbox.publish(channel, data, given),
-    history: (channel, { signal, timeoutMs, ...query } = {}) =>
-      requests.request("history", { ...query, channel }, { signal, timeoutMs }),
+    history: (channel, given) => requests.query("history", { ...given, channel }),
   };
   const client = basics as Client;
   for (const [feature, methods] of Object.entries(FEATURES)) {

@@ -45,11 +45,10 @@ export async function repairGap(
       await fetchPage(channel, session);
       failures = isSamePosition(before, order.position) ? failures + 1 : 0;
       if (failures === MAX_EMPTY_PAGES) order.skipGap();
-    } catch (thrown) {
+    } catch (error) {
       order.markStale();
-      const error = thrown as ClientError;
-      if (!error.retry) {
-        onRefused(error);
+      if (!(error as ClientError).retry) {
+        onRefused(error as ClientError);
         break;
       }
       failures = session.ended ? 0 : failures + 1;

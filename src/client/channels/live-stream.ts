@@ -11,10 +11,8 @@ import type { ClientCore } from "../core.ts";
 import { Emitter } from "../emitter.ts";
 import type { ClientFeature } from "../feature.ts";
 import { BY_USER, PUSHED } from "../requests/message-handlers.ts";
-import type { RequestQueue } from "../requests/request-queue.ts";
 import type { RequestOptions } from "../requests/timeouts.ts";
 import type { Channel } from "./channel.ts";
-import type { Channels } from "./channels.ts";
 import { LiveStreamState } from "./live-stream-state.ts";
 
 /** The live stream of a channel, kept up to date until `close`. */
@@ -78,39 +76,34 @@ function installStreams({ channels, requests }: ClientCore): StreamMethods {
       }
     });
   });
-  return { stream: (channel) => openStream(channel, channels, requests, states) };
-}
-
-function openStream(
-  channel: string,
-  channels: Channels,
-  requests: RequestQueue,
-  states: WeakMap<Channel, LiveStreamState>,
-): Stream {
-  const subscription = channels.subscribe(channel);
-  const live = states.get(channels.desired.get(channel)!)!;
-  const changes = new Emitter<Stream>();
-  const stopListening = live.changes.on(() => changes.emit(stream));
-  const stream: Stream = {
-    channel,
-    ready: subscription.ready,
-    get live() {
-      return live.stream;
-    },
-    get endReason() {
-      return live.endReason;
-    },
-    onChange: (listener) => changes.on(listener),
-    async start(data, options) {
-      await requests.request("stream_start", { channel, data }, options);
-    },
-    async end(options) {
-      await requests.request("stream_end", { channel }, options);
-    },
-    close() {
-      stopListening();
-      subscription.unsubscribe();
+  return {
+    stream(channel) {
+      const subscription = channels.subscribe(channel);
+      const live = states.get(channels.desired.get(channel)!)!;
+      const changes = new Emitter<Stream>();
+      const stopListening = live.changes.on(() => changes.emit(stream));
+      const stream: Stream = {
+        channel,
+        ready: subscription.ready,
+        get live() {
+          return live.stream;
+        },
+        get endReason() {
+          return live.endReason;
+        },
+        onChange: (listener) => changes.on(listener),
+        async start(data, options) {
+          await requests.request("stream_start", { channel, data }, options);
+        },
+        async end(options) {
+          await requests.request("stream_end", { channel }, options);
+        },
+        close() {
+          stopListening();
+          subscription.unsubscribe();
+        },
+      };
+      return stream;
     },
   };
-  return stream;
 }

@@ -56,12 +56,11 @@ export function openMembers(
       for (const message of buffered) list.apply(message);
       resolve();
       changes.emit(members);
-    } catch (thrown) {
-      const error = thrown as ClientError;
+    } catch (error) {
       // The next connection refreshes the list.
-      if (turn !== requested || error.code === "CONNECTION_CLOSED") return;
+      if (turn !== requested || (error as ClientError).code === "CONNECTION_CLOSED") return;
       reject(error);
-      reportError(error);
+      reportError(error as ClientError);
     }
   };
 

@@ -45,12 +45,10 @@ export class MessageOrder {
   add(message: ChannelMessage): void {
     const at = message.position;
     if (!at || isReached(at, this.position)) return;
-    // Another epoch may be newer or older; only the server knows.
-    if (this.position && at.epoch !== this.position.epoch) {
-      this.#isStale = true;
-      return;
+    if (this.position) {
+      this.#raiseHead(at);
+      if (at.epoch !== this.position.epoch) return;
     }
-    if (this.position) this.#headOffset = Math.max(this.#headOffset, at.offset);
     const { from = at.offset } = message;
     const next = (this.position?.offset ?? 0) + 1;
     // A message that repeats delivered ones leaves a gap: history returns the rest.
@@ -62,8 +60,8 @@ export class MessageOrder {
   /** Notes the position of the channel's last message. */
   observeHead(head: Position): void {
     if (!this.position) return;
-    if (head.epoch === this.position.epoch) this.#headOffset = Math.max(this.#headOffset, head.offset);
-    if (head.epoch !== this.position.epoch || head.offset < this.position.offset) this.#isStale = true;
+    this.#raiseHead(head);
+    if (head.offset < this.position.offset) this.#isStale = true;
   }
 
   /** Call before a request that returns missing messages. @returns the position to send */
@@ -91,8 +89,7 @@ export class MessageOrder {
       this.#isStale = true;
     }
     for (const message of messages) this.add(message);
-    if (head.epoch === this.position?.epoch) this.#headOffset = Math.max(this.#headOffset, head.offset);
-    else this.#isStale = true;
+    this.#raiseHead(head);
   }
 
   /** Stops waiting for messages that the server reports but does not return. */
@@ -100,6 +97,12 @@ export class MessageOrder {
     this.#isStale = false;
     this.#headOffset = 0;
     this.#buffer.clear();
+  }
+
+  /** Another epoch may be newer or older; only the server knows. */
+  #raiseHead({ epoch, offset }: Position): void {
+    if (epoch === this.position?.epoch) this.#headOffset = Math.max(this.#headOffset, offset);
+    else this.#isStale = true;
   }
 
   #skipTo(position: Position): void {
@@ -112,7 +115,7 @@ export class MessageOrder {
     this.position = position;
     this.#headOffset = position.offset;
     for (const { position: at } of this.#buffer.values()) {
-      if (at?.epoch === position.epoch) this.#headOffset = Math.max(this.#headOffset, at.offset);
+      if (at?.epoch === position.epoch) this.#raiseHead(at);
     }
     this.#dropReached(position);
   }

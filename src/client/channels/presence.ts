@@ -80,8 +80,7 @@ function installPresence({ channels, requests, reportError }: ClientCore): Prese
   };
   return {
     setPresence,
-    presence: (channel, { signal, timeoutMs, ...query } = {}) =>
-      requests.request("presence", { ...query, channel }, { signal, timeoutMs }),
+    presence: (channel, given) => requests.query("presence", { ...given, channel }),
     members: (channel) => openMembers(channel, channels, requests, reportError),
   };
 }

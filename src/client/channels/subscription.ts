@@ -40,8 +40,7 @@ export interface Subscription<Data = Json> extends AsyncIterable<ChannelMessage<
 }
 
 export function historyLost(channel: string, position: Position): ClientError {
-  const message = `Messages of ${channel} were lost`;
-  return new ClientError("HISTORY_LOST", message, { position });
+  return new ClientError("HISTORY_LOST", `Messages of ${channel} were lost`, { position });
 }
 
 export function unsubscribed(): ClientError {

@@ -165,7 +165,7 @@ export class Session {
     const { handlers } = this.#events;
     const message = handlers.parse(data);
     if (!message) return;
-    const id = "request_id" in message ? message.request_id : undefined;
+    const { request_id: id } = message as { readonly request_id?: string };
     const pending = this.#pending.get(id!);
     // An error without an id ends the connection.
     if (message.type === "error" && id === undefined) this.end(toClientError(message.error));

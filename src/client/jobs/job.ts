@@ -92,9 +92,7 @@ export class RequestJob implements Repairable {
     this.#options = options;
     this.order.position = START;
     if (!isRequestId(id)) {
-      this.fail(
-        invalidOption("`id` must be 1 to 128 bytes without control characters, and not start with `~`"),
-      );
+      this.fail(invalidOption("Invalid request `id`: see `CallOptions`"));
     }
     const { signal, onOutput } = options;
     if (onOutput) this.#hasOutput = true;

@@ -94,8 +94,7 @@ function installRequests(core: ClientCore): RequestMethods {
       else watch();
       return toPublic(job);
     },
-    requests: ({ signal, timeoutMs, ...query } = {}) =>
-      requests.request("requests", query, { signal, timeoutMs }),
+    requests: (given = {}) => requests.query("requests", given),
   };
 }
 

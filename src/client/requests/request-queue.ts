@@ -32,6 +32,14 @@ export class RequestQueue {
     return this.run(options, (session, signal) => session.request(action, payload, { signal }));
   }
 
+  /** Sends a request that reads a page, given its payload with the options. @throws {ClientError} */
+  query<A extends Action>(
+    action: A,
+    { signal, timeoutMs, ...query }: Payload<A> & RequestOptions,
+  ): Promise<Results[A]> {
+    return this.request(action, query as Payload<A>, { signal, timeoutMs });
+  }
+
   /** Runs `send` with retries until the timeout. @throws {ClientError} */
   run<T>(
     { signal: given, timeoutMs = this.#settings.requestTimeoutMs }: RequestOptions = {},
@@ -53,12 +61,12 @@ export class RequestQueue {
       options.onAttempt?.();
       try {
         return await send(session);
-      } catch (thrown) {
-        const error = thrown as ClientError;
+      } catch (error) {
         if (signal.aborted) throw error;
-        options.onFailure?.(error);
-        if (!error.retry) throw error;
-        if (error.code === "TIMEOUT") this.#connection.probe();
+        options.onFailure?.(error as ClientError);
+        const { retry, code } = error as ClientError;
+        if (!retry) throw error;
+        if (code === "TIMEOUT") this.#connection.probe();
         // Ends the delay when the session ends: the next session needs no backoff.
         const ended = AbortSignal.any([signal, session.signal]);
         await delay(this.#settings.clock, backoffDelay(this.#settings, failures), ended).catch(() => {});

@@ -67,6 +67,5 @@ export function withTimeout<T>(
 }
 
 export function timeoutError(ms: number): ClientError {
-  const message = `No answer in ${ms} ms`;
-  return new ClientError("TIMEOUT", message, { retry: true });
+  return new ClientError("TIMEOUT", `No answer in ${ms} ms`, { retry: true });
 }
