@@ -55,7 +55,7 @@ export class Feed<Value> implements AsyncIterable<Value> {
 
 /** Creates an iterator with a buffer. @param ending set for a sequence that has ended */
 function createReader<Value>(
-  { size = Number.POSITIVE_INFINITY, onFull, onLeave }: FeedOptions<Value>,
+  { size, onFull, onLeave }: FeedOptions<Value>,
   ending: Ending | undefined,
   leave: () => void,
 ): Reader<Value> {
@@ -91,7 +91,7 @@ function createReader<Value>(
     },
     take(value) {
       if (last) return;
-      if (unread.length >= size) onFull?.(unread);
+      if (size && unread.length >= size) onFull?.(unread);
       // A full buffer may have ended it.
       if (!last) unread.push(value);
       serve();

@@ -102,7 +102,7 @@ export function resolveOptions(options: ClientOptions): ResolvedOptions {
 }
 
 function checkCombination(settings: ResolvedOptions): void {
-  const { url, token, getToken, getTicket, WebSocket, reconnectBaseMs, reconnectMaxMs, use } = settings;
+  const { url, token, getToken, getTicket, WebSocket, use } = settings;
   if (!URL.canParse(url) || !/^wss?:/i.test(url)) throw invalidOption("`url` must be ws: or wss:");
   if ([token, getToken, getTicket].filter((given) => given !== undefined).length > 1) {
     throw invalidOption("Set only one of token, getToken, getTicket");
@@ -111,7 +111,7 @@ function checkCombination(settings: ResolvedOptions): void {
     throw invalidOption("`use` takes features, such as blobs()");
   }
   if (!WebSocket) throw invalidOption("Set `WebSocket`");
-  if (reconnectMaxMs < reconnectBaseMs) throw invalidOption("reconnectMaxMs is less than reconnectBaseMs");
+  checkInteger("reconnectMaxMs", settings.reconnectMaxMs, settings.reconnectBaseMs);
 }
 
 /** @throws {ClientError} INVALID_OPTION */

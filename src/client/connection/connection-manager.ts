@@ -33,6 +33,7 @@ export interface ConnectionEvents extends HeartbeatEvents {
 export class ConnectionManager {
   /** Set before `connect`. */
   events!: ConnectionEvents;
+  state: ClientState = { status: "idle" };
   readonly states = new Emitter<ClientState>();
   readonly handlers = new MessageHandlers();
   readonly #settings: ResolvedOptions;
@@ -41,7 +42,6 @@ export class ConnectionManager {
   readonly #heartbeat: Heartbeat;
   /** Every session that is open or opening. */
   readonly #sessions = new Set<Session>();
-  #state: ClientState = { status: "idle" };
   #current: Session | undefined;
   /** The session to promote next; `"asking"` while it waits for its credentials. */
   #next: Session | "asking" | undefined;
@@ -59,17 +59,13 @@ export class ConnectionManager {
     this.#heartbeat = new Heartbeat(settings, this.#credentials);
   }
 
-  get state(): ClientState {
-    return this.#state;
-  }
-
   /** The session that takes requests. */
   get session(): Session | undefined {
     return this.#current;
   }
 
   connect(): void {
-    if (this.#state.status !== "idle" && this.#state.status !== "closed") return;
+    if (this.state.status !== "idle" && this.state.status !== "closed") return;
     this.#failures = 0;
     this.#lifetime = new AbortController();
     onWake(this.#lifetime.signal, () => this.#wake());
@@ -78,7 +74,7 @@ export class ConnectionManager {
   }
 
   disconnect(): void {
-    if (this.#state.status === "idle") return;
+    if (this.state.status === "idle") return;
     this.#stop();
     this.#setState({ status: "idle" });
   }
@@ -91,8 +87,8 @@ export class ConnectionManager {
     return abortable(signal, (resolve, reject) => {
       const settle = () => {
         if (this.#current) resolve(this.#current);
-        else if (this.#state.status === "closed") reject(this.#state.error);
-        else if (this.#state.status === "idle" && !whileIdle) reject(connectionClosed());
+        else if (this.state.status === "closed") reject(this.state.error);
+        else if (this.state.status === "idle" && !whileIdle) reject(connectionClosed());
       };
       settle();
       return this.states.on(settle);
@@ -159,7 +155,7 @@ export class ConnectionManager {
     this.#heartbeat.start(session, this.events);
     const { maxConnectionMs } = this.#settings;
     this.#openLater(maxConnectionMs * (1 - this.#settings.random() / 10));
-    if (this.#state.status !== "connected") this.#setState({ status: "connected" });
+    if (this.state.status !== "connected") this.#setState({ status: "connected" });
   }
 
   #openLater(ms: number): void {
@@ -203,7 +199,7 @@ export class ConnectionManager {
     this.#setState({ status: "reconnecting", attempt: this.#failures, at: now + ms, error });
     if (this.#failures === REPORT_AFTER_FAILURES) this.#reportError(error);
     // A listener may have disconnected.
-    if (this.#state.status !== "reconnecting") return;
+    if (this.state.status !== "reconnecting") return;
     if (!this.#next) this.#openLater(ms);
     // An open session need not wait for its subscriptions once the previous one is gone.
     else if (this.#next !== "asking" && this.#next.openFor) this.#promote(this.#next);
@@ -212,14 +208,14 @@ export class ConnectionManager {
   #wake(): void {
     if (this.#current) {
       this.#heartbeat.probe();
-    } else if (this.#state.status === "reconnecting" && !this.#next) {
+    } else if (this.state.status === "reconnecting" && !this.#next) {
       this.#timer?.cancel();
       void this.#open();
     }
   }
 
   #setState(state: ClientState): void {
-    this.#state = state;
+    this.state = state;
     this.states.emit(state);
   }
 }

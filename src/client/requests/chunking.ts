@@ -27,24 +27,13 @@ export function splitIntoFrames<T>(items: Iterable<T>, write: (item: T) => unkno
  * @param text JSON, so without control characters
  */
 export function splitIntoChunks(id: string, message: number, text: string): string[] {
-  const chunks: string[] = [];
-  let chunk = "";
-  let bytes = 0;
-  // 64 characters at a time: one by one takes ten times as long.
-  for (const characters of text.match(/.{1,64}/gsu) ?? []) {
-    // The chunk is serialized once more, inside a `part`.
-    const size = utf8Length(JSON.stringify(characters)) - 2;
-    if (bytes + size > MAX_BYTES) {
-      chunks.push(chunk);
-      chunk = "";
-      bytes = 0;
-    }
-    chunk += characters;
-    bytes += size;
-  }
-  chunks.push(chunk);
-  const count = chunks.length;
+  // 640 characters at a time: one by one takes much longer. A chunk is serialized once more, inside a `part`.
+  const chunks = splitIntoFrames(text.match(/.{1,640}/gsu) ?? [], (characters) => characters);
   return chunks.map((chunk, index) =>
-    JSON.stringify({ id, action: "part", payload: { message, index, count, text: chunk } }),
+    JSON.stringify({
+      id,
+      action: "part",
+      payload: { message, index, count: chunks.length, text: chunk.join("") },
+    }),
   );
 }
