@@ -45,7 +45,7 @@ export async function broadcast(runs: number, progress: (line: string) => void):
   } finally {
     await Promise.all(sides.map((side) => side.stop()));
   }
-  return judge(samples, weights, runs);
+  return evaluate(samples, weights, runs);
 }
 
 async function weigh({ server, client, open }: Side): Promise<Weight> {
@@ -71,7 +71,7 @@ async function round({ server, client }: Side, into: Samples | undefined): Promi
   into.lost += lost;
 }
 
-function judge(samples: Map<string, Samples>, weights: Map<string, Weight>, runs: number): Findings {
+function evaluate(samples: Map<string, Samples>, weights: Map<string, Weight>, runs: number): Findings {
   const time = (side: SideSpec): number => median(samples.get(side.name)!.ms);
   const weight = (side: SideSpec): number => weights.get(side.name)!.heap / 1024;
   const rows = [...samples].map(

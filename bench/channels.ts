@@ -62,7 +62,7 @@ export async function channels(runs: number, progress: (line: string) => void): 
   } finally {
     await Promise.all(sides.map((side) => side.stop()));
   }
-  return judge(few, rooms, paced, runs);
+  return evaluate(few, rooms, paced, runs);
 }
 
 function newSamples(): Samples {
@@ -79,7 +79,7 @@ async function sample({ server, client }: RoomSide, into: Samples, how: object):
   into.serverCpu.push(cpuShare(before, after));
 }
 
-function judge(
+function evaluate(
   few: Samples,
   rooms: ReadonlyMap<string, Samples>,
   paced: readonly PaceResult[],

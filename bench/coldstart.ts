@@ -53,7 +53,7 @@ export async function coldstart(runs: number, progress: (line: string) => void):
       // All sides wrote the same row, except the empty function.
       for (const row of dynamoDB.takeRows(KEYS.length - 1)) deepStrictEqual(row, dynamoDB.first);
     }
-    return judge(sides, runs);
+    return evaluate(sides, runs);
   } finally {
     await dynamoDB.stop();
     await rm(folder, { recursive: true });
@@ -145,7 +145,7 @@ async function startStub() {
   };
 }
 
-function judge(sides: Record<SideKey, Side>, runs: number): Findings {
+function evaluate(sides: Record<SideKey, Side>, runs: number): Findings {
   const ratio = (key: SideKey) => median(sides[key].samples) / median(sides.hand.samples);
   return {
     measure: "coldstart",

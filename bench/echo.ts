@@ -53,7 +53,7 @@ export async function echo(runs: number, progress: (line: string) => void): Prom
   } finally {
     await Promise.all(sides.map((side) => side.stop()));
   }
-  return judge(samples, refused, runs);
+  return evaluate(samples, refused, runs);
 }
 
 async function sample({ server, client }: Side, into: Samples): Promise<void> {
@@ -65,7 +65,7 @@ async function sample({ server, client }: Side, into: Samples): Promise<void> {
   into.serverCpu.push(cpuShare(before, after));
 }
 
-function judge(samples: Map<string, Samples>, refused: Map<string, number>, runs: number): Findings {
+function evaluate(samples: Map<string, Samples>, refused: Map<string, number>, runs: number): Findings {
   const rate = (side: SideSpec): number => median(samples.get(side.name)!.perSecond);
   const ratio = (rival: SideSpec): number => rate(LIFT) / rate(rival);
   const rows = [...samples].map(

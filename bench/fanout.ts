@@ -48,7 +48,7 @@ export async function fanout(runs: number, progress: (line: string) => void): Pr
         await round(side, stub, run);
       }
     }
-    return judge(sides, runs);
+    return evaluate(sides, runs);
   } finally {
     await Promise.all([stub, ...sides.map(({ child }) => child)].map((child) => child.stop()));
   }
@@ -80,7 +80,7 @@ async function round(side: Side, stub: Child, run: number): Promise<void> {
   side.cpuMs.push((after.cpu - before.cpu) / 1000);
 }
 
-function judge(sides: readonly Side[], runs: number): Findings {
+function evaluate(sides: readonly Side[], runs: number): Findings {
   const find = (name: SideName): Side => sides.find((side) => side.name === name)!;
   const seconds = (name: SideName): number => median(find(name).ms) / 1000;
   const ours = [find("noSdk"), find("sdk")];

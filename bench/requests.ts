@@ -88,7 +88,7 @@ export async function requests(runs: number, progress: (line: string) => void): 
     const before = await server.ask<Memory>("memory");
     await client.ask("store", WAITING);
     const { heap } = await server.ask<Memory>("memory");
-    return judge(samples, (heap - before.heap) / 2 ** 20, redisIsInstalled, runs);
+    return evaluate(samples, (heap - before.heap) / 2 ** 20, redisIsInstalled, runs);
   } finally {
     await Promise.all([server.stop(), client.stop(), ...queues.map(stopQueue)]);
     rmSync(folder, { recursive: true });
@@ -134,7 +134,7 @@ function p99(values: readonly number[]): number {
   return sorted[Math.ceil(0.99 * sorted.length) - 1] ?? Number.POSITIVE_INFINITY;
 }
 
-function judge(samples: Samples, waitingMB: number, redisIsInstalled: boolean, runs: number): Findings {
+function evaluate(samples: Samples, waitingMB: number, redisIsInstalled: boolean, runs: number): Findings {
   const row = (what: string, values: readonly number[]): Row => ({
     what,
     "per second": median(values),

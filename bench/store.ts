@@ -55,7 +55,7 @@ export async function store(runs: number, progress: (line: string) => void): Pro
   } finally {
     await engine.stop();
   }
-  return judge(samples, missed, runs);
+  return evaluate(samples, missed, runs);
 }
 
 function memory(): Side {
@@ -138,7 +138,7 @@ async function inParallel(ids: readonly string[], work: (id: string) => Promise<
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
-function judge(samples: Map<string, Map<Operation, Sample[]>>, missed: number, runs: number): Findings {
+function evaluate(samples: Map<string, Map<Operation, Sample[]>>, missed: number, runs: number): Findings {
   const of = (side: string, operation: Operation, field: keyof Sample) =>
     median((samples.get(side)?.get(operation) ?? []).map((sample) => sample[field]));
   const operations = Object.keys(DOCUMENTED) as Operation[];

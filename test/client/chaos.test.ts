@@ -30,7 +30,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
 const EVENTS = fc.array(event, { minLength: 30, maxLength: 120 });
 
 /** Checks the delivered messages against the server's history. */
-class Judge {
+class Checker {
   readonly server: ModelServer;
   readonly violations: string[] = [];
   readonly handed = new Map<string, number>();
@@ -80,7 +80,7 @@ interface Run {
   readonly clock: TestClock;
   readonly server: ModelServer;
   readonly client: Client;
-  readonly judge: Judge;
+  readonly checker: Checker;
   readonly sent: { readonly text: string; readonly answer: Promise<unknown> }[];
 }
 
@@ -126,7 +126,7 @@ async function run(seed: number, rotates: boolean, events: readonly Event[]): Pr
   const server = new ModelServer(clock, random);
   server.historySize = 20;
   server.pageSize = 7;
-  const judge = new Judge(server);
+  const checker = new Checker(server);
   const client = createClient({
     url: "ws://model/?user=ada",
     WebSocket: server.WebSocket,
@@ -136,9 +136,9 @@ async function run(seed: number, rotates: boolean, events: readonly Event[]): Pr
     // Replacing sockets repairs much, so it is off: the other mechanisms must suffice.
     maxConnectionMs: rotates ? 55_000 : 7_200_000,
   });
-  const result: Run = { clock, server, client, judge, sent: [] };
+  const result: Run = { clock, server, client, checker, sent: [] };
   client.connect();
-  for (const name of CHANNELS) judge.watch(client, name);
+  for (const name of CHANNELS) checker.watch(client, name);
   await clock.pass(100);
   Object.assign(server.faults, { latency: [1, 400], drop: 0.1, duplicate: 0.1 });
   for (const [at, one] of events.entries()) await play(result, one, at);
@@ -152,10 +152,10 @@ it("delivers every message once and in order, or reports a loss exactly when the
   const counts = { handed: 0, lost: 0, sockets: 0, sent: 0 };
   await fc.assert(
     fc.asyncProperty(fc.integer(), fc.boolean(), EVENTS, async (seed, rotates, events) => {
-      const { server, client, judge, sent, clock } = await run(seed, rotates, events);
-      expect(judge.violations).toEqual([]);
+      const { server, client, checker, sent, clock } = await run(seed, rotates, events);
+      expect(checker.violations).toEqual([]);
       for (const name of ["room:a", "room:b"] as const) {
-        const { epoch, offset } = judge.last.get(name) ?? server.channel(name).head;
+        const { epoch, offset } = checker.last.get(name) ?? server.channel(name).head;
         expect([name, epoch, offset]).toEqual([name, ...Object.values(server.channel(name).head)]);
       }
       await Promise.all(sent.map(({ answer }) => answer));
@@ -166,10 +166,10 @@ it("delivers every message once and in order, or reports a loss exactly when the
       client.disconnect();
       await clock.pass(20_000);
       expect(clock.pending).toBe(0);
-      counts.lost += judge.lost;
+      counts.lost += checker.lost;
       counts.sockets += server.opened.length;
       counts.sent += sent.length;
-      for (const handed of judge.handed.values()) counts.handed += handed;
+      for (const handed of checker.handed.values()) counts.handed += handed;
     }),
     { numRuns: 150 },
   );

@@ -42,13 +42,13 @@ function readArguments(args: readonly string[]): Arguments | undefined {
     seconds: text,
     store: text,
     keep: text,
-    plant: text,
+    bug: text,
     bugs: { type: "boolean" },
     help: { type: "boolean" },
   } as const;
   const { values } = withUsageError(() => parseArgs({ args: [...args], options }));
   if (values.help) return undefined;
-  const { store, keep, plant: bug, bugs = false } = values;
+  const { store, keep, bug, bugs = false } = values;
   if (store !== undefined && !(STORES as readonly string[]).includes(store)) {
     throw new UsageError(`unknown store ${store}; expected one of ${STORES.join(", ")}`);
   }

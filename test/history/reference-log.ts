@@ -146,9 +146,9 @@ class ReferenceRun {
     const act = (act: "start" | "end") => {
       this.#write({ kind: "streams", ...owner, act, outcome: "asked" });
       const at = this.#now;
-      const [told, since] = [{ ...viewer, at }, at];
-      if (act === "start") this.#write({ kind: "stream_started", ...told, since });
-      else this.#write({ kind: "stream_ended", ...told, reason: "ended" });
+      const [stream, since] = [{ ...viewer, at }, at];
+      if (act === "start") this.#write({ kind: "stream_started", ...stream, since });
+      else this.#write({ kind: "stream_ended", ...stream, reason: "ended" });
       this.#write({ kind: "streams", ...owner, act, outcome: "done" });
     };
     const stay = () => {

@@ -177,8 +177,8 @@ export const SEEDED_LOG_BUGS: { readonly [bug: string]: LogBug } = {
   "an end of a stream without a request": {
     seed: change("held", (entry) => {
       const { t, client, user, tenant, channel } = entry;
-      const told = { t, client, user, tenant, channel, at: t };
-      const ended: LogEntry = { kind: "stream_ended", ...told, reason: "ended" };
+      const stream = { t, client, user, tenant, channel, at: t };
+      const ended: LogEntry = { kind: "stream_ended", ...stream, reason: "ended" };
       return [entry, ended, { ...ended, at: t + 1 }, { ...ended, at: t + 2 }];
     }),
     expected: /without a request for it|more often than/,

@@ -98,7 +98,7 @@ export class ServerProcess {
   /** @returns whether a process was there to receive the message */
   send(message: ToServer): boolean {
     if (this.#child?.connected !== true) return false;
-    // The return value of `send` tells of a backlog only: the message is sent in any case.
+    // The return value of `send` reports a backlog only. The message is sent in any case.
     this.#child.send(message, () => {});
     return true;
   }

@@ -9,7 +9,7 @@ export const CONNECTIONS: Scenarios = {
     const client = simulation.client("client", "ada");
     return {
       sides: [(step) => client.connect(simulation.container(step)), (step) => simulation.leave(client, step)],
-      judge: () => expectNoRow(simulation, client),
+      check: () => expectNoRow(simulation, client),
     };
   },
 
@@ -18,7 +18,7 @@ export const CONNECTIONS: Scenarios = {
     await simulation.vanish(client);
     return {
       sides: [1, 2].map(() => (step: Step) => simulation.container(step).disconnected(client)),
-      judge: () => expectNoRow(simulation, client),
+      check: () => expectNoRow(simulation, client),
     };
   },
 
@@ -30,7 +30,7 @@ export const CONNECTIONS: Scenarios = {
         (step) => simulation.container(step).stores.connectionStore.setState(client.connectionId, { n: 1 }),
         (step) => simulation.leave(client, step),
       ],
-      judge: async ([isWritten]) => {
+      check: async ([isWritten]) => {
         await expectNoRow(simulation, client);
         expect([true, false]).toContain(isWritten);
       },
@@ -46,7 +46,7 @@ export const CONNECTIONS: Scenarios = {
     };
     return {
       sides: [add, add],
-      judge: async (results) => {
+      check: async (results) => {
         expect([...results].sort()).toEqual([1, 2]);
         const row = await simulation.container().stores.connectionStore.get(client.connectionId);
         expect(row?.state).toEqual({ n: 2 });
@@ -65,7 +65,7 @@ export const CONNECTIONS: Scenarios = {
         (step) =>
           simulation.container(step, { onDisconnect: (user) => seen.push(user) }).disconnected(client),
       ],
-      judge: async ([report]) => {
+      check: async ([report]) => {
         expect(report).toMatchObject({ sent: 0, gone: 1 });
         expect(seen).toEqual(["ada"]);
         await expectNoRow(simulation, client);

@@ -27,7 +27,7 @@ export const EXPIRY: Scenarios = {
           await secured(simulation, step).tick();
         },
       ],
-      judge: async () => {
+      check: async () => {
         if (wasInTime || !simulation.isClosed(client)) {
           expect([isRefreshed, simulation.isClosed(client)]).toEqual([true, false]);
           await expectCloseAt(simulation, client, refreshedUntil);
@@ -41,7 +41,7 @@ export const EXPIRY: Scenarios = {
     const ends = [2, 5].map((minutes) => simulation.backend.now() + minutes * MINUTE);
     return {
       sides: ends.map((end) => (step) => refresh(simulation, client, end, step)),
-      judge: async (results) => {
+      check: async (results) => {
         expect(results).toEqual([true, true]);
         const row = await secured(simulation).stores.connectionStore.get(client.connectionId);
         const { expiresAt } = row!.state["lift:auth"] as { readonly expiresAt: number };
@@ -61,7 +61,7 @@ export const EXPIRY: Scenarios = {
           await secured(simulation, step).disconnected(client);
         },
       ],
-      judge: async () => {
+      check: async () => {
         const { connectionStore, schedule } = secured(simulation).stores;
         expect(await connectionStore.get(client.connectionId)).toBeUndefined();
         simulation.backend.advance(2 * MINUTE);

@@ -15,7 +15,7 @@ export const FAN_OUT: Scenarios = {
         (step) => publisher.publish(simulation.container(step), channel, "m2"),
         (step) => client.subscribe(simulation.container(step), channel, 10),
       ],
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -32,7 +32,7 @@ export const FAN_OUT: Scenarios = {
         (step) => publisher.publish(simulation.container(step), channel, "m3"),
         (step) => client.subscribe(simulation.container(step), channel),
       ],
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -46,7 +46,7 @@ export const FAN_OUT: Scenarios = {
       sides: publishers.map(
         (publisher, n) => (step) => publisher.publish(simulation.container(step), channel, `m${n}`),
       ),
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -58,7 +58,7 @@ export const FAN_OUT: Scenarios = {
       sides: [1, 2].map(
         () => (step: Step) => publisher.publish(simulation.container(step), channel, "m1", "key"),
       ),
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -69,7 +69,7 @@ export const FAN_OUT: Scenarios = {
         (step) => publisher.publish(simulation.container(step), channel, "m1"),
         (step) => simulation.recover(step),
       ],
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -78,7 +78,7 @@ export const FAN_OUT: Scenarios = {
     await simulation.storeOnly(channel, "m1");
     return {
       sides: [1, 2].map(() => (step: Step) => simulation.recover(step)),
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -110,9 +110,9 @@ export const FAN_OUT: Scenarios = {
           await simulation.recover(step);
         },
       ],
-      judge: async () => {
+      check: async () => {
         await simulation.recover();
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },

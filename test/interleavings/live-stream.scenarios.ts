@@ -13,12 +13,12 @@ export const LIVE_STREAMS: Scenarios = {
     );
     return {
       sides: starts,
-      judge: async (errors) => {
+      check: async (errors) => {
         expect([...errors].sort()).toEqual(["FORBIDDEN", undefined]);
         // The last answer may be the refusal.
         const winner = errors[0] === undefined ? owner : watcher;
         await winner.stream(simulation.container(), "start", channel);
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -32,7 +32,7 @@ export const LIVE_STREAMS: Scenarios = {
         (step) => owner.stream(simulation.container(step), "start", channel),
         (step) => viewer.subscribe(simulation.container(step), channel),
       ],
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -46,7 +46,7 @@ export const LIVE_STREAMS: Scenarios = {
         (step) => owner.stream(simulation.container(step), "end", channel),
         (step) => viewer.subscribe(simulation.container(step), channel),
       ],
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -59,9 +59,9 @@ export const LIVE_STREAMS: Scenarios = {
         (step) => owner.stream(simulation.container(step), "start", channel),
         (step) => tab.stream(simulation.container(step), "end", channel),
       ],
-      judge: async () => {
+      check: async () => {
         simulation.write({ ...streams(tab, channel), act: "end", outcome: "failed" });
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -73,7 +73,7 @@ export const LIVE_STREAMS: Scenarios = {
         (step) => owner.stream(simulation.container(step), "start", channel),
         (step) => leaveStream(simulation, owner, channel, step),
       ],
-      judge: () => judgeAfterGrace(simulation, channel),
+      check: () => checkAfterGrace(simulation, channel),
     };
   },
 
@@ -85,7 +85,7 @@ export const LIVE_STREAMS: Scenarios = {
         (step) => owner.stream(simulation.container(step), "end", channel),
         (step) => leaveStream(simulation, owner, channel, step),
       ],
-      judge: () => judgeAfterGrace(simulation, channel),
+      check: () => checkAfterGrace(simulation, channel),
     };
   },
 
@@ -102,13 +102,13 @@ export const LIVE_STREAMS: Scenarios = {
           simulation.write({ kind: "back", ...ofOwner(tab, channel), kept: true });
         },
       ],
-      judge: async () => {
+      check: async () => {
         const { streamer } = simulation.container();
         simulation.write({ kind: "back", ...ofOwner(tab, channel), kept: true });
         simulation.backend.advance(2 * MINUTE);
         await streamer.app.tick();
         expect(await streamer.stream(channel, { tenantId: "a" })).toMatchObject({ user: "ada" });
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -125,14 +125,14 @@ export const LIVE_STREAMS: Scenarios = {
         (step) => tab.subscribe(simulation.container(step), channel),
         (step) => simulation.container(step).tick(),
       ],
-      judge: async () => {
+      check: async () => {
         // Both outcomes are right, if all see the same one; and the stream ends with its owner.
         simulation.write({ ...streams(tab, channel), act: "end", outcome: "failed" });
         const { streamer } = simulation.container();
         const live = await streamer.stream(channel, { tenantId: "a" });
         expect(tab.live(channel)?.since).toBe(live?.since);
         await leaveStream(simulation, tab, channel);
-        await judgeAfterGrace(simulation, channel);
+        await checkAfterGrace(simulation, channel);
       },
     };
   },
@@ -144,12 +144,12 @@ export const LIVE_STREAMS: Scenarios = {
     simulation.backend.advance(MINUTE);
     return {
       sides: [1, 2].map(() => (step: Step) => simulation.container(step).tick()),
-      judge: async () => {
+      check: async () => {
         const ends = simulation.log.filter(
           (entry) => entry.kind === "stream_ended" && entry.client === watcher.name,
         );
         expect(ends).toHaveLength(1);
-        await judgeAfterGrace(simulation, channel);
+        await checkAfterGrace(simulation, channel);
       },
     };
   },
@@ -173,12 +173,12 @@ async function leaveStream(
   await simulation.leave(owner, step);
 }
 
-async function judgeAfterGrace(simulation: Simulation, channel: string): Promise<void> {
+async function checkAfterGrace(simulation: Simulation, channel: string): Promise<void> {
   // The grace period starts again when the end of the connection is noticed late.
   simulation.backend.advance(2 * MINUTE + 2_000);
   await simulation.container().tick();
   expect(await simulation.container().streamer.stream(channel, { tenantId: "a" })).toBeUndefined();
-  await simulation.judge(channel);
+  await simulation.check(channel);
 }
 
 function ofOwner({ name: client, user }: SimulatedClient, channel: string) {

@@ -12,7 +12,7 @@ function subscribeAndDisconnect(namespace: string, settings?: ContainerSettings)
         (step) => client.subscribe(simulation.container(step, settings), channel),
         (step) => simulation.leave(client, step, settings),
       ],
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   };
 }
@@ -37,10 +37,10 @@ export const MEMBERSHIP: Scenarios = {
         (step) => client.subscribe(simulation.container(step), channel),
         (step) => simulation.leave(leaving, step),
       ],
-      judge: async () => {
+      check: async () => {
         // Two processes cannot order a leave and a join; the watcher's heartbeat refreshes its list.
         await watcher.listMembers(simulation.container(), channel);
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -54,9 +54,9 @@ export const MEMBERSHIP: Scenarios = {
     ];
     return {
       sides: tabs.map((tab) => (step) => simulation.leave(tab, step)),
-      judge: async () => {
+      check: async () => {
         simulation.expectEvents(watcher, ["join", "leave"], "ada");
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -68,9 +68,9 @@ export const MEMBERSHIP: Scenarios = {
     for (const tab of tabs) await tab.connect(simulation.container());
     return {
       sides: tabs.map((tab) => (step) => tab.subscribe(simulation.container(step), channel)),
-      judge: async () => {
+      check: async () => {
         simulation.expectEvents(watcher, ["join"], "ada");
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -84,7 +84,7 @@ export const MEMBERSHIP: Scenarios = {
         (step) => client.unsubscribe(simulation.container(step), channel),
         (step) => simulation.leave(client, step),
       ],
-      judge: () => simulation.judge(channel),
+      check: () => simulation.check(channel),
     };
   },
 
@@ -97,9 +97,9 @@ export const MEMBERSHIP: Scenarios = {
         (step) => publisher.publish(simulation.container(step), channel, "m1"),
         (step) => simulation.leave(client, step),
       ],
-      judge: async () => {
+      check: async () => {
         simulation.expectEvents(publisher, ["join", "leave"], "ada");
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },

@@ -15,9 +15,9 @@ export const SCHEDULE: Scenarios = {
     simulation.backend.advance(MINUTE);
     return {
       sides: [1, 2].map(() => (step: Step) => ticking(simulation, step).tick()),
-      judge: async () => {
+      check: async () => {
         simulation.expectEvents(watcher, ["join", "leave"], "ada");
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -31,9 +31,9 @@ export const SCHEDULE: Scenarios = {
         (step) => ticking(simulation, step).tick(),
         (step) => ticking(simulation, step).disconnected(client),
       ],
-      judge: async () => {
+      check: async () => {
         simulation.expectEvents(watcher, ["join", "leave"], "ada");
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -43,10 +43,10 @@ export const SCHEDULE: Scenarios = {
     simulation.backend.advance(MINUTE);
     return {
       sides: [(step) => ticking(simulation, step).tick(), (step) => heartbeat(simulation, client, step)],
-      judge: async () => {
+      check: async () => {
         expect(simulation.isClosed(client)).toBe(false);
         await expectWatched(simulation, client, watcher);
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -61,10 +61,10 @@ export const SCHEDULE: Scenarios = {
     await heartbeat(simulation, watcher);
     return {
       sides: [(step) => ticking(simulation, step).tick(), (step) => heartbeat(simulation, client, step)],
-      judge: async () => {
+      check: async () => {
         if (simulation.isClosed(client)) client.leave();
         else await expectWatched(simulation, client, watcher);
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },
@@ -79,12 +79,12 @@ export const SCHEDULE: Scenarios = {
         (step) => ticking(simulation, step).tick(),
         (step) => client.subscribe(ticking(simulation, step), channel),
       ],
-      judge: async () => {
+      check: async () => {
         await simulation.vanish(client);
         simulation.backend.advance(MINUTE);
         await heartbeat(simulation, watcher);
         await ticking(simulation).tick();
-        await simulation.judge(channel);
+        await simulation.check(channel);
       },
     };
   },

@@ -123,7 +123,7 @@ export class Simulation {
   }
 
   /** Checks the log, and that the store lists exactly the connected subscribers of a channel. */
-  async judge(channel: string): Promise<void> {
+  async check(channel: string): Promise<void> {
     const container = this.container();
     const { streamer } = container;
     const members = this.clients.filter((client) => client.isSubscribed(channel));

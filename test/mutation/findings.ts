@@ -24,7 +24,7 @@ export interface Coverage {
   readonly perTest: { readonly [test: string]: Hits };
 }
 
-/** A mutant that was tried within a file. A suspect must be judged in a run of its own. */
+/** A mutant that was tried within a file. A suspect needs a run of its own. */
 export type Finding =
   | { readonly killed: string; readonly failure: string }
   | { readonly suspect: string; readonly isLost?: true }

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { loadInstrumenter } from "./instrumenter.ts";
 import { drawMutants, instrument, type Mutant } from "./mutants.ts";
 import { PARTS, type Part } from "./parts.ts";
-import { type Judgement, MutationRunner } from "./runner.ts";
+import { type MutantResult, MutationRunner } from "./runner.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const SEED = 20_261_128;
@@ -20,11 +20,11 @@ Changes the code of a part in one place at a time, and runs its tests: the ones 
   part     ${Object.keys(PARTS).join(", ")}
   --count  mutants to draw; default ${COUNT}
   --seed   of the draw; default ${SEED}
-  --only   judges these mutants, by id, in place of a draw
+  --only   runs these mutants, by id, in place of a draw
   --json   also writes each mutant and its outcome to a file
 `;
 
-interface Judged extends Mutant, Judgement {}
+interface TriedMutant extends Mutant, MutantResult {}
 
 async function main(): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -50,9 +50,9 @@ async function main(): Promise<number> {
     ? all.filter(({ id }) => only.includes(id))
     : drawMutants(all, Number(values.count), Number(values.seed));
   process.stdout.write(`${all.length} mutants, ${drawn.length} drawn with seed ${values.seed}\n`);
-  const judged = await judgeAll(copy, part, drawn);
-  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(judged, undefined, 2)}\n`);
-  printScore(judged);
+  const tried = await tryAll(copy, part, drawn);
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(tried, undefined, 2)}\n`);
+  printScore(tried);
   return 0;
 }
 
@@ -79,32 +79,32 @@ function sourcesOf({ sources, except = [] }: Part): string[] {
     .sort();
 }
 
-async function judgeAll(root: string, part: Part, mutants: readonly Mutant[]): Promise<Judged[]> {
+async function tryAll(root: string, part: Part, mutants: readonly Mutant[]): Promise<TriedMutant[]> {
   const runner = await MutationRunner.start(root, part);
   try {
-    const judged: Judged[] = [];
+    const tried: TriedMutant[] = [];
     const start = performance.now();
-    for await (const one of runner.judge(mutants)) {
-      judged.push(one);
+    for await (const one of runner.runAll(mutants)) {
+      tried.push(one);
       const seconds = Math.round((performance.now() - start) / 1000);
-      process.stdout.write(`${judged.length}/${mutants.length} ${one.outcome} ${seconds} s\n`);
+      process.stdout.write(`${tried.length}/${mutants.length} ${one.outcome} ${seconds} s\n`);
       if (one.outcome !== "killed") print(one);
     }
-    return judged;
+    return tried;
   } finally {
     await runner.stop();
   }
 }
 
-function print({ id, file, line, mutator, original, replacement, outcome, failure }: Judged): void {
+function print({ id, file, line, mutator, original, replacement, outcome, failure }: TriedMutant): void {
   process.stdout.write(`\n${id} ${outcome} ${file}:${line} ${mutator}\n- ${original}\n+ ${replacement}\n`);
   process.stdout.write(failure === undefined ? "\n" : `  ${failure}\n\n`);
 }
 
-function printScore(judged: readonly Judged[]): void {
-  const killed = judged.filter(({ outcome }) => outcome === "killed" || outcome === "timed out").length;
-  const score = ((100 * killed) / judged.length).toFixed(1);
-  process.stdout.write(`${killed} of ${judged.length} killed: ${score} %\n`);
+function printScore(tried: readonly TriedMutant[]): void {
+  const killed = tried.filter(({ outcome }) => outcome === "killed" || outcome === "timed out").length;
+  const score = ((100 * killed) / tried.length).toFixed(1);
+  process.stdout.write(`${killed} of ${tried.length} killed: ${score} %\n`);
 }
 
 process.exitCode = await main();

@@ -1,4 +1,4 @@
-/** Part of the product whose tests are judged together. */
+/** Part of the product whose mutants are run together. */
 export interface Part {
   /** Folders of product code, below the root. */
   readonly sources: readonly string[];

@@ -18,7 +18,7 @@ const SOURCE = { conditions: ["@lift-ws/source"] };
 /** A mutant that times out is found as well, but slowly. */
 export type Outcome = "killed" | "timed out" | "survived" | "not reached";
 
-export interface Judgement {
+export interface MutantResult {
   readonly outcome: Outcome;
   /** The first failure: the test and its error. */
   readonly failure?: string;
@@ -92,7 +92,7 @@ export class MutationRunner {
   }
 
   /** Yields the mutants as they are decided. */
-  async *judge(mutants: readonly Mutant[]): AsyncGenerator<Mutant & Judgement> {
+  async *runAll(mutants: readonly Mutant[]): AsyncGenerator<Mutant & MutantResult> {
     const found = await this.#tryInTests(mutants);
     const undecided: { readonly mutant: Mutant; readonly files: readonly TestFile[] }[] = [];
     for (const mutant of mutants) {
@@ -108,7 +108,7 @@ export class MutationRunner {
       const isReached = this.#files.some((file) => isReachedBy(file, mutant.id));
       yield {
         ...mutant,
-        ...(isReached ? await this.#judgeAlone(mutant, files) : { outcome: "not reached" }),
+        ...(isReached ? await this.#runAlone(mutant, files) : { outcome: "not reached" }),
       };
     }
   }
@@ -161,7 +161,7 @@ export class MutationRunner {
   }
 
   /** Runs test files with the mutant switched on from the start, until one fails. */
-  async #judgeAlone({ id }: Mutant, files: readonly TestFile[]): Promise<Judgement> {
+  async #runAlone({ id }: Mutant, files: readonly TestFile[]): Promise<MutantResult> {
     for (const batch of batches(files)) {
       let failure = await this.#run(batch, { mutant: id });
       // The machine may have been busy, so a timeout counts when it happens again.

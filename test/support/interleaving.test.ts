@@ -10,7 +10,7 @@ async function ordersOf(lengths: readonly number[], options: OrderOptions): Prom
     const sides = lengths.map((length, at) => async (step: Step) => {
       for (let n = 0; n < length; n++) await step(async () => order.push("abc"[at]!));
     });
-    return { sides, judge: () => void seen.push(order.join("")) };
+    return { sides, check: () => void seen.push(order.join("")) };
   });
   expect(seen).toHaveLength(played);
   return seen;
@@ -53,21 +53,21 @@ describe("runInEveryOrder", () => {
       await step(work);
     };
     const sides = [pausing, (step: Step) => step(work)];
-    const played = await runInEveryOrder({ switches: 9 }, async () => ({ sides, judge: () => {} }));
+    const played = await runInEveryOrder({ switches: 9 }, async () => ({ sides, check: () => {} }));
     expect([played, most]).toEqual([3, 1]);
   });
 
-  it("passes the sides' results to the judge", async () => {
-    const judged: unknown[] = [];
+  it("passes the sides' results to the check", async () => {
+    const checked: unknown[] = [];
     await runInEveryOrder({ switches: 1 }, async () => ({
       sides: [async (step: Step) => step(async () => 1), async () => 2],
-      judge: (results) => void judged.push(results),
+      check: (results) => void checked.push(results),
     }));
-    expect(judged).toEqual([[1, 2]]);
+    expect(checked).toEqual([[1, 2]]);
   });
 
-  it("reports the order in which the judge or a side failed", async () => {
-    const prepare = async (fail: { side?: boolean; judge?: boolean }) => {
+  it("reports the order in which the check or a side failed", async () => {
+    const prepare = async (fail: { side?: boolean; check?: boolean }) => {
       const order: string[] = [];
       const check = () => {
         if (order.join("") === "ba") throw new Error("b came first");
@@ -76,9 +76,9 @@ describe("runInEveryOrder", () => {
         await step(async () => order.push(name));
         if (fail.side) check();
       });
-      return { sides, judge: () => void (fail.judge && check()) };
+      return { sides, check: () => void (fail.check && check()) };
     };
-    for (const fail of [{ side: true }, { judge: true }]) {
+    for (const fail of [{ side: true }, { check: true }]) {
       const failing = runInEveryOrder({ switches: 9 }, () => prepare(fail));
       await expect(failing).rejects.toThrow("In the order 10: b came first");
     }

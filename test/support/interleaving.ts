@@ -23,7 +23,7 @@ export interface Overlap<Result> {
   /** Each side does the same in each run, as long as the others do. */
   readonly sides: readonly ((step: Step) => Promise<Result>)[];
   /** Called with the results of the sides when all have ended. */
-  readonly judge: (results: readonly Result[]) => Promise<void> | void;
+  readonly check: (results: readonly Result[]) => Promise<void> | void;
 }
 
 interface Decision {
@@ -68,10 +68,10 @@ async function playOrder<Result>(
   prepare: () => Promise<Overlap<Result>>,
   choose: Choose,
 ): Promise<readonly Decision[]> {
-  const { sides, judge } = await prepare();
+  const { sides, check } = await prepare();
   const scheduler = new Scheduler(sides.length, choose);
   try {
-    await judge(await scheduler.run(sides));
+    await check(await scheduler.run(sides));
   } catch (error) {
     const taken = scheduler.decisions.map(({ chosen }) => chosen).join("");
     throw new Error(`In the order ${taken}: ${(error as Error).message}`, { cause: error });

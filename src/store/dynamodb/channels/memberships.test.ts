@@ -69,7 +69,7 @@ async function stateOf(channel: string, ids: readonly string[]) {
 /** Runs overlapping calls in every order. Checks each result, and then removes every connection. */
 async function playAll(
   { userId, before = [], calls, broken }: Scene,
-  judge: (state: Awaited<ReturnType<typeof stateOf>>, results: readonly unknown[]) => void,
+  check: (state: Awaited<ReturnType<typeof stateOf>>, results: readonly unknown[]) => void,
 ): Promise<number> {
   const ids = [...new Set([...before, ...calls.map(([, id]) => id)])];
   // One switch finds every fault that was seeded in the code; two switches take ten times as long.
@@ -87,8 +87,8 @@ async function playAll(
     );
     return {
       sides,
-      judge: async (results) => {
-        judge(await stateOf(channel, ids), results);
+      check: async (results) => {
+        check(await stateOf(channel, ids), results);
         // Like a disconnect: by the list of channels alone.
         for (const id of ids) {
           if ((await all(plain.listChannels(id))).includes(channel)) await plain.remove(channel, id);
