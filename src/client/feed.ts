@@ -81,13 +81,12 @@ function createReader<Value>(
       serve();
       return reader.promise;
     },
-    async return() {
+    return() {
       unread.length = 0;
       last = {};
-      serve();
       leave();
       onLeave?.();
-      return { done: true, value: undefined };
+      return this.next();
     },
     take(value) {
       if (last) return;

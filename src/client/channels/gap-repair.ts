@@ -1,7 +1,6 @@
 import { MAX_MESSAGES } from "../../protocol/index.ts";
 import { backoffDelay } from "../connection/backoff.ts";
 import type { ConnectionManager } from "../connection/connection-manager.ts";
-import type { Session } from "../connection/session.ts";
 import type { ClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { delay } from "../requests/timeouts.ts";
@@ -41,9 +40,11 @@ export async function repairGap(
         channel.settle();
         break;
       }
-      const before = order.position;
-      await fetchPage(channel, session);
-      failures = isSamePosition(before, order.position) ? failures + 1 : 0;
+      // A channel with a gap has a position.
+      const after = order.startFetch()!;
+      const payload = { channel: channel.name, after, limit: MAX_MESSAGES };
+      order.apply(after, await session.request("history", payload));
+      failures = isSamePosition(after, order.position) ? failures + 1 : 0;
       if (failures === MAX_EMPTY_PAGES) order.skipGap();
     } catch (error) {
       order.markStale();
@@ -56,11 +57,4 @@ export async function repairGap(
     wait = failures === 0 ? 0 : backoffDelay(settings, failures);
   }
   channel.repairing = false;
-}
-
-async function fetchPage({ name, order }: Repairable, session: Session): Promise<void> {
-  const after = order.startFetch();
-  if (!after) return;
-  const payload = { channel: name, after, limit: MAX_MESSAGES };
-  order.apply(after, await session.request("history", payload));
 }

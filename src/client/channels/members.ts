@@ -30,35 +30,33 @@ export function openMembers(
   const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
   const changes = new Emitter<Members>();
   const list = new MemberList();
-  let requested = 0;
-  let completed = 0;
-  /** Messages that arrived since the last request. */
-  let buffered: PresenceMessage[] = [];
+  /** Messages that arrived since the last request; `undefined` without one. */
+  let buffered: PresenceMessage[] | undefined;
 
   const apply = (message: PresenceMessage) => {
-    if (requested !== completed) buffered.push(message);
+    buffered?.push(message);
     if (list.apply(message)) changes.emit(members);
   };
   const refresh = async () => {
-    const turn = ++requested;
-    buffered = [];
+    const messages: PresenceMessage[] = [];
+    buffered = messages;
     try {
       const users: UserPresence[] = [];
       for (let cursor = {}, more = true; more; ) {
         const page = await requests.request("presence", { channel, ...cursor });
-        if (turn !== requested) return;
+        if (buffered !== messages) return;
         users.push(...page.users);
         cursor = { after: users.at(-1)?.user };
         more = page.more && page.users.length > 0;
       }
-      completed = turn;
+      buffered = undefined;
       list.replace(users);
-      for (const message of buffered) list.apply(message);
+      for (const message of messages) list.apply(message);
       resolve();
       changes.emit(members);
     } catch (error) {
       // The next connection refreshes the list.
-      if (turn !== requested || (error as ClientError).code === "CONNECTION_CLOSED") return;
+      if (buffered !== messages || (error as ClientError).code === "CONNECTION_CLOSED") return;
       reject(error);
       reportError(error as ClientError);
     }
@@ -76,7 +74,7 @@ export function openMembers(
     [Symbol.iterator]: () => list.users.values(),
     onChange: (listener) => changes.on(listener),
     close() {
-      requested++;
+      buffered = undefined;
       stopListening();
       subscription.unsubscribe();
       reject(unsubscribed());

@@ -85,7 +85,11 @@ export class MessageOrder {
       this.#flush();
     } else if (recovered === false) {
       // A loss after another position than the current one does not matter.
-      if (isSamePosition(from, this.position)) this.#skipTo(head);
+      if (isSamePosition(from, this.position)) {
+        this.#moveTo(head);
+        this.#events.lost(head);
+        this.#flush();
+      }
       this.#isStale = true;
     }
     for (const message of messages) this.add(message);
@@ -103,12 +107,6 @@ export class MessageOrder {
   #raiseHead({ epoch, offset }: Position): void {
     if (epoch === this.position?.epoch) this.#headOffset = Math.max(this.#headOffset, offset);
     else this.#isStale = true;
-  }
-
-  #skipTo(position: Position): void {
-    this.#moveTo(position);
-    this.#events.lost(position);
-    this.#flush();
   }
 
   #moveTo(position: Position): void {

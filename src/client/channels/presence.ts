@@ -55,10 +55,11 @@ function installPresence({ channels, requests, reportError }: ClientCore): Prese
   });
   channels.created.on((channel) => {
     channel.stale.on((subscribed) => {
-      for (const sync of subscribed ? channels.syncs.values() : []) {
-        const entry = sync.entries.get(channel.name);
+      if (!subscribed) return;
+      for (const sync of channels.syncs.values()) {
         // The state changed meanwhile. Ignores errors here: the caller of `setPresence` gets them.
-        if (entry && entry.version !== channel.version) sendState(sync, channel).catch(() => {});
+        const isSent = sync.entries.get(channel.name)?.version === channel.version;
+        if (!isSent) sendState(sync, channel).catch(() => {});
       }
     });
   });

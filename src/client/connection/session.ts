@@ -167,10 +167,12 @@ export class Session {
     if (!message) return;
     const { request_id: id } = message as { readonly request_id?: string };
     const pending = this.#pending.get(id!);
-    // An error without an id ends the connection.
-    if (message.type === "error" && id === undefined) this.end(toClientError(message.error));
-    else if (!pending) handlers.handle(message);
-    else if (message.type === "error") pending.reject(toClientError(message.error));
+    if (message.type === "error" && (pending || id === undefined)) {
+      const error = toClientError(message.error);
+      // An error without an id ends the connection.
+      if (pending) pending.reject(error);
+      else this.end(error);
+    } else if (!pending) handlers.handle(message);
     else if (message.type === "response" && message.data instanceof Object) pending.resolve(message.data);
   }
 }

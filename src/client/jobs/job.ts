@@ -21,7 +21,7 @@ import { callListener } from "../emitter.ts";
 import { ClientError, outcomeUnknown, toClientError, UNCERTAIN_CODES } from "../errors.ts";
 import { Feed } from "../feed.ts";
 import { invalidOption } from "../options.ts";
-import type { RequestOptions } from "../requests/timeouts.ts";
+import { aborted, type RequestOptions } from "../requests/timeouts.ts";
 import type { Progress, WatchOptions } from "./job-types.ts";
 
 /** A server's message about a request. */
@@ -96,7 +96,7 @@ export class RequestJob implements Repairable {
     }
     const { signal, onOutput } = options;
     if (onOutput) this.#hasOutput = true;
-    const abort = () => this.fail(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
+    const abort = () => this.fail(aborted(signal));
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { signal: this.signal });
   }
@@ -172,12 +172,12 @@ export class RequestJob implements Repairable {
     this.#catchUp();
   };
 
-  async cancel(options?: RequestOptions): Promise<void> {
+  readonly cancel = async (options?: RequestOptions): Promise<void> => {
     await this.answered.promise;
     if (this.#outcome) return;
     await this.#core.requests.request("cancel", { request: this.id }, options);
     await this.#readState();
-  }
+  };
 
   /** Ends the job at once, without the rest of the output. */
   readonly fail = (error: ClientError): void => {
@@ -226,8 +226,9 @@ export class RequestJob implements Repairable {
       }
       this.#end({ result: JSON.parse(text) }, output);
     } catch (cause) {
-      const error = cause instanceof ClientError ? cause : undefined;
-      if (!error?.retry) this.fail(error ?? new ClientError("INTERNAL_ERROR", "Invalid result", { cause }));
+      const isClientError = cause instanceof ClientError;
+      const error = isClientError ? cause : new ClientError("INTERNAL_ERROR", "Invalid result", { cause });
+      if (!error.retry) this.fail(error);
     }
     this.#isReadingResult = false;
   }
@@ -302,6 +303,10 @@ export class RequestJob implements Repairable {
  * would end the connection.
  */
 function isRequestId(id: unknown): boolean {
-  if (typeof id !== "string" || id.startsWith("~") || utf8Length(id) > MAX_ID_BYTES) return false;
-  return parseChannelName(`request:${id}`) !== undefined;
+  return (
+    typeof id === "string" &&
+    id[0] !== "~" &&
+    utf8Length(id) <= MAX_ID_BYTES &&
+    !!parseChannelName(`request:${id}`)
+  );
 }

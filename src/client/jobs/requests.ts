@@ -99,13 +99,8 @@ function installRequests(core: ClientCore): RequestMethods {
 }
 
 function toPublic(job: RequestJob): Job {
-  const { id, progress, output, result } = job;
-  return Object.assign(result.promise, {
-    id,
-    progress,
-    output,
-    cancel: (options?: RequestOptions) => job.cancel(options),
-  });
+  const { id, progress, output, cancel } = job;
+  return Object.assign(job.result.promise, { id, progress, output, cancel });
 }
 
 /** Sends the request until it is answered: on the next session after a lost one, and after an uncertain answer. */
@@ -147,7 +142,7 @@ async function send(
     if (isAnswered) return;
     const isTimeout = (error as ClientError).code === "TIMEOUT";
     if (isTimeout) link.probe();
-    const isKnown = !isSent || (isTimeout && !uncertain);
-    job.fail(isKnown ? (error as ClientError) : outcomeUnknown(uncertain ?? error));
+    const isUnknown = !!uncertain || (isSent && !isTimeout);
+    job.fail(isUnknown ? outcomeUnknown(uncertain ?? error) : (error as ClientError));
   }
 }

@@ -1,6 +1,5 @@
+import type { ClientCore } from "../core.ts";
 import { ClientError, type ClientErrorOptions } from "../errors.ts";
-import type { ResolvedOptions } from "../options.ts";
-import type { RequestQueue } from "../requests/request-queue.ts";
 import { withTimeout } from "../requests/timeouts.ts";
 import type { OutboxItem, OutboxStorage, StoredItems } from "./outbox-storage.ts";
 
@@ -14,14 +13,11 @@ export interface RestorableItems {
 
 /**
  * Keeps items in a storage. Saves nothing until loading has succeeded: it would overwrite the saved items.
- * @param reportError called with each failure
  */
 export function persistItems(
   items: RestorableItems,
   storage: OutboxStorage,
-  { clock, requestTimeoutMs: timeoutMs }: ResolvedOptions,
-  requests: RequestQueue,
-  reportError: (error: ClientError) => void,
+  { settings: { clock, requestTimeoutMs: timeoutMs }, requests, reportError }: ClientCore,
 ): StoredItems {
   /** Saved items that are invalid: they stay in the storage. `undefined` until loading has succeeded. */
   let unreadable: OutboxItem[] | undefined;

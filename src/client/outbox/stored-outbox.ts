@@ -21,11 +21,9 @@ export function outbox(storage: OutboxStorage): ClientFeature {
   return { install: (core) => installOutbox(core, storage) };
 }
 
-function installOutbox(
-  { settings, requests, outbox, reportError }: ClientCore,
-  storage: OutboxStorage,
-): object {
-  const { clock } = settings;
+function installOutbox(core: ClientCore, storage: OutboxStorage): object {
+  const { outbox, reportError } = core;
+  const { clock } = core.settings;
   const items = {
     list() {
       const now = clock.now();
@@ -46,6 +44,6 @@ function installOutbox(
       outbox.deliver(item, true, {}).catch(reportError);
     },
   };
-  outbox.stored = persistItems(items, storage, settings, requests, reportError);
+  outbox.stored = persistItems(items, storage, core);
   return {};
 }

@@ -50,7 +50,7 @@ export function withTimeout<T>(
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const abort = () => controller.abort(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
+  const abort = () => controller.abort(aborted(signal));
   if (signal?.aborted) abort();
   return abortable(controller.signal, (resolve, reject) => {
     signal?.addEventListener("abort", abort);
@@ -64,6 +64,11 @@ export function withTimeout<T>(
       signal?.removeEventListener("abort", abort);
     };
   });
+}
+
+/** @param signal the application's signal */
+export function aborted(signal: AbortSignal | undefined): ClientError {
+  return new ClientError("ABORTED", "Aborted", { cause: signal?.reason });
 }
 
 export function timeoutError(ms: number): ClientError {
