@@ -73,7 +73,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     outbox: ["channels", "connection", "requests"],
     jobs: ["channels", "connection", "requests"],
   },
-  "lambda-emulator": { functions: [], "table-stream": [], template: [] },
+  "lambda-emulator": { functions: [], policy: ["template"], "table-stream": [], template: [] },
   cli: {
     asyncapi: [],
     certificate: [],

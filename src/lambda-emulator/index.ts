@@ -4,6 +4,16 @@ export { type ApiHosts, redirectApiHosts } from "./functions/api-hosts.ts";
 export type { FailedInvocation } from "./functions/async-invocations.ts";
 export { LambdaFunction } from "./functions/lambda-function.ts";
 export { type LambdaApi, serveLambdaApi } from "./lambda-api.ts";
+export type { PolicyContext } from "./policy/condition.ts";
+export { type DynamoDBAccess, type DynamoDBTables, readDynamoDBAccess } from "./policy/dynamodb-request.ts";
+export {
+  type AccessDecision,
+  type AccessRequest,
+  isAllowed,
+  type Policy,
+  parsePolicy,
+} from "./policy/policy.ts";
+export { readRolePolicies } from "./policy/role-policies.ts";
 export { pollTableStream, type TableStreamOptions, type TableStreamPoller } from "./table-stream/poller.ts";
 export type { TableStreamEvent, TableStreamRecord } from "./table-stream/record.ts";
 export {

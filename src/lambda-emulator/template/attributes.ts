@@ -104,6 +104,7 @@ const TYPES: ReadonlyMap<string, Describe> = new Map<string, Describe>([
   ["AWS::IAM::ManagedPolicy", describeManagedPolicy],
   ["AWS::IAM::Policy", (it) => ({ ref: it.name("PolicyName", 128), attributes: { Id: it.generatedId } })],
   ["AWS::IAM::Role", describeRole],
+  ["AWS::IAM::RolePolicy", (it) => ({ ref: it.name("PolicyName", 128), attributes: {} })],
   ["AWS::KMS::Alias", (it) => ({ ref: it.text("AliasName") ?? "", attributes: {} })],
   [
     "AWS::KMS::Key",

@@ -186,7 +186,7 @@ Outputs:
     expect(resources.at(-1)).toEqual({
       logicalId: "Function",
       type: "AWS::Lambda::Function",
-      properties: { Role: "arn:aws:iam::000000000000:role/chat-Role", Url: "xCustom.Value" },
+      properties: { Role: "arn:aws:iam::000000000000:role/chat-Role", Url: "xnot-run:Custom.Value" },
       dependsOn: ["Policy", "Role", "Custom"],
       metadata: { "aws:asset:path": "asset.1" },
       deletionPolicy: "Retain",
@@ -196,7 +196,7 @@ Outputs:
       known: true,
     });
     expect(resources.find(({ logicalId }) => logicalId === "Custom")).toMatchObject({
-      ref: "chat-Custom",
+      ref: "not-run:Custom",
       known: false,
     });
     expect([...outputs]).toEqual([["Name", { value: "chat-Function", exportName: "chat-f" }]]);

@@ -39,7 +39,7 @@ export interface ResolvedResource {
   readonly metadata: ValueMap;
   readonly deletionPolicy: string | undefined;
   readonly line: number;
-  /** The value of `Ref`. A placeholder if `known` is false. */
+  /** The value of `Ref`. `not-run:<logicalId>` if `known` is false. */
   readonly ref: string;
   /** The values of `Fn::GetAtt`. Empty if `known` is false. */
   readonly attributes: { readonly [name: string]: string };
@@ -87,6 +87,9 @@ export function resolveTemplate(template: Template, options: ResolveOptions): Re
   const resources = resolution.resolveResources();
   return { file: template.file, stack, resources, outputs: resolution.resolveOutputs() };
 }
+
+/** Starts the placeholders for references to a resource that does not run on this machine. */
+export const NOT_RUN = "not-run:";
 
 /** Bounds the recursion of conditions that name others. */
 const MAX_CONDITIONS = 100;
@@ -169,7 +172,7 @@ class Resolution implements Scope {
 
   getAttribute(id: string, attribute: string, place: TemplatePlace): Value {
     const { attributes, known, type } = this.#resourceOf(id, "Fn::GetAtt", place);
-    if (!known) return `${id}.${attribute}`;
+    if (!known) return `${NOT_RUN}${id}.${attribute}`;
     if (Object.hasOwn(attributes, attribute)) return attributes[attribute]!;
     const names = Object.keys(attributes).join(", ") || "none";
     const message = `\`${id}\` of the type ${type} has no attribute \`${attribute}\`; its attributes are ${names}`;
@@ -227,7 +230,7 @@ class Resolution implements Scope {
     const deletionPolicy =
       policy === undefined ? undefined : textOf(evaluate(policy, place, this), "`DeletionPolicy`", place);
     const found = this.#attributesOf(type, id, properties, this.#stack);
-    const described: ResourceAttributes = found ?? { ref: `${this.#stack.name}-${id}`, attributes: {} };
+    const described: ResourceAttributes = found ?? { ref: `${NOT_RUN}${id}`, attributes: {} };
     return {
       logicalId: id,
       ...{ type, properties, dependsOn, metadata, deletionPolicy, line },
