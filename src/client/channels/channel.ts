@@ -102,6 +102,7 @@ export class Channel {
 
   /** Skips subscriptions that end meanwhile. */
   #notify(notify: (subscription: OpenSubscription) => void): void {
-    for (const subscription of [...this.subscriptions]) if (!subscription.ended) notify(subscription);
+    for (const subscription of [...this.subscriptions])
+      if (!subscription.signal.aborted) notify(subscription);
   }
 }

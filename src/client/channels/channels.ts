@@ -158,18 +158,17 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents {
   /** Delivers recent messages to a later subscription. The first one gets them with the channel. */
   async #deliverHistory(channel: Channel, subscription: OpenSubscription, limit: number): Promise<void> {
     // Waits for a connection, as the subscription does.
-    const lifetime = new AbortController();
-    subscription.ready.catch(() => lifetime.abort());
+    const { signal } = subscription;
     let recent: readonly ChannelMessage[] = [];
     try {
       if (channel.order.position) {
         const payload = { channel: channel.name, limit };
-        const options = { signal: lifetime.signal, whileIdle: true };
+        const options = { signal, whileIdle: true };
         recent = (await this.#requests.retry(options, (session) => session.request("history", payload)))
           .messages;
       }
     } catch (error) {
-      if (!subscription.ended) this.#reportError(error as ClientError);
+      if (!signal.aborted) this.#reportError(error as ClientError);
     }
     subscription.replay(recent);
   }

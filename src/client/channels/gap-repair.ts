@@ -54,7 +54,7 @@ export async function repairGap(
       }
       failures = session.ended ? 0 : failures + 1;
     }
-    wait = failures === 0 ? 0 : backoffDelay(settings, failures);
+    wait = failures && backoffDelay(settings, failures);
   }
   channel.repairing = false;
 }

@@ -58,7 +58,7 @@ export class OpenSubscription implements Subscription {
   #fetchHistory: (() => void) | undefined;
   /** The position of the last message from history. */
   #historyEnd: Position | undefined;
-  ended = false;
+  readonly #lifetime = new AbortController();
 
   /** @param onEnd called once, when the subscription ends */
   constructor(channel: string, options: SubscribeOptions, onEnd: (subscription: OpenSubscription) => void) {
@@ -73,7 +73,12 @@ export class OpenSubscription implements Subscription {
     });
     // `onError` reports the same error, so an unhandled rejection would report it twice.
     this.ready.catch(() => {});
-    options.signal?.addEventListener("abort", this.unsubscribe);
+    options.signal?.addEventListener("abort", this.unsubscribe, { signal: this.signal });
+  }
+
+  /** Aborted when the subscription ends. */
+  get signal(): AbortSignal {
+    return this.#lifetime.signal;
   }
 
   get ready(): Promise<void> {
@@ -86,9 +91,8 @@ export class OpenSubscription implements Subscription {
 
   /** @returns whether a listener or an iterator got the error */
   end(error?: ClientError): boolean {
-    if (this.ended) return true;
-    this.ended = true;
-    this.options.signal?.removeEventListener("abort", this.unsubscribe);
+    if (this.signal.aborted) return true;
+    this.#lifetime.abort();
     this.#ready.reject(error ?? unsubscribed());
     this.#onEnd();
     this.#feed.end(error);
@@ -105,7 +109,7 @@ export class OpenSubscription implements Subscription {
   }
 
   deliver(message: ChannelMessage): void {
-    if (this.ended) return;
+    if (this.signal.aborted) return;
     if (this.#buffered) this.#buffered.push(message);
     else if (!isReached(message.position, this.#historyEnd)) {
       // Before the listener: an iterator that it creates starts with the next message.

@@ -12,7 +12,7 @@ import { ClientError, toClientError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { splitIntoChunks } from "../requests/chunking.ts";
 import type { MessageHandlers } from "../requests/message-handlers.ts";
-import { abortable, type RequestOptions, timeoutError } from "../requests/timeouts.ts";
+import { abortable, type RequestOptions, withTimeout } from "../requests/timeouts.ts";
 import type { WebSocketLike } from "./websocket.ts";
 
 /** A value before serialization, which leaves out `undefined` fields. */
@@ -87,7 +87,7 @@ export class Session {
 
   /**
    * Sends a request and resolves with its response.
-   * @throws {ClientError} the server's codes, TIMEOUT, CONNECTION_CLOSED, TOO_LARGE, NOT_JSON; or the signal's reason
+   * @throws {ClientError} the server's codes, TIMEOUT, ABORTED, CONNECTION_CLOSED, TOO_LARGE, NOT_JSON
    */
   request<A extends Action>(
     action: A,
@@ -98,15 +98,13 @@ export class Session {
     const id = `~${++this.#requests}`;
     return this.exchange({ id, action, payload }, (send) =>
       // Trusts the server for the shape of the response, which the action determines.
-      abortable(signal, (resolve, reject) => {
-        send();
-        const timer = this.#settings.clock.setTimeout(() => reject(timeoutError(timeoutMs)), timeoutMs);
-        this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
-        return () => {
-          timer.cancel();
-          this.#pending.delete(id);
-        };
-      }),
+      withTimeout(this.#settings.clock, { signal, timeoutMs }, (ending) =>
+        abortable(ending, (resolve, reject) => {
+          send();
+          this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
+          return () => this.#pending.delete(id);
+        }),
+      ),
     );
   }
 

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { TestClock } from "../../../test/client/test-clock.ts";
-import { abortable, delay, MAX_TIMER_MS, timeoutError, withTimeout } from "./timeouts.ts";
+import { abortable, delay, MAX_TIMER_MS, withTimeout } from "./timeouts.ts";
 
 const never = () => new Promise<never>(() => {});
 const reason = new Error("stopped");
@@ -104,8 +104,4 @@ describe("delay", () => {
     await expect(call).rejects.toBe(reason);
     expect(clock.pending).toBe(0);
   });
-});
-
-it("a timeout is retried", () => {
-  expect(timeoutError(5)).toMatchObject({ code: "TIMEOUT", retry: true });
 });

@@ -51,13 +51,13 @@ export function withTimeout<T>(
 ): Promise<T> {
   const controller = new AbortController();
   const abort = () => controller.abort(aborted(signal));
+  const expire = () =>
+    controller.abort(new ClientError("TIMEOUT", `No answer in ${timeoutMs} ms`, { retry: true }));
   if (signal?.aborted) abort();
   return abortable(controller.signal, (resolve, reject) => {
     signal?.addEventListener("abort", abort);
     const timer =
-      timeoutMs === undefined || timeoutMs > MAX_TIMER_MS
-        ? undefined
-        : clock.setTimeout(() => controller.abort(timeoutError(timeoutMs)), timeoutMs);
+      timeoutMs === undefined || timeoutMs > MAX_TIMER_MS ? undefined : clock.setTimeout(expire, timeoutMs);
     run(controller.signal).then(resolve, reject);
     return () => {
       timer?.cancel();
@@ -69,8 +69,4 @@ export function withTimeout<T>(
 /** @param signal the application's signal */
 export function aborted(signal: AbortSignal | undefined): ClientError {
   return new ClientError("ABORTED", "Aborted", { cause: signal?.reason });
-}
-
-export function timeoutError(ms: number): ClientError {
-  return new ClientError("TIMEOUT", `No answer in ${ms} ms`, { retry: true });
 }
