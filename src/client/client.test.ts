@@ -431,7 +431,7 @@ describe("a feature", () => {
     const { client, clock, server } = await connected({ use: [] });
     const subscription = client.subscribe("room:a");
     await clock.pass(10);
-    server.tell("room:a", { type: "viewers", count: 1 });
+    server.sendStreamMessage("room:a", { type: "viewers", count: 1 });
     server.broadcast("room:a", {
       type: "presence",
       id: "p1",

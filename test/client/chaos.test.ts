@@ -33,7 +33,7 @@ const EVENTS = fc.array(event, { minLength: 30, maxLength: 120 });
 class Checker {
   readonly server: ModelServer;
   readonly violations: string[] = [];
-  readonly handed = new Map<string, number>();
+  readonly delivered = new Map<string, number>();
   readonly last = new Map<string, Position>();
   lost = 0;
   readonly #ids = new Set<string>();
@@ -47,7 +47,7 @@ class Checker {
       onMessage: ({ id, position }) => {
         if (this.#ids.has(id)) this.violations.push(`${name} twice: ${id}`);
         this.#ids.add(id);
-        this.handed.set(name, (this.handed.get(name) ?? 0) + 1);
+        this.delivered.set(name, (this.delivered.get(name) ?? 0) + 1);
         if (position === undefined) return;
         const last = this.last.get(name) ?? { epoch: position.epoch, offset: position.offset - 1 };
         if (position.epoch !== last.epoch || position.offset !== last.offset + 1) {
@@ -149,7 +149,7 @@ async function run(seed: number, rotates: boolean, events: readonly Event[]): Pr
 }
 
 it("delivers every message once and in order, or reports a loss exactly when there is one", async () => {
-  const counts = { handed: 0, lost: 0, sockets: 0, sent: 0 };
+  const counts = { delivered: 0, lost: 0, sockets: 0, sent: 0 };
   await fc.assert(
     fc.asyncProperty(fc.integer(), fc.boolean(), EVENTS, async (seed, rotates, events) => {
       const { server, client, checker, sent, clock } = await run(seed, rotates, events);
@@ -169,12 +169,12 @@ it("delivers every message once and in order, or reports a loss exactly when the
       counts.lost += checker.lost;
       counts.sockets += server.opened.length;
       counts.sent += sent.length;
-      for (const handed of checker.handed.values()) counts.handed += handed;
+      for (const delivered of checker.delivered.values()) counts.delivered += delivered;
     }),
     { numRuns: 150 },
   );
   // A run in which nothing happened would prove nothing.
-  expect(counts.handed).toBeGreaterThan(1_000);
+  expect(counts.delivered).toBeGreaterThan(1_000);
   expect(counts.lost).toBeGreaterThan(10);
   expect(counts.sockets).toBeGreaterThan(100);
   expect(counts.sent).toBeGreaterThan(100);

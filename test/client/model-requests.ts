@@ -86,7 +86,7 @@ export class ModelRequests {
       attempt,
       progress: { percentage, ...(message && { message }) },
     });
-    this.#tell(id, { type: "progress", request_id: id, percentage, message, attempt });
+    this.#send(id, { type: "progress", request_id: id, percentage, message, attempt });
   }
 
   /** Writes a chunk of the output. */
@@ -106,12 +106,12 @@ export class ModelRequests {
 
   complete(id: string, result: Json): void {
     Object.assign(this.stored.get(id)!, { state: "COMPLETED", result });
-    this.#tell(id, this.#end(this.stored.get(id)!));
+    this.#send(id, this.#end(this.stored.get(id)!));
   }
 
   fail(id: string, code: ErrorCode, state: "FAILED" | "CANCELLED" = "FAILED"): void {
     Object.assign(this.stored.get(id)!, { state, error: errorOf(id, code).error });
-    this.#tell(id, this.#end(this.stored.get(id)!));
+    this.#send(id, this.#end(this.stored.get(id)!));
   }
 
   handle(request: Request, socket: ModelSocket): Json | ErrorCode | undefined {
@@ -151,7 +151,7 @@ export class ModelRequests {
   }
 
   /** Sends to the requester and to all members. */
-  #tell(id: string, message: RequestMessage | ErrorMessage): void {
+  #send(id: string, message: RequestMessage | ErrorMessage): void {
     const requester = this.#requesters.get(id);
     for (const socket of this.#server.sockets) {
       if (socket === requester || socket.channels.has(`request:${id}`)) socket.deliver(message);

@@ -154,7 +154,7 @@ export class ModelServer {
   }
 
   /** Sends a live stream's message to the channel's members. */
-  tell(name: string, message: StreamFields): void {
+  sendStreamMessage(name: string, message: StreamFields): void {
     const head = { id: `s${++this.#ids}`, channel: name, at: this.clock.now() };
     this.broadcast(name, { ...head, ...message } as StreamMessage);
   }
@@ -201,7 +201,7 @@ export class ModelServer {
   leave(socket: ModelSocket, name: string): void {
     if (!socket.channels.delete(name)) return;
     const { user } = socket;
-    if (user !== undefined && !this.users(name).includes(user)) this.#tell(name, user, "leave");
+    if (user !== undefined && !this.users(name).includes(user)) this.#sendPresence(name, user, "leave");
   }
 
   users(name: string): string[] {
@@ -239,7 +239,7 @@ export class ModelServer {
         const { channel, state } = request.payload;
         if (!socket.channels.has(channel)) return "FORBIDDEN";
         this.states.set(socket.user!, state);
-        this.#tell(channel, socket.user!, "update");
+        this.#sendPresence(channel, socket.user!, "update");
         return {};
       }
       case "stream_start": {
@@ -248,13 +248,13 @@ export class ModelServer {
         const viewers = [...this.sockets].filter(({ channels }) => channels.has(channel)).length;
         const live = { user: socket.user!, since, viewers, ...(data === undefined ? {} : { data }) };
         this.streams.set(channel, live);
-        this.tell(channel, { type: "stream_started", live });
+        this.sendStreamMessage(channel, { type: "stream_started", live });
         return { live };
       }
       case "stream_end": {
         const { channel } = request.payload;
         this.streams.delete(channel);
-        this.tell(channel, { type: "stream_ended", user: socket.user!, reason: "ended" });
+        this.sendStreamMessage(channel, { type: "stream_ended", user: socket.user!, reason: "ended" });
         return {};
       }
       case "stream": {
@@ -279,7 +279,7 @@ export class ModelServer {
     return state === undefined ? {} : { state };
   }
 
-  #tell(name: string, user: string, event: "join" | "leave" | "update"): void {
+  #sendPresence(name: string, user: string, event: "join" | "leave" | "update"): void {
     const at = this.clock.now();
     const id = `p${++this.#ids}`;
     const state = event === "leave" ? {} : this.#stateOf(user);
@@ -302,7 +302,7 @@ export class ModelServer {
     const joins = user !== undefined && !this.users(name).includes(user);
     socket.channels.add(name);
     if (user !== undefined && state !== undefined) this.states.set(user, state);
-    if (joins) this.#tell(name, user, "join");
+    if (joins) this.#sendPresence(name, user, "join");
     const stream = this.streams.get(name);
     const live = stream === undefined ? {} : { live: stream };
     if (name.startsWith("request:") && !this.jobs.stored.has(name.slice(8))) {

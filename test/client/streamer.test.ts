@@ -54,7 +54,7 @@ async function startServer(history: Retention = { size: 100, ageMs: 60_000 }) {
     cut: async (user: string) => {
       for await (const { id } of connectionStore.listByUser(user)) await gateway.disconnect(id);
     },
-    person: (name: string, options: Partial<ClientOptions> = {}) => {
+    client: (name: string, options: Partial<ClientOptions> = {}) => {
       const client = createClient<typeof streamer>({
         url: gateway.url,
         use: FEATURES,
@@ -77,7 +77,7 @@ type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** A subscriber in the room, and the messages that it received. */
 async function listener(server: Server, options: Partial<ClientOptions> = {}, channel: Plain = ROOM) {
-  const client = server.person("bob", options);
+  const client = server.client("bob", options);
   const received: unknown[] = [];
   const subscription: Subscription = client.subscribe(channel, {
     onMessage: ({ data }) => received.push(data),
@@ -92,7 +92,7 @@ it("delivers other clients' messages, and resolves when a message is stored", as
   const server = await startServer();
   const { received } = await listener(server);
   // Uses the WebSocket of `ws`; the other clients use Node's.
-  const ada = server.person("ada", { WebSocket });
+  const ada = server.client("ada", { WebSocket });
   const texts = Array.from({ length: 50 }, (_, at) => `${at}`);
   const stored = await Promise.all(texts.map((text) => ada.publish(ROOM, text)));
   expect(stored.map(({ position }) => position?.offset)).toEqual(texts.map((_, at) => at + 1));
@@ -102,7 +102,7 @@ it("delivers other clients' messages, and resolves when a message is stored", as
 it("publishes messages larger than a frame, in two channels at once, and rejects those over 128 KB", async () => {
   const server = await startServer();
   const { received } = await listener(server);
-  const ada = server.person("ada");
+  const ada = server.client("ada");
   const texts = ['"\\\u{1F600}é'.repeat(9_000), "b".repeat(90_000)];
   await Promise.all([
     ...texts.map((text) => ada.publish(ROOM, text)),
@@ -121,7 +121,7 @@ it("publishes messages larger than a frame, in two channels at once, and rejects
 
 it("publishes a schema's input, and delivers its output", async () => {
   const server = await startServer();
-  const ada = server.person("ada");
+  const ada = server.client("ada");
   const received: string[] = [];
   await ada.subscribe("line:a", { onMessage: ({ data: { text } }) => received.push(text) }).ready;
   await expect(ada.publish("line:a", { text: " " })).rejects.toMatchObject({
@@ -205,7 +205,7 @@ describe("an at-most-once message that its publisher resent", () => {
   ])("is delivered once: %s", async (_why, fail) => {
     const server = await startServer();
     const { received } = await listener(server, {}, FLASH);
-    const ada = server.person("ada");
+    const ada = server.client("ada");
     const own: unknown[] = [];
     await ada.subscribe(FLASH, { onMessage: ({ data }) => own.push(data) }).ready;
     const broadcast = vi.spyOn(server.gateway, "broadcast");
@@ -225,7 +225,7 @@ describe("an at-most-once message that its publisher resent", () => {
 
 it("names the missing rule, and the first fault in the data, in its refusal", async () => {
   const server = await startServer();
-  const ada = server.person("ada");
+  const ada = server.client("ada");
   await expect(ada.publish("quiet:a", 1)).rejects.toMatchObject({
     code: "FORBIDDEN",
     message: "No rule lets clients publish: set `channels.quiet.publish`",
@@ -239,7 +239,7 @@ it("names the missing rule, and the first fault in the data, in its refusal", as
 
 it("keeps the users of a channel and their states", async () => {
   const server = await startServer();
-  const members = server.person("ada").members(ROOM);
+  const members = server.client("ada").members(ROOM);
   await members.ready;
   const { client } = await listener(server);
   await client.setPresence(ROOM, { typing: true });
@@ -255,8 +255,8 @@ it("keeps the users of a channel and their states", async () => {
 
 it("keeps a live stream whose owner reconnects, and ends it when the owner leaves", async () => {
   const server = await startServer();
-  const viewer = server.person("bob").stream("show:ada");
-  const ada = server.person("ada");
+  const viewer = server.client("bob").stream("show:ada");
+  const ada = server.client("ada");
   const own = ada.stream("show:ada");
   const ends: unknown[] = [];
   viewer.onChange(({ endReason }) => endReason && ends.push(endReason));

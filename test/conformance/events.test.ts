@@ -17,7 +17,7 @@ const AUTHORIZED = {
 } as const;
 
 /** Runs a whole connection: connects, sends "hello" and closes with 4001 "bye". */
-async function life(api: Api, headers: Record<string, string> = { "User-Agent": USER_AGENT }) {
+async function runConnection(api: Api, headers: Record<string, string> = { "User-Agent": USER_AGENT }) {
   const client = await connect(api.gateway, { headers });
   const connected = await api.connects.next();
   client.send("hello");
@@ -31,7 +31,7 @@ const fixed = { apiId: "20kmit0mc5", stage: "test", domainName: "dev.ws-api.exam
 describe("the CONNECT event", () => {
   it("has exactly the service's fields", async () => {
     const api = await startApi({ ...fixed, clock: new ManualClock(START) });
-    const { connected } = await life(api);
+    const { connected } = await runConnection(api);
     expect(connected).toEqual({
       headers: expect.any(Object),
       multiValueHeaders: expect.any(Object),
@@ -165,7 +165,7 @@ describe("the CONNECT event", () => {
 describe("the MESSAGE event", () => {
   it("has exactly the service's fields: no headers, no query, a messageId and the raw body", async () => {
     const api = await startApi({ ...fixed, clock: new ManualClock(START) });
-    const { message } = await life(api);
+    const { message } = await runConnection(api);
     expect(message).toEqual({
       requestContext: {
         routeKey: "$default",
@@ -213,7 +213,7 @@ describe("the MESSAGE event", () => {
 describe("the DISCONNECT event", () => {
   it("has exactly the service's fields: stub headers, the close code and reason", async () => {
     const api = await startApi({ ...fixed, clock: new ManualClock(START) });
-    const { disconnected } = await life(api);
+    const { disconnected } = await runConnection(api);
     expect(disconnected).toEqual({
       headers: { Host: "dev.ws-api.example.com", "x-api-key": "", "X-Forwarded-For": "", "x-restapi": "" },
       multiValueHeaders: {
@@ -246,13 +246,13 @@ describe("the DISCONNECT event", () => {
 
 describe("all three events", () => {
   it("have the same connectionId", async () => {
-    const { connected, message, disconnected } = await life(await startApi());
+    const { connected, message, disconnected } = await runConnection(await startApi());
     const ids = new Set([connected, message, disconnected].map((event) => event.requestContext.connectionId));
     expect(ids.size).toBe(1);
   });
 
   it("have different requestIds, each equal to extendedRequestId", async () => {
-    const { connected, message, disconnected } = await life(await startApi());
+    const { connected, message, disconnected } = await runConnection(await startApi());
     const contexts = [connected, message, disconnected].map((event) => event.requestContext);
     expect(contexts.map(({ extendedRequestId }) => extendedRequestId)).toEqual(
       contexts.map(({ requestId }) => requestId),
@@ -262,13 +262,13 @@ describe("all three events", () => {
 
   it("have no userAgent when the client sent none", async () => {
     const api = await startApi();
-    for (const event of Object.values(await life(api, {}))) {
+    for (const event of Object.values(await runConnection(api, {}))) {
       expect(event.requestContext.identity).toEqual({ sourceIp: "127.0.0.1" });
     }
   });
 
   it("have the authorizer's context when one is configured", async () => {
-    const { connected, message, disconnected } = await life(await startApi(AUTHORIZED));
+    const { connected, message, disconnected } = await runConnection(await startApi(AUTHORIZED));
     for (const event of [connected, message, disconnected]) {
       expect(event.requestContext.authorizer).toEqual({
         principalId: "user",
@@ -279,7 +279,7 @@ describe("all three events", () => {
 
   it("have the stage variables when the stage has any", async () => {
     const stageVariables = { table: "connections" };
-    for (const event of Object.values(await life(await startApi({ stageVariables })))) {
+    for (const event of Object.values(await runConnection(await startApi({ stageVariables })))) {
       expect(event.stageVariables).toEqual(stageVariables);
     }
   });
@@ -292,7 +292,7 @@ describe("all three events", () => {
       Object.assign(event.requestContext.authorizer ?? {}, { principalId: "scribbled" });
       return ok;
     };
-    await life(await startApi(AUTHORIZED, scribble));
+    await runConnection(await startApi(AUTHORIZED, scribble));
     expect(
       seen.map(({ requestContext }) => [
         requestContext.identity.sourceIp,

@@ -20,7 +20,7 @@ const byHttp = (api: Api, more: object = {}) =>
   awsConnections({ endpoint: api.gateway.endpoint, credentials: KEYS, ...more });
 
 const PORTS: [name: string, port: (api: Api) => Connections][] = [
-  ["lean HTTP", (api) => byHttp(api)],
+  ["HTTP without the SDK", (api) => byHttp(api)],
   ["the AWS SDK", (api) => byHttp(api, { transport: sdkTransport() })],
   ["the gateway object", (api) => api.gateway],
 ];
@@ -90,7 +90,7 @@ describe.each(PORTS.slice(0, 2))("the signature by %s", (_name, port) => {
 });
 
 it.each([
-  ["lean HTTP", {}],
+  ["HTTP without the SDK", {}],
   ["the AWS SDK", { transport: sdkTransport() }],
 ])("a session's token is signed by %s", async (_name, transport) => {
   const credentials = { ...KEYS, sessionToken: "IQoJb3JpZ2luX2VjEXAMPLE==" };

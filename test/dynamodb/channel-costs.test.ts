@@ -15,13 +15,13 @@ const ROWS = tableRows(sections(DOC).get(SECTION) ?? "");
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
 const CHANNEL = JSON.stringify(["tenant-1", "room:lobby"]);
 
-let world: ChannelTables;
+let tables: ChannelTables;
 let store: DynamoDBChannelStore;
 let units: { reads: number; writes: number };
 const measured = new Set<string>();
 
 beforeEach(async () => {
-  world = await ChannelTables.create();
+  tables = await ChannelTables.create();
   units = { reads: 0, writes: 0 };
   const client = localClient();
   client.middlewareStack.add(
@@ -33,7 +33,7 @@ beforeEach(async () => {
     },
     { step: "initialize" },
   );
-  store = world.store({ client, enableMetrics: count });
+  store = tables.store({ client, enableMetrics: count });
 });
 
 function count({ operation, outcome, readUnits, writeUnits }: CallMetrics): void {
@@ -92,7 +92,7 @@ const message = (n: number, overrides: Partial<NewMessage> = {}): NewMessage => 
   id: `01JD3Z6X7Q${String(n).padStart(6, "0")}`,
   data: { text: "x".repeat(100) },
   userId: "user-1",
-  at: world.now(),
+  at: tables.now(),
   ...overrides,
 });
 
@@ -100,8 +100,8 @@ const member = (connectionId: string, userId?: string): Member => ({
   connectionId,
   ...(userId === undefined ? {} : { userId }),
   endpoint: "https://abcdefghij.execute-api.us-east-1.amazonaws.com/production",
-  joinedAt: world.now(),
-  expiresAt: world.now() + 130 * MINUTE,
+  joinedAt: tables.now(),
+  expiresAt: tables.now() + 130 * MINUTE,
 });
 
 async function exhaust(list: AsyncIterable<unknown>): Promise<number> {
@@ -134,7 +134,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
 
   it("reading", async () => {
     const { history } = store;
-    const query = { limit: 100, retention: BOUNDS, now: world.now() };
+    const query = { limit: 100, retention: BOUNDS, now: tables.now() };
     for (let n = 1; n <= 100; n++) await history.append(CHANNEL, message(n), BOUNDS);
     await expectDocumented("`readHead`", () => history.readHead(CHANNEL));
     const nothing = () => history.read(CHANNEL, { ...query, after: 100 });
@@ -154,7 +154,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await expectDocumented("`setState`", () => members.setState(CHANNEL, "user-1", { typing: true }));
     await expectDocumented("`listChannels`", () => exhaust(members.listChannels("c2=")));
     await expectDocumented("`listMembers` of three members", async () => {
-      const pages = await exhaust(members.listMembers(CHANNEL, world.now()));
+      const pages = await exhaust(members.listMembers(CHANNEL, tables.now()));
       expectTotal("three members", "`listMembers` of three members", pages);
     });
     await expectDocumented("a leave: `remove`, anonymous", () => members.remove(CHANNEL, "c1="));
@@ -166,12 +166,12 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     const { members } = store;
     const ids = Array.from({ length: 1_000 }, (_, n) => `L0SM9cOFvH${String(n).padStart(5, "0")}=`);
     // With a long timeout, because the machine may be busy.
-    const coming = world.store({ timeoutMs: 60_000 }).members;
+    const coming = tables.store({ timeoutMs: 60_000 }).members;
     for (let from = 0; from < ids.length; from += 20) {
       const some = ids.slice(from, from + 20);
       await Promise.all(some.map((id, n) => coming.add(CHANNEL, member(id, `user-${from + n}`))));
     }
-    const now = world.now();
+    const now = tables.now();
     await expectDocumented("`listMembers` of a thousand", async () => {
       const pages = await exhaust(members.listMembers(CHANNEL, now));
       expectTotal("a thousand members", "`listMembers` of a thousand", pages);
@@ -188,9 +188,9 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     const text = "x".repeat(32_000);
     const parts = [0, 1, 2, 3].map((index) => ({ message: 1, index, count: 4, text }));
     await expectDocumented("a message of 128 KB in four chunks: `add`, four times", async () => {
-      for (const part of parts) await store.chunks.add("c1=", part, world.now());
+      for (const part of parts) await store.chunks.add("c1=", part, tables.now());
     });
-    await store.chunks.add("c1=", { ...parts[0]!, message: 2 }, world.now());
+    await store.chunks.add("c1=", { ...parts[0]!, message: 2 }, tables.now());
     await expectDocumented("… incomplete and dropped: `abort`", () => store.chunks.abort("c1=", 2));
   });
 

@@ -35,15 +35,15 @@ const stops: (() => Promise<unknown>)[] = [];
 describe.each([
   ["in the gateway's process", inProcess],
   ["on Lambda bundles and DynamoDB", onBundles],
-])("the chat %s", (_where, startWorld) => {
+])("the chat %s", (_where, startServer) => {
   let project: Project;
   let url: string;
   let team: string;
-  const people: Person[] = [];
+  const clients: ChatClient[] = [];
 
   beforeAll(async () => {
     project = await Project.create({});
-    url = await startWorld(project);
+    url = await startServer(project);
   });
 
   afterAll(async () => {
@@ -52,28 +52,28 @@ describe.each([
   });
 
   afterEach(async () => {
-    await Promise.all(people.splice(0).map((person) => person.leave()));
+    await Promise.all(clients.splice(0).map((client) => client.leave()));
   });
 
-  async function arrive(sub: string, tenant: string): Promise<Person> {
+  async function arrive(sub: string, tenant: string): Promise<ChatClient> {
     const token = await mintDevelopmentToken({ sub, tenant }, join(project.directory, ".lift-ws"));
-    const person = new Person(await project.connect(`${url}?token=${token}`));
-    people.push(person);
-    return person;
+    const client = new ChatClient(await project.connect(`${url}?token=${token}`));
+    clients.push(client);
+    return client;
   }
 
   /** Users in rooms of a new team, who have received all later joins. */
-  async function gather(...rooms: readonly (readonly [name: string, room: string])[]): Promise<Person[]> {
+  async function gather(...rooms: readonly (readonly [name: string, room: string])[]): Promise<ChatClient[]> {
     team = randomUUID().slice(0, 8);
-    const gathered: Person[] = [];
+    const gathered: ChatClient[] = [];
     for (const [name, room] of rooms) {
-      const person = await arrive(name, team);
-      gathered.push(person);
-      person.send({ action: "join", room });
+      const client = await arrive(name, team);
+      gathered.push(client);
+      client.send({ action: "join", room });
       // Each user received their own join, and all later joins.
       await Promise.all(gathered.map((it, index) => it.hears("presence", gathered.length - index)));
     }
-    for (const person of gathered) person.frames.splice(0);
+    for (const client of gathered) client.frames.splice(0);
     return gathered;
   }
 
@@ -113,15 +113,15 @@ describe.each([
     await Promise.all([ada.hears("message"), grace.hears("message")]);
     linus.send({ action: "announce", id: "a1", text: "cake" });
     const announcement = { type: "announcement", from: "linus", at: "a time", id: "a1", text: "cake" };
-    await Promise.all([ada, grace, linus].map((person) => person.hears("announcement")));
+    await Promise.all([ada, grace, linus].map((client) => client.hears("announcement")));
     expect(ada.frames).toEqual([message, announcement]);
     expect(grace.frames).toEqual([message, announcement]);
     expect(linus.frames).toEqual([announcement]);
   });
 
   it("isolates teams", async () => {
-    const [spy] = (await gather(["ada", "tea"])) as [Person];
-    const [ada] = (await gather(["ada", "tea"])) as [Person];
+    const [spy] = (await gather(["ada", "tea"])) as [ChatClient];
+    const [ada] = (await gather(["ada", "tea"])) as [ChatClient];
     ada.send({ action: "announce", id: "a1", text: "secret" });
     await ada.hears("announcement");
     // A message of the other team would arrive before this one.
@@ -131,7 +131,7 @@ describe.each([
   });
 
   it("sends errors as frames to the sender only", async () => {
-    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
+    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [ChatClient, ChatClient];
     ada.send({ action: "say", id: "m1", text: "x".repeat(4097) });
     await ada.hears("error");
     ada.send({ action: "leave" });
@@ -172,7 +172,7 @@ describe.each([
   });
 
   it("notifies the others when a user leaves", async () => {
-    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
+    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [ChatClient, ChatClient];
     await grace.leave();
     await ada.hears("presence");
     expect(ada.frames).toEqual([
@@ -181,7 +181,7 @@ describe.each([
   });
 
   it("loses no message of concurrent senders", async () => {
-    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [Person, Person];
+    const [ada, grace] = (await gather(["ada", "tea"], ["grace", "tea"])) as [ChatClient, ChatClient];
     const ids = Array.from({ length: 8 }, (_, index) => `m${index}`);
     for (const id of ids) (id < "m4" ? ada : grace).send({ action: "say", id, text: "hi" });
     await Promise.all([ada.hears("message", 8), grace.hears("message", 8)]);
@@ -191,7 +191,7 @@ describe.each([
   });
 });
 
-type Three = [Person, Person, Person];
+type Three = [ChatClient, ChatClient, ChatClient];
 
 /** Sorts members: their order depends on the store. */
 function sameNames(names: readonly string[]) {
@@ -199,7 +199,7 @@ function sameNames(names: readonly string[]) {
 }
 
 /** A client and its received frames, without times. */
-class Person {
+class ChatClient {
   readonly frames: unknown[] = [];
   readonly #socket: WebSocket;
 

@@ -42,18 +42,18 @@ const NO_CALL: CallMetrics = {
   outcome: "ok",
 };
 
-let world: ConnectionTable;
+let table: ConnectionTable;
 let calls: CallMetrics[];
 let store: ReturnType<ConnectionTable["store"]>;
 let handler: WebSocketHandler;
 
 /** An app whose routes each access the connection's state in one way. */
 function run(options: Partial<DynamoDBConnectionStoreOptions> = {}): void {
-  store = world.store({ ...options, enableMetrics: (measure) => void calls.push(measure) });
+  store = table.store({ ...options, enableMetrics: (measure) => void calls.push(measure) });
   const app = new Lift<{ room: string; seen: number }>({
     connectionStore: store,
     connections: recordingConnections(),
-    now: world.now,
+    now: table.now,
   });
   app.webSocket("$connect", () => {});
   app.webSocket("$disconnect", () => {});
@@ -64,7 +64,7 @@ function run(options: Partial<DynamoDBConnectionStoreOptions> = {}): void {
   handler = app.webSocketHandler();
 }
 
-const requestContext = () => ({ connectedAt: world.now() });
+const requestContext = () => ({ connectedAt: table.now() });
 const connect = (who: object, connectionId = ID) =>
   handler(connectEvent({ connectionId, requestContext: requestContext(), ...who }), lambdaContext());
 const send = (route: string, who: object) => handler(messageEvent(route, {}, who), lambdaContext());
@@ -95,7 +95,7 @@ async function expectDocumented(section: string, name: string, work: () => Promi
 }
 
 beforeEach(async () => {
-  world = await ConnectionTable.create();
+  table = await ConnectionTable.create();
   calls = [];
   run();
 });
@@ -139,9 +139,9 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   });
 
   it("a limit on connects", async () => {
-    const limits = `${world.tableName}-limits`;
+    const limits = `${table.tableName}-limits`;
     const client = localClient();
-    await createTables({ client, tableName: world.tableName, rateLimitTableName: limits });
+    await createTables({ client, tableName: table.tableName, rateLimitTableName: limits });
     let writes = 0;
     // DynamoDB charges a write whose condition failed, but does not report its units.
     client.middlewareStack.add(
@@ -173,8 +173,8 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
 
   it("a token's expiry, a refresh and a ticket", async () => {
     const names = {
-      scheduleTableName: `${world.tableName}-schedule`,
-      ticketTableName: `${world.tableName}-tickets`,
+      scheduleTableName: `${table.tableName}-schedule`,
+      ticketTableName: `${table.tableName}-tickets`,
     };
     const client = localClient();
     await createTables({ client, ...names });
@@ -183,7 +183,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     const schedule = dynamoDBSchedule({ tableName: names.scheduleTableName, ...usual });
     const tickets = dynamoDBTicketStore({ tableName: names.ticketTableName, ...usual });
     let lateBy = 0;
-    const now = () => world.now() + lateBy;
+    const now = () => table.now() + lateBy;
     const token = () => ({ userId: "user-1", tenantId: "tenant-1", expiresAt: now() + 60_000 });
     const connections = recordingConnections();
     const app = (connectionStore: ConnectionStore) => {
@@ -192,7 +192,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       return lift.use(auth).webSocket("auth.refresh", auth.refresh);
     };
     // The rows above have the cost of the connection table.
-    const adding = app(world.store());
+    const adding = app(table.store());
     const counting = app(store);
     const query = { token: "x" };
     const opened = () =>
@@ -217,7 +217,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       const { body } = await mint({ ...event, requestContext: { requestId: "r", http } }, lambdaContext());
       ticket = (JSON.parse(body!) as { ticket: string }).ticket;
     });
-    const longer = new Lift({ connectionStore: world.store(), connections, now });
+    const longer = new Lift({ connectionStore: table.store(), connections, now });
     longer.use(webSocketAuth({ validateToken: token, tickets, now }));
     const connectionId = "M0SM9cOFvHcCIhw=";
     await expectDocumented(EVENTS, "… and redeemed, on connect", () =>
@@ -244,11 +244,11 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     for (let from = 0; from < ids.length; from += 50) {
       const some = ids.slice(from, from + 50);
       await Promise.all(
-        some.map((id) => store.save(world.createRow(id, { userId: "user-1", tenantId: "tenant-1" }))),
+        some.map((id) => store.save(table.createRow(id, { userId: "user-1", tenantId: "tenant-1" }))),
       );
     }
     const listed = async (connections: AsyncIterable<Connection>) =>
-      expect(await world.ids(connections)).toHaveLength(1_000);
+      expect(await table.ids(connections)).toHaveLength(1_000);
     await expectDocumented(LISTS, "`listByUser`", () => listed(store.listByUser("user-1")));
     await expectDocumented(LISTS, "`listByTenant`", () => listed(store.listByTenant("tenant-1")));
     await expectDocumented(LISTS, "`count`", async () => expect(await store.count()).toBe(1_000));

@@ -18,12 +18,12 @@ const KEY = JSON.stringify(["acme", ROOM]);
 const OTHER = JSON.stringify(["acme", "room:other"]);
 const tenantId = "acme";
 
-let world: ChannelTables;
+let tables: ChannelTables;
 let connections: RecordingConnections;
 const pollers: TableStreamPoller[] = [];
 
 beforeEach(async () => {
-  world = await ChannelTables.create();
+  tables = await ChannelTables.create();
   connections = recordingConnections();
 });
 
@@ -33,14 +33,17 @@ afterEach(async () => {
 
 /** The application in its own container. */
 function container(using = connections) {
-  const store = world.store();
+  const store = tables.store();
   const logger = jsonLogger({ level: "silent" });
   const channels = { room: { presence: true } };
-  return { store, streamer: createStreamer({ channels, store, connections: using, now: world.now, logger }) };
+  return {
+    store,
+    streamer: createStreamer({ channels, store, connections: using, now: tables.now, logger }),
+  };
 }
 
 /** A container that crashes as soon as a message is stored. */
-function doomed() {
+function crashing() {
   const { store, streamer } = container();
   vi.spyOn(store.members, "listMembers").mockImplementation(() => {
     throw new Error("killed");
@@ -49,7 +52,7 @@ function doomed() {
 }
 
 async function join(channel: string, ...ids: string[]): Promise<void> {
-  const { members } = world.store();
+  const { members } = tables.store();
   for (let from = 0; from < ids.length; from += 50) {
     await Promise.all(ids.slice(from, from + 50).map((id) => members.add(channel, member(id))));
   }
@@ -58,22 +61,22 @@ async function join(channel: string, ...ids: string[]): Promise<void> {
 const member = (connectionId: string): Member => ({
   connectionId,
   endpoint: "https://api.example.com/test",
-  joinedAt: world.now(),
-  expiresAt: world.now() + 130 * MINUTE,
+  joinedAt: tables.now(),
+  expiresAt: tables.now() + 130 * MINUTE,
 });
 
 /** Invokes a function from the message table's stream, as `lift-ws dev` does. */
 async function feed(handler: (event: TableStreamEvent) => unknown): Promise<void> {
   const { batchWindowSeconds: _, maxRecordAgeSeconds: __, ...source } = MESSAGE_TABLE_STREAM_SOURCE;
   const endpoint = inject("dynamoDBEndpoint");
-  const tableName = world.messageTableName;
+  const tableName = tables.messageTableName;
   pollers.push(await pollTableStream({ ...source, handler, tableName, endpoint, ...LOCAL, pollMs: 20 }));
 }
 
 const calling = (handler: FanOutHandler) => (event: TableStreamEvent) => handler(event, lambdaContext());
 const dataOf = (id: string) =>
   connections.jsonSentTo(id).map((message) => (message as { data: unknown }).data);
-const pending = async () => (await world.readItems("messages")).filter((item) => item.Pending !== undefined);
+const pending = async () => (await tables.readItems("messages")).filter((item) => item.Pending !== undefined);
 const finished = () => vi.waitFor(async () => expect(await pending()).toEqual([]));
 
 describe("stored messages without delivery", () => {
@@ -81,7 +84,7 @@ describe("stored messages without delivery", () => {
     await join(KEY, "a", "b");
     await feed(calling(container().streamer.fanOutHandler({ graceMs: 0 })));
     const published = [];
-    for (const data of [1, 2, 3]) published.push(await doomed().publish(ROOM, data, { tenantId }));
+    for (const data of [1, 2, 3]) published.push(await crashing().publish(ROOM, data, { tenantId }));
     await finished();
     expect([dataOf("a"), dataOf("b")]).toEqual([
       [1, 2, 3],
@@ -101,7 +104,7 @@ describe("stored messages without delivery", () => {
       return handler(event, lambdaContext());
     });
     await container().streamer.publish(ROOM, 1, { tenantId, key: "k" });
-    world.advance(3_000);
+    tables.advance(3_000);
     await vi.waitFor(() => expect(events).toHaveLength(1));
     await Promise.all(pollers.splice(0).map((poller) => poller.stop()));
     // The stream also has the head, the key and the end of the fan-out, for which no function is invoked.
@@ -127,7 +130,7 @@ describe("stored messages without delivery", () => {
   it("resume where the time ran out, without a second delivery to earlier recipients", async () => {
     const ids = Array.from({ length: 900 }, (_, n) => `c${n}`);
     await join(KEY, ...ids);
-    await doomed().publish(ROOM, "large", { tenantId });
+    await crashing().publish(ROOM, "large", { tenantId });
     // Each call has time for a third of the members.
     const handler = container(connections).streamer.fanOutHandler({ graceMs: 0 });
     const reports: number[] = [];
@@ -155,18 +158,18 @@ describe("stored messages without delivery", () => {
     await join(KEY, "a", "b");
     await join(OTHER, "b");
     connections.gone("b");
-    await doomed().publish(ROOM, 1, { tenantId });
+    await crashing().publish(ROOM, 1, { tenantId });
     await feed(calling(container().streamer.fanOutHandler({ graceMs: 0 })));
     await finished();
-    const { members } = world.store();
-    await vi.waitFor(async () => expect(await members.count(OTHER, world.now())).toBe(0));
-    expect(await members.count(KEY, world.now())).toBe(1);
+    const { members } = tables.store();
+    await vi.waitFor(async () => expect(await members.count(OTHER, tables.now())).toBe(0));
+    expect(await members.count(KEY, tables.now())).toBe(1);
     expect(dataOf("a")).toEqual([1]);
   });
 
   it("are fanned out again after the function crashed", async () => {
     await join(KEY, "a");
-    await doomed().publish(ROOM, 1, { tenantId });
+    await crashing().publish(ROOM, 1, { tenantId });
     const handler = container().streamer.fanOutHandler({ graceMs: 0 });
     let deaths = 2;
     await feed(async (event) => {

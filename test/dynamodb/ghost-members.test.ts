@@ -8,26 +8,26 @@ import { ChannelTables } from "./channel-tables.ts";
 import { MINUTE } from "./connection-table.ts";
 
 it("removes an unreferenced member from the channel when a message finds it gone", async () => {
-  const world = await ChannelTables.create();
+  const tables = await ChannelTables.create();
   const connections = recordingConnections();
   const streamer = createStreamer({
     channels: { room: { ...OPEN, presence: true } },
-    store: world.store(),
-    connectionStore: memoryConnectionStore({ now: world.now }),
+    store: tables.store(),
+    connectionStore: memoryConnectionStore({ now: tables.now }),
     connections,
-    now: world.now,
+    now: tables.now,
     logger: jsonLogger({ level: "silent" }),
   });
-  await world.store().members.add('[null,"room:a"]', {
+  await tables.store().members.add('[null,"room:a"]', {
     connectionId: "c1",
     userId: "ada",
     endpoint: "https://api.example.com/test",
-    joinedAt: world.now(),
-    expiresAt: world.now() + 130 * MINUTE,
+    joinedAt: tables.now(),
+    expiresAt: tables.now() + 130 * MINUTE,
   });
   // The state that an earlier version left when it deleted the subscription before the other writes.
-  const ghost = (await world.readItems("members")).find(({ Group }) => Group?.S?.startsWith("connection"));
-  await world.removeItem("members", ghost!);
+  const ghost = (await tables.readItems("members")).find(({ Group }) => Group?.S?.startsWith("connection"));
+  await tables.removeItem("members", ghost!);
   connections.gone("c1");
   await streamer.publish("room:a", 1);
   expect(await streamer.count("room:a")).toBe(0);

@@ -13,15 +13,15 @@ const ROWS = tableRows(sections(DOC).get("Cost of requests") ?? "");
 const OWNER = JSON.stringify(["tenant-1", "user-1"]);
 const FAILURE = { code: "INTERNAL_ERROR", message: "The report could not be written" };
 
-let world: RequestTableUnderTest;
+let table: RequestTableUnderTest;
 let store: DynamoDBRequestStore;
 let units: { reads: number; writes: number };
 const measured = new Set<string>();
 
 beforeEach(async () => {
-  world = await RequestTableUnderTest.create();
+  table = await RequestTableUnderTest.create();
   units = { reads: 0, writes: 0 };
-  store = world.store({ enableMetrics: count });
+  store = table.store({ enableMetrics: count });
 });
 
 function count({ operation, outcome, readUnits, writeUnits }: CallMetrics): void {
@@ -57,8 +57,8 @@ const request = (overrides: Partial<NewRequest> = {}): NewRequest => ({
     endpoint: "https://abcdefghij.execute-api.us-east-1.amazonaws.com/production",
   },
   priority: 0,
-  createdAt: world.now(),
-  dueAt: world.now(),
+  createdAt: table.now(),
+  dueAt: table.now(),
   ...overrides,
 });
 
@@ -68,10 +68,10 @@ const lease = (token = "0d8f6f2f-9a01-4d0a-9f2a-6f1b6c366f4c") => ({
   token,
 });
 const claim = (token?: string) =>
-  store.claim(lease(token), { now: world.now(), leaseUntil: world.now() + MINUTE / 2 });
-const renew = () => store.renew(lease(), { leaseUntil: world.now() + MINUTE });
+  store.claim(lease(token), { now: table.now(), leaseUntil: table.now() + MINUTE / 2 });
+const renew = () => store.renew(lease(), { leaseUntil: table.now() + MINUTE });
 const complete = (result: string) =>
-  store.finish(lease(), { state: "COMPLETED", result, expiresAt: world.now() + 60 * MINUTE }, world.now());
+  store.finish(lease(), { state: "COMPLETED", result, expiresAt: table.now() + 60 * MINUTE }, table.now());
 /** Ten tokens, such as a model writes in 200 ms. */
 const append = (offset: number) =>
   store.append(lease(), {
@@ -79,7 +79,7 @@ const append = (offset: number) =>
     data: { text: "The weather is fine today, and tomorrow too. " },
     chunks: 10 * offset,
     bytes: 65 * offset,
-    at: world.now(),
+    at: table.now(),
   });
 
 describe("docs/operations/dynamodb-costs.md lists the units of", () => {
@@ -110,7 +110,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
 
   it("a claim with limits", async () => {
     await store.create(request());
-    const counted = { now: world.now(), leaseUntil: world.now() + MINUTE, countFor: "tenant-1" };
+    const counted = { now: table.now(), leaseUntil: table.now() + MINUTE, countFor: "tenant-1" };
     await expectDocumented("… `claim`, with limits of running requests", () => store.claim(lease(), counted));
     units.writes = 0;
     await complete("x".repeat(250));
@@ -123,22 +123,22 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await expectDocumented("`finish`, to be retried", () =>
       store.finish(
         lease(),
-        { state: "RETRYING", failure: FAILURE, dueAt: world.now() + MINUTE },
-        world.now(),
+        { state: "RETRYING", failure: FAILURE, dueAt: table.now() + MINUTE },
+        table.now(),
       ),
     );
-    world.advance(MINUTE);
+    table.advance(MINUTE);
     await claim();
     await expectDocumented("`finish`, failed", () =>
       store.finish(
         lease(),
-        { state: "FAILED", failure: FAILURE, expiresAt: world.now() + 60 * MINUTE },
-        world.now(),
+        { state: "FAILED", failure: FAILURE, expiresAt: table.now() + 60 * MINUTE },
+        table.now(),
       ),
     );
-    await expectDocumented("`redrive`", () => store.redrive(lease(), world.now()));
+    await expectDocumented("`redrive`", () => store.redrive(lease(), table.now()));
     await expectDocumented("`cancel`", () =>
-      store.cancel(lease(), { now: world.now(), expiresAt: world.now() + MINUTE }),
+      store.cancel(lease(), { now: table.now(), expiresAt: table.now() + MINUTE }),
     );
   });
 
@@ -168,7 +168,7 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await store.create(request());
     await claim();
     await append(1);
-    world.advance(MINUTE);
+    table.advance(MINUTE);
     await expectDocumented("`claim` of a request with output", () => claim("another"));
   });
 

@@ -38,13 +38,13 @@ import {
 /** Maximum age of a readable row: the lifetime limit plus ten minutes. */
 const ROW_MS = 130 * MINUTE;
 
-let world: ConnectionTable;
+let table: ConnectionTable;
 /** Reads the rows without injected faults. */
 let witness: ConnectionStore;
 
 beforeEach(async () => {
-  world = await ConnectionTable.create();
-  witness = world.store();
+  table = await ConnectionTable.create();
+  witness = table.store();
 });
 
 interface Running {
@@ -71,8 +71,8 @@ function run(
   const logged: string[] = [];
   const app = createApp({
     connections,
-    connectionStore: world.store(store),
-    now: store.now ?? world.now,
+    connectionStore: table.store(store),
+    now: store.now ?? table.now,
     logger: jsonLogger({ write: (_level, line) => logged.push(line) }),
     ...options,
   });
@@ -97,7 +97,7 @@ function run(
 }
 
 const connect = (connectionId: string, query: { [name: string]: string } = {}) =>
-  connectEvent({ connectionId, query, requestContext: { connectedAt: world.now() } });
+  connectEvent({ connectionId, query, requestContext: { connectedAt: table.now() } });
 
 const OK = { status: 200, code: undefined };
 const NOT_NOW = { type: "error", error: { code: "STORE_FAILED", retry: true } };
@@ -105,14 +105,14 @@ const NOT_NOW = { type: "error", error: { code: "STORE_FAILED", retry: true } };
 /** Checks that only these rows remain, and that none remains after they expired. */
 async function expectRowsOf(...open: string[]): Promise<void> {
   for (const id of open) expect((await witness.get(id))?.id).toBe(id);
-  expect(await world.ids(witness.listByTenant(TENANT))).toEqual(open.toSorted());
+  expect(await table.ids(witness.listByTenant(TENANT))).toEqual(open.toSorted());
   expect(await witness.count()).toBe(open.length);
-  const rows = (await world.readItems()).filter((item) => item.Kind === undefined);
-  const latest = Math.ceil((world.now() + ROW_MS) / 1_000);
+  const rows = (await table.readItems()).filter((item) => item.Kind === undefined);
+  const latest = Math.ceil((table.now() + ROW_MS) / 1_000);
   for (const row of rows) expect(Number(row.ExpiresAt?.N)).toBeLessThanOrEqual(latest);
-  world.advance(ROW_MS);
+  table.advance(ROW_MS);
   expect(await witness.count()).toBe(0);
-  expect(await world.ids(witness.listByTenant(TENANT))).toEqual([]);
+  expect(await table.ids(witness.listByTenant(TENANT))).toEqual([]);
 }
 
 function failing(choose: Parameters<typeof injectFaults>[1]) {
@@ -172,7 +172,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     expect(await app.send("a", "move", { room: "r1" })).toBe("moving");
     expect((await witness.get("a"))?.state).toEqual({ added: 5, room: "r1" });
     expect(await app.disconnect("b")).toEqual(OK);
-    expect(await world.readCount()).toBe(limit.maxConnections === undefined ? 0 : 1);
+    expect(await table.readCount()).toBe(limit.maxConnections === undefined ? 0 : 1);
     await expectRowsOf("a");
   });
 
@@ -186,7 +186,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     const [stay, go] = [ids.slice(30), ids.slice(0, 30)];
     const answers = await Promise.all([...go, ...go, ...go].map((id) => app.disconnect(id)));
     expect(answers).toEqual(answers.map(() => OK));
-    expect(await world.readCount()).toBe(limit.maxConnections === undefined ? 0 : 30);
+    expect(await table.readCount()).toBe(limit.maxConnections === undefined ? 0 : 30);
     await expectRowsOf(...stay);
   });
 
@@ -198,7 +198,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
       }),
     );
     expect(await app.connect("a")).toEqual({ status: 410, code: "CONNECTION_CLOSED" });
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
     await expectRowsOf();
   });
 
@@ -208,16 +208,16 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
     const both = ids.flatMap((id) => [app.connect(id), app.disconnect(id)]);
     const statuses = new Set((await Promise.all(both)).map(({ status }) => status));
     expect([...statuses].filter((status) => status !== 200 && status !== 410)).toEqual([]);
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
     await expectRowsOf();
   });
 
   it("expires a connection whose $disconnect never arrives", async () => {
     const app = run(limit);
     await app.connect("a");
-    world.advance(ROW_MS - 1);
+    table.advance(ROW_MS - 1);
     expect(await app.send("a", "who")).toEqual({ userId: "ada", tenantId: TENANT });
-    world.advance(1);
+    table.advance(1);
     expect(await app.send("a", "who")).toEqual({});
     const closed = { type: "error", error: { code: "CONNECTION_CLOSED" } };
     expect(await app.send("a", "move", { room: "r1" })).toBe("moving");
@@ -226,7 +226,7 @@ describe.each([{}, { maxConnections: 100 }])("an application on DynamoDB, with t
   });
 
   it.each([2, -2])("shares its limit with a function whose clock is %i minutes off", async (minutes) => {
-    const off = run({ ...limit, now: () => world.now() + minutes * MINUTE });
+    const off = run({ ...limit, now: () => table.now() + minutes * MINUTE });
     const app = run(limit);
     for (const id of ["a", "b", "c"]) expect(await off.connect(id)).toEqual(OK);
     expect(await app.send("a", "add")).toEqual({ added: 1 });
@@ -248,8 +248,8 @@ describe("a function that is killed", () => {
   ): Promise<void> {
     const whole: CrashOptions = {
       endpoint: inject("dynamoDBEndpoint"),
-      tableName: world.tableName,
-      now: world.now(),
+      tableName: table.tableName,
+      now: table.now(),
       ...doom,
     };
     const child = fork(join(import.meta.dirname, "crashing-function.ts"), [JSON.stringify(whole)], {
@@ -275,11 +275,11 @@ describe("a function that is killed", () => {
   it.each(moments)("%s saving and counting the row does not use up the limit for ever", async (moment) => {
     const limit = { maxConnections: 1 };
     await die({ event: connect("a"), operation: "TransactWriteItems", moment, ...limit });
-    expect(await world.readCount()).toBe(moment === "before" ? 0 : 1);
+    expect(await table.readCount()).toBe(moment === "before" ? 0 : 1);
     await expectRowsOf(...(moment === "before" ? [] : ["a"]));
-    world.advance(10 * MINUTE);
+    table.advance(10 * MINUTE);
     expect(await run(limit).connect("b")).toEqual(OK);
-    expect(await world.readCount()).toBe(1);
+    expect(await table.readCount()).toBe(1);
   });
 
   it.each(moments)("%s writing the state leaves all of it or none", async (moment) => {
@@ -307,7 +307,7 @@ describe("a function that is killed", () => {
 
 describe("200 connections that drop at once", () => {
   it("leave no row, even when their $connect is still running", async () => {
-    const connectionStore = world.store({ now: Date.now, maxConnections: 1_000 });
+    const connectionStore = table.store({ now: Date.now, maxConnections: 1_000 });
     const [begun, reports] = [new Queue<string>(), new Queue<EventReport>()];
     let held: Promise<void> = Promise.resolve();
     const app = createApp({ connectionStore, logger: jsonLogger({ level: "debug", write: () => {} }) });
@@ -337,7 +337,7 @@ describe("200 connections that drop at once", () => {
     const ended = (await reports.take(400)).filter(({ routeKey }) => routeKey === "$disconnect");
     expect(new Set(ended.map(({ connectionId }) => connectionId)).size).toBe(200);
     expect(await connectionStore.count()).toBe(0);
-    expect(await world.readCount()).toBe(0);
+    expect(await table.readCount()).toBe(0);
     await expectRowsOf();
   });
 });
@@ -367,7 +367,7 @@ describe("an issuer whose keys", () => {
       return fetch(address, init);
     };
     const app = run({}, {}, (made) =>
-      made.use(webSocketAuth({ jwt: { ...jwt, jwks: { fetch: fetched, timeoutMs: 300 } }, now: world.now })),
+      made.use(webSocketAuth({ jwt: { ...jwt, jwks: { fetch: fetched, timeoutMs: 300 } }, now: table.now })),
     );
     await run().connect("open");
     const refused = app.connect("a", { token: await token() });
@@ -387,10 +387,10 @@ describe("a token, on a function whose clock is two minutes off,", () => {
     ["that runs early", 2, 401],
     ["that runs early, within the tolerance", 2, 200, 180],
   ])("%s", async (_what, minutes, status, clockToleranceSeconds = 5) => {
-    const now = () => world.now() + minutes * MINUTE;
+    const now = () => table.now() + minutes * MINUTE;
     const jwt = { algorithms: ["HS256"], secret, issuer: "me", audience: "chat", clockToleranceSeconds };
     const app = run({ now }, {}, (made) => made.use(webSocketAuth({ jwt, now })));
-    const seconds = Math.floor(world.now() / 1_000);
+    const seconds = Math.floor(table.now() / 1_000);
     const token = await new SignJWT({ iss: "me", aud: "chat", sub: "ada" })
       .setProtectedHeader({ alg: "HS256" })
       .setNotBefore(seconds)

@@ -21,13 +21,13 @@ import { ConnectionTable, localClient } from "./connection-table.ts";
 const secret = new TextEncoder().encode("a secret of thirty-two bytes, or more");
 const jwt = { algorithms: ["HS256"], secret, issuer: "me", audience: "chat" };
 
-let world: ConnectionTable;
+let table: ConnectionTable;
 let limits: string;
 
 beforeEach(async () => {
-  world = await ConnectionTable.create();
-  limits = `${world.tableName}-limits`;
-  await createTables({ client: localClient(), tableName: world.tableName, rateLimitTableName: limits });
+  table = await ConnectionTable.create();
+  limits = `${table.tableName}-limits`;
+  await createTables({ client: localClient(), tableName: table.tableName, rateLimitTableName: limits });
 });
 
 /** The application in one container. All containers share the tables. */
@@ -39,11 +39,11 @@ function startContainer() {
   const limiter = dynamoDBRateLimiter({ tableName: limits, client: localClient(), limit: 3 });
   const app = new Lift<object>({
     connections,
-    connectionStore: world.store(),
-    now: world.now,
+    connectionStore: table.store(),
+    now: table.now,
     logger: jsonLogger({ level: "debug", write: () => {} }),
   });
-  app.use(webSocketAuth({ jwt, now: world.now }));
+  app.use(webSocketAuth({ jwt, now: table.now }));
   app.use(webSocketRateLimit({ ...defaultRateLimits, connects: { by: "ip", limiter } }));
   app.use(webSocketMetrics({ collector: { record: (metrics) => void measured.push(metrics) } }));
   app.use(webSocketTracing({ tracerProvider }));
@@ -56,7 +56,7 @@ function startContainer() {
     measured,
     spans: () => exporter.getFinishedSpans().map(({ name }) => name),
     connect: async (token: string, connectionId: string) => {
-      const requestContext = { connectedAt: world.now() };
+      const requestContext = { connectedAt: table.now() };
       const event = connectEvent({ connectionId, query: { token }, requestContext });
       return (await handler(event, lambdaContext())).statusCode;
     },
@@ -71,7 +71,7 @@ function startContainer() {
 const token = () =>
   new SignJWT({ iss: "me", aud: "chat", sub: "ada", tenant_id: "acme", roles: ["member"] })
     .setProtectedHeader({ alg: "HS256" })
-    .setExpirationTime(world.now() / 1_000 + 3_600)
+    .setExpirationTime(table.now() / 1_000 + 3_600)
     .sign(secret);
 
 describe("the stack on DynamoDB", () => {
@@ -81,7 +81,7 @@ describe("the stack on DynamoDB", () => {
     expect(await second.send("who", "a")).toEqual({ user: "ada", tenant: "acme", roles: ["member"] });
     expect(await second.send("admin", "a")).toMatchObject({ error: { code: "FORBIDDEN" } });
     await second.disconnect("a");
-    expect(await world.store().count()).toBe(0);
+    expect(await table.store().count()).toBe(0);
     expect(first.measured).toMatchObject([{ event: "CONNECT", status: "2xx" }]);
     expect(second.measured).toMatchObject([
       { event: "MESSAGE", route: "who", status: "2xx" },
@@ -103,6 +103,6 @@ describe("the stack on DynamoDB", () => {
     expect(first.measured.map(({ status }) => status)).toEqual(["4xx", "4xx"]);
     // A refused connect neither writes nor reads a row.
     expect(first.spans()).toEqual(["$connect", "$connect"]);
-    expect(await world.ids(world.store().listByUser("ada"))).toEqual(["c"]);
+    expect(await table.ids(table.store().listByUser("ada"))).toEqual(["c"]);
   });
 });

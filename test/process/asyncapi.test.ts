@@ -170,7 +170,7 @@ describe("lift-ws asyncapi", () => {
     ],
     [["broken.mjs"], 1, /^lift-ws: broken\.mjs cannot be loaded:\n.*no such luck/s],
     [["chat.mjs", "--out", "no/where.json"], 1, /^lift-ws: Can't write \S+\/no\/where\.json \(ENOENT\)\n$/],
-  ])("%j exits with %i and a reason", async (argv, code, told) => {
+  ])("%j exits with %i and a reason", async (argv, code, reason) => {
     project = await Project.create({
       "app.mjs": "export const one = 1;",
       "broken.mjs": 'throw new Error("no such luck");',
@@ -180,7 +180,7 @@ describe("lift-ws asyncapi", () => {
     });
     const lift = project.run(["asyncapi", ...argv]);
     expect(await lift.exited).toBe(code);
-    expect(lift.output).toMatch(told);
+    expect(lift.output).toMatch(reason);
   });
 });
 
@@ -209,7 +209,7 @@ describe("the schemas of requests", () => {
 
   it("accept exactly the messages that the parser accepts, for every change of an example", () => {
     const takes = parser.checkerOf(document);
-    const verdicts = { true: 0, false: 0 };
+    const counts = { true: 0, false: 0 };
     const others: unknown[] = [];
     for (const example of examples) {
       for (const path of listPaths(example)) {
@@ -217,14 +217,14 @@ describe("the schemas of requests", () => {
           const changed = replaceAt(example, path, value);
           const isRead = isDone(() => parseRequest(JSON.stringify(changed)));
           if (takes(requests, changed) !== isRead) others.push([changed, isRead]);
-          verdicts[`${isRead}`]++;
+          counts[`${isRead}`]++;
         }
       }
     }
     // The parser treats it as missing, which a document need not describe.
     const withoutPayload = (action: string) => [expect.objectContaining({ action, payload: null }), true];
     expect(others).toEqual(["heartbeat", "requests"].map(withoutPayload));
-    expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(1_000);
+    expect(Math.min(counts.true, counts.false)).toBeGreaterThan(1_000);
   });
 });
 
@@ -233,29 +233,29 @@ it("the schemas of server messages accept the examples of PROTOCOL.md, and miss 
   const sent = pointers(document, (key) => !isRequest(key));
   const takes = parser.checkerOf(document);
   const examples = examplesIn("## Server to client");
-  const verdicts = { true: 0, false: 0 };
+  const counts = { true: 0, false: 0 };
   for (const example of examples) {
     expect([example, takes(sent, example)]).toEqual([example, true]);
     for (const path of listPaths(example)) {
       const changed = replaceAt(example, path, undefined);
       const isRead = isDone(() => parseServerMessage(JSON.stringify(changed)) ?? fail());
       expect([changed, takes(sent, changed)]).toEqual([changed, isRead]);
-      verdicts[`${isRead}`]++;
+      counts[`${isRead}`]++;
     }
   }
-  expect(Math.min(verdicts.true, verdicts.false)).toBeGreaterThan(10);
+  expect(Math.min(counts.true, counts.false)).toBeGreaterThan(10);
 });
 
 it("every frame of an application matches its document, and every kind of frame occurs", async () => {
   const auth = webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) });
   const line = z.object({ text: z.string().min(1), mentions: z.array(z.string()).default([]) });
   const channels = { room: { ...EVERYTHING, schema: line, stateSchema: z.boolean() }, stream: EVERYTHING };
-  const world = simulateStreamer({ channels, middleware: [], auth, blobs, schedule: memorySchedule() });
-  const { document } = asyncApiDocument(world.streamer.describe(), ABOUT);
+  const simulation = simulateStreamer({ channels, middleware: [], auth, blobs, schedule: memorySchedule() });
+  const { document } = asyncApiDocument(simulation.streamer.describe(), ABOUT);
   const takes = parser.checkerOf(document);
   const seen = new Set<string>();
-  const person = async (name: string) => {
-    const { send } = await world.client(name, { token: name });
+  const client = async (name: string) => {
+    const { send } = await simulation.client(name, { token: name });
     return async (action: Action, rest: object) => {
       const request = { id: `${name}-${action}`, action, ...rest };
       const frames = await send(request);
@@ -269,7 +269,7 @@ it("every frame of an application matches its document, and every kind of frame 
       }
     };
   };
-  const ada = await person("ada");
+  const ada = await client("ada");
   const room = { channel: "room:a" };
   await ada("publish", { payload: { ...room, data: { text: "hi" }, key: "k" } });
   await ada("subscribe", { payload: { channels: [{ ...room, recent: 5, state: true }] } });
@@ -279,8 +279,8 @@ it("every frame of an application matches its document, and every kind of frame 
   await ada("history", { payload: { ...room, before: 2 } });
   await ada("stream_start", { payload: { ...room, data: { title: "Bread" } } });
   await ada("stream", { payload: room });
-  world.advance(2_000);
-  const bob = await person("bob");
+  simulation.advance(2_000);
+  const bob = await client("bob");
   await bob("subscribe", { payload: { channels: [{ ...room, recent: 5 }] } });
   await ada("stream_end", { payload: room });
   await ada("heartbeat", { payload: { positions: { "room:a": { epoch: "other", offset: 1 } } } });

@@ -26,8 +26,8 @@ interface Acknowledged {
 }
 
 /** Runs the worker and kills it while it works. Adds the acknowledged writes to `requests`. */
-async function workUntilKilled(path: string, life: number, requests: Map<string, Acknowledged>) {
-  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WORKER, path, String(life)], {
+async function workUntilKilled(path: string, run: number, requests: Map<string, Acknowledged>) {
+  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WORKER, path, String(run)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = once(child, "exit");
@@ -48,7 +48,7 @@ async function workUntilKilled(path: string, life: number, requests: Map<string,
 it("keeps every acknowledged write of requests whose processes are killed", async () => {
   const path = join(folder, "killed.db");
   const requests = new Map<string, Acknowledged>();
-  for (let life = 1; life <= 3; life++) await workUntilKilled(path, life, requests);
+  for (let run = 1; run <= 3; run++) await workUntilKilled(path, run, requests);
   const store = sqliteChannelStore({ path });
   try {
     let [finished, unfinished] = [0, 0];

@@ -2,7 +2,7 @@
 import { writeSync } from "node:fs";
 import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
 
-const [path = "", life = ""] = process.argv.slice(2);
+const [path = "", run = ""] = process.argv.slice(2);
 const { requests } = sqliteChannelStore({ path });
 const failure = { code: "INTERNAL_ERROR", message: "no" };
 let next = 0;
@@ -12,7 +12,7 @@ const acknowledge = (id: string, write: string, value: unknown) =>
 
 async function work(worker: number): Promise<never> {
   for (;;) {
-    const id = `${life}-${next++}`;
+    const id = `${run}-${next++}`;
     const [owner, now] = [`user${worker % 3}`, Date.now()];
     const fields = { action: "report", tenant: owner, identity: {}, priority: 0, createdAt: now, dueAt: now };
     await requests.create({ owner, id, ...fields, input: { id, filler: "x".repeat(next % 500) } });

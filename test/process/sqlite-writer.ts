@@ -2,13 +2,13 @@
 import { writeSync } from "node:fs";
 import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
 
-const [path = "", life = ""] = process.argv.slice(2);
+const [path = "", run = ""] = process.argv.slice(2);
 const { history } = sqliteChannelStore({ path });
 let next = 0;
 
 async function write(writer: number): Promise<never> {
   for (;;) {
-    const id = `${life}-${next++}`;
+    const id = `${run}-${next++}`;
     const channel = `c${writer % 3}`;
     const message = { id, data: { id, filler: "x".repeat(next % 500) }, at: Date.now(), key: id };
     const { epoch, message: stored } = await history.append(channel, message, {

@@ -20,8 +20,8 @@ afterAll(() => rm(folder, { recursive: true }));
 type Acknowledged = readonly [channel: string, epoch: string, offset: number, id: string];
 
 /** Runs the writer and kills it while it appends. Resolves to the acknowledged appends. */
-async function writeUntilKilled(path: string, life: number): Promise<Acknowledged[]> {
-  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WRITER, path, String(life)], {
+async function writeUntilKilled(path: string, run: number): Promise<Acknowledged[]> {
+  const child = spawn(process.execPath, ["--conditions=@lift-ws/source", WRITER, path, String(run)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const ended = once(child, "exit");
@@ -55,14 +55,14 @@ async function stored(store: SqliteChannelStore, channel: string) {
 it("keeps every acknowledged append of processes that are killed, without a gap", async () => {
   const path = join(folder, "killed.db");
   const acknowledged: Acknowledged[] = [];
-  for (let life = 1; life <= 3; life++) acknowledged.push(...(await writeUntilKilled(path, life)));
+  for (let run = 1; run <= 3; run++) acknowledged.push(...(await writeUntilKilled(path, run)));
   expect(acknowledged.length).toBeGreaterThanOrEqual(3 * ACKNOWLEDGED_PER_LIFE);
 
   const store = sqliteChannelStore({ path });
   try {
-    const told = new Set<string>();
+    const pending = new Set<string>();
     for await (const { channel, message } of store.history.listPendingFanOuts(Number.MAX_SAFE_INTEGER)) {
-      told.add(`${channel} ${message.offset} ${message.id}`);
+      pending.add(`${channel} ${message.offset} ${message.id}`);
     }
     for (const channel of ["c0", "c1", "c2"]) {
       const { epoch, ids } = await stored(store, channel);
@@ -73,7 +73,7 @@ it("keeps every acknowledged append of processes that are killed, without a gap"
       // An append without an acknowledgement is either stored and pending, or not stored.
       const acknowledgedIds = new Set(acknowledged.map((each) => each[3]));
       for (const [n, id] of ids.entries()) {
-        if (!acknowledgedIds.has(id)) expect(told).toContain(`${channel} ${n + 1} ${id}`);
+        if (!acknowledgedIds.has(id)) expect(pending).toContain(`${channel} ${n + 1} ${id}`);
       }
     }
     const [channel, , offset, id] = acknowledged.at(-1)!;

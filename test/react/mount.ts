@@ -85,11 +85,11 @@ export function providing<Props, Result>(
   client: Client,
   hook: (props: Props) => Result,
   props: Props,
-  tell: (result: Result) => void,
+  onResult: (result: Result) => void,
 ): ReactNode {
   const show = () => {
     const result = hook(props);
-    tell(result);
+    onResult(result);
     return JSON.stringify(result);
   };
   return createElement(ClientProvider, { client }, createElement(Show, { show }));

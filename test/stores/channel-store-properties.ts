@@ -116,17 +116,19 @@ export function channelStoreProperties(title: string, create: CreateChannelStore
             const channel = `all-${run++}`;
             const model = new Set<keyof typeof OWNERS>();
             const balance = new Map<string, number>();
-            const tell = (user: string, by: number) => balance.set(user, (balance.get(user) ?? 0) + by);
+            const addToBalance = (user: string, by: number) =>
+              balance.set(user, (balance.get(user) ?? 0) + by);
             for (const moves of rounds) {
               await Promise.all(
                 moves.map(async ({ connection, comes }) => {
                   if (comes) {
                     model.add(connection);
-                    if (await add(channel, connection, userOf(connection))) tell(userOf(connection)!, 1);
+                    if (await add(channel, connection, userOf(connection)))
+                      addToBalance(userOf(connection)!, 1);
                   } else {
                     model.delete(connection);
                     const left = await members.remove(channel, connection);
-                    if (left !== undefined) tell(left.userId, -1);
+                    if (left !== undefined) addToBalance(left.userId, -1);
                   }
                 }),
               );

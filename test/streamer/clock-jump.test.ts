@@ -36,7 +36,7 @@ async function startProcess() {
   return { streamer, gateway };
 }
 
-async function person(gateway: Gateway, name: string) {
+async function connectAs(gateway: Gateway, name: string) {
   const client = await connect(gateway, { path: `?token=${name}` });
   let asked = 0;
   const until = async (isIt: (message: { [field: string]: unknown }) => boolean) => {
@@ -62,26 +62,26 @@ it.each([
   ["an hour ahead, when connections are 80 minutes old", HOUR, 80 * MINUTE],
 ])("keeps all connections when its clock is set %s", async (_, jump, ageMs) => {
   const { streamer, gateway } = await startProcess();
-  const people = [];
-  for (let n = 0; n < CLIENTS; n++) people.push(await person(gateway, `user-${n}`));
-  for (const one of people) await one.ask("subscribe", { channels: [{ channel: "room:lobby" }] });
-  await people[0]!.ask("stream_start", { channel: "room:lobby" });
+  const clients = [];
+  for (let n = 0; n < CLIENTS; n++) clients.push(await connectAs(gateway, `user-${n}`));
+  for (const one of clients) await one.ask("subscribe", { channels: [{ channel: "room:lobby" }] });
+  await clients[0]!.ask("stream_start", { channel: "room:lobby" });
   vi.advanceTimersByTime(ageMs);
-  for (const one of people) await one.ask("heartbeat");
+  for (const one of clients) await one.ask("heartbeat");
   vi.setSystemTime(Date.now() + jump);
   // Two heartbeat intervals, with a tick every second.
   for (let second = 0; second < 60; second++) {
     await streamer.app.tick();
     if (second % 25 === 10)
-      for (const one of people) expect(await one.ask("heartbeat")).toMatchObject({ success: true });
+      for (const one of clients) expect(await one.ask("heartbeat")).toMatchObject({ success: true });
     vi.advanceTimersByTime(1_000);
   }
   expect([gateway.size, await streamer.count("room:lobby")]).toEqual([CLIENTS, CLIENTS]);
   expect(await streamer.stream("room:lobby")).toMatchObject({ user: "user-0" });
-  expect(await people[1]!.ask("publish", { channel: "room:lobby", data: jump })).toMatchObject({
+  expect(await clients[1]!.ask("publish", { channel: "room:lobby", data: jump })).toMatchObject({
     success: true,
   });
-  for (const one of people)
+  for (const one of clients)
     expect(await one.until(({ type }) => type === "message")).toMatchObject({ data: jump });
-  await person(gateway, "late");
+  await connectAs(gateway, "late");
 });

@@ -39,7 +39,7 @@ async function startProcess(path: string) {
 }
 
 /** A client that reads its messages in order and sends one request at a time. */
-async function person(gateway: Gateway, name: string) {
+async function connectAs(gateway: Gateway, name: string) {
   const client = await connect(gateway, { path: `?token=${name}` });
   const next = async (isIt: (message: Message) => boolean): Promise<Message> => {
     for (;;) {
@@ -67,14 +67,14 @@ function databasePath(): string {
 }
 
 const texts = ({ messages }: { messages: { data: string }[] }) => messages.map(({ data }) => data);
-const subscribe = async (who: Awaited<ReturnType<typeof person>>, position?: Position) => {
+const subscribe = async (who: Awaited<ReturnType<typeof connectAs>>, position?: Position) => {
   const { channels } = await who.ask("subscribe", { channels: [{ channel: ROOM, position }] });
   return channels[0];
 };
 
 it("delivers missed messages to a disconnected subscriber, and then new ones", async () => {
   const { gateway, streamer } = await startProcess(databasePath());
-  const [ada, bob] = await Promise.all([person(gateway, "ada"), person(gateway, "bob")]);
+  const [ada, bob] = await Promise.all([connectAs(gateway, "ada"), connectAs(gateway, "bob")]);
   await subscribe(ada);
   await subscribe(bob);
   await ada.ask("publish", { channel: ROOM, data: "1" });
@@ -85,7 +85,7 @@ it("delivers missed messages to a disconnected subscriber, and then new ones", a
   while ((await ada.next("presence")).event !== "leave");
   for (const text of ["2", "3"]) await ada.ask("publish", { channel: ROOM, data: text });
 
-  const again = await person(gateway, "bob");
+  const again = await connectAs(gateway, "bob");
   const answer = await subscribe(again, position);
   expect([answer.recovered, texts(answer)]).toEqual([true, ["2", "3"]]);
   await streamer.publish(ROOM, "4", { tenantId: "acme" });
@@ -95,13 +95,13 @@ it("delivers missed messages to a disconnected subscriber, and then new ones", a
 it("continues its histories after a restart", async () => {
   const path = databasePath();
   const first = await startProcess(path);
-  const ada = await person(first.gateway, "ada");
+  const ada = await connectAs(first.gateway, "ada");
   const { position } = await subscribe(ada);
   for (const text of ["1", "2"]) await ada.ask("publish", { channel: ROOM, data: text, key: text });
   await first.stop();
 
   const second = await startProcess(path);
-  const again = await person(second.gateway, "ada");
+  const again = await connectAs(second.gateway, "ada");
   const answer = await subscribe(again, position);
   expect([answer.recovered, texts(answer)]).toEqual([true, ["1", "2"]]);
   const repeated = await again.ask("publish", { channel: ROOM, data: "2", key: "2" });

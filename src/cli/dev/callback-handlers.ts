@@ -50,7 +50,7 @@ const KEEPS_ALIVE = new Set([
   "WORKER",
 ]);
 
-/** Interval of the check, in ms. No event tells when an idle socket of a pool is unreferenced. */
+/** Interval of the check, in ms. No event reports when an idle socket of a pool is unreferenced. */
 const CHECK_MS = 5;
 
 /** The pending work of one invocation. In Lambda, an invocation has the event loop to itself. */

@@ -193,6 +193,6 @@ function fixedSettings(loaded: LoadedApp): string {
 /** Creates a handler that calls the current one. */
 function forwardTo<Event>(current: () => LambdaHandler<Event>): LambdaHandler<Event> {
   const forward: LambdaHandler<Event> = (event, context, callback) => current()(event, context, callback);
-  // The gateway reads the number of parameters to tell whether a handler ends by its callback.
+  // The gateway reads the number of parameters to decide whether a handler ends by its callback.
   return Object.defineProperty(forward, "length", { get: () => current().length });
 }

@@ -87,7 +87,7 @@ async function loadWith(
   const handler = await withEnvironment(environment, load);
   const run: LambdaHandler = (event, context, callback) =>
     withEnvironment(environment, () => handler(event, context, callback));
-  // The gateway reads the number of parameters to tell whether a handler ends by its callback.
+  // The gateway reads the number of parameters to decide whether a handler ends by its callback.
   return Object.defineProperty(run, "length", { value: handler.length });
 }
 

@@ -19,7 +19,7 @@ describe("a live stream", () => {
     await clock.pass(10);
     await started;
     expect(stream.live).toMatchObject({ user: "ada", viewers: 1, data: { title: "Bread" } });
-    server.tell(SHOW, { type: "viewers", count: 7 });
+    server.sendStreamMessage(SHOW, { type: "viewers", count: 7 });
     await clock.pass(10);
     expect(stream.live).toMatchObject({ viewers: 7, data: { title: "Bread" } });
     const ended = stream.end();
@@ -80,7 +80,7 @@ describe("a live stream", () => {
     stream.onChange(() => changes++);
     const subscription = client.subscribe(SHOW);
     stream.close();
-    server.tell(SHOW, { type: "viewers", count: 2 });
+    server.sendStreamMessage(SHOW, { type: "viewers", count: 2 });
     await clock.pass(10);
     expect([changes, server.streams.size]).toEqual([0, 1]);
     subscription.unsubscribe();
@@ -92,7 +92,7 @@ describe("a live stream", () => {
     const { client, server, clock } = await connected();
     const [one, two] = [client.stream(SHOW), client.stream(SHOW)];
     await clock.pass(10);
-    server.tell(SHOW, { type: "stream_started", live: { user: "ada", since: 5, viewers: 1 } });
+    server.sendStreamMessage(SHOW, { type: "stream_started", live: { user: "ada", since: 5, viewers: 1 } });
     await clock.pass(10);
     expect([one.live?.user, two.live?.user]).toEqual(["ada", "ada"]);
     one.close();

@@ -16,7 +16,7 @@ export interface FilterPattern {
   readonly [field: string]: FilterPattern | readonly FilterRule[];
 }
 
-/** Creates a function that tells whether a record matches. @throws {LambdaEmulatorError} INVALID_OPTION */
+/** Creates a function that returns whether a record matches. @throws {LambdaEmulatorError} INVALID_OPTION */
 export function createRecordFilter(pattern: FilterPattern): (record: TableStreamRecord) => boolean {
   assertPattern(pattern);
   return (record) => matchesPattern(pattern, record);

@@ -431,8 +431,8 @@ describe("a record", () => {
         userIdentity: { Type: "Service", PrincipalId: "dynamodb.amazonaws.com" },
       },
     ],
-  ])("of an item removed by TTL has the service's userIdentity, from %s", (_where, told) => {
-    expect(toTableStreamRecord({ ...read, ...told }, ARN, "eu-west-1")).toMatchObject({
+  ])("of an item removed by TTL has the service's userIdentity, from %s", (_where, fields) => {
+    expect(toTableStreamRecord({ ...read, ...fields }, ARN, "eu-west-1")).toMatchObject({
       eventName: "REMOVE",
       userIdentity: { type: "Service", principalId: "dynamodb.amazonaws.com" },
     });

@@ -29,7 +29,7 @@ const ROUTER = `
     const { AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: endpoint } = process.env;
     const byEvent = new ApiGatewayManagementApiClient({ endpoint: \`https://\${domainName}/\${stage}\` });
     await byEvent.send(new PostToConnectionCommand({ ConnectionId: connectionId, Data }));
-    console.log("told at", endpoint);
+    console.log("sends to", endpoint);
     return { statusCode: 200 };
   };`;
 
@@ -93,7 +93,7 @@ describe("lift-ws dev --lambda", () => {
       pid: expect.any(Number),
     });
     await lift.prints(/^router +REPORT RequestId: \S+\tDuration: .*\tInit Duration: /m);
-    await lift.prints(/^router +\S+Z\t\S+\tINFO\ttold at http:\/\/127\.0\.0\.1:\d+\/dev$/m);
+    await lift.prints(/^router +\S+Z\t\S+\tINFO\tsends to http:\/\/127\.0\.0\.1:\d+\/dev$/m);
     await lift.prints(/^tick +\S+\t\S+\tINFO\tticked by aws\.events Scheduled Event$/m, 2);
 
     const processes = descendants(lift.pid);

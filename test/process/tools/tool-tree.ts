@@ -34,15 +34,15 @@ setTimeout(() => {
 /** Replaces the entry points of the demo, the benches and the command line. */
 const MAIN = `
 const [mode, ...rest] = process.argv.slice(2);
-const tell = () => console.log(mode, JSON.stringify(rest), process.execArgv.join());
-if (mode !== "wait") tell();
+const print = () => console.log(mode, JSON.stringify(rest), process.execArgv.join());
+if (mode !== "wait") print();
 if (mode === "exit") process.exit(Number(rest[0]));
 if (mode === "wait") {
   const timer = setInterval(() => {}, 1000);
   let signals = 0;
   const stop = (signal) => { signals++; setTimeout(() => { console.log(signal, signals); clearInterval(timer); }, 50); };
   process.on("SIGTERM", stop).on("SIGINT", stop).on("SIGHUP", stop);
-  tell();
+  print();
 }`;
 
 /** Node flags that make `process.versions` report an older Node. */
