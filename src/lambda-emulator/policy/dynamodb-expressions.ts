@@ -49,7 +49,7 @@ function nameOf(token: string, { ExpressionAttributeNames: names }: Body): strin
 export function queriedKey(body: Body, partitionKey: string): string | undefined {
   const { KeyConditionExpression: expression, KeyConditions: legacy } = body;
   if (typeof expression === "string") {
-    for (const [, name = "", value = ""] of expression.matchAll(/(?<![\w#:.])(#?\w+)\s*=\s*(:\w+)/g)) {
+    for (const [name, value] of equalitiesIn(expression)) {
       const values = body.ExpressionAttributeValues;
       if (nameOf(name, body) !== partitionKey || !isRecord(values)) continue;
       return Object.hasOwn(values, value) ? keyText(values[value]) : undefined;
@@ -60,6 +60,13 @@ export function queriedKey(body: Body, partitionKey: string): string | undefined
     isRecord(legacy) && Object.hasOwn(legacy, partitionKey) ? legacy[partitionKey] : undefined;
   if (!isRecord(condition) || condition.ComparisonOperator !== "EQ") return undefined;
   return Array.isArray(condition.AttributeValueList) ? keyText(condition.AttributeValueList[0]) : undefined;
+}
+
+/** Returns the name and the value of each equality, such as `pk = :v`, `:v = pk` or `(pk) = (:v)`. */
+function equalitiesIn(expression: string): (readonly [name: string, value: string])[] {
+  const bare = expression.replace(/\(\s*([#:]?\w+)\s*\)/g, " $1 ");
+  const pairs = bare.matchAll(/(?<![\w#:.])([#:]?\w+)\s*=\s*([#:]?\w+)(?![\w.[])/g);
+  return [...pairs].map(([, one = "", other = ""]) => (one.startsWith(":") ? [other, one] : [one, other]));
 }
 
 /** Returns a key's value as a text: that of the type S, N or B. */

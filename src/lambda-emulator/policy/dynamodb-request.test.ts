@@ -110,6 +110,19 @@ describe("the checks of a request", () => {
       },
       [["dynamodb:Query /t", { LeadingKeys: ["a"], Attributes: ["pk", "v"], Select: "SPECIFIC_ATTRIBUTES" }]],
     ],
+    ...[":p = pk", "(pk) = (:p)", "( :p )=( pk )"].map(
+      (KeyConditionExpression) =>
+        [
+          "Query",
+          { TableName: "t", KeyConditionExpression, ExpressionAttributeValues: { ":p": { S: "a" } } },
+          [["dynamodb:Query /t", { LeadingKeys: ["a"], Attributes: ["pk"], Select: "ALL_ATTRIBUTES" }]],
+        ] as [string, object, (readonly [string, object])[]],
+    ),
+    [
+      "DescribeTable",
+      { TableName: "arn:aws:dynamodb:ddblocal:000000000000:table/t" },
+      [["dynamodb:DescribeTable /t", {}]],
+    ],
     [
       "Scan",
       { TableName: "t", IndexName: "g", Select: "COUNT" },
@@ -179,7 +192,10 @@ describe("the checks of a request", () => {
     ],
     [
       "DynamoDBStreams_20120810.GetRecords",
-      { ShardIterator: "000|arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026|abc" },
+      {
+        ShardIterator:
+          "arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026-11-29T01:44:20.868|001|abc",
+      },
       [["dynamodb:GetRecords /t/stream/1", {}]],
     ],
   ])("%s %j", (operation, body, expected) => {
@@ -199,6 +215,14 @@ describe("the checks of a request", () => {
       {
         TableName: "t",
         KeyConditionExpression: "a.pk = :p",
+        ExpressionAttributeValues: { ":p": { S: "a" } },
+      },
+    ],
+    [
+      "Query",
+      {
+        TableName: "t",
+        KeyConditionExpression: ":p = pk.a",
         ExpressionAttributeValues: { ":p": { S: "a" } },
       },
     ],

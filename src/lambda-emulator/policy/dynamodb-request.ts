@@ -244,7 +244,10 @@ function tableOf(
   { region, accountId }: DynamoDBTables,
 ): { readonly name: string; readonly arn: string } {
   const prefix = `arn:aws:dynamodb:${region}:${accountId}:table/`;
-  const name = typeof table === "string" && table.startsWith(prefix) ? table.slice(prefix.length) : table;
+  // DynamoDB Local returns ARNs of its own.
+  const prefixes = [prefix, "arn:aws:dynamodb:ddblocal:000000000000:table/"];
+  const found = prefixes.find((each) => typeof table === "string" && table.startsWith(each));
+  const name = found === undefined ? table : String(table).slice(found.length);
   if (typeof name === "string" && /^[\w.-]+$/.test(name)) return { name, arn: `${prefix}${name}` };
   const shown = typeof table === "string" ? `; got \`${table}\`` : "";
   throw new Denied(`The request must name a table of this account and region${shown}`);
