@@ -18,6 +18,7 @@ import { checkInteger, type ResolvedOptions } from "../options.ts";
 import { splitIntoFrames } from "../requests/chunking.ts";
 import { MESSAGE, type Shape } from "../requests/message-handlers.ts";
 import type { RequestQueue } from "../requests/request-queue.ts";
+import { onAbort } from "../requests/timeouts.ts";
 import { Channel } from "./channel.ts";
 import { repairGap } from "./gap-repair.ts";
 import { OpenSubscription, type SubscribeOptions } from "./subscription.ts";
@@ -99,7 +100,7 @@ export class Channels implements ConnectionEvents, SubscriptionSyncEvents {
     }
     if (channel.isSubscribed) subscription.confirm();
     if (state !== undefined) this.setState?.(channel, state);
-    if (signal?.aborted) subscription.unsubscribe();
+    onAbort(signal, subscription.signal, subscription.unsubscribe);
     this.#sync();
     return subscription;
   }

@@ -73,7 +73,6 @@ export class OpenSubscription implements Subscription {
     });
     // `onError` reports the same error, so an unhandled rejection would report it twice.
     this.ready.catch(() => {});
-    options.signal?.addEventListener("abort", this.unsubscribe, { signal: this.signal });
   }
 
   /** Aborted when the subscription ends. */

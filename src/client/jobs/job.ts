@@ -21,7 +21,7 @@ import { callListener } from "../emitter.ts";
 import { ClientError, outcomeUnknown, toClientError, UNCERTAIN_CODES } from "../errors.ts";
 import { Feed } from "../feed.ts";
 import { invalidOption } from "../options.ts";
-import { aborted, type RequestOptions } from "../requests/timeouts.ts";
+import { onAbort, type RequestOptions } from "../requests/timeouts.ts";
 import type { Progress, WatchOptions } from "./job-types.ts";
 
 /** A server's message about a request. */
@@ -96,9 +96,7 @@ export class RequestJob implements Repairable {
     }
     const { signal, onOutput } = options;
     if (onOutput) this.#hasOutput = true;
-    const abort = () => this.fail(aborted(signal));
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort, { signal: this.signal });
+    onAbort(signal, this.signal, this.fail);
   }
 
   /** Aborted when the job ends. */

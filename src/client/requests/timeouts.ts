@@ -9,26 +9,37 @@ export const MAX_TIMER_MS = 2_147_483_647;
  * @param start may return a cleanup function, called when the promise settles
  */
 export async function abortable<T>(
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   start: (resolve: (value: T) => void, reject: (error: unknown) => void) => (() => void) | undefined,
 ): Promise<T> {
-  signal?.throwIfAborted();
+  signal.throwIfAborted();
   let cleanup: (() => void) | undefined;
   let abort!: () => void;
   try {
     return await new Promise<T>((resolve, reject) => {
-      abort = () => reject(signal?.reason);
-      signal?.addEventListener("abort", abort);
+      abort = () => reject(signal.reason);
+      signal.addEventListener("abort", abort);
       cleanup = start(resolve, reject);
     });
   } finally {
-    signal?.removeEventListener("abort", abort);
+    signal.removeEventListener("abort", abort);
     cleanup?.();
   }
 }
 
+/** Calls `listener` when the application's signal aborts, now or before `end`. */
+export function onAbort(
+  signal: AbortSignal | undefined,
+  end: AbortSignal,
+  listener: (error: ClientError) => void,
+): void {
+  const abort = () => listener(new ClientError("ABORTED", "Aborted", { cause: signal?.reason }));
+  if (signal?.aborted) abort();
+  else signal?.addEventListener("abort", abort, { signal: end });
+}
+
 /** Resolves after `ms`. */
-export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
+export function delay(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return abortable<void>(signal, (resolve) => {
     const timer = clock.setTimeout(resolve, ms);
     return () => timer.cancel();
@@ -50,23 +61,17 @@ export function withTimeout<T>(
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const abort = () => controller.abort(aborted(signal));
+  const ended = new AbortController();
   const expire = () =>
     controller.abort(new ClientError("TIMEOUT", `No answer in ${timeoutMs} ms`, { retry: true }));
-  if (signal?.aborted) abort();
+  onAbort(signal, ended.signal, (error) => controller.abort(error));
   return abortable(controller.signal, (resolve, reject) => {
-    signal?.addEventListener("abort", abort);
     const timer =
       timeoutMs === undefined || timeoutMs > MAX_TIMER_MS ? undefined : clock.setTimeout(expire, timeoutMs);
     run(controller.signal).then(resolve, reject);
     return () => {
       timer?.cancel();
-      signal?.removeEventListener("abort", abort);
+      ended.abort();
     };
   });
-}
-
-/** @param signal the application's signal */
-export function aborted(signal: AbortSignal | undefined): ClientError {
-  return new ClientError("ABORTED", "Aborted", { cause: signal?.reason });
 }
