@@ -31,6 +31,10 @@ export const PARTS: { readonly [name: string]: Part } = {
     tests: ["src/lift/middleware", "test/lift", "test/dynamodb/rate-limit.test.ts"],
     dynamodb: true,
   },
+  stacks: {
+    sources: ["src/lambda-emulator/template", "src/lambda-emulator/policy"],
+    tests: ["src/lambda-emulator/template", "src/lambda-emulator/policy"],
+  },
   gateway: { sources: ["src/gateway"], tests: ["src/gateway", "test/conformance"] },
   // Without test/client/chaos.test.ts, which takes too long to be repeated for each mutant.
   client: { sources: ["src/client"], tests: ["src/client", "test/client/streamer.test.ts"] },

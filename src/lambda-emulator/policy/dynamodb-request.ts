@@ -2,7 +2,7 @@ import { isRecord } from "../../internal/options.ts";
 import { attributesOf, type Body, keyText, queriedKey } from "./dynamodb-expressions.ts";
 import type { AccessRequest } from "./policy.ts";
 
-/** What a request to DynamoDB needs. `denied` is a request that is refused whatever the policies say. */
+/** The permissions that a request to DynamoDB needs. `denied` is a request that is refused whatever the policies say. */
 export type DynamoDBAccess =
   | { readonly kind: "checks"; readonly checks: readonly AccessRequest[] }
   | { readonly kind: "denied"; readonly reason: string };

@@ -241,6 +241,10 @@ describe("a statement that cannot be evaluated", () => {
     expect(parse).toThrow(expect.objectContaining({ code: "POLICY_INVALID", resource: "R", line: 7 }));
   });
 
+  it("is named by its number without a `Sid`", () => {
+    expect(() => policy({ ...ALLOW_ALL, Sid: "", Effect: "" })).toThrow("Policy P: Statement 1: `Effect`");
+  });
+
   it.each([
     [undefined, "The document must be a map"],
     [{ Version: "2020-01-01", Statement: [] }, "`Version` must be 2012-10-17"],

@@ -85,7 +85,7 @@ it.each([
     { Policies: [{ PolicyName: "P", PolicyDocument: document("a:B", { Condition: { Odd: { a: "b" } } }) }] },
     "Policy P: Statement S: The operator `Odd` cannot be evaluated",
   ],
-  ["a policy that is no map", { Policies: ["P"] }, "Policy Role: The document must be a map"],
+  ["a policy that is a text", { Policies: ["P"] }, "Policy Role: The document must be a map"],
 ])("rejects a role with %s", (_name, properties, message) => {
   expect(() => rolesOf({ Role: attach("Role", properties) })).toThrow(`t:1: Role: ${message}`);
   expect(() => rolesOf({ Role: attach("Role", properties) })).toThrow(

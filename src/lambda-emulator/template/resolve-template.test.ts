@@ -233,6 +233,11 @@ Outputs:
       "TEMPLATE_INVALID",
       "t:4: Conditions.C: `Fn::Equals` takes 2 values",
     ],
+    ...["{ Condition: D, Other: x }", "{ 'Fn::Equals': [a, a], Other: x }", "[a]"].map((condition) => [
+      `  A: { Type: X }\nConditions:\n  D: !Equals [a, a]\n  C: !Not [${condition}]`,
+      "TEMPLATE_INVALID",
+      "t:5: Conditions.C: A condition must be `Condition`, `Fn::Equals`",
+    ]),
     [
       "  A: { Type: X }\nConditions:\n  C: !Equals [!Ref A, a]",
       "TEMPLATE_REFERENCE",
@@ -300,10 +305,76 @@ describe("references", () => {
       { Arn: `arn:aws:events:${ACCOUNT}:rule/bus/chat-Id` },
     ],
     ["Scheduler::Schedule", {}, "chat-Id", { Arn: `arn:aws:scheduler:${ACCOUNT}:schedule/default/chat-Id` }],
+    ["Lambda::Url", { TargetFunctionArn: "arn:f" }, "arn:f", { FunctionArn: "arn:f" }],
+    ["CloudWatch::Alarm", {}, "chat-Id", { Arn: `arn:aws:cloudwatch:${ACCOUNT}:alarm:chat-Id` }],
+    ["KMS::Alias", { AliasName: "alias/a" }, "alias/a", {}],
+    [
+      "ApiGatewayV2::DomainName",
+      { DomainName: "ws.example.com" },
+      "ws.example.com",
+      { DomainNameArn: "arn:aws:apigateway:eu-west-1::/domainnames/ws.example.com" },
+    ],
     ["SSM::Parameter", { Name: "/a", Type: "String", Value: "v" }, "/a", { Type: "String", Value: "v" }],
   ])("of AWS::%s %j have the service's form", (type, properties, ref, attributes) => {
     const found = localAttributes(`AWS::${type}`, "Id", properties, stack);
     expect(found).toMatchObject({ ref, attributes });
+  });
+
+  it("have the attributes that the service documents, for each type", () => {
+    const ids = [
+      "ApiMapping",
+      "Authorizer",
+      "Deployment",
+      "Integration",
+      "IntegrationResponse",
+      "Model",
+      "Route",
+    ];
+    const expected: { readonly [type: string]: readonly string[] } = {
+      ...Object.fromEntries(
+        [...ids, "RouteResponse"].map((type) => [`ApiGatewayV2::${type}`, [`${type}Id`]]),
+      ),
+      "ApiGatewayV2::Api": ["ApiId", "ApiEndpoint"],
+      "ApiGatewayV2::DomainName": [
+        "DomainName",
+        "DomainNameArn",
+        "RegionalDomainName",
+        "RegionalHostedZoneId",
+      ],
+      "ApiGatewayV2::Stage": [],
+      "CDK::Metadata": [],
+      "CloudWatch::Alarm": ["Arn"],
+      "CloudWatch::Dashboard": [],
+      "DynamoDB::GlobalTable": ["Arn", "TableId"],
+      "DynamoDB::Table": ["Arn", "TableId"],
+      "Events::Rule": ["Arn"],
+      "IAM::ManagedPolicy": ["PolicyArn", "PolicyId"],
+      "IAM::Policy": ["Id"],
+      "IAM::Role": ["Arn", "RoleId"],
+      "IAM::RolePolicy": [],
+      "KMS::Alias": [],
+      "KMS::Key": ["Arn", "KeyId"],
+      "Lambda::Alias": ["AliasArn"],
+      "Lambda::EventInvokeConfig": [],
+      "Lambda::EventSourceMapping": ["EventSourceMappingArn", "Id"],
+      "Lambda::Function": ["Arn"],
+      "Lambda::LayerVersion": ["LayerVersionArn"],
+      "Lambda::Permission": ["Id"],
+      "Lambda::Url": ["FunctionArn", "FunctionUrl"],
+      "Lambda::Version": ["FunctionArn", "Version"],
+      "Logs::LogGroup": ["Arn"],
+      "S3::Bucket": ["Arn", "DomainName", "DualStackDomainName", "RegionalDomainName", "WebsiteURL"],
+      "SNS::Topic": ["TopicArn", "TopicName"],
+      "SQS::Queue": ["Arn", "QueueName", "QueueUrl"],
+      "SSM::Parameter": ["Type", "Value"],
+      "Scheduler::Schedule": ["Arn"],
+      "SecretsManager::Secret": ["Id"],
+    };
+    const found = Object.keys(expected).map((type) => {
+      const attributes = localAttributes(`AWS::${type}`, "Id", {}, stack)?.attributes;
+      return [type, attributes && Object.keys(attributes)];
+    });
+    expect(Object.fromEntries(found)).toEqual(expected);
   });
 
   it("of an API are an ID of ten letters and digits, and its endpoint", () => {
@@ -311,6 +382,18 @@ describe("references", () => {
     expect(api?.ref).toMatch(/^[a-z0-9]{10}$/);
     expect(api?.attributes.ApiEndpoint).toBe(`wss://${api?.ref}.execute-api.eu-west-1.amazonaws.com`);
     expect(localAttributes("AWS::ApiGatewayV2::Api", "Other", {}, stack)?.ref).not.toBe(api?.ref);
+  });
+
+  it("of a secret end with six characters of its own", () => {
+    const secret = localAttributes("AWS::SecretsManager::Secret", "Id", { Name: "a" }, stack);
+    expect(secret?.ref).toMatch(/^arn:aws:secretsmanager:eu-west-1:000000000000:secret:a-[a-z0-9]{6}$/);
+    expect(secret?.attributes.Id).toBe(secret?.ref);
+  });
+
+  it("of a key are a UUID", () => {
+    const key = localAttributes("AWS::KMS::Key", "Id", {}, stack);
+    expect(key?.ref).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(key?.attributes.Arn).toBe(`arn:aws:kms:eu-west-1:000000000000:key/${key?.ref}`);
   });
 
   it("of long names fit the service's limit and stay apart", () => {
