@@ -124,6 +124,21 @@ describe("the checks of a request", () => {
       [["dynamodb:DescribeTable /t", {}]],
     ],
     [
+      "Query",
+      {
+        TableName: "t",
+        KeyConditionExpression: "sk = :s AND pk = :p",
+        ExpressionAttributeValues: { ":p": { S: "a" }, ":s": { S: "b" } },
+        ProjectionExpression: "v",
+      },
+      [
+        [
+          "dynamodb:Query /t",
+          { LeadingKeys: ["a"], Attributes: ["sk", "pk", "v"], Select: "SPECIFIC_ATTRIBUTES" },
+        ],
+      ],
+    ],
+    [
       "Scan",
       { TableName: "t", IndexName: "g", Select: "COUNT" },
       [["dynamodb:Scan /t/index/g", { Select: "COUNT" }]],

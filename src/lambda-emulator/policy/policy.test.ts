@@ -115,6 +115,12 @@ describe("a request", () => {
     else expect(decision).toMatchObject({ allowed: false, reason: expect.stringContaining(expected) });
   });
 
+  it("is allowed by one of several resources, in a single statement", () => {
+    const Statement = { Effect: "Allow", Action: "*", Resource: ["arn:aws:s3:::b", TABLE] };
+    const parsed = parsePolicy({ Version: "2012-10-17", Statement }, "P", { file: "t" });
+    expect(isAllowed([parsed], PUT)).toEqual({ allowed: true });
+  });
+
   it("is not allowed without a policy", () => {
     expect(isAllowed([], PUT)).toMatchObject({ allowed: false, explicit: false });
   });
@@ -184,6 +190,8 @@ describe("a condition", () => {
     ["ForAnyValue:StringEquals", "dynamodb:LeadingKeys", ["c"], false],
     ["ForAnyValue:StringNotEquals", "dynamodb:LeadingKeys", ["b"], true],
     ["ForAnyValue:StringEquals", "aws:TagKeys", ["a"], false],
+    ["ForAnyValue:StringNotEquals", "aws:TagKeys", ["a"], false],
+    ["ForAnyValue:StringEqualsIfExists", "aws:TagKeys", ["a"], true],
   ])("%s of %s with %j is %s", (operator, key, value, expected) => {
     const statement = { ...ALLOW_ALL, Condition: { [operator]: { [key]: value } } };
     expect(isAllowed([policy(statement)], { ...PUT, context }).allowed).toBe(expected);
@@ -209,6 +217,10 @@ describe("a statement that cannot be evaluated", () => {
       { ...ALLOW_ALL, Condition: { StringEquls: { a: "b" } } },
       "The operator `StringEquls` cannot be evaluated",
     ],
+    [{ ...ALLOW_ALL, Condition: { Bool: { a: "untrue" } } }, "`Bool` cannot compare with `untrue`"],
+    [{ ...ALLOW_ALL, Condition: { Null: { a: "no" } } }, "`Null` takes true or false"],
+    [{ ...ALLOW_ALL, Condition: { ArnLike: { a: "b" } } }, "`ArnLike` cannot compare with `b`"],
+    [{ ...ALLOW_ALL, Condition: { DateEquals: { a: "b" } } }, "`DateEquals` cannot compare with `b`"],
     [{ ...ALLOW_ALL, Condition: { NumericEquals: { a: "b" } } }, "`NumericEquals` cannot compare with `b`"],
     [{ ...ALLOW_ALL, Condition: { IpAddress: { a: "10.0.0.0/33" } } }, "`IpAddress` cannot compare with"],
     [
@@ -296,6 +308,7 @@ describe("wildcards", () => {
   it("in a condition on ARNs do not span its six parts", () => {
     expect(matchesArn("arn:aws:s3:::*", "arn:aws:s3:::b:c")).toBe(true);
     expect(matchesArn("arn:aws:*:b", "arn:aws:s3:::b")).toBe(false);
+    expect(matchesArn("arn:aws:s3:::b:c", "arn:aws:s3:::b:d")).toBe(false);
     expect(matchesArn("*", "arn:aws:s3:::b")).toBe(false);
   });
 });

@@ -147,6 +147,18 @@ it.each([
     "TEMPLATE_SYNTAX",
     "t:3: Invalid JSON: ",
   ],
+  ["JSON that ends before a value", '{\n"Resources":', "TEMPLATE_SYNTAX", "t:2: Invalid JSON: "],
+  ["a null in JSON", '{"Resources":\n{"A": null}}', "TEMPLATE_INVALID", "t:2: Null values are not allowed"],
+  [
+    "a null in a list",
+    '{"Resources":\n{"A": [null]}}',
+    "TEMPLATE_INVALID",
+    "t:2: Null values are not allowed",
+  ],
+  ["a key that is a list", "Resources:\n  [a]: b", "TEMPLATE_INVALID", "t:2: A key must be a text"],
+  ["an empty key", "Resources:\n  : b", "TEMPLATE_INVALID", "t:2: A key must be a text"],
+  ["a key with a tag", "Resources:\n  !Ref a: b", "TEMPLATE_INVALID", "t:2: A key must be a text"],
+  ["more than 500 resources", resources(501), "TEMPLATE_INVALID", "t: A template has at most 500 resources"],
   ["JSON that ends early", '{\n"Resources": {', "TEMPLATE_SYNTAX", "t:2: Invalid JSON: "],
   [
     "an alias",
@@ -237,6 +249,15 @@ it("throws nothing but template errors, for any text and any cut of a template",
     ),
     { numRuns: 300 },
   );
+});
+
+/** Returns a template with so many resources. */
+function resources(count: number): string {
+  return `Resources:\n${Array.from({ length: count }, (_, index) => `  R${index}: { Type: X }\n`).join("")}`;
+}
+
+it("accepts 500 resources", () => {
+  expect(readTemplate(resources(500)).resources.size).toBe(500);
 });
 
 function errorOf(run: () => unknown): TemplateError {

@@ -100,6 +100,21 @@ describe("a value", () => {
     ["!ImportValue none", "TEMPLATE_REFERENCE", "No value is given for the import `none`"],
     ["!If [None, a, b]", "TEMPLATE_REFERENCE", "There is no condition `None`"],
     ["!If [IsDev, a]", "TEMPLATE_INVALID", "`Fn::If` takes a condition and two values"],
+    ["!FindInMap [Sizes, dev]", "TEMPLATE_INVALID", "`Fn::FindInMap` takes a mapping, a key and a key of"],
+    [
+      "!FindInMap [Sizes, dev, memory, 1]",
+      "TEMPLATE_INVALID",
+      "`Fn::FindInMap` takes a mapping, a key and a key",
+    ],
+    ["!FindInMap [Sizes, dev, memory, { Else: 1 }]", "TEMPLATE_INVALID", "`Fn::FindInMap` takes a mapping"],
+    [
+      "!FindInMap [Sizes, dev, memory, { DefaultValue: 1 }, 2]",
+      "TEMPLATE_INVALID",
+      "`Fn::FindInMap` takes a mapping",
+    ],
+    ["!FindInMap Sizes", "TEMPLATE_INVALID", "`Fn::FindInMap` takes a mapping, a key and a key of"],
+    ["!Split ['', a]", "TEMPLATE_INVALID", "The delimiter of `Fn::Split` must not be empty"],
+    ["!ToJsonString { Ref: AWS::NoValue }", "TEMPLATE_INVALID", "`Fn::ToJsonString` has no value"],
     ["!FindInMap [Sizes, dev, none]", "TEMPLATE_REFERENCE", "`Mappings` has no value at Sizes.dev.none"],
     ["!FindInMap [Sizes, constructor, name]", "TEMPLATE_REFERENCE", "`Mappings` has no value at"],
     ["!Select [2, [a, b]]", "TEMPLATE_INVALID", "`Fn::Select` has no item 2; the list has 2 items"],
@@ -134,6 +149,9 @@ describe("a value", () => {
 it.each([
   [{ Stage: "test" }, "t:4: Parameters.Stage: The value must be one of dev, prod"],
   [{ Size: "ten" }, "t:5: Parameters.Size: The value must be a number"],
+  [{ Size: " " }, "t:5: Parameters.Size: The value must be a number"],
+  [{ Size: "0" }, "t:5: Parameters.Size: The value must be at least 1"],
+  [{ Code: "abcdefg" }, "t:7: Parameters.Code: The value must be at most 6 characters"],
   [{ Size: "10" }, "t:5: Parameters.Size: The value must be at most 9"],
   [{ Code: "a" }, "t:7: Parameters.Code: The value must be at least 2 characters"],
   [{ Code: "secret7" }, "t:7: Parameters.Code: The value must match [a-z]+"],
@@ -143,6 +161,18 @@ it.each([
   expect(error.code).toBe("TEMPLATE_PARAMETER");
   expect(error.message).toContain(message);
   expect(error.message).not.toContain("secret7");
+});
+
+it("takes parameters at their limits", () => {
+  for (const parameters of [
+    { Size: "1", Code: "ab" },
+    { Size: "9", Code: "abcdef" },
+  ]) {
+    expect(resolveValue("[!Ref Size, !Ref Code]", { parameters })).toEqual([
+      parameters.Size,
+      parameters.Code,
+    ]);
+  }
 });
 
 it("needs a value for a parameter without a default", () => {
@@ -232,6 +262,16 @@ Outputs:
       "  A: { Type: X }\nConditions:\n  C: !Equals [a]",
       "TEMPLATE_INVALID",
       "t:4: Conditions.C: `Fn::Equals` takes 2 values",
+    ],
+    ...["!Or [!Condition D]", `!And [${"!Condition D, ".repeat(11)}]`].map((condition) => [
+      `  A: { Type: X }\nConditions:\n  D: !Equals [a, a]\n  C: ${condition}`,
+      "TEMPLATE_INVALID",
+      "` takes 2 to 10 values",
+    ]),
+    [
+      "  A: { Type: X, Properties: { 'Fn::If': [C, !Ref 'AWS::NoValue', {}] } }\nConditions:\n  C: !Equals [a, a]",
+      "TEMPLATE_INVALID",
+      "t:2: A: `Properties` must be a map",
     ],
     ...["{ Condition: D, Other: x }", "{ 'Fn::Equals': [a, a], Other: x }", "[a]"].map((condition) => [
       `  A: { Type: X }\nConditions:\n  D: !Equals [a, a]\n  C: !Not [${condition}]`,
