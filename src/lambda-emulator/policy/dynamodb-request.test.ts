@@ -221,6 +221,8 @@ describe("the checks of a request", () => {
     ["GetItem", { TableName: "none", Key: KEY }],
     ["GetItem", { TableName: "t", Key: { sk: { S: "a" } } }],
     ["PutItem", { TableName: "t", Key: KEY }],
+    ["GetItem", { TableName: "t", Key: { pk: { S: 5 } } }],
+    ["GetItem", { TableName: "t", Key: { pk: { S: "a", N: "1" } } }],
     [
       "Query",
       { TableName: "t", KeyConditionExpression: "pk > :p", ExpressionAttributeValues: { ":p": { S: "a" } } },

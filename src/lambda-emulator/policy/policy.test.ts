@@ -121,6 +121,12 @@ describe("a request", () => {
     expect(isAllowed([parsed], PUT)).toEqual({ allowed: true });
   });
 
+  it("may hold a text like a variable in the version that has none", () => {
+    const Statement = { ...ALLOW_ALL, Condition: { StringNotEquals: { "aws:a": "${aws:username}" } } };
+    const parsed = parsePolicy({ Version: "2008-10-17", Statement }, "P", { file: "t" });
+    expect(isAllowed([parsed], { ...PUT, context: { "aws:a": "ann" } }).allowed).toBe(true);
+  });
+
   it("is not allowed without a policy", () => {
     expect(isAllowed([], PUT)).toMatchObject({ allowed: false, explicit: false });
   });
@@ -227,6 +233,11 @@ describe("a statement that cannot be evaluated", () => {
       { ...ALLOW_ALL, Condition: { StringEquals: { a: {} } } },
       "The value of `StringEquals` for `a` must be a text",
     ],
+    [{ ...ALLOW_ALL, Condition: "a" }, "`Condition` must be a map of operators"],
+    [{ ...ALLOW_ALL, Action: ["*", 1] }, "`Action` must be a text or a list of texts"],
+    [{ ...ALLOW_ALL, Resource: ["*", ""] }, "`Resource` must be a text or a list of texts"],
+    [{ ...ALLOW_ALL, Condition: { Null: { a: ["true", "x"] } } }, "`Null` takes true or false"],
+    [{ ...ALLOW_ALL, Condition: { Bool: { a: "trueish" } } }, "`Bool` cannot compare with `trueish`"],
     [{ ...ALLOW_ALL, Condition: { StringEquals: "a" } }, "`Condition.StringEquals` must be a map of keys"],
     [
       { ...ALLOW_ALL, Condition: { StringEquals: { "dynamodb:LeadingKeys": "a" } } },
@@ -309,6 +320,7 @@ describe("wildcards", () => {
     expect(matchesArn("arn:aws:s3:::*", "arn:aws:s3:::b:c")).toBe(true);
     expect(matchesArn("arn:aws:*:b", "arn:aws:s3:::b")).toBe(false);
     expect(matchesArn("arn:aws:s3:::b:c", "arn:aws:s3:::b:d")).toBe(false);
+    expect(matchesArn("arn:aws:s3:::b", "arn:aws:s3:::b:d")).toBe(false);
     expect(matchesArn("*", "arn:aws:s3:::b")).toBe(false);
   });
 });
