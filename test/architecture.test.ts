@@ -21,6 +21,7 @@ const PARTS: Arrows = {
   client: ["protocol"],
   react: ["client"],
   streamer: [LEAF, "protocol", "store", "lift"],
+  rollout: [LEAF, "apigw", "aws", "store", "lift"],
 };
 /** These join the parts, so they may import any of them. */
 const JOINING_PARTS = ["start", "cli"];
@@ -73,6 +74,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     outbox: ["channels", "connection", "requests"],
     jobs: ["channels", "connection", "requests"],
   },
+  rollout: { stores: [] },
   "lambda-emulator": { functions: [], policy: ["template"], "table-stream": [], template: [] },
   cli: {
     asyncapi: [],

@@ -62,7 +62,7 @@ function failing(method: keyof ConnectionStore): ConnectionStore {
     get: (target, name: keyof ConnectionStore) => {
       if (name === "peek") return undefined;
       if (name === method) return () => Promise.reject(new Error("down"));
-      return target[name].bind(target);
+      return target[name]?.bind(target);
     },
   });
 }

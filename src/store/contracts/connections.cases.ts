@@ -298,6 +298,31 @@ export function connectionStoreCases(
         assert.deepEqual(await idsOf(store.listByTenant("undefined")), []);
       });
 
+      it("lists all connections in pages, if it can, while connections are saved and deleted", async () => {
+        if (store.listPage === undefined) return;
+        for (const id of ["a", "b", "c", "d", "e"]) await store.save(row(id, { state: { id } }));
+        await store.save(row("old", { expiresAt: underTest.now() + MINUTE }));
+        await store.delete("a");
+        underTest.advance(MINUTE);
+        const seen = new Map<string, Connection>();
+        let after: string | undefined;
+        do {
+          const page = await store.listPage({ limit: 1, ...(after === undefined ? {} : { after }) });
+          assert.ok(page.connections.length <= 1);
+          for (const found of page.connections) {
+            seen.set(found.id, found);
+            if (found.id.length === 1) await store.save(row(`${found.id}-next`));
+            await store.delete(found.id);
+          }
+          after = page.next;
+        } while (after !== undefined);
+        assert.deepEqual(
+          ["b", "c", "d", "e"].filter((id) => seen.get(id)?.state.id !== id),
+          [],
+        );
+        assert.ok(!seen.has("a") && !seen.has("old"));
+      });
+
       it("lists while connections are saved and deleted", async () => {
         for (const id of ["a", "b", "c"]) await store.save(row(id, { tenantId: "t" }));
         const seen: string[] = [];

@@ -93,4 +93,20 @@ export interface ConnectionStore {
 
   /** Counts live connections. */
   count(): Promise<number>;
+
+  /**
+   * Lists the live connections of all users, a page at a time. Optional: only comparing and copying whole stores needs it.
+   * A row that exists during all pages is in at least one of them.
+   * @param page `after`: the `next` of the page before, from which another process may continue; default: the first page.
+   * `limit`: most rows; minimum 1
+   */
+  listPage?(page: { readonly after?: string; readonly limit: number }): Promise<ConnectionPage>;
+}
+
+/** A page of all connections. */
+export interface ConnectionPage {
+  /** At most `limit` rows, possibly none before the last page. */
+  readonly connections: readonly Connection[];
+  /** Continues the list; absent on the last page. */
+  readonly next?: string;
 }

@@ -1,4 +1,4 @@
-import type { Connection, ConnectionStore } from "../contracts/connections.ts";
+import type { Connection, ConnectionPage, ConnectionStore } from "../contracts/connections.ts";
 import type { Json } from "../contracts/json.ts";
 import type { TimeBudget } from "../contracts/time-budget.ts";
 import { frozenCopy } from "./freeze.ts";
@@ -119,6 +119,14 @@ class MemoryConnectionStore implements ConnectionStore {
   async count(): Promise<number> {
     for (const id of this.#rows.keys()) this.#getLive(id);
     return this.#rows.size;
+  }
+
+  async listPage({ after = "", limit }: { after?: string; limit: number }): Promise<ConnectionPage> {
+    // Every row costs a comparison per page, but sorted ids need no state between pages.
+    const ids = [...this.#rows.keys()].filter((id) => id > after).sort();
+    const page = ids.slice(0, limit);
+    const connections = page.flatMap((id) => this.#getLive(id) ?? []);
+    return { connections, ...(ids.length > limit ? { next: page.at(-1)! } : {}) };
   }
 
   /** Not an async generator, which awaits three times per row: a broadcast lists thousands. */

@@ -29,7 +29,7 @@ const tracerProvider = new TracerProvider({ spanProcessors: [new SimpleSpanProce
 function remoteStore(): ConnectionStore {
   const store = memoryConnectionStore();
   return new Proxy(store, {
-    get: (target, name: keyof ConnectionStore) => (name === "peek" ? undefined : target[name].bind(target)),
+    get: (target, name: keyof ConnectionStore) => (name === "peek" ? undefined : target[name]?.bind(target)),
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Put } from "@aws-sdk/client-dynamodb";
 import type { Retry } from "../../../aws/index.ts";
-import type { Connection, ConnectionStore } from "../../contracts/connections.ts";
+import type { Connection, ConnectionPage, ConnectionStore } from "../../contracts/connections.ts";
 import { StoreError } from "../../contracts/errors.ts";
 import type { Json } from "../../contracts/json.ts";
 import type { TimeBudget } from "../../contracts/time-budget.ts";
@@ -170,6 +170,18 @@ export class DynamoDBConnectionStore implements ConnectionStore {
       start = page.LastEvaluatedKey;
     } while (start !== undefined);
     return live;
+  }
+
+  async listPage({ after, limit }: { after?: string; limit: number }): Promise<ConnectionPage> {
+    const page = await this.#client.call(this.#client.startRetry(), "Scan", {
+      TableName: this.#client.tableName,
+      Limit: limit,
+      ConsistentRead: true,
+      ExclusiveStartKey: after === undefined ? undefined : connectionKey(after),
+    });
+    const connections = (page.Items ?? []).flatMap((item) => parseLiveConnection(item, this.#now()) ?? []);
+    const next = page.LastEvaluatedKey?.[CONNECTION_ATTRIBUTES.id]?.S;
+    return { connections, ...(next === undefined ? {} : { next }) };
   }
 
   /** Lists by an index. Checks each row's owner, because the index lags behind the rows. */

@@ -1,0 +1,45 @@
+import { findOptionFault, type OptionCheck } from "../internal/options.ts";
+
+/** Every code of `RolloutError`, with its default message. */
+export const ROLLOUT_ERROR_CODES = {
+  INVALID_OPTION: "An option is unknown, invalid or missing",
+  DIFFERENCES_OPEN:
+    "The secondary store differs from the primary; call `reconcile` first, or pass `force: true`",
+  SWAP_RUNNING: "Another `swapRoles` is running; wait for it",
+  NOT_LISTABLE: "The store cannot list all its rows; it needs the optional method `listPage`",
+} as const;
+
+/** A code of `RolloutError`. */
+export type RolloutErrorCode = keyof typeof ROLLOUT_ERROR_CODES;
+
+/**
+ * The error class of `lift-ws/rollout`. Switch on `code`; `message` may change between versions.
+ * @example
+ * try {
+ *   await store.swapRoles();
+ * } catch (error) {
+ *   if (error instanceof RolloutError && error.code === "DIFFERENCES_OPEN") await store.reconcile();
+ *   else throw error;
+ * }
+ */
+export class RolloutError extends Error {
+  override readonly name = "RolloutError";
+  /** The reason for the failure. Stable across versions. */
+  readonly code: RolloutErrorCode;
+
+  /** @param message default: the code's own */
+  constructor(code: RolloutErrorCode, message?: string) {
+    super(message ?? ROLLOUT_ERROR_CODES[code]);
+    this.code = code;
+  }
+}
+
+/** @throws {RolloutError} INVALID_OPTION for an unknown, invalid or missing option; see `findOptionFault` */
+export function checkOptions(
+  options: object,
+  checks: { readonly [name: string]: OptionCheck },
+  required: readonly string[] = [],
+): void {
+  const fault = findOptionFault(options, checks, { required });
+  if (fault !== undefined) throw new RolloutError("INVALID_OPTION", fault);
+}

@@ -1,0 +1,14 @@
+export { ROLLOUT_ERROR_CODES, RolloutError, type RolloutErrorCode } from "./errors.ts";
+export { type CompareRows, differingFields, type RowDifference } from "./stores/differences.ts";
+export {
+  type DualWriteOptions,
+  type DualWriteReport,
+  type DualWriteStore,
+  dualWriteStore,
+} from "./stores/dual-write.ts";
+export {
+  type ReconcileOptions,
+  type ReconcileProgress,
+  type ReconcileReport,
+  reconcile,
+} from "./stores/reconcile.ts";
