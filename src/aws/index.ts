@@ -2,4 +2,4 @@ export { AwsConfigurationError, type AwsCredentials, type AwsCredentialsProvider
 export { getHttpStatus, isTransient } from "./errors.ts";
 export { AwsEndpoint, AwsServiceError, loadHttpClient, Payload, parseRegion } from "./http.ts";
 export { Retry } from "./retry.ts";
-export { isSigned } from "./verify.ts";
+export { isSigned, readCredential } from "./verify.ts";

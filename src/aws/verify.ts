@@ -17,6 +17,14 @@ const MAX_CLOCK_SKEW_MS = 5 * 60 * 1000;
 const AUTHORIZATION =
   /^AWS4-HMAC-SHA256 +Credential=([^/,\s]+)\/(\d{8})\/([a-z0-9-]+)\/([a-z0-9-]+)\/aws4_request, *SignedHeaders=([a-z0-9;_-]+), *Signature=([0-9a-f]{64})$/;
 
+/** Returns the access key and the service that a request is signed for, unverified. */
+export function readCredential(
+  authorization: string | undefined,
+): { readonly accessKeyId: string; readonly service: string } | undefined {
+  const [, accessKeyId, , , service] = AUTHORIZATION.exec(authorization ?? "") ?? [];
+  return accessKeyId === undefined || service === undefined ? undefined : { accessKeyId, service };
+}
+
 /**
  * Returns whether a request is signed for `execute-api`. Without credentials any well-formed signature passes: as on AWS,
  * the caller has to sign, but there is no secret to compare with.

@@ -111,6 +111,19 @@ export interface EventReport {
   readonly body?: string;
 }
 
+/** A signed request to @connections. */
+export interface ConnectionsCall {
+  /** The access key that signed it. */
+  readonly accessKeyId: string;
+  /** `POST`, `GET` or `DELETE`. */
+  readonly method: string;
+  /** The connection that it names. */
+  readonly connectionId: string;
+}
+
+/** Whether a caller may do what it asks for, and if not, why: the message of the response. */
+export type CallDecision = { readonly allowed: true } | { readonly allowed: false; readonly reason: string };
+
 /** Options of {@link createGateway}. Either `handler` or `routes` is required. */
 export interface GatewayOptions {
   /** Handles every route; the key that a message selects is its `routeKey`. Give either this or `routes`. */
@@ -156,6 +169,8 @@ export interface GatewayOptions {
    * listens on loopback only. Default none.
    */
   readonly credentials?: Credentials | readonly Credentials[];
+  /** Decides as IAM does whether the owner of an access key may call @connections. Default: everyone who signs may. */
+  readonly authorizeCall?: (call: ConnectionsCall) => CallDecision;
   /**
    * Reads the client's address from the last entry of `X-Forwarded-For`, with or without a port. Set it only behind a
    * proxy of your own, because clients can send the header too. Default false.
@@ -218,6 +233,7 @@ export interface GatewaySettings {
   readonly limits: GatewayLimits;
   readonly clock: SteadyClock;
   readonly credentials: readonly Credentials[];
+  readonly authorizeCall: ((call: ConnectionsCall) => CallDecision) | undefined;
   readonly trustProxy: boolean;
   readonly allowedOrigins: ReadonlySet<string> | undefined;
   readonly ownOrigins: boolean;

@@ -63,6 +63,7 @@ const CHECKS: OptionChecks<GatewayOptions> = {
     test: (value) => (Array.isArray(value) ? value.length > 0 && value.every(isKeyPair) : isKeyPair(value)),
     expected: "an accessKeyId with a secretAccessKey, or a non-empty array of such pairs",
   },
+  authorizeCall: anyFunction,
   trustProxy: boolean,
   allowedOrigins: arrayOf(
     (item) => item === "*" || isOrigin(item),
@@ -125,6 +126,7 @@ export function readOptions(options: GatewayOptions): GatewaySettings {
     limits,
     clock: options.clock === undefined ? systemClock : toSteadyClock(options.clock),
     credentials: options.credentials === undefined ? [] : [options.credentials].flat(),
+    authorizeCall: options.authorizeCall,
     trustProxy: options.trustProxy ?? false,
     allowedOrigins: options.allowedOrigins && new Set(options.allowedOrigins),
     ownOrigins: options.ownOrigins ?? false,

@@ -8,7 +8,7 @@ import {
   PostToConnectionCommand,
 } from "@aws-sdk/client-apigatewaymanagementapi";
 import { describe, expect, it } from "vitest";
-import { createGateway, ManualClock } from "../../src/gateway/index.ts";
+import { type ConnectionsCall, createGateway, ManualClock } from "../../src/gateway/index.ts";
 import {
   type Api,
   connect,
@@ -483,5 +483,35 @@ describe("the gateway object as the @connections port", () => {
     expect(await rejection(api.gateway.post(id, "x", { signal }))).toBe(reason);
     await api.gateway.post(id, "mark");
     expect(await client.messages.next()).toBe("mark");
+  });
+});
+
+describe("a caller", () => {
+  const reason = "User: arn:aws:sts::000000000000:assumed-role/chat/chat is not authorized";
+
+  it.each([
+    ["POST", calls[0]![1]],
+    ["GET", calls[1]![1]],
+    ["DELETE", calls[2]![1]],
+  ])("is refused with the reason that `authorizeCall` gives: %s", async (method, call) => {
+    const asked: ConnectionsCall[] = [];
+    const api = await startApi({
+      authorizeCall(asks) {
+        asked.push(asks);
+        return { allowed: false, reason };
+      },
+    });
+    const { id } = await connectWithId(api);
+    const error = await rejection(call(sdk(api.gateway), id));
+    expect(error).toBeInstanceOf(ForbiddenException);
+    expect(error.message).toBe(reason);
+    expect(asked).toEqual([{ accessKeyId: KEYS.accessKeyId, method, connectionId: id }]);
+  });
+
+  it("that is allowed is answered", async () => {
+    const api = await startApi({ authorizeCall: () => ({ allowed: true }) });
+    const { client, id } = await connectWithId(api);
+    await sdk(api.gateway).send(post(id, "hello"));
+    expect(await client.messages.next()).toBe("hello");
   });
 });

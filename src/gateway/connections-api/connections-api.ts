@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ConnectionInfo, ConnectionsError, type ConnectionsErrorCode } from "../../apigw/index.ts";
-import { isSigned } from "../../aws/index.ts";
+import { isSigned, readCredential } from "../../aws/index.ts";
 import type { GatewaySettings } from "../options.ts";
 import { createId } from "../sockets/ids.ts";
 import type { LocalConnections } from "./local-connections.ts";
@@ -46,6 +46,7 @@ export class ConnectionsApi {
     try {
       const body = await readBody(request, this.#settings.limits.messageBytes);
       this.#authenticate(request, body);
+      this.#authorize(connectionId, request);
       await this.#run(connectionId, request.method, body, response);
     } catch (error) {
       if (!(error instanceof ConnectionsError)) throw error;
@@ -58,6 +59,12 @@ export class ConnectionsApi {
     const { method = "GET", url = "/", headers } = request;
     const { credentials, clock, region } = this.#settings;
     if (!isSigned({ method, url, headers, body }, credentials, clock.now(), region)) throw forbidden();
+  }
+
+  #authorize(connectionId: string, { method = "GET", headers }: IncomingMessage): void {
+    const { accessKeyId = "" } = readCredential(headers.authorization) ?? {};
+    const decision = this.#settings.authorizeCall?.({ accessKeyId, method, connectionId });
+    if (decision?.allowed === false) throw new ConnectionsError("FORBIDDEN", decision.reason);
   }
 
   async #run(id: string, method: string | undefined, body: Buffer, response: ServerResponse): Promise<void> {
