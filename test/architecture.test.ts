@@ -81,7 +81,8 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     certificate: [],
     project: [],
     lambda: ["certificate", "project"],
-    dev: ["certificate", "lambda", "project"],
+    local: ["certificate", "lambda", "project"],
+    dev: ["certificate", "lambda", "local", "project"],
   },
 };
 /** Files beside tests that a folder may have. Most have fewer than 15. */

@@ -54,6 +54,17 @@ export async function bundle(root) {
   return 0;
 }
 
+/** @type {Command} */
+export function synth(root, args) {
+  const { env } = spawnOptions(root);
+  const cdk = join(root, "node_modules", "aws-cdk", "bin", "cdk");
+  const output = ["--output", join(root, "dist", "cdk"), "--quiet"];
+  return run(nodePath(root), [cdk, "synth", ...output, ...args], {
+    cwd: join(root, "examples", "deploy"),
+    env: { ...env, NODE_OPTIONS: SOURCE, CDK_DISABLE_CLI_TELEMETRY: "true" },
+  });
+}
+
 function kilobytes(/** @type {number} */ bytes) {
   return `${(bytes / 1000).toFixed(1)} kB`;
 }

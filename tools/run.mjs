@@ -45,6 +45,11 @@ const COMMANDS = {
     usage: "npm run build",
     help: "Writes ES modules, declarations and source maps, as published.",
   },
+  synth: {
+    about: "synthesize the stack of examples/deploy into dist/cdk",
+    usage: "npm run synth",
+    help: "Run it here: `npx lift-ws local dist/cdk/Lounge.template.json`.",
+  },
   bundle: {
     about: "bundle the examples' Lambda functions into dist/lambda",
     usage: "npm run bundle",

@@ -11,6 +11,12 @@ export type BundlingOptions = Pick<
 
 export const RUNTIME = lambda.Runtime.NODEJS_24_X;
 
+/** The package conditions with which this process resolves its own imports, such as `--conditions=development`. */
+function ownConditions(): string[] {
+  const options = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? "").split(" ")];
+  return options.flatMap((option) => /^--conditions=(.+)$/.exec(option)?.[1] ?? []);
+}
+
 /**
  * Bundles code with esbuild into `index.mjs` and the chunks that it loads later.
  * @param code TypeScript that exports `handler`
@@ -40,6 +46,7 @@ export function bundledCode(code: string, directory = ".", options: BundlingOpti
       },
       legalComments: "none",
       logLevel: "warning",
+      conditions: ownConditions(),
       ...options,
     });
     return true;

@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { isOrigin } from "../internal/origin.ts";
 import { waitForStop } from "../internal/stopping.ts";
 import {
   type Arguments,
@@ -11,6 +10,7 @@ import {
   usageError,
 } from "./arguments.ts";
 import { type ServerSettings, startServer } from "./dev/server.ts";
+import { readEndpoint, readNumber, readServerFlags, SERVER_FLAGS } from "./dev/server-flags.ts";
 import { loadEnvFile, readEnvFile } from "./environment.ts";
 import { CliError } from "./errors.ts";
 import type { LambdaSettings } from "./lambda/lambda-environment.ts";
@@ -28,25 +28,12 @@ const usage = {
       placeholder: "<folder>",
       help: "Lambda bundles, run in processes of their own, on DynamoDB",
     },
-    port: { type: "string", placeholder: "<number>", help: "Default PORT, or 3001; 0 chooses a free port" },
-    host: { type: "string", placeholder: "<address>", help: "Default HOST, or 127.0.0.1" },
+    ...SERVER_FLAGS,
     stage: { type: "string", placeholder: "<name>", help: "The API's stage. Default dev" },
     "api-id": {
       type: "string",
       placeholder: "<id>",
       help: "The API's id. Default: apiId in routes.json, or a random one",
-    },
-    origin: {
-      type: "string",
-      multiple: true,
-      placeholder: "<origin>",
-      help: "An allowed page origin, besides this machine's: https://app.example, or * for any. Repeatable",
-    },
-    "allowed-host": {
-      type: "string",
-      multiple: true,
-      placeholder: "<name>",
-      help: "A host name that requests may use for a server on loopback, besides localhost. Repeatable",
     },
     "env-file": {
       type: "string",
@@ -62,7 +49,6 @@ const usage = {
       type: "boolean",
       help: "Reload the handlers after a save; sockets stay open. Not with --lambda",
     },
-    http: { type: "string", placeholder: "<module>", help: "Handles other HTTP requests to the port" },
     "dynamodb-endpoint": {
       type: "string",
       placeholder: "<url>",
@@ -133,40 +119,25 @@ function readLambda(path: string, flags: DevFlags): LambdaSettings {
   if (flags.tickets !== undefined) throw usageError(usage, "--tickets cannot be combined with --lambda");
   if (!existsSync(folder))
     throw new CliError("USAGE", `Cannot find the folder ${displayPath(folder)}; create the bundles first`);
-  const dynamoDBEndpoint = flags["dynamodb-endpoint"];
-  if (dynamoDBEndpoint !== undefined && !URL.canParse(dynamoDBEndpoint)) {
-    throw usageError(usage, `--dynamodb-endpoint must be a URL; got "${dynamoDBEndpoint}"`);
-  }
   return {
     folder,
     environment: flags["env-file"] === undefined ? {} : readEnvFile(flags["env-file"]),
-    dynamoDBEndpoint,
-    tickMs: 1000 * readNumber(flags.tick ?? "60", "--tick", 86_400),
-    timeoutMs: 1000 * readNumber(flags.timeout ?? "30", "--timeout", 900),
-    concurrency: readNumber(flags.concurrency ?? "10", "--concurrency", 1_000),
+    dynamoDBEndpoint: readEndpoint(usage, flags["dynamodb-endpoint"]),
+    tickMs: 1000 * readNumber(usage, flags.tick ?? "60", "--tick", 86_400),
+    timeoutMs: 1000 * readNumber(usage, flags.timeout ?? "30", "--timeout", 900),
+    concurrency: readNumber(usage, flags.concurrency ?? "10", "--concurrency", 1_000),
   };
 }
 
 function readSettings(flags: DevFlags, run: ServerSettings["run"]): ServerSettings {
-  const { env } = process;
   return {
+    ...readServerFlags(usage, flags),
     run,
-    host: flags.host || env.HOST || "127.0.0.1",
-    port: flags.port === undefined ? readPort(env.PORT || "3001", "PORT") : readPort(flags.port, "--port"),
     stage: flags.stage ?? "dev",
     apiId: flags["api-id"] === undefined ? undefined : readApiId(flags["api-id"]),
-    allowedOrigins: flags.origin?.map(readOrigin) ?? [],
-    allowedHosts: flags["allowed-host"]?.map(readHost) ?? [],
     tickets: readTickets(flags),
     watch: flags.watch ?? false,
-    http: flags.http === undefined ? undefined : parseReference(flags.http, process.cwd()),
   };
-}
-
-function readNumber(text: string, flag: string, maximum: number): number {
-  const number = Number(text);
-  if (/^[1-9]\d*$/.test(text) && number <= maximum) return number;
-  throw usageError(usage, `${flag} must be a whole number from 1 to ${maximum}; got "${text}"`);
 }
 
 function readTickets({ tickets, stage }: DevFlags): Reference | undefined {
@@ -179,21 +150,4 @@ function readTickets({ tickets, stage }: DevFlags): Reference | undefined {
 function readApiId(text: string): string {
   if (isApiId(text)) return text;
   throw usageError(usage, `--api-id must be 1 to 63 lowercase letters and digits; got "${text}"`);
-}
-
-function readOrigin(text: string): string {
-  if (text === "*" || isOrigin(text)) return text;
-  throw usageError(usage, `--origin must be an origin, such as https://app.example; got "${text}"`);
-}
-
-function readHost(text: string): string {
-  if (/^[^/?#@\\:\s]+$/.test(text) && URL.canParse(`http://${text}`))
-    return new URL(`http://${text}`).hostname;
-  throw usageError(usage, `--allowed-host must be a name without a port, such as app.example; got "${text}"`);
-}
-
-function readPort(text: string, source: string): number {
-  const port = Number(text);
-  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
-  throw usageError(usage, `${source} must be a number from 0 to 65535; got "${text}"`);
 }

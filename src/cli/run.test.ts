@@ -34,7 +34,7 @@ describe("lift-ws", () => {
   it.each([[["--help"]], [["-h"]], [["help"]]])("%j lists the commands", async (argv) => {
     const { code, stdout } = await lift(...argv);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^ {2}dev .+\n {2}token .+\n {2}asyncapi /m);
+    expect(stdout).toMatch(/^ {2}dev .+\n {2}local .+\n {2}token .+\n {2}asyncapi /m);
   });
 
   it("without a command lists them too, with an error code", async () => {

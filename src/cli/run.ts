@@ -3,11 +3,12 @@ import { type Command, findNearest, formatHelp, type Terminal } from "./argument
 import { asyncapi } from "./asyncapi.ts";
 import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
+import { local } from "./local.ts";
 import { logFailure } from "./log.ts";
 import { requests } from "./requests.ts";
 import { token } from "./token.ts";
 
-const COMMANDS: readonly Command[] = [dev, token, asyncapi, requests];
+const COMMANDS: readonly Command[] = [dev, local, token, asyncapi, requests];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 

@@ -41,10 +41,8 @@ export class StreamerFunctions {
   }
 
   /** Connects a user. */
-  async connect(sub: string): Promise<Connection> {
-    const { directory } = this.#project;
-    const token = await mintDevelopmentToken({ sub, tenant: "acme" }, join(directory, ".lift-ws"));
-    return new Connection(await this.#project.connect(`${this.lift.url}?token=${token}`));
+  connect(sub: string): Promise<Connection> {
+    return connectUser(this.#project, this.lift.url, sub);
   }
 
   /** Holds requests before they complete. Needs `crashing-worker.ts`. */
@@ -59,6 +57,12 @@ export class StreamerFunctions {
   stop(): Promise<void> {
     return this.#project.remove();
   }
+}
+
+/** Connects a user with a development token of the project. */
+export async function connectUser(project: Project, url: string, sub: string): Promise<Connection> {
+  const token = await mintDevelopmentToken({ sub, tenant: "acme" }, join(project.directory, ".lift-ws"));
+  return new Connection(await project.connect(`${url}?token=${token}`));
 }
 
 /** A user's connection, and the frames that it received. */

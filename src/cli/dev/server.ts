@@ -22,6 +22,8 @@ import {
   type LambdaSettings,
   startLambdaEnvironment,
 } from "../lambda/lambda-environment.ts";
+import { type RunningStack, type RunSettings, runStack } from "../local/run-stack.ts";
+import type { Stack } from "../local/stack.ts";
 import { createEventLog, logError } from "../log.ts";
 import { displayPath, type Reference } from "../project/handlers.ts";
 import { type LoadedApp, loadListener, type Target } from "../project/loaded-app.ts";
@@ -35,9 +37,17 @@ const HOW_TO_ALLOW = { Origin: "--origin …", Host: "--allowed-host …" };
 
 const DEFAULT_REGION = "us-east-1";
 
-/** The settings of `lift-ws dev`. */
+/** Returns the region of the environment. */
+export function readRegion(): string {
+  return process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || DEFAULT_REGION;
+}
+
+/** The settings of `lift-ws dev` and `lift-ws local`. */
 export interface ServerSettings {
-  readonly run: Target | ({ readonly kind: "lambda" } & LambdaSettings);
+  readonly run:
+    | Target
+    | ({ readonly kind: "lambda" } & LambdaSettings)
+    | ({ readonly kind: "stack"; readonly stack: Stack } & RunSettings);
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
@@ -54,7 +64,7 @@ export interface ServerSettings {
   readonly http: Reference | undefined;
 }
 
-/** A running `lift-ws dev`. */
+/** A running `lift-ws dev` or `lift-ws local`. */
 export interface DevServer {
   /** Stops gracefully. */
   close(): Promise<void>;
@@ -66,6 +76,8 @@ interface AppSource {
   readonly name: string;
   /** Lines of the start message, each a label and a text. */
   readonly notes: readonly (readonly [string, string])[];
+  /** Options of the gateway that come with the app. */
+  readonly gateway?: RunningStack["gateway"];
   watch?(host: DevHost): SaveWatcher;
   close(): Promise<void>;
 }
@@ -73,8 +85,9 @@ interface AppSource {
 /** Loads an app and serves it. @throws {CliError} */
 export async function startServer(settings: ServerSettings, terminal: Terminal): Promise<DevServer> {
   const { host, stage } = settings;
-  const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || DEFAULT_REGION;
-  const credentials = requireCredentials(host);
+  const region = readRegion();
+  // The functions of a stack have key pairs of their own.
+  const credentials = settings.run.kind === "stack" ? undefined : requireCredentials(host);
   const port = await findPort(settings.port, host);
   const tls = await developmentCertificate(host);
   trustCertificate(tls.cert);
@@ -94,6 +107,7 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
         domainName: toDomainName({ host, port }),
         tls,
         ...(credentials && { credentials }),
+        ...source.gateway,
         ...(settings.http && { http: await loadHttpListener(settings.http, host, port) }),
         ownOrigins: true,
         allowedOrigins: settings.allowedOrigins,
@@ -128,6 +142,10 @@ async function openSource(
   terminal: Terminal,
 ): Promise<AppSource> {
   if (run.kind === "lambda") return openBundles(run, api, terminal);
+  if (run.kind === "stack") {
+    const { app: loaded, ...running } = await runStack(run.stack, run, api, terminal);
+    return { ...running, loaded, name: displayPath(run.stack.template.file) };
+  }
   const handler = displayPath(run.kind === "module" ? run.reference.file : run.path);
   setLambdaEnvironment(process.env, { endpoint: api.endpoint, region: api.region, handler });
   setDefaults(process.env, await developmentEnvironment(api.host));
@@ -166,6 +184,7 @@ async function openBundles(
 
 async function readRoutesApiId(run: ServerSettings["run"]): Promise<string | undefined> {
   if (run.kind === "module") return undefined;
+  if (run.kind === "stack") return run.stack.api.ref;
   const path = run.kind === "routes" ? run.path : join(run.folder, "routes.json");
   return run.kind === "routes" || existsSync(path) ? (await readRoutesFile(path)).apiId : undefined;
 }

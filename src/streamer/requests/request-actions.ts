@@ -78,11 +78,12 @@ export class RequestActions {
     });
   }
 
-  async #readPage(...page: Parameters<RequestStore["list"]>): Promise<RequestPage> {
+  async #readPage(...[owner, query, budget]: Parameters<RequestStore["list"]>): Promise<RequestPage> {
     try {
-      return await this.#options.store.list(...page);
+      return await this.#options.store.list(owner, query, budget);
     } catch (cause) {
-      const isMalformed = cause instanceof StoreError && cause.code === "STORE_REFUSED";
+      const isRefused = cause instanceof StoreError && cause.code === "STORE_REFUSED";
+      const isMalformed = isRefused && query.after !== undefined;
       if (isMalformed) throw new LiftError("VALIDATION_ERROR", { message: "Invalid `after`", cause });
       throw storeFailed(cause);
     }

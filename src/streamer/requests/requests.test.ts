@@ -508,6 +508,14 @@ describe("a stored request", () => {
     for (const other of others) expect(JSON.stringify(other.received())).not.toContain("secret");
   });
 
+  it("are not listed when the store refuses, which is no fault of the client", async () => {
+    const { client, store } = simulate();
+    const ada = await client("a", ADA);
+    const refused = new StoreError("STORE_REFUSED", "Query on requests failed: AccessDeniedException");
+    vi.spyOn(store.requests!, "list").mockRejectedValue(refused);
+    expect(await ada.ask("requests", {})).toMatchObject({ error: { code: "STORE_FAILED" } });
+  });
+
   it("of an anonymous client needs an id that nobody can guess", async () => {
     const { streamer, client } = simulate();
     streamer.request("report", LONG, () => 1);

@@ -1,0 +1,161 @@
+import {
+  Agent,
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http";
+import type { AddressInfo } from "node:net";
+import { readCredential } from "../../aws/index.ts";
+import { type DynamoDBTables, readDynamoDBAccess } from "../../lambda-emulator/index.ts";
+import { functionNameOf } from "./functions.ts";
+import type { Callers, Decision } from "./roles.ts";
+
+/** The services behind the endpoint. */
+export interface AwsEndpointOptions {
+  readonly callers: Callers;
+  readonly tables: DynamoDBTables;
+  readonly dynamoDBEndpoint: string;
+  readonly lambdaEndpoint: string;
+  /** Returns the ARN of a function of the stack. */
+  readonly functionArn: (name: string) => string;
+  /** Receives a line for each call that is refused. */
+  readonly onRefused: (line: string) => void;
+}
+
+/** The endpoint of all AWS services, as the functions see it. */
+export interface AwsEndpoint {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** DynamoDB's limit for a request. Those of Lambda are lower, and its API checks them. */
+const MAX_BYTES = 16 * 2 ** 20;
+
+/**
+ * Serves DynamoDB and Lambda to the functions of a stack: it decides each request by the policies of the function that
+ * signed it, and forwards it. Requests to other services fail, with an error that says that they are not run here.
+ */
+export async function serveAwsEndpoint(options: AwsEndpointOptions): Promise<AwsEndpoint> {
+  const agent = new Agent({ keepAlive: true });
+  const server = createServer((request, response) => {
+    handle(request, response, options, agent).catch((error: Error) =>
+      refuse(response, 500, "InternalFailure", error.message),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async stop() {
+      agent.destroy();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: AwsEndpointOptions,
+  agent: Agent,
+): Promise<void> {
+  const credential = readCredential(request.headers.authorization);
+  if (credential === undefined) {
+    return refuse(response, 403, "MissingAuthenticationTokenException", "Missing Authentication Token");
+  }
+  const body = await readBody(request);
+  if (body === undefined) {
+    response.setHeader("connection", "close");
+    return refuse(response, 413, "RequestTooLargeException", `A request has at most ${MAX_BYTES} bytes`);
+  }
+  const { accessKeyId, service } = credential;
+  const { callers, dynamoDBEndpoint, lambdaEndpoint, onRefused } = options;
+  const forward = (decision: Decision, endpoint: string, status: number) => {
+    if (decision.allowed) return pass(request, body, response, endpoint, agent);
+    onRefused(decision.reason);
+    return refuse(response, status, "AccessDeniedException", decision.reason);
+  };
+  switch (service) {
+    case "dynamodb":
+      return forward(decideDynamoDB(request, body, accessKeyId, options), dynamoDBEndpoint, 400);
+    case "lambda": {
+      const resource = options.functionArn(
+        functionNameOf(decodeURIComponent(request.url?.split("/")[3] ?? "")),
+      );
+      return forward(
+        callers.decide(accessKeyId, { action: "lambda:InvokeFunction", resource }),
+        lambdaEndpoint,
+        403,
+      );
+    }
+    default: {
+      const message = `lift-ws local does not run the service ${service}`;
+      onRefused(message);
+      return refuse(response, 501, "NotImplemented", message, service);
+    }
+  }
+}
+
+function decideDynamoDB(
+  { headers }: IncomingMessage,
+  body: Buffer,
+  accessKeyId: string,
+  { callers, tables }: AwsEndpointOptions,
+): Decision {
+  const access = readDynamoDBAccess(String(headers["x-amz-target"] ?? ""), body.toString(), tables);
+  if (access.kind === "denied") return { allowed: false, reason: access.reason };
+  return callers.decide(accessKeyId, ...access.checks);
+}
+
+/** Forwards a request. Neither DynamoDB Local nor the Lambda emulator verifies the signature. */
+function pass(
+  { method, url, headers }: IncomingMessage,
+  body: Buffer,
+  response: ServerResponse,
+  endpoint: string,
+  agent: Agent,
+): void {
+  const forwarded = httpRequest(new URL(url ?? "/", endpoint), { method, headers, agent });
+  forwarded.once("response", (answer) => {
+    response.writeHead(answer.statusCode ?? 502, answer.headers);
+    answer.pipe(response);
+  });
+  // The SDK retries: on AWS a service may be unreachable as well.
+  forwarded.once("error", (error) => refuse(response, 503, "ServiceUnavailable", error.message));
+  forwarded.end(body);
+}
+
+function refuse(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  message: string,
+  service?: string,
+): void {
+  if (response.headersSent) return void response.destroy();
+  const isXml = service === "s3";
+  const text = isXml
+    ? `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${type}</Code><Message>${message}</Message></Error>`
+    : JSON.stringify({ __type: `com.amazon.coral.service#${type}`, message, Message: message });
+  response.writeHead(status, {
+    "content-type": isXml ? "application/xml" : "application/x-amz-json-1.0",
+    "x-amzn-errortype": type,
+  });
+  response.end(text);
+}
+
+/** Returns `undefined` for a body that is too large, whose rest stays unread. */
+async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    length += chunk.length;
+    if (length > MAX_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,162 @@
+import { randomUUID } from "node:crypto";
+import {
+  type FilterPattern,
+  LambdaEmulatorError,
+  type LambdaFunction,
+  pollTableStream,
+  type ResolvedResource,
+  type TableStreamPoller,
+  type Value,
+} from "../../lambda-emulator/index.ts";
+import type { Terminal } from "../arguments.ts";
+import { CliError } from "../errors.ts";
+import { logError } from "../log.ts";
+import { functionNameOf, type StackFunctions } from "./functions.ts";
+import { mayInvoke } from "./permissions.ts";
+import type { Callers } from "./roles.ts";
+import { mapsOf, numberOf, type Stack, textOf } from "./stack.ts";
+import { type DynamoDBAccessKeys, tableOfStream } from "./tables.ts";
+
+/** What an event source needs to read a stream: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html */
+const STREAM_ACTIONS = ["DescribeStream", "GetRecords", "GetShardIterator"];
+
+/** Passes the records of the stack's table streams to its functions. @throws {TemplateError}; {CliError} FAILED */
+export async function startTableStreams(
+  stack: Stack,
+  functions: StackFunctions,
+  callers: Callers,
+  access: DynamoDBAccessKeys,
+  terminal: Terminal,
+): Promise<TableStreamPoller[]> {
+  const log = (error: unknown) => logError(error, terminal.stderr);
+  const pollers: TableStreamPoller[] = [];
+  for (const source of stack.ofType("AWS::Lambda::EventSourceMapping")) {
+    const { properties } = source;
+    const arn = textOf(properties, "EventSourceArn") ?? "";
+    const table = tableOfStream(stack, arn);
+    const name = functionNameOf(textOf(properties, "FunctionName") ?? "");
+    const found = functions.find(name);
+    if (table === undefined || found === undefined || textOf(properties, "Enabled") === "false") {
+      stack.skip(
+        source.logicalId,
+        table === undefined ? `an event source ${arn}` : "an event source that is off",
+      );
+      continue;
+    }
+    const { accessKeyId } = callers.of(name);
+    const requests = STREAM_ACTIONS.map((action) => ({ action: `dynamodb:${action}`, resource: arn }));
+    const decision = callers.decide(accessKeyId, ...requests);
+    // The service refuses to create such a mapping.
+    if (!decision.allowed) throw stack.error("POLICY_INVALID", decision.reason, source);
+    pollers.push(
+      await openStream({
+        ...readSource(stack, source),
+        ...access,
+        tableName: table.ref,
+        handler: (event: unknown) =>
+          found.invoke(event).catch((error: unknown) => {
+            log(error);
+            throw error;
+          }),
+        onFailure: ({ condition, records }) => log(`Discarded ${records.length} records: ${condition}`),
+        onError: log,
+      }),
+    );
+  }
+  return pollers;
+}
+
+async function openStream(options: Parameters<typeof pollTableStream>[0]): Promise<TableStreamPoller> {
+  try {
+    return await pollTableStream(options);
+  } catch (error) {
+    if (error instanceof LambdaEmulatorError) throw new CliError("FAILED", error.message);
+    throw error;
+  }
+}
+
+function readSource(stack: Stack, source: ResolvedResource) {
+  const { properties } = source;
+  const [filter, ...others] = mapsOf(mapsOf(properties.FilterCriteria)[0]?.Filters);
+  if (others.length > 0)
+    throw stack.error("TEMPLATE_UNSUPPORTED", "One filter of an event source is run here", source);
+  const seconds = (name: string) => {
+    const value = numberOf(properties, name);
+    // -1 is no limit.
+    return value === undefined || value < 0 ? undefined : 1_000 * value;
+  };
+  const retries = numberOf(properties, "MaximumRetryAttempts");
+  const [window, age] = [seconds("MaximumBatchingWindowInSeconds"), seconds("MaximumRecordAgeInSeconds")];
+  const responses = [properties.FunctionResponseTypes ?? []].flat() as Value[];
+  return {
+    startingPosition: textOf(properties, "StartingPosition") as "TRIM_HORIZON" | "LATEST",
+    batchSize: numberOf(properties, "BatchSize") ?? 100,
+    ...(window !== undefined && { batchWindowMs: window }),
+    ...(age !== undefined && { maxRecordAgeMs: age }),
+    ...(retries !== undefined && retries >= 0 && { maxRetries: retries }),
+    bisectOnError: textOf(properties, "BisectBatchOnFunctionError") === "true",
+    reportBatchItemFailures: responses.includes("ReportBatchItemFailures"),
+    ...(filter && { filter: JSON.parse(textOf(filter, "Pattern") ?? "{}") as FilterPattern }),
+  };
+}
+
+/** A function that is called at an interval. */
+export interface Scheduled {
+  readonly everyMs: number;
+  readonly call: () => void;
+}
+
+const UNIT_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };
+
+/** Returns the calls of the stack's schedules. A schedule by `cron` is not run. */
+export function readSchedules(stack: Stack, functions: StackFunctions, terminal: Terminal): Scheduled[] {
+  return stack.ofType("AWS::Events::Rule", "AWS::Scheduler::Schedule").flatMap((rule) => {
+    const { properties, attributes } = rule;
+    const expression = textOf(properties, "ScheduleExpression") ?? "an event pattern";
+    const [, amount, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression) ?? [];
+    if (unit === undefined || textOf(properties, "State") === "DISABLED") {
+      stack.skip(rule.logicalId, unit === undefined ? expression : "a schedule that is off");
+      return [];
+    }
+    const everyMs = Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS];
+    return mapsOf(properties.Targets ?? properties.Target).flatMap((target) => {
+      const name = functionNameOf(textOf(target, "Arn") ?? "");
+      const found = functions.find(name);
+      if (found === undefined) {
+        stack.skip(rule.logicalId, `a target that is no function of the stack: ${textOf(target, "Arn")}`);
+        return [];
+      }
+      const isAllowed =
+        rule.type === "AWS::Scheduler::Schedule" ||
+        mayInvoke(stack, name, "events.amazonaws.com", attributes.Arn!);
+      const call = isAllowed
+        ? () => invoke(found, createEvent(stack, attributes.Arn!, target.Input), terminal)
+        : () =>
+            logError(
+              `EventBridge may not invoke ${name} by ${rule.logicalId}: the template has no AWS::Lambda::Permission for it`,
+              terminal.stderr,
+            );
+      return [{ everyMs, call }];
+    });
+  });
+}
+
+function invoke(scheduled: LambdaFunction, event: unknown, terminal: Terminal): void {
+  scheduled.invoke(event).catch((error: unknown) => logError(error, terminal.stderr));
+}
+
+function createEvent({ template }: Stack, ruleArn: string, input: Value | undefined): unknown {
+  if (typeof input === "string") return JSON.parse(input);
+  const { region, accountId } = template.stack;
+  return {
+    version: "0",
+    id: randomUUID(),
+    "detail-type": "Scheduled Event",
+    source: "aws.events",
+    account: accountId,
+    time: new Date().toISOString().replace(/\.\d+/, ""),
+    region,
+    resources: [ruleArn],
+    detail: {},
+  };
+}

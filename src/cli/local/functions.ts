@@ -1,0 +1,122 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type ApiHosts,
+  type FunctionCode,
+  LambdaFunction,
+  type ResolvedResource,
+} from "../../lambda-emulator/index.ts";
+import type { Callers } from "./roles.ts";
+import { mapsOf, numberOf, type Stack, type StackFunction, textOf } from "./stack.ts";
+
+/** What all functions of a stack share. */
+export interface FunctionsOptions {
+  readonly callers: Callers;
+  /** Variables beside those of the template, which win. */
+  readonly defaults: { readonly [name: string]: string };
+  /** Variables that win over those of the template: the endpoints on this machine. */
+  readonly overrides: { readonly [name: string]: string };
+  readonly apiHosts: ApiHosts;
+  readonly log: (name: string, line: string) => void;
+}
+
+/** Lambda's default, in seconds. */
+const DEFAULT_TIMEOUT = 3;
+/** Processes of a function at a time, if it reserves none: each takes 60 MB or more here. */
+const MAX_PROCESSES = 10;
+
+/** The functions of a stack, each in processes of its own. */
+export class StackFunctions {
+  readonly #stack: Stack;
+  readonly #options: FunctionsOptions;
+  readonly #functions = new Map<string, LambdaFunction>();
+  readonly #folders: string[] = [];
+
+  /** @throws {TemplateError} TEMPLATE_PARAMETER for a variable whose value is not known */
+  constructor(stack: Stack, options: FunctionsOptions) {
+    this.#stack = stack;
+    this.#options = options;
+    for (const each of stack.functions) {
+      const fault = this.#add(each);
+      if (fault !== undefined) stack.skip(each.resource.logicalId, fault);
+    }
+  }
+
+  get names(): string[] {
+    return this.#stack.functions.map(({ resource }) => nameOf(resource));
+  }
+
+  /** Returns the function with a name or an ARN, with or without a version or alias; `undefined` if it does not run here. */
+  find(text: string): LambdaFunction | undefined {
+    return this.#functions.get(functionNameOf(text));
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#functions.values()].map((each) => each.stop()));
+    for (const folder of this.#folders) rmSync(folder, { recursive: true });
+  }
+
+  /** @returns why the function does not run here */
+  #add({ resource, code }: StackFunction): string | undefined {
+    const { properties, ref } = resource;
+    const { callers, defaults, overrides, apiHosts, log } = this.#options;
+    const runtime = textOf(properties, "Runtime") ?? "no runtime";
+    if (!runtime.startsWith("nodejs")) return `a function on ${runtime}`;
+    if (code.kind === "archive") return "code in a zip file";
+    if (properties.Layers !== undefined) return "a function with layers";
+    const [environment] = mapsOf(properties.Environment);
+    const variables = { ...textsOf(environment?.Variables), ...overrides };
+    const secret = Object.keys(variables).find((name) => variables[name]!.includes("{{resolve:"));
+    if (secret !== undefined) {
+      const message = `The variable ${secret} refers to a secret that is not on this machine: set it in an --env-file`;
+      throw this.#stack.error("TEMPLATE_PARAMETER", message, resource);
+    }
+    const { accessKeyId, secretAccessKey } = callers.of(ref);
+    const reserved = numberOf(properties, "ReservedConcurrentExecutions");
+    const created = new LambdaFunction({
+      name: ref,
+      directory: this.#folderOf(code),
+      handler: textOf(properties, "Handler") ?? "index.handler",
+      environment: {
+        ...defaults,
+        ...variables,
+        AWS_ACCESS_KEY_ID: accessKeyId,
+        AWS_SECRET_ACCESS_KEY: secretAccessKey,
+      },
+      timeoutMs: 1_000 * (numberOf(properties, "Timeout") ?? DEFAULT_TIMEOUT),
+      memoryMB: numberOf(properties, "MemorySize") ?? 128,
+      concurrency: Math.min(MAX_PROCESSES, reserved ?? MAX_PROCESSES),
+      region: this.#stack.template.stack.region,
+      apiHosts,
+      log: (line) => log(nameOf(resource), line),
+    });
+    this.#functions.set(ref, created);
+    return undefined;
+  }
+
+  #folderOf(code: Exclude<FunctionCode, { kind: "archive" }>): string {
+    if (code.kind === "folder") return code.path;
+    const folder = mkdtempSync(join(tmpdir(), "lift-ws-inline-"));
+    this.#folders.push(folder);
+    writeFileSync(join(folder, "index.js"), code.text);
+    return folder;
+  }
+}
+
+/** Returns a name for people: CDK's path without the stack, or the logical id. */
+function nameOf({ logicalId, metadata }: ResolvedResource): string {
+  const path = metadata["aws:cdk:path"];
+  if (typeof path !== "string") return logicalId;
+  return path.replace(/^[^/]+\//, "").replace(/(\/(Function|Resource))+$/, "");
+}
+
+/** Returns the function's name from `name`, `name:alias`, an ARN, or the URI of an integration. */
+export function functionNameOf(text: string): string {
+  const [, named] = /:function:([\w-]+)/.exec(text) ?? [];
+  return named ?? text.split(":", 1)[0]!;
+}
+
+function textsOf(value: unknown): { [name: string]: string } {
+  return Object.fromEntries(Object.entries(value ?? {}).map(([name, each]) => [name, String(each)]));
+}

@@ -1,0 +1,164 @@
+import type { GatewayOptions } from "../../gateway/index.ts";
+import {
+  LambdaEmulatorError,
+  serveLambdaApi,
+  startDynamoDBLocal,
+  type TableStreamPoller,
+  TemplateError,
+} from "../../lambda-emulator/index.ts";
+import type { Terminal } from "../arguments.ts";
+import { certificatePath } from "../certificate/certificate.ts";
+import { developmentEnvironment } from "../development.ts";
+import { DUMMY_CREDENTIALS } from "../environment.ts";
+import { CliError } from "../errors.ts";
+import type { ApiDescription } from "../lambda/lambda-environment.ts";
+import { logError, logFunction } from "../log.ts";
+import type { LoadedApp } from "../project/loaded-app.ts";
+import { readApi } from "./api.ts";
+import { serveAwsEndpoint } from "./aws-endpoint.ts";
+import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
+import { StackFunctions } from "./functions.ts";
+import { Callers } from "./roles.ts";
+import type { Stack } from "./stack.ts";
+import { createTables, describeTables } from "./tables.ts";
+
+/** Settings of a stack that runs here. */
+export interface RunSettings {
+  /** Variables of all functions, which win over those of the template. */
+  readonly environment: { readonly [name: string]: string };
+  /** Default: DynamoDB Local is started. */
+  readonly dynamoDBEndpoint: string | undefined;
+  /** Calls every schedule at this interval, in ms. Default: its own. */
+  readonly scheduleMs: number | undefined;
+}
+
+/** A stack that runs. */
+export interface RunningStack {
+  readonly app: LoadedApp;
+  /** What the gateway needs to know of the callers. */
+  readonly gateway: Pick<GatewayOptions, "authorizeCall" | "credentials">;
+  /** Lines for the start message, each a label and a text. */
+  readonly notes: readonly (readonly [label: string, text: string])[];
+  close(): Promise<void>;
+}
+
+/** Runs the tables, functions, streams and schedules of a stack. Nothing keeps running if it fails. @throws {CliError} */
+export async function runStack(
+  stack: Stack,
+  settings: RunSettings,
+  api: ApiDescription,
+  terminal: Terminal,
+): Promise<RunningStack> {
+  const started: (() => Promise<void>)[] = [];
+  let closing = false;
+  const close = async () => {
+    closing = true;
+    // In the reverse order: what was started last uses what was started before.
+    for (const stop of started.splice(0).reverse()) await stop();
+  };
+  try {
+    return { ...(await start()), close };
+  } catch (error) {
+    await close();
+    if (error instanceof TemplateError) throw new CliError("FAILED", error.message);
+    throw error;
+  }
+
+  async function start() {
+    const callers = new Callers(stack);
+    const { region, accountId, partition } = stack.template.stack;
+    const dynamoDBEndpoint = settings.dynamoDBEndpoint ?? (await startDatabase());
+    const access = {
+      endpoint: dynamoDBEndpoint,
+      region,
+      credentials: {
+        accessKeyId: DUMMY_CREDENTIALS.AWS_ACCESS_KEY_ID,
+        secretAccessKey: DUMMY_CREDENTIALS.AWS_SECRET_ACCESS_KEY,
+      },
+    };
+    const onError = (error: unknown) => logError(error, terminal.stderr);
+    const lambdaApi = await serveLambdaApi({
+      getFunction: (name) => functions.find(name),
+      onError,
+      onFailure: ({ requestContext, responsePayload }) =>
+        onError(`Discarded an event: ${requestContext.condition}: ${responsePayload.errorMessage}`),
+    });
+    started.push(() => lambdaApi.stop());
+    const aws = await serveAwsEndpoint({
+      callers,
+      tables: describeTables(stack),
+      dynamoDBEndpoint,
+      lambdaEndpoint: lambdaApi.endpoint,
+      functionArn: (name) => `arn:${partition}:lambda:${region}:${accountId}:function:${name}`,
+      onRefused: onError,
+    });
+    started.push(() => aws.stop());
+    const functions = new StackFunctions(stack, {
+      callers,
+      defaults: await developmentEnvironment(api.host),
+      overrides: {
+        AWS_ENDPOINT_URL: aws.url,
+        AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: api.endpoint,
+        AWS_ENDPOINT_URL_DYNAMODB: aws.url,
+        AWS_ENDPOINT_URL_LAMBDA: aws.url,
+        // Handlers that build the endpoint from the event use HTTPS, which the gateway's port accepts.
+        NODE_EXTRA_CA_CERTS: certificatePath(),
+        ...settings.environment,
+      },
+      apiHosts: api.apiHosts,
+      log: (name, line) => logFunction(name, line, terminal),
+    });
+    started.push(() => functions.stop());
+    const app = readApi(stack, functions);
+    const schedules = readSchedules(stack, functions, terminal);
+    const tables = await createTables(stack, access);
+    const pollers = await startTableStreams(stack, functions, callers, access, terminal);
+    started.push(() => stopAll(pollers));
+    started.push(callAll(schedules, settings.scheduleMs));
+    return {
+      app,
+      gateway: {
+        credentials: callers.all.map(({ accessKeyId, secretAccessKey }) => ({
+          accessKeyId,
+          secretAccessKey,
+        })),
+        authorizeCall: ({ accessKeyId, method, connectionId }) =>
+          callers.decide(accessKeyId, {
+            action: "execute-api:ManageConnections",
+            resource: `arn:${partition}:execute-api:${region}:${accountId}:${stack.api.ref}/${stack.stage.ref}/${method}/@connections/${connectionId}`,
+          }),
+      } satisfies RunningStack["gateway"],
+      notes: [
+        ["Functions", functions.names.join("  ")],
+        ["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`],
+        ["Policies", "each call of a function is decided by its role"],
+        ...[...stack.notRun].map(
+          ([reason, names]) => ["Not run here", `${reason}: ${names.join("  ")}`] as const,
+        ),
+      ] as const,
+    };
+  }
+
+  async function startDatabase(): Promise<string> {
+    const dynamoDB = await startDynamoDBLocal().catch((error: unknown) => {
+      if (!(error instanceof LambdaEmulatorError)) throw error;
+      throw new CliError("FAILED", `${error.message}, or set --dynamodb-endpoint`);
+    });
+    started.push(() => dynamoDB.stop());
+    void dynamoDB.ended.then(() => {
+      if (!closing)
+        logError("DynamoDB Local has ended and its tables are lost; start again", terminal.stderr);
+    });
+    return dynamoDB.endpoint;
+  }
+}
+
+async function stopAll(pollers: readonly TableStreamPoller[]): Promise<void> {
+  await Promise.all(pollers.map((poller) => poller.stop()));
+}
+
+/** Starts the schedules. @returns what stops them */
+function callAll(schedules: readonly Scheduled[], scheduleMs: number | undefined): () => Promise<void> {
+  const timers = schedules.map(({ everyMs, call }) => setInterval(call, scheduleMs ?? everyMs));
+  return async () => timers.forEach(clearInterval);
+}

@@ -1,0 +1,124 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readStack, stackNameOf } from "./stack.ts";
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "lift-ws-stack-"));
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** The lines of a template with an API whose messages a function handles. */
+const TEMPLATE = `Resources:
+  Api:
+    Type: AWS::ApiGatewayV2::Api
+    Properties: { ProtocolType: WEBSOCKET }
+  Stage:
+    Type: AWS::ApiGatewayV2::Stage
+    Properties: { ApiId: !Ref Api, StageName: live }
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      Policies:
+        - PolicyName: Log
+          PolicyDocument: { Statement: [{ Effect: Allow, Action: 'logs:*', Resource: '*' }] }
+  Echo:
+    Type: AWS::Lambda::Function
+    Properties:
+      Runtime: nodejs24.x
+      Role: !GetAtt Role.Arn
+      Code: { ZipFile: 'exports.handler = async () => ({ statusCode: 200 });' }
+`;
+
+function read(template: string) {
+  const file = join(folder, "chat.yaml");
+  writeFileSync(file, template);
+  return readStack({ file, stackName: "chat", region: "eu-west-1", parameters: {} });
+}
+
+it("reads the API, its stage and the functions with their code and policies", () => {
+  const { api, stage, functions, notRun } = read(TEMPLATE);
+  expect([api.logicalId, stage.ref]).toEqual(["Api", "live"]);
+  expect(functions).toMatchObject([{ code: { kind: "inline" }, policies: [{ name: "Log" }] }]);
+  expect(functions[0]!.resource.attributes.Arn).toBe(
+    "arn:aws:lambda:eu-west-1:000000000000:function:chat-Echo",
+  );
+  expect([...notRun]).toEqual([]);
+});
+
+it("lists what does not run, by type", () => {
+  const { notRun } = read(`${TEMPLATE}  A:\n    Type: AWS::SNS::Topic\n  B:\n    Type: AWS::SNS::Topic\n`);
+  expect([...notRun]).toEqual([["AWS::SNS::Topic", ["A", "B"]]]);
+});
+
+describe("a template that cannot run", () => {
+  it.each([
+    ["no WebSocket API", "WEBSOCKET", "HTTP", /chat\.yaml: The template has no WebSocket API/],
+    [
+      "no stage",
+      "AWS::ApiGatewayV2::Stage",
+      "AWS::SNS::Topic",
+      /chat\.yaml:2: Api: The WebSocket API has no stage/,
+    ],
+    [
+      "an import",
+      "StageName: live",
+      "StageName: !ImportValue stage",
+      /chat\.yaml:7: Stage: No value is given for the import `stage`/,
+    ],
+    [
+      "no asset",
+      /\{ ZipFile.*\}/,
+      "{ S3Bucket: b, S3Key: k.zip }",
+      /chat\.yaml:14: Echo: The code b\/k\.zip is not on this machine/,
+    ],
+    ["an end in the middle", / {2}Echo:[\s\S]*/, "  Echo: [", /chat\.yaml:\d+: Invalid YAML/],
+    [
+      "an unknown function",
+      "!GetAtt Role.Arn",
+      "!Frobnicate Role",
+      /chat\.yaml:18: Echo: Unknown function `Fn::Frobnicate`/,
+    ],
+    [
+      "a cycle",
+      "{ ProtocolType: WEBSOCKET }",
+      "{ ProtocolType: WEBSOCKET, Name: !Ref Stage }",
+      /Api.*Stage|Stage.*Api/,
+    ],
+    [
+      "a policy that cannot be decided",
+      "Effect: Allow",
+      "Effect: Maybe",
+      /chat\.yaml:\d+: Role: Policy Log: /,
+    ],
+    [
+      "a role of another stack",
+      "!GetAtt Role.Arn",
+      "arn:aws:iam::1:role/other",
+      /chat\.yaml:14: Echo: The role arn:aws:iam::1:role\/other is not in the template/,
+    ],
+  ])("has %s", (_, part, replacement, message) => {
+    const template = TEMPLATE.replace(part, replacement);
+    expect(template).not.toBe(TEMPLATE);
+    expect(() => read(template)).toThrow(
+      expect.objectContaining({ code: "FAILED", message: expect.stringMatching(message) }),
+    );
+  });
+
+  it("does not exist", () => {
+    const file = join(folder, "nowhere.json");
+    expect(() => readStack({ file, stackName: "s", region: "r", parameters: {} })).toThrow(
+      expect.objectContaining({ code: "USAGE", message: expect.stringContaining("nowhere.json") }),
+    );
+  });
+});
+
+it.each([
+  ["cdk.out/Chat.template.json", "Chat"],
+  ["my_app.yaml", "my-app"],
+  ["1.yml", "stack"],
+])("names the stack of %s %s", (file, name) => expect(stackNameOf(file)).toBe(name));

@@ -1,0 +1,188 @@
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import {
+  type FunctionCode,
+  findFunctionCode,
+  isMap,
+  type Policy,
+  type ResolvedResource,
+  type ResolvedTemplate,
+  readRolePolicies,
+  readTemplate,
+  resolveTemplate,
+  TemplateError,
+  type TemplateErrorCode,
+  type Value,
+  type ValueMap,
+} from "../../lambda-emulator/index.ts";
+import { CliError } from "../errors.ts";
+import { displayPath } from "../project/handlers.ts";
+
+/** What is read from a template. */
+export interface StackSettings {
+  /** The path of the template. */
+  readonly file: string;
+  readonly stackName: string;
+  readonly region: string;
+  readonly parameters: { readonly [name: string]: string };
+}
+
+/** The types that run here. Their resources do what they do on AWS. */
+const RUN = new Set([
+  "AWS::ApiGatewayV2::Api",
+  "AWS::ApiGatewayV2::Authorizer",
+  "AWS::ApiGatewayV2::Deployment",
+  "AWS::ApiGatewayV2::Integration",
+  "AWS::ApiGatewayV2::Route",
+  "AWS::ApiGatewayV2::RouteResponse",
+  "AWS::ApiGatewayV2::Stage",
+  "AWS::CDK::Metadata",
+  "AWS::DynamoDB::GlobalTable",
+  "AWS::DynamoDB::Table",
+  "AWS::Events::Rule",
+  "AWS::IAM::ManagedPolicy",
+  "AWS::IAM::Policy",
+  "AWS::IAM::Role",
+  "AWS::IAM::RolePolicy",
+  "AWS::Lambda::Alias",
+  "AWS::Lambda::EventSourceMapping",
+  "AWS::Lambda::Function",
+  "AWS::Lambda::Permission",
+  "AWS::Lambda::Version",
+  "AWS::Scheduler::Schedule",
+]);
+
+/** A function, with what is behind its properties. */
+export interface StackFunction {
+  readonly resource: ResolvedResource;
+  readonly code: FunctionCode;
+  /** The name of its role, and the role's policies. */
+  readonly roleName: string;
+  readonly policies: readonly Policy[];
+}
+
+/** A resolved template, with what it runs and what it does not. */
+export class Stack {
+  readonly template: ResolvedTemplate;
+  /** The WebSocket API. */
+  readonly api: ResolvedResource;
+  /** Its stage. */
+  readonly stage: ResolvedResource;
+  readonly functions: readonly StackFunction[];
+  readonly #notRun = new Map<string, string[]>();
+
+  /** @throws {TemplateError} */
+  constructor(template: ResolvedTemplate) {
+    this.template = template;
+    this.api = this.#onlyApi();
+    this.stage = this.#onlyStage();
+    this.functions = this.#readFunctions();
+    for (const { type, logicalId } of template.resources) if (!RUN.has(type)) this.skip(logicalId, type);
+  }
+
+  /** What the template has and this does not run: names by type, or by another reason. */
+  get notRun(): ReadonlyMap<string, readonly string[]> {
+    return this.#notRun;
+  }
+
+  /** Notes that something does not run. */
+  skip(logicalId: string, reason: string): void {
+    this.#notRun.set(reason, [...(this.#notRun.get(reason) ?? []), logicalId]);
+  }
+
+  ofType(...types: readonly string[]): ResolvedResource[] {
+    return this.template.resources.filter(({ type }) => types.includes(type));
+  }
+
+  /** Returns the resources of a type that belong to the API. */
+  ofApi(kind: string): ResolvedResource[] {
+    return this.ofType(`AWS::ApiGatewayV2::${kind}`).filter(
+      ({ properties }) => properties.ApiId === this.api.ref,
+    );
+  }
+
+  /** Creates an error that names a resource and its line. */
+  error(code: TemplateErrorCode, message: string, resource?: ResolvedResource): TemplateError {
+    const { file } = this.template;
+    return new TemplateError(code, message, { file, resource: resource?.logicalId, line: resource?.line });
+  }
+
+  #readFunctions(): StackFunction[] {
+    const policies = readRolePolicies(this.template);
+    const roles = new Map(this.ofType("AWS::IAM::Role").map(({ ref, attributes }) => [attributes.Arn, ref]));
+    return this.ofType("AWS::Lambda::Function").map((resource) => {
+      const role = textOf(resource.properties, "Role");
+      const roleName = roles.get(role);
+      if (roleName !== undefined) {
+        const code = findFunctionCode(resource, this.template.file);
+        return { resource, code, roleName, policies: policies.get(roleName) ?? [] };
+      }
+      const message = `The role ${role ?? "of the function"} is not in the template, so its policies are not known`;
+      throw this.error("TEMPLATE_UNSUPPORTED", message, resource);
+    });
+  }
+
+  #onlyApi(): ResolvedResource {
+    const isWebSocket = ({ properties }: ResolvedResource) => properties.ProtocolType === "WEBSOCKET";
+    const [api, ...others] = this.ofType("AWS::ApiGatewayV2::Api").filter(isWebSocket);
+    if (api === undefined) {
+      const message =
+        "The template has no WebSocket API: no AWS::ApiGatewayV2::Api with the ProtocolType WEBSOCKET";
+      throw this.error("TEMPLATE_INVALID", message);
+    }
+    for (const { logicalId } of others) this.skip(logicalId, "a second WebSocket API");
+    return api;
+  }
+
+  #onlyStage(): ResolvedResource {
+    const [stage, ...others] = this.ofApi("Stage");
+    if (stage === undefined) throw this.error("TEMPLATE_INVALID", "The WebSocket API has no stage", this.api);
+    for (const { logicalId } of others) this.skip(logicalId, "a second stage");
+    return stage;
+  }
+}
+
+/** Reads a template. @throws {CliError} USAGE when the file cannot be read; FAILED, naming the resource and line */
+export function readStack({ file, stackName, ...options }: StackSettings): Stack {
+  const path = displayPath(file);
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new CliError("USAGE", `Cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return reportFaults(() => new Stack(resolveTemplate(readTemplate(text, path), { stackName, ...options })));
+}
+
+/** Turns a template's fault into an error of the command. */
+function reportFaults<Result>(run: () => Result): Result {
+  try {
+    return run();
+  } catch (error) {
+    if (error instanceof TemplateError) throw new CliError("FAILED", error.message);
+    throw error;
+  }
+}
+
+/** Returns a stack's name from its template's: `Chat` from `cdk.out/Chat.template.json`. */
+export function stackNameOf(file: string): string {
+  const name = basename(file).replace(/(\.template)?\.(json|ya?ml)$/i, "");
+  return name.replace(/[^a-zA-Z0-9-]+/g, "-").replace(/^[^a-zA-Z]+/, "") || "stack";
+}
+
+/** Returns a property that must be a text. Numbers and booleans are read as texts, as CloudFormation does. */
+export function textOf(properties: ValueMap, name: string): string | undefined {
+  const value = properties[name];
+  return value === undefined || typeof value === "object" ? undefined : String(value);
+}
+
+/** Returns a property that must be a number. */
+export function numberOf(properties: ValueMap, name: string): number | undefined {
+  const text = textOf(properties, name);
+  return text === undefined || !/^-?\d+(\.\d+)?$/.test(text) ? undefined : Number(text);
+}
+
+/** Returns a property as a list of maps. */
+export function mapsOf(value: Value | undefined): readonly ValueMap[] {
+  return value === undefined ? [] : ([value].flat() as Value[]).filter(isMap);
+}
