@@ -1,6 +1,7 @@
 /** Measures connects, state updates and lists of 10,000 connections in memory and on DynamoDB Local, with their units. */
 import { randomUUID } from "node:crypto";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { UNITS } from "../src/cli/cost/units.ts";
 import { startDynamoDBLocal } from "../src/lambda-emulator/index.ts";
 import { createTables, dynamoDBConnectionStore } from "../src/store/dynamodb/index.ts";
 import type { Connection, ConnectionStore } from "../src/store/index.ts";
@@ -14,11 +15,11 @@ const AT_ONCE = 50;
 const UPDATES = 1_000;
 const TENANT = "tenant-1";
 
-/** Units of one operation from docs/operations/dynamodb-costs.md. Those of a list are per thousand rows. */
+/** Units of one operation. Those of a list are per thousand rows. */
 const DOCUMENTED = {
-  connect: { reads: 0, writes: 3 },
-  "state update": { reads: 0, writes: 1 },
-  list: { reads: 505.5, writes: 0 },
+  connect: UNITS.events.connect,
+  "state update": UNITS.events.setState,
+  list: UNITS.lists.listByTenant,
 } as const;
 
 type Operation = keyof typeof DOCUMENTED;

@@ -79,6 +79,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
   cli: {
     asyncapi: [],
     certificate: [],
+    cost: [],
     project: [],
     lambda: ["certificate", "project"],
     local: ["certificate", "lambda", "project"],

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import manifest from "../package.json" with { type: "json" };
+import { UNITS } from "../src/cli/cost/units.ts";
 import { MESSAGE_TABLE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
 import { Compilation, type MemoryFile } from "./support/compilation.ts";
 import { codeBlocks, inBackticks, sections, tableRows } from "./support/markdown.ts";
@@ -163,6 +164,14 @@ describe("docs/operations/fan-out-recovery.md", () => {
       FunctionResponseTypes: source.reportBatchItemFailures ? ["ReportBatchItemFailures"] : [],
       FilterCriteria: { Filters: [{ Pattern: JSON.stringify(source.filter) }] },
     });
+  });
+});
+
+describe("docs/operations/dynamodb-costs.md", () => {
+  it.each(Object.entries(UNITS))("lists exactly the measured units of %s", (name, units) => {
+    const text = sections(read("docs/operations/dynamodb-costs.md")).get(`Cost of ${name}`) ?? "";
+    const measured = Object.values(units).map(({ row, reads, writes }) => [row, `${reads}`, `${writes}`]);
+    expect(tableRows(text)).toEqual(measured);
   });
 });
 

@@ -1,86 +1,42 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { AttributeValue, TransactWriteItemsInput } from "@aws-sdk/client-dynamodb";
 import type { Member, NewMessage } from "lift-ws/store";
-import type { CallMetrics, DynamoDBChannelStore } from "lift-ws/store/dynamodb";
+import type { DynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
-import { sections, tableRows } from "../support/markdown.ts";
+import { type MeasuredUnits, UNITS } from "../../src/cli/cost/units.ts";
 import { ChannelTables } from "./channel-tables.ts";
-import { localClient, MINUTE } from "./connection-table.ts";
+import { MINUTE } from "./connection-table.ts";
+import { UnitCounter } from "./unit-counter.ts";
 
 const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
-const SECTION = "Cost of channels";
-const ROWS = tableRows(sections(DOC).get(SECTION) ?? "");
+const { channels: DOCUMENTED } = UNITS;
 
 const BOUNDS = { size: 100, ageMs: 5 * MINUTE };
 const CHANNEL = JSON.stringify(["tenant-1", "room:lobby"]);
 
 let tables: ChannelTables;
 let store: DynamoDBChannelStore;
-let units: { reads: number; writes: number };
-const measured = new Set<string>();
+let counter: UnitCounter;
+const measured = new Set<MeasuredUnits>();
 
 beforeEach(async () => {
   tables = await ChannelTables.create();
-  units = { reads: 0, writes: 0 };
-  const client = localClient();
-  client.middlewareStack.add(
-    (next, context) => (args) => {
-      if (context.commandName === "TransactWriteItemsCommand") {
-        units.writes += transactionUnits(args.input as TransactWriteItemsInput);
-      }
-      return next(args);
-    },
-    { step: "initialize" },
-  );
-  store = tables.store({ client, enableMetrics: count });
+  counter = new UnitCounter();
+  store = tables.store({ client: counter.client });
 });
 
-function count({ operation, outcome, readUnits, writeUnits }: CallMetrics): void {
-  expect(outcome).not.toBe("failed");
-  // A query without results costs a unit, which DynamoDB Local does not report.
-  units.reads += operation === "Query" ? Math.max(1, readUnits) : readUnits;
-  // It also omits transaction writes of equal size, so those are counted from the requests.
-  if (operation !== "TransactWriteItems") units.writes += writeUnits;
-}
-
-/** Write units of a transaction: two per KB of an item. */
-function transactionUnits({ TransactItems }: TransactWriteItemsInput): number {
-  const sizes = (TransactItems ?? []).map(({ Put }) => sizeOf({ M: Put?.Item ?? {} }));
-  return sizes.reduce((sum, size) => sum + 2 * Math.ceil(size / 1_024), 0);
-}
-
-/** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html */
-function sizeOf({ S, N, BOOL, M }: AttributeValue): number {
-  if (S !== undefined) return Buffer.byteLength(S);
-  if (N !== undefined) return Math.ceil(N.length / 2) + 1;
-  if (BOOL !== undefined) return 1;
-  return Object.entries(M ?? {}).reduce(
-    (sum, [name, value]) => sum + Buffer.byteLength(name) + sizeOf(value),
-    0,
-  );
-}
-
-/** Units of a row of the table. */
-function documentedUnits(name: string): { reads: number; writes: number } {
-  const row = ROWS.find(([first]) => first === name);
-  return { reads: Number(row?.[1]), writes: Number(row?.[2]) };
-}
-
-async function expectDocumented(name: string, work: () => Promise<unknown>): Promise<void> {
-  measured.add(name);
-  units = { reads: 0, writes: 0 };
+async function expectDocumented(units: MeasuredUnits, work: () => Promise<unknown>): Promise<void> {
+  measured.add(units);
+  counter.take();
   await work();
-  expect({ name, ...units }).toEqual({ name, ...documentedUnits(name) });
+  expect({ row: units.row, ...counter.take() }).toEqual(units);
 }
 
 /** Checks the total of a message to so many members, whose list has so many pages. */
-function expectTotal(members: string, listing: string, pages: number): void {
-  const append = documentedUnits("… with a key");
-  const checkpoint = documentedUnits("… progress saved: `checkpoint`");
-  const delivered = documentedUnits("… marked as fanned out: `markDelivered`");
-  const reads = append.reads + documentedUnits(listing).reads;
-  const writes = append.writes + (pages - 1) * checkpoint.writes + delivered.writes;
+function expectTotal(members: string, listing: MeasuredUnits, pages: number): void {
+  const { appendWithKey: append, checkpoint, markDelivered } = DOCUMENTED;
+  const reads = append.reads + listing.reads;
+  const writes = append.writes + (pages - 1) * checkpoint.writes + markDelivered.writes;
   // Prices of a million units in us-east-1.
   const dollars = (reads * 0.125 + writes * 0.625).toFixed(2);
   const [total = ""] =
@@ -117,49 +73,41 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       history.append(CHANNEL, message(n, overrides), BOUNDS);
     // The channel has a head from then on.
     await append(0);
-    await expectDocumented("a publication: `append`", () => append(1));
-    await expectDocumented("… with a key", () => append(2, { key: "user-1:k1" }));
-    await expectDocumented("… with a key that is known", () => append(3, { key: "user-1:k1" }));
-    await expectDocumented("… of 10 KB, with a key", () =>
+    await expectDocumented(DOCUMENTED.append, () => append(1));
+    await expectDocumented(DOCUMENTED.appendWithKey, () => append(2, { key: "user-1:k1" }));
+    await expectDocumented(DOCUMENTED.appendKnownKey, () => append(3, { key: "user-1:k1" }));
+    await expectDocumented(DOCUMENTED.appendLarge, () =>
       append(4, { key: "user-1:k2", data: "x".repeat(10_000) }),
     );
-    await expectDocumented("… marked as fanned out: `markDelivered`", () =>
-      history.markDelivered(CHANNEL, 1),
-    );
-    await expectDocumented("… checked by the stream's function: `getPendingFanOut`", () =>
-      history.getPendingFanOut(CHANNEL, 1),
-    );
-    await expectDocumented("… progress saved: `checkpoint`", () => history.checkpoint(CHANNEL, 2, "[3]"));
+    await expectDocumented(DOCUMENTED.markDelivered, () => history.markDelivered(CHANNEL, 1));
+    await expectDocumented(DOCUMENTED.getPendingFanOut, () => history.getPendingFanOut(CHANNEL, 1));
+    await expectDocumented(DOCUMENTED.checkpoint, () => history.checkpoint(CHANNEL, 2, "[3]"));
   });
 
   it("reading", async () => {
     const { history } = store;
     const query = { limit: 100, retention: BOUNDS, now: tables.now() };
     for (let n = 1; n <= 100; n++) await history.append(CHANNEL, message(n), BOUNDS);
-    await expectDocumented("`readHead`", () => history.readHead(CHANNEL));
+    await expectDocumented(DOCUMENTED.readHead, () => history.readHead(CHANNEL));
     const nothing = () => history.read(CHANNEL, { ...query, after: 100 });
-    await expectDocumented("`read`, nothing missed", nothing);
-    await expectDocumented("`read`, 50 messages of 100 bytes missed", () =>
-      history.read(CHANNEL, { ...query, after: 50 }),
-    );
+    await expectDocumented(DOCUMENTED.readNothing, nothing);
+    await expectDocumented(DOCUMENTED.readMissed, () => history.read(CHANNEL, { ...query, after: 50 }));
   });
 
   it("subscribing and leaving", async () => {
     const { members } = store;
-    await expectDocumented("a subscription: `add`, anonymous", () => members.add(CHANNEL, member("c1=")));
-    await expectDocumented("… of a user", () => members.add(CHANNEL, member("c2=", "user-1")));
-    await expectDocumented("… of a user's second connection", () =>
-      members.add(CHANNEL, member("c3=", "user-1")),
-    );
-    await expectDocumented("`setState`", () => members.setState(CHANNEL, "user-1", { typing: true }));
-    await expectDocumented("`listChannels`", () => exhaust(members.listChannels("c2=")));
-    await expectDocumented("`listMembers` of three members", async () => {
+    await expectDocumented(DOCUMENTED.addAnonymous, () => members.add(CHANNEL, member("c1=")));
+    await expectDocumented(DOCUMENTED.addUser, () => members.add(CHANNEL, member("c2=", "user-1")));
+    await expectDocumented(DOCUMENTED.addUserAgain, () => members.add(CHANNEL, member("c3=", "user-1")));
+    await expectDocumented(DOCUMENTED.setState, () => members.setState(CHANNEL, "user-1", { typing: true }));
+    await expectDocumented(DOCUMENTED.listChannels, () => exhaust(members.listChannels("c2=")));
+    await expectDocumented(DOCUMENTED.listThreeMembers, async () => {
       const pages = await exhaust(members.listMembers(CHANNEL, tables.now()));
-      expectTotal("three members", "`listMembers` of three members", pages);
+      expectTotal("three members", DOCUMENTED.listThreeMembers, pages);
     });
-    await expectDocumented("a leave: `remove`, anonymous", () => members.remove(CHANNEL, "c1="));
-    await expectDocumented("… of a user's last connection", () => members.remove(CHANNEL, "c2="));
-    await expectDocumented("… repeated", () => members.remove(CHANNEL, "c2="));
+    await expectDocumented(DOCUMENTED.removeAnonymous, () => members.remove(CHANNEL, "c1="));
+    await expectDocumented(DOCUMENTED.removeUser, () => members.remove(CHANNEL, "c2="));
+    await expectDocumented(DOCUMENTED.removeAgain, () => members.remove(CHANNEL, "c2="));
   });
 
   it("a thousand members", async () => {
@@ -172,14 +120,14 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       await Promise.all(some.map((id, n) => coming.add(CHANNEL, member(id, `user-${from + n}`))));
     }
     const now = tables.now();
-    await expectDocumented("`listMembers` of a thousand", async () => {
+    await expectDocumented(DOCUMENTED.listThousandMembers, async () => {
       const pages = await exhaust(members.listMembers(CHANNEL, now));
-      expectTotal("a thousand members", "`listMembers` of a thousand", pages);
+      expectTotal("a thousand members", DOCUMENTED.listThousandMembers, pages);
     });
-    await expectDocumented("`count` of a thousand", async () =>
+    await expectDocumented(DOCUMENTED.countThousand, async () =>
       expect(await members.count(CHANNEL, now)).toBe(1_000),
     );
-    await expectDocumented("`listPresence` of a thousand users", async () =>
+    await expectDocumented(DOCUMENTED.listThousandUsers, async () =>
       expect(await exhaust(members.listPresence(CHANNEL, now))).toBe(1_000),
     );
   });
@@ -187,14 +135,14 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
   it("a chunked message", async () => {
     const text = "x".repeat(32_000);
     const parts = [0, 1, 2, 3].map((index) => ({ message: 1, index, count: 4, text }));
-    await expectDocumented("a message of 128 KB in four chunks: `add`, four times", async () => {
+    await expectDocumented(DOCUMENTED.addChunks, async () => {
       for (const part of parts) await store.chunks.add("c1=", part, tables.now());
     });
     await store.chunks.add("c1=", { ...parts[0]!, message: 2 }, tables.now());
-    await expectDocumented("… incomplete and dropped: `abort`", () => store.chunks.abort("c1=", 2));
+    await expectDocumented(DOCUMENTED.abortChunks, () => store.chunks.abort("c1=", 2));
   });
 
   it("measured channel operations only", () => {
-    expect(ROWS.map(([name]) => name).sort()).toEqual([...measured].sort());
+    expect(measured).toEqual(new Set(Object.values(DOCUMENTED)));
   });
 });

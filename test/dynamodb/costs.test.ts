@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Lift, type WebSocketHandler } from "lift-ws";
 import { webSocketAuth } from "lift-ws/middleware/auth";
 import { dynamoDBRateLimiter } from "lift-ws/middleware/rate-limit-dynamodb";
@@ -20,15 +18,11 @@ import {
   recordingConnections,
 } from "lift-ws/testing";
 import { beforeEach, describe, expect, it } from "vitest";
-import { sections, tableRows } from "../support/markdown.ts";
+import { type MeasuredUnits, UNITS } from "../../src/cli/cost/units.ts";
 import { CALL_TIMEOUT_MS, ConnectionTable, localClient } from "./connection-table.ts";
+import type { Units } from "./unit-counter.ts";
 
-interface Units {
-  readonly reads: number;
-  readonly writes: number;
-}
-
-const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
+const { events, lists } = UNITS;
 const ID = "L0SM9cOFvHcCIhw=";
 const IDENTITY = { authorizer: { sub: "user-1", tenant_id: "tenant-1" } };
 const ANONYMOUS = {};
@@ -79,19 +73,11 @@ async function unitsOf(work: () => Promise<unknown>): Promise<Units> {
   return { reads: sum("readUnits"), writes: sum("writeUnits") };
 }
 
-/** The row of a documentation table with this heading. */
-function documented(section: string, name: string): Units {
-  const row = tableRows(sections(DOC).get(section) ?? "").find(([first]) => first === name);
-  if (row === undefined)
-    throw new Error(`docs/operations/dynamodb-costs.md has no row "${name}" under "${section}"`);
-  return { reads: Number(row[1]), writes: Number(row[2]) };
-}
+const measured = new Set<MeasuredUnits>();
 
-const measured = new Set<string>();
-
-async function expectDocumented(section: string, name: string, work: () => Promise<unknown>): Promise<void> {
-  measured.add(name);
-  expect(await unitsOf(work)).toEqual(documented(section, name));
+async function expectDocumented(units: MeasuredUnits, work: () => Promise<unknown>): Promise<void> {
+  measured.add(units);
+  expect({ row: units.row, ...(await unitsOf(work)) }).toEqual(units);
 }
 
 beforeEach(async () => {
@@ -101,25 +87,21 @@ beforeEach(async () => {
 });
 
 describe("docs/operations/dynamodb-costs.md lists the units of", () => {
-  const EVENTS = "Cost of events";
-
   it("a connect and a disconnect", async () => {
-    await expectDocumented(EVENTS, "connect, anonymous", () => connect(ANONYMOUS));
-    await expectDocumented(EVENTS, "disconnect, anonymous", () => disconnect(ANONYMOUS));
-    await expectDocumented(EVENTS, "connect, with user and tenant", () =>
-      connect(IDENTITY, "M0SM9cOFvHcCIhw="),
-    );
+    await expectDocumented(events.connectAnonymous, () => connect(ANONYMOUS));
+    await expectDocumented(events.disconnectAnonymous, () => disconnect(ANONYMOUS));
+    await expectDocumented(events.connect, () => connect(IDENTITY, "M0SM9cOFvHcCIhw="));
     const same = { ...IDENTITY, connectionId: "M0SM9cOFvHcCIhw=" };
-    await expectDocumented(EVENTS, "disconnect, with user and tenant", () => disconnect(same));
+    await expectDocumented(events.disconnect, () => disconnect(same));
   });
 
   it("a message", async () => {
     await connect(IDENTITY);
-    await expectDocumented(EVENTS, "message, identity from the authorizer", () => send("who", IDENTITY));
-    await expectDocumented(EVENTS, "message, identity from the row", () => send("who", ANONYMOUS));
-    await expectDocumented(EVENTS, "`ctx.get` adds", () => send("get", IDENTITY));
-    await expectDocumented(EVENTS, "`ctx.set` adds, for up to a hundred keys", () => send("set", IDENTITY));
-    await expectDocumented(EVENTS, "`ctx.update` adds", () => send("update", IDENTITY));
+    await expectDocumented(events.message, () => send("who", IDENTITY));
+    await expectDocumented(events.messageOfRow, () => send("who", ANONYMOUS));
+    await expectDocumented(events.getState, () => send("get", IDENTITY));
+    await expectDocumented(events.setState, () => send("set", IDENTITY));
+    await expectDocumented(events.updateState, () => send("update", IDENTITY));
   });
 
   it("a state read after the row was read: none", async () => {
@@ -133,9 +115,8 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     await connect(ANONYMOUS, "first=");
     await disconnect({ connectionId: "first=" });
     const counted = { ...IDENTITY, connectionId: "M0SM9cOFvHcCIhw=" };
-    const name = "with user and tenant, `maxConnections`";
-    await expectDocumented(EVENTS, `connect, ${name}`, () => connect(IDENTITY, counted.connectionId));
-    await expectDocumented(EVENTS, `disconnect, ${name}`, () => disconnect(counted));
+    await expectDocumented(events.connectCounted, () => connect(IDENTITY, counted.connectionId));
+    await expectDocumented(events.disconnectCounted, () => disconnect(counted));
   });
 
   it("a limit on connects", async () => {
@@ -166,9 +147,9 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       calls.push({ ...NO_CALL, writeUnits: writes });
     };
     const consume = written(() => limiter.consume("connects:ip:203.0.113.9"));
-    await expectDocumented(EVENTS, "a limit of connects adds, in DynamoDB", consume);
-    await expectDocumented(EVENTS, "… for the next connect from that address", consume);
-    await expectDocumented(EVENTS, "… for one that the container knows to be over the limit", consume);
+    await expectDocumented(events.rateLimit, consume);
+    await expectDocumented(events.rateLimitNext, consume);
+    await expectDocumented(events.rateLimitKnown, consume);
   });
 
   it("a token's expiry, a refresh and a ticket", async () => {
@@ -197,10 +178,10 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     const query = { token: "x" };
     const opened = () =>
       adding.webSocketHandler()(connectEvent({ query, requestContext: requestContext() }), lambdaContext());
-    await expectDocumented(EVENTS, "a token's expiry adds on connect, with a `schedule`", opened);
+    await expectDocumented(events.expiryOnConnect, opened);
     const closed = () =>
       adding.webSocketHandler()(disconnectEvent({ requestContext: requestContext() }), lambdaContext());
-    await expectDocumented(EVENTS, "… on disconnect", closed);
+    await expectDocumented(events.expiryOnDisconnect, closed);
 
     const mint = ticketHandler({ validateToken: token, tickets, now });
     const http = { method: "POST", path: "/", sourceIp: "192.0.2.1" };
@@ -213,33 +194,32 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
       isBase64Encoded: false,
     } as const;
     let ticket = "";
-    await expectDocumented(EVENTS, "a ticket, created", async () => {
+    await expectDocumented(events.createTicket, async () => {
       const { body } = await mint({ ...event, requestContext: { requestId: "r", http } }, lambdaContext());
       ticket = (JSON.parse(body!) as { ticket: string }).ticket;
     });
     const longer = new Lift({ connectionStore: table.store(), connections, now });
     longer.use(webSocketAuth({ validateToken: token, tickets, now }));
     const connectionId = "M0SM9cOFvHcCIhw=";
-    await expectDocumented(EVENTS, "… and redeemed, on connect", () =>
+    await expectDocumented(events.redeemTicket, () =>
       longer.webSocketHandler()(connectEvent({ connectionId, query: { ticket } }), lambdaContext()),
     );
 
     const kept = { connectionId: "N0SM9cOFvHcCIhw=", requestContext: requestContext() };
     await adding.webSocketHandler()(connectEvent({ ...kept, query }), lambdaContext());
     lateBy = 1_000;
-    await expectDocumented(EVENTS, "a refresh on the socket", () =>
+    await expectDocumented(events.refresh, () =>
       counting.webSocketHandler()(
         messageEvent("auth.refresh", { token: "y" }, { ...kept, ...IDENTITY }),
         lambdaContext(),
       ),
     );
     lateBy = 120_000;
-    await expectDocumented(EVENTS, "… when the tick closes the connection", () => counting.tick());
+    await expectDocumented(events.expiryOnTick, () => counting.tick());
     expect(connections.disconnected).toEqual([kept.connectionId]);
   });
 
   it("listing and counting a thousand connections", async () => {
-    const LISTS = "Cost of lists";
     const ids = Array.from({ length: 1_000 }, (_, n) => `L0SM9cOFvH${String(n).padStart(5, "0")}=`);
     for (let from = 0; from < ids.length; from += 50) {
       const some = ids.slice(from, from + 50);
@@ -249,15 +229,12 @@ describe("docs/operations/dynamodb-costs.md lists the units of", () => {
     }
     const listed = async (connections: AsyncIterable<Connection>) =>
       expect(await table.ids(connections)).toHaveLength(1_000);
-    await expectDocumented(LISTS, "`listByUser`", () => listed(store.listByUser("user-1")));
-    await expectDocumented(LISTS, "`listByTenant`", () => listed(store.listByTenant("tenant-1")));
-    await expectDocumented(LISTS, "`count`", async () => expect(await store.count()).toBe(1_000));
+    await expectDocumented(lists.listByUser, () => listed(store.listByUser("user-1")));
+    await expectDocumented(lists.listByTenant, () => listed(store.listByTenant("tenant-1")));
+    await expectDocumented(lists.count, async () => expect(await store.count()).toBe(1_000));
   });
 
   it("measured operations only", () => {
-    const rows = ["Cost of events", "Cost of lists"].flatMap((name) =>
-      tableRows(sections(DOC).get(name) ?? ""),
-    );
-    expect(rows.map(([name]) => name).sort()).toEqual([...measured].sort());
+    expect(measured).toEqual(new Set([...Object.values(events), ...Object.values(lists)]));
   });
 });
