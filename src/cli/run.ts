@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Command, findNearest, formatHelp, type Terminal } from "./arguments.ts";
 import { asyncapi } from "./asyncapi.ts";
+import { cost } from "./cost.ts";
 import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
 import { local } from "./local.ts";
@@ -8,7 +9,7 @@ import { logFailure } from "./log.ts";
 import { requests } from "./requests.ts";
 import { token } from "./token.ts";
 
-const COMMANDS: readonly Command[] = [dev, local, token, asyncapi, requests];
+const COMMANDS: readonly Command[] = [dev, local, token, asyncapi, requests, cost];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 

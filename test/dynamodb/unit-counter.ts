@@ -65,7 +65,7 @@ function transactionUnits({ TransactItems }: TransactWriteItemsInput): number {
 }
 
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html */
-export function sizeOf({ S, N, BOOL, M }: AttributeValue): number {
+function sizeOf({ S, N, BOOL, M }: AttributeValue): number {
   if (S !== undefined) return Buffer.byteLength(S);
   if (N !== undefined) return Math.ceil(N.length / 2) + 1;
   if (BOOL !== undefined) return 1;
