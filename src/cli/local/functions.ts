@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   type ApiHosts,
   type FunctionCode,
@@ -89,6 +89,7 @@ export class StackFunctions {
       concurrency: Math.min(MAX_PROCESSES, reserved ?? MAX_PROCESSES),
       region: this.#stack.template.stack.region,
       apiHosts,
+      sdkFolders: [dirname(this.#stack.template.file), process.cwd()],
       log: (line) => log(nameOf(resource), line),
     });
     this.#functions.set(ref, created);

@@ -160,6 +160,43 @@ function toFault(/** @type {unknown} */ error) {
   return { errorType: error.name, errorMessage: error.message, trace: error.stack?.split("\n") ?? [] };
 }
 
+/**
+ * Provides the AWS SDK, which Lambda's runtime has. A package of the SDK that the function's folder lacks is loaded from
+ * the first of these folders that has it.
+ */
+function provideSdk(/** @type {readonly string[]} */ folders) {
+  const { createRequire, registerHooks } = process.getBuiltinModule("node:module");
+  let searching = false;
+  registerHooks({
+    resolve(specifier, context, nextResolve) {
+      try {
+        return nextResolve(specifier, context);
+      } catch (error) {
+        // `require.resolve` may call this hook.
+        if (searching || !/^@(aws-sdk|smithy)\//.test(specifier)) throw error;
+        searching = true;
+        try {
+          for (const folder of folders) {
+            const path = find(createRequire(join(folder, "index.js")), specifier);
+            if (path !== undefined) return { url: pathToFileURL(path).href, shortCircuit: true };
+          }
+        } finally {
+          searching = false;
+        }
+        throw error;
+      }
+    },
+  });
+}
+
+function find(/** @type {NodeJS.Require} */ require, /** @type {string} */ specifier) {
+  try {
+    return require.resolve(specifier);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Formats console lines as in CloudWatch: time, request id, level and text. */
 function patchConsole() {
   for (const level of /** @type {const} */ (["trace", "debug", "info", "warn", "error"])) {
@@ -177,8 +214,9 @@ function exitWith(/** @type {unknown} */ error, /** @type {number} */ code) {
 }
 
 // Remove this file's argument, because a function has no arguments in Lambda.
-const [apiHosts] = process.argv.splice(2);
-if (apiHosts !== undefined) (await import("./api-hosts.ts")).redirectApiHosts(JSON.parse(apiHosts));
+const { apiHosts, sdkFolders } = JSON.parse(process.argv.splice(2)[0] ?? "{}");
+if (apiHosts !== undefined) (await import("./api-hosts.ts")).redirectApiHosts(apiHosts);
+if (sdkFolders !== undefined) provideSdk(sdkFolders);
 
 patchConsole();
 process.on("uncaughtException", (error) => exitWith(error, 129));

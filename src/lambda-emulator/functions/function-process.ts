@@ -24,6 +24,7 @@ export interface ProcessSettings extends FunctionDescription {
   readonly log: (line: string) => void;
   readonly orphanKiller: OrphanKiller;
   readonly apiHosts: ApiHosts | undefined;
+  readonly sdkFolders: readonly string[] | undefined;
 }
 
 /** Receives the state changes of a process. */
@@ -120,10 +121,10 @@ export class FunctionProcess implements RuntimeListener {
   }
 
   async #start(): Promise<void> {
-    const { directory, environment, orphanKiller, apiHosts } = this.#settings;
+    const { directory, environment, orphanKiller, apiHosts, sdkFolders } = this.#settings;
     this.#api = await serveRuntimeApi(this);
     // In a group of its own, so that Ctrl-C does not reach it, and its child processes are frozen and killed with it.
-    const child = spawn(process.execPath, [BOOTSTRAP, ...(apiHosts ? [JSON.stringify(apiHosts)] : [])], {
+    const child = spawn(process.execPath, [BOOTSTRAP, JSON.stringify({ apiHosts, sdkFolders })], {
       cwd: directory,
       env: createEnvironment(this.#settings, environment, this.#api.address),
       detached: IS_POSIX,

@@ -165,6 +165,32 @@ describe("a function", () => {
     expect(await chat.invoke({})).toBeNull();
   });
 
+  it("loads the AWS SDK of the runtime when its folder has none", async () => {
+    const provided = join(directory, "runtime");
+    const own = join(directory, "own/node_modules/@smithy/own");
+    for (const [folder, name] of [
+      [join(provided, "node_modules/@aws-sdk/chat"), "provided"],
+      [join(provided, "node_modules/@smithy/own"), "not this one"],
+      [join(provided, "node_modules/other"), "not provided"],
+      [own, "own"],
+    ] as const) {
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, "index.js"), `exports.name = "${name}";`);
+    }
+    await mkdir(join(directory, "own"), { recursive: true });
+    await writeFile(join(directory, "own/one.mjs"), `export { name as own } from "@smithy/own";`);
+    const code = `import { createRequire } from "node:module";
+      import { name } from "@aws-sdk/chat";
+      import { own } from "./own/one.mjs";
+      const require = createRequire(import.meta.url);
+      export const handler = async (event) => [name, require("@aws-sdk/chat").name, own, await import(event).catch((error) => error.code)];`;
+    const chat = await make(code, { sdkFolders: ["nowhere", provided] });
+    const missing = (name: string) => ["provided", "provided", "own", name];
+    expect(await chat.invoke("other")).toEqual(missing("ERR_MODULE_NOT_FOUND"));
+    expect(await chat.invoke("@aws-sdk/other")).toEqual(missing("ERR_MODULE_NOT_FOUND"));
+    expect(await faultOf((await make(code)).invoke("other"))).toContain("@aws-sdk/chat");
+  });
+
   it("can be a CommonJS module or a nested export", async () => {
     const chat = await make("", { handler: "code/app.api.main" });
     await mkdir(join(directory, "code"));

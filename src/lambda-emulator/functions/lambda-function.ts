@@ -36,6 +36,8 @@ export interface LambdaFunctionOptions {
   readonly accountId?: string;
   /** Hosts whose connections are redirected to a gateway on this machine. Default none. */
   readonly apiHosts?: ApiHosts;
+  /** Folders that provide the packages of the AWS SDK which `directory` lacks, as Lambda's runtime does. Default none. */
+  readonly sdkFolders?: readonly string[];
   /** Receives each line of the log: the function's own lines, START, END and REPORT. Default none. */
   readonly log?: (line: string) => void;
 }
@@ -59,6 +61,10 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
   region: text,
   accountId: text,
   apiHosts: record,
+  sdkFolders: {
+    test: (value) => Array.isArray(value) && value.every((each) => typeof each === "string"),
+    expected: "a list of strings",
+  },
   log: anyFunction,
 };
 
@@ -97,6 +103,7 @@ export class LambdaFunction {
       log: options.log ?? (() => {}),
       orphanKiller: this.#orphanKiller,
       apiHosts: options.apiHosts,
+      sdkFolders: options.sdkFolders?.map((folder) => resolve(folder)),
     };
   }
 
