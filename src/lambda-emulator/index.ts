@@ -2,7 +2,7 @@ export { startDynamoDBLocal } from "./dynamodb-local.ts";
 export { LambdaEmulatorError, TemplateError, type TemplateErrorCode } from "./errors.ts";
 export { type ApiHosts, redirectApiHosts } from "./functions/api-hosts.ts";
 export type { FailedInvocation } from "./functions/async-invocations.ts";
-export { LambdaFunction } from "./functions/lambda-function.ts";
+export { type InvocationOutcome, LambdaFunction } from "./functions/lambda-function.ts";
 export { type LambdaApi, serveLambdaApi } from "./lambda-api.ts";
 export { type DynamoDBTables, readDynamoDBAccess } from "./policy/dynamodb-request.ts";
 export {

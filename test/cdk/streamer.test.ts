@@ -6,6 +6,10 @@ import { Match, Template } from "aws-cdk-lib/assertions";
 import { AwsSolutionsChecks } from "cdk-nag";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Streamer, type StreamerProps } from "../../src/cdk/index.ts";
+import { embeddedMetrics } from "../../src/cli/local/metrics.ts";
+import { jsonLogger, Lift } from "../../src/lift/index.ts";
+import { emfCollector, webSocketMetrics } from "../../src/lift/middleware/metrics/index.ts";
+import { lambdaContext, messageEvent, recordingConnections } from "../../src/lift/testing/index.ts";
 import {
   CONNECTION_TABLE,
   createTableInput,
@@ -206,6 +210,29 @@ describe("the alarms", () => {
     template.allResourcesProperties("AWS::CloudWatch::Alarm", { AlarmActions: [{ Ref: topic }] });
     template.resourceCountIs("AWS::CloudWatch::Alarm", streamer.monitoring!.alarms.length);
     template.resourceCountIs("AWS::CloudWatch::Dashboard", 1);
+  });
+
+  it("watch what the metrics middleware emits, with the same dimensions", async () => {
+    const { find } = synthesize({ monitoring: { metricsNamespace: "Chat" } });
+    const { Namespace, MetricName, Dimensions } = find("AWS::CloudWatch::Alarm", "MonitoringEventsFailed");
+    const lines: string[] = [];
+    const collector = emfCollector({ namespace: "Chat", write: (line) => lines.push(line) });
+    const app = new Lift({ logger: jsonLogger({ level: "silent" }) })
+      .use(webSocketMetrics({ collector }))
+      .webSocket("fail", () => {
+        throw new Error("No");
+      });
+    const event = messageEvent("fail", '{"action":"fail"}');
+    await app.webSocketHandler({ connections: recordingConnections() })(event, lambdaContext());
+    const dimensions = Object.fromEntries(
+      Dimensions.map(({ Name, Value }: Properties) => [Name, Value.Ref ? event.requestContext.stage : Value]),
+    );
+    expect(lines.flatMap(embeddedMetrics)).toContainEqual({
+      namespace: Namespace,
+      name: MetricName,
+      dimensions,
+      value: 1,
+    });
   });
 
   it("are left out if it is asked for", () => {

@@ -35,14 +35,17 @@ beforeAll(async () => {
 afterAll(() => project?.remove());
 
 /** Runs the template after a change, on tables of its own. */
-async function run(change: (template: Template) => void = () => {}): Promise<Command> {
+async function run(
+  change: (template: Template) => void = () => {},
+  ...flags: readonly string[]
+): Promise<Command> {
   const template = JSON.parse(readFileSync(join(project.directory, "cdk.out/Lounge.template.json"), "utf8"));
   change(template);
   const name = `s${randomUUID().slice(0, 8)}`;
   await project.save(`cdk.out/${name}.json`, JSON.stringify(template, null, 1));
   const lift = project.run([
     ...["local", `cdk.out/${name}.json`, "--port", "0", "--stack-name", name],
-    ...["--dynamodb-endpoint", inject("dynamoDBEndpoint")],
+    ...["--dynamodb-endpoint", inject("dynamoDBEndpoint"), ...flags],
   ]);
   await lift.prints(/^Routes/m);
   return lift;
@@ -122,6 +125,97 @@ describe("the stack of examples/deploy", () => {
   it("stops with the signal", async () => {
     lift.signal("SIGINT");
     expect(await lift.exited).toBe(0);
+  });
+});
+
+describe("alarms", () => {
+  /** Alarms that have fired in any of the runs. */
+  const fired = new Set<string>();
+
+  /** Waits for the alarms, whose names in the construct are given, and ends the run. */
+  async function fire(lift: Command, ...names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      await lift.prints(new RegExp(`ALARM StreamerMonitoring${name}[0-9A-F]{8}: `));
+      fired.add(name);
+    }
+    await lift.kill();
+  }
+
+  /** Lets functions fail when they load. */
+  function fail(template: Template, ...names: readonly string[]): void {
+    for (const name of names) {
+      const [, { Properties }] = find(template, "AWS::Lambda::Function", `/${name}/`)[0]!;
+      Properties.Environment.Variables.CONNECTIONS_TABLE = "";
+    }
+  }
+
+  /** Limits functions to one process. */
+  function limit(template: Template, ...names: readonly string[]): void {
+    for (const name of names) {
+      find(template, "AWS::Lambda::Function", `/${name}/`)[0]![1].Properties.ReservedConcurrentExecutions = 1;
+    }
+  }
+
+  it("fire for failing background functions, old and lost records, and an API without results", async () => {
+    const lift = await run(
+      (template) => {
+        fail(template, "Disconnect", "Fanout", "Dispatch", "Tick");
+        for (const [, { Properties }] of find(template, "AWS::Lambda::EventSourceMapping", "")) {
+          Properties.MaximumRetryAttempts = 0;
+        }
+        // A minute in the stack.
+        for (const [, { Properties }] of find(template, "AWS::CloudWatch::Alarm", "Late"))
+          Properties.Threshold = 1;
+      },
+      "--schedule",
+      "1",
+    );
+    const ada = await connectUser(project, lift.url, "ada");
+    ada.send("1", "publish", { channel: "room:lobby", data: { text: "one" } });
+    ada.send("report", "generate_report", REPORT);
+    await ada.receiveFor("report", "acknowledgment");
+    ada.socket.close();
+    const errors = ["DisconnectErrors", "FanoutErrors", "DispatchErrors", "TickErrors"];
+    await fire(lift, ...errors, "FanoutLate", "DispatchLate", "DeadLetters", "ApiErrors");
+  });
+
+  it("fire for failing and busy workers, and busy routers", async () => {
+    const lift = await run((template) => {
+      fail(template, "Worker");
+      limit(template, "Worker", "Router");
+    });
+    const ada = await connectUser(project, lift.url, "ada");
+    for (const id of ["a", "b", "c"]) {
+      ada.send(id, "generate_report", REPORT);
+      await ada.receiveFor(id, "acknowledgment");
+    }
+    for (const id of ["1", "2", "3"]) ada.send(id, "echo", { text: "hi" });
+    await fire(lift, "WorkerErrors", "WorkerThrottles", "RouterThrottles");
+  });
+
+  it("fire for a failing router", async () => {
+    const lift = await run((template) => fail(template, "Router"));
+    (await connectUser(project, lift.url, "ada")).send("1", "echo", { text: "hi" });
+    await fire(lift, "RouterErrors");
+  });
+
+  it("fire for failing and busy connects", async () => {
+    const lift = await run((template) => {
+      fail(template, "Connect");
+      limit(template, "Connect");
+    });
+    await Promise.allSettled(["ada", "bob", "cy"].map((sub) => connectUser(project, lift.url, sub)));
+    await fire(lift, "ConnectErrors", "ConnectThrottles");
+  });
+
+  it("are all seen to fire", () => {
+    const template = JSON.parse(
+      readFileSync(join(project.directory, "cdk.out/Lounge.template.json"), "utf8"),
+    );
+    const ids = find(template, "AWS::CloudWatch::Alarm", "").map(([id]) => id);
+    expect([...fired].sort()).toEqual(
+      ids.map((id) => /^StreamerMonitoring(\w+)[0-9A-F]{8}$/.exec(id)![1]).sort(),
+    );
   });
 });
 

@@ -6,6 +6,7 @@ import {
   type Credentials,
   createApiId,
   createRefusalLogger,
+  type EventReport,
   type Gateway,
   GatewayError,
 } from "../../gateway/index.ts";
@@ -78,6 +79,7 @@ interface AppSource {
   readonly notes: readonly (readonly [string, string])[];
   /** Options of the gateway that come with the app. */
   readonly gateway?: RunningStack["gateway"];
+  onEvent?(report: EventReport): void;
   watch?(host: DevHost): SaveWatcher;
   close(): Promise<void>;
 }
@@ -97,6 +99,7 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
   // Redirect before handlers are loaded, because a module may keep a reference to `connect`.
   redirectApiHosts(apiHosts);
   const source = await openSource(settings, api, terminal);
+  const logReport = createEventLog(terminal);
   try {
     const running = createHost(
       source.loaded,
@@ -113,7 +116,10 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
         allowedOrigins: settings.allowedOrigins,
         allowedHosts: settings.allowedHosts,
         onRefused: createRefusalLogger((line) => terminal.stderr.write(`${line}\n`), HOW_TO_ALLOW),
-        onEvent: createEventLog(terminal),
+        onEvent(report) {
+          logReport(report);
+          source.onEvent?.(report);
+        },
       },
       (error) => logError(error, terminal.stderr),
     );

@@ -5,13 +5,16 @@ import {
   type LambdaFunction,
   pollTableStream,
   type ResolvedResource,
+  type TableStreamEvent,
   type TableStreamPoller,
   type Value,
 } from "../../lambda-emulator/index.ts";
 import type { Terminal } from "../arguments.ts";
 import { CliError } from "../errors.ts";
 import { logError } from "../log.ts";
+import type { Metric } from "./alarms.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
+import { batchMetrics, queueMetrics } from "./metrics.ts";
 import { mayInvoke } from "./permissions.ts";
 import type { Callers } from "./roles.ts";
 import { mapsOf, numberOf, type Stack, textOf } from "./stack.ts";
@@ -20,16 +23,29 @@ import { type DynamoDBAccessKeys, tableOfStream } from "./tables.ts";
 /** What an event source needs to read a stream: https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html */
 const STREAM_ACTIONS = ["DescribeStream", "GetRecords", "GetShardIterator"];
 
+/** What the streams of a stack are read with. */
+export interface StreamOptions {
+  readonly functions: StackFunctions;
+  readonly callers: Callers;
+  readonly access: DynamoDBAccessKeys;
+  readonly terminal: Terminal;
+  readonly onMetric: (metric: Metric) => void;
+}
+
 /** Passes the records of the stack's table streams to its functions. @throws {TemplateError}; {CliError} FAILED */
-export async function startTableStreams(
-  stack: Stack,
-  functions: StackFunctions,
-  callers: Callers,
-  access: DynamoDBAccessKeys,
-  terminal: Terminal,
-): Promise<TableStreamPoller[]> {
+export async function startTableStreams(stack: Stack, options: StreamOptions): Promise<TableStreamPoller[]> {
+  const { functions, callers, access, terminal, onMetric } = options;
   const log = (error: unknown) => logError(error, terminal.stderr);
   const pollers: TableStreamPoller[] = [];
+  const letters = new Map<string, number>();
+  /** Counts a message: nobody reads the queue of an event source's failures here. */
+  const sendToQueue = ({ properties }: ResolvedResource) => {
+    const [onFailure] = mapsOf(mapsOf(properties.DestinationConfig)[0]?.OnFailure);
+    const queue = onFailure && textOf(onFailure, "Destination")?.split(":").at(-1);
+    if (queue === undefined) return;
+    letters.set(queue, (letters.get(queue) ?? 0) + 1);
+    for (const metric of queueMetrics(queue, letters.get(queue)!)) onMetric(metric);
+  };
   for (const source of stack.ofType("AWS::Lambda::EventSourceMapping")) {
     const { properties } = source;
     const arn = textOf(properties, "EventSourceArn") ?? "";
@@ -53,12 +69,17 @@ export async function startTableStreams(
         ...readSource(stack, source),
         ...access,
         tableName: table.ref,
-        handler: (event: unknown) =>
-          found.invoke(event).catch((error: unknown) => {
+        handler(event: TableStreamEvent) {
+          for (const metric of batchMetrics(name, event, Date.now())) onMetric(metric);
+          return found.invoke(event).catch((error: unknown) => {
             log(error);
             throw error;
-          }),
-        onFailure: ({ condition, records }) => log(`Discarded ${records.length} records: ${condition}`),
+          });
+        },
+        onFailure({ condition, records }) {
+          log(`Discarded ${records.length} records: ${condition}`);
+          sendToQueue(source);
+        },
         onError: log,
       }),
     );

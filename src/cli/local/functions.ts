@@ -7,6 +7,8 @@ import {
   LambdaFunction,
   type ResolvedResource,
 } from "../../lambda-emulator/index.ts";
+import type { Metric } from "./alarms.ts";
+import { embeddedMetrics, invocationMetrics } from "./metrics.ts";
 import type { Callers } from "./roles.ts";
 import { mapsOf, numberOf, type Stack, type StackFunction, textOf } from "./stack.ts";
 
@@ -19,6 +21,8 @@ export interface FunctionsOptions {
   readonly overrides: { readonly [name: string]: string };
   readonly apiHosts: ApiHosts;
   readonly log: (name: string, line: string) => void;
+  /** Receives what CloudWatch would. */
+  readonly onMetric: (metric: Metric) => void;
 }
 
 /** Lambda's default, in seconds. */
@@ -60,7 +64,7 @@ export class StackFunctions {
   /** @returns why the function does not run here */
   #add({ resource, code }: StackFunction): string | undefined {
     const { properties, ref } = resource;
-    const { callers, defaults, overrides, apiHosts, log } = this.#options;
+    const { callers, defaults, overrides, apiHosts, log, onMetric } = this.#options;
     const runtime = textOf(properties, "Runtime") ?? "no runtime";
     if (!runtime.startsWith("nodejs")) return `a function on ${runtime}`;
     if (code.kind === "archive") return "code in a zip file";
@@ -90,7 +94,13 @@ export class StackFunctions {
       region: this.#stack.template.stack.region,
       apiHosts,
       sdkFolders: [dirname(this.#stack.template.file), process.cwd()],
-      log: (line) => log(nameOf(resource), line),
+      log(line) {
+        log(nameOf(resource), line);
+        for (const metric of embeddedMetrics(line)) onMetric(metric);
+      },
+      onInvoked(outcome) {
+        for (const metric of invocationMetrics(ref, outcome)) onMetric(metric);
+      },
     });
     this.#functions.set(ref, created);
     return undefined;

@@ -1,4 +1,4 @@
-import type { GatewayOptions } from "../../gateway/index.ts";
+import type { EventReport, GatewayOptions } from "../../gateway/index.ts";
 import {
   LambdaEmulatorError,
   serveLambdaApi,
@@ -14,10 +14,12 @@ import { CliError } from "../errors.ts";
 import type { ApiDescription } from "../lambda/lambda-environment.ts";
 import { logError, logFunction } from "../log.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
+import { Alarms, type Metric } from "./alarms.ts";
 import { readApi } from "./api.ts";
 import { serveAwsEndpoint } from "./aws-endpoint.ts";
 import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
 import { StackFunctions } from "./functions.ts";
+import { eventMetrics } from "./metrics.ts";
 import { Callers } from "./roles.ts";
 import type { Stack } from "./stack.ts";
 import { createTables, describeTables } from "./tables.ts";
@@ -37,6 +39,8 @@ export interface RunningStack {
   readonly app: LoadedApp;
   /** What the gateway needs to know of the callers. */
   readonly gateway: Pick<GatewayOptions, "authorizeCall" | "credentials">;
+  /** Takes the events of the API, for alarms. */
+  readonly onEvent: (report: EventReport) => void;
   /** Lines for the start message, each a label and a text. */
   readonly notes: readonly (readonly [label: string, text: string])[];
   close(): Promise<void>;
@@ -77,6 +81,8 @@ export async function runStack(
       },
     };
     const onError = (error: unknown) => logError(error, terminal.stderr);
+    const alarms = new Alarms(stack, onError);
+    const onMetric = (metric: Metric) => alarms.record(metric);
     const lambdaApi = await serveLambdaApi({
       getFunction: (name) => functions.find(name),
       onError,
@@ -107,16 +113,19 @@ export async function runStack(
       },
       apiHosts: api.apiHosts,
       log: (name, line) => logFunction(name, line, terminal),
+      onMetric,
     });
     started.push(() => functions.stop());
     const app = readApi(stack, functions);
     const schedules = readSchedules(stack, functions, terminal);
     const tables = await createTables(stack, access);
-    const pollers = await startTableStreams(stack, functions, callers, access, terminal);
+    const pollers = await startTableStreams(stack, { functions, callers, access, terminal, onMetric });
     started.push(() => stopAll(pollers));
     started.push(callAll(schedules, settings.scheduleMs));
     return {
       app,
+      onEvent: (report: EventReport) =>
+        eventMetrics(stack.api.ref, stack.stage.ref, report).forEach(onMetric),
       gateway: {
         credentials: callers.all.map(({ accessKeyId, secretAccessKey }) => ({
           accessKeyId,

@@ -37,6 +37,7 @@ const RUN = new Set([
   "AWS::ApiGatewayV2::RouteResponse",
   "AWS::ApiGatewayV2::Stage",
   "AWS::CDK::Metadata",
+  "AWS::CloudWatch::Alarm",
   "AWS::DynamoDB::GlobalTable",
   "AWS::DynamoDB::Table",
   "AWS::Events::Rule",

@@ -40,6 +40,15 @@ export interface LambdaFunctionOptions {
   readonly sdkFolders?: readonly string[];
   /** Receives each line of the log: the function's own lines, START, END and REPORT. Default none. */
   readonly log?: (line: string) => void;
+  /** Receives the outcome of each invocation. Default none. */
+  readonly onInvoked?: (outcome: InvocationOutcome) => void;
+}
+
+/** The outcome of an invocation, for metrics. */
+export interface InvocationOutcome {
+  readonly outcome: "failed" | "succeeded" | "throttled";
+  /** From the call to the end, with the start of a process, in ms. */
+  readonly durationMs: number;
 }
 
 const MAX_TIMEOUT_MS = 900_000;
@@ -66,6 +75,7 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
     expected: "a list of strings",
   },
   log: anyFunction,
+  onInvoked: anyFunction,
 };
 
 /**
@@ -78,6 +88,7 @@ const CHECKS: OptionChecks<LambdaFunctionOptions> = {
 export class LambdaFunction {
   readonly #settings: ProcessSettings;
   readonly #concurrency: number;
+  readonly #onInvoked: (outcome: InvocationOutcome) => void;
   readonly #orphanKiller = new OrphanKiller();
   readonly #processes = new Set<FunctionProcess>();
   /** A stack: the process that was used last is used first. */
@@ -91,6 +102,7 @@ export class LambdaFunction {
     const fault = findOptionFault(options, CHECKS, { required: ["name", "directory"] });
     if (fault !== undefined) throw new LambdaEmulatorError("INVALID_OPTION", fault);
     this.#concurrency = options.concurrency ?? 10;
+    this.#onInvoked = options.onInvoked ?? (() => {});
     this.#settings = {
       name: options.name,
       directory: resolve(options.directory),
@@ -131,8 +143,19 @@ export class LambdaFunction {
         "FUNCTION_STOPPED",
         `The function ${this.#settings.name} has been stopped`,
       );
-    const process = this.#idle.pop() ?? this.#start();
-    return process.run(JSON.stringify(event));
+    const startedAt = performance.now();
+    let outcome: InvocationOutcome["outcome"] = "failed";
+    try {
+      const process = this.#idle.pop() ?? this.#start();
+      const result = await process.run(JSON.stringify(event));
+      outcome = "succeeded";
+      return result;
+    } catch (error) {
+      if (error instanceof LambdaEmulatorError && error.code === "THROTTLED") outcome = "throttled";
+      throw error;
+    } finally {
+      this.#onInvoked({ outcome, durationMs: performance.now() - startedAt });
+    }
   }
 
   /**

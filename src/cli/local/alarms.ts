@@ -1,0 +1,111 @@
+import { elapsed } from "../../internal/elapsed.ts";
+import type { ResolvedResource } from "../../lambda-emulator/index.ts";
+import { mapsOf, numberOf, type Stack, textOf } from "./stack.ts";
+
+/** A value that a service or a function reports to CloudWatch. */
+export interface Metric {
+  readonly namespace: string;
+  readonly name: string;
+  readonly dimensions: { readonly [name: string]: string };
+  readonly value: number;
+}
+
+interface Alarm {
+  readonly name: string;
+  readonly description: string;
+  readonly periodMs: number;
+  readonly statistic: Statistic;
+  readonly isBreached: (value: number) => boolean;
+  /** The values of the current period. */
+  values: number[];
+  periodStart: number;
+  hasFired: boolean;
+}
+
+type Statistic = (values: readonly number[]) => number;
+
+const sum: Statistic = (values) => values.reduce((total, value) => total + value, 0);
+const STATISTICS: { readonly [name: string]: Statistic } = {
+  Sum: sum,
+  Average: (values) => sum(values) / values.length,
+  Maximum: (values) => Math.max(...values),
+  Minimum: (values) => Math.min(...values),
+  SampleCount: (values) => values.length,
+};
+
+const COMPARISONS: { readonly [name: string]: (value: number, threshold: number) => boolean } = {
+  GreaterThanOrEqualToThreshold: (value, threshold) => value >= threshold,
+  GreaterThanThreshold: (value, threshold) => value > threshold,
+  LessThanOrEqualToThreshold: (value, threshold) => value <= threshold,
+  LessThanThreshold: (value, threshold) => value < threshold,
+};
+
+/**
+ * The alarms of a stack. One fires as soon as the values of a period reach its threshold, at most once a period: the service
+ * looks once a minute, and wants as many periods as the alarm says.
+ */
+export class Alarms {
+  readonly #alarms = new Map<string, Alarm[]>();
+  readonly #onAlarm: (line: string) => void;
+  readonly #now: () => number;
+
+  /** @param now returns ms of a steady clock */
+  constructor(stack: Stack, onAlarm: (line: string) => void, now: () => number = elapsed) {
+    this.#onAlarm = onAlarm;
+    this.#now = now;
+    for (const each of stack.ofType("AWS::CloudWatch::Alarm")) {
+      const alarm = readAlarm(each);
+      if (alarm === undefined) {
+        stack.skip(each.logicalId, "an alarm on an expression");
+        continue;
+      }
+      const key = keyOfAlarm(each);
+      this.#alarms.set(key, [...(this.#alarms.get(key) ?? []), alarm]);
+    }
+  }
+
+  /** Takes a value, and fires the alarms that it raises. */
+  record(metric: Metric): void {
+    for (const alarm of this.#alarms.get(keyOf(metric)) ?? []) this.#add(alarm, metric.value);
+  }
+
+  #add(alarm: Alarm, value: number): void {
+    const now = this.#now();
+    if (now - alarm.periodStart >= alarm.periodMs)
+      Object.assign(alarm, { values: [], periodStart: now, hasFired: false });
+    alarm.values.push(value);
+    if (alarm.hasFired || !alarm.isBreached(alarm.statistic(alarm.values))) return;
+    alarm.hasFired = true;
+    this.#onAlarm(`ALARM ${alarm.name}: ${alarm.description}`);
+  }
+}
+
+function readAlarm({ logicalId, properties }: ResolvedResource): Alarm | undefined {
+  const statistic = STATISTICS[textOf(properties, "Statistic") ?? ""];
+  const compare = COMPARISONS[textOf(properties, "ComparisonOperator") ?? ""];
+  const threshold = numberOf(properties, "Threshold");
+  if (statistic === undefined || compare === undefined || threshold === undefined) return undefined;
+  return {
+    name: textOf(properties, "AlarmName") ?? logicalId,
+    description: textOf(properties, "AlarmDescription") ?? "",
+    periodMs: 1_000 * (numberOf(properties, "Period") ?? 60),
+    statistic,
+    isBreached: (value) => compare(value, threshold),
+    values: [],
+    periodStart: Number.NEGATIVE_INFINITY,
+    hasFired: false,
+  };
+}
+
+function keyOfAlarm({ properties }: ResolvedResource): string {
+  const dimensions = mapsOf(properties.Dimensions).map((each) => [
+    textOf(each, "Name"),
+    textOf(each, "Value"),
+  ]);
+  const [namespace, name] = [textOf(properties, "Namespace") ?? "", textOf(properties, "MetricName") ?? ""];
+  return keyOf({ namespace, name, dimensions: Object.fromEntries(dimensions) });
+}
+
+function keyOf({ namespace, name, dimensions }: Omit<Metric, "value">): string {
+  return JSON.stringify([namespace, name, Object.entries(dimensions).sort()]);
+}
