@@ -1,6 +1,17 @@
 export type { AwsTarget } from "../aws/index.ts";
 export type { AttributeValue, Item } from "./dynamodb.ts";
 export { ROLLOUT_ERROR_CODES, RolloutError, type RolloutErrorCode } from "./errors.ts";
+export { createFlag, type Flag, type FlagContext, type FlagOptions } from "./flags/flag.ts";
+export {
+  type DynamoDBFlagOptions,
+  dynamoDBFlag,
+  environmentFlag,
+  type FlagSource,
+  type SsmFlagOptions,
+  ssmFlag,
+} from "./flags/sources.ts";
+export { type SplitRoutes, split } from "./flags/split.ts";
+export { type FlagStep, parseFlag, type Side, type WithPercentOptions, withPercent } from "./flags/steps.ts";
 export { type CompareRows, differingFields, type RowDifference } from "./stores/differences.ts";
 export {
   type DualWriteOptions,

@@ -1,0 +1,109 @@
+import { describe, expect, it } from "vitest";
+import type { LambdaCallback, LambdaContext, WebSocketEvent } from "../../apigw/index.ts";
+import { Lift } from "../../lift/index.ts";
+import { authorizerEvent, createTestWebSocketEvent, lambdaContext } from "../../lift/testing/index.ts";
+import { memoryConnectionStore } from "../../store/memory/index.ts";
+import { type Flag, type Side, split } from "../index.ts";
+
+const always = (side: Side): Flag => ({ side: async () => side });
+
+const oldHandler = async () => ({ statusCode: 200, body: "old" });
+const newHandler = async () => ({ statusCode: 200, body: "new" });
+const connect = createTestWebSocketEvent("$connect", "a");
+
+describe("split", () => {
+  it.each(["old", "new"] as const)("passes the event and the context to the %s handler", async (side) => {
+    const calls: unknown[] = [];
+    const record = (name: Side) => async (event: WebSocketEvent, context: LambdaContext) => {
+      calls.push([name, event, context]);
+      return { statusCode: 204 };
+    };
+    const context = lambdaContext();
+    expect(await split(record("old"), record("new"), always(side))(connect, context)).toEqual({
+      statusCode: 204,
+    });
+    expect(calls).toEqual([[side, connect, context]]);
+  });
+
+  it("awaits a handler that calls its callback, with a result or an error", async () => {
+    const good = (_event: unknown, _context: unknown, callback: LambdaCallback) => {
+      setImmediate(() => callback(null, { statusCode: 401 }));
+    };
+    const bad = (_event: unknown, _context: unknown, callback: LambdaCallback) => callback("refused");
+    expect(await split(good, newHandler, always("old"))(connect, lambdaContext())).toEqual({
+      statusCode: 401,
+    });
+    await expect(split(bad, newHandler, always("old"))(connect, lambdaContext())).rejects.toThrow("refused");
+  });
+
+  it("awaits a handler with a callback parameter that returns a promise", async () => {
+    const handler = async (_event: unknown, _context: unknown, _callback: LambdaCallback) => "done";
+    expect(await split(handler, newHandler, always("old"))(connect, lambdaContext())).toBe("done");
+  });
+
+  it("has two parameters, because the Node 24 runtime rejects callbacks", () => {
+    expect(split(oldHandler, newHandler, always("old"))).toHaveLength(2);
+  });
+
+  it("does not repeat a failed event on the other side", async () => {
+    let oldCalls = 0;
+    const count = async () => oldCalls++;
+    const failing = () => {
+      throw new Error("new side failed");
+    };
+    await expect(split(count, failing, always("new"))(connect, lambdaContext())).rejects.toThrow(
+      "new side failed",
+    );
+    expect(oldCalls).toBe(0);
+  });
+
+  it("decides per route key; other routes are on the old side", async () => {
+    const handler = split(oldHandler, newHandler, { $connect: always("new"), echo: "new", $default: "old" });
+    const bodyOf = async (route: string) => {
+      const result = await handler(createTestWebSocketEvent(route, "a", "{}"), lambdaContext());
+      return (result as { body: string }).body;
+    };
+    expect(await bodyOf("$connect")).toBe("new");
+    expect(await bodyOf("echo")).toBe("new");
+    for (const route of ["$disconnect", "$default", "__proto__", "side"])
+      expect(await bodyOf(route)).toBe("old");
+  });
+
+  it("decides for an authorizer as for its connection, and passes other events to the old handler", async () => {
+    const handler = split(oldHandler, newHandler, always("new"));
+    expect(await handler(authorizerEvent(), lambdaContext())).toMatchObject({ body: "new" });
+    expect(await handler({ Records: [] }, lambdaContext())).toMatchObject({ body: "old" });
+    expect(await handler(undefined, lambdaContext())).toMatchObject({ body: "old" });
+  });
+
+  it("runs a new `$connect` beside an old `$disconnect` on one store", async () => {
+    const connectionStore = memoryConnectionStore();
+    const app = new Lift({ connectionStore });
+    app.webSocket("$connect", (ctx) => ctx.set("room", "lobby"));
+    let room: unknown;
+    const oldDisconnect = async (event: WebSocketEvent) => {
+      const { connectionId } = event.requestContext;
+      room = (await connectionStore.get(connectionId))?.state.room;
+      await connectionStore.delete(connectionId);
+      return { statusCode: 200 };
+    };
+    const handler = split(oldDisconnect, app.webSocketHandler(), { $connect: always("new") });
+    const connected = createTestWebSocketEvent("$connect", "a");
+    Object.assign(connected.requestContext, { connectedAt: Date.now() });
+    expect(await handler(connected, lambdaContext())).toMatchObject({ statusCode: 200 });
+    await handler(createTestWebSocketEvent("$disconnect", "a"), lambdaContext());
+    expect(room).toBe("lobby");
+    expect(await connectionStore.count()).toBe(0);
+  });
+
+  it.each([
+    ["no new handler", [oldHandler, undefined, always("new")]],
+    ["no flag", [oldHandler, newHandler, undefined]],
+    ["no routes", [oldHandler, newHandler, {}]],
+    ["a percentage instead of a flag", [oldHandler, newHandler, { $connect: 5 }]],
+  ])("rejects %s with INVALID_OPTION", (_what, args) => {
+    expect(() => split(...(args as [never, never, never]))).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
+  });
+});
