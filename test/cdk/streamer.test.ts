@@ -213,7 +213,9 @@ describe("the alarms", () => {
   });
 
   it("watch what the metrics middleware emits, with the same dimensions", async () => {
-    const { find } = synthesize({ monitoring: { metricsNamespace: "Chat" } });
+    const event = messageEvent("fail", '{"action":"fail"}');
+    const { stage: stageName } = event.requestContext;
+    const { find } = synthesize({ stageName, monitoring: { metricsNamespace: "Chat" } });
     const { Namespace, MetricName, Dimensions } = find("AWS::CloudWatch::Alarm", "MonitoringEventsFailed");
     const lines: string[] = [];
     const collector = emfCollector({ namespace: "Chat", write: (line) => lines.push(line) });
@@ -222,11 +224,8 @@ describe("the alarms", () => {
       .webSocket("fail", () => {
         throw new Error("No");
       });
-    const event = messageEvent("fail", '{"action":"fail"}');
     await app.webSocketHandler({ connections: recordingConnections() })(event, lambdaContext());
-    const dimensions = Object.fromEntries(
-      Dimensions.map(({ Name, Value }: Properties) => [Name, Value.Ref ? event.requestContext.stage : Value]),
-    );
+    const dimensions = Object.fromEntries(Dimensions.map(({ Name, Value }: Properties) => [Name, Value]));
     expect(lines.flatMap(embeddedMetrics)).toContainEqual({
       namespace: Namespace,
       name: MetricName,
