@@ -11,6 +11,7 @@ import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
 import { recover } from "./recover.ts";
 import { requests } from "./requests.ts";
+import { scale } from "./scale.ts";
 import { store } from "./store.ts";
 
 interface Measure {
@@ -41,6 +42,10 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     "disconnect",
     { run: disconnect, runs: 3, about: "10,000 and 20,000 connections that drop at once, with presence" },
   ],
+  [
+    "scale",
+    { run: scale, runs: 1, about: "quotas, time and cost of up to 10 million connections, computed" },
+  ],
 ]);
 
 /** Measures that run under one name. */
@@ -49,7 +54,7 @@ const GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
   ["all", [...MEASURES.keys()]],
 ]);
 
-const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect"]);
+const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect", "scale"]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
 

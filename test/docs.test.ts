@@ -3,6 +3,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { describe, expect, it } from "vitest";
+import { scaleRows } from "../bench/scale.ts";
 import manifest from "../package.json" with { type: "json" };
 import { UNITS } from "../src/cli/cost/units.ts";
 import { MESSAGE_TABLE_STREAM_SOURCE } from "../src/store/dynamodb/tables.ts";
@@ -172,6 +173,13 @@ describe("docs/operations/dynamodb-costs.md", () => {
     const text = sections(read("docs/operations/dynamodb-costs.md")).get(`Cost of ${name}`) ?? "";
     const measured = Object.values(units).map(({ row, reads, writes }) => [row, `${reads}`, `${writes}`]);
     expect(tableRows(text)).toEqual(measured);
+  });
+});
+
+describe("docs/operations/scale.md", () => {
+  it("has the result of the benchmark `scale`", () => {
+    const written = tableRows(sections(read("docs/operations/scale.md")).get("Three sizes") ?? "");
+    expect(written).toEqual(scaleRows().map((row) => Object.values(row)));
   });
 });
 

@@ -40,6 +40,7 @@ export function printTables(all: readonly Findings[]): void {
     console.log(`\n${found.measure}: ${found.runs} samples per side, medians`);
     console.log(table(found.rows));
     for (const note of found.notes) console.log(`  ${note}`);
+    if (found.targets.length === 0) continue;
     console.log(table(found.targets.map((target) => ({ ...target, holds: target.holds ? "yes" : "NO" }))));
   }
   console.log(`\n${machineLine(machine)}`);
