@@ -12,7 +12,7 @@ export {
 } from "./policy/policy.ts";
 export { readRolePolicies } from "./policy/role-policies.ts";
 export { matchesWildcards } from "./policy/wildcards.ts";
-export type { FilterPattern } from "./table-stream/filter.ts";
+export { createFilter, type FilterPattern } from "./table-stream/filter.ts";
 export { pollTableStream, type TableStreamOptions, type TableStreamPoller } from "./table-stream/poller.ts";
 export type { TableStreamEvent, TableStreamRecord } from "./table-stream/record.ts";
 export { type FunctionCode, findFunctionCode } from "./template/function-code.ts";

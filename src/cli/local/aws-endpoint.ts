@@ -7,9 +7,16 @@ import {
 } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readCredential } from "../../aws/index.ts";
-import { type DynamoDBTables, readDynamoDBAccess } from "../../lambda-emulator/index.ts";
+import {
+  type DynamoDBTables,
+  type ResolvedTemplate,
+  readDynamoDBAccess,
+  type ValueMap,
+} from "../../lambda-emulator/index.ts";
+import { busNameOf } from "./event-bus.ts";
 import { functionNameOf } from "./functions.ts";
 import type { Callers, Decision } from "./roles.ts";
+import { mapsOf } from "./stack.ts";
 
 /** The services behind the endpoint. */
 export interface AwsEndpointOptions {
@@ -17,8 +24,11 @@ export interface AwsEndpointOptions {
   readonly tables: DynamoDBTables;
   readonly dynamoDBEndpoint: string;
   readonly lambdaEndpoint: string;
+  readonly stack: ResolvedTemplate["stack"];
   /** Returns the ARN of a function of the stack. */
   readonly functionArn: (name: string) => string;
+  /** Passes events to the rules of the stack, and returns the answer to PutEvents. */
+  readonly putEvents: (entries: readonly ValueMap[]) => object;
   /** Receives a line for each call that is refused. */
   readonly onRefused: (line: string) => void;
 }
@@ -33,7 +43,7 @@ export interface AwsEndpoint {
 const MAX_BYTES = 16 * 2 ** 20;
 
 /**
- * Serves DynamoDB and Lambda to the functions of a stack: it decides each request by the policies of the function that
+ * Serves DynamoDB, Lambda and EventBridge to the functions of a stack: it decides each request by the policies of the function that
  * signed it, and forwards it. Requests to other services fail, with an error that says that they are not run here.
  */
 export async function serveAwsEndpoint(options: AwsEndpointOptions): Promise<AwsEndpoint> {
@@ -92,12 +102,30 @@ async function handle(
         403,
       );
     }
-    default: {
-      const message = `lift-ws local does not run the service ${service}`;
-      onRefused(message);
-      return refuse(response, 501, "NotImplemented", message, service);
+    case "events": {
+      const access = readPutEvents(request, body, options);
+      if (access === undefined) break;
+      const decision = callers.decide(accessKeyId, ...access.checks);
+      if (decision.allowed) return answer(response, options.putEvents(access.entries));
+      onRefused(decision.reason);
+      return refuse(response, 400, "AccessDeniedException", decision.reason);
     }
   }
+  const message = `lift-ws local does not run the service ${service}`;
+  onRefused(message);
+  refuse(response, 501, "NotImplemented", message, service);
+}
+
+/** Returns the entries of a PutEvents request, and what its caller must be allowed. */
+function readPutEvents({ headers }: IncomingMessage, body: Buffer, { stack }: AwsEndpointOptions) {
+  if (headers["x-amz-target"] !== "AWSEvents.PutEvents") return undefined;
+  const entries = mapsOf((JSON.parse(body.toString()) as ValueMap).Entries);
+  const { partition, region, accountId } = stack;
+  const checks = entries.map((entry) => ({
+    action: "events:PutEvents",
+    resource: `arn:${partition}:events:${region}:${accountId}:event-bus/${busNameOf(entry)}`,
+  }));
+  return { entries, checks };
 }
 
 function decideDynamoDB(
@@ -127,6 +155,11 @@ function pass(
   // The SDK retries: on AWS a service may be unreachable as well.
   forwarded.once("error", (error) => refuse(response, 503, "ServiceUnavailable", error.message));
   forwarded.end(body);
+}
+
+function answer(response: ServerResponse, content: object): void {
+  response.writeHead(200, { "content-type": "application/x-amz-json-1.1" });
+  response.end(JSON.stringify(content));
 }
 
 function refuse(

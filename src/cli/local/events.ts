@@ -2,12 +2,12 @@ import { randomUUID } from "node:crypto";
 import {
   type FilterPattern,
   LambdaEmulatorError,
-  type LambdaFunction,
   pollTableStream,
   type ResolvedResource,
   type TableStreamEvent,
   type TableStreamPoller,
   type Value,
+  type ValueMap,
 } from "../../lambda-emulator/index.ts";
 import type { Terminal } from "../arguments.ts";
 import { CliError } from "../errors.ts";
@@ -133,51 +133,89 @@ const UNIT_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };
 export function readSchedules(stack: Stack, functions: StackFunctions, terminal: Terminal): Scheduled[] {
   return stack.ofType("AWS::Events::Rule", "AWS::Scheduler::Schedule").flatMap((rule) => {
     const { properties, attributes } = rule;
-    const expression = textOf(properties, "ScheduleExpression") ?? "an event pattern";
+    const expression = textOf(properties, "ScheduleExpression");
+    if (expression === undefined) return [];
     const [, amount, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression) ?? [];
     if (unit === undefined || textOf(properties, "State") === "DISABLED") {
       stack.skip(rule.logicalId, unit === undefined ? expression : "a schedule that is off");
       return [];
     }
     const everyMs = Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS];
-    return mapsOf(properties.Targets ?? properties.Target).flatMap((target) => {
-      const name = functionNameOf(textOf(target, "Arn") ?? "");
-      const found = functions.find(name);
-      if (found === undefined) {
-        stack.skip(rule.logicalId, `a target that is no function of the stack: ${textOf(target, "Arn")}`);
-        return [];
-      }
-      const isAllowed =
-        rule.type === "AWS::Scheduler::Schedule" ||
-        mayInvoke(stack, name, "events.amazonaws.com", attributes.Arn!);
-      const call = isAllowed
-        ? () => invoke(found, createEvent(stack, attributes.Arn!, target.Input), terminal)
-        : () =>
-            logError(
-              `EventBridge may not invoke ${name} by ${rule.logicalId}: the template has no AWS::Lambda::Permission for it`,
-              terminal.stderr,
-            );
-      return [{ everyMs, call }];
-    });
+    const event = () =>
+      createEvent(stack, {
+        source: "aws.events",
+        detailType: "Scheduled Event",
+        resources: [attributes.Arn!],
+        detail: {},
+      });
+    return readTargets(stack, rule, functions, terminal).map(({ call }) => ({
+      everyMs,
+      call: () => call(event()),
+    }));
   });
 }
 
-function invoke(scheduled: LambdaFunction, event: unknown, terminal: Terminal): void {
-  scheduled.invoke(event).catch((error: unknown) => logError(error, terminal.stderr));
+/** A function that a rule calls. */
+export interface RuleTarget {
+  /** Calls it with an event, or with the input that the target has. */
+  readonly call: (event: unknown) => void;
 }
 
-function createEvent({ template }: Stack, ruleArn: string, input: Value | undefined): unknown {
-  if (typeof input === "string") return JSON.parse(input);
+/** Returns the functions that a rule or a schedule calls. */
+export function readTargets(
+  stack: Stack,
+  rule: ResolvedResource,
+  functions: StackFunctions,
+  terminal: Terminal,
+): RuleTarget[] {
+  const { properties, attributes } = rule;
+  const log = (error: unknown) => logError(error, terminal.stderr);
+  return mapsOf(properties.Targets ?? properties.Target).flatMap((target) => {
+    const name = functionNameOf(textOf(target, "Arn") ?? "");
+    const found = functions.find(name);
+    if (found === undefined) {
+      stack.skip(rule.logicalId, `a target that is no function of the stack: ${textOf(target, "Arn")}`);
+      return [];
+    }
+    if (target.InputPath !== undefined || target.InputTransformer !== undefined) {
+      stack.skip(rule.logicalId, "a target with `InputPath` or `InputTransformer`");
+      return [];
+    }
+    const isAllowed =
+      rule.type === "AWS::Scheduler::Schedule" ||
+      mayInvoke(stack, name, "events.amazonaws.com", attributes.Arn!);
+    const input = textOf(target, "Input");
+    const call = (event: unknown) => {
+      if (isAllowed) found.invoke(input === undefined ? event : JSON.parse(input)).catch(log);
+      else
+        log(
+          `EventBridge may not invoke ${name} by ${rule.logicalId}: the template has no AWS::Lambda::Permission for it`,
+        );
+    };
+    return [{ call }];
+  });
+}
+
+/** The parts of an event that its source chooses. */
+export interface EventContent {
+  readonly source: string;
+  readonly detailType: string;
+  readonly resources: readonly string[];
+  readonly detail: ValueMap;
+}
+
+/** Creates an event as EventBridge does. */
+export function createEvent({ template }: Stack, { source, detailType, resources, detail }: EventContent) {
   const { region, accountId } = template.stack;
   return {
     version: "0",
     id: randomUUID(),
-    "detail-type": "Scheduled Event",
-    source: "aws.events",
+    "detail-type": detailType,
+    source,
     account: accountId,
     time: new Date().toISOString().replace(/\.\d+/, ""),
     region,
-    resources: [ruleArn],
-    detail: {},
+    resources,
+    detail,
   };
 }

@@ -17,6 +17,7 @@ import type { LoadedApp } from "../project/loaded-app.ts";
 import { Alarms, type Metric } from "./alarms.ts";
 import { readApi } from "./api.ts";
 import { serveAwsEndpoint } from "./aws-endpoint.ts";
+import { EventBuses } from "./event-bus.ts";
 import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
 import { StackFunctions } from "./functions.ts";
 import { eventMetrics } from "./metrics.ts";
@@ -93,9 +94,11 @@ export async function runStack(
     const aws = await serveAwsEndpoint({
       callers,
       tables: describeTables(stack),
+      stack: stack.template.stack,
       dynamoDBEndpoint,
       lambdaEndpoint: lambdaApi.endpoint,
       functionArn: (name) => `arn:${partition}:lambda:${region}:${accountId}:function:${name}`,
+      putEvents: (entries) => eventBuses.put(entries),
       onRefused: onError,
     });
     started.push(() => aws.stop());
@@ -118,6 +121,7 @@ export async function runStack(
     started.push(() => functions.stop());
     const app = readApi(stack, functions);
     const schedules = readSchedules(stack, functions, terminal);
+    const eventBuses = new EventBuses(stack, functions, terminal);
     const tables = await createTables(stack, access);
     const pollers = await startTableStreams(stack, { functions, callers, access, terminal, onMetric });
     started.push(() => stopAll(pollers));

@@ -40,6 +40,7 @@ const RUN = new Set([
   "AWS::CloudWatch::Alarm",
   "AWS::DynamoDB::GlobalTable",
   "AWS::DynamoDB::Table",
+  "AWS::Events::EventBus",
   "AWS::Events::Rule",
   "AWS::IAM::ManagedPolicy",
   "AWS::IAM::Policy",

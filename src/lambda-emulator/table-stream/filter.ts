@@ -1,6 +1,5 @@
 import { isRecord } from "../../internal/options.ts";
 import { LambdaEmulatorError } from "../errors.ts";
-import type { TableStreamRecord } from "./record.ts";
 
 /** A rule for a value: an equal value, `{ prefix }`, or `{ exists }`. */
 export type FilterRule =
@@ -11,21 +10,24 @@ export type FilterRule =
   | { readonly prefix: string }
   | { readonly exists: boolean };
 
-/** A filter pattern of an event source mapping, with the operators of {@link FilterRule}. */
+/** A filter pattern of an event source mapping or a rule of EventBridge, with the operators of {@link FilterRule}. */
 export interface FilterPattern {
   readonly [field: string]: FilterPattern | readonly FilterRule[];
 }
 
-/** Creates a function that returns whether a record matches. @throws {LambdaEmulatorError} INVALID_OPTION */
-export function createRecordFilter(pattern: FilterPattern): (record: TableStreamRecord) => boolean {
+/** Creates a function that returns whether a record or an event matches. @throws {LambdaEmulatorError} INVALID_OPTION */
+export function createFilter(pattern: FilterPattern): (value: unknown) => boolean {
   assertPattern(pattern);
-  return (record) => matchesPattern(pattern, record);
+  return (value) => matchesPattern(pattern, value);
 }
 
 function matchesPattern(pattern: FilterPattern, value: unknown): boolean {
   return Object.entries(pattern).every(([field, rules]) => {
     const found = isRecord(value) && Object.hasOwn(value, field) ? value[field] : undefined;
-    return isRules(rules) ? rules.some((rule) => matchesRule(rule, found)) : matchesPattern(rules, found);
+    if (!isRules(rules)) return matchesPattern(rules, found);
+    // One element of a list is enough.
+    const values: readonly unknown[] = Array.isArray(found) ? found : [found];
+    return rules.some((rule) => values.some((value) => matchesRule(rule, value)));
   });
 }
 

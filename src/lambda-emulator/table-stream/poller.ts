@@ -9,7 +9,7 @@ import {
 } from "../../internal/options.ts";
 import { LambdaEmulatorError } from "../errors.ts";
 import { BatchDelivery, type DeliverySettings, type DiscardedRecords } from "./delivery.ts";
-import { createRecordFilter, type FilterPattern } from "./filter.ts";
+import { createFilter, type FilterPattern } from "./filter.ts";
 import type { TableStreamEvent } from "./record.ts";
 import { ShardReader, type ShardSettings } from "./shard.ts";
 import { openTableStream, type ShardPosition, type TableStreamSource } from "./source.ts";
@@ -180,7 +180,7 @@ function readOptions(options: TableStreamPollerOptions): ShardSettings & Deliver
     handler: options.handler,
     batchSize: options.batchSize ?? 100,
     batchWindowMs: options.batchWindowMs ?? 0,
-    filter: options.filter === undefined ? () => true : createRecordFilter(options.filter),
+    filter: options.filter === undefined ? () => true : createFilter(options.filter),
     maxRetries: options.maxRetries ?? Number.POSITIVE_INFINITY,
     maxRecordAgeMs: options.maxRecordAgeMs ?? Number.POSITIVE_INFINITY,
     bisectOnError: options.bisectOnError ?? false,

@@ -100,6 +100,13 @@ const TYPES: ReadonlyMap<string, Describe> = new Map<string, Describe>([
   ["AWS::CloudWatch::Dashboard", (it) => ({ ref: it.name("DashboardName", 255), attributes: {} })],
   ["AWS::DynamoDB::GlobalTable", describeTable],
   ["AWS::DynamoDB::Table", describeTable],
+  [
+    "AWS::Events::EventBus",
+    (it) => {
+      const name = it.name("Name", 256);
+      return { ref: name, attributes: { Arn: it.arn("events", `event-bus/${name}`), Name: name } };
+    },
+  ],
   ["AWS::Events::Rule", describeRule],
   ["AWS::IAM::ManagedPolicy", describeManagedPolicy],
   ["AWS::IAM::Policy", (it) => ({ ref: it.name("PolicyName", 128), attributes: { Id: it.generatedId } })],
