@@ -25,7 +25,9 @@ const SOURCE_ENTRIES = new Map(
 );
 const UNDOCUMENTED = join(import.meta.dirname, "support/undocumented.ts");
 /** Sources whose types are looked up, besides the subpaths'. */
-const DOORS = ["src/streamer/index.ts", "src/react/index.ts"].map((door) => join(ROOT, door));
+const DOORS = ["src/streamer/index.ts", "src/react/index.ts", "src/cdk/index.ts"].map((door) =>
+  join(ROOT, door),
+);
 
 const examples = docExamples();
 const WRONG_EXAMPLE = join(ROOT, "example-wrong.ts");
@@ -238,11 +240,24 @@ describe("tables of options in the docs", () => {
     ["docs/guide/requests.md", "Retry options", "src/streamer/index.ts", "RequestRetry"],
     ["docs/guide/requests.md", "Server options", "src/streamer/index.ts", "RequestsOptions"],
     ["docs/guide/requests.md", "Limits", "src/streamer/index.ts", "RequestLimits"],
+    ["docs/reference/cdk.md", "Streamer", "src/cdk/index.ts", "StreamerProps"],
+    ["docs/reference/cdk.md", "The API", "src/cdk/index.ts", "ApiSettings"],
+    ["docs/reference/cdk.md", "Functions", "src/cdk/index.ts", "FunctionSettings"],
+    ["docs/reference/cdk.md", "Alarms", "src/cdk/index.ts", "MonitoringProps"],
   ])("%s, %s: lists exactly the options of %s's %s", (doc, section, door, type) => {
     const text = sections(read(doc)).get(section) ?? "";
     const table = /^\| option \|.*\n(?:\|.*\n)+/m.exec(text)?.[0] ?? "";
     const listed = tableRows(table).map(([name]) => inBackticks(name ?? "")[0]);
     expect(listed.toSorted()).toEqual(propertiesOf(join(ROOT, door), type).toSorted());
+  });
+
+  it("docs/reference/cdk.md, The API: lists what only LiftWebSocketApiProps has", () => {
+    const [, text = ""] = read("docs/reference/cdk.md").split("`LiftWebSocketApi` also takes");
+    const listed = tableRows(text.split("\n## ")[0] ?? "").map(([name]) => inBackticks(name ?? "")[0]);
+    const [own = [], ...shared] = ["LiftWebSocketApiProps", "ApiSettings", "FunctionSettings"].map((type) =>
+      propertiesOf(join(ROOT, "src/cdk/index.ts"), type),
+    );
+    expect(listed.toSorted()).toEqual(own.filter((name) => !shared.flat().includes(name)).toSorted());
   });
 });
 

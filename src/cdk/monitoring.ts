@@ -32,7 +32,7 @@ const STREAM_READERS = ["fanout", "dispatch"];
 const OLD_RECORD = Duration.minutes(1);
 const PERIOD = Duration.minutes(5);
 
-/** Alarms, each with a page in docs/runbooks, and a dashboard of what they watch. */
+/** Alarms, whose descriptions name their pages in docs/runbooks, and a dashboard of their metrics. */
 export class StreamerMonitoring extends Construct {
   /** The topic of the alarms, unless the settings have actions. */
   readonly topic: sns.Topic | undefined;
@@ -48,24 +48,24 @@ export class StreamerMonitoring extends Construct {
     const { api, functions, deadLetters } = watched;
     const all = Object.entries(functions);
     const only = (names: readonly string[]) => all.filter(([name]) => names.includes(name));
-    const alarm = (name: string, metric: cloudwatch.Metric, threshold: number, text: string) => {
-      const created = metric.createAlarm(this, name, {
+    const alarm = (kind: string, metric: cloudwatch.Metric, threshold: number, text: string, of = "") => {
+      const created = metric.createAlarm(this, toId(of, kind), {
         threshold,
         comparisonOperator: cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         evaluationPeriods: 1,
         treatMissingData: cloudwatch.TreatMissingData.NOT_BREACHING,
-        alarmDescription: text,
+        alarmDescription: `${text}. See docs/runbooks/${toFileName(kind)}.md of lift-ws`,
       });
       created.addAlarmAction(...actions);
       return created;
     };
     const perFunction = (
       among: typeof all,
-      suffix: string,
+      kind: string,
       metric: (each: LiftFunction) => cloudwatch.Metric,
       threshold: number,
       text: string,
-    ) => among.map(([name, each]) => alarm(toId(name, suffix), metric(each), threshold, `${name}: ${text}`));
+    ) => among.map(([name, each]) => alarm(kind, metric(each), threshold, `${name}: ${text}`, name));
     this.alarms = [
       ...perFunction(
         all,
@@ -193,5 +193,10 @@ function graph(title: string, left: cloudwatch.IMetric[]): cloudwatch.GraphWidge
 }
 
 function toId(name: string, suffix: string): string {
-  return `${name[0]!.toUpperCase()}${name.slice(1)}${suffix}`;
+  return `${name.slice(0, 1).toUpperCase()}${name.slice(1)}${suffix}`;
+}
+
+/** `DeadLetters` becomes `dead-letters`. */
+function toFileName(kind: string): string {
+  return kind.replaceAll(/\B[A-Z]/g, "-$&").toLowerCase();
 }

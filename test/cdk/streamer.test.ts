@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { App, RemovalPolicy, Stack, Validations } from "aws-cdk-lib";
@@ -20,7 +20,9 @@ import {
   REQUEST_TABLE_STREAM_SOURCE,
   SCHEDULE_TABLE,
 } from "../../src/store/dynamodb/index.ts";
+import { inBackticks, sections, tableRows } from "../support/markdown.ts";
 
+const ROOT = join(import.meta.dirname, "../..");
 const TABLES = {
   Connections: CONNECTION_TABLE,
   Schedule: SCHEDULE_TABLE,
@@ -234,10 +236,72 @@ describe("the alarms", () => {
     });
   });
 
+  it("each name the page of their kind in docs/runbooks, and each page has an alarm", () => {
+    const { template } = synthesize({ monitoring: { metricsNamespace: "Chat" } });
+    const alarms = Object.entries(template.findResources("AWS::CloudWatch::Alarm"));
+    const pages = alarms.map(([id, { Properties }]) => {
+      const [page = "", name = ""] = /docs\/runbooks\/([\w-]+)\.md/.exec(Properties.AlarmDescription) ?? [];
+      // Such as SMonitoringRouterErrors4DBB5AC3.
+      expect(id.slice(0, -8).toLowerCase()).toMatch(new RegExp(`${name.replaceAll("-", "")}$`));
+      return page;
+    });
+    const written = globSync("docs/runbooks/*.md", { cwd: ROOT }).filter(
+      (page) => !page.endsWith("README.md"),
+    );
+    expect([...new Set(pages)].sort()).toEqual(written.sort());
+  });
+
+  it("have pages whose commands find each resource by its type and a part of its id", () => {
+    const readme = readFileSync(join(ROOT, "docs/runbooks/README.md"), "utf8");
+    const lookups = [...readme.matchAll(/id_of (AWS\S+) ["\w${}]*?(?:\$\{NAME\})?(\w+)/g)].flatMap(
+      ([text, type = "", part]) =>
+        text.includes("NAME") ? FUNCTIONS.map((name) => [type, name + part]) : [[type, part!]],
+    );
+    const found = lookups.map(([type, part]) =>
+      Object.keys(defaults.template.findResources(type!)).filter((id) => id.includes(part!)),
+    );
+    expect(found.map(({ length }) => length)).toEqual(lookups.map(() => 1));
+    expect(lookups).toHaveLength(2 * FUNCTIONS.length + 4);
+  });
+
   it("are left out if it is asked for", () => {
     const { template } = synthesize({ monitoring: false });
     for (const type of ["Alarm", "Dashboard"]) template.resourceCountIs(`AWS::CloudWatch::${type}`, 0);
     template.resourceCountIs("AWS::SNS::Topic", 0);
+  });
+});
+
+describe("docs/reference/cdk.md", () => {
+  const text = sections(readFileSync(join(ROOT, "docs/reference/cdk.md"), "utf8")).get("Permissions") ?? "";
+  const rows = tableRows(text).map((cells) => cells.map(inBackticks));
+
+  it("lists what each function may do", () => {
+    const itemActions = inBackticks(/^Actions on items.*?\. /ms.exec(text)?.[0] ?? "").join(" ");
+    const listed = rows.flatMap(([[name = ""] = [], tables = [], actions]) =>
+      actions === undefined ? [] : [[name, tables, actions.filter((action) => action !== "blobs")]],
+    );
+    const granted = Object.entries(grants(synthesize({ blobs: true }).template)).map(([name, resources]) => {
+      const tables = Object.keys(TABLES).filter((table) => `{S${table}.Arn}` in resources);
+      const others = Object.entries(resources).filter(
+        ([resource]) =>
+          resource !== `{S${name}Log.Arn}` && !tables.some((table) => resource.startsWith(`{S${table}.Arn}`)),
+      );
+      for (const table of tables) expect(resources[`{S${table}.Arn}`]).toBe(`Allow ${itemActions}`);
+      const actions = others.flatMap(([, allowed]) => allowed.replace("Allow ", "").split(" "));
+      return [name.toLowerCase(), tables.map((table) => table.toLowerCase()), actions];
+    });
+    const sorted = (list: typeof granted) =>
+      list.map(([name, ...sets]) => [name, ...sets.map((set) => [...(set ?? [])].sort())]).sort();
+    expect(sorted(listed)).toEqual(sorted(granted));
+  });
+
+  it("lists the resource of each other action", () => {
+    const [explained, used] = [2, 3].map((length) =>
+      rows
+        .filter((cells) => cells.length === length)
+        .flatMap((cells) => (length === 2 ? cells[0]! : cells[2]!)),
+    );
+    expect(new Set(explained)).toEqual(new Set(used!.filter((action) => action !== "blobs")));
   });
 });
 
