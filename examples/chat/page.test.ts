@@ -21,7 +21,7 @@ let server: Server;
 let host: string;
 
 async function serve(mint: Parameters<typeof page>[0]["mint"]): Promise<Server> {
-  const listening = createServer(page({ mint, isLoopback })).listen(0, "127.0.0.1");
+  const listening = createServer(page({ mint, isLoopback, stage: "live" })).listen(0, "127.0.0.1");
   await once(listening, "listening");
   return listening;
 }
@@ -46,6 +46,10 @@ async function ask(path: string, { method = "GET", headers = {}, body = "" }: As
 const ADA = { method: "POST", body: JSON.stringify({ name: "ada", tenant: "math" }) };
 
 describe("the page", () => {
+  it("connects to the stage of the API", async () => {
+    expect((await ask("/")).body).toContain('<meta name="lift-socket" content="/live" />');
+  });
+
   it("consists of files that exist, each with its type", async () => {
     const { body, headers } = await ask("/");
     expect(headers["content-type"]).toBe("text/html; charset=utf-8");

@@ -7,10 +7,17 @@ const FILES = ["index.html", "chat.css", "icon.svg", ...SCRIPTS];
 /** Serves the chat's page, and `POST /token`. */
 export function page(options: PageOptions): PageHandler {
   const files: Files = new Map(
-    FILES.map((file) => [
-      file === "index.html" ? "/" : `/${file}`,
-      { type: fileType(file), body: readFileSync(new URL(`page/${file}`, import.meta.url)) },
-    ]),
+    FILES.map((name) => {
+      const isPage = name === "index.html";
+      const content = readFileSync(new URL(`page/${name}`, import.meta.url));
+      const body = isPage ? toStage(content.toString(), options.stage) : content;
+      return [isPage ? "/" : `/${name}`, { type: fileType(name), body }] as const;
+    }),
   );
   return servePage(files, options);
+}
+
+/** Sets the path of the API's stage. */
+function toStage(html: string, stage = "dev"): string {
+  return html.replace('content="/dev"', `content="/${encodeURIComponent(stage)}"`);
 }

@@ -9,7 +9,7 @@ let server: Server;
 let address: string;
 
 beforeAll(async () => {
-  server = createServer(await page({ mint: undefined, isLoopback })).listen(0, "127.0.0.1");
+  server = createServer(await page({ mint: undefined, isLoopback, stage: "live" })).listen(0, "127.0.0.1");
   await once(server, "listening");
   address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
@@ -24,6 +24,11 @@ describe("the page", () => {
     for (const file of files) expect((await fetch(`${address}/${file}`)).status, file).toBe(200);
     const { headers } = await fetch(`${address}/main.js`);
     expect(headers.get("content-type")).toBe("text/javascript; charset=utf-8");
+  });
+
+  it("connects to the stage of the API", async () => {
+    const html = await (await fetch(address)).text();
+    expect(html).toContain('<meta name="lift-socket" content="/live" />');
   });
 
   it("has one script, which imports nothing", async () => {

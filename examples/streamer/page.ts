@@ -21,12 +21,17 @@ export async function page(options: PageOptions): Promise<PageHandler> {
   });
   const file = (name: string, body: string | Uint8Array) => ({ type: fileType(name), body });
   const files: Files = new Map([
-    ["/", file("index.html", read("index.html"))],
+    ["/", file("index.html", toStage(read("index.html").toString(), options.stage))],
     ["/streamer.css", file("streamer.css", read("streamer.css"))],
     ["/icon.svg", file("icon.svg", read("icon.svg"))],
     ["/main.js", file("main.js", outputFiles[0]!.contents)],
   ]);
   return servePage(files, options);
+}
+
+/** Sets the path of the API's stage. */
+function toStage(html: string, stage = "dev"): string {
+  return html.replace('content="/dev"', `content="/${encodeURIComponent(stage)}"`);
 }
 
 function read(name: string): Buffer {

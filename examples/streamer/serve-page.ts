@@ -23,6 +23,8 @@ const Person = z.object({ name: z.string().trim().min(1).max(32), tenant: z.stri
 export interface PageOptions {
   /** Creates a token for the given user and tenant. `undefined`: `POST /token` answers 403. */
   readonly mint: ((sub: string, tenant: string) => Promise<string>) | undefined;
+  /** The API's stage. Default `dev`. */
+  readonly stage?: string | undefined;
   /** Tells whether a host name means this machine. */
   readonly isLoopback: (host: string) => boolean;
 }

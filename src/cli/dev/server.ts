@@ -111,7 +111,7 @@ export async function startServer(settings: ServerSettings, terminal: Terminal):
         tls,
         ...(credentials && { credentials }),
         ...source.gateway,
-        ...(settings.http && { http: await loadHttpListener(settings.http, host, port) }),
+        ...(settings.http && { http: await loadHttpListener(settings.http, settings, port) }),
         ownOrigins: true,
         allowedOrigins: settings.allowedOrigins,
         allowedHosts: settings.allowedHosts,
@@ -195,10 +195,15 @@ async function readRoutesApiId(run: ServerSettings["run"]): Promise<string | und
   return run.kind === "routes" || existsSync(path) ? (await readRoutesFile(path)).apiId : undefined;
 }
 
-/** Loads the listener for other requests. It finds the server's HOST and PORT in the environment. */
-function loadHttpListener(reference: Reference, host: string, port: number): Promise<RequestListener> {
+/** Loads the listener for other requests. It finds the server's HOST, PORT and STAGE in the environment. */
+function loadHttpListener(
+  reference: Reference,
+  { host, stage }: ServerSettings,
+  port: number,
+): Promise<RequestListener> {
   process.env.HOST = host;
   process.env.PORT = String(port);
+  process.env.STAGE = stage;
   return loadListener(reference);
 }
 
