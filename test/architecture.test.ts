@@ -74,7 +74,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     outbox: ["channels", "connection", "requests"],
     jobs: ["channels", "connection", "requests"],
   },
-  rollout: { flags: [], stores: [], tables: [] },
+  rollout: { flags: [], stages: [], stores: [], tables: [] },
   "lambda-emulator": { functions: [], policy: ["template"], "table-stream": [], template: [] },
   cli: {
     asyncapi: [],

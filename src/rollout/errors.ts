@@ -7,6 +7,7 @@ export const ROLLOUT_ERROR_CODES = {
     "The secondary store differs from the primary; call `reconcile` first, or pass `force: true`",
   SWAP_RUNNING: "Another `swapRoles` is running; wait for it",
   INVALID_FLAG: "The value of a flag is malformed",
+  INVALID_INPUT: "The state of the rollout is malformed, or does not allow the input",
   NOT_LISTABLE: "The store cannot list all its rows; it needs the optional method `listPage`",
 } as const;
 

@@ -12,6 +12,17 @@ export {
 } from "./flags/sources.ts";
 export { type SplitRoutes, split } from "./flags/split.ts";
 export { type FlagStep, parseFlag, type Side, type WithPercentOptions, withPercent } from "./flags/steps.ts";
+export { createPlan, type Plan, type PlanOptions, type Stage } from "./stages/plan.ts";
+export {
+  nextState,
+  parseRolloutState,
+  type RolloutInput,
+  type RolloutState,
+  type RolloutStep,
+  startRollout,
+} from "./stages/stages.ts";
+export type { TriggerReport } from "./stages/triggers.ts";
+export type { ObservedWindow, SideCounts } from "./stages/windows.ts";
 export { type CompareRows, differingFields, type RowDifference } from "./stores/differences.ts";
 export {
   type DualWriteOptions,
