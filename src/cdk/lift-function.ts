@@ -42,7 +42,7 @@ export interface LiftFunctionProps extends FunctionSettings {
 export class LiftFunction extends Construct implements iam.IGrantable {
   /** The function itself. */
   readonly function: lambda.Function;
-  /** What events are sent to: the function, or its alias with provisioned processes. */
+  /** The target of events: the function, or its alias with provisioned processes. */
   readonly target: lambda.IFunction;
   /** Its own role. */
   readonly role: iam.Role;

@@ -12,13 +12,13 @@ import type { LiftWebSocketApi } from "./web-socket-api.ts";
 export interface MonitoringProps {
   /** Is sent an email by each alarm, once it has confirmed the subscription. */
   readonly email?: string;
-  /** What alarms do. Default: they publish to a topic of their own, whose ARN is an output. */
+  /** Actions of each alarm. Default: they publish to a topic of their own, whose ARN is an output. */
   readonly actions?: readonly cloudwatch.IAlarmAction[];
   /** The namespace of the application's `emfCollector`. With it, events that fail for the application raise an alarm too. */
   readonly metricsNamespace?: string;
 }
 
-/** What is watched. */
+/** The watched resources. */
 interface Watched {
   readonly api: LiftWebSocketApi;
   readonly functions: { readonly [name: string]: LiftFunction };

@@ -59,7 +59,7 @@ export interface StreamerProps extends ApiSettings, CommonSettings {
   readonly warmThroughput?: dynamodb.WarmThroughput;
   /** Default: the key of DynamoDB, which costs nothing. */
   readonly encryption?: dynamodb.TableEncryption;
-  /** What happens to tables, bucket and logs when the stack is deleted. Default `RETAIN`, and tables cannot be deleted by mistake. */
+  /** Whether tables, bucket and logs are deleted with the stack. Default `RETAIN`, with deletion protection of the tables. */
   readonly removalPolicy?: RemovalPolicy;
   /** Alarms and a dashboard. `false` for none. */
   readonly monitoring?: MonitoringProps | false;
@@ -284,7 +284,7 @@ const workers = { invoke: lambdaInvoker({ functionName }), limits: ${limits} };
   }
 }
 
-/** What the stores do with items. None of them deletes or describes tables, and none is given a wildcard. */
+/** Actions of the stores on items. None of them deletes or describes tables, and none is given a wildcard. */
 const ITEM_ACTIONS = [
   "dynamodb:BatchGetItem",
   "dynamodb:ConditionCheckItem",

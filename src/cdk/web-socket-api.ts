@@ -16,7 +16,7 @@ import { type FunctionSettings, LiftFunction } from "./lift-function.ts";
 export interface AuthorizerProps {
   /** The function that API Gateway asks. */
   readonly function: lambda.IFunction;
-  /** What must be present in a connect. Default `["route.request.querystring.token"]`. */
+  /** Values that a connect must have. Default `["route.request.querystring.token"]`. */
   readonly identitySource?: readonly string[];
 }
 
@@ -24,7 +24,7 @@ export interface AuthorizerProps {
 export interface DomainProps {
   /** Such as `ws.example.com`. */
   readonly domainName: string;
-  /** Of the same region. */
+  /** A certificate of the same region. */
   readonly certificate: ICertificate;
 }
 
