@@ -12,7 +12,7 @@ interface Job {
 }
 
 const read = (name: string) => readFileSync(join(import.meta.dirname, name), "utf8");
-const workflow = parse(read("github-workflow.yml"), { merge: true });
+const workflow = parse(read("github-workflow.yml"));
 const jobs: { readonly [name: string]: Job } = workflow.jobs;
 const scripts = Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []));
 
