@@ -1,6 +1,5 @@
 import { TemplateError } from "../errors.ts";
-import type { Value } from "../template/parse-text.ts";
-import { isMap } from "../template/read-template.ts";
+import { isMap, type Value } from "../template/parse-text.ts";
 import type { ResolvedResource, ResolvedTemplate } from "../template/resolve-template.ts";
 import { MANAGED_POLICIES } from "./managed-policies.ts";
 import { type Policy, parsePolicy } from "./policy.ts";

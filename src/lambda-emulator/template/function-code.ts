@@ -1,8 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { TemplateError } from "../errors.ts";
-import type { ValueMap } from "./parse-text.ts";
-import { isMap } from "./read-template.ts";
+import { isMap, type ValueMap } from "./parse-text.ts";
 import type { ResolvedResource } from "./resolve-template.ts";
 
 /** The code of a function or layer. `archive` is a zip file. */

@@ -1,6 +1,6 @@
 import { TemplateError, type TemplateErrorCode, type TemplatePlace } from "../errors.ts";
-import type { Value, ValueList } from "./parse-text.ts";
-import { isMap, type Template } from "./read-template.ts";
+import { isMap, type Value, type ValueList } from "./parse-text.ts";
+import type { Template } from "./read-template.ts";
 import { callOf, placeOf, replaceVariables, splitAttribute } from "./references.ts";
 
 /** The value of `AWS::NoValue`. It removes the property or the item. */

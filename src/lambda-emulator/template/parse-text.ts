@@ -1,4 +1,13 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isScalar,
+  isSeq,
+  isMap as isYamlMap,
+  LineCounter,
+  type Node,
+  parseDocument,
+} from "yaml";
 import { TemplateError } from "../errors.ts";
 
 /** A value in a template. CloudFormation has no null. */
@@ -6,6 +15,11 @@ export type Value = string | number | boolean | ValueList | ValueMap;
 export type ValueList = readonly Value[];
 export interface ValueMap {
   readonly [name: string]: Value;
+}
+
+/** Returns whether a value is a map. */
+export function isMap(value: unknown): value is ValueMap {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** The line of each map and list of a template. It is the line of the value's key, if it has one. */
@@ -93,7 +107,7 @@ class Conversion {
         node.items.map((item) => this.convert(item as Node, undefined, depth + 1)),
       );
     }
-    if (!isMap(node)) return this.#scalar(node, line);
+    if (!isYamlMap(node)) return this.#scalar(node, line);
     const pairs = node.items.map(({ key, value }) => {
       const keyLine = this.#lineOf(key as Node);
       const name = this.#key(key, keyLine);

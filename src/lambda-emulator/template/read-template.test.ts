@@ -191,12 +191,6 @@ it.each([
     "t: The template is larger than 1048576 bytes",
   ],
   [
-    "SAM's transform",
-    `Transform: AWS::Serverless-2016-10-31\n${RESOURCE}`,
-    "TEMPLATE_UNSUPPORTED",
-    "t: The transform `AWS::Serverless-2016-10-31` is not expanded on this machine. Deploy it and use its processed form: `aws cloudformation get-template ",
-  ],
-  [
     "a macro",
     `Transform: [Mine]\n${RESOURCE}`,
     "TEMPLATE_UNSUPPORTED",

@@ -1,5 +1,6 @@
 import { TemplateError, type TemplateErrorCode } from "../errors.ts";
-import { type Lines, parseText, type Value, type ValueMap } from "./parse-text.ts";
+import { expandSam, SAM } from "./expand-sam.ts";
+import { isMap, type Lines, parseText, type Value, type ValueMap } from "./parse-text.ts";
 
 /** A template as it is written, checked at the top level only. */
 export interface Template {
@@ -32,7 +33,6 @@ export interface TemplateResource {
 /** CloudFormation's quota. */
 const MAX_RESOURCES = 500;
 const LANGUAGE_EXTENSIONS = "AWS::LanguageExtensions";
-const SAM = "AWS::Serverless-2016-10-31";
 
 const TOP_LEVEL = new Set([
   "AWSTemplateFormatVersion",
@@ -66,16 +66,17 @@ const RESOURCE_ATTRIBUTES = new Set([
  * @throws {TemplateError} TEMPLATE_SYNTAX, TEMPLATE_INVALID, TEMPLATE_UNSUPPORTED
  */
 export function readTemplate(text: string, file = "template"): Template {
-  const { value, lines } = parseText(text, file);
+  const { value: written, lines } = parseText(text, file);
   const fail = (message: string, code: TemplateErrorCode = "TEMPLATE_INVALID", line?: number) =>
     new TemplateError(code, message, { file, line });
-  if (!isMap(value)) throw fail("A template must be a map");
+  if (!isMap(written)) throw fail("A template must be a map");
+  const transforms = [written.Transform ?? []].flat();
+  for (const transform of transforms) assertTransform(transform, fail);
+  const value = transforms.includes(SAM) ? expandSam(written, file, lines) : written;
   const unknown = Object.keys(value).find((name) => !TOP_LEVEL.has(name));
   if (unknown !== undefined) {
     throw fail(`Unknown section \`${unknown}\`; expected one of ${[...TOP_LEVEL].join(", ")}`);
   }
-  const transforms = [value.Transform ?? []].flat();
-  for (const transform of transforms) assertTransform(transform, fail);
   const section = (name: string): Section => {
     const elements = value[name] ?? {};
     const line = typeof elements === "object" ? lines.get(elements) : undefined;
@@ -101,20 +102,12 @@ export function readTemplate(text: string, file = "template"): Template {
   };
 }
 
-/** Returns whether a value is a map. */
-export function isMap(value: unknown): value is ValueMap {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 type Fail = (message: string, code: TemplateErrorCode) => TemplateError;
 
 function assertTransform(transform: Value, fail: Fail): void {
-  if (transform === LANGUAGE_EXTENSIONS) return;
-  const remedy =
-    transform === SAM
-      ? "Deploy it and use its processed form: `aws cloudformation get-template --template-stage Processed --stack-name <stack>`"
-      : `Only ${LANGUAGE_EXTENSIONS} is supported`;
+  if (transform === LANGUAGE_EXTENSIONS || transform === SAM) return;
   const name = typeof transform === "string" ? ` \`${transform}\`` : "";
+  const remedy = `Only ${LANGUAGE_EXTENSIONS} and ${SAM} are supported`;
   throw fail(`The transform${name} is not expanded on this machine. ${remedy}`, "TEMPLATE_UNSUPPORTED");
 }
 

@@ -1,6 +1,5 @@
 import { TemplateError, type TemplatePlace } from "../errors.ts";
-import type { Lines, Value, ValueMap } from "./parse-text.ts";
-import { isMap } from "./read-template.ts";
+import { isMap, type Lines, type Value, type ValueMap } from "./parse-text.ts";
 
 /** A `Ref`, or the resource of `Fn::GetAtt`, also in `Fn::Sub`. */
 export interface Reference {

@@ -9,8 +9,8 @@ import {
   readParameters,
   type Stack,
 } from "./parameters.ts";
-import type { Value, ValueMap } from "./parse-text.ts";
-import { isMap, type Template, type TemplateResource } from "./read-template.ts";
+import { isMap, type Value, type ValueMap } from "./parse-text.ts";
+import type { Template, TemplateResource } from "./read-template.ts";
 import { findReferences } from "./references.ts";
 
 /** Options of {@link resolveTemplate}. `stackName` is required. */
