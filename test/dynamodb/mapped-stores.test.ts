@@ -6,18 +6,24 @@ import { text } from "node:stream/consumers";
 import {
   CreateTableCommand,
   type CreateTableCommandInput,
+  DeleteItemCommand,
+  GetItemCommand,
   PutItemCommand,
   paginateScan,
   UpdateItemCommand,
 } from "@aws-sdk/client-dynamodb";
+import { Lift } from "lift-ws";
+import type { WebSocketEvent } from "lift-ws/apigw";
 import {
   dualWriteStore,
   mappedConnectionStore,
   reconcile,
   STREAMER_CONNECTIONS,
+  split,
   type TableMapping,
 } from "lift-ws/rollout";
-import type { Connection, Json } from "lift-ws/store";
+import type { Connection, ConnectionStore, Json } from "lift-ws/store";
+import { createTestWebSocketEvent, lambdaContext } from "lift-ws/testing";
 import { connectionStoreCases } from "lift-ws/testing/stores";
 import { describe, expect, it } from "vitest";
 import { CALL_TIMEOUT_MS, ConnectionTable, localClient, MINUTE, noSdkTarget } from "./connection-table.ts";
@@ -229,6 +235,71 @@ describe("store on the original's table", () => {
     const listed = await collect(store.listByTenant("t"));
     expect(listed.map(({ id }) => id).sort()).toEqual(ids);
     expect(await store.count()).toBe(130);
+  });
+});
+
+describe("old and new handlers on the original's table", () => {
+  type Result = { readonly statusCode: number; readonly body?: string };
+
+  /** Handlers by hand, on the table as the original has it. The message's answer names its sender. */
+  function oldHandler(TableName: string) {
+    return async (event: WebSocketEvent): Promise<Result> => {
+      const { connectionId, routeKey, connectedAt, domainName, stage } = event.requestContext;
+      const Key = { ConnectionID: { S: connectionId } };
+      if (routeKey === "$connect") {
+        const date = { S: new Date(connectedAt).toISOString() };
+        const Item = {
+          ...Key,
+          UserID: { S: "ann" },
+          TenantID: { S: "acme" },
+          Endpoint: { S: `${domainName}/${stage}` },
+          ConnectedAt: date,
+          LastPing: date,
+          TTL: { N: String(Math.floor(connectedAt / 1000) + 24 * 3600) },
+        };
+        await client.send(new PutItemCommand({ TableName, Item }));
+        return { statusCode: 200 };
+      }
+      const { Item } = await client.send(new GetItemCommand({ TableName, Key, ConsistentRead: true }));
+      if (routeKey === "$disconnect") await client.send(new DeleteItemCommand({ TableName, Key }));
+      return { statusCode: 200, body: JSON.stringify(`${Item?.UserID?.S} of ${Item?.TenantID?.S}`) };
+    };
+  }
+
+  function newHandler(connectionStore: ConnectionStore, sawAtEnd: (who: string) => void) {
+    const app = new Lift({ connectionStore });
+    app.webSocket("$connect", (ctx) => {
+      ctx.setUserId("ann");
+      ctx.setTenantId("acme");
+    });
+    app.webSocket("who", (ctx) => ctx.status(200).json(`${ctx.userId} of ${ctx.tenantId}`));
+    app.webSocket("$disconnect", (ctx) => sawAtEnd(`${ctx.userId} of ${ctx.tenantId}`));
+    return app.webSocketHandler();
+  }
+
+  const sides = ["old", "new"] as const;
+  const mixes = sides.flatMap((connect) =>
+    sides.flatMap((who) => sides.map((disconnect) => ({ $connect: connect, who, $disconnect: disconnect }))),
+  );
+
+  it.each(mixes)("serve one connection with the routes %j", async (routes) => {
+    const { store, tableName, now } = await underTest(ORIGINAL, STREAMER_CONNECTIONS);
+    let atEnd: string | undefined;
+    const fresh = newHandler(store, (who) => {
+      atEnd = who;
+    });
+    const handler = split(oldHandler(tableName), fresh, routes);
+    const call = async (route: string) => {
+      const event = createTestWebSocketEvent(route, "a", "{}");
+      Object.assign(event.requestContext, { connectedAt: now() });
+      return (await handler(event, lambdaContext())) as Result;
+    };
+    expect(await call("$connect")).toMatchObject({ statusCode: 200 });
+    expect(JSON.parse((await call("who")).body ?? "")).toBe("ann of acme");
+    const end = await call("$disconnect");
+    expect(atEnd ?? JSON.parse(end.body ?? "")).toBe("ann of acme");
+    expect(await store.get("a")).toBeUndefined();
+    expect(await collect(store.listByTenant("acme"))).toEqual([]);
   });
 });
 
