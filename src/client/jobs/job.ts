@@ -70,6 +70,8 @@ export class RequestJob implements Repairable {
   repairing = false;
   /** Whether the request is stored, so that it survives its connection. */
   isStored = false;
+  /** Whether that is certain. Progress alone may be that of a request in place. */
+  isAcknowledged = false;
   /** Whether the last message was a `resend`. */
   isResent = false;
   /** Called with an error that does not say whether the request is stored. */
@@ -125,6 +127,7 @@ export class RequestJob implements Repairable {
       this.#end({ error: isUnknown ? outcomeUnknown(error) : error }, message.output);
     } else {
       this.isStored = true;
+      this.isAcknowledged ||= message.type !== "progress";
       if (message.type === "complete") {
         const { result, result_bytes: bytes, output } = message;
         if (bytes === undefined) this.#end({ result }, output);
@@ -179,7 +182,9 @@ export class RequestJob implements Repairable {
 
   /** Ends the job at once, without the rest of the output. */
   readonly fail = (error: ClientError): void => {
-    if (!this.signal.aborted) this.#close({ error });
+    if (this.signal.aborted) return;
+    const isUnknown = error.code === "NOT_FOUND" && !this.isAcknowledged;
+    this.#close({ error: isUnknown ? outcomeUnknown(error) : error });
   };
 
   /** Called when no output is missing. */

@@ -280,6 +280,18 @@ describe("a request without an answer", () => {
     }
   });
 
+  it("rejects with OUTCOME_UNKNOWN when its connection is lost after progress, and it was in place", async () => {
+    const all = await connected();
+    all.server.jobs.answer = () => "silent";
+    const end = ending(all.client.request("pay", 1, { id: ID }));
+    await all.clock.pass(10);
+    const progress = { percentage: 50, message: "", attempt: 1 };
+    all.server.opened[0]!.deliver({ type: "progress", request_id: ID, ...progress });
+    await all.clock.pass(10);
+    await reconnect(all);
+    expect(end).toEqual({ code: "OUTCOME_UNKNOWN" });
+  });
+
   it("takes its answer from a socket that was replaced meanwhile", async () => {
     const { client, clock, server } = await connected({ maxConnectionMs: 10_000 });
     server.jobs.answer = () => "silent";

@@ -86,6 +86,7 @@ function installRequests(core: ClientCore): RequestMethods {
       const job = open(id, options);
       const watch = () => {
         job.isStored = true;
+        job.isAcknowledged = true;
         job.answered.resolve();
         job.watch();
       };
