@@ -24,12 +24,8 @@ export {
 export type { TriggerReport } from "./stages/triggers.ts";
 export type { ObservedWindow, SideCounts } from "./stages/windows.ts";
 export { type CompareRows, differingFields, type RowDifference } from "./stores/differences.ts";
-export {
-  type DualWriteOptions,
-  type DualWriteReport,
-  type DualWriteStore,
-  dualWriteStore,
-} from "./stores/dual-write.ts";
+export { type DualWriteStore, dualWriteStore } from "./stores/dual-write.ts";
+export type { DualWriteOptions, DualWriteReport } from "./stores/dual-write-options.ts";
 export {
   type ReconcileOptions,
   type ReconcileProgress,

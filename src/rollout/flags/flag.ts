@@ -4,7 +4,7 @@ import { Retry } from "../../aws/index.ts";
 import { elapsed } from "../../internal/elapsed.ts";
 import { logSafely } from "../../internal/log-safely.ts";
 import { anyFunction, either, integer, type OptionChecks, withMethods } from "../../internal/options.ts";
-import type { Logger } from "../../lift/index.ts";
+import { jsonLogger, type Logger } from "../../lift/index.ts";
 import { checkOptions } from "../errors.ts";
 import type { FlagSource } from "./sources.ts";
 import { type FlagStep, parseFlag, type Side, sideOf } from "./steps.ts";
@@ -28,7 +28,7 @@ export interface FlagOptions {
   readonly cacheMs?: number;
   /** Time limit of a read in ms. Default 1,000; minimum 1. */
   readonly timeoutMs?: number;
-  /** Logs a source that fails and a malformed value. Default `console`. */
+  /** Logs a source that fails and a malformed value. Default `jsonLogger()`. */
   readonly logger?: Logger;
 }
 
@@ -90,7 +90,7 @@ class CachedFlag implements Flag {
     this.#salt = salt;
     this.#cacheMs = cacheMs;
     this.#timeoutMs = timeoutMs;
-    this.#logger = logger ?? console;
+    this.#logger = logger ?? jsonLogger();
   }
 
   async side(event: WebSocketEvent): Promise<Side> {

@@ -1,15 +1,9 @@
 import { KeyedQueue } from "../../internal/keyed-queue.ts";
-import {
-  anyFunction,
-  boolean,
-  either,
-  integer,
-  type OptionChecks,
-  withMethods,
-} from "../../internal/options.ts";
+import { withMethods } from "../../internal/options.ts";
 import { Semaphore } from "../../internal/semaphore.ts";
 import type { Connection, ConnectionStore, Json, TimeBudget } from "../../store/index.ts";
 import { checkOptions, RolloutError } from "../errors.ts";
+import { DifferenceList } from "./difference-list.ts";
 import {
   type CompareRows,
   callBudget,
@@ -17,56 +11,14 @@ import {
   RowComparison,
   type RowDifference,
 } from "./differences.ts";
+import {
+  DUAL_WRITE_OPTIONS,
+  type DualWriteOptions,
+  type DualWriteReport,
+  type DualWriteSettings,
+  settingsOf,
+} from "./dual-write-options.ts";
 import { type ReconcileOptions, type ReconcileReport, reconcile } from "./reconcile.ts";
-
-/** Options of `dualWriteStore`. */
-export interface DualWriteOptions {
-  /**
-   * Compares the row in both stores after each write, which costs a read of each. `true` compares all fields; a function
-   * decides itself. Default true.
-   */
-  readonly compare?: boolean | CompareRows;
-  /** Called for each difference that is found. Its errors are ignored. */
-  readonly onDifference?: (difference: RowDifference) => void;
-  /**
-   * Writes that wait for the secondary at most. Further ones are not written there: they are counted and listed. Default
-   * 10,000; minimum 1.
-   */
-  readonly maxPending?: number;
-  /** Rows listed by `differences()` at most. Default 1,000; minimum 1. */
-  readonly maxListed?: number;
-  /** Calls to the secondary at once. Default 16; minimum 1. */
-  readonly concurrency?: number;
-  /** Time limit of a call to the secondary in ms, within which the store rejects. Default 5,000; minimum 1. */
-  readonly timeoutMs?: number;
-  /**
-   * Whether a write resolves before the secondary has it. Default: true, but false on Lambda, which freezes the process
-   * after each event.
-   */
-  readonly background?: boolean;
-  /** Returns ms since the epoch. Default `Date.now`. */
-  readonly now?: () => number;
-}
-
-/** Counts since the store was created. */
-export interface DualWriteReport {
-  /** Writes that the primary carried out. */
-  readonly written: number;
-  /** Writes that wait for the secondary now. */
-  readonly pending: number;
-  /** Writes that failed on the secondary. */
-  readonly failed: number;
-  /** Writes that the secondary never got, because `maxPending` others waited. */
-  readonly dropped: number;
-  /** Comparisons that had a result. */
-  readonly compared: number;
-  /** Comparisons that failed, because a store did not answer. */
-  readonly uncompared: number;
-  /** Differences found, those included that a later write or comparison ended. */
-  readonly different: number;
-  /** Differences that are not in `differences()`, because it had `maxListed` rows. */
-  readonly unlisted: number;
-}
 
 /** A connection store that writes to two stores and reads from the primary one. */
 export interface DualWriteStore extends ConnectionStore {
@@ -104,17 +56,6 @@ const STORE = withMethods(
   "count",
 );
 
-const OPTIONS: OptionChecks<DualWriteOptions> = {
-  compare: either(boolean, anyFunction),
-  onDifference: anyFunction,
-  maxPending: integer(1),
-  maxListed: integer(1),
-  concurrency: integer(1),
-  timeoutMs: integer(1),
-  background: boolean,
-  now: anyFunction,
-};
-
 /**
  * Creates a connection store that writes to `primary` and then to `secondary`, and reads from `primary`. A failure of the
  * secondary changes no result: it is counted and listed. Writes of one row reach the secondary in their order.
@@ -131,7 +72,7 @@ export function dualWriteStore(
   options: DualWriteOptions = {},
 ): DualWriteStore {
   checkOptions({ primary, secondary }, { primary: STORE, secondary: STORE }, ["primary", "secondary"]);
-  checkOptions(options, OPTIONS);
+  checkOptions(options, DUAL_WRITE_OPTIONS);
   if (primary === secondary) {
     throw new RolloutError("INVALID_OPTION", "`secondary` must be another store than `primary`");
   }
@@ -145,10 +86,9 @@ class DualWriteConnectionStore implements DualWriteStore {
   readonly peek?: NonNullable<ConnectionStore["peek"]>;
   #primary: ConnectionStore;
   #secondary: ConnectionStore;
-  readonly #options: Required<Omit<DualWriteOptions, "compare" | "onDifference">>;
+  readonly #options: DualWriteSettings;
   readonly #compareRows: CompareRows;
   readonly #comparison: RowComparison | undefined;
-  readonly #onDifference: DualWriteOptions["onDifference"];
   /** Writes to the primary. Two of one row run one after the other, so that the secondary gets them in that order. */
   readonly #writes = new KeyedQueue();
   readonly #replays = new KeyedQueue();
@@ -157,32 +97,17 @@ class DualWriteConnectionStore implements DualWriteStore {
   readonly #unfinished = new Map<string, number>();
   readonly #writing = new Set<Promise<unknown>>();
   readonly #replaying = new Set<Promise<void>>();
-  readonly #listed = new Map<string, RowDifference>();
+  readonly #differences: DifferenceList;
   /** Resolves when the running swap has ended. */
   #swap: Promise<void> | undefined;
-  readonly #counts = {
-    written: 0,
-    failed: 0,
-    dropped: 0,
-    compared: 0,
-    uncompared: 0,
-    different: 0,
-    unlisted: 0,
-  };
+  readonly #counts = { written: 0, failed: 0, dropped: 0, compared: 0, uncompared: 0 };
 
   constructor(primary: ConnectionStore, secondary: ConnectionStore, options: DualWriteOptions) {
-    const { compare = true, onDifference, ...rest } = options;
+    const { compare = true, onDifference } = options;
     this.#primary = primary;
     this.#secondary = secondary;
-    this.#onDifference = onDifference;
-    this.#options = {
-      maxPending: rest.maxPending ?? 10_000,
-      maxListed: rest.maxListed ?? 1_000,
-      concurrency: rest.concurrency ?? 16,
-      timeoutMs: rest.timeoutMs ?? 5_000,
-      background: rest.background ?? process.env.AWS_LAMBDA_FUNCTION_NAME === undefined,
-      now: rest.now ?? Date.now,
-    };
+    this.#options = settingsOf(options);
+    this.#differences = new DifferenceList(this.#options.maxListed, onDifference);
     this.#compareRows = typeof compare === "function" ? compare : differingFields;
     if (compare !== false) this.#comparison = new RowComparison(this.#compareRows, this.#options.now);
     this.#slots = new Semaphore(this.#options.concurrency);
@@ -264,11 +189,12 @@ class DualWriteConnectionStore implements DualWriteStore {
   }
 
   report(): DualWriteReport {
-    return { ...this.#counts, pending: this.#replaying.size };
+    const { found, unlisted } = this.#differences;
+    return { ...this.#counts, pending: this.#replaying.size, different: found, unlisted };
   }
 
   differences(): readonly RowDifference[] {
-    return [...this.#listed.values()];
+    return this.#differences.listed;
   }
 
   async settled(): Promise<void> {
@@ -277,16 +203,16 @@ class DualWriteConnectionStore implements DualWriteStore {
 
   async reconcile(options: ReconcileOptions = {}): Promise<ReconcileReport> {
     await this.settled();
-    const before = { listed: [...this.#listed], unlisted: this.#counts.unlisted };
+    const { listed, unlisted } = this.#differences;
     const own = { now: this.#options.now, compare: this.#compareRows };
     const report = await reconcile(this.#primary, this.#secondary, { ...own, ...options });
     if (report.cursor !== undefined || options.cursor !== undefined) return report;
     const remaining = new Set(report.differences.map(({ id }) => id));
-    for (const [id, difference] of before.listed) {
-      if (!remaining.has(id) && this.#listed.get(id) === difference) this.#listed.delete(id);
+    for (const difference of listed) {
+      if (!remaining.has(difference.id)) this.#differences.deleteSame(difference);
     }
-    for (const difference of report.differences) this.#list(difference);
-    this.#counts.unlisted -= before.unlisted;
+    for (const difference of report.differences) this.#differences.add(difference);
+    this.#differences.unlisted -= unlisted;
     return report;
   }
 
@@ -297,9 +223,7 @@ class DualWriteConnectionStore implements DualWriteStore {
     try {
       await Promise.allSettled(this.#writing);
       await this.settled();
-      if (!force && (this.#listed.size > 0 || this.#counts.unlisted > 0)) {
-        throw new RolloutError("DIFFERENCES_OPEN");
-      }
+      if (!force && !this.#differences.isEmpty) throw new RolloutError("DIFFERENCES_OPEN");
       [this.#primary, this.#secondary] = [this.#secondary, this.#primary];
     } finally {
       this.#swap = undefined;
@@ -348,7 +272,7 @@ class DualWriteConnectionStore implements DualWriteStore {
       this.#finish(id);
       if (replay !== undefined) {
         this.#counts.dropped++;
-        this.#list({ id, fields: ["row"], at: this.#options.now() });
+        this.#differences.add({ id, fields: ["row"], at: this.#options.now() });
       }
       return Promise.resolve();
     }
@@ -372,9 +296,9 @@ class DualWriteConnectionStore implements DualWriteStore {
       failure = { cause };
     }
     const fields = await this.#compare(id, callBudget(timeoutMs, callerBudget));
-    if (fields?.length === 0) this.#listed.delete(id);
+    if (fields?.length === 0) this.#differences.delete(id);
     else if (fields !== undefined || failure !== undefined) {
-      this.#list({ id, fields: fields ?? ["row"], at: now(), ...failure });
+      this.#differences.add({ id, fields: fields ?? ["row"], at: now(), ...failure });
     }
     this.#finish(id);
   }
@@ -406,15 +330,5 @@ class DualWriteConnectionStore implements DualWriteStore {
     const left = (this.#unfinished.get(id) ?? 0) - 1;
     if (left > 0) this.#unfinished.set(id, left);
     else this.#unfinished.delete(id);
-  }
-
-  #list(difference: RowDifference): void {
-    this.#counts.different++;
-    const { id } = difference;
-    if (this.#listed.has(id) || this.#listed.size < this.#options.maxListed) this.#listed.set(id, difference);
-    else this.#counts.unlisted++;
-    try {
-      this.#onDifference?.(difference);
-    } catch {}
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { AwsTarget, Retry } from "../../aws/index.ts";
+import type { AwsTarget } from "../../aws/index.ts";
 import {
   anyFunction,
   integer,
@@ -18,8 +18,8 @@ import {
 } from "../../store/index.ts";
 import { DynamoDB, type Item } from "../dynamodb.ts";
 import { checkOptions } from "../errors.ts";
+import { MappedRows } from "./mapped-rows.ts";
 import {
-  connectionOf,
   itemOf,
   type MappedIndex,
   OWN,
@@ -60,8 +60,6 @@ const TOMBSTONE_MS = 20 * 60 * 1000;
 /** No connection has such an id: it contains characters that the service does not use. */
 const TOMBSTONE_PREFIX = "lift:deleted#";
 
-/** Keys per `BatchGetItem`, a limit of DynamoDB. */
-const BATCH_SIZE = 100;
 /** Write ids that a row remembers: as many writes may overlap a retried one. */
 const REMEMBERED_WRITES = 8;
 /** Longest pause between two attempts while others change the same row, in ms. */
@@ -88,6 +86,7 @@ class MappedConnectionStore implements ConnectionStore {
   readonly #db: DynamoDB;
   readonly #table: { readonly TableName: string };
   readonly #mapping: TableMapping;
+  readonly #rows: MappedRows;
   readonly #now: () => number;
 
   constructor({
@@ -100,6 +99,7 @@ class MappedConnectionStore implements ConnectionStore {
     this.#db = new DynamoDB(target, timeoutMs);
     this.#table = { TableName: tableName };
     this.#mapping = mapping;
+    this.#rows = new MappedRows(this.#db, tableName, mapping, now);
     this.#now = now;
   }
 
@@ -131,9 +131,9 @@ class MappedConnectionStore implements ConnectionStore {
     { removed = false }: { readonly removed?: boolean } = {},
   ): Promise<Connection | undefined> {
     const retry = this.#db.startRetry(budget);
-    const found = this.#live(await this.#read(retry, this.#mapping.key(id)));
+    const found = this.#rows.live(await this.#rows.read(retry, this.#mapping.key(id)));
     if (found !== undefined || !removed) return found;
-    const tombstone = await this.#read(retry, this.#tombstoneKey(id));
+    const tombstone = await this.#rows.read(retry, this.#tombstoneKey(id));
     const now = this.#now();
     if (Number(tombstone?.[OWN.until]?.N ?? 0) <= now) return undefined;
     const text = tombstone?.[OWN.removed]?.S;
@@ -148,7 +148,7 @@ class MappedConnectionStore implements ConnectionStore {
   ): Promise<void> {
     const retry = this.#db.startRetry(budget);
     const key = this.#mapping.key(id);
-    const kept = keep ? this.#live(await this.#read(retry, key)) : undefined;
+    const kept = keep ? this.#rows.live(await this.#rows.read(retry, key)) : undefined;
     const now = this.#now();
     const until = now + TOMBSTONE_MS;
     const { timeToLive } = this.#mapping;
@@ -192,90 +192,21 @@ class MappedConnectionStore implements ConnectionStore {
   }
 
   listByUser(userId: string): AsyncIterable<Connection> {
-    return this.#list(this.#mapping.userIndex, userId, (connection) => connection.userId);
+    return this.#rows.listByOwner(this.#mapping.userIndex, userId, (connection) => connection.userId);
   }
 
   listByTenant(tenantId: string): AsyncIterable<Connection> {
-    return this.#list(this.#mapping.tenantIndex, tenantId, (connection) => connection.tenantId);
+    return this.#rows.listByOwner(this.#mapping.tenantIndex, tenantId, (connection) => connection.tenantId);
   }
 
   async count(): Promise<number> {
     let count = 0;
-    for await (const _ of this.#scan()) count++;
+    for await (const _ of this.#rows.scan()) count++;
     return count;
   }
 
-  async listPage({
-    after,
-    limit,
-  }: {
-    readonly after?: string;
-    readonly limit: number;
-  }): Promise<ConnectionPage> {
-    const page = await this.#db.read(this.#db.startRetry(), "Scan", {
-      ...this.#table,
-      Limit: limit,
-      ConsistentRead: true,
-      ...(after === undefined ? {} : { ExclusiveStartKey: JSON.parse(after) as Item }),
-    });
-    const connections = (page.Items ?? []).flatMap((item) => this.#live(item) ?? []);
-    const next = page.LastEvaluatedKey;
-    return { connections, ...(next === undefined ? {} : { next: JSON.stringify(next) }) };
-  }
-
-  async *#scan(): AsyncGenerator<Connection> {
-    let after: string | undefined;
-    do {
-      const page = await this.listPage({ limit: 1_000, ...(after === undefined ? {} : { after }) });
-      yield* page.connections;
-      after = page.next;
-    } while (after !== undefined);
-  }
-
-  /** Reads each row as it is now: an index lags, and may not have all attributes. */
-  async *#list(
-    index: MappedIndex | undefined,
-    owner: string,
-    ownerOf: (connection: Connection) => string | undefined,
-  ): AsyncGenerator<Connection> {
-    if (owner === "") return;
-    const rows = index === undefined ? this.#scan() : this.#queryRows(index, owner);
-    for await (const row of rows) if (ownerOf(row) === owner) yield row;
-  }
-
-  async *#queryRows(index: MappedIndex, owner: string): AsyncGenerator<Connection> {
-    let start: Item | undefined;
-    do {
-      const page = await this.#db.read(this.#db.startRetry(), "Query", {
-        ...this.#table,
-        IndexName: index.name,
-        KeyConditionExpression: "#owner = :owner",
-        ExpressionAttributeNames: { "#owner": index.partitionKey },
-        ExpressionAttributeValues: { ":owner": { S: owner } },
-        ...(start === undefined ? {} : { ExclusiveStartKey: start }),
-      });
-      const keyNames = Object.keys(this.#mapping.key(""));
-      const keys = (page.Items ?? []).map((item) => pick(item, keyNames));
-      for (let from = 0; from < keys.length; from += BATCH_SIZE) {
-        yield* await this.#readRows(keys.slice(from, from + BATCH_SIZE));
-      }
-      start = page.LastEvaluatedKey;
-    } while (start !== undefined);
-  }
-
-  async #readRows(batch: readonly Item[]): Promise<Connection[]> {
-    const retry = this.#db.startRetry();
-    const { TableName } = this.#table;
-    const rows: Connection[] = [];
-    for (let keys = batch; keys.length > 0; ) {
-      const output = await this.#db.read(retry, "BatchGetItem", {
-        RequestItems: { [TableName]: { Keys: keys } },
-      });
-      rows.push(...(output.Responses?.[TableName] ?? []).flatMap((item) => this.#live(item) ?? []));
-      keys = output.UnprocessedKeys?.[TableName]?.Keys ?? [];
-      if (keys.length > 0 && !(await retry.pause())) throw new StoreError("STORE_UNAVAILABLE");
-    }
-    return rows;
+  listPage(page: { readonly after?: string; readonly limit: number }): Promise<ConnectionPage> {
+    return this.#rows.listPage(page);
   }
 
   /** Changes the state by a condition on its last version. Resolves to `undefined` when there is no row. */
@@ -288,8 +219,8 @@ class MappedConnectionStore implements ConnectionStore {
     const write = randomUUID().slice(0, 8);
     let attempt: ReadonlyMap<string, Json> | undefined;
     for (;;) {
-      const item = await this.#read(retry, this.#mapping.key(id));
-      const row = this.#live(item);
+      const item = await this.#rows.read(retry, this.#mapping.key(id));
+      const row = this.#rows.live(item);
       if (item === undefined || row === undefined) return undefined;
       const stored = storedStateOf(id, item);
       if (attempt !== undefined && stored?.writes.includes(write)) return attempt;
@@ -326,16 +257,6 @@ class MappedConnectionStore implements ConnectionStore {
     };
   }
 
-  #live(item: Item | undefined): Connection | undefined {
-    const connection = connectionOf(this.#mapping, item);
-    return connection !== undefined && connection.expiresAt > this.#now() ? connection : undefined;
-  }
-
-  async #read(retry: Retry, key: Item): Promise<Item | undefined> {
-    const input = { ...this.#table, Key: key, ConsistentRead: true };
-    return (await this.#db.read(retry, "GetItem", input)).Item;
-  }
-
   #tombstoneKey(id: string): Item {
     return this.#mapping.key(`${TOMBSTONE_PREFIX}${id}`);
   }
@@ -352,8 +273,4 @@ function condition(expression: string, now: number): object {
 function setOrDelete(state: Map<string, Json>, key: string, value: Json | undefined): void {
   if (value === undefined) state.delete(key);
   else state.set(key, value);
-}
-
-function pick(item: Item, names: readonly string[]): Item {
-  return Object.fromEntries(names.flatMap((name) => (item[name] === undefined ? [] : [[name, item[name]]])));
 }
