@@ -31,6 +31,13 @@ function checkHistory(root, args) {
 export { checkHistory as "check:history" };
 
 /** @type {Command} */
+function checkTemplates(root, args) {
+  return run(nodePath(root), [join("tools", "check-templates.mjs"), ...args], spawnOptions(root));
+}
+
+export { checkTemplates as "check:templates" };
+
+/** @type {Command} */
 export function mutate(root, args) {
   return run(nodePath(root), [SOURCE, join("test", "mutation", "main.ts"), ...args], spawnOptions(root));
 }

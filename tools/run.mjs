@@ -30,6 +30,11 @@ const COMMANDS = {
     usage: "npm run check:history [-- --help]",
     help: "",
   },
+  "check:templates": {
+    about: "run public templates of others with `lift-ws local`",
+    usage: "npm run check:templates [-- --help]",
+    help: "",
+  },
   mutate: {
     about: "change the code of a part, and count the changes that its tests notice",
     usage: "npm run mutate -- <part>",
@@ -58,7 +63,7 @@ const COMMANDS = {
 };
 
 /** These print their own help, which lists their measures and stores. */
-const WITH_OWN_HELP = ["bench", "check:history", "mutate"];
+const WITH_OWN_HELP = ["bench", "check:history", "check:templates", "mutate"];
 
 async function main(/** @type {string[]} */ [name = "--help", ...args]) {
   if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
