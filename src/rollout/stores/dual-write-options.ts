@@ -19,7 +19,10 @@ export interface DualWriteOptions {
   readonly maxListed?: number;
   /** Calls to the secondary at once. Default 16; minimum 1. */
   readonly concurrency?: number;
-  /** Time limit of a call to the secondary in ms, within which the store rejects. Default 5,000; minimum 1. */
+  /**
+   * Time limit of a call to the secondary in ms, within which the store rejects. Without `background`, each write waits that
+   * long at most. Default 5,000, or 1,000 without `background`; minimum 1.
+   */
   readonly timeoutMs?: number;
   /**
    * Whether a write resolves before the secondary has it. Default: true, but false on Lambda, which freezes the process
@@ -65,12 +68,13 @@ export const DUAL_WRITE_OPTIONS: OptionChecks<DualWriteOptions> = {
 export type DualWriteSettings = Required<Omit<DualWriteOptions, "compare" | "onDifference">>;
 
 export function settingsOf(options: DualWriteOptions): DualWriteSettings {
+  const background = options.background ?? process.env.AWS_LAMBDA_FUNCTION_NAME === undefined;
   return {
     maxPending: options.maxPending ?? 10_000,
     maxListed: options.maxListed ?? 1_000,
     concurrency: options.concurrency ?? 16,
-    timeoutMs: options.timeoutMs ?? 5_000,
-    background: options.background ?? process.env.AWS_LAMBDA_FUNCTION_NAME === undefined,
+    timeoutMs: options.timeoutMs ?? (background ? 5_000 : 1_000),
+    background,
     now: options.now ?? Date.now,
   };
 }

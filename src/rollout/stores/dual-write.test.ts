@@ -139,7 +139,7 @@ describe("dualWriteStore", () => {
     await store.settled();
     expect(store.differences()).toEqual([{ id: "a", fields: ["row"], at: now(), cause }]);
     expect(found).toEqual(store.differences());
-    expect(store.report()).toMatchObject({ failed: 1, uncompared: 1, different: 1 });
+    expect(store.report()).toMatchObject({ failed: 1, compared: 0, different: 1 });
     isDown = false;
     await store.delete("a");
     await store.settled();
@@ -241,6 +241,27 @@ describe("dualWriteStore", () => {
     await store.save(row("a"), { getRemainingTimeInMillis: () => 40 });
     expect(await secondary.get("a")).toEqual(row("a"));
     expect(budgets[0]).toBeLessThanOrEqual(40);
+  });
+
+  it("does not wait for a secondary that hangs", async () => {
+    const { primary, secondary, now } = clocked();
+    const store = dualWriteStore(primary, gated(secondary).store, { now, background: false, timeoutMs: 1 });
+    expect(await store.save(row("a"))).toBe(true);
+    expect(store.report()).toMatchObject({ written: 1, pending: 1 });
+    const patient = dualWriteStore(primary, gated(secondary).store, { now, background: false });
+    const budget = { getRemainingTimeInMillis: () => 1 };
+    expect(await patient.save(row("b"), budget)).toBe(true);
+  });
+
+  it("counts a comparison that a store does not answer", async () => {
+    const { primary, secondary, now } = clocked();
+    const unreadable = intercepted(secondary, (method) => {
+      if (method === "get") throw new Error("down");
+    });
+    const store = dualWriteStore(primary, unreadable, { now });
+    await store.save(row("a"));
+    await store.settled();
+    expect(store.report()).toMatchObject({ failed: 0, compared: 0, uncompared: 1, different: 0 });
   });
 
   it.each([

@@ -241,7 +241,7 @@ class DualWriteConnectionStore implements DualWriteStore {
     this.#writing.add(written);
     try {
       const { result, replayed } = await written;
-      if (!this.#options.background) await replayed;
+      if (!this.#options.background) await this.#waitFor(replayed, budget);
       return result;
     } finally {
       this.#writing.delete(written);
@@ -261,7 +261,7 @@ class DualWriteConnectionStore implements DualWriteStore {
     } catch (error) {
       // The primary may have carried it out, so the row is compared.
       const compared = this.#enqueue(id, budget, undefined);
-      if (!this.#options.background) await compared;
+      if (!this.#options.background) await this.#waitFor(compared, budget);
       throw error;
     }
   }
@@ -284,6 +284,17 @@ class DualWriteConnectionStore implements DualWriteStore {
     return replayed;
   }
 
+  /** Waits for the secondary, but not for one that does not keep to its time. */
+  async #waitFor(replayed: Promise<void>, budget: TimeBudget | undefined): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const ms = callBudget(this.#options.timeoutMs, budget).getRemainingTimeInMillis();
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms);
+    });
+    await Promise.race([replayed, timeout]);
+    clearTimeout(timer);
+  }
+
   async #replay(id: string, budget: TimeBudget | undefined, replay: Replay | undefined): Promise<void> {
     const { timeoutMs, background, now } = this.#options;
     const callerBudget = background ? undefined : budget;
@@ -295,7 +306,9 @@ class DualWriteConnectionStore implements DualWriteStore {
       this.#counts.failed++;
       failure = { cause };
     }
-    const fields = await this.#compare(id, callBudget(timeoutMs, callerBudget));
+    // A store that has just failed is not asked again; a later write of the row compares it.
+    const hasFailed = failure !== undefined && "cause" in failure;
+    const fields = hasFailed ? undefined : await this.#compare(id, callBudget(timeoutMs, callerBudget));
     if (fields?.length === 0) this.#differences.delete(id);
     else if (fields !== undefined || failure !== undefined) {
       this.#differences.add({ id, fields: fields ?? ["row"], at: now(), ...failure });
