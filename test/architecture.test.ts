@@ -80,6 +80,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     asyncapi: [],
     certificate: [],
     cost: [],
+    export: [],
     project: [],
     lambda: ["certificate", "project"],
     local: ["certificate", "lambda", "project"],

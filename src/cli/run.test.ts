@@ -34,7 +34,7 @@ describe("lift-ws", () => {
   it.each([[["--help"]], [["-h"]], [["help"]]])("%j lists the commands", async (argv) => {
     const { code, stdout } = await lift(...argv);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^ {2}dev .+\n {2}local .+\n {2}token .+\n {2}asyncapi /m);
+    expect(stdout).toMatch(/^ {2}dev .+\n {2}local .+\n {2}export .+\n {2}token .+\n {2}asyncapi /m);
   });
 
   it("without a command lists them too, with an error code", async () => {
@@ -46,7 +46,7 @@ describe("lift-ws", () => {
     expect(await lift("--version")).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
   });
 
-  it.each(["dev", "token", "asyncapi", "cost"])(
+  it.each(["dev", "export", "token", "asyncapi", "cost"])(
     "%s --help lists its flags, beside any other argument",
     async (command) => {
       const { code, stdout } = await lift(command, "--nonsense", "--help");
@@ -56,7 +56,7 @@ describe("lift-ws", () => {
     },
   );
 
-  it.each(["dev", "token", "asyncapi", "cost"])(
+  it.each(["dev", "export", "token", "asyncapi", "cost"])(
     "%s has the same flags in its help as docs/reference/cli.md",
     async (command) => {
       const docs = await readFile(join(import.meta.dirname, "../../docs/reference/cli.md"), "utf8");

@@ -4,12 +4,13 @@ import { asyncapi } from "./asyncapi.ts";
 import { cost } from "./cost.ts";
 import { dev } from "./dev.ts";
 import { CliError } from "./errors.ts";
+import { exportTemplates } from "./export.ts";
 import { local } from "./local.ts";
 import { logFailure } from "./log.ts";
 import { requests } from "./requests.ts";
 import { token } from "./token.ts";
 
-const COMMANDS: readonly Command[] = [dev, local, token, asyncapi, requests, cost];
+const COMMANDS: readonly Command[] = [dev, local, exportTemplates, token, asyncapi, requests, cost];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 

@@ -16,7 +16,7 @@ export { createFilter, type FilterPattern } from "./table-stream/filter.ts";
 export { pollTableStream, type TableStreamOptions, type TableStreamPoller } from "./table-stream/poller.ts";
 export type { TableStreamEvent, TableStreamRecord } from "./table-stream/record.ts";
 export { type FunctionCode, findFunctionCode } from "./template/function-code.ts";
-export { isMap, type Value, type ValueMap } from "./template/parse-text.ts";
+export { isMap, parseText, type Value, type ValueMap } from "./template/parse-text.ts";
 export { readTemplate } from "./template/read-template.ts";
 export {
   type ResolvedResource,

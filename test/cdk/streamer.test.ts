@@ -1,12 +1,23 @@
 import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { App, RemovalPolicy, Stack, Validations } from "aws-cdk-lib";
 import { Match, Template } from "aws-cdk-lib/assertions";
 import { AwsSolutionsChecks } from "cdk-nag";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { Streamer, type StreamerProps } from "../../src/cdk/index.ts";
+import { exportStack } from "../../src/cli/export/export-stack.ts";
 import { embeddedMetrics } from "../../src/cli/local/metrics.ts";
+import {
+  findFunctionCode,
+  isAllowed,
+  type ResolvedTemplate,
+  readRolePolicies,
+  readTemplate,
+  resolveTemplate,
+} from "../../src/lambda-emulator/index.ts";
 import { jsonLogger, Lift } from "../../src/lift/index.ts";
 import { emfCollector, webSocketMetrics } from "../../src/lift/middleware/metrics/index.ts";
 import { lambdaContext, messageEvent, recordingConnections } from "../../src/lift/testing/index.ts";
@@ -313,6 +324,116 @@ it("gives a bucket for blobs to the functions that run the application", () => {
     Environment: { Variables: Match.objectLike({ BLOB_BUCKET: Match.anyValue() }) },
   });
 });
+
+describe("the templates for other tools", () => {
+  let original: ResolvedTemplate;
+  let exported: ReturnType<typeof exportStack>;
+  beforeAll(() => {
+    const file = join(defaults.directory, "Chat.template.json");
+    const text = readFileSync(file, "utf8");
+    original = resolve(text, file);
+    exported = exportStack(text, file, "Chat");
+  });
+
+  const EXPAND = {
+    "cloudformation.json": (text: string) => text,
+    "sam.yaml": (text: string) => text,
+    "serverless.yml": (text: string) => JSON.stringify(expandServerless(parse(text))),
+  };
+
+  it.each(Object.entries(EXPAND))("grant the same, and have the same resources: %s", (name, expand) => {
+    const written = resolve(expand(exported.templates.get(name)!));
+    const granted = allowedCalls(original);
+    expect(Object.keys(granted)).toHaveLength(FUNCTIONS.length);
+    expect(allowedCalls(written)).toEqual(granted);
+    expect(describeResources(written)).toEqual(describeResources(original));
+    expect(written.outputs).toEqual(original.outputs);
+  });
+
+  it.each(Object.entries(EXPAND))("are not taken for equal with one right less: %s", (name, expand) => {
+    const text = exported.templates.get(name)!.replace("execute-api:ManageConnections", "execute-api:Invoke");
+    const [written, granted] = [allowedCalls(resolve(expand(text))), allowedCalls(original)];
+    const changed = Object.keys(granted).filter((role) => !isDeepStrictEqual(written[role], granted[role]));
+    expect(changed).toHaveLength(6);
+    expect(Object.values(written).flat()).not.toEqual(
+      expect.arrayContaining([expect.stringContaining("ManageConnections")]),
+    );
+  });
+
+  it("have the code of each function", () => {
+    const functions = original.resources.filter(({ type }) => type === "AWS::Lambda::Function");
+    expect(exported.functions.map(({ source }) => source)).toEqual(
+      functions.map((each) => (findFunctionCode(each, original.file) as { path: string }).path),
+    );
+    expect(exported.functions.map(({ name }) => name.slice(1)).sort()).toEqual(FUNCTIONS.toSorted());
+  });
+
+  it("have nothing of CDK", () => {
+    const text = [...exported.templates.values()].join("");
+    expect(text).not.toMatch(/aws:cdk|aws:asset|AWS::CDK|BootstrapVersion|cdk-hnb659fds|cdk_nag/);
+  });
+});
+
+/** Resolves a template, in which functions have the same logical IDs as in those of the other tools. */
+function resolve(text: string, file = "template"): ResolvedTemplate {
+  const same = text.replaceAll(/\b(S[A-Z][a-z]+)(Function[0-9A-F]{8}|LambdaFunction)\b/g, "$1Function");
+  return resolveTemplate(readTemplate(same, file), { stackName: "chat" });
+}
+
+/** Returns the calls that each role may make, of all calls that the statements of the roles name. */
+function allowedCalls(template: ResolvedTemplate): { [role: string]: string[] } {
+  const documents = template.resources.flatMap(({ properties }: Properties) => [
+    ...(properties.Policies ?? []).map(({ PolicyDocument }: Properties) => PolicyDocument),
+    ...(properties.PolicyDocument?.Statement[0].Principal ? [] : [properties.PolicyDocument ?? []].flat()),
+  ]);
+  const statements: Properties[] = documents.flatMap(({ Statement }) => Statement);
+  const named = (key: string): string[] => [...new Set(statements.flatMap((each) => each[key]))].sort();
+  const calls = named("Action").flatMap((action) =>
+    named("Resource").map((resource) => ({ action, resource: resource.replaceAll("*", "any") })),
+  );
+  const allowed = [...readRolePolicies(template)].map(([role, policies]) => {
+    const own = calls.filter((call) => isAllowed(policies, call).allowed);
+    return [role, own.map(({ action, resource }) => `${action} ${resource}`)];
+  });
+  return Object.fromEntries(allowed);
+}
+
+/** Returns all that matters of a template's resources, but where the code is. */
+function describeResources({ resources }: ResolvedTemplate) {
+  const own = resources.filter(({ type }) => type !== "AWS::CDK::Metadata");
+  const described = own.map(({ logicalId, type, properties, dependsOn, deletionPolicy }) => {
+    const { Code: _, ...others } = properties;
+    return [logicalId, { type, properties: others, dependsOn: dependsOn.toSorted(), deletionPolicy }];
+  });
+  return Object.fromEntries(described);
+}
+
+/** Does what the Serverless Framework does with functions that have a role and no events. */
+function expandServerless({ functions, resources }: Properties) {
+  const { extensions, Resources, ...sections } = resources;
+  const expanded = Object.entries<Properties>(functions).map(([name, it]) => {
+    const id = `${name}LambdaFunction`;
+    const { Properties, ...attributes } = extensions[id];
+    const folder = `functions/${name}`;
+    expect(it.package).toEqual({ patterns: [`${folder}/**`] });
+    const own = {
+      Code: `./${folder}`,
+      Handler: it.handler.replace(`${folder}/`, ""),
+      Runtime: it.runtime,
+      Architectures: [it.architecture],
+      MemorySize: it.memorySize,
+      Timeout: it.timeout,
+      Role: it.role,
+      Environment: { Variables: it.environment },
+    };
+    const DependsOn = [...(it.dependsOn ?? []), it.role["Fn::GetAtt"][0]];
+    return [
+      id,
+      { ...attributes, Type: "AWS::Lambda::Function", DependsOn, Properties: { ...own, ...Properties } },
+    ];
+  });
+  return { ...sections, Resources: { ...Resources, ...Object.fromEntries(expanded) } };
+}
 
 /** Returns what each role may do: its actions, by resource. */
 function grants(template: Template): Record<string, Record<string, string>> {

@@ -291,6 +291,21 @@ describe("the stack without", () => {
   });
 });
 
+it.each(["cloudformation.json", "sam.yaml"])("runs as `lift-ws export` wrote it: %s", async (name) => {
+  const out = `for-${name}`;
+  expect(await project.run(["export", "cdk.out/Lounge.template.json", "--out", out]).exited).toBe(0);
+  const lift = project.run([
+    ...["local", `${out}/${name}`, "--port", "0", "--stack-name", `p${randomUUID().slice(0, 8)}`],
+    ...["--dynamodb-endpoint", inject("dynamoDBEndpoint")],
+  ]);
+  await lift.prints(/^Routes +\$connect.*\$disconnect.*\$default/ms);
+  const ada = await connectUser(project, lift.url, "ada");
+  ada.send("join", "subscribe", { channels: [{ channel: "room:lobby" }] });
+  await ada.receiveFor("join", "response");
+  expect(lift.output).not.toMatch(/not authorized|AccessDenied/);
+  await lift.kill();
+});
+
 it("stops at the start when an event source may not read its stream", async () => {
   await vi.waitFor(async () => {
     await expect(

@@ -144,8 +144,16 @@ export class Stack {
   }
 }
 
-/** Reads a template. @throws {CliError} USAGE when the file cannot be read; FAILED, naming the resource and line */
+/** Reads a template. @throws {CliError} as {@link readTemplateFile} does */
 export function readStack({ file, stackName, ...options }: StackSettings): Stack {
+  return readTemplateFile(
+    file,
+    (text, path) => new Stack(resolveTemplate(readTemplate(text, path), { stackName, ...options })),
+  );
+}
+
+/** Calls `read` with a template. @throws {CliError} USAGE when the file cannot be read; FAILED, naming the resource and line */
+export function readTemplateFile<Result>(file: string, read: (text: string, path: string) => Result): Result {
   const path = displayPath(file);
   let text: string;
   try {
@@ -153,13 +161,8 @@ export function readStack({ file, stackName, ...options }: StackSettings): Stack
   } catch (error) {
     throw new CliError("USAGE", `Cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
   }
-  return reportFaults(() => new Stack(resolveTemplate(readTemplate(text, path), { stackName, ...options })));
-}
-
-/** Turns a template's fault into an error of the command. */
-function reportFaults<Result>(run: () => Result): Result {
   try {
-    return run();
+    return read(text, path);
   } catch (error) {
     if (error instanceof TemplateError) throw new CliError("FAILED", error.message);
     throw error;

@@ -25,6 +25,7 @@ Resources:
       CodeUri: send/
       Handler: app.handler
       Timeout: 9
+      LoggingConfig: { LogGroup: log }
       Layers: [own]
       Tracing: Active
       Environment: { Variables: { TABLE: !Ref Rows } }
@@ -86,6 +87,7 @@ it("expands functions and tables, with their roles and events", () => {
     Handler: "app.handler",
     Runtime: "nodejs22.x",
     Timeout: 9,
+    LoggingConfig: { LogGroup: "log" },
     Layers: ["shared", "own"],
     Environment: { Variables: { STAGE: "live", TABLE: "s-Rows" } },
     Role: SendRole.attributes.Arn,

@@ -33,7 +33,7 @@ const POLICY_TEMPLATES: ReadonlyMap<string, PolicyTemplate> = new Map([
 
 /** Properties of AWS::Serverless::Function that AWS::Lambda::Function has in the same form. */
 const SAME =
-  "Architectures DeadLetterConfig Description Environment EphemeralStorage FunctionName Handler Layers MemorySize PackageType ReservedConcurrentExecutions Role Runtime SnapStart Timeout VpcConfig".split(
+  "Architectures DeadLetterConfig Description Environment EphemeralStorage FunctionName Handler KmsKeyArn Layers LoggingConfig MemorySize PackageType ReservedConcurrentExecutions Role Runtime SnapStart Timeout VpcConfig".split(
     " ",
   );
 

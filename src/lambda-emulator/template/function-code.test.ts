@@ -47,6 +47,14 @@ describe("the code of a function", () => {
     expect(find()).toEqual({ kind: "archive", path: join(folder, "asset.1") });
   });
 
+  it.each([
+    ["folder", "/"],
+    ["archive", "zip"],
+  ])("is the path that the template names: %s", (kind, content) => {
+    const { folder, find } = findCode({ Properties: { Code: "./echo" } }, { echo: content });
+    expect(find()).toEqual({ kind, path: join(folder, "echo") });
+  });
+
   it("is the text in the template", () => {
     const { find } = findCode({ Properties: { Code: { ZipFile: "exports.handler = 1" } } });
     expect(find()).toEqual({ kind: "inline", text: "exports.handler = 1" });
@@ -72,7 +80,14 @@ describe("the code of a function", () => {
       { Properties: CODE, Metadata: { "aws:asset:path": "none" } },
       {},
       "ASSET_MISSING",
-      "The asset <folder>/none does not exist; run `cdk synth`",
+      "The code <folder>/none does not exist; run `cdk synth`",
+    ],
+    [
+      "names a missing path in place of an asset",
+      { Properties: { Code: "./none" } },
+      {},
+      "ASSET_MISSING",
+      "The code <folder>/none does not exist",
     ],
     [
       "is a container image",

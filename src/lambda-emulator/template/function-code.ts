@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { TemplateError } from "../errors.ts";
+import { TemplateError, type TemplatePlace } from "../errors.ts";
 import { isMap, type ValueMap } from "./parse-text.ts";
 import type { ResolvedResource } from "./resolve-template.ts";
 
@@ -11,15 +11,19 @@ export type FunctionCode =
   | { readonly kind: "inline"; readonly text: string };
 
 /**
- * Finds the code of a Lambda function or layer: inline, or the asset that CDK wrote beside the template. CDK names the asset
- * in the resource's metadata and in `<stack>.assets.json`.
+ * Finds the code of a Lambda function or layer: inline, a path as `aws cloudformation package` takes it, or the asset that CDK
+ * wrote beside the template. CDK names the asset in the resource's metadata and in `<stack>.assets.json`.
  * @param templateFile the path of the template
  * @throws {TemplateError} ASSET_MISSING, TEMPLATE_INVALID, TEMPLATE_UNSUPPORTED
  */
-export function findFunctionCode(resource: ResolvedResource, templateFile: string): FunctionCode {
+export function findFunctionCode(
+  resource: Pick<ResolvedResource, "logicalId" | "line" | "properties" | "metadata">,
+  templateFile: string,
+): FunctionCode {
   const { logicalId, line, properties, metadata } = resource;
   const place = { file: templateFile, resource: logicalId, line };
   const code = properties.Code ?? properties.Content;
+  if (typeof code === "string") return codeAt(code, place);
   if (!isMap(code)) throw new TemplateError("TEMPLATE_INVALID", "The function has no `Code`", place);
   if (code.ImageUri !== undefined) {
     throw new TemplateError(
@@ -36,14 +40,16 @@ export function findFunctionCode(resource: ResolvedResource, templateFile: strin
     const message = `The code ${object} is not on this machine: the resource has no \`aws:asset:path\` in its metadata, and no assets.json beside the template has its \`S3Key\``;
     throw new TemplateError("ASSET_MISSING", message, place);
   }
-  const absolute = resolve(dirname(templateFile), path);
+  return codeAt(path, place);
+}
+
+/** @param path relative to the template */
+function codeAt(path: string, place: TemplatePlace): FunctionCode {
+  const absolute = resolve(dirname(place.file), path);
   const stats = statSync(absolute, { throwIfNoEntry: false });
   if (stats === undefined) {
-    throw new TemplateError(
-      "ASSET_MISSING",
-      `The asset ${absolute} does not exist; run \`cdk synth\``,
-      place,
-    );
+    const message = `The code ${absolute} does not exist; run \`cdk synth\``;
+    throw new TemplateError("ASSET_MISSING", message, place);
   }
   return { kind: stats.isDirectory() ? "folder" : "archive", path: absolute };
 }

@@ -25,7 +25,7 @@ export interface TemplateResource {
   readonly line: number;
   readonly condition: string | undefined;
   readonly dependsOn: readonly string[];
-  readonly properties: Value;
+  readonly properties: ValueMap;
   readonly metadata: ValueMap;
   readonly deletionPolicy: Value | undefined;
 }
