@@ -53,10 +53,11 @@ export async function startTableStreams(stack: Stack, options: StreamOptions): P
     const name = functionNameOf(textOf(properties, "FunctionName") ?? "");
     const found = functions.find(name);
     if (table === undefined || found === undefined || textOf(properties, "Enabled") === "false") {
-      stack.skip(
-        source.logicalId,
-        table === undefined ? `an event source ${arn}` : "an event source that is off",
-      );
+      const off =
+        found === undefined
+          ? "an event source of a function that does not run"
+          : "an event source that is off";
+      stack.skip(source.logicalId, table === undefined ? `an event source ${arn}` : off);
       continue;
     }
     const { accessKeyId } = callers.of(name);

@@ -1,16 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import {
-  type ApiHosts,
-  type FunctionCode,
-  LambdaFunction,
-  type ResolvedResource,
-} from "../../lambda-emulator/index.ts";
+import { type ApiHosts, LambdaFunction, type ResolvedResource } from "../../lambda-emulator/index.ts";
 import type { Metric } from "./alarms.ts";
 import { embeddedMetrics, invocationMetrics } from "./metrics.ts";
 import type { Callers } from "./roles.ts";
-import { mapsOf, numberOf, type Stack, type StackFunction, textOf } from "./stack.ts";
+import { mapsOf, numberOf, type RunnableCode, type Stack, type StackFunction, textOf } from "./stack.ts";
 
 /** What all functions of a stack share. */
 export interface FunctionsOptions {
@@ -41,10 +36,7 @@ export class StackFunctions {
   constructor(stack: Stack, options: FunctionsOptions) {
     this.#stack = stack;
     this.#options = options;
-    for (const each of stack.functions) {
-      const fault = this.#add(each);
-      if (fault !== undefined) stack.skip(each.resource.logicalId, fault);
-    }
+    for (const each of stack.functions) this.#add(each);
   }
 
   get names(): string[] {
@@ -61,14 +53,9 @@ export class StackFunctions {
     for (const folder of this.#folders) rmSync(folder, { recursive: true });
   }
 
-  /** @returns why the function does not run here */
-  #add({ resource, code }: StackFunction): string | undefined {
+  #add({ resource, code }: StackFunction): void {
     const { properties, ref } = resource;
     const { callers, defaults, overrides, apiHosts, log, onMetric } = this.#options;
-    const runtime = textOf(properties, "Runtime") ?? "no runtime";
-    if (!runtime.startsWith("nodejs")) return `a function on ${runtime}`;
-    if (code.kind === "archive") return "code in a zip file";
-    if (properties.Layers !== undefined) return "a function with layers";
     const [environment] = mapsOf(properties.Environment);
     const variables = { ...textsOf(environment?.Variables), ...overrides };
     const secret = Object.keys(variables).find((name) => variables[name]!.includes("{{resolve:"));
@@ -103,10 +90,9 @@ export class StackFunctions {
       },
     });
     this.#functions.set(ref, created);
-    return undefined;
   }
 
-  #folderOf(code: Exclude<FunctionCode, { kind: "archive" }>): string {
+  #folderOf(code: RunnableCode): string {
     if (code.kind === "folder") return code.path;
     const folder = mkdtempSync(join(tmpdir(), "lift-ws-inline-"));
     this.#folders.push(folder);

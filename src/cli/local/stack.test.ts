@@ -55,6 +55,31 @@ it("lists what does not run, by type", () => {
   expect([...notRun]).toEqual([["AWS::SNS::Topic", ["A", "B"]]]);
 });
 
+it("lists functions that do not run here, whatever their code and role", () => {
+  const other = (name: string, properties: string) =>
+    `  ${name}: { Type: AWS::Lambda::Function, Properties: { ${properties}, Role: arn:aws:iam::1:role/other } }\n`;
+  const { functions, notRun } = read(
+    `${TEMPLATE}${other("Py", "Runtime: python3.13, Code: { S3Bucket: b, S3Key: k.zip }")}${other(
+      "Image",
+      "PackageType: Image, Code: { ImageUri: i }",
+    )}${other("Layered", "Runtime: nodejs22.x, Layers: [l], Code: { S3Bucket: b, S3Key: k.zip }")}`,
+  );
+  expect(functions.map(({ resource }) => resource.logicalId)).toEqual(["Echo"]);
+  expect(Object.fromEntries(notRun)).toEqual({
+    "a function on python3.13": ["Py"],
+    "a function in a container image": ["Image"],
+    "a function with layers": ["Layered"],
+  });
+});
+
+it("does not read the policies of roles that no function has", () => {
+  const role =
+    "  Tasks: { Type: AWS::IAM::Role, Properties: { ManagedPolicyArns: [arn:aws:iam::aws:policy/Odd] } }\n";
+  const policy =
+    "  Odd: { Type: AWS::IAM::Policy, Properties: { PolicyName: odd, Roles: [!Ref Tasks], PolicyDocument: {} } }\n";
+  expect(read(TEMPLATE + role + policy).functions).toMatchObject([{ policies: [{ name: "Log" }] }]);
+});
+
 describe("a template that cannot run", () => {
   it.each([
     ["no WebSocket API", "WEBSOCKET", "HTTP", /chat\.yaml: The template has no WebSocket API/],

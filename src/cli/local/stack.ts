@@ -54,10 +54,13 @@ const RUN = new Set([
   "AWS::Scheduler::Schedule",
 ]);
 
-/** A function, with what is behind its properties. */
+/** Code that runs here: not a zip file. */
+export type RunnableCode = Exclude<FunctionCode, { kind: "archive" }>;
+
+/** A function that runs here, with what is behind its properties. */
 export interface StackFunction {
   readonly resource: ResolvedResource;
-  readonly code: FunctionCode;
+  readonly code: RunnableCode;
   /** The name of its role, and the role's policies. */
   readonly roleName: string;
   readonly policies: readonly Policy[];
@@ -109,19 +112,38 @@ export class Stack {
     return new TemplateError(code, message, { file, resource: resource?.logicalId, line: resource?.line });
   }
 
+  /** Lists functions that do not run here. Their roles and their code are not read. */
   #readFunctions(): StackFunction[] {
-    const policies = readRolePolicies(this.template);
     const roles = new Map(this.ofType("AWS::IAM::Role").map(({ ref, attributes }) => [attributes.Arn, ref]));
-    return this.ofType("AWS::Lambda::Function").map((resource) => {
+    const functions = this.ofType("AWS::Lambda::Function").flatMap((resource) => {
+      const code = this.#codeOf(resource);
+      if (typeof code === "string") {
+        this.skip(resource.logicalId, code);
+        return [];
+      }
       const role = textOf(resource.properties, "Role");
       const roleName = roles.get(role);
-      if (roleName !== undefined) {
-        const code = findFunctionCode(resource, this.template.file);
-        return { resource, code, roleName, policies: policies.get(roleName) ?? [] };
-      }
+      if (roleName !== undefined) return [{ resource, code, roleName }];
       const message = `The role ${role ?? "of the function"} is not in the template, so its policies are not known`;
       throw this.error("TEMPLATE_UNSUPPORTED", message, resource);
     });
+    const policies = readRolePolicies(
+      this.template,
+      functions.map(({ roleName }) => roleName),
+    );
+    return functions.map((each) => ({ ...each, policies: policies.get(each.roleName) ?? [] }));
+  }
+
+  /** Returns the code of a function, or the reason why it does not run here. */
+  #codeOf(resource: ResolvedResource): RunnableCode | string {
+    const { properties } = resource;
+    const [code] = mapsOf(properties.Code);
+    if (code?.ImageUri !== undefined) return "a function in a container image";
+    const runtime = textOf(properties, "Runtime") ?? "no runtime";
+    if (!runtime.startsWith("nodejs")) return `a function on ${runtime}`;
+    if (properties.Layers !== undefined) return "a function with layers";
+    const found = findFunctionCode(resource, this.template.file);
+    return found.kind === "archive" ? "a function in a zip file" : found;
   }
 
   #onlyApi(): ResolvedResource {

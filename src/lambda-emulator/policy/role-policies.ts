@@ -9,19 +9,23 @@ const AWS_POLICY = "arn:aws:iam::aws:policy/";
 const ATTACHED = ["AWS::IAM::ManagedPolicy", "AWS::IAM::Policy", "AWS::IAM::RolePolicy"];
 
 /**
- * Returns the policies of each role of a stack, by the role's name: inline, attached by another resource, and managed.
+ * Returns the policies of roles of a stack, by the role's name: inline, attached by another resource, and managed.
+ * @param roleNames default: all. Other roles may have policies that cannot be evaluated
  * @throws {TemplateError} POLICY_INVALID, which names the resource and the statement
  */
-export function readRolePolicies({
-  file,
-  resources,
-}: ResolvedTemplate): ReadonlyMap<string, readonly Policy[]> {
+export function readRolePolicies(
+  { file, resources }: ResolvedTemplate,
+  roleNames?: readonly string[],
+): ReadonlyMap<string, readonly Policy[]> {
   const roles = new Map<string, Policy[]>();
-  const managed = new Map<string, Policy>();
+  const managed = new Map<string, ResolvedResource>();
+  const wanted = resources.filter(
+    ({ type, ref }) => type === "AWS::IAM::Role" && (roleNames?.includes(ref) ?? true),
+  );
   const parse = (document: Value | undefined, name: Value | undefined, owner: ResolvedResource): Policy =>
     parsePolicy(document, typeof name === "string" ? name : owner.logicalId, placeOf(owner));
   const placeOf = ({ logicalId, line }: ResolvedResource) => ({ file, resource: logicalId, line });
-  for (const resource of resources.filter(({ type }) => type === "AWS::IAM::Role")) {
+  for (const resource of wanted) {
     if (resource.properties.PermissionsBoundary !== undefined) {
       const message = "`PermissionsBoundary` is not supported on this machine";
       throw new TemplateError("POLICY_INVALID", message, placeOf(resource));
@@ -34,18 +38,22 @@ export function readRolePolicies({
     roles.set(resource.ref, inline);
   }
   for (const resource of resources.filter(({ type }) => ATTACHED.includes(type))) {
-    const { PolicyDocument, PolicyName, ManagedPolicyName, Roles, RoleName } = resource.properties;
-    const policy = parse(PolicyDocument, PolicyName ?? ManagedPolicyName, resource);
-    if (resource.type === "AWS::IAM::ManagedPolicy") managed.set(resource.ref, policy);
-    for (const role of listOf(Roles ?? RoleName)) roles.get(String(role))?.push(policy);
+    const { Roles, RoleName } = resource.properties;
+    if (resource.type === "AWS::IAM::ManagedPolicy") managed.set(resource.ref, resource);
+    for (const role of listOf(Roles ?? RoleName)) roles.get(String(role))?.push(parseAttached(resource));
   }
-  for (const resource of resources.filter(({ type }) => type === "AWS::IAM::Role")) {
+  for (const resource of wanted) {
     for (const arn of listOf(resource.properties.ManagedPolicyArns)) {
-      const policy = managed.get(String(arn)) ?? awsPolicy(String(arn), resource);
-      roles.get(resource.ref)!.push(policy);
+      const own = managed.get(String(arn));
+      roles.get(resource.ref)!.push(own ? parseAttached(own) : awsPolicy(String(arn), resource));
     }
   }
   return roles;
+
+  function parseAttached(resource: ResolvedResource): Policy {
+    const { PolicyDocument, PolicyName, ManagedPolicyName } = resource.properties;
+    return parse(PolicyDocument, PolicyName ?? ManagedPolicyName, resource);
+  }
 
   function awsPolicy(arn: string, role: ResolvedResource): Policy {
     const name = arn.startsWith(AWS_POLICY) ? arn.slice(AWS_POLICY.length) : "";
