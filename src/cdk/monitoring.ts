@@ -96,7 +96,8 @@ export class StreamerMonitoring extends Construct {
       ),
       alarm(
         "ApiErrors",
-        apiMetric(api, "IntegrationError"),
+        // IntegrationError counts a result with 401 too, so that a client with an old token would raise the alarm.
+        apiMetric(api, "ExecutionError"),
         1,
         "API Gateway got no valid result from a function",
       ),

@@ -59,7 +59,8 @@ export function eventMetrics(
   return [
     ...(count === undefined ? [] : [metric(count, 1)]),
     metric("ClientError", status >= 400 && status < 500 ? 1 : 0),
-    metric("IntegrationError", status >= 500 ? 1 : 0),
+    metric("IntegrationError", status >= 400 && durationMs > 0 ? 1 : 0),
+    metric("ExecutionError", status >= 500 ? 1 : 0),
     metric("IntegrationLatency", durationMs),
   ];
 }
