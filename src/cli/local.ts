@@ -29,6 +29,10 @@ const usage = {
       placeholder: "<url>",
       help: "The DynamoDB endpoint. Default: start DynamoDB Local",
     },
+    watch: {
+      type: "boolean",
+      help: "Run changed functions and policies after a save of the template or the code; sockets stay open",
+    },
     schedule: {
       type: "string",
       placeholder: "<seconds>",
@@ -48,18 +52,20 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   const [file, extra] = positionals;
   if (file === undefined) throw usageError(usage, "Nothing to run: give a template");
   if (extra !== undefined) throw usageError(usage, `Unexpected argument "${extra}"`);
-  const stack = readStack({
+  const settings = {
     file: resolve(file),
     stackName: flags["stack-name"] ?? stackNameOf(file),
     region: readRegion(),
     parameters: Object.fromEntries(flags.parameter?.map(readParameter) ?? []),
-  });
+  };
+  const stack = readStack(settings);
   const server = await startServer(
     {
       ...readServerFlags(usage, flags),
       run: {
         kind: "stack",
         stack,
+        readStack: () => readStack(settings),
         environment: flags["env-file"] === undefined ? {} : readEnvFile(flags["env-file"]),
         dynamoDBEndpoint: readEndpoint(usage, flags["dynamodb-endpoint"]),
         scheduleMs:
@@ -70,7 +76,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
       stage: stack.stage.ref,
       apiId: stack.api.ref,
       tickets: undefined,
-      watch: false,
+      watch: flags.watch ?? false,
     },
     terminal,
   );

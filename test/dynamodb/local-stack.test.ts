@@ -34,15 +34,17 @@ beforeAll(async () => {
 
 afterAll(() => project?.remove());
 
-/** Runs the template after a change, on tables of its own. */
-async function run(
-  change: (template: Template) => void = () => {},
-  ...flags: readonly string[]
-): Promise<Command> {
+type Change = (template: Template) => void;
+
+/** Saves the template after a change. */
+async function save(name: string, change: Change = () => {}): Promise<void> {
   const template = JSON.parse(readFileSync(join(project.directory, "cdk.out/Lounge.template.json"), "utf8"));
   change(template);
-  const name = `s${randomUUID().slice(0, 8)}`;
   await project.save(`cdk.out/${name}.json`, JSON.stringify(template, null, 1));
+}
+
+/** Runs a saved template, on tables of its own. */
+async function runSaved(name: string, ...flags: readonly string[]): Promise<Command> {
   const lift = project.run([
     ...["local", `cdk.out/${name}.json`, "--port", "0", "--stack-name", name],
     ...["--dynamodb-endpoint", inject("dynamoDBEndpoint"), ...flags],
@@ -50,6 +52,15 @@ async function run(
   await lift.prints(/^Routes/m);
   return lift;
 }
+
+/** Runs the template after a change. */
+async function run(change: Change = () => {}, ...flags: readonly string[]): Promise<Command> {
+  const name = newName();
+  await save(name, change);
+  return runSaved(name, ...flags);
+}
+
+const newName = () => `s${randomUUID().slice(0, 8)}`;
 
 /** Returns the resources of a type whose CDK path contains a text. */
 function find(template: Template, type: string, path: string): [id: string, resource: Template][] {
@@ -307,6 +318,34 @@ it.each(["cloudformation.json", "sam.yaml"])("runs as `lift-ws export` wrote it:
   ada.send("join", "subscribe", { channels: [{ channel: "room:lobby" }] });
   await ada.receiveFor("join", "response");
   expect(lift.output).not.toMatch(/not authorized|AccessDenied/);
+  await lift.kill();
+});
+
+it("runs changed functions after a save with --watch, and sockets stay open", async () => {
+  const name = newName();
+  await save(name);
+  const lift = await runSaved(name, "--watch");
+  const ada = await connectUser(project, lift.url, "ada");
+  ada.send("1", "echo", { text: "hi" });
+  await ada.receiveFor("1", "response");
+  await save(name, (template) => {
+    find(
+      template,
+      "AWS::Lambda::Function",
+      "/Router/",
+    )[0]![1].Properties.Environment.Variables.MEMBERS_TABLE = "";
+  });
+  await lift.prints(/Reloaded/);
+  ada.send("2", "echo", { text: "hi" });
+  await lift.prints(/Set MEMBERS_TABLE/);
+  await save(name, (template) => {
+    find(template, "AWS::Events::Rule", "/Tick/")[0]![1].Properties.ScheduleExpression = "rate(2 minutes)";
+  });
+  await lift.prints(/More than functions and policies has changed; restart to apply it/);
+  await save(name);
+  await lift.prints(/Reloaded/, 2);
+  ada.send("3", "echo", { text: "hi" });
+  await ada.receiveFor("3", "response");
   await lift.kill();
 });
 

@@ -48,6 +48,8 @@ const PEERS = {
   "lift-ws/middleware/rate-limit-dynamodb": "rate-limiter-flexible",
   "lift-ws/react": "react",
 };
+/** What `lift-ws/cdk` needs besides aws-cdk-lib. */
+const CDK_PEERS = ["constructs", "esbuild"];
 const WITHOUT_PEERS = SUBPATHS.filter((subpath) => !Object.hasOwn(PEERS, subpath));
 const execute = promisify(execFile);
 
@@ -153,7 +155,9 @@ describe("the tarball", () => {
         ),
       );
     expect(linked).toContain("docs/reference/cli.md");
-    const missing = linked.filter((target) => !packed.includes(target));
+    const missing = linked
+      .filter((target) => !packed.includes(target))
+      .map((target) => target.replace(/^examples\/.*/, "examples"));
     expect([...new Set(missing)].sort()).toEqual(["CONTRIBUTING.md", "bench/README.md", "examples"]);
   });
 
@@ -224,7 +228,7 @@ it("names the package to install when the command misses one", async () => {
 
 describe("with the optional peers", () => {
   beforeAll(() => {
-    for (const peer of Object.values(PEERS)) installPeer(peer);
+    for (const peer of [...Object.values(PEERS), ...CDK_PEERS]) installPeer(peer);
   });
 
   it.each(
@@ -332,7 +336,11 @@ client.subscribe("rooms:lobby");
   const compilerOptions = { ...options, target: "es2023", module: "nodenext", types: ["node"] };
   writeFileSync(join(consumer, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["app.ts"] }));
   const { stdout } = await execute(join(BIN, "tsc"), ["-p", consumer]).catch((error) => error);
-  expect(stdout).toBe("");
+  // Declarations of aws-cdk-lib do not fit `exactOptionalPropertyTypes`; the lines after each fault are indented.
+  const faults = stdout
+    .split("\n")
+    .filter((line: string) => !/^($|\s|node_modules\/aws-cdk-lib\/)/.test(line));
+  expect(faults).toEqual([]);
 });
 
 it.each(FOR_BROWSERS)("bundles %s for browsers", async (subpath) => {

@@ -25,14 +25,14 @@ import {
 } from "../lambda/lambda-environment.ts";
 import { type RunningStack, type RunSettings, runStack } from "../local/run-stack.ts";
 import type { Stack } from "../local/stack.ts";
-import { createEventLog, logError } from "../log.ts";
+import { createEventLog, logError, logFailure, logNote } from "../log.ts";
 import { displayPath, type Reference } from "../project/handlers.ts";
 import { type LoadedApp, loadListener, type Target } from "../project/loaded-app.ts";
 import { readRoutesFile } from "../project/routes-file.ts";
 import { findPort, listen, toApiHosts, toDomainName, toEndpoint } from "./address.ts";
 import { DevHost } from "./host.ts";
 import { AppLoader } from "./loader.ts";
-import type { SaveWatcher } from "./watch.ts";
+import { SaveWatcher } from "./watch.ts";
 
 const HOW_TO_ALLOW = { Origin: "--origin …", Host: "--allowed-host …" };
 
@@ -48,7 +48,7 @@ export interface ServerSettings {
   readonly run:
     | Target
     | ({ readonly kind: "lambda" } & LambdaSettings)
-    | ({ readonly kind: "stack"; readonly stack: Stack } & RunSettings);
+    | ({ readonly kind: "stack"; readonly stack: Stack; readonly readStack: () => Stack } & RunSettings);
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
@@ -149,8 +149,23 @@ async function openSource(
 ): Promise<AppSource> {
   if (run.kind === "lambda") return openBundles(run, api, terminal);
   if (run.kind === "stack") {
-    const { app: loaded, ...running } = await runStack(run.stack, run, api, terminal);
-    return { ...running, loaded, name: displayPath(run.stack.template.file) };
+    const { app: loaded, replace, ...running } = await runStack(run.stack, run, api, terminal);
+    let { stack } = run;
+    const reload = async () => {
+      try {
+        const changed = run.readStack();
+        replace(changed);
+        stack = changed;
+        logNote("Reloaded", terminal);
+        return true;
+      } catch (error) {
+        logFailure(error, terminal.stderr);
+        logNote("The previous functions stay in use", terminal);
+        return false;
+      }
+    };
+    const watch = () => new SaveWatcher(() => stack.files, reload);
+    return { ...running, loaded, name: displayPath(run.stack.template.file), watch };
   }
   const handler = displayPath(run.kind === "module" ? run.reference.file : run.path);
   setLambdaEnvironment(process.env, { endpoint: api.endpoint, region: api.region, handler });
@@ -243,7 +258,7 @@ function printStart(host: DevHost, source: AppSource, settings: ServerSettings, 
       ...(host.hasTick ? [line("Tick", "every second")] : []),
       ...source.notes.map(([name, text]) => line(name, text)),
       line("Routes", routes),
-      ...(settings.watch ? [line("Watching", "the handlers are reloaded after a save")] : []),
+      ...(settings.watch ? [line("Watching", "reloaded after a save; sockets stay open")] : []),
       "",
       "",
     ].join("\n"),

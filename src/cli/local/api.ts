@@ -47,10 +47,9 @@ export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {
         `API Gateway may not invoke ${name} for ${source}: the template has no AWS::Lambda::Permission for it`,
       );
     }
-    const found = functions.find(name);
-    return found === undefined
+    return functions.find(name) === undefined
       ? failing(`The function ${name} does not run on this machine`)
-      : (event) => found.invoke(event);
+      : (event) => functions.invoke(name, event);
   }
 
   function readAuthorizer() {

@@ -72,7 +72,7 @@ export async function startTableStreams(stack: Stack, options: StreamOptions): P
         tableName: table.ref,
         handler(event: TableStreamEvent) {
           for (const metric of batchMetrics(name, event, Date.now())) onMetric(metric);
-          return found.invoke(event).catch((error: unknown) => {
+          return functions.invoke(name, event).catch((error: unknown) => {
             log(error);
             throw error;
           });
@@ -173,8 +173,7 @@ export function readTargets(
   const log = (error: unknown) => logError(error, terminal.stderr);
   return mapsOf(properties.Targets ?? properties.Target).flatMap((target) => {
     const name = functionNameOf(textOf(target, "Arn") ?? "");
-    const found = functions.find(name);
-    if (found === undefined) {
+    if (functions.find(name) === undefined) {
       stack.skip(rule.logicalId, `a target that is no function of the stack: ${textOf(target, "Arn")}`);
       return [];
     }
@@ -187,7 +186,7 @@ export function readTargets(
       mayInvoke(stack, name, "events.amazonaws.com", attributes.Arn!);
     const input = textOf(target, "Input");
     const call = (event: unknown) => {
-      if (isAllowed) found.invoke(input === undefined ? event : JSON.parse(input)).catch(log);
+      if (isAllowed) functions.invoke(name, input === undefined ? event : JSON.parse(input)).catch(log);
       else
         log(
           `EventBridge may not invoke ${name} by ${rule.logicalId}: the template has no AWS::Lambda::Permission for it`,

@@ -20,6 +20,8 @@ export interface FunctionsOptions {
   readonly onMetric: (metric: Metric) => void;
 }
 
+/** Lambda's limit. */
+const LONGEST_TIMEOUT_MS = 900_000;
 /** Lambda's default, in seconds. */
 const DEFAULT_TIMEOUT = 3;
 /** Processes of a function at a time, if it reserves none: each takes 60 MB or more here. */
@@ -27,10 +29,12 @@ const MAX_PROCESSES = 10;
 
 /** The functions of a stack, each in processes of its own. */
 export class StackFunctions {
-  readonly #stack: Stack;
   readonly #options: FunctionsOptions;
-  readonly #functions = new Map<string, LambdaFunction>();
+  #stack: Stack;
+  #functions = new Map<string, LambdaFunction>();
   readonly #folders: string[] = [];
+  /** Previous functions whose events have not ended. */
+  readonly #stopping = new Set<Promise<void>>();
 
   /** @throws {TemplateError} TEMPLATE_PARAMETER for a variable whose value is not known */
   constructor(stack: Stack, options: FunctionsOptions) {
@@ -48,8 +52,33 @@ export class StackFunctions {
     return this.#functions.get(functionNameOf(text));
   }
 
+  /** Invokes a function that `find` returns, as it is by now. */
+  invoke(text: string, event: unknown): Promise<unknown> {
+    return this.find(text)!.invoke(event);
+  }
+
+  /**
+   * Runs the functions of a changed stack from the next event on. Running events end in the previous processes.
+   * @throws {TemplateError} as the constructor does; the previous functions then stay
+   */
+  replace(stack: Stack): void {
+    const previous = { stack: this.#stack, functions: this.#functions };
+    [this.#stack, this.#functions] = [stack, new Map()];
+    try {
+      for (const each of stack.functions) this.#add(each);
+    } catch (error) {
+      [this.#stack, this.#functions] = [previous.stack, previous.functions];
+      throw error;
+    }
+    for (const each of previous.functions.values()) {
+      const stopped = each.stop({ drainMs: LONGEST_TIMEOUT_MS });
+      this.#stopping.add(stopped);
+      void stopped.then(() => this.#stopping.delete(stopped));
+    }
+  }
+
   async stop(): Promise<void> {
-    await Promise.all([...this.#functions.values()].map((each) => each.stop()));
+    await Promise.all([...[...this.#functions.values()].map((each) => each.stop()), ...this.#stopping]);
     for (const folder of this.#folders) rmSync(folder, { recursive: true });
   }
 

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, createHmac, randomBytes } from "node:crypto";
 import {
   type AccessRequest,
   isAllowed,
@@ -23,10 +23,19 @@ export interface Caller {
 
 /** The callers of a stack: its functions, with the policies of their roles. */
 export class Callers {
+  /** Secrets are made of it, so that a function keeps its own when the stack is replaced. */
+  readonly #key = randomBytes(32);
   readonly #byFunction = new Map<string, Caller>();
   readonly #byKey = new Map<string, Caller>();
 
-  constructor({ functions, template }: Stack) {
+  constructor(stack: Stack) {
+    this.replace(stack);
+  }
+
+  /** Decides by the policies of a changed stack. */
+  replace({ functions, template }: Stack): void {
+    this.#byFunction.clear();
+    this.#byKey.clear();
     for (const each of functions) this.#add(each, template.stack);
   }
 
@@ -64,7 +73,7 @@ export class Callers {
     const caller: Caller = {
       functionName,
       accessKeyId: `AKIA${id}`,
-      secretAccessKey: randomBytes(20).toString("hex"),
+      secretAccessKey: createHmac("sha256", this.#key).update(id).digest("hex"),
       arn: `arn:${partition}:sts::${accountId}:assumed-role/${roleName}/${functionName}`,
       policies,
     };

@@ -44,7 +44,23 @@ export interface RunningStack {
   readonly onEvent: (report: EventReport) => void;
   /** Lines for the start message, each a label and a text. */
   readonly notes: readonly (readonly [label: string, text: string])[];
+  /**
+   * Runs the functions, and decides by the policies, of a changed stack; sockets and tables stay.
+   * @throws {CliError} FAILED when something else has changed, or the stack cannot run; the previous one then stays
+   */
+  readonly replace: (stack: Stack) => void;
   close(): Promise<void>;
+}
+
+/** Types whose resources may change while the stack runs. */
+const REPLACEABLE = /^AWS::(CDK::Metadata|CloudWatch::.+|IAM::.+|Lambda::Function|Lambda::Version|Logs::.+)$/;
+
+/** Returns what cannot change while the stack runs. */
+function fixedParts({ template, functions }: Stack): string {
+  const fixed = template.resources
+    .filter(({ type }) => !REPLACEABLE.test(type))
+    .map(({ logicalId, type, properties }) => [logicalId, type, properties]);
+  return JSON.stringify([fixed, functions.map(({ resource }) => resource.logicalId)]);
 }
 
 /** Runs the tables, functions, streams and schedules of a stack. Nothing keeps running if it fails. @throws {CliError} */
@@ -130,6 +146,17 @@ export async function runStack(
       app,
       onEvent: (report: EventReport) =>
         eventMetrics(stack.api.ref, stack.stage.ref, report).forEach(onMetric),
+      replace(changed: Stack) {
+        if (fixedParts(changed) !== fixedParts(stack)) {
+          throw new CliError("FAILED", "More than functions and policies has changed; restart to apply it");
+        }
+        try {
+          functions.replace(changed);
+        } catch (error) {
+          throw error instanceof TemplateError ? new CliError("FAILED", error.message) : error;
+        }
+        callers.replace(changed);
+      },
       gateway: {
         credentials: callers.all.map(({ accessKeyId, secretAccessKey }) => ({
           accessKeyId,

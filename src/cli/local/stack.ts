@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
 import {
   type FunctionCode,
   findFunctionCode,
@@ -83,6 +83,17 @@ export class Stack {
     this.stage = this.#onlyStage();
     this.functions = this.#readFunctions();
     for (const { type, logicalId } of template.resources) if (!RUN.has(type)) this.skip(logicalId, type);
+  }
+
+  /** The template, and the code of its functions without their packages. */
+  get files(): string[] {
+    const folders = this.functions.flatMap(({ code }) => (code.kind === "folder" ? [code.path] : []));
+    const code = folders.flatMap((folder) =>
+      readdirSync(folder, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && !/[\\/]node_modules([\\/]|$)/.test(entry.parentPath))
+        .map((entry) => join(entry.parentPath, entry.name)),
+    );
+    return [this.template.file, ...code].map((file) => resolve(file));
   }
 
   /** What the template has and this does not run: names by type, or by another reason. */
