@@ -77,7 +77,10 @@ beforeEach(() => {
   const file = join(folder, "rooms.yaml");
   writeFileSync(file, TEMPLATE);
   stack = readStack({ file, stackName: "rooms", region: "us-east-1", parameters: {} });
-  const functions = { find: (name: string) => (name === "log" ? { invoke } : undefined) };
+  const functions = {
+    find: (name: string) => (name === "log" ? {} : undefined),
+    invoke: (_name: string, event: unknown) => invoke(event),
+  };
   stderr = new PassThrough();
   invoke.mockClear();
   const terminal = { stdout: stderr, stderr };
