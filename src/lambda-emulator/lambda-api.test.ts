@@ -124,10 +124,16 @@ it("waits a minute and then two before the retries by default", async () => {
 it("retries throttled events without counting them, until they are too old", async () => {
   await worker.stop();
   const environment = { CALLS: join(directory, "calls") };
-  worker = new LambdaFunction({ name: "worker", directory, environment, concurrency: 1 });
+  const log: string[] = [];
+  worker = new LambdaFunction({
+    ...{ name: "worker", directory, environment, concurrency: 1 },
+    log: (line) => log.push(line),
+  });
   await serve({ retryDelaysMs: [], throttledDelayMs: 10 });
   await Promise.all([1, 2, 3, 4].map((n) => invoke({ n })));
-  await vi.waitFor(async () => expect(await calls()).toHaveLength(4));
+  // A process is busy until its report, a moment after its response.
+  await vi.waitFor(() => expect(log.filter((line) => line.startsWith("REPORT"))).toHaveLength(4));
+  expect(await calls()).toHaveLength(4);
   expect(failed).toEqual([]);
   await serve({ throttledDelayMs: 10, maxEventAgeMs: 15 });
   const hanging = worker.invoke({ hang: true });
