@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { aborted } from "node:util";
 import type { Random } from "./random.ts";
 import { REQUEST_KINDS } from "./request-script.ts";
 import type { LoggedJob, RequestUser } from "./request-user.ts";
@@ -66,8 +67,8 @@ async function runRequest(
       await wait(random.between(...ACT_MS), signal);
       if (!signal.aborted) act();
     });
-  const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
-  await Promise.race([job.ended, aborted]);
+  // What this request logs may be the violation that ends the run.
+  await Promise.race([job.ended, aborted(signal, simulation)]);
   await Promise.all(acting);
 }
 
@@ -82,7 +83,7 @@ export async function checkRequests(simulation: Simulation, signal: AbortSignal)
   const timeout = AbortSignal.any([signal, AbortSignal.timeout(END_TIMEOUT_MS)]);
   const users = simulation.clients.map(({ requests }) => requests);
   const open = () => users.flatMap((user) => user.open);
-  const late = new Promise((resolve) => timeout.addEventListener("abort", resolve, { once: true }));
+  const late = aborted(timeout, simulation);
   while (open().length > 0 && !timeout.aborted) await Promise.race([Promise.all(open()), late]);
   const requests = [...simulation.requested];
   await Promise.all(

@@ -1,6 +1,7 @@
 import { createWriteStream } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { aborted } from "node:util";
 import { Checker } from "./checker.ts";
 import { EventCounts } from "./event-counts.ts";
 import { injectFaults } from "./faults.ts";
@@ -33,6 +34,8 @@ const NOTICE_MS = 200;
 /** Limit of the extra time for events that have not happened yet: a busy machine may run at a tenth of the speed. */
 const MAX_SLOWDOWN = 10;
 const EXTRA_MS = 90_000;
+/** The phases after the faults take less: they wait for requests, for new connections and for ticks. */
+const MAX_END_MS = 300_000;
 /** Interval of the progress lines. */
 const PROGRESS_MS = 30_000;
 
@@ -58,7 +61,10 @@ export interface RunResult {
   readonly file: string;
 }
 
-/** Runs the simulation and checks its log as it grows. The first violation ends the run. */
+/**
+ * Runs the simulation and checks its log as it grows. The first violation ends the run.
+ * @throws Error when the run does not end
+ */
 export async function run({
   seed,
   seconds,
@@ -105,7 +111,12 @@ export async function run({
       const passed = Date.now() - since;
       return passed >= maxMs || (passed >= faultMs && counts.shortfalls(faultMs).length === 0);
     };
-    await runPhases(simulation, random, isOver, stop.signal);
+    // A phase may wait for something that never comes once a promise is broken.
+    const limit = AbortSignal.any([stop.signal, AbortSignal.timeout(maxMs + MAX_END_MS)]);
+    await Promise.race([runPhases(simulation, random, isOver, stop.signal), aborted(limit, simulation)]);
+    if (limit.aborted && !stop.signal.aborted) {
+      throw new Error(`The run did not end in ${maxMs + MAX_END_MS} ms (log: ${file})`);
+    }
     log({ kind: "end" });
   } catch (error) {
     if (!stop.signal.aborted) throw error;

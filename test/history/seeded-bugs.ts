@@ -109,7 +109,8 @@ export const EXPECTED_VIOLATIONS: { readonly [bug: string]: RegExp } = {
   "message dropped": /missing or out of order/,
   "message doubled": /twice or out of order/,
   "messages swapped": /missing or out of order/,
-  "lost completion": /after it had ended|has not ended|read \S+ as (PROCESSING|PENDING|RETRYING)/,
+  "lost completion":
+    /after it had ended|has not ended|read \S+ as (PROCESSING|PENDING|RETRYING)|ended twice: COMPLETED|ended with NOT_FOUND instead of the result/,
   "request run twice": /ended twice|stale write/,
   "chunk dropped at take-over": /the output has a gap/,
   "write under an expired lease": /stale write/,
