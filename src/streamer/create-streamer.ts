@@ -124,17 +124,19 @@ export function createStreamer<Data, State>(
       const work = { id, action, userId, tenantId, connectionId, endpoint, budget };
       return runDetachedWork(app, middleware.flat(), work, attempt);
     },
+    watch: (channel, request) => subscribe.watch(channel, request),
     now,
   });
   const readable = store.requests === undefined ? history : new OutputHistory(history, store.requests);
   const historyReader = new HistoryReader(readable, now);
   const catchUp = new CatchUp({ history: readable, reader: historyReader, liveStreams, owners });
+  const subscribe = new SubscribeAction({ adder, catchUp, staleConnections, queue });
   const blobs = new BlobActions(channels, blobStore, now);
   const assembler = new MessageAssembler(store.chunks, schedule, now, requests.isCall);
 
   const dispatcher = new Dispatcher(
     {
-      subscribe: new SubscribeAction({ adder, catchUp, staleConnections, queue }),
+      subscribe,
       unsubscribe: new UnsubscribeAction({ channels, members, owners, remover, queue }),
       publish: new PublishAction(channels, publisher),
       history: new HistoryAction(channels, historyReader),

@@ -1,13 +1,17 @@
 import { type AnyContext, LiftError } from "../lift/index.ts";
 import { ProtocolError } from "../protocol/index.ts";
+import { toLiftError } from "./errors.ts";
 
 /** Fields of a message that only legacy clients send. */
 const LEGACY_FIELDS = ["request_id", "connection_id", "metadata"];
 
 /** Codes of this protocol, and the codes that legacy clients know instead. See PROTOCOL.md, "Legacy clients". */
 const LEGACY_CODES: ReadonlyMap<string, string> = new Map([
-  ["NOT_FOUND", "INVALID_ACTION"],
   ["MALFORMED_JSON", "VALIDATION_ERROR"],
+  ["CONFLICT", "VALIDATION_ERROR"],
+  ["TOO_LARGE", "VALIDATION_ERROR"],
+  ["STORE_FAILED", "INTERNAL_ERROR"],
+  ["UNAVAILABLE", "INTERNAL_ERROR"],
 ]);
 
 /** Marks a connection of a legacy client, which sends its token in the query parameter `Authorization`. */
@@ -15,14 +19,18 @@ export function rememberLegacyClient(ctx: AnyContext): void {
   if (ctx.query("Authorization") !== undefined) ctx.setMetadata({ legacyClient: true });
 }
 
-/**
- * Returns the error of a message that could not be parsed, with the code that its client knows. Other errors stay as they
- * are.
- */
+/** Returns the error of a message with the code that its client knows. Errors with other codes stay as they are. */
 export async function toLegacyError(ctx: AnyContext, thrown: unknown): Promise<unknown> {
-  const code = thrown instanceof ProtocolError ? LEGACY_CODES.get(thrown.code) : undefined;
+  const code = legacyCodeOf(thrown);
   if (code === undefined || !(await isLegacyClient(ctx))) return thrown;
-  return new LiftError(code, { status: 400, message: (thrown as ProtocolError).message });
+  const { message, status, retry, details } = toLiftError(thrown) as LiftError;
+  return new LiftError(code, { message, status, retry, details, cause: thrown });
+}
+
+function legacyCodeOf(thrown: unknown): string | undefined {
+  if (thrown instanceof ProtocolError && thrown.code === "NOT_FOUND") return "INVALID_ACTION";
+  const isKnown = thrown instanceof ProtocolError || thrown instanceof LiftError;
+  return isKnown ? LEGACY_CODES.get(thrown.code) : undefined;
 }
 
 async function isLegacyClient(ctx: AnyContext): Promise<boolean> {

@@ -49,4 +49,15 @@ export class SubscribeAction {
       await this.#staleConnections.removeEnded(request, joinedKeys);
     }
   }
+
+  /**
+   * Subscribes the connection to a channel of its own request, without an answer. A connection that ends meanwhile stays a
+   * member until the next message finds it gone.
+   */
+  async watch(channel: string, request: ClientRequest): Promise<void> {
+    await this.#queue.run(request.ctx.connectionId, async () => {
+      const admitted = await this.#adder.admit([{ channel }], request);
+      await Promise.all(admitted.map((attempt) => this.#adder.join(attempt, request)));
+    });
+  }
 }

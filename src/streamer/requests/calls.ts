@@ -1,3 +1,4 @@
+import { logSafely } from "../../internal/log-safely.ts";
 import { type AnyContext, LiftError, validate } from "../../lift/index.ts";
 import {
   type AcknowledgmentMessage,
@@ -26,14 +27,20 @@ const MAX_DELAY_MS = 90 * 24 * 60 * 60_000;
 /** How far this process's clock may be behind that of the gateway. */
 const MAX_CLOCK_DIFFERENCE_MS = 60_000;
 
-interface RequestCallsOptions {
+interface StoredCalls {
+  readonly store: RequestStore;
+  readonly processor: Processor;
+  readonly actions: RequestActions;
+}
+
+export interface RequestCallsOptions {
   readonly registry: RequestRegistry;
   /** Absent: no request can be stored. */
-  readonly stored:
-    | { readonly store: RequestStore; readonly processor: Processor; readonly actions: RequestActions }
-    | undefined;
+  readonly stored: StoredCalls | undefined;
   readonly settings: RequestSettings;
   readonly customRoutes: CustomRoutes;
+  /** Subscribes the connection of a call to a channel. */
+  readonly watch: (channel: string, request: ClientRequest) => Promise<void>;
   /** ms since the epoch. */
   readonly now: () => number;
 }
@@ -130,7 +137,26 @@ export class RequestCalls {
     const end =
       outcome === "exists" ? await actions.readEnd(found, request.budget).catch(() => undefined) : undefined;
     await sendAnswer(request, end ?? acknowledgment(found));
-    if (end === undefined) processor.add(found);
+    if (end !== undefined) return;
+    processor.add(found);
+    const isSame = found.requester?.connectionId === request.ctx.connectionId;
+    if (!isSame) await this.#watch(found, stored, request);
+  }
+
+  /**
+   * Subscribes a connection that repeats another's call: legacy clients send a call again after a reconnect, and subscribe
+   * to nothing. Sends the end if it came before. Never rejects, because the call is answered.
+   */
+  async #watch(found: StoredRequest, { store, actions }: StoredCalls, request: ClientRequest): Promise<void> {
+    const { budget, logger } = request;
+    try {
+      await this.#options.watch(toRequestChannel(found.id), request);
+      const latest = await awaitStore(store.get(found, budget));
+      const end = latest && (await actions.readEnd(latest, budget));
+      if (end !== undefined) await sendAnswer(request, end);
+    } catch (error) {
+      logSafely(logger, "warn", "A repeated call is not watched", { requestId: found.id, error });
+    }
   }
 
   /** @throws {LiftError} VALIDATION_ERROR */

@@ -6,7 +6,7 @@ import { awaitStore } from "../errors.ts";
 import type { FanOut } from "../fan-out/fan-out.ts";
 import type { MemberRemover } from "../membership/leave.ts";
 import type { Namespace } from "../namespaces.ts";
-import { RequestCalls } from "./calls.ts";
+import { RequestCalls, type RequestCallsOptions } from "./calls.ts";
 import { type RequestsOptions, readRequestSettings } from "./options.ts";
 import { Processor } from "./processor.ts";
 import { RequestRegistry } from "./registry.ts";
@@ -26,6 +26,7 @@ interface CreateRequestsOptions {
   readonly readRouteKeys: () => Iterable<string>;
   readonly createContext: () => CallContext;
   readonly runInMiddleware: RunCollaborators["runInMiddleware"];
+  readonly watch: RequestCallsOptions["watch"];
   /** ms since the epoch. */
   readonly now: () => number;
 }
@@ -46,12 +47,12 @@ export interface RequestCollaborators {
 
 /** @throws {LiftError} INVALID_OPTION */
 export function createRequests({ store, options, ...rest }: CreateRequestsOptions): RequestCollaborators {
-  const { fanOut, remover, customRoutes, readRouteKeys, createContext, runInMiddleware, now } = rest;
+  const { fanOut, remover, customRoutes, readRouteKeys, createContext, runInMiddleware, watch, now } = rest;
   const settings = readRequestSettings(options, store);
   const registry = new RequestRegistry(settings, store !== undefined, readRouteKeys);
   const isCall = (action: string) => registry.get(action) !== undefined;
   if (store === undefined) {
-    const calls = new RequestCalls({ registry, stored: undefined, settings, customRoutes, now });
+    const calls = new RequestCalls({ registry, stored: undefined, settings, customRoutes, watch, now });
     return {
       registry,
       calls,
@@ -68,7 +69,7 @@ export function createRequests({ store, options, ...rest }: CreateRequestsOption
   const processor = new Processor({ ...run, registry, createContext });
   const actions = new RequestActions({ store, processor, watchers, keepMs: settings.keepMs, now });
   const collaborators = { store, processor, actions };
-  const calls = new RequestCalls({ registry, stored: collaborators, settings, customRoutes, now });
+  const calls = new RequestCalls({ registry, stored: collaborators, settings, customRoutes, watch, now });
   const stored = new StoredRequests({ ...collaborators, createContext, now });
   return { registry, calls, actions, processor, stored, run, isCall };
 }

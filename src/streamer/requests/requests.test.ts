@@ -1024,6 +1024,56 @@ describe("the workers", () => {
     expect(await ada.send(again)).toMatchObject([{ type: "complete", result: "done" }]);
   });
 
+  it("send a request's messages to a connection that sends it again after a reconnect", async () => {
+    const { streamer, client } = simulate();
+    const { handler, runs, started } = heldHandler((_input, { progress }) => {
+      progress(50);
+      return "done";
+    });
+    streamer.request("report", LONG, handler);
+    const ada = await client("a", ADA);
+    const call = { request_id: "r1", action: "report" };
+    await ada.send(call);
+    await started();
+    await ada.leave();
+    const again = await client("b", ADA);
+    expect(await again.send(call)).toMatchObject([{ type: "acknowledgment", request_id: "r1" }]);
+    runs[0]!.finish();
+    expect(await ended(again, "r1")).toMatchObject({ type: "complete", result: "done" });
+    expect(framesOf(again, "r1").map(({ type }) => type)).toEqual(["acknowledgment", "progress", "complete"]);
+    expect(runs).toHaveLength(1);
+  });
+
+  it("send the end of a request that ends while its client sends it again", async () => {
+    const { streamer, client, store } = simulate();
+    const { handler, runs, started } = heldHandler();
+    streamer.request("report", LONG, handler);
+    const ada = await client("a", ADA);
+    await ada.send({ id: "r1", action: "report" });
+    await started();
+    const again = await client("b", ADA);
+    const { add } = store.members;
+    vi.spyOn(store.members, "add").mockImplementationOnce(async (...given) => {
+      runs[0]!.finish();
+      await ended(ada, "r1");
+      return add.apply(store.members, given);
+    });
+    await again.send({ id: "r1", action: "report" });
+    expect(framesOf(again, "r1").map(({ type }) => type)).toEqual(["acknowledgment", "complete"]);
+  });
+
+  it("answer a call that is sent again when its connection cannot subscribe", async () => {
+    const { streamer, client, store, lines } = simulate();
+    const { handler, started } = heldHandler();
+    streamer.request("report", LONG, handler);
+    await (await client("a", ADA)).send({ id: "r1", action: "report" });
+    await started();
+    const again = await client("b", ADA);
+    vi.spyOn(store.requests!, "get").mockRejectedValue(new Error("down"));
+    expect(await again.send({ id: "r1", action: "report" })).toMatchObject([{ type: "acknowledgment" }]);
+    expect(lines.join()).toContain("A repeated call is not watched");
+  });
+
   it("cancel a request whose client has sent it again meanwhile", async () => {
     const { streamer, client } = simulate();
     const { handler, runs, started } = heldHandler();
