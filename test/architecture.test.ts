@@ -74,7 +74,13 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     outbox: ["channels", "connection", "requests"],
     jobs: ["channels", "connection", "requests"],
   },
-  rollout: { flags: [], stages: [], stores: [], tables: [] },
+  rollout: {
+    flags: [],
+    stages: [],
+    metrics: ["flags", "stages"],
+    stores: [],
+    tables: [],
+  },
   "lambda-emulator": { functions: [], policy: ["template"], "table-stream": [], template: [] },
   cli: {
     asyncapi: [],

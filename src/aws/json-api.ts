@@ -1,10 +1,21 @@
 import { AwsConfigurationError, type AwsCredentials, type AwsCredentialsProvider } from "./credentials.ts";
 import { AwsEndpoint, loadHttpClient, Payload } from "./http.ts";
 
-/** A service with an API of JSON requests. */
+/** A service with an API of JSON requests. Its host is its name in signatures too. */
 const SERVICES = {
-  dynamodb: { target: "DynamoDB_20120810", version: "1.0", endpoint: "AWS_ENDPOINT_URL_DYNAMODB" },
-  ssm: { target: "AmazonSSM", version: "1.1", endpoint: "AWS_ENDPOINT_URL_SSM" },
+  dynamodb: {
+    target: "DynamoDB_20120810",
+    version: "1.0",
+    endpoint: "AWS_ENDPOINT_URL_DYNAMODB",
+    host: "dynamodb",
+  },
+  cloudwatch: {
+    target: "GraniteServiceVersion20100801",
+    version: "1.0",
+    endpoint: "AWS_ENDPOINT_URL_CLOUDWATCH",
+    host: "monitoring",
+  },
+  ssm: { target: "AmazonSSM", version: "1.1", endpoint: "AWS_ENDPOINT_URL_SSM", host: "ssm" },
 } as const;
 
 /** Address and credentials of a service. */
@@ -20,7 +31,7 @@ export interface AwsTarget {
 /** Concurrent requests; others wait for a free socket. The AWS SDK has the same limit. */
 const MAX_SOCKETS = 50;
 
-/** Calls DynamoDB or Systems Manager with signed requests over Node's HTTP. It does not retry. */
+/** Calls DynamoDB, Systems Manager or CloudWatch with signed requests over Node's HTTP. It does not retry. */
 export class AwsJsonApi {
   readonly #name: keyof typeof SERVICES;
   readonly #target: AwsTarget;
@@ -56,7 +67,7 @@ export class AwsJsonApi {
       endpoint: url,
       region,
       credentials,
-      service: this.#name,
+      service: SERVICES[this.#name].host,
       maxSockets: MAX_SOCKETS,
     });
   }
@@ -65,6 +76,6 @@ export class AwsJsonApi {
     const region = this.#target.region ?? process.env.AWS_REGION;
     if (region === undefined)
       throw new AwsConfigurationError("Missing AWS region; set `AWS_REGION` or the option `region`");
-    return `https://${this.#name}.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
+    return `https://${SERVICES[this.#name].host}.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
   }
 }

@@ -7,6 +7,7 @@ import {
   type WebSocketEvent,
   type WebSocketResult,
 } from "../apigw/index.ts";
+import { noteHiddenFailure } from "../internal/hidden-failures.ts";
 import { logSafely } from "../internal/log-safely.ts";
 import type { Connection, ConnectionStore } from "../store/index.ts";
 import { isThenable, type Middleware, type Step } from "./compose.ts";
@@ -176,7 +177,9 @@ async function message(ctx: AnyContext, { step, returnsResult }: Chain): Promise
     return contextInternals.resultOf(ctx);
   } catch (thrown) {
     await postError(ctx, thrown);
-    return { statusCode: 200 };
+    const result = { statusCode: 200 };
+    noteHiddenFailure(result, ctx.outcome.statusCode);
+    return result;
   } finally {
     contextInternals.release(ctx);
   }

@@ -8,6 +8,10 @@ export const ROLLOUT_ERROR_CODES = {
   SWAP_RUNNING: "Another `swapRoles` is running; wait for it",
   INVALID_FLAG: "The value of a flag is malformed",
   INVALID_INPUT: "The state of the rollout is malformed, or does not allow the input",
+  CONFLICT: "Another operator changed the rollout or its flag at the same time; nothing was changed",
+  METRICS_UNAVAILABLE: "The source of metrics does not answer",
+  INVALID_METRICS: "The source of metrics answered nothing, nonsense, or with other times",
+  CLOCK_JUMPED: "The clock was changed during a window, so the window is not used",
   NOT_LISTABLE: "The store cannot list all its rows; it needs the optional method `listPage`",
 } as const;
 
@@ -30,8 +34,8 @@ export class RolloutError extends Error {
   readonly code: RolloutErrorCode;
 
   /** @param message default: the code's own */
-  constructor(code: RolloutErrorCode, message?: string) {
-    super(message ?? ROLLOUT_ERROR_CODES[code]);
+  constructor(code: RolloutErrorCode, message?: string, options?: ErrorOptions) {
+    super(message ?? ROLLOUT_ERROR_CODES[code], options);
     this.code = code;
   }
 }

@@ -1,17 +1,24 @@
 export type { AwsTarget } from "../aws/index.ts";
 export type { AttributeValue, Item } from "./dynamodb.ts";
 export { ROLLOUT_ERROR_CODES, RolloutError, type RolloutErrorCode } from "./errors.ts";
+export { type DynamoDBFlagOptions, dynamoDBFlag } from "./flags/dynamodb-flag.ts";
+export { fileFlag } from "./flags/file-flag.ts";
 export { createFlag, type Flag, type FlagContext, type FlagOptions } from "./flags/flag.ts";
-export {
-  type DynamoDBFlagOptions,
-  dynamoDBFlag,
-  environmentFlag,
-  type FlagSource,
-  type SsmFlagOptions,
-  ssmFlag,
-} from "./flags/sources.ts";
-export { type SplitRoutes, split } from "./flags/split.ts";
+export type { SideEvent, SideRecorder } from "./flags/side-events.ts";
+export { environmentFlag, type FlagSource, type FlagTarget, memoryFlag } from "./flags/sources.ts";
+export { type SplitOptions, type SplitRoutes, split } from "./flags/split.ts";
+export { type SsmFlagOptions, ssmFlag } from "./flags/ssm-flag.ts";
 export { type FlagStep, parseFlag, type Side, type WithPercentOptions, withPercent } from "./flags/steps.ts";
+export { type CloudWatchSourceOptions, cloudWatchSource } from "./metrics/cloudwatch.ts";
+export { type EmfSidesOptions, emfSides } from "./metrics/emf.ts";
+export { memorySides } from "./metrics/memory.ts";
+export {
+  type PrometheusSides,
+  type PrometheusSourceOptions,
+  prometheusSides,
+  prometheusSource,
+} from "./metrics/prometheus.ts";
+export type { MetricSource } from "./metrics/source.ts";
 export { createPlan, type Plan, type PlanOptions, type Stage } from "./stages/plan.ts";
 export {
   nextState,

@@ -1,16 +1,29 @@
 import { once } from "node:events";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { expect, it, onTestFinished } from "vitest";
-import { dynamoDBFlag, ssmFlag } from "../index.ts";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { dynamoDBFlag, fileFlag, memoryFlag, ssmFlag } from "../index.ts";
 
-/** A service that gives one answer and records requests. */
-async function serve(status: number, answer: object) {
-  const requests: { readonly headers: IncomingHttpHeaders; readonly body: unknown }[] = [];
-  const server = createServer(async (request, response) => {
-    requests.push({ headers: request.headers, body: JSON.parse(await text(request)) });
-    response.writeHead(status).end(JSON.stringify(answer));
+interface Request {
+  readonly operation: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: { readonly [name: string]: unknown };
+}
+
+/** A service that records requests. */
+async function serveWith(answer: (request: Request) => readonly [status: number, body: object]) {
+  const requests: Request[] = [];
+  const server = createServer(async (incoming, response) => {
+    const { headers } = incoming;
+    const operation = String(headers["x-amz-target"]).split(".")[1] ?? "";
+    const request = { operation, headers, body: JSON.parse(await text(incoming)) };
+    requests.push(request);
+    const [status, body] = answer(request);
+    response.writeHead(status).end(JSON.stringify(body));
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   onTestFinished(() => {
@@ -20,6 +33,14 @@ async function serve(status: number, answer: object) {
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const credentials = { accessKeyId: "AKIA", secretAccessKey: "secret" };
   return { requests, target: { endpoint, region: "eu-west-1", credentials } };
+}
+
+const serve = (status: number, answer: object) => serveWith(() => [status, answer]);
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "lift-ws-flag-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  return folder;
 }
 
 const { signal } = new AbortController();
@@ -62,6 +83,127 @@ it("dynamoDBFlag has no value without a row", async () => {
   expect(
     await dynamoDBFlag({ tableName: "t", key: { id: { S: "a" } }, ...target }).read(signal),
   ).toBeUndefined();
+});
+
+/** Systems Manager with one parameter. `between` runs before a write is carried out. */
+async function serveParameter(between: (write: (value: string) => void) => void = () => {}) {
+  const versions: string[] = [];
+  const requests: object[] = [];
+  const server = await serveWith(({ operation, body }) => {
+    if (operation === "PutParameter") {
+      requests.push(body);
+      between((value) => versions.push(value));
+      if (!body.Overwrite && versions.length > 0) return [400, { __type: "ParameterAlreadyExists" }];
+      return [200, { Version: versions.push(String(body.Value)) }];
+    }
+    const [, version = versions.length] = String(body.Name).split(":");
+    const Value = versions[Number(version) - 1];
+    return Value === undefined
+      ? [400, { __type: "ParameterNotFound" }]
+      : [200, { Parameter: { Value, Version: Number(version) } }];
+  });
+  return { flag: ssmFlag({ name: "/chat", ...server.target }), versions, requests };
+}
+
+const conflict = expect.objectContaining({ code: "CONFLICT" });
+
+describe("ssmFlag writes", () => {
+  it("a parameter that is missing, and then over its value", async () => {
+    const { flag, requests } = await serveParameter();
+    await flag.write("one", undefined, signal);
+    await flag.write("two", "one", signal);
+    expect(await flag.read(signal)).toBe("two");
+    expect(requests).toEqual([
+      { Name: "/chat", Value: "one", Overwrite: false, Type: "String" },
+      { Name: "/chat", Value: "two", Overwrite: true },
+    ]);
+  });
+
+  it("nothing over another value than the one that was read", async () => {
+    const { flag, versions } = await serveParameter();
+    await flag.write("one", undefined, signal);
+    await expect(flag.write("two", undefined, signal)).rejects.toEqual(conflict);
+    await expect(flag.write("two", "other", signal)).rejects.toEqual(conflict);
+    expect(versions).toEqual(["one"]);
+  });
+
+  it("back the value of another operator who wrote at the same time", async () => {
+    const others = ["first", "theirs"];
+    const { flag, versions } = await serveParameter((write) => {
+      const value = others.shift();
+      if (value !== undefined) write(value);
+    });
+    await expect(flag.write("mine", undefined, signal)).rejects.toEqual(conflict);
+    expect(versions).toEqual(["first"]);
+    await expect(flag.write("mine", "first", signal)).rejects.toEqual(conflict);
+    expect(versions).toEqual(["first", "theirs", "mine", "theirs"]);
+  });
+});
+
+it("dynamoDBFlag writes over the value that was read, by a condition", async () => {
+  const { requests, target } = await serve(200, {});
+  const flag = dynamoDBFlag({ tableName: "flags", key: { name: { S: "lift" } }, ...target });
+  await flag.write("two", "one", signal);
+  await flag.write("one", undefined, signal);
+  expect(requests.map(({ body }) => body)).toEqual([
+    {
+      TableName: "flags",
+      Key: { name: { S: "lift" } },
+      UpdateExpression: "SET #value = :next",
+      ConditionExpression: "#value = :last",
+      ExpressionAttributeNames: { "#value": "Value" },
+      ExpressionAttributeValues: { ":next": { S: "two" }, ":last": { S: "one" } },
+    },
+    expect.objectContaining({
+      ConditionExpression: "attribute_not_exists(#value)",
+      ExpressionAttributeValues: { ":next": { S: "one" } },
+    }),
+  ]);
+});
+
+it("dynamoDBFlag knows its own write, whose answer was lost, from another operator's", async () => {
+  const { target } = await serveWith(({ operation }) =>
+    operation === "GetItem"
+      ? [200, { Item: { Value: { S: "mine" } } }]
+      : [400, { __type: "ConditionalCheckFailedException" }],
+  );
+  const flag = dynamoDBFlag({ tableName: "flags", key: { name: { S: "lift" } }, ...target });
+  await flag.write("mine", "one", signal);
+  await expect(flag.write("another", "one", signal)).rejects.toEqual(conflict);
+});
+
+describe.each([
+  ["memoryFlag", () => memoryFlag()],
+  ["fileFlag", async () => fileFlag(join(await temporaryFolder(), "flag"))],
+])("%s", (_name, create) => {
+  it("writes over the value that was read only", async () => {
+    const flag = await create();
+    expect(await flag.read(signal)).toBeUndefined();
+    await flag.write("one", undefined, signal);
+    await flag.write("two", "one", signal);
+    await expect((async () => flag.write("three", "one", signal))()).rejects.toEqual(conflict);
+    await expect((async () => flag.write("three", undefined, signal))()).rejects.toEqual(conflict);
+    expect(await flag.read(signal)).toBe("two");
+  });
+});
+
+describe("fileFlag", () => {
+  it("lets one of many writers at once succeed", async () => {
+    const folder = await temporaryFolder();
+    const writers = Array.from({ length: 20 }, () => fileFlag(folder));
+    const results = await Promise.allSettled(writers.map((flag, n) => flag.write(`${n}`, undefined, signal)));
+    const winners = results.flatMap(({ status }, n) => (status === "fulfilled" ? [`${n}`] : []));
+    expect(winners).toHaveLength(1);
+    expect(await fileFlag(folder).read(signal)).toBe(winners[0]);
+  });
+
+  it("deletes old values", async () => {
+    const folder = await temporaryFolder();
+    const flag = fileFlag(folder);
+    for (let n = 0; n < 30; n++) await flag.write(`${n}`, n === 0 ? undefined : `${n - 1}`, signal);
+    expect(await readdir(folder)).toHaveLength(20);
+    expect(await flag.read(signal)).toBe("29");
+  });
 });
 
 it("sources reject unknown and missing options", () => {

@@ -1,7 +1,6 @@
-import { AwsJsonApi, AwsServiceError, type AwsTarget } from "../../aws/index.ts";
-import { type OptionChecks, record, text } from "../../internal/options.ts";
-import type { Item, Output } from "../dynamodb.ts";
-import { checkOptions } from "../errors.ts";
+import type { AwsTarget } from "../../aws/index.ts";
+import { type OptionChecks, text } from "../../internal/options.ts";
+import { RolloutError } from "../errors.ts";
 
 /** The place of a flag's value. */
 export interface FlagSource {
@@ -10,6 +9,16 @@ export interface FlagSource {
    * @param signal aborted when the flag stops waiting
    */
   read(signal: AbortSignal): Promise<string | undefined> | string | undefined;
+}
+
+/** A place whose value can be written. A rollout keeps the flag's value in one, and its own state in another. */
+export interface FlagTarget extends FlagSource {
+  /**
+   * Writes a value, but only over the value that was read: of two writers at once, one fails.
+   * @param last the value that was read; `undefined` when there was none
+   * @throws {RolloutError} CONFLICT when the value is another one
+   */
+  write(value: string, last: string | undefined, signal: AbortSignal): Promise<void> | void;
 }
 
 /**
@@ -25,17 +34,23 @@ export function environmentFlag(
   return { read: () => environment[name] };
 }
 
-/** Options of `dynamoDBFlag`. */
-export interface DynamoDBFlagOptions extends AwsTarget {
-  /** Name of the table. */
-  readonly tableName: string;
-  /** The key of the flag's row, in DynamoDB's JSON format. */
-  readonly key: Item;
-  /** The attribute with the value as text. Default `Value`. */
-  readonly attribute?: string;
+/**
+ * Holds a flag's value in memory, for tests and for handlers in one process.
+ * @example
+ * const flag = memoryFlag();
+ */
+export function memoryFlag(value?: string): FlagTarget {
+  let current = value;
+  return {
+    read: () => current,
+    write(next, last) {
+      if (current !== last) throw new RolloutError("CONFLICT");
+      current = next;
+    },
+  };
 }
 
-const TARGET: OptionChecks<AwsTarget> = {
+export const AWS_TARGET: OptionChecks<AwsTarget> = {
   endpoint: text,
   region: text,
   credentials: {
@@ -43,52 +58,3 @@ const TARGET: OptionChecks<AwsTarget> = {
     expected: "credentials or a function that returns them",
   },
 };
-
-/**
- * Reads a flag from a row in DynamoDB, without the AWS SDK. Needs `dynamodb:GetItem` on the table.
- * @throws {RolloutError} INVALID_OPTION
- * @example
- * const source = dynamoDBFlag({ tableName: "flags", key: { name: { S: "lift-v2" } } });
- */
-export function dynamoDBFlag(options: DynamoDBFlagOptions): FlagSource {
-  checkOptions(options, { ...TARGET, tableName: text, key: record, attribute: text }, ["tableName", "key"]);
-  const { tableName, key, attribute = "Value", ...target } = options;
-  const api = new AwsJsonApi("dynamodb", target);
-  const input = { TableName: tableName, Key: key, ConsistentRead: true };
-  return {
-    async read(signal) {
-      const value = ((await api.call("GetItem", input, signal)) as Output).Item?.[attribute];
-      // Any other type is malformed, and its text is too.
-      return value === undefined ? undefined : (value.S ?? JSON.stringify(value));
-    },
-  };
-}
-
-/** Options of `ssmFlag`. */
-export interface SsmFlagOptions extends AwsTarget {
-  /** Name or ARN of the parameter. */
-  readonly name: string;
-}
-
-/**
- * Reads a flag from a parameter of Systems Manager, without the AWS SDK. Needs `ssm:GetParameter`.
- * @throws {RolloutError} INVALID_OPTION
- * @example
- * const source = ssmFlag({ name: "/chat/lift-v2" });
- */
-export function ssmFlag(options: SsmFlagOptions): FlagSource {
-  checkOptions(options, { ...TARGET, name: text }, ["name"]);
-  const { name, ...target } = options;
-  const api = new AwsJsonApi("ssm", target);
-  return {
-    async read(signal) {
-      try {
-        const output = await api.call("GetParameter", { Name: name, WithDecryption: true }, signal);
-        return (output as { readonly Parameter?: { readonly Value?: string } }).Parameter?.Value;
-      } catch (error) {
-        if (error instanceof AwsServiceError && error.name === "ParameterNotFound") return undefined;
-        throw error;
-      }
-    },
-  };
-}

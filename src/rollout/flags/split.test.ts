@@ -1,9 +1,14 @@
 import { describe, expect, it } from "vitest";
-import type { LambdaCallback, LambdaContext, WebSocketEvent } from "../../apigw/index.ts";
-import { Lift } from "../../lift/index.ts";
-import { authorizerEvent, createTestWebSocketEvent, lambdaContext } from "../../lift/testing/index.ts";
+import type { LambdaCallback, LambdaContext, LambdaHandler, WebSocketEvent } from "../../apigw/index.ts";
+import { Lift, LiftError } from "../../lift/index.ts";
+import {
+  authorizerEvent,
+  createTestWebSocketEvent,
+  lambdaContext,
+  recordingConnections,
+} from "../../lift/testing/index.ts";
 import { memoryConnectionStore } from "../../store/memory/index.ts";
-import { type Flag, type Side, split } from "../index.ts";
+import { type Flag, type Side, type SideEvent, split } from "../index.ts";
 
 const always = (side: Side): Flag => ({ side: async () => side });
 
@@ -103,6 +108,68 @@ describe("split", () => {
     ["a percentage instead of a flag", [oldHandler, newHandler, { $connect: 5 }]],
   ])("rejects %s with INVALID_OPTION", (_what, args) => {
     expect(() => split(...(args as [never, never, never]))).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
+  });
+});
+
+describe("split with a recorder", () => {
+  const disconnect = createTestWebSocketEvent("$disconnect", "a");
+  const message = createTestWebSocketEvent("echo", "a");
+  const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+  async function recordOf(handler: LambdaHandler<never>, event: unknown) {
+    const events: SideEvent[] = [];
+    const recorder = { record: (each: SideEvent) => void events.push(each) };
+    await Promise.allSettled([split(handler, handler, always("new"), { recorder })(event, lambdaContext())]);
+    return events;
+  }
+
+  it.each([
+    ["a 2xx", async () => ({ statusCode: 200 }), false],
+    ["a refusal", async () => ({ statusCode: 403 }), false],
+    ["a 5xx", async () => ({ statusCode: 500 }), true],
+    ["a 5xx in text", async () => ({ statusCode: "503" }), true],
+    ["an error", () => Promise.reject(new Error("broken")), true],
+  ])("records %s", async (_what, handler, failed) => {
+    for (const [event, type] of [
+      [connect, "CONNECT"],
+      [message, "MESSAGE"],
+      [disconnect, "DISCONNECT"],
+    ] as const) {
+      expect(await recordOf(handler, event)).toEqual([
+        { side: "new", event: type, stage: "test", failed, durationMs: expect.any(Number) },
+      ]);
+    }
+  });
+
+  it("records a malformed result as failed, except of $disconnect", async () => {
+    const failures = [connect, message, disconnect].map(async (event) => {
+      const [recorded] = await recordOf(async () => undefined, event);
+      return recorded?.failed;
+    });
+    expect(await Promise.all(failures)).toEqual([true, true, false]);
+  });
+
+  it.each([
+    [new TypeError("broken"), true],
+    [new LiftError("FORBIDDEN"), false],
+  ])("records %s of Lift as failed: %s, although its result says 200", async (error, failed) => {
+    const app = new Lift({ connections: recordingConnections(), logger: quiet });
+    app.webSocket("echo", () => Promise.reject(error));
+    expect(await recordOf(app.webSocketHandler(), message)).toMatchObject([{ failed }]);
+  });
+
+  it("records no other events, and ignores a recorder that fails", async () => {
+    expect(await recordOf(oldHandler, authorizerEvent())).toEqual([]);
+    const recorder = {
+      record() {
+        throw new Error("full");
+      },
+    };
+    const handler = split(oldHandler, newHandler, always("new"), { recorder });
+    expect(await handler(connect, lambdaContext())).toEqual({ statusCode: 200, body: "new" });
+    expect(() => split(oldHandler, newHandler, always("new"), { recorder: {} } as never)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION" }),
     );
   });

@@ -1,11 +1,26 @@
-import { isWebSocketEvent, type LambdaContext, type LambdaHandler } from "../../apigw/index.ts";
-import { RolloutError } from "../errors.ts";
+import {
+  isAuthorizerEvent,
+  isWebSocketEvent,
+  type LambdaContext,
+  type LambdaHandler,
+  type WebSocketEvent,
+} from "../../apigw/index.ts";
+import { elapsed } from "../../internal/elapsed.ts";
+import { withMethods } from "../../internal/options.ts";
+import { checkOptions, RolloutError } from "../errors.ts";
 import type { Flag } from "./flag.ts";
+import { type SideRecorder, sideEvent } from "./side-events.ts";
 import type { Side } from "./steps.ts";
 
 /** A flag, or a fixed side, for each route key. Other routes stay on the old side. */
 export interface SplitRoutes {
   readonly [routeKey: string]: Flag | Side;
+}
+
+/** Options of `split`. */
+export interface SplitOptions {
+  /** Records each WebSocket event with its side, outcome and duration. Default: none. */
+  readonly recorder?: SideRecorder;
 }
 
 /**
@@ -15,22 +30,52 @@ export interface SplitRoutes {
  * @param flag a flag for all routes, or an object of route keys
  * @throws {RolloutError} INVALID_OPTION
  * @example
- * export const handler = split(oldHandler, app.webSocketHandler(), flag);
+ * export const handler = split(oldHandler, app.webSocketHandler(), flag, { recorder: emfSides() });
  */
 export function split(
   oldHandler: LambdaHandler<never>,
   newHandler: LambdaHandler<never>,
   flag: Flag | SplitRoutes,
+  options: SplitOptions = {},
 ): (event: unknown, context: LambdaContext) => Promise<unknown> {
   if (typeof oldHandler !== "function" || typeof newHandler !== "function") {
     throw new RolloutError("INVALID_OPTION", "`oldHandler` and `newHandler` must be functions");
   }
+  checkOptions(options, { recorder: withMethods("record") });
+  const { recorder } = options;
   const choose = isFlag(flag) ? () => flag : chooserOf(flag);
   // Two parameters: the Node 24 runtime rejects handlers with a callback.
   return async (event, context) => {
     const side = await sideFor(event, choose);
-    return callHandler(side === "new" ? newHandler : oldHandler, event, context);
+    const call = () => callHandler(side === "new" ? newHandler : oldHandler, event, context);
+    // An authorizer's event counts as a WebSocket event too.
+    const isRecorded = isWebSocketEvent(event) && !isAuthorizerEvent(event);
+    return recorder !== undefined && isRecorded ? measure(recorder, side, event, call) : call();
   };
+}
+
+async function measure(
+  recorder: SideRecorder,
+  side: Side,
+  event: WebSocketEvent,
+  call: () => Promise<unknown>,
+): Promise<unknown> {
+  const start = elapsed();
+  const record = (result: unknown) => {
+    try {
+      recorder.record(sideEvent(side, event, elapsed() - start, result));
+    } catch {
+      // A measurement must not change an event's result.
+    }
+  };
+  try {
+    const result = await call();
+    record(result);
+    return result;
+  } catch (error) {
+    record({ statusCode: 500 });
+    throw error;
+  }
 }
 
 function isFlag(value: unknown): value is Flag {

@@ -2,7 +2,7 @@ import { isRecord } from "../../internal/options.ts";
 
 /** Counts of one side in a window. */
 export interface SideCounts {
-  /** Events of messages. */
+  /** Events of messages and disconnects. */
   readonly events: number;
   /** Events that failed. */
   readonly errors: number;
@@ -50,7 +50,8 @@ export function mergeWindows(first: ObservedWindow, second: ObservedWindow): Obs
   };
 }
 
-function addCounts(one: SideCounts, other: SideCounts): SideCounts {
+/** Adds the counts of two samples. */
+export function addCounts(one: SideCounts, other: SideCounts): SideCounts {
   return Object.fromEntries(COUNTS.map((name) => [name, one[name] + other[name]])) as unknown as SideCounts;
 }
 
