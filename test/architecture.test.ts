@@ -78,6 +78,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     flags: [],
     stages: [],
     metrics: ["flags", "stages"],
+    driver: ["flags", "metrics", "stages"],
     stores: [],
     tables: [],
   },

@@ -1,4 +1,15 @@
 export type { AwsTarget } from "../aws/index.ts";
+export { type AuditLog, fileAudit } from "./driver/audit.ts";
+export type { RolloutClock } from "./driver/clock.ts";
+export type { RolloutOptions } from "./driver/options.ts";
+export type { RolloutChange } from "./driver/record.ts";
+export {
+  createRollout,
+  describeReason,
+  type Rollout,
+  type RolloutReport,
+  type RolloutStatus,
+} from "./driver/rollout.ts";
 export type { AttributeValue, Item } from "./dynamodb.ts";
 export { ROLLOUT_ERROR_CODES, RolloutError, type RolloutErrorCode } from "./errors.ts";
 export { type DynamoDBFlagOptions, dynamoDBFlag } from "./flags/dynamodb-flag.ts";

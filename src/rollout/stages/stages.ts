@@ -141,7 +141,8 @@ function isOver(state: RolloutState, plan: Plan): boolean {
   return total !== undefined && hasSamples(total, plan) && findExcess(total, plan) === undefined;
 }
 
-function totalOf({ observations }: RolloutState): ObservedWindow | undefined {
+/** Returns all observations of the stage together; `undefined` when there are none. */
+export function totalOf({ observations }: RolloutState): ObservedWindow | undefined {
   // Longer observations are older.
   return observations.reduceRight<ObservedWindow | undefined>(
     (total, each) => (each === null ? total : total === undefined ? each : mergeWindows(total, each)),

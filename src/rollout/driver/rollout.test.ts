@@ -1,0 +1,554 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it, onTestFinished } from "vitest";
+import {
+  createRollout,
+  type FlagTarget,
+  fileAudit,
+  memoryFlag,
+  type ObservedWindow,
+  parseFlag,
+  type Rollout,
+  type RolloutChange,
+  type RolloutOptions,
+  type RolloutReport,
+  type SideCounts,
+} from "../index.ts";
+
+const START = Date.UTC(2026, 0, 1);
+const MINUTE = 60_000;
+const { signal } = new AbortController();
+
+/** Two windows a stage. */
+const PLAN = {
+  stages: [{ percent: 5, hours: 2 / 60 }, { percent: 50, hours: 2 / 60 }, { percent: 100 }],
+  windowMs: MINUTE,
+};
+
+const GOOD: SideCounts = {
+  events: 1_000,
+  errors: 0,
+  connects: 100,
+  connectFailures: 0,
+  latencies: 1_000,
+  latencySum: 10_000,
+  latencySquares: 110_000,
+};
+
+const goodWindow = (from: number, to: number): ObservedWindow => ({ from, to, old: GOOD, new: GOOD });
+const badWindow = (from: number, to: number): ObservedWindow => ({
+  ...goodWindow(from, to),
+  new: { ...GOOD, errors: 60 },
+});
+
+type Read = (from: number, to: number) => unknown;
+
+/** A rollout in memory, with a clock that moves while the rollout waits. */
+class World {
+  now = START;
+  elapsed = 0;
+  read: Read = goodWindow;
+  readonly flag: FlagTarget = memoryFlag();
+  readonly state: FlagTarget = memoryFlag();
+  readonly log: RolloutChange[] = [];
+  readonly reports: RolloutReport[] = [];
+
+  rollout(options: Partial<RolloutOptions> = {}): Rollout {
+    return createRollout({
+      flag: this.flag,
+      state: this.state,
+      source: { read: async (from, to) => this.read(from, to) as ObservedWindow },
+      plan: PLAN,
+      delayMs: 0,
+      pollMs: 10_000,
+      who: "ann",
+      audit: {
+        append: (change) => {
+          if (!this.log.some(({ id }) => id === change.id)) this.log.push(change);
+        },
+      },
+      clock: {
+        now: () => this.now,
+        elapsed: () => this.elapsed,
+        wait: async (ms, { aborted }) => this.pass(aborted ? 0 : ms),
+      },
+      ...options,
+    });
+  }
+
+  pass(ms: number): void {
+    this.now += ms;
+    this.elapsed += ms;
+  }
+
+  /** Watches until `isEnough` returns true. */
+  async watch(isEnough: (report: RolloutReport) => boolean, rollout = this.rollout()) {
+    const controller = new AbortController();
+    return rollout.watch({
+      signal: controller.signal,
+      onReport: (report) => {
+        this.reports.push(report);
+        if (isEnough(report) || this.reports.length > 10_000) controller.abort();
+      },
+    });
+  }
+
+  async percent(): Promise<number> {
+    return parseFlag(await this.flag.read(signal)).at(-1)?.percent ?? 0;
+  }
+
+  get errors(): unknown[] {
+    return this.reports.flatMap(({ errors }) => errors);
+  }
+}
+
+const codeOf = (code: string, message = "") =>
+  expect.objectContaining({ code, message: expect.stringContaining(message) });
+const isAt = (percent: number) => (report: RolloutReport) => report.status?.state.percent === percent;
+
+describe("a rollout", () => {
+  it("goes through its stages, and logs each change with its numbers", async () => {
+    const world = new World();
+    await world.rollout().start("version 2");
+    expect(await world.percent()).toBe(5);
+    const status = await world.watch(isAt(100));
+    expect(status).toMatchObject({ state: { status: "complete" }, isFlagWritten: true });
+    expect(await world.percent()).toBe(100);
+    expect(world.log.map(({ action, from, to, who }) => [action, from, to, who])).toEqual([
+      ["start", 0, 5, "ann"],
+      ["promote", 5, 50, "ann"],
+      ["promote", 50, 100, "ann"],
+    ]);
+    expect(world.log[0]).toMatchObject({ why: "version 2", time: "2026-01-01T00:00:00.000Z" });
+    expect(world.log[1]).toMatchObject({ numbers: { new: { events: 2_000 } } });
+  });
+
+  it("counts the time of a stage from when its percentage applies", async () => {
+    const world = new World();
+    world.now += 1;
+    const { state } = await world.rollout().start("begin");
+    expect(state.observedUntil).toBe(world.now + MINUTE);
+    await world.watch(isAt(50));
+    expect(world.now - START).toBe(4 * MINUTE);
+  });
+
+  it("rolls back in the window in which a trigger fires, and says why", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    await world.watch(isAt(50));
+    const promoted = world.now;
+    world.read = badWindow;
+    const status = await world.watch(() => false);
+    expect(status?.state).toMatchObject({ status: "rolled back", percent: 0 });
+    expect(world.now - promoted).toBeLessThanOrEqual(2 * MINUTE);
+    expect(await world.percent()).toBe(0);
+    expect(world.log.at(-1)).toMatchObject({
+      action: "rollback",
+      from: 50,
+      why: expect.stringMatching(/^error rate of 6 % exceeds 1 % \(1000 events, 2026-01-01T/),
+      numbers: { trigger: "errors" },
+    });
+  });
+
+  it("observes the windows of the time in which nobody watched", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    world.pass(3 * MINUTE);
+    const windows = [];
+    await world.watch(() => true);
+    windows.push(...world.reports.flatMap((report) => report.windows));
+    expect(windows).toHaveLength(2);
+    expect(await world.percent()).toBe(50);
+  });
+
+  it("pauses, resumes, promotes and rolls back by hand", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    expect((await world.rollout().pause("lunch")).state.status).toBe("paused");
+    world.pass(5 * MINUTE);
+    await world.watch(() => true);
+    expect(await world.percent()).toBe(5);
+    expect((await world.rollout().resume("back")).state.status).toBe("running");
+    expect((await world.rollout().promote("it is quiet")).state.percent).toBe(50);
+    expect((await world.rollout().rollback("pager")).state.percent).toBe(0);
+    expect(await world.percent()).toBe(0);
+    expect(world.log.map(({ action, why }) => `${action}: ${why}`)).toEqual([
+      "start: begin",
+      "pause: lunch",
+      "resume: back",
+      "promote: it is quiet",
+      "rollback: pager",
+    ]);
+    expect((await world.rollout().rollback("again")).change.why).toBe("pager");
+    expect((await world.rollout().start("a second try")).state.percent).toBe(5);
+  });
+
+  it("rejects commands that its state does not allow, and changes nothing", async () => {
+    const world = new World();
+    const noRollout = codeOf("INVALID_INPUT", "there is no rollout");
+    for (const command of ["pause", "resume", "promote", "rollback"] as const) {
+      await expect(world.rollout()[command]("why")).rejects.toEqual(noRollout);
+    }
+    expect(await world.rollout().status()).toBeUndefined();
+    await world.rollout().start("begin");
+    await expect(world.rollout().start("again")).rejects.toEqual(codeOf("INVALID_INPUT", "running already"));
+    await expect(world.rollout().resume("why")).rejects.toEqual(codeOf("INVALID_INPUT"));
+    const used = new World();
+    await used.flag.write("true", undefined, signal);
+    await expect(used.rollout().start("begin")).rejects.toEqual(codeOf("INVALID_INPUT", "at 100 % already"));
+    expect(await used.flag.read(signal)).toBe("true");
+    expect(await used.state.read(signal)).toBeUndefined();
+  });
+
+  it("does not promote while a trigger fires, a limit is exceeded, or the metrics are missing", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    world.pass(2 * MINUTE);
+    world.read = () => undefined;
+    await expect(world.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_METRICS"));
+    await expect(world.rollout({ source: undefined as never }).promote("now")).rejects.toEqual(
+      codeOf("INVALID_OPTION", "`source` is required"),
+    );
+    world.read = (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD, errors: 15 } });
+    await expect(world.rollout().promote("now")).rejects.toEqual(
+      codeOf("INVALID_INPUT", "errors exceed the limit"),
+    );
+    expect(await world.percent()).toBe(5);
+    world.pass(MINUTE);
+    world.read = badWindow;
+    await expect(world.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_INPUT", "was rolled back"));
+    expect(await world.percent()).toBe(0);
+  });
+});
+
+describe("metrics", () => {
+  const yesterday: Read = (from, to) => goodWindow(from - 86_400_000, to - 86_400_000);
+
+  it.each<[string, Read, string]>([
+    ["nothing", () => undefined, "INVALID_METRICS"],
+    ["garbage", (from, to) => ({ from, to, old: "many", new: null }), "INVALID_METRICS"],
+    ["yesterday's window", yesterday, "INVALID_METRICS"],
+    [
+      "no events of the new side",
+      (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD, events: 0, errors: 0, connects: 0 } }),
+      "INVALID_METRICS",
+    ],
+    ["an error", () => Promise.reject(new Error("connection refused")), "METRICS_UNAVAILABLE"],
+  ])("that are %s are reported, and change nothing", async (_what, read, code) => {
+    const world = new World();
+    await world.rollout().start("begin");
+    const [flag, state] = [await world.flag.read(signal), await world.state.read(signal)];
+    world.read = read;
+    await world.watch(() => world.reports.length === 60);
+    expect(world.errors.length).toBeGreaterThan(5);
+    for (const error of world.errors) expect(error).toEqual(codeOf(code));
+    expect(await world.flag.read(signal)).toBe(flag);
+    expect(await world.state.read(signal)).toBe(state);
+  });
+
+  it("that come back continue the stage: unusable windows are skipped, unavailable ones are read later", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    world.read = () => Promise.reject(new Error("connection refused"));
+    await world.watch(() => world.now >= START + 4 * MINUTE);
+    world.read = (from, to) => (from < START + 3 * MINUTE ? undefined : goodWindow(from, to));
+    await world.watch(isAt(50));
+    expect(
+      world.reports.flatMap(({ windows }) => windows).map(({ from }) => (from - START) / MINUTE),
+    ).toEqual([3, 4]);
+  });
+});
+
+describe("a clock that jumps", () => {
+  it.each([
+    ["forward", 7_200_000],
+    ["back", -7_200_000],
+  ])("%s is reported, and its window is not used", async (direction, jump) => {
+    const world = new World();
+    await world.rollout().start("begin");
+    const rollout = world.rollout();
+    await world.watch(() => world.now >= START + 1.5 * MINUTE, rollout);
+    const before = await world.state.read(signal);
+    world.now += jump;
+    await world.watch(() => world.errors.length > 0, rollout);
+    expect(world.errors).toEqual([codeOf("CLOCK_JUMPED", `jumped 7200 s ${direction}`)]);
+    expect(await world.state.read(signal)).toBe(before);
+    const jumpedTo = world.now;
+    await world.watch(({ windows }) => windows.length > 0, rollout);
+    const [window] = world.reports.at(-1)?.windows ?? [];
+    expect(window?.from).toBeGreaterThanOrEqual(Math.max(jumpedTo, START + MINUTE));
+    expect(world.errors).toHaveLength(1);
+  });
+
+  it("while the metrics are read is noticed", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    world.read = (from, to) => {
+      world.now += 3_600_000;
+      world.read = goodWindow;
+      return badWindow(from, to);
+    };
+    await world.watch(() => world.errors.length > 0);
+    expect(world.errors).toEqual([codeOf("CLOCK_JUMPED")]);
+    expect(await world.percent()).toBe(5);
+  });
+});
+
+describe("a state or a flag that was edited by hand", () => {
+  it.each([
+    ["percent", (text: string) => text.replace('"percent":5', '"percent":101')],
+    ["stage", (text: string) => text.replace('"stage":0,"percent":5', '"stage":1,"percent":50')],
+    ["text", () => "{"],
+    ["nothing", () => ""],
+  ])("with another %s is rejected by every command but rollback", async (_what, edit) => {
+    const world = new World();
+    await world.rollout().start("begin");
+    const flag = await world.flag.read(signal);
+    const text = (await world.state.read(signal)) ?? "";
+    const edited = edit(text);
+    await world.state.write(edited, text, signal);
+    for (const command of ["start", "pause", "resume", "promote"] as const) {
+      await expect(world.rollout()[command]("why")).rejects.toEqual(codeOf("INVALID_INPUT"));
+    }
+    await expect(world.watch(() => true)).rejects.toEqual(codeOf("INVALID_INPUT"));
+    expect(await world.flag.read(signal)).toBe(flag);
+    await expect(world.rollout().rollback("why")).rejects.toEqual(
+      codeOf("INVALID_INPUT", "The flag is at 0 % now"),
+    );
+    expect(await world.percent()).toBe(0);
+    expect(await world.state.read(signal)).toBe(edited);
+  });
+
+  it("as a flag stops the others, and not a rollback", async () => {
+    for (const value of ['{"steps":[{"percent":101}]}', "true", ""]) {
+      const world = new World();
+      await world.rollout().start("begin");
+      const state = await world.state.read(signal);
+      await world.flag.write(value, await world.flag.read(signal), signal);
+      await expect(world.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_FLAG"));
+      await expect(world.watch(() => true)).rejects.toEqual(codeOf("INVALID_FLAG"));
+      expect(await world.state.read(signal)).toBe(state);
+      expect((await world.rollout().rollback("hand")).isFlagWritten).toBe(true);
+      expect(await world.percent()).toBe(0);
+    }
+  });
+});
+
+/** Runs `interfere` before the n-th write. */
+function interrupted(target: FlagTarget, interfere: () => Promise<unknown>): FlagTarget {
+  let isFirst = true;
+  return {
+    read: (abort) => target.read(abort),
+    async write(value, last, abort) {
+      if (isFirst) {
+        isFirst = false;
+        await interfere();
+      }
+      await target.write(value, last, abort);
+    },
+  };
+}
+
+describe("two operators at once", () => {
+  it.each(["pause", "promote", "rollback"] as const)(
+    "get one change: the one that comes second to %s fails",
+    async (command) => {
+      const world = new World();
+      await world.rollout().start("begin");
+      const state = interrupted(world.state, () => world.rollout()[command]("first"));
+      await expect(world.rollout({ state }).promote("second")).rejects.toEqual(codeOf("CONFLICT"));
+      expect(world.log.map(({ action }) => action)).toEqual(["start", command]);
+    },
+  );
+
+  it("start once", async () => {
+    const world = new World();
+    const state = interrupted(world.state, () => world.rollout().start("first"));
+    await expect(world.rollout({ state }).start("second")).rejects.toEqual(codeOf("CONFLICT"));
+    expect(world.log).toMatchObject([{ why: "first" }]);
+  });
+
+  it("end with a rollback when one rolls back while the other promotes", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    // The promotion has written its state, and not yet the flag.
+    const flag = interrupted(world.flag, () => world.rollout().rollback("stop"));
+    await expect(world.rollout({ flag }).promote("go")).rejects.toEqual(codeOf("CONFLICT"));
+    expect(await world.percent()).toBe(0);
+    expect(await world.rollout().status()).toMatchObject({
+      state: { status: "rolled back" },
+      isFlagWritten: true,
+    });
+    expect(world.log.map(({ action }) => action).sort()).toEqual(["promote", "rollback", "start"]);
+  });
+
+  it("end with a rollback when one promotes while the other rolls back", async () => {
+    for (const target of ["state", "flag"] as const) {
+      const world = new World();
+      await world.rollout().start("begin");
+      const promote = () =>
+        world
+          .rollout()
+          .promote("go")
+          .catch(() => {});
+      const options = { [target]: interrupted(world[target], promote) };
+      expect((await world.rollout(options).rollback("stop")).isFlagWritten).toBe(true);
+      expect(await world.percent()).toBe(0);
+    }
+  });
+
+  it("may both watch: each window is observed once", async () => {
+    const world = new World();
+    await world.rollout().start("begin");
+    const state = interrupted(world.state, () => world.watch(() => true));
+    world.pass(3 * MINUTE);
+    await world.watch(() => world.reports.length > 3, world.rollout({ state }));
+    expect(world.errors).toEqual([]);
+    expect((await world.rollout().status())?.state).toMatchObject({ percent: 50, observedMs: 0 });
+    expect(world.log).toHaveLength(2);
+  });
+});
+
+class Crash extends Error {}
+
+/** Dies at the n-th call of a target or the log, before or after it is carried out. */
+function crashing(world: World, step: number, isAfter: boolean): Partial<RolloutOptions> {
+  let calls = 0;
+  const call = async <Result>(run: () => Result | Promise<Result>): Promise<Result> => {
+    const isLast = ++calls === step;
+    if (calls > step || (isLast && !isAfter)) throw new Crash();
+    const result = await run();
+    if (isLast) throw new Crash();
+    return result;
+  };
+  const wrap = (target: FlagTarget): FlagTarget => ({
+    read: (abort) => call(() => target.read(abort)),
+    write: (value, last, abort) => call(() => target.write(value, last, abort)),
+  });
+  const append = (change: RolloutChange) =>
+    call(() => {
+      if (!world.log.some(({ id }) => id === change.id)) world.log.push(change);
+    });
+  return { flag: wrap(world.flag), state: wrap(world.state), audit: { append } };
+}
+
+describe.each(["start", "promote", "watch", "rollback"] as const)("a crash at any step of %s", (command) => {
+  /** Runs the command until it crashes. Resolves to whether it did. */
+  async function crash(world: World, step: number, isAfter: boolean): Promise<boolean> {
+    const rollout = world.rollout(crashing(world, step, isAfter));
+    if (command === "watch") {
+      await world.watch(({ errors }) => errors.length > 0 || world.log.length > 1, rollout);
+      return world.errors.some((error) => error instanceof Crash);
+    }
+    return rollout[command]("it", { to: 50 }).then(
+      () => false,
+      (error) => error instanceof Crash,
+    );
+  }
+
+  it.each([false, true])("can be resumed (after the step: %s)", async (isAfter) => {
+    let crashes = 0;
+    for (let step = 1; ; step++) {
+      const world = new World();
+      if (command !== "start") await world.rollout().start("begin");
+      if (command === "watch") world.pass(3 * MINUTE);
+      if (!(await crash(world, step, isAfter))) break;
+      crashes++;
+      // Longer than a promotion takes to apply.
+      world.pass(10 * MINUTE);
+      const resumedAt = world.now;
+      const before = await world.flag.read(signal);
+      if (command === "watch") await world.watch(isAt(50));
+      else
+        await world
+          .rollout()
+          [command]("it")
+          .catch(() => world.rollout().status());
+      await world.watch(() => true);
+      const status = await world.rollout().status();
+      expect(status?.isFlagWritten).toBe(true);
+      expect(await world.percent()).toBe(status?.state.percent);
+      expect(new Set(world.log.map(({ id }) => id)).size).toBe(world.log.length);
+      expect(world.log.at(-1)).toEqual(status?.change);
+      // Connections that began before the flag was written stay on their side.
+      const steps = parseFlag(await world.flag.read(signal));
+      const added = steps.filter(({ since }) => !parseFlag(before).some((old) => old.since === since));
+      if (command !== "rollback") for (const { since } of added) expect(since).toBeGreaterThan(resumedAt);
+    }
+    expect(crashes).toBeGreaterThan(5);
+  });
+});
+
+it("a repeated promotion completes the one that was interrupted", async () => {
+  const world = new World();
+  await world.rollout().start("begin");
+  const flag = interrupted(world.flag, () => Promise.reject(new Crash()));
+  await expect(world.rollout({ flag }).promote("go")).rejects.toThrow(Crash);
+  expect(await world.percent()).toBe(5);
+  expect(await world.rollout().status()).toMatchObject({ state: { percent: 50 }, isFlagWritten: false });
+  expect((await world.rollout().promote("go")).state.percent).toBe(50);
+  expect(await world.percent()).toBe(50);
+});
+
+it("the flag of a slow operator counts, although another one has begun to complete the change", async () => {
+  const world = new World();
+  await world.rollout().start("begin");
+  const crash = interrupted(world.flag, () => Promise.reject(new Crash()));
+  const flag = interrupted(world.flag, () =>
+    world
+      .rollout({ flag: crash })
+      .pause("x")
+      .catch(() => {}),
+  );
+  await world.rollout({ flag }).promote("go");
+  expect(await world.rollout().status()).toMatchObject({ state: { percent: 50 }, isFlagWritten: true });
+});
+
+it("a promotion to another percentage than the next stage's changes nothing", async () => {
+  const world = new World();
+  await world.rollout().start("begin");
+  for (const to of [25, 100, 101]) {
+    await expect(world.rollout().promote("go", { to })).rejects.toEqual(
+      codeOf("INVALID_INPUT", `\`to\` is ${to}, but the next stage has 50 %`),
+    );
+  }
+  expect((await world.rollout().promote("go", { to: 5 })).state.percent).toBe(5);
+});
+
+describe("fileAudit", () => {
+  const change: RolloutChange = {
+    id: "a",
+    time: "2026-01-01T00:00:00.000Z",
+    who: "ann",
+    action: "start",
+    from: 0,
+    to: 5,
+    status: "running",
+    why: "begin",
+  };
+
+  it("has one line for each change, also after a line that was cut off", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "lift-ws-audit-"));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const path = join(folder, "log.jsonl");
+    await fileAudit(path).append(change);
+    await fileAudit(path).append(change);
+    const whole = await readFile(path, "utf8");
+    expect(whole).toBe(`${JSON.stringify(change)}\n`);
+    const cut = JSON.stringify({ ...change, id: "b" }).slice(0, 40);
+    await writeFile(path, `${whole}${cut}`);
+    await fileAudit(path).append({ ...change, id: "b" });
+    expect(await readFile(path, "utf8")).toBe(`${whole}${cut}\n${JSON.stringify({ ...change, id: "b" })}\n`);
+  });
+});
+
+it.each([
+  [{}, "`flag` is required"],
+  [{ flag: memoryFlag() }, "`state` is required"],
+  [{ flag: memoryFlag(), state: memoryFlag(), leadMs: 1 }, "`leadMs`"],
+  [{ flag: memoryFlag(), state: memoryFlag(), plan: { stages: [{ percent: 101 }] } }, "`stages[0].percent`"],
+  [{ flag: memoryFlag(), state: memoryFlag(), source: {} }, "`source`"],
+])("createRollout rejects %j", (options, message) => {
+  expect(() => createRollout(options as never)).toThrow(codeOf("INVALID_OPTION", message));
+});

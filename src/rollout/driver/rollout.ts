@@ -1,0 +1,391 @@
+import { RolloutError } from "../errors.ts";
+import { parseFlag } from "../flags/steps.ts";
+import { askSource, invalidMetrics } from "../metrics/source.ts";
+import type { Plan } from "../stages/plan.ts";
+import { nextState, type RolloutInput, type RolloutState, startRollout, totalOf } from "../stages/stages.ts";
+import type { TriggerReport } from "../stages/triggers.ts";
+import { mergeWindows, type ObservedWindow } from "../stages/windows.ts";
+import { JumpDetector } from "./clock.ts";
+import { type RolloutOptions, type RolloutSettings, rolloutSettings } from "./options.ts";
+import type { RolloutChange } from "./record.ts";
+import { type ChangeDetails, isWritten, RolloutStorage, type StoredRollout } from "./storage.ts";
+
+/** A rollout as it is now. */
+export interface RolloutStatus {
+  /** The stored state. */
+  readonly state: RolloutState;
+  /** The plan, with defaults. */
+  readonly plan: Plan;
+  /** The last change. */
+  readonly change: RolloutChange;
+  /** Whether the flag has the state's percentage. `false` after a crash: the next command but `status` writes it. */
+  readonly isFlagWritten: boolean;
+  /** All observations of the stage; `undefined` when there are none yet. */
+  readonly total: ObservedWindow | undefined;
+  /** When the next window can be read, in ms since the epoch. */
+  readonly nextWindowAt: number;
+}
+
+/** One round of `watch`. */
+export interface RolloutReport {
+  /** The rollout after the round; `undefined` when it could not be read. */
+  readonly status: RolloutStatus | undefined;
+  /** Windows that were observed in this round. */
+  readonly windows: readonly ObservedWindow[];
+  /** Windows that were not used, and a failure that ended the round, with their codes. */
+  readonly errors: readonly unknown[];
+}
+
+/** Drives a rollout: it holds the state, writes the flag, and reads the metrics. */
+export interface Rollout {
+  /** Returns the rollout; `undefined` when none was started. It changes nothing. */
+  status(): Promise<RolloutStatus | undefined>;
+  /** Begins with the first stage. The flag must be at 0 %. */
+  start(why: string): Promise<RolloutStatus>;
+  /** Stops promotions by time. Triggers still roll back. */
+  pause(why: string): Promise<RolloutStatus>;
+  /** Ends a pause. */
+  resume(why: string): Promise<RolloutStatus>;
+  /**
+   * Begins the next stage, after it has read the metrics until now. Completes a change that a crash has interrupted instead, if
+   * there is one.
+   * @param options `to`: the percentage of the next stage. With it, a repeated call changes nothing
+   */
+  promote(why: string, options?: { readonly to?: number | undefined }): Promise<RolloutStatus>;
+  /**
+   * Moves all connections to the old side. It needs no metrics, repeats itself after a conflict, and works with a malformed
+   * flag. When the stored state is malformed, it writes the flag, and then throws.
+   */
+  rollback(why: string): Promise<RolloutStatus>;
+  /**
+   * Observes windows until the rollout is rolled back or the signal is aborted. Failures are reported, and tried again.
+   * @throws {RolloutError} INVALID_INPUT for a malformed state, INVALID_FLAG for a flag that somebody else wrote
+   */
+  watch(options: {
+    readonly signal: AbortSignal;
+    readonly onReport?: (report: RolloutReport) => void;
+  }): Promise<RolloutStatus | undefined>;
+}
+
+/** Windows from longer ago are not read any more. */
+const LONGEST_CATCH_UP_MS = 24 * 60 * 60 * 1000;
+const ROLLBACK_ATTEMPTS = 20;
+/** A source has a time limit of its own. This one is for those that have none. */
+const SOURCE_TIMEOUT_MS = 60_000;
+
+/**
+ * Creates the driver of a rollout. Every method can be repeated after a crash at any point. Of two operators at once, one gets
+ * `CONFLICT`.
+ * @throws {RolloutError} INVALID_OPTION here. Its methods also throw INVALID_INPUT, INVALID_FLAG, CONFLICT, METRICS_UNAVAILABLE,
+ * INVALID_METRICS and CLOCK_JUMPED
+ * @example
+ * const key = { name: { S: "lift-v2" } };
+ * const rollout = createRollout({
+ *   flag: dynamoDBFlag({ tableName: "flags", key }),
+ *   state: dynamoDBFlag({ tableName: "flags", key, attribute: "Rollout" }),
+ *   source: cloudWatchSource({ stage: "prod" }),
+ * });
+ * await rollout.start("version 2");
+ * await rollout.watch({ signal: AbortSignal.timeout(60_000) });
+ */
+export function createRollout(options: RolloutOptions): Rollout {
+  return new FlagRollout(rolloutSettings(options));
+}
+
+class FlagRollout implements Rollout {
+  readonly #settings: RolloutSettings;
+  readonly #storage: RolloutStorage;
+  readonly #jumps: JumpDetector;
+  /** Windows before this time are not used. */
+  #skippedUntil = 0;
+
+  constructor(settings: RolloutSettings) {
+    this.#settings = settings;
+    this.#storage = new RolloutStorage(settings);
+    this.#jumps = new JumpDetector(settings.clock, settings.plan.windowMs);
+  }
+
+  async status(): Promise<RolloutStatus | undefined> {
+    const stored = await this.#storage.read();
+    return stored && this.#statusOf(stored);
+  }
+
+  async start(why: string): Promise<RolloutStatus> {
+    const { plan, clock } = this.#settings;
+    const stored = await this.#storage.read();
+    if (stored !== undefined) {
+      const { stored: settled, wasInterrupted } = await this.#storage.settle(stored);
+      if (wasInterrupted && settled.record.change.action === "start") return this.#statusOf(settled);
+      const { status } = settled.record.state;
+      if (status !== "rolled back") throw invalidInput(`a rollout is ${status} already`);
+      return this.#begin(settled, settled.record.state.version, why);
+    }
+    const texts = await this.#storage.readTexts();
+    const percent = parseFlag(texts.flag).at(-1)?.percent ?? 0;
+    if (percent > 0) throw invalidInput(`the flag is at ${percent} % already; set it to 0 % first`);
+    return this.#statusOf(
+      await this.#storage.commit(texts, startRollout(plan, clock.now()), { action: "start", why }),
+    );
+  }
+
+  async #begin(stored: StoredRollout, version: number, why: string): Promise<RolloutStatus> {
+    const { plan, clock } = this.#settings;
+    const first = startRollout(plan, clock.now());
+    const next = { ...first, version: version + 1 };
+    return this.#statusOf(await this.#storage.commit(stored, next, { action: "start", why }));
+  }
+
+  pause(why: string): Promise<RolloutStatus> {
+    return this.#change("pause", why);
+  }
+
+  resume(why: string): Promise<RolloutStatus> {
+    return this.#change("resume", why);
+  }
+
+  async promote(why: string, { to }: { readonly to?: number | undefined } = {}): Promise<RolloutStatus> {
+    const { stored, wasInterrupted } = await this.#readSettled();
+    if (to !== undefined && to === stored.record.state.percent) return this.#statusOf(stored);
+    this.#assertNext(stored.record.state, to);
+    if (wasInterrupted && stored.record.change.action !== "rollback") return this.#statusOf(stored);
+    const { stored: observed, errors } = await this.#observe(stored);
+    const reason = observed.record.state.reason;
+    if (reason !== undefined && stored.record.state.status !== "rolled back") {
+      throw invalidInput(`the rollout was rolled back: ${describeReason(reason)}`);
+    }
+    // Without the newest metrics nobody knows whether a trigger fires.
+    if (errors.length > 0) throw errors.at(-1);
+    if (observed.record.state.stage > stored.record.state.stage) return this.#statusOf(observed);
+    return this.#apply(observed, { type: "promote" }, { action: "promote", why });
+  }
+
+  #assertNext({ stage }: RolloutState, to: number | undefined): void {
+    const next = this.#settings.plan.stages[stage + 1]?.percent;
+    if (to === undefined || to === next) return;
+    const expected = next === undefined ? "this is the last stage" : `the next stage has ${next} %`;
+    throw invalidInput(`\`to\` is ${to}, but ${expected}`);
+  }
+
+  async rollback(why: string): Promise<RolloutStatus> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const stored = await this.#readForRollback();
+        if (stored.record.state.status !== "rolled back") {
+          return await this.#apply(stored, { type: "rollback", reason: why }, { action: "rollback", why });
+        }
+        return this.#statusOf((await this.#storage.settle(stored)).stored);
+      } catch (error) {
+        if (!isConflict(error) || attempt === ROLLBACK_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #readForRollback(): Promise<StoredRollout> {
+    try {
+      const stored = await this.#storage.read();
+      if (stored !== undefined) return stored;
+    } catch (error) {
+      if ((error as RolloutError).code !== "INVALID_INPUT") throw error;
+      await this.#storage.clearFlag((await this.#storage.readTexts()).flag);
+      throw new RolloutError(
+        "INVALID_INPUT",
+        "The flag is at 0 % now, but the stored state is malformed: delete it before another rollout",
+        { cause: error },
+      );
+    }
+    throw notStarted();
+  }
+
+  async watch({
+    signal,
+    onReport,
+  }: {
+    readonly signal: AbortSignal;
+    readonly onReport?: (report: RolloutReport) => void;
+  }): Promise<RolloutStatus | undefined> {
+    const { clock, pollMs } = this.#settings;
+    let status: RolloutStatus | undefined;
+    while (!signal.aborted) {
+      const report = await this.#round();
+      status = report.status ?? status;
+      onReport?.(report);
+      if (report.status?.state.status === "rolled back") break;
+      const ms = (report.status?.nextWindowAt ?? 0) - clock.now();
+      await clock.wait(ms > 0 ? Math.min(ms, pollMs) : pollMs, signal);
+    }
+    return status;
+  }
+
+  async #round(): Promise<RolloutReport> {
+    const windows: ObservedWindow[] = [];
+    try {
+      const { stored } = await this.#readSettled();
+      const observed = await this.#observe(stored, (window) => windows.push(window));
+      return { status: this.#statusOf(observed.stored), windows, errors: observed.errors };
+    } catch (error) {
+      const { code } = error as { readonly code?: unknown };
+      if (code === "INVALID_INPUT" || code === "INVALID_FLAG" || code === "INVALID_OPTION") throw error;
+      // Another operator was faster: the next round reads the new state.
+      return { status: undefined, windows, errors: isConflict(error) ? [] : [error] };
+    }
+  }
+
+  async #change(type: "pause" | "resume", why: string): Promise<RolloutStatus> {
+    const { stored } = await this.#readSettled();
+    return this.#apply(stored, { type }, { action: type, why });
+  }
+
+  async #readSettled(): ReturnType<RolloutStorage["settle"]> {
+    const stored = await this.#storage.read();
+    if (stored === undefined) throw notStarted();
+    return this.#storage.settle(stored);
+  }
+
+  async #apply(stored: StoredRollout, input: RolloutInput, details: ChangeDetails): Promise<RolloutStatus> {
+    const { plan } = this.#settings;
+    const { state } = nextState(stored.record.state, input, plan);
+    const numbers = totalOf(stored.record.state);
+    const committed = await this.#storage.commit(stored, state, {
+      ...details,
+      ...(numbers === undefined || state.stage === stored.record.state.stage ? {} : { numbers }),
+    });
+    return this.#statusOf(committed);
+  }
+
+  /**
+   * Observes all windows whose metrics are complete. A window without usable metrics is skipped when the next one is due; the
+   * newest is read again in the next round.
+   */
+  async #observe(
+    stored: StoredRollout,
+    onWindow: (window: ObservedWindow) => void = () => {},
+  ): Promise<{ readonly stored: StoredRollout; readonly errors: readonly unknown[] }> {
+    const errors: unknown[] = [];
+    let current = stored;
+    for (;;) {
+      const { from, to, dueAt } = this.#nextWindow(current.record.state);
+      try {
+        this.#jumps.check();
+        if (current.record.state.status === "rolled back" || dueAt > this.#settings.clock.now()) break;
+        const window = await this.#readWindow(from, to);
+        current = await this.#accept(current, window);
+        onWindow(window);
+      } catch (error) {
+        const { code } = error as { readonly code?: unknown };
+        if (code === "CONFLICT" || code === "INVALID_OPTION") throw error;
+        errors.push(error);
+        const isLast = dueAt + this.#settings.plan.windowMs > this.#settings.clock.now();
+        if (code === "CLOCK_JUMPED") this.#skippedUntil = this.#settings.clock.now();
+        else if (code === "INVALID_METRICS" && !isLast) this.#skippedUntil = to;
+        else break;
+      }
+    }
+    return { stored: current, errors };
+  }
+
+  #nextWindow({ observedUntil }: RolloutState) {
+    const { plan, clock, delayMs } = this.#settings;
+    const { windowMs } = plan;
+    const earliest = Math.max(observedUntil, this.#skippedUntil, clock.now() - LONGEST_CATCH_UP_MS);
+    // Whole windows: CloudWatch has data by the minute.
+    const from = Math.ceil(earliest / windowMs) * windowMs;
+    return { from, to: from + windowMs, dueAt: from + windowMs + delayMs };
+  }
+
+  async #readWindow(from: number, to: number): Promise<ObservedWindow> {
+    const { source } = this.#settings;
+    if (source === undefined) {
+      throw new RolloutError("INVALID_OPTION", "`source` is required to watch and to promote");
+    }
+    const window = await askSource("The source of metrics", () =>
+      withTimeLimit(SOURCE_TIMEOUT_MS, async (signal) => source.read(from, to, signal)),
+    );
+    this.#jumps.check();
+    if (window?.from !== from || window?.to !== to) {
+      throw invalidMetrics("the source of metrics answered with another time than the window's");
+    }
+    return window;
+  }
+
+  async #accept(stored: StoredRollout, window: ObservedWindow): Promise<StoredRollout> {
+    const before = stored.record.state;
+    const { state, ignored } = nextState(before, { type: "window", window }, this.#settings.plan);
+    if (ignored !== undefined) throw invalidMetrics(`a window was ignored: ${ignored}`);
+    if (state.percent === before.percent && state.status === before.status) {
+      return this.#storage.update(stored, state);
+    }
+    const total = totalOf(before);
+    const details: ChangeDetails =
+      typeof state.reason === "object"
+        ? { action: "rollback", why: describeReason(state.reason), numbers: state.reason }
+        : {
+            action: "promote",
+            why: "the stage's time is over, and no limit is exceeded",
+            numbers: total === undefined ? window : mergeWindows(total, window),
+          };
+    return this.#storage.commit(stored, state, details);
+  }
+
+  #statusOf(stored: StoredRollout): RolloutStatus {
+    const { state, change } = stored.record;
+    return {
+      state,
+      plan: this.#settings.plan,
+      change,
+      isFlagWritten: isWritten(stored),
+      total: totalOf(state),
+      nextWindowAt: this.#nextWindow(state).dueAt,
+    };
+  }
+}
+
+/**
+ * Returns the reason for a rollback as a sentence.
+ * @example
+ * if (status.state.reason !== undefined) console.error(describeReason(status.state.reason));
+ */
+export function describeReason(reason: TriggerReport | string): string {
+  if (typeof reason === "string") return reason;
+  const { trigger, observed, limit, sample, from, to } = reason;
+  const measure = {
+    errors: "error rate",
+    latency: "latency increase",
+    connections: "connection failure rate",
+  };
+  const unit = trigger === "connections" ? "connection attempts" : "events";
+  const times = `${new Date(from).toISOString()} to ${new Date(to).toISOString()}`;
+  return `${measure[trigger]} of ${percentText(observed)} exceeds ${percentText(limit)} (${sample} ${unit}, ${times})`;
+}
+
+/** Rejects at the time limit even where `call` ignores its signal. */
+async function withTimeLimit<Result>(
+  ms: number,
+  call: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), ms);
+  try {
+    return await new Promise<Result>((resolve, reject) => {
+      controller.signal.addEventListener("abort", () => reject(new Error(`no answer in ${ms / 1_000} s`)));
+      call(controller.signal).then(resolve, reject);
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function percentText(rate: number): string {
+  return `${Number((100 * rate).toPrecision(3))} %`;
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof RolloutError && error.code === "CONFLICT";
+}
+
+function notStarted(): RolloutError {
+  return invalidInput("there is no rollout; start one first");
+}
+
+function invalidInput(fault: string): RolloutError {
+  return new RolloutError("INVALID_INPUT", `Nothing was changed: ${fault}`);
+}

@@ -1,0 +1,190 @@
+import { randomUUID } from "node:crypto";
+import { isTransient, Retry } from "../../aws/index.ts";
+import { elapsed } from "../../internal/elapsed.ts";
+import { RolloutError } from "../errors.ts";
+import { parseFlag, withPercent } from "../flags/steps.ts";
+import type { RolloutState } from "../stages/stages.ts";
+import type { RolloutSettings } from "./options.ts";
+import { formatRecord, parseRecord, type RolloutChange, type RolloutRecord } from "./record.ts";
+
+/** The stored texts, as they were read together. */
+export interface StoredTexts {
+  readonly text: string | undefined;
+  readonly flag: string | undefined;
+}
+
+/** A stored rollout. */
+export interface StoredRollout extends StoredTexts {
+  readonly text: string;
+  readonly record: RolloutRecord;
+}
+
+/** The parts of a change that its caller knows. */
+export type ChangeDetails = Pick<RolloutChange, "action" | "why" | "numbers">;
+
+/**
+ * Reads and writes the state and the flag. The state is written first, with the flag's value before and after: so after a
+ * crash between the two writes, `settle` finds out that the second is missing.
+ */
+export class RolloutStorage {
+  readonly #settings: RolloutSettings;
+  #lastLogged: string | undefined;
+
+  constructor(settings: RolloutSettings) {
+    this.#settings = settings;
+  }
+
+  /** The flag is read between two reads of the state: otherwise it could be that of a later state. */
+  async readTexts(): Promise<StoredTexts> {
+    const { state, flag } = this.#settings;
+    for (;;) {
+      const text = await this.#run((signal) => state.read(signal));
+      const value = await this.#run((signal) => flag.read(signal));
+      if ((await this.#run((signal) => state.read(signal))) === text) return { text, flag: value };
+    }
+  }
+
+  /** @throws {RolloutError} INVALID_INPUT */
+  async read(): Promise<StoredRollout | undefined> {
+    const { text, flag } = await this.readTexts();
+    if (text === undefined) return undefined;
+    return { text, flag, record: parseRecord(text, this.#settings.plan) };
+  }
+
+  /**
+   * Completes a change of the flag that a crash has interrupted. A rollback is completed whatever the flag's value is.
+   * @returns the rollout, and whether a change was interrupted
+   * @throws {RolloutError} CONFLICT; INVALID_FLAG when somebody else has written the flag
+   */
+  async settle(
+    stored: StoredRollout,
+  ): Promise<{ readonly stored: StoredRollout; readonly wasInterrupted: boolean }> {
+    const { state, flag, change } = stored.record;
+    if (isWritten(stored)) {
+      await this.#log(change);
+      return { stored, wasInterrupted: false };
+    }
+    const isRollback = state.status === "rolled back";
+    if (!isRollback && stored.flag !== (flag.last ?? undefined)) {
+      throw new RolloutError(
+        "INVALID_FLAG",
+        "Nothing was changed: the flag has a value that this rollout did not write; write the last one again, or roll back",
+      );
+    }
+    // With another `since`: connections that began in the meantime are on the old side.
+    const settled = await this.#writeBoth(
+      stored,
+      { ...state, version: state.version + 1 },
+      change,
+      flag.next,
+    );
+    return { stored: settled, wasInterrupted: true };
+  }
+
+  /** Writes a state that has another percentage or status. @throws {RolloutError} CONFLICT */
+  commit(
+    stored: StoredTexts & { readonly record?: RolloutRecord },
+    next: RolloutState,
+    details: ChangeDetails,
+  ) {
+    const { who, clock } = this.#settings;
+    const change: RolloutChange = {
+      id: randomUUID(),
+      time: new Date(clock.now()).toISOString(),
+      who,
+      from: stored.record?.state.percent ?? 0,
+      to: next.percent,
+      status: next.status,
+      ...details,
+    };
+    return this.#writeBoth(stored, next, change, []);
+  }
+
+  /** Writes a state with the same percentage and status. @throws {RolloutError} CONFLICT */
+  async update(stored: StoredRollout, state: RolloutState): Promise<StoredRollout> {
+    const record = { ...stored.record, state };
+    return { ...stored, record, text: await this.#writeState(stored.text, record) };
+  }
+
+  /** Sets the flag to 0 % without a state. */
+  async clearFlag(flag: string | undefined): Promise<void> {
+    await this.#writeFlag(this.#flagValue(flag, 0), flag);
+  }
+
+  async #writeBoth(
+    { text, flag, record }: StoredTexts & { readonly record?: RolloutRecord },
+    next: RolloutState,
+    change: RolloutChange,
+    earlier: readonly string[],
+  ): Promise<StoredRollout> {
+    const isSame = next.percent === record?.state.percent && earlier.length === 0;
+    if (record !== undefined && isSame) {
+      const changed = { ...record, state: next, change };
+      const written = await this.#writeState(text, changed);
+      await this.#log(change);
+      return { text: written, flag, record: changed };
+    }
+    const value = this.#flagValue(flag, next.percent);
+    // The stage begins when its percentage applies.
+    const since = parseFlag(value).at(-1)?.since ?? 0;
+    const state = { ...next, observedUntil: Math.max(next.observedUntil, since) };
+    const written: RolloutRecord = {
+      state,
+      flag: { last: flag ?? null, next: [...earlier, value] },
+      change,
+    };
+    const writtenText = await this.#writeState(text, written);
+    try {
+      await this.#writeFlag(value, flag);
+    } finally {
+      await this.#log(change);
+    }
+    return { text: writtenText, flag: value, record: written };
+  }
+
+  async #log(change: RolloutChange): Promise<void> {
+    if (change.id === this.#lastLogged) return;
+    await this.#settings.audit.append(change);
+    this.#lastLogged = change.id;
+  }
+
+  #flagValue(flag: string | undefined, percent: number): string {
+    const { leadMs, clock } = this.#settings;
+    try {
+      return withPercent(flag, percent, { leadMs, now: () => clock.now() });
+    } catch (error) {
+      // A malformed flag has no steps to keep, and must not prevent a rollback.
+      if (percent === 0 && (error as RolloutError).code === "INVALID_FLAG") return "false";
+      throw error;
+    }
+  }
+
+  async #writeState(last: string | undefined, record: RolloutRecord): Promise<string> {
+    const text = formatRecord(record);
+    await this.#run((signal) => this.#settings.state.write(text, last, signal));
+    return text;
+  }
+
+  #writeFlag(value: string, last: string | undefined): Promise<void> {
+    const { flag, leadMs } = this.#settings;
+    // Later than that, processes might read the new percentage after it applies.
+    return this.#run((signal) => flag.write(value, last, signal), leadMs / 2);
+  }
+
+  async #run<Result>(
+    call: (signal: AbortSignal) => Promise<Result> | Result,
+    limitMs = Number.POSITIVE_INFINITY,
+  ): Promise<Result> {
+    const deadline = elapsed() + Math.min(this.#settings.timeoutMs, limitMs);
+    return new Retry({ deadline, isTransient: isTransientHere }).run(async (signal) => call(signal));
+  }
+}
+
+/** Returns whether the flag has the value of the last change. */
+export function isWritten({ flag, record }: StoredRollout): boolean {
+  return flag !== undefined && record.flag.next.includes(flag);
+}
+
+function isTransientHere(error: unknown): boolean {
+  return /^ProvisionedThroughputExceeded/.test((error as Error).name) || isTransient(error);
+}
