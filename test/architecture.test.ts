@@ -88,6 +88,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
     certificate: [],
     cost: [],
     export: [],
+    verify: ["cost"],
     project: [],
     lambda: ["certificate", "project"],
     local: ["certificate", "lambda", "project"],

@@ -43,7 +43,7 @@ describe("the workflow of the deployment", () => {
     expect([...new Set(files)].sort()).toEqual(["smoke.ts", "token.ts"]);
     for (const file of files) expect(existsSync(join(import.meta.dirname, file))).toBe(true);
     const parameter = scripts.join("\n").match(/--parameters "(\w+)=/)?.[1];
-    expect(read("stack.ts")).toContain(`new App(), "${workflow.env.STACK}"`);
+    expect(read("stack.ts")).toContain(`new Stack(app, "${workflow.env.STACK}"`);
     expect(read("stack.ts")).toContain(`parameter("${parameter}")`);
   });
 });

@@ -9,8 +9,9 @@ import { local } from "./local.ts";
 import { logFailure } from "./log.ts";
 import { requests } from "./requests.ts";
 import { token } from "./token.ts";
+import { verify } from "./verify.ts";
 
-const COMMANDS: readonly Command[] = [dev, local, exportTemplates, token, asyncapi, requests, cost];
+const COMMANDS: readonly Command[] = [dev, local, exportTemplates, token, asyncapi, requests, cost, verify];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 

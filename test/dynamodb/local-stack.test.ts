@@ -4,6 +4,8 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from "vitest";
+import { mintDevelopmentToken } from "../../src/cli/index.ts";
+import { measureStreamer } from "../../src/cli/verify/latency.ts";
 import { type Command, Project } from "../process/project.ts";
 import { connectUser, type Frame } from "./streamer-functions.ts";
 
@@ -127,6 +129,12 @@ describe("the stack of examples/deploy", () => {
     ada.send("list", "requests", { limit: 10 });
     const { data } = await ada.receiveFor("list", "response");
     expect(data.requests).toMatchObject([{ state: "COMPLETED" }]);
+  });
+
+  it("is measured as by `lift-ws verify`", async () => {
+    const token = await mintDevelopmentToken({ sub: "ada" }, join(project.directory, ".lift-ws"));
+    const latencies = await measureStreamer(lift.url, token, new AbortController().signal);
+    expect(latencies.map(({ ms }) => ms.length)).toEqual([100, 100]);
   });
 
   it("denies nothing that the functions do", () => {

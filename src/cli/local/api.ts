@@ -1,10 +1,11 @@
-import type { LambdaAuthorizer, LambdaHandler } from "../../apigw/index.ts";
+import { type LambdaAuthorizer, type LambdaHandler, MAX_INTEGRATION_TIMEOUT_MS } from "../../apigw/index.ts";
+import type { GatewayOptions } from "../../gateway/index.ts";
 import type { ResolvedResource } from "../../lambda-emulator/index.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
 import type { RoutesFile } from "../project/routes-file.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
 import { mayInvoke } from "./permissions.ts";
-import { type Stack, textOf } from "./stack.ts";
+import { numberOf, type Stack, textOf } from "./stack.ts";
 
 /** Returns the routes and the authorizer of the stack's API, with the functions behind them. @throws {TemplateError} */
 export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {
@@ -66,6 +67,23 @@ export function readApi(stack: Stack, functions: StackFunctions): LoadedApp {
       identitySources: ([found.properties.IdentitySource ?? []].flat() as unknown[]).map(String),
     };
   }
+}
+
+/**
+ * Returns the integrations' time limit. The gateway has one for all routes, so that is the longest; shorter ones are listed as
+ * not run.
+ */
+export function readLimits(stack: Stack): GatewayOptions["limits"] & object {
+  const limits = stack.ofApi("Integration").map((each) => ({
+    each,
+    ms: numberOf(each.properties, "TimeoutInMillis") ?? MAX_INTEGRATION_TIMEOUT_MS,
+  }));
+  const integrationTimeoutMs = Math.max(...limits.map(({ ms }) => ms));
+  for (const { each, ms } of limits) {
+    if (ms < integrationTimeoutMs)
+      stack.skip(each.logicalId, `a time limit of ${ms} ms, here ${integrationTimeoutMs}`);
+  }
+  return { integrationTimeoutMs };
 }
 
 function routesWithResponse(stack: Stack): string[] {

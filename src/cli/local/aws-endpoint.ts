@@ -22,7 +22,8 @@ import { mapsOf } from "./stack.ts";
 export interface AwsEndpointOptions {
   readonly callers: Callers;
   readonly tables: DynamoDBTables;
-  readonly dynamoDBEndpoint: string;
+  /** `undefined` when the stack has no table. */
+  readonly dynamoDBEndpoint: string | undefined;
   readonly lambdaEndpoint: string;
   readonly stack: ResolvedTemplate["stack"];
   /** Returns the ARN of a function of the stack. */
@@ -91,6 +92,7 @@ async function handle(
   };
   switch (service) {
     case "dynamodb":
+      if (dynamoDBEndpoint === undefined) break;
       return forward(decideDynamoDB(request, body, accessKeyId, options), dynamoDBEndpoint, 400);
     case "lambda": {
       const resource = options.functionArn(

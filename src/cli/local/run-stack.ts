@@ -15,7 +15,7 @@ import type { ApiDescription } from "../lambda/lambda-environment.ts";
 import { logError, logFunction } from "../log.ts";
 import type { LoadedApp } from "../project/loaded-app.ts";
 import { Alarms, type Metric } from "./alarms.ts";
-import { readApi } from "./api.ts";
+import { readApi, readLimits } from "./api.ts";
 import { serveAwsEndpoint } from "./aws-endpoint.ts";
 import { EventBuses } from "./event-bus.ts";
 import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
@@ -23,7 +23,7 @@ import { StackFunctions } from "./functions.ts";
 import { eventMetrics } from "./metrics.ts";
 import { Callers } from "./roles.ts";
 import type { Stack } from "./stack.ts";
-import { createTables, describeTables } from "./tables.ts";
+import { createTables, describeTables, hasTables } from "./tables.ts";
 
 /** Settings of a stack that runs here. */
 export interface RunSettings {
@@ -38,8 +38,8 @@ export interface RunSettings {
 /** A stack that runs. */
 export interface RunningStack {
   readonly app: LoadedApp;
-  /** What the gateway needs to know of the callers. */
-  readonly gateway: Pick<GatewayOptions, "authorizeCall" | "credentials">;
+  /** What the gateway needs to know of the callers and the integrations. */
+  readonly gateway: Pick<GatewayOptions, "authorizeCall" | "credentials" | "limits">;
   /** Takes the events of the API, for alarms. */
   readonly onEvent: (report: EventReport) => void;
   /** Lines for the start message, each a label and a text. */
@@ -88,9 +88,11 @@ export async function runStack(
   async function start() {
     const callers = new Callers(stack);
     const { region, accountId, partition } = stack.template.stack;
-    const dynamoDBEndpoint = settings.dynamoDBEndpoint ?? (await startDatabase());
+    const dynamoDBEndpoint =
+      settings.dynamoDBEndpoint ?? (hasTables(stack) ? await startDatabase() : undefined);
     const access = {
-      endpoint: dynamoDBEndpoint,
+      // Without tables nothing uses it.
+      endpoint: dynamoDBEndpoint ?? "",
       region,
       credentials: {
         accessKeyId: DUMMY_CREDENTIALS.AWS_ACCESS_KEY_ID,
@@ -158,6 +160,7 @@ export async function runStack(
         callers.replace(changed);
       },
       gateway: {
+        limits: readLimits(stack),
         credentials: callers.all.map(({ accessKeyId, secretAccessKey }) => ({
           accessKeyId,
           secretAccessKey,
@@ -170,7 +173,7 @@ export async function runStack(
       } satisfies RunningStack["gateway"],
       notes: [
         ["Functions", functions.names.join("  ")],
-        ["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`],
+        ...(tables.length > 0 ? [["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`] as const] : []),
         ["Policies", "each call of a function is decided by its role"],
         ...[...stack.notRun].map(
           ([reason, names]) => ["Not run here", `${reason}: ${names.join("  ")}`] as const,

@@ -11,8 +11,14 @@ export interface DynamoDBAccessKeys {
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
 }
 
+/** Whether a stack has tables. */
+export function hasTables(stack: Stack): boolean {
+  return stack.ofType(...TYPES).length > 0;
+}
+
 /** Creates the tables of a stack with their indexes, TTL and streams. Tables that exist stay as they are. @throws {CliError} FAILED */
 export async function createTables(stack: Stack, access: DynamoDBAccessKeys): Promise<string[]> {
+  if (!hasTables(stack)) return [];
   const sdk = await import("@aws-sdk/client-dynamodb").catch((cause: unknown) => {
     throw new CliError("FAILED", "lift-ws local needs the AWS SDK: npm install @aws-sdk/client-dynamodb", {
       cause,
