@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { afterEach, expect, it } from "vitest";
+import { codeBlocks } from "../support/markdown.ts";
 import { ask, Project } from "./project.ts";
 
 let project: Project;
@@ -52,4 +53,21 @@ it("gives handlers no development secret beyond loopback", async () => {
   const lift = project.run(["dev", "who.mjs", "--port", "0", "--host", "0.0.0.0"], keys);
   expect(await lift.exited).toBe(1);
   expect(lift.output).toContain("`jwt.secret` is empty; set the variable it comes from");
+});
+
+it("docs/migrate/from-serverless-offline.md shows handlers, routes and a client that run", async () => {
+  const page = await readFile(
+    resolve(import.meta.dirname, "../../docs/migrate/from-serverless-offline.md"),
+    "utf8",
+  );
+  const blocks = codeBlocks(page);
+  const files = blocks.flatMap(({ info, code }) => {
+    const name = / shown (\S+)$/.exec(info)?.[1];
+    return name === undefined ? [] : [[name, code] as const];
+  });
+  project = await Project.create(Object.fromEntries(files));
+  const lift = await project.dev(["--routes", "routes.json"]);
+  const socket = await project.connect(`${lift.url}?user=ann`);
+  const printed = blocks.find(({ info }) => info === "text")?.code;
+  expect(await ask(socket, '{"action":"echo"}')).toBe(printed?.trim());
 });
