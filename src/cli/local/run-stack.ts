@@ -175,6 +175,15 @@ export async function runStack(
         ["Functions", functions.names.join("  ")],
         ...(tables.length > 0 ? [["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`] as const] : []),
         ["Policies", "each call of a function is decided by its role"],
+        ...stack.functions
+          .filter(({ policies }) => policies === undefined)
+          .map(
+            ({ resource: { logicalId }, roleName }) =>
+              [
+                "Not enforced",
+                `all calls of ${logicalId}: its role ${roleName} is not in the template`,
+              ] as const,
+          ),
         ...[...stack.notRun].map(
           ([reason, names]) => ["Not run here", `${reason}: ${names.join("  ")}`] as const,
         ),

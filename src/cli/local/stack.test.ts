@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Callers } from "./roles.ts";
 import { readStack, stackNameOf } from "./stack.ts";
 
 let folder: string;
@@ -72,6 +73,17 @@ it("lists functions that do not run here, whatever their code and role", () => {
   });
 });
 
+it("knows no policies of a role of another stack, even with a name in the template, and allows its calls", () => {
+  const other = "arn:aws:iam::1:role/service/chat-Role";
+  const stack = read(TEMPLATE.replace("!GetAtt Role.Arn", other));
+  expect(stack.functions).toMatchObject([{ roleName: "chat-Role", policies: undefined }]);
+  const [{ accessKeyId } = { accessKeyId: "" }] = new Callers(stack).all;
+  const request = { action: "dynamodb:PutItem", resource: "arn:aws:dynamodb:eu-west-1:1:table/t" };
+  expect(new Callers(stack).decide(accessKeyId, request)).toEqual({ allowed: true });
+  const own = new Callers(read(TEMPLATE));
+  expect(own.decide(own.all[0]!.accessKeyId, request)).toMatchObject({ allowed: false });
+});
+
 it("does not read the policies of roles that no function has", () => {
   const role =
     "  Tasks: { Type: AWS::IAM::Role, Properties: { ManagedPolicyArns: [arn:aws:iam::aws:policy/Odd] } }\n";
@@ -120,12 +132,7 @@ describe("a template that cannot run", () => {
       "Effect: Maybe",
       /chat\.yaml:\d+: Role: Policy Log: /,
     ],
-    [
-      "a role of another stack",
-      "!GetAtt Role.Arn",
-      "arn:aws:iam::1:role/other",
-      /chat\.yaml:14: Echo: The role arn:aws:iam::1:role\/other is not in the template/,
-    ],
+    ["no role", / {6}Role: .*\n/, "", /chat\.yaml:14: Echo: The function has no `Role`/],
   ])("has %s", (_, part, replacement, message) => {
     const template = TEMPLATE.replace(part, replacement);
     expect(template).not.toBe(TEMPLATE);

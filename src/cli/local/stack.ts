@@ -61,9 +61,10 @@ export type RunnableCode = Exclude<FunctionCode, { kind: "archive" }>;
 export interface StackFunction {
   readonly resource: ResolvedResource;
   readonly code: RunnableCode;
-  /** The name of its role, and the role's policies. */
+  /** The name of its role. */
   readonly roleName: string;
-  readonly policies: readonly Policy[];
+  /** The role's policies. `undefined`: the role is not in the template, so calls of the function are not checked. */
+  readonly policies: readonly Policy[] | undefined;
 }
 
 /** A resolved template, with what it runs and what it does not. */
@@ -133,16 +134,19 @@ export class Stack {
         return [];
       }
       const role = textOf(resource.properties, "Role");
-      const roleName = roles.get(role);
-      if (roleName !== undefined) return [{ resource, code, roleName }];
-      const message = `The role ${role ?? "of the function"} is not in the template, so its policies are not known`;
-      throw this.error("TEMPLATE_UNSUPPORTED", message, resource);
+      if (role === undefined)
+        throw this.error("TEMPLATE_INVALID", "The function has no `Role` with an ARN", resource);
+      return [{ resource, code, role }];
     });
-    const policies = readRolePolicies(
-      this.template,
-      functions.map(({ roleName }) => roleName),
-    );
-    return functions.map((each) => ({ ...each, policies: policies.get(each.roleName) ?? [] }));
+    const names = functions.flatMap(({ role }) => roles.get(role) ?? []);
+    const policies = readRolePolicies(this.template, names);
+    return functions.map(({ role, ...each }) => {
+      const own = roles.get(role);
+      // The name of another stack's role may be that of one in the template.
+      return own === undefined
+        ? { ...each, roleName: role.split("/").at(-1)!, policies: undefined }
+        : { ...each, roleName: own, policies: policies.get(own) };
+    });
   }
 
   /** Returns the code of a function, or the reason why it does not run here. */
