@@ -84,6 +84,7 @@ const ROOMS: { readonly [parent: string]: Arrows } = {
   },
   "lambda-emulator": { functions: [], policy: ["template"], "table-stream": [], template: [] },
   cli: {
+    rollout: ["project"],
     asyncapi: [],
     certificate: [],
     cost: [],

@@ -105,7 +105,7 @@ function formatRouteKey(key: string): string {
 }
 
 /** Escapes control characters, and those that change the writing direction, as `\\u001b`. */
-function escapeControls(text: string, except = ""): string {
+export function escapeControls(text: string, except = ""): string {
   return text.replace(/[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}]/gu, (character) =>
     except.includes(character) ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -46,7 +46,7 @@ describe("lift-ws", () => {
     expect(await lift("--version")).toEqual({ code: 0, stdout: `${manifest.version}\n`, stderr: "" });
   });
 
-  it.each(["dev", "export", "token", "asyncapi", "cost"])(
+  it.each(["dev", "export", "token", "asyncapi", "rollout", "reconcile", "cost"])(
     "%s --help lists its flags, beside any other argument",
     async (command) => {
       const { code, stdout } = await lift(command, "--nonsense", "--help");
@@ -56,7 +56,7 @@ describe("lift-ws", () => {
     },
   );
 
-  it.each(["dev", "export", "token", "asyncapi", "cost"])(
+  it.each(["dev", "export", "token", "asyncapi", "rollout", "reconcile", "cost"])(
     "%s has the same flags in its help as docs/reference/cli.md",
     async (command) => {
       const docs = await readFile(join(import.meta.dirname, "../../docs/reference/cli.md"), "utf8");

@@ -7,11 +7,24 @@ import { CliError } from "./errors.ts";
 import { exportTemplates } from "./export.ts";
 import { local } from "./local.ts";
 import { logFailure } from "./log.ts";
+import { reconcile } from "./reconcile.ts";
 import { requests } from "./requests.ts";
+import { rollout } from "./rollout.ts";
 import { token } from "./token.ts";
 import { verify } from "./verify.ts";
 
-const COMMANDS: readonly Command[] = [dev, local, exportTemplates, token, asyncapi, requests, cost, verify];
+const COMMANDS: readonly Command[] = [
+  dev,
+  local,
+  exportTemplates,
+  token,
+  asyncapi,
+  requests,
+  rollout,
+  reconcile,
+  cost,
+  verify,
+];
 
 const EXIT = { done: 0, failed: 1, usage: 2 };
 
