@@ -1,0 +1,4 @@
+import { createRouter } from "../router.ts";
+import { services } from "./options.ts";
+
+export const handler = createRouter(services);

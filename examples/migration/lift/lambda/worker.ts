@@ -1,0 +1,4 @@
+import { reports, workers } from "./reports.ts";
+
+/** Runs one request. */
+export const handler = reports.workerHandler(workers);
