@@ -13,6 +13,7 @@ import type { Terminal } from "../arguments.ts";
 import { CliError } from "../errors.ts";
 import { logError } from "../log.ts";
 import type { Metric } from "./alarms.ts";
+import { type Cron, parseCron } from "./cron.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
 import { batchMetrics, queueMetrics } from "./metrics.ts";
 import { mayInvoke } from "./permissions.ts";
@@ -122,26 +123,30 @@ function readSource(stack: Stack, source: ResolvedResource) {
   };
 }
 
-/** A function that is called at an interval. */
+/** A function that is called at an interval, or at the times of an expression. */
 export interface Scheduled {
-  readonly everyMs: number;
+  readonly when: { readonly everyMs: number } | Cron;
   readonly call: () => void;
 }
 
 const UNIT_MS = { minute: 60_000, hour: 3_600_000, day: 86_400_000 };
 
-/** Returns the calls of the stack's schedules. A schedule by `cron` is not run. */
+/** Returns the calls of the stack's schedules. @throws {TemplateError} for an expression that EventBridge refuses */
 export function readSchedules(stack: Stack, functions: StackFunctions, terminal: Terminal): Scheduled[] {
   return stack.ofType("AWS::Events::Rule", "AWS::Scheduler::Schedule").flatMap((rule) => {
     const { properties, attributes } = rule;
     const expression = textOf(properties, "ScheduleExpression");
     if (expression === undefined) return [];
-    const [, amount, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression) ?? [];
-    if (unit === undefined || textOf(properties, "State") === "DISABLED") {
-      stack.skip(rule.logicalId, unit === undefined ? expression : "a schedule that is off");
+    const when = readTimes(stack, rule, expression);
+    const zone = textOf(properties, "ScheduleExpressionTimezone") ?? "UTC";
+    const off = textOf(properties, "State") === "DISABLED";
+    if (when === undefined || off || (zone !== "UTC" && "next" in when)) {
+      stack.skip(
+        rule.logicalId,
+        off ? "a schedule that is off" : zone === "UTC" ? expression : `${expression} in ${zone}`,
+      );
       return [];
     }
-    const everyMs = Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS];
     const event = () =>
       createEvent(stack, {
         source: "aws.events",
@@ -150,10 +155,19 @@ export function readSchedules(stack: Stack, functions: StackFunctions, terminal:
         detail: {},
       });
     return readTargets(stack, rule, functions, terminal).map(({ call }) => ({
-      everyMs,
+      when,
       call: () => call(event()),
     }));
   });
+}
+
+function readTimes(stack: Stack, rule: ResolvedResource, expression: string): Scheduled["when"] | undefined {
+  const [, amount, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression) ?? [];
+  if (unit !== undefined) return { everyMs: Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS] };
+  if (!expression.startsWith("cron(")) return undefined;
+  const cron = parseCron(expression);
+  if (typeof cron !== "string") return cron;
+  throw stack.error("TEMPLATE_INVALID", `Invalid schedule \`${expression}\`: ${cron}`, rule);
 }
 
 /** A function that a rule calls. */

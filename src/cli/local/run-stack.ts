@@ -17,6 +17,7 @@ import type { LoadedApp } from "../project/loaded-app.ts";
 import { Alarms, type Metric } from "./alarms.ts";
 import { readApi, readLimits } from "./api.ts";
 import { serveAwsEndpoint } from "./aws-endpoint.ts";
+import { callAt } from "./cron.ts";
 import { EventBuses } from "./event-bus.ts";
 import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
 import { StackFunctions } from "./functions.ts";
@@ -211,6 +212,12 @@ async function stopAll(pollers: readonly TableStreamPoller[]): Promise<void> {
 
 /** Starts the schedules. @returns what stops them */
 function callAll(schedules: readonly Scheduled[], scheduleMs: number | undefined): () => Promise<void> {
-  const timers = schedules.map(({ everyMs, call }) => setInterval(call, scheduleMs ?? everyMs));
-  return async () => timers.forEach(clearInterval);
+  const stops = schedules.map(({ when, call }) => {
+    if (scheduleMs === undefined && "next" in when) return callAt(when, call);
+    const timer = setInterval(call, scheduleMs ?? (when as { everyMs: number }).everyMs);
+    return () => clearInterval(timer);
+  });
+  return async () => {
+    for (const stop of stops) stop();
+  };
 }
