@@ -41,8 +41,13 @@ export class Project {
 
   /** Runs the command line in the project, without this machine's AWS settings. */
   run(argv: readonly string[], env: Record<string, string> = {}): Command {
+    return this.node(MAIN, argv, env);
+  }
+
+  /** Runs a script in the project, without this machine's AWS settings. */
+  node(script: string, argv: readonly string[] = [], env: Record<string, string> = {}): Command {
     const { PATH, NODE_COMPILE_CACHE } = process.env;
-    const child = spawn(process.execPath, ["--conditions=@lift-ws/source", MAIN, ...argv], {
+    const child = spawn(process.execPath, ["--conditions=@lift-ws/source", script, ...argv], {
       cwd: this.directory,
       env: { PATH, NODE_COMPILE_CACHE, HOME: this.directory, ...env },
     });
