@@ -23,3 +23,4 @@ export {
   type ResolvedTemplate,
   resolveTemplate,
 } from "./template/resolve-template.ts";
+export { unzip } from "./template/unzip.ts";

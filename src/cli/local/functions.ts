@@ -1,11 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { type ApiHosts, LambdaFunction, type ResolvedResource } from "../../lambda-emulator/index.ts";
+import { type ApiHosts, LambdaFunction, type ResolvedResource, unzip } from "../../lambda-emulator/index.ts";
 import type { Metric } from "./alarms.ts";
 import { embeddedMetrics, invocationMetrics } from "./metrics.ts";
 import type { Callers } from "./roles.ts";
-import { mapsOf, numberOf, type RunnableCode, type Stack, type StackFunction, textOf } from "./stack.ts";
+import { mapsOf, numberOf, type Stack, type StackFunction, textOf } from "./stack.ts";
 
 /** What all functions of a stack share. */
 export interface FunctionsOptions {
@@ -40,7 +40,12 @@ export class StackFunctions {
   constructor(stack: Stack, options: FunctionsOptions) {
     this.#stack = stack;
     this.#options = options;
-    for (const each of stack.functions) this.#add(each);
+    try {
+      for (const each of stack.functions) this.#add(each);
+    } catch (error) {
+      this.#removeFolders();
+      throw error;
+    }
   }
 
   get names(): string[] {
@@ -79,10 +84,15 @@ export class StackFunctions {
 
   async stop(): Promise<void> {
     await Promise.all([...[...this.#functions.values()].map((each) => each.stop()), ...this.#stopping]);
+    this.#removeFolders();
+  }
+
+  #removeFolders(): void {
     for (const folder of this.#folders) rmSync(folder, { recursive: true });
   }
 
-  #add({ resource, code }: StackFunction): void {
+  #add(each: StackFunction): void {
+    const { resource } = each;
     const { properties, ref } = resource;
     const { callers, defaults, overrides, apiHosts, log, onMetric } = this.#options;
     const [environment] = mapsOf(properties.Environment);
@@ -96,7 +106,7 @@ export class StackFunctions {
     const reserved = numberOf(properties, "ReservedConcurrentExecutions");
     const created = new LambdaFunction({
       name: ref,
-      directory: this.#folderOf(code),
+      directory: this.#folderOf(each),
       handler: textOf(properties, "Handler") ?? "index.handler",
       environment: {
         ...defaults,
@@ -121,12 +131,22 @@ export class StackFunctions {
     this.#functions.set(ref, created);
   }
 
-  #folderOf(code: RunnableCode): string {
+  #folderOf({ code, resource }: StackFunction): string {
     if (code.kind === "folder") return code.path;
-    const folder = mkdtempSync(join(tmpdir(), "lift-ws-inline-"));
+    const folder = mkdtempSync(join(tmpdir(), "lift-ws-code-"));
     this.#folders.push(folder);
-    writeFileSync(join(folder, "index.js"), code.text);
+    if (code.kind === "inline") writeFileSync(join(folder, "index.js"), code.text);
+    else this.#unzip(code.path, folder, resource);
     return folder;
+  }
+
+  #unzip(file: string, folder: string, resource: ResolvedResource): void {
+    try {
+      unzip(file, folder);
+    } catch (error) {
+      const message = `Cannot read the code ${file}: ${(error as Error).message}`;
+      throw this.#stack.error("TEMPLATE_INVALID", message, resource);
+    }
   }
 }
 

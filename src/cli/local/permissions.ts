@@ -18,3 +18,14 @@ export function mayInvoke(stack: Stack, functionName: string, service: string, s
     );
   });
 }
+
+/** Returns whether everyone may invoke a function by its URL. */
+export function mayInvokeByUrl(stack: Stack, functionName: string): boolean {
+  return stack.ofType("AWS::Lambda::Permission").some(({ properties }) => {
+    return (
+      functionNameOf(textOf(properties, "FunctionName") ?? "") === functionName &&
+      textOf(properties, "Principal") === "*" &&
+      ["lambda:InvokeFunctionUrl", "lambda:*"].includes(textOf(properties, "Action") ?? "")
+    );
+  });
+}

@@ -20,6 +20,7 @@ import { serveAwsEndpoint } from "./aws-endpoint.ts";
 import { callAt } from "./cron.ts";
 import { EventBuses } from "./event-bus.ts";
 import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
+import { serveFunctionUrls } from "./function-urls.ts";
 import { StackFunctions } from "./functions.ts";
 import { eventMetrics } from "./metrics.ts";
 import { Callers } from "./roles.ts";
@@ -141,6 +142,13 @@ export async function runStack(
     const app = readApi(stack, functions);
     const schedules = readSchedules(stack, functions, terminal);
     const eventBuses = new EventBuses(stack, functions, terminal);
+    const { port } = new URL(api.endpoint);
+    const functionUrls = await serveFunctionUrls(stack, functions, {
+      host: api.host,
+      port: Number(port) + 1,
+      onError,
+    });
+    started.push(() => functionUrls.stop());
     const tables = await createTables(stack, access);
     const pollers = await startTableStreams(stack, { functions, callers, access, terminal, onMetric });
     started.push(() => stopAll(pollers));
@@ -174,6 +182,7 @@ export async function runStack(
       } satisfies RunningStack["gateway"],
       notes: [
         ["Functions", functions.names.join("  ")],
+        ...[...functionUrls.urls].map(([name, url]) => ["Function URL", `${url}  (${name})`] as const),
         ...(tables.length > 0 ? [["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`] as const] : []),
         ["Policies", "each call of a function is decided by its role"],
         ...stack.functions

@@ -50,17 +50,15 @@ const RUN = new Set([
   "AWS::Lambda::EventSourceMapping",
   "AWS::Lambda::Function",
   "AWS::Lambda::Permission",
+  "AWS::Lambda::Url",
   "AWS::Lambda::Version",
   "AWS::Scheduler::Schedule",
 ]);
 
-/** Code that runs here: not a zip file. */
-export type RunnableCode = Exclude<FunctionCode, { kind: "archive" }>;
-
 /** A function that runs here, with what is behind its properties. */
 export interface StackFunction {
   readonly resource: ResolvedResource;
-  readonly code: RunnableCode;
+  readonly code: FunctionCode;
   /** The name of its role. */
   readonly roleName: string;
   /** The role's policies. `undefined`: the role is not in the template, so calls of the function are not checked. */
@@ -89,12 +87,13 @@ export class Stack {
   /** The template, and the code of its functions without their packages. */
   get files(): string[] {
     const folders = this.functions.flatMap(({ code }) => (code.kind === "folder" ? [code.path] : []));
+    const archives = this.functions.flatMap(({ code }) => (code.kind === "archive" ? [code.path] : []));
     const code = folders.flatMap((folder) =>
       readdirSync(folder, { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile() && !/[\\/]node_modules([\\/]|$)/.test(entry.parentPath))
         .map((entry) => join(entry.parentPath, entry.name)),
     );
-    return [this.template.file, ...code].map((file) => resolve(file));
+    return [this.template.file, ...archives, ...code].map((file) => resolve(file));
   }
 
   /** What the template has and this does not run: names by type, or by another reason. */
@@ -150,15 +149,14 @@ export class Stack {
   }
 
   /** Returns the code of a function, or the reason why it does not run here. */
-  #codeOf(resource: ResolvedResource): RunnableCode | string {
+  #codeOf(resource: ResolvedResource): FunctionCode | string {
     const { properties } = resource;
     const [code] = mapsOf(properties.Code);
     if (code?.ImageUri !== undefined) return "a function in a container image";
     const runtime = textOf(properties, "Runtime") ?? "no runtime";
     if (!runtime.startsWith("nodejs")) return `a function on ${runtime}`;
     if (properties.Layers !== undefined) return "a function with layers";
-    const found = findFunctionCode(resource, this.template.file);
-    return found.kind === "archive" ? "a function in a zip file" : found;
+    return findFunctionCode(resource, this.template.file);
   }
 
   #onlyApi(): ResolvedResource {

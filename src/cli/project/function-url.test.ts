@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
 import { expect, it } from "vitest";
 import type { FunctionUrlEvent } from "../../apigw/index.ts";
 import { serveFunctionUrl } from "./function-url.ts";
@@ -9,7 +10,13 @@ it.each([
   ["2001:db8::1", "2001:db8::1"],
   [undefined, ""],
 ])("passes the address %s to a function URL handler as %s", async (remoteAddress, sourceIp) => {
-  const request = { method: "POST", url: "/?a=1", headers: {}, socket: { remoteAddress } };
+  const request = {
+    method: "POST",
+    url: "/?a=1",
+    headers: {},
+    httpVersion: "1.1",
+    socket: { remoteAddress },
+  };
   const response = { writeHead: () => {}, end: () => {} };
   let given: FunctionUrlEvent | undefined;
   const handler = (event: FunctionUrlEvent) => {
@@ -18,10 +25,15 @@ it.each([
   };
   await serveFunctionUrl(
     handler,
-    request as unknown as IncomingMessage,
+    Object.assign(Readable.from([]), request) as unknown as IncomingMessage,
     response as unknown as ServerResponse,
   );
-  expect(given?.requestContext.http).toEqual({ method: "POST", path: "/", sourceIp });
+  expect(given?.requestContext.http).toEqual({
+    method: "POST",
+    path: "/",
+    protocol: "HTTP/1.1",
+    sourceIp,
+  });
 });
 
 it("responds with the result as JSON would transfer it", async () => {
@@ -34,8 +46,8 @@ it("responds with the result as JSON would transfer it", async () => {
   const result = { statusCode: 200, headers: { a: "1", b: undefined }, body: "text" };
   await serveFunctionUrl(
     () => result,
-    request as unknown as IncomingMessage,
+    Object.assign(Readable.from([]), request) as unknown as IncomingMessage,
     response as unknown as ServerResponse,
   );
-  expect(written).toStrictEqual([200, { a: "1" }, "text"]);
+  expect(written).toStrictEqual([200, { "content-type": "application/json", a: "1" }, "text"]);
 });

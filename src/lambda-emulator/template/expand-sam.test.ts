@@ -67,6 +67,7 @@ it("expands functions and tables, with their roles and events", () => {
     Send: "AWS::Lambda::Function",
     SendRole: "AWS::IAM::Role",
     SendUrl: "AWS::Lambda::Url",
+    SendUrlPublicPermissions: "AWS::Lambda::Permission",
     SendTick: "AWS::Events::Rule",
     SendTickPermission: "AWS::Lambda::Permission",
     SendChanges: "AWS::Lambda::EventSourceMapping",

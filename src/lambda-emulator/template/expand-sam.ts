@@ -134,6 +134,14 @@ function expandFunction(
   if (isMap(FunctionUrlConfig)) {
     const url = { ...FunctionUrlConfig, TargetFunctionArn: { Ref: id } };
     expanded.push([`${id}Url`, { Type: "AWS::Lambda::Url", Properties: url }]);
+    if (FunctionUrlConfig.AuthType === "NONE") {
+      const grant = { Action: "lambda:InvokeFunctionUrl", Principal: "*", FunctionUrlAuthType: "NONE" };
+      const permission = {
+        Type: "AWS::Lambda::Permission",
+        Properties: { ...grant, FunctionName: { Ref: id } },
+      };
+      expanded.push([`${id}UrlPublicPermissions`, permission]);
+    }
   }
   return [...result, ...expanded.map(([name, each]): [string, Value] => [name, { ...condition, ...each }])];
 }

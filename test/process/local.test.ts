@@ -1,0 +1,154 @@
+// `lift-ws local` on a stack without tables: functions from zip files, function URLs, and a role of another stack.
+import { writeFile } from "node:fs/promises";
+import { request } from "node:http";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeZip } from "../support/zip.ts";
+import { ask, type Command, Project } from "./project.ts";
+
+const ECHO = `exports.handler = async (event) => {
+  if (event.requestContext.http === undefined) return { statusCode: 200, body: require("./lib/hello.js") };
+  const { queryStringParameters, rawPath, cookies, body, isBase64Encoded } = event;
+  if (rawPath === "/fail") throw new Error("on purpose");
+  if (rawPath === "/text") return "plain";
+  const result = { queryStringParameters, rawPath, cookies, body, isBase64Encoded };
+  return { statusCode: 201, headers: { "X-One": 1 }, cookies: ["a=1", "b=2"], body: JSON.stringify(result) };
+};`;
+
+const TEMPLATE = `Parameters:
+  RoleArn: { Type: String, Default: 'arn:aws:iam::123456789012:role/teams/shared' }
+Resources:
+  Api: { Type: AWS::ApiGatewayV2::Api, Properties: { ProtocolType: WEBSOCKET } }
+  Stage: { Type: AWS::ApiGatewayV2::Stage, Properties: { ApiId: !Ref Api, StageName: live } }
+  Echo:
+    Type: AWS::Lambda::Function
+    Properties: { Runtime: nodejs24.x, Handler: index.handler, Role: !Ref RoleArn, Code: ./echo.zip }
+  Permission:
+    Type: AWS::Lambda::Permission
+    Properties: { FunctionName: !Ref Echo, Action: lambda:InvokeFunction, Principal: apigateway.amazonaws.com }
+  Open:
+    Type: AWS::Lambda::Permission
+    Properties: { FunctionName: !Ref Echo, Action: lambda:InvokeFunctionUrl, Principal: '*', FunctionUrlAuthType: NONE }
+  Integration:
+    Type: AWS::ApiGatewayV2::Integration
+    Properties: { ApiId: !Ref Api, IntegrationType: AWS_PROXY, IntegrationUri: !GetAtt Echo.Arn }
+  Route:
+    Type: AWS::ApiGatewayV2::Route
+    Properties: { ApiId: !Ref Api, RouteKey: $default, Target: !Sub 'integrations/\${Integration}' }
+  Response:
+    Type: AWS::ApiGatewayV2::RouteResponse
+    Properties: { ApiId: !Ref Api, RouteId: !Ref Route, RouteResponseKey: $default }
+  Public:
+    Type: AWS::Lambda::Url
+    Properties: { AuthType: NONE, TargetFunctionArn: !GetAtt Echo.Arn, Cors: { AllowOrigins: ['https://app.example'], AllowMethods: ['*'] } }
+  Signed: { Type: AWS::Lambda::Url, Properties: { AuthType: AWS_IAM, TargetFunctionArn: !GetAtt Echo.Arn } }
+  Streamed:
+    Type: AWS::Lambda::Url
+    Properties: { AuthType: NONE, InvokeMode: RESPONSE_STREAM, TargetFunctionArn: !GetAtt Echo.Arn }
+`;
+
+let project: Project;
+
+beforeAll(async () => {
+  project = await Project.create({ "chat.yaml": TEMPLATE });
+  const zip = writeZip([
+    { name: "index.js", content: ECHO },
+    { name: "lib/hello.js", content: 'module.exports = "hello";' },
+  ]);
+  await writeFile(join(project.directory, "echo.zip"), zip);
+});
+
+afterAll(() => project?.remove());
+
+describe("a stack", () => {
+  let lift: Command;
+  let url: string;
+
+  beforeAll(async () => {
+    lift = project.run(["local", "chat.yaml", "--port", "0"]);
+    await lift.prints(/^Routes/m);
+    [, url = ""] = /^Function URL +(\S+) {2}\(Public\)$/m.exec(lift.output) ?? [];
+  });
+
+  it("runs the function of a zip file, with its folders", async () => {
+    expect(await ask(await project.connect(lift.url), "{}")).toBe("hello");
+  });
+
+  it("names the function whose role is elsewhere, and what it does not serve", () => {
+    expect(lift.output).toMatch(/^Not enforced +all calls of Echo: its role shared is not in the template$/m);
+    expect(lift.output).toMatch(
+      /^Not run here +a function URL with the AuthType AWS_IAM, whose callers are not checked here: Signed$/m,
+    );
+    expect(lift.output).toMatch(
+      /^Not run here +a function URL with the InvokeMode RESPONSE_STREAM: Streamed$/m,
+    );
+  });
+
+  it("serves a function URL: path, query, cookies, texts, bytes, and the result's headers", async () => {
+    const headers = { cookie: "c=3; d=4", "content-type": "application/json" };
+    const response = await fetch(`${url}a%20b?x=1&x=2&y=%20`, { method: "POST", headers, body: "{}" });
+    expect([response.status, response.headers.get("x-one"), response.headers.getSetCookie()]).toEqual([
+      201,
+      "1",
+      ["a=1", "b=2"],
+    ]);
+    expect(response.headers.get("content-type")).toBe("application/json");
+    expect(await response.json()).toEqual({
+      ...{ rawPath: "/a%20b", queryStringParameters: { x: "1,2", y: " " }, cookies: ["c=3", "d=4"] },
+      ...{ body: "{}", isBase64Encoded: false },
+    });
+    const bytes = await fetch(url, { method: "PUT", body: Buffer.from([0xff]) });
+    expect(await bytes.json()).toEqual({ rawPath: "/", body: "/w==", isBase64Encoded: true });
+    expect(await (await fetch(`${url}text`)).text()).toBe("plain");
+  });
+
+  it("answers a function's error with 502, and too large a body with 413", async () => {
+    const failed = await fetch(`${url}fail`);
+    expect([failed.status, await failed.text()]).toEqual([502, "Internal Server Error"]);
+    await lift.prints(/on purpose/);
+    expect((await fetch(url, { method: "POST", body: Buffer.alloc(6 * 2 ** 20 + 1) })).status).toBe(413);
+  });
+
+  it("lets pages of the origins in `Cors` call a function URL, without a call for the preflight", async () => {
+    const preflight = (origin: string) =>
+      fetch(url, { method: "OPTIONS", headers: { origin, "access-control-request-method": "PUT" } });
+    const allowed = await preflight("https://app.example");
+    expect([allowed.status, allowed.headers.get("access-control-allow-origin")]).toEqual([
+      200,
+      "https://app.example",
+    ]);
+    expect((await preflight("https://evil.example")).headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  it("refuses another Host on loopback", async () => {
+    const status = await new Promise((resolve) => {
+      request(url, { headers: { host: "evil.example" } }, ({ statusCode }) => resolve(statusCode)).end();
+    });
+    expect(status).toBe(403);
+  });
+
+  it("stops with the signal", async () => {
+    lift.signal("SIGINT");
+    expect(await lift.exited).toBe(0);
+  });
+});
+
+it("refuses a function URL that nobody may invoke, and says which permission is missing", async () => {
+  await project.save("closed.yaml", TEMPLATE.replace("lambda:InvokeFunctionUrl", "lambda:GetFunction"));
+  const lift = project.run(["local", "closed.yaml", "--port", "0"]);
+  await lift.prints(/^Routes/m);
+  const [, url = ""] = /^Function URL +(\S+)/m.exec(lift.output) ?? [];
+  expect((await fetch(url)).status).toBe(403);
+  await lift.prints(/Nobody may invoke \S+Echo\S* by Public: the template has no AWS::Lambda::Permission/);
+  await lift.kill();
+});
+
+it("names the resource whose zip file is damaged", async () => {
+  await project.save("echo.txt", "no zip file, but a text");
+  await project.save("broken.yaml", TEMPLATE.replace("echo.zip", "echo.txt"));
+  const lift = project.run(["local", "broken.yaml", "--port", "0"]);
+  expect(await lift.exited).toBe(1);
+  expect(lift.output).toMatch(
+    /broken\.yaml:6: Echo: Cannot read the code \S+echo\.txt: it is not a zip file/,
+  );
+});
