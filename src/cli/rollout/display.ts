@@ -157,8 +157,8 @@ export class LiveDisplay {
   show(lines: readonly string[]): void {
     const up = this.#rows === 0 ? "" : `\u001b[${this.#rows}A`;
     this.#stream.write(`${up}\u001b[J${lines.join("\n")}\n`);
-    // A long line wraps.
-    const { columns = 80 } = this.#stream;
+    // A long line wraps. Some terminals report a width of 0.
+    const columns = this.#stream.columns || 80;
     const rowsOf = (line: string) => Math.max(1, Math.ceil(stripVTControlCharacters(line).length / columns));
     this.#rows = lines.reduce((sum, line) => sum + rowsOf(line), 0);
   }

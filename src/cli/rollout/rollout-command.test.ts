@@ -193,11 +193,14 @@ describe("the display", () => {
     expect(formatTime(ms)).toBe(expected);
   });
 
-  it("is drawn over the last one, wrapped lines included", () => {
-    const stream = Object.assign(new PassThrough(), { columns: 10 });
+  it.each([
+    [10, 4],
+    [0, 2],
+  ])("is drawn over the last one, lines that wrap at a width of %i included", (columns, rows) => {
+    const stream = Object.assign(new PassThrough(), { columns });
     const display = new LiveDisplay(stream as unknown as NodeJS.WriteStream);
     display.show(["short", "x".repeat(25)]);
     display.show(["end"]);
-    expect(String(stream.read())).toBe(`\u001b[Jshort\n${"x".repeat(25)}\n\u001b[4A\u001b[Jend\n`);
+    expect(String(stream.read())).toBe(`\u001b[Jshort\n${"x".repeat(25)}\n\u001b[${rows}A\u001b[Jend\n`);
   });
 });

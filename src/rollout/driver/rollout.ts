@@ -74,7 +74,7 @@ const ROLLBACK_ATTEMPTS = 20;
 const SOURCE_TIMEOUT_MS = 60_000;
 
 /**
- * Creates the driver of a rollout. Every method can be repeated after a crash at any point. Of two operators at once, one gets
+ * Creates the driver of a rollout. Every method can be repeated after a crash at any point. If two operators write at once, one gets
  * `CONFLICT`.
  * @throws {RolloutError} INVALID_OPTION here. Its methods also throw INVALID_INPUT, INVALID_FLAG, CONFLICT, METRICS_UNAVAILABLE,
  * INVALID_METRICS and CLOCK_JUMPED

@@ -179,7 +179,8 @@ describe("cloudWatchSource", () => {
     });
   });
 
-  // The members and limits of `GetMetricData` in the service's model, version 2010-08-01.
+  // The members and limits of `GetMetricData` in the service's model. @aws-sdk/client-cloudwatch 3.1164 sends the same body and
+  // the same headers for this input.
   it("asks with members of the service's model", async () => {
     const { source, requests } = await setUp();
     await source.read(FROM, TO, signal);
