@@ -22,7 +22,7 @@ export const SYSTEM_CLOCK: RolloutClock = {
 /** Corrections by NTP are smaller, in ms. */
 const SHORTEST_JUMP_MS = 1_000;
 
-/** Finds changes of the wall clock, by comparing it with elapsed time. */
+/** Finds changes of the wall clock since the last check, by comparing it with elapsed time. */
 export class JumpDetector {
   readonly #clock: RolloutClock;
   readonly #toleranceMs: number;
@@ -38,8 +38,9 @@ export class JumpDetector {
   check(): void {
     const offset = this.#clock.now() - this.#clock.elapsed();
     const jump = offset - this.#offset;
-    if (Math.abs(jump) <= this.#toleranceMs) return;
+    // Also without a jump: the two clocks may drift apart, slowly.
     this.#offset = offset;
+    if (Math.abs(jump) <= this.#toleranceMs) return;
     const seconds = Math.round(Math.abs(jump) / 1_000);
     throw new RolloutError(
       "CLOCK_JUMPED",
