@@ -13,6 +13,7 @@ import {
   readDynamoDBAccess,
   type ValueMap,
 } from "../../lambda-emulator/index.ts";
+import { readBody } from "../project/read-body.ts";
 import { busNameOf } from "./event-bus.ts";
 import { functionNameOf } from "./functions.ts";
 import type { Callers, Decision } from "./roles.ts";
@@ -78,7 +79,7 @@ async function handle(
   if (credential === undefined) {
     return refuse(response, 403, "MissingAuthenticationTokenException", "Missing Authentication Token");
   }
-  const body = await readBody(request);
+  const body = await readBody(request, MAX_BYTES);
   if (body === undefined) {
     response.setHeader("connection", "close");
     return refuse(response, 413, "RequestTooLargeException", `A request has at most ${MAX_BYTES} bytes`);
@@ -181,16 +182,4 @@ function refuse(
     "x-amzn-errortype": type,
   });
   response.end(text);
-}
-
-/** Returns `undefined` for a body that is too large, whose rest stays unread. */
-async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    length += chunk.length;
-    if (length > MAX_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

@@ -40,7 +40,7 @@ export interface RunSettings {
 /** A stack that runs. */
 export interface RunningStack {
   readonly app: LoadedApp;
-  /** What the gateway needs to know of the callers and the integrations. */
+  /** The gateway's options for the callers and the integrations. */
   readonly gateway: Pick<GatewayOptions, "authorizeCall" | "credentials" | "limits">;
   /** Takes the events of the API, for alarms. */
   readonly onEvent: (report: EventReport) => void;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FunctionUrlEvent, LambdaContext } from "../../apigw/index.ts";
 import { canonicalAddress } from "../../internal/ip-address.ts";
+import { readBody } from "./read-body.ts";
 
 /** A handler of a Lambda function URL. */
 export type FunctionUrlHandler = (event: FunctionUrlEvent, context: LambdaContext) => unknown;
@@ -24,7 +25,7 @@ export async function serveFunctionUrl(
   response: ServerResponse,
   extra: { readonly [name: string]: string } = {},
 ): Promise<void> {
-  const body = await readBody(request);
+  const body = await readBody(request, MAX_BYTES);
   if (body === undefined) {
     response.writeHead(413, { connection: "close", "content-length": 0 }).end();
     return;
@@ -32,18 +33,6 @@ export async function serveFunctionUrl(
   const result = readResult(await handler(createEvent(request, body), createContext()));
   response.writeHead(result.statusCode, { ...result.headers, ...extra });
   response.end(result.body);
-}
-
-/** Returns `undefined` for a body that is too large, whose rest stays unread. */
-async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    length += chunk.length;
-    if (length > MAX_BYTES) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 function createEvent(request: IncomingMessage, body: Buffer): FunctionUrlEvent {

@@ -2,7 +2,7 @@ import { EventEmitter, once } from "node:events";
 import { ROUTES } from "./probe-template.ts";
 import { RawSocket, type UpgradeResponse } from "./raw-socket.ts";
 
-/** What the probe's function does with an event. */
+/** Instructions to the probe's function for an event. */
 export interface Step {
   /** Waits, in ms. */
   readonly sleep?: number;
@@ -16,7 +16,7 @@ export interface Step {
   readonly to?: string;
   /** Deletes this connection. */
   readonly delete?: string;
-  /** Of an authorizer's policy: its effect, more context, a context of so many bytes, and a field to leave out. */
+  /** Changes of an authorizer's policy: its effect, more context, a context of so many bytes, and a field to leave out. */
   readonly effect?: "Deny";
   readonly context?: { readonly [name: string]: unknown };
   readonly fill?: number;
@@ -47,7 +47,7 @@ export interface ProbeEvent {
   readonly event: any;
 }
 
-/** What was used, for its cost. */
+/** Counts the usage, for its cost. */
 export class Meter {
   messages = 0;
   connectionMs = 0;

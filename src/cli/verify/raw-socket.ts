@@ -35,7 +35,7 @@ export function frame(
   return Buffer.concat([head, Buffer.alloc(masked ? 4 : 0), data]);
 }
 
-/** A WebSocket client that writes what it is told, so that it can ask what other clients cannot. */
+/** A WebSocket client that writes any bytes, because other clients refuse to send invalid ones. */
 export class RawSocket {
   readonly transport: Socket;
   /** Resolves to the response. Rejects when the connection ends without one. */

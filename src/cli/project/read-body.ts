@@ -1,0 +1,13 @@
+import type { IncomingMessage } from "node:http";
+
+/** Reads the body of a request. Returns `undefined` for one over the limit, whose rest stays unread. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    length += chunk.length;
+    if (length > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
