@@ -4,9 +4,9 @@ import type { Member, NewMessage } from "lift-ws/store";
 import type { DynamoDBChannelStore } from "lift-ws/store/dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type MeasuredUnits, UNITS } from "../../src/cli/cost/units.ts";
+import { UnitCounter } from "../support/unit-counter.ts";
 import { ChannelTables } from "./channel-tables.ts";
-import { MINUTE } from "./connection-table.ts";
-import { UnitCounter } from "./unit-counter.ts";
+import { localClient, MINUTE } from "./connection-table.ts";
 
 const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
 const { channels: DOCUMENTED } = UNITS;
@@ -21,7 +21,7 @@ const measured = new Set<MeasuredUnits>();
 
 beforeEach(async () => {
   tables = await ChannelTables.create();
-  counter = new UnitCounter();
+  counter = new UnitCounter(localClient());
   store = tables.store({ client: counter.client });
 });
 

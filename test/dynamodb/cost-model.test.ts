@@ -26,8 +26,8 @@ import {
   type TableStreamPoller,
 } from "../../src/lambda-emulator/index.ts";
 import { MESSAGE_TABLE_STREAM_SOURCE, REQUEST_TABLE_STREAM_SOURCE } from "../../src/store/dynamodb/index.ts";
+import { UnitCounter, type Units } from "../support/unit-counter.ts";
 import { LOCAL, localClient, MINUTE } from "./connection-table.ts";
-import { UnitCounter, type Units } from "./unit-counter.ts";
 
 const PUBLISHES = 30;
 const REQUESTS = 4;
@@ -50,7 +50,7 @@ const names = {
 beforeEach(async () => {
   for (const name of Object.keys(names) as (keyof typeof names)[]) names[name] = `${name}-${randomUUID()}`;
   await createTables({ client: localClient(), ...names });
-  counter = new UnitCounter();
+  counter = new UnitCounter(localClient());
 });
 
 afterEach(async () => {

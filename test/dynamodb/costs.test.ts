@@ -19,8 +19,8 @@ import {
 } from "lift-ws/testing";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type MeasuredUnits, UNITS } from "../../src/cli/cost/units.ts";
+import type { Units } from "../support/unit-counter.ts";
 import { CALL_TIMEOUT_MS, ConnectionTable, localClient } from "./connection-table.ts";
-import type { Units } from "./unit-counter.ts";
 
 const { events, lists } = UNITS;
 const ID = "L0SM9cOFvHcCIhw=";

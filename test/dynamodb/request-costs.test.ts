@@ -4,9 +4,9 @@ import type { NewRequest } from "lift-ws/store";
 import type { DynamoDBRequestStore } from "lift-ws/store/dynamodb";
 import { beforeEach, describe, expect, it } from "vitest";
 import { type MeasuredUnits, UNITS } from "../../src/cli/cost/units.ts";
-import { MINUTE } from "./connection-table.ts";
+import { UnitCounter } from "../support/unit-counter.ts";
+import { localClient, MINUTE } from "./connection-table.ts";
 import { RequestTableUnderTest } from "./request-table.ts";
-import { UnitCounter } from "./unit-counter.ts";
 
 const DOC = readFileSync(join(import.meta.dirname, "../../docs/operations/dynamodb-costs.md"), "utf8");
 const { requests: DOCUMENTED } = UNITS;
@@ -21,7 +21,7 @@ const measured = new Set<MeasuredUnits>();
 
 beforeEach(async () => {
   table = await RequestTableUnderTest.create();
-  counter = new UnitCounter();
+  counter = new UnitCounter(localClient());
   store = table.store({ client: counter.client });
 });
 

@@ -28,7 +28,6 @@ import { awsConnections, jsonLogger } from "../../src/lift/index.ts";
 
 const LOCAL = { region: "us-east-1", credentials: { accessKeyId: "local", secretAccessKey: "local" } };
 const MINUTE = 60_000;
-/** In place of the schedule of one minute. */
 const TICK_MS = 100;
 
 export interface DeployOptions {
@@ -39,6 +38,8 @@ export interface DeployOptions {
   /** Time of one attempt, in ms. */
   readonly timeoutMs: number;
   readonly attempts: number;
+  /** Interval of the schedule that is one minute on AWS, in ms. */
+  readonly tickMs?: number;
 }
 
 /** The functions of one way. */
@@ -144,7 +145,7 @@ export async function lift(target: SideTarget): Promise<Side> {
   await createTables({ client, tableName: name, ...tables });
   return {
     name: "Lift",
-    deploy: async ({ auth, endpoint, makeReport, timeoutMs, attempts }) => {
+    deploy: async ({ auth, endpoint, makeReport, timeoutMs, attempts, tickMs = TICK_MS }) => {
       const reports = createReports({
         auth: { jwt: { algorithms: ["HS256"], ...auth } },
         connectionStore: dynamoDBConnectionStore({ tableName: name, client, timeoutMs: MINUTE }),
@@ -167,7 +168,7 @@ export async function lift(target: SideTarget): Promise<Side> {
       const stream = await readStream(dynamoDB, tables.requestTableName, source, (event) =>
         dispatch(event, longContext()),
       );
-      const schedule = repeat(() => dispatch({}, longContext()));
+      const schedule = repeat(() => dispatch({}, longContext()), tickMs);
       return {
         connect: handler,
         disconnect: handler,
@@ -221,7 +222,7 @@ async function readStream(
 }
 
 /** Calls `run` again and again, one call at a time. */
-function repeat(run: () => Promise<unknown>): { stop: () => Promise<void> } {
+function repeat(run: () => Promise<unknown>, ms: number): { stop: () => Promise<void> } {
   let last: Promise<unknown> = Promise.resolve();
   let isRunning = false;
   const timer = setInterval(() => {
@@ -230,7 +231,7 @@ function repeat(run: () => Promise<unknown>): { stop: () => Promise<void> } {
     last = run().finally(() => {
       isRunning = false;
     });
-  }, TICK_MS);
+  }, ms);
   return {
     stop: async () => {
       clearInterval(timer);

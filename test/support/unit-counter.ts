@@ -6,7 +6,6 @@ import {
   type TransactWriteItemsInput,
 } from "@aws-sdk/client-dynamodb";
 import type { MeasuredUnits } from "../../src/cli/cost/units.ts";
-import { localClient } from "./connection-table.ts";
 
 export type Units = Omit<MeasuredUnits, "row">;
 
@@ -15,11 +14,12 @@ export type Units = Omit<MeasuredUnits, "row">;
  * transactions, of queries without results, and of failed conditions.
  */
 export class UnitCounter {
-  readonly client: DynamoDBClient = localClient();
+  readonly client: DynamoDBClient;
   #reads = 0;
   #writes = 0;
 
-  constructor() {
+  constructor(client: DynamoDBClient) {
+    this.client = client;
     this.client.middlewareStack.add(
       (next, { commandName }) =>
         async (args) => {
