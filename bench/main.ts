@@ -9,6 +9,7 @@ import { fanout } from "./fanout.ts";
 import { flood } from "./flood.ts";
 import { type Findings, printJson, printTables } from "./lib/report.ts";
 import { installRivals } from "./lib/rivals.ts";
+import { migration } from "./migration.ts";
 import { recover } from "./recover.ts";
 import { requests } from "./requests.ts";
 import { scale } from "./scale.ts";
@@ -43,6 +44,10 @@ const MEASURES: ReadonlyMap<string, Measure> = new Map([
     { run: disconnect, runs: 3, about: "10,000 and 20,000 connections that drop at once, with presence" },
   ],
   [
+    "migration",
+    { run: migration, runs: 5, about: "four handlers written by hand, the old way and with Lift" },
+  ],
+  [
     "scale",
     { run: scale, runs: 1, about: "quotas, time and cost of up to 10 million connections, computed" },
   ],
@@ -54,7 +59,14 @@ const GROUPS: ReadonlyMap<string, readonly string[]> = new Map([
   ["all", [...MEASURES.keys()]],
 ]);
 
-const WITHOUT_RIVALS: ReadonlySet<string> = new Set(["store", "recover", "flood", "disconnect", "scale"]);
+const WITHOUT_RIVALS: ReadonlySet<string> = new Set([
+  "store",
+  "recover",
+  "flood",
+  "disconnect",
+  "migration",
+  "scale",
+]);
 
 const HELP = `npm run bench -- [measure] [--runs n] [--json]
 

@@ -32,10 +32,22 @@ export const CLIENT_CORE = 1;
 /** Limit of one command, in ms. Far from what any takes, so that only a lost frame or a hang reaches it. */
 const COMMAND_MS = 5 * 60_000;
 
-/** Starts `file` (relative to `bench/`) as a Node process on one core. */
-export function startChild(file: string, core: number, args: readonly string[] = []): Child {
+/** Starts `file` (relative to `bench/`) as a Node process on one core. `flags` are Node's. */
+export function startChild(
+  file: string,
+  core: number,
+  args: readonly string[] = [],
+  flags: readonly string[] = [],
+): Child {
   const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
-  const node = ["--expose-gc", "--conditions=@lift-ws/source", `--import=${control}`, path, ...args];
+  const node = [
+    "--expose-gc",
+    ...flags,
+    "--conditions=@lift-ws/source",
+    `--import=${control}`,
+    path,
+    ...args,
+  ];
   const [command, ...rest] = [...(canPin ? ["taskset", "-c", String(core)] : []), process.execPath, ...node];
   const child = spawn(command!, rest, { stdio: ["ignore", "pipe", "pipe", "ipc"] });
   alive.add(child);
