@@ -42,6 +42,8 @@ export class RawSocket {
   readonly response: Promise<UpgradeResponse>;
   /** Resolves to the close frame's code and reason, or to `no close frame` when the transport has ended. */
   readonly closed: Promise<string>;
+  /** Below TLS, which cannot be reset. */
+  readonly #tcp: Socket;
   readonly #changed = new EventEmitter();
   readonly #messages: Message[] = [];
   #bytes: Buffer = Buffer.alloc(0);
@@ -53,12 +55,14 @@ export class RawSocket {
   /** Connects, and writes the head of a request: its lines, without the last empty one. */
   constructor({ protocol, hostname, port }: URL, lines: readonly string[]) {
     const host = hostname.replace(/^\[|\]$/g, "");
-    this.transport =
-      protocol === "wss:"
-        ? connectTls({ host, port: Number(port || 443), servername: host, ALPNProtocols: ["http/1.1"] })
-        : connectTcp({ host, port: Number(port || 80) });
+    const isSecure = protocol === "wss:";
+    this.#tcp = connectTcp({ host, port: Number(port || (isSecure ? 443 : 80)) });
+    this.#tcp.setNoDelay(true);
+    this.#tcp.on("error", () => {});
+    this.transport = isSecure
+      ? connectTls({ socket: this.#tcp, servername: host, ALPNProtocols: ["http/1.1"] })
+      : this.#tcp;
     this.#changed.setMaxListeners(0);
-    this.transport.setNoDelay(true);
     this.transport.write(`${lines.join("\r\n")}\r\n\r\n`);
     this.transport.on("data", (chunk) => {
       this.#bytes = Buffer.concat([this.#bytes, chunk]);
@@ -95,6 +99,11 @@ export class RawSocket {
 
   destroy(): void {
     this.transport.destroy();
+  }
+
+  /** Ends the connection as a crash does. */
+  reset(): void {
+    this.#tcp.resetAndDestroy();
   }
 
   async #when<Value>(find: () => Value | undefined, otherwise: string): Promise<Value> {
