@@ -46,7 +46,7 @@ export function countSources(
   };
 }
 
-export function countText(text: string): { readonly lines: number; readonly functions: readonly number[] } {
+function countText(text: string): { readonly lines: number; readonly functions: readonly number[] } {
   const source = ts.createSourceFile("source.ts", text, ts.ScriptTarget.Latest, true);
   const lines = new Set<number>();
   const functions: number[] = [];
