@@ -140,13 +140,15 @@ export function itBehaves(readSide: () => Side, { throttleTable }: Cases = {}): 
     expect(work).toHaveBeenCalledOnce();
   });
 
-  it("refuses another request under a known id with CONFLICT", async () => {
+  it("refuses another request under a known id with VALIDATION_ERROR", async () => {
     const ada = await (await start()).connect("ada");
     const id = newId();
     await ada.ask("generate_report", REPORT, id);
     ada.frames.length = 0;
     const other = { ...REPORT, end_date: "2026-01-02" };
-    expect(await ada.ask("generate_report", other, id)).toMatchObject({ error: { code: "CONFLICT" } });
+    expect(await ada.ask("generate_report", other, id)).toMatchObject({
+      error: { code: "VALIDATION_ERROR" },
+    });
   });
 
   it("hides a request from other users and tenants, whose own may have the same id", async () => {
@@ -312,6 +314,7 @@ class Service {
   readonly throttledPosts: () => number;
   /** `$disconnect` never arrives, which API Gateway does not exclude. */
   losesDisconnects = false;
+  readonly #sockets: WebSocket[] = [];
 
   private constructor(gateway: Gateway, deployment: Deployment, throttledPosts: () => number) {
     this.gateway = gateway;
@@ -340,6 +343,9 @@ class Service {
     const service = new Service(gateway, deployment, posts.throttled);
     await gateway.listen({ port: 0 });
     onTestFinished(async () => {
+      // The next test uses the same tables.
+      for (const socket of service.#sockets) socket.terminate();
+      await service.hasNoConnections();
       await closeGateway(gateway, clock);
       await deployment.stop();
       await posts.stop();
@@ -356,7 +362,7 @@ class Service {
     const socket = new WebSocket(
       this.gateway.url + (query || `?Authorization=${await tokenOf(user, tenant)}`),
     );
-    onTestFinished(() => socket.terminate());
+    this.#sockets.push(socket);
     const client = new Client(socket);
     await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
     return client;

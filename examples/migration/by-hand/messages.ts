@@ -96,7 +96,8 @@ async function storeRequest(message: Message, connection: Connection, services: 
   const { userId, tenantId, id: connectionId, endpoint } = connection;
   const request = { userId, tenantId, id, action, input: input.data, connectionId, endpoint };
   const outcome = await services.requests.create(request);
-  if (outcome === "conflict") throw new ClientError("CONFLICT", "The `id` belongs to another request");
+  if (outcome === "conflict")
+    throw new ClientError("VALIDATION_ERROR", "The `id` belongs to another request");
   const stored = outcome === "exists" ? await services.requests.get(request) : undefined;
   if (stored?.state === "COMPLETED") return complete(id, stored.result);
   if (stored?.error !== undefined) return failure(id, stored.error);
