@@ -7,7 +7,7 @@ export interface Target {
   readonly name: string;
   /** `≤ 0.6`, `≥ 20`, `= 0`. */
   readonly want: string;
-  readonly got: number;
+  readonly got: number | string;
   readonly holds: boolean;
 }
 
