@@ -43,6 +43,11 @@ export function mutate(root, args) {
 }
 
 /** @type {Command} */
+export function rehearse(root, args) {
+  return run(nodePath(root), [SOURCE, join("test", "rehearsal", "main.ts"), ...args], spawnOptions(root));
+}
+
+/** @type {Command} */
 export async function build(root) {
   const { code, output } = await compile(root, spawnOptions(root).env);
   process.stdout.write(output);

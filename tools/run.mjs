@@ -35,6 +35,11 @@ const COMMANDS = {
     usage: "npm run check:templates [-- --help]",
     help: "",
   },
+  rehearse: {
+    about: "rehearse a rollout under load, with rollbacks, and write a report",
+    usage: "npm run rehearse [-- --help]",
+    help: "",
+  },
   mutate: {
     about: "change the code of a part, and count the changes that its tests notice",
     usage: "npm run mutate -- <part>",
@@ -63,7 +68,7 @@ const COMMANDS = {
 };
 
 /** These print their own help, which lists their measures and stores. */
-const WITH_OWN_HELP = ["bench", "check:history", "check:templates", "mutate"];
+const WITH_OWN_HELP = ["bench", "check:history", "check:templates", "mutate", "rehearse"];
 
 async function main(/** @type {string[]} */ [name = "--help", ...args]) {
   if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
