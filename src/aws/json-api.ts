@@ -1,21 +1,15 @@
 import { AwsConfigurationError, type AwsCredentials, type AwsCredentialsProvider } from "./credentials.ts";
 import { AwsEndpoint, loadHttpClient, Payload } from "./http.ts";
 
-/** A service with an API of JSON requests. Its host is its name in signatures too. */
+/** Services with an API of JSON requests, by their names in hosts and signatures. `monitoring` is CloudWatch. */
 const SERVICES = {
-  dynamodb: {
-    target: "DynamoDB_20120810",
-    version: "1.0",
-    endpoint: "AWS_ENDPOINT_URL_DYNAMODB",
-    host: "dynamodb",
-  },
-  cloudwatch: {
+  dynamodb: { target: "DynamoDB_20120810", version: "1.0", endpoint: "AWS_ENDPOINT_URL_DYNAMODB" },
+  monitoring: {
     target: "GraniteServiceVersion20100801",
     version: "1.0",
     endpoint: "AWS_ENDPOINT_URL_CLOUDWATCH",
-    host: "monitoring",
   },
-  ssm: { target: "AmazonSSM", version: "1.1", endpoint: "AWS_ENDPOINT_URL_SSM", host: "ssm" },
+  ssm: { target: "AmazonSSM", version: "1.1", endpoint: "AWS_ENDPOINT_URL_SSM" },
 } as const;
 
 /** Address and credentials of a service. */
@@ -67,7 +61,7 @@ export class AwsJsonApi {
       endpoint: url,
       region,
       credentials,
-      service: SERVICES[this.#name].host,
+      service: this.#name,
       maxSockets: MAX_SOCKETS,
     });
   }
@@ -76,6 +70,6 @@ export class AwsJsonApi {
     const region = this.#target.region ?? process.env.AWS_REGION;
     if (region === undefined)
       throw new AwsConfigurationError("Missing AWS region; set `AWS_REGION` or the option `region`");
-    return `https://${SERVICES[this.#name].host}.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
+    return `https://${this.#name}.${region}.amazonaws.com${region.startsWith("cn-") ? ".cn" : ""}`;
   }
 }

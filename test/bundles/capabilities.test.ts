@@ -62,7 +62,7 @@ describe("an app without options", () => {
     ],
     [
       "events and results",
-      /lift\/(context|event-input|handler|result|deadline|validate)\.|apigw\/(events|results)\.|http-token|parsed-message/,
+      /lift\/(context|event-input|handler|result|deadline|validate)\.|apigw\/(events|results)\.|internal\/(http-token|parsed-message|hidden-failures)\./,
       11,
     ],
     ["errors and their frames", /lift\/(errors|event-failure|connections\/error-frames)\./, 5],

@@ -106,7 +106,7 @@ function chart({ fault, seconds, faultAt, endedAt }: ScenarioResult): string {
     connectNulls: true,
     lineStyle: { color, width: 2 },
     itemStyle: { color },
-    data: seconds.map((second, at) => [second.at, value(second, at)]),
+    data: seconds.map((second, at) => [Math.max(0, second.at), value(second, at)]),
   });
   const marks = [
     ...(faultAt === undefined ? [] : [{ xAxis: faultAt, label: { formatter: "made worse" } }]),
@@ -114,16 +114,26 @@ function chart({ fault, seconds, faultAt, endedAt }: ScenarioResult): string {
   ];
   canvas.setOption({
     animation: false,
-    title: { text: TITLES[fault], textStyle: { fontSize: 14 } },
+    title: { text: TITLES[fault], left: 0, textStyle: { fontSize: 14 } },
     legend: { top: 24, left: 0 },
-    grid: { left: 44, right: 52, top: 74, bottom: 34 },
-    xAxis: { type: "value", name: "s", max: "dataMax" },
+    grid: { left: 44, right: 52, top: 92, bottom: 34 },
+    xAxis: { type: "value", name: "s", min: 0, max: Math.ceil(seconds.at(-1)?.at ?? 0) },
     yAxis: [
-      { type: "value", name: "on the new side, %", max: 100, min: 0, splitLine: { show: false } },
+      {
+        type: "value",
+        name: "on the new side, %",
+        max: 100,
+        min: 0,
+        nameGap: 26,
+        nameTextStyle: { align: "left" },
+        splitLine: { show: false },
+      },
       {
         type: "value",
         name: latency ? "latency, ms" : fault === "errors" ? "errors, %" : "refused, %",
         min: 0,
+        nameGap: 26,
+        nameTextStyle: { align: "right" },
       },
     ],
     series: [

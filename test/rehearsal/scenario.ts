@@ -24,6 +24,7 @@ import {
   type RehearsalSettings,
   rolloutOptions,
   SETTINGS_VARIABLE,
+  WINDOW_MS,
 } from "./rollout-config.ts";
 import type { Fault, RowCounts } from "./server.ts";
 
@@ -42,6 +43,8 @@ export interface ScenarioResult {
   readonly seconds: readonly Second[];
   /** Seconds from the start until the fault; `undefined` without one. */
   readonly faultAt: number | undefined;
+  /** Windows that were bad from their start when the rollback was decided. */
+  readonly badWindows: number;
   /** Seconds from the start until the rollback, or until all were on the new side. */
   readonly endedAt: number;
   readonly status: string;
@@ -137,6 +140,7 @@ class Scenario {
         fault,
         seconds: this.#seconds,
         faultAt: this.#faultAt,
+        badWindows: this.#badWindows(),
         endedAt,
         status: this.#last?.state.status ?? "not started",
         reason: this.#last?.state.reason === undefined ? undefined : describeReason(this.#last.state.reason),
@@ -234,6 +238,12 @@ class Scenario {
       if (this.#ended.signal.aborted && swaps % 2 === 0) return;
       await this.#server.ask("swap");
     }
+  }
+
+  #badWindows(): number {
+    const reason = this.#last?.state.reason;
+    if (typeof reason !== "object" || this.#faultAt === undefined) return 0;
+    return Math.floor((reason.to - this.#start - 1_000 * this.#faultAt) / WINDOW_MS);
   }
 
   #wait(ms: number): Promise<unknown> {

@@ -35,7 +35,7 @@ export function cloudWatchSource(options: CloudWatchSourceOptions): MetricSource
     "stage",
   ]);
   const { stage, namespace = NAMESPACE.default, timeoutMs = 20_000, ...target } = options;
-  const api = new AwsJsonApi("cloudwatch", target);
+  const api = new AwsJsonApi("monitoring", target);
   const queries = queriesOf(stage, namespace);
   return {
     async read(from, to) {
