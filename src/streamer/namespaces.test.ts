@@ -11,7 +11,6 @@ describe("options", () => {
   it.each([
     [{ store }, "`channels` is required: an object"],
     [{ channels: { room: {} } }, "`store` is required: a channel store"],
-    [{ channels: {}, store }, "`channels` must have at least one namespace"],
     [{ channels: { room: {} }, store: { ...store, members: {} } }, "`store` must be a channel store"],
     [{ channels: { room: {} }, store, rooms: 1 }, "Unknown option `rooms`; expected one of channels, store,"],
     [
@@ -29,6 +28,17 @@ describe("options", () => {
     expect(() => createStreamer(options as unknown as StreamerOptions)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(message) }),
     );
+  });
+
+  it("has no namespace in an application that only has long requests", async () => {
+    const { streamer, client } = simulateStreamer({ channels: {} });
+    streamer.request("greet", {}, () => "hello");
+    const ada = await client("a");
+    expect(await ada.send({ id: "1", action: "greet" })).toMatchObject([{ type: "response", data: "hello" }]);
+    const payload = { channels: [{ channel: "room:a" }] };
+    expect(await ada.send({ id: "2", action: "subscribe", payload })).toMatchObject([
+      { data: { channels: [{ error: { code: "NOT_FOUND" } }] } },
+    ]);
   });
 
   it.each([

@@ -129,7 +129,6 @@ export function readNamespaces(
   now: () => number,
 ): ReadonlyMap<string, Namespace> {
   const names = Object.keys(options);
-  if (names.length === 0) throw invalidOption("`channels` must have at least one namespace");
   if (names.includes(REQUEST_NAMESPACE)) {
     throw invalidOption(`\`channels\`: the namespace \`${REQUEST_NAMESPACE}\` is reserved for long requests`);
   }

@@ -24,7 +24,7 @@ interface AnySchemas {
  */
 export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
   extends Omit<LiftOptions<AnyState>, "actions" | "defaultHandler"> {
-  /** The namespaces, by name; at least one. Channels of other namespaces are refused with NOT_FOUND. */
+  /** The namespaces, by name; none (`{}`) in an application that only has long requests. Channels of other namespaces are refused with NOT_FOUND. */
   readonly channels: ChannelsOptions<Data, State>;
   /** Stores histories, members and message chunks. */
   readonly store: ChannelStore;

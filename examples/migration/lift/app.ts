@@ -10,7 +10,7 @@ export interface ReportsOptions extends Omit<StreamerOptions, "auth" | "channels
 
 /** Creates the application: all four handlers come from it. */
 export function createReports({ auth, makeReport = makeSharedReport, limits, ...options }: ReportsOptions) {
-  return createStreamer({ ...options, auth: webSocketAuth(auth), channels: { none: {} } })
+  return createStreamer({ ...options, auth: webSocketAuth(auth), channels: {} })
     .request("echo", {}, (payload) => ({ echo: payload }))
     .request(
       "generate_report",
