@@ -106,6 +106,7 @@ function endTargets({
   endedAt,
   seconds,
   kills,
+  load,
 }: ScenarioResult): Target[] {
   const trigger = TRIGGERS[fault];
   if (trigger === undefined) {
@@ -136,6 +137,7 @@ function endTargets({
       got: `${after.toFixed(1)} s`,
       holds: after <= MAX_ROLLBACK_SECONDS,
     },
+    atLeast(`${fault}: open connections that the rollback moved`, 1, load.moved),
     atLeast(`${fault}: kills of the command`, 10, kills),
   ];
 }

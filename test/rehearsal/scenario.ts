@@ -1,7 +1,7 @@
 /** One rollout under load: it ends at 100 %, or it is rolled back because the new side gets worse at 25 %. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,7 +13,6 @@ import {
   type ObservedWindow,
   parseFlag,
   type Rollout,
-  type RolloutChange,
   type RolloutStatus,
   type SideCounts,
 } from "../../src/rollout/index.ts";
@@ -55,7 +54,6 @@ export interface ScenarioResult {
   /** Connection attempts that the rehearsal refused. */
   readonly refused: number;
   readonly rows: RowCounts;
-  readonly changes: readonly RolloutChange[];
 }
 
 export interface ScenarioOptions {
@@ -135,7 +133,6 @@ class Scenario {
       await Promise.all([sampling, swapping]);
       const load = await this.#load.ask<LoadCounts>("stop");
       const { fault } = this.#options;
-      const audit = readFileSync(join(this.#settings.folder, "audit.jsonl"), "utf8");
       return {
         fault,
         seconds: this.#seconds,
@@ -148,10 +145,6 @@ class Scenario {
         load,
         refused: await this.#server.ask<number>("refused"),
         rows: await this.#server.ask<RowCounts>("rows"),
-        changes: audit
-          .trim()
-          .split("\n")
-          .map((line) => JSON.parse(line)),
       };
     } finally {
       this.#ended.abort();
