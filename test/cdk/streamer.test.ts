@@ -256,10 +256,9 @@ describe("the alarms", () => {
       expect(id.slice(0, -8).toLowerCase()).toMatch(new RegExp(`${name.replaceAll("-", "")}$`));
       return page;
     });
-    const written = globSync("docs/runbooks/*.md", { cwd: ROOT }).filter(
-      (page) => !page.endsWith("README.md"),
-    );
-    expect([...new Set(pages)].sort()).toEqual(written.sort());
+    const others = ["docs/runbooks/README.md", "docs/runbooks/rollout.md"];
+    const written = globSync("docs/runbooks/*.md", { cwd: ROOT });
+    expect([...new Set(pages), ...others].sort()).toEqual(written.sort());
   });
 
   it("have pages whose commands find each resource by its type and a part of its id", () => {

@@ -39,7 +39,7 @@ describe("an API that runs", () => {
     const command = project.run(["verify", "--quick", "--url", `ws://127.0.0.1:${port}/probe`]);
     expect(await command.exited).toBe(1);
     const [, named = command.output] = command.output.split(/answers differ from the gateway's; .*\n/);
-    expect(named.trimEnd().split("\n")).toEqual([
+    expect(named.trimEnd().split("\n"), command.output).toEqual([
       "  The reasons for 1002, 1003, 1007 and 1009: a binary frame",
       "  A URL over 4,096 characters: 4,097 characters",
       "  A URL over 4,096 characters: 9,000 characters",

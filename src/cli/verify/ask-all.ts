@@ -20,6 +20,7 @@ export interface AskOptions {
 /** Each needs some invocations at the same time, and a new account has ten. */
 const AT_A_TIME = 3;
 const LIMIT_MS = 60_000;
+const ATTEMPTS = 3;
 /** Longer than the 2 hours of a connection. */
 const SLOW_LIMIT_MS = 140 * 60_000;
 
@@ -45,19 +46,32 @@ export async function askAll(url: URL, { asks, onFinding, ...options }: AskOptio
   return ways.map(({ way }) => findings.get(way)!);
 }
 
-async function askOne(
+/** Asks again when the network or a slow start prevented an answer. */
+async function askOne(url: URL, way: Way, options: Pick<AskOptions, "meter" | "signal">): Promise<string> {
+  const attempts = way.only === "slow" ? 1 : ATTEMPTS;
+  let reason = "";
+  for (let attempt = 1; attempt <= attempts && !options.signal.aborted; attempt++) {
+    try {
+      return await askOnce(url, way, options);
+    } catch (error) {
+      reason = (error as Error).message;
+    }
+  }
+  return `error: ${reason}`;
+}
+
+/** @throws Error when there is no answer */
+async function askOnce(
   url: URL,
   { ask, only }: Way,
   { meter, signal }: Pick<AskOptions, "meter" | "signal">,
 ): Promise<string> {
   const ms = only === "slow" ? SLOW_LIMIT_MS : LIMIT_MS;
-  const end = Promise.withResolvers<string>();
-  const timer = setTimeout(() => end.resolve(`no answer in ${ms / 1_000} s`), ms);
+  const end = Promise.withResolvers<never>();
+  const timer = setTimeout(() => end.reject(new Error(`no answer in ${ms / 1_000} s`)), ms);
   const opened = Probe.open(url, meter, signal);
   try {
     return await Promise.race([opened.then(ask!), end.promise]);
-  } catch (error) {
-    return `error: ${(error as Error).message}`;
   } finally {
     clearTimeout(timer);
     opened.then(

@@ -81,7 +81,7 @@ describe("a command", () => {
     const { code, stderr } = await tree.command(["strat"]);
     expect([code, stderr]).toEqual([
       1,
-      "lift-ws: unknown command strat; expected one of start, test, check, check:properties, check:history, check:templates, mutate, bench, build, synth, bundle\n",
+      "lift-ws: unknown command strat; expected one of start, test, check, check:properties, check:history, check:templates, rehearse, mutate, bench, build, synth, bundle\n",
     ]);
   });
 });
