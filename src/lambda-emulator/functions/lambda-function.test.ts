@@ -150,6 +150,15 @@ describe("a function", () => {
     expect(await both).toEqual([1, 1]);
   });
 
+  it("is not throttled by processes that have answered", async () => {
+    const chat = await make("export const handler = async (event) => event;", { concurrency: 2 });
+    const answers = async () => {
+      for (let n = 0; n < 20; n++) expect(await chat.invoke(n)).toBe(n);
+    };
+    await Promise.all([answers(), answers()]);
+    expect(chat.coldStarts).toBe(2);
+  });
+
   it("is frozen between events", async () => {
     const chat = await make("export const handler = async () => process.pid;");
     const pid = (await chat.invoke({})) as number;

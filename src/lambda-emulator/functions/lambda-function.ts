@@ -93,6 +93,10 @@ export class LambdaFunction {
   readonly #processes = new Set<FunctionProcess>();
   /** A stack: the process that was used last is used first. */
   readonly #idle: FunctionProcess[] = [];
+  /** Events that wait for a process which has answered, and is about to ask for the next event. */
+  readonly #waiting: PromiseWithResolvers<FunctionProcess>[] = [];
+  /** Events without an answer. */
+  #running = 0;
   #coldStarts = 0;
   #stopped: Promise<void> | undefined;
   #onEnded: (() => void) | undefined;
@@ -138,15 +142,12 @@ export class LambdaFunction {
    * @throws {LambdaEmulatorError} THROTTLED, FUNCTION_STOPPED
    */
   async invoke(event: unknown): Promise<unknown> {
-    if (this.#stopped)
-      throw new LambdaEmulatorError(
-        "FUNCTION_STOPPED",
-        `The function ${this.#settings.name} has been stopped`,
-      );
+    if (this.#stopped) throw this.#stoppedError();
     const startedAt = performance.now();
     let outcome: InvocationOutcome["outcome"] = "failed";
+    this.#running++;
     try {
-      const process = this.#idle.pop() ?? this.#start();
+      const process = this.#idle.pop() ?? (await this.#next());
       const result = await process.run(JSON.stringify(event));
       outcome = "succeeded";
       return result;
@@ -154,6 +155,7 @@ export class LambdaFunction {
       if (error instanceof LambdaEmulatorError && error.code === "THROTTLED") outcome = "throttled";
       throw error;
     } finally {
+      this.#running--;
       this.#onInvoked({ outcome, durationMs: performance.now() - startedAt });
     }
   }
@@ -182,27 +184,51 @@ export class LambdaFunction {
     await this.#orphanKiller.close();
   }
 
-  #start(): FunctionProcess {
-    const { name } = this.#settings;
-    if (this.#processes.size >= this.#concurrency) {
+  #stoppedError(): LambdaEmulatorError {
+    return new LambdaEmulatorError(
+      "FUNCTION_STOPPED",
+      `The function ${this.#settings.name} has been stopped`,
+    );
+  }
+
+  /** @throws {LambdaEmulatorError} THROTTLED, FUNCTION_STOPPED */
+  #next(): FunctionProcess | Promise<FunctionProcess> {
+    if (this.#processes.size < this.#concurrency) return this.#start();
+    if (this.#running > this.#concurrency) {
       throw new LambdaEmulatorError(
         "THROTTLED",
-        `Rate Exceeded: all ${this.#concurrency} processes of ${name} are busy`,
+        `Rate Exceeded: all ${this.#concurrency} processes of ${this.#settings.name} are busy`,
       );
     }
+    const waiting = Promise.withResolvers<FunctionProcess>();
+    this.#waiting.push(waiting);
+    return waiting.promise;
+  }
+
+  #start(): FunctionProcess {
     this.#coldStarts++;
     const process = new FunctionProcess(this.#settings, {
-      idle: (idle) => (this.#stopped ? idle.kill() : void this.#idle.push(idle)),
+      idle: (idle) => this.#take(idle),
       ended: (ended) => this.#remove(ended),
     });
     this.#processes.add(process);
     return process;
   }
 
+  #take(idle: FunctionProcess): void {
+    const waiting = this.#waiting.shift();
+    if (waiting !== undefined) waiting.resolve(idle);
+    else if (this.#stopped) idle.kill();
+    else this.#idle.push(idle);
+  }
+
   #remove(process: FunctionProcess): void {
     this.#processes.delete(process);
     const index = this.#idle.indexOf(process);
     if (index !== -1) this.#idle.splice(index, 1);
+    const waiting = this.#waiting.shift();
+    if (this.#stopped) waiting?.reject(this.#stoppedError());
+    else waiting?.resolve(this.#start());
     this.#onEnded?.();
   }
 }
