@@ -274,28 +274,28 @@ export function itBehaves(readSide: () => Side, { throttleTable }: Cases = {}): 
     expect(service.throttledPosts()).toBeGreaterThan(2);
   });
 
-  it.skipIf(throttleTable === undefined)("works while the table throttles each request first", async () => {
+  // In memory nothing throttles, and no stream delivers a record again.
+  if (throttleTable === undefined) return;
+
+  it("works while the table throttles each request first", async () => {
     const service = await start();
-    throttleTable!();
+    throttleTable();
     const ada = await service.connect("ada");
     expect(await ada.ask("generate_report", REPORT, newId())).toMatchObject({ result: RESULT });
     ada.socket.terminate();
     await service.hasNoConnections();
   });
 
-  it.skipIf(throttleTable === undefined)(
-    "runs a request once when its record is delivered again",
-    async () => {
-      const work = vi.fn(makeReport);
-      const service = await start({ makeReport: work });
-      const ada = await service.connect("ada");
-      const id = newId();
-      await ada.ask("generate_report", REPORT, id);
-      await service.deployment.redeliver?.();
-      expect(work).toHaveBeenCalledOnce();
-      expect(ada.framesOf(id).filter(({ type }) => type === "complete")).toHaveLength(1);
-    },
-  );
+  it("runs a request once when its record is delivered again", async () => {
+    const work = vi.fn(makeReport);
+    const service = await start({ makeReport: work });
+    const ada = await service.connect("ada");
+    const id = newId();
+    await ada.ask("generate_report", REPORT, id);
+    await service.deployment.redeliver!();
+    expect(work).toHaveBeenCalledOnce();
+    expect(ada.framesOf(id).filter(({ type }) => type === "complete")).toHaveLength(1);
+  });
 }
 
 interface ServiceOptions {

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { readBody } from "../internal/read-body.ts";
 import { FunctionError, LambdaEmulatorError } from "./errors.ts";
 import { type AsyncInvocationOptions, AsyncInvocations } from "./functions/async-invocations.ts";
 import type { LambdaFunction } from "./functions/lambda-function.ts";
@@ -128,17 +129,4 @@ function parseJson(text: string): { readonly value: unknown } | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Reads the body. Returns undefined, and leaves the rest unread, when it is larger than `maxBytes`. */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  // Keep the socket open when the body is too large: the response is sent on it.
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    length += chunk.length;
-    if (length > maxBytes) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

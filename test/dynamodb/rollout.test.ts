@@ -11,6 +11,7 @@ import {
 } from "lift-ws/rollout";
 import { createTestWebSocketEvent } from "lift-ws/testing";
 import { beforeEach, expect, it } from "vitest";
+import { GOOD_COUNTS } from "../support/good-counts.ts";
 import { CALL_TIMEOUT_MS, localClient, MINUTE, noSdkTarget } from "./connection-table.ts";
 
 const client = localClient();
@@ -34,21 +35,11 @@ beforeEach(async () => {
 
 const target = (attribute = "Value") => dynamoDBFlag({ tableName, key, attribute, ...noSdkTarget() });
 
-const good = {
-  events: 1_000,
-  errors: 0,
-  connects: 100,
-  connectFailures: 0,
-  latencies: 1_000,
-  latencySum: 10_000,
-  latencySquares: 110_000,
-};
-
 function rollout(options: Partial<RolloutOptions> = {}) {
   return createRollout({
     flag: target(),
     state: target("Rollout"),
-    source: { read: (from, to) => ({ from, to, old: good, new: good }) },
+    source: { read: (from, to) => ({ from, to, old: GOOD_COUNTS, new: GOOD_COUNTS }) },
     timeoutMs: CALL_TIMEOUT_MS,
     ...options,
   });

@@ -67,7 +67,7 @@ async function runRequest(
       await wait(random.between(...ACT_MS), signal);
       if (!signal.aborted) act();
     });
-  // What this request logs may be the violation that ends the run.
+  // The run may have ended already: by a violation that `make` has logged.
   await Promise.race([job.ended, aborted(signal, simulation)]);
   await Promise.all(acting);
 }

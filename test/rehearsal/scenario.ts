@@ -16,6 +16,7 @@ import {
   type RolloutStatus,
   type SideCounts,
 } from "../../src/rollout/index.ts";
+import { NO_COUNTS } from "../../src/rollout/metrics/source.ts";
 import type { LoadCounts } from "./load.ts";
 import {
   countsOver,
@@ -60,16 +61,6 @@ export interface ScenarioOptions {
   readonly fault: Fault;
   readonly progress: (line: string) => void;
 }
-
-const NO_COUNTS: SideCounts = {
-  events: 0,
-  errors: 0,
-  connects: 0,
-  connectFailures: 0,
-  latencies: 0,
-  latencySum: 0,
-  latencySquares: 0,
-};
 
 const CLIENTS = 200;
 const CUT_OVER_EVERY_MS = 7_000;

@@ -7,13 +7,13 @@ import {
 } from "node:http";
 import type { AddressInfo } from "node:net";
 import { readCredential } from "../../aws/index.ts";
+import { readBody } from "../../internal/read-body.ts";
 import {
   type DynamoDBTables,
   type ResolvedTemplate,
   readDynamoDBAccess,
   type ValueMap,
 } from "../../lambda-emulator/index.ts";
-import { readBody } from "../project/read-body.ts";
 import { busNameOf } from "./event-bus.ts";
 import { functionNameOf } from "./functions.ts";
 import type { Callers, Decision } from "./roles.ts";

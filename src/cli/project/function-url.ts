@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { FunctionUrlEvent, LambdaContext } from "../../apigw/index.ts";
 import { canonicalAddress } from "../../internal/ip-address.ts";
-import { readBody } from "./read-body.ts";
+import { readBody } from "../../internal/read-body.ts";
 
 /** A handler of a Lambda function URL. */
 export type FunctionUrlHandler = (event: FunctionUrlEvent, context: LambdaContext) => unknown;

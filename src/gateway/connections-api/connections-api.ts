@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ConnectionInfo, ConnectionsError, type ConnectionsErrorCode } from "../../apigw/index.ts";
 import { isSigned, readCredential } from "../../aws/index.ts";
+import { readBody } from "../../internal/read-body.ts";
 import type { GatewaySettings } from "../options.ts";
 import { createId } from "../sockets/ids.ts";
 import type { LocalConnections } from "./local-connections.ts";
@@ -44,7 +45,7 @@ export class ConnectionsApi {
 
   async handle(connectionId: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const body = await readBody(request, this.#settings.limits.messageBytes);
+      const body = await readMessage(request, this.#settings.limits.messageBytes);
       this.#authenticate(request, body);
       this.#authorize(connectionId, request);
       await this.#run(connectionId, request.method, body, response);
@@ -119,22 +120,12 @@ function respond(response: ServerResponse, status: number, body?: object, errorT
 }
 
 /** @throws {ConnectionsError} PAYLOAD_TOO_LARGE, and the rest stays unread; UNAVAILABLE when the caller hangs up */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let length = 0;
-  try {
-    // Keep the socket open when the body is too large: the response is sent on it.
-    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-      length += chunk.length;
-      if (length > maxBytes) break;
-      chunks.push(chunk);
-    }
-  } catch (error) {
+async function readMessage(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const body = await readBody(request, maxBytes).catch((cause: unknown) => {
     throw new ConnectionsError("UNAVAILABLE", "The connection closed before the request body was complete", {
-      cause: error,
+      cause,
     });
-  }
-  if (length > maxBytes)
-    throw new ConnectionsError("PAYLOAD_TOO_LARGE", `A message has at most ${maxBytes} bytes`);
-  return Buffer.concat(chunks);
+  });
+  if (body !== undefined) return body;
+  throw new ConnectionsError("PAYLOAD_TOO_LARGE", `A message has at most ${maxBytes} bytes`);
 }

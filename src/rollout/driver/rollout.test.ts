@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { GOOD_COUNTS } from "../../../test/support/good-counts.ts";
 import {
   createRollout,
   type FlagTarget,
@@ -13,7 +14,6 @@ import {
   type RolloutChange,
   type RolloutOptions,
   type RolloutReport,
-  type SideCounts,
 } from "../index.ts";
 
 const START = Date.UTC(2026, 0, 1);
@@ -26,20 +26,15 @@ const PLAN = {
   windowMs: MINUTE,
 };
 
-const GOOD: SideCounts = {
-  events: 1_000,
-  errors: 0,
-  connects: 100,
-  connectFailures: 0,
-  latencies: 1_000,
-  latencySum: 10_000,
-  latencySquares: 110_000,
-};
-
-const goodWindow = (from: number, to: number): ObservedWindow => ({ from, to, old: GOOD, new: GOOD });
+const goodWindow = (from: number, to: number): ObservedWindow => ({
+  from,
+  to,
+  old: GOOD_COUNTS,
+  new: GOOD_COUNTS,
+});
 const badWindow = (from: number, to: number): ObservedWindow => ({
   ...goodWindow(from, to),
-  new: { ...GOOD, errors: 60 },
+  new: { ...GOOD_COUNTS, errors: 60 },
 });
 
 type Read = (from: number, to: number) => unknown;
@@ -210,7 +205,7 @@ describe("a rollout", () => {
     await expect(world.rollout({ source: undefined as never }).promote("now")).rejects.toEqual(
       codeOf("INVALID_OPTION", "`source` is required"),
     );
-    world.read = (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD, errors: 15 } });
+    world.read = (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD_COUNTS, errors: 15 } });
     await expect(world.rollout().promote("now")).rejects.toEqual(
       codeOf("INVALID_INPUT", "errors exceed the limit"),
     );
@@ -231,7 +226,7 @@ describe("metrics", () => {
     ["yesterday's window", yesterday, "INVALID_METRICS"],
     [
       "no events of the new side",
-      (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD, events: 0, errors: 0, connects: 0 } }),
+      (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD_COUNTS, events: 0, errors: 0, connects: 0 } }),
       "INVALID_METRICS",
     ],
     ["an error", () => Promise.reject(new Error("connection refused")), "METRICS_UNAVAILABLE"],

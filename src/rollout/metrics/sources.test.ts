@@ -12,6 +12,7 @@ import {
   prometheusSource,
   type SideEvent,
 } from "../index.ts";
+import { NO_COUNTS } from "./source.ts";
 
 const FROM = Date.UTC(2026, 10, 29, 10);
 const TO = FROM + 120_000;
@@ -34,19 +35,10 @@ const EVENTS = [
   event({ side: "old", event: "DISCONNECT", durationMs: 1 }),
 ];
 
-const NOTHING = {
-  events: 0,
-  errors: 0,
-  connects: 0,
-  connectFailures: 0,
-  latencies: 0,
-  latencySum: 0,
-  latencySquares: 0,
-};
 const WINDOW: ObservedWindow = {
   from: FROM,
   to: TO,
-  old: { ...NOTHING, events: 1, latencies: 1, latencySum: 1, latencySquares: 1 },
+  old: { ...NO_COUNTS, events: 1, latencies: 1, latencySum: 1, latencySquares: 1 },
   new: {
     events: 2,
     errors: 1,

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { GOOD_COUNTS } from "../../../test/support/good-counts.ts";
 import {
   createPlan,
   nextState,
@@ -20,16 +21,6 @@ const plan = createPlan({
   windowMs: MINUTE,
 });
 
-const GOOD: SideCounts = {
-  events: 1_000,
-  errors: 0,
-  connects: 100,
-  connectFailures: 0,
-  latencies: 1_000,
-  latencySum: 10_000,
-  latencySquares: 110_000,
-};
-
 const windowAt = (
   minute: number,
   fresh: Partial<SideCounts> = {},
@@ -37,8 +28,8 @@ const windowAt = (
 ): ObservedWindow => ({
   from: START + minute * MINUTE,
   to: START + (minute + 1) * MINUTE,
-  old: { ...GOOD, ...old },
-  new: { ...GOOD, ...fresh },
+  old: { ...GOOD_COUNTS, ...old },
+  new: { ...GOOD_COUNTS, ...fresh },
 });
 
 const observe = (state: RolloutState, window: ObservedWindow) =>
@@ -158,13 +149,17 @@ describe("nextState", () => {
     ["yesterday's", windowAt(-1_440), "before the end of the last window"],
     ["the same", windowAt(0), "before the end of the last window"],
     ["one over a clock's jump", { ...windowAt(1), to: START + 4 * MINUTE }, "longer than two windows"],
-    ["one without events", windowAt(1, { ...GOOD, events: 0, connects: 0, connectFailures: 0 }), "no events"],
+    [
+      "one without events",
+      windowAt(1, { ...GOOD_COUNTS, events: 0, connects: 0, connectFailures: 0 }),
+      "no events",
+    ],
     ["one that ends before it begins", { ...windowAt(1), to: START }, "`to`"],
     ["NaN", windowAt(1, { errors: Number.NaN }), "`new.errors`"],
     ["negative", windowAt(1, {}, { connects: -1 }), "`old.connects`"],
     ["more errors than events", windowAt(1, { errors: 1_001 }), "`new.errors` exceeds"],
     ["an impossible variance", windowAt(1, { latencySquares: 1 }), "`new.latencySquares`"],
-    ["half", { from: START + MINUTE, to: START + 2 * MINUTE, new: GOOD }, "`old` must be an object"],
+    ["half", { from: START + MINUTE, to: START + 2 * MINUTE, new: GOOD_COUNTS }, "`old` must be an object"],
     ["text", "<html>", "must be an object"],
     ["nothing", undefined, "must be an object"],
   ])("ignores a window that is %s, and changes nothing", (_what, window, ignored) => {
@@ -190,7 +185,7 @@ describe("nextState", () => {
       ({ state } = nextState(state, { type: "window", window: windowAt(n) }, long));
     const kept = state.observations.filter((each) => each !== null);
     expect(kept.length).toBeLessThanOrEqual(10);
-    expect(kept.reduce((sum, each) => sum + each.new.events, 0)).toBe(1_000 * GOOD.events);
+    expect(kept.reduce((sum, each) => sum + each.new.events, 0)).toBe(1_000 * GOOD_COUNTS.events);
     for (const [index, each] of kept.slice(1).entries()) expect(each.to).toBe(kept[index]?.from);
     expect(JSON.stringify(state).length).toBeLessThan(5_000);
   });
