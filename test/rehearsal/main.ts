@@ -89,7 +89,7 @@ function evaluate(scenarios: readonly ScenarioResult[], rows: readonly RowsResul
     },
     none(
       "rows that differ after the rollouts",
-      sum(({ rows: { different } }) => different),
+      sum(({ differences }) => differences),
     ),
     ...rows.map(({ name, written, wrong }) =>
       none(`wrong rows of ${written.toLocaleString("en")} in ${name}, after cut-over and cut-back`, wrong),

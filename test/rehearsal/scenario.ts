@@ -26,7 +26,7 @@ import {
   SETTINGS_VARIABLE,
   WINDOW_MS,
 } from "./rollout-config.ts";
-import type { Fault, RowCounts } from "./server.ts";
+import type { Fault } from "./server.ts";
 
 /** A second of a rollout. */
 export interface Second {
@@ -54,7 +54,8 @@ export interface ScenarioResult {
   readonly load: LoadCounts;
   /** Connection attempts that the rehearsal refused. */
   readonly refused: number;
-  readonly rows: RowCounts;
+  /** Rows that differ between the two stores, or that only one of them has. */
+  readonly differences: number;
 }
 
 export interface ScenarioOptions {
@@ -135,7 +136,7 @@ class Scenario {
         kills: this.#kills,
         load,
         refused: await this.#server.ask<number>("refused"),
-        rows: await this.#server.ask<RowCounts>("rows"),
+        differences: await this.#server.ask<number>("differences"),
       };
     } finally {
       this.#ended.abort();
