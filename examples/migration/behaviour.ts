@@ -136,6 +136,7 @@ export function itBehaves(readSide: () => Side, { throttleTable }: Cases = {}): 
     const id = newId();
     for (let n = 0; n < 3; n++) ada.send({ id, action: "generate_report", payload: REPORT });
     await ada.last(id);
+    ada.frames.length = 0;
     expect(await ada.ask("generate_report", REPORT, id)).toMatchObject({ result: RESULT });
     expect(work).toHaveBeenCalledOnce();
   });

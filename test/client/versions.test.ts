@@ -50,7 +50,10 @@ async function startServer(server: Package) {
   await gateway.listen({ port: 0 });
   onTestFinished(() => gateway.close({ drainMs: 1, spreadMs: 1 }));
   const cut = async (user: string) => {
-    for await (const { id } of connectionStore.listByUser(user)) await gateway.disconnect(id);
+    const ids: string[] = [];
+    for await (const { id } of connectionStore.listByUser(user)) ids.push(id);
+    expect(ids).toHaveLength(1);
+    await gateway.disconnect(ids[0]!);
   };
   const finish = async () => (await vi.waitUntil(() => runs.shift()))();
   return { url: gateway.url, cut, finish };

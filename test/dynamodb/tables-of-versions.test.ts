@@ -153,7 +153,8 @@ describe.each(VERSIONS)("tables of %s", (version) => {
     expect(await members.remove(CHANNEL, "c2")).toEqual(ada);
   });
 
-  if ("requests" in items)
+  // The version before kept none.
+  if (version !== "0.1.0-early")
     it("have requests in each state, which go on", async () => {
       const requests = channels.requests!;
       expect((await readRequests(requests)).sort(byId)).toEqual(REQUESTS.toSorted(byId));
@@ -163,7 +164,7 @@ describe.each(VERSIONS)("tables of %s", (version) => {
       expect(await continueRequests(requests)).toMatchObject(CONTINUED);
     });
 
-  if ("flags" in items)
+  if (version !== "0.1.0-early")
     it("have a flag's steps", () => {
       expect(parseFlag(items.flags?.[0]?.Value?.S)).toEqual([
         { percent: 5, since: NOW + 60_000 },

@@ -23,23 +23,34 @@ const RETRY_MS = 50;
 
 const counts = { attempts: 0, failedAttempts: 0, dropped: 0, sent: 0, answered: 0, moved: 0 };
 let running = true;
-const clients: Promise<void>[] = [];
+/** Ends when the connections of a pause may be closed. */
+const pause = Promise.withResolvers<void>();
+const clients: { readonly ended: Promise<void>; readonly quiet: Promise<void> }[] = [];
 
 answer("start", ({ port, count }: { readonly port: number; readonly count: number }): void => {
-  for (let n = 0; n < count; n++) clients.push(runClient(`ws://127.0.0.1:${port}/dev`));
+  for (let n = 0; n < count; n++) {
+    const quiet = Promise.withResolvers<void>();
+    const ended = runClient(`ws://127.0.0.1:${port}/dev`, quiet.resolve).finally(quiet.resolve);
+    clients.push({ ended, quiet: quiet.promise });
+  }
+});
+/** Resolves when no client sends, connects or disconnects any more. Open connections stay open. */
+answer("pause", async (): Promise<void> => {
+  running = false;
+  await Promise.all(clients.map(({ quiet }) => quiet));
 });
 answer("stop", async (): Promise<LoadCounts> => {
-  running = false;
-  await Promise.all(clients);
+  pause.resolve();
+  await Promise.all(clients.map(({ ended }) => ended));
   return counts;
 });
 
-async function runClient(url: string): Promise<void> {
+async function runClient(url: string, onQuiet: () => void): Promise<void> {
   await sleep(Math.random() * LIFETIME_MS[1]);
   while (running) {
     const socket = await connect(url);
     if (socket === undefined) await sleep(RETRY_MS);
-    else await converse(socket);
+    else await converse(socket, onQuiet);
   }
 }
 
@@ -56,7 +67,7 @@ async function connect(url: string): Promise<WebSocket | undefined> {
 }
 
 /** Sends one message after the other, each until it is answered. */
-async function converse(socket: WebSocket): Promise<void> {
+async function converse(socket: WebSocket, onQuiet: () => void): Promise<void> {
   const [shortest, longest] = LIFETIME_MS;
   const end = performance.now() + shortest + Math.random() * (longest - shortest);
   const sides = new Set<string>();
@@ -79,6 +90,10 @@ async function converse(socket: WebSocket): Promise<void> {
     await sleep(MESSAGE_EVERY_MS);
   }
   if (sides.size === 2) counts.moved++;
+  if (!running) {
+    onQuiet();
+    await pause.promise;
+  }
   isLeaving = true;
   socket.close();
   await closed;

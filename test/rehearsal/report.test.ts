@@ -24,7 +24,7 @@ const RESULT: ScenarioResult = {
   kills: 3,
   load: { attempts: 10, failedAttempts: 0, dropped: 0, sent: 100, answered: 100, moved: 1 },
   refused: 0,
-  differences: 0,
+  comparison: { rows: 10, different: 0 },
 };
 
 describe("reportPage", () => {
@@ -36,7 +36,21 @@ describe("reportPage", () => {
     rows: [{ name: "memory", written: 1_000, swaps: 6, wrong: 2 }],
   });
 
-  it("has a chart for each rollout, with the new side's rate", () => {
+  it("has a chart for each rollout, of the measure that gets worse", () => {
+    const chartOf = (counts: SideCounts) =>
+      reportPage({
+        date: "2026-11-29T10:00:00.000Z",
+        targets: [],
+        scenarios: [{ ...RESULT, seconds: RESULT.seconds.map((second) => ({ ...second, new: counts })) }],
+        rows: [],
+      });
+    // Ids of elements count up in a process.
+    const shapes = (counts: SideCounts) => chartOf(counts).match(/ d="[^"]*"/g);
+    expect(shapes(COUNTS)).toEqual(shapes({ ...COUNTS, connectFailures: 5 }));
+    expect(shapes(COUNTS)).not.toEqual(shapes({ ...COUNTS, errors: 50 }));
+  });
+
+  it("marks when the new side got worse", () => {
     expect(page.match(/<svg/g)).toHaveLength(2);
     expect(page).toContain("made worse");
     expect(page).toContain("Errors at 25 %");

@@ -3,16 +3,10 @@ import { LineChart } from "echarts/charts";
 import { GridComponent, LegendComponent, MarkLineComponent, TitleComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
+import type { Target } from "../../bench/lib/report.ts";
 import type { SideCounts } from "../../src/rollout/index.ts";
 import type { RowsResult } from "./rows.ts";
 import type { ScenarioResult, Second } from "./scenario.ts";
-
-export interface Target {
-  readonly name: string;
-  readonly want: string;
-  readonly got: string;
-  readonly holds: boolean;
-}
 
 export interface Rehearsal {
   /** Date in ISO 8601. */
@@ -74,7 +68,7 @@ ${rows.map(rowsRow).join("\n")}</table>
 
 function targetRow({ name, want, got, holds }: Target): string {
   const met = `<td class="${holds ? "yes" : "no"}">${holds ? "yes" : "NO"}</td>`;
-  return `<tr>${[name, want, got].map((text) => `<td>${escapeHtml(text)}</td>`).join("")}${met}</tr>`;
+  return `<tr>${[name, want, String(got)].map((text) => `<td>${escapeHtml(text)}</td>`).join("")}${met}</tr>`;
 }
 
 function rowsRow({ name, written, swaps, wrong }: RowsResult): string {

@@ -26,7 +26,7 @@ import {
   SETTINGS_VARIABLE,
   WINDOW_MS,
 } from "./rollout-config.ts";
-import type { Fault } from "./server.ts";
+import type { Comparison, Fault } from "./server.ts";
 
 /** A second of a rollout. */
 export interface Second {
@@ -54,8 +54,8 @@ export interface ScenarioResult {
   readonly load: LoadCounts;
   /** Connection attempts that the rehearsal refused. */
   readonly refused: number;
-  /** Rows that differ between the two stores, or that only one of them has. */
-  readonly differences: number;
+  /** Both stores at the end, while the connections are open. */
+  readonly comparison: Comparison;
 }
 
 export interface ScenarioOptions {
@@ -81,9 +81,9 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
   const load = startChild("../test/rehearsal/load.ts", CLIENT_CORE);
   try {
     const [port] = await Promise.all([server.ready, load.ready]);
-    const counts = await server.ask<number>("counts");
+    const countsPort = await server.ask<number>("counts");
     await load.ask("start", { port, count: CLIENTS });
-    return await new Scenario(options, { folder, port: counts }, server, load).run();
+    return await new Scenario(options, { folder, port: countsPort }, server, load).run();
   } finally {
     await Promise.all([server.stop(), load.stop()]);
     rmSync(folder, { recursive: true });
@@ -123,6 +123,8 @@ class Scenario {
       await sleep(AFTER_MS);
       this.#ended.abort();
       await Promise.all([sampling, swapping]);
+      await this.#load.ask("pause");
+      const comparison = await this.#server.ask<Comparison>("compare");
       const load = await this.#load.ask<LoadCounts>("stop");
       const { fault } = this.#options;
       return {
@@ -136,7 +138,7 @@ class Scenario {
         kills: this.#kills,
         load,
         refused: await this.#server.ask<number>("refused"),
-        differences: await this.#server.ask<number>("differences"),
+        comparison,
       };
     } finally {
       this.#ended.abort();

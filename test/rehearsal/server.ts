@@ -11,6 +11,12 @@ import { memoryConnectionStore } from "../../src/store/memory/index.ts";
 
 export type Fault = "none" | "errors" | "latency" | "connections";
 
+export interface Comparison {
+  readonly rows: number;
+  /** Rows that differ, or that only one of the stores has. */
+  readonly different: number;
+}
+
 const FAULT_RATE = 0.1;
 /** Both sides take as long as a call to a database: otherwise microseconds of their code would be a large share. */
 const WORK_MS = 20;
@@ -73,11 +79,11 @@ answer("fault", (value: Fault) => {
 answer("refused", () => refused);
 /** Reads and writes go to the new store first, or to the old one again. */
 answer("swap", () => store.swapRoles());
-/** Rows that differ, or that only one of the stores has. */
-answer("differences", async (): Promise<number> => {
+/** Compares all rows of both stores. */
+answer("compare", async (): Promise<Comparison> => {
   await store.settled();
-  const { repaired, remaining } = await store.reconcile();
-  return repaired + remaining;
+  const { checked, repaired, remaining } = await store.reconcile();
+  return { rows: checked, different: repaired + remaining };
 });
 
 /** The rollout runs in another process, so it reads the counts over HTTP. */
