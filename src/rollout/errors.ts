@@ -8,10 +8,11 @@ export const ROLLOUT_ERROR_CODES = {
   SWAP_RUNNING: "Another `swapRoles` is running; wait for it",
   INVALID_FLAG: "The value of a flag is malformed",
   INVALID_INPUT: "The state of the rollout is malformed, or does not allow the input",
-  CONFLICT: "Another operator changed the rollout or its flag at the same time; nothing was changed",
+  CONFLICT: "The state or the flag of the rollout was changed by another operator; look at its status",
   METRICS_UNAVAILABLE: "The source of metrics does not answer",
   INVALID_METRICS: "The source of metrics answered nothing, nonsense, or with other times",
   CLOCK_JUMPED: "The clock was changed during a window, so the window is not used",
+  AUDIT_FAILED: "The audit log cannot be written",
   NOT_LISTABLE: "The store cannot list all its rows; it needs the optional method `listPage`",
 } as const;
 

@@ -12,6 +12,7 @@ import {
   parseFlag,
   type Rollout,
   type RolloutChange,
+  RolloutError,
   type RolloutOptions,
   type RolloutReport,
 } from "../index.ts";
@@ -40,7 +41,7 @@ const badWindow = (from: number, to: number): ObservedWindow => ({
 type Read = (from: number, to: number) => unknown;
 
 /** A rollout in memory, with a clock that moves while the rollout waits. */
-class World {
+class Simulation {
   now = START;
   elapsed = 0;
   read: Read = goodWindow;
@@ -104,41 +105,41 @@ const isAt = (percent: number) => (report: RolloutReport) => report.status?.stat
 
 describe("a rollout", () => {
   it("goes through its stages, and logs each change with its numbers", async () => {
-    const world = new World();
-    await world.rollout().start("version 2");
-    expect(await world.percent()).toBe(5);
-    const status = await world.watch(isAt(100));
+    const simulation = new Simulation();
+    await simulation.rollout().start("version 2");
+    expect(await simulation.percent()).toBe(5);
+    const status = await simulation.watch(isAt(100));
     expect(status).toMatchObject({ state: { status: "complete" }, isFlagWritten: true });
-    expect(await world.percent()).toBe(100);
-    expect(world.log.map(({ action, from, to, who }) => [action, from, to, who])).toEqual([
+    expect(await simulation.percent()).toBe(100);
+    expect(simulation.log.map(({ action, from, to, who }) => [action, from, to, who])).toEqual([
       ["start", 0, 5, "ann"],
       ["promote", 5, 50, "ann"],
       ["promote", 50, 100, "ann"],
     ]);
-    expect(world.log[0]).toMatchObject({ why: "version 2", time: "2026-01-01T00:00:00.000Z" });
-    expect(world.log[1]).toMatchObject({ numbers: { new: { events: 2_000 } } });
+    expect(simulation.log[0]).toMatchObject({ why: "version 2", time: "2026-01-01T00:00:00.000Z" });
+    expect(simulation.log[1]).toMatchObject({ numbers: { new: { events: 2_000 } } });
   });
 
   it("counts the time of a stage from when its percentage applies", async () => {
-    const world = new World();
-    world.now += 1;
-    const { state } = await world.rollout().start("begin");
-    expect(state.observedUntil).toBe(world.now + MINUTE);
-    await world.watch(isAt(50));
-    expect(world.now - START).toBe(4 * MINUTE);
+    const simulation = new Simulation();
+    simulation.now += 1;
+    const { state } = await simulation.rollout().start("begin");
+    expect(state.observedUntil).toBe(simulation.now + MINUTE);
+    await simulation.watch(isAt(50));
+    expect(simulation.now - START).toBe(4 * MINUTE);
   });
 
   it("rolls back in the window in which a trigger fires, and says why", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
-    await world.watch(isAt(50));
-    const promoted = world.now;
-    world.read = badWindow;
-    const status = await world.watch(() => false);
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    await simulation.watch(isAt(50));
+    const promoted = simulation.now;
+    simulation.read = badWindow;
+    const status = await simulation.watch(() => false);
     expect(status?.state).toMatchObject({ status: "rolled back", percent: 0 });
-    expect(world.now - promoted).toBeLessThanOrEqual(2 * MINUTE);
-    expect(await world.percent()).toBe(0);
-    expect(world.log.at(-1)).toMatchObject({
+    expect(simulation.now - promoted).toBeLessThanOrEqual(2 * MINUTE);
+    expect(await simulation.percent()).toBe(0);
+    expect(simulation.log.at(-1)).toMatchObject({
       action: "rollback",
       from: 50,
       why: expect.stringMatching(/^error rate of 6 % exceeds 1 % \(1000 events, 2026-01-01T/),
@@ -147,49 +148,51 @@ describe("a rollout", () => {
   });
 
   it("observes the windows of the time in which nobody watched", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
-    world.pass(3 * MINUTE);
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.pass(3 * MINUTE);
     const windows = [];
-    await world.watch(() => true);
-    windows.push(...world.reports.flatMap((report) => report.windows));
+    await simulation.watch(() => true);
+    windows.push(...simulation.reports.flatMap((report) => report.windows));
     expect(windows).toHaveLength(2);
-    expect(await world.percent()).toBe(50);
+    expect(await simulation.percent()).toBe(50);
   });
 
   it("pauses, resumes, promotes and rolls back by hand", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
-    expect((await world.rollout().pause("lunch")).state.status).toBe("paused");
-    world.pass(5 * MINUTE);
-    await world.watch(() => true);
-    expect(await world.percent()).toBe(5);
-    expect((await world.rollout().resume("back")).state.status).toBe("running");
-    expect((await world.rollout().promote("it is quiet")).state.percent).toBe(50);
-    expect((await world.rollout().rollback("pager")).state.percent).toBe(0);
-    expect(await world.percent()).toBe(0);
-    expect(world.log.map(({ action, why }) => `${action}: ${why}`)).toEqual([
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    expect((await simulation.rollout().pause("lunch")).state.status).toBe("paused");
+    simulation.pass(5 * MINUTE);
+    await simulation.watch(() => true);
+    expect(await simulation.percent()).toBe(5);
+    expect((await simulation.rollout().resume("back")).state.status).toBe("running");
+    expect((await simulation.rollout().promote("it is quiet")).state.percent).toBe(50);
+    expect((await simulation.rollout().rollback("pager")).state.percent).toBe(0);
+    expect(await simulation.percent()).toBe(0);
+    expect(simulation.log.map(({ action, why }) => `${action}: ${why}`)).toEqual([
       "start: begin",
       "pause: lunch",
       "resume: back",
       "promote: it is quiet",
       "rollback: pager",
     ]);
-    expect((await world.rollout().rollback("again")).change.why).toBe("pager");
-    expect((await world.rollout().start("a second try")).state.percent).toBe(5);
+    expect((await simulation.rollout().rollback("again")).change.why).toBe("pager");
+    expect((await simulation.rollout().start("a second try")).state.percent).toBe(5);
   });
 
   it("rejects commands that its state does not allow, and changes nothing", async () => {
-    const world = new World();
+    const simulation = new Simulation();
     const noRollout = codeOf("INVALID_INPUT", "there is no rollout");
     for (const command of ["pause", "resume", "promote", "rollback"] as const) {
-      await expect(world.rollout()[command]("why")).rejects.toEqual(noRollout);
+      await expect(simulation.rollout()[command]("why")).rejects.toEqual(noRollout);
     }
-    expect(await world.rollout().status()).toBeUndefined();
-    await world.rollout().start("begin");
-    await expect(world.rollout().start("again")).rejects.toEqual(codeOf("INVALID_INPUT", "running already"));
-    await expect(world.rollout().resume("why")).rejects.toEqual(codeOf("INVALID_INPUT"));
-    const used = new World();
+    expect(await simulation.rollout().status()).toBeUndefined();
+    await simulation.rollout().start("begin");
+    await expect(simulation.rollout().start("again")).rejects.toEqual(
+      codeOf("INVALID_INPUT", "running already"),
+    );
+    await expect(simulation.rollout().resume("why")).rejects.toEqual(codeOf("INVALID_INPUT"));
+    const used = new Simulation();
     await used.flag.write("true", undefined, signal);
     await expect(used.rollout().start("begin")).rejects.toEqual(codeOf("INVALID_INPUT", "at 100 % already"));
     expect(await used.flag.read(signal)).toBe("true");
@@ -197,23 +200,25 @@ describe("a rollout", () => {
   });
 
   it("does not promote while a trigger fires, a limit is exceeded, or the metrics are missing", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
-    world.pass(2 * MINUTE);
-    world.read = () => undefined;
-    await expect(world.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_METRICS"));
-    await expect(world.rollout({ source: undefined as never }).promote("now")).rejects.toEqual(
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.pass(2 * MINUTE);
+    simulation.read = () => undefined;
+    await expect(simulation.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_METRICS"));
+    await expect(simulation.rollout({ source: undefined as never }).promote("now")).rejects.toEqual(
       codeOf("INVALID_OPTION", "`source` is required"),
     );
-    world.read = (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD_COUNTS, errors: 15 } });
-    await expect(world.rollout().promote("now")).rejects.toEqual(
+    simulation.read = (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD_COUNTS, errors: 15 } });
+    await expect(simulation.rollout().promote("now")).rejects.toEqual(
       codeOf("INVALID_INPUT", "errors exceed the limit"),
     );
-    expect(await world.percent()).toBe(5);
-    world.pass(MINUTE);
-    world.read = badWindow;
-    await expect(world.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_INPUT", "was rolled back"));
-    expect(await world.percent()).toBe(0);
+    expect(await simulation.percent()).toBe(5);
+    simulation.pass(MINUTE);
+    simulation.read = badWindow;
+    await expect(simulation.rollout().promote("now")).rejects.toEqual(
+      codeOf("INVALID_INPUT", "was rolled back"),
+    );
+    expect(await simulation.percent()).toBe(0);
   });
 });
 
@@ -231,26 +236,26 @@ describe("metrics", () => {
     ],
     ["an error", () => Promise.reject(new Error("connection refused")), "METRICS_UNAVAILABLE"],
   ])("that are %s are reported, and change nothing", async (_what, read, code) => {
-    const world = new World();
-    await world.rollout().start("begin");
-    const [flag, state] = [await world.flag.read(signal), await world.state.read(signal)];
-    world.read = read;
-    await world.watch(() => world.reports.length === 60);
-    expect(world.errors.length).toBeGreaterThan(5);
-    for (const error of world.errors) expect(error).toEqual(codeOf(code));
-    expect(await world.flag.read(signal)).toBe(flag);
-    expect(await world.state.read(signal)).toBe(state);
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    const [flag, state] = [await simulation.flag.read(signal), await simulation.state.read(signal)];
+    simulation.read = read;
+    await simulation.watch(() => simulation.reports.length === 60);
+    expect(simulation.errors.length).toBeGreaterThan(5);
+    for (const error of simulation.errors) expect(error).toEqual(codeOf(code));
+    expect(await simulation.flag.read(signal)).toBe(flag);
+    expect(await simulation.state.read(signal)).toBe(state);
   });
 
   it("that come back continue the stage: unusable windows are skipped, unavailable ones are read later", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
-    world.read = () => Promise.reject(new Error("connection refused"));
-    await world.watch(() => world.now >= START + 4 * MINUTE);
-    world.read = (from, to) => (from < START + 3 * MINUTE ? undefined : goodWindow(from, to));
-    await world.watch(isAt(50));
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.read = () => Promise.reject(new Error("connection refused"));
+    await simulation.watch(() => simulation.now >= START + 4 * MINUTE);
+    simulation.read = (from, to) => (from < START + 3 * MINUTE ? undefined : goodWindow(from, to));
+    await simulation.watch(isAt(50));
     expect(
-      world.reports.flatMap(({ windows }) => windows).map(({ from }) => (from - START) / MINUTE),
+      simulation.reports.flatMap(({ windows }) => windows).map(({ from }) => (from - START) / MINUTE),
     ).toEqual([3, 4]);
   });
 });
@@ -260,46 +265,46 @@ describe("a clock that jumps", () => {
     ["forward", 7_200_000],
     ["back", -7_200_000],
   ])("%s is reported, and its window is not used", async (direction, jump) => {
-    const world = new World();
-    await world.rollout().start("begin");
-    const rollout = world.rollout();
-    await world.watch(() => world.now >= START + 1.5 * MINUTE, rollout);
-    const before = await world.state.read(signal);
-    world.now += jump;
-    await world.watch(() => world.errors.length > 0, rollout);
-    expect(world.errors).toEqual([codeOf("CLOCK_JUMPED", `jumped 7200 s ${direction}`)]);
-    expect(await world.state.read(signal)).toBe(before);
-    const jumpedTo = world.now;
-    await world.watch(({ windows }) => windows.length > 0, rollout);
-    const [window] = world.reports.at(-1)?.windows ?? [];
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    const rollout = simulation.rollout();
+    await simulation.watch(() => simulation.now >= START + 1.5 * MINUTE, rollout);
+    const before = await simulation.state.read(signal);
+    simulation.now += jump;
+    await simulation.watch(() => simulation.errors.length > 0, rollout);
+    expect(simulation.errors).toEqual([codeOf("CLOCK_JUMPED", `jumped 7200 s ${direction}`)]);
+    expect(await simulation.state.read(signal)).toBe(before);
+    const jumpedTo = simulation.now;
+    await simulation.watch(({ windows }) => windows.length > 0, rollout);
+    const [window] = simulation.reports.at(-1)?.windows ?? [];
     expect(window?.from).toBeGreaterThanOrEqual(Math.max(jumpedTo, START + MINUTE));
-    expect(world.errors).toHaveLength(1);
+    expect(simulation.errors).toHaveLength(1);
   });
 
   it("that drifts slowly is not one that jumps", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
     const clock = {
-      now: () => world.now * 1.001 - START * 0.001,
-      elapsed: () => world.elapsed,
-      wait: async (ms: number) => world.pass(ms),
+      now: () => simulation.now * 1.001 - START * 0.001,
+      elapsed: () => simulation.elapsed,
+      wait: async (ms: number) => simulation.pass(ms),
     };
     const plan = { ...PLAN, stages: [{ percent: 5, hours: 1 }, { percent: 50, hours: 1 }, { percent: 100 }] };
-    await world.watch(isAt(50), world.rollout({ clock, plan }));
-    expect(world.errors).toEqual([]);
+    await simulation.watch(isAt(50), simulation.rollout({ clock, plan }));
+    expect(simulation.errors).toEqual([]);
   });
 
   it("while the metrics are read is noticed", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
-    world.read = (from, to) => {
-      world.now += 3_600_000;
-      world.read = goodWindow;
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.read = (from, to) => {
+      simulation.now += 3_600_000;
+      simulation.read = goodWindow;
       return badWindow(from, to);
     };
-    await world.watch(() => world.errors.length > 0);
-    expect(world.errors).toEqual([codeOf("CLOCK_JUMPED")]);
-    expect(await world.percent()).toBe(5);
+    await simulation.watch(() => simulation.errors.length > 0);
+    expect(simulation.errors).toEqual([codeOf("CLOCK_JUMPED")]);
+    expect(await simulation.percent()).toBe(5);
   });
 });
 
@@ -310,35 +315,35 @@ describe("a state or a flag that was edited by hand", () => {
     ["text", () => "{"],
     ["nothing", () => ""],
   ])("with another %s is rejected by every command but rollback", async (_what, edit) => {
-    const world = new World();
-    await world.rollout().start("begin");
-    const flag = await world.flag.read(signal);
-    const text = (await world.state.read(signal)) ?? "";
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    const flag = await simulation.flag.read(signal);
+    const text = (await simulation.state.read(signal)) ?? "";
     const edited = edit(text);
-    await world.state.write(edited, text, signal);
+    await simulation.state.write(edited, text, signal);
     for (const command of ["start", "pause", "resume", "promote"] as const) {
-      await expect(world.rollout()[command]("why")).rejects.toEqual(codeOf("INVALID_INPUT"));
+      await expect(simulation.rollout()[command]("why")).rejects.toEqual(codeOf("INVALID_INPUT"));
     }
-    await expect(world.watch(() => true)).rejects.toEqual(codeOf("INVALID_INPUT"));
-    expect(await world.flag.read(signal)).toBe(flag);
-    await expect(world.rollout().rollback("why")).rejects.toEqual(
+    await expect(simulation.watch(() => true)).rejects.toEqual(codeOf("INVALID_INPUT"));
+    expect(await simulation.flag.read(signal)).toBe(flag);
+    await expect(simulation.rollout().rollback("why")).rejects.toEqual(
       codeOf("INVALID_INPUT", "The flag is at 0 % now"),
     );
-    expect(await world.percent()).toBe(0);
-    expect(await world.state.read(signal)).toBe(edited);
+    expect(await simulation.percent()).toBe(0);
+    expect(await simulation.state.read(signal)).toBe(edited);
   });
 
   it("as a flag stops the others, and not a rollback", async () => {
     for (const value of ['{"steps":[{"percent":101}]}', "true", ""]) {
-      const world = new World();
-      await world.rollout().start("begin");
-      const state = await world.state.read(signal);
-      await world.flag.write(value, await world.flag.read(signal), signal);
-      await expect(world.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_FLAG"));
-      await expect(world.watch(() => true)).rejects.toEqual(codeOf("INVALID_FLAG"));
-      expect(await world.state.read(signal)).toBe(state);
-      expect((await world.rollout().rollback("hand")).isFlagWritten).toBe(true);
-      expect(await world.percent()).toBe(0);
+      const simulation = new Simulation();
+      await simulation.rollout().start("begin");
+      const state = await simulation.state.read(signal);
+      await simulation.flag.write(value, await simulation.flag.read(signal), signal);
+      await expect(simulation.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_FLAG"));
+      await expect(simulation.watch(() => true)).rejects.toEqual(codeOf("INVALID_FLAG"));
+      expect(await simulation.state.read(signal)).toBe(state);
+      expect((await simulation.rollout().rollback("hand")).isFlagWritten).toBe(true);
+      expect(await simulation.percent()).toBe(0);
     }
   });
 });
@@ -362,66 +367,68 @@ describe("two operators at once", () => {
   it.each(["pause", "promote", "rollback"] as const)(
     "get one change: the one that comes second to %s fails",
     async (command) => {
-      const world = new World();
-      await world.rollout().start("begin");
-      const state = interrupted(world.state, () => world.rollout()[command]("first"));
-      await expect(world.rollout({ state }).promote("second")).rejects.toEqual(codeOf("CONFLICT"));
-      expect(world.log.map(({ action }) => action)).toEqual(["start", command]);
+      const simulation = new Simulation();
+      await simulation.rollout().start("begin");
+      const state = interrupted(simulation.state, () => simulation.rollout()[command]("first"));
+      await expect(simulation.rollout({ state }).promote("second")).rejects.toEqual(codeOf("CONFLICT"));
+      expect(simulation.log.map(({ action }) => action)).toEqual(["start", command]);
     },
   );
 
   it("start once", async () => {
-    const world = new World();
-    const state = interrupted(world.state, () => world.rollout().start("first"));
-    await expect(world.rollout({ state }).start("second")).rejects.toEqual(codeOf("CONFLICT"));
-    expect(world.log).toMatchObject([{ why: "first" }]);
+    const simulation = new Simulation();
+    const state = interrupted(simulation.state, () => simulation.rollout().start("first"));
+    await expect(simulation.rollout({ state }).start("second")).rejects.toEqual(codeOf("CONFLICT"));
+    expect(simulation.log).toMatchObject([{ why: "first" }]);
   });
 
   it("end with a rollback when one rolls back while the other promotes", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
     // The promotion has written its state, and not yet the flag.
-    const flag = interrupted(world.flag, () => world.rollout().rollback("stop"));
-    await expect(world.rollout({ flag }).promote("go")).rejects.toEqual(codeOf("CONFLICT"));
-    expect(await world.percent()).toBe(0);
-    expect(await world.rollout().status()).toMatchObject({
+    const flag = interrupted(simulation.flag, () => simulation.rollout().rollback("stop"));
+    await expect(simulation.rollout({ flag }).promote("go")).rejects.toEqual(codeOf("CONFLICT"));
+    expect(await simulation.percent()).toBe(0);
+    expect(await simulation.rollout().status()).toMatchObject({
       state: { status: "rolled back" },
       isFlagWritten: true,
     });
-    expect(world.log.map(({ action }) => action).sort()).toEqual(["promote", "rollback", "start"]);
+    expect(simulation.log.map(({ action }) => action).sort()).toEqual(["promote", "rollback", "start"]);
   });
 
   it("end with a rollback when one promotes while the other rolls back", async () => {
     for (const target of ["state", "flag"] as const) {
-      const world = new World();
-      await world.rollout().start("begin");
+      const simulation = new Simulation();
+      await simulation.rollout().start("begin");
       const promote = () =>
-        world
+        simulation
           .rollout()
           .promote("go")
           .catch(() => {});
-      const options = { [target]: interrupted(world[target], promote) };
-      expect((await world.rollout(options).rollback("stop")).isFlagWritten).toBe(true);
-      expect(await world.percent()).toBe(0);
+      const options = { [target]: interrupted(simulation[target], promote) };
+      expect((await simulation.rollout(options).rollback("stop")).isFlagWritten).toBe(true);
+      expect(await simulation.percent()).toBe(0);
     }
   });
 
   it("may both watch: each window is observed once", async () => {
-    const world = new World();
-    await world.rollout().start("begin");
-    const state = interrupted(world.state, () => world.watch(() => true));
-    world.pass(3 * MINUTE);
-    await world.watch(() => world.reports.length > 3, world.rollout({ state }));
-    expect(world.errors).toEqual([]);
-    expect((await world.rollout().status())?.state).toMatchObject({ percent: 50, observedMs: 0 });
-    expect(world.log).toHaveLength(2);
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    const state = interrupted(simulation.state, () => simulation.watch(() => true));
+    simulation.pass(3 * MINUTE);
+    await simulation.watch(() => simulation.reports.length > 3, simulation.rollout({ state }));
+    expect(simulation.errors).toEqual([]);
+    expect((await simulation.rollout().status())?.state).toMatchObject({ percent: 50, observedMs: 0 });
+    expect(simulation.log).toHaveLength(2);
   });
 });
 
 class Crash extends Error {}
 
+const isCrash = (error: unknown) => error instanceof Crash || (error as Error).cause instanceof Crash;
+
 /** Dies at the n-th call of a target or the log, before or after it is carried out. */
-function crashing(world: World, step: number, isAfter: boolean): Partial<RolloutOptions> {
+function crashing(simulation: Simulation, step: number, isAfter: boolean): Partial<RolloutOptions> {
   let calls = 0;
   const call = async <Result>(run: () => Result | Promise<Result>): Promise<Result> => {
     const isLast = ++calls === step;
@@ -436,51 +443,48 @@ function crashing(world: World, step: number, isAfter: boolean): Partial<Rollout
   });
   const append = (change: RolloutChange) =>
     call(() => {
-      if (!world.log.some(({ id }) => id === change.id)) world.log.push(change);
+      if (!simulation.log.some(({ id }) => id === change.id)) simulation.log.push(change);
     });
-  return { flag: wrap(world.flag), state: wrap(world.state), audit: { append } };
+  return { flag: wrap(simulation.flag), state: wrap(simulation.state), audit: { append } };
 }
 
 describe.each(["start", "promote", "watch", "rollback"] as const)("a crash at any step of %s", (command) => {
   /** Runs the command until it crashes. Resolves to whether it did. */
-  async function crash(world: World, step: number, isAfter: boolean): Promise<boolean> {
-    const rollout = world.rollout(crashing(world, step, isAfter));
+  async function crash(simulation: Simulation, step: number, isAfter: boolean): Promise<boolean> {
+    const rollout = simulation.rollout(crashing(simulation, step, isAfter));
     if (command === "watch") {
-      await world.watch(({ errors }) => errors.length > 0 || world.log.length > 1, rollout);
-      return world.errors.some((error) => error instanceof Crash);
+      await simulation.watch(({ errors }) => errors.length > 0 || simulation.log.length > 1, rollout);
+      return simulation.errors.some(isCrash);
     }
-    return rollout[command]("it", { to: 50 }).then(
-      () => false,
-      (error) => error instanceof Crash,
-    );
+    return rollout[command]("it", { to: 50 }).then(() => false, isCrash);
   }
 
   it.each([false, true])("can be resumed (after the step: %s)", async (isAfter) => {
     let crashes = 0;
     for (let step = 1; ; step++) {
-      const world = new World();
-      if (command !== "start") await world.rollout().start("begin");
-      if (command === "watch") world.pass(3 * MINUTE);
-      if (!(await crash(world, step, isAfter))) break;
+      const simulation = new Simulation();
+      if (command !== "start") await simulation.rollout().start("begin");
+      if (command === "watch") simulation.pass(3 * MINUTE);
+      if (!(await crash(simulation, step, isAfter))) break;
       crashes++;
       // Longer than a promotion takes to apply.
-      world.pass(10 * MINUTE);
-      const resumedAt = world.now;
-      const before = await world.flag.read(signal);
-      if (command === "watch") await world.watch(isAt(50));
+      simulation.pass(10 * MINUTE);
+      const resumedAt = simulation.now;
+      const before = await simulation.flag.read(signal);
+      if (command === "watch") await simulation.watch(isAt(50));
       else
-        await world
+        await simulation
           .rollout()
           [command]("it")
-          .catch(() => world.rollout().status());
-      await world.watch(() => true);
-      const status = await world.rollout().status();
+          .catch(() => simulation.rollout().status());
+      await simulation.watch(() => true);
+      const status = await simulation.rollout().status();
       expect(status?.isFlagWritten).toBe(true);
-      expect(await world.percent()).toBe(status?.state.percent);
-      expect(new Set(world.log.map(({ id }) => id)).size).toBe(world.log.length);
-      expect(world.log.at(-1)).toEqual(status?.change);
+      expect(await simulation.percent()).toBe(status?.state.percent);
+      expect(new Set(simulation.log.map(({ id }) => id)).size).toBe(simulation.log.length);
+      expect(simulation.log.at(-1)).toEqual(status?.change);
       // Connections that began before the flag was written stay on their side.
-      const steps = parseFlag(await world.flag.read(signal));
+      const steps = parseFlag(await simulation.flag.read(signal));
       const added = steps.filter(({ since }) => !parseFlag(before).some((old) => old.since === since));
       if (command !== "rollback") for (const { since } of added) expect(since).toBeGreaterThan(resumedAt);
     }
@@ -489,38 +493,85 @@ describe.each(["start", "promote", "watch", "rollback"] as const)("a crash at an
 });
 
 it("a repeated promotion completes the one that was interrupted", async () => {
-  const world = new World();
-  await world.rollout().start("begin");
-  const flag = interrupted(world.flag, () => Promise.reject(new Crash()));
-  await expect(world.rollout({ flag }).promote("go")).rejects.toThrow(Crash);
-  expect(await world.percent()).toBe(5);
-  expect(await world.rollout().status()).toMatchObject({ state: { percent: 50 }, isFlagWritten: false });
-  expect((await world.rollout().promote("go")).state.percent).toBe(50);
-  expect(await world.percent()).toBe(50);
+  const simulation = new Simulation();
+  await simulation.rollout().start("begin");
+  const flag = interrupted(simulation.flag, () => Promise.reject(new Crash()));
+  await expect(simulation.rollout({ flag }).promote("go")).rejects.toThrow(Crash);
+  expect(await simulation.percent()).toBe(5);
+  expect(await simulation.rollout().status()).toMatchObject({ state: { percent: 50 }, isFlagWritten: false });
+  expect((await simulation.rollout().promote("go")).state.percent).toBe(50);
+  expect(await simulation.percent()).toBe(50);
 });
 
 it("the flag of a slow operator counts, although another one has begun to complete the change", async () => {
-  const world = new World();
-  await world.rollout().start("begin");
-  const crash = interrupted(world.flag, () => Promise.reject(new Crash()));
-  const flag = interrupted(world.flag, async () => {
+  const simulation = new Simulation();
+  await simulation.rollout().start("begin");
+  const crash = interrupted(simulation.flag, () => Promise.reject(new Crash()));
+  const flag = interrupted(simulation.flag, async () => {
     // The other one computes a later time at which the percentage applies.
-    world.pass(1_000);
-    await expect(world.rollout({ flag: crash }).pause("x")).rejects.toThrow(Crash);
+    simulation.pass(1_000);
+    await expect(simulation.rollout({ flag: crash }).pause("x")).rejects.toThrow(Crash);
   });
-  await world.rollout({ flag }).promote("go");
-  expect(await world.rollout().status()).toMatchObject({ state: { percent: 50 }, isFlagWritten: true });
+  await simulation.rollout({ flag }).promote("go");
+  expect(await simulation.rollout().status()).toMatchObject({ state: { percent: 50 }, isFlagWritten: true });
 });
 
 it("a promotion to another percentage than the next stage's changes nothing", async () => {
-  const world = new World();
-  await world.rollout().start("begin");
+  const simulation = new Simulation();
+  await simulation.rollout().start("begin");
   for (const to of [25, 100, 101]) {
-    await expect(world.rollout().promote("go", { to })).rejects.toEqual(
+    await expect(simulation.rollout().promote("go", { to })).rejects.toEqual(
       codeOf("INVALID_INPUT", `\`to\` is ${to}, but the next stage has 50 %`),
     );
   }
-  expect((await world.rollout().promote("go", { to: 5 })).state.percent).toBe(5);
+  expect((await simulation.rollout().promote("go", { to: 5 })).state.percent).toBe(5);
+});
+
+describe("an audit log that cannot be written", () => {
+  const audit = {
+    append() {
+      throw new Error("EACCES");
+    },
+  };
+  const auditFailed = codeOf(
+    "AUDIT_FAILED",
+    "The change was made, but the audit log cannot be written: EACCES",
+  );
+
+  it("is reported, and does not stop a rollback by a trigger", async () => {
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.read = badWindow;
+    await simulation.watch(() => false, simulation.rollout({ audit }));
+    expect(await simulation.percent()).toBe(0);
+    for (const error of simulation.errors) expect(error).toEqual(auditFailed);
+    expect(simulation.errors).not.toHaveLength(0);
+  });
+
+  it("fails a command after its change, also after a conflict", async () => {
+    const simulation = new Simulation();
+    await expect(simulation.rollout({ audit }).start("begin")).rejects.toEqual(auditFailed);
+    expect(await simulation.percent()).toBe(5);
+    const flag = interrupted(simulation.flag, () => Promise.reject(new RolloutError("CONFLICT")));
+    await expect(simulation.rollout({ audit, flag }).rollback("bad")).rejects.toEqual(auditFailed);
+    expect(await simulation.percent()).toBe(0);
+  });
+
+  it("gets the missing changes from the same process later", async () => {
+    const simulation = new Simulation();
+    const log: string[] = [];
+    let isFull = true;
+    const append = ({ action }: RolloutChange) => {
+      if (isFull) throw new Error("ENOSPC");
+      log.push(action);
+    };
+    const rollout = simulation.rollout({ audit: { append } });
+    await expect(rollout.start("begin")).rejects.toEqual(codeOf("AUDIT_FAILED"));
+    await expect(rollout.pause("lunch")).rejects.toEqual(codeOf("AUDIT_FAILED"));
+    isFull = false;
+    await rollout.resume("back");
+    expect(log).toEqual(["start", "pause", "resume"]);
+  });
 });
 
 describe("fileAudit", () => {

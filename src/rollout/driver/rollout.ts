@@ -75,9 +75,9 @@ const SOURCE_TIMEOUT_MS = 60_000;
 
 /**
  * Creates the driver of a rollout. Every method can be repeated after a crash at any point. If two operators write at once, one gets
- * `CONFLICT`.
+ * `CONFLICT`. A method whose change was made, but could not be logged, throws `AUDIT_FAILED`.
  * @throws {RolloutError} INVALID_OPTION here. Its methods also throw INVALID_INPUT, INVALID_FLAG, CONFLICT, METRICS_UNAVAILABLE,
- * INVALID_METRICS and CLOCK_JUMPED
+ * INVALID_METRICS, CLOCK_JUMPED and AUDIT_FAILED
  * @example
  * const key = { name: { S: "lift-v2" } };
  * const rollout = createRollout({
@@ -110,7 +110,20 @@ class FlagRollout implements Rollout {
     return stored && this.#statusOf(stored);
   }
 
-  async start(why: string): Promise<RolloutStatus> {
+  start(why: string): Promise<RolloutStatus> {
+    return this.#logged(() => this.#start(why));
+  }
+
+  /** Runs a command. Throws a failure of the audit log last: any other one must reach the caller. */
+  async #logged(command: () => Promise<RolloutStatus>): Promise<RolloutStatus> {
+    this.#storage.takeLogFailure();
+    const status = await command();
+    const failure = this.#storage.takeLogFailure();
+    if (failure !== undefined) throw failure;
+    return status;
+  }
+
+  async #start(why: string): Promise<RolloutStatus> {
     const { plan, clock } = this.#settings;
     const stored = await this.#storage.read();
     if (stored !== undefined) {
@@ -143,7 +156,11 @@ class FlagRollout implements Rollout {
     return this.#change("resume", why);
   }
 
-  async promote(why: string, { to }: { readonly to?: number | undefined } = {}): Promise<RolloutStatus> {
+  promote(why: string, { to }: { readonly to?: number | undefined } = {}): Promise<RolloutStatus> {
+    return this.#logged(() => this.#promote(why, to));
+  }
+
+  async #promote(why: string, to: number | undefined): Promise<RolloutStatus> {
     const { stored, wasInterrupted } = await this.#readSettled();
     if (to !== undefined && to === stored.record.state.percent) return this.#statusOf(stored);
     this.#assertNext(stored.record.state, to);
@@ -166,7 +183,11 @@ class FlagRollout implements Rollout {
     throw invalidInput(`\`to\` is ${to}, but ${expected}`);
   }
 
-  async rollback(why: string): Promise<RolloutStatus> {
+  rollback(why: string): Promise<RolloutStatus> {
+    return this.#logged(() => this.#rollback(why));
+  }
+
+  async #rollback(why: string): Promise<RolloutStatus> {
     for (let attempt = 1; ; attempt++) {
       try {
         const stored = await this.#readForRollback();
@@ -217,6 +238,12 @@ class FlagRollout implements Rollout {
   }
 
   async #round(): Promise<RolloutReport> {
+    const report = await this.#readAndObserve();
+    const failure = this.#storage.takeLogFailure();
+    return failure === undefined ? report : { ...report, errors: [...report.errors, failure] };
+  }
+
+  async #readAndObserve(): Promise<RolloutReport> {
     const windows: ObservedWindow[] = [];
     try {
       const { stored } = await this.#readSettled();
@@ -230,9 +257,11 @@ class FlagRollout implements Rollout {
     }
   }
 
-  async #change(type: "pause" | "resume", why: string): Promise<RolloutStatus> {
-    const { stored } = await this.#readSettled();
-    return this.#apply(stored, { type }, { action: type, why });
+  #change(type: "pause" | "resume", why: string): Promise<RolloutStatus> {
+    return this.#logged(async () => {
+      const { stored } = await this.#readSettled();
+      return this.#apply(stored, { type }, { action: type, why });
+    });
   }
 
   async #readSettled(): ReturnType<RolloutStorage["settle"]> {

@@ -29,6 +29,9 @@ export type ChangeDetails = Pick<RolloutChange, "action" | "why" | "numbers">;
 export class RolloutStorage {
   readonly #settings: RolloutSettings;
   #lastLogged: string | undefined;
+  /** Changes that the audit log does not have yet. */
+  readonly #unlogged = new Map<string, RolloutChange>();
+  #logFailure: RolloutError | undefined;
 
   constructor(settings: RolloutSettings) {
     this.#settings = settings;
@@ -124,6 +127,9 @@ export class RolloutStorage {
       await this.#log(change);
       return { text: written, flag, record: changed };
     }
+    // Later than that, processes might read a higher percentage after it applies.
+    const limitMs = next.percent === 0 ? Number.POSITIVE_INFINITY : this.#settings.leadMs / 2;
+    const deadline = elapsed() + limitMs;
     const value = this.#flagValue(flag, next.percent);
     // The stage begins when its percentage applies.
     const since = parseFlag(value).at(-1)?.since ?? 0;
@@ -133,19 +139,36 @@ export class RolloutStorage {
       flag: { last: flag ?? null, next: [...earlier, value] },
       change,
     };
-    const writtenText = await this.#writeState(text, written);
+    const writtenText = await this.#writeState(text, written, deadline);
     try {
-      await this.#writeFlag(value, flag);
+      await this.#writeFlag(value, flag, deadline);
     } finally {
       await this.#log(change);
     }
     return { text: writtenText, flag: value, record: written };
   }
 
+  /** Returns the failure of the audit log since the last call, and forgets it. */
+  takeLogFailure(): RolloutError | undefined {
+    const failure = this.#logFailure;
+    this.#logFailure = undefined;
+    return failure;
+  }
+
+  /** Never rejects: a full disk must not prevent a rollback. */
   async #log(change: RolloutChange): Promise<void> {
-    if (change.id === this.#lastLogged) return;
-    await this.#settings.audit.append(change);
-    this.#lastLogged = change.id;
+    if (change.id !== this.#lastLogged) this.#unlogged.set(change.id, change);
+    try {
+      for (const each of this.#unlogged.values()) {
+        await this.#run(async () => this.#settings.audit.append(each));
+        this.#unlogged.delete(each.id);
+        this.#lastLogged = each.id;
+      }
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : "unknown error";
+      const message = `The change was made, but the audit log cannot be written: ${reason}`;
+      this.#logFailure ??= new RolloutError("AUDIT_FAILED", message, { cause });
+    }
   }
 
   #flagValue(flag: string | undefined, percent: number): string {
@@ -159,23 +182,22 @@ export class RolloutStorage {
     }
   }
 
-  async #writeState(last: string | undefined, record: RolloutRecord): Promise<string> {
+  async #writeState(last: string | undefined, record: RolloutRecord, limit?: number): Promise<string> {
     const text = formatRecord(record);
-    await this.#run((signal) => this.#settings.state.write(text, last, signal));
+    await this.#run((signal) => this.#settings.state.write(text, last, signal), limit);
     return text;
   }
 
-  #writeFlag(value: string, last: string | undefined): Promise<void> {
-    const { flag, leadMs } = this.#settings;
-    // Later than that, processes might read the new percentage after it applies.
-    return this.#run((signal) => flag.write(value, last, signal), leadMs / 2);
+  #writeFlag(value: string, last: string | undefined, limit?: number): Promise<void> {
+    return this.#run((signal) => this.#settings.flag.write(value, last, signal), limit);
   }
 
+  /** @param limit in elapsed ms */
   async #run<Result>(
     call: (signal: AbortSignal) => Promise<Result> | Result,
-    limitMs = Number.POSITIVE_INFINITY,
+    limit = Number.POSITIVE_INFINITY,
   ): Promise<Result> {
-    const deadline = elapsed() + Math.min(this.#settings.timeoutMs, limitMs);
+    const deadline = Math.min(elapsed() + this.#settings.timeoutMs, limit);
     return new Retry({ deadline, isTransient: isTransientHere }).run(async (signal) => call(signal));
   }
 }
