@@ -95,9 +95,12 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   }
 }
 
+const READY_MS = 60_000;
+
 /** A new stage answers some seconds later. Afterwards its errors count. */
 async function waitUntilReady(api: URL, signal: AbortSignal): Promise<void> {
-  for (let left = 30; left > 0; left--) {
+  const end = performance.now() + READY_MS;
+  while (performance.now() < end) {
     const probe = await Probe.open(api, new Meter(), signal).catch(() => undefined);
     if (probe !== undefined) return probe.close();
     await sleep(2_000, undefined, { signal });

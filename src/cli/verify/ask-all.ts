@@ -1,5 +1,6 @@
 import { type Meter, Probe } from "./probe.ts";
 import { QUESTIONS, type Question, type Way } from "./questions.ts";
+import { ANSWER_MS, withLimit } from "./time-limit.ts";
 
 /** How a way to ask a question came out. */
 export interface Finding {
@@ -19,7 +20,6 @@ export interface AskOptions {
 
 /** Each needs some invocations at the same time, and a new account has ten. */
 const AT_A_TIME = 3;
-const LIMIT_MS = 60_000;
 const ATTEMPTS = 3;
 /** Longer than the 2 hours of a connection. */
 const SLOW_LIMIT_MS = 140 * 60_000;
@@ -66,14 +66,10 @@ async function askOnce(
   { ask, only }: Way,
   { meter, signal }: Pick<AskOptions, "meter" | "signal">,
 ): Promise<string> {
-  const ms = only === "slow" ? SLOW_LIMIT_MS : LIMIT_MS;
-  const end = Promise.withResolvers<never>();
-  const timer = setTimeout(() => end.reject(new Error(`no answer in ${ms / 1_000} s`)), ms);
   const opened = Probe.open(url, meter, signal);
   try {
-    return await Promise.race([opened.then(ask!), end.promise]);
+    return await withLimit(opened.then(ask!), only === "slow" ? SLOW_LIMIT_MS : ANSWER_MS);
   } finally {
-    clearTimeout(timer);
     opened.then(
       ({ close }) => close(),
       () => {},

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createClient } from "../../client/index.ts";
 import { type Meter, Probe } from "./probe.ts";
+import { withLimit } from "./time-limit.ts";
 
 /** Durations of one kind, in ms. */
 export interface Latency {
@@ -37,6 +38,7 @@ export async function measureStreamer(url: string, token: string, signal: AbortS
   failed.promise.catch(() => {});
   const abort = () => failed.reject(signal.reason);
   signal.addEventListener("abort", abort);
+  const unlessFailed = (work: Promise<unknown>) => withLimit(Promise.race([work, failed.promise]));
   const arrived = new Map<unknown, () => void>();
   try {
     for (const client of [publisher, subscriber]) {
@@ -44,7 +46,7 @@ export async function measureStreamer(url: string, token: string, signal: AbortS
       client.connect();
     }
     const { ready } = subscriber.subscribe(channel, { onMessage: ({ data }) => arrived.get(data)?.() });
-    await Promise.race([ready, failed.promise]);
+    await unlessFailed(ready);
     const stored: number[] = [];
     const delivered = await times(STREAMER_MESSAGES, async () => {
       const text = randomUUID();
@@ -54,8 +56,7 @@ export async function measureStreamer(url: string, token: string, signal: AbortS
       const answered = publisher
         .publish(channel, text)
         .then(() => stored.push(performance.now() - startedAt));
-      await Promise.race([promise, failed.promise]);
-      await answered;
+      await unlessFailed(Promise.all([answered, promise]));
     });
     return [
       { name: "Streamer: publish until it is stored", ms: stored },

@@ -1,6 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import { ROUTES } from "./probe-template.ts";
 import { RawSocket, type UpgradeResponse } from "./raw-socket.ts";
+import { withLimit } from "./time-limit.ts";
 
 /** Instructions to the probe's function for an event. */
 export interface Step {
@@ -117,10 +118,10 @@ export class Probe {
     return await this.request(shape).response;
   }
 
-  /** Opens a connection. @throws Error when it is refused */
+  /** Opens a connection. @throws Error when it is refused or not answered */
   async connect(shape: UpgradeShape = {}): Promise<RawSocket> {
     const socket = this.request(shape);
-    const { status, body } = await socket.response;
+    const { status, body } = await withLimit(socket.response);
     if (status !== 101) throw new Error(`the connection was refused with ${status} ${body}`.trim());
     return socket;
   }
@@ -135,7 +136,7 @@ export class Probe {
   /** Asks for the id of a connection. */
   async idOf(socket: RawSocket): Promise<string> {
     this.send(socket, {});
-    const { text } = await socket.next();
+    const { text } = await withLimit(socket.next());
     const { id } = JSON.parse(text) as { id?: string };
     if (id === undefined) throw new Error(`expected the id of a connection; got ${text}`);
     return id;
