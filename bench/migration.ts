@@ -11,6 +11,7 @@ import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { SignJWT } from "jose";
 import { makeReport } from "../examples/migration/report.ts";
 import { toBill } from "../src/cli/cost/prices.ts";
+import { ASSUMED, FRAME_BYTES, INVOCATION_LOG_BYTES, LOG_LINE_BYTES } from "../src/cli/cost/work.ts";
 import { LambdaFunction, startDynamoDBLocal } from "../src/lambda-emulator/index.ts";
 import { connectEvent, disconnectEvent, lambdaContext, messageEvent } from "../src/lift/testing/index.ts";
 import { byHand, type Deployment, lift, oldPattern, type Side } from "../test/support/migration-sides.ts";
@@ -43,11 +44,7 @@ const FUNCTIONS: { readonly [Name in Key]: readonly string[] } = {
 /** A session: connect, 19 messages that are answered at once, a report, disconnect. */
 const SESSION = { echoes: 19, messages: 20 };
 const SESSIONS = 10;
-/** The same in src/cli/cost/work.ts: ms of a DynamoDB call and of a send, assumed for each way. */
-const ASSUMED = { callMs: 5, sendMs: 10 };
 const MEMORY_GB = 256 / 1_024;
-const LOG_BYTES = { invocation: 450, line: 200 };
-const FRAME_BYTES = 250;
 const GB = 1_024 ** 3;
 const connectionId = "L0SM9cOFvHcCIhw=";
 const AUTH = { secret: randomBytes(32), issuer: "bench", audience: "bench" };
@@ -293,7 +290,7 @@ function toCost(key: Key, { session, p50 }: Samples): number {
     writes: sessions * total.writes,
     storedGb: 0,
     backupGb: 0,
-    logGb: (sessions * (allInvocations * LOG_BYTES.invocation + logLines * LOG_BYTES.line)) / GB,
+    logGb: (sessions * (allInvocations * INVOCATION_LOG_BYTES + logLines * LOG_LINE_BYTES)) / GB,
     metricCalls: 0,
     sentGb: (sessions * total.frames * FRAME_BYTES) / GB,
   }).total;
@@ -342,7 +339,7 @@ function evaluate(samples: Record<Key, Samples>, runs: number): Findings {
         70,
         less((key) => samples[key].source.lines),
       ),
-      atLeast("% lower latency (p50 of a message)", 50, less(med(({ p50 }) => p50))),
+      atLeast("% less time in the router (p50 of a message)", 50, less(med(({ p50 }) => p50))),
       atLeast("% less memory (RSS)", 30, less(med(({ rss }) => rss))),
       atLeast(
         "% lower cost per million messages",
@@ -352,6 +349,8 @@ function evaluate(samples: Record<Key, Samples>, runs: number): Findings {
     ],
     notes: [
       "Lines with a token, of the application: without frameworks and without the report itself. Complexity is cyclomatic, a sum.",
+      "By hand and the old pattern call DynamoDB and @connections through the AWS SDK, Lift without it. `coldstart` measures Lift with it.",
+      "Lift's connect function leaves out the requests. By hand, it bundles their table and the sends too, which is 12 kB of 505 kB.",
       "The router handles a message of 100 bytes between stubs of DynamoDB and @connections on this machine, one at a time.",
       "Units are reads + writes, counted on DynamoDB Local. A report is stored, run, and sends its progress and result.",
       `Cost: ${SESSION.echoes} messages and a report for each connection, prices of \`lift-ws cost\`, without connection minutes.`,

@@ -21,7 +21,8 @@ const files = blocks
   .filter(({ info }) => info.startsWith("ts shown "))
   .map(({ info, code }) => [info.replace("ts shown ", ""), code] as const);
 const printed = blocks.find(({ info }) => info === "text")?.code;
-const value = /USE_LIFT_V2='(.*)'/.exec(blocks.map(({ code }) => code).join())?.[1] ?? "";
+/** The flag's value on the page. */
+const [, half = "absent"] = /USE_LIFT_V2='(.*)'/.exec(blocks.map(({ code }) => code).join()) ?? [];
 let project: Project;
 
 beforeAll(async () => {
@@ -50,10 +51,22 @@ it.each([
   ["old.mts", ""],
   ["new.mts", ""],
   ["handler.mts", ""],
-  ["handler.mts", value],
+  ["handler.mts", half],
   ["handler.mts", "true"],
 ])("has the same conversation on %s with the flag %j", async (module, USE_LIFT_V2) => {
   const lift = await project.dev([module], { ...ENVIRONMENT, USE_LIFT_V2 });
   expect(await converse(lift)).toBe(printed);
   await lift.kill();
+});
+
+it.each([
+  ["old.mts", "true"],
+  ["new.mts", ""],
+])("does not call %s with the flag %j", async (module, USE_LIFT_V2) => {
+  const [, code = ""] = files.find(([name]) => name === module) ?? [];
+  await project.save(module, 'export const handler = async () => { throw new Error("not this side"); };');
+  const lift = await project.dev(["handler.mts"], { ...ENVIRONMENT, USE_LIFT_V2 });
+  expect(await converse(lift)).toBe(printed);
+  await lift.kill();
+  await project.save(module, code);
 });

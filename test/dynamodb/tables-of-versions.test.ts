@@ -12,6 +12,7 @@ import {
 } from "lift-ws/store/dynamodb";
 import { beforeAll, describe, expect, it } from "vitest";
 import {
+  byId,
   CONTINUED,
   continueRequests,
   NOW,
@@ -26,13 +27,6 @@ const TABLES = ["connections", "schedule", "tickets", "messages", "members", "re
 const HOUR = 3_600_000;
 const CHANNEL = "room:lobby";
 const client = localClient();
-const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
-
-async function collect<Value>(values: AsyncIterable<Value>): Promise<Value[]> {
-  const found: Value[] = [];
-  for await (const value of values) found.push(value);
-  return found;
-}
 
 describe.each(VERSIONS)("tables of %s", (version) => {
   const items = readTables(version);
@@ -87,8 +81,8 @@ describe.each(VERSIONS)("tables of %s", (version) => {
       expiresAt: NOW + HOUR,
     };
     expect(await store.get("c1=")).toEqual(connection);
-    expect(await collect(store.listByUser("ada"))).toEqual([connection]);
-    expect(await collect(store.listByTenant("acme"))).toEqual([connection]);
+    expect(await Array.fromAsync(store.listByUser("ada"))).toEqual([connection]);
+    expect(await Array.fromAsync(store.listByTenant("acme"))).toEqual([connection]);
     expect(await store.count()).toBe(2);
     expect(await store.get("gone=")).toBeUndefined();
     expect(await store.get("gone=", undefined, { removed: true })).toMatchObject({ userId: "ada" });
@@ -98,7 +92,7 @@ describe.each(VERSIONS)("tables of %s", (version) => {
 
   it("have a schedule", async () => {
     const schedule = dynamoDBSchedule({ ...calls, tableName: names.schedule });
-    const due = await collect(schedule.listDue(NOW));
+    const due = await Array.fromAsync(schedule.listDue(NOW));
     expect(due.sort((a, b) => (a.id < b.id ? -1 : 1))).toEqual([
       { kind: "close", id: "a", dueAt: NOW, data: { n: "a" } },
       { kind: "close", id: "b", dueAt: NOW, data: { n: "b" } },
@@ -134,7 +128,7 @@ describe.each(VERSIONS)("tables of %s", (version) => {
 
   it("have members and presence", async () => {
     const { members, chunks } = channels;
-    const pages = await collect(members.listMembers(CHANNEL, NOW));
+    const pages = await Array.fromAsync(members.listMembers(CHANNEL, NOW));
     const found = pages
       .flatMap((page) => page.members)
       .map(({ connectionId, userId }) => [connectionId, userId]);
@@ -144,8 +138,8 @@ describe.each(VERSIONS)("tables of %s", (version) => {
       ["c3", undefined],
     ]);
     const ada = { userId: "ada", since: NOW, state: { typing: true } };
-    expect(await collect(members.listPresence(CHANNEL, NOW))).toEqual([ada]);
-    expect(await collect(members.listChannels("c1"))).toEqual([CHANNEL]);
+    expect(await Array.fromAsync(members.listPresence(CHANNEL, NOW))).toEqual([ada]);
+    expect(await Array.fromAsync(members.listChannels("c1"))).toEqual([CHANNEL]);
     expect(await chunks.add("c1", { message: 1, index: 1, count: 2, text: "two" }, NOW)).toEqual({
       whole: "one two",
     });
@@ -158,8 +152,8 @@ describe.each(VERSIONS)("tables of %s", (version) => {
     it("have requests in each state, which go on", async () => {
       const requests = channels.requests!;
       expect((await readRequests(requests)).sort(byId)).toEqual(REQUESTS.toSorted(byId));
-      expect((await collect(requests.listFailed())).map(({ id }) => id)).toEqual(["failed"]);
-      const due = await collect(requests.listDue(NOW + 60_000));
+      expect((await Array.fromAsync(requests.listFailed())).map(({ id }) => id)).toEqual(["failed"]);
+      const due = await Array.fromAsync(requests.listDue(NOW + 60_000));
       expect(due.map(({ id }) => id).sort()).toEqual(["pending", "retrying", "running"]);
       expect(await continueRequests(requests)).toMatchObject(CONTINUED);
     });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type SqliteChannelStore, sqliteChannelStore } from "lift-ws/store/sqlite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import {
+  byId,
   CONTINUED,
   continueRequests,
   fileOf,
@@ -16,7 +17,6 @@ import {
 
 const RETENTION = { size: 100, ageMs: 300_000 };
 const CHANNEL = "room:lobby";
-const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
 
 describe.each(VERSIONS)("a file of %s", (version) => {
   const folder = mkdtempSync(join(tmpdir(), "lift-ws-sqlite-"));

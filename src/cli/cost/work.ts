@@ -49,17 +49,17 @@ export interface Design {
  * Times in Lambda, the same for each design. They are assumed: nothing here has run on AWS. DynamoDB's documentation says
  * "single-digit milliseconds"; the benchmark `fanout` answers a send after 10 ms too.
  */
-const ASSUMED = { eventMs: 2, callMs: 5, sendMs: 10 };
+export const ASSUMED = { eventMs: 2, callMs: 5, sendMs: 10 };
 
 /** https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html */
 const MB_PER_CPU = 1_769;
 /** Bytes of a frame beside the data: type, id, channel, user, position and time. */
-const FRAME_BYTES = 250;
+export const FRAME_BYTES = 250;
 /** API Gateway meters messages in this size. */
 const METERED_BYTES = 32 * 1_024;
 /** START, END and REPORT, with the 26 bytes that CloudWatch adds to each line. */
-const INVOCATION_LOG_BYTES = 450;
-const LOG_LINE_BYTES = 200;
+export const INVOCATION_LOG_BYTES = 450;
+export const LOG_LINE_BYTES = 200;
 const GB = 1_024 ** 3;
 
 export function add(...all: readonly Units[]): Units {
