@@ -21,6 +21,7 @@ import {
   readTables,
   VERSIONS,
 } from "../fixtures/versions.ts";
+import { collect } from "../streamer/simulation.ts";
 import { CALL_TIMEOUT_MS, localClient } from "./connection-table.ts";
 
 const TABLES = ["connections", "schedule", "tickets", "messages", "members", "requests"] as const;
@@ -81,8 +82,8 @@ describe.each(VERSIONS)("tables of %s", (version) => {
       expiresAt: NOW + HOUR,
     };
     expect(await store.get("c1=")).toEqual(connection);
-    expect(await Array.fromAsync(store.listByUser("ada"))).toEqual([connection]);
-    expect(await Array.fromAsync(store.listByTenant("acme"))).toEqual([connection]);
+    expect(await collect(store.listByUser("ada"))).toEqual([connection]);
+    expect(await collect(store.listByTenant("acme"))).toEqual([connection]);
     expect(await store.count()).toBe(2);
     expect(await store.get("gone=")).toBeUndefined();
     expect(await store.get("gone=", undefined, { removed: true })).toMatchObject({ userId: "ada" });
@@ -92,7 +93,7 @@ describe.each(VERSIONS)("tables of %s", (version) => {
 
   it("have a schedule", async () => {
     const schedule = dynamoDBSchedule({ ...calls, tableName: names.schedule });
-    const due = await Array.fromAsync(schedule.listDue(NOW));
+    const due = await collect(schedule.listDue(NOW));
     expect(due.sort((a, b) => (a.id < b.id ? -1 : 1))).toEqual([
       { kind: "close", id: "a", dueAt: NOW, data: { n: "a" } },
       { kind: "close", id: "b", dueAt: NOW, data: { n: "b" } },
@@ -128,7 +129,7 @@ describe.each(VERSIONS)("tables of %s", (version) => {
 
   it("have members and presence", async () => {
     const { members, chunks } = channels;
-    const pages = await Array.fromAsync(members.listMembers(CHANNEL, NOW));
+    const pages = await collect(members.listMembers(CHANNEL, NOW));
     const found = pages
       .flatMap((page) => page.members)
       .map(({ connectionId, userId }) => [connectionId, userId]);
@@ -138,8 +139,8 @@ describe.each(VERSIONS)("tables of %s", (version) => {
       ["c3", undefined],
     ]);
     const ada = { userId: "ada", since: NOW, state: { typing: true } };
-    expect(await Array.fromAsync(members.listPresence(CHANNEL, NOW))).toEqual([ada]);
-    expect(await Array.fromAsync(members.listChannels("c1"))).toEqual([CHANNEL]);
+    expect(await collect(members.listPresence(CHANNEL, NOW))).toEqual([ada]);
+    expect(await collect(members.listChannels("c1"))).toEqual([CHANNEL]);
     expect(await chunks.add("c1", { message: 1, index: 1, count: 2, text: "two" }, NOW)).toEqual({
       whole: "one two",
     });
@@ -152,8 +153,8 @@ describe.each(VERSIONS)("tables of %s", (version) => {
     it("have requests in each state, which go on", async () => {
       const requests = channels.requests!;
       expect((await readRequests(requests)).sort(byId)).toEqual(REQUESTS.toSorted(byId));
-      expect((await Array.fromAsync(requests.listFailed())).map(({ id }) => id)).toEqual(["failed"]);
-      const due = await Array.fromAsync(requests.listDue(NOW + 60_000));
+      expect((await collect(requests.listFailed())).map(({ id }) => id)).toEqual(["failed"]);
+      const due = await collect(requests.listDue(NOW + 60_000));
       expect(due.map(({ id }) => id).sort()).toEqual(["pending", "retrying", "running"]);
       expect(await continueRequests(requests)).toMatchObject(CONTINUED);
     });
