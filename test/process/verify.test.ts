@@ -5,6 +5,9 @@ import { type AddressInfo, connect, createServer, type Server } from "node:net";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { type Command, Project } from "./project.ts";
 
+/** A question is asked three times when it is not answered. */
+const SLOW_MS = 300_000;
+
 let project: Project;
 
 beforeAll(async () => {
@@ -22,7 +25,7 @@ describe("an API that runs", () => {
     await local.prints(/^Routes/m);
   });
 
-  it("gives the same answers when it is the gateway", async () => {
+  it("gives the same answers when it is the gateway", { timeout: SLOW_MS }, async () => {
     const command = project.run(["verify", "--quick", "--url", local.url]);
     expect([await command.exited, command.output]).toEqual([0, expect.stringMatching(/^0 of \d+ answers/m)]);
     expect(command.output).toMatch(/^\| A plain GET on the stage: .*: 426 \| lift-ws local \d{4}-/m);
@@ -30,7 +33,9 @@ describe("an API that runs", () => {
     expect(command.output).toMatch(/^\| API Gateway: messages \| [\d,]+ \| \$1 per 1,000,000 \| \$0\.0/m);
   });
 
-  it("is reported, with the questions, when a close code, an error's text and a limit differ", async () => {
+  it("is reported, with the questions, when a close code, an error's text and a limit differ", {
+    timeout: SLOW_MS,
+  }, async () => {
     const port = await proxy(Number(new URL(local.url).port), [
       [Buffer.from([0x88, 18, 0x03, 0xeb]), Buffer.from([0x88, 18, 0x03, 0xec])],
       [Buffer.from("Unauthorized"), Buffer.from("unauthorized")],
@@ -156,7 +161,7 @@ function proxy(port: number, changes: readonly (readonly [from: Buffer, to: Buff
       }
       client.write(chunk);
     });
-    target.on("end", () => client.end());
+    target.on("close", () => client.end());
   });
   return listen(server);
 }

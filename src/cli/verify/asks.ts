@@ -1,6 +1,7 @@
 import type { Probe, ProbeEvent, Step, UpgradeShape } from "./probe.ts";
 import { ROUTES } from "./probe-template.ts";
 import { frame, OPCODE, type RawSocket } from "./raw-socket.ts";
+import { withLimit } from "./time-limit.ts";
 
 /** Asks an API, and resolves to its answer in a few words. */
 export type Ask = (probe: Probe) => Promise<string>;
@@ -69,11 +70,25 @@ function isDisconnect({ event }: ProbeEvent): boolean {
   return event.requestContext.eventType === "DISCONNECT";
 }
 
+/** An event may arrive after the refusal that followed it. */
+const LATER_MS = 5_000;
+
+/** The first event of this kind, also of an upgrade that is refused after it. @throws Error when it was refused before */
+function eventOf(probe: Probe, { response }: RawSocket, wanted: ProbeEvent["kind"]): Promise<ProbeEvent> {
+  const event = probe.event(({ kind }) => kind === wanted);
+  const unlessRefused = response.then(({ status, body }) =>
+    status === 101
+      ? event
+      : withLimit(event, LATER_MS, `the connection was refused with ${status} ${body}`.trim()),
+  );
+  return Promise.race([event, unlessRefused]);
+}
+
 /** The `$disconnect` of a connection that is refused, or that its client leaves, while `$connect` works. */
 export function disconnectOfConnect(connect: Step, leaves = false): Ask {
   return async (probe) => {
     const socket = probe.request({ steps: { connect } });
-    const { event } = await probe.event(({ kind }) => kind === "connect");
+    const { event } = await eventOf(probe, socket, "connect");
     if (leaves) socket.destroy();
     const { connectionId } = event.requestContext;
     return disconnect(probe, (each) => each.event.requestContext.connectionId === connectionId);
@@ -169,8 +184,7 @@ const NAMES = /^(x-one|keep-alive|proxy-connection|connection|upgrade|content-le
 /** Which of the headers in question an event has. */
 export function headersIn(kind: ProbeEvent["kind"]): Ask {
   return async (probe) => {
-    probe.request({ headers: RAW_HEADERS });
-    const { event } = await probe.event((each) => each.kind === kind);
+    const { event } = await eventOf(probe, probe.request({ headers: RAW_HEADERS }), kind);
     const names = Object.keys(event.headers).filter((name) => NAMES.test(name));
     return names.sort().join(", ") || "none";
   };
@@ -179,17 +193,17 @@ export function headersIn(kind: ProbeEvent["kind"]): Ask {
 /** A value of the authorizer's context in the next event. */
 export function contextIn(context: NonNullable<Step["context"]>, name: string): Ask {
   return async (probe) => {
-    probe.request({ steps: { authorizer: { context } } });
-    const { event } = await probe.event(({ kind }) => kind === "connect");
+    const socket = probe.request({ steps: { authorizer: { context } } });
+    const { event } = await eventOf(probe, socket, "connect");
     return JSON.stringify(event.requestContext.authorizer[name]) ?? "absent";
   };
 }
 
 /** Whether the authorizer's event and the CONNECT event have the same id. */
 export const sharesRequestId: Ask = async (probe) => {
-  probe.request({});
+  const socket = probe.request({});
   const idOf = async (wanted: ProbeEvent["kind"]): Promise<unknown> =>
-    (await probe.event(({ kind }) => kind === wanted)).event.requestContext.requestId;
+    (await eventOf(probe, socket, wanted)).event.requestContext.requestId;
   return (await idOf("authorizer")) === (await idOf("connect")) ? "yes" : "no";
 };
 

@@ -62,17 +62,20 @@ export class Probe {
   readonly #sockets = new Set<RawSocket>();
   readonly #events: ProbeEvent[] = [];
   readonly #changed = new EventEmitter();
+  readonly #signal: AbortSignal;
   #watcher = "";
+  #ended = false;
 
-  private constructor(url: URL, meter: Meter) {
+  private constructor(url: URL, meter: Meter, signal: AbortSignal) {
     this.#url = url;
     this.#meter = meter;
+    this.#signal = signal;
     this.#changed.setMaxListeners(0);
   }
 
   /** Connects the watcher. @throws Error when the API refuses it */
   static async open(url: URL, meter: Meter, signal: AbortSignal): Promise<Probe> {
-    const probe = new Probe(url, meter);
+    const probe = new Probe(url, meter, signal);
     signal.throwIfAborted();
     signal.addEventListener("abort", probe.close);
     try {
@@ -142,26 +145,30 @@ export class Probe {
     return id;
   }
 
-  /** Resolves to the first event that fits. */
+  /** Resolves to the first event that fits. @throws Error when the watcher's connection has ended without it */
   async event(fits: (event: ProbeEvent) => boolean): Promise<ProbeEvent> {
     for (;;) {
       const found = this.#events.find(fits);
       if (found !== undefined) return found;
+      if (this.#ended) throw new Error("the connection that receives the events has ended");
       await once(this.#changed, "change");
     }
   }
 
   readonly close = (): void => {
+    this.#signal.removeEventListener("abort", this.close);
     for (const socket of this.#sockets) socket.destroy();
   };
 
   async #watch(watcher: RawSocket): Promise<void> {
     for (;;) {
       const message = await watcher.next().catch(() => undefined);
-      if (message === undefined) return;
+      if (message === undefined) break;
       this.#meter.messages += Math.ceil(message.text.length / 32_768);
       this.#events.push(JSON.parse(message.text) as ProbeEvent);
       this.#changed.emit("change");
     }
+    this.#ended = true;
+    this.#changed.emit("change");
   }
 }
