@@ -70,6 +70,8 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   const stopping = new AbortController();
   const stop = () => stopping.abort(new CliError("FAILED", "Stopped before the end"));
   for (const signal of SIGNALS) process.on(signal, stop);
+  // The terminal is closed. Without a listener, the error would end the process before it removes the stacks.
+  for (const stream of [terminal.stdout, terminal.stderr]) stream.on("error", stop);
   const compareAt = (api: URL, measured: Streamer | undefined) =>
     compare(api, measured, flags.quick ?? false, terminal, stopping.signal);
   try {

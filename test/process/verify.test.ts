@@ -74,6 +74,7 @@ describe("a deployment", () => {
     const args = process.argv.slice(2);
     const after = (flag) => args[args.indexOf(flag) + 1];
     appendFileSync(process.env.CDK_LOG, args[0] + "\\n");
+    console.log("cdk", args[0]);
     if (args[0] === process.env.CDK_FAILS) process.exit(1);
     if (args[0] === "synth") {
       mkdirSync(after("--output"));
@@ -112,12 +113,21 @@ describe("a deployment", () => {
     expect(commands()).toEqual(["deploy", "destroy"]);
   });
 
-  it.each(["SIGINT", "SIGTERM"] as const)("is removed after %s", async (signal) => {
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("is removed after %s", async (signal) => {
     const { command, asked, commands } = await deploy({});
     await asked;
     command.signal(signal);
     expect(await command.exited).toBe(1);
-    expect(command.output).toMatch(/Stopped before the end\nRemoving LiftWsVerify\w{8}\n$/);
+    expect(command.output).toMatch(/Stopped before the end\nRemoving LiftWsVerify\w{8}\ncdk destroy\n$/);
+    expect(commands()).toEqual(["deploy", "destroy"]);
+  });
+
+  it("is removed after its terminal is closed", async () => {
+    const { command, asked, commands } = await deploy({});
+    await asked;
+    command.hangUp();
+    command.signal("SIGHUP");
+    expect(await command.exited).toBe(1);
     expect(commands()).toEqual(["deploy", "destroy"]);
   });
 

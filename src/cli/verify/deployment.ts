@@ -104,7 +104,10 @@ export class Deployment {
     });
     const stop = () => child.kill();
     if (stops) this.#signal.addEventListener("abort", stop);
-    for (const stream of [child.stdout, child.stderr]) stream.pipe(this.#terminal.stderr, { end: false });
+    for (const stream of [child.stdout, child.stderr]) {
+      // Not `pipe`, which stops reading when the terminal is closed: the command would then never end.
+      stream.on("data", (chunk) => this.#terminal.stderr.write(chunk));
+    }
     const [code] = await once(child, "close");
     this.#signal.removeEventListener("abort", stop);
     if (stops) this.#signal.throwIfAborted();
