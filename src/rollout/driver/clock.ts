@@ -44,7 +44,7 @@ export class JumpDetector {
     const seconds = Math.round(Math.abs(jump) / 1_000);
     throw new RolloutError(
       "CLOCK_JUMPED",
-      `Nothing was changed: the clock jumped ${seconds} s ${jump > 0 ? "forward" : "back"}; windows until now are not used`,
+      `The clock jumped ${seconds} s ${jump > 0 ? "forward" : "back"}; windows until now are not used`,
     );
   }
 }

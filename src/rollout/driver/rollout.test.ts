@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { GOOD_COUNTS } from "../../../test/support/good-counts.ts";
 import {
   createRollout,
@@ -192,6 +192,14 @@ describe("a rollout", () => {
       codeOf("INVALID_INPUT", "running already"),
     );
     await expect(simulation.rollout().resume("why")).rejects.toEqual(codeOf("INVALID_INPUT"));
+    const noSource = simulation.rollout({ source: undefined as never });
+    const needsSource = codeOf(
+      "INVALID_OPTION",
+      "`source`, the setting `metrics` of the command, is required",
+    );
+    await expect(noSource.promote("why")).rejects.toEqual(needsSource);
+    await expect(noSource.watch({ signal })).rejects.toEqual(needsSource);
+    expect(await simulation.percent()).toBe(5);
     const used = new Simulation();
     await used.flag.write("true", undefined, signal);
     await expect(used.rollout().start("begin")).rejects.toEqual(codeOf("INVALID_INPUT", "at 100 % already"));
@@ -205,9 +213,6 @@ describe("a rollout", () => {
     simulation.pass(2 * MINUTE);
     simulation.read = () => undefined;
     await expect(simulation.rollout().promote("now")).rejects.toEqual(codeOf("INVALID_METRICS"));
-    await expect(simulation.rollout({ source: undefined as never }).promote("now")).rejects.toEqual(
-      codeOf("INVALID_OPTION", "`source` is required"),
-    );
     simulation.read = (from, to) => ({ ...goodWindow(from, to), new: { ...GOOD_COUNTS, errors: 15 } });
     await expect(simulation.rollout().promote("now")).rejects.toEqual(
       codeOf("INVALID_INPUT", "errors exceed the limit"),
@@ -257,6 +262,118 @@ describe("metrics", () => {
     expect(
       simulation.reports.flatMap(({ windows }) => windows).map(({ from }) => (from - START) / MINUTE),
     ).toEqual([3, 4]);
+  });
+});
+
+describe("an older window that cannot be used", () => {
+  const failFirst =
+    (times: number, code: "METRICS_UNAVAILABLE" | "INVALID_METRICS"): Read =>
+    (from, to) => {
+      if (from < START + (1 + times) * MINUTE) throw new RolloutError(code);
+      return goodWindow(from, to);
+    };
+
+  it("does not keep a trigger of the newest one from firing", async () => {
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.pass(10 * MINUTE);
+    simulation.read = (from, to) => {
+      if (from < START + 9 * MINUTE) throw new Error("no data as old as that");
+      return badWindow(from, to);
+    };
+    await simulation.watch(() => true);
+    expect(simulation.errors).toEqual([codeOf("METRICS_UNAVAILABLE")]);
+    expect(await simulation.percent()).toBe(0);
+  });
+
+  it.each(["METRICS_UNAVAILABLE", "INVALID_METRICS"] as const)(
+    "with %s does not forbid a promotion",
+    async (code) => {
+      const simulation = new Simulation();
+      await simulation.rollout().start("begin");
+      simulation.pass(4 * MINUTE);
+      simulation.read = failFirst(2, code);
+      expect((await simulation.rollout().promote("go")).state.percent).toBe(50);
+    },
+  );
+
+  it("is not read any more after a day", async () => {
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    await simulation.rollout().pause("holiday");
+    simulation.pass(3 * 24 * 60 * MINUTE);
+    await simulation.watch(() => true);
+    expect(simulation.reports[0]?.windows).toHaveLength(24 * 60);
+  });
+
+  it("is not read after an abort", async () => {
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.pass(10 * MINUTE);
+    const controller = new AbortController();
+    simulation.read = (from, to) => {
+      controller.abort();
+      return goodWindow(from, to);
+    };
+    const windows: ObservedWindow[] = [];
+    await simulation.rollout().watch({
+      signal: controller.signal,
+      onReport: (report) => void windows.push(...report.windows),
+    });
+    expect(windows).toHaveLength(1);
+  });
+});
+
+it("a source that ignores its time limit is given up after a minute", async () => {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const simulation = new Simulation();
+  await simulation.rollout().start("begin");
+  simulation.pass(3 * MINUTE);
+  simulation.read = () => new Promise(() => {});
+  const promoted = expect(simulation.rollout().promote("go")).rejects.toEqual(
+    codeOf("METRICS_UNAVAILABLE", "no answer in 60 s"),
+  );
+  await vi.advanceTimersByTimeAsync(2 * MINUTE);
+  await promoted;
+});
+
+it("a promotion whose state is written too late does not write the flag", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const simulation = new Simulation();
+  let attempts = 0;
+  const state: FlagTarget = {
+    read: (abort) => simulation.state.read(abort),
+    write(value, last, abort) {
+      vi.advanceTimersByTime(2_000);
+      if (attempts++ < 3) throw Object.assign(new Error("throttled"), { name: "ThrottlingException" });
+      return simulation.state.write(value, last, abort);
+    },
+  };
+  const rollout = simulation.rollout({ state, leadMs: 10_000 });
+  await expect(rollout.start("begin")).rejects.toThrow("throttled");
+  expect(await simulation.flag.read(signal)).toBeUndefined();
+});
+
+describe("a state that cannot be written", () => {
+  it.each(["trigger", "command"])("does not prevent a rollback by a %s", async (by) => {
+    const simulation = new Simulation();
+    await simulation.rollout().start("begin");
+    simulation.pass(3 * MINUTE);
+    simulation.read = badWindow;
+    const refused = new Error("ValidationException");
+    const state = {
+      read: (abort: AbortSignal) => simulation.state.read(abort),
+      write: () => Promise.reject(refused),
+    };
+    const rollout = simulation.rollout({ state });
+    if (by === "command") await expect(rollout.rollback("bad")).rejects.toBe(refused);
+    else {
+      await simulation.watch(() => true, rollout);
+      expect(simulation.errors).toContain(refused);
+    }
+    expect(await simulation.percent()).toBe(0);
   });
 });
 
@@ -331,6 +448,17 @@ describe("a state or a flag that was edited by hand", () => {
     );
     expect(await simulation.percent()).toBe(0);
     expect(await simulation.state.read(signal)).toBe(edited);
+  });
+
+  it("that is missing does not prevent a rollback", async () => {
+    for (const value of ["true", "maybe"]) {
+      const simulation = new Simulation();
+      await simulation.flag.write(value, undefined, signal);
+      await expect(simulation.rollout().rollback("why")).rejects.toEqual(
+        codeOf("INVALID_INPUT", "The flag is at 0 % now, but there is no stored state"),
+      );
+      expect(await simulation.percent()).toBe(0);
+    }
   });
 
   it("as a flag stops the others, and not a rollback", async () => {

@@ -1,6 +1,6 @@
 import { RolloutError } from "../errors.ts";
 import { parseFlag } from "../flags/steps.ts";
-import { askSource, invalidMetrics } from "../metrics/source.ts";
+import { askSource, invalidMetrics, type MetricSource } from "../metrics/source.ts";
 import type { Plan } from "../stages/plan.ts";
 import { nextState, type RolloutInput, type RolloutState, startRollout, totalOf } from "../stages/stages.ts";
 import type { TriggerReport } from "../stages/triggers.ts";
@@ -8,7 +8,13 @@ import { mergeWindows, type ObservedWindow } from "../stages/windows.ts";
 import { JumpDetector } from "./clock.ts";
 import { type RolloutOptions, type RolloutSettings, rolloutSettings } from "./options.ts";
 import type { RolloutChange } from "./record.ts";
-import { type ChangeDetails, isWritten, RolloutStorage, type StoredRollout } from "./storage.ts";
+import {
+  type ChangeDetails,
+  isWritten,
+  RolloutStorage,
+  type StoredRollout,
+  type StoredTexts,
+} from "./storage.ts";
 
 /** A rollout as it is now. */
 export interface RolloutStatus {
@@ -54,7 +60,7 @@ export interface Rollout {
   promote(why: string, options?: { readonly to?: number | undefined }): Promise<RolloutStatus>;
   /**
    * Moves all connections to the old side. It needs no metrics, repeats itself after a conflict, and works with a malformed
-   * flag. When the stored state is malformed, it writes the flag, and then throws.
+   * flag. When the stored state is malformed, missing or cannot be written, it writes the flag, and then throws.
    */
   rollback(why: string): Promise<RolloutStatus>;
   /**
@@ -134,7 +140,7 @@ class FlagRollout implements Rollout {
       return this.#begin(settled, settled.record.state.version, why);
     }
     const texts = await this.#storage.readTexts();
-    const percent = parseFlag(texts.flag).at(-1)?.percent ?? 0;
+    const percent = percentOf(texts.flag);
     if (percent > 0) throw invalidInput(`the flag is at ${percent} % already; set it to 0 % first`);
     return this.#statusOf(
       await this.#storage.commit(texts, startRollout(plan, clock.now()), { action: "start", why }),
@@ -165,13 +171,14 @@ class FlagRollout implements Rollout {
     if (to !== undefined && to === stored.record.state.percent) return this.#statusOf(stored);
     this.#assertNext(stored.record.state, to);
     if (wasInterrupted && stored.record.change.action !== "rollback") return this.#statusOf(stored);
-    const { stored: observed, errors } = await this.#observe(stored);
+    this.#assertSource();
+    const { stored: observed, failure } = await this.#observe(stored);
     const reason = observed.record.state.reason;
     if (reason !== undefined && stored.record.state.status !== "rolled back") {
       throw invalidInput(`the rollout was rolled back: ${describeReason(reason)}`);
     }
     // Without the newest metrics nobody knows whether a trigger fires.
-    if (errors.length > 0) throw errors.at(-1);
+    if (failure !== undefined) throw failure;
     if (observed.record.state.stage > stored.record.state.stage) return this.#statusOf(observed);
     return this.#apply(observed, { type: "promote" }, { action: "promote", why });
   }
@@ -201,20 +208,25 @@ class FlagRollout implements Rollout {
     }
   }
 
+  /** Without a usable state, only the flag can be moved back. */
   async #readForRollback(): Promise<StoredRollout> {
+    const texts = await this.#storage.readTexts();
+    const { stored, fault } = this.#parseForRollback(texts);
+    if (stored !== undefined) return stored;
+    await this.#storage.clearFlag(texts.flag);
+    throw new RolloutError("INVALID_INPUT", `The flag is at 0 % now, but ${fault}`);
+  }
+
+  #parseForRollback(texts: StoredTexts): { readonly stored?: StoredRollout; readonly fault?: string } {
     try {
-      const stored = await this.#storage.read();
-      if (stored !== undefined) return stored;
+      const stored = this.#storage.parse(texts);
+      if (stored !== undefined) return { stored };
     } catch (error) {
       if ((error as RolloutError).code !== "INVALID_INPUT") throw error;
-      await this.#storage.clearFlag((await this.#storage.readTexts()).flag);
-      throw new RolloutError(
-        "INVALID_INPUT",
-        "The flag is at 0 % now, but the stored state is malformed: delete it before another rollout",
-        { cause: error },
-      );
+      return { fault: "the stored state is malformed: delete it before another rollout" };
     }
-    throw notStarted();
+    if (isAtZero(texts.flag)) throw notStarted();
+    return { fault: "there is no stored state: check `state`, the place of it" };
   }
 
   async watch({
@@ -225,9 +237,10 @@ class FlagRollout implements Rollout {
     readonly onReport?: (report: RolloutReport) => void;
   }): Promise<RolloutStatus | undefined> {
     const { clock, pollMs } = this.#settings;
+    this.#assertSource();
     let status: RolloutStatus | undefined;
     while (!signal.aborted) {
-      const report = await this.#round();
+      const report = await this.#round(signal);
       status = report.status ?? status;
       onReport?.(report);
       if (report.status?.state.status === "rolled back") break;
@@ -237,17 +250,17 @@ class FlagRollout implements Rollout {
     return status;
   }
 
-  async #round(): Promise<RolloutReport> {
-    const report = await this.#readAndObserve();
+  async #round(signal: AbortSignal): Promise<RolloutReport> {
+    const report = await this.#readAndObserve(signal);
     const failure = this.#storage.takeLogFailure();
     return failure === undefined ? report : { ...report, errors: [...report.errors, failure] };
   }
 
-  async #readAndObserve(): Promise<RolloutReport> {
+  async #readAndObserve(signal: AbortSignal): Promise<RolloutReport> {
     const windows: ObservedWindow[] = [];
     try {
       const { stored } = await this.#readSettled();
-      const observed = await this.#observe(stored, (window) => windows.push(window));
+      const observed = await this.#observe(stored, signal, (window) => windows.push(window));
       return { status: this.#statusOf(observed.stored), windows, errors: observed.errors };
     } catch (error) {
       const { code } = error as { readonly code?: unknown };
@@ -283,49 +296,70 @@ class FlagRollout implements Rollout {
 
   /**
    * Observes all windows whose metrics are complete. A window without usable metrics is skipped when the next one is due; the
-   * newest is read again in the next round.
+   * newest is read again in the next round. After any other failure the newest window is tried: a trigger must fire although
+   * an older window cannot be read or written. If that fails too, the next round begins with the older window again.
+   * @returns `failure`: why the newest window was not used
    */
   async #observe(
     stored: StoredRollout,
+    signal?: AbortSignal,
     onWindow: (window: ObservedWindow) => void = () => {},
-  ): Promise<{ readonly stored: StoredRollout; readonly errors: readonly unknown[] }> {
+  ): Promise<{
+    readonly stored: StoredRollout;
+    readonly errors: readonly unknown[];
+    readonly failure?: unknown;
+  }> {
+    const { clock, plan } = this.#settings;
     const errors: unknown[] = [];
+    let failure: unknown;
     let current = stored;
-    for (;;) {
-      const { from, to, dueAt } = this.#nextWindow(current.record.state);
+    let earliest = 0;
+    while (!signal?.aborted) {
+      const { from, to, dueAt } = this.#nextWindow(current.record.state, earliest);
       try {
         this.#jumps.check();
-        if (current.record.state.status === "rolled back" || dueAt > this.#settings.clock.now()) break;
+        if (current.record.state.status === "rolled back" || dueAt > clock.now()) break;
         const window = await this.#readWindow(from, to);
         current = await this.#accept(current, window);
+        failure = undefined;
         onWindow(window);
       } catch (error) {
         const { code } = error as { readonly code?: unknown };
+        // After a failure, the conflict may be with a write of this process whose answer was lost.
+        if (code === "CONFLICT" && failure !== undefined) break;
         if (code === "CONFLICT" || code === "INVALID_OPTION") throw error;
         errors.push(error);
-        const isLast = dueAt + this.#settings.plan.windowMs > this.#settings.clock.now();
-        if (code === "CLOCK_JUMPED") this.#skippedUntil = this.#settings.clock.now();
-        else if (code === "INVALID_METRICS" && !isLast) this.#skippedUntil = to;
-        else break;
+        failure = error;
+        const newest = from + Math.floor((clock.now() - dueAt) / plan.windowMs) * plan.windowMs;
+        if (code === "CLOCK_JUMPED") this.#skippedUntil = clock.now();
+        else if (newest <= from) break;
+        else if (code === "INVALID_METRICS") this.#skippedUntil = to;
+        else earliest = newest;
       }
     }
-    return { stored: current, errors };
+    return { stored: current, errors, failure };
   }
 
-  #nextWindow({ observedUntil }: RolloutState) {
+  #nextWindow({ observedUntil }: RolloutState, after = 0) {
     const { plan, clock, delayMs } = this.#settings;
     const { windowMs } = plan;
-    const earliest = Math.max(observedUntil, this.#skippedUntil, clock.now() - LONGEST_CATCH_UP_MS);
+    const earliest = Math.max(observedUntil, this.#skippedUntil, after, clock.now() - LONGEST_CATCH_UP_MS);
     // Whole windows: CloudWatch has data by the minute.
     const from = Math.ceil(earliest / windowMs) * windowMs;
     return { from, to: from + windowMs, dueAt: from + windowMs + delayMs };
   }
 
-  async #readWindow(from: number, to: number): Promise<ObservedWindow> {
+  #assertSource(): MetricSource {
     const { source } = this.#settings;
-    if (source === undefined) {
-      throw new RolloutError("INVALID_OPTION", "`source` is required to watch and to promote");
-    }
+    if (source !== undefined) return source;
+    throw new RolloutError(
+      "INVALID_OPTION",
+      "`source`, the setting `metrics` of the command, is required to watch and to promote",
+    );
+  }
+
+  async #readWindow(from: number, to: number): Promise<ObservedWindow> {
+    const source = this.#assertSource();
     const window = await askSource("The source of metrics", () =>
       withTimeLimit(SOURCE_TIMEOUT_MS, async (signal) => source.read(from, to, signal)),
     );
@@ -405,6 +439,19 @@ async function withTimeLimit<Result>(
 
 function percentText(rate: number): string {
   return `${Number((100 * rate).toPrecision(3))} %`;
+}
+
+function percentOf(flag: string | undefined): number {
+  return parseFlag(flag).at(-1)?.percent ?? 0;
+}
+
+/** Returns whether nothing is to be moved back. A malformed flag may be repaired by hand to any percentage. */
+function isAtZero(flag: string | undefined): boolean {
+  try {
+    return percentOf(flag) === 0;
+  } catch {
+    return false;
+  }
 }
 
 function isConflict(error: unknown): boolean {

@@ -49,7 +49,11 @@ export class RolloutStorage {
 
   /** @throws {RolloutError} INVALID_INPUT */
   async read(): Promise<StoredRollout | undefined> {
-    const { text, flag } = await this.readTexts();
+    return this.parse(await this.readTexts());
+  }
+
+  /** @throws {RolloutError} INVALID_INPUT */
+  parse({ text, flag }: StoredTexts): StoredRollout | undefined {
     if (text === undefined) return undefined;
     return { text, flag, record: parseRecord(text, this.#settings.plan) };
   }
@@ -139,7 +143,12 @@ export class RolloutStorage {
       flag: { last: flag ?? null, next: [...earlier, value] },
       change,
     };
-    const writtenText = await this.#writeState(text, written, deadline);
+    const writtenText = await this.#writeState(text, written, deadline).catch(async (error: unknown) => {
+      // A state that cannot be written must not prevent a rollback.
+      const mustClear = next.status === "rolled back" && (error as RolloutError).code !== "CONFLICT";
+      if (mustClear) await this.#writeFlag(value, flag);
+      throw error;
+    });
     try {
       await this.#writeFlag(value, flag, deadline);
     } finally {

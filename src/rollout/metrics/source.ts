@@ -26,7 +26,7 @@ export const NO_COUNTS: SideCounts = {
 
 /** @throws {RolloutError} INVALID_METRICS */
 export function invalidMetrics(fault: string): RolloutError {
-  return new RolloutError("INVALID_METRICS", `Nothing was changed: ${fault}`);
+  return new RolloutError("INVALID_METRICS", `The window was not used: ${fault}`);
 }
 
 /**
