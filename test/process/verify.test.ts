@@ -69,12 +69,12 @@ it.each([
 });
 
 describe("a deployment", () => {
-  /** Logs its arguments; fails at one of them; writes the output of a stack. */
-  const CDK = `const { appendFileSync, readFileSync, writeFileSync, mkdirSync } = require("node:fs");
+  /** Prints more than a pipe holds; logs its arguments; fails at one of them; writes the output of a stack. */
+  const CDK = `const { appendFileSync, readFileSync, writeFileSync, writeSync, mkdirSync } = require("node:fs");
     const args = process.argv.slice(2);
     const after = (flag) => args[args.indexOf(flag) + 1];
+    writeSync(1, "x".repeat(500_000));
     appendFileSync(process.env.CDK_LOG, args[0] + "\\n");
-    console.log("cdk", args[0]);
     if (args[0] === process.env.CDK_FAILS) process.exit(1);
     if (args[0] === "synth") {
       mkdirSync(after("--output"));
@@ -118,7 +118,7 @@ describe("a deployment", () => {
     await asked;
     command.signal(signal);
     expect(await command.exited).toBe(1);
-    expect(command.output).toMatch(/Stopped before the end\nRemoving LiftWsVerify\w{8}\ncdk destroy\n$/);
+    expect(command.output).toMatch(/Stopped before the end\nRemoving LiftWsVerify\w{8}\nx+$/);
     expect(commands()).toEqual(["deploy", "destroy"]);
   });
 
