@@ -33,7 +33,7 @@ const usage = {
     state: {
       type: "string",
       placeholder: "<place>",
-      help: "The state. Default: the flag's row in DynamoDB, else file:rollout-state",
+      help: "The state. Default: the flag's row in DynamoDB; file:rollout-state for a file: flag",
     },
     metrics: {
       type: "string",

@@ -89,12 +89,24 @@ async function readModule(file: string): Promise<unknown> {
 function defaultState(flag: unknown): unknown {
   const { dynamodb } = parsePlace(flag);
   if (isRecord(dynamodb)) return { dynamodb: { ...dynamodb, attribute: STATE_ATTRIBUTE } };
-  return `file:${DEFAULT_STATE}`;
+  // Another machine would not find a local file, and could not roll back.
+  if (parsePlace(flag).file !== undefined) return `file:${DEFAULT_STATE}`;
+  throw new CliError(
+    "USAGE",
+    "Missing `state`: set it to a row, dynamodb:<table>:<key>=<value>; or to file:<folder>, for one machine",
+  );
 }
 
 function readTarget(name: string, value: unknown): FlagTarget {
   if (isRecord(value) && typeof value.write === "function") return value as unknown as FlagTarget;
   const { dynamodb, ssm, file } = parsePlace(value);
+  if (name === "state" && ssm !== undefined) {
+    // A parameter has at most 4,096 characters.
+    throw new CliError(
+      "USAGE",
+      "`state` outgrows a parameter of Systems Manager: use dynamodb:<table>:<key>=<value>",
+    );
+  }
   if (isRecord(dynamodb)) return dynamoDBFlag(dynamodb as unknown as Parameters<typeof dynamoDBFlag>[0]);
   if (isRecord(ssm)) return ssmFlag(ssm as unknown as Parameters<typeof ssmFlag>[0]);
   if (typeof file === "string" && file !== "") return fileFlag(file);

@@ -72,6 +72,12 @@ describe("lift-ws rollout", () => {
       code: 1,
       stderr: "lift-ws: Nothing was changed: `to` is 50, but the next stage has 25 % (INVALID_INPUT)\n",
     });
+    expect(await lift("promote", ...config)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(
+        "the setting `metrics` of the command, is required to watch and to promote",
+      ),
+    });
     expect(await percent()).toBe(5);
   });
 
@@ -86,6 +92,11 @@ describe("lift-ws rollout", () => {
     [["status", "--flag", "dynamodb:flags"], 2, "`flag` must be file:<folder>, ssm:<name>"],
     [["status", "--flag", "file:x", "--metrics", "graphite:x"], 2, "`metrics` must be cloudwatch:<stage>"],
     [["status", "--flag", "file:x", "--metrics", "prometheus:x"], 2, "`url` must be an http://"],
+    [
+      ["status", "--flag", "file:x", "--metrics", "prometheus:http://a:b@c"],
+      2,
+      "without credentials (use `headers`)",
+    ],
     [["status", "--config", "missing.json"], 2, "Cannot read missing.json: ENOENT"],
     [["status", "--config", "missing.mjs"], 2, "Cannot find the module missing.mjs"],
     [["status", "--flag", "file:/nonexistent/flag"], 1, "There is no rollout: lift-ws rollout start"],
@@ -111,6 +122,17 @@ describe("lift-ws rollout", () => {
       stderr: expect.stringContaining(message),
     });
     expect(await percent()).toBeUndefined();
+  });
+
+  it("requires a state of an ssm: flag that every machine can read", async () => {
+    expect(await lift("status", "--flag", "ssm:/chat/lift-v2")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("Missing `state`: set it to a row, dynamodb:<table>"),
+    });
+    expect(await lift("status", "--flag", "ssm:/chat/lift-v2", "--state", "ssm:/chat/state")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("outgrows a parameter of Systems Manager: use dynamodb:<table>"),
+    });
   });
 
   it("rejects a configuration that is not an object, or not JSON", async () => {

@@ -61,13 +61,20 @@ export interface PrometheusSourceOptions {
 
 const OPTIONS = {
   url: {
-    test: (value: unknown) => typeof value === "string" && /^https?:/.test(value) && URL.canParse(value),
-    expected: "an http:// or https:// URL",
+    test: isServerUrl,
+    expected: "an http:// or https:// URL without credentials (use `headers`), `?` and `#`",
   },
   labels: record,
   headers: record,
   timeoutMs: integer(1),
 };
+
+/** Errors name the URL, so it must not have a secret. */
+function isServerUrl(value: unknown): boolean {
+  if (typeof value !== "string" || !/^https?:/.test(value) || /[?#]/.test(value)) return false;
+  const url = URL.parse(value);
+  return url !== null && url.username === "" && url.password === "";
+}
 
 /**
  * Reads the counters of `prometheusSides` from a Prometheus server. The plan's windows must be several scrape intervals long.
@@ -135,7 +142,9 @@ function windowOf(from: number, to: number, answer: unknown): ObservedWindow {
     }
     sides[side][count] = Number(value[1]);
   }
-  return toWindow(from, to, { old: withoutRounding(sides.old), new: withoutRounding(sides.new) });
+  const areLatenciesUsable = !hasLatencyFault(sides.old) && !hasLatencyFault(sides.new);
+  const correct = (counts: SideCounts) => withoutRounding(counts, areLatenciesUsable);
+  return toWindow(from, to, { old: correct(sides.old), new: correct(sides.new) });
 }
 
 function isOneOf<Name extends string>(
@@ -146,15 +155,19 @@ function isOneOf<Name extends string>(
 }
 
 /** `increase` extrapolates each counter by itself, so the counts of the same events differ a little. */
-function withoutRounding(counts: SideCounts): SideCounts {
-  const { events, connects, latencies, latencySum, latencySquares } = counts;
-  const least = latencies === 0 ? 0 : latencySum ** 2 / latencies;
+function withoutRounding(counts: SideCounts, areLatenciesUsable: boolean): SideCounts {
   return {
     ...counts,
-    errors: atMost(events, counts.errors),
-    connectFailures: atMost(connects, counts.connectFailures),
-    latencySquares: latencySquares < least && latencySquares > least * 0.8 ? least : latencySquares,
+    ...(areLatenciesUsable ? {} : { latencies: 0, latencySum: 0, latencySquares: 0 }),
+    errors: atMost(counts.events, counts.errors),
+    connectFailures: atMost(counts.connects, counts.connectFailures),
   };
+}
+
+/** A sum of squares that is a little too small gives no variance, so any increase of the mean would seem certain. */
+function hasLatencyFault({ latencies, latencySum, latencySquares }: SideCounts): boolean {
+  const least = latencies === 0 ? 0 : latencySum ** 2 / latencies;
+  return latencySquares < least * (1 - 1e-9) && latencySquares > least * 0.8;
 }
 
 function atMost(limit: number, value: number): number {

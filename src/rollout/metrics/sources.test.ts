@@ -339,7 +339,7 @@ describe("prometheusSource", () => {
     );
   });
 
-  it("accepts counts that differ by extrapolation a little", async () => {
+  it("accepts counts that differ by extrapolation a little, and leaves latencies without a variance out", async () => {
     const value = (count: string, number: string) => ({
       metric: { side: "new", count },
       value: [TO / 1_000, number],
@@ -353,7 +353,13 @@ describe("prometheusSource", () => {
     ];
     const { url } = await serve(() => ({ status: "success", data: { resultType: "vector", result } }));
     const window = await prometheusSource({ url }).read(FROM, TO, signal);
-    expect(window.new).toMatchObject({ events: 10, errors: 10, latencySquares: 1_000 });
+    expect(window.new).toMatchObject({
+      events: 10,
+      errors: 10,
+      latencies: 0,
+      latencySum: 0,
+      latencySquares: 0,
+    });
   });
 });
 
@@ -362,5 +368,15 @@ it("sources and recorders reject unknown and invalid options", () => {
   expect(() => cloudWatchSource({} as never)).toThrow(code);
   expect(() => cloudWatchSource({ stage: "prod", namespace: "a b" })).toThrow(code);
   expect(() => prometheusSource({ url: "prometheus:9090" })).toThrow(code);
+  for (const url of [
+    "http://ann:s3cret@p:9090",
+    "http://:s3cret@p",
+    "http://p/?token=s3cret",
+    "http://p/#s3cret",
+  ]) {
+    expect(() => prometheusSource({ url })).toThrow(
+      /^`url` must be an http:\/\/ or https:\/\/ URL without credentials \(use `headers`\), `\?` and `#`; got a string$/,
+    );
+  }
   expect(() => emfSides({ name: "x" } as never)).toThrow(code);
 });
