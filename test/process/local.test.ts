@@ -29,6 +29,9 @@ Resources:
   Open:
     Type: AWS::Lambda::Permission
     Properties: { FunctionName: !Ref Echo, Action: lambda:InvokeFunctionUrl, Principal: '*', FunctionUrlAuthType: NONE }
+  Runs:
+    Type: AWS::Lambda::Permission
+    Properties: { FunctionName: !Ref Echo, Action: lambda:InvokeFunction, Principal: '*', InvokedViaFunctionUrl: true }
   Integration:
     Type: AWS::ApiGatewayV2::Integration
     Properties: { ApiId: !Ref Api, IntegrationType: AWS_PROXY, IntegrationUri: !GetAtt Echo.Arn }
@@ -40,7 +43,10 @@ Resources:
     Properties: { ApiId: !Ref Api, RouteId: !Ref Route, RouteResponseKey: $default }
   Public:
     Type: AWS::Lambda::Url
-    Properties: { AuthType: NONE, TargetFunctionArn: !GetAtt Echo.Arn, Cors: { AllowOrigins: ['https://app.example'], AllowMethods: ['*'] } }
+    Properties:
+      AuthType: NONE
+      TargetFunctionArn: !GetAtt Echo.Arn
+      Cors: { AllowOrigins: ['https://app.example'], AllowMethods: [GET, PUT], AllowHeaders: [x-a], ExposeHeaders: [x-b], AllowCredentials: true, MaxAge: 60 }
   Signed: { Type: AWS::Lambda::Url, Properties: { AuthType: AWS_IAM, TargetFunctionArn: !GetAtt Echo.Arn } }
   Streamed:
     Type: AWS::Lambda::Url
@@ -110,14 +116,25 @@ describe("a stack", () => {
   });
 
   it("lets pages of the origins in `Cors` call a function URL, without a call for the preflight", async () => {
-    const preflight = (origin: string) =>
-      fetch(url, { method: "OPTIONS", headers: { origin, "access-control-request-method": "PUT" } });
+    const preflight = (origin: string, method = "OPTIONS") =>
+      fetch(url, { method, headers: { origin, "access-control-request-method": "PUT" } });
     const allowed = await preflight("https://app.example");
-    expect([allowed.status, allowed.headers.get("access-control-allow-origin")]).toEqual([
+    const named = [...allowed.headers].filter(([name]) => /^(access-control-|vary$)/.test(name));
+    expect([allowed.status, Object.fromEntries(named)]).toEqual([
       200,
-      "https://app.example",
+      {
+        "access-control-allow-credentials": "true",
+        "access-control-allow-headers": "x-a",
+        "access-control-allow-methods": "GET,PUT",
+        "access-control-allow-origin": "https://app.example",
+        "access-control-expose-headers": "x-b",
+        "access-control-max-age": "60",
+        vary: "Origin",
+      },
     ]);
     expect((await preflight("https://evil.example")).headers.get("access-control-allow-origin")).toBeNull();
+    // Only OPTIONS is a preflight.
+    expect((await preflight("https://app.example", "PUT")).status).toBe(201);
   });
 
   it("refuses another Host on loopback", async () => {
@@ -133,13 +150,24 @@ describe("a stack", () => {
   });
 });
 
-it("refuses a function URL that nobody may invoke, and says which permission is missing", async () => {
-  await project.save("closed.yaml", TEMPLATE.replace("lambda:InvokeFunctionUrl", "lambda:GetFunction"));
+it.each([
+  ["the URL", "InvokeFunctionUrl, Principal: '*'", "InvokeFunctionUrl"],
+  ["the function", "InvokeFunction, Principal: '*'", "InvokeFunction"],
+])("refuses calls of a function URL without a permission for %s, and names it", async (_, grant, missing) => {
+  await project.save(
+    "closed.yaml",
+    TEMPLATE.replace(`lambda:${grant}`, "lambda:GetFunction, Principal: '*'"),
+  );
   const lift = project.run(["local", "closed.yaml", "--port", "0"]);
   await lift.prints(/^Routes/m);
   const [, url = ""] = /^Function URL +(\S+)/m.exec(lift.output) ?? [];
   expect((await fetch(url)).status).toBe(403);
-  await lift.prints(/Nobody may invoke \S+Echo\S* by Public: the template has no AWS::Lambda::Permission/);
+  await lift.prints(
+    new RegExp(
+      `Refused a call of \\S+Echo\\S* by the function URL .Public.: .* \`\\*\` for lambda:${missing}$`,
+      "m",
+    ),
+  );
   await lift.kill();
 });
 

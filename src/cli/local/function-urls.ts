@@ -5,7 +5,7 @@ import { isLoopback } from "../../internal/this-machine.ts";
 import type { ResolvedResource, ValueMap } from "../../lambda-emulator/index.ts";
 import { serveFunctionUrl } from "../project/function-url.ts";
 import { functionNameOf, type StackFunctions } from "./functions.ts";
-import { mayInvokeByUrl } from "./permissions.ts";
+import { missingForUrl } from "./permissions.ts";
 import { mapsOf, type Stack, textOf } from "./stack.ts";
 
 /** Where function URLs are served. */
@@ -71,12 +71,15 @@ export async function serveFunctionUrls(
     }
     const [cors] = mapsOf(properties.Cors);
     const headers = cors === undefined ? {} : corsHeaders(cors, request);
-    if (cors !== undefined && request.headers["access-control-request-method"] !== undefined) {
+    const asksFirst =
+      request.method === "OPTIONS" && request.headers["access-control-request-method"] !== undefined;
+    if (cors !== undefined && asksFirst) {
       return void response.writeHead(200, headers).end();
     }
-    if (!mayInvokeByUrl(stack, name)) {
+    const missing = missingForUrl(stack, name);
+    if (missing.length > 0) {
       onError(
-        `Nobody may invoke ${name} by ${logicalId}: the template has no AWS::Lambda::Permission with lambda:InvokeFunctionUrl and the principal * for it`,
+        `Refused a call of \`${name}\` by the function URL \`${logicalId}\`: add an AWS::Lambda::Permission with the principal \`*\` for ${missing.join(" and another for ")}`,
       );
       return forbid(response, "Forbidden");
     }

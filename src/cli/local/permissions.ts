@@ -19,13 +19,22 @@ export function mayInvoke(stack: Stack, functionName: string, service: string, s
   });
 }
 
-/** Returns whether everyone may invoke a function by its URL. */
-export function mayInvokeByUrl(stack: Stack, functionName: string): boolean {
-  return stack.ofType("AWS::Lambda::Permission").some(({ properties }) => {
-    return (
-      functionNameOf(textOf(properties, "FunctionName") ?? "") === functionName &&
-      textOf(properties, "Principal") === "*" &&
-      ["lambda:InvokeFunctionUrl", "lambda:*"].includes(textOf(properties, "Action") ?? "")
-    );
-  });
+/**
+ * Returns the actions that not everyone may do with a function, of those that a call of its URL needs.
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+ */
+export function missingForUrl(stack: Stack, functionName: string): string[] {
+  const granted = new Set(
+    stack
+      .ofType("AWS::Lambda::Permission")
+      .filter(
+        ({ properties }) =>
+          functionNameOf(textOf(properties, "FunctionName") ?? "") === functionName &&
+          textOf(properties, "Principal") === "*" &&
+          ["NONE", undefined].includes(textOf(properties, "FunctionUrlAuthType")),
+      )
+      .map(({ properties }) => textOf(properties, "Action")),
+  );
+  if (granted.has("lambda:*")) return [];
+  return ["lambda:InvokeFunctionUrl", "lambda:InvokeFunction"].filter((action) => !granted.has(action));
 }

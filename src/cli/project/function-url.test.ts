@@ -51,3 +51,22 @@ it("responds with the result as JSON would transfer it", async () => {
   );
   expect(written).toStrictEqual([200, { "content-type": "application/json", a: "1" }, "text"]);
 });
+
+it("passes a body as text whatever the case of its content type", async () => {
+  const headers = { "content-type": "Application/JSON" };
+  const request = Object.assign(Readable.from([Buffer.from("{}")]), {
+    method: "POST",
+    url: "/",
+    headers,
+    socket: {},
+  });
+  let given: FunctionUrlEvent | undefined;
+  await serveFunctionUrl(
+    (event) => {
+      given = event;
+    },
+    request as unknown as IncomingMessage,
+    { writeHead: () => {}, end: () => {} } as unknown as ServerResponse,
+  );
+  expect(given).toMatchObject({ body: "{}", isBase64Encoded: false });
+});

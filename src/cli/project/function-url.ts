@@ -12,7 +12,7 @@ const TIMEOUT_MS = 3_000;
 /** Lambda's limit for a request. */
 const MAX_BYTES = 6 * 2 ** 20;
 /** Bodies of other types are encoded as base64. */
-const TEXT = /^(text\/|application\/(json|javascript|xml)\b|[\w/.-]+\+(json|xml)\b)/;
+const TEXT = /^(text\/|application\/(json|javascript|xml)\b|[\w/.-]+\+(json|xml)\b)/i;
 
 /**
  * Handles a request with a function URL handler, as payload format 2.0 describes.

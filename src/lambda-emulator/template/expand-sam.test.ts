@@ -68,6 +68,7 @@ it("expands functions and tables, with their roles and events", () => {
     SendRole: "AWS::IAM::Role",
     SendUrl: "AWS::Lambda::Url",
     SendUrlPublicPermissions: "AWS::Lambda::Permission",
+    SendURLInvokeAllowPublicAccess: "AWS::Lambda::Permission",
     SendTick: "AWS::Events::Rule",
     SendTickPermission: "AWS::Lambda::Permission",
     SendChanges: "AWS::Lambda::EventSourceMapping",
@@ -98,6 +99,16 @@ it("expands functions and tables, with their roles and events", () => {
     ScheduleExpression: "rate(1 minute)",
     State: "ENABLED",
     Targets: [{ Id: "Tick", Arn: Send.attributes.Arn, Input: '{"a":1}' }],
+  });
+  expect(find(template, "SendUrlPublicPermissions").properties).toMatchObject({
+    Action: "lambda:InvokeFunctionUrl",
+    Principal: "*",
+    FunctionUrlAuthType: "NONE",
+  });
+  expect(find(template, "SendURLInvokeAllowPublicAccess").properties).toMatchObject({
+    Action: "lambda:InvokeFunction",
+    Principal: "*",
+    InvokedViaFunctionUrl: true,
   });
   expect(find(template, "SendTickPermission").properties).toEqual({
     Action: "lambda:InvokeFunction",

@@ -135,12 +135,20 @@ function expandFunction(
     const url = { ...FunctionUrlConfig, TargetFunctionArn: { Ref: id } };
     expanded.push([`${id}Url`, { Type: "AWS::Lambda::Url", Properties: url }]);
     if (FunctionUrlConfig.AuthType === "NONE") {
-      const grant = { Action: "lambda:InvokeFunctionUrl", Principal: "*", FunctionUrlAuthType: "NONE" };
-      const permission = {
+      const permit = (grant: ValueMap): ValueMap => ({
         Type: "AWS::Lambda::Permission",
-        Properties: { ...grant, FunctionName: { Ref: id } },
-      };
-      expanded.push([`${id}UrlPublicPermissions`, permission]);
+        Properties: { ...grant, Principal: "*", FunctionName: { Ref: id } },
+      });
+      expanded.push(
+        [
+          `${id}UrlPublicPermissions`,
+          permit({ Action: "lambda:InvokeFunctionUrl", FunctionUrlAuthType: "NONE" }),
+        ],
+        [
+          `${id}URLInvokeAllowPublicAccess`,
+          permit({ Action: "lambda:InvokeFunction", InvokedViaFunctionUrl: true }),
+        ],
+      );
     }
   }
   return [...result, ...expanded.map(([name, each]): [string, Value] => [name, { ...condition, ...each }])];
