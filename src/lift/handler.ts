@@ -177,9 +177,8 @@ async function message(ctx: AnyContext, { step, returnsResult }: Chain): Promise
     return contextInternals.resultOf(ctx);
   } catch (thrown) {
     await postError(ctx, thrown);
-    const result = { statusCode: 200 };
-    noteHiddenFailure(result, ctx.outcome.statusCode);
-    return result;
+    noteHiddenFailure(ctx.event, ctx.outcome.statusCode);
+    return { statusCode: 200 };
   } finally {
     contextInternals.release(ctx);
   }

@@ -1,5 +1,5 @@
 import { type EventType, parseWebSocketResult, type WebSocketEvent } from "../../apigw/index.ts";
-import { hiddenFailureOf } from "../../internal/hidden-failures.ts";
+import { takeHiddenFailure } from "../../internal/hidden-failures.ts";
 import type { Side } from "./steps.ts";
 
 /** One event that a side has handled. */
@@ -25,12 +25,13 @@ export interface SideRecorder {
 /** Returns the measured event of a handler that has returned `result`. */
 export function sideEvent(side: Side, event: WebSocketEvent, durationMs: number, result: unknown): SideEvent {
   const { eventType, stage } = event.requestContext;
-  return { side, event: eventType, stage, failed: isFailure(eventType, result), durationMs };
+  const failed = (takeHiddenFailure(event) ?? 0) >= 500 || isFailure(eventType, result);
+  return { side, event: eventType, stage, failed, durationMs };
 }
 
 function isFailure(event: EventType, result: unknown): boolean {
   try {
-    return (hiddenFailureOf(result) ?? parseWebSocketResult(result).statusCode) >= 500;
+    return parseWebSocketResult(result).statusCode >= 500;
   } catch {
     // A malformed result refuses a client, and answers a message with an error. Nobody reads that of `$disconnect`.
     return event !== "DISCONNECT";

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { LambdaCallback, LambdaContext, LambdaHandler, WebSocketEvent } from "../../apigw/index.ts";
 import { Lift, LiftError } from "../../lift/index.ts";
 import {
@@ -157,7 +157,25 @@ describe("split with a recorder", () => {
   ])("records %s of Lift as failed: %s, although its result says 200", async (error, failed) => {
     const app = new Lift({ connections: recordingConnections(), logger: quiet });
     app.webSocket("echo", () => Promise.reject(error));
-    expect(await recordOf(app.webSocketHandler(), message)).toMatchObject([{ failed }]);
+    const inner = app.webSocketHandler();
+    expect(await recordOf(inner, message)).toMatchObject([{ failed }]);
+    // A wrapper may copy both, and return an object of its own.
+    const wrapper = async (event: object, context: LambdaContext) => {
+      await inner({ ...event } as never, context);
+      return { statusCode: 200 };
+    };
+    expect(await recordOf(wrapper, message)).toMatchObject([{ failed }]);
+    expect(await recordOf(async () => ({ statusCode: 200 }), message)).toMatchObject([{ failed: false }]);
+  });
+
+  it("records a failure in another copy of this package", async () => {
+    vi.resetModules();
+    const copy = await import("../../internal/hidden-failures.ts");
+    const handler = async () => {
+      copy.noteHiddenFailure(message, 500);
+      return { statusCode: 200 };
+    };
+    expect(await recordOf(handler, message)).toMatchObject([{ failed: true }]);
   });
 
   it("records no other events, and ignores a recorder that fails", async () => {
