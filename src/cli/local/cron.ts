@@ -49,7 +49,7 @@ export function parseCron(expression: string): Cron | string {
   if ((days === "?") === (weekdays === "?"))
     return "either the day of the month or the day of the week must be `?`";
   try {
-    const isDay = days === "?" ? readRules(weekdays, readWeekday) : readRules(days, readDay);
+    const isDay = days === "?" ? readWeekdays(weekdays) : readRules(days, readDay);
     const [minute, hour] = [readValues(minutes, "minutes"), readValues(hours, "hours")];
     const [month, year] = [readValues(months, "months", MONTHS), readValues(years, "years")];
     const next = (after: number): number | undefined => {
@@ -125,6 +125,14 @@ function nearestWeekday(wanted: number, { date, weekday, last }: Day): number {
   if (day === 6) return wanted === 1 ? 3 : wanted - 1;
   if (day === 0) return wanted === last ? wanted - 2 : wanted + 1;
   return wanted;
+}
+
+/** @throws Error also for a step, or `#` in a list: EventBridge refuses both */
+function readWeekdays(field: string): DayRule {
+  if (field.includes("/")) throw new Error(`\`${field}\` is not valid for weekdays: steps are not allowed`);
+  if (field.includes("#") && field.includes(","))
+    throw new Error(`\`${field}\` is not valid for weekdays: \`#\` is not allowed in a list`);
+  return readRules(field, readWeekday);
 }
 
 /** Reads a rule of the day-of-week field: `L` is Saturday, `6L` the last Friday of the month, and `6#3` the third. */
