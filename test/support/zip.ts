@@ -9,6 +9,8 @@ interface ZipEntry {
   readonly bytes?: number;
   readonly flags?: number;
   readonly method?: number;
+  /** Of Unix. */
+  readonly mode?: number;
 }
 
 /** Writes a zip file. */
@@ -16,7 +18,7 @@ export function writeZip(entries: readonly ZipEntry[]): Buffer {
   const files: Buffer[] = [];
   const directory: Buffer[] = [];
   let at = 0;
-  for (const { name, content, stored = false, flags = 0, ...entry } of entries) {
+  for (const { name, content, stored = false, flags = 0, mode, ...entry } of entries) {
     const [path, data] = [Buffer.from(name), Buffer.from(content)];
     const packed = stored ? data : deflateRawSync(data);
     const { checksum = crc32(data), bytes = data.length, method = stored ? 0 : 8 } = entry;
@@ -31,8 +33,14 @@ export function writeZip(entries: readonly ZipEntry[]): Buffer {
     common.writeUInt16LE(path.length, 22);
     const file = Buffer.concat([Buffer.from("PK\x03\x04"), common, path, packed]);
     const start = Buffer.alloc(14);
+    start.writeUInt16LE(mode ?? 0, 8);
     start.writeUInt32LE(at, 10);
-    directory.push(Buffer.from("PK\x01\x02\x14\0", "latin1"), common, start, path);
+    directory.push(
+      Buffer.from(`PK\x01\x02\x14${mode === undefined ? "\0" : "\x03"}`, "latin1"),
+      common,
+      start,
+      path,
+    );
     files.push(file);
     at += file.length;
   }

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type ApiHosts, LambdaFunction, type ResolvedResource, unzip } from "../../lambda-emulator/index.ts";
@@ -33,6 +33,8 @@ export class StackFunctions {
   #stack: Stack;
   #functions = new Map<string, LambdaFunction>();
   readonly #folders: string[] = [];
+  /** Folders by the archive and its date, because a reload seldom changes all archives. */
+  readonly #extracted = new Map<string, string>();
   /** Previous functions whose events have not ended. */
   readonly #stopping = new Set<Promise<void>>();
 
@@ -133,10 +135,14 @@ export class StackFunctions {
 
   #folderOf({ code, resource }: StackFunction): string {
     if (code.kind === "folder") return code.path;
+    const key = code.kind === "inline" ? code.text : `${code.path} ${statSync(code.path).mtimeMs}`;
+    const extracted = this.#extracted.get(key);
+    if (extracted !== undefined) return extracted;
     const folder = mkdtempSync(join(tmpdir(), "lift-ws-code-"));
     this.#folders.push(folder);
     if (code.kind === "inline") writeFileSync(join(folder, "index.js"), code.text);
     else this.#unzip(code.path, folder, resource);
+    this.#extracted.set(key, folder);
     return folder;
   }
 

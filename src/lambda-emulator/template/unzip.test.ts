@@ -22,6 +22,13 @@ function extract(zip: Buffer): { [path: string]: string } {
   );
 }
 
+/** A zip file whose end names another number of entries. */
+function withCount(count: number): Buffer {
+  const zip = writeZip([{ name: "a.js", content: "1" }]);
+  zip.writeUInt16LE(count, zip.length - 12);
+  return zip;
+}
+
 it("extracts stored and compressed files, folders, and names in UTF-8, with a comment at the end", () => {
   const zip = writeZip([
     { name: "lib/", content: "" },
@@ -40,9 +47,29 @@ it.each([
   ["more than it says", writeZip([{ name: "a.js", content: "12", bytes: 1 }]), "a.js is damaged"],
   ["an encrypted file", writeZip([{ name: "a.js", content: "1", flags: 1 }]), "a.js is encrypted"],
   ["another compression", writeZip([{ name: "a.js", content: "1", method: 12 }]), "unknown compression 12"],
+  [
+    "a symbolic link",
+    writeZip([{ name: "a.js", content: "b.js", mode: 0o120777 }]),
+    "a.js is a symbolic link",
+  ],
+  ["a zip64 file", writeZip([{ name: "a.js", content: "1", bytes: 0xffff_ffff }]), "it is a zip64 file"],
+  ["a zip64 file with many entries", withCount(0xffff), "it is a zip64 file"],
   ["too much", writeZip([{ name: "a.js", content: "1", bytes: 2 ** 28 }]), "it holds more than 250 MB"],
 ])("refuses %s", (_, zip, message) => {
   expect(() => extract(zip)).toThrow(message);
+});
+
+it("keeps a file executable", () => {
+  const folder = mkdtempSync(join(tmpdir(), "lift-ws-zip-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const zip = writeZip([
+    { name: "bin/tool", content: "#!/bin/sh", mode: 0o100755 },
+    { name: "index.js", content: "1", mode: 0o100644 },
+  ]);
+  writeFileSync(join(folder, "code.zip"), zip);
+  unzip(join(folder, "code.zip"), folder);
+  const isExecutable = (name: string) => (statSync(join(folder, name)).mode & 0o100) !== 0;
+  expect([isExecutable("bin/tool"), isExecutable("index.js")]).toEqual([true, false]);
 });
 
 it("extracts a changed file as it was, or refuses it with a reason", () => {
@@ -62,7 +89,7 @@ it("extracts a changed file as it was, or refuses it with a reason", () => {
         unzip(file, join(folder, "out"));
       } catch (error) {
         expect((error as Error).message).toMatch(
-          /^it |^.+ (is damaged|is encrypted|has the unknown)|^E[A-Z]+: /s,
+          /^it |^.+ (is damaged|is encrypted|is a symbolic link|has the unknown)|^E[A-Z]+: /s,
         );
       }
     }),

@@ -10,22 +10,28 @@ const ENTRY = { signature: 0x02014b50, bytes: 46 };
 const FILE = { signature: 0x04034b50, bytes: 30 };
 const STORED = 0;
 const DEFLATED = 8;
+/** A position or size that is in a field of zip64. */
+const ZIP64 = 0xffff_ffff;
+/** The system whose file modes an entry has. */
+const UNIX = 3;
+/** The file type in a mode, and that of a symbolic link. */
+const [TYPE, LINK] = [0o170000, 0o120000];
 
 /**
  * Extracts a zip file into a folder.
- * @throws Error for a file that is not a zip file, is damaged or encrypted, has a path out of the folder, or holds more than
- * Lambda takes
+ * @throws Error for a file that is not a zip file, is a zip64 file, is damaged or encrypted, has a symbolic link or a path out of
+ * the folder, or holds more than Lambda takes
  * @see https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
  */
 export function unzip(file: string, folder: string): void {
   const zip = readFileSync(file);
   try {
-    for (const { name, content } of readEntries(zip)) {
+    for (const { name, content, mode } of readEntries(zip)) {
       const path = resolve(folder, name);
       if (name.includes("\0") || !`${path}${sep}`.startsWith(`${resolve(folder)}${sep}`))
         throw new Error(`it has the path ${name}`);
       mkdirSync(name.endsWith("/") ? path : dirname(path), { recursive: true });
-      if (!name.endsWith("/")) writeFileSync(path, content);
+      if (!name.endsWith("/")) writeFileSync(path, content, { mode: 0o644 | (mode & 0o111) });
     }
   } catch (cause) {
     // A position beyond the end of the file.
@@ -38,7 +44,9 @@ function* readEntries(zip: Buffer) {
   let left = MAX_BYTES;
   const end = findEnd(zip);
   let at = zip.readUInt32LE(end + 16);
-  for (let count = zip.readUInt16LE(end + 10); count > 0; count--) {
+  const entries = zip.readUInt16LE(end + 10);
+  if (entries === 0xffff || at === ZIP64) throw new Error("it is a zip64 file");
+  for (let count = entries; count > 0; count--) {
     if (zip.readUInt32LE(at) !== ENTRY.signature) throw new Error("it is damaged");
     const [nameLength, extra, comment] = [28, 30, 32].map((offset) => zip.readUInt16LE(at + offset)) as [
       number,
@@ -55,9 +63,12 @@ function* readEntries(zip: Buffer) {
       bytes: zip.readUInt32LE(at + 24),
       start: zip.readUInt32LE(at + 42),
     };
+    if ([entry.packed, entry.bytes, entry.start].includes(ZIP64)) throw new Error("it is a zip64 file");
+    const mode = zip[at + 5] === UNIX ? zip.readUInt16LE(at + 40) : 0;
+    if ((mode & TYPE) === LINK) throw new Error(`${name} is a symbolic link`);
     left -= entry.bytes;
     if (left < 0) throw new Error(`it holds more than ${MAX_BYTES / 2 ** 20} MB`);
-    yield { name, content: readContent(zip, entry) };
+    yield { name, content: readContent(zip, entry), mode };
     at += ENTRY.bytes + nameLength + extra + comment;
   }
 }
