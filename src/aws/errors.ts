@@ -1,10 +1,14 @@
 /** Names of transient errors of AWS services, and of requests without an answer. */
 const TRANSIENT_EXCEPTIONS = new Set([
   "InternalServerError",
+  "ProvisionedThroughputExceededException",
+  "ReplicatedWriteConflictException",
   "RequestLimitExceeded",
   "ServiceUnavailable",
   "ThrottlingException",
   "TooManyRequestsException",
+  "TransactionConflictException",
+  "TransactionInProgressException",
   // Without an answer: the attempt timed out, or the connection broke.
   "AbortError",
   "TimeoutError",

@@ -34,8 +34,8 @@ export interface Output {
   readonly UnprocessedKeys?: { readonly [table: string]: { readonly Keys: readonly Item[] } };
 }
 
-/** Exceptions and cancellation reasons after which the same call may succeed. */
-const TRANSIENT = /^(?:ProvisionedThroughputExceeded|ThrottlingError|Transaction(?:Conflict|InProgress))/;
+/** Cancellation reasons of a transaction after which it may succeed. */
+const TRANSIENT_REASON = /^(?:ProvisionedThroughputExceeded|ThrottlingError|TransactionConflict)$/;
 
 /** The part of a caller's budget that it keeps for reporting a failure, in ms. */
 const RESPONSE_MS = 300;
@@ -103,6 +103,5 @@ function failedConditions(error: unknown): readonly number[] {
 
 function isTransientHere(error: unknown): boolean {
   const reasons = reasonsOf(error).filter((code) => code !== "None");
-  if (reasons.length > 0) return reasons.every((code) => TRANSIENT.test(code));
-  return TRANSIENT.test((error as Error).name ?? "") || isTransient(error);
+  return reasons.length > 0 ? reasons.every((code) => TRANSIENT_REASON.test(code)) : isTransient(error);
 }

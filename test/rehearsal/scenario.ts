@@ -16,7 +16,7 @@ import {
   type RolloutStatus,
   type SideCounts,
 } from "../../src/rollout/index.ts";
-import { NO_COUNTS } from "../../src/rollout/metrics/source.ts";
+import { NO_COUNTS } from "../../src/rollout/stages/windows.ts";
 import type { LoadCounts } from "./load.ts";
 import {
   countsOver,

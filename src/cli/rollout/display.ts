@@ -1,9 +1,11 @@
 import { stripVTControlCharacters, styleText } from "node:util";
+import { formatPercent } from "../../internal/percent.ts";
 import {
   describeReason,
   type ObservedWindow,
   type RolloutStatus,
   type SideCounts,
+  type TriggerReport,
 } from "../../rollout/index.ts";
 import { escapeControls } from "../log.ts";
 
@@ -14,7 +16,7 @@ const HOUR_MS = 3_600_000;
 
 /** Formats a rollout as lines, for a person who looks at it from time to time. */
 export function formatStatus(status: RolloutStatus, now: number, stream: NodeJS.WritableStream): string[] {
-  const { state, plan, change, total } = status;
+  const { state, change, total } = status;
   const style = (format: Parameters<typeof styleText>[0], text: string) =>
     styleText(format, text, { stream });
   const isOver = state.status === "rolled back";
@@ -27,7 +29,7 @@ export function formatStatus(status: RolloutStatus, now: number, stream: NodeJS.
     "",
     ...(total === undefined
       ? ["  No window of this stage was observed yet."]
-      : formatCounts(total, plan, style)),
+      : formatCounts(total, status, style)),
     "",
     ...(state.reason === undefined
       ? []
@@ -68,26 +70,28 @@ function formatProgress({ state, plan }: RolloutStatus, style: Style): string {
   return `${bar} ${formatTime(state.observedMs)} of ${formatTime(hours * HOUR_MS)} observed`;
 }
 
-function formatCounts(total: ObservedWindow, plan: RolloutStatus["plan"], style: Style): string[] {
+function formatCounts(total: ObservedWindow, { plan, excess }: RolloutStatus, style: Style): string[] {
   const { old, new: fresh } = total;
-  const change = latencyChange(old, fresh);
+  const limit = (trigger: TriggerReport["trigger"], planned: number) =>
+    formatPercent(excess?.trigger === trigger ? excess.limit : planned);
   const rows = [
-    ["errors", rate(old.errors, old.events), rate(fresh.errors, fresh.events), percent(plan.maxErrorRate)],
-    ["latency", latency(old), latency(fresh), `+${percent(plan.maxLatencyIncrease)}`],
+    [
+      "errors",
+      rate(old.errors, old.events),
+      rate(fresh.errors, fresh.events),
+      limit("errors", plan.maxErrorRate),
+    ],
+    ["latency", latency(old), latency(fresh), `+${limit("latency", plan.maxLatencyIncrease)}`],
     [
       "connection failures",
       rate(old.connectFailures, old.connects),
       rate(fresh.connectFailures, fresh.connects),
-      percent(plan.maxConnectFailureRate),
+      limit("connections", plan.maxConnectFailureRate),
     ],
     ["events", count(old.events), count(fresh.events), ""],
     ["connection attempts", count(old.connects), count(fresh.connects), ""],
   ];
-  const isAbove = [
-    fresh.errors > fresh.events * plan.maxErrorRate,
-    change !== undefined && change > plan.maxLatencyIncrease,
-    fresh.connectFailures > fresh.connects * plan.maxConnectFailureRate,
-  ];
+  const above = ["errors", "latency", "connections"].indexOf(excess?.trigger ?? "");
   const line = (cells: readonly string[]) =>
     `  ${(cells[0] ?? "").padEnd(20)}${cells
       .slice(1)
@@ -95,25 +99,16 @@ function formatCounts(total: ObservedWindow, plan: RolloutStatus["plan"], style:
       .join("")}`;
   return [
     style("dim", line(["", "old", "new", "limit"])),
-    ...rows.map((cells, index) => (isAbove[index] ? style("yellow", line(cells)) : line(cells))),
+    ...rows.map((cells, index) => (index === above ? style("yellow", line(cells)) : line(cells))),
   ];
 }
 
-function latencyChange(old: SideCounts, fresh: SideCounts): number | undefined {
-  if (old.latencySum === 0 || fresh.latencies === 0) return undefined;
-  return fresh.latencySum / fresh.latencies / (old.latencySum / old.latencies) - 1;
-}
-
 function rate(some: number, all: number): string {
-  return all === 0 ? "none" : percent(some / all);
+  return all === 0 ? "none" : formatPercent(some / all);
 }
 
 function latency({ latencies, latencySum }: SideCounts): string {
   return latencies === 0 ? "none" : `${(latencySum / latencies).toFixed(1)} ms`;
-}
-
-function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(3))} %`;
 }
 
 function count(number: number): string {

@@ -174,6 +174,7 @@ describe("the display", () => {
     },
     isFlagWritten: true,
     total: { from: NOW - HOUR, to: NOW, old: side, new: { ...side, errors: 150 } },
+    excess: undefined,
     nextWindowAt: NOW + 131_000,
   };
   const lines = (changes: Partial<RolloutStatus> = {}) =>
@@ -194,6 +195,21 @@ describe("the display", () => {
 
   Last change: promote at 2026-11-29T00:00:00.000Z by ann\\u001b[2J: quiet
   Next window: in 2 min 11 s`);
+  });
+
+  it("marks the measure that exceeds its limit, with the limit that counts", () => {
+    const excess = {
+      trigger: "errors",
+      observed: 0.015,
+      limit: 0.012,
+      sample: 10_000,
+      from: 0,
+      to: 1,
+    } as const;
+    const stream = Object.assign(new PassThrough(), { isTTY: true });
+    const shown = formatStatus({ ...status, excess }, NOW, stream as unknown as NodeJS.WritableStream);
+    const yellow = shown.filter((line) => line.startsWith("\u001b[33m")).map(stripVTControlCharacters);
+    expect(yellow).toEqual(["  errors                    0.12 %       1.5 %       1.2 %"]);
   });
 
   it("says that nothing was observed, that the flag is not written, and why it was rolled back", () => {

@@ -217,6 +217,7 @@ describe("a rollout", () => {
     await expect(simulation.rollout().promote("now")).rejects.toEqual(
       codeOf("INVALID_INPUT", "errors exceed the limit"),
     );
+    expect((await simulation.rollout().status())?.excess).toMatchObject({ trigger: "errors", limit: 0.01 });
     expect(await simulation.percent()).toBe(5);
     simulation.pass(MINUTE);
     simulation.read = badWindow;

@@ -1,9 +1,10 @@
+import { formatPercent } from "../../internal/percent.ts";
 import { RolloutError } from "../errors.ts";
 import { parseFlag } from "../flags/steps.ts";
 import { askSource, invalidMetrics, type MetricSource } from "../metrics/source.ts";
 import type { Plan } from "../stages/plan.ts";
 import { nextState, type RolloutInput, type RolloutState, startRollout, totalOf } from "../stages/stages.ts";
-import type { TriggerReport } from "../stages/triggers.ts";
+import { findExcess, type TriggerReport } from "../stages/triggers.ts";
 import { mergeWindows, type ObservedWindow } from "../stages/windows.ts";
 import { JumpDetector } from "./clock.ts";
 import { type RolloutOptions, type RolloutSettings, rolloutSettings } from "./options.ts";
@@ -28,6 +29,8 @@ export interface RolloutStatus {
   readonly isFlagWritten: boolean;
   /** All observations of the stage; `undefined` when there are none yet. */
   readonly total: ObservedWindow | undefined;
+  /** The first measure of `total` above its limit; `undefined` when there is none. No promotion is allowed meanwhile. */
+  readonly excess: TriggerReport | undefined;
   /** When the next window can be read, in ms since the epoch. */
   readonly nextWindowAt: number;
 }
@@ -391,12 +394,14 @@ class FlagRollout implements Rollout {
 
   #statusOf(stored: StoredRollout): RolloutStatus {
     const { state, change } = stored.record;
+    const total = totalOf(state);
     return {
       state,
       plan: this.#settings.plan,
       change,
       isFlagWritten: isWritten(stored),
-      total: totalOf(state),
+      total,
+      excess: total && findExcess(total, this.#settings.plan),
       nextWindowAt: this.#nextWindow(state).dueAt,
     };
   }
@@ -417,7 +422,7 @@ export function describeReason(reason: TriggerReport | string): string {
   };
   const unit = trigger === "connections" ? "connection attempts" : "events";
   const times = `${new Date(from).toISOString()} to ${new Date(to).toISOString()}`;
-  return `${measure[trigger]} of ${percentText(observed)} exceeds ${percentText(limit)} (${sample} ${unit}, ${times})`;
+  return `${measure[trigger]} of ${formatPercent(observed)} exceeds ${formatPercent(limit)} (${sample} ${unit}, ${times})`;
 }
 
 /** Rejects at the time limit even where `call` ignores its signal. */
@@ -435,10 +440,6 @@ async function withTimeLimit<Result>(
   } finally {
     clearTimeout(timer);
   }
-}
-
-function percentText(rate: number): string {
-  return `${Number((100 * rate).toPrecision(3))} %`;
 }
 
 function percentOf(flag: string | undefined): number {

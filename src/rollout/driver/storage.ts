@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { isTransient, Retry } from "../../aws/index.ts";
+import { Retry } from "../../aws/index.ts";
 import { elapsed } from "../../internal/elapsed.ts";
 import { RolloutError } from "../errors.ts";
 import { parseFlag, withPercent } from "../flags/steps.ts";
@@ -207,15 +207,11 @@ export class RolloutStorage {
     limit = Number.POSITIVE_INFINITY,
   ): Promise<Result> {
     const deadline = Math.min(elapsed() + this.#settings.timeoutMs, limit);
-    return new Retry({ deadline, isTransient: isTransientHere }).run(async (signal) => call(signal));
+    return new Retry({ deadline }).run(async (signal) => call(signal));
   }
 }
 
 /** Returns whether the flag has the value of the last change. */
 export function isWritten({ flag, record }: StoredRollout): boolean {
   return flag !== undefined && record.flag.next.includes(flag);
-}
-
-function isTransientHere(error: unknown): boolean {
-  return /^ProvisionedThroughputExceeded/.test((error as Error).name) || isTransient(error);
 }

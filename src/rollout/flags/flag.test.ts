@@ -83,6 +83,14 @@ describe("createFlag", () => {
     expect(await flag.side(eventOf("a"))).toBe("old");
   });
 
+  it("reads again when the table is throttled", async () => {
+    const { flag, source } = make({ read: () => "true" });
+    source.read.mockImplementationOnce(() => {
+      throw Object.assign(new Error("slow down"), { name: "ProvisionedThroughputExceededException" });
+    });
+    expect(await flag.side(eventOf("a"))).toBe("new");
+  });
+
   it("uses the last value while the source fails, and logs it", async () => {
     const { flag, source, logger } = make({ read: () => "true" });
     expect(await flag.side(eventOf("a"))).toBe("new");

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -195,6 +196,19 @@ describe("fileFlag", () => {
     const winners = results.flatMap(({ status }, n) => (status === "fulfilled" ? [`${n}`] : []));
     expect(winners).toHaveLength(1);
     expect(await fileFlag(folder).read(signal)).toBe(winners[0]);
+  });
+
+  it("rejects a value that is older than those that are kept", async () => {
+    const folder = await temporaryFolder();
+    // The value is formatted after the last one was read: 40 others are written meanwhile, and the first 20 deleted.
+    const value = {
+      toString() {
+        for (let n = 21; n <= 40; n++) writeFileSync(join(folder, `000000${n}.json`), `${n}`);
+        return "late";
+      },
+    };
+    await expect(fileFlag(folder).write(value as never, undefined, signal)).rejects.toEqual(conflict);
+    expect(await fileFlag(folder).read(signal)).toBe("40");
   });
 
   it("deletes old values", async () => {

@@ -4,9 +4,9 @@ import { integer, isRecord, text } from "../../internal/options.ts";
 import { checkOptions, RolloutError } from "../errors.ts";
 import { AWS_TARGET } from "../flags/sources.ts";
 import type { Side } from "../flags/steps.ts";
-import type { ObservedWindow, SideCounts } from "../stages/windows.ts";
+import { COUNTS, NO_COUNTS, type ObservedWindow, SIDES, type SideCounts } from "../stages/windows.ts";
 import { NAMESPACE, STATISTICS } from "./cloudwatch-metrics.ts";
-import { askSource, invalidMetrics, type MetricSource, NO_COUNTS, toWindow } from "./source.ts";
+import { askSource, invalidMetrics, type MetricSource, toWindow } from "./source.ts";
 
 /** Options of `cloudWatchSource`. */
 export interface CloudWatchSourceOptions extends AwsTarget {
@@ -20,8 +20,6 @@ export interface CloudWatchSourceOptions extends AwsTarget {
 
 /** The period of custom metrics; data points have the time at which theirs begins. */
 const PERIOD_MS = 60_000;
-const SIDES: readonly Side[] = ["old", "new"];
-const COUNTS = Object.keys(STATISTICS) as readonly (keyof SideCounts)[];
 
 /**
  * Reads the metrics of `emfSides` from CloudWatch, without the AWS SDK. Needs `cloudwatch:GetMetricData`. The plan's windows

@@ -1,7 +1,7 @@
 import type { SideEvent, SideRecorder } from "../flags/side-events.ts";
 import type { Side } from "../flags/steps.ts";
-import { addCounts, type SideCounts } from "../stages/windows.ts";
-import { type MetricSource, NO_COUNTS, toWindow } from "./source.ts";
+import { addCounts, NO_COUNTS, type SideCounts } from "../stages/windows.ts";
+import { type MetricSource, toWindow } from "./source.ts";
 
 /** Counts are kept per second, for two hours. */
 const BUCKET_MS = 1_000;

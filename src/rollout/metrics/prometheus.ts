@@ -3,10 +3,9 @@ import { elapsed } from "../../internal/elapsed.ts";
 import { integer, isRecord, record } from "../../internal/options.ts";
 import { checkOptions, type RolloutError } from "../errors.ts";
 import type { SideRecorder } from "../flags/side-events.ts";
-import type { Side } from "../flags/steps.ts";
-import type { ObservedWindow, SideCounts } from "../stages/windows.ts";
+import { COUNTS, NO_COUNTS, type ObservedWindow, SIDES, type SideCounts } from "../stages/windows.ts";
 import { addEvent } from "./memory.ts";
-import { askSource, invalidMetrics, type MetricSource, NO_COUNTS, toWindow } from "./source.ts";
+import { askSource, invalidMetrics, type MetricSource, toWindow } from "./source.ts";
 
 /** The name of each counter. */
 const COUNTERS: { readonly [Name in keyof SideCounts]: string } = {
@@ -18,8 +17,6 @@ const COUNTERS: { readonly [Name in keyof SideCounts]: string } = {
   latencySum: "lift_rollout_latency_milliseconds_total",
   latencySquares: "lift_rollout_latency_squared_milliseconds_total",
 };
-const COUNTS = Object.entries(COUNTERS) as readonly [keyof SideCounts, string][];
-const SIDES: readonly Side[] = ["old", "new"];
 
 /** Counts both sides for a Prometheus server. */
 export interface PrometheusSides extends SideRecorder {
@@ -40,7 +37,8 @@ export function prometheusSides(): PrometheusSides {
     record: (event) => addEvent(sides[event.side], event),
     // Counters that do not exist at 0 lose their first events.
     page: () =>
-      COUNTS.map(([count, name]) => {
+      COUNTS.map((count) => {
+        const name = COUNTERS[count];
         const values = SIDES.map((side) => `${name}{side="${side}"} ${sides[side][count]}\n`);
         return `# TYPE ${name} counter\n${values.join("")}`;
       }).join(""),
@@ -105,8 +103,8 @@ export function prometheusSource(options: PrometheusSourceOptions): MetricSource
 /** One query for all counts, so that they have the same time. */
 function queryOf(selector: string, windowMs: number): string {
   return COUNTS.map(
-    ([count, name]) =>
-      `label_replace(sum by (side) (increase(${name}${selector}[${windowMs}ms])), "count", "${count}", "", "")`,
+    (count) =>
+      `label_replace(sum by (side) (increase(${COUNTERS[count]}${selector}[${windowMs}ms])), "count", "${count}", "", "")`,
   ).join(" or ");
 }
 

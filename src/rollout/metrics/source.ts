@@ -13,17 +13,6 @@ export interface MetricSource {
   read(from: number, to: number, signal: AbortSignal): Promise<ObservedWindow> | ObservedWindow;
 }
 
-/** Counts of no events. */
-export const NO_COUNTS: SideCounts = {
-  events: 0,
-  errors: 0,
-  connects: 0,
-  connectFailures: 0,
-  latencies: 0,
-  latencySum: 0,
-  latencySquares: 0,
-};
-
 /** @throws {RolloutError} INVALID_METRICS */
 export function invalidMetrics(fault: string): RolloutError {
   return new RolloutError("INVALID_METRICS", `The window was not used: ${fault}`);

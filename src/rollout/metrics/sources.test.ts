@@ -12,7 +12,7 @@ import {
   prometheusSource,
   type SideEvent,
 } from "../index.ts";
-import { NO_COUNTS } from "./source.ts";
+import { NO_COUNTS } from "../stages/windows.ts";
 
 const FROM = Date.UTC(2026, 10, 29, 10);
 const TO = FROM + 120_000;
@@ -89,6 +89,16 @@ describe("memorySides", () => {
     now = TO;
     sides.record(event());
     expect(sides.read(FROM, TO, signal)).toEqual(WINDOW);
+  });
+
+  it("keeps the last two hours", () => {
+    let now = FROM;
+    const sides = memorySides({ now: () => now });
+    for (let second = 0; second <= 7_200; second++) {
+      sides.record(event());
+      now += 1_000;
+    }
+    expect(sides.read(FROM, now, signal)).toMatchObject({ new: { events: 7_200 } });
   });
 
   it("throws for a window without events", () => {

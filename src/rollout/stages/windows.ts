@@ -30,15 +30,19 @@ export interface ObservedWindow {
   readonly new: SideCounts;
 }
 
-const COUNTS = [
-  "events",
-  "errors",
-  "connects",
-  "connectFailures",
-  "latencies",
-  "latencySum",
-  "latencySquares",
-] as const satisfies readonly (keyof SideCounts)[];
+export const SIDES = ["old", "new"] as const;
+
+/** Counts of no events. */
+export const NO_COUNTS: SideCounts = {
+  events: 0,
+  errors: 0,
+  connects: 0,
+  connectFailures: 0,
+  latencies: 0,
+  latencySum: 0,
+  latencySquares: 0,
+};
+export const COUNTS = Object.keys(NO_COUNTS) as readonly (keyof SideCounts)[];
 
 /** Joins two windows, of which the second follows the first. */
 export function mergeWindows(first: ObservedWindow, second: ObservedWindow): ObservedWindow {
@@ -60,7 +64,7 @@ export function findWindowFault(window: unknown): string | undefined {
   if (!isRecord(window)) return "it must be an object";
   const { from, to } = window;
   if (!isCount(from) || !isCount(to) || to <= from) return "`to` must be later than `from`";
-  for (const side of ["old", "new"]) {
+  for (const side of SIDES) {
     const counts = window[side];
     if (!isRecord(counts)) return `\`${side}\` must be an object`;
     const invalid = COUNTS.find((name) => !isCount(counts[name]));

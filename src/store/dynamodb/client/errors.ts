@@ -4,13 +4,6 @@ import { isTransient as isTransientAnywhere } from "../../../aws/index.ts";
 /** An item in DynamoDB's format. */
 export type Item = Record<string, AttributeValue>;
 
-const TRANSIENT_EXCEPTIONS = new Set([
-  "ProvisionedThroughputExceededException",
-  "ReplicatedWriteConflictException",
-  "TransactionConflictException",
-  "TransactionInProgressException",
-]);
-
 /** Cancellation reasons of a transaction that may succeed when retried. */
 const TRANSIENT_REASONS = new Set([
   "ProvisionedThroughputExceeded",
@@ -30,12 +23,12 @@ interface Failure {
  * canceled transaction is transient only if all its reasons are.
  */
 export function isTransient(error: unknown): boolean {
-  const { name = "", CancellationReasons } = error as Failure;
+  const { CancellationReasons } = error as Failure;
   if (CancellationReasons !== undefined) {
     const reasons = CancellationReasons.map((reason) => reason.Code ?? "None").filter((it) => it !== "None");
     return reasons.length > 0 && reasons.every((reason) => TRANSIENT_REASONS.has(reason));
   }
-  return TRANSIENT_EXCEPTIONS.has(name) || isTransientAnywhere(error);
+  return isTransientAnywhere(error);
 }
 
 /**
