@@ -38,6 +38,15 @@ async function make(code: string, options: Partial<LambdaFunctionOptions> = {}):
   return made;
 }
 
+/** Runs its event, a code, after the answer, and before it asks for the next event. */
+const AFTER_ANSWER = `import { subscribe } from "node:diagnostics_channel";
+  let code = "";
+  subscribe("http.client.response.finish", ({ request }) => request.path.endsWith("/response") && eval(code));
+  export const handler = async (event) => {
+    code = event;
+    return process.pid;
+  };`;
+
 /** Resolves when this number of lines match. After the REPORT of an invocation its process is idle. */
 async function logs(pattern: RegExp, times = 1): Promise<void> {
   while (lines.filter((line) => pattern.test(line)).length < times) await once(logged, "line");
@@ -157,6 +166,14 @@ describe("a function", () => {
     };
     await Promise.all([answers(), answers()]);
     expect(chat.coldStarts).toBe(2);
+  });
+
+  it("runs a waiting event in a new process when the one that has answered exits", async () => {
+    const chat = await make(AFTER_ANSWER, { concurrency: 1 });
+    const pid = await chat.invoke("process.exit()");
+    const next = chat.invoke("");
+    expect(await next).not.toBe(pid);
+    expect([chat.coldStarts, chat.processes]).toEqual([2, 1]);
   });
 
   it("is frozen between events", async () => {
@@ -359,6 +376,25 @@ describe("a stop", () => {
     expect([idle, ...pids].map(isAlive)).toEqual([false, false, false]);
     expect(chat.processes).toBe(0);
     expect(await failureOf(chat.invoke(0))).toMatchObject({ code: "FUNCTION_STOPPED" });
+  });
+
+  it("runs an event that waits for a process", async () => {
+    const chat = await make(AFTER_ANSWER, { concurrency: 1 });
+    const pid = await chat.invoke("");
+    const waiting = chat.invoke("");
+    await chat.stop();
+    expect([await waiting, chat.processes]).toEqual([pid, 0]);
+  });
+
+  it("rejects an event that still waits after `drainMs`", async () => {
+    const chat = await make(AFTER_ANSWER, { concurrency: 1 });
+    await chat.invoke("for (;;);");
+    const waiting = failureOf(chat.invoke(""));
+    await chat.stop({ drainMs: 10 });
+    expect([await waiting, chat.processes]).toEqual([
+      expect.objectContaining({ code: "FUNCTION_STOPPED" }),
+      0,
+    ]);
   });
 
   it("waits at most `drainMs`", async () => {
