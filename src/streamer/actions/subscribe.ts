@@ -43,21 +43,33 @@ export class SubscribeAction {
     const isConnected = await sendResponse<"subscribe">(request, { channels: results });
     // Announced even when the client has disconnected: another tab's join may have relied on this one.
     await Promise.all(attempts.map((attempt) => this.#adder.announce(attempt, request)));
-    // `$disconnect` may have run before the connection became a member.
-    if (!isConnected) {
-      const joinedKeys = attempts.flatMap(({ channel }) => channel?.key ?? []);
-      await this.#staleConnections.removeEnded(request, joinedKeys);
-    }
+    await this.#keep(attempts, isConnected, request);
   }
 
-  /**
-   * Subscribes the connection to a channel of its own request, without an answer. A connection that ends meanwhile stays a
-   * member until the next message finds it gone.
-   */
+  /** Subscribes the connection to a channel of its own request, without an answer. */
   async watch(channel: string, request: ClientRequest): Promise<void> {
-    await this.#queue.run(request.ctx.connectionId, async () => {
+    const { ctx } = request;
+    const attempts = await this.#queue.run(ctx.connectionId, async () => {
       const admitted = await this.#adder.admit([{ channel }], request);
-      await Promise.all(admitted.map((attempt) => this.#adder.join(attempt, request)));
+      return Promise.all(admitted.map((attempt) => this.#adder.join(attempt, request)));
     });
+    const info = ctx.asWebSocket().getConnectionInfo();
+    // While the service does not say, the next message to the channel finds out.
+    const isConnected = await info.then(
+      (found) => found !== undefined,
+      () => true,
+    );
+    await this.#keep(attempts, isConnected, request);
+  }
+
+  /** Reverts joins of a connection that has ended: `$disconnect` may have run before it became a member. */
+  async #keep(
+    attempts: readonly SubscribeAttempt[],
+    isConnected: boolean,
+    request: ClientRequest,
+  ): Promise<void> {
+    if (isConnected) return;
+    const joinedKeys = attempts.flatMap(({ channel }) => channel?.key ?? []);
+    await this.#staleConnections.removeEnded(request, joinedKeys);
   }
 }

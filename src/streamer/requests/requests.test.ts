@@ -1062,6 +1062,23 @@ describe("the workers", () => {
     expect(framesOf(again, "r1").map(({ type }) => type)).toEqual(["acknowledgment", "complete"]);
   });
 
+  it("leave no member when the connection ends while its client sends a call again", async () => {
+    const { streamer, client, store, connections } = simulate();
+    const { handler, started } = heldHandler();
+    streamer.request("report", LONG, handler);
+    await (await client("a", ADA)).send({ id: "r1", action: "report" });
+    await started();
+    const again = await client("b", ADA);
+    const { add } = store.members;
+    vi.spyOn(store.members, "add").mockImplementationOnce(async (...given) => {
+      await again.leave();
+      connections.gone("b");
+      return add.apply(store.members, given);
+    });
+    await again.send({ id: "r1", action: "report" });
+    expect(await collect(store.members.listChannels("b"))).toEqual([]);
+  });
+
   it("answer a call that is sent again when its connection cannot subscribe", async () => {
     const { streamer, client, store, lines } = simulate();
     const { handler, started } = heldHandler();
