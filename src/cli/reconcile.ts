@@ -10,7 +10,7 @@ import {
 import type { ConnectionStore } from "../store/index.ts";
 import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
 import { loadEnvFile } from "./environment.ts";
-import { CliError } from "./errors.ts";
+import { CliError, fromSystemError } from "./errors.ts";
 import { escapeControls } from "./log.ts";
 import { displayPath, isObject, parseReference, type Reference } from "./project/handlers.ts";
 import { loadQuietly } from "./project/load-quietly.ts";
@@ -64,7 +64,8 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
   const reference = parseReference(module, process.cwd());
   if (flags["env-file"] !== undefined) loadEnvFile(flags["env-file"]);
   const { primary, secondary } = pickStores(await loadQuietly(reference, module), reference);
-  const cursors = new CursorFile(flags["cursor-file"] ?? DEFAULT_CURSOR, module);
+  const source = { module, envFile: flags["env-file"] };
+  const cursors = new CursorFile(flags["cursor-file"] ?? DEFAULT_CURSOR, source);
   const before = flags.restart ? undefined : cursors.read();
   const stopping = new AbortController();
   void waitForStop(() => terminal.stderr.write("\nStopping after this page.\n")).then(() => stopping.abort());
@@ -93,7 +94,7 @@ async function run(argv: readonly string[], terminal: Terminal): Promise<number>
 function toCliError(error: unknown): unknown {
   const { name, code, message } = error as { readonly [field: string]: unknown };
   if (name === "RolloutError") return new CliError("FAILED", `${message} (${code})`);
-  if (name !== "StoreError") return error;
+  if (name !== "StoreError") return fromSystemError(error);
   return new CliError("FAILED", `${message} (${code}): run the command again to continue`, { cause: error });
 }
 
@@ -131,17 +132,23 @@ function isStore(value: unknown): boolean {
 
 type Saved = ReconcileProgress & { readonly cursor: string };
 
+/** The arguments that decide which tables the stores are. */
+interface StoresSource {
+  readonly module: string;
+  readonly envFile: string | undefined;
+}
+
 /** The position of an interrupted run, with its counts. */
 class CursorFile {
   readonly #path: string;
-  readonly #module: string;
+  readonly #source: StoresSource;
 
-  constructor(path: string, module: string) {
+  constructor(path: string, source: StoresSource) {
     this.#path = path;
-    this.#module = module;
+    this.#source = source;
   }
 
-  /** @throws {CliError} USAGE for a malformed file, or one of another module */
+  /** @throws {CliError} USAGE for a malformed file, or one of other stores */
   read(): Saved | undefined {
     let text: string;
     try {
@@ -151,14 +158,20 @@ class CursorFile {
       throw error;
     }
     const saved = parse(text);
-    if (saved?.module === this.#module) return saved as unknown as Saved;
-    const fault = saved === undefined ? "malformed" : `of another module, ${saved.module}`;
+    const { module, envFile } = this.#source;
+    if (saved?.module === module && saved.envFile === envFile) return saved as unknown as Saved;
+    const fault =
+      saved === undefined
+        ? "malformed"
+        : saved.module === module
+          ? `of another --env-file, ${saved.envFile ?? "none"}`
+          : `of another module, ${saved.module}`;
     throw new CliError("USAGE", `${this.#path} is ${fault}: set --restart, or another --cursor-file`);
   }
 
   write(progress: ReconcileProgress): void {
     const draft = `${this.#path}.draft`;
-    writeFileSync(draft, `${JSON.stringify({ module: this.#module, ...progress })}\n`);
+    writeFileSync(draft, `${JSON.stringify({ ...this.#source, ...progress })}\n`);
     renameSync(draft, this.#path);
   }
 

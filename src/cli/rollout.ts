@@ -2,7 +2,7 @@ import type { WriteStream } from "node:tty";
 import { waitForStop } from "../internal/stopping.ts";
 import { createRollout, type Rollout, type RolloutReport, type RolloutStatus } from "../rollout/index.ts";
 import { type Command, readArguments, type Terminal, type Usage, usageError } from "./arguments.ts";
-import { CliError } from "./errors.ts";
+import { CliError, fromSystemError } from "./errors.ts";
 import { escapeControls } from "./log.ts";
 import { DEFAULT_CONFIG, readRolloutOptions } from "./rollout/config.ts";
 import { formatStatus, formatWindow, LiveDisplay } from "./rollout/display.ts";
@@ -204,5 +204,5 @@ function toCliError(error: unknown): unknown {
   const isFromAws = name === "AwsConfigurationError" || $metadata !== undefined;
   return isFromAws
     ? new CliError("FAILED", `The flag or the state cannot be read or written: ${describe(error)}`)
-    : error;
+    : fromSystemError(error);
 }

@@ -184,6 +184,12 @@ describe("lift-ws reconcile", () => {
       code: 2,
       output: expect.stringContaining("of another module, other.mjs"),
     });
+    const other = { ...saved, module: "stores.mjs", envFile: "staging.env" };
+    await project.save("reconcile-cursor.json", JSON.stringify(other));
+    expect(await exit(RECONCILE)).toEqual({
+      code: 2,
+      output: expect.stringContaining("of another --env-file, staging.env"),
+    });
     await project.save("reconcile-cursor.json", "{");
     expect(await exit(RECONCILE)).toEqual({
       code: 2,

@@ -124,6 +124,25 @@ describe("lift-ws rollout", () => {
     expect(await percent()).toBeUndefined();
   });
 
+  it("prints a failure of the system in one line", async () => {
+    const file = await save("file", "");
+    const config = await configure({ state: `file:${file}` });
+    expect(await lift("status", ...config)).toMatchObject({
+      code: 1,
+      stderr: `lift-ws: ENOTDIR: not a directory, scandir '${file}'\n`,
+    });
+    const remote = await save(
+      "remote.mjs",
+      `export default { flag: { async read() {
+      throw Object.assign(new Error("connect ECONNABORTED 127.0.0.1:1"), { code: "ECONNABORTED", syscall: "connect" });
+    }, write() {} }, state: "file:${directory}/state" };`,
+    );
+    expect(await lift("status", "--config", remote)).toMatchObject({
+      code: 1,
+      stderr: "lift-ws: connect ECONNABORTED 127.0.0.1:1\n",
+    });
+  });
+
   it("requires a state of an ssm: flag that every machine can read", async () => {
     expect(await lift("status", "--flag", "ssm:/chat/lift-v2")).toMatchObject({
       code: 2,
