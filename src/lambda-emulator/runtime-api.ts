@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { MAX_LAMBDA_RESPONSE_BYTES } from "../apigw/index.ts";
+import { readBody } from "../internal/read-body.ts";
 import type { FunctionErrorPayload } from "./errors.ts";
 
 /** An event for the function. */
@@ -65,7 +66,7 @@ async function respond(listener: RuntimeListener, request: IncomingMessage, resp
   } else if (requestId && request.method === "POST") {
     await receiveOutcome(listener, request, response, requestId, kind === "response");
   } else if (init && request.method === "POST") {
-    listener.initError(readFault(await readBody(request)));
+    listener.initError(readFault(await readText(request)));
     accept(response);
   } else {
     refuse(response, 404, "NotFound", "Resource not found");
@@ -90,7 +91,7 @@ async function receiveOutcome(
   requestId: string,
   succeeded: boolean,
 ): Promise<void> {
-  const body = await readBody(request);
+  const body = await readText(request);
   const size = Buffer.byteLength(body);
   const isTooLarge = succeeded && size > MAX_LAMBDA_RESPONSE_BYTES;
   const known = isTooLarge
@@ -119,10 +120,9 @@ function refuse(response: ServerResponse, status: number, errorType: string, err
   response.writeHead(status, { "content-type": "application/json" }).end(body);
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks).toString();
+/** The function's own process is trusted, so any length is read. */
+async function readText(request: IncomingMessage): Promise<string> {
+  return String(await readBody(request, Number.POSITIVE_INFINITY));
 }
 
 /** Parses an error. The process may have any runtime, so every field is checked. */

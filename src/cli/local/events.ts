@@ -161,6 +161,7 @@ export function readSchedules(stack: Stack, functions: StackFunctions, terminal:
   });
 }
 
+/** @returns `undefined` for another kind of expression @throws {TemplateError} for an invalid `cron()` */
 function readTimes(stack: Stack, rule: ResolvedResource, expression: string): Scheduled["when"] | undefined {
   const [, amount, unit] = /^rate\((\d+) (minute|hour|day)s?\)$/.exec(expression) ?? [];
   if (unit !== undefined) return { everyMs: Number(amount) * UNIT_MS[unit as keyof typeof UNIT_MS] };

@@ -75,8 +75,14 @@ export class RawSocket {
       this.#readResponse();
       this.#changed.emit("change");
     });
-    this.response = this.#when(() => this.#response, "the connection ended without a response");
-    this.closed = this.#when(() => this.#close ?? (this.#ended ? "no close frame" : undefined), "");
+    this.response = this.#when(
+      () => this.#response,
+      () => "the connection ended without a response",
+    );
+    this.closed = this.#when(
+      () => this.#close ?? (this.#ended ? "no close frame" : undefined),
+      () => "",
+    );
     this.response.catch(() => {});
   }
 
@@ -88,7 +94,7 @@ export class RawSocket {
   next(): Promise<Message> {
     return this.#when(
       () => this.#messages.shift(),
-      `the connection ended: ${this.#close ?? "no close frame"}`,
+      () => `the connection ended: ${this.#close ?? "no close frame"}`,
     );
   }
 
@@ -106,11 +112,11 @@ export class RawSocket {
     this.#tcp.resetAndDestroy();
   }
 
-  async #when<Value>(find: () => Value | undefined, otherwise: string): Promise<Value> {
+  async #when<Value>(find: () => Value | undefined, otherwise: () => string): Promise<Value> {
     for (;;) {
       const found = find();
       if (found !== undefined) return found;
-      if (this.#ended) throw new Error(otherwise);
+      if (this.#ended) throw new Error(otherwise());
       await once(this.#changed, "change");
     }
   }
