@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Cron, callAt, parseCron } from "./cron.ts";
+import { callAll } from "./run-stack.ts";
 
 const parse = (text: string) => parseCron(text) as Cron;
 
@@ -123,6 +124,23 @@ describe("calls", () => {
     vi.advanceTimersByTime(100 * 86_400_000);
     expect(calls).toEqual(["2027-02-01T00:00:00.000Z", "2027-03-01T00:00:00.000Z"]);
     stop();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it.each([
+    ["own times", undefined, { cron: 2, rate: 3 }],
+    ["a common interval", 60 * 60_000, { cron: 3, rate: 3 }],
+  ])("of a stack come at %s", async (_, scheduleMs, expected) => {
+    vi.useFakeTimers({ now: Date.parse("2026-11-29T08:30:00Z") });
+    const calls = { cron: 0, rate: 0 };
+    const schedules = [
+      { when: parse("cron(45 8,9 * * ? *)"), call: () => calls.cron++ },
+      { when: { everyMs: 60 * 60_000 }, call: () => calls.rate++ },
+    ];
+    const stop = callAll(schedules, scheduleMs);
+    vi.advanceTimersByTime(3 * 60 * 60_000);
+    expect(calls).toEqual(expected);
+    await stop();
     expect(vi.getTimerCount()).toBe(0);
   });
 });

@@ -219,8 +219,15 @@ async function stopAll(pollers: readonly TableStreamPoller[]): Promise<void> {
   await Promise.all(pollers.map((poller) => poller.stop()));
 }
 
-/** Starts the schedules. @returns what stops them */
-function callAll(schedules: readonly Scheduled[], scheduleMs: number | undefined): () => Promise<void> {
+/**
+ * Starts the schedules.
+ * @param scheduleMs an interval for all of them; default their own times
+ * @returns what stops them
+ */
+export function callAll(
+  schedules: readonly Scheduled[],
+  scheduleMs: number | undefined,
+): () => Promise<void> {
   const stops = schedules.map(({ when, call }) => {
     if (scheduleMs === undefined && "next" in when) return callAt(when, call);
     const timer = setInterval(call, scheduleMs ?? (when as { everyMs: number }).everyMs);

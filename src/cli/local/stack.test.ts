@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readLimits } from "./api.ts";
 import { Callers } from "./roles.ts";
 import { readStack, stackNameOf } from "./stack.ts";
 
@@ -54,6 +55,14 @@ it("reads the API, its stage and the functions with their code and policies", ()
 it("lists what does not run, by type", () => {
   const { notRun } = read(`${TEMPLATE}  A:\n    Type: AWS::SNS::Topic\n  B:\n    Type: AWS::SNS::Topic\n`);
   expect([...notRun]).toEqual([["AWS::SNS::Topic", ["A", "B"]]]);
+});
+
+it("lists shorter time limits of integrations, because the gateway has one for all", () => {
+  const integration = (ms: number) =>
+    `  A${ms}: { Type: AWS::ApiGatewayV2::Integration, Properties: { ApiId: !Ref Api, TimeoutInMillis: ${ms} } }\n`;
+  const stack = read(TEMPLATE + integration(5_000) + integration(9_000));
+  expect(readLimits(stack)).toEqual({ integrationTimeoutMs: 9_000 });
+  expect([...stack.notRun]).toEqual([["a time limit of 5000 ms, here 9000", ["A5000"]]]);
 });
 
 it("lists functions that do not run here, whatever their code and role", () => {
