@@ -1071,7 +1071,7 @@ describe("the workers", () => {
     const again = await client("b", ADA);
     const { add } = store.members;
     vi.spyOn(store.members, "add").mockImplementationOnce(async (...given) => {
-      await again.leave();
+      // Its `$disconnect` has run, in another process.
       connections.gone("b");
       return add.apply(store.members, given);
     });
