@@ -97,6 +97,6 @@ function parse<Value>(id: string, attribute: string, text: string): Value {
 
 /** Names the row and the attribute, never the value, which may be secret. */
 export function badRow(id: string, attribute: string, cause?: unknown): StoreError {
-  const message = `Row ${JSON.stringify(id)}: \`${attribute}\` is missing or malformed; delete or repair the row`;
+  const message = `Row ${JSON.stringify(id)}: \`${attribute}\` is missing or malformed; repair the row, or the mapping`;
   return new StoreError("BAD_ROW", message, cause === undefined ? undefined : { cause });
 }

@@ -279,9 +279,10 @@ export function readRequestSettings(
   assertOptions(options, SETTINGS_CHECKS, { prefix: "requests." });
   const { limits = {} } = options;
   assertOptions(limits, LIMITS_CHECKS, { prefix: "requests.limits." });
-  const isLambda = process.env.AWS_LAMBDA_FUNCTION_NAME !== undefined && store?.listOpen === undefined;
+  // `lift-ws dev` has the other variables of Lambda too, but its process is not frozen after an event.
+  const isFrozen = process.env.AWS_LAMBDA_RUNTIME_API !== undefined && store?.listOpen === undefined;
   return {
-    workers: options.workers ?? (isLambda ? 0 : 16),
+    workers: options.workers ?? (isFrozen ? 0 : 16),
     inPlaceMs: options.inPlaceMs ?? 5_000,
     leaseMs: options.leaseMs ?? 30_000,
     keepMs: options.keepMs ?? DAY_MS,

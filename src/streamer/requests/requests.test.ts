@@ -3,14 +3,20 @@ import * as z from "zod";
 import { collect, OPEN, type SimulatedClient, simulateStreamer } from "../../../test/streamer/simulation.ts";
 import { type AnyContext, LiftError, type Middleware } from "../../lift/index.ts";
 import { type Presence, StoreError } from "../../store/index.ts";
+import { memoryChannelStore } from "../../store/memory/index.ts";
+import type { StreamerOptions } from "../options.ts";
 import type { Streamer } from "../streamer.ts";
 import type { RequestContext, RequestHandler, RequestsOptions } from "./options.ts";
 
 const LONG = { estimatedMs: 60_000 };
 const ADA = { user: "ada", tenant: "acme" };
 
-function simulate(requests: RequestsOptions = {}) {
-  const simulation = simulateStreamer({ channels: { room: OPEN }, requests: { gatherMs: 0, ...requests } });
+function simulate(requests: RequestsOptions = {}, options: Partial<StreamerOptions> = {}) {
+  const simulation = simulateStreamer({
+    channels: { room: OPEN },
+    requests: { gatherMs: 0, ...requests },
+    ...options,
+  });
   // biome-ignore lint/suspicious/noExplicitAny: the actions differ from test to test
   const streamer = simulation.streamer as unknown as Streamer<any, any>;
   return { ...simulation, streamer };
@@ -776,10 +782,13 @@ describe("middleware", () => {
 });
 
 describe("the workers", () => {
-  it("run in a Lambda's environment too, as `lift-ws dev` has it, when the store is the process's own", async () => {
+  it("run in `lift-ws dev`, which has Lambda's environment, on any store", async () => {
     vi.stubEnv("AWS_LAMBDA_FUNCTION_NAME", "router");
     onTestFinished(() => void vi.unstubAllEnvs());
-    const { streamer, client } = simulate();
+    const store = memoryChannelStore();
+    // As on DynamoDB.
+    Object.assign(store.requests!, { listOpen: undefined });
+    const { streamer, client } = simulate({}, { store });
     streamer.request("report", LONG, () => 1);
     const ada = await client("a", ADA);
     await ada.send({ id: "r1", action: "report" });

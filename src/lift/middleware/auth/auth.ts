@@ -16,10 +16,10 @@ import { closeExpired, EXPIRY, scheduleExpiry, unscheduleExpiry } from "./expiry
 import {
   type AuthIdentity,
   authIdentity,
+  identityToRow,
   readRefreshedIdentity,
   setAuthIdentity,
   toAuthorizer,
-  toRow,
 } from "./identity.ts";
 import { createRefresh } from "./refresh.ts";
 import { redeemTicket } from "./ticket-store.ts";
@@ -200,7 +200,7 @@ async function requireCurrentIdentity(ctx: AnyContext, auth: Auth): Promise<void
 /** Runs after the handler, whose result may have its own headers, and whose metadata must not set permissions. */
 async function completeConnect(ctx: AnyContext, event: ConnectEvent, auth: Auth): Promise<void> {
   const identity = authIdentity(ctx);
-  if (identity !== undefined) ctx.setMetadata(toRow(identity));
+  if (identity !== undefined) ctx.setMetadata(identityToRow(identity));
   acceptProtocol(ctx, event, auth);
   // Before the row is saved: a needless item in the schedule is harmless, a missing one is not.
   await scheduleExpiry(ctx, identity?.expiresAt, auth.toleranceMs);

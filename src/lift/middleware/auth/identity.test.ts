@@ -1,6 +1,23 @@
 import { describe, expect, it } from "vitest";
-import { identityFromClaims, requirePermission, toAuthorizer, toRow, validateIdentity } from "./identity.ts";
+import {
+  identityFromClaims,
+  identityFromRow,
+  identityToRow,
+  requirePermission,
+  toAuthorizer,
+  validateIdentity,
+} from "./identity.ts";
 
+/** The row of an anonymous connection. */
+const ROW = {
+  id: "a",
+  metadata: {},
+  state: {},
+  sourceIp: "127.0.0.1",
+  endpoint: "https://api.example/prod",
+  connectedAt: 0,
+  expiresAt: 1,
+};
 const EMPTY = { userId: "ada", tenantId: undefined, roles: [], permissions: [], expiresAt: undefined };
 
 describe("validateIdentity", () => {
@@ -82,11 +99,23 @@ describe("an identity's authorizer context", () => {
   });
 });
 
-it("toRow stores lists and the expiry under one key", () => {
-  expect(toRow({ userId: "ada" })).toEqual({ "lift:auth": { roles: [], permissions: [] } });
-  expect(toRow({ userId: "ada", roles: ["r"], permissions: ["p"], expiresAt: 5 })).toEqual({
+it("identityToRow stores lists and the expiry under one key", () => {
+  expect(identityToRow({ userId: "ada" })).toEqual({ "lift:auth": { roles: [], permissions: [] } });
+  expect(identityToRow({ userId: "ada", roles: ["r"], permissions: ["p"], expiresAt: 5 })).toEqual({
     "lift:auth": { roles: ["r"], permissions: ["p"], expiresAt: 5 },
   });
+});
+
+it("identityFromRow reads what identityToRow stores", () => {
+  const row = { ...ROW, userId: "ada", tenantId: "acme" };
+  const identity = { roles: ["r"], permissions: ["p"], expiresAt: 5 };
+  expect(identityFromRow({ ...row, metadata: identityToRow(identity) })).toEqual({
+    userId: "ada",
+    tenantId: "acme",
+    ...identity,
+  });
+  expect(identityFromRow(row)).toEqual({ userId: "ada", tenantId: "acme" });
+  expect(identityFromRow(ROW)).toBeUndefined();
 });
 
 it.each([[[]], [[""]], [["a", ""]], [[7]]])("requirePermission rejects the names %j", (names) => {

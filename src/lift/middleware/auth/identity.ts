@@ -86,14 +86,29 @@ export function requirePermission(...permissions: readonly string[]): Middleware
   };
 }
 
-/** Returns the entry that stores an identity in a row's metadata or state. */
-export function toRow({ roles, permissions, expiresAt }: AuthIdentity): JsonObject {
+/**
+ * Returns the entry that stores an identity's roles, permissions and expiry in a row's metadata or state.
+ * @example
+ * // In a mapping of another table: without it, a token that has expired keeps working.
+ * const metadata = identityToRow({ expiresAt: Number(item.TokenExpiresAt?.N) });
+ */
+export function identityToRow({ roles, permissions, expiresAt }: Partial<AuthIdentity>): JsonObject {
   const stored: { [name: string]: Json } = {
     roles: [...(roles ?? [])],
     permissions: [...(permissions ?? [])],
   };
   if (expiresAt !== undefined) stored.expiresAt = expiresAt;
   return { [KEY]: stored };
+}
+
+/**
+ * Returns the identity that a row has. Returns `undefined` for an anonymous connection.
+ * @example
+ * const { expiresAt } = identityFromRow(connection) ?? {};
+ */
+export function identityFromRow(row: Connection): AuthIdentity | undefined {
+  const { userId, tenantId } = row;
+  return userId === undefined ? undefined : { userId, tenantId, ...fromRow(row) };
 }
 
 function fromRow(row: Connection | undefined): Partial<AuthIdentity> {

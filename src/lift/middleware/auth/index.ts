@@ -5,7 +5,13 @@ export {
   webSocketAuth,
   webSocketAuthorizer,
 } from "./auth.ts";
-export { type AuthIdentity, authIdentity, requirePermission } from "./identity.ts";
+export {
+  type AuthIdentity,
+  authIdentity,
+  identityFromRow,
+  identityToRow,
+  requirePermission,
+} from "./identity.ts";
 export type { JwksOptions } from "./jwks.ts";
 export type { JwtOptions } from "./jwt.ts";
 export type { TokenOptions } from "./verifier.ts";

@@ -4,7 +4,7 @@ import type { AnyContext } from "../../context.ts";
 import { LiftError } from "../../errors.ts";
 import { fromStore } from "../../event-state.ts";
 import { scheduleExpiry } from "./expiry.ts";
-import { type AuthIdentity, authIdentity, setAuthIdentity, toRow } from "./identity.ts";
+import { type AuthIdentity, authIdentity, identityToRow, setAuthIdentity } from "./identity.ts";
 import { readToken } from "./tokens.ts";
 
 interface RefreshOptions {
@@ -27,7 +27,7 @@ export function createRefresh({
     const { connectionStore } = ctx;
     const identity = await verify(token, ctx.event as MessageEvent);
     if (identity.userId !== ctx.userId || identity.tenantId !== ctx.tenantId) return rejectOtherIdentity(ctx);
-    const written = connectionStore.setState(ctx.connectionId, toRow(identity), ctx.lambda);
+    const written = connectionStore.setState(ctx.connectionId, identityToRow(identity), ctx.lambda);
     if (!(await fromStore(written))) throw new LiftError("CONNECTION_CLOSED");
     setAuthIdentity(ctx, identity);
     // After the row is written: an item that is due before it is moved then finds the new expiry there.
