@@ -2,7 +2,13 @@
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
+import { jwtVerify } from "jose";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { createGateway } from "../../src/gateway/index.ts";
+import { jsonLogger } from "../../src/lift/index.ts";
+import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
+import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
+import { createStreamer } from "../../src/streamer/index.ts";
 import { type Command, Project } from "./project.ts";
 
 /** A question is asked three times when it is not answered. */
@@ -12,6 +18,7 @@ let project: Project;
 
 beforeAll(async () => {
   project = await Project.create({});
+  expect(await project.run(["verify", "--template", "probe.json"]).exited).toBe(0);
 });
 
 afterAll(() => project?.remove());
@@ -20,7 +27,6 @@ describe("an API that runs", () => {
   let local: Command;
 
   beforeAll(async () => {
-    expect(await project.run(["verify", "--template", "probe.json"]).exited).toBe(0);
     local = project.run(["local", "probe.json", "--port", "0"]);
     await local.prints(/^Routes/m);
   });
@@ -78,13 +84,18 @@ describe("a deployment", () => {
     if (args[0] === process.env.CDK_FAILS) process.exit(1);
     if (args[0] === "synth") {
       mkdirSync(after("--output"));
-      const stack = { type: "aws:cloudformation:stack", properties: { stackName: "Chat" } };
-      writeFileSync(after("--output") + "/manifest.json", JSON.stringify({ artifacts: { Chat: stack } }));
+      const asked = args.find((each) => each.startsWith("stackName=")).slice("stackName=".length);
+      const stackName = process.env.CDK_STREAMER_URL ? asked : "Chat";
+      const stack = { type: "aws:cloudformation:stack", properties: { stackName } };
+      writeFileSync(after("--output") + "/manifest.json", JSON.stringify({ artifacts: { [stackName]: stack } }));
     }
     if (args[0] === "deploy") {
       const { artifacts } = JSON.parse(readFileSync(after("--app") + "/manifest.json", "utf8"));
       const name = Object.keys(artifacts)[0];
-      writeFileSync(after("--outputs-file"), JSON.stringify({ [name]: { Url: process.env.CDK_URL } }));
+      const isApp = name.endsWith("Streamer");
+      if (isApp) writeFileSync("secret.txt", after("--parameters").replace("TokenSecret=", ""));
+      const Url = isApp ? process.env.CDK_STREAMER_URL : process.env.CDK_URL;
+      writeFileSync(after("--outputs-file"), JSON.stringify({ [name]: { Url } }));
     }`;
 
   beforeAll(async () => {
@@ -141,6 +152,19 @@ describe("a deployment", () => {
     );
   });
 
+  it("of an app is measured and removed", { timeout: SLOW_MS }, async () => {
+    const local = project.run(["local", "probe.json", "--port", "0"]);
+    await local.prints(/^Routes/m);
+    const env = { CDK_URL: local.url, CDK_STREAMER_URL: await serveStreamer() };
+    const { command, commands } = await deploy(env, "--quick", "--app", ".");
+    expect([await command.exited, command.output]).toEqual([0, expect.stringMatching(/^0 of \d+ answers/m)]);
+    expect(command.output).toMatch(
+      /^\| Streamer: publish until it is stored \| 100 \| [\d.]+ \| [\d.]+ \|$/m,
+    );
+    expect(command.output).toMatch(/^\| Streamer: publish until another client has it \| 100 \| /m);
+    expect(commands()).toEqual(["deploy", "synth", "deploy", "destroy", "destroy"]);
+  });
+
   it("of an app is refused when the app names its stack itself, which may be in use", async () => {
     const { command, commands } = await deploy({}, "--app", ".");
     expect(await command.exited).toBe(1);
@@ -148,6 +172,30 @@ describe("a deployment", () => {
     expect(commands()).toEqual(["deploy", "synth", "destroy"]);
   });
 });
+
+/** Serves a Streamer until the test has ended. It takes tokens that are signed with the secret of the deployment. @returns its URL */
+async function serveStreamer(): Promise<string> {
+  const streamer = createStreamer({
+    channels: { room: { subscribe: () => true, publish: () => true } },
+    schedule: memorySchedule(),
+    store: memoryChannelStore(),
+    connectionStore: memoryConnectionStore(),
+    auth: webSocketAuth({
+      validateToken: async (token) => {
+        const secret = Buffer.from(readFileSync(`${project.directory}/secret.txt`, "utf8"), "base64url");
+        const [issuer, audience] = ["lift-ws-development", "lift-ws-development"];
+        const { payload } = await jwtVerify(token, secret, { issuer, audience });
+        return { userId: payload.sub! };
+      },
+    }),
+    logger: jsonLogger({ level: "error" }),
+  });
+  const gateway = createGateway({ handler: (event, context) => handler(event, context) });
+  const handler = streamer.app.webSocketHandler({ connections: gateway });
+  await gateway.listen({ port: 0 });
+  onTestFinished(() => gateway.close({ drainMs: 1, spreadMs: 1 }));
+  return gateway.url;
+}
 
 /** Serves until the test has ended. @returns the port */
 async function listen(server: Server): Promise<number> {
