@@ -462,6 +462,16 @@ describe("a state or a flag that was edited by hand", () => {
     }
   });
 
+  it("that cannot be read does not prevent a rollback", async () => {
+    const simulation = new Simulation();
+    await simulation.flag.write("true", undefined, signal);
+    const state: FlagTarget = { ...simulation.state, read: () => Promise.reject(new Error("down")) };
+    await expect(simulation.rollout({ state, timeoutMs: 1 }).rollback("why")).rejects.toEqual(
+      codeOf("INVALID_INPUT", "The flag is at 0 % now, but the state cannot be read"),
+    );
+    expect(await simulation.percent()).toBe(0);
+  });
+
   it("as a flag stops the others, and not a rollback", async () => {
     for (const value of ['{"steps":[{"percent":101}]}', "true", ""]) {
       const simulation = new Simulation();

@@ -213,10 +213,18 @@ class FlagRollout implements Rollout {
 
   /** Without a usable state, only the flag can be moved back. */
   async #readForRollback(): Promise<StoredRollout> {
-    const texts = await this.#storage.readTexts();
+    let texts: StoredTexts;
+    try {
+      texts = await this.#storage.readTexts();
+    } catch (cause) {
+      await this.#storage.clearFlag();
+      throw new RolloutError("INVALID_INPUT", "The flag is at 0 % now, but the state cannot be read", {
+        cause,
+      });
+    }
     const { stored, fault } = this.#parseForRollback(texts);
     if (stored !== undefined) return stored;
-    await this.#storage.clearFlag(texts.flag);
+    await this.#storage.clearFlag();
     throw new RolloutError("INVALID_INPUT", `The flag is at 0 % now, but ${fault}`);
   }
 

@@ -114,8 +114,10 @@ export class RolloutStorage {
   }
 
   /** Sets the flag to 0 % without a state. */
-  async clearFlag(flag: string | undefined): Promise<void> {
-    await this.#writeFlag(this.#flagValue(flag, 0), flag);
+  async clearFlag(): Promise<void> {
+    const { flag } = this.#settings;
+    const value = await this.#run((signal) => flag.read(signal));
+    await this.#writeFlag(this.#flagValue(value, 0), value);
   }
 
   async #writeBoth(
