@@ -3,4 +3,4 @@ export { getHttpStatus, isTransient } from "./errors.ts";
 export { AwsEndpoint, AwsServiceError, Payload, parseRegion } from "./http.ts";
 export { AwsJsonApi, type AwsTarget } from "./json-api.ts";
 export { Retry } from "./retry.ts";
-export { isSigned, readCredential } from "./verify.ts";
+export { isSigned, readCredential, readPresigned, verifyPresigned } from "./verify.ts";

@@ -28,8 +28,10 @@ export interface SigningScope {
 export class SigningKey {
   readonly scope: string;
   readonly #key: HmacKey;
+  readonly #encodePath: (path: string) => string;
 
   constructor(secret: string, { date, region, service }: SigningScope) {
+    this.#encodePath = service === "s3" ? (path) => path : encodePath;
     const parts = [date, region, service, "aws4_request"];
     this.scope = parts.join("/");
     const first = new HmacKey(Buffer.from(`AWS4${secret}`));
@@ -49,7 +51,7 @@ export class SigningKey {
       lines += `${name}:${value}\n`;
       names += names === "" ? name : `;${name}`;
     }
-    const canonicalRequest = `${method}\n${encodePath(path)}\n${query}\n${lines}\n${names}\n${payloadHash}`;
+    const canonicalRequest = `${method}\n${this.#encodePath(path)}\n${query}\n${lines}\n${names}\n${payloadHash}`;
     return this.#key.sign(`${ALGORITHM}\n${time}\n${this.scope}\n${hash("sha256", canonicalRequest)}`);
   }
 }

@@ -7,7 +7,7 @@ import {
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { anyText } from "../../test/support/any-text.ts";
-import { isSigned, type SignedRequest } from "./verify.ts";
+import { isSigned, readPresigned, type SignedRequest, verifyPresigned } from "./verify.ts";
 
 const CREDENTIALS = {
   accessKeyId: "AKIDEXAMPLE",
@@ -154,6 +154,63 @@ describe("isSigned", () => {
       fc.property(fc.stringMatching(/^[0-9a-f]{64}$/), (signature) => {
         const authorization = request.headers.authorization!.replace(/[0-9a-f]{64}$/, signature);
         expect(isValid({ ...request, headers: { ...request.headers, authorization } })).toBe(false);
+      }),
+    );
+  });
+});
+
+describe("verifyPresigned", () => {
+  // The example of "Authenticating Requests: Using Query Parameters" in S3's API reference.
+  const secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+  const url =
+    "/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request" +
+    "&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host" +
+    "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
+  const request = { method: "GET", url, headers: { host: "examplebucket.s3.amazonaws.com" } };
+  const signedAt = Date.UTC(2013, 4, 24);
+  const verify = (changed: Partial<typeof request>, now = signedAt, key = secret) =>
+    verifyPresigned({ ...request, ...changed }, readPresigned(url)!, key, now);
+
+  it("accepts the example of Amazon's documentation for its day", () => {
+    expect(readPresigned(url)).toMatchObject({
+      accessKeyId: "AKIAIOSFODNN7EXAMPLE",
+      scope: { service: "s3" },
+    });
+    expect(verify({})).toBe("valid");
+    expect(verify({}, signedAt + 86_400_000)).toBe("valid");
+    expect(verify({}, signedAt + 86_400_001)).toBe("expired");
+  });
+
+  it.each([
+    ["another method", { method: "PUT" }],
+    ["another path", { url: url.replace("test", "other") }],
+    ["another query", { url: `${url}&versionId=1` }],
+    ["another host", { headers: { host: "other.s3.amazonaws.com" } }],
+  ])("refuses %s", (_, changed) => {
+    expect(verify(changed)).toBe("invalid");
+  });
+
+  it("refuses another secret, and a signature of the future", () => {
+    expect(verify({}, signedAt, "other")).toBe("invalid");
+    expect(verify({}, signedAt - 3_600_000)).toBe("invalid");
+  });
+
+  it.each([
+    "/test.txt",
+    url.replace("AWS4-HMAC-SHA256", "AWS4"),
+    url.replace("aws4_request", "aws4"),
+    url.replace(/404$/, "40"),
+  ])("reads no signature from %s", (unsigned) => {
+    expect(readPresigned(unsigned)).toBeUndefined();
+  });
+
+  it("never throws, whatever the URL", () => {
+    const part = fc.constantFrom(...url.split(/(?<=[?&=/])/), "", "%", "X-Amz-Date=", "20261301T000000Z");
+    fc.assert(
+      fc.property(fc.array(part), (parts) => {
+        const any = parts.join("");
+        const presigned = readPresigned(any);
+        if (presigned) verifyPresigned({ ...request, url: any }, presigned, secret, signedAt);
       }),
     );
   });

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { AwsCredentials } from "./credentials.ts";
-import { type SignableRequest, SigningKey } from "./signature.ts";
+import { ALGORITHM, type SignableRequest, SigningKey, type SigningScope } from "./signature.ts";
 
 /** A received request, with the parts that a signature covers. */
 export interface SignedRequest {
@@ -56,20 +56,87 @@ export function isSigned(
   const names = signedHeaders.split(";");
   if (!names.includes("host")) return false;
   const key = new SigningKey(secret, { date, region: signedRegion, service });
-  return timingSafeEqual(key.sign(toSignable(request, names), time), Buffer.from(signature, "hex"));
+  return timingSafeEqual(
+    key.sign(toSignable(request, names, hash("sha256", request.body)), time),
+    Buffer.from(signature, "hex"),
+  );
+}
+
+/** What a presigned URL says of its signature, unverified. */
+interface Presigned {
+  readonly accessKeyId: string;
+  readonly scope: SigningScope;
+  readonly time: string;
+  readonly expiresInMs: number;
+  readonly signedHeaders: readonly string[];
+  readonly signature: string;
+}
+
+const CREDENTIAL = /^([^/]+)\/(\d{8})\/([a-z0-9-]+)\/([a-z0-9-]+)\/aws4_request$/;
+
+/** Reads the signature in the query of a URL. Returns `undefined` for a URL that is not presigned. */
+export function readPresigned(url: string): Presigned | undefined {
+  const query = new URLSearchParams(url.split("?", 2)[1]);
+  const of = (name: string) => query.get(`X-Amz-${name}`) ?? "";
+  const [, accessKeyId, date, region, service] = CREDENTIAL.exec(of("Credential")) ?? [];
+  const signature = of("Signature");
+  if (accessKeyId === undefined || of("Algorithm") !== ALGORITHM || !/^[0-9a-f]{64}$/.test(signature)) {
+    return undefined;
+  }
+  return {
+    accessKeyId,
+    scope: { date: date!, region: region!, service: service! },
+    time: of("Date"),
+    expiresInMs: Number(of("Expires")) * 1_000,
+    signedHeaders: of("SignedHeaders").split(";"),
+    signature,
+  };
+}
+
+/**
+ * Verifies the signature of a presigned request. Its body is not signed.
+ * Source: "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)" in S3's API reference.
+ * @param now ms since the epoch
+ */
+export function verifyPresigned(
+  request: Omit<SignedRequest, "body">,
+  { scope, time, expiresInMs, signedHeaders, signature }: Presigned,
+  secret: string,
+  now: number,
+): "valid" | "expired" | "invalid" {
+  const signedAt = parseTime(time);
+  if (signedAt === undefined || !time.startsWith(scope.date) || !signedHeaders.includes("host"))
+    return "invalid";
+  const [path = "/", query = ""] = request.url.split("?", 2);
+  const unsigned = query.split("&").filter((pair) => !pair.startsWith("X-Amz-Signature="));
+  const signable = toSignable(
+    { ...request, url: `${path}?${unsigned.join("&")}` },
+    signedHeaders,
+    "UNSIGNED-PAYLOAD",
+  );
+  const expected = new SigningKey(secret, scope).sign(signable, time);
+  if (!timingSafeEqual(expected, Buffer.from(signature, "hex"))) return "invalid";
+  if (signedAt > now + MAX_CLOCK_SKEW_MS) return "invalid";
+  return now <= signedAt + expiresInMs ? "valid" : "expired";
 }
 
 function isCurrent(time: string, now: number): boolean {
+  const at = parseTime(time);
+  return at !== undefined && Math.abs(now - at) <= MAX_CLOCK_SKEW_MS;
+}
+
+/** Parses the time of a signature, such as `20260102T030405Z`, to ms since the epoch. */
+function parseTime(time: string): number | undefined {
   const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(time);
-  if (!match) return false;
+  if (!match) return undefined;
   const [year, month, day, hour, minute, second] = match.slice(1).map(Number) as [number, ...number[]];
-  const at = Date.UTC(year, month! - 1, day, hour, minute, second);
-  return Math.abs(now - at) <= MAX_CLOCK_SKEW_MS;
+  return Date.UTC(year, month! - 1, day, hour, minute, second);
 }
 
 function toSignable(
-  { method, url, headers, body }: SignedRequest,
+  { method, url, headers }: Omit<SignedRequest, "body">,
   names: readonly string[],
+  payloadHash: string,
 ): SignableRequest {
   const [path = "/", query = ""] = url.split("?", 2);
   return {
@@ -77,7 +144,7 @@ function toSignable(
     path,
     query: canonicalizeQuery(query),
     headers: names.map((name) => [name, normalizeSpaces(String(headers[name] ?? ""))]),
-    payloadHash: hash("sha256", body),
+    payloadHash,
   };
 }
 

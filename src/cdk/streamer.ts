@@ -53,8 +53,8 @@ export interface StreamerProps extends ApiSettings, CommonSettings {
   readonly requestLimits?: { readonly all: number; readonly tenant: number };
   /** Settings of single functions, in place of those above. */
   readonly functions?: { readonly [Name in StreamerFunction]?: FunctionSettings };
-  /** `true` creates a bucket for `s3BlobStore`, named in `BLOB_BUCKET`. Default `false`. */
-  readonly blobs?: boolean;
+  /** Creates a bucket for `s3BlobStore`, named in `BLOB_BUCKET`. `true` for no `origins` and no `expiration`. Default `false`. */
+  readonly blobs?: boolean | BlobBucketProps;
   /** Units that each table and index is ready for at once. Default: DynamoDB's own for new tables. */
   readonly warmThroughput?: dynamodb.WarmThroughput;
   /** Default: the key of DynamoDB, which costs nothing. */
@@ -63,6 +63,14 @@ export interface StreamerProps extends ApiSettings, CommonSettings {
   readonly removalPolicy?: RemovalPolicy;
   /** Alarms and a dashboard. `false` for none. */
   readonly monitoring?: MonitoringProps | false;
+}
+
+/** Settings of the bucket for blobs. */
+export interface BlobBucketProps {
+  /** Origins of the pages that upload and download, such as `https://chat.example.com`. Default none. */
+  readonly origins?: readonly string[];
+  /** Age at which S3 deletes a blob, in whole days. Default: never. */
+  readonly expiration?: Duration;
 }
 
 /** The tables, by name. */
@@ -137,14 +145,27 @@ export class Streamer extends Construct {
     return Object.fromEntries(tables);
   }
 
-  #createBucket({ removalPolicy = RemovalPolicy.RETAIN }: StreamerProps): s3.Bucket {
+  #createBucket({ blobs, removalPolicy = RemovalPolicy.RETAIN }: StreamerProps): s3.Bucket {
+    const { origins = [], expiration }: BlobBucketProps = typeof blobs === "object" ? blobs : {};
     const bucket = new s3.Bucket(this, "Blobs", {
       blockPublicAccess: s3.BlockPublicAccess.BLOCK_ALL,
       encryption: s3.BucketEncryption.S3_MANAGED,
       enforceSSL: true,
       removalPolicy,
       // An upload that was never finished costs money and is in no list.
-      lifecycleRules: [{ abortIncompleteMultipartUploadAfter: Duration.days(1) }],
+      lifecycleRules: [
+        { abortIncompleteMultipartUploadAfter: Duration.days(1), ...(expiration && { expiration }) },
+      ],
+      ...(origins.length > 0 && {
+        cors: [
+          {
+            allowedOrigins: [...origins],
+            allowedMethods: [s3.HttpMethods.PUT, s3.HttpMethods.GET],
+            allowedHeaders: ["content-type"],
+            maxAge: 600,
+          },
+        ],
+      }),
     });
     acknowledge(
       bucket,

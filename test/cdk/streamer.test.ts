@@ -2,7 +2,7 @@ import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { App, RemovalPolicy, Stack, Validations } from "aws-cdk-lib";
+import { App, Duration, RemovalPolicy, Stack, Validations } from "aws-cdk-lib";
 import { Match, Template } from "aws-cdk-lib/assertions";
 import { AwsSolutionsChecks } from "cdk-nag";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -321,6 +321,28 @@ it("gives a bucket for blobs to the functions that run the application", () => {
   expect(Roles.map(({ Ref }: { Ref: string }) => Ref.replace(/Role.*/, ""))).toEqual(["SRouter", "SWorker"]);
   template.allResourcesProperties("AWS::Lambda::Function", {
     Environment: { Variables: Match.objectLike({ BLOB_BUCKET: Match.anyValue() }) },
+  });
+});
+
+it("lets pages of the given origins use the bucket, and deletes blobs of an age", () => {
+  const { template } = synthesize({
+    blobs: { origins: ["https://chat.example.com"], expiration: Duration.days(7) },
+  });
+  template.hasResourceProperties("AWS::S3::Bucket", {
+    CorsConfiguration: {
+      CorsRules: [
+        {
+          AllowedOrigins: ["https://chat.example.com"],
+          AllowedMethods: ["PUT", "GET"],
+          AllowedHeaders: ["content-type"],
+          MaxAge: 600,
+        },
+      ],
+    },
+    LifecycleConfiguration: { Rules: [Match.objectLike({ ExpirationInDays: 7 })] },
+  });
+  synthesize({ blobs: true }).template.hasResourceProperties("AWS::S3::Bucket", {
+    CorsConfiguration: Match.absent(),
   });
 });
 

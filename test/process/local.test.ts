@@ -180,3 +180,38 @@ it("names the resource whose zip file is damaged", async () => {
     /broken\.yaml:6: Echo: Cannot read the code \S+echo\.txt: it is not a zip file/,
   );
 });
+
+const STORED = `const { S3Client, PutObjectCommand, GetObjectCommand } = require("@aws-sdk/client-s3");
+const client = new S3Client({});
+exports.handler = async ({ body }) => {
+  const object = { Bucket: process.env.BUCKET, Key: "notes/1" };
+  await client.send(new PutObjectCommand({ ...object, Body: body }));
+  const { Body } = await client.send(new GetObjectCommand(object));
+  return { statusCode: 200, body: await Body.transformToString() };
+};`;
+
+it("keeps the objects of buckets, and decides each call by the role of its function", async () => {
+  const template = (actions: string) =>
+    TEMPLATE.replace("Resources:", "Resources:\n  Notes: { Type: AWS::S3::Bucket }")
+      .replace("!Ref RoleArn", "!GetAtt Role.Arn, Environment: { Variables: { BUCKET: !Ref Notes } }")
+      .replace("echo.zip", "stored.zip")
+      .concat(
+        `  Role: { Type: AWS::IAM::Role, Properties: { Policies: [{ PolicyName: Use, PolicyDocument: { Statement: [`,
+        `{ Effect: Allow, Action: [${actions}], Resource: !Sub '\${Notes.Arn}/notes/*' }] } }] } }\n`,
+      );
+  const zip = writeZip([{ name: "index.js", content: STORED }]);
+  await writeFile(join(project.directory, "stored.zip"), zip);
+  await project.save("notes.yaml", template("'s3:PutObject', 's3:GetObject'"));
+  await project.save("denied.yaml", template("'s3:GetObject'"));
+  const [lift, denied] = ["notes.yaml", "denied.yaml"].map((file) =>
+    project.run(["local", file, "--port", "0"]),
+  ) as [Command, Command];
+  for (const each of [lift, denied]) await each.prints(/^Routes/m);
+  expect(lift.output).toMatch(/^S3 +http:\/\/127\.0\.0\.1:\d+ {2}\(notes-notes\)$/m);
+  expect(await ask(await project.connect(lift.url), "a note")).toBe("a note");
+  expect(await ask(await project.connect(denied.url), "a note")).toContain("Internal server error");
+  await denied.prints(
+    /not authorized to perform: s3:PutObject on resource: arn:aws:s3:::denied-notes\/notes\/1/,
+  );
+  for (const each of [lift, denied]) await each.kill();
+});

@@ -14,6 +14,7 @@ import {
   readDynamoDBAccess,
   type ValueMap,
 } from "../../lambda-emulator/index.ts";
+import type { StackBuckets } from "./buckets.ts";
 import { busNameOf } from "./event-bus.ts";
 import { functionNameOf } from "./functions.ts";
 import type { Callers, Decision } from "./roles.ts";
@@ -27,6 +28,7 @@ export interface AwsEndpointOptions {
   readonly dynamoDBEndpoint: string | undefined;
   readonly lambdaEndpoint: string;
   readonly stack: ResolvedTemplate["stack"];
+  readonly buckets: StackBuckets;
   /** Returns the ARN of a function of the stack. */
   readonly functionArn: (name: string) => string;
   /** Passes events to the rules of the stack, and returns the answer to PutEvents. */
@@ -45,8 +47,8 @@ export interface AwsEndpoint {
 const MAX_BYTES = 16 * 2 ** 20;
 
 /**
- * Serves DynamoDB, Lambda and EventBridge to the functions of a stack: it decides each request by the policies of the function that
- * signed it, and forwards it. Requests to other services fail, with an error that says that they are not run here.
+ * Serves DynamoDB, Lambda, EventBridge and S3 to the functions of a stack: it decides each request by the policies of the
+ * function that signed it, and passes it on. Requests to other services fail, with an error that says that they are not run here.
  */
 export async function serveAwsEndpoint(options: AwsEndpointOptions): Promise<AwsEndpoint> {
   const agent = new Agent({ keepAlive: true });
@@ -75,6 +77,7 @@ async function handle(
   options: AwsEndpointOptions,
   agent: Agent,
 ): Promise<void> {
+  if (options.buckets.handles(request)) return options.buckets.handle(request, response);
   const credential = readCredential(request.headers.authorization);
   if (credential === undefined) {
     return refuse(response, 403, "MissingAuthenticationTokenException", "Missing Authentication Token");
@@ -116,7 +119,7 @@ async function handle(
   }
   const message = `lift-ws local does not run the service ${service}`;
   onRefused(message);
-  refuse(response, 501, "NotImplemented", message, service);
+  refuse(response, 501, "NotImplemented", message);
 }
 
 /** Returns the entries of a PutEvents request, and what its caller must be allowed. */
@@ -165,21 +168,8 @@ function answer(response: ServerResponse, content: object): void {
   response.end(JSON.stringify(content));
 }
 
-function refuse(
-  response: ServerResponse,
-  status: number,
-  type: string,
-  message: string,
-  service?: string,
-): void {
+function refuse(response: ServerResponse, status: number, type: string, message: string): void {
   if (response.headersSent) return void response.destroy();
-  const isXml = service === "s3";
-  const text = isXml
-    ? `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${type}</Code><Message>${message}</Message></Error>`
-    : JSON.stringify({ __type: `com.amazon.coral.service#${type}`, message, Message: message });
-  response.writeHead(status, {
-    "content-type": isXml ? "application/xml" : "application/x-amz-json-1.0",
-    "x-amzn-errortype": type,
-  });
-  response.end(text);
+  response.writeHead(status, { "content-type": "application/x-amz-json-1.0", "x-amzn-errortype": type });
+  response.end(JSON.stringify({ __type: `com.amazon.coral.service#${type}`, message, Message: message }));
 }

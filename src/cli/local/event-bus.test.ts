@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
 import { type AwsEndpoint, serveAwsEndpoint } from "./aws-endpoint.ts";
+import { StackBuckets } from "./buckets.ts";
 import { EventBuses } from "./event-bus.ts";
 import { readSchedules } from "./events.ts";
 import type { StackFunctions } from "./functions.ts";
@@ -167,6 +168,7 @@ it("lets a function put events on the buses that its role allows", async () => {
   const endpoint: AwsEndpoint = await serveAwsEndpoint({
     callers,
     stack: stack.template.stack,
+    buckets: new StackBuckets(stack, { callers, onRefused: () => {}, now: Date.now }),
     putEvents: (entries) => buses.put(entries),
     onRefused: (line) => refused.push(line),
     tables: {

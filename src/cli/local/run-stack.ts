@@ -17,6 +17,7 @@ import type { LoadedApp } from "../project/loaded-app.ts";
 import { Alarms, type Metric } from "./alarms.ts";
 import { readApi, readLimits } from "./api.ts";
 import { serveAwsEndpoint } from "./aws-endpoint.ts";
+import { StackBuckets } from "./buckets.ts";
 import { callAt } from "./cron.ts";
 import { EventBuses } from "./event-bus.ts";
 import { readSchedules, type Scheduled, startTableStreams } from "./events.ts";
@@ -111,8 +112,10 @@ export async function runStack(
         onError(`Discarded an event: ${requestContext.condition}: ${responsePayload.errorMessage}`),
     });
     started.push(() => lambdaApi.stop());
+    const buckets = new StackBuckets(stack, { callers, onRefused: onError, now: Date.now });
     const aws = await serveAwsEndpoint({
       callers,
+      buckets,
       tables: describeTables(stack),
       stack: stack.template.stack,
       dynamoDBEndpoint,
@@ -130,6 +133,7 @@ export async function runStack(
         AWS_ENDPOINT_URL_APIGATEWAYMANAGEMENTAPI: api.endpoint,
         AWS_ENDPOINT_URL_DYNAMODB: aws.url,
         AWS_ENDPOINT_URL_LAMBDA: aws.url,
+        AWS_ENDPOINT_URL_S3: aws.url,
         // Handlers that build the endpoint from the event use HTTPS, which the gateway's port accepts.
         NODE_EXTRA_CA_CERTS: certificatePath(),
         ...settings.environment,
@@ -183,6 +187,7 @@ export async function runStack(
       notes: [
         ["Functions", functions.names.join("  ")],
         ...[...functionUrls.urls].map(([name, url]) => ["Function URL", `${url}  (${name})`] as const),
+        ...(buckets.names.length > 0 ? [["S3", `${aws.url}  (${buckets.names.join("  ")})`] as const] : []),
         ...(tables.length > 0 ? [["DynamoDB", `${dynamoDBEndpoint}  (${tables.join("  ")})`] as const] : []),
         ["Policies", "each call of a function is decided by its role"],
         ...stack.functions

@@ -52,6 +52,7 @@ const RUN = new Set([
   "AWS::Lambda::Permission",
   "AWS::Lambda::Url",
   "AWS::Lambda::Version",
+  "AWS::S3::Bucket",
   "AWS::Scheduler::Schedule",
 ]);
 
