@@ -15,6 +15,12 @@ describe("redactText", () => {
     ["a truncated JWT", `x ${JWT.slice(0, 35)}`, "x [redacted]"],
     ["a JWT after a word", `jwt-${JWT}`, "jwt-[redacted]"],
     ["an encrypted JWT", `x eyJh.${SECRET}.${SECRET}.${SECRET}.${SECRET} y`, "x [redacted] y"],
+    [
+      "a private key",
+      `-----BEGIN EC PRIVATE KEY-----\n${SECRET}\n${SECRET}\n-----END EC PRIVATE KEY-----`,
+      "-----BEGIN EC PRIVATE KEY-----[redacted]-----END EC PRIVATE KEY-----",
+    ],
+    ["a truncated private key", `key: PRIVATE KEY-----\\n${SECRET}`, "key: PRIVATE KEY-----[redacted]"],
     ["a bearer token", `Bearer ${SECRET}== failed`, "Bearer [redacted] failed"],
     ["a short bearer token", "bearer hunter2", "bearer [redacted]"],
     ["an encoded bearer token", `x=Bearer%20${SECRET}`, "x=Bearer%20[redacted]"],
@@ -237,6 +243,7 @@ describe("the duration of redaction", () => {
     "bearer +",
     "basic,",
     "eyJ.://",
+    "PRIVATE KEY-----",
   ])("grows linearly with the size of %j", { timeout: 60_000 }, (unit) => {
     const small = cpuMs(unit.repeat((32 * KB) / unit.length));
     const large = cpuMs(unit.repeat((256 * KB) / unit.length));

@@ -36,11 +36,17 @@ function cut(text: string, max: number, length: number): string {
 }
 
 /**
- * Returns the text without JWTs, bearer and basic credentials, user information and fragments of URLs, and the
+ * Returns the text without JWTs, private keys, bearer and basic credentials, user information and fragments of URLs, and the
  * values of secret names: in queries, `name=value`, header lines, JSON (nested too) and `util.inspect`'s output.
  */
 export function redactText(text: string): string {
-  return hideValues(hideCredentials(hideInUrls(hideJwts(text))));
+  return hideValues(hideCredentials(hideInUrls(hidePrivateKeys(hideJwts(text)))));
+}
+
+/** Private keys in PEM. One that is cut ends with the text. */
+function hidePrivateKeys(text: string): string {
+  if (!text.includes("PRIVATE KEY-----")) return text;
+  return text.replace(/(PRIVATE KEY-----).*?(-----END|$)/gs, `$1${REDACTED}$2`);
 }
 
 /** JWTs, signed or encrypted, start with the base64url of `{"` and contain a dot. */
