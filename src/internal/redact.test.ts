@@ -20,7 +20,7 @@ describe("redactText", () => {
       `-----BEGIN EC PRIVATE KEY-----\n${SECRET}\n${SECRET}\n-----END EC PRIVATE KEY-----`,
       "-----BEGIN EC PRIVATE KEY-----[redacted]-----END EC PRIVATE KEY-----",
     ],
-    ["a truncated private key", `key: PRIVATE KEY-----\\n${SECRET}`, "key: PRIVATE KEY-----[redacted]"],
+    ["a truncated private key", `key: BEGIN PRIVATE KEY-----\\n${SECRET}`, "key: BEGIN PRIVATE KEY-----[redacted]"],
     ["a bearer token", `Bearer ${SECRET}== failed`, "Bearer [redacted] failed"],
     ["a short bearer token", "bearer hunter2", "bearer [redacted]"],
     ["an encoded bearer token", `x=Bearer%20${SECRET}`, "x=Bearer%20[redacted]"],
@@ -243,7 +243,7 @@ describe("the duration of redaction", () => {
     "bearer +",
     "basic,",
     "eyJ.://",
-    "PRIVATE KEY-----",
+    "BEGIN PRIVATE KEY-----",
   ])("grows linearly with the size of %j", { timeout: 60_000 }, (unit) => {
     const small = cpuMs(unit.repeat((32 * KB) / unit.length));
     const large = cpuMs(unit.repeat((256 * KB) / unit.length));

@@ -46,7 +46,7 @@ export function redactText(text: string): string {
 /** Private keys in PEM. One that is cut ends with the text. */
 function hidePrivateKeys(text: string): string {
   if (!text.includes("PRIVATE KEY-----")) return text;
-  return text.replace(/(PRIVATE KEY-----).*?(-----END|$)/gs, `$1${REDACTED}$2`);
+  return text.replace(/(BEGIN [A-Z ]{0,20}PRIVATE KEY-----).*?(-----END|$)/gs, `$1${REDACTED}$2`);
 }
 
 /** JWTs, signed or encrypted, start with the base64url of `{"` and contain a dot. */
