@@ -96,7 +96,12 @@ export const RESULTS = {
   upload: object({ blob: text(), url: text(), headers: record(text()), expiresAt: TIME }),
   download: object({ url: text(), expiresAt: TIME }),
   request: REQUEST_INFO,
-  result: object({ text: text(), more: boolean }),
+  result: object({
+    text: text(),
+    more: boolean,
+    url: optional(described("In place of pieces: has the whole result", text())),
+    expiresAt: optional(TIME),
+  }),
   requests: object({ requests: list(REQUEST_SUMMARY), next: optional(text()) }),
   cancel: object({ state: REQUEST_STATE }),
   message: union(PUBLISH_RESULT, NOTHING),

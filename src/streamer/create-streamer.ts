@@ -111,6 +111,7 @@ export function createStreamer<Data, State>(
   const liveStreams = new LiveStreams({ streamLog, owners, viewers, storedFanOut, now });
   const requests = createRequests({
     store: store.requests,
+    blobs: blobStore,
     options: requestsOptions,
     fanOut,
     remover,

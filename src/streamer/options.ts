@@ -28,7 +28,7 @@ export interface StreamerOptions<Data = AnySchemas, State = AnySchemas>
   readonly channels: ChannelsOptions<Data, State>;
   /** Stores histories, members and message chunks. */
   readonly store: ChannelStore;
-  /** Stores the blobs of namespaces with `maxBlobBytes`. Default: none. */
+  /** Stores the blobs of namespaces with `maxBlobBytes`, and results over 300 KB of requests. Default: none. */
   readonly blobs?: BlobStore;
   /**
    * Authentication, made by `webSocketAuth`. It runs before all other middleware and handles the action `refresh`.

@@ -138,8 +138,8 @@ export class ModelRequests {
 
   #info(stored: Stored): RequestInfo {
     const { result, ...rest } = stored;
-    const { length } = JSON.stringify(result) ?? "";
-    return length > this.resultSize ? { ...rest, result_bytes: length } : stored;
+    const text = JSON.stringify(result) ?? "";
+    return text.length > this.resultSize ? { ...rest, result_bytes: Buffer.byteLength(text) } : stored;
   }
 
   #end(stored: Stored) {

@@ -1,20 +1,42 @@
 // Tests requests of the client with the real Streamer over real sockets. Other tests use the model server instead.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { z } from "zod";
 import { createClient, type Json, requests } from "../../src/client/index.ts";
 import { createGateway } from "../../src/gateway/index.ts";
 import { jsonLogger } from "../../src/lift/index.ts";
 import { webSocketAuth } from "../../src/lift/middleware/auth/index.ts";
+import { fileBlobStore } from "../../src/store/files/index.ts";
+import type { ChannelStore } from "../../src/store/index.ts";
 import { memoryChannelStore, memoryConnectionStore, memorySchedule } from "../../src/store/memory/index.ts";
+import { sqliteChannelStore } from "../../src/store/sqlite/index.ts";
 import { createStreamer } from "../../src/streamer/index.ts";
 
-async function startServer() {
+/** Over a megabyte of JSON, with characters of several bytes. */
+const HUGE = "\u{1F600}é".repeat(200_000);
+
+function createFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "lift-requests-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+function createBlobs() {
+  const blobs = fileBlobStore({ folder: createFolder() });
+  onTestFinished(() => blobs.close());
+  return blobs;
+}
+
+async function startServer(store: ChannelStore = memoryChannelStore()) {
   const connectionStore = memoryConnectionStore();
   /** Lets the handler of `count` write its second half. */
   const half = Promise.withResolvers<void>();
   const streamer = createStreamer({
     channels: { room: { subscribe: () => true } },
-    store: memoryChannelStore(),
+    store,
+    blobs: createBlobs(),
     connectionStore,
     schedule: memorySchedule(),
     auth: webSocketAuth({ validateToken: (token) => ({ userId: token, tenantId: "acme" }) }),
@@ -31,7 +53,8 @@ async function startServer() {
       await output.write("three ");
       await output.write({ four: 4 });
       return { text: "x".repeat(150_000) };
-    });
+    })
+    .request("large", { estimatedMs: 60_000, output: z.array(z.string()) }, () => [HUGE]);
   const gateway = createGateway({ handler: (event, context) => handler(event, context) });
   const handler = streamer.app.webSocketHandler({ connections: gateway });
   await gateway.listen({ port: 0 });
@@ -84,6 +107,23 @@ it("survive a lost connection: progress, the whole output, and a result larger t
   await read;
   expect(chunks.slice(0, -1).join("")).toBe("one two three ");
   expect(chunks.at(-1)).toEqual({ four: 4 });
+});
+
+it.each([
+  ["memory", () => memoryChannelStore()],
+  [
+    "SQLite",
+    () => {
+      const store = sqliteChannelStore({ path: join(createFolder(), "channels.db") });
+      onTestFinished(() => store.close());
+      return store;
+    },
+  ],
+])("resolve with a result over 300 KB, with the requests in %s", async (_, createStore) => {
+  const { person } = await startServer(createStore());
+  const job = person("ann").request("large", null);
+  expect(await job).toEqual([HUGE]);
+  expect(await person("ann").attach(job.id)).toEqual([HUGE]);
 });
 
 it("are shown to another device of their user, which cancels them, and to nobody else", async () => {

@@ -21,7 +21,7 @@ const SUMMARIES = {
   heartbeat: "Keeps an idle connection open, and asks which channels have newer messages.",
   refresh: "Replaces the connection's token. A token of another user or tenant closes the connection.",
   request: "Reads the state of a long request, with its progress, and its result or error.",
-  result: "Reads a piece of a result that is larger than a frame.",
+  result: "Reads a piece of a result that is larger than a frame, or the URL of one in the blob store.",
   requests: "Lists the user's own long requests, the newest first.",
   cancel: "Cancels a long request.",
   resend: "Sends a call again that had no answer. It gets the answer of the call.",

@@ -51,7 +51,7 @@ export interface CallOptions<Details = Json> extends WatchOptions<Details> {
 /**
  * A request: a promise of its result. A lost connection does not end it.
  * @throws {ClientError} the codes of the server and of the handler, INVALID_OPTION, OUTCOME_UNKNOWN, CANCELLED, TIMEOUT,
- * ABORTED
+ * ABORTED, TRANSFER_FAILED
  */
 export interface Job<Result = Json, Details = Json> extends Promise<Result> {
   /** The id of the request. */

@@ -12,6 +12,7 @@ import {
   type ResponseMessage,
   utf8Length,
 } from "../../protocol/index.ts";
+import { transfer, transferFailed } from "../channels/blobs.ts";
 import type { Channel } from "../channels/channel.ts";
 import { type Repairable, repairGap } from "../channels/gap-repair.ts";
 import { MessageOrder } from "../channels/message-order.ts";
@@ -40,6 +41,9 @@ interface Outcome {
 
 /** Before the first output. The epoch of every output: PROTOCOL.md, "Requests". */
 const START: Position = { epoch: "output", offset: 0 };
+
+/** How often a result is downloaded: a network error may pass, but one of the store's CORS rules looks the same. */
+const MAX_DOWNLOADS = 3;
 
 /** The message that reports a final state. */
 const FINAL_TYPES: { readonly [state: string]: JobMessage["type"] } = {
@@ -215,18 +219,22 @@ export class RequestJob implements Repairable {
     }
   }
 
-  /** Reads a result that is larger than a frame. After a lost connection, `refresh` begins again. */
+  /** Reads a result that is larger than a frame. After `disconnect`, `refresh` begins again. */
   async #readResult(bytes: number, output: number): Promise<void> {
     if (this.#isReadingResult) return;
     this.#isReadingResult = true;
+    const { signal } = this;
+    let text = "";
+    let downloads = 0;
     try {
-      let text = "";
-      for (let more = true; more && text.length < bytes; ) {
-        const payload = { request: this.id, from: text.length };
-        const piece = await this.#core.requests.request("result", payload, { signal: this.signal });
-        text += piece.text;
-        more = piece.more && piece.text !== "";
-      }
+      await this.#core.requests.retry({ signal }, async (session) => {
+        for (let more = true; more && text.length < bytes; ) {
+          const payload = { request: this.id, from: text.length };
+          const piece = await session.request("result", payload, { signal });
+          text += piece.url ? await this.#download(piece.url, bytes, ++downloads) : piece.text;
+          more = piece.more && piece.text !== "";
+        }
+      });
       this.#end({ result: JSON.parse(text) }, output);
     } catch (cause) {
       const isClientError = cause instanceof ClientError;
@@ -234,6 +242,22 @@ export class RequestJob implements Repairable {
       if (!error.retry) this.fail(error);
     }
     this.#isReadingResult = false;
+  }
+
+  /** Each try has a new URL, so the server has just answered: a network error is not that of a lost connection. */
+  async #download(url: string, bytes: number, tries: number): Promise<string> {
+    let text: string;
+    try {
+      const response = await transfer(this.#core.settings.clock, url, { signal: this.signal });
+      text = await response.text();
+    } catch (error) {
+      const { cause = error } = error as ClientError;
+      // A store that refuses would refuse again.
+      const isRefused = cause instanceof Response && cause.status < 500;
+      throw transferFailed(cause, !isRefused && tries < MAX_DOWNLOADS);
+    }
+    if (utf8Length(text) !== bytes) throw new Error(`The result does not have ${bytes} bytes`);
+    return text;
   }
 
   #setProgress(progress: Progress): void {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { connected, FEATURES, type Setup, setup } from "../../../test/client/setup.ts";
 import type { Json } from "../../protocol/index.ts";
 import { type CallOptions, createClient, type Job, type Progress } from "../index.ts";
@@ -535,6 +535,78 @@ describe("a stored request", () => {
     client.connect();
     await clock.pass(100);
     expect(end).toEqual({ value: "x".repeat(5_000) });
+  });
+
+  describe("with a result in the blob store", () => {
+    const result = { text: "é".repeat(2_000) };
+    const text = JSON.stringify(result);
+    const refused = (status: number) => async () => new Response("", { status });
+    const offline = () => Promise.reject(new TypeError("no network"));
+
+    /** Ends a request whose result is behind a URL, which answers each time with the next of these. */
+    async function ended(...answers: (() => Promise<Response>)[]) {
+      const all = await stored();
+      const end = ending(all.job);
+      let urls = 0;
+      all.server.intercept = ({ action }) =>
+        action === "result"
+          ? ({ text: "", more: false, url: `https://blobs.example.com/${++urls}`, expiresAt: 1 } as never)
+          : undefined;
+      const fetch = vi.fn(() => answers[fetch.mock.calls.length - 1]!());
+      vi.stubGlobal("fetch", fetch);
+      onTestFinished(() => void vi.unstubAllGlobals());
+      all.server.jobs.complete(ID, result);
+      await all.clock.pass(5_000);
+      return { ...all, end, fetch };
+    }
+
+    it("downloads it", async () => {
+      const { end, fetch } = await ended(async () => new Response(text));
+      expect(end).toEqual({ value: result });
+      expect(fetch.mock.calls).toEqual([["https://blobs.example.com/1", expect.anything()]]);
+    });
+
+    it("tries again with a new URL after errors of the network or the store", async () => {
+      const { end, fetch } = await ended(offline, refused(503), async () => new Response(text));
+      expect(end).toEqual({ value: result });
+      expect(fetch.mock.lastCall).toEqual(["https://blobs.example.com/3", expect.anything()]);
+    });
+
+    it("rejects with TRANSFER_FAILED after three errors", async () => {
+      const { end, fetch } = await ended(offline, offline, offline);
+      expect(end).toEqual({ code: "TRANSFER_FAILED" });
+      expect(fetch).toHaveBeenCalledTimes(3);
+    });
+
+    it.each([403, 404])("rejects with TRANSFER_FAILED at once when the store answers %i", async (status) => {
+      const { end, fetch } = await ended(refused(status));
+      expect(end).toEqual({ code: "TRANSFER_FAILED" });
+      expect(fetch).toHaveBeenCalledTimes(1);
+    });
+
+    it.each([
+      ["a piece of it", text.slice(0, -1)],
+      ["more than it", `${text} `],
+    ])("rejects with INTERNAL_ERROR when the store has %s", async (_, body) => {
+      const { end } = await ended(async () => new Response(body));
+      expect(end).toEqual({ code: "INTERNAL_ERROR" });
+    });
+
+    it("stops the download when its signal aborts", async () => {
+      const controller = new AbortController();
+      const all = await stored({ signal: controller.signal });
+      const end = ending(all.job);
+      all.server.intercept = () => ({ text: "", more: false, url: "https://blobs.example.com" }) as never;
+      const fetch = vi.fn((_url: string, _init: RequestInit) => new Promise(() => {}));
+      vi.stubGlobal("fetch", fetch);
+      onTestFinished(() => void vi.unstubAllGlobals());
+      all.server.jobs.complete(ID, result);
+      await all.clock.pass(10);
+      controller.abort();
+      await all.clock.pass(10);
+      expect(end).toEqual({ code: "ABORTED" });
+      expect(fetch.mock.calls[0]![1].signal!.aborted).toBe(true);
+    });
   });
 
   it("rejects when the pieces of its result are invalid", async () => {

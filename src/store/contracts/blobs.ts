@@ -10,7 +10,7 @@ export interface BlobUpload {
 
 /**
  * Stores blobs: data that is too large for a message. A blob's key has 1 to 200 letters, digits, `-`, `_` and `/`. The
- * caller puts the tenant into the key and never uses a key twice. Every implementation guarantees:
+ * caller puts the tenant into the key and never uses a key for two blobs. Every implementation guarantees:
  *
  * - An upload allows to put that blob, with exactly that many bytes, until it expires, and nothing else.
  * - A download URL allows to read that blob until it expires, and nothing else.

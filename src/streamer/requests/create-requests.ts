@@ -1,5 +1,5 @@
 import { LiftError } from "../../lift/index.ts";
-import type { RequestStore } from "../../store/index.ts";
+import type { BlobStore, RequestStore } from "../../store/index.ts";
 import type { CallContext } from "../call-context.ts";
 import type { CustomRoutes } from "../custom-routes.ts";
 import { awaitStore } from "../errors.ts";
@@ -13,12 +13,15 @@ import { RequestRegistry } from "./registry.ts";
 import { RequestActions } from "./request-actions.ts";
 import { toRequestKey } from "./request-keys.ts";
 import type { RunCollaborators } from "./request-run.ts";
+import { RequestResults } from "./results.ts";
 import { StoredRequests } from "./stored-requests.ts";
 import { Watchers } from "./watchers.ts";
 
 interface CreateRequestsOptions {
   /** Absent: requests are answered in place only. */
   readonly store: RequestStore | undefined;
+  /** Stores large results. */
+  readonly blobs: BlobStore | undefined;
   readonly options: RequestsOptions | undefined;
   readonly fanOut: FanOut;
   readonly remover: MemberRemover;
@@ -46,9 +49,14 @@ export interface RequestCollaborators {
 }
 
 /** @throws {LiftError} INVALID_OPTION */
-export function createRequests({ store, options, ...rest }: CreateRequestsOptions): RequestCollaborators {
+export function createRequests({
+  store,
+  blobs,
+  options,
+  ...rest
+}: CreateRequestsOptions): RequestCollaborators {
   const { fanOut, remover, customRoutes, readRouteKeys, createContext, runInMiddleware, watch, now } = rest;
-  const settings = readRequestSettings(options, store);
+  const settings = readRequestSettings(options, store, blobs);
   const registry = new RequestRegistry(settings, store !== undefined, readRouteKeys);
   const isCall = (action: string) => registry.get(action) !== undefined;
   if (store === undefined) {
@@ -65,9 +73,10 @@ export function createRequests({ store, options, ...rest }: CreateRequestsOption
   }
   const watchers = new Watchers(fanOut, remover);
   const random = Math.random;
-  const run = { store, watchers, settings, runInMiddleware, now, random };
+  const results = new RequestResults(store, blobs, settings.maxResultBytes, now);
+  const run = { store, results, watchers, settings, runInMiddleware, now, random };
   const processor = new Processor({ ...run, registry, createContext });
-  const actions = new RequestActions({ store, processor, watchers, keepMs: settings.keepMs, now });
+  const actions = new RequestActions({ store, results, processor, watchers, keepMs: settings.keepMs, now });
   const collaborators = { store, processor, actions };
   const calls = new RequestCalls({ registry, stored: collaborators, settings, customRoutes, watch, now });
   const stored = new StoredRequests({ ...collaborators, createContext, now });

@@ -4,14 +4,13 @@ import {
   type ErrorBody,
   type ErrorCode,
   type ErrorMessage,
-  LIMITS,
   type ProgressMessage,
   RETRY_BY_CODE,
-  utf8Length,
 } from "../../protocol/index.ts";
 import type { Json, OutputItem, RequestFailure, RequestProgress, StoredRequest } from "../../store/index.ts";
 import type { CompactItem } from "./output-writer.ts";
 import { toRequestChannel } from "./request-keys.ts";
+import { type RequestResult, resultFields } from "./results.ts";
 
 /** The epoch of every request's output: PROTOCOL.md, "Requests". */
 export const OUTPUT_EPOCH = "output";
@@ -24,14 +23,8 @@ export function progressMessage(
   return { type: "progress", request_id: id, percentage, message, ...metadata, attempt };
 }
 
-export function completeMessage(id: string, result: Json, output: number): CompleteMessage {
+export function completeMessage(id: string, result: RequestResult, output: number): CompleteMessage {
   return { type: "complete", request_id: id, success: true, ...resultFields(result), output };
-}
-
-/** The result, or its size when it is too large for a message. */
-export function resultFields(result: Json): { readonly result: Json } | { readonly result_bytes: number } {
-  const bytes = utf8Length(JSON.stringify(result));
-  return bytes <= LIMITS.resultBytes ? { result } : { result_bytes: bytes };
 }
 
 export function failureMessage(id: string, failure: RequestFailure, output: number): ErrorMessage {

@@ -10,10 +10,10 @@ import {
 } from "../../internal/options.ts";
 import type { Logger } from "../../lift/index.ts";
 import { type Json, REQUESTS, type Serialized } from "../../protocol/index.ts";
-import type { RequestStore } from "../../store/index.ts";
+import { type BlobStore, MAX_RESULT_BYTES, type RequestStore } from "../../store/index.ts";
 import type { Identity } from "../access.ts";
 import { assertOptions, invalidOption } from "../errors.ts";
-import type { RequestOutput } from "./output.ts";
+import type { RequestOutput } from "./output-writer.ts";
 
 /** How often a request is tried, and how long it waits in between. */
 export interface RequestRetry {
@@ -183,6 +183,11 @@ export interface RequestsOptions {
   readonly keepMs?: number;
   /** How long chunks of output are gathered before they are stored and sent, in ms. Default 200; from 0 to 10,000. */
   readonly gatherMs?: number;
+  /**
+   * The largest result of a stored request, in bytes of JSON. Results over 307,200 bytes are in the blob store: without
+   * `blobs` they fail with TOO_LARGE. Default 16 MiB with `blobs`, otherwise 307,200; minimum 1.
+   */
+  readonly maxResultBytes?: number;
   /** Requests beyond these limits are refused with RATE_LIMITED. */
   readonly limits?: RequestLimits;
 }
@@ -220,6 +225,7 @@ const SETTINGS_CHECKS: OptionChecks<RequestsOptions> = {
   leaseMs: integer(1_000),
   keepMs: integer(0),
   gatherMs: integer(0, 10_000),
+  maxResultBytes: integer(1),
   limits: record,
 };
 
@@ -275,9 +281,14 @@ const DAY_MS = 24 * 60 * 60_000;
 export function readRequestSettings(
   options: RequestsOptions = {},
   store: RequestStore | undefined,
+  blobs: BlobStore | undefined,
 ): RequestSettings {
   assertOptions(options, SETTINGS_CHECKS, { prefix: "requests." });
-  const { limits = {} } = options;
+  const { limits = {}, maxResultBytes = blobs === undefined ? MAX_RESULT_BYTES : 16 * 1_024 * 1_024 } =
+    options;
+  if (maxResultBytes > MAX_RESULT_BYTES && blobs === undefined) {
+    throw invalidOption(`\`requests.maxResultBytes\` over ${MAX_RESULT_BYTES} requires \`blobs\``);
+  }
   assertOptions(limits, LIMITS_CHECKS, { prefix: "requests.limits." });
   // `lift-ws dev` has the other variables of Lambda too, but its process is not frozen after an event.
   const isFrozen = process.env.AWS_LAMBDA_RUNTIME_API !== undefined && store?.listOpen === undefined;
@@ -287,6 +298,7 @@ export function readRequestSettings(
     leaseMs: options.leaseMs ?? 30_000,
     keepMs: options.keepMs ?? DAY_MS,
     gatherMs: options.gatherMs ?? 200,
+    maxResultBytes,
     limits: {
       user: limits.user ?? 100,
       tenant: limits.tenant ?? 10_000,

@@ -21,10 +21,11 @@ import type { CallContext, ClientRequest } from "../call-context.ts";
 import type { Scope } from "../channel-keys.ts";
 import { awaitStore, storeFailed } from "../errors.ts";
 import { sendResponse } from "../responses.ts";
-import { completeMessage, failureBody, failureMessage, resultFields } from "./messages.ts";
-import { endOfPiece } from "./output.ts";
+import { completeMessage, failureBody, failureMessage } from "./messages.ts";
+import { endOfPiece } from "./output-writer.ts";
 import type { Processor } from "./processor.ts";
 import { isFinal, keyOf, toRequestKey, toWatched } from "./request-keys.ts";
+import { type RequestResults, resultFields } from "./results.ts";
 import type { Watchers } from "./watchers.ts";
 
 /** JSON has no raw control characters, so in a 128 KiB message a piece of it takes at most 3 bytes per UTF-16 unit. */
@@ -35,6 +36,7 @@ const CANCELLED = { code: "CANCELLED", message: "The request was cancelled" };
 
 interface RequestActionsOptions {
   readonly store: RequestStore;
+  readonly results: RequestResults;
   readonly processor: Processor;
   readonly watchers: Watchers;
   readonly keepMs: number;
@@ -55,11 +57,16 @@ export class RequestActions {
   }
 
   async result({ request: id, from = 0 }: ResultPayload, request: ClientRequest): Promise<void> {
-    const found = await awaitStore(
-      this.#options.store.readResult(toRequestKey(request.identity, id), request.budget),
-    );
+    const { results } = this.#options;
+    const key = toRequestKey(request.identity, id);
+    const found = await results.read(key, request.budget);
     if (found === undefined) throw notFound();
-    const text = JSON.stringify(found.result);
+    if ("blob" in found) {
+      const download = await results.downloadUrl(key, found.blob);
+      await sendResponse<"result">(request, { text: "", more: false, ...download });
+      return;
+    }
+    const text = JSON.stringify(found.json);
     const end = endOfPiece(text, from, PIECE_LENGTH);
     await sendResponse<"result">(request, { text: text.slice(from, end), more: end < text.length });
   }
@@ -138,8 +145,8 @@ export class RequestActions {
     if (!isFinal(request)) return undefined;
     const output = await this.#readOutputEnd(request, budget);
     if (state !== "COMPLETED") return failureMessage(id, request.failure ?? CANCELLED, output);
-    const found = await awaitStore(this.#options.store.readResult(request, budget));
-    return completeMessage(id, found?.result ?? null, output);
+    const found = await this.#options.results.read(request, budget);
+    return completeMessage(id, found ?? { json: null }, output);
   }
 
   async #get(id: string, { identity, budget }: ClientRequest): Promise<StoredRequest> {
@@ -152,9 +159,9 @@ export class RequestActions {
   async readInfo(request: StoredRequest, budget: TimeBudget | undefined): Promise<RequestInfo> {
     const [output, found] = await Promise.all([
       this.#readOutputEnd(request, budget),
-      request.state === "COMPLETED" ? awaitStore(this.#options.store.readResult(request, budget)) : undefined,
+      request.state === "COMPLETED" ? this.#options.results.read(request, budget) : undefined,
     ]);
-    return { ...toSummary(request), ...(found === undefined ? {} : resultFields(found.result)), output };
+    return { ...toSummary(request), ...(found === undefined ? {} : resultFields(found)), output };
   }
 
   async #readOutputEnd(request: StoredRequest, budget: TimeBudget | undefined): Promise<number> {

@@ -8,7 +8,6 @@ import {
   type ClaimedRequest,
   type Json,
   MAX_CHECKPOINT_BYTES,
-  MAX_RESULT_BYTES,
   type OutputItem,
   type RequestFailure,
   type RequestLease,
@@ -26,6 +25,7 @@ import type { RequestContext, RequestDefinition, RequestSettings } from "./optio
 import { OutputWriter } from "./output-writer.ts";
 import { ProgressReporter } from "./progress-reporter.ts";
 import { identityOf, toWatched, type Watched } from "./request-keys.ts";
+import type { RequestResult, RequestResults } from "./results.ts";
 import type { Watchers } from "./watchers.ts";
 
 /** Default of `timeoutMs` for stored requests. */
@@ -39,6 +39,7 @@ const MAX_DETAILS_BYTES = 8_192;
 
 export interface RunCollaborators {
   readonly store: RequestStore;
+  readonly results: RequestResults;
   readonly watchers: Watchers;
   readonly settings: RequestSettings;
   /** ms since the epoch. */
@@ -176,16 +177,27 @@ export class RequestRun {
     return this.#context.budget ?? { getRemainingTimeInMillis: () => end - elapsed() };
   }
 
-  /** Returns the result as it is stored. */
-  async #handle(): Promise<Json> {
+  async #handle(): Promise<RequestResult> {
     const { input: schema, handler } = this.#definition;
     const { input } = this.#claimed;
     const validated = schema === undefined ? input : await validate(schema, input, ["payload"]);
     const result = await handler(validated as Json, this.#createContext());
     await this.#output.end();
     const json = await toResult(result, this.#definition);
-    assertSize(json, MAX_RESULT_BYTES, "result");
-    return json;
+    return this.#writeResult(json);
+  }
+
+  /** A large result is written before the request completes, so a completed request always has its result. */
+  #writeResult(json: Json): Promise<RequestResult> {
+    const { results } = this.#collaborators;
+    assertSize(json, results.maxBytes, "result");
+    const { signal } = this.#stop;
+    const write = () => {
+      signal.throwIfAborted();
+      return results.write(this.#lease, json, signal);
+    };
+    // The lease is renewed meanwhile, but the blob store may stay out of reach.
+    return this.#untilStored(write, this.#leaseEnd);
   }
 
   #createContext(): RequestContext {
@@ -220,10 +232,10 @@ export class RequestRun {
     });
   }
 
-  async #complete(result: Json): Promise<RunEnd> {
-    const { settings, now } = this.#collaborators;
+  async #complete(result: RequestResult): Promise<RunEnd> {
+    const { settings, results, now } = this.#collaborators;
     const expiresAt = now() + settings.keepMs;
-    const isStored = await this.#finish({ state: "COMPLETED", result, expiresAt });
+    const isStored = await this.#finish({ state: "COMPLETED", result: results.toRow(result), expiresAt });
     if (!isStored) return "lost";
     await this.#send(completeMessage(this.#lease.id, result, this.#output.offset));
     return "completed";
@@ -275,14 +287,17 @@ export class RequestRun {
     return this.#untilStored(() => store.finish(this.#lease, outcome, now()));
   }
 
-  /** Repeats a write until the store has answered, as long as the lease lasts. */
-  async #untilStored(write: () => Promise<boolean>): Promise<boolean> {
+  /**
+   * Repeats a write until the store has answered.
+   * @param end of the tries, by the monotonic clock. Default: the end of the lease
+   */
+  async #untilStored<Answer>(write: () => Promise<Answer>, end?: number): Promise<Answer> {
     for (;;) {
       try {
         return await write();
       } catch (cause) {
         const mayPass = cause instanceof StoreError && cause.code === "STORE_UNAVAILABLE";
-        if (!mayPass || elapsed() + RETRY_MS >= this.#leaseEnd) throw storeFailed(cause);
+        if (!mayPass || elapsed() + RETRY_MS >= (end ?? this.#leaseEnd)) throw storeFailed(cause);
         await sleep(RETRY_MS, undefined, { ref: false });
       }
     }
